@@ -1,0 +1,124 @@
+//! The memory that all workers of one Envoy share, as this crate needs it: named cells with a version each.
+//!
+//! Envoy's shared data can neither delete nor list, so cells have fixed names that are used again. One cell is read or
+//! written at once; nothing spans two.
+
+/// What a cell held when it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cell {
+    /// The content; empty when the cell was cleared.
+    pub bytes: Vec<u8>,
+    /// Changes with every write to the cell.
+    pub version: u32,
+}
+
+/// What must hold for a write to happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// Nobody has ever written the cell.
+    Absent,
+    /// Nobody has written the cell since this version was read.
+    Version(u32),
+}
+
+impl Expect {
+    /// That the cell is as it was when `cell` was read.
+    pub fn unchanged(cell: Option<&Cell>) -> Self {
+        cell.map_or(Self::Absent, |cell| Self::Version(cell.version))
+    }
+}
+
+/// Why a cell was not read or written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CellError {
+    /// Somebody else wrote the cell in the meantime.
+    #[error("another writer was faster")]
+    Conflict,
+    /// The host refused.
+    #[error("the host's shared memory failed")]
+    Host,
+}
+
+/// Shared cells. Several threads may hold one of these on the same memory.
+pub trait Cells {
+    /// Reads a cell; `None` if it was never written.
+    fn get(&self, name: &str) -> Result<Option<Cell>, CellError>;
+
+    /// Writes a cell, if `expect` holds.
+    fn set(&self, name: &str, bytes: &[u8], expect: Expect) -> Result<(), CellError>;
+}
+
+impl<C: Cells + ?Sized> Cells for &C {
+    fn get(&self, name: &str) -> Result<Option<Cell>, CellError> {
+        (**self).get(name)
+    }
+
+    fn set(&self, name: &str, bytes: &[u8], expect: Expect) -> Result<(), CellError> {
+        (**self).set(name, bytes, expect)
+    }
+}
+
+impl<C: Cells + ?Sized> Cells for std::rc::Rc<C> {
+    fn get(&self, name: &str) -> Result<Option<Cell>, CellError> {
+        (**self).get(name)
+    }
+
+    fn set(&self, name: &str, bytes: &[u8], expect: Expect) -> Result<(), CellError> {
+        (**self).set(name, bytes, expect)
+    }
+}
+
+/// Cells in ordinary memory that behave as Envoy's shared data does, for tests.
+#[cfg(any(test, feature = "test-util"))]
+#[derive(Debug, Default)]
+pub struct MemoryCells {
+    cells: std::cell::RefCell<std::collections::BTreeMap<String, Cell>>,
+    version: std::cell::Cell<u32>,
+}
+
+#[cfg(any(test, feature = "test-util"))]
+impl MemoryCells {
+    /// How many cells were ever written.
+    pub fn len(&self) -> usize {
+        self.cells.borrow().len()
+    }
+
+    /// Whether none was.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes in all cells together.
+    pub fn bytes(&self) -> usize {
+        self.cells.borrow().values().map(|cell| cell.bytes.len()).sum()
+    }
+
+    /// Changes every cell's content, behind the back of whoever wrote it.
+    pub fn tamper(&self, mut change: impl FnMut(&str, &mut Vec<u8>)) {
+        for (name, cell) in self.cells.borrow_mut().iter_mut() {
+            change(name, &mut cell.bytes);
+        }
+    }
+}
+
+#[cfg(any(test, feature = "test-util"))]
+impl Cells for MemoryCells {
+    fn get(&self, name: &str) -> Result<Option<Cell>, CellError> {
+        Ok(self.cells.borrow().get(name).cloned())
+    }
+
+    fn set(&self, name: &str, bytes: &[u8], expect: Expect) -> Result<(), CellError> {
+        let mut cells = self.cells.borrow_mut();
+        let expected = match expect {
+            Expect::Absent => None,
+            Expect::Version(version) => Some(version),
+        };
+        if cells.get(name).map(|cell| cell.version) != expected {
+            return Err(CellError::Conflict);
+        }
+        let version = self.version.get().wrapping_add(1);
+        self.version.set(version);
+        cells.insert(name.to_owned(), Cell { bytes: bytes.to_vec(), version });
+        Ok(())
+    }
+}

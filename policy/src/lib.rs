@@ -1,0 +1,27 @@
+//! Everything that Latchkey's filter and its control plane must agree on.
+//!
+//! Sans-IO: events and the time go in, verdicts and bytes come out. This crate knows no host, no clock, no async
+//! runtime and no source of randomness, and its tests run natively and as `wasm32-unknown-unknown`.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`key`] | what a key looks like, its checksum, its mask, its digest |
+//! | [`credential`] | which key a request presents |
+//! | [`record`] | the encoding of keys and policies, on the stream and in memory |
+//! | [`cells`], [`table`], [`snapshot`] | the snapshot in shared memory: reading it, and changing it under readers |
+//! | [`verdict`] | the decision, its codes and what a refused client is told |
+//! | [`identity`] | what the upstream is told about an admitted key |
+#![cfg_attr(
+    not(test),
+    // The filter runs this code in Envoy's workers, where a panic takes the worker's filter down.
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
+
+pub mod cells;
+pub mod credential;
+pub mod identity;
+pub mod key;
+pub mod record;
+pub mod snapshot;
+pub mod table;
+pub mod verdict;

@@ -1,0 +1,382 @@
+//! How keys and policies are encoded: the same bytes on the stream and in the filter's memory.
+//!
+//! A record is `length: u16` (of what follows), an identifier of fixed length, `crc: u32` over the identifier and the
+//! body, and the body. All integers are little-endian. Records are simply concatenated.
+//!
+//! | | identifier | body |
+//! |---|---|---|
+//! | key | SHA-256 of the key, 32 bytes | `policy: u64`, `expires_at: i64` (Unix seconds; `i64::MAX` is never), `flags: u8` (1 disabled), `key_id` 12 bytes, `name` the rest, UTF-8 |
+//! | policy | `id: u64` | `flags: u8` (1 owner disabled, 2 account disabled, 4 environment is test), then `account`, `user`, `tier`, each `length: u8` and UTF-8 |
+//!
+//! A policy holds what many keys share, so that what happens to an owner is one changed record, however many keys
+//! they have.
+
+use crate::key::{Environment, KeyDigest};
+
+/// The format that this module writes, and the only one so far that it reads. Named on the stream by Hello and
+/// Welcome.
+pub const FORMAT: u32 = 1;
+
+/// Characters after `key_` in a key's id.
+pub const KEY_ID_LEN: usize = 12;
+
+/// The longest record, its length field included.
+pub const MAX_RECORD_LEN: usize = 2 + u16::MAX as usize;
+
+const LENGTH_LEN: usize = 2;
+const CRC_LEN: usize = 4;
+const NEVER: i64 = i64::MAX;
+
+const KEY_DISABLED: u8 = 1;
+const OWNER_DISABLED: u8 = 1;
+const ACCOUNT_DISABLED: u8 = 2;
+const ENVIRONMENT_TEST: u8 = 4;
+
+/// A record that is cut short, does not match its checksum, or means nothing in this format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("damaged record")]
+pub struct Damaged;
+
+/// A value that has no place in a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{field} is too long for a record")]
+pub struct TooLong {
+    /// The field's name.
+    pub field: &'static str,
+}
+
+/// The two kinds of records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A [`KeyRecord`].
+    Key,
+    /// A [`PolicyRecord`].
+    Policy,
+}
+
+impl Kind {
+    /// Bytes in an identifier.
+    pub const fn id_len(self) -> usize {
+        match self {
+            Self::Key => KeyDigest::LEN,
+            Self::Policy => 8,
+        }
+    }
+
+    /// What spreads identifiers over a table. Digests in ascending order fill one page after the other.
+    pub fn hash(self, id: &[u8]) -> u64 {
+        let first = id.first_chunk().copied().unwrap_or_default();
+        match self {
+            Self::Key => u64::from_be_bytes(first).reverse_bits(),
+            // Ids are counted up, so their low bits are spread as they are.
+            Self::Policy => u64::from_le_bytes(first),
+        }
+    }
+}
+
+/// One key, as far as it is its own. Borrowed from the page that it was found in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyRecord<'a> {
+    /// SHA-256 of the key.
+    pub digest: KeyDigest,
+    /// Which policy it shares with others.
+    pub policy: u64,
+    /// From this second on it is refused.
+    pub expires_at: Option<i64>,
+    /// Switched off for now.
+    pub disabled: bool,
+    /// The id's characters after `key_`.
+    pub id: &'a str,
+    /// The name that people gave it.
+    pub name: &'a str,
+}
+
+impl<'a> KeyRecord<'a> {
+    /// The id as people and tools know it: `key_` and 12 characters.
+    pub fn key_id(&self) -> String {
+        format!("key_{}", self.id)
+    }
+
+    /// Appends the record to `out`.
+    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), TooLong> {
+        if self.id.len() != KEY_ID_LEN {
+            return Err(TooLong { field: "key_id" });
+        }
+        let flags = if self.disabled { KEY_DISABLED } else { 0 };
+        let policy = self.policy.to_le_bytes();
+        let expires_at = self.expires_at.unwrap_or(NEVER).to_le_bytes();
+        let body = [&policy[..], &expires_at, &[flags], self.id.as_bytes(), self.name.as_bytes()];
+        encode(&self.digest.0, &body, out).ok_or(TooLong { field: "name" })
+    }
+
+    /// Reads and verifies one whole record, such as [`Records`] yields.
+    pub fn decode(record: &'a [u8]) -> Result<Self, Damaged> {
+        let (digest, body) = verify::<{ KeyDigest::LEN }>(record)?;
+        let mut body = Fields(body);
+        let policy = u64::from_le_bytes(body.array()?);
+        let expires_at = i64::from_le_bytes(body.array()?);
+        let [flags] = body.array()?;
+        let id = body.str(KEY_ID_LEN)?;
+        Ok(Self {
+            digest: KeyDigest(digest),
+            policy,
+            expires_at: (expires_at != NEVER).then_some(expires_at),
+            disabled: flags & KEY_DISABLED != 0,
+            id,
+            name: body.rest()?,
+        })
+    }
+}
+
+/// What keys share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyRecord {
+    /// Given once by the control plane and never to another policy.
+    pub id: u64,
+    /// The account's id.
+    pub account: String,
+    /// The owner's id.
+    pub user: String,
+    /// The tier's name.
+    pub tier: String,
+    /// Which environment the keys are for.
+    pub environment: Environment,
+    /// The owner may not act at present.
+    pub owner_disabled: bool,
+    /// The whole account may not.
+    pub account_disabled: bool,
+}
+
+impl PolicyRecord {
+    /// Appends the record to `out`.
+    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), TooLong> {
+        let mut flags = 0;
+        for (set, flag) in [
+            (self.owner_disabled, OWNER_DISABLED),
+            (self.account_disabled, ACCOUNT_DISABLED),
+            (self.environment == Environment::Test, ENVIRONMENT_TEST),
+        ] {
+            flags |= if set { flag } else { 0 };
+        }
+        let mut body = vec![flags];
+        for (field, value) in [("account", &self.account), ("user", &self.user), ("tier", &self.tier)] {
+            body.push(u8::try_from(value.len()).map_err(|_| TooLong { field })?);
+            body.extend_from_slice(value.as_bytes());
+        }
+        encode(&self.id.to_le_bytes(), &[&body], out).ok_or(TooLong { field: "policy" })
+    }
+
+    /// Reads and verifies one whole record, such as [`Records`] yields.
+    pub fn decode(record: &[u8]) -> Result<Self, Damaged> {
+        let (id, body) = verify::<8>(record)?;
+        let mut body = Fields(body);
+        let [flags] = body.array()?;
+        let account = body.short_str()?.to_owned();
+        let user = body.short_str()?.to_owned();
+        let tier = body.short_str()?.to_owned();
+        Ok(Self {
+            id: u64::from_le_bytes(id),
+            account,
+            user,
+            tier,
+            environment: if flags & ENVIRONMENT_TEST != 0 { Environment::Test } else { Environment::Live },
+            owner_disabled: flags & OWNER_DISABLED != 0,
+            account_disabled: flags & ACCOUNT_DISABLED != 0,
+        })
+    }
+}
+
+/// Splits concatenated records, without looking into them beyond their identifiers.
+#[derive(Debug, Clone)]
+pub struct Records<'a> {
+    kind: Kind,
+    rest: &'a [u8],
+}
+
+impl<'a> Records<'a> {
+    /// The records of `kind` in `bytes`.
+    pub fn new(kind: Kind, bytes: &'a [u8]) -> Self {
+        Self { kind, rest: bytes }
+    }
+
+    fn split(&mut self) -> Option<(&'a [u8], &'a [u8])> {
+        let length = usize::from(u16::from_le_bytes(*self.rest.first_chunk()?));
+        let (record, rest) = self.rest.split_at_checked(length.checked_add(LENGTH_LEN)?)?;
+        let id = record.get(LENGTH_LEN..)?.get(..self.kind.id_len())?;
+        self.rest = rest;
+        Some((id, record))
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    /// The identifier and the whole record, its length included.
+    type Item = Result<(&'a [u8], &'a [u8]), Damaged>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let split = self.split().ok_or(Damaged);
+        if split.is_err() {
+            self.rest = &[];
+        }
+        Some(split)
+    }
+}
+
+fn encode(id: &[u8], body: &[&[u8]], out: &mut Vec<u8>) -> Option<()> {
+    let body_len = body.iter().try_fold(0usize, |sum, part| sum.checked_add(part.len()))?;
+    let length = id.len().checked_add(CRC_LEN)?.checked_add(body_len)?;
+    out.extend_from_slice(&u16::try_from(length).ok()?.to_le_bytes());
+    out.extend_from_slice(id);
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(id);
+    body.iter().for_each(|part| crc.update(part));
+    out.extend_from_slice(&crc.finalize().to_le_bytes());
+    body.iter().for_each(|part| out.extend_from_slice(part));
+    Some(())
+}
+
+fn verify<const ID: usize>(record: &[u8]) -> Result<([u8; ID], &[u8]), Damaged> {
+    let mut fields = Fields(record);
+    let length = usize::from(u16::from_le_bytes(fields.array()?));
+    if length != fields.0.len() {
+        return Err(Damaged);
+    }
+    let id = fields.array()?;
+    let expected = u32::from_le_bytes(fields.array()?);
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&id);
+    crc.update(fields.0);
+    if crc.finalize() == expected { Ok((id, fields.0)) } else { Err(Damaged) }
+}
+
+/// What is left to read of a body.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Damaged> {
+        let (array, rest) = self.0.split_first_chunk().ok_or(Damaged)?;
+        self.0 = rest;
+        Ok(*array)
+    }
+
+    fn str(&mut self, len: usize) -> Result<&'a str, Damaged> {
+        let (text, rest) = self.0.split_at_checked(len).ok_or(Damaged)?;
+        self.0 = rest;
+        std::str::from_utf8(text).map_err(|_| Damaged)
+    }
+
+    fn short_str(&mut self) -> Result<&'a str, Damaged> {
+        let [len] = self.array()?;
+        self.str(usize::from(len))
+    }
+
+    fn rest(self) -> Result<&'a str, Damaged> {
+        std::str::from_utf8(self.0).map_err(|_| Damaged)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn key(name: &str) -> KeyRecord<'_> {
+        KeyRecord {
+            digest: KeyDigest::of(name.as_bytes()),
+            policy: 7,
+            expires_at: Some(1_800_000_000),
+            disabled: true,
+            id: "abc123def456",
+            name,
+        }
+    }
+
+    fn policy() -> PolicyRecord {
+        PolicyRecord {
+            id: u64::MAX,
+            account: "acc_1".into(),
+            user: "usr_é".into(),
+            tier: "basic".into(),
+            environment: Environment::Test,
+            owner_disabled: true,
+            account_disabled: false,
+        }
+    }
+
+    #[test]
+    fn keys_survive_the_round_trip() {
+        for key in [
+            key("CI"),
+            key(""),
+            key(&"é".repeat(200)),
+            KeyRecord { expires_at: None, disabled: false, ..key("CI") },
+            KeyRecord { expires_at: Some(i64::MIN), ..key("CI") },
+        ] {
+            let mut bytes = Vec::new();
+            key.encode(&mut bytes).unwrap();
+            assert_eq!(KeyRecord::decode(&bytes), Ok(key));
+        }
+    }
+
+    #[test]
+    fn policies_survive_the_round_trip() {
+        let mut bytes = Vec::new();
+        policy().encode(&mut bytes).unwrap();
+        assert_eq!(PolicyRecord::decode(&bytes), Ok(policy()));
+    }
+
+    #[test]
+    fn records_are_split_with_their_identifiers() {
+        let mut bytes = Vec::new();
+        key("one").encode(&mut bytes).unwrap();
+        key("two").encode(&mut bytes).unwrap();
+        let split: Vec<_> = Records::new(Kind::Key, &bytes).map(Result::unwrap).collect();
+        assert_eq!(split.len(), 2);
+        assert_eq!(split[0].0, key("one").digest.0);
+        assert_eq!(KeyRecord::decode(split[1].1), Ok(key("two")));
+    }
+
+    #[test]
+    fn every_truncation_is_noticed() {
+        let mut bytes = Vec::new();
+        key("one").encode(&mut bytes).unwrap();
+        for end in 1..bytes.len() {
+            assert_eq!(KeyRecord::decode(&bytes[..end]), Err(Damaged));
+            assert_eq!(Records::new(Kind::Key, &bytes[..end]).collect::<Vec<_>>(), [Err(Damaged)]);
+        }
+        let mut bytes = Vec::new();
+        policy().encode(&mut bytes).unwrap();
+        for end in 1..bytes.len() {
+            assert_eq!(PolicyRecord::decode(&bytes[..end]), Err(Damaged));
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let mut key_bytes = Vec::new();
+        key("one").encode(&mut key_bytes).unwrap();
+        let mut policy_bytes = Vec::new();
+        policy().encode(&mut policy_bytes).unwrap();
+        for bit in 0..key_bytes.len() * 8 {
+            key_bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(KeyRecord::decode(&key_bytes), Err(Damaged), "bit {bit}");
+            key_bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+        for bit in 0..policy_bytes.len() * 8 {
+            policy_bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(PolicyRecord::decode(&policy_bytes), Err(Damaged), "bit {bit}");
+            policy_bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_by_name() {
+        let long = "x".repeat(70_000);
+        assert_eq!(key(&long).encode(&mut Vec::new()), Err(TooLong { field: "name" }));
+        let tier = "x".repeat(256);
+        assert_eq!(PolicyRecord { tier, ..policy() }.encode(&mut Vec::new()), Err(TooLong { field: "tier" }));
+    }
+}

@@ -1,0 +1,221 @@
+//! The decision on a request, and what a client is told of it.
+//!
+//! The order of the checks is the product's contract: the first that applies ends it.
+
+use crate::record::{KeyRecord, PolicyRecord};
+
+/// A verdict's stable name: in the error body, in metrics, in access logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// No snapshot yet, or one that cannot be trusted.
+    NotReady,
+    /// No credential.
+    MissingKey,
+    /// Two different credentials in one request.
+    AmbiguousKey,
+    /// Form or checksum wrong.
+    MalformedKey,
+    /// Unknown or revoked.
+    InvalidKey,
+    /// Disabled, or its owner or account is.
+    DisabledKey,
+    /// Past its expiry, at the very second.
+    ExpiredKey,
+    /// The request passes.
+    Allowed,
+}
+
+/// The answer that a refused client gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// HTTP status.
+    pub status: u32,
+    /// The name under which Envoy's `%RESPONSE_CODE_DETAILS%` shows it.
+    pub details: &'static str,
+    /// JSON.
+    pub body: &'static str,
+    /// Headers besides `content-type`.
+    pub headers: &'static [(&'static str, &'static str)],
+}
+
+macro_rules! refusal {
+    ($status:literal, $code:literal, $message:literal, $error:literal, $headers:expr) => {
+        Some(Refusal {
+            status: $status,
+            details: concat!("latchkey_", $code),
+            body: concat!(
+                r#"{"status":"error","code":""#,
+                $code,
+                r#"","message":""#,
+                $message,
+                r#"","error":""#,
+                $error,
+                r#""}"#
+            ),
+            headers: $headers,
+        })
+    };
+}
+
+/// RFC 6750, section 3: no error code where no credential was sent.
+const CHALLENGE: &[(&str, &str)] = &[("www-authenticate", r#"Bearer realm="latchkey""#)];
+const INVALID_TOKEN: &[(&str, &str)] = &[("www-authenticate", r#"Bearer realm="latchkey", error="invalid_token""#)];
+const INVALID_REQUEST: &[(&str, &str)] = &[("www-authenticate", r#"Bearer realm="latchkey", error="invalid_request""#)];
+const RETRY: &[(&str, &str)] = &[("retry-after", "1")];
+
+impl Code {
+    /// All of them, in the order of the checks.
+    pub const ALL: [Self; 8] = [
+        Self::NotReady,
+        Self::MissingKey,
+        Self::AmbiguousKey,
+        Self::MalformedKey,
+        Self::InvalidKey,
+        Self::DisabledKey,
+        Self::ExpiredKey,
+        Self::Allowed,
+    ];
+
+    /// The stable name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotReady => "not_ready",
+            Self::MissingKey => "missing_key",
+            Self::AmbiguousKey => "ambiguous_key",
+            Self::MalformedKey => "malformed_key",
+            Self::InvalidKey => "invalid_key",
+            Self::DisabledKey => "disabled_key",
+            Self::ExpiredKey => "expired_key",
+            Self::Allowed => "allowed",
+        }
+    }
+
+    /// What the client gets; `None` for a verdict that passes.
+    pub fn refusal(self) -> Option<Refusal> {
+        match self {
+            Self::NotReady => refusal!(
+                503,
+                "not_ready",
+                "Service unavailable",
+                "API keys cannot be checked yet. Please retry in 1 second.",
+                RETRY
+            ),
+            Self::MissingKey => refusal!(
+                401,
+                "missing_key",
+                "Missing API key",
+                "Send an API key as X-API-Key or as Authorization: Bearer.",
+                CHALLENGE
+            ),
+            Self::AmbiguousKey => refusal!(
+                401,
+                "ambiguous_key",
+                "Ambiguous API key",
+                "The request carries two different API keys. Send one.",
+                INVALID_REQUEST
+            ),
+            Self::MalformedKey => refusal!(
+                401,
+                "malformed_key",
+                "Malformed API key",
+                "The API key's form or checksum is wrong. Was it copied whole?",
+                INVALID_TOKEN
+            ),
+            Self::InvalidKey => refusal!(
+                401,
+                "invalid_key",
+                "Invalid API key",
+                "The API key is unknown or has been revoked.",
+                INVALID_TOKEN
+            ),
+            Self::DisabledKey => refusal!(
+                401,
+                "disabled_key",
+                "Disabled API key",
+                "The API key, its owner or its account is disabled.",
+                INVALID_TOKEN
+            ),
+            Self::ExpiredKey => {
+                refusal!(401, "expired_key", "Expired API key", "The API key has expired.", INVALID_TOKEN)
+            }
+            Self::Allowed => None,
+        }
+    }
+}
+
+/// Decides on a key that exists. `now` is Unix time in seconds.
+pub fn decide(key: &KeyRecord<'_>, policy: &PolicyRecord, now: i64) -> Code {
+    if key.disabled || policy.owner_disabled || policy.account_disabled {
+        Code::DisabledKey
+    } else if key.expires_at.is_some_and(|expiry| now >= expiry) {
+        Code::ExpiredKey
+    } else {
+        Code::Allowed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::{Environment, KeyDigest};
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    const KEY: KeyRecord<'static> = KeyRecord {
+        digest: KeyDigest([0; 32]),
+        policy: 1,
+        expires_at: None,
+        disabled: false,
+        id: "abc123def456",
+        name: "CI",
+    };
+
+    fn policy() -> PolicyRecord {
+        PolicyRecord {
+            id: 1,
+            account: "acc".into(),
+            user: "usr".into(),
+            tier: "basic".into(),
+            environment: Environment::Live,
+            owner_disabled: false,
+            account_disabled: false,
+        }
+    }
+
+    #[test]
+    fn a_key_expires_at_the_very_second() {
+        let key = KeyRecord { expires_at: Some(1000), ..KEY };
+        assert_eq!(decide(&key, &policy(), 999), Code::Allowed);
+        assert_eq!(decide(&key, &policy(), 1000), Code::ExpiredKey);
+        assert_eq!(decide(&KEY, &policy(), i64::MAX), Code::Allowed);
+    }
+
+    #[test]
+    fn key_owner_and_account_each_can_disable_and_do_so_before_expiry_is_looked_at() {
+        let disabled = KeyRecord { disabled: true, expires_at: Some(0), ..KEY };
+        assert_eq!(decide(&disabled, &policy(), 1), Code::DisabledKey);
+        let owner = PolicyRecord { owner_disabled: true, ..policy() };
+        assert_eq!(decide(&KEY, &owner, 1), Code::DisabledKey);
+        let account = PolicyRecord { account_disabled: true, ..policy() };
+        assert_eq!(decide(&KEY, &account, 1), Code::DisabledKey);
+    }
+
+    #[test]
+    fn every_refusal_is_json_of_the_contracts_shape() {
+        for code in Code::ALL {
+            let Some(refusal) = code.refusal() else {
+                assert_eq!(code, Code::Allowed);
+                continue;
+            };
+            let body: serde_json::Value = serde_json::from_str(refusal.body).unwrap();
+            let mut fields: Vec<_> = body.as_object().unwrap().keys().cloned().collect();
+            fields.sort();
+            assert_eq!(fields, ["code", "error", "message", "status"]);
+            assert_eq!(body["status"], "error");
+            assert_eq!(body["code"], code.as_str());
+            assert_eq!(refusal.details, format!("latchkey_{}", code.as_str()));
+            let challenged = refusal.headers.iter().any(|(name, _)| *name == "www-authenticate");
+            assert_eq!(challenged, refusal.status == 401);
+        }
+    }
+}
