@@ -1,0 +1,147 @@
+//! A host for unit tests: a clock that the test sets, shared memory that several fakes can be on, and a record of all
+//! that was asked of it.
+
+use crate::host::{Host, Level, MetricId, MetricKind, Nanos, Refused, StreamId};
+use latchkey_policy::cells::{Cell as SharedCell, CellError, Cells, Expect, MemoryCells};
+use latchkey_protocol::{FromNode, from_node};
+use prost::Message as _;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// What a request was answered with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Response {
+    pub(crate) status: u32,
+    pub(crate) details: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
+}
+
+#[derive(Default)]
+pub(crate) struct FakeHost {
+    pub(crate) cells: Rc<MemoryCells>,
+    pub(crate) clock: Rc<Cell<Nanos>>,
+    pub(crate) headers: RefCell<BTreeMap<String, Vec<u8>>>,
+    pub(crate) filter_state: RefCell<BTreeMap<String, String>>,
+    pub(crate) response: RefCell<Option<Response>>,
+    pub(crate) log: RefCell<Vec<String>>,
+    pub(crate) metrics: RefCell<Vec<(String, u64)>>,
+    /// Streams that were opened and not abandoned.
+    pub(crate) streams: RefCell<Vec<StreamId>>,
+    pub(crate) sent: RefCell<Vec<from_node::Message>>,
+    pub(crate) incoming: RefCell<Vec<u8>>,
+    pub(crate) unreachable: Cell<bool>,
+    /// Calls that change the request are refused.
+    pub(crate) stubborn: Cell<bool>,
+    opened: Cell<u32>,
+}
+
+impl FakeHost {
+    /// Another worker of the same Envoy.
+    pub(crate) fn sibling(&self) -> Self {
+        Self { cells: Rc::clone(&self.cells), clock: Rc::clone(&self.clock), ..Self::default() }
+    }
+
+    pub(crate) fn advance_millis(&self, millis: u64) {
+        self.clock.set(self.clock.get() + millis * 1_000_000);
+    }
+
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        self.metrics.borrow().iter().filter(|(defined, _)| defined == name).map(|(_, value)| value).sum()
+    }
+
+    fn permit(&self) -> Result<(), Refused> {
+        if self.stubborn.get() { Err(Refused) } else { Ok(()) }
+    }
+}
+
+impl Cells for FakeHost {
+    fn get(&self, name: &str) -> Result<Option<SharedCell>, CellError> {
+        self.cells.get(name)
+    }
+
+    fn set(&self, name: &str, bytes: &[u8], expect: Expect) -> Result<(), CellError> {
+        self.cells.set(name, bytes, expect)
+    }
+}
+
+impl Host for FakeHost {
+    fn now(&self) -> Nanos {
+        self.clock.get()
+    }
+
+    fn log(&self, _level: Level, message: &str) {
+        self.log.borrow_mut().push(message.to_owned());
+    }
+
+    fn request_header(&self, name: &str) -> Option<Vec<u8>> {
+        self.headers.borrow().get(name).cloned()
+    }
+
+    fn set_request_header(&self, name: &str, value: &str) -> Result<(), Refused> {
+        self.permit()?;
+        self.headers.borrow_mut().insert(name.to_owned(), value.as_bytes().to_vec());
+        Ok(())
+    }
+
+    fn remove_request_header(&self, name: &str) -> Result<(), Refused> {
+        self.permit()?;
+        self.headers.borrow_mut().remove(name);
+        Ok(())
+    }
+
+    fn set_filter_state(&self, name: &str, value: &str) -> Result<(), Refused> {
+        self.filter_state.borrow_mut().insert(name.to_owned(), value.to_owned());
+        Ok(())
+    }
+
+    fn respond(&self, status: u32, details: &str, headers: &[(&str, &str)], body: &str) -> Result<(), Refused> {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let response = Response { status, details: details.to_owned(), headers, body: body.to_owned() };
+        assert_eq!(self.response.replace(Some(response)), None, "answered twice");
+        Ok(())
+    }
+
+    fn node_id(&self) -> String {
+        "node".to_owned()
+    }
+
+    fn define_metric(&self, _kind: MetricKind, name: &str) -> Option<MetricId> {
+        let mut metrics = self.metrics.borrow_mut();
+        metrics.push((name.to_owned(), 0));
+        u32::try_from(metrics.len() - 1).ok()
+    }
+
+    fn count(&self, metric: MetricId) {
+        self.metrics.borrow_mut()[metric as usize].1 += 1;
+    }
+
+    fn gauge(&self, metric: MetricId, value: u64) {
+        self.metrics.borrow_mut()[metric as usize].1 = value;
+    }
+
+    fn open_stream(&self, cluster: &str, token: &str) -> Result<StreamId, Refused> {
+        assert_eq!((cluster, token), ("latchkey", "node-token"));
+        if self.unreachable.get() {
+            return Err(Refused);
+        }
+        self.opened.set(self.opened.get() + 1);
+        self.streams.borrow_mut().push(self.opened.get());
+        Ok(self.opened.get())
+    }
+
+    fn send(&self, stream: StreamId, message: &[u8]) -> Result<(), Refused> {
+        assert!(self.streams.borrow().contains(&stream));
+        self.sent.borrow_mut().extend(FromNode::decode(message).unwrap().message);
+        Ok(())
+    }
+
+    fn received(&self) -> Option<Vec<u8>> {
+        Some(self.incoming.take())
+    }
+
+    fn abandon_stream(&self, stream: StreamId) {
+        self.streams.borrow_mut().retain(|open| *open != stream);
+    }
+}

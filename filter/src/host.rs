@@ -1,0 +1,86 @@
+//! What the filter asks of Envoy. One implementation is Envoy itself, the other a fake for unit tests.
+
+use latchkey_policy::cells::Cells;
+
+/// Nanoseconds since the Unix epoch, by the host's clock.
+pub type Nanos = u64;
+
+/// A gRPC stream that the host knows.
+pub type StreamId = u32;
+
+/// A metric that the host knows.
+pub type MetricId = u32;
+
+/// How loud a log line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// For whoever looks for the reason of something.
+    Debug,
+    /// What happened.
+    Info,
+    /// What an operator should look at.
+    Warn,
+    /// What does not work.
+    Error,
+}
+
+/// Counter or gauge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Only grows.
+    Counter,
+    /// Is set.
+    Gauge,
+}
+
+/// The host refused a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused;
+
+/// The host. A call that fails has no effect; where nothing can be done about it, it returns nothing.
+pub trait Host: Cells {
+    /// The time.
+    fn now(&self) -> Nanos;
+
+    /// Writes to Envoy's log. Never a credential.
+    fn log(&self, level: Level, message: &str);
+
+    /// A request header; the values of one that was sent more than once joined by commas.
+    fn request_header(&self, name: &str) -> Option<Vec<u8>>;
+
+    /// Sets a request header in place of all that the client sent under that name.
+    fn set_request_header(&self, name: &str, value: &str) -> Result<(), Refused>;
+
+    /// Removes a request header, however often it was sent.
+    fn remove_request_header(&self, name: &str) -> Result<(), Refused>;
+
+    /// Sets filter state, which Envoy shows as `wasm.<name>`.
+    fn set_filter_state(&self, name: &str, value: &str) -> Result<(), Refused>;
+
+    /// Answers the request here and now.
+    fn respond(&self, status: u32, details: &str, headers: &[(&str, &str)], body: &str) -> Result<(), Refused>;
+
+    /// The `node.id` of this Envoy.
+    fn node_id(&self) -> String;
+
+    /// Registers a metric, once for each name and VM.
+    fn define_metric(&self, kind: MetricKind, name: &str) -> Option<MetricId>;
+
+    /// Adds one to a counter.
+    fn count(&self, metric: MetricId);
+
+    /// Sets a gauge.
+    fn gauge(&self, metric: MetricId, value: u64);
+
+    /// Opens the stream to the control plane through an Envoy cluster.
+    fn open_stream(&self, cluster: &str, token: &str) -> Result<StreamId, Refused>;
+
+    /// Sends a message on a stream.
+    fn send(&self, stream: StreamId, message: &[u8]) -> Result<(), Refused>;
+
+    /// The message that the host is delivering.
+    fn received(&self) -> Option<Vec<u8>>;
+
+    /// Lets go of a stream, whatever state it is in.
+    fn abandon_stream(&self, stream: StreamId);
+}

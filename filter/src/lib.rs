@@ -1,0 +1,39 @@
+//! Latchkey's filter: decides each request of an Envoy worker from memory that all workers share.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`host`] | what the filter asks of Envoy, as one trait |
+//! | `envoy` | that trait on the proxy-wasm ABI, and Envoy's way in; on wasm only |
+//! | [`config`] | the plugin's configuration |
+//! | [`request`] | the life of a request, from top to bottom |
+//! | [`sync`] | one stream to the control plane |
+//! | [`lease`] | which worker holds that stream |
+//! | [`worker`] | one worker: its configuration, its ticks, its stream when it has the lease |
+//! | [`metrics`] | what Envoy's statistics show of all this |
+//!
+//! No panic may be reachable from a request, a message or a configuration: it would take the worker's filter down.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::panic,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+pub mod config;
+#[cfg(target_arch = "wasm32")]
+mod envoy;
+#[cfg(feature = "fault")]
+pub mod fault;
+pub mod host;
+pub mod lease;
+pub mod metrics;
+pub mod request;
+pub mod sync;
+pub mod worker;
+
+#[cfg(test)]
+mod fake;

@@ -1,0 +1,77 @@
+//! What Envoy's statistics show, as `wasmcustom.<name>`.
+//!
+//! | name | kind | |
+//! |---|---|---|
+//! | `latchkey_requests.<code>` | counter | requests by verdict |
+//! | `latchkey_stream_opened` | counter | attempts to reach the control plane |
+//! | `latchkey_stream_connected` | gauge | 1 while this Envoy hears from the control plane |
+//! | `latchkey_snapshots_loaded` | counter | whole snapshots received |
+//! | `latchkey_revision` | gauge | the revision that workers decide by |
+//! | `latchkey_keys` | gauge | keys in memory |
+
+use crate::host::{Host, MetricId, MetricKind};
+use latchkey_policy::verdict::Code;
+
+/// All metrics, defined once for each VM. One that the host refused is not counted.
+#[derive(Debug)]
+pub struct Metrics {
+    requests: [Option<MetricId>; Code::ALL.len()],
+    stream_opened: Option<MetricId>,
+    stream_connected: Option<MetricId>,
+    snapshots_loaded: Option<MetricId>,
+    revision: Option<MetricId>,
+    keys: Option<MetricId>,
+}
+
+impl Metrics {
+    /// Registers them with the host.
+    pub fn define(host: &impl Host) -> Self {
+        let counter = |name: &str| host.define_metric(MetricKind::Counter, name);
+        let gauge = |name: &str| host.define_metric(MetricKind::Gauge, name);
+        Self {
+            requests: Code::ALL.map(|code| counter(&format!("latchkey_requests.{}", code.as_str()))),
+            stream_opened: counter("latchkey_stream_opened"),
+            stream_connected: gauge("latchkey_stream_connected"),
+            snapshots_loaded: counter("latchkey_snapshots_loaded"),
+            revision: gauge("latchkey_revision"),
+            keys: gauge("latchkey_keys"),
+        }
+    }
+
+    /// A request was decided.
+    pub fn request(&self, host: &impl Host, code: Code) {
+        if let Some(Some(metric)) = self.requests.get(code as usize) {
+            host.count(*metric);
+        }
+    }
+
+    /// A stream is being opened.
+    pub fn stream_opened(&self, host: &impl Host) {
+        if let Some(metric) = self.stream_opened {
+            host.count(metric);
+        }
+    }
+
+    /// The control plane is heard from, or no longer.
+    pub fn stream_connected(&self, host: &impl Host, connected: bool) {
+        if let Some(metric) = self.stream_connected {
+            host.gauge(metric, u64::from(connected));
+        }
+    }
+
+    /// A whole snapshot is in force.
+    pub fn snapshot_loaded(&self, host: &impl Host) {
+        if let Some(metric) = self.snapshots_loaded {
+            host.count(metric);
+        }
+    }
+
+    /// A revision is in force.
+    pub fn published(&self, host: &impl Host, revision: u64, keys: u64) {
+        for (metric, value) in [(self.revision, revision), (self.keys, keys)] {
+            if let Some(metric) = metric {
+                host.gauge(metric, value);
+            }
+        }
+    }
+}

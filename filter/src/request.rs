@@ -1,0 +1,311 @@
+//! The life of a request in the filter, from top to bottom.
+
+use crate::host::{Host, Refused};
+use crate::worker::Shared;
+use latchkey_policy::credential::{Headers, Presented};
+use latchkey_policy::key::KeyDigest;
+use latchkey_policy::snapshot::{Entry, Unavailable};
+use latchkey_policy::verdict::{self, Code};
+use latchkey_policy::{identity, key::KeyFormat};
+
+const API_KEY: &str = "x-api-key";
+const AUTHORIZATION: &str = "authorization";
+
+/// Filter state with the verdict. Envoy's RBAC filter behind ours lets only `allowed` through, and access logs show it.
+const VERDICT_STATE: &str = "latchkey";
+
+/// Filter state with the key's id, for access logs.
+const KEY_STATE: &str = "latchkey_key";
+
+/// What Envoy is to do with the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Send it on.
+    Pass,
+    /// It has been answered, or must not go on.
+    Stop,
+}
+
+/// Decides a request by its headers, and prepares it for the upstream or answers it.
+pub fn on_headers(host: &impl Host, worker: &Shared) -> Outcome {
+    let Some(ready) = worker.ready() else { return refuse(host, worker, Code::NotReady) };
+
+    let api_key = host.request_header(API_KEY);
+    let authorization = host.request_header(AUTHORIZATION);
+    let credentials = Headers { api_key: api_key.as_deref(), authorization: authorization.as_deref() };
+
+    let (code, entry) = match judge(host, worker, &ready.config.keys, &credentials) {
+        Ok(judged) => judged,
+        Err(unavailable) => {
+            worker.complain(host, unavailable);
+            (Code::NotReady, None)
+        }
+    };
+    if let (Code::Allowed, Some(entry)) = (code, &entry) {
+        // A request that cannot be prepared as promised must not go on.
+        match admit(host, &credentials, entry) {
+            Ok(()) => {
+                ready.metrics.request(host, code);
+                return Outcome::Pass;
+            }
+            Err(NotPrepared) => return refuse(host, worker, Code::NotReady),
+        }
+    }
+    if let Some(Ok(key)) = entry.as_ref().map(Entry::key) {
+        // For the log only, so it may fail.
+        let _ = host.set_filter_state(KEY_STATE, &key.key_id());
+    }
+    refuse(host, worker, code)
+}
+
+/// The verdict, and the key that it is about, if the request named one that exists.
+fn judge(
+    host: &impl Host,
+    worker: &Shared,
+    format: &KeyFormat,
+    credentials: &Headers<'_>,
+) -> Result<(Code, Option<Entry>), Unavailable> {
+    // Before anything about the key, so that without a snapshot every answer is the same.
+    let mut reader = worker.reader()?;
+    let view = reader.view(host)?;
+
+    let candidate = match credentials.presented() {
+        Presented::None => return Ok((Code::MissingKey, None)),
+        Presented::Ambiguous => return Ok((Code::AmbiguousKey, None)),
+        Presented::One(candidate) => candidate,
+    };
+    if format.check(candidate).is_err() {
+        return Ok((Code::MalformedKey, None));
+    }
+    let Some(entry) = view.find(host, &KeyDigest::of(candidate))? else { return Ok((Code::InvalidKey, None)) };
+    let now = i64::try_from(host.now() / 1_000_000_000).unwrap_or(i64::MAX);
+    let code = verdict::decide(&entry.key()?, &entry.policy.record, now);
+    Ok((code, Some(entry)))
+}
+
+/// The request could not be changed as the upstream and the guard expect it.
+struct NotPrepared;
+
+impl From<Refused> for NotPrepared {
+    fn from(_: Refused) -> Self {
+        Self
+    }
+}
+
+impl From<Unavailable> for NotPrepared {
+    fn from(_: Unavailable) -> Self {
+        Self
+    }
+}
+
+fn admit(host: &impl Host, credentials: &Headers<'_>, entry: &Entry) -> Result<(), NotPrepared> {
+    let key = entry.key()?;
+    if credentials.api_key.is_some() {
+        host.remove_request_header(API_KEY)?;
+    }
+    if credentials.has_bearer() {
+        host.remove_request_header(AUTHORIZATION)?;
+    }
+    host.set_request_header(identity::HEADER, &identity::render(&key, &entry.policy.identity))?;
+    host.set_filter_state(KEY_STATE, &key.key_id())?;
+    // Last, as this is what opens the guard.
+    host.set_filter_state(VERDICT_STATE, Code::Allowed.as_str())?;
+    Ok(())
+}
+
+fn refuse(host: &impl Host, worker: &Shared, code: Code) -> Outcome {
+    if let Some(ready) = worker.ready() {
+        ready.metrics.request(host, code);
+    }
+    // If this fails the guard still finds no `allowed`.
+    let _ = host.set_filter_state(VERDICT_STATE, code.as_str());
+    if let Some(refusal) = code.refusal() {
+        let mut headers = vec![("content-type", "application/json")];
+        headers.extend_from_slice(refusal.headers);
+        if host.respond(refusal.status, refusal.details, &headers, refusal.body).is_err() {
+            host.log(crate::host::Level::Error, "the host refused to answer a request; it stays where it is");
+        }
+    }
+    Outcome::Stop
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::FakeHost;
+    use crate::worker::Worker;
+    use latchkey_policy::key::{Environment, PlainKey};
+    use latchkey_policy::record::{KeyRecord, PolicyRecord};
+    use latchkey_policy::snapshot::{Batch, Writer};
+
+    const NOW: u64 = 1_700_000_000;
+
+    fn key(seed: u8) -> PlainKey {
+        let fill = |bytes: &mut [u8]| {
+            bytes.fill(seed);
+            Ok::<_, std::convert::Infallible>(())
+        };
+        KeyFormat::default().generate(Environment::Live, fill).unwrap()
+    }
+
+    /// A worker with a snapshot: key 1 is good, 2 expires now, 3 is disabled, 4's owner is; 5 is not there.
+    fn gateway() -> (FakeHost, Worker) {
+        let host = FakeHost::default();
+        host.clock.set(NOW * 1_000_000_000);
+        let (mut policies, mut keys) = (Vec::new(), Vec::new());
+        for (id, owner_disabled) in [(1, false), (2, true)] {
+            let policy = PolicyRecord {
+                id,
+                account: "acc_1".into(),
+                user: "usr_1".into(),
+                tier: "basic".into(),
+                environment: Environment::Live,
+                owner_disabled,
+                account_disabled: false,
+            };
+            policy.encode(&mut policies).unwrap();
+        }
+        for seed in 1..=4 {
+            let record = KeyRecord {
+                digest: key(seed).digest(),
+                policy: if seed == 4 { 2 } else { 1 },
+                expires_at: (seed == 2).then_some(i64::try_from(NOW).unwrap()),
+                disabled: seed == 3,
+                id: "abc123def456",
+                name: "CI",
+            };
+            record.encode(&mut keys).unwrap();
+        }
+        let mut writer = Writer::take_over(&host, 1).unwrap();
+        writer.begin(&host, [1; 16], 4).unwrap();
+        let batch = Batch { policies: &policies, keys: &keys, removed_keys: &[], revision: Some(1) };
+        writer.apply(&host, &batch).unwrap();
+        let worker = configured(&host);
+        (host, worker)
+    }
+
+    fn configured(host: &FakeHost) -> Worker {
+        let mut worker = Worker::default();
+        assert!(worker.configure(host, br#"{"control_plane":{"cluster":"latchkey","token":"node-token"}}"#));
+        worker
+    }
+
+    /// Sends a request, and tells the verdict by all the ways in which it shows.
+    fn send(host: &FakeHost, worker: &Worker, headers: &[(&str, &[u8])]) -> String {
+        *host.headers.borrow_mut() = headers.iter().map(|(name, value)| ((*name).into(), value.to_vec())).collect();
+        host.filter_state.borrow_mut().clear();
+        host.response.take();
+        let before = host.metrics.borrow().clone();
+        let outcome = on_headers(host, &worker.shared());
+        let state = host.filter_state.borrow().get("latchkey").cloned().unwrap_or_default();
+        let response = host.response.borrow().clone();
+        if outcome == Outcome::Pass {
+            assert_eq!((response, state.as_str()), (None, "allowed"));
+        } else {
+            let response = response.unwrap();
+            assert_eq!(response.details, format!("latchkey_{state}"));
+            assert!(response.body.contains(&format!(r#""code":"{state}""#)));
+            assert!(response.headers.contains(&("content-type".into(), "application/json".into())));
+        }
+        let after = host.metrics.borrow().clone();
+        let counted: Vec<_> = after.iter().zip(&before).filter(|(a, b)| a != b).map(|(a, _)| a.0.clone()).collect();
+        if worker.shared().ready().is_some() {
+            assert_eq!(counted, [format!("latchkey_requests.{state}")]);
+        }
+        state
+    }
+
+    #[test]
+    fn a_good_key_passes_and_the_upstream_learns_who_it_is_but_not_the_key() {
+        let (host, worker) = gateway();
+        let key = key(1);
+        for headers in [
+            vec![("x-api-key", key.expose().to_owned())],
+            vec![("authorization", format!("bEARER  {} ", key.expose()))],
+            vec![("x-api-key", key.expose().to_owned()), ("authorization", format!("Bearer {}", key.expose()))],
+        ] {
+            let mut headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+            headers.push(("x-latchkey-identity", b"key=\"key_forged\""));
+            headers.push(("accept", b"*/*"));
+            assert_eq!(send(&host, &worker, &headers), "allowed");
+            let upstream = host.headers.borrow();
+            assert_eq!(upstream.keys().collect::<Vec<_>>(), ["accept", "x-latchkey-identity"]);
+            assert_eq!(
+                upstream["x-latchkey-identity"],
+                br#"key="key_abc123def456", name="CI", account="acc_1", user="usr_1", tier="basic", env="live""#
+            );
+            assert_eq!(host.filter_state.borrow()["latchkey_key"], "key_abc123def456");
+        }
+    }
+
+    #[test]
+    fn an_authorization_that_is_no_key_reaches_the_upstream() {
+        let (host, worker) = gateway();
+        let key = key(1);
+        let headers = [("x-api-key", key.expose().as_bytes()), ("authorization", b"Basic dTpw".as_slice())];
+        assert_eq!(send(&host, &worker, &headers), "allowed");
+        assert_eq!(host.headers.borrow()["authorization"], b"Basic dTpw");
+    }
+
+    #[test]
+    fn each_refusal_has_its_code() {
+        let (host, worker) = gateway();
+        let with = |seed: u8| key(seed).expose().as_bytes().to_vec();
+        let two = [with(1), with(2)].join(&b","[..]);
+        for (value, code) in [
+            (with(5), "invalid_key"),
+            (with(2), "expired_key"),
+            (with(3), "disabled_key"),
+            (with(4), "disabled_key"),
+            (two, "ambiguous_key"),
+            (b"lk_live_nonsense".to_vec(), "malformed_key"),
+            (vec![0xff; 40], "malformed_key"),
+            (vec![b'a'; 10_000], "malformed_key"),
+            (Vec::new(), "missing_key"),
+        ] {
+            assert_eq!(send(&host, &worker, &[("x-api-key", &value)]), code);
+        }
+        assert_eq!(send(&host, &worker, &[]), "missing_key");
+        host.clock.set((NOW - 1) * 1_000_000_000);
+        assert_eq!(send(&host, &worker, &[("x-api-key", &with(2))]), "allowed");
+    }
+
+    #[test]
+    fn without_a_snapshot_every_answer_is_not_ready() {
+        let host = FakeHost::default();
+        let worker = configured(&host);
+        for headers in [vec![], vec![("x-api-key", b"nonsense".as_slice())]] {
+            assert_eq!(send(&host, &worker, &headers), "not_ready");
+            let response = host.response.borrow().clone().unwrap();
+            assert_eq!(response.status, 503);
+            assert!(response.headers.contains(&("retry-after".into(), "1".into())));
+        }
+    }
+
+    #[test]
+    fn without_a_configuration_every_answer_is_not_ready() {
+        let (host, _) = gateway();
+        assert_eq!(send(&host, &Worker::default(), &[("x-api-key", key(1).expose().as_bytes())]), "not_ready");
+    }
+
+    #[test]
+    fn a_request_that_cannot_be_prepared_does_not_pass() {
+        let (host, worker) = gateway();
+        host.stubborn.set(true);
+        assert_eq!(send(&host, &worker, &[("x-api-key", key(1).expose().as_bytes())]), "not_ready");
+    }
+
+    #[test]
+    fn damaged_memory_is_not_ready_and_complained_about_once() {
+        let (host, worker) = gateway();
+        host.cells.tamper(|name, bytes| {
+            if name != "head" {
+                bytes.truncate(bytes.len() / 2);
+            }
+        });
+        for _ in 0..3 {
+            assert_eq!(send(&host, &worker, &[("x-api-key", key(1).expose().as_bytes())]), "not_ready");
+        }
+        assert_eq!(host.log.borrow().len(), 1, "{:?}", host.log.borrow());
+    }
+}

@@ -1,0 +1,215 @@
+//! One stream to the control plane, as the worker that holds the lease sees it: messages and the time go in, the
+//! snapshot in shared memory is changed, acknowledgements go out.
+
+use crate::host::{Host, Level, Nanos, StreamId};
+use crate::metrics::Metrics;
+use latchkey_policy::record::FORMAT;
+use latchkey_policy::snapshot::{ApplyError, Batch, Epoch, Writer};
+use latchkey_policy::table::WriteError;
+use latchkey_protocol::{Ack, FromNode, Hello, ToNode, Welcome, from_node, to_node};
+use prost::Message as _;
+use std::fmt;
+
+/// A stream on which nothing arrives for this long is given up. The control plane sends a heartbeat every second.
+const SILENCE: Nanos = 3_500_000_000;
+
+/// No message of the control plane is longer; one that is gets not looked at.
+const MAX_MESSAGE: usize = 4 << 20;
+
+/// Pages of the former snapshot that are freed at once: well under a millisecond.
+const SWEEP_PAGES: usize = 256;
+
+/// Why a stream came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The host could not open the stream, or send on it.
+    Unreachable,
+    /// The control plane, or something before it, closed the stream.
+    Closed {
+        /// gRPC's status.
+        status: u32,
+    },
+    /// Nothing was heard for too long.
+    Silent,
+    /// A message that means nothing here.
+    Protocol(&'static str),
+    /// Shared memory did not take a change.
+    Memory(WriteError),
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable => f.write_str("the control plane's cluster cannot be reached"),
+            Self::Closed { status: 16 } => f.write_str("the control plane refused the node token"),
+            Self::Closed { status } => write!(f, "the control plane closed the stream with gRPC status {status}"),
+            Self::Silent => f.write_str("the control plane was not heard from for 3.5 seconds"),
+            Self::Protocol(what) => write!(f, "the control plane sent {what}"),
+            Self::Memory(error) => write!(f, "the snapshot cannot be written: {error}"),
+        }
+    }
+}
+
+impl End {
+    /// Whether what is in memory should not be built upon.
+    pub fn needs_whole_snapshot(self) -> bool {
+        matches!(self, Self::Protocol(_) | Self::Memory(WriteError::Damaged))
+    }
+}
+
+impl From<WriteError> for End {
+    fn from(error: WriteError) -> Self {
+        Self::Memory(error)
+    }
+}
+
+/// A stream that is open.
+#[derive(Debug)]
+pub struct Session {
+    stream: StreamId,
+    writer: Writer,
+    /// What Hello said this node has.
+    offered: Option<(Epoch, u64)>,
+    heard_at: Nanos,
+    state: State,
+    /// The sequence of the last batch.
+    sequence: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Hello is sent.
+    Greeted,
+    /// Batches make up a whole snapshot.
+    Loading,
+    /// Batches are changes.
+    Following,
+}
+
+/// Who opens the stream.
+#[derive(Debug, Clone, Copy)]
+pub struct Identity {
+    /// The lease's.
+    pub term: u32,
+    /// This process'.
+    pub instance: u64,
+}
+
+impl Session {
+    /// Takes the snapshot over and says Hello. With `afresh`, what is in memory is not built upon.
+    pub fn open(host: &impl Host, stream: StreamId, who: Identity, afresh: bool) -> Result<Self, End> {
+        let writer = Writer::take_over(host, who.term)?;
+        let offered = writer.position().filter(|_| !afresh);
+        let (epoch, revision) = offered.unwrap_or_default();
+        let hello = Hello {
+            node_id: host.node_id(),
+            instance: who.instance,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            format: FORMAT,
+            epoch: if offered.is_some() { epoch.to_vec() } else { Vec::new() },
+            revision,
+        };
+        let session = Self { stream, writer, offered, heard_at: host.now(), state: State::Greeted, sequence: 0 };
+        session.send(host, from_node::Message::Hello(hello))?;
+        Ok(session)
+    }
+
+    /// The host's name for the stream.
+    pub fn stream(&self) -> StreamId {
+        self.stream
+    }
+
+    /// Whether a snapshot of this stream is in force.
+    #[cfg(feature = "fault")]
+    pub fn is_following(&self) -> bool {
+        self.state == State::Following
+    }
+
+    /// Time passes.
+    pub fn tick(&mut self, host: &impl Host, now: Nanos) -> Result<(), End> {
+        // A clock that was set back counts as silence, too: it costs a reconnection.
+        if now.abs_diff(self.heard_at) > SILENCE {
+            return Err(End::Silent);
+        }
+        Ok(self.writer.sweep(host, SWEEP_PAGES)?)
+    }
+
+    /// A message came. True when it completed a revision.
+    pub fn receive(&mut self, host: &impl Host, metrics: &Metrics, message: &[u8]) -> Result<bool, End> {
+        if message.len() > MAX_MESSAGE {
+            return Err(End::Protocol("a message that is too long"));
+        }
+        let message = ToNode::decode(message).map_err(|_| End::Protocol("a message that is not of this protocol"))?;
+        self.heard_at = host.now();
+        match message.message {
+            Some(to_node::Message::Welcome(welcome)) => self.welcome(host, metrics, &welcome).map(|()| false),
+            Some(to_node::Message::Batch(batch)) => self.apply(host, metrics, &batch),
+            // Heartbeats have done their work; what a newer control plane sends besides is not for this version.
+            Some(to_node::Message::Heartbeat(_)) | None => Ok(false),
+        }
+    }
+
+    fn welcome(&mut self, host: &impl Host, metrics: &Metrics, welcome: &Welcome) -> Result<(), End> {
+        if self.state != State::Greeted {
+            return Err(End::Protocol("a second welcome"));
+        }
+        if welcome.format != FORMAT {
+            return Err(End::Protocol("a record format that this filter cannot read"));
+        }
+        let epoch = Epoch::try_from(&*welcome.epoch).map_err(|_| End::Protocol("an epoch that is not 16 bytes"))?;
+        if welcome.resume {
+            if self.offered.is_none_or(|(offered, _)| offered != epoch) {
+                return Err(End::Protocol("changes to a snapshot that is not here"));
+            }
+            self.writer.resume(host)?;
+            self.state = State::Following;
+        } else {
+            self.writer.begin(host, epoch, welcome.keys)?;
+            self.state = State::Loading;
+        }
+        metrics.stream_connected(host, true);
+        host.log(
+            Level::Info,
+            if welcome.resume { "following the control plane by changes" } else { "loading a snapshot" },
+        );
+        Ok(())
+    }
+
+    fn apply(&mut self, host: &impl Host, metrics: &Metrics, batch: &latchkey_protocol::Batch) -> Result<bool, End> {
+        if self.state == State::Greeted {
+            return Err(End::Protocol("a batch before the welcome"));
+        }
+        if Some(batch.sequence) != self.sequence.checked_add(1) {
+            return Err(End::Protocol("a batch out of sequence"));
+        }
+        let changes = Batch {
+            policies: &batch.policies,
+            keys: &batch.keys,
+            removed_keys: &batch.removed_keys,
+            revision: (batch.revision != 0).then_some(batch.revision),
+        };
+        let published = self.writer.apply(host, &changes).map_err(|error| match error {
+            ApplyError::Invalid => End::Protocol("a damaged batch"),
+            ApplyError::Write(error) => End::Memory(error),
+        })?;
+        self.sequence = batch.sequence;
+        if let Some(revision) = published {
+            if self.state == State::Loading {
+                self.state = State::Following;
+                metrics.snapshot_loaded(host);
+                host.log(Level::Info, &format!("the snapshot at revision {revision} is in force"));
+            }
+            metrics.published(host, revision, self.writer.keys());
+        }
+        let revision = self.writer.position().map_or(0, |(_, revision)| revision);
+        // While a snapshot of another history is being loaded, what is in force says nothing about this one.
+        let revision = if self.state == State::Loading { 0 } else { revision };
+        self.send(host, from_node::Message::Ack(Ack { sequence: self.sequence, revision }))?;
+        Ok(published.is_some())
+    }
+
+    fn send(&self, host: &impl Host, message: from_node::Message) -> Result<(), End> {
+        let message = FromNode { message: Some(message) }.encode_to_vec();
+        host.send(self.stream, &message).map_err(|_| End::Unreachable)
+    }
+}
