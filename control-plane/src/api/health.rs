@@ -1,0 +1,28 @@
+//! For machines: whether it lives, whether it can work, and its metrics.
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use std::sync::Arc;
+
+use super::App;
+use super::answer::Answer;
+use super::error::ApiError;
+
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+pub(super) async fn healthz() -> Answer<()> {
+    Answer::done("Alive")
+}
+
+/// Both listeners were bound before anything was answered; what is left to ask is the store.
+pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Answer<()>, ApiError> {
+    app.store.ping().await.map_err(|error| ApiError::Unavailable(error.to_string()))?;
+    Ok(Answer::done("Ready"))
+}
+
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, ApiError> {
+    let text = app.metrics.encode(app.store.revision(), app.registry.connected());
+    let text = text.map_err(|error| ApiError::Internal(error.to_string()))?;
+    Ok(([(header::CONTENT_TYPE, OPENMETRICS)], text))
+}

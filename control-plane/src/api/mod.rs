@@ -1,0 +1,56 @@
+//! The API: JSON over HTTP. Every handler reads top to bottom: who asks, what for, is it allowed, do it, answer.
+
+mod answer;
+mod error;
+mod extract;
+mod health;
+mod keys;
+mod new_key;
+mod nodes;
+mod observe;
+mod sessions;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
+use axum::routing::{delete, get, post};
+use latchkey_policy::key::KeyFormat;
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::password::Passwords;
+use crate::store::Store;
+use crate::stream::registry::Registry;
+use error::ApiError;
+
+const MAX_BODY_LEN: usize = 64 * 1024;
+
+/// What handlers share.
+pub(crate) struct App {
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) registry: Registry,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) passwords: Passwords,
+    pub(crate) key_format: KeyFormat,
+}
+
+pub(crate) fn router(app: App) -> Router {
+    let app = Arc::new(app);
+    Router::new()
+        .route("/v1/sessions", post(sessions::log_in))
+        .route("/v1/sessions/current", delete(sessions::log_out))
+        .route("/v1/keys", get(keys::list))
+        .route("/v1/keys/generate", post(keys::generate))
+        .route("/v1/keys/{key_id}", get(keys::get).delete(keys::revoke))
+        .route("/v1/nodes", get(nodes::list))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .fallback(async || ApiError::NotFound)
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .layer(DefaultBodyLimit::max(MAX_BODY_LEN))
+        .layer(middleware::from_fn_with_state(app.clone(), observe::observe))
+        .with_state(app)
+}

@@ -1,0 +1,57 @@
+//! `/v1/nodes`: every Envoy that may be deciding requests, and how far each is.
+
+use axum::extract::State;
+use serde::Serialize;
+use std::sync::Arc;
+
+use super::App;
+use super::answer::Answer;
+use super::error::ApiError;
+use super::extract::{Params, Session};
+use crate::clock::rfc3339;
+use crate::stream::registry::{NodeView, hexadecimal};
+
+#[derive(Serialize)]
+pub(super) struct List {
+    nodes: Vec<Node>,
+    total: usize,
+    /// The newest.
+    revision: u64,
+}
+
+#[derive(Serialize)]
+struct Node {
+    node_id: String,
+    instance: String,
+    version: String,
+    connected: bool,
+    /// When it connected, or when it was lost.
+    since: String,
+    /// What it has acknowledged; 0 before it has a snapshot.
+    revision: u64,
+    /// Revisions behind.
+    lag: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote: Option<String>,
+}
+
+pub(super) async fn list(State(app): State<Arc<App>>, _: Session, params: Params) -> Result<Answer<List>, ApiError> {
+    params.finish()?;
+    let revision = app.store.revision();
+    let nodes: Vec<_> = app.registry.nodes().into_iter().map(|node| view(node, revision)).collect();
+    let total = nodes.len();
+    Ok(Answer::ok("Nodes retrieved successfully", List { nodes, total, revision }))
+}
+
+fn view(node: NodeView, newest: u64) -> Node {
+    Node {
+        node_id: node.id.node_id,
+        instance: hexadecimal(node.id.instance),
+        version: node.version,
+        connected: node.connected,
+        since: rfc3339(node.since),
+        revision: node.acknowledged,
+        lag: newest.saturating_sub(node.acknowledged),
+        remote: node.remote.map(|address| address.to_string()),
+    }
+}

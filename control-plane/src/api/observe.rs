@@ -1,0 +1,78 @@
+//! What surrounds every request: its id, a bound on its duration, a log line and a count. Neither headers nor bodies
+//! nor paths are logged: any of them can hold a key.
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{self, Instant};
+use tracing::{Instrument as _, debug, info, info_span};
+
+use super::App;
+use super::error::ApiError;
+use crate::{metrics, random};
+
+/// Longer than the longest wait for enforcement.
+const TIMEOUT: Duration = Duration::from_secs(35);
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const MAX_REQUEST_ID_LEN: usize = 64;
+
+pub(super) async fn observe(
+    State(app): State<Arc<App>>,
+    route: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let started = Instant::now();
+    let id = request_id(request.headers());
+    let method = name(request.method());
+    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let span = info_span!("request", id = id.to_str().unwrap_or_default(), method, route);
+    let answered = time::timeout(TIMEOUT, next.run(request).instrument(span.clone())).await;
+    let mut response = span.in_scope(|| {
+        let response =
+            answered.unwrap_or_else(|_| ApiError::Unavailable("it took too long".to_owned()).into_response());
+        let (status, elapsed_ms) = (response.status().as_u16(), started.elapsed().as_millis());
+        if route.starts_with("/v1/") {
+            info!(status, elapsed_ms, "answered");
+        } else {
+            debug!(status, elapsed_ms, "answered");
+        }
+        response
+    });
+    let status = response.status().as_u16();
+    app.metrics.requests.get_or_create(&metrics::Request { route, method, status }).inc();
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+/// The client's, if it is short and harmless, or a new one.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let harmless = |value: &&HeaderValue| {
+        let bytes = value.as_bytes();
+        (1..=MAX_REQUEST_ID_LEN).contains(&bytes.len())
+            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
+    };
+    if let Some(given) = headers.get(REQUEST_ID).filter(harmless) {
+        return given.clone();
+    }
+    let drawn = random::base62(20).ok().and_then(|id| HeaderValue::try_from(id).ok());
+    drawn.unwrap_or(HeaderValue::from_static("unknown"))
+}
+
+/// A bounded set, because it is a metric's label.
+fn name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}

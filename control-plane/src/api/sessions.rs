@@ -1,0 +1,73 @@
+//! `/v1/sessions`: logging in and out.
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use tracing::info;
+
+use super::App;
+use super::answer::Answer;
+use super::error::ApiError;
+use super::extract::{Body, Params, Session};
+use crate::clock::rfc3339;
+use crate::secret::{Password, SessionToken};
+use crate::store::SESSION_IDLE_SECONDS;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Login {
+    email: String,
+    password: Password,
+}
+
+#[derive(Serialize)]
+pub(super) struct LoggedIn {
+    token: String,
+    /// Later with every use.
+    expires_at: String,
+    user: User,
+}
+
+#[derive(Serialize)]
+struct User {
+    id: String,
+    email: String,
+}
+
+pub(super) async fn log_in(
+    State(app): State<Arc<App>>,
+    params: Params,
+    Body(login): Body<Login>,
+) -> Result<Answer<LoggedIn>, ApiError> {
+    params.finish()?;
+    let found = app.store.credentials(&login.email).await?;
+    let stored = found.as_ref().map(|user| user.password_hash.clone());
+    let verified = app.passwords.verify(login.password, stored).await?;
+    let Some(user) = found.filter(|user| verified && !user.disabled) else {
+        info!("a login was refused");
+        return Err(ApiError::Credentials);
+    };
+
+    let token = SessionToken::generate()?;
+    let now = app.clock.now();
+    app.store.begin_session(&token.hash(), &user.user_id, now).await?;
+    info!(user = user.user_id, "logged in");
+    Ok(Answer::ok(
+        "Logged in successfully",
+        LoggedIn {
+            token: token.expose().to_owned(),
+            expires_at: rfc3339(now.saturating_add(SESSION_IDLE_SECONDS)),
+            user: User { id: user.user_id, email: user.email },
+        },
+    ))
+}
+
+pub(super) async fn log_out(
+    State(app): State<Arc<App>>,
+    session: Session,
+    params: Params,
+) -> Result<Answer<()>, ApiError> {
+    params.finish()?;
+    app.store.end_session(&session.token).await?;
+    Ok(Answer::done("Logged out successfully"))
+}

@@ -1,0 +1,199 @@
+//! What the operator can set: one struct per concern, each field a flag and an environment variable.
+
+use clap::{Args, Parser, ValueEnum};
+use latchkey_policy::key::{InvalidPrefix, KeyFormat};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::secret::{NodeToken, Password};
+
+/// A value that parses but cannot be used. The value itself is not told: it may be a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{flag} ({variable}) {reason}")]
+pub struct InvalidSetting {
+    /// The flag that sets it.
+    pub flag: &'static str,
+    /// The environment variable that sets it.
+    pub variable: &'static str,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// All settings of `latchkey serve`.
+#[derive(Debug, Clone, Parser)]
+#[command(no_binary_name = true)]
+pub struct Config {
+    /// The API.
+    #[command(flatten)]
+    pub http: HttpConfig,
+    /// The stream to the nodes.
+    #[command(flatten)]
+    pub stream: StreamConfig,
+    /// The database.
+    #[command(flatten)]
+    pub store: StoreConfig,
+    /// The first user.
+    #[command(flatten)]
+    pub admin: AdminConfig,
+    /// Keys.
+    #[command(flatten)]
+    pub keys: KeyConfig,
+    /// Logs.
+    #[command(flatten)]
+    pub log: LogConfig,
+    /// Write the addresses that were bound to this file, as JSON, once everything is ready
+    #[arg(long, env = "LATCHKEY_READY_FILE", value_name = "PATH")]
+    pub ready_file: Option<PathBuf>,
+}
+
+/// Where the API is served.
+#[derive(Debug, Clone, Args)]
+pub struct HttpConfig {
+    /// Address of the API; port 0 takes a free one
+    #[arg(long = "http-listen", env = "LATCHKEY_HTTP_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    pub listen: SocketAddr,
+}
+
+/// Where nodes connect, and what is asked of them.
+#[derive(Debug, Clone, Args)]
+pub struct StreamConfig {
+    /// Address that Envoys open their streams to; port 0 takes a free one
+    #[arg(
+        id = "stream-listen",
+        long = "stream-listen",
+        env = "LATCHKEY_STREAM_LISTEN",
+        default_value = "127.0.0.1:8081",
+        value_name = "ADDR"
+    )]
+    pub listen: SocketAddr,
+    /// Token that every Envoy presents, at least 16 characters
+    #[arg(long, env = "LATCHKEY_NODE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub node_token: NodeToken,
+    /// How long a node that lost its stream still counts as one that may be serving
+    #[arg(long, env = "LATCHKEY_NODE_GRACE_MS", default_value_t = 10_000, value_name = "MILLISECONDS")]
+    pub node_grace_ms: u64,
+}
+
+/// Where everything is kept.
+#[derive(Debug, Clone, Args)]
+pub struct StoreConfig {
+    /// SQLite database; created if there is none
+    #[arg(long, env = "LATCHKEY_DATABASE", default_value = "latchkey.db", value_name = "PATH")]
+    pub database: PathBuf,
+}
+
+/// The user that the first start makes.
+#[derive(Debug, Clone, Args)]
+pub struct AdminConfig {
+    /// Email address of the first user; without effect once that user exists
+    #[arg(id = "admin-email", long = "admin-email", env = "LATCHKEY_ADMIN_EMAIL", default_value = "admin@localhost")]
+    pub email: String,
+    /// Their password, at least 12 characters; one is generated and printed once if there is none
+    #[arg(id = "admin-password", long = "admin-password", env = "LATCHKEY_ADMIN_PASSWORD", hide_env_values = true)]
+    pub password: Option<Password>,
+}
+
+/// What keys look like.
+#[derive(Debug, Clone, Args)]
+pub struct KeyConfig {
+    /// What every key begins with
+    #[arg(
+        id = "key-prefix",
+        long = "key-prefix",
+        env = "LATCHKEY_KEY_PREFIX",
+        default_value = "lk",
+        value_name = "PREFIX",
+        value_parser = key_format
+    )]
+    pub format: KeyFormat,
+}
+
+/// What is logged, to stderr.
+#[derive(Debug, Clone, Args)]
+pub struct LogConfig {
+    /// Form of the log
+    #[arg(
+        id = "log-format",
+        long = "log-format",
+        env = "LATCHKEY_LOG_FORMAT",
+        value_enum,
+        default_value_t = LogFormat::Text
+    )]
+    pub format: LogFormat,
+    /// Level, or directives such as `info,latchkey_control_plane=debug`
+    #[arg(id = "log-level", long = "log-level", env = "RUST_LOG", default_value = "info", value_name = "DIRECTIVES")]
+    pub level: String,
+}
+
+/// Forms of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// What a type alone cannot check.
+    pub fn check(&self) -> Result<(), InvalidSetting> {
+        let invalid = |flag, variable, reason| Err(InvalidSetting { flag, variable, reason });
+        if !self.stream.node_token.long_enough() {
+            let reason = format!("must have at least {} characters", NodeToken::MIN_LEN);
+            return invalid("--node-token", "LATCHKEY_NODE_TOKEN", reason);
+        }
+        if self.admin.password.as_ref().is_some_and(|password| !password.long_enough()) {
+            let reason = format!("must have at least {} characters", Password::MIN_LEN);
+            return invalid("--admin-password", "LATCHKEY_ADMIN_PASSWORD", reason);
+        }
+        if !self.admin.email.trim().contains('@') {
+            return invalid("--admin-email", "LATCHKEY_ADMIN_EMAIL", "must be an email address".to_owned());
+        }
+        Ok(())
+    }
+}
+
+impl StreamConfig {
+    pub(crate) fn node_grace(&self) -> Duration {
+        Duration::from_millis(self.node_grace_ms)
+    }
+}
+
+fn key_format(prefix: &str) -> Result<KeyFormat, InvalidPrefix> {
+    KeyFormat::new(prefix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "0123456789abcdef";
+
+    fn parse(arguments: &[&str]) -> Config {
+        Config::try_parse_from(arguments).unwrap()
+    }
+
+    #[test]
+    fn what_is_too_short_is_refused_by_name_and_not_told() {
+        let refused = parse(&["--node-token", "0123456789abcde"]).check().unwrap_err().to_string();
+        assert_eq!(refused, "--node-token (LATCHKEY_NODE_TOKEN) must have at least 16 characters");
+        let refused = parse(&["--node-token", TOKEN, "--admin-password", "elevenchars"]).check().unwrap_err();
+        assert_eq!(refused.to_string(), "--admin-password (LATCHKEY_ADMIN_PASSWORD) must have at least 12 characters");
+        assert_eq!(parse(&["--node-token", TOKEN, "--admin-password", "twelve chars"]).check(), Ok(()));
+        assert_eq!(parse(&["--node-token", TOKEN]).check(), Ok(()));
+    }
+
+    #[test]
+    fn settings_do_not_print_secrets() {
+        let config = parse(&["--node-token", TOKEN, "--admin-password", "correct horse battery"]);
+        let printed = format!("{config:?}");
+        assert!(!printed.contains(TOKEN) && !printed.contains("correct horse"), "{printed}");
+    }
+
+    #[test]
+    fn a_prefix_that_cannot_begin_a_key_is_refused() {
+        let refused = Config::try_parse_from(["--node-token", TOKEN, "--key-prefix", "L_K"]).unwrap_err();
+        assert!(refused.to_string().contains("--key-prefix"), "{refused}");
+    }
+}

@@ -1,0 +1,32 @@
+//! Latchkey's control plane: owns the keys, and pushes every change to every Envoy.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `api` | HTTP: what people and their tools ask for |
+//! | [`store`] | the database, and the revision that every change advances |
+//! | `stream` | gRPC: what nodes are sent, and what they have acknowledged |
+//! | `enforcement` | waiting until every node decides by a revision |
+//! | [`start`](mod@start), [`config`] | putting it together |
+//!
+//! A revocation goes: `api` → `store` (one transaction, revision + 1) → `stream` (woken by the revision; one batch to
+//! every node) → acknowledgements → `enforcement` → the caller's answer.
+
+mod api;
+pub mod clock;
+pub mod config;
+mod enforcement;
+pub mod log;
+mod metrics;
+pub mod password;
+pub mod random;
+pub mod secret;
+mod serve;
+pub mod start;
+mod stop;
+pub mod store;
+mod stream;
+pub mod tier;
+
+pub use config::Config;
+pub use serve::serve;
+pub use start::{Running, StartError, start, start_with_clock};

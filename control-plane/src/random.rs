@@ -1,0 +1,31 @@
+//! Random identifiers, from the operating system's generator.
+
+/// The operating system gave no random bytes. Nothing that needs them can go on.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the operating system's random generator failed: {0}")]
+pub struct NoRandomness(#[from] getrandom::Error);
+
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// Overwrites `bytes`.
+pub(crate) fn fill(bytes: &mut [u8]) -> Result<(), NoRandomness> {
+    Ok(getrandom::fill(bytes)?)
+}
+
+/// `len` characters, each of 5.95 bits.
+pub(crate) fn base62(len: usize) -> Result<String, NoRandomness> {
+    let mut text = String::with_capacity(len);
+    let mut random = [0; 32];
+    while text.len() < len {
+        fill(&mut random)?;
+        // Six bits a byte; the two values that are no index into the alphabet are drawn again.
+        let drawn = random.iter().filter_map(|byte| BASE62.get(usize::from(byte & 63)));
+        text.extend(drawn.take(len - text.len()).map(|&byte| char::from(byte)));
+    }
+    Ok(text)
+}
+
+/// An identifier such as `key_` and 12 characters.
+pub(crate) fn id(kind: &str) -> Result<String, NoRandomness> {
+    Ok(format!("{kind}_{}", base62(latchkey_policy::record::KEY_ID_LEN)?))
+}

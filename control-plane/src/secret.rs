@@ -1,0 +1,156 @@
+//! Secrets as types: none can be printed, and what is stored of a token is its SHA-256.
+
+use sha2::{Digest as _, Sha256};
+use std::convert::Infallible;
+use std::fmt;
+use std::str::FromStr;
+use subtle::ConstantTimeEq as _;
+
+use crate::random::{self, NoRandomness};
+
+/// The SHA-256 of a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenHash([u8; 32]);
+
+impl TokenHash {
+    fn of(token: &str) -> Self {
+        Self(Sha256::digest(token.as_bytes()).into())
+    }
+
+    /// What the store keeps.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+macro_rules! unprintable {
+    ($type:ident) => {
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("[redacted]")
+            }
+        }
+    };
+}
+
+/// What a person logs in with.
+#[derive(Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Password(String);
+unprintable!(Password);
+
+impl Password {
+    /// Characters that a new password has at least.
+    pub const MIN_LEN: usize = 12;
+
+    /// A password for someone who named none: 24 characters, 142 bits.
+    pub(crate) fn generate() -> Result<Self, NoRandomness> {
+        Ok(Self(random::base62(24)?))
+    }
+
+    /// The password itself, to be hashed, or shown the one time that it is generated.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn long_enough(&self) -> bool {
+        self.0.chars().count() >= Self::MIN_LEN
+    }
+}
+
+impl FromStr for Password {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// What every Envoy presents to open its stream.
+#[derive(Clone)]
+pub struct NodeToken(String);
+unprintable!(NodeToken);
+
+impl NodeToken {
+    /// Characters that it has at least.
+    pub const MIN_LEN: usize = 16;
+
+    pub(crate) fn long_enough(&self) -> bool {
+        self.0.chars().count() >= Self::MIN_LEN
+    }
+
+    /// Whether `presented` is this token; takes the same time whatever the answer.
+    pub(crate) fn is(&self, presented: &str) -> bool {
+        TokenHash::of(presented).0.ct_eq(&TokenHash::of(&self.0).0).into()
+    }
+}
+
+impl FromStr for NodeToken {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// The bearer token of a session: `lks_` and 43 base62 characters, 256 bits.
+#[derive(Clone)]
+pub(crate) struct SessionToken(String);
+unprintable!(SessionToken);
+
+impl SessionToken {
+    const PREFIX: &str = "lks_";
+    const RANDOM_LEN: usize = 43;
+
+    pub(crate) fn generate() -> Result<Self, NoRandomness> {
+        Ok(Self(format!("{}{}", Self::PREFIX, random::base62(Self::RANDOM_LEN)?)))
+    }
+
+    /// A presented token, when it has the form of one.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let random = text.strip_prefix(Self::PREFIX)?;
+        let formed = random.len() == Self::RANDOM_LEN && random.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        formed.then(|| Self(text.to_owned()))
+    }
+
+    /// The token itself, for the one answer that shows it.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn hash(&self) -> TokenHash {
+        TokenHash::of(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_do_not_print_themselves() {
+        let token = SessionToken::generate().unwrap();
+        let password = Password::generate().unwrap();
+        let node: NodeToken = "a-node-token-of-some-length".parse().unwrap();
+        assert_eq!(format!("{token:?}{password:?}{node:?}"), "[redacted]".repeat(3));
+    }
+
+    #[test]
+    fn generated_tokens_are_parsed_and_differ() {
+        let [one, two] = [(); 2].map(|()| SessionToken::generate().unwrap());
+        assert_ne!(one.hash(), two.hash());
+        assert_eq!(SessionToken::parse(one.expose()).unwrap().hash(), one.hash());
+        assert!(SessionToken::parse(&one.expose()[..46]).is_none());
+        assert!(SessionToken::parse(&format!("{}x", one.expose())).is_none());
+        assert!(SessionToken::parse("lk_live_00000000000000000000000000000000000000").is_none());
+    }
+
+    #[test]
+    fn a_node_token_equals_itself_only() {
+        let token: NodeToken = "correct horse battery".parse().unwrap();
+        assert!(token.is("correct horse battery"));
+        assert!(!token.is("correct horse batterz"));
+        assert!(!token.is("correct horse batter"));
+        assert!(!token.is(""));
+    }
+}

@@ -1,0 +1,195 @@
+//! Starting and stopping: listeners first, so that nothing is made when a port is taken; then the store and the
+//! first user; then both servers.
+
+use std::future::IntoFuture as _;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time;
+use tracing::{error, info};
+
+use crate::api::{self, App};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{AdminConfig, Config, InvalidSetting};
+use crate::metrics::Metrics;
+use crate::password::{PasswordError, Passwords};
+use crate::random::NoRandomness;
+use crate::secret::Password;
+use crate::stop::{self, Stopper};
+use crate::store::{OpenError, Store, StoreError};
+use crate::stream::{self, registry::Registry};
+
+/// How long requests that are under way can take to end once it stops.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Why the control plane does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Setting(#[from] InvalidSetting),
+    /// A listener could not be bound.
+    #[error("cannot listen on {address} ({flag}): {}", reason(source))]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// The flag that says where.
+        flag: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The store could not be opened.
+    #[error("cannot open the store: {0}")]
+    Open(#[from] OpenError),
+    /// The store could not be used.
+    #[error("cannot use the store: {0}")]
+    Store(#[from] StoreError),
+    /// The first user's password could not be hashed.
+    #[error("cannot make the first user: {0}")]
+    Password(#[from] PasswordError),
+    /// No password could be drawn.
+    #[error(transparent)]
+    Random(#[from] NoRandomness),
+    /// The ready file could not be written.
+    #[error("cannot write {} (--ready-file): {source}", path.display())]
+    ReadyFile {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Signals could not be listened to.
+    #[error("cannot listen to signals: {0}")]
+    Signals(#[source] io::Error),
+    /// A server ended although nobody told it to.
+    #[error("a server ended unexpectedly")]
+    Ended,
+}
+
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "address already in use".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// A control plane that answers.
+pub struct Running {
+    /// Where the API is.
+    pub http_addr: SocketAddr,
+    /// Where nodes connect.
+    pub stream_addr: SocketAddr,
+    generated_password: Option<Password>,
+    store: Store,
+    servers: JoinSet<()>,
+    stopper: Stopper,
+}
+
+/// Starts the control plane.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    start_with_clock(config, Arc::new(SystemClock)).await
+}
+
+/// Starts the control plane with a clock of the caller's.
+pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
+    config.check()?;
+    let http = bind(config.http.listen, "--http-listen").await?;
+    let nodes = bind(config.stream.listen, "--stream-listen").await?;
+    let (http_addr, stream_addr) = (address(&http, "--http-listen")?, address(&nodes, "--stream-listen")?);
+
+    let store = Store::open(&config.store.database).await?;
+    let passwords = Passwords::new()?;
+    let generated_password = first_user(&store, &passwords, &config.admin, clock.now()).await?;
+
+    let (stopper, stop) = stop::channel();
+    let metrics = Arc::new(Metrics::new());
+    let registry = Registry::open(store.clone(), clock.clone(), config.stream.node_grace(), stop.clone()).await?;
+    let app = App {
+        store: store.clone(),
+        clock,
+        registry: registry.clone(),
+        metrics: metrics.clone(),
+        passwords,
+        key_format: config.keys.format,
+    };
+    let mut servers = JoinSet::new();
+    let streams = stream::serve(nodes, config.stream.node_token, store.clone(), registry, metrics, stop.clone());
+    servers.spawn(async move {
+        if let Err(error) = streams.await {
+            error!(%error, "the stream's server failed");
+        }
+    });
+    let mut stop = stop;
+    let api = axum::serve(http, api::router(app)).with_graceful_shutdown(async move { stop.requested().await });
+    servers.spawn(async move {
+        if let Err(error) = api.into_future().await {
+            error!(%error, "the API's server failed");
+        }
+    });
+    info!(http = %http_addr, stream = %stream_addr, revision = store.revision(), "ready");
+    Ok(Running { http_addr, stream_addr, generated_password, store, servers, stopper })
+}
+
+impl Running {
+    /// The store, for whoever embeds the control plane.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The first user's password, if this start made it up. Taken once.
+    pub fn take_generated_password(&mut self) -> Option<Password> {
+        self.generated_password.take()
+    }
+
+    /// Resolves when a server ends on its own.
+    pub(crate) async fn ended(&mut self) {
+        self.servers.join_next().await;
+    }
+
+    /// Ends all streams at once, lets requests that are under way end, and closes the store.
+    pub async fn shutdown(mut self) {
+        self.stopper.stop();
+        let ended = async { while self.servers.join_next().await.is_some() {} };
+        if time::timeout(DRAIN, ended).await.is_err() {
+            self.servers.shutdown().await;
+        }
+        if time::timeout(DRAIN, self.store.close()).await.is_err() {
+            error!("the store was still in use at the end");
+        }
+        info!("stopped");
+    }
+}
+
+async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, flag, source })
+}
+
+fn address(listener: &TcpListener, flag: &'static str) -> Result<SocketAddr, StartError> {
+    let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
+    listener.local_addr().map_err(|source| StartError::Listen { address: unspecified, flag, source })
+}
+
+/// Makes the first user unless they exist. Returns the password if nobody named one.
+async fn first_user(
+    store: &Store,
+    passwords: &Passwords,
+    config: &AdminConfig,
+    now: i64,
+) -> Result<Option<Password>, StartError> {
+    if store.credentials(&config.email).await?.is_some() {
+        return Ok(None);
+    }
+    let generated = match config.password {
+        Some(_) => None,
+        None => Some(Password::generate()?),
+    };
+    if let Some(password) = config.password.clone().or_else(|| generated.clone()) {
+        let hash = passwords.hash(password).await?;
+        store.add_admin(&config.email, &hash, now).await?;
+    }
+    Ok(generated)
+}

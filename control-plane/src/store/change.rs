@@ -1,0 +1,52 @@
+//! A transaction that changes what nodes decide by: it advances the revision, and tells of it once it is committed.
+
+use sqlx::{Sqlite, SqliteConnection, Transaction};
+use std::sync::Arc;
+
+use super::{Shared, Store, StoreError};
+
+/// Dropped, it leaves everything as it was.
+pub(super) struct Change {
+    transaction: Transaction<'static, Sqlite>,
+    /// What every changed row is stamped with.
+    revision: i64,
+    store: Arc<Shared>,
+}
+
+impl Change {
+    pub(super) async fn begin(store: &Store) -> Result<Self, StoreError> {
+        let mut transaction = store.0.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let revision = sqlx::query_scalar("UPDATE meta SET revision = revision + 1 RETURNING revision")
+            .fetch_one(&mut *transaction)
+            .await?;
+        Ok(Self { transaction, revision, store: store.0.clone() })
+    }
+
+    pub(super) fn revision(&self) -> i64 {
+        self.revision
+    }
+
+    pub(super) fn connection(&mut self) -> &mut SqliteConnection {
+        &mut self.transaction
+    }
+
+    /// Returns the revision that is now in force.
+    pub(super) async fn commit(self) -> Result<u64, StoreError> {
+        self.transaction.commit().await?;
+        let revision = self.revision.cast_unsigned();
+        // A later change can get here first: its transaction began when this one had ended.
+        self.store.revision.send_if_modified(|newest| {
+            let newer = *newest < revision;
+            *newest = (*newest).max(revision);
+            newer
+        });
+        Ok(revision)
+    }
+}
+
+/// Runs a write to its end, even if the caller stops waiting: what is committed is always told of.
+pub(super) async fn to_its_end<T: Send + 'static>(
+    write: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::spawn(write).await.map_err(|_| StoreError::Interrupted)?
+}

@@ -1,0 +1,81 @@
+//! What can go wrong in the store, and whether trying again can help.
+
+use latchkey_policy::record::TooLong;
+use std::path::PathBuf;
+
+use crate::random::NoRandomness;
+
+/// Why the store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Two control planes on one database would not see each other's changes.
+    #[error("{} is in use by another control plane", .0.display())]
+    InUse(PathBuf),
+    /// The database's file or its lock could not be created or opened.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The schema could not be brought up to date.
+    #[error("migration: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// Anything after that.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another live key of the account has the name.
+    #[error("a live key of that name exists")]
+    NameTaken,
+    /// The account has no such key.
+    #[error("no such key")]
+    KeyNotFound,
+    /// It does not answer now. Nothing was changed; later it may be.
+    #[error("the store does not answer: {0}")]
+    Unavailable(#[source] sqlx::Error),
+    /// The database refused.
+    #[error("database: {0}")]
+    Database(#[source] sqlx::Error),
+    /// A row holds what this version cannot have written.
+    #[error("{0} in the database means nothing")]
+    Damaged(&'static str),
+    /// A value that passed the API has no place in a record.
+    #[error(transparent)]
+    Record(#[from] TooLong),
+    /// No identifier could be drawn.
+    #[error(transparent)]
+    Random(#[from] NoRandomness),
+    /// The task that wrote it died. Whether it committed is not known.
+    #[error("a write was interrupted")]
+    Interrupted,
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        if name_taken(&error) {
+            return Self::NameTaken;
+        }
+        if busy(&error) || matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_)) {
+            return Self::Unavailable(error);
+        }
+        Self::Database(error)
+    }
+}
+
+/// SQLite names the columns of a violated index, and nothing else about it.
+fn name_taken(error: &sqlx::Error) -> bool {
+    let unique = error.as_database_error().filter(|error| error.is_unique_violation());
+    unique.is_some_and(|error| error.message().contains("keys.name"))
+}
+
+/// SQLITE_BUSY or SQLITE_LOCKED, in the low byte of the extended code: <https://sqlite.org/rescode.html>.
+fn busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
+    code.is_some_and(|code| matches!(code & 0xff, 5 | 6))
+}

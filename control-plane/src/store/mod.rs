@@ -1,0 +1,140 @@
+//! The store: the only part that knows the database.
+//!
+//! **Invariant: every change to what a node decides by happens in one transaction that also advances the revision by
+//! one and stamps the changed rows with it.** [`change::Change`] is the only way to such a transaction.
+//!
+//! One connection writes; readers have their own and, with SQLite's write-ahead log, never wait for it.
+
+mod accounts;
+mod change;
+mod chunks;
+mod creation;
+mod error;
+mod export;
+mod keys;
+mod nodes;
+mod revocation;
+mod sessions;
+
+pub use accounts::{Caller, Credentials};
+pub use chunks::{CHUNK_LEN, Chunks};
+pub use creation::{Created, NewKey};
+pub use error::{OpenError, StoreError};
+pub use export::{Changes, Page};
+pub use keys::Key;
+pub use nodes::NodeRow;
+pub use revocation::Revoked;
+pub(crate) use sessions::IDLE_SECONDS as SESSION_IDLE_SECONDS;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+use crate::random;
+
+const READERS: u32 = 8;
+
+/// How long a caller waits for a connection, and SQLite for another process' lock.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Identity of the store's history. Revisions of two epochs cannot be compared.
+pub type Epoch = [u8; 16];
+
+/// A handle to the store; clones share it.
+#[derive(Clone)]
+pub struct Store(Arc<Shared>);
+
+struct Shared {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    epoch: Epoch,
+    /// The newest committed revision.
+    revision: watch::Sender<u64>,
+    /// Held while the store is open.
+    lock: File,
+}
+
+impl Store {
+    /// Opens the database at `path`, creates it if there is none, and brings its schema up to date.
+    pub async fn open(path: &Path) -> Result<Self, OpenError> {
+        let lock = lock(path)?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .foreign_keys(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(PATIENCE);
+        let pool = SqlitePoolOptions::new().acquire_timeout(PATIENCE).idle_timeout(None).max_lifetime(None);
+        let writer = pool.clone().max_connections(1).connect_with(options.clone()).await.map_err(StoreError::from)?;
+        sqlx::migrate!().run(&writer).await?;
+        let (epoch, revision) = identity(&writer).await?;
+        let readers = pool.max_connections(READERS).connect_lazy_with(options.read_only(true));
+        let revision = watch::Sender::new(revision);
+        Ok(Self(Arc::new(Shared { writer, readers, epoch, revision, lock })))
+    }
+
+    /// Identity of this store's history.
+    pub fn epoch(&self) -> Epoch {
+        self.0.epoch
+    }
+
+    /// The newest committed revision. A store begins with 1.
+    pub fn revision(&self) -> u64 {
+        *self.0.revision.borrow()
+    }
+
+    /// Wakes at every committed revision.
+    pub fn watch_revision(&self) -> watch::Receiver<u64> {
+        self.0.revision.subscribe()
+    }
+
+    /// Whether it answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT revision FROM meta").fetch_one(&self.0.readers).await?;
+        Ok(())
+    }
+
+    /// Waits for what is being written, and closes the database.
+    pub(crate) async fn close(&self) {
+        self.0.readers.close().await;
+        self.0.writer.close().await;
+        if let Err(error) = self.0.lock.unlock() {
+            tracing::warn!(%error, "the database stays locked until this process ends");
+        }
+    }
+}
+
+/// The database is for its owner's eyes only, and for one control plane at a time.
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let open = |path: &Path| {
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true).mode(0o600);
+        options.open(path).map_err(|source| OpenError::File { path: path.to_owned(), source })
+    };
+    open(path)?;
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".lock");
+    let lock = open(Path::new(&beside))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
+        Err(TryLockError::Error(source)) => Err(OpenError::File { path: beside.into(), source }),
+    }
+}
+
+async fn identity(writer: &SqlitePool) -> Result<(Epoch, u64), StoreError> {
+    let mut epoch = Epoch::default();
+    random::fill(&mut epoch)?;
+    sqlx::query("INSERT INTO meta (id, epoch, revision) VALUES (1, ?, 1) ON CONFLICT (id) DO NOTHING")
+        .bind(&epoch[..])
+        .execute(writer)
+        .await?;
+    let (epoch, revision): (Vec<u8>, i64) =
+        sqlx::query_as("SELECT epoch, revision FROM meta").fetch_one(writer).await?;
+    let epoch = epoch.try_into().map_err(|_| StoreError::Damaged("the epoch"))?;
+    Ok((epoch, revision.cast_unsigned()))
+}

@@ -1,0 +1,79 @@
+//! Revoking keys. A batch is one transaction and one revision, all or nothing.
+
+use sqlx::{QueryBuilder, Sqlite};
+use std::collections::HashMap;
+
+use super::change::{Change, to_its_end};
+use super::{Store, StoreError};
+
+/// Keys in one statement.
+const ROWS: usize = 500;
+
+/// What came of revoking one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revoked {
+    /// `key_…`
+    pub id: String,
+    /// When it was revoked first.
+    pub revoked_at: i64,
+    /// From this revision on nodes refuse it.
+    pub revision: u64,
+}
+
+impl Store {
+    /// Revokes those of `ids` that are not revoked yet; if that is none, nothing changes. Fails with
+    /// [`StoreError::KeyNotFound`], and revokes none, if the account lacks one of them.
+    pub async fn revoke_keys(&self, account_id: &str, ids: &[String], now: i64) -> Result<Vec<Revoked>, StoreError> {
+        let (store, account_id, ids) = (self.clone(), account_id.to_owned(), ids.to_vec());
+        to_its_end(async move {
+            let mut change = Change::begin(&store).await?;
+            let mut changed = false;
+            let mut found = HashMap::with_capacity(ids.len());
+            for ids in ids.chunks(ROWS) {
+                changed |= revoke(&mut change, &account_id, ids, now).await?;
+                found.extend(revoked(&mut change, &account_id, ids).await?);
+            }
+            let all = ids.into_iter().map(|id| {
+                let &(revoked_at, revision) = found.get(&id).ok_or(StoreError::KeyNotFound)?;
+                Ok(Revoked { id, revoked_at, revision })
+            });
+            let all = all.collect::<Result<_, StoreError>>()?;
+            if changed {
+                change.commit().await?;
+            }
+            Ok(all)
+        })
+        .await
+    }
+}
+
+/// Whether one of `ids` was not revoked before.
+async fn revoke(change: &mut Change, account_id: &str, ids: &[String], now: i64) -> Result<bool, StoreError> {
+    let mut query = QueryBuilder::<Sqlite>::new("UPDATE keys SET revoked_at = ");
+    query.push_bind(now).push(", updated_at = ").push_bind(now).push(", revision = ").push_bind(change.revision());
+    query.push(" WHERE revoked_at IS NULL AND account_id = ").push_bind(account_id);
+    among(&mut query, ids);
+    Ok(query.build().execute(change.connection()).await?.rows_affected() > 0)
+}
+
+/// When those of `ids` that there are were revoked, and by which revision.
+async fn revoked(
+    change: &mut Change,
+    account_id: &str,
+    ids: &[String],
+) -> Result<impl Iterator<Item = (String, (i64, u64))>, StoreError> {
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT id, revoked_at, revision FROM keys WHERE account_id = ");
+    query.push_bind(account_id);
+    among(&mut query, ids);
+    let rows: Vec<(String, i64, i64)> = query.build_query_as().fetch_all(change.connection()).await?;
+    Ok(rows.into_iter().map(|(id, revoked_at, revision)| (id, (revoked_at, revision.cast_unsigned()))))
+}
+
+fn among(query: &mut QueryBuilder<Sqlite>, ids: &[String]) {
+    query.push(" AND id IN (");
+    let mut list = query.separated(", ");
+    for id in ids {
+        list.push_bind(id);
+    }
+    query.push(")");
+}

@@ -1,0 +1,50 @@
+//! The stream: pushes the snapshot, and then every change, to every connected node.
+//!
+//! `service` lets a node in, `session` serves it; `feed` reads each change once for all of them; `registry` knows
+//! which nodes there are and what they have acknowledged.
+
+mod batches;
+mod feed;
+mod hello;
+pub(crate) mod registry;
+mod service;
+mod session;
+mod window;
+
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Error, Server};
+
+use crate::metrics::Metrics;
+use crate::secret::NodeToken;
+use crate::stop::Stop;
+use crate::store::Store;
+use feed::Feed;
+use registry::Registry;
+use service::Service;
+
+/// A peer that answers no ping for so long is gone; an idle stream is pinged as often.
+const KEEPALIVE: Duration = Duration::from_secs(5);
+
+/// Serves nodes until `stop`, which ends every stream.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    token: NodeToken,
+    store: Store,
+    registry: Registry,
+    metrics: Arc<Metrics>,
+    mut stop: Stop,
+) -> Result<(), Error> {
+    let feed = Feed::start(store.clone(), stop.clone());
+    let shared = session::Shared { store, registry, feed, metrics, stop: stop.clone() };
+    Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
+        .add_service(Service::server(shared, token))
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async move {
+            stop.requested().await;
+        })
+        .await
+}

@@ -1,0 +1,251 @@
+//! Which nodes there are, and what each has acknowledged.
+//!
+//! A node counts from its Hello until its stream has been gone for the grace period: until then it may be deciding
+//! requests from memory. A newer stream of the same process takes the place of the older one, whose end then means
+//! nothing. Nodes are also written down, so that a control plane that starts again counts those it does not see yet.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+use tokio::time;
+use tracing::{error, info};
+
+use crate::clock::Clock;
+use crate::stop::Stop;
+use crate::store::{NodeRow, Store, StoreError};
+
+/// One Envoy process: its node id and the number of its instance.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct NodeId {
+    pub(crate) node_id: String,
+    pub(crate) instance: u64,
+}
+
+/// A node as it is told of.
+#[derive(Debug, Clone)]
+pub(crate) struct NodeView {
+    pub(crate) id: NodeId,
+    pub(crate) version: String,
+    pub(crate) connected: bool,
+    /// Unix seconds: when it connected, or when it was lost.
+    pub(crate) since: i64,
+    pub(crate) acknowledged: u64,
+    pub(crate) remote: Option<SocketAddr>,
+}
+
+/// How far a revision has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) nodes: usize,
+    pub(crate) acknowledged: usize,
+}
+
+struct Node {
+    /// Which of the node's streams this is; one more for each.
+    stream: u64,
+    version: String,
+    since: i64,
+    acknowledged: u64,
+    remote: Option<SocketAddr>,
+    /// Dropped with the entry, which tells the stream that it has been replaced. None: lost.
+    connection: Option<oneshot::Sender<()>>,
+}
+
+/// The nodes; clones share them.
+#[derive(Clone)]
+pub(crate) struct Registry(Arc<Shared>);
+
+struct Shared {
+    nodes: Mutex<Nodes>,
+    changed: watch::Sender<()>,
+    /// One at a time, so that what is written follows what is in memory.
+    writing: tokio::sync::Mutex<()>,
+    store: Store,
+    clock: Arc<dyn Clock>,
+    grace: Duration,
+    stop: Stop,
+}
+
+#[derive(Default)]
+struct Nodes {
+    by_id: HashMap<NodeId, Node>,
+    streams: u64,
+}
+
+impl Registry {
+    /// The nodes that the store knows of count as lost just now.
+    pub(crate) async fn open(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        grace: Duration,
+        stop: Stop,
+    ) -> Result<Self, StoreError> {
+        let rows = store.nodes().await?;
+        let registry = Self(Arc::new(Shared {
+            nodes: Mutex::default(),
+            changed: watch::Sender::new(()),
+            writing: tokio::sync::Mutex::default(),
+            store,
+            clock,
+            grace,
+            stop,
+        }));
+        for row in rows {
+            let instance = u64::from_str_radix(&row.instance, 16).map_err(|_| StoreError::Damaged("a node"))?;
+            let id = NodeId { node_id: row.node_id, instance };
+            let stream = registry.0.insert(&id, row.version, 0, None, None);
+            registry.0.clone().give_up_after_grace(id, stream);
+        }
+        Ok(registry)
+    }
+
+    /// A stream of `id` begins. What it acknowledged on earlier streams counts only as far as `acknowledged` says.
+    pub(crate) async fn connect(
+        &self,
+        id: NodeId,
+        version: String,
+        acknowledged: u64,
+        remote: Option<SocketAddr>,
+    ) -> Result<Connection, StoreError> {
+        let shared = self.0.clone();
+        let writing = shared.writing.lock().await;
+        let row = NodeRow {
+            node_id: id.node_id.clone(),
+            instance: hexadecimal(id.instance),
+            version: version.clone(),
+            connected_at: shared.clock.now(),
+        };
+        shared.store.node_connected(&row).await?;
+        let (connection, replaced) = oneshot::channel();
+        let stream = shared.insert(&id, version, acknowledged, remote, Some(connection));
+        drop(writing);
+        Ok(Connection { id, stream, replaced, shared })
+    }
+
+    /// How many nodes count, and how many of them have acknowledged `revision`.
+    pub(crate) fn progress(&self, revision: u64) -> Progress {
+        let nodes = self.0.lock();
+        let acknowledged = nodes.by_id.values().filter(|node| node.acknowledged >= revision).count();
+        Progress { nodes: nodes.by_id.len(), acknowledged }
+    }
+
+    /// Wakes whenever [`progress`](Self::progress) may have changed.
+    pub(crate) fn watch(&self) -> watch::Receiver<()> {
+        self.0.changed.subscribe()
+    }
+
+    /// Every node that counts, in the order of their ids.
+    pub(crate) fn nodes(&self) -> Vec<NodeView> {
+        let view = |(id, node): (&NodeId, &Node)| NodeView {
+            id: id.clone(),
+            version: node.version.clone(),
+            connected: node.connection.is_some(),
+            since: node.since,
+            acknowledged: node.acknowledged,
+            remote: node.remote,
+        };
+        let mut nodes: Vec<_> = self.0.lock().by_id.iter().map(view).collect();
+        nodes.sort_by(|a, b| a.id.cmp(&b.id));
+        nodes
+    }
+
+    /// Nodes with an open stream.
+    pub(crate) fn connected(&self) -> usize {
+        self.0.lock().by_id.values().filter(|node| node.connection.is_some()).count()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Nodes> {
+        // Nobody panics while holding it, and every entry is whole at all times.
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn insert(
+        &self,
+        id: &NodeId,
+        version: String,
+        acknowledged: u64,
+        remote: Option<SocketAddr>,
+        connection: Option<oneshot::Sender<()>>,
+    ) -> u64 {
+        let mut nodes = self.lock();
+        nodes.streams += 1;
+        let stream = nodes.streams;
+        let node = Node { stream, version, since: self.clock.now(), acknowledged, remote, connection };
+        nodes.by_id.insert(id.clone(), node);
+        drop(nodes);
+        self.changed.send_replace(());
+        stream
+    }
+
+    fn is_newest(&self, id: &NodeId, stream: u64) -> bool {
+        self.lock().by_id.get(id).is_some_and(|node| node.stream == stream)
+    }
+
+    /// Runs `change` on the node, if `stream` is still its newest.
+    fn change(&self, id: &NodeId, stream: u64, change: impl FnOnce(&mut Node)) -> bool {
+        let newest = self.lock().by_id.get_mut(id).filter(|node| node.stream == stream).map(change).is_some();
+        if newest {
+            self.changed.send_replace(());
+        }
+        newest
+    }
+
+    fn give_up_after_grace(self: Arc<Self>, id: NodeId, stream: u64) {
+        tokio::spawn(async move {
+            let mut stop = self.stop.clone();
+            // A control plane that stops gives up nobody.
+            tokio::select! {
+                () = time::sleep(self.grace) => {}
+                () = stop.requested() => return,
+            }
+            let _writing = self.writing.lock().await;
+            if !self.is_newest(&id, stream) {
+                return;
+            }
+            if let Err(error) = self.store.node_given_up(&id.node_id, &hexadecimal(id.instance)).await {
+                error!(%error, "a node that was given up is counted again after the next start");
+            }
+            self.lock().by_id.remove(&id);
+            self.changed.send_replace(());
+            info!(node = id.node_id, instance = hexadecimal(id.instance), "node given up");
+        });
+    }
+}
+
+/// A node's stream, as long as it lives.
+pub(crate) struct Connection {
+    id: NodeId,
+    stream: u64,
+    /// Resolves when a newer stream has taken this one's place.
+    pub(crate) replaced: oneshot::Receiver<()>,
+    shared: Arc<Shared>,
+}
+
+impl Connection {
+    /// The node decides by `revision`, and never again by an older one while this stream lives.
+    pub(crate) fn acknowledge(&self, revision: u64) {
+        self.shared.change(&self.id, self.stream, |node| node.acknowledged = node.acknowledged.max(revision));
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let now = self.shared.clock.now();
+        let lost = self.shared.change(&self.id, self.stream, |node| {
+            node.connection = None;
+            node.since = now;
+        });
+        if lost {
+            self.shared.clone().give_up_after_grace(self.id.clone(), self.stream);
+        }
+    }
+}
+
+/// How instances are written outside the stream.
+pub(crate) fn hexadecimal(instance: u64) -> String {
+    format!("{instance:016x}")
+}

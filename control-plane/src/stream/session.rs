@@ -1,0 +1,276 @@
+//! One node's stream, from its Hello to its end: first what the node lacks, then every change as it comes.
+
+use latchkey_protocol::{Batch, FromNode, Heartbeat, ToNode, Welcome, from_node, to_node};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::sync::mpsc;
+use tokio::time::{self, Instant};
+use tonic::{Status, Streaming};
+use tracing::info;
+
+use super::batches;
+use super::feed::{Change, Feed};
+use super::hello::Introduction;
+use super::registry::{Connection, Registry, hexadecimal};
+use super::window::Window;
+use crate::metrics::{Metrics, Snapshot, SnapshotKind};
+use crate::stop::Stop;
+use crate::store::{Store, StoreError};
+
+const HELLO_WITHIN: Duration = Duration::from_secs(5);
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// A batch that is not acknowledged for so long ends the stream.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(10);
+/// Keys that are read at a time.
+const PAGE: u32 = 2_000;
+
+/// Messages that wait to be written. Unacknowledged batches, Welcome and the last status always have room, because
+/// heartbeats leave it to them.
+pub(super) const OUTBOX: usize = 16;
+const HEARTBEATS_LEAVE: usize = OUTBOX / 2;
+
+/// What all streams share.
+pub(super) struct Shared {
+    pub(super) store: Store,
+    pub(super) registry: Registry,
+    pub(super) feed: Feed,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) stop: Stop,
+}
+
+/// Why a stream ends.
+enum End {
+    /// The node went away.
+    Gone,
+    /// We tell it to.
+    Refused(Status),
+}
+
+impl From<Status> for End {
+    fn from(status: Status) -> Self {
+        Self::Refused(status)
+    }
+}
+
+impl From<StoreError> for End {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "a stream ends because the store failed");
+        Status::unavailable("the store does not answer").into()
+    }
+}
+
+type Outbox = mpsc::Sender<Result<ToNode, Status>>;
+
+/// Serves one stream to its end.
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    mut inbox: Streaming<FromNode>,
+    outbox: Outbox,
+    remote: Option<SocketAddr>,
+) {
+    let mut stop = shared.stop.clone();
+    let hello = tokio::select! {
+        hello = hello(&mut inbox) => hello,
+        () = stop.requested() => Err(stopping().into()),
+    };
+    let end = match hello {
+        Ok(node) => serve(shared, inbox, outbox.clone(), node, remote, stop).await,
+        Err(end) => end,
+    };
+    if let End::Refused(status) = end {
+        info!(code = ?status.code(), reason = status.message(), "stream ended");
+        // Full or closed: the node is gone anyway.
+        let _ = outbox.try_send(Err(status));
+    }
+}
+
+async fn hello(inbox: &mut Streaming<FromNode>) -> Result<Introduction, End> {
+    let first = time::timeout(HELLO_WITHIN, inbox.message()).await;
+    let first = first.map_err(|_| Status::invalid_argument("no Hello within 5 seconds"))?;
+    Ok(first?.ok_or(End::Gone)?.try_into()?)
+}
+
+async fn serve(
+    shared: Arc<Shared>,
+    inbox: Streaming<FromNode>,
+    outbox: Outbox,
+    node: Introduction,
+    remote: Option<SocketAddr>,
+    stop: Stop,
+) -> End {
+    let resume = node.resumes_from(&shared.store.epoch(), shared.store.revision());
+    let (name, instance, format) = (node.id.node_id.clone(), hexadecimal(node.id.instance), node.format);
+    let connected = shared.registry.connect(node.id, node.version, resume.unwrap_or(0), remote).await;
+    let connection = match connected {
+        Ok(connection) => connection,
+        Err(error) => return error.into(),
+    };
+    info!(node = name, instance, resume, "node connected");
+    // From here on no change is missed: what the feed no longer tells is in the store already.
+    let mut changes = shared.feed.subscribe();
+    let mut session = Session {
+        shared,
+        inbox,
+        outbox,
+        connection,
+        stop,
+        window: Window::new(resume.unwrap_or(0)),
+        position: resume.unwrap_or(0),
+        last_sent: Instant::now(),
+    };
+    let Err(end) = session.serve(&mut changes, format, resume).await;
+    info!(node = name, instance, "node disconnected");
+    end
+}
+
+struct Session {
+    shared: Arc<Shared>,
+    inbox: Streaming<FromNode>,
+    outbox: Outbox,
+    connection: Connection,
+    stop: Stop,
+    window: Window,
+    /// The newest revision that was sent whole.
+    position: u64,
+    last_sent: Instant,
+}
+
+impl Session {
+    async fn serve(
+        &mut self,
+        changes: &mut Receiver<Arc<Change>>,
+        format: u32,
+        resume: Option<u64>,
+    ) -> Result<Infallible, End> {
+        let kind = if resume.is_some() { SnapshotKind::resumed } else { SnapshotKind::full };
+        self.shared.metrics.snapshots.get_or_create(&Snapshot { kind }).inc();
+        self.send(to_node::Message::Welcome(Welcome {
+            epoch: self.shared.store.epoch().to_vec(),
+            format,
+            resume: resume.is_some(),
+            heartbeat_millis: u32::try_from(HEARTBEAT.as_millis()).unwrap_or(u32::MAX),
+            keys: self.shared.store.live_keys().await?,
+        }))?;
+        let from = match resume {
+            Some(revision) => revision,
+            None => self.send_snapshot().await?,
+        };
+        self.send_changes_since(from).await?;
+        loop {
+            let change = tokio::select! {
+                change = changes.recv(), if self.window.is_open() => change,
+                step = self.step() => {
+                    step?;
+                    continue;
+                }
+            };
+            match change {
+                Ok(change) if change.to <= self.position => {}
+                Ok(change) if change.from <= self.position => {
+                    for batch in change.batches.iter().cloned() {
+                        self.send_batch(batch).await?;
+                    }
+                }
+                Ok(_) | Err(RecvError::Lagged(_)) => self.send_changes_since(self.position).await?,
+                Err(RecvError::Closed) => return Err(stopping().into()),
+            }
+        }
+    }
+
+    /// Sends all keys as of some revision, and returns it. Keys that have changed since are left to the changes.
+    async fn send_snapshot(&mut self) -> Result<u64, End> {
+        let revision = self.shared.store.revision();
+        // At their newest, so that none is missing that a key of this revision names.
+        for batch in batches::of_policies(self.shared.store.policies().await?) {
+            self.send_batch(batch).await?;
+        }
+        let mut after = None;
+        loop {
+            let page = self.shared.store.snapshot_page(revision, after, PAGE).await?;
+            for batch in batches::of_keys(page.keys) {
+                self.send_batch(batch).await?;
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(revision);
+            }
+        }
+    }
+
+    async fn send_changes_since(&mut self, revision: u64) -> Result<(), End> {
+        for batch in batches::of_changes(self.shared.store.changes_since(revision).await?) {
+            self.send_batch(batch).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends a batch once few enough others are unacknowledged.
+    async fn send_batch(&mut self, mut batch: Batch) -> Result<(), End> {
+        while !self.window.is_open() {
+            self.step().await?;
+        }
+        self.position = self.position.max(batch.revision);
+        batch.sequence = self.window.sent(batch.revision, Instant::now());
+        self.shared.metrics.batches.inc();
+        self.shared.metrics.batch_bytes.inc_by(batches::record_bytes(&batch));
+        self.send(to_node::Message::Batch(batch))
+    }
+
+    fn send(&mut self, message: to_node::Message) -> Result<(), End> {
+        self.last_sent = Instant::now();
+        self.outbox.try_send(Ok(ToNode { message: Some(message) })).map_err(|_| End::Gone)
+    }
+
+    /// Waits for whatever comes first and deals with it. Cancelled, it has done nothing.
+    async fn step(&mut self) -> Result<(), End> {
+        let heartbeat = self.last_sent + HEARTBEAT;
+        let overdue = self.window.oldest().map(|sent| sent + ACKNOWLEDGED_WITHIN);
+        tokio::select! {
+            message = self.inbox.message() => match message {
+                Ok(Some(message)) => self.receive(message),
+                Ok(None) => Err(End::Gone),
+                Err(status) => Err(status.into()),
+            },
+            () = time::sleep_until(overdue.unwrap_or(heartbeat)), if overdue.is_some() => {
+                Err(Status::deadline_exceeded("a batch was not acknowledged within 10 seconds").into())
+            }
+            () = time::sleep_until(heartbeat) => {
+                self.heartbeat();
+                Ok(())
+            }
+            _ = &mut self.connection.replaced => {
+                Err(Status::aborted("a newer stream of the same node has taken over").into())
+            }
+            () = self.stop.requested() => Err(stopping().into()),
+        }
+    }
+
+    fn receive(&mut self, message: FromNode) -> Result<(), End> {
+        match message.message {
+            Some(from_node::Message::Ack(ack)) => {
+                self.connection.acknowledge(self.window.acknowledge(ack)?);
+                Ok(())
+            }
+            Some(from_node::Message::Hello(_)) => Err(Status::invalid_argument("a second Hello").into()),
+            // From a node that is one release ahead.
+            None => Ok(()),
+        }
+    }
+
+    fn heartbeat(&mut self) {
+        let revision = self.position;
+        if self.outbox.capacity() > HEARTBEATS_LEAVE {
+            let heartbeat = to_node::Message::Heartbeat(Heartbeat { revision });
+            // A closed outbox shows in the inbox as well.
+            let _ = self.outbox.try_send(Ok(ToNode { message: Some(heartbeat) }));
+        }
+        self.last_sent = Instant::now();
+    }
+}
+
+fn stopping() -> Status {
+    Status::unavailable("the control plane is shutting down")
+}

@@ -1,0 +1,168 @@
+//! The binary: what it prints where, and how it ends.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use std::fs;
+use std::io::Read as _;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const NODE_TOKEN: &str = "node-token-of-the-binary";
+
+/// A process that is killed if a test forgets it.
+struct Process(Option<Child>);
+
+impl Process {
+    fn start(directory: &Path, flags: &[&str]) -> Self {
+        let child = Command::new(env!("CARGO_BIN_EXE_latchkey"))
+            .args(["serve", "--http-listen=127.0.0.1:0", "--stream-listen=127.0.0.1:0", "--ready-file=ready.json"])
+            .args(flags)
+            .current_dir(directory)
+            .env_clear()
+            .env("LATCHKEY_NODE_TOKEN", NODE_TOKEN)
+            .env("RUST_LOG", "trace")
+            .stdout(Stdio::piped())
+            // A pipe that nobody reads would stop it.
+            .stderr(fs::File::options().create(true).append(true).open(directory.join("log")).unwrap())
+            .spawn()
+            .unwrap();
+        Self(Some(child))
+    }
+
+    /// Where the API is, once it is ready.
+    fn http(&self, directory: &Path) -> String {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            if let Ok(text) = fs::read_to_string(directory.join("ready.json")) {
+                let ready: Value = serde_json::from_str(&text).unwrap();
+                assert!(ready["stream"].as_str().unwrap().starts_with("127.0.0.1:"));
+                return format!("http://{}", ready["http"].as_str().unwrap());
+            }
+            assert!(Instant::now() < deadline, "not ready: {}", fs::read_to_string(directory.join("log")).unwrap());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Asks it to end, and returns what it wrote to stdout.
+    fn stop(mut self, signal: Signal) -> String {
+        let mut child = self.0.take().unwrap();
+        kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
+        let mut stdout = String::new();
+        child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+        assert!(child.wait().unwrap().success());
+        stdout
+    }
+
+    fn output(mut self) -> Output {
+        self.0.take().unwrap().wait_with_output().unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            // Whatever happens, the test's own failure is what matters.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+async fn log_in(http: &str, password: &str) -> reqwest::Response {
+    let body = json!({"email": "admin@localhost", "password": password});
+    reqwest::Client::new().post(format!("{http}/v1/sessions")).json(&body).send().await.unwrap()
+}
+
+fn password(stdout: &str) -> String {
+    let line = stdout.strip_prefix("Password of admin@localhost, shown only this once: ").unwrap();
+    line.trim_end().to_owned()
+}
+
+#[tokio::test]
+async fn the_first_password_is_printed_once_and_no_secret_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let process = Process::start(directory.path(), &[]);
+    process.http(directory.path());
+    let password = password(&process.stop(Signal::SIGINT));
+    assert_eq!(password.len(), 24);
+
+    let process = Process::start(directory.path(), &[]);
+    let http = process.http(directory.path());
+    let session: Value = log_in(&http, &password).await.json().await.unwrap();
+    let token = session["data"]["token"].as_str().unwrap().to_owned();
+    let client = reqwest::Client::new();
+    let request = client.post(format!("{http}/v1/keys/generate")).bearer_auth(&token).json(&json!({"name": "CI"}));
+    let made: Value = request.send().await.unwrap().json().await.unwrap();
+    let key = made["data"]["api_key"].as_str().unwrap().to_owned();
+    // A key where none belongs is not logged either.
+    for path in ["/v1/keys/", "/", "/v1/keys?limit="] {
+        let request = client.get(format!("{http}{path}{key}")).bearer_auth(&token);
+        assert!(request.send().await.unwrap().status().is_client_error());
+    }
+    assert!(!log_in(&http, &key).await.status().is_success());
+    assert_eq!(process.stop(Signal::SIGTERM), "", "the password is printed once");
+
+    let mut places = 0;
+    for entry in fs::read_dir(directory.path()).unwrap() {
+        let path = entry.unwrap().path();
+        let content = fs::read(&path).unwrap();
+        for secret in [key.as_str(), token.as_str(), password.as_str(), NODE_TOKEN] {
+            let found = content.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!found, "a secret is in {}", path.display());
+        }
+        places += 1;
+    }
+    assert!(places >= 3, "there should be a database, its lock and a log");
+    let log = fs::read_to_string(directory.path().join("log")).unwrap();
+    assert!(log.contains("key generated") && log.contains("TRACE"), "the log is not what was searched");
+}
+
+#[test]
+fn a_port_that_is_taken_is_said_in_one_line_and_makes_nothing() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    for flag in ["--http-listen", "--stream-listen"] {
+        let directory = tempfile::tempdir().unwrap();
+        let flags = [format!("{flag}={address}"), "--log-level=warn".to_owned()];
+        let command = Command::new(env!("CARGO_BIN_EXE_latchkey"))
+            .args(["serve", "--node-token", NODE_TOKEN])
+            .arg(if flag == "--http-listen" { "--stream-listen=127.0.0.1:0" } else { "--http-listen=127.0.0.1:0" })
+            .args(flags)
+            .current_dir(directory.path())
+            .env_clear()
+            .output()
+            .unwrap();
+        assert_eq!(command.status.code(), Some(1));
+        let expected = format!("latchkey: cannot listen on {address} ({flag}): address already in use\n");
+        assert_eq!(String::from_utf8(command.stderr).unwrap(), expected);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn a_setting_that_is_too_short_is_named_and_not_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let process = Process::start(directory.path(), &["--admin-password=hunter2"]);
+    assert_eq!(process.output().status.code(), Some(1));
+    let log = fs::read_to_string(directory.path().join("log")).unwrap();
+    let expected = "latchkey: --admin-password (LATCHKEY_ADMIN_PASSWORD) must have at least 12 characters\n";
+    assert_eq!(log, expected);
+}
+
+#[tokio::test]
+async fn the_log_can_be_json() {
+    let directory = tempfile::tempdir().unwrap();
+    let process = Process::start(directory.path(), &["--log-format=json", "--log-level=info"]);
+    process.http(directory.path());
+    process.stop(Signal::SIGTERM);
+    let log = fs::read_to_string(directory.path().join("log")).unwrap();
+    assert!(log.lines().count() >= 2);
+    for line in log.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert!(line["fields"]["message"].is_string(), "{line}");
+    }
+    assert!(!directory.path().join("ready.json").exists(), "nobody should find an address that is gone");
+}

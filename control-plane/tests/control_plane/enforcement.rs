@@ -1,0 +1,159 @@
+//! The promise: what an answer says about the nodes that have acknowledged a change.
+
+use crate::harness::{Answer, Client, Plane};
+use crate::node::{Node, PATIENCE, Snapshot, hello};
+use latchkey_protocol::{Ack, Hello, from_node};
+use serde_json::json;
+use std::time::{Duration, Instant};
+use tonic::Code;
+
+async fn create(client: &Client<'_>, name: &str, wait_ms: u32) -> Answer {
+    let path = format!("/v1/keys/generate?wait_ms={wait_ms}");
+    Answer::of(client.request(reqwest::Method::POST, &path).json(&json!({"name": name}))).await
+}
+
+async fn revoke(client: &Client<'_>, id: &str, wait_ms: u32) -> Answer {
+    client.delete(&format!("/v1/keys/{id}?wait_ms={wait_ms}")).await
+}
+
+/// Waits until a node that was lost only now is given up; so is by then any that was lost before.
+async fn a_grace_passes(plane: &Plane, client: &Client<'_>) {
+    let before = client.get("/v1/nodes").await.number("/data/total");
+    drop(Node::connect(plane, Hello { instance: 99, ..hello() }, Snapshot::default()).await);
+    let started = Instant::now();
+    while client.get("/v1/nodes").await.number("/data/total") > before {
+        assert!(started.elapsed() < PATIENCE, "a lost node is not given up");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_comes_as_soon_as_every_node_has_acknowledged() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    let id = client.key("CI").await;
+    let mut node = Node::ready(&plane).await;
+    let started = Instant::now();
+    let (answer, ()) = tokio::join!(revoke(&client, &id, 20_000), async {
+        let batches = node.publish().await;
+        assert_eq!((batches.len(), batches[0].removed_keys.len()), (1, 32));
+    });
+    assert_eq!(answer.enforcement(), (1, 1));
+    assert_eq!(answer.number("/data/enforcement/revision"), node.snapshot.revision);
+    assert!(started.elapsed() < Duration::from_secs(10));
+    assert!(plane.metric("latchkey_enforcement_seconds_count").await >= 1.0);
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_acknowledge_is_not_said_to_have() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    let id = client.key("CI").await;
+    let mut node = Node::ready(&plane).await;
+    let mut other = Node::connect(&plane, Hello { instance: 2, ..hello() }, Snapshot::default()).await;
+    other.publish().await;
+    let (answer, _) = tokio::join!(revoke(&client, &id, 200), other.publish());
+    assert_eq!(answer.enforcement(), (2, 1));
+    assert!(answer.number("/data/enforcement/elapsed_ms") >= 200);
+
+    // Repeated, the question waits again, and for the same revision.
+    let (again, _) = tokio::join!(revoke(&client, &id, 20_000), node.publish());
+    assert_eq!(again.enforcement(), (2, 2));
+    assert_eq!(again.at("/data/enforcement/revision"), answer.at("/data/enforcement/revision"));
+}
+
+#[tokio::test]
+async fn a_part_of_a_snapshot_is_no_acknowledgement() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    plane.create_keys("some", 10).await;
+    let mut node = Node::connect(&plane, hello(), Snapshot::default()).await;
+    assert_eq!(node.take().await.revision, 0);
+    // It still serves from another control plane's snapshot, whose revisions happen to be higher.
+    node.stream.send(from_node::Message::Ack(Ack { sequence: 1, revision: 500 })).await;
+    assert_eq!(create(&client, "CI", 200).await.enforcement(), (1, 0));
+    node.catch_up(plane.store().revision()).await;
+    assert_eq!(create(&client, "another", 0).await.enforcement(), (1, 0));
+}
+
+#[tokio::test]
+async fn a_lost_node_counts_until_its_grace_is_over() {
+    let plane = Plane::start_with(&["--node-grace-ms=1500"]).await;
+    let client = plane.log_in().await;
+    let node = Node::ready(&plane).await;
+    let lost = Instant::now();
+    drop(node);
+    assert_eq!(create(&client, "early", 100).await.enforcement(), (1, 0));
+    let answer = create(&client, "late", 20_000).await;
+    assert_eq!(answer.enforcement(), (0, 0));
+    assert!(lost.elapsed() >= Duration::from_millis(1_500), "it was given up early");
+    assert_eq!(client.get("/v1/nodes").await.number("/data/total"), 0);
+}
+
+#[tokio::test]
+async fn a_node_that_comes_back_in_time_is_not_given_up() {
+    let plane = Plane::start_with(&["--node-grace-ms=400"]).await;
+    let client = plane.log_in().await;
+    let snapshot = Node::ready(&plane).await.snapshot;
+    let mut node = Node::connect(&plane, hello(), snapshot).await;
+    node.publish().await;
+    a_grace_passes(&plane, &client).await;
+    let (answer, _) = tokio::join!(create(&client, "CI", 20_000), node.publish());
+    assert_eq!(answer.enforcement(), (1, 1));
+}
+
+#[tokio::test]
+async fn a_newer_stream_takes_the_place_of_the_older_one() {
+    let plane = Plane::start_with(&["--node-grace-ms=100"]).await;
+    let client = plane.log_in().await;
+    let mut older = Node::ready(&plane).await;
+    let mut newer = Node::ready(&plane).await;
+    assert_eq!(older.stream.end().await.code(), Code::Aborted);
+    drop(older);
+    a_grace_passes(&plane, &client).await;
+    let nodes = client.get("/v1/nodes").await;
+    assert_eq!(nodes.number("/data/total"), 1);
+    assert_eq!(nodes.at("/data/nodes/0/connected"), true);
+    let (answer, _) = tokio::join!(create(&client, "CI", 20_000), newer.publish());
+    assert_eq!(answer.enforcement(), (1, 1));
+}
+
+#[tokio::test]
+async fn a_node_counts_across_a_restart() {
+    let mut plane = Plane::start().await;
+    let node = Node::ready(&plane).await;
+    plane.restart().await;
+    let client = plane.log_in().await;
+    assert_eq!(create(&client, "CI", 100).await.enforcement(), (1, 0));
+    let nodes = client.get("/v1/nodes").await;
+    assert_eq!(nodes.at("/data/nodes/0/connected"), false);
+
+    let mut node = Node::connect(&plane, hello(), node.snapshot).await;
+    node.catch_up(plane.store().revision()).await;
+    let (answer, _) = tokio::join!(create(&client, "another", 20_000), node.publish());
+    assert_eq!(answer.enforcement(), (1, 1));
+}
+
+#[tokio::test]
+async fn nodes_are_listed_with_how_far_they_are() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    let mut node = Node::ready(&plane).await;
+    let (acknowledged, _) = tokio::join!(create(&client, "one", 20_000), node.publish());
+    assert_eq!(acknowledged.enforcement(), (1, 1));
+    create(&client, "two", 0).await;
+    let answer = client.get("/v1/nodes").await;
+    let remote = answer.text("/data/nodes/0/remote");
+    assert!(remote.starts_with("127.0.0.1:"), "{remote}");
+    let expected = json!({
+        "nodes": [{
+            "node_id": "edge-1", "instance": "000000000000feed", "version": "0.1.0", "connected": true,
+            "since": "2027-01-15T08:00:00Z", "revision": 2, "lag": 1, "remote": remote,
+        }],
+        "total": 1,
+        "revision": 3,
+    });
+    assert_eq!(answer.at("/data"), &expected);
+    assert!((plane.metric("latchkey_nodes_connected").await - 1.0).abs() < f64::EPSILON);
+    drop(node);
+}

@@ -1,0 +1,228 @@
+//! A control plane to test, and a client that is logged in.
+
+use clap::Parser as _;
+use latchkey_control_plane::clock::Clock;
+use latchkey_control_plane::store::{NewKey, Store};
+use latchkey_control_plane::tier::Tier;
+use latchkey_control_plane::{Config, Running, start_with_clock};
+use latchkey_policy::key::{Environment, KeyFormat, PlainKey};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+pub(crate) const NODE_TOKEN: &str = "node-token-of-the-tests";
+pub(crate) const EMAIL: &str = "admin@localhost";
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+
+/// 2027-01-15T08:00:00Z.
+pub(crate) const START: i64 = 1_800_000_000;
+
+#[derive(Clone)]
+pub(crate) struct FakeClock(Arc<AtomicI64>);
+
+impl Clock for FakeClock {
+    fn now(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl FakeClock {
+    pub(crate) fn advance(&self, seconds: i64) {
+        self.0.fetch_add(seconds, Ordering::SeqCst);
+    }
+}
+
+pub(crate) struct Plane {
+    pub(crate) clock: FakeClock,
+    flags: Vec<String>,
+    directory: TempDir,
+    running: Option<Running>,
+    http: reqwest::Client,
+    owner: OnceCell<(String, String)>,
+}
+
+impl Plane {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// With more flags than are needed.
+    pub(crate) async fn start_with(flags: &[&str]) -> Self {
+        let mut plane = Self {
+            clock: FakeClock(Arc::new(AtomicI64::new(START))),
+            flags: flags.iter().map(ToString::to_string).collect(),
+            directory: tempfile::tempdir().unwrap(),
+            running: None,
+            http: reqwest::Client::new(),
+            owner: OnceCell::new(),
+        };
+        plane.run().await;
+        plane
+    }
+
+    async fn run(&mut self) {
+        let needed = ["--http-listen=127.0.0.1:0", "--stream-listen=127.0.0.1:0"].map(str::to_owned);
+        let secrets = [format!("--node-token={NODE_TOKEN}"), format!("--admin-password={PASSWORD}")];
+        let database = format!("--database={}", self.database().display());
+        let flags = needed.into_iter().chain(secrets).chain([database]).chain(self.flags.iter().cloned());
+        let config = Config::try_parse_from(flags).unwrap();
+        self.running = Some(start_with_clock(config, Arc::new(self.clock.clone())).await.unwrap());
+    }
+
+    /// Ends and begins again, on the same database and other ports.
+    pub(crate) async fn restart(&mut self) {
+        self.running.take().unwrap().shutdown().await;
+        self.run().await;
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.directory.path().join("latchkey.db")
+    }
+
+    fn running(&self) -> &Running {
+        self.running.as_ref().unwrap()
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        self.running().store()
+    }
+
+    pub(crate) fn stream_url(&self) -> String {
+        format!("http://{}", self.running().stream_addr)
+    }
+
+    /// A request without a session.
+    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method, format!("http://{}{path}", self.running().http_addr))
+    }
+
+    pub(crate) async fn log_in_as(&self, email: &str, password: &str) -> Answer {
+        let request = self.request(Method::POST, "/v1/sessions").json(&json!({"email": email, "password": password}));
+        Answer::of(request).await
+    }
+
+    pub(crate) async fn log_in(&self) -> Client<'_> {
+        let answer = self.log_in_as(EMAIL, PASSWORD).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        Client { plane: self, token: answer.text("/data/token") }
+    }
+
+    /// The value of a metric, with its labels as they are written.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        let text = self.request(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+    }
+
+    /// Makes `count` keys named `<prefix>-0` and so on in one batch, past the API.
+    pub(crate) async fn create_keys(&self, prefix: &str, count: usize) -> Vec<(PlainKey, String)> {
+        self.create_keys_of(Tier::Basic, prefix, count).await
+    }
+
+    pub(crate) async fn create_keys_of(&self, tier: Tier, prefix: &str, count: usize) -> Vec<(PlainKey, String)> {
+        let owner = self.owner().await;
+        let secrets: Vec<_> = (0..count).map(|_| plain_key()).collect();
+        let new = |(index, secret)| {
+            let name = format!("{prefix}-{index}");
+            NewKey::new(&owner.0, &owner.1, &name, secret, tier, Environment::Live)
+        };
+        let keys: Vec<_> = secrets.iter().enumerate().map(new).collect();
+        let created = self.store().create_keys(&keys, START).await.unwrap();
+        let ids = created.keys.into_iter().map(|key| key.id);
+        secrets.into_iter().zip(ids).collect()
+    }
+
+    /// The first user's account and id.
+    pub(crate) async fn owner(&self) -> &(String, String) {
+        let rows = "SELECT account_id, id FROM users ORDER BY created_at LIMIT 1";
+        self.owner.get_or_init(async || sqlx::query_as(rows).fetch_one(&self.pool().await).await.unwrap()).await
+    }
+
+    /// The database, behind the control plane's back.
+    pub(crate) async fn pool(&self) -> sqlx::SqlitePool {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.database());
+        sqlx::SqlitePool::connect_with(options).await.unwrap()
+    }
+}
+
+pub(crate) fn plain_key() -> PlainKey {
+    KeyFormat::default().generate(Environment::Live, getrandom::fill).unwrap()
+}
+
+/// Someone who is logged in.
+pub(crate) struct Client<'a> {
+    plane: &'a Plane,
+    pub(crate) token: String,
+}
+
+impl Client<'_> {
+    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.plane.request(method, path).bearer_auth(&self.token)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        Answer::of(self.request(Method::GET, path)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        Answer::of(self.request(Method::DELETE, path)).await
+    }
+
+    pub(crate) async fn generate(&self, body: Value) -> Answer {
+        Answer::of(self.request(Method::POST, "/v1/keys/generate").json(&body)).await
+    }
+
+    /// Makes a key of that name, and returns its id.
+    pub(crate) async fn key(&self, name: &str) -> String {
+        let answer = self.generate(json!({"name": name})).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        answer.text("/data/key_id")
+    }
+
+    pub(crate) async fn total(&self) -> u64 {
+        self.get("/v1/keys").await.number("/data/total")
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    pub(crate) async fn of(request: reqwest::RequestBuilder) -> Self {
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        Self { status, headers, body: response.json().await.expect("a body of JSON") }
+    }
+
+    pub(crate) fn at(&self, pointer: &str) -> &Value {
+        self.body.pointer(pointer).unwrap_or_else(|| panic!("no {pointer} in {self:?}"))
+    }
+
+    pub(crate) fn text(&self, pointer: &str) -> String {
+        self.at(pointer).as_str().unwrap_or_else(|| panic!("{pointer} is no text in {self:?}")).to_owned()
+    }
+
+    pub(crate) fn number(&self, pointer: &str) -> u64 {
+        self.at(pointer).as_u64().unwrap_or_else(|| panic!("{pointer} is no number in {self:?}"))
+    }
+
+    /// Asserts that it is this refusal, in the shape that all refusals have.
+    pub(crate) fn refused(&self, status: u16, code: &str) {
+        assert_eq!((self.status.as_u16(), self.text("/code").as_str()), (status, code), "{self:?}");
+        assert_eq!(self.text("/status"), "error");
+        assert!(!self.text("/message").is_empty() && self.text("/error").ends_with('.'), "{self:?}");
+    }
+
+    /// `(nodes, acknowledged)` of an answer's enforcement.
+    pub(crate) fn enforcement(&self) -> (u64, u64) {
+        (self.number("/data/enforcement/nodes"), self.number("/data/enforcement/acknowledged"))
+    }
+}

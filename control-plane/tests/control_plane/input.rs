@@ -1,0 +1,132 @@
+//! What the API refuses: with which status and code, which field it names, and that nothing happened.
+
+use crate::harness::{Answer, Client, Plane};
+use reqwest::{Method, StatusCode, header};
+
+async fn post(client: &Client<'_>, path: &str, body: String) -> Answer {
+    let request = client.request(Method::POST, path).header(header::CONTENT_TYPE, "application/json");
+    Answer::of(request.body(body)).await
+}
+
+#[tokio::test]
+async fn a_bad_request_for_a_key_is_refused_by_field_and_changes_nothing() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    client.key("before").await;
+    let revision = plane.store().revision();
+
+    let name = |len| format!(r#"{{"name":"{}"}}"#, "x".repeat(len));
+    let long_name = name(101);
+    let long_description = format!(r#"{{"name":"x","description":"{}"}}"#, "x".repeat(501));
+    for (body, field) in [
+        ("", None),
+        ("{", None),
+        ("null", None),
+        (r#""name""#, None),
+        (r#"["x"]"#, None),
+        (r#"{"name":"x"} {}"#, None),
+        (r#"{"name":"x",}"#, None),
+        ("{}", Some("name")),
+        (r#"{"name":null}"#, Some("name")),
+        (r#"{"name":5}"#, Some("name")),
+        (r#"{"name":""}"#, Some("name")),
+        (r#"{"name":" \t "}"#, Some("name")),
+        (r#"{"name":"a\u0000b"}"#, Some("name")),
+        (r#"{"name":"a\nb"}"#, Some("name")),
+        (long_name.as_str(), Some("name")),
+        (r#"{"name":"x","name":"x"}"#, Some("name")),
+        (r#"{"name":"x","description":["x"]}"#, Some("description")),
+        (long_description.as_str(), Some("description")),
+        (r#"{"name":"x","environment":"staging"}"#, Some("environment")),
+        (r#"{"name":"x","environment":"Live"}"#, Some("environment")),
+        (r#"{"name":"x","tier":"gold"}"#, Some("tier")),
+        (r#"{"name":"x","tier":""}"#, Some("tier")),
+        (r#"{"name":"x","expires_at":1800000000}"#, Some("expires_at")),
+        (r#"{"name":"x","expires_at":"2027-01-15T08:00:00Z"}"#, Some("expires_at")),
+        (r#"{"name":"x","expires_at":"soon"}"#, Some("expires_at")),
+        (r#"{"name":"x","expires_at":1e10}"#, Some("expires_at")),
+        (r#"{"name":"x","expires_at":253370764800}"#, Some("expires_at")),
+        (r#"{"name":"x","expires_at":{}}"#, Some("expires_at")),
+        // What nodes do not enforce yet is refused, not ignored.
+        (r#"{"name":"x","scope":"all"}"#, Some("scope")),
+        (r#"{"name":"x","roles":[]}"#, Some("roles")),
+        (r#"{"name":"x","permissions":["dns:read"]}"#, Some("permissions")),
+        (r#"{"name":"x","allowed_subaccounts":[]}"#, Some("allowed_subaccounts")),
+        (r#"{"name":"x","allowed_ips":["10.0.0.0/8"]}"#, Some("allowed_ips")),
+        (r#"{"name":"x","denied_ips":[]}"#, Some("denied_ips")),
+        (r#"{"name":"x","limits":[]}"#, Some("limits")),
+    ] {
+        let answer = post(&client, "/v1/keys/generate", body.to_owned()).await;
+        answer.refused(400, "invalid_request");
+        assert_eq!(answer.body["field"].as_str(), field, "{body}: {answer:?}");
+        let error = answer.text("/error");
+        assert!(field.is_none_or(|field| error.contains(field)), "{body}: {error}");
+        assert!(field.is_none() || !error.contains("line 1"), "{body}: {error}");
+    }
+
+    let ok = name(100);
+    assert_eq!(post(&client, "/v1/keys/generate?wait_ms=-1", ok.clone()).await.body["field"], "wait_ms");
+    assert_eq!((client.total().await, plane.store().revision()), (1, revision));
+    assert_eq!(post(&client, "/v1/keys/generate?wait_ms=0", ok).await.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn a_bad_login_is_refused_by_field() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    for (body, field) in [
+        ("[]", None),
+        (r#"{"password":"x"}"#, Some("email")),
+        (r#"{"email":"x"}"#, Some("password")),
+        (r#"{"email":"x","password":1}"#, Some("password")),
+        (r#"{"email":"x","password":"x","remember":true}"#, Some("remember")),
+    ] {
+        let answer = post(&client, "/v1/sessions", body.to_owned()).await;
+        answer.refused(400, "invalid_request");
+        assert_eq!(answer.body["field"].as_str(), field, "{body}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_query_is_refused_by_parameter() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    for (query, field) in [
+        ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("limit=", "limit"),
+        ("limit=%2B5", "limit"),
+        ("limit=5&limit=6", "limit"),
+        ("offset=-1", "offset"),
+        ("offset=4294967296", "offset"),
+        ("offset=x", "offset"),
+        ("limt=5", "limt"),
+        ("wait_ms=5", "wait_ms"),
+    ] {
+        let answer = client.get(&format!("/v1/keys?{query}")).await;
+        answer.refused(400, "invalid_request");
+        assert_eq!(answer.body["field"].as_str(), Some(field), "{query}: {answer:?}");
+    }
+    let id = client.key("kept").await;
+    for query in ["wait_ms=30001", "wait_ms=soon", "wait_ms=1&wait_ms=2", "force=1"] {
+        client.delete(&format!("/v1/keys/{id}?{query}")).await.refused(400, "invalid_request");
+    }
+    client.get(&format!("/v1/keys/{id}?x")).await.refused(400, "invalid_request");
+    client.get("/v1/nodes?x").await.refused(400, "invalid_request");
+    assert_eq!(client.get(&format!("/v1/keys/{id}")).await.at("/data/active"), true);
+}
+
+#[tokio::test]
+async fn a_body_is_json_of_bounded_length() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    let body = |len: usize| format!(r#"{{"name":"x"{}}}"#, " ".repeat(len - 12));
+    let path = "/v1/keys/generate";
+    post(&client, path, body(65_537)).await.refused(413, "payload_too_large");
+    for kind in ["text/plain", "application/x-www-form-urlencoded", ""] {
+        let request = client.request(Method::POST, path).header(header::CONTENT_TYPE, kind).body(body(20));
+        Answer::of(request).await.refused(415, "unsupported_media_type");
+    }
+    assert_eq!(client.total().await, 0);
+    assert_eq!(post(&client, path, body(65_536)).await.status, StatusCode::CREATED);
+}

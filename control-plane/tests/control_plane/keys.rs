@@ -1,0 +1,225 @@
+//! `/v1/keys`.
+
+use crate::harness::{Plane, plain_key};
+use latchkey_control_plane::store::{NewKey, StoreError};
+use latchkey_control_plane::tier::Tier;
+use latchkey_policy::key::{Environment, KeyFormat};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn a_new_key_is_shown_once() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    let answer = client.generate(json!({"name": "  CI  "})).await;
+    assert_eq!(answer.status, StatusCode::CREATED);
+    assert_eq!(answer.text("/message"), "API key generated successfully");
+
+    let secret = answer.text("/data/api_key");
+    assert_eq!(KeyFormat::default().check(secret.as_bytes()), Ok(Environment::Live));
+    let mask = format!("{}...{}", &secret[..12], &secret[36..]);
+    let owner = &plane.owner().await.1;
+    let mut expected = json!({
+        "key_id": answer.text("/data/key_id"), "name": "CI", "description": null, "key_prefix": mask,
+        "environment": "live", "tier": "basic", "rate_limit": 100, "scope": "all", "roles": [], "permissions": [],
+        "allowed_subaccounts": [], "allowed_ips": [], "denied_ips": [], "expires_at": null, "owner": owner,
+        "active": true, "created_at": "2027-01-15T08:00:00Z", "updated_at": "2027-01-15T08:00:00Z",
+    });
+    let id = answer.text("/data/key_id");
+    assert!(id.starts_with("key_") && id.len() == 16, "{id}");
+
+    let shown = client.get(&format!("/v1/keys/{id}")).await;
+    assert_eq!(shown.text("/message"), "API key retrieved successfully");
+    assert_eq!(shown.at("/data"), &expected);
+    let listed = client.get("/v1/keys").await;
+    assert_eq!(listed.text("/message"), "API keys retrieved successfully");
+    assert_eq!(listed.at("/data"), &json!({"keys": [expected], "total": 1}));
+
+    expected["api_key"] = json!(secret);
+    expected["enforcement"] = answer.at("/data/enforcement").clone();
+    assert_eq!(answer.at("/data"), &expected);
+    assert_eq!(answer.enforcement(), (0, 0));
+    assert_eq!(answer.number("/data/enforcement/revision"), plane.store().revision());
+}
+
+#[tokio::test]
+async fn a_key_is_what_was_asked_for() {
+    let plane = Plane::start_with(&["--key-prefix=vg"]).await;
+    let client = plane.log_in().await;
+    let asked = json!({
+        "name": "Zoë's \"key\"", "description": "two\nlines", "environment": "test", "tier": "enterprise",
+        "expires_at": "2027-01-15T10:00:00.5+01:00",
+    });
+    let answer = client.generate(asked).await;
+    assert!(answer.text("/data/api_key").starts_with("vg_test_"));
+    let id = answer.text("/data/key_id");
+    let shown = client.get(&format!("/v1/keys/{id}")).await;
+    for (field, value) in [
+        ("name", json!("Zoë's \"key\"")),
+        ("description", json!("two\nlines")),
+        ("environment", json!("test")),
+        ("tier", json!("enterprise")),
+        ("rate_limit", json!(10_000)),
+        ("expires_at", json!("2027-01-15T09:00:00Z")),
+        ("active", json!(true)),
+    ] {
+        assert_eq!(shown.at(&format!("/data/{field}")), &value);
+    }
+    plane.clock.advance(3599);
+    // That hour was the session's end as well.
+    let client = plane.log_in().await;
+    assert_eq!(client.get(&format!("/v1/keys/{id}")).await.at("/data/active"), true);
+    plane.clock.advance(1);
+    assert_eq!(client.get(&format!("/v1/keys/{id}")).await.at("/data/active"), false);
+}
+
+#[tokio::test]
+async fn every_tier_has_its_rate() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    for (tier, rate) in [("free", 10), ("basic", 100), ("pro", 1_000), ("enterprise", 10_000)] {
+        let answer = client.generate(json!({"name": tier, "tier": tier})).await;
+        assert_eq!(answer.number("/data/rate_limit"), rate);
+    }
+}
+
+#[tokio::test]
+async fn keys_are_listed_page_by_page_the_newest_first() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    for name in ["one", "two", "three", "four"] {
+        client.key(name).await;
+    }
+    for (query, expected) in [
+        ("", &["four", "three", "two", "one"][..]),
+        ("?limit=2", &["four", "three"]),
+        ("?limit=2&offset=1", &["three", "two"]),
+        ("?offset=3", &["one"]),
+        ("?offset=4", &[]),
+    ] {
+        let answer = client.get(&format!("/v1/keys{query}")).await;
+        let names = answer.at("/data/keys").as_array().unwrap().iter().map(|key| key["name"].as_str().unwrap());
+        assert_eq!(names.collect::<Vec<_>>(), expected, "{query}");
+        assert_eq!(answer.number("/data/total"), 4);
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_key_is_shown_and_not_listed() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    let path = format!("/v1/keys/{}", client.key("CI").await);
+    plane.clock.advance(60);
+    let revoked = client.delete(&path).await;
+    assert_eq!(revoked.status, StatusCode::OK);
+    assert_eq!(revoked.text("/message"), "API key revoked successfully");
+    assert_eq!(revoked.text("/data/revoked_at"), "2027-01-15T08:01:00Z");
+    assert_eq!(client.total().await, 0);
+    let shown = client.get(&path).await;
+    assert_eq!(shown.at("/data/active"), false);
+    assert_eq!(shown.text("/data/revoked_at"), "2027-01-15T08:01:00Z");
+    assert_eq!(shown.text("/data/updated_at"), "2027-01-15T08:01:00Z");
+}
+
+#[tokio::test]
+async fn revoking_again_answers_the_same_and_changes_nothing() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    let path = format!("/v1/keys/{}", client.key("CI").await);
+    let first = client.delete(&path).await;
+    client.key("another").await;
+    let revision = plane.store().revision();
+    plane.clock.advance(60);
+    let second = client.delete(&path).await;
+    assert_eq!(second.status, StatusCode::OK);
+    for pointer in ["/data/key_id", "/data/revoked_at", "/data/enforcement/revision"] {
+        assert_eq!(second.at(pointer), first.at(pointer));
+    }
+    assert_eq!(plane.store().revision(), revision);
+}
+
+#[tokio::test]
+async fn a_name_is_free_again_once_its_key_is_revoked() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    let id = client.key("CI").await;
+    let revision = plane.store().revision();
+    let taken = client.generate(json!({"name": " CI "})).await;
+    taken.refused(409, "name_taken");
+    assert_eq!(taken.body["field"], "name");
+    assert_eq!((client.total().await, plane.store().revision()), (1, revision));
+    client.delete(&format!("/v1/keys/{id}")).await;
+    assert_ne!(client.key("CI").await, id);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_found() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    for id in ["key_000000000000", "nonsense", "%ff", "key_000000000000%00", "'%20OR%201=1"] {
+        client.get(&format!("/v1/keys/{id}")).await.refused(404, "key_not_found");
+        client.delete(&format!("/v1/keys/{id}")).await.refused(404, "key_not_found");
+    }
+}
+
+#[tokio::test]
+async fn another_accounts_key_is_not_there() {
+    let plane = Plane::start().await;
+    let pool = plane.pool().await;
+    for statement in [
+        "INSERT INTO accounts (id, name, tier, created_at) VALUES ('acc_other', 'other', 'pro', 2000000000)",
+        "INSERT INTO users (id, account_id, email, password_hash, created_at) \
+         VALUES ('usr_other', 'acc_other', 'other@localhost', '', 2000000000)",
+    ] {
+        sqlx::query(statement).execute(&pool).await.unwrap();
+    }
+    let key = NewKey::new("acc_other", "usr_other", "CI", &plain_key(), Tier::Pro, Environment::Live);
+    let theirs = plane.store().create_keys(&[key], 0).await.unwrap().keys.remove(0).id;
+
+    let client = plane.log_in().await;
+    client.key("CI").await;
+    assert_eq!(client.total().await, 1);
+    client.get(&format!("/v1/keys/{theirs}")).await.refused(404, "key_not_found");
+    client.delete(&format!("/v1/keys/{theirs}")).await.refused(404, "key_not_found");
+    assert_eq!(plane.store().key("acc_other", &theirs).await.unwrap().revoked_at, None);
+}
+
+#[tokio::test]
+async fn a_batch_is_made_or_revoked_whole_or_not_at_all() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    let made = plane.create_keys("batch", 1_000).await;
+    assert_eq!((client.total().await, plane.store().revision()), (1_000, 2));
+
+    let (account, user) = plane.owner().await;
+    let new = |name: &str| NewKey::new(account, user, name, &plain_key(), Tier::Basic, Environment::Live);
+    let taken = plane.store().create_keys(&[new("fresh"), new("batch-7")], 0).await;
+    assert!(matches!(taken, Err(StoreError::NameTaken)), "{taken:?}");
+
+    let mut ids: Vec<_> = made.into_iter().map(|(_, id)| id).collect();
+    ids.push("key_000000000000".to_owned());
+    let missing = plane.store().revoke_keys(account, &ids, 0).await;
+    assert!(matches!(missing, Err(StoreError::KeyNotFound)), "{missing:?}");
+    assert_eq!((client.total().await, plane.store().revision()), (1_000, 2));
+
+    ids.pop();
+    plane.store().revoke_keys(account, &ids, 0).await.unwrap();
+    assert_eq!((client.total().await, plane.store().revision()), (0, 3));
+}
+
+#[tokio::test]
+async fn everything_is_still_there_after_a_restart() {
+    let mut plane = Plane::start().await;
+    let client = plane.log_in().await;
+    client.key("kept").await;
+    let gone = client.key("gone").await;
+    client.delete(&format!("/v1/keys/{gone}")).await;
+    let token = client.token.clone();
+    let before = (plane.store().epoch(), plane.store().revision());
+    plane.restart().await;
+    assert_eq!((plane.store().epoch(), plane.store().revision()), before);
+    let request = plane.request(reqwest::Method::GET, "/v1/keys").bearer_auth(token);
+    let listed: Value = request.send().await.unwrap().json().await.unwrap();
+    assert_eq!(listed["data"]["keys"][0]["name"], "kept");
+    assert_eq!(listed["data"]["total"], 1);
+}

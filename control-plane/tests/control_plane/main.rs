@@ -1,0 +1,15 @@
+//! The control plane as its neighbours see it: the API over HTTP, the stream over gRPC, and the binary. Every test
+//! has a control plane of its own, with a database in a temporary directory, free ports and a clock that only moves
+//! when it is told to.
+
+mod binary;
+mod harness;
+mod input;
+mod keys;
+mod machines;
+mod node;
+mod sessions;
+mod store;
+mod stream;
+
+mod enforcement;

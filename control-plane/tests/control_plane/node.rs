@@ -1,0 +1,203 @@
+//! A node, as far as the control plane can tell: keeps what it is sent, and acknowledges when it is told to.
+
+use crate::harness::{NODE_TOKEN, Plane};
+use latchkey_policy::key::KeyDigest;
+use latchkey_policy::record::{FORMAT, KeyRecord, Kind, PolicyRecord, Records};
+use latchkey_protocol::snapshots_client::SnapshotsClient;
+use latchkey_protocol::{Ack, Batch, FromNode, Hello, ToNode, Welcome, from_node, to_node};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Status, Streaming};
+
+/// Longer than anything takes that is not broken.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) const INSTANCE: u64 = 0xfeed;
+
+/// A key as a node holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HeldKey {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) policy: u64,
+    pub(crate) expires_at: Option<i64>,
+    pub(crate) disabled: bool,
+}
+
+/// What a node serves from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Snapshot {
+    pub(crate) epoch: Vec<u8>,
+    pub(crate) revision: u64,
+    pub(crate) policies: BTreeMap<u64, PolicyRecord>,
+    pub(crate) keys: BTreeMap<KeyDigest, HeldKey>,
+}
+
+impl Snapshot {
+    /// Panics at what a node would have to refuse.
+    pub(crate) fn apply(&mut self, batch: &Batch) {
+        for record in Records::new(Kind::Policy, &batch.policies) {
+            let policy = PolicyRecord::decode(record.unwrap().1).unwrap();
+            self.policies.insert(policy.id, policy);
+        }
+        for record in Records::new(Kind::Key, &batch.keys) {
+            let key = KeyRecord::decode(record.unwrap().1).unwrap();
+            assert!(self.policies.contains_key(&key.policy), "a key came before its policy");
+            let held = HeldKey {
+                id: format!("key_{}", key.id),
+                name: key.name.to_owned(),
+                policy: key.policy,
+                expires_at: key.expires_at,
+                disabled: key.disabled,
+            };
+            self.keys.insert(key.digest, held);
+        }
+        let (removed, rest) = batch.removed_keys.as_chunks();
+        assert!(rest.is_empty());
+        for digest in removed {
+            self.keys.remove(&KeyDigest(*digest));
+        }
+        self.revision = self.revision.max(batch.revision);
+    }
+
+    pub(crate) fn names(&self) -> Vec<&str> {
+        let mut names: Vec<_> = self.keys.values().map(|key| key.name.as_str()).collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+pub(crate) fn hello() -> Hello {
+    Hello {
+        node_id: "edge-1".to_owned(),
+        instance: INSTANCE,
+        version: "0.1.0".to_owned(),
+        format: FORMAT,
+        ..Hello::default()
+    }
+}
+
+/// An open stream.
+pub(crate) struct Stream {
+    outbox: mpsc::Sender<FromNode>,
+    inbox: Streaming<ToNode>,
+}
+
+impl Stream {
+    pub(crate) async fn open(plane: &Plane, authorization: Option<&str>) -> Result<Self, Status> {
+        let mut client = SnapshotsClient::connect(plane.stream_url()).await.unwrap();
+        let (outbox, messages) = mpsc::channel(16);
+        let mut request = Request::new(ReceiverStream::new(messages));
+        if let Some(authorization) = authorization {
+            request.metadata_mut().insert("authorization", authorization.parse().unwrap());
+        }
+        let inbox = client.sync(request).await?.into_inner();
+        Ok(Self { outbox, inbox })
+    }
+
+    pub(crate) async fn send(&self, message: from_node::Message) {
+        self.outbox.send(FromNode { message: Some(message) }).await.unwrap();
+    }
+
+    /// The next message that is no heartbeat, or what ended the stream.
+    pub(crate) async fn next(&mut self) -> Result<to_node::Message, Status> {
+        loop {
+            let message = time::timeout(PATIENCE, self.inbox.message()).await.expect("a message in time")?;
+            match message.expect("the stream ends with a status").message.unwrap() {
+                to_node::Message::Heartbeat(_) => {}
+                message => return Ok(message),
+            }
+        }
+    }
+
+    /// The next heartbeat, if it comes before anything else.
+    pub(crate) async fn heartbeat(&mut self) -> u64 {
+        let message = time::timeout(PATIENCE, self.inbox.message()).await.unwrap().unwrap().unwrap();
+        match message.message {
+            Some(to_node::Message::Heartbeat(heartbeat)) => heartbeat.revision,
+            other => panic!("no heartbeat but {other:?}"),
+        }
+    }
+
+    /// How the stream ends, whatever comes before.
+    pub(crate) async fn end(&mut self) -> Status {
+        loop {
+            if let Err(status) = self.next().await {
+                return status;
+            }
+        }
+    }
+
+    /// Whether nothing but heartbeats comes for a while.
+    pub(crate) async fn is_silent(&mut self) -> bool {
+        time::timeout(Duration::from_millis(300), self.next()).await.is_err()
+    }
+}
+
+/// A node with its stream and its snapshot.
+pub(crate) struct Node {
+    pub(crate) stream: Stream,
+    pub(crate) welcome: Welcome,
+    pub(crate) snapshot: Snapshot,
+    /// Of the last batch.
+    pub(crate) sequence: u64,
+}
+
+impl Node {
+    /// Opens a stream and introduces itself as one that holds `snapshot`.
+    pub(crate) async fn connect(plane: &Plane, hello: Hello, snapshot: Snapshot) -> Self {
+        let mut stream = Stream::open(plane, Some(&format!("Bearer {NODE_TOKEN}"))).await.unwrap();
+        let hello = Hello { epoch: snapshot.epoch.clone(), revision: snapshot.revision, ..hello };
+        stream.send(from_node::Message::Hello(hello)).await;
+        let to_node::Message::Welcome(welcome) = stream.next().await.unwrap() else {
+            panic!("the first message must be Welcome");
+        };
+        let snapshot =
+            if welcome.resume { snapshot } else { Snapshot { epoch: welcome.epoch.clone(), ..Snapshot::default() } };
+        Self { stream, welcome, snapshot, sequence: 0 }
+    }
+
+    /// Connects with nothing, and takes in and acknowledges all there is.
+    pub(crate) async fn ready(plane: &Plane) -> Self {
+        let mut node = Self::connect(plane, hello(), Snapshot::default()).await;
+        node.publish().await;
+        node
+    }
+
+    /// Takes in the next batch, without acknowledging it.
+    pub(crate) async fn take(&mut self) -> Batch {
+        let message = self.stream.next().await.unwrap();
+        let to_node::Message::Batch(batch) = message else { panic!("no batch but {message:?}") };
+        assert_eq!(batch.sequence, self.sequence + 1);
+        self.sequence = batch.sequence;
+        self.snapshot.apply(&batch);
+        batch
+    }
+
+    pub(crate) async fn acknowledge(&self) {
+        let ack = Ack { sequence: self.sequence, revision: self.snapshot.revision };
+        self.stream.send(from_node::Message::Ack(ack)).await;
+    }
+
+    /// Takes in and acknowledges batches up to the next that completes a revision. Returns them.
+    pub(crate) async fn publish(&mut self) -> Vec<Batch> {
+        let mut batches = Vec::new();
+        loop {
+            batches.push(self.take().await);
+            self.acknowledge().await;
+            if batches.last().is_some_and(|batch| batch.revision != 0) {
+                return batches;
+            }
+        }
+    }
+
+    /// [`publish`](Self::publish)es until it holds `revision`.
+    pub(crate) async fn catch_up(&mut self, revision: u64) {
+        while self.snapshot.revision < revision {
+            self.publish().await;
+        }
+    }
+}

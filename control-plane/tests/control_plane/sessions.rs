@@ -1,0 +1,98 @@
+//! `/v1/sessions`, and what a session is good for.
+
+use crate::harness::{Answer, EMAIL, PASSWORD, Plane};
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+#[tokio::test]
+async fn the_right_password_opens_a_session() {
+    let plane = Plane::start().await;
+    let answer = plane.log_in_as(" Admin@LocalHost ", PASSWORD).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.text("/data/expires_at"), "2027-01-15T08:30:00Z");
+    assert_eq!(answer.text("/data/user/email"), EMAIL);
+    assert!(answer.text("/data/user/id").starts_with("usr_"));
+    let token = answer.text("/data/token");
+    assert!(token.starts_with("lks_") && token.len() == 47, "{token}");
+    assert_eq!(plane.log_in().await.total().await, 0);
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_an_unknown_user_get_the_same_answer() {
+    let plane = Plane::start().await;
+    let wrong = plane.log_in_as(EMAIL, "correct horse battery stapl").await;
+    let unknown = plane.log_in_as("nobody@localhost", PASSWORD).await;
+    wrong.refused(401, "invalid_credentials");
+    assert_eq!((wrong.status, &wrong.body), (unknown.status, &unknown.body));
+}
+
+#[tokio::test]
+async fn without_a_live_session_nothing_is_answered() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    for (method, path) in [
+        (Method::GET, "/v1/keys"),
+        (Method::POST, "/v1/keys/generate"),
+        (Method::GET, "/v1/keys/key_000000000000"),
+        (Method::DELETE, "/v1/keys/key_000000000000"),
+        (Method::GET, "/v1/nodes"),
+        (Method::DELETE, "/v1/sessions/current"),
+    ] {
+        let other = format!("{}x", &client.token[..46]);
+        let node = crate::harness::NODE_TOKEN;
+        for token in [None, Some(""), Some("lks_"), Some(other.as_str()), Some(node)] {
+            let request = plane.request(method.clone(), path);
+            let request = token.map_or(request.try_clone().unwrap(), |token| request.bearer_auth(token));
+            let answer = Answer::of(request).await;
+            answer.refused(401, "invalid_session");
+            assert_eq!(answer.headers["www-authenticate"], "Bearer");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_was_logged_out_is_over() {
+    let plane = Plane::start().await;
+    let (client, other) = (plane.log_in().await, plane.log_in().await);
+    assert_eq!(client.delete("/v1/sessions/current").await.status, StatusCode::OK);
+    client.get("/v1/keys").await.refused(401, "invalid_session");
+    assert_eq!(other.get("/v1/keys").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_session_lasts_for_thirty_minutes_after_its_last_use() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    for _ in 0..3 {
+        plane.clock.advance(30 * 60 - 1);
+        assert_eq!(client.get("/v1/keys").await.status, StatusCode::OK);
+    }
+    // Use is written down every 30 seconds only: a session may end that much late, and never early.
+    plane.clock.advance(29);
+    assert_eq!(client.get("/v1/keys").await.status, StatusCode::OK);
+    plane.clock.advance(30 * 60);
+    assert_eq!(client.get("/v1/keys").await.status, StatusCode::OK);
+    plane.clock.advance(30 * 60 + 30);
+    client.get("/v1/keys").await.refused(401, "invalid_session");
+}
+
+#[tokio::test]
+async fn a_user_who_is_disabled_is_out_at_once() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    sqlx::query("UPDATE users SET disabled = TRUE").execute(&plane.pool().await).await.unwrap();
+    client.get("/v1/keys").await.refused(401, "invalid_session");
+    plane.log_in_as(EMAIL, PASSWORD).await.refused(401, "invalid_credentials");
+}
+
+#[tokio::test]
+async fn the_password_of_the_first_start_stays() {
+    let mut plane = Plane::start_with(&["--admin-email=First@Example.com"]).await;
+    let pool = plane.pool().await;
+    let users = "SELECT COUNT(*) FROM users";
+    plane.restart().await;
+    assert_eq!(sqlx::query_scalar::<_, i64>(users).fetch_one(&pool).await.unwrap(), 1);
+    let answer = plane.log_in_as("first@example.com", PASSWORD).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.body["data"]["user"], json!({"id": answer.text("/data/user/id"), "email": "first@example.com"}));
+}

@@ -1,0 +1,256 @@
+//! The stream: who is let in, what a node is sent, and that it is all of it.
+
+use crate::harness::{NODE_TOKEN, Plane};
+use crate::node::{HeldKey, Node, Snapshot, Stream, hello};
+use latchkey_control_plane::store::CHUNK_LEN;
+use latchkey_control_plane::tier::Tier;
+use latchkey_policy::key::{Environment, KeyDigest};
+use latchkey_policy::record::FORMAT;
+use latchkey_protocol::{Ack, Hello, from_node};
+use serde_json::json;
+use tonic::Code;
+
+#[tokio::test]
+async fn only_the_node_token_opens_a_stream() {
+    let plane = Plane::start().await;
+    let session = plane.log_in().await.token;
+    for authorization in [
+        None,
+        Some(""),
+        Some("Bearer "),
+        Some(NODE_TOKEN),
+        Some("Bearer node-token-of-the-test"),
+        Some("Bearer node-token-of-the-tests2"),
+        Some(&format!("Bearer {session}")),
+    ] {
+        let refused = Stream::open(&plane, authorization).await.err().unwrap();
+        assert_eq!(refused.code(), Code::Unauthenticated, "{authorization:?}");
+        assert!(!refused.message().contains(NODE_TOKEN));
+    }
+}
+
+#[tokio::test]
+async fn a_node_says_hello_first_and_once() {
+    let plane = Plane::start().await;
+    let authorization = format!("Bearer {NODE_TOKEN}");
+    let ack = from_node::Message::Ack(Ack { sequence: 0, revision: 0 });
+    let greeting = from_node::Message::Hello(hello());
+    let formatless = from_node::Message::Hello(Hello { format: 0, ..hello() });
+    for (messages, code) in [
+        (vec![ack], Code::InvalidArgument),
+        (vec![greeting.clone(), greeting], Code::InvalidArgument),
+        (vec![formatless], Code::FailedPrecondition),
+    ] {
+        let mut stream = Stream::open(&plane, Some(&authorization)).await.unwrap();
+        for message in messages {
+            stream.send(message).await;
+        }
+        assert_eq!(stream.end().await.code(), code);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_without_hello_ends() {
+    let plane = Plane::start().await;
+    let mut stream = Stream::open(&plane, Some(&format!("Bearer {NODE_TOKEN}"))).await.unwrap();
+    assert_eq!(stream.end().await.code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn a_node_that_acknowledges_nothing_is_disconnected() {
+    let plane = Plane::start().await;
+    let mut node = Node::connect(&plane, hello(), Snapshot::default()).await;
+    assert_eq!(node.stream.end().await.code(), Code::DeadlineExceeded);
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_long_ends_the_stream() {
+    let plane = Plane::start().await;
+    let mut stream = Stream::open(&plane, Some(&format!("Bearer {NODE_TOKEN}"))).await.unwrap();
+    stream.send(from_node::Message::Hello(Hello { node_id: "x".repeat(70_000), ..hello() })).await;
+    assert_eq!(stream.end().await.code(), Code::OutOfRange);
+}
+
+#[tokio::test]
+async fn what_was_not_sent_cannot_be_acknowledged() {
+    let plane = Plane::start().await;
+    let mut node = Node::ready(&plane).await;
+    node.stream.send(from_node::Message::Ack(Ack { sequence: 2, revision: 1 })).await;
+    assert_eq!(node.stream.end().await.code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn a_new_node_gets_every_live_key() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    let expiring = json!({"name": "expiring", "environment": "test", "tier": "pro", "expires_at": 1_800_000_060});
+    let expiring = client.generate(expiring).await;
+    let plain = client.generate(json!({"name": "plain"})).await;
+    let gone = client.key("gone").await;
+    client.delete(&format!("/v1/keys/{gone}")).await;
+    // Expired keys are sent: a node answers expired_key for them, and invalid_key for unknown ones.
+    plane.clock.advance(120);
+
+    let node = Node::ready(&plane).await;
+    assert!(!node.welcome.resume);
+    assert_eq!((node.welcome.format, node.welcome.keys, node.welcome.heartbeat_millis), (FORMAT, 2, 1_000));
+    assert_eq!(node.snapshot.epoch, plane.store().epoch());
+    assert_eq!(node.snapshot.revision, plane.store().revision());
+    assert_eq!(node.snapshot.names(), ["expiring", "plain"]);
+    let (account, user) = plane.owner().await;
+    for (answer, tier, environment, expires_at) in
+        [(&expiring, "pro", Environment::Test, Some(1_800_000_060)), (&plain, "basic", Environment::Live, None)]
+    {
+        let held = &node.snapshot.keys[&KeyDigest::of(answer.text("/data/api_key").as_bytes())];
+        let (id, name) = (answer.text("/data/key_id"), answer.text("/data/name"));
+        assert_eq!(held, &HeldKey { id, name, policy: held.policy, expires_at, disabled: false });
+        let policy = &node.snapshot.policies[&held.policy];
+        assert_eq!((policy.account.as_str(), policy.user.as_str()), (account.as_str(), user.as_str()));
+        assert_eq!((policy.tier.as_str(), policy.environment), (tier, environment));
+        assert!(!policy.owner_disabled && !policy.account_disabled);
+    }
+}
+
+#[tokio::test]
+async fn a_large_snapshot_comes_in_bounded_batches_a_few_at_a_time() {
+    let plane = Plane::start().await;
+    let made = plane.create_keys("large", 25_000).await;
+    let mut node = Node::connect(&plane, hello(), Snapshot::default()).await;
+    for _ in 0..4 {
+        assert_eq!(node.take().await.revision, 0);
+    }
+    assert!(node.stream.is_silent().await, "a fifth batch came before the first was acknowledged");
+    node.acknowledge().await;
+    let rest = node.publish().await;
+    let bytes = |batch: &latchkey_protocol::Batch| batch.policies.len() + batch.keys.len() + batch.removed_keys.len();
+    assert!(rest.len() > 4 && rest.iter().all(|batch| bytes(batch) <= CHUNK_LEN));
+    assert_eq!(node.snapshot.keys.len(), 25_000);
+    assert!(made.iter().all(|(secret, id)| &node.snapshot.keys[&secret.digest()].id == id));
+}
+
+#[tokio::test]
+async fn changes_during_a_snapshot_are_in_it() {
+    let plane = Plane::start().await;
+    let made = plane.create_keys("old", 20_000).await;
+    let account = &plane.owner().await.0;
+    let mut node = Node::connect(&plane, hello(), Snapshot::default()).await;
+    for _ in 0..4 {
+        node.take().await;
+    }
+    // Among these are keys whose pages were sent already, and keys whose pages were not.
+    let ids: Vec<_> = made.iter().step_by(100).map(|(_, id)| id.clone()).collect();
+    plane.store().revoke_keys(account, &ids, 0).await.unwrap();
+    // Of a tier that no key had when the policies were sent.
+    let fresh = plane.create_keys_of(Tier::Pro, "new", 200).await;
+    node.acknowledge().await;
+    node.catch_up(plane.store().revision()).await;
+    assert_eq!(node.snapshot.keys.len(), 20_000);
+    assert!(fresh.iter().all(|(secret, _)| node.snapshot.keys.contains_key(&secret.digest())));
+    assert!(made.iter().step_by(100).all(|(secret, _)| !node.snapshot.keys.contains_key(&secret.digest())));
+}
+
+#[tokio::test]
+async fn a_node_that_comes_back_gets_the_changes_alone() {
+    let mut plane = Plane::start().await;
+    plane.create_keys("old", 1_000).await;
+    let node = Node::ready(&plane).await;
+    let before = node.snapshot.clone();
+    drop(node);
+    plane.restart().await;
+    let client = plane.log_in().await;
+    client.key("new").await;
+    let gone = before.keys.values().next().unwrap().clone();
+    client.delete(&format!("/v1/keys/{}", gone.id)).await;
+
+    let mut node = Node::connect(&plane, hello(), before).await;
+    assert!(node.welcome.resume);
+    let batches = node.publish().await;
+    assert_eq!(batches.len(), 1);
+    assert!(batches[0].keys.len() < 200 && batches[0].removed_keys.len() == 32, "{batches:?}");
+    assert_eq!(node.snapshot.revision, plane.store().revision());
+    assert_eq!(node.snapshot, Node::ready(&plane).await.snapshot);
+    assert!(!node.snapshot.names().contains(&gone.name.as_str()));
+    for (kind, count) in [("resumed", 1.0), ("full", 1.0)] {
+        let metric = plane.metric(&format!("latchkey_stream_snapshots_total{{kind=\"{kind}\"}}")).await;
+        assert!((metric - count).abs() < f64::EPSILON, "{kind}: {metric}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_missed_nothing_is_told_so() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    client.key("CI").await;
+    let snapshot = Node::ready(&plane).await.snapshot;
+    let mut node = Node::connect(&plane, hello(), snapshot.clone()).await;
+    let batch = node.take().await;
+    assert_eq!(batch, latchkey_protocol::Batch { sequence: 1, revision: snapshot.revision, ..Default::default() });
+    assert_eq!(node.snapshot, snapshot);
+}
+
+#[tokio::test]
+async fn a_node_of_another_history_begins_anew() {
+    let (plane, other) = (Plane::start().await, Plane::start().await);
+    plane.log_in().await.key("ours").await;
+    other.create_keys("theirs", 3).await;
+    let theirs = Node::ready(&other).await.snapshot;
+    let ahead = Snapshot { epoch: plane.store().epoch().to_vec(), revision: 99, ..Snapshot::default() };
+    for held in [theirs, ahead] {
+        let mut node = Node::connect(&plane, hello(), held).await;
+        assert!(!node.welcome.resume);
+        node.publish().await;
+        assert_eq!(node.snapshot.names(), ["ours"]);
+    }
+}
+
+#[tokio::test]
+async fn a_change_reaches_every_node_as_it_is_made() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    let mut nodes = Vec::new();
+    for instance in 0..3 {
+        let mut node = Node::connect(&plane, Hello { instance, ..hello() }, Snapshot::default()).await;
+        node.publish().await;
+        nodes.push(node);
+    }
+    let id = client.generate(json!({"name": "CI"})).await;
+    let revision = client.delete(&format!("/v1/keys/{}?wait_ms=0", id.text("/data/key_id"))).await;
+    let revision = revision.number("/data/enforcement/revision");
+    for node in &mut nodes {
+        node.publish().await;
+        assert_eq!(node.snapshot.names(), ["CI"]);
+        node.catch_up(revision).await;
+        assert_eq!(node.snapshot.names(), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_fell_behind_catches_up_and_misses_nothing() {
+    let plane = Plane::start().await;
+    let mut node = Node::ready(&plane).await;
+    // More changes than are kept for a node, while it acknowledges none of them.
+    for round in 0..60 {
+        plane.create_keys(&format!("round-{round}"), 2).await;
+    }
+    node.catch_up(plane.store().revision()).await;
+    assert_eq!(node.snapshot.keys.len(), 120);
+    assert!(node.sequence < 60, "it was sent every single change");
+}
+
+#[tokio::test]
+async fn a_silent_stream_has_a_heartbeat() {
+    let plane = Plane::start().await;
+    let mut node = Node::ready(&plane).await;
+    assert_eq!(node.stream.heartbeat().await, 1);
+    plane.create_keys("CI", 1).await;
+    node.publish().await;
+    assert_eq!(node.stream.heartbeat().await, 2);
+}
+
+#[tokio::test]
+async fn streams_end_when_the_control_plane_does() {
+    let mut plane = Plane::start().await;
+    let mut node = Node::ready(&plane).await;
+    plane.restart().await;
+    assert_eq!(node.stream.end().await.code(), Code::Unavailable);
+}
