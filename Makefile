@@ -1,0 +1,98 @@
+# Every target does its own set-up and says so. What is needed beforehand: Rust with cargo, a C compiler and linker,
+# python3 (for Envoy, unless ENVOY says where one is), and for `make test` Node.js.
+#
+#   ENVOY=/path/to/envoy      run and e2e use this Envoy
+#   ENVOY_VERSION=1.36.4      run and e2e use this version of it, installed into .tools/ (default: see envoy/install)
+#   ARGS='revocation'         e2e: which tests, and other arguments of the test binary
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+WASM := wasm32-unknown-unknown
+FAULTY_FILTER := $(TARGET)/$(WASM)/release/latchkey_filter_fault.wasm
+
+# Always both, in one command: cargo then builds their common dependencies once.
+NATIVE := --release --package latchkey-control-plane --package latchkey-tests
+
+WASM_BINDGEN := $(shell sed -n '/^name = "wasm-bindgen"$$/{n;s/^version = "\(.*\)"$$/\1/p;}' Cargo.lock)
+WASM_RUNNER := .tools/wasm-bindgen-$(WASM_BINDGEN)/bin/wasm-bindgen-test-runner
+
+.PHONY: help
+help: ## Show this
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
+		printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+.PHONY: run
+run: build ## Start Envoy with Latchkey, a control plane and an upstream, and say what to try; Ctrl-C ends it
+	@$(TARGET)/release/latchkey-run
+
+.PHONY: build
+build: need-cargo need-cc ## Build the filter and the control plane, and install Envoy
+	@filter/build
+	cargo build $(NATIVE) --bins
+	@envoy/install >/dev/null
+
+.PHONY: test
+test: test-units test-wasm build-e2e ## Run every test
+	cargo test $(NATIVE)
+
+.PHONY: e2e
+e2e: build-e2e ## Run the end-to-end tests against a real Envoy
+	cargo test $(NATIVE) --test e2e -- $(ARGS)
+
+.PHONY: lint
+lint: need-cargo need-cc need-clippy wasm-target ## Check the formatting, and clippy natively and for Wasm, warnings denied
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets -- --deny warnings
+	cargo clippy --release --package latchkey-policy --package latchkey-filter --target $(WASM) -- --deny warnings
+
+.PHONY: fmt
+fmt: need-cargo ## Format the code
+	cargo fmt --all
+
+.PHONY: clean
+clean: ## Remove what was built and installed; .run/, which holds the keys of `make run`, stays
+	rm -rf $(TARGET) .tools
+
+# Overflow checks are on here, in the development profile.
+.PHONY: test-units
+test-units: need-cargo need-cc
+	cargo test --package latchkey-policy --package latchkey-filter
+
+# What both sides must agree on, once more as the filter runs it.
+.PHONY: test-wasm
+test-wasm: wasm-target need-node $(WASM_RUNNER)
+	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(CURDIR)/$(WASM_RUNNER) \
+		cargo test --package latchkey-policy --target $(WASM)
+
+# The filter with faults on demand first: cargo leaves the last one built in the place of the real one.
+.PHONY: build-e2e
+build-e2e: need-cargo need-cc
+	@filter/build --features fault $(FAULTY_FILTER)
+	@$(MAKE) build
+
+$(WASM_RUNNER): | need-cargo need-cc
+	@echo "make: building wasm-bindgen-test-runner $(WASM_BINDGEN), which runs Wasm tests in Node.js" >&2
+	cargo install --quiet wasm-bindgen-cli --version $(WASM_BINDGEN) --bin wasm-bindgen-test-runner \
+		--root .tools/wasm-bindgen-$(WASM_BINDGEN)
+
+.PHONY: wasm-target
+wasm-target: need-cargo
+	@test -e "$$(rustc --print sysroot)/lib/rustlib/$(WASM)/lib" || { \
+		command -v rustup >/dev/null && echo "make: adding the target $(WASM) with rustup" >&2 && \
+			rustup target add $(WASM); \
+	} || { echo "make: Rust's target $(WASM) is needed: rustup target add $(WASM)" >&2; exit 1; }
+
+.PHONY: need-clippy
+need-clippy: need-cargo
+	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || \
+		{ echo "make: rustfmt and clippy are needed: rustup component add rustfmt clippy" >&2; exit 1; }
+
+hint-cargo := install Rust with rustup, or the packages cargo and rustc of a distribution that is new enough
+hint-cc := install a C compiler, such as the package gcc
+hint-node := install Node.js, such as the package nodejs
+
+.PHONY: need-cargo need-cc need-node
+need-cargo need-cc need-node: need-%:
+	@command -v $* >/dev/null || { echo "make: $* is needed: $(hint-$*)" >&2; exit 1; }

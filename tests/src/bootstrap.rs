@@ -1,0 +1,179 @@
+//! Envoy's configuration: the shipped `envoy/latchkey.yaml`, filled in, and changed where a test needs it otherwise.
+//!
+//! The changes work on the text, so that what the tests run is the file that people read.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::paths::workspace;
+
+/// A configuration in the making.
+#[derive(Debug, Clone)]
+pub struct Bootstrap {
+    text: String,
+}
+
+impl Bootstrap {
+    /// The shipped file.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn shipped() -> Result<Self> {
+        let path = workspace().join("envoy/latchkey.yaml");
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        Ok(Self { text })
+    }
+
+    /// Replaces the one place where `old` stands.
+    ///
+    /// # Errors
+    /// When it stands nowhere, or more than once.
+    pub fn replace(&mut self, old: &str, new: &str) -> Result<()> {
+        let found = self.text.matches(old).count();
+        ensure!(found == 1, "{old:?} stands {found} times in the bootstrap");
+        self.text = self.text.replace(old, new);
+        Ok(())
+    }
+
+    /// Takes out the HTTP filter of that name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn remove_http_filter(&mut self, name: &str) -> Result<()> {
+        let lines: Vec<&str> = self.text.lines().collect();
+        let first = position(&lines, &format!("- name: {name}"))?;
+        let end = end_of_block(&lines, first);
+        self.text = join(&[&lines[..first], &lines[end..]]);
+        Ok(())
+    }
+
+    /// Changes the filter's configuration by a JSON merge patch (RFC 7396).
+    ///
+    /// # Errors
+    /// When the bootstrap has no such configuration, or it is not JSON.
+    pub fn merge_configuration(&mut self, patch: &Value) -> Result<()> {
+        let mut configuration: Value = serde_json::from_str(&self.configuration()?.2)?;
+        merge(&mut configuration, patch);
+        self.set_configuration(&configuration.to_string())
+    }
+
+    /// Gives the filter `text` as its configuration, JSON or not.
+    ///
+    /// # Errors
+    /// When the bootstrap has no place for it.
+    pub fn set_configuration(&mut self, text: &str) -> Result<()> {
+        let (first, end, _) = self.configuration()?;
+        let lines: Vec<&str> = self.text.lines().collect();
+        // A JSON string is a double-quoted scalar of YAML.
+        let line = format!("{}value: {}", &lines[first][..indentation(lines[first])], Value::from(text));
+        self.text = join(&[&lines[..first], &[&line], &lines[end..]]);
+        Ok(())
+    }
+
+    /// Fills in the variables, each `${NAME}`.
+    ///
+    /// # Errors
+    /// When one is not used, or one is left.
+    pub fn fill(mut self, variables: &[(&str, String)]) -> Result<String> {
+        for (name, value) in variables {
+            let variable = format!("${{{name}}}");
+            ensure!(self.text.contains(&variable), "the bootstrap has no {variable}");
+            self.text = self.text.replace(&variable, value);
+        }
+        if let Some((_, rest)) = self.text.split_once("${") {
+            bail!("the bootstrap's ${{{} is not filled in", rest.lines().next().unwrap_or_default());
+        }
+        Ok(self.text)
+    }
+
+    /// The lines of the filter's configuration, from `value: |` up to the end of its block, and its text.
+    fn configuration(&self) -> Result<(usize, usize, String)> {
+        let lines: Vec<&str> = self.text.lines().collect();
+        let first = position(&lines, "value: |")?;
+        let end = end_of_block(&lines, first);
+        Ok((first, end, lines[first + 1..end].join("\n")))
+    }
+}
+
+fn position(lines: &[&str], wanted: &str) -> Result<usize> {
+    lines.iter().position(|line| line.trim() == wanted).with_context(|| format!("the bootstrap has no line `{wanted}`"))
+}
+
+/// The first line after `first` that stands no deeper than it.
+fn end_of_block(lines: &[&str], first: usize) -> usize {
+    let depth = indentation(lines[first]);
+    let deeper = |line: &&&str| line.trim().is_empty() || indentation(line) > depth;
+    first + 1 + lines[first + 1..].iter().take_while(deeper).count()
+}
+
+fn indentation(line: &str) -> usize {
+    line.len() - line.trim_start().len()
+}
+
+fn join(parts: &[&[&str]]) -> String {
+    parts.concat().into_iter().flat_map(|line| [line, "\n"]).collect()
+}
+
+fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(serde_json::Map::new());
+    }
+    let Value::Object(target) = target else { return };
+    for (name, value) in patch {
+        if value.is_null() {
+            target.remove(name);
+        } else {
+            merge(target.entry(name).or_insert(Value::Null), value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn sample() -> Bootstrap {
+        let text = "filters:\n  - name: latchkey\n    configuration:\n      value: |\n        { \"a\": {\"b\": \"${TOKEN}\"},\n          \"c\": 1 }\n  - name: guard\n    deep:\n      er: 1\n\n  - name: router\n";
+        Bootstrap { text: text.to_owned() }
+    }
+
+    #[test]
+    fn the_shipped_file_takes_every_change() {
+        let mut bootstrap = Bootstrap::shipped().unwrap();
+        bootstrap.remove_http_filter("guard").unwrap();
+        bootstrap.replace("failure_policy: FAIL_CLOSED", "failure_policy: FAIL_RELOAD").unwrap();
+        bootstrap.replace("vm_id: latchkey", "vm_id: other").unwrap();
+        bootstrap.merge_configuration(&json!({"control_plane": {"token": "secret"}})).unwrap();
+        assert!(!bootstrap.text.contains("RBAC"));
+        assert!(bootstrap.text.contains("envoy.filters.http.router"));
+    }
+
+    #[test]
+    fn a_filter_is_removed_with_its_block_and_nothing_else() {
+        let mut bootstrap = sample();
+        bootstrap.remove_http_filter("guard").unwrap();
+        assert!(bootstrap.text.ends_with("\"c\": 1 }\n  - name: router\n"), "{}", bootstrap.text);
+        assert!(bootstrap.remove_http_filter("guard").is_err());
+    }
+
+    #[test]
+    fn the_configuration_is_merged_and_still_filled_in() {
+        let mut bootstrap = sample();
+        bootstrap.merge_configuration(&json!({"a": {"d": [2]}, "c": null})).unwrap();
+        let text = bootstrap.fill(&[("TOKEN", "t".to_owned())]).unwrap();
+        let expected = r#"      value: "{\"a\":{\"b\":\"t\",\"d\":[2]}}""#;
+        assert!(text.lines().any(|line| line == expected), "{text}");
+    }
+
+    #[test]
+    fn a_variable_that_is_left_or_not_there_is_an_error() {
+        assert!(sample().fill(&[]).unwrap_err().to_string().contains("TOKEN"));
+        assert!(sample().fill(&[("TOKEN", String::new()), ("PORT", String::new())]).is_err());
+    }
+}

@@ -1,0 +1,184 @@
+//! A real control plane: the process `latchkey serve`. What it answers is in `api.rs`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use tokio::sync::OnceCell;
+
+use crate::api::http_client;
+use crate::loopback;
+use crate::paths::latchkey_binary;
+use crate::process::{Process, read_lossy};
+use crate::wait::eventually;
+
+/// How long it may take to start: argon2id and the migrations take their time, on a busy machine more.
+const START: Duration = Duration::from_secs(30);
+const STOP: Duration = Duration::from_secs(10);
+
+/// How a control plane is started.
+#[derive(Debug, Clone)]
+pub struct ControlPlaneOptions {
+    /// Where the API listens.
+    pub http: SocketAddr,
+    /// Where the stream listens.
+    pub stream: SocketAddr,
+    /// The database's file.
+    pub database: PathBuf,
+    /// What nodes have to present.
+    pub node_token: String,
+    /// The first user.
+    pub admin_email: String,
+    /// The first user's password.
+    pub admin_password: String,
+    /// For how long after a start or a lost stream a node counts as connected.
+    pub node_grace: Option<Duration>,
+    /// More variables of the environment.
+    pub environment: Vec<(String, String)>,
+    /// Where the log goes.
+    pub dir: PathBuf,
+}
+
+impl ControlPlaneOptions {
+    /// One with a new database in `dir`, on a loopback address of its own, so that it finds its ports free again when
+    /// it is killed and started again.
+    ///
+    /// # Errors
+    /// When no address can be had.
+    pub fn on_free_ports(dir: &Path) -> Result<Self> {
+        let address = loopback::address();
+        Ok(Self {
+            http: loopback::free_port(address)?,
+            stream: loopback::free_port(address)?,
+            database: dir.join("latchkey.db"),
+            node_token: "a node token of the tests".replace(' ', "-"),
+            admin_email: "admin@example.com".to_owned(),
+            admin_password: "a password of the tests".to_owned(),
+            node_grace: None,
+            environment: Vec::new(),
+            dir: dir.to_path_buf(),
+        })
+    }
+}
+
+/// A control plane, running or not.
+#[derive(Debug)]
+pub struct ControlPlane {
+    pub(crate) options: ControlPlaneOptions,
+    pub(crate) client: reqwest::Client,
+    pub(crate) session: OnceCell<String>,
+    process: Option<Process>,
+}
+
+impl ControlPlane {
+    /// One that does not run yet.
+    #[must_use]
+    pub fn new(options: ControlPlaneOptions) -> Self {
+        Self { options, client: http_client(), session: OnceCell::new(), process: None }
+    }
+
+    /// Starts it and waits until it is ready. After a [`kill`](Self::kill) it has the same ports and database.
+    ///
+    /// # Errors
+    /// When it does not come up; with the end of its log.
+    pub async fn start(&mut self) -> Result<()> {
+        let options = &self.options;
+        let ready_file = options.dir.join("control-plane.ready");
+        // An earlier life's.
+        let _ = std::fs::remove_file(&ready_file);
+        let mut command = Command::new(latchkey_binary()?);
+        // Settings that the caller's own environment happens to hold are not for this one.
+        std::env::vars_os().map(|(name, _)| name).filter(|name| is_setting(name)).for_each(|name| {
+            command.env_remove(name);
+        });
+        command
+            .arg("serve")
+            .env("LATCHKEY_HTTP_LISTEN", options.http.to_string())
+            .env("LATCHKEY_STREAM_LISTEN", options.stream.to_string())
+            .env("LATCHKEY_DATABASE", &options.database)
+            .env("LATCHKEY_NODE_TOKEN", &options.node_token)
+            .env("LATCHKEY_ADMIN_EMAIL", &options.admin_email)
+            .env("LATCHKEY_ADMIN_PASSWORD", &options.admin_password)
+            .env("LATCHKEY_READY_FILE", &ready_file)
+            .envs(options.node_grace.map(|grace| ("LATCHKEY_NODE_GRACE_MS", grace.as_millis().to_string())))
+            .envs(options.environment.iter().map(|(name, value)| (name, value)));
+        let log = options.dir.join("control-plane.log");
+        let mut process = Process::spawn("control plane", &mut command, &log, None)?;
+
+        let ready = eventually(START, async || {
+            process.still_running()?;
+            let ready: Value = serde_json::from_str(&std::fs::read_to_string(&ready_file)?)?;
+            let address = |name: &str| -> Result<SocketAddr> {
+                Ok(ready[name].as_str().with_context(|| format!("no {name} in the ready file"))?.parse()?)
+            };
+            let (http, stream) = (address("http")?, address("stream")?);
+            let answer = self.client.get(format!("http://{http}/readyz")).send().await?;
+            ensure!(answer.status() == 200, "/readyz answers {}", answer.status());
+            Ok((http, stream))
+        });
+        let (http, stream) = ready.await.context("the control plane is not ready")?;
+        (self.options.http, self.options.stream) = (http, stream);
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Ends it with SIGKILL.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Ends it as an operator does.
+    ///
+    /// # Errors
+    /// When it does not run, or had to be killed.
+    pub async fn stop(&mut self) -> Result<ExitStatus> {
+        self.process()?.stop(STOP).await
+    }
+
+    /// Kills it, and starts it again on the same ports and database.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.kill();
+        self.start().await
+    }
+
+    /// The process, for signals.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn process(&mut self) -> Result<&mut Process> {
+        self.process.as_mut().context("the control plane does not run")
+    }
+
+    /// How it is started. Changes count from the next start on.
+    pub fn options(&mut self) -> &mut ControlPlaneOptions {
+        &mut self.options
+    }
+
+    /// The administrator's address and password.
+    #[must_use]
+    pub fn credentials(&self) -> (&str, &str) {
+        (&self.options.admin_email, &self.options.admin_password)
+    }
+
+    /// Where the stream listens.
+    #[must_use]
+    pub fn stream(&self) -> SocketAddr {
+        self.options.stream
+    }
+
+    /// What it has logged, in all its lives.
+    #[must_use]
+    pub fn log(&self) -> String {
+        read_lossy(&self.options.dir.join("control-plane.log"))
+    }
+}
+
+fn is_setting(name: &std::ffi::OsStr) -> bool {
+    name.to_string_lossy().starts_with("LATCHKEY_")
+}

@@ -1,0 +1,270 @@
+//! A real Envoy with the filter in it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use serde_json::Value;
+
+use crate::api::http_client;
+use crate::bootstrap::Bootstrap;
+use crate::files::write_private;
+use crate::paths::envoy_binary;
+use crate::process::{Process, read_lossy};
+use crate::wait::eventually;
+
+/// How long Envoy may take to start, on a busy machine.
+const START: Duration = Duration::from_secs(30);
+const STOP: Duration = Duration::from_secs(10);
+
+/// What Envoy does with requests while the filter's VM is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailurePolicy {
+    /// It refuses them; what we ship.
+    FailClosed,
+    /// It makes a new VM, with a pause between tries, and refuses them meanwhile.
+    FailReload,
+}
+
+/// How an Envoy is started. [`EnvoyOptions::new`] has the defaults.
+#[derive(Debug, Clone)]
+pub struct EnvoyOptions {
+    /// Envoy's `node.id`, and the name of its files in `dir`.
+    pub node_id: String,
+    /// Number of workers; 2.
+    pub concurrency: u32,
+    /// The filter's wasm file.
+    pub filter: PathBuf,
+    /// `FailClosed`.
+    pub failure_policy: FailurePolicy,
+    /// A JSON merge patch for the filter's configuration; empty.
+    pub configuration: Value,
+    /// A text to give to the filter as its configuration instead, such as a broken one.
+    pub raw_configuration: Option<String>,
+    /// The name under which the workers share data; `latchkey`.
+    pub vm_id: String,
+    /// Whether the guard stands behind the filter; yes.
+    pub guard: bool,
+    /// The gateway's port; 0, which takes a free one.
+    pub gateway_port: u16,
+    /// The admin page's port; 0, which takes a free one.
+    pub admin_port: u16,
+    /// The port of 127.0.0.1 that requests go to.
+    pub upstream_port: u16,
+    /// The control plane's stream.
+    pub stream: SocketAddr,
+    /// What the filter presents there.
+    pub node_token: String,
+    /// Where configuration and logs go.
+    pub dir: PathBuf,
+}
+
+impl EnvoyOptions {
+    /// The shipped configuration, with two workers and free ports.
+    #[must_use]
+    pub fn new(filter: PathBuf, upstream_port: u16, stream: SocketAddr, node_token: &str, dir: &Path) -> Self {
+        Self {
+            node_id: "envoy".to_owned(),
+            concurrency: 2,
+            filter,
+            failure_policy: FailurePolicy::FailClosed,
+            configuration: Value::Object(serde_json::Map::new()),
+            raw_configuration: None,
+            vm_id: "latchkey".to_owned(),
+            guard: true,
+            gateway_port: 0,
+            admin_port: 0,
+            upstream_port,
+            stream,
+            node_token: node_token.to_owned(),
+            dir: dir.to_path_buf(),
+        }
+    }
+
+    /// The bootstrap that Envoy gets.
+    fn bootstrap(&self) -> Result<String> {
+        let mut bootstrap = Bootstrap::shipped()?;
+        if self.failure_policy == FailurePolicy::FailReload {
+            bootstrap.replace("failure_policy: FAIL_CLOSED", "failure_policy: FAIL_RELOAD")?;
+        }
+        bootstrap.replace("vm_id: latchkey", &format!("vm_id: {}", self.vm_id))?;
+        if !self.guard {
+            bootstrap.remove_http_filter("guard")?;
+        }
+        let text = |value: &dyn ToString| value.to_string();
+        let mut variables = vec![
+            ("GATEWAY_PORT", text(&self.gateway_port)),
+            ("ADMIN_PORT", text(&self.admin_port)),
+            ("UPSTREAM_PORT", text(&self.upstream_port)),
+            ("STREAM_ADDRESS", text(&self.stream.ip())),
+            ("STREAM_PORT", text(&self.stream.port())),
+            ("FILTER_WASM", text(&self.filter.display())),
+        ];
+        if let Some(raw) = &self.raw_configuration {
+            bootstrap.set_configuration(raw)?;
+        } else {
+            bootstrap.merge_configuration(&self.configuration)?;
+            variables.push(("NODE_TOKEN", self.node_token.clone()));
+        }
+        bootstrap.fill(&variables)
+    }
+
+    fn file(&self, suffix: &str) -> PathBuf {
+        self.dir.join(format!("{}{suffix}", self.node_id))
+    }
+}
+
+/// A running Envoy.
+#[derive(Debug)]
+pub struct Envoy {
+    process: Process,
+    access_log: PathBuf,
+    admin: SocketAddr,
+    gateway: SocketAddr,
+    client: reqwest::Client,
+}
+
+impl Envoy {
+    /// Starts it and waits until its workers take requests. Whether the filter has a snapshot yet is another matter.
+    ///
+    /// # Errors
+    /// When it does not come up, such as when the filter refuses its configuration; with the end of its log.
+    pub async fn start(options: &EnvoyOptions) -> Result<Self> {
+        let bootstrap = options.file(".yaml");
+        write_private(&bootstrap, &options.bootstrap()?)?;
+        let admin_file = options.file(".admin");
+        // Another Envoy's, from before.
+        let _ = std::fs::remove_file(&admin_file);
+        let access_log = options.file("-access.log");
+
+        let mut command = Command::new(envoy_binary()?);
+        command.arg("--config-path").arg(&bootstrap);
+        command.args(["--service-node", &options.node_id, "--service-cluster", "latchkey"]);
+        command.args(["--concurrency", &options.concurrency.to_string(), "--disable-hot-restart"]);
+        command.arg("--admin-address-path").arg(&admin_file);
+        command.args(["--log-level", "warning", "--component-log-level", "wasm:info"]);
+        command.args(["--file-flush-interval-msec", "50"]);
+        let mut process = Process::spawn(&options.node_id, &mut command, &options.file(".log"), Some(&access_log))?;
+
+        let client = http_client();
+        let admin = eventually(START, async || {
+            process.still_running()?;
+            let address = std::fs::read_to_string(&admin_file)?.trim().parse::<SocketAddr>()?;
+            let ready = client.get(format!("http://{address}/ready")).send().await?;
+            ensure!(ready.status() == 200, "/ready answers {}", ready.status());
+            Ok(address)
+        });
+        let admin = admin.await.with_context(|| format!("{} is not ready", options.node_id))?;
+        let mut envoy = Self { process, access_log, admin, gateway: admin, client };
+        envoy.gateway = envoy.listener("gateway").await?;
+        Ok(envoy)
+    }
+
+    /// The address of `path` at the gateway, such as `http://127.0.0.1:40123/`.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.gateway)
+    }
+
+    /// Where the gateway listens.
+    #[must_use]
+    pub fn gateway(&self) -> SocketAddr {
+        self.gateway
+    }
+
+    /// A page of Envoy's admin interface, such as `/stats`.
+    ///
+    /// # Errors
+    /// When it does not answer 200.
+    pub async fn admin_get(&self, path: &str) -> Result<String> {
+        let response = self.client.get(format!("http://{}{path}", self.admin)).send().await?.error_for_status()?;
+        Ok(response.text().await?)
+    }
+
+    /// A counter or gauge, such as `wasmcustom.latchkey_requests.allowed`.
+    ///
+    /// # Errors
+    /// When there is none of that name (yet).
+    pub async fn stat(&self, name: &str) -> Result<u64> {
+        let page = self.admin_get(&format!("/stats?filter=^{name}$")).await?;
+        let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        Ok(value.with_context(|| format!("Envoy has no stat {name}"))?.trim().parse()?)
+    }
+
+    /// The process' id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// The process, for signals.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// How much memory is resident.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn rss_bytes(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes: u64 = line.and_then(|line| line.trim().strip_suffix(" kB")).context("no VmRSS")?.parse()?;
+        Ok(kilobytes * 1024)
+    }
+
+    /// The ids of the worker threads.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn workers(&self) -> Result<Vec<u32>> {
+        let mut workers = Vec::new();
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.pid()))? {
+            let thread = thread?;
+            // A thread may end in between.
+            let name = std::fs::read_to_string(thread.path().join("comm")).unwrap_or_default();
+            if name.starts_with("wrk:worker_") {
+                workers.push(thread.file_name().to_string_lossy().parse()?);
+            }
+        }
+        Ok(workers)
+    }
+
+    /// Ends it as an operator does.
+    ///
+    /// # Errors
+    /// When it had to be killed.
+    pub async fn stop(&mut self) -> Result<ExitStatus> {
+        self.process.stop(STOP).await
+    }
+
+    /// Ends it with SIGKILL.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// What it and the filter have logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// The access log: what it says is there within 50 ms of the request's end.
+    #[must_use]
+    pub fn access_log(&self) -> Vec<Value> {
+        // The last line may be half written.
+        read_lossy(&self.access_log).lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    async fn listener(&self, name: &str) -> Result<SocketAddr> {
+        let page: Value = serde_json::from_str(&self.admin_get("/listeners?format=json").await?)?;
+        let listeners = page["listener_statuses"].as_array().context("no listeners")?;
+        let listener = listeners.iter().find(|listener| listener["name"] == name);
+        let address = &listener.ok_or_else(|| anyhow!("no listener {name}"))?["local_address"]["socket_address"];
+        let ip = address["address"].as_str().context("a listener without an address")?.parse()?;
+        let port = address["port_value"].as_u64().context("a listener without a port")?;
+        Ok(SocketAddr::new(ip, u16::try_from(port)?))
+    }
+}

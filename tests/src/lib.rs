@@ -1,0 +1,44 @@
+//! Runs Latchkey as a whole, for the end-to-end tests and for `make run`: a real Envoy with the filter in it, a real
+//! control plane, a real upstream.
+//!
+//! ```no_run
+//! # use latchkey_tests::Gateway;
+//! # use serde_json::json;
+//! # async fn example() {
+//! let gateway = Gateway::start().await;
+//! let key = gateway.control_plane.create_key(json!({"name": "CI"})).await.unwrap();
+//! assert_eq!(gateway.ask("/", Some(&key.api_key)).await.status, 200);
+//! # }
+//! ```
+//!
+//! What holds for every part:
+//! - Ports are free ones, so any number of tests run side by side.
+//! - Nothing is left behind: dropping a part kills and reaps its process, and the kernel kills it when the thread that
+//!   spawned it ends. So a part lives no longer than the test that started it; it can't be shared between tests, whose
+//!   threads come and go.
+//! - When a test panics, the end of each process' log is printed. So a test panics where something is wrong; it does
+//!   not return an error.
+//! - Nothing sleeps to wait: [`eventually`] polls for what is waited for, and says what it last saw.
+
+mod api;
+mod bootstrap;
+mod control_plane;
+mod envoy;
+mod files;
+mod gateway;
+mod loopback;
+mod paths;
+mod process;
+mod upstream;
+mod wait;
+
+pub use api::{CreatedKey, Enforcement, Refused, http_client};
+pub use bootstrap::Bootstrap;
+pub use control_plane::{ControlPlane, ControlPlaneOptions};
+pub use envoy::{Envoy, EnvoyOptions, FailurePolicy};
+pub use files::{random_hex, write_private};
+pub use gateway::{Answer, Gateway, GatewayBuilder};
+pub use paths::{envoy_binary, faulty_filter, filter, latchkey_binary, workspace};
+pub use process::Process;
+pub use upstream::Upstream;
+pub use wait::{Fatal, eventually};

@@ -1,0 +1,24 @@
+//! Addresses that stay free while nobody listens on them.
+//!
+//! A control plane that is killed and started again has to find its port free. On 127.0.0.1 any other test, or the
+//! source port of any connection, may take it meanwhile; so each gets a loopback address of its own, of the sixteen
+//! million that Linux has.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use anyhow::{Context as _, Result};
+
+/// A loopback address that this process hands out once in 250 times.
+pub(crate) fn address() -> Ipv4Addr {
+    static NEXT: AtomicU8 = AtomicU8::new(0);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    // Neither 127.0.x.x, where everybody is, nor a last part of 0 or 255.
+    Ipv4Addr::new(127, 1 + high % 250, low, 1 + NEXT.fetch_add(1, Ordering::Relaxed) % 250)
+}
+
+/// `ip` with a port that is free there.
+pub(crate) fn free_port(ip: Ipv4Addr) -> Result<SocketAddr> {
+    let listener = TcpListener::bind((ip, 0)).with_context(|| format!("no free port on {ip}"))?;
+    Ok(listener.local_addr()?)
+}

@@ -1,0 +1,72 @@
+//! Where the things are that run: built by `make`, found here.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+
+/// The root of the checkout.
+#[must_use]
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+/// The control plane's binary, from the same build as this one.
+///
+/// # Errors
+/// When it was not built.
+pub fn latchkey_binary() -> Result<PathBuf> {
+    built(profile_dir()?.join("latchkey"))
+}
+
+/// The filter.
+///
+/// # Errors
+/// When it was not built.
+pub fn filter() -> Result<PathBuf> {
+    wasm("latchkey_filter.wasm")
+}
+
+/// The filter with its test-only feature `fault`.
+///
+/// # Errors
+/// When it was not built.
+pub fn faulty_filter() -> Result<PathBuf> {
+    wasm("latchkey_filter_fault.wasm")
+}
+
+/// Envoy, as `ENVOY` and `ENVOY_VERSION` choose it; installed when it is not there.
+///
+/// # Errors
+/// What `envoy/install` says.
+pub fn envoy_binary() -> Result<PathBuf> {
+    static ENVOY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let install = || -> Result<PathBuf> {
+        let script = workspace().join("envoy/install");
+        let output =
+            Command::new(&script).current_dir(workspace()).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+        let output = output.with_context(|| format!("cannot run {}", script.display()))?;
+        ensure!(output.status.success(), "no Envoy: envoy/install said why, just above");
+        Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim_end()))
+    };
+    ENVOY.get_or_init(|| install().map_err(|error| format!("{error:#}"))).clone().map_err(|error| anyhow!(error))
+}
+
+fn wasm(file: &str) -> Result<PathBuf> {
+    let target = profile_dir()?.parent().map(Path::to_path_buf).unwrap_or_default();
+    built(target.join("wasm32-unknown-unknown/release").join(file))
+}
+
+/// Cargo's directory of the running binary's profile, such as `target/release`.
+fn profile_dir() -> Result<PathBuf> {
+    let running = std::env::current_exe().context("the running binary's own path")?;
+    let dir = running.parent().context("the running binary's directory")?;
+    // Tests run from `deps`, binaries from the profile's directory itself.
+    Ok(if dir.ends_with("deps") { dir.parent().unwrap_or(dir) } else { dir }.to_path_buf())
+}
+
+fn built(path: PathBuf) -> Result<PathBuf> {
+    ensure!(path.exists(), "{} is not there: `make build` builds it", path.display());
+    Ok(path)
+}

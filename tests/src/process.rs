@@ -1,0 +1,180 @@
+//! A child process that cannot outlive the thread that spawned it, and whose output is kept.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use nix::errno::Errno;
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, getpid, getppid};
+
+use crate::wait::{Fatal, eventually};
+
+/// How much of a log is shown when something went wrong.
+const TAIL_LINES: usize = 60;
+const LONGEST_LINE: usize = 600;
+
+/// One running program. Dropped, it is killed and reaped, and in a panic the end of its log is printed.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts `command`. What it writes to standard error is appended to `log`, and its standard output too, unless
+    /// that has a file of its own.
+    ///
+    /// # Errors
+    /// When a log cannot be opened or the program cannot be started.
+    pub fn spawn(name: &str, command: &mut Command, log: &Path, stdout: Option<&Path>) -> Result<Self> {
+        let stderr = append_to(log)?;
+        let stdout = stdout.map_or_else(|| Ok(stderr.try_clone()?), append_to)?;
+        command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        // A group of its own: Ctrl-C in the terminal reaches whoever started us, and they decide in which order we end.
+        command.process_group(0);
+        die_with_this_thread(command);
+        let child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
+        Ok(Self { name: name.to_owned(), child, log: log.to_path_buf() })
+    }
+
+    /// What the process is called in messages.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The process' id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it ended, if it has.
+    pub fn exited(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// Fails with [`Fatal`] and the end of the log when the process has ended: for the probes that wait for it.
+    ///
+    /// # Errors
+    /// See above.
+    pub fn still_running(&mut self) -> Result<()> {
+        match self.exited() {
+            None => Ok(()),
+            Some(status) => {
+                Err(Fatal(format!("{} ended ({status}); its log ends:\n{}", self.name, self.tail())).into())
+            }
+        }
+    }
+
+    /// Freezes it.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn pause(&self) -> Result<()> {
+        self.signal(Signal::SIGSTOP)
+    }
+
+    /// Lets a frozen process go on.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn resume(&self) -> Result<()> {
+        self.signal(Signal::SIGCONT)
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        kill(self.nix_pid(), signal).with_context(|| format!("cannot send {signal} to {}", self.name))
+    }
+
+    /// Ends it with SIGKILL.
+    pub fn kill(&mut self) {
+        // Both fail only when it was reaped already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Asks it to end with SIGTERM, and kills it when it has not after `within`.
+    ///
+    /// # Errors
+    /// When it had to be killed.
+    pub async fn stop(&mut self, within: Duration) -> Result<ExitStatus> {
+        if let Some(status) = self.exited() {
+            return Ok(status);
+        }
+        self.signal(Signal::SIGTERM)?;
+        let ended = eventually(within, async || self.exited().ok_or_else(|| anyhow!("still running"))).await;
+        if ended.is_err() {
+            self.kill();
+        }
+        ended.with_context(|| format!("{} did not end at SIGTERM and was killed", self.name))
+    }
+
+    /// All that it has written to its log, also in earlier lives.
+    #[must_use]
+    pub fn log(&self) -> String {
+        read_lossy(&self.log)
+    }
+
+    /// The end of the log.
+    #[must_use]
+    pub fn tail(&self) -> String {
+        tail(&self.log)
+    }
+
+    fn nix_pid(&self) -> Pid {
+        // Linux' process ids are positive and fit.
+        Pid::from_raw(i32::try_from(self.pid()).unwrap_or(i32::MAX))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("--- {} ({})\n{}", self.name, self.log.display(), self.tail());
+        }
+    }
+}
+
+/// What a file holds; nothing when it cannot be read, and other bytes than UTF-8 replaced.
+pub(crate) fn read_lossy(path: &Path) -> String {
+    String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()
+}
+
+/// The last lines of a log, each indented, and the long ones cut.
+pub(crate) fn tail(path: &Path) -> String {
+    let log = read_lossy(path);
+    let lines: Vec<&str> = log.lines().collect();
+    let shown = lines.iter().skip(lines.len().saturating_sub(TAIL_LINES));
+    shown.map(|line| format!("  {}\n", line.chars().take(LONGEST_LINE).collect::<String>())).collect()
+}
+
+fn append_to(path: &Path) -> Result<File> {
+    OpenOptions::new().create(true).append(true).open(path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The kernel kills the child with SIGKILL when this thread ends, however it ends.
+#[allow(unsafe_code)]
+fn die_with_this_thread(command: &mut Command) {
+    let parent = getpid();
+    let set_up = move || -> io::Result<()> {
+        set_pdeathsig(Signal::SIGKILL)?;
+        // The parent may have died before that took effect.
+        if getppid() == parent { Ok(()) } else { Err(Errno::ESRCH.into()) }
+    };
+    // SAFETY: between fork and exec only the system calls prctl and getppid run, which are async-signal-safe; nothing
+    // is allocated or locked.
+    unsafe { command.pre_exec(set_up) };
+}

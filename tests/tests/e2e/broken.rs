@@ -1,0 +1,108 @@
+//! A filter that Envoy skips, for whatever reason, admits nothing.
+
+use std::time::Duration;
+
+use latchkey_tests::{Answer, FailurePolicy, Gateway, GatewayBuilder, faulty_filter, http_client};
+use serde_json::json;
+
+const POLICIES: [FailurePolicy; 2] = [FailurePolicy::FailClosed, FailurePolicy::FailReload];
+
+/// Enough that every worker gets some.
+const CONNECTIONS: usize = 40;
+
+fn faulty(policy: FailurePolicy, fault: serde_json::Value) -> GatewayBuilder {
+    Gateway::builder()
+        .filter(faulty_filter().unwrap())
+        .envoy(move |envoy| {
+            envoy.failure_policy = policy;
+            envoy.configuration = json!({ "fault": fault });
+        })
+        .without_waiting()
+}
+
+/// Each request on a connection of its own, without a valid key. None may get 200, whichever worker it meets.
+async fn assert_admits_nothing(gateway: &Gateway, when: &str) {
+    let unknown = crate::unknown_key();
+    for connection in 0..CONNECTIONS {
+        let client = http_client();
+        let mut request = client.get(gateway.envoy.url("/"));
+        if connection % 2 == 0 {
+            request = request.header("x-api-key", &unknown);
+        }
+        // A connection that Envoy closes admits nothing either.
+        if let Ok(response) = request.send().await {
+            let answer = Answer::read(response).await.unwrap();
+            assert!(matches!(answer.status, 401 | 403 | 503), "{when}: {} {}", answer.status, answer.body);
+        }
+    }
+    assert_eq!(gateway.upstream.requests(), 0, "{when}");
+}
+
+/// Envoy configures the filter in a canary first, then on the main thread and on each worker.
+async fn a_filter_that_is_not_configured_admits_nothing(how: &str) {
+    for policy in POLICIES {
+        for call in 1..=4 {
+            let when = format!("{policy:?}, call {call}, {how}");
+            let fault = json!({ "configure_call": call, "configure_how": how });
+            match faulty(policy, fault).try_start().await {
+                Ok(gateway) => {
+                    assert_ne!(call, 1, "{when}: a canary that fails stops the listener");
+                    assert_admits_nothing(&gateway, &when).await;
+                    // Once more when the workers have had time for whatever they do to recover.
+                    let _ = tokio::time::timeout(Duration::from_secs(3), gateway.ready()).await;
+                    assert_admits_nothing(&gateway, &when).await;
+                }
+                Err(error) => assert_eq!(call, 1, "{when}: {error:#}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_filter_whose_configuration_fails_on_any_thread_admits_nothing() {
+    a_filter_that_is_not_configured_admits_nothing("fail").await;
+}
+
+#[tokio::test]
+async fn a_filter_that_traps_while_it_is_configured_on_any_thread_admits_nothing() {
+    a_filter_that_is_not_configured_admits_nothing("trap").await;
+}
+
+#[tokio::test]
+async fn a_filter_that_traps_on_a_request_admits_nothing() {
+    for policy in POLICIES {
+        let when = format!("{policy:?}");
+        let gateway = faulty(policy, json!({ "request_header": "x-trap" })).start().await;
+        gateway.ready().await.unwrap();
+        let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap();
+        for _ in 0..CONNECTIONS {
+            let client = http_client();
+            let request = client.get(gateway.envoy.url("/")).header("x-trap", "1").header("x-api-key", &key.api_key);
+            if let Ok(response) = request.send().await {
+                assert_ne!(response.status(), 200, "{when}: the request that traps");
+            }
+            assert_eq!(gateway.upstream.requests(), 0, "{when}");
+        }
+        assert_admits_nothing(&gateway, &when).await;
+    }
+}
+
+#[tokio::test]
+async fn a_broken_configuration_stops_the_listener_and_says_what_is_wrong_with_it() {
+    for (raw, told) in [
+        ("{}", "invalid configuration: control_plane: is required"),
+        ("", "invalid configuration: configuration: is empty"),
+        (
+            r#"{"control_plane": {"cluster": "latchkey", "token": "t", "tokens": 1}, "key_prefix": "L"}"#,
+            "invalid configuration: control_plane.tokens: is unknown",
+        ),
+    ] {
+        let started = Gateway::builder()
+            .envoy(move |envoy| envoy.raw_configuration = Some(raw.to_owned()))
+            .without_waiting()
+            .try_start()
+            .await;
+        let error = format!("{:#}", started.err().unwrap_or_else(|| panic!("{raw} was taken")));
+        assert!(error.contains(told), "{raw}: {error}");
+    }
+}

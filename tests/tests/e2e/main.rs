@@ -1,0 +1,21 @@
+//! The end-to-end tests: each starts a Latchkey of its own, from the harness in `tests/src`. One binary, so that the
+//! harness is linked once.
+
+mod broken;
+mod door;
+mod memory;
+mod outage;
+mod revocation;
+mod takeover;
+
+use latchkey_policy::key::{Environment, KeyFormat};
+
+/// A key of the right form that nobody made.
+fn unknown_key() -> String {
+    let fill = |bytes: &mut [u8]| {
+        bytes.fill(5);
+        Ok::<_, std::convert::Infallible>(())
+    };
+    let Ok(key) = KeyFormat::default().generate(Environment::Live, fill);
+    key.expose().to_owned()
+}

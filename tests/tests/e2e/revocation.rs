@@ -1,0 +1,118 @@
+//! Revocation is a promise: once it is answered, it holds.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use latchkey_tests::{Gateway, http_client};
+use serde_json::json;
+
+const CONNECTIONS: usize = 64;
+
+/// A request's start, and whether it passed.
+type Seen = (Instant, bool);
+
+/// Sends requests with `key` on one connection until `stop`.
+async fn fire(url: String, key: String, stop: Arc<AtomicBool>) -> Vec<Seen> {
+    let client = http_client();
+    let mut seen = Vec::new();
+    while !stop.load(Ordering::SeqCst) {
+        let start = Instant::now();
+        let response = client.get(&url).header("x-api-key", &key).send().await.unwrap();
+        let status = response.status();
+        response.bytes().await.unwrap();
+        assert!(status == 200 || status == 401, "{status}");
+        seen.push((start, status == 200));
+    }
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_load_no_request_that_starts_after_the_answer_passes() {
+    let gateway = Gateway::start().await;
+    let mut times = Vec::new();
+    for round in 0..5 {
+        let key = gateway.control_plane.create_key(json!({ "name": format!("round {round}") })).await.unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let connections: Vec<_> = (0..CONNECTIONS)
+            .map(|_| tokio::spawn(fire(gateway.envoy.url("/"), key.api_key.clone(), stop.clone())))
+            .collect();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+
+        let enforcement = gateway.control_plane.revoke(&key.key_id).await.unwrap();
+        let answered = Instant::now();
+        assert_eq!((enforcement.nodes, enforcement.acknowledged), (1, 1), "{enforcement:?}");
+        times.push(enforcement.elapsed_ms);
+
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        stop.store(true, Ordering::SeqCst);
+        let mut before = 0;
+        let mut after = 0;
+        for connection in connections {
+            let seen = connection.await.unwrap();
+            before += seen.iter().filter(|(start, passed)| *start < answered && *passed).count();
+            after += seen.iter().filter(|(start, _)| *start > answered).count();
+            let late = seen.iter().filter(|(start, passed)| *start > answered && *passed).count();
+            assert_eq!(late, 0, "{late} requests passed that started after the answer");
+        }
+        assert!(before > CONNECTIONS && after > CONNECTIONS, "{before} passed before, {after} were sent after");
+    }
+    times.sort_unstable();
+    println!("from revocation to acknowledgement under load, in ms: {times:?}");
+}
+
+#[tokio::test]
+async fn a_revocation_is_acknowledged_within_milliseconds() {
+    let gateway = Gateway::start().await;
+    let mut times = Vec::new();
+    for round in 0..20 {
+        let key = gateway.control_plane.create_key(json!({ "name": format!("round {round}") })).await.unwrap();
+        assert_eq!(gateway.ask("/", Some(&key.api_key)).await.status, 200, "a key works from the answer on");
+        let enforcement = gateway.control_plane.revoke(&key.key_id).await.unwrap();
+        assert_eq!((enforcement.nodes, enforcement.acknowledged), (1, 1));
+        let refused = gateway.ask("/", Some(&key.api_key)).await;
+        assert_eq!((refused.status, refused.code()), (401, "invalid_key"));
+        times.push(enforcement.elapsed_ms);
+    }
+    times.sort_unstable();
+    println!("from revocation to acknowledgement, in ms: {times:?}");
+    // Other tests share the machine; on loopback alone it takes one to three.
+    assert!(times[times.len() / 2] < 100, "{times:?}");
+}
+
+#[tokio::test]
+async fn every_envoy_acknowledges_and_refuses() {
+    let gateway = Gateway::start().await;
+    let second = gateway.another_envoy("second").await.unwrap();
+    let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap();
+    let status =
+        async |url: String| http_client().get(url).header("x-api-key", &key.api_key).send().await.unwrap().status();
+    for url in [gateway.envoy.url("/"), second.url("/")] {
+        assert_eq!(status(url).await, 200);
+    }
+    let enforcement = gateway.control_plane.revoke(&key.key_id).await.unwrap();
+    assert_eq!((enforcement.nodes, enforcement.acknowledged), (2, 2));
+    for url in [gateway.envoy.url("/"), second.url("/")] {
+        assert_eq!(status(url).await, 401);
+    }
+    let nodes = gateway.control_plane.nodes().await.unwrap();
+    let mut names: Vec<_> = nodes.iter().map(|node| node["node_id"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["envoy", "second"]);
+}
+
+/// An Envoy that does not answer may still admit the key: the answer says so, and repeating the call tells when it holds.
+#[tokio::test]
+async fn an_envoy_that_sleeps_is_counted_as_not_acknowledging() {
+    let mut gateway = Gateway::start().await;
+    let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap();
+    gateway.envoy.process().pause().unwrap();
+    let enforcement = gateway.control_plane.revoke(&key.key_id).await.unwrap();
+    assert_eq!((enforcement.nodes, enforcement.acknowledged), (1, 0));
+    assert!(enforcement.elapsed_ms >= 1000);
+    gateway.envoy.process().resume().unwrap();
+    let again = gateway.control_plane.revoke(&key.key_id).await.unwrap();
+    assert_eq!((again.nodes, again.acknowledged), (1, 1));
+    assert_eq!(again.revision, enforcement.revision);
+    assert_eq!(gateway.ask("/", Some(&key.api_key)).await.code(), "invalid_key");
+}
