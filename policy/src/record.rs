@@ -115,7 +115,7 @@ impl<'a> KeyRecord<'a> {
         let mut body = Fields(body);
         let policy = u64::from_le_bytes(body.array()?);
         let expires_at = i64::from_le_bytes(body.array()?);
-        let [flags] = body.array()?;
+        let flags = body.flags(KEY_DISABLED)?;
         let id = body.str(KEY_ID_LEN)?;
         Ok(Self {
             digest: KeyDigest(digest),
@@ -170,10 +170,11 @@ impl PolicyRecord {
     pub fn decode(record: &[u8]) -> Result<Self, Damaged> {
         let (id, body) = verify::<8>(record)?;
         let mut body = Fields(body);
-        let [flags] = body.array()?;
+        let flags = body.flags(OWNER_DISABLED | ACCOUNT_DISABLED | ENVIRONMENT_TEST)?;
         let account = body.short_str()?.to_owned();
         let user = body.short_str()?.to_owned();
         let tier = body.short_str()?.to_owned();
+        body.finish()?;
         Ok(Self {
             id: u64::from_le_bytes(id),
             account,
@@ -259,6 +260,17 @@ impl<'a> Fields<'a> {
         let (array, rest) = self.0.split_first_chunk().ok_or(Damaged)?;
         self.0 = rest;
         Ok(*array)
+    }
+
+    /// A flag that this version does not know may be a restriction: it must not be passed over.
+    fn flags(&mut self, known: u8) -> Result<u8, Damaged> {
+        let [flags] = self.array()?;
+        if flags & !known == 0 { Ok(flags) } else { Err(Damaged) }
+    }
+
+    /// Nor may anything behind what this version knows.
+    fn finish(self) -> Result<(), Damaged> {
+        if self.0.is_empty() { Ok(()) } else { Err(Damaged) }
     }
 
     fn str(&mut self, len: usize) -> Result<&'a str, Damaged> {
@@ -369,6 +381,19 @@ mod tests {
             policy_bytes[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(PolicyRecord::decode(&policy_bytes), Err(Damaged), "bit {bit}");
             policy_bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+
+    #[test]
+    fn what_a_later_format_adds_is_not_passed_over() {
+        let mut bytes = Vec::new();
+        let body = [&7u64.to_le_bytes()[..], &NEVER.to_le_bytes(), &[2], b"abc123def456", b"name"];
+        encode(&key("one").digest.0, &body, &mut bytes).unwrap();
+        assert_eq!(KeyRecord::decode(&bytes), Err(Damaged), "an unknown flag of a key");
+        for (flags, more) in [(8, &b""[..]), (0, b"\x01more")] {
+            let mut bytes = Vec::new();
+            encode(&[0; 8], &[&[flags], b"\x01a\x01u\x01t", more], &mut bytes).unwrap();
+            assert_eq!(PolicyRecord::decode(&bytes), Err(Damaged), "flags {flags}, {more:?} behind the rest");
         }
     }
 

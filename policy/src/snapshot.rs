@@ -276,6 +276,29 @@ impl From<Damaged> for ApplyError {
     }
 }
 
+/// Written by a worker that finds the snapshot damaged; see [`report_damage`].
+const DAMAGE: &str = "damage";
+
+/// Asks whoever writes the snapshot for a new one.
+pub fn report_damage(cells: &impl Cells) -> Result<(), CellError> {
+    let cell = cells.get(DAMAGE)?;
+    if cell.as_ref().is_some_and(|cell| !cell.bytes.is_empty()) {
+        return Ok(());
+    }
+    cells.set(DAMAGE, &[1], Expect::unchanged(cell.as_ref()))
+}
+
+/// Whether a worker has [asked](report_damage) for a new snapshot since this was called last.
+pub fn take_damage_report(cells: &impl Cells) -> Result<bool, CellError> {
+    match cells.get(DAMAGE)? {
+        Some(cell) if !cell.bytes.is_empty() => {
+            cells.set(DAMAGE, &[], Expect::Version(cell.version))?;
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
+}
+
 /// The one worker that changes the snapshot, for as long as it holds its term.
 #[derive(Debug)]
 pub struct Writer {
@@ -326,6 +349,8 @@ impl Writer {
         let Head { epoch, keys, policies, .. } = self.published;
         let resume = |kind, records| TableWriter::resume(cells, self.published.table(kind), self.term, records);
         self.target = Some(Target { epoch, policies: resume(Kind::Policy, policies)?, keys: resume(Kind::Key, keys)? });
+        // A predecessor may have left something on the other side: a former snapshot, or one that it did not finish.
+        self.sweep = Some(Sweep::new(self.published.side.other(), self.term));
         Ok(())
     }
 
@@ -374,7 +399,7 @@ impl Writer {
         let before = self.published;
         self.set_head(cells, head, Expect::Version(self.head_version))?;
         if before.is_ready() && before.side != head.side {
-            self.sweep = Some(Sweep::new([Kind::Policy, Kind::Key].map(|kind| before.table(kind))));
+            self.sweep = Some(Sweep::new(before.side, self.term));
         }
         Ok(Some(revision))
     }

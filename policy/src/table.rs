@@ -25,6 +25,9 @@ pub const RECORDS_PER_PAGE: u64 = 16;
 /// The most pages a table has: a billion records.
 const MAX_PAGES: u32 = 1 << 26;
 
+/// The most pages that a new table begins with, enough for a million records: making them all is one piece of work.
+const MAX_FIRST_PAGES: u32 = 1 << 16;
+
 /// One of the two places of a snapshot: one is read while the other is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -236,17 +239,19 @@ impl TableWriter {
         let mut writer = Self { table, term, records, open: None };
         loop {
             let next = Split::of(writer.table.pages);
-            if writer.table.pages >= MAX_PAGES || writer.read(cells, next.old)?.level < next.level {
+            let old = name(table.side, table.kind, next.old);
+            let old = cells.get(&old)?.ok_or(WriteError::Damaged)?;
+            if writer.table.pages >= MAX_PAGES || writer.check(&old)?.level < next.level {
                 return Ok(writer);
             }
             writer.table.pages = writer.table.pages.saturating_add(1);
         }
     }
 
-    /// Makes a table anew, large enough for `expected` records. `table.pages` is overwritten.
+    /// Makes a table anew, large enough for `expected` records or a million. `table.pages` is overwritten.
     pub fn create(cells: &impl Cells, table: Table, term: u32, expected: u64) -> Result<Self, WriteError> {
-        let pages = expected.div_ceil(RECORDS_PER_PAGE).clamp(1, u64::from(MAX_PAGES));
-        let pages = u32::try_from(pages).unwrap_or(MAX_PAGES);
+        let pages = expected.div_ceil(RECORDS_PER_PAGE).max(1);
+        let pages = u32::try_from(pages).unwrap_or(u32::MAX).min(MAX_FIRST_PAGES);
         let table = Table { pages, ..table };
         let writer = Self { table, term, records: 0, open: None };
         for index in 0..pages {
@@ -299,7 +304,7 @@ impl TableWriter {
         let index = self.table.index_of(self.table.kind.hash(id));
         if self.open.as_ref().is_none_or(|open| open.index != index) {
             self.flush(cells)?;
-            self.open = Some(self.read(cells, index)?);
+            self.open = Some(self.read(cells, index, level_of(index, self.table.pages))?);
         }
         let Some(open) = &mut self.open else { return Err(WriteError::Damaged) };
         let before = take(self.table.kind, &mut open.records, id)?;
@@ -309,9 +314,14 @@ impl TableWriter {
         Ok(before)
     }
 
-    fn read(&self, cells: &impl Cells, index: u32) -> Result<OpenPage, WriteError> {
+    /// Reads a page that must be at `level`. One at another has been split by a predecessor that was not done yet when
+    /// this writer resumed: records have moved to where this writer would not look for them.
+    fn read(&self, cells: &impl Cells, index: u32, level: u32) -> Result<OpenPage, WriteError> {
         let cell = cells.get(&name(self.table.side, self.table.kind, index))?.ok_or(WriteError::Damaged)?;
         let page = self.check(&cell)?;
+        if page.level != level {
+            return Err(WriteError::Superseded);
+        }
         Ok(OpenPage { index, level: page.level, expect: Expect::Version(cell.version), records: page.records.to_vec() })
     }
 
@@ -329,7 +339,7 @@ impl TableWriter {
     /// Splits the next page in turn.
     fn split(&mut self, cells: &impl Cells) -> Result<(), WriteError> {
         let Split { old, new, level } = Split::of(self.table.pages);
-        let page = self.read(cells, old)?;
+        let page = self.read(cells, old, level.saturating_sub(1))?;
         let (mut stay, mut go) = (Vec::new(), Vec::new());
         for record in Records::new(self.table.kind, &page.records) {
             let (id, record) = record?;
@@ -397,32 +407,35 @@ fn take(kind: Kind, records: &mut Vec<u8>, id: &[u8]) -> Result<bool, Damaged> {
     }
 }
 
-/// Frees the memory of tables that are no longer read, a bounded number of pages at a time.
+/// Frees the memory of a side that is not read, a bounded number of pages at a time.
 #[derive(Debug)]
 pub struct Sweep {
-    left: Vec<Table>,
+    side: Side,
+    /// The sweeper's: what a later one has written stays.
+    term: u32,
+    next: u32,
+    left: Vec<Kind>,
 }
 
 impl Sweep {
-    /// Of the pages of these tables.
-    pub fn new(tables: [Table; 2]) -> Self {
-        Self { left: tables.to_vec() }
+    /// Of all that was ever written on `side`.
+    pub fn new(side: Side, term: u32) -> Self {
+        Self { side, term, next: 0, left: vec![Kind::Policy, Kind::Key] }
     }
 
-    /// Clears at most `pages` pages, last ones first; true when there is nothing left.
+    /// Clears at most `pages` pages; true when there is nothing left.
     pub fn step(&mut self, cells: &impl Cells, pages: usize) -> Result<bool, WriteError> {
         for _ in 0..pages {
-            let Some(table) = self.left.last_mut() else { return Ok(true) };
-            let Some(index) = table.pages.checked_sub(1) else {
+            let Some(kind) = self.left.last() else { return Ok(true) };
+            let name = name(self.side, *kind, self.next);
+            // Pages are made in order, so behind the first that never was there is none.
+            let Some(cell) = cells.get(&name)? else {
                 self.left.pop();
+                self.next = 0;
                 continue;
             };
-            table.pages = index;
-            let name = name(table.side, table.kind, index);
-            // Somebody else may be building the next snapshot there by now.
-            if let Some(cell) = cells.get(&name)?
-                && Page::decode(&cell.bytes).is_ok_and(|page| page.load == table.load)
-            {
+            self.next = self.next.saturating_add(1);
+            if Page::decode(&cell.bytes).is_ok_and(|page| page.term <= self.term) {
                 cells.set(&name, &[], Expect::Version(cell.version))?;
             }
         }

@@ -270,6 +270,58 @@ fn a_writer_that_wakes_up_after_another_took_over_changes_nothing() {
     }
 }
 
+/// The sleeper is in the middle of a split that its successor does not come by: the page that it leaves behind must not
+/// hide records from the successor.
+#[test]
+fn a_split_that_is_finished_behind_the_successors_back_hides_nothing() {
+    let mut stopped = 0;
+    for pause in 0.. {
+        let cells = MemoryCells::default();
+        let mut model = Model { revision: 1, ..Model::default() };
+        for number in 0..160 {
+            model.keys.insert(number, (1, "old".into()));
+        }
+        let mut sleeper = load(&cells, 1, &model);
+        // 160 keys in 10 pages: one more splits a page.
+        let mut batch = Owned { revision: Some(2), ..Owned::default() };
+        batch.put(161, 1, "old");
+        let successor = RefCell::new(None);
+        let other = || {
+            let mut writer = Writer::take_over(&cells, 2).unwrap();
+            writer.resume(&cells).unwrap();
+            assert_eq!(writer.apply(&cells, &batch.batch()), Ok(Some(2)));
+            successor.replace(Some(writer));
+        };
+        let preempted = Preempted {
+            cells: &cells,
+            writes_left: std::cell::Cell::new(pause),
+            other: RefCell::new(Some(Box::new(other))),
+        };
+        let _ = sleeper.apply(&preempted, &batch.batch());
+        if preempted.other.take().is_some() {
+            assert!(pause > 3 && stopped > 0, "{stopped} of {pause} takeovers met a split");
+            return;
+        }
+        let mut writer = successor.take().unwrap();
+        let mut term = 2;
+        for (revision, number) in (3..).zip(0..160) {
+            let mut removal = Owned { revision: Some(revision), ..Owned::default() };
+            removal.removed.extend(digest(number).0);
+            if writer.apply(&cells, &removal.batch()).is_err() {
+                // It gives its term up, and goes on as the next.
+                stopped += 1;
+                term += 1;
+                writer = Writer::take_over(&cells, term).unwrap();
+                writer.resume(&cells).unwrap();
+                writer.apply(&cells, &removal.batch()).unwrap();
+            }
+            model.keys.remove(&number);
+            model.keys.insert(161, (1, "old".into()));
+            model.assert_is_what_readers_see(&cells, &mut Reader::default());
+        }
+    }
+}
+
 /// The same, but the worker never wakes up, and its successor does not know what was already written.
 #[test]
 fn a_writer_that_never_wakes_up_leaves_nothing_in_the_way() {
@@ -430,5 +482,27 @@ fn damaged_memory_refuses() {
         }
     }
     assert!(refused > 1000);
+    model.assert_is_what_readers_see(&cells, &mut Reader::default());
+}
+
+#[test]
+fn a_successor_sweeps_what_its_predecessors_left() {
+    let cells = MemoryCells::default();
+    let mut model = Model { revision: 1, ..Model::default() };
+    for number in 0..300 {
+        model.keys.insert(number, (1, "name".into()));
+    }
+    drop(load(&cells, 1, &model));
+    let one = cells.bytes();
+    // One that is not finished.
+    let mut unfinished = Writer::take_over(&cells, 2).unwrap();
+    unfinished.begin(&cells, EPOCH, 300).unwrap();
+    let batch = model.whole().remove(0);
+    unfinished.apply(&cells, &Owned { revision: None, ..batch }.batch()).unwrap();
+    assert!(cells.bytes() > one);
+    let mut writer = Writer::take_over(&cells, 3).unwrap();
+    writer.resume(&cells).unwrap();
+    writer.sweep(&cells, 1000).unwrap();
+    assert!(cells.bytes() <= one, "{} bytes after, {one} for one", cells.bytes());
     model.assert_is_what_readers_see(&cells, &mut Reader::default());
 }
