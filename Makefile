@@ -45,7 +45,7 @@ e2e: build-e2e ## Run the end-to-end tests against a real Envoy
 lint: need-cargo need-cc need-clippy wasm-target ## Check the formatting, and clippy natively and for Wasm, warnings denied
 	cargo fmt --all --check
 	cargo clippy --release --workspace --all-targets -- --deny warnings
-	cargo clippy --release --package latchkey-policy --package latchkey-filter --target $(WASM) -- --deny warnings
+	cargo clippy --release --package latchkey-policy --package latchkey-filter --all-features --target $(WASM) -- --deny warnings
 
 .PHONY: fmt
 fmt: need-cargo ## Format the code

@@ -2,7 +2,7 @@
 //!
 //! | field | type | default | meaning |
 //! |---|---|---|---|
-//! | `control_plane.cluster` | string | required | the Envoy cluster of the control plane's stream |
+//! | `control_plane.cluster` | string of at most 100 characters | required | the Envoy cluster of the control plane's stream |
 //! | `control_plane.token` | string | required | the node token that the control plane expects |
 //! | `key_prefix` | string | `"lk"` | what keys begin with |
 //!
@@ -11,6 +11,9 @@
 use latchkey_policy::key::KeyFormat;
 use serde_json::{Map, Value};
 use std::fmt;
+
+/// The SDK can pass on no longer name.
+const MAX_CLUSTER_LEN: usize = 100;
 
 /// What the operator set.
 #[derive(Clone)]
@@ -72,6 +75,9 @@ impl Config {
         let mut root = Object::new(String::new(), value, errors)?;
         let control_plane = root.object("control_plane", errors).and_then(|mut object| {
             let cluster = object.string("cluster", errors);
+            if cluster.as_ref().is_some_and(|cluster| cluster.len() > MAX_CLUSTER_LEN) {
+                object.error("cluster", format!("must have at most {MAX_CLUSTER_LEN} characters"), errors);
+            }
             let token = object.string("token", errors);
             object.finish(errors);
             Some(ControlPlane { cluster: cluster?, token: token? })
@@ -223,6 +229,8 @@ mod tests {
         );
         assert_eq!(errors(r#"{"control_plane":null}"#), ["control_plane: must be an object, not null"]);
         assert_eq!(errors("[]"), ["configuration: must be an object, not an array"]);
+        let long = format!(r#"{{"control_plane":{{"cluster":"{}","token":"t"}}}}"#, "c".repeat(101));
+        assert_eq!(errors(&long), ["control_plane.cluster: must have at most 100 characters"]);
         assert_eq!(errors(" "), ["configuration: is empty; it must be a JSON object"]);
         assert!(errors("{")[0].starts_with("configuration: is not JSON: "));
         assert!(errors("\u{0}\u{ff}")[0].starts_with("configuration: is not JSON: "));

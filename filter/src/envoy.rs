@@ -25,8 +25,8 @@ struct Root {
 }
 
 impl Context for Root {
-    fn on_grpc_stream_message(&mut self, stream: u32, _size: usize) {
-        self.worker.on_message(&Envoy, stream);
+    fn on_grpc_stream_message(&mut self, stream: u32, size: usize) {
+        self.worker.on_message(&Envoy, stream, size);
     }
 
     fn on_grpc_stream_close(&mut self, stream: u32, status: u32) {
@@ -81,10 +81,18 @@ impl HttpContext for Request {
         if let Some(ready) = self.worker.ready() {
             ready.config.fault.on_request(&Envoy);
         }
-        match request::on_headers(&Envoy, &self.worker) {
-            Outcome::Pass => Action::Continue,
-            Outcome::Stop => Action::Pause,
-        }
+        action(request::on_headers(&Envoy, &self.worker))
+    }
+
+    fn on_http_request_trailers(&mut self, _trailers: usize) -> Action {
+        action(request::on_trailers(&Envoy))
+    }
+}
+
+fn action(outcome: Outcome) -> Action {
+    match outcome {
+        Outcome::Pass => Action::Continue,
+        Outcome::Stop => Action::Pause,
     }
 }
 
@@ -118,8 +126,8 @@ impl Cells for Envoy {
 }
 
 impl Host for Envoy {
-    fn now(&self) -> Nanos {
-        abi::current_time().unwrap_or_default()
+    fn now(&self) -> Result<Nanos, Refused> {
+        abi::current_time().map_err(|_| Refused)
     }
 
     fn log(&self, level: Level, message: &str) {
@@ -133,8 +141,12 @@ impl Host for Envoy {
     }
 
     /// By the property, because the ABI's header map gives the first value only.
-    fn request_header(&self, name: &str) -> Option<Vec<u8>> {
-        abi::get_property(&["request", "headers", name]).ok()
+    fn request_header(&self, name: &str) -> Result<Option<Vec<u8>>, Refused> {
+        match abi::get_property(&["request", "headers", name]) {
+            Ok(value) => Ok(Some(value)),
+            Err(abi::NOT_FOUND) => Ok(None),
+            Err(_) => Err(Refused),
+        }
     }
 
     fn set_request_header(&self, name: &str, value: &str) -> Result<(), Refused> {
@@ -143,6 +155,10 @@ impl Host for Envoy {
 
     fn remove_request_header(&self, name: &str) -> Result<(), Refused> {
         abi::remove_header(MapType::HttpRequestHeaders, name).map_err(|_| Refused)
+    }
+
+    fn remove_request_trailer(&self, name: &str) -> Result<(), Refused> {
+        abi::remove_header(MapType::HttpRequestTrailers, name).map_err(|_| Refused)
     }
 
     fn set_filter_state(&self, name: &str, value: &str) -> Result<(), Refused> {
@@ -412,8 +428,8 @@ mod abi {
         method: &str,
         metadata: &[(&str, &str)],
     ) -> Result<u32, Status> {
-        // SAFETY-adjacent: the ABI takes bytes, the SDK a str; a serialized GrpcService is text where the cluster's
-        // name is, which the configuration confines to ASCII, as its tags and short lengths are.
+        // The SDK takes text where the ABI takes bytes. This is text: the cluster's name is ASCII and, by the
+        // configuration's bound, short enough for lengths of one byte.
         let service = std::str::from_utf8(service).map_err(|_| INTERNAL_FAILURE)?;
         let metadata = metadata.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
         proxy_wasm::hostcalls::open_grpc_stream(service, name, method, metadata).map_err(|status| status as Status)

@@ -32,8 +32,9 @@ pub(crate) struct FakeHost {
     pub(crate) sent: RefCell<Vec<from_node::Message>>,
     pub(crate) incoming: RefCell<Vec<u8>>,
     pub(crate) unreachable: Cell<bool>,
-    /// Calls that change the request are refused.
-    pub(crate) stubborn: Cell<bool>,
+    /// The call that is refused, if one is.
+    pub(crate) stubborn: Cell<&'static str>,
+    pub(crate) trailers: RefCell<BTreeMap<String, Vec<u8>>>,
     opened: Cell<u32>,
 }
 
@@ -51,8 +52,8 @@ impl FakeHost {
         self.metrics.borrow().iter().filter(|(defined, _)| defined == name).map(|(_, value)| value).sum()
     }
 
-    fn permit(&self) -> Result<(), Refused> {
-        if self.stubborn.get() { Err(Refused) } else { Ok(()) }
+    fn permit(&self, call: &str) -> Result<(), Refused> {
+        if self.stubborn.get() == call { Err(Refused) } else { Ok(()) }
     }
 }
 
@@ -67,31 +68,40 @@ impl Cells for FakeHost {
 }
 
 impl Host for FakeHost {
-    fn now(&self) -> Nanos {
-        self.clock.get()
+    fn now(&self) -> Result<Nanos, Refused> {
+        self.permit("now")?;
+        Ok(self.clock.get())
     }
 
     fn log(&self, _level: Level, message: &str) {
         self.log.borrow_mut().push(message.to_owned());
     }
 
-    fn request_header(&self, name: &str) -> Option<Vec<u8>> {
-        self.headers.borrow().get(name).cloned()
+    fn request_header(&self, name: &str) -> Result<Option<Vec<u8>>, Refused> {
+        self.permit("request_header")?;
+        Ok(self.headers.borrow().get(name).cloned())
     }
 
     fn set_request_header(&self, name: &str, value: &str) -> Result<(), Refused> {
-        self.permit()?;
+        self.permit("set_request_header")?;
         self.headers.borrow_mut().insert(name.to_owned(), value.as_bytes().to_vec());
         Ok(())
     }
 
     fn remove_request_header(&self, name: &str) -> Result<(), Refused> {
-        self.permit()?;
+        self.permit("remove_request_header")?;
         self.headers.borrow_mut().remove(name);
         Ok(())
     }
 
+    fn remove_request_trailer(&self, name: &str) -> Result<(), Refused> {
+        self.permit("remove_request_trailer")?;
+        self.trailers.borrow_mut().remove(name);
+        Ok(())
+    }
+
     fn set_filter_state(&self, name: &str, value: &str) -> Result<(), Refused> {
+        self.permit(&format!("set_filter_state {name}"))?;
         self.filter_state.borrow_mut().insert(name.to_owned(), value.to_owned());
         Ok(())
     }

@@ -47,7 +47,7 @@ impl Fault {
     /// A trap, if the request asks for it.
     pub fn on_request(&self, host: &impl Host) {
         if let Some(header) = &self.request_header
-            && host.request_header(header).is_some()
+            && matches!(host.request_header(header), Ok(Some(_)))
         {
             trap();
         }

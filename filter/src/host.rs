@@ -40,19 +40,22 @@ pub struct Refused;
 /// The host. A call that fails has no effect; where nothing can be done about it, it returns nothing.
 pub trait Host: Cells {
     /// The time.
-    fn now(&self) -> Nanos;
+    fn now(&self) -> Result<Nanos, Refused>;
 
     /// Writes to Envoy's log. Never a credential.
     fn log(&self, level: Level, message: &str);
 
     /// A request header; the values of one that was sent more than once joined by commas.
-    fn request_header(&self, name: &str) -> Option<Vec<u8>>;
+    fn request_header(&self, name: &str) -> Result<Option<Vec<u8>>, Refused>;
 
     /// Sets a request header in place of all that the client sent under that name.
     fn set_request_header(&self, name: &str, value: &str) -> Result<(), Refused>;
 
     /// Removes a request header, however often it was sent.
     fn remove_request_header(&self, name: &str) -> Result<(), Refused>;
+
+    /// Removes a request trailer, however often it was sent.
+    fn remove_request_trailer(&self, name: &str) -> Result<(), Refused>;
 
     /// Sets filter state, which Envoy shows as `wasm.<name>`.
     fn set_filter_state(&self, name: &str, value: &str) -> Result<(), Refused>;

@@ -159,21 +159,24 @@ impl Candidate {
         let _ = self.if_held(cells, now, |lease| lease.failures != 0, |lease| lease.failures = 0);
     }
 
-    /// Gives the lease back after the stream ended, to be tried for again after a back-off.
-    pub fn release(&mut self, cells: &impl Cells, now: Nanos) {
+    /// Gives the lease back after the stream ended, to be tried for again after a back-off. False when another has it
+    /// already.
+    pub fn release(&mut self, cells: &impl Cells, now: Nanos) -> bool {
+        let mut released = Ok(None);
         for _ in 0..4 {
             let give_back = |lease: &mut Lease| {
                 lease.holder = 0;
                 lease.retry_at = now.saturating_add(backoff(lease.failures, now ^ lease.instance));
                 lease.failures = lease.failures.saturating_add(1);
             };
-            let released = self.if_held(cells, now, |_| true, give_back);
+            released = self.if_held(cells, now, |_| true, give_back);
             if released != Err(CellError::Conflict) {
                 break;
             }
         }
         // If it could not be given back, it expires.
         self.term = None;
+        released != Ok(None)
     }
 
     fn if_held(
@@ -182,13 +185,12 @@ impl Candidate {
         now: Nanos,
         and: impl FnOnce(&Lease) -> bool,
         change: impl FnOnce(&mut Lease),
-    ) -> Result<(), CellError> {
+    ) -> Result<Option<()>, CellError> {
         let (worker, term) = (self.worker, self.term);
-        let changed = update(cells, now, |lease| {
+        update(cells, now, |lease| {
             let held = Some(lease.holder) == worker && Some(lease.term) == term;
             (held && and(lease)).then(|| change(lease))
-        });
-        changed.map(|_| ())
+        })
     }
 }
 
@@ -262,12 +264,12 @@ mod tests {
         let cells = MemoryCells::default();
         let (mut first, mut second) = (Candidate::default(), Candidate::default());
         assert_eq!(elected(&mut first, &cells, SECOND), Some(1));
-        first.release(&cells, SECOND);
+        assert!(first.release(&cells, SECOND));
         assert_eq!(second.tick(&cells, SECOND + FIRST_BACKOFF / 2 - 1), Ok(Standing::Idle));
         assert_eq!(elected(&mut second, &cells, SECOND + FIRST_BACKOFF), Some(2));
         assert_eq!(first.tick(&cells, SECOND + FIRST_BACKOFF), Ok(Standing::Idle));
         // Nothing happens to what is somebody else's.
-        first.release(&cells, SECOND + FIRST_BACKOFF);
+        assert!(!first.release(&cells, SECOND + FIRST_BACKOFF));
         assert_eq!(second.tick(&cells, SECOND + FIRST_BACKOFF), Ok(Standing::Holding));
     }
 

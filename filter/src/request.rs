@@ -17,6 +17,8 @@ const VERDICT_STATE: &str = "latchkey";
 /// Filter state with the key's id, for access logs.
 const KEY_STATE: &str = "latchkey_key";
 
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
 /// What Envoy is to do with the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -29,9 +31,9 @@ pub enum Outcome {
 /// Decides a request by its headers, and prepares it for the upstream or answers it.
 pub fn on_headers(host: &impl Host, worker: &Shared) -> Outcome {
     let Some(ready) = worker.ready() else { return refuse(host, worker, Code::NotReady) };
-
-    let api_key = host.request_header(API_KEY);
-    let authorization = host.request_header(AUTHORIZATION);
+    let (Ok(api_key), Ok(authorization)) = (host.request_header(API_KEY), host.request_header(AUTHORIZATION)) else {
+        return refuse(host, worker, Code::NotReady);
+    };
     let credentials = Headers { api_key: api_key.as_deref(), authorization: authorization.as_deref() };
 
     let (code, entry) = match judge(host, worker, &ready.config.keys, &credentials) {
@@ -58,6 +60,12 @@ pub fn on_headers(host: &impl Host, worker: &Shared) -> Outcome {
     refuse(host, worker, code)
 }
 
+/// Keeps from the upstream what a client puts into trailers, which some upstreams read as headers.
+pub fn on_trailers(host: &impl Host) -> Outcome {
+    let removed = [API_KEY, AUTHORIZATION, identity::HEADER].map(|name| host.remove_request_trailer(name));
+    if removed.iter().all(Result::is_ok) { Outcome::Pass } else { Outcome::Stop }
+}
+
 /// The verdict, and the key that it is about, if the request named one that exists.
 fn judge(
     host: &impl Host,
@@ -78,7 +86,8 @@ fn judge(
         return Ok((Code::MalformedKey, None));
     }
     let Some(entry) = view.find(host, &KeyDigest::of(candidate))? else { return Ok((Code::InvalidKey, None)) };
-    let now = i64::try_from(host.now() / 1_000_000_000).unwrap_or(i64::MAX);
+    let now = host.now().map_err(|_| Unavailable::Host)? / NANOS_PER_SECOND;
+    let now = i64::try_from(now).map_err(|_| Unavailable::Host)?;
     let code = verdict::decide(&entry.key()?, &entry.policy.record, now);
     Ok((code, Some(entry)))
 }
@@ -291,8 +300,41 @@ mod tests {
     #[test]
     fn a_request_that_cannot_be_prepared_does_not_pass() {
         let (host, worker) = gateway();
-        host.stubborn.set(true);
-        assert_eq!(send(&host, &worker, &[("x-api-key", key(1).expose().as_bytes())]), "not_ready");
+        for call in ["remove_request_header", "set_request_header", "set_filter_state latchkey_key"] {
+            host.stubborn.set(call);
+            assert_eq!(send(&host, &worker, &[("x-api-key", key(1).expose().as_bytes())]), "not_ready", "{call}");
+        }
+    }
+
+    #[test]
+    fn a_request_that_cannot_be_stamped_does_not_pass() {
+        let (host, worker) = gateway();
+        let key = key(1);
+        *host.headers.borrow_mut() = [("x-api-key".into(), key.expose().into())].into();
+        host.stubborn.set("set_filter_state latchkey");
+        assert_eq!(on_headers(&host, &worker.shared()), Outcome::Stop);
+        assert_eq!(host.response.borrow().as_ref().unwrap().status, 503);
+    }
+
+    #[test]
+    fn what_the_host_does_not_tell_is_not_taken_for_absent() {
+        let (host, worker) = gateway();
+        for call in ["request_header", "now"] {
+            host.stubborn.set(call);
+            assert_eq!(send(&host, &worker, &[("x-api-key", key(2).expose().as_bytes())]), "not_ready", "{call}");
+        }
+    }
+
+    #[test]
+    fn trailers_carry_neither_keys_nor_identities() {
+        let host = FakeHost::default();
+        for name in ["x-api-key", "authorization", "x-latchkey-identity", "grpc-status"] {
+            host.trailers.borrow_mut().insert(name.into(), b"value".to_vec());
+        }
+        assert_eq!(on_trailers(&host), Outcome::Pass);
+        assert_eq!(host.trailers.borrow().keys().collect::<Vec<_>>(), ["grpc-status"]);
+        host.stubborn.set("remove_request_trailer");
+        assert_eq!(on_trailers(&host), Outcome::Stop);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use crate::host::{Host, Level, Nanos, StreamId};
 use crate::metrics::Metrics;
 use latchkey_policy::record::FORMAT;
-use latchkey_policy::snapshot::{ApplyError, Batch, Epoch, Writer};
+use latchkey_policy::snapshot::{self, ApplyError, Batch, Epoch, Writer};
 use latchkey_policy::table::WriteError;
 use latchkey_protocol::{Ack, FromNode, Hello, ToNode, Welcome, from_node, to_node};
 use prost::Message as _;
@@ -15,6 +15,9 @@ const SILENCE: Nanos = 3_500_000_000;
 
 /// No message of the control plane is longer; one that is gets not looked at.
 const MAX_MESSAGE: usize = 4 << 20;
+
+/// A session that has lived this long was no accident.
+const PROBATION: Nanos = 5_000_000_000;
 
 /// Pages of the former snapshot that are freed at once: well under a millisecond.
 const SWEEP_PAGES: usize = 256;
@@ -35,6 +38,8 @@ pub enum End {
     Protocol(&'static str),
     /// Shared memory did not take a change.
     Memory(WriteError),
+    /// A worker found a page that cannot be trusted.
+    Damaged,
 }
 
 impl fmt::Display for End {
@@ -46,6 +51,7 @@ impl fmt::Display for End {
             Self::Silent => f.write_str("the control plane was not heard from for 3.5 seconds"),
             Self::Protocol(what) => write!(f, "the control plane sent {what}"),
             Self::Memory(error) => write!(f, "the snapshot cannot be written: {error}"),
+            Self::Damaged => f.write_str("the snapshot in memory is damaged and has to be loaded anew"),
         }
     }
 }
@@ -53,7 +59,7 @@ impl fmt::Display for End {
 impl End {
     /// Whether what is in memory should not be built upon.
     pub fn needs_whole_snapshot(self) -> bool {
-        matches!(self, Self::Protocol(_) | Self::Memory(WriteError::Damaged))
+        matches!(self, Self::Protocol(_) | Self::Memory(WriteError::Damaged) | Self::Damaged)
     }
 }
 
@@ -70,10 +76,20 @@ pub struct Session {
     writer: Writer,
     /// What Hello said this node has.
     offered: Option<(Epoch, u64)>,
+    opened_at: Nanos,
     heard_at: Nanos,
     state: State,
     /// The sequence of the last batch.
     sequence: u64,
+}
+
+/// What a session that lives is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// It may still turn out to end at once.
+    Young,
+    /// It has lived long enough to begin the back-off anew.
+    Proven,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +113,7 @@ pub struct Identity {
 
 impl Session {
     /// Takes the snapshot over and says Hello. With `afresh`, what is in memory is not built upon.
-    pub fn open(host: &impl Host, stream: StreamId, who: Identity, afresh: bool) -> Result<Self, End> {
+    pub fn open(host: &impl Host, stream: StreamId, who: Identity, now: Nanos, afresh: bool) -> Result<Self, End> {
         let writer = Writer::take_over(host, who.term)?;
         let offered = writer.position().filter(|_| !afresh);
         let (epoch, revision) = offered.unwrap_or_default();
@@ -109,7 +125,8 @@ impl Session {
             epoch: if offered.is_some() { epoch.to_vec() } else { Vec::new() },
             revision,
         };
-        let session = Self { stream, writer, offered, heard_at: host.now(), state: State::Greeted, sequence: 0 };
+        let session =
+            Self { stream, writer, offered, opened_at: now, heard_at: now, state: State::Greeted, sequence: 0 };
         session.send(host, from_node::Message::Hello(hello))?;
         Ok(session)
     }
@@ -126,27 +143,35 @@ impl Session {
     }
 
     /// Time passes.
-    pub fn tick(&mut self, host: &impl Host, now: Nanos) -> Result<(), End> {
+    pub fn tick(&mut self, host: &impl Host, now: Nanos) -> Result<Health, End> {
         // A clock that was set back counts as silence, too: it costs a reconnection.
         if now.abs_diff(self.heard_at) > SILENCE {
             return Err(End::Silent);
         }
-        Ok(self.writer.sweep(host, SWEEP_PAGES)?)
+        self.writer.sweep(host, SWEEP_PAGES)?;
+        if self.state == State::Following && snapshot::take_damage_report(host).unwrap_or(false) {
+            return Err(End::Damaged);
+        }
+        let proven = self.state == State::Following && now.abs_diff(self.opened_at) > PROBATION;
+        Ok(if proven { Health::Proven } else { Health::Young })
     }
 
-    /// A message came. True when it completed a revision.
-    pub fn receive(&mut self, host: &impl Host, metrics: &Metrics, message: &[u8]) -> Result<bool, End> {
-        if message.len() > MAX_MESSAGE {
+    /// A message of `size` bytes came. True when it completed a revision.
+    pub fn receive(&mut self, host: &impl Host, metrics: &Metrics, size: usize) -> Result<bool, End> {
+        if size > MAX_MESSAGE {
             return Err(End::Protocol("a message that is too long"));
         }
-        let message = ToNode::decode(message).map_err(|_| End::Protocol("a message that is not of this protocol"))?;
-        self.heard_at = host.now();
-        match message.message {
+        let message = host.received().ok_or(End::Unreachable)?;
+        let message = ToNode::decode(&*message).map_err(|_| End::Protocol("a message that is not of this protocol"))?;
+        let received = match message.message {
             Some(to_node::Message::Welcome(welcome)) => self.welcome(host, metrics, &welcome).map(|()| false),
             Some(to_node::Message::Batch(batch)) => self.apply(host, metrics, &batch),
             // Heartbeats have done their work; what a newer control plane sends besides is not for this version.
             Some(to_node::Message::Heartbeat(_)) | None => Ok(false),
-        }
+        };
+        // Behind the work, which may take a while: only the other side's silence counts.
+        self.heard_at = host.now().map_err(|_| End::Unreachable)?;
+        received
     }
 
     fn welcome(&mut self, host: &impl Host, metrics: &Metrics, welcome: &Welcome) -> Result<(), End> {

@@ -4,8 +4,8 @@ use crate::config::Config;
 use crate::host::{Host, Level, Nanos, StreamId};
 use crate::lease::{Candidate, Standing};
 use crate::metrics::Metrics;
-use crate::sync::{End, Identity, Session};
-use latchkey_policy::snapshot::{Reader, Unavailable};
+use crate::sync::{End, Health, Identity, Session};
+use latchkey_policy::snapshot::{self, Reader, Unavailable};
 use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::rc::Rc;
 
@@ -42,12 +42,17 @@ impl Shared {
         self.reader.try_borrow_mut().map_err(|_| Unavailable::Host)
     }
 
-    /// Logs that requests cannot be decided, but not for every one of them.
+    /// Says that requests cannot be decided, but not for every one of them; of damage, also to whoever can mend it.
     pub fn complain(&self, host: &impl Host, unavailable: Unavailable) {
-        let now = host.now();
-        if now.abs_diff(self.complained_at.get()) > COMPLAINT_PAUSE {
-            self.complained_at.set(now);
-            host.log(Level::Warn, &format!("refusing requests with not_ready: {unavailable}"));
+        let now = host.now().unwrap_or_default();
+        if now.abs_diff(self.complained_at.get()) <= COMPLAINT_PAUSE {
+            return;
+        }
+        self.complained_at.set(now);
+        host.log(Level::Warn, &format!("refusing requests with not_ready: {unavailable}"));
+        if unavailable == Unavailable::Damaged {
+            // If another worker was faster, it said the same.
+            let _ = snapshot::report_damage(host);
         }
     }
 }
@@ -58,6 +63,9 @@ pub struct Worker {
     shared: Rc<Shared>,
     candidate: Candidate,
     session: Option<Session>,
+    /// Streams that are to be let go of at the next tick. Not at once: Envoy may be in the middle of delivering more
+    /// messages of the very stream, and does not survive its end there.
+    abandoned: Vec<StreamId>,
     /// What is in memory proved to be unusable to build upon.
     afresh: bool,
     last_end: Option<End>,
@@ -94,83 +102,80 @@ impl Worker {
 
     /// Time passes.
     pub fn tick(&mut self, host: &impl Host) {
-        let now = host.now();
+        for stream in self.abandoned.drain(..) {
+            host.abandon_stream(stream);
+        }
+        // A lease cannot be judged without the time; requests are refused meanwhile.
+        let Ok(now) = host.now() else { return };
         match self.candidate.tick(host, now) {
-            Ok(Standing::Elected { term, instance }) => self.open(host, Identity { term, instance }),
-            Ok(Standing::Holding) => {
-                if let Some(Err(end)) = self.session.as_mut().map(|session| session.tick(host, now)) {
-                    self.end(host, end);
-                }
-            }
+            Ok(Standing::Elected { term, instance }) => self.open(host, Identity { term, instance }, now),
+            Ok(Standing::Holding) => match self.session.as_mut().map(|session| session.tick(host, now)) {
+                Some(Ok(Health::Proven)) => self.candidate.succeed(host, now),
+                Some(Err(end)) => self.end(host, end, now),
+                Some(Ok(Health::Young)) | None => {}
+            },
             Ok(Standing::Deposed) => {
                 host.log(Level::Warn, "another worker has taken the stream over");
-                self.abandon(host);
+                self.abandoned.extend(self.session.take().map(|session| session.stream()));
             }
             Ok(Standing::Idle) => {}
             Err(error) => host.log(Level::Error, &format!("the stream's lease: {error}")),
         }
     }
 
-    /// A message came on a stream.
-    pub fn on_message(&mut self, host: &impl Host, stream: StreamId) {
+    /// A message of so many bytes came on a stream.
+    pub fn on_message(&mut self, host: &impl Host, stream: StreamId, size: usize) {
         let (Some(session), Some(ready)) = (&mut self.session, self.shared.ready.get()) else { return };
         if session.stream() != stream {
             return;
         }
-        let Some(message) = host.received() else { return self.end(host, End::Unreachable) };
-        match session.receive(host, &ready.metrics, &message) {
+        match session.receive(host, &ready.metrics, size) {
             Ok(false) => {}
             Ok(true) => {
                 self.last_end = None;
                 self.afresh = false;
-                self.candidate.succeed(host, host.now());
             }
-            Err(end) => self.end(host, end),
+            Err(end) => self.end(host, end, host.now().unwrap_or_default()),
         }
     }
 
     /// A stream was closed from the other side.
     pub fn on_close(&mut self, host: &impl Host, stream: StreamId, status: u32) {
         if self.session.as_ref().is_some_and(|session| session.stream() == stream) {
-            self.end(host, End::Closed { status });
-        } else {
-            host.abandon_stream(stream);
+            self.end(host, End::Closed { status }, host.now().unwrap_or_default());
         }
+        self.abandoned.retain(|abandoned| *abandoned != stream);
+        host.abandon_stream(stream);
     }
 
-    fn open(&mut self, host: &impl Host, who: Identity) {
+    fn open(&mut self, host: &impl Host, who: Identity, now: Nanos) {
         let Some(Ready { config, metrics }) = self.shared.ready.get() else {
-            return self.candidate.release(host, host.now());
+            self.candidate.release(host, now);
+            return;
         };
         metrics.stream_opened(host);
         let opened = host
             .open_stream(&config.control_plane.cluster, &config.control_plane.token)
             .map_err(|_| End::Unreachable)
             .and_then(|stream| {
-                Session::open(host, stream, who, self.afresh).inspect_err(|_| host.abandon_stream(stream))
+                Session::open(host, stream, who, now, self.afresh).inspect_err(|_| self.abandoned.push(stream))
             });
         match opened {
             Ok(session) => self.session = Some(session),
-            Err(end) => self.end(host, end),
+            Err(end) => self.end(host, end, now),
         }
     }
 
-    fn end(&mut self, host: &impl Host, end: End) {
+    fn end(&mut self, host: &impl Host, end: End, now: Nanos) {
         // One line when a trouble begins, not one for every attempt.
         if self.last_end != Some(end) {
             host.log(Level::Warn, &format!("{end}; trying again"));
         }
         self.last_end = Some(end);
         self.afresh |= end.needs_whole_snapshot();
-        self.abandon(host);
-        self.candidate.release(host, host.now());
-    }
-
-    fn abandon(&mut self, host: &impl Host) {
-        if let Some(session) = self.session.take() {
-            host.abandon_stream(session.stream());
-        }
-        if let Some(ready) = self.shared.ready.get() {
+        self.abandoned.extend(self.session.take().map(|session| session.stream()));
+        let was_ours = self.candidate.release(host, now);
+        if was_ours && let Some(ready) = self.shared.ready.get() {
             ready.metrics.stream_connected(host, false);
         }
     }
@@ -219,8 +224,13 @@ mod tests {
     }
 
     fn deliver(worker: &mut Worker, host: &FakeHost, message: to_node::Message) {
-        *host.incoming.borrow_mut() = ToNode { message: Some(message) }.encode_to_vec();
-        worker.on_message(host, stream(host));
+        deliver_bytes(worker, host, ToNode { message: Some(message) }.encode_to_vec());
+    }
+
+    fn deliver_bytes(worker: &mut Worker, host: &FakeHost, message: Vec<u8>) {
+        let size = message.len();
+        host.incoming.replace(message);
+        worker.on_message(host, stream(host), size);
     }
 
     fn welcome(resume: bool) -> to_node::Message {
@@ -363,6 +373,7 @@ mod tests {
         // Its own stream delivers something that it has not seen yet.
         deliver(&mut sleeper, &host, to_node::Message::Batch(batch(2, 6, "stale")));
         assert_eq!(acks(&host), []);
+        sleeper.tick(&host);
         assert!(host.streams.borrow().is_empty());
         assert!(!knows(&next, &sibling, "stale"));
         assert_eq!(sibling.streams.borrow().len(), 1);
@@ -379,11 +390,12 @@ mod tests {
             worker.tick(&host);
             assert_eq!(host.streams.borrow().len(), 1);
         }
-        for _ in 0..4 {
+        let silent = stream(&host);
+        for _ in 0..5 {
             host.advance_millis(1_000);
             worker.tick(&host);
         }
-        assert!(host.streams.borrow().is_empty());
+        assert!(!host.streams.borrow().contains(&silent));
         assert!(knows(&worker, &host, "one"));
     }
 
@@ -396,22 +408,27 @@ mod tests {
             || message(to_node::Message::Batch(batch(1, 6, "two"))),
             || message(to_node::Message::Batch(Batch { keys: vec![1, 2, 3].into(), ..batch(2, 6, "two") })),
             || message(to_node::Message::Batch(Batch { removed_keys: vec![0; 33].into(), ..batch(2, 6, "two") })),
-            || vec![0; MAX_MESSAGE_AND_MORE],
+            || {
+                // Nothing is wrong with it but its length.
+                let mut long = message(to_node::Message::Batch(batch(2, 6, "two")));
+                // A field that this version does not know, with 4 MiB in it.
+                long.extend([0x7a, 0x80, 0x80, 0x80, 0x02]);
+                long.resize(long.len() + (4 << 20), 0);
+                long
+            },
         ];
         for nonsense in nonsense {
             let (host, mut worker) = following();
-            *host.incoming.borrow_mut() = nonsense();
-            worker.on_message(&host, stream(&host));
-            assert!(host.streams.borrow().is_empty());
+            deliver_bytes(&mut worker, &host, nonsense());
+            assert_eq!(host.streams.borrow().len(), 1, "let go of while Envoy delivers");
             assert_eq!(acks(&host), []);
             assert!(knows(&worker, &host, "one") && !knows(&worker, &host, "two"));
             host.advance_millis(100);
             worker.tick(&host);
+            assert_eq!(host.streams.borrow().len(), 1);
             assert_eq!(hello(&host).revision, 0);
         }
     }
-
-    const MAX_MESSAGE_AND_MORE: usize = (4 << 20) + 1;
 
     fn message(message: to_node::Message) -> Vec<u8> {
         ToNode { message: Some(message) }.encode_to_vec()
@@ -430,6 +447,7 @@ mod tests {
             worker.tick(&host);
             hello(&host);
             deliver(&mut worker, &host, welcome);
+            worker.tick(&host);
             assert!(host.streams.borrow().is_empty());
             assert!(worker.shared().reader().unwrap().view(&host).is_err());
         }
@@ -453,10 +471,38 @@ mod tests {
     }
 
     #[test]
+    fn damage_that_a_worker_finds_is_mended_by_a_whole_snapshot() {
+        let (host, mut worker) = following();
+        let sibling = host.sibling();
+        let other = self::worker(&sibling);
+        host.cells.tamper(|name, bytes| {
+            if name.starts_with('a') || name.starts_with('b') {
+                bytes.truncate(bytes.len() / 2);
+            }
+        });
+        let shared = other.shared();
+        let digest = KeyDigest::of(b"one");
+        let found = shared.reader().unwrap().view(&sibling).unwrap().find(&sibling, &digest);
+        shared.complain(&sibling, found.unwrap_err());
+        worker.tick(&host);
+        host.advance_millis(100);
+        worker.tick(&host);
+        assert_eq!(hello(&host).revision, 0);
+        deliver(&mut worker, &host, welcome(false));
+        deliver(&mut worker, &host, to_node::Message::Batch(batch(1, 6, "one")));
+        assert!(knows(&other, &sibling, "one"));
+        // Once reported, once mended.
+        let mended = stream(&host);
+        worker.tick(&host);
+        worker.tick(&host);
+        assert_eq!(stream(&host), mended);
+    }
+
+    #[test]
     fn messages_of_streams_that_were_let_go_are_not_looked_at() {
         let (host, mut worker) = following();
-        *host.incoming.borrow_mut() = vec![0xff];
-        worker.on_message(&host, 77);
+        host.incoming.replace(vec![0xff]);
+        worker.on_message(&host, 77, 1);
         assert_eq!(host.streams.borrow().len(), 1);
         worker.on_close(&host, 77, 0);
         assert_eq!(host.streams.borrow().len(), 1);

@@ -4,6 +4,7 @@
 mod broken;
 mod door;
 mod memory;
+mod nonsense;
 mod outage;
 mod revocation;
 mod takeover;
