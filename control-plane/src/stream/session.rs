@@ -3,6 +3,7 @@
 use latchkey_protocol::{Batch, FromNode, Heartbeat, ToNode, Welcome, from_node, to_node};
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
@@ -147,12 +148,13 @@ impl Session {
     ) -> Result<Infallible, End> {
         let kind = if resume.is_some() { SnapshotKind::resumed } else { SnapshotKind::full };
         self.shared.metrics.snapshots.get_or_create(&Snapshot { kind }).inc();
+        let keys = self.read(async |store| store.live_keys().await).await?;
         self.send(to_node::Message::Welcome(Welcome {
             epoch: self.shared.store.epoch().to_vec(),
             format,
             resume: resume.is_some(),
             heartbeat_millis: u32::try_from(HEARTBEAT.as_millis()).unwrap_or(u32::MAX),
-            keys: self.shared.store.live_keys().await?,
+            keys,
         }))?;
         let from = match resume {
             Some(revision) => revision,
@@ -184,12 +186,13 @@ impl Session {
     async fn send_snapshot(&mut self) -> Result<u64, End> {
         let revision = self.shared.store.revision();
         // At their newest, so that none is missing that a key of this revision names.
-        for batch in batches::of_policies(self.shared.store.policies().await?) {
+        let policies = self.read(async |store| store.policies().await).await?;
+        for batch in batches::of_policies(policies) {
             self.send_batch(batch).await?;
         }
         let mut after = None;
         loop {
-            let page = self.shared.store.snapshot_page(revision, after, PAGE).await?;
+            let page = self.read(async |store| store.snapshot_page(revision, after, PAGE).await).await?;
             for batch in batches::of_keys(page.keys) {
                 self.send_batch(batch).await?;
             }
@@ -201,10 +204,23 @@ impl Session {
     }
 
     async fn send_changes_since(&mut self, revision: u64) -> Result<(), End> {
-        for batch in batches::of_changes(self.shared.store.changes_since(revision).await?) {
+        let changes = self.read(async |store| store.changes_since(revision).await).await?;
+        for batch in batches::of_changes(changes) {
             self.send_batch(batch).await?;
         }
         Ok(())
+    }
+
+    /// Reads from the store, and serves the stream meanwhile: a node that hears nothing for long gives it up.
+    async fn read<T>(&mut self, read: impl AsyncFnOnce(&Store) -> Result<T, StoreError>) -> Result<T, End> {
+        let store = self.shared.store.clone();
+        let mut read = pin!(read(&store));
+        loop {
+            tokio::select! {
+                read = &mut read => return Ok(read?),
+                step = self.step() => step?,
+            }
+        }
     }
 
     /// Sends a batch once few enough others are unacknowledged.
