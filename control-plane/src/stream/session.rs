@@ -148,7 +148,8 @@ impl Session {
     ) -> Result<Infallible, End> {
         let kind = if resume.is_some() { SnapshotKind::resumed } else { SnapshotKind::full };
         self.shared.metrics.snapshots.get_or_create(&Snapshot { kind }).inc();
-        let keys = self.read(async |store| store.live_keys().await).await?;
+        // Not by way of `read`, whose heartbeats must not come before Welcome.
+        let keys = self.shared.store.live_keys().await?;
         self.send(to_node::Message::Welcome(Welcome {
             epoch: self.shared.store.epoch().to_vec(),
             format,
