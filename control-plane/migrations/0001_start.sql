@@ -37,8 +37,12 @@ CREATE TABLE policies (
     user_id TEXT NOT NULL REFERENCES users (id),
     tier TEXT NOT NULL,
     environment TEXT NOT NULL,
-    revision INTEGER NOT NULL,
-    UNIQUE (account_id, user_id, tier, environment)
+    -- JSON arrays of the ranges that count.
+    allowed_ips TEXT NOT NULL,
+    denied_ips TEXT NOT NULL,
+    -- SHA-256 of all of the above: the same policy is kept once.
+    content BLOB NOT NULL UNIQUE,
+    revision INTEGER NOT NULL
 );
 CREATE INDEX policies_revision ON policies (revision);
 
@@ -55,6 +59,9 @@ CREATE TABLE keys (
     description TEXT,
     environment TEXT NOT NULL,
     tier TEXT NOT NULL,
+    -- JSON arrays of {"cidr", "enabled"}.
+    allowed_ips TEXT NOT NULL,
+    denied_ips TEXT NOT NULL,
     expires_at INTEGER,
     disabled BOOLEAN NOT NULL DEFAULT FALSE,
     created_at INTEGER NOT NULL,

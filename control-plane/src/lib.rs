@@ -15,6 +15,7 @@ mod api;
 pub mod clock;
 pub mod config;
 mod enforcement;
+pub mod ip_list;
 pub mod log;
 mod metrics;
 pub mod password;

@@ -149,6 +149,10 @@ impl Host for Envoy {
         }
     }
 
+    fn source_address(&self) -> Result<Vec<u8>, Refused> {
+        abi::get_property(&["source", "address"]).map_err(|_| Refused)
+    }
+
     fn set_request_header(&self, name: &str, value: &str) -> Result<(), Refused> {
         abi::replace_header(MapType::HttpRequestHeaders, name, value).map_err(|_| Refused)
     }

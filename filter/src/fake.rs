@@ -23,6 +23,7 @@ pub(crate) struct FakeHost {
     pub(crate) cells: Rc<MemoryCells>,
     pub(crate) clock: Rc<Cell<Nanos>>,
     pub(crate) headers: RefCell<BTreeMap<String, Vec<u8>>>,
+    pub(crate) source: RefCell<String>,
     pub(crate) filter_state: RefCell<BTreeMap<String, String>>,
     pub(crate) response: RefCell<Option<Response>>,
     pub(crate) log: RefCell<Vec<String>>,
@@ -80,6 +81,11 @@ impl Host for FakeHost {
     fn request_header(&self, name: &str) -> Result<Option<Vec<u8>>, Refused> {
         self.permit("request_header")?;
         Ok(self.headers.borrow().get(name).cloned())
+    }
+
+    fn source_address(&self) -> Result<Vec<u8>, Refused> {
+        self.permit("source_address")?;
+        Ok(self.source.borrow().as_bytes().to_vec())
     }
 
     fn set_request_header(&self, name: &str, value: &str) -> Result<(), Refused> {

@@ -48,6 +48,10 @@ pub trait Host: Cells {
     /// A request header; the values of one that was sent more than once joined by commas.
     fn request_header(&self, name: &str) -> Result<Option<Vec<u8>>, Refused>;
 
+    /// The address and port of the client, after what the host makes of trusted proxies: `192.0.2.1:4711` or
+    /// `[2001:db8::1]:4711`.
+    fn source_address(&self) -> Result<Vec<u8>, Refused>;
+
     /// Sets a request header in place of all that the client sent under that name.
     fn set_request_header(&self, name: &str, value: &str) -> Result<(), Refused>;
 

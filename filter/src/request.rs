@@ -2,11 +2,13 @@
 
 use crate::host::{Host, Refused};
 use crate::worker::Shared;
+use latchkey_policy::address::parse_source;
 use latchkey_policy::credential::{Headers, Presented};
 use latchkey_policy::key::KeyDigest;
 use latchkey_policy::snapshot::{Entry, Unavailable};
 use latchkey_policy::verdict::{self, Code};
 use latchkey_policy::{identity, key::KeyFormat};
+use std::net::IpAddr;
 
 const API_KEY: &str = "x-api-key";
 const AUTHORIZATION: &str = "authorization";
@@ -88,8 +90,17 @@ fn judge(
     let Some(entry) = view.find(host, &KeyDigest::of(candidate))? else { return Ok((Code::InvalidKey, None)) };
     let now = host.now().map_err(|_| Unavailable::Host)? / NANOS_PER_SECOND;
     let now = i64::try_from(now).map_err(|_| Unavailable::Host)?;
-    let code = verdict::decide(&entry.key()?, &entry.policy.record, now);
+    let code = verdict::decide(&entry.key()?, &entry.policy, &Asked(host), now);
     Ok((code, Some(entry)))
+}
+
+/// The request, as a verdict asks for it.
+struct Asked<'h, H>(&'h H);
+
+impl<H: Host> verdict::Request for Asked<'_, H> {
+    fn source_address(&self) -> Option<IpAddr> {
+        self.0.source_address().ok().as_deref().and_then(parse_source)
+    }
 }
 
 /// The request could not be changed as the upstream and the guard expect it.
@@ -143,6 +154,7 @@ mod tests {
     use super::*;
     use crate::fake::FakeHost;
     use crate::worker::Worker;
+    use latchkey_policy::address::AddressLists;
     use latchkey_policy::key::{Environment, PlainKey};
     use latchkey_policy::record::{KeyRecord, PolicyRecord};
     use latchkey_policy::snapshot::{Batch, Writer};
@@ -157,12 +169,14 @@ mod tests {
         KeyFormat::default().generate(Environment::Live, fill).unwrap()
     }
 
-    /// A worker with a snapshot: key 1 is good, 2 expires now, 3 is disabled, 4's owner is; 5 is not there.
+    /// A worker with a snapshot: key 1 is good, 2 expires now, 3 is disabled, 4's owner is; 5 is not there; 6 is good
+    /// from 10.0.0.0/8.
     fn gateway() -> (FakeHost, Worker) {
         let host = FakeHost::default();
         host.clock.set(NOW * 1_000_000_000);
         let (mut policies, mut keys) = (Vec::new(), Vec::new());
-        for (id, owner_disabled) in [(1, false), (2, true)] {
+        for (id, owner_disabled, allow) in [(1, false, vec![]), (2, true, vec![]), (3, false, vec!["10.0.0.0/8"])] {
+            let allow = allow.iter().map(|range| range.parse().unwrap()).collect();
             let policy = PolicyRecord {
                 id,
                 account: "acc_1".into(),
@@ -171,13 +185,14 @@ mod tests {
                 environment: Environment::Live,
                 owner_disabled,
                 account_disabled: false,
+                addresses: AddressLists { allow, deny: Vec::new() },
             };
             policy.encode(&mut policies).unwrap();
         }
-        for seed in 1..=4 {
+        for (seed, policy) in [(1, 1), (2, 1), (3, 1), (4, 2), (6, 3)] {
             let record = KeyRecord {
                 digest: key(seed).digest(),
-                policy: if seed == 4 { 2 } else { 1 },
+                policy,
                 expires_at: (seed == 2).then_some(i64::try_from(NOW).unwrap()),
                 disabled: seed == 3,
                 id: "abc123def456",
@@ -280,6 +295,26 @@ mod tests {
     }
 
     #[test]
+    fn the_address_is_the_one_that_envoy_trusts() {
+        let (host, worker) = gateway();
+        let key = key(6);
+        let headers = [("x-api-key", key.expose().as_bytes()), ("x-forwarded-for", b"10.1.2.3".as_slice())];
+        for (source, code) in [
+            ("10.1.2.3:4711", "allowed"),
+            ("[::ffff:10.1.2.3]:1", "allowed"),
+            ("11.1.2.3:4711", "ip_denied"),
+            ("", "ip_denied"),
+        ] {
+            host.source.replace(source.into());
+            assert_eq!(send(&host, &worker, &headers), code, "{source}");
+        }
+        assert_eq!(host.response.borrow().as_ref().unwrap().status, 403);
+        host.source.replace("10.1.2.3:4711".into());
+        host.stubborn.set("source_address");
+        assert_eq!(send(&host, &worker, &headers), "ip_denied");
+    }
+
+    #[test]
     fn without_a_snapshot_every_answer_is_not_ready() {
         let host = FakeHost::default();
         let worker = configured(&host);
@@ -342,7 +377,7 @@ mod tests {
         let (host, worker) = gateway();
         host.cells.tamper(|name, bytes| {
             if name != "head" {
-                bytes.truncate(bytes.len() / 2);
+                bytes.truncate(20);
             }
         });
         for _ in 0..3 {

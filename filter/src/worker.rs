@@ -185,6 +185,7 @@ impl Worker {
 mod tests {
     use super::*;
     use crate::fake::FakeHost;
+    use latchkey_policy::address::AddressLists;
     use latchkey_policy::key::{Environment, KeyDigest};
     use latchkey_policy::record::{KeyRecord, PolicyRecord};
     use latchkey_protocol::{Ack, Batch, Heartbeat, Hello, ToNode, Welcome, from_node, to_node};
@@ -247,6 +248,7 @@ mod tests {
             environment: Environment::Live,
             owner_disabled: false,
             account_disabled: false,
+            addresses: AddressLists::default(),
         };
         policy.encode(&mut policies).unwrap();
         let key = KeyRecord {

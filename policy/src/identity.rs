@@ -69,6 +69,7 @@ fn push_text(out: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::AddressLists;
     use crate::key::{Environment, KeyDigest};
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -90,6 +91,7 @@ mod tests {
             environment: Environment::Live,
             owner_disabled: false,
             account_disabled: false,
+            addresses: AddressLists::default(),
         };
         render(&key, &Shared::render(&policy))
     }

@@ -6,7 +6,9 @@
 //! | module | owns |
 //! |---|---|
 //! | [`key`] | what a key looks like, its checksum, its mask, its digest |
+//! | [`address`] | a key's IP lists |
 //! | [`credential`] | which key a request presents |
+//! | [`policy`] | what keys share, as requests use it |
 //! | [`record`] | the encoding of keys and policies, on the stream and in memory |
 //! | [`cells`], [`table`], [`snapshot`] | the snapshot in shared memory: reading it, and changing it under readers |
 //! | [`verdict`] | the decision, its codes and what a refused client is told |
@@ -17,10 +19,12 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)
 )]
 
+pub mod address;
 pub mod cells;
 pub mod credential;
 pub mod identity;
 pub mod key;
+pub mod policy;
 pub mod record;
 pub mod snapshot;
 pub mod table;

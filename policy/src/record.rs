@@ -1,17 +1,20 @@
 //! How keys and policies are encoded: the same bytes on the stream and in the filter's memory.
 //!
-//! A record is `length: u16` (of what follows), an identifier of fixed length, `crc: u32` over the identifier and the
-//! body, and the body. All integers are little-endian. Records are simply concatenated.
+//! A record is its length (of what follows; `u16` for a key, `u32` for a policy), an identifier of fixed length,
+//! `crc: u32` over the identifier and the body, and the body. All integers are little-endian. Records are simply
+//! concatenated.
 //!
 //! | | identifier | body |
 //! |---|---|---|
 //! | key | SHA-256 of the key, 32 bytes | `policy: u64`, `expires_at: i64` (Unix seconds; `i64::MAX` is never), `flags: u8` (1 disabled), `key_id` 12 bytes, `name` the rest, UTF-8 |
-//! | policy | `id: u64` | `flags: u8` (1 owner disabled, 2 account disabled, 4 environment is test), then `account`, `user`, `tier`, each `length: u8` and UTF-8 |
+//! | policy | `id: u64` | `flags: u8` (1 owner disabled, 2 account disabled, 4 environment is test), then `account`, `user`, `tier`, each `length: u8` and UTF-8, then the allow list and the deny list, each `count: u32` and the ranges (`crate::address`) |
 //!
 //! A policy holds what many keys share, so that what happens to an owner is one changed record, however many keys
 //! they have.
 
+use crate::address::{self, AddressLists};
 use crate::key::{Environment, KeyDigest};
+use ipnet::IpNet;
 
 /// The format that this module writes, and the only one so far that it reads. Named on the stream by Hello and
 /// Welcome.
@@ -20,10 +23,6 @@ pub const FORMAT: u32 = 1;
 /// Characters after `key_` in a key's id.
 pub const KEY_ID_LEN: usize = 12;
 
-/// The longest record, its length field included.
-pub const MAX_RECORD_LEN: usize = 2 + u16::MAX as usize;
-
-const LENGTH_LEN: usize = 2;
 const CRC_LEN: usize = 4;
 const NEVER: i64 = i64::MAX;
 
@@ -60,6 +59,14 @@ impl Kind {
         match self {
             Self::Key => KeyDigest::LEN,
             Self::Policy => 8,
+        }
+    }
+
+    /// Bytes in the length before a record.
+    const fn length_len(self) -> usize {
+        match self {
+            Self::Key => 2,
+            Self::Policy => 4,
         }
     }
 
@@ -106,12 +113,12 @@ impl<'a> KeyRecord<'a> {
         let policy = self.policy.to_le_bytes();
         let expires_at = self.expires_at.unwrap_or(NEVER).to_le_bytes();
         let body = [&policy[..], &expires_at, &[flags], self.id.as_bytes(), self.name.as_bytes()];
-        encode(&self.digest.0, &body, out).ok_or(TooLong { field: "name" })
+        encode(Kind::Key, &self.digest.0, &body, out).ok_or(TooLong { field: "name" })
     }
 
     /// Reads and verifies one whole record, such as [`Records`] yields.
     pub fn decode(record: &'a [u8]) -> Result<Self, Damaged> {
-        let (digest, body) = verify::<{ KeyDigest::LEN }>(record)?;
+        let (digest, body) = verify::<{ KeyDigest::LEN }>(Kind::Key, record)?;
         let mut body = Fields(body);
         let policy = u64::from_le_bytes(body.array()?);
         let expires_at = i64::from_le_bytes(body.array()?);
@@ -145,6 +152,8 @@ pub struct PolicyRecord {
     pub owner_disabled: bool,
     /// The whole account may not.
     pub account_disabled: bool,
+    /// From where requests may come.
+    pub addresses: AddressLists,
 }
 
 impl PolicyRecord {
@@ -163,17 +172,22 @@ impl PolicyRecord {
             body.push(u8::try_from(value.len()).map_err(|_| TooLong { field })?);
             body.extend_from_slice(value.as_bytes());
         }
-        encode(&self.id.to_le_bytes(), &[&body], out).ok_or(TooLong { field: "policy" })
+        for (field, list) in [("allowed_ips", &self.addresses.allow), ("denied_ips", &self.addresses.deny)] {
+            body.extend_from_slice(&u32::try_from(list.len()).map_err(|_| TooLong { field })?.to_le_bytes());
+            list.iter().for_each(|net| address::encode(net, &mut body));
+        }
+        encode(Kind::Policy, &self.id.to_le_bytes(), &[&body], out).ok_or(TooLong { field: "policy" })
     }
 
     /// Reads and verifies one whole record, such as [`Records`] yields.
     pub fn decode(record: &[u8]) -> Result<Self, Damaged> {
-        let (id, body) = verify::<8>(record)?;
+        let (id, body) = verify::<8>(Kind::Policy, record)?;
         let mut body = Fields(body);
         let flags = body.flags(OWNER_DISABLED | ACCOUNT_DISABLED | ENVIRONMENT_TEST)?;
         let account = body.short_str()?.to_owned();
         let user = body.short_str()?.to_owned();
         let tier = body.short_str()?.to_owned();
+        let addresses = AddressLists { allow: body.ranges()?, deny: body.ranges()? };
         body.finish()?;
         Ok(Self {
             id: u64::from_le_bytes(id),
@@ -183,6 +197,7 @@ impl PolicyRecord {
             environment: if flags & ENVIRONMENT_TEST != 0 { Environment::Test } else { Environment::Live },
             owner_disabled: flags & OWNER_DISABLED != 0,
             account_disabled: flags & ACCOUNT_DISABLED != 0,
+            addresses,
         })
     }
 }
@@ -201,12 +216,20 @@ impl<'a> Records<'a> {
     }
 
     fn split(&mut self) -> Option<(&'a [u8], &'a [u8])> {
-        let length = usize::from(u16::from_le_bytes(*self.rest.first_chunk()?));
-        let (record, rest) = self.rest.split_at_checked(length.checked_add(LENGTH_LEN)?)?;
-        let id = record.get(LENGTH_LEN..)?.get(..self.kind.id_len())?;
+        let (length, _) = split_length(self.kind, self.rest)?;
+        let (record, rest) = self.rest.split_at_checked(length.checked_add(self.kind.length_len())?)?;
+        let id = record.get(self.kind.length_len()..)?.get(..self.kind.id_len())?;
         self.rest = rest;
         Some((id, record))
     }
+}
+
+/// The length before a record, and what is behind it.
+fn split_length(kind: Kind, bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let (length, rest) = bytes.split_at_checked(kind.length_len())?;
+    let mut wide = [0; 4];
+    wide.iter_mut().zip(length).for_each(|(to, from)| *to = *from);
+    Some((usize::try_from(u32::from_le_bytes(wide)).ok()?, rest))
 }
 
 impl<'a> Iterator for Records<'a> {
@@ -225,10 +248,13 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
-fn encode(id: &[u8], body: &[&[u8]], out: &mut Vec<u8>) -> Option<()> {
+fn encode(kind: Kind, id: &[u8], body: &[&[u8]], out: &mut Vec<u8>) -> Option<()> {
     let body_len = body.iter().try_fold(0usize, |sum, part| sum.checked_add(part.len()))?;
     let length = id.len().checked_add(CRC_LEN)?.checked_add(body_len)?;
-    out.extend_from_slice(&u16::try_from(length).ok()?.to_le_bytes());
+    match kind {
+        Kind::Key => out.extend_from_slice(&u16::try_from(length).ok()?.to_le_bytes()),
+        Kind::Policy => out.extend_from_slice(&u32::try_from(length).ok()?.to_le_bytes()),
+    }
     out.extend_from_slice(id);
     let mut crc = crc32fast::Hasher::new();
     crc.update(id);
@@ -238,12 +264,12 @@ fn encode(id: &[u8], body: &[&[u8]], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-fn verify<const ID: usize>(record: &[u8]) -> Result<([u8; ID], &[u8]), Damaged> {
-    let mut fields = Fields(record);
-    let length = usize::from(u16::from_le_bytes(fields.array()?));
-    if length != fields.0.len() {
+fn verify<const ID: usize>(kind: Kind, record: &[u8]) -> Result<([u8; ID], &[u8]), Damaged> {
+    let (length, rest) = split_length(kind, record).ok_or(Damaged)?;
+    if length != rest.len() {
         return Err(Damaged);
     }
+    let mut fields = Fields(rest);
     let id = fields.array()?;
     let expected = u32::from_le_bytes(fields.array()?);
     let mut crc = crc32fast::Hasher::new();
@@ -284,6 +310,18 @@ impl<'a> Fields<'a> {
         self.str(usize::from(len))
     }
 
+    fn ranges(&mut self) -> Result<Vec<IpNet>, Damaged> {
+        let count = u32::from_le_bytes(self.array()?);
+        // Not sized by `count`, which is only believed as far as there are ranges.
+        let mut ranges = Vec::new();
+        for _ in 0..count {
+            let (range, rest) = address::decode(self.0).ok_or(Damaged)?;
+            self.0 = rest;
+            ranges.push(range);
+        }
+        Ok(ranges)
+    }
+
     fn rest(self) -> Result<&'a str, Damaged> {
         std::str::from_utf8(self.0).map_err(|_| Damaged)
     }
@@ -315,6 +353,10 @@ mod tests {
             environment: Environment::Test,
             owner_disabled: true,
             account_disabled: false,
+            addresses: AddressLists {
+                allow: vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
+                deny: vec!["10.1.2.3/32".parse().unwrap()],
+            },
         }
     }
 
@@ -388,12 +430,13 @@ mod tests {
     fn what_a_later_format_adds_is_not_passed_over() {
         let mut bytes = Vec::new();
         let body = [&7u64.to_le_bytes()[..], &NEVER.to_le_bytes(), &[2], b"abc123def456", b"name"];
-        encode(&key("one").digest.0, &body, &mut bytes).unwrap();
+        encode(Kind::Key, &key("one").digest.0, &body, &mut bytes).unwrap();
         assert_eq!(KeyRecord::decode(&bytes), Err(Damaged), "an unknown flag of a key");
-        for (flags, more) in [(8, &b""[..]), (0, b"\x01more")] {
+        for (flags, more, understood) in [(0, &b""[..], true), (8, b"", false), (0, b"\x01more", false)] {
             let mut bytes = Vec::new();
-            encode(&[0; 8], &[&[flags], b"\x01a\x01u\x01t", more], &mut bytes).unwrap();
-            assert_eq!(PolicyRecord::decode(&bytes), Err(Damaged), "flags {flags}, {more:?} behind the rest");
+            encode(Kind::Policy, &[0; 8], &[&[flags], b"\x01a\x01u\x01t", &[0; 8], more], &mut bytes).unwrap();
+            let decoded = PolicyRecord::decode(&bytes);
+            assert_eq!(decoded.is_ok(), understood, "flags {flags}, {more:?} behind the rest: {decoded:?}");
         }
     }
 

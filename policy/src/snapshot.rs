@@ -5,8 +5,8 @@
 //! not read, and its head moves the readers over at once.
 
 use crate::cells::{CellError, Cells, Expect};
-use crate::identity::Shared;
 use crate::key::KeyDigest;
+use crate::policy::Policy;
 use crate::record::{Damaged, KeyRecord, Kind, PolicyRecord, Records};
 use crate::table::{ReadError, Side, Sweep, Table, TableWriter, WriteError};
 use std::collections::HashMap;
@@ -106,15 +106,6 @@ impl Head {
         };
         if rest.is_empty() { Ok(head) } else { Err(Damaged) }
     }
-}
-
-/// A policy as requests use it: decoded, and with what it adds to the identity header rendered.
-#[derive(Debug)]
-pub struct Policy {
-    /// As it came.
-    pub record: PolicyRecord,
-    /// Its part of the identity header.
-    pub identity: Shared,
 }
 
 /// A key that exists, with its policy.
@@ -226,8 +217,7 @@ impl View<'_> {
         }
         // A key never names a policy that is not there: policies are written before the keys that name them.
         let policy = self.head.table(Kind::Policy).find(cells, &id.to_le_bytes())?.ok_or(ReadError::Damaged)?;
-        let policy = PolicyRecord::decode(&policy)?;
-        let policy = Rc::new(Policy { identity: Shared::render(&policy), record: policy });
+        let policy = Rc::new(Policy::compile(&PolicyRecord::decode(&policy)?));
         policies.insert(id, Rc::clone(&policy));
         Ok(Some(Entry { record, policy }))
     }

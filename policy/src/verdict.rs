@@ -2,7 +2,9 @@
 //!
 //! The order of the checks is the product's contract: the first that applies ends it.
 
-use crate::record::{KeyRecord, PolicyRecord};
+use crate::policy::Policy;
+use crate::record::KeyRecord;
+use std::net::IpAddr;
 
 /// A verdict's stable name: in the error body, in metrics, in access logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,6 +23,8 @@ pub enum Code {
     DisabledKey,
     /// Past its expiry, at the very second.
     ExpiredKey,
+    /// The client's address is not one that the key's IP lists allow.
+    IpDenied,
     /// The request passes.
     Allowed,
 }
@@ -65,7 +69,7 @@ const RETRY: &[(&str, &str)] = &[("retry-after", "1")];
 
 impl Code {
     /// All of them, in the order of the checks.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NotReady,
         Self::MissingKey,
         Self::AmbiguousKey,
@@ -73,6 +77,7 @@ impl Code {
         Self::InvalidKey,
         Self::DisabledKey,
         Self::ExpiredKey,
+        Self::IpDenied,
         Self::Allowed,
     ];
 
@@ -86,6 +91,7 @@ impl Code {
             Self::InvalidKey => "invalid_key",
             Self::DisabledKey => "disabled_key",
             Self::ExpiredKey => "expired_key",
+            Self::IpDenied => "ip_denied",
             Self::Allowed => "allowed",
         }
     }
@@ -138,17 +144,28 @@ impl Code {
             Self::ExpiredKey => {
                 refusal!(401, "expired_key", "Expired API key", "The API key has expired.", INVALID_TOKEN)
             }
+            Self::IpDenied => {
+                refusal!(403, "ip_denied", "Address not allowed", "The API key may not be used from this address.", &[])
+            }
             Self::Allowed => None,
         }
     }
 }
 
-/// Decides on a key that exists. `now` is Unix time in seconds.
-pub fn decide(key: &KeyRecord<'_>, policy: &PolicyRecord, now: i64) -> Code {
-    if key.disabled || policy.owner_disabled || policy.account_disabled {
+/// What a verdict may want to know of a request. It is asked only for what this key's policy needs.
+pub trait Request {
+    /// The client's address, as the host trusts it; `None` if that is not known.
+    fn source_address(&self) -> Option<IpAddr>;
+}
+
+/// Decides on a request with a key that exists. `now` is Unix time in seconds.
+pub fn decide(key: &KeyRecord<'_>, policy: &Policy, request: &impl Request, now: i64) -> Code {
+    if key.disabled || policy.disabled {
         Code::DisabledKey
     } else if key.expires_at.is_some_and(|expiry| now >= expiry) {
         Code::ExpiredKey
+    } else if !policy.addresses.admits(|| request.source_address()) {
+        Code::IpDenied
     } else {
         Code::Allowed
     }
@@ -157,7 +174,9 @@ pub fn decide(key: &KeyRecord<'_>, policy: &PolicyRecord, now: i64) -> Code {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::AddressLists;
     use crate::key::{Environment, KeyDigest};
+    use crate::record::PolicyRecord;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -170,7 +189,7 @@ mod tests {
         name: "CI",
     };
 
-    fn policy() -> PolicyRecord {
+    fn record() -> PolicyRecord {
         PolicyRecord {
             id: 1,
             account: "acc".into(),
@@ -179,25 +198,57 @@ mod tests {
             environment: Environment::Live,
             owner_disabled: false,
             account_disabled: false,
+            addresses: AddressLists::default(),
         }
+    }
+
+    struct From(Option<&'static str>);
+
+    impl Request for From {
+        fn source_address(&self) -> Option<IpAddr> {
+            self.0.map(|address| address.parse().unwrap())
+        }
+    }
+
+    /// Of a request whose client's address nobody should ask for.
+    fn verdict(key: &KeyRecord<'_>, record: &PolicyRecord, now: i64) -> Code {
+        struct Unasked;
+        impl Request for Unasked {
+            fn source_address(&self) -> Option<IpAddr> {
+                panic!("asked for the address")
+            }
+        }
+        decide(key, &Policy::compile(record), &Unasked, now)
     }
 
     #[test]
     fn a_key_expires_at_the_very_second() {
         let key = KeyRecord { expires_at: Some(1000), ..KEY };
-        assert_eq!(decide(&key, &policy(), 999), Code::Allowed);
-        assert_eq!(decide(&key, &policy(), 1000), Code::ExpiredKey);
-        assert_eq!(decide(&KEY, &policy(), i64::MAX), Code::Allowed);
+        assert_eq!(verdict(&key, &record(), 999), Code::Allowed);
+        assert_eq!(verdict(&key, &record(), 1000), Code::ExpiredKey);
+        assert_eq!(verdict(&KEY, &record(), i64::MAX), Code::Allowed);
     }
 
     #[test]
     fn key_owner_and_account_each_can_disable_and_do_so_before_expiry_is_looked_at() {
         let disabled = KeyRecord { disabled: true, expires_at: Some(0), ..KEY };
-        assert_eq!(decide(&disabled, &policy(), 1), Code::DisabledKey);
-        let owner = PolicyRecord { owner_disabled: true, ..policy() };
-        assert_eq!(decide(&KEY, &owner, 1), Code::DisabledKey);
-        let account = PolicyRecord { account_disabled: true, ..policy() };
-        assert_eq!(decide(&KEY, &account, 1), Code::DisabledKey);
+        assert_eq!(verdict(&disabled, &record(), 1), Code::DisabledKey);
+        let owner = PolicyRecord { owner_disabled: true, ..record() };
+        assert_eq!(verdict(&KEY, &owner, 1), Code::DisabledKey);
+        let account = PolicyRecord { account_disabled: true, ..record() };
+        assert_eq!(verdict(&KEY, &account, 1), Code::DisabledKey);
+    }
+
+    #[test]
+    fn addresses_are_looked_at_last() {
+        let lists = AddressLists { allow: vec!["10.0.0.0/8".parse().unwrap()], deny: Vec::new() };
+        let record = PolicyRecord { addresses: lists, ..record() };
+        let policy = Policy::compile(&record);
+        assert_eq!(decide(&KEY, &policy, &From(Some("10.1.2.3")), 0), Code::Allowed);
+        assert_eq!(decide(&KEY, &policy, &From(Some("11.1.2.3")), 0), Code::IpDenied);
+        assert_eq!(decide(&KEY, &policy, &From(None), 0), Code::IpDenied);
+        let expired = KeyRecord { expires_at: Some(0), ..KEY };
+        assert_eq!(verdict(&expired, &record, 0), Code::ExpiredKey);
     }
 
     #[test]

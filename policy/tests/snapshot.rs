@@ -3,7 +3,9 @@
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
+use latchkey_policy::address::AddressLists;
 use latchkey_policy::cells::{Cell, CellError, Cells, Expect, MemoryCells};
+use latchkey_policy::identity::render;
 use latchkey_policy::key::{Environment, KeyDigest};
 use latchkey_policy::record::{KeyRecord, PolicyRecord};
 use latchkey_policy::snapshot::{ApplyError, Batch, Epoch, Reader, Unavailable, Writer};
@@ -44,6 +46,7 @@ impl Owned {
             environment: Environment::Live,
             owner_disabled: false,
             account_disabled: false,
+            addresses: AddressLists::default(),
         };
         record.encode(&mut self.policies).unwrap();
         let key =
@@ -94,9 +97,9 @@ impl Model {
         for number in 0..300 {
             let found = reader.view(cells).unwrap().find(cells, &digest(number)).unwrap();
             let found = found.map(|entry| {
-                let policy = entry.policy.record.clone();
-                assert_eq!(policy.user, format!("usr_{}", policy.id));
-                (policy.id, entry.key().unwrap().name.to_owned())
+                let key = entry.key().unwrap();
+                assert!(render(&key, &entry.policy.identity).contains(&format!("user=\"usr_{}\"", key.policy)));
+                (key.policy, key.name.to_owned())
             });
             assert_eq!(found.as_ref(), self.keys.get(&number), "key {number} at revision {}", self.revision);
         }
@@ -471,7 +474,7 @@ fn damaged_memory_refuses() {
                         Ok(key) => {
                             assert_eq!(key.name, format!("key {number}"));
                             assert_eq!(key.digest, digest(number));
-                            assert_eq!(entry.policy.record.user, "usr_1");
+                            assert!(render(&key, &entry.policy.identity).contains("user=\"usr_1\""));
                         }
                         Err(_) => refused += 1,
                     },

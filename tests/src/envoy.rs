@@ -45,6 +45,8 @@ pub struct EnvoyOptions {
     pub raw_configuration: Option<String>,
     /// The name under which the workers share data; `latchkey`.
     pub vm_id: String,
+    /// How many proxies in front are trusted to say where a request comes from; none.
+    pub trusted_proxies: u32,
     /// Whether the guard stands behind the filter; yes.
     pub guard: bool,
     /// The gateway's port; 0, which takes a free one.
@@ -73,6 +75,7 @@ impl EnvoyOptions {
             configuration: Value::Object(serde_json::Map::new()),
             raw_configuration: None,
             vm_id: "latchkey".to_owned(),
+            trusted_proxies: 0,
             guard: true,
             gateway_port: 0,
             admin_port: 0,
@@ -90,6 +93,11 @@ impl EnvoyOptions {
             bootstrap.replace("failure_policy: FAIL_CLOSED", "failure_policy: FAIL_RELOAD")?;
         }
         bootstrap.replace("vm_id: latchkey", &format!("vm_id: {}", self.vm_id))?;
+        if self.trusted_proxies > 0 {
+            let hops =
+                format!("use_remote_address: true\n                xff_num_trusted_hops: {}", self.trusted_proxies);
+            bootstrap.replace("use_remote_address: true", &hops)?;
+        }
         if !self.guard {
             bootstrap.remove_http_filter("guard")?;
         }

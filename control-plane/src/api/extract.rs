@@ -121,15 +121,21 @@ fn refused(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
     let place = format!(" at line {} column {}", inner.line(), inner.column());
     let text = inner.to_string();
     let reason = text.strip_suffix(&place).unwrap_or(&text);
+    let path = error.path().to_string();
     // Of unknown, missing and duplicate fields serde tells the name in the text, and the path of what they are in.
     for kind in ["unknown", "missing", "duplicate"] {
         let rest = reason.strip_prefix(kind).and_then(|rest| rest.strip_prefix(" field `"));
         if let Some((field, rest)) = rest.and_then(|rest| rest.split_once('`')) {
+            let field = match path.as_str() {
+                "." => field.to_owned(),
+                path if path == field || path.ends_with(&format!(".{field}")) => path.to_owned(),
+                path => format!("{path}.{field}"),
+            };
             let error = format!("{}{} field `{field}`{rest}.", kind[..1].to_uppercase(), &kind[1..]);
-            return ApiError::Invalid { field: Some(field.to_owned()), error };
+            return ApiError::Invalid { field: Some(field), error };
         }
     }
-    ApiError::field(&error.path().to_string(), format_args!("is refused: {reason}"))
+    ApiError::field(&path, format_args!("is refused: {reason}"))
 }
 
 fn not_json(error: &serde_json::Error) -> ApiError {

@@ -13,6 +13,7 @@ use super::extract::{Body, Params, Session};
 use super::{App, new_key};
 use crate::clock::rfc3339;
 use crate::enforcement::{self, Enforcement};
+use crate::ip_list::IpList;
 use crate::random;
 use crate::store::{Key, NewKey};
 
@@ -31,13 +32,13 @@ pub(super) struct KeyView {
     environment: &'static str,
     tier: &'static str,
     rate_limit: u32,
-    // Every key of this version is good for everything; there is nothing yet that narrows it.
+    // Every key of this version is good for all services; nothing narrows that yet.
     scope: &'static str,
     roles: [(); 0],
     permissions: [(); 0],
     allowed_subaccounts: [(); 0],
-    allowed_ips: [(); 0],
-    denied_ips: [(); 0],
+    allowed_ips: IpList,
+    denied_ips: IpList,
     expires_at: Option<String>,
     owner: String,
     active: bool,
@@ -63,8 +64,8 @@ impl KeyView {
             roles: [],
             permissions: [],
             allowed_subaccounts: [],
-            allowed_ips: [],
-            denied_ips: [],
+            allowed_ips: key.allowed_ips,
+            denied_ips: key.denied_ips,
             expires_at: key.expires_at.map(rfc3339),
             owner: key.user_id,
             created_at: rfc3339(key.created_at),
@@ -111,6 +112,8 @@ pub(super) async fn generate(
     let key = NewKey {
         description: wanted.description,
         expires_at: wanted.expires_at,
+        allowed_ips: wanted.allowed_ips,
+        denied_ips: wanted.denied_ips,
         ..NewKey::new(&caller.account_id, &caller.user_id, &wanted.name, &secret, tier, wanted.environment)
     };
     let created = app.store.create_keys(&[key], now).await?;

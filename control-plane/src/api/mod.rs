@@ -24,7 +24,7 @@ use crate::store::Store;
 use crate::stream::registry::Registry;
 use error::ApiError;
 
-const MAX_BODY_LEN: usize = 64 * 1024;
+const MAX_BODY_LEN: usize = 1024 * 1024;
 
 /// What handlers share.
 pub(crate) struct App {

@@ -7,6 +7,7 @@ use serde::de::{self, Deserializer, Visitor};
 use std::fmt;
 
 use super::error::ApiError;
+use crate::ip_list::IpList;
 use crate::tier::Tier;
 
 const MAX_NAME_LEN: usize = 100;
@@ -24,6 +25,10 @@ pub(super) struct Request {
     environment: Option<String>,
     tier: Option<String>,
     expires_at: Option<Expiry>,
+    #[serde(default)]
+    allowed_ips: IpList,
+    #[serde(default)]
+    denied_ips: IpList,
 }
 
 /// With every part checked.
@@ -34,6 +39,8 @@ pub(super) struct Specification {
     pub(super) environment: Environment,
     pub(super) tier: Option<Tier>,
     pub(super) expires_at: Option<i64>,
+    pub(super) allowed_ips: IpList,
+    pub(super) denied_ips: IpList,
 }
 
 impl Request {
@@ -69,7 +76,15 @@ impl Request {
         if expires_at.is_some_and(|second| second >= EXPIRY_BEFORE) {
             return Err(ApiError::field("expires_at", "must be before the year 9999"));
         }
-        Ok(Specification { name, description: self.description, environment, tier, expires_at })
+        Ok(Specification {
+            name,
+            description: self.description,
+            environment,
+            tier,
+            expires_at,
+            allowed_ips: self.allowed_ips,
+            denied_ips: self.denied_ips,
+        })
     }
 }
 

@@ -1,11 +1,12 @@
 //! What the stream sends: the snapshot page by page, and the changes since a revision.
 
+use latchkey_policy::address::AddressLists;
 use latchkey_policy::key::{Environment, KeyDigest};
 use latchkey_policy::record::{KeyRecord, PolicyRecord};
 use sqlx::{FromRow, SqliteExecutor};
 use tokio_stream::StreamExt as _;
 
-use super::{Chunks, Store, StoreError};
+use super::{Chunks, Store, StoreError, from_json};
 
 /// Some of the live keys, in the order of their digests.
 #[derive(Debug)]
@@ -47,6 +48,8 @@ struct PolicyRow {
     user_id: String,
     tier: String,
     environment: String,
+    allowed_ips: String,
+    denied_ips: String,
     owner_disabled: bool,
     account_disabled: bool,
 }
@@ -111,7 +114,7 @@ impl Store {
 }
 
 async fn policies(from: impl SqliteExecutor<'_>, revision: i64) -> Result<Chunks, StoreError> {
-    const QUERY: &str = "SELECT p.id, p.account_id, p.user_id, p.tier, p.environment, \
+    const QUERY: &str = "SELECT p.id, p.account_id, p.user_id, p.tier, p.environment, p.allowed_ips, p.denied_ips, \
          u.disabled AS owner_disabled, a.disabled AS account_disabled \
          FROM policies p JOIN users u ON u.id = p.user_id JOIN accounts a ON a.id = p.account_id \
          WHERE p.revision > ? ORDER BY p.id";
@@ -127,6 +130,10 @@ async fn policies(from: impl SqliteExecutor<'_>, revision: i64) -> Result<Chunks
             environment: Environment::parse(&row.environment).ok_or(StoreError::Damaged("an environment"))?,
             owner_disabled: row.owner_disabled,
             account_disabled: row.account_disabled,
+            addresses: AddressLists {
+                allow: from_json(&row.allowed_ips, "a policy's ranges")?,
+                deny: from_json(&row.denied_ips, "a policy's ranges")?,
+            },
         };
         policies.push(|out| record.encode(out))?;
     }

@@ -3,7 +3,8 @@
 use latchkey_policy::key::Environment;
 use sqlx::FromRow;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, from_json};
+use crate::ip_list::IpList;
 use crate::tier::Tier;
 
 /// A key as it is told of.
@@ -23,6 +24,10 @@ pub struct Key {
     pub environment: Environment,
     /// How much it may be used.
     pub tier: Tier,
+    /// From where it may be used.
+    pub allowed_ips: IpList,
+    /// From where it may not be used, while nothing is enabled in `allowed_ips`.
+    pub denied_ips: IpList,
     /// From this second on it is refused.
     pub expires_at: Option<i64>,
     /// Switched off for now.
@@ -38,17 +43,18 @@ pub struct Key {
 impl Store {
     /// One of the account's keys, revoked or not.
     pub async fn key(&self, account_id: &str, id: &str) -> Result<Key, StoreError> {
-        const QUERY: &str = "SELECT id, user_id, masked, name, description, environment, tier, expires_at, disabled, \
-             created_at, updated_at, revoked_at FROM keys WHERE account_id = ? AND id = ?";
+        const QUERY: &str = "SELECT id, user_id, masked, name, description, environment, tier, allowed_ips, \
+             denied_ips, expires_at, disabled, created_at, updated_at, revoked_at FROM keys \
+             WHERE account_id = ? AND id = ?";
         let row: Option<Row> = sqlx::query_as(QUERY).bind(account_id).bind(id).fetch_optional(&self.0.readers).await?;
         row.ok_or(StoreError::KeyNotFound)?.try_into()
     }
 
     /// The account's keys that are not revoked, the newest first, and how many there are.
     pub async fn keys(&self, account_id: &str, limit: u32, offset: u32) -> Result<(Vec<Key>, u64), StoreError> {
-        const QUERY: &str = "SELECT id, user_id, masked, name, description, environment, tier, expires_at, disabled, \
-             created_at, updated_at, revoked_at FROM keys WHERE account_id = ? AND revoked_at IS NULL \
-             ORDER BY seq DESC LIMIT ? OFFSET ?";
+        const QUERY: &str = "SELECT id, user_id, masked, name, description, environment, tier, allowed_ips, \
+             denied_ips, expires_at, disabled, created_at, updated_at, revoked_at FROM keys \
+             WHERE account_id = ? AND revoked_at IS NULL ORDER BY seq DESC LIMIT ? OFFSET ?";
         let mut transaction = self.0.readers.begin().await?;
         let total: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM keys WHERE account_id = ? AND revoked_at IS NULL")
             .bind(account_id)
@@ -70,6 +76,8 @@ struct Row {
     description: Option<String>,
     environment: String,
     tier: String,
+    allowed_ips: String,
+    denied_ips: String,
     expires_at: Option<i64>,
     disabled: bool,
     created_at: i64,
@@ -89,6 +97,8 @@ impl TryFrom<Row> for Key {
             description: row.description,
             environment: Environment::parse(&row.environment).ok_or(StoreError::Damaged("an environment"))?,
             tier: Tier::parse(&row.tier).ok_or(StoreError::Damaged("a tier"))?,
+            allowed_ips: from_json(&row.allowed_ips, "an IP list")?,
+            denied_ips: from_json(&row.denied_ips, "an IP list")?,
             expires_at: row.expires_at,
             disabled: row.disabled,
             created_at: row.created_at,

@@ -26,6 +26,7 @@ pub use nodes::NodeRow;
 pub use revocation::Revoked;
 pub(crate) use sessions::IDLE_SECONDS as SESSION_IDLE_SECONDS;
 
+use serde::de::DeserializeOwned;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -124,6 +125,11 @@ fn lock(path: &Path) -> Result<File, OpenError> {
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
         Err(TryLockError::Error(source)) => Err(OpenError::File { path: beside.into(), source }),
     }
+}
+
+/// Reads a column that holds JSON; `what` it should be is told when it is not.
+fn from_json<T: DeserializeOwned>(text: &str, what: &'static str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|_| StoreError::Damaged(what))
 }
 
 async fn identity(writer: &SqlitePool) -> Result<(Epoch, u64), StoreError> {

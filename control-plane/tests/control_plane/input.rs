@@ -47,13 +47,16 @@ async fn a_bad_request_for_a_key_is_refused_by_field_and_changes_nothing() {
         (r#"{"name":"x","expires_at":1e10}"#, Some("expires_at")),
         (r#"{"name":"x","expires_at":253370764800}"#, Some("expires_at")),
         (r#"{"name":"x","expires_at":{}}"#, Some("expires_at")),
+        (r#"{"name":"x","allowed_ips":"10.0.0.0/8"}"#, Some("allowed_ips")),
+        (r#"{"name":"x","allowed_ips":["10.0.0.0/8","10.0.0.1/8"]}"#, Some("allowed_ips[1]")),
+        (r#"{"name":"x","denied_ips":["example.com"]}"#, Some("denied_ips[0]")),
+        (r#"{"name":"x","denied_ips":[{"cidr":"::1","on":true}]}"#, Some("denied_ips[0].on")),
+        (r#"{"name":"x","denied_ips":[{"enabled":true}]}"#, Some("denied_ips[0].cidr")),
         // What nodes do not enforce yet is refused, not ignored.
         (r#"{"name":"x","scope":"all"}"#, Some("scope")),
         (r#"{"name":"x","roles":[]}"#, Some("roles")),
         (r#"{"name":"x","permissions":["dns:read"]}"#, Some("permissions")),
         (r#"{"name":"x","allowed_subaccounts":[]}"#, Some("allowed_subaccounts")),
-        (r#"{"name":"x","allowed_ips":["10.0.0.0/8"]}"#, Some("allowed_ips")),
-        (r#"{"name":"x","denied_ips":[]}"#, Some("denied_ips")),
         (r#"{"name":"x","limits":[]}"#, Some("limits")),
     ] {
         let answer = post(&client, "/v1/keys/generate", body.to_owned()).await;
@@ -122,11 +125,11 @@ async fn a_body_is_json_of_bounded_length() {
     let client = plane.log_in().await;
     let body = |len: usize| format!(r#"{{"name":"x"{}}}"#, " ".repeat(len - 12));
     let path = "/v1/keys/generate";
-    post(&client, path, body(65_537)).await.refused(413, "payload_too_large");
+    post(&client, path, body(1_048_577)).await.refused(413, "payload_too_large");
     for kind in ["text/plain", "application/x-www-form-urlencoded", ""] {
         let request = client.request(Method::POST, path).header(header::CONTENT_TYPE, kind).body(body(20));
         Answer::of(request).await.refused(415, "unsupported_media_type");
     }
     assert_eq!(client.total().await, 0);
-    assert_eq!(post(&client, path, body(65_536)).await.status, StatusCode::CREATED);
+    assert_eq!(post(&client, path, body(1_048_576)).await.status, StatusCode::CREATED);
 }

@@ -49,6 +49,7 @@ async fn a_key_is_what_was_asked_for() {
     let asked = json!({
         "name": "Zoë's \"key\"", "description": "two\nlines", "environment": "test", "tier": "enterprise",
         "expires_at": "2027-01-15T10:00:00.5+01:00",
+        "allowed_ips": ["192.0.2.1", {"cidr": "2001:db8::/32", "enabled": false}], "denied_ips": [{"cidr": "10.0.0.0/8"}],
     });
     let answer = client.generate(asked).await;
     assert!(answer.text("/data/api_key").starts_with("vg_test_"));
@@ -62,6 +63,11 @@ async fn a_key_is_what_was_asked_for() {
         ("rate_limit", json!(10_000)),
         ("expires_at", json!("2027-01-15T09:00:00Z")),
         ("active", json!(true)),
+        (
+            "allowed_ips",
+            json!([{"cidr": "192.0.2.1/32", "enabled": true}, {"cidr": "2001:db8::/32", "enabled": false}]),
+        ),
+        ("denied_ips", json!([{"cidr": "10.0.0.0/8", "enabled": true}])),
     ] {
         assert_eq!(shown.at(&format!("/data/{field}")), &value);
     }

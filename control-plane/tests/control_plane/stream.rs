@@ -112,6 +112,29 @@ async fn a_new_node_gets_every_live_key() {
 }
 
 #[tokio::test]
+async fn keys_with_the_same_lists_share_a_policy_of_what_is_enabled() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    let lists = |name: &str, enabled: bool| json!({"name": name, "allowed_ips": ["10.0.0.0/8", {"cidr": "192.0.2.0/24", "enabled": enabled}], "denied_ips": ["::1"]});
+    let mut secrets = Vec::new();
+    for asked in [lists("one", false), lists("two", false), lists("three", true), json!({"name": "four"})] {
+        secrets.push(client.generate(asked).await.text("/data/api_key"));
+    }
+    let node = Node::ready(&plane).await;
+    let policies: Vec<_> =
+        secrets.iter().map(|secret| node.snapshot.keys[&KeyDigest::of(secret.as_bytes())].policy).collect();
+    assert_eq!(policies[0], policies[1]);
+    assert_eq!(node.snapshot.policies.len(), 3);
+    let lists = |policy: u64| {
+        let addresses = &node.snapshot.policies[&policy].addresses;
+        [&addresses.allow, &addresses.deny].map(|list| list.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    assert_eq!(lists(policies[0]), [vec!["10.0.0.0/8".to_owned()], vec!["::1/128".to_owned()]]);
+    assert_eq!(lists(policies[2])[0], ["10.0.0.0/8", "192.0.2.0/24"]);
+    assert_eq!(lists(policies[3]), [vec![], Vec::<String>::new()]);
+}
+
+#[tokio::test]
 async fn a_large_snapshot_comes_in_bounded_batches_a_few_at_a_time() {
     let plane = Plane::start().await;
     let made = plane.create_keys("large", 25_000).await;

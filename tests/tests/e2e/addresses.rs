@@ -1,0 +1,116 @@
+//! From where a key may be used: the rules of its IP lists, each with addresses on both sides of it.
+//!
+//! Envoy trusts one proxy in front here, so a request comes from the last address of `x-forwarded-for`.
+
+use latchkey_tests::{Answer, Gateway};
+use serde_json::{Value, json};
+
+struct Rule {
+    name: &'static str,
+    allowed: Value,
+    denied: Value,
+    admits: &'static [&'static str],
+    refuses: &'static [&'static str],
+}
+
+async fn gateway() -> Gateway {
+    Gateway::builder().envoy(|envoy| envoy.trusted_proxies = 1).start().await
+}
+
+async fn ask(gateway: &Gateway, key: &str, forwarded_for: &str) -> Answer {
+    let request = gateway.client.get(gateway.envoy.url("/"));
+    let request = request.header("x-api-key", key).header("x-forwarded-for", forwarded_for);
+    Answer::read(request.send().await.unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn each_rule_of_the_ip_lists_holds_at_envoy() {
+    let gateway = gateway().await;
+    let thousands: Vec<String> = (0..3_000).map(|n| format!("10.{}.{}.0/25", n / 250, n % 250)).collect();
+    let rules = [
+        Rule {
+            name: "no lists admit every address",
+            allowed: json!([]),
+            denied: json!([]),
+            admits: &["192.0.2.1", "2001:db8::1"],
+            refuses: &[],
+        },
+        Rule {
+            name: "an allow list admits its single addresses and ranges alone",
+            allowed: json!(["192.0.2.1", "198.51.100.0/24", "2001:db8::/32"]),
+            denied: json!([]),
+            admits: &["192.0.2.1", "198.51.100.0", "198.51.100.255", "2001:db8:ffff::1"],
+            refuses: &["192.0.2.2", "198.51.99.255", "198.51.101.0", "2001:db9::1"],
+        },
+        Rule {
+            name: "a deny list alone refuses its own and admits the rest",
+            allowed: json!([]),
+            denied: json!(["192.0.2.0/24", "2001:db8::1"]),
+            admits: &["192.0.3.1", "2001:db8::2"],
+            refuses: &["192.0.2.77", "2001:db8::1"],
+        },
+        Rule {
+            name: "an address on both lists is admitted, and one on none is not",
+            allowed: json!(["10.1.0.0/16"]),
+            denied: json!(["10.0.0.0/8"]),
+            admits: &["10.1.2.3"],
+            refuses: &["10.2.0.1", "192.0.2.1"],
+        },
+        Rule {
+            name: "an entry that is not enabled counts as absent",
+            allowed: json!([{"cidr": "192.0.2.0/24", "enabled": false}]),
+            denied: json!([{"cidr": "198.51.100.1", "enabled": true}, {"cidr": "203.0.113.0/24", "enabled": false}]),
+            admits: &["192.0.2.1", "203.0.113.9", "10.0.0.1"],
+            refuses: &["198.51.100.1"],
+        },
+        Rule {
+            name: "a mapped address is the IPv4 address in it, in a list as in a request",
+            allowed: json!(["::ffff:192.0.2.0/120", "198.51.100.1"]),
+            denied: json!([]),
+            admits: &["192.0.2.9", "::ffff:192.0.2.9", "::ffff:198.51.100.1"],
+            refuses: &["::ffff:198.51.100.2", "2001:db8::1"],
+        },
+        Rule {
+            name: "thousands of ranges on one key",
+            allowed: json!(thousands),
+            denied: json!([]),
+            admits: &["10.0.0.1", "10.11.249.127", "10.5.5.5"],
+            refuses: &["10.0.0.128", "10.12.0.1", "10.5.250.1"],
+        },
+    ];
+    for Rule { name, allowed, denied, admits, refuses } in rules {
+        let key = json!({ "name": name, "allowed_ips": allowed, "denied_ips": denied });
+        let key = gateway.control_plane.create_key(key).await.unwrap().api_key;
+        for address in admits {
+            let answer = ask(&gateway, &key, address).await;
+            assert_eq!(answer.status, 200, "{name}: {address}: {}", answer.body);
+        }
+        for address in refuses {
+            let answer = ask(&gateway, &key, address).await;
+            assert_eq!((answer.status, answer.code()), (403, "ip_denied"), "{name}: {address}");
+            assert!(!answer.headers.contains_key("www-authenticate"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_writes_before_the_trusted_proxy_does_not_count() {
+    let gateway = gateway().await;
+    let key = json!({ "name": "CI", "allowed_ips": ["192.0.2.1"] });
+    let key = gateway.control_plane.create_key(key).await.unwrap().api_key;
+    assert_eq!(ask(&gateway, &key, "192.0.2.1").await.status, 200);
+    assert_eq!(ask(&gateway, &key, "198.51.100.1, 192.0.2.1").await.status, 200);
+    assert_eq!(ask(&gateway, &key, "192.0.2.1, 198.51.100.1").await.code(), "ip_denied");
+}
+
+#[tokio::test]
+async fn without_a_trusted_proxy_the_address_is_the_connections() {
+    let gateway = Gateway::start().await;
+    let mut keys = Vec::new();
+    for (name, list) in [("loopback", "127.0.0.0/8"), ("elsewhere", "192.0.2.1")] {
+        let key = json!({ "name": name, "allowed_ips": [list] });
+        keys.push(gateway.control_plane.create_key(key).await.unwrap().api_key);
+    }
+    assert_eq!(ask(&gateway, &keys[0], "192.0.2.1").await.status, 200);
+    assert_eq!(ask(&gateway, &keys[1], "192.0.2.1").await.code(), "ip_denied");
+}
