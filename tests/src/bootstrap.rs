@@ -47,6 +47,19 @@ impl Bootstrap {
         Ok(())
     }
 
+    /// Gives the cluster `upstream` the protocol options of the cluster `latchkey`, which speaks HTTP/2.
+    ///
+    /// # Errors
+    /// When either is not there.
+    pub fn use_http2_upstream(&mut self) -> Result<()> {
+        let lines: Vec<&str> = self.text.lines().collect();
+        let options = position(&lines, "typed_extension_protocol_options:")?;
+        let options = &lines[options..end_of_block(&lines, options)];
+        let upstream = position(&lines, "- name: upstream")? + 1;
+        self.text = join(&[&lines[..upstream], options, &lines[upstream..]]);
+        Ok(())
+    }
+
     /// Changes the filter's configuration by a JSON merge patch (RFC 7396).
     ///
     /// # Errors
@@ -147,10 +160,12 @@ mod tests {
     fn the_shipped_file_takes_every_change() {
         let mut bootstrap = Bootstrap::shipped().unwrap();
         bootstrap.remove_http_filter("guard").unwrap();
+        bootstrap.use_http2_upstream().unwrap();
         bootstrap.replace("failure_policy: FAIL_CLOSED", "failure_policy: FAIL_RELOAD").unwrap();
         bootstrap.replace("vm_id: latchkey", "vm_id: other").unwrap();
         bootstrap.merge_configuration(&json!({"control_plane": {"token": "secret"}})).unwrap();
         assert!(!bootstrap.text.contains("RBAC"));
+        assert_eq!(bootstrap.text.matches("http2_protocol_options:").count(), 2);
         assert!(bootstrap.text.contains("envoy.filters.http.router"));
     }
 

@@ -55,6 +55,8 @@ pub struct EnvoyOptions {
     pub admin_port: u16,
     /// The port of 127.0.0.1 that requests go to.
     pub upstream_port: u16,
+    /// Whether Envoy speaks HTTP/2 there; no.
+    pub http2_upstream: bool,
     /// The control plane's stream.
     pub stream: SocketAddr,
     /// What the filter presents there.
@@ -80,6 +82,7 @@ impl EnvoyOptions {
             gateway_port: 0,
             admin_port: 0,
             upstream_port,
+            http2_upstream: false,
             stream,
             node_token: node_token.to_owned(),
             dir: dir.to_path_buf(),
@@ -100,6 +103,9 @@ impl EnvoyOptions {
         }
         if !self.guard {
             bootstrap.remove_http_filter("guard")?;
+        }
+        if self.http2_upstream {
+            bootstrap.use_http2_upstream()?;
         }
         let text = |value: &dyn ToString| value.to_string();
         let mut variables = vec![

@@ -4,6 +4,7 @@
 mod addresses;
 mod broken;
 mod door;
+mod http2;
 mod memory;
 mod nonsense;
 mod outage;
