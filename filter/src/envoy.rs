@@ -85,7 +85,7 @@ impl HttpContext for Request {
     }
 
     fn on_http_request_trailers(&mut self, _trailers: usize) -> Action {
-        action(request::on_trailers(&Envoy))
+        action(request::on_trailers(&Envoy, &self.worker))
     }
 }
 
@@ -153,7 +153,7 @@ impl Host for Envoy {
         abi::get_property(&["source", "address"]).map_err(|_| Refused)
     }
 
-    fn set_request_header(&self, name: &str, value: &str) -> Result<(), Refused> {
+    fn set_request_header(&self, name: &str, value: &[u8]) -> Result<(), Refused> {
         abi::replace_header(MapType::HttpRequestHeaders, name, value).map_err(|_| Refused)
     }
 
@@ -344,8 +344,8 @@ mod abi {
         }
     }
 
-    pub(super) fn replace_header(map: MapType, name: &str, value: &str) -> Result<(), Status> {
-        // SAFETY: the host reads both strings' bytes during the call.
+    pub(super) fn replace_header(map: MapType, name: &str, value: &[u8]) -> Result<(), Status> {
+        // SAFETY: the host reads name and value during the call.
         check(unsafe { proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
     }
 

@@ -88,9 +88,9 @@ impl Host for FakeHost {
         Ok(self.source.borrow().as_bytes().to_vec())
     }
 
-    fn set_request_header(&self, name: &str, value: &str) -> Result<(), Refused> {
+    fn set_request_header(&self, name: &str, value: &[u8]) -> Result<(), Refused> {
         self.permit("set_request_header")?;
-        self.headers.borrow_mut().insert(name.to_owned(), value.as_bytes().to_vec());
+        self.headers.borrow_mut().insert(name.to_owned(), value.to_vec());
         Ok(())
     }
 

@@ -53,7 +53,7 @@ pub trait Host: Cells {
     fn source_address(&self) -> Result<Vec<u8>, Refused>;
 
     /// Sets a request header in place of all that the client sent under that name.
-    fn set_request_header(&self, name: &str, value: &str) -> Result<(), Refused>;
+    fn set_request_header(&self, name: &str, value: &[u8]) -> Result<(), Refused>;
 
     /// Removes a request header, however often it was sent.
     fn remove_request_header(&self, name: &str) -> Result<(), Refused>;

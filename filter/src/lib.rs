@@ -5,6 +5,7 @@
 //! | [`host`] | what the filter asks of Envoy, as one trait |
 //! | `envoy` | that trait on the proxy-wasm ABI, and Envoy's way in; on wasm only |
 //! | [`config`] | the plugin's configuration |
+//! | [`credentials`] | where a request may hold a key |
 //! | [`request`] | the life of a request, from top to bottom |
 //! | [`sync`] | one stream to the control plane |
 //! | [`lease`] | which worker holds that stream |
@@ -24,6 +25,7 @@
 )]
 
 pub mod config;
+pub mod credentials;
 #[cfg(target_arch = "wasm32")]
 mod envoy;
 #[cfg(feature = "fault")]

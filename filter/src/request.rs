@@ -1,23 +1,25 @@
 //! The life of a request in the filter, from top to bottom.
 
-use crate::host::{Host, Refused};
-use crate::worker::Shared;
+use crate::config::Config;
+use crate::credentials::Credentials;
+use crate::host::{Host, Level, Refused};
+use crate::worker::{Ready, Shared};
 use latchkey_policy::address::parse_source;
-use latchkey_policy::credential::{Headers, Presented};
+use latchkey_policy::credential::Presented;
+use latchkey_policy::identity;
 use latchkey_policy::key::KeyDigest;
 use latchkey_policy::snapshot::{Entry, Unavailable};
 use latchkey_policy::verdict::{self, Code};
-use latchkey_policy::{identity, key::KeyFormat};
 use std::net::IpAddr;
-
-const API_KEY: &str = "x-api-key";
-const AUTHORIZATION: &str = "authorization";
 
 /// Filter state with the verdict. Envoy's RBAC filter behind ours lets only `allowed` through, and access logs show it.
 const VERDICT_STATE: &str = "latchkey";
 
 /// Filter state with the key's id, for access logs.
 const KEY_STATE: &str = "latchkey_key";
+
+/// Filter state with the verdict that would have refused the request were it not shadowed, for access logs.
+const SHADOW_STATE: &str = "latchkey_shadow";
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
@@ -32,59 +34,58 @@ pub enum Outcome {
 
 /// Decides a request by its headers, and prepares it for the upstream or answers it.
 pub fn on_headers(host: &impl Host, worker: &Shared) -> Outcome {
-    let Some(ready) = worker.ready() else { return refuse(host, worker, Code::NotReady) };
-    let (Ok(api_key), Ok(authorization)) = (host.request_header(API_KEY), host.request_header(AUTHORIZATION)) else {
-        return refuse(host, worker, Code::NotReady);
-    };
-    let credentials = Headers { api_key: api_key.as_deref(), authorization: authorization.as_deref() };
-
-    let (code, entry) = match judge(host, worker, &ready.config.keys, &credentials) {
-        Ok(judged) => judged,
-        Err(unavailable) => {
-            worker.complain(host, unavailable);
-            (Code::NotReady, None)
+    let Some(ready) = worker.ready() else { return refuse(host, Code::NotReady) };
+    let (code, prepared) = match Credentials::gather(host, &ready.config.credentials) {
+        Err(Refused) => (Code::NotReady, Err(Refused)),
+        Ok(credentials) => {
+            let (code, entry) = judge(host, worker, ready, &credentials).unwrap_or_else(|unavailable| {
+                worker.complain(host, unavailable);
+                (Code::NotReady, None)
+            });
+            (code, prepare(host, &ready.config, &credentials, code, entry.as_ref()))
         }
     };
-    if let (Code::Allowed, Some(entry)) = (code, &entry) {
-        // A request that cannot be prepared as promised must not go on.
-        match admit(host, &credentials, entry) {
-            Ok(()) => {
-                ready.metrics.request(host, code);
-                return Outcome::Pass;
-            }
-            Err(NotPrepared) => return refuse(host, worker, Code::NotReady),
-        }
-    }
-    if let Some(Ok(key)) = entry.as_ref().map(Entry::key) {
-        // For the log only, so it may fail.
-        let _ = host.set_filter_state(KEY_STATE, &key.key_id());
-    }
-    refuse(host, worker, code)
+    // A request that cannot be prepared as promised must not go on.
+    let passes = code == Code::Allowed || ready.config.shadow.contains(&code);
+    let code = if passes && prepared.is_err() { Code::NotReady } else { code };
+    ready.metrics.request(host, code);
+    if passes && prepared.is_ok() { Outcome::Pass } else { refuse(host, code) }
 }
 
 /// Keeps from the upstream what a client puts into trailers, which some upstreams read as headers.
-pub fn on_trailers(host: &impl Host) -> Outcome {
-    let removed = [API_KEY, AUTHORIZATION, identity::HEADER].map(|name| host.remove_request_trailer(name));
-    if removed.iter().all(Result::is_ok) { Outcome::Pass } else { Outcome::Stop }
+pub fn on_trailers(host: &impl Host, worker: &Shared) -> Outcome {
+    let Some(Ready { config, .. }) = worker.ready() else { return Outcome::Stop };
+    let keys = config.credentials.headers.iter().map(String::as_str).filter(|_| !config.credentials.forward);
+    let identities = config.identity_headers.iter().map(|(name, _)| name.as_str());
+    let names = keys.chain(identities).chain(["authorization", identity::HEADER]);
+    if names.map(|name| host.remove_request_trailer(name)).all(|removed| removed.is_ok()) {
+        Outcome::Pass
+    } else {
+        Outcome::Stop
+    }
 }
 
 /// The verdict, and the key that it is about, if the request named one that exists.
 fn judge(
     host: &impl Host,
     worker: &Shared,
-    format: &KeyFormat,
-    credentials: &Headers<'_>,
+    ready: &Ready,
+    credentials: &Credentials<'_>,
 ) -> Result<(Code, Option<Entry>), Unavailable> {
     // Before anything about the key, so that without a snapshot every answer is the same.
     let mut reader = worker.reader()?;
     let view = reader.view(host)?;
+    if let Some(limit) = ready.config.max_staleness {
+        worker.check_staleness(host, limit)?;
+    }
 
-    let candidate = match credentials.presented() {
+    let presented = credentials.presented();
+    let candidate = match &presented {
         Presented::None => return Ok((Code::MissingKey, None)),
         Presented::Ambiguous => return Ok((Code::AmbiguousKey, None)),
-        Presented::One(candidate) => candidate,
+        Presented::One(candidate) => &**candidate,
     };
-    if format.check(candidate).is_err() {
+    if ready.config.keys.check(candidate).is_err() {
         return Ok((Code::MalformedKey, None));
     }
     let Some(entry) = view.find(host, &KeyDigest::of(candidate))? else { return Ok((Code::InvalidKey, None)) };
@@ -103,47 +104,52 @@ impl<H: Host> verdict::Request for Asked<'_, H> {
     }
 }
 
-/// The request could not be changed as the upstream and the guard expect it.
-struct NotPrepared;
-
-impl From<Refused> for NotPrepared {
-    fn from(_: Refused) -> Self {
-        Self
+/// Makes the request what the upstream, the guard and access logs are to see of it.
+fn prepare(
+    host: &impl Host,
+    config: &Config,
+    credentials: &Credentials<'_>,
+    code: Code,
+    entry: Option<&Entry>,
+) -> Result<(), Refused> {
+    let key = entry.map(Entry::key).transpose().map_err(|_| Refused)?;
+    if let Some(key) = &key {
+        host.set_filter_state(KEY_STATE, &key.key_id())?;
     }
-}
-
-impl From<Unavailable> for NotPrepared {
-    fn from(_: Unavailable) -> Self {
-        Self
+    let shadowed = config.shadow.contains(&code);
+    if code != Code::Allowed && !shadowed {
+        return Ok(());
     }
-}
-
-fn admit(host: &impl Host, credentials: &Headers<'_>, entry: &Entry) -> Result<(), NotPrepared> {
-    let key = entry.key()?;
-    if credentials.api_key.is_some() {
-        host.remove_request_header(API_KEY)?;
+    credentials.hide(host)?;
+    match (key, entry) {
+        (Some(key), Some(entry)) if !shadowed => {
+            let identity = &entry.policy.identity;
+            host.set_request_header(identity::HEADER, identity::render(&key, identity).as_bytes())?;
+            for (name, field) in &config.identity_headers {
+                host.set_request_header(name, field.of(&key, identity).as_bytes())?;
+            }
+        }
+        // Whom a shadowed request comes from has not been established.
+        _ => {
+            host.remove_request_header(identity::HEADER)?;
+            for (name, _) in &config.identity_headers {
+                host.remove_request_header(name)?;
+            }
+            host.set_filter_state(SHADOW_STATE, code.as_str())?;
+        }
     }
-    if credentials.has_bearer() {
-        host.remove_request_header(AUTHORIZATION)?;
-    }
-    host.set_request_header(identity::HEADER, &identity::render(&key, &entry.policy.identity))?;
-    host.set_filter_state(KEY_STATE, &key.key_id())?;
     // Last, as this is what opens the guard.
-    host.set_filter_state(VERDICT_STATE, Code::Allowed.as_str())?;
-    Ok(())
+    host.set_filter_state(VERDICT_STATE, Code::Allowed.as_str())
 }
 
-fn refuse(host: &impl Host, worker: &Shared, code: Code) -> Outcome {
-    if let Some(ready) = worker.ready() {
-        ready.metrics.request(host, code);
-    }
+fn refuse(host: &impl Host, code: Code) -> Outcome {
     // If this fails the guard still finds no `allowed`.
     let _ = host.set_filter_state(VERDICT_STATE, code.as_str());
     if let Some(refusal) = code.refusal() {
         let mut headers = vec![("content-type", "application/json")];
         headers.extend_from_slice(refusal.headers);
         if host.respond(refusal.status, refusal.details, &headers, refusal.body).is_err() {
-            host.log(crate::host::Level::Error, "the host refused to answer a request; it stays where it is");
+            host.log(Level::Error, "the host refused to answer a request; it stays where it is");
         }
     }
     Outcome::Stop
@@ -155,7 +161,7 @@ mod tests {
     use crate::fake::FakeHost;
     use crate::worker::Worker;
     use latchkey_policy::address::AddressLists;
-    use latchkey_policy::key::{Environment, PlainKey};
+    use latchkey_policy::key::{Environment, KeyFormat, PlainKey};
     use latchkey_policy::record::{KeyRecord, PolicyRecord};
     use latchkey_policy::snapshot::{Batch, Writer};
 
@@ -204,13 +210,15 @@ mod tests {
         writer.begin(&host, [1; 16], 4).unwrap();
         let batch = Batch { policies: &policies, keys: &keys, removed_keys: &[], revision: Some(1) };
         writer.apply(&host, &batch).unwrap();
-        let worker = configured(&host);
+        let worker = configured(&host, "");
         (host, worker)
     }
 
-    fn configured(host: &FakeHost) -> Worker {
+    /// A worker with more in its configuration than it needs.
+    fn configured(host: &FakeHost, more: &str) -> Worker {
         let mut worker = Worker::default();
-        assert!(worker.configure(host, br#"{"control_plane":{"cluster":"latchkey","token":"node-token"}}"#));
+        let json = format!(r#"{{"control_plane":{{"cluster":"latchkey","token":"node-token"}}{more}}}"#);
+        assert!(worker.configure(host, json.as_bytes()), "{:?}", host.log.borrow());
         worker
     }
 
@@ -221,10 +229,13 @@ mod tests {
         host.response.take();
         let before = host.metrics.borrow().clone();
         let outcome = on_headers(host, &worker.shared());
-        let state = host.filter_state.borrow().get("latchkey").cloned().unwrap_or_default();
+        let mut state = host.filter_state.borrow().get("latchkey").cloned().unwrap_or_default();
         let response = host.response.borrow().clone();
         if outcome == Outcome::Pass {
             assert_eq!((response, state.as_str()), (None, "allowed"));
+            if let Some(shadowed) = host.filter_state.borrow().get("latchkey_shadow") {
+                state.clone_from(shadowed);
+            }
         } else {
             let response = response.unwrap();
             assert_eq!(response.details, format!("latchkey_{state}"));
@@ -317,7 +328,7 @@ mod tests {
     #[test]
     fn without_a_snapshot_every_answer_is_not_ready() {
         let host = FakeHost::default();
-        let worker = configured(&host);
+        let worker = configured(&host, "");
         for headers in [vec![], vec![("x-api-key", b"nonsense".as_slice())]] {
             assert_eq!(send(&host, &worker, &headers), "not_ready");
             let response = host.response.borrow().clone().unwrap();
@@ -361,15 +372,107 @@ mod tests {
     }
 
     #[test]
+    fn keys_are_found_where_the_configuration_says_and_taken_out() {
+        let (host, _) = gateway();
+        let key = key(1);
+        let key = key.expose();
+        let places = r#","credentials":{"headers":["apikey"],"bearer":false,"query":"key","cookie":"k"}"#;
+        let worker = configured(&host, places);
+        let path = format!("/a?x=1&key={key}&y=2");
+        let cookie = format!("a=1; k={key}; b=2");
+        for (headers, left) in [
+            (vec![("apikey", key)], vec![]),
+            (vec![(":path", path.as_str())], vec![(":path", "/a?x=1&y=2")]),
+            (vec![("cookie", cookie.as_str())], vec![("cookie", "a=1; b=2")]),
+            (vec![("cookie", &cookie[5..cookie.len() - 5])], vec![]),
+            (
+                vec![("apikey", key), ("authorization", "Bearer other"), ("x-api-key", "other")],
+                vec![("authorization", "Bearer other"), ("x-api-key", "other")],
+            ),
+        ] {
+            let sent: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+            assert_eq!(send(&host, &worker, &sent), "allowed", "{headers:?}");
+            let mut upstream = host.headers.borrow().clone();
+            assert!(upstream.remove("x-latchkey-identity").is_some());
+            let left: std::collections::BTreeMap<_, _> =
+                left.into_iter().map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).collect();
+            assert_eq!(upstream, left);
+        }
+        let (one, two) = (key.as_bytes(), b"/?key=lk_live_other".as_slice());
+        assert_eq!(send(&host, &worker, &[("apikey", one), (":path", two)]), "ambiguous_key");
+        assert_eq!(send(&host, &worker, &[("x-api-key", one)]), "missing_key");
+    }
+
+    #[test]
+    fn a_forwarded_key_stays() {
+        let (host, _) = gateway();
+        let worker = configured(&host, r#","credentials":{"forward":true}"#);
+        let key = key(1);
+        assert_eq!(send(&host, &worker, &[("x-api-key", key.expose().as_bytes())]), "allowed");
+        assert_eq!(host.headers.borrow()["x-api-key"], key.expose().as_bytes());
+    }
+
+    #[test]
+    fn single_fields_get_headers_of_their_own() {
+        let (host, _) = gateway();
+        let worker = configured(&host, r#","identity_headers":{"X-Consumer-Id":"key","x-tier":"tier"}"#);
+        let key = key(1);
+        let headers = [("x-api-key", key.expose().as_bytes()), ("x-tier", b"enterprise".as_slice())];
+        assert_eq!(send(&host, &worker, &headers), "allowed");
+        assert_eq!(host.headers.borrow()["x-consumer-id"], b"key_abc123def456");
+        assert_eq!(host.headers.borrow()["x-tier"], b"basic");
+    }
+
+    #[test]
+    fn a_shadowed_refusal_passes_without_an_identity_and_shows_what_it_would_have_been() {
+        let (host, _) = gateway();
+        let worker =
+            configured(&host, r#","shadow":["expired_key","missing_key"],"identity_headers":{"x-tier":"tier"}"#);
+        let forged = [("x-latchkey-identity", b"forged".as_slice()), ("x-tier", b"forged".as_slice())];
+        let expired = key(2);
+        for (headers, code) in
+            [(vec![("x-api-key", expired.expose().as_bytes())], "expired_key"), (vec![], "missing_key")]
+        {
+            let headers: Vec<_> = headers.into_iter().chain(forged).collect();
+            assert_eq!(send(&host, &worker, &headers), code);
+            assert!(host.response.borrow().is_none(), "{code} was answered");
+            assert!(host.headers.borrow().is_empty(), "{:?}", host.headers.borrow());
+            assert_eq!(host.filter_state.borrow()["latchkey"], "allowed");
+        }
+        let disabled = key(3);
+        assert_eq!(send(&host, &worker, &[("x-api-key", disabled.expose().as_bytes())]), "disabled_key");
+        assert!(host.response.borrow().is_some());
+    }
+
+    #[test]
+    fn a_snapshot_that_is_too_old_refuses_until_the_control_plane_is_heard_from() {
+        let (host, _) = gateway();
+        let worker = configured(&host, r#","max_staleness_seconds":60"#);
+        let key = key(1);
+        let ask = || send(&host, &worker, &[("x-api-key", key.expose().as_bytes())]);
+        assert_eq!(ask(), "not_ready", "never heard from");
+        latchkey_policy::snapshot::note_contact(&host, host.clock.get()).unwrap();
+        assert_eq!(ask(), "allowed");
+        host.advance_millis(60_000);
+        assert_eq!(ask(), "allowed");
+        host.advance_millis(1);
+        assert_eq!(ask(), "not_ready");
+        latchkey_policy::snapshot::note_contact(&host, host.clock.get()).unwrap();
+        assert_eq!(ask(), "allowed");
+    }
+
+    #[test]
     fn trailers_carry_neither_keys_nor_identities() {
         let host = FakeHost::default();
         for name in ["x-api-key", "authorization", "x-latchkey-identity", "grpc-status"] {
             host.trailers.borrow_mut().insert(name.into(), b"value".to_vec());
         }
-        assert_eq!(on_trailers(&host), Outcome::Pass);
+        let shared = configured(&host, r#","identity_headers":{"x-tier":"tier"}"#).shared();
+        host.trailers.borrow_mut().insert("x-tier".into(), b"enterprise".to_vec());
+        assert_eq!(on_trailers(&host, &shared), Outcome::Pass);
         assert_eq!(host.trailers.borrow().keys().collect::<Vec<_>>(), ["grpc-status"]);
         host.stubborn.set("remove_request_trailer");
-        assert_eq!(on_trailers(&host), Outcome::Stop);
+        assert_eq!(on_trailers(&host, &shared), Outcome::Stop);
     }
 
     #[test]

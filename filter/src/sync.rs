@@ -16,6 +16,9 @@ const SILENCE: Nanos = 3_500_000_000;
 /// No message of the control plane is longer; one that is gets not looked at.
 const MAX_MESSAGE: usize = 4 << 20;
 
+/// How often the other workers are told that the control plane was heard from.
+const CONTACT_PAUSE: Nanos = 500_000_000;
+
 /// A session that has lived this long was no accident.
 const PROBATION: Nanos = 5_000_000_000;
 
@@ -78,6 +81,8 @@ pub struct Session {
     offered: Option<(Epoch, u64)>,
     opened_at: Nanos,
     heard_at: Nanos,
+    /// When the other workers were last told so.
+    noted_at: Nanos,
     state: State,
     /// The sequence of the last batch.
     sequence: u64,
@@ -125,8 +130,16 @@ impl Session {
             epoch: if offered.is_some() { epoch.to_vec() } else { Vec::new() },
             revision,
         };
-        let session =
-            Self { stream, writer, offered, opened_at: now, heard_at: now, state: State::Greeted, sequence: 0 };
+        let session = Self {
+            stream,
+            writer,
+            offered,
+            opened_at: now,
+            heard_at: now,
+            noted_at: 0,
+            state: State::Greeted,
+            sequence: 0,
+        };
         session.send(host, from_node::Message::Hello(hello))?;
         Ok(session)
     }
@@ -170,7 +183,13 @@ impl Session {
             Some(to_node::Message::Heartbeat(_)) | None => Ok(false),
         };
         // Behind the work, which may take a while: only the other side's silence counts.
-        self.heard_at = host.now().map_err(|_| End::Unreachable)?;
+        let now = host.now().map_err(|_| End::Unreachable)?;
+        self.heard_at = now;
+        if received.is_ok() && self.state == State::Following && now.abs_diff(self.noted_at) >= CONTACT_PAUSE {
+            self.noted_at = now;
+            // If another was faster, it has heard from the control plane as well.
+            let _ = snapshot::note_contact(host, now);
+        }
         received
     }
 

@@ -21,6 +21,8 @@ pub struct Shared {
     ready: OnceCell<Ready>,
     reader: RefCell<Reader>,
     complained_at: Cell<Nanos>,
+    /// When the control plane was heard from, as far as this worker has looked.
+    contact: Cell<Option<Nanos>>,
 }
 
 /// What there is once the configuration has been read.
@@ -40,6 +42,18 @@ impl Shared {
     /// The worker's view of the snapshot.
     pub fn reader(&self) -> Result<RefMut<'_, Reader>, Unavailable> {
         self.reader.try_borrow_mut().map_err(|_| Unavailable::Host)
+    }
+
+    /// Fails when the control plane was not heard from for longer than `limit`.
+    pub fn check_staleness(&self, host: &impl Host, limit: Nanos) -> Result<(), Unavailable> {
+        let fresh = |contact: Nanos, now: Nanos| now.saturating_sub(contact) <= limit;
+        let now = host.now().map_err(|_| Unavailable::Host)?;
+        if self.contact.get().is_some_and(|contact| fresh(contact, now)) {
+            return Ok(());
+        }
+        // Only when what is known is too old does it pay to look again.
+        self.contact.set(snapshot::last_contact(host)?);
+        if self.contact.get().is_some_and(|contact| fresh(contact, now)) { Ok(()) } else { Err(Unavailable::Stale) }
     }
 
     /// Says that requests cannot be decided, but not for every one of them; of damage, also to whoever can mend it.
@@ -381,6 +395,18 @@ mod tests {
         assert_eq!(sibling.streams.borrow().len(), 1);
         next.tick(&sibling);
         assert_eq!(sibling.streams.borrow().len(), 1);
+    }
+
+    #[test]
+    fn all_workers_learn_when_the_control_plane_was_heard_from() {
+        let (host, mut worker) = following();
+        let other = self::worker(&host.sibling()).shared();
+        let minute = 60_000_000_000;
+        assert_eq!(other.check_staleness(&host, minute), Ok(()));
+        host.advance_millis(60_001);
+        assert_eq!(other.check_staleness(&host, minute), Err(Unavailable::Stale));
+        deliver(&mut worker, &host, to_node::Message::Heartbeat(Heartbeat { revision: 5 }));
+        assert_eq!(other.check_staleness(&host, minute), Ok(()));
     }
 
     #[test]

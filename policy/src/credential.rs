@@ -1,59 +1,123 @@
-//! Which key a request presents: `X-API-Key: <key>` or `Authorization: Bearer <key>`.
+//! Which key a request presents, and in which of the places where keys are looked for.
+//!
+//! Values of a header that was sent more than once are joined by commas (RFC 9110, section 5.3), as a key holds none.
 
-/// What was found in the places where keys are looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+use std::borrow::Cow;
+
+/// What was found in all places together.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Presented<'a> {
     /// Nothing, or nothing but blanks.
     None,
     /// One key, perhaps more than once.
-    One(&'a [u8]),
+    One(Cow<'a, [u8]>),
     /// Two different ones.
     Ambiguous,
 }
 
 impl<'a> Presented<'a> {
-    fn and(self, key: &'a [u8]) -> Self {
-        match self {
+    /// Of all that was found.
+    pub fn of(keys: impl IntoIterator<Item = Cow<'a, [u8]>>) -> Self {
+        keys.into_iter().filter(|key| !key.is_empty()).fold(Self::None, |before, key| match before {
             Self::None => Self::One(key),
-            Self::One(before) if before == key => self,
+            Self::One(one) if one == key => Self::One(one),
             Self::One(_) | Self::Ambiguous => Self::Ambiguous,
-        }
-    }
-}
-
-/// The values of the headers that can hold a key; the values of a header that was sent more than once joined by commas
-/// (RFC 9110, section 5.3), as a key holds none.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Headers<'a> {
-    /// `X-API-Key`.
-    pub api_key: Option<&'a [u8]>,
-    /// `Authorization`.
-    pub authorization: Option<&'a [u8]>,
-}
-
-impl<'a> Headers<'a> {
-    /// The key that the request presents.
-    pub fn presented(&self) -> Presented<'a> {
-        let keys = self.api_key.into_iter().flat_map(values);
-        keys.chain(self.bearer_tokens()).filter(|key| !key.is_empty()).fold(Presented::None, Presented::and)
-    }
-
-    /// Whether `Authorization` holds a bearer token, and so has to be kept from the upstream.
-    pub fn has_bearer(&self) -> bool {
-        self.bearer_tokens().next().is_some()
-    }
-
-    fn bearer_tokens(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        self.authorization.into_iter().flat_map(values).filter_map(|value| {
-            let (scheme, token) = value.split_at_checked("bearer".len())?;
-            let delimited = token.first().is_none_or(|byte| matches!(byte, b' ' | b'\t'));
-            (scheme.eq_ignore_ascii_case(b"bearer") && delimited).then(|| trim(token))
         })
     }
 }
 
-fn values(header: &[u8]) -> impl Iterator<Item = &[u8]> {
-    header.split(|byte| *byte == b',').map(trim)
+/// The keys in a header that holds nothing else, such as `X-API-Key`.
+pub fn in_header(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(trim)
+}
+
+/// The bearer tokens in `Authorization` (RFC 6750); the scheme can be in any case.
+pub fn in_authorization(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    in_header(value).filter_map(|value| {
+        let (scheme, token) = value.split_at_checked("bearer".len())?;
+        let delimited = token.first().is_none_or(|byte| matches!(byte, b' ' | b'\t'));
+        (scheme.eq_ignore_ascii_case(b"bearer") && delimited).then(|| trim(token))
+    })
+}
+
+/// The values of a query parameter in a path, decoded.
+pub fn in_query<'a>(path: &'a [u8], name: &'a str) -> impl Iterator<Item = Cow<'a, [u8]>> {
+    let query = split_query(path).1.unwrap_or_default();
+    query.split(|byte| *byte == b'&').filter_map(move |pair| value_of(pair, name))
+}
+
+/// A path without a query parameter; `None` if it is not there.
+pub fn without_query(path: &[u8], name: &str) -> Option<Vec<u8>> {
+    let (mut kept, query) = (split_query(path).0.to_vec(), split_query(path).1?);
+    let mut delimiter = b'?';
+    let mut found = false;
+    for pair in query.split(|byte| *byte == b'&') {
+        if value_of(pair, name).is_some() {
+            found = true;
+        } else {
+            kept.push(delimiter);
+            kept.extend_from_slice(pair);
+            delimiter = b'&';
+        }
+    }
+    found.then_some(kept)
+}
+
+/// The values of a cookie (RFC 6265); several `Cookie` headers may be joined by commas or semicolons.
+pub fn in_cookies<'a>(value: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    cookies(value).filter_map(move |cookie| cookie_value(cookie, name))
+}
+
+/// The header without a cookie, empty if it held no other; `None` if the cookie is not there.
+pub fn without_cookie(value: &[u8], name: &str) -> Option<Vec<u8>> {
+    let (found, kept): (Vec<_>, Vec<_>) = cookies(value).partition(|cookie| cookie_value(cookie, name).is_some());
+    let kept: Vec<_> = kept.into_iter().filter(|cookie| !cookie.is_empty()).collect();
+    (!found.is_empty()).then(|| kept.join(&b"; "[..]))
+}
+
+fn cookies(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| matches!(byte, b';' | b',')).map(trim)
+}
+
+fn cookie_value<'a>(cookie: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let value = trim(trim(cookie.strip_prefix(name.as_bytes())?).strip_prefix(b"=")?);
+    Some(value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value))
+}
+
+fn split_query(path: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match path.iter().position(|byte| *byte == b'?').and_then(|at| path.split_at_checked(at)) {
+        Some((path, query)) => (path, query.get(1..)),
+        None => (path, None),
+    }
+}
+
+/// The value of a pair of a query whose name, decoded, is this one.
+fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<Cow<'a, [u8]>> {
+    let mut parts = pair.splitn(2, |byte| *byte == b'=');
+    let found = parts.next().is_some_and(|found| *decoded(found) == *name.as_bytes());
+    found.then(|| decoded(parts.next().unwrap_or_default()))
+}
+
+/// Percent-encoding and `+` undone; what is no valid escape stays as it is.
+fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [byte, behind @ ..] = rest {
+        rest = behind;
+        match (byte, behind) {
+            (b'%', [high, low, behind @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+                out.push(digit(*high).unwrap_or_default() << 4 | digit(*low).unwrap_or_default());
+                rest = behind;
+            }
+            (b'+', _) => out.push(b' '),
+            (byte, _) => out.push(*byte),
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// Without optional whitespace around (RFC 9110, section 5.6.3).
@@ -70,65 +134,96 @@ mod tests {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    fn api_key(value: &[u8]) -> Headers<'_> {
-        Headers { api_key: Some(value), ..Headers::default() }
+    fn one(key: &[u8]) -> Presented<'_> {
+        Presented::One(Cow::Borrowed(key))
     }
 
-    fn authorization(value: &[u8]) -> Headers<'_> {
-        Headers { authorization: Some(value), ..Headers::default() }
+    fn header(value: &[u8]) -> Presented<'_> {
+        Presented::of(in_header(value).map(Cow::Borrowed))
+    }
+
+    fn authorization(value: &[u8]) -> Presented<'_> {
+        Presented::of(in_authorization(value).map(Cow::Borrowed))
     }
 
     #[test]
-    fn a_key_is_found_in_either_place_with_blanks_around() {
+    fn a_key_is_found_in_either_header_with_blanks_around() {
         for value in ["k", " k", "k ", "\t k\t "] {
-            assert_eq!(api_key(value.as_bytes()).presented(), Presented::One(b"k"), "{value:?}");
+            assert_eq!(header(value.as_bytes()), one(b"k"), "{value:?}");
         }
         for value in ["Bearer k", "bearer k", "BEARER k", "  bEaReR \t k  "] {
-            assert_eq!(authorization(value.as_bytes()).presented(), Presented::One(b"k"), "{value:?}");
+            assert_eq!(authorization(value.as_bytes()), one(b"k"), "{value:?}");
         }
     }
 
     #[test]
     fn nothing_but_blanks_is_no_key() {
-        assert_eq!(Headers::default().presented(), Presented::None);
         for value in ["", "  ", ",", " , ,"] {
-            assert_eq!(api_key(value.as_bytes()).presented(), Presented::None, "{value:?}");
+            assert_eq!(header(value.as_bytes()), Presented::None, "{value:?}");
         }
         for value in ["", "Bearer", "Bearer  ", "bearer ,"] {
-            assert_eq!(authorization(value.as_bytes()).presented(), Presented::None, "{value:?}");
+            assert_eq!(authorization(value.as_bytes()), Presented::None, "{value:?}");
         }
+        assert_eq!(Presented::of(in_query(b"/?key=&key", "key")), Presented::None);
     }
 
     #[test]
     fn other_schemes_are_none_of_our_business() {
         for value in ["Basic dXNlcjpwYXNz", "Digest username=\"a\", realm=\"b\"", "Bearerk", "Bear er k"] {
-            let headers = authorization(value.as_bytes());
-            assert_eq!(headers.presented(), Presented::None, "{value:?}");
-            assert!(!headers.has_bearer(), "{value:?}");
+            assert_eq!(in_authorization(value.as_bytes()).count(), 0, "{value:?}");
         }
-        assert!(authorization(b"Basic x, Bearer k").has_bearer());
+        assert_eq!(authorization(b"Basic x, Bearer k"), one(b"k"));
     }
 
     #[test]
-    fn the_same_key_twice_is_one_key() {
-        assert_eq!(api_key(b"k, k").presented(), Presented::One(b"k"));
-        assert_eq!(authorization(b"Bearer k,bearer  k").presented(), Presented::One(b"k"));
-        let both = Headers { api_key: Some(b"k"), authorization: Some(b"Bearer k") };
-        assert_eq!(both.presented(), Presented::One(b"k"));
-    }
-
-    #[test]
-    fn two_different_keys_are_ambiguous_wherever_they_are() {
-        assert_eq!(api_key(b"k,l").presented(), Presented::Ambiguous);
-        assert_eq!(api_key(b"k,l,k").presented(), Presented::Ambiguous);
-        assert_eq!(authorization(b"Bearer k, Bearer l").presented(), Presented::Ambiguous);
-        let both = Headers { api_key: Some(b"k"), authorization: Some(b"Bearer l") };
-        assert_eq!(both.presented(), Presented::Ambiguous);
+    fn the_same_key_twice_is_one_key_and_two_are_ambiguous() {
+        assert_eq!(header(b"k, k"), one(b"k"));
+        assert_eq!(authorization(b"Bearer k,bearer  k"), one(b"k"));
+        for two in [&b"k,l"[..], b"k,l,k", b"k, k, l"] {
+            assert_eq!(header(two), Presented::Ambiguous);
+        }
+        assert_eq!(authorization(b"Bearer k, Bearer l"), Presented::Ambiguous);
+        let places = |query| in_header(b"k").map(Cow::Borrowed).chain(in_query(query, "key"));
+        assert_eq!(Presented::of(places(b"/?key=k")), one(b"k"));
+        assert_eq!(Presented::of(places(b"/?key=l")), Presented::Ambiguous);
     }
 
     #[test]
     fn bytes_that_are_no_text_are_looked_at_all_the_same() {
-        assert_eq!(api_key(b"\xff\xfe").presented(), Presented::One(b"\xff\xfe"));
-        assert_eq!(authorization(b"Bearer \xff").presented(), Presented::One(b"\xff"));
+        assert_eq!(header(b"\xff\xfe"), one(b"\xff\xfe"));
+        assert_eq!(authorization(b"Bearer \xff"), one(b"\xff"));
+    }
+
+    #[test]
+    fn a_query_parameter_is_found_however_it_is_written() {
+        let found = |path: &'static str| in_query(path.as_bytes(), "api_key").collect::<Vec<_>>();
+        assert_eq!(found("/a?api_key=k"), [&b"k"[..]]);
+        assert_eq!(found("/a?x=1&api_key=k%5Fl&y"), [&b"k_l"[..]]);
+        assert_eq!(found("/a?api%5fkey=k&api_key=l"), [&b"k"[..], b"l"]);
+        assert_eq!(found("/a?api_key=a=b"), [&b"a=b"[..]]);
+        assert_eq!(found("/api_key=k?xapi_key=k&api_keys=k"), [&b""[..]; 0]);
+        assert_eq!(found("/a?api_key=%zz%4"), [&b"%zz%4"[..]]);
+    }
+
+    #[test]
+    fn a_query_parameter_is_taken_out_and_the_rest_stays_as_it_was() {
+        let without = |path: &str| without_query(path.as_bytes(), "k").map(|path| String::from_utf8(path).unwrap());
+        assert_eq!(without("/a?k=1").as_deref(), Some("/a"));
+        assert_eq!(without("/a?x=%20&k=1&y=+&%6b=2&k").as_deref(), Some("/a?x=%20&y=+"));
+        assert_eq!(without("/a?k=1&").as_deref(), Some("/a?"));
+        assert_eq!(without("/a?x=k"), None);
+        assert_eq!(without("/a"), None);
+    }
+
+    #[test]
+    fn a_cookie_is_found_and_taken_out() {
+        let found = |value: &'static str| in_cookies(value.as_bytes(), "key").collect::<Vec<_>>();
+        assert_eq!(found("key=k"), [b"k"]);
+        assert_eq!(found("a=1; key=\"k\" ;keys=2, key = l"), [b"k", b"l"]);
+        assert_eq!(found("a=key=k; Key=k"), [b""; 0]);
+        let without = |value: &str| without_cookie(value.as_bytes(), "key").map(|v| String::from_utf8(v).unwrap());
+        assert_eq!(without("key=k").as_deref(), Some(""));
+        assert_eq!(without("a=1; key=k; b=2; key=l").as_deref(), Some("a=1; b=2"));
+        assert_eq!(without("a=1"), None);
     }
 }

@@ -8,35 +8,92 @@ use crate::record::{KeyRecord, PolicyRecord};
 /// The header's name.
 pub const HEADER: &str = "x-latchkey-identity";
 
+/// One thing that is known of an admitted key, for a header of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// `key_…`
+    Key,
+    /// The key's name.
+    Name,
+    /// `acc_…`
+    Account,
+    /// The owner, `usr_…`
+    User,
+    /// The tier's name.
+    Tier,
+    /// `live` or `test`.
+    Env,
+}
+
+impl Field {
+    /// All of them, by the names that the identity header has for them.
+    pub const ALL: [(&'static str, Self); 6] = [
+        ("key", Self::Key),
+        ("name", Self::Name),
+        ("account", Self::Account),
+        ("user", Self::User),
+        ("tier", Self::Tier),
+        ("env", Self::Env),
+    ];
+
+    /// The field's plain value, percent-encoded where it is not printable ASCII.
+    pub fn of(self, key: &KeyRecord<'_>, shared: &Shared) -> String {
+        let value = match self {
+            Self::Key => return key.key_id(),
+            Self::Name => key.name,
+            Self::Account => &shared.account,
+            Self::User => &shared.user,
+            Self::Tier => &shared.tier,
+            Self::Env => shared.env,
+        };
+        let mut out = String::with_capacity(value.len());
+        value.bytes().for_each(|byte| push_encoded(&mut out, byte, matches!(byte, b' '..=b'$' | b'&'..=b'~')));
+        out
+    }
+}
+
 /// What all keys of a policy have in common, rendered once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shared(String);
+pub struct Shared {
+    account: String,
+    user: String,
+    tier: String,
+    env: &'static str,
+    /// The dictionary's members that come from the policy.
+    members: String,
+}
 
 impl Shared {
-    /// The members that come from the policy.
+    /// Of this policy.
     pub fn render(policy: &PolicyRecord) -> Self {
-        let mut out = String::new();
+        let mut members = String::new();
         for (member, value) in [
             (", account=", policy.account.as_str()),
             (", user=", &policy.user),
             (", tier=", &policy.tier),
             (", env=", policy.environment.as_str()),
         ] {
-            out.push_str(member);
-            push_text(&mut out, value);
+            members.push_str(member);
+            push_text(&mut members, value);
         }
-        Self(out)
+        Self {
+            account: policy.account.clone(),
+            user: policy.user.clone(),
+            tier: policy.tier.clone(),
+            env: policy.environment.as_str(),
+            members,
+        }
     }
 }
 
 /// The header's value for this key.
 pub fn render(key: &KeyRecord<'_>, shared: &Shared) -> String {
-    let mut out = String::with_capacity(shared.0.len().saturating_add(key.name.len()).saturating_add(40));
+    let mut out = String::with_capacity(shared.members.len().saturating_add(key.name.len()).saturating_add(40));
     out.push_str("key=\"key_");
     out.push_str(key.id);
     out.push_str("\", name=");
     push_text(&mut out, key.name);
-    out.push_str(&shared.0);
+    out.push_str(&shared.members);
     out
 }
 
@@ -51,19 +108,20 @@ fn push_text(out: &mut String, text: &str) {
         }
     } else {
         out.push_str("%\"");
-        for byte in text.bytes() {
-            match byte {
-                b'%' | b'"' | 0..=0x1f | 0x7f.. => {
-                    out.push('%');
-                    out.extend(
-                        [byte >> 4, byte & 15].map(|digit| char::from_digit(u32::from(digit), 16).unwrap_or('0')),
-                    );
-                }
-                plain => out.push(char::from(plain)),
-            }
-        }
+        text.bytes()
+            .for_each(|byte| push_encoded(out, byte, matches!(byte, b' '..=b'~') && !matches!(byte, b'%' | b'"')));
     }
     out.push('"');
+}
+
+/// The byte itself if it is `plain`, or else its escape, in lower case as Display Strings have it.
+fn push_encoded(out: &mut String, byte: u8, plain: bool) {
+    if plain {
+        out.push(char::from(byte));
+    } else {
+        out.push('%');
+        out.extend([byte >> 4, byte & 15].map(|digit| char::from_digit(u32::from(digit), 16).unwrap_or('0')));
+    }
 }
 
 #[cfg(test)]
@@ -83,7 +141,11 @@ mod tests {
             id: "abc123def456",
             name,
         };
-        let policy = PolicyRecord {
+        render(&key, &Shared::render(&policy()))
+    }
+
+    fn policy() -> PolicyRecord {
+        PolicyRecord {
             id: 1,
             account: "acc_1".into(),
             user: "usr_1".into(),
@@ -92,8 +154,7 @@ mod tests {
             owner_disabled: false,
             account_disabled: false,
             addresses: AddressLists::default(),
-        };
-        render(&key, &Shared::render(&policy))
+        }
     }
 
     #[test]
@@ -110,6 +171,22 @@ mod tests {
             rendered(r#"x", user="root"#).starts_with(r#"key="key_abc123def456", name="x\", user=\"root", account="#)
         );
         assert!(rendered(r"back\slash").contains(r#"name="back\\slash""#));
+    }
+
+    #[test]
+    fn single_fields_are_plain_values() {
+        let key = KeyRecord {
+            digest: KeyDigest([0; 32]),
+            policy: 1,
+            expires_at: None,
+            disabled: false,
+            id: "abc123def456",
+            name: "café, 100% \"x\"\r\n",
+        };
+        let shared = Shared::render(&policy());
+        let fields = Field::ALL.map(|(_, field)| field.of(&key, &shared));
+        let name = "caf%c3%a9, 100%25 \"x\"%0d%0a";
+        assert_eq!(fields, ["key_abc123def456", name, "acc_1", "usr_1", "basic", "live"]);
     }
 
     #[test]

@@ -132,6 +132,9 @@ pub enum Unavailable {
     /// It is there and cannot be trusted.
     #[error("the snapshot in memory is damaged")]
     Damaged,
+    /// It is older than the operator allows.
+    #[error("the control plane was not heard from for too long")]
+    Stale,
     /// The host refused.
     #[error("the host's shared memory failed")]
     Host,
@@ -264,6 +267,21 @@ impl From<Damaged> for ApplyError {
     fn from(_: Damaged) -> Self {
         Self::Invalid
     }
+}
+
+/// When the snapshot was last known to be the newest, by the writer's clock.
+const CONTACT: &str = "contact";
+
+/// Tells all workers that the snapshot is the newest as of `now`.
+pub fn note_contact(cells: &impl Cells, now: u64) -> Result<(), CellError> {
+    let cell = cells.get(CONTACT)?;
+    cells.set(CONTACT, &now.to_le_bytes(), Expect::unchanged(cell.as_ref()))
+}
+
+/// What was [noted](note_contact) last.
+pub fn last_contact(cells: &impl Cells) -> Result<Option<u64>, CellError> {
+    let cell = cells.get(CONTACT)?;
+    Ok(cell.and_then(|cell| Some(u64::from_le_bytes(*cell.bytes.first_chunk()?))))
 }
 
 /// Written by a worker that finds the snapshot damaged; see [`report_damage`].

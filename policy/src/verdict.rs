@@ -96,6 +96,12 @@ impl Code {
         }
     }
 
+    /// Whether an operator can let the request pass all the same, to see what would be refused. Without a snapshot
+    /// nothing would be.
+    pub fn can_be_shadowed(self) -> bool {
+        !matches!(self, Self::NotReady | Self::Allowed)
+    }
+
     /// What the client gets; `None` for a verdict that passes.
     pub fn refusal(self) -> Option<Refusal> {
         match self {

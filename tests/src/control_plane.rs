@@ -49,10 +49,10 @@ impl ControlPlaneOptions {
     /// # Errors
     /// When no address can be had.
     pub fn on_free_ports(dir: &Path) -> Result<Self> {
-        let address = loopback::address();
+        let [http, stream] = loopback::free_ports(loopback::address())?;
         Ok(Self {
-            http: loopback::free_port(address)?,
-            stream: loopback::free_port(address)?,
+            http,
+            stream,
             database: dir.join("latchkey.db"),
             node_token: "a node token of the tests".replace(' ', "-"),
             admin_email: "admin@example.com".to_owned(),

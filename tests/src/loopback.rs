@@ -6,6 +6,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 
@@ -17,8 +18,14 @@ pub(crate) fn address() -> Ipv4Addr {
     Ipv4Addr::new(127, 1 + high % 250, low, 1 + NEXT.fetch_add(1, Ordering::Relaxed) % 250)
 }
 
-/// `ip` with a port that is free there.
-pub(crate) fn free_port(ip: Ipv4Addr) -> Result<SocketAddr> {
-    let listener = TcpListener::bind((ip, 0)).with_context(|| format!("no free port on {ip}"))?;
-    Ok(listener.local_addr()?)
+/// Held while a port is tried, and while a process is made: between fork and exec a child holds its parent's listeners.
+pub(crate) static FORKING: Mutex<()> = Mutex::new(());
+
+/// `ip` with two ports that are free there.
+pub(crate) fn free_ports(ip: Ipv4Addr) -> Result<[SocketAddr; 2]> {
+    let _no_fork = FORKING.lock().unwrap_or_else(PoisonError::into_inner);
+    let bind = || TcpListener::bind((ip, 0)).with_context(|| format!("no free port on {ip}"));
+    // Both at once, so that they differ.
+    let (one, other) = (bind()?, bind()?);
+    Ok([one.local_addr()?, other.local_addr()?])
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -13,6 +14,7 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpid, getppid};
 
+use crate::loopback::FORKING;
 use crate::wait::{Fatal, eventually};
 
 /// How much of a log is shown when something went wrong.
@@ -40,6 +42,7 @@ impl Process {
         // A group of its own: Ctrl-C in the terminal reaches whoever started us, and they decide in which order we end.
         command.process_group(0);
         die_with_this_thread(command);
+        let _forking = FORKING.lock().unwrap_or_else(PoisonError::into_inner);
         let child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
         Ok(Self { name: name.to_owned(), child, log: log.to_path_buf() })
     }

@@ -3,6 +3,7 @@
 
 mod addresses;
 mod broken;
+mod configuration;
 mod door;
 mod http2;
 mod memory;

@@ -1,0 +1,81 @@
+//! The places of one request in which keys are looked for: what they hold, and taking it out again.
+
+use crate::config::Places;
+use crate::host::{Host, Refused};
+use latchkey_policy::credential::{
+    Presented, in_authorization, in_cookies, in_header, in_query, without_cookie, without_query,
+};
+use std::borrow::Cow;
+
+const AUTHORIZATION: &str = "authorization";
+const COOKIE: &str = "cookie";
+const PATH: &str = ":path";
+
+/// What a request has in the configured places, as it was when it came.
+pub struct Credentials<'c> {
+    places: &'c Places,
+    headers: Vec<(&'c str, Vec<u8>)>,
+    authorization: Option<Vec<u8>>,
+    path: Option<Vec<u8>>,
+    cookie: Option<Vec<u8>>,
+}
+
+impl<'c> Credentials<'c> {
+    /// Asks the host for the configured places, and for no others.
+    pub fn gather(host: &impl Host, places: &'c Places) -> Result<Self, Refused> {
+        let mut headers = Vec::new();
+        for name in &places.headers {
+            if let Some(value) = host.request_header(name)? {
+                headers.push((name.as_str(), value));
+            }
+        }
+        let header = |wanted: bool, name| if wanted { host.request_header(name) } else { Ok(None) };
+        Ok(Self {
+            places,
+            headers,
+            authorization: header(places.bearer, AUTHORIZATION)?,
+            path: header(places.query.is_some(), PATH)?,
+            cookie: header(places.cookie.is_some(), COOKIE)?,
+        })
+    }
+
+    /// The key that the request presents.
+    pub fn presented(&self) -> Presented<'_> {
+        let headers = self.headers.iter().flat_map(|(_, value)| in_header(value));
+        let bearer = self.authorization.iter().flat_map(|value| in_authorization(value));
+        let cookies = named(&self.cookie, &self.places.cookie).flat_map(|(value, name)| in_cookies(value, name));
+        let query = named(&self.path, &self.places.query).flat_map(|(path, name)| in_query(path, name));
+        Presented::of(headers.chain(bearer).chain(cookies).map(Cow::Borrowed).chain(query))
+    }
+
+    /// Keeps what was found from the upstream, unless it is to have it. What only looks like a place stays: an
+    /// `Authorization` that is no bearer token, other cookies, other parameters.
+    pub fn hide(&self, host: &impl Host) -> Result<(), Refused> {
+        if self.places.forward {
+            return Ok(());
+        }
+        for (name, _) in &self.headers {
+            host.remove_request_header(name)?;
+        }
+        if self.authorization.iter().any(|value| in_authorization(value).next().is_some()) {
+            host.remove_request_header(AUTHORIZATION)?;
+        }
+        for (value, name) in named(&self.cookie, &self.places.cookie) {
+            match without_cookie(value, name) {
+                Some(rest) if rest.is_empty() => host.remove_request_header(COOKIE)?,
+                Some(rest) => host.set_request_header(COOKIE, &rest)?,
+                None => {}
+            }
+        }
+        for (path, name) in named(&self.path, &self.places.query) {
+            if let Some(rest) = without_query(path, name) {
+                host.set_request_header(PATH, &rest)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn named<'a>(value: &'a Option<Vec<u8>>, name: &'a Option<String>) -> impl Iterator<Item = (&'a [u8], &'a str)> {
+    value.as_deref().into_iter().zip(name.as_deref())
+}
