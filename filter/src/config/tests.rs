@@ -1,0 +1,110 @@
+//! Configurations, and what is told of those that are wrong.
+
+use super::*;
+
+fn errors(json: &str) -> Vec<String> {
+    match Config::parse(json.as_bytes()) {
+        Ok(_) => Vec::new(),
+        Err(errors) => errors.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[test]
+fn the_smallest_configuration_names_the_control_plane() {
+    let config = Config::parse(br#"{"control_plane":{"cluster":"latchkey","token":"secret"}}"#).ok().unwrap();
+    assert_eq!(config.control_plane.cluster, "latchkey");
+    assert_eq!(config.control_plane.token, "secret");
+    assert_eq!(config.keys, KeyFormat::default());
+    assert_eq!(config.credentials, Places::default());
+    assert_eq!(config.credentials.headers, ["x-api-key"]);
+    assert!(config.credentials.bearer && !config.credentials.forward);
+    assert_eq!((config.identity_headers.len(), config.max_staleness, config.shadow.len()), (0, None, 0));
+}
+
+#[test]
+fn everything_can_be_set() {
+    let json = br#"{"control_plane":{"cluster":"c","token":"t"}, "max_staleness_seconds": 60,
+        "credentials": {"headers":["X-Key","apikey"],"bearer":false,"query":"key","cookie":"k","forward":true},
+        "identity_headers": {"X-Consumer-Id":"key","x-tier":"tier"}, "shadow": ["expired_key","ip_denied"]}"#;
+    let config = Config::parse(json).ok().unwrap();
+    let places = Places {
+        headers: vec!["x-key".into(), "apikey".into()],
+        bearer: false,
+        query: Some("key".into()),
+        cookie: Some("k".into()),
+        forward: true,
+    };
+    assert_eq!(config.credentials, places);
+    let headers = [("x-consumer-id".to_owned(), Field::Key), ("x-tier".to_owned(), Field::Tier)];
+    assert_eq!(config.identity_headers, headers);
+    assert_eq!(config.max_staleness, Some(60_000_000_000));
+    assert_eq!(config.shadow, [Code::ExpiredKey, Code::IpDenied]);
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused() {
+    let with = |more: &str| errors(&format!(r#"{{"control_plane":{{"cluster":"c","token":"t"}},{more}}}"#));
+    assert_eq!(
+        with(r#""credentials":{"headers":[],"bearer":false}"#),
+        ["credentials: must name a place to look for keys"]
+    );
+    assert_eq!(
+        with(r#""credentials":{"headers":["a b","Authorization"],"query":"a=b","cookie":7,"hide":true}"#),
+        [
+            "credentials.headers[0]: must be the name of a header",
+            "credentials.headers[1]: is a header that has another use",
+            "credentials.query: must be a name of letters, digits and !#$&'*+-.^_`|~",
+            "credentials.cookie: must be a string, not a number",
+            "credentials.hide: is unknown",
+        ]
+    );
+    assert_eq!(
+        with(r#""identity_headers":{"x-latchkey-identity":"key","x-id":"id"}"#),
+        [
+            "identity_headers.x-id: must be one of key, name, account, user, tier, env",
+            "identity_headers.x-latchkey-identity: is a header that has another use",
+        ]
+    );
+    for seconds in ["0", "-1", "1.5", "\"60\"", "31536001"] {
+        let told = with(&format!(r#""max_staleness_seconds":{seconds}"#));
+        assert_eq!(told, ["max_staleness_seconds: must be a whole number from 1 to 31536000"]);
+    }
+    assert_eq!(with(r#""shadow":"expired_key""#), ["shadow: must be a list of strings"]);
+    assert!(with(r#""shadow":["expired_key","not_ready"]"#)[0].starts_with("shadow[1]: must be one of missing_key, "));
+}
+
+#[test]
+fn a_prefix_of_its_own() {
+    let json = br#"{"control_plane":{"cluster":"c","token":"t"},"key_prefix":"vg"}"#;
+    assert_eq!(Config::parse(json).ok().unwrap().keys, KeyFormat::new("vg").unwrap());
+}
+
+#[test]
+fn every_error_is_reported_at_once_with_its_path() {
+    assert_eq!(
+        errors(r#"{"control_plane":{"cluster":7,"token":"","url":"x"},"key_prefix":"L_K","prefix":"lk"}"#),
+        [
+            "control_plane.cluster: must be a string, not a number",
+            "control_plane.token: must be printable ASCII without blanks, and not empty",
+            "control_plane.url: is unknown",
+            "key_prefix: must be 1 to 16 lower-case letters and digits, beginning with a letter",
+            "prefix: is unknown",
+        ]
+    );
+}
+
+#[test]
+fn what_is_missing_or_no_object_is_told() {
+    assert_eq!(errors("{}"), ["control_plane: is required"]);
+    assert_eq!(
+        errors(r#"{"control_plane":{}}"#),
+        ["control_plane.cluster: is required", "control_plane.token: is required"]
+    );
+    assert_eq!(errors(r#"{"control_plane":null}"#), ["control_plane: must be an object, not null"]);
+    assert_eq!(errors("[]"), ["configuration: must be an object, not an array"]);
+    let long = format!(r#"{{"control_plane":{{"cluster":"{}","token":"t"}}}}"#, "c".repeat(101));
+    assert_eq!(errors(&long), ["control_plane.cluster: must have at most 100 characters"]);
+    assert_eq!(errors(" "), ["configuration: is empty; it must be a JSON object"]);
+    assert!(errors("{")[0].starts_with("configuration: is not JSON: "));
+    assert!(errors("\u{0}\u{ff}")[0].starts_with("configuration: is not JSON: "));
+}

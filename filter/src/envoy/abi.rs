@@ -1,0 +1,234 @@
+//! The ABI's calls (proxy-wasm 0.2.1), each with its status as a result.
+#![allow(unsafe_code)]
+
+use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType};
+use std::ptr::null_mut;
+
+/// What a call returns when it is not 0.
+pub(super) type Status = u32;
+pub(super) const NOT_FOUND: Status = 1;
+pub(super) const CAS_MISMATCH: Status = 8;
+const INTERNAL_FAILURE: Status = 10;
+
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    fn proxy_log(level: LogLevel, message: *const u8, size: usize) -> Status;
+    fn proxy_get_current_time_nanoseconds(time: *mut u64) -> Status;
+    fn proxy_set_tick_period_milliseconds(period: u32) -> Status;
+    fn proxy_get_buffer_bytes(
+        buffer: BufferType,
+        start: usize,
+        max_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> Status;
+    fn proxy_replace_header_map_value(
+        map: MapType,
+        name: *const u8,
+        name_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> Status;
+    fn proxy_remove_header_map_value(map: MapType, name: *const u8, name_size: usize) -> Status;
+    fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> Status;
+    fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> Status;
+    fn proxy_get_shared_data(
+        name: *const u8,
+        name_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+        version: *mut u32,
+    ) -> Status;
+    fn proxy_set_shared_data(
+        name: *const u8,
+        name_size: usize,
+        value: *const u8,
+        value_size: usize,
+        version: u32,
+    ) -> Status;
+    fn proxy_send_local_response(
+        status: u32,
+        details: *const u8,
+        details_size: usize,
+        body: *const u8,
+        body_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        grpc_status: i32,
+    ) -> Status;
+    fn proxy_define_metric(kind: MetricType, name: *const u8, name_size: usize, id: *mut u32) -> Status;
+    fn proxy_increment_metric(id: u32, offset: i64) -> Status;
+    fn proxy_record_metric(id: u32, value: u64) -> Status;
+    fn proxy_grpc_send(stream: u32, message: *const u8, size: usize, end: u32) -> Status;
+    fn proxy_grpc_cancel(stream: u32) -> Status;
+    fn proxy_grpc_close(stream: u32) -> Status;
+}
+
+fn check(status: Status) -> Result<(), Status> {
+    if status == 0 { Ok(()) } else { Err(status) }
+}
+
+/// What a call that hands bytes over gave.
+///
+/// # Safety
+/// `data` and `size` must be what the host wrote: null, or the allocation that it got from the SDK's allocator for
+/// exactly this many bytes, and that nobody else frees.
+unsafe fn owned(data: *mut u8, size: usize) -> Vec<u8> {
+    if data.is_null() {
+        Vec::new()
+    } else {
+        // SAFETY: the SDK's allocator makes boxed slices of the size asked for, which are vectors without slack.
+        unsafe { Vec::from_raw_parts(data, size, size) }
+    }
+}
+
+pub(super) fn log(level: LogLevel, message: &str) {
+    // SAFETY: the host reads the message's bytes during the call.
+    let _ = unsafe { proxy_log(level, message.as_ptr(), message.len()) };
+}
+
+pub(super) fn current_time() -> Result<u64, Status> {
+    let mut time = 0;
+    // SAFETY: the host writes eight bytes to `time`.
+    check(unsafe { proxy_get_current_time_nanoseconds(&raw mut time) })?;
+    Ok(time)
+}
+
+pub(super) fn set_tick_period(millis: u32) -> Result<(), Status> {
+    // SAFETY: passes a number.
+    check(unsafe { proxy_set_tick_period_milliseconds(millis) })
+}
+
+pub(super) fn buffer(buffer: BufferType) -> Result<Vec<u8>, Status> {
+    let (mut data, mut size) = (null_mut(), 0);
+    // SAFETY: the host writes an allocation of its own making and its size.
+    unsafe {
+        check(proxy_get_buffer_bytes(buffer, 0, usize::MAX, &raw mut data, &raw mut size))?;
+        Ok(owned(data, size))
+    }
+}
+
+pub(super) fn replace_header(map: MapType, name: &str, value: &[u8]) -> Result<(), Status> {
+    // SAFETY: the host reads name and value during the call.
+    check(unsafe { proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
+}
+
+pub(super) fn remove_header(map: MapType, name: &str) -> Result<(), Status> {
+    // SAFETY: the host reads the name's bytes during the call.
+    check(unsafe { proxy_remove_header_map_value(map, name.as_ptr(), name.len()) })
+}
+
+pub(super) fn get_property(path: &[&str]) -> Result<Vec<u8>, Status> {
+    let path = path.join("\0");
+    let (mut data, mut size) = (null_mut(), 0);
+    // SAFETY: the host reads the path's bytes, and writes an allocation of its own making and its size.
+    unsafe {
+        check(proxy_get_property(path.as_ptr(), path.len(), &raw mut data, &raw mut size))?;
+        Ok(owned(data, size))
+    }
+}
+
+pub(super) fn set_property(path: &[&str], value: &[u8]) -> Result<(), Status> {
+    let path = path.join("\0");
+    // SAFETY: the host reads both slices during the call.
+    check(unsafe { proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len()) })
+}
+
+pub(super) fn get_shared_data(name: &str) -> Result<(Vec<u8>, u32), Status> {
+    let (mut data, mut size, mut version) = (null_mut(), 0, 0);
+    // SAFETY: the host reads the name, and writes an allocation of its own making, its size and a number.
+    unsafe {
+        let status = proxy_get_shared_data(name.as_ptr(), name.len(), &raw mut data, &raw mut size, &raw mut version);
+        check(status)?;
+        Ok((owned(data, size), version))
+    }
+}
+
+pub(super) fn set_shared_data(name: &str, value: &[u8], version: u32) -> Result<(), Status> {
+    // SAFETY: the host reads both slices during the call.
+    check(unsafe { proxy_set_shared_data(name.as_ptr(), name.len(), value.as_ptr(), value.len(), version) })
+}
+
+pub(super) fn send_local_response(
+    status: u32,
+    details: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<(), Status> {
+    let headers = serialize(headers)?;
+    // SAFETY: the host reads all slices during the call.
+    check(unsafe {
+        proxy_send_local_response(
+            status,
+            details.as_ptr(),
+            details.len(),
+            body.as_ptr(),
+            body.len(),
+            headers.as_ptr(),
+            headers.len(),
+            -1,
+        )
+    })
+}
+
+pub(super) fn define_metric(kind: MetricType, name: &str) -> Result<u32, Status> {
+    let mut id = 0;
+    // SAFETY: the host reads the name and writes a number.
+    check(unsafe { proxy_define_metric(kind, name.as_ptr(), name.len(), &raw mut id) })?;
+    Ok(id)
+}
+
+pub(super) fn increment_metric(id: u32, offset: i64) -> Result<(), Status> {
+    // SAFETY: passes numbers.
+    check(unsafe { proxy_increment_metric(id, offset) })
+}
+
+pub(super) fn record_metric(id: u32, value: u64) -> Result<(), Status> {
+    // SAFETY: passes numbers.
+    check(unsafe { proxy_record_metric(id, value) })
+}
+
+/// Through the SDK, whose dispatcher has to know which context the stream belongs to.
+pub(super) fn open_grpc_stream(
+    service: &[u8],
+    name: &str,
+    method: &str,
+    metadata: &[(&str, &str)],
+) -> Result<u32, Status> {
+    // The SDK takes text where the ABI takes bytes. This is text: the cluster's name is ASCII and, by the
+    // configuration's bound, short enough for lengths of one byte.
+    let service = std::str::from_utf8(service).map_err(|_| INTERNAL_FAILURE)?;
+    let metadata = metadata.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+    proxy_wasm::hostcalls::open_grpc_stream(service, name, method, metadata).map_err(|status| status as Status)
+}
+
+pub(super) fn grpc_send(stream: u32, message: &[u8]) -> Result<(), Status> {
+    // SAFETY: the host reads the message during the call.
+    check(unsafe { proxy_grpc_send(stream, message.as_ptr(), message.len(), 0) })
+}
+
+/// Resets a stream that is open; lets the host forget one that the other side has closed.
+pub(super) fn grpc_abandon(stream: u32) {
+    // SAFETY: passes numbers.
+    unsafe {
+        if proxy_grpc_cancel(stream) != 0 {
+            let _ = proxy_grpc_close(stream);
+        }
+    }
+}
+
+/// The ABI's form of a header map: the count, the lengths, then each name and value with a NUL behind.
+fn serialize(headers: &[(&str, &str)]) -> Result<Vec<u8>, Status> {
+    let length = |text: &str| u32::try_from(text.len()).map(u32::to_le_bytes).map_err(|_| INTERNAL_FAILURE);
+    let count = u32::try_from(headers.len()).map_err(|_| INTERNAL_FAILURE)?;
+    let mut out = count.to_le_bytes().to_vec();
+    for (name, value) in headers {
+        out.extend_from_slice(&length(name)?);
+        out.extend_from_slice(&length(value)?);
+    }
+    for text in headers.iter().flat_map(|(name, value)| [name, value]) {
+        out.extend_from_slice(text.as_bytes());
+        out.push(0);
+    }
+    Ok(out)
+}

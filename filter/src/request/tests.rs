@@ -1,0 +1,331 @@
+//! Requests on a fake host, each verdict by all the ways in which it shows.
+
+use super::*;
+use crate::fake::FakeHost;
+use crate::worker::Worker;
+use latchkey_policy::address::AddressLists;
+use latchkey_policy::key::{Environment, KeyFormat, PlainKey};
+use latchkey_policy::record::{KeyRecord, PolicyRecord};
+use latchkey_policy::snapshot::{Batch, Writer};
+
+const NOW: u64 = 1_700_000_000;
+
+fn key(seed: u8) -> PlainKey {
+    let fill = |bytes: &mut [u8]| {
+        bytes.fill(seed);
+        Ok::<_, std::convert::Infallible>(())
+    };
+    KeyFormat::default().generate(Environment::Live, fill).unwrap()
+}
+
+/// A worker with a snapshot: key 1 is good, 2 expires now, 3 is disabled, 4's owner is; 5 is not there; 6 is good
+/// from 10.0.0.0/8.
+fn gateway() -> (FakeHost, Worker) {
+    let host = FakeHost::default();
+    host.clock.set(NOW * 1_000_000_000);
+    let (mut policies, mut keys) = (Vec::new(), Vec::new());
+    for (id, owner_disabled, allow) in [(1, false, vec![]), (2, true, vec![]), (3, false, vec!["10.0.0.0/8"])] {
+        let allow = allow.iter().map(|range| range.parse().unwrap()).collect();
+        let policy = PolicyRecord {
+            id,
+            account: "acc_1".into(),
+            user: "usr_1".into(),
+            tier: "basic".into(),
+            environment: Environment::Live,
+            owner_disabled,
+            account_disabled: false,
+            addresses: AddressLists { allow, deny: Vec::new() },
+        };
+        policy.encode(&mut policies).unwrap();
+    }
+    for (seed, policy) in [(1, 1), (2, 1), (3, 1), (4, 2), (6, 3)] {
+        let record = KeyRecord {
+            digest: key(seed).digest(),
+            policy,
+            expires_at: (seed == 2).then_some(i64::try_from(NOW).unwrap()),
+            disabled: seed == 3,
+            id: "abc123def456",
+            name: "CI",
+        };
+        record.encode(&mut keys).unwrap();
+    }
+    let mut writer = Writer::take_over(&host, 1).unwrap();
+    writer.begin(&host, [1; 16], 4).unwrap();
+    let batch = Batch { policies: &policies, keys: &keys, removed_keys: &[], revision: Some(1) };
+    writer.apply(&host, &batch).unwrap();
+    let worker = configured(&host, "");
+    (host, worker)
+}
+
+/// A worker with more in its configuration than it needs.
+fn configured(host: &FakeHost, more: &str) -> Worker {
+    let mut worker = Worker::default();
+    let json = format!(r#"{{"control_plane":{{"cluster":"latchkey","token":"node-token"}}{more}}}"#);
+    assert!(worker.configure(host, json.as_bytes()), "{:?}", host.log.borrow());
+    worker
+}
+
+/// Sends a request, and tells the verdict by all the ways in which it shows.
+fn send(host: &FakeHost, worker: &Worker, headers: &[(&str, &[u8])]) -> String {
+    *host.headers.borrow_mut() = headers.iter().map(|(name, value)| ((*name).into(), value.to_vec())).collect();
+    host.filter_state.borrow_mut().clear();
+    host.response.take();
+    let before = host.metrics.borrow().clone();
+    let outcome = on_headers(host, &worker.shared());
+    let mut state = host.filter_state.borrow().get("latchkey").cloned().unwrap_or_default();
+    let response = host.response.borrow().clone();
+    if outcome == Outcome::Pass {
+        assert_eq!((response, state.as_str()), (None, "allowed"));
+        if let Some(shadowed) = host.filter_state.borrow().get("latchkey_shadow") {
+            state.clone_from(shadowed);
+        }
+    } else {
+        let response = response.unwrap();
+        assert_eq!(response.details, format!("latchkey_{state}"));
+        assert!(response.body.contains(&format!(r#""code":"{state}""#)));
+        assert!(response.headers.contains(&("content-type".into(), "application/json".into())));
+    }
+    let after = host.metrics.borrow().clone();
+    let counted: Vec<_> = after.iter().zip(&before).filter(|(a, b)| a != b).map(|(a, _)| a.0.clone()).collect();
+    if worker.shared().ready().is_some() {
+        assert_eq!(counted, [format!("latchkey_requests.{state}")]);
+    }
+    state
+}
+
+#[test]
+fn a_good_key_passes_and_the_upstream_learns_who_it_is_but_not_the_key() {
+    let (host, worker) = gateway();
+    let key = key(1);
+    for headers in [
+        vec![("x-api-key", key.expose().to_owned())],
+        vec![("authorization", format!("bEARER  {} ", key.expose()))],
+        vec![("x-api-key", key.expose().to_owned()), ("authorization", format!("Bearer {}", key.expose()))],
+    ] {
+        let mut headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        headers.push(("x-latchkey-identity", b"key=\"key_forged\""));
+        headers.push(("accept", b"*/*"));
+        assert_eq!(send(&host, &worker, &headers), "allowed");
+        let upstream = host.headers.borrow();
+        assert_eq!(upstream.keys().collect::<Vec<_>>(), ["accept", "x-latchkey-identity"]);
+        assert_eq!(
+            upstream["x-latchkey-identity"],
+            br#"key="key_abc123def456", name="CI", account="acc_1", user="usr_1", tier="basic", env="live""#
+        );
+        assert_eq!(host.filter_state.borrow()["latchkey_key"], "key_abc123def456");
+    }
+}
+
+#[test]
+fn an_authorization_that_is_no_key_reaches_the_upstream() {
+    let (host, worker) = gateway();
+    let key = key(1);
+    let headers = [("x-api-key", key.expose().as_bytes()), ("authorization", b"Basic dTpw".as_slice())];
+    assert_eq!(send(&host, &worker, &headers), "allowed");
+    assert_eq!(host.headers.borrow()["authorization"], b"Basic dTpw");
+}
+
+#[test]
+fn each_refusal_has_its_code() {
+    let (host, worker) = gateway();
+    let with = |seed: u8| key(seed).expose().as_bytes().to_vec();
+    let two = [with(1), with(2)].join(&b","[..]);
+    for (value, code) in [
+        (with(5), "invalid_key"),
+        (with(2), "expired_key"),
+        (with(3), "disabled_key"),
+        (with(4), "disabled_key"),
+        (two, "ambiguous_key"),
+        (b"lk_live_nonsense".to_vec(), "malformed_key"),
+        (vec![0xff; 40], "malformed_key"),
+        (vec![b'a'; 10_000], "malformed_key"),
+        (Vec::new(), "missing_key"),
+    ] {
+        assert_eq!(send(&host, &worker, &[("x-api-key", &value)]), code);
+    }
+    assert_eq!(send(&host, &worker, &[]), "missing_key");
+    host.clock.set((NOW - 1) * 1_000_000_000);
+    assert_eq!(send(&host, &worker, &[("x-api-key", &with(2))]), "allowed");
+}
+
+#[test]
+fn the_address_is_the_one_that_envoy_trusts() {
+    let (host, worker) = gateway();
+    let key = key(6);
+    let headers = [("x-api-key", key.expose().as_bytes()), ("x-forwarded-for", b"10.1.2.3".as_slice())];
+    for (source, code) in [
+        ("10.1.2.3:4711", "allowed"),
+        ("[::ffff:10.1.2.3]:1", "allowed"),
+        ("11.1.2.3:4711", "ip_denied"),
+        ("", "ip_denied"),
+    ] {
+        host.source.replace(source.into());
+        assert_eq!(send(&host, &worker, &headers), code, "{source}");
+    }
+    assert_eq!(host.response.borrow().as_ref().unwrap().status, 403);
+    host.source.replace("10.1.2.3:4711".into());
+    host.stubborn.set("source_address");
+    assert_eq!(send(&host, &worker, &headers), "ip_denied");
+}
+
+#[test]
+fn without_a_snapshot_every_answer_is_not_ready() {
+    let host = FakeHost::default();
+    let worker = configured(&host, "");
+    for headers in [vec![], vec![("x-api-key", b"nonsense".as_slice())]] {
+        assert_eq!(send(&host, &worker, &headers), "not_ready");
+        let response = host.response.borrow().clone().unwrap();
+        assert_eq!(response.status, 503);
+        assert!(response.headers.contains(&("retry-after".into(), "1".into())));
+    }
+}
+
+#[test]
+fn without_a_configuration_every_answer_is_not_ready() {
+    let (host, _) = gateway();
+    assert_eq!(send(&host, &Worker::default(), &[("x-api-key", key(1).expose().as_bytes())]), "not_ready");
+}
+
+#[test]
+fn a_request_that_cannot_be_prepared_does_not_pass() {
+    let (host, worker) = gateway();
+    for call in ["remove_request_header", "set_request_header", "set_filter_state latchkey_key"] {
+        host.stubborn.set(call);
+        assert_eq!(send(&host, &worker, &[("x-api-key", key(1).expose().as_bytes())]), "not_ready", "{call}");
+    }
+}
+
+#[test]
+fn a_request_that_cannot_be_stamped_does_not_pass() {
+    let (host, worker) = gateway();
+    let key = key(1);
+    *host.headers.borrow_mut() = [("x-api-key".into(), key.expose().into())].into();
+    host.stubborn.set("set_filter_state latchkey");
+    assert_eq!(on_headers(&host, &worker.shared()), Outcome::Stop);
+    assert_eq!(host.response.borrow().as_ref().unwrap().status, 503);
+}
+
+#[test]
+fn what_the_host_does_not_tell_is_not_taken_for_absent() {
+    let (host, worker) = gateway();
+    for call in ["request_header", "now"] {
+        host.stubborn.set(call);
+        assert_eq!(send(&host, &worker, &[("x-api-key", key(2).expose().as_bytes())]), "not_ready", "{call}");
+    }
+}
+
+#[test]
+fn keys_are_found_where_the_configuration_says_and_taken_out() {
+    let (host, _) = gateway();
+    let key = key(1);
+    let key = key.expose();
+    let places = r#","credentials":{"headers":["apikey"],"bearer":false,"query":"key","cookie":"k"}"#;
+    let worker = configured(&host, places);
+    let path = format!("/a?x=1&key={key}&y=2");
+    let cookie = format!("a=1; k={key}; b=2");
+    for (headers, left) in [
+        (vec![("apikey", key)], vec![]),
+        (vec![(":path", path.as_str())], vec![(":path", "/a?x=1&y=2")]),
+        (vec![("cookie", cookie.as_str())], vec![("cookie", "a=1; b=2")]),
+        (vec![("cookie", &cookie[5..cookie.len() - 5])], vec![]),
+        (
+            vec![("apikey", key), ("authorization", "Bearer other"), ("x-api-key", "other")],
+            vec![("authorization", "Bearer other"), ("x-api-key", "other")],
+        ),
+    ] {
+        let sent: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        assert_eq!(send(&host, &worker, &sent), "allowed", "{headers:?}");
+        let mut upstream = host.headers.borrow().clone();
+        assert!(upstream.remove("x-latchkey-identity").is_some());
+        let left: std::collections::BTreeMap<_, _> =
+            left.into_iter().map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).collect();
+        assert_eq!(upstream, left);
+    }
+    let (one, two) = (key.as_bytes(), b"/?key=lk_live_other".as_slice());
+    assert_eq!(send(&host, &worker, &[("apikey", one), (":path", two)]), "ambiguous_key");
+    assert_eq!(send(&host, &worker, &[("x-api-key", one)]), "missing_key");
+}
+
+#[test]
+fn a_forwarded_key_stays() {
+    let (host, _) = gateway();
+    let worker = configured(&host, r#","credentials":{"forward":true}"#);
+    let key = key(1);
+    assert_eq!(send(&host, &worker, &[("x-api-key", key.expose().as_bytes())]), "allowed");
+    assert_eq!(host.headers.borrow()["x-api-key"], key.expose().as_bytes());
+}
+
+#[test]
+fn single_fields_get_headers_of_their_own() {
+    let (host, _) = gateway();
+    let worker = configured(&host, r#","identity_headers":{"X-Consumer-Id":"key","x-tier":"tier"}"#);
+    let key = key(1);
+    let headers = [("x-api-key", key.expose().as_bytes()), ("x-tier", b"enterprise".as_slice())];
+    assert_eq!(send(&host, &worker, &headers), "allowed");
+    assert_eq!(host.headers.borrow()["x-consumer-id"], b"key_abc123def456");
+    assert_eq!(host.headers.borrow()["x-tier"], b"basic");
+}
+
+#[test]
+fn a_shadowed_refusal_passes_without_an_identity_and_shows_what_it_would_have_been() {
+    let (host, _) = gateway();
+    let worker = configured(&host, r#","shadow":["expired_key","missing_key"],"identity_headers":{"x-tier":"tier"}"#);
+    let forged = [("x-latchkey-identity", b"forged".as_slice()), ("x-tier", b"forged".as_slice())];
+    let expired = key(2);
+    for (headers, code) in [(vec![("x-api-key", expired.expose().as_bytes())], "expired_key"), (vec![], "missing_key")]
+    {
+        let headers: Vec<_> = headers.into_iter().chain(forged).collect();
+        assert_eq!(send(&host, &worker, &headers), code);
+        assert!(host.response.borrow().is_none(), "{code} was answered");
+        assert!(host.headers.borrow().is_empty(), "{:?}", host.headers.borrow());
+        assert_eq!(host.filter_state.borrow()["latchkey"], "allowed");
+    }
+    let disabled = key(3);
+    assert_eq!(send(&host, &worker, &[("x-api-key", disabled.expose().as_bytes())]), "disabled_key");
+    assert!(host.response.borrow().is_some());
+}
+
+#[test]
+fn a_snapshot_that_is_too_old_refuses_until_the_control_plane_is_heard_from() {
+    let (host, _) = gateway();
+    let worker = configured(&host, r#","max_staleness_seconds":60"#);
+    let key = key(1);
+    let ask = || send(&host, &worker, &[("x-api-key", key.expose().as_bytes())]);
+    assert_eq!(ask(), "not_ready", "never heard from");
+    latchkey_policy::snapshot::note_contact(&host, host.clock.get()).unwrap();
+    assert_eq!(ask(), "allowed");
+    host.advance_millis(60_000);
+    assert_eq!(ask(), "allowed");
+    host.advance_millis(1);
+    assert_eq!(ask(), "not_ready");
+    latchkey_policy::snapshot::note_contact(&host, host.clock.get()).unwrap();
+    assert_eq!(ask(), "allowed");
+}
+
+#[test]
+fn trailers_carry_neither_keys_nor_identities() {
+    let host = FakeHost::default();
+    for name in ["x-api-key", "authorization", "x-latchkey-identity", "grpc-status"] {
+        host.trailers.borrow_mut().insert(name.into(), b"value".to_vec());
+    }
+    let shared = configured(&host, r#","identity_headers":{"x-tier":"tier"}"#).shared();
+    host.trailers.borrow_mut().insert("x-tier".into(), b"enterprise".to_vec());
+    assert_eq!(on_trailers(&host, &shared), Outcome::Pass);
+    assert_eq!(host.trailers.borrow().keys().collect::<Vec<_>>(), ["grpc-status"]);
+    host.stubborn.set("remove_request_trailer");
+    assert_eq!(on_trailers(&host, &shared), Outcome::Stop);
+}
+
+#[test]
+fn damaged_memory_is_not_ready_and_complained_about_once() {
+    let (host, worker) = gateway();
+    host.cells.tamper(|name, bytes| {
+        if name != "head" {
+            bytes.truncate(20);
+        }
+    });
+    for _ in 0..3 {
+        assert_eq!(send(&host, &worker, &[("x-api-key", key(1).expose().as_bytes())]), "not_ready");
+    }
+    assert_eq!(host.log.borrow().len(), 1, "{:?}", host.log.borrow());
+}

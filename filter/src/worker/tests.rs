@@ -1,0 +1,336 @@
+//! One worker or two, on a fake host: streams, leases, snapshots.
+
+use super::*;
+use crate::fake::FakeHost;
+use latchkey_policy::address::AddressLists;
+use latchkey_policy::key::{Environment, KeyDigest};
+use latchkey_policy::record::{KeyRecord, PolicyRecord};
+use latchkey_protocol::{Ack, Batch, Heartbeat, Hello, ToNode, Welcome, from_node, to_node};
+use prost::Message as _;
+
+const CONFIGURATION: &[u8] = br#"{"control_plane":{"cluster":"latchkey","token":"node-token"}}"#;
+
+fn worker(host: &FakeHost) -> Worker {
+    let mut worker = Worker::default();
+    assert!(worker.configure(host, CONFIGURATION));
+    worker
+}
+
+fn host() -> FakeHost {
+    let host = FakeHost::default();
+    host.advance_millis(1_000_000);
+    host
+}
+
+fn hello(host: &FakeHost) -> Hello {
+    match host.sent.take().as_slice() {
+        [from_node::Message::Hello(hello)] => hello.clone(),
+        other => panic!("expected a hello, got {other:?}"),
+    }
+}
+
+fn acks(host: &FakeHost) -> Vec<(u64, u64)> {
+    let ack = |message| match message {
+        from_node::Message::Ack(Ack { sequence, revision }) => (sequence, revision),
+        from_node::Message::Hello(hello) => panic!("{hello:?}"),
+    };
+    host.sent.take().into_iter().map(ack).collect()
+}
+
+fn stream(host: &FakeHost) -> StreamId {
+    *host.streams.borrow().last().unwrap()
+}
+
+fn deliver(worker: &mut Worker, host: &FakeHost, message: to_node::Message) {
+    deliver_bytes(worker, host, ToNode { message: Some(message) }.encode_to_vec());
+}
+
+fn deliver_bytes(worker: &mut Worker, host: &FakeHost, message: Vec<u8>) {
+    let size = message.len();
+    host.incoming.replace(message);
+    worker.on_message(host, stream(host), size);
+}
+
+fn welcome(resume: bool) -> to_node::Message {
+    to_node::Message::Welcome(Welcome { epoch: vec![9; 16], format: 1, resume, heartbeat_millis: 1000, keys: 1 })
+}
+
+fn batch(sequence: u64, revision: u64, name: &str) -> Batch {
+    let (mut policies, mut keys) = (Vec::new(), Vec::new());
+    let policy = PolicyRecord {
+        id: 1,
+        account: "acc".into(),
+        user: "usr".into(),
+        tier: "basic".into(),
+        environment: Environment::Live,
+        owner_disabled: false,
+        account_disabled: false,
+        addresses: AddressLists::default(),
+    };
+    policy.encode(&mut policies).unwrap();
+    let key = KeyRecord {
+        digest: KeyDigest::of(name.as_bytes()),
+        policy: 1,
+        expires_at: None,
+        disabled: false,
+        id: "abc123def456",
+        name,
+    };
+    key.encode(&mut keys).unwrap();
+    Batch { sequence, policies: policies.into(), keys: keys.into(), removed_keys: Vec::new().into(), revision }
+}
+
+fn knows(worker: &Worker, host: &FakeHost, name: &str) -> bool {
+    let shared = worker.shared();
+    let mut reader = shared.reader().unwrap();
+    reader.view(host).unwrap().find(host, &KeyDigest::of(name.as_bytes())).unwrap().is_some()
+}
+
+/// A worker that holds the stream and has a snapshot at revision 5 with the key `one`.
+fn following() -> (FakeHost, Worker) {
+    let host = host();
+    let mut worker = worker(&host);
+    worker.tick(&host);
+    let hello = hello(&host);
+    assert_eq!((hello.epoch.len(), hello.revision, hello.format), (0, 0, 1));
+    deliver(&mut worker, &host, welcome(false));
+    deliver(&mut worker, &host, to_node::Message::Batch(batch(1, 5, "one")));
+    assert_eq!(acks(&host), [(1, 5)]);
+    assert!(knows(&worker, &host, "one"));
+    (host, worker)
+}
+
+#[test]
+fn an_invalid_configuration_is_refused_with_every_error_in_the_log() {
+    let host = host();
+    assert!(!Worker::default().configure(&host, br#"{"control_plane":{},"x":1}"#));
+    assert_eq!(
+        *host.log.borrow(),
+        [
+            "invalid configuration: control_plane.cluster: is required",
+            "invalid configuration: control_plane.token: is required",
+            "invalid configuration: x: is unknown"
+        ]
+    );
+}
+
+#[test]
+fn a_whole_snapshot_is_acknowledged_batch_by_batch_and_in_force_with_the_last() {
+    let host = host();
+    let mut worker = worker(&host);
+    worker.tick(&host);
+    hello(&host);
+    deliver(&mut worker, &host, welcome(false));
+    deliver(&mut worker, &host, to_node::Message::Batch(batch(1, 0, "one")));
+    assert_eq!(acks(&host), [(1, 0)]);
+    assert!(worker.shared().reader().unwrap().view(&host).is_err());
+    deliver(&mut worker, &host, to_node::Message::Batch(batch(2, 5, "two")));
+    assert_eq!(acks(&host), [(2, 5)]);
+    assert!(knows(&worker, &host, "one") && knows(&worker, &host, "two"));
+    assert_eq!(host.metric("latchkey_revision"), 5);
+    assert_eq!(host.metric("latchkey_keys"), 2);
+    assert_eq!(host.metric("latchkey_snapshots_loaded"), 1);
+}
+
+#[test]
+fn a_change_is_in_force_for_every_worker_before_it_is_acknowledged() {
+    let (host, mut worker) = following();
+    let sibling = host.sibling();
+    let other = self::worker(&sibling);
+    assert!(knows(&other, &sibling, "one"));
+    let removal =
+        Batch { sequence: 2, removed_keys: KeyDigest::of(b"one").0.to_vec().into(), revision: 6, ..Batch::default() };
+    deliver(&mut worker, &host, to_node::Message::Batch(removal));
+    assert_eq!(acks(&host), [(2, 6)]);
+    assert!(!knows(&other, &sibling, "one"));
+}
+
+#[test]
+fn after_a_lost_stream_the_next_follows_by_changes() {
+    let (host, mut worker) = following();
+    let lost = stream(&host);
+    worker.on_close(&host, lost, 14);
+    assert!(host.streams.borrow().is_empty());
+    assert_eq!(host.metric("latchkey_stream_connected"), 0);
+    host.advance_millis(100);
+    worker.tick(&host);
+    let hello = hello(&host);
+    assert_eq!((hello.epoch, hello.revision), (vec![9; 16], 5));
+    deliver(&mut worker, &host, welcome(true));
+    deliver(&mut worker, &host, to_node::Message::Batch(batch(1, 6, "two")));
+    assert_eq!(acks(&host), [(1, 6)]);
+    assert!(knows(&worker, &host, "one") && knows(&worker, &host, "two"));
+    assert_eq!(host.metric("latchkey_snapshots_loaded"), 1);
+}
+
+#[test]
+fn another_worker_takes_over_from_one_that_died() {
+    let (host, dead) = following();
+    let sibling = host.sibling();
+    let mut next = worker(&sibling);
+    next.tick(&sibling);
+    assert!(sibling.streams.borrow().is_empty());
+    host.advance_millis(3_100);
+    next.tick(&sibling);
+    assert_eq!(hello(&sibling).revision, 5);
+    drop(dead);
+}
+
+#[test]
+fn a_worker_that_slept_finds_that_it_was_replaced_and_lets_go() {
+    let (host, mut sleeper) = following();
+    let sibling = host.sibling();
+    let mut next = worker(&sibling);
+    host.advance_millis(3_100);
+    next.tick(&sibling);
+    deliver(&mut next, &sibling, welcome(true));
+    deliver(&mut next, &sibling, to_node::Message::Batch(batch(1, 6, "two")));
+    // Its own stream delivers something that it has not seen yet.
+    deliver(&mut sleeper, &host, to_node::Message::Batch(batch(2, 6, "stale")));
+    assert_eq!(acks(&host), []);
+    sleeper.tick(&host);
+    assert!(host.streams.borrow().is_empty());
+    assert!(!knows(&next, &sibling, "stale"));
+    assert_eq!(sibling.streams.borrow().len(), 1);
+    next.tick(&sibling);
+    assert_eq!(sibling.streams.borrow().len(), 1);
+}
+
+#[test]
+fn all_workers_learn_when_the_control_plane_was_heard_from() {
+    let (host, mut worker) = following();
+    let other = self::worker(&host.sibling()).shared();
+    let minute = 60_000_000_000;
+    assert_eq!(other.check_staleness(&host, minute), Ok(()));
+    host.advance_millis(60_001);
+    assert_eq!(other.check_staleness(&host, minute), Err(Unavailable::Stale));
+    deliver(&mut worker, &host, to_node::Message::Heartbeat(Heartbeat { revision: 5 }));
+    assert_eq!(other.check_staleness(&host, minute), Ok(()));
+}
+
+#[test]
+fn silence_ends_the_stream_and_a_heartbeat_keeps_it() {
+    let (host, mut worker) = following();
+    for _ in 0..10 {
+        host.advance_millis(1_000);
+        deliver(&mut worker, &host, to_node::Message::Heartbeat(Heartbeat { revision: 5 }));
+        worker.tick(&host);
+        assert_eq!(host.streams.borrow().len(), 1);
+    }
+    let silent = stream(&host);
+    for _ in 0..5 {
+        host.advance_millis(1_000);
+        worker.tick(&host);
+    }
+    assert!(!host.streams.borrow().contains(&silent));
+    assert!(knows(&worker, &host, "one"));
+}
+
+#[test]
+fn whatever_makes_no_sense_ends_the_stream_changes_nothing_and_asks_for_a_whole_snapshot() {
+    let nonsense: [fn() -> Vec<u8>; 7] = [
+        || vec![0xff; 30],
+        || message(welcome(true)),
+        || message(to_node::Message::Batch(batch(3, 6, "two"))),
+        || message(to_node::Message::Batch(batch(1, 6, "two"))),
+        || message(to_node::Message::Batch(Batch { keys: vec![1, 2, 3].into(), ..batch(2, 6, "two") })),
+        || message(to_node::Message::Batch(Batch { removed_keys: vec![0; 33].into(), ..batch(2, 6, "two") })),
+        || {
+            // Nothing is wrong with it but its length.
+            let mut long = message(to_node::Message::Batch(batch(2, 6, "two")));
+            // A field that this version does not know, with 4 MiB in it.
+            long.extend([0x7a, 0x80, 0x80, 0x80, 0x02]);
+            long.resize(long.len() + (4 << 20), 0);
+            long
+        },
+    ];
+    for nonsense in nonsense {
+        let (host, mut worker) = following();
+        deliver_bytes(&mut worker, &host, nonsense());
+        assert_eq!(host.streams.borrow().len(), 1, "let go of while Envoy delivers");
+        assert_eq!(acks(&host), []);
+        assert!(knows(&worker, &host, "one") && !knows(&worker, &host, "two"));
+        host.advance_millis(100);
+        worker.tick(&host);
+        assert_eq!(host.streams.borrow().len(), 1);
+        assert_eq!(hello(&host).revision, 0);
+    }
+}
+
+fn message(message: to_node::Message) -> Vec<u8> {
+    ToNode { message: Some(message) }.encode_to_vec()
+}
+
+#[test]
+fn changes_to_a_snapshot_that_is_not_here_are_refused() {
+    for welcome in [
+        welcome(true),
+        to_node::Message::Welcome(Welcome { epoch: vec![9; 15], format: 1, ..Welcome::default() }),
+        to_node::Message::Welcome(Welcome { epoch: vec![9; 16], format: 2, ..Welcome::default() }),
+        to_node::Message::Batch(batch(1, 1, "one")),
+    ] {
+        let host = host();
+        let mut worker = worker(&host);
+        worker.tick(&host);
+        hello(&host);
+        deliver(&mut worker, &host, welcome);
+        worker.tick(&host);
+        assert!(host.streams.borrow().is_empty());
+        assert!(worker.shared().reader().unwrap().view(&host).is_err());
+    }
+}
+
+#[test]
+fn an_unreachable_control_plane_is_tried_again_and_logged_once() {
+    let host = host();
+    let mut worker = worker(&host);
+    host.unreachable.set(true);
+    for _ in 0..100 {
+        worker.tick(&host);
+        host.advance_millis(100);
+    }
+    assert!((15..30).contains(&host.metric("latchkey_stream_opened")), "{}", host.metric("latchkey_stream_opened"));
+    assert_eq!(host.log.borrow().len(), 1, "{:?}", host.log.borrow());
+    host.unreachable.set(false);
+    host.advance_millis(600);
+    worker.tick(&host);
+    assert_eq!(host.streams.borrow().len(), 1);
+}
+
+#[test]
+fn damage_that_a_worker_finds_is_mended_by_a_whole_snapshot() {
+    let (host, mut worker) = following();
+    let sibling = host.sibling();
+    let other = self::worker(&sibling);
+    host.cells.tamper(|name, bytes| {
+        if name.starts_with('a') || name.starts_with('b') {
+            bytes.truncate(bytes.len() / 2);
+        }
+    });
+    let shared = other.shared();
+    let digest = KeyDigest::of(b"one");
+    let found = shared.reader().unwrap().view(&sibling).unwrap().find(&sibling, &digest);
+    shared.complain(&sibling, found.unwrap_err());
+    worker.tick(&host);
+    host.advance_millis(100);
+    worker.tick(&host);
+    assert_eq!(hello(&host).revision, 0);
+    deliver(&mut worker, &host, welcome(false));
+    deliver(&mut worker, &host, to_node::Message::Batch(batch(1, 6, "one")));
+    assert!(knows(&other, &sibling, "one"));
+    // Once reported, once mended.
+    let mended = stream(&host);
+    worker.tick(&host);
+    worker.tick(&host);
+    assert_eq!(stream(&host), mended);
+}
+
+#[test]
+fn messages_of_streams_that_were_let_go_are_not_looked_at() {
+    let (host, mut worker) = following();
+    host.incoming.replace(vec![0xff]);
+    worker.on_message(&host, 77, 1);
+    assert_eq!(host.streams.borrow().len(), 1);
+    worker.on_close(&host, 77, 0);
+    assert_eq!(host.streams.borrow().len(), 1);
+}

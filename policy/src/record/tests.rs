@@ -1,0 +1,120 @@
+//! Records: round trips, truncation, flipped bits, what a later format may add.
+
+use super::*;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+fn key(name: &str) -> KeyRecord<'_> {
+    KeyRecord {
+        digest: KeyDigest::of(name.as_bytes()),
+        policy: 7,
+        expires_at: Some(1_800_000_000),
+        disabled: true,
+        id: "abc123def456",
+        name,
+    }
+}
+
+fn policy() -> PolicyRecord {
+    PolicyRecord {
+        id: u64::MAX,
+        account: "acc_1".into(),
+        user: "usr_é".into(),
+        tier: "basic".into(),
+        environment: Environment::Test,
+        owner_disabled: true,
+        account_disabled: false,
+        addresses: AddressLists {
+            allow: vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
+            deny: vec!["10.1.2.3/32".parse().unwrap()],
+        },
+    }
+}
+
+#[test]
+fn keys_survive_the_round_trip() {
+    for key in [
+        key("CI"),
+        key(""),
+        key(&"é".repeat(200)),
+        KeyRecord { expires_at: None, disabled: false, ..key("CI") },
+        KeyRecord { expires_at: Some(i64::MIN), ..key("CI") },
+    ] {
+        let mut bytes = Vec::new();
+        key.encode(&mut bytes).unwrap();
+        assert_eq!(KeyRecord::decode(&bytes), Ok(key));
+    }
+}
+
+#[test]
+fn policies_survive_the_round_trip() {
+    let mut bytes = Vec::new();
+    policy().encode(&mut bytes).unwrap();
+    assert_eq!(PolicyRecord::decode(&bytes), Ok(policy()));
+}
+
+#[test]
+fn records_are_split_with_their_identifiers() {
+    let mut bytes = Vec::new();
+    key("one").encode(&mut bytes).unwrap();
+    key("two").encode(&mut bytes).unwrap();
+    let split: Vec<_> = Records::new(Kind::Key, &bytes).map(Result::unwrap).collect();
+    assert_eq!(split.len(), 2);
+    assert_eq!(split[0].0, key("one").digest.0);
+    assert_eq!(KeyRecord::decode(split[1].1), Ok(key("two")));
+}
+
+#[test]
+fn every_truncation_is_noticed() {
+    let mut bytes = Vec::new();
+    key("one").encode(&mut bytes).unwrap();
+    for end in 1..bytes.len() {
+        assert_eq!(KeyRecord::decode(&bytes[..end]), Err(Damaged));
+        assert_eq!(Records::new(Kind::Key, &bytes[..end]).collect::<Vec<_>>(), [Err(Damaged)]);
+    }
+    let mut bytes = Vec::new();
+    policy().encode(&mut bytes).unwrap();
+    for end in 1..bytes.len() {
+        assert_eq!(PolicyRecord::decode(&bytes[..end]), Err(Damaged));
+    }
+}
+
+#[test]
+fn every_flipped_bit_is_noticed() {
+    let mut key_bytes = Vec::new();
+    key("one").encode(&mut key_bytes).unwrap();
+    let mut policy_bytes = Vec::new();
+    policy().encode(&mut policy_bytes).unwrap();
+    for bit in 0..key_bytes.len() * 8 {
+        key_bytes[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(KeyRecord::decode(&key_bytes), Err(Damaged), "bit {bit}");
+        key_bytes[bit / 8] ^= 1 << (bit % 8);
+    }
+    for bit in 0..policy_bytes.len() * 8 {
+        policy_bytes[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(PolicyRecord::decode(&policy_bytes), Err(Damaged), "bit {bit}");
+        policy_bytes[bit / 8] ^= 1 << (bit % 8);
+    }
+}
+
+#[test]
+fn what_a_later_format_adds_is_not_passed_over() {
+    let mut bytes = Vec::new();
+    let body = [&7u64.to_le_bytes()[..], &NEVER.to_le_bytes(), &[2], b"abc123def456", b"name"];
+    encode(Kind::Key, &key("one").digest.0, &body, &mut bytes).unwrap();
+    assert_eq!(KeyRecord::decode(&bytes), Err(Damaged), "an unknown flag of a key");
+    for (flags, more, understood) in [(0, &b""[..], true), (8, b"", false), (0, b"\x01more", false)] {
+        let mut bytes = Vec::new();
+        encode(Kind::Policy, &[0; 8], &[&[flags], b"\x01a\x01u\x01t", &[0; 8], more], &mut bytes).unwrap();
+        let decoded = PolicyRecord::decode(&bytes);
+        assert_eq!(decoded.is_ok(), understood, "flags {flags}, {more:?} behind the rest: {decoded:?}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused_by_name() {
+    let long = "x".repeat(70_000);
+    assert_eq!(key(&long).encode(&mut Vec::new()), Err(TooLong { field: "name" }));
+    let tier = "x".repeat(256);
+    assert_eq!(PolicyRecord { tier, ..policy() }.encode(&mut Vec::new()), Err(TooLong { field: "tier" }));
+}
