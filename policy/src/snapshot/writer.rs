@@ -1,0 +1,179 @@
+//! Changing the snapshot, by batches from the control plane.
+
+use super::Epoch;
+use super::head::{self, Head};
+use crate::cells::{Cells, Expect};
+use crate::key::KeyDigest;
+use crate::record::{Damaged, KeyRecord, Kind, PolicyRecord, Records};
+use crate::table::{Sweep, Table, TableWriter, WriteError};
+
+/// Part of a snapshot, or of the changes to one.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Batch<'a> {
+    /// Policy records.
+    pub policies: &'a [u8],
+    /// Key records.
+    pub keys: &'a [u8],
+    /// Digests of keys that are no more.
+    pub removed_keys: &'a [u8],
+    /// Which revision is complete with this batch, if one is.
+    pub revision: Option<u64>,
+}
+
+impl Batch<'_> {
+    /// That all of it makes sense, before any of it is applied.
+    fn verify(&self) -> Result<(), Damaged> {
+        for record in Records::new(Kind::Policy, self.policies) {
+            PolicyRecord::decode(record?.1)?;
+        }
+        for record in Records::new(Kind::Key, self.keys) {
+            KeyRecord::decode(record?.1)?;
+        }
+        if self.removed_keys.as_chunks::<{ KeyDigest::LEN }>().1.is_empty() { Ok(()) } else { Err(Damaged) }
+    }
+}
+
+/// Why a batch was not applied, or not wholly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ApplyError {
+    /// The batch makes no sense; nothing was changed.
+    #[error("the batch is damaged")]
+    Invalid,
+    /// Memory did not take it.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+impl From<Damaged> for ApplyError {
+    fn from(_: Damaged) -> Self {
+        Self::Invalid
+    }
+}
+
+/// The one worker that changes the snapshot, for as long as it holds its term.
+#[derive(Debug)]
+pub struct Writer {
+    term: u32,
+    published: Head,
+    head_version: u32,
+    target: Option<Target>,
+    sweep: Option<Sweep>,
+}
+
+/// What batches go to: the published snapshot, or the next one.
+#[derive(Debug)]
+struct Target {
+    epoch: Epoch,
+    policies: TableWriter,
+    keys: TableWriter,
+}
+
+impl Writer {
+    /// Takes the snapshot over from whoever wrote it before. A head that cannot be read counts as none.
+    pub fn take_over(cells: &impl Cells, term: u32) -> Result<Self, WriteError> {
+        let cell = cells.get(head::CELL)?;
+        let published = cell.as_ref().and_then(|cell| Head::decode(&cell.bytes).ok()).unwrap_or(Head::NONE);
+        if published.term > term {
+            return Err(WriteError::Superseded);
+        }
+        let expect = Expect::unchanged(cell.as_ref());
+        let mut writer = Self { term, published, head_version: 0, target: None, sweep: None };
+        writer.set_head(cells, Head { term, ..published }, expect)?;
+        Ok(writer)
+    }
+
+    /// What is published, as `(epoch, revision)`, if anything is.
+    pub fn position(&self) -> Option<(Epoch, u64)> {
+        self.published.is_ready().then_some((self.published.epoch, self.published.revision))
+    }
+
+    /// About how many keys are published.
+    pub fn keys(&self) -> u64 {
+        self.published.keys
+    }
+
+    /// The batches that follow are changes to what is published.
+    pub fn resume(&mut self, cells: &impl Cells) -> Result<(), WriteError> {
+        if !self.published.is_ready() {
+            return Err(WriteError::Damaged);
+        }
+        let Head { epoch, keys, policies, .. } = self.published;
+        let resume = |kind, records| TableWriter::resume(cells, self.published.table(kind), self.term, records);
+        self.target = Some(Target { epoch, policies: resume(Kind::Policy, policies)?, keys: resume(Kind::Key, keys)? });
+        // A predecessor may have left something on the other side: a former snapshot, or one that it did not finish.
+        self.sweep = Some(Sweep::new(self.published.side.other(), self.term));
+        Ok(())
+    }
+
+    /// The batches that follow make up a new snapshot, of about `expected` keys.
+    pub fn begin(&mut self, cells: &impl Cells, epoch: Epoch, expected: u64) -> Result<(), WriteError> {
+        // Whatever is being swept lies where the new snapshot goes, and is overwritten by it.
+        self.sweep = None;
+        let side = self.published.side.other();
+        let load = self.published.load.wrapping_add(1).max(1);
+        let create =
+            |kind, expected| TableWriter::create(cells, Table { kind, side, load, pages: 0 }, self.term, expected);
+        self.target = Some(Target { epoch, policies: create(Kind::Policy, 0)?, keys: create(Kind::Key, expected)? });
+        Ok(())
+    }
+
+    /// Applies a batch; returns the revision that is now published, if the batch completed one.
+    pub fn apply(&mut self, cells: &impl Cells, batch: &Batch<'_>) -> Result<Option<u64>, ApplyError> {
+        batch.verify()?;
+        let Some(target) = &mut self.target else { return Err(ApplyError::Invalid) };
+        for record in Records::new(Kind::Policy, batch.policies) {
+            let (id, record) = record?;
+            target.policies.upsert(cells, id, record)?;
+        }
+        target.policies.flush(cells)?;
+        for record in Records::new(Kind::Key, batch.keys) {
+            let (id, record) = record?;
+            target.keys.upsert(cells, id, record)?;
+        }
+        for digest in batch.removed_keys.as_chunks::<{ KeyDigest::LEN }>().0 {
+            target.keys.remove(cells, digest)?;
+        }
+        target.keys.flush(cells)?;
+        let Some(revision) = batch.revision else { return Ok(None) };
+        let (keys, policies) = (target.keys.table(), target.policies.table());
+        let head = Head {
+            side: keys.side,
+            load: keys.load,
+            term: self.term,
+            key_pages: keys.pages,
+            policy_pages: policies.pages,
+            keys: target.keys.records(),
+            policies: target.policies.records(),
+            epoch: target.epoch,
+            revision,
+        };
+        let before = self.published;
+        self.set_head(cells, head, Expect::Version(self.head_version))?;
+        if before.is_ready() && before.side != head.side {
+            self.sweep = Some(Sweep::new(before.side, self.term));
+        }
+        Ok(Some(revision))
+    }
+
+    /// Frees at most `pages` pages of the snapshot before this one. Call it now and then.
+    pub fn sweep(&mut self, cells: &impl Cells, pages: usize) -> Result<(), WriteError> {
+        if let Some(sweep) = &mut self.sweep
+            && sweep.step(cells, pages)?
+        {
+            self.sweep = None;
+        }
+        Ok(())
+    }
+
+    fn set_head(&mut self, cells: &impl Cells, head: Head, expect: Expect) -> Result<(), WriteError> {
+        cells.set(head::CELL, &head.encode(), expect)?;
+        // The host does not tell the version of what it wrote.
+        let cell = cells.get(head::CELL)?.ok_or(WriteError::Host)?;
+        if Head::decode(&cell.bytes) != Ok(head) {
+            return Err(WriteError::Superseded);
+        }
+        self.published = head;
+        self.head_version = cell.version;
+        Ok(())
+    }
+}
