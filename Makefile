@@ -4,6 +4,7 @@
 #   ENVOY=/path/to/envoy      run and e2e use this Envoy
 #   ENVOY_VERSION=1.36.4      run and e2e use this version of it, installed into .tools/ (default: see envoy/install)
 #   ARGS='revocation'         e2e: which tests, and other arguments of the test binary
+#   FUZZ_SECONDS=60           fuzz: how long each target runs
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
@@ -40,6 +41,11 @@ test: test-units test-wasm build-e2e ## Run every test
 .PHONY: e2e
 e2e: build-e2e ## Run the end-to-end tests against a real Envoy
 	cargo test $(NATIVE) --test e2e -- $(ARGS)
+
+.PHONY: fuzz
+fuzz: need-cargo need-cc ## Fuzz each parser and the stream for FUZZ_SECONDS (600) each; `make test` does so for half a second
+	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) cargo test --release --package latchkey-policy --package latchkey-filter \
+		fuzz -- --nocapture
 
 .PHONY: lint
 lint: need-cargo need-cc need-clippy wasm-target ## Check the formatting, and clippy natively and for Wasm, warnings denied

@@ -2,7 +2,8 @@
 //! that was asked of it.
 
 use crate::host::{Host, Level, MetricId, MetricKind, Nanos, Refused, StreamId};
-use latchkey_policy::cells::{Cell as SharedCell, CellError, Cells, Expect, MemoryCells};
+use latchkey_policy::cells::{Cell as SharedCell, CellError, Cells, Expect};
+use latchkey_policy::test_util::MemoryCells;
 use latchkey_protocol::{FromNode, from_node};
 use prost::Message as _;
 use std::cell::{Cell, RefCell};

@@ -226,7 +226,7 @@ fn mix(seed: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use latchkey_policy::cells::MemoryCells;
+    use latchkey_policy::test_util::MemoryCells;
 
     const SECOND: Nanos = 1_000 * MILLISECOND;
 

@@ -39,3 +39,5 @@ pub mod worker;
 
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod fuzz;

@@ -28,4 +28,6 @@ pub mod policy;
 pub mod record;
 pub mod snapshot;
 pub mod table;
+#[cfg(any(test, feature = "test-util"))]
+pub mod test_util;
 pub mod verdict;

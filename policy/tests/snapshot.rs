@@ -4,12 +4,13 @@
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use latchkey_policy::address::AddressLists;
-use latchkey_policy::cells::{Cell, CellError, Cells, Expect, MemoryCells};
+use latchkey_policy::cells::{Cell, CellError, Cells, Expect};
 use latchkey_policy::identity::render;
 use latchkey_policy::key::{Environment, KeyDigest};
 use latchkey_policy::record::{KeyRecord, PolicyRecord};
 use latchkey_policy::snapshot::{ApplyError, Batch, Epoch, Reader, Unavailable, Writer};
 use latchkey_policy::table::WriteError;
+use latchkey_policy::test_util::{MemoryCells, Random};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -103,18 +104,6 @@ impl Model {
             });
             assert_eq!(found.as_ref(), self.keys.get(&number), "key {number} at revision {}", self.revision);
         }
-    }
-}
-
-/// A plain generator (SplitMix64), the same on every target.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u32) -> u32 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        u32::try_from((z ^ (z >> 31)) % u64::from(bound)).unwrap()
     }
 }
 

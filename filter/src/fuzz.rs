@@ -1,0 +1,170 @@
+//! Whatever comes on the stream, in a configuration or in a request. `make fuzz` runs this for long.
+
+use crate::config::Config;
+use crate::credentials::Credentials;
+use crate::fake::FakeHost;
+use crate::request::{Outcome, on_headers};
+use crate::worker::Worker;
+use latchkey_policy::address::AddressLists;
+use latchkey_policy::credential::Presented;
+use latchkey_policy::key::{Environment, KeyDigest, KeyFormat};
+use latchkey_policy::record::{KeyRecord, PolicyRecord};
+use latchkey_policy::snapshot::{self, Writer, note_contact};
+use latchkey_policy::test_util::{Random, fuzz};
+use latchkey_protocol::{Batch, Heartbeat, ToNode, Welcome, to_node};
+use prost::Message as _;
+use std::borrow::Cow;
+use std::convert::Infallible;
+
+const CONFIGURATION: &str = r#"{"control_plane":{"cluster":"latchkey","token":"node-token"},
+    "credentials":{"headers":["x-api-key"],"bearer":true,"query":"key","cookie":"k"},
+    "identity_headers":{"x-tier":"tier"},"max_staleness_seconds":60,"key_prefix":"lk"}"#;
+
+/// One policy, and one key that has it.
+fn snapshot_of(digest: KeyDigest) -> (Vec<u8>, Vec<u8>) {
+    let (mut policies, mut keys) = (Vec::new(), Vec::new());
+    let policy = PolicyRecord {
+        id: 1,
+        account: "acc".into(),
+        user: "usr".into(),
+        tier: "basic".into(),
+        environment: Environment::Live,
+        owner_disabled: false,
+        account_disabled: false,
+        addresses: AddressLists::default(),
+    };
+    policy.encode(&mut policies).unwrap();
+    let key = KeyRecord { digest, policy: 1, expires_at: None, disabled: false, id: "abc123def456", name: "CI" };
+    key.encode(&mut keys).unwrap();
+    (policies, keys)
+}
+
+fn message(random: &mut Random, sequence: u64) -> Vec<u8> {
+    let (policies, keys) = snapshot_of(KeyDigest::of(&[random.number().to_le_bytes()[0]]));
+    let message = match random.below(6) {
+        0 => to_node::Message::Heartbeat(Heartbeat { revision: 1 }),
+        1 => to_node::Message::Welcome(Welcome {
+            epoch: vec![1; 16],
+            format: 1,
+            resume: random.below(2) == 0,
+            heartbeat_millis: 1000,
+            keys: u64::from(random.below(100)),
+        }),
+        _ => to_node::Message::Batch(Batch {
+            sequence,
+            policies: policies.into(),
+            keys: keys.into(),
+            removed_keys: KeyDigest::of(&[random.number().to_le_bytes()[0]]).0.to_vec().into(),
+            revision: u64::from(random.below(9)),
+        }),
+    };
+    let bytes = ToNode { message: Some(message) }.encode_to_vec();
+    if random.below(3) == 0 { random.mutated(&bytes) } else { bytes }
+}
+
+/// A worker lives through any conversation, and what it has published can be read at all times.
+#[test]
+fn fuzz_stream_messages() {
+    fuzz(|random| {
+        let host = FakeHost::default();
+        host.advance_millis(1_000_000);
+        let mut worker = Worker::default();
+        assert!(worker.configure(&host, CONFIGURATION.as_bytes()));
+        let mut sequence = 0;
+        for _ in 0..random.below(40) {
+            match random.below(8) {
+                0 => {
+                    host.advance_millis(u64::from(random.below(4_000)));
+                    worker.tick(&host);
+                    sequence = 0;
+                }
+                1 => {
+                    let stream = random.below(4);
+                    worker.on_close(&host, stream, random.below(20));
+                }
+                _ => {
+                    sequence += 1;
+                    let bytes = message(random, sequence);
+                    let size = bytes.len();
+                    host.incoming.replace(bytes);
+                    let stream = host.streams.borrow().last().copied().unwrap_or(1);
+                    worker.on_message(&host, stream, size);
+                }
+            }
+            let shared = worker.shared();
+            let mut reader = shared.reader().unwrap();
+            if let Ok(view) = reader.view(&host) {
+                let found = view.find(&host, &KeyDigest::of(&[random.number().to_le_bytes()[0]])).unwrap();
+                if let Some(entry) = found {
+                    assert_eq!(entry.key().unwrap().name, "CI");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn fuzz_configuration() {
+    fuzz(|random| {
+        let bytes = random.mutated(CONFIGURATION.as_bytes());
+        if let Err(errors) = Config::parse(&bytes) {
+            assert!(!errors.is_empty() && errors.iter().all(|error| !error.reason.is_empty()));
+        }
+    });
+}
+
+/// Only a request that presents the one key there is passes, and then nothing of it is left where keys are looked for.
+#[test]
+fn fuzz_requests() {
+    let config = Config::parse(CONFIGURATION.as_bytes()).ok().unwrap();
+    let Ok(key) = KeyFormat::default().generate(Environment::Live, |bytes| {
+        bytes.fill(7);
+        Ok::<_, Infallible>(())
+    });
+    let key = key.expose().as_bytes();
+    let mut passed = 0;
+    fuzz(|random| {
+        let host = FakeHost::default();
+        host.advance_millis(1_000_000);
+        let (policies, keys) = snapshot_of(KeyDigest::of(key));
+        let mut writer = Writer::take_over(&host, 1).unwrap();
+        writer.begin(&host, [1; 16], 1).unwrap();
+        let batch = snapshot::Batch { policies: &policies, keys: &keys, removed_keys: &[], revision: Some(1) };
+        writer.apply(&host, &batch).unwrap();
+        note_contact(&host, host.clock.get()).unwrap();
+        let mut worker = Worker::default();
+        assert!(worker.configure(&host, CONFIGURATION.as_bytes()));
+
+        let parts: [&[u8]; 9] = [key, b"Bearer ", b"k=", b"?key=", b"&", b"; ", b", ", b"lk_live_", b"%6b"];
+        for name in ["x-api-key", "authorization", "cookie", ":path", "x-latchkey-identity", "x-tier"] {
+            if random.below(3) == 0 {
+                let mut value: Vec<u8> = (0..random.below(5)).flat_map(|_| random.pick(&parts).to_vec()).collect();
+                if random.below(4) == 0 {
+                    value = random.mutated(&value);
+                }
+                host.headers.borrow_mut().insert(name.to_owned(), value);
+            }
+        }
+        let presented = |host: &FakeHost| {
+            let credentials = Credentials::gather(host, &config.credentials).ok().unwrap();
+            match credentials.presented() {
+                Presented::One(found) => Presented::One(Cow::Owned(found.into_owned())),
+                Presented::None => Presented::None,
+                Presented::Ambiguous => Presented::Ambiguous,
+            }
+        };
+        let before = presented(&host);
+        let shared = worker.shared();
+        let outcome = on_headers(&host, &shared);
+        assert_eq!(outcome == Outcome::Pass, before == Presented::One(Cow::Borrowed(key)), "{before:?}");
+        if outcome == Outcome::Pass {
+            passed += 1;
+            assert_eq!(presented(&host), Presented::None);
+            assert!(host.headers.borrow()["x-latchkey-identity"].starts_with(b"key=\"key_abc123def456\""));
+            assert_eq!(host.headers.borrow()["x-tier"], b"basic");
+        } else {
+            assert!(host.response.borrow().is_some());
+        }
+    });
+    assert!(passed > 0 || std::env::var_os("FUZZ_SEED").is_some());
+}

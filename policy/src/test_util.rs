@@ -1,0 +1,145 @@
+//! For tests, of this crate and of its users: shared memory without a host, and chance that can be repeated.
+
+// What is here runs in tests alone, where a panic is a failure and nothing else.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::arithmetic_side_effects, clippy::indexing_slicing)]
+
+use crate::cells::{Cell, CellError, Cells, Expect};
+
+/// Cells in ordinary memory that behave as Envoy's shared data does, for tests.
+#[derive(Debug, Default)]
+pub struct MemoryCells {
+    cells: std::cell::RefCell<std::collections::BTreeMap<String, Cell>>,
+    version: std::cell::Cell<u32>,
+}
+
+impl MemoryCells {
+    /// How many cells were ever written.
+    pub fn len(&self) -> usize {
+        self.cells.borrow().len()
+    }
+
+    /// Whether none was.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes in all cells together.
+    pub fn bytes(&self) -> usize {
+        self.cells.borrow().values().map(|cell| cell.bytes.len()).sum()
+    }
+
+    /// Changes every cell's content, behind the back of whoever wrote it.
+    pub fn tamper(&self, mut change: impl FnMut(&str, &mut Vec<u8>)) {
+        for (name, cell) in self.cells.borrow_mut().iter_mut() {
+            change(name, &mut cell.bytes);
+        }
+    }
+}
+
+impl Cells for MemoryCells {
+    fn get(&self, name: &str) -> Result<Option<Cell>, CellError> {
+        Ok(self.cells.borrow().get(name).cloned())
+    }
+
+    fn set(&self, name: &str, bytes: &[u8], expect: Expect) -> Result<(), CellError> {
+        let mut cells = self.cells.borrow_mut();
+        let expected = match expect {
+            Expect::Absent => None,
+            Expect::Version(version) => Some(version),
+        };
+        if cells.get(name).map(|cell| cell.version) != expected {
+            return Err(CellError::Conflict);
+        }
+        let version = self.version.get().wrapping_add(1);
+        self.version.set(version);
+        cells.insert(name.to_owned(), Cell { bytes: bytes.to_vec(), version });
+        Ok(())
+    }
+}
+
+/// A plain generator (SplitMix64): the same numbers for the same seed on every target.
+#[derive(Debug, Clone)]
+pub struct Random(pub u64);
+
+impl Random {
+    /// Any number.
+    pub fn number(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: u32) -> u32 {
+        u32::try_from(self.number() % u64::from(bound)).unwrap()
+    }
+
+    /// An index into something of this length, which is not empty.
+    pub fn index(&mut self, len: usize) -> usize {
+        usize::try_from(self.number() % len as u64).unwrap()
+    }
+
+    /// One of these.
+    pub fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
+        &choices[self.index(choices.len())]
+    }
+
+    /// Up to `max` bytes, mostly of an alphabet and sometimes any.
+    pub fn bytes(&mut self, max: usize, alphabet: &[u8]) -> Vec<u8> {
+        let len = self.index(max + 1);
+        let byte = |random: &mut Self| match random.below(8) {
+            0 => random.number().to_le_bytes()[0],
+            _ => *random.pick(alphabet),
+        };
+        (0..len).map(|_| byte(self)).collect()
+    }
+
+    /// Bytes with a few changes: flipped, doubled, left out, put in, cut off.
+    pub fn mutated(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut bytes = bytes.to_vec();
+        for _ in 0..=self.below(3) {
+            if bytes.is_empty() {
+                return bytes;
+            }
+            let at = self.index(bytes.len());
+            match self.below(5) {
+                0 => bytes[at] ^= 1 << self.below(8),
+                1 => bytes[at] = self.number().to_le_bytes()[0],
+                2 => drop(bytes.remove(at)),
+                3 => bytes.insert(at, self.number().to_le_bytes()[0]),
+                _ => bytes.truncate(at),
+            }
+        }
+        bytes
+    }
+}
+
+/// Runs `target` on one seed after the other, for `FUZZ_SECONDS` (0.5), from `FUZZ_SEED` on (the time). A panic tells
+/// the seed that it came from.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn fuzz(mut target: impl FnMut(&mut Random)) {
+    struct Tell(u64);
+
+    impl Drop for Tell {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                eprintln!("to repeat: FUZZ_SEED={}", self.0);
+            }
+        }
+    }
+
+    let variable = |name: &str| std::env::var(name).ok().map(|text| text.parse::<f64>().expect("a number"));
+    let seconds = std::time::Duration::from_secs_f64(variable("FUZZ_SECONDS").unwrap_or(0.5));
+    let seed = std::env::var("FUZZ_SEED").ok().map(|text| text.parse::<u64>().expect("a whole number"));
+    let clock = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let mut seed = Tell(seed.unwrap_or(clock.as_secs() << 32));
+    let begin = std::time::Instant::now();
+    let mut cases = 0u64;
+    while begin.elapsed() < seconds || cases == 0 {
+        target(&mut Random(seed.0));
+        seed.0 = seed.0.wrapping_add(1);
+        cases += 1;
+    }
+    println!("{cases} cases");
+}

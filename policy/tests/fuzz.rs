@@ -1,0 +1,184 @@
+//! Whatever comes to the parsers, on valid inputs that were tampered with and on noise. `make fuzz` runs this for long.
+#![cfg(not(target_arch = "wasm32"))]
+
+use latchkey_policy::address::AddressLists;
+use latchkey_policy::credential::{
+    Presented, in_authorization, in_cookies, in_header, in_query, without_cookie, without_query,
+};
+use latchkey_policy::identity::{Field, Shared, render};
+use latchkey_policy::key::{Environment, KeyDigest, KeyFormat};
+use latchkey_policy::record::{KeyRecord, Kind, PolicyRecord, Records};
+use latchkey_policy::test_util::{Random, fuzz};
+use std::borrow::Cow;
+use std::convert::Infallible;
+
+fn key(random: &mut Random) -> String {
+    let fill = |bytes: &mut [u8]| {
+        bytes.iter_mut().for_each(|byte| *byte = random.number().to_le_bytes()[0]);
+        Ok::<_, Infallible>(())
+    };
+    let Ok(key) = KeyFormat::default().generate(Environment::Live, fill);
+    key.expose().to_owned()
+}
+
+fn text(random: &mut Random) -> String {
+    let alphabet = ['a', '"', '\\', '%', ',', '=', ' ', 'é', '\u{1f511}', '\r', '\n', '\u{0}', '~'];
+    (0..random.below(12)).map(|_| *random.pick(&alphabet)).collect()
+}
+
+fn policy(random: &mut Random) -> PolicyRecord {
+    let nets = ["10.0.0.0/8", "192.0.2.1/32", "2001:db8::/32", "::/0"];
+    let mut list = |max| (0..random.below(max)).map(|_| random.pick(&nets).parse().unwrap()).collect();
+    let addresses = AddressLists { allow: list(5), deny: list(3) };
+    PolicyRecord {
+        id: random.number(),
+        account: text(random),
+        user: text(random),
+        tier: text(random),
+        environment: Environment::Test,
+        owner_disabled: random.below(2) == 0,
+        account_disabled: random.below(2) == 0,
+        addresses,
+    }
+}
+
+#[test]
+fn fuzz_key_format() {
+    fuzz(|random| {
+        let valid = key(random);
+        assert!(KeyFormat::default().check(valid.as_bytes()).is_ok());
+        let other = random.mutated(valid.as_bytes());
+        // One change never goes unnoticed; several do once in four billion times.
+        if KeyFormat::default().check(&other).is_ok() {
+            assert_eq!(other.len(), valid.len());
+            assert!(other.starts_with(b"lk_live_") || other.starts_with(b"lk_test_"));
+            assert!(other[8..].iter().all(u8::is_ascii_alphanumeric));
+        }
+        let _ = KeyFormat::default().check(&random.bytes(60, b"lk_livetest_0Az"));
+    });
+}
+
+#[test]
+fn fuzz_records() {
+    fuzz(|random| {
+        let (name, id) = (text(random), "abc123def456");
+        let digest = KeyDigest::of(name.as_bytes());
+        let record = KeyRecord { digest, policy: 7, expires_at: Some(9), disabled: false, id, name: &name };
+        let (mut key, mut shared) = (Vec::new(), Vec::new());
+        record.encode(&mut key).unwrap();
+        let policy = policy(random);
+        policy.encode(&mut shared).unwrap();
+        assert_eq!(KeyRecord::decode(&key), Ok(record));
+        assert_eq!(PolicyRecord::decode(&shared).as_ref(), Ok(&policy));
+
+        let (other_key, other_policy) = (random.mutated(&key), random.mutated(&shared));
+        assert!(other_key == key || KeyRecord::decode(&other_key).is_err());
+        assert!(other_policy == shared || PolicyRecord::decode(&other_policy).is_err());
+        for (kind, bytes) in
+            [(Kind::Key, other_key), (Kind::Policy, other_policy), (Kind::Policy, random.bytes(80, b"\0\x01"))]
+        {
+            let run = [key.as_slice(), &bytes].concat();
+            let mut split = 0;
+            for record in Records::new(kind, &run) {
+                split += record.map_or(0, |(_, record)| record.len());
+            }
+            assert!(split <= run.len());
+        }
+    });
+}
+
+#[test]
+fn fuzz_credentials() {
+    fuzz(|random| {
+        let key = key(random);
+        let noise = random.bytes(40, b"k=&?;, %2bBearer +\"");
+        let parts: Vec<&[u8]> = vec![key.as_bytes(), &noise, b"Bearer ", b"; key=", b"&key=", b"?key=", b", ", b"key"];
+        let value: Vec<u8> = (0..random.below(8)).flat_map(|_| random.pick(&parts).to_vec()).collect();
+
+        // What is taken out is out, all of it, and nothing else goes.
+        if let Some(rest) = without_query(&value, "key") {
+            assert_eq!(in_query(&rest, "key").count(), 0);
+            assert_eq!(without_query(&rest, "key"), None);
+            assert!(rest.len() < value.len());
+        } else {
+            assert_eq!(in_query(&value, "key").count(), 0);
+        }
+        if let Some(rest) = without_cookie(&value, "key") {
+            assert_eq!(in_cookies(&rest, "key").count(), 0);
+        } else {
+            assert_eq!(in_cookies(&value, "key").count(), 0);
+        }
+
+        // Two different ones are ambiguous wherever they stand; the definition, taken literally.
+        let found: Vec<Cow<'_, [u8]>> = in_header(&value)
+            .chain(in_authorization(&value))
+            .chain(in_cookies(&value, "key"))
+            .map(Cow::Borrowed)
+            .chain(in_query(&value, "key"))
+            .collect();
+        let mut distinct: Vec<_> = found.iter().filter(|key| !key.is_empty()).collect();
+        distinct.sort();
+        distinct.dedup();
+        let expected = match distinct.as_slice() {
+            [] => Presented::None,
+            [one] => Presented::One((*one).clone()),
+            _ => Presented::Ambiguous,
+        };
+        assert_eq!(Presented::of(found.iter().cloned()), expected);
+    });
+}
+
+/// The members of a dictionary of strings and Display Strings, read by the grammar of RFC 9651.
+fn parse_dictionary(mut text: &str) -> Vec<(String, String)> {
+    let mut members = Vec::new();
+    loop {
+        let (name, rest) = text.split_once('=').unwrap();
+        let display = rest.starts_with('%');
+        let mut characters = rest.trim_start_matches('%').strip_prefix('"').unwrap().char_indices();
+        let mut value = Vec::new();
+        let end = loop {
+            match characters.next().unwrap() {
+                (at, '"') => break at,
+                (_, '\\') if !display => value.push(u8::try_from(characters.next().unwrap().1).unwrap()),
+                (_, '%') if display => {
+                    let digits = [characters.next().unwrap().1, characters.next().unwrap().1];
+                    assert!(digits.iter().all(|digit| matches!(digit, '0'..='9' | 'a'..='f')));
+                    value.push(u8::from_str_radix(&digits.iter().collect::<String>(), 16).unwrap());
+                }
+                (_, plain) => {
+                    assert!(matches!(plain, ' '..='~'), "{plain:?}");
+                    value.push(u8::try_from(plain).unwrap());
+                }
+            }
+        };
+        members.push((name.to_owned(), String::from_utf8(value).unwrap()));
+        let quoted = rest.len() - rest.trim_start_matches('%').len() + 1;
+        text = match rest[quoted + end + 1..].strip_prefix(", ") {
+            Some(next) => next,
+            None => return members,
+        };
+    }
+}
+
+#[test]
+fn fuzz_identity() {
+    fuzz(|random| {
+        let (policy, name) = (policy(random), text(random));
+        let digest = KeyDigest([0; 32]);
+        let key = KeyRecord { digest, policy: 1, expires_at: None, disabled: false, id: "abc123def456", name: &name };
+        let shared = Shared::render(&policy);
+        let members = parse_dictionary(&render(&key, &shared));
+        let expected = [
+            ("key", "key_abc123def456"),
+            ("name", &name),
+            ("account", &policy.account),
+            ("user", &policy.user),
+            ("tier", &policy.tier),
+            ("env", "test"),
+        ];
+        assert_eq!(members, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        for (_, field) in Field::ALL {
+            assert!(field.of(&key, &shared).bytes().all(|byte| matches!(byte, b' '..=b'~')));
+        }
+    });
+}
