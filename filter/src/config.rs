@@ -27,6 +27,20 @@ use std::ops::RangeInclusive;
 /// The SDK can pass on no longer name.
 const MAX_CLUSTER_LEN: usize = 100;
 
+/// Headers that hold no key alone, and that the filter must not set.
+const OTHER_USE: [&str; 10] = [
+    "authorization",
+    "connection",
+    "content-length",
+    "cookie",
+    "host",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    identity::HEADER,
+];
+
 const MAX_STALENESS_SECONDS: u64 = 365 * 24 * 3600;
 
 /// What the operator set.
@@ -71,6 +85,16 @@ pub struct Places {
     pub cookie: Option<String>,
     /// Whether the upstream gets what was found.
     pub forward: bool,
+}
+
+impl Places {
+    /// The headers that the upstream must not get a key in.
+    pub fn hidden_headers(&self) -> impl Iterator<Item = &str> {
+        let headers = self.headers.iter().map(String::as_str);
+        let bearer = self.bearer.then_some("authorization");
+        let cookie = self.cookie.as_ref().map(|_| "cookie");
+        headers.chain(bearer).chain(cookie).filter(|_| !self.forward)
+    }
 }
 
 impl Default for Places {
@@ -181,8 +205,8 @@ fn places(mut object: Object, errors: &mut Vec<ConfigError>) -> Places {
     let headers = headers.map_or(default.headers, Iterator::collect);
     let mut place = |field: &str| {
         let name = object.optional_string(field, errors)?;
-        if !is_token(&name) {
-            object.error(field, "must be a name of letters, digits and !#$&'*+-.^_`|~", errors);
+        if !is_token(&name) || name.contains(['+', '&', '#']) {
+            object.error(field, "must be a name of letters, digits and !$'*-.^_`|~", errors);
         }
         Some(name)
     };
@@ -200,6 +224,12 @@ fn identity_headers(object: Object, errors: &mut Vec<ConfigError>) -> Vec<(Strin
     let mut headers = Vec::new();
     for (name, value) in &object.fields {
         let header = object.header_name(name, name, errors);
+        if header.contains('_') {
+            object.error(name, "must not have an underscore, which some upstreams take for a hyphen", errors);
+        }
+        if headers.iter().any(|(other, _)| *other == header) {
+            object.error(name, "is there twice", errors);
+        }
         match Field::ALL.iter().find(|(field, _)| value.as_str() == Some(field)) {
             Some((_, field)) => headers.push((header, *field)),
             None => {
@@ -315,7 +345,7 @@ impl Object {
         let name_is = name.to_ascii_lowercase();
         if !is_token(name) {
             self.error(field, "must be the name of a header", errors);
-        } else if ["authorization", "cookie", "host", identity::HEADER].contains(&name_is.as_str()) {
+        } else if OTHER_USE.contains(&name_is.as_str()) {
             self.error(field, "is a header that has another use", errors);
         }
         name_is

@@ -9,7 +9,7 @@ use latchkey_policy::credential::Presented;
 use latchkey_policy::identity;
 use latchkey_policy::key::KeyDigest;
 use latchkey_policy::snapshot::{Entry, Unavailable};
-use latchkey_policy::verdict::{self, Code};
+use latchkey_policy::verdict::{self, Code, Decision};
 use std::net::IpAddr;
 
 /// Filter state with the verdict. Envoy's RBAC filter behind ours lets only `allowed` through, and access logs show it.
@@ -32,46 +32,50 @@ pub enum Outcome {
     Stop,
 }
 
+/// What is known of a request once it has been judged.
+struct Judgement {
+    /// The verdict.
+    code: Code,
+    /// What it would have been, were that not shadowed.
+    shadowed: Option<Code>,
+    /// The key that it is about, if the request named one that exists.
+    entry: Option<Entry>,
+}
+
 /// Decides a request by its headers, and prepares it for the upstream or answers it.
 pub fn on_headers(host: &impl Host, worker: &Shared) -> Outcome {
     let Some(ready) = worker.ready() else { return refuse(host, Code::NotReady) };
-    let (code, prepared) = match Credentials::gather(host, &ready.config.credentials) {
-        Err(Refused) => (Code::NotReady, Err(Refused)),
-        Ok(credentials) => {
-            let (code, entry) = judge(host, worker, ready, &credentials).unwrap_or_else(|unavailable| {
-                worker.complain(host, unavailable);
-                (Code::NotReady, None)
-            });
-            (code, prepare(host, &ready.config, &credentials, code, entry.as_ref()))
-        }
+    let Ok(credentials) = Credentials::gather(host, &ready.config.credentials) else {
+        ready.metrics.request(host, Code::NotReady);
+        return refuse(host, Code::NotReady);
     };
+    let judgement = judge(host, worker, ready, &credentials).unwrap_or_else(|unavailable| {
+        worker.complain(host, unavailable);
+        Judgement { code: Code::NotReady, shadowed: None, entry: None }
+    });
+    let prepared = prepare(host, &ready.config, &credentials, &judgement);
     // A request that cannot be prepared as promised must not go on.
-    let passes = code == Code::Allowed || ready.config.shadow.contains(&code);
-    let code = if passes && prepared.is_err() { Code::NotReady } else { code };
-    ready.metrics.request(host, code);
-    if passes && prepared.is_ok() { Outcome::Pass } else { refuse(host, code) }
+    let code = if judgement.code == Code::Allowed && prepared.is_err() { Code::NotReady } else { judgement.code };
+    // A shadowed refusal is counted as what it would have been.
+    let counted = judgement.shadowed.filter(|_| code == Code::Allowed).unwrap_or(code);
+    ready.metrics.request(host, counted);
+    if code == Code::Allowed { Outcome::Pass } else { refuse(host, code) }
 }
 
 /// Keeps from the upstream what a client puts into trailers, which some upstreams read as headers.
 pub fn on_trailers(host: &impl Host, worker: &Shared) -> Outcome {
     let Some(Ready { config, .. }) = worker.ready() else { return Outcome::Stop };
-    let keys = config.credentials.headers.iter().map(String::as_str).filter(|_| !config.credentials.forward);
-    let identities = config.identity_headers.iter().map(|(name, _)| name.as_str());
-    let names = keys.chain(identities).chain(["authorization", identity::HEADER]);
-    if names.map(|name| host.remove_request_trailer(name)).all(|removed| removed.is_ok()) {
-        Outcome::Pass
-    } else {
-        Outcome::Stop
-    }
+    let identities = config.identity_headers.iter().map(|(name, _)| name.as_str()).chain([identity::HEADER]);
+    let mut names = config.credentials.hidden_headers().chain(identities);
+    if names.all(|name| host.remove_request_trailer(name).is_ok()) { Outcome::Pass } else { Outcome::Stop }
 }
 
-/// The verdict, and the key that it is about, if the request named one that exists.
 fn judge(
     host: &impl Host,
     worker: &Shared,
     ready: &Ready,
     credentials: &Credentials<'_>,
-) -> Result<(Code, Option<Entry>), Unavailable> {
+) -> Result<Judgement, Unavailable> {
     // Before anything about the key, so that without a snapshot every answer is the same.
     let mut reader = worker.reader()?;
     let view = reader.view(host)?;
@@ -79,20 +83,26 @@ fn judge(
         worker.check_staleness(host, limit)?;
     }
 
+    let is_shadowed = |code| ready.config.shadow.contains(&code);
+    // Without a key there is nothing more to check, so a shadowed verdict passes.
+    let keyless = |code| match is_shadowed(code) {
+        true => Judgement { code: Code::Allowed, shadowed: Some(code), entry: None },
+        false => Judgement { code, shadowed: None, entry: None },
+    };
     let presented = credentials.presented();
     let candidate = match &presented {
-        Presented::None => return Ok((Code::MissingKey, None)),
-        Presented::Ambiguous => return Ok((Code::AmbiguousKey, None)),
+        Presented::None => return Ok(keyless(Code::MissingKey)),
+        Presented::Ambiguous => return Ok(keyless(Code::AmbiguousKey)),
         Presented::One(candidate) => &**candidate,
     };
     if ready.config.keys.check(candidate).is_err() {
-        return Ok((Code::MalformedKey, None));
+        return Ok(keyless(Code::MalformedKey));
     }
-    let Some(entry) = view.find(host, &KeyDigest::of(candidate))? else { return Ok((Code::InvalidKey, None)) };
+    let Some(entry) = view.find(host, &KeyDigest::of(candidate))? else { return Ok(keyless(Code::InvalidKey)) };
     let now = host.now().map_err(|_| Unavailable::Host)? / NANOS_PER_SECOND;
     let now = i64::try_from(now).map_err(|_| Unavailable::Host)?;
-    let code = verdict::decide(&entry.key()?, &entry.policy, &Asked(host), now);
-    Ok((code, Some(entry)))
+    let Decision { code, shadowed } = verdict::decide(&entry.key()?, &entry.policy, &Asked(host), now, is_shadowed);
+    Ok(Judgement { code, shadowed, entry: Some(entry) })
 }
 
 /// The request, as a verdict asks for it.
@@ -109,20 +119,22 @@ fn prepare(
     host: &impl Host,
     config: &Config,
     credentials: &Credentials<'_>,
-    code: Code,
-    entry: Option<&Entry>,
+    judgement: &Judgement,
 ) -> Result<(), Refused> {
+    let entry = judgement.entry.as_ref();
     let key = entry.map(Entry::key).transpose().map_err(|_| Refused)?;
     if let Some(key) = &key {
         host.set_filter_state(KEY_STATE, &key.key_id())?;
     }
-    let shadowed = config.shadow.contains(&code);
-    if code != Code::Allowed && !shadowed {
+    if let Some(code) = judgement.shadowed {
+        host.set_filter_state(SHADOW_STATE, code.as_str())?;
+    }
+    if judgement.code != Code::Allowed {
         return Ok(());
     }
     credentials.hide(host)?;
     match (key, entry) {
-        (Some(key), Some(entry)) if !shadowed => {
+        (Some(key), Some(entry)) if judgement.shadowed.is_none() => {
             let identity = &entry.policy.identity;
             host.set_request_header(identity::HEADER, identity::render(&key, identity).as_bytes())?;
             for (name, field) in &config.identity_headers {
@@ -135,7 +147,6 @@ fn prepare(
             for (name, _) in &config.identity_headers {
                 host.remove_request_header(name)?;
             }
-            host.set_filter_state(SHADOW_STATE, code.as_str())?;
         }
     }
     // Last, as this is what opens the guard.

@@ -6,7 +6,7 @@ use crate::metrics::Metrics;
 use latchkey_policy::record::FORMAT;
 use latchkey_policy::snapshot::{self, ApplyError, Batch, Epoch, Writer};
 use latchkey_policy::table::WriteError;
-use latchkey_protocol::{Ack, FromNode, Hello, ToNode, Welcome, from_node, to_node};
+use latchkey_protocol::{Ack, FromNode, Heartbeat, Hello, ToNode, Welcome, from_node, to_node};
 use prost::Message as _;
 use std::fmt;
 
@@ -86,6 +86,15 @@ pub struct Session {
     state: State,
     /// The sequence of the last batch.
     sequence: u64,
+}
+
+/// What a message says of the snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Received {
+    /// It is now, or still, the newest.
+    Newest,
+    /// Nothing, or not yet.
+    Other,
 }
 
 /// What a session that lives is worth.
@@ -169,28 +178,34 @@ impl Session {
         Ok(if proven { Health::Proven } else { Health::Young })
     }
 
-    /// A message of `size` bytes came. True when it completed a revision.
-    pub fn receive(&mut self, host: &impl Host, metrics: &Metrics, size: usize) -> Result<bool, End> {
+    /// A message of `size` bytes came.
+    pub fn receive(&mut self, host: &impl Host, metrics: &Metrics, size: usize) -> Result<Received, End> {
         if size > MAX_MESSAGE {
             return Err(End::Protocol("a message that is too long"));
         }
         let message = host.received().ok_or(End::Unreachable)?;
         let message = ToNode::decode(&*message).map_err(|_| End::Protocol("a message that is not of this protocol"))?;
         let received = match message.message {
-            Some(to_node::Message::Welcome(welcome)) => self.welcome(host, metrics, &welcome).map(|()| false),
+            Some(to_node::Message::Welcome(welcome)) => self.welcome(host, metrics, &welcome).map(|()| Received::Other),
             Some(to_node::Message::Batch(batch)) => self.apply(host, metrics, &batch),
-            // Heartbeats have done their work; what a newer control plane sends besides is not for this version.
-            Some(to_node::Message::Heartbeat(_)) | None => Ok(false),
+            Some(to_node::Message::Heartbeat(heartbeat)) => Ok(self.heartbeat(&heartbeat)),
+            // What a newer control plane sends besides is not for this version.
+            None => Ok(Received::Other),
         };
         // Behind the work, which may take a while: only the other side's silence counts.
         let now = host.now().map_err(|_| End::Unreachable)?;
         self.heard_at = now;
-        if received.is_ok() && self.state == State::Following && now.abs_diff(self.noted_at) >= CONTACT_PAUSE {
+        if received == Ok(Received::Newest) && now.abs_diff(self.noted_at) >= CONTACT_PAUSE {
             self.noted_at = now;
             // If another was faster, it has heard from the control plane as well.
             let _ = snapshot::note_contact(host, now);
         }
         received
+    }
+
+    fn heartbeat(&self, heartbeat: &Heartbeat) -> Received {
+        let newest = self.writer.position().is_some_and(|(_, revision)| revision == heartbeat.revision);
+        if newest && self.state == State::Following { Received::Newest } else { Received::Other }
     }
 
     fn welcome(&mut self, host: &impl Host, metrics: &Metrics, welcome: &Welcome) -> Result<(), End> {
@@ -219,7 +234,12 @@ impl Session {
         Ok(())
     }
 
-    fn apply(&mut self, host: &impl Host, metrics: &Metrics, batch: &latchkey_protocol::Batch) -> Result<bool, End> {
+    fn apply(
+        &mut self,
+        host: &impl Host,
+        metrics: &Metrics,
+        batch: &latchkey_protocol::Batch,
+    ) -> Result<Received, End> {
         if self.state == State::Greeted {
             return Err(End::Protocol("a batch before the welcome"));
         }
@@ -249,7 +269,7 @@ impl Session {
         // While a snapshot of another history is being loaded, what is in force says nothing about this one.
         let revision = if self.state == State::Loading { 0 } else { revision };
         self.send(host, from_node::Message::Ack(Ack { sequence: self.sequence, revision }))?;
-        Ok(published.is_some())
+        Ok(if published.is_some() { Received::Newest } else { Received::Other })
     }
 
     fn send(&self, host: &impl Host, message: from_node::Message) -> Result<(), End> {

@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::host::{Host, Level, Nanos, StreamId};
 use crate::lease::{Candidate, Standing};
 use crate::metrics::Metrics;
-use crate::sync::{End, Health, Identity, Session};
+use crate::sync::{End, Health, Identity, Received, Session};
 use latchkey_policy::snapshot::{self, Reader, Unavailable};
 use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::rc::Rc;
@@ -46,7 +46,7 @@ impl Shared {
 
     /// Fails when the control plane was not heard from for longer than `limit`.
     pub fn check_staleness(&self, host: &impl Host, limit: Nanos) -> Result<(), Unavailable> {
-        let fresh = |contact: Nanos, now: Nanos| now.saturating_sub(contact) <= limit;
+        let fresh = |contact: Nanos, now: Nanos| now.abs_diff(contact) <= limit;
         let now = host.now().map_err(|_| Unavailable::Host)?;
         if self.contact.get().is_some_and(|contact| fresh(contact, now)) {
             return Ok(());
@@ -144,8 +144,8 @@ impl Worker {
             return;
         }
         match session.receive(host, &ready.metrics, size) {
-            Ok(false) => {}
-            Ok(true) => {
+            Ok(Received::Other) => {}
+            Ok(Received::Newest) => {
                 self.last_end = None;
                 self.afresh = false;
             }

@@ -68,15 +68,37 @@ pub fn in_cookies<'a>(value: &'a [u8], name: &'a str) -> impl Iterator<Item = &'
     cookies(value).filter_map(move |cookie| cookie_value(cookie, name))
 }
 
-/// The header without a cookie, empty if it held no other; `None` if the cookie is not there.
+/// The header without a cookie, empty if it held no other; `None` if the cookie is not there. What stays keeps the
+/// delimiter before it: other cookies may hold commas.
 pub fn without_cookie(value: &[u8], name: &str) -> Option<Vec<u8>> {
-    let (found, kept): (Vec<_>, Vec<_>) = cookies(value).partition(|cookie| cookie_value(cookie, name).is_some());
-    let kept: Vec<_> = kept.into_iter().filter(|cookie| !cookie.is_empty()).collect();
-    (!found.is_empty()).then(|| kept.join(&b"; "[..]))
+    let mut kept = Vec::with_capacity(value.len());
+    let mut found = false;
+    let mut rest = value;
+    let mut delimiter = &b""[..];
+    loop {
+        let end = rest.iter().position(is_cookie_delimiter).unwrap_or(rest.len());
+        let (cookie, behind) = rest.split_at_checked(end)?;
+        if cookie_value(trim(cookie), name).is_some() {
+            found = true;
+        } else if kept.is_empty() {
+            kept.extend_from_slice(trim(cookie));
+        } else {
+            kept.extend_from_slice(delimiter);
+            kept.extend_from_slice(cookie);
+        }
+        match behind.split_at_checked(1) {
+            Some((next, behind)) => (delimiter, rest) = (next, behind),
+            None => return found.then_some(kept),
+        }
+    }
+}
+
+fn is_cookie_delimiter(byte: &u8) -> bool {
+    matches!(byte, b';' | b',')
 }
 
 fn cookies(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|byte| matches!(byte, b';' | b',')).map(trim)
+    value.split(is_cookie_delimiter).map(trim)
 }
 
 fn cookie_value<'a>(cookie: &'a [u8], name: &str) -> Option<&'a [u8]> {
@@ -225,5 +247,9 @@ mod tests {
         assert_eq!(without("key=k").as_deref(), Some(""));
         assert_eq!(without("a=1; key=k; b=2; key=l").as_deref(), Some("a=1; b=2"));
         assert_eq!(without("a=1"), None);
+        assert_eq!(
+            without(r#"prefs=a,b; key=K; loc={"x":1,"y":2};z"#).as_deref(),
+            Some(r#"prefs=a,b; loc={"x":1,"y":2};z"#)
+        );
     }
 }

@@ -116,7 +116,7 @@ impl Code {
                 401,
                 "missing_key",
                 "Missing API key",
-                "Send an API key as X-API-Key or as Authorization: Bearer.",
+                "The request carries no API key where one is looked for.",
                 CHALLENGE
             ),
             Self::AmbiguousKey => refusal!(
@@ -164,17 +164,42 @@ pub trait Request {
     fn source_address(&self) -> Option<IpAddr>;
 }
 
-/// Decides on a request with a key that exists. `now` is Unix time in seconds.
-pub fn decide(key: &KeyRecord<'_>, policy: &Policy, request: &impl Request, now: i64) -> Code {
-    if key.disabled || policy.disabled {
+/// What came of the checks on a key that exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decision {
+    /// The first check that refuses, or [`Code::Allowed`].
+    pub code: Code,
+    /// The first check that would have refused, were it not shadowed.
+    pub shadowed: Option<Code>,
+}
+
+/// Decides on a request with a key that exists. `now` is Unix time in seconds. A check that `is_shadowed` refuses
+/// nothing, and those behind it count as ever.
+pub fn decide(
+    key: &KeyRecord<'_>,
+    policy: &Policy,
+    request: &impl Request,
+    now: i64,
+    is_shadowed: impl Fn(Code) -> bool,
+) -> Decision {
+    let mut shadowed = None;
+    let mut refuses = |code| {
+        if is_shadowed(code) {
+            shadowed = shadowed.or(Some(code));
+            return false;
+        }
+        true
+    };
+    let code = if (key.disabled || policy.disabled) && refuses(Code::DisabledKey) {
         Code::DisabledKey
-    } else if key.expires_at.is_some_and(|expiry| now >= expiry) {
+    } else if key.expires_at.is_some_and(|expiry| now >= expiry) && refuses(Code::ExpiredKey) {
         Code::ExpiredKey
-    } else if !policy.addresses.admits(|| request.source_address()) {
+    } else if !policy.addresses.admits(|| request.source_address()) && refuses(Code::IpDenied) {
         Code::IpDenied
     } else {
         Code::Allowed
-    }
+    };
+    Decision { code, shadowed }
 }
 
 #[cfg(test)]
@@ -224,7 +249,7 @@ mod tests {
                 panic!("asked for the address")
             }
         }
-        decide(key, &Policy::compile(record), &Unasked, now)
+        decide(key, &Policy::compile(record), &Unasked, now, |_| false).code
     }
 
     #[test]
@@ -250,11 +275,30 @@ mod tests {
         let lists = AddressLists { allow: vec!["10.0.0.0/8".parse().unwrap()], deny: Vec::new() };
         let record = PolicyRecord { addresses: lists, ..record() };
         let policy = Policy::compile(&record);
-        assert_eq!(decide(&KEY, &policy, &From(Some("10.1.2.3")), 0), Code::Allowed);
-        assert_eq!(decide(&KEY, &policy, &From(Some("11.1.2.3")), 0), Code::IpDenied);
-        assert_eq!(decide(&KEY, &policy, &From(None), 0), Code::IpDenied);
+        let code = |source| decide(&KEY, &policy, &From(source), 0, |_| false).code;
+        assert_eq!(code(Some("10.1.2.3")), Code::Allowed);
+        assert_eq!(code(Some("11.1.2.3")), Code::IpDenied);
+        assert_eq!(code(None), Code::IpDenied);
         let expired = KeyRecord { expires_at: Some(0), ..KEY };
         assert_eq!(verdict(&expired, &record, 0), Code::ExpiredKey);
+    }
+
+    #[test]
+    fn a_shadowed_check_does_not_switch_off_those_behind_it() {
+        let lists = AddressLists { allow: vec!["10.0.0.0/8".parse().unwrap()], deny: Vec::new() };
+        let policy = Policy::compile(&PolicyRecord { addresses: lists, ..record() });
+        let expired = KeyRecord { expires_at: Some(0), ..KEY };
+        let decide =
+            |source, shadow: &[Code]| decide(&expired, &policy, &From(Some(source)), 0, |code| shadow.contains(&code));
+        let (inside, outside) = ("10.1.2.3", "11.1.2.3");
+        let decision = |code, shadowed| Decision { code, shadowed };
+        assert_eq!(decide(inside, &[Code::ExpiredKey]), decision(Code::Allowed, Some(Code::ExpiredKey)));
+        assert_eq!(decide(outside, &[Code::ExpiredKey]), decision(Code::IpDenied, Some(Code::ExpiredKey)));
+        assert_eq!(decide(outside, &[Code::IpDenied]), decision(Code::ExpiredKey, None));
+        assert_eq!(
+            decide(outside, &[Code::IpDenied, Code::ExpiredKey]),
+            decision(Code::Allowed, Some(Code::ExpiredKey))
+        );
     }
 
     #[test]

@@ -47,8 +47,13 @@ fn fuzz_key_format() {
     fuzz(|random| {
         let valid = key(random);
         assert!(KeyFormat::default().check(valid.as_bytes()).is_ok());
+        let mut typo = valid.clone().into_bytes();
+        let at = random.index(typo.len());
+        let other = *random.pick(b"0Az_~\xff");
+        let changed = std::mem::replace(&mut typo[at], other) != other;
+        assert_eq!(KeyFormat::default().check(&typo).is_err(), changed, "one change is always noticed");
+        // Several are not once in four billion times.
         let other = random.mutated(valid.as_bytes());
-        // One change never goes unnoticed; several do once in four billion times.
         if KeyFormat::default().check(&other).is_ok() {
             assert_eq!(other.len(), valid.len());
             assert!(other.starts_with(b"lk_live_") || other.starts_with(b"lk_test_"));
@@ -99,12 +104,24 @@ fn fuzz_credentials() {
         if let Some(rest) = without_query(&value, "key") {
             assert_eq!(in_query(&rest, "key").count(), 0);
             assert_eq!(without_query(&rest, "key"), None);
-            assert!(rest.len() < value.len());
+            let pairs = |path: &[u8]| {
+                let at = path.iter().position(|byte| *byte == b'?');
+                let pairs = at.map(|at| path[at + 1..].split(|byte| *byte == b'&').map(<[u8]>::to_vec).collect());
+                pairs.unwrap_or(Vec::new())
+            };
+            let of_others = |pair: &Vec<u8>| in_query(&[b"?", pair.as_slice()].concat(), "key").count() == 0;
+            assert_eq!(pairs(&rest), pairs(&value).into_iter().filter(of_others).collect::<Vec<_>>());
         } else {
             assert_eq!(in_query(&value, "key").count(), 0);
         }
         if let Some(rest) = without_cookie(&value, "key") {
             assert_eq!(in_cookies(&rest, "key").count(), 0);
+            let others = |value: &[u8]| {
+                let cookies = value.split(|byte| matches!(byte, b';' | b',')).map(<[u8]>::trim_ascii);
+                let others = cookies.filter(|cookie| !cookie.is_empty() && in_cookies(cookie, "key").count() == 0);
+                others.map(<[u8]>::to_vec).collect::<Vec<_>>()
+            };
+            assert_eq!(others(&rest), others(&value));
         } else {
             assert_eq!(in_cookies(&value, "key").count(), 0);
         }

@@ -53,7 +53,7 @@ fn what_cannot_be_meant_is_refused() {
         [
             "credentials.headers[0]: must be the name of a header",
             "credentials.headers[1]: is a header that has another use",
-            "credentials.query: must be a name of letters, digits and !#$&'*+-.^_`|~",
+            "credentials.query: must be a name of letters, digits and !$'*-.^_`|~",
             "credentials.cookie: must be a string, not a number",
             "credentials.hide: is unknown",
         ]
@@ -65,6 +65,18 @@ fn what_cannot_be_meant_is_refused() {
             "identity_headers.x-latchkey-identity: is a header that has another use",
         ]
     );
+    assert_eq!(
+        with(r#""identity_headers":{"X-Tier":"tier","x-tier":"key","x_id":"key","content-length":"key"}"#),
+        [
+            "identity_headers.content-length: is a header that has another use",
+            "identity_headers.x-tier: is there twice",
+            "identity_headers.x_id: must not have an underscore, which some upstreams take for a hyphen",
+        ]
+    );
+    for query in ["a+b", "a&b", "a#b", ""] {
+        let told = with(&format!(r#""credentials":{{"query":"{query}"}}"#));
+        assert_eq!(told, ["credentials.query: must be a name of letters, digits and !$'*-.^_`|~"], "{query}");
+    }
     for seconds in ["0", "-1", "1.5", "\"60\"", "31536001"] {
         let told = with(&format!(r#""max_staleness_seconds":{seconds}"#));
         assert_eq!(told, ["max_staleness_seconds: must be a whole number from 1 to 31536000"]);

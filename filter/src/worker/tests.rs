@@ -204,7 +204,25 @@ fn all_workers_learn_when_the_control_plane_was_heard_from() {
     assert_eq!(other.check_staleness(&host, minute), Ok(()));
     host.advance_millis(60_001);
     assert_eq!(other.check_staleness(&host, minute), Err(Unavailable::Stale));
+    deliver(&mut worker, &host, to_node::Message::Heartbeat(Heartbeat { revision: 99 }));
+    assert_eq!(other.check_staleness(&host, minute), Err(Unavailable::Stale), "there is a newer one, not here yet");
     deliver(&mut worker, &host, to_node::Message::Heartbeat(Heartbeat { revision: 5 }));
+    assert_eq!(other.check_staleness(&host, minute), Ok(()));
+
+    // A clock that was set back tells nothing of the snapshot's age.
+    host.clock.set(host.clock.get() - 2 * minute);
+    assert_eq!(other.check_staleness(&host, minute), Err(Unavailable::Stale));
+    host.clock.set(host.clock.get() + 2 * minute);
+
+    // Nor does the promise of changes.
+    host.advance_millis(60_001);
+    let lost = stream(&host);
+    worker.on_close(&host, lost, 14);
+    host.advance_millis(100);
+    worker.tick(&host);
+    deliver(&mut worker, &host, welcome(true));
+    assert_eq!(other.check_staleness(&host, minute), Err(Unavailable::Stale));
+    deliver(&mut worker, &host, to_node::Message::Batch(batch(1, 6, "two")));
     assert_eq!(other.check_staleness(&host, minute), Ok(()));
 }
 
