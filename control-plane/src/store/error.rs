@@ -61,7 +61,8 @@ impl From<sqlx::Error> for StoreError {
         if name_taken(&error) {
             return Self::NameTaken;
         }
-        if busy(&error) || matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_)) {
+        if passing(&error) || matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_))
+        {
             return Self::Unavailable(error);
         }
         Self::Database(error)
@@ -74,8 +75,9 @@ fn name_taken(error: &sqlx::Error) -> bool {
     unique.is_some_and(|error| error.message().contains("keys.name"))
 }
 
-/// SQLITE_BUSY or SQLITE_LOCKED, in the low byte of the extended code: <https://sqlite.org/rescode.html>.
-fn busy(error: &sqlx::Error) -> bool {
+/// SQLITE_BUSY and LOCKED, READONLY, IOERR and FULL: what ends without a change to the database or to us. They are in the
+/// low byte of the extended code: <https://sqlite.org/rescode.html>.
+fn passing(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
-    code.is_some_and(|code| matches!(code & 0xff, 5 | 6))
+    code.is_some_and(|code| matches!(code & 0xff, 5 | 6 | 8 | 10 | 13))
 }

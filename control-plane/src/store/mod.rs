@@ -27,6 +27,7 @@ pub use revocation::Revoked;
 pub(crate) use sessions::IDLE_SECONDS as SESSION_IDLE_SECONDS;
 
 use serde::de::DeserializeOwned;
+use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -70,7 +71,13 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(PATIENCE);
         let pool = SqlitePoolOptions::new().acquire_timeout(PATIENCE).idle_timeout(None).max_lifetime(None);
-        let writer = pool.clone().max_connections(1).connect_with(options.clone()).await.map_err(StoreError::from)?;
+        // After some errors SQLite rolls back on its own, sqlx's ROLLBACK then fails, and the connection would count as
+        // in a transaction for ever: https://sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction
+        let writer = pool.clone().max_connections(1).before_acquire(|connection, _| {
+            let clean = !connection.is_in_transaction();
+            Box::pin(async move { Ok(clean) })
+        });
+        let writer = writer.connect_with(options.clone()).await.map_err(StoreError::from)?;
         sqlx::migrate!().run(&writer).await?;
         let (epoch, revision) = identity(&writer).await?;
         let readers = pool.max_connections(READERS).connect_lazy_with(options.read_only(true));
@@ -143,4 +150,34 @@ async fn identity(writer: &SqlitePool) -> Result<(Epoch, u64), StoreError> {
         sqlx::query_as("SELECT epoch, revision FROM meta").fetch_one(writer).await?;
     let epoch = epoch.try_into().map_err(|_| StoreError::Damaged("the epoch"))?;
     Ok((epoch, revision.cast_unsigned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fills the database up, so that a write fails in the middle of its transaction.
+    async fn fill_up(store: &Store) -> StoreError {
+        // Of this connection alone, and no smaller than the database is.
+        sqlx::query("PRAGMA max_page_count = 1").fetch_one(&store.0.writer).await.unwrap();
+        for n in 0.. {
+            let email = format!("{n}@{}", "x".repeat(2_000));
+            if let Err(error) = store.add_admin(&email, "", 0).await {
+                return error;
+            }
+        }
+        unreachable!("it is never full");
+    }
+
+    #[tokio::test]
+    async fn a_write_that_fails_leaves_nothing_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("latchkey.db")).await.unwrap();
+        let error = fill_up(&store).await;
+        assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+        // Space is found.
+        sqlx::query("PRAGMA max_page_count = 1000000").fetch_one(&store.0.writer).await.unwrap();
+        store.add_admin("late@localhost", "", 0).await.unwrap();
+        assert!(store.credentials("late@localhost").await.unwrap().is_some());
+    }
 }
