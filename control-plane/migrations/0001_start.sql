@@ -73,11 +73,10 @@ CREATE INDEX keys_revision ON keys (revision);
 CREATE INDEX keys_listing ON keys (account_id, seq DESC) WHERE revoked_at IS NULL;
 CREATE UNIQUE INDEX keys_live_name ON keys (account_id, name) WHERE revoked_at IS NULL;
 
--- Nodes that may be deciding requests: written when a stream begins, deleted when a node is given up.
+-- Nodes that may be deciding requests: written when their first stream begins, deleted when a node is given up.
 CREATE TABLE nodes (
     node_id TEXT NOT NULL,
     instance TEXT NOT NULL,
     version TEXT NOT NULL,
-    connected_at INTEGER NOT NULL,
     PRIMARY KEY (node_id, instance)
 );

@@ -13,28 +13,20 @@ pub struct NodeRow {
     pub instance: String,
     /// The filter's version.
     pub version: String,
-    /// Unix seconds.
-    pub connected_at: i64,
 }
 
 impl Store {
     /// All that were connected and have not been given up.
     pub(crate) async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
-        const QUERY: &str = "SELECT node_id, instance, version, connected_at FROM nodes";
+        const QUERY: &str = "SELECT node_id, instance, version FROM nodes";
         Ok(sqlx::query_as(QUERY).fetch_all(&self.0.readers).await?)
     }
 
     pub(crate) async fn node_connected(&self, node: &NodeRow) -> Result<(), StoreError> {
-        const QUERY: &str = "INSERT INTO nodes (node_id, instance, version, connected_at) VALUES (?, ?, ?, ?) \
-             ON CONFLICT (node_id, instance) \
-             DO UPDATE SET version = excluded.version, connected_at = excluded.connected_at";
-        sqlx::query(QUERY)
-            .bind(&node.node_id)
-            .bind(&node.instance)
-            .bind(&node.version)
-            .bind(node.connected_at)
-            .execute(&self.0.writer)
-            .await?;
+        const QUERY: &str = "INSERT INTO nodes (node_id, instance, version) VALUES (?, ?, ?) \
+             ON CONFLICT (node_id, instance) DO UPDATE SET version = excluded.version";
+        let query = sqlx::query(QUERY).bind(&node.node_id).bind(&node.instance).bind(&node.version);
+        query.execute(&self.0.writer).await?;
         Ok(())
     }
 

@@ -1,12 +1,13 @@
 //! The stream: pushes the snapshot, and then every change, to every connected node.
 //!
 //! `service` lets a node in, `session` serves it; `feed` reads each change once for all of them; `registry` knows
-//! which nodes there are and what they have acknowledged.
+//! which nodes there are and what they have acknowledged, and `roster` writes down the former.
 
 mod batches;
 mod feed;
 mod hello;
 pub(crate) mod registry;
+mod roster;
 mod service;
 mod session;
 mod window;

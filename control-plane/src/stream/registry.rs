@@ -2,16 +2,18 @@
 //!
 //! A node counts from its Hello until its stream has been gone for the grace period: until then it may be deciding
 //! requests from memory. A newer stream of the same process takes the place of the older one, whose end then means
-//! nothing. Nodes are also written down, so that a control plane that starts again counts those it does not see yet.
+//! nothing. Nodes are also written down, so that a control plane that starts again counts those it does not see yet;
+//! a node that cannot be written down counts all the same.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time;
-use tracing::{error, info};
+use tracing::info;
 
+use super::roster::{self, Entry};
 use crate::clock::Clock;
 use crate::stop::Stop;
 use crate::store::{NodeRow, Store, StoreError};
@@ -51,21 +53,22 @@ struct Node {
     remote: Option<SocketAddr>,
     /// Dropped with the entry, which tells the stream that it has been replaced. None: lost.
     connection: Option<oneshot::Sender<()>>,
+    /// The table has it.
+    written: bool,
 }
 
 /// The nodes; clones share them.
 #[derive(Clone)]
 pub(crate) struct Registry(Arc<Shared>);
 
-struct Shared {
+pub(super) struct Shared {
     nodes: Mutex<Nodes>,
     changed: watch::Sender<()>,
-    /// One at a time, so that what is written follows what is in memory.
-    writing: tokio::sync::Mutex<()>,
+    roster: mpsc::UnboundedSender<Entry>,
     store: Store,
     clock: Arc<dyn Clock>,
     grace: Duration,
-    stop: Stop,
+    pub(super) stop: Stop,
 }
 
 #[derive(Default)]
@@ -83,10 +86,11 @@ impl Registry {
         stop: Stop,
     ) -> Result<Self, StoreError> {
         let rows = store.nodes().await?;
+        let (roster, entries) = mpsc::unbounded_channel();
         let registry = Self(Arc::new(Shared {
             nodes: Mutex::default(),
             changed: watch::Sender::new(()),
-            writing: tokio::sync::Mutex::default(),
+            roster,
             store,
             clock,
             grace,
@@ -95,33 +99,26 @@ impl Registry {
         for row in rows {
             let instance = u64::from_str_radix(&row.instance, 16).map_err(|_| StoreError::Damaged("a node"))?;
             let id = NodeId { node_id: row.node_id, instance };
-            let stream = registry.0.insert(&id, row.version, 0, None, None);
+            let stream = registry.0.insert(&id, row.version.clone(), 0, None, None);
+            registry.0.written(&id, &row.version);
             registry.0.clone().give_up_after_grace(id, stream);
         }
+        tokio::spawn(roster::follow(registry.0.clone(), entries));
         Ok(registry)
     }
 
     /// A stream of `id` begins. What it acknowledged on earlier streams counts only as far as `acknowledged` says.
-    pub(crate) async fn connect(
+    pub(crate) fn connect(
         &self,
         id: NodeId,
         version: String,
         acknowledged: u64,
         remote: Option<SocketAddr>,
-    ) -> Result<Connection, StoreError> {
+    ) -> Connection {
         let shared = self.0.clone();
-        let writing = shared.writing.lock().await;
-        let row = NodeRow {
-            node_id: id.node_id.clone(),
-            instance: hexadecimal(id.instance),
-            version: version.clone(),
-            connected_at: shared.clock.now(),
-        };
-        shared.store.node_connected(&row).await?;
         let (connection, replaced) = oneshot::channel();
         let stream = shared.insert(&id, version, acknowledged, remote, Some(connection));
-        drop(writing);
-        Ok(Connection { id, stream, replaced, shared })
+        Connection { id, stream, replaced, shared }
     }
 
     /// How many nodes count, and how many of them have acknowledged `revision`.
@@ -174,15 +171,47 @@ impl Shared {
         let mut nodes = self.lock();
         nodes.streams += 1;
         let stream = nodes.streams;
-        let node = Node { stream, version, since: self.clock.now(), acknowledged, remote, connection };
+        let written = nodes.by_id.get(id).is_some_and(|node| node.written && node.version == version);
+        let node = Node { stream, version, since: self.clock.now(), acknowledged, remote, connection, written };
         nodes.by_id.insert(id.clone(), node);
         drop(nodes);
         self.changed.send_replace(());
         stream
     }
 
-    fn is_newest(&self, id: &NodeId, stream: u64) -> bool {
-        self.lock().by_id.get(id).is_some_and(|node| node.stream == stream)
+    fn remove(&self, id: &NodeId, stream: u64) -> bool {
+        let mut nodes = self.lock();
+        let newest = nodes.by_id.get(id).is_some_and(|node| node.stream == stream);
+        if newest {
+            nodes.by_id.remove(id);
+            drop(nodes);
+            self.changed.send_replace(());
+        }
+        newest
+    }
+
+    fn written(&self, id: &NodeId, version: &str) {
+        if let Some(node) = self.lock().by_id.get_mut(id) {
+            node.written = node.version == version;
+        }
+    }
+
+    /// The node's version, unless the table has it.
+    fn unwritten(&self, id: &NodeId) -> Option<String> {
+        self.lock().by_id.get(id).filter(|node| !node.written).map(|node| node.version.clone())
+    }
+
+    /// Makes the table say of the node what is in memory. Called by the roster alone, one at a time.
+    pub(super) async fn write_down(&self, id: &NodeId) -> Result<(), StoreError> {
+        let instance = hexadecimal(id.instance);
+        if let Some(version) = self.unwritten(id) {
+            let row = NodeRow { node_id: id.node_id.clone(), instance, version };
+            self.store.node_connected(&row).await?;
+            self.written(id, &row.version);
+        } else if !self.lock().by_id.contains_key(id) {
+            self.store.node_given_up(&id.node_id, &instance).await?;
+        }
+        Ok(())
     }
 
     /// Runs `change` on the node, if `stream` is still its newest.
@@ -202,16 +231,11 @@ impl Shared {
                 () = time::sleep(self.grace) => {}
                 () = stop.requested() => return,
             }
-            let _writing = self.writing.lock().await;
-            if !self.is_newest(&id, stream) {
-                return;
+            if self.remove(&id, stream) {
+                info!(node = id.node_id, instance = hexadecimal(id.instance), "node given up");
+                // Nobody follows any more once it stops.
+                let _ = self.roster.send(Entry { id, tried: None });
             }
-            if let Err(error) = self.store.node_given_up(&id.node_id, &hexadecimal(id.instance)).await {
-                error!(%error, "a node that was given up is counted again after the next start");
-            }
-            self.lock().by_id.remove(&id);
-            self.changed.send_replace(());
-            info!(node = id.node_id, instance = hexadecimal(id.instance), "node given up");
         });
     }
 }
@@ -226,6 +250,21 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// Has the node written down if it is not. Resolves when that was done, or could not be done for now.
+    pub(crate) fn write_down(&self) -> impl Future<Output = ()> + use<> {
+        let tried = self.shared.unwritten(&self.id).map(|_| {
+            let (sender, tried) = oneshot::channel();
+            // Nobody follows any more once it stops.
+            let _ = self.shared.roster.send(Entry { id: self.id.clone(), tried: Some(sender) });
+            tried
+        });
+        async {
+            if let Some(tried) = tried {
+                let _ = tried.await;
+            }
+        }
+    }
+
     /// The node decides by `revision`, and never again by an older one while this stream lives.
     pub(crate) fn acknowledge(&self, revision: u64) {
         self.shared.change(&self.id, self.stream, |node| node.acknowledged = node.acknowledged.max(revision));

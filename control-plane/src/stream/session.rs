@@ -2,6 +2,7 @@
 
 use latchkey_protocol::{Batch, FromNode, Heartbeat, ToNode, Welcome, from_node, to_node};
 use std::convert::Infallible;
+use std::future;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ use crate::store::{Store, StoreError};
 
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
 const HEARTBEAT: Duration = Duration::from_secs(1);
+/// A node is served whether it could be written down or not; so long it waits for that.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(1);
 /// A batch that is not acknowledged for so long ends the stream.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(10);
 /// Keys that are read at a time.
@@ -104,11 +107,7 @@ async fn serve(
 ) -> End {
     let resume = node.resumes_from(&shared.store.epoch(), shared.store.revision());
     let (name, instance, format) = (node.id.node_id.clone(), hexadecimal(node.id.instance), node.format);
-    let connected = shared.registry.connect(node.id, node.version, resume.unwrap_or(0), remote).await;
-    let connection = match connected {
-        Ok(connection) => connection,
-        Err(error) => return error.into(),
-    };
+    let connection = shared.registry.connect(node.id, node.version, resume.unwrap_or(0), remote);
     info!(node = name, instance, resume, "node connected");
     // From here on no change is missed: what the feed no longer tells is in the store already.
     let mut changes = shared.feed.subscribe();
@@ -120,7 +119,7 @@ async fn serve(
         stop,
         window: Window::new(resume.unwrap_or(0)),
         position: resume.unwrap_or(0),
-        last_sent: Instant::now(),
+        last_sent: None,
     };
     let Err(end) = session.serve(&mut changes, format, resume).await;
     info!(node = name, instance, "node disconnected");
@@ -136,7 +135,8 @@ struct Session {
     window: Window,
     /// The newest revision that was sent whole.
     position: u64,
-    last_sent: Instant,
+    /// None before Welcome, which no heartbeat may precede.
+    last_sent: Option<Instant>,
 }
 
 impl Session {
@@ -148,8 +148,10 @@ impl Session {
     ) -> Result<Infallible, End> {
         let kind = if resume.is_some() { SnapshotKind::resumed } else { SnapshotKind::full };
         self.shared.metrics.snapshots.get_or_create(&Snapshot { kind }).inc();
-        // Not by way of `read`, whose heartbeats must not come before Welcome.
-        let keys = self.shared.store.live_keys().await?;
+        // So that a control plane that starts again counts a node that was sent anything.
+        let written = time::timeout(WRITTEN_WITHIN, self.connection.write_down());
+        let _ = self.meanwhile(written).await?;
+        let keys = self.read(async |store| store.live_keys().await).await?;
         self.send(to_node::Message::Welcome(Welcome {
             epoch: self.shared.store.epoch().to_vec(),
             format,
@@ -212,13 +214,17 @@ impl Session {
         Ok(())
     }
 
-    /// Reads from the store, and serves the stream meanwhile: a node that hears nothing for long gives it up.
     async fn read<T>(&mut self, read: impl AsyncFnOnce(&Store) -> Result<T, StoreError>) -> Result<T, End> {
         let store = self.shared.store.clone();
-        let mut read = pin!(read(&store));
+        Ok(self.meanwhile(read(&store)).await??)
+    }
+
+    /// Waits for `work`, and serves the stream meanwhile: a node that hears nothing for long gives it up.
+    async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Result<T, End> {
+        let mut work = pin!(work);
         loop {
             tokio::select! {
-                read = &mut read => return Ok(read?),
+                done = &mut work => return Ok(done),
                 step = self.step() => step?,
             }
         }
@@ -237,13 +243,13 @@ impl Session {
     }
 
     fn send(&mut self, message: to_node::Message) -> Result<(), End> {
-        self.last_sent = Instant::now();
+        self.last_sent = Some(Instant::now());
         self.outbox.try_send(Ok(ToNode { message: Some(message) })).map_err(|_| End::Gone)
     }
 
     /// Waits for whatever comes first and deals with it. Cancelled, it has done nothing.
     async fn step(&mut self) -> Result<(), End> {
-        let heartbeat = self.last_sent + HEARTBEAT;
+        let heartbeat = self.last_sent.map(|sent| sent + HEARTBEAT);
         let overdue = self.window.oldest().map(|sent| sent + ACKNOWLEDGED_WITHIN);
         tokio::select! {
             message = self.inbox.message() => match message {
@@ -251,10 +257,10 @@ impl Session {
                 Ok(None) => Err(End::Gone),
                 Err(status) => Err(status.into()),
             },
-            () = time::sleep_until(overdue.unwrap_or(heartbeat)), if overdue.is_some() => {
+            () = at(overdue) => {
                 Err(Status::deadline_exceeded("a batch was not acknowledged within 10 seconds").into())
             }
-            () = time::sleep_until(heartbeat) => {
+            () = at(heartbeat) => {
                 self.heartbeat();
                 Ok(())
             }
@@ -284,7 +290,15 @@ impl Session {
             // A closed outbox shows in the inbox as well.
             let _ = self.outbox.try_send(Ok(ToNode { message: Some(heartbeat) }));
         }
-        self.last_sent = Instant::now();
+        self.last_sent = Some(Instant::now());
+    }
+}
+
+/// Never, if there is no deadline.
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => time::sleep_until(deadline).await,
+        None => future::pending().await,
     }
 }
 

@@ -157,3 +157,48 @@ async fn nodes_are_listed_with_how_far_they_are() {
     assert!((plane.metric("latchkey_nodes_connected").await - 1.0).abs() < f64::EPSILON);
     drop(node);
 }
+
+#[tokio::test]
+async fn a_node_counts_even_if_it_cannot_be_written_down() {
+    let plane = Plane::start_with(&["--node-grace-ms=100"]).await;
+    let client = plane.log_in().await;
+    let pool = plane.pool().await;
+    let fails = async |operation: &str| {
+        let trigger = format!("CREATE TRIGGER fails BEFORE {operation} ON nodes BEGIN SELECT RAISE(FAIL, 'full'); END");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(trigger)).execute(&pool).await.unwrap();
+    };
+    let mends = async || sqlx::query("DROP TRIGGER fails").execute(&pool).await.unwrap();
+    let written = async |count: i64| {
+        let started = Instant::now();
+        while sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM nodes").fetch_one(&pool).await.unwrap() != count {
+            assert!(started.elapsed() < PATIENCE, "the table does not follow");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+
+    fails("INSERT").await;
+    let mut node = Node::ready(&plane).await;
+    let (answer, _) = tokio::join!(create(&client, "one", 20_000), node.publish());
+    assert_eq!(answer.enforcement(), (1, 1));
+    assert_eq!(create(&client, "two", 0).await.enforcement(), (1, 0));
+    mends().await;
+    written(1).await;
+
+    fails("DELETE").await;
+    drop(node);
+    assert_eq!(create(&client, "three", 20_000).await.enforcement(), (0, 0));
+    mends().await;
+    written(0).await;
+}
+
+#[tokio::test]
+async fn a_node_that_is_written_down_connects_without_a_write() {
+    let plane = Plane::start().await;
+    let snapshot = Node::ready(&plane).await.snapshot;
+    let mut writer = plane.pool().await.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let started = Instant::now();
+    let mut node = Node::connect(&plane, hello(), snapshot).await;
+    node.publish().await;
+    assert!(started.elapsed() < Duration::from_millis(900), "it waited for the writer");
+    sqlx::query("SELECT 1").execute(&mut *writer).await.unwrap();
+}
