@@ -1,4 +1,5 @@
-//! Password hashes: argon2id, with the parameters that OWASP's password storage cheat sheet recommends.
+//! Password hashes: argon2id, with the parameters that OWASP's password storage cheat sheet recommends. A bounded
+//! number is computed at once, and a bounded number waits; whoever comes then is told to come again.
 
 use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher as _, PasswordVerifier as _, Version};
 use std::sync::Arc;
@@ -16,6 +17,9 @@ const LANES: u32 = 1;
 /// So many are computed at once: each takes a core and its memory for some 20 ms.
 const CONCURRENCY: usize = 2;
 
+/// So many more wait, for some 160 ms at most.
+const WAITING: usize = 16;
+
 /// Why a password could be neither hashed nor verified.
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordError {
@@ -25,6 +29,9 @@ pub enum PasswordError {
     /// No salt.
     #[error(transparent)]
     Random(#[from] NoRandomness),
+    /// Too many others wait.
+    #[error("too many passwords are being verified")]
+    Busy,
     /// The thread that computed it is gone.
     #[error("hashing was interrupted")]
     Interrupted,
@@ -34,6 +41,8 @@ pub enum PasswordError {
 #[derive(Clone)]
 pub(crate) struct Passwords {
     slots: Arc<Semaphore>,
+    /// A place for each that is computed or waits.
+    places: Arc<Semaphore>,
     /// Verified against when there is no such user, so that the answer takes as long.
     nobody: Arc<str>,
 }
@@ -41,7 +50,8 @@ pub(crate) struct Passwords {
 impl Passwords {
     pub(crate) fn new() -> Result<Self, PasswordError> {
         let nobody = hash(&Password::generate()?)?.into();
-        Ok(Self { slots: Arc::new(Semaphore::new(CONCURRENCY)), nobody })
+        let [slots, places] = [CONCURRENCY, CONCURRENCY + WAITING].map(|count| Arc::new(Semaphore::new(count)));
+        Ok(Self { slots, places, nobody })
     }
 
     /// The PHC string of `password`.
@@ -63,10 +73,11 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
-        // The slot goes along, so that a caller who leaves does not free it before the work is done.
+        let place = self.places.clone().try_acquire_owned().map_err(|_| PasswordError::Busy)?;
+        // Both go along, so that a caller who leaves does not free them before the work is done.
         let slot = self.slots.clone().acquire_owned().await.map_err(|_| PasswordError::Interrupted)?;
         task::spawn_blocking(move || {
-            let _slot = slot;
+            let _held = (place, slot);
             work()
         })
         .await
@@ -110,5 +121,28 @@ mod tests {
         assert!(passwords.verify(password("correct horse"), Some(stored.clone())).await.unwrap());
         assert!(!passwords.verify(password("correct hors"), Some(stored)).await.unwrap());
         assert!(!passwords.verify(password("correct horse"), None).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_bounded_number_waits() {
+        let passwords = Passwords::new().unwrap();
+        let _computing = passwords.slots.acquire_many(2).await.unwrap();
+        let verify = || passwords.verify(Password::generate().unwrap(), None);
+        let mut waiting: Vec<_> = (0..18).map(|_| Box::pin(verify())).collect();
+        for login in &mut waiting {
+            assert!(at_once(login).await.is_none());
+        }
+        assert!(matches!(verify().await, Err(PasswordError::Busy)));
+        drop(waiting);
+        assert!(at_once(&mut Box::pin(verify())).await.is_none(), "those who left keep their places");
+    }
+
+    /// What `future` resolves to, if it is ready.
+    async fn at_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+        tokio::select! {
+            biased;
+            output = future => Some(output),
+            () = std::future::ready(()) => None,
+        }
     }
 }

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time;
 use tracing::{error, info};
 
-use crate::api::{self, App};
+use crate::api::{self, App, Throttle};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{AdminConfig, Config, InvalidSetting};
 use crate::metrics::Metrics;
@@ -114,6 +114,7 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
         registry: registry.clone(),
         metrics: metrics.clone(),
         passwords,
+        logins: Throttle::default(),
         key_format: config.keys.format,
     };
     let mut servers = JoinSet::new();

@@ -36,6 +36,8 @@ pub(super) enum ApiError {
     UnsupportedMediaType,
     /// The body is too long.
     TooLarge,
+    /// It may be tried again after so many seconds.
+    TooManyRequests(u32),
     /// It may work later. The detail is for the log.
     Unavailable(String),
     /// It is our fault. The detail is for the log.
@@ -110,6 +112,12 @@ impl ApiError {
                 "Payload too large",
                 "The body must have at most 65536 bytes.",
             ),
+            Self::TooManyRequests(_) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_requests",
+                "Too many requests",
+                "Too many logins were tried. Please wait, and try again.",
+            ),
             Self::Unavailable(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "unavailable",
@@ -129,6 +137,11 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, code, message, sentence) = self.parts();
+        let retry_after = match self {
+            Self::TooManyRequests(seconds) => Some(HeaderValue::from(seconds)),
+            Self::Unavailable(_) => Some(HeaderValue::from(1)),
+            _ => None,
+        };
         let (field, error) = match self {
             Self::Invalid { field, error } => (field, error),
             Self::NameTaken => (Some("name".to_owned()), sentence.to_owned()),
@@ -139,13 +152,11 @@ impl IntoResponse for ApiError {
             _ => (None, sentence.to_owned()),
         };
         let mut response = (status, Json(Body { status: "error", code, message, error, field })).into_response();
-        let extra = match status {
-            StatusCode::UNAUTHORIZED => Some((header::WWW_AUTHENTICATE, "Bearer")),
-            StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, "1")),
-            _ => None,
-        };
-        if let Some((name, value)) = extra {
-            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
         response
     }
@@ -168,7 +179,10 @@ impl From<StoreError> for ApiError {
 
 impl From<PasswordError> for ApiError {
     fn from(error: PasswordError) -> Self {
-        Self::Internal(error.to_string())
+        match error {
+            PasswordError::Busy => Self::TooManyRequests(1),
+            _ => Self::Internal(error.to_string()),
+        }
     }
 }
 

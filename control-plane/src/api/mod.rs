@@ -9,6 +9,7 @@ mod new_key;
 mod nodes;
 mod observe;
 mod sessions;
+mod throttle;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -23,6 +24,7 @@ use crate::password::Passwords;
 use crate::store::Store;
 use crate::stream::registry::Registry;
 use error::ApiError;
+pub(crate) use throttle::Throttle;
 
 const MAX_BODY_LEN: usize = 1024 * 1024;
 
@@ -33,6 +35,7 @@ pub(crate) struct App {
     pub(crate) registry: Registry,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) passwords: Passwords,
+    pub(crate) logins: Throttle,
     pub(crate) key_format: KeyFormat,
 }
 

@@ -40,16 +40,19 @@ pub(super) async fn log_in(
     Body(login): Body<Login>,
 ) -> Result<Answer<LoggedIn>, ApiError> {
     params.finish()?;
+    let now = app.clock.now();
+    app.logins.admit(&login.email, now).map_err(ApiError::TooManyRequests)?;
     let found = app.store.credentials(&login.email).await?;
     let stored = found.as_ref().map(|user| user.password_hash.clone());
     let verified = app.passwords.verify(login.password, stored).await?;
     let Some(user) = found.filter(|user| verified && !user.disabled) else {
+        app.logins.failed(&login.email, now);
         info!("a login was refused");
         return Err(ApiError::Credentials);
     };
 
+    app.logins.succeeded(&login.email);
     let token = SessionToken::generate()?;
-    let now = app.clock.now();
     app.store.begin_session(&token.hash(), &user.user_id, now).await?;
     info!(user = user.user_id, "logged in");
     Ok(Answer::ok(

@@ -96,3 +96,21 @@ async fn the_password_of_the_first_start_stays() {
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(answer.body["data"]["user"], json!({"id": answer.text("/data/user/id"), "email": "first@example.com"}));
 }
+
+#[tokio::test]
+async fn guessing_a_password_has_a_pace() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    for email in [EMAIL, "nobody@localhost"] {
+        for _ in 0..10 {
+            plane.log_in_as(email, "wrong").await.refused(401, "invalid_credentials");
+        }
+        plane.clock.advance(20);
+        let answer = plane.log_in_as(email, PASSWORD).await;
+        answer.refused(429, "too_many_requests");
+        assert_eq!(answer.headers["retry-after"], "40");
+    }
+    assert_eq!(client.get("/v1/keys").await.status, StatusCode::OK, "a session goes on");
+    plane.clock.advance(40);
+    assert_eq!(plane.log_in_as(EMAIL, PASSWORD).await.status, StatusCode::OK);
+}
