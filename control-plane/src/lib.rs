@@ -2,7 +2,7 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | `api` | HTTP: what people and their tools ask for |
+//! | `http`, `api` | HTTP: what people and their tools ask for |
 //! | [`store`] | the database, and the revision that every change advances |
 //! | `stream` | gRPC: what nodes are sent, and what they have acknowledged |
 //! | `enforcement` | waiting until every node decides by a revision |
@@ -15,6 +15,7 @@ mod api;
 pub mod clock;
 pub mod config;
 mod enforcement;
+mod http;
 pub mod ip_list;
 pub mod log;
 mod metrics;

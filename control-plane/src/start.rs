@@ -1,7 +1,6 @@
 //! Starting and stopping: listeners first, so that nothing is made when a port is taken; then the store and the
 //! first user; then both servers.
 
-use std::future::IntoFuture as _;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,6 +14,7 @@ use tracing::{error, info};
 use crate::api::{self, App, Throttle};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{AdminConfig, Config, InvalidSetting};
+use crate::http;
 use crate::metrics::Metrics;
 use crate::password::{PasswordError, Passwords};
 use crate::random::NoRandomness;
@@ -97,9 +97,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 /// Starts the control plane with a clock of the caller's.
 pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
     config.check()?;
-    let http = bind(config.http.listen, "--http-listen").await?;
+    let http_listener = bind(config.http.listen, "--http-listen").await?;
     let nodes = bind(config.stream.listen, "--stream-listen").await?;
-    let (http_addr, stream_addr) = (address(&http, "--http-listen")?, address(&nodes, "--stream-listen")?);
+    let (http_addr, stream_addr) = (address(&http_listener, "--http-listen")?, address(&nodes, "--stream-listen")?);
 
     let store = Store::open(&config.store.database).await?;
     let passwords = Passwords::new()?;
@@ -124,13 +124,7 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
             error!(%error, "the stream's server failed");
         }
     });
-    let mut stop = stop;
-    let api = axum::serve(http, api::router(app)).with_graceful_shutdown(async move { stop.requested().await });
-    servers.spawn(async move {
-        if let Err(error) = api.into_future().await {
-            error!(%error, "the API's server failed");
-        }
-    });
+    servers.spawn(http::serve(http_listener, api::router(app), http::CONNECTIONS, stop));
     info!(http = %http_addr, stream = %stream_addr, revision = store.revision(), "ready");
     Ok(Running { http_addr, stream_addr, generated_password, store, servers, stopper })
 }
