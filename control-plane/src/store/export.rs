@@ -87,6 +87,14 @@ impl Store {
         Ok(page)
     }
 
+    /// Whether fewer than `bound` keys have changed after `revision`.
+    pub(crate) async fn few_changes(&self, revision: u64, bound: u32) -> Result<bool, StoreError> {
+        const QUERY: &str = "SELECT COUNT(*) FROM (SELECT 1 FROM keys WHERE revision > ? LIMIT ?)";
+        let changed: u32 =
+            sqlx::query_scalar(QUERY).bind(revision.cast_signed()).bind(bound).fetch_one(&self.0.readers).await?;
+        Ok(changed < bound)
+    }
+
     /// All changes after `revision`, as of one moment.
     pub async fn changes_since(&self, revision: u64) -> Result<Changes, StoreError> {
         const QUERY: &str = "SELECT id, policy_id, digest, name, expires_at, disabled, \

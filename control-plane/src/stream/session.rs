@@ -30,6 +30,8 @@ const WRITTEN_WITHIN: Duration = Duration::from_secs(1);
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(10);
 /// Keys that are read at a time.
 const PAGE: u32 = 2_000;
+/// Changes are read all at once, unlike a whole snapshot, which is what a node gets that is further behind.
+const RESUME_BELOW: u32 = 100_000;
 
 /// Messages that wait to be written. Unacknowledged batches, Welcome and the last status always have room, because
 /// heartbeats leave it to them.
@@ -111,16 +113,8 @@ async fn serve(
     info!(node = name, instance, resume, "node connected");
     // From here on no change is missed: what the feed no longer tells is in the store already.
     let mut changes = shared.feed.subscribe();
-    let mut session = Session {
-        shared,
-        inbox,
-        outbox,
-        connection,
-        stop,
-        window: Window::new(resume.unwrap_or(0)),
-        position: resume.unwrap_or(0),
-        last_sent: None,
-    };
+    let mut session =
+        Session { shared, inbox, outbox, connection, stop, window: Window::new(0), position: 0, last_sent: None };
     let Err(end) = session.serve(&mut changes, format, resume).await;
     info!(node = name, instance, "node disconnected");
     end
@@ -146,6 +140,14 @@ impl Session {
         format: u32,
         resume: Option<u64>,
     ) -> Result<Infallible, End> {
+        let resume = match resume {
+            Some(revision) => {
+                self.read(async |store| store.few_changes(revision, RESUME_BELOW).await).await?.then_some(revision)
+            }
+            None => None,
+        };
+        self.window = Window::new(resume.unwrap_or(0));
+        self.position = resume.unwrap_or(0);
         let kind = if resume.is_some() { SnapshotKind::resumed } else { SnapshotKind::full };
         self.shared.metrics.snapshots.get_or_create(&Snapshot { kind }).inc();
         // So that a control plane that starts again counts a node that was sent anything.

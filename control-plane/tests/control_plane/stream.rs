@@ -200,6 +200,26 @@ async fn a_node_that_comes_back_gets_the_changes_alone() {
 }
 
 #[tokio::test]
+async fn a_node_that_is_very_far_behind_begins_anew() {
+    let plane = Plane::start().await;
+    plane.create_keys("before", 1).await;
+    let behind = Node::ready(&plane).await.snapshot;
+    plane.create_keys("many", 99_999).await;
+    let node = Node::connect(&plane, hello(), behind.clone()).await;
+    assert_eq!((node.welcome.resume, node.welcome.keys), (true, 0));
+
+    plane.create_keys("last", 1).await;
+    let mut node = Node::connect(&plane, hello(), behind).await;
+    assert_eq!((node.welcome.resume, node.welcome.keys), (false, 100_001));
+    node.publish().await;
+    assert_eq!(node.snapshot.keys.len(), 100_001);
+    for (kind, count) in [("resumed", 1.0), ("full", 2.0)] {
+        let metric = plane.metric(&format!("latchkey_stream_snapshots_total{{kind=\"{kind}\"}}")).await;
+        assert!((metric - count).abs() < f64::EPSILON, "{kind}: {metric}");
+    }
+}
+
+#[tokio::test]
 async fn a_node_that_missed_nothing_is_told_so() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
