@@ -49,12 +49,13 @@ pub(super) async fn observe(
     response
 }
 
-/// The client's, if it is short and harmless, or a new one.
+/// The client's, if it is short and harmless, or a new one. Harmless is what has no `_`: every key and every session
+/// token has one, and the id is logged.
 fn request_id(headers: &HeaderMap) -> HeaderValue {
     let harmless = |value: &&HeaderValue| {
         let bytes = value.as_bytes();
         (1..=MAX_REQUEST_ID_LEN).contains(&bytes.len())
-            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
+            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(byte))
     };
     if let Some(given) = headers.get(REQUEST_ID).filter(harmless) {
         return given.clone();

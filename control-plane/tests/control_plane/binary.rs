@@ -97,10 +97,14 @@ async fn the_first_password_is_printed_once_and_no_secret_is_kept() {
     let request = client.post(format!("{http}/v1/keys/generate")).bearer_auth(&token).json(&json!({"name": "CI"}));
     let made: Value = request.send().await.unwrap().json().await.unwrap();
     let key = made["data"]["api_key"].as_str().unwrap().to_owned();
-    // A key where none belongs is not logged either.
+    // A secret where none belongs is not logged either.
     for path in ["/v1/keys/", "/", "/v1/keys?limit="] {
         let request = client.get(format!("{http}{path}{key}")).bearer_auth(&token);
         assert!(request.send().await.unwrap().status().is_client_error());
+    }
+    for secret in [&key, &token] {
+        let answer = client.get(format!("{http}/v1/keys")).header("x-request-id", secret).send().await.unwrap();
+        assert_ne!(answer.headers()["x-request-id"], secret.as_str());
     }
     assert!(!log_in(&http, &key).await.status().is_success());
     assert_eq!(process.stop(Signal::SIGTERM), "", "the password is printed once");
