@@ -4,6 +4,7 @@ use std::time::Duration;
 use tokio::time::{self, Instant};
 
 use crate::metrics::Metrics;
+use crate::stop::Stop;
 use crate::stream::registry::{Progress, Registry};
 
 /// How far a change had come when its caller was answered.
@@ -18,13 +19,23 @@ pub(crate) struct Enforcement {
     pub(crate) elapsed_ms: u64,
 }
 
-/// Answers as soon as every node has acknowledged `revision`, or after `patience`.
-pub(crate) async fn wait(registry: &Registry, metrics: &Metrics, revision: u64, patience: Duration) -> Enforcement {
+/// Answers as soon as every node has acknowledged `revision`, or after `patience`, or once it stops: streams end then,
+/// and nobody acknowledges any more.
+pub(crate) async fn wait(
+    registry: &Registry,
+    metrics: &Metrics,
+    mut stop: Stop,
+    revision: u64,
+    patience: Duration,
+) -> Enforcement {
     let started = Instant::now();
     let mut changed = registry.watch();
-    // Ends when it is enforced: its end by time-out is told from `progress`, which has the last word.
+    // Ends when it is enforced: any other end is told from `progress`, which has the last word.
     let enforced = async { while !complete(registry.progress(revision)) && changed.changed().await.is_ok() {} };
-    let _ = time::timeout(patience, enforced).await;
+    let _ = tokio::select! {
+        ended = time::timeout(patience, enforced) => ended,
+        () = stop.requested() => Ok(()),
+    };
     let progress = registry.progress(revision);
     let elapsed = started.elapsed();
     if !complete(progress) {

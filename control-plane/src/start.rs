@@ -116,6 +116,7 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
         passwords,
         logins: Throttle::default(),
         key_format: config.keys.format,
+        stop: stop.clone(),
     };
     let mut servers = JoinSet::new();
     let streams = stream::serve(nodes, config.stream.node_token, store.clone(), registry, metrics, stop.clone());

@@ -12,7 +12,7 @@ use super::error::ApiError;
 use super::extract::{Body, Params, Session};
 use super::{App, new_key};
 use crate::clock::rfc3339;
-use crate::enforcement::{self, Enforcement};
+use crate::enforcement::Enforcement;
 use crate::ip_list::IpList;
 use crate::random;
 use crate::store::{Key, NewKey};
@@ -119,7 +119,7 @@ pub(super) async fn generate(
     let created = app.store.create_keys(&[key], now).await?;
     let key = created.keys.into_iter().next().ok_or(ApiError::Internal("no key was created".to_owned()))?;
     info!(key = key.id, user = caller.user_id, revision = created.revision, "key generated");
-    let enforcement = enforcement::wait(&app.registry, &app.metrics, created.revision, patience).await;
+    let enforcement = app.enforced(created.revision, patience).await;
     let api_key = secret.expose().to_owned();
     let data = Generated { key: KeyView::new(key, now), api_key, enforcement };
     Ok(Answer::created("API key generated successfully", data))
@@ -164,7 +164,7 @@ pub(super) async fn revoke(
     let revoked = app.store.revoke_keys(&caller.account_id, &[id], app.clock.now()).await?;
     let revoked = revoked.into_iter().next().ok_or(ApiError::KeyNotFound)?;
     info!(key = revoked.id, user = caller.user_id, revision = revoked.revision, "key revoked");
-    let enforcement = enforcement::wait(&app.registry, &app.metrics, revoked.revision, patience).await;
+    let enforcement = app.enforced(revoked.revision, patience).await;
     let data = Revoked { key_id: revoked.id, revoked_at: rfc3339(revoked.revoked_at), enforcement };
     Ok(Answer::ok("API key revoked successfully", data))
 }

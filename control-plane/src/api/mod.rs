@@ -17,10 +17,13 @@ use axum::middleware;
 use axum::routing::{delete, get, post};
 use latchkey_policy::key::KeyFormat;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::enforcement::{self, Enforcement};
 use crate::metrics::Metrics;
 use crate::password::Passwords;
+use crate::stop::Stop;
 use crate::store::Store;
 use crate::stream::registry::Registry;
 use error::ApiError;
@@ -37,6 +40,14 @@ pub(crate) struct App {
     pub(crate) passwords: Passwords,
     pub(crate) logins: Throttle,
     pub(crate) key_format: KeyFormat,
+    pub(crate) stop: Stop,
+}
+
+impl App {
+    /// How far `revision` has come, after `patience` at most.
+    async fn enforced(&self, revision: u64, patience: Duration) -> Enforcement {
+        enforcement::wait(&self.registry, &self.metrics, self.stop.clone(), revision, patience).await
+    }
 }
 
 pub(crate) fn router(app: App) -> Router {

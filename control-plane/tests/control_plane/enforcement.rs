@@ -202,3 +202,18 @@ async fn a_node_that_is_written_down_connects_without_a_write() {
     assert!(started.elapsed() < Duration::from_millis(900), "it waited for the writer");
     sqlx::query("SELECT 1").execute(&mut *writer).await.unwrap();
 }
+
+#[tokio::test]
+async fn who_waits_when_it_stops_is_answered() {
+    let mut plane = Plane::start().await;
+    let request = plane.log_in().await.request(reqwest::Method::POST, "/v1/keys/generate?wait_ms=30000");
+    let node = Node::ready(&plane).await;
+    let mut revisions = plane.store().watch_revision();
+    let waiting = tokio::spawn(Answer::of(request.json(&json!({"name": "CI"}))));
+    revisions.changed().await.unwrap();
+    let started = Instant::now();
+    plane.take().shutdown().await;
+    assert_eq!(waiting.await.unwrap().enforcement(), (1, 0));
+    assert!(started.elapsed() < Duration::from_secs(4), "it was cut off");
+    drop(node);
+}

@@ -73,9 +73,14 @@ impl Plane {
         self.running = Some(start_with_clock(config, Arc::new(self.clock.clone())).await.unwrap());
     }
 
+    /// Ends while others still ask.
+    pub(crate) fn take(&mut self) -> Running {
+        self.running.take().unwrap()
+    }
+
     /// Ends and begins again, on the same database and other ports.
     pub(crate) async fn restart(&mut self) {
-        self.running.take().unwrap().shutdown().await;
+        self.take().shutdown().await;
         self.run().await;
     }
 
