@@ -3,7 +3,7 @@
 use latchkey_protocol::Batch;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio::time;
 use tracing::error;
 
@@ -33,9 +33,12 @@ impl Feed {
     pub(super) fn start(store: Store, mut stop: Stop) -> Self {
         let feed = Self(broadcast::Sender::new(CAPACITY));
         let sender = feed.0.clone();
+        // Not in the task: what is committed before it runs is a change as well.
+        let mut revisions = store.watch_revision();
+        let from = *revisions.borrow_and_update();
         tokio::spawn(async move {
             tokio::select! {
-                () = follow(store, sender) => {}
+                () = follow(store, revisions, from, sender) => {}
                 () = stop.requested() => {}
             }
         });
@@ -47,9 +50,12 @@ impl Feed {
     }
 }
 
-async fn follow(store: Store, sender: broadcast::Sender<Arc<Change>>) {
-    let mut revisions = store.watch_revision();
-    let mut from = *revisions.borrow_and_update();
+async fn follow(
+    store: Store,
+    mut revisions: watch::Receiver<u64>,
+    mut from: u64,
+    sender: broadcast::Sender<Arc<Change>>,
+) {
     while revisions.changed().await.is_ok() {
         while from < *revisions.borrow_and_update() {
             match store.changes_since(from).await {
@@ -65,5 +71,37 @@ async fn follow(store: Store, sender: broadcast::Sender<Arc<Change>>) {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stop;
+    use crate::store::NewKey;
+    use crate::tier::Tier;
+    use latchkey_policy::key::{Environment, KeyFormat};
+    use std::thread;
+    use tokio::runtime;
+
+    #[tokio::test]
+    async fn what_is_committed_right_after_the_start_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("latchkey.db")).await.unwrap();
+        store.add_admin("admin@localhost", "", 0).await.unwrap();
+        let admin = store.credentials("admin@localhost").await.unwrap().unwrap();
+        let secret = KeyFormat::default().generate(Environment::Live, getrandom::fill).unwrap();
+        let key = NewKey::new(&admin.account_id, &admin.user_id, "CI", &secret, Tier::Basic, Environment::Live);
+
+        let (_stopper, stop) = stop::channel();
+        let feed = Feed::start(store.clone(), stop);
+        let mut changes = feed.subscribe();
+        // While the feed's task, which is of this thread, cannot run.
+        let elsewhere = store.clone();
+        let commit =
+            move || runtime::Runtime::new().unwrap().block_on(elsewhere.create_keys(&[key], 0)).unwrap().revision;
+        let revision = thread::spawn(commit).join().unwrap();
+        let change = time::timeout(Duration::from_secs(20), changes.recv()).await.unwrap().unwrap();
+        assert_eq!((change.from, change.to), (revision - 1, revision));
     }
 }
