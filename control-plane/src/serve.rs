@@ -1,7 +1,7 @@
 //! `latchkey serve`: runs the control plane until a signal ends it.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::PathBuf;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
@@ -13,7 +13,6 @@ use crate::start::{Running, StartError, start};
 pub async fn serve(config: Config) -> Result<(), StartError> {
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
-    let email = config.admin.email.clone();
     let ready_file = config.ready_file.clone().map(ReadyFile);
     if let Some(file) = &ready_file {
         // What an earlier run left behind would be taken for ours.
@@ -21,11 +20,6 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     }
 
     let mut running = start(config).await?;
-    if let Some(password) = running.take_generated_password() {
-        // Not the log: this is the only place that ever shows it.
-        let line = format!("Password of {email}, shown only this once: {}\n", password.expose());
-        let _ = io::stdout().write_all(line.as_bytes());
-    }
     if let Some(file) = &ready_file {
         file.write(&running)?;
     }

@@ -1,7 +1,7 @@
 //! Starting and stopping: listeners first, so that nothing is made when a port is taken; then the store and the
 //! first user; then both servers.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -54,6 +54,9 @@ pub enum StartError {
     /// No password could be drawn.
     #[error(transparent)]
     Random(#[from] NoRandomness),
+    /// The first user's password could not be shown.
+    #[error("cannot show the first user's password on stdout: {0}")]
+    Stdout(#[source] io::Error),
     /// The ready file could not be written.
     #[error("cannot write {} (--ready-file): {source}", path.display())]
     ReadyFile {
@@ -83,7 +86,6 @@ pub struct Running {
     pub http_addr: SocketAddr,
     /// Where nodes connect.
     pub stream_addr: SocketAddr,
-    generated_password: Option<Password>,
     store: Store,
     servers: JoinSet<()>,
     stopper: Stopper,
@@ -103,7 +105,7 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
 
     let store = Store::open(&config.store.database).await?;
     let passwords = Passwords::new()?;
-    let generated_password = first_user(&store, &passwords, &config.admin, clock.now()).await?;
+    first_user(&store, &passwords, &config.admin, clock.now()).await?;
 
     let (stopper, stop) = stop::channel();
     let metrics = Arc::new(Metrics::new());
@@ -127,18 +129,13 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
     });
     servers.spawn(http::serve(http_listener, api::router(app), http::CONNECTIONS, stop));
     info!(http = %http_addr, stream = %stream_addr, revision = store.revision(), "ready");
-    Ok(Running { http_addr, stream_addr, generated_password, store, servers, stopper })
+    Ok(Running { http_addr, stream_addr, store, servers, stopper })
 }
 
 impl Running {
     /// The store, for whoever embeds the control plane.
     pub fn store(&self) -> &Store {
         &self.store
-    }
-
-    /// The first user's password, if this start made it up. Taken once.
-    pub fn take_generated_password(&mut self) -> Option<Password> {
-        self.generated_password.take()
     }
 
     /// Resolves when a server ends on its own.
@@ -169,23 +166,27 @@ fn address(listener: &TcpListener, flag: &'static str) -> Result<SocketAddr, Sta
     listener.local_addr().map_err(|source| StartError::Listen { address: unspecified, flag, source })
 }
 
-/// Makes the first user unless they exist. Returns the password if nobody named one.
-async fn first_user(
-    store: &Store,
-    passwords: &Passwords,
-    config: &AdminConfig,
-    now: i64,
-) -> Result<Option<Password>, StartError> {
+/// Makes the first user unless they exist.
+async fn first_user(store: &Store, passwords: &Passwords, config: &AdminConfig, now: i64) -> Result<(), StartError> {
     if store.credentials(&config.email).await?.is_some() {
-        return Ok(None);
+        return Ok(());
     }
-    let generated = match config.password {
-        Some(_) => None,
-        None => Some(Password::generate()?),
+    let password = match &config.password {
+        Some(password) => password.clone(),
+        None => {
+            let password = Password::generate()?;
+            // Before the user is there: a password that nobody saw would lock everybody out.
+            show(&config.email, &password).map_err(StartError::Stdout)?;
+            password
+        }
     };
-    if let Some(password) = config.password.clone().or_else(|| generated.clone()) {
-        let hash = passwords.hash(password).await?;
-        store.add_admin(&config.email, &hash, now).await?;
-    }
-    Ok(generated)
+    let hash = passwords.hash(password).await?;
+    Ok(store.add_admin(&config.email, &hash, now).await?)
+}
+
+/// Not in the log: this is the only place that ever shows it.
+fn show(email: &str, password: &Password) -> io::Result<()> {
+    let mut stdout = io::stdout();
+    writeln!(stdout, "Password of {email}, shown only this once: {}", password.expose())?;
+    stdout.flush()
 }

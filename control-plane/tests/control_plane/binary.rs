@@ -147,6 +147,30 @@ fn a_port_that_is_taken_is_said_in_one_line_and_makes_nothing() {
 }
 
 #[test]
+fn a_password_that_nobody_can_see_is_nobodys() {
+    let directory = tempfile::tempdir().unwrap();
+    let (reader, unread) = std::io::pipe().unwrap();
+    drop(reader);
+    let command = Command::new(env!("CARGO_BIN_EXE_latchkey"))
+        .args(["serve", "--http-listen=127.0.0.1:0", "--stream-listen=127.0.0.1:0", "--node-token", NODE_TOKEN])
+        .arg("--log-level=warn")
+        .current_dir(directory.path())
+        .env_clear()
+        .stdout(unread)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = Process(Some(command)).output();
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.starts_with("latchkey: cannot show the first user's password on stdout: "), "{error}");
+
+    let process = Process::start(directory.path(), &[]);
+    process.http(directory.path());
+    assert_eq!(password(&process.stop(Signal::SIGTERM)).len(), 24);
+}
+
+#[test]
 fn a_setting_that_is_too_short_is_named_and_not_shown() {
     let directory = tempfile::tempdir().unwrap();
     let process = Process::start(directory.path(), &["--admin-password=hunter2"]);
