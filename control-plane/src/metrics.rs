@@ -1,6 +1,6 @@
 //! What `/metrics` tells, in the OpenMetrics text format.
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
+use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -19,18 +19,15 @@ pub(crate) struct Request {
     pub(crate) status: u16,
 }
 
+/// How a stream began.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Snapshot {
-    pub(crate) kind: SnapshotKind,
+    kind: &'static str,
 }
 
-/// How a stream began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub(crate) enum SnapshotKind {
-    #[allow(non_camel_case_types, reason = "the label's value")]
-    full,
-    #[allow(non_camel_case_types, reason = "the label's value")]
-    resumed,
+impl Snapshot {
+    pub(crate) const FULL: Self = Self { kind: "full" };
+    pub(crate) const RESUMED: Self = Self { kind: "resumed" };
 }
 
 /// All of them. Parts count on their own; the gauges are set when they are read.
@@ -59,9 +56,9 @@ impl Metrics {
             nodes_connected: Gauge::default(),
             revision: Gauge::default(),
         };
-        for kind in [SnapshotKind::full, SnapshotKind::resumed] {
+        for kind in [Snapshot::FULL, Snapshot::RESUMED] {
             // Zero is told as zero, not as absent.
-            drop(metrics.snapshots.get_or_create(&Snapshot { kind }));
+            drop(metrics.snapshots.get_or_create(&kind));
         }
         let registry = &mut metrics.registry;
         registry.register("http_requests", "Requests answered by the API", metrics.requests.clone());

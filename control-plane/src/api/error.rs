@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use std::fmt::Display;
 
+use super::MAX_BODY_LEN;
 use crate::password::PasswordError;
 use crate::random::NoRandomness;
 use crate::store::StoreError;
@@ -106,12 +107,7 @@ impl ApiError {
                 "Unsupported media type",
                 "The body must be JSON, with `Content-Type: application/json`.",
             ),
-            Self::TooLarge => (
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "payload_too_large",
-                "Payload too large",
-                "The body must have at most 65536 bytes.",
-            ),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "Payload too large", ""),
             Self::TooManyRequests(_) => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_requests",
@@ -144,6 +140,7 @@ impl IntoResponse for ApiError {
         };
         let (field, error) = match self {
             Self::Invalid { field, error } => (field, error),
+            Self::TooLarge => (None, format!("The body must have at most {MAX_BODY_LEN} bytes.")),
             Self::NameTaken => (Some("name".to_owned()), sentence.to_owned()),
             Self::Unavailable(detail) | Self::Internal(detail) => {
                 tracing::error!(code, detail, "a request failed");

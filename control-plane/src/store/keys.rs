@@ -40,21 +40,28 @@ pub struct Key {
     pub revoked_at: Option<i64>,
 }
 
+/// Of the account's keys those for which the rest holds.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, user_id, masked, name, description, environment, tier, allowed_ips, denied_ips, expires_at, \
+             disabled, created_at, updated_at, revoked_at FROM keys WHERE account_id = ? ",
+            $rest
+        )
+    };
+}
+
 impl Store {
     /// One of the account's keys, revoked or not.
     pub async fn key(&self, account_id: &str, id: &str) -> Result<Key, StoreError> {
-        const QUERY: &str = "SELECT id, user_id, masked, name, description, environment, tier, allowed_ips, \
-             denied_ips, expires_at, disabled, created_at, updated_at, revoked_at FROM keys \
-             WHERE account_id = ? AND id = ?";
+        const QUERY: &str = select!("AND id = ?");
         let row: Option<Row> = sqlx::query_as(QUERY).bind(account_id).bind(id).fetch_optional(&self.0.readers).await?;
         row.ok_or(StoreError::KeyNotFound)?.try_into()
     }
 
     /// The account's keys that are not revoked, the newest first, and how many there are.
     pub async fn keys(&self, account_id: &str, limit: u32, offset: u32) -> Result<(Vec<Key>, u64), StoreError> {
-        const QUERY: &str = "SELECT id, user_id, masked, name, description, environment, tier, allowed_ips, \
-             denied_ips, expires_at, disabled, created_at, updated_at, revoked_at FROM keys \
-             WHERE account_id = ? AND revoked_at IS NULL ORDER BY seq DESC LIMIT ? OFFSET ?";
+        const QUERY: &str = select!("AND revoked_at IS NULL ORDER BY seq DESC LIMIT ? OFFSET ?");
         let mut transaction = self.0.readers.begin().await?;
         let total: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM keys WHERE account_id = ? AND revoked_at IS NULL")
             .bind(account_id)

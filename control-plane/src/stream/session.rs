@@ -18,7 +18,7 @@ use super::feed::{Change, Feed};
 use super::hello::Introduction;
 use super::registry::{Connection, Registry, hexadecimal};
 use super::window::Window;
-use crate::metrics::{Metrics, Snapshot, SnapshotKind};
+use crate::metrics::{Metrics, Snapshot};
 use crate::stop::Stop;
 use crate::store::{Store, StoreError};
 
@@ -148,8 +148,8 @@ impl Session {
         };
         self.window = Window::new(resume.unwrap_or(0));
         self.position = resume.unwrap_or(0);
-        let kind = if resume.is_some() { SnapshotKind::resumed } else { SnapshotKind::full };
-        self.shared.metrics.snapshots.get_or_create(&Snapshot { kind }).inc();
+        let kind = if resume.is_some() { Snapshot::RESUMED } else { Snapshot::FULL };
+        self.shared.metrics.snapshots.get_or_create(&kind).inc();
         // So that a control plane that starts again counts a node that was sent anything.
         let written = time::timeout(WRITTEN_WITHIN, self.connection.write_down());
         let _ = self.meanwhile(written).await?;

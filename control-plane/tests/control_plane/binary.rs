@@ -1,5 +1,7 @@
 //! The binary: what it prints where, and how it ends.
 
+use crate::node::{Stream, hello};
+use latchkey_protocol::{from_node, to_node};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -34,12 +36,15 @@ impl Process {
 
     /// Where the API is, once it is ready.
     fn http(&self, directory: &Path) -> String {
+        self.address(directory, "http")
+    }
+
+    fn address(&self, directory: &Path, of: &str) -> String {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             if let Ok(text) = fs::read_to_string(directory.join("ready.json")) {
                 let ready: Value = serde_json::from_str(&text).unwrap();
-                assert!(ready["stream"].as_str().unwrap().starts_with("127.0.0.1:"));
-                return format!("http://{}", ready["http"].as_str().unwrap());
+                return format!("http://{}", ready[of].as_str().unwrap());
             }
             assert!(Instant::now() < deadline, "not ready: {}", fs::read_to_string(directory.join("log")).unwrap());
             std::thread::sleep(Duration::from_millis(10));
@@ -107,6 +112,11 @@ async fn the_first_password_is_printed_once_and_no_secret_is_kept() {
         assert_ne!(answer.headers()["x-request-id"], secret.as_str());
     }
     assert!(!log_in(&http, &key).await.status().is_success());
+    let authorization = format!("Bearer {NODE_TOKEN}");
+    let url = process.address(directory.path(), "stream");
+    let mut stream = Stream::open_at(url, Some(&authorization)).await.unwrap();
+    stream.send(from_node::Message::Hello(hello())).await;
+    assert!(matches!(stream.next().await, Ok(to_node::Message::Welcome(_))));
     assert_eq!(process.stop(Signal::SIGTERM), "", "the password is printed once");
 
     let mut places = 0;
@@ -121,7 +131,10 @@ async fn the_first_password_is_printed_once_and_no_secret_is_kept() {
     }
     assert!(places >= 3, "there should be a database, its lock and a log");
     let log = fs::read_to_string(directory.path().join("log")).unwrap();
-    assert!(log.contains("key generated") && log.contains("TRACE"), "the log is not what was searched");
+    assert!(
+        log.contains("key generated") && log.contains("node connected") && log.contains("TRACE"),
+        "the log is not what was searched"
+    );
 }
 
 #[test]

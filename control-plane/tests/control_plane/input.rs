@@ -125,7 +125,9 @@ async fn a_body_is_json_of_bounded_length() {
     let client = plane.log_in().await;
     let body = |len: usize| format!(r#"{{"name":"x"{}}}"#, " ".repeat(len - 12));
     let path = "/v1/keys/generate";
-    post(&client, path, body(1_048_577)).await.refused(413, "payload_too_large");
+    let answer = post(&client, path, body(1_048_577)).await;
+    answer.refused(413, "payload_too_large");
+    assert_eq!(answer.text("/error"), "The body must have at most 1048576 bytes.");
     for kind in ["text/plain", "application/x-www-form-urlencoded", ""] {
         let request = client.request(Method::POST, path).header(header::CONTENT_TYPE, kind).body(body(20));
         Answer::of(request).await.refused(415, "unsupported_media_type");

@@ -88,7 +88,11 @@ pub(crate) struct Stream {
 
 impl Stream {
     pub(crate) async fn open(plane: &Plane, authorization: Option<&str>) -> Result<Self, Status> {
-        let mut client = SnapshotsClient::connect(plane.stream_url()).await.unwrap();
+        Self::open_at(plane.stream_url(), authorization).await
+    }
+
+    pub(crate) async fn open_at(url: String, authorization: Option<&str>) -> Result<Self, Status> {
+        let mut client = SnapshotsClient::connect(url).await.unwrap();
         let (outbox, messages) = mpsc::channel(16);
         let mut request = Request::new(ReceiverStream::new(messages));
         if let Some(authorization) = authorization {
