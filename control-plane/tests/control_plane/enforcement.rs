@@ -1,8 +1,8 @@
 //! The promise: what an answer says about the nodes that have acknowledged a change.
 
-use crate::harness::{Answer, Client, Plane};
-use crate::node::{Node, PATIENCE, Snapshot, hello};
-use latchkey_protocol::{Ack, Hello, from_node};
+use crate::harness::{Answer, Client, NODE_TOKEN, Plane};
+use crate::node::{Node, PATIENCE, Snapshot, Stream, hello};
+use latchkey_protocol::{Ack, Hello, from_node, to_node};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use tonic::Code;
@@ -201,6 +201,28 @@ async fn a_node_that_is_written_down_connects_without_a_write() {
     node.publish().await;
     assert!(started.elapsed() < Duration::from_millis(900), "it waited for the writer");
     sqlx::query("SELECT 1").execute(&mut *writer).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_that_waits_for_the_store_ends_when_it_should() {
+    let plane = Plane::start().await;
+    let pool = plane.pool().await;
+    let authorization = format!("Bearer {NODE_TOKEN}");
+    let [mut older, mut newer] = [
+        Stream::open(&plane, Some(&authorization)).await.unwrap(),
+        Stream::open(&plane, Some(&authorization)).await.unwrap(),
+    ];
+    let writer = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let started = Instant::now();
+    older.send(from_node::Message::Hello(hello())).await;
+    while plane.metric("latchkey_nodes_connected").await < 1.0 {}
+    newer.send(from_node::Message::Hello(hello())).await;
+    assert_eq!(older.end().await.code(), Code::Aborted);
+    assert!(started.elapsed() < Duration::from_millis(900), "it waited for the writer");
+    // SQLite waits five seconds for the lock, and a node gives up a stream that is silent for 3.5.
+    assert!(matches!(newer.next().await, Ok(to_node::Message::Welcome(_))));
+    assert!(started.elapsed() < Duration::from_millis(3_000), "it waited for the writer");
+    drop(writer);
 }
 
 #[tokio::test]
