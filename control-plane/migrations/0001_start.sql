@@ -69,6 +69,7 @@ CREATE TABLE keys (
     revoked_at INTEGER,
     revision INTEGER NOT NULL
 );
+CREATE INDEX keys_policy ON keys (policy_id) WHERE revoked_at IS NULL;
 CREATE INDEX keys_revision ON keys (revision);
 CREATE INDEX keys_listing ON keys (account_id, seq DESC) WHERE revoked_at IS NULL;
 CREATE UNIQUE INDEX keys_live_name ON keys (account_id, name) WHERE revoked_at IS NULL;

@@ -55,6 +55,7 @@ fn message(random: &mut Random, sequence: u64) -> Vec<u8> {
             policies: policies.into(),
             keys: keys.into(),
             removed_keys: KeyDigest::of(&[random.number().to_le_bytes()[0]]).0.to_vec().into(),
+            removed_policies: if random.below(4) == 0 { 1u64.to_le_bytes().to_vec().into() } else { Vec::new().into() },
             revision: u64::from(random.below(9)),
         }),
     };
@@ -131,7 +132,13 @@ fn fuzz_requests() {
         let (policies, keys) = snapshot_of(KeyDigest::of(key));
         let mut writer = Writer::take_over(&host, 1).unwrap();
         writer.begin(&host, [1; 16], 1).unwrap();
-        let batch = snapshot::Batch { policies: &policies, keys: &keys, removed_keys: &[], revision: Some(1) };
+        let batch = snapshot::Batch {
+            policies: &policies,
+            keys: &keys,
+            removed_keys: &[],
+            removed_policies: &[],
+            revision: Some(1),
+        };
         writer.apply(&host, &batch).unwrap();
         note_contact(&host, host.clock.get()).unwrap();
         let mut worker = Worker::default();

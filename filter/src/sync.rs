@@ -250,6 +250,7 @@ impl Session {
             policies: &batch.policies,
             keys: &batch.keys,
             removed_keys: &batch.removed_keys,
+            removed_policies: &batch.removed_policies,
             revision: (batch.revision != 0).then_some(batch.revision),
         };
         let published = self.writer.apply(host, &changes).map_err(|error| match error {

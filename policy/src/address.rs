@@ -61,6 +61,19 @@ impl AddressRule {
         }
     }
 
+    /// How many ranges there are to keep.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Any => 0,
+            Self::Only(set) | Self::AllBut(set) => set.v4.len().saturating_add(set.v6.len()),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Whether requests from the address that `source` tells are admitted. It is only asked when there are lists; an
     /// address that is not known is not admitted then.
     pub fn admits(&self, source: impl FnOnce() -> Option<IpAddr>) -> bool {

@@ -30,12 +30,19 @@ struct Owned {
     policies: Vec<u8>,
     keys: Vec<u8>,
     removed: Vec<u8>,
+    removed_policies: Vec<u8>,
     revision: Option<u64>,
 }
 
 impl Owned {
     fn batch(&self) -> Batch<'_> {
-        Batch { policies: &self.policies, keys: &self.keys, removed_keys: &self.removed, revision: self.revision }
+        Batch {
+            policies: &self.policies,
+            keys: &self.keys,
+            removed_keys: &self.removed,
+            removed_policies: &self.removed_policies,
+            revision: self.revision,
+        }
     }
 
     fn put(&mut self, number: u32, policy: u64, name: &str) {
@@ -392,6 +399,69 @@ fn memory_is_bounded_however_many_keys_come_and_go() {
 }
 
 #[test]
+fn policies_that_no_key_has_any_more_leave_no_memory_behind() {
+    let cells = MemoryCells::default();
+    let mut reader = Reader::default();
+    let mut writer = Writer::take_over(&cells, 1).unwrap();
+    writer.begin(&cells, EPOCH, 0).unwrap();
+    let mut after_first = 0;
+    for number in 0..500u32 {
+        let mut batch = Owned { revision: Some(u64::from(number) + 1), ..Owned::default() };
+        batch.put(number, u64::from(number), "its own policy");
+        if let Some(before) = number.checked_sub(1) {
+            batch.removed.extend(digest(before).0);
+            batch.removed_policies.extend(u64::from(before).to_le_bytes());
+        }
+        writer.apply(&cells, &batch.batch()).unwrap();
+        assert!(reader.view(&cells).unwrap().find(&cells, &digest(number)).unwrap().is_some());
+        if number == 50 {
+            after_first = cells.bytes();
+        }
+    }
+    assert!(cells.bytes() <= after_first + 300, "{} bytes, {after_first} before", cells.bytes());
+}
+
+/// A worker reads a key's record; before it reads the policy, key and policy are removed.
+#[test]
+fn a_policy_that_goes_while_a_reader_is_on_its_way_is_no_damage() {
+    let cells = MemoryCells::default();
+    let mut model = Model { revision: 1, ..Model::default() };
+    model.keys.insert(1, (1, "name".into()));
+    let mut writer = load(&cells, 1, &model);
+    let mut removal = Owned { revision: Some(2), ..Owned::default() };
+    removal.removed.extend(digest(1).0);
+    removal.removed_policies.extend(1u64.to_le_bytes());
+    let overtaken = Overtaken { cells: &cells, reads: std::cell::Cell::new(0), other: RefCell::new(None) };
+    overtaken.other.replace(Some(Box::new(|| assert_eq!(writer.apply(&cells, &removal.batch()), Ok(Some(2))))));
+    let found = Reader::default().view(&overtaken).unwrap().find(&overtaken, &digest(1));
+    assert!(matches!(found, Ok(None)), "{found:?}");
+    assert!(overtaken.other.take().is_none());
+}
+
+/// Runs something else before the third read: behind the head and the key's page, before the policy's.
+struct Overtaken<'a> {
+    cells: &'a MemoryCells,
+    reads: std::cell::Cell<usize>,
+    other: RefCell<Option<Box<dyn FnOnce() + 'a>>>,
+}
+
+impl Cells for Overtaken<'_> {
+    fn get(&self, name: &str) -> Result<Option<Cell>, CellError> {
+        self.reads.set(self.reads.get() + 1);
+        if self.reads.get() == 3
+            && let Some(other) = self.other.take()
+        {
+            other();
+        }
+        self.cells.get(name)
+    }
+
+    fn set(&self, name: &str, bytes: &[u8], expect: Expect) -> Result<(), CellError> {
+        self.cells.set(name, bytes, expect)
+    }
+}
+
+#[test]
 fn a_former_snapshot_is_swept_and_readers_on_it_find_the_new_one() {
     let cells = MemoryCells::default();
     let mut model = Model { revision: 1, ..Model::default() };
@@ -417,12 +487,13 @@ fn a_damaged_batch_changes_nothing() {
     good.put(1, 1, "changed");
     good.put(2, 2, "added");
     good.removed.extend(digest(1).0);
-    let damage: [fn(&mut Owned); 5] = [
+    let damage: [fn(&mut Owned); 6] = [
         |batch| *batch.keys.last_mut().unwrap() ^= 1,
         |batch| assert!(batch.keys.pop().is_some()),
         |batch| batch.policies.push(0),
         |batch| batch.policies[20] ^= 0x80,
         |batch| assert!(batch.removed.pop().is_some()),
+        |batch| batch.removed_policies.push(1),
     ];
     for damage in damage {
         let mut batch = good.clone();

@@ -118,7 +118,9 @@ struct Content {
 impl Content {
     fn of(key: &NewKey) -> Result<Self, StoreError> {
         let allowed_ips = to_json(&key.allowed_ips.enabled())?;
-        let denied_ips = to_json(&key.denied_ips.enabled())?;
+        // An allow list leaves nothing for a deny list to say.
+        let denied = if key.allowed_ips.enabled().is_empty() { key.denied_ips.enabled() } else { Vec::new() };
+        let denied_ips = to_json(&denied)?;
         let parts =
             [&key.account_id, &key.user_id, key.tier.as_str(), key.environment.as_str(), &allowed_ips, &denied_ips];
         let mut digest = Sha256::new();
@@ -131,11 +133,12 @@ impl Content {
     }
 }
 
-/// The policy of a key, made if it is the first of its kind.
+/// The policy of a key, made if it is the first of its kind. One that no live key had is sent to nodes again.
 async fn policy(change: &mut Change, key: &NewKey, content: &Content) -> Result<i64, StoreError> {
     const INSERT: &str = "INSERT INTO policies \
          (account_id, user_id, tier, environment, allowed_ips, denied_ips, content, revision) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (content) DO NOTHING";
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (content) DO UPDATE SET revision = excluded.revision \
+         WHERE NOT EXISTS (SELECT 1 FROM keys WHERE policy_id = policies.id AND revoked_at IS NULL)";
     const SELECT: &str = "SELECT id FROM policies WHERE content = ?";
     let revision = change.revision();
     sqlx::query(INSERT)

@@ -28,6 +28,8 @@ pub struct Changes {
     pub keys: Chunks,
     /// Digests of keys that were revoked.
     pub removed: Chunks,
+    /// Ids of policies that no live key has any more, little-endian.
+    pub removed_policies: Chunks,
 }
 
 #[derive(FromRow)]
@@ -52,6 +54,7 @@ struct PolicyRow {
     denied_ips: String,
     owner_disabled: bool,
     account_disabled: bool,
+    used: bool,
 }
 
 impl Store {
@@ -62,9 +65,9 @@ impl Store {
         Ok(count.cast_unsigned())
     }
 
-    /// Every policy, at the newest revision.
+    /// Every policy that a live key has, at the newest revision.
     pub(crate) async fn policies(&self) -> Result<Chunks, StoreError> {
-        policies(&self.0.readers, 0).await
+        Ok(policies(&self.0.readers, 0).await?.0)
     }
 
     /// At most `limit` live keys that follow `after` and have not changed since `revision`. Keys that have are among
@@ -101,9 +104,9 @@ impl Store {
              revoked_at IS NOT NULL AS revoked FROM keys WHERE revision > ?";
         let mut transaction = self.0.readers.begin().await?;
         let to: i64 = sqlx::query_scalar("SELECT revision FROM meta").fetch_one(&mut *transaction).await?;
-        let policies = policies(&mut *transaction, revision.cast_signed()).await?;
-        let mut changes =
-            Changes { to: to.cast_unsigned(), policies, keys: Chunks::default(), removed: Chunks::default() };
+        let (policies, removed_policies) = policies(&mut *transaction, revision.cast_signed()).await?;
+        let (keys, removed) = (Chunks::default(), Chunks::default());
+        let mut changes = Changes { to: to.cast_unsigned(), policies, keys, removed, removed_policies };
         let mut rows = sqlx::query_as(QUERY).bind(revision.cast_signed()).fetch(&mut *transaction);
         while let Some(row) = rows.try_next().await? {
             let row: KeyRow = row;
@@ -121,15 +124,24 @@ impl Store {
     }
 }
 
-async fn policies(from: impl SqliteExecutor<'_>, revision: i64) -> Result<Chunks, StoreError> {
+/// Policies that have changed since `revision`: those that live keys have, and the ids of those that none has.
+async fn policies(from: impl SqliteExecutor<'_>, revision: i64) -> Result<(Chunks, Chunks), StoreError> {
     const QUERY: &str = "SELECT p.id, p.account_id, p.user_id, p.tier, p.environment, p.allowed_ips, p.denied_ips, \
-         u.disabled AS owner_disabled, a.disabled AS account_disabled \
+         u.disabled AS owner_disabled, a.disabled AS account_disabled, \
+         EXISTS (SELECT 1 FROM keys WHERE policy_id = p.id AND revoked_at IS NULL) AS used \
          FROM policies p JOIN users u ON u.id = p.user_id JOIN accounts a ON a.id = p.account_id \
          WHERE p.revision > ? ORDER BY p.id";
     let mut rows = sqlx::query_as(QUERY).bind(revision).fetch(from);
-    let mut policies = Chunks::default();
+    let (mut policies, mut unused) = (Chunks::default(), Chunks::default());
     while let Some(row) = rows.try_next().await? {
         let row: PolicyRow = row;
+        if !row.used {
+            unused.push(|out| {
+                out.extend_from_slice(&row.id.cast_unsigned().to_le_bytes());
+                Ok::<_, StoreError>(())
+            })?;
+            continue;
+        }
         let record = PolicyRecord {
             id: row.id.cast_unsigned(),
             account: row.account_id,
@@ -145,7 +157,7 @@ async fn policies(from: impl SqliteExecutor<'_>, revision: i64) -> Result<Chunks
         };
         policies.push(|out| record.encode(out))?;
     }
-    Ok(policies)
+    Ok((policies, unused))
 }
 
 fn push_key(row: &KeyRow, keys: &mut Chunks) -> Result<KeyDigest, StoreError> {

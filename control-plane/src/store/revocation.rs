@@ -39,6 +39,7 @@ impl Store {
             });
             let all = all.collect::<Result<_, StoreError>>()?;
             if changed {
+                retire_policies(&mut change).await?;
                 change.commit().await?;
             }
             Ok(all)
@@ -54,6 +55,16 @@ async fn revoke(change: &mut Change, account_id: &str, ids: &[String], now: i64)
     query.push(" WHERE revoked_at IS NULL AND account_id = ").push_bind(account_id);
     among(&mut query, ids);
     Ok(query.build().execute(change.connection()).await?.rows_affected() > 0)
+}
+
+/// Stamps the policies that have lost their last live key, so that nodes are told to forget them.
+async fn retire_policies(change: &mut Change) -> Result<(), StoreError> {
+    const UPDATE: &str = "UPDATE policies SET revision = ?1 \
+         WHERE id IN (SELECT policy_id FROM keys WHERE revision = ?1 AND revoked_at IS NOT NULL) \
+         AND NOT EXISTS (SELECT 1 FROM keys WHERE policy_id = policies.id AND revoked_at IS NULL)";
+    let revision = change.revision();
+    sqlx::query(UPDATE).bind(revision).execute(change.connection()).await?;
+    Ok(())
 }
 
 /// When those of `ids` that there are were revoked, and by which revision.

@@ -8,13 +8,21 @@ use crate::store::{CHUNK_LEN, Changes, Chunks};
 /// The batches that carry `changes`; the last one completes their revision. Records are shared by all streams that
 /// send clones of them, and the sequence is left for the stream to set.
 pub(super) fn of_changes(changes: Changes) -> Vec<Batch> {
-    let Changes { to, policies, keys, removed } = changes;
-    let mut batches = if policies.len() + keys.len() + removed.len() <= CHUNK_LEN {
-        vec![Batch { policies: whole(policies), keys: whole(keys), removed_keys: whole(removed), ..Batch::default() }]
+    let Changes { to, policies, keys, removed, removed_policies } = changes;
+    let mut batches = if policies.len() + keys.len() + removed.len() + removed_policies.len() <= CHUNK_LEN {
+        vec![Batch {
+            policies: whole(policies),
+            keys: whole(keys),
+            removed_keys: whole(removed),
+            removed_policies: whole(removed_policies),
+            ..Batch::default()
+        }]
     } else {
         // Policies before the keys that name them, removals last.
         let mut batches: Vec<_> = of_policies(policies).chain(of_keys(keys)).collect();
         batches.extend(removed.into_iter().map(|run| Batch { removed_keys: run.into(), ..Batch::default() }));
+        let unused = removed_policies.into_iter();
+        batches.extend(unused.map(|run| Batch { removed_policies: run.into(), ..Batch::default() }));
         batches
     };
     if let Some(last) = batches.last_mut() {
@@ -35,7 +43,7 @@ pub(super) fn of_keys(keys: Chunks) -> impl Iterator<Item = Batch> {
 
 /// Bytes of records in a batch.
 pub(super) fn record_bytes(batch: &Batch) -> u64 {
-    let bytes = batch.policies.len() + batch.keys.len() + batch.removed_keys.len();
+    let bytes = batch.policies.len() + batch.keys.len() + batch.removed_keys.len() + batch.removed_policies.len();
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 

@@ -290,7 +290,7 @@ impl Session {
     }
 
     fn heartbeat(&mut self) {
-        let revision = self.position;
+        let revision = self.shared.store.revision();
         if self.outbox.capacity() > HEARTBEATS_LEAVE {
             let heartbeat = to_node::Message::Heartbeat(Heartbeat { revision });
             // A closed outbox shows in the inbox as well.

@@ -60,6 +60,13 @@ impl Snapshot {
         for digest in removed {
             self.keys.remove(&KeyDigest(*digest));
         }
+        let (unused, rest) = batch.removed_policies.as_chunks();
+        assert!(rest.is_empty());
+        for id in unused {
+            let id = u64::from_le_bytes(*id);
+            assert!(self.keys.values().all(|key| key.policy != id), "a policy went before its keys");
+            self.policies.remove(&id);
+        }
         self.revision = self.revision.max(batch.revision);
     }
 

@@ -26,6 +26,7 @@ fn apply(snapshot: &mut Snapshot, changes: Changes) {
         policies: whole(changes.policies).into(),
         keys: whole(changes.keys).into(),
         removed_keys: whole(changes.removed).into(),
+        removed_policies: whole(changes.removed_policies).into(),
         revision: changes.to,
         sequence: 0,
     });

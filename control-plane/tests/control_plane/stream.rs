@@ -129,9 +129,33 @@ async fn keys_with_the_same_lists_share_a_policy_of_what_is_enabled() {
         let addresses = &node.snapshot.policies[&policy].addresses;
         [&addresses.allow, &addresses.deny].map(|list| list.iter().map(ToString::to_string).collect::<Vec<_>>())
     };
-    assert_eq!(lists(policies[0]), [vec!["10.0.0.0/8".to_owned()], vec!["::1/128".to_owned()]]);
-    assert_eq!(lists(policies[2])[0], ["10.0.0.0/8", "192.0.2.0/24"]);
+    // Behind an allow list a deny list has nothing to say.
+    assert_eq!(lists(policies[0]), [vec!["10.0.0.0/8".to_owned()], vec![]]);
+    assert_eq!(lists(policies[2]), [vec!["10.0.0.0/8".to_owned(), "192.0.2.0/24".to_owned()], vec![]]);
     assert_eq!(lists(policies[3]), [vec![], Vec::<String>::new()]);
+}
+
+#[tokio::test]
+async fn a_policy_goes_with_its_last_key_and_comes_back_with_the_next() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    let lists = |name: &str| json!({"name": name, "denied_ips": ["10.0.0.0/8"]});
+    let mut node = Node::ready(&plane).await;
+    for round in 0..2 {
+        let mut ids = Vec::new();
+        for name in ["one", "two"] {
+            ids.push(client.generate(lists(&format!("{name} {round}"))).await.text("/data/key_id"));
+            node.publish().await;
+        }
+        assert_eq!(node.snapshot.policies.len(), 1);
+        for (id, left) in ids.iter().zip([1, 0]) {
+            client.delete(&format!("/v1/keys/{id}?wait_ms=0")).await;
+            node.publish().await;
+            assert_eq!(node.snapshot.policies.len(), left, "round {round}");
+        }
+    }
+    // What is gone is not in a whole snapshot either.
+    assert_eq!(Node::ready(&plane).await.snapshot.policies.len(), 0);
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ fn gateway() -> (FakeHost, Worker) {
     }
     let mut writer = Writer::take_over(&host, 1).unwrap();
     writer.begin(&host, [1; 16], 4).unwrap();
-    let batch = Batch { policies: &policies, keys: &keys, removed_keys: &[], revision: Some(1) };
+    let batch = Batch { policies: &policies, keys: &keys, removed_keys: &[], removed_policies: &[], revision: Some(1) };
     writer.apply(&host, &batch).unwrap();
     let worker = configured(&host, "");
     (host, worker)

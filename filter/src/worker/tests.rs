@@ -77,7 +77,7 @@ fn batch(sequence: u64, revision: u64, name: &str) -> Batch {
         name,
     };
     key.encode(&mut keys).unwrap();
-    Batch { sequence, policies: policies.into(), keys: keys.into(), removed_keys: Vec::new().into(), revision }
+    Batch { sequence, policies: policies.into(), keys: keys.into(), revision, ..Batch::default() }
 }
 
 fn knows(worker: &Worker, host: &FakeHost, name: &str) -> bool {

@@ -13,8 +13,9 @@ use std::rc::Rc;
 /// How often a reader looks again when the snapshot moves while it reads.
 const MAX_MOVES: usize = 4;
 
-/// Policies that one reader keeps decoded.
+/// Policies that one reader keeps decoded, and ranges in all of their IP lists: some megabytes.
 const MAX_CACHED_POLICIES: usize = 4096;
+const MAX_CACHED_RANGES: usize = 100_000;
 
 /// A key that exists, with its policy.
 #[derive(Debug)]
@@ -37,6 +38,7 @@ pub struct Reader {
     /// The version of the head's cell that `policies` belong to.
     version: u32,
     policies: HashMap<u64, Rc<Policy>>,
+    ranges: usize,
 }
 
 impl Reader {
@@ -83,17 +85,20 @@ impl View<'_> {
     fn find_here(&mut self, cells: &impl Cells, digest: &KeyDigest) -> Result<Option<Entry>, ReadError> {
         let Some(record) = self.head.table(Kind::Key).find(cells, &digest.0)? else { return Ok(None) };
         let id = KeyRecord::decode(&record)?.policy;
-        let Reader { version, policies } = &mut *self.reader;
-        if *version != self.version || policies.len() >= MAX_CACHED_POLICIES {
+        let Reader { version, policies, ranges } = &mut *self.reader;
+        if *version != self.version || policies.len() >= MAX_CACHED_POLICIES || *ranges >= MAX_CACHED_RANGES {
             policies.clear();
+            *ranges = 0;
             *version = self.version;
         }
         if let Some(policy) = policies.get(&id) {
             return Ok(Some(Entry { record, policy: Rc::clone(policy) }));
         }
-        // A key never names a policy that is not there: policies are written before the keys that name them.
-        let policy = self.head.table(Kind::Policy).find(cells, &id.to_le_bytes())?.ok_or(ReadError::Damaged)?;
+        // Policies are written before the keys that name them, and removed only after a head without those keys: if this
+        // one is not there, there is a newer head.
+        let policy = self.head.table(Kind::Policy).find(cells, &id.to_le_bytes())?.ok_or(ReadError::Gone)?;
         let policy = Rc::new(Policy::compile(&PolicyRecord::decode(&policy)?));
+        *ranges = ranges.saturating_add(policy.addresses.len());
         policies.insert(id, Rc::clone(&policy));
         Ok(Some(Entry { record, policy }))
     }

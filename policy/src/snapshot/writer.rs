@@ -7,6 +7,8 @@ use crate::key::KeyDigest;
 use crate::record::{Damaged, KeyRecord, Kind, PolicyRecord, Records};
 use crate::table::{Sweep, Table, TableWriter, WriteError};
 
+const POLICY_ID_LEN: usize = Kind::Policy.id_len();
+
 /// Part of a snapshot, or of the changes to one.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Batch<'a> {
@@ -16,6 +18,8 @@ pub struct Batch<'a> {
     pub keys: &'a [u8],
     /// Digests of keys that are no more.
     pub removed_keys: &'a [u8],
+    /// Ids of policies that no key has any more.
+    pub removed_policies: &'a [u8],
     /// Which revision is complete with this batch, if one is.
     pub revision: Option<u64>,
 }
@@ -29,7 +33,9 @@ impl Batch<'_> {
         for record in Records::new(Kind::Key, self.keys) {
             KeyRecord::decode(record?.1)?;
         }
-        if self.removed_keys.as_chunks::<{ KeyDigest::LEN }>().1.is_empty() { Ok(()) } else { Err(Damaged) }
+        let keys = self.removed_keys.as_chunks::<{ KeyDigest::LEN }>().1;
+        let policies = self.removed_policies.as_chunks::<POLICY_ID_LEN>().1;
+        if keys.is_empty() && policies.is_empty() { Ok(()) } else { Err(Damaged) }
     }
 }
 
@@ -66,6 +72,8 @@ struct Target {
     epoch: Epoch,
     policies: TableWriter,
     keys: TableWriter,
+    /// Policies that go once a revision without them is published.
+    unused: Vec<[u8; POLICY_ID_LEN]>,
 }
 
 impl Writer {
@@ -99,7 +107,8 @@ impl Writer {
         }
         let Head { epoch, keys, policies, .. } = self.published;
         let resume = |kind, records| TableWriter::resume(cells, self.published.table(kind), self.term, records);
-        self.target = Some(Target { epoch, policies: resume(Kind::Policy, policies)?, keys: resume(Kind::Key, keys)? });
+        let (policies, keys) = (resume(Kind::Policy, policies)?, resume(Kind::Key, keys)?);
+        self.target = Some(Target { epoch, policies, keys, unused: Vec::new() });
         // A predecessor may have left something on the other side: a former snapshot, or one that it did not finish.
         self.sweep = Some(Sweep::new(self.published.side.other(), self.term));
         Ok(())
@@ -113,7 +122,8 @@ impl Writer {
         let load = self.published.load.wrapping_add(1).max(1);
         let create =
             |kind, expected| TableWriter::create(cells, Table { kind, side, load, pages: 0 }, self.term, expected);
-        self.target = Some(Target { epoch, policies: create(Kind::Policy, 0)?, keys: create(Kind::Key, expected)? });
+        let (policies, keys) = (create(Kind::Policy, 0)?, create(Kind::Key, expected)?);
+        self.target = Some(Target { epoch, policies, keys, unused: Vec::new() });
         Ok(())
     }
 
@@ -134,6 +144,7 @@ impl Writer {
             target.keys.remove(cells, digest)?;
         }
         target.keys.flush(cells)?;
+        target.unused.extend_from_slice(batch.removed_policies.as_chunks().0);
         let Some(revision) = batch.revision else { return Ok(None) };
         let (keys, policies) = (target.keys.table(), target.policies.table());
         let head = Head {
@@ -151,6 +162,13 @@ impl Writer {
         self.set_head(cells, head, Expect::Version(self.head_version))?;
         if before.is_ready() && before.side != head.side {
             self.sweep = Some(Sweep::new(before.side, self.term));
+        }
+        // Not before: a worker may be on its way from a key's record, which it read under the head before, to its policy.
+        if let Some(target) = &mut self.target {
+            for id in std::mem::take(&mut target.unused) {
+                target.policies.remove(cells, &id)?;
+            }
+            target.policies.flush(cells)?;
         }
         Ok(Some(revision))
     }
