@@ -134,7 +134,6 @@ impl Host for Envoy {
 
     fn log(&self, level: Level, message: &str) {
         let level = match level {
-            Level::Debug => LogLevel::Debug,
             Level::Info => LogLevel::Info,
             Level::Warn => LogLevel::Warn,
             Level::Error => LogLevel::Error,

@@ -5,12 +5,10 @@ use crate::credentials::Credentials;
 use crate::fake::FakeHost;
 use crate::request::{Outcome, on_headers};
 use crate::worker::Worker;
-use latchkey_policy::address::AddressLists;
 use latchkey_policy::credential::Presented;
 use latchkey_policy::key::{Environment, KeyDigest, KeyFormat};
-use latchkey_policy::record::{KeyRecord, PolicyRecord};
 use latchkey_policy::snapshot::{self, Unavailable, Writer, note_contact};
-use latchkey_policy::test_util::{Random, fuzz};
+use latchkey_policy::test_util::{self, Random, fuzz};
 use latchkey_protocol::{Batch, Heartbeat, ToNode, Welcome, to_node};
 use prost::Message as _;
 use std::borrow::Cow;
@@ -23,19 +21,8 @@ const CONFIGURATION: &str = r#"{"control_plane":{"cluster":"latchkey","token":"n
 /// One policy, and one key that has it.
 fn snapshot_of(digest: KeyDigest) -> (Vec<u8>, Vec<u8>) {
     let (mut policies, mut keys) = (Vec::new(), Vec::new());
-    let policy = PolicyRecord {
-        id: 1,
-        account: "acc".into(),
-        user: "usr".into(),
-        tier: "basic".into(),
-        environment: Environment::Live,
-        owner_disabled: false,
-        account_disabled: false,
-        addresses: AddressLists::default(),
-    };
-    policy.encode(&mut policies).unwrap();
-    let key = KeyRecord { digest, policy: 1, expires_at: None, disabled: false, id: "abc123def456", name: "CI" };
-    key.encode(&mut keys).unwrap();
+    test_util::policy(1).encode(&mut policies).unwrap();
+    test_util::key(digest, 1, "CI").encode(&mut keys).unwrap();
     (policies, keys)
 }
 

@@ -14,8 +14,6 @@ pub type MetricId = u32;
 /// How loud a log line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// For whoever looks for the reason of something.
-    Debug,
     /// What happened.
     Info,
     /// What an operator should look at.

@@ -182,6 +182,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<(IpNet, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_util::Random;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -257,11 +258,8 @@ mod tests {
     /// Against the definition, taken literally, on ranges that overlap, nest and touch.
     #[test]
     fn sets_agree_with_a_look_at_every_entry() {
-        let mut state = 7u64;
-        let mut random = |bound: u32| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            u32::try_from(state >> 33).unwrap() % bound
-        };
+        let mut random = Random(7);
+        let mut random = |bound| random.below(bound);
         for _ in 0..300 {
             let mut nets = Vec::new();
             for _ in 0..random(12) {

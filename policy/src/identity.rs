@@ -127,34 +127,14 @@ fn push_encoded(out: &mut String, byte: u8, plain: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::address::AddressLists;
-    use crate::key::{Environment, KeyDigest};
+    use crate::key::KeyDigest;
+    use crate::test_util::{key, policy};
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn rendered(name: &str) -> String {
-        let key = KeyRecord {
-            digest: KeyDigest([0; 32]),
-            policy: 1,
-            expires_at: None,
-            disabled: false,
-            id: "abc123def456",
-            name,
-        };
-        render(&key, &Shared::render(&policy()))
-    }
-
-    fn policy() -> PolicyRecord {
-        PolicyRecord {
-            id: 1,
-            account: "acc_1".into(),
-            user: "usr_1".into(),
-            tier: "basic".into(),
-            environment: Environment::Live,
-            owner_disabled: false,
-            account_disabled: false,
-            addresses: AddressLists::default(),
-        }
+        let key = key(KeyDigest([0; 32]), 1, name);
+        render(&key, &Shared::render(&policy(1)))
     }
 
     #[test]
@@ -175,15 +155,8 @@ mod tests {
 
     #[test]
     fn single_fields_are_plain_values() {
-        let key = KeyRecord {
-            digest: KeyDigest([0; 32]),
-            policy: 1,
-            expires_at: None,
-            disabled: false,
-            id: "abc123def456",
-            name: "café, 100% \"x\"\r\n",
-        };
-        let shared = Shared::render(&policy());
+        let key = key(KeyDigest([0; 32]), 1, "café, 100% \"x\"\r\n");
+        let shared = Shared::render(&policy(1));
         let fields = Field::ALL.map(|(_, field)| field.of(&key, &shared));
         let name = "caf%c3%a9, 100%25 \"x\"%0d%0a";
         assert_eq!(fields, ["key_abc123def456", name, "acc_1", "usr_1", "basic", "live"]);

@@ -1,9 +1,32 @@
-//! For tests, of this crate and of its users: shared memory without a host, and chance that can be repeated.
+//! For tests, of this crate and of its users: records to begin with, shared memory without a host, and chance that
+//! can be repeated.
 
 // What is here runs in tests alone, where a panic is a failure and nothing else.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
+use crate::address::AddressLists;
 use crate::cells::{Cell, CellError, Cells, Expect};
+use crate::key::{Environment, KeyDigest};
+use crate::record::{KeyRecord, PolicyRecord};
+
+/// A policy that refuses nothing.
+pub fn policy(id: u64) -> PolicyRecord {
+    PolicyRecord {
+        id,
+        account: "acc_1".into(),
+        user: "usr_1".into(),
+        tier: "basic".into(),
+        environment: Environment::Live,
+        owner_disabled: false,
+        account_disabled: false,
+        addresses: AddressLists::default(),
+    }
+}
+
+/// A key that refuses nothing.
+pub fn key(digest: KeyDigest, policy: u64, name: &str) -> KeyRecord<'_> {
+    KeyRecord { digest, policy, expires_at: None, disabled: false, id: "abc123def456", name }
+}
 
 /// Cells in ordinary memory that behave as Envoy's shared data does, for tests.
 #[derive(Debug, Default)]

@@ -206,8 +206,9 @@ pub fn decide(
 mod tests {
     use super::*;
     use crate::address::AddressLists;
-    use crate::key::{Environment, KeyDigest};
+    use crate::key::KeyDigest;
     use crate::record::PolicyRecord;
+    use crate::test_util::policy;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -221,16 +222,7 @@ mod tests {
     };
 
     fn record() -> PolicyRecord {
-        PolicyRecord {
-            id: 1,
-            account: "acc".into(),
-            user: "usr".into(),
-            tier: "basic".into(),
-            environment: Environment::Live,
-            owner_disabled: false,
-            account_disabled: false,
-            addresses: AddressLists::default(),
-        }
+        policy(1)
     }
 
     struct From(Option<&'static str>);

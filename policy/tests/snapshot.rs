@@ -3,14 +3,13 @@
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-use latchkey_policy::address::AddressLists;
 use latchkey_policy::cells::{Cell, CellError, Cells, Expect};
 use latchkey_policy::identity::render;
-use latchkey_policy::key::{Environment, KeyDigest};
-use latchkey_policy::record::{KeyRecord, PolicyRecord};
+use latchkey_policy::key::KeyDigest;
+use latchkey_policy::record::PolicyRecord;
 use latchkey_policy::snapshot::{ApplyError, Batch, Epoch, Reader, Unavailable, Writer};
 use latchkey_policy::table::WriteError;
-use latchkey_policy::test_util::{MemoryCells, Random};
+use latchkey_policy::test_util::{self, MemoryCells, Random};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -46,19 +45,9 @@ impl Owned {
     }
 
     fn put(&mut self, number: u32, policy: u64, name: &str) {
-        let record = PolicyRecord {
-            id: policy,
-            account: "acc".into(),
-            user: format!("usr_{policy}"),
-            tier: "basic".into(),
-            environment: Environment::Live,
-            owner_disabled: false,
-            account_disabled: false,
-            addresses: AddressLists::default(),
-        };
+        let record = PolicyRecord { user: format!("usr_{policy}"), ..test_util::policy(policy) };
         record.encode(&mut self.policies).unwrap();
-        let key =
-            KeyRecord { digest: digest(number), policy, expires_at: None, disabled: false, id: "abc123def456", name };
+        let key = test_util::key(digest(number), policy, name);
         key.encode(&mut self.keys).unwrap();
     }
 }
@@ -68,6 +57,11 @@ fn digest(number: u32) -> KeyDigest {
 }
 
 impl Model {
+    /// So many keys of one policy, at revision 1.
+    fn of(keys: u32) -> Self {
+        Self { keys: (0..keys).map(|number| (number, (1, "name".into()))).collect(), revision: 1 }
+    }
+
     fn change(&mut self, random: &mut Random) -> Owned {
         let mut batch = Owned::default();
         for _ in 0..=random.below(20) {
@@ -276,14 +270,11 @@ fn a_split_that_is_finished_behind_the_successors_back_hides_nothing() {
     let mut stopped = 0;
     for pause in 0.. {
         let cells = MemoryCells::default();
-        let mut model = Model { revision: 1, ..Model::default() };
-        for number in 0..160 {
-            model.keys.insert(number, (1, "old".into()));
-        }
+        let mut model = Model::of(160);
         let mut sleeper = load(&cells, 1, &model);
         // 160 keys in 10 pages: one more splits a page.
         let mut batch = Owned { revision: Some(2), ..Owned::default() };
-        batch.put(161, 1, "old");
+        batch.put(161, 1, "name");
         let successor = RefCell::new(None);
         let other = || {
             let mut writer = Writer::take_over(&cells, 2).unwrap();
@@ -315,7 +306,7 @@ fn a_split_that_is_finished_behind_the_successors_back_hides_nothing() {
                 writer.apply(&cells, &removal.batch()).unwrap();
             }
             model.keys.remove(&number);
-            model.keys.insert(161, (1, "old".into()));
+            model.keys.insert(161, (1, "name".into()));
             model.assert_is_what_readers_see(&cells, &mut Reader::default());
         }
     }
@@ -464,10 +455,7 @@ impl Cells for Overtaken<'_> {
 #[test]
 fn a_former_snapshot_is_swept_and_readers_on_it_find_the_new_one() {
     let cells = MemoryCells::default();
-    let mut model = Model { revision: 1, ..Model::default() };
-    for number in 0..300 {
-        model.keys.insert(number, (1, "name".into()));
-    }
+    let model = Model::of(300);
     drop(load(&cells, 1, &model));
     let one = cells.bytes();
     let mut writer = load(&cells, 2, &model);
@@ -551,10 +539,7 @@ fn damaged_memory_refuses() {
 #[test]
 fn a_successor_sweeps_what_its_predecessors_left() {
     let cells = MemoryCells::default();
-    let mut model = Model { revision: 1, ..Model::default() };
-    for number in 0..300 {
-        model.keys.insert(number, (1, "name".into()));
-    }
+    let model = Model::of(300);
     drop(load(&cells, 1, &model));
     let one = cells.bytes();
     // One that is not finished.

@@ -7,6 +7,7 @@ use latchkey_policy::address::AddressLists;
 use latchkey_policy::key::{Environment, KeyFormat, PlainKey};
 use latchkey_policy::record::{KeyRecord, PolicyRecord};
 use latchkey_policy::snapshot::{Batch, Writer};
+use latchkey_policy::test_util;
 
 const NOW: u64 = 1_700_000_000;
 
@@ -26,16 +27,8 @@ fn gateway() -> (FakeHost, Worker) {
     let (mut policies, mut keys) = (Vec::new(), Vec::new());
     for (id, owner_disabled, allow) in [(1, false, vec![]), (2, true, vec![]), (3, false, vec!["10.0.0.0/8"])] {
         let allow = allow.iter().map(|range| range.parse().unwrap()).collect();
-        let policy = PolicyRecord {
-            id,
-            account: "acc_1".into(),
-            user: "usr_1".into(),
-            tier: "basic".into(),
-            environment: Environment::Live,
-            owner_disabled,
-            account_disabled: false,
-            addresses: AddressLists { allow, deny: Vec::new() },
-        };
+        let addresses = AddressLists { allow, deny: Vec::new() };
+        let policy = PolicyRecord { owner_disabled, addresses, ..test_util::policy(id) };
         policy.encode(&mut policies).unwrap();
     }
     for (seed, policy) in [(1, 1), (2, 1), (3, 1), (4, 2), (6, 3)] {

@@ -2,9 +2,8 @@
 
 use super::*;
 use crate::fake::FakeHost;
-use latchkey_policy::address::AddressLists;
-use latchkey_policy::key::{Environment, KeyDigest};
-use latchkey_policy::record::{KeyRecord, PolicyRecord};
+use latchkey_policy::key::KeyDigest;
+use latchkey_policy::test_util;
 use latchkey_protocol::{Ack, Batch, Heartbeat, Hello, ToNode, Welcome, from_node, to_node};
 use prost::Message as _;
 
@@ -57,26 +56,8 @@ fn welcome(resume: bool) -> to_node::Message {
 
 fn batch(sequence: u64, revision: u64, name: &str) -> Batch {
     let (mut policies, mut keys) = (Vec::new(), Vec::new());
-    let policy = PolicyRecord {
-        id: 1,
-        account: "acc".into(),
-        user: "usr".into(),
-        tier: "basic".into(),
-        environment: Environment::Live,
-        owner_disabled: false,
-        account_disabled: false,
-        addresses: AddressLists::default(),
-    };
-    policy.encode(&mut policies).unwrap();
-    let key = KeyRecord {
-        digest: KeyDigest::of(name.as_bytes()),
-        policy: 1,
-        expires_at: None,
-        disabled: false,
-        id: "abc123def456",
-        name,
-    };
-    key.encode(&mut keys).unwrap();
+    test_util::policy(1).encode(&mut policies).unwrap();
+    test_util::key(KeyDigest::of(name.as_bytes()), 1, name).encode(&mut keys).unwrap();
     Batch { sequence, policies: policies.into(), keys: keys.into(), revision, ..Batch::default() }
 }
 
