@@ -32,7 +32,7 @@ fn message(random: &mut Random, sequence: u64) -> Vec<u8> {
         0 => to_node::Message::Heartbeat(Heartbeat { revision: 1 }),
         1 => to_node::Message::Welcome(Welcome {
             epoch: vec![1; 16],
-            format: 1,
+            format: latchkey_policy::record::FORMAT,
             resume: random.below(2) == 0,
             heartbeat_millis: 1000,
             keys: u64::from(random.below(100)),
@@ -43,6 +43,7 @@ fn message(random: &mut Random, sequence: u64) -> Vec<u8> {
             keys: keys.into(),
             removed_keys: KeyDigest::of(&[random.number().to_le_bytes()[0]]).0.to_vec().into(),
             removed_policies: if random.below(4) == 0 { 1u64.to_le_bytes().to_vec().into() } else { Vec::new().into() },
+            routes: Vec::new().into(),
             revision: u64::from(random.below(9)),
         }),
     };

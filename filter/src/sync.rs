@@ -190,7 +190,7 @@ impl Session {
             Some(to_node::Message::Batch(batch)) => self.apply(host, metrics, &batch),
             Some(to_node::Message::Heartbeat(heartbeat)) => Ok(self.heartbeat(&heartbeat)),
             // What a newer control plane sends besides is not for this version.
-            None => Ok(Received::Other),
+            Some(to_node::Message::Elsewhere(_) | to_node::Message::UsageAck(_)) | None => Ok(Received::Other),
         };
         // Behind the work, which may take a while: only the other side's silence counts.
         let now = host.now().map_err(|_| End::Unreachable)?;

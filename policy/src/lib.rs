@@ -8,6 +8,8 @@
 //! | [`key`] | what a key looks like, its checksum, its mask, its digest |
 //! | [`address`] | a key's IP lists |
 //! | [`credential`] | which key a request presents |
+//! | [`permission`] | permissions, and the patterns by which they are held |
+//! | [`limit`] | how often a key may be used |
 //! | [`policy`] | what keys share, as requests use it |
 //! | [`record`] | the encoding of keys and policies, on the stream and in memory |
 //! | [`cells`], [`table`], [`snapshot`] | the snapshot in shared memory: reading it, and changing it under readers |
@@ -24,6 +26,8 @@ pub mod cells;
 pub mod credential;
 pub mod identity;
 pub mod key;
+pub mod limit;
+pub mod permission;
 pub mod policy;
 pub mod record;
 pub mod snapshot;

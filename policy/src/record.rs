@@ -6,19 +6,23 @@
 //!
 //! | | identifier | body |
 //! |---|---|---|
-//! | key | SHA-256 of the key, 32 bytes | `policy: u64`, `expires_at: i64` (Unix seconds; `i64::MAX` is never), `flags: u8` (1 disabled), `key_id` 12 bytes, `name` the rest, UTF-8 |
-//! | policy | `id: u64` | `flags: u8` (1 owner disabled, 2 account disabled, 4 environment is test), then `account`, `user`, `tier`, each `length: u8` and UTF-8, then the allow list and the deny list, each `count: u32` and the ranges (`crate::address`) |
+//! | key | SHA-256 of the key, 32 bytes | `policy: u64`, `number: u64`, `slot: u32`, `expires_at: i64` (Unix seconds; `i64::MAX` is never), `flags: u8` (1 disabled), `key_id` 12 bytes, `name` the rest, UTF-8 |
+//! | policy | `id: u64` | `flags: u8` (1 owner disabled, 2 account disabled, 4 environment is test, 8 scope is a list, 16 confined to its subaccounts), then the texts `account`, `user`, `tier`; the allow list and the deny list, each `count: u32` and the ranges (`crate::address`); the lists of texts `services`, `roles`, `grants`, `owner_grants`, `subaccounts`; and a limit for each window, the shortest first, each `u32` (0 is none) |
+//!
+//! A text is `length: u8` and UTF-8, a list of texts `count: u32` and the texts.
 //!
 //! A policy holds what many keys share, so that what happens to an owner is one changed record, however many keys
 //! they have.
 
 use crate::address::{self, AddressLists};
 use crate::key::{Environment, KeyDigest};
+use crate::limit::{Limits, Window};
+use crate::permission::Pattern;
 use ipnet::IpNet;
 
 /// The format that this module writes, and the only one so far that it reads. Named on the stream by Hello and
 /// Welcome.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Characters after `key_` in a key's id.
 pub const KEY_ID_LEN: usize = 12;
@@ -30,6 +34,8 @@ const KEY_DISABLED: u8 = 1;
 const OWNER_DISABLED: u8 = 1;
 const ACCOUNT_DISABLED: u8 = 2;
 const ENVIRONMENT_TEST: u8 = 4;
+const SCOPE_LISTED: u8 = 8;
+const CONFINED: u8 = 16;
 
 /// A record that is cut short, does not match its checksum, or means nothing in this format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -88,6 +94,10 @@ pub struct KeyRecord<'a> {
     pub digest: KeyDigest,
     /// Which policy it shares with others.
     pub policy: u64,
+    /// Given once by the control plane and never to another key; grows from key to key.
+    pub number: u64,
+    /// Where the key is counted. No other live key has it, but later ones will.
+    pub slot: u32,
     /// From this second on it is refused.
     pub expires_at: Option<i64>,
     /// Switched off for now.
@@ -111,8 +121,9 @@ impl<'a> KeyRecord<'a> {
         }
         let flags = if self.disabled { KEY_DISABLED } else { 0 };
         let policy = self.policy.to_le_bytes();
+        let (number, slot) = (self.number.to_le_bytes(), self.slot.to_le_bytes());
         let expires_at = self.expires_at.unwrap_or(NEVER).to_le_bytes();
-        let body = [&policy[..], &expires_at, &[flags], self.id.as_bytes(), self.name.as_bytes()];
+        let body = [&policy[..], &number, &slot, &expires_at, &[flags], self.id.as_bytes(), self.name.as_bytes()];
         encode(Kind::Key, &self.digest.0, &body, out).ok_or(TooLong { field: "name" })
     }
 
@@ -121,12 +132,16 @@ impl<'a> KeyRecord<'a> {
         let (digest, body) = verify::<{ KeyDigest::LEN }>(Kind::Key, record)?;
         let mut body = Fields(body);
         let policy = u64::from_le_bytes(body.array()?);
+        let number = u64::from_le_bytes(body.array()?);
+        let slot = u32::from_le_bytes(body.array()?);
         let expires_at = i64::from_le_bytes(body.array()?);
         let flags = body.flags(KEY_DISABLED)?;
         let id = body.str(KEY_ID_LEN)?;
         Ok(Self {
             digest: KeyDigest(digest),
             policy,
+            number,
+            slot,
             expires_at: (expires_at != NEVER).then_some(expires_at),
             disabled: flags & KEY_DISABLED != 0,
             id,
@@ -154,6 +169,20 @@ pub struct PolicyRecord {
     pub account_disabled: bool,
     /// From where requests may come.
     pub addresses: AddressLists,
+    /// Which services the keys are good for; `None` is all there will ever be.
+    pub services: Option<Vec<String>>,
+    /// The names of the keys' roles.
+    pub roles: Vec<String>,
+    /// What the roles give, and what the keys were given besides.
+    pub grants: Vec<Pattern>,
+    /// What the owner holds now; no key of theirs can do more.
+    pub owner_grants: Vec<Pattern>,
+    /// Which subaccounts the keys may act on at present.
+    pub subaccounts: Vec<String>,
+    /// Whether the keys are kept to some subaccounts, so that a request has to name one where a rule looks for it.
+    pub confined: bool,
+    /// How much each of the keys may be used.
+    pub limits: Limits,
 }
 
 impl PolicyRecord {
@@ -164,17 +193,26 @@ impl PolicyRecord {
             (self.owner_disabled, OWNER_DISABLED),
             (self.account_disabled, ACCOUNT_DISABLED),
             (self.environment == Environment::Test, ENVIRONMENT_TEST),
+            (self.services.is_some(), SCOPE_LISTED),
+            (self.confined, CONFINED),
         ] {
             flags |= if set { flag } else { 0 };
         }
         let mut body = vec![flags];
         for (field, value) in [("account", &self.account), ("user", &self.user), ("tier", &self.tier)] {
-            body.push(u8::try_from(value.len()).map_err(|_| TooLong { field })?);
-            body.extend_from_slice(value.as_bytes());
+            put_text(field, value, &mut body)?;
         }
         for (field, list) in [("allowed_ips", &self.addresses.allow), ("denied_ips", &self.addresses.deny)] {
             body.extend_from_slice(&u32::try_from(list.len()).map_err(|_| TooLong { field })?.to_le_bytes());
             list.iter().for_each(|net| address::encode(net, &mut body));
+        }
+        put_texts("scope", self.services.iter().flatten(), &mut body)?;
+        put_texts("roles", &self.roles, &mut body)?;
+        put_texts("permissions", self.grants.iter().map(Pattern::as_str), &mut body)?;
+        put_texts("owner's permissions", self.owner_grants.iter().map(Pattern::as_str), &mut body)?;
+        put_texts("allowed_subaccounts", &self.subaccounts, &mut body)?;
+        for window in Window::ALL {
+            body.extend_from_slice(&self.limits.get(window).unwrap_or(0).to_le_bytes());
         }
         encode(Kind::Policy, &self.id.to_le_bytes(), &[&body], out).ok_or(TooLong { field: "policy" })
     }
@@ -183,11 +221,23 @@ impl PolicyRecord {
     pub fn decode(record: &[u8]) -> Result<Self, Damaged> {
         let (id, body) = verify::<8>(Kind::Policy, record)?;
         let mut body = Fields(body);
-        let flags = body.flags(OWNER_DISABLED | ACCOUNT_DISABLED | ENVIRONMENT_TEST)?;
+        let flags = body.flags(OWNER_DISABLED | ACCOUNT_DISABLED | ENVIRONMENT_TEST | SCOPE_LISTED | CONFINED)?;
         let account = body.short_str()?.to_owned();
         let user = body.short_str()?.to_owned();
         let tier = body.short_str()?.to_owned();
         let addresses = AddressLists { allow: body.ranges()?, deny: body.ranges()? };
+        let services = body.texts()?;
+        if flags & SCOPE_LISTED == 0 && !services.is_empty() {
+            return Err(Damaged);
+        }
+        let roles = body.texts()?;
+        let (grants, owner_grants) = (body.patterns()?, body.patterns()?);
+        let subaccounts = body.texts()?;
+        let mut limits = Limits::default();
+        for window in Window::ALL {
+            let limit = u32::from_le_bytes(body.array()?);
+            limits = limits.with(window, (limit != 0).then_some(limit));
+        }
         body.finish()?;
         Ok(Self {
             id: u64::from_le_bytes(id),
@@ -198,6 +248,13 @@ impl PolicyRecord {
             owner_disabled: flags & OWNER_DISABLED != 0,
             account_disabled: flags & ACCOUNT_DISABLED != 0,
             addresses,
+            services: (flags & SCOPE_LISTED != 0).then_some(services),
+            roles,
+            grants,
+            owner_grants,
+            subaccounts,
+            confined: flags & CONFINED != 0,
+            limits,
         })
     }
 }
@@ -264,6 +321,29 @@ fn encode(kind: Kind, id: &[u8], body: &[&[u8]], out: &mut Vec<u8>) -> Option<()
     Some(())
 }
 
+fn put_text(field: &'static str, text: &str, out: &mut Vec<u8>) -> Result<(), TooLong> {
+    out.push(u8::try_from(text.len()).map_err(|_| TooLong { field })?);
+    out.extend_from_slice(text.as_bytes());
+    Ok(())
+}
+
+fn put_texts<T: AsRef<str>>(
+    field: &'static str,
+    texts: impl IntoIterator<Item = T>,
+    out: &mut Vec<u8>,
+) -> Result<(), TooLong> {
+    let (at, mut count) = (out.len(), 0u32);
+    out.extend_from_slice(&count.to_le_bytes());
+    for text in texts {
+        put_text(field, text.as_ref(), out)?;
+        count = count.checked_add(1).ok_or(TooLong { field })?;
+    }
+    if let Some(place) = out.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
+        *place = count.to_le_bytes();
+    }
+    Ok(())
+}
+
 fn verify<const ID: usize>(kind: Kind, record: &[u8]) -> Result<([u8; ID], &[u8]), Damaged> {
     let (length, rest) = split_length(kind, record).ok_or(Damaged)?;
     if length != rest.len() {
@@ -279,7 +359,7 @@ fn verify<const ID: usize>(kind: Kind, record: &[u8]) -> Result<([u8; ID], &[u8]
 }
 
 /// What is left to read of a body.
-struct Fields<'a>(&'a [u8]);
+pub(crate) struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Damaged> {
@@ -320,6 +400,20 @@ impl<'a> Fields<'a> {
             ranges.push(range);
         }
         Ok(ranges)
+    }
+
+    fn texts(&mut self) -> Result<Vec<String>, Damaged> {
+        let count = u32::from_le_bytes(self.array()?);
+        // As with ranges; each text has a length, so this ends with the bytes.
+        let mut texts = Vec::new();
+        for _ in 0..count {
+            texts.push(self.short_str()?.to_owned());
+        }
+        Ok(texts)
+    }
+
+    fn patterns(&mut self) -> Result<Vec<Pattern>, Damaged> {
+        self.texts()?.iter().map(|text| Pattern::parse(text).map_err(|_| Damaged)).collect()
     }
 
     fn rest(self) -> Result<&'a str, Damaged> {

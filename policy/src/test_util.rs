@@ -7,6 +7,7 @@
 use crate::address::AddressLists;
 use crate::cells::{Cell, CellError, Cells, Expect};
 use crate::key::{Environment, KeyDigest};
+use crate::limit::Limits;
 use crate::record::{KeyRecord, PolicyRecord};
 
 /// A policy that refuses nothing.
@@ -20,12 +21,19 @@ pub fn policy(id: u64) -> PolicyRecord {
         owner_disabled: false,
         account_disabled: false,
         addresses: AddressLists::default(),
+        services: None,
+        roles: Vec::new(),
+        grants: Vec::new(),
+        owner_grants: Vec::new(),
+        subaccounts: Vec::new(),
+        confined: false,
+        limits: Limits::default(),
     }
 }
 
 /// A key that refuses nothing.
 pub fn key(digest: KeyDigest, policy: u64, name: &str) -> KeyRecord<'_> {
-    KeyRecord { digest, policy, expires_at: None, disabled: false, id: "abc123def456", name }
+    KeyRecord { digest, policy, number: 1, slot: 0, expires_at: None, disabled: false, id: "abc123def456", name }
 }
 
 /// Cells in ordinary memory that behave as Envoy's shared data does, for tests.

@@ -215,6 +215,8 @@ mod tests {
     const KEY: KeyRecord<'static> = KeyRecord {
         digest: KeyDigest([0; 32]),
         policy: 1,
+        number: 1,
+        slot: 0,
         expires_at: None,
         disabled: false,
         id: "abc123def456",

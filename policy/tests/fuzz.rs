@@ -7,6 +7,8 @@ use latchkey_policy::credential::{
 };
 use latchkey_policy::identity::{Field, Shared, render};
 use latchkey_policy::key::{Environment, KeyDigest, KeyFormat};
+use latchkey_policy::limit::{Limits, Window};
+use latchkey_policy::permission::Pattern;
 use latchkey_policy::record::{KeyRecord, Kind, PolicyRecord, Records};
 use latchkey_policy::test_util::{Random, fuzz};
 use std::borrow::Cow;
@@ -39,7 +41,25 @@ fn policy(random: &mut Random) -> PolicyRecord {
         owner_disabled: random.below(2) == 0,
         account_disabled: random.below(2) == 0,
         addresses,
+        services: (random.below(2) == 0).then(|| texts(random)),
+        roles: texts(random),
+        grants: patterns(random),
+        owner_grants: patterns(random),
+        subaccounts: texts(random),
+        confined: random.below(2) == 0,
+        limits: Window::ALL
+            .into_iter()
+            .fold(Limits::default(), |limits, window| limits.with(window, (random.below(2) == 0).then_some(7))),
     }
+}
+
+fn texts(random: &mut Random) -> Vec<String> {
+    (0..random.below(4)).map(|_| text(random)).collect()
+}
+
+fn patterns(random: &mut Random) -> Vec<Pattern> {
+    let known = ["*", "*:read", "dns:*", "account:apikeys:create"];
+    (0..random.below(4)).map(|_| Pattern::parse(known[random.index(known.len())]).unwrap()).collect()
 }
 
 #[test]
@@ -68,7 +88,8 @@ fn fuzz_records() {
     fuzz(|random| {
         let (name, id) = (text(random), "abc123def456");
         let digest = KeyDigest::of(name.as_bytes());
-        let record = KeyRecord { digest, policy: 7, expires_at: Some(9), disabled: false, id, name: &name };
+        let record =
+            KeyRecord { digest, policy: 7, number: 8, slot: 9, expires_at: Some(9), disabled: false, id, name: &name };
         let (mut key, mut shared) = (Vec::new(), Vec::new());
         record.encode(&mut key).unwrap();
         let policy = policy(random);
@@ -182,7 +203,16 @@ fn fuzz_identity() {
     fuzz(|random| {
         let (policy, name) = (policy(random), text(random));
         let digest = KeyDigest([0; 32]);
-        let key = KeyRecord { digest, policy: 1, expires_at: None, disabled: false, id: "abc123def456", name: &name };
+        let key = KeyRecord {
+            digest,
+            policy: 1,
+            number: 1,
+            slot: 0,
+            expires_at: None,
+            disabled: false,
+            id: "abc123def456",
+            name: &name,
+        };
         let shared = Shared::render(&policy);
         let members = parse_dictionary(&render(&key, &shared));
         let expected = [

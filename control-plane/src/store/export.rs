@@ -34,6 +34,7 @@ pub struct Changes {
 
 #[derive(FromRow)]
 struct KeyRow {
+    seq: i64,
     id: String,
     policy_id: i64,
     digest: Vec<u8>,
@@ -74,7 +75,7 @@ impl Store {
     /// the [`changes_since`](Self::changes_since) it. Live are also disabled and expired keys: a node tells them
     /// from unknown ones.
     pub async fn snapshot_page(&self, revision: u64, after: Option<KeyDigest>, limit: u32) -> Result<Page, StoreError> {
-        const QUERY: &str = "SELECT id, policy_id, digest, name, expires_at, disabled, FALSE AS revoked FROM keys \
+        const QUERY: &str = "SELECT seq, id, policy_id, digest, name, expires_at, disabled, FALSE AS revoked FROM keys \
              WHERE digest > ? AND revoked_at IS NULL AND revision <= ? ORDER BY digest LIMIT ?";
         // Before the first digest is the empty one.
         let after = after.map_or(Vec::new(), |digest| digest.0.to_vec());
@@ -100,7 +101,7 @@ impl Store {
 
     /// All changes after `revision`, as of one moment.
     pub async fn changes_since(&self, revision: u64) -> Result<Changes, StoreError> {
-        const QUERY: &str = "SELECT id, policy_id, digest, name, expires_at, disabled, \
+        const QUERY: &str = "SELECT seq, id, policy_id, digest, name, expires_at, disabled, \
              revoked_at IS NOT NULL AS revoked FROM keys WHERE revision > ?";
         let mut transaction = self.0.readers.begin().await?;
         let to: i64 = sqlx::query_scalar("SELECT revision FROM meta").fetch_one(&mut *transaction).await?;
@@ -154,6 +155,13 @@ async fn policies(from: impl SqliteExecutor<'_>, revision: i64) -> Result<(Chunk
                 allow: from_json(&row.allowed_ips, "a policy's ranges")?,
                 deny: from_json(&row.denied_ips, "a policy's ranges")?,
             },
+            services: None,
+            roles: Vec::new(),
+            grants: Vec::new(),
+            owner_grants: Vec::new(),
+            subaccounts: Vec::new(),
+            confined: false,
+            limits: Default::default(),
         };
         policies.push(|out| record.encode(out))?;
     }
@@ -164,6 +172,8 @@ fn push_key(row: &KeyRow, keys: &mut Chunks) -> Result<KeyDigest, StoreError> {
     let record = KeyRecord {
         digest: digest(row)?,
         policy: row.policy_id.cast_unsigned(),
+        number: row.seq.cast_unsigned(),
+        slot: 0,
         expires_at: row.expires_at,
         disabled: row.disabled,
         id: row.id.strip_prefix("key_").ok_or(StoreError::Damaged("a key's id"))?,

@@ -285,7 +285,7 @@ impl Session {
             }
             Some(from_node::Message::Hello(_)) => Err(Status::invalid_argument("a second Hello").into()),
             // From a node that is one release ahead.
-            None => Ok(()),
+            Some(from_node::Message::Usage(_)) | None => Ok(()),
         }
     }
 

@@ -27,6 +27,7 @@ fn apply(snapshot: &mut Snapshot, changes: Changes) {
         keys: whole(changes.keys).into(),
         removed_keys: whole(changes.removed).into(),
         removed_policies: whole(changes.removed_policies).into(),
+        routes: Vec::new().into(),
         revision: changes.to,
         sequence: 0,
     });

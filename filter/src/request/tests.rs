@@ -35,6 +35,8 @@ fn gateway() -> (FakeHost, Worker) {
         let record = KeyRecord {
             digest: key(seed).digest(),
             policy,
+            number: seed.into(),
+            slot: 0,
             expires_at: (seed == 2).then_some(i64::try_from(NOW).unwrap()),
             disabled: seed == 3,
             id: "abc123def456",

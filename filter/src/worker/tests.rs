@@ -3,6 +3,7 @@
 use super::*;
 use crate::fake::FakeHost;
 use latchkey_policy::key::KeyDigest;
+use latchkey_policy::record::FORMAT;
 use latchkey_policy::test_util;
 use latchkey_protocol::{Ack, Batch, Heartbeat, Hello, ToNode, Welcome, from_node, to_node};
 use prost::Message as _;
@@ -31,7 +32,7 @@ fn hello(host: &FakeHost) -> Hello {
 fn acks(host: &FakeHost) -> Vec<(u64, u64)> {
     let ack = |message| match message {
         from_node::Message::Ack(Ack { sequence, revision }) => (sequence, revision),
-        from_node::Message::Hello(hello) => panic!("{hello:?}"),
+        other => panic!("{other:?}"),
     };
     host.sent.take().into_iter().map(ack).collect()
 }
@@ -51,7 +52,7 @@ fn deliver_bytes(worker: &mut Worker, host: &FakeHost, message: Vec<u8>) {
 }
 
 fn welcome(resume: bool) -> to_node::Message {
-    to_node::Message::Welcome(Welcome { epoch: vec![9; 16], format: 1, resume, heartbeat_millis: 1000, keys: 1 })
+    to_node::Message::Welcome(Welcome { epoch: vec![9; 16], format: FORMAT, resume, heartbeat_millis: 1000, keys: 1 })
 }
 
 fn batch(sequence: u64, revision: u64, name: &str) -> Batch {
@@ -73,7 +74,7 @@ fn following() -> (FakeHost, Worker) {
     let mut worker = worker(&host);
     worker.tick(&host);
     let hello = hello(&host);
-    assert_eq!((hello.epoch.len(), hello.revision, hello.format), (0, 0, 1));
+    assert_eq!((hello.epoch.len(), hello.revision, hello.format), (0, 0, FORMAT));
     deliver(&mut worker, &host, welcome(false));
     deliver(&mut worker, &host, to_node::Message::Batch(batch(1, 5, "one")));
     assert_eq!(acks(&host), [(1, 5)]);
@@ -264,8 +265,8 @@ fn message(message: to_node::Message) -> Vec<u8> {
 fn changes_to_a_snapshot_that_is_not_here_are_refused() {
     for welcome in [
         welcome(true),
-        to_node::Message::Welcome(Welcome { epoch: vec![9; 15], format: 1, ..Welcome::default() }),
-        to_node::Message::Welcome(Welcome { epoch: vec![9; 16], format: 2, ..Welcome::default() }),
+        to_node::Message::Welcome(Welcome { epoch: vec![9; 15], format: FORMAT, ..Welcome::default() }),
+        to_node::Message::Welcome(Welcome { epoch: vec![9; 16], format: FORMAT + 1, ..Welcome::default() }),
         to_node::Message::Batch(batch(1, 1, "one")),
     ] {
         let host = host();

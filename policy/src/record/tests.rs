@@ -8,6 +8,8 @@ fn key(name: &str) -> KeyRecord<'_> {
     KeyRecord {
         digest: KeyDigest::of(name.as_bytes()),
         policy: 7,
+        number: 1 << 40,
+        slot: 3,
         expires_at: Some(1_800_000_000),
         disabled: true,
         id: "abc123def456",
@@ -28,6 +30,13 @@ fn policy() -> PolicyRecord {
             allow: vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
             deny: vec!["10.1.2.3/32".parse().unwrap()],
         },
+        services: Some(vec!["dns".into(), "cdn".into()]),
+        roles: vec!["dns_manager".into()],
+        grants: vec![Pattern::parse("dns:*").unwrap(), Pattern::parse("account:apikeys:read").unwrap()],
+        owner_grants: vec![Pattern::parse("*").unwrap()],
+        subaccounts: vec!["sub_1".into()],
+        confined: true,
+        limits: Limits::default().with(Window::Minute, Some(10)).with(Window::Month, Some(u32::MAX)),
     }
 }
 
@@ -100,12 +109,14 @@ fn every_flipped_bit_is_noticed() {
 #[test]
 fn what_a_later_format_adds_is_not_passed_over() {
     let mut bytes = Vec::new();
-    let body = [&7u64.to_le_bytes()[..], &NEVER.to_le_bytes(), &[2], b"abc123def456", b"name"];
+    let (head, never) = ([0; 20], NEVER.to_le_bytes());
+    let body = [&head[..], &never, &[2], b"abc123def456", b"name"];
     encode(Kind::Key, &key("one").digest.0, &body, &mut bytes).unwrap();
     assert_eq!(KeyRecord::decode(&bytes), Err(Damaged), "an unknown flag of a key");
-    for (flags, more, understood) in [(0, &b""[..], true), (8, b"", false), (0, b"\x01more", false)] {
+    for (flags, more, understood) in [(0, &b""[..], true), (32, b"", false), (0, b"\x01more", false)] {
         let mut bytes = Vec::new();
-        encode(Kind::Policy, &[0; 8], &[&[flags], b"\x01a\x01u\x01t", &[0; 8], more], &mut bytes).unwrap();
+        encode(Kind::Policy, &[0; 8], &[&[flags], b"\x01a\x01u\x01t", &[0; 8], &[0; 20], &[0; 16], more], &mut bytes)
+            .unwrap();
         let decoded = PolicyRecord::decode(&bytes);
         assert_eq!(decoded.is_ok(), understood, "flags {flags}, {more:?} behind the rest: {decoded:?}");
     }
