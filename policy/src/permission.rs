@@ -3,7 +3,10 @@
 //! A permission is two or three segments joined by colons: `resource:action` or `group:resource:action`, such as
 //! `datacenter_shared:read` and `account:apikeys:create`. A pattern's `*` stands for one or more whole segments.
 
+pub mod roles;
+
 use std::fmt;
+use std::ops::RangeInclusive;
 
 /// Segments of a permission at least, and of permissions and patterns at most.
 const MIN_SEGMENTS: usize = 2;
@@ -14,6 +17,9 @@ pub const MAX_LEN: usize = 128;
 
 const ANY: &str = "*";
 
+/// What [`ANY`] is when it stands for as few segments as a permission can have.
+const LEAST_OF_ANY: &str = "*:*";
+
 /// A text that is no permission, or no pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
@@ -22,8 +28,7 @@ pub enum Malformed {
     Permission,
     /// No pattern.
     #[error(
-        "must be one to three segments joined by colons, each `*` or of a-z, 0-9, _ and -, 128 characters at most; \
-         without a `*`, two or three"
+        "must be `*`, or two or three segments joined by colons, each `*` or of a-z, 0-9, _ and -, 128 characters at most"
     )]
     Pattern,
 }
@@ -35,10 +40,7 @@ pub struct Permission(Box<str>);
 impl Permission {
     /// Reads one.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let segments = segments(text);
-        let well_formed = text.len() <= MAX_LEN
-            && (MIN_SEGMENTS..=MAX_SEGMENTS).contains(&segments.clone().count())
-            && segments.clone().all(is_literal);
+        let well_formed = well_formed(text, MIN_SEGMENTS..=MAX_SEGMENTS, is_literal);
         if well_formed { Ok(Self(text.into())) } else { Err(Malformed::Permission) }
     }
 
@@ -61,13 +63,9 @@ pub struct Pattern(Box<str>);
 impl Pattern {
     /// Reads one. A permission is a pattern as well, of nothing but itself.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let segments = segments(text);
-        let count = segments.clone().count();
-        let has_any = segments.clone().any(|segment| segment == ANY);
-        let least = if has_any { 1 } else { MIN_SEGMENTS };
-        let well_formed = text.len() <= MAX_LEN
-            && (least..=MAX_SEGMENTS).contains(&count)
-            && segments.clone().all(|segment| segment == ANY || is_literal(segment));
+        // A `*` alone can be drawn out to a whole permission; nothing else of one segment can.
+        let least = if text == ANY { 1 } else { MIN_SEGMENTS };
+        let well_formed = well_formed(text, least..=MAX_SEGMENTS, |segment| segment == ANY || is_literal(segment));
         if well_formed { Ok(Self(text.into())) } else { Err(Malformed::Pattern) }
     }
 
@@ -88,61 +86,44 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// Whether whoever holds `held` holds all that `pattern` gives.
+/// Whether whoever holds `held` holds all that `pattern` gives. A `*` is taken for what no list of permissions can
+/// name one by one, also where [`MAX_LEN`] leaves it few characters.
 pub fn covers(held: &[Pattern], pattern: &Pattern) -> bool {
-    let pattern: Vec<_> = segments(&pattern.0).collect();
-    // A permission has three segments at most, so a pattern has few shapes. In each, what a `*` stands for is a segment
-    // that no pattern names: whoever holds that holds every other.
-    (MIN_SEGMENTS..=MAX_SEGMENTS).all(|count| {
-        shapes(&pattern, count)
-            .iter()
-            .all(|shape| held.iter().any(|held| matches(segments(&held.0), shape.iter().copied())))
-    })
-}
-
-/// The ways in which a pattern can have `count` segments, each `*` that it is drawn out to standing for itself.
-fn shapes<'a>(pattern: &[&'a str], count: usize) -> Vec<Vec<&'a str>> {
-    let Some((first, rest)) = pattern.split_first() else {
-        return if count == 0 { vec![Vec::new()] } else { Vec::new() };
-    };
-    let most = if *first == ANY { count } else { count.min(1) };
-    let mut all = Vec::new();
-    for taken in 1..=most {
-        for tail in shapes(rest, count.saturating_sub(taken)) {
-            all.push(std::iter::repeat_n(*first, taken).chain(tail).collect());
-        }
-    }
-    all
+    // Of what the pattern gives, the permission with the fewest segments and something that nobody names for each `*`.
+    // Whoever holds it does so by a pattern with a `*` in each of those places, and that one holds all the others.
+    let least = if pattern.as_str() == ANY { LEAST_OF_ANY } else { pattern.as_str() };
+    held.iter().any(|held| matches(segments(&held.0), segments(least)))
 }
 
 fn segments(text: &str) -> std::str::Split<'_, char> {
     text.split(':')
 }
 
+/// Whether `segments` are what `pattern` stands for. It calls itself once or twice for each segment, of which patterns
+/// have three at most.
 fn matches<'p, 's>(
     mut pattern: impl Iterator<Item = &'p str> + Clone,
     mut segments: impl Iterator<Item = &'s str> + Clone,
 ) -> bool {
+    let whole = pattern.clone();
     match (pattern.next(), segments.next()) {
         (None, None) => true,
-        (Some(ANY), Some(_)) => {
-            // One segment less each time, of three at most.
-            let mut rest = segments;
-            loop {
-                if matches(pattern.clone(), rest.clone()) {
-                    return true;
-                }
-                if rest.next().is_none() {
-                    return false;
-                }
-            }
-        }
+        // The `*` ends with this segment, or goes on.
+        (Some(ANY), Some(_)) => matches(pattern, segments.clone()) || matches(whole, segments),
         (Some(literal), Some(segment)) => literal == segment && matches(pattern, segments),
         _ => false,
     }
+}
+
+/// Whether `text` has this many segments, each of which `allows`, and is not too long.
+fn well_formed(text: &str, count: RangeInclusive<usize>, allows: impl Fn(&str) -> bool) -> bool {
+    text.len() <= MAX_LEN && count.contains(&segments(text).count()) && segments(text).all(allows)
 }
 
 fn is_literal(segment: &str) -> bool {
     let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
     !segment.is_empty() && segment.bytes().all(plain)
 }
+
+#[cfg(test)]
+mod tests;

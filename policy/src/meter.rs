@@ -1,0 +1,254 @@
+//! The counters of one key: how much of its limits is used up, and what is reported about it.
+//!
+//! All of them are in one shared cell, so that one compare-and-set changes them together: whoever loses a race reads
+//! the cell again and asks again. Nothing here is ever refused by one limit after another has been charged.
+//!
+//! A cell belongs to a slot, which one key after the other has. It says whose counters it holds: the epoch of the
+//! key's snapshot, and the key's number, which grows from key to key.
+//!
+//! **The clock.** Windows are the calendar's, and only the newest of each kind is counted. A clock that goes back by up
+//! to [`MAX_STEP_BACK`] reopens none: the newer window goes on until the clock is in it again. If the window is further
+//! ahead than that, a clock was plainly wrong before. Waiting for it could refuse a key for years, so the
+//! window that the clock says now begins, from zero: after such a clock a key can have one window's requests again.
+
+mod codec;
+mod outcome;
+mod quota;
+
+pub use codec::LEN;
+pub use outcome::Outcome;
+pub use quota::{Exhausted, Quota, Remaining};
+
+use crate::limit::{self, Limits, Window};
+use crate::record::Damaged;
+use crate::snapshot::Epoch;
+use std::cmp::Reverse;
+use std::net::IpAddr;
+
+/// How many seconds a clock can be set back without reopening a window. It is the most that ntpd corrects by itself
+/// (its panic threshold); it takes a clock that is further off for broken.
+pub const MAX_STEP_BACK: i64 = 1_000;
+
+/// By how many seconds another node's clock may be ahead of this one for what it admitted to count.
+pub const MAX_SKEW: i64 = 60;
+
+/// Whose counters they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// The first bytes of the snapshot's epoch.
+    pub epoch: [u8; 4],
+    /// The number in the key's record.
+    pub key: u64,
+}
+
+impl Owner {
+    /// The key of that number, in a snapshot of that epoch.
+    pub fn of(epoch: &Epoch, key: u64) -> Self {
+        let [a, b, c, d, ..] = *epoch;
+        Self { epoch: [a, b, c, d], key }
+    }
+}
+
+/// Why there are no counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MeterError {
+    /// The cell cannot be trusted.
+    #[error("damaged counters")]
+    Damaged,
+    /// A later key has the slot: this one is no more.
+    #[error("the counters are a later key's")]
+    Superseded,
+}
+
+impl From<Damaged> for MeterError {
+    fn from(Damaged: Damaged) -> Self {
+        Self::Damaged
+    }
+}
+
+/// Requests that were admitted in one window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Tally {
+    number: u32,
+    /// By this Envoy process.
+    here: u32,
+    /// By others, and by earlier processes.
+    elsewhere: u32,
+}
+
+/// The counters of one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Meter {
+    owner: Owner,
+    /// By window.
+    tallies: [Tally; Window::ALL.len()],
+    /// By outcome.
+    requests: [u64; Outcome::ALL.len()],
+    /// Unix seconds; 0 is never.
+    last_used_at: i64,
+    last_used_ip: Option<IpAddr>,
+}
+
+impl Meter {
+    /// Counters at zero.
+    pub fn new(owner: Owner) -> Self {
+        Self { owner, tallies: Default::default(), requests: Default::default(), last_used_at: 0, last_used_ip: None }
+    }
+
+    /// The counters of `owner` from the cell of its slot: as they were left, or new ones if the cell is empty or was
+    /// another key's.
+    ///
+    /// # Errors
+    /// [`MeterError::Superseded`] if the cell is a later key's of the same epoch.
+    pub fn of(cell: Option<&[u8]>, owner: Owner) -> Result<Self, MeterError> {
+        let Some(cell) = cell else {
+            return Ok(Self::new(owner));
+        };
+        let meter = Self::decode(cell)?;
+        if meter.owner == owner {
+            Ok(meter)
+        } else if meter.owner.epoch == owner.epoch && meter.owner.key > owner.key {
+            Err(MeterError::Superseded)
+        } else {
+            Ok(Self::new(owner))
+        }
+    }
+
+    /// Whose counters these are.
+    pub fn owner(&self) -> Owner {
+        self.owner
+    }
+
+    /// Takes one request from every limit if all admit it, else from none, and counts it as [`Outcome::Allowed`] or
+    /// [`Outcome::RateLimited`].
+    pub fn admit(&mut self, limits: &Limits, now: i64) -> Quota {
+        let quota = self.quota(limits, now);
+        if quota.admitted() {
+            self.pass(now);
+        } else {
+            self.count(Outcome::RateLimited);
+        }
+        quota
+    }
+
+    /// Counts a request that passes, whatever the limits say: in all windows, limited or not, and as a use at `now`, in
+    /// Unix seconds. [`Meter::used_from`] then says from where.
+    pub fn pass(&mut self, now: i64) {
+        for window in Window::ALL {
+            let tally = self.tally(window, now);
+            self.set_tally(window, Tally { here: tally.here.saturating_add(1), ..tally });
+        }
+        if !self.used_in(now) {
+            (self.last_used_at, self.last_used_ip) = (now, None);
+        }
+        self.count(Outcome::Allowed);
+    }
+
+    /// What [`Meter::admit`] would say. Nothing changes.
+    pub fn quota(&self, limits: &Limits, now: i64) -> Quota {
+        let Some(nearest) = self.nearest(limits, now) else {
+            return Quota { nearest: None, refused_by: None };
+        };
+        // The nearest is one that is used up, if any is, and of those the last to end.
+        let Some(remaining) = nearest.remaining.checked_sub(1) else {
+            let Remaining { window, limit, reset, .. } = nearest;
+            let retry_after = reset.saturating_sub(limit::clamped(now));
+            return Quota { nearest: Some(nearest), refused_by: Some(Exhausted { window, limit, retry_after }) };
+        };
+        Quota { nearest: Some(Remaining { remaining, ..nearest }), refused_by: None }
+    }
+
+    /// The limit with the fewest requests left as things stand, for the headers of an answer to a request that takes
+    /// none; of several the one whose window ends last, and then the one with the longest window.
+    pub fn nearest(&self, limits: &Limits, now: i64) -> Option<Remaining> {
+        self.remaining(limits, now).min_by_key(|limit| (limit.remaining, Reverse((limit.reset, limit.window))))
+    }
+
+    /// All limits as things stand, the shortest window first.
+    pub fn remaining(&self, limits: &Limits, now: i64) -> impl Iterator<Item = Remaining> {
+        Window::ALL.into_iter().filter_map(move |window| {
+            let limit = limits.get(window)?;
+            let Tally { number, here, elsewhere } = self.tally(window, now);
+            let remaining = limit.saturating_sub(here).saturating_sub(elsewhere);
+            Some(Remaining { window, number, limit, remaining, reset: window.end(number) })
+        })
+    }
+
+    /// Counts a request that did not get as far as the limits.
+    pub fn count(&mut self, outcome: Outcome) {
+        if let Some(requests) = self.requests.get_mut(outcome as usize) {
+            *requests = requests.saturating_add(1);
+        }
+    }
+
+    /// Whether the last request that was admitted was so in this second. If not, the next one's address is not known
+    /// yet.
+    pub fn used_in(&self, second: i64) -> bool {
+        self.last_used_at == second
+    }
+
+    /// Where the last request that was admitted came from.
+    pub fn used_from(&mut self, address: IpAddr) {
+        self.last_used_ip = Some(address.to_canonical());
+    }
+
+    /// What others have admitted in a window, as the control plane tells it. Within a window this only grows. A newer
+    /// window begins with it, unless it is further ahead of `now` than [`MAX_SKEW`]: then another node's clock is
+    /// wrong, and must not end the window here. What is said of older windows no longer matters.
+    pub fn elsewhere(&mut self, window: Window, number: u32, count: u32, now: i64) {
+        let mut tally = self.tally(window, now);
+        if number > tally.number && number <= window.number(now.saturating_add(MAX_SKEW)) {
+            tally = Tally { number, here: 0, elsewhere: 0 };
+        }
+        if number == tally.number {
+            tally.elsewhere = tally.elsewhere.max(count);
+            self.set_tally(window, tally);
+        }
+    }
+
+    /// Requests by outcome, in the order of [`Outcome::ALL`], since the counters began.
+    pub fn requests(&self) -> [u64; Outcome::ALL.len()] {
+        self.requests
+    }
+
+    /// The newest window of each kind in which this process admitted a request: its number, and how many.
+    pub fn windows(&self) -> impl Iterator<Item = (Window, u32, u32)> {
+        let tallies = Window::ALL.into_iter().zip(self.tallies);
+        tallies.filter(|(_, tally)| tally.here > 0).map(|(window, tally)| (window, tally.number, tally.here))
+    }
+
+    /// When a request was admitted last, in Unix seconds.
+    pub fn last_used_at(&self) -> Option<i64> {
+        (self.last_used_at != 0).then_some(self.last_used_at)
+    }
+
+    /// From where; an IPv4-mapped address is the IPv4 address in it.
+    pub fn last_used_ip(&self) -> Option<IpAddr> {
+        self.last_used_ip
+    }
+
+    /// The tally of the window that counts at `now`.
+    fn tally(&self, window: Window, now: i64) -> Tally {
+        let kept = self.tallies.get(window as usize).copied().unwrap_or_default();
+        let current = window.number(now);
+        if (current..=newest(window, now)).contains(&kept.number) {
+            kept
+        } else {
+            Tally { number: current, here: 0, elsewhere: 0 }
+        }
+    }
+
+    fn set_tally(&mut self, window: Window, tally: Tally) {
+        if let Some(kept) = self.tallies.get_mut(window as usize) {
+            *kept = tally;
+        }
+    }
+}
+
+/// The newest window that counts at `now`, should it have begun already.
+fn newest(window: Window, now: i64) -> u32 {
+    window.number(now.saturating_add(MAX_STEP_BACK))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,57 @@
+//! What becomes of requests, as it is counted for each key.
+
+use crate::verdict::Code;
+
+/// What can become of a request with a key that exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It passed.
+    Allowed,
+    /// The key, its owner or its account is disabled.
+    DisabledKey,
+    /// The key is past its expiry.
+    ExpiredKey,
+    /// The address is not one that the key's IP lists allow.
+    IpDenied,
+    /// The service is outside the key's scope.
+    OutOfScope,
+    /// The key or its owner has not got the permission.
+    MissingPermission,
+    /// The subaccount is not among the key's.
+    SubaccountDenied,
+    /// A limit is used up.
+    RateLimited,
+}
+
+impl Outcome {
+    /// All of them, in the order in which they are reported: `outcome as usize` is the index.
+    pub const ALL: [Self; 8] = [
+        Self::Allowed,
+        Self::DisabledKey,
+        Self::ExpiredKey,
+        Self::IpDenied,
+        Self::OutOfScope,
+        Self::MissingPermission,
+        Self::SubaccountDenied,
+        Self::RateLimited,
+    ];
+
+    /// As what a verdict on a key is counted, if it is about one at all.
+    pub fn of(code: Code) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.code() == code)
+    }
+
+    /// The verdict that it is counted for.
+    pub fn code(self) -> Code {
+        match self {
+            Self::Allowed => Code::Allowed,
+            Self::DisabledKey => Code::DisabledKey,
+            Self::ExpiredKey => Code::ExpiredKey,
+            Self::IpDenied => Code::IpDenied,
+            Self::OutOfScope => Code::OutOfScope,
+            Self::MissingPermission => Code::MissingPermission,
+            Self::SubaccountDenied => Code::SubaccountDenied,
+            Self::RateLimited => Code::RateLimited,
+        }
+    }
+}

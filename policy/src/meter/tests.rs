@@ -1,0 +1,217 @@
+//! What limits admit and tell, the encoding of counters, and whose they are.
+
+mod model;
+
+use super::*;
+use std::net::Ipv4Addr;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+const OWNER: Owner = Owner { epoch: *b"abcd", key: 7 };
+
+/// 2024-02-29T23:59:30Z: the last minute of a leap day, of February.
+const NOW: i64 = 1_709_251_170;
+const HOUR: i64 = 3_600;
+
+fn limits<const N: usize>(limits: [(Window, u32); N]) -> Limits {
+    limits.into_iter().fold(Limits::default(), |all, (window, limit)| all.with(window, Some(limit)))
+}
+
+/// How many of `requests` are admitted.
+fn admitted(meter: &mut Meter, limits: &Limits, now: i64, requests: u32) -> usize {
+    (0..requests).filter(|_| meter.admit(limits, now).admitted()).count()
+}
+
+#[test]
+fn exactly_the_limit_passes_in_a_window_and_again_in_the_next() {
+    for window in Window::ALL {
+        let (mut meter, limits) = (Meter::new(OWNER), limits([(window, 10)]));
+        assert_eq!(admitted(&mut meter, &limits, NOW, 15), 10, "{window:?}");
+        let refused = meter.admit(&limits, NOW);
+        assert_eq!(refused.refused_by, Some(Exhausted { window, limit: 10, retry_after: 30 }));
+        assert_eq!(refused.nearest.map(|nearest| (nearest.remaining, nearest.reset)), Some((0, NOW + 30)));
+        assert_eq!(admitted(&mut meter, &limits, NOW + 29, 1), 0, "{window:?}");
+        assert_eq!(admitted(&mut meter, &limits, NOW + 30, 15), 10, "{window:?}");
+        assert_eq!(meter.requests(), [20, 0, 0, 0, 0, 0, 0, 12]);
+    }
+}
+
+#[test]
+fn a_refusal_by_one_limit_takes_nothing_from_another() {
+    let (mut meter, limits) = (Meter::new(OWNER), limits([(Window::Minute, 2), (Window::Day, 5)]));
+    let mut left = |now| {
+        admitted(&mut meter, &limits, now, 100);
+        meter.remaining(&limits, now).map(|limit| limit.remaining).collect::<Vec<_>>()
+    };
+    assert_eq!(left(NOW - 120), [0, 3]);
+    assert_eq!(left(NOW - 60), [0, 1]);
+    assert_eq!(left(NOW), [1, 0]);
+}
+
+#[test]
+fn retry_after_lasts_until_the_last_of_the_exhausted_windows_ends() {
+    let now = NOW - 600;
+    let (mut meter, limits) = (Meter::new(OWNER), limits([(Window::Minute, 1), (Window::Hour, 1), (Window::Month, 2)]));
+    assert!(meter.admit(&limits, now).admitted());
+    let refused = meter.admit(&limits, now);
+    assert_eq!(refused.refused_by, Some(Exhausted { window: Window::Hour, limit: 1, retry_after: 630 }));
+}
+
+#[test]
+fn of_two_limits_as_near_the_one_that_ends_last_is_told() {
+    let meter = Meter::new(OWNER);
+    let nearest = |limits: &Limits, now| meter.nearest(limits, now).map(|nearest| nearest.window);
+    assert_eq!(nearest(&limits([(Window::Minute, 3), (Window::Hour, 3)]), NOW - 60), Some(Window::Hour));
+    assert_eq!(nearest(&limits([(Window::Minute, 3), (Window::Hour, 3)]), NOW), Some(Window::Hour), "both end at once");
+    assert_eq!(nearest(&limits([(Window::Minute, 2), (Window::Hour, 3)]), NOW), Some(Window::Minute));
+    assert_eq!(nearest(&Limits::default(), NOW), None);
+}
+
+#[test]
+fn what_is_not_limited_is_counted_all_the_same() {
+    let mut meter = Meter::new(OWNER);
+    assert_eq!(admitted(&mut meter, &Limits::default(), NOW, 3), 3);
+    let number = |window: Window| window.number(NOW);
+    let expected = Window::ALL.map(|window| (window, number(window), 3));
+    assert_eq!(meter.windows().collect::<Vec<_>>(), expected);
+    // A limit that comes later begins with what was used.
+    assert_eq!(meter.nearest(&limits([(Window::Month, 5)]), NOW).map(|nearest| nearest.remaining), Some(2));
+    assert_eq!(meter.nearest(&limits([(Window::Month, 2)]), NOW).map(|nearest| nearest.remaining), Some(0));
+}
+
+#[test]
+fn others_requests_use_up_a_limit_and_only_grow() {
+    let (mut meter, limits) = (Meter::new(OWNER), limits([(Window::Day, 10)]));
+    let day = Window::Day.number(NOW);
+    let mut left = |told: &[(u32, u32)]| {
+        told.iter().for_each(|(number, count)| meter.elsewhere(Window::Day, *number, *count, NOW));
+        meter.admit(&limits, NOW).nearest.map(|nearest| nearest.remaining)
+    };
+    assert_eq!(left(&[]), Some(9));
+    assert_eq!(left(&[(day, 4)]), Some(4));
+    assert_eq!(left(&[(day, 3), (day - 1, 9)]), Some(3));
+    assert_eq!(left(&[(day, u32::MAX)]), Some(0));
+    // Another node is in the next day already.
+    assert_eq!(left(&[(day + 1, 2)]), Some(7));
+    assert_eq!(left(&[(day, 9)]), Some(6));
+    assert_eq!(meter.windows().last(), Some((Window::Month, Window::Month.number(NOW), 5)));
+}
+
+#[test]
+fn a_clock_that_is_set_back_reopens_no_window() {
+    let (mut meter, limits) = (Meter::new(OWNER), limits([(Window::Minute, 5)]));
+    let midnight = NOW + 30;
+    assert_eq!(admitted(&mut meter, &limits, midnight, 9), 5);
+    for back in [1, 60, 61, MAX_STEP_BACK] {
+        let refused = meter.admit(&limits, midnight - back).refused_by;
+        assert_eq!(refused.map(|refused| refused.retry_after), Some(60 + back));
+    }
+}
+
+#[test]
+fn a_clock_that_was_wrong_by_years_locks_no_key() {
+    let (mut meter, limits) = (Meter::new(OWNER), limits([(Window::Month, 5)]));
+    assert_eq!(admitted(&mut meter, &limits, i64::MAX, 9), 5);
+    assert_eq!(admitted(&mut meter, &limits, NOW, 9), 5);
+    assert_eq!(admitted(&mut meter, &limits, i64::MIN, 9), 5);
+    // Nor does another node's.
+    assert_eq!(admitted(&mut meter, &limits, NOW, 9), 5);
+    for number in [Window::Month.number(NOW + 400 * 24 * HOUR), u32::MAX] {
+        meter.elsewhere(Window::Month, number, 1, NOW);
+        assert_eq!(admitted(&mut meter, &limits, NOW, 9), 0);
+    }
+}
+
+fn used() -> Meter {
+    let mut meter = Meter::new(OWNER);
+    meter.admit(&Limits::default(), NOW);
+    meter.used_from(Ipv4Addr::new(192, 0, 2, 1).into());
+    Window::ALL.into_iter().for_each(|window| meter.elsewhere(window, window.number(NOW), 9, NOW));
+    Outcome::ALL.into_iter().for_each(|outcome| meter.count(outcome));
+    meter
+}
+
+#[test]
+fn counters_survive_the_round_trip() {
+    let mut meter = Meter::new(OWNER);
+    assert_eq!(Meter::decode(&meter.encode()), Ok(meter));
+    for address in ["192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1", "ffff::"] {
+        meter = used();
+        meter.used_from(address.parse().unwrap());
+        assert_eq!(Meter::decode(&meter.encode()), Ok(meter));
+    }
+    let full = Meter {
+        owner: Owner { epoch: [0xff; 4], key: u64::MAX },
+        tallies: [Tally { number: u32::MAX, here: u32::MAX, elsewhere: u32::MAX }; 4],
+        requests: [u64::MAX; 8],
+        last_used_at: i64::MAX,
+        last_used_ip: Some("2001:db8::1".parse().unwrap()),
+    };
+    assert_eq!(Meter::decode(&full.encode()), Ok(full));
+}
+
+#[test]
+fn every_flipped_bit_and_every_cut_is_noticed() {
+    let bytes = used().encode();
+    for at in 0..bytes.len() * 8 {
+        let mut flipped = bytes;
+        flipped[at / 8] ^= 1 << (at % 8);
+        assert_eq!(Meter::decode(&flipped), Err(Damaged), "bit {at}");
+        assert_eq!(Meter::of(Some(&flipped), OWNER), Err(MeterError::Damaged), "bit {at}");
+    }
+    for len in 0..bytes.len() {
+        assert_eq!(Meter::decode(&bytes[..len]), Err(Damaged), "{len} bytes");
+    }
+    assert_eq!(Meter::decode(&[&bytes[..], &[0]].concat()), Err(Damaged));
+}
+
+#[test]
+fn a_format_that_is_not_known_is_damage() {
+    let mut bytes = used().encode();
+    bytes[0] += 1;
+    let (content, crc) = bytes.split_last_chunk_mut().unwrap();
+    *crc = crc32fast::hash(content).to_le_bytes();
+    assert_eq!(Meter::decode(&bytes), Err(Damaged));
+}
+
+#[test]
+fn a_cell_is_its_owners_or_begins_anew_unless_a_later_key_has_it() {
+    let cell = used().encode();
+    let of = |epoch: &[u8; 4], key| Meter::of(Some(&cell), Owner { epoch: *epoch, key });
+    let new = |epoch: &[u8; 4], key| Meter::new(Owner { epoch: *epoch, key });
+    assert_eq!(of(b"abcd", 7), Ok(used()));
+    assert_eq!(of(b"abcd", 8), Ok(new(b"abcd", 8)));
+    assert_eq!(of(b"abcd", 6), Err(MeterError::Superseded));
+    assert_eq!(of(b"abce", 6), Ok(new(b"abce", 6)));
+    assert_eq!(of(b"abce", 7), Ok(new(b"abce", 7)));
+    assert_eq!(Meter::of(None, OWNER), Ok(new(b"abcd", 7)));
+}
+
+#[test]
+fn the_last_use_is_told_with_the_address_of_its_own_second() {
+    let (mut meter, limits) = (Meter::new(OWNER), limits([(Window::Day, 3)]));
+    let use_at = |meter: &mut Meter, now| (meter.used_in(now), meter.admit(&limits, now).admitted());
+    assert_eq!((meter.last_used_at(), meter.last_used_ip()), (None, None));
+    assert_eq!(use_at(&mut meter, NOW), (false, true));
+    assert_eq!((meter.last_used_at(), meter.last_used_ip()), (Some(NOW), None));
+    meter.used_from("::ffff:192.0.2.1".parse().unwrap());
+    assert_eq!(use_at(&mut meter, NOW), (true, true));
+    assert_eq!(meter.last_used_ip(), Some(Ipv4Addr::new(192, 0, 2, 1).into()));
+    assert_eq!(use_at(&mut meter, NOW + 1), (false, true));
+    assert_eq!((meter.last_used_at(), meter.last_used_ip()), (Some(NOW + 1), None));
+    // A refused request is no use.
+    assert_eq!(use_at(&mut meter, NOW + 2), (false, false));
+    assert_eq!(meter.last_used_at(), Some(NOW + 1));
+}
+
+#[test]
+fn outcomes_are_counted_in_the_order_of_the_stream() {
+    let mut meter = Meter::new(OWNER);
+    for (index, outcome) in Outcome::ALL.into_iter().enumerate() {
+        assert_eq!(outcome as usize, index);
+        (0..=index).for_each(|_| meter.count(outcome));
+    }
+    assert_eq!(meter.requests(), [1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(Outcome::ALL[0], Outcome::Allowed);
+    assert_eq!(Outcome::ALL[7], Outcome::RateLimited);
+}
