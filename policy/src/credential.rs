@@ -2,6 +2,7 @@
 //!
 //! Values of a header that was sent more than once are joined by commas (RFC 9110, section 5.3), as a key holds none.
 
+use crate::percent::Text;
 use std::borrow::Cow;
 
 /// What was found in all places together.
@@ -106,7 +107,8 @@ fn cookie_value<'a>(cookie: &'a [u8], name: &str) -> Option<&'a [u8]> {
     Some(value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value))
 }
 
-fn split_query(path: &[u8]) -> (&[u8], Option<&[u8]>) {
+/// A path, and the query behind the first `?`.
+pub(crate) fn split_query(path: &[u8]) -> (&[u8], Option<&[u8]>) {
     match path.iter().position(|byte| *byte == b'?').and_then(|at| path.split_at_checked(at)) {
         Some((path, query)) => (path, query.get(1..)),
         None => (path, None),
@@ -122,24 +124,11 @@ fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<Cow<'a, [u8]>> {
 
 /// Percent-encoding and `+` undone; what is no valid escape stays as it is.
 fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
-    if !text.iter().any(|byte| matches!(byte, b'%' | b'+')) {
-        return Cow::Borrowed(text);
+    if text.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+        Cow::Owned(Text::of_query(text).bytes().collect())
+    } else {
+        Cow::Borrowed(text)
     }
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [byte, behind @ ..] = rest {
-        rest = behind;
-        match (byte, behind) {
-            (b'%', [high, low, behind @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-                out.push(digit(*high).unwrap_or_default() << 4 | digit(*low).unwrap_or_default());
-                rest = behind;
-            }
-            (b'+', _) => out.push(b' '),
-            (byte, _) => out.push(*byte),
-        }
-    }
-    Cow::Owned(out)
 }
 
 /// Without optional whitespace around (RFC 9110, section 5.6.3).

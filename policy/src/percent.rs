@@ -1,0 +1,139 @@
+//! Texts of requests in which bytes may be written as escapes (RFC 3986, section 2.1), read without allocating.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+/// What can stand for something else in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    /// Nothing.
+    Plain,
+    /// `%` and two hexadecimal digits.
+    Percent,
+    /// The same, and `+` for a blank.
+    Form,
+}
+
+/// Part of a request, compared by what it stands for.
+#[derive(Debug, Clone, Copy)]
+pub struct Text<'a> {
+    raw: &'a [u8],
+    encoding: Encoding,
+}
+
+impl<'a> Text<'a> {
+    /// Of a header: every byte is itself.
+    pub(crate) fn of_header(raw: &'a [u8]) -> Self {
+        Self { raw, encoding: Encoding::Plain }
+    }
+
+    /// Of a path.
+    pub(crate) fn of_path(raw: &'a [u8]) -> Self {
+        Self { raw, encoding: Encoding::Percent }
+    }
+
+    /// Of a query: a name, or a value.
+    pub(crate) fn of_query(raw: &'a [u8]) -> Self {
+        Self { raw, encoding: Encoding::Form }
+    }
+
+    /// The bytes that it stands for. What is no valid escape stays as it is.
+    pub(crate) fn bytes(self) -> Bytes<'a> {
+        Bytes(self)
+    }
+
+    /// Its place before or behind `other`, by their bytes.
+    pub fn compare(self, other: &str) -> Ordering {
+        self.bytes().cmp(other.bytes())
+    }
+}
+
+impl PartialEq<str> for Text<'_> {
+    fn eq(&self, other: &str) -> bool {
+        self.compare(other).is_eq()
+    }
+}
+
+/// For people: allocates, and replaces what is not UTF-8.
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.bytes().collect::<Vec<_>>()))
+    }
+}
+
+/// The bytes that a text stands for.
+#[derive(Debug, Clone)]
+pub(crate) struct Bytes<'a>(Text<'a>);
+
+impl Iterator for Bytes<'_> {
+    type Item = u8;
+
+    fn next(&mut self) -> Option<u8> {
+        let Text { raw, encoding } = &mut self.0;
+        let (byte, behind) = raw.split_first()?;
+        let (byte, behind) = match (byte, *encoding) {
+            (b'%', Encoding::Percent | Encoding::Form) => escaped(behind).unwrap_or((b'%', behind)),
+            (b'+', Encoding::Form) => (b' ', behind),
+            (byte, _) => (*byte, behind),
+        };
+        *raw = behind;
+        Some(byte)
+    }
+}
+
+/// The byte that the two digits behind a `%` stand for, and what is behind them.
+fn escaped(behind: &[u8]) -> Option<(u8, &[u8])> {
+    let (&[high, low], rest) = behind.split_first_chunk()?;
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some((digit(high)? << 4 | digit(low)?, rest))
+}
+
+/// Whether every `%` begins a valid escape.
+pub(crate) fn is_well_formed(raw: &[u8]) -> bool {
+    raw.split(|byte| *byte == b'%').skip(1).all(|behind| escaped(behind).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn escapes_are_undone_once_and_where_there_are_any() {
+        for (raw, path, query) in [
+            ("a", "a", "a"),
+            ("%61%7a", "az", "az"),
+            ("%2541", "%41", "%41"),
+            ("a+b", "a+b", "a b"),
+            ("%2B", "+", "+"),
+            ("%C3%a9", "é", "é"),
+            ("%", "%", "%"),
+            ("%4", "%4", "%4"),
+            ("%zz%", "%zz%", "%zz%"),
+        ] {
+            assert_eq!(Text::of_path(raw.as_bytes()), *path, "{raw}");
+            assert_eq!(Text::of_query(raw.as_bytes()), *query, "{raw}");
+            assert_eq!(Text::of_header(raw.as_bytes()), *raw);
+            assert_eq!(Text::of_path(raw.as_bytes()).to_string(), path);
+        }
+    }
+
+    #[test]
+    fn texts_are_in_the_order_of_their_bytes() {
+        assert_eq!(Text::of_path(b"%61").compare("b"), Ordering::Less);
+        assert_eq!(Text::of_path(b"a%62").compare("a"), Ordering::Greater);
+        assert_eq!(Text::of_path(b"%c3%a9").compare("z"), Ordering::Greater);
+        assert_eq!(Text::of_path(b"").compare(""), Ordering::Equal);
+    }
+
+    #[test]
+    fn an_escape_has_two_digits() {
+        for raw in ["", "a", "%41", "%4a%4A", "%25"] {
+            assert!(is_well_formed(raw.as_bytes()), "{raw}");
+        }
+        for raw in ["%", "%4", "%%41", "%4g", "a%41%", "%+1"] {
+            assert!(!is_well_formed(raw.as_bytes()), "{raw}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Route rules: what a request asks for, by its host, its method and its path.
+//!
+//! Rules are ordered, and the first that matches wins. What is read in more than one way by those who will see the
+//! request (Envoy's router, the upstream, whatever is between them) matches no rule at all, not even a public one.
+//!
+//! # Path
+//! A request's path is what is before the first `?`; a rule's is read in the same way. It begins with `/`, and one
+//! slash at its end is ignored. Escapes are undone, once, and segments are compared as they are then, in their case.
+//! [`Ambiguity`] lists what is refused. A rule is for exactly one path, for all below one (`/v4/zones` and
+//! `/v4/zones/7`, not `/v4/zonesx`), or for all of a template: `{name}` is any one segment.
+//!
+//! # Host
+//! Compared in any case, without the port and one dot at its end. A rule is for one host, for all below one
+//! (`*.example.com` is one label more or several), or for all. A request's host is read only if a rule names one; one
+//! that is no name and no address then counts as ambiguous.
+//!
+//! # Method
+//! Compared as it is. Where a rule names methods, one with small letters counts as ambiguous, since some upstreams read
+//! `delete` as `DELETE`; rules' own are in capitals.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `rule` | what a valid rule is |
+//! | `path`, `host` | how both are read |
+//! | `index`, `trie` | finding a request's rule |
+//! | `place` | where a request names its subaccount |
+//! | `codec` | the record |
+
+mod codec;
+mod host;
+mod index;
+mod path;
+mod place;
+mod rule;
+mod trie;
+
+use std::collections::BTreeMap;
+
+pub use crate::percent::Text;
+pub use index::{Access, Match, Route, Routes};
+pub use path::Ambiguity;
+pub use place::{Named, Place};
+pub use rule::{PathSpec, PlaceSpec, Rule, RuleSpec};
+
+/// Rules in one document.
+pub const MAX_RULES: usize = 1000;
+
+/// What is wrong with one field of a rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {reason}")]
+pub struct FieldError {
+    /// Its path in the rule, such as `path.template`.
+    pub field: &'static str,
+    /// A predicate: `must …`, `has …`.
+    pub reason: String,
+}
+
+/// What becomes of a request that no rule matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unmatched {
+    /// It needs a valid key and nothing more.
+    #[default]
+    ValidKey,
+    /// It is out of every key's scope.
+    Deny,
+}
+
+/// What is matched of a request, as it came.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'t> {
+    /// `:authority`, or `Host`. Not looked at unless [`Routes::reads_host`].
+    pub host: &'t [u8],
+    /// `:method`. Not looked at unless [`Routes::reads_method`].
+    pub method: &'t [u8],
+    /// `:path`, the query included.
+    pub path: &'t [u8],
+}
+
+impl Target<'_> {
+    /// Why the path can be read in more than one way, if it can. For people: [`Routes::find`] does not need it.
+    pub fn ambiguity(&self) -> Option<Ambiguity> {
+        path::Path::read(self.path).err()
+    }
+}
+
+/// All rules, in their order. None is there by default.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RouteRecord {
+    rules: Vec<Rule>,
+    unmatched: Unmatched,
+}
+
+impl RouteRecord {
+    /// Puts rules in order. The error is the first one, with the index of its rule.
+    pub fn new(rules: Vec<Rule>, unmatched: Unmatched) -> Result<Self, (usize, FieldError)> {
+        if rules.len() > MAX_RULES {
+            let reason = format!("must be {MAX_RULES} at most");
+            return Err((MAX_RULES, FieldError { field: "rules", reason }));
+        }
+        let mut seen = BTreeMap::new();
+        for (at, rule) in rules.iter().enumerate() {
+            if let Some(earlier) = seen.insert(rule.matched(), at) {
+                let number = earlier.saturating_add(1);
+                let reason = format!("is never reached: rule {number} has the same host, methods and path");
+                return Err((at, FieldError { field: "path", reason }));
+            }
+        }
+        Ok(Self { rules, unmatched })
+    }
+
+    /// The rules, the first to be tried first.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// What becomes of a request that none of them matches.
+    pub fn unmatched(&self) -> Unmatched {
+        self.unmatched
+    }
+}
+
+#[cfg(test)]
+mod tests;

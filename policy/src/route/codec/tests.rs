@@ -1,0 +1,114 @@
+//! The record of the route rules: round trip, damage, what a later format may add.
+
+use super::*;
+use crate::record::Records;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+fn record() -> RouteRecord {
+    let public = RuleSpec {
+        host: None,
+        methods: None,
+        path: PathSpec::Exact("/health".into()),
+        public: true,
+        service: None,
+        permission: None,
+        subaccount: None,
+    };
+    let key = RuleSpec {
+        host: Some("*.example.com".into()),
+        methods: Some(vec!["POST".into(), "GET".into()]),
+        path: PathSpec::Template("/caf%C3%A9/{zone}".into()),
+        public: false,
+        service: Some("dns".into()),
+        permission: Some("dns:write".into()),
+        subaccount: Some(PlaceSpec::Path("zone".into())),
+    };
+    let at = |place, path: &str| RuleSpec {
+        subaccount: Some(place),
+        path: PathSpec::Prefix(path.into()),
+        ..RuleSpec { public: false, ..public.clone() }
+    };
+    let (header, query) = (PlaceSpec::Header("x-sub".into()), PlaceSpec::Query("sub".into()));
+    let longest = format!("/{}", "a".repeat(1023));
+    let rules = [public.clone(), key, at(header, "/"), at(query, &longest)];
+    RouteRecord::new(rules.map(|rule| Rule::new(rule).unwrap()).into(), Unmatched::Deny).unwrap()
+}
+
+fn encoded(record: &RouteRecord) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    record.encode(&mut bytes).unwrap();
+    bytes
+}
+
+/// A record of the one body, well-formed otherwise.
+fn decode(body: &[&[u8]]) -> Result<RouteRecord, Damaged> {
+    let mut bytes = Vec::new();
+    encode(Kind::Routes, &RouteRecord::ID, body, &mut bytes).unwrap();
+    RouteRecord::decode(&bytes)
+}
+
+#[test]
+fn rules_survive_the_round_trip() {
+    for record in [record(), RouteRecord::default()] {
+        let bytes = encoded(&record);
+        assert_eq!(RouteRecord::decode(&bytes), Ok(record));
+        let split: Vec<_> = Records::new(Kind::Routes, &bytes).collect();
+        assert_eq!(split, [Ok((&RouteRecord::ID[..], &bytes[..]))]);
+    }
+}
+
+#[test]
+fn every_truncation_and_every_flipped_bit_is_noticed() {
+    let mut bytes = encoded(&record());
+    for end in 0..bytes.len() {
+        assert_eq!(RouteRecord::decode(&bytes[..end]), Err(Damaged));
+    }
+    for bit in 0..bytes.len() * 8 {
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(RouteRecord::decode(&bytes), Err(Damaged), "bit {bit}");
+        bytes[bit / 8] ^= 1 << (bit % 8);
+    }
+}
+
+/// `GET /a`, in a document of one rule.
+const RULE: [&[u8]; 5] = [b"\0\x01\0\0\0", b"\0\0\x01\0\0\0\x03GET", b"\0\x02\0/a", b"\0\0", b"\0"];
+
+#[test]
+fn the_layout_is_what_the_documentation_says() {
+    let record = decode(&RULE).unwrap();
+    let [rule] = record.rules() else { panic!("{record:?}") };
+    assert_eq!(rule.spec().methods, Some(vec!["GET".to_owned()]));
+    assert_eq!(rule.spec().path, PathSpec::Exact("/a".into()));
+    let mut bytes = Vec::new();
+    encode(Kind::Routes, &RouteRecord::ID, &RULE, &mut bytes).unwrap();
+    assert_eq!(encoded(&record), bytes);
+}
+
+#[test]
+fn what_means_nothing_here_is_damage() {
+    let [head, rule, path, names, place] = RULE;
+    for (what, body) in [
+        ("an unknown flag", [b"\x02\x01\0\0\0", rule, path, names, place]),
+        ("an unknown flag of a rule", [head, b"\x02\0\0\0\0\0", path, names, place]),
+        ("an unknown kind of path", [head, rule, b"\x03\x02\0/a", names, place]),
+        ("an unknown place", [head, rule, path, names, b"\x04\x01a"]),
+        ("something behind the rest", [head, rule, path, names, b"\0\0"]),
+        ("fewer rules than are counted", [b"\0\xff\xff\xff\xff", rule, path, names, place]),
+        ("more rules than are counted", [b"\0\0\0\0\0", rule, path, names, place]),
+        ("fewer methods than are counted", [head, b"\0\0\xff\xff\xff\xff\x03GET", path, names, place]),
+        ("an ambiguous path", [head, rule, b"\0\x02\0//", names, place]),
+        ("an invalid host", [head, b"\0\x01*\0\0\0\0", path, names, place]),
+        ("an invalid permission", [head, rule, path, b"\0\x01a", place]),
+        ("a public rule with a service", [head, b"\x01\0\0\0\0\0", path, b"\x03dns\0", place]),
+        ("a place without a name", [head, rule, path, names, b"\x01\0"]),
+        ("a parameter that the path has not", [head, rule, path, names, b"\x02\x01a"]),
+    ] {
+        assert_eq!(decode(&body), Err(Damaged), "{what}");
+    }
+    let twice = [&b"\0\x02\0\0\0"[..], &RULE[1..].concat(), &RULE[1..].concat()];
+    assert_eq!(decode(&twice), Err(Damaged), "a rule that is never reached");
+    let mut other = Vec::new();
+    encode(Kind::Routes, &[1; 8], &RULE, &mut other).unwrap();
+    assert_eq!(RouteRecord::decode(&other), Err(Damaged), "another identifier");
+}

@@ -1,0 +1,130 @@
+//! Paths: what can be read in one way only, and its segments.
+
+use crate::credential::split_query;
+use crate::percent::{Text, is_well_formed};
+
+/// Why a path could be read in more than one way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Ambiguity {
+    /// `*`, a whole URL, nothing.
+    #[error("must begin with `/`")]
+    Relative,
+    /// `//`, which some merge.
+    #[error("has an empty segment (`//`)")]
+    EmptySegment,
+    /// `.` and `..`, escaped or not, which some resolve.
+    #[error("has a segment `.` or `..`, or one that is when its escapes are undone")]
+    DotSegment,
+    /// `%2f`, `%5c` and `\`, which some take for `/`.
+    #[error("has a `\\`, or an escaped `/` or `\\`")]
+    Separator,
+    /// `;`, escaped or not, from which on some drop a segment.
+    #[error("has a `;`, escaped or not")]
+    Semicolon,
+    /// Control characters, escaped or not, at which some stop.
+    #[error("has a control character, escaped or not")]
+    Control,
+    /// `#` and `?`, escaped or not, at which those stop who undo escapes first.
+    #[error("has a `#` or a `?`, escaped or not")]
+    Delimiter,
+    /// A blank, at which some stop.
+    #[error("has a blank; its escape is `%20`")]
+    Blank,
+    /// `%` without two hexadecimal digits.
+    #[error("has a `%` that is not followed by two hexadecimal digits")]
+    Escape,
+    /// Some replace what is not UTF-8.
+    #[error("is not UTF-8 when its escapes are undone")]
+    Encoding,
+    /// Whoever undoes escapes a second time reads something else.
+    #[error("is still escaped when its escapes are undone")]
+    EscapedTwice,
+}
+
+/// A path that can be read in one way only.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Path<'a>(&'a [u8]);
+
+impl<'a> Path<'a> {
+    /// Reads `:path`, up to the query.
+    pub(super) fn read(target: &'a [u8]) -> Result<Self, Ambiguity> {
+        let segments = split_query(target).0.strip_prefix(b"/").ok_or(Ambiguity::Relative)?;
+        if !segments.is_empty() {
+            let segments = segments.strip_suffix(b"/").unwrap_or(segments);
+            segments.split(is_slash).try_for_each(check)?;
+        }
+        Ok(Self(segments))
+    }
+
+    /// As they are written.
+    pub(super) fn raw_segments(self) -> impl Iterator<Item = &'a [u8]> + Clone {
+        // Checked: the only empty one is behind a slash at the end.
+        self.0.split(is_slash).filter(|segment| !segment.is_empty())
+    }
+
+    /// As they are compared.
+    pub(super) fn segments(self) -> impl Iterator<Item = Text<'a>> + Clone {
+        self.raw_segments().map(Text::of_path)
+    }
+}
+
+fn is_slash(byte: &u8) -> bool {
+    *byte == b'/'
+}
+
+fn check(segment: &[u8]) -> Result<(), Ambiguity> {
+    if segment.is_empty() {
+        return Err(Ambiguity::EmptySegment);
+    }
+    if segment.contains(&b' ') {
+        return Err(Ambiguity::Blank);
+    }
+    if !is_well_formed(segment) {
+        return Err(Ambiguity::Escape);
+    }
+    let text = Text::of_path(segment);
+    if text == *"." || text == *".." {
+        return Err(Ambiguity::DotSegment);
+    }
+    let mut before = [0; 2];
+    for byte in text.bytes() {
+        match (before, byte) {
+            (_, b'/' | b'\\') => return Err(Ambiguity::Separator),
+            (_, b';') => return Err(Ambiguity::Semicolon),
+            (_, b'#' | b'?') => return Err(Ambiguity::Delimiter),
+            ([b'%', high], low) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                return Err(Ambiguity::EscapedTwice);
+            }
+            _ => {}
+        }
+        let [_, last] = before;
+        before = [last, byte];
+    }
+    check_characters(text.bytes())
+}
+
+/// That all are characters, and none controls anything.
+fn check_characters(mut bytes: impl Iterator<Item = u8>) -> Result<(), Ambiguity> {
+    while let Some(first) = bytes.next() {
+        // What its first byte says; whether that is true is not decided here.
+        let len: usize = match first {
+            0..0x80 => 1,
+            0x80..0xe0 => 2,
+            0xe0..0xf0 => 3,
+            _ => 4,
+        };
+        let mut character = [first, 0, 0, 0];
+        let character = character.get_mut(..len).unwrap_or_default();
+        for place in character.iter_mut().skip(1) {
+            *place = bytes.next().ok_or(Ambiguity::Encoding)?;
+        }
+        let character = std::str::from_utf8(character).map_err(|_| Ambiguity::Encoding)?;
+        if character.contains(char::is_control) {
+            return Err(Ambiguity::Control);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

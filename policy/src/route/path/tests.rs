@@ -1,0 +1,129 @@
+//! The rules of the canonical path, one by one.
+
+use super::*;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+fn read(path: &[u8]) -> Result<Vec<String>, Ambiguity> {
+    Path::read(path).map(|path| path.segments().map(|segment| segment.to_string()).collect())
+}
+
+#[track_caller]
+fn assert_segments(cases: &[(&str, &[&str])]) {
+    for (path, segments) in cases {
+        assert_eq!(read(path.as_bytes()).unwrap(), *segments, "{path}");
+    }
+}
+
+#[track_caller]
+fn assert_refused(because: Ambiguity, paths: &[&str]) {
+    for path in paths {
+        assert_eq!(read(path.as_bytes()), Err(because), "{path:?}");
+        assert_eq!(read(format!("/a{path}/b").as_bytes()).is_err(), path.starts_with('/'), "{path:?} further on");
+    }
+}
+
+#[test]
+fn a_path_is_its_segments_and_one_slash_at_the_end_is_ignored() {
+    assert_segments(&[("/", &[]), ("/a", &["a"]), ("/a/", &["a"]), ("/a/b", &["a", "b"]), ("/a/b/", &["a", "b"])]);
+}
+
+#[test]
+fn a_path_ends_at_the_first_question_mark() {
+    assert_segments(&[("/?", &[]), ("/a?b", &["a"]), ("/a/?/b", &["a"]), ("/a?b?c//../;#%zz", &["a"])]);
+}
+
+#[test]
+fn escapes_are_undone_and_compared_in_their_case() {
+    assert_segments(&[
+        ("/%61", &["a"]),
+        ("/%41", &["A"]),
+        ("/%c3%a9", &["é"]),
+        ("/%C3%A9", &["é"]),
+        ("/é", &["é"]),
+        ("/\u{fffd}\u{1f511}", &["\u{fffd}\u{1f511}"]),
+        ("/a%20b", &["a b"]),
+        ("/a+b", &["a+b"]),
+        ("/%25", &["%"]),
+        ("/100%25", &["100%"]),
+        ("/%25zz", &["%zz"]),
+        ("/{a}", &["{a}"]),
+        ("/a:b@c!$&'()*,=-._~", &["a:b@c!$&'()*,=-._~"]),
+    ]);
+}
+
+#[test]
+fn dots_are_only_refused_as_whole_segments() {
+    assert_segments(&[("/...", &["..."]), ("/.a", &[".a"]), ("/a.", &["a."]), ("/a..b/..c", &["a..b", "..c"])]);
+    assert_refused(
+        Ambiguity::DotSegment,
+        &["/.", "/..", "/./", "/../a", "/%2e", "/%2E", "/.%2e", "/%2e.", "/%2e%2E", "/a/.", "/a/..", "/a/%2e%2e/b"],
+    );
+}
+
+#[test]
+fn a_path_begins_with_a_slash() {
+    for path in ["", "*", "a", "?", "?/", "http://h/a", "%2fa", ".", " /"] {
+        assert_eq!(read(path.as_bytes()), Err(Ambiguity::Relative), "{path:?}");
+    }
+}
+
+#[test]
+fn empty_segments_are_refused() {
+    assert_refused(Ambiguity::EmptySegment, &["//", "///", "//a", "/a//", "/a//b", "/a///", "//?", "/a//?b"]);
+}
+
+#[test]
+fn what_may_be_taken_for_a_slash_is_refused() {
+    assert_refused(Ambiguity::Separator, &["/a%2fb", "/%2F", "/a%5cb", "/%5C", "/a\\b", "/\\", "/..\\a", "/..%2fa"]);
+}
+
+#[test]
+fn semicolons_are_refused() {
+    assert_refused(Ambiguity::Semicolon, &["/;", "/a;b=c", "/a%3bb", "/%3B", "/..;/a"]);
+}
+
+#[test]
+fn control_characters_are_refused() {
+    assert_refused(
+        Ambiguity::Control,
+        &[
+            "/\0", "/a%00", "/a%00b", "/%0a", "/%0D", "/\t", "/%09", "/\x1f", "/%1F", "/\x7f", "/%7f", "/%c2%85",
+            "/\u{9f}",
+        ],
+    );
+}
+
+#[test]
+fn delimiters_and_blanks_are_refused() {
+    assert_refused(Ambiguity::Delimiter, &["/#", "/a#b", "/#?a", "/%23", "/a%3fb", "/%3F"]);
+    assert_refused(Ambiguity::Blank, &["/ ", "/a b", "/a /b"]);
+}
+
+#[test]
+fn invalid_escapes_are_refused() {
+    assert_refused(Ambiguity::Escape, &["/%", "/%4", "/%/41", "/%zz", "/%4g", "/%%41", "/a%", "/%u0041", "/%?41"]);
+}
+
+#[test]
+fn what_is_not_utf_8_is_refused() {
+    // A byte too many, one too few, overlong, a surrogate, beyond the last character.
+    let escaped = ["/%80", "/%c3", "/%c3%28", "/%c0%af", "/%c1%81", "/%e0%80%af", "/%e2%82", "/%ed%a0%80"];
+    assert_refused(Ambiguity::Encoding, &escaped);
+    assert_refused(
+        Ambiguity::Encoding,
+        &["/%f4%90%80%80", "/%f8%88%80%80%80", "/%ff", "/%f0%9f%94", "/é%a9", "/%c3/%a9"],
+    );
+    for path in [&b"/\xff"[..], b"/\xc3", b"/\xc3%28", b"/\xc0\xaf"] {
+        assert_eq!(read(path), Err(Ambiguity::Encoding));
+    }
+    assert_eq!(read(b"/\xc3%a9"), Ok(vec!["é".to_owned()]), "half escaped is still one character");
+}
+
+#[test]
+fn what_is_still_escaped_is_refused() {
+    assert_refused(
+        Ambiguity::EscapedTwice,
+        &["/%2541", "/%252f", "/%252e%252e", "/%25%34%31", "/%254%31", "/%252541", "/a%25aFb"],
+    );
+}

@@ -1,0 +1,287 @@
+//! Rules: as they are written, and what makes one valid.
+
+use super::path::{Ambiguity, Path};
+use super::{FieldError, host};
+use crate::permission::Permission;
+use crate::token::{is_method, is_token};
+use std::fmt::Display;
+
+/// Segments of a rule's path.
+const MAX_SEGMENTS: usize = 32;
+/// Bytes in a rule's path as it is written.
+const MAX_PATH_LEN: usize = 1024;
+/// Characters in the name of a service, a method or a template's parameter.
+const MAX_WORD_LEN: usize = 64;
+/// Bytes in the name of a header or a query's parameter.
+const MAX_NAME_LEN: usize = 128;
+
+/// A rule as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleSpec {
+    /// A host, or `*.` and one; none is any.
+    pub host: Option<String>,
+    /// Their names, in their case; none is any.
+    pub methods: Option<Vec<String>>,
+    /// Which paths.
+    pub path: PathSpec,
+    /// Whether requests need no key.
+    pub public: bool,
+    /// The service that the key's scope has to have.
+    pub service: Option<String>,
+    /// The permission that key and owner have to have.
+    pub permission: Option<String>,
+    /// Where requests name a subaccount.
+    pub subaccount: Option<PlaceSpec>,
+}
+
+/// Which paths a rule is for. Escapes may be used, and need not be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PathSpec {
+    /// This one.
+    Exact(String),
+    /// This one, and all below.
+    Prefix(String),
+    /// All that have any one segment in place of each `{name}`.
+    Template(String),
+}
+
+impl PathSpec {
+    /// As it is written.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Exact(path) | Self::Prefix(path) | Self::Template(path) => path,
+        }
+    }
+
+    fn field(&self) -> &'static str {
+        match self {
+            Self::Exact(_) => "path.exact",
+            Self::Prefix(_) => "path.prefix",
+            Self::Template(_) => "path.template",
+        }
+    }
+}
+
+/// Where requests name a subaccount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlaceSpec {
+    /// In this header.
+    Header(String),
+    /// In this parameter of the rule's template.
+    Path(String),
+    /// In this parameter of the query.
+    Query(String),
+}
+
+/// A segment of a rule's path.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Segment {
+    /// Itself, its escapes undone.
+    Literal(Box<str>),
+    /// Any, by this name.
+    Parameter(Box<str>),
+}
+
+impl Segment {
+    fn literal(&self) -> Option<&str> {
+        match self {
+            Self::Literal(text) => Some(text),
+            Self::Parameter(_) => None,
+        }
+    }
+}
+
+/// A valid rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    spec: RuleSpec,
+    segments: Vec<Segment>,
+    permission: Option<Permission>,
+}
+
+/// The requests that a rule matches. Two rules with the same match the same.
+type Matched<'r> = (Option<&'r str>, Option<Vec<&'r str>>, bool, Vec<Option<&'r str>>);
+
+impl Rule {
+    /// Checks a rule. The errors are all that there are.
+    pub fn new(mut spec: RuleSpec) -> Result<Self, Vec<FieldError>> {
+        let mut errors = Errors(Vec::new());
+        if let Some(host) = &mut spec.host
+            && let Some(checked) = errors.collect("host", host::checked(host))
+        {
+            *host = checked;
+        }
+        errors.collect("methods", check_methods(spec.methods.as_deref()));
+        let segments = errors.collect(spec.path.field(), read_path(&spec.path));
+        if spec.public {
+            errors.collect("service", check_absence(spec.service.is_some()));
+            errors.collect("permission", check_absence(spec.permission.is_some()));
+            errors.collect("subaccount", check_absence(spec.subaccount.is_some()));
+        }
+        errors.collect("service", spec.service.as_deref().map_or(Ok(()), check_service));
+        let permission = spec.permission.as_deref().map(Permission::parse).transpose();
+        let permission = errors.collect("permission", permission).flatten();
+        match &mut spec.subaccount {
+            None => {}
+            Some(PlaceSpec::Header(name)) => {
+                errors.collect("subaccount.header", check_header(name));
+                name.make_ascii_lowercase();
+            }
+            Some(PlaceSpec::Path(name)) => {
+                errors.collect("subaccount.path", check_parameter(name, segments.as_deref()));
+            }
+            Some(PlaceSpec::Query(name)) => {
+                errors.collect("subaccount.query", check_query(name));
+            }
+        }
+        match segments {
+            Some(segments) if errors.0.is_empty() => Ok(Self { spec, segments, permission }),
+            _ => Err(errors.0),
+        }
+    }
+
+    /// As it was written, but host and header in lower case.
+    pub fn spec(&self) -> &RuleSpec {
+        &self.spec
+    }
+
+    pub(super) fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    pub(super) fn permission(&self) -> Option<&Permission> {
+        self.permission.as_ref()
+    }
+
+    pub(super) fn is_prefix(&self) -> bool {
+        matches!(self.spec.path, PathSpec::Prefix(_))
+    }
+
+    /// Which of the path's segments is the template's parameter of this name.
+    pub(super) fn position(&self, parameter: &str) -> Option<usize> {
+        position(&self.segments, parameter)
+    }
+
+    pub(super) fn matched(&self) -> Matched<'_> {
+        let methods = self.spec.methods.as_ref().map(|methods| {
+            let mut methods: Vec<_> = methods.iter().map(String::as_str).collect();
+            methods.sort_unstable();
+            methods
+        });
+        (self.spec.host.as_deref(), methods, self.is_prefix(), self.segments.iter().map(Segment::literal).collect())
+    }
+}
+
+/// What is wrong with a rule.
+struct Errors(Vec<FieldError>);
+
+impl Errors {
+    fn collect<T, E: Display>(&mut self, field: &'static str, result: Result<T, E>) -> Option<T> {
+        result.map_err(|reason| self.0.push(FieldError { field, reason: reason.to_string() })).ok()
+    }
+}
+
+fn check_absence(present: bool) -> Result<(), &'static str> {
+    if present { Err("must be absent where `public` is true: nobody would check it") } else { Ok(()) }
+}
+
+fn check_methods(methods: Option<&[String]>) -> Result<(), String> {
+    let Some(methods) = methods else { return Ok(()) };
+    if methods.is_empty() {
+        return Err("must name a method, or be absent: then it is any".to_owned());
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for method in methods {
+        if !is_method(method.as_bytes()) || method.len() > MAX_WORD_LEN {
+            return Err(format!(
+                "has {method:?}, which is no method such as `GET`, in capitals, {MAX_WORD_LEN} characters at most"
+            ));
+        }
+        if !seen.insert(method) {
+            return Err(format!("has `{method}` twice"));
+        }
+    }
+    Ok(())
+}
+
+fn check_service(service: &str) -> Result<(), String> {
+    let plain = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+    if (1..=MAX_WORD_LEN).contains(&service.len()) && service.bytes().all(plain) {
+        return Ok(());
+    }
+    Err(format!("must be of a-z, 0-9, _ and -, 1 to {MAX_WORD_LEN} characters"))
+}
+
+fn check_header(name: &str) -> Result<(), String> {
+    if is_token(name.as_bytes()) && name.len() <= MAX_NAME_LEN {
+        return Ok(());
+    }
+    Err(format!("must be a header's name, {MAX_NAME_LEN} characters at most"))
+}
+
+fn check_query(name: &str) -> Result<(), String> {
+    let plain = |c: char| !c.is_whitespace() && !c.is_control() && !"&;=#%+".contains(c);
+    if (1..=MAX_NAME_LEN).contains(&name.len()) && name.chars().all(plain) {
+        return Ok(());
+    }
+    Err(format!(
+        "must be a parameter's name as it is without escapes, 1 to {MAX_NAME_LEN} bytes and none of blank, &, ;, =, #, %, +"
+    ))
+}
+
+/// Of a path that could not be read, nothing more is said.
+fn check_parameter(name: &str, segments: Option<&[Segment]>) -> Result<(), &'static str> {
+    if segments.is_none_or(|segments| position(segments, name).is_some()) {
+        return Ok(());
+    }
+    Err("must be the name of a parameter in the rule's `path.template`")
+}
+
+fn position(segments: &[Segment], parameter: &str) -> Option<usize> {
+    segments.iter().position(|segment| matches!(segment, Segment::Parameter(name) if **name == *parameter))
+}
+
+fn read_path(spec: &PathSpec) -> Result<Vec<Segment>, String> {
+    let text = spec.as_str();
+    if text.len() > MAX_PATH_LEN {
+        return Err(format!("must be {MAX_PATH_LEN} bytes at most"));
+    }
+    if text.contains('?') {
+        return Err("has a `?`: rules do not look at queries".to_owned());
+    }
+    let path = Path::read(text.as_bytes()).map_err(|ambiguity: Ambiguity| ambiguity.to_string())?;
+    let mut segments = Vec::new();
+    for (raw, literal) in path.raw_segments().zip(path.segments()) {
+        let parameter = raw.strip_prefix(b"{").and_then(|raw| raw.strip_suffix(b"}"));
+        let segment = match parameter {
+            Some(name) if matches!(spec, PathSpec::Template(_)) => Segment::Parameter(read_name(name)?),
+            _ if raw.iter().any(|byte| matches!(byte, b'{' | b'}')) => {
+                return Err("has a `{` or `}` that is not around a whole segment of a template; \
+                            their escapes are `%7b` and `%7d`"
+                    .to_owned());
+            }
+            // Lossless: a path that could be read is UTF-8.
+            _ => Segment::Literal(literal.to_string().into()),
+        };
+        if matches!(segment, Segment::Parameter(_)) && segments.contains(&segment) {
+            return Err("has two parameters of the same name".to_owned());
+        }
+        segments.push(segment);
+    }
+    if segments.len() > MAX_SEGMENTS {
+        return Err(format!("must have {MAX_SEGMENTS} segments at most"));
+    }
+    Ok(segments)
+}
+
+fn read_name(name: &[u8]) -> Result<Box<str>, String> {
+    let plain = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
+    let name = std::str::from_utf8(name).unwrap_or_default();
+    if (1..=MAX_WORD_LEN).contains(&name.len()) && name.as_bytes().iter().all(plain) {
+        return Ok(name.into());
+    }
+    Err(format!("has a parameter whose name is not of a-z, 0-9 and _, 1 to {MAX_WORD_LEN} characters"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! The paths of rules for the same hosts, as a tree of segments.
+
+use super::rule::{Rule, Segment};
+use crate::percent::Text;
+use std::collections::BTreeMap;
+
+/// One rule on its way into the tree.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry<'r> {
+    rule: &'r Rule,
+    /// How many are before it.
+    index: usize,
+    /// What is left of its path.
+    segments: &'r [Segment],
+}
+
+impl<'r> Entry<'r> {
+    pub(super) fn new(index: usize, rule: &'r Rule) -> Self {
+        Self { rule, index, segments: rule.segments() }
+    }
+}
+
+/// What is left of some paths once the segments above are taken off.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    /// The first rule here or below.
+    first: usize,
+    /// Segments that are written out, sorted.
+    literals: Vec<(Box<str>, Node)>,
+    /// A parameter.
+    parameter: Option<Box<Node>>,
+    /// The rules whose path ends here, in their order.
+    ends: Vec<Candidate>,
+    /// The rules for all that is here and below.
+    prefixes: Vec<Candidate>,
+}
+
+/// A rule that matches as soon as the method does.
+#[derive(Debug, Clone)]
+struct Candidate {
+    index: usize,
+    /// `None` is any.
+    methods: Option<Box<[Box<str>]>>,
+}
+
+impl Candidate {
+    fn new(entry: &Entry<'_>) -> Self {
+        let methods = entry.rule.spec().methods.as_ref();
+        let methods = methods.map(|methods| methods.iter().map(|method| method.as_str().into()).collect());
+        Self { index: entry.index, methods }
+    }
+
+    fn admits(&self, method: &[u8]) -> bool {
+        self.methods.as_ref().is_none_or(|methods| methods.iter().any(|name| name.as_bytes() == method))
+    }
+}
+
+/// What is looked for, and what was found so far.
+#[derive(Debug)]
+pub(super) struct Search<'t> {
+    method: &'t [u8],
+    /// The first rule that matches, by its index.
+    pub(super) found: Option<usize>,
+    /// Nodes and segments that were looked at.
+    #[cfg(test)]
+    pub(super) steps: usize,
+}
+
+impl<'t> Search<'t> {
+    pub(super) fn new(method: &'t [u8]) -> Self {
+        Self {
+            method,
+            found: None,
+            #[cfg(test)]
+            steps: 0,
+        }
+    }
+
+    fn step(&mut self) {
+        #[cfg(test)]
+        {
+            self.steps += 1;
+        }
+    }
+
+    /// Whether a rule is before the one that was found.
+    fn wants(&self, index: usize) -> bool {
+        self.found.is_none_or(|found| index < found)
+    }
+
+    fn consider(&mut self, candidates: &[Candidate]) {
+        let candidate = candidates.iter().find(|candidate| {
+            self.step();
+            candidate.admits(self.method)
+        });
+        if let Some(candidate) = candidate
+            && self.wants(candidate.index)
+        {
+            self.found = Some(candidate.index);
+        }
+    }
+}
+
+impl Node {
+    /// The tree of entries in the order of their rules; `None` of none.
+    pub(super) fn of(entries: &[Entry<'_>]) -> Option<Self> {
+        let mut node = Self {
+            first: entries.first()?.index,
+            literals: Vec::new(),
+            parameter: None,
+            ends: Vec::new(),
+            prefixes: Vec::new(),
+        };
+        let (mut literals, mut parameter) = (BTreeMap::<&str, Vec<_>>::new(), Vec::new());
+        for entry in entries {
+            let Some((segment, segments)) = entry.segments.split_first() else {
+                let list = if entry.rule.is_prefix() { &mut node.prefixes } else { &mut node.ends };
+                list.push(Candidate::new(entry));
+                continue;
+            };
+            let below = match segment {
+                Segment::Literal(text) => literals.entry(text).or_default(),
+                Segment::Parameter(_) => &mut parameter,
+            };
+            below.push(Entry { segments, ..*entry });
+        }
+        let named = |(text, entries): (&str, Vec<_>)| Some((text.into(), Self::of(&entries)?));
+        node.literals = literals.into_iter().filter_map(named).collect();
+        node.parameter = Self::of(&parameter).map(Box::new);
+        Some(node)
+    }
+
+    /// Looks for a rule before the one that was found. As deep as rules are, and no node is met twice.
+    pub(super) fn search<'t>(&self, mut segments: impl Iterator<Item = Text<'t>> + Clone, search: &mut Search<'_>) {
+        search.step();
+        if !search.wants(self.first) {
+            return;
+        }
+        search.consider(&self.prefixes);
+        let Some(segment) = segments.next() else {
+            search.consider(&self.ends);
+            return;
+        };
+        let literal = self.literals.binary_search_by(|(literal, _)| {
+            search.step();
+            segment.compare(literal).reverse()
+        });
+        if let Some((_, node)) = literal.ok().and_then(|at| self.literals.get(at)) {
+            node.search(segments.clone(), search);
+        }
+        if let Some(node) = &self.parameter {
+            node.search(segments, search);
+        }
+    }
+}

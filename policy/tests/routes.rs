@@ -1,0 +1,388 @@
+//! Route rules against a model that decodes everything and tries one rule after the other. `make fuzz` runs this for
+//! long.
+#![cfg(not(target_arch = "wasm32"))]
+
+use latchkey_policy::record::Damaged;
+use latchkey_policy::route::{
+    Access, Match, Named, PathSpec, Place, PlaceSpec, RouteRecord, Routes, Rule, RuleSpec, Target, Unmatched,
+};
+use latchkey_policy::test_util::{Random, fuzz};
+
+/// So few that requests meet rules, and rules each other.
+const SEGMENTS: [&str; 10] = ["a", "b", "ab", "B", "é", "%C3%a9", "%61", "a%20b", "%7ba%7d", "a+b"];
+const PARAMETERS: [&str; 3] = ["{x}", "{y}", "{zone}"];
+const METHODS: [&str; 3] = ["GET", "POST", "get"];
+const HOSTS: [&str; 6] = ["a.com", "b.a.com", "c.b.a.com", "*.a.com", "*.b.a.com", "*.com"];
+
+fn some<T>(random: &mut Random, value: impl FnOnce(&mut Random) -> T) -> Option<T> {
+    (random.below(3) == 0).then(|| value(random))
+}
+
+fn path(random: &mut Random, segments: &[&str]) -> String {
+    let path: String = (0..random.below(5)).map(|_| format!("/{}", random.pick(segments))).collect();
+    if path.is_empty() || random.below(8) == 0 { path + "/" } else { path }
+}
+
+fn rule(random: &mut Random) -> Option<Rule> {
+    let in_template = [&SEGMENTS[..], &PARAMETERS, &PARAMETERS].concat();
+    let path = match random.below(3) {
+        0 => PathSpec::Exact(path(random, &SEGMENTS)),
+        1 => PathSpec::Prefix(path(random, &SEGMENTS)),
+        _ => PathSpec::Template(path(random, &in_template)),
+    };
+    let public = random.below(4) == 0;
+    let place = |random: &mut Random| match random.below(3) {
+        0 => PlaceSpec::Header("x-sub".into()),
+        1 => PlaceSpec::Path("x".into()),
+        _ => PlaceSpec::Query("sub".into()),
+    };
+    let name = |names: &'static [&str]| move |random: &mut Random| (*random.pick(names)).to_owned();
+    let spec = RuleSpec {
+        host: some(random, name(&HOSTS)),
+        methods: some(random, |random| (0..=random.below(2)).map(|at| METHODS[at as usize].to_owned()).collect()),
+        path,
+        public,
+        service: some(random, name(&["dns", "cdn"])).filter(|_| !public),
+        permission: some(random, name(&["dns:read", "dns:write"])).filter(|_| !public),
+        subaccount: some(random, place).filter(|_| !public),
+    };
+    // Some name a parameter that the path has not, or has twice.
+    Rule::new(spec).ok()
+}
+
+fn document(random: &mut Random) -> RouteRecord {
+    let unmatched = *random.pick(&[Unmatched::ValidKey, Unmatched::Deny]);
+    let mut rules: Vec<Rule> = (0..random.below(16)).filter_map(|_| rule(random)).collect();
+    loop {
+        match RouteRecord::new(rules.clone(), unmatched) {
+            Ok(record) => return record,
+            Err((never_reached, _)) => drop(rules.remove(never_reached)),
+        }
+    }
+}
+
+/// Some bytes written as escapes that were not before.
+fn escaped(random: &mut Random, path: &[u8], can_be: impl Fn(u8) -> bool) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut at = 0;
+    while at < path.len() && path[at] != b'?' {
+        let is_escape =
+            path[at] == b'%' && path[at..].len() > 2 && path[at + 1..at + 3].iter().all(u8::is_ascii_hexdigit);
+        let taken = if is_escape { 3 } else { 1 };
+        if !is_escape && can_be(path[at]) && random.below(3) == 0 {
+            let byte = path[at];
+            out.extend(if random.below(2) == 0 { format!("%{byte:02x}") } else { format!("%{byte:02X}") }.bytes());
+        } else {
+            out.extend_from_slice(&path[at..at + taken]);
+        }
+        at += taken;
+    }
+    out.extend_from_slice(&path[at..]);
+    out
+}
+
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+}
+
+fn requested(random: &mut Random, record: &RouteRecord) -> Vec<u8> {
+    let mut found = match record.rules() {
+        rules if !rules.is_empty() && random.below(2) == 0 => {
+            let path = random.pick(rules).spec().path.as_str().to_owned();
+            let [x, y] = [random.pick(&SEGMENTS), random.pick(&SEGMENTS)];
+            path.replace("{x}", x).replace("{y}", y)
+        }
+        _ => path(random, &SEGMENTS),
+    };
+    if random.below(4) == 0 {
+        found = format!("{}{}", found.trim_end_matches('/'), path(random, &SEGMENTS));
+    }
+    if random.below(3) == 0 {
+        let parts = ["sub=", "a", "&", ";", "#", "%73ub=", "sub", "=", "+", "%", "%zz", "?", "/..", "é", "%ff"];
+        found.push('?');
+        found.extend((0..random.below(7)).map(|_| *random.pick(&parts)));
+    }
+    let bytes = found.into_bytes();
+    match random.below(8) {
+        0 => random.mutated(&bytes),
+        1 => {
+            let at = random.index(bytes.len() + 1);
+            let odd = [
+                "//", "/../", "/.", "%2e", "%2F", "\\", ";", "%3b", "%00", "%", "%25", "%2541", "#", " ", "%ff", "%C3",
+            ];
+            [&bytes[..at], random.pick(&odd).as_bytes(), &bytes[at..]].concat()
+        }
+        2 => random.bytes(16, b"/aab%2eEfF5c?;.{}"),
+        _ => bytes,
+    }
+}
+
+fn host(random: &mut Random) -> String {
+    let hosts =
+        ["a.com", "b.a.com", "c.b.a.com", "z.y.b.a.com", "com", "ba.com", "A.Com", "[::1]", "", "a..com", "a,com"];
+    let ends = ["", "", "", ".", ":80", ".:80", ":", ":x", "..", ":80:80"];
+    format!("{}{}", random.pick(&hosts), random.pick(&ends))
+}
+
+/// The bytes that a text stands for; `None` if an escape is not valid.
+fn decode(text: &[u8], plus: u8) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    let mut at = 0;
+    while at < text.len() {
+        match text[at] {
+            b'%' => {
+                let digits = std::str::from_utf8(text.get(at + 1..at + 3)?).ok()?;
+                if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+                    return None;
+                }
+                out.push(u8::from_str_radix(digits, 16).ok()?);
+                at += 2;
+            }
+            b'+' => out.push(plus),
+            byte => out.push(byte),
+        }
+        at += 1;
+    }
+    Some(out)
+}
+
+/// A query's text with its escapes undone; what is none stays as it is.
+fn lenient(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = text;
+    while let Some(&first) = rest.first() {
+        let escape = rest.get(..3).and_then(|escape| decode(escape, b' ')).filter(|escape| escape.len() == 1);
+        let (byte, len) = match (first, escape) {
+            (b'%', Some(escape)) => (escape[0], 3),
+            (b'+', _) => (b' ', 1),
+            (byte, _) => (byte, 1),
+        };
+        out.push(byte);
+        rest = &rest[len..];
+    }
+    out
+}
+
+/// A canonical path's segments, by the contract's words; `None` if it is ambiguous.
+fn segments(path: &[u8]) -> Option<Vec<String>> {
+    let path = path.split(|byte| *byte == b'?').next().unwrap();
+    if path.iter().any(|byte| b"#\\; ".contains(byte)) {
+        return None;
+    }
+    let mut parts: Vec<_> = path.split(|byte| *byte == b'/').collect();
+    // Before the first slash, and behind the last.
+    if path.is_empty() || !parts.remove(0).is_empty() {
+        return None;
+    }
+    if parts.last().is_some_and(|last| last.is_empty()) {
+        parts.pop();
+    }
+    let segment = |part: &&[u8]| {
+        let text = String::from_utf8(decode(part, b'+')?).ok()?;
+        let refused = ["", ".", ".."].contains(&text.as_str())
+            || text.contains(['/', '\\', ';', '?', '#'])
+            || text.chars().any(char::is_control);
+        let tail = |at: usize| text.as_bytes().get(at + 1..at + 3);
+        let is_escaped = |(at, _)| tail(at).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        (!refused && !text.match_indices('%').any(is_escaped)).then_some(text)
+    };
+    parts.iter().map(segment).collect()
+}
+
+/// A host's labels in lower case, of an IPv6 address one; `None` if it cannot be read.
+fn labels(host: &str) -> Option<Vec<String>> {
+    let (name, port) = match host.strip_prefix("[::1]") {
+        Some(port) => ("v6", port),
+        None => host.split_at(host.find(':').unwrap_or(host.len())),
+    };
+    if !port.is_empty() && !port.strip_prefix(':')?.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let labels: Vec<_> = name.strip_suffix('.').unwrap_or(name).split('.').map(str::to_lowercase).collect();
+    let valid = |label: &String| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    labels.iter().all(valid).then_some(labels)
+}
+
+fn host_matches(rule: &str, labels: &[String]) -> bool {
+    let host = labels.join(".");
+    rule.strip_prefix('*').map_or(host == rule, |end| host.ends_with(end))
+}
+
+fn path_matches(rule: &PathSpec, segments: &[String]) -> bool {
+    let of_rule = self::segments(rule.as_str().as_bytes()).unwrap();
+    let raw: Vec<_> = rule.as_str().split('/').skip(1).collect();
+    let same = |at: usize| {
+        let is_parameter = matches!(rule, PathSpec::Template(_)) && raw[at].starts_with('{');
+        segments.get(at).is_some_and(|segment| is_parameter || *segment == of_rule[at])
+    };
+    let length = match rule {
+        PathSpec::Prefix(_) => segments.len() >= of_rule.len(),
+        PathSpec::Exact(_) | PathSpec::Template(_) => segments.len() == of_rule.len(),
+    };
+    length && (0..of_rule.len()).all(same)
+}
+
+/// The number of a request's rule, 0 if none matches; `None` if it is ambiguous.
+fn expected(record: &RouteRecord, host: &str, method: &str, path: &[u8]) -> Option<usize> {
+    if record.rules().is_empty() && record.unmatched() == Unmatched::ValidKey {
+        return Some(0);
+    }
+    let by_method = record.rules().iter().any(|rule| rule.spec().methods.is_some());
+    if by_method && method.chars().any(char::is_lowercase) {
+        return None;
+    }
+    let segments = segments(path)?;
+    let labels = match record.rules().iter().any(|rule| rule.spec().host.is_some()) {
+        true => labels(host)?,
+        false => Vec::new(),
+    };
+    let matches = |rule: &Rule| {
+        let RuleSpec { host, methods, path, .. } = rule.spec();
+        host.as_ref().is_none_or(|host| host_matches(host, &labels))
+            && methods.as_ref().is_none_or(|methods| methods.iter().any(|name| name == method))
+            && path_matches(path, &segments)
+    };
+    Some(record.rules().iter().position(matches).map_or(0, |at| at + 1))
+}
+
+/// The rule's number, 0 if none matches; `None` if the request is ambiguous.
+fn number(found: Match<'_>) -> Option<usize> {
+    match found {
+        Match::Rule(route) => Some(route.number),
+        Match::Unmatched(_) => Some(0),
+        Match::Ambiguous => None,
+    }
+}
+
+/// What a rule asks for, with names in place of indexes.
+fn assert_asks_for_what_was_written(routes: &Routes, access: &Access, written: &RuleSpec) {
+    let Access::Key { service, permission, subaccount } = access else {
+        assert!(written.public);
+        return;
+    };
+    assert!(!written.public);
+    assert_eq!(service.map(|at| &*routes.services()[at]), written.service.as_deref());
+    assert_eq!(permission.map(|at| routes.permissions()[at].as_str()), written.permission.as_deref());
+    let parameter =
+        |name: &str| written.path.as_str().split('/').skip(1).position(|part| part == format!("{{{name}}}"));
+    let place = written.subaccount.as_ref().map(|place| match place {
+        PlaceSpec::Header(name) => Place::Header(name.as_str().into()),
+        PlaceSpec::Path(name) => Place::Path(parameter(name).unwrap()),
+        PlaceSpec::Query(name) => Place::Query(name.as_str().into()),
+    });
+    assert_eq!(*subaccount, place);
+}
+
+#[test]
+fn fuzz_routes() {
+    fuzz(|random| {
+        let record = document(random);
+        let routes = Routes::compile(&record);
+        for _ in 0..20 {
+            let (host, method, path) = (host(random), *random.pick(&METHODS), requested(random, &record));
+            let find = |path: &[u8]| routes.find(&Target { host: host.as_bytes(), method: method.as_bytes(), path });
+            let found = find(&path);
+            let told = || format!("{method} {host} {:?} by {:#?}", String::from_utf8_lossy(&path), record.rules());
+            assert_eq!(number(found), expected(&record, &host, method, &path), "{}", told());
+            match found {
+                Match::Rule(route) => {
+                    let written = record.rules()[route.number - 1].spec();
+                    assert_asks_for_what_was_written(&routes, &route.access, written);
+                }
+                Match::Unmatched(unmatched) => assert_eq!(unmatched, record.unmatched()),
+                Match::Ambiguous => {}
+            }
+            assert_eq!(find(&escaped(random, &path, is_unreserved)), found, "however it is escaped: {}", told());
+            // In a path that is not ambiguous, any byte but a slash may be an escape as well as itself.
+            if found != Match::Ambiguous && segments(&path).is_some() {
+                assert_eq!(find(&escaped(random, &path, |byte| byte != b'/')), found, "{}", told());
+            }
+        }
+    });
+}
+
+/// What a request says of its subaccount, by the definition; `None` if that is not clear.
+fn said(place: &Place, path: &[u8], header: Option<&[u8]>) -> Option<Vec<u8>> {
+    match place {
+        Place::Header(_) => {
+            let Some(header) = header else { return Some(Vec::new()) };
+            let visible = header.iter().all(|byte| matches!(byte, b'!'..=b'~') && *byte != b',');
+            (visible && !header.is_empty()).then(|| header.to_vec())
+        }
+        Place::Path(at) => segments(path)?.get(*at).map(|segment| segment.clone().into_bytes()),
+        Place::Query(name) => {
+            let query = path.iter().position(|byte| *byte == b'?').map_or(&[][..], |at| &path[at + 1..]);
+            let is_named = |part: &&[u8]| {
+                let found = part.split(|byte| *byte == b'=').next().unwrap();
+                decode(found, b' ').is_some_and(|found| found == name.as_bytes())
+            };
+            let is_alike = |part: &&[u8]| {
+                let found = part.split(|byte| *byte == b'=').next().unwrap();
+                let found = String::from_utf8_lossy(&lenient(found)).to_ascii_lowercase();
+                let found = found.trim_ascii_start().split(['[', '\0']).next().unwrap().trim_ascii_end();
+                found.replace(['.', ' '], "_") == *name.to_ascii_lowercase()
+            };
+            let ours: Vec<_> = query.split(|byte| *byte == b'&').filter(is_named).collect();
+            let anybodys: Vec<_> = query.split(|byte| b"&;#".contains(byte)).filter(is_alike).collect();
+            match (ours.as_slice(), anybodys.len()) {
+                ([], 0) => Some(Vec::new()),
+                ([one], 1) if !query.contains(&b'#') => {
+                    let value = one.iter().position(|byte| *byte == b'=').map(|at| &one[at + 1..])?;
+                    decode(value, b' ').filter(|value| !value.is_empty())
+                }
+                _ => None,
+            }
+        }
+    }
+}
+
+#[test]
+fn fuzz_subaccount_places() {
+    fuzz(|random| {
+        let places = [Place::Header("x-sub".into()), Place::Path(random.index(3)), Place::Query("sub".into())];
+        let path = requested(random, &RouteRecord::default());
+        let header = some(random, |random| random.bytes(4, b"ab,% "));
+        for place in places {
+            let target = Target { host: b"h", method: b"GET", path: &path };
+            let (named, said) = (place.named(&target, header.as_deref()), said(&place, &path, header.as_deref()));
+            let told = || format!("{place:?} {} {named:?} {said:?}", String::from_utf8_lossy(&path));
+            match (named, &said) {
+                (Named::None, Some(said)) => assert!(said.is_empty(), "{}", told()),
+                (Named::One(text), Some(said)) => match std::str::from_utf8(said) {
+                    Ok(said) => assert!(!said.is_empty() && text == *said, "{}", told()),
+                    Err(_) => assert!(text.to_string().contains('\u{fffd}'), "{}", told()),
+                },
+                (Named::Unclear, None) => {}
+                _ => panic!("{}", told()),
+            }
+        }
+    });
+}
+
+/// The record's head: its length, its identifier, the CRC over all but the length.
+const BODY: usize = 4 + 8 + 4;
+
+#[test]
+fn fuzz_route_records() {
+    fuzz(|random| {
+        let record = document(random);
+        let mut bytes = Vec::new();
+        record.encode(&mut bytes).unwrap();
+        assert_eq!(RouteRecord::decode(&bytes).as_ref(), Ok(&record));
+        let other = random.mutated(&bytes);
+        assert!(other == bytes || RouteRecord::decode(&other) == Err(Damaged));
+
+        // With a length and a CRC that are right, whatever is read is valid.
+        let body = random.mutated(&bytes[BODY..]);
+        let content = [&[0; 8], &body[..]].concat();
+        let length = u32::try_from(content.len() + 4).unwrap().to_le_bytes();
+        let forged = [&length[..], &content[..8], &crc32fast::hash(&content).to_le_bytes(), &body].concat();
+        if let Ok(read) = RouteRecord::decode(&forged) {
+            let rules = read.rules().iter().map(|rule| Rule::new(rule.spec().clone()).unwrap()).collect();
+            assert_eq!(RouteRecord::new(rules, read.unmatched()).as_ref(), Ok(&read));
+            let mut again = Vec::new();
+            read.encode(&mut again).unwrap();
+            assert_eq!(RouteRecord::decode(&again), Ok(read));
+        }
+    });
+}
