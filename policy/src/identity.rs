@@ -1,5 +1,6 @@
 //! The header that tells the upstream who is calling: a structured-field dictionary (RFC 9651), such as
-//! `key="key_abc123def456", name="CI", account="acc_…", user="usr_…", tier="basic", env="live"`.
+//! `key="key_abc123def456", name="CI", account="acc_…", user="usr_…", subaccount="sub_…", roles=("dns_manager"),
+//! tier="basic", env="live"`. Without a subaccount or without roles, that member is left out.
 //!
 //! Text outside printable ASCII becomes a Display String (`%"caf%c3%a9"`).
 
@@ -19,6 +20,10 @@ pub enum Field {
     Account,
     /// The owner, `usr_…`
     User,
+    /// The one that the request acts on, `sub_…`; empty if it names none.
+    Subaccount,
+    /// The key's roles, joined by commas.
+    Roles,
     /// The tier's name.
     Tier,
     /// `live` or `test`.
@@ -27,22 +32,26 @@ pub enum Field {
 
 impl Field {
     /// All of them, by the names that the identity header has for them.
-    pub const ALL: [(&'static str, Self); 6] = [
+    pub const ALL: [(&'static str, Self); 8] = [
         ("key", Self::Key),
         ("name", Self::Name),
         ("account", Self::Account),
         ("user", Self::User),
+        ("subaccount", Self::Subaccount),
+        ("roles", Self::Roles),
         ("tier", Self::Tier),
         ("env", Self::Env),
     ];
 
     /// The field's plain value, percent-encoded where it is not printable ASCII.
-    pub fn of(self, key: &KeyRecord<'_>, shared: &Shared) -> String {
+    pub fn of(self, key: &KeyRecord<'_>, shared: &Shared, subaccount: Option<&str>) -> String {
         let value = match self {
             Self::Key => return key.key_id(),
             Self::Name => key.name,
             Self::Account => &shared.account,
             Self::User => &shared.user,
+            Self::Subaccount => subaccount.unwrap_or_default(),
+            Self::Roles => &shared.roles,
             Self::Tier => &shared.tier,
             Self::Env => shared.env,
         };
@@ -57,44 +66,64 @@ impl Field {
 pub struct Shared {
     account: String,
     user: String,
+    roles: String,
     tier: String,
     env: &'static str,
-    /// The dictionary's members that come from the policy.
-    members: String,
+    /// The dictionary's members that come from the policy: those before the subaccount, and those behind it.
+    before: String,
+    behind: String,
 }
 
 impl Shared {
     /// Of this policy.
     pub fn render(policy: &PolicyRecord) -> Self {
-        let mut members = String::new();
-        for (member, value) in [
-            (", account=", policy.account.as_str()),
-            (", user=", &policy.user),
-            (", tier=", &policy.tier),
-            (", env=", policy.environment.as_str()),
-        ] {
-            members.push_str(member);
-            push_text(&mut members, value);
+        let (mut before, mut behind) = (String::new(), String::new());
+        push_member(&mut before, "account", &policy.account);
+        push_member(&mut before, "user", &policy.user);
+        if !policy.roles.is_empty() {
+            behind.push_str(", roles=(");
+            for (at, role) in policy.roles.iter().enumerate() {
+                behind.push_str(if at == 0 { "" } else { " " });
+                push_text(&mut behind, role);
+            }
+            behind.push(')');
         }
+        push_member(&mut behind, "tier", &policy.tier);
+        push_member(&mut behind, "env", policy.environment.as_str());
         Self {
             account: policy.account.clone(),
             user: policy.user.clone(),
+            roles: policy.roles.join(","),
             tier: policy.tier.clone(),
             env: policy.environment.as_str(),
-            members,
+            before,
+            behind,
         }
     }
 }
 
-/// The header's value for this key.
-pub fn render(key: &KeyRecord<'_>, shared: &Shared) -> String {
-    let mut out = String::with_capacity(shared.members.len().saturating_add(key.name.len()).saturating_add(40));
+/// The header's value for this key, and for a request that acts on this subaccount.
+pub fn render(key: &KeyRecord<'_>, shared: &Shared, subaccount: Option<&str>) -> String {
+    let parts = [&shared.before, &shared.behind, key.name, subaccount.unwrap_or_default()];
+    let len = parts.iter().fold(60usize, |sum, part| sum.saturating_add(part.len()));
+    let mut out = String::with_capacity(len);
     out.push_str("key=\"key_");
     out.push_str(key.id);
-    out.push_str("\", name=");
-    push_text(&mut out, key.name);
-    out.push_str(&shared.members);
+    out.push('"');
+    push_member(&mut out, "name", key.name);
+    out.push_str(&shared.before);
+    if let Some(subaccount) = subaccount {
+        push_member(&mut out, "subaccount", subaccount);
+    }
+    out.push_str(&shared.behind);
     out
+}
+
+fn push_member(out: &mut String, name: &str, value: &str) {
+    out.push_str(", ");
+    out.push_str(name);
+    out.push('=');
+    push_text(out, value);
 }
 
 fn push_text(out: &mut String, text: &str) {
@@ -134,7 +163,7 @@ mod tests {
 
     fn rendered(name: &str) -> String {
         let key = key(KeyDigest([0; 32]), 1, name);
-        render(&key, &Shared::render(&policy(1)))
+        render(&key, &Shared::render(&policy(1)), None)
     }
 
     #[test]
@@ -143,6 +172,18 @@ mod tests {
             rendered("CI"),
             r#"key="key_abc123def456", name="CI", account="acc_1", user="usr_1", tier="basic", env="live""#
         );
+    }
+
+    #[test]
+    fn subaccount_and_roles_come_before_the_tier() {
+        let roles = vec!["dns_manager".to_owned(), "cache_purger".to_owned()];
+        let shared = Shared::render(&PolicyRecord { roles, ..policy(1) });
+        let key = key(KeyDigest([0; 32]), 1, "CI");
+        let rendered = render(&key, &shared, Some("sub_1"));
+        let members = r#"user="usr_1", subaccount="sub_1", roles=("dns_manager" "cache_purger"), tier="basic""#;
+        assert!(rendered.contains(members), "{rendered}");
+        assert_eq!(Field::Roles.of(&key, &shared, None), "dns_manager,cache_purger");
+        assert_eq!(Field::Subaccount.of(&key, &shared, Some("sub_1")), "sub_1");
     }
 
     #[test]
@@ -157,9 +198,9 @@ mod tests {
     fn single_fields_are_plain_values() {
         let key = key(KeyDigest([0; 32]), 1, "café, 100% \"x\"\r\n");
         let shared = Shared::render(&policy(1));
-        let fields = Field::ALL.map(|(_, field)| field.of(&key, &shared));
+        let fields = Field::ALL.map(|(_, field)| field.of(&key, &shared, None));
         let name = "caf%c3%a9, 100%25 \"x\"%0d%0a";
-        assert_eq!(fields, ["key_abc123def456", name, "acc_1", "usr_1", "basic", "live"]);
+        assert_eq!(fields, ["key_abc123def456", name, "acc_1", "usr_1", "", "", "basic", "live"]);
     }
 
     #[test]

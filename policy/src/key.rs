@@ -125,6 +125,11 @@ impl KeyFormat {
         }
     }
 
+    /// Whether `candidate` begins as a key does: it may be one that was copied badly.
+    pub fn resembles(&self, candidate: &[u8]) -> bool {
+        candidate.strip_prefix(self.prefix.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'_'))
+    }
+
     /// Whether `candidate` has the form and the checksum of a key. Says nothing about whether it exists.
     pub fn check(&self, candidate: &[u8]) -> Result<Environment, Malformed> {
         let rest = candidate.strip_prefix(self.prefix.as_bytes()).ok_or(Malformed)?;

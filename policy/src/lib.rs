@@ -8,9 +8,12 @@
 //! | [`key`] | what a key looks like, its checksum, its mask, its digest |
 //! | [`address`] | a key's IP lists |
 //! | [`credential`] | which key a request presents |
-//! | [`permission`] | permissions, and the patterns by which they are held |
-//! | [`limit`] | how often a key may be used |
+//! | [`permission`] | permissions, the patterns by which they are held, and roles |
+//! | [`limit`] | how often a key may be used, and in which windows of the calendar |
+//! | [`meter`], [`ledger`] | one key's counters, and where all workers of an Envoy keep those of all keys |
 //! | [`policy`] | what keys share, as requests use it |
+//! | [`route`] | which rule a request falls under, and what it asks for there |
+//! | [`token`] | what is a name in HTTP |
 //! | [`record`] | the encoding of keys and policies, on the stream and in memory |
 //! | [`cells`], [`table`], [`snapshot`] | the snapshot in shared memory: reading it, and changing it under readers |
 //! | [`verdict`] | the decision, its codes and what a refused client is told |
@@ -26,12 +29,17 @@ pub mod cells;
 pub mod credential;
 pub mod identity;
 pub mod key;
+pub mod ledger;
 pub mod limit;
+pub mod meter;
+mod percent;
 pub mod permission;
 pub mod policy;
 pub mod record;
+pub mod route;
 pub mod snapshot;
 pub mod table;
 #[cfg(any(test, feature = "test-util"))]
 pub mod test_util;
+pub mod token;
 pub mod verdict;

@@ -2,26 +2,96 @@
 
 use crate::address::AddressRule;
 use crate::identity::Shared;
+use crate::limit::Limits;
+use crate::permission::{Pattern, Permission};
 use crate::record::PolicyRecord;
+use crate::route::Routes;
+use std::cmp::Ordering;
 
-/// What keys share.
+/// What keys share. Services and permissions are those of the route rules that it was compiled for, by their index
+/// there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// The owner or the account is.
-    pub disabled: bool,
+    /// The owner may not act at present.
+    pub owner_disabled: bool,
+    /// The whole account may not.
+    pub account_disabled: bool,
     /// From where requests may come.
     pub addresses: AddressRule,
+    /// Whether the keys are good for the service; `None` when they are for all.
+    in_scope: Option<Box<[bool]>>,
+    /// Who gives the permission.
+    held: Box<[Held]>,
+    /// In ascending order.
+    subaccounts: Box<[Box<str>]>,
+    /// Whether a request has to name one of them where a rule looks for it.
+    pub confined: bool,
+    /// How much each of the keys may be used.
+    pub limits: Limits,
     /// Its part of the identity header.
     pub identity: Shared,
 }
 
+/// Who holds a permission; a request needs both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Held {
+    /// The key's roles, or the key itself.
+    pub by_key: bool,
+    /// The key's owner.
+    pub by_owner: bool,
+}
+
 impl Policy {
     /// Compiles what came from the control plane.
-    pub fn compile(record: &PolicyRecord) -> Self {
+    pub fn compile(record: &PolicyRecord, routes: &Routes) -> Self {
+        let in_scope = record.services.as_ref().map(|scope| {
+            routes.services().iter().map(|service| scope.iter().any(|name| **name == **service)).collect()
+        });
+        let gives = |patterns: &[Pattern], permission: &Permission| patterns.iter().any(|p| p.matches(permission));
+        let held = |permission: &Permission| Held {
+            by_key: gives(&record.grants, permission),
+            by_owner: gives(&record.owner_grants, permission),
+        };
+        let mut subaccounts: Box<[Box<str>]> = record.subaccounts.iter().map(|id| id.as_str().into()).collect();
+        subaccounts.sort_unstable();
         Self {
-            disabled: record.owner_disabled || record.account_disabled,
+            owner_disabled: record.owner_disabled,
+            account_disabled: record.account_disabled,
             addresses: AddressRule::compile(&record.addresses),
+            in_scope,
+            held: routes.permissions().iter().map(held).collect(),
+            subaccounts,
+            confined: record.confined,
+            limits: record.limits,
             identity: Shared::render(record),
         }
+    }
+
+    /// Whether the keys are good for a service of the route rules.
+    pub fn is_in_scope(&self, service: usize) -> bool {
+        self.in_scope.as_ref().is_none_or(|scope| scope.get(service).copied().unwrap_or(false))
+    }
+
+    /// Who holds a permission of the route rules.
+    pub fn held(&self, permission: usize) -> Held {
+        self.held.get(permission).copied().unwrap_or_default()
+    }
+
+    /// Which subaccount it is for which `compare`, of it with what is looked for, says that they are equal.
+    pub fn find_subaccount(&self, compare: impl Fn(&str) -> Ordering) -> Option<usize> {
+        self.subaccounts.binary_search_by(|id| compare(id)).ok()
+    }
+
+    /// A subaccount that was [found](Self::find_subaccount).
+    pub fn subaccount(&self, index: usize) -> Option<&str> {
+        self.subaccounts.get(index).map(|id| &**id)
+    }
+
+    /// What it takes to keep it: entries of all lists.
+    pub fn size(&self) -> usize {
+        let scope = self.in_scope.as_ref().map_or(0, |services| services.len());
+        [self.addresses.len(), self.subaccounts.len(), self.held.len(), scope]
+            .into_iter()
+            .fold(0, usize::saturating_add)
     }
 }

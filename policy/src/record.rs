@@ -1,6 +1,6 @@
 //! How keys and policies are encoded: the same bytes on the stream and in the filter's memory.
 //!
-//! A record is its length (of what follows; `u16` for a key, `u32` for a policy), an identifier of fixed length,
+//! A record is its length (of what follows; `u16` for a key, `u32` for the others), an identifier of fixed length,
 //! `crc: u32` over the identifier and the body, and the body. All integers are little-endian. Records are simply
 //! concatenated.
 //!
@@ -8,17 +8,22 @@
 //! |---|---|---|
 //! | key | SHA-256 of the key, 32 bytes | `policy: u64`, `number: u64`, `slot: u32`, `expires_at: i64` (Unix seconds; `i64::MAX` is never), `flags: u8` (1 disabled), `key_id` 12 bytes, `name` the rest, UTF-8 |
 //! | policy | `id: u64` | `flags: u8` (1 owner disabled, 2 account disabled, 4 environment is test, 8 scope is a list, 16 confined to its subaccounts), then the texts `account`, `user`, `tier`; the allow list and the deny list, each `count: u32` and the ranges (`crate::address`); the lists of texts `services`, `roles`, `grants`, `owner_grants`, `subaccounts`; and a limit for each window, the shortest first, each `u32` (0 is none) |
+//! | routes | `0u64` | `crate::route` |
 //!
 //! A text is `length: u8` and UTF-8, a list of texts `count: u32` and the texts.
 //!
 //! A policy holds what many keys share, so that what happens to an owner is one changed record, however many keys
 //! they have.
 
+mod frame;
+
 use crate::address::{self, AddressLists};
 use crate::key::{Environment, KeyDigest};
 use crate::limit::{Limits, Window};
 use crate::permission::Pattern;
-use ipnet::IpNet;
+
+pub use frame::Records;
+pub(crate) use frame::{Fields, encode, put_text, put_texts, verify};
 
 /// The format that this module writes, and the only one so far that it reads. Named on the stream by Hello and
 /// Welcome.
@@ -27,7 +32,6 @@ pub const FORMAT: u32 = 2;
 /// Characters after `key_` in a key's id.
 pub const KEY_ID_LEN: usize = 12;
 
-const CRC_LEN: usize = 4;
 const NEVER: i64 = i64::MAX;
 
 const KEY_DISABLED: u8 = 1;
@@ -50,13 +54,15 @@ pub struct TooLong {
     pub field: &'static str,
 }
 
-/// The two kinds of records.
+/// The kinds of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A [`KeyRecord`].
     Key,
     /// A [`PolicyRecord`].
     Policy,
+    /// The one [`RouteRecord`](crate::route::RouteRecord).
+    Routes,
 }
 
 impl Kind {
@@ -64,15 +70,15 @@ impl Kind {
     pub const fn id_len(self) -> usize {
         match self {
             Self::Key => KeyDigest::LEN,
-            Self::Policy => 8,
+            Self::Policy | Self::Routes => 8,
         }
     }
 
     /// Bytes in the length before a record.
-    const fn length_len(self) -> usize {
+    pub(super) const fn length_len(self) -> usize {
         match self {
             Self::Key => 2,
-            Self::Policy => 4,
+            Self::Policy | Self::Routes => 4,
         }
     }
 
@@ -82,7 +88,7 @@ impl Kind {
         match self {
             Self::Key => u64::from_be_bytes(first).reverse_bits(),
             // Ids are counted up, so their low bits are spread as they are.
-            Self::Policy => u64::from_le_bytes(first),
+            Self::Policy | Self::Routes => u64::from_le_bytes(first),
         }
     }
 }
@@ -256,168 +262,6 @@ impl PolicyRecord {
             confined: flags & CONFINED != 0,
             limits,
         })
-    }
-}
-
-/// Splits concatenated records, without looking into them beyond their identifiers.
-#[derive(Debug, Clone)]
-pub struct Records<'a> {
-    kind: Kind,
-    rest: &'a [u8],
-}
-
-impl<'a> Records<'a> {
-    /// The records of `kind` in `bytes`.
-    pub fn new(kind: Kind, bytes: &'a [u8]) -> Self {
-        Self { kind, rest: bytes }
-    }
-
-    fn split(&mut self) -> Option<(&'a [u8], &'a [u8])> {
-        let (length, _) = split_length(self.kind, self.rest)?;
-        let (record, rest) = self.rest.split_at_checked(length.checked_add(self.kind.length_len())?)?;
-        let id = record.get(self.kind.length_len()..)?.get(..self.kind.id_len())?;
-        self.rest = rest;
-        Some((id, record))
-    }
-}
-
-/// The length before a record, and what is behind it.
-fn split_length(kind: Kind, bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let (length, rest) = bytes.split_at_checked(kind.length_len())?;
-    let mut wide = [0; 4];
-    wide.iter_mut().zip(length).for_each(|(to, from)| *to = *from);
-    Some((usize::try_from(u32::from_le_bytes(wide)).ok()?, rest))
-}
-
-impl<'a> Iterator for Records<'a> {
-    /// The identifier and the whole record, its length included.
-    type Item = Result<(&'a [u8], &'a [u8]), Damaged>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let split = self.split().ok_or(Damaged);
-        if split.is_err() {
-            self.rest = &[];
-        }
-        Some(split)
-    }
-}
-
-fn encode(kind: Kind, id: &[u8], body: &[&[u8]], out: &mut Vec<u8>) -> Option<()> {
-    let body_len = body.iter().try_fold(0usize, |sum, part| sum.checked_add(part.len()))?;
-    let length = id.len().checked_add(CRC_LEN)?.checked_add(body_len)?;
-    match kind {
-        Kind::Key => out.extend_from_slice(&u16::try_from(length).ok()?.to_le_bytes()),
-        Kind::Policy => out.extend_from_slice(&u32::try_from(length).ok()?.to_le_bytes()),
-    }
-    out.extend_from_slice(id);
-    let mut crc = crc32fast::Hasher::new();
-    crc.update(id);
-    body.iter().for_each(|part| crc.update(part));
-    out.extend_from_slice(&crc.finalize().to_le_bytes());
-    body.iter().for_each(|part| out.extend_from_slice(part));
-    Some(())
-}
-
-fn put_text(field: &'static str, text: &str, out: &mut Vec<u8>) -> Result<(), TooLong> {
-    out.push(u8::try_from(text.len()).map_err(|_| TooLong { field })?);
-    out.extend_from_slice(text.as_bytes());
-    Ok(())
-}
-
-fn put_texts<T: AsRef<str>>(
-    field: &'static str,
-    texts: impl IntoIterator<Item = T>,
-    out: &mut Vec<u8>,
-) -> Result<(), TooLong> {
-    let (at, mut count) = (out.len(), 0u32);
-    out.extend_from_slice(&count.to_le_bytes());
-    for text in texts {
-        put_text(field, text.as_ref(), out)?;
-        count = count.checked_add(1).ok_or(TooLong { field })?;
-    }
-    if let Some(place) = out.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
-        *place = count.to_le_bytes();
-    }
-    Ok(())
-}
-
-fn verify<const ID: usize>(kind: Kind, record: &[u8]) -> Result<([u8; ID], &[u8]), Damaged> {
-    let (length, rest) = split_length(kind, record).ok_or(Damaged)?;
-    if length != rest.len() {
-        return Err(Damaged);
-    }
-    let mut fields = Fields(rest);
-    let id = fields.array()?;
-    let expected = u32::from_le_bytes(fields.array()?);
-    let mut crc = crc32fast::Hasher::new();
-    crc.update(&id);
-    crc.update(fields.0);
-    if crc.finalize() == expected { Ok((id, fields.0)) } else { Err(Damaged) }
-}
-
-/// What is left to read of a body.
-pub(crate) struct Fields<'a>(&'a [u8]);
-
-impl<'a> Fields<'a> {
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Damaged> {
-        let (array, rest) = self.0.split_first_chunk().ok_or(Damaged)?;
-        self.0 = rest;
-        Ok(*array)
-    }
-
-    /// A flag that this version does not know may be a restriction: it must not be passed over.
-    fn flags(&mut self, known: u8) -> Result<u8, Damaged> {
-        let [flags] = self.array()?;
-        if flags & !known == 0 { Ok(flags) } else { Err(Damaged) }
-    }
-
-    /// Nor may anything behind what this version knows.
-    fn finish(self) -> Result<(), Damaged> {
-        if self.0.is_empty() { Ok(()) } else { Err(Damaged) }
-    }
-
-    fn str(&mut self, len: usize) -> Result<&'a str, Damaged> {
-        let (text, rest) = self.0.split_at_checked(len).ok_or(Damaged)?;
-        self.0 = rest;
-        std::str::from_utf8(text).map_err(|_| Damaged)
-    }
-
-    fn short_str(&mut self) -> Result<&'a str, Damaged> {
-        let [len] = self.array()?;
-        self.str(usize::from(len))
-    }
-
-    fn ranges(&mut self) -> Result<Vec<IpNet>, Damaged> {
-        let count = u32::from_le_bytes(self.array()?);
-        // Not sized by `count`, which is only believed as far as there are ranges.
-        let mut ranges = Vec::new();
-        for _ in 0..count {
-            let (range, rest) = address::decode(self.0).ok_or(Damaged)?;
-            self.0 = rest;
-            ranges.push(range);
-        }
-        Ok(ranges)
-    }
-
-    fn texts(&mut self) -> Result<Vec<String>, Damaged> {
-        let count = u32::from_le_bytes(self.array()?);
-        // As with ranges; each text has a length, so this ends with the bytes.
-        let mut texts = Vec::new();
-        for _ in 0..count {
-            texts.push(self.short_str()?.to_owned());
-        }
-        Ok(texts)
-    }
-
-    fn patterns(&mut self) -> Result<Vec<Pattern>, Damaged> {
-        self.texts()?.iter().map(|text| Pattern::parse(text).map_err(|_| Damaged)).collect()
-    }
-
-    fn rest(self) -> Result<&'a str, Damaged> {
-        std::str::from_utf8(self.0).map_err(|_| Damaged)
     }
 }
 

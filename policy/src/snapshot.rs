@@ -1,4 +1,4 @@
-//! The snapshot in shared cells: one head, and under it a table of policies and one of keys.
+//! The snapshot in shared cells: one head, and under it the route rules, a table of policies and one of keys.
 //!
 //! A request reads the head first, so that what it decides by is at least as new as what had been published when it
 //! began. Changes are made in place and then published by a new head; a whole new snapshot is built on the side that is
@@ -29,6 +29,12 @@ pub enum Unavailable {
     /// It is there and cannot be trusted.
     #[error("the snapshot in memory is damaged")]
     Damaged,
+    /// It moved while it was read: look again.
+    #[error("the snapshot moved while it was read")]
+    Moved,
+    /// The counters of the key cannot be trusted. They have been begun anew.
+    #[error("the counters of a key in memory are damaged")]
+    Counters,
     /// It is older than the operator allows.
     #[error("the control plane was not heard from for too long")]
     Stale,

@@ -9,6 +9,14 @@ use crate::cells::{Cell, CellError, Cells, Expect};
 use crate::key::{Environment, KeyDigest};
 use crate::limit::Limits;
 use crate::record::{KeyRecord, PolicyRecord};
+use crate::route::RouteRecord;
+
+/// Route rules that ask for nothing but a valid key, encoded: every snapshot has some.
+pub fn no_routes() -> Vec<u8> {
+    let mut record = Vec::new();
+    RouteRecord::default().encode(&mut record).unwrap();
+    record
+}
 
 /// A policy that refuses nothing.
 pub fn policy(id: u64) -> PolicyRecord {

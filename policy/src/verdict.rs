@@ -1,316 +1,365 @@
-//! The decision on a request, and what a client is told of it.
+//! The decision on a request: the product's contract, row by row, and the first that applies ends it.
 //!
-//! The order of the checks is the product's contract: the first that applies ends it.
+//! The filter and the control plane's `explain` call the same [`decide`]. It asks a [`Source`] for what it decides by
+//! and a [`Request`] for what was asked, each only as far as it matters, and allocates nothing itself.
 
-use crate::policy::Policy;
+mod code;
+
+use crate::address::AddressRule;
+use crate::credential::Presented;
+use crate::key::{KeyDigest, KeyFormat};
+use crate::limit::Limits;
+use crate::meter::{Quota, Remaining};
+use crate::permission::Permission;
+use crate::policy::{Held, Policy};
 use crate::record::KeyRecord;
+use crate::route::{Access, Match, Named, Place, Route, Routes, Target, Unmatched};
+use crate::snapshot::{Entry, Unavailable};
+use std::borrow::Cow;
 use std::net::IpAddr;
+use std::rc::Rc;
 
-/// A verdict's stable name: in the error body, in metrics, in access logs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Code {
-    /// No snapshot yet, or one that cannot be trusted.
-    NotReady,
-    /// No credential.
-    MissingKey,
-    /// Two different credentials in one request.
-    AmbiguousKey,
-    /// Form or checksum wrong.
-    MalformedKey,
-    /// Unknown or revoked.
-    InvalidKey,
-    /// Disabled, or its owner or account is.
-    DisabledKey,
-    /// Past its expiry, at the very second.
-    ExpiredKey,
-    /// The client's address is not one that the key's IP lists allow.
-    IpDenied,
-    /// The request passes.
-    Allowed,
+pub use code::{Code, Refusal};
+
+/// How a request names its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential<'r> {
+    /// As a client does.
+    Presented(Presented<'r>),
+    /// By what is known of it: for a request that is only described.
+    Known(KeyDigest),
 }
 
-/// The answer that a refused client gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refusal {
-    /// HTTP status.
-    pub status: u32,
-    /// The name under which Envoy's `%RESPONSE_CODE_DETAILS%` shows it.
-    pub details: &'static str,
-    /// JSON.
-    pub body: &'static str,
-    /// Headers besides `content-type`.
-    pub headers: &'static [(&'static str, &'static str)],
-}
-
-macro_rules! refusal {
-    ($status:literal, $code:literal, $message:literal, $error:literal, $headers:expr) => {
-        Some(Refusal {
-            status: $status,
-            details: concat!("latchkey_", $code),
-            body: concat!(
-                r#"{"status":"error","code":""#,
-                $code,
-                r#"","message":""#,
-                $message,
-                r#"","error":""#,
-                $error,
-                r#""}"#
-            ),
-            headers: $headers,
-        })
-    };
-}
-
-/// RFC 6750, section 3: no error code where no credential was sent.
-const CHALLENGE: &[(&str, &str)] = &[("www-authenticate", r#"Bearer realm="latchkey""#)];
-const INVALID_TOKEN: &[(&str, &str)] = &[("www-authenticate", r#"Bearer realm="latchkey", error="invalid_token""#)];
-const INVALID_REQUEST: &[(&str, &str)] = &[("www-authenticate", r#"Bearer realm="latchkey", error="invalid_request""#)];
-const RETRY: &[(&str, &str)] = &[("retry-after", "1")];
-
-impl Code {
-    /// All of them, in the order of the checks.
-    pub const ALL: [Self; 9] = [
-        Self::NotReady,
-        Self::MissingKey,
-        Self::AmbiguousKey,
-        Self::MalformedKey,
-        Self::InvalidKey,
-        Self::DisabledKey,
-        Self::ExpiredKey,
-        Self::IpDenied,
-        Self::Allowed,
-    ];
-
-    /// The stable name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NotReady => "not_ready",
-            Self::MissingKey => "missing_key",
-            Self::AmbiguousKey => "ambiguous_key",
-            Self::MalformedKey => "malformed_key",
-            Self::InvalidKey => "invalid_key",
-            Self::DisabledKey => "disabled_key",
-            Self::ExpiredKey => "expired_key",
-            Self::IpDenied => "ip_denied",
-            Self::Allowed => "allowed",
-        }
-    }
-
-    /// Whether an operator can let the request pass all the same, to see what would be refused. Without a snapshot
-    /// nothing would be.
-    pub fn can_be_shadowed(self) -> bool {
-        !matches!(self, Self::NotReady | Self::Allowed)
-    }
-
-    /// What the client gets; `None` for a verdict that passes.
-    pub fn refusal(self) -> Option<Refusal> {
-        match self {
-            Self::NotReady => refusal!(
-                503,
-                "not_ready",
-                "Service unavailable",
-                "API keys cannot be checked yet. Please retry in 1 second.",
-                RETRY
-            ),
-            Self::MissingKey => refusal!(
-                401,
-                "missing_key",
-                "Missing API key",
-                "The request carries no API key where one is looked for.",
-                CHALLENGE
-            ),
-            Self::AmbiguousKey => refusal!(
-                401,
-                "ambiguous_key",
-                "Ambiguous API key",
-                "The request carries two different API keys. Send one.",
-                INVALID_REQUEST
-            ),
-            Self::MalformedKey => refusal!(
-                401,
-                "malformed_key",
-                "Malformed API key",
-                "The API key's form or checksum is wrong. Was it copied whole?",
-                INVALID_TOKEN
-            ),
-            Self::InvalidKey => refusal!(
-                401,
-                "invalid_key",
-                "Invalid API key",
-                "The API key is unknown or has been revoked.",
-                INVALID_TOKEN
-            ),
-            Self::DisabledKey => refusal!(
-                401,
-                "disabled_key",
-                "Disabled API key",
-                "The API key, its owner or its account is disabled.",
-                INVALID_TOKEN
-            ),
-            Self::ExpiredKey => {
-                refusal!(401, "expired_key", "Expired API key", "The API key has expired.", INVALID_TOKEN)
-            }
-            Self::IpDenied => {
-                refusal!(403, "ip_denied", "Address not allowed", "The API key may not be used from this address.", &[])
-            }
-            Self::Allowed => None,
-        }
-    }
-}
-
-/// What a verdict may want to know of a request. It is asked only for what this key's policy needs.
+/// What a verdict may want to know of a request.
 pub trait Request {
+    /// The key.
+    fn credential(&self) -> Credential<'_>;
+
     /// The client's address, as the host trusts it; `None` if that is not known.
     fn source_address(&self) -> Option<IpAddr>;
+
+    /// A header or a pseudo-header (`:authority`, `:method`, `:path` with the query); the values of one that was sent
+    /// more than once joined by commas.
+    fn header(&self, name: &str) -> Result<Option<Cow<'_, [u8]>>, Unavailable>;
 }
 
-/// What came of the checks on a key that exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Decision {
-    /// The first check that refuses, or [`Code::Allowed`].
+/// What a verdict is decided by: in the filter the memory of Envoy, in the control plane the store.
+pub trait Source {
+    /// The route rules of the newest snapshot.
+    fn routes(&self) -> Result<Rc<Routes>, Unavailable>;
+
+    /// Fails when that snapshot is older than the operator allows.
+    fn check_staleness(&self) -> Result<(), Unavailable>;
+
+    /// The key, with its policy compiled for the rules that [`routes`](Self::routes) told of; `None` if there is no
+    /// such key, or no more.
+    fn find(&self, digest: &KeyDigest) -> Result<Option<Entry>, Unavailable>;
+
+    /// Unix time in seconds.
+    fn now(&self) -> Result<i64, Unavailable>;
+
+    /// Takes one request from all of the key's limits, or from none; `None` if the key is no more. If they are not
+    /// `enforced`, the request passes and is counted, whatever they say.
+    fn admit(
+        &self,
+        key: &KeyRecord<'_>,
+        limits: &Limits,
+        enforced: bool,
+        now: i64,
+    ) -> Result<Option<Quota>, Unavailable>;
+}
+
+/// What an operator can set.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings<'s> {
+    /// What keys look like.
+    pub keys: &'s KeyFormat,
+    /// Checks that refuse nothing. Those behind them count as ever, as far as they can be made: most need a key.
+    pub shadow: &'s [Code],
+}
+
+/// Learns of every check on the way.
+pub trait Trace {
+    /// The check that refuses with `code`, whether the request passed it, and what was compared.
+    fn step(&mut self, code: Code, passed: bool, compared: impl FnOnce() -> String);
+}
+
+/// Learns nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Silent;
+
+impl Trace for Silent {
+    fn step(&mut self, _: Code, _: bool, _: impl FnOnce() -> String) {}
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Verdict {
+    /// The first check that applied.
     pub code: Code,
     /// The first check that would have refused, were it not shadowed.
     pub shadowed: Option<Code>,
+    /// The number of the route rule that applies, from 1.
+    pub rule: Option<usize>,
+    /// The key, if the request names one that exists.
+    pub entry: Option<Entry>,
+    /// Which of the policy's subaccounts the request acts on, if it names one where a rule looks for it.
+    pub subaccount: Option<usize>,
+    /// The header in which a rule looks for it.
+    pub subaccount_header: Option<Rc<str>>,
+    /// What is left of the key's limits, if it came to asking.
+    pub quota: Option<Quota>,
 }
 
-/// Decides on a request with a key that exists. `now` is Unix time in seconds. A check that `is_shadowed` refuses
-/// nothing, and those behind it count as ever.
+impl Verdict {
+    /// Where there is nothing to decide by.
+    pub const NOT_READY: Self = Self::of(Code::NotReady);
+
+    const fn of(code: Code) -> Self {
+        Self { code, shadowed: None, rule: None, entry: None, subaccount: None, subaccount_header: None, quota: None }
+    }
+}
+
+/// Decides on a request. Without a snapshot to decide by it fails, and the code is [`Code::NotReady`].
 pub fn decide(
-    key: &KeyRecord<'_>,
-    policy: &Policy,
+    source: &impl Source,
     request: &impl Request,
-    now: i64,
-    is_shadowed: impl Fn(Code) -> bool,
-) -> Decision {
-    let mut shadowed = None;
-    let mut refuses = |code| {
-        if is_shadowed(code) {
-            shadowed = shadowed.or(Some(code));
-            return false;
+    settings: Settings<'_>,
+    trace: &mut impl Trace,
+) -> Result<Verdict, Unavailable> {
+    let routes = source.routes()?;
+    let asked = Asked::of(request, &routes)?;
+    let matched = asked.as_ref().map_or(Match::Unmatched(Unmatched::ValidKey), |asked| routes.find(&asked.target()));
+    if let Match::Rule(Route { number, access: Access::Public }) = matched {
+        trace.step(Code::Public, true, || format!("rule {number} says that the request needs no key"));
+        return Ok(Verdict { rule: Some(*number), ..Verdict::of(Code::Public) });
+    }
+    trace.step(Code::Public, false, || described(&matched, asked.as_ref()));
+    source.check_staleness()?;
+    trace.step(Code::NotReady, true, || "there is a snapshot to decide by".to_owned());
+    let asked = asked.as_ref();
+    let mut checks = Checks { settings, routes: &routes, asked, matched, trace, shadowed: None };
+    let digest = match checks.credential(&request.credential()) {
+        Ok(Some(digest)) => digest,
+        Ok(None) => return Ok(checks.without_key()),
+        Err(code) => return Ok(checks.verdict(code)),
+    };
+    let Some(entry) = source.find(&digest)? else {
+        return Ok(match checks.check(Code::InvalidKey, false, || "there is no such key, or no more".to_owned()) {
+            Ok(()) => checks.without_key(),
+            Err(code) => checks.verdict(code),
+        });
+    };
+    checks.trace.step(Code::InvalidKey, true, || "the key exists".to_owned());
+
+    let (key, policy) = (entry.key()?, &*entry.policy);
+    let now = source.now()?;
+    let place = checks.place();
+    let subaccount_header = match place {
+        Some(Place::Header(name)) => Some(name),
+        _ => None,
+    };
+    let header = subaccount_header.map(|name| request.header(name)).transpose()?.flatten();
+    let named = place.zip(asked).map(|(place, asked)| place.named(&asked.target(), header.as_deref()));
+    let (mut subaccount, mut quota) = (None, None);
+    let code = match checks.key(&key, policy, request, now).and_then(|()| checks.route(policy, named)) {
+        Err(code) => code,
+        Ok(found) => {
+            subaccount = found;
+            let enforced = !settings.shadow.contains(&Code::RateLimited);
+            quota = source.admit(&key, &policy.limits, enforced, now)?;
+            checks.limits(quota.as_ref()).err().unwrap_or(Code::Allowed)
         }
-        true
     };
-    let code = if (key.disabled || policy.disabled) && refuses(Code::DisabledKey) {
-        Code::DisabledKey
-    } else if key.expires_at.is_some_and(|expiry| now >= expiry) && refuses(Code::ExpiredKey) {
-        Code::ExpiredKey
-    } else if !policy.addresses.admits(|| request.source_address()) && refuses(Code::IpDenied) {
-        Code::IpDenied
-    } else {
-        Code::Allowed
-    };
-    Decision { code, shadowed }
+    let subaccount_header = subaccount_header.cloned();
+    Ok(Verdict { subaccount, subaccount_header, quota, entry: Some(entry), ..checks.verdict(code) })
+}
+
+/// What the route rules are asked about.
+struct Asked<'r> {
+    host: Cow<'r, [u8]>,
+    method: Cow<'r, [u8]>,
+    path: Cow<'r, [u8]>,
+}
+
+impl<'r> Asked<'r> {
+    /// Nothing, where there are no rules to ask; else as much as they look at.
+    fn of(request: &'r impl Request, routes: &Routes) -> Result<Option<Self>, Unavailable> {
+        if routes.is_empty() {
+            return Ok(None);
+        }
+        let header = |wanted: bool, name| if wanted { request.header(name) } else { Ok(None) };
+        Ok(Some(Self {
+            host: header(routes.reads_host(), ":authority")?.unwrap_or_default(),
+            method: header(routes.reads_method(), ":method")?.unwrap_or_default(),
+            path: header(true, ":path")?.unwrap_or_default(),
+        }))
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target { host: &self.host, method: &self.method, path: &self.path }
+    }
+}
+
+/// The checks that refuse, each `Err` with its code unless it is shadowed.
+struct Checks<'c, T> {
+    settings: Settings<'c>,
+    routes: &'c Routes,
+    asked: Option<&'c Asked<'c>>,
+    matched: Match<'c>,
+    trace: &'c mut T,
+    /// The first that was.
+    shadowed: Option<Code>,
+}
+
+impl<'c, T: Trace> Checks<'c, T> {
+    fn verdict(&self, code: Code) -> Verdict {
+        Verdict { shadowed: self.shadowed, rule: self.matched.number(), ..Verdict::of(code) }
+    }
+
+    fn check(&mut self, code: Code, passed: bool, compared: impl FnOnce() -> String) -> Result<(), Code> {
+        self.trace.step(code, passed, compared);
+        if passed {
+            return Ok(());
+        }
+        if !self.settings.shadow.contains(&code) {
+            return Err(code);
+        }
+        self.shadowed = self.shadowed.or(Some(code));
+        Ok(())
+    }
+
+    /// The key's digest; nothing if the request names none and passes all the same.
+    fn credential(&mut self, credential: &Credential<'_>) -> Result<Option<KeyDigest>, Code> {
+        let presented = match credential {
+            Credential::Known(digest) => return Ok(Some(*digest)),
+            Credential::Presented(presented) => presented,
+        };
+        let some = *presented != Presented::None;
+        self.check(Code::MissingKey, some, || if some { "there is a key" } else { "there is no key" }.to_owned())?;
+        let one = *presented != Presented::Ambiguous;
+        if some {
+            self.check(Code::AmbiguousKey, one, || if one { "there is one" } else { "there are two" }.to_owned())?;
+        }
+        let Presented::One(candidate) = presented else { return Ok(None) };
+        let form = self.settings.keys.check(candidate);
+        self.check(Code::MalformedKey, form.is_ok(), || match form {
+            Ok(_) => "its form and its checksum are right".to_owned(),
+            Err(error) => error.to_string(),
+        })?;
+        Ok(form.is_ok().then(|| KeyDigest::of(candidate)))
+    }
+
+    /// Rows 7 to 9.
+    fn key(&mut self, key: &KeyRecord<'_>, policy: &Policy, request: &impl Request, now: i64) -> Result<(), Code> {
+        let (owner, account) = (policy.owner_disabled, policy.account_disabled);
+        self.check(Code::DisabledKey, !(key.disabled || owner || account), || {
+            let is = |disabled| if disabled { "disabled" } else { "enabled" };
+            format!("the key is {}, its owner {}, its account {}", is(key.disabled), is(owner), is(account))
+        })?;
+        self.check(Code::ExpiredKey, key.expires_at.is_none_or(|expiry| now < expiry), || match key.expires_at {
+            Some(expiry) => format!("it expires at {expiry}, and it is {now}"),
+            None => "it never expires".to_owned(),
+        })?;
+        let source = || request.source_address();
+        self.check(Code::IpDenied, policy.addresses.admits(source), || match &policy.addresses {
+            AddressRule::Any => "it may be used from everywhere".to_owned(),
+            AddressRule::Only(_) => format!("{} against its allow list", shown(source())),
+            AddressRule::AllBut(_) => format!("{} against its deny list", shown(source())),
+        })
+    }
+
+    /// Of a request without a key that passed all the same, because that is shadowed: of the rest only one check can be
+    /// made.
+    fn without_key(&mut self) -> Verdict {
+        let code = self.rule().err().unwrap_or(Code::Allowed);
+        self.verdict(code)
+    }
+
+    /// Row 10, as far as it is about no key: that there is a rule, where there has to be one.
+    fn rule(&mut self) -> Result<(), Code> {
+        match self.matched {
+            Match::Ambiguous | Match::Unmatched(Unmatched::Deny) => {
+                let (matched, asked) = (self.matched, self.asked);
+                self.check(Code::OutOfScope, false, || described(&matched, asked))
+            }
+            Match::Rule(_) | Match::Unmatched(Unmatched::ValidKey) => Ok(()),
+        }
+    }
+
+    /// Where the rule looks for the request's subaccount.
+    fn place(&self) -> Option<&'c Place> {
+        match self.matched {
+            Match::Rule(Route { access: Access::Key { subaccount, .. }, .. }) => subaccount.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Rows 10 to 12. Returns which of the policy's subaccounts the request names.
+    fn route(&mut self, policy: &Policy, named: Option<Named<'_>>) -> Result<Option<usize>, Code> {
+        self.rule()?;
+        let (service, permission) = match self.matched {
+            Match::Rule(Route { access: Access::Key { service, permission, .. }, .. }) => (*service, *permission),
+            _ => (None, None),
+        };
+        if let Some(service) = service {
+            self.check(Code::OutOfScope, policy.is_in_scope(service), || {
+                let name = self.routes.services().get(service).map_or("", |name| name);
+                format!("the key's scope against the service {name}")
+            })?;
+        }
+        if let Some(permission) = permission {
+            let Held { by_key, by_owner } = policy.held(permission);
+            self.check(Code::MissingPermission, by_key && by_owner, || {
+                let has = |held| if held { "has" } else { "lacks" };
+                let name = self.routes.permissions().get(permission).map_or("", Permission::as_str);
+                format!("the key {} {name}, its owner {} it", has(by_key), has(by_owner))
+            })?;
+        }
+        let Some(named) = named else { return Ok(None) };
+        let found = match &named {
+            Named::One(text) => policy.find_subaccount(|id| text.compare(id).reverse()),
+            Named::None | Named::Unclear => None,
+        };
+        let passed = found.is_some() || (matches!(named, Named::None) && !policy.confined);
+        self.check(Code::SubaccountDenied, passed, || match &named {
+            Named::One(text) => format!("the key's subaccounts against {text}"),
+            Named::None if policy.confined => "the key is kept to subaccounts, and the request names none".to_owned(),
+            Named::None => "the request names no subaccount, and the key is not kept to any".to_owned(),
+            Named::Unclear => "which subaccount the request names is not clear".to_owned(),
+        })?;
+        Ok(found)
+    }
+
+    /// Row 13.
+    fn limits(&mut self, quota: Option<&Quota>) -> Result<(), Code> {
+        match quota {
+            Some(quota) => self.check(Code::RateLimited, quota.admitted(), || match &quota.nearest {
+                Some(Remaining { window, limit, remaining, reset, .. }) => {
+                    format!("{remaining} of {limit} requests per {} left until {reset}", window.as_str())
+                }
+                None => "the key has no limits".to_owned(),
+            }),
+            None => self.check(Code::InvalidKey, false, || "the key was revoked just now".to_owned()),
+        }
+    }
+}
+
+fn described(matched: &Match<'_>, asked: Option<&Asked<'_>>) -> String {
+    match matched {
+        Match::Rule(Route { number, .. }) => format!("rule {number} applies"),
+        Match::Unmatched(Unmatched::ValidKey) => "no rule applies: a valid key is enough".to_owned(),
+        Match::Unmatched(Unmatched::Deny) => "no rule applies, and what none applies to is denied".to_owned(),
+        Match::Ambiguous => match asked.and_then(|asked| asked.target().ambiguity()) {
+            Some(ambiguity) => format!("the path {ambiguity}, so no rule applies"),
+            None => "host or method can be read in more than one way, so no rule applies".to_owned(),
+        },
+    }
+}
+
+fn shown(address: Option<IpAddr>) -> String {
+    address.map_or("an unknown address".to_owned(), |address| address.to_string())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::address::AddressLists;
-    use crate::key::KeyDigest;
-    use crate::record::PolicyRecord;
-    use crate::test_util::policy;
-    #[cfg(target_arch = "wasm32")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
-    const KEY: KeyRecord<'static> = KeyRecord {
-        digest: KeyDigest([0; 32]),
-        policy: 1,
-        number: 1,
-        slot: 0,
-        expires_at: None,
-        disabled: false,
-        id: "abc123def456",
-        name: "CI",
-    };
-
-    fn record() -> PolicyRecord {
-        policy(1)
-    }
-
-    struct From(Option<&'static str>);
-
-    impl Request for From {
-        fn source_address(&self) -> Option<IpAddr> {
-            self.0.map(|address| address.parse().unwrap())
-        }
-    }
-
-    /// Of a request whose client's address nobody should ask for.
-    fn verdict(key: &KeyRecord<'_>, record: &PolicyRecord, now: i64) -> Code {
-        struct Unasked;
-        impl Request for Unasked {
-            fn source_address(&self) -> Option<IpAddr> {
-                panic!("asked for the address")
-            }
-        }
-        decide(key, &Policy::compile(record), &Unasked, now, |_| false).code
-    }
-
-    #[test]
-    fn a_key_expires_at_the_very_second() {
-        let key = KeyRecord { expires_at: Some(1000), ..KEY };
-        assert_eq!(verdict(&key, &record(), 999), Code::Allowed);
-        assert_eq!(verdict(&key, &record(), 1000), Code::ExpiredKey);
-        assert_eq!(verdict(&KEY, &record(), i64::MAX), Code::Allowed);
-    }
-
-    #[test]
-    fn key_owner_and_account_each_can_disable_and_do_so_before_expiry_is_looked_at() {
-        let disabled = KeyRecord { disabled: true, expires_at: Some(0), ..KEY };
-        assert_eq!(verdict(&disabled, &record(), 1), Code::DisabledKey);
-        let owner = PolicyRecord { owner_disabled: true, ..record() };
-        assert_eq!(verdict(&KEY, &owner, 1), Code::DisabledKey);
-        let account = PolicyRecord { account_disabled: true, ..record() };
-        assert_eq!(verdict(&KEY, &account, 1), Code::DisabledKey);
-    }
-
-    #[test]
-    fn addresses_are_looked_at_last() {
-        let lists = AddressLists { allow: vec!["10.0.0.0/8".parse().unwrap()], deny: Vec::new() };
-        let record = PolicyRecord { addresses: lists, ..record() };
-        let policy = Policy::compile(&record);
-        let code = |source| decide(&KEY, &policy, &From(source), 0, |_| false).code;
-        assert_eq!(code(Some("10.1.2.3")), Code::Allowed);
-        assert_eq!(code(Some("11.1.2.3")), Code::IpDenied);
-        assert_eq!(code(None), Code::IpDenied);
-        let expired = KeyRecord { expires_at: Some(0), ..KEY };
-        assert_eq!(verdict(&expired, &record, 0), Code::ExpiredKey);
-    }
-
-    #[test]
-    fn a_shadowed_check_does_not_switch_off_those_behind_it() {
-        let lists = AddressLists { allow: vec!["10.0.0.0/8".parse().unwrap()], deny: Vec::new() };
-        let policy = Policy::compile(&PolicyRecord { addresses: lists, ..record() });
-        let expired = KeyRecord { expires_at: Some(0), ..KEY };
-        let decide =
-            |source, shadow: &[Code]| decide(&expired, &policy, &From(Some(source)), 0, |code| shadow.contains(&code));
-        let (inside, outside) = ("10.1.2.3", "11.1.2.3");
-        let decision = |code, shadowed| Decision { code, shadowed };
-        assert_eq!(decide(inside, &[Code::ExpiredKey]), decision(Code::Allowed, Some(Code::ExpiredKey)));
-        assert_eq!(decide(outside, &[Code::ExpiredKey]), decision(Code::IpDenied, Some(Code::ExpiredKey)));
-        assert_eq!(decide(outside, &[Code::IpDenied]), decision(Code::ExpiredKey, None));
-        assert_eq!(
-            decide(outside, &[Code::IpDenied, Code::ExpiredKey]),
-            decision(Code::Allowed, Some(Code::ExpiredKey))
-        );
-    }
-
-    #[test]
-    fn every_refusal_is_json_of_the_contracts_shape() {
-        for code in Code::ALL {
-            let Some(refusal) = code.refusal() else {
-                assert_eq!(code, Code::Allowed);
-                continue;
-            };
-            let body: serde_json::Value = serde_json::from_str(refusal.body).unwrap();
-            let mut fields: Vec<_> = body.as_object().unwrap().keys().cloned().collect();
-            fields.sort();
-            assert_eq!(fields, ["code", "error", "message", "status"]);
-            assert_eq!(body["status"], "error");
-            assert_eq!(body["code"], code.as_str());
-            assert_eq!(refusal.details, format!("latchkey_{}", code.as_str()));
-            let challenged = refusal.headers.iter().any(|(name, _)| *name == "www-authenticate");
-            assert_eq!(challenged, refusal.status == 401);
-        }
-    }
-}
+mod tests;

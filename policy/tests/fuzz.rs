@@ -8,6 +8,7 @@ use latchkey_policy::credential::{
 use latchkey_policy::identity::{Field, Shared, render};
 use latchkey_policy::key::{Environment, KeyDigest, KeyFormat};
 use latchkey_policy::limit::{Limits, Window};
+use latchkey_policy::meter::{Meter, MeterError, Outcome, Owner};
 use latchkey_policy::permission::Pattern;
 use latchkey_policy::record::{KeyRecord, Kind, PolicyRecord, Records};
 use latchkey_policy::test_util::{Random, fuzz};
@@ -201,7 +202,8 @@ fn parse_dictionary(mut text: &str) -> Vec<(String, String)> {
 #[test]
 fn fuzz_identity() {
     fuzz(|random| {
-        let (policy, name) = (policy(random), text(random));
+        // Lists are not for the small parser below.
+        let (policy, name) = (PolicyRecord { roles: Vec::new(), ..policy(random) }, text(random));
         let digest = KeyDigest([0; 32]);
         let key = KeyRecord {
             digest,
@@ -214,18 +216,61 @@ fn fuzz_identity() {
             name: &name,
         };
         let shared = Shared::render(&policy);
-        let members = parse_dictionary(&render(&key, &shared));
+        let subaccount = (random.below(2) == 0).then(|| text(random));
+        let members = parse_dictionary(&render(&key, &shared, subaccount.as_deref()));
         let expected = [
-            ("key", "key_abc123def456"),
-            ("name", &name),
-            ("account", &policy.account),
-            ("user", &policy.user),
-            ("tier", &policy.tier),
-            ("env", "test"),
+            ("key", Some("key_abc123def456")),
+            ("name", Some(&*name)),
+            ("account", Some(&*policy.account)),
+            ("user", Some(&*policy.user)),
+            ("subaccount", subaccount.as_deref()),
+            ("tier", Some(&*policy.tier)),
+            ("env", Some("test")),
         ];
-        assert_eq!(members, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let expected = expected.iter().filter_map(|(name, value)| Some(((*name).to_owned(), (*value)?.to_owned())));
+        assert_eq!(members, expected.collect::<Vec<_>>());
         for (_, field) in Field::ALL {
-            assert!(field.of(&key, &shared).bytes().all(|byte| matches!(byte, b' '..=b'~')));
+            assert!(field.of(&key, &shared, subaccount.as_deref()).bytes().all(|byte| matches!(byte, b' '..=b'~')));
+        }
+    });
+}
+
+#[test]
+fn fuzz_meter() {
+    fuzz(|random| {
+        let owner = Owner { epoch: *b"abcd", key: 7 };
+        let mut meter = Meter::new(owner);
+        let mut now = 1_709_251_170;
+        for _ in 0..random.below(40) {
+            now = match random.below(16) {
+                0 => i64::from_le_bytes(random.number().to_le_bytes()),
+                1 => now.saturating_sub(i64::from(random.below(2_000))),
+                _ => now.saturating_add(i64::from(random.below(40))),
+            };
+            let window = *random.pick(&Window::ALL);
+            match random.below(4) {
+                0 => {
+                    let number = window.number(now).saturating_add(random.below(4)).saturating_sub(2);
+                    let number = if random.below(8) == 0 { random.below(u32::MAX) } else { number };
+                    meter.elsewhere(window, number, random.below(u32::MAX) >> random.below(32), now);
+                }
+                1 => meter.count(*random.pick(&Outcome::ALL)),
+                _ => {
+                    let limits = Limits::default().with(window, Some(1 + random.below(5)));
+                    let (before, left) = (meter, meter.nearest(&limits, now).unwrap().remaining);
+                    let quota = meter.admit(&limits, now);
+                    assert_eq!(quota.admitted(), left > 0);
+                    assert_eq!(meter.nearest(&limits, now).unwrap().remaining, left.saturating_sub(1));
+                    assert!(quota.refused_by.is_none_or(|refused| refused.retry_after >= 1));
+                    assert_eq!(meter.windows().eq(before.windows()), !quota.admitted());
+                }
+            }
+            meter.windows().for_each(|(_, _, here)| assert!(here > 0));
+        }
+        let cell = meter.encode();
+        assert_eq!(Meter::of(Some(&cell), owner), Ok(meter));
+        for bytes in [random.mutated(&cell), random.bytes(cell.len(), b"\0\x01")] {
+            assert!(bytes == cell || Meter::of(Some(&bytes), owner) == Err(MeterError::Damaged));
         }
     });
 }

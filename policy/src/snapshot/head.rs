@@ -6,7 +6,7 @@ use crate::record::{Damaged, Kind};
 use crate::table::{Side, Table};
 
 pub(super) const CELL: &str = "head";
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// What is published: which snapshot, at which revision, and where it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Head {
     pub(super) term: u32,
     pub(super) key_pages: u32,
     pub(super) policy_pages: u32,
+    /// Counts the changes to the route rules.
+    pub(super) routes: u32,
     /// About how many keys there are.
     pub keys: u64,
     pub(super) policies: u64,
@@ -34,6 +36,7 @@ impl Head {
         term: 0,
         key_pages: 0,
         policy_pages: 0,
+        routes: 0,
         keys: 0,
         policies: 0,
         epoch: [0; 16],
@@ -48,6 +51,8 @@ impl Head {
         let pages = match kind {
             Kind::Key => self.key_pages,
             Kind::Policy => self.policy_pages,
+            // They are one record.
+            Kind::Routes => 1,
         };
         Table { kind, side: self.side, load: self.load, pages }
     }
@@ -55,7 +60,7 @@ impl Head {
     pub(super) fn encode(&self) -> Vec<u8> {
         let side = if self.side == Side::A { 0 } else { 1 };
         let mut out = vec![FORMAT, side, 0, 0];
-        for number in [self.load, self.term, self.key_pages, self.policy_pages] {
+        for number in [self.load, self.term, self.key_pages, self.policy_pages, self.routes] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         for number in [self.keys, self.policies, self.revision] {
@@ -83,6 +88,7 @@ impl Head {
             term: u32::from_le_bytes(take(rest)?),
             key_pages: u32::from_le_bytes(take(rest)?),
             policy_pages: u32::from_le_bytes(take(rest)?),
+            routes: u32::from_le_bytes(take(rest)?),
             keys: u64::from_le_bytes(take(rest)?),
             policies: u64::from_le_bytes(take(rest)?),
             revision: u64::from_le_bytes(take(rest)?),
@@ -92,7 +98,7 @@ impl Head {
     }
 }
 
-/// What is published, and the version of its cell, which no other head had or will have.
+/// What is published, and the version of its cell, which no other head has had for billions of writes.
 pub(super) fn versioned_head(cells: &impl Cells) -> Result<(Head, u32), Unavailable> {
     let cell = cells.get(CELL)?.ok_or(Unavailable::NotReady)?;
     let head = Head::decode(&cell.bytes)?;

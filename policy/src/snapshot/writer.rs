@@ -5,6 +5,7 @@ use super::head::{self, Head};
 use crate::cells::{Cells, Expect};
 use crate::key::KeyDigest;
 use crate::record::{Damaged, KeyRecord, Kind, PolicyRecord, Records};
+use crate::route::RouteRecord;
 use crate::table::{Sweep, Table, TableWriter, WriteError};
 
 const POLICY_ID_LEN: usize = Kind::Policy.id_len();
@@ -12,6 +13,8 @@ const POLICY_ID_LEN: usize = Kind::Policy.id_len();
 /// Part of a snapshot, or of the changes to one.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Batch<'a> {
+    /// The record of the route rules, if they have changed.
+    pub routes: &'a [u8],
     /// Policy records.
     pub policies: &'a [u8],
     /// Key records.
@@ -27,6 +30,9 @@ pub struct Batch<'a> {
 impl Batch<'_> {
     /// That all of it makes sense, before any of it is applied.
     fn verify(&self) -> Result<(), Damaged> {
+        for record in Records::new(Kind::Routes, self.routes) {
+            RouteRecord::decode(record?.1)?;
+        }
         for record in Records::new(Kind::Policy, self.policies) {
             PolicyRecord::decode(record?.1)?;
         }
@@ -70,8 +76,12 @@ pub struct Writer {
 #[derive(Debug)]
 struct Target {
     epoch: Epoch,
+    /// Of one record.
+    routes: TableWriter,
     policies: TableWriter,
     keys: TableWriter,
+    /// How often the route rules were changed.
+    rerouted: u32,
     /// Policies that go once a revision without them is published.
     unused: Vec<[u8; POLICY_ID_LEN]>,
 }
@@ -105,10 +115,11 @@ impl Writer {
         if !self.published.is_ready() {
             return Err(WriteError::Damaged);
         }
-        let Head { epoch, keys, policies, .. } = self.published;
+        let Head { epoch, keys, policies, routes: rerouted, .. } = self.published;
         let resume = |kind, records| TableWriter::resume(cells, self.published.table(kind), self.term, records);
-        let (policies, keys) = (resume(Kind::Policy, policies)?, resume(Kind::Key, keys)?);
-        self.target = Some(Target { epoch, policies, keys, unused: Vec::new() });
+        let (routes, policies) = (resume(Kind::Routes, 1)?, resume(Kind::Policy, policies)?);
+        let keys = resume(Kind::Key, keys)?;
+        self.target = Some(Target { epoch, routes, policies, keys, rerouted, unused: Vec::new() });
         // A predecessor may have left something on the other side: a former snapshot, or one that it did not finish.
         self.sweep = Some(Sweep::new(self.published.side.other(), self.term));
         Ok(())
@@ -122,8 +133,9 @@ impl Writer {
         let load = self.published.load.wrapping_add(1).max(1);
         let create =
             |kind, expected| TableWriter::create(cells, Table { kind, side, load, pages: 0 }, self.term, expected);
-        let (policies, keys) = (create(Kind::Policy, 0)?, create(Kind::Key, expected)?);
-        self.target = Some(Target { epoch, policies, keys, unused: Vec::new() });
+        let (routes, policies) = (create(Kind::Routes, 0)?, create(Kind::Policy, 0)?);
+        let keys = create(Kind::Key, expected)?;
+        self.target = Some(Target { epoch, routes, policies, keys, rerouted: 0, unused: Vec::new() });
         Ok(())
     }
 
@@ -131,6 +143,16 @@ impl Writer {
     pub fn apply(&mut self, cells: &impl Cells, batch: &Batch<'_>) -> Result<Option<u64>, ApplyError> {
         batch.verify()?;
         let Some(target) = &mut self.target else { return Err(ApplyError::Invalid) };
+        // Without rules every valid key could do everything.
+        if batch.revision.is_some() && target.routes.records() == 0 && batch.routes.is_empty() {
+            return Err(ApplyError::Invalid);
+        }
+        for record in Records::new(Kind::Routes, batch.routes) {
+            let (id, record) = record?;
+            target.routes.upsert(cells, id, record)?;
+            target.rerouted = target.rerouted.wrapping_add(1);
+        }
+        target.routes.flush(cells)?;
         for record in Records::new(Kind::Policy, batch.policies) {
             let (id, record) = record?;
             target.policies.upsert(cells, id, record)?;
@@ -153,6 +175,7 @@ impl Writer {
             term: self.term,
             key_pages: keys.pages,
             policy_pages: policies.pages,
+            routes: target.rerouted,
             keys: target.keys.records(),
             policies: target.policies.records(),
             epoch: target.epoch,

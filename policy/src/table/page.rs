@@ -49,7 +49,11 @@ pub(super) fn index_at_level(hash: u64, level: u32) -> u64 {
 /// Short enough for the host's string type to need no heap.
 pub(super) fn name(side: Side, kind: Kind, index: u32) -> String {
     let side = if side == Side::A { 'a' } else { 'b' };
-    let kind = if kind == Kind::Key { 'k' } else { 'p' };
+    let kind = match kind {
+        Kind::Key => 'k',
+        Kind::Policy => 'p',
+        Kind::Routes => 'r',
+    };
     let mut name = String::with_capacity(12);
     // Writing into a String cannot fail.
     let _ = write!(name, "{side}{kind}{index:x}");

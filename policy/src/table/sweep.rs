@@ -18,7 +18,7 @@ pub struct Sweep {
 impl Sweep {
     /// Of all that was ever written on `side`.
     pub fn new(side: Side, term: u32) -> Self {
-        Self { side, term, next: 0, left: vec![Kind::Policy, Kind::Key] }
+        Self { side, term, next: 0, left: vec![Kind::Routes, Kind::Policy, Kind::Key] }
     }
 
     /// Clears at most `pages` pages; true when there is nothing left.

@@ -1,0 +1,273 @@
+//! The verdicts' codes, and what a refused client is told.
+
+use crate::meter::Exhausted;
+use std::borrow::Cow;
+
+/// A verdict's stable name: in the error body, in metrics, in access logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// A route rule says that no key is needed.
+    Public,
+    /// No snapshot yet, or one that cannot be trusted.
+    NotReady,
+    /// No credential.
+    MissingKey,
+    /// Two different credentials in one request.
+    AmbiguousKey,
+    /// Form or checksum wrong.
+    MalformedKey,
+    /// Unknown or revoked.
+    InvalidKey,
+    /// Disabled, or its owner or account is.
+    DisabledKey,
+    /// Past its expiry, at the very second.
+    ExpiredKey,
+    /// The client's address is not one that the key's IP lists allow.
+    IpDenied,
+    /// The service is outside the key's scope, or the request is for none that is known.
+    OutOfScope,
+    /// The key or its owner lacks the permission.
+    MissingPermission,
+    /// The subaccount is not among the key's.
+    SubaccountDenied,
+    /// A limit is used up.
+    RateLimited,
+    /// The request passes.
+    Allowed,
+}
+
+/// The answer that a refused client gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// HTTP status.
+    pub status: u32,
+    /// The name under which Envoy's `%RESPONSE_CODE_DETAILS%` shows it.
+    pub details: &'static str,
+    /// JSON.
+    pub body: Cow<'static, str>,
+    /// `WWW-Authenticate`, with every 401 (RFC 9110, section 11.6.1).
+    pub challenge: Option<&'static str>,
+    /// `Retry-After`, in seconds.
+    pub retry_after: Option<i64>,
+}
+
+/// What is the same in every answer with a code, and stands in the binary as it is sent.
+macro_rules! refusal {
+    ($status:literal, $code:literal, $message:literal, $error:literal) => {
+        Refusal {
+            status: $status,
+            details: concat!("latchkey_", $code),
+            body: Cow::Borrowed(concat!(
+                r#"{"status":"error","code":""#,
+                $code,
+                r#"","message":""#,
+                $message,
+                r#"","error":""#,
+                $error,
+                r#""}"#
+            )),
+            challenge: None,
+            retry_after: None,
+        }
+    };
+}
+
+/// RFC 6750, section 3: no error code where no credential was sent.
+const CHALLENGE: &str = r#"Bearer realm="latchkey""#;
+const INVALID_TOKEN: &str = r#"Bearer realm="latchkey", error="invalid_token""#;
+const INVALID_REQUEST: &str = r#"Bearer realm="latchkey", error="invalid_request""#;
+
+impl Code {
+    /// All of them, in the order of the checks.
+    pub const ALL: [Self; 14] = [
+        Self::Public,
+        Self::NotReady,
+        Self::MissingKey,
+        Self::AmbiguousKey,
+        Self::MalformedKey,
+        Self::InvalidKey,
+        Self::DisabledKey,
+        Self::ExpiredKey,
+        Self::IpDenied,
+        Self::OutOfScope,
+        Self::MissingPermission,
+        Self::SubaccountDenied,
+        Self::RateLimited,
+        Self::Allowed,
+    ];
+
+    /// The stable name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::NotReady => "not_ready",
+            Self::MissingKey => "missing_key",
+            Self::AmbiguousKey => "ambiguous_key",
+            Self::MalformedKey => "malformed_key",
+            Self::InvalidKey => "invalid_key",
+            Self::DisabledKey => "disabled_key",
+            Self::ExpiredKey => "expired_key",
+            Self::IpDenied => "ip_denied",
+            Self::OutOfScope => "out_of_scope",
+            Self::MissingPermission => "missing_permission",
+            Self::SubaccountDenied => "subaccount_denied",
+            Self::RateLimited => "rate_limited",
+            Self::Allowed => "allowed",
+        }
+    }
+
+    /// Whether the request goes on.
+    pub fn passes(self) -> bool {
+        matches!(self, Self::Public | Self::Allowed)
+    }
+
+    /// Whether an operator can let the request pass all the same, to see what would be refused. Without a snapshot
+    /// nothing would be.
+    pub fn can_be_shadowed(self) -> bool {
+        !matches!(self, Self::Public | Self::NotReady | Self::Allowed)
+    }
+
+    /// What the client gets; `None` for a verdict that passes. `exhausted` is the limit, where that is the reason.
+    pub fn refusal(self, exhausted: Option<Exhausted>) -> Option<Refusal> {
+        Some(match self {
+            Self::Public | Self::Allowed => return None,
+            Self::NotReady => Refusal {
+                retry_after: Some(1),
+                ..refusal!(
+                    503,
+                    "not_ready",
+                    "Service unavailable",
+                    "API keys cannot be checked yet. Please retry in 1 second."
+                )
+            },
+            Self::MissingKey => Refusal {
+                challenge: Some(CHALLENGE),
+                ..refusal!(
+                    401,
+                    "missing_key",
+                    "Missing API key",
+                    "The request carries no API key where one is looked for."
+                )
+            },
+            Self::AmbiguousKey => Refusal {
+                challenge: Some(INVALID_REQUEST),
+                ..refusal!(
+                    401,
+                    "ambiguous_key",
+                    "Ambiguous API key",
+                    "The request carries two different API keys. Send one."
+                )
+            },
+            Self::MalformedKey => Refusal {
+                challenge: Some(INVALID_TOKEN),
+                ..refusal!(
+                    401,
+                    "malformed_key",
+                    "Malformed API key",
+                    "The API key's form or checksum is wrong. Was it copied whole?"
+                )
+            },
+            Self::InvalidKey => Refusal {
+                challenge: Some(INVALID_TOKEN),
+                ..refusal!(401, "invalid_key", "Invalid API key", "The API key is unknown or has been revoked.")
+            },
+            Self::DisabledKey => Refusal {
+                challenge: Some(INVALID_TOKEN),
+                ..refusal!(
+                    401,
+                    "disabled_key",
+                    "Disabled API key",
+                    "The API key, its owner or its account is disabled."
+                )
+            },
+            Self::ExpiredKey => Refusal {
+                challenge: Some(INVALID_TOKEN),
+                ..refusal!(401, "expired_key", "Expired API key", "The API key has expired.")
+            },
+            Self::IpDenied => {
+                refusal!(403, "ip_denied", "Address not allowed", "The API key may not be used from this address.")
+            }
+            Self::OutOfScope => refusal!(
+                403,
+                "out_of_scope",
+                "Service not in scope",
+                "The request is for no service that the API key is good for."
+            ),
+            Self::MissingPermission => refusal!(
+                403,
+                "missing_permission",
+                "Missing permission",
+                "The API key or its owner lacks the permission that the request needs."
+            ),
+            Self::SubaccountDenied => refusal!(
+                403,
+                "subaccount_denied",
+                "Subaccount not allowed",
+                "The request names no subaccount that the API key may act on."
+            ),
+            Self::RateLimited => {
+                let refusal =
+                    refusal!(429, "rate_limited", "Rate limit exceeded", "You have exceeded your rate limit.");
+                match exhausted {
+                    Some(limit) => Refusal {
+                        body: Cow::Owned(refusal.body.replace("rate limit.", &sentence(limit))),
+                        retry_after: Some(limit.retry_after),
+                        ..refusal
+                    },
+                    None => refusal,
+                }
+            }
+        })
+    }
+}
+
+/// How the contract's sentence goes on.
+fn sentence(Exhausted { window, limit, retry_after }: Exhausted) -> String {
+    let of = |count: i64, unit: &str| format!("{count} {unit}{}", if count == 1 { "" } else { "s" });
+    format!(
+        "rate limit of {} per {}. Please wait {} before retrying.",
+        of(limit.into(), "request"),
+        window.as_str(),
+        of(retry_after, "second")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limit::Window;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn every_refusal_is_json_of_the_contracts_shape() {
+        for code in Code::ALL {
+            let Some(refusal) = code.refusal(None) else {
+                assert!(code.passes());
+                continue;
+            };
+            let body: serde_json::Value = serde_json::from_str(&refusal.body).unwrap();
+            let mut fields: Vec<_> = body.as_object().unwrap().keys().cloned().collect();
+            fields.sort();
+            assert_eq!(fields, ["code", "error", "message", "status"]);
+            assert_eq!(body["status"], "error");
+            assert_eq!(body["code"], code.as_str());
+            assert_eq!(refusal.details, format!("latchkey_{}", code.as_str()));
+            assert_eq!(refusal.challenge.is_some(), refusal.status == 401);
+        }
+    }
+
+    #[test]
+    fn a_limit_is_told_in_the_contracts_words() {
+        let told = |window, limit, retry_after: i64| {
+            let refusal = Code::RateLimited.refusal(Some(Exhausted { window, limit, retry_after })).unwrap();
+            assert_eq!(refusal.retry_after, Some(retry_after));
+            refusal.body.into_owned()
+        };
+        assert_eq!(
+            told(Window::Minute, 100, 45),
+            r#"{"status":"error","code":"rate_limited","message":"Rate limit exceeded","error":"You have exceeded your rate limit of 100 requests per minute. Please wait 45 seconds before retrying."}"#
+        );
+        assert!(told(Window::Day, 1, 1).contains("of 1 request per day. Please wait 1 second before"));
+    }
+}

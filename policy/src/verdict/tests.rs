@@ -1,0 +1,378 @@
+//! The contract's rows in their order, over rules and policies made for it.
+
+use super::*;
+use crate::address::AddressLists;
+use crate::key::Environment;
+use crate::limit::Window;
+use crate::meter::{Meter, Owner};
+use crate::permission::Pattern;
+use crate::record::PolicyRecord;
+use crate::route::{PathSpec, PlaceSpec, RouteRecord, Rule, RuleSpec};
+use crate::test_util;
+use std::cell::RefCell;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+const NOW: i64 = 1_000_000;
+
+/// Which of its parts a request was asked for.
+#[derive(Default)]
+struct Asking {
+    key: Option<Vec<u8>>,
+    second_key: Option<Vec<u8>>,
+    source: Option<&'static str>,
+    path: &'static str,
+    subaccount: Option<&'static str>,
+    asked: RefCell<Vec<&'static str>>,
+}
+
+impl Asking {
+    fn note(&self, what: &'static str) {
+        self.asked.borrow_mut().push(what);
+    }
+}
+
+impl Request for Asking {
+    fn credential(&self) -> Credential<'_> {
+        let keys = self.key.iter().chain(&self.second_key);
+        Credential::Presented(Presented::of(keys.map(|key| key.as_slice().into())))
+    }
+
+    fn source_address(&self) -> Option<IpAddr> {
+        self.note("source");
+        self.source.map(|source| source.parse().unwrap())
+    }
+
+    fn header(&self, name: &str) -> Result<Option<Cow<'_, [u8]>>, Unavailable> {
+        let (what, value) = match name {
+            ":authority" => ("host", Some("api.example.com")),
+            ":method" => ("method", Some("GET")),
+            ":path" => ("path", Some(self.path)),
+            "x-subaccount" => ("subaccount", self.subaccount),
+            other => panic!("asked for {other}"),
+        };
+        self.note(what);
+        Ok(value.map(|value| value.as_bytes().into()))
+    }
+}
+
+/// One key, its policy, and what is at hand to decide by.
+struct World {
+    routes: RouteRecord,
+    policy: PolicyRecord,
+    disabled: bool,
+    expires_at: Option<i64>,
+    stale: bool,
+    meter: RefCell<Meter>,
+    shadow: Vec<Code>,
+}
+
+fn a_key() -> Vec<u8> {
+    let secret = KeyFormat::default().generate(Environment::Live, |bytes| {
+        bytes.fill(7);
+        Ok::<_, ()>(())
+    });
+    secret.unwrap().expose().as_bytes().to_vec()
+}
+
+fn rule(path: PathSpec, change: impl FnOnce(&mut RuleSpec)) -> Rule {
+    let mut spec =
+        RuleSpec { host: None, methods: None, path, public: false, service: None, permission: None, subaccount: None };
+    change(&mut spec);
+    Rule::new(spec).unwrap()
+}
+
+impl World {
+    fn new() -> Self {
+        let zones = rule(PathSpec::Prefix("/zones".to_owned()), |rule| {
+            rule.service = Some("dns".to_owned());
+            rule.permission = Some("dns:read".to_owned());
+            rule.subaccount = Some(PlaceSpec::Header("x-subaccount".to_owned()));
+        });
+        let health = rule(PathSpec::Exact("/health".to_owned()), |rule| rule.public = true);
+        let all = vec![Pattern::parse("*").unwrap()];
+        Self {
+            routes: RouteRecord::new(vec![health, zones], Unmatched::ValidKey).unwrap(),
+            policy: PolicyRecord { grants: all.clone(), owner_grants: all, ..test_util::policy(1) },
+            disabled: false,
+            expires_at: None,
+            stale: false,
+            meter: RefCell::new(Meter::new(Owner { epoch: [0; 4], key: 1 })),
+            shadow: Vec::new(),
+        }
+    }
+
+    fn decide(&self, request: &Asking) -> Verdict {
+        let keys = KeyFormat::default();
+        let settings = Settings { keys: &keys, shadow: &self.shadow };
+        decide(self, request, settings, &mut Silent).unwrap_or(Verdict::NOT_READY)
+    }
+
+    /// Of a request that nothing is wrong with.
+    fn asking() -> Asking {
+        Asking { key: Some(a_key()), path: "/zones", source: Some("10.0.0.1"), ..Asking::default() }
+    }
+
+    fn code(&self) -> Code {
+        self.decide(&Self::asking()).code
+    }
+}
+
+impl Source for World {
+    fn routes(&self) -> Result<Rc<Routes>, Unavailable> {
+        Ok(Rc::new(Routes::compile(&self.routes)))
+    }
+
+    fn check_staleness(&self) -> Result<(), Unavailable> {
+        if self.stale { Err(Unavailable::Stale) } else { Ok(()) }
+    }
+
+    fn find(&self, digest: &KeyDigest) -> Result<Option<Entry>, Unavailable> {
+        if *digest != KeyDigest::of(&a_key()) {
+            return Ok(None);
+        }
+        let key = test_util::key(*digest, 1, "CI");
+        let key = KeyRecord { disabled: self.disabled, expires_at: self.expires_at, ..key };
+        let mut record = Vec::new();
+        key.encode(&mut record).unwrap();
+        Ok(Some(Entry::new(record, Rc::new(Policy::compile(&self.policy, &*self.routes()?)))))
+    }
+
+    fn now(&self) -> Result<i64, Unavailable> {
+        Ok(NOW)
+    }
+
+    fn admit(
+        &self,
+        _: &KeyRecord<'_>,
+        limits: &Limits,
+        enforced: bool,
+        now: i64,
+    ) -> Result<Option<Quota>, Unavailable> {
+        assert_eq!(enforced, !self.shadow.contains(&Code::RateLimited));
+        Ok(Some(self.meter.borrow_mut().admit(limits, now)))
+    }
+}
+
+/// Makes one check refuse.
+type Break = fn(&mut World, &mut Asking);
+
+/// Every row that refuses, in the contract's order.
+const ROWS: [(Code, Break); 12] = [
+    (Code::NotReady, |world, _| world.stale = true),
+    (Code::MissingKey, |_, request| (request.key, request.second_key) = (None, None)),
+    (Code::AmbiguousKey, |_, request| request.second_key = Some(b"another".to_vec())),
+    (Code::MalformedKey, |_, request| request.key = Some(b"lk_live_short".to_vec())),
+    (Code::InvalidKey, |_, request| {
+        let secret = KeyFormat::default().generate(Environment::Test, |bytes| {
+            bytes.fill(9);
+            Ok::<_, ()>(())
+        });
+        request.key = Some(secret.unwrap().expose().as_bytes().to_vec());
+    }),
+    (Code::DisabledKey, |world, _| world.disabled = true),
+    (Code::ExpiredKey, |world, _| world.expires_at = Some(NOW)),
+    (Code::IpDenied, |world, _| {
+        world.policy.addresses = AddressLists { allow: vec!["192.0.2.0/24".parse().unwrap()], deny: Vec::new() };
+    }),
+    (Code::OutOfScope, |world, _| world.policy.services = Some(vec!["cdn".to_owned()])),
+    (Code::MissingPermission, |world, _| world.policy.grants.clear()),
+    (Code::SubaccountDenied, |_, request| request.subaccount = Some("sub_other")),
+    (Code::RateLimited, |world, _| {
+        world.policy.limits = Limits::default().with(Window::Day, Some(1));
+        world.meter.borrow_mut().admit(&Limits::default(), NOW);
+    }),
+];
+
+#[test]
+fn each_row_comes_before_those_behind_it() {
+    for (at, (code, breaks)) in ROWS.into_iter().enumerate() {
+        for (later, also) in &ROWS[at..] {
+            let (mut world, mut request) = (World::new(), World::asking());
+            also(&mut world, &mut request);
+            breaks(&mut world, &mut request);
+            assert_eq!(world.decide(&request).code, code, "with {later:?}");
+        }
+    }
+    assert_eq!(World::new().code(), Code::Allowed);
+}
+
+#[test]
+fn a_public_route_passes_before_anything_else_is_looked_at() {
+    for (_, breaks) in ROWS {
+        let (mut world, mut request) = (World::new(), World::asking());
+        breaks(&mut world, &mut request);
+        request.path = "/health?from=probe";
+        let verdict = world.decide(&request);
+        assert_eq!(verdict.code, Code::Public);
+        assert!(verdict.entry.is_none() && verdict.quota.is_none(), "nobody is identified, nothing is counted");
+    }
+}
+
+#[test]
+fn key_owner_and_account_each_can_disable() {
+    let mut world = World::new();
+    world.policy.owner_disabled = true;
+    assert_eq!(world.code(), Code::DisabledKey);
+    world.policy = PolicyRecord { account_disabled: true, ..test_util::policy(1) };
+    assert_eq!(world.code(), Code::DisabledKey);
+}
+
+#[test]
+fn a_key_expires_at_the_very_second() {
+    let mut world = World::new();
+    for (expires_at, code) in [(NOW + 1, Code::Allowed), (NOW, Code::ExpiredKey), (NOW - 1, Code::ExpiredKey)] {
+        world.expires_at = Some(expires_at);
+        assert_eq!(world.code(), code);
+    }
+}
+
+#[test]
+fn a_permission_is_needed_from_the_key_and_from_its_owner() {
+    let dns = || vec![Pattern::parse("dns:*").unwrap()];
+    let cdn = || vec![Pattern::parse("cdn:*").unwrap()];
+    for (key, owner, code) in [
+        (dns(), dns(), Code::Allowed),
+        (dns(), cdn(), Code::MissingPermission),
+        (cdn(), dns(), Code::MissingPermission),
+        (dns(), Vec::new(), Code::MissingPermission),
+    ] {
+        let mut world = World::new();
+        (world.policy.grants, world.policy.owner_grants) = (key, owner);
+        assert_eq!(world.code(), code);
+    }
+}
+
+#[test]
+fn a_scope_of_nothing_is_not_a_scope_of_everything() {
+    let mut world = World::new();
+    world.policy.services = Some(Vec::new());
+    assert_eq!(world.code(), Code::OutOfScope);
+    world.policy.services = Some(vec!["cdn".to_owned(), "dns".to_owned()]);
+    assert_eq!(world.code(), Code::Allowed);
+}
+
+#[test]
+fn a_subaccount_is_one_of_the_keys_and_a_confined_key_has_to_name_one() {
+    for (named, confined, code) in [
+        (Some("sub_1"), true, Code::Allowed),
+        (Some("sub_1"), false, Code::Allowed),
+        (Some("sub_3"), true, Code::SubaccountDenied),
+        (Some("sub_3"), false, Code::SubaccountDenied),
+        (Some("sub_1,sub_2"), false, Code::SubaccountDenied),
+        (Some(""), false, Code::SubaccountDenied),
+        (None, true, Code::SubaccountDenied),
+        (None, false, Code::Allowed),
+    ] {
+        let mut world = World::new();
+        world.policy.subaccounts = vec!["sub_2".to_owned(), "sub_1".to_owned()];
+        world.policy.confined = confined;
+        let verdict = world.decide(&Asking { subaccount: named, ..World::asking() });
+        assert_eq!(verdict.code, code, "{named:?}, confined: {confined}");
+        let entry = verdict.entry.unwrap();
+        let subaccount = verdict.subaccount.and_then(|at| entry.policy.subaccount(at));
+        assert_eq!(subaccount, named.filter(|_| code == Code::Allowed));
+    }
+}
+
+#[test]
+fn what_no_rule_matches_needs_a_valid_key_or_is_denied() {
+    let mut world = World::new();
+    (world.policy.services, world.policy.grants) = (Some(Vec::new()), Vec::new());
+    let elsewhere = Asking { path: "/elsewhere", ..World::asking() };
+    assert_eq!(world.decide(&elsewhere).code, Code::Allowed);
+    world.routes = RouteRecord::new(world.routes.rules().to_vec(), Unmatched::Deny).unwrap();
+    assert_eq!(world.decide(&elsewhere).code, Code::OutOfScope);
+    assert_eq!(world.decide(&Asking { key: None, ..elsewhere }).code, Code::MissingKey, "the key comes first");
+}
+
+#[test]
+fn a_path_with_two_readings_is_out_of_every_scope() {
+    for path in ["/zones/../health", "//health", "/health%2f", "/%2e/health", "*", ""] {
+        let request = Asking { path, ..World::asking() };
+        assert_eq!(World::new().decide(&request).code, Code::OutOfScope, "{path}");
+    }
+    let mut without_rules = World::new();
+    without_rules.routes = RouteRecord::default();
+    assert_eq!(without_rules.decide(&Asking { path: "//", ..World::asking() }).code, Code::Allowed);
+}
+
+#[test]
+fn a_request_is_asked_only_for_what_matters() {
+    let mut world = World::new();
+    world.routes = RouteRecord::default();
+    let request = World::asking();
+    assert_eq!(world.decide(&request).code, Code::Allowed);
+    assert_eq!(*request.asked.borrow(), [""; 0]);
+
+    let request = World::asking();
+    assert_eq!(World::new().decide(&request).code, Code::Allowed);
+    assert_eq!(*request.asked.borrow(), ["path", "subaccount"]);
+}
+
+#[test]
+fn a_shadowed_check_does_not_switch_off_those_behind_it() {
+    for (at, (code, breaks)) in ROWS.into_iter().enumerate().skip(5) {
+        let (mut world, mut request) = (World::new(), World::asking());
+        breaks(&mut world, &mut request);
+        world.shadow = vec![code];
+        let verdict = world.decide(&request);
+        assert_eq!((verdict.code, verdict.shadowed), (Code::Allowed, Some(code)));
+        for (later, also) in &ROWS[at + 1..] {
+            also(&mut world, &mut request);
+            world.shadow = vec![code];
+            let verdict = world.decide(&request);
+            assert_eq!((verdict.code, verdict.shadowed), (*later, Some(code)));
+            (world, request) = (World::new(), World::asking());
+            breaks(&mut world, &mut request);
+        }
+    }
+}
+
+#[test]
+fn without_a_key_that_exists_a_shadowed_check_ends_it() {
+    for (code, breaks) in &ROWS[1..5] {
+        let (mut world, mut request) = (World::new(), World::asking());
+        breaks(&mut world, &mut request);
+        world.shadow = vec![*code];
+        let verdict = world.decide(&request);
+        assert_eq!((verdict.code, verdict.shadowed), (Code::Allowed, Some(*code)));
+        assert!(verdict.entry.is_none());
+        // What can be checked without a key still is.
+        world.routes = RouteRecord::new(Vec::new(), Unmatched::Deny).unwrap();
+        let verdict = world.decide(&request);
+        assert_eq!((verdict.code, verdict.shadowed), (Code::OutOfScope, Some(*code)));
+    }
+}
+
+#[test]
+fn a_trace_has_every_check_up_to_the_one_that_refuses() {
+    struct Steps(Vec<(Code, bool)>);
+    impl Trace for Steps {
+        fn step(&mut self, code: Code, passed: bool, compared: impl FnOnce() -> String) {
+            assert!(!compared().is_empty());
+            self.0.push((code, passed));
+        }
+    }
+    let mut world = World::new();
+    world.policy.grants.clear();
+    let (mut steps, keys) = (Steps(Vec::new()), KeyFormat::default());
+    decide(&world, &World::asking(), Settings { keys: &keys, shadow: &[] }, &mut steps).unwrap();
+    let expected = Code::ALL[..11].iter().map(|code| (*code, !matches!(code, Code::Public | Code::MissingPermission)));
+    assert_eq!(steps.0, expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn a_trace_says_what_is_wrong_with_a_path() {
+    struct Last(String);
+    impl Trace for Last {
+        fn step(&mut self, _: Code, _: bool, compared: impl FnOnce() -> String) {
+            self.0 = compared();
+        }
+    }
+    let (mut last, keys) = (Last(String::new()), KeyFormat::default());
+    let request = Asking { path: "/zones/../health", ..World::asking() };
+    decide(&World::new(), &request, Settings { keys: &keys, shadow: &[] }, &mut last).unwrap();
+    let reason = "the path has a segment `.` or `..`, or one that is when its escapes are undone, so no rule applies";
+    assert_eq!(last.0, reason);
+}

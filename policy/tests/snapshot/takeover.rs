@@ -1,0 +1,186 @@
+//! Writers that come, go and wake up again.
+
+use crate::model::{EPOCH, Model, Owned, digest, load};
+use latchkey_policy::cells::{Cell, CellError, Cells, Expect};
+use latchkey_policy::snapshot::{ApplyError, Reader, Writer};
+use latchkey_policy::table::WriteError;
+use latchkey_policy::test_util::{MemoryCells, Random};
+use std::cell::RefCell;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+/// Runs something else before the n-th write, as if this thread had been preempted there.
+struct Preempted<'a> {
+    cells: &'a MemoryCells,
+    writes_left: std::cell::Cell<usize>,
+    other: RefCell<Option<Box<dyn FnOnce() + 'a>>>,
+}
+
+impl Cells for Preempted<'_> {
+    fn get(&self, name: &str) -> Result<Option<Cell>, CellError> {
+        self.cells.get(name)
+    }
+
+    fn set(&self, name: &str, bytes: &[u8], expect: Expect) -> Result<(), CellError> {
+        if self.writes_left.get() == 0
+            && let Some(other) = self.other.take()
+        {
+            other();
+        }
+        self.writes_left.set(self.writes_left.get().saturating_sub(1));
+        self.cells.set(name, bytes, expect)
+    }
+}
+
+/// A worker sleeps in the middle of applying a batch, at every possible place; another takes over, follows from the
+/// last published revision, and goes on; then the first wakes up.
+#[test]
+fn a_writer_that_wakes_up_after_another_took_over_changes_nothing() {
+    for whole in [false, true] {
+        let mut random = Random(11);
+        let mut model = Model { revision: 1, ..Model::default() };
+        for _ in 0..12 {
+            model.change(&mut random);
+        }
+        let mut interrupted = 0;
+        for pause in 0..400 {
+            let cells = MemoryCells::default();
+            let mut sleeper = load(&cells, 1, &model);
+            let mut next = model.clone();
+            let mut random = Random(pause as u64);
+            // Growing changes, so that pages are split meanwhile.
+            let mut batch = next.change(&mut random);
+            for number in 300..360 {
+                batch.put(number, 1, "more");
+            }
+            let mut after = next.clone();
+            let later = after.change(&mut random);
+            let other = || {
+                let mut writer = Writer::take_over(&cells, 2).unwrap();
+                if whole {
+                    writer.begin(&cells, EPOCH, 9).unwrap();
+                    for batch in after.whole() {
+                        writer.apply(&cells, &batch.batch()).unwrap();
+                    }
+                } else {
+                    writer.resume(&cells).unwrap();
+                    writer.apply(&cells, &batch.batch()).unwrap();
+                    writer.apply(&cells, &later.batch()).unwrap();
+                }
+            };
+            let preempted = Preempted {
+                cells: &cells,
+                writes_left: std::cell::Cell::new(pause),
+                other: RefCell::new(Some(Box::new(other))),
+            };
+            let outcome = sleeper.apply(&preempted, &batch.batch());
+            let ran = preempted.other.take().is_none();
+            if !ran {
+                assert_eq!(outcome, Ok(Some(next.revision)));
+                break;
+            }
+            interrupted += 1;
+            assert_eq!(outcome, Err(ApplyError::Write(WriteError::Superseded)), "pause before write {pause}");
+            assert!(sleeper.apply(&cells, &batch.batch()).is_err());
+            after.assert_is_what_readers_see(&cells, &mut Reader::default());
+        }
+        assert!(interrupted > 20, "the batch takes only {interrupted} writes");
+    }
+}
+
+/// The sleeper is in the middle of a split that its successor does not come by: the page that it leaves behind must not
+/// hide records from the successor.
+#[test]
+fn a_split_that_is_finished_behind_the_successors_back_hides_nothing() {
+    let mut stopped = 0;
+    for pause in 0.. {
+        let cells = MemoryCells::default();
+        let mut model = Model::of(160);
+        let mut sleeper = load(&cells, 1, &model);
+        // 160 keys in 10 pages: one more splits a page.
+        let mut batch = Owned { revision: Some(2), ..Owned::default() };
+        batch.put(161, 1, "name");
+        let successor = RefCell::new(None);
+        let other = || {
+            let mut writer = Writer::take_over(&cells, 2).unwrap();
+            writer.resume(&cells).unwrap();
+            assert_eq!(writer.apply(&cells, &batch.batch()), Ok(Some(2)));
+            successor.replace(Some(writer));
+        };
+        let preempted = Preempted {
+            cells: &cells,
+            writes_left: std::cell::Cell::new(pause),
+            other: RefCell::new(Some(Box::new(other))),
+        };
+        let _ = sleeper.apply(&preempted, &batch.batch());
+        if preempted.other.take().is_some() {
+            assert!(pause > 3 && stopped > 0, "{stopped} of {pause} takeovers met a split");
+            return;
+        }
+        let mut writer = successor.take().unwrap();
+        let mut term = 2;
+        for (revision, number) in (3..).zip(0..160) {
+            let mut removal = Owned { revision: Some(revision), ..Owned::default() };
+            removal.removed.extend(digest(number).0);
+            if writer.apply(&cells, &removal.batch()).is_err() {
+                // It gives its term up, and goes on as the next.
+                stopped += 1;
+                term += 1;
+                writer = Writer::take_over(&cells, term).unwrap();
+                writer.resume(&cells).unwrap();
+                writer.apply(&cells, &removal.batch()).unwrap();
+            }
+            model.keys.remove(&number);
+            model.keys.insert(161, (1, "name".into()));
+            model.assert_is_what_readers_see(&cells, &mut Reader::default());
+        }
+    }
+}
+
+/// The same, but the worker never wakes up, and its successor does not know what was already written.
+#[test]
+fn a_writer_that_never_wakes_up_leaves_nothing_in_the_way() {
+    for pause in 0..200 {
+        let cells = MemoryCells::default();
+        let mut random = Random(3);
+        let mut model = Model { revision: 1, ..Model::default() };
+        model.change(&mut random);
+        let mut writer = load(&cells, 1, &model);
+        let mut batch = Owned::default();
+        for number in 0..200 {
+            batch.put(number, 3, "grown");
+            model.keys.insert(number, (3, "grown".into()));
+        }
+        model.revision += 1;
+        batch.revision = Some(model.revision);
+        let mortal = Mortal { cells: &cells, writes: std::cell::Cell::new(pause) };
+        let done = writer.apply(&mortal, &batch.batch()).is_ok();
+        let mut next = Writer::take_over(&cells, 2).unwrap();
+        next.resume(&cells).unwrap();
+        next.apply(&cells, &batch.batch()).unwrap();
+        model.assert_is_what_readers_see(&cells, &mut Reader::default());
+        if done {
+            assert!(pause > 20);
+            return;
+        }
+    }
+    panic!("the batch takes more than 200 writes");
+}
+
+/// Memory that takes so many writes and no more.
+struct Mortal<'a> {
+    cells: &'a MemoryCells,
+    writes: std::cell::Cell<usize>,
+}
+
+impl Cells for Mortal<'_> {
+    fn get(&self, name: &str) -> Result<Option<Cell>, CellError> {
+        self.cells.get(name)
+    }
+
+    fn set(&self, name: &str, bytes: &[u8], expect: Expect) -> Result<(), CellError> {
+        let left = self.writes.get().checked_sub(1).ok_or(CellError::Host)?;
+        self.writes.set(left);
+        self.cells.set(name, bytes, expect)
+    }
+}
