@@ -11,14 +11,17 @@
 //! | `credentials.cookie` | string | none | the cookie that does |
 //! | `credentials.forward` | boolean | `false` | whether the upstream gets the key |
 //! | `identity_headers` | object | none | more headers for the upstream: `{"x-consumer-id": "key"}` |
+//! | `rate_limit_headers` | list of `"x-ratelimit"`, `"ietf"` | `["x-ratelimit"]` | how clients are told of their limits |
 //! | `max_staleness_seconds` | 1 to 31,536,000 | none | refuse with `not_ready` when the control plane was not heard from for longer |
 //! | `shadow` | list of codes | none | these refusals are counted and logged, and the request passes |
 //!
 //! The outcome depends on nothing but the bytes, so that all of Envoy's threads come to the same one.
 
 use crate::host::Nanos;
+use crate::limit_headers::Styles;
 use latchkey_policy::identity::{self, Field};
 use latchkey_policy::key::KeyFormat;
+use latchkey_policy::token::is_token;
 use latchkey_policy::verdict::Code;
 use serde_json::{Map, Value};
 use std::fmt;
@@ -54,6 +57,8 @@ pub struct Config {
     pub credentials: Places,
     /// Headers for the upstream besides the identity header.
     pub identity_headers: Vec<(String, Field)>,
+    /// How clients are told of their limits.
+    pub rate_limit_headers: Styles,
     /// How long the snapshot is good for without a word from the control plane.
     pub max_staleness: Option<Nanos>,
     /// Verdicts that do not refuse.
@@ -169,6 +174,13 @@ impl Config {
                 Object::new("identity_headers".to_owned(), value, errors).map(|object| identity_headers(object, errors))
             }
         };
+        let rate_limit_headers = root.optional_strings("rate_limit_headers", errors).map(|names| {
+            for (at, _) in names.iter().enumerate().filter(|(_, name)| !Styles::NAMES.contains(&name.as_str())) {
+                let reason = format!("must be one of {}", Styles::NAMES.join(", "));
+                errors.push(ConfigError { path: format!("rate_limit_headers[{at}]"), reason });
+            }
+            Styles::named(&names)
+        });
         let max_staleness = root.optional_number("max_staleness_seconds", 1..=MAX_STALENESS_SECONDS, errors);
         let shadow = root.optional_strings("shadow", errors).unwrap_or_default();
         let shadow = shadow.iter().enumerate().filter_map(|(at, code)| {
@@ -189,6 +201,7 @@ impl Config {
             keys: keys?,
             credentials: credentials?,
             identity_headers: identity_headers?,
+            rate_limit_headers: rate_limit_headers.unwrap_or_default(),
             max_staleness: max_staleness.map(|seconds| seconds.saturating_mul(1_000_000_000)),
             shadow,
             #[cfg(feature = "fault")]
@@ -205,7 +218,8 @@ fn places(mut object: Object, errors: &mut Vec<ConfigError>) -> Places {
     let headers = headers.map_or(default.headers, Iterator::collect);
     let mut place = |field: &str| {
         let name = object.optional_string(field, errors)?;
-        if !is_token(&name) || name.contains(['+', '&', '#']) {
+        // A query would read these as something else.
+        if !is_token(name.as_bytes()) || name.contains(['%', '+', '&', '#']) {
             object.error(field, "must be a name of letters, digits and !$'*-.^_`|~", errors);
         }
         Some(name)
@@ -239,12 +253,6 @@ fn identity_headers(object: Object, errors: &mut Vec<ConfigError>) -> Vec<(Strin
         }
     }
     headers
-}
-
-/// A token of RFC 9110, section 5.6.2, without the percent sign that a query would read as an escape.
-fn is_token(name: &str) -> bool {
-    let special = |byte| b"!#$&'*+-.^_`|~".contains(&byte);
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || special(byte))
 }
 
 /// A JSON object whose fields are taken out one by one.
@@ -343,7 +351,7 @@ impl Object {
     /// A header that the filter may read, set or remove, in lower case.
     fn header_name(&self, field: &str, name: &str, errors: &mut Vec<ConfigError>) -> String {
         let name_is = name.to_ascii_lowercase();
-        if !is_token(name) {
+        if !is_token(name.as_bytes()) || name.contains('%') {
             self.error(field, "must be the name of a header", errors);
         } else if OTHER_USE.contains(&name_is.as_str()) {
             self.error(field, "is a header that has another use", errors);

@@ -5,6 +5,7 @@ use crate::host::{Host, Refused};
 use latchkey_policy::credential::{
     Presented, in_authorization, in_cookies, in_header, in_query, without_cookie, without_query,
 };
+use latchkey_policy::key::KeyFormat;
 use std::borrow::Cow;
 
 const AUTHORIZATION: &str = "authorization";
@@ -51,24 +52,39 @@ impl<'c> Credentials<'c> {
     /// Keeps what was found from the upstream, unless it is to have it. What only looks like a place stays: an
     /// `Authorization` that is no bearer token, other cookies, other parameters.
     pub fn hide(&self, host: &impl Host) -> Result<(), Refused> {
+        self.hide_where(host, |_| true)
+    }
+
+    /// Keeps keys from an upstream that was asked for no key, and leaves it what holds none: tokens of its own.
+    pub fn hide_keys(&self, host: &impl Host, keys: &KeyFormat) -> Result<(), Refused> {
+        self.hide_where(host, |candidate| keys.resembles(candidate))
+    }
+
+    /// Empties the places in which there is a candidate to `hide`.
+    fn hide_where(&self, host: &impl Host, hide: impl Fn(&[u8]) -> bool) -> Result<(), Refused> {
         if self.places.forward {
             return Ok(());
         }
-        for (name, _) in &self.headers {
-            host.remove_request_header(name)?;
+        for (name, value) in &self.headers {
+            if in_header(value).any(&hide) {
+                host.remove_request_header(name)?;
+            }
         }
-        if self.authorization.iter().any(|value| in_authorization(value).next().is_some()) {
+        if self.authorization.iter().any(|value| in_authorization(value).any(&hide)) {
             host.remove_request_header(AUTHORIZATION)?;
         }
         for (value, name) in named(&self.cookie, &self.places.cookie) {
-            match without_cookie(value, name) {
+            let rest = if in_cookies(value, name).any(&hide) { without_cookie(value, name) } else { None };
+            match rest {
                 Some(rest) if rest.is_empty() => host.remove_request_header(COOKIE)?,
                 Some(rest) => host.set_request_header(COOKIE, &rest)?,
                 None => {}
             }
         }
         for (path, name) in named(&self.path, &self.places.query) {
-            if let Some(rest) = without_query(path, name) {
+            if in_query(path, name).any(|candidate| hide(&candidate))
+                && let Some(rest) = without_query(path, name)
+            {
                 host.set_request_header(PATH, &rest)?;
             }
         }

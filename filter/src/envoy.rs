@@ -66,13 +66,14 @@ impl RootContext for Root {
     }
 
     fn create_http_context(&self, _context: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Request { worker: self.worker.shared() }))
+        Some(Box::new(Request { worker: self.worker.shared(), life: request::Life::default() }))
     }
 }
 
 /// The context of one request.
 struct Request {
     worker: Rc<Shared>,
+    life: request::Life,
 }
 
 impl Context for Request {}
@@ -83,11 +84,16 @@ impl HttpContext for Request {
         if let Some(ready) = self.worker.ready() {
             ready.config.fault.on_request(&Envoy);
         }
-        action(request::on_headers(&Envoy, &self.worker))
+        action(self.life.on_headers(&Envoy, &self.worker))
     }
 
     fn on_http_request_trailers(&mut self, _trailers: usize) -> Action {
-        action(request::on_trailers(&Envoy, &self.worker))
+        action(self.life.on_trailers(&Envoy, &self.worker))
+    }
+
+    fn on_http_response_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
+        self.life.on_response_headers(&Envoy);
+        Action::Continue
     }
 }
 
@@ -164,6 +170,10 @@ impl Host for Envoy {
 
     fn remove_request_trailer(&self, name: &str) -> Result<(), Refused> {
         abi::remove_header(MapType::HttpRequestTrailers, name).map_err(|_| Refused)
+    }
+
+    fn set_response_header(&self, name: &str, value: &str) -> Result<(), Refused> {
+        abi::replace_header(MapType::HttpResponseHeaders, name, value.as_bytes()).map_err(|_| Refused)
     }
 
     fn set_filter_state(&self, name: &str, value: &str) -> Result<(), Refused> {

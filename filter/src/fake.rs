@@ -24,6 +24,7 @@ pub(crate) struct FakeHost {
     pub(crate) cells: Rc<MemoryCells>,
     pub(crate) clock: Rc<Cell<Nanos>>,
     pub(crate) headers: RefCell<BTreeMap<String, Vec<u8>>>,
+    pub(crate) response_headers: RefCell<BTreeMap<String, String>>,
     pub(crate) source: RefCell<String>,
     pub(crate) filter_state: RefCell<BTreeMap<String, String>>,
     pub(crate) response: RefCell<Option<Response>>,
@@ -104,6 +105,12 @@ impl Host for FakeHost {
     fn remove_request_trailer(&self, name: &str) -> Result<(), Refused> {
         self.permit("remove_request_trailer")?;
         self.trailers.borrow_mut().remove(name);
+        Ok(())
+    }
+
+    fn set_response_header(&self, name: &str, value: &str) -> Result<(), Refused> {
+        self.permit("set_response_header")?;
+        self.response_headers.borrow_mut().insert(name.to_owned(), value.to_owned());
         Ok(())
     }
 

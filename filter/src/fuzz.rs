@@ -3,13 +3,13 @@
 use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::fake::FakeHost;
-use crate::request::{Outcome, on_headers};
+use crate::request::{Life, Outcome};
 use crate::worker::Worker;
 use latchkey_policy::credential::Presented;
 use latchkey_policy::key::{Environment, KeyDigest, KeyFormat};
 use latchkey_policy::snapshot::{self, Unavailable, Writer, note_contact};
 use latchkey_policy::test_util::{self, Random, fuzz};
-use latchkey_protocol::{Batch, Heartbeat, ToNode, Welcome, to_node};
+use latchkey_protocol::{Batch, Elsewhere, Heartbeat, KeyElsewhere, ToNode, UsageAck, Welcome, WindowCount, to_node};
 use prost::Message as _;
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -28,7 +28,7 @@ fn snapshot_of(digest: KeyDigest) -> (Vec<u8>, Vec<u8>) {
 
 fn message(random: &mut Random, sequence: u64) -> Vec<u8> {
     let (policies, keys) = snapshot_of(KeyDigest::of(&[random.number().to_le_bytes()[0]]));
-    let message = match random.below(6) {
+    let message = match random.below(8) {
         0 => to_node::Message::Heartbeat(Heartbeat { revision: 1 }),
         1 => to_node::Message::Welcome(Welcome {
             epoch: vec![1; 16],
@@ -37,13 +37,20 @@ fn message(random: &mut Random, sequence: u64) -> Vec<u8> {
             heartbeat_millis: 1000,
             keys: u64::from(random.below(100)),
         }),
+        2 => to_node::Message::UsageAck(UsageAck { sequence: u64::from(random.below(3)) }),
+        3 => {
+            let kind = i32::try_from(random.below(7)).unwrap();
+            let count = WindowCount { kind, number: random.below(1 << 20), count: random.below(100) };
+            let key = KeyElsewhere { key: u64::from(random.below(3)), slot: random.below(3), windows: vec![count] };
+            to_node::Message::Elsewhere(Elsewhere { keys: vec![key] })
+        }
         _ => to_node::Message::Batch(Batch {
             sequence,
             policies: policies.into(),
             keys: keys.into(),
             removed_keys: KeyDigest::of(&[random.number().to_le_bytes()[0]]).0.to_vec().into(),
             removed_policies: if random.below(4) == 0 { 1u64.to_le_bytes().to_vec().into() } else { Vec::new().into() },
-            routes: Vec::new().into(),
+            routes: if random.below(4) == 0 { Vec::new() } else { test_util::no_routes() }.into(),
             revision: u64::from(random.below(9)),
         }),
     };
@@ -82,11 +89,11 @@ fn fuzz_stream_messages() {
             }
             let shared = worker.shared();
             let mut reader = shared.reader().unwrap();
-            if let Ok(view) = reader.view(&host) {
+            if let Ok(mut view) = reader.view(&host) {
                 match view.find(&host, &KeyDigest::of(&[random.number().to_le_bytes()[0]])) {
                     Ok(Some(entry)) => assert_eq!(entry.key().unwrap().name, "CI"),
-                    // Damaged: a batch was changed so that it names a policy that never came.
-                    Ok(None) | Err(Unavailable::Damaged) => {}
+                    // Moved: a batch was changed so that it names a policy that never came.
+                    Ok(None) | Err(Unavailable::Moved) => {}
                     Err(other) => panic!("{other}"),
                 }
             }
@@ -121,11 +128,11 @@ fn fuzz_requests() {
         let mut writer = Writer::take_over(&host, 1).unwrap();
         writer.begin(&host, [1; 16], 1).unwrap();
         let batch = snapshot::Batch {
+            routes: &test_util::no_routes(),
             policies: &policies,
             keys: &keys,
-            removed_keys: &[],
-            removed_policies: &[],
             revision: Some(1),
+            ..snapshot::Batch::default()
         };
         writer.apply(&host, &batch).unwrap();
         note_contact(&host, host.clock.get()).unwrap();
@@ -152,7 +159,7 @@ fn fuzz_requests() {
         };
         let before = presented(&host);
         let shared = worker.shared();
-        let outcome = on_headers(&host, &shared);
+        let outcome = Life::default().on_headers(&host, &shared);
         assert_eq!(outcome == Outcome::Pass, before == Presented::One(Cow::Borrowed(key)), "{before:?}");
         if outcome == Outcome::Pass {
             passed += 1;

@@ -5,6 +5,8 @@ use latchkey_policy::cells::Cells;
 /// Nanoseconds since the Unix epoch, by the host's clock.
 pub type Nanos = u64;
 
+const NANOS_PER_SECOND: Nanos = 1_000_000_000;
+
 /// A gRPC stream that the host knows.
 pub type StreamId = u32;
 
@@ -40,6 +42,11 @@ pub trait Host: Cells {
     /// The time.
     fn now(&self) -> Result<Nanos, Refused>;
 
+    /// The time in Unix seconds.
+    fn unix_seconds(&self) -> Result<i64, Refused> {
+        i64::try_from(self.now()? / NANOS_PER_SECOND).map_err(|_| Refused)
+    }
+
     /// Writes to Envoy's log. Never a credential.
     fn log(&self, level: Level, message: &str);
 
@@ -58,6 +65,9 @@ pub trait Host: Cells {
 
     /// Removes a request trailer, however often it was sent.
     fn remove_request_trailer(&self, name: &str) -> Result<(), Refused>;
+
+    /// Sets a response header in place of all that the upstream sent under that name.
+    fn set_response_header(&self, name: &str, value: &str) -> Result<(), Refused>;
 
     /// Sets filter state, which Envoy shows as `wasm.<name>`.
     fn set_filter_state(&self, name: &str, value: &str) -> Result<(), Refused>;

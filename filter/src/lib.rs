@@ -7,6 +7,10 @@
 //! | [`config`] | the plugin's configuration |
 //! | [`credentials`] | where a request may hold a key |
 //! | [`request`] | the life of a request, from top to bottom |
+//! | [`limit_headers`] | what a client is told of its limits |
+//! | [`memory`] | what requests are decided by |
+//! | [`meters`] | counting requests |
+//! | [`report`] | telling the control plane what was counted |
 //! | [`sync`] | one stream to the control plane |
 //! | [`lease`] | which worker holds that stream |
 //! | [`worker`] | one worker: its configuration, its ticks, its stream when it has the lease |
@@ -32,7 +36,11 @@ mod envoy;
 pub mod fault;
 pub mod host;
 pub mod lease;
+pub mod limit_headers;
+pub mod memory;
+pub mod meters;
 pub mod metrics;
+pub mod report;
 pub mod request;
 pub mod sync;
 pub mod worker;

@@ -3,16 +3,17 @@
 use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::host::{Host, Level, Refused};
+use crate::limit_headers;
+use crate::memory::{Asked, Memory};
 use crate::worker::{Ready, Shared};
-use latchkey_policy::address::parse_source;
-use latchkey_policy::credential::Presented;
 use latchkey_policy::identity;
-use latchkey_policy::key::KeyDigest;
+use latchkey_policy::meter::{Outcome as Counted, Quota};
+use latchkey_policy::record::KeyRecord;
 use latchkey_policy::snapshot::{Entry, Unavailable};
-use latchkey_policy::verdict::{self, Code, Decision};
-use std::net::IpAddr;
+use latchkey_policy::verdict::{self, Code, Settings, Silent, Source as _, Verdict};
+use std::rc::Rc;
 
-/// Filter state with the verdict. Envoy's RBAC filter behind ours lets only `allowed` through, and access logs show it.
+/// Filter state with the verdict. Envoy's RBAC filter behind ours lets only `allowed` and `public` through, and access logs show it.
 const VERDICT_STATE: &str = "latchkey";
 
 /// Filter state with the key's id, for access logs.
@@ -21,7 +22,8 @@ const KEY_STATE: &str = "latchkey_key";
 /// Filter state with the verdict that would have refused the request were it not shadowed, for access logs.
 const SHADOW_STATE: &str = "latchkey_shadow";
 
-const NANOS_PER_SECOND: u64 = 1_000_000_000;
+/// How often a request is decided anew because the snapshot moved meanwhile.
+const MAX_MOVES: usize = 4;
 
 /// What Envoy is to do with the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,116 +34,129 @@ pub enum Outcome {
     Stop,
 }
 
-/// What is known of a request once it has been judged.
-struct Judgement {
-    /// The verdict.
-    code: Code,
-    /// What it would have been, were that not shadowed.
-    shadowed: Option<Code>,
-    /// The key that it is about, if the request named one that exists.
-    entry: Option<Entry>,
+/// What is kept of a request until its response.
+#[derive(Debug, Default)]
+pub struct Life {
+    /// What the client is told of its key's limits.
+    limits: Vec<limit_headers::Header>,
+    /// The header in which the request's subaccount was looked for.
+    subaccount_header: Option<Rc<str>>,
 }
 
-/// Decides a request by its headers, and prepares it for the upstream or answers it.
-pub fn on_headers(host: &impl Host, worker: &Shared) -> Outcome {
-    let Some(ready) = worker.ready() else { return refuse(host, Code::NotReady) };
-    let Ok(credentials) = Credentials::gather(host, &ready.config.credentials) else {
-        ready.metrics.request(host, Code::NotReady);
-        return refuse(host, Code::NotReady);
-    };
-    let judgement = judge(host, worker, ready, &credentials).unwrap_or_else(|unavailable| {
-        worker.complain(host, unavailable);
-        Judgement { code: Code::NotReady, shadowed: None, entry: None }
-    });
-    let prepared = prepare(host, &ready.config, &credentials, &judgement);
-    // A request that cannot be prepared as promised must not go on.
-    let code = if judgement.code == Code::Allowed && prepared.is_err() { Code::NotReady } else { judgement.code };
-    // A shadowed refusal is counted as what it would have been.
-    let counted = judgement.shadowed.filter(|_| code == Code::Allowed).unwrap_or(code);
-    ready.metrics.request(host, counted);
-    if code == Code::Allowed { Outcome::Pass } else { refuse(host, code) }
-}
-
-/// Keeps from the upstream what a client puts into trailers, which some upstreams read as headers.
-pub fn on_trailers(host: &impl Host, worker: &Shared) -> Outcome {
-    let Some(Ready { config, .. }) = worker.ready() else { return Outcome::Stop };
-    let identities = config.identity_headers.iter().map(|(name, _)| name.as_str()).chain([identity::HEADER]);
-    let mut names = config.credentials.hidden_headers().chain(identities);
-    if names.all(|name| host.remove_request_trailer(name).is_ok()) { Outcome::Pass } else { Outcome::Stop }
-}
-
-fn judge(
-    host: &impl Host,
-    worker: &Shared,
-    ready: &Ready,
-    credentials: &Credentials<'_>,
-) -> Result<Judgement, Unavailable> {
-    // Before anything about the key, so that without a snapshot every answer is the same.
-    let mut reader = worker.reader()?;
-    let view = reader.view(host)?;
-    if let Some(limit) = ready.config.max_staleness {
-        worker.check_staleness(host, limit)?;
+impl Life {
+    /// Decides a request by its headers, and prepares it for the upstream or answers it.
+    pub fn on_headers(&mut self, host: &impl Host, worker: &Shared) -> Outcome {
+        let Some(ready) = worker.ready() else { return refuse(host, Code::NotReady, None, &[]) };
+        let Ok(credentials) = Credentials::gather(host, &ready.config.credentials) else {
+            ready.metrics.request(host, Code::NotReady);
+            return refuse(host, Code::NotReady, None, &[]);
+        };
+        let verdict = self.judge(host, worker, ready, &credentials).unwrap_or_else(|unavailable| {
+            worker.complain(host, unavailable);
+            Verdict::NOT_READY
+        });
+        let prepared = prepare(host, &ready.config, &credentials, &verdict);
+        // A request that cannot be prepared as promised must not go on.
+        let code = if verdict.code.passes() && prepared.is_err() { Code::NotReady } else { verdict.code };
+        // A shadowed refusal is counted as what it would have been.
+        let counted = verdict.shadowed.filter(|_| code.passes()).unwrap_or(code);
+        ready.metrics.request(host, counted);
+        if code.passes() {
+            self.subaccount_header = verdict.subaccount_header;
+            return Outcome::Pass;
+        }
+        // Taken: they are in the answer, and not to be set once more when that passes by as a response.
+        refuse(host, code, verdict.quota.as_ref(), &std::mem::take(&mut self.limits))
     }
 
-    let is_shadowed = |code| ready.config.shadow.contains(&code);
-    // Without a key there is nothing more to check, so a shadowed verdict passes.
-    let keyless = |code| match is_shadowed(code) {
-        true => Judgement { code: Code::Allowed, shadowed: Some(code), entry: None },
-        false => Judgement { code, shadowed: None, entry: None },
-    };
-    let presented = credentials.presented();
-    let candidate = match &presented {
-        Presented::None => return Ok(keyless(Code::MissingKey)),
-        Presented::Ambiguous => return Ok(keyless(Code::AmbiguousKey)),
-        Presented::One(candidate) => &**candidate,
-    };
-    if ready.config.keys.check(candidate).is_err() {
-        return Ok(keyless(Code::MalformedKey));
+    /// Keeps from the upstream what a client puts into trailers, which some upstreams read as headers.
+    pub fn on_trailers(&self, host: &impl Host, worker: &Shared) -> Outcome {
+        let Some(Ready { config, .. }) = worker.ready() else { return Outcome::Stop };
+        let identities = config.identity_headers.iter().map(|(name, _)| name.as_str()).chain([identity::HEADER]);
+        let names = config.credentials.hidden_headers().chain(identities).chain(self.subaccount_header.as_deref());
+        let mut names = names.map(|name| host.remove_request_trailer(name));
+        if names.all(|removed| removed.is_ok()) { Outcome::Pass } else { Outcome::Stop }
     }
-    let Some(entry) = view.find(host, &KeyDigest::of(candidate))? else { return Ok(keyless(Code::InvalidKey)) };
-    let now = host.now().map_err(|_| Unavailable::Host)? / NANOS_PER_SECOND;
-    let now = i64::try_from(now).map_err(|_| Unavailable::Host)?;
-    let Decision { code, shadowed } = verdict::decide(&entry.key()?, &entry.policy, &Asked(host), now, is_shadowed);
-    Ok(Judgement { code, shadowed, entry: Some(entry) })
+
+    /// Tells the client what is left of its key's limits.
+    pub fn on_response_headers(&self, host: &impl Host) {
+        for (name, value) in &self.limits {
+            // The response goes on without what cannot be told.
+            let _ = host.set_response_header(name, value);
+        }
+    }
+
+    fn judge(
+        &mut self,
+        host: &impl Host,
+        worker: &Shared,
+        ready: &Ready,
+        credentials: &Credentials<'_>,
+    ) -> Result<Verdict, Unavailable> {
+        let mut reader = worker.reader()?;
+        let request = Asked::new(host, credentials);
+        let settings = Settings { keys: &ready.config.keys, shadow: &ready.config.shadow };
+        for _ in 0..MAX_MOVES {
+            let memory = Memory::new(host, worker, ready, reader.view(host)?);
+            match verdict::decide(&memory, &request, settings, &mut Silent) {
+                Err(Unavailable::Moved) => {}
+                Err(unavailable) => return Err(unavailable),
+                Ok(verdict) => {
+                    self.account(ready, &memory, &verdict)?;
+                    return Ok(verdict);
+                }
+            }
+        }
+        // Whatever is missing is not only on its way.
+        Err(Unavailable::Damaged)
+    }
+
+    /// Counts a refusal of a key that exists, and keeps what is left of its limits for the response.
+    fn account<H: Host>(
+        &mut self,
+        ready: &Ready,
+        memory: &Memory<'_, H>,
+        verdict: &Verdict,
+    ) -> Result<(), Unavailable> {
+        let Some(entry) = &verdict.entry else { return Ok(()) };
+        if let Some(outcome) = counted(verdict.code) {
+            memory.refuse(&entry.key()?, outcome)?;
+        }
+        let limits = &entry.policy.limits;
+        if !limits.is_empty()
+            && let Some(meter) = memory.meter()
+        {
+            self.limits = limit_headers::of(&meter, limits, ready.config.rate_limit_headers, memory.now()?);
+        }
+        Ok(())
+    }
 }
 
-/// The request, as a verdict asks for it.
-struct Asked<'h, H>(&'h H);
-
-impl<H: Host> verdict::Request for Asked<'_, H> {
-    fn source_address(&self) -> Option<IpAddr> {
-        self.0.source_address().ok().as_deref().and_then(parse_source)
-    }
+/// As what a refusal is counted in the key's meter. Admissions and limits are counted where they are decided.
+fn counted(code: Code) -> Option<Counted> {
+    Counted::of(code).filter(|outcome| !matches!(outcome, Counted::Allowed | Counted::RateLimited))
 }
 
 /// Makes the request what the upstream, the guard and access logs are to see of it.
-fn prepare(
-    host: &impl Host,
-    config: &Config,
-    credentials: &Credentials<'_>,
-    judgement: &Judgement,
-) -> Result<(), Refused> {
-    let entry = judgement.entry.as_ref();
-    let key = entry.map(Entry::key).transpose().map_err(|_| Refused)?;
+fn prepare(host: &impl Host, config: &Config, credentials: &Credentials<'_>, verdict: &Verdict) -> Result<(), Refused> {
+    let key = verdict.entry.as_ref().map(Entry::key).transpose().map_err(|_| Refused)?;
     if let Some(key) = &key {
         host.set_filter_state(KEY_STATE, &key.key_id())?;
     }
-    if let Some(code) = judgement.shadowed {
+    if let Some(code) = verdict.shadowed {
         host.set_filter_state(SHADOW_STATE, code.as_str())?;
     }
-    if judgement.code != Code::Allowed {
+    if !verdict.code.passes() {
         return Ok(());
     }
-    credentials.hide(host)?;
-    match (key, entry) {
-        (Some(key), Some(entry)) if judgement.shadowed.is_none() => {
-            let identity = &entry.policy.identity;
-            host.set_request_header(identity::HEADER, identity::render(&key, identity).as_bytes())?;
-            for (name, field) in &config.identity_headers {
-                host.set_request_header(name, field.of(&key, identity).as_bytes())?;
-            }
-        }
-        // Whom a shadowed request comes from has not been established.
+    match verdict.entry {
+        Some(_) => credentials.hide(host)?,
+        // Where no key was asked for, what is none of ours may be for the upstream.
+        None => credentials.hide_keys(host, &config.keys)?,
+    }
+    match (key, &verdict.entry) {
+        (Some(key), Some(entry)) if verdict.shadowed.is_none() => identify(host, config, &key, entry, verdict)?,
+        // Whom a public or a shadowed request comes from has not been established.
         _ => {
             host.remove_request_header(identity::HEADER)?;
             for (name, _) in &config.identity_headers {
@@ -150,16 +165,36 @@ fn prepare(
         }
     }
     // Last, as this is what opens the guard.
-    host.set_filter_state(VERDICT_STATE, Code::Allowed.as_str())
+    host.set_filter_state(VERDICT_STATE, verdict.code.as_str())
 }
 
-fn refuse(host: &impl Host, code: Code) -> Outcome {
-    // If this fails the guard still finds no `allowed`.
+/// Tells the upstream who is calling.
+fn identify(
+    host: &impl Host,
+    config: &Config,
+    key: &KeyRecord<'_>,
+    entry: &Entry,
+    verdict: &Verdict,
+) -> Result<(), Refused> {
+    let shared = &entry.policy.identity;
+    let subaccount = verdict.subaccount.and_then(|index| entry.policy.subaccount(index));
+    host.set_request_header(identity::HEADER, identity::render(key, shared, subaccount).as_bytes())?;
+    for (name, field) in &config.identity_headers {
+        host.set_request_header(name, field.of(key, shared, subaccount).as_bytes())?;
+    }
+    Ok(())
+}
+
+fn refuse(host: &impl Host, code: Code, quota: Option<&Quota>, limits: &[(&'static str, String)]) -> Outcome {
+    // If this fails the guard still finds nothing that it lets through.
     let _ = host.set_filter_state(VERDICT_STATE, code.as_str());
-    if let Some(refusal) = code.refusal() {
+    if let Some(refusal) = code.refusal(quota.and_then(|quota| quota.refused_by)) {
+        let retry_after = refusal.retry_after.map(|seconds| seconds.to_string());
         let mut headers = vec![("content-type", "application/json")];
-        headers.extend_from_slice(refusal.headers);
-        if host.respond(refusal.status, refusal.details, &headers, refusal.body).is_err() {
+        headers.extend(refusal.challenge.map(|challenge| ("www-authenticate", challenge)));
+        headers.extend(retry_after.as_deref().map(|seconds| ("retry-after", seconds)));
+        headers.extend(limits.iter().map(|(name, value)| (*name, value.as_str())));
+        if host.respond(refusal.status, refusal.details, &headers, &refusal.body).is_err() {
             host.log(Level::Error, "the host refused to answer a request; it stays where it is");
         }
     }

@@ -3,10 +3,15 @@
 
 use crate::host::{Host, Level, Nanos, StreamId};
 use crate::metrics::Metrics;
+use crate::report::{Reporter, window_of};
+use latchkey_policy::ledger;
+use latchkey_policy::meter::Owner;
 use latchkey_policy::record::FORMAT;
-use latchkey_policy::snapshot::{self, ApplyError, Batch, Epoch, Writer};
+use latchkey_policy::snapshot::{self, ApplyError, Batch, Epoch, Unavailable, Writer};
 use latchkey_policy::table::WriteError;
-use latchkey_protocol::{Ack, FromNode, Heartbeat, Hello, ToNode, Welcome, from_node, to_node};
+use latchkey_protocol::{
+    Ack, Elsewhere, FromNode, Heartbeat, Hello, KeyElsewhere, ToNode, Welcome, from_node, to_node,
+};
 use prost::Message as _;
 use std::fmt;
 
@@ -24,6 +29,10 @@ const PROBATION: Nanos = 5_000_000_000;
 
 /// Pages of the former snapshot that are freed at once: well under a millisecond.
 const SWEEP_PAGES: usize = 256;
+
+/// Keys whose counts are held until their history is in force. Of more than that some are told again only when they are
+/// used elsewhere.
+const MAX_HELD: usize = 200_000;
 
 /// Why a stream came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +95,11 @@ pub struct Session {
     state: State,
     /// The sequence of the last batch.
     sequence: u64,
+    /// The history that batches and counts are of, once Welcome has said so.
+    epoch: Epoch,
+    reporter: Reporter,
+    /// What others admitted of a history that is not in force yet.
+    held: Vec<KeyElsewhere>,
 }
 
 /// What a message says of the snapshot.
@@ -148,6 +162,9 @@ impl Session {
             noted_at: 0,
             state: State::Greeted,
             sequence: 0,
+            epoch: Epoch::default(),
+            reporter: Reporter::default(),
+            held: Vec::new(),
         };
         session.send(host, from_node::Message::Hello(hello))?;
         Ok(session)
@@ -174,6 +191,11 @@ impl Session {
         if self.state == State::Following && snapshot::take_damage_report(host).unwrap_or(false) {
             return Err(End::Damaged);
         }
+        if self.state == State::Following
+            && let Some(usage) = self.reporter.next(host, &self.epoch, now).map_err(WriteError::from)?
+        {
+            self.send(host, from_node::Message::Usage(usage))?;
+        }
         let proven = self.state == State::Following && now.abs_diff(self.opened_at) > PROBATION;
         Ok(if proven { Health::Proven } else { Health::Young })
     }
@@ -189,8 +211,13 @@ impl Session {
             Some(to_node::Message::Welcome(welcome)) => self.welcome(host, metrics, &welcome).map(|()| Received::Other),
             Some(to_node::Message::Batch(batch)) => self.apply(host, metrics, &batch),
             Some(to_node::Message::Heartbeat(heartbeat)) => Ok(self.heartbeat(&heartbeat)),
+            Some(to_node::Message::Elsewhere(elsewhere)) => self.elsewhere(host, elsewhere),
+            Some(to_node::Message::UsageAck(ack)) => {
+                self.reporter.acknowledged(host, ack.sequence).map_err(WriteError::from)?;
+                Ok(Received::Other)
+            }
             // What a newer control plane sends besides is not for this version.
-            Some(to_node::Message::Elsewhere(_) | to_node::Message::UsageAck(_)) | None => Ok(Received::Other),
+            None => Ok(Received::Other),
         };
         // Behind the work, which may take a while: only the other side's silence counts.
         let now = host.now().map_err(|_| End::Unreachable)?;
@@ -226,6 +253,7 @@ impl Session {
             self.writer.begin(host, epoch, welcome.keys)?;
             self.state = State::Loading;
         }
+        self.epoch = epoch;
         metrics.stream_connected(host, true);
         host.log(
             Level::Info,
@@ -247,6 +275,7 @@ impl Session {
             return Err(End::Protocol("a batch out of sequence"));
         }
         let changes = Batch {
+            routes: &batch.routes,
             policies: &batch.policies,
             keys: &batch.keys,
             removed_keys: &batch.removed_keys,
@@ -265,6 +294,7 @@ impl Session {
                 host.log(Level::Info, &format!("the snapshot at revision {revision} is in force"));
             }
             metrics.published(host, revision, self.writer.keys());
+            count_elsewhere(host, &self.epoch, &std::mem::take(&mut self.held))?;
         }
         let revision = self.writer.position().map_or(0, |(_, revision)| revision);
         // While a snapshot of another history is being loaded, what is in force says nothing about this one.
@@ -273,8 +303,45 @@ impl Session {
         Ok(if published.is_some() { Received::Newest } else { Received::Other })
     }
 
+    /// Takes over what other nodes have admitted.
+    fn elsewhere(&mut self, host: &impl Host, elsewhere: Elsewhere) -> Result<Received, End> {
+        if self.state == State::Greeted {
+            return Err(End::Protocol("counts before the welcome"));
+        }
+        // While requests are still decided by another history, its counters would take the place of these.
+        if self.writer.position().is_some_and(|(published, _)| published != self.epoch) {
+            let room = MAX_HELD.saturating_sub(self.held.len());
+            self.held.extend(elsewhere.keys.into_iter().take(room));
+        } else {
+            count_elsewhere(host, &self.epoch, &elsewhere.keys)?;
+        }
+        Ok(Received::Other)
+    }
+
     fn send(&self, host: &impl Host, message: from_node::Message) -> Result<(), End> {
         let message = FromNode { message: Some(message) }.encode_to_vec();
         host.send(self.stream, &message).map_err(|_| End::Unreachable)
     }
+}
+
+fn count_elsewhere(host: &impl Host, epoch: &Epoch, keys: &[KeyElsewhere]) -> Result<(), End> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let now = host.unix_seconds().map_err(|_| End::Unreachable)?;
+    for key in keys {
+        let told = ledger::change(host, key.slot, Owner::of(epoch, key.key), |meter| {
+            for count in &key.windows {
+                if let Some(window) = window_of(count) {
+                    meter.elsewhere(window, count.number, count.count, now);
+                }
+            }
+        });
+        match told {
+            // A meter that could not be trusted has been begun anew, and is told the next time.
+            Ok(_) | Err(Unavailable::Counters) => {}
+            Err(_) => return Err(End::Memory(WriteError::Host)),
+        }
+    }
+    Ok(())
 }

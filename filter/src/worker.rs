@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::host::{Host, Level, Nanos, StreamId};
 use crate::lease::{Candidate, Standing};
+use crate::meters::Meters;
 use crate::metrics::Metrics;
 use crate::sync::{End, Health, Identity, Received, Session};
 use latchkey_policy::snapshot::{self, Reader, Unavailable};
@@ -20,6 +21,8 @@ const COMPLAINT_PAUSE: Nanos = 10_000_000_000;
 pub struct Shared {
     ready: OnceCell<Ready>,
     reader: RefCell<Reader>,
+    /// What requests are counted by.
+    pub meters: Meters,
     complained_at: Cell<Nanos>,
     /// When the control plane was heard from, as far as this worker has looked.
     contact: Cell<Option<Nanos>>,
@@ -119,6 +122,7 @@ impl Worker {
         for stream in self.abandoned.drain(..) {
             host.abandon_stream(stream);
         }
+        self.shared.meters.flush(host);
         // A lease cannot be judged without the time; requests are refused meanwhile.
         let Ok(now) = host.now() else { return };
         match self.candidate.tick(host, now) {

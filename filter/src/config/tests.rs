@@ -61,7 +61,7 @@ fn what_cannot_be_meant_is_refused() {
     assert_eq!(
         with(r#""identity_headers":{"x-latchkey-identity":"key","x-id":"id"}"#),
         [
-            "identity_headers.x-id: must be one of key, name, account, user, tier, env",
+            "identity_headers.x-id: must be one of key, name, account, user, subaccount, roles, tier, env",
             "identity_headers.x-latchkey-identity: is a header that has another use",
         ]
     );
@@ -81,6 +81,10 @@ fn what_cannot_be_meant_is_refused() {
         let told = with(&format!(r#""max_staleness_seconds":{seconds}"#));
         assert_eq!(told, ["max_staleness_seconds: must be a whole number from 1 to 31536000"]);
     }
+    assert_eq!(
+        with(r#""rate_limit_headers":["ietf","none"]"#),
+        ["rate_limit_headers[1]: must be one of x-ratelimit, ietf"]
+    );
     assert_eq!(with(r#""shadow":"expired_key""#), ["shadow: must be a list of strings"]);
     assert!(with(r#""shadow":["expired_key","not_ready"]"#)[0].starts_with("shadow[1]: must be one of missing_key, "));
 }

@@ -36,7 +36,7 @@ fn gateway() -> (FakeHost, Worker) {
             digest: key(seed).digest(),
             policy,
             number: seed.into(),
-            slot: 0,
+            slot: seed.into(),
             expires_at: (seed == 2).then_some(i64::try_from(NOW).unwrap()),
             disabled: seed == 3,
             id: "abc123def456",
@@ -46,7 +46,13 @@ fn gateway() -> (FakeHost, Worker) {
     }
     let mut writer = Writer::take_over(&host, 1).unwrap();
     writer.begin(&host, [1; 16], 4).unwrap();
-    let batch = Batch { policies: &policies, keys: &keys, removed_keys: &[], removed_policies: &[], revision: Some(1) };
+    let batch = Batch {
+        routes: &test_util::no_routes(),
+        policies: &policies,
+        keys: &keys,
+        revision: Some(1),
+        ..Batch::default()
+    };
     writer.apply(&host, &batch).unwrap();
     let worker = configured(&host, "");
     (host, worker)
@@ -66,7 +72,7 @@ fn send(host: &FakeHost, worker: &Worker, headers: &[(&str, &[u8])]) -> String {
     host.filter_state.borrow_mut().clear();
     host.response.take();
     let before = host.metrics.borrow().clone();
-    let outcome = on_headers(host, &worker.shared());
+    let outcome = Life::default().on_headers(host, &worker.shared());
     let mut state = host.filter_state.borrow().get("latchkey").cloned().unwrap_or_default();
     let response = host.response.borrow().clone();
     if outcome == Outcome::Pass {
@@ -196,7 +202,7 @@ fn a_request_that_cannot_be_stamped_does_not_pass() {
     let key = key(1);
     *host.headers.borrow_mut() = [("x-api-key".into(), key.expose().into())].into();
     host.stubborn.set("set_filter_state latchkey");
-    assert_eq!(on_headers(&host, &worker.shared()), Outcome::Stop);
+    assert_eq!(Life::default().on_headers(&host, &worker.shared()), Outcome::Stop);
     assert_eq!(host.response.borrow().as_ref().unwrap().status, 503);
 }
 
@@ -305,10 +311,10 @@ fn trailers_carry_neither_keys_nor_identities() {
     }
     let shared = configured(&host, r#","identity_headers":{"x-tier":"tier"}"#).shared();
     host.trailers.borrow_mut().insert("x-tier".into(), b"enterprise".to_vec());
-    assert_eq!(on_trailers(&host, &shared), Outcome::Pass);
+    assert_eq!(Life::default().on_trailers(&host, &shared), Outcome::Pass);
     assert_eq!(host.trailers.borrow().keys().collect::<Vec<_>>(), ["grpc-status"]);
     host.stubborn.set("remove_request_trailer");
-    assert_eq!(on_trailers(&host, &shared), Outcome::Stop);
+    assert_eq!(Life::default().on_trailers(&host, &shared), Outcome::Stop);
 }
 
 #[test]
@@ -324,3 +330,5 @@ fn damaged_memory_is_not_ready_and_complained_about_once() {
     }
     assert_eq!(host.log.borrow().len(), 1, "{:?}", host.log.borrow());
 }
+
+mod routes_and_limits;

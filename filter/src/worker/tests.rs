@@ -59,7 +59,14 @@ fn batch(sequence: u64, revision: u64, name: &str) -> Batch {
     let (mut policies, mut keys) = (Vec::new(), Vec::new());
     test_util::policy(1).encode(&mut policies).unwrap();
     test_util::key(KeyDigest::of(name.as_bytes()), 1, name).encode(&mut keys).unwrap();
-    Batch { sequence, policies: policies.into(), keys: keys.into(), revision, ..Batch::default() }
+    Batch {
+        sequence,
+        routes: test_util::no_routes().into(),
+        policies: policies.into(),
+        keys: keys.into(),
+        revision,
+        ..Batch::default()
+    }
 }
 
 fn knows(worker: &Worker, host: &FakeHost, name: &str) -> bool {
@@ -309,8 +316,10 @@ fn damage_that_a_worker_finds_is_mended_by_a_whole_snapshot() {
     });
     let shared = other.shared();
     let digest = KeyDigest::of(b"one");
-    let found = shared.reader().unwrap().view(&sibling).unwrap().find(&sibling, &digest);
-    shared.complain(&sibling, found.unwrap_err());
+    let damaged =
+        shared.reader().unwrap().view(&sibling).and_then(|mut view| view.find(&sibling, &digest)).unwrap_err();
+    assert_eq!(damaged, Unavailable::Damaged);
+    shared.complain(&sibling, damaged);
     worker.tick(&host);
     host.advance_millis(100);
     worker.tick(&host);
@@ -334,3 +343,5 @@ fn messages_of_streams_that_were_let_go_are_not_looked_at() {
     worker.on_close(&host, 77, 0);
     assert_eq!(host.streams.borrow().len(), 1);
 }
+
+mod usage;

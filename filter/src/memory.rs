@@ -1,0 +1,126 @@
+//! What verdicts are decided by: Envoy's shared memory, as one request sees it, and the request itself.
+
+use crate::credentials::Credentials;
+use crate::host::Host;
+use crate::meters::Admission;
+use crate::worker::{Ready, Shared};
+use latchkey_policy::address::parse_source;
+use latchkey_policy::key::KeyDigest;
+use latchkey_policy::limit::Limits;
+use latchkey_policy::meter::{Meter, Outcome, Quota};
+use latchkey_policy::record::KeyRecord;
+use latchkey_policy::route::Routes;
+use latchkey_policy::snapshot::{Entry, Epoch, Unavailable, View};
+use latchkey_policy::verdict::{Credential, Request, Source};
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
+use std::rc::Rc;
+
+/// The newest snapshot, and the meters.
+pub struct Memory<'m, H> {
+    host: &'m H,
+    worker: &'m Shared,
+    ready: &'m Ready,
+    epoch: Epoch,
+    view: RefCell<View<'m>>,
+    now: Cell<Option<i64>>,
+    /// Of the key that was admitted, or refused by its limits.
+    meter: Cell<Option<Meter>>,
+}
+
+impl<'m, H: Host> Memory<'m, H> {
+    /// As of now.
+    pub fn new(host: &'m H, worker: &'m Shared, ready: &'m Ready, view: View<'m>) -> Self {
+        Self {
+            host,
+            worker,
+            ready,
+            epoch: *view.epoch(),
+            view: RefCell::new(view),
+            now: Cell::new(None),
+            meter: Cell::new(None),
+        }
+    }
+
+    /// Counts a refusal for another reason than a limit.
+    pub fn refuse(&self, key: &KeyRecord<'_>, outcome: Outcome) -> Result<(), Unavailable> {
+        self.meter.set(self.worker.meters.refuse(self.host, &self.epoch, key, outcome)?);
+        Ok(())
+    }
+
+    /// What was counted for the request's key, and what had been before.
+    pub fn meter(&self) -> Option<Meter> {
+        self.meter.get()
+    }
+}
+
+impl<H: Host> Source for Memory<'_, H> {
+    fn routes(&self) -> Result<Rc<Routes>, Unavailable> {
+        Ok(self.view.try_borrow().map_err(|_| Unavailable::Host)?.routes())
+    }
+
+    fn check_staleness(&self) -> Result<(), Unavailable> {
+        self.ready.config.max_staleness.map_or(Ok(()), |limit| self.worker.check_staleness(self.host, limit))
+    }
+
+    fn find(&self, digest: &KeyDigest) -> Result<Option<Entry>, Unavailable> {
+        self.view.try_borrow_mut().map_err(|_| Unavailable::Host)?.find(self.host, digest)
+    }
+
+    /// The same for all of a request's life.
+    fn now(&self) -> Result<i64, Unavailable> {
+        if let Some(now) = self.now.get() {
+            return Ok(now);
+        }
+        let now = self.host.unix_seconds().map_err(|_| Unavailable::Host)?;
+        self.now.set(Some(now));
+        Ok(now)
+    }
+
+    fn admit(
+        &self,
+        key: &KeyRecord<'_>,
+        limits: &Limits,
+        enforced: bool,
+        now: i64,
+    ) -> Result<Option<Quota>, Unavailable> {
+        let request = Admission { limits, enforced, now, source: || source_address(self.host) };
+        let admitted = self.worker.meters.admit(self.host, &self.epoch, key, &request)?;
+        Ok(admitted.map(|(quota, meter)| {
+            self.meter.set(Some(meter));
+            quota
+        }))
+    }
+}
+
+/// The request that the host is about.
+pub struct Asked<'r, H> {
+    host: &'r H,
+    credentials: &'r Credentials<'r>,
+}
+
+impl<'r, H: Host> Asked<'r, H> {
+    /// With the key that it was found to present.
+    pub fn new(host: &'r H, credentials: &'r Credentials<'r>) -> Self {
+        Self { host, credentials }
+    }
+}
+
+impl<H: Host> Request for Asked<'_, H> {
+    fn credential(&self) -> Credential<'_> {
+        Credential::Presented(self.credentials.presented())
+    }
+
+    fn source_address(&self) -> Option<IpAddr> {
+        source_address(self.host)
+    }
+
+    fn header(&self, name: &str) -> Result<Option<Cow<'_, [u8]>>, Unavailable> {
+        Ok(self.host.request_header(name).map_err(|_| Unavailable::Host)?.map(Cow::Owned))
+    }
+}
+
+fn source_address(host: &impl Host) -> Option<IpAddr> {
+    host.source_address().ok().as_deref().and_then(parse_source)
+}

@@ -1,0 +1,103 @@
+//! Reports of usage to the control plane: one at a time, of what has changed since the last that arrived.
+
+use crate::host::Nanos;
+use latchkey_policy::cells::{CellError, Cells};
+use latchkey_policy::ledger;
+use latchkey_policy::limit::Window;
+use latchkey_policy::meter::{Meter, Owner};
+use latchkey_policy::snapshot::Epoch;
+use latchkey_protocol::window_count::Kind;
+use latchkey_protocol::{KeyUsage, Usage, WindowCount};
+use std::net::IpAddr;
+
+/// Least time from one report to the next. How late others learn of what is admitted here depends on it.
+const PAUSE: Nanos = 250_000_000;
+
+/// Keys in a report: some 200 kB.
+const MAX_KEYS: usize = 2_000;
+
+/// The reports on one stream.
+#[derive(Debug, Default)]
+pub struct Reporter {
+    sequence: u64,
+    looked_at: Nanos,
+    /// The slot from which on the next report goes.
+    from: u32,
+    /// Slots of the last report, and the versions of their cells, until it is acknowledged.
+    unacknowledged: Option<Vec<(u32, u32)>>,
+}
+
+impl Reporter {
+    /// The next report, if it is time for one and there is anything to tell of keys of `epoch`.
+    pub fn next(&mut self, cells: &impl Cells, epoch: &Epoch, now: Nanos) -> Result<Option<Usage>, CellError> {
+        // In the middle of the slots there is more to tell at once.
+        if self.unacknowledged.is_some() || (self.from == 0 && now.abs_diff(self.looked_at) < PAUSE) {
+            return Ok(None);
+        }
+        self.looked_at = now;
+        let marked = ledger::marked(cells, self.from, MAX_KEYS)?;
+        // Slots that are always busy must not keep those behind them from being told of.
+        let last = marked.last().filter(|_| marked.len() >= MAX_KEYS);
+        self.from = last.map_or(0, |slot| slot.saturating_add(1));
+        let (mut read, mut keys) = (Vec::with_capacity(marked.len()), Vec::new());
+        for slot in marked {
+            let (meter, version) = ledger::read(cells, slot)?;
+            read.push((slot, version));
+            // Keys of another history mean nothing here. A meter that cannot be read is begun anew by whoever needs it,
+            // and marked then.
+            if let Some(meter) = meter.filter(|meter| meter.owner() == Owner::of(epoch, meter.owner().key)) {
+                keys.push(usage(&meter));
+            }
+        }
+        if keys.is_empty() {
+            ledger::clear(cells, &read)?;
+            return Ok(None);
+        }
+        self.sequence = self.sequence.saturating_add(1);
+        self.unacknowledged = Some(read);
+        Ok(Some(Usage { sequence: self.sequence, keys }))
+    }
+
+    /// The control plane has a report.
+    pub fn acknowledged(&mut self, cells: &impl Cells, sequence: u64) -> Result<(), CellError> {
+        if sequence != self.sequence {
+            return Ok(());
+        }
+        self.unacknowledged.take().map_or(Ok(()), |reported| ledger::clear(cells, &reported))
+    }
+}
+
+fn usage(meter: &Meter) -> KeyUsage {
+    KeyUsage {
+        key: meter.owner().key,
+        requests: meter.requests().to_vec(),
+        windows: meter.windows().map(|(window, number, count)| count_of(window, number, count)).collect(),
+        last_used_at: meter.last_used_at().unwrap_or(0),
+        last_used_ip: match meter.last_used_ip() {
+            Some(IpAddr::V4(address)) => address.octets().to_vec(),
+            Some(IpAddr::V6(address)) => address.octets().to_vec(),
+            None => Vec::new(),
+        },
+    }
+}
+
+fn count_of(window: Window, number: u32, count: u32) -> WindowCount {
+    let kind = match window {
+        Window::Minute => Kind::Minute,
+        Window::Hour => Kind::Hour,
+        Window::Day => Kind::Day,
+        Window::Month => Kind::Month,
+    };
+    WindowCount { kind: kind.into(), number, count }
+}
+
+/// Which window a count is of; `None` for one that a later version knows.
+pub fn window_of(count: &WindowCount) -> Option<Window> {
+    match count.kind() {
+        Kind::Minute => Some(Window::Minute),
+        Kind::Hour => Some(Window::Hour),
+        Kind::Day => Some(Window::Day),
+        Kind::Month => Some(Window::Month),
+        Kind::Unspecified => None,
+    }
+}

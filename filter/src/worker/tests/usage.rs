@@ -1,0 +1,196 @@
+//! What a worker tells the control plane of requests, and what it is told of other nodes.
+
+use super::*;
+use crate::meters::Admission;
+use latchkey_policy::ledger;
+use latchkey_policy::limit::{Limits, Window};
+use latchkey_policy::meter::{Meter, Outcome, Owner};
+use latchkey_protocol::window_count::Kind;
+use latchkey_protocol::{Elsewhere, KeyElsewhere, Usage, UsageAck, WindowCount};
+
+const EPOCH: [u8; 16] = [9; 16];
+const NOW: i64 = 1_700_000_000;
+
+/// A worker that follows, at a time when windows have numbers.
+fn in_time() -> (FakeHost, Worker) {
+    let (host, mut worker) = following();
+    host.clock.set(NOW.unsigned_abs() * 1_000_000_000);
+    deliver(&mut worker, &host, to_node::Message::Heartbeat(Heartbeat { revision: 5 }));
+    worker.tick(&host);
+    host.sent.take();
+    (host, worker)
+}
+
+/// As a request does it, at whichever worker.
+fn admit(host: &FakeHost, worker: &Worker, slot: u32) {
+    let key = latchkey_policy::record::KeyRecord {
+        slot,
+        number: u64::from(slot) + 100,
+        ..test_util::key(KeyDigest::of(b"one"), 1, "one")
+    };
+    let source = || Some("192.0.2.7".parse().unwrap());
+    let request = Admission { limits: &Limits::default(), enforced: true, now: NOW, source };
+    worker.shared().meters.admit(host, &EPOCH, &key, &request).unwrap().unwrap();
+}
+
+/// The reports that were sent, after so many ticks.
+fn reports(host: &FakeHost, worker: &mut Worker, ticks: u32) -> Vec<Usage> {
+    for _ in 0..ticks {
+        host.advance_millis(100);
+        worker.tick(host);
+    }
+    let usage = |message| match message {
+        from_node::Message::Usage(usage) => Some(usage),
+        _ => None,
+    };
+    host.sent.take().into_iter().filter_map(usage).collect()
+}
+
+fn totals(usage: &Usage) -> Vec<(u64, u64)> {
+    usage.keys.iter().map(|key| (key.key, key.requests[Outcome::Allowed as usize])).collect()
+}
+
+fn acknowledge(host: &FakeHost, worker: &mut Worker, sequence: u64) {
+    deliver(worker, host, to_node::Message::UsageAck(UsageAck { sequence }));
+}
+
+#[test]
+fn what_all_workers_admit_is_reported_in_totals_until_it_is_acknowledged() {
+    let (host, mut worker) = in_time();
+    let sibling = host.sibling();
+    let mut other = self::worker(&sibling);
+    admit(&host, &worker, 1);
+    admit(&sibling, &other, 1);
+    admit(&sibling, &other, 2);
+    other.tick(&sibling);
+    let sent = reports(&host, &mut worker, 4);
+    assert_eq!(sent.len(), 1, "one at a time");
+    assert_eq!((sent[0].sequence, totals(&sent[0])), (1, vec![(101, 2), (102, 1)]));
+    let key = &sent[0].keys[0];
+    assert_eq!((key.last_used_at, &key.last_used_ip[..]), (NOW, &[192, 0, 2, 7][..]));
+    let minute = WindowCount { kind: Kind::Minute.into(), number: Window::Minute.number(NOW), count: 2 };
+    assert_eq!((key.windows.len(), key.windows[0]), (4, minute));
+
+    // One of them is used again before the acknowledgement, which is for what was sent.
+    admit(&host, &worker, 1);
+    acknowledge(&host, &mut worker, 1);
+    let sent = reports(&host, &mut worker, 4);
+    assert_eq!(sent.iter().map(totals).collect::<Vec<_>>(), [[(101, 3)]]);
+    acknowledge(&host, &mut worker, 2);
+    assert_eq!(reports(&host, &mut worker, 10), []);
+}
+
+#[test]
+fn what_was_not_acknowledged_is_reported_on_the_next_stream() {
+    let (host, mut worker) = in_time();
+    admit(&host, &worker, 1);
+    assert_eq!(reports(&host, &mut worker, 4).len(), 1);
+    let lost = stream(&host);
+    worker.on_close(&host, lost, 14);
+    admit(&host, &worker, 1);
+    for _ in 0..10 {
+        host.advance_millis(100);
+        worker.tick(&host);
+    }
+    assert_ne!(stream(&host), lost);
+    host.sent.take();
+    deliver(&mut worker, &host, welcome(true));
+    let sent = reports(&host, &mut worker, 4);
+    assert_eq!(sent.iter().map(totals).collect::<Vec<_>>(), [[(101, 2)]]);
+}
+
+#[test]
+fn keys_that_are_always_busy_do_not_keep_others_from_being_told_of() {
+    let (host, mut worker) = in_time();
+    let busy = 2_100;
+    let mut told = std::collections::BTreeSet::new();
+    for _ in 0..3 {
+        for slot in 0..busy {
+            admit(&host, &worker, slot);
+        }
+        for usage in reports(&host, &mut worker, 4) {
+            told.extend(usage.keys.iter().map(|key| key.key - 100));
+            acknowledge(&host, &mut worker, usage.sequence);
+        }
+    }
+    assert_eq!(told.len(), usize::try_from(busy).unwrap());
+}
+
+#[test]
+fn a_meter_that_cannot_be_read_does_not_stay_marked() {
+    let (host, mut worker) = in_time();
+    admit(&host, &worker, 1);
+    host.cells.tamper(|name, bytes| {
+        if name == "n1" {
+            bytes.truncate(9);
+        }
+    });
+    assert_eq!(reports(&host, &mut worker, 5), []);
+    assert_eq!(ledger::marked(&host, 0, 10).unwrap(), [0; 0]);
+}
+
+/// A request by the former history would put that one's counters in the place of these.
+#[test]
+fn what_others_admitted_is_held_until_its_history_is_in_force() {
+    let (host, mut worker) = in_time();
+    let lost = stream(&host);
+    worker.on_close(&host, lost, 14);
+    for _ in 0..10 {
+        host.advance_millis(100);
+        worker.tick(&host);
+    }
+    let epoch = [8; 16];
+    let other = Welcome { epoch: epoch.to_vec(), format: FORMAT, resume: false, ..Welcome::default() };
+    deliver(&mut worker, &host, to_node::Message::Welcome(other));
+    let windows = vec![WindowCount { kind: Kind::Day.into(), number: Window::Day.number(NOW), count: 4 }];
+    let keys = vec![KeyElsewhere { key: 101, slot: 1, windows }];
+    deliver(&mut worker, &host, to_node::Message::Elsewhere(Elsewhere { keys }));
+    admit(&host, &worker, 1);
+    deliver(&mut worker, &host, to_node::Message::Batch(batch(1, 5, "one")));
+    let meter = ledger::read(&host, 1).unwrap().0.unwrap();
+    assert_eq!(meter.owner(), Owner::of(&epoch, 101));
+    assert_eq!(meter.nearest(&Limits::default().with(Window::Day, Some(10)), NOW).unwrap().remaining, 6);
+}
+
+#[test]
+fn keys_of_another_history_are_not_reported() {
+    let (host, mut worker) = in_time();
+    ledger::change(&host, 1, Owner { epoch: [8; 4], key: 101 }, |meter| meter.count(Outcome::IpDenied)).unwrap();
+    ledger::mark(&host, &[1]).unwrap();
+    assert_eq!(reports(&host, &mut worker, 5), []);
+    assert_eq!(ledger::marked(&host, 0, 10).unwrap(), [0; 0]);
+}
+
+#[test]
+fn what_others_admitted_is_taken_from_the_limits_here() {
+    let (host, mut worker) = in_time();
+    admit(&host, &worker, 1);
+    let day = Window::Day.number(NOW);
+    let tell = |worker: &mut Worker, kind: i32, number, count| {
+        let windows = vec![WindowCount { kind, number, count }];
+        let keys = vec![KeyElsewhere { key: 101, slot: 1, windows }];
+        deliver(worker, &host, to_node::Message::Elsewhere(Elsewhere { keys }));
+    };
+    let left = || {
+        let meter: Meter = ledger::read(&host, 1).unwrap().0.unwrap();
+        meter.nearest(&Limits::default().with(Window::Day, Some(10)), NOW).unwrap().remaining
+    };
+    assert_eq!(left(), 9);
+    tell(&mut worker, Kind::Day.into(), day, 4);
+    assert_eq!(left(), 5);
+    tell(&mut worker, Kind::Day.into(), day, 2);
+    tell(&mut worker, Kind::Day.into(), day - 1, 9);
+    tell(&mut worker, 77, day, 9);
+    assert_eq!(left(), 5, "it only grows, and is of this day");
+    tell(&mut worker, Kind::Day.into(), day, 40);
+    assert_eq!(left(), 0);
+}
+
+#[test]
+fn counts_before_the_welcome_end_the_stream() {
+    let host = host();
+    let mut worker = worker(&host);
+    worker.tick(&host);
+    deliver(&mut worker, &host, to_node::Message::Elsewhere(Elsewhere { keys: Vec::new() }));
+    assert!(host.log.borrow().iter().any(|line| line.contains("counts before the welcome")), "{:?}", host.log.borrow());
+}
