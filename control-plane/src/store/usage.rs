@@ -1,0 +1,85 @@
+//! What nodes have counted: requests by verdict, what they admitted in the calendar's windows, and the last use of keys.
+//!
+//! Nodes report totals. What is stored with a total is the total itself, so a report that comes twice counts once:
+//! [`commit`] turns totals into what is new, [`counts`] says what a node must know of the others and [`news`] of which keys,
+//! [`read`] is what people ask for, and [`tidy`] deletes what nobody needs any more.
+//!
+//! Nodes do not decide by any of this as part of a snapshot, so none of it advances the revision.
+
+mod commit;
+mod counts;
+mod news;
+mod read;
+mod tidy;
+
+pub(crate) use counts::{Count, Current, Elsewhere, ElsewherePage};
+pub(crate) use news::News;
+pub use read::KeyUsage;
+pub(crate) use read::{Bucket, Resolution, UsageQuery};
+
+use latchkey_policy::limit::Window;
+use latchkey_policy::meter::Outcome;
+use std::net::IpAddr;
+
+/// Requests in a total, and in a bucket, at most: the integers that JSON carries exactly. Sums of thousands of buckets stay
+/// below SQLite's largest integer.
+pub(crate) const MAX_REQUESTS: u64 = (1 << 53) - 1;
+
+const HOUR: i64 = 3_600;
+const DAY: i64 = 86_400;
+
+/// Requests by verdict, in the order of [`Outcome::ALL`].
+pub(crate) type Requests = [u64; Outcome::ALL.len()];
+
+/// What one Envoy process has counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Report {
+    /// In hexadecimal.
+    pub(crate) instance: String,
+    pub(crate) keys: Vec<KeyReport>,
+}
+
+/// What one Envoy process has counted of one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeyReport {
+    /// The key's number, if there is such a key.
+    pub(crate) key: u64,
+    /// Since the process began; each at most [`MAX_REQUESTS`].
+    pub(crate) requests: Requests,
+    /// Admitted in the newest window of each kind, in the order of [`Window::ALL`].
+    pub(crate) windows: Windows,
+    pub(crate) last_use: Option<LastUse>,
+}
+
+/// A count for each kind of window, in the order of [`Window::ALL`].
+pub(crate) type Windows = [Option<Count>; Window::ALL.len()];
+
+/// The newest request that was admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LastUse {
+    /// Unix seconds.
+    pub(crate) at: i64,
+    pub(crate) from: Option<IpAddr>,
+}
+
+/// How a kind of window is stored, and told of on the stream.
+pub(crate) fn kind(window: Window) -> i32 {
+    match window {
+        Window::Minute => 1,
+        Window::Hour => 2,
+        Window::Day => 3,
+        Window::Month => 4,
+    }
+}
+
+/// What a list holds, however long it is: another version may have had more or fewer kinds.
+fn padded<T: Copy + Default, const N: usize>(list: Vec<T>) -> [T; N] {
+    let mut padded = [T::default(); N];
+    padded.iter_mut().zip(list).for_each(|(to, from)| *to = from);
+    padded
+}
+
+/// A key's number as SQLite has it, which gives no higher ones.
+fn seq(key: u64) -> Option<i64> {
+    i64::try_from(key).ok()
+}

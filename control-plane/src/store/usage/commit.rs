@@ -1,0 +1,230 @@
+//! Taking reports in: totals become what is new since the last ones. A batch is one transaction, all or nothing.
+//!
+//! Only what the reporting processes said before is read, and what it costs is the same however many others there are.
+
+use latchkey_policy::limit::Window;
+use latchkey_policy::meter::Outcome;
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::iter;
+use std::sync::Arc;
+
+use super::counts::{Current, windows_from_json, windows_to_json};
+use super::{HOUR, KeyReport, LastUse, MAX_REQUESTS, News, Report, Requests, Windows, kind, padded, seq};
+use crate::store::change::to_its_end;
+use crate::store::json::{from_json, to_json};
+use crate::store::{Store, StoreError};
+
+/// Rows in one statement.
+const ROWS: usize = 1_000;
+
+impl Store {
+    /// Takes in `reports`, in their order. What is said of keys that do not exist, and of windows that are not current, is
+    /// passed over. Returns what is news to other processes.
+    pub(crate) async fn take_in_usage(&self, reports: Vec<Arc<Report>>, now: i64) -> Result<News, StoreError> {
+        let store = self.clone();
+        to_its_end(async move {
+            let mut transaction = store.0.writer.begin_with("BEGIN IMMEDIATE").await?;
+            let mut stored = Stored::read(&mut transaction, &reports).await?;
+            let mut new = New::default();
+            for report in &reports {
+                for key in &report.keys {
+                    new.take_in(&mut stored, &report.instance, key, now);
+                }
+            }
+            let news = new.write(&mut transaction, now).await?;
+            transaction.commit().await?;
+            Ok(news)
+        })
+        .await
+    }
+}
+
+/// A process and a key.
+type Pair<'a> = (&'a str, i64);
+
+/// What a process said of a key, last.
+#[derive(Clone, Copy, Default)]
+struct Said {
+    requests: Requests,
+    windows: Windows,
+}
+
+/// What the store knows of the reported keys, and what becomes of it.
+struct Stored<'a> {
+    /// Those that exist.
+    keys: BTreeSet<i64>,
+    said: HashMap<Pair<'a>, Said>,
+}
+
+impl<'a> Stored<'a> {
+    async fn read(from: &mut SqliteConnection, reports: &'a [Arc<Report>]) -> Result<Self, StoreError> {
+        const KEYS: &str = "SELECT seq FROM keys WHERE seq IN (SELECT value FROM json_each(?))";
+        const SAID: &str = "SELECT key_seq, requests, windows FROM node_usage \
+             WHERE instance = ? AND key_seq IN (SELECT value FROM json_each(?))";
+        let mut reported = BTreeMap::<_, BTreeSet<_>>::new();
+        for report in reports {
+            let seqs = report.keys.iter().filter_map(|key| seq(key.key));
+            reported.entry(report.instance.as_str()).or_default().extend(seqs);
+        }
+        let all: BTreeSet<_> = reported.values().flatten().copied().collect();
+        let keys: Vec<i64> = sqlx::query_scalar(KEYS).bind(to_json(&all)?).fetch_all(&mut *from).await?;
+        let mut said = HashMap::new();
+        for (instance, seqs) in reported {
+            let query = sqlx::query_as(SAID).bind(instance).bind(to_json(&seqs)?);
+            let rows: Vec<(i64, String, String)> = query.fetch_all(&mut *from).await?;
+            for (seq, requests, windows) in rows {
+                let requests = padded(from_json(&requests, "a node's usage")?);
+                said.insert((instance, seq), Said { requests, windows: windows_from_json(&windows)? });
+            }
+        }
+        Ok(Self { keys: keys.into_iter().collect(), said })
+    }
+}
+
+/// What is to be written.
+#[derive(Default)]
+struct New<'a> {
+    said: BTreeMap<Pair<'a>, Said>,
+    /// To be added to the bucket of the hour.
+    requests: BTreeMap<(i64, &'static str), u64>,
+    /// By kind, number and key; to be added to what all processes have admitted.
+    counts: BTreeMap<(i32, u32, i64), u64>,
+    last_uses: BTreeMap<i64, LastUse>,
+    news: News,
+}
+
+impl<'a> New<'a> {
+    fn take_in(&mut self, stored: &mut Stored<'a>, instance: &'a str, report: &KeyReport, now: i64) {
+        let Some(seq) = seq(report.key).filter(|seq| stored.keys.contains(seq)) else { return };
+        let said = stored.said.entry((instance, seq)).or_default();
+        let added = self.add(seq, &mut said.requests, report.requests);
+        let used = Current::at(now).has_any(&said.windows);
+        let raised = self.raise(seq, &mut said.windows, report.windows, now);
+        if raised {
+            // Whoever begins to use a key was not told of others until now.
+            self.news.add(report.key, used.then_some(instance));
+        }
+        if added || raised {
+            self.said.insert((instance, seq), *said);
+        }
+        if let Some(used) = report.last_use {
+            // By our clock nobody has used it later than now.
+            let used = LastUse { at: used.at.min(now), ..used };
+            let last = self.last_uses.entry(seq).or_insert(used);
+            if used.at > last.at {
+                *last = used;
+            }
+        }
+    }
+
+    /// Returns whether the total is another than `before`.
+    fn add(&mut self, seq: i64, before: &mut Requests, total: Requests) -> bool {
+        if total == *before {
+            return false;
+        }
+        let was = std::mem::replace(before, total);
+        // The process has lost what it had counted, and began anew.
+        let anew = iter::zip(total, was).any(|(total, was)| total < was);
+        let was = if anew { Requests::default() } else { was };
+        for (outcome, (total, was)) in iter::zip(Outcome::ALL, iter::zip(total, was)) {
+            if total > was {
+                let sum = self.requests.entry((seq, outcome.code().as_str())).or_default();
+                *sum = sum.saturating_add(total - was).min(MAX_REQUESTS);
+            }
+        }
+        true
+    }
+
+    /// Returns whether more was admitted in some window than was said `before`.
+    fn raise(&mut self, seq: i64, before: &mut Windows, reported: Windows, now: i64) -> bool {
+        let mut raised = false;
+        for (window, (before, reported)) in iter::zip(Window::ALL, iter::zip(before, reported)) {
+            let Some(count) = reported.filter(|count| Current::at(now).contains(window, count.number)) else {
+                continue;
+            };
+            let more = count.since(*before);
+            if more > 0 {
+                *before = Some(count);
+                *self.counts.entry((kind(window), count.number, seq)).or_default() += u64::from(more);
+                raised = true;
+            }
+        }
+        raised
+    }
+
+    async fn write(self, to: &mut SqliteConnection, now: i64) -> Result<News, StoreError> {
+        write_said(to, self.said, now).await?;
+        write_requests(to, self.requests, now).await?;
+        write_counts(to, self.counts).await?;
+        write_last_uses(to, self.last_uses).await?;
+        Ok(self.news)
+    }
+}
+
+async fn write_said(to: &mut SqliteConnection, said: BTreeMap<Pair<'_>, Said>, now: i64) -> Result<(), StoreError> {
+    let mut rows = Vec::with_capacity(said.len());
+    for (pair, said) in said {
+        rows.push((pair, to_json(&said.requests)?, windows_to_json(&said.windows)?));
+    }
+    for rows in rows.chunks(ROWS) {
+        let mut query =
+            QueryBuilder::<Sqlite>::new("INSERT INTO node_usage (instance, key_seq, requests, windows, reported_at) ");
+        query.push_values(rows, |mut row, ((instance, seq), requests, windows)| {
+            row.push_bind(instance).push_bind(seq).push_bind(requests).push_bind(windows).push_bind(now);
+        });
+        query.push(
+            " ON CONFLICT (instance, key_seq) DO UPDATE SET \
+             requests = excluded.requests, windows = excluded.windows, reported_at = excluded.reported_at",
+        );
+        query.build().execute(&mut *to).await?;
+    }
+    Ok(())
+}
+
+async fn write_requests(
+    to: &mut SqliteConnection,
+    requests: BTreeMap<(i64, &'static str), u64>,
+    now: i64,
+) -> Result<(), StoreError> {
+    let hour = now.div_euclid(HOUR);
+    let rows: Vec<_> = requests.into_iter().collect();
+    for rows in rows.chunks(ROWS) {
+        let mut query = QueryBuilder::<Sqlite>::new("INSERT INTO usage_buckets (key_seq, hour, code, requests) ");
+        query.push_values(rows, |mut row, ((seq, code), requests)| {
+            row.push_bind(seq).push_bind(hour).push_bind(*code).push_bind(requests.cast_signed());
+        });
+        query.push(" ON CONFLICT (key_seq, hour, code) DO UPDATE SET requests = MIN(requests + excluded.requests, ");
+        query.push_bind(MAX_REQUESTS.cast_signed()).push(")");
+        query.build().execute(&mut *to).await?;
+    }
+    Ok(())
+}
+
+async fn write_counts(to: &mut SqliteConnection, counts: BTreeMap<(i32, u32, i64), u64>) -> Result<(), StoreError> {
+    let rows: Vec<_> = counts.into_iter().collect();
+    for rows in rows.chunks(ROWS) {
+        let mut query = QueryBuilder::<Sqlite>::new("INSERT INTO window_counts (kind, number, key_seq, count) ");
+        query.push_values(rows, |mut row, ((kind, number, seq), count)| {
+            row.push_bind(kind).push_bind(number).push_bind(seq).push_bind(count.cast_signed());
+        });
+        query.push(" ON CONFLICT (kind, number, key_seq) DO UPDATE SET count = count + excluded.count");
+        query.build().execute(&mut *to).await?;
+    }
+    Ok(())
+}
+
+async fn write_last_uses(to: &mut SqliteConnection, last_uses: BTreeMap<i64, LastUse>) -> Result<(), StoreError> {
+    let rows: Vec<_> = last_uses.into_iter().collect();
+    for rows in rows.chunks(ROWS) {
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "UPDATE keys SET last_used_at = used.column2, last_used_ip = used.column3 FROM (",
+        );
+        query.push_values(rows, |mut row, (seq, used)| {
+            row.push_bind(seq).push_bind(used.at).push_bind(used.from.map(|address| address.to_string()));
+        });
+        query.push(") AS used WHERE seq = used.column1 AND (last_used_at IS NULL OR last_used_at < used.column2)");
+        query.build().execute(&mut *to).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! What others admitted, worked out from sums.
+
+use super::*;
+
+/// 2027-01-15T08:00:00Z.
+const NOW: i64 = 1_800_000_000;
+
+fn count(window: Window, second: i64, count: u32) -> Count {
+    Count { number: window.number(second), count }
+}
+
+/// A key with which all processes together admitted so many on one day.
+fn on_a_day(sum: u64) -> KeyCounts {
+    let sums = [None, None, Some((Window::Day.number(NOW), sum)), None];
+    KeyCounts { key: 7, slot: 2, sums, processes: Vec::new() }
+}
+
+/// What a process is told of that day that said `own` of itself.
+fn told(counts: &KeyCounts, own: Option<Count>) -> Option<u32> {
+    let told = counts.elsewhere(&[None, None, own, None])?;
+    assert_eq!((told.key, told.slot, told.windows.iter().flatten().count()), (7, 2, 1));
+    told.windows[Window::Day as usize].map(|count| count.count)
+}
+
+#[test]
+fn counts_only_grow_and_windows_only_move_on() {
+    let before = Some(Count { number: 5, count: 3 });
+    for (number, count, more) in [(5, 3, 0), (5, 2, 0), (5, 4, 1), (4, 9, 0), (6, 1, 1), (6, 0, 0)] {
+        assert_eq!(Count { number, count }.since(before), more, "{number} {count}");
+    }
+    assert_eq!(Count { number: 1, count: 9 }.since(None), 9);
+}
+
+#[test]
+fn a_process_is_told_the_sum_of_the_others() {
+    let counts = on_a_day(23);
+    for (own, sum) in [
+        (None, Some(23)),
+        (Some(count(Window::Day, NOW, 5)), Some(18)),
+        // On the day before it admitted others.
+        (Some(count(Window::Day, NOW - 86_400, 5)), Some(23)),
+        (Some(count(Window::Day, NOW, 23)), None),
+    ] {
+        assert_eq!(told(&counts, own), sum, "{own:?}");
+    }
+    assert_eq!(told(&on_a_day(0), None), None);
+}
+
+#[test]
+fn a_sum_that_is_too_large_stays_at_the_most() {
+    let counts = on_a_day(u64::from(u32::MAX) + 7);
+    assert_eq!(told(&counts, None), Some(u32::MAX));
+    assert_eq!(told(&counts, Some(count(Window::Day, NOW, 8))), Some(u32::MAX - 1));
+}
+
+#[test]
+fn only_windows_count_that_a_clock_can_be_in() {
+    for (window, second, current) in [
+        (Window::Minute, NOW - 60, true),
+        (Window::Minute, NOW - 61, false),
+        (Window::Minute, NOW + 119, true),
+        (Window::Minute, NOW + 120, false),
+        // NOW begins an hour.
+        (Window::Hour, NOW - 1, true),
+        (Window::Hour, NOW + 3_600, false),
+        (Window::Day, NOW - 86_400, false),
+        (Window::Month, NOW, true),
+        (Window::Month, NOW + 31 * 86_400, false),
+    ] {
+        let mut windows = Windows::default();
+        windows[window as usize] = Some(count(window, second, 5));
+        assert_eq!(Current::at(NOW).has_any(&windows), current, "{window:?} at {}", second - NOW);
+    }
+    assert_eq!(Current::at(NOW).stored().len(), 3 + 2 + 1 + 1);
+}
+
+fn row(sums: &str, processes: &str) -> Result<KeyCounts, StoreError> {
+    Row { seq: 7, slot: 2, sums: sums.to_owned(), processes: processes.to_owned() }.try_into()
+}
+
+#[test]
+fn of_two_windows_the_newer_counts() {
+    let counts = row("[[1,8,9],[1,7,5],[4,3,1]]", "[]").unwrap();
+    assert_eq!(counts.sums, [Some((8, 9)), None, None, Some((3, 1))]);
+}
+
+#[test]
+fn processes_are_read_whatever_kinds_of_windows_they_have() {
+    let counts = row("[]", "[[3,[[7,5],null]],[0,[null,null,null,[1,2],[9,9]]]]").unwrap();
+    let count = |number, count| Some(Count { number, count });
+    let expected = [(3, [count(7, 5), None, None, None]), (0, [None, None, None, count(1, 2)])];
+    assert_eq!(counts.processes, expected);
+    for damaged in ["", "[[1]]", "{}", "[[0,[[-1,5]]]]"] {
+        assert!(matches!(row("[]", damaged), Err(StoreError::Damaged(_))), "{damaged}");
+    }
+}

@@ -1,0 +1,74 @@
+//! Deleting what nobody needs any more, in steps that keep nobody else waiting for long.
+//!
+//! **A wrong clock must not delete what still counts.** So nothing is deleted unless somebody admitted a request today or
+//! yesterday: such a count is taken in only if the clock of the node that reports it agrees with this one. A host that
+//! comes up with a clock that is days ahead finds no such count, and its nodes' reports bring none until it is set right;
+//! while nobody admits anything, what there is does not grow by much either.
+
+use latchkey_policy::limit::Window;
+use sqlx::query::Query;
+use sqlx::{Database, Sqlite};
+
+use super::{DAY, HOUR, kind};
+use crate::store::json::to_json;
+use crate::store::{Store, StoreError};
+
+/// An Envoy process that has not reported for so long is no more, unless it is connected. If it came back, all of its totals
+/// would count once more.
+const INSTANCE_KEPT: i64 = 45 * DAY;
+
+/// How long requests by the hour are kept.
+const BUCKETS_KEPT: i64 = 400 * DAY;
+
+/// Rows that are deleted at a time.
+const STEP: u32 = 5_000;
+
+type Delete<'q> = Query<'q, Sqlite, <Sqlite as Database>::Arguments>;
+
+impl Store {
+    /// Deletes counts of windows before the last.
+    pub async fn tidy_windows(&self, now: i64) -> Result<(), StoreError> {
+        const PAST: &str = "WITH past (kind, last) AS MATERIALIZED (SELECT value->>0, value->>1 FROM json_each(?1)) \
+             DELETE FROM window_counts WHERE (kind, number, key_seq) IN (SELECT w.kind, w.number, w.key_seq \
+             FROM past p CROSS JOIN window_counts w ON w.kind = p.kind AND w.number < p.last LIMIT ?2)";
+        if !self.trusts(now).await? {
+            return Ok(());
+        }
+        let last = to_json(&Window::ALL.map(|window| (kind(window), window.number(now).saturating_sub(1))))?;
+        self.delete(|| sqlx::query(PAST).bind(&last)).await
+    }
+
+    /// Deletes totals of processes that are gone, and what was counted long ago.
+    pub async fn tidy_history(&self, now: i64) -> Result<(), StoreError> {
+        const GONE: &str = "SELECT instance FROM node_usage WHERE instance NOT IN (SELECT instance FROM nodes) \
+             GROUP BY instance HAVING MAX(reported_at) < ?";
+        const INSTANCE: &str = "DELETE FROM node_usage WHERE instance = ?1 AND key_seq IN \
+             (SELECT key_seq FROM node_usage WHERE instance = ?1 LIMIT ?2)";
+        const BUCKETS: &str = "DELETE FROM usage_buckets WHERE (key_seq, hour, code) IN \
+             (SELECT key_seq, hour, code FROM usage_buckets WHERE hour < ? LIMIT ?)";
+        if !self.trusts(now).await? {
+            return Ok(());
+        }
+        let before = now.saturating_sub(INSTANCE_KEPT);
+        let gone: Vec<String> = sqlx::query_scalar(GONE).bind(before).fetch_all(&self.0.readers).await?;
+        for instance in gone {
+            self.delete(|| sqlx::query(INSTANCE).bind(&instance)).await?;
+        }
+        let hour = now.saturating_sub(BUCKETS_KEPT).div_euclid(HOUR);
+        self.delete(|| sqlx::query(BUCKETS).bind(hour)).await
+    }
+
+    /// Whether a node has agreed with our clock on what day it is, or was yesterday.
+    async fn trusts(&self, now: i64) -> Result<bool, StoreError> {
+        const AGREED: &str = "SELECT EXISTS (SELECT 1 FROM window_counts WHERE kind = ? AND number >= ?)";
+        let yesterday = Window::Day.number(now).saturating_sub(1);
+        let query = sqlx::query_scalar(AGREED).bind(kind(Window::Day)).bind(yesterday);
+        Ok(query.fetch_one(&self.0.readers).await?)
+    }
+
+    /// Repeats a statement, which has the most rows as its last parameter, until it finds no more.
+    async fn delete<'q>(&self, statement: impl Fn() -> Delete<'q>) -> Result<(), StoreError> {
+        while statement().bind(STEP).execute(&self.0.writer).await?.rows_affected() >= STEP.into() {}
+        Ok(())
+    }
+}
