@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Parser, Subcommand};
-use latchkey_control_plane::{Config, log, serve};
+use latchkey_control_plane::{Config, cli, log, serve};
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -15,21 +15,28 @@ struct Cli {
 enum Command {
     /// Run the control plane: the API for people, and the stream for Envoys
     Serve(Box<Config>),
+    Explain(Box<cli::Explain>),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Cli { command: Command::Serve(config) } = Cli::parse();
-    if let Err(error) = log::init(&config.log) {
-        return failed(&error);
-    }
-    match serve(*config).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&error),
+    match Cli::parse().command {
+        Command::Serve(config) => run(*config).await,
+        Command::Explain(explain) => explain.run().await.unwrap_or_else(|error| failed(&error, error.exit_code())),
     }
 }
 
-fn failed(error: &dyn std::error::Error) -> ExitCode {
+async fn run(config: Config) -> ExitCode {
+    if let Err(error) = log::init(&config.log) {
+        return failed(&error, ExitCode::FAILURE);
+    }
+    match serve(config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error, ExitCode::FAILURE),
+    }
+}
+
+fn failed(error: &dyn std::error::Error, code: ExitCode) -> ExitCode {
     eprintln!("latchkey: {error}");
-    ExitCode::FAILURE
+    code
 }

@@ -1,0 +1,185 @@
+//! `latchkey explain`: the verdict on a request, and every check on the way.
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+use std::fmt::Write as _;
+use std::fs;
+use std::net::IpAddr;
+use std::process::ExitCode;
+
+use super::CommandError;
+use super::client::ApiArgs;
+
+/// The exit code where the request would be refused.
+const REFUSED: u8 = 3;
+
+/// What clients send a key in.
+const KEY_HEADER: &str = "x-api-key";
+
+const SECRETS: &str = "Secrets are no arguments, as everybody on the machine can see those: the session's token is in \
+     LATCHKEY_TOKEN, or the password to log in with in LATCHKEY_PASSWORD; the request's key is in LATCHKEY_KEY, or in \
+     the file of -H @FILE.";
+
+/// Tell what the filter would decide on a request, and why. Ends with 0 if the request would pass, with 3 if not
+#[derive(Clone, Args)]
+#[command(after_help = SECRETS)]
+pub struct Explain {
+    #[command(flatten)]
+    api: ApiArgs,
+    /// The key, by its id; otherwise it is the one in LATCHKEY_KEY, sent as x-api-key, or in the request's headers
+    #[arg(long, value_name = "KEY_ID")]
+    key_id: Option<String>,
+    /// A header of the request, such as 'x-subaccount: dev', or a file with one in each line
+    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE|@FILE")]
+    headers: Vec<String>,
+    #[arg(skip = std::env::var("LATCHKEY_KEY").ok())]
+    key: Option<String>,
+    /// The client's address, as Envoy trusts it
+    #[arg(long, value_name = "ADDRESS")]
+    source_address: Option<IpAddr>,
+    /// Print the API's answer
+    #[arg(long)]
+    json: bool,
+    /// The request's method
+    method: String,
+    /// The request's URL, or its path
+    target: String,
+}
+
+impl Explain {
+    /// Asks, and prints the answer.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn run(self) -> Result<ExitCode, CommandError> {
+        let question = self.question()?;
+        let api = self.api.open().await?;
+        let told = api.post("/v1/explain", &question).await;
+        api.close().await;
+        let told = told?;
+        if self.json {
+            println!("{told:#}");
+        } else {
+            print!("{}", shown(&told));
+        }
+        Ok(if told["passes"] == true { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) })
+    }
+
+    fn question(&self) -> Result<Value, CommandError> {
+        let mut headers = Headers::default();
+        for argument in &self.headers {
+            match argument.strip_prefix('@') {
+                None => headers.add("--header", argument)?,
+                Some(file) => headers.add_file(file)?,
+            }
+        }
+        if let (None, Some(key)) = (&self.key_id, &self.key) {
+            headers.put(KEY_HEADER, key);
+        }
+        let (host, path) = split(&self.target);
+        Ok(json!({
+            "key_id": self.key_id,
+            "request": {
+                "method": self.method,
+                "host": host,
+                "path": path,
+                "headers": headers.0,
+                "source_address": self.source_address,
+            },
+        }))
+    }
+}
+
+/// The request's headers, by their names in lower case.
+#[derive(Default)]
+struct Headers(Map<String, Value>);
+
+impl Headers {
+    /// Reads `Name: value`. What is wrong is told without it, as it may hold a key.
+    fn add(&mut self, place: &str, header: &str) -> Result<(), CommandError> {
+        let (name, value) = header
+            .split_once(':')
+            .ok_or_else(|| CommandError::Usage(format!("{place}: must be a name, a colon and a value")))?;
+        self.put(name, value);
+        Ok(())
+    }
+
+    /// Reads a file of one header in each line; empty ones do not count.
+    fn add_file(&mut self, file: &str) -> Result<(), CommandError> {
+        let text = fs::read_to_string(file)
+            .map_err(|error| CommandError::Usage(format!("--header: {file} cannot be read: {error}")))?;
+        let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+        lines.try_for_each(|(index, line)| self.add(&format!("{file}, line {}", index.saturating_add(1)), line))
+    }
+
+    /// As Envoy joins what is sent more than once.
+    fn put(&mut self, name: &str, value: &str) {
+        let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
+        let joined = match self.0.get(&name).and_then(Value::as_str) {
+            Some(before) => format!("{before},{value}"),
+            None => value.to_owned(),
+        };
+        self.0.insert(name, joined.into());
+    }
+}
+
+/// Host and path as they are written: a parser of URLs would tidy up what is to be explained.
+fn split(target: &str) -> (&str, &str) {
+    let Some((_, rest)) = target.split_once("://").filter(|_| !target.starts_with('/')) else { return ("", target) };
+    match rest.find(['/', '?']) {
+        Some(at) if rest[at..].starts_with('/') => rest.split_at(at),
+        _ => (rest, "/"),
+    }
+}
+
+/// For people.
+fn shown(told: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut out = text(&told["code"]);
+    if let Some(refusal) = told.get("refusal") {
+        // Writing into a String cannot fail.
+        let _ = write!(out, " ({}): {}", refusal["status"], text(&refusal["error"]["error"]));
+    }
+    out.push('\n');
+    for step in told["steps"].as_array().into_iter().flatten() {
+        let outcome = text(&step["outcome"]).replace('_', " ");
+        let _ = writeln!(out, "  {:<18}  {outcome:<14}  {}", text(&step["check"]), text(&step["compared"]));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_taken_as_it_is_written() {
+        for (target, host, path) in [
+            ("https://api.example.com/a/../b%2f?c#d", "api.example.com", "/a/../b%2f?c#d"),
+            ("http://[::1]:8080/", "[::1]:8080", "/"),
+            ("http://api.example.com", "api.example.com", "/"),
+            ("/v4/zones?next=http://elsewhere/", "", "/v4/zones?next=http://elsewhere/"),
+            ("*", "", "*"),
+        ] {
+            assert_eq!(split(target), (host, path), "{target}");
+        }
+    }
+
+    #[test]
+    fn an_explanation_is_shown_step_by_step() {
+        let told = json!({
+            "code": "missing_permission", "passes": false,
+            "refusal": {"status": 403, "error": {"error": "It lacks it."}},
+            "steps": [
+                {"check": "public", "outcome": "does_not_apply", "compared": "rule 2 applies"},
+                {"check": "missing_permission", "outcome": "refused", "compared": "the key lacks dns:read"},
+            ],
+        });
+        assert_eq!(
+            shown(&told),
+            "missing_permission (403): It lacks it.\n  \
+             public              does not apply  rule 2 applies\n  \
+             missing_permission  refused         the key lacks dns:read\n"
+        );
+    }
+}

@@ -1,0 +1,174 @@
+//! What the filter would decide on a request, and why: the very function that the filter decides by, over what the
+//! store says instead of Envoy's memory.
+
+use latchkey_policy::credential::{Presented, in_authorization, in_header};
+use latchkey_policy::key::{KeyDigest, KeyFormat};
+use latchkey_policy::limit::Limits;
+use latchkey_policy::meter::{Meter, Quota};
+use latchkey_policy::policy::Policy;
+use latchkey_policy::record::{KeyRecord, PolicyRecord};
+use latchkey_policy::route::{RouteRecord, Routes};
+use latchkey_policy::snapshot::{Entry, Unavailable};
+use latchkey_policy::verdict::{self, Code, Credential, Request, Settings, Source, Trace, Verdict};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+/// A request as it is described.
+#[derive(Debug, Clone)]
+pub(crate) struct Described {
+    /// Such as `GET`.
+    pub(crate) method: String,
+    /// `:authority`.
+    pub(crate) host: String,
+    /// With the query.
+    pub(crate) path: String,
+    /// By name in lower case; the values of one that is there more than once joined by commas.
+    pub(crate) headers: BTreeMap<String, String>,
+    /// The client's, as Envoy trusts it.
+    pub(crate) source_address: Option<IpAddr>,
+    /// The key, if it is named by its id and not in the headers.
+    pub(crate) key: Option<KeyDigest>,
+}
+
+impl Described {
+    fn value(&self, name: &str) -> Option<&[u8]> {
+        self.headers.get(name).map(String::as_bytes)
+    }
+
+    /// The key in the places where filters look for one unless they are configured otherwise.
+    fn presented(&self) -> Presented<'_> {
+        let plain = self.value("x-api-key").into_iter().flat_map(in_header);
+        let bearer = self.value("authorization").into_iter().flat_map(in_authorization);
+        Presented::of(plain.chain(bearer).map(Cow::Borrowed))
+    }
+
+    /// The key that it is about, as far as a key of the right form is named at all.
+    pub(crate) fn digest(&self, keys: &KeyFormat) -> Option<KeyDigest> {
+        self.key.or_else(|| match self.presented() {
+            Presented::One(candidate) if keys.check(&candidate).is_ok() => Some(KeyDigest::of(&candidate)),
+            _ => None,
+        })
+    }
+}
+
+impl Request for Described {
+    fn credential(&self) -> Credential<'_> {
+        self.key.map_or_else(|| Credential::Presented(self.presented()), Credential::Known)
+    }
+
+    fn source_address(&self) -> Option<IpAddr> {
+        self.source_address
+    }
+
+    fn header(&self, name: &str) -> Result<Option<Cow<'_, [u8]>>, Unavailable> {
+        let value = match name {
+            ":authority" => Some(self.host.as_bytes()),
+            ":method" => Some(self.method.as_bytes()),
+            ":path" => Some(self.path.as_bytes()),
+            name => self.value(name),
+        };
+        Ok(value.map(Cow::Borrowed))
+    }
+}
+
+/// What is decided by, at one revision of the store.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    /// The route rules.
+    pub(crate) routes: RouteRecord,
+    /// The key that the request names, if it exists.
+    pub(crate) key: Option<KeyFacts>,
+    /// Unix seconds.
+    pub(crate) now: i64,
+}
+
+/// One key.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyFacts {
+    /// Its encoded record.
+    pub(crate) record: Vec<u8>,
+    /// What it shares with others.
+    pub(crate) policy: PolicyRecord,
+    /// What all nodes together have admitted.
+    pub(crate) meter: Meter,
+}
+
+/// One check on the way to a verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Step {
+    /// The code with which it refuses, or with which a public route passes.
+    pub(crate) check: Code,
+    /// Whether the verdict went on to the next one.
+    pub(crate) passed: bool,
+    /// What was compared.
+    pub(crate) compared: String,
+}
+
+/// A verdict, and how it came about.
+#[derive(Debug)]
+pub(crate) struct Explanation {
+    /// The verdict.
+    pub(crate) verdict: Verdict,
+    /// All checks that were made, in their order.
+    pub(crate) steps: Vec<Step>,
+}
+
+/// Decides on the request. Nothing is counted.
+///
+/// # Errors
+/// When a record does not make sense.
+pub(crate) fn explain(facts: &Facts, request: &Described, keys: &KeyFormat) -> Result<Explanation, Unavailable> {
+    let routes = Rc::new(Routes::compile(&facts.routes));
+    let mut steps = Steps(Vec::new());
+    let source = Ledger { facts, routes };
+    let verdict = verdict::decide(&source, request, Settings { keys, shadow: &[] }, &mut steps)?;
+    Ok(Explanation { verdict, steps: steps.0 })
+}
+
+struct Steps(Vec<Step>);
+
+impl Trace for Steps {
+    fn step(&mut self, check: Code, passed: bool, compared: impl FnOnce() -> String) {
+        self.0.push(Step { check, passed, compared: compared() });
+    }
+}
+
+/// The facts, as a verdict asks for them.
+struct Ledger<'f> {
+    facts: &'f Facts,
+    routes: Rc<Routes>,
+}
+
+impl Source for Ledger<'_> {
+    fn routes(&self) -> Result<Rc<Routes>, Unavailable> {
+        Ok(Rc::clone(&self.routes))
+    }
+
+    /// The store is never behind itself.
+    fn check_staleness(&self) -> Result<(), Unavailable> {
+        Ok(())
+    }
+
+    fn find(&self, digest: &KeyDigest) -> Result<Option<Entry>, Unavailable> {
+        let Some(key) = &self.facts.key else { return Ok(None) };
+        let entry = Entry::new(key.record.clone(), Rc::new(Policy::compile(&key.policy, &self.routes)));
+        let found = entry.key()?.digest == *digest;
+        Ok(found.then_some(entry))
+    }
+
+    fn now(&self) -> Result<i64, Unavailable> {
+        Ok(self.facts.now)
+    }
+
+    fn admit(
+        &self,
+        _key: &KeyRecord<'_>,
+        limits: &Limits,
+        _enforced: bool,
+        now: i64,
+    ) -> Result<Option<Quota>, Unavailable> {
+        Ok(self.facts.key.as_ref().map(|key| key.meter.quota(limits, now)))
+    }
+}

@@ -1,0 +1,60 @@
+//! What a verdict on one request is decided by, as of one moment.
+
+use latchkey_policy::key::KeyDigest;
+use latchkey_policy::limit::Window;
+use latchkey_policy::meter::{Meter, Owner};
+use sqlx::{Sqlite, Transaction};
+
+use super::{Store, StoreError, export, routes, usage};
+use crate::explain::{Facts, KeyFacts};
+
+impl Store {
+    /// The digest of one of the account's keys, revoked or not.
+    pub(crate) async fn key_digest(&self, account_id: &str, id: &str) -> Result<KeyDigest, StoreError> {
+        let query = sqlx::query_scalar("SELECT digest FROM keys WHERE account_id = ? AND id = ?");
+        let digest: Option<Vec<u8>> = query.bind(account_id).bind(id).fetch_optional(&self.0.readers).await?;
+        let digest = digest.ok_or(StoreError::KeyNotFound)?;
+        digest.as_slice().try_into().map(KeyDigest).map_err(|_| StoreError::Damaged("a digest"))
+    }
+
+    /// What is decided by on a request with the key of this digest. Another account's key is none: who asks learns
+    /// nothing of it.
+    pub(crate) async fn facts(
+        &self,
+        account_id: &str,
+        digest: Option<&KeyDigest>,
+        now: i64,
+    ) -> Result<Facts, StoreError> {
+        let mut transaction = self.0.readers.begin().await?;
+        let routes = routes::changed(&mut *transaction, 0).await?.unwrap_or_default();
+        let key = match digest {
+            Some(digest) => self.key_facts(&mut transaction, account_id, digest, now).await?,
+            None => None,
+        };
+        Ok(Facts { routes, key, now })
+    }
+
+    async fn key_facts(
+        &self,
+        transaction: &mut Transaction<'_, Sqlite>,
+        account_id: &str,
+        digest: &KeyDigest,
+        now: i64,
+    ) -> Result<Option<KeyFacts>, StoreError> {
+        let Some(exported) = export::live_key(&mut *transaction, account_id, digest).await? else { return Ok(None) };
+        let mut meter = Meter::new(Owner::of(&self.epoch(), exported.number));
+        for window in Window::ALL {
+            let number = window.number(now);
+            let counted: i64 = sqlx::query_scalar(
+                "SELECT COALESCE(SUM(count), 0) FROM window_counts WHERE key_seq = ? AND kind = ? AND number = ?",
+            )
+            .bind(exported.number.cast_signed())
+            .bind(usage::kind(window))
+            .bind(number)
+            .fetch_one(&mut **transaction)
+            .await?;
+            meter.elsewhere(window, number, u32::try_from(counted).unwrap_or(u32::MAX), now);
+        }
+        Ok(Some(KeyFacts { record: exported.record, policy: exported.policy, meter }))
+    }
+}
