@@ -86,12 +86,15 @@ pub struct StoreConfig {
 /// The user that the first start makes.
 #[derive(Debug, Clone, Args)]
 pub struct AdminConfig {
-    /// Email address of the first user; without effect once that user exists
+    /// Email address of the first user; without effect while there is an administrator
     #[arg(id = "admin-email", long = "admin-email", env = "LATCHKEY_ADMIN_EMAIL", default_value = "admin@localhost")]
     pub email: String,
     /// Their password, at least 12 characters; one is generated and printed once if there is none
     #[arg(id = "admin-password", long = "admin-password", env = "LATCHKEY_ADMIN_PASSWORD", hide_env_values = true)]
     pub password: Option<Password>,
+    /// Make that user although there is an administrator: the way back in when their password is lost
+    #[arg(id = "admin-recover", long = "admin-recover", env = "LATCHKEY_ADMIN_RECOVER")]
+    pub recover: bool,
 }
 
 /// What keys look like.

@@ -5,29 +5,41 @@
 //! | `http`, `api` | HTTP: what people and their tools ask for |
 //! | [`store`] | the database, and the revision that every change advances |
 //! | `stream` | gRPC: what nodes are sent, and what they have acknowledged |
+//! | `usage` | what nodes have counted, and what each is told of the others |
 //! | `enforcement` | waiting until every node decides by a revision |
+//! | `explain` | what the filter would decide on a request, and why |
+//! | [`cli`] | the commands that call the API |
 //! | [`start`](mod@start), [`config`] | putting it together |
 //!
 //! A revocation goes: `api` → `store` (one transaction, revision + 1) → `stream` (woken by the revision; one batch to
 //! every node) → acknowledgements → `enforcement` → the caller's answer.
 
 mod api;
+pub mod authority;
+pub mod cli;
 pub mod clock;
 pub mod config;
 mod enforcement;
+mod explain;
 mod http;
 pub mod ip_list;
+mod json;
+pub mod limits;
 pub mod log;
 mod metrics;
 pub mod password;
 pub mod random;
+pub mod role;
+mod route_document;
 pub mod secret;
+pub mod selection;
 mod serve;
 pub mod start;
 mod stop;
 pub mod store;
 mod stream;
 pub mod tier;
+mod usage;
 
 pub use config::Config;
 pub use serve::serve;

@@ -11,6 +11,9 @@ use std::fmt;
 /// From a millisecond to the longest wait.
 const ENFORCEMENT_SECONDS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
 
+/// From a millisecond to what keeps other writers waiting for too long.
+const COMMIT_SECONDS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
+
 /// The route is the pattern, never the path: a path can hold anything.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Request {
@@ -39,6 +42,9 @@ pub(crate) struct Metrics {
     pub(crate) snapshots: Family<Snapshot, Counter>,
     pub(crate) enforcement: Histogram,
     pub(crate) unenforced: Counter,
+    pub(crate) usage_reports: Counter,
+    pub(crate) usage_keys: Counter,
+    pub(crate) usage_commits: Histogram,
     nodes_connected: Gauge,
     revision: Gauge,
 }
@@ -53,6 +59,9 @@ impl Metrics {
             snapshots: Family::default(),
             enforcement: Histogram::new(ENFORCEMENT_SECONDS),
             unenforced: Counter::default(),
+            usage_reports: Counter::default(),
+            usage_keys: Counter::default(),
+            usage_commits: Histogram::new(COMMIT_SECONDS),
             nodes_connected: Gauge::default(),
             revision: Gauge::default(),
         };
@@ -76,6 +85,13 @@ impl Metrics {
             "enforcement_timeouts",
             "Changes that not every counted node had acknowledged when their caller was answered",
             metrics.unenforced.clone(),
+        );
+        registry.register("usage_reports", "Reports of usage taken in", metrics.usage_reports.clone());
+        registry.register("usage_keys", "Keys in reports of usage taken in", metrics.usage_keys.clone());
+        registry.register(
+            "usage_commit_seconds",
+            "Time that it took to write some reports of usage down, in one transaction",
+            metrics.usage_commits.clone(),
         );
         metrics
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::api::{self, App, Throttle};
 use crate::clock::{Clock, SystemClock};
@@ -22,6 +22,7 @@ use crate::secret::Password;
 use crate::stop::{self, Stopper};
 use crate::store::{OpenError, Store, StoreError};
 use crate::stream::{self, registry::Registry};
+use crate::usage;
 
 /// How long requests that are under way can take to end once it stops.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -112,7 +113,7 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
     let registry = Registry::open(store.clone(), clock.clone(), config.stream.node_grace(), stop.clone()).await?;
     let app = App {
         store: store.clone(),
-        clock,
+        clock: clock.clone(),
         registry: registry.clone(),
         metrics: metrics.clone(),
         passwords,
@@ -121,7 +122,8 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
         stop: stop.clone(),
     };
     let mut servers = JoinSet::new();
-    let streams = stream::serve(nodes, config.stream.node_token, store.clone(), registry, metrics, stop.clone());
+    usage::tidy::start(store.clone(), clock.clone(), stop.clone());
+    let streams = stream::serve(nodes, config.stream.node_token, store.clone(), registry, clock, metrics, stop.clone());
     servers.spawn(async move {
         if let Err(error) = streams.await {
             error!(%error, "the stream's server failed");
@@ -166,9 +168,13 @@ fn address(listener: &TcpListener, flag: &'static str) -> Result<SocketAddr, Sta
     listener.local_addr().map_err(|source| StartError::Listen { address: unspecified, flag, source })
 }
 
-/// Makes the first user unless they exist.
+/// Makes the first user, or another one where nobody is left who could make users, or where that is asked for.
 async fn first_user(store: &Store, passwords: &Passwords, config: &AdminConfig, now: i64) -> Result<(), StartError> {
+    if !config.recover && !store.lacks_admin().await? {
+        return Ok(());
+    }
     if store.credentials(&config.email).await?.is_some() {
+        warn!(email = config.email, "no administrator is made, as this user is there: name another email address");
         return Ok(());
     }
     let password = match &config.password {
@@ -181,7 +187,8 @@ async fn first_user(store: &Store, passwords: &Passwords, config: &AdminConfig, 
         }
     };
     let hash = passwords.hash(password).await?;
-    Ok(store.add_admin(&config.email, &hash, now).await?)
+    store.add_admin(&config.email, &hash, config.recover, now).await?;
+    Ok(())
 }
 
 /// Not in the log: this is the only place that ever shows it.

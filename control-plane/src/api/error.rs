@@ -7,9 +7,13 @@ use serde::Serialize;
 use std::fmt::Display;
 
 use super::MAX_BODY_LEN;
+use crate::json::Fault;
 use crate::password::PasswordError;
 use crate::random::NoRandomness;
-use crate::store::StoreError;
+use crate::store::{MAX_SUBACCOUNTS, StoreError};
+
+/// So many faults of one document are told at once.
+const MAX_FAULTS: usize = 20;
 
 /// Why a request is refused.
 #[derive(Debug)]
@@ -25,8 +29,38 @@ pub(super) enum ApiError {
     Credentials,
     /// No session, or one that has ended.
     Session,
+    /// The caller does not hold what the request takes.
+    MissingPermission {
+        /// What would give it to somebody else, if it is that.
+        field: Option<String>,
+        /// A sentence.
+        error: String,
+    },
+    /// The caller may not act on a subaccount.
+    SubaccountDenied {
+        /// What names it, if it is in the body.
+        field: Option<String>,
+        /// A sentence.
+        error: String,
+    },
     /// The account has no such key.
     KeyNotFound,
+    /// The account has no such user.
+    UserNotFound,
+    /// A user has the email address.
+    EmailTaken,
+    /// The account would be left without an administrator.
+    LastAdministrator,
+    /// An account or a live key has the tier that would be gone.
+    TierInUse(String),
+    /// The key is revoked for good.
+    KeyRevoked,
+    /// The account has no such subaccount.
+    SubaccountNotFound,
+    /// A subaccount of the account has the name.
+    SubaccountNameTaken,
+    /// The account has as many subaccounts as it can.
+    SubaccountLimit,
     /// There is nothing at that path.
     NotFound,
     /// There is, but not for that method.
@@ -37,8 +71,10 @@ pub(super) enum ApiError {
     UnsupportedMediaType,
     /// The body is too long.
     TooLarge,
-    /// It may be tried again after so many seconds.
-    TooManyRequests(u32),
+    /// A login for that address may be tried again after so many seconds.
+    TooManyLogins(u32),
+    /// So many passwords are hashed or verified that this one has to come again.
+    PasswordsBusy,
     /// It may work later. The detail is for the log.
     Unavailable(String),
     /// It is our fault. The detail is for the log.
@@ -62,9 +98,66 @@ impl ApiError {
         Self::Invalid { field: Some(field.to_owned()), error: format!("Field `{field}` {reason}.") }
     }
 
+    /// Several fields are to blame. The first [`MAX_FAULTS`] are told of; the first is the one that is named.
+    pub(super) fn faults(faults: Vec<Fault>) -> Self {
+        let told = faults.iter().take(MAX_FAULTS).map(|Fault { field, reason }| match field {
+            Some(field) => format!("{field}: {reason}"),
+            None => format!("The body {reason}"),
+        });
+        let more = match faults.len().saturating_sub(MAX_FAULTS) {
+            0 => String::new(),
+            more => format!("; and {more} more"),
+        };
+        let error = format!("{}{more}.", told.collect::<Vec<_>>().join("; "));
+        Self::Invalid { field: faults.into_iter().find_map(|fault| fault.field), error }
+    }
+
     /// The query parameter `name` is to blame.
     pub(super) fn parameter(name: &str, reason: impl Display) -> Self {
         Self::Invalid { field: Some(name.to_owned()), error: format!("Query parameter `{name}` {reason}.") }
+    }
+
+    /// The caller lacks `permission`.
+    pub(super) fn missing_permission(permission: &str) -> Self {
+        Self::MissingPermission { field: None, error: format!("This takes the permission `{permission}`.") }
+    }
+
+    /// `field` would give `name`, a role or a permission, to somebody else.
+    pub(super) fn grants_more(field: &str, name: &str) -> Self {
+        let error = format!("Field `{field}` gives `{name}`, which you do not hold yourself.");
+        Self::MissingPermission { field: Some(field.to_owned()), error }
+    }
+
+    /// The request would make a key good for more that has `name`, a role or a permission.
+    pub(super) fn key_has_more(name: &str) -> Self {
+        let error = format!("The API key has `{name}`, which you do not hold yourself, so you may only narrow it.");
+        Self::MissingPermission { field: None, error }
+    }
+
+    /// The request would make a key good for more that may act on more subaccounts.
+    pub(super) fn key_selects_more() -> Self {
+        let error = "The API key may act on subaccounts that you may not act on yourself, so you may only narrow it.";
+        Self::SubaccountDenied { field: None, error: error.to_owned() }
+    }
+
+    /// The request would act on a user who holds `name`, a role or a permission.
+    pub(super) fn holds_more(name: &str) -> Self {
+        Self::MissingPermission {
+            field: None,
+            error: format!("The user holds `{name}`, which you do not hold yourself."),
+        }
+    }
+
+    /// `field` names a subaccount that the caller may not act on.
+    pub(super) fn subaccount_denied(field: &str) -> Self {
+        let error = format!("Field `{field}` selects what you may not act on yourself.");
+        Self::SubaccountDenied { field: Some(field.to_owned()), error }
+    }
+
+    /// The request would act on a user who may act on more subaccounts.
+    pub(super) fn selects_more() -> Self {
+        let error = "The user may act on subaccounts that you may not act on yourself.".to_owned();
+        Self::SubaccountDenied { field: None, error }
     }
 
     fn parts(&self) -> (StatusCode, &'static str, &'static str, &'static str) {
@@ -82,12 +175,51 @@ impl ApiError {
                 "Invalid or missing session token",
                 "Log in with POST /v1/sessions and send `Authorization: Bearer <token>`.",
             ),
+            Self::MissingPermission { .. } => (StatusCode::FORBIDDEN, "missing_permission", "Permission missing", ""),
+            Self::SubaccountDenied { .. } => (StatusCode::FORBIDDEN, "subaccount_denied", "Subaccount denied", ""),
             Self::KeyNotFound => (
                 StatusCode::NOT_FOUND,
                 "key_not_found",
                 "API key not found",
                 "The account has no API key with this id.",
             ),
+            Self::UserNotFound => {
+                (StatusCode::NOT_FOUND, "user_not_found", "User not found", "The account has no user with this id.")
+            }
+            Self::EmailTaken => (
+                StatusCode::CONFLICT,
+                "email_taken",
+                "Email address already in use",
+                "Field `email` is the email address of another user.",
+            ),
+            Self::LastAdministrator => (
+                StatusCode::CONFLICT,
+                "last_administrator",
+                "Last administrator",
+                "The account needs a user who is not disabled, holds `*` and may act on all subaccounts.",
+            ),
+            Self::TierInUse(_) => (StatusCode::CONFLICT, "tier_in_use", "Tier in use", ""),
+            Self::KeyRevoked => (
+                StatusCode::CONFLICT,
+                "key_revoked",
+                "API key revoked",
+                "The API key was revoked, which is for good. Make another one.",
+            ),
+            Self::SubaccountNotFound => (
+                StatusCode::NOT_FOUND,
+                "subaccount_not_found",
+                "Subaccount not found",
+                "The account has no subaccount with this id.",
+            ),
+            Self::SubaccountNameTaken => (
+                StatusCode::CONFLICT,
+                "name_taken",
+                "Subaccount name already in use",
+                "Field `name` is the name of another subaccount of the account.",
+            ),
+            Self::SubaccountLimit => {
+                (StatusCode::FORBIDDEN, "subaccount_limit", "Account subaccount limit reached", "")
+            }
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "Not found", "There is nothing at this path."),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -108,11 +240,17 @@ impl ApiError {
                 "The body must be JSON, with `Content-Type: application/json`.",
             ),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "Payload too large", ""),
-            Self::TooManyRequests(_) => (
+            Self::TooManyLogins(_) => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_requests",
                 "Too many requests",
                 "Too many logins were tried. Please wait, and try again.",
+            ),
+            Self::PasswordsBusy => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_requests",
+                "Too many requests",
+                "Too many passwords are being hashed at once. Please try again.",
             ),
             Self::Unavailable(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -134,14 +272,22 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, code, message, sentence) = self.parts();
         let retry_after = match self {
-            Self::TooManyRequests(seconds) => Some(HeaderValue::from(seconds)),
-            Self::Unavailable(_) => Some(HeaderValue::from(1)),
+            Self::TooManyLogins(seconds) => Some(HeaderValue::from(seconds)),
+            Self::PasswordsBusy | Self::Unavailable(_) => Some(HeaderValue::from(1)),
             _ => None,
         };
         let (field, error) = match self {
-            Self::Invalid { field, error } => (field, error),
+            Self::Invalid { field, error }
+            | Self::MissingPermission { field, error }
+            | Self::SubaccountDenied { field, error } => (field, error),
             Self::TooLarge => (None, format!("The body must have at most {MAX_BODY_LEN} bytes.")),
-            Self::NameTaken => (Some("name".to_owned()), sentence.to_owned()),
+            Self::SubaccountLimit => (None, format!("An account can have at most {MAX_SUBACCOUNTS} subaccounts.")),
+            Self::TierInUse(name) => {
+                let error = format!("Tier `{name}` is that of an account, or of an API key that is not revoked.");
+                (Some("tiers".to_owned()), error)
+            }
+            Self::EmailTaken => (Some("email".to_owned()), sentence.to_owned()),
+            Self::NameTaken | Self::SubaccountNameTaken => (Some("name".to_owned()), sentence.to_owned()),
             Self::Unavailable(detail) | Self::Internal(detail) => {
                 tracing::error!(code, detail, "a request failed");
                 (None, sentence.to_owned())
@@ -162,11 +308,25 @@ impl IntoResponse for ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
+            StoreError::SessionEnded => Self::Session,
+            StoreError::PermissionMissing(permission) => Self::missing_permission(permission),
             StoreError::NameTaken => Self::NameTaken,
+            StoreError::TierInUse(name) => Self::TierInUse(name),
+            StoreError::KeyRevoked => Self::KeyRevoked,
+            StoreError::UserNotFound => Self::UserNotFound,
+            StoreError::EmailTaken => Self::EmailTaken,
+            StoreError::LastAdministrator => Self::LastAdministrator,
+            StoreError::SubaccountNotFound => Self::SubaccountNotFound,
+            StoreError::SubaccountNameTaken => Self::SubaccountNameTaken,
+            StoreError::SubaccountLimit => Self::SubaccountLimit,
             StoreError::KeyNotFound => Self::KeyNotFound,
+            StoreError::TierNotFound { there_are } => {
+                Self::field("tier", format_args!("must be one of {}", there_are.join(", ")))
+            }
             StoreError::Unavailable(_) => Self::Unavailable(error.to_string()),
             StoreError::Database(_)
             | StoreError::Damaged(_)
+            | StoreError::AccountNotFound
             | StoreError::Record(_)
             | StoreError::Random(_)
             | StoreError::Interrupted => Self::Internal(error.to_string()),
@@ -174,10 +334,19 @@ impl From<StoreError> for ApiError {
     }
 }
 
+impl From<Fault> for ApiError {
+    fn from(fault: Fault) -> Self {
+        match fault.field {
+            Some(field) => Self::field(&field, fault.reason),
+            None => Self::Invalid { field: None, error: format!("The body {}.", fault.reason) },
+        }
+    }
+}
+
 impl From<PasswordError> for ApiError {
     fn from(error: PasswordError) -> Self {
         match error {
-            PasswordError::Busy => Self::TooManyRequests(1),
+            PasswordError::Busy => Self::PasswordsBusy,
             _ => Self::Internal(error.to_string()),
         }
     }
@@ -186,5 +355,19 @@ impl From<PasswordError> for ApiError {
 impl From<NoRandomness> for ApiError {
     fn from(error: NoRandomness) -> Self {
         Self::Internal(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_hasher_is_told_as_what_it_is() {
+        let error = ApiError::from(PasswordError::Busy);
+        assert_eq!(error.parts().3, "Too many passwords are being hashed at once. Please try again.");
+        let response = error.into_response();
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
     }
 }

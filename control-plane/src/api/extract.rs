@@ -7,13 +7,20 @@ use axum::response::IntoResponse as _;
 use serde::de::DeserializeOwned;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::App;
 use super::error::ApiError;
+use crate::json;
 use crate::secret::{SessionToken, TokenHash};
-use crate::store::Caller;
+use crate::store::{Acting, Caller};
 
-/// A live session, and on whose behalf it acts.
+const MAX_LIMIT: u32 = 1_000;
+const DEFAULT_LIMIT: u32 = 100;
+const MAX_WAIT_MS: u32 = 30_000;
+const DEFAULT_WAIT_MS: u32 = 1_000;
+
+/// A live session, and on whose behalf it acts, as of the time when the request's head was there.
 pub(super) struct Session {
     pub(super) caller: Caller,
     pub(super) token: TokenHash,
@@ -26,6 +33,15 @@ impl FromRequestParts<Arc<App>> for Session {
         let token = bearer(&parts.headers).and_then(SessionToken::parse).ok_or(ApiError::Session)?.hash();
         let caller = app.store.use_session(&token, app.clock.now()).await?.ok_or(ApiError::Session)?;
         Ok(Self { caller, token })
+    }
+}
+
+impl Session {
+    /// For a change that takes `permission`. Who does not hold it is refused at once; whether they still do when the
+    /// change is made is asked again there.
+    pub(super) fn acting(&self, app: &App, permission: &'static str) -> Result<Acting, ApiError> {
+        self.caller.require(permission)?;
+        Ok(app.store.acting(self.token.clone(), permission, app.clock.now()))
     }
 }
 
@@ -51,18 +67,34 @@ impl<S: Sync> FromRequestParts<S> for Params {
 }
 
 impl Params {
-    /// The whole number `name`, or `default` without it.
-    pub(super) fn number(&mut self, name: &str, range: RangeInclusive<u32>, default: u32) -> Result<u32, ApiError> {
-        let Some(index) = self.0.iter().position(|(key, _)| key == name) else { return Ok(default) };
+    /// The text `name`, if it is given.
+    pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, ApiError> {
+        let Some(index) = self.0.iter().position(|(key, _)| key == name) else { return Ok(None) };
         let (_, value) = self.0.swap_remove(index);
         if self.0.iter().any(|(key, _)| key == name) {
             return Err(ApiError::parameter(name, "is given twice"));
         }
+        Ok(Some(value))
+    }
+
+    /// The whole number `name`, or `default` without it.
+    pub(super) fn number(&mut self, name: &str, range: RangeInclusive<u32>, default: u32) -> Result<u32, ApiError> {
+        let Some(value) = self.text(name)? else { return Ok(default) };
         let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
         let number = value.parse().ok().filter(|number| digits && range.contains(number));
         number.ok_or_else(|| {
             ApiError::parameter(name, format_args!("must be a whole number from {} to {}", range.start(), range.end()))
         })
+    }
+
+    /// How long the caller waits for enforcement: `wait_ms`.
+    pub(super) fn patience(&mut self) -> Result<Duration, ApiError> {
+        Ok(Duration::from_millis(self.number("wait_ms", 0..=MAX_WAIT_MS, DEFAULT_WAIT_MS)?.into()))
+    }
+
+    /// How many entries of a list the caller wants at most, and how many before them not: `limit` and `offset`.
+    pub(super) fn page(&mut self) -> Result<(u32, u32), ApiError> {
+        Ok((self.number("limit", 1..=MAX_LIMIT, DEFAULT_LIMIT)?, self.number("offset", 0..=u32::MAX, 0)?))
     }
 
     /// Refuses whatever is left.
@@ -105,41 +137,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return Err(ApiError::Invalid { field: None, error: "The body must be a JSON object.".to_owned() });
     }
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| refused(&error))?;
-    match json.end() {
-        Ok(()) => Ok(value),
-        Err(error) => Err(not_json(&error)),
-    }
-}
-
-fn refused(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
-    let inner = error.inner();
-    if !inner.is_data() {
-        return not_json(inner);
-    }
-    let place = format!(" at line {} column {}", inner.line(), inner.column());
-    let text = inner.to_string();
-    let reason = text.strip_suffix(&place).unwrap_or(&text);
-    let path = error.path().to_string();
-    // Of unknown, missing and duplicate fields serde tells the name in the text, and the path of what they are in.
-    for kind in ["unknown", "missing", "duplicate"] {
-        let rest = reason.strip_prefix(kind).and_then(|rest| rest.strip_prefix(" field `"));
-        if let Some((field, rest)) = rest.and_then(|rest| rest.split_once('`')) {
-            let field = match path.as_str() {
-                "." => field.to_owned(),
-                path if path == field || path.ends_with(&format!(".{field}")) => path.to_owned(),
-                path => format!("{path}.{field}"),
-            };
-            let error = format!("{}{} field `{field}`{rest}.", kind[..1].to_uppercase(), &kind[1..]);
-            return ApiError::Invalid { field: Some(field), error };
-        }
-    }
-    ApiError::field(&path, format_args!("is refused: {reason}"))
-}
-
-fn not_json(error: &serde_json::Error) -> ApiError {
-    ApiError::Invalid { field: None, error: format!("The body is not valid JSON: {error}.") }
+    Ok(json::read(bytes)?)
 }
 
 #[cfg(test)]

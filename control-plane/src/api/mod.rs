@@ -1,15 +1,27 @@
 //! The API: JSON over HTTP. Every handler reads top to bottom: who asks, what for, is it allowed, do it, answer.
 
 mod answer;
+mod caller;
+mod edit_key;
 mod error;
+mod expiry;
+mod explain;
 mod extract;
+mod fields;
 mod health;
+mod key_view;
 mod keys;
 mod new_key;
 mod nodes;
 mod observe;
+mod roles;
+mod routes;
 mod sessions;
+mod subaccounts;
 mod throttle;
+mod tiers;
+mod usage;
+mod users;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -57,7 +69,16 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/sessions/current", delete(sessions::log_out))
         .route("/v1/keys", get(keys::list))
         .route("/v1/keys/generate", post(keys::generate))
-        .route("/v1/keys/{key_id}", get(keys::get).delete(keys::revoke))
+        .route("/v1/keys/{key_id}", get(keys::get).patch(edit_key::edit).delete(keys::revoke))
+        .route("/v1/users", get(users::list).post(users::create))
+        .route("/v1/users/{user_id}", get(users::get).patch(users::edit))
+        .route("/v1/subaccounts", get(subaccounts::list).post(subaccounts::create))
+        .route("/v1/subaccounts/{subaccount_id}", delete(subaccounts::delete))
+        .route("/v1/roles", get(roles::list))
+        .route("/v1/tiers", get(tiers::get).put(tiers::put))
+        .route("/v1/routes", get(routes::get).put(routes::put))
+        .route("/v1/explain", post(explain::ask))
+        .route("/v1/usage", get(usage::list))
         .route("/v1/nodes", get(nodes::list))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))

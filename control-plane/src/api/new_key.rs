@@ -1,20 +1,17 @@
 //! What a request for a key may say, and what each part of it must be.
 
-use jiff::Timestamp;
 use latchkey_policy::key::Environment;
 use serde::Deserialize;
-use serde::de::{self, Deserializer, Visitor};
-use std::fmt;
 
 use super::error::ApiError;
+use super::expiry::Expiry;
+use super::fields;
+use crate::authority::{Authority, Grant};
 use crate::ip_list::IpList;
-use crate::tier::Tier;
-
-const MAX_NAME_LEN: usize = 100;
-const MAX_DESCRIPTION_LEN: usize = 500;
-
-/// 9999-01-01T00:00:00Z: up to here every time can be written with a year of four digits.
-const EXPIRY_BEFORE: i64 = 253_370_764_800;
+use crate::limits::{DeclaredLimits, LimitsChange};
+use crate::role::Role;
+use crate::selection::Selection;
+use crate::store::KeySettings;
 
 /// As it was sent.
 #[derive(Deserialize)]
@@ -24,6 +21,16 @@ pub(super) struct Request {
     description: Option<String>,
     environment: Option<String>,
     tier: Option<String>,
+    #[serde(default)]
+    scope: Selection,
+    #[serde(default)]
+    roles: Vec<Role>,
+    #[serde(default)]
+    permissions: Vec<Grant>,
+    /// None is all that the creator may act on.
+    #[serde(default)]
+    allowed_subaccounts: Vec<String>,
+    limits: Option<LimitsChange>,
     expires_at: Option<Expiry>,
     #[serde(default)]
     allowed_ips: IpList,
@@ -31,96 +38,33 @@ pub(super) struct Request {
     denied_ips: IpList,
 }
 
-/// With every part checked.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Specification {
-    pub(super) name: String,
-    pub(super) description: Option<String>,
-    pub(super) environment: Environment,
-    pub(super) tier: Option<Tier>,
-    pub(super) expires_at: Option<i64>,
-    pub(super) allowed_ips: IpList,
-    pub(super) denied_ips: IpList,
-}
-
 impl Request {
-    pub(super) fn check(self, now: i64) -> Result<Specification, ApiError> {
-        let name = self.name.trim().to_owned();
-        if !(1..=MAX_NAME_LEN).contains(&name.chars().count()) {
-            return Err(ApiError::field("name", format_args!("must have 1 to {MAX_NAME_LEN} characters")));
-        }
-        if name.chars().any(char::is_control) {
-            return Err(ApiError::field("name", "must not have control characters"));
-        }
-        if self.description.as_ref().is_some_and(|text| text.chars().count() > MAX_DESCRIPTION_LEN) {
-            let reason = format_args!("must have at most {MAX_DESCRIPTION_LEN} characters");
-            return Err(ApiError::field("description", reason));
-        }
+    /// With every part checked that can be without the store. A key that names no tier has the account's.
+    pub(super) fn check(self, now: i64, account_tier: &str) -> Result<KeySettings, ApiError> {
         let environment = match self.environment {
             None => Environment::Live,
             Some(word) => {
                 Environment::parse(&word).ok_or_else(|| ApiError::field("environment", "must be one of live, test"))?
             }
         };
-        let tier = match self.tier {
-            None => None,
-            Some(word) => Some(
-                Tier::parse(&word)
-                    .ok_or_else(|| ApiError::field("tier", "must be one of free, basic, pro, enterprise"))?,
-            ),
-        };
-        let expires_at = self.expires_at.map(|Expiry(second)| second);
-        if expires_at.is_some_and(|second| second <= now) {
-            return Err(ApiError::field("expires_at", "must be in the future"));
-        }
-        if expires_at.is_some_and(|second| second >= EXPIRY_BEFORE) {
-            return Err(ApiError::field("expires_at", "must be before the year 9999"));
-        }
-        Ok(Specification {
-            name,
-            description: self.description,
+        fields::scope("scope", &self.scope)?;
+        fields::bounded("roles", &self.roles)?;
+        fields::bounded("permissions", &self.permissions)?;
+        fields::bounded("allowed_subaccounts", &self.allowed_subaccounts)?;
+        let listed = (!self.allowed_subaccounts.is_empty()).then_some(self.allowed_subaccounts);
+        Ok(KeySettings {
+            name: fields::name("name", &self.name)?,
+            description: fields::description(self.description)?,
             environment,
-            tier,
-            expires_at,
+            tier: self.tier.unwrap_or_else(|| account_tier.to_owned()),
+            scope: self.scope,
+            authority: Authority { roles: self.roles, permissions: self.permissions },
+            subaccounts: listed.into(),
+            limits: self.limits.unwrap_or_default().applied_to(DeclaredLimits::default()),
+            expires_at: self.expires_at.map(|expiry| expiry.check("expires_at", now)).transpose()?,
             allowed_ips: self.allowed_ips,
             denied_ips: self.denied_ips,
         })
-    }
-}
-
-/// Unix seconds, sent as they are or as RFC 3339. Fractions of a second are cut off.
-struct Expiry(i64);
-
-impl<'de> Deserialize<'de> for Expiry {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ExpiryVisitor)
-    }
-}
-
-struct ExpiryVisitor;
-
-impl Visitor<'_> for ExpiryVisitor {
-    type Value = Expiry;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a time as RFC 3339 or in whole Unix seconds")
-    }
-
-    fn visit_i64<E: de::Error>(self, second: i64) -> Result<Expiry, E> {
-        Ok(Expiry(second))
-    }
-
-    fn visit_u64<E: de::Error>(self, second: u64) -> Result<Expiry, E> {
-        // Whatever does not fit is far beyond the last year that is allowed.
-        Ok(Expiry(i64::try_from(second).unwrap_or(i64::MAX)))
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Expiry, E> {
-        let refused = || E::invalid_value(de::Unexpected::Str(text), &self);
-        // jiff also reads shorter forms of ISO 8601, and time zones in brackets.
-        let full = text.as_bytes().get(10).is_some_and(|byte| b"Tt ".contains(byte)) && text.len() >= 20;
-        let time: Timestamp = text.parse().ok().filter(|_| full && !text.ends_with(']')).ok_or_else(refused)?;
-        Ok(Expiry(time.as_second() - i64::from(time.subsec_nanosecond() < 0)))
     }
 }
 
@@ -128,18 +72,12 @@ impl Visitor<'_> for ExpiryVisitor {
 mod tests {
     use super::*;
 
-    const NOW: i64 = 1_800_000_000;
-
-    fn check(json: &str) -> Result<Specification, String> {
+    fn check(json: &str) -> Result<KeySettings, String> {
         let request: Request = serde_json::from_str(json).map_err(|error| error.to_string())?;
-        request.check(NOW).map_err(|error| match error {
+        request.check(1_800_000_000, "basic").map_err(|error| match error {
             ApiError::Invalid { error, .. } => error,
             other => format!("{other:?}"),
         })
-    }
-
-    fn expiry(value: &str) -> Result<Option<i64>, String> {
-        check(&format!(r#"{{"name":"CI","expires_at":{value}}}"#)).map(|checked| checked.expires_at)
     }
 
     #[test]
@@ -147,38 +85,9 @@ mod tests {
         let checked = check(r#"{"name":"  CI\u00e9  ","description":null}"#).unwrap();
         assert_eq!(checked.name, "CIé");
         assert_eq!(checked.environment, Environment::Live);
-        assert_eq!((checked.description, checked.tier, checked.expires_at), (None, None, None));
-    }
-
-    #[test]
-    fn an_expiry_is_rfc_3339_or_unix_seconds() {
-        assert_eq!(expiry("1800000001"), Ok(Some(1_800_000_001)));
-        assert_eq!(expiry(r#""2030-01-01T00:00:00Z""#), Ok(Some(1_893_456_000)));
-        assert_eq!(expiry(r#""2030-01-01T02:00:00.9+02:00""#), Ok(Some(1_893_456_000)));
-        assert_eq!(expiry("null"), Ok(None));
-        for refused in [
-            "1800000001.5",
-            "true",
-            r#""tomorrow""#,
-            r#""2030-01-01""#,
-            r#""2030-01-01T00:00:00""#,
-            r#""2030-01-01T00Z""#,
-            r#""2030-01-01T00:00:00+00:00[UTC]""#,
-        ] {
-            let error = expiry(refused).unwrap_err();
-            assert!(error.contains("expected a time as RFC 3339 or in whole Unix seconds"), "{refused}: {error}");
-        }
-    }
-
-    #[test]
-    fn an_expiry_is_in_the_future_and_has_four_digits() {
-        for past in ["1800000000", "0", "-1", r#""2020-01-01T00:00:00Z""#] {
-            assert_eq!(expiry(past).unwrap_err(), "Field `expires_at` must be in the future.");
-        }
-        assert_eq!(expiry("253370764799"), Ok(Some(253_370_764_799)));
-        for late in ["253370764800", "18446744073709551615", r#""9999-01-01T00:00:00Z""#] {
-            assert_eq!(expiry(late).unwrap_err(), "Field `expires_at` must be before the year 9999.");
-        }
+        assert_eq!((checked.description, checked.tier.as_str(), checked.expires_at), (None, "basic", None));
+        assert_eq!((checked.scope, checked.subaccounts), (Selection::All, Selection::All));
+        assert_eq!((checked.authority, checked.limits), (Authority::default(), DeclaredLimits::default()));
     }
 
     #[test]

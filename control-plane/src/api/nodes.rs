@@ -35,7 +35,12 @@ struct Node {
     remote: Option<String>,
 }
 
-pub(super) async fn list(State(app): State<Arc<App>>, _: Session, params: Params) -> Result<Answer<List>, ApiError> {
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    Session { caller, .. }: Session,
+    params: Params,
+) -> Result<Answer<List>, ApiError> {
+    caller.require("gateway:nodes:read")?;
     params.finish()?;
     let revision = app.store.revision();
     let nodes: Vec<_> = app.registry.nodes().into_iter().map(|node| view(node, revision)).collect();

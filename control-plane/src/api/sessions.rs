@@ -41,19 +41,21 @@ pub(super) async fn log_in(
 ) -> Result<Answer<LoggedIn>, ApiError> {
     params.finish()?;
     let now = app.clock.now();
-    app.logins.admit(&login.email, now).map_err(ApiError::TooManyRequests)?;
+    app.logins.admit(&login.email, now).map_err(ApiError::TooManyLogins)?;
     let found = app.store.credentials(&login.email).await?;
     let stored = found.as_ref().map(|user| user.password_hash.clone());
     let verified = app.passwords.verify(login.password, stored).await?;
-    let Some(user) = found.filter(|user| verified && !user.disabled) else {
-        app.logins.failed(&login.email, now);
-        info!("a login was refused");
-        return Err(ApiError::Credentials);
-    };
-
-    app.logins.succeeded(&login.email);
     let token = SessionToken::generate()?;
-    app.store.begin_session(&token.hash(), &user.user_id, now).await?;
+    let user = match found.filter(|_| verified) {
+        // What was verified may not count any more by now.
+        Some(user) if app.store.begin_session(&token.hash(), &user, now).await? => user,
+        _ => {
+            app.logins.failed(&login.email, now);
+            info!("a login was refused");
+            return Err(ApiError::Credentials);
+        }
+    };
+    app.logins.succeeded(&login.email);
     info!(user = user.user_id, "logged in");
     Ok(Answer::ok(
         "Logged in successfully",

@@ -1,10 +1,19 @@
-//! Accounts and users.
+//! Accounts, and those who act for them.
 
-use sqlx::FromRow;
+use latchkey_policy::permission::{Pattern, Permission};
+use sqlx::{FromRow, SqliteConnection};
 
+use super::change::{Change, to_its_end};
+use super::policies::{self, Of};
+use super::users::{self, NewUser};
 use super::{Store, StoreError};
+use crate::authority::Authority;
 use crate::random;
-use crate::tier::Tier;
+use crate::role::Role;
+use crate::selection::Selection;
+
+/// The tier of an account that was given no other.
+const DEFAULT_TIER: &str = "basic";
 
 /// Who logs in, and what their password is verified against.
 #[derive(Debug, FromRow)]
@@ -13,12 +22,10 @@ pub struct Credentials {
     pub user_id: String,
     /// `acc_…`
     pub account_id: String,
-    /// As it was first given, in lower case.
+    /// In lower case.
     pub email: String,
     /// A PHC string.
     pub password_hash: String,
-    /// The user or the account may not act at present.
-    pub disabled: bool,
 }
 
 /// On whose behalf a request is made.
@@ -29,45 +36,93 @@ pub struct Caller {
     /// `usr_…`
     pub user_id: String,
     /// The account's, and so that of a key which names none.
-    pub tier: Tier,
+    pub tier: String,
+    /// What they may do.
+    pub grants: Vec<Pattern>,
+    /// The subaccounts that they may act on.
+    pub subaccounts: Selection,
+}
+
+impl Caller {
+    /// Whether they hold `permission`.
+    pub(crate) fn holds(&self, permission: &str) -> bool {
+        Permission::parse(permission)
+            .is_ok_and(|permission| self.grants.iter().any(|pattern| pattern.matches(&permission)))
+    }
 }
 
 impl Store {
     /// The user with that email address, in whatever case.
     pub async fn credentials(&self, email: &str) -> Result<Option<Credentials>, StoreError> {
-        const QUERY: &str = "SELECT u.id AS user_id, u.account_id, u.email, u.password_hash, u.disabled OR a.disabled AS disabled \
-             FROM users u JOIN accounts a ON a.id = u.account_id WHERE u.email = ?";
+        const QUERY: &str = "SELECT id AS user_id, account_id, email, password_hash FROM users WHERE email = ?";
         let email = email.trim().to_lowercase();
         Ok(sqlx::query_as(QUERY).bind(email).fetch_optional(&self.0.readers).await?)
     }
 
-    /// Adds a user to the first account, and that account if there is none yet.
-    pub(crate) async fn add_admin(&self, email: &str, password_hash: &str, now: i64) -> Result<(), StoreError> {
+    /// Whether [`add_admin`](Self::add_admin) would add one.
+    pub(crate) async fn lacks_admin(&self) -> Result<bool, StoreError> {
+        let mut transaction = self.0.readers.begin().await?;
+        match first_account(&mut transaction).await? {
+            Some(account) => Ok(!users::have_administrator(&mut transaction, &account).await?),
+            None => Ok(true),
+        }
+    }
+
+    /// Adds an administrator to the first account, and that account if there is none yet, unless it has one who is not
+    /// disabled, and this is no `recovery`: whether it has is decided in the same transaction.
+    pub(crate) async fn add_admin(
+        &self,
+        email: &str,
+        password_hash: &str,
+        recovery: bool,
+        now: i64,
+    ) -> Result<(), StoreError> {
         let mut transaction = self.0.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let account = sqlx::query_scalar("SELECT id FROM accounts ORDER BY created_at, id LIMIT 1")
-            .fetch_optional(&mut *transaction)
-            .await?;
-        let account: String = match account {
+        let account = match first_account(&mut transaction).await? {
+            Some(account) if !recovery && users::have_administrator(&mut transaction, &account).await? => return Ok(()),
             Some(account) => account,
             None => {
                 let account = random::id("acc")?;
                 sqlx::query("INSERT INTO accounts (id, name, tier, created_at) VALUES (?, 'default', ?, ?)")
                     .bind(&account)
-                    .bind(Tier::Basic.as_str())
+                    .bind(DEFAULT_TIER)
                     .bind(now)
                     .execute(&mut *transaction)
                     .await?;
                 account
             }
         };
-        sqlx::query("INSERT INTO users (id, account_id, email, password_hash, created_at) VALUES (?, ?, ?, ?, ?)")
-            .bind(random::id("usr")?)
-            .bind(account)
-            .bind(email.trim().to_lowercase())
-            .bind(password_hash)
-            .bind(now)
-            .execute(&mut *transaction)
-            .await?;
+        let admin = NewUser {
+            email: email.trim().to_lowercase(),
+            password_hash: password_hash.to_owned(),
+            authority: Authority { roles: vec![Role::ADMIN], permissions: Vec::new() },
+            subaccounts: Selection::All,
+        };
+        users::insert(&mut transaction, &account, admin, now).await?;
         Ok(transaction.commit().await?)
     }
+
+    /// Lets an account's users and keys act no more, or again. Returns the revision from which on they cannot, or can;
+    /// who is logged in is logged out. Fails with [`StoreError::AccountNotFound`].
+    pub async fn set_account_disabled(&self, account_id: &str, disabled: bool) -> Result<u64, StoreError> {
+        let (store, account_id) = (self.clone(), account_id.to_owned());
+        to_its_end(async move {
+            let mut change = Change::begin(&store).await?;
+            let query = sqlx::query("UPDATE accounts SET disabled = ? WHERE id = ?").bind(disabled).bind(&account_id);
+            if query.execute(change.connection()).await?.rows_affected() == 0 {
+                return Err(StoreError::AccountNotFound);
+            }
+            let sessions = "DELETE FROM sessions WHERE user_id IN (SELECT id FROM users WHERE account_id = ?)";
+            sqlx::query(sessions).bind(&account_id).execute(change.connection()).await?;
+            policies::stamp(&mut change, Of::Account(&account_id)).await?;
+            change.commit().await
+        })
+        .await
+    }
+}
+
+/// The oldest account's id.
+async fn first_account(from: &mut SqliteConnection) -> Result<Option<String>, StoreError> {
+    const QUERY: &str = "SELECT id FROM accounts ORDER BY created_at, id LIMIT 1";
+    Ok(sqlx::query_scalar(QUERY).fetch_optional(from).await?)
 }

@@ -45,8 +45,8 @@ impl Change {
 }
 
 /// Runs a write to its end, even if the caller stops waiting: what is committed is always told of.
-pub(super) async fn to_its_end<T: Send + 'static>(
-    write: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-) -> Result<T, StoreError> {
+pub(super) async fn to_its_end<T: Send + 'static, E: From<StoreError> + Send + 'static>(
+    write: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Result<T, E> {
     tokio::spawn(write).await.map_err(|_| StoreError::Interrupted)?
 }

@@ -1,16 +1,17 @@
 //! Making keys. A batch is one transaction and one revision, all or nothing.
 
 use latchkey_policy::key::{Environment, KeyDigest, PlainKey};
-use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 use sqlx::{QueryBuilder, Sqlite};
 use std::collections::HashMap;
 
 use super::change::{Change, to_its_end};
-use super::{Key, Store, StoreError};
+use super::policies::Content;
+use super::{Acting, Caller, Key, KeySettings, Store, StoreError, listed_to_json, slots, subaccounts, tiers, to_json};
+use crate::authority::Authority;
 use crate::ip_list::IpList;
+use crate::limits::DeclaredLimits;
 use crate::random;
-use crate::tier::Tier;
+use crate::selection::Selection;
 
 /// Rows in one statement.
 const ROWS: usize = 200;
@@ -26,30 +27,18 @@ pub struct NewKey {
     pub digest: KeyDigest,
     /// For people to recognise it by.
     pub masked: String,
-    /// No other live key of the account has it.
-    pub name: String,
-    /// Whatever else there is to say.
-    pub description: Option<String>,
-    /// As in the key itself.
-    pub environment: Environment,
-    /// How much it may be used.
-    pub tier: Tier,
-    /// From this second on it is refused.
-    pub expires_at: Option<i64>,
-    /// From where it may be used; takes precedence over `denied_ips` while an entry is enabled.
-    pub allowed_ips: IpList,
-    /// From where it may not be used.
-    pub denied_ips: IpList,
+    /// All that its owner can say about it.
+    pub settings: KeySettings,
 }
 
 impl NewKey {
-    /// A key for `secret` without description, expiry and IP lists.
+    /// A key for `secret` that says nothing but this: good for everything that asks for a valid key and nothing more.
     pub fn new(
         account_id: &str,
         user_id: &str,
         name: &str,
         secret: &PlainKey,
-        tier: Tier,
+        tier: &str,
         environment: Environment,
     ) -> Self {
         Self {
@@ -57,13 +46,19 @@ impl NewKey {
             user_id: user_id.to_owned(),
             digest: secret.digest(),
             masked: secret.masked(),
-            name: name.to_owned(),
-            description: None,
-            environment,
-            tier,
-            expires_at: None,
-            allowed_ips: IpList::default(),
-            denied_ips: IpList::default(),
+            settings: KeySettings {
+                name: name.to_owned(),
+                description: None,
+                environment,
+                tier: tier.to_owned(),
+                scope: Selection::All,
+                authority: Authority::default(),
+                subaccounts: Selection::All,
+                limits: DeclaredLimits::default(),
+                expires_at: None,
+                allowed_ips: IpList::default(),
+                denied_ips: IpList::default(),
+            },
         }
     }
 }
@@ -77,122 +72,103 @@ pub struct Created {
     pub keys: Vec<Key>,
 }
 
+/// A key with all that it gets from the store.
+struct Row {
+    id: String,
+    policy_id: i64,
+    slot: u32,
+    key: NewKey,
+}
+
 impl Store {
-    /// Makes all of `keys`.
+    /// Makes all of `keys`. Fails with [`StoreError::TierNotFound`] if one has a tier that there is not.
     pub async fn create_keys(&self, keys: &[NewKey], now: i64) -> Result<Created, StoreError> {
         let (store, keys) = (self.clone(), keys.to_vec());
+        to_its_end(async move { create(Change::begin(&store).await?, keys, now).await }).await
+    }
+}
+
+impl Acting {
+    /// Makes the key that `new` says, which sees the caller and the ids of the account's subaccounts, and makes none if
+    /// that fails. Returns it with the revision from which on nodes know it. Fails with [`StoreError::TierNotFound`].
+    pub(crate) async fn create_key<E: From<StoreError> + Send + 'static>(
+        self,
+        new: impl FnOnce(&Caller, &[String]) -> Result<NewKey, E> + Send + 'static,
+    ) -> Result<(Key, u64), E> {
         to_its_end(async move {
-            let mut change = Change::begin(&store).await?;
-            let mut policies = HashMap::new();
-            let mut rows = Vec::with_capacity(keys.len());
-            for key in keys {
-                let content = Content::of(&key)?;
-                let policy = match policies.get(&content.digest) {
-                    Some(&policy) => policy,
-                    None => {
-                        let policy = policy(&mut change, &key, &content).await?;
-                        policies.insert(content.digest, policy);
-                        policy
-                    }
-                };
-                rows.push((random::id("key")?, policy, key));
-            }
-            for rows in rows.chunks(ROWS) {
-                insert(&mut change, rows, now).await?;
-            }
-            let revision = change.commit().await?;
-            let keys = rows.into_iter().map(|(id, _, key)| created(id, key, now)).collect();
-            Ok(Created { revision, keys })
+            let (mut change, caller) = self.begin().await?;
+            let there_are = subaccounts::ids(change.connection(), &caller.account_id).await?;
+            let key = new(&caller, &there_are)?;
+            let Created { revision, keys } = create(change, vec![key], self.now).await?;
+            let key = keys.into_iter().next().ok_or(StoreError::Damaged("a key that was created"))?;
+            Ok((key, revision))
         })
         .await
     }
 }
 
-/// What makes a policy, in the form in which it is stored.
-struct Content {
-    allowed_ips: String,
-    denied_ips: String,
-    digest: [u8; 32],
-}
-
-impl Content {
-    fn of(key: &NewKey) -> Result<Self, StoreError> {
-        let allowed_ips = to_json(&key.allowed_ips.enabled())?;
-        // An allow list leaves nothing for a deny list to say.
-        let denied = if key.allowed_ips.enabled().is_empty() { key.denied_ips.enabled() } else { Vec::new() };
-        let denied_ips = to_json(&denied)?;
-        let parts =
-            [&key.account_id, &key.user_id, key.tier.as_str(), key.environment.as_str(), &allowed_ips, &denied_ips];
-        let mut digest = Sha256::new();
-        for part in parts {
-            // With their lengths, so that no two lists of parts read the same.
-            digest.update(part.len().to_le_bytes());
-            digest.update(part);
-        }
-        Ok(Self { allowed_ips, denied_ips, digest: digest.finalize().into() })
+async fn create(mut change: Change, keys: Vec<NewKey>, now: i64) -> Result<Created, StoreError> {
+    let tiers = tiers::all(change.connection()).await?;
+    let mut policies = HashMap::new();
+    let (mut rows, mut limits) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
+    let slots = slots::take(&mut change, keys.len(), now).await?;
+    for (key, slot) in keys.into_iter().zip(slots) {
+        limits.push(key.settings.limits.over(tiers::find(&tiers, &key.settings.tier)?.limits.0));
+        let content = Content::of(&key.account_id, &key.user_id, &key.settings)?;
+        let policy_id = match policies.get(&content.digest()) {
+            Some(&policy_id) => policy_id,
+            None => {
+                let policy_id = content.policy(&mut change).await?;
+                policies.insert(content.digest(), policy_id);
+                policy_id
+            }
+        };
+        rows.push(Row { id: random::id("key")?, policy_id, slot, key });
     }
-}
-
-/// The policy of a key, made if it is the first of its kind. One that no live key had is sent to nodes again.
-async fn policy(change: &mut Change, key: &NewKey, content: &Content) -> Result<i64, StoreError> {
-    const INSERT: &str = "INSERT INTO policies \
-         (account_id, user_id, tier, environment, allowed_ips, denied_ips, content, revision) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (content) DO UPDATE SET revision = excluded.revision \
-         WHERE NOT EXISTS (SELECT 1 FROM keys WHERE policy_id = policies.id AND revoked_at IS NULL)";
-    const SELECT: &str = "SELECT id FROM policies WHERE content = ?";
-    let revision = change.revision();
-    sqlx::query(INSERT)
-        .bind(&key.account_id)
-        .bind(&key.user_id)
-        .bind(key.tier.as_str())
-        .bind(key.environment.as_str())
-        .bind(&content.allowed_ips)
-        .bind(&content.denied_ips)
-        .bind(&content.digest[..])
-        .bind(revision)
-        .execute(change.connection())
-        .await?;
-    Ok(sqlx::query_scalar(SELECT).bind(&content.digest[..]).fetch_one(change.connection()).await?)
-}
-
-fn to_json(value: &impl Serialize) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|_| StoreError::Damaged("a value that is no JSON"))
-}
-
-async fn insert(change: &mut Change, rows: &[(String, i64, NewKey)], now: i64) -> Result<(), StoreError> {
-    let revision = change.revision();
-    let mut query = QueryBuilder::<Sqlite>::new(
-        "INSERT INTO keys (id, policy_id, account_id, user_id, digest, masked, name, description, environment, tier, \
-         allowed_ips, denied_ips, expires_at, created_at, updated_at, revision) ",
-    );
-    let lists = rows.iter().map(|(_, _, key)| Ok((to_json(&key.allowed_ips)?, to_json(&key.denied_ips)?)));
-    let lists = lists.collect::<Result<Vec<_>, StoreError>>()?;
-    query.push_values(rows.iter().zip(lists), |mut row, ((id, policy, key), (allowed_ips, denied_ips))| {
-        row.push_bind(id).push_bind(policy).push_bind(&key.account_id).push_bind(&key.user_id);
-        row.push_bind(&key.digest.0[..]).push_bind(&key.masked).push_bind(&key.name).push_bind(&key.description);
-        row.push_bind(key.environment.as_str()).push_bind(key.tier.as_str());
-        row.push_bind(allowed_ips).push_bind(denied_ips).push_bind(key.expires_at);
-        row.push_bind(now).push_bind(now).push_bind(revision);
-    });
-    query.build().execute(change.connection()).await?;
-    Ok(())
-}
-
-fn created(id: String, key: NewKey, now: i64) -> Key {
-    Key {
-        id,
-        user_id: key.user_id,
-        masked: key.masked,
-        name: key.name,
-        description: key.description,
-        environment: key.environment,
-        tier: key.tier,
-        allowed_ips: key.allowed_ips,
-        denied_ips: key.denied_ips,
-        expires_at: key.expires_at,
+    for rows in rows.chunks(ROWS) {
+        insert(&mut change, rows, now).await?;
+    }
+    let revision = change.commit().await?;
+    let created = |(row, limits): (Row, _)| Key {
+        id: row.id,
+        user_id: row.key.user_id,
+        masked: row.key.masked,
+        settings: row.key.settings,
+        limits,
         disabled: false,
         created_at: now,
         updated_at: now,
+        last_used_at: None,
+        last_used_ip: None,
         revoked_at: None,
-    }
+    };
+    Ok(Created { revision, keys: rows.into_iter().zip(limits).map(created).collect() })
+}
+
+async fn insert(change: &mut Change, rows: &[Row], now: i64) -> Result<(), StoreError> {
+    let revision = change.revision();
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "INSERT INTO keys (id, policy_id, slot, account_id, user_id, digest, masked, name, description, environment, \
+         tier, scope, roles, permissions, subaccounts, limits, allowed_ips, denied_ips, expires_at, created_at, \
+         updated_at, revision) ",
+    );
+    let encoded = rows.iter().map(|Row { key: NewKey { settings, .. }, .. }| {
+        let Authority { roles, permissions } = &settings.authority;
+        let selections = [listed_to_json(&settings.scope)?, listed_to_json(&settings.subaccounts)?];
+        let lists = [to_json(roles)?, to_json(permissions)?, to_json(&settings.limits)?];
+        Ok((selections, lists, [to_json(&settings.allowed_ips)?, to_json(&settings.denied_ips)?]))
+    });
+    let encoded = encoded.collect::<Result<Vec<_>, StoreError>>()?;
+    query.push_values(rows.iter().zip(encoded), |mut to, (row, (selections, lists, addresses))| {
+        let Row { id, policy_id, slot, key: NewKey { account_id, user_id, digest, masked, settings } } = row;
+        let ([scope, subaccounts], [roles, permissions, limits]) = (selections, lists);
+        let [allowed_ips, denied_ips] = addresses;
+        to.push_bind(id).push_bind(policy_id).push_bind(slot).push_bind(account_id).push_bind(user_id);
+        to.push_bind(&digest.0[..]).push_bind(masked).push_bind(&settings.name).push_bind(&settings.description);
+        to.push_bind(settings.environment.as_str()).push_bind(&settings.tier).push_bind(scope).push_bind(roles);
+        to.push_bind(permissions).push_bind(subaccounts).push_bind(limits).push_bind(allowed_ips);
+        to.push_bind(denied_ips).push_bind(settings.expires_at).push_bind(now).push_bind(now).push_bind(revision);
+    });
+    query.build().execute(change.connection()).await?;
+    Ok(())
 }

@@ -30,12 +30,51 @@ pub enum OpenError {
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// The session that asked for the change has ended.
+    #[error("the session has ended")]
+    SessionEnded,
+    /// Its user does not hold this permission, or does not any more.
+    #[error("the caller lacks the permission {0}")]
+    PermissionMissing(&'static str),
     /// Another live key of the account has the name.
     #[error("a live key of that name exists")]
     NameTaken,
     /// The account has no such key.
     #[error("no such key")]
     KeyNotFound,
+    /// There is no such account.
+    #[error("no such account")]
+    AccountNotFound,
+    /// The account has no such user.
+    #[error("no such user")]
+    UserNotFound,
+    /// Another user has the email address.
+    #[error("a user of that email address exists")]
+    EmailTaken,
+    /// Nobody of the account could undo the change.
+    #[error("the account needs an administrator")]
+    LastAdministrator,
+    /// The account has no such subaccount.
+    #[error("no such subaccount")]
+    SubaccountNotFound,
+    /// Another subaccount of the account has the name.
+    #[error("a subaccount of that name exists")]
+    SubaccountNameTaken,
+    /// The account has as many subaccounts as it can.
+    #[error("the account has too many subaccounts")]
+    SubaccountLimit,
+    /// There is no such tier.
+    #[error("no such tier")]
+    TierNotFound {
+        /// The names of all tiers.
+        there_are: Vec<String>,
+    },
+    /// An account or a live key has the tier of that name.
+    #[error("tier {0} is in use")]
+    TierInUse(String),
+    /// The key is revoked, which is for good.
+    #[error("the key is revoked")]
+    KeyRevoked,
     /// It does not answer now. Nothing was changed; later it may be.
     #[error("the store does not answer: {0}")]
     Unavailable(#[source] sqlx::Error),
@@ -58,8 +97,8 @@ pub enum StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        if name_taken(&error) {
-            return Self::NameTaken;
+        if let Some(taken) = taken(&error) {
+            return taken;
         }
         if passing(&error) || matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_))
         {
@@ -70,9 +109,18 @@ impl From<sqlx::Error> for StoreError {
 }
 
 /// SQLite names the columns of a violated index, and nothing else about it.
-fn name_taken(error: &sqlx::Error) -> bool {
-    let unique = error.as_database_error().filter(|error| error.is_unique_violation());
-    unique.is_some_and(|error| error.message().contains("keys.name"))
+fn taken(error: &sqlx::Error) -> Option<StoreError> {
+    let unique = error.as_database_error().filter(|error| error.is_unique_violation())?;
+    let names = |column| unique.message().contains(column);
+    if names("users.email") {
+        Some(StoreError::EmailTaken)
+    } else if names("subaccounts.name") {
+        Some(StoreError::SubaccountNameTaken)
+    } else if names("keys.name") {
+        Some(StoreError::NameTaken)
+    } else {
+        None
+    }
 }
 
 /// SQLITE_BUSY and LOCKED, READONLY, IOERR and FULL: what ends without a change to the database or to us. They are in the

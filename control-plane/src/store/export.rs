@@ -1,12 +1,14 @@
 //! What the stream sends: the snapshot page by page, and the changes since a revision.
 
-use latchkey_policy::address::AddressLists;
-use latchkey_policy::key::{Environment, KeyDigest};
+mod policies;
+
+use latchkey_policy::key::KeyDigest;
 use latchkey_policy::record::{KeyRecord, PolicyRecord};
-use sqlx::{FromRow, SqliteExecutor};
+use sqlx::{FromRow, SqliteConnection};
 use tokio_stream::StreamExt as _;
 
-use super::{Chunks, Store, StoreError, from_json};
+use super::{Chunks, Store, StoreError, routes};
+use policies::{changed_policies, live_policies, policy};
 
 /// Some of the live keys, in the order of their digests.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub struct Page {
 pub struct Changes {
     /// Applied to a snapshot of the first, this makes one of `to`.
     pub to: u64,
+    /// The route rules' one record, if they have changed.
+    pub routes: Option<Vec<u8>>,
     /// Policies that are new or have changed.
     pub policies: Chunks,
     /// Keys that are new or have changed.
@@ -35,6 +39,7 @@ pub struct Changes {
 #[derive(FromRow)]
 struct KeyRow {
     seq: i64,
+    slot: Option<u32>,
     id: String,
     policy_id: i64,
     digest: Vec<u8>,
@@ -42,20 +47,6 @@ struct KeyRow {
     expires_at: Option<i64>,
     disabled: bool,
     revoked: bool,
-}
-
-#[derive(FromRow)]
-struct PolicyRow {
-    id: i64,
-    account_id: String,
-    user_id: String,
-    tier: String,
-    environment: String,
-    allowed_ips: String,
-    denied_ips: String,
-    owner_disabled: bool,
-    account_disabled: bool,
-    used: bool,
 }
 
 impl Store {
@@ -68,14 +59,14 @@ impl Store {
 
     /// Every policy that a live key has, at the newest revision.
     pub(crate) async fn policies(&self) -> Result<Chunks, StoreError> {
-        Ok(policies(&self.0.readers, 0).await?.0)
+        live_policies(&self.0.readers).await
     }
 
     /// At most `limit` live keys that follow `after` and have not changed since `revision`. Keys that have are among
     /// the [`changes_since`](Self::changes_since) it. Live are also disabled and expired keys: a node tells them
     /// from unknown ones.
     pub async fn snapshot_page(&self, revision: u64, after: Option<KeyDigest>, limit: u32) -> Result<Page, StoreError> {
-        const QUERY: &str = "SELECT seq, id, policy_id, digest, name, expires_at, disabled, FALSE AS revoked FROM keys \
+        const QUERY: &str = "SELECT seq, slot, id, policy_id, digest, name, expires_at, disabled, FALSE AS revoked FROM keys \
              WHERE digest > ? AND revoked_at IS NULL AND revision <= ? ORDER BY digest LIMIT ?";
         // Before the first digest is the empty one.
         let after = after.map_or(Vec::new(), |digest| digest.0.to_vec());
@@ -101,13 +92,15 @@ impl Store {
 
     /// All changes after `revision`, as of one moment.
     pub async fn changes_since(&self, revision: u64) -> Result<Changes, StoreError> {
-        const QUERY: &str = "SELECT seq, id, policy_id, digest, name, expires_at, disabled, \
+        const QUERY: &str = "SELECT seq, slot, id, policy_id, digest, name, expires_at, disabled, \
              revoked_at IS NOT NULL AS revoked FROM keys WHERE revision > ?";
         let mut transaction = self.0.readers.begin().await?;
         let to: i64 = sqlx::query_scalar("SELECT revision FROM meta").fetch_one(&mut *transaction).await?;
-        let (policies, removed_policies) = policies(&mut *transaction, revision.cast_signed()).await?;
+        let (policies, removed_policies) = changed_policies(&mut *transaction, revision.cast_signed()).await?;
         let (keys, removed) = (Chunks::default(), Chunks::default());
-        let mut changes = Changes { to: to.cast_unsigned(), policies, keys, removed, removed_policies };
+        let routes = routes::changed(&mut *transaction, revision.cast_signed()).await?;
+        let routes = routes.as_ref().map(routes::encode).transpose()?;
+        let mut changes = Changes { to: to.cast_unsigned(), routes, policies, keys, removed, removed_policies };
         let mut rows = sqlx::query_as(QUERY).bind(revision.cast_signed()).fetch(&mut *transaction);
         while let Some(row) = rows.try_next().await? {
             let row: KeyRow = row;
@@ -125,62 +118,48 @@ impl Store {
     }
 }
 
-/// Policies that have changed since `revision`: those that live keys have, and the ids of those that none has.
-async fn policies(from: impl SqliteExecutor<'_>, revision: i64) -> Result<(Chunks, Chunks), StoreError> {
-    const QUERY: &str = "SELECT p.id, p.account_id, p.user_id, p.tier, p.environment, p.allowed_ips, p.denied_ips, \
-         u.disabled AS owner_disabled, a.disabled AS account_disabled, \
-         EXISTS (SELECT 1 FROM keys WHERE policy_id = p.id AND revoked_at IS NULL) AS used \
-         FROM policies p JOIN users u ON u.id = p.user_id JOIN accounts a ON a.id = p.account_id \
-         WHERE p.revision > ? ORDER BY p.id";
-    let mut rows = sqlx::query_as(QUERY).bind(revision).fetch(from);
-    let (mut policies, mut unused) = (Chunks::default(), Chunks::default());
-    while let Some(row) = rows.try_next().await? {
-        let row: PolicyRow = row;
-        if !row.used {
-            unused.push(|out| {
-                out.extend_from_slice(&row.id.cast_unsigned().to_le_bytes());
-                Ok::<_, StoreError>(())
-            })?;
-            continue;
-        }
-        let record = PolicyRecord {
-            id: row.id.cast_unsigned(),
-            account: row.account_id,
-            user: row.user_id,
-            tier: row.tier,
-            environment: Environment::parse(&row.environment).ok_or(StoreError::Damaged("an environment"))?,
-            owner_disabled: row.owner_disabled,
-            account_disabled: row.account_disabled,
-            addresses: AddressLists {
-                allow: from_json(&row.allowed_ips, "a policy's ranges")?,
-                deny: from_json(&row.denied_ips, "a policy's ranges")?,
-            },
-            services: None,
-            roles: Vec::new(),
-            grants: Vec::new(),
-            owner_grants: Vec::new(),
-            subaccounts: Vec::new(),
-            confined: false,
-            limits: Default::default(),
-        };
-        policies.push(|out| record.encode(out))?;
-    }
-    Ok((policies, unused))
+/// One live key, as nodes get it.
+pub(super) struct LiveKey {
+    /// The key's number.
+    pub(super) number: u64,
+    /// Encoded.
+    pub(super) record: Vec<u8>,
+    pub(super) policy: PolicyRecord,
+}
+
+/// The account's live key of this digest.
+pub(super) async fn live_key(
+    transaction: &mut SqliteConnection,
+    account_id: &str,
+    digest: &KeyDigest,
+) -> Result<Option<LiveKey>, StoreError> {
+    const QUERY: &str = "SELECT seq, slot, id, policy_id, digest, name, expires_at, disabled, FALSE AS revoked FROM keys \
+         WHERE digest = ? AND account_id = ? AND revoked_at IS NULL";
+    let query = sqlx::query_as(QUERY).bind(&digest.0[..]).bind(account_id);
+    let Some(row): Option<KeyRow> = query.fetch_optional(&mut *transaction).await? else { return Ok(None) };
+    let mut record = Vec::new();
+    key_record(&row)?.encode(&mut record)?;
+    let policy = policy(&mut *transaction, row.policy_id).await?;
+    Ok(Some(LiveKey { number: row.seq.cast_unsigned(), record, policy }))
 }
 
 fn push_key(row: &KeyRow, keys: &mut Chunks) -> Result<KeyDigest, StoreError> {
-    let record = KeyRecord {
+    let record = key_record(row)?;
+    keys.push(|out| record.encode(out))?;
+    Ok(record.digest)
+}
+
+fn key_record(row: &KeyRow) -> Result<KeyRecord<'_>, StoreError> {
+    Ok(KeyRecord {
         digest: digest(row)?,
         policy: row.policy_id.cast_unsigned(),
         number: row.seq.cast_unsigned(),
-        slot: 0,
+        slot: row.slot.ok_or(StoreError::Damaged("a live key's slot"))?,
         expires_at: row.expires_at,
         disabled: row.disabled,
         id: row.id.strip_prefix("key_").ok_or(StoreError::Damaged("a key's id"))?,
         name: &row.name,
-    };
-    keys.push(|out| record.encode(out))?;
-    Ok(record.digest)
+    })
 }
 
 fn digest(row: &KeyRow) -> Result<KeyDigest, StoreError> {

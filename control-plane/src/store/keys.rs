@@ -1,11 +1,41 @@
 //! Keys as they are told of.
 
 use latchkey_policy::key::Environment;
-use sqlx::FromRow;
+use latchkey_policy::limit::{Limits, Window};
+use sqlx::{FromRow, SqliteExecutor};
 
-use super::{Store, StoreError, from_json};
+use super::{Store, StoreError, authority, from_json, selection};
+use crate::authority::Authority;
 use crate::ip_list::IpList;
-use crate::tier::Tier;
+use crate::limits::DeclaredLimits;
+use crate::selection::Selection;
+
+/// What somebody said about a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeySettings {
+    /// Unique among the account's live keys.
+    pub name: String,
+    /// Whatever else there is to say.
+    pub description: Option<String>,
+    /// As in the key itself.
+    pub environment: Environment,
+    /// How much it may be used, where `limits` says nothing.
+    pub tier: String,
+    /// The services that it is good for.
+    pub scope: Selection,
+    /// What it may do, as far as its owner may.
+    pub authority: Authority,
+    /// The subaccounts that it may act on, as far as its owner may.
+    pub subaccounts: Selection,
+    /// How much it may be used, in place of what the tier says.
+    pub limits: DeclaredLimits,
+    /// From this second on it is refused.
+    pub expires_at: Option<i64>,
+    /// From where it may be used.
+    pub allowed_ips: IpList,
+    /// From where it may not be used, while nothing is enabled in `allowed_ips`.
+    pub denied_ips: IpList,
+}
 
 /// A key as it is told of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,36 +46,51 @@ pub struct Key {
     pub user_id: String,
     /// For people to recognise it by.
     pub masked: String,
-    /// Unique among the account's live keys.
-    pub name: String,
-    /// Whatever else there is to say.
-    pub description: Option<String>,
-    /// As in the key itself.
-    pub environment: Environment,
-    /// How much it may be used.
-    pub tier: Tier,
-    /// From where it may be used.
-    pub allowed_ips: IpList,
-    /// From where it may not be used, while nothing is enabled in `allowed_ips`.
-    pub denied_ips: IpList,
-    /// From this second on it is refused.
-    pub expires_at: Option<i64>,
+    /// All that its owner can say about it.
+    pub settings: KeySettings,
+    /// The limits that it has: its own, and else its tier's.
+    pub limits: Limits,
     /// Switched off for now.
     pub disabled: bool,
     /// Unix seconds.
     pub created_at: i64,
     /// Unix seconds.
     pub updated_at: i64,
+    /// Unix seconds: when a request was admitted last, as far as nodes have told.
+    pub last_used_at: Option<i64>,
+    /// The address that it came from.
+    pub last_used_ip: Option<String>,
     /// Unix seconds, once it was.
     pub revoked_at: Option<i64>,
 }
 
-/// Of the account's keys those for which the rest holds.
+impl Key {
+    /// Whether it may be good for more than `before`, the same key: it is on again, lasts longer, has other IP lists, a
+    /// higher limit, or one limit of its own less.
+    pub(crate) fn is_wider_than(&self, before: &Self) -> bool {
+        let lasts = |key: &Self| key.settings.expires_at.unwrap_or(i64::MAX);
+        let lists = |key: &Self| [key.settings.allowed_ips.clone(), key.settings.denied_ips.clone()];
+        let limited = Window::ALL.into_iter().all(|window| {
+            let of = |key: &Self| key.settings.limits.0.get(window);
+            match (of(before), of(self)) {
+                (Some(_), None) => false,
+                // Where it had none of its own it had the tier's.
+                (_, Some(limit)) => before.limits.get(window).is_none_or(|before| limit <= before),
+                (None, None) => true,
+            }
+        });
+        (before.disabled && !self.disabled) || lasts(self) > lasts(before) || lists(self) != lists(before) || !limited
+    }
+}
+
+/// Of the account's keys those for which the rest holds. A revoked key's tier can be gone.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, user_id, masked, name, description, environment, tier, allowed_ips, denied_ips, expires_at, \
-             disabled, created_at, updated_at, revoked_at FROM keys WHERE account_id = ? ",
+            "SELECT id, user_id, masked, keys.name, description, environment, tier, scope, roles, permissions, \
+             subaccounts, keys.limits, COALESCE(tiers.limits, '{}') AS tier_limits, expires_at, allowed_ips, \
+             denied_ips, disabled, created_at, updated_at, last_used_at, last_used_ip, revoked_at \
+             FROM keys LEFT JOIN tiers ON tiers.name = tier WHERE account_id = ? ",
             $rest
         )
     };
@@ -54,9 +99,7 @@ macro_rules! select {
 impl Store {
     /// One of the account's keys, revoked or not.
     pub async fn key(&self, account_id: &str, id: &str) -> Result<Key, StoreError> {
-        const QUERY: &str = select!("AND id = ?");
-        let row: Option<Row> = sqlx::query_as(QUERY).bind(account_id).bind(id).fetch_optional(&self.0.readers).await?;
-        row.ok_or(StoreError::KeyNotFound)?.try_into()
+        find(&self.0.readers, account_id, id).await
     }
 
     /// The account's keys that are not revoked, the newest first, and how many there are.
@@ -74,6 +117,13 @@ impl Store {
     }
 }
 
+/// One of the account's keys, revoked or not.
+pub(super) async fn find(from: impl SqliteExecutor<'_>, account_id: &str, id: &str) -> Result<Key, StoreError> {
+    const QUERY: &str = select!("AND id = ?");
+    let row: Option<Row> = sqlx::query_as(QUERY).bind(account_id).bind(id).fetch_optional(from).await?;
+    row.ok_or(StoreError::KeyNotFound)?.try_into()
+}
+
 #[derive(FromRow)]
 struct Row {
     id: String,
@@ -83,12 +133,20 @@ struct Row {
     description: Option<String>,
     environment: String,
     tier: String,
+    scope: Option<String>,
+    roles: String,
+    permissions: String,
+    subaccounts: Option<String>,
+    limits: String,
+    tier_limits: String,
+    expires_at: Option<i64>,
     allowed_ips: String,
     denied_ips: String,
-    expires_at: Option<i64>,
     disabled: bool,
     created_at: i64,
     updated_at: i64,
+    last_used_at: Option<i64>,
+    last_used_ip: Option<String>,
     revoked_at: Option<i64>,
 }
 
@@ -96,20 +154,31 @@ impl TryFrom<Row> for Key {
     type Error = StoreError;
 
     fn try_from(row: Row) -> Result<Self, StoreError> {
+        let limits: DeclaredLimits = from_json(&row.limits, "a key's limits")?;
+        let tier_limits: DeclaredLimits = from_json(&row.tier_limits, "a tier's limits")?;
         Ok(Self {
             id: row.id,
             user_id: row.user_id,
             masked: row.masked,
-            name: row.name,
-            description: row.description,
-            environment: Environment::parse(&row.environment).ok_or(StoreError::Damaged("an environment"))?,
-            tier: Tier::parse(&row.tier).ok_or(StoreError::Damaged("a tier"))?,
-            allowed_ips: from_json(&row.allowed_ips, "an IP list")?,
-            denied_ips: from_json(&row.denied_ips, "an IP list")?,
-            expires_at: row.expires_at,
+            settings: KeySettings {
+                name: row.name,
+                description: row.description,
+                environment: Environment::parse(&row.environment).ok_or(StoreError::Damaged("an environment"))?,
+                tier: row.tier,
+                scope: selection(row.scope.as_deref())?,
+                authority: authority(&row.roles, &row.permissions)?,
+                subaccounts: selection(row.subaccounts.as_deref())?,
+                limits,
+                expires_at: row.expires_at,
+                allowed_ips: from_json(&row.allowed_ips, "an IP list")?,
+                denied_ips: from_json(&row.denied_ips, "an IP list")?,
+            },
+            limits: limits.over(tier_limits.0),
             disabled: row.disabled,
             created_at: row.created_at,
             updated_at: row.updated_at,
+            last_used_at: row.last_used_at,
+            last_used_ip: row.last_used_ip,
             revoked_at: row.revoked_at,
         })
     }

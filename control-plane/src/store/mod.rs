@@ -6,27 +6,45 @@
 //! One connection writes; readers have their own and, with SQLite's write-ahead log, never wait for it.
 
 mod accounts;
+mod acting;
 mod change;
 mod chunks;
 mod creation;
+mod editing;
 mod error;
+mod explain;
 mod export;
+mod json;
 mod keys;
 mod nodes;
+mod policies;
 mod revocation;
+mod routes;
 mod sessions;
+mod slots;
+mod subaccounts;
+mod tiers;
+pub(crate) mod usage;
+mod users;
+
+use json::{authority, from_json, listed_to_json, selection, to_json};
 
 pub use accounts::{Caller, Credentials};
+pub(crate) use acting::Acting;
 pub use chunks::{CHUNK_LEN, Chunks};
 pub use creation::{Created, NewKey};
+pub use editing::KeyChange;
 pub use error::{OpenError, StoreError};
 pub use export::{Changes, Page};
-pub use keys::Key;
+pub use keys::{Key, KeySettings};
 pub use nodes::NodeRow;
 pub use revocation::Revoked;
 pub(crate) use sessions::IDLE_SECONDS as SESSION_IDLE_SECONDS;
+pub(crate) use subaccounts::MAX_SUBACCOUNTS;
+pub use subaccounts::Subaccount;
+pub use usage::KeyUsage;
+pub use users::{NewUser, User};
 
-use serde::de::DeserializeOwned;
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -134,11 +152,6 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// Reads a column that holds JSON; `what` it should be is told when it is not.
-fn from_json<T: DeserializeOwned>(text: &str, what: &'static str) -> Result<T, StoreError> {
-    serde_json::from_str(text).map_err(|_| StoreError::Damaged(what))
-}
-
 async fn identity(writer: &SqlitePool) -> Result<(Epoch, u64), StoreError> {
     let mut epoch = Epoch::default();
     random::fill(&mut epoch)?;
@@ -155,14 +168,19 @@ async fn identity(writer: &SqlitePool) -> Result<(Epoch, u64), StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use latchkey_policy::key::{Environment, KeyFormat};
 
     /// Fills the database up, so that a write fails in the middle of its transaction.
     async fn fill_up(store: &Store) -> StoreError {
         // Of this connection alone, and no smaller than the database is.
         sqlx::query("PRAGMA max_page_count = 1").fetch_one(&store.0.writer).await.unwrap();
+        let user = store.credentials("admin@localhost").await.unwrap().unwrap();
+        let format = KeyFormat::default();
         for n in 0.. {
-            let email = format!("{n}@{}", "x".repeat(2_000));
-            if let Err(error) = store.add_admin(&email, "", 0).await {
+            let secret = format.generate(Environment::Live, random::fill).unwrap();
+            let name = format!("{n} {}", "x".repeat(2_000));
+            let key = NewKey::new(&user.account_id, &user.user_id, &name, &secret, "basic", Environment::Live);
+            if let Err(error) = store.create_keys(&[key], 0).await {
                 return error;
             }
         }
@@ -173,11 +191,13 @@ mod tests {
     async fn a_write_that_fails_leaves_nothing_behind() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("latchkey.db")).await.unwrap();
+        store.add_admin("admin@localhost", "", false, 0).await.unwrap();
         let error = fill_up(&store).await;
         assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
         // Space is found.
         sqlx::query("PRAGMA max_page_count = 1000000").fetch_one(&store.0.writer).await.unwrap();
-        store.add_admin("late@localhost", "", 0).await.unwrap();
-        assert!(store.credentials("late@localhost").await.unwrap().is_some());
+        let user = store.credentials("admin@localhost").await.unwrap().unwrap();
+        let revision = store.set_account_disabled(&user.account_id, true).await.unwrap();
+        assert_eq!(store.revision(), revision);
     }
 }

@@ -1,10 +1,10 @@
 //! Revoking keys. A batch is one transaction and one revision, all or nothing.
 
 use sqlx::{QueryBuilder, Sqlite};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::change::{Change, to_its_end};
-use super::{Store, StoreError};
+use super::{Acting, Store, StoreError, policies, slots};
 
 /// Keys in one statement.
 const ROWS: usize = 500;
@@ -25,46 +25,55 @@ impl Store {
     /// [`StoreError::KeyNotFound`], and revokes none, if the account lacks one of them.
     pub async fn revoke_keys(&self, account_id: &str, ids: &[String], now: i64) -> Result<Vec<Revoked>, StoreError> {
         let (store, account_id, ids) = (self.clone(), account_id.to_owned(), ids.to_vec());
+        to_its_end(async move { revoke_all(Change::begin(&store).await?, &account_id, ids, now).await }).await
+    }
+}
+
+impl Acting {
+    /// Revokes one key, unless it is revoked already. Fails with [`StoreError::KeyNotFound`].
+    pub(crate) async fn revoke_key(self, id: String) -> Result<Revoked, StoreError> {
         to_its_end(async move {
-            let mut change = Change::begin(&store).await?;
-            let mut changed = false;
-            let mut found = HashMap::with_capacity(ids.len());
-            for ids in ids.chunks(ROWS) {
-                changed |= revoke(&mut change, &account_id, ids, now).await?;
-                found.extend(revoked(&mut change, &account_id, ids).await?);
-            }
-            let all = ids.into_iter().map(|id| {
-                let &(revoked_at, revision) = found.get(&id).ok_or(StoreError::KeyNotFound)?;
-                Ok(Revoked { id, revoked_at, revision })
-            });
-            let all = all.collect::<Result<_, StoreError>>()?;
-            if changed {
-                retire_policies(&mut change).await?;
-                change.commit().await?;
-            }
-            Ok(all)
+            let (change, caller) = self.begin().await?;
+            let revoked = revoke_all(change, &caller.account_id, vec![id], self.now).await?;
+            revoked.into_iter().next().ok_or(StoreError::KeyNotFound)
         })
         .await
     }
 }
 
-/// Whether one of `ids` was not revoked before.
-async fn revoke(change: &mut Change, account_id: &str, ids: &[String], now: i64) -> Result<bool, StoreError> {
+async fn revoke_all(
+    mut change: Change,
+    account_id: &str,
+    ids: Vec<String>,
+    now: i64,
+) -> Result<Vec<Revoked>, StoreError> {
+    let mut left = HashSet::new();
+    let mut found = HashMap::with_capacity(ids.len());
+    for ids in ids.chunks(ROWS) {
+        left.extend(revoke(&mut change, account_id, ids, now).await?);
+        found.extend(revoked(&mut change, account_id, ids).await?);
+    }
+    let all = ids.into_iter().map(|id| {
+        let &(revoked_at, revision) = found.get(&id).ok_or(StoreError::KeyNotFound)?;
+        Ok(Revoked { id, revoked_at, revision })
+    });
+    let all = all.collect::<Result<_, StoreError>>()?;
+    if !left.is_empty() {
+        slots::free(&mut change).await?;
+        policies::retire(&mut change, left).await?;
+        change.commit().await?;
+    }
+    Ok(all)
+}
+
+/// The policies of those of `ids` that were not revoked before.
+async fn revoke(change: &mut Change, account_id: &str, ids: &[String], now: i64) -> Result<Vec<i64>, StoreError> {
     let mut query = QueryBuilder::<Sqlite>::new("UPDATE keys SET revoked_at = ");
     query.push_bind(now).push(", updated_at = ").push_bind(now).push(", revision = ").push_bind(change.revision());
     query.push(" WHERE revoked_at IS NULL AND account_id = ").push_bind(account_id);
     among(&mut query, ids);
-    Ok(query.build().execute(change.connection()).await?.rows_affected() > 0)
-}
-
-/// Stamps the policies that have lost their last live key, so that nodes are told to forget them.
-async fn retire_policies(change: &mut Change) -> Result<(), StoreError> {
-    const UPDATE: &str = "UPDATE policies SET revision = ?1 \
-         WHERE id IN (SELECT policy_id FROM keys WHERE revision = ?1 AND revoked_at IS NOT NULL) \
-         AND NOT EXISTS (SELECT 1 FROM keys WHERE policy_id = policies.id AND revoked_at IS NULL)";
-    let revision = change.revision();
-    sqlx::query(UPDATE).bind(revision).execute(change.connection()).await?;
-    Ok(())
+    query.push(" RETURNING policy_id");
+    Ok(query.build_query_scalar().fetch_all(change.connection()).await?)
 }
 
 /// When those of `ids` that there are were revoked, and by which revision.

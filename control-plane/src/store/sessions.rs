@@ -1,8 +1,9 @@
 //! Sessions: found by the SHA-256 of their token, gone after a time without use.
 
-use super::{Caller, Store, StoreError};
+use sqlx::{FromRow, SqliteExecutor};
+
+use super::{Caller, Credentials, Store, StoreError, authority, selection};
 use crate::secret::TokenHash;
-use crate::tier::Tier;
 
 /// A session ends when it has not been used for so many seconds.
 pub(crate) const IDLE_SECONDS: i64 = 30 * 60;
@@ -10,28 +11,46 @@ pub(crate) const IDLE_SECONDS: i64 = 30 * 60;
 /// Use is written down at most so often; so that no session ends early, it can end this much late.
 const GRANULARITY_SECONDS: i64 = 30;
 
+/// A live session, with its user.
+#[derive(FromRow)]
+struct Row {
+    expires_at: i64,
+    account_id: String,
+    user_id: String,
+    tier: String,
+    roles: String,
+    permissions: String,
+    subaccounts: Option<String>,
+}
+
 impl Store {
-    /// Begins a session, and clears away those that have ended.
-    pub(crate) async fn begin_session(&self, token: &TokenHash, user_id: &str, now: i64) -> Result<(), StoreError> {
+    /// Begins a session for a user whose password was verified against `user`, and clears away those that have ended.
+    /// `false`, and no session, if they have another password since, or they or their account are disabled.
+    pub(crate) async fn begin_session(
+        &self,
+        token: &TokenHash,
+        user: &Credentials,
+        now: i64,
+    ) -> Result<bool, StoreError> {
+        const INSERT: &str = "INSERT INTO sessions (token_hash, user_id, expires_at) \
+             SELECT ?, u.id, ? FROM users u JOIN accounts a ON a.id = u.account_id \
+             WHERE u.id = ? AND u.password_hash = ? AND NOT u.disabled AND NOT a.disabled";
         let mut transaction = self.0.writer.begin_with("BEGIN IMMEDIATE").await?;
         sqlx::query("DELETE FROM sessions WHERE expires_at <= ?").bind(now).execute(&mut *transaction).await?;
-        sqlx::query("INSERT INTO sessions (token_hash, user_id, expires_at) VALUES (?, ?, ?)")
+        let begun = sqlx::query(INSERT)
             .bind(token.as_bytes())
-            .bind(user_id)
             .bind(expiry(now))
+            .bind(&user.user_id)
+            .bind(&user.password_hash)
             .execute(&mut *transaction)
             .await?;
-        Ok(transaction.commit().await?)
+        transaction.commit().await?;
+        Ok(begun.rows_affected() == 1)
     }
 
     /// Whose session it is, if it is still one; this is also a use of it.
     pub(crate) async fn use_session(&self, token: &TokenHash, now: i64) -> Result<Option<Caller>, StoreError> {
-        const QUERY: &str = "SELECT s.expires_at, u.account_id, u.id, a.tier \
-             FROM sessions s JOIN users u ON u.id = s.user_id JOIN accounts a ON a.id = u.account_id \
-             WHERE s.token_hash = ? AND s.expires_at > ? AND NOT u.disabled AND NOT a.disabled";
-        let found: Option<(i64, String, String, String)> =
-            sqlx::query_as(QUERY).bind(token.as_bytes()).bind(now).fetch_optional(&self.0.readers).await?;
-        let Some((expires_at, account_id, user_id, tier)) = found else {
+        let Some((caller, expires_at)) = find(&self.0.readers, token, now).await? else {
             return Ok(None);
         };
         if expiry(now) - expires_at >= GRANULARITY_SECONDS {
@@ -41,8 +60,7 @@ impl Store {
                 .execute(&self.0.writer)
                 .await?;
         }
-        let tier = Tier::parse(&tier).ok_or(StoreError::Damaged("an account's tier"))?;
-        Ok(Some(Caller { account_id, user_id, tier }))
+        Ok(Some(caller))
     }
 
     /// Ends a session.
@@ -52,6 +70,63 @@ impl Store {
     }
 }
 
+/// Whose session it is, if it is still one, and when it ends unless it is used.
+pub(super) async fn find(
+    from: impl SqliteExecutor<'_>,
+    token: &TokenHash,
+    now: i64,
+) -> Result<Option<(Caller, i64)>, StoreError> {
+    const QUERY: &str = "SELECT s.expires_at, u.account_id, u.id AS user_id, a.tier, u.roles, u.permissions, \
+         u.subaccounts \
+         FROM sessions s JOIN users u ON u.id = s.user_id JOIN accounts a ON a.id = u.account_id \
+         WHERE s.token_hash = ? AND s.expires_at > ? AND NOT u.disabled AND NOT a.disabled";
+    let found = sqlx::query_as(QUERY).bind(token.as_bytes()).bind(now).fetch_optional(from).await?;
+    let Some(row) = found else {
+        return Ok(None);
+    };
+    let row: Row = row;
+    let caller = Caller {
+        account_id: row.account_id,
+        user_id: row.user_id,
+        tier: row.tier,
+        grants: authority(&row.roles, &row.permissions)?.patterns(),
+        subaccounts: selection(row.subaccounts.as_deref())?,
+    };
+    Ok(Some((caller, row.expires_at)))
+}
+
 fn expiry(used_at: i64) -> i64 {
     used_at.saturating_add(IDLE_SECONDS + GRANULARITY_SECONDS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::SessionToken;
+
+    #[tokio::test]
+    async fn a_session_begins_only_by_the_password_that_still_counts() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("latchkey.db")).await.unwrap();
+        store.add_admin("admin@localhost", "verified", false, 0).await.unwrap();
+        let verified = store.credentials("admin@localhost").await.unwrap().unwrap();
+        let begins = async || {
+            let token = SessionToken::generate().unwrap().hash();
+            let begun = store.begin_session(&token, &verified, 0).await.unwrap();
+            assert_eq!(store.use_session(&token, 0).await.unwrap().is_some(), begun);
+            begun
+        };
+        let set = async |statement| sqlx::query(statement).execute(&store.0.writer).await.unwrap();
+        assert!(begins().await);
+        for (change, undo) in [
+            ("UPDATE users SET password_hash = 'another'", "UPDATE users SET password_hash = 'verified'"),
+            ("UPDATE users SET disabled = TRUE", "UPDATE users SET disabled = FALSE"),
+            ("UPDATE accounts SET disabled = TRUE", "UPDATE accounts SET disabled = FALSE"),
+        ] {
+            set(change).await;
+            assert!(!begins().await, "{change}");
+            set(undo).await;
+            assert!(begins().await, "{undo}");
+        }
+    }
 }

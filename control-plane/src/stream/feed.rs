@@ -79,7 +79,6 @@ mod tests {
     use super::*;
     use crate::stop;
     use crate::store::NewKey;
-    use crate::tier::Tier;
     use latchkey_policy::key::{Environment, KeyFormat};
     use std::thread;
     use tokio::runtime;
@@ -88,10 +87,10 @@ mod tests {
     async fn what_is_committed_right_after_the_start_is_told() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("latchkey.db")).await.unwrap();
-        store.add_admin("admin@localhost", "", 0).await.unwrap();
+        store.add_admin("admin@localhost", "", false, 0).await.unwrap();
         let admin = store.credentials("admin@localhost").await.unwrap().unwrap();
         let secret = KeyFormat::default().generate(Environment::Live, getrandom::fill).unwrap();
-        let key = NewKey::new(&admin.account_id, &admin.user_id, "CI", &secret, Tier::Basic, Environment::Live);
+        let key = NewKey::new(&admin.account_id, &admin.user_id, "CI", &secret, "basic", Environment::Live);
 
         let (_stopper, stop) = stop::channel();
         let feed = Feed::start(store.clone(), stop);

@@ -15,8 +15,6 @@ const MAX_VERSION_LEN: usize = 64;
 pub(super) struct Introduction {
     pub(super) id: NodeId,
     pub(super) version: String,
-    /// The newest that both can read.
-    pub(super) format: u32,
     epoch: Vec<u8>,
     revision: u64,
 }
@@ -42,10 +40,11 @@ impl TryFrom<FromNode> for Introduction {
         if version.len() > MAX_VERSION_LEN {
             return Err(Status::invalid_argument(format!("version is longer than {MAX_VERSION_LEN} bytes")));
         }
-        if format == 0 {
-            return Err(Status::failed_precondition(format!("no common record format: this side writes {FORMAT}")));
+        if format < FORMAT {
+            let told = format!("records are written in format {FORMAT}, and the node reads {format} at most");
+            return Err(Status::failed_precondition(told));
         }
-        Ok(Self { id: NodeId { node_id, instance }, version, format: format.min(FORMAT), epoch, revision })
+        Ok(Self { id: NodeId { node_id, instance }, version, epoch, revision })
     }
 }
 
@@ -81,10 +80,12 @@ mod tests {
     }
 
     #[test]
-    fn the_format_is_one_that_both_know() {
-        assert_eq!(introduction(Hello { format: FORMAT + 1, ..hello() }).unwrap().format, FORMAT);
-        let refused = introduction(Hello { format: 0, ..hello() }).unwrap_err();
-        assert_eq!(refused.code(), Code::FailedPrecondition);
+    fn a_node_reads_the_format_that_is_written() {
+        assert!(introduction(Hello { format: FORMAT + 1, ..hello() }).is_ok());
+        for older in [0, FORMAT - 1] {
+            let refused = introduction(Hello { format: older, ..hello() }).unwrap_err();
+            assert_eq!(refused.code(), Code::FailedPrecondition);
+        }
     }
 
     #[test]

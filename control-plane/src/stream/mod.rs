@@ -1,12 +1,14 @@
 //! The stream: pushes the snapshot, and then every change, to every connected node.
 //!
 //! `service` lets a node in, `session` serves it; `feed` reads each change once for all of them; `registry` knows
-//! which nodes there are and what they have acknowledged, and `roster` writes down the former.
+//! which nodes there are and what they have acknowledged, and `roster` writes down the former. `reports` hands what nodes
+//! have counted over to `crate::usage`.
 
 mod batches;
 mod feed;
 mod hello;
 pub(crate) mod registry;
+mod reports;
 mod roster;
 mod service;
 mod session;
@@ -18,10 +20,12 @@ use tokio::net::TcpListener;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Error, Server};
 
+use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::secret::NodeToken;
 use crate::stop::Stop;
 use crate::store::Store;
+use crate::usage::Collector;
 use feed::Feed;
 use registry::Registry;
 use service::Service;
@@ -35,11 +39,13 @@ pub(crate) async fn serve(
     token: NodeToken,
     store: Store,
     registry: Registry,
+    clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     mut stop: Stop,
 ) -> Result<(), Error> {
     let feed = Feed::start(store.clone(), stop.clone());
-    let shared = session::Shared { store, registry, feed, metrics, stop: stop.clone() };
+    let collector = Collector::start(store.clone(), registry.clone(), clock.clone(), metrics.clone(), stop.clone());
+    let shared = session::Shared { store, registry, feed, collector, clock, metrics, stop: stop.clone() };
     Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))

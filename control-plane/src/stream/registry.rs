@@ -17,6 +17,7 @@ use super::roster::{self, Entry};
 use crate::clock::Clock;
 use crate::stop::Stop;
 use crate::store::{NodeRow, Store, StoreError};
+use crate::usage::Mailbox;
 
 /// One Envoy process: its node id and the number of its instance.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -51,10 +52,17 @@ struct Node {
     since: i64,
     acknowledged: u64,
     remote: Option<SocketAddr>,
-    /// Dropped with the entry, which tells the stream that it has been replaced. None: lost.
-    connection: Option<oneshot::Sender<()>>,
+    /// None: lost.
+    line: Option<Line>,
     /// The table has it.
     written: bool,
+}
+
+/// The way to an open stream.
+struct Line {
+    /// Dropped with the entry, which tells the stream that it has been replaced.
+    _replaced: oneshot::Sender<()>,
+    mailbox: Mailbox,
 }
 
 /// The nodes; clones share them.
@@ -116,9 +124,23 @@ impl Registry {
         remote: Option<SocketAddr>,
     ) -> Connection {
         let shared = self.0.clone();
-        let (connection, replaced) = oneshot::channel();
-        let stream = shared.insert(&id, version, acknowledged, remote, Some(connection));
-        Connection { id, stream, replaced, shared }
+        let (sender, replaced) = oneshot::channel();
+        let mailbox = Mailbox::default();
+        let line = Line { _replaced: sender, mailbox: mailbox.clone() };
+        let stream = shared.insert(&id, version, acknowledged, remote, Some(line));
+        Connection { id, stream, replaced, mailbox, shared }
+    }
+
+    /// Whether a newer stream has taken the place of the node's `stream`.
+    pub(crate) fn is_superseded(&self, id: &NodeId, stream: u64) -> bool {
+        self.0.lock().by_id.get(id).is_some_and(|node| node.stream != stream)
+    }
+
+    /// Where nodes with an open stream are told about usage, by their instances as the store has them.
+    pub(crate) fn mailboxes(&self) -> Vec<(String, Mailbox)> {
+        let nodes = self.0.lock();
+        let open = nodes.by_id.iter().filter_map(|(id, node)| Some((id, node.line.as_ref()?)));
+        open.map(|(id, line)| (hexadecimal(id.instance), line.mailbox.clone())).collect()
     }
 
     /// How many nodes count, and how many of them have acknowledged `revision`.
@@ -138,7 +160,7 @@ impl Registry {
         let view = |(id, node): (&NodeId, &Node)| NodeView {
             id: id.clone(),
             version: node.version.clone(),
-            connected: node.connection.is_some(),
+            connected: node.line.is_some(),
             since: node.since,
             acknowledged: node.acknowledged,
             remote: node.remote,
@@ -150,7 +172,7 @@ impl Registry {
 
     /// Nodes with an open stream.
     pub(crate) fn connected(&self) -> usize {
-        self.0.lock().by_id.values().filter(|node| node.connection.is_some()).count()
+        self.0.lock().by_id.values().filter(|node| node.line.is_some()).count()
     }
 }
 
@@ -166,13 +188,13 @@ impl Shared {
         version: String,
         acknowledged: u64,
         remote: Option<SocketAddr>,
-        connection: Option<oneshot::Sender<()>>,
+        line: Option<Line>,
     ) -> u64 {
         let mut nodes = self.lock();
         nodes.streams += 1;
         let stream = nodes.streams;
         let written = nodes.by_id.get(id).is_some_and(|node| node.written && node.version == version);
-        let node = Node { stream, version, since: self.clock.now(), acknowledged, remote, connection, written };
+        let node = Node { stream, version, since: self.clock.now(), acknowledged, remote, line, written };
         nodes.by_id.insert(id.clone(), node);
         drop(nodes);
         self.changed.send_replace(());
@@ -242,10 +264,13 @@ impl Shared {
 
 /// A node's stream, as long as it lives.
 pub(crate) struct Connection {
-    id: NodeId,
-    stream: u64,
+    pub(crate) id: NodeId,
+    /// Which of all streams this is.
+    pub(crate) stream: u64,
     /// Resolves when a newer stream has taken this one's place.
     pub(crate) replaced: oneshot::Receiver<()>,
+    /// What the node is to be told about usage.
+    pub(crate) mailbox: Mailbox,
     shared: Arc<Shared>,
 }
 
@@ -275,7 +300,7 @@ impl Drop for Connection {
     fn drop(&mut self) {
         let now = self.shared.clock.now();
         let lost = self.shared.change(&self.id, self.stream, |node| {
-            node.connection = None;
+            node.line = None;
             node.since = now;
         });
         if lost {

@@ -11,8 +11,8 @@ use tonic::{Request, Response, Status, Streaming};
 use super::session::{self, OUTBOX, Shared};
 use crate::secret::NodeToken;
 
-/// Bytes in a message of a node at most.
-const MAX_MESSAGE_LEN: usize = 64 * 1024;
+/// Bytes in a message of a node at most: a report of as many keys as there may be in one, of about 100 bytes each.
+const MAX_MESSAGE_LEN: usize = 1024 * 1024;
 
 pub(super) struct Service {
     shared: Arc<Shared>,

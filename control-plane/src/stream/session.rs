@@ -1,5 +1,8 @@
 //! One node's stream, from its Hello to its end: first what the node lacks, then every change as it comes.
 
+mod mail;
+
+use latchkey_policy::record::FORMAT;
 use latchkey_protocol::{Batch, FromNode, Heartbeat, ToNode, Welcome, from_node, to_node};
 use std::convert::Infallible;
 use std::future;
@@ -17,10 +20,13 @@ use super::batches;
 use super::feed::{Change, Feed};
 use super::hello::Introduction;
 use super::registry::{Connection, Registry, hexadecimal};
+use super::reports::Reports;
 use super::window::Window;
+use crate::clock::Clock;
 use crate::metrics::{Metrics, Snapshot};
 use crate::stop::Stop;
 use crate::store::{Store, StoreError};
+use crate::usage::Collector;
 
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -34,15 +40,17 @@ const PAGE: u32 = 2_000;
 const RESUME_BELOW: u32 = 100_000;
 
 /// Messages that wait to be written. Unacknowledged batches, Welcome and the last status always have room, because
-/// heartbeats leave it to them.
-pub(super) const OUTBOX: usize = 16;
-const HEARTBEATS_LEAVE: usize = OUTBOX / 2;
+/// everything else leaves it to them.
+pub(super) const OUTBOX: usize = 24;
+const RESERVED: usize = 8;
 
 /// What all streams share.
 pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) registry: Registry,
     pub(super) feed: Feed,
+    pub(super) collector: Collector,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) stop: Stop,
 }
@@ -108,14 +116,26 @@ async fn serve(
     stop: Stop,
 ) -> End {
     let resume = node.resumes_from(&shared.store.epoch(), shared.store.revision());
-    let (name, instance, format) = (node.id.node_id.clone(), hexadecimal(node.id.instance), node.format);
+    let (name, instance) = (node.id.node_id.clone(), hexadecimal(node.id.instance));
     let connection = shared.registry.connect(node.id, node.version, resume.unwrap_or(0), remote);
     info!(node = name, instance, resume, "node connected");
     // From here on no change is missed: what the feed no longer tells is in the store already.
     let mut changes = shared.feed.subscribe();
-    let mut session =
-        Session { shared, inbox, outbox, connection, stop, window: Window::new(0), position: 0, last_sent: None };
-    let Err(end) = session.serve(&mut changes, format, resume).await;
+    let reports = Reports::new(&connection, shared.collector.clone());
+    let mut session = Session {
+        shared,
+        inbox,
+        outbox,
+        connection,
+        reports,
+        stop,
+        window: Window::new(0),
+        position: 0,
+        last_sent: None,
+        next_mail: Instant::now(),
+        untold: None,
+    };
+    let Err(end) = session.serve(&mut changes, resume).await;
     info!(node = name, instance, "node disconnected");
     end
 }
@@ -125,21 +145,21 @@ struct Session {
     inbox: Streaming<FromNode>,
     outbox: Outbox,
     connection: Connection,
+    reports: Reports,
     stop: Stop,
     window: Window,
     /// The newest revision that was sent whole.
     position: u64,
     /// None before Welcome, which no heartbeat may precede.
     last_sent: Option<Instant>,
+    /// When to look into the mailbox again.
+    next_mail: Instant,
+    /// Behind which key the node must still be told all that it has to know of other nodes' use of its keys.
+    untold: Option<u64>,
 }
 
 impl Session {
-    async fn serve(
-        &mut self,
-        changes: &mut Receiver<Arc<Change>>,
-        format: u32,
-        resume: Option<u64>,
-    ) -> Result<Infallible, End> {
+    async fn serve(&mut self, changes: &mut Receiver<Arc<Change>>, resume: Option<u64>) -> Result<Infallible, End> {
         let resume = match resume {
             Some(revision) => {
                 self.read(async |store| store.few_changes(revision, RESUME_BELOW).await).await?.then_some(revision)
@@ -160,23 +180,40 @@ impl Session {
         };
         self.send(to_node::Message::Welcome(Welcome {
             epoch: self.shared.store.epoch().to_vec(),
-            format,
+            format: FORMAT,
             resume: resume.is_some(),
             heartbeat_millis: u32::try_from(HEARTBEAT.as_millis()).unwrap_or(u32::MAX),
             keys,
         }))?;
         let from = match resume {
             Some(revision) => revision,
-            None => self.send_snapshot().await?,
+            None => {
+                // Before it admits anything: what was admitted is counted.
+                let mut page = Some(0);
+                while let Some(after) = page {
+                    page = self.send_elsewhere(after, false).await?;
+                }
+                self.send_snapshot().await?
+            }
         };
         self.send_changes_since(from).await?;
+        if resume.is_some() {
+            // Of what others admitted while it was away it was not told.
+            self.untold = Some(0);
+        }
         loop {
+            if let Some(after) = self.untold.take() {
+                let next = self.send_elsewhere(after, true).await?;
+                self.untold = self.untold.or(next);
+            }
             let change = tokio::select! {
                 change = changes.recv(), if self.window.is_open() => change,
                 step = self.step() => {
                     step?;
                     continue;
                 }
+                // One page at a time, so that changes do not wait for all of them.
+                () = future::ready(()), if self.untold.is_some() => continue,
             };
             match change {
                 Ok(change) if change.to <= self.position => {}
@@ -194,6 +231,8 @@ impl Session {
     /// Sends all keys as of some revision, and returns it. Keys that have changed since are left to the changes.
     async fn send_snapshot(&mut self) -> Result<u64, End> {
         let revision = self.shared.store.revision();
+        let routes = self.read(async |store| store.encoded_routes().await).await?;
+        self.send_batch(batches::of_routes(routes)).await?;
         // At their newest, so that none is missing that a key of this revision names.
         let policies = self.read(async |store| store.policies().await).await?;
         for batch in batches::of_policies(policies) {
@@ -257,8 +296,9 @@ impl Session {
     async fn step(&mut self) -> Result<(), End> {
         let heartbeat = self.last_sent.map(|sent| sent + HEARTBEAT);
         let overdue = self.window.oldest().map(|sent| sent + ACKNOWLEDGED_WITHIN);
+        let next_mail = self.last_sent.map(|_| self.next_mail);
         tokio::select! {
-            message = self.inbox.message() => match message {
+            message = self.inbox.message(), if self.reports.are_wanted() => match message {
                 Ok(Some(message)) => self.receive(message),
                 Ok(None) => Err(End::Gone),
                 Err(status) => Err(status.into()),
@@ -270,6 +310,12 @@ impl Session {
                 self.heartbeat();
                 Ok(())
             }
+            handed_over = self.reports.hand_over(), if self.reports.are_waiting() => {
+                handed_over.then_some(()).ok_or_else(|| stopping().into())
+            }
+            () = mail::filled(next_mail, &self.connection.mailbox) => self.deliver(),
+            // While nothing is received this is all there is to tell it by.
+            () = self.outbox.closed() => Err(End::Gone),
             _ = &mut self.connection.replaced => {
                 Err(Status::aborted("a newer stream of the same node has taken over").into())
             }
@@ -284,17 +330,22 @@ impl Session {
                 Ok(())
             }
             Some(from_node::Message::Hello(_)) => Err(Status::invalid_argument("a second Hello").into()),
+            Some(from_node::Message::Usage(usage)) => Ok(self.reports.receive(usage)?),
             // From a node that is one release ahead.
-            Some(from_node::Message::Usage(_)) | None => Ok(()),
+            None => Ok(()),
         }
+    }
+
+    /// Sends what takes the place of no heartbeat.
+    fn tell(&mut self, message: to_node::Message) {
+        // A closed outbox shows in the next step.
+        let _ = self.outbox.try_send(Ok(ToNode { message: Some(message) }));
     }
 
     fn heartbeat(&mut self) {
         let revision = self.shared.store.revision();
-        if self.outbox.capacity() > HEARTBEATS_LEAVE {
-            let heartbeat = to_node::Message::Heartbeat(Heartbeat { revision });
-            // A closed outbox shows in the inbox as well.
-            let _ = self.outbox.try_send(Ok(ToNode { message: Some(heartbeat) }));
+        if self.outbox.capacity() > RESERVED {
+            self.tell(to_node::Message::Heartbeat(Heartbeat { revision }));
         }
         self.last_sent = Some(Instant::now());
     }

@@ -3,12 +3,11 @@
 use clap::Parser as _;
 use latchkey_control_plane::clock::Clock;
 use latchkey_control_plane::store::{NewKey, Store};
-use latchkey_control_plane::tier::Tier;
 use latchkey_control_plane::{Config, Running, start_with_clock};
 use latchkey_policy::key::{Environment, KeyFormat, PlainKey};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use tempfile::TempDir;
@@ -52,6 +51,11 @@ impl Plane {
 
     /// With more flags than are needed.
     pub(crate) async fn start_with(flags: &[&str]) -> Self {
+        Self::start_after(flags, async |_| {}).await
+    }
+
+    /// After something was done where the database will be.
+    pub(crate) async fn start_after(flags: &[&str], prepare: impl AsyncFnOnce(&Path)) -> Self {
         let mut plane = Self {
             clock: FakeClock(Arc::new(AtomicI64::new(START))),
             flags: flags.iter().map(ToString::to_string).collect(),
@@ -60,6 +64,7 @@ impl Plane {
             http: reqwest::Client::new(),
             owner: OnceCell::new(),
         };
+        prepare(&plane.database()).await;
         plane.run().await;
         plane
     }
@@ -100,9 +105,13 @@ impl Plane {
         format!("http://{}", self.running().stream_addr)
     }
 
+    pub(crate) fn http_url(&self) -> String {
+        format!("http://{}", self.running().http_addr)
+    }
+
     /// A request without a session.
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.http.request(method, format!("http://{}{path}", self.running().http_addr))
+        self.http.request(method, self.http_url() + path)
     }
 
     pub(crate) async fn log_in_as(&self, email: &str, password: &str) -> Answer {
@@ -111,7 +120,12 @@ impl Plane {
     }
 
     pub(crate) async fn log_in(&self) -> Client<'_> {
-        let answer = self.log_in_as(EMAIL, PASSWORD).await;
+        self.client(EMAIL).await
+    }
+
+    /// Somebody whose password is that of all users of the tests.
+    pub(crate) async fn client(&self, email: &str) -> Client<'_> {
+        let answer = self.log_in_as(email, PASSWORD).await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
         Client { plane: self, token: answer.text("/data/token") }
     }
@@ -125,10 +139,10 @@ impl Plane {
 
     /// Makes `count` keys named `<prefix>-0` and so on in one batch, past the API.
     pub(crate) async fn create_keys(&self, prefix: &str, count: usize) -> Vec<(PlainKey, String)> {
-        self.create_keys_of(Tier::Basic, prefix, count).await
+        self.create_keys_of("basic", prefix, count).await
     }
 
-    pub(crate) async fn create_keys_of(&self, tier: Tier, prefix: &str, count: usize) -> Vec<(PlainKey, String)> {
+    pub(crate) async fn create_keys_of(&self, tier: &str, prefix: &str, count: usize) -> Vec<(PlainKey, String)> {
         let owner = self.owner().await;
         let secrets: Vec<_> = (0..count).map(|_| plain_key()).collect();
         let new = |(index, secret)| {
@@ -177,8 +191,37 @@ impl Client<'_> {
         Answer::of(self.request(Method::DELETE, path)).await
     }
 
+    /// A request with a body.
+    pub(crate) async fn send(&self, method: Method, path: &str, body: Value) -> Answer {
+        Answer::of(self.request(method, path).json(&body)).await
+    }
+
     pub(crate) async fn generate(&self, body: Value) -> Answer {
-        Answer::of(self.request(Method::POST, "/v1/keys/generate").json(&body)).await
+        self.send(Method::POST, "/v1/keys/generate", body).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::PATCH, path, body).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::PUT, path, body).await
+    }
+
+    /// Makes a user with the password of the tests, and returns their path.
+    pub(crate) async fn user(&self, email: &str, mut holding: Value) -> String {
+        holding["email"] = json!(email);
+        holding["password"] = json!(PASSWORD);
+        let answer = self.send(Method::POST, "/v1/users", holding).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        format!("/v1/users/{}", answer.text("/data/user_id"))
+    }
+
+    /// Makes a subaccount of that name, and returns its id.
+    pub(crate) async fn subaccount(&self, name: &str) -> String {
+        let answer = self.send(Method::POST, "/v1/subaccounts", json!({"name": name})).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        answer.text("/data/subaccount_id")
     }
 
     /// Makes a key of that name, and returns its id.
@@ -224,6 +267,12 @@ impl Answer {
         assert_eq!((self.status.as_u16(), self.text("/code").as_str()), (status, code), "{self:?}");
         assert_eq!(self.text("/status"), "error");
         assert!(!self.text("/message").is_empty() && self.text("/error").ends_with('.'), "{self:?}");
+    }
+
+    /// Asserts that it is refused because of a field.
+    pub(crate) fn refused_by(&self, status: u16, code: &str, field: &str) {
+        self.refused(status, code);
+        assert_eq!(self.body["field"], field, "{self:?}");
     }
 
     /// `(nodes, acknowledged)` of an answer's enforcement.

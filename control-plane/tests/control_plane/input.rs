@@ -2,6 +2,7 @@
 
 use crate::harness::{Answer, Client, Plane};
 use reqwest::{Method, StatusCode, header};
+use serde_json::json;
 
 async fn post(client: &Client<'_>, path: &str, body: String) -> Answer {
     let request = client.request(Method::POST, path).header(header::CONTENT_TYPE, "application/json");
@@ -18,6 +19,7 @@ async fn a_bad_request_for_a_key_is_refused_by_field_and_changes_nothing() {
     let name = |len| format!(r#"{{"name":"{}"}}"#, "x".repeat(len));
     let long_name = name(101);
     let long_description = format!(r#"{{"name":"x","description":"{}"}}"#, "x".repeat(501));
+    let long_scope = json!({"name": "x", "scope": vec!["dns"; 257]}).to_string();
     for (body, field) in [
         ("", None),
         ("{", None),
@@ -52,12 +54,22 @@ async fn a_bad_request_for_a_key_is_refused_by_field_and_changes_nothing() {
         (r#"{"name":"x","denied_ips":["example.com"]}"#, Some("denied_ips[0]")),
         (r#"{"name":"x","denied_ips":[{"cidr":"::1","on":true}]}"#, Some("denied_ips[0].on")),
         (r#"{"name":"x","denied_ips":[{"enabled":true}]}"#, Some("denied_ips[0].cidr")),
-        // What nodes do not enforce yet is refused, not ignored.
-        (r#"{"name":"x","scope":"all"}"#, Some("scope")),
-        (r#"{"name":"x","roles":[]}"#, Some("roles")),
-        (r#"{"name":"x","permissions":["dns:read"]}"#, Some("permissions")),
-        (r#"{"name":"x","allowed_subaccounts":[]}"#, Some("allowed_subaccounts")),
+        (r#"{"name":"x","scope":"dns"}"#, Some("scope")),
+        (r#"{"name":"x","scope":[]}"#, Some("scope")),
+        (r#"{"name":"x","scope":["dns","DNS"]}"#, Some("scope[1]")),
+        (r#"{"name":"x","scope":[""]}"#, Some("scope[0]")),
+        (r#"{"name":"x","scope":["dns",7]}"#, Some("scope[1]")),
+        (long_scope.as_str(), Some("scope")),
+        (r#"{"name":"x","roles":"admin"}"#, Some("roles")),
+        (r#"{"name":"x","roles":["admin","root"]}"#, Some("roles[1]")),
+        (r#"{"name":"x","permissions":["dns:read","dns"]}"#, Some("permissions[1]")),
+        (r#"{"name":"x","permissions":["a:b:c:d"]}"#, Some("permissions[0]")),
+        (r#"{"name":"x","allowed_subaccounts":["sub_000000000000"]}"#, Some("allowed_subaccounts[0]")),
+        (r#"{"name":"x","allowed_subaccounts":"all"}"#, Some("allowed_subaccounts")),
         (r#"{"name":"x","limits":[]}"#, Some("limits")),
+        (r#"{"name":"x","limits":{"minute":0}}"#, Some("limits.minute")),
+        (r#"{"name":"x","limits":{"day":4294967296}}"#, Some("limits.day")),
+        (r#"{"name":"x","limits":{"second":1}}"#, Some("limits.second")),
     ] {
         let answer = post(&client, "/v1/keys/generate", body.to_owned()).await;
         answer.refused(400, "invalid_request");

@@ -2,7 +2,6 @@
 
 use crate::harness::{Plane, plain_key};
 use latchkey_control_plane::store::{NewKey, StoreError};
-use latchkey_control_plane::tier::Tier;
 use latchkey_policy::key::{Environment, KeyFormat};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -21,16 +20,19 @@ async fn a_new_key_is_shown_once() {
     let owner = &plane.owner().await.1;
     let mut expected = json!({
         "key_id": answer.text("/data/key_id"), "name": "CI", "description": null, "key_prefix": mask,
-        "environment": "live", "tier": "basic", "rate_limit": 100, "scope": "all", "roles": [], "permissions": [],
+        "environment": "live", "tier": "basic", "rate_limit": 100, "limits": {"minute": 100}, "scope": "all", "roles": [], "permissions": [],
         "allowed_subaccounts": [], "allowed_ips": [], "denied_ips": [], "expires_at": null, "owner": owner,
         "active": true, "created_at": "2027-01-15T08:00:00Z", "updated_at": "2027-01-15T08:00:00Z",
+        "last_used_at": null, "last_used_ip": null,
     });
     let id = answer.text("/data/key_id");
     assert!(id.starts_with("key_") && id.len() == 16, "{id}");
 
     let shown = client.get(&format!("/v1/keys/{id}")).await;
     assert_eq!(shown.text("/message"), "API key retrieved successfully");
-    assert_eq!(shown.at("/data"), &expected);
+    let mut alone = expected.clone();
+    alone["usage"] = shown.at("/data/usage").clone();
+    assert_eq!(shown.at("/data"), &alone);
     let listed = client.get("/v1/keys").await;
     assert_eq!(listed.text("/message"), "API keys retrieved successfully");
     assert_eq!(listed.at("/data"), &json!({"keys": [expected], "total": 1}));
@@ -179,7 +181,7 @@ async fn another_accounts_key_is_not_there() {
     ] {
         sqlx::query(statement).execute(&pool).await.unwrap();
     }
-    let key = NewKey::new("acc_other", "usr_other", "CI", &plain_key(), Tier::Pro, Environment::Live);
+    let key = NewKey::new("acc_other", "usr_other", "CI", &plain_key(), "pro", Environment::Live);
     let theirs = plane.store().create_keys(&[key], 0).await.unwrap().keys.remove(0).id;
 
     let client = plane.log_in().await;
@@ -198,7 +200,7 @@ async fn a_batch_is_made_or_revoked_whole_or_not_at_all() {
     assert_eq!((client.total().await, plane.store().revision()), (1_000, 2));
 
     let (account, user) = plane.owner().await;
-    let new = |name: &str| NewKey::new(account, user, name, &plain_key(), Tier::Basic, Environment::Live);
+    let new = |name: &str| NewKey::new(account, user, name, &plain_key(), "basic", Environment::Live);
     let taken = plane.store().create_keys(&[new("fresh"), new("batch-7")], 0).await;
     assert!(matches!(taken, Err(StoreError::NameTaken)), "{taken:?}");
 

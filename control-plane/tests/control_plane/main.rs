@@ -2,14 +2,25 @@
 //! has a control plane of its own, with a database in a temporary directory, free ports and a clock that only moves
 //! when it is told to.
 
+mod acting;
 mod binary;
+mod editing;
+mod grants;
 mod harness;
 mod input;
 mod keys;
 mod machines;
+mod migration;
 mod node;
+mod permissions;
+mod routes;
 mod sessions;
 mod store;
 mod stream;
+mod subaccounts;
+mod tiers;
+mod usage;
+mod users;
 
 mod enforcement;
+mod explain;

@@ -3,8 +3,11 @@
 use crate::harness::{NODE_TOKEN, Plane};
 use latchkey_policy::key::KeyDigest;
 use latchkey_policy::record::{FORMAT, KeyRecord, Kind, PolicyRecord, Records};
+use latchkey_policy::route::RouteRecord;
 use latchkey_protocol::snapshots_client::SnapshotsClient;
-use latchkey_protocol::{Ack, Batch, FromNode, Hello, ToNode, Welcome, from_node, to_node};
+use latchkey_protocol::{
+    Ack, Batch, FromNode, Hello, KeyElsewhere, KeyUsage, ToNode, Usage, UsageAck, Welcome, from_node, to_node,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -23,6 +26,8 @@ pub(crate) struct HeldKey {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) policy: u64,
+    pub(crate) number: u64,
+    pub(crate) slot: u32,
     pub(crate) expires_at: Option<i64>,
     pub(crate) disabled: bool,
 }
@@ -32,6 +37,7 @@ pub(crate) struct HeldKey {
 pub(crate) struct Snapshot {
     pub(crate) epoch: Vec<u8>,
     pub(crate) revision: u64,
+    pub(crate) routes: Option<RouteRecord>,
     pub(crate) policies: BTreeMap<u64, PolicyRecord>,
     pub(crate) keys: BTreeMap<KeyDigest, HeldKey>,
 }
@@ -39,6 +45,9 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     /// Panics at what a node would have to refuse.
     pub(crate) fn apply(&mut self, batch: &Batch) {
+        for record in Records::new(Kind::Routes, &batch.routes) {
+            self.routes = Some(RouteRecord::decode(record.unwrap().1).unwrap());
+        }
         for record in Records::new(Kind::Policy, &batch.policies) {
             let policy = PolicyRecord::decode(record.unwrap().1).unwrap();
             self.policies.insert(policy.id, policy);
@@ -50,6 +59,8 @@ impl Snapshot {
                 id: format!("key_{}", key.id),
                 name: key.name.to_owned(),
                 policy: key.policy,
+                number: key.number,
+                slot: key.slot,
                 expires_at: key.expires_at,
                 disabled: key.disabled,
             };
@@ -68,6 +79,15 @@ impl Snapshot {
             self.policies.remove(&id);
         }
         self.revision = self.revision.max(batch.revision);
+    }
+
+    /// The policy of the key of that name.
+    pub(crate) fn policy(&self, name: &str) -> &PolicyRecord {
+        &self.policies[&self.key(name).policy]
+    }
+
+    pub(crate) fn key(&self, name: &str) -> &HeldKey {
+        self.keys.values().find(|key| key.name == name).unwrap_or_else(|| panic!("no key {name}"))
     }
 
     pub(crate) fn names(&self) -> Vec<&str> {
@@ -155,6 +175,12 @@ pub(crate) struct Node {
     pub(crate) snapshot: Snapshot,
     /// Of the last batch.
     pub(crate) sequence: u64,
+    /// Of the last report.
+    pub(crate) reported: u64,
+    /// Of the newest report that is stored.
+    pub(crate) stored: u64,
+    /// What it was told of other nodes since this was last emptied.
+    pub(crate) elsewhere: Vec<KeyElsewhere>,
 }
 
 impl Node {
@@ -168,7 +194,7 @@ impl Node {
         };
         let snapshot =
             if welcome.resume { snapshot } else { Snapshot { epoch: welcome.epoch.clone(), ..Snapshot::default() } };
-        Self { stream, welcome, snapshot, sequence: 0 }
+        Self { stream, welcome, snapshot, sequence: 0, reported: 0, stored: 0, elsewhere: Vec::new() }
     }
 
     /// Connects with nothing, and takes in and acknowledges all there is.
@@ -180,12 +206,57 @@ impl Node {
 
     /// Takes in the next batch, without acknowledging it.
     pub(crate) async fn take(&mut self) -> Batch {
-        let message = self.stream.next().await.unwrap();
-        let to_node::Message::Batch(batch) = message else { panic!("no batch but {message:?}") };
-        assert_eq!(batch.sequence, self.sequence + 1);
-        self.sequence = batch.sequence;
-        self.snapshot.apply(&batch);
-        batch
+        loop {
+            if let Some(batch) = self.hear().await {
+                return batch;
+            }
+        }
+    }
+
+    /// Takes in the next message, and returns it if it is a batch.
+    async fn hear(&mut self) -> Option<Batch> {
+        match self.stream.next().await.unwrap() {
+            to_node::Message::Batch(batch) => {
+                assert_eq!(batch.sequence, self.sequence + 1);
+                self.sequence = batch.sequence;
+                self.snapshot.apply(&batch);
+                return Some(batch);
+            }
+            to_node::Message::UsageAck(UsageAck { sequence }) => {
+                assert!(sequence > self.stored && sequence <= self.reported);
+                self.stored = sequence;
+            }
+            to_node::Message::Elsewhere(told) => self.elsewhere.extend(told.keys),
+            message => panic!("unexpected {message:?}"),
+        }
+        None
+    }
+
+    /// Reports `keys`, without waiting until that is stored.
+    pub(crate) async fn report(&mut self, keys: Vec<KeyUsage>) {
+        self.reported += 1;
+        self.stream.send(from_node::Message::Usage(Usage { sequence: self.reported, keys })).await;
+    }
+
+    /// Waits until all reports are stored.
+    pub(crate) async fn all_stored(&mut self) {
+        while self.stored < self.reported {
+            assert!(self.hear().await.is_none(), "a batch came");
+        }
+    }
+
+    /// Reports `keys`, and waits until that is stored.
+    pub(crate) async fn count(&mut self, keys: Vec<KeyUsage>) {
+        self.report(keys).await;
+        self.all_stored().await;
+    }
+
+    /// Waits until it is told something of other nodes, and returns that.
+    pub(crate) async fn told(&mut self) -> Vec<KeyElsewhere> {
+        while self.elsewhere.is_empty() {
+            assert!(self.hear().await.is_none(), "a batch came");
+        }
+        std::mem::take(&mut self.elsewhere)
     }
 
     pub(crate) async fn acknowledge(&self) {

@@ -5,7 +5,7 @@ use crate::node::Snapshot;
 use latchkey_control_plane::store::{Changes, Chunks, Store};
 use latchkey_policy::key::KeyDigest;
 use latchkey_protocol::Batch;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Numbers that are the same in every run.
 struct Dice(u64);
@@ -27,7 +27,7 @@ fn apply(snapshot: &mut Snapshot, changes: Changes) {
         keys: whole(changes.keys).into(),
         removed_keys: whole(changes.removed).into(),
         removed_policies: whole(changes.removed_policies).into(),
-        routes: Vec::new().into(),
+        routes: changes.routes.unwrap_or_default().into(),
         revision: changes.to,
         sequence: 0,
     });
@@ -37,6 +37,8 @@ fn apply(snapshot: &mut Snapshot, changes: Changes) {
 struct Model {
     live: BTreeMap<KeyDigest, String>,
     made: usize,
+    /// That ever lived at once.
+    most: usize,
 }
 
 impl Model {
@@ -45,6 +47,7 @@ impl Model {
             self.made += 1;
             let made = plane.create_keys(&format!("key-{}", self.made), 1 + dice.roll(3)).await;
             self.live.extend(made.into_iter().map(|(secret, id)| (secret.digest(), id)));
+            self.most = self.most.max(self.live.len());
         } else if !self.live.is_empty() {
             let victim = *self.live.keys().nth(dice.roll(self.live.len())).unwrap();
             let id = self.live.remove(&victim).unwrap();
@@ -54,6 +57,9 @@ impl Model {
 
     fn matches(&self, snapshot: &Snapshot) -> bool {
         let held: BTreeMap<_, _> = snapshot.keys.iter().map(|(digest, key)| (*digest, key.id.clone())).collect();
+        let slots: BTreeSet<_> = snapshot.keys.values().map(|key| key.slot).collect();
+        assert_eq!(slots.len(), snapshot.keys.len(), "two keys are counted in one slot");
+        assert!(slots.iter().all(|slot| usize::try_from(*slot).unwrap() < self.most), "slots are not used again");
         held == self.live
     }
 }
@@ -86,7 +92,7 @@ async fn page_through(plane: &Plane, model: &mut Model, account: &str, dice: &mu
 async fn pages_and_changes_add_up_whatever_happens_in_between() {
     let plane = Plane::start().await;
     let account = &plane.owner().await.0;
-    let mut model = Model { live: BTreeMap::new(), made: 0 };
+    let mut model = Model { live: BTreeMap::new(), made: 0, most: 0 };
     let mut dice = Dice(7);
     let mut follower = Snapshot { revision: 1, ..Snapshot::default() };
     for round in 0..40 {

@@ -1,0 +1,112 @@
+//! `PATCH /v1/keys/{id}`: what of a key may be edited, by whom, and that nothing else may. To narrow a key takes the
+//! permission alone; to widen it takes what it would take to make it.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use serde::de::{self, Deserializer};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use tracing::info;
+
+use super::App;
+use super::answer::Answer;
+use super::error::ApiError;
+use super::expiry::Expiry;
+use super::extract::{Body, Params, Session};
+use super::fields;
+use super::key_view::KeyView;
+use crate::enforcement::Enforcement;
+use crate::ip_list::IpList;
+use crate::json::given;
+use crate::limits::LimitsChange;
+use crate::store::{Caller, Key, KeyChange};
+
+/// What is left out stays as it is.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Request {
+    #[serde(default, deserialize_with = "given")]
+    name: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    description: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
+    expires_at: Option<Option<Expiry>>,
+    #[serde(default, deserialize_with = "given")]
+    allowed_ips: Option<IpList>,
+    #[serde(default, deserialize_with = "given")]
+    denied_ips: Option<IpList>,
+    #[serde(default, deserialize_with = "given")]
+    active: Option<bool>,
+    #[serde(default, deserialize_with = "given")]
+    limits: Option<Option<LimitsChange>>,
+    #[serde(
+        default,
+        rename = "scope",
+        alias = "roles",
+        alias = "permissions",
+        alias = "allowed_subaccounts",
+        alias = "environment",
+        alias = "tier",
+        alias = "api_key",
+        alias = "secret",
+        alias = "sha256"
+    )]
+    _fixed: Fixed,
+}
+
+/// What a key has for life.
+#[derive(Default)]
+struct Fixed;
+
+impl<'de> Deserialize<'de> for Fixed {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(de::Error::custom("it cannot be edited; revoke the key and make another"))
+    }
+}
+
+impl Request {
+    fn check(self, now: i64) -> Result<KeyChange, ApiError> {
+        let expires_at = self.expires_at.map(|expiry| expiry.map(|expiry| expiry.check("expires_at", now)).transpose());
+        Ok(KeyChange {
+            name: self.name.map(|name| fields::name("name", &name)).transpose()?,
+            description: self.description.map(fields::description).transpose()?,
+            expires_at: expires_at.transpose()?,
+            allowed_ips: self.allowed_ips,
+            denied_ips: self.denied_ips,
+            disabled: self.active.map(|active| !active),
+            limits: self.limits,
+        })
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct Edited {
+    #[serde(flatten)]
+    key: KeyView,
+    enforcement: Enforcement,
+}
+
+/// Repeated, it changes nothing more and waits again.
+pub(super) async fn edit(
+    State(app): State<Arc<App>>,
+    session: Session,
+    mut params: Params,
+    id: Result<Path<String>, PathRejection>,
+    Body(request): Body<Request>,
+) -> Result<Answer<Edited>, ApiError> {
+    let acting = session.acting(&app, "account:apikeys:update")?;
+    let patience = params.patience()?;
+    params.finish()?;
+    let Path(id) = id.map_err(|_| ApiError::KeyNotFound)?;
+    let now = app.clock.now();
+    let change = request.check(now)?;
+    let edit = move |caller: &Caller, key: &mut Key| {
+        let before = key.clone();
+        change.apply(key);
+        if key.is_wider_than(&before) { caller.may_widen(&before) } else { Ok(()) }
+    };
+    let (key, revision) = acting.edit_key(id, edit).await?;
+    info!(key = key.id, user = session.caller.user_id, revision, "key edited");
+    let enforcement = app.enforced(revision, patience).await;
+    Ok(Answer::ok("API key updated successfully", Edited { key: KeyView::new(key, now), enforcement }))
+}

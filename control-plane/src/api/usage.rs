@@ -1,0 +1,172 @@
+//! `/v1/usage`: requests by key, verdict and time; and what a key's answer says of its use.
+
+use axum::extract::State;
+use latchkey_policy::meter::Outcome;
+use serde::{Serialize, Serializer};
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::App;
+use super::answer::Answer;
+use super::error::ApiError;
+use super::expiry::from_rfc3339;
+use super::extract::{Params, Session};
+use crate::clock::rfc3339;
+use crate::store::KeyUsage;
+use crate::store::usage::{self, Resolution, UsageQuery};
+
+/// Buckets in an answer at most.
+const MAX_BUCKETS: usize = 10_000;
+
+/// Without `from`, so many seconds before `to`.
+const DEFAULT_SPAN: i64 = 24 * 60 * 60;
+
+/// The last second that is written with a year of four digits.
+const LAST_SECOND: i64 = 253_402_300_799;
+
+/// How much a key is used at present.
+#[derive(Serialize)]
+pub(super) struct OfKey {
+    requests_today: u64,
+    requests_this_month: u64,
+    /// This month's.
+    #[serde(serialize_with = "as_object")]
+    by_code: [(&'static str, u64); Outcome::ALL.len()],
+}
+
+impl From<KeyUsage> for OfKey {
+    fn from(usage: KeyUsage) -> Self {
+        let KeyUsage { requests_today, requests_this_month, by_code } = usage;
+        Self { requests_today, requests_this_month, by_code }
+    }
+}
+
+fn as_object<S: Serializer>(by_code: &[(&'static str, u64)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(by_code.iter().copied())
+}
+
+#[derive(Serialize)]
+pub(super) struct List {
+    /// When the first bucket begins.
+    from: String,
+    /// When the last one ends.
+    to: String,
+    bucket: &'static str,
+    /// By time, key and code. What there is none of is left out.
+    buckets: Vec<Bucket>,
+}
+
+#[derive(Serialize)]
+struct Bucket {
+    start: String,
+    key_id: String,
+    code: String,
+    requests: u64,
+}
+
+/// Only the account's own.
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    Session { caller, .. }: Session,
+    mut params: Params,
+) -> Result<Answer<List>, ApiError> {
+    caller.require("account:usage:read")?;
+    let (name, resolution) = resolution(params.text("bucket")?)?;
+    let times = times(params.text("from")?, params.text("to")?, resolution, app.clock.now())?;
+    let (key_id, code) = (params.text("key_id")?, outcome(params.text("code")?)?);
+    params.finish()?;
+    let account_id = &caller.account_id;
+    if let Some(id) = &key_id {
+        app.store.key(account_id, id).await?;
+    }
+    let query = UsageQuery { account_id, times: times.clone(), resolution, key_id: key_id.as_deref(), code };
+    let found = app.store.usage(&query, MAX_BUCKETS).await?;
+    let found = found.ok_or_else(|| ApiError::Invalid {
+        field: None,
+        error: format!(
+            "There are more than {MAX_BUCKETS} buckets. Narrow it down with `from`, `to`, `key_id` or `code`, or use \
+             `bucket=day`."
+        ),
+    })?;
+    let view = |bucket: usage::Bucket| Bucket {
+        start: rfc3339(bucket.start),
+        key_id: bucket.key_id,
+        code: bucket.code,
+        requests: bucket.requests,
+    };
+    let buckets = found.into_iter().map(view).collect();
+    let list = List { from: rfc3339(times.start), to: rfc3339(times.end), bucket: name, buckets };
+    Ok(Answer::ok("Usage retrieved successfully", list))
+}
+
+fn resolution(name: Option<String>) -> Result<(&'static str, Resolution), ApiError> {
+    match name.as_deref() {
+        None | Some("hour") => Ok(("hour", Resolution::Hour)),
+        Some("day") => Ok(("day", Resolution::Day)),
+        Some(_) => Err(ApiError::parameter("bucket", "must be one of hour, day")),
+    }
+}
+
+/// Whole buckets: `from` is rounded down and `to` up.
+fn times(from: Option<String>, to: Option<String>, resolution: Resolution, now: i64) -> Result<Range<i64>, ApiError> {
+    // Up to and with the present second.
+    let to = to.map_or(Ok(now.saturating_add(1)), |text| second("to", &text))?;
+    let from = from.map_or(Ok(to.saturating_sub(DEFAULT_SPAN).max(0)), |text| second("from", &text))?;
+    if from >= to {
+        return Err(ApiError::parameter("from", "must be before `to`"));
+    }
+    let end = resolution.start(to.saturating_sub(1)).saturating_add(resolution.seconds());
+    Ok(resolution.start(from)..end)
+}
+
+fn second(name: &str, text: &str) -> Result<i64, ApiError> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let second = if digits { text.parse().ok() } else { from_rfc3339(text) };
+    second.filter(|second| (0..=LAST_SECOND).contains(second)).ok_or_else(|| {
+        let reason = "must be a time from 1970 to 9999, as RFC 3339 or in whole Unix seconds";
+        ApiError::parameter(name, reason)
+    })
+}
+
+fn outcome(code: Option<String>) -> Result<Option<Outcome>, ApiError> {
+    let Some(code) = code else { return Ok(None) };
+    let name = |outcome: Outcome| outcome.code().as_str();
+    let found = Outcome::ALL.into_iter().find(|outcome| name(*outcome) == code);
+    found.map(Some).ok_or_else(|| {
+        ApiError::parameter("code", format_args!("must be one of {}", Outcome::ALL.map(name).join(", ")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(from: Option<&str>, to: Option<&str>, resolution: Resolution) -> Result<Range<i64>, String> {
+        times(from.map(str::to_owned), to.map(str::to_owned), resolution, 1_800_000_000).map_err(|error| match error {
+            ApiError::Invalid { error, .. } => error,
+            other => format!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn times_are_whole_buckets_and_the_last_day_unless_told() {
+        // 1,800,000,000 is 2027-01-15T08:00:00Z.
+        assert_eq!(range(None, None, Resolution::Hour), Ok(1_799_913_600..1_800_003_600));
+        assert_eq!(range(None, Some("1800000000"), Resolution::Hour), Ok(1_799_913_600..1_800_000_000));
+        assert_eq!(range(None, None, Resolution::Day), Ok(1_799_884_800..1_800_057_600));
+        let range = range(Some("2027-01-15T07:59:59Z"), Some("2027-01-15T09:00:01+01:00"), Resolution::Hour);
+        assert_eq!(range, Ok(1_799_996_400..1_800_003_600));
+    }
+
+    #[test]
+    fn times_that_are_none_are_refused() {
+        for (from, to) in [(Some("5"), Some("5")), (Some("6"), Some("5")), (Some("1800000001"), None)] {
+            assert_eq!(range(from, to, Resolution::Hour).unwrap_err(), "Query parameter `from` must be before `to`.");
+        }
+        for refused in ["", "-1", "yesterday", "2027-01-15", "253402300800", "99999999999999999999", "+5"] {
+            let error = range(None, Some(refused), Resolution::Hour).unwrap_err();
+            assert!(error.starts_with("Query parameter `to` must be a time from 1970 to 9999"), "{refused}: {error}");
+        }
+        assert!(range(None, Some("253402300799"), Resolution::Day).is_ok());
+    }
+}

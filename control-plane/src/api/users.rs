@@ -1,0 +1,197 @@
+//! `/v1/users`: who acts for the account, and what they hold.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use tracing::info;
+
+use super::App;
+use super::answer::Answer;
+use super::error::ApiError;
+use super::extract::{Body, Params, Session};
+use super::fields;
+use crate::authority::{Authority, Grant};
+use crate::clock::rfc3339;
+use crate::enforcement::Enforcement;
+use crate::json::given;
+use crate::role::Role;
+use crate::secret::Password;
+use crate::selection::Selection;
+use crate::store::{Caller, NewUser, User};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Creation {
+    email: String,
+    password: Password,
+    #[serde(default)]
+    roles: Vec<Role>,
+    #[serde(default)]
+    permissions: Vec<Grant>,
+    /// Left out, it is what the creator may act on, of what there is.
+    #[serde(default, deserialize_with = "given")]
+    subaccounts: Option<Selection>,
+}
+
+/// What is left out stays as it is.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Edit {
+    #[serde(default, deserialize_with = "given")]
+    email: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    password: Option<Password>,
+    #[serde(default, deserialize_with = "given")]
+    roles: Option<Vec<Role>>,
+    #[serde(default, deserialize_with = "given")]
+    permissions: Option<Vec<Grant>>,
+    #[serde(default, deserialize_with = "given")]
+    subaccounts: Option<Selection>,
+    #[serde(default, deserialize_with = "given")]
+    disabled: Option<bool>,
+}
+
+/// A user as they are shown.
+#[derive(Serialize)]
+pub(super) struct UserView {
+    user_id: String,
+    email: String,
+    roles: Vec<Role>,
+    permissions: Vec<Grant>,
+    subaccounts: Selection,
+    disabled: bool,
+    created_at: String,
+}
+
+impl From<User> for UserView {
+    fn from(user: User) -> Self {
+        let Authority { roles, permissions } = user.authority;
+        Self {
+            user_id: user.id,
+            email: user.email,
+            roles,
+            permissions,
+            subaccounts: user.subaccounts,
+            disabled: user.disabled,
+            created_at: rfc3339(user.created_at),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct List {
+    users: Vec<UserView>,
+    total: u64,
+}
+
+#[derive(Serialize)]
+pub(super) struct Edited {
+    #[serde(flatten)]
+    user: UserView,
+    enforcement: Enforcement,
+}
+
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    Session { caller, .. }: Session,
+    mut params: Params,
+) -> Result<Answer<List>, ApiError> {
+    caller.require("account:users:read")?;
+    let (limit, offset) = params.page()?;
+    params.finish()?;
+    let (users, total) = app.store.users(&caller.account_id, limit, offset).await?;
+    let users = users.into_iter().map(UserView::from).collect();
+    Ok(Answer::ok("Users retrieved successfully", List { users, total }))
+}
+
+pub(super) async fn get(
+    State(app): State<Arc<App>>,
+    Session { caller, .. }: Session,
+    params: Params,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Answer<UserView>, ApiError> {
+    caller.require("account:users:read")?;
+    params.finish()?;
+    let Path(id) = id.map_err(|_| ApiError::UserNotFound)?;
+    let user = app.store.user(&caller.account_id, &id).await?;
+    Ok(Answer::ok("User retrieved successfully", user.into()))
+}
+
+/// No node decides otherwise by a user who has no key yet, so there is nothing to wait for.
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    session: Session,
+    params: Params,
+    Body(request): Body<Creation>,
+) -> Result<Answer<UserView>, ApiError> {
+    let acting = session.acting(&app, "account:users:create")?;
+    params.finish()?;
+    let email = fields::email(&request.email)?;
+    fields::password(&request.password)?;
+    let authority = Authority { roles: request.roles, permissions: request.permissions };
+    check_authority(&authority)?;
+    if let Some(subaccounts) = &request.subaccounts {
+        fields::selection("subaccounts", subaccounts)?;
+    }
+    let password_hash = app.passwords.hash(request.password).await?;
+    let new = move |caller: &Caller, there_are: &[String]| {
+        caller.may_grant(&authority)?;
+        let subaccounts = request.subaccounts.unwrap_or_else(|| caller.subaccounts.clone().among(there_are));
+        caller.may_select("subaccounts", &subaccounts, there_are)?;
+        caller.may_hand_on("subaccounts", &subaccounts)?;
+        Ok::<_, ApiError>(NewUser { email, password_hash, authority, subaccounts })
+    };
+    let user = acting.create_user(new).await?;
+    info!(user = user.id, by = session.caller.user_id, "user created");
+    Ok(Answer::created("User created successfully", user.into()))
+}
+
+pub(super) async fn edit(
+    State(app): State<Arc<App>>,
+    session: Session,
+    mut params: Params,
+    id: Result<Path<String>, PathRejection>,
+    Body(request): Body<Edit>,
+) -> Result<Answer<Edited>, ApiError> {
+    let acting = session.acting(&app, "account:users:update")?;
+    let patience = params.patience()?;
+    params.finish()?;
+    let Path(id) = id.map_err(|_| ApiError::UserNotFound)?;
+    let email = request.email.as_deref().map(fields::email).transpose()?;
+    if let Some(subaccounts) = &request.subaccounts {
+        fields::selection("subaccounts", subaccounts)?;
+    }
+    let password_hash = match request.password {
+        None => None,
+        Some(password) => {
+            fields::password(&password)?;
+            Some(app.passwords.hash(password).await?)
+        }
+    };
+    let edit = move |caller: &Caller, there_are: &[String], user: &mut User| {
+        caller.may_change(user)?;
+        if let Some(subaccounts) = request.subaccounts {
+            // What they have stays, also once it is deleted.
+            let known = [there_are, user.subaccounts.listed().unwrap_or_default()].concat();
+            caller.may_select("subaccounts", &subaccounts, &known)?;
+            caller.may_hand_on("subaccounts", &subaccounts)?;
+            user.subaccounts = subaccounts;
+        }
+        user.email = email.unwrap_or_else(|| user.email.clone());
+        user.authority.roles = request.roles.unwrap_or_else(|| user.authority.roles.clone());
+        user.authority.permissions = request.permissions.unwrap_or_else(|| user.authority.permissions.clone());
+        user.disabled = request.disabled.unwrap_or(user.disabled);
+        check_authority(&user.authority)?;
+        caller.may_grant(&user.authority)
+    };
+    let (user, revision) = acting.edit_user(id, password_hash, edit).await?;
+    info!(user = user.id, by = session.caller.user_id, revision, "user changed");
+    let enforcement = app.enforced(revision, patience).await;
+    Ok(Answer::ok("User updated successfully", Edited { user: user.into(), enforcement }))
+}
+
+fn check_authority(authority: &Authority) -> Result<(), ApiError> {
+    fields::bounded("roles", &authority.roles)?;
+    fields::bounded("permissions", &authority.permissions)
+}

@@ -1,0 +1,91 @@
+//! Reading JSON more strictly than serde does, and saying where it is wrong.
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
+use std::fmt;
+use std::marker::PhantomData;
+
+/// What is read from an object, and not from an array of its fields' values as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(transparent)]
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData)).map(Self)
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(fields))
+    }
+}
+
+/// Tells a field that is null from one that is left out, which needs `#[serde(default)]` besides.
+pub(crate) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// What is wrong with some JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// The path of the field that is to blame, unless it is all of it.
+    pub(crate) field: Option<String>,
+    /// Goes on from the name of what is to blame, as in "must be …".
+    pub(crate) reason: String,
+}
+
+impl Fault {
+    /// The same, seen from what has it at `place`.
+    pub(crate) fn within(self, place: &str) -> Self {
+        let field = self.field.map_or_else(|| place.to_owned(), |field| format!("{place}.{field}"));
+        Self { field: Some(field), ..self }
+    }
+}
+
+/// Reads all of `bytes` as one value.
+pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| fault(&error))?;
+    match json.end() {
+        Ok(()) => Ok(value),
+        Err(error) => Err(not_json(&error)),
+    }
+}
+
+fn fault(error: &serde_path_to_error::Error<serde_json::Error>) -> Fault {
+    let inner = error.inner();
+    if !inner.is_data() {
+        return not_json(inner);
+    }
+    let place = format!(" at line {} column {}", inner.line(), inner.column());
+    let text = inner.to_string();
+    let text = text.strip_suffix(&place).unwrap_or(&text);
+    let path = error.path().to_string();
+    // Of unknown, missing and duplicate fields serde tells the name in the text, and the path of what they are in.
+    for (kind, is) in [("unknown", "is unknown"), ("missing", "is missing"), ("duplicate", "is given twice")] {
+        let rest = text.strip_prefix(kind).and_then(|rest| rest.strip_prefix(" field `"));
+        if let Some((field, rest)) = rest.and_then(|rest| rest.split_once('`')) {
+            let field = match path.as_str() {
+                "." => field.to_owned(),
+                path if path == field || path.ends_with(&format!(".{field}")) => path.to_owned(),
+                path => format!("{path}.{field}"),
+            };
+            return Fault { field: Some(field), reason: format!("{is}{rest}") };
+        }
+    }
+    Fault { field: (path != ".").then_some(path), reason: format!("is refused: {text}") }
+}
+
+fn not_json(error: &serde_json::Error) -> Fault {
+    Fault { field: None, reason: format!("is not valid JSON: {error}") }
+}

@@ -1,0 +1,66 @@
+//! The predefined roles, as the API and the store name them. What there is, and what each gives, is in
+//! [`latchkey_policy::permission::roles`].
+
+use latchkey_policy::permission::Pattern;
+use latchkey_policy::permission::roles::{ROLES, patterns};
+use serde::de::{self, Deserialize, Deserializer};
+use serde::{Serialize, Serializer};
+
+/// A named set of permission patterns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Role(&'static str);
+
+impl Role {
+    /// The role that gives everything.
+    pub const ADMIN: Self = Self(ROLES[0].0);
+
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        ROLES.iter().map(|(name, _)| Self(name))
+    }
+
+    /// The name in the API, in the store and on the stream.
+    pub fn as_str(self) -> &'static str {
+        self.0
+    }
+
+    /// The inverse of [`as_str`](Self::as_str).
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::all().find(|role| role.as_str() == word)
+    }
+
+    /// The patterns of the permissions that it gives.
+    pub fn patterns(self) -> Vec<Pattern> {
+        patterns(self.0).unwrap_or_default()
+    }
+}
+
+impl Serialize for Role {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Role {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        Self::parse(&word).ok_or_else(|| {
+            let names: Vec<_> = Self::all().map(Self::as_str).collect();
+            de::Error::custom(format_args!("must be one of {}", names.join(", ")))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Role;
+
+    #[test]
+    fn every_role_has_a_name_of_its_own_and_gives_something() {
+        for role in Role::all() {
+            assert_eq!(Role::parse(role.as_str()), Some(role));
+            assert!(!role.patterns().is_empty(), "{role:?}");
+        }
+        assert_eq!(Role::parse("Admin"), None);
+    }
+}

@@ -1,0 +1,151 @@
+//! Policies: what keys share. Keys with the same settings have the same policy, found by the SHA-256 of its content.
+//!
+//! A policy's row holds what its keys were given. What that amounts to also depends on others (the owner, the account
+//! and its subaccounts, the tier), and is worked out when it is sent: whatever changes one of those has to
+//! [`stamp`] the policies that it means something to.
+
+use sha2::{Digest as _, Sha256};
+use sqlx::AssertSqlSafe;
+
+use super::change::Change;
+use super::{KeySettings, StoreError, listed_to_json, to_json};
+use crate::authority::Authority;
+
+/// What makes a policy, in the form in which it is stored.
+pub(super) struct Content<'a> {
+    account_id: &'a str,
+    user_id: &'a str,
+    settings: &'a KeySettings,
+    lists: Lists,
+    digest: [u8; 32],
+}
+
+/// In JSON, and the same for all who mean the same.
+struct Lists {
+    allowed_ips: String,
+    denied_ips: String,
+    scope: Option<String>,
+    roles: String,
+    permissions: String,
+    subaccounts: Option<String>,
+    limits: String,
+}
+
+impl Lists {
+    fn of(settings: &KeySettings) -> Result<Self, StoreError> {
+        let allowed = settings.allowed_ips.enabled();
+        // An allow list leaves nothing for a deny list to say.
+        let denied = if allowed.is_empty() { settings.denied_ips.enabled() } else { Vec::new() };
+        let Authority { mut roles, mut permissions } = settings.authority.clone();
+        roles.sort_unstable();
+        roles.dedup();
+        permissions.sort_unstable();
+        permissions.dedup();
+        Ok(Self {
+            allowed_ips: to_json(&allowed)?,
+            denied_ips: to_json(&denied)?,
+            scope: listed_to_json(&settings.scope.canonical())?,
+            roles: to_json(&roles)?,
+            permissions: to_json(&permissions)?,
+            subaccounts: listed_to_json(&settings.subaccounts.canonical())?,
+            limits: to_json(&settings.limits)?,
+        })
+    }
+}
+
+impl<'a> Content<'a> {
+    /// Of keys of that account and owner with those settings.
+    pub(super) fn of(account_id: &'a str, user_id: &'a str, settings: &'a KeySettings) -> Result<Self, StoreError> {
+        let lists = Lists::of(settings)?;
+        // No list of names reads as this, so it tells all from any list.
+        let all = "*";
+        let mut digest = Sha256::new();
+        for part in [
+            account_id,
+            user_id,
+            &settings.tier,
+            settings.environment.as_str(),
+            &lists.allowed_ips,
+            &lists.denied_ips,
+            lists.scope.as_deref().unwrap_or(all),
+            &lists.roles,
+            &lists.permissions,
+            lists.subaccounts.as_deref().unwrap_or(all),
+            &lists.limits,
+        ] {
+            // With their lengths, so that no two lists of parts read the same.
+            digest.update(part.len().to_le_bytes());
+            digest.update(part);
+        }
+        Ok(Self { account_id, user_id, settings, lists, digest: digest.finalize().into() })
+    }
+
+    /// Tells it from every other.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    /// The id of the policy, made if it is the first of its kind. One that no live key had is sent to nodes again.
+    pub(super) async fn policy(&self, change: &mut Change) -> Result<i64, StoreError> {
+        const INSERT: &str = "INSERT INTO policies (account_id, user_id, tier, environment, allowed_ips, denied_ips, \
+             scope, roles, permissions, subaccounts, limits, content, revision) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+             ON CONFLICT (content) DO UPDATE SET revision = excluded.revision \
+             WHERE NOT EXISTS (SELECT 1 FROM keys WHERE policy_id = policies.id AND revoked_at IS NULL)";
+        const SELECT: &str = "SELECT id FROM policies WHERE content = ?";
+        let revision = change.revision();
+        sqlx::query(INSERT)
+            .bind(self.account_id)
+            .bind(self.user_id)
+            .bind(&self.settings.tier)
+            .bind(self.settings.environment.as_str())
+            .bind(&self.lists.allowed_ips)
+            .bind(&self.lists.denied_ips)
+            .bind(&self.lists.scope)
+            .bind(&self.lists.roles)
+            .bind(&self.lists.permissions)
+            .bind(&self.lists.subaccounts)
+            .bind(&self.lists.limits)
+            .bind(&self.digest[..])
+            .bind(revision)
+            .execute(change.connection())
+            .await?;
+        Ok(sqlx::query_scalar(SELECT).bind(&self.digest[..]).fetch_one(change.connection()).await?)
+    }
+}
+
+/// Those whose policies mean something else from now on.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Of<'a> {
+    Account(&'a str),
+    User(&'a str),
+    Tier(&'a str),
+}
+
+/// Has the policies of live keys sent to nodes again.
+pub(super) async fn stamp(change: &mut Change, of: Of<'_>) -> Result<(), StoreError> {
+    let (column, value) = match of {
+        Of::Account(id) => ("account_id", id),
+        Of::User(id) => ("user_id", id),
+        Of::Tier(name) => ("tier", name),
+    };
+    let statement = format!(
+        "UPDATE policies SET revision = ? WHERE {column} = ? \
+         AND EXISTS (SELECT 1 FROM keys WHERE policy_id = policies.id AND revoked_at IS NULL)"
+    );
+    let revision = change.revision();
+    // The column is one of three words of ours.
+    sqlx::query(AssertSqlSafe(statement)).bind(revision).bind(value).execute(change.connection()).await?;
+    Ok(())
+}
+
+/// Stamps those of the policies that have lost their last live key, so that nodes are told to forget them.
+pub(super) async fn retire(change: &mut Change, ids: impl IntoIterator<Item = i64>) -> Result<(), StoreError> {
+    const RETIRE: &str = "UPDATE policies SET revision = ? WHERE id = ? \
+         AND NOT EXISTS (SELECT 1 FROM keys WHERE policy_id = policies.id AND revoked_at IS NULL)";
+    let revision = change.revision();
+    for id in ids {
+        sqlx::query(RETIRE).bind(revision).bind(id).execute(change.connection()).await?;
+    }
+    Ok(())
+}

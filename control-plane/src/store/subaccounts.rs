@@ -1,0 +1,87 @@
+//! Subaccounts: the parts of an account that users and keys can be kept to.
+
+use sqlx::{FromRow, SqliteExecutor};
+
+use super::change::to_its_end;
+use super::policies::{self, Of};
+use super::{Acting, Caller, Store, StoreError};
+use crate::random;
+
+/// Subaccounts that an account can have: every policy that is good for all lists them.
+pub(crate) const MAX_SUBACCOUNTS: i64 = 1_000;
+
+/// A part of an account.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Subaccount {
+    /// `sub_…`, never given to a second one.
+    pub id: String,
+    /// Unique in the account.
+    pub name: String,
+    /// Unix seconds.
+    pub created_at: i64,
+}
+
+impl Store {
+    /// The account's subaccounts, the oldest first.
+    pub async fn subaccounts(&self, account_id: &str) -> Result<Vec<Subaccount>, StoreError> {
+        const QUERY: &str = "SELECT id, name, created_at FROM subaccounts WHERE account_id = ? ORDER BY rowid";
+        Ok(sqlx::query_as(QUERY).bind(account_id).fetch_all(&self.0.readers).await?)
+    }
+}
+
+impl Acting {
+    /// Adds one, and returns it with the revision from which on keys that are good for all can act on it. Fails with
+    /// [`StoreError::SubaccountNameTaken`], and with [`StoreError::SubaccountLimit`] at [`MAX_SUBACCOUNTS`].
+    pub(crate) async fn create_subaccount(self, name: String) -> Result<(Subaccount, u64), StoreError> {
+        to_its_end(async move {
+            let subaccount = Subaccount { id: random::id("sub")?, name, created_at: self.now };
+            let (mut change, Caller { account_id, .. }) = self.begin().await?;
+            let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM subaccounts WHERE account_id = ?")
+                .bind(&account_id)
+                .fetch_one(change.connection())
+                .await?;
+            if count >= MAX_SUBACCOUNTS {
+                return Err(StoreError::SubaccountLimit);
+            }
+            sqlx::query("INSERT INTO subaccounts (id, account_id, name, created_at) VALUES (?, ?, ?, ?)")
+                .bind(&subaccount.id)
+                .bind(&account_id)
+                .bind(&subaccount.name)
+                .bind(subaccount.created_at)
+                .execute(change.connection())
+                .await?;
+            policies::stamp(&mut change, Of::Account(&account_id)).await?;
+            Ok((subaccount, change.commit().await?))
+        })
+        .await
+    }
+
+    /// Removes one, and returns the revision from which on no key can act on it. Users and keys that list it keep it
+    /// in their lists, so that none gains by it. Fails with [`StoreError::SubaccountNotFound`], also where the caller
+    /// may not act on it.
+    pub(crate) async fn delete_subaccount(self, id: String) -> Result<u64, StoreError> {
+        to_its_end(async move {
+            let (mut change, Caller { account_id, subaccounts, .. }) = self.begin().await?;
+            if !subaccounts.has(&id) {
+                return Err(StoreError::SubaccountNotFound);
+            }
+            let deleted = sqlx::query("DELETE FROM subaccounts WHERE account_id = ? AND id = ?")
+                .bind(&account_id)
+                .bind(id)
+                .execute(change.connection())
+                .await?;
+            if deleted.rows_affected() == 0 {
+                return Err(StoreError::SubaccountNotFound);
+            }
+            policies::stamp(&mut change, Of::Account(&account_id)).await?;
+            change.commit().await
+        })
+        .await
+    }
+}
+
+/// The ids of those that there are.
+pub(super) async fn ids(from: impl SqliteExecutor<'_>, account_id: &str) -> Result<Vec<String>, StoreError> {
+    const QUERY: &str = "SELECT id FROM subaccounts WHERE account_id = ?";
+    Ok(sqlx::query_scalar(QUERY).bind(account_id).fetch_all(from).await?)
+}

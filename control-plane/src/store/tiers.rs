@@ -1,0 +1,64 @@
+//! The tiers, in the operator's order.
+
+use sqlx::SqliteExecutor;
+
+use super::change::{Change, to_its_end};
+use super::policies::{self, Of};
+use super::{Acting, Store, StoreError, from_json, to_json};
+use crate::tier::Tier;
+
+impl Store {
+    /// All tiers.
+    pub async fn tiers(&self) -> Result<Vec<Tier>, StoreError> {
+        all(&self.0.readers).await
+    }
+}
+
+impl Acting {
+    /// Puts `tiers` in place of those that there are, and returns the revision from which on keys have their limits.
+    /// Fails with [`StoreError::TierInUse`] if an account or a live key has one that would be gone.
+    pub(crate) async fn put_tiers(self, tiers: Vec<Tier>) -> Result<u64, StoreError> {
+        to_its_end(async move {
+            let (mut change, _) = self.begin().await?;
+            for before in all(change.connection()).await? {
+                match tiers.iter().find(|tier| tier.name == before.name) {
+                    None => require_unused(&mut change, &before.name).await?,
+                    Some(tier) if tier.limits == before.limits => {}
+                    Some(_) => policies::stamp(&mut change, Of::Tier(&before.name)).await?,
+                }
+            }
+            sqlx::query("DELETE FROM tiers").execute(change.connection()).await?;
+            for (position, tier) in (0_i64..).zip(&tiers) {
+                sqlx::query("INSERT INTO tiers (name, limits, position) VALUES (?, ?, ?)")
+                    .bind(&tier.name)
+                    .bind(to_json(&tier.limits)?)
+                    .bind(position)
+                    .execute(change.connection())
+                    .await?;
+            }
+            change.commit().await
+        })
+        .await
+    }
+}
+
+async fn require_unused(change: &mut Change, name: &str) -> Result<(), StoreError> {
+    const QUERY: &str = "SELECT EXISTS (SELECT 1 FROM accounts WHERE tier = ?1) \
+         OR EXISTS (SELECT 1 FROM policies p WHERE tier = ?1 \
+         AND EXISTS (SELECT 1 FROM keys WHERE policy_id = p.id AND revoked_at IS NULL))";
+    let used: bool = sqlx::query_scalar(QUERY).bind(name).fetch_one(change.connection()).await?;
+    if used { Err(StoreError::TierInUse(name.to_owned())) } else { Ok(()) }
+}
+
+pub(super) async fn all(from: impl SqliteExecutor<'_>) -> Result<Vec<Tier>, StoreError> {
+    let rows: Vec<(String, String)> =
+        sqlx::query_as("SELECT name, limits FROM tiers ORDER BY position").fetch_all(from).await?;
+    let tier = |(name, limits): (_, String)| Ok(Tier { name, limits: from_json(&limits, "a tier's limits")? });
+    rows.into_iter().map(tier).collect()
+}
+
+/// The tier of that name.
+pub(super) fn find<'a>(tiers: &'a [Tier], name: &str) -> Result<&'a Tier, StoreError> {
+    let there_are = || tiers.iter().map(|tier| tier.name.clone()).collect();
+    tiers.iter().find(|tier| tier.name == name).ok_or_else(|| StoreError::TierNotFound { there_are: there_are() })
+}

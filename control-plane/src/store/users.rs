@@ -1,0 +1,224 @@
+//! Users: who they are, and what they hold. What they hold bounds every key of theirs.
+
+use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
+
+use super::change::to_its_end;
+use super::policies::{self, Of};
+use super::{Acting, Caller, Store, StoreError, authority, listed_to_json, selection, subaccounts, to_json};
+use crate::authority::Authority;
+use crate::random;
+use crate::selection::Selection;
+
+/// A user as they are told of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// `usr_…`
+    pub id: String,
+    /// In lower case. No other user has it, of whatever account.
+    pub email: String,
+    /// What they and their keys may do.
+    pub authority: Authority,
+    /// The subaccounts that they and their keys may act on.
+    pub subaccounts: Selection,
+    /// They and their keys may not act at present.
+    pub disabled: bool,
+    /// Unix seconds.
+    pub created_at: i64,
+}
+
+impl User {
+    /// Whether they can undo whatever anybody else did.
+    fn is_administrator(&self) -> bool {
+        !self.disabled && self.subaccounts == Selection::All && self.authority.is_everything()
+    }
+
+    /// Whether it is the same for their keys.
+    fn decides_like(&self, other: &Self) -> bool {
+        let decisive = |user: &Self| (user.disabled, user.subaccounts.canonical(), user.authority.patterns());
+        decisive(self) == decisive(other)
+    }
+}
+
+/// A user who is to be added.
+#[derive(Debug, Clone)]
+pub struct NewUser {
+    /// In lower case.
+    pub email: String,
+    /// A PHC string.
+    pub password_hash: String,
+    /// What they may do.
+    pub authority: Authority,
+    /// The subaccounts that they may act on.
+    pub subaccounts: Selection,
+}
+
+/// Of the account's users those for which the rest holds.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, email, roles, permissions, subaccounts, disabled, created_at FROM users WHERE account_id = ? ",
+            $rest
+        )
+    };
+}
+
+impl Store {
+    /// One of the account's users.
+    pub async fn user(&self, account_id: &str, id: &str) -> Result<User, StoreError> {
+        find(&self.0.readers, account_id, id).await
+    }
+
+    /// The account's users, the oldest first, and how many there are.
+    pub async fn users(&self, account_id: &str, limit: u32, offset: u32) -> Result<(Vec<User>, u64), StoreError> {
+        const QUERY: &str = select!("ORDER BY rowid LIMIT ? OFFSET ?");
+        let mut transaction = self.0.readers.begin().await?;
+        let total: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM users WHERE account_id = ?")
+            .bind(account_id)
+            .fetch_one(&mut *transaction)
+            .await?;
+        let page = sqlx::query_as(QUERY).bind(account_id).bind(limit).bind(offset);
+        let rows: Vec<Row> = page.fetch_all(&mut *transaction).await?;
+        Ok((rows.into_iter().map(User::try_from).collect::<Result<_, _>>()?, total.cast_unsigned()))
+    }
+}
+
+impl Acting {
+    /// Adds the user that `new` says to the caller's account, and adds none if that fails; it sees the caller and the
+    /// ids of the account's subaccounts. Fails with [`StoreError::EmailTaken`].
+    pub(crate) async fn create_user<E: From<StoreError> + Send + 'static>(
+        self,
+        new: impl FnOnce(&Caller, &[String]) -> Result<NewUser, E> + Send + 'static,
+    ) -> Result<User, E> {
+        to_its_end(async move {
+            let (mut transaction, caller) = self.begin_unseen().await?;
+            let there_are = subaccounts::ids(&mut *transaction, &caller.account_id).await?;
+            let new = new(&caller, &there_are)?;
+            let user = insert(&mut transaction, &caller.account_id, new, self.now).await?;
+            transaction.commit().await.map_err(StoreError::from)?;
+            Ok(user)
+        })
+        .await
+    }
+
+    /// Changes one of the account's users as `edit` says, which sees the caller, the ids of the account's subaccounts
+    /// and the user as they are, and changes nothing if that fails. Returns the revision from which on their keys go by
+    /// it. Who is disabled, or has another password, is logged out everywhere. Fails with [`StoreError::LastAdministrator`] if the account would be left without a user
+    /// who can undo everything.
+    pub(crate) async fn edit_user<E: From<StoreError> + Send + 'static>(
+        self,
+        id: String,
+        password_hash: Option<String>,
+        edit: impl FnOnce(&Caller, &[String], &mut User) -> Result<(), E> + Send + 'static,
+    ) -> Result<(User, u64), E> {
+        to_its_end(async move {
+            let (mut change, caller) = self.begin().await?;
+            let there_are = subaccounts::ids(change.connection(), &caller.account_id).await?;
+            let before = find(change.connection(), &caller.account_id, &id).await?;
+            let mut user = before.clone();
+            edit(&caller, &there_are, &mut user)?;
+            update(change.connection(), &user).await?;
+            let steps_down = before.is_administrator() && !user.is_administrator();
+            if steps_down && !have_administrator(change.connection(), &caller.account_id).await? {
+                return Err(StoreError::LastAdministrator.into());
+            }
+            if let Some(hash) = &password_hash {
+                let query = sqlx::query("UPDATE users SET password_hash = ? WHERE id = ?").bind(hash).bind(&id);
+                query.execute(change.connection()).await.map_err(StoreError::from)?;
+            }
+            if user.disabled || password_hash.is_some() {
+                let query = sqlx::query("DELETE FROM sessions WHERE user_id = ?").bind(&id);
+                query.execute(change.connection()).await.map_err(StoreError::from)?;
+            }
+            if !user.decides_like(&before) {
+                policies::stamp(&mut change, Of::User(&id)).await?;
+            }
+            Ok((user, change.commit().await?))
+        })
+        .await
+    }
+}
+
+/// Adds a user to an account.
+pub(super) async fn insert(
+    to: &mut SqliteConnection,
+    account_id: &str,
+    new: NewUser,
+    now: i64,
+) -> Result<User, StoreError> {
+    const INSERT: &str = "INSERT INTO users \
+         (id, account_id, email, password_hash, roles, permissions, subaccounts, created_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    let NewUser { email, password_hash, authority, subaccounts } = new;
+    let user = User { id: random::id("usr")?, email, authority, subaccounts, disabled: false, created_at: now };
+    sqlx::query(INSERT)
+        .bind(&user.id)
+        .bind(account_id)
+        .bind(&user.email)
+        .bind(password_hash)
+        .bind(to_json(&user.authority.roles)?)
+        .bind(to_json(&user.authority.permissions)?)
+        .bind(listed_to_json(&user.subaccounts)?)
+        .bind(now)
+        .execute(to)
+        .await?;
+    Ok(user)
+}
+
+async fn update(to: &mut SqliteConnection, user: &User) -> Result<(), StoreError> {
+    const UPDATE: &str =
+        "UPDATE users SET email = ?, roles = ?, permissions = ?, subaccounts = ?, disabled = ? WHERE id = ?";
+    sqlx::query(UPDATE)
+        .bind(&user.email)
+        .bind(to_json(&user.authority.roles)?)
+        .bind(to_json(&user.authority.permissions)?)
+        .bind(listed_to_json(&user.subaccounts)?)
+        .bind(user.disabled)
+        .bind(&user.id)
+        .execute(to)
+        .await?;
+    Ok(())
+}
+
+/// Whether the account has a user who can undo whatever anybody else did.
+pub(super) async fn have_administrator(from: &mut SqliteConnection, account_id: &str) -> Result<bool, StoreError> {
+    const QUERY: &str = select!("AND NOT disabled AND subaccounts IS NULL");
+    let rows: Vec<Row> = sqlx::query_as(QUERY).bind(account_id).fetch_all(from).await?;
+    for row in rows {
+        if User::try_from(row)?.is_administrator() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+async fn find(from: impl SqliteExecutor<'_>, account_id: &str, id: &str) -> Result<User, StoreError> {
+    const QUERY: &str = select!("AND id = ?");
+    let row: Option<Row> = sqlx::query_as(QUERY).bind(account_id).bind(id).fetch_optional(from).await?;
+    row.ok_or(StoreError::UserNotFound)?.try_into()
+}
+
+#[derive(FromRow)]
+struct Row {
+    id: String,
+    email: String,
+    roles: String,
+    permissions: String,
+    subaccounts: Option<String>,
+    disabled: bool,
+    created_at: i64,
+}
+
+impl TryFrom<Row> for User {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.id,
+            email: row.email,
+            authority: authority(&row.roles, &row.permissions)?,
+            subaccounts: selection(row.subaccounts.as_deref())?,
+            disabled: row.disabled,
+            created_at: row.created_at,
+        })
+    }
+}

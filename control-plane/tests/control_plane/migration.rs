@@ -1,0 +1,83 @@
+//! Databases of earlier versions.
+
+use crate::harness::{PASSWORD, Plane};
+use crate::node::Node;
+use argon2::{Argon2, PasswordHasher as _};
+use latchkey_policy::limit::{Limits, Window};
+use latchkey_policy::permission::Pattern;
+use reqwest::StatusCode;
+use serde_json::json;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+use std::fs;
+use std::path::Path;
+
+/// As the first version left it: three live keys with one policy, and one that is revoked.
+async fn first_schema(database: &Path) {
+    let migrations = tempfile::tempdir().unwrap();
+    let start = "0001_start.sql";
+    fs::copy(Path::new("migrations").join(start), migrations.path().join(start)).unwrap();
+    let options = SqliteConnectOptions::new().filename(database).create_if_missing(true);
+    let pool = SqlitePool::connect_with(options).await.unwrap();
+    Migrator::new(migrations.path()).await.unwrap().run(&pool).await.unwrap();
+    for statement in [
+        "INSERT INTO meta (id, epoch, revision) VALUES (1, x'000102030405060708090a0b0c0d0e0f', 7)",
+        "INSERT INTO accounts (id, name, tier, created_at) VALUES ('acc_1', 'first', 'pro', 5)",
+        "INSERT INTO users (id, account_id, email, password_hash, created_at) \
+         VALUES ('usr_1', 'acc_1', 'first@localhost', '', 5)",
+        "INSERT INTO policies (id, account_id, user_id, tier, environment, allowed_ips, denied_ips, content, revision) \
+         VALUES (1, 'acc_1', 'usr_1', 'pro', 'live', '[]', '[\"10.0.0.0/8\"]', x'01', 6)",
+    ] {
+        sqlx::query(statement).execute(&pool).await.unwrap();
+    }
+    let hash = Argon2::default().hash_password(PASSWORD.as_bytes()).unwrap().to_string();
+    sqlx::query("UPDATE users SET password_hash = ?").bind(hash).execute(&pool).await.unwrap();
+    for (seq, name, revoked_at) in [(1, "one", None), (2, "gone", Some(6)), (3, "two", None), (9, "three", None)] {
+        let statement = "INSERT INTO keys (seq, id, account_id, user_id, policy_id, digest, masked, name, environment, \
+             tier, allowed_ips, denied_ips, created_at, updated_at, revoked_at, revision) \
+             VALUES (?1, 'key_' || printf('%012d', ?1), 'acc_1', 'usr_1', 1, ?2, 'lk_live_0000...0000', ?3, 'live', \
+             'pro', '[]', '[{\"cidr\":\"10.0.0.0/8\",\"enabled\":true}]', 5, 5, ?4, 6)";
+        let query = sqlx::query(statement).bind(seq).bind(vec![u8::try_from(seq).unwrap(); 32]);
+        query.bind(name).bind(revoked_at).execute(&pool).await.unwrap();
+    }
+    pool.close().await;
+}
+
+#[tokio::test]
+async fn keys_of_the_first_schema_go_on() {
+    let plane = Plane::start_after(&["--admin-email=second@localhost"], first_schema).await;
+    plane.log_in_as("second@localhost", PASSWORD).await.refused(401, "invalid_credentials");
+    assert_eq!(plane.store().revision(), 8, "what nodes hold is not what they are sent now");
+    let client = plane.client("first@localhost").await;
+    let node = Node::ready(&plane).await;
+    assert_eq!(node.snapshot.names(), ["one", "three", "two"]);
+    let slots: Vec<_> = ["one", "two", "three"].map(|name| node.snapshot.key(name)).map(|key| key.slot).into();
+    assert_eq!(slots, [0, 1, 2]);
+    let policy = node.snapshot.policy("one");
+    assert_eq!(policy.limits, Limits::default().with(Window::Minute, Some(1_000)));
+    assert_eq!((policy.services.as_deref(), policy.grants.as_slice(), policy.confined), (None, &[][..], false));
+    assert_eq!(policy.owner_grants, [Pattern::parse("*").unwrap()], "whoever was there could do everything");
+
+    let shown = client.get("/v1/keys/key_000000000001").await;
+    assert_eq!(shown.status, StatusCode::OK, "{shown:?}");
+    for (field, value) in [("scope", json!("all")), ("roles", json!([])), ("limits", json!({"minute": 1000}))] {
+        assert_eq!(shown.at(&format!("/data/{field}")), &value);
+    }
+    client.delete("/v1/keys/key_000000000003").await;
+    client.key("four").await;
+    plane.clock.advance(3600);
+    plane.client("first@localhost").await.key("five").await;
+    let node = Node::ready(&plane).await;
+    let slots = ["four", "five"].map(|name| node.snapshot.key(name).slot);
+    assert_eq!(slots, [3, 1], "a slot is given out again after an hour");
+}
+
+#[tokio::test]
+async fn whoever_lost_the_only_password_can_ask_for_another_administrator() {
+    let flags = ["--admin-email=second@localhost", "--admin-recover"];
+    let mut plane = Plane::start_after(&flags, first_schema).await;
+    assert_eq!(plane.log_in_as("second@localhost", PASSWORD).await.status, StatusCode::OK);
+    // What is asked for is there already.
+    plane.restart().await;
+    assert_eq!(plane.client("second@localhost").await.get("/v1/users").await.number("/data/total"), 2);
+}

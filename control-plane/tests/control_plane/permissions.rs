@@ -1,0 +1,49 @@
+//! Which permission each call takes: without it nothing happens, and with it nothing else is needed.
+
+use crate::harness::{PASSWORD, Plane};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn every_call_takes_its_permission() {
+    let plane = Plane::start().await;
+    let admin = plane.log_in().await;
+    let path = admin.user("zoe@localhost", json!({})).await;
+    let client = plane.client("zoe@localhost").await;
+    let [revoked, edited] = [admin.key("revoked").await, admin.key("edited").await];
+    let sub = admin.subaccount("dev").await;
+    let tiers = admin.get("/v1/tiers").await.at("/data").clone();
+    let user = json!({"email": "new@localhost", "password": PASSWORD});
+    let none = Value::Null;
+    for (method, path_of_call, body, permission) in [
+        (Method::POST, "/v1/keys/generate", json!({"name": "CI"}), "account:apikeys:create"),
+        (Method::GET, "/v1/keys", none.clone(), "account:apikeys:read"),
+        (Method::GET, &format!("/v1/keys/{edited}"), none.clone(), "account:apikeys:read"),
+        (Method::PATCH, &format!("/v1/keys/{edited}"), json!({"name": "new"}), "account:apikeys:update"),
+        (Method::DELETE, &format!("/v1/keys/{revoked}"), none.clone(), "account:apikeys:delete"),
+        (Method::GET, "/v1/users", none.clone(), "account:users:read"),
+        (Method::GET, &path, none.clone(), "account:users:read"),
+        (Method::POST, "/v1/users", user, "account:users:create"),
+        (Method::PATCH, &path, json!({"email": "z@localhost"}), "account:users:update"),
+        (Method::GET, "/v1/subaccounts", none.clone(), "account:subaccounts:read"),
+        (Method::POST, "/v1/subaccounts", json!({"name": "prod"}), "account:subaccounts:create"),
+        (Method::DELETE, &format!("/v1/subaccounts/{sub}"), none.clone(), "account:subaccounts:delete"),
+        (Method::GET, "/v1/routes", none.clone(), "gateway:routes:read"),
+        (Method::PUT, "/v1/routes", json!({"rules": []}), "gateway:routes:update"),
+        (Method::GET, "/v1/tiers", none.clone(), "gateway:tiers:read"),
+        (Method::PUT, "/v1/tiers", tiers, "gateway:tiers:update"),
+        (Method::GET, "/v1/nodes", none, "gateway:nodes:read"),
+    ] {
+        let (group, _) = permission.rsplit_once(':').unwrap();
+        let revision = plane.store().revision();
+        admin.patch(&path, json!({"permissions": [format!("{group}:other"), "vm:*"]})).await;
+        let refused = client.send(method.clone(), path_of_call, body.clone()).await;
+        refused.refused(403, "missing_permission");
+        assert!(refused.text("/error").contains(&format!("`{permission}`")), "{refused:?}");
+        assert_eq!(plane.store().revision(), revision + 1, "{method} {path_of_call}");
+
+        admin.patch(&path, json!({"permissions": [permission]})).await;
+        let answer = client.send(method.clone(), path_of_call, body).await;
+        assert!(answer.status.is_success(), "{method} {path_of_call}: {answer:?}");
+    }
+}

@@ -1,0 +1,133 @@
+//! What a node is told of what others admitted.
+
+use super::*;
+use crate::harness::{Plane, START};
+use crate::node::{Node, Snapshot, hello};
+use latchkey_protocol::{Hello, KeyElsewhere, KeyUsage, to_node};
+use std::time::{Duration, Instant};
+
+#[tokio::test]
+async fn nodes_that_use_a_key_learn_of_each_other_and_others_do_not() {
+    let plane = Plane::start().await;
+    plane.create_keys("key", 2).await;
+    let (mut one, mut two, mut idle) = (node(&plane, 1).await, node(&plane, 2).await, node(&plane, 3).await);
+    let held = one.snapshot.key("key-1").clone();
+    let other = one.snapshot.key("key-0").number;
+    let told = |count| vec![KeyElsewhere { key: held.number, slot: held.slot, windows: windows(START, count) }];
+    one.count(vec![admitted(held.number, 5)]).await;
+    assert_eq!(one.elsewhere, [], "nobody else uses it");
+    // Whoever begins to use a key learns right then what was before.
+    two.report(vec![admitted(held.number, 2)]).await;
+    assert_eq!(two.told().await, told(5));
+    assert_eq!(one.told().await, told(2));
+    // Both use it: from now on they hear of every change, and within the promised time.
+    for count in 6..12 {
+        let reported = Instant::now();
+        one.report(vec![admitted(held.number, count)]).await;
+        assert_eq!(two.told().await, told(count));
+        assert!(reported.elapsed() < Duration::from_secs(1), "it took {:?}", reported.elapsed());
+        one.all_stored().await;
+    }
+    // What changes nothing is no news, nor is what a node has reported itself.
+    one.count(vec![admitted(held.number, 11)]).await;
+    idle.count(vec![admitted(other, 1)]).await;
+    for node in [&mut one, &mut two, &mut idle] {
+        assert_eq!(node.elsewhere, []);
+        assert!(node.stream.is_silent().await);
+    }
+}
+
+#[tokio::test]
+async fn sums_are_over_all_others_and_of_windows_that_are_current() {
+    let plane = Plane::start().await;
+    plane.create_keys("key", 1).await;
+    let (mut one, mut two, mut three) = (node(&plane, 1).await, node(&plane, 2).await, node(&plane, 3).await);
+    let key = one.snapshot.key("key-0").number;
+    one.count(vec![admitted(key, 5)]).await;
+    two.count(vec![admitted(key, 7)]).await;
+    one.told().await;
+    two.told().await;
+    // Two minutes later.
+    plane.clock.advance(120);
+    let later = KeyUsage { windows: windows(START + 120, 1), ..admitted(key, 1) };
+    three.report(vec![later]).await;
+    // That minute is new, and the other one is over; the rest goes on.
+    let mut sums = windows(START, 12);
+    sums.remove(0);
+    assert_eq!(three.told().await[0].windows, sums);
+    let told = one.told().await.remove(0).windows;
+    let mut sums = windows(START + 120, 8);
+    sums[0].count = 1;
+    assert_eq!(told, sums);
+    // Windows that no clock is in are passed over, whoever has them.
+    let ahead = KeyUsage { windows: windows(START + 86_400 * 40, 90), requests: vec![9], ..admitted(key, 9) };
+    two.count(vec![ahead]).await;
+    assert!(one.stream.is_silent().await);
+}
+
+#[tokio::test]
+async fn a_new_process_is_told_what_was_admitted_before_it_may_admit_anything() {
+    let mut plane = Plane::start().await;
+    plane.create_keys("key", 3).await;
+    let mut before = node(&plane, 1).await;
+    let [used, other, gone] = ["key-0", "key-1", "key-2"].map(|name| before.snapshot.key(name).clone());
+    before.count(vec![admitted(used.number, 5), admitted(other.number, 3), admitted(gone.number, 9)]).await;
+    drop(before);
+    let client = plane.log_in().await;
+    client.delete(&format!("/v1/keys/{}?wait_ms=0", gone.id)).await;
+    plane.restart().await;
+
+    let mut after = Node::connect(&plane, Hello { instance: 2, ..hello() }, Snapshot::default()).await;
+    let to_node::Message::Elsewhere(told) = after.stream.next().await.unwrap() else { panic!("a batch came first") };
+    let expected = [(&used, 5), (&other, 3)].map(|(key, count)| KeyElsewhere {
+        key: key.number,
+        slot: key.slot,
+        windows: windows(START, count),
+    });
+    assert_eq!(told.keys, expected);
+    after.publish().await;
+    // It has not used any of them yet.
+    assert_eq!(after.elsewhere, []);
+}
+
+#[tokio::test]
+async fn a_new_process_is_told_of_many_keys_in_several_messages() {
+    let plane = Plane::start().await;
+    plane.create_keys("key", 2_500).await;
+    let mut before = node(&plane, 1).await;
+    let numbers: Vec<_> = before.snapshot.keys.values().map(|key| key.number).collect();
+    before.count(numbers.iter().map(|&key| admitted(key, 1)).collect()).await;
+    let mut after = Node::connect(&plane, Hello { instance: 2, ..hello() }, Snapshot::default()).await;
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        let to_node::Message::Elsewhere(more) = after.stream.next().await.unwrap() else { panic!("a batch came") };
+        assert!(more.keys.len() <= 1_000);
+        told.extend(more.keys.into_iter().map(|key| key.key));
+    }
+    told.sort_unstable();
+    assert_eq!(told, {
+        let mut numbers = numbers;
+        numbers.sort_unstable();
+        numbers
+    });
+    after.publish().await;
+}
+
+#[tokio::test]
+async fn a_node_that_resumes_is_told_of_the_keys_that_it_uses() {
+    let plane = Plane::start().await;
+    plane.create_keys("key", 2).await;
+    let (mut one, mut two) = (node(&plane, 1).await, node(&plane, 2).await);
+    let [both, theirs] = ["key-0", "key-1"].map(|name| one.snapshot.key(name).clone());
+    one.count(vec![admitted(both.number, 5)]).await;
+    let snapshot = one.snapshot.clone();
+    drop(one);
+    two.count(vec![admitted(both.number, 7), admitted(theirs.number, 3)]).await;
+
+    let mut one = Node::connect(&plane, Hello { instance: 1, ..hello() }, snapshot).await;
+    assert!(one.welcome.resume);
+    one.publish().await;
+    let told = KeyElsewhere { key: both.number, slot: both.slot, windows: windows(START, 7) };
+    assert_eq!(one.told().await, [told]);
+    assert!(one.stream.is_silent().await);
+}
