@@ -89,13 +89,53 @@ impl ControlPlane {
         Ok(self.client.request(method, self.url(path)).bearer_auth(session))
     }
 
+    /// A call with a JSON body in the administrator's session: the answer's `data`.
+    ///
+    /// # Errors
+    /// [`Refused`], when the API does not answer with success.
+    pub async fn call(&self, method: Method, path: &str, body: Value) -> Result<Value> {
+        data(self.request(method, path).await?.json(&body)).await
+    }
+
+    /// A change that narrows what keys may do: how far it had come when the API answered.
+    ///
+    /// # Errors
+    /// [`Refused`], when the API does not answer with success.
+    pub async fn change(&self, method: Method, path: &str, body: Value) -> Result<Enforcement> {
+        Ok(serde_json::from_value(self.call(method, path, body).await?["enforcement"].take())?)
+    }
+
+    /// Replaces the route rules.
+    ///
+    /// # Errors
+    /// [`Refused`], when the API does not answer with success.
+    pub async fn put_routes(&self, routes: Value) -> Result<Enforcement> {
+        self.change(Method::PUT, "/v1/routes", routes).await
+    }
+
+    /// Makes a subaccount; its id, `sub_…`.
+    ///
+    /// # Errors
+    /// [`Refused`], when the API does not answer with success.
+    pub async fn create_subaccount(&self, name: &str) -> Result<String> {
+        let made = self.call(Method::POST, "/v1/subaccounts", json!({ "name": name })).await?;
+        Ok(made["subaccount_id"].as_str().context("a subaccount without an id")?.to_owned())
+    }
+
     /// Makes a key, such as `{"name": "CI"}`.
     ///
     /// # Errors
     /// [`Refused`], when the API does not answer with success.
     pub async fn create_key(&self, key: Value) -> Result<CreatedKey> {
-        let request = self.request(Method::POST, "/v1/keys/generate").await?.json(&key);
-        Ok(serde_json::from_value(data(request).await?)?)
+        Ok(serde_json::from_value(self.call(Method::POST, "/v1/keys/generate", key).await?)?)
+    }
+
+    /// A key as the API tells of it.
+    ///
+    /// # Errors
+    /// [`Refused`], when the API does not answer with success.
+    pub async fn key(&self, key_id: &str) -> Result<Value> {
+        data(self.request(Method::GET, &format!("/v1/keys/{key_id}")).await?).await
     }
 
     /// Revokes a key.
@@ -138,7 +178,7 @@ impl ControlPlane {
 }
 
 /// Sends a request; `data` of the answer. Anything else than success is [`Refused`].
-async fn data(request: RequestBuilder) -> Result<Value> {
+pub(crate) async fn data(request: RequestBuilder) -> Result<Value> {
     let (client, request) = request.build_split();
     let request = request?;
     let call = format!("{} {}", request.method(), request.url().path());

@@ -47,6 +47,8 @@ pub struct EnvoyOptions {
     pub vm_id: String,
     /// How many proxies in front are trusted to say where a request comes from; none.
     pub trusted_proxies: u32,
+    /// Whether Envoy gives each path one spelling, and refuses those with escaped slashes; yes.
+    pub tidy_paths: bool,
     /// Whether the guard stands behind the filter; yes.
     pub guard: bool,
     /// The gateway's port; 0, which takes a free one.
@@ -78,6 +80,7 @@ impl EnvoyOptions {
             raw_configuration: None,
             vm_id: "latchkey".to_owned(),
             trusted_proxies: 0,
+            tidy_paths: true,
             guard: true,
             gateway_port: 0,
             admin_port: 0,
@@ -100,6 +103,18 @@ impl EnvoyOptions {
             let hops =
                 format!("use_remote_address: true\n                xff_num_trusted_hops: {}", self.trusted_proxies);
             bootstrap.replace("use_remote_address: true", &hops)?;
+        }
+        if !self.tidy_paths {
+            for (option, otherwise) in [
+                ("normalize_path: true", "normalize_path: false"),
+                ("merge_slashes: true", "merge_slashes: false"),
+                (
+                    "path_with_escaped_slashes_action: REJECT_REQUEST",
+                    "path_with_escaped_slashes_action: KEEP_UNCHANGED",
+                ),
+            ] {
+                bootstrap.replace(option, otherwise)?;
+            }
         }
         if !self.guard {
             bootstrap.remove_http_filter("guard")?;

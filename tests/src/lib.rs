@@ -22,23 +22,33 @@
 
 mod api;
 mod bootstrap;
+mod chance;
+mod connection;
 mod control_plane;
 mod envoy;
 mod files;
 mod gateway;
+mod load;
 mod loopback;
 mod paths;
 mod process;
 mod upstream;
+mod users;
 mod wait;
+mod wire;
 
 pub use api::{CreatedKey, Enforcement, Refused, http_client};
 pub use bootstrap::Bootstrap;
+pub use chance::Chance;
+pub use connection::{Connection, request};
 pub use control_plane::{ControlPlane, ControlPlaneOptions};
 pub use envoy::{Envoy, EnvoyOptions, FailurePolicy};
 pub use files::{random_hex, write_private};
 pub use gateway::{Answer, Gateway, GatewayBuilder};
+pub use load::{Fire, Shot, Tally, burst};
 pub use paths::{envoy_binary, faulty_filter, filter, latchkey_binary, workspace};
 pub use process::Process;
 pub use upstream::Upstream;
+pub use users::User;
 pub use wait::{Fatal, eventually};
+pub use wire::{WireUpstream, arrived_path};

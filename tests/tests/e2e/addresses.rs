@@ -18,9 +18,7 @@ async fn gateway() -> Gateway {
 }
 
 async fn ask(gateway: &Gateway, key: &str, forwarded_for: &str) -> Answer {
-    let request = gateway.client.get(gateway.envoy.url("/"));
-    let request = request.header("x-api-key", key).header("x-forwarded-for", forwarded_for);
-    Answer::read(request.send().await.unwrap()).await.unwrap()
+    gateway.ask_with("/", &[("x-api-key", key), ("x-forwarded-for", forwarded_for)]).await
 }
 
 #[tokio::test]

@@ -3,21 +3,14 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use latchkey_tests::{Answer, CreatedKey, Gateway, eventually};
+use latchkey_tests::{CreatedKey, Gateway, eventually};
 use serde_json::{Value, json};
 
 async fn gateway(configuration: Value) -> (Gateway, CreatedKey) {
     let gateway = Gateway::builder().envoy(move |envoy| envoy.configuration = configuration).start().await;
-    let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap();
+    let key =
+        gateway.control_plane.create_key(json!({ "name": "CI", "limits": { "minute": u32::MAX } })).await.unwrap();
     (gateway, key)
-}
-
-async fn ask(gateway: &Gateway, path: &str, headers: &[(&str, &str)]) -> Answer {
-    let mut request = gateway.client.get(gateway.envoy.url(path));
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    Answer::read(request.send().await.unwrap()).await.unwrap()
 }
 
 #[tokio::test]
@@ -36,17 +29,17 @@ async fn keys_are_found_in_the_configured_places_and_do_not_reach_the_upstream()
         ("two places", format!("/?key={key}"), vec![("apikey", key)], "/", None),
     ];
     for (what, path, headers, upstream_path, upstream_cookie) in table {
-        let answer = ask(&gateway, &path, &headers).await;
+        let answer = gateway.ask_with(&path, &headers).await;
         assert_eq!(answer.status, 200, "{what}: {}", answer.body);
         assert_eq!(answer.body["path"], upstream_path, "{what}");
         assert_eq!(answer.reached_upstream("cookie"), upstream_cookie, "{what}");
         assert!(!answer.body.to_string().contains(key.as_str()), "{what}: {}", answer.body);
         assert!(answer.reached_upstream("x-latchkey-identity").is_some(), "{what}");
     }
-    assert_eq!(ask(&gateway, "/", &[("x-api-key", key)]).await.code(), "missing_key");
-    assert_eq!(ask(&gateway, "/", &[("authorization", &format!("Bearer {key}"))]).await.code(), "missing_key");
+    assert_eq!(gateway.ask_with("/", &[("x-api-key", key)]).await.code(), "missing_key");
+    assert_eq!(gateway.ask_with("/", &[("authorization", &format!("Bearer {key}"))]).await.code(), "missing_key");
     let other = crate::unknown_key();
-    assert_eq!(ask(&gateway, &format!("/?key={other}"), &[("apikey", key)]).await.code(), "ambiguous_key");
+    assert_eq!(gateway.ask_with(&format!("/?key={other}"), &[("apikey", key)]).await.code(), "ambiguous_key");
     assert!(!gateway.logs().contains(key.as_str()));
 }
 
@@ -55,7 +48,7 @@ async fn the_upstream_gets_the_key_and_headers_of_its_own_when_the_operator_says
     let headers = json!({ "X-Consumer-Id": "key", "x-consumer-name": "name", "x-tier": "tier" });
     let (gateway, key) = gateway(json!({ "credentials": { "forward": true }, "identity_headers": headers })).await;
     let forged = [("x-api-key", key.api_key.as_str()), ("x-tier", "enterprise"), ("x-tier", "pro")];
-    let answer = ask(&gateway, "/", &forged).await;
+    let answer = gateway.ask_with("/", &forged).await;
     assert_eq!(answer.reached_upstream("x-api-key"), Some(key.api_key.as_str()));
     assert_eq!(answer.reached_upstream("x-consumer-id"), Some(key.key_id.as_str()));
     assert_eq!(answer.reached_upstream("x-consumer-name"), Some("CI"));
@@ -66,13 +59,18 @@ async fn the_upstream_gets_the_key_and_headers_of_its_own_when_the_operator_says
 async fn a_shadowed_refusal_passes_the_guard_and_is_counted_and_logged() {
     let (gateway, key) = gateway(json!({ "shadow": ["malformed_key", "invalid_key"] })).await;
     let forged = [("x-latchkey-identity", "key=\"key_forged\""), ("x-api-key", "nonsense")];
-    let answer = ask(&gateway, "/shadowed", &forged).await;
+    let answer = gateway.ask_with("/shadowed", &forged).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert_eq!(answer.reached_upstream("x-latchkey-identity"), None);
-    assert_eq!(answer.reached_upstream("x-api-key"), None);
-    assert_eq!(ask(&gateway, "/", &[("x-api-key", &crate::unknown_key())]).await.status, 200);
-    assert_eq!(ask(&gateway, "/", &[]).await.code(), "missing_key");
-    assert_eq!(ask(&gateway, "/", &[("x-api-key", &key.api_key)]).await.status, 200);
+    assert_eq!(
+        answer.reached_upstream("x-api-key"),
+        Some("nonsense"),
+        "what is none of our keys may be the upstream's"
+    );
+    let answer = gateway.ask_with("/", &[("x-api-key", &crate::unknown_key())]).await;
+    assert_eq!((answer.status, answer.reached_upstream("x-api-key")), (200, None));
+    assert_eq!(gateway.ask_with("/", &[]).await.code(), "missing_key");
+    assert_eq!(gateway.ask_with("/", &[("x-api-key", &key.api_key)]).await.status, 200);
     let count = async |code: &str| gateway.envoy.stat(&format!("wasmcustom.latchkey_requests.{code}")).await.unwrap();
     assert_eq!((count("invalid_key").await, count("malformed_key").await, count("allowed").await), (1, 1, 1));
     let logged = eventually(Duration::from_secs(5), async || {

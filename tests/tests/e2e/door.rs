@@ -1,11 +1,9 @@
 //! What passes at the door, and what does not.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::ensure;
-use latchkey_tests::{CreatedKey, Gateway, eventually};
+use latchkey_tests::{Connection, CreatedKey, Gateway, eventually};
 use serde_json::{Value, json};
 
 use crate::unknown_key;
@@ -31,19 +29,11 @@ async fn a_key_admits_and_its_absence_does_not() {
     assert!(!gateway.logs().contains(&key.api_key));
 }
 
-/// One request as bytes, for what HTTP clients do not send. The answer's status and error body.
-fn send_raw(gateway: &Gateway, headers: &[u8]) -> (u16, Value) {
-    let mut stream = TcpStream::connect(gateway.envoy.gateway()).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    let request = [b"GET / HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n", headers, b"\r\n"].concat();
-    stream.write_all(&request).unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer:?}"));
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    let body = body.find('{').zip(body.rfind('}')).map(|(from, to)| serde_json::from_str(&body[from..=to]).unwrap());
-    (status, body.unwrap_or_default())
+/// One request as bytes, for what HTTP clients do not send. The answer's status and body.
+async fn send_raw(gateway: &Gateway, headers: &[u8]) -> (u16, Value) {
+    let request = [b"GET / HTTP/1.1\r\nhost: gateway\r\n", headers, b"\r\n"].concat();
+    let answer = Connection::to(gateway.envoy.gateway()).send(&request).await.unwrap();
+    (answer.status, answer.body)
 }
 
 #[tokio::test]
@@ -93,7 +83,7 @@ async fn each_thing_that_can_come_to_the_door_gets_its_answer() {
         ),
     ];
     for (what, headers, status, code) in table {
-        let (got, body) = send_raw(&gateway, headers);
+        let (got, body) = send_raw(&gateway, headers).await;
         let got_code = body["code"].as_str().unwrap_or_default();
         assert_eq!((got, got_code), (*status, *code), "{what}: {body}");
         if *status == 200 {
@@ -142,7 +132,7 @@ async fn what_a_client_says_about_its_identity_never_reaches_the_upstream() {
     for forged in ["x-latchkey-identity", "X-Latchkey-Identity", "X-LATCHKEY-IDENTITY"] {
         let headers =
             format!("{forged}: key=\"key_forged\"\r\n{forged}: user=\"root\"\r\nx-api-key: {}\r\n", key.api_key);
-        let (status, body) = send_raw(&gateway, headers.as_bytes());
+        let (status, body) = send_raw(&gateway, headers.as_bytes()).await;
         assert_eq!(status, 200);
         let values = body["headers"]["x-latchkey-identity"].as_array().unwrap();
         let [identity] = values.as_slice() else { panic!("{values:?}") };
@@ -151,7 +141,7 @@ async fn what_a_client_says_about_its_identity_never_reaches_the_upstream() {
     }
     // Upstreams that turn headers into variables read this one as the same.
     let headers = format!("x_latchkey_identity: forged\r\nx-api-key: {}\r\n", key.api_key);
-    assert_eq!(send_raw(&gateway, headers.as_bytes()).0, 400);
+    assert_eq!(send_raw(&gateway, headers.as_bytes()).await.0, 400);
 }
 
 #[tokio::test]

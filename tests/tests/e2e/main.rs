@@ -3,14 +3,25 @@
 
 mod addresses;
 mod broken;
+mod clock;
 mod configuration;
 mod door;
+mod exactness;
+mod explain;
+mod fleet;
 mod http2;
+mod identity;
+mod limits;
 mod memory;
 mod nonsense;
 mod outage;
+mod paths;
+mod permissions;
 mod revocation;
+mod routes;
 mod takeover;
+mod usage;
+mod verdict;
 
 use latchkey_policy::key::{Environment, KeyFormat};
 

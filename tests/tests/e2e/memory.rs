@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use latchkey_control_plane::store::{NewKey, Store};
-use latchkey_control_plane::tier::Tier;
 use latchkey_control_plane::{Config, start};
 use latchkey_policy::key::{Environment, KeyFormat, PlainKey};
 use latchkey_tests::{Envoy, Gateway, eventually};
@@ -37,7 +36,7 @@ async fn a_hundred_thousand_keys_that_come_and_go_leave_no_memory_behind() {
             .enumerate()
             .map(|(number, secret)| {
                 let name = format!("key {number} of batch {batch}");
-                NewKey::new(&owner.account_id, &owner.user_id, &name, secret, Tier::Basic, Environment::Live)
+                NewKey::new(&owner.account_id, &owner.user_id, &name, secret, "basic", Environment::Live)
             })
             .collect();
         let created = store.create_keys(&keys, 0).await.unwrap();

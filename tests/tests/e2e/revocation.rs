@@ -1,42 +1,21 @@
 //! Revocation is a promise: once it is answered, it holds.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use latchkey_tests::{Gateway, http_client};
+use latchkey_tests::{Fire, Gateway, Shot, http_client, request};
 use serde_json::json;
 
 const CONNECTIONS: usize = 64;
-
-/// A request's start, and whether it passed.
-type Seen = (Instant, bool);
-
-/// Sends requests with `key` on one connection until `stop`.
-async fn fire(url: String, key: String, stop: Arc<AtomicBool>) -> Vec<Seen> {
-    let client = http_client();
-    let mut seen = Vec::new();
-    while !stop.load(Ordering::SeqCst) {
-        let start = Instant::now();
-        let response = client.get(&url).header("x-api-key", &key).send().await.unwrap();
-        let status = response.status();
-        response.bytes().await.unwrap();
-        assert!(status == 200 || status == 401, "{status}");
-        seen.push((start, status == 200));
-    }
-    seen
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn under_load_no_request_that_starts_after_the_answer_passes() {
     let gateway = Gateway::start().await;
     let mut times = Vec::new();
     for round in 0..5 {
-        let key = gateway.control_plane.create_key(json!({ "name": format!("round {round}") })).await.unwrap();
-        let stop = Arc::new(AtomicBool::new(false));
-        let connections: Vec<_> = (0..CONNECTIONS)
-            .map(|_| tokio::spawn(fire(gateway.envoy.url("/"), key.api_key.clone(), stop.clone())))
-            .collect();
+        let key = json!({ "name": format!("round {round}"), "limits": { "minute": u32::MAX } });
+        let key = gateway.control_plane.create_key(key).await.unwrap();
+        let request = request("GET", "/", &[("x-api-key", &key.api_key)]);
+        let fire = Fire::open(gateway.envoy.gateway(), vec![request; CONNECTIONS]);
         tokio::time::sleep(Duration::from_millis(300)).await;
 
         let enforcement = gateway.control_plane.revoke(&key.key_id).await.unwrap();
@@ -45,16 +24,12 @@ async fn under_load_no_request_that_starts_after_the_answer_passes() {
         times.push(enforcement.elapsed_ms);
 
         tokio::time::sleep(Duration::from_millis(300)).await;
-        stop.store(true, Ordering::SeqCst);
-        let mut before = 0;
-        let mut after = 0;
-        for connection in connections {
-            let seen = connection.await.unwrap();
-            before += seen.iter().filter(|(start, passed)| *start < answered && *passed).count();
-            after += seen.iter().filter(|(start, _)| *start > answered).count();
-            let late = seen.iter().filter(|(start, passed)| *start > answered && *passed).count();
-            assert_eq!(late, 0, "{late} requests passed that started after the answer");
-        }
+        let shots: Vec<Shot> = fire.cease().await.concat();
+        assert!(shots.iter().all(|shot| matches!(shot.status, 200 | 401)), "{shots:?}");
+        let before = shots.iter().filter(|shot| shot.start < answered && shot.status == 200).count();
+        let after = shots.iter().filter(|shot| shot.start > answered).count();
+        let late = shots.iter().filter(|shot| shot.start > answered && shot.status == 200).count();
+        assert_eq!(late, 0, "{late} requests passed that started after the answer");
         assert!(before > CONNECTIONS && after > CONNECTIONS, "{before} passed before, {after} were sent after");
     }
     times.sort_unstable();

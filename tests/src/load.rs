@@ -1,0 +1,93 @@
+//! Many requests at once.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use tokio::sync::Barrier;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::connection::{Connection, request};
+
+/// How many answers had which status.
+pub type Tally = BTreeMap<u16, usize>;
+
+/// Sends `total` requests with `key` on `connections` connections, which begin together.
+///
+/// # Panics
+/// When a request is not answered.
+pub async fn burst(gateway: SocketAddr, key: &str, connections: usize, total: usize) -> Tally {
+    let (begin, sent) = (Arc::new(Barrier::new(connections)), Arc::new(AtomicUsize::new(0)));
+    let mut tasks = JoinSet::new();
+    for _ in 0..connections {
+        let (begin, sent, request) = (begin.clone(), sent.clone(), request("GET", "/", &[("x-api-key", key)]));
+        tasks.spawn(async move {
+            let mut connection = Connection::to(gateway);
+            connection.open().await.unwrap();
+            begin.wait().await;
+            let mut tally = Tally::new();
+            while sent.fetch_add(1, Ordering::Relaxed) < total {
+                *tally.entry(connection.send(&request).await.unwrap().status).or_default() += 1;
+            }
+            tally
+        });
+    }
+    let mut tally = Tally::new();
+    for (status, count) in tasks.join_all().await.into_iter().flatten() {
+        *tally.entry(status).or_default() += count;
+    }
+    tally
+}
+
+/// One request of a [`Fire`].
+#[derive(Debug, Clone, Copy)]
+pub struct Shot {
+    /// When it was about to be sent.
+    pub start: Instant,
+    /// The answer's status.
+    pub status: u16,
+}
+
+/// Requests that are sent one after the other on each of many connections, until it ceases.
+#[derive(Debug)]
+pub struct Fire {
+    ceased: Arc<AtomicBool>,
+    connections: Vec<JoinHandle<Vec<Shot>>>,
+}
+
+impl Fire {
+    /// Opens it: a connection for each of `requests`, on which that request is sent.
+    #[must_use]
+    pub fn open(gateway: SocketAddr, requests: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        let ceased = Arc::new(AtomicBool::new(false));
+        let connections = requests.into_iter().map(|request| {
+            let ceased = ceased.clone();
+            tokio::spawn(async move {
+                let (mut connection, mut shots) = (Connection::to(gateway), Vec::new());
+                while !ceased.load(Ordering::SeqCst) {
+                    let start = Instant::now();
+                    let status = connection.send(&request).await.unwrap().status;
+                    shots.push(Shot { start, status });
+                }
+                shots
+            })
+        });
+        let connections = connections.collect();
+        Self { ceased, connections }
+    }
+
+    /// Ends it; what came of each connection's requests.
+    ///
+    /// # Panics
+    /// When a request was not answered.
+    pub async fn cease(self) -> Vec<Vec<Shot>> {
+        self.ceased.store(true, Ordering::SeqCst);
+        let mut shots = Vec::new();
+        for connection in self.connections {
+            shots.push(connection.await.unwrap());
+        }
+        shots
+    }
+}

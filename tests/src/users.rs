@@ -1,0 +1,43 @@
+//! Users who are not the administrator, and what they do.
+
+use anyhow::{Context as _, Result};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::api::{CreatedKey, data};
+use crate::control_plane::ControlPlane;
+
+const PASSWORD: &str = "a password of a user";
+
+/// A user with a session.
+#[derive(Debug, Clone)]
+pub struct User {
+    /// `usr_…`
+    pub user_id: String,
+    session: String,
+}
+
+impl ControlPlane {
+    /// Makes a user and logs them in. `user` is as for `POST /v1/users`, without the password.
+    ///
+    /// # Errors
+    /// [`Refused`](crate::Refused), when the API does not answer with success.
+    pub async fn create_user(&self, mut user: Value) -> Result<User> {
+        user["password"] = PASSWORD.into();
+        let created = self.call(Method::POST, "/v1/users", user).await?;
+        let email = created["email"].as_str().context("a user without an address")?;
+        let user_id = created["user_id"].as_str().context("a user without an id")?.to_owned();
+        let login = json!({ "email": email, "password": PASSWORD });
+        let opened = data(self.client.post(self.url("/v1/sessions")).json(&login)).await?;
+        Ok(User { user_id, session: opened["token"].as_str().context("a session without a token")?.to_owned() })
+    }
+
+    /// Makes a key that is `user`'s.
+    ///
+    /// # Errors
+    /// [`Refused`](crate::Refused), when the API does not answer with success.
+    pub async fn create_key_of(&self, user: &User, key: Value) -> Result<CreatedKey> {
+        let request = self.client.post(self.url("/v1/keys/generate")).bearer_auth(&user.session).json(&key);
+        Ok(serde_json::from_value(data(request).await?)?)
+    }
+}

@@ -1,0 +1,295 @@
+//! A world by chance: owners, subaccounts, keys with all kinds of restrictions, route rules; and requests to it.
+
+use std::collections::BTreeSet;
+
+use latchkey_policy::limit::Window;
+use latchkey_tests::{Chance, CreatedKey, Gateway, User};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::clock::{now, reaches, time_in};
+use crate::unknown_key;
+use crate::usage::used_today;
+
+const OWNERS: usize = 5;
+const KEYS: usize = 40;
+const RULES: usize = 30;
+
+const SERVICES: [&str; 3] = ["dns", "cdn", "vm"];
+const PERMISSIONS: [&str; 5] = ["dns:read", "dns:write", "cache:purge", "vm:disks:read", "analytics:read"];
+const PATTERNS: [&str; 6] = ["*", "dns:*", "*:read", "cache:purge", "vm:*:read", "dns:read"];
+const ROLES: [&str; 5] = ["admin", "read_only_admin", "dns_manager", "cache_purger", "insights_analyst"];
+const METHODS: [&str; 4] = ["GET", "POST", "PUT", "DELETE"];
+const RULE_HOSTS: [&str; 3] = ["api.example.com", "*.example.com", "other.test"];
+const HOSTS: [&str; 8] = [
+    "api.example.com",
+    "API.example.com:8443",
+    "x.example.com.",
+    "a.b.example.com",
+    "example.com",
+    "other.test",
+    "gateway",
+    "user@other.test",
+];
+const SEGMENTS: [&str; 5] = ["v4", "zones", "records", "caf%C3%A9", "7"];
+const ADDRESSES: [&str; 6] =
+    ["192.0.2.1", "192.0.2.200", "198.51.100.7", "2001:db8::1", "2001:db8:1::1", "::ffff:203.0.113.9"];
+const RANGES: [&str; 7] = [
+    "192.0.2.0/24",
+    "192.0.2.128/25",
+    "198.51.100.7",
+    "2001:db8::/32",
+    "2001:db8:1::/48",
+    "203.0.113.0/24",
+    "::ffff:203.0.113.9",
+];
+
+/// Some of these, each with equal chances.
+fn some<'c>(chance: &mut Chance, of: &[&'c str]) -> Vec<&'c str> {
+    of.iter().filter(|_| chance.once_in(2)).copied().collect()
+}
+
+/// Everything that requests are made of.
+pub(super) struct World {
+    keys: Vec<CreatedKey>,
+    subaccounts: Vec<String>,
+    /// Of the rules, as they are written.
+    paths: Vec<String>,
+}
+
+/// A request as it goes out and as it is described.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) method: &'static str,
+    pub(super) path: String,
+    /// The host and the client's address among them.
+    pub(super) headers: Vec<(&'static str, String)>,
+    /// For `POST /v1/explain`.
+    pub(super) question: Value,
+}
+
+impl World {
+    /// Makes one at the control plane, and waits until all that takes time has happened: some keys have expired, and
+    /// some limits are used up.
+    pub(super) async fn make(gateway: &Gateway, chance: &mut Chance) -> Self {
+        time_in(Window::Day, 60).await;
+        let control_plane = &gateway.control_plane;
+        let mut subaccounts = Vec::new();
+        for name in ["alpha", "beta", "gamma"] {
+            subaccounts.push(control_plane.create_subaccount(name).await.unwrap());
+        }
+        let mut owners = Vec::new();
+        for number in 0..OWNERS {
+            let owner = json!({ "email": format!("owner-{number}@example.com"), "roles": ["admin"] });
+            owners.push(control_plane.create_user(owner).await.unwrap());
+        }
+        let names: Vec<&str> = subaccounts.iter().map(String::as_str).collect();
+        let mut keys = Vec::new();
+        for number in 0..KEYS {
+            let key = random_key(chance, number, &names);
+            keys.push(control_plane.create_key_of(chance.pick(&owners), key).await.unwrap());
+        }
+        let world = Self { keys, subaccounts, paths: Vec::new() };
+        world.wear_out(gateway).await;
+        world.narrow(gateway, chance, &owners).await;
+        world.put_rules(gateway, chance).await
+    }
+
+    /// Uses up the limits of every sixth key, lets others expire, disables and revokes.
+    async fn wear_out(&self, gateway: &Gateway) {
+        let control_plane = &gateway.control_plane;
+        let mut soon = now();
+        for (number, key) in self.keys.iter().enumerate() {
+            let path = format!("/v1/keys/{}", key.key_id);
+            let change = match number % 12 {
+                0 | 6 => {
+                    self.use_up(gateway, key).await;
+                    continue;
+                }
+                1 => {
+                    soon = now() + 2;
+                    json!({ "expires_at": soon })
+                }
+                2 => json!({ "active": false }),
+                _ => continue,
+            };
+            control_plane.change(Method::PATCH, &path, change).await.unwrap();
+        }
+        for key in [&self.keys[3], &self.keys[9]] {
+            control_plane.revoke(&key.key_id).await.unwrap();
+        }
+        reaches(soon).await;
+    }
+
+    /// Uses the key up if it may be used from anywhere, and waits until the control plane knows.
+    async fn use_up(&self, gateway: &Gateway, key: &CreatedKey) {
+        let path = format!("/v1/keys/{}", key.key_id);
+        let once = json!({ "limits": { "day": 1 } });
+        gateway.control_plane.change(Method::PATCH, &path, once).await.unwrap();
+        for address in ADDRESSES {
+            let headers = [("x-api-key", key.api_key.as_str()), ("x-forwarded-for", address)];
+            if gateway.ask_with("/", &headers).await.status == 200 {
+                return used_today(gateway, &key.key_id, 1).await;
+            }
+        }
+    }
+
+    /// Lets each owner hold less than when their keys were made.
+    async fn narrow(&self, gateway: &Gateway, chance: &mut Chance, owners: &[User]) {
+        for (number, owner) in owners.iter().enumerate() {
+            let subaccounts = if chance.once_in(2) { json!("all") } else { json!([chance.pick(&self.subaccounts)]) };
+            let change = json!({
+                "roles": some(chance, &ROLES[2..]), "permissions": some(chance, &PATTERNS[1..]),
+                "subaccounts": subaccounts, "disabled": number == 0,
+            });
+            let path = format!("/v1/users/{}", owner.user_id);
+            gateway.control_plane.change(Method::PATCH, &path, change).await.unwrap();
+        }
+    }
+
+    async fn put_rules(mut self, gateway: &Gateway, chance: &mut Chance) -> Self {
+        let (mut rules, mut seen) = (Vec::new(), BTreeSet::new());
+        while rules.len() < RULES {
+            let rule = random_rule(chance);
+            // A rule that is for the same requests as an earlier one is refused.
+            if seen.insert(json!([rule["host"], rule["methods"], rule["path"]]).to_string()) {
+                let path = rule["path"].as_object().unwrap().values().next().unwrap();
+                self.paths.push(path.as_str().unwrap().to_owned());
+                rules.push(rule);
+            }
+        }
+        gateway.control_plane.put_routes(json!({ "rules": rules, "unmatched": "deny" })).await.unwrap();
+        self
+    }
+
+    /// A request that has something to do with the rules.
+    pub(super) fn request(&self, chance: &mut Chance) -> Asked {
+        let subaccount = |chance: &mut Chance| match chance.below(4) {
+            0 => "sub_000000000000".to_owned(),
+            _ => chance.pick(&self.subaccounts).clone(),
+        };
+        let mut path = chance.pick(&self.paths).clone();
+        while let Some((before, behind)) = path.split_once("{p}") {
+            path = format!("{before}{}{behind}", subaccount(chance));
+        }
+        if chance.once_in(3) {
+            path = format!("{}/{}", path.trim_end_matches('/'), chance.pick(&SEGMENTS));
+        }
+        path = respelled(chance, path);
+        match chance.below(6) {
+            0 => path = format!("{path}?a=b&sub={}", subaccount(chance)),
+            1 => path = format!("{path}?sub={}", subaccount(chance)),
+            2 => path = format!("{path}?sub={}&sub={}", subaccount(chance), subaccount(chance)),
+            _ => {}
+        }
+        let method = *chance.pick(&METHODS);
+        let (host, address) = (*chance.pick(&HOSTS), *chance.pick(&ADDRESSES));
+        let mut said = Vec::new();
+        match chance.below(4) {
+            0 => {}
+            1 => said.push(("x-subaccount", format!("{}, {}", subaccount(chance), subaccount(chance)))),
+            _ => said.push(("x-subaccount", subaccount(chance))),
+        }
+        let (mut key_id, key) = (Value::Null, chance.pick(&self.keys));
+        let bearer = format!("Bearer {}", key.api_key);
+        let credential = match chance.below(24) {
+            0 => None,
+            1 => Some(("x-api-key", "lk_live_nonsense".to_owned())),
+            2 => Some(("x-api-key", unknown_key())),
+            3 => Some(("x-api-key", format!("{},{}", key.api_key, unknown_key()))),
+            4..=9 => Some(("authorization", bearer)),
+            10..=14 => {
+                key_id = key.key_id.as_str().into();
+                Some(("x-api-key", key.api_key.clone()))
+            }
+            _ => Some(("x-api-key", key.api_key.clone())),
+        };
+        if key_id.is_null() {
+            said.extend(credential.clone());
+        }
+        let described: Value = said.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut question = json!({ "request": {
+            "method": method, "host": host, "path": path, "headers": described, "source_address": address,
+        } });
+        if !key_id.is_null() {
+            question["key_id"] = key_id;
+            said.extend(credential);
+        }
+        said.extend([("host", host.to_owned()), ("x-forwarded-for", address.to_owned())]);
+        Asked { method, path, headers: said, question }
+    }
+}
+
+fn random_key(chance: &mut Chance, number: usize, subaccounts: &[&str]) -> Value {
+    let mut key = json!({
+        "name": format!("key {number}"), "limits": { "minute": u32::MAX },
+        "roles": some(chance, &ROLES[1..]), "permissions": some(chance, &PATTERNS[3..]),
+        "allowed_subaccounts": [], "scope": "all",
+    });
+    if chance.once_in(2) {
+        key["allowed_subaccounts"] = some(chance, subaccounts).into();
+    }
+    if chance.once_in(2) {
+        let mut services = some(chance, &SERVICES);
+        services.push("ai");
+        key["scope"] = services.into();
+    }
+    for list in ["allowed_ips", "denied_ips"] {
+        if chance.once_in(3) {
+            let ranges = some(chance, &RANGES).into_iter();
+            key[list] = ranges.map(|range| json!({ "cidr": range, "enabled": !chance.once_in(4) })).collect();
+        }
+    }
+    key
+}
+
+fn random_rule(chance: &mut Chance) -> Value {
+    let mut segments: Vec<&str> = (0..=chance.below(3)).map(|_| *chance.pick(&SEGMENTS)).collect();
+    let mut rule = json!({});
+    let kind = *chance.pick(&["exact", "prefix", "template"]);
+    if kind == "template" {
+        let at = chance.below(segments.len());
+        segments[at] = "{p}";
+    }
+    rule["path"] = json!({ kind: format!("/{}", segments.join("/")) });
+    if chance.once_in(3) {
+        rule["host"] = (*chance.pick(&RULE_HOSTS)).into();
+    }
+    if chance.once_in(3) {
+        rule["methods"] = json!([chance.pick(&METHODS)]);
+    }
+    if chance.once_in(6) {
+        rule["public"] = true.into();
+        return rule;
+    }
+    if chance.once_in(2) {
+        rule["service"] = (*chance.pick(&SERVICES)).into();
+    }
+    if chance.once_in(2) {
+        rule["permission"] = (*chance.pick(&PERMISSIONS)).into();
+    }
+    match chance.below(3) {
+        0 => rule["subaccount"] = json!({ "header": "x-subaccount" }),
+        1 => rule["subaccount"] = json!({ "query": "sub" }),
+        _ if kind == "template" => rule["subaccount"] = json!({ "path": "p" }),
+        _ => {}
+    }
+    rule
+}
+
+/// The same path, another one, or one that can be read in more ways than one.
+fn respelled(chance: &mut Chance, path: String) -> String {
+    match chance.below(16) {
+        0 => format!("{path}/"),
+        1 => path.replacen('z', "%7a", 1),
+        2 => path.replacen("%C3", "%c3", 1),
+        3 => format!("/{path}"),
+        4 => format!("{path}/../v4"),
+        5 => path.replacen('/', "/./", 1),
+        6 => path.replacen("zones", "zones;x=1", 1),
+        7 => path.replacen("s/", "s%2f", 1),
+        8 => path.replacen('v', "%2576", 1),
+        9 => path.to_uppercase(),
+        _ => path,
+    }
+}
