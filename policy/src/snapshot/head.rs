@@ -2,7 +2,7 @@
 
 use super::{Epoch, Unavailable};
 use crate::cells::Cells;
-use crate::record::{Damaged, Kind};
+use crate::record::{Damaged, Fields, Kind};
 use crate::table::{Side, Table};
 
 pub(super) const CELL: &str = "head";
@@ -71,30 +71,26 @@ impl Head {
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
-        fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], Damaged> {
-            let (array, tail) = rest.split_first_chunk().ok_or(Damaged)?;
-            *rest = tail;
-            Ok(*array)
-        }
-        let rest = &mut &*bytes;
-        let side = match take(rest)? {
+        let mut fields = Fields(bytes);
+        let side = match fields.array()? {
             [FORMAT, 0, 0, 0] => Side::A,
             [FORMAT, 1, 0, 0] => Side::B,
             _ => return Err(Damaged),
         };
         let head = Self {
             side,
-            load: u32::from_le_bytes(take(rest)?),
-            term: u32::from_le_bytes(take(rest)?),
-            key_pages: u32::from_le_bytes(take(rest)?),
-            policy_pages: u32::from_le_bytes(take(rest)?),
-            routes: u32::from_le_bytes(take(rest)?),
-            keys: u64::from_le_bytes(take(rest)?),
-            policies: u64::from_le_bytes(take(rest)?),
-            revision: u64::from_le_bytes(take(rest)?),
-            epoch: take(rest)?,
+            load: u32::from_le_bytes(fields.array()?),
+            term: u32::from_le_bytes(fields.array()?),
+            key_pages: u32::from_le_bytes(fields.array()?),
+            policy_pages: u32::from_le_bytes(fields.array()?),
+            routes: u32::from_le_bytes(fields.array()?),
+            keys: u64::from_le_bytes(fields.array()?),
+            policies: u64::from_le_bytes(fields.array()?),
+            revision: u64::from_le_bytes(fields.array()?),
+            epoch: fields.array()?,
         };
-        if rest.is_empty() { Ok(head) } else { Err(Damaged) }
+        fields.finish()?;
+        Ok(head)
     }
 }
 
