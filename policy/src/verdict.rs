@@ -154,15 +154,18 @@ pub fn decide(
 
     let (key, policy) = (entry.key()?, &*entry.policy);
     let now = source.now()?;
+    if let Err(code) = checks.key(&key, policy, request, now).and_then(|()| checks.access(policy)) {
+        return Ok(Verdict { entry: Some(entry), ..checks.verdict(code) });
+    }
     let place = checks.place();
     let subaccount_header = match place {
-        Some(Place::Header(name)) => Some(name),
+        Some(Place::Header(name)) => Some(Rc::clone(name)),
         _ => None,
     };
-    let header = subaccount_header.map(|name| request.header(name)).transpose()?.flatten();
+    let header = subaccount_header.as_deref().map(|name| request.header(name)).transpose()?.flatten();
     let named = place.zip(asked).map(|(place, asked)| place.named(&asked.target(), header.as_deref()));
     let (mut subaccount, mut quota) = (None, None);
-    let code = match checks.key(&key, policy, request, now).and_then(|()| checks.route(policy, named)) {
+    let code = match checks.subaccount(policy, named) {
         Err(code) => code,
         Ok(found) => {
             subaccount = found;
@@ -171,7 +174,6 @@ pub fn decide(
             checks.limits(quota.as_ref()).err().unwrap_or(Code::Allowed)
         }
     };
-    let subaccount_header = subaccount_header.cloned();
     Ok(Verdict { subaccount, subaccount_header, quota, entry: Some(entry), ..checks.verdict(code) })
 }
 
@@ -295,8 +297,8 @@ impl<'c, T: Trace> Checks<'c, T> {
         }
     }
 
-    /// Rows 10 to 12. Returns which of the policy's subaccounts the request names.
-    fn route(&mut self, policy: &Policy, named: Option<Named<'_>>) -> Result<Option<usize>, Code> {
+    /// Rows 10 and 11.
+    fn access(&mut self, policy: &Policy) -> Result<(), Code> {
         self.rule()?;
         let (service, permission) = match self.matched {
             Match::Rule(Route { access: Access::Key { service, permission, .. }, .. }) => (*service, *permission),
@@ -316,6 +318,11 @@ impl<'c, T: Trace> Checks<'c, T> {
                 format!("the key {} {name}, its owner {} it", has(by_key), has(by_owner))
             })?;
         }
+        Ok(())
+    }
+
+    /// Row 12. Returns which of the policy's subaccounts the request names.
+    fn subaccount(&mut self, policy: &Policy, named: Option<Named<'_>>) -> Result<Option<usize>, Code> {
         let Some(named) = named else { return Ok(None) };
         let found = match &named {
             Named::One(text) => policy.find_subaccount(|id| text.compare(id).reverse()),

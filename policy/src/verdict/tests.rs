@@ -308,6 +308,11 @@ fn a_request_is_asked_only_for_what_matters() {
     let request = World::asking();
     assert_eq!(World::new().decide(&request).code, Code::Allowed);
     assert_eq!(*request.asked.borrow(), ["path", "subaccount"]);
+
+    let (mut world, request) = (World::new(), World::asking());
+    world.policy.grants.clear();
+    assert_eq!(world.decide(&request).code, Code::MissingPermission);
+    assert_eq!(*request.asked.borrow(), ["path"], "the subaccount no longer matters");
 }
 
 #[test]
