@@ -44,16 +44,9 @@ impl Store {
         let Some(exported) = export::live_key(&mut *transaction, account_id, digest).await? else { return Ok(None) };
         let mut meter = Meter::new(Owner::of(&self.epoch(), exported.number));
         for window in Window::ALL {
-            let number = window.number(now);
-            let counted: i64 = sqlx::query_scalar(
-                "SELECT COALESCE(SUM(count), 0) FROM window_counts WHERE key_seq = ? AND kind = ? AND number = ?",
-            )
-            .bind(exported.number.cast_signed())
-            .bind(usage::kind(window))
-            .bind(number)
-            .fetch_one(&mut **transaction)
-            .await?;
-            meter.elsewhere(window, number, u32::try_from(counted).unwrap_or(u32::MAX), now);
+            let key = Some(exported.number.cast_signed());
+            let counted = usage::admitted(&mut *transaction, key, window, now).await?;
+            meter.elsewhere(window, window.number(now), u32::try_from(counted).unwrap_or(u32::MAX), now);
         }
         Ok(Some(KeyFacts { record: exported.record, policy: exported.policy, meter }))
     }

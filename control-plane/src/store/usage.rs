@@ -15,6 +15,7 @@ mod tidy;
 pub(crate) use counts::{Count, Current, Elsewhere, ElsewherePage};
 pub(crate) use news::News;
 pub use read::KeyUsage;
+pub(super) use read::admitted;
 pub(crate) use read::{Bucket, Resolution, UsageQuery};
 
 use latchkey_policy::limit::Window;

@@ -2,7 +2,7 @@
 
 use latchkey_policy::limit::Window;
 use latchkey_policy::meter::Outcome;
-use sqlx::{QueryBuilder, Sqlite};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -68,20 +68,16 @@ pub(crate) struct Bucket {
 impl Store {
     /// How much the account's key is used at `now`; nothing of a key that it has not got.
     pub async fn key_usage(&self, account_id: &str, key_id: &str, now: i64) -> Result<KeyUsage, StoreError> {
-        const ADMITTED: &str = "SELECT COALESCE(SUM(w.count), 0) FROM keys k JOIN window_counts w ON w.key_seq = k.seq \
-             WHERE k.account_id = ? AND k.id = ? AND w.kind = ? AND w.number = ?";
-        const BY_CODE: &str = "SELECT b.code, SUM(b.requests) FROM keys k JOIN usage_buckets b ON b.key_seq = k.seq \
-             WHERE k.account_id = ? AND k.id = ? AND b.hour >= ? GROUP BY b.code";
+        const BY_CODE: &str =
+            "SELECT code, SUM(requests) FROM usage_buckets WHERE key_seq = ? AND hour >= ? GROUP BY code";
         let mut transaction = self.0.readers.begin().await?;
-        let mut admitted = [0i64; 2];
-        for (window, sum) in [Window::Day, Window::Month].into_iter().zip(&mut admitted) {
-            let query = sqlx::query_scalar(ADMITTED).bind(account_id).bind(key_id).bind(kind(window));
-            *sum = query.bind(window.number(now)).fetch_one(&mut *transaction).await?;
-        }
-        let [requests_today, requests_this_month] = admitted.map(i64::cast_unsigned);
+        let query = sqlx::query_scalar("SELECT seq FROM keys WHERE account_id = ? AND id = ?");
+        let key: Option<i64> = query.bind(account_id).bind(key_id).fetch_optional(&mut *transaction).await?;
+        let requests_today = admitted(&mut transaction, key, Window::Day, now).await?;
+        let requests_this_month = admitted(&mut transaction, key, Window::Month, now).await?;
         let month = Window::Month.number(now);
         let begin = Window::Month.end(month.saturating_sub(1));
-        let query = sqlx::query_as(BY_CODE).bind(account_id).bind(key_id).bind(begin.div_euclid(HOUR));
+        let query = sqlx::query_as(BY_CODE).bind(key).bind(begin.div_euclid(HOUR));
         let rows: Vec<(String, i64)> = query.fetch_all(&mut *transaction).await?;
         let by_code = Outcome::ALL.map(|outcome| {
             let code = outcome.code().as_str();
@@ -113,6 +109,19 @@ impl Store {
 }
 
 /// At most `limit` rows: hour, key's id, code, requests.
+/// What all nodes together have admitted with a key in the window that `now` is in; of no key, nothing.
+pub(in crate::store) async fn admitted(
+    from: &mut SqliteConnection,
+    key: Option<i64>,
+    window: Window,
+    now: i64,
+) -> Result<u64, StoreError> {
+    const QUERY: &str = "SELECT count FROM window_counts WHERE kind = ? AND number = ? AND key_seq = ?";
+    let query = sqlx::query_scalar(QUERY).bind(kind(window)).bind(window.number(now)).bind(key);
+    let count: Option<i64> = query.fetch_optional(from).await?;
+    Ok(count.unwrap_or(0).cast_unsigned())
+}
+
 fn select(query: &UsageQuery<'_>, limit: i64) -> QueryBuilder<Sqlite> {
     let hours = query.times.start.div_euclid(HOUR)..query.times.end.div_euclid(HOUR);
     // In this order, so that what it costs depends on the account's keys and not on all that was ever counted.
