@@ -1,6 +1,6 @@
 //! What somebody may do: the roles and permissions of a user or a key.
 
-use latchkey_policy::permission::{Malformed, Pattern, covers};
+use latchkey_policy::permission::{Malformed, Pattern, Permission, covers};
 use serde::de::{self, Deserialize, Deserializer};
 use serde::{Serialize, Serializer};
 
@@ -49,9 +49,9 @@ impl Authority {
     }
 
     /// The first role or permission that gives more than `held` does, and which of the two lists it is in.
-    pub fn beyond(&self, held: &[Pattern]) -> Option<(&'static str, &str)> {
-        let role = self.roles.iter().find(|role| !role.patterns().iter().all(|pattern| covers(held, pattern)));
-        let permission = || self.permissions.iter().find(|grant| !covers(held, &grant.0));
+    pub fn beyond(&self, held: &Grants) -> Option<(&'static str, &str)> {
+        let role = self.roles.iter().find(|role| !held.cover_role(**role));
+        let permission = || self.permissions.iter().find(|grant| !held.cover(&grant.0));
         role.map(|role| ("roles", role.as_str())).or_else(|| Some(("permissions", permission()?.0.as_str())))
     }
 
@@ -59,6 +59,48 @@ impl Authority {
     pub fn is_everything(&self) -> bool {
         let held = self.patterns();
         Role::ADMIN.patterns().iter().all(|pattern| covers(&held, pattern))
+    }
+}
+
+/// What somebody holds: whatever is in each of these sets of patterns. A user has one, a key its own and its owner's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grants(Vec<Vec<Pattern>>);
+
+impl Grants {
+    /// All that `authority` gives.
+    pub fn of(authority: &Authority) -> Self {
+        Self(vec![authority.patterns()])
+    }
+
+    /// Of it, what `authority` gives as well.
+    #[must_use]
+    pub fn and(mut self, authority: &Authority) -> Self {
+        self.0.push(authority.patterns());
+        self
+    }
+
+    /// Whether `permission` is held. What is no permission is not.
+    pub fn hold(&self, permission: &str) -> bool {
+        Permission::parse(permission)
+            .is_ok_and(|permission| self.0.iter().all(|set| set.iter().any(|pattern| pattern.matches(&permission))))
+    }
+
+    /// Whether all that `pattern` stands for is held.
+    pub fn cover(&self, pattern: &Pattern) -> bool {
+        self.0.iter().all(|set| covers(set, pattern))
+    }
+
+    /// Whether all that `role` gives is held.
+    pub fn cover_role(&self, role: Role) -> bool {
+        role.patterns().iter().all(|pattern| self.cover(pattern))
+    }
+
+    /// Patterns that stand for what is held: of each set those that the others cover.
+    pub fn patterns(&self) -> Vec<Pattern> {
+        let mut patterns: Vec<_> = self.0.iter().flatten().filter(|pattern| self.cover(pattern)).cloned().collect();
+        patterns.sort_unstable();
+        patterns.dedup();
+        patterns
     }
 }
 
@@ -81,7 +123,7 @@ mod tests {
 
     #[test]
     fn what_goes_beyond_is_named() {
-        let held = authority(&["dns_manager"], &["vm:read"]).patterns();
+        let held = Grants::of(&authority(&["dns_manager"], &["vm:read"]));
         for (roles, permissions, beyond) in [
             (&[][..], &[][..], None),
             (&["dns_manager"], &["dns:read", "vm:read"], None),
@@ -91,6 +133,21 @@ mod tests {
         ] {
             assert_eq!(authority(roles, permissions).beyond(&held), beyond, "{roles:?} {permissions:?}");
         }
+    }
+
+    #[test]
+    fn a_key_holds_what_it_and_its_owner_have() {
+        let held = Grants::of(&authority(&["dns_manager"], &["vm:read"])).and(&authority(&[], &["dns:read", "vm:*"]));
+        for (permission, holds) in
+            [("dns:read", true), ("vm:read", true), ("dns:write", false), ("vm:write", false), ("no permission", false)]
+        {
+            assert_eq!(held.hold(permission), holds, "{permission}");
+        }
+        assert_eq!(authority(&[], &["dns:read"]).beyond(&held), None);
+        assert_eq!(authority(&[], &["dns:*"]).beyond(&held), Some(("permissions", "dns:*")));
+        assert!(!held.cover_role(Role::parse("dns_manager").unwrap()));
+        let patterns: Vec<_> = held.patterns().iter().map(ToString::to_string).collect();
+        assert_eq!(patterns, ["dns:read", "vm:read"]);
     }
 
     #[test]

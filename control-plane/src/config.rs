@@ -53,6 +53,12 @@ pub struct HttpConfig {
     /// Address of the API; port 0 takes a free one
     #[arg(long = "http-listen", env = "LATCHKEY_HTTP_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR")]
     pub listen: SocketAddr,
+    /// Calls that a user or an API key can make in a minute; 0 is no limit
+    #[arg(long, env = "LATCHKEY_CALLS_PER_MINUTE", default_value_t = 6_000, value_name = "CALLS")]
+    pub calls_per_minute: u32,
+    /// Proxies in front of the API whose X-Forwarded-For is trusted; 0 takes the connection's own address
+    #[arg(long, env = "LATCHKEY_TRUSTED_HOPS", default_value_t = 0, value_name = "PROXIES")]
+    pub trusted_hops: usize,
 }
 
 /// Where nodes connect, and what is asked of them.

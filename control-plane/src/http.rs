@@ -1,16 +1,18 @@
 //! Serves the API: HTTP/1.1, on a bounded number of connections, none of which is waited for without end.
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time;
+use tower::Layer as _;
 use tracing::{debug, error};
 
 use crate::stop::Stop;
@@ -25,6 +27,10 @@ const HEADERS_WITHIN: Duration = Duration::from_secs(10);
 /// After a connection that could not be accepted, as when too many files are open.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Who has opened the connection of a request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
 /// Serves until `stop`, and then until requests that are under way are answered.
 pub(crate) async fn serve(listener: TcpListener, router: Router, connections: usize, mut stop: Stop) {
     let mut http = Builder::new(TokioExecutor::new()).http1_only();
@@ -32,7 +38,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, connections: us
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(connections));
     loop {
-        let (stream, place) = tokio::select! {
+        let (stream, peer, place) = tokio::select! {
             accepted = accept(&listener, &places) => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -43,7 +49,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, connections: us
             },
             () = stop.requested() => break,
         };
-        let service = TowerToHyperService::new(router.clone());
+        let service = TowerToHyperService::new(Extension(peer).layer(router.clone()));
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service).into_owned());
         tokio::spawn(async move {
             let _place = place;
@@ -56,9 +62,13 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, connections: us
     graceful.shutdown().await;
 }
 
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, Peer, OwnedSemaphorePermit)> {
     let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
-    Ok((listener.accept().await?.0, place))
+    let (stream, address) = listener.accept().await?;
+    Ok((stream, Peer(address), place))
 }
 
 #[cfg(test)]

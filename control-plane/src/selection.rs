@@ -49,6 +49,16 @@ impl Selection {
         self
     }
 
+    /// What both select.
+    #[must_use]
+    pub fn and(self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::All, other) => other.clone(),
+            (listed, Self::All) => listed,
+            (listed, Self::Listed(names)) => listed.among(names),
+        }
+    }
+
     /// The same for everyone who selects the same.
     #[must_use]
     pub fn canonical(&self) -> Self {
@@ -133,5 +143,19 @@ mod tests {
         assert_eq!(listed(&["b", "a", "b"]).canonical(), two);
         assert_eq!(two.clone().among(&["b".to_owned(), "c".to_owned()]), listed(&["b"]));
         assert_eq!(Selection::All.among(&[]), Selection::All);
+    }
+
+    #[test]
+    fn what_both_select_is_no_more_than_either() {
+        let listed = |names: &[&str]| Selection::Listed(names.iter().map(ToString::to_string).collect());
+        for (one, other, both) in [
+            (Selection::All, Selection::All, Selection::All),
+            (Selection::All, listed(&["a"]), listed(&["a"])),
+            (listed(&["a"]), Selection::All, listed(&["a"])),
+            (listed(&["a", "b"]), listed(&["b", "c"]), listed(&["b"])),
+            (listed(&["a"]), listed(&["b"]), listed(&[])),
+        ] {
+            assert_eq!(one.and(&other), both);
+        }
     }
 }

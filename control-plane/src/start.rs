@@ -27,6 +27,12 @@ use crate::usage;
 /// How long requests that are under way can take to end once it stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// Wrong passwords a minute for an email address.
+const LOGIN_FAILURES: u32 = 10;
+
+/// Wrong passwords a minute from a client's address, behind which there can be many people.
+const LOGIN_FAILURES_OF_ADDRESS: u32 = 60;
+
 /// Why the control plane does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -117,7 +123,10 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
         registry: registry.clone(),
         metrics: metrics.clone(),
         passwords,
-        logins: Throttle::default(),
+        logins: Throttle::new(LOGIN_FAILURES),
+        login_addresses: Throttle::new(LOGIN_FAILURES_OF_ADDRESS),
+        calls: Throttle::new(config.http.calls_per_minute),
+        trusted_hops: config.http.trusted_hops,
         key_format: config.keys.format,
         stop: stop.clone(),
     };

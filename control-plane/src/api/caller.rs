@@ -19,6 +19,11 @@ impl Caller {
         }
     }
 
+    /// Refuses services that a key which is kept to some may not act on.
+    pub(super) fn may_scope(&self, scope: &Selection) -> Result<(), ApiError> {
+        if self.scope.has_all(scope) { Ok(()) } else { Err(ApiError::scope_denied()) }
+    }
+
     /// Refuses subaccounts that the account does not have, and such as the caller may not act on. To select all is to
     /// select all that the owner of what is made may act on.
     pub(super) fn may_select(
@@ -49,7 +54,8 @@ impl Caller {
         if let Some((_, name)) = key.settings.authority.beyond(&self.grants) {
             return Err(ApiError::key_has_more(name));
         }
-        let own = key.user_id == self.user_id && key.settings.subaccounts == Selection::All;
+        self.may_scope(&key.settings.scope)?;
+        let own = key.user_id == self.user_id && key.settings.subaccounts == self.own_subaccounts();
         if own || self.subaccounts.has_all(&key.settings.subaccounts) {
             Ok(())
         } else {

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use latchkey_policy::verdict::Code;
 use serde::Serialize;
 use std::fmt::Display;
 
@@ -29,6 +30,8 @@ pub(super) enum ApiError {
     Credentials,
     /// No session, or one that has ended.
     Session,
+    /// An API key that is refused as a credential.
+    Key(Code),
     /// The caller does not hold what the request takes.
     MissingPermission {
         /// What would give it to somebody else, if it is that.
@@ -73,6 +76,13 @@ pub(super) enum ApiError {
     TooLarge,
     /// A login for that address may be tried again after so many seconds.
     TooManyLogins(u32),
+    /// The caller has made as many calls as they can, and may make another after so many seconds.
+    TooManyCalls {
+        /// Calls a minute.
+        limit: u32,
+        /// Until there are more.
+        seconds: u32,
+    },
     /// So many passwords are hashed or verified that this one has to come again.
     PasswordsBusy,
     /// It may work later. The detail is for the log.
@@ -148,6 +158,12 @@ impl ApiError {
         }
     }
 
+    /// The request would give a key services that the calling key may not act on.
+    pub(super) fn scope_denied() -> Self {
+        let error = "Field `scope` gives services that your own API key is not good for.".to_owned();
+        Self::MissingPermission { field: Some("scope".to_owned()), error }
+    }
+
     /// `field` names a subaccount that the caller may not act on.
     pub(super) fn subaccount_denied(field: &str) -> Self {
         let error = format!("Field `{field}` selects what you may not act on yourself.");
@@ -173,8 +189,9 @@ impl ApiError {
                 StatusCode::UNAUTHORIZED,
                 "invalid_session",
                 "Invalid or missing session token",
-                "Log in with POST /v1/sessions and send `Authorization: Bearer <token>`.",
+                "Log in with POST /v1/sessions and send `Authorization: Bearer <token>`, or send an API key.",
             ),
+            Self::Key(code) => key_refused(*code),
             Self::MissingPermission { .. } => (StatusCode::FORBIDDEN, "missing_permission", "Permission missing", ""),
             Self::SubaccountDenied { .. } => (StatusCode::FORBIDDEN, "subaccount_denied", "Subaccount denied", ""),
             Self::KeyNotFound => (
@@ -246,6 +263,7 @@ impl ApiError {
                 "Too many requests",
                 "Too many logins were tried. Please wait, and try again.",
             ),
+            Self::TooManyCalls { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Rate limit exceeded", ""),
             Self::PasswordsBusy => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_requests",
@@ -268,11 +286,24 @@ impl ApiError {
     }
 }
 
+/// As the filter says it, in words that fit here.
+fn key_refused(code: Code) -> (StatusCode, &'static str, &'static str, &'static str) {
+    let (status, sentence) = match code {
+        Code::AmbiguousKey => (StatusCode::UNAUTHORIZED, "The request has two different credentials."),
+        Code::DisabledKey => (StatusCode::UNAUTHORIZED, "The API key, its owner or its account is disabled."),
+        Code::ExpiredKey => (StatusCode::UNAUTHORIZED, "The API key has expired."),
+        Code::IpDenied => (StatusCode::FORBIDDEN, "The API key may not be used from this address."),
+        Code::OutOfScope => (StatusCode::FORBIDDEN, "The API key's scope does not include the service `latchkey`."),
+        _ => (StatusCode::UNAUTHORIZED, "There is no such API key, or no more."),
+    };
+    (status, code.as_str(), "API key refused", sentence)
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, code, message, sentence) = self.parts();
         let retry_after = match self {
-            Self::TooManyLogins(seconds) => Some(HeaderValue::from(seconds)),
+            Self::TooManyLogins(seconds) | Self::TooManyCalls { seconds, .. } => Some(HeaderValue::from(seconds)),
             Self::PasswordsBusy | Self::Unavailable(_) => Some(HeaderValue::from(1)),
             _ => None,
         };
@@ -281,6 +312,10 @@ impl IntoResponse for ApiError {
             | Self::MissingPermission { field, error }
             | Self::SubaccountDenied { field, error } => (field, error),
             Self::TooLarge => (None, format!("The body must have at most {MAX_BODY_LEN} bytes.")),
+            Self::TooManyCalls { limit, seconds } => {
+                let limit = format!("You have exceeded your rate limit of {limit} requests per minute.");
+                (None, format!("{limit} Please wait {seconds} seconds before retrying."))
+            }
             Self::SubaccountLimit => (None, format!("An account can have at most {MAX_SUBACCOUNTS} subaccounts.")),
             Self::TierInUse(name) => {
                 let error = format!("Tier `{name}` is that of an account, or of an API key that is not revoked.");
@@ -309,6 +344,7 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::SessionEnded => Self::Session,
+            StoreError::KeyRefused(code) => Self::Key(code),
             StoreError::PermissionMissing(permission) => Self::missing_permission(permission),
             StoreError::NameTaken => Self::NameTaken,
             StoreError::TierInUse(name) => Self::TierInUse(name),

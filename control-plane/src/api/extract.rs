@@ -4,35 +4,66 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::{HeaderMap, StatusCode, header, request::Parts};
 use axum::response::IntoResponse as _;
+use latchkey_policy::key::KeyDigest;
+use latchkey_policy::verdict::Code;
 use serde::de::DeserializeOwned;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::App;
 use super::error::ApiError;
+use super::observe::{Noted, RequestId};
+use super::throttle::Quota;
+use crate::http::Peer;
 use crate::json;
-use crate::secret::{SessionToken, TokenHash};
-use crate::store::{Acting, Caller};
+use crate::secret::SessionToken;
+use crate::store::audit::Origin;
+use crate::store::{Acting, Caller, Credential, StoreError};
+
+const API_KEY: &str = "x-api-key";
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// Of keys that can be told from chance, and that fit into a header.
+const MIN_KEY_LEN: usize = 8;
+const MAX_KEY_LEN: usize = 512;
 
 const MAX_LIMIT: u32 = 1_000;
 const DEFAULT_LIMIT: u32 = 100;
 const MAX_WAIT_MS: u32 = 30_000;
 const DEFAULT_WAIT_MS: u32 = 1_000;
 
-/// A live session, and on whose behalf it acts, as of the time when the request's head was there.
+/// On whose behalf a request is made, as of the time when its head was there, and by what credential.
 pub(super) struct Session {
     pub(super) caller: Caller,
-    pub(super) token: TokenHash,
+    pub(super) credential: Credential,
+    origin: Origin,
 }
 
 impl FromRequestParts<Arc<App>> for Session {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
-        let token = bearer(&parts.headers).and_then(SessionToken::parse).ok_or(ApiError::Session)?.hash();
-        let caller = app.store.use_session(&token, app.clock.now()).await?.ok_or(ApiError::Session)?;
-        Ok(Self { caller, token })
+        let From(origin) = From::from_request_parts(parts, app).await?;
+        let presented = presented(&parts.headers)?;
+        let credential = credential(presented).ok_or(ApiError::Session)?;
+        let now = app.clock.now();
+        let caller = match app.store.caller(&credential, origin.address, now).await {
+            // What does not even begin as a key was most likely meant for a session.
+            Err(StoreError::KeyRefused(Code::InvalidKey)) if !app.key_format.resembles(presented.as_bytes()) => {
+                return Err(ApiError::Session);
+            }
+            caller => caller?,
+        };
+        let quota = app.calls.take(caller.actor.id().unwrap_or_default(), now);
+        if let Some(noted) = parts.extensions.get::<Noted>() {
+            noted.note(quota);
+        }
+        match quota {
+            Some(Quota { wait: Some(seconds), limit, .. }) => Err(ApiError::TooManyCalls { limit, seconds }),
+            _ => Ok(Self { caller, credential, origin }),
+        }
     }
 }
 
@@ -41,8 +72,66 @@ impl Session {
     /// change is made is asked again there.
     pub(super) fn acting(&self, app: &App, permission: &'static str) -> Result<Acting, ApiError> {
         self.caller.require(permission)?;
-        Ok(app.store.acting(self.token.clone(), permission, app.clock.now()))
+        Ok(app.store.acting(self.credential.clone(), Some(permission), self.origin.clone(), app.clock.now()))
     }
+
+    /// For a change that everybody may make of what is their own.
+    pub(super) fn acting_for_oneself(&self, app: &App) -> Acting {
+        app.store.acting(self.credential.clone(), None, self.origin.clone(), app.clock.now())
+    }
+}
+
+/// Where a request comes from.
+pub(super) struct From(pub(super) Origin);
+
+impl FromRequestParts<Arc<App>> for From {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let peer = parts.extensions.get::<Peer>().map(|Peer(address)| address.ip());
+        let address = client_address(&parts.headers, peer, app.trusted_hops).map(|address| address.to_canonical());
+        let request_id = parts.extensions.get::<RequestId>().map(|RequestId(id)| id.clone());
+        Ok(Self(Origin { address, request_id }))
+    }
+}
+
+/// The address that the outermost of `hops` trusted proxies saw: each appends the one that it saw to
+/// `X-Forwarded-For`. Whatever stands before is the client's own say.
+fn client_address(headers: &HeaderMap, peer: Option<IpAddr>, hops: usize) -> Option<IpAddr> {
+    let Some(index) = hops.checked_sub(1) else { return peer };
+    let values = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
+    let entries: Vec<_> = values.flat_map(|value| value.split(',')).map(str::trim).collect();
+    match entries.iter().rev().nth(index) {
+        Some(entry) => entry.parse().ok(),
+        None => peer,
+    }
+}
+
+/// The one credential of a request.
+fn presented(headers: &HeaderMap) -> Result<&str, ApiError> {
+    match (bearer(headers), api_key(headers)) {
+        (Some(token), Some(key)) if token != key => Err(ApiError::Key(Code::AmbiguousKey)),
+        (Some(token), _) => Ok(token),
+        (None, Some(key)) => Ok(key),
+        (None, None) => Err(ApiError::Session),
+    }
+}
+
+/// A session's token, or what may be a key: of whatever form, as keys that were made elsewhere have another.
+fn credential(presented: &str) -> Option<Credential> {
+    if let Some(token) = SessionToken::parse(presented) {
+        return Some(Credential::Session(token.hash()));
+    }
+    let plain = presented.bytes().all(|byte| byte.is_ascii_graphic());
+    let digest = || Credential::Key(KeyDigest::of(presented.as_bytes()));
+    (plain && (MIN_KEY_LEN..=MAX_KEY_LEN).contains(&presented.len())).then(digest)
+}
+
+/// The one `X-API-Key` of a request.
+fn api_key(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(API_KEY).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    Some(value.to_str().ok()?.trim())
 }
 
 /// The one bearer token of a request; its scheme can be in any case.

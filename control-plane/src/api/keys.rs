@@ -14,6 +14,7 @@ use super::{App, new_key, usage};
 use crate::clock::rfc3339;
 use crate::enforcement::Enforcement;
 use crate::random;
+use crate::selection::Selection;
 use crate::store::{Caller, NewKey};
 
 #[derive(Serialize)]
@@ -60,7 +61,12 @@ pub(super) async fn generate(
     let (digest, masked) = (secret.digest(), secret.masked());
     let new = move |caller: &Caller, there_are: &[String]| {
         caller.may_grant(&settings.authority)?;
+        caller.may_scope(&settings.scope)?;
         caller.may_select("allowed_subaccounts", &settings.subaccounts, there_are)?;
+        let mut settings = settings;
+        if settings.subaccounts == Selection::All {
+            settings.subaccounts = caller.own_subaccounts();
+        }
         let (account_id, user_id) = (caller.account_id.clone(), caller.user_id.clone());
         Ok::<_, ApiError>(NewKey { account_id, user_id, digest, masked, settings })
     };

@@ -50,7 +50,14 @@ pub(crate) struct App {
     pub(crate) registry: Registry,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) passwords: Passwords,
+    /// Wrong passwords by email address.
     pub(crate) logins: Throttle,
+    /// Wrong passwords by client address.
+    pub(crate) login_addresses: Throttle,
+    /// Calls by caller.
+    pub(crate) calls: Throttle,
+    /// Proxies in front of the API that are trusted.
+    pub(crate) trusted_hops: usize,
     pub(crate) key_format: KeyFormat,
     pub(crate) stop: Stop,
 }

@@ -5,13 +5,14 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::time::{self, Instant};
 use tracing::{Instrument as _, debug, info, info_span};
 
 use super::App;
 use super::error::ApiError;
+use super::throttle::Quota;
 use crate::{metrics, random};
 
 /// Longer than the longest wait for enforcement.
@@ -23,13 +24,16 @@ const MAX_REQUEST_ID_LEN: usize = 64;
 pub(super) async fn observe(
     State(app): State<Arc<App>>,
     route: Option<MatchedPath>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let started = Instant::now();
     let id = request_id(request.headers());
     let method = name(request.method());
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let noted = Noted::default();
+    request.extensions_mut().insert(noted.clone());
+    request.extensions_mut().insert(RequestId(id.to_str().unwrap_or_default().to_owned()));
     let span = info_span!("request", id = id.to_str().unwrap_or_default(), method, route);
     let answered = time::timeout(TIMEOUT, next.run(request).instrument(span.clone())).await;
     let mut response = span.in_scope(|| {
@@ -46,7 +50,32 @@ pub(super) async fn observe(
     let status = response.status().as_u16();
     app.metrics.requests.get_or_create(&metrics::Request { route, method, status }).inc();
     response.headers_mut().insert(REQUEST_ID, id);
+    noted.tell(response.headers_mut());
     response
+}
+
+/// What a request is called in the log.
+#[derive(Clone)]
+pub(super) struct RequestId(pub(super) String);
+
+/// What is left of a caller's calls, noted while they are found out and told with the answer.
+#[derive(Clone, Default)]
+pub(super) struct Noted(Arc<OnceLock<Quota>>);
+
+impl Noted {
+    pub(super) fn note(&self, quota: Option<Quota>) {
+        // A request has one caller, so it is noted once.
+        if let Some(quota) = quota {
+            let _ = self.0.set(quota);
+        }
+    }
+
+    fn tell(&self, headers: &mut HeaderMap) {
+        let Some(Quota { limit, remaining, reset, .. }) = self.0.get() else { return };
+        headers.insert("x-ratelimit-limit", (*limit).into());
+        headers.insert("x-ratelimit-remaining", (*remaining).into());
+        headers.insert("x-ratelimit-reset", (*reset).into());
+    }
 }
 
 /// The client's, if it is short and harmless, or a new one. Harmless is what has no `_`: every key and every session

@@ -8,10 +8,10 @@ use tracing::info;
 use super::App;
 use super::answer::Answer;
 use super::error::ApiError;
-use super::extract::{Body, Params, Session};
+use super::extract::{Body, From, Params, Session};
 use crate::clock::rfc3339;
 use crate::secret::{Password, SessionToken};
-use crate::store::SESSION_IDLE_SECONDS;
+use crate::store::{Credential, SESSION_IDLE_SECONDS};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,21 +36,25 @@ struct User {
 
 pub(super) async fn log_in(
     State(app): State<Arc<App>>,
+    From(origin): From,
     params: Params,
     Body(login): Body<Login>,
 ) -> Result<Answer<LoggedIn>, ApiError> {
     params.finish()?;
     let now = app.clock.now();
+    let address = origin.address.map(|address| address.to_string()).unwrap_or_default();
     app.logins.admit(&login.email, now).map_err(ApiError::TooManyLogins)?;
+    app.login_addresses.admit(&address, now).map_err(ApiError::TooManyLogins)?;
     let found = app.store.credentials(&login.email).await?;
     let stored = found.as_ref().map(|user| user.password_hash.clone());
     let verified = app.passwords.verify(login.password, stored).await?;
     let token = SessionToken::generate()?;
     let user = match found.filter(|_| verified) {
         // What was verified may not count any more by now.
-        Some(user) if app.store.begin_session(&token.hash(), &user, now).await? => user,
+        Some(user) if app.store.begin_session(&token.hash(), &user, &origin, now).await? => user,
         _ => {
             app.logins.failed(&login.email, now);
+            app.login_addresses.failed(&address, now);
             info!("a login was refused");
             return Err(ApiError::Credentials);
         }
@@ -73,6 +77,7 @@ pub(super) async fn log_out(
     params: Params,
 ) -> Result<Answer<()>, ApiError> {
     params.finish()?;
-    app.store.end_session(&session.token).await?;
+    let Credential::Session(token) = session.credential.clone() else { return Err(ApiError::Session) };
+    session.acting_for_oneself(&app).end_session(token).await?;
     Ok(Answer::done("Logged out successfully"))
 }

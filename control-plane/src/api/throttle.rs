@@ -1,35 +1,65 @@
-//! Guessing passwords: so many wrong ones a minute for an email address, whether there is such a user or not. Beyond
-//! that even the right one is refused until the minute is over; sessions that are open stay so. Logins that are being
-//! verified at the moment are not counted yet, and `password` bounds their number.
+//! So much a minute: calls of a caller, and wrong passwords for an email address, whether there is such a user or not, or
+//! from a client's address. Beyond that even the right password is refused until the minute is over; sessions that are
+//! open stay so. Logins that are being verified at the moment are not counted yet, and `password` bounds their number.
 
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Wrong passwords for an address in [`WINDOW_SECONDS`].
-const FAILURES: u32 = 10;
-/// From the first of them.
+/// From the first on.
 const WINDOW_SECONDS: i64 = 60;
-/// Addresses that are remembered: more than there is time to verify passwords for in a minute.
+/// Of so many it is remembered: more than there is time to verify passwords for in a minute.
 const CAPACITY: usize = 10_000;
 
-/// Of an address: it can be long, and need not be kept.
+/// Of an address or an id: it can be long, and need not be kept.
 type Digest = [u8; 32];
 
 struct Window {
     began: i64,
-    failures: u32,
+    count: u32,
+}
+
+/// What is left of what can be done in a minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Quota {
+    pub(crate) limit: u32,
+    pub(crate) remaining: u32,
+    /// When it is forgotten, in Unix seconds.
+    pub(crate) reset: i64,
+    /// How many seconds to wait, if this was too much already.
+    pub(crate) wait: Option<u32>,
 }
 
 /// Sans-IO: told of the time. Forgets everything with the process.
-#[derive(Default)]
-pub(crate) struct Throttle(Mutex<HashMap<Digest, Window>>);
+pub(crate) struct Throttle {
+    /// In [`WINDOW_SECONDS`]; 0 is no limit.
+    limit: u32,
+    windows: Mutex<HashMap<Digest, Window>>,
+}
 
 impl Throttle {
+    /// `limit` in a minute, or as much as anybody likes if that is 0.
+    pub(crate) fn new(limit: u32) -> Self {
+        Self { limit, windows: Mutex::default() }
+    }
+
+    /// Takes one call of `who`, unless there were too many. Nothing where there is no limit.
+    pub(super) fn take(&self, who: &str, now: i64) -> Option<Quota> {
+        if self.limit == 0 {
+            return None;
+        }
+        let mut windows = self.lock();
+        let window = Self::window(&mut windows, who, now);
+        let wait = (window.count >= self.limit).then(|| window.rest(now));
+        window.count = window.count.saturating_add(u32::from(wait.is_none()));
+        let remaining = self.limit.saturating_sub(window.count);
+        Some(Quota { limit: self.limit, remaining, reset: window.began.saturating_add(WINDOW_SECONDS), wait })
+    }
+
     /// Whether a login may be tried now, or in how many seconds it may.
     pub(super) fn admit(&self, email: &str, now: i64) -> Result<(), u32> {
         match self.lock().get(&digest(email)) {
-            Some(window) if window.lasts(now) && window.failures >= FAILURES => Err(window.rest(now)),
+            Some(window) if window.lasts(now) && window.count >= self.limit => Err(window.rest(now)),
             _ => Ok(()),
         }
     }
@@ -37,19 +67,8 @@ impl Throttle {
     /// A password was wrong.
     pub(super) fn failed(&self, email: &str, now: i64) {
         let mut windows = self.lock();
-        if windows.len() >= CAPACITY {
-            windows.retain(|_, window| window.lasts(now));
-        }
-        let email = digest(email);
-        if windows.len() >= CAPACITY && !windows.contains_key(&email) {
-            let oldest = windows.iter().min_by_key(|(_, window)| window.began).map(|(email, _)| *email);
-            oldest.and_then(|oldest| windows.remove(&oldest));
-        }
-        let window = windows.entry(email).or_insert(Window { began: now, failures: 0 });
-        if !window.lasts(now) {
-            *window = Window { began: now, failures: 0 };
-        }
-        window.failures += 1;
+        let window = Self::window(&mut windows, email, now);
+        window.count = window.count.saturating_add(1);
     }
 
     /// A password was right.
@@ -57,9 +76,26 @@ impl Throttle {
         self.lock().remove(&digest(email));
     }
 
+    /// The window of `who` that lasts, with room made for it.
+    fn window<'a>(windows: &'a mut HashMap<Digest, Window>, who: &str, now: i64) -> &'a mut Window {
+        if windows.len() >= CAPACITY {
+            windows.retain(|_, window| window.lasts(now));
+        }
+        let who = digest(who);
+        if windows.len() >= CAPACITY && !windows.contains_key(&who) {
+            let oldest = windows.iter().min_by_key(|(_, window)| window.began).map(|(who, _)| *who);
+            oldest.and_then(|oldest| windows.remove(&oldest));
+        }
+        let window = windows.entry(who).or_insert(Window { began: now, count: 0 });
+        if !window.lasts(now) {
+            *window = Window { began: now, count: 0 };
+        }
+        window
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Window>> {
         // Nobody panics while holding it, and every window is whole at all times.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -83,6 +119,8 @@ fn digest(email: &str) -> Digest {
 mod tests {
     use super::*;
 
+    const FAILURES: u32 = 10;
+
     fn fail(throttle: &Throttle, email: &str, now: i64, count: u32) {
         for _ in 0..count {
             throttle.failed(email, now);
@@ -91,7 +129,7 @@ mod tests {
 
     #[test]
     fn an_address_rests_after_too_many_failures_and_is_forgiven_after_a_minute() {
-        let throttle = Throttle::default();
+        let throttle = Throttle::new(FAILURES);
         fail(&throttle, "a@x", 100, 9);
         assert_eq!(throttle.admit("a@x", 120), Ok(()));
         fail(&throttle, " A@X", 120, 1);
@@ -103,8 +141,20 @@ mod tests {
     }
 
     #[test]
+    fn calls_are_counted_down_and_then_have_to_wait() {
+        let throttle = Throttle::new(2);
+        let quota = |remaining, wait| Some(Quota { limit: 2, remaining, reset: 160, wait });
+        assert_eq!(throttle.take("usr_a", 100), quota(1, None));
+        assert_eq!(throttle.take("usr_a", 159), quota(0, None));
+        assert_eq!(throttle.take("usr_a", 159), quota(0, Some(1)));
+        assert_eq!(throttle.take("usr_b", 159).unwrap().remaining, 1);
+        assert_eq!(throttle.take("usr_a", 160).unwrap(), Quota { limit: 2, remaining: 1, reset: 220, wait: None });
+        assert_eq!(Throttle::new(0).take("usr_a", 100), None);
+    }
+
+    #[test]
     fn a_right_password_wipes_the_slate() {
-        let throttle = Throttle::default();
+        let throttle = Throttle::new(FAILURES);
         fail(&throttle, "a@x", 100, 9);
         throttle.succeeded("a@x");
         fail(&throttle, "a@x", 100, 9);
@@ -113,7 +163,7 @@ mod tests {
 
     #[test]
     fn it_remembers_a_bounded_number_of_addresses_and_forgets_the_oldest_first() {
-        let throttle = Throttle::default();
+        let throttle = Throttle::new(FAILURES);
         fail(&throttle, "old", 100, FAILURES);
         fail(&throttle, "new", 101, FAILURES);
         for n in 0..CAPACITY - 1 {

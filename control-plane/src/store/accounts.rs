@@ -1,12 +1,12 @@
 //! Accounts, and those who act for them.
 
-use latchkey_policy::permission::{Pattern, Permission};
 use sqlx::{FromRow, SqliteConnection};
 
+use super::audit::{self, Event, Origin};
 use super::change::{Change, to_its_end};
 use super::policies::{self, Of};
 use super::users::{self, NewUser};
-use super::{Store, StoreError};
+use super::{Actor, Store, StoreError};
 use crate::authority::Authority;
 use crate::random;
 use crate::role::Role;
@@ -26,29 +26,6 @@ pub struct Credentials {
     pub email: String,
     /// A PHC string.
     pub password_hash: String,
-}
-
-/// On whose behalf a request is made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
-    /// `acc_…`
-    pub account_id: String,
-    /// `usr_…`
-    pub user_id: String,
-    /// The account's, and so that of a key which names none.
-    pub tier: String,
-    /// What they may do.
-    pub grants: Vec<Pattern>,
-    /// The subaccounts that they may act on.
-    pub subaccounts: Selection,
-}
-
-impl Caller {
-    /// Whether they hold `permission`.
-    pub(crate) fn holds(&self, permission: &str) -> bool {
-        Permission::parse(permission)
-            .is_ok_and(|permission| self.grants.iter().any(|pattern| pattern.matches(&permission)))
-    }
 }
 
 impl Store {
@@ -83,12 +60,15 @@ impl Store {
             Some(account) => account,
             None => {
                 let account = random::id("acc")?;
-                sqlx::query("INSERT INTO accounts (id, name, tier, created_at) VALUES (?, 'default', ?, ?)")
-                    .bind(&account)
-                    .bind(DEFAULT_TIER)
-                    .bind(now)
-                    .execute(&mut *transaction)
-                    .await?;
+                sqlx::query(
+                    "INSERT INTO accounts (id, name, tier, operator, created_at) \
+                     VALUES (?, 'default', ?, TRUE, ?)",
+                )
+                .bind(&account)
+                .bind(DEFAULT_TIER)
+                .bind(now)
+                .execute(&mut *transaction)
+                .await?;
                 account
             }
         };
@@ -98,7 +78,9 @@ impl Store {
             authority: Authority { roles: vec![Role::ADMIN], permissions: Vec::new() },
             subaccounts: Selection::All,
         };
-        users::insert(&mut transaction, &account, admin, now).await?;
+        let admin = users::insert(&mut transaction, &account, admin, now).await?;
+        let event = Event::created("user.create", &admin);
+        audit::write(&mut transaction, &account, &Actor::System, &Origin::default(), &event, now).await?;
         Ok(transaction.commit().await?)
     }
 

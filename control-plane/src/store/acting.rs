@@ -1,51 +1,104 @@
-//! Changes that somebody who is logged in asks for.
+//! Changes that somebody who has presented a credential asks for.
 //!
-//! **Invariant: such a change is made only if, in its own transaction, the session lives and its user holds what the
-//! change takes.** What a handler saw before the request's body was there, or before a password was hashed, can be
-//! over by then. The functions of [`Acting`] have their transaction and the caller from [`Acting::begin`] or
-//! [`Acting::begin_unseen`], and from nowhere else.
+//! **Invariant: such a change is made only if, in its own transaction, the credential is good and whoever it stands for
+//! holds what the change takes; and it is committed only with its entry in the audit.** What a handler saw before the
+//! request's body was there, or before a password was hashed, can be over by then. The functions of [`Acting`] have
+//! their transaction and the caller from [`Acting::begin`] or [`Acting::begin_unseen`], and from nowhere else.
 
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 
+use super::audit::{self, Event, Origin};
 use super::change::Change;
-use super::{Caller, Store, StoreError, sessions};
-use crate::secret::TokenHash;
+use super::{Caller, Credential, Store, StoreError, callers};
 
-/// The store in the hands of a session, for one change.
+/// The store in the hands of somebody, for one change.
 pub(crate) struct Acting {
     store: Store,
-    token: TokenHash,
-    permission: &'static str,
+    credential: Credential,
+    permission: Option<&'static str>,
+    origin: Origin,
     /// Unix seconds.
     pub(super) now: i64,
 }
 
 impl Store {
-    /// For a change that takes `permission`.
-    pub(crate) fn acting(&self, token: TokenHash, permission: &'static str, now: i64) -> Acting {
-        Acting { store: self.clone(), token, permission, now }
+    /// For a change that takes `permission`, if it takes one.
+    pub(crate) fn acting(
+        &self,
+        credential: Credential,
+        permission: Option<&'static str>,
+        origin: Origin,
+        now: i64,
+    ) -> Acting {
+        Acting { store: self.clone(), credential, permission, origin, now }
     }
 }
 
+/// A change that somebody is making. Dropped, it leaves everything as it was.
+pub(super) struct Deed<T> {
+    /// Where it is made.
+    pub(super) on: T,
+    /// On whose behalf.
+    pub(super) caller: Caller,
+    origin: Origin,
+    now: i64,
+}
+
 impl Acting {
-    /// The transaction of a change that nodes decide by, and on whose behalf it is made.
-    pub(super) async fn begin(&self) -> Result<(Change, Caller), StoreError> {
+    /// For a change that nodes decide by.
+    pub(super) async fn begin(&self) -> Result<Deed<Change>, StoreError> {
         let mut change = Change::begin(&self.store).await?;
         let caller = self.caller(change.connection()).await?;
-        Ok((change, caller))
+        Ok(self.deed(change, caller))
     }
 
-    /// The same for a change that nodes have nothing to do with.
-    pub(super) async fn begin_unseen(&self) -> Result<(Transaction<'static, Sqlite>, Caller), StoreError> {
+    /// For a change that nodes have nothing to do with.
+    pub(super) async fn begin_unseen(&self) -> Result<Deed<Transaction<'static, Sqlite>>, StoreError> {
         let mut transaction = self.store.0.writer.begin_with("BEGIN IMMEDIATE").await?;
         let caller = self.caller(&mut transaction).await?;
-        Ok((transaction, caller))
+        Ok(self.deed(transaction, caller))
     }
 
-    /// Fails with [`StoreError::SessionEnded`] and [`StoreError::PermissionMissing`].
-    async fn caller(&self, transaction: &mut SqliteConnection) -> Result<Caller, StoreError> {
-        let session = sessions::find(transaction, &self.token, self.now).await?;
-        let (caller, _) = session.ok_or(StoreError::SessionEnded)?;
-        if caller.holds(self.permission) { Ok(caller) } else { Err(StoreError::PermissionMissing(self.permission)) }
+    fn deed<T>(&self, on: T, caller: Caller) -> Deed<T> {
+        Deed { on, caller, origin: self.origin.clone(), now: self.now }
     }
+
+    /// Fails with [`StoreError::Credential`] and [`StoreError::PermissionMissing`].
+    async fn caller(&self, transaction: &mut SqliteConnection) -> Result<Caller, StoreError> {
+        let caller = callers::find(transaction, &self.credential, self.origin.address, self.now).await?;
+        match self.permission {
+            Some(permission) if !caller.holds(permission) => Err(StoreError::PermissionMissing(permission)),
+            _ => Ok(caller),
+        }
+    }
+}
+
+impl Deed<Change> {
+    /// Returns the revision that is now in force.
+    pub(super) async fn commit(mut self, events: &[Event]) -> Result<u64, StoreError> {
+        let Self { on, caller, origin, now } = &mut self;
+        write(on.connection(), caller, origin, events, *now).await?;
+        self.on.commit().await
+    }
+}
+
+impl Deed<Transaction<'static, Sqlite>> {
+    pub(super) async fn commit(mut self, events: &[Event]) -> Result<(), StoreError> {
+        let Self { on, caller, origin, now } = &mut self;
+        write(on, caller, origin, events, *now).await?;
+        Ok(self.on.commit().await?)
+    }
+}
+
+async fn write(
+    to: &mut SqliteConnection,
+    caller: &Caller,
+    origin: &Origin,
+    events: &[Event],
+    now: i64,
+) -> Result<(), StoreError> {
+    for event in events {
+        audit::write(to, &caller.account_id, &caller.actor, origin, event, now).await?;
+    }
+    Ok(())
 }

@@ -4,6 +4,7 @@ use latchkey_policy::key::{Environment, KeyDigest, PlainKey};
 use sqlx::{QueryBuilder, Sqlite};
 use std::collections::HashMap;
 
+use super::audit::Event;
 use super::change::{Change, to_its_end};
 use super::policies::Content;
 use super::{Acting, Caller, Key, KeySettings, Store, StoreError, listed_to_json, slots, subaccounts, tiers, to_json};
@@ -84,7 +85,12 @@ impl Store {
     /// Makes all of `keys`. Fails with [`StoreError::TierNotFound`] if one has a tier that there is not.
     pub async fn create_keys(&self, keys: &[NewKey], now: i64) -> Result<Created, StoreError> {
         let (store, keys) = (self.clone(), keys.to_vec());
-        to_its_end(async move { create(Change::begin(&store).await?, keys, now).await }).await
+        to_its_end(async move {
+            let mut change = Change::begin(&store).await?;
+            let keys = create(&mut change, keys, now).await?;
+            Ok(Created { revision: change.commit().await?, keys })
+        })
+        .await
     }
 }
 
@@ -96,29 +102,30 @@ impl Acting {
         new: impl FnOnce(&Caller, &[String]) -> Result<NewKey, E> + Send + 'static,
     ) -> Result<(Key, u64), E> {
         to_its_end(async move {
-            let (mut change, caller) = self.begin().await?;
-            let there_are = subaccounts::ids(change.connection(), &caller.account_id).await?;
-            let key = new(&caller, &there_are)?;
-            let Created { revision, keys } = create(change, vec![key], self.now).await?;
+            let mut deed = self.begin().await?;
+            let there_are = subaccounts::ids(deed.on.connection(), &deed.caller.account_id).await?;
+            let key = new(&deed.caller, &there_are)?;
+            let keys = create(&mut deed.on, vec![key], self.now).await?;
             let key = keys.into_iter().next().ok_or(StoreError::Damaged("a key that was created"))?;
+            let revision = deed.commit(&[Event::created("key.create", &key)]).await?;
             Ok((key, revision))
         })
         .await
     }
 }
 
-async fn create(mut change: Change, keys: Vec<NewKey>, now: i64) -> Result<Created, StoreError> {
+async fn create(change: &mut Change, keys: Vec<NewKey>, now: i64) -> Result<Vec<Key>, StoreError> {
     let tiers = tiers::all(change.connection()).await?;
     let mut policies = HashMap::new();
     let (mut rows, mut limits) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
-    let slots = slots::take(&mut change, keys.len(), now).await?;
+    let slots = slots::take(change, keys.len(), now).await?;
     for (key, slot) in keys.into_iter().zip(slots) {
         limits.push(key.settings.limits.over(tiers::find(&tiers, &key.settings.tier)?.limits.0));
         let content = Content::of(&key.account_id, &key.user_id, &key.settings)?;
         let policy_id = match policies.get(&content.digest()) {
             Some(&policy_id) => policy_id,
             None => {
-                let policy_id = content.policy(&mut change).await?;
+                let policy_id = content.policy(change).await?;
                 policies.insert(content.digest(), policy_id);
                 policy_id
             }
@@ -126,9 +133,8 @@ async fn create(mut change: Change, keys: Vec<NewKey>, now: i64) -> Result<Creat
         rows.push(Row { id: random::id("key")?, policy_id, slot, key });
     }
     for rows in rows.chunks(ROWS) {
-        insert(&mut change, rows, now).await?;
+        insert(change, rows, now).await?;
     }
-    let revision = change.commit().await?;
     let created = |(row, limits): (Row, _)| Key {
         id: row.id,
         user_id: row.key.user_id,
@@ -142,7 +148,7 @@ async fn create(mut change: Change, keys: Vec<NewKey>, now: i64) -> Result<Creat
         last_used_ip: None,
         revoked_at: None,
     };
-    Ok(Created { revision, keys: rows.into_iter().zip(limits).map(created).collect() })
+    Ok(rows.into_iter().zip(limits).map(created).collect())
 }
 
 async fn insert(change: &mut Change, rows: &[Row], now: i64) -> Result<(), StoreError> {

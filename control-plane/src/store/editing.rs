@@ -1,5 +1,6 @@
 //! Editing keys: what may be edited. Anything else takes another key.
 
+use super::audit::Event;
 use super::change::{Change, to_its_end};
 use super::policies::{self, Content};
 use super::{Acting, Caller, Key, StoreError, keys, to_json};
@@ -60,25 +61,27 @@ impl Acting {
         edit: impl FnOnce(&Caller, &mut Key) -> Result<(), E> + Send + 'static,
     ) -> Result<(Key, u64), E> {
         to_its_end(async move {
-            let (mut change, caller) = self.begin().await?;
+            let mut deed = self.begin().await?;
+            let (change, caller) = (&mut deed.on, &deed.caller);
             let account_id = &caller.account_id;
             let before = keys::find(change.connection(), account_id, &id).await?;
             if before.revoked_at.is_some() {
                 return Err(StoreError::KeyRevoked.into());
             }
-            let (policy_id, revision) = policy_of(&mut change, &id).await?;
+            let (policy_id, revision) = policy_of(change, &id).await?;
             let mut key = before.clone();
-            edit(&caller, &mut key)?;
+            edit(caller, &mut key)?;
             if key == before {
                 return Ok((key, revision.cast_unsigned()));
             }
-            let policy = Content::of(account_id, &key.user_id, &key.settings)?.policy(&mut change).await?;
-            update(&mut change, &key, policy, self.now).await?;
+            let policy = Content::of(account_id, &key.user_id, &key.settings)?.policy(change).await?;
+            update(change, &key, policy, self.now).await?;
             if policy != policy_id {
-                policies::retire(&mut change, [policy_id]).await?;
+                policies::retire(change, [policy_id]).await?;
             }
             let edited = keys::find(change.connection(), account_id, &id).await?;
-            Ok((edited, change.commit().await?))
+            let revision = deed.commit(&[Event::edited("key.update", &before, &edited)]).await?;
+            Ok((edited, revision))
         })
         .await
     }

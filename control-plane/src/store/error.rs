@@ -1,6 +1,7 @@
 //! What can go wrong in the store, and whether trying again can help.
 
 use latchkey_policy::record::TooLong;
+use latchkey_policy::verdict::Code;
 use std::path::PathBuf;
 
 use crate::random::NoRandomness;
@@ -33,6 +34,9 @@ pub enum StoreError {
     /// The session that asked for the change has ended.
     #[error("the session has ended")]
     SessionEnded,
+    /// The API key that asked for the change is good for nothing, or is not from where it was used.
+    #[error("the API key is refused: {}", .0.as_str())]
+    KeyRefused(Code),
     /// Its user does not hold this permission, or does not any more.
     #[error("the caller lacks the permission {0}")]
     PermissionMissing(&'static str),

@@ -1,8 +1,9 @@
 //! Keys as they are told of.
 
-use latchkey_policy::key::Environment;
+use latchkey_policy::key::{Environment, KeyDigest};
 use latchkey_policy::limit::{Limits, Window};
-use sqlx::{FromRow, SqliteExecutor};
+use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
+use std::net::IpAddr;
 
 use super::{Store, StoreError, authority, from_json, selection};
 use crate::authority::Authority;
@@ -117,11 +118,49 @@ impl Store {
     }
 }
 
+/// Use at the management API is written down at most so often.
+const GRANULARITY_SECONDS: i64 = 30;
+
+impl Store {
+    /// Notes that a key was used, other than at a node.
+    pub(super) async fn use_key(
+        &self,
+        digest: &KeyDigest,
+        address: Option<IpAddr>,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        const DUE: &str = "SELECT EXISTS (SELECT 1 FROM keys WHERE digest = ? AND COALESCE(last_used_at, 0) < ?)";
+        const UPDATE: &str = "UPDATE keys SET last_used_at = ?1, last_used_ip = ?2 \
+             WHERE digest = ?3 AND COALESCE(last_used_at, 0) < ?1";
+        let digest = &digest.0[..];
+        let due = sqlx::query_scalar(DUE).bind(digest).bind(now.saturating_sub(GRANULARITY_SECONDS));
+        if due.fetch_one(&self.0.readers).await? {
+            let address = address.map(|address| address.to_string());
+            sqlx::query(UPDATE).bind(now).bind(address).bind(digest).execute(&self.0.writer).await?;
+        }
+        Ok(())
+    }
+}
+
 /// One of the account's keys, revoked or not.
 pub(super) async fn find(from: impl SqliteExecutor<'_>, account_id: &str, id: &str) -> Result<Key, StoreError> {
     const QUERY: &str = select!("AND id = ?");
     let row: Option<Row> = sqlx::query_as(QUERY).bind(account_id).bind(id).fetch_optional(from).await?;
     row.ok_or(StoreError::KeyNotFound)?.try_into()
+}
+
+/// The live key of this digest, and whose it is.
+pub(super) async fn by_digest(
+    from: &mut SqliteConnection,
+    digest: &KeyDigest,
+) -> Result<Option<(String, Key)>, StoreError> {
+    const QUERY: &str = "SELECT account_id, id FROM keys WHERE digest = ? AND revoked_at IS NULL";
+    let query = sqlx::query_as(QUERY).bind(&digest.0[..]);
+    let Some((account_id, id)): Option<(String, String)> = query.fetch_optional(&mut *from).await? else {
+        return Ok(None);
+    };
+    let key = find(from, &account_id, &id).await?;
+    Ok(Some((account_id, key)))
 }
 
 #[derive(FromRow)]

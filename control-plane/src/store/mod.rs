@@ -7,6 +7,8 @@
 
 mod accounts;
 mod acting;
+pub(crate) mod audit;
+mod callers;
 mod change;
 mod chunks;
 mod creation;
@@ -29,8 +31,10 @@ mod users;
 
 use json::{authority, from_json, listed_to_json, selection, to_json};
 
-pub use accounts::{Caller, Credentials};
+pub use accounts::Credentials;
 pub(crate) use acting::Acting;
+pub use callers::{Actor, Caller};
+pub(crate) use callers::{Credential, SERVICE};
 pub use chunks::{CHUNK_LEN, Chunks};
 pub use creation::{Created, NewKey};
 pub use editing::KeyChange;

@@ -3,8 +3,9 @@
 use sqlx::{QueryBuilder, Sqlite};
 use std::collections::{HashMap, HashSet};
 
+use super::audit::Event;
 use super::change::{Change, to_its_end};
-use super::{Acting, Store, StoreError, policies, slots};
+use super::{Acting, Store, StoreError, keys, policies, slots};
 
 /// Keys in one statement.
 const ROWS: usize = 500;
@@ -25,7 +26,15 @@ impl Store {
     /// [`StoreError::KeyNotFound`], and revokes none, if the account lacks one of them.
     pub async fn revoke_keys(&self, account_id: &str, ids: &[String], now: i64) -> Result<Vec<Revoked>, StoreError> {
         let (store, account_id, ids) = (self.clone(), account_id.to_owned(), ids.to_vec());
-        to_its_end(async move { revoke_all(Change::begin(&store).await?, &account_id, ids, now).await }).await
+        to_its_end(async move {
+            let mut change = Change::begin(&store).await?;
+            let (revoked, any) = revoke_all(&mut change, &account_id, ids, now).await?;
+            if any {
+                change.commit().await?;
+            }
+            Ok(revoked)
+        })
+        .await
     }
 }
 
@@ -33,37 +42,43 @@ impl Acting {
     /// Revokes one key, unless it is revoked already. Fails with [`StoreError::KeyNotFound`].
     pub(crate) async fn revoke_key(self, id: String) -> Result<Revoked, StoreError> {
         to_its_end(async move {
-            let (change, caller) = self.begin().await?;
-            let revoked = revoke_all(change, &caller.account_id, vec![id], self.now).await?;
+            let mut deed = self.begin().await?;
+            let (change, account_id) = (&mut deed.on, &deed.caller.account_id);
+            let key = keys::find(change.connection(), account_id, &id).await?;
+            let (revoked, any) = revoke_all(change, account_id, vec![id], self.now).await?;
+            if any {
+                deed.commit(&[Event::deleted("key.revoke", &key)]).await?;
+            }
             revoked.into_iter().next().ok_or(StoreError::KeyNotFound)
         })
         .await
     }
 }
 
+/// What came of it, and whether there is anything to commit.
 async fn revoke_all(
-    mut change: Change,
+    change: &mut Change,
     account_id: &str,
     ids: Vec<String>,
     now: i64,
-) -> Result<Vec<Revoked>, StoreError> {
+) -> Result<(Vec<Revoked>, bool), StoreError> {
     let mut left = HashSet::new();
     let mut found = HashMap::with_capacity(ids.len());
     for ids in ids.chunks(ROWS) {
-        left.extend(revoke(&mut change, account_id, ids, now).await?);
-        found.extend(revoked(&mut change, account_id, ids).await?);
+        left.extend(revoke(change, account_id, ids, now).await?);
+        found.extend(revoked(change, account_id, ids).await?);
     }
     let all = ids.into_iter().map(|id| {
         let &(revoked_at, revision) = found.get(&id).ok_or(StoreError::KeyNotFound)?;
         Ok(Revoked { id, revoked_at, revision })
     });
     let all = all.collect::<Result<_, StoreError>>()?;
-    if !left.is_empty() {
-        slots::free(&mut change).await?;
-        policies::retire(&mut change, left).await?;
-        change.commit().await?;
+    let any = !left.is_empty();
+    if any {
+        slots::free(change).await?;
+        policies::retire(change, left).await?;
     }
-    Ok(all)
+    Ok((all, any))
 }
 
 /// The policies of those of `ids` that were not revoked before.

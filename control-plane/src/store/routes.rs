@@ -3,6 +3,7 @@
 use latchkey_policy::route::RouteRecord;
 use sqlx::SqliteExecutor;
 
+use super::audit::Event;
 use super::change::to_its_end;
 use super::{Acting, Store, StoreError, from_json, to_json};
 use crate::route_document::RouteDocument;
@@ -28,14 +29,17 @@ impl Acting {
         let document = RouteDocument::try_from(routes).map_err(|_| StoreError::Damaged("a rule that is no JSON"))?;
         let json = to_json(&document)?;
         to_its_end(async move {
-            let (mut change, _) = self.begin().await?;
-            let revision = change.revision();
+            let mut deed = self.begin().await?;
+            let revision = deed.on.revision();
+            let before = self::document(deed.on.connection(), 0).await?;
+            let before = before.ok_or(StoreError::Damaged("the absence of route rules"))?;
             sqlx::query("UPDATE routes SET document = ?, revision = ?")
                 .bind(json)
                 .bind(revision)
-                .execute(change.connection())
+                .execute(deed.on.connection())
                 .await?;
-            Ok((document, change.commit().await?))
+            let revision = deed.commit(&[Event::edited("routes.update", &before, &document)]).await?;
+            Ok((document, revision))
         })
         .await
     }

@@ -2,8 +2,11 @@
 
 use sqlx::{FromRow, SqliteExecutor};
 
-use super::{Caller, Credentials, Store, StoreError, authority, selection};
+use super::audit::{self, Event, Origin, Target};
+use super::{Acting, Actor, Caller, Credentials, Store, StoreError, authority, selection};
+use crate::authority::Grants;
 use crate::secret::TokenHash;
+use crate::selection::Selection;
 
 /// A session ends when it has not been used for so many seconds.
 pub(crate) const IDLE_SECONDS: i64 = 30 * 60;
@@ -17,7 +20,9 @@ struct Row {
     expires_at: i64,
     account_id: String,
     user_id: String,
+    email: String,
     tier: String,
+    operator: bool,
     roles: String,
     permissions: String,
     subaccounts: Option<String>,
@@ -30,6 +35,7 @@ impl Store {
         &self,
         token: &TokenHash,
         user: &Credentials,
+        origin: &Origin,
         now: i64,
     ) -> Result<bool, StoreError> {
         const INSERT: &str = "INSERT INTO sessions (token_hash, user_id, expires_at) \
@@ -44,8 +50,14 @@ impl Store {
             .bind(&user.password_hash)
             .execute(&mut *transaction)
             .await?;
+        let begun = begun.rows_affected() == 1;
+        if begun {
+            let actor = Actor::User { id: user.user_id.clone(), email: user.email.clone() };
+            let event = Event::done("session.create", Target::the("session"));
+            audit::write(&mut transaction, &user.account_id, &actor, origin, &event, now).await?;
+        }
         transaction.commit().await?;
-        Ok(begun.rows_affected() == 1)
+        Ok(begun)
     }
 
     /// Whose session it is, if it is still one; this is also a use of it.
@@ -62,11 +74,15 @@ impl Store {
         }
         Ok(Some(caller))
     }
+}
 
-    /// Ends a session.
-    pub(crate) async fn end_session(&self, token: &TokenHash) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM sessions WHERE token_hash = ?").bind(token.as_bytes()).execute(&self.0.writer).await?;
-        Ok(())
+impl Acting {
+    /// Ends the session that asks for it.
+    pub(crate) async fn end_session(self, token: TokenHash) -> Result<(), StoreError> {
+        let mut deed = self.begin_unseen().await?;
+        let query = sqlx::query("DELETE FROM sessions WHERE token_hash = ?").bind(token.as_bytes());
+        query.execute(&mut *deed.on).await?;
+        deed.commit(&[Event::done("session.delete", Target::the("session"))]).await
     }
 }
 
@@ -76,8 +92,8 @@ pub(super) async fn find(
     token: &TokenHash,
     now: i64,
 ) -> Result<Option<(Caller, i64)>, StoreError> {
-    const QUERY: &str = "SELECT s.expires_at, u.account_id, u.id AS user_id, a.tier, u.roles, u.permissions, \
-         u.subaccounts \
+    const QUERY: &str = "SELECT s.expires_at, u.account_id, u.id AS user_id, u.email, a.tier, a.operator, u.roles, \
+         u.permissions, u.subaccounts \
          FROM sessions s JOIN users u ON u.id = s.user_id JOIN accounts a ON a.id = u.account_id \
          WHERE s.token_hash = ? AND s.expires_at > ? AND NOT u.disabled AND NOT a.disabled";
     let found = sqlx::query_as(QUERY).bind(token.as_bytes()).bind(now).fetch_optional(from).await?;
@@ -86,11 +102,14 @@ pub(super) async fn find(
     };
     let row: Row = row;
     let caller = Caller {
+        actor: Actor::User { id: row.user_id.clone(), email: row.email },
         account_id: row.account_id,
         user_id: row.user_id,
         tier: row.tier,
-        grants: authority(&row.roles, &row.permissions)?.patterns(),
+        operator: row.operator,
+        grants: Grants::of(&authority(&row.roles, &row.permissions)?),
         subaccounts: selection(row.subaccounts.as_deref())?,
+        scope: Selection::All,
     };
     Ok(Some((caller, row.expires_at)))
 }
@@ -112,7 +131,7 @@ mod tests {
         let verified = store.credentials("admin@localhost").await.unwrap().unwrap();
         let begins = async || {
             let token = SessionToken::generate().unwrap().hash();
-            let begun = store.begin_session(&token, &verified, 0).await.unwrap();
+            let begun = store.begin_session(&token, &verified, &Origin::default(), 0).await.unwrap();
             assert_eq!(store.use_session(&token, 0).await.unwrap().is_some(), begun);
             begun
         };

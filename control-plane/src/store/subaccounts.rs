@@ -2,6 +2,7 @@
 
 use sqlx::{FromRow, SqliteExecutor};
 
+use super::audit::Event;
 use super::change::to_its_end;
 use super::policies::{self, Of};
 use super::{Acting, Caller, Store, StoreError};
@@ -35,9 +36,10 @@ impl Acting {
     pub(crate) async fn create_subaccount(self, name: String) -> Result<(Subaccount, u64), StoreError> {
         to_its_end(async move {
             let subaccount = Subaccount { id: random::id("sub")?, name, created_at: self.now };
-            let (mut change, Caller { account_id, .. }) = self.begin().await?;
+            let mut deed = self.begin().await?;
+            let (change, account_id) = (&mut deed.on, &deed.caller.account_id);
             let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM subaccounts WHERE account_id = ?")
-                .bind(&account_id)
+                .bind(account_id)
                 .fetch_one(change.connection())
                 .await?;
             if count >= MAX_SUBACCOUNTS {
@@ -45,13 +47,14 @@ impl Acting {
             }
             sqlx::query("INSERT INTO subaccounts (id, account_id, name, created_at) VALUES (?, ?, ?, ?)")
                 .bind(&subaccount.id)
-                .bind(&account_id)
+                .bind(account_id)
                 .bind(&subaccount.name)
                 .bind(subaccount.created_at)
                 .execute(change.connection())
                 .await?;
-            policies::stamp(&mut change, Of::Account(&account_id)).await?;
-            Ok((subaccount, change.commit().await?))
+            policies::stamp(change, Of::Account(account_id)).await?;
+            let revision = deed.commit(&[Event::created("subaccount.create", &subaccount)]).await?;
+            Ok((subaccount, revision))
         })
         .await
     }
@@ -61,20 +64,17 @@ impl Acting {
     /// may not act on it.
     pub(crate) async fn delete_subaccount(self, id: String) -> Result<u64, StoreError> {
         to_its_end(async move {
-            let (mut change, Caller { account_id, subaccounts, .. }) = self.begin().await?;
+            let mut deed = self.begin().await?;
+            let (change, Caller { account_id, subaccounts, .. }) = (&mut deed.on, &deed.caller);
             if !subaccounts.has(&id) {
                 return Err(StoreError::SubaccountNotFound);
             }
-            let deleted = sqlx::query("DELETE FROM subaccounts WHERE account_id = ? AND id = ?")
-                .bind(&account_id)
-                .bind(id)
-                .execute(change.connection())
-                .await?;
-            if deleted.rows_affected() == 0 {
-                return Err(StoreError::SubaccountNotFound);
-            }
-            policies::stamp(&mut change, Of::Account(&account_id)).await?;
-            change.commit().await
+            let query = "DELETE FROM subaccounts WHERE account_id = ? AND id = ? RETURNING id, name, created_at";
+            let query = sqlx::query_as(query).bind(account_id).bind(id);
+            let deleted: Option<Subaccount> = query.fetch_optional(change.connection()).await?;
+            let deleted = deleted.ok_or(StoreError::SubaccountNotFound)?;
+            policies::stamp(change, Of::Account(account_id)).await?;
+            deed.commit(&[Event::deleted("subaccount.delete", &deleted)]).await
         })
         .await
     }

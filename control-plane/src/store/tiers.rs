@@ -2,6 +2,7 @@
 
 use sqlx::SqliteExecutor;
 
+use super::audit::Event;
 use super::change::{Change, to_its_end};
 use super::policies::{self, Of};
 use super::{Acting, Store, StoreError, from_json, to_json};
@@ -19,12 +20,14 @@ impl Acting {
     /// Fails with [`StoreError::TierInUse`] if an account or a live key has one that would be gone.
     pub(crate) async fn put_tiers(self, tiers: Vec<Tier>) -> Result<u64, StoreError> {
         to_its_end(async move {
-            let (mut change, _) = self.begin().await?;
-            for before in all(change.connection()).await? {
+            let mut deed = self.begin().await?;
+            let change = &mut deed.on;
+            let before = all(change.connection()).await?;
+            for before in &before {
                 match tiers.iter().find(|tier| tier.name == before.name) {
-                    None => require_unused(&mut change, &before.name).await?,
+                    None => require_unused(change, &before.name).await?,
                     Some(tier) if tier.limits == before.limits => {}
-                    Some(_) => policies::stamp(&mut change, Of::Tier(&before.name)).await?,
+                    Some(_) => policies::stamp(change, Of::Tier(&before.name)).await?,
                 }
             }
             sqlx::query("DELETE FROM tiers").execute(change.connection()).await?;
@@ -36,7 +39,7 @@ impl Acting {
                     .execute(change.connection())
                     .await?;
             }
-            change.commit().await
+            deed.commit(&[Event::edited("tiers.update", &before, &tiers)]).await
         })
         .await
     }

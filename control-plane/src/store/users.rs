@@ -2,6 +2,7 @@
 
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
 
+use super::audit::Event;
 use super::change::to_its_end;
 use super::policies::{self, Of};
 use super::{Acting, Caller, Store, StoreError, authority, listed_to_json, selection, subaccounts, to_json};
@@ -90,11 +91,12 @@ impl Acting {
         new: impl FnOnce(&Caller, &[String]) -> Result<NewUser, E> + Send + 'static,
     ) -> Result<User, E> {
         to_its_end(async move {
-            let (mut transaction, caller) = self.begin_unseen().await?;
-            let there_are = subaccounts::ids(&mut *transaction, &caller.account_id).await?;
-            let new = new(&caller, &there_are)?;
-            let user = insert(&mut transaction, &caller.account_id, new, self.now).await?;
-            transaction.commit().await.map_err(StoreError::from)?;
+            let mut deed = self.begin_unseen().await?;
+            let account_id = &deed.caller.account_id;
+            let there_are = subaccounts::ids(&mut *deed.on, account_id).await?;
+            let new = new(&deed.caller, &there_are)?;
+            let user = insert(&mut deed.on, account_id, new, self.now).await?;
+            deed.commit(&[Event::created("user.create", &user)]).await?;
             Ok(user)
         })
         .await
@@ -111,11 +113,12 @@ impl Acting {
         edit: impl FnOnce(&Caller, &[String], &mut User) -> Result<(), E> + Send + 'static,
     ) -> Result<(User, u64), E> {
         to_its_end(async move {
-            let (mut change, caller) = self.begin().await?;
+            let mut deed = self.begin().await?;
+            let (change, caller) = (&mut deed.on, &deed.caller);
             let there_are = subaccounts::ids(change.connection(), &caller.account_id).await?;
             let before = find(change.connection(), &caller.account_id, &id).await?;
             let mut user = before.clone();
-            edit(&caller, &there_are, &mut user)?;
+            edit(caller, &there_are, &mut user)?;
             update(change.connection(), &user).await?;
             let steps_down = before.is_administrator() && !user.is_administrator();
             if steps_down && !have_administrator(change.connection(), &caller.account_id).await? {
@@ -130,9 +133,14 @@ impl Acting {
                 query.execute(change.connection()).await.map_err(StoreError::from)?;
             }
             if !user.decides_like(&before) {
-                policies::stamp(&mut change, Of::User(&id)).await?;
+                policies::stamp(change, Of::User(&id)).await?;
             }
-            Ok((user, change.commit().await?))
+            let mut event = Event::edited("user.update", &before, &user);
+            if password_hash.is_some() {
+                event = event.with_other("password");
+            }
+            let revision = deed.commit(&[event]).await?;
+            Ok((user, revision))
         })
         .await
     }
@@ -191,7 +199,7 @@ pub(super) async fn have_administrator(from: &mut SqliteConnection, account_id: 
     Ok(false)
 }
 
-async fn find(from: impl SqliteExecutor<'_>, account_id: &str, id: &str) -> Result<User, StoreError> {
+pub(super) async fn find(from: impl SqliteExecutor<'_>, account_id: &str, id: &str) -> Result<User, StoreError> {
     const QUERY: &str = select!("AND id = ?");
     let row: Option<Row> = sqlx::query_as(QUERY).bind(account_id).bind(id).fetch_optional(from).await?;
     row.ok_or(StoreError::UserNotFound)?.try_into()

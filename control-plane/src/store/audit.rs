@@ -1,0 +1,142 @@
+//! The audit: who changed what, when and from where. An entry is written in the transaction of what it tells of, and is
+//! never changed or cut: the database refuses to.
+//!
+//! **Invariant: no change that somebody asks for is committed without its entry**; a [`Deed`](super::acting::Deed) asks
+//! for one. Entries hold no secret: they are made from what is shown of things, and of a secret nothing is.
+
+mod read;
+mod told;
+
+use serde_json::{Map, Value, json};
+use sqlx::SqliteConnection;
+use std::net::IpAddr;
+
+use super::{Actor, StoreError, to_json};
+
+pub(crate) use read::{AuditEntry, AuditQuery};
+pub(crate) use told::{Target, Told};
+
+/// Bytes of one side of an entry that are kept. Of what is longer only the length is told.
+const MAX_LEN: usize = 64 * 1024;
+
+/// Where a request came from, and what the log calls it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Origin {
+    /// The client's address, as far as it can be trusted.
+    pub(crate) address: Option<IpAddr>,
+    /// What the answer's `x-request-id` says.
+    pub(crate) request_id: Option<String>,
+}
+
+/// One change.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Event {
+    action: &'static str,
+    target: Target,
+    before: Option<Value>,
+    after: Option<Value>,
+}
+
+impl Event {
+    /// Something was done to `target` of which there is nothing more to say.
+    pub(crate) fn done(action: &'static str, target: Target) -> Self {
+        Self { action, target, before: None, after: None }
+    }
+
+    /// It is there since.
+    pub(crate) fn created(action: &'static str, thing: &impl Told) -> Self {
+        Self { action, target: thing.target(), before: None, after: Some(thing.told()) }
+    }
+
+    /// It is no more.
+    pub(crate) fn deleted(action: &'static str, thing: &impl Told) -> Self {
+        Self { action, target: thing.target(), before: Some(thing.told()), after: None }
+    }
+
+    /// It is different; told of are the fields that are.
+    pub(crate) fn edited<T: Told>(action: &'static str, before: &T, after: &T) -> Self {
+        let (was, is) = differing(before.told(), after.told());
+        Self { action, target: after.target(), before: Some(was), after: Some(is) }
+    }
+
+    /// The same, with `field` said to be another, though not which.
+    #[must_use]
+    pub(crate) fn with_other(mut self, field: &str) -> Self {
+        for side in [&mut self.before, &mut self.after] {
+            if let Some(Value::Object(fields)) = side {
+                fields.insert(field.to_owned(), json!("[redacted]"));
+            }
+        }
+        self
+    }
+}
+
+/// What of two objects is not the same in both.
+fn differing(was: Value, is: Value) -> (Value, Value) {
+    let (Value::Object(was), Value::Object(is)) = (was, is) else { return (Value::Null, Value::Null) };
+    let only = |one: &Map<String, Value>, other: &Map<String, Value>| {
+        let differ = one.iter().filter(|(name, value)| other.get(*name) != Some(value));
+        Value::Object(differ.map(|(name, value)| (name.clone(), value.clone())).collect())
+    };
+    (only(&was, &is), only(&is, &was))
+}
+
+/// Writes one entry.
+pub(super) async fn write(
+    to: &mut SqliteConnection,
+    account_id: &str,
+    actor: &Actor,
+    origin: &Origin,
+    event: &Event,
+    now: i64,
+) -> Result<(), StoreError> {
+    const INSERT: &str = "INSERT INTO audit (account_id, at, actor_kind, actor_id, actor_name, action, target_kind, \
+         target_id, target_name, before, after, source_address, request_id) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let Event { action, target, before, after } = event;
+    sqlx::query(INSERT)
+        .bind(account_id)
+        .bind(now)
+        .bind(actor.kind())
+        .bind(actor.id())
+        .bind(actor.name())
+        .bind(action)
+        .bind(target.kind)
+        .bind(&target.id)
+        .bind(&target.name)
+        .bind(kept(before.as_ref())?)
+        .bind(kept(after.as_ref())?)
+        .bind(origin.address.map(|address| address.to_string()))
+        .bind(&origin.request_id)
+        .execute(to)
+        .await?;
+    Ok(())
+}
+
+fn kept(side: Option<&Value>) -> Result<Option<String>, StoreError> {
+    let Some(side) = side else { return Ok(None) };
+    let text = to_json(side)?;
+    if text.len() <= MAX_LEN {
+        return Ok(Some(text));
+    }
+    Ok(Some(to_json(&json!({ "omitted_bytes": text.len() }))?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_the_same_before_and_after_is_left_out() {
+        let (was, is) = differing(json!({"a": 1, "b": [1], "c": null}), json!({"a": 1, "b": [2], "d": true}));
+        assert_eq!((was, is), (json!({"b": [1], "c": null}), json!({"b": [2], "d": true})));
+    }
+
+    #[test]
+    fn what_is_too_long_is_told_of_by_its_length() {
+        let long = Value::String("x".repeat(MAX_LEN));
+        assert_eq!(kept(Some(&long)).unwrap().unwrap(), r#"{"omitted_bytes":65538}"#);
+        assert_eq!(kept(Some(&json!({"a": 1}))).unwrap().unwrap(), r#"{"a":1}"#);
+        assert_eq!(kept(None).unwrap(), None);
+    }
+}

@@ -1,0 +1,114 @@
+//! What the audit tells of things: what is shown of them, and so never a secret.
+
+use serde_json::{Value, json};
+
+use crate::limits::DeclaredLimits;
+use crate::route_document::RouteDocument;
+use crate::store::{Key, Subaccount, User};
+use crate::tier::Tier;
+
+/// What was changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// Such as `key`.
+    pub(crate) kind: &'static str,
+    /// `None` of what there is only one.
+    pub(crate) id: Option<String>,
+    /// As people call it.
+    pub(crate) name: Option<String>,
+}
+
+impl Target {
+    /// What there is only one of.
+    pub(crate) fn the(kind: &'static str) -> Self {
+        Self { kind, id: None, name: None }
+    }
+
+    /// One of many.
+    pub(crate) fn of(kind: &'static str, id: &str, name: &str) -> Self {
+        Self { kind, id: Some(id.to_owned()), name: Some(name.to_owned()) }
+    }
+}
+
+/// What can be told of in the audit.
+pub(crate) trait Told {
+    /// Which one it is.
+    fn target(&self) -> Target;
+
+    /// An object of all there is to say.
+    fn told(&self) -> Value;
+}
+
+impl Told for Key {
+    fn target(&self) -> Target {
+        Target::of("key", &self.id, &self.settings.name)
+    }
+
+    fn told(&self) -> Value {
+        let settings = &self.settings;
+        json!({
+            "name": settings.name,
+            "description": settings.description,
+            "key_prefix": self.masked,
+            "environment": settings.environment.as_str(),
+            "tier": settings.tier,
+            "limits": DeclaredLimits(settings.limits.0),
+            "scope": settings.scope,
+            "roles": settings.authority.roles,
+            "permissions": settings.authority.permissions,
+            "allowed_subaccounts": settings.subaccounts,
+            "allowed_ips": settings.allowed_ips,
+            "denied_ips": settings.denied_ips,
+            "expires_at": settings.expires_at.map(crate::clock::rfc3339),
+            "owner": self.user_id,
+            "active": !self.disabled,
+        })
+    }
+}
+
+impl Told for User {
+    fn target(&self) -> Target {
+        Target::of("user", &self.id, &self.email)
+    }
+
+    fn told(&self) -> Value {
+        json!({
+            "email": self.email,
+            "roles": self.authority.roles,
+            "permissions": self.authority.permissions,
+            "subaccounts": self.subaccounts,
+            "disabled": self.disabled,
+        })
+    }
+}
+
+impl Told for Subaccount {
+    fn target(&self) -> Target {
+        Target::of("subaccount", &self.id, &self.name)
+    }
+
+    fn told(&self) -> Value {
+        json!({ "name": self.name })
+    }
+}
+
+impl Told for RouteDocument {
+    fn target(&self) -> Target {
+        Target::the("routes")
+    }
+
+    fn told(&self) -> Value {
+        // What was read from JSON can be written as JSON.
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
+
+impl Told for Vec<Tier> {
+    fn target(&self) -> Target {
+        Target::the("tiers")
+    }
+
+    fn told(&self) -> Value {
+        json!({ "tiers": self })
+    }
+}
