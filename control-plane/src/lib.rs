@@ -28,6 +28,7 @@ pub mod limits;
 pub mod log;
 mod metrics;
 pub mod password;
+mod permissions;
 pub mod random;
 pub mod role;
 mod route_document;
@@ -39,6 +40,7 @@ mod stop;
 pub mod store;
 mod stream;
 pub mod tier;
+pub mod tls;
 mod usage;
 
 pub use config::Config;

@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Parser, Subcommand};
-use latchkey_control_plane::{Config, cli, log, serve};
+use latchkey_control_plane::{Config, cli, log, serve, tls};
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -20,6 +20,7 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    tls::init();
     match Cli::parse().command {
         Command::Serve(config) => run(*config).await,
         Command::Explain(explain) => explain.run().await.unwrap_or_else(|error| failed(&error, error.exit_code())),

@@ -18,6 +18,8 @@ const CALL: Duration = Duration::from_secs(30);
 /// When the client cannot be made, which depends on nothing.
 #[must_use]
 pub fn http_client() -> reqwest::Client {
+    // It fails only if there is a provider already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(CALL);
     client.build().unwrap()
 }

@@ -103,6 +103,8 @@ impl ControlPlane {
             .env("LATCHKEY_ADMIN_EMAIL", &options.admin_email)
             .env("LATCHKEY_ADMIN_PASSWORD", &options.admin_password)
             .env("LATCHKEY_READY_FILE", &ready_file)
+            // All of a test's clients are one administrator.
+            .env("LATCHKEY_CALLS_PER_MINUTE", "0")
             .envs(options.node_grace.map(|grace| ("LATCHKEY_NODE_GRACE_MS", grace.as_millis().to_string())))
             .envs(options.environment.iter().map(|(name, value)| (name, value)));
         let log = options.dir.join("control-plane.log");

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::App;
 use super::error::ApiError;
+use super::expiry::from_rfc3339;
 use super::observe::{Noted, RequestId};
 use super::throttle::Quota;
 use crate::http::Peer;
@@ -28,6 +29,9 @@ const FORWARDED_FOR: &str = "x-forwarded-for";
 /// Of keys that can be told from chance, and that fit into a header.
 const MIN_KEY_LEN: usize = 8;
 const MAX_KEY_LEN: usize = 512;
+
+/// The last second that is written with a year of four digits.
+const LAST_SECOND: i64 = 253_402_300_799;
 
 const MAX_LIMIT: u32 = 1_000;
 const DEFAULT_LIMIT: u32 = 100;
@@ -176,6 +180,18 @@ impl Params {
         })
     }
 
+    /// The time `name` in Unix seconds, if it is given: as RFC 3339 or in whole Unix seconds.
+    pub(super) fn time(&mut self, name: &str) -> Result<Option<i64>, ApiError> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let second = if digits { text.parse().ok() } else { from_rfc3339(&text) };
+        let second = second.filter(|second| (0..=LAST_SECOND).contains(second)).ok_or_else(|| {
+            let reason = "must be a time from 1970 to 9999, as RFC 3339 or in whole Unix seconds";
+            ApiError::parameter(name, reason)
+        });
+        second.map(Some)
+    }
+
     /// How long the caller waits for enforcement: `wait_ms`.
     pub(super) fn patience(&mut self) -> Result<Duration, ApiError> {
         Ok(Duration::from_millis(self.number("wait_ms", 0..=MAX_WAIT_MS, DEFAULT_WAIT_MS)?.into()))
@@ -183,7 +199,12 @@ impl Params {
 
     /// How many entries of a list the caller wants at most, and how many before them not: `limit` and `offset`.
     pub(super) fn page(&mut self) -> Result<(u32, u32), ApiError> {
-        Ok((self.number("limit", 1..=MAX_LIMIT, DEFAULT_LIMIT)?, self.number("offset", 0..=u32::MAX, 0)?))
+        Ok((self.limit()?, self.number("offset", 0..=u32::MAX, 0)?))
+    }
+
+    /// How many entries of a list the caller wants at most.
+    pub(super) fn limit(&mut self) -> Result<u32, ApiError> {
+        self.number("limit", 1..=MAX_LIMIT, DEFAULT_LIMIT)
     }
 
     /// Refuses whatever is left.
@@ -249,6 +270,49 @@ mod tests {
         assert_eq!(bearer(&["Bearer"]), None);
         assert_eq!(bearer(&["Bearer abc", "Bearer def"]), None);
         assert_eq!(bearer(&[]), None);
+    }
+
+    #[test]
+    fn times_are_rfc_3339_or_unix_seconds() {
+        let time = |text: &str| Params(vec![("to".to_owned(), text.to_owned())]).time("to");
+        for (text, second) in [("1800000000", 1_800_000_000), ("2027-01-15T09:00:00+01:00", 1_800_000_000), ("0", 0)] {
+            assert_eq!(time(text).unwrap(), Some(second), "{text}");
+        }
+        assert!(time("253402300799").is_ok());
+        for refused in ["", "-1", "yesterday", "2027-01-15", "253402300800", "99999999999999999999", "+5"] {
+            let Err(ApiError::Invalid { error, .. }) = time(refused) else { unreachable!("{refused}") };
+            assert!(error.starts_with("Query parameter `to` must be a time from 1970 to 9999"), "{refused}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_clients_address_is_what_the_outermost_trusted_proxy_saw() {
+        let peer = Some(IpAddr::from([127, 0, 0, 1]));
+        let mut headers = HeaderMap::new();
+        headers.append(FORWARDED_FOR, HeaderValue::from_static("6.6.6.6, 198.51.100.7"));
+        headers.append(FORWARDED_FOR, HeaderValue::from_static("10.0.0.1"));
+        for (hops, address) in
+            [(0, "127.0.0.1"), (1, "10.0.0.1"), (2, "198.51.100.7"), (3, "6.6.6.6"), (4, "127.0.0.1")]
+        {
+            assert_eq!(client_address(&headers, peer, hops), address.parse().ok(), "{hops}");
+        }
+        headers.append(FORWARDED_FOR, HeaderValue::from_static("unknown"));
+        assert_eq!(client_address(&headers, peer, 1), None);
+    }
+
+    #[test]
+    fn two_credentials_are_one_too_many() {
+        let presented = |bearer: Option<&'static str>, key: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            bearer.map(|value| headers.append(header::AUTHORIZATION, HeaderValue::from_static(value)));
+            key.map(|value| headers.append(API_KEY, HeaderValue::from_static(value)));
+            presented(&headers).map(str::to_owned)
+        };
+        assert_eq!(presented(Some("Bearer a"), None).unwrap(), "a");
+        assert_eq!(presented(None, Some(" a ")).unwrap(), "a");
+        assert_eq!(presented(Some("Bearer a"), Some("a")).unwrap(), "a");
+        assert!(matches!(presented(Some("Bearer a"), Some("b")), Err(ApiError::Key(Code::AmbiguousKey))));
+        assert!(matches!(presented(None, None), Err(ApiError::Session)));
     }
 
     #[test]

@@ -43,11 +43,11 @@ pub(super) fn email(text: &str) -> Result<String, ApiError> {
 }
 
 /// A password that somebody chose.
-pub(super) fn password(password: &Password) -> Result<(), ApiError> {
+pub(super) fn password(field: &str, password: &Password) -> Result<(), ApiError> {
     if password.long_enough() {
         Ok(())
     } else {
-        Err(ApiError::field("password", format_args!("must have at least {} characters", Password::MIN_LEN)))
+        Err(ApiError::field(field, format_args!("must have at least {} characters", Password::MIN_LEN)))
     }
 }
 

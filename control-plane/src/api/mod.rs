@@ -1,6 +1,7 @@
 //! The API: JSON over HTTP. Every handler reads top to bottom: who asks, what for, is it allowed, do it, answer.
 
 mod answer;
+mod audit;
 mod caller;
 mod edit_key;
 mod error;
@@ -11,6 +12,7 @@ mod fields;
 mod health;
 mod key_view;
 mod keys;
+mod myself;
 mod new_key;
 mod nodes;
 mod observe;
@@ -26,7 +28,7 @@ mod users;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use latchkey_policy::key::KeyFormat;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,11 +75,13 @@ pub(crate) fn router(app: App) -> Router {
     let app = Arc::new(app);
     Router::new()
         .route("/v1/sessions", post(sessions::log_in))
-        .route("/v1/sessions/current", delete(sessions::log_out))
+        .route("/v1/sessions/current", get(myself::get).delete(sessions::log_out))
         .route("/v1/keys", get(keys::list))
         .route("/v1/keys/generate", post(keys::generate))
+        .route("/v1/keys/allowed-permissions", get(myself::allowed_permissions))
         .route("/v1/keys/{key_id}", get(keys::get).patch(edit_key::edit).delete(keys::revoke))
         .route("/v1/users", get(users::list).post(users::create))
+        .route("/v1/users/me/password", put(myself::change_password))
         .route("/v1/users/{user_id}", get(users::get).patch(users::edit))
         .route("/v1/subaccounts", get(subaccounts::list).post(subaccounts::create))
         .route("/v1/subaccounts/{subaccount_id}", delete(subaccounts::delete))
@@ -86,6 +90,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/routes", get(routes::get).put(routes::put))
         .route("/v1/explain", post(explain::ask))
         .route("/v1/usage", get(usage::list))
+        .route("/v1/audit", get(audit::list))
         .route("/v1/nodes", get(nodes::list))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))

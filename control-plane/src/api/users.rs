@@ -128,7 +128,7 @@ pub(super) async fn create(
     let acting = session.acting(&app, "account:users:create")?;
     params.finish()?;
     let email = fields::email(&request.email)?;
-    fields::password(&request.password)?;
+    fields::password("password", &request.password)?;
     let authority = Authority { roles: request.roles, permissions: request.permissions };
     check_authority(&authority)?;
     if let Some(subaccounts) = &request.subaccounts {
@@ -165,7 +165,7 @@ pub(super) async fn edit(
     let password_hash = match request.password {
         None => None,
         Some(password) => {
-            fields::password(&password)?;
+            fields::password("password", &password)?;
             Some(app.passwords.hash(password).await?)
         }
     };

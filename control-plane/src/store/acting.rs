@@ -14,7 +14,7 @@ use super::{Caller, Credential, Store, StoreError, callers};
 /// The store in the hands of somebody, for one change.
 pub(crate) struct Acting {
     store: Store,
-    credential: Credential,
+    pub(super) credential: Credential,
     permission: Option<&'static str>,
     origin: Origin,
     /// Unix seconds.

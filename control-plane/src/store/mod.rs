@@ -33,8 +33,8 @@ use json::{authority, from_json, listed_to_json, selection, to_json};
 
 pub use accounts::Credentials;
 pub(crate) use acting::Acting;
+pub(crate) use callers::Credential;
 pub use callers::{Actor, Caller};
-pub(crate) use callers::{Credential, SERVICE};
 pub use chunks::{CHUNK_LEN, Chunks};
 pub use creation::{Created, NewKey};
 pub use editing::KeyChange;

@@ -2,10 +2,12 @@
 
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
 
-use super::audit::Event;
+use super::audit::{Event, Target};
 use super::change::to_its_end;
 use super::policies::{self, Of};
-use super::{Acting, Caller, Store, StoreError, authority, listed_to_json, selection, subaccounts, to_json};
+use super::{
+    Acting, Actor, Caller, Credential, Store, StoreError, authority, listed_to_json, selection, subaccounts, to_json,
+};
 use crate::authority::Authority;
 use crate::random;
 use crate::selection::Selection;
@@ -141,6 +143,33 @@ impl Acting {
             }
             let revision = deed.commit(&[event]).await?;
             Ok((user, revision))
+        })
+        .await
+    }
+}
+
+impl Acting {
+    /// Gives the user who asks for it another password, if theirs is still the one that was `verified`, and ends all
+    /// other sessions of theirs. Fails with [`StoreError::SessionEnded`] if it is not.
+    pub(crate) async fn change_password(self, verified: String, hash: String) -> Result<(), StoreError> {
+        to_its_end(async move {
+            let mut deed = self.begin_unseen().await?;
+            let (Credential::Session(token), Actor::User { id, email }) = (&self.credential, &deed.caller.actor) else {
+                return Err(StoreError::SessionEnded);
+            };
+            let changed = sqlx::query("UPDATE users SET password_hash = ? WHERE id = ? AND password_hash = ?")
+                .bind(hash)
+                .bind(id)
+                .bind(verified)
+                .execute(&mut *deed.on)
+                .await?;
+            if changed.rows_affected() == 0 {
+                return Err(StoreError::SessionEnded);
+            }
+            let others = sqlx::query("DELETE FROM sessions WHERE user_id = ? AND token_hash <> ?");
+            others.bind(id).bind(token.as_bytes()).execute(&mut *deed.on).await?;
+            let event = Event::done("user.password", Target::of("user", id, email));
+            deed.commit(&[event]).await
         })
         .await
     }

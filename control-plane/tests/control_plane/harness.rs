@@ -3,7 +3,7 @@
 use clap::Parser as _;
 use latchkey_control_plane::clock::Clock;
 use latchkey_control_plane::store::{NewKey, Store};
-use latchkey_control_plane::{Config, Running, start_with_clock};
+use latchkey_control_plane::{Config, Running, start_with_clock, tls};
 use latchkey_policy::key::{Environment, KeyFormat, PlainKey};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -56,6 +56,7 @@ impl Plane {
 
     /// After something was done where the database will be.
     pub(crate) async fn start_after(flags: &[&str], prepare: impl AsyncFnOnce(&Path)) -> Self {
+        tls::init();
         let mut plane = Self {
             clock: FakeClock(Arc::new(AtomicI64::new(START))),
             flags: flags.iter().map(ToString::to_string).collect(),
@@ -128,6 +129,11 @@ impl Plane {
         let answer = self.log_in_as(email, PASSWORD).await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
         Client { plane: self, token: answer.text("/data/token") }
+    }
+
+    /// Whoever bears this token: a session's, or an API key.
+    pub(crate) fn bearer(&self, token: &str) -> Client<'_> {
+        Client { plane: self, token: token.to_owned() }
     }
 
     /// The value of a metric, with its labels as they are written.

@@ -3,7 +3,9 @@
 //! when it is told to.
 
 mod acting;
+mod audit;
 mod binary;
+mod credentials;
 mod editing;
 mod grants;
 mod harness;
@@ -11,6 +13,7 @@ mod input;
 mod keys;
 mod machines;
 mod migration;
+mod myself;
 mod node;
 mod permissions;
 mod routes;

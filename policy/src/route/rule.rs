@@ -149,7 +149,8 @@ impl Rule {
         &self.segments
     }
 
-    pub(super) fn permission(&self) -> Option<&Permission> {
+    /// What the key and its owner have to hold.
+    pub fn permission(&self) -> Option<&Permission> {
         self.permission.as_ref()
     }
 

@@ -1,0 +1,98 @@
+//! `/v1/audit`: who changed what, when and from where.
+
+use axum::extract::State;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+
+use super::App;
+use super::answer::Answer;
+use super::error::ApiError;
+use super::extract::{Params, Session};
+use crate::clock::rfc3339;
+use crate::store::StoreError;
+use crate::store::audit::{AuditEntry, AuditQuery};
+
+#[derive(Serialize)]
+pub(super) struct List {
+    /// The newest first.
+    entries: Vec<Entry>,
+    /// Where the next page begins; null after the last.
+    next_cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Entry {
+    id: String,
+    at: String,
+    actor: Party,
+    action: String,
+    target: Party,
+    /// What was there, and of an edit what of it is different since.
+    before: Option<Box<RawValue>>,
+    /// What is there, and of an edit what of it was different before.
+    after: Option<Box<RawValue>>,
+    source_address: Option<String>,
+    request_id: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Party {
+    #[serde(rename = "type")]
+    kind: String,
+    id: Option<String>,
+    name: Option<String>,
+}
+
+/// Only the account's own.
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    Session { caller, .. }: Session,
+    mut params: Params,
+) -> Result<Answer<List>, ApiError> {
+    caller.require("account:audit:read")?;
+    let limit = params.limit()?;
+    let query = AuditQuery {
+        since: params.time("since")?,
+        until: params.time("until")?,
+        actor: params.text("actor")?,
+        action: params.text("action")?,
+        target: params.text("target")?,
+        before: params.text("cursor")?.map(|cursor| position(&cursor)).transpose()?,
+        // One more, to see whether there is another page.
+        limit: limit.saturating_add(1),
+    };
+    params.finish()?;
+    let mut entries = app.store.audit(&caller.account_id, &query).await?;
+    let more = entries.len() > limit as usize;
+    entries.truncate(limit as usize);
+    let next_cursor = entries.last().filter(|_| more).map(|last| last.seq.to_string());
+    let entries = entries.into_iter().map(Entry::try_from).collect::<Result<_, _>>()?;
+    Ok(Answer::ok("Audit retrieved successfully", List { entries, next_cursor }))
+}
+
+fn position(cursor: &str) -> Result<i64, ApiError> {
+    let digits = !cursor.is_empty() && cursor.bytes().all(|byte| byte.is_ascii_digit());
+    let position = cursor.parse().ok().filter(|_| digits);
+    position.ok_or_else(|| ApiError::parameter("cursor", "must be the `next_cursor` of an earlier answer"))
+}
+
+impl TryFrom<AuditEntry> for Entry {
+    type Error = StoreError;
+
+    fn try_from(entry: AuditEntry) -> Result<Self, StoreError> {
+        let json = |text: Option<String>| text.map(RawValue::from_string).transpose();
+        let damaged = |_| StoreError::Damaged("an entry of the audit");
+        Ok(Self {
+            id: format!("aud_{}", entry.seq),
+            at: rfc3339(entry.at),
+            actor: Party { kind: entry.actor_kind, id: entry.actor_id, name: entry.actor_name },
+            action: entry.action,
+            target: Party { kind: entry.target_kind, id: entry.target_id, name: entry.target_name },
+            before: json(entry.before).map_err(damaged)?,
+            after: json(entry.after).map_err(damaged)?,
+            source_address: entry.source_address,
+            request_id: entry.request_id,
+        })
+    }
+}

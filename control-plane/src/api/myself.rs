@@ -1,0 +1,125 @@
+//! What callers ask about themselves, and change of themselves: it takes no permission.
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tracing::info;
+
+use super::App;
+use super::answer::Answer;
+use super::error::ApiError;
+use super::extract::{Body, Params, Session};
+use super::fields;
+use crate::permissions::MANAGEMENT;
+use crate::role::Role;
+use crate::secret::Password;
+use crate::selection::Selection;
+use crate::store::{Actor, StoreError};
+
+/// Who calls.
+#[derive(Serialize)]
+pub(super) struct Myself {
+    account_id: String,
+    /// Whether the account decides about what all accounts share.
+    operator: bool,
+    tier: String,
+    /// The user themselves, or the owner of the key.
+    user_id: String,
+    /// Of a user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
+    /// Of an API key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_id: Option<String>,
+    /// Patterns of what they hold.
+    permissions: Vec<String>,
+    subaccounts: Selection,
+}
+
+pub(super) async fn get(session: Session, params: Params) -> Result<Answer<Myself>, ApiError> {
+    params.finish()?;
+    let caller = session.caller;
+    let (email, key_id) = match caller.actor {
+        Actor::User { email, .. } => (Some(email), None),
+        Actor::Key { id, .. } => (None, Some(id)),
+        Actor::System => (None, None),
+    };
+    let myself = Myself {
+        account_id: caller.account_id,
+        operator: caller.operator,
+        tier: caller.tier,
+        user_id: caller.user_id,
+        email,
+        key_id,
+        permissions: caller.grants.patterns().iter().map(ToString::to_string).collect(),
+        subaccounts: caller.subaccounts,
+    };
+    Ok(Answer::ok("Session retrieved successfully", myself))
+}
+
+/// What a caller can give to keys and users.
+#[derive(Serialize)]
+pub(super) struct Grantable {
+    /// Of the permissions that calls of this API and route rules ask for, those that the caller holds.
+    permissions: BTreeSet<String>,
+    /// Patterns of all that the caller holds.
+    patterns: Vec<String>,
+    roles: Vec<Role>,
+    /// `"all"`, or the ids of those that the caller may act on.
+    subaccounts: Selection,
+    /// `"all"`, or the services that the calling key is good for.
+    scope: Selection,
+}
+
+pub(super) async fn allowed_permissions(
+    State(app): State<Arc<App>>,
+    Session { caller, .. }: Session,
+    params: Params,
+) -> Result<Answer<Grantable>, ApiError> {
+    params.finish()?;
+    let routes = app.store.routes().await?;
+    let routes = routes.check().map_err(|_| StoreError::Damaged("a route rule"))?;
+    let asked = routes.rules().iter().filter_map(|rule| rule.permission()).map(|permission| permission.as_str());
+    let known = MANAGEMENT.into_iter().chain(asked);
+    let grantable = Grantable {
+        permissions: known.filter(|permission| caller.holds(permission)).map(str::to_owned).collect(),
+        patterns: caller.grants.patterns().iter().map(ToString::to_string).collect(),
+        roles: Role::all().filter(|role| caller.grants.cover_role(*role)).collect(),
+        subaccounts: caller.subaccounts,
+        scope: caller.scope,
+    };
+    Ok(Answer::ok("Allowed permissions retrieved successfully", grantable))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PasswordChange {
+    current_password: Password,
+    new_password: Password,
+}
+
+/// Ends all of the user's other sessions.
+pub(super) async fn change_password(
+    State(app): State<Arc<App>>,
+    session: Session,
+    params: Params,
+    Body(request): Body<PasswordChange>,
+) -> Result<Answer<()>, ApiError> {
+    let Actor::User { id, email } = &session.caller.actor else { return Err(ApiError::Session) };
+    params.finish()?;
+    fields::password("new_password", &request.new_password)?;
+    let now = app.clock.now();
+    // Whoever has got hold of a session must not find out the password by it.
+    app.logins.admit(email, now).map_err(ApiError::TooManyLogins)?;
+    let stored = app.store.credentials(email).await?.filter(|user| user.user_id == *id);
+    let stored = stored.ok_or(ApiError::Session)?.password_hash;
+    if !app.passwords.verify(request.current_password, Some(stored.clone())).await? {
+        app.logins.failed(email, now);
+        return Err(ApiError::field("current_password", "is not your password"));
+    }
+    let hash = app.passwords.hash(request.new_password).await?;
+    session.acting_for_oneself(&app).change_password(stored, hash).await?;
+    info!(user = id, "password changed");
+    Ok(Answer::done("Password changed successfully"))
+}
