@@ -1,10 +1,14 @@
 //! What somebody may do: the roles and permissions of a user or a key.
 
-use latchkey_policy::permission::{Malformed, Pattern, Permission, covers};
+use latchkey_policy::permission::{MAX_LEN, Malformed, Pattern, Permission, covers};
 use serde::de::{self, Deserialize, Deserializer};
 use serde::{Serialize, Serializer};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::role::Role;
+use crate::schema::matching;
 
 /// A pattern that was granted, as a text in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +32,16 @@ impl<'de> Deserialize<'de> for Grant {
         Self::parse(&String::deserialize(deserializer)?).map_err(de::Error::custom)
     }
 }
+
+impl PartialSchema for Grant {
+    fn schema() -> RefOr<Schema> {
+        let pattern = r"^(\*|(\*|[a-z0-9_-]+)(:(\*|[a-z0-9_-]+)){1,2})$";
+        let description = "A permission such as `dns:read`, or a pattern: `*` stands for one or more whole segments.";
+        matching(pattern).max_length(Some(MAX_LEN)).description(Some(description)).into()
+    }
+}
+
+impl ToSchema for Grant {}
 
 /// What roles give, and what was granted besides.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use crate::stop::Stop;
 use crate::stream::registry::{Progress, Registry};
 
 /// How far a change had come when its caller was answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub(crate) struct Enforcement {
     /// The revision that was waited for.
     pub(crate) revision: u64,
@@ -16,6 +16,7 @@ pub(crate) struct Enforcement {
     pub(crate) nodes: usize,
     /// Nodes that decide by this revision or a newer one.
     pub(crate) acknowledged: usize,
+    /// How long the caller waited.
     pub(crate) elapsed_ms: u64,
 }
 

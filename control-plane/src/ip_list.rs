@@ -6,6 +6,11 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::schema::{formatted, object};
 
 /// Entries that one list can have.
 pub const MAX_ENTRIES: usize = 5_000;
@@ -16,8 +21,10 @@ pub const MAX_ENTRIES: usize = 5_000;
 pub struct IpList(Vec<Entry>);
 
 /// `{"cidr": "192.0.2.0/24", "enabled": true}`, or just `"192.0.2.0/24"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-struct Entry {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = IpEntry, description = "A single address has the prefix of its whole length.")]
+pub(crate) struct Entry {
+    #[schema(value_type = String, example = "192.0.2.0/24")]
     cidr: IpNet,
     enabled: bool,
 }
@@ -34,6 +41,20 @@ impl<'de> Deserialize<'de> for IpList {
         deserializer.deserialize_seq(ListVisitor)
     }
 }
+
+/// As it is read; it is shown as entries that are all objects.
+impl PartialSchema for IpList {
+    fn schema() -> RefOr<Schema> {
+        let range = || formatted("ip-range").description(Some("An IPv4 or IPv6 address, or a range in CIDR notation."));
+        let enabled = ObjectBuilder::new().schema_type(Type::Boolean).default(Some(true.into()));
+        let entry = object().property("cidr", range()).required("cidr").property("enabled", enabled);
+        let entries = ArrayBuilder::new().items(OneOfBuilder::new().item(range()).item(entry));
+        let description = "Addresses and ranges. An entry that is not enabled counts as absent.";
+        entries.max_items(Some(MAX_ENTRIES)).description(Some(description)).into()
+    }
+}
+
+impl ToSchema for IpList {}
 
 struct ListVisitor;
 

@@ -32,6 +32,7 @@ mod permissions;
 pub mod random;
 pub mod role;
 mod route_document;
+mod schema;
 pub mod secret;
 pub mod selection;
 mod serve;

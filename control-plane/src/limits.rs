@@ -3,9 +3,14 @@
 use latchkey_policy::limit::{Limits, Window};
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
+use std::borrow::Cow;
 use std::fmt;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::json::{Object, given};
+use crate::schema::{null, number, object};
 
 /// Limits in JSON.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -27,6 +32,32 @@ impl Serialize for DeclaredLimits {
         let limits = Window::ALL.into_iter().filter_map(|window| Some((window.as_str(), self.0.get(window)?)));
         serializer.collect_map(limits)
     }
+}
+
+impl PartialSchema for DeclaredLimits {
+    fn schema() -> RefOr<Schema> {
+        let limits = by_window(Requests::schema);
+        limits.description(Some("Requests by calendar window in UTC. What is absent is not limited.")).into()
+    }
+}
+
+impl ToSchema for DeclaredLimits {
+    fn name() -> Cow<'static, str> {
+        "Limits".into()
+    }
+}
+
+impl PartialSchema for LimitsChange {
+    fn schema() -> RefOr<Schema> {
+        let limits = by_window(|| OneOfBuilder::new().item(Requests::schema()).item(null()).into());
+        limits.description(Some("Requests by calendar window in UTC; null is no limit.")).into()
+    }
+}
+
+impl ToSchema for LimitsChange {}
+
+fn by_window(limit: impl Fn() -> RefOr<Schema>) -> ObjectBuilder {
+    Window::ALL.into_iter().fold(object(), |limits, window| limits.property(window.as_str(), limit()))
 }
 
 impl From<LimitsChange> for DeclaredLimits {
@@ -74,7 +105,15 @@ impl LimitsChange {
 
 /// From 1 to 4,294,967,295.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Requests(u32);
+pub(crate) struct Requests(u32);
+
+impl PartialSchema for Requests {
+    fn schema() -> RefOr<Schema> {
+        number(1).maximum(Some(u32::MAX)).into()
+    }
+}
+
+impl ToSchema for Requests {}
 
 impl<'de> Deserialize<'de> for Requests {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

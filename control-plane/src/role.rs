@@ -5,6 +5,11 @@ use latchkey_policy::permission::Pattern;
 use latchkey_policy::permission::roles::{ROLES, patterns};
 use serde::de::{self, Deserialize, Deserializer};
 use serde::{Serialize, Serializer};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::schema::one_of;
 
 /// A named set of permission patterns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,6 +55,14 @@ impl<'de> Deserialize<'de> for Role {
         })
     }
 }
+
+impl PartialSchema for Role {
+    fn schema() -> RefOr<Schema> {
+        one_of(Self::all().map(Self::as_str)).description(Some("A predefined role.")).into()
+    }
+}
+
+impl ToSchema for Role {}
 
 #[cfg(test)]
 mod tests {

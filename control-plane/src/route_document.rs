@@ -4,22 +4,28 @@
 use latchkey_policy::route::{FieldError, MAX_RULES, PathSpec, PlaceSpec, RouteRecord, Rule, RuleSpec, Unmatched};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
+use utoipa::ToSchema;
 
 use crate::json::{self, Fault, Object, given};
 
+mod schema;
+
 /// `{"rules": [{"path": {"prefix": "/v4/zones"}, "permission": "dns:read"}], "unmatched": "deny"}`
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Routes, description = "The route rules, in order: the first that matches a request applies to it.")]
 pub(crate) struct RouteDocument {
-    /// Read one by one, so that what is wrong with several can be told at once.
+    // Read one by one, so that what is wrong with several can be told at once.
+    #[schema(value_type = Vec<RuleDocument>, max_items = 1000)]
     rules: Vec<Box<RawValue>>,
     #[serde(default)]
     unmatched: UnmatchedWord,
 }
 
 /// What becomes of a request that no rule matches.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = Unmatched)]
 enum UnmatchedWord {
     #[default]
     ValidKey,

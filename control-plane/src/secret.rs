@@ -5,8 +5,12 @@ use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 use subtle::ConstantTimeEq as _;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{KnownFormat, Schema, SchemaFormat};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::random::{self, NoRandomness};
+use crate::schema::text;
 
 /// The SHA-256 of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +61,16 @@ impl Password {
         self.0.chars().count() >= Self::MIN_LEN
     }
 }
+
+/// As somebody chooses it; one that somebody only claims to have can be anything.
+impl PartialSchema for Password {
+    fn schema() -> RefOr<Schema> {
+        let format = SchemaFormat::KnownFormat(KnownFormat::Password);
+        text().format(Some(format)).min_length(Some(Self::MIN_LEN)).into()
+    }
+}
+
+impl ToSchema for Password {}
 
 impl FromStr for Password {
     type Err = Infallible;

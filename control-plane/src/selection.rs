@@ -4,6 +4,10 @@ use serde::de::value::SeqAccessDeserializer;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ArrayBuilder, OneOfBuilder, Schema};
+
+use crate::schema::one_of;
 
 const ALL: &str = "all";
 
@@ -93,6 +97,12 @@ impl<'de> Deserialize<'de> for Selection {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(SelectionVisitor)
     }
+}
+
+/// What a selection looks like that lists so many of `item` when it lists them.
+pub(crate) fn schema(item: RefOr<Schema>, least: usize, most: usize) -> OneOfBuilder {
+    let list = ArrayBuilder::new().items(item).min_items(Some(least)).max_items(Some(most));
+    OneOfBuilder::new().item(one_of([ALL])).item(list)
 }
 
 struct SelectionVisitor;

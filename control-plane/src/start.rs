@@ -72,6 +72,9 @@ pub enum StartError {
         /// Why not.
         source: io::Error,
     },
+    /// The API's description could not be written.
+    #[error("cannot describe the API: {0}")]
+    Description(#[from] serde_json::Error),
     /// Signals could not be listened to.
     #[error("cannot listen to signals: {0}")]
     Signals(#[source] io::Error),
@@ -130,6 +133,7 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
         key_format: config.keys.format,
         stop: stop.clone(),
     };
+    let router = api::router(app)?;
     let mut servers = JoinSet::new();
     usage::tidy::start(store.clone(), clock.clone(), stop.clone());
     let streams = stream::serve(nodes, config.stream.node_token, store.clone(), registry, clock, metrics, stop.clone());
@@ -138,7 +142,7 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
             error!(%error, "the stream's server failed");
         }
     });
-    servers.spawn(http::serve(http_listener, api::router(app), http::CONNECTIONS, stop));
+    servers.spawn(http::serve(http_listener, router, http::CONNECTIONS, stop));
     info!(http = %http_addr, stream = %stream_addr, revision = store.revision(), "ready");
     Ok(Running { http_addr, stream_addr, store, servers, stopper })
 }

@@ -4,16 +4,34 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::Object;
+
+use crate::schema::{object, one_of, schemas, text};
 
 /// `{"status":"success","message":…,"data":…}`
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Answer<T> {
+    #[schema(schema_with = success)]
     status: &'static str,
+    /// What was done, for people.
     message: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = T)]
     data: Option<T>,
     #[serde(skip)]
     code: StatusCode,
+}
+
+schemas! {
+    /// A success that there is no more to say of.
+    Done = object()
+        .property("status", success()).required("status")
+        .property("message", text().description(Some("What was done, for people."))).required("message");
+}
+
+fn success() -> Object {
+    one_of(["success"]).build()
 }
 
 impl<T: Serialize> Answer<T> {

@@ -4,16 +4,19 @@ use axum::extract::State;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 use super::App;
 use super::answer::Answer;
 use super::error::ApiError;
 use super::extract::{Params, Session};
+use super::openapi::{parameters, texts};
 use crate::clock::rfc3339;
 use crate::store::StoreError;
 use crate::store::audit::{AuditEntry, AuditQuery};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditList)]
 pub(super) struct List {
     /// The newest first.
     entries: Vec<Entry>,
@@ -21,22 +24,30 @@ pub(super) struct List {
     next_cursor: Option<String>,
 }
 
-#[derive(Serialize)]
+/// One change.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditEntry)]
 struct Entry {
     id: String,
+    #[schema(value_type = texts::Time)]
     at: String,
     actor: Party,
+    /// Such as `key.create`.
     action: String,
     target: Party,
     /// What was there, and of an edit what of it is different since.
+    #[schema(value_type = Option<Object>)]
     before: Option<Box<RawValue>>,
     /// What is there, and of an edit what of it was different before.
+    #[schema(value_type = Option<Object>)]
     after: Option<Box<RawValue>>,
     source_address: Option<String>,
     request_id: Option<String>,
 }
 
-#[derive(Serialize)]
+/// Who did it, or to what.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditParty)]
 struct Party {
     #[serde(rename = "type")]
     kind: String,
@@ -44,7 +55,13 @@ struct Party {
     name: Option<String>,
 }
 
-/// Only the account's own.
+/// List changes
+///
+/// Of the account, the newest first.
+#[utoipa::path(get, path = "/v1/audit", operation_id = "listAudit", tag = "Audit",
+    security(("credential" = ["account:audit:read"])),
+    params(parameters::AuditPage),
+    responses((status = 200, description = "Who changed what.", body = Answer<List>)))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     Session { caller, .. }: Session,

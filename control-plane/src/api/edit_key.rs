@@ -7,6 +7,7 @@ use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tracing::info;
+use utoipa::ToSchema;
 
 use super::App;
 use super::answer::Answer;
@@ -15,6 +16,8 @@ use super::expiry::Expiry;
 use super::extract::{Body, Params, Session};
 use super::fields;
 use super::key_view::KeyView;
+use super::openapi::parameters::{KeyPath, Wait};
+use super::openapi::texts;
 use crate::enforcement::Enforcement;
 use crate::ip_list::IpList;
 use crate::json::given;
@@ -22,22 +25,30 @@ use crate::limits::LimitsChange;
 use crate::store::{Caller, Key, KeyChange};
 
 /// What is left out stays as it is.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = KeyEdit)]
 pub(super) struct Request {
     #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, value_type = Option<texts::Name>)]
     name: Option<String>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<texts::Description>)]
     description: Option<Option<String>>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Expiry>)]
     expires_at: Option<Option<Expiry>>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
     allowed_ips: Option<IpList>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
     denied_ips: Option<IpList>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
     active: Option<bool>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<LimitsChange>)]
     limits: Option<Option<LimitsChange>>,
     #[serde(
         default,
@@ -51,6 +62,7 @@ pub(super) struct Request {
         alias = "secret",
         alias = "sha256"
     )]
+    #[schema(ignore)]
     _fixed: Fixed,
 }
 
@@ -79,14 +91,25 @@ impl Request {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = EditedKey)]
 pub(super) struct Edited {
     #[serde(flatten)]
     key: KeyView,
     enforcement: Enforcement,
 }
 
-/// Repeated, it changes nothing more and waits again.
+/// Edit an API key
+///
+/// What is left out stays as it is. To narrow a key takes the permission alone; to widen it takes what it would take to
+/// make it. Its scope, roles, permissions, subaccounts, environment and tier it has for life. Repeated, it changes
+/// nothing more and waits again.
+#[utoipa::path(patch, path = "/v1/keys/{key_id}", operation_id = "editKey", tag = "Keys",
+    params(KeyPath, Wait), request_body = Request, security(("credential" = ["account:apikeys:update"])),
+    responses(
+        (status = 200, description = "The key as it is now, and how far the change has come.", body = Answer<Edited>),
+        (status = 409, description = "A live key of the account has the name, or the key is revoked."),
+    ))]
 pub(super) async fn edit(
     State(app): State<Arc<App>>,
     session: Session,

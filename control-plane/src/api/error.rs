@@ -6,11 +6,14 @@ use axum::response::{IntoResponse, Response};
 use latchkey_policy::verdict::Code;
 use serde::Serialize;
 use std::fmt::Display;
+use utoipa::ToSchema;
+use utoipa::openapi::Object;
 
 use super::MAX_BODY_LEN;
 use crate::json::Fault;
 use crate::password::PasswordError;
 use crate::random::NoRandomness;
+use crate::schema::one_of;
 use crate::store::{MAX_SUBACCOUNTS, StoreError};
 
 /// So many faults of one document are told at once.
@@ -92,14 +95,28 @@ pub(super) enum ApiError {
 }
 
 /// `{"status":"error","code":…,"message":…,"error":…,"field":…}`
-#[derive(Serialize)]
-struct Body {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error, description = "What a refused request is answered.")]
+pub(super) struct Body {
+    #[schema(schema_with = error_status)]
     status: &'static str,
+    /// What it is, for programs. It does not change.
+    #[schema(pattern = "^[a-z][a-z0-9_]*$", example = "invalid_request")]
     code: &'static str,
+    /// What it is, for people.
+    #[schema(example = "Invalid request")]
     message: &'static str,
+    /// What is wrong in this case, as a sentence.
+    #[schema(example = "Field `name` is missing.")]
     error: String,
+    /// The field or parameter that is to blame, if it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "name")]
     field: Option<String>,
+}
+
+fn error_status() -> Object {
+    one_of(["error"]).build()
 }
 
 impl ApiError {

@@ -3,8 +3,12 @@
 use jiff::Timestamp;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use std::fmt;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{KnownFormat, OneOfBuilder, Schema, SchemaFormat};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::error::ApiError;
+use crate::schema::{number, text};
 
 /// 9999-01-01T00:00:00Z: up to here every time can be written with a year of four digits.
 const BEFORE: i64 = 253_370_764_800;
@@ -31,6 +35,17 @@ impl<'de> Deserialize<'de> for Expiry {
         deserializer.deserialize_any(ExpiryVisitor)
     }
 }
+
+impl PartialSchema for Expiry {
+    fn schema() -> RefOr<Schema> {
+        let time = text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+        let second = number(1).exclusive_maximum(Some(BEFORE));
+        let description = "From when on it is refused: RFC 3339, or whole Unix seconds, in the future.";
+        OneOfBuilder::new().item(time).item(second).description(Some(description)).into()
+    }
+}
+
+impl ToSchema for Expiry {}
 
 struct ExpiryVisitor;
 

@@ -7,11 +7,13 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 use super::App;
 use super::answer::Answer;
-use super::error::ApiError;
+use super::error::{self, ApiError};
 use super::extract::{Body, Params, Session};
+use super::openapi::texts;
 use crate::explain::{Described, Explanation, explain};
 
 const MAX_METHOD_LEN: usize = 64;
@@ -20,29 +22,36 @@ const MAX_HOST_LEN: usize = 512;
 const MAX_PATH_LEN: usize = 60 * 1024;
 
 /// As it was sent.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Question)]
 pub(super) struct Question {
     /// The key, if not by the request's headers.
+    #[schema(value_type = Option<texts::KeyId>)]
     key_id: Option<String>,
     request: Request,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = DescribedRequest)]
 struct Request {
     #[serde(default = "get")]
+    #[schema(max_length = 64, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$")]
     method: String,
     /// `:authority`.
     #[serde(default)]
+    #[schema(max_length = 512, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$")]
     host: String,
     /// With the query.
     #[serde(default = "root")]
+    #[schema(max_length = 61440, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$")]
     path: String,
     /// One value for each name, those of a header that is sent more than once joined by commas.
     #[serde(default)]
     headers: BTreeMap<String, String>,
     /// The client's, as Envoy trusts it.
+    #[schema(value_type = Option<texts::IpAddress>)]
     source_address: Option<IpAddr>,
 }
 
@@ -54,38 +63,60 @@ fn root() -> String {
     "/".to_owned()
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Explanation)]
 pub(super) struct Told {
+    #[schema(value_type = texts::VerdictCode)]
     code: &'static str,
     passes: bool,
     /// What the client is answered, where it does not pass.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     refusal: Option<RefusalView>,
     /// The route rule that applies, from 1.
+    #[schema(required, minimum = 1)]
     rule: Option<usize>,
     /// The key that the request names, if the account has it.
+    #[schema(required, value_type = Option<texts::KeyId>)]
     key_id: Option<String>,
     /// The one that the request acts on.
+    #[schema(required)]
     subaccount: Option<String>,
     steps: Vec<StepView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Refusal)]
 struct RefusalView {
+    #[schema(value_type = u64)]
     status: u32,
+    #[schema(value_type = error::Body)]
     error: serde_json::Value,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     retry_after: Option<i64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Step)]
 struct StepView {
+    #[schema(value_type = texts::VerdictCode)]
     check: &'static str,
     /// `passed`, `refused`; of the first step `applies`, `does_not_apply`.
     outcome: &'static str,
     compared: String,
 }
 
+/// Explain a verdict
+///
+/// What the filter would decide on a request, and every check on the way, by the same code as the filter's. Nothing is
+/// counted.
+#[utoipa::path(post, path = "/v1/explain", operation_id = "explainRequest", tag = "Keys",
+    request_body = Question, security(("credential" = ["account:apikeys:read"])),
+    responses(
+        (status = 200, description = "The verdict, and the steps that led there.", body = Answer<Told>),
+        (status = 404, description = "The account has no API key with the id `key_id`."),
+    ))]
 pub(super) async fn ask(
     State(app): State<Arc<App>>,
     Session { caller, .. }: Session,

@@ -33,10 +33,10 @@ const MAX_KEY_LEN: usize = 512;
 /// The last second that is written with a year of four digits.
 const LAST_SECOND: i64 = 253_402_300_799;
 
-const MAX_LIMIT: u32 = 1_000;
-const DEFAULT_LIMIT: u32 = 100;
-const MAX_WAIT_MS: u32 = 30_000;
-const DEFAULT_WAIT_MS: u32 = 1_000;
+pub(super) const MAX_LIMIT: u32 = 1_000;
+pub(super) const DEFAULT_LIMIT: u32 = 100;
+pub(super) const MAX_WAIT_MS: u32 = 30_000;
+pub(super) const DEFAULT_WAIT_MS: u32 = 1_000;
 
 /// On whose behalf a request is made, as of the time when its head was there, and by what credential.
 pub(super) struct Session {

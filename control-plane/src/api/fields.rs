@@ -7,11 +7,11 @@ use crate::selection::Selection;
 /// Entries that one list can have, other than of IP addresses.
 pub(super) const MAX_ENTRIES: usize = 256;
 
-const MAX_NAME_LEN: usize = 100;
-const MAX_DESCRIPTION_LEN: usize = 500;
+pub(super) const MAX_NAME_LEN: usize = 100;
+pub(super) const MAX_DESCRIPTION_LEN: usize = 500;
 /// RFC 5321, by way of its erratum 1690.
-const MAX_EMAIL_LEN: usize = 254;
-const MAX_WORD_LEN: usize = 64;
+pub(super) const MAX_EMAIL_LEN: usize = 254;
+pub(super) const MAX_WORD_LEN: usize = 64;
 
 /// What people call something: not empty without the blanks around it, which are cut off.
 pub(super) fn name(field: &str, text: &str) -> Result<String, ApiError> {

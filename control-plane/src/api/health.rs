@@ -6,21 +6,33 @@ use axum::response::IntoResponse;
 use std::sync::Arc;
 
 use super::App;
-use super::answer::Answer;
+use super::answer::{Answer, Done};
 use super::error::ApiError;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// Whether it lives
+#[utoipa::path(get, path = "/healthz", operation_id = "isAlive", tag = "Machines",
+    responses((status = 200, description = "It does.", body = Done)))]
 pub(super) async fn healthz() -> Answer<()> {
     Answer::done("Alive")
 }
 
+/// Whether it can work
+///
 /// Both listeners were bound before anything was answered; what is left to ask is the store.
+#[utoipa::path(get, path = "/readyz", operation_id = "isReady", tag = "Machines",
+    responses((status = 200, description = "It can.", body = Done)))]
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Answer<()>, ApiError> {
     app.store.ping().await.map_err(|error| ApiError::Unavailable(error.to_string()))?;
     Ok(Answer::done("Ready"))
 }
 
+/// Get the metrics
+///
+/// In the OpenMetrics text format.
+#[utoipa::path(get, path = "/metrics", operation_id = "getMetrics", tag = "Machines",
+    responses((status = 200, description = "All metrics.", body = String, content_type = "application/openmetrics-text")))]
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, ApiError> {
     let text = app.metrics.encode(app.store.revision(), app.registry.connected());
     let text = text.map_err(|error| ApiError::Internal(error.to_string()))?;

@@ -2,44 +2,65 @@
 
 use latchkey_policy::limit::Window;
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::openapi::texts;
 use crate::authority::{Authority, Grant};
 use crate::clock::rfc3339;
-use crate::ip_list::IpList;
-use crate::limits::DeclaredLimits;
+use crate::ip_list::{Entry, IpList};
+use crate::limits::{DeclaredLimits, Requests};
 use crate::role::Role;
 use crate::selection::Selection;
 use crate::store::{Key, KeySettings};
 
 /// Everything but the key itself.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Key)]
 pub(super) struct KeyView {
+    #[schema(value_type = texts::KeyId)]
     key_id: String,
+    #[schema(value_type = texts::Name)]
     name: String,
+    #[schema(required, value_type = Option<texts::Description>)]
     description: Option<String>,
+    #[schema(value_type = texts::MaskedKey)]
     key_prefix: String,
+    #[schema(value_type = texts::Environment)]
     environment: &'static str,
+    #[schema(value_type = texts::Word)]
     tier: String,
     /// Requests a minute, if that is limited.
+    #[schema(required, value_type = Option<Requests>)]
     rate_limit: Option<u32>,
     /// In force: the key's own, and else the tier's.
     limits: DeclaredLimits,
+    #[schema(value_type = texts::Scope)]
     scope: Selection,
     roles: Vec<Role>,
     permissions: Vec<Grant>,
     /// None is all that the owner may act on.
+    #[schema(value_type = Vec<texts::SubaccountId>)]
     allowed_subaccounts: Vec<String>,
+    #[schema(value_type = Vec<Entry>)]
     allowed_ips: IpList,
+    #[schema(value_type = Vec<Entry>)]
     denied_ips: IpList,
+    #[schema(required, value_type = Option<texts::Time>)]
     expires_at: Option<String>,
+    #[schema(value_type = texts::UserId)]
     owner: String,
     active: bool,
+    #[schema(value_type = texts::Time)]
     created_at: String,
+    #[schema(value_type = texts::Time)]
     updated_at: String,
     /// When a request was admitted last, and from where as far as that is known.
+    #[schema(required, value_type = Option<texts::Time>)]
     last_used_at: Option<String>,
+    #[schema(required, value_type = Option<texts::IpAddress>)]
     last_used_ip: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<texts::Time>)]
     revoked_at: Option<String>,
 }
 

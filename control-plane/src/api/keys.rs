@@ -5,11 +5,14 @@ use axum::extract::{Path, State};
 use serde::Serialize;
 use std::sync::Arc;
 use tracing::info;
+use utoipa::ToSchema;
 
 use super::answer::Answer;
 use super::error::ApiError;
 use super::extract::{Body, Params, Session};
 use super::key_view::KeyView;
+use super::openapi::parameters::{KeyPath, Page, Wait};
+use super::openapi::texts;
 use super::{App, new_key, usage};
 use crate::clock::rfc3339;
 use crate::enforcement::Enforcement;
@@ -17,35 +20,51 @@ use crate::random;
 use crate::selection::Selection;
 use crate::store::{Caller, NewKey};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = GeneratedKey)]
 pub(super) struct Generated {
     #[serde(flatten)]
     key: KeyView,
     /// The only sight of it.
+    #[schema(value_type = texts::ApiKey)]
     api_key: String,
     enforcement: Enforcement,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = KeyWithUsage)]
 pub(super) struct Shown {
     #[serde(flatten)]
     key: KeyView,
     usage: usage::OfKey,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = KeyList)]
 pub(super) struct List {
     keys: Vec<KeyView>,
     total: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = RevokedKey)]
 pub(super) struct Revoked {
+    #[schema(value_type = texts::KeyId)]
     key_id: String,
+    #[schema(value_type = texts::Time)]
     revoked_at: String,
     enforcement: Enforcement,
 }
 
+/// Generate an API key
+///
+/// `data.api_key` is the only sight of the key itself. Nobody can give a key what they do not hold themselves.
+#[utoipa::path(post, path = "/v1/keys/generate", operation_id = "generateKey", tag = "Keys",
+    params(Wait), request_body = new_key::Request, security(("credential" = ["account:apikeys:create"])),
+    responses(
+        (status = 201, description = "The new key.", body = Answer<Generated>),
+        (status = 409, description = "A live key of the account has the name."),
+    ))]
 pub(super) async fn generate(
     State(app): State<Arc<App>>,
     session: Session,
@@ -78,6 +97,12 @@ pub(super) async fn generate(
     Ok(Answer::created("API key generated successfully", data))
 }
 
+/// List the API keys
+///
+/// Those of the account that are not revoked, the newest first.
+#[utoipa::path(get, path = "/v1/keys", operation_id = "listKeys", tag = "Keys",
+    params(Page), security(("credential" = ["account:apikeys:read"])),
+    responses((status = 200, description = "Some of the keys, and how many there are.", body = Answer<List>)))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     Session { caller, .. }: Session,
@@ -92,6 +117,12 @@ pub(super) async fn list(
     Ok(Answer::ok("API keys retrieved successfully", List { keys, total }))
 }
 
+/// Get an API key
+///
+/// Also one that is revoked.
+#[utoipa::path(get, path = "/v1/keys/{key_id}", operation_id = "getKey", tag = "Keys",
+    params(KeyPath), security(("credential" = ["account:apikeys:read"])),
+    responses((status = 200, description = "The key, and how much it is used.", body = Answer<Shown>)))]
 pub(super) async fn get(
     State(app): State<Arc<App>>,
     Session { caller, .. }: Session,
@@ -107,7 +138,12 @@ pub(super) async fn get(
     Ok(Answer::ok("API key retrieved successfully", Shown { key: KeyView::new(key, now), usage }))
 }
 
-/// Repeated, it answers the same, so that a client that lost the answer can ask again.
+/// Revoke an API key
+///
+/// For good. Repeated, it answers the same, so that a client that lost the answer can ask again.
+#[utoipa::path(delete, path = "/v1/keys/{key_id}", operation_id = "revokeKey", tag = "Keys",
+    params(KeyPath, Wait), security(("credential" = ["account:apikeys:delete"])),
+    responses((status = 200, description = "When it was revoked, and how far that has come.", body = Answer<Revoked>)))]
 pub(super) async fn revoke(
     State(app): State<Arc<App>>,
     session: Session,

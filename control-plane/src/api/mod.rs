@@ -3,6 +3,7 @@
 mod answer;
 mod audit;
 mod caller;
+mod docs;
 mod edit_key;
 mod error;
 mod expiry;
@@ -16,6 +17,7 @@ mod myself;
 mod new_key;
 mod nodes;
 mod observe;
+mod openapi;
 mod roles;
 mod routes;
 mod sessions;
@@ -25,13 +27,13 @@ mod tiers;
 mod usage;
 mod users;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware;
-use axum::routing::{delete, get, post, put};
+use axum::{Extension, Router, middleware};
 use latchkey_policy::key::KeyFormat;
 use std::sync::Arc;
 use std::time::Duration;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::clock::Clock;
 use crate::enforcement::{self, Enforcement};
@@ -41,6 +43,7 @@ use crate::stop::Stop;
 use crate::store::Store;
 use crate::stream::registry::Registry;
 use error::ApiError;
+use openapi::Document;
 pub(crate) use throttle::Throttle;
 
 const MAX_BODY_LEN: usize = 1024 * 1024;
@@ -71,33 +74,71 @@ impl App {
     }
 }
 
-pub(crate) fn router(app: App) -> Router {
+/// All calls. It fails when their description cannot be written.
+pub(crate) fn router(app: App) -> Result<Router, serde_json::Error> {
     let app = Arc::new(app);
-    Router::new()
-        .route("/v1/sessions", post(sessions::log_in))
-        .route("/v1/sessions/current", get(myself::get).delete(sessions::log_out))
-        .route("/v1/keys", get(keys::list))
-        .route("/v1/keys/generate", post(keys::generate))
-        .route("/v1/keys/allowed-permissions", get(myself::allowed_permissions))
-        .route("/v1/keys/{key_id}", get(keys::get).patch(edit_key::edit).delete(keys::revoke))
-        .route("/v1/users", get(users::list).post(users::create))
-        .route("/v1/users/me/password", put(myself::change_password))
-        .route("/v1/users/{user_id}", get(users::get).patch(users::edit))
-        .route("/v1/subaccounts", get(subaccounts::list).post(subaccounts::create))
-        .route("/v1/subaccounts/{subaccount_id}", delete(subaccounts::delete))
-        .route("/v1/roles", get(roles::list))
-        .route("/v1/tiers", get(tiers::get).put(tiers::put))
-        .route("/v1/routes", get(routes::get).put(routes::put))
-        .route("/v1/explain", post(explain::ask))
-        .route("/v1/usage", get(usage::list))
-        .route("/v1/audit", get(audit::list))
-        .route("/v1/nodes", get(nodes::list))
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics))
+    let calls = OpenApiRouter::with_openapi(openapi::base())
+        .merge(session_calls())
+        .merge(key_calls())
+        .merge(user_calls())
+        .merge(subaccount_calls())
+        .merge(gateway_calls())
+        .merge(machine_calls());
+    let (router, description) = calls.split_for_parts();
+    let description = Arc::new(Document::new(&description)?);
+    let router = router
+        .merge(docs::router())
+        .layer(Extension(description))
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_LEN))
         .layer(middleware::from_fn_with_state(app.clone(), observe::observe))
-        .with_state(app)
+        .with_state(app);
+    Ok(router)
+}
+
+/// Calls that are routed by what describes them, so that none goes without a description.
+type Calls = OpenApiRouter<Arc<App>>;
+
+fn session_calls() -> Calls {
+    Calls::new().routes(routes!(sessions::log_in)).routes(routes!(myself::get, sessions::log_out))
+}
+
+fn key_calls() -> Calls {
+    Calls::new()
+        .routes(routes!(keys::list))
+        .routes(routes!(keys::generate))
+        .routes(routes!(myself::allowed_permissions))
+        .routes(routes!(keys::get, edit_key::edit, keys::revoke))
+        .routes(routes!(explain::ask))
+        .routes(routes!(usage::list))
+        .routes(routes!(audit::list))
+}
+
+fn user_calls() -> Calls {
+    Calls::new()
+        .routes(routes!(users::list, users::create))
+        .routes(routes!(users::get, users::edit))
+        .routes(routes!(myself::change_password))
+        .routes(routes!(roles::list))
+}
+
+fn subaccount_calls() -> Calls {
+    Calls::new().routes(routes!(subaccounts::list, subaccounts::create)).routes(routes!(subaccounts::delete))
+}
+
+/// What every node decides by, and how far each is.
+fn gateway_calls() -> Calls {
+    Calls::new()
+        .routes(routes!(tiers::get, tiers::put))
+        .routes(routes!(routes::get, routes::put))
+        .routes(routes!(nodes::list))
+}
+
+fn machine_calls() -> Calls {
+    Calls::new()
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
+        .routes(routes!(openapi::get))
 }

@@ -5,12 +5,14 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tracing::info;
+use utoipa::ToSchema;
 
 use super::App;
-use super::answer::Answer;
+use super::answer::{Answer, Done};
 use super::error::ApiError;
 use super::extract::{Body, Params, Session};
 use super::fields;
+use super::openapi::texts;
 use crate::permissions::MANAGEMENT;
 use crate::role::Role;
 use crate::secret::Password;
@@ -18,25 +20,38 @@ use crate::selection::Selection;
 use crate::store::{Actor, StoreError};
 
 /// Who calls.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Myself)]
 pub(super) struct Myself {
+    #[schema(value_type = texts::AccountId)]
     account_id: String,
     /// Whether the account decides about what all accounts share.
     operator: bool,
+    #[schema(value_type = texts::Word)]
     tier: String,
     /// The user themselves, or the owner of the key.
+    #[schema(value_type = texts::UserId)]
     user_id: String,
     /// Of a user.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = texts::Email, nullable = false)]
     email: Option<String>,
     /// Of an API key.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = texts::KeyId, nullable = false)]
     key_id: Option<String>,
     /// Patterns of what they hold.
     permissions: Vec<String>,
+    #[schema(value_type = texts::Subaccounts)]
     subaccounts: Selection,
 }
 
+/// Get who calls
+///
+/// For sessions and for API keys.
+#[utoipa::path(get, path = "/v1/sessions/current", operation_id = "getCaller", tag = "Sessions",
+    security(("credential" = [])),
+    responses((status = 200, description = "Who calls.", body = Answer<Myself>)))]
 pub(super) async fn get(session: Session, params: Params) -> Result<Answer<Myself>, ApiError> {
     params.finish()?;
     let caller = session.caller;
@@ -59,7 +74,8 @@ pub(super) async fn get(session: Session, params: Params) -> Result<Answer<Mysel
 }
 
 /// What a caller can give to keys and users.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Grantable)]
 pub(super) struct Grantable {
     /// Of the permissions that calls of this API and route rules ask for, those that the caller holds.
     permissions: BTreeSet<String>,
@@ -67,10 +83,19 @@ pub(super) struct Grantable {
     patterns: Vec<String>,
     roles: Vec<Role>,
     /// `"all"`, or the ids of those that the caller may act on.
+    #[schema(value_type = texts::Subaccounts)]
     subaccounts: Selection,
     /// `"all"`, or the services that the calling key is good for.
+    #[schema(value_type = texts::Scope)]
     scope: Selection,
 }
+
+/// List what the caller can grant
+///
+/// Nobody can grant what they do not hold themselves.
+#[utoipa::path(get, path = "/v1/keys/allowed-permissions", operation_id = "listAllowedPermissions", tag = "Keys",
+    security(("credential" = [])),
+    responses((status = 200, description = "What keys and users can be given.", body = Answer<Grantable>)))]
 
 pub(super) async fn allowed_permissions(
     State(app): State<Arc<App>>,
@@ -92,14 +117,23 @@ pub(super) async fn allowed_permissions(
     Ok(Answer::ok("Allowed permissions retrieved successfully", grantable))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = PasswordChange)]
 pub(super) struct PasswordChange {
+    #[schema(value_type = String, format = Password)]
     current_password: Password,
+    #[schema(value_type = String, format = Password, min_length = 12)]
     new_password: Password,
 }
 
-/// Ends all of the user's other sessions.
+/// Change your password
+///
+/// All of your other sessions end.
+#[utoipa::path(put, path = "/v1/users/me/password", operation_id = "changePassword", tag = "Users",
+    security(("credential" = [])),
+    request_body = PasswordChange,
+    responses((status = 200, description = "The password is another.", body = Done)))]
 pub(super) async fn change_password(
     State(app): State<Arc<App>>,
     session: Session,

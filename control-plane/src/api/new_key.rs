@@ -2,10 +2,12 @@
 
 use latchkey_policy::key::Environment;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::expiry::Expiry;
 use super::fields;
+use super::openapi::texts;
 use crate::authority::{Authority, Grant};
 use crate::ip_list::IpList;
 use crate::limits::{DeclaredLimits, LimitsChange};
@@ -14,21 +16,30 @@ use crate::selection::Selection;
 use crate::store::KeySettings;
 
 /// As it was sent.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewKey)]
 pub(super) struct Request {
+    #[schema(value_type = texts::Name)]
     name: String,
+    #[schema(value_type = Option<texts::Description>)]
     description: Option<String>,
+    #[schema(value_type = Option<texts::Environment>)]
     environment: Option<String>,
+    #[schema(value_type = Option<texts::Word>)]
     tier: Option<String>,
     #[serde(default)]
+    #[schema(value_type = texts::Scope)]
     scope: Selection,
     #[serde(default)]
+    #[schema(max_items = 256)]
     roles: Vec<Role>,
     #[serde(default)]
+    #[schema(max_items = 256)]
     permissions: Vec<Grant>,
     /// None is all that the creator may act on.
     #[serde(default)]
+    #[schema(value_type = Vec<texts::SubaccountId>, max_items = 256)]
     allowed_subaccounts: Vec<String>,
     limits: Option<LimitsChange>,
     expires_at: Option<Expiry>,

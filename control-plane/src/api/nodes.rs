@@ -3,15 +3,18 @@
 use axum::extract::State;
 use serde::Serialize;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 use super::App;
 use super::answer::Answer;
 use super::error::ApiError;
 use super::extract::{Params, Session};
+use super::openapi::texts;
 use crate::clock::rfc3339;
 use crate::stream::registry::{NodeView, hexadecimal};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = NodeList)]
 pub(super) struct List {
     nodes: Vec<Node>,
     total: usize,
@@ -19,22 +22,30 @@ pub(super) struct List {
     revision: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Node {
     node_id: String,
     instance: String,
     version: String,
     connected: bool,
     /// When it connected, or when it was lost.
+    #[schema(value_type = texts::Time)]
     since: String,
     /// What it has acknowledged; 0 before it has a snapshot.
     revision: u64,
     /// Revisions behind.
     lag: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     remote: Option<String>,
 }
 
+/// List the nodes
+///
+/// Every Envoy that may be deciding requests: those that are connected, and those that were lost just now.
+#[utoipa::path(get, path = "/v1/nodes", operation_id = "listNodes", tag = "Gateway",
+    security(("credential" = ["gateway:nodes:read"])),
+    responses((status = 200, description = "The nodes, and the newest revision.", body = Answer<List>)))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     Session { caller, .. }: Session,

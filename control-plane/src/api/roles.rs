@@ -1,24 +1,34 @@
 //! `/v1/roles`: the predefined roles.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::answer::Answer;
 use super::error::ApiError;
 use super::extract::{Params, Session};
+use crate::authority::Grant;
 use crate::role::Role;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = RoleList)]
 pub(super) struct List {
     roles: Vec<RoleView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = RoleDefinition)]
 struct RoleView {
     name: Role,
+    #[schema(value_type = Vec<Grant>)]
     permissions: Vec<String>,
 }
 
+/// List the predefined roles
+///
 /// For everyone who is logged in: names are needed to make sense of what one holds.
+#[utoipa::path(get, path = "/v1/roles", operation_id = "listRoles", tag = "Users",
+    security(("credential" = [])),
+    responses((status = 200, description = "All roles, and the permission patterns that each gives.", body = Answer<List>)))]
 pub(super) async fn list(_: Session, params: Params) -> Result<Answer<List>, ApiError> {
     params.finish()?;
     let roles = Role::all().map(|name| {

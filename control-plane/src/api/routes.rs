@@ -4,21 +4,28 @@ use axum::extract::State;
 use serde::Serialize;
 use std::sync::Arc;
 use tracing::info;
+use utoipa::ToSchema;
 
 use super::App;
 use super::answer::Answer;
 use super::error::ApiError;
 use super::extract::{Body, Params, Session};
+use super::openapi::parameters::Wait;
 use crate::enforcement::Enforcement;
 use crate::route_document::RouteDocument;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ChangedRoutes)]
 pub(super) struct Changed {
     #[serde(flatten)]
     document: RouteDocument,
     enforcement: Enforcement,
 }
 
+/// Get the route rules
+#[utoipa::path(get, path = "/v1/routes", operation_id = "getRoutes", tag = "Gateway",
+    security(("credential" = ["gateway:routes:read"])),
+    responses((status = 200, description = "The rules, in order.", body = Answer<RouteDocument>)))]
 pub(super) async fn get(
     State(app): State<Arc<App>>,
     Session { caller, .. }: Session,
@@ -29,6 +36,12 @@ pub(super) async fn get(
     Ok(Answer::ok("Route rules retrieved successfully", app.store.routes().await?))
 }
 
+/// Replace the route rules
+///
+/// All of them at once, for every node. The first rule that matches a request applies to it.
+#[utoipa::path(put, path = "/v1/routes", operation_id = "putRoutes", tag = "Gateway",
+    params(Wait), request_body = RouteDocument, security(("credential" = ["gateway:routes:update"])),
+    responses((status = 200, description = "The rules as they are now, and how far the change has come.", body = Answer<Changed>)))]
 pub(super) async fn put(
     State(app): State<Arc<App>>,
     session: Session,

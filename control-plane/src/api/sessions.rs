@@ -4,36 +4,55 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tracing::info;
+use utoipa::ToSchema;
 
 use super::App;
-use super::answer::Answer;
+use super::answer::{Answer, Done};
 use super::error::ApiError;
 use super::extract::{Body, From, Params, Session};
+use super::openapi::texts;
 use crate::clock::rfc3339;
 use crate::secret::{Password, SessionToken};
 use crate::store::{Credential, SESSION_IDLE_SECONDS};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Login)]
 pub(super) struct Login {
     email: String,
+    #[schema(value_type = String, format = Password)]
     password: Password,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Session)]
 pub(super) struct LoggedIn {
+    #[schema(value_type = texts::SessionToken)]
     token: String,
     /// Later with every use.
+    #[schema(value_type = texts::Time)]
     expires_at: String,
     user: User,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = SessionUser)]
 struct User {
+    #[schema(value_type = texts::UserId)]
     id: String,
+    #[schema(value_type = texts::Email)]
     email: String,
 }
 
+/// Log in
+///
+/// Opens a session, which ends when it is not used for 30 minutes.
+#[utoipa::path(post, path = "/v1/sessions", operation_id = "logIn", tag = "Sessions",
+    request_body = Login,
+    responses(
+        (status = 200, description = "The session.", body = Answer<LoggedIn>),
+        (status = 401, description = "Email address or password is wrong, and which is not said."),
+    ))]
 pub(super) async fn log_in(
     State(app): State<Arc<App>>,
     From(origin): From,
@@ -71,6 +90,12 @@ pub(super) async fn log_in(
     ))
 }
 
+/// Log out
+///
+/// Ends the session that asks.
+#[utoipa::path(delete, path = "/v1/sessions/current", operation_id = "logOut", tag = "Sessions",
+    security(("credential" = [])),
+    responses((status = 200, description = "The session has ended.", body = Done)))]
 pub(super) async fn log_out(
     State(app): State<Arc<App>>,
     session: Session,

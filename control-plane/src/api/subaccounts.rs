@@ -5,27 +5,36 @@ use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tracing::info;
+use utoipa::ToSchema;
 
 use super::App;
 use super::answer::Answer;
 use super::error::ApiError;
 use super::extract::{Body, Params, Session};
 use super::fields;
+use super::openapi::parameters::{SubaccountPath, Wait};
+use super::openapi::texts;
 use crate::clock::rfc3339;
 use crate::enforcement::Enforcement;
 use crate::store::Subaccount;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewSubaccount)]
 pub(super) struct Creation {
+    #[schema(value_type = texts::Name)]
     name: String,
 }
 
 /// A subaccount as it is shown.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Subaccount)]
 pub(super) struct SubaccountView {
+    #[schema(value_type = texts::SubaccountId)]
     subaccount_id: String,
+    #[schema(value_type = texts::Name)]
     name: String,
+    #[schema(value_type = texts::Time)]
     created_at: String,
 }
 
@@ -36,26 +45,35 @@ impl From<Subaccount> for SubaccountView {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = SubaccountList)]
 pub(super) struct List {
     subaccounts: Vec<SubaccountView>,
     total: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CreatedSubaccount)]
 pub(super) struct Created {
     #[serde(flatten)]
     subaccount: SubaccountView,
     enforcement: Enforcement,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeletedSubaccount)]
 pub(super) struct Deleted {
+    #[schema(value_type = texts::SubaccountId)]
     subaccount_id: String,
     enforcement: Enforcement,
 }
 
+/// List the subaccounts
+///
 /// Those that the caller may act on.
+#[utoipa::path(get, path = "/v1/subaccounts", operation_id = "listSubaccounts", tag = "Subaccounts",
+    security(("credential" = ["account:subaccounts:read"])),
+    responses((status = 200, description = "The subaccounts.", body = Answer<List>)))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     Session { caller, .. }: Session,
@@ -70,6 +88,13 @@ pub(super) async fn list(
     Ok(Answer::ok("Subaccounts retrieved successfully", List { subaccounts, total }))
 }
 
+/// Create a subaccount
+#[utoipa::path(post, path = "/v1/subaccounts", operation_id = "createSubaccount", tag = "Subaccounts",
+    params(Wait), request_body = Creation, security(("credential" = ["account:subaccounts:create"])),
+    responses(
+        (status = 201, description = "The new subaccount, and how far it has come.", body = Answer<Created>),
+        (status = 409, description = "A subaccount of the account has the name."),
+    ))]
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     session: Session,
@@ -87,6 +112,12 @@ pub(super) async fn create(
     Ok(Answer::created("Subaccount created successfully", data))
 }
 
+/// Delete a subaccount
+///
+/// Users and keys that list it keep what else they list.
+#[utoipa::path(delete, path = "/v1/subaccounts/{subaccount_id}", operation_id = "deleteSubaccount", tag = "Subaccounts",
+    params(SubaccountPath, Wait), security(("credential" = ["account:subaccounts:delete"])),
+    responses((status = 200, description = "How far that has come.", body = Answer<Deleted>)))]
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
     session: Session,

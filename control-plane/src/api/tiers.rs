@@ -5,21 +5,35 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tracing::info;
+use utoipa::ToSchema;
 
 use super::App;
 use super::answer::Answer;
 use super::error::ApiError;
 use super::extract::{Body, Params, Session};
 use super::fields;
+use super::openapi::parameters::Wait;
+use super::openapi::texts;
 use crate::enforcement::Enforcement;
 use crate::json::Object;
+use crate::limits::LimitsChange;
+use crate::schema::{object, schemas};
 use crate::tier::Tier;
 
 /// All of them, in order.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewTiers)]
 pub(super) struct Document {
+    #[schema(value_type = Vec<NewTier>, max_items = 256)]
     tiers: Vec<Object<Tier>>,
+}
+
+schemas! {
+    /// A tier as it is to be.
+    NewTier = object()
+        .property("name", texts::Word::schema()).required("name")
+        .property("limits", LimitsChange::schema()).required("limits");
 }
 
 impl Document {
@@ -38,17 +52,23 @@ impl Document {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Tiers)]
 pub(super) struct View {
     tiers: Vec<Tier>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ChangedTiers)]
 pub(super) struct Changed {
     tiers: Vec<Tier>,
     enforcement: Enforcement,
 }
 
+/// Get the tiers
+#[utoipa::path(get, path = "/v1/tiers", operation_id = "getTiers", tag = "Gateway",
+    security(("credential" = ["gateway:tiers:read"])),
+    responses((status = 200, description = "All tiers.", body = Answer<View>)))]
 pub(super) async fn get(
     State(app): State<Arc<App>>,
     Session { caller, .. }: Session,
@@ -60,6 +80,15 @@ pub(super) async fn get(
     Ok(Answer::ok("Tiers retrieved successfully", View { tiers }))
 }
 
+/// Replace the tiers
+///
+/// All of them at once.
+#[utoipa::path(put, path = "/v1/tiers", operation_id = "putTiers", tag = "Gateway",
+    params(Wait), request_body = Document, security(("credential" = ["gateway:tiers:update"])),
+    responses(
+        (status = 200, description = "The tiers as they are now, and how far the change has come.", body = Answer<Changed>),
+        (status = 409, description = "A tier that would be gone is that of an account or of a live key."),
+    ))]
 pub(super) async fn put(
     State(app): State<Arc<App>>,
     session: Session,

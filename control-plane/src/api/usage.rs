@@ -5,12 +5,18 @@ use latchkey_policy::meter::Outcome;
 use serde::{Serialize, Serializer};
 use std::ops::Range;
 use std::sync::Arc;
+use utoipa::openapi::Object;
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::{PartialSchema as _, ToSchema};
 
 use super::App;
 use super::answer::Answer;
 use super::error::ApiError;
 use super::extract::{Params, Session};
+use super::openapi::parameters::query;
+use super::openapi::texts;
 use crate::clock::rfc3339;
+use crate::schema::{number, object, one_of};
 use crate::store::KeyUsage;
 use crate::store::usage::{self, Resolution, UsageQuery};
 
@@ -21,11 +27,13 @@ const MAX_BUCKETS: usize = 10_000;
 const DEFAULT_SPAN: i64 = 24 * 60 * 60;
 
 /// How much a key is used at present.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = KeyUsage)]
 pub(super) struct OfKey {
     requests_today: u64,
     requests_this_month: u64,
     /// This month's.
+    #[schema(schema_with = by_code)]
     #[serde(serialize_with = "as_object")]
     by_code: [(&'static str, u64); Outcome::ALL.len()],
 }
@@ -41,26 +49,63 @@ fn as_object<S: Serializer>(by_code: &[(&'static str, u64)], serializer: S) -> R
     serializer.collect_map(by_code.iter().copied())
 }
 
-#[derive(Serialize)]
+fn by_code() -> Object {
+    let codes = Outcome::ALL.into_iter().map(|outcome| outcome.code().as_str());
+    codes.fold(object(), |codes, code| codes.property(code, number(0)).required(code)).build()
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Usage)]
 pub(super) struct List {
     /// When the first bucket begins.
+    #[schema(value_type = texts::Time)]
     from: String,
     /// When the last one ends.
+    #[schema(value_type = texts::Time)]
     to: String,
+    #[schema(schema_with = resolutions)]
     bucket: &'static str,
     /// By time, key and code. What there is none of is left out.
     buckets: Vec<Bucket>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = UsageBucket)]
 struct Bucket {
+    #[schema(value_type = texts::Time)]
     start: String,
+    #[schema(value_type = texts::KeyId)]
     key_id: String,
+    #[schema(value_type = texts::OutcomeCode)]
     code: String,
+    #[schema(minimum = 1)]
     requests: u64,
 }
 
-/// Only the account's own.
+/// What [`list`] reads of a query.
+enum Wanted {}
+
+impl utoipa::IntoParams for Wanted {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![
+            query("from", "From when on; a day before `to` if it is left out. Rounded down.", texts::Instant::schema()),
+            query("to", "Until when; now if it is left out. Rounded up.", texts::Instant::schema()),
+            query("bucket", "How long a bucket is; an hour if it is left out.", resolutions()),
+            query("key_id", "Of this API key alone.", texts::KeyId::schema()),
+            query("code", "Of this code alone.", texts::OutcomeCode::schema()),
+        ]
+    }
+}
+
+/// Count requests by key, code and time
+///
+/// The account's own. What there is none of is left out.
+#[utoipa::path(get, path = "/v1/usage", operation_id = "listUsage", tag = "Usage",
+    params(Wanted), security(("credential" = ["account:usage:read"])),
+    responses(
+        (status = 200, description = "The counts, in whole buckets.", body = Answer<List>),
+        (status = 404, description = "The account has no API key with the id `key_id`."),
+    ))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     Session { caller, .. }: Session,
@@ -93,6 +138,10 @@ pub(super) async fn list(
     let buckets = found.into_iter().map(view).collect();
     let list = List { from: rfc3339(times.start), to: rfc3339(times.end), bucket: name, buckets };
     Ok(Answer::ok("Usage retrieved successfully", list))
+}
+
+fn resolutions() -> Object {
+    one_of(["hour", "day"]).build()
 }
 
 fn resolution(name: Option<String>) -> Result<(&'static str, Resolution), ApiError> {

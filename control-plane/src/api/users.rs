@@ -5,12 +5,15 @@ use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tracing::info;
+use utoipa::ToSchema;
 
 use super::App;
 use super::answer::Answer;
 use super::error::ApiError;
 use super::extract::{Body, Params, Session};
 use super::fields;
+use super::openapi::parameters::{Page, UserPath, Wait};
+use super::openapi::texts;
 use crate::authority::{Authority, Grant};
 use crate::clock::rfc3339;
 use crate::enforcement::Enforcement;
@@ -20,47 +23,64 @@ use crate::secret::Password;
 use crate::selection::Selection;
 use crate::store::{Caller, NewUser, User};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewUser)]
 pub(super) struct Creation {
+    #[schema(value_type = texts::Email)]
     email: String,
     password: Password,
     #[serde(default)]
+    #[schema(max_items = 256)]
     roles: Vec<Role>,
     #[serde(default)]
+    #[schema(max_items = 256)]
     permissions: Vec<Grant>,
     /// Left out, it is what the creator may act on, of what there is.
     #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, value_type = Option<texts::Subaccounts>)]
     subaccounts: Option<Selection>,
 }
 
 /// What is left out stays as it is.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = UserEdit)]
 pub(super) struct Edit {
     #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, value_type = Option<texts::Email>)]
     email: Option<String>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
     password: Option<Password>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, max_items = 256)]
     roles: Option<Vec<Role>>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, max_items = 256)]
     permissions: Option<Vec<Grant>>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, value_type = Option<texts::Subaccounts>)]
     subaccounts: Option<Selection>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
     disabled: Option<bool>,
 }
 
 /// A user as they are shown.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = User)]
 pub(super) struct UserView {
+    #[schema(value_type = texts::UserId)]
     user_id: String,
+    #[schema(value_type = texts::Email)]
     email: String,
     roles: Vec<Role>,
     permissions: Vec<Grant>,
+    #[schema(value_type = texts::Subaccounts)]
     subaccounts: Selection,
     disabled: bool,
+    #[schema(value_type = texts::Time)]
     created_at: String,
 }
 
@@ -79,19 +99,25 @@ impl From<User> for UserView {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = UserList)]
 pub(super) struct List {
     users: Vec<UserView>,
     total: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = EditedUser)]
 pub(super) struct Edited {
     #[serde(flatten)]
     user: UserView,
     enforcement: Enforcement,
 }
 
+/// List the users
+#[utoipa::path(get, path = "/v1/users", operation_id = "listUsers", tag = "Users",
+    params(Page), security(("credential" = ["account:users:read"])),
+    responses((status = 200, description = "Some of the users, and how many there are.", body = Answer<List>)))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     Session { caller, .. }: Session,
@@ -105,6 +131,10 @@ pub(super) async fn list(
     Ok(Answer::ok("Users retrieved successfully", List { users, total }))
 }
 
+/// Get a user
+#[utoipa::path(get, path = "/v1/users/{user_id}", operation_id = "getUser", tag = "Users",
+    params(UserPath), security(("credential" = ["account:users:read"])),
+    responses((status = 200, description = "The user.", body = Answer<UserView>)))]
 pub(super) async fn get(
     State(app): State<Arc<App>>,
     Session { caller, .. }: Session,
@@ -118,7 +148,16 @@ pub(super) async fn get(
     Ok(Answer::ok("User retrieved successfully", user.into()))
 }
 
-/// No node decides otherwise by a user who has no key yet, so there is nothing to wait for.
+/// Create a user
+///
+/// Nobody can give a user what they do not hold themselves. No node decides otherwise by a user who has no key yet, so
+/// there is nothing to wait for.
+#[utoipa::path(post, path = "/v1/users", operation_id = "createUser", tag = "Users",
+    request_body = Creation, security(("credential" = ["account:users:create"])),
+    responses(
+        (status = 201, description = "The new user.", body = Answer<UserView>),
+        (status = 409, description = "A user has the email address."),
+    ))]
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     session: Session,
@@ -147,6 +186,16 @@ pub(super) async fn create(
     Ok(Answer::created("User created successfully", user.into()))
 }
 
+/// Edit a user
+///
+/// What is left out stays as it is. It takes all that the user holds: who can change a user can act as them. What a
+/// user loses, their keys lose.
+#[utoipa::path(patch, path = "/v1/users/{user_id}", operation_id = "editUser", tag = "Users",
+    params(UserPath, Wait), request_body = Edit, security(("credential" = ["account:users:update"])),
+    responses(
+        (status = 200, description = "The user as they are now, and how far the change has come.", body = Answer<Edited>),
+        (status = 409, description = "A user has the email address, or the account would be left without an administrator."),
+    ))]
 pub(super) async fn edit(
     State(app): State<Arc<App>>,
     session: Session,

@@ -1,0 +1,80 @@
+//! The forms of texts in bodies and answers, by name. Their bounds are those that [`fields`](super::super::fields) keeps.
+
+use latchkey_policy::key::Environment as KeyEnvironment;
+use latchkey_policy::meter::Outcome;
+use latchkey_policy::record::KEY_ID_LEN;
+use latchkey_policy::verdict::Code;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, OneOfBuilder, SchemaFormat};
+
+use super::super::fields;
+use crate::schema::{formatted, matching, one_of, schemas, text};
+use crate::selection;
+
+/// What no name may have; escaped as JSON Schema's regular expressions are.
+const NO_CONTROL: &str = r"[^\u0000-\u001f\u007f-\u009f]";
+
+schemas! {
+    /// RFC 3339 in UTC, to the second.
+    Time = text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+
+    /// A time as RFC 3339, or in whole Unix seconds.
+    Instant = matching(r"^([0-9]{1,12}|[0-9]{4}-.*)$");
+
+    /// An account's id.
+    AccountId = id("acc");
+
+    /// An API key's id.
+    KeyId = id("key");
+
+    /// A user's id.
+    UserId = id("usr");
+
+    /// A subaccount's id.
+    SubaccountId = id("sub");
+
+    /// What people call it. Blanks around it are cut off, and something else has to be left.
+    Name = matching(format!(r"^{NO_CONTROL}*[^\s\u0000-\u001f\u007f-\u009f]{NO_CONTROL}*$"))
+        .min_length(Some(1))
+        .max_length(Some(fields::MAX_NAME_LEN));
+
+    /// Whatever else there is to say.
+    Description = text().max_length(Some(fields::MAX_DESCRIPTION_LEN));
+
+    /// What machines call it: a service, a tier.
+    Word = matching(format!("^[a-z0-9_-]{{1,{}}}$", fields::MAX_WORD_LEN));
+
+    /// An email address. It is kept in lower case.
+    Email = matching(r"^[^\s@\u0000-\u001f\u007f-\u009f]+@[^\s@\u0000-\u001f\u007f-\u009f]+$")
+        .max_length(Some(fields::MAX_EMAIL_LEN));
+
+    /// Whether a key is for real or for trying things out.
+    Environment = one_of([KeyEnvironment::Live, KeyEnvironment::Test].map(KeyEnvironment::as_str));
+
+    /// A whole API key.
+    ApiKey = matching("^[a-z][a-z0-9]*_(live|test)_[0-9A-Za-z]{32}$");
+
+    /// An API key, for people to recognise it by.
+    MaskedKey = matching(r"^[a-z][a-z0-9]*_(live|test)_[0-9A-Za-z]{4}\.\.\.[0-9A-Za-z]{4}$");
+
+    /// A session's token.
+    SessionToken = matching("^lks_[0-9A-Za-z]{43}$");
+
+    /// An IPv4 or an IPv6 address.
+    IpAddress = OneOfBuilder::new().item(formatted("ipv4")).item(formatted("ipv6"));
+
+    /// What the filter decides on a request.
+    VerdictCode = one_of(Code::ALL.map(Code::as_str));
+
+    /// What became of a request with an API key.
+    OutcomeCode = one_of(Outcome::ALL.map(|outcome| outcome.code().as_str()));
+
+    /// `"all"`, or some services by name.
+    Scope = selection::schema(Word::schema(), 1, fields::MAX_ENTRIES);
+
+    /// `"all"`, or some subaccounts by their ids.
+    Subaccounts = selection::schema(SubaccountId::schema(), 0, fields::MAX_ENTRIES);
+}
+
+fn id(kind: &str) -> ObjectBuilder {
+    matching(format!("^{kind}_[0-9A-Za-z]{{{KEY_ID_LEN}}}$"))
+}
