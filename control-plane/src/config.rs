@@ -1,11 +1,16 @@
-//! What the operator can set: one struct per concern, each field a flag and an environment variable.
+//! What the operator can set: one struct per concern, each field a flag, an environment variable and a key in a file.
 
-use clap::{Args, Parser, ValueEnum};
+mod file;
+
+pub use file::{InvalidFile, parse};
+
+use clap::{Args, Parser, ValueEnum, value_parser};
 use latchkey_policy::key::{InvalidPrefix, KeyFormat};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::http;
 use crate::secret::{NodeToken, Password};
 
 /// A value that parses but cannot be used. The value itself is not told: it may be a secret.
@@ -24,6 +29,9 @@ pub struct InvalidSetting {
 #[derive(Debug, Clone, Parser)]
 #[command(no_binary_name = true)]
 pub struct Config {
+    /// Read settings from this file too: TOML, by the flags' names. Flags and the environment precede it
+    #[arg(long, env = "LATCHKEY_CONFIG", value_name = "PATH")]
+    pub config: Option<PathBuf>,
     /// The API.
     #[command(flatten)]
     pub http: HttpConfig,
@@ -47,12 +55,32 @@ pub struct Config {
     pub ready_file: Option<PathBuf>,
 }
 
-/// Where the API is served.
+/// Where the API is served, and to how many.
 #[derive(Debug, Clone, Args)]
 pub struct HttpConfig {
     /// Address of the API; port 0 takes a free one
     #[arg(long = "http-listen", env = "LATCHKEY_HTTP_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR")]
     pub listen: SocketAddr,
+    /// Connections that are open at once; more wait to be accepted
+    #[arg(
+        id = "http-connections",
+        long = "http-connections",
+        env = "LATCHKEY_HTTP_CONNECTIONS",
+        default_value_t = 1_024,
+        value_name = "NUMBER",
+        value_parser = value_parser!(u32).range(1..)
+    )]
+    pub connections: u32,
+    /// How long a connection is kept without a request's headers, or with an answer of which nothing is taken
+    #[arg(
+        id = "http-idle-ms",
+        long = "http-idle-ms",
+        env = "LATCHKEY_HTTP_IDLE_MS",
+        default_value_t = 10_000,
+        value_name = "MILLISECONDS",
+        value_parser = value_parser!(u64).range(1..)
+    )]
+    pub idle_ms: u64,
     /// Calls that a user or an API key can make in a minute; 0 is no limit
     #[arg(long, env = "LATCHKEY_CALLS_PER_MINUTE", default_value_t = 6_000, value_name = "CALLS")]
     pub calls_per_minute: u32,
@@ -163,6 +191,13 @@ impl Config {
     }
 }
 
+impl HttpConfig {
+    pub(crate) fn limits(&self) -> http::Limits {
+        let connections = usize::try_from(self.connections).unwrap_or(usize::MAX);
+        http::Limits { connections, idle: Duration::from_millis(self.idle_ms) }
+    }
+}
+
 impl StreamConfig {
     pub(crate) fn node_grace(&self) -> Duration {
         Duration::from_millis(self.node_grace_ms)
@@ -198,6 +233,14 @@ mod tests {
         let config = parse(&["--node-token", TOKEN, "--admin-password", "correct horse battery"]);
         let printed = format!("{config:?}");
         assert!(!printed.contains(TOKEN) && !printed.contains("correct horse"), "{printed}");
+    }
+
+    #[test]
+    fn limits_of_nothing_are_refused() {
+        for flag in ["--http-connections", "--http-idle-ms"] {
+            let refused = Config::try_parse_from(["--node-token", TOKEN, flag, "0"]).unwrap_err();
+            assert!(refused.to_string().contains(flag), "{refused}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! | `enforcement` | waiting until every node decides by a revision |
 //! | `explain` | what the filter would decide on a request, and why |
 //! | [`cli`] | the commands that call the API |
+//! | [`backup`] | the commands that work on the database's file |
 //! | [`start`](mod@start), [`config`] | putting it together |
 //!
 //! A revocation goes: `api` → `store` (one transaction, revision + 1) → `stream` (woken by the revision; one batch to
@@ -16,6 +17,7 @@
 
 mod api;
 pub mod authority;
+pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Parser, Subcommand};
-use latchkey_control_plane::{Config, cli, log, serve, tls};
+use latchkey_control_plane::{Config, backup, cli, config, log, serve, tls};
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -16,14 +16,22 @@ enum Command {
     /// Run the control plane: the API for people, and the stream for Envoys
     Serve(Box<Config>),
     Explain(Box<cli::Explain>),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     tls::init();
-    match Cli::parse().command {
+    let command = match config::parse::<Cli>() {
+        Ok(cli) => cli.command,
+        Err(error) => return failed(&error, ExitCode::FAILURE),
+    };
+    match command {
         Command::Serve(config) => run(*config).await,
         Command::Explain(explain) => explain.run().await.unwrap_or_else(|error| failed(&error, error.exit_code())),
+        Command::Backup(backup) => done(backup.run().await),
+        Command::Restore(restore) => done(restore.run().await),
     }
 }
 
@@ -31,7 +39,11 @@ async fn run(config: Config) -> ExitCode {
     if let Err(error) = log::init(&config.log) {
         return failed(&error, ExitCode::FAILURE);
     }
-    match serve(config).await {
+    done(serve(config).await)
+}
+
+fn done<E: std::error::Error>(result: Result<(), E>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error, ExitCode::FAILURE),
     }

@@ -8,11 +8,16 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use std::fmt;
 
+use crate::store::Store;
+
 /// From a millisecond to the longest wait.
 const ENFORCEMENT_SECONDS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
 
 /// From a millisecond to what keeps other writers waiting for too long.
-const COMMIT_SECONDS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
+pub(crate) const COMMIT_SECONDS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
+
+/// Fewer than of the others, as there are so many for each route and method. Those that wait for nodes are long.
+const REQUEST_SECONDS: [f64; 8] = [0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0];
 
 /// The route is the pattern, never the path: a path can hold anything.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -20,6 +25,13 @@ pub(crate) struct Request {
     pub(crate) route: String,
     pub(crate) method: &'static str,
     pub(crate) status: u16,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Endpoint {
+    pub(crate) route: String,
+    pub(crate) method: &'static str,
 }
 
 /// How a stream began.
@@ -33,10 +45,22 @@ impl Snapshot {
     pub(crate) const RESUMED: Self = Self { kind: "resumed" };
 }
 
+/// What is so at the moment when metrics are read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) revision: u64,
+    pub(crate) nodes_connected: usize,
+    /// The oldest revision that a node which counts decides by; the newest if there is no node.
+    pub(crate) slowest_node: u64,
+    pub(crate) store_bytes: u64,
+    pub(crate) readers_busy: u64,
+}
+
 /// All of them. Parts count on their own; the gauges are set when they are read.
 pub(crate) struct Metrics {
     registry: Registry,
     pub(crate) requests: Family<Request, Counter>,
+    pub(crate) request_seconds: Family<Endpoint, Histogram, fn() -> Histogram>,
     pub(crate) batches: Counter,
     pub(crate) batch_bytes: Counter,
     pub(crate) snapshots: Family<Snapshot, Counter>,
@@ -46,14 +70,19 @@ pub(crate) struct Metrics {
     pub(crate) usage_keys: Counter,
     pub(crate) usage_commits: Histogram,
     nodes_connected: Gauge,
+    nodes_lag: Gauge,
     revision: Gauge,
+    store_bytes: Gauge,
+    readers_busy: Gauge,
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
+    /// Those of a control plane on `store`.
+    pub(crate) fn new(store: &Store) -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("latchkey"),
             requests: Family::default(),
+            request_seconds: Family::new_with_constructor(|| Histogram::new(REQUEST_SECONDS)),
             batches: Counter::default(),
             batch_bytes: Counter::default(),
             snapshots: Family::default(),
@@ -63,7 +92,10 @@ impl Metrics {
             usage_keys: Counter::default(),
             usage_commits: Histogram::new(COMMIT_SECONDS),
             nodes_connected: Gauge::default(),
+            nodes_lag: Gauge::default(),
             revision: Gauge::default(),
+            store_bytes: Gauge::default(),
+            readers_busy: Gauge::default(),
         };
         for kind in [Snapshot::FULL, Snapshot::RESUMED] {
             // Zero is told as zero, not as absent.
@@ -71,8 +103,25 @@ impl Metrics {
         }
         let registry = &mut metrics.registry;
         registry.register("http_requests", "Requests answered by the API", metrics.requests.clone());
+        registry.register(
+            "http_request_seconds",
+            "Time that requests to the API took, with what they waited for nodes",
+            metrics.request_seconds.clone(),
+        );
         registry.register("nodes_connected", "Nodes with an open stream", metrics.nodes_connected.clone());
+        registry.register(
+            "nodes_lag_revisions_max",
+            "Revisions by which the slowest node that counts is behind the newest",
+            metrics.nodes_lag.clone(),
+        );
         registry.register("revision", "Newest committed revision", metrics.revision.clone());
+        registry.register(
+            "store_write_seconds",
+            "Time that changes kept the database from other writers, each in one transaction",
+            store.write_seconds(),
+        );
+        registry.register("store_bytes", "Size of the database and its log", metrics.store_bytes.clone());
+        registry.register("store_readers_busy", "Connections for reading in use", metrics.readers_busy.clone());
         registry.register("stream_batches", "Batches sent to nodes", metrics.batches.clone());
         registry.register("stream_bytes", "Bytes of records in batches sent to nodes", metrics.batch_bytes.clone());
         registry.register("stream_snapshots", "Streams begun, by what they began with", metrics.snapshots.clone());
@@ -97,9 +146,12 @@ impl Metrics {
     }
 
     /// The exposition.
-    pub(crate) fn encode(&self, revision: u64, nodes_connected: usize) -> Result<String, fmt::Error> {
-        self.revision.set(revision.cast_signed());
-        self.nodes_connected.set(i64::try_from(nodes_connected).unwrap_or(i64::MAX));
+    pub(crate) fn encode(&self, now: &Moment) -> Result<String, fmt::Error> {
+        self.revision.set(now.revision.cast_signed());
+        self.nodes_connected.set(i64::try_from(now.nodes_connected).unwrap_or(i64::MAX));
+        self.nodes_lag.set(now.revision.saturating_sub(now.slowest_node).cast_signed());
+        self.store_bytes.set(now.store_bytes.cast_signed());
+        self.readers_busy.set(now.readers_busy.cast_signed());
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;
         Ok(text)

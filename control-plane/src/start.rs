@@ -118,7 +118,7 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
     first_user(&store, &passwords, &config.admin, clock.now()).await?;
 
     let (stopper, stop) = stop::channel();
-    let metrics = Arc::new(Metrics::new());
+    let metrics = Arc::new(Metrics::new(&store));
     let registry = Registry::open(store.clone(), clock.clone(), config.stream.node_grace(), stop.clone()).await?;
     let app = App {
         store: store.clone(),
@@ -142,7 +142,7 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
             error!(%error, "the stream's server failed");
         }
     });
-    servers.spawn(http::serve(http_listener, router, http::CONNECTIONS, stop));
+    servers.spawn(http::serve(http_listener, router, config.http.limits(), stop));
     info!(http = %http_addr, stream = %stream_addr, revision = store.revision(), "ready");
     Ok(Running { http_addr, stream_addr, store, servers, stopper })
 }

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -10,7 +11,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use crate::api::http_client;
-use crate::loopback;
+use crate::loopback::{self, FORKING};
 use crate::paths::latchkey_binary;
 use crate::process::{Process, read_lossy};
 use crate::wait::eventually;
@@ -89,16 +90,10 @@ impl ControlPlane {
         let ready_file = options.dir.join("control-plane.ready");
         // An earlier life's.
         let _ = std::fs::remove_file(&ready_file);
-        let mut command = Command::new(latchkey_binary()?);
-        // Settings that the caller's own environment happens to hold are not for this one.
-        std::env::vars_os().map(|(name, _)| name).filter(|name| is_setting(name)).for_each(|name| {
-            command.env_remove(name);
-        });
+        let mut command = self.command("serve")?;
         command
-            .arg("serve")
             .env("LATCHKEY_HTTP_LISTEN", options.http.to_string())
             .env("LATCHKEY_STREAM_LISTEN", options.stream.to_string())
-            .env("LATCHKEY_DATABASE", &options.database)
             .env("LATCHKEY_NODE_TOKEN", &options.node_token)
             .env("LATCHKEY_ADMIN_EMAIL", &options.admin_email)
             .env("LATCHKEY_ADMIN_PASSWORD", &options.admin_password)
@@ -149,12 +144,44 @@ impl ControlPlane {
         self.start().await
     }
 
+    /// Forgets the administrator's session: the next call opens another.
+    pub fn forget_session(&mut self) {
+        self.session = OnceCell::new();
+    }
+
     /// The process, for signals.
     ///
     /// # Errors
     /// When it does not run.
     pub fn process(&mut self) -> Result<&mut Process> {
         self.process.as_mut().context("the control plane does not run")
+    }
+
+    /// Runs `backup` or `restore`, which work on the database's file: what it prints.
+    ///
+    /// # Errors
+    /// When it fails; with what it says.
+    pub fn run(&self, command: &str, arguments: &[&str]) -> Result<String> {
+        let mut run = self.command(command)?;
+        run.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let forking = FORKING.lock().unwrap_or_else(PoisonError::into_inner);
+        let child = run.spawn()?;
+        drop(forking);
+        let output = child.wait_with_output()?;
+        let told = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "latchkey {command} ended ({}): {told}", output.status);
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Of the binary, on this one's database.
+    fn command(&self, name: &str) -> Result<Command> {
+        let mut command = Command::new(latchkey_binary()?);
+        // Settings that the caller's own environment happens to hold are not for this one.
+        std::env::vars_os().map(|(name, _)| name).filter(|name| is_setting(name)).for_each(|name| {
+            command.env_remove(name);
+        });
+        command.arg(name).env("LATCHKEY_DATABASE", &self.options.database);
+        Ok(command)
     }
 
     /// How it is started. Changes count from the next start on.

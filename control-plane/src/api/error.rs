@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::Object;
 
 use super::MAX_BODY_LEN;
+use super::redact::redacted;
 use crate::json::Fault;
 use crate::password::PasswordError;
 use crate::random::NoRandomness;
@@ -346,6 +347,7 @@ impl IntoResponse for ApiError {
             }
             _ => (None, sentence.to_owned()),
         };
+        let (error, field) = (redacted(&error), field.as_deref().map(redacted));
         let mut response = (status, Json(Body { status: "error", code, message, error, field })).into_response();
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::App;
 use super::answer::{Answer, Done};
 use super::error::ApiError;
+use crate::metrics::Moment;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -34,7 +35,15 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Answer<()>, Ap
 #[utoipa::path(get, path = "/metrics", operation_id = "getMetrics", tag = "Machines",
     responses((status = 200, description = "All metrics.", body = String, content_type = "application/openmetrics-text")))]
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, ApiError> {
-    let text = app.metrics.encode(app.store.revision(), app.registry.connected());
+    let revision = app.store.revision();
+    let slowest_node = app.registry.nodes().iter().map(|node| node.acknowledged).min().unwrap_or(revision);
+    let text = app.metrics.encode(&Moment {
+        revision,
+        nodes_connected: app.registry.connected(),
+        slowest_node,
+        store_bytes: app.store.bytes(),
+        readers_busy: app.store.readers_busy(),
+    });
     let text = text.map_err(|error| ApiError::Internal(error.to_string()))?;
     Ok(([(header::CONTENT_TYPE, OPENMETRICS)], text))
 }

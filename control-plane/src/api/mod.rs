@@ -18,6 +18,7 @@ mod new_key;
 mod nodes;
 mod observe;
 mod openapi;
+mod redact;
 mod roles;
 mod routes;
 mod sessions;

@@ -48,6 +48,8 @@ pub(super) async fn observe(
         response
     });
     let status = response.status().as_u16();
+    let endpoint = metrics::Endpoint { route: route.clone(), method };
+    app.metrics.request_seconds.get_or_create(&endpoint).observe(started.elapsed().as_secs_f64());
     app.metrics.requests.get_or_create(&metrics::Request { route, method, status }).inc();
     response.headers_mut().insert(REQUEST_ID, id);
     noted.tell(response.headers_mut());

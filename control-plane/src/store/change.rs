@@ -2,6 +2,8 @@
 
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 use std::sync::Arc;
+use std::time::Instant;
+use tracing::Instrument as _;
 
 use super::{Shared, Store, StoreError};
 
@@ -10,16 +12,19 @@ pub(super) struct Change {
     transaction: Transaction<'static, Sqlite>,
     /// What every changed row is stamped with.
     revision: i64,
+    /// Since then nobody else can write.
+    began: Instant,
     store: Arc<Shared>,
 }
 
 impl Change {
     pub(super) async fn begin(store: &Store) -> Result<Self, StoreError> {
         let mut transaction = store.0.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let began = Instant::now();
         let revision = sqlx::query_scalar("UPDATE meta SET revision = revision + 1 RETURNING revision")
             .fetch_one(&mut *transaction)
             .await?;
-        Ok(Self { transaction, revision, store: store.0.clone() })
+        Ok(Self { transaction, revision, began, store: store.0.clone() })
     }
 
     pub(super) fn revision(&self) -> i64 {
@@ -33,6 +38,7 @@ impl Change {
     /// Returns the revision that is now in force.
     pub(super) async fn commit(self) -> Result<u64, StoreError> {
         self.transaction.commit().await?;
+        self.store.writes.observe(self.began.elapsed().as_secs_f64());
         let revision = self.revision.cast_unsigned();
         // A later change can get here first: its transaction began when this one had ended.
         self.store.revision.send_if_modified(|newest| {
@@ -44,9 +50,10 @@ impl Change {
     }
 }
 
-/// Runs a write to its end, even if the caller stops waiting: what is committed is always told of.
+/// Runs a write to its end, even if the caller stops waiting: what is committed is always told of. What it logs belongs
+/// to the caller's request.
 pub(super) async fn to_its_end<T: Send + 'static, E: From<StoreError> + Send + 'static>(
     write: impl Future<Output = Result<T, E>> + Send + 'static,
 ) -> Result<T, E> {
-    tokio::spawn(write).await.map_err(|_| StoreError::Interrupted)?
+    tokio::spawn(write.in_current_span()).await.map_err(|_| StoreError::Interrupted)?
 }

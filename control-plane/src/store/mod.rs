@@ -8,6 +8,7 @@
 mod accounts;
 mod acting;
 pub(crate) mod audit;
+pub mod backup;
 mod callers;
 mod change;
 mod chunks;
@@ -49,18 +50,29 @@ pub use subaccounts::Subaccount;
 pub use usage::KeyUsage;
 pub use users::{NewUser, User};
 
+use prometheus_client::metrics::histogram::Histogram;
 use sqlx::Connection as _;
+use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
+use crate::metrics::COMMIT_SECONDS;
 use crate::random;
 
 const READERS: u32 = 8;
+
+/// The schema, from version to version.
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// What the names of files beside the database end with: the lock, and SQLite's write-ahead log with its index.
+const LOCK: &str = ".lock";
+const LOG: &str = "-wal";
+const LOG_INDEX: &str = "-shm";
 
 /// How long a caller waits for a connection, and SQLite for another process' lock.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -78,6 +90,10 @@ struct Shared {
     epoch: Epoch,
     /// The newest committed revision.
     revision: watch::Sender<u64>,
+    /// How long changes took.
+    writes: Histogram,
+    /// Where it is.
+    path: PathBuf,
     /// Held while the store is open.
     lock: File,
 }
@@ -86,6 +102,7 @@ impl Store {
     /// Opens the database at `path`, creates it if there is none, and brings its schema up to date.
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
         let lock = lock(path)?;
+        private(path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .foreign_keys(true)
@@ -100,11 +117,12 @@ impl Store {
             Box::pin(async move { Ok(clean) })
         });
         let writer = writer.connect_with(options.clone()).await.map_err(StoreError::from)?;
-        sqlx::migrate!().run(&writer).await?;
+        MIGRATIONS.run(&writer).await?;
         let (epoch, revision) = identity(&writer).await?;
         let readers = pool.max_connections(READERS).connect_lazy_with(options.read_only(true));
         let revision = watch::Sender::new(revision);
-        Ok(Self(Arc::new(Shared { writer, readers, epoch, revision, lock })))
+        let (writes, path) = (Histogram::new(COMMIT_SECONDS), path.to_owned());
+        Ok(Self(Arc::new(Shared { writer, readers, epoch, revision, writes, path, lock })))
     }
 
     /// Identity of this store's history.
@@ -128,6 +146,23 @@ impl Store {
         Ok(())
     }
 
+    /// How long changes took, in seconds.
+    pub(crate) fn write_seconds(&self) -> Histogram {
+        self.0.writes.clone()
+    }
+
+    /// Size of the database and its log. What is not there, as a log that was never written, has none.
+    pub(crate) fn bytes(&self) -> u64 {
+        let len = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+        len(&self.0.path).saturating_add(len(&beside(&self.0.path, LOG)))
+    }
+
+    /// Connections for reading that are in use.
+    pub(crate) fn readers_busy(&self) -> u64 {
+        let (all, idle) = (u64::from(self.0.readers.size()), self.0.readers.num_idle());
+        all.saturating_sub(u64::try_from(idle).unwrap_or(u64::MAX))
+    }
+
     /// Waits for what is being written, and closes the database.
     pub(crate) async fn close(&self) {
         self.0.readers.close().await;
@@ -138,22 +173,29 @@ impl Store {
     }
 }
 
-/// The database is for its owner's eyes only, and for one control plane at a time.
+/// A database is for one control plane at a time.
 fn lock(path: &Path) -> Result<File, OpenError> {
-    let open = |path: &Path| {
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).write(true).mode(0o600);
-        options.open(path).map_err(|source| OpenError::File { path: path.to_owned(), source })
-    };
-    open(path)?;
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".lock");
-    let lock = open(Path::new(&beside))?;
+    let beside = beside(path, LOCK);
+    let lock = private(&beside)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
-        Err(TryLockError::Error(source)) => Err(OpenError::File { path: beside.into(), source }),
+        Err(TryLockError::Error(source)) => Err(OpenError::File { path: beside, source }),
     }
+}
+
+/// Opens a file for its owner's eyes only; creates it if there is none.
+fn private(path: &Path) -> Result<File, OpenError> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    options.open(path).map_err(|source| OpenError::File { path: path.to_owned(), source })
+}
+
+/// The file beside the database that has its name and more.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(suffix);
+    beside.into()
 }
 
 async fn identity(writer: &SqlitePool) -> Result<(Epoch, u64), StoreError> {

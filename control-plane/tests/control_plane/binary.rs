@@ -1,5 +1,6 @@
 //! The binary: what it prints where, and how it ends.
 
+use crate::harness::http_client;
 use crate::node::{Stream, hello};
 use latchkey_protocol::{from_node, to_node};
 use nix::sys::signal::{Signal, kill};
@@ -12,13 +13,13 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-const NODE_TOKEN: &str = "node-token-of-the-binary";
+pub(crate) const NODE_TOKEN: &str = "node-token-of-the-binary";
 
 /// A process that is killed if a test forgets it.
-struct Process(Option<Child>);
+pub(crate) struct Process(Option<Child>);
 
 impl Process {
-    fn start(directory: &Path, flags: &[&str]) -> Self {
+    pub(crate) fn start(directory: &Path, flags: &[&str]) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_latchkey"))
             .args(["serve", "--http-listen=127.0.0.1:0", "--stream-listen=127.0.0.1:0", "--ready-file=ready.json"])
             .args(flags)
@@ -35,11 +36,11 @@ impl Process {
     }
 
     /// Where the API is, once it is ready.
-    fn http(&self, directory: &Path) -> String {
+    pub(crate) fn http(&self, directory: &Path) -> String {
         self.address(directory, "http")
     }
 
-    fn address(&self, directory: &Path, of: &str) -> String {
+    pub(crate) fn address(&self, directory: &Path, of: &str) -> String {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             if let Ok(text) = fs::read_to_string(directory.join("ready.json")) {
@@ -52,16 +53,21 @@ impl Process {
     }
 
     /// Asks it to end, and returns what it wrote to stdout.
-    fn stop(mut self, signal: Signal) -> String {
+    pub(crate) fn stop(mut self, signal: Signal) -> String {
+        self.signal(signal);
         let mut child = self.0.take().unwrap();
-        kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
         let mut stdout = String::new();
         child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
         assert!(child.wait().unwrap().success());
         stdout
     }
 
-    fn output(mut self) -> Output {
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.0.as_ref().unwrap().id().try_into().unwrap()), signal).unwrap();
+    }
+
+    /// Waits until it has ended.
+    pub(crate) fn output(mut self) -> Output {
         self.0.take().unwrap().wait_with_output().unwrap()
     }
 }
@@ -78,7 +84,7 @@ impl Drop for Process {
 
 async fn log_in(http: &str, password: &str) -> reqwest::Response {
     let body = json!({"email": "admin@localhost", "password": password});
-    reqwest::Client::new().post(format!("{http}/v1/sessions")).json(&body).send().await.unwrap()
+    http_client().post(format!("{http}/v1/sessions")).json(&body).send().await.unwrap()
 }
 
 fn password(stdout: &str) -> String {
@@ -98,7 +104,7 @@ async fn the_first_password_is_printed_once_and_no_secret_is_kept() {
     let http = process.http(directory.path());
     let session: Value = log_in(&http, &password).await.json().await.unwrap();
     let token = session["data"]["token"].as_str().unwrap().to_owned();
-    let client = reqwest::Client::new();
+    let client = http_client();
     let request = client.post(format!("{http}/v1/keys/generate")).bearer_auth(&token).json(&json!({"name": "CI"}));
     let made: Value = request.send().await.unwrap().json().await.unwrap();
     let key = made["data"]["api_key"].as_str().unwrap().to_owned();

@@ -56,13 +56,12 @@ impl Plane {
 
     /// After something was done where the database will be.
     pub(crate) async fn start_after(flags: &[&str], prepare: impl AsyncFnOnce(&Path)) -> Self {
-        tls::init();
         let mut plane = Self {
             clock: FakeClock(Arc::new(AtomicI64::new(START))),
             flags: flags.iter().map(ToString::to_string).collect(),
             directory: tempfile::tempdir().unwrap(),
             running: None,
-            http: reqwest::Client::new(),
+            http: http_client(),
             owner: OnceCell::new(),
         };
         prepare(&plane.database()).await;
@@ -70,7 +69,8 @@ impl Plane {
         plane
     }
 
-    async fn run(&mut self) {
+    /// Begins again after [`take`](Self::take).
+    pub(crate) async fn run(&mut self) {
         let needed = ["--http-listen=127.0.0.1:0", "--stream-listen=127.0.0.1:0"].map(str::to_owned);
         let secrets = [format!("--node-token={NODE_TOKEN}"), format!("--admin-password={PASSWORD}")];
         let database = format!("--database={}", self.database().display());
@@ -172,6 +172,11 @@ impl Plane {
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.database());
         sqlx::SqlitePool::connect_with(options).await.unwrap()
     }
+}
+
+pub(crate) fn http_client() -> reqwest::Client {
+    tls::init();
+    reqwest::Client::new()
 }
 
 pub(crate) fn plain_key() -> PlainKey {

@@ -4,6 +4,7 @@
 
 mod acting;
 mod audit;
+mod backup;
 mod binary;
 mod credentials;
 mod editing;
@@ -15,6 +16,7 @@ mod machines;
 mod migration;
 mod myself;
 mod node;
+mod operate;
 mod permissions;
 mod routes;
 mod sessions;

@@ -56,7 +56,7 @@ impl Room {
         let registry =
             Registry::open(store.clone(), clock.clone(), Duration::from_secs(60), stop.clone()).await.unwrap();
         let collector =
-            Collector::start(store.clone(), registry.clone(), clock, Arc::new(Metrics::new()), stop.clone());
+            Collector::start(store.clone(), registry.clone(), clock, Arc::new(Metrics::new(&store)), stop.clone());
         let account = admin.account_id;
         Self { store, registry, collector, account, key_id, path, _directory: directory, _stopper: stopper }
     }

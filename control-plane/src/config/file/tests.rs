@@ -1,0 +1,88 @@
+use super::*;
+use crate::Config;
+use clap::{CommandFactory as _, FromArgMatches as _};
+use std::fs::{self, Permissions};
+
+const SECRET: &str = "a-secret-of-the-file";
+
+/// What `serve` makes of a file with that text and mode, and of flags.
+fn read(text: &str, mode: u32, flags: &[&str]) -> Result<Config, String> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("latchkey.toml");
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+    let command = with_file(Config::command(), &path).map_err(|error| {
+        let error = error.to_string();
+        error.strip_prefix(&format!("{}: ", path.display())).expect("it names the file").to_owned()
+    })?;
+    let matches = command.try_get_matches_from(flags).map_err(|error| error.to_string())?;
+    Ok(Config::from_arg_matches(&matches).unwrap())
+}
+
+#[test]
+fn a_file_says_what_no_flag_says() {
+    let text = format!(
+        "http-listen = \"127.0.0.1:1\"\nstream-listen = \"127.0.0.1:2\"\nnode-grace-ms = 5000\nadmin-recover = true\n\
+         log-format = \"json\"\nkey-prefix = \"vg\"\nnode-token = \"{SECRET}\"\n"
+    );
+    let config = read(&text, 0o600, &["--stream-listen=127.0.0.1:3"]).unwrap();
+    assert_eq!(config.http.listen.port(), 1);
+    assert_eq!(config.stream.listen.port(), 3, "a flag precedes");
+    assert_eq!((config.stream.node_grace_ms, config.admin.recover), (5000, true));
+    assert!(config.keys.format.resembles(b"vg_"));
+    assert!(config.stream.node_token.is(SECRET), "what is required may be in the file");
+    assert_eq!(config.store.database, Path::new("latchkey.db"), "the default, as nobody says otherwise");
+}
+
+#[test]
+fn what_is_required_is_so_with_a_file_without_it() {
+    let error = read("node-grace-ms = 1", 0o600, &[]).unwrap_err();
+    assert!(error.contains("--node-token"), "{error}");
+}
+
+#[test]
+fn what_is_wrong_is_named_and_not_shown() {
+    for (text, expected) in [
+        ("node-tokn = \"SECRET\"", "there is no setting `node-tokn`"),
+        ("[http]\nlisten = \"SECRET\"", "there is no setting `http`"),
+        ("config = \"SECRET\"", "there is no setting `config`"),
+        ("help = true", "there is no setting `help`"),
+        ("node-grace-ms = \"SECRET\"", "`node-grace-ms` must be a whole number"),
+        ("node-token = 12345678", "`node-token` must be a text"),
+        ("node-token = [\"SECRET\"]", "`node-token` must be a text"),
+        ("admin-recover = \"SECRET\"", "`admin-recover` must be true or false"),
+        ("http-listen = \"SECRET\"", "`http-listen` is not understood: invalid socket address syntax"),
+        ("node-grace-ms = -1", "`node-grace-ms` is not understood: invalid digit found in string"),
+        ("log-format = \"SECRET\"", "`log-format` must be one of text, json"),
+        ("database = \"\"", "`database` is not understood"),
+        ("log-level = \"info\"\nnode-token = SECRET", "line 2 is not TOML: "),
+        ("node-token = \"SECRET\nlog-level = \"info\"", "line 1 is not TOML: "),
+        ("node-token = \"SECRET\"\nnode-token = \"SECRET\"", "line 2 is not TOML: "),
+    ] {
+        let error = read(&text.replace("SECRET", SECRET), 0o600, &[]).unwrap_err();
+        assert!(error.starts_with(expected), "{text}: {error}");
+        assert!(!error.contains(SECRET), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_secret_is_in_a_file_of_its_owner_alone() {
+    for key in ["node-token", "admin-password"] {
+        let text = format!("{key} = \"{SECRET}\"");
+        for mode in [0o644, 0o640, 0o604, 0o620] {
+            let error = read(&text, mode, &[]).unwrap_err();
+            let expected = format!("`{key}` is a secret, so the file must be its owner's alone (chmod 600)");
+            assert_eq!(error, expected, "{mode:o}");
+        }
+        for mode in [0o600, 0o400] {
+            assert!(read(&text, mode, &["--node-token=0123456789abcdef"]).is_ok(), "{mode:o}");
+        }
+    }
+    assert!(read("log-level = \"warn\"", 0o644, &["--node-token=0123456789abcdef"]).is_ok());
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let error = with_file(Config::command(), Path::new("/nowhere/latchkey.toml")).unwrap_err().to_string();
+    assert!(error.starts_with("/nowhere/latchkey.toml: cannot be read: "), "{error}");
+}
