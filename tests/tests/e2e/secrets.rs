@@ -1,0 +1,264 @@
+//! No key, password or session token is anywhere that it was not asked for: not in a log, not in a metric, not in the
+//! database, not on the stream, not in an error.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use latchkey_policy::key::KeyDigest;
+use latchkey_tests::{CreatedKey, Gateway, Tap, eventually};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::unknown_key;
+
+const PASSWORD: &str = "correct horse of a user";
+const NEW_PASSWORD: &str = "battery staple of a user";
+const WRONG_PASSWORD: &str = "no password of anybody";
+
+/// What must not be found.
+#[derive(Debug, Default)]
+struct Secrets(Vec<String>);
+
+impl Secrets {
+    /// A key, and what of it is secret.
+    fn key(&mut self, key: &str) {
+        self.0.push(key.to_owned());
+        self.0.extend(key.rsplit_once('_').map(|(_, secret)| secret.to_owned()));
+    }
+
+    fn other(&mut self, secret: &str) {
+        self.0.push(secret.to_owned());
+    }
+
+    fn assert_absent(&self, places: &[Place]) {
+        let found = places.iter().filter(|Place(_, bytes)| self.0.iter().any(|secret| holds(bytes, secret.as_bytes())));
+        let found: Vec<_> = found.map(|place| &place.0).collect();
+        assert!(found.is_empty(), "secrets are in {found:#?}");
+    }
+}
+
+/// Somewhere that people and machines look, and what is there.
+struct Place(String, Vec<u8>);
+
+fn holds(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.windows(wanted.len()).any(|window| window == wanted)
+}
+
+fn place<'p>(places: &'p [Place], name: &str) -> &'p [u8] {
+    &places.iter().find(|place| place.0 == name).unwrap_or_else(|| panic!("nobody looked at {name}")).1
+}
+
+/// A gateway with keys in every place where it can look for them, and its stream with a tap.
+async fn tapped() -> (Gateway, Tap) {
+    let tap = Tap::start().await.unwrap();
+    let (entry, exit) = (tap.clone(), tap.clone());
+    let gateway = Gateway::builder()
+        .control_plane(move |options| {
+            exit.lead_to(options.stream);
+            options.environment.push(("RUST_LOG".to_owned(), "debug".to_owned()));
+        })
+        .envoy(move |envoy| {
+            envoy.stream = entry.address();
+            envoy.configuration = json!({ "credentials": { "query": "key", "cookie": "session_key" } });
+        })
+        .start()
+        .await;
+    (gateway, tap)
+}
+
+/// The key in every place where one is looked for.
+async fn knock(gateway: &Gateway, key: &str, status: u16) {
+    let (bearer, cookie) = (format!("Bearer {key}"), format!("a=b; session_key={key}"));
+    let query = format!("/query?key={key}&a=b");
+    for (path, header) in [
+        ("/header", Some(("x-api-key", key))),
+        ("/bearer", Some(("authorization", bearer.as_str()))),
+        ("/cookie", Some(("cookie", cookie.as_str()))),
+        (query.as_str(), None),
+    ] {
+        let answer = gateway.ask_with(path, header.as_slice()).await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.body);
+    }
+}
+
+/// A call that is refused: its answer, which must not tell what it was given.
+async fn refused(gateway: &Gateway, method: Method, path: &str, body: Value) -> Place {
+    let name = format!("the answer to {method} {path} {body}");
+    let call = gateway.control_plane.request(method, path).await.unwrap().json(&body);
+    let answer = call.send().await.unwrap();
+    assert!(answer.status().is_client_error(), "{name}: {}", answer.status());
+    Place(name, answer.bytes().await.unwrap().into())
+}
+
+/// Calls with a secret in all the wrong fields; what they are answered.
+async fn mistakes(gateway: &Gateway, secret: &str) -> Vec<Place> {
+    let generate = "/v1/keys/generate";
+    let mut answers = Vec::new();
+    for body in [
+        json!({ "name": 5, "description": secret }),
+        json!({ "name": "x", "environment": secret }),
+        json!({ "name": "x", "tier": secret }),
+        json!({ "name": "x", "scope": secret }),
+        json!({ "name": "x", "roles": [secret] }),
+        json!({ "name": "x", "permissions": [secret] }),
+        json!({ "name": "x", "allowed_subaccounts": [secret] }),
+        json!({ "name": "x", "allowed_ips": [secret] }),
+        json!({ "name": "x", "denied_ips": [{ "cidr": secret }] }),
+        json!({ "name": "x", "expires_at": secret }),
+        json!({ "name": "x", "limits": secret }),
+        json!({ "name": "x", "limits": { secret: 5 } }),
+        json!({ "name": "x", secret: true }),
+        json!([secret]),
+        json!(secret),
+    ] {
+        answers.push(refused(gateway, Method::POST, generate, body).await);
+    }
+    for (method, path, body) in [
+        (Method::GET, format!("/v1/keys/{secret}"), json!({})),
+        (Method::DELETE, format!("/v1/keys/{secret}"), json!({})),
+        (Method::GET, format!("/v1/keys?limit={secret}"), json!({})),
+        (Method::GET, format!("/v1/keys?{secret}=1"), json!({})),
+        (Method::GET, format!("/{secret}"), json!({})),
+        (Method::GET, format!("/v1/usage?key_id={secret}"), json!({})),
+        (Method::POST, "/v1/users".to_owned(), json!({ "email": 5, "password": secret })),
+        (Method::POST, "/v1/users".to_owned(), json!({ "email": "a@example.com", "password": [secret] })),
+        (Method::POST, "/v1/users".to_owned(), json!({ "email": secret, "password": PASSWORD })),
+        (Method::PUT, "/v1/routes".to_owned(), json!({ "rules": [{ "path": { "exact": secret } }] })),
+        (Method::PUT, "/v1/routes".to_owned(), json!({ "rules": [], "unmatched": secret })),
+        (Method::PUT, "/v1/tiers".to_owned(), json!({ "tiers": [{ "name": secret, "limits": secret }] })),
+        (Method::POST, "/v1/explain".to_owned(), json!({ "key_id": secret, "request": { "method": "GET" } })),
+        (Method::POST, "/v1/explain".to_owned(), json!({ "request": { "method": "GET", "headers": secret } })),
+        (Method::POST, "/v1/sessions".to_owned(), json!({ "email": "admin@example.com", "password": secret })),
+        (Method::POST, "/v1/sessions".to_owned(), json!({ "email": secret, "password": WRONG_PASSWORD })),
+        (Method::POST, "/v1/sessions".to_owned(), json!({ "email": [secret], "password": 5 })),
+    ] {
+        answers.push(refused(gateway, method, &path, body).await);
+    }
+    // As headers that are told of elsewhere, or that say who is calling.
+    for header in ["x-request-id", "authorization", "user-agent", "x-forwarded-for", "traceparent"] {
+        let call = gateway.client.get(gateway.control_plane.url("/v1/nodes")).header(header, secret);
+        let answer = call.send().await.unwrap();
+        assert_eq!(answer.status(), 401);
+        answers.push(Place(format!("the headers of the answer to {header}"), format!("{answer:?}").into_bytes()));
+    }
+    answers
+}
+
+/// The verdict on a request with the key, by the control plane: it tells which key it is and not the key.
+async fn explain(gateway: &Gateway, key: &str) -> Place {
+    let headers = json!({ "x-api-key": key, "authorization": format!("Bearer {key}") });
+    let request = json!({ "method": "GET", "path": "/", "headers": headers });
+    let told = gateway.control_plane.call(Method::POST, "/v1/explain", json!({ "request": request })).await.unwrap();
+    Place("the explanation".to_owned(), told.to_string().into_bytes())
+}
+
+/// Every file that a part has written, every page that it shows, and what went over the stream.
+async fn everywhere(gateway: &Gateway, tap: &Tap) -> Vec<Place> {
+    let mut places = Vec::new();
+    for entry in std::fs::read_dir(gateway.dir()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        places.push(Place(name, std::fs::read(path).unwrap()));
+    }
+    for page in ["/stats", "/stats/prometheus", "/config_dump", "/clusters", "/listeners"] {
+        places.push(Place(page.to_owned(), gateway.envoy.admin_get(page).await.unwrap().into_bytes()));
+    }
+    places.push(Place("/metrics".to_owned(), gateway.control_plane.metrics().await.unwrap().into_bytes()));
+    for page in ["/v1/audit", "/v1/keys", "/v1/users", "/v1/usage", "/v1/nodes", "/openapi.json"] {
+        let call = gateway.control_plane.request(Method::GET, page).await.unwrap();
+        places.push(Place(page.to_owned(), call.send().await.unwrap().bytes().await.unwrap().into()));
+    }
+    places.push(Place("the stream".to_owned(), tap.bytes()));
+    places
+}
+
+async fn user(gateway: &Gateway, secrets: &mut Secrets) -> String {
+    let control_plane = &gateway.control_plane;
+    let body = json!({ "email": "somebody@example.com", "password": PASSWORD, "roles": ["read_only_admin"] });
+    let user = control_plane.call(Method::POST, "/v1/users", body).await.unwrap();
+    let path = format!("/v1/users/{}", user["user_id"].as_str().unwrap());
+    control_plane.call(Method::PATCH, &path, json!({ "password": NEW_PASSWORD })).await.unwrap();
+    let body = json!({ "email": "somebody@example.com", "password": NEW_PASSWORD });
+    let session = control_plane.call(Method::POST, "/v1/sessions", body).await.unwrap();
+    for secret in [PASSWORD, NEW_PASSWORD, WRONG_PASSWORD, control_plane.credentials().1] {
+        secrets.other(secret);
+    }
+    let token = session["token"].as_str().unwrap().to_owned();
+    secrets.other(&token);
+    token
+}
+
+fn mistyped(key: &str) -> String {
+    let (rest, last) = key.split_at(key.len() - 1);
+    format!("{rest}{}", if last == "x" { "y" } else { "x" })
+}
+
+#[tokio::test]
+async fn no_secret_is_where_it_was_not_asked_for() {
+    let (gateway, tap) = tapped().await;
+    let control_plane = &gateway.control_plane;
+    let mut secrets = Secrets::default();
+    let token = user(&gateway, &mut secrets).await;
+    let mut keys = Vec::new();
+    for key in [
+        json!({ "name": "plain" }),
+        json!({ "name": "limited", "limits": { "month": 4 }, "environment": "test" }),
+        json!({ "name": "from afar", "denied_ips": ["127.0.0.1"], "allowed_ips": [] }),
+        json!({ "name": "revoked", "allowed_ips": ["127.0.0.0/8", { "cidr": "::1", "enabled": false }] }),
+    ] {
+        let made = control_plane.create_key(key).await.unwrap();
+        secrets.key(&made.api_key);
+        keys.push(made);
+    }
+    let [plain, limited, afar, revoked]: [CreatedKey; 4] = keys.try_into().unwrap();
+    let session = control_plane.login().await.unwrap();
+    secrets.other(&session);
+    let (typo, unknown) = (mistyped(&plain.api_key), unknown_key());
+    secrets.key(&typo);
+    secrets.key(&unknown);
+
+    control_plane.revoke(&revoked.key_id).await.unwrap();
+    for (key, status) in [(&plain, 200), (&limited, 200), (&limited, 429), (&afar, 403), (&revoked, 401)] {
+        knock(&gateway, &key.api_key, status).await;
+    }
+    for key in [&typo, &unknown] {
+        knock(&gateway, key, 401).await;
+    }
+    let mut answers = Vec::new();
+    for secret in [&plain.api_key, &typo, &revoked.api_key] {
+        answers.extend(mistakes(&gateway, secret).await);
+        answers.push(explain(&gateway, secret).await);
+    }
+    answers.extend(mistakes(&gateway, &token).await);
+    // Ended, so that it is looked for among those that were deleted, too.
+    let ended = gateway.client.delete(control_plane.url("/v1/sessions/current")).bearer_auth(&session);
+    assert_eq!(ended.send().await.unwrap().status(), 200);
+
+    let told = eventually(Duration::from_secs(5), async || {
+        ensure!(gateway.envoy.access_log().iter().any(|line| line["key"] == plain.key_id), "nothing is logged yet");
+        Ok(())
+    });
+    told.await.unwrap();
+    let mut places = everywhere(&gateway, &tap).await;
+    places.extend(answers);
+    // First, that it is found where it is.
+    let mask = format!("{}...{}", &plain.api_key[..12], &plain.api_key[plain.api_key.len() - 4..]);
+    let database = [place(&places, "latchkey.db"), place(&places, "latchkey.db-wal")].concat();
+    for (what, found) in [
+        ("the mask in the database", holds(&database, mask.as_bytes())),
+        ("the digest in the database", holds(&database, &KeyDigest::of(plain.api_key.as_bytes()).0)),
+        ("the digest on the stream", holds(place(&places, "the stream"), &KeyDigest::of(plain.api_key.as_bytes()).0)),
+        (
+            "the key's id in the control plane's log",
+            holds(place(&places, "control-plane.log"), plain.key_id.as_bytes()),
+        ),
+        ("statements in the control plane's log", holds(place(&places, "control-plane.log"), b"INSERT INTO keys")),
+        ("the key's id in the access log", holds(place(&places, "envoy-access.log"), plain.key_id.as_bytes())),
+        ("verdicts in Envoy's stats", holds(place(&places, "/stats"), b"latchkey_requests.malformed_key")),
+        ("the filter in Envoy's configuration", holds(place(&places, "/config_dump"), b"session_key")),
+        ("the key's id in its explanation", holds(place(&places, "the explanation"), plain.key_id.as_bytes())),
+    ] {
+        assert!(found, "{what} is not found, so nothing would be");
+    }
+    secrets.assert_absent(&places);
+}
