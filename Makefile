@@ -47,6 +47,10 @@ fuzz: need-cargo need-cc ## Fuzz each parser and the stream for FUZZ_SECONDS (60
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) cargo test --release --package latchkey-policy --package latchkey-filter \
 		fuzz -- --nocapture
 
+.PHONY: bench
+bench: build ## Measure how much management the control plane can take at 100,000 keys, beside SQLite itself
+	@$(TARGET)/release/latchkey-bench
+
 .PHONY: lint
 lint: need-cargo need-cc need-clippy wasm-target ## Check the formatting, and clippy natively and for Wasm, warnings denied
 	cargo fmt --all --check

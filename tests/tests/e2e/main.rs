@@ -22,6 +22,7 @@ mod restore;
 mod revocation;
 mod routes;
 mod secrets;
+mod seeds;
 mod takeover;
 mod usage;
 mod verdict;

@@ -1,0 +1,63 @@
+//! Timings of things that are done again and again.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+/// How long each took, and all of them together.
+#[derive(Debug, Default)]
+pub(crate) struct Timings {
+    each: Vec<Duration>,
+    all: Duration,
+}
+
+impl Timings {
+    /// One that came after those before.
+    pub(crate) fn add(&mut self, took: Duration) {
+        self.each.push(took);
+        self.all += took;
+    }
+
+    /// Those of somebody who did it at the same time.
+    pub(crate) fn beside(&mut self, others: Self) {
+        self.each.extend(others.each);
+        self.all = self.all.max(others.all);
+    }
+
+    /// Those of a later time.
+    pub(crate) fn extend(&mut self, others: Self) {
+        self.each.extend(others.each);
+        self.all += others.all;
+    }
+
+    pub(crate) fn per_second(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "there are not that many")]
+        let count = self.each.len() as f64;
+        count / self.all.as_secs_f64()
+    }
+
+    /// A row of a table.
+    pub(crate) fn print(&self, what: &str) {
+        let mut sorted = self.each.clone();
+        sorted.sort_unstable();
+        let at =
+            |percent: usize| sorted.get(sorted.len() * percent / 100).copied().unwrap_or_default().as_secs_f64() * 1e3;
+        println!("| {what} | {:.0} | {:.2} ms | {:.2} ms |", self.per_second(), at(50), at(99));
+    }
+}
+
+/// Does it again and again for `time`; `what` is told how often it was done.
+pub(crate) async fn repeated(time: Duration, mut what: impl AsyncFnMut(usize) -> Result<()>) -> Result<Timings> {
+    let began = Instant::now();
+    let mut timings = Timings::default();
+    for n in 0.. {
+        let this = Instant::now();
+        what(n).await?;
+        timings.each.push(this.elapsed());
+        if began.elapsed() >= time {
+            break;
+        }
+    }
+    timings.all = began.elapsed();
+    Ok(timings)
+}
