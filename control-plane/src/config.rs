@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::http;
 use crate::secret::{NodeToken, Password};
+use crate::webhook::reach::Reach;
 
 /// A value that parses but cannot be used. The value itself is not told: it may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +48,9 @@ pub struct Config {
     /// Keys.
     #[command(flatten)]
     pub keys: KeyConfig,
+    /// Webhooks.
+    #[command(flatten)]
+    pub webhook: WebhookConfig,
     /// Logs.
     #[command(flatten)]
     pub log: LogConfig,
@@ -146,6 +150,14 @@ pub struct KeyConfig {
     pub format: KeyFormat,
 }
 
+/// Where webhooks may be sent.
+#[derive(Debug, Clone, Args)]
+pub struct WebhookConfig {
+    /// Let webhooks be sent to private addresses and over http: for tests, and for networks of one's own
+    #[arg(id = "webhook-allow-private", long = "webhook-allow-private", env = "LATCHKEY_WEBHOOK_ALLOW_PRIVATE")]
+    pub allow_private: bool,
+}
+
 /// What is logged, to stderr.
 #[derive(Debug, Clone, Args)]
 pub struct LogConfig {
@@ -201,6 +213,12 @@ impl HttpConfig {
 impl StreamConfig {
     pub(crate) fn node_grace(&self) -> Duration {
         Duration::from_millis(self.node_grace_ms)
+    }
+}
+
+impl WebhookConfig {
+    pub(crate) fn reach(&self) -> Reach {
+        if self.allow_private { Reach::Private } else { Reach::Public }
     }
 }
 

@@ -6,6 +6,7 @@
 //! | [`store`] | the database, and the revision that every change advances |
 //! | `stream` | gRPC: what nodes are sent, and what they have acknowledged |
 //! | `usage` | what nodes have counted, and what each is told of the others |
+//! | [`webhook`] | telling receivers what becomes of keys |
 //! | `enforcement` | waiting until every node decides by a revision |
 //! | `explain` | what the filter would decide on a request, and why |
 //! | [`cli`] | the commands that call the API |
@@ -45,6 +46,7 @@ mod stream;
 pub mod tier;
 pub mod tls;
 mod usage;
+pub mod webhook;
 
 pub use config::Config;
 pub use serve::serve;

@@ -9,6 +9,7 @@ use prometheus_client::registry::Registry;
 use std::fmt;
 
 use crate::store::Store;
+use crate::webhook::WebhookMetrics;
 
 /// From a millisecond to the longest wait.
 const ENFORCEMENT_SECONDS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
@@ -69,6 +70,7 @@ pub(crate) struct Metrics {
     pub(crate) usage_reports: Counter,
     pub(crate) usage_keys: Counter,
     pub(crate) usage_commits: Histogram,
+    pub(crate) webhooks: WebhookMetrics,
     nodes_connected: Gauge,
     nodes_lag: Gauge,
     revision: Gauge,
@@ -79,8 +81,10 @@ pub(crate) struct Metrics {
 impl Metrics {
     /// Those of a control plane on `store`.
     pub(crate) fn new(store: &Store) -> Self {
+        let mut registry = Registry::with_prefix("latchkey");
         let mut metrics = Self {
-            registry: Registry::with_prefix("latchkey"),
+            webhooks: WebhookMetrics::register(&mut registry),
+            registry,
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(|| Histogram::new(REQUEST_SECONDS)),
             batches: Counter::default(),

@@ -1,5 +1,7 @@
 //! Secrets as types: none can be printed, and what is stored of a token is its SHA-256.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 use std::convert::Infallible;
 use std::fmt;
@@ -137,6 +139,37 @@ impl SessionToken {
     }
 }
 
+/// What deliveries to a webhook are signed with: 32 random bytes. It signs, so the store has to keep it itself.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct WebhookSecret(Vec<u8>);
+unprintable!(WebhookSecret);
+
+impl WebhookSecret {
+    const LEN: usize = 32;
+
+    pub(crate) fn generate() -> Result<Self, NoRandomness> {
+        let mut bytes = vec![0; Self::LEN];
+        random::fill(&mut bytes)?;
+        Ok(Self(bytes))
+    }
+
+    /// What signs.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// As receivers configure it, for the one answer that shows it: `whsec_` and base64.
+    pub(crate) fn expose(&self) -> String {
+        format!("whsec_{}", STANDARD.encode(&self.0))
+    }
+}
+
+impl From<Vec<u8>> for WebhookSecret {
+    fn from(stored: Vec<u8>) -> Self {
+        Self(stored)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,7 +179,8 @@ mod tests {
         let token = SessionToken::generate().unwrap();
         let password = Password::generate().unwrap();
         let node: NodeToken = "a-node-token-of-some-length".parse().unwrap();
-        assert_eq!(format!("{token:?}{password:?}{node:?}"), "[redacted]".repeat(3));
+        let webhook = WebhookSecret::generate().unwrap();
+        assert_eq!(format!("{token:?}{password:?}{node:?}{webhook:?}"), "[redacted]".repeat(4));
     }
 
     #[test]

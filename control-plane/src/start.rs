@@ -22,7 +22,9 @@ use crate::secret::Password;
 use crate::stop::{self, Stopper};
 use crate::store::{OpenError, Store, StoreError};
 use crate::stream::{self, registry::Registry};
+use crate::tls;
 use crate::usage;
+use crate::webhook;
 
 /// How long requests that are under way can take to end once it stops.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -61,6 +63,9 @@ pub enum StartError {
     /// No password could be drawn.
     #[error(transparent)]
     Random(#[from] NoRandomness),
+    /// Nothing could be sent to webhooks.
+    #[error("cannot make an HTTP client for webhooks: {0}")]
+    Webhooks(#[source] reqwest::Error),
     /// The first user's password could not be shown.
     #[error("cannot show the first user's password on stdout: {0}")]
     Stdout(#[source] io::Error),
@@ -109,6 +114,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 /// Starts the control plane with a clock of the caller's.
 pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
     config.check()?;
+    tls::init();
     let http_listener = bind(config.http.listen, "--http-listen").await?;
     let nodes = bind(config.stream.listen, "--stream-listen").await?;
     let (http_addr, stream_addr) = (address(&http_listener, "--http-listen")?, address(&nodes, "--stream-listen")?);
@@ -120,6 +126,9 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
     let (stopper, stop) = stop::channel();
     let metrics = Arc::new(Metrics::new(&store));
     let registry = Registry::open(store.clone(), clock.clone(), config.stream.node_grace(), stop.clone()).await?;
+    let reach = config.webhook.reach();
+    let deliveries = webhook::worker::start(store.clone(), clock.clone(), metrics.clone(), reach, stop.clone())
+        .map_err(StartError::Webhooks)?;
     let app = App {
         store: store.clone(),
         clock: clock.clone(),
@@ -131,10 +140,13 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
         calls: Throttle::new(config.http.calls_per_minute),
         trusted_hops: config.http.trusted_hops,
         key_format: config.keys.format,
+        reach,
         stop: stop.clone(),
     };
     let router = api::router(app)?;
     let mut servers = JoinSet::new();
+    servers.spawn(deliveries);
+    webhook::chores::start(store.clone(), clock.clone(), stop.clone());
     usage::tidy::start(store.clone(), clock.clone(), stop.clone());
     let streams = stream::serve(nodes, config.stream.node_token, store.clone(), registry, clock, metrics, stop.clone());
     servers.spawn(async move {

@@ -42,6 +42,11 @@ impl<T: Serialize> Answer<T> {
     pub(super) fn created(message: &'static str, data: T) -> Self {
         Self { code: StatusCode::CREATED, ..Self::ok(message, data) }
     }
+
+    /// It is written down, and comes about later.
+    pub(super) fn accepted(message: &'static str, data: T) -> Self {
+        Self { code: StatusCode::ACCEPTED, ..Self::ok(message, data) }
+    }
 }
 
 impl Answer<()> {

@@ -15,7 +15,7 @@ use crate::json::Fault;
 use crate::password::PasswordError;
 use crate::random::NoRandomness;
 use crate::schema::one_of;
-use crate::store::{MAX_SUBACCOUNTS, StoreError};
+use crate::store::{MAX_SUBACCOUNTS, MAX_WEBHOOKS, StoreError};
 
 /// So many faults of one document are told at once.
 const MAX_FAULTS: usize = 20;
@@ -68,6 +68,12 @@ pub(super) enum ApiError {
     SubaccountNameTaken,
     /// The account has as many subaccounts as it can.
     SubaccountLimit,
+    /// The account has no such webhook.
+    WebhookNotFound,
+    /// The webhook is switched off.
+    WebhookInactive,
+    /// The account has as many webhooks as it can.
+    WebhookLimit,
     /// There is nothing at that path.
     NotFound,
     /// There is, but not for that method.
@@ -255,6 +261,19 @@ impl ApiError {
             Self::SubaccountLimit => {
                 (StatusCode::FORBIDDEN, "subaccount_limit", "Account subaccount limit reached", "")
             }
+            Self::WebhookNotFound => (
+                StatusCode::NOT_FOUND,
+                "webhook_not_found",
+                "Webhook not found",
+                "The account has no webhook with this id.",
+            ),
+            Self::WebhookInactive => (
+                StatusCode::CONFLICT,
+                "webhook_inactive",
+                "Webhook inactive",
+                "Nothing is sent to the webhook until it is active again.",
+            ),
+            Self::WebhookLimit => (StatusCode::FORBIDDEN, "webhook_limit", "Account webhook limit reached", ""),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "Not found", "There is nothing at this path."),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -335,6 +354,7 @@ impl IntoResponse for ApiError {
                 (None, format!("{limit} Please wait {seconds} seconds before retrying."))
             }
             Self::SubaccountLimit => (None, format!("An account can have at most {MAX_SUBACCOUNTS} subaccounts.")),
+            Self::WebhookLimit => (None, format!("An account can have at most {MAX_WEBHOOKS} webhooks.")),
             Self::TierInUse(name) => {
                 let error = format!("Tier `{name}` is that of an account, or of an API key that is not revoked.");
                 (Some("tiers".to_owned()), error)
@@ -374,6 +394,9 @@ impl From<StoreError> for ApiError {
             StoreError::SubaccountNotFound => Self::SubaccountNotFound,
             StoreError::SubaccountNameTaken => Self::SubaccountNameTaken,
             StoreError::SubaccountLimit => Self::SubaccountLimit,
+            StoreError::WebhookNotFound => Self::WebhookNotFound,
+            StoreError::WebhookInactive => Self::WebhookInactive,
+            StoreError::WebhookLimit => Self::WebhookLimit,
             StoreError::KeyNotFound => Self::KeyNotFound,
             StoreError::TierNotFound { there_are } => {
                 Self::field("tier", format_args!("must be one of {}", there_are.join(", ")))

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use std::sync::Arc;
+use tracing::warn;
 
 use super::App;
 use super::answer::{Answer, Done};
@@ -35,6 +36,11 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Answer<()>, Ap
 #[utoipa::path(get, path = "/metrics", operation_id = "getMetrics", tag = "Machines",
     responses((status = 200, description = "All metrics.", body = String, content_type = "application/openmetrics-text")))]
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, ApiError> {
+    match app.store.webhook_backlog().await {
+        Ok(backlog) => app.metrics.webhooks.set(backlog, app.clock.now()),
+        // What it was before is closer to the truth than nothing.
+        Err(error) => warn!(%error, "the outbox cannot be read"),
+    }
     let revision = app.store.revision();
     let slowest_node = app.registry.nodes().iter().map(|node| node.acknowledged).min().unwrap_or(revision);
     let text = app.metrics.encode(&Moment {

@@ -27,6 +27,7 @@ mod throttle;
 mod tiers;
 mod usage;
 mod users;
+mod webhooks;
 
 use axum::extract::DefaultBodyLimit;
 use axum::{Extension, Router, middleware};
@@ -43,6 +44,7 @@ use crate::password::Passwords;
 use crate::stop::Stop;
 use crate::store::Store;
 use crate::stream::registry::Registry;
+use crate::webhook::reach::Reach;
 use error::ApiError;
 use openapi::Document;
 pub(crate) use throttle::Throttle;
@@ -65,6 +67,7 @@ pub(crate) struct App {
     /// Proxies in front of the API that are trusted.
     pub(crate) trusted_hops: usize,
     pub(crate) key_format: KeyFormat,
+    pub(crate) reach: Reach,
     pub(crate) stop: Stop,
 }
 
@@ -83,6 +86,7 @@ pub(crate) fn router(app: App) -> Result<Router, serde_json::Error> {
         .merge(key_calls())
         .merge(user_calls())
         .merge(subaccount_calls())
+        .merge(webhook_calls())
         .merge(gateway_calls())
         .merge(machine_calls());
     let (router, description) = calls.split_for_parts();
@@ -134,6 +138,14 @@ fn gateway_calls() -> Calls {
         .routes(routes!(tiers::get, tiers::put))
         .routes(routes!(routes::get, routes::put))
         .routes(routes!(nodes::list))
+}
+
+fn webhook_calls() -> Calls {
+    Calls::new()
+        .routes(routes!(webhooks::list, webhooks::create))
+        .routes(routes!(webhooks::get, webhooks::edit, webhooks::delete))
+        .routes(routes!(webhooks::deliveries))
+        .routes(routes!(webhooks::test))
 }
 
 fn machine_calls() -> Calls {

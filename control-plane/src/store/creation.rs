@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use super::audit::Event;
 use super::change::{Change, to_its_end};
 use super::policies::Content;
+use super::webhooks::outbox;
 use super::{Acting, Caller, Key, KeySettings, Store, StoreError, listed_to_json, slots, subaccounts, tiers, to_json};
 use crate::authority::Authority;
 use crate::ip_list::IpList;
@@ -135,6 +136,7 @@ async fn create(change: &mut Change, keys: Vec<NewKey>, now: i64) -> Result<Vec<
     for rows in rows.chunks(ROWS) {
         insert(change, rows, now).await?;
     }
+    outbox::created(change, rows.iter().map(|row| row.key.account_id.as_str()), now).await?;
     let created = |(row, limits): (Row, _)| Key {
         id: row.id,
         user_id: row.key.user_id,

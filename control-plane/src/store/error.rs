@@ -67,6 +67,15 @@ pub enum StoreError {
     /// The account has as many subaccounts as it can.
     #[error("the account has too many subaccounts")]
     SubaccountLimit,
+    /// The account has no such webhook.
+    #[error("no such webhook")]
+    WebhookNotFound,
+    /// The webhook is switched off.
+    #[error("the webhook is not active")]
+    WebhookInactive,
+    /// The account has as many webhooks as it can.
+    #[error("the account has too many webhooks")]
+    WebhookLimit,
     /// There is no such tier.
     #[error("no such tier")]
     TierNotFound {

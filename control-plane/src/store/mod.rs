@@ -29,6 +29,7 @@ mod subaccounts;
 mod tiers;
 pub(crate) mod usage;
 mod users;
+mod webhooks;
 
 use json::{authority, from_json, listed_to_json, selection, to_json};
 
@@ -49,6 +50,8 @@ pub(crate) use subaccounts::MAX_SUBACCOUNTS;
 pub use subaccounts::Subaccount;
 pub use usage::KeyUsage;
 pub use users::{NewUser, User};
+pub(crate) use webhooks::{Backlog, Claim, MAX_WEBHOOKS, NewWebhook, Settled, WebhookChange};
+pub use webhooks::{Delivery, KeyFacts, Webhook};
 
 use prometheus_client::metrics::histogram::Histogram;
 use sqlx::Connection as _;

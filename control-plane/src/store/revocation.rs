@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::audit::Event;
 use super::change::{Change, to_its_end};
+use super::webhooks::outbox;
 use super::{Acting, Store, StoreError, keys, policies, slots};
 
 /// Keys in one statement.
@@ -77,6 +78,7 @@ async fn revoke_all(
     if any {
         slots::free(change).await?;
         policies::retire(change, left).await?;
+        outbox::revoked(change, account_id, now).await?;
     }
     Ok((all, any))
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
@@ -87,6 +88,20 @@ impl Plane {
     /// Ends and begins again, on the same database and other ports.
     pub(crate) async fn restart(&mut self) {
         self.take().shutdown().await;
+        self.run().await;
+    }
+
+    /// Dies without a word, and begins again.
+    pub(crate) async fn crash(&mut self) {
+        drop(self.take());
+        // Its connections would keep what serves them.
+        self.http = http_client();
+        let started = Instant::now();
+        // What it was about to do holds the database for a moment.
+        while Store::open(&self.database()).await.is_err() {
+            assert!(started.elapsed() < Duration::from_secs(20), "the database is still in use");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         self.run().await;
     }
 

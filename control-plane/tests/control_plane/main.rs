@@ -26,6 +26,7 @@ mod subaccounts;
 mod tiers;
 mod usage;
 mod users;
+mod webhooks;
 
 mod enforcement;
 mod explain;

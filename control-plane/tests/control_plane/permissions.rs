@@ -14,6 +14,9 @@ async fn every_call_takes_its_permission() {
     let sub = admin.subaccount("dev").await;
     let tiers = admin.get("/v1/tiers").await.at("/data").clone();
     let user = json!({"email": "new@localhost", "password": PASSWORD});
+    let url = json!({"url": "https://receiver.invalid/"});
+    let webhook = admin.send(Method::POST, "/v1/webhooks", url.clone()).await.text("/data/webhook_id");
+    let webhook = format!("/v1/webhooks/{webhook}");
     let none = Value::Null;
     for (method, path_of_call, body, permission) in [
         (Method::POST, "/v1/keys/generate", json!({"name": "CI"}), "account:apikeys:create"),
@@ -32,6 +35,13 @@ async fn every_call_takes_its_permission() {
         (Method::PUT, "/v1/routes", json!({"rules": []}), "gateway:routes:update"),
         (Method::GET, "/v1/tiers", none.clone(), "gateway:tiers:read"),
         (Method::PUT, "/v1/tiers", tiers, "gateway:tiers:update"),
+        (Method::GET, "/v1/webhooks", none.clone(), "account:webhooks:read"),
+        (Method::GET, &webhook, none.clone(), "account:webhooks:read"),
+        (Method::GET, &format!("{webhook}/deliveries"), none.clone(), "account:webhooks:read"),
+        (Method::POST, "/v1/webhooks", url, "account:webhooks:create"),
+        (Method::POST, &format!("{webhook}/test"), none.clone(), "account:webhooks:update"),
+        (Method::PATCH, &webhook, json!({"active": false}), "account:webhooks:update"),
+        (Method::DELETE, &webhook, none.clone(), "account:webhooks:delete"),
         (Method::GET, "/v1/nodes", none, "gateway:nodes:read"),
     ] {
         let (group, _) = permission.rsplit_once(':').unwrap();

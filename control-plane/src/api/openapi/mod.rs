@@ -34,13 +34,14 @@ everyone who has a credential. A caller can make so many calls in a minute; answ
 **Changes** are answered once every connected Envoy decides by them, or after `wait_ms`: `enforcement` says how far \
 they have come. After an answer with `acknowledged` equal to `nodes`, nothing passes any more that should not.";
 
-const TAGS: [(&str, &str); 8] = [
+const TAGS: [(&str, &str); 9] = [
     ("Sessions", "Logging in and out."),
     ("Keys", "API keys, and what becomes of requests with them."),
     ("Users", "Who acts for the account, and what they hold."),
     ("Subaccounts", "Parts of the account that users and keys can be kept to."),
     ("Usage", "How much keys are used."),
     ("Audit", "Who changed what, when and from where."),
+    ("Webhooks", "Who is told what becomes of the account's keys."),
     ("Gateway", "What every Envoy decides by, and how far each is."),
     ("Machines", "For probes, collectors and generators."),
 ];

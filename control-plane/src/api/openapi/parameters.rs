@@ -6,7 +6,7 @@ use utoipa::openapi::{RefOr, Required, Schema};
 use utoipa::{IntoParams, PartialSchema as _};
 
 use super::super::extract::{DEFAULT_LIMIT, DEFAULT_WAIT_MS, MAX_LIMIT, MAX_WAIT_MS};
-use super::texts::{Instant, KeyId, SubaccountId, UserId};
+use super::texts::{Instant, KeyId, SubaccountId, UserId, WebhookId};
 use crate::schema::{matching, number, text};
 
 /// Declares parameters by a name each, for `params(…)` of calls.
@@ -53,6 +53,9 @@ parameters! {
 
     /// `{user_id}`
     UserPath = [path("user_id", "The user's id.", UserId::schema())];
+
+    /// `{webhook_id}`
+    WebhookPath = [path("webhook_id", "The webhook's id.", WebhookId::schema())];
 
     /// `{subaccount_id}`
     SubaccountPath = [path("subaccount_id", "The subaccount's id.", SubaccountId::schema())];

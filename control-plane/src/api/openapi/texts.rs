@@ -20,6 +20,13 @@ schemas! {
     /// A time as RFC 3339, or in whole Unix seconds.
     Instant = matching(r"^([0-9]{1,12}|[0-9]{4}-.*)$");
 
+    /// A webhook's id.
+    WebhookId = id("whk");
+
+    /// Where a webhook is sent: `https://`, to a public address unless the operator allows others, without a user name, a
+    /// password or a fragment.
+    WebhookUrl = formatted("uri").max_length(Some(2_048));
+
     /// An account's id.
     AccountId = id("acc");
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::limits::DeclaredLimits;
 use crate::route_document::RouteDocument;
-use crate::store::{Key, Subaccount, User};
+use crate::store::{Key, Subaccount, User, Webhook};
 use crate::tier::Tier;
 
 /// What was changed.
@@ -89,6 +89,21 @@ impl Told for Subaccount {
 
     fn told(&self) -> Value {
         json!({ "name": self.name })
+    }
+}
+
+impl Told for Webhook {
+    fn target(&self) -> Target {
+        Target::of("webhook", &self.id, &self.url)
+    }
+
+    fn told(&self) -> Value {
+        json!({
+            "url": self.url,
+            "events": self.events,
+            "expiring_days": self.expiring_days,
+            "active": self.active,
+        })
     }
 }
 

@@ -13,6 +13,7 @@ use super::counts::{Current, windows_from_json, windows_to_json};
 use super::{HOUR, KeyReport, LastUse, MAX_REQUESTS, News, Report, Requests, Windows, kind, padded, seq};
 use crate::store::change::to_its_end;
 use crate::store::json::{from_json, to_json};
+use crate::store::webhooks::outbox;
 use crate::store::{Store, StoreError};
 
 /// Rows in one statement.
@@ -155,6 +156,7 @@ impl<'a> New<'a> {
 
     async fn write(self, to: &mut SqliteConnection, now: i64) -> Result<News, StoreError> {
         write_said(to, self.said, now).await?;
+        outbox::limits_reached(to, &self.requests, now).await?;
         write_requests(to, self.requests, now).await?;
         write_counts(to, self.counts).await?;
         write_last_uses(to, self.last_uses).await?;

@@ -1,0 +1,362 @@
+//! `/v1/webhooks`: who is told what becomes of the account's keys.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use tracing::info;
+use utoipa::ToSchema;
+
+use super::App;
+use super::answer::Answer;
+use super::error::ApiError;
+use super::extract::{Body, Params, Session};
+use super::openapi::{parameters, texts};
+use crate::clock::rfc3339;
+use crate::json::given;
+use crate::schema::{number, schemas};
+use crate::secret::WebhookSecret;
+use crate::store::{Delivery, NewWebhook, Webhook, WebhookChange};
+use crate::webhook::event::EventType;
+
+const DEFAULT_DAYS: u32 = 7;
+const DAYS: RangeInclusive<u32> = 1..=365;
+const MAX_DAYS: usize = 10;
+
+schemas! {
+    /// So many days before a key expires.
+    ExpiringDays = number(*DAYS.start()).maximum(Some(*DAYS.end()));
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewWebhook)]
+pub(super) struct Creation {
+    #[schema(value_type = texts::WebhookUrl)]
+    url: String,
+    /// Left out, all that there are.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<EventType>, nullable = false, min_items = 1, max_items = 256)]
+    events: Option<Vec<EventType>>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<ExpiringDays>, nullable = false, min_items = 1, max_items = 10)]
+    expiring_days: Option<Vec<u32>>,
+}
+
+/// What is left out stays as it is.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = WebhookEdit)]
+pub(super) struct Edit {
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = texts::WebhookUrl, nullable = false)]
+    url: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<EventType>, nullable = false, min_items = 1, max_items = 256)]
+    events: Option<Vec<EventType>>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<ExpiringDays>, nullable = false, min_items = 1, max_items = 10)]
+    expiring_days: Option<Vec<u32>>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    active: Option<bool>,
+}
+
+/// A webhook as it is shown: everything but its secret.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Webhook)]
+pub(super) struct WebhookView {
+    #[schema(value_type = texts::WebhookId)]
+    webhook_id: String,
+    url: String,
+    events: Vec<EventType>,
+    #[schema(value_type = Vec<ExpiringDays>)]
+    expiring_days: Vec<u32>,
+    active: bool,
+    #[schema(value_type = texts::Time)]
+    created_at: String,
+    #[schema(value_type = texts::Time)]
+    updated_at: String,
+    /// What went wrong, until something is delivered again.
+    #[schema(required)]
+    last_error: Option<String>,
+    #[schema(value_type = Option<texts::Time>, required)]
+    last_error_at: Option<String>,
+}
+
+impl From<Webhook> for WebhookView {
+    fn from(webhook: Webhook) -> Self {
+        Self {
+            webhook_id: webhook.id,
+            url: webhook.url,
+            events: webhook.events,
+            expiring_days: webhook.expiring_days,
+            active: webhook.active,
+            created_at: rfc3339(webhook.created_at),
+            updated_at: rfc3339(webhook.updated_at),
+            last_error: webhook.last_error,
+            last_error_at: webhook.last_error_at.map(rfc3339),
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = WebhookList)]
+pub(super) struct List {
+    webhooks: Vec<WebhookView>,
+    total: usize,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = CreatedWebhook)]
+pub(super) struct Created {
+    #[serde(flatten)]
+    webhook: WebhookView,
+    /// The only sight of it.
+    secret: String,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeletedWebhook)]
+pub(super) struct Deleted {
+    #[schema(value_type = texts::WebhookId)]
+    webhook_id: String,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = TestedWebhook)]
+pub(super) struct Tested {
+    delivery_id: String,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = WebhookDeliveries)]
+pub(super) struct Deliveries {
+    /// The newest first, at most 100.
+    deliveries: Vec<DeliveryView>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = WebhookDelivery)]
+struct DeliveryView {
+    delivery_id: String,
+    event: String,
+    /// `pending`, `delivered` or `failed`.
+    state: &'static str,
+    #[schema(value_type = texts::Time)]
+    created_at: String,
+    #[schema(value_type = u64)]
+    attempts: u32,
+    #[schema(value_type = Option<texts::Time>, required)]
+    next_at: Option<String>,
+    #[schema(value_type = Option<texts::Time>, required)]
+    done_at: Option<String>,
+    #[schema(value_type = Option<u64>, required)]
+    last_status: Option<u16>,
+    #[schema(required)]
+    last_error: Option<String>,
+}
+
+impl From<Delivery> for DeliveryView {
+    fn from(delivery: Delivery) -> Self {
+        Self {
+            state: match delivery.done_at {
+                None => "pending",
+                Some(_) if delivery.delivered => "delivered",
+                Some(_) => "failed",
+            },
+            delivery_id: delivery.id,
+            event: delivery.event,
+            created_at: rfc3339(delivery.created_at),
+            attempts: delivery.attempts,
+            next_at: delivery.next_at.map(rfc3339),
+            done_at: delivery.done_at.map(rfc3339),
+            last_status: delivery.last_status,
+            last_error: delivery.last_error,
+        }
+    }
+}
+
+/// List webhooks
+#[utoipa::path(get, path = "/v1/webhooks", operation_id = "listWebhooks", tag = "Webhooks",
+    security(("credential" = ["account:webhooks:read"])),
+    responses((status = 200, description = "The account's webhooks, the oldest first.", body = Answer<List>)))]
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    Session { caller, .. }: Session,
+    params: Params,
+) -> Result<Answer<List>, ApiError> {
+    caller.require("account:webhooks:read")?;
+    params.finish()?;
+    let webhooks: Vec<_> = app.store.webhooks(&caller.account_id).await?.into_iter().map(WebhookView::from).collect();
+    let total = webhooks.len();
+    Ok(Answer::ok("Webhooks retrieved successfully", List { webhooks, total }))
+}
+
+/// Create a webhook
+///
+/// Deliveries are signed as Standard Webhooks has it (https://www.standardwebhooks.com). The secret is shown this once.
+#[utoipa::path(post, path = "/v1/webhooks", operation_id = "createWebhook", tag = "Webhooks",
+    security(("credential" = ["account:webhooks:create"])),
+    request_body = Creation,
+    responses((status = 201, description = "The webhook, with its secret.", body = Answer<Created>)))]
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    session: Session,
+    params: Params,
+    Body(request): Body<Creation>,
+) -> Result<Answer<Created>, ApiError> {
+    let acting = session.acting(&app, "account:webhooks:create")?;
+    params.finish()?;
+    let secret = WebhookSecret::generate()?;
+    let new = NewWebhook {
+        url: check_url(&app, &request.url)?,
+        secret: secret.clone(),
+        events: check_events(request.events.unwrap_or_else(|| EventType::ALL.to_vec()))?,
+        expiring_days: check_days(request.expiring_days.unwrap_or_else(|| vec![DEFAULT_DAYS]))?,
+    };
+    let webhook = acting.create_webhook(new).await?;
+    info!(webhook = webhook.id, user = session.caller.user_id, "webhook created");
+    let data = Created { webhook: webhook.into(), secret: secret.expose() };
+    Ok(Answer::created("Webhook created successfully", data))
+}
+
+/// Get a webhook
+#[utoipa::path(get, path = "/v1/webhooks/{webhook_id}", operation_id = "getWebhook", tag = "Webhooks",
+    security(("credential" = ["account:webhooks:read"])),
+    params(parameters::WebhookPath),
+    responses((status = 200, description = "The webhook.", body = Answer<WebhookView>)))]
+pub(super) async fn get(
+    State(app): State<Arc<App>>,
+    Session { caller, .. }: Session,
+    params: Params,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Answer<WebhookView>, ApiError> {
+    caller.require("account:webhooks:read")?;
+    params.finish()?;
+    let Path(id) = id.map_err(|_| ApiError::WebhookNotFound)?;
+    let webhook = app.store.webhook(&caller.account_id, &id).await?;
+    Ok(Answer::ok("Webhook retrieved successfully", webhook.into()))
+}
+
+/// Edit a webhook
+///
+/// What is still to be sent is given up when it is switched off.
+#[utoipa::path(patch, path = "/v1/webhooks/{webhook_id}", operation_id = "editWebhook", tag = "Webhooks",
+    security(("credential" = ["account:webhooks:update"])),
+    params(parameters::WebhookPath),
+    request_body = Edit,
+    responses((status = 200, description = "The webhook as it is now.", body = Answer<WebhookView>)))]
+pub(super) async fn edit(
+    State(app): State<Arc<App>>,
+    session: Session,
+    params: Params,
+    id: Result<Path<String>, PathRejection>,
+    Body(request): Body<Edit>,
+) -> Result<Answer<WebhookView>, ApiError> {
+    let acting = session.acting(&app, "account:webhooks:update")?;
+    params.finish()?;
+    let Path(id) = id.map_err(|_| ApiError::WebhookNotFound)?;
+    let change = WebhookChange {
+        url: request.url.map(|url| check_url(&app, &url)).transpose()?,
+        events: request.events.map(check_events).transpose()?,
+        expiring_days: request.expiring_days.map(check_days).transpose()?,
+        active: request.active,
+    };
+    let webhook = acting.edit_webhook(id, change).await?;
+    info!(webhook = webhook.id, user = session.caller.user_id, "webhook changed");
+    Ok(Answer::ok("Webhook updated successfully", webhook.into()))
+}
+
+/// Delete a webhook
+///
+/// What is still to be sent goes with it.
+#[utoipa::path(delete, path = "/v1/webhooks/{webhook_id}", operation_id = "deleteWebhook", tag = "Webhooks",
+    security(("credential" = ["account:webhooks:delete"])),
+    params(parameters::WebhookPath),
+    responses((status = 200, description = "It is gone.", body = Answer<Deleted>)))]
+pub(super) async fn delete(
+    State(app): State<Arc<App>>,
+    session: Session,
+    params: Params,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Answer<Deleted>, ApiError> {
+    let acting = session.acting(&app, "account:webhooks:delete")?;
+    params.finish()?;
+    let Path(id) = id.map_err(|_| ApiError::WebhookNotFound)?;
+    acting.delete_webhook(id.clone()).await?;
+    info!(webhook = id, user = session.caller.user_id, "webhook deleted");
+    Ok(Answer::ok("Webhook deleted successfully", Deleted { webhook_id: id }))
+}
+
+/// List deliveries of a webhook
+#[utoipa::path(get, path = "/v1/webhooks/{webhook_id}/deliveries", operation_id = "listWebhookDeliveries",
+    tag = "Webhooks", security(("credential" = ["account:webhooks:read"])),
+    params(parameters::WebhookPath),
+    responses((status = 200, description = "What was sent, and what is to be.", body = Answer<Deliveries>)))]
+pub(super) async fn deliveries(
+    State(app): State<Arc<App>>,
+    Session { caller, .. }: Session,
+    params: Params,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Answer<Deliveries>, ApiError> {
+    caller.require("account:webhooks:read")?;
+    params.finish()?;
+    let Path(id) = id.map_err(|_| ApiError::WebhookNotFound)?;
+    let deliveries = app.store.webhook_deliveries(&caller.account_id, &id).await?;
+    let deliveries = deliveries.into_iter().map(DeliveryView::from).collect();
+    Ok(Answer::ok("Deliveries retrieved successfully", Deliveries { deliveries }))
+}
+
+/// Test a webhook
+///
+/// Sends `webhook.test`. What comes of it is told by the delivery.
+#[utoipa::path(post, path = "/v1/webhooks/{webhook_id}/test", operation_id = "testWebhook", tag = "Webhooks",
+    security(("credential" = ["account:webhooks:update"])),
+    params(parameters::WebhookPath),
+    responses(
+        (status = 202, description = "It is on its way.", body = Answer<Tested>),
+        (status = 409, description = "The webhook is switched off."),
+    ))]
+pub(super) async fn test(
+    State(app): State<Arc<App>>,
+    session: Session,
+    params: Params,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Answer<Tested>, ApiError> {
+    let acting = session.acting(&app, "account:webhooks:update")?;
+    params.finish()?;
+    let Path(id) = id.map_err(|_| ApiError::WebhookNotFound)?;
+    let delivery_id = acting.test_webhook(id.clone()).await?;
+    info!(webhook = id, user = session.caller.user_id, delivery = delivery_id, "webhook tested");
+    Ok(Answer::accepted("Test event accepted", Tested { delivery_id }))
+}
+
+/// As it will be used.
+fn check_url(app: &App, text: &str) -> Result<String, ApiError> {
+    app.reach.check(text).map(String::from).map_err(|reason| ApiError::field("url", reason))
+}
+
+/// At least one, each once.
+fn check_events(events: Vec<EventType>) -> Result<Vec<EventType>, ApiError> {
+    let events: BTreeSet<_> = events.into_iter().collect();
+    if events.is_empty() {
+        return Err(ApiError::field("events", "must name at least one event"));
+    }
+    Ok(events.into_iter().collect())
+}
+
+/// Each once, the most first.
+fn check_days(days: Vec<u32>) -> Result<Vec<u32>, ApiError> {
+    let sorted: BTreeSet<_> = days.iter().copied().collect();
+    if !(1..=MAX_DAYS).contains(&sorted.len()) {
+        return Err(ApiError::field("expiring_days", format_args!("must have 1 to {MAX_DAYS} entries")));
+    }
+    if let Some(index) = days.iter().position(|days| !DAYS.contains(days)) {
+        let reason = format_args!("must be a whole number from {} to {}", DAYS.start(), DAYS.end());
+        return Err(ApiError::field(&format!("expiring_days[{index}]"), reason));
+    }
+    Ok(sorted.into_iter().rev().collect())
+}

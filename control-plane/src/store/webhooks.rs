@@ -1,0 +1,252 @@
+//! Webhooks: who is told of what, and in the modules below what they are told.
+//!
+//! [`outbox`] writes down what happened, in the transaction in which it happens; [`expiries`] announces what will.
+//! [`deliveries`] hands out what is due and takes back what came of it, so that no two processes send the same at once.
+
+mod deliveries;
+mod expiries;
+mod listing;
+pub(super) mod outbox;
+
+pub(crate) use deliveries::{Backlog, Claim, Settled};
+pub use listing::Delivery;
+pub use outbox::KeyFacts;
+
+use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
+
+use super::audit::{Event, Told as _};
+use super::change::to_its_end;
+use super::{Acting, Store, StoreError, from_json, to_json};
+use crate::random;
+use crate::secret::WebhookSecret;
+use crate::webhook::event::{self, EventType};
+
+/// Webhooks that an account can have.
+pub(crate) const MAX_WEBHOOKS: i64 = 20;
+
+/// A receiver, and what it is told of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Webhook {
+    /// `whk_…`
+    pub id: String,
+    /// Where deliveries are sent.
+    pub url: String,
+    /// What it is told of.
+    pub events: Vec<EventType>,
+    /// So many days before a key expires.
+    pub expiring_days: Vec<u32>,
+    /// Otherwise it is told nothing.
+    pub active: bool,
+    /// Unix seconds.
+    pub created_at: i64,
+    /// Unix seconds.
+    pub updated_at: i64,
+    /// What is wrong with it, if the last attempt failed, or if its receiver has ended it.
+    pub last_error: Option<String>,
+    /// Unix seconds: when that was.
+    pub last_error_at: Option<i64>,
+}
+
+/// A webhook that is to be made.
+#[derive(Debug, Clone)]
+pub(crate) struct NewWebhook {
+    pub(crate) url: String,
+    pub(crate) secret: WebhookSecret,
+    pub(crate) events: Vec<EventType>,
+    pub(crate) expiring_days: Vec<u32>,
+}
+
+/// Parts of a webhook that are to be different.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct WebhookChange {
+    pub(crate) url: Option<String>,
+    pub(crate) events: Option<Vec<EventType>>,
+    pub(crate) expiring_days: Option<Vec<u32>>,
+    pub(crate) active: Option<bool>,
+}
+
+impl WebhookChange {
+    fn apply(self, webhook: &mut Webhook) {
+        webhook.url = self.url.unwrap_or_else(|| webhook.url.clone());
+        webhook.events = self.events.unwrap_or_else(|| webhook.events.clone());
+        webhook.expiring_days = self.expiring_days.unwrap_or_else(|| webhook.expiring_days.clone());
+        webhook.active = self.active.unwrap_or(webhook.active);
+    }
+}
+
+/// Of the account's webhooks those for which the rest holds.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, url, events, expiring_days, active, created_at, updated_at, last_error, last_error_at \
+             FROM webhooks WHERE account_id = ? ",
+            $rest
+        )
+    };
+}
+
+impl Store {
+    /// The account's webhooks, the oldest first.
+    pub async fn webhooks(&self, account_id: &str) -> Result<Vec<Webhook>, StoreError> {
+        const QUERY: &str = select!("ORDER BY rowid");
+        let rows: Vec<Row> = sqlx::query_as(QUERY).bind(account_id).fetch_all(&self.0.readers).await?;
+        rows.into_iter().map(Webhook::try_from).collect()
+    }
+
+    /// One of the account's webhooks. Fails with [`StoreError::WebhookNotFound`].
+    pub async fn webhook(&self, account_id: &str, id: &str) -> Result<Webhook, StoreError> {
+        find(&self.0.readers, account_id, id).await
+    }
+}
+
+impl Acting {
+    /// Adds a webhook. Fails with [`StoreError::WebhookLimit`] at [`MAX_WEBHOOKS`].
+    pub(crate) async fn create_webhook(self, new: NewWebhook) -> Result<Webhook, StoreError> {
+        const INSERT: &str = "INSERT INTO webhooks \
+             (id, account_id, url, secret, events, expiring_days, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+        to_its_end(async move {
+            let mut deed = self.begin_unseen().await?;
+            let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
+            let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM webhooks WHERE account_id = ?")
+                .bind(account_id)
+                .fetch_one(&mut **transaction)
+                .await?;
+            if count >= MAX_WEBHOOKS {
+                return Err(StoreError::WebhookLimit);
+            }
+            let id = random::id("whk")?;
+            sqlx::query(INSERT)
+                .bind(&id)
+                .bind(account_id)
+                .bind(new.url)
+                .bind(new.secret.as_bytes())
+                .bind(to_json(&new.events)?)
+                .bind(to_json(&new.expiring_days)?)
+                .bind(self.now)
+                .bind(self.now)
+                .execute(&mut **transaction)
+                .await?;
+            let webhook = find(&mut **transaction, account_id, &id).await?;
+            deed.commit(&[Event::created("webhook.create", &webhook)]).await?;
+            Ok(webhook)
+        })
+        .await
+    }
+
+    /// Changes one. What was still to be sent is given up when it is switched off, and what went wrong is forgotten when
+    /// it is switched on. Fails with [`StoreError::WebhookNotFound`].
+    pub(crate) async fn edit_webhook(self, id: String, change: WebhookChange) -> Result<Webhook, StoreError> {
+        to_its_end(async move {
+            let mut deed = self.begin_unseen().await?;
+            let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
+            let before = find(&mut **transaction, account_id, &id).await?;
+            let mut webhook = before.clone();
+            change.apply(&mut webhook);
+            if webhook == before {
+                return Ok(webhook);
+            }
+            update(transaction, &webhook, self.now).await?;
+            match (before.active, webhook.active) {
+                (true, false) => deliveries::give_up(transaction, &id, "switched off", self.now).await?,
+                (false, true) => deliveries::works(transaction, &id).await?,
+                _ => {}
+            }
+            let webhook = find(&mut **transaction, account_id, &id).await?;
+            deed.commit(&[Event::edited("webhook.update", &before, &webhook)]).await?;
+            Ok(webhook)
+        })
+        .await
+    }
+
+    /// Removes one, with all that it was and was to be told. Fails with [`StoreError::WebhookNotFound`].
+    pub(crate) async fn delete_webhook(self, id: String) -> Result<(), StoreError> {
+        to_its_end(async move {
+            let mut deed = self.begin_unseen().await?;
+            let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
+            let webhook = find(&mut **transaction, account_id, &id).await?;
+            sqlx::query("DELETE FROM webhooks WHERE id = ?").bind(id).execute(&mut **transaction).await?;
+            deed.commit(&[Event::deleted("webhook.delete", &webhook)]).await
+        })
+        .await
+    }
+
+    /// Has one told that somebody asked for it, and returns the delivery's id. Fails with
+    /// [`StoreError::WebhookNotFound`] and [`StoreError::WebhookInactive`].
+    pub(crate) async fn test_webhook(self, id: String) -> Result<String, StoreError> {
+        to_its_end(async move {
+            let mut deed = self.begin_unseen().await?;
+            let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
+            let webhook = find(&mut **transaction, account_id, &id).await?;
+            if !webhook.active {
+                return Err(StoreError::WebhookInactive);
+            }
+            let delivery = test(transaction, account_id.clone(), id, self.now).await?;
+            deed.commit(&[Event::done("webhook.test", webhook.target())]).await?;
+            Ok(delivery)
+        })
+        .await
+    }
+}
+
+async fn test(
+    to: &mut SqliteConnection,
+    account_id: String,
+    webhook_id: String,
+    now: i64,
+) -> Result<String, StoreError> {
+    let event = event::Event::Test { account_id, webhook_id: webhook_id.clone() };
+    let ids = outbox::write(to, &[(webhook_id, event)], now).await?;
+    ids.into_iter().next().ok_or(StoreError::Damaged("a delivery that was written"))
+}
+
+async fn update(to: &mut SqliteConnection, webhook: &Webhook, now: i64) -> Result<(), StoreError> {
+    const UPDATE: &str =
+        "UPDATE webhooks SET url = ?, events = ?, expiring_days = ?, active = ?, updated_at = ? WHERE id = ?";
+    sqlx::query(UPDATE)
+        .bind(&webhook.url)
+        .bind(to_json(&webhook.events)?)
+        .bind(to_json(&webhook.expiring_days)?)
+        .bind(webhook.active)
+        .bind(now)
+        .bind(&webhook.id)
+        .execute(to)
+        .await?;
+    Ok(())
+}
+
+async fn find(from: impl SqliteExecutor<'_>, account_id: &str, id: &str) -> Result<Webhook, StoreError> {
+    const QUERY: &str = select!("AND id = ?");
+    let row: Option<Row> = sqlx::query_as(QUERY).bind(account_id).bind(id).fetch_optional(from).await?;
+    row.ok_or(StoreError::WebhookNotFound)?.try_into()
+}
+
+#[derive(FromRow)]
+struct Row {
+    id: String,
+    url: String,
+    events: String,
+    expiring_days: String,
+    active: bool,
+    created_at: i64,
+    updated_at: i64,
+    last_error: Option<String>,
+    last_error_at: Option<i64>,
+}
+
+impl TryFrom<Row> for Webhook {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.id,
+            url: row.url,
+            events: from_json(&row.events, "a webhook's events")?,
+            expiring_days: from_json(&row.expiring_days, "a webhook's days")?,
+            active: row.active,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            last_error: row.last_error,
+            last_error_at: row.last_error_at,
+        })
+    }
+}

@@ -1,0 +1,173 @@
+//! The outbox: what is to be told is written in the transaction in which it happens, so it is told exactly if it did.
+//!
+//! An account without a webhook that wants to know costs one look-up for each change, however many keys that is about.
+
+use latchkey_policy::meter::Outcome;
+use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::random;
+use crate::store::change::Change;
+use crate::store::{StoreError, to_json};
+use crate::webhook::event::{Event, EventType};
+
+/// Rows in one statement.
+const ROWS: usize = 500;
+
+const HOUR: i64 = 3_600;
+
+/// What receivers are told of a key. Times are Unix seconds.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct KeyFacts {
+    /// The key's number.
+    pub seq: i64,
+    /// `acc_…`
+    pub account_id: String,
+    /// `key_…`
+    pub id: String,
+    /// Unique among the account's live keys.
+    pub name: String,
+    /// For people to recognise it by.
+    pub masked: String,
+    /// The owner: `usr_…`
+    pub user_id: String,
+    /// `live` or `test`.
+    pub environment: String,
+    /// By name.
+    pub tier: String,
+    /// When it was made.
+    pub created_at: i64,
+    /// From this second on it is refused.
+    pub expires_at: Option<i64>,
+    /// When it was revoked, once it was.
+    pub revoked_at: Option<i64>,
+}
+
+/// [`KeyFacts`] of `keys k`, from what the rest says.
+macro_rules! select_facts {
+    ($more:literal, $rest:literal) => {
+        concat!(
+            "SELECT ",
+            $more,
+            "k.seq, k.account_id, k.id, k.name, k.masked, k.user_id, k.environment, k.tier, k.created_at, \
+             k.expires_at, k.revoked_at FROM ",
+            $rest
+        )
+    };
+}
+pub(super) use select_facts;
+
+/// Has the webhooks of `accounts` told of the keys that `change` has made.
+pub(in crate::store) async fn created<'a>(
+    change: &mut Change,
+    accounts: impl Iterator<Item = &'a str>,
+    now: i64,
+) -> Result<(), StoreError> {
+    for account_id in accounts.collect::<BTreeSet<_>>() {
+        tell_of_changed(change, account_id, EventType::KeyCreated, Event::Created, now).await?;
+    }
+    Ok(())
+}
+
+/// Has the account's webhooks told of the keys that `change` has revoked.
+pub(in crate::store) async fn revoked(change: &mut Change, account_id: &str, now: i64) -> Result<(), StoreError> {
+    tell_of_changed(change, account_id, EventType::KeyRevoked, Event::Revoked, now).await
+}
+
+/// Of the account's keys that `change` has stamped: those that are revoked, or those that are not.
+async fn tell_of_changed(
+    change: &mut Change,
+    account_id: &str,
+    kind: EventType,
+    event: fn(KeyFacts) -> Event,
+    now: i64,
+) -> Result<(), StoreError> {
+    const WANTING: &str = "SELECT id FROM webhooks WHERE account_id = ? AND active \
+         AND EXISTS (SELECT 1 FROM json_each(events) WHERE value = ?)";
+    const CHANGED: &str = select_facts!(
+        "",
+        "keys k WHERE k.revision = ? AND k.account_id = ? AND (k.revoked_at IS NOT NULL) = ? ORDER BY k.seq"
+    );
+    let query = sqlx::query_scalar(WANTING).bind(account_id).bind(kind.as_str());
+    let webhooks: Vec<String> = query.fetch_all(change.connection()).await?;
+    if webhooks.is_empty() {
+        return Ok(());
+    }
+    let query = sqlx::query_as(CHANGED).bind(change.revision()).bind(account_id).bind(kind == EventType::KeyRevoked);
+    let keys: Vec<KeyFacts> = query.fetch_all(change.connection()).await?;
+    for keys in keys.chunks(ROWS) {
+        let told = |webhook: &String| keys.iter().map(|key| (webhook.clone(), event(key.clone()))).collect::<Vec<_>>();
+        let events: Vec<_> = webhooks.iter().flat_map(told).collect();
+        write(change.connection(), &events, now).await?;
+    }
+    Ok(())
+}
+
+/// Has webhooks told of the keys that met a limit for the first time in this hour: of requests by key and code, which
+/// are about to be added to those of the hour.
+pub(in crate::store) async fn limits_reached(
+    to: &mut SqliteConnection,
+    added: &BTreeMap<(i64, &'static str), u64>,
+    now: i64,
+) -> Result<(), StoreError> {
+    const FIRST: &str = select_facts!(
+        "w.id AS webhook_id, ",
+        "json_each(?1) limited CROSS JOIN keys k ON k.seq = limited.value AND k.revoked_at IS NULL \
+         CROSS JOIN webhooks w ON w.account_id = k.account_id AND w.active \
+         AND EXISTS (SELECT 1 FROM json_each(w.events) WHERE value = ?2) \
+         WHERE NOT EXISTS (SELECT 1 FROM usage_buckets WHERE key_seq = k.seq AND hour = ?3 AND code = ?4)"
+    );
+    let refused = Outcome::RateLimited.code().as_str();
+    let limited: Vec<_> = added.keys().filter(|(_, code)| *code == refused).map(|(seq, _)| *seq).collect();
+    if limited.is_empty() {
+        return Ok(());
+    }
+    let hour = now.div_euclid(HOUR);
+    let query = sqlx::query_as(FIRST).bind(to_json(&limited)?).bind(EventType::KeyLimitReached.as_str());
+    let first: Vec<Told> = query.bind(hour).bind(refused).fetch_all(&mut *to).await?;
+    let event = |told: Told| (told.webhook_id, Event::LimitReached(told.key, hour.saturating_mul(HOUR)));
+    let events: Vec<_> = first.into_iter().map(event).collect();
+    for events in events.chunks(ROWS) {
+        write(to, events, now).await?;
+    }
+    Ok(())
+}
+
+/// A webhook, and the key that it is to be told of.
+#[derive(FromRow)]
+struct Told {
+    webhook_id: String,
+    #[sqlx(flatten)]
+    key: KeyFacts,
+}
+
+/// Writes down that webhooks, by their ids, are to be told of events. Returns the deliveries' ids, in the same order.
+pub(super) async fn write(
+    to: &mut SqliteConnection,
+    events: &[(String, Event)],
+    now: i64,
+) -> Result<Vec<String>, StoreError> {
+    const DUE: &str = "UPDATE webhooks SET due_at = MIN(COALESCE(due_at, ?1), ?1) \
+         WHERE id IN (SELECT value FROM json_each(?2))";
+    if events.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut rows = Vec::with_capacity(events.len());
+    for (webhook_id, event) in events {
+        let body = event.body(now).map_err(|_| StoreError::Damaged("an event that is no JSON"))?;
+        rows.push((random::id("msg")?, webhook_id, event.kind(), body));
+    }
+    for rows in rows.chunks(ROWS) {
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO webhook_deliveries (id, webhook_id, event, body, created_at, next_at) ",
+        );
+        query.push_values(rows, |mut row, (id, webhook_id, kind, body)| {
+            row.push_bind(id).push_bind(webhook_id).push_bind(kind.as_str()).push_bind(body);
+            row.push_bind(now).push_bind(now);
+        });
+        query.build().execute(&mut *to).await?;
+    }
+    let webhooks: BTreeSet<_> = events.iter().map(|(webhook_id, _)| webhook_id).collect();
+    sqlx::query(DUE).bind(now).bind(to_json(&webhooks)?).execute(to).await?;
+    Ok(rows.into_iter().map(|(id, ..)| id).collect())
+}

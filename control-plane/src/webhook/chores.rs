@@ -1,0 +1,38 @@
+//! What is done now and then: announcing expiries every minute, and deleting what is old every hour.
+
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time;
+use tracing::error;
+
+use crate::clock::Clock;
+use crate::stop::Stop;
+use crate::store::{Store, StoreError};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Begins with it at once, and goes on until `stop`.
+pub(crate) fn start(store: Store, clock: Arc<dyn Clock>, mut stop: Stop) {
+    tokio::spawn(async move {
+        tokio::select! {
+            () = work(store, clock) => {}
+            () = stop.requested() => {}
+        }
+    });
+}
+
+async fn work(store: Store, clock: Arc<dyn Clock>) {
+    for minute in (0..60).cycle() {
+        told(store.announce_expiries(clock.now()).await, "expiries cannot be announced");
+        if minute == 0 {
+            told(store.tidy_webhooks(clock.now()).await, "old deliveries cannot be deleted");
+        }
+        time::sleep(MINUTE).await;
+    }
+}
+
+fn told(done: Result<(), StoreError>, message: &str) {
+    if let Err(error) = done {
+        error!(%error, "{message}");
+    }
+}

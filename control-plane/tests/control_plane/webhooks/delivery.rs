@@ -1,0 +1,134 @@
+//! Deliveries that arrive.
+
+use super::receiver::{Receiver, Reply};
+use super::{PRIVATE, delivery, webhook, with_receiver};
+use crate::harness::Plane;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn a_delivery_has_the_form_and_the_signature_of_the_standard() {
+    let (plane, receiver) = with_receiver().await;
+    let client = plane.log_in().await;
+    let (path, secret) = webhook(&client, &receiver.url, json!({})).await;
+    let key = client.generate(json!({"name": "CI", "expires_at": "2030-01-01T00:00:00Z"})).await;
+    let [told] = &receiver.wait_for(1).await[..] else { panic!("one is enough") };
+    told.verify(&secret);
+    assert_eq!(told.header("webhook-timestamp"), "1800000000");
+    assert_eq!(told.header("content-type"), "application/json");
+    assert!(told.header("user-agent").starts_with("latchkey/"));
+    let (account, user) = plane.owner().await;
+    let expected = json!({"type": "key.created", "timestamp": "2027-01-15T08:00:00Z", "data": {
+        "account_id": account, "key_id": key.at("/data/key_id"), "name": "CI", "key_prefix": key.at("/data/key_prefix"),
+        "owner": user, "environment": "live", "tier": "basic", "created_at": "2027-01-15T08:00:00Z",
+        "expires_at": "2030-01-01T00:00:00Z",
+    }});
+    assert_eq!(told.json(), expected);
+
+    let delivered = delivery(&client, &path, "delivered", 1).await;
+    let expected = json!({"delivery_id": told.id(), "event": "key.created", "state": "delivered", "attempts": 1,
+        "created_at": "2027-01-15T08:00:00Z", "done_at": "2027-01-15T08:00:00Z", "next_at": null,
+        "last_status": 204, "last_error": null});
+    assert_eq!(delivered, expected);
+    let metric = plane.metric(r#"latchkey_webhook_deliveries_total{outcome="delivered"}"#).await;
+    assert!((metric - 1.0).abs() < f64::EPSILON);
+}
+
+#[tokio::test]
+async fn everybody_who_wants_to_know_is_told_with_a_secret_of_their_own() {
+    let (plane, one) = with_receiver().await;
+    let (two, deaf) = (Receiver::start().await, Receiver::start().await);
+    let client = plane.log_in().await;
+    let (_, first) = webhook(&client, &one.url, json!({})).await;
+    let (_, second) = webhook(&client, &two.url, json!({"events": ["key.created"]})).await;
+    webhook(&client, &deaf.url, json!({"events": ["key.revoked"]})).await;
+    let (off, _) = webhook(&client, &deaf.url, json!({})).await;
+    client.patch(&off, json!({"active": false})).await;
+    client.key("CI").await;
+    let (one, two) = (one.wait_for(1).await.remove(0), two.wait_for(1).await.remove(0));
+    assert!(first != second && one.id() != two.id());
+    one.verify(&first);
+    two.verify(&second);
+    assert_eq!(one.body, two.body);
+    assert!(deaf.received().is_empty());
+}
+
+#[tokio::test]
+async fn a_test_is_sent_when_it_is_asked_for() {
+    let (plane, receiver) = with_receiver().await;
+    let client = plane.log_in().await;
+    let (path, secret) = webhook(&client, &receiver.url, json!({"events": ["key.revoked"]})).await;
+    let answer = client.send(Method::POST, &format!("{path}/test"), Value::Null).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED);
+    let told = receiver.wait_for(1).await.remove(0);
+    told.verify(&secret);
+    assert_eq!(told.id(), answer.text("/data/delivery_id"));
+    let (account, id) = (&plane.owner().await.0, path.rsplit('/').next().unwrap());
+    assert_eq!(
+        (told.kind(), &told.json()["data"]),
+        ("webhook.test".to_owned(), &json!({"account_id": account, "webhook_id": id}))
+    );
+
+    client.patch(&path, json!({"active": false})).await;
+    client.send(Method::POST, &format!("{path}/test"), Value::Null).await.refused(409, "webhook_inactive");
+}
+
+#[tokio::test]
+async fn what_was_under_way_when_the_control_plane_died_is_sent_again_as_the_same() {
+    let mut plane = Plane::start_with(PRIVATE).await;
+    let receiver = Receiver::answering(Reply::Hang).await;
+    let path = {
+        let client = plane.log_in().await;
+        let (path, _) = webhook(&client, &receiver.url, json!({})).await;
+        client.key("CI").await;
+        path
+    };
+    receiver.wait_for(1).await;
+    plane.crash().await;
+    receiver.answer(Reply::Status(200));
+    // Another control plane could still be sending it.
+    plane.clock.advance(31);
+    let told = receiver.wait_for(2).await;
+    assert_eq!((told[0].id(), &told[0].body), (told[1].id(), &told[1].body));
+    assert_ne!(told[0].header("webhook-signature"), told[1].header("webhook-signature"));
+    let client = plane.log_in().await;
+    delivery(&client, &path, "delivered", 2).await;
+}
+
+#[tokio::test]
+async fn what_is_pending_is_sent_after_a_restart() {
+    let (mut plane, receiver) = with_receiver().await;
+    receiver.answer(Reply::Status(500));
+    let path = {
+        let client = plane.log_in().await;
+        let (path, _) = webhook(&client, &receiver.url, json!({})).await;
+        client.key("CI").await;
+        delivery(&client, &path, "pending", 1).await;
+        path
+    };
+    receiver.answer(Reply::Status(200));
+    plane.restart().await;
+    plane.clock.advance(6);
+    let told = receiver.wait_for(2).await;
+    assert_eq!(told[0].id(), told[1].id());
+    let client = plane.log_in().await;
+    delivery(&client, &path, "delivered", 2).await;
+}
+
+#[tokio::test]
+async fn one_that_hangs_holds_up_nobody() {
+    let (plane, lively) = with_receiver().await;
+    let client = plane.log_in().await;
+    let hanging = Receiver::answering(Reply::Hang).await;
+    for _ in 0..4 {
+        webhook(&client, &hanging.url, json!({})).await;
+    }
+    webhook(&client, &lively.url, json!({})).await;
+    plane.create_keys("key", 50).await;
+    let told = lively.wait_for(50).await;
+    assert!(hanging.received().len() <= 4, "each webhook gets one at a time");
+    let mut ids: Vec<_> = told.iter().map(|told| told.id().to_owned()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 50);
+}

@@ -1,0 +1,118 @@
+//! What receivers are told of, and what they are not.
+
+use super::receiver::Received;
+use super::{all_sent, webhook, with_receiver};
+use crate::harness::{START, plain_key};
+use crate::node::Node;
+use latchkey_control_plane::store::{NewKey, StoreError};
+use latchkey_policy::key::Environment;
+use latchkey_protocol::KeyUsage;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// What happened to which keys.
+fn told(received: &[Received]) -> BTreeSet<(String, String)> {
+    let told = |received: &Received| (received.kind(), received.json()["data"]["name"].as_str().unwrap().to_owned());
+    received.iter().map(told).collect()
+}
+
+fn pairs(kind: &str, names: &[&str]) -> BTreeSet<(String, String)> {
+    names.iter().map(|name| (kind.to_owned(), (*name).to_owned())).collect()
+}
+
+#[tokio::test]
+async fn keys_are_told_of_when_they_are_made_and_when_they_are_revoked() {
+    let (plane, receiver) = with_receiver().await;
+    let client = plane.log_in().await;
+    webhook(&client, &receiver.url, json!({})).await;
+    let id = client.key("one").await;
+    all_sent(&plane).await;
+    plane.clock.advance(60);
+    client.delete(&format!("/v1/keys/{id}")).await;
+    // It changes nothing more.
+    client.delete(&format!("/v1/keys/{id}")).await;
+    let made = plane.create_keys("batch", 3).await;
+    let ids: Vec<_> = made.into_iter().map(|(_, id)| id).collect();
+    let account = &plane.owner().await.0;
+    plane.store().revoke_keys(account, &[ids[0].clone(), ids[2].clone(), id.clone()], START).await.unwrap();
+    let received = receiver.wait_for(7).await;
+    let mut expected = pairs("key.created", &["one", "batch-0", "batch-1", "batch-2"]);
+    expected.extend(pairs("key.revoked", &["one", "batch-0", "batch-2"]));
+    assert_eq!((told(&received), received.len()), (expected, 7));
+    let revoked = received.iter().find(|told| told.kind() == "key.revoked" && told.json()["data"]["name"] == "one");
+    let revoked = revoked.unwrap().json();
+    assert_eq!((&revoked["timestamp"], &revoked["data"]["key_id"]), (&json!("2027-01-15T08:01:00Z"), &json!(id)));
+    assert_eq!(revoked["data"]["revoked_at"], "2027-01-15T08:01:00Z");
+}
+
+#[tokio::test]
+async fn what_is_rolled_back_is_not_told() {
+    let (plane, receiver) = with_receiver().await;
+    let client = plane.log_in().await;
+    webhook(&client, &receiver.url, json!({})).await;
+    let made = plane.create_keys("taken", 1).await;
+    let (account, user) = plane.owner().await;
+    let new = |name: &str| NewKey::new(account, user, name, &plain_key(), "basic", Environment::Live);
+    let error = plane.store().create_keys(&[new("free"), new("taken-0")], START).await.unwrap_err();
+    assert!(matches!(error, StoreError::NameTaken));
+    let ids = [made[0].1.clone(), "key_unknown".to_owned()];
+    let error = plane.store().revoke_keys(account, &ids, START).await.unwrap_err();
+    assert!(matches!(error, StoreError::KeyNotFound));
+    client.key("last").await;
+    let received = receiver.wait_for(2).await;
+    assert_eq!(told(&received), pairs("key.created", &["taken-0", "last"]));
+    let pool = plane.pool().await;
+    let written: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM webhook_deliveries").fetch_one(&pool).await.unwrap();
+    assert_eq!(written, 2);
+}
+
+#[tokio::test]
+async fn a_limit_that_is_reached_is_told_once_an_hour() {
+    let (plane, receiver) = with_receiver().await;
+    let client = plane.log_in().await;
+    webhook(&client, &receiver.url, json!({"events": ["key.limit_reached"]})).await;
+    client.key("one").await;
+    client.key("two").await;
+    let mut node = Node::ready(&plane).await;
+    let [one, two] = ["one", "two"].map(|name| node.snapshot.key(name).number);
+    let used =
+        |key: u64, limited: u64| KeyUsage { key, requests: vec![5, 0, 0, 0, 0, 0, 0, limited], ..KeyUsage::default() };
+    node.count(vec![used(one, 0)]).await;
+    node.count(vec![used(one, 1), used(two, 0)]).await;
+    node.count(vec![used(one, 7)]).await;
+    let received = receiver.wait_for(1).await;
+    assert_eq!(told(&received), pairs("key.limit_reached", &["one"]));
+    assert_eq!(received[0].json()["data"]["hour"], "2027-01-15T08:00:00Z");
+
+    all_sent(&plane).await;
+    plane.clock.advance(3_600);
+    node.count(vec![used(one, 8), used(two, 3)]).await;
+    node.count(vec![used(one, 9), used(two, 4)]).await;
+    let received = receiver.wait_for(3).await;
+    assert_eq!(told(&received[1..]), pairs("key.limit_reached", &["one", "two"]));
+    let pool = plane.pool().await;
+    let written: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM webhook_deliveries").fetch_one(&pool).await.unwrap();
+    assert_eq!(written, 3);
+}
+
+#[tokio::test]
+async fn no_secret_is_told() {
+    let (plane, receiver) = with_receiver().await;
+    let client = plane.log_in().await;
+    let (path, secret) = webhook(&client, &receiver.url, json!({})).await;
+    let key = client.generate(json!({"name": "CI", "expires_at": START + 3_600})).await;
+    let api_key = key.text("/data/api_key");
+    plane.store().announce_expiries(START).await.unwrap();
+    client.delete(&format!("/v1/keys/{}", key.text("/data/key_id"))).await;
+    let received = receiver.wait_for(3).await;
+    let pool = plane.pool().await;
+    let query = sqlx::query_scalar("SELECT lower(hex(digest)) FROM keys");
+    let digest: String = query.fetch_one(&pool).await.unwrap();
+    let shown = client.get(&format!("{path}/deliveries")).await.body;
+    let bodies = received.iter().map(|told| Value::from(told.body.clone()).to_string());
+    for text in bodies.chain([shown.to_string(), client.get(&path).await.body.to_string()]) {
+        for secret in [&api_key, &secret, &secret["whsec_".len()..].to_owned(), &digest] {
+            assert!(!text.contains(secret.as_str()), "a secret is in {text}");
+        }
+    }
+}
