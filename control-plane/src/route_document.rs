@@ -10,6 +10,8 @@ use crate::json::{self, Fault, Object, given};
 
 mod schema;
 
+pub(crate) use schema::shown;
+
 /// `{"rules": [{"path": {"prefix": "/v4/zones"}, "permission": "dns:read"}], "unmatched": "deny"}`
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -17,7 +17,7 @@ pub(super) struct Answer<T> {
     /// What was done, for people.
     message: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = T)]
+    #[schema(value_type = T, required)]
     data: Option<T>,
     #[serde(skip)]
     code: StatusCode,

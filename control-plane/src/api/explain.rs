@@ -21,7 +21,7 @@ const MAX_HOST_LEN: usize = 512;
 /// Envoy refuses longer ones.
 const MAX_PATH_LEN: usize = 60 * 1024;
 
-/// As it was sent.
+/// A request, as it is described.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Question)]

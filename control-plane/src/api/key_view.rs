@@ -13,7 +13,7 @@ use crate::role::Role;
 use crate::selection::Selection;
 use crate::store::{Key, KeySettings};
 
-/// Everything but the key itself.
+/// An API key: everything but the key itself.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Key)]
 pub(super) struct KeyView {

@@ -15,7 +15,7 @@ use crate::role::Role;
 use crate::selection::Selection;
 use crate::store::KeySettings;
 
-/// As it was sent.
+/// What a new API key is to be.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewKey)]

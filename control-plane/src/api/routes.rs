@@ -12,12 +12,13 @@ use super::error::ApiError;
 use super::extract::{Body, Params, Session};
 use super::openapi::parameters::Wait;
 use crate::enforcement::Enforcement;
-use crate::route_document::RouteDocument;
+use crate::route_document::{self, RouteDocument};
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = ChangedRoutes)]
 pub(super) struct Changed {
     #[serde(flatten)]
+    #[schema(schema_with = route_document::shown)]
     document: RouteDocument,
     enforcement: Enforcement,
 }

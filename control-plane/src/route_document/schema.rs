@@ -1,11 +1,11 @@
 //! What a route rule looks like.
 
 use std::borrow::Cow;
-use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
+use utoipa::openapi::schema::{ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Schema, Type};
+use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::RuleDocument;
+use super::{RuleDocument, UnmatchedWord};
 use crate::schema::{matching, object, text};
 
 impl PartialSchema for RuleDocument {
@@ -19,6 +19,18 @@ impl ToSchema for RuleDocument {
     fn name() -> Cow<'static, str> {
         "RouteRule".into()
     }
+}
+
+/// The document as a part of an answer that has more.
+pub(crate) fn shown() -> Object {
+    let rules = ArrayBuilder::new().items(Ref::from_schema_name(RuleDocument::name()));
+    ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .property("rules", rules)
+        .required("rules")
+        .property("unmatched", UnmatchedWord::schema())
+        .required("unmatched")
+        .build()
 }
 
 fn public() -> ObjectBuilder {

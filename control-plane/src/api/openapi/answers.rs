@@ -15,6 +15,13 @@ const REFUSALS: [(&str, &str, &str); 9] = [
     ("503", "Unavailable", "It could not be completed now. It may be tried again later."),
 ];
 
+/// What a caller has left of their calls: header, name and description.
+const QUOTA: [(&str, &str, &str); 3] = [
+    ("X-RateLimit-Limit", "RateLimit", "How many calls the caller can make in a minute, if that is limited."),
+    ("X-RateLimit-Remaining", "RateLimitRemaining", "How many of them are left."),
+    ("X-RateLimit-Reset", "RateLimitReset", "When there are as many again, in Unix seconds."),
+];
+
 /// Completes all operations of `document`. Those that say of a refusal when it occurs need not say what it looks like.
 pub(super) fn complete(document: &mut Value) {
     let paths = document.get_mut("paths").and_then(Value::as_object_mut);
@@ -30,6 +37,7 @@ pub(super) fn complete(document: &mut Value) {
 
 fn complete_operation(path: &str, operation: &mut Map<String, Value>) {
     let statuses = common(path, operation);
+    let counted = statuses.contains(&"401");
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
     for (status, response) in
         responses.iter_mut().filter_map(|(status, response)| Some((status, response.as_object_mut()?)))
@@ -38,6 +46,9 @@ fn complete_operation(path: &str, operation: &mut Map<String, Value>) {
             refuse(status, response);
         } else {
             add_header(response, "X-Request-Id", "RequestId");
+            if counted {
+                QUOTA.into_iter().for_each(|(header, name, _)| add_header(response, header, name));
+            }
         }
     }
     for (status, name, _) in REFUSALS.into_iter().filter(|(status, ..)| statuses.contains(status)) {
@@ -97,21 +108,17 @@ fn add_header(response: &mut Map<String, Value>, name: &str, component: &str) {
 }
 
 fn headers() -> Value {
-    json!({
-        "RequestId": {
-            "description": "Names the request in the log: the client's own id if it is short and harmless, or a new one.",
-            "required": true,
-            "schema": {"type": "string", "minLength": 1, "maxLength": 64},
-        },
-        "Challenge": {
-            "description": "How to authenticate.",
-            "required": true,
-            "schema": {"type": "string", "pattern": "^Bearer"},
-        },
-        "RetryAfter": {
-            "description": "In how many seconds it may be tried again.",
-            "required": true,
-            "schema": {"type": "integer", "minimum": 0},
-        },
-    })
+    let id = "Names the request in the log: the client's own id if it is short and harmless, or a new one.";
+    let always = [
+        ("RequestId", id, json!({"type": "string", "minLength": 1, "maxLength": 64})),
+        ("Challenge", "How to authenticate.", json!({"type": "string", "pattern": "^Bearer"})),
+        ("RetryAfter", "In how many seconds it may be tried again.", json!({"type": "integer", "minimum": 0})),
+    ];
+    let always = always.map(|(name, description, schema)| {
+        (name.to_owned(), json!({"description": description, "required": true, "schema": schema}))
+    });
+    let quota = QUOTA.map(|(_, name, description)| {
+        (name.to_owned(), json!({"description": description, "schema": {"type": "integer", "minimum": 0}}))
+    });
+    Value::Object(always.into_iter().chain(quota).collect())
 }

@@ -18,7 +18,9 @@ schemas! {
     Time = text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
 
     /// A time as RFC 3339, or in whole Unix seconds.
-    Instant = matching(r"^([0-9]{1,12}|[0-9]{4}-.*)$");
+    Instant = OneOfBuilder::new()
+        .item(text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))))
+        .item(matching("^[0-9]{1,11}$"));
 
     /// A webhook's id.
     WebhookId = id("whk");
