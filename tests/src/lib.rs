@@ -47,7 +47,7 @@ pub use envoy::{Envoy, EnvoyOptions, FailurePolicy};
 pub use files::{random_hex, write_private};
 pub use gateway::{Answer, Gateway, GatewayBuilder};
 pub use load::{Fire, Shot, Tally, burst};
-pub use paths::{envoy_binary, faulty_filter, filter, latchkey_binary, workspace};
+pub use paths::{envoy_binary, faulty_filter, filter, latchkey_binary, schemathesis, workspace};
 pub use process::Process;
 pub use tap::Tap;
 pub use upstream::Upstream;

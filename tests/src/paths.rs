@@ -42,15 +42,25 @@ pub fn faulty_filter() -> Result<PathBuf> {
 /// What `envoy/install` says.
 pub fn envoy_binary() -> Result<PathBuf> {
     static ENVOY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let install = || -> Result<PathBuf> {
-        let script = workspace().join("envoy/install");
-        let output =
-            Command::new(&script).current_dir(workspace()).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
-        let output = output.with_context(|| format!("cannot run {}", script.display()))?;
-        ensure!(output.status.success(), "no Envoy: envoy/install said why, just above");
-        Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim_end()))
-    };
-    ENVOY.get_or_init(|| install().map_err(|error| format!("{error:#}"))).clone().map_err(|error| anyhow!(error))
+    let install = || installed("envoy/install").map_err(|error| format!("{error:#}"));
+    ENVOY.get_or_init(install).clone().map_err(|error| anyhow!(error))
+}
+
+/// Schemathesis, as `SCHEMATHESIS` chooses it; installed when it is not there.
+///
+/// # Errors
+/// What `tests/schemathesis/install` says.
+pub fn schemathesis() -> Result<PathBuf> {
+    installed("tests/schemathesis/install")
+}
+
+/// What a script of the checkout installs, by the path that it prints.
+fn installed(script: &str) -> Result<PathBuf> {
+    let mut command = Command::new(workspace().join(script));
+    let output = command.current_dir(workspace()).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let output = output.with_context(|| format!("cannot run {script}"))?;
+    ensure!(output.status.success(), "{script} failed, and said why, just above");
+    Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim_end()))
 }
 
 fn wasm(file: &str) -> Result<PathBuf> {

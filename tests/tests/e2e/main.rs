@@ -5,6 +5,7 @@ mod addresses;
 mod broken;
 mod clock;
 mod configuration;
+mod contract;
 mod crash;
 mod door;
 mod exactness;
