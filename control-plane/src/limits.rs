@@ -25,6 +25,14 @@ impl DeclaredLimits {
             limit => limits.with(window, limit),
         })
     }
+
+    /// `limits`, with none above what `self` says where it says something.
+    pub fn bound(self, limits: Limits) -> Limits {
+        Window::ALL.into_iter().fold(limits, |limits, window| match (self.0.get(window), limits.get(window)) {
+            (Some(bound), limit) => limits.with(window, Some(limit.map_or(bound, |limit| limit.min(bound)))),
+            (None, _) => limits,
+        })
+    }
 }
 
 impl Serialize for DeclaredLimits {
@@ -169,6 +177,14 @@ mod tests {
     fn a_window_has_the_nearer_limit_if_it_has_one() {
         let (own, base) = (read(r#"{"minute":5,"day":7}"#).unwrap(), read(r#"{"minute":10,"hour":20}"#).unwrap());
         assert_eq!(DeclaredLimits(own.over(base.0)), read(r#"{"minute":5,"hour":20,"day":7}"#).unwrap());
+    }
+
+    #[test]
+    fn a_bound_is_exceeded_in_no_window_that_it_names() {
+        let (bound, limits) =
+            (read(r#"{"minute":10,"hour":20,"day":30}"#).unwrap(), r#"{"minute":5,"hour":50,"month":9}"#);
+        let bounded = DeclaredLimits(bound.bound(read(limits).unwrap().0));
+        assert_eq!(bounded, read(r#"{"minute":5,"hour":20,"day":30,"month":9}"#).unwrap());
     }
 
     #[test]

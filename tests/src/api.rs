@@ -124,11 +124,28 @@ impl ControlPlane {
         Ok(made["subaccount_id"].as_str().context("a subaccount without an id")?.to_owned())
     }
 
-    /// Makes a key, such as `{"name": "CI"}`.
+    /// Registers those of the services in a key's scope that are not registered yet.
+    ///
+    /// # Errors
+    /// [`Refused`], when the API answers neither with success nor that there is such a service.
+    pub(crate) async fn register_services(&self, key: &Value) -> Result<()> {
+        for service in key["scope"].as_array().into_iter().flatten() {
+            let registered = self.call(Method::POST, "/v1/services", json!({ "name": service })).await;
+            if let Err(error) = registered
+                && error.downcast_ref::<Refused>().is_none_or(|refused| refused.status != 409)
+            {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a key, such as `{"name": "CI"}`, and registers the services that its scope lists.
     ///
     /// # Errors
     /// [`Refused`], when the API does not answer with success.
     pub async fn create_key(&self, key: Value) -> Result<CreatedKey> {
+        self.register_services(&key).await?;
         Ok(serde_json::from_value(self.call(Method::POST, "/v1/keys/generate", key).await?)?)
     }
 

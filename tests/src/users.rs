@@ -32,11 +32,12 @@ impl ControlPlane {
         Ok(User { user_id, session: opened["token"].as_str().context("a session without a token")?.to_owned() })
     }
 
-    /// Makes a key that is `user`'s.
+    /// Makes a key that is `user`'s, and registers the services that its scope lists.
     ///
     /// # Errors
     /// [`Refused`](crate::Refused), when the API does not answer with success.
     pub async fn create_key_of(&self, user: &User, key: Value) -> Result<CreatedKey> {
+        self.register_services(&key).await?;
         let request = self.client.post(self.url("/v1/keys/generate")).bearer_auth(&user.session).json(&key);
         Ok(serde_json::from_value(data(request).await?)?)
     }

@@ -15,7 +15,7 @@ use crate::json::Fault;
 use crate::password::PasswordError;
 use crate::random::NoRandomness;
 use crate::schema::one_of;
-use crate::store::{MAX_SUBACCOUNTS, MAX_WEBHOOKS, StoreError};
+use crate::store::{MAX_SERVICES, MAX_SUBACCOUNTS, MAX_WEBHOOKS, StoreError};
 
 /// So many faults of one document are told at once.
 const MAX_FAULTS: usize = 20;
@@ -52,10 +52,35 @@ pub(super) enum ApiError {
     },
     /// The account has no such key.
     KeyNotFound,
+    /// There is no such account.
+    AccountNotFound,
+    /// The account is closed for good.
+    AccountClosed,
+    /// The operator's account would be disabled or closed.
+    OperatorsAccount,
+    /// The account has as many keys as it may: so many.
+    KeyLimit(u32),
+    /// A key would be above its account's tier.
+    TierExceeded {
+        /// What of the key.
+        field: String,
+        /// The account's.
+        tier: String,
+    },
+    /// The account has no such service.
+    ServiceNotFound,
+    /// A service of the account has the name.
+    ServiceNameTaken,
+    /// The account has as many services as it can.
+    ServiceLimit,
+    /// The scope of a live key lists the service.
+    ServiceInUse,
     /// The account has no such user.
     UserNotFound,
-    /// A user has the email address.
-    EmailTaken,
+    /// A user has the email address of this field.
+    EmailTaken(&'static str),
+    /// The user to delete is the one who asks.
+    DeletesThemselves,
     /// The account would be left without an administrator.
     LastAdministrator,
     /// An account or a live key has the tier that would be gone.
@@ -224,15 +249,52 @@ impl ApiError {
                 "API key not found",
                 "The account has no API key with this id.",
             ),
+            Self::AccountNotFound => {
+                (StatusCode::NOT_FOUND, "account_not_found", "Account not found", "There is no account with this id.")
+            }
+            Self::AccountClosed => (
+                StatusCode::CONFLICT,
+                "account_closed",
+                "Account closed",
+                "The account was closed, which is for good. Make another one.",
+            ),
+            Self::OperatorsAccount => (
+                StatusCode::CONFLICT,
+                "operators_account",
+                "Operator's account",
+                "The operator's own account can be neither disabled nor closed.",
+            ),
+            Self::KeyLimit(_) => (StatusCode::FORBIDDEN, "key_limit", "Account key limit reached", ""),
+            Self::TierExceeded { .. } => (StatusCode::FORBIDDEN, "tier_exceeded", "Account tier exceeded", ""),
+            Self::ServiceNotFound => (
+                StatusCode::NOT_FOUND,
+                "service_not_found",
+                "Service not found",
+                "The account has no service of this name.",
+            ),
+            Self::ServiceNameTaken => (
+                StatusCode::CONFLICT,
+                "name_taken",
+                "Service name already in use",
+                "Field `name` is the name of another service of the account.",
+            ),
+            Self::ServiceLimit => (StatusCode::FORBIDDEN, "service_limit", "Account service limit reached", ""),
+            Self::ServiceInUse => (
+                StatusCode::CONFLICT,
+                "service_in_use",
+                "Service in use",
+                "The service is in the scope of an API key that is not revoked.",
+            ),
+            Self::DeletesThemselves => (
+                StatusCode::CONFLICT,
+                "cannot_delete_yourself",
+                "Cannot delete yourself",
+                "Nobody can delete themselves. Somebody else has to.",
+            ),
             Self::UserNotFound => {
                 (StatusCode::NOT_FOUND, "user_not_found", "User not found", "The account has no user with this id.")
             }
-            Self::EmailTaken => (
-                StatusCode::CONFLICT,
-                "email_taken",
-                "Email address already in use",
-                "Field `email` is the email address of another user.",
-            ),
+            Self::EmailTaken(_) => (StatusCode::CONFLICT, "email_taken", "Email address already in use", ""),
             Self::LastAdministrator => (
                 StatusCode::CONFLICT,
                 "last_administrator",
@@ -359,8 +421,20 @@ impl IntoResponse for ApiError {
                 let error = format!("Tier `{name}` is that of an account, or of an API key that is not revoked.");
                 (Some("tiers".to_owned()), error)
             }
-            Self::EmailTaken => (Some("email".to_owned()), sentence.to_owned()),
-            Self::NameTaken | Self::SubaccountNameTaken => (Some("name".to_owned()), sentence.to_owned()),
+            Self::KeyLimit(most) => {
+                (None, format!("The account may have at most {most} API keys that are not revoked."))
+            }
+            Self::TierExceeded { field, tier } => {
+                let error = format!("Field `{field}` is above the account's tier `{tier}`.");
+                (Some(field), error)
+            }
+            Self::ServiceLimit => (None, format!("An account can have at most {MAX_SERVICES} services.")),
+            Self::EmailTaken(field) => {
+                (Some(field.to_owned()), format!("Field `{field}` is the email address of another user."))
+            }
+            Self::NameTaken | Self::SubaccountNameTaken | Self::ServiceNameTaken => {
+                (Some("name".to_owned()), sentence.to_owned())
+            }
             Self::Unavailable(detail) | Self::Internal(detail) => {
                 tracing::error!(code, detail, "a request failed");
                 (None, sentence.to_owned())
@@ -389,7 +463,21 @@ impl From<StoreError> for ApiError {
             StoreError::TierInUse(name) => Self::TierInUse(name),
             StoreError::KeyRevoked => Self::KeyRevoked,
             StoreError::UserNotFound => Self::UserNotFound,
-            StoreError::EmailTaken => Self::EmailTaken,
+            StoreError::EmailTaken => Self::EmailTaken("email"),
+            StoreError::DeletesThemselves => Self::DeletesThemselves,
+            StoreError::AccountNotFound => Self::AccountNotFound,
+            StoreError::AccountClosed => Self::AccountClosed,
+            StoreError::OperatorsAccount => Self::OperatorsAccount,
+            StoreError::KeyLimit(most) => Self::KeyLimit(most),
+            StoreError::TierExceeded { field, tier } => Self::TierExceeded { field, tier },
+            StoreError::ServiceUnknown { index } => Self::field(
+                &format!("scope[{index}]"),
+                "is no service of the account: register it first, with POST /v1/services and its name",
+            ),
+            StoreError::ServiceNotFound => Self::ServiceNotFound,
+            StoreError::ServiceNameTaken => Self::ServiceNameTaken,
+            StoreError::ServiceLimit => Self::ServiceLimit,
+            StoreError::ServiceInUse => Self::ServiceInUse,
             StoreError::LastAdministrator => Self::LastAdministrator,
             StoreError::SubaccountNotFound => Self::SubaccountNotFound,
             StoreError::SubaccountNameTaken => Self::SubaccountNameTaken,
@@ -404,7 +492,6 @@ impl From<StoreError> for ApiError {
             StoreError::Unavailable(_) => Self::Unavailable(error.to_string()),
             StoreError::Database(_)
             | StoreError::Damaged(_)
-            | StoreError::AccountNotFound
             | StoreError::Record(_)
             | StoreError::Random(_)
             | StoreError::Interrupted => Self::Internal(error.to_string()),

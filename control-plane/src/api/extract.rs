@@ -172,10 +172,15 @@ impl Params {
 
     /// The whole number `name`, or `default` without it.
     pub(super) fn number(&mut self, name: &str, range: RangeInclusive<u32>, default: u32) -> Result<u32, ApiError> {
-        let Some(value) = self.text(name)? else { return Ok(default) };
+        Ok(self.optional_number(name, range)?.unwrap_or(default))
+    }
+
+    /// The whole number `name`, if it is given.
+    pub(super) fn optional_number(&mut self, name: &str, range: RangeInclusive<u32>) -> Result<Option<u32>, ApiError> {
+        let Some(value) = self.text(name)? else { return Ok(None) };
         let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
         let number = value.parse().ok().filter(|number| digits && range.contains(number));
-        number.ok_or_else(|| {
+        number.map(Some).ok_or_else(|| {
             ApiError::parameter(name, format_args!("must be a whole number from {} to {}", range.start(), range.end()))
         })
     }
@@ -197,9 +202,14 @@ impl Params {
         Ok(Duration::from_millis(self.number("wait_ms", 0..=MAX_WAIT_MS, DEFAULT_WAIT_MS)?.into()))
     }
 
-    /// How many entries of a list the caller wants at most, and how many before them not: `limit` and `offset`.
-    pub(super) fn page(&mut self) -> Result<(u32, u32), ApiError> {
-        Ok((self.limit()?, self.number("offset", 0..=u32::MAX, 0)?))
+    /// The word `name`, if it is given, as what stands beside it in `words`.
+    pub(super) fn word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Result<Option<T>, ApiError> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        let found = words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
+        found.map(Some).ok_or_else(|| {
+            let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+            ApiError::parameter(name, format_args!("must be one of {}", words.join(", ")))
+        })
     }
 
     /// How many entries of a list the caller wants at most.

@@ -26,7 +26,7 @@ pub(super) fn name(field: &str, text: &str) -> Result<String, ApiError> {
 }
 
 /// An email address, in lower case.
-pub(super) fn email(text: &str) -> Result<String, ApiError> {
+pub(super) fn email(field: &str, text: &str) -> Result<String, ApiError> {
     let email = text.trim().to_lowercase();
     let (user, host) = email.split_once('@').unwrap_or_default();
     let plain = |c: char| !c.is_whitespace() && !c.is_control();
@@ -37,7 +37,7 @@ pub(super) fn email(text: &str) -> Result<String, ApiError> {
         || !email.chars().all(plain)
     {
         let reason = format_args!("must be an email address of at most {MAX_EMAIL_LEN} bytes");
-        return Err(ApiError::field("email", reason));
+        return Err(ApiError::field(field, reason));
     }
     Ok(email)
 }

@@ -1,4 +1,4 @@
-//! `/v1/keys`: making, listing, showing and revoking keys.
+//! `/v1/keys`: making, showing and revoking keys.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -11,7 +11,7 @@ use super::answer::Answer;
 use super::error::ApiError;
 use super::extract::{Body, Params, Session};
 use super::key_view::KeyView;
-use super::openapi::parameters::{KeyPath, Page, Wait};
+use super::openapi::parameters::{KeyPath, Wait};
 use super::openapi::texts;
 use super::{App, new_key, usage};
 use crate::clock::rfc3339;
@@ -37,13 +37,6 @@ pub(super) struct Shown {
     #[serde(flatten)]
     key: KeyView,
     usage: usage::OfKey,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = KeyList)]
-pub(super) struct List {
-    keys: Vec<KeyView>,
-    total: u64,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -95,26 +88,6 @@ pub(super) async fn generate(
     let api_key = secret.expose().to_owned();
     let data = Generated { key: KeyView::new(key, now), api_key, enforcement };
     Ok(Answer::created("API key generated successfully", data))
-}
-
-/// List the API keys
-///
-/// Those of the account that are not revoked, the newest first.
-#[utoipa::path(get, path = "/v1/keys", operation_id = "listKeys", tag = "Keys",
-    params(Page), security(("credential" = ["account:apikeys:read"])),
-    responses((status = 200, description = "Some of the keys, and how many there are.", body = Answer<List>)))]
-pub(super) async fn list(
-    State(app): State<Arc<App>>,
-    Session { caller, .. }: Session,
-    mut params: Params,
-) -> Result<Answer<List>, ApiError> {
-    caller.require("account:apikeys:read")?;
-    let (limit, offset) = params.page()?;
-    params.finish()?;
-    let (keys, total) = app.store.keys(&caller.account_id, limit, offset).await?;
-    let now = app.clock.now();
-    let keys = keys.into_iter().map(|key| KeyView::new(key, now)).collect();
-    Ok(Answer::ok("API keys retrieved successfully", List { keys, total }))
 }
 
 /// Get an API key

@@ -1,5 +1,6 @@
 //! The API: JSON over HTTP. Every handler reads top to bottom: who asks, what for, is it allowed, do it, answer.
 
+mod accounts;
 mod answer;
 mod audit;
 mod caller;
@@ -11,6 +12,7 @@ mod explain;
 mod extract;
 mod fields;
 mod health;
+mod key_list;
 mod key_view;
 mod keys;
 mod myself;
@@ -18,9 +20,11 @@ mod new_key;
 mod nodes;
 mod observe;
 mod openapi;
+mod page;
 mod redact;
 mod roles;
 mod routes;
+mod services;
 mod sessions;
 mod subaccounts;
 mod throttle;
@@ -85,7 +89,7 @@ pub(crate) fn router(app: App) -> Result<Router, serde_json::Error> {
         .merge(session_calls())
         .merge(key_calls())
         .merge(user_calls())
-        .merge(subaccount_calls())
+        .merge(account_calls())
         .merge(webhook_calls())
         .merge(gateway_calls())
         .merge(machine_calls());
@@ -111,7 +115,7 @@ fn session_calls() -> Calls {
 
 fn key_calls() -> Calls {
     Calls::new()
-        .routes(routes!(keys::list))
+        .routes(routes!(key_list::list))
         .routes(routes!(keys::generate))
         .routes(routes!(myself::allowed_permissions))
         .routes(routes!(keys::get, edit_key::edit, keys::revoke))
@@ -123,13 +127,20 @@ fn key_calls() -> Calls {
 fn user_calls() -> Calls {
     Calls::new()
         .routes(routes!(users::list, users::create))
-        .routes(routes!(users::get, users::edit))
+        .routes(routes!(users::get, users::edit, users::delete))
         .routes(routes!(myself::change_password))
         .routes(routes!(roles::list))
 }
 
-fn subaccount_calls() -> Calls {
-    Calls::new().routes(routes!(subaccounts::list, subaccounts::create)).routes(routes!(subaccounts::delete))
+/// Accounts, and what parts they have.
+fn account_calls() -> Calls {
+    Calls::new()
+        .routes(routes!(accounts::list, accounts::create))
+        .routes(routes!(accounts::get, accounts::edit, accounts::close))
+        .routes(routes!(subaccounts::list, subaccounts::create))
+        .routes(routes!(subaccounts::get, subaccounts::edit, subaccounts::delete))
+        .routes(routes!(services::list, services::create))
+        .routes(routes!(services::get, services::edit, services::delete))
 }
 
 /// What every node decides by, and how far each is.

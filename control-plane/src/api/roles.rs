@@ -25,7 +25,7 @@ struct RoleView {
 
 /// List the predefined roles
 ///
-/// For everyone who is logged in: names are needed to make sense of what one holds.
+/// For everyone who has a credential: names are needed to make keys, and to make sense of what one holds.
 #[utoipa::path(get, path = "/v1/roles", operation_id = "listRoles", tag = "Users",
     security(("credential" = [])),
     responses((status = 200, description = "All roles, and the permission patterns that each gives.", body = Answer<List>)))]

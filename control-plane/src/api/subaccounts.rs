@@ -12,10 +12,12 @@ use super::answer::Answer;
 use super::error::ApiError;
 use super::extract::{Body, Params, Session};
 use super::fields;
-use super::openapi::parameters::{SubaccountPath, Wait};
+use super::openapi::parameters::{Page, SubaccountPath, Wait};
 use super::openapi::texts;
+use super::page::Asked;
 use crate::clock::rfc3339;
 use crate::enforcement::Enforcement;
+use crate::json::given;
 use crate::store::Subaccount;
 
 #[derive(Deserialize, ToSchema)]
@@ -45,11 +47,24 @@ impl From<Subaccount> for SubaccountView {
     }
 }
 
+/// What is left out stays as it is.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = SubaccountEdit)]
+pub(super) struct Edit {
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, value_type = Option<texts::Name>)]
+    name: Option<String>,
+}
+
 #[derive(Serialize, ToSchema)]
 #[schema(as = SubaccountList)]
 pub(super) struct List {
     subaccounts: Vec<SubaccountView>,
-    total: usize,
+    total: u64,
+    /// Where the next page begins; null after the last.
+    #[schema(required)]
+    next_cursor: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -72,20 +87,42 @@ pub(super) struct Deleted {
 ///
 /// Those that the caller may act on.
 #[utoipa::path(get, path = "/v1/subaccounts", operation_id = "listSubaccounts", tag = "Subaccounts",
-    security(("credential" = ["account:subaccounts:read"])),
-    responses((status = 200, description = "The subaccounts.", body = Answer<List>)))]
+    params(Page), security(("credential" = ["account:subaccounts:read"])),
+    responses((status = 200, description = "Some of the subaccounts, and how many there are.", body = Answer<List>)))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     Session { caller, .. }: Session,
-    params: Params,
+    mut params: Params,
 ) -> Result<Answer<List>, ApiError> {
     caller.require("account:subaccounts:read")?;
+    let asked = Asked::take(&mut params, "subaccounts")?;
     params.finish()?;
-    let all = app.store.subaccounts(&caller.account_id).await?.into_iter();
-    let subaccounts: Vec<_> =
-        all.filter(|subaccount| caller.subaccounts.has(&subaccount.id)).map(SubaccountView::from).collect();
-    let total = subaccounts.len();
-    Ok(Answer::ok("Subaccounts retrieved successfully", List { subaccounts, total }))
+    let found = app.store.subaccounts(&caller.account_id, &caller.subaccounts, &asked.page).await?;
+    let next_cursor = asked.cursor(found.next.as_ref());
+    let subaccounts = found.rows.into_iter().map(SubaccountView::from).collect();
+    Ok(Answer::ok("Subaccounts retrieved successfully", List { subaccounts, total: found.total, next_cursor }))
+}
+
+/// Get a subaccount
+///
+/// One that the caller may act on.
+#[utoipa::path(get, path = "/v1/subaccounts/{subaccount_id}", operation_id = "getSubaccount", tag = "Subaccounts",
+    params(SubaccountPath), security(("credential" = ["account:subaccounts:read"])),
+    responses((status = 200, description = "The subaccount.", body = Answer<SubaccountView>)))]
+pub(super) async fn get(
+    State(app): State<Arc<App>>,
+    Session { caller, .. }: Session,
+    params: Params,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Answer<SubaccountView>, ApiError> {
+    caller.require("account:subaccounts:read")?;
+    params.finish()?;
+    let Path(id) = id.map_err(|_| ApiError::SubaccountNotFound)?;
+    if !caller.subaccounts.has(&id) {
+        return Err(ApiError::SubaccountNotFound);
+    }
+    let subaccount = app.store.subaccount(&caller.account_id, &id).await?;
+    Ok(Answer::ok("Subaccount retrieved successfully", subaccount.into()))
 }
 
 /// Create a subaccount
@@ -110,6 +147,31 @@ pub(super) async fn create(
     let enforcement = app.enforced(revision, patience).await;
     let data = Created { subaccount: subaccount.into(), enforcement };
     Ok(Answer::created("Subaccount created successfully", data))
+}
+
+/// Edit a subaccount
+///
+/// Nodes go by ids, so there is nothing to wait for.
+#[utoipa::path(patch, path = "/v1/subaccounts/{subaccount_id}", operation_id = "editSubaccount", tag = "Subaccounts",
+    params(SubaccountPath), request_body = Edit, security(("credential" = ["account:subaccounts:update"])),
+    responses(
+        (status = 200, description = "The subaccount as it is now.", body = Answer<SubaccountView>),
+        (status = 409, description = "Another subaccount of the account has the name."),
+    ))]
+pub(super) async fn edit(
+    State(app): State<Arc<App>>,
+    session: Session,
+    params: Params,
+    id: Result<Path<String>, PathRejection>,
+    Body(request): Body<Edit>,
+) -> Result<Answer<SubaccountView>, ApiError> {
+    let acting = session.acting(&app, "account:subaccounts:update")?;
+    params.finish()?;
+    let Path(id) = id.map_err(|_| ApiError::SubaccountNotFound)?;
+    let name = request.name.map(|name| fields::name("name", &name)).transpose()?;
+    let subaccount = acting.edit_subaccount(id, name).await?;
+    info!(subaccount = subaccount.id, user = session.caller.user_id, "subaccount changed");
+    Ok(Answer::ok("Subaccount updated successfully", subaccount.into()))
 }
 
 /// Delete a subaccount

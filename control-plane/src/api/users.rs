@@ -14,6 +14,7 @@ use super::extract::{Body, Params, Session};
 use super::fields;
 use super::openapi::parameters::{Page, UserPath, Wait};
 use super::openapi::texts;
+use super::page::Asked;
 use crate::authority::{Authority, Grant};
 use crate::clock::rfc3339;
 use crate::enforcement::Enforcement;
@@ -21,7 +22,7 @@ use crate::json::given;
 use crate::role::Role;
 use crate::secret::Password;
 use crate::selection::Selection;
-use crate::store::{Caller, NewUser, User};
+use crate::store::{Caller, DeletedUser, NewUser, User};
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -104,6 +105,9 @@ impl From<User> for UserView {
 pub(super) struct List {
     users: Vec<UserView>,
     total: u64,
+    /// Where the next page begins; null after the last.
+    #[schema(required)]
+    next_cursor: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -124,11 +128,12 @@ pub(super) async fn list(
     mut params: Params,
 ) -> Result<Answer<List>, ApiError> {
     caller.require("account:users:read")?;
-    let (limit, offset) = params.page()?;
+    let asked = Asked::take(&mut params, "users")?;
     params.finish()?;
-    let (users, total) = app.store.users(&caller.account_id, limit, offset).await?;
-    let users = users.into_iter().map(UserView::from).collect();
-    Ok(Answer::ok("Users retrieved successfully", List { users, total }))
+    let found = app.store.users(&caller.account_id, &asked.page).await?;
+    let next_cursor = asked.cursor(found.next.as_ref());
+    let users = found.rows.into_iter().map(UserView::from).collect();
+    Ok(Answer::ok("Users retrieved successfully", List { users, total: found.total, next_cursor }))
 }
 
 /// Get a user
@@ -166,7 +171,7 @@ pub(super) async fn create(
 ) -> Result<Answer<UserView>, ApiError> {
     let acting = session.acting(&app, "account:users:create")?;
     params.finish()?;
-    let email = fields::email(&request.email)?;
+    let email = fields::email("email", &request.email)?;
     fields::password("password", &request.password)?;
     let authority = Authority { roles: request.roles, permissions: request.permissions };
     check_authority(&authority)?;
@@ -207,7 +212,7 @@ pub(super) async fn edit(
     let patience = params.patience()?;
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::UserNotFound)?;
-    let email = request.email.as_deref().map(fields::email).transpose()?;
+    let email = request.email.map(|email| fields::email("email", &email)).transpose()?;
     if let Some(subaccounts) = &request.subaccounts {
         fields::selection("subaccounts", subaccounts)?;
     }
@@ -238,6 +243,41 @@ pub(super) async fn edit(
     info!(user = user.id, by = session.caller.user_id, revision, "user changed");
     let enforcement = app.enforced(revision, patience).await;
     Ok(Answer::ok("User updated successfully", Edited { user: user.into(), enforcement }))
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeletedUser)]
+pub(super) struct Deleted {
+    #[schema(value_type = texts::UserId)]
+    user_id: String,
+    /// So many went along.
+    revoked_keys: u64,
+    enforcement: Enforcement,
+}
+
+/// Delete a user
+///
+/// Their keys are revoked by it, their sessions end, and their email address is free again.
+#[utoipa::path(delete, path = "/v1/users/{user_id}", operation_id = "deleteUser", tag = "Users",
+    params(UserPath, Wait), security(("credential" = ["account:users:delete"])),
+    responses(
+        (status = 200, description = "How many keys went along, and how far that has come.", body = Answer<Deleted>),
+        (status = 409, description = "It is the caller, or the account would be left without an administrator."),
+    ))]
+pub(super) async fn delete(
+    State(app): State<Arc<App>>,
+    session: Session,
+    mut params: Params,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Answer<Deleted>, ApiError> {
+    let acting = session.acting(&app, "account:users:delete")?;
+    let patience = params.patience()?;
+    params.finish()?;
+    let Path(id) = id.map_err(|_| ApiError::UserNotFound)?;
+    let DeletedUser { user, revoked_keys, revision } = acting.delete_user(id, Caller::may_change).await?;
+    info!(user = user.id, by = session.caller.user_id, revoked_keys, revision, "user deleted");
+    let enforcement = app.enforced(revision, patience).await;
+    Ok(Answer::ok("User deleted successfully", Deleted { user_id: user.id, revoked_keys, enforcement }))
 }
 
 fn check_authority(authority: &Authority) -> Result<(), ApiError> {

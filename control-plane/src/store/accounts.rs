@@ -1,19 +1,54 @@
 //! Accounts, and those who act for them.
 
-use sqlx::{FromRow, SqliteConnection};
+mod change;
+
+use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection, SqliteExecutor};
 
 use super::audit::{self, Event, Origin};
-use super::change::{Change, to_its_end};
-use super::policies::{self, Of};
+use super::page::{BY_CREATION, List, PageQuery, Paged};
 use super::users::{self, NewUser};
 use super::{Actor, Store, StoreError};
-use crate::authority::Authority;
 use crate::random;
-use crate::role::Role;
-use crate::selection::Selection;
+
+pub(crate) use change::{AccountChange, NewAccount};
 
 /// The tier of an account that was given no other.
 const DEFAULT_TIER: &str = "basic";
+
+/// An organisation, as it is told of.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Account {
+    /// `acc_…`
+    pub id: String,
+    /// As the operator calls it.
+    pub name: String,
+    /// No key of it is above, unless it is the operator's.
+    pub tier: String,
+    /// So many live keys it may have, or any number.
+    pub max_keys: Option<u32>,
+    /// Its users and keys may not act at present.
+    pub disabled: bool,
+    /// Its users decide about what all accounts share.
+    pub operator: bool,
+    /// Unix seconds.
+    pub created_at: i64,
+    /// Unix seconds, once it was.
+    pub closed_at: Option<i64>,
+    /// That are live.
+    pub keys: i64,
+    /// That were not deleted.
+    pub users: i64,
+}
+
+/// What an [`Account`] is read from.
+macro_rules! columns {
+    () => {
+        "id, name, tier, max_keys, disabled, operator, created_at, closed_at, live_keys AS keys, \
+         (SELECT COUNT(*) FROM users WHERE account_id = accounts.id AND deleted_at IS NULL) AS users"
+    };
+}
+
+const ACCOUNTS: List = List { columns: columns!(), table: "accounts", joins: "", searched: &["name", "id"] };
 
 /// Who logs in, and what their password is verified against.
 #[derive(Debug, FromRow)]
@@ -31,7 +66,8 @@ pub struct Credentials {
 impl Store {
     /// The user with that email address, in whatever case.
     pub async fn credentials(&self, email: &str) -> Result<Option<Credentials>, StoreError> {
-        const QUERY: &str = "SELECT id AS user_id, account_id, email, password_hash FROM users WHERE email = ?";
+        const QUERY: &str = "SELECT id AS user_id, account_id, email, password_hash FROM users WHERE email = ? \
+             AND deleted_at IS NULL";
         let email = email.trim().to_lowercase();
         Ok(sqlx::query_as(QUERY).bind(email).fetch_optional(&self.0.readers).await?)
     }
@@ -39,13 +75,13 @@ impl Store {
     /// Whether [`add_admin`](Self::add_admin) would add one.
     pub(crate) async fn lacks_admin(&self) -> Result<bool, StoreError> {
         let mut transaction = self.0.readers.begin().await?;
-        match first_account(&mut transaction).await? {
+        match operators_account(&mut transaction).await? {
             Some(account) => Ok(!users::have_administrator(&mut transaction, &account).await?),
             None => Ok(true),
         }
     }
 
-    /// Adds an administrator to the first account, and that account if there is none yet, unless it has one who is not
+    /// Adds an administrator to the operator's account, and that account if there is none yet, unless it has one who is not
     /// disabled, and this is no `recovery`: whether it has is decided in the same transaction.
     pub(crate) async fn add_admin(
         &self,
@@ -55,7 +91,7 @@ impl Store {
         now: i64,
     ) -> Result<(), StoreError> {
         let mut transaction = self.0.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let account = match first_account(&mut transaction).await? {
+        let account = match operators_account(&mut transaction).await? {
             Some(account) if !recovery && users::have_administrator(&mut transaction, &account).await? => return Ok(()),
             Some(account) => account,
             None => {
@@ -72,39 +108,34 @@ impl Store {
                 account
             }
         };
-        let admin = NewUser {
-            email: email.trim().to_lowercase(),
-            password_hash: password_hash.to_owned(),
-            authority: Authority { roles: vec![Role::ADMIN], permissions: Vec::new() },
-            subaccounts: Selection::All,
-        };
+        let admin = NewUser::administrator(email.trim().to_lowercase(), password_hash.to_owned());
         let admin = users::insert(&mut transaction, &account, admin, now).await?;
         let event = Event::created("user.create", &admin);
         audit::write(&mut transaction, &account, &Actor::System, &Origin::default(), &event, now).await?;
         Ok(transaction.commit().await?)
     }
+}
 
-    /// Lets an account's users and keys act no more, or again. Returns the revision from which on they cannot, or can;
-    /// who is logged in is logged out. Fails with [`StoreError::AccountNotFound`].
-    pub async fn set_account_disabled(&self, account_id: &str, disabled: bool) -> Result<u64, StoreError> {
-        let (store, account_id) = (self.clone(), account_id.to_owned());
-        to_its_end(async move {
-            let mut change = Change::begin(&store).await?;
-            let query = sqlx::query("UPDATE accounts SET disabled = ? WHERE id = ?").bind(disabled).bind(&account_id);
-            if query.execute(change.connection()).await?.rows_affected() == 0 {
-                return Err(StoreError::AccountNotFound);
-            }
-            let sessions = "DELETE FROM sessions WHERE user_id IN (SELECT id FROM users WHERE account_id = ?)";
-            sqlx::query(sessions).bind(&account_id).execute(change.connection()).await?;
-            policies::stamp(&mut change, Of::Account(&account_id)).await?;
-            change.commit().await
-        })
-        .await
+impl Store {
+    /// A page of the accounts that are not closed, the oldest first.
+    pub(crate) async fn accounts(&self, page: &PageQuery) -> Result<Paged<Account>, StoreError> {
+        let open = |select: &mut QueryBuilder<Sqlite>| _ = select.push("closed_at IS NULL");
+        ACCOUNTS.page(&self.0.readers, BY_CREATION, page, open).await
+    }
+
+    /// One account, closed or not.
+    pub(crate) async fn account(&self, id: &str) -> Result<Account, StoreError> {
+        find(&self.0.readers, id).await
     }
 }
 
-/// The oldest account's id.
-async fn first_account(from: &mut SqliteConnection) -> Result<Option<String>, StoreError> {
-    const QUERY: &str = "SELECT id FROM accounts ORDER BY created_at, id LIMIT 1";
-    Ok(sqlx::query_scalar(QUERY).fetch_optional(from).await?)
+async fn find(from: impl SqliteExecutor<'_>, id: &str) -> Result<Account, StoreError> {
+    const QUERY: &str = concat!("SELECT ", columns!(), " FROM accounts WHERE id = ?");
+    let account = sqlx::query_as(QUERY).bind(id).fetch_optional(from).await?;
+    account.ok_or(StoreError::AccountNotFound)
+}
+
+/// The operator's account's id, which is the first one's.
+async fn operators_account(from: &mut SqliteConnection) -> Result<Option<String>, StoreError> {
+    Ok(sqlx::query_scalar("SELECT id FROM accounts WHERE operator").fetch_optional(from).await?)
 }

@@ -41,7 +41,8 @@ pub(super) struct Deed<T> {
     /// On whose behalf.
     pub(super) caller: Caller,
     origin: Origin,
-    now: i64,
+    /// Unix seconds.
+    pub(super) now: i64,
 }
 
 impl Acting {
@@ -74,10 +75,20 @@ impl Acting {
 }
 
 impl Deed<Change> {
+    /// The revision that is in force while this is not committed. No other change is under way.
+    pub(super) fn revision_before(&self) -> u64 {
+        self.on.revision().cast_unsigned().saturating_sub(1)
+    }
+
+    /// Writes some of the entries of what is changed, where they are too many to be held until the end.
+    pub(super) async fn tell(&mut self, events: &[Event]) -> Result<(), StoreError> {
+        let Self { on, caller, origin, now } = self;
+        write(on.connection(), caller, origin, events, *now).await
+    }
+
     /// Returns the revision that is now in force.
     pub(super) async fn commit(mut self, events: &[Event]) -> Result<u64, StoreError> {
-        let Self { on, caller, origin, now } = &mut self;
-        write(on.connection(), caller, origin, events, *now).await?;
+        self.tell(events).await?;
         self.on.commit().await
     }
 }

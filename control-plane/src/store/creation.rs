@@ -5,10 +5,12 @@ use sqlx::{QueryBuilder, Sqlite};
 use std::collections::HashMap;
 
 use super::audit::Event;
+use super::bounds::Bounds;
 use super::change::{Change, to_its_end};
 use super::policies::Content;
 use super::webhooks::outbox;
-use super::{Acting, Caller, Key, KeySettings, Store, StoreError, listed_to_json, slots, subaccounts, tiers, to_json};
+use super::{Acting, Caller, Key, KeySettings, Store, StoreError};
+use super::{listed_to_json, slots, subaccounts, to_json};
 use crate::authority::Authority;
 use crate::ip_list::IpList;
 use crate::limits::DeclaredLimits;
@@ -83,7 +85,9 @@ struct Row {
 }
 
 impl Store {
-    /// Makes all of `keys`. Fails with [`StoreError::TierNotFound`] if one has a tier that there is not.
+    /// Makes all of `keys`. Fails with [`StoreError::TierNotFound`] if one has a tier that there is not, with
+    /// [`StoreError::ServiceUnknown`] if one names a service that its account has not, and with
+    /// [`StoreError::TierExceeded`] and [`StoreError::KeyLimit`] beyond what their account may have.
     pub async fn create_keys(&self, keys: &[NewKey], now: i64) -> Result<Created, StoreError> {
         let (store, keys) = (self.clone(), keys.to_vec());
         to_its_end(async move {
@@ -97,7 +101,8 @@ impl Store {
 
 impl Acting {
     /// Makes the key that `new` says, which sees the caller and the ids of the account's subaccounts, and makes none if
-    /// that fails. Returns it with the revision from which on nodes know it. Fails with [`StoreError::TierNotFound`].
+    /// that fails. Returns it with the revision from which on nodes know it. Fails as
+    /// [`create_keys`](Store::create_keys) does.
     pub(crate) async fn create_key<E: From<StoreError> + Send + 'static>(
         self,
         new: impl FnOnce(&Caller, &[String]) -> Result<NewKey, E> + Send + 'static,
@@ -116,12 +121,12 @@ impl Acting {
 }
 
 async fn create(change: &mut Change, keys: Vec<NewKey>, now: i64) -> Result<Vec<Key>, StoreError> {
-    let tiers = tiers::all(change.connection()).await?;
+    let mut bounds = Bounds::new(change).await?;
     let mut policies = HashMap::new();
     let (mut rows, mut limits) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
     let slots = slots::take(change, keys.len(), now).await?;
     for (key, slot) in keys.into_iter().zip(slots) {
-        limits.push(key.settings.limits.over(tiers::find(&tiers, &key.settings.tier)?.limits.0));
+        limits.push(bounds.admit(change, &key).await?);
         let content = Content::of(&key.account_id, &key.user_id, &key.settings)?;
         let policy_id = match policies.get(&content.digest()) {
             Some(&policy_id) => policy_id,

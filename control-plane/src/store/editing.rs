@@ -1,6 +1,7 @@
 //! Editing keys: what may be edited. Anything else takes another key.
 
 use super::audit::Event;
+use super::bounds::Bounds;
 use super::change::{Change, to_its_end};
 use super::policies::{self, Content};
 use super::{Acting, Caller, Key, StoreError, keys, to_json};
@@ -53,8 +54,8 @@ fn replace<T>(place: &mut T, value: Option<T>) {
 impl Acting {
     /// Edits one of the account's keys as `edit` says, which sees the caller and the key as they are, and changes
     /// nothing if that fails. Returns it with the revision from which on nodes go by it. If the edit makes no difference
-    /// nothing changes, and the revision is that of the key's last change. Fails with [`StoreError::KeyRevoked`] and
-    /// [`StoreError::NameTaken`].
+    /// nothing changes, and the revision is that of the key's last change. Fails with [`StoreError::KeyRevoked`],
+    /// [`StoreError::NameTaken`] and [`StoreError::TierExceeded`].
     pub(crate) async fn edit_key<E: From<StoreError> + Send + 'static>(
         self,
         id: String,
@@ -74,6 +75,7 @@ impl Acting {
             if key == before {
                 return Ok((key, revision.cast_unsigned()));
             }
+            Bounds::admit_edit(change, account_id, &before, &key).await?;
             let policy = Content::of(account_id, &key.user_id, &key.settings)?.policy(change).await?;
             update(change, &key, policy, self.now).await?;
             if policy != policy_id {

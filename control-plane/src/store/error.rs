@@ -49,12 +49,50 @@ pub enum StoreError {
     /// There is no such account.
     #[error("no such account")]
     AccountNotFound,
+    /// The account is closed, which is for good.
+    #[error("the account is closed")]
+    AccountClosed,
+    /// The operator's own account can be neither disabled nor closed.
+    #[error("it is the operator's account")]
+    OperatorsAccount,
+    /// The account has as many live keys as it may: so many.
+    #[error("the account may have {0} keys")]
+    KeyLimit(u32),
+    /// A key would be above its account's tier.
+    #[error("{field} is above the account's tier {tier}")]
+    TierExceeded {
+        /// What of the key.
+        field: String,
+        /// The account's.
+        tier: String,
+    },
+    /// A key's scope names a service that its account does not have.
+    #[error("scope[{index}] is no service of the account")]
+    ServiceUnknown {
+        /// Which of the scope's.
+        index: usize,
+    },
+    /// The account has no such service.
+    #[error("no such service")]
+    ServiceNotFound,
+    /// Another service of the account has the name.
+    #[error("a service of that name exists")]
+    ServiceNameTaken,
+    /// The account has as many services as it can.
+    #[error("the account has too many services")]
+    ServiceLimit,
+    /// The scope of a live key lists the service.
+    #[error("the service is in use")]
+    ServiceInUse,
     /// The account has no such user.
     #[error("no such user")]
     UserNotFound,
     /// Another user has the email address.
     #[error("a user of that email address exists")]
     EmailTaken,
+    /// Whoever asks to delete a user is that user.
+    #[error("nobody can delete themselves")]
+    DeletesThemselves,
     /// Nobody of the account could undo the change.
     #[error("the account needs an administrator")]
     LastAdministrator,
@@ -129,6 +167,8 @@ fn taken(error: &sqlx::Error) -> Option<StoreError> {
         Some(StoreError::EmailTaken)
     } else if names("subaccounts.name") {
         Some(StoreError::SubaccountNameTaken)
+    } else if names("services.name") {
+        Some(StoreError::ServiceNameTaken)
     } else if names("keys.name") {
         Some(StoreError::NameTaken)
     } else {

@@ -2,9 +2,10 @@
 
 use latchkey_policy::key::{Environment, KeyDigest};
 use latchkey_policy::limit::{Limits, Window};
-use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
+use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection, SqliteExecutor};
 use std::net::IpAddr;
 
+use super::users::Whose;
 use super::{Store, StoreError, authority, from_json, selection};
 use crate::authority::Authority;
 use crate::ip_list::IpList;
@@ -49,7 +50,7 @@ pub struct Key {
     pub masked: String,
     /// All that its owner can say about it.
     pub settings: KeySettings,
-    /// The limits that it has: its own, and else its tier's.
+    /// The limits that it has: its own, and else its tier's, but none above those of its account's tier.
     pub limits: Limits,
     /// Switched off for now.
     pub disabled: bool,
@@ -84,16 +85,29 @@ impl Key {
     }
 }
 
-/// Of the account's keys those for which the rest holds. A revoked key's tier can be gone.
+/// What a [`Row`] is read from. A revoked key's tier can be gone, and so can that of a closed account.
+macro_rules! columns {
+    () => {
+        "id, user_id, masked, keys.name, description, environment, tier, scope, roles, permissions, subaccounts, \
+         keys.limits, COALESCE(tiers.limits, '{}') AS tier_limits, COALESCE((SELECT bound.limits FROM accounts \
+         JOIN tiers AS bound ON bound.name = accounts.tier WHERE accounts.id = keys.account_id \
+         AND NOT accounts.operator), '{}') AS account_limits, expires_at, allowed_ips, denied_ips, disabled, \
+         created_at, updated_at, last_used_at, last_used_ip, revoked_at"
+    };
+}
+macro_rules! joins {
+    () => {
+        "LEFT JOIN tiers ON tiers.name = tier"
+    };
+}
+
+pub(super) const COLUMNS: &str = columns!();
+pub(super) const JOINS: &str = joins!();
+
+/// Of the account's keys those for which the rest holds.
 macro_rules! select {
     ($rest:literal) => {
-        concat!(
-            "SELECT id, user_id, masked, keys.name, description, environment, tier, scope, roles, permissions, \
-             subaccounts, keys.limits, COALESCE(tiers.limits, '{}') AS tier_limits, expires_at, allowed_ips, \
-             denied_ips, disabled, created_at, updated_at, last_used_at, last_used_ip, revoked_at \
-             FROM keys LEFT JOIN tiers ON tiers.name = tier WHERE account_id = ? ",
-            $rest
-        )
+        concat!("SELECT ", columns!(), " FROM keys ", joins!(), " WHERE account_id = ? ", $rest)
     };
 }
 
@@ -101,20 +115,6 @@ impl Store {
     /// One of the account's keys, revoked or not.
     pub async fn key(&self, account_id: &str, id: &str) -> Result<Key, StoreError> {
         find(&self.0.readers, account_id, id).await
-    }
-
-    /// The account's keys that are not revoked, the newest first, and how many there are.
-    pub async fn keys(&self, account_id: &str, limit: u32, offset: u32) -> Result<(Vec<Key>, u64), StoreError> {
-        const QUERY: &str = select!("AND revoked_at IS NULL ORDER BY seq DESC LIMIT ? OFFSET ?");
-        let mut transaction = self.0.readers.begin().await?;
-        let total: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM keys WHERE account_id = ? AND revoked_at IS NULL")
-            .bind(account_id)
-            .fetch_one(&mut *transaction)
-            .await?;
-        let page = sqlx::query_as(QUERY).bind(account_id).bind(limit).bind(offset);
-        let rows: Vec<Row> = page.fetch_all(&mut *transaction).await?;
-        let keys = rows.into_iter().map(Key::try_from).collect::<Result<_, _>>()?;
-        Ok((keys, total.cast_unsigned()))
     }
 }
 
@@ -149,6 +149,23 @@ pub(super) async fn find(from: impl SqliteExecutor<'_>, account_id: &str, id: &s
     row.ok_or(StoreError::KeyNotFound)?.try_into()
 }
 
+/// Some live keys of a user or an account, `limit` at most.
+pub(super) async fn some_of(
+    from: impl SqliteExecutor<'_>,
+    whose: Whose<'_>,
+    limit: u32,
+) -> Result<Vec<Key>, StoreError> {
+    let mut query = QueryBuilder::<Sqlite>::new(concat!("SELECT ", columns!(), " FROM keys ", joins!(), " WHERE "));
+    query.push("revoked_at IS NULL AND policy_id IN (SELECT id FROM policies WHERE ");
+    match whose {
+        Whose::Account(id) => query.push("account_id = ").push_bind(id),
+        Whose::User(id) => query.push("user_id = ").push_bind(id),
+    };
+    query.push(") LIMIT ").push_bind(limit);
+    let rows: Vec<Row> = query.build_query_as().fetch_all(from).await?;
+    rows.into_iter().map(Key::try_from).collect()
+}
+
 /// The live key of this digest, and whose it is.
 pub(super) async fn by_digest(
     from: &mut SqliteConnection,
@@ -163,8 +180,9 @@ pub(super) async fn by_digest(
     Ok(Some((account_id, key)))
 }
 
+/// A key as it is stored.
 #[derive(FromRow)]
-struct Row {
+pub(super) struct Row {
     id: String,
     user_id: String,
     masked: String,
@@ -178,6 +196,7 @@ struct Row {
     subaccounts: Option<String>,
     limits: String,
     tier_limits: String,
+    account_limits: String,
     expires_at: Option<i64>,
     allowed_ips: String,
     denied_ips: String,
@@ -195,6 +214,7 @@ impl TryFrom<Row> for Key {
     fn try_from(row: Row) -> Result<Self, StoreError> {
         let limits: DeclaredLimits = from_json(&row.limits, "a key's limits")?;
         let tier_limits: DeclaredLimits = from_json(&row.tier_limits, "a tier's limits")?;
+        let account_limits: DeclaredLimits = from_json(&row.account_limits, "a tier's limits")?;
         Ok(Self {
             id: row.id,
             user_id: row.user_id,
@@ -212,7 +232,7 @@ impl TryFrom<Row> for Key {
                 allowed_ips: from_json(&row.allowed_ips, "an IP list")?,
                 denied_ips: from_json(&row.denied_ips, "an IP list")?,
             },
-            limits: limits.over(tier_limits.0),
+            limits: account_limits.bound(limits.over(tier_limits.0)),
             disabled: row.disabled,
             created_at: row.created_at,
             updated_at: row.updated_at,

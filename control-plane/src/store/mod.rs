@@ -9,6 +9,7 @@ mod accounts;
 mod acting;
 pub(crate) mod audit;
 pub mod backup;
+mod bounds;
 mod callers;
 mod change;
 mod chunks;
@@ -19,10 +20,13 @@ mod explain;
 mod export;
 mod json;
 mod keys;
+mod listing;
 mod nodes;
+mod page;
 mod policies;
 mod revocation;
 mod routes;
+mod services;
 mod sessions;
 mod slots;
 mod subaccounts;
@@ -33,22 +37,28 @@ mod webhooks;
 
 use json::{authority, from_json, listed_to_json, selection, to_json};
 
-pub use accounts::Credentials;
+pub use accounts::{Account, Credentials};
+pub(crate) use accounts::{AccountChange, NewAccount};
 pub(crate) use acting::Acting;
-pub(crate) use callers::Credential;
 pub use callers::{Actor, Caller};
+pub(crate) use callers::{Credential, SERVICE};
 pub use chunks::{CHUNK_LEN, Chunks};
 pub use creation::{Created, NewKey};
 pub use editing::KeyChange;
 pub use error::{OpenError, StoreError};
 pub use export::{Changes, Page};
 pub use keys::{Key, KeySettings};
+pub(crate) use listing::{KeyQuery, KeySort, KeyState};
 pub use nodes::NodeRow;
+pub(crate) use page::{PageQuery, Position};
 pub use revocation::Revoked;
+pub(crate) use services::MAX_SERVICES;
+pub use services::Service;
 pub(crate) use sessions::IDLE_SECONDS as SESSION_IDLE_SECONDS;
 pub(crate) use subaccounts::MAX_SUBACCOUNTS;
 pub use subaccounts::Subaccount;
 pub use usage::KeyUsage;
+pub(crate) use users::DeletedUser;
 pub use users::{NewUser, User};
 pub(crate) use webhooks::{Backlog, Claim, MAX_WEBHOOKS, NewWebhook, Settled, WebhookChange};
 pub use webhooks::{Delivery, KeyFacts, Webhook};
@@ -246,7 +256,9 @@ mod tests {
         // Space is found.
         sqlx::query("PRAGMA max_page_count = 1000000").fetch_one(&store.0.writer).await.unwrap();
         let user = store.credentials("admin@localhost").await.unwrap().unwrap();
-        let revision = store.set_account_disabled(&user.account_id, true).await.unwrap();
+        let secret = KeyFormat::default().generate(Environment::Live, random::fill).unwrap();
+        let key = NewKey::new(&user.account_id, &user.user_id, "last", &secret, "basic", Environment::Live);
+        let revision = store.create_keys(&[key], 0).await.unwrap().revision;
         assert_eq!(store.revision(), revision);
     }
 }

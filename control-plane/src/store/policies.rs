@@ -5,7 +5,7 @@
 //! [`stamp`] the policies that it means something to.
 
 use sha2::{Digest as _, Sha256};
-use sqlx::AssertSqlSafe;
+use sqlx::{QueryBuilder, Sqlite};
 
 use super::change::Change;
 use super::{KeySettings, StoreError, listed_to_json, to_json};
@@ -122,20 +122,21 @@ pub(super) enum Of<'a> {
     Tier(&'a str),
 }
 
-/// Has the policies of live keys sent to nodes again.
+/// Has the policies of live keys sent to nodes again. What becomes of a tier also bounds the keys of its accounts.
 pub(super) async fn stamp(change: &mut Change, of: Of<'_>) -> Result<(), StoreError> {
-    let (column, value) = match of {
-        Of::Account(id) => ("account_id", id),
-        Of::User(id) => ("user_id", id),
-        Of::Tier(name) => ("tier", name),
+    let mut query = QueryBuilder::<Sqlite>::new("UPDATE policies SET revision = ");
+    query.push_bind(change.revision());
+    match of {
+        Of::Account(id) => query.push(" WHERE (account_id = ").push_bind(id),
+        Of::User(id) => query.push(" WHERE (user_id = ").push_bind(id),
+        Of::Tier(name) => {
+            query.push(" WHERE (tier = ").push_bind(name);
+            query.push(" OR account_id IN (SELECT id FROM accounts WHERE NOT operator AND tier = ").push_bind(name);
+            query.push(")")
+        }
     };
-    let statement = format!(
-        "UPDATE policies SET revision = ? WHERE {column} = ? \
-         AND EXISTS (SELECT 1 FROM keys WHERE policy_id = policies.id AND revoked_at IS NULL)"
-    );
-    let revision = change.revision();
-    // The column is one of three words of ours.
-    sqlx::query(AssertSqlSafe(statement)).bind(revision).bind(value).execute(change.connection()).await?;
+    query.push(") AND EXISTS (SELECT 1 FROM keys WHERE policy_id = policies.id AND revoked_at IS NULL)");
+    query.build().execute(change.connection()).await?;
     Ok(())
 }
 

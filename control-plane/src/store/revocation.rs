@@ -3,8 +3,10 @@
 use sqlx::{QueryBuilder, Sqlite};
 use std::collections::{HashMap, HashSet};
 
+use super::acting::Deed;
 use super::audit::Event;
 use super::change::{Change, to_its_end};
+use super::users::Whose;
 use super::webhooks::outbox;
 use super::{Acting, Store, StoreError, keys, policies, slots};
 
@@ -56,6 +58,27 @@ impl Acting {
     }
 }
 
+impl Deed<Change> {
+    /// Revokes every live key of a user or an account, and returns how many there were.
+    pub(super) async fn revoke_keys_of(&mut self, account_id: &str, whose: Whose<'_>) -> Result<u64, StoreError> {
+        let (mut count, mut left) = (0_u64, HashSet::new());
+        loop {
+            let keys = keys::some_of(self.on.connection(), whose, u32::try_from(ROWS).unwrap_or(u32::MAX)).await?;
+            if keys.is_empty() {
+                break;
+            }
+            let ids: Vec<_> = keys.iter().map(|key| key.id.clone()).collect();
+            let policies = revoke(&mut self.on, account_id, &ids, self.now).await?;
+            count = count.saturating_add(u64::try_from(policies.len()).unwrap_or(u64::MAX));
+            left.extend(policies);
+            let events: Vec<_> = keys.iter().map(|key| Event::deleted("key.revoke", key)).collect();
+            self.tell(&events).await?;
+        }
+        settle(&mut self.on, account_id, left, self.now).await?;
+        Ok(count)
+    }
+}
+
 /// What came of it, and whether there is anything to commit.
 async fn revoke_all(
     change: &mut Change,
@@ -76,11 +99,16 @@ async fn revoke_all(
     let all = all.collect::<Result<_, StoreError>>()?;
     let any = !left.is_empty();
     if any {
-        slots::free(change).await?;
-        policies::retire(change, left).await?;
-        outbox::revoked(change, account_id, now).await?;
+        settle(change, account_id, left, now).await?;
     }
     Ok((all, any))
+}
+
+/// What comes after keys were revoked: others get their slots, their `policies` go, and whoever wants to know is told.
+async fn settle(change: &mut Change, account_id: &str, policies: HashSet<i64>, now: i64) -> Result<(), StoreError> {
+    slots::free(change).await?;
+    policies::retire(change, policies).await?;
+    outbox::revoked(change, account_id, now).await
 }
 
 /// The policies of those of `ids` that were not revoked before.

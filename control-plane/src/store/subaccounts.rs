@@ -1,15 +1,20 @@
 //! Subaccounts: the parts of an account that users and keys can be kept to.
 
-use sqlx::{FromRow, SqliteExecutor};
+use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteExecutor};
 
 use super::audit::Event;
 use super::change::to_its_end;
+use super::page::{BY_CREATION, List, PageQuery, Paged};
 use super::policies::{self, Of};
-use super::{Acting, Caller, Store, StoreError};
+use super::{Acting, Caller, Store, StoreError, listed_to_json};
 use crate::random;
+use crate::selection::Selection;
 
 /// Subaccounts that an account can have: every policy that is good for all lists them.
 pub(crate) const MAX_SUBACCOUNTS: i64 = 1_000;
+
+const SUBACCOUNTS: List =
+    List { columns: "id, name, created_at", table: "subaccounts", joins: "", searched: &["name", "id"] };
 
 /// A part of an account.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -23,10 +28,26 @@ pub struct Subaccount {
 }
 
 impl Store {
-    /// The account's subaccounts, the oldest first.
-    pub async fn subaccounts(&self, account_id: &str) -> Result<Vec<Subaccount>, StoreError> {
-        const QUERY: &str = "SELECT id, name, created_at FROM subaccounts WHERE account_id = ? ORDER BY rowid";
-        Ok(sqlx::query_as(QUERY).bind(account_id).fetch_all(&self.0.readers).await?)
+    /// A page of those of the account's subaccounts that are among `selected`, the oldest first.
+    pub(crate) async fn subaccounts(
+        &self,
+        account_id: &str,
+        selected: &Selection,
+        page: &PageQuery,
+    ) -> Result<Paged<Subaccount>, StoreError> {
+        let listed = listed_to_json(selected)?;
+        let filter = |select: &mut QueryBuilder<Sqlite>| {
+            select.push("account_id = ").push_bind(account_id.to_owned());
+            if let Some(ids) = &listed {
+                select.push(" AND id IN (SELECT value FROM json_each(").push_bind(ids.clone()).push("))");
+            }
+        };
+        SUBACCOUNTS.page(&self.0.readers, BY_CREATION, page, filter).await
+    }
+
+    /// One of the account's subaccounts.
+    pub(crate) async fn subaccount(&self, account_id: &str, id: &str) -> Result<Subaccount, StoreError> {
+        find(&self.0.readers, account_id, id).await
     }
 }
 
@@ -59,6 +80,28 @@ impl Acting {
         .await
     }
 
+    /// Calls one otherwise, if `name` says how. Fails with [`StoreError::SubaccountNameTaken`], and with
+    /// [`StoreError::SubaccountNotFound`], also where the caller may not act on it.
+    pub(crate) async fn edit_subaccount(self, id: String, name: Option<String>) -> Result<Subaccount, StoreError> {
+        to_its_end(async move {
+            let mut deed = self.begin_unseen().await?;
+            if !deed.caller.subaccounts.has(&id) {
+                return Err(StoreError::SubaccountNotFound);
+            }
+            let before = find(&mut *deed.on, &deed.caller.account_id, &id).await?;
+            let mut after = before.clone();
+            after.name = name.unwrap_or(after.name);
+            if after == before {
+                return Ok(after);
+            }
+            let query = sqlx::query("UPDATE subaccounts SET name = ? WHERE id = ?").bind(&after.name).bind(&id);
+            query.execute(&mut *deed.on).await?;
+            deed.commit(&[Event::edited("subaccount.update", &before, &after)]).await?;
+            Ok(after)
+        })
+        .await
+    }
+
     /// Removes one, and returns the revision from which on no key can act on it. Users and keys that list it keep it
     /// in their lists, so that none gains by it. Fails with [`StoreError::SubaccountNotFound`], also where the caller
     /// may not act on it.
@@ -78,6 +121,12 @@ impl Acting {
         })
         .await
     }
+}
+
+async fn find(from: impl SqliteExecutor<'_>, account_id: &str, id: &str) -> Result<Subaccount, StoreError> {
+    const QUERY: &str = "SELECT id, name, created_at FROM subaccounts WHERE account_id = ? AND id = ?";
+    let subaccount = sqlx::query_as(QUERY).bind(account_id).bind(id).fetch_optional(from).await?;
+    subaccount.ok_or(StoreError::SubaccountNotFound)
 }
 
 /// The ids of those that there are.

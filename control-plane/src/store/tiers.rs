@@ -17,7 +17,7 @@ impl Store {
 
 impl Acting {
     /// Puts `tiers` in place of those that there are, and returns the revision from which on keys have their limits.
-    /// Fails with [`StoreError::TierInUse`] if an account or a live key has one that would be gone.
+    /// Fails with [`StoreError::TierInUse`] if an open account or a live key has one that would be gone.
     pub(crate) async fn put_tiers(self, tiers: Vec<Tier>) -> Result<u64, StoreError> {
         to_its_end(async move {
             let mut deed = self.begin().await?;
@@ -46,7 +46,7 @@ impl Acting {
 }
 
 async fn require_unused(change: &mut Change, name: &str) -> Result<(), StoreError> {
-    const QUERY: &str = "SELECT EXISTS (SELECT 1 FROM accounts WHERE tier = ?1) \
+    const QUERY: &str = "SELECT EXISTS (SELECT 1 FROM accounts WHERE tier = ?1 AND closed_at IS NULL) \
          OR EXISTS (SELECT 1 FROM policies p WHERE tier = ?1 \
          AND EXISTS (SELECT 1 FROM keys WHERE policy_id = p.id AND revoked_at IS NULL))";
     let used: bool = sqlx::query_scalar(QUERY).bind(name).fetch_one(change.connection()).await?;
@@ -60,8 +60,8 @@ pub(super) async fn all(from: impl SqliteExecutor<'_>) -> Result<Vec<Tier>, Stor
     rows.into_iter().map(tier).collect()
 }
 
-/// The tier of that name.
-pub(super) fn find<'a>(tiers: &'a [Tier], name: &str) -> Result<&'a Tier, StoreError> {
+/// Where the tier of that name is among `tiers`.
+pub(super) fn position(tiers: &[Tier], name: &str) -> Result<usize, StoreError> {
     let there_are = || tiers.iter().map(|tier| tier.name.clone()).collect();
-    tiers.iter().find(|tier| tier.name == name).ok_or_else(|| StoreError::TierNotFound { there_are: there_are() })
+    tiers.iter().position(|tier| tier.name == name).ok_or_else(|| StoreError::TierNotFound { there_are: there_are() })
 }

@@ -1,16 +1,23 @@
 //! Users: who they are, and what they hold. What they hold bounds every key of theirs.
 
-use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
+mod deletion;
+
+use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection, SqliteExecutor};
 
 use super::audit::{Event, Target};
 use super::change::to_its_end;
+use super::page::{BY_CREATION, List, PageQuery, Paged};
 use super::policies::{self, Of};
 use super::{
     Acting, Actor, Caller, Credential, Store, StoreError, authority, listed_to_json, selection, subaccounts, to_json,
 };
 use crate::authority::Authority;
 use crate::random;
+use crate::role::Role;
 use crate::selection::Selection;
+
+pub(crate) use deletion::DeletedUser;
+pub(super) use deletion::{Whose, delete, log_out};
 
 /// A user as they are told of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,15 +62,29 @@ pub struct NewUser {
     pub subaccounts: Selection,
 }
 
-/// Of the account's users those for which the rest holds.
-macro_rules! select {
-    ($rest:literal) => {
-        concat!(
-            "SELECT id, email, roles, permissions, subaccounts, disabled, created_at FROM users WHERE account_id = ? ",
-            $rest
-        )
+impl NewUser {
+    /// One who can do everything.
+    pub(super) fn administrator(email: String, password_hash: String) -> Self {
+        let authority = Authority { roles: vec![Role::ADMIN], permissions: Vec::new() };
+        Self { email, password_hash, authority, subaccounts: Selection::All }
+    }
+}
+
+/// What a [`Row`] is read from.
+macro_rules! columns {
+    () => {
+        "id, email, roles, permissions, subaccounts, disabled, created_at"
     };
 }
+
+/// Of the account's users, without those who were deleted, those for which the rest holds.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!("SELECT ", columns!(), " FROM users WHERE account_id = ? AND deleted_at IS NULL ", $rest)
+    };
+}
+
+const USERS: List = List { columns: columns!(), table: "users", joins: "", searched: &["email", "id"] };
 
 impl Store {
     /// One of the account's users.
@@ -71,17 +92,13 @@ impl Store {
         find(&self.0.readers, account_id, id).await
     }
 
-    /// The account's users, the oldest first, and how many there are.
-    pub async fn users(&self, account_id: &str, limit: u32, offset: u32) -> Result<(Vec<User>, u64), StoreError> {
-        const QUERY: &str = select!("ORDER BY rowid LIMIT ? OFFSET ?");
-        let mut transaction = self.0.readers.begin().await?;
-        let total: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM users WHERE account_id = ?")
-            .bind(account_id)
-            .fetch_one(&mut *transaction)
-            .await?;
-        let page = sqlx::query_as(QUERY).bind(account_id).bind(limit).bind(offset);
-        let rows: Vec<Row> = page.fetch_all(&mut *transaction).await?;
-        Ok((rows.into_iter().map(User::try_from).collect::<Result<_, _>>()?, total.cast_unsigned()))
+    /// A page of the account's users, the oldest first.
+    pub(crate) async fn users(&self, account_id: &str, page: &PageQuery) -> Result<Paged<User>, StoreError> {
+        let of_account = |select: &mut QueryBuilder<Sqlite>| {
+            select.push("deleted_at IS NULL AND account_id = ").push_bind(account_id.to_owned());
+        };
+        let found = USERS.page(&self.0.readers, BY_CREATION, page, of_account).await?;
+        found.try_map(|row: Row| User::try_from(row))
     }
 }
 
@@ -131,8 +148,7 @@ impl Acting {
                 query.execute(change.connection()).await.map_err(StoreError::from)?;
             }
             if user.disabled || password_hash.is_some() {
-                let query = sqlx::query("DELETE FROM sessions WHERE user_id = ?").bind(&id);
-                query.execute(change.connection()).await.map_err(StoreError::from)?;
+                log_out(change.connection(), Whose::User(&id)).await?;
             }
             if !user.decides_like(&before) {
                 policies::stamp(change, Of::User(&id)).await?;

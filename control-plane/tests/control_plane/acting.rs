@@ -45,8 +45,11 @@ impl Unfinished {
 }
 
 /// Every call that changes something and has a body.
-fn changes(key: &str, user: &str) -> [(Method, String, Value); 7] {
+fn changes(key: &str, user: &str) -> [(Method, String, Value); 9] {
+    let admin = json!({"email": "late@localhost", "password": PASSWORD});
     [
+        (Method::POST, "/v1/services".to_owned(), json!({"name": "late"})),
+        (Method::POST, "/v1/accounts".to_owned(), json!({"name": "late", "tier": "free", "admin": admin})),
         (Method::POST, "/v1/keys/generate".to_owned(), json!({"name": "late"})),
         (Method::PATCH, key.to_owned(), json!({"active": false})),
         (Method::POST, "/v1/users".to_owned(), json!({"email": "late@localhost", "password": PASSWORD})),

@@ -38,6 +38,7 @@ fn last(answer: &Answer) -> [String; 3] {
 async fn a_verdict_is_told_with_every_step_up_to_the_one_that_decides() {
     let plane = ruled().await;
     let client = plane.log_in().await;
+    client.service("dns").await;
     let narrow = client.generate(json!({"name": "narrow", "roles": ["cache_purger"], "scope": ["dns"]})).await;
     let narrow = narrow.text("/data/key_id");
     let answer = explained(&client, &narrow, "/zones/7").await;

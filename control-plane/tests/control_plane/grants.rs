@@ -11,6 +11,8 @@ async fn a_key_is_sent_with_all_that_it_was_given() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let [dev, prod] = [client.subaccount("dev").await, client.subaccount("prod").await];
+    client.service("dns").await;
+    client.service("cdn").await;
     let asked = json!({
         "name": "CI", "scope": ["dns", "cdn"], "roles": ["dns_manager", "cache_purger"],
         "permissions": ["vm:read", "account:apikeys:read"], "allowed_subaccounts": [prod],
@@ -51,6 +53,9 @@ async fn a_key_is_sent_with_all_that_it_was_given() {
 async fn the_order_of_lists_makes_no_other_policy() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
+    for service in ["dns", "cdn", "vm"] {
+        client.service(service).await;
+    }
     for (name, scope, permissions) in [
         ("one", ["dns", "cdn"], ["a:b", "c:d"]),
         ("two", ["cdn", "dns"], ["c:d", "a:b"]),

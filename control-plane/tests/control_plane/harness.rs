@@ -250,6 +250,12 @@ impl Client<'_> {
         answer.text("/data/subaccount_id")
     }
 
+    /// Registers a service of that name.
+    pub(crate) async fn service(&self, name: &str) {
+        let answer = self.send(Method::POST, "/v1/services", json!({"name": name})).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+    }
+
     /// Makes a key of that name, and returns its id.
     pub(crate) async fn key(&self, name: &str) -> String {
         let answer = self.generate(json!({"name": name})).await;
@@ -259,6 +265,20 @@ impl Client<'_> {
 
     pub(crate) async fn total(&self) -> u64 {
         self.get("/v1/keys").await.number("/data/total")
+    }
+}
+
+impl<'a> Client<'a> {
+    /// Makes an account of tier `basic`, unless `body` says otherwise, as the operator does. Returns its path, and its
+    /// administrator, who is `admin@` its name.
+    pub(crate) async fn account(&self, name: &str, body: Value) -> (String, Client<'a>) {
+        let email = format!("admin@{name}");
+        let admin = json!({"email": email, "password": PASSWORD});
+        let mut account = json!({"name": name, "tier": "basic", "admin": admin});
+        account.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+        let answer = self.send(Method::POST, "/v1/accounts", account).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        (format!("/v1/accounts/{}", answer.text("/data/account_id")), self.plane.client(&email).await)
     }
 }
 

@@ -2,16 +2,19 @@
 //! has a control plane of its own, with a database in a temporary directory, free ports and a clock that only moves
 //! when it is told to.
 
+mod accounts;
 mod acting;
 mod audit;
 mod backup;
 mod binary;
 mod credentials;
+mod deletion;
 mod editing;
 mod grants;
 mod harness;
 mod input;
 mod keys;
+mod listing;
 mod machines;
 mod matrix;
 mod migration;
@@ -21,6 +24,7 @@ mod openapi;
 mod operate;
 mod permissions;
 mod routes;
+mod services;
 mod sessions;
 mod store;
 mod stream;

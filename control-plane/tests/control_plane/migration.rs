@@ -72,6 +72,37 @@ async fn keys_of_the_first_schema_go_on() {
     assert_eq!(slots, [3, 1], "a slot is given out again after an hour");
 }
 
+/// As it was before accounts had services and bounds: of the live keys, two name services.
+async fn without_services(database: &Path) {
+    first_schema(database).await;
+    let migrations = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir("migrations").unwrap() {
+        let name = entry.unwrap().file_name();
+        if name.to_str().unwrap() < "0005" {
+            fs::copy(Path::new("migrations").join(&name), migrations.path().join(&name)).unwrap();
+        }
+    }
+    let pool = SqlitePool::connect_with(SqliteConnectOptions::new().filename(database)).await.unwrap();
+    Migrator::new(migrations.path()).await.unwrap().run(&pool).await.unwrap();
+    for (name, scope) in [("one", r#"["dns","latchkey"]"#), ("gone", r#"["old"]"#), ("three", r#"["cdn","dns"]"#)] {
+        let query = sqlx::query("UPDATE keys SET scope = ? WHERE name = ?").bind(scope).bind(name);
+        query.execute(&pool).await.unwrap();
+    }
+    pool.close().await;
+}
+
+#[tokio::test]
+async fn services_that_live_keys_name_are_registered_and_keys_are_counted() {
+    let plane = Plane::start_after(&[], without_services).await;
+    let client = plane.client("first@localhost").await;
+    let services = client.get("/v1/services").await;
+    let names: Vec<_> =
+        services.at("/data/services").as_array().unwrap().iter().map(|service| &service["name"]).collect();
+    assert_eq!(names, ["cdn", "dns"]);
+    let account = client.get("/v1/accounts/acc_1").await;
+    assert_eq!((account.number("/data/keys"), account.at("/data/max_keys")), (3, &json!(null)));
+}
+
 #[tokio::test]
 async fn whoever_lost_the_only_password_can_ask_for_another_administrator() {
     let flags = ["--admin-email=second@localhost", "--admin-recover"];

@@ -12,6 +12,10 @@ async fn every_call_takes_its_permission() {
     let client = plane.client("zoe@localhost").await;
     let [revoked, edited] = [admin.key("revoked").await, admin.key("edited").await];
     let sub = admin.subaccount("dev").await;
+    let gone = admin.user("gone@localhost", json!({})).await;
+    admin.service("cdn").await;
+    let (account, _) = admin.account("other", json!({})).await;
+    let new_account = json!({"name": "x", "tier": "free", "admin": {"email": "x@x", "password": PASSWORD}});
     let tiers = admin.get("/v1/tiers").await.at("/data").clone();
     let user = json!({"email": "new@localhost", "password": PASSWORD});
     let url = json!({"url": "https://receiver.invalid/"});
@@ -28,12 +32,24 @@ async fn every_call_takes_its_permission() {
         (Method::GET, &path, none.clone(), "account:users:read"),
         (Method::POST, "/v1/users", user, "account:users:create"),
         (Method::PATCH, &path, json!({"email": "z@localhost"}), "account:users:update"),
+        (Method::DELETE, &gone, none.clone(), "account:users:delete"),
         (Method::GET, "/v1/subaccounts", none.clone(), "account:subaccounts:read"),
+        (Method::GET, &format!("/v1/subaccounts/{sub}"), none.clone(), "account:subaccounts:read"),
+        (Method::PATCH, &format!("/v1/subaccounts/{sub}"), json!({"name": "new"}), "account:subaccounts:update"),
         (Method::POST, "/v1/subaccounts", json!({"name": "prod"}), "account:subaccounts:create"),
         (Method::DELETE, &format!("/v1/subaccounts/{sub}"), none.clone(), "account:subaccounts:delete"),
+        (Method::GET, "/v1/services", none.clone(), "account:services:read"),
+        (Method::GET, "/v1/services/cdn", none.clone(), "account:services:read"),
+        (Method::POST, "/v1/services", json!({"name": "dns"}), "account:services:create"),
+        (Method::PATCH, "/v1/services/cdn", json!({"description": "new"}), "account:services:update"),
+        (Method::DELETE, "/v1/services/cdn", none.clone(), "account:services:delete"),
+        (Method::GET, "/v1/accounts", none.clone(), "gateway:accounts:read"),
+        (Method::GET, &account, none.clone(), "gateway:accounts:read"),
+        (Method::POST, "/v1/accounts", new_account, "gateway:accounts:create"),
+        (Method::PATCH, &account, json!({"name": "new"}), "gateway:accounts:update"),
+        (Method::DELETE, &account, none.clone(), "gateway:accounts:delete"),
         (Method::GET, "/v1/routes", none.clone(), "gateway:routes:read"),
         (Method::PUT, "/v1/routes", json!({"rules": []}), "gateway:routes:update"),
-        (Method::GET, "/v1/tiers", none.clone(), "gateway:tiers:read"),
         (Method::PUT, "/v1/tiers", tiers, "gateway:tiers:update"),
         (Method::GET, "/v1/webhooks", none.clone(), "account:webhooks:read"),
         (Method::GET, &webhook, none.clone(), "account:webhooks:read"),

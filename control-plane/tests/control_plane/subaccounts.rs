@@ -15,7 +15,7 @@ async fn a_subaccount_is_made_listed_and_deleted() {
     assert!(id.starts_with("sub_") && id.len() == 16, "{id}");
     let expected = json!({"subaccount_id": id, "name": "dev", "created_at": "2027-01-15T08:00:00Z"});
     let listed = client.get("/v1/subaccounts").await;
-    assert_eq!(listed.at("/data"), &json!({"subaccounts": [expected], "total": 1}));
+    assert_eq!(listed.at("/data"), &json!({"subaccounts": [expected], "total": 1, "next_cursor": null}));
 
     for (body, status, code, field) in [
         (json!({"name": "dev"}), 409, "name_taken", "name"),
@@ -26,12 +26,21 @@ async fn a_subaccount_is_made_listed_and_deleted() {
         client.send(Method::POST, "/v1/subaccounts", body).await.refused_by(status, code, field);
     }
     let path = format!("/v1/subaccounts/{id}");
+    assert_eq!(client.get(&path).await.at("/data"), &expected);
+    client.subaccount("prod").await;
+    client.patch(&path, json!({"name": "prod"})).await.refused_by(409, "name_taken", "name");
+    client.patch(&path, json!({"name": ""})).await.refused_by(400, "invalid_request", "name");
+    let renamed = client.patch(&path, json!({"name": "staging"})).await;
+    assert_eq!((renamed.text("/data/subaccount_id"), renamed.text("/data/name")), (id.clone(), "staging".to_owned()));
+    assert_eq!(client.patch(&path, json!({})).await.at("/data"), renamed.at("/data"));
     let deleted = client.delete(&path).await;
     assert_eq!((deleted.text("/data/subaccount_id"), deleted.enforcement()), (id, (0, 0)));
     for path in [&path, "/v1/subaccounts/%ff"] {
         client.delete(path).await.refused(404, "subaccount_not_found");
+        client.get(path).await.refused(404, "subaccount_not_found");
+        client.patch(path, json!({"name": "x"})).await.refused(404, "subaccount_not_found");
     }
-    assert_eq!(client.get("/v1/subaccounts").await.number("/data/total"), 0);
+    assert_eq!(client.get("/v1/subaccounts").await.number("/data/total"), 1);
     client.subaccount("dev").await;
 }
 
@@ -123,6 +132,9 @@ async fn a_key_is_kept_to_what_its_owner_may_act_on_now() {
     let listed = zoe.get("/v1/subaccounts").await;
     assert_eq!(listed.number("/data/total"), 1);
     assert_eq!(listed.text("/data/subaccounts/0/subaccount_id"), dev);
-    zoe.delete(&format!("/v1/subaccounts/{prod}")).await.refused(404, "subaccount_not_found");
+    let path = format!("/v1/subaccounts/{prod}");
+    zoe.get(&path).await.refused(404, "subaccount_not_found");
+    zoe.patch(&path, json!({"name": "hers"})).await.refused(404, "subaccount_not_found");
+    zoe.delete(&path).await.refused(404, "subaccount_not_found");
     assert_eq!(zoe.delete(&format!("/v1/subaccounts/{dev}")).await.status, StatusCode::OK);
 }

@@ -34,10 +34,12 @@ everyone who has a credential. A caller can make so many calls in a minute; answ
 **Changes** are answered once every connected Envoy decides by them, or after `wait_ms`: `enforcement` says how far \
 they have come. After an answer with `acknowledged` equal to `nodes`, nothing passes any more that should not.";
 
-const TAGS: [(&str, &str); 9] = [
+const TAGS: [(&str, &str); 11] = [
     ("Sessions", "Logging in and out."),
     ("Keys", "API keys, and what becomes of requests with them."),
     ("Users", "Who acts for the account, and what they hold."),
+    ("Accounts", "Who users and keys belong to, for the operator."),
+    ("Services", "What keys can be scoped to."),
     ("Subaccounts", "Parts of the account that users and keys can be kept to."),
     ("Usage", "How much keys are used."),
     ("Audit", "Who changed what, when and from where."),

@@ -6,8 +6,12 @@ use utoipa::openapi::{RefOr, Required, Schema};
 use utoipa::{IntoParams, PartialSchema as _};
 
 use super::super::extract::{DEFAULT_LIMIT, DEFAULT_WAIT_MS, MAX_LIMIT, MAX_WAIT_MS};
-use super::texts::{Instant, KeyId, SubaccountId, UserId, WebhookId};
-use crate::schema::{matching, number, text};
+use super::super::key_list::{MAX_DAYS, SORTS};
+use super::super::page::MAX_SEARCH_LEN;
+use super::texts::{AccountId, Environment, Instant, KeyId, SubaccountId, UserId, WebhookId, Word};
+use crate::role::Role;
+use crate::schema::{matching, number, one_of, text};
+use crate::store::KeyState;
 
 /// Declares parameters by a name each, for `params(…)` of calls.
 macro_rules! parameters {
@@ -24,15 +28,31 @@ macro_rules! parameters {
 }
 
 parameters! {
-    /// Which part of a list: read by `Params::page`.
-    Page = [
-        query("limit", "How many entries there are in the answer at most.", whole(1, MAX_LIMIT, DEFAULT_LIMIT)),
-        query("offset", "How many entries are skipped before them.", whole(0, u32::MAX, 0))
+    /// Which part of a list: read by `page::Asked`.
+    Page = [limit(), cursor(), search("some name, id, email address or description")];
+
+    /// Which part of the keys: read by `key_list::list`.
+    KeyPage = [
+        limit(),
+        cursor(),
+        search("the name, the description, the id or the shown prefix"),
+        query("state", "What has become of them.", one_of(KeyState::ALL.map(|(word, _)| word))),
+        query("role", "That have this role.", Role::schema()),
+        query("tier", "Of this tier.", text()),
+        query("environment", "Of this environment.", Environment::schema()),
+        query("owner", "Of the user of this id or email address.", text()),
+        query("expires_within_days", "That expire within so many days.", number(1).maximum(Some(MAX_DAYS))),
+        query("unused", "That were never used, or were.", one_of(["true", "false"])),
+        query(
+            "sort",
+            "What they are ordered by, with `-` before it downwards. Keys that have none come last.",
+            one_of(SORTS.map(|(word, _)| word))
+        )
     ];
 
     /// Which part of the audit: read by `audit::list`.
     AuditPage = [
-        query("limit", "How many entries there are in the answer at most.", whole(1, MAX_LIMIT, DEFAULT_LIMIT)),
+        limit(),
         query("cursor", "`next_cursor` of the answer before.", matching("^[0-9]{1,18}$")),
         query("since", "No entry from before.", Instant::schema()),
         query("until", "No entry from then on.", Instant::schema()),
@@ -57,8 +77,28 @@ parameters! {
     /// `{webhook_id}`
     WebhookPath = [path("webhook_id", "The webhook's id.", WebhookId::schema())];
 
+    /// `{account_id}`
+    AccountPath = [path("account_id", "The account's id.", AccountId::schema())];
+
+    /// `{name}` of a service
+    ServicePath = [path("name", "The service's name.", Word::schema())];
+
     /// `{subaccount_id}`
     SubaccountPath = [path("subaccount_id", "The subaccount's id.", SubaccountId::schema())];
+}
+
+fn limit() -> Parameter {
+    query("limit", "How many entries there are in the answer at most.", whole(1, MAX_LIMIT, DEFAULT_LIMIT))
+}
+
+fn cursor() -> Parameter {
+    let description = "`next_cursor` of the answer before, which has to be to the same question.";
+    query("cursor", description, matching("^[A-Za-z0-9_-]+$"))
+}
+
+fn search(places: &str) -> Parameter {
+    let description = format!("Entries that have this text in {places}, in upper or lower case.");
+    query("search", &description, text().max_length(Some(MAX_SEARCH_LEN)))
 }
 
 /// A parameter that can be left out.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::limits::DeclaredLimits;
 use crate::route_document::RouteDocument;
-use crate::store::{Key, Subaccount, User, Webhook};
+use crate::store::{Account, Key, Service, Subaccount, User, Webhook};
 use crate::tier::Tier;
 
 /// What was changed.
@@ -104,6 +104,26 @@ impl Told for Webhook {
             "expiring_days": self.expiring_days,
             "active": self.active,
         })
+    }
+}
+
+impl Told for Service {
+    fn target(&self) -> Target {
+        Target::of("service", &self.name, &self.name)
+    }
+
+    fn told(&self) -> Value {
+        json!({ "name": self.name, "description": self.description })
+    }
+}
+
+impl Told for Account {
+    fn target(&self) -> Target {
+        Target::of("account", &self.id, &self.name)
+    }
+
+    fn told(&self) -> Value {
+        json!({ "name": self.name, "tier": self.tier, "max_keys": self.max_keys, "disabled": self.disabled })
     }
 }
 

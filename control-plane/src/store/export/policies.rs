@@ -10,7 +10,8 @@ use crate::limits::DeclaredLimits;
 use crate::role::Role;
 use crate::store::{Chunks, StoreError, authority, from_json, selection};
 
-/// Subaccounts are those that there are, of the policy's list and of its owner's. A tier is there while a live key has it.
+/// Subaccounts are those that there are, of the policy's list and of its owner's. A tier is there while a live key or its
+/// account has it. The account's bounds its keys, other than the operator's.
 macro_rules! select {
     ($rest:literal) => {
         select!("", "policies p", $rest)
@@ -20,6 +21,7 @@ macro_rules! select {
             $with,
             "SELECT p.id, p.account_id, p.user_id, p.tier, p.environment, p.allowed_ips, p.denied_ips, p.scope, \
      p.roles, p.permissions, p.limits, t.limits AS tier_limits, \
+     CASE WHEN a.operator THEN '{}' ELSE bound.limits END AS account_limits, \
      u.roles AS owner_roles, u.permissions AS owner_permissions, \
      u.disabled AS owner_disabled, a.disabled AS account_disabled, \
      p.subaccounts IS NOT NULL OR u.subaccounts IS NOT NULL AS confined, \
@@ -30,7 +32,7 @@ macro_rules! select {
      FROM ",
             $from,
             " JOIN users u ON u.id = p.user_id JOIN accounts a ON a.id = p.account_id \
-     LEFT JOIN tiers t ON t.name = p.tier ",
+     LEFT JOIN tiers t ON t.name = p.tier LEFT JOIN tiers bound ON bound.name = a.tier ",
             $rest
         )
     };
@@ -50,6 +52,7 @@ struct Row {
     permissions: String,
     limits: String,
     tier_limits: Option<String>,
+    account_limits: Option<String>,
     owner_roles: String,
     owner_permissions: String,
     owner_disabled: bool,
@@ -118,6 +121,8 @@ impl TryFrom<Row> for PolicyRecord {
         let limits: DeclaredLimits = from_json(&row.limits, "a policy's limits")?;
         let tier_limits = row.tier_limits.ok_or(StoreError::Damaged("a policy's tier"))?;
         let tier_limits: DeclaredLimits = from_json(&tier_limits, "a tier's limits")?;
+        let account_limits = row.account_limits.ok_or(StoreError::Damaged("an account's tier"))?;
+        let account_limits: DeclaredLimits = from_json(&account_limits, "a tier's limits")?;
         Ok(Self {
             id: row.id.cast_unsigned(),
             account: row.account_id,
@@ -136,7 +141,7 @@ impl TryFrom<Row> for PolicyRecord {
             owner_grants: authority(&row.owner_roles, &row.owner_permissions)?.patterns(),
             subaccounts: from_json(&row.subaccounts, "a list of subaccounts")?,
             confined: row.confined,
-            limits: limits.over(tier_limits.0),
+            limits: account_limits.bound(limits.over(tier_limits.0)),
         })
     }
 }

@@ -1,0 +1,83 @@
+//! `GET /v1/keys`: the account's keys, page by page, filtered and sorted.
+
+use axum::extract::State;
+use latchkey_policy::key::Environment;
+use serde::Serialize;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+use super::App;
+use super::answer::Answer;
+use super::error::ApiError;
+use super::extract::{Params, Session};
+use super::key_view::KeyView;
+use super::openapi::parameters::KeyPage;
+use super::page::Asked;
+use crate::role::Role;
+use crate::store::{KeyQuery, KeySort, KeyState};
+
+/// A century.
+pub(super) const MAX_DAYS: u32 = 36_500;
+
+/// Each word upwards, and with `-` before it downwards.
+pub(super) const SORTS: [(&str, (KeySort, bool)); 8] = [
+    ("created_at", (KeySort::CreatedAt, false)),
+    ("-created_at", (KeySort::CreatedAt, true)),
+    ("name", (KeySort::Name, false)),
+    ("-name", (KeySort::Name, true)),
+    ("expires_at", (KeySort::ExpiresAt, false)),
+    ("-expires_at", (KeySort::ExpiresAt, true)),
+    ("last_used_at", (KeySort::LastUsedAt, false)),
+    ("-last_used_at", (KeySort::LastUsedAt, true)),
+];
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = KeyList)]
+pub(super) struct List {
+    keys: Vec<KeyView>,
+    /// Of all pages.
+    total: u64,
+    /// Where the next page begins; null after the last.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+/// List the API keys
+///
+/// Those of the account that are not revoked, the newest first, unless something else is asked for.
+#[utoipa::path(get, path = "/v1/keys", operation_id = "listKeys", tag = "Keys",
+    params(KeyPage), security(("credential" = ["account:apikeys:read"])),
+    responses((status = 200, description = "Some of the keys, and how many there are.", body = Answer<List>)))]
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    Session { caller, .. }: Session,
+    mut params: Params,
+) -> Result<Answer<List>, ApiError> {
+    caller.require("account:apikeys:read")?;
+    let query = query(&mut params)?;
+    let asked = Asked::take(&mut params, &format!("keys {query:?}"))?;
+    params.finish()?;
+    let now = app.clock.now();
+    let found = app.store.keys(&caller.account_id, &query, &asked.page, now).await?;
+    let next_cursor = asked.cursor(found.next.as_ref());
+    let keys = found.rows.into_iter().map(|key| KeyView::new(key, now)).collect();
+    Ok(Answer::ok("API keys retrieved successfully", List { keys, total: found.total, next_cursor }))
+}
+
+fn query(params: &mut Params) -> Result<KeyQuery, ApiError> {
+    let roles: Vec<_> = Role::all().map(|role| (role.as_str(), role)).collect();
+    let environments = [Environment::Live, Environment::Test].map(|environment| (environment.as_str(), environment));
+    let (sort, descending) = params.word("sort", &SORTS)?.unwrap_or((KeySort::CreatedAt, true));
+    let days = params.optional_number("expires_within_days", 1..=MAX_DAYS)?;
+    Ok(KeyQuery {
+        state: params.word("state", &KeyState::ALL)?.unwrap_or_default(),
+        role: params.word("role", &roles)?,
+        tier: params.text("tier")?,
+        environment: params.word("environment", &environments)?,
+        owner: params.text("owner")?,
+        expires_within_days: days,
+        unused: params.word("unused", &[("true", true), ("false", false)])?,
+        sort,
+        descending,
+    })
+}

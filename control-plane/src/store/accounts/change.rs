@@ -1,0 +1,138 @@
+//! Changes of accounts, by the operator. An account is closed for good; its row stays for what refers to it.
+
+use super::{Account, find};
+use crate::random;
+use crate::store::audit::Event;
+use crate::store::change::{Change, to_its_end};
+use crate::store::policies::{self, Of};
+use crate::store::users::{self, NewUser, User, Whose};
+use crate::store::{Acting, StoreError, tiers};
+
+/// An account that is to be added, with its first administrator.
+pub(crate) struct NewAccount {
+    pub(crate) name: String,
+    pub(crate) tier: String,
+    /// `None`: any number.
+    pub(crate) max_keys: Option<u32>,
+    /// In lower case.
+    pub(crate) email: String,
+    /// A PHC string.
+    pub(crate) password_hash: String,
+}
+
+/// Parts of an account that are to be different.
+#[derive(Debug, Default)]
+pub(crate) struct AccountChange {
+    pub(crate) name: Option<String>,
+    pub(crate) tier: Option<String>,
+    pub(crate) max_keys: Option<Option<u32>>,
+    pub(crate) disabled: Option<bool>,
+}
+
+impl AccountChange {
+    fn applied_to(self, account: &Account) -> Account {
+        let account = account.clone();
+        Account {
+            name: self.name.unwrap_or(account.name),
+            tier: self.tier.unwrap_or(account.tier),
+            max_keys: self.max_keys.unwrap_or(account.max_keys),
+            disabled: self.disabled.unwrap_or(account.disabled),
+            ..account
+        }
+    }
+}
+
+impl Acting {
+    /// Adds an account and its first administrator. Fails with [`StoreError::TierNotFound`] and
+    /// [`StoreError::EmailTaken`].
+    pub(crate) async fn create_account(self, new: NewAccount) -> Result<(Account, User), StoreError> {
+        to_its_end(async move {
+            let NewAccount { name, tier, max_keys, email, password_hash } = new;
+            let mut deed = self.begin_unseen().await?;
+            tiers::position(&tiers::all(&mut *deed.on).await?, &tier)?;
+            let id = random::id("acc")?;
+            sqlx::query("INSERT INTO accounts (id, name, tier, max_keys, created_at) VALUES (?, ?, ?, ?, ?)")
+                .bind(&id)
+                .bind(name)
+                .bind(tier)
+                .bind(max_keys)
+                .bind(self.now)
+                .execute(&mut *deed.on)
+                .await?;
+            let admin =
+                users::insert(&mut deed.on, &id, NewUser::administrator(email, password_hash), self.now).await?;
+            let account = find(&mut *deed.on, &id).await?;
+            let events = [Event::created("account.create", &account), Event::created("user.create", &admin)];
+            deed.commit(&events).await?;
+            Ok((account, admin))
+        })
+        .await
+    }
+
+    /// Changes an account, and returns it with the revision from which on its keys go by it. Who is in a disabled one is
+    /// logged out. Fails with [`StoreError::AccountNotFound`], [`StoreError::AccountClosed`],
+    /// [`StoreError::TierNotFound`], and with [`StoreError::OperatorsAccount`] if it would disable that one.
+    pub(crate) async fn edit_account(self, id: String, change: AccountChange) -> Result<(Account, u64), StoreError> {
+        to_its_end(async move {
+            let mut deed = self.begin().await?;
+            let before = find(deed.on.connection(), &id).await?;
+            if before.closed_at.is_some() {
+                return Err(StoreError::AccountClosed);
+            }
+            let after = change.applied_to(&before);
+            if after == before {
+                return Ok((after, deed.revision_before()));
+            }
+            if after.disabled && after.operator {
+                return Err(StoreError::OperatorsAccount);
+            }
+            tiers::position(&tiers::all(deed.on.connection()).await?, &after.tier)?;
+            update(&mut deed.on, &after).await?;
+            if after.disabled {
+                users::log_out(deed.on.connection(), Whose::Account(&id)).await?;
+            }
+            if (after.disabled, &after.tier) != (before.disabled, &before.tier) {
+                policies::stamp(&mut deed.on, Of::Account(&id)).await?;
+            }
+            let revision = deed.commit(&[Event::edited("account.update", &before, &after)]).await?;
+            Ok((after, revision))
+        })
+        .await
+    }
+
+    /// Closes an account for good, unless it is closed already: revokes its keys, and deletes its users. Returns it with
+    /// a revision from which on nodes know none of its keys. Fails with [`StoreError::AccountNotFound`] and
+    /// [`StoreError::OperatorsAccount`].
+    pub(crate) async fn close_account(self, id: String) -> Result<(Account, u64), StoreError> {
+        to_its_end(async move {
+            let mut deed = self.begin().await?;
+            let before = find(deed.on.connection(), &id).await?;
+            if before.operator {
+                return Err(StoreError::OperatorsAccount);
+            }
+            if before.closed_at.is_some() {
+                return Ok((before, deed.revision_before()));
+            }
+            deed.revoke_keys_of(&id, Whose::Account(&id)).await?;
+            users::delete(deed.on.connection(), Whose::Account(&id), self.now).await?;
+            let close = sqlx::query("UPDATE accounts SET closed_at = ? WHERE id = ?").bind(self.now).bind(&id);
+            close.execute(deed.on.connection()).await?;
+            let closed = find(deed.on.connection(), &id).await?;
+            let revision = deed.commit(&[Event::deleted("account.delete", &before)]).await?;
+            Ok((closed, revision))
+        })
+        .await
+    }
+}
+
+async fn update(change: &mut Change, account: &Account) -> Result<(), StoreError> {
+    sqlx::query("UPDATE accounts SET name = ?, tier = ?, max_keys = ?, disabled = ? WHERE id = ?")
+        .bind(&account.name)
+        .bind(&account.tier)
+        .bind(account.max_keys)
+        .bind(account.disabled)
+        .bind(&account.id)
+        .execute(change.connection())
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! What an account may have: so many live keys, scopes of its own services, and no key above its tier. The operator's
+//! account is bound by no tier.
+
+use latchkey_policy::limit::{Limits, Window};
+use std::collections::{HashMap, HashSet};
+
+use super::callers::SERVICE;
+use super::change::Change;
+use super::{Key, NewKey, StoreError, services, tiers};
+use crate::limits::DeclaredLimits;
+use crate::tier::Tier;
+
+/// Of all accounts that have been asked for, as of one change.
+pub(super) struct Bounds {
+    tiers: Vec<Tier>,
+    accounts: HashMap<String, Account>,
+}
+
+struct Account {
+    /// Live keys that it may have, and that it has.
+    max_keys: Option<u32>,
+    keys: u64,
+    services: HashSet<String>,
+    /// Where its tier is among the tiers, unless it is bound by none.
+    tier: Option<usize>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    tier: String,
+    operator: bool,
+    max_keys: Option<u32>,
+    live_keys: i64,
+}
+
+impl Bounds {
+    pub(super) async fn new(change: &mut Change) -> Result<Self, StoreError> {
+        Ok(Self { tiers: tiers::all(change.connection()).await?, accounts: HashMap::new() })
+    }
+
+    /// Lets a new key in, and returns the limits that it has.
+    pub(super) async fn admit(&mut self, change: &mut Change, key: &NewKey) -> Result<Limits, StoreError> {
+        let settings = &key.settings;
+        let (own_tier, own) = (tiers::position(&self.tiers, &settings.tier)?, settings.limits);
+        let account = self.account(change, &key.account_id).await?;
+        for (index, service) in settings.scope.listed().unwrap_or_default().iter().enumerate() {
+            if service != SERVICE && !account.services.contains(service) {
+                return Err(StoreError::ServiceUnknown { index });
+            }
+        }
+        if let Some(most) = account.max_keys.filter(|most| account.keys >= u64::from(*most)) {
+            return Err(StoreError::KeyLimit(most));
+        }
+        account.keys = account.keys.saturating_add(1);
+        let limits = own.over(self.tiers.get(own_tier).map_or_else(Limits::default, |tier| tier.limits.0));
+        let Some((place, tier)) = self.tier_of(&key.account_id) else { return Ok(limits) };
+        if own_tier > place {
+            return Err(StoreError::TierExceeded { field: "tier".to_owned(), tier: tier.name.clone() });
+        }
+        within(tier, own, Window::ALL)?;
+        Ok(tier.limits.bound(limits))
+    }
+
+    /// Refuses an edit by which a limit of the key's own would be above the account's tier, and above what it was.
+    pub(super) async fn admit_edit(
+        change: &mut Change,
+        account_id: &str,
+        before: &Key,
+        after: &Key,
+    ) -> Result<(), StoreError> {
+        let (was, is) = (before.settings.limits, after.settings.limits);
+        if was == is {
+            return Ok(());
+        }
+        let mut bounds = Self::new(change).await?;
+        bounds.account(change, account_id).await?;
+        let Some((_, tier)) = bounds.tier_of(account_id) else { return Ok(()) };
+        // No limit is less than any.
+        let raised = |window: &Window| is.0.get(*window) > was.0.get(*window);
+        within(tier, is, Window::ALL.into_iter().filter(raised))
+    }
+
+    async fn account(&mut self, change: &mut Change, id: &str) -> Result<&mut Account, StoreError> {
+        if !self.accounts.contains_key(id) {
+            self.accounts.insert(id.to_owned(), Account::find(change, id, &self.tiers).await?);
+        }
+        self.accounts.get_mut(id).ok_or(StoreError::AccountNotFound)
+    }
+
+    /// The tier that bounds an account, and where it is.
+    fn tier_of(&self, account_id: &str) -> Option<(usize, &Tier)> {
+        let place = self.accounts.get(account_id)?.tier?;
+        Some((place, self.tiers.get(place)?))
+    }
+}
+
+impl Account {
+    async fn find(change: &mut Change, id: &str, tiers: &[Tier]) -> Result<Self, StoreError> {
+        const QUERY: &str = "SELECT tier, operator, max_keys, live_keys FROM accounts WHERE id = ?";
+        let row = sqlx::query_as(QUERY).bind(id).fetch_optional(change.connection()).await?;
+        let row: Row = row.ok_or(StoreError::AccountNotFound)?;
+        let tier = (!row.operator).then(|| tiers::position(tiers, &row.tier)).transpose()?;
+        let services = services::names(change.connection(), id).await?;
+        Ok(Self { max_keys: row.max_keys, keys: row.live_keys.cast_unsigned(), services, tier })
+    }
+}
+
+/// Refuses limits of a key's own that are above those of the account's tier, where that has one.
+fn within(tier: &Tier, own: DeclaredLimits, windows: impl IntoIterator<Item = Window>) -> Result<(), StoreError> {
+    for window in windows {
+        let (own, most) = (own.0.get(window), tier.limits.0.get(window));
+        if own.zip(most).is_some_and(|(own, most)| own > most) {
+            let field = format!("limits.{}", window.as_str());
+            return Err(StoreError::TierExceeded { field, tier: tier.name.clone() });
+        }
+    }
+    Ok(())
+}
