@@ -1,7 +1,7 @@
 //! What the filter would decide on a request, and why: the very function that the filter decides by, over what the
 //! store says instead of Envoy's memory.
 
-use latchkey_policy::credential::{Presented, in_authorization, in_header};
+use latchkey_policy::credential::{Presented, in_authorization, in_header, may_be_imported};
 use latchkey_policy::key::{KeyDigest, KeyFormat};
 use latchkey_policy::limit::Limits;
 use latchkey_policy::meter::{Meter, Quota};
@@ -44,10 +44,12 @@ impl Described {
         Presented::of(plain.chain(bearer).map(Cow::Borrowed))
     }
 
-    /// The key that it is about, as far as a key of the right form is named at all.
+    /// The key that it is about, if it names one that can exist: of the form of ours, or imported.
     pub(crate) fn digest(&self, keys: &KeyFormat) -> Option<KeyDigest> {
         self.key.or_else(|| match self.presented() {
-            Presented::One(candidate) if keys.check(&candidate).is_ok() => Some(KeyDigest::of(&candidate)),
+            Presented::One(candidate) if keys.check(&candidate).is_ok() || may_be_imported(&candidate) => {
+                Some(KeyDigest::of(&candidate))
+            }
             _ => None,
         })
     }
@@ -76,7 +78,7 @@ impl Request for Described {
 /// What is decided by, at one revision of the store.
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
-    /// The route rules.
+    /// The route rules, and whether there are imported keys.
     pub(crate) routes: RouteRecord,
     /// The key that the request names, if it exists.
     pub(crate) key: Option<KeyFacts>,

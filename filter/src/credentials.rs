@@ -3,14 +3,48 @@
 use crate::config::Places;
 use crate::host::{Host, Refused};
 use latchkey_policy::credential::{
-    Presented, in_authorization, in_cookies, in_header, in_query, without_cookie, without_query,
+    Presented, in_authorization, in_cookies, in_header, in_query, may_be_imported, without_cookie, without_query,
 };
-use latchkey_policy::key::KeyFormat;
+use latchkey_policy::key::{KeyDigest, KeyFormat};
 use std::borrow::Cow;
 
 const AUTHORIZATION: &str = "authorization";
 const COOKIE: &str = "cookie";
 const PATH: &str = ":path";
+
+/// Candidates of a request that are looked up for hiding. More than this are no honest request, and all are hidden.
+const MAX_LOOK_UPS: usize = 16;
+
+/// Which of a request's candidates are keys that need not have our form.
+#[derive(Debug, Default)]
+pub struct Imported<'c> {
+    keys: Vec<Cow<'c, [u8]>>,
+    /// There are too many to tell.
+    all: bool,
+}
+
+impl<'c> Imported<'c> {
+    /// Of those that can be one at all, those that `exist`.
+    pub fn among<E>(
+        candidates: impl Iterator<Item = Cow<'c, [u8]>>,
+        mut exist: impl FnMut(&KeyDigest) -> Result<bool, E>,
+    ) -> Result<Self, E> {
+        let mut found = Self::default();
+        for (count, candidate) in candidates.filter(|candidate| may_be_imported(candidate)).enumerate() {
+            if count >= MAX_LOOK_UPS {
+                return Ok(Self { all: true, ..found });
+            }
+            if exist(&KeyDigest::of(&candidate))? {
+                found.keys.push(candidate);
+            }
+        }
+        Ok(found)
+    }
+
+    fn have(&self, candidate: &[u8]) -> bool {
+        self.all || self.keys.iter().any(|key| **key == *candidate)
+    }
+}
 
 /// What a request has in the configured places, as it was when it came.
 pub struct Credentials<'c> {
@@ -42,11 +76,16 @@ impl<'c> Credentials<'c> {
 
     /// The key that the request presents.
     pub fn presented(&self) -> Presented<'_> {
+        Presented::of(self.candidates())
+    }
+
+    /// Whatever stands where a key may be.
+    pub fn candidates(&self) -> impl Iterator<Item = Cow<'_, [u8]>> {
         let headers = self.headers.iter().flat_map(|(_, value)| in_header(value));
         let bearer = self.authorization.iter().flat_map(|value| in_authorization(value));
         let cookies = named(&self.cookie, &self.places.cookie).flat_map(|(value, name)| in_cookies(value, name));
         let query = named(&self.path, &self.places.query).flat_map(|(path, name)| in_query(path, name));
-        Presented::of(headers.chain(bearer).chain(cookies).map(Cow::Borrowed).chain(query))
+        headers.chain(bearer).chain(cookies).map(Cow::Borrowed).chain(query)
     }
 
     /// Keeps what was found from the upstream, unless it is to have it. What only looks like a place stays: an
@@ -55,9 +94,10 @@ impl<'c> Credentials<'c> {
         self.hide_where(host, |_| true)
     }
 
-    /// Keeps keys from an upstream that was asked for no key, and leaves it what holds none: tokens of its own.
-    pub fn hide_keys(&self, host: &impl Host, keys: &KeyFormat) -> Result<(), Refused> {
-        self.hide_where(host, |candidate| keys.resembles(candidate))
+    /// Keeps keys from an upstream that was asked for no key, and leaves it what holds none: tokens of its own. Of keys
+    /// that were `imported` nothing but themselves is known.
+    pub fn hide_keys(&self, host: &impl Host, keys: &KeyFormat, imported: &Imported<'_>) -> Result<(), Refused> {
+        self.hide_where(host, |candidate| keys.resembles(candidate) || imported.have(candidate))
     }
 
     /// Empties the places in which there is a candidate to `hide`.

@@ -119,16 +119,19 @@ fn fuzz_requests() {
         bytes.fill(7);
         Ok::<_, Infallible>(())
     });
-    let key = key.expose().as_bytes();
+    let of_ours = key.expose().as_bytes();
     let mut passed = 0;
     fuzz(|random| {
+        let imported = random.below(2) == 0;
+        let key = if imported { &b"sk-proj-0123456789"[..] } else { of_ours };
+        let routes = if imported { test_util::no_routes_and_imported_keys() } else { test_util::no_routes() };
         let host = FakeHost::default();
         host.advance_millis(1_000_000);
         let (policies, keys) = snapshot_of(KeyDigest::of(key));
         let mut writer = Writer::take_over(&host, 1).unwrap();
         writer.begin(&host, [1; 16], 1).unwrap();
         let batch = snapshot::Batch {
-            routes: &test_util::no_routes(),
+            routes: &routes,
             policies: &policies,
             keys: &keys,
             revision: Some(1),

@@ -43,7 +43,6 @@ impl Meters {
         let Admission { limits, enforced, now, source } = request;
         let address = OnceCell::new();
         self.change(host, epoch, key, |meter| {
-            let noted = meter.used_in(*now);
             let quota = if *enforced {
                 meter.admit(limits, *now)
             } else {
@@ -51,12 +50,8 @@ impl Meters {
                 meter.pass(*now);
                 quota
             };
-            let passed = quota.admitted() || !enforced;
-            if passed
-                && !noted
-                && let Some(address) = address.get_or_init(source)
-            {
-                meter.used_from(*address);
+            if quota.admitted() || !enforced {
+                meter.used(key.secret, *now, || *address.get_or_init(source));
             }
             (quota, *meter)
         })

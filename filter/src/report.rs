@@ -4,10 +4,10 @@ use crate::host::Nanos;
 use latchkey_policy::cells::{CellError, Cells};
 use latchkey_policy::ledger;
 use latchkey_policy::limit::Window;
-use latchkey_policy::meter::{Meter, Owner};
+use latchkey_policy::meter::{self, Meter, Owner};
 use latchkey_policy::snapshot::Epoch;
 use latchkey_protocol::window_count::Kind;
-use latchkey_protocol::{KeyUsage, Usage, WindowCount};
+use latchkey_protocol::{KeyUsage, LastUse, Usage, WindowCount};
 use std::net::IpAddr;
 
 /// Least time from one report to the next. How late others learn of what is admitted here depends on it.
@@ -72,13 +72,17 @@ fn usage(meter: &Meter) -> KeyUsage {
         key: meter.owner().key,
         requests: meter.requests().to_vec(),
         windows: meter.windows().map(|(window, number, count)| count_of(window, number, count)).collect(),
-        last_used_at: meter.last_used_at().unwrap_or(0),
-        last_used_ip: match meter.last_used_ip() {
-            Some(IpAddr::V4(address)) => address.octets().to_vec(),
-            Some(IpAddr::V6(address)) => address.octets().to_vec(),
-            None => Vec::new(),
-        },
+        last_uses: meter.last_uses().map(last_use).collect(),
     }
+}
+
+fn last_use(used: meter::LastUse) -> LastUse {
+    let ip = match used.from {
+        Some(IpAddr::V4(address)) => address.octets().to_vec(),
+        Some(IpAddr::V6(address)) => address.octets().to_vec(),
+        None => Vec::new(),
+    };
+    LastUse { secret: used.secret, at: used.at, ip }
 }
 
 fn count_of(window: Window, number: u32, count: u32) -> WindowCount {

@@ -1,7 +1,7 @@
 //! The life of a request in the filter, from top to bottom.
 
 use crate::config::Config;
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, Imported};
 use crate::host::{Host, Level, Refused};
 use crate::limit_headers;
 use crate::memory::{Asked, Memory};
@@ -51,11 +51,11 @@ impl Life {
             ready.metrics.request(host, Code::NotReady);
             return refuse(host, Code::NotReady, None, &[]);
         };
-        let verdict = self.judge(host, worker, ready, &credentials).unwrap_or_else(|unavailable| {
+        let (verdict, imported) = self.judge(host, worker, ready, &credentials).unwrap_or_else(|unavailable| {
             worker.complain(host, unavailable);
-            Verdict::NOT_READY
+            (Verdict::NOT_READY, Imported::default())
         });
-        let prepared = prepare(host, &ready.config, &credentials, &verdict);
+        let prepared = prepare(host, &ready.config, &credentials, &verdict, &imported);
         // A request that cannot be prepared as promised must not go on.
         let code = if verdict.code.passes() && prepared.is_err() { Code::NotReady } else { verdict.code };
         // A shadowed refusal is counted as what it would have been.
@@ -86,24 +86,27 @@ impl Life {
         }
     }
 
-    fn judge(
+    /// The verdict, and what of the request is an imported key though it is decided without one.
+    fn judge<'c>(
         &mut self,
         host: &impl Host,
         worker: &Shared,
         ready: &Ready,
-        credentials: &Credentials<'_>,
-    ) -> Result<Verdict, Unavailable> {
+        credentials: &'c Credentials<'_>,
+    ) -> Result<(Verdict, Imported<'c>), Unavailable> {
         let mut reader = worker.reader()?;
         let request = Asked::new(host, credentials);
         let settings = Settings { keys: &ready.config.keys, shadow: &ready.config.shadow };
         for _ in 0..MAX_MOVES {
             let memory = Memory::new(host, worker, ready, reader.view(host)?);
-            match verdict::decide(&memory, &request, settings, &mut Silent) {
+            let decided = verdict::decide(&memory, &request, settings, &mut Silent)
+                .and_then(|verdict| Ok((imported(&memory, credentials, &verdict)?, verdict)));
+            match decided {
                 Err(Unavailable::Moved) => {}
                 Err(unavailable) => return Err(unavailable),
-                Ok(verdict) => {
+                Ok((imported, verdict)) => {
                     self.account(ready, &memory, &verdict)?;
-                    return Ok(verdict);
+                    return Ok((verdict, imported));
                 }
             }
         }
@@ -132,13 +135,32 @@ impl Life {
     }
 }
 
+/// Of a request that passes without a key, those candidates that are one all the same: imported, so that nothing else
+/// shows it. While there are no such keys nothing is looked up.
+fn imported<'c, H: Host>(
+    memory: &Memory<'_, H>,
+    credentials: &'c Credentials<'_>,
+    verdict: &Verdict,
+) -> Result<Imported<'c>, Unavailable> {
+    if verdict.entry.is_some() || !verdict.code.passes() || !memory.routes()?.imported() {
+        return Ok(Imported::default());
+    }
+    Imported::among(credentials.candidates(), |digest| Ok(memory.find(digest)?.is_some()))
+}
+
 /// As what a refusal is counted in the key's meter. Admissions and limits are counted where they are decided.
 fn counted(code: Code) -> Option<Counted> {
     Counted::of(code).filter(|outcome| !matches!(outcome, Counted::Allowed | Counted::RateLimited))
 }
 
 /// Makes the request what the upstream, the guard and access logs are to see of it.
-fn prepare(host: &impl Host, config: &Config, credentials: &Credentials<'_>, verdict: &Verdict) -> Result<(), Refused> {
+fn prepare(
+    host: &impl Host,
+    config: &Config,
+    credentials: &Credentials<'_>,
+    verdict: &Verdict,
+    imported: &Imported<'_>,
+) -> Result<(), Refused> {
     let key = verdict.entry.as_ref().map(Entry::key).transpose().map_err(|_| Refused)?;
     if let Some(key) = &key {
         host.set_filter_state(KEY_STATE, &key.key_id())?;
@@ -152,7 +174,7 @@ fn prepare(host: &impl Host, config: &Config, credentials: &Credentials<'_>, ver
     match verdict.entry {
         Some(_) => credentials.hide(host)?,
         // Where no key was asked for, what is none of ours may be for the upstream.
-        None => credentials.hide_keys(host, &config.keys)?,
+        None => credentials.hide_keys(host, &config.keys, imported)?,
     }
     match (key, &verdict.entry) {
         (Some(key), Some(entry)) if verdict.shadowed.is_none() => identify(host, config, &key, entry, verdict)?,

@@ -4,6 +4,16 @@
 
 use crate::percent::Text;
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
+
+/// Bytes that an imported key can have: fewer would be guessed, and more are not worth a look-up.
+const IMPORTED_LEN: RangeInclusive<usize> = 8..=512;
+
+/// Whether `candidate` can be a key that was made elsewhere: 8 to 512 bytes of visible ASCII. Nothing else about their
+/// form is known.
+pub fn may_be_imported(candidate: &[u8]) -> bool {
+    IMPORTED_LEN.contains(&candidate.len()) && candidate.iter().all(u8::is_ascii_graphic)
+}
 
 /// What was found in all places together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -203,6 +213,16 @@ mod tests {
     fn bytes_that_are_no_text_are_looked_at_all_the_same() {
         assert_eq!(header(b"\xff\xfe"), one(b"\xff\xfe"));
         assert_eq!(authorization(b"Bearer \xff"), one(b"\xff"));
+    }
+
+    #[test]
+    fn an_imported_key_is_visible_ascii_of_some_length() {
+        for good in ["sk-proj8", "0b5ec4a2-96a6-4a61-8c3c-3fb8dbe1a4e0", "!~!~!~!~", &"k".repeat(512)] {
+            assert!(may_be_imported(good.as_bytes()), "{good}");
+        }
+        for bad in ["", "sk-proj", "sk proj8", "sk-proj\t8", "sk-proj\u{7f}8", "sk-proé8", &"k".repeat(513)] {
+            assert!(!may_be_imported(bad.as_bytes()), "{bad}");
+        }
     }
 
     #[test]

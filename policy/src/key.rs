@@ -52,6 +52,13 @@ impl KeyDigest {
     pub fn of(key: &[u8]) -> Self {
         Self(Sha256::digest(key).into())
     }
+
+    /// Reads 64 hexadecimal digits, in any case.
+    pub fn from_hex(digits: &str) -> Option<Self> {
+        let mut digest = [0; Self::LEN];
+        hex::decode_to_slice(digits, &mut digest).ok()?;
+        Some(Self(digest))
+    }
 }
 
 impl fmt::Debug for KeyDigest {
@@ -285,9 +292,14 @@ mod tests {
 
     #[test]
     fn the_digest_is_sha_256() {
-        assert_eq!(
-            format!("{:?}", KeyDigest::of(b"abc")),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
+        let digits = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(format!("{:?}", KeyDigest::of(b"abc")), digits);
+        for digits in [digits, &digits.to_uppercase()] {
+            assert_eq!(KeyDigest::from_hex(digits), Some(KeyDigest::of(b"abc")));
+        }
+        for bad in ["", &digits[1..], &format!("{digits}00"), &digits.replace('b', "g"), &format!(" {}", &digits[1..])]
+        {
+            assert_eq!(KeyDigest::from_hex(bad), None, "{bad}");
+        }
     }
 }

@@ -4,7 +4,8 @@
 //! the cell again and asks again. Nothing here is ever refused by one limit after another has been charged.
 //!
 //! A cell belongs to a slot, which one key after the other has. It says whose counters it holds: the epoch of the
-//! key's snapshot, and the key's number, which grows from key to key.
+//! key's snapshot, and the key's number, which grows from key to key. All secrets of a key are counted together; when
+//! each was used last is kept of the two newest, as there are never more that are good.
 //!
 //! **The clock.** Windows are the calendar's, and only the newest of each kind is counted. A clock that goes back by up
 //! to [`MAX_STEP_BACK`] reopens none: the newer window goes on until the clock is in it again. If the window is further
@@ -12,10 +13,13 @@
 //! window that the clock says now begins, from zero: after such a clock a key can have one window's requests again.
 
 mod codec;
+mod last_use;
 mod outcome;
 mod quota;
 
 pub use codec::LEN;
+pub use last_use::LastUse;
+use last_use::LastUses;
 pub use outcome::Outcome;
 pub use quota::{Exhausted, Quota, Remaining};
 
@@ -84,15 +88,13 @@ pub struct Meter {
     tallies: [Tally; Window::ALL.len()],
     /// By outcome.
     requests: [u64; Outcome::ALL.len()],
-    /// Unix seconds; 0 is never.
-    last_used_at: i64,
-    last_used_ip: Option<IpAddr>,
+    last_uses: LastUses,
 }
 
 impl Meter {
     /// Counters at zero.
     pub fn new(owner: Owner) -> Self {
-        Self { owner, tallies: Default::default(), requests: Default::default(), last_used_at: 0, last_used_ip: None }
+        Self { owner, tallies: Default::default(), requests: Default::default(), last_uses: LastUses::default() }
     }
 
     /// The counters of `owner` from the cell of its slot: as they were left, or new ones if the cell is empty or was
@@ -131,15 +133,12 @@ impl Meter {
         quota
     }
 
-    /// Counts a request that passes, whatever the limits say: in all windows, limited or not, and as a use at `now`, in
-    /// Unix seconds. [`Meter::used_from`] then says from where.
+    /// Counts a request that passes, whatever the limits say: in all windows, limited or not. Which secret it was
+    /// made with is for [`Meter::used`] to say.
     pub fn pass(&mut self, now: i64) {
         for window in Window::ALL {
             let tally = self.tally(window, now);
             self.set_tally(window, Tally { here: tally.here.saturating_add(1), ..tally });
-        }
-        if !self.used_in(now) {
-            (self.last_used_at, self.last_used_ip) = (now, None);
         }
         self.count(Outcome::Allowed);
     }
@@ -181,15 +180,10 @@ impl Meter {
         }
     }
 
-    /// Whether the last request that was admitted was so in this second. If not, the next one's address is not known
-    /// yet.
-    pub fn used_in(&self, second: i64) -> bool {
-        self.last_used_at == second
-    }
-
-    /// Where the last request that was admitted came from.
-    pub fn used_from(&mut self, address: IpAddr) {
-        self.last_used_ip = Some(address.to_canonical());
+    /// Notes that the key's secret of that number was used at `now`, in Unix seconds, by a request that passed. Where
+    /// it came from is asked of the first one in a second alone.
+    pub fn used(&mut self, secret: u32, now: i64, from: impl FnOnce() -> Option<IpAddr>) {
+        self.last_uses.note(secret, now, from);
     }
 
     /// What others have admitted in a window, as the control plane tells it. Within a window this only grows. A newer
@@ -217,14 +211,9 @@ impl Meter {
         tallies.filter(|(_, tally)| tally.here > 0).map(|(window, tally)| (window, tally.number, tally.here))
     }
 
-    /// When a request was admitted last, in Unix seconds.
-    pub fn last_used_at(&self) -> Option<i64> {
-        (self.last_used_at != 0).then_some(self.last_used_at)
-    }
-
-    /// From where; an IPv4-mapped address is the IPv4 address in it.
-    pub fn last_used_ip(&self) -> Option<IpAddr> {
-        self.last_used_ip
+    /// When the key's secrets were used last: those of the two newest that were, the newest first.
+    pub fn last_uses(&self) -> impl Iterator<Item = LastUse> {
+        self.last_uses.iter()
     }
 
     /// The tally of the window that counts at `now`.

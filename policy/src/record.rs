@@ -6,7 +6,7 @@
 //!
 //! | | identifier | body |
 //! |---|---|---|
-//! | key | SHA-256 of the key, 32 bytes | `policy: u64`, `number: u64`, `slot: u32`, `expires_at: i64` (Unix seconds; `i64::MAX` is never), `flags: u8` (1 disabled), `key_id` 12 bytes, `name` the rest, UTF-8 |
+//! | key | SHA-256 of the key, 32 bytes | `policy: u64`, `number: u64`, `slot: u32`, `secret: u32`, `expires_at: i64` (Unix seconds; `i64::MAX` is never), `flags: u8` (1 disabled), `key_id` 12 bytes, `name` the rest, UTF-8 |
 //! | policy | `id: u64` | `flags: u8` (1 owner disabled, 2 account disabled, 4 environment is test, 8 scope is a list, 16 confined to its subaccounts), then the texts `account`, `user`, `tier`; the allow list and the deny list, each `count: u32` and the ranges (`crate::address`); the lists of texts `services`, `roles`, `grants`, `owner_grants`, `subaccounts`; and a limit for each window, the shortest first, each `u32` (0 is none) |
 //! | routes | `0u64` | `crate::route` |
 //!
@@ -14,6 +14,9 @@
 //!
 //! A policy holds what many keys share, so that what happens to an owner is one changed record, however many keys
 //! they have.
+//!
+//! A key that was given a new secret while the old one is still good has two records: they differ in their digest, in
+//! `secret` and in `expires_at`, and are counted as one, as number and slot are the key's.
 
 mod frame;
 
@@ -27,7 +30,7 @@ pub(crate) use frame::{Fields, encode, put_text, put_texts, verify};
 
 /// The format that this module writes, and the only one so far that it reads. Named on the stream by Hello and
 /// Welcome.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Characters after `key_` in a key's id.
 pub const KEY_ID_LEN: usize = 12;
@@ -93,10 +96,10 @@ impl Kind {
     }
 }
 
-/// One key, as far as it is its own. Borrowed from the page that it was found in.
+/// One secret of a key, and the key as far as it is its own. Borrowed from the page that it was found in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyRecord<'a> {
-    /// SHA-256 of the key.
+    /// SHA-256 of the secret.
     pub digest: KeyDigest,
     /// Which policy it shares with others.
     pub policy: u64,
@@ -104,6 +107,8 @@ pub struct KeyRecord<'a> {
     pub number: u64,
     /// Where the key is counted. No other live key has it, but later ones will.
     pub slot: u32,
+    /// Which of the key's secrets it is: 1, 2, 3 …
+    pub secret: u32,
     /// From this second on it is refused.
     pub expires_at: Option<i64>,
     /// Switched off for now.
@@ -127,9 +132,10 @@ impl<'a> KeyRecord<'a> {
         }
         let flags = if self.disabled { KEY_DISABLED } else { 0 };
         let policy = self.policy.to_le_bytes();
-        let (number, slot) = (self.number.to_le_bytes(), self.slot.to_le_bytes());
+        let (number, slot, secret) = (self.number.to_le_bytes(), self.slot.to_le_bytes(), self.secret.to_le_bytes());
         let expires_at = self.expires_at.unwrap_or(NEVER).to_le_bytes();
-        let body = [&policy[..], &number, &slot, &expires_at, &[flags], self.id.as_bytes(), self.name.as_bytes()];
+        let (id, name) = (self.id.as_bytes(), self.name.as_bytes());
+        let body = [&policy[..], &number, &slot, &secret, &expires_at, &[flags], id, name];
         encode(Kind::Key, &self.digest.0, &body, out).ok_or(TooLong { field: "name" })
     }
 
@@ -140,6 +146,7 @@ impl<'a> KeyRecord<'a> {
         let policy = u64::from_le_bytes(body.array()?);
         let number = u64::from_le_bytes(body.array()?);
         let slot = u32::from_le_bytes(body.array()?);
+        let secret = u32::from_le_bytes(body.array()?);
         let expires_at = i64::from_le_bytes(body.array()?);
         let flags = body.flags(KEY_DISABLED)?;
         let id = body.str(KEY_ID_LEN)?;
@@ -148,6 +155,7 @@ impl<'a> KeyRecord<'a> {
             policy,
             number,
             slot,
+            secret,
             expires_at: (expires_at != NEVER).then_some(expires_at),
             disabled: flags & KEY_DISABLED != 0,
             id,

@@ -88,6 +88,7 @@ impl Target<'_> {
 pub struct RouteRecord {
     rules: Vec<Rule>,
     unmatched: Unmatched,
+    imported: bool,
 }
 
 impl RouteRecord {
@@ -105,7 +106,13 @@ impl RouteRecord {
                 return Err((at, FieldError { field: "path", reason }));
             }
         }
-        Ok(Self { rules, unmatched })
+        Ok(Self { rules, unmatched, imported: false })
+    }
+
+    /// The same, and whether there are imported keys.
+    #[must_use]
+    pub fn with_imported(self, imported: bool) -> Self {
+        Self { imported, ..self }
     }
 
     /// The rules, the first to be tried first.
@@ -116,6 +123,12 @@ impl RouteRecord {
     /// What becomes of a request that none of them matches.
     pub fn unmatched(&self) -> Unmatched {
         self.unmatched
+    }
+
+    /// Whether there are imported keys, which need not have the form of ours. Not about routes, but about the whole
+    /// snapshot, of which this is the one record.
+    pub fn imported(&self) -> bool {
+        self.imported
     }
 }
 

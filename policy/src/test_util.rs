@@ -18,6 +18,13 @@ pub fn no_routes() -> Vec<u8> {
     record
 }
 
+/// The same, where keys need not have our form.
+pub fn no_routes_and_imported_keys() -> Vec<u8> {
+    let mut record = Vec::new();
+    RouteRecord::default().with_imported(true).encode(&mut record).unwrap();
+    record
+}
+
 /// A policy that refuses nothing.
 pub fn policy(id: u64) -> PolicyRecord {
     PolicyRecord {
@@ -41,7 +48,17 @@ pub fn policy(id: u64) -> PolicyRecord {
 
 /// A key that refuses nothing.
 pub fn key(digest: KeyDigest, policy: u64, name: &str) -> KeyRecord<'_> {
-    KeyRecord { digest, policy, number: 1, slot: 0, expires_at: None, disabled: false, id: "abc123def456", name }
+    KeyRecord {
+        digest,
+        policy,
+        number: 1,
+        slot: 0,
+        secret: 1,
+        expires_at: None,
+        disabled: false,
+        id: "abc123def456",
+        name,
+    }
 }
 
 /// Cells in ordinary memory that behave as Envoy's shared data does, for tests.

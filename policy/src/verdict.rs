@@ -6,7 +6,7 @@
 mod code;
 
 use crate::address::AddressRule;
-use crate::credential::Presented;
+use crate::credential::{Presented, may_be_imported};
 use crate::key::{KeyDigest, KeyFormat};
 use crate::limit::Limits;
 use crate::meter::{Quota, Remaining};
@@ -139,18 +139,17 @@ pub fn decide(
     trace.step(Code::NotReady, true, || "there is a snapshot to decide by".to_owned());
     let asked = asked.as_ref();
     let mut checks = Checks { settings, routes: &routes, asked, matched, trace, shadowed: None };
-    let digest = match checks.credential(&request.credential()) {
-        Ok(Some(digest)) => digest,
+    let sought = match checks.credential(&request.credential()) {
+        Ok(Some(sought)) => sought,
         Ok(None) => return Ok(checks.without_key()),
         Err(code) => return Ok(checks.verdict(code)),
     };
-    let Some(entry) = source.find(&digest)? else {
-        return Ok(match checks.check(Code::InvalidKey, false, || "there is no such key, or no more".to_owned()) {
-            Ok(()) => checks.without_key(),
-            Err(code) => checks.verdict(code),
-        });
+    let found = source.find(&sought.digest)?;
+    let entry = match checks.existence(&sought, found) {
+        Ok(Some(entry)) => entry,
+        Ok(None) => return Ok(checks.without_key()),
+        Err(code) => return Ok(checks.verdict(code)),
     };
-    checks.trace.step(Code::InvalidKey, true, || "the key exists".to_owned());
 
     let (key, policy) = (entry.key()?, &*entry.policy);
     let now = source.now()?;
@@ -203,6 +202,13 @@ impl<'r> Asked<'r> {
     }
 }
 
+/// A key that is to be looked up.
+struct Sought {
+    digest: KeyDigest,
+    /// It has not the form of ours, so it is one only if it was imported.
+    foreign: bool,
+}
+
 /// The checks that refuse, each `Err` with its code unless it is shadowed.
 struct Checks<'c, T> {
     settings: Settings<'c>,
@@ -231,10 +237,10 @@ impl<'c, T: Trace> Checks<'c, T> {
         Ok(())
     }
 
-    /// The key's digest; nothing if the request names none and passes all the same.
-    fn credential(&mut self, credential: &Credential<'_>) -> Result<Option<KeyDigest>, Code> {
+    /// The key that is to be looked up; nothing if the request names none and passes all the same.
+    fn credential(&mut self, credential: &Credential<'_>) -> Result<Option<Sought>, Code> {
         let presented = match credential {
-            Credential::Known(digest) => return Ok(Some(*digest)),
+            Credential::Known(digest) => return Ok(Some(Sought { digest: *digest, foreign: false })),
             Credential::Presented(presented) => presented,
         };
         let some = *presented != Presented::None;
@@ -245,11 +251,29 @@ impl<'c, T: Trace> Checks<'c, T> {
         }
         let Presented::One(candidate) = presented else { return Ok(None) };
         let form = self.settings.keys.check(candidate);
+        if form.is_err() && self.routes.imported() && may_be_imported(candidate) {
+            return Ok(Some(Sought { digest: KeyDigest::of(candidate), foreign: true }));
+        }
         self.check(Code::MalformedKey, form.is_ok(), || match form {
             Ok(_) => "its form and its checksum are right".to_owned(),
             Err(error) => error.to_string(),
         })?;
-        Ok(form.is_ok().then(|| KeyDigest::of(candidate)))
+        Ok(form.is_ok().then(|| Sought { digest: KeyDigest::of(candidate), foreign: false }))
+    }
+
+    /// Row 6, and of a key that has not the form of ours row 5. Nothing if the key does not exist, and the request
+    /// passes all the same.
+    fn existence(&mut self, sought: &Sought, found: Option<Entry>) -> Result<Option<Entry>, Code> {
+        let exists = found.is_some();
+        if sought.foreign {
+            let was = if exists { "it was" } else { "no such key was" };
+            self.check(Code::MalformedKey, exists, || format!("its form is not that of our keys, and {was} imported"))?;
+        }
+        if exists || !sought.foreign {
+            let told = if exists { "the key exists" } else { "there is no such key, or no more" };
+            self.check(Code::InvalidKey, exists, || told.to_owned())?;
+        }
+        Ok(found)
     }
 
     /// Rows 7 to 9.

@@ -11,7 +11,7 @@ use latchkey_policy::limit::{Limits, Window};
 use latchkey_policy::meter::{Meter, MeterError, Outcome, Owner};
 use latchkey_policy::permission::Pattern;
 use latchkey_policy::record::{KeyRecord, Kind, PolicyRecord, Records};
-use latchkey_policy::test_util::{Random, fuzz};
+use latchkey_policy::test_util::{self, Random, fuzz};
 use std::borrow::Cow;
 use std::convert::Infallible;
 
@@ -87,10 +87,9 @@ fn fuzz_key_format() {
 #[test]
 fn fuzz_records() {
     fuzz(|random| {
-        let (name, id) = (text(random), "abc123def456");
+        let name = text(random);
         let digest = KeyDigest::of(name.as_bytes());
-        let record =
-            KeyRecord { digest, policy: 7, number: 8, slot: 9, expires_at: Some(9), disabled: false, id, name: &name };
+        let record = KeyRecord { secret: random.below(u32::MAX), disabled: true, ..test_util::key(digest, 7, &name) };
         let (mut key, mut shared) = (Vec::new(), Vec::new());
         record.encode(&mut key).unwrap();
         let policy = policy(random);
@@ -205,16 +204,7 @@ fn fuzz_identity() {
         // Lists are not for the small parser below.
         let (policy, name) = (PolicyRecord { roles: Vec::new(), ..policy(random) }, text(random));
         let digest = KeyDigest([0; 32]);
-        let key = KeyRecord {
-            digest,
-            policy: 1,
-            number: 1,
-            slot: 0,
-            expires_at: None,
-            disabled: false,
-            id: "abc123def456",
-            name: &name,
-        };
+        let key = test_util::key(digest, 1, &name);
         let shared = Shared::render(&policy);
         let subaccount = (random.below(2) == 0).then(|| text(random));
         let members = parse_dictionary(&render(&key, &shared, subaccount.as_deref()));
@@ -259,6 +249,7 @@ fn fuzz_meter() {
                     let limits = Limits::default().with(window, Some(1 + random.below(5)));
                     let (before, left) = (meter, meter.nearest(&limits, now).unwrap().remaining);
                     let quota = meter.admit(&limits, now);
+                    meter.used(1 + random.below(4), now, || Some([192, 0, 2, 1].into()));
                     assert_eq!(quota.admitted(), left > 0);
                     assert_eq!(meter.nearest(&limits, now).unwrap().remaining, left.saturating_sub(1));
                     assert!(quota.refused_by.is_none_or(|refused| refused.retry_after >= 1));
@@ -266,6 +257,7 @@ fn fuzz_meter() {
                 }
             }
             meter.windows().for_each(|(_, _, here)| assert!(here > 0));
+            assert!(meter.last_uses().map(|used| used.secret).is_sorted_by(|newer, older| newer > older));
         }
         let cell = meter.encode();
         assert_eq!(Meter::of(Some(&cell), owner), Ok(meter));

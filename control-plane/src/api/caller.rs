@@ -3,7 +3,7 @@
 use super::error::ApiError;
 use crate::authority::Authority;
 use crate::selection::Selection;
-use crate::store::{Caller, Key, User};
+use crate::store::{Caller, Key, KeySettings, User};
 
 impl Caller {
     /// Refuses a caller who does not hold `permission`.
@@ -42,6 +42,17 @@ impl Caller {
             }
         }
         Ok(())
+    }
+
+    /// A key of theirs with these settings; refuses what they could not give it.
+    pub(super) fn may_make(&self, mut settings: KeySettings, there_are: &[String]) -> Result<KeySettings, ApiError> {
+        self.may_grant(&settings.authority)?;
+        self.may_scope(&settings.scope)?;
+        self.may_select("allowed_subaccounts", &settings.subaccounts, there_are)?;
+        if settings.subaccounts == Selection::All {
+            settings.subaccounts = self.own_subaccounts();
+        }
+        Ok(settings)
     }
 
     /// Refuses a selection for somebody else that is more than the caller's own.

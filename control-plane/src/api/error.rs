@@ -9,7 +9,6 @@ use std::fmt::Display;
 use utoipa::ToSchema;
 use utoipa::openapi::Object;
 
-use super::MAX_BODY_LEN;
 use super::redact::redacted;
 use crate::json::Fault;
 use crate::password::PasswordError;
@@ -105,10 +104,19 @@ pub(super) enum ApiError {
     MethodNotAllowed,
     /// A live key has the name.
     NameTaken,
+    /// The digest is that of a key, or was.
+    SecretTaken,
+    /// One of several rows is to blame.
+    Row {
+        /// What is wrong with it.
+        error: Box<ApiError>,
+        /// Where it is.
+        place: String,
+    },
     /// The body is not JSON by its own account.
     UnsupportedMediaType,
-    /// The body is too long.
-    TooLarge,
+    /// The body has more bytes than this.
+    TooLarge(usize),
     /// A login for that address may be tried again after so many seconds.
     TooManyLogins(u32),
     /// The caller has made as many calls as they can, and may make another after so many seconds.
@@ -169,6 +177,11 @@ impl ApiError {
         };
         let error = format!("{}{more}.", told.collect::<Vec<_>>().join("; "));
         Self::Invalid { field: faults.into_iter().find_map(|fault| fault.field), error }
+    }
+
+    /// The same about the row of that index in `keys`, from 0.
+    pub(super) fn of_row(self, index: usize) -> Self {
+        Self::Row { error: Box::new(self), place: format!("keys[{index}]") }
     }
 
     /// The query parameter `name` is to blame.
@@ -349,13 +362,20 @@ impl ApiError {
                 "API key name already in use",
                 "Field `name` is the name of another API key of the account that is not revoked.",
             ),
+            Self::SecretTaken => (
+                StatusCode::CONFLICT,
+                "key_taken",
+                "API key already known",
+                "Field `sha256` is that of an API key that there is, or was.",
+            ),
+            Self::Row { error, .. } => error.parts(),
             Self::UnsupportedMediaType => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported_media_type",
                 "Unsupported media type",
                 "The body must be JSON, with `Content-Type: application/json`.",
             ),
-            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "Payload too large", ""),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "Payload too large", ""),
             Self::TooManyLogins(_) => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_requests",
@@ -406,41 +426,7 @@ impl IntoResponse for ApiError {
             Self::PasswordsBusy | Self::Unavailable(_) => Some(HeaderValue::from(1)),
             _ => None,
         };
-        let (field, error) = match self {
-            Self::Invalid { field, error }
-            | Self::MissingPermission { field, error }
-            | Self::SubaccountDenied { field, error } => (field, error),
-            Self::TooLarge => (None, format!("The body must have at most {MAX_BODY_LEN} bytes.")),
-            Self::TooManyCalls { limit, seconds } => {
-                let limit = format!("You have exceeded your rate limit of {limit} requests per minute.");
-                (None, format!("{limit} Please wait {seconds} seconds before retrying."))
-            }
-            Self::SubaccountLimit => (None, format!("An account can have at most {MAX_SUBACCOUNTS} subaccounts.")),
-            Self::WebhookLimit => (None, format!("An account can have at most {MAX_WEBHOOKS} webhooks.")),
-            Self::TierInUse(name) => {
-                let error = format!("Tier `{name}` is that of an account, or of an API key that is not revoked.");
-                (Some("tiers".to_owned()), error)
-            }
-            Self::KeyLimit(most) => {
-                (None, format!("The account may have at most {most} API keys that are not revoked."))
-            }
-            Self::TierExceeded { field, tier } => {
-                let error = format!("Field `{field}` is above the account's tier `{tier}`.");
-                (Some(field), error)
-            }
-            Self::ServiceLimit => (None, format!("An account can have at most {MAX_SERVICES} services.")),
-            Self::EmailTaken(field) => {
-                (Some(field.to_owned()), format!("Field `{field}` is the email address of another user."))
-            }
-            Self::NameTaken | Self::SubaccountNameTaken | Self::ServiceNameTaken => {
-                (Some("name".to_owned()), sentence.to_owned())
-            }
-            Self::Unavailable(detail) | Self::Internal(detail) => {
-                tracing::error!(code, detail, "a request failed");
-                (None, sentence.to_owned())
-            }
-            _ => (None, sentence.to_owned()),
-        };
+        let (field, error) = self.told(code, sentence);
         let (error, field) = (redacted(&error), field.as_deref().map(redacted));
         let mut response = (status, Json(Body { status: "error", code, message, error, field })).into_response();
         if status == StatusCode::UNAUTHORIZED {
@@ -453,6 +439,56 @@ impl IntoResponse for ApiError {
     }
 }
 
+impl ApiError {
+    /// The field that is to blame, and a sentence, which may be the one that all errors of the kind have.
+    fn told(self, code: &'static str, sentence: &'static str) -> (Option<String>, String) {
+        match self {
+            Self::Invalid { field, error }
+            | Self::MissingPermission { field, error }
+            | Self::SubaccountDenied { field, error } => (field, error),
+            Self::TooLarge(most) => (None, format!("The body must have at most {most} bytes.")),
+            Self::TooManyCalls { limit, seconds } => {
+                let limit = format!("You have exceeded your rate limit of {limit} requests per minute.");
+                (None, format!("{limit} Please wait {seconds} seconds before retrying."))
+            }
+            Self::SubaccountLimit => (None, format!("An account can have at most {MAX_SUBACCOUNTS} subaccounts.")),
+            Self::WebhookLimit => (None, format!("An account can have at most {MAX_WEBHOOKS} webhooks.")),
+            Self::ServiceLimit => (None, format!("An account can have at most {MAX_SERVICES} services.")),
+            Self::KeyLimit(most) => {
+                (None, format!("The account may have at most {most} API keys that are not revoked."))
+            }
+            Self::TierExceeded { field, tier } => {
+                let error = format!("Field `{field}` is above the account's tier `{tier}`.");
+                (Some(field), error)
+            }
+            Self::TierInUse(name) => {
+                let error = format!("Tier `{name}` is that of an account, or of an API key that is not revoked.");
+                (Some("tiers".to_owned()), error)
+            }
+            Self::EmailTaken(field) => {
+                (Some(field.to_owned()), format!("Field `{field}` is the email address of another user."))
+            }
+            Self::NameTaken | Self::SubaccountNameTaken | Self::ServiceNameTaken => {
+                (Some("name".to_owned()), sentence.to_owned())
+            }
+            Self::SecretTaken => (Some("sha256".to_owned()), sentence.to_owned()),
+            Self::Row { error, place } => match error.told(code, sentence) {
+                (Some(field), error) => {
+                    let whole = format!("{place}.{field}");
+                    let error = error.replacen(&format!("`{field}`"), &format!("`{whole}`"), 1);
+                    (Some(whole), error)
+                }
+                (None, error) => (Some(place), error),
+            },
+            Self::Unavailable(detail) | Self::Internal(detail) => {
+                tracing::error!(code, detail, "a request failed");
+                (None, sentence.to_owned())
+            }
+            _ => (None, sentence.to_owned()),
+        }
+    }
+}
+
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
@@ -460,6 +496,8 @@ impl From<StoreError> for ApiError {
             StoreError::KeyRefused(code) => Self::Key(code),
             StoreError::PermissionMissing(permission) => Self::missing_permission(permission),
             StoreError::NameTaken => Self::NameTaken,
+            StoreError::SecretTaken => Self::SecretTaken,
+            StoreError::Row { index, error } => Self::from(*error).of_row(index),
             StoreError::TierInUse(name) => Self::TierInUse(name),
             StoreError::KeyRevoked => Self::KeyRevoked,
             StoreError::UserNotFound => Self::UserNotFound,

@@ -1,9 +1,10 @@
 //! What handlers take from a request: its session, its query parameters, its JSON.
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Query, Request};
 use axum::http::{HeaderMap, StatusCode, header, request::Parts};
 use axum::response::IntoResponse as _;
+use latchkey_policy::credential::may_be_imported;
 use latchkey_policy::key::KeyDigest;
 use latchkey_policy::verdict::Code;
 use serde::de::DeserializeOwned;
@@ -12,11 +13,11 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::App;
 use super::error::ApiError;
 use super::expiry::from_rfc3339;
 use super::observe::{Noted, RequestId};
 use super::throttle::Quota;
+use super::{App, MAX_BODY_LEN};
 use crate::http::Peer;
 use crate::json;
 use crate::secret::SessionToken;
@@ -25,10 +26,6 @@ use crate::store::{Acting, Caller, Credential, StoreError};
 
 const API_KEY: &str = "x-api-key";
 const FORWARDED_FOR: &str = "x-forwarded-for";
-
-/// Of keys that can be told from chance, and that fit into a header.
-const MIN_KEY_LEN: usize = 8;
-const MAX_KEY_LEN: usize = 512;
 
 /// The last second that is written with a year of four digits.
 const LAST_SECOND: i64 = 253_402_300_799;
@@ -126,9 +123,7 @@ fn credential(presented: &str) -> Option<Credential> {
     if let Some(token) = SessionToken::parse(presented) {
         return Some(Credential::Session(token.hash()));
     }
-    let plain = presented.bytes().all(|byte| byte.is_ascii_graphic());
-    let digest = || Credential::Key(KeyDigest::of(presented.as_bytes()));
-    (plain && (MIN_KEY_LEN..=MAX_KEY_LEN).contains(&presented.len())).then(digest)
+    may_be_imported(presented.as_bytes()).then(|| Credential::Key(KeyDigest::of(presented.as_bytes())))
 }
 
 /// The one `X-API-Key` of a request.
@@ -226,19 +221,20 @@ impl Params {
     }
 }
 
-/// A body that is one JSON object.
-pub(super) struct Body<T>(pub(super) T);
+/// A body that is one JSON object, of so many bytes at most.
+pub(super) struct Body<T, const MAX_LEN: usize = MAX_BODY_LEN>(pub(super) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned, S: Send + Sync, const MAX_LEN: usize> FromRequest<S> for Body<T, MAX_LEN> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+    async fn from_request(mut request: Request, state: &S) -> Result<Self, ApiError> {
         if !is_json(request.headers()) {
             return Err(ApiError::UnsupportedMediaType);
         }
+        DefaultBodyLimit::max(MAX_LEN).apply(&mut request);
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
             match rejection.into_response().status() {
-                StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge,
+                StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge(MAX_LEN),
                 _ => ApiError::Invalid { field: None, error: "The body cannot be read.".to_owned() },
             }
         })?;

@@ -11,7 +11,7 @@ use crate::ip_list::{Entry, IpList};
 use crate::limits::{DeclaredLimits, Requests};
 use crate::role::Role;
 use crate::selection::Selection;
-use crate::store::{Key, KeySettings};
+use crate::store::{Key, KeySettings, Secret};
 
 /// An API key: everything but the key itself.
 #[derive(Serialize, ToSchema)]
@@ -23,8 +23,12 @@ pub(super) struct KeyView {
     name: String,
     #[schema(required, value_type = Option<texts::Description>)]
     description: Option<String>,
+    /// Of the current secret.
     #[schema(value_type = texts::MaskedKey)]
     key_prefix: String,
+    /// The current one, and the one before while that is good.
+    #[schema(value_type = Vec<SecretView>)]
+    secrets: Vec<SecretView>,
     #[schema(value_type = texts::Environment)]
     environment: &'static str,
     #[schema(value_type = texts::Word)]
@@ -54,7 +58,7 @@ pub(super) struct KeyView {
     created_at: String,
     #[schema(value_type = texts::Time)]
     updated_at: String,
-    /// When a request was admitted last, and from where as far as that is known.
+    /// When a request was admitted last with any of its secrets, and from where as far as that is known.
     #[schema(required, value_type = Option<texts::Time>)]
     last_used_at: Option<String>,
     #[schema(required, value_type = Option<texts::IpAddress>)]
@@ -73,7 +77,8 @@ impl KeyView {
             key_id: key.id,
             name: key.settings.name,
             description: key.settings.description,
-            key_prefix: key.masked,
+            key_prefix: key.secret.masked.clone(),
+            secrets: secrets(key.secret, key.old_secret, now),
             environment: key.settings.environment.as_str(),
             tier: key.settings.tier,
             rate_limit: key.limits.get(Window::Minute),
@@ -93,4 +98,35 @@ impl KeyView {
             revoked_at: key.revoked_at.map(rfc3339),
         }
     }
+}
+
+/// What is told of one of a key's secrets.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Secret)]
+struct SecretView {
+    #[schema(value_type = texts::MaskedKey)]
+    key_prefix: String,
+    #[schema(value_type = texts::Time)]
+    created_at: String,
+    /// None of the current one.
+    #[schema(required, value_type = Option<texts::Time>)]
+    ends_at: Option<String>,
+    #[schema(required, value_type = Option<texts::Time>)]
+    last_used_at: Option<String>,
+    #[schema(required, value_type = Option<texts::IpAddress>)]
+    last_used_ip: Option<String>,
+}
+
+/// The newest first.
+fn secrets(current: Secret, old: Option<Secret>, now: i64) -> Vec<SecretView> {
+    let good = |secret: &Secret| secret.ends_at.is_some_and(|end| now < end);
+    let secrets = [current].into_iter().chain(old.filter(good));
+    let view = |secret: Secret| SecretView {
+        key_prefix: secret.masked,
+        created_at: rfc3339(secret.created_at),
+        ends_at: secret.ends_at.map(rfc3339),
+        last_used_at: secret.last_used_at.map(rfc3339),
+        last_used_ip: secret.last_used_ip,
+    };
+    secrets.map(view).collect()
 }

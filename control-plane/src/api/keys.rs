@@ -17,18 +17,17 @@ use super::{App, new_key, usage};
 use crate::clock::rfc3339;
 use crate::enforcement::Enforcement;
 use crate::random;
-use crate::selection::Selection;
 use crate::store::{Caller, NewKey};
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = GeneratedKey)]
 pub(super) struct Generated {
     #[serde(flatten)]
-    key: KeyView,
+    pub(super) key: KeyView,
     /// The only sight of it.
     #[schema(value_type = texts::ApiKey)]
-    api_key: String,
-    enforcement: Enforcement,
+    pub(super) api_key: String,
+    pub(super) enforcement: Enforcement,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -72,15 +71,9 @@ pub(super) async fn generate(
     let secret = app.key_format.generate(settings.environment, random::fill)?;
     let (digest, masked) = (secret.digest(), secret.masked());
     let new = move |caller: &Caller, there_are: &[String]| {
-        caller.may_grant(&settings.authority)?;
-        caller.may_scope(&settings.scope)?;
-        caller.may_select("allowed_subaccounts", &settings.subaccounts, there_are)?;
-        let mut settings = settings;
-        if settings.subaccounts == Selection::All {
-            settings.subaccounts = caller.own_subaccounts();
-        }
+        let settings = caller.may_make(settings, there_are)?;
         let (account_id, user_id) = (caller.account_id.clone(), caller.user_id.clone());
-        Ok::<_, ApiError>(NewKey { account_id, user_id, digest, masked, settings })
+        Ok::<_, ApiError>(NewKey { account_id, user_id, digest, masked, imported: false, settings })
     };
     let (key, revision) = acting.create_key(new).await?;
     info!(key = key.id, user = key.user_id, revision, "key generated");

@@ -12,6 +12,7 @@ mod explain;
 mod extract;
 mod fields;
 mod health;
+mod import;
 mod key_list;
 mod key_view;
 mod keys;
@@ -22,6 +23,7 @@ mod observe;
 mod openapi;
 mod page;
 mod redact;
+mod regenerate;
 mod roles;
 mod routes;
 mod services;
@@ -33,7 +35,6 @@ mod usage;
 mod users;
 mod webhooks;
 
-use axum::extract::DefaultBodyLimit;
 use axum::{Extension, Router, middleware};
 use latchkey_policy::key::KeyFormat;
 use std::sync::Arc;
@@ -53,6 +54,7 @@ use error::ApiError;
 use openapi::Document;
 pub(crate) use throttle::Throttle;
 
+/// Bytes in a body, unless a call takes more.
 const MAX_BODY_LEN: usize = 1024 * 1024;
 
 /// What handlers share.
@@ -100,7 +102,6 @@ pub(crate) fn router(app: App) -> Result<Router, serde_json::Error> {
         .layer(Extension(description))
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .layer(DefaultBodyLimit::max(MAX_BODY_LEN))
         .layer(middleware::from_fn_with_state(app.clone(), observe::observe))
         .with_state(app);
     Ok(router)
@@ -117,8 +118,10 @@ fn key_calls() -> Calls {
     Calls::new()
         .routes(routes!(key_list::list))
         .routes(routes!(keys::generate))
+        .routes(routes!(import::import))
         .routes(routes!(myself::allowed_permissions))
         .routes(routes!(keys::get, edit_key::edit, keys::revoke))
+        .routes(routes!(regenerate::regenerate))
         .routes(routes!(explain::ask))
         .routes(routes!(usage::list))
         .routes(routes!(audit::list))

@@ -21,32 +21,32 @@ use crate::store::KeySettings;
 #[schema(as = NewKey)]
 pub(super) struct Request {
     #[schema(value_type = texts::Name)]
-    name: String,
+    pub(super) name: String,
     #[schema(value_type = Option<texts::Description>)]
-    description: Option<String>,
+    pub(super) description: Option<String>,
     #[schema(value_type = Option<texts::Environment>)]
-    environment: Option<String>,
+    pub(super) environment: Option<String>,
     #[schema(value_type = Option<texts::Word>)]
-    tier: Option<String>,
+    pub(super) tier: Option<String>,
     #[serde(default)]
     #[schema(value_type = texts::Scope)]
-    scope: Selection,
+    pub(super) scope: Selection,
     #[serde(default)]
     #[schema(max_items = 256)]
-    roles: Vec<Role>,
+    pub(super) roles: Vec<Role>,
     #[serde(default)]
     #[schema(max_items = 256)]
-    permissions: Vec<Grant>,
+    pub(super) permissions: Vec<Grant>,
     /// None is all that the creator may act on.
     #[serde(default)]
     #[schema(value_type = Vec<texts::SubaccountId>, max_items = 256)]
-    allowed_subaccounts: Vec<String>,
-    limits: Option<LimitsChange>,
-    expires_at: Option<Expiry>,
+    pub(super) allowed_subaccounts: Vec<String>,
+    pub(super) limits: Option<LimitsChange>,
+    pub(super) expires_at: Option<Expiry>,
     #[serde(default)]
-    allowed_ips: IpList,
+    pub(super) allowed_ips: IpList,
     #[serde(default)]
-    denied_ips: IpList,
+    pub(super) denied_ips: IpList,
 }
 
 impl Request {

@@ -59,6 +59,15 @@ impl Event {
         Self { action, target: after.target(), before: Some(was), after: Some(is) }
     }
 
+    /// The same, with one thing more to say of how it was done.
+    #[must_use]
+    pub(crate) fn with(mut self, field: &str, value: Value) -> Self {
+        if let Some(Value::Object(fields)) = &mut self.after {
+            fields.insert(field.to_owned(), value);
+        }
+        self
+    }
+
     /// The same, with `field` said to be another, though not which.
     #[must_use]
     pub(crate) fn with_other(mut self, field: &str) -> Self {

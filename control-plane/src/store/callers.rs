@@ -6,7 +6,8 @@ use latchkey_policy::verdict::Code;
 use sqlx::SqliteConnection;
 use std::net::IpAddr;
 
-use super::{Key, Store, StoreError, keys, sessions, users};
+use super::keys::{self, Found};
+use super::{Key, Store, StoreError, sessions, users};
 use crate::authority::{Authority, Grants};
 use crate::secret::TokenHash;
 use crate::selection::Selection;
@@ -124,7 +125,7 @@ impl Store {
                 let mut transaction = self.0.readers.begin().await?;
                 let caller = key(&mut transaction, digest, address, now).await?;
                 drop(transaction);
-                self.use_key(digest, address, now).await?;
+                self.use_secret(digest, address, now).await?;
                 Ok(caller)
             }
         }
@@ -166,7 +167,7 @@ async fn key(
     now: i64,
 ) -> Result<Caller, StoreError> {
     let refused = |code| Err(StoreError::KeyRefused(code));
-    let Some((account_id, key)) = keys::by_digest(&mut *from, digest).await? else {
+    let Some(Found { account_id, key, expires_at }) = keys::by_digest(&mut *from, digest).await? else {
         return refused(Code::InvalidKey);
     };
     let account: AccountRow = sqlx::query_as("SELECT tier, operator, disabled FROM accounts WHERE id = ?")
@@ -177,7 +178,7 @@ async fn key(
     if key.disabled || owner.disabled || account.disabled {
         return refused(Code::DisabledKey);
     }
-    if key.settings.expires_at.is_some_and(|second| second <= now) {
+    if expires_at.is_some_and(|second| second <= now) {
         return refused(Code::ExpiredKey);
     }
     if !addresses(&key).admits(|| address) {

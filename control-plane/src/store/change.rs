@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use tracing::Instrument as _;
 
-use super::{Shared, Store, StoreError};
+use super::{Shared, Store, StoreError, secrets};
 
 /// Dropped, it leaves everything as it was.
 pub(super) struct Change {
@@ -35,8 +35,11 @@ impl Change {
         &mut self.transaction
     }
 
-    /// Returns the revision that is now in force.
-    pub(super) async fn commit(self) -> Result<u64, StoreError> {
+    /// Returns the revision that is now in force. What follows from the keys that have changed is part of the change,
+    /// whatever changed them.
+    pub(super) async fn commit(mut self) -> Result<u64, StoreError> {
+        secrets::follow_keys(&mut self).await?;
+        secrets::tell_of_imported(&mut self).await?;
         self.transaction.commit().await?;
         self.store.writes.observe(self.began.elapsed().as_secs_f64());
         let revision = self.revision.cast_unsigned();

@@ -9,8 +9,8 @@ use super::bounds::Bounds;
 use super::change::{Change, to_its_end};
 use super::policies::Content;
 use super::webhooks::outbox;
-use super::{Acting, Caller, Key, KeySettings, Store, StoreError};
-use super::{listed_to_json, slots, subaccounts, to_json};
+use super::{Acting, Caller, Key, KeySettings, Secret, Store, StoreError};
+use super::{listed_to_json, secrets, slots, subaccounts, to_json};
 use crate::authority::Authority;
 use crate::ip_list::IpList;
 use crate::limits::DeclaredLimits;
@@ -31,6 +31,8 @@ pub struct NewKey {
     pub digest: KeyDigest,
     /// For people to recognise it by.
     pub masked: String,
+    /// It was made elsewhere, so that nothing is known of its form.
+    pub imported: bool,
     /// All that its owner can say about it.
     pub settings: KeySettings,
 }
@@ -50,6 +52,7 @@ impl NewKey {
             user_id: user_id.to_owned(),
             digest: secret.digest(),
             masked: secret.masked(),
+            imported: false,
             settings: KeySettings {
                 name: name.to_owned(),
                 description: None,
@@ -92,7 +95,7 @@ impl Store {
         let (store, keys) = (self.clone(), keys.to_vec());
         to_its_end(async move {
             let mut change = Change::begin(&store).await?;
-            let keys = create(&mut change, keys, now).await?;
+            let keys = create(&mut change, keys, now).await.map_err(StoreError::of_any_row)?;
             Ok(Created { revision: change.commit().await?, keys })
         })
         .await
@@ -111,7 +114,7 @@ impl Acting {
             let mut deed = self.begin().await?;
             let there_are = subaccounts::ids(deed.on.connection(), &deed.caller.account_id).await?;
             let key = new(&deed.caller, &there_are)?;
-            let keys = create(&mut deed.on, vec![key], self.now).await?;
+            let keys = create(&mut deed.on, vec![key], self.now).await.map_err(StoreError::of_any_row)?;
             let key = keys.into_iter().next().ok_or(StoreError::Damaged("a key that was created"))?;
             let revision = deed.commit(&[Event::created("key.create", &key)]).await?;
             Ok((key, revision))
@@ -120,13 +123,14 @@ impl Acting {
     }
 }
 
-async fn create(change: &mut Change, keys: Vec<NewKey>, now: i64) -> Result<Vec<Key>, StoreError> {
+/// Fails with [`StoreError::Row`] about one of them.
+pub(super) async fn create(change: &mut Change, keys: Vec<NewKey>, now: i64) -> Result<Vec<Key>, StoreError> {
     let mut bounds = Bounds::new(change).await?;
     let mut policies = HashMap::new();
     let (mut rows, mut limits) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
     let slots = slots::take(change, keys.len(), now).await?;
-    for (key, slot) in keys.into_iter().zip(slots) {
-        limits.push(bounds.admit(change, &key).await?);
+    for (index, (key, slot)) in keys.into_iter().zip(slots).enumerate() {
+        limits.push(bounds.admit(change, &key).await.map_err(|error| error.of_row(index))?);
         let content = Content::of(&key.account_id, &key.user_id, &key.settings)?;
         let policy_id = match policies.get(&content.digest()) {
             Some(&policy_id) => policy_id,
@@ -139,13 +143,22 @@ async fn create(change: &mut Change, keys: Vec<NewKey>, now: i64) -> Result<Vec<
         rows.push(Row { id: random::id("key")?, policy_id, slot, key });
     }
     for rows in rows.chunks(ROWS) {
+        let digests: Vec<_> = rows.iter().map(|row| row.key.digest).collect();
+        secrets::require_new(change, &digests).await?;
         insert(change, rows, now).await?;
     }
     outbox::created(change, rows.iter().map(|row| row.key.account_id.as_str()), now).await?;
     let created = |(row, limits): (Row, _)| Key {
         id: row.id,
         user_id: row.key.user_id,
-        masked: row.key.masked,
+        secret: Secret {
+            masked: row.key.masked,
+            created_at: now,
+            ends_at: None,
+            last_used_at: None,
+            last_used_ip: None,
+        },
+        old_secret: None,
         settings: row.key.settings,
         limits,
         disabled: false,
@@ -161,9 +174,9 @@ async fn create(change: &mut Change, keys: Vec<NewKey>, now: i64) -> Result<Vec<
 async fn insert(change: &mut Change, rows: &[Row], now: i64) -> Result<(), StoreError> {
     let revision = change.revision();
     let mut query = QueryBuilder::<Sqlite>::new(
-        "INSERT INTO keys (id, policy_id, slot, account_id, user_id, digest, masked, name, description, environment, \
+        "INSERT INTO keys (id, policy_id, slot, account_id, user_id, digest, masked, imported, name, description, environment, \
          tier, scope, roles, permissions, subaccounts, limits, allowed_ips, denied_ips, expires_at, created_at, \
-         updated_at, revision) ",
+         updated_at, secret_created_at, revision) ",
     );
     let encoded = rows.iter().map(|Row { key: NewKey { settings, .. }, .. }| {
         let Authority { roles, permissions } = &settings.authority;
@@ -173,14 +186,17 @@ async fn insert(change: &mut Change, rows: &[Row], now: i64) -> Result<(), Store
     });
     let encoded = encoded.collect::<Result<Vec<_>, StoreError>>()?;
     query.push_values(rows.iter().zip(encoded), |mut to, (row, (selections, lists, addresses))| {
-        let Row { id, policy_id, slot, key: NewKey { account_id, user_id, digest, masked, settings } } = row;
+        let Row { id, policy_id, slot, key } = row;
+        let NewKey { account_id, user_id, digest, masked, imported, settings } = key;
         let ([scope, subaccounts], [roles, permissions, limits]) = (selections, lists);
         let [allowed_ips, denied_ips] = addresses;
         to.push_bind(id).push_bind(policy_id).push_bind(slot).push_bind(account_id).push_bind(user_id);
-        to.push_bind(&digest.0[..]).push_bind(masked).push_bind(&settings.name).push_bind(&settings.description);
+        to.push_bind(&digest.0[..]).push_bind(masked).push_bind(imported);
+        to.push_bind(&settings.name).push_bind(&settings.description);
         to.push_bind(settings.environment.as_str()).push_bind(&settings.tier).push_bind(scope).push_bind(roles);
         to.push_bind(permissions).push_bind(subaccounts).push_bind(limits).push_bind(allowed_ips);
-        to.push_bind(denied_ips).push_bind(settings.expires_at).push_bind(now).push_bind(now).push_bind(revision);
+        to.push_bind(denied_ips).push_bind(settings.expires_at).push_bind(now).push_bind(now).push_bind(now);
+        to.push_bind(revision);
     });
     query.build().execute(change.connection()).await?;
     Ok(())

@@ -43,6 +43,17 @@ pub enum StoreError {
     /// Another live key of the account has the name.
     #[error("a live key of that name exists")]
     NameTaken,
+    /// The secret is a key's, or was.
+    #[error("a key of that secret exists, or existed")]
+    SecretTaken,
+    /// One of several rows is to blame.
+    #[error("row {index}: {error}")]
+    Row {
+        /// Which, from 0.
+        index: usize,
+        /// What for.
+        error: Box<StoreError>,
+    },
     /// The account has no such key.
     #[error("no such key")]
     KeyNotFound,
@@ -146,6 +157,21 @@ pub enum StoreError {
     Interrupted,
 }
 
+impl StoreError {
+    /// The same, of the row `index` of several.
+    pub(super) fn of_row(self, index: usize) -> Self {
+        Self::Row { index, error: Box::new(self) }
+    }
+
+    /// The same, whichever row it is about.
+    pub(super) fn of_any_row(self) -> Self {
+        match self {
+            Self::Row { error, .. } => *error,
+            error => error,
+        }
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         if let Some(taken) = taken(&error) {
@@ -171,6 +197,8 @@ fn taken(error: &sqlx::Error) -> Option<StoreError> {
         Some(StoreError::ServiceNameTaken)
     } else if names("keys.name") {
         Some(StoreError::NameTaken)
+    } else if names("keys.digest") {
+        Some(StoreError::SecretTaken)
     } else {
         None
     }

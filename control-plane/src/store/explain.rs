@@ -9,7 +9,7 @@ use super::{Store, StoreError, export, routes, usage};
 use crate::explain::{Facts, KeyFacts};
 
 impl Store {
-    /// The digest of one of the account's keys, revoked or not.
+    /// The digest of the current secret of one of the account's keys, revoked or not.
     pub(crate) async fn key_digest(&self, account_id: &str, id: &str) -> Result<KeyDigest, StoreError> {
         let query = sqlx::query_scalar("SELECT digest FROM keys WHERE account_id = ? AND id = ?");
         let digest: Option<Vec<u8>> = query.bind(account_id).bind(id).fetch_optional(&self.0.readers).await?;

@@ -10,7 +10,7 @@ use tokio_stream::StreamExt as _;
 use super::{Chunks, Store, StoreError, routes};
 use policies::{changed_policies, live_policies, policy};
 
-/// Some of the live keys, in the order of their digests.
+/// Some of the live keys, by each of their secrets, in the order of their digests.
 #[derive(Debug)]
 pub struct Page {
     /// The keys' records.
@@ -30,12 +30,36 @@ pub struct Changes {
     pub policies: Chunks,
     /// Keys that are new or have changed.
     pub keys: Chunks,
-    /// Digests of keys that were revoked.
+    /// Digests of keys that were revoked, and of secrets that are no more.
     pub removed: Chunks,
     /// Ids of policies that no live key has any more, little-endian.
     pub removed_policies: Chunks,
 }
 
+/// Keys by their current secrets, those for which the rest holds.
+macro_rules! current {
+    ($rest:literal) => {
+        concat!(
+            "SELECT seq, slot, id, policy_id, digest, secret, name, expires_at, disabled, \
+             revoked_at IS NOT NULL AS removed FROM keys WHERE ",
+            $rest
+        )
+    };
+}
+
+/// The same by their old ones: `o` is the secret, and `k` its key.
+macro_rules! old {
+    ($rest:literal) => {
+        concat!(
+            "SELECT k.seq, k.slot, k.id, k.policy_id, o.digest, o.secret, k.name, \
+             MIN(o.ends_at, COALESCE(k.expires_at, o.ends_at)) AS expires_at, k.disabled, o.removed \
+             FROM old_secrets o CROSS JOIN keys k ON k.seq = o.key_seq WHERE ",
+            $rest
+        )
+    };
+}
+
+/// A secret, with its key.
 #[derive(FromRow)]
 struct KeyRow {
     seq: i64,
@@ -43,17 +67,19 @@ struct KeyRow {
     id: String,
     policy_id: i64,
     digest: Vec<u8>,
+    secret: u32,
     name: String,
     expires_at: Option<i64>,
     disabled: bool,
-    revoked: bool,
+    removed: bool,
 }
 
 impl Store {
-    /// About how many keys a snapshot holds.
+    /// About how many keys, by each of their secrets, a snapshot holds.
     pub(crate) async fn live_keys(&self) -> Result<u64, StoreError> {
-        let count: i64 =
-            sqlx::query_scalar("SELECT COUNT(*) FROM keys WHERE revoked_at IS NULL").fetch_one(&self.0.readers).await?;
+        const QUERY: &str = "SELECT (SELECT COUNT(*) FROM keys WHERE revoked_at IS NULL) \
+             + (SELECT COUNT(*) FROM old_secrets WHERE NOT removed)";
+        let count: i64 = sqlx::query_scalar(QUERY).fetch_one(&self.0.readers).await?;
         Ok(count.cast_unsigned())
     }
 
@@ -62,12 +88,18 @@ impl Store {
         live_policies(&self.0.readers).await
     }
 
-    /// At most `limit` live keys that follow `after` and have not changed since `revision`. Keys that have are among
+    /// At most `limit` live keys, by each of their secrets, that follow `after` and have not changed since `revision`. Keys that have are among
     /// the [`changes_since`](Self::changes_since) it. Live are also disabled and expired keys: a node tells them
     /// from unknown ones.
     pub async fn snapshot_page(&self, revision: u64, after: Option<KeyDigest>, limit: u32) -> Result<Page, StoreError> {
-        const QUERY: &str = "SELECT seq, slot, id, policy_id, digest, name, expires_at, disabled, FALSE AS revoked FROM keys \
-             WHERE digest > ? AND revoked_at IS NULL AND revision <= ? ORDER BY digest LIMIT ?";
+        // As many of each kind as there can be of both, so that no more is read.
+        const QUERY: &str = concat!(
+            "SELECT * FROM (SELECT * FROM (",
+            current!("digest > ?1 AND revoked_at IS NULL AND revision <= ?2 ORDER BY digest LIMIT ?3"),
+            ") UNION ALL SELECT * FROM (",
+            old!("o.digest > ?1 AND NOT o.removed AND o.revision <= ?2 ORDER BY o.digest LIMIT ?3"),
+            ")) ORDER BY digest LIMIT ?3"
+        );
         // Before the first digest is the empty one.
         let after = after.map_or(Vec::new(), |digest| digest.0.to_vec());
         let mut rows =
@@ -82,9 +114,10 @@ impl Store {
         Ok(page)
     }
 
-    /// Whether fewer than `bound` keys have changed after `revision`.
+    /// Whether fewer than `bound` secrets, or keys, have changed after `revision`.
     pub(crate) async fn few_changes(&self, revision: u64, bound: u32) -> Result<bool, StoreError> {
-        const QUERY: &str = "SELECT COUNT(*) FROM (SELECT 1 FROM keys WHERE revision > ? LIMIT ?)";
+        const QUERY: &str = "SELECT COUNT(*) FROM (SELECT 1 FROM keys WHERE revision > ?1 \
+             UNION ALL SELECT 1 FROM old_secrets WHERE revision > ?1 LIMIT ?2)";
         let changed: u32 =
             sqlx::query_scalar(QUERY).bind(revision.cast_signed()).bind(bound).fetch_one(&self.0.readers).await?;
         Ok(changed < bound)
@@ -92,8 +125,7 @@ impl Store {
 
     /// All changes after `revision`, as of one moment.
     pub async fn changes_since(&self, revision: u64) -> Result<Changes, StoreError> {
-        const QUERY: &str = "SELECT seq, slot, id, policy_id, digest, name, expires_at, disabled, \
-             revoked_at IS NOT NULL AS revoked FROM keys WHERE revision > ?";
+        const QUERY: &str = concat!(current!("revision > ?1"), " UNION ALL ", old!("o.revision > ?1"));
         let mut transaction = self.0.readers.begin().await?;
         let to: i64 = sqlx::query_scalar("SELECT revision FROM meta").fetch_one(&mut *transaction).await?;
         let (policies, removed_policies) = changed_policies(&mut *transaction, revision.cast_signed()).await?;
@@ -104,7 +136,7 @@ impl Store {
         let mut rows = sqlx::query_as(QUERY).bind(revision.cast_signed()).fetch(&mut *transaction);
         while let Some(row) = rows.try_next().await? {
             let row: KeyRow = row;
-            if row.revoked {
+            if row.removed {
                 let digest = digest(&row)?;
                 changes.removed.push(|out| {
                     out.extend_from_slice(&digest.0);
@@ -118,7 +150,7 @@ impl Store {
     }
 }
 
-/// One live key, as nodes get it.
+/// One live key by one of its secrets, as nodes get it.
 pub(super) struct LiveKey {
     /// The key's number.
     pub(super) number: u64,
@@ -133,8 +165,11 @@ pub(super) async fn live_key(
     account_id: &str,
     digest: &KeyDigest,
 ) -> Result<Option<LiveKey>, StoreError> {
-    const QUERY: &str = "SELECT seq, slot, id, policy_id, digest, name, expires_at, disabled, FALSE AS revoked FROM keys \
-         WHERE digest = ? AND account_id = ? AND revoked_at IS NULL";
+    const QUERY: &str = concat!(
+        current!("digest = ?1 AND account_id = ?2 AND revoked_at IS NULL"),
+        " UNION ALL ",
+        old!("o.digest = ?1 AND k.account_id = ?2 AND NOT o.removed")
+    );
     let query = sqlx::query_as(QUERY).bind(&digest.0[..]).bind(account_id);
     let Some(row): Option<KeyRow> = query.fetch_optional(&mut *transaction).await? else { return Ok(None) };
     let mut record = Vec::new();
@@ -155,6 +190,7 @@ fn key_record(row: &KeyRow) -> Result<KeyRecord<'_>, StoreError> {
         policy: row.policy_id.cast_unsigned(),
         number: row.seq.cast_unsigned(),
         slot: row.slot.ok_or(StoreError::Damaged("a live key's slot"))?,
+        secret: row.secret,
         expires_at: row.expires_at,
         disabled: row.disabled,
         id: row.id.strip_prefix("key_").ok_or(StoreError::Damaged("a key's id"))?,

@@ -3,10 +3,9 @@
 use latchkey_policy::key::{Environment, KeyDigest};
 use latchkey_policy::limit::{Limits, Window};
 use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection, SqliteExecutor};
-use std::net::IpAddr;
 
 use super::users::Whose;
-use super::{Store, StoreError, authority, from_json, selection};
+use super::{Secret, Store, StoreError, authority, from_json, selection};
 use crate::authority::Authority;
 use crate::ip_list::IpList;
 use crate::limits::DeclaredLimits;
@@ -46,8 +45,10 @@ pub struct Key {
     pub id: String,
     /// The owner: `usr_…`
     pub user_id: String,
-    /// For people to recognise it by.
-    pub masked: String,
+    /// The current one.
+    pub secret: Secret,
+    /// The one before, while nodes know it.
+    pub old_secret: Option<Secret>,
     /// All that its owner can say about it.
     pub settings: KeySettings,
     /// The limits that it has: its own, and else its tier's, but none above those of its account's tier.
@@ -58,7 +59,7 @@ pub struct Key {
     pub created_at: i64,
     /// Unix seconds.
     pub updated_at: i64,
-    /// Unix seconds: when a request was admitted last, as far as nodes have told.
+    /// Unix seconds: when a request was admitted last, with whichever secret, as far as nodes have told.
     pub last_used_at: Option<i64>,
     /// The address that it came from.
     pub last_used_ip: Option<String>,
@@ -88,7 +89,8 @@ impl Key {
 /// What a [`Row`] is read from. A revoked key's tier can be gone, and so can that of a closed account.
 macro_rules! columns {
     () => {
-        "id, user_id, masked, keys.name, description, environment, tier, scope, roles, permissions, subaccounts, \
+        "id, user_id, masked, secret_created_at, secret_used_at, secret_used_ip, old_masked, old_created_at, \
+         old_ends_at, old_used_at, old_used_ip, keys.name, description, environment, tier, scope, roles, permissions, subaccounts, \
          keys.limits, COALESCE(tiers.limits, '{}') AS tier_limits, COALESCE((SELECT bound.limits FROM accounts \
          JOIN tiers AS bound ON bound.name = accounts.tier WHERE accounts.id = keys.account_id \
          AND NOT accounts.operator), '{}') AS account_limits, expires_at, allowed_ips, denied_ips, disabled, \
@@ -97,7 +99,9 @@ macro_rules! columns {
 }
 macro_rules! joins {
     () => {
-        "LEFT JOIN tiers ON tiers.name = tier"
+        "LEFT JOIN tiers ON tiers.name = tier \
+         LEFT JOIN (SELECT key_seq, masked AS old_masked, created_at AS old_created_at, ends_at AS old_ends_at, \
+         last_used_at AS old_used_at, last_used_ip AS old_used_ip FROM old_secrets WHERE NOT removed) ON key_seq = seq"
     };
 }
 
@@ -115,30 +119,6 @@ impl Store {
     /// One of the account's keys, revoked or not.
     pub async fn key(&self, account_id: &str, id: &str) -> Result<Key, StoreError> {
         find(&self.0.readers, account_id, id).await
-    }
-}
-
-/// Use at the management API is written down at most so often.
-const GRANULARITY_SECONDS: i64 = 30;
-
-impl Store {
-    /// Notes that a key was used, other than at a node.
-    pub(super) async fn use_key(
-        &self,
-        digest: &KeyDigest,
-        address: Option<IpAddr>,
-        now: i64,
-    ) -> Result<(), StoreError> {
-        const DUE: &str = "SELECT EXISTS (SELECT 1 FROM keys WHERE digest = ? AND COALESCE(last_used_at, 0) < ?)";
-        const UPDATE: &str = "UPDATE keys SET last_used_at = ?1, last_used_ip = ?2 \
-             WHERE digest = ?3 AND COALESCE(last_used_at, 0) < ?1";
-        let digest = &digest.0[..];
-        let due = sqlx::query_scalar(DUE).bind(digest).bind(now.saturating_sub(GRANULARITY_SECONDS));
-        if due.fetch_one(&self.0.readers).await? {
-            let address = address.map(|address| address.to_string());
-            sqlx::query(UPDATE).bind(now).bind(address).bind(digest).execute(&self.0.writer).await?;
-        }
-        Ok(())
     }
 }
 
@@ -166,18 +146,25 @@ pub(super) async fn some_of(
     rows.into_iter().map(Key::try_from).collect()
 }
 
-/// The live key of this digest, and whose it is.
-pub(super) async fn by_digest(
-    from: &mut SqliteConnection,
-    digest: &KeyDigest,
-) -> Result<Option<(String, Key)>, StoreError> {
-    const QUERY: &str = "SELECT account_id, id FROM keys WHERE digest = ? AND revoked_at IS NULL";
+/// A live key that was found by one of its secrets.
+pub(super) struct Found {
+    pub(super) account_id: String,
+    pub(super) key: Key,
+    /// From this second on the secret is refused: with the key, or before it.
+    pub(super) expires_at: Option<i64>,
+}
+
+/// The live key of this digest.
+pub(super) async fn by_digest(from: &mut SqliteConnection, digest: &KeyDigest) -> Result<Option<Found>, StoreError> {
+    const QUERY: &str = "SELECT account_id, id, NULL AS ends_at FROM keys WHERE digest = ?1 AND revoked_at IS NULL \
+         UNION ALL SELECT k.account_id, k.id, o.ends_at FROM old_secrets o CROSS JOIN keys k ON k.seq = o.key_seq \
+         WHERE o.digest = ?1 AND NOT o.removed";
     let query = sqlx::query_as(QUERY).bind(&digest.0[..]);
-    let Some((account_id, id)): Option<(String, String)> = query.fetch_optional(&mut *from).await? else {
-        return Ok(None);
-    };
+    let found: Option<(String, String, Option<i64>)> = query.fetch_optional(&mut *from).await?;
+    let Some((account_id, id, ends_at)) = found else { return Ok(None) };
     let key = find(from, &account_id, &id).await?;
-    Ok(Some((account_id, key)))
+    let expires_at = [key.settings.expires_at, ends_at].into_iter().flatten().min();
+    Ok(Some(Found { account_id, key, expires_at }))
 }
 
 /// A key as it is stored.
@@ -186,6 +173,14 @@ pub(super) struct Row {
     id: String,
     user_id: String,
     masked: String,
+    secret_created_at: i64,
+    secret_used_at: Option<i64>,
+    secret_used_ip: Option<String>,
+    old_masked: Option<String>,
+    old_created_at: Option<i64>,
+    old_ends_at: Option<i64>,
+    old_used_at: Option<i64>,
+    old_used_ip: Option<String>,
     name: String,
     description: Option<String>,
     environment: String,
@@ -215,10 +210,25 @@ impl TryFrom<Row> for Key {
         let limits: DeclaredLimits = from_json(&row.limits, "a key's limits")?;
         let tier_limits: DeclaredLimits = from_json(&row.tier_limits, "a tier's limits")?;
         let account_limits: DeclaredLimits = from_json(&row.account_limits, "a tier's limits")?;
+        let secret = Secret {
+            masked: row.masked,
+            created_at: row.secret_created_at,
+            ends_at: None,
+            last_used_at: row.secret_used_at,
+            last_used_ip: row.secret_used_ip,
+        };
+        let old_secret = row.old_masked.zip(row.old_created_at).map(|(masked, created_at)| Secret {
+            masked,
+            created_at,
+            ends_at: row.old_ends_at,
+            last_used_at: row.old_used_at,
+            last_used_ip: row.old_used_ip,
+        });
         Ok(Self {
             id: row.id,
             user_id: row.user_id,
-            masked: row.masked,
+            secret,
+            old_secret,
             settings: KeySettings {
                 name: row.name,
                 description: row.description,

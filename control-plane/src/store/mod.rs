@@ -1,7 +1,8 @@
 //! The store: the only part that knows the database.
 //!
 //! **Invariant: every change to what a node decides by happens in one transaction that also advances the revision by
-//! one and stamps the changed rows with it.** [`change::Change`] is the only way to such a transaction.
+//! one and stamps the changed rows with it.** [`change::Change`] is the only way to such a transaction, and sees to the rows
+//! that follow from others.
 //!
 //! One connection writes; readers have their own and, with SQLite's write-ahead log, never wait for it.
 
@@ -18,6 +19,7 @@ mod editing;
 mod error;
 mod explain;
 mod export;
+mod import;
 mod json;
 mod keys;
 mod listing;
@@ -26,6 +28,7 @@ mod page;
 mod policies;
 mod revocation;
 mod routes;
+mod secrets;
 mod services;
 mod sessions;
 mod slots;
@@ -52,6 +55,7 @@ pub(crate) use listing::{KeyQuery, KeySort, KeyState};
 pub use nodes::NodeRow;
 pub(crate) use page::{PageQuery, Position};
 pub use revocation::Revoked;
+pub use secrets::Secret;
 pub(crate) use services::MAX_SERVICES;
 pub use services::Service;
 pub(crate) use sessions::IDLE_SECONDS as SESSION_IDLE_SECONDS;

@@ -1,4 +1,5 @@
-//! The route rules: one document for all accounts, as nodes have one set of rules.
+//! The route rules: one document for all accounts, as nodes have one set of rules. What else is one for all of a snapshot is
+//! in the same record: whether there are imported keys.
 
 use latchkey_policy::route::RouteRecord;
 use sqlx::SqliteExecutor;
@@ -11,12 +12,12 @@ use crate::route_document::RouteDocument;
 impl Store {
     /// The rules, as people write them.
     pub(crate) async fn routes(&self) -> Result<RouteDocument, StoreError> {
-        document(&self.0.readers, 0).await?.ok_or(StoreError::Damaged("the absence of route rules"))
+        Ok(row(&self.0.readers, 0).await?.ok_or(NONE)?.0)
     }
 
     /// The rules, as nodes get them.
     pub(crate) async fn encoded_routes(&self) -> Result<Vec<u8>, StoreError> {
-        encode(&checked(&self.routes().await?)?)
+        encode(&changed(&self.0.readers, 0).await?.ok_or(NONE)?)
     }
 }
 
@@ -31,8 +32,7 @@ impl Acting {
         to_its_end(async move {
             let mut deed = self.begin().await?;
             let revision = deed.on.revision();
-            let before = self::document(deed.on.connection(), 0).await?;
-            let before = before.ok_or(StoreError::Damaged("the absence of route rules"))?;
+            let (before, _) = row(deed.on.connection(), 0).await?.ok_or(NONE)?;
             sqlx::query("UPDATE routes SET document = ?, revision = ?")
                 .bind(json)
                 .bind(revision)
@@ -45,19 +45,20 @@ impl Acting {
     }
 }
 
-/// The rules, if they have changed since `revision`.
+const NONE: StoreError = StoreError::Damaged("the absence of route rules");
+
+/// The record, if something in it has changed since `revision`.
 pub(super) async fn changed(from: impl SqliteExecutor<'_>, revision: i64) -> Result<Option<RouteRecord>, StoreError> {
-    document(from, revision).await?.as_ref().map(checked).transpose()
+    let Some((document, imported)) = row(from, revision).await? else { return Ok(None) };
+    let rules = document.check().map_err(|_| StoreError::Damaged("a route rule"))?;
+    Ok(Some(rules.with_imported(imported)))
 }
 
-async fn document(from: impl SqliteExecutor<'_>, revision: i64) -> Result<Option<RouteDocument>, StoreError> {
-    let query = sqlx::query_scalar("SELECT document FROM routes WHERE revision > ?").bind(revision);
-    let json: Option<String> = query.fetch_optional(from).await?;
-    json.map(|json| from_json(&json, "the route rules")).transpose()
-}
-
-fn checked(document: &RouteDocument) -> Result<RouteRecord, StoreError> {
-    document.check().map_err(|_| StoreError::Damaged("a route rule"))
+/// The rules as they were written, and whether there are imported keys.
+async fn row(from: impl SqliteExecutor<'_>, revision: i64) -> Result<Option<(RouteDocument, bool)>, StoreError> {
+    let query = sqlx::query_as("SELECT document, imported FROM routes WHERE revision > ?").bind(revision);
+    let row: Option<(String, bool)> = query.fetch_optional(from).await?;
+    row.map(|(json, imported)| Ok((from_json(&json, "the route rules")?, imported))).transpose()
 }
 
 pub(super) fn encode(routes: &RouteRecord) -> Result<Vec<u8>, StoreError> {

@@ -17,6 +17,7 @@ pub(crate) use news::News;
 pub use read::KeyUsage;
 pub(super) use read::admitted;
 pub(crate) use read::{Bucket, Resolution, UsageQuery};
+pub(super) use tidy::trusts;
 
 use latchkey_policy::limit::Window;
 use latchkey_policy::meter::Outcome;
@@ -49,15 +50,18 @@ pub(crate) struct KeyReport {
     pub(crate) requests: Requests,
     /// Admitted in the newest window of each kind, in the order of [`Window::ALL`].
     pub(crate) windows: Windows,
-    pub(crate) last_use: Option<LastUse>,
+    /// Of at most one use of each secret.
+    pub(crate) last_uses: Vec<LastUse>,
 }
 
 /// A count for each kind of window, in the order of [`Window::ALL`].
 pub(crate) type Windows = [Option<Count>; Window::ALL.len()];
 
-/// The newest request that was admitted.
+/// The newest request that was admitted with one of a key's secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LastUse {
+    /// The secret's number.
+    pub(crate) secret: u32,
     /// Unix seconds.
     pub(crate) at: i64,
     pub(crate) from: Option<IpAddr>,

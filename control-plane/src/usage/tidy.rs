@@ -1,4 +1,4 @@
-//! Has old usage deleted, now and then.
+//! Has old usage deleted, and old secrets removed, now and then.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +21,11 @@ pub(crate) fn start(store: Store, clock: Arc<dyn Clock>, mut stop: Stop) {
     });
 }
 
-/// Windows every hour, since there are many short ones; the rest once a day.
+/// Windows every hour, since there are many short ones, and secrets, as nodes still have them; the rest once a day.
 async fn tidy(store: Store, clock: Arc<dyn Clock>) {
     for hour in (0..24).cycle() {
         told(store.tidy_windows(clock.now()).await);
+        told(store.tidy_secrets(clock.now()).await);
         if hour == 0 {
             told(store.tidy_history(clock.now()).await);
         }
@@ -34,6 +35,6 @@ async fn tidy(store: Store, clock: Arc<dyn Clock>) {
 
 fn told(tidied: Result<(), StoreError>) {
     if let Err(error) = tidied {
-        error!(%error, "old usage cannot be deleted");
+        error!(%error, "what is old cannot be deleted");
     }
 }

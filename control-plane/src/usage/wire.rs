@@ -2,6 +2,7 @@
 
 use latchkey_policy::limit::Window;
 use latchkey_protocol::{KeyElsewhere, KeyUsage, WindowCount};
+use std::collections::BTreeSet;
 use std::iter;
 use std::net::IpAddr;
 use tonic::Status;
@@ -10,6 +11,9 @@ use crate::store::usage::{self, Count, Elsewhere, KeyReport, LastUse, MAX_REQUES
 
 /// Keys in a report at most.
 pub(crate) const MAX_KEYS: usize = 10_000;
+
+/// Secrets of one key whose last uses are told at most: no more of them are good at once.
+const MAX_LAST_USES: usize = 2;
 
 /// Checks a report, whole or not at all. Whether there are such keys is not asked here.
 pub(crate) fn key_reports(keys: Vec<KeyUsage>) -> Result<Vec<KeyReport>, Status> {
@@ -24,7 +28,7 @@ fn key_report(usage: KeyUsage) -> Result<KeyReport, Status> {
         key: usage.key,
         requests: requests(&usage.requests)?,
         windows: windows(&usage.windows)?,
-        last_use: last_use(usage.last_used_at, &usage.last_used_ip)?,
+        last_uses: last_uses(&usage.last_uses)?,
     })
 }
 
@@ -52,7 +56,19 @@ fn windows(reported: &[WindowCount]) -> Result<Windows, Status> {
     Ok(windows)
 }
 
-fn last_use(at: i64, address: &[u8]) -> Result<Option<LastUse>, Status> {
+fn last_uses(reported: &[latchkey_protocol::LastUse]) -> Result<Vec<LastUse>, Status> {
+    if reported.len() > MAX_LAST_USES {
+        return Err(refused(format_args!("has last uses of more than {MAX_LAST_USES} secrets of a key")));
+    }
+    let uses = reported.iter().map(|used| last_use(used.secret, used.at, &used.ip)).collect::<Result<Vec<_>, _>>()?;
+    let secrets: BTreeSet<_> = uses.iter().map(|used| used.secret).collect();
+    if secrets.len() == uses.len() { Ok(uses) } else { Err(refused("has the last use of a secret twice")) }
+}
+
+fn last_use(secret: u32, at: i64, address: &[u8]) -> Result<LastUse, Status> {
+    if secret == 0 {
+        return Err(refused("has a last use of no secret"));
+    }
     if at < 0 {
         return Err(refused("has a last use before 1970"));
     }
@@ -60,7 +76,7 @@ fn last_use(at: i64, address: &[u8]) -> Result<Option<LastUse>, Status> {
         [] => None,
         _ => Some(ip(address).ok_or_else(|| refused("has an address of neither 4 nor 16 bytes"))?),
     };
-    Ok((at > 0).then_some(LastUse { at, from }))
+    Ok(LastUse { secret, at, from })
 }
 
 fn ip(bytes: &[u8]) -> Option<IpAddr> {

@@ -1,6 +1,6 @@
 //! Changes that are asked for by someone whose authority ends while the request is on its way.
 
-use crate::harness::{Client, PASSWORD, Plane};
+use crate::harness::{Client, PASSWORD, Plane, imported};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -51,6 +51,8 @@ fn changes(key: &str, user: &str) -> [(Method, String, Value); 9] {
         (Method::POST, "/v1/services".to_owned(), json!({"name": "late"})),
         (Method::POST, "/v1/accounts".to_owned(), json!({"name": "late", "tier": "free", "admin": admin})),
         (Method::POST, "/v1/keys/generate".to_owned(), json!({"name": "late"})),
+        (Method::POST, "/v1/keys/import".to_owned(), json!({"keys": [imported("later", "sk-0")]})),
+        (Method::POST, format!("{key}/regenerate"), json!({"overlap_seconds": 60})),
         (Method::PATCH, key.to_owned(), json!({"active": false})),
         (Method::POST, "/v1/users".to_owned(), json!({"email": "late@localhost", "password": PASSWORD})),
         (Method::PATCH, user.to_owned(), json!({"password": "another password"})),
@@ -101,6 +103,8 @@ async fn what_is_lost_meanwhile_is_given_to_nobody() {
     let path = admin.user("zoe@localhost", json!({"roles": ["admin"]})).await;
     let zoe = plane.client("zoe@localhost").await;
     let user = |field: &str, value: Value| json!({"email": "late@localhost", "password": PASSWORD, field: value});
+    let (plain, mut granting) = (imported("late", "sk-0"), imported("later", "sk-1"));
+    granting["permissions"] = json!(["dns:read"]);
     let mut begun = Vec::new();
     for (path, body, field, code) in [
         ("/v1/keys/generate", json!({"name": "late", "roles": ["dns_manager"]}), "roles", "missing_permission"),
@@ -110,6 +114,7 @@ async fn what_is_lost_meanwhile_is_given_to_nobody() {
             "allowed_subaccounts[0]",
             "subaccount_denied",
         ),
+        ("/v1/keys/import", json!({"keys": [plain, granting]}), "keys[1].permissions", "missing_permission"),
         ("/v1/users", user("roles", json!(["dns_manager"])), "roles", "missing_permission"),
         ("/v1/users", user("subaccounts", json!("all")), "subaccounts", "subaccount_denied"),
     ] {

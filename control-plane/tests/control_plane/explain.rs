@@ -118,6 +118,35 @@ async fn another_accounts_key_is_explained_as_an_unknown_one() {
 }
 
 #[tokio::test]
+async fn an_imported_key_is_found_in_whatever_form_it_has() {
+    let plane = ruled().await;
+    let client = plane.log_in().await;
+    let key = "sk-proj-0123456789";
+    let asked = async |key: &str| {
+        let question = json!({"request": {"path": "/other", "headers": {"x-api-key": key}}});
+        let answer = client.send(Method::POST, "/v1/explain", question).await;
+        assert!(answer.status.is_success() && !answer.body.to_string().contains(key), "{answer:?}");
+        answer
+    };
+    assert_eq!(asked(key).await.text("/data/code"), "malformed_key");
+    let id = client.import("foreign", key).await;
+    let answer = asked(key).await;
+    assert_eq!((answer.text("/data/code"), answer.text("/data/key_id")), ("allowed".to_owned(), id.clone()));
+    assert_eq!(asked("sk-proj-0123456780").await.text("/data/code"), "malformed_key");
+    assert_eq!(explained(&client, &id, "/other").await.text("/data/code"), "allowed");
+    // By its id it is the new secret, by itself it is what it is.
+    let secret = client.regenerate(&id, 60).await;
+    assert_eq!(asked(key).await.text("/data/code"), "allowed");
+    assert_eq!(asked(&secret).await.text("/data/code"), "allowed");
+    plane.clock.advance(60);
+    assert_eq!(asked(key).await.text("/data/code"), "expired_key");
+    assert_eq!(explained(&client, &id, "/other").await.text("/data/code"), "allowed");
+    client.delete(&format!("/v1/keys/{id}")).await;
+    assert_eq!(asked(key).await.text("/data/code"), "malformed_key");
+    assert_eq!(asked(&secret).await.text("/data/code"), "invalid_key");
+}
+
+#[tokio::test]
 async fn a_question_that_cannot_be_meant_is_refused() {
     let plane = ruled().await;
     let client = plane.log_in().await;

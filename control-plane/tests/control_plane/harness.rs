@@ -4,7 +4,7 @@ use clap::Parser as _;
 use latchkey_control_plane::clock::Clock;
 use latchkey_control_plane::store::{NewKey, Store};
 use latchkey_control_plane::{Config, Running, start_with_clock, tls};
-use latchkey_policy::key::{Environment, KeyFormat, PlainKey};
+use latchkey_policy::key::{Environment, KeyDigest, KeyFormat, PlainKey};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -198,6 +198,11 @@ pub(crate) fn plain_key() -> PlainKey {
     KeyFormat::default().generate(Environment::Live, getrandom::fill).unwrap()
 }
 
+/// A row for the import of a key.
+pub(crate) fn imported(name: &str, key: &str) -> Value {
+    json!({"name": name, "sha256": format!("{:?}", KeyDigest::of(key.as_bytes()))})
+}
+
 /// Someone who is logged in.
 pub(crate) struct Client<'a> {
     plane: &'a Plane,
@@ -261,6 +266,21 @@ impl Client<'_> {
         let answer = self.generate(json!({"name": name})).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
         answer.text("/data/key_id")
+    }
+
+    /// Gives a key another secret, and returns that.
+    pub(crate) async fn regenerate(&self, id: &str, overlap_seconds: u32) -> String {
+        let body = json!({"overlap_seconds": overlap_seconds});
+        let answer = self.send(Method::POST, &format!("/v1/keys/{id}/regenerate"), body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        answer.text("/data/api_key")
+    }
+
+    /// Imports a key by its name and by itself, which nobody is told, and returns its id.
+    pub(crate) async fn import(&self, name: &str, key: &str) -> String {
+        let answer = self.send(Method::POST, "/v1/keys/import", json!({"keys": [imported(name, key)]})).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        answer.text("/data/keys/0/key_id")
     }
 
     pub(crate) async fn total(&self) -> u64 {

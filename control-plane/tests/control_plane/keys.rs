@@ -20,6 +20,10 @@ async fn a_new_key_is_shown_once() {
     let owner = &plane.owner().await.1;
     let mut expected = json!({
         "key_id": answer.text("/data/key_id"), "name": "CI", "description": null, "key_prefix": mask,
+        "secrets": [{
+            "key_prefix": mask, "created_at": "2027-01-15T08:00:00Z", "ends_at": null, "last_used_at": null,
+            "last_used_ip": null,
+        }],
         "environment": "live", "tier": "basic", "rate_limit": 100, "limits": {"minute": 100}, "scope": "all", "roles": [], "permissions": [],
         "allowed_subaccounts": [], "allowed_ips": [], "denied_ips": [], "expires_at": null, "owner": owner,
         "active": true, "created_at": "2027-01-15T08:00:00Z", "updated_at": "2027-01-15T08:00:00Z",

@@ -53,6 +53,7 @@ async fn keys_of_the_first_schema_go_on() {
     assert_eq!(node.snapshot.names(), ["one", "three", "two"]);
     let slots: Vec<_> = ["one", "two", "three"].map(|name| node.snapshot.key(name)).map(|key| key.slot).into();
     assert_eq!(slots, [0, 1, 2]);
+    assert_eq!((node.snapshot.key("one").secret, node.snapshot.imported()), (1, false));
     let policy = node.snapshot.policy("one");
     assert_eq!(policy.limits, Limits::default().with(Window::Minute, Some(1_000)));
     assert_eq!((policy.services.as_deref(), policy.grants.as_slice(), policy.confined), (None, &[][..], false));
@@ -60,7 +61,16 @@ async fn keys_of_the_first_schema_go_on() {
 
     let shown = client.get("/v1/keys/key_000000000001").await;
     assert_eq!(shown.status, StatusCode::OK, "{shown:?}");
-    for (field, value) in [("scope", json!("all")), ("roles", json!([])), ("limits", json!({"minute": 1000}))] {
+    let secret = json!({
+        "key_prefix": "lk_live_0000...0000", "created_at": "1970-01-01T00:00:05Z", "ends_at": null,
+        "last_used_at": null, "last_used_ip": null,
+    });
+    for (field, value) in [
+        ("scope", json!("all")),
+        ("roles", json!([])),
+        ("limits", json!({"minute": 1000})),
+        ("secrets", json!([secret])),
+    ] {
         assert_eq!(shown.at(&format!("/data/{field}")), &value);
     }
     client.delete("/v1/keys/key_000000000003").await;

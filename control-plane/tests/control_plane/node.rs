@@ -28,6 +28,7 @@ pub(crate) struct HeldKey {
     pub(crate) policy: u64,
     pub(crate) number: u64,
     pub(crate) slot: u32,
+    pub(crate) secret: u32,
     pub(crate) expires_at: Option<i64>,
     pub(crate) disabled: bool,
 }
@@ -61,6 +62,7 @@ impl Snapshot {
                 policy: key.policy,
                 number: key.number,
                 slot: key.slot,
+                secret: key.secret,
                 expires_at: key.expires_at,
                 disabled: key.disabled,
             };
@@ -79,6 +81,16 @@ impl Snapshot {
             self.policies.remove(&id);
         }
         self.revision = self.revision.max(batch.revision);
+    }
+
+    /// Whether it was told that there are imported keys.
+    pub(crate) fn imported(&self) -> bool {
+        self.routes.as_ref().is_some_and(RouteRecord::imported)
+    }
+
+    /// The key by this secret, as it is sent by clients.
+    pub(crate) fn by(&self, secret: &str) -> Option<&HeldKey> {
+        self.keys.get(&KeyDigest::of(secret.as_bytes()))
     }
 
     /// The policy of the key of that name.

@@ -1,6 +1,6 @@
 //! Which permission each call takes: without it nothing happens, and with it nothing else is needed.
 
-use crate::harness::{PASSWORD, Plane};
+use crate::harness::{PASSWORD, Plane, imported};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -24,6 +24,8 @@ async fn every_call_takes_its_permission() {
     let none = Value::Null;
     for (method, path_of_call, body, permission) in [
         (Method::POST, "/v1/keys/generate", json!({"name": "CI"}), "account:apikeys:create"),
+        (Method::POST, "/v1/keys/import", json!({"keys": [imported("old", "sk-0")]}), "account:apikeys:create"),
+        (Method::POST, &format!("/v1/keys/{edited}/regenerate"), json!({}), "account:apikeys:update"),
         (Method::GET, "/v1/keys", none.clone(), "account:apikeys:read"),
         (Method::GET, &format!("/v1/keys/{edited}"), none.clone(), "account:apikeys:read"),
         (Method::PATCH, &format!("/v1/keys/{edited}"), json!({"name": "new"}), "account:apikeys:update"),

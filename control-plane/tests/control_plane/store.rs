@@ -1,9 +1,10 @@
-//! The store's exports: whatever happens in between, pages and changes add up to the live keys.
+//! The store's exports: whatever happens in between, pages and changes add up to the live keys with all their secrets.
 
-use crate::harness::Plane;
+use crate::harness::{Client, Plane, START};
 use crate::node::Snapshot;
 use latchkey_control_plane::store::{Changes, Chunks, Store};
 use latchkey_policy::key::KeyDigest;
+use latchkey_policy::limit::Window;
 use latchkey_protocol::Batch;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,51 +34,91 @@ fn apply(snapshot: &mut Snapshot, changes: Changes) {
     });
 }
 
-/// The live keys, by digest, as they should be.
+/// The overlap of secrets, if they have one, in seconds.
+const OVERLAP: u32 = 60;
+
+/// When every overlap has been over for long.
+const LATER: i64 = START + 3 * 86_400;
+
+/// The live keys, by id, as they should be: their secrets, the newest last.
 struct Model {
-    live: BTreeMap<KeyDigest, String>,
+    live: BTreeMap<String, Vec<KeyDigest>>,
+    imported: BTreeSet<KeyDigest>,
     made: usize,
     /// That ever lived at once.
     most: usize,
 }
 
 impl Model {
-    async fn change(&mut self, plane: &Plane, account: &str, dice: &mut Dice) {
-        if dice.roll(2) == 0 {
-            self.made += 1;
-            let made = plane.create_keys(&format!("key-{}", self.made), 1 + dice.roll(3)).await;
-            self.live.extend(made.into_iter().map(|(secret, id)| (secret.digest(), id)));
-            self.most = self.most.max(self.live.len());
-        } else if !self.live.is_empty() {
-            let victim = *self.live.keys().nth(dice.roll(self.live.len())).unwrap();
-            let id = self.live.remove(&victim).unwrap();
-            plane.store().revoke_keys(account, &[id], 0).await.unwrap();
+    async fn change(&mut self, plane: &Plane, client: &Client<'_>, dice: &mut Dice) {
+        let victim = (!self.live.is_empty()).then(|| dice.roll(self.live.len()));
+        let victim = victim.and_then(|at| self.live.keys().nth(at)).cloned();
+        match (dice.roll(16), victim) {
+            (0, _) => {
+                plane.store().tidy_secrets(LATER).await.unwrap();
+                self.live.values_mut().for_each(|secrets| drop(secrets.drain(..secrets.len() - 1)));
+            }
+            (1, _) => {
+                self.made += 1;
+                let key = format!("sk-{:010}", self.made);
+                let id = client.import(&key, &key).await;
+                let digest = KeyDigest::of(key.as_bytes());
+                self.live.insert(id, vec![digest]);
+                self.imported.insert(digest);
+            }
+            (2..=5, Some(id)) => {
+                let overlap = if dice.roll(2) == 0 { OVERLAP } else { 0 };
+                let secrets = self.live.get_mut(&id).unwrap();
+                let keep = usize::from(overlap > 0);
+                secrets.drain(..secrets.len() - keep);
+                secrets.push(KeyDigest::of(client.regenerate(&id, overlap).await.as_bytes()));
+            }
+            (6..=9, Some(id)) => {
+                self.live.remove(&id);
+                plane.store().revoke_keys(&plane.owner().await.0, &[id], 0).await.unwrap();
+            }
+            _ => {
+                self.made += 1;
+                let made = plane.create_keys(&format!("key-{}", self.made), 1 + dice.roll(3)).await;
+                self.live.extend(made.into_iter().map(|(secret, id)| (id, vec![secret.digest()])));
+            }
         }
+        self.most = self.most.max(self.live.len());
     }
 
     fn matches(&self, snapshot: &Snapshot) -> bool {
         let held: BTreeMap<_, _> = snapshot.keys.iter().map(|(digest, key)| (*digest, key.id.clone())).collect();
-        let slots: BTreeSet<_> = snapshot.keys.values().map(|key| key.slot).collect();
-        assert_eq!(slots.len(), snapshot.keys.len(), "two keys are counted in one slot");
-        assert!(slots.iter().all(|slot| usize::try_from(*slot).unwrap() < self.most), "slots are not used again");
-        held == self.live
+        let slots: BTreeMap<_, _> = snapshot.keys.values().map(|key| (key.slot, &key.id)).collect();
+        for key in snapshot.keys.values() {
+            assert_eq!(slots[&key.slot], &key.id, "two keys are counted in one slot");
+            let ends = key.secret != snapshot.keys.values().filter(|k| k.id == key.id).map(|k| k.secret).max().unwrap();
+            assert_eq!(key.expires_at.is_some(), ends, "only an old secret ends");
+        }
+        assert!(slots.keys().all(|slot| usize::try_from(*slot).unwrap() < self.most), "slots are not used again");
+        let secrets = |(id, secrets): (&String, &Vec<KeyDigest>)| {
+            secrets.iter().map(|digest| (*digest, id.clone())).collect::<Vec<_>>()
+        };
+        let live: BTreeMap<_, _> = self.live.iter().flat_map(secrets).collect();
+        assert_eq!(snapshot.imported(), live.keys().any(|digest| self.imported.contains(digest)));
+        held == live
     }
 }
 
 /// A snapshot in pages, with changes between them as the dice fall.
-async fn page_through(plane: &Plane, model: &mut Model, account: &str, dice: &mut Dice) -> Snapshot {
+async fn page_through(plane: &Plane, model: &mut Model, client: &Client<'_>, dice: &mut Dice) -> Snapshot {
     let store: &Store = plane.store();
     let mut snapshot = Snapshot::default();
     let revision = store.revision();
-    // The first of the changes are the policies that the pages name; a stream sends them first as well.
-    let policies = store.changes_since(0).await.unwrap().policies;
-    snapshot.apply(&Batch { policies: whole(policies).into(), ..Batch::default() });
+    // The first of the changes are the rules and the policies that the pages name; a stream sends them first as well.
+    let Changes { routes, policies, .. } = store.changes_since(0).await.unwrap();
+    let (routes, policies) = (routes.unwrap_or_default().into(), whole(policies).into());
+    snapshot.apply(&Batch { routes, policies, ..Batch::default() });
     let mut after = None;
     loop {
         let page = store.snapshot_page(revision, after, 3).await.unwrap();
         snapshot.apply(&Batch { keys: whole(page.keys).into(), ..Batch::default() });
         for _ in 0..dice.roll(3) {
-            model.change(plane, account, dice).await;
+            model.change(plane, client, dice).await;
         }
         after = page.next;
         if after.is_none() {
@@ -91,15 +132,18 @@ async fn page_through(plane: &Plane, model: &mut Model, account: &str, dice: &mu
 #[tokio::test]
 async fn pages_and_changes_add_up_whatever_happens_in_between() {
     let plane = Plane::start().await;
-    let account = &plane.owner().await.0;
-    let mut model = Model { live: BTreeMap::new(), made: 0, most: 0 };
+    let client = plane.log_in().await;
+    // Somebody agrees on what day it will be.
+    let statement = "INSERT INTO window_counts (kind, number, key_seq, count) VALUES (3, ?, 1, 1)";
+    sqlx::query(statement).bind(Window::Day.number(LATER)).execute(&plane.pool().await).await.unwrap();
+    let mut model = Model { live: BTreeMap::new(), imported: BTreeSet::new(), made: 0, most: 0 };
     let mut dice = Dice(7);
     let mut follower = Snapshot { revision: 1, ..Snapshot::default() };
     for round in 0..40 {
         for _ in 0..dice.roll(6) {
-            model.change(&plane, account, &mut dice).await;
+            model.change(&plane, &client, &mut dice).await;
         }
-        let paged = page_through(&plane, &mut model, account, &mut dice).await;
+        let paged = page_through(&plane, &mut model, &client, &mut dice).await;
         assert!(model.matches(&paged), "pages, round {round}");
         let changes = plane.store().changes_since(follower.revision).await.unwrap();
         apply(&mut follower, changes);

@@ -5,7 +5,7 @@ use crate::node::{Node, Snapshot, Stream, hello};
 use latchkey_control_plane::clock::Clock as _;
 use latchkey_policy::limit::Window;
 use latchkey_protocol::window_count::Kind;
-use latchkey_protocol::{Hello, KeyUsage, Usage, WindowCount, from_node};
+use latchkey_protocol::{Hello, KeyUsage, LastUse, Usage, WindowCount, from_node};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tonic::Code;
@@ -29,7 +29,12 @@ fn windows(at: i64, count: u32) -> Vec<WindowCount> {
 /// A key of which so many requests were admitted, all of them just now.
 fn admitted(key: u64, count: u32) -> KeyUsage {
     let windows = windows(START, count);
-    KeyUsage { key, requests: vec![count.into()], windows, last_used_at: START, ..KeyUsage::default() }
+    KeyUsage { key, requests: vec![count.into()], windows, last_uses: used(1, START, &[]) }
+}
+
+/// The last use of one secret.
+fn used(secret: u32, at: i64, ip: &[u8]) -> Vec<LastUse> {
+    vec![LastUse { secret, at, ip: ip.to_vec() }]
 }
 
 /// A node of its own, with all that there is.
@@ -70,8 +75,8 @@ async fn what_is_reported_is_shown_with_the_key() {
 
     let mut node = node(&plane, 1).await;
     let key = node.snapshot.key("CI").number;
-    let last_used_ip = vec![192, 0, 2, 7];
-    node.count(vec![KeyUsage { requests: vec![3, 0, 0, 2, 0, 0, 0, 1], last_used_ip, ..admitted(key, 3) }]).await;
+    let last_uses = used(1, START, &[192, 0, 2, 7]);
+    node.count(vec![KeyUsage { requests: vec![3, 0, 0, 2, 0, 0, 0, 1], last_uses, ..admitted(key, 3) }]).await;
     let used = shown(&client, &id).await;
     let mut by_code = nothing;
     (by_code["allowed"], by_code["ip_denied"], by_code["rate_limited"]) = (json!(3), json!(2), json!(1));
@@ -113,8 +118,7 @@ async fn the_last_use_is_the_latest_of_any_node_and_never_in_the_future() {
     let used = |count: u64, at: i64, ip: &[u8]| KeyUsage {
         key,
         requests: vec![count],
-        last_used_at: at,
-        last_used_ip: ip.to_vec(),
+        last_uses: used(1, at, ip),
         ..KeyUsage::default()
     };
     one.count(vec![used(1, START - 10, &[192, 0, 2, 1])]).await;
@@ -204,8 +208,10 @@ async fn hostile_reports_end_the_stream_and_change_nothing() {
         vec![KeyUsage { requests: vec![u64::MAX], ..good.clone() }],
         vec![KeyUsage { windows: vec![WindowCount { kind: 5, number: 1, count: 1 }], ..good.clone() }],
         vec![KeyUsage { windows: [windows(START, 1), windows(START, 1)].concat(), ..good.clone() }],
-        vec![KeyUsage { last_used_at: i64::MIN, ..good.clone() }],
-        vec![KeyUsage { last_used_ip: vec![1; 15], ..good.clone() }],
+        vec![KeyUsage { last_uses: used(1, i64::MIN, &[]), ..good.clone() }],
+        vec![KeyUsage { last_uses: used(1, 0, &[1; 15]), ..good.clone() }],
+        vec![KeyUsage { last_uses: used(0, 0, &[]), ..good.clone() }],
+        vec![KeyUsage { last_uses: [1, 2, 3].map(|secret| used(secret, 0, &[])).concat(), ..good.clone() }],
         vec![KeyUsage::default(); 10_001],
     ] {
         let mut node = node(&plane, 1).await;

@@ -37,6 +37,7 @@ fn gateway() -> (FakeHost, Worker) {
             policy,
             number: seed.into(),
             slot: seed.into(),
+            secret: 1,
             expires_at: (seed == 2).then_some(i64::try_from(NOW).unwrap()),
             disabled: seed == 3,
             id: "abc123def456",
@@ -331,4 +332,5 @@ fn damaged_memory_is_not_ready_and_complained_about_once() {
     assert_eq!(host.log.borrow().len(), 1, "{:?}", host.log.borrow());
 }
 
+mod imported;
 mod routes_and_limits;

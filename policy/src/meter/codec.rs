@@ -2,19 +2,20 @@
 //!
 //! `format: u8` · the epoch's first 4 bytes · `key: u64` · for each window, the shortest first, `number: u32`,
 //! `here: u32`, `elsewhere: u32` · for each outcome, in the order of `Outcome::ALL`, `requests: u64` ·
-//! `last_used_at: i64` (0 is never) · `last_used_ip`, an IPv6 address (`::` is none, an IPv4 address is mapped) ·
-//! `crc: u32` over all before. All integers are little-endian.
+//! for each of two last uses, the newest secret's first, `secret: u32` (0 is none, and the rest of it zero), `at: i64`,
+//! `from`, an IPv6 address (`::` is none, an IPv4 address is mapped) · `crc: u32` over all before. All integers are
+//! little-endian.
 
-use super::{Meter, Outcome, Owner, Tally};
+use super::{LastUse, LastUses, Meter, Outcome, Owner, Tally};
 use crate::limit::Window;
 use crate::record::{Damaged, Fields};
 use std::net::{IpAddr, Ipv6Addr};
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 const CRC_LEN: usize = 4;
 
 /// Bytes in an encoding.
-pub const LEN: usize = 1 + 4 + 8 + Window::ALL.len() * 12 + Outcome::ALL.len() * 8 + 8 + 16 + CRC_LEN;
+pub const LEN: usize = 1 + 4 + 8 + Window::ALL.len() * 12 + Outcome::ALL.len() * 8 + LastUses::LEN * 28 + CRC_LEN;
 
 impl Meter {
     /// The cell's new content.
@@ -30,8 +31,12 @@ impl Meter {
             [tally.number, tally.here, tally.elsewhere].iter().for_each(|number| put(&number.to_le_bytes()));
         }
         self.requests.iter().for_each(|requests| put(&requests.to_le_bytes()));
-        put(&self.last_used_at.to_le_bytes());
-        put(&as_ipv6(self.last_used_ip).octets());
+        for used in self.last_uses.0 {
+            let LastUse { secret, at, from } = used.unwrap_or(LastUse { secret: 0, at: 0, from: None });
+            put(&secret.to_le_bytes());
+            put(&at.to_le_bytes());
+            put(&as_ipv6(from).octets());
+        }
         if let Some((content, crc)) = out.split_last_chunk_mut::<CRC_LEN>() {
             *crc = crc32fast::hash(content).to_le_bytes();
         }
@@ -62,9 +67,12 @@ impl Meter {
         for requests in &mut meter.requests {
             *requests = u64::from_le_bytes(fields.array()?);
         }
-        meter.last_used_at = i64::from_le_bytes(fields.array()?);
-        let address = Ipv6Addr::from(fields.array::<16>()?);
-        meter.last_used_ip = (!address.is_unspecified()).then(|| IpAddr::V6(address).to_canonical());
+        for used in &mut meter.last_uses.0 {
+            let (secret, at) = (u32::from_le_bytes(fields.array()?), i64::from_le_bytes(fields.array()?));
+            let address = Ipv6Addr::from(fields.array::<16>()?);
+            let from = (!address.is_unspecified()).then(|| IpAddr::V6(address).to_canonical());
+            *used = (secret != 0).then_some(LastUse { secret, at, from });
+        }
         fields.finish()?;
         Ok(meter)
     }

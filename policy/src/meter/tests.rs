@@ -125,7 +125,7 @@ fn a_clock_that_was_wrong_by_years_locks_no_key() {
 fn used() -> Meter {
     let mut meter = Meter::new(OWNER);
     meter.admit(&Limits::default(), NOW);
-    meter.used_from(Ipv4Addr::new(192, 0, 2, 1).into());
+    meter.used(1, NOW, || Some(Ipv4Addr::new(192, 0, 2, 1).into()));
     Window::ALL.into_iter().for_each(|window| meter.elsewhere(window, window.number(NOW), 9, NOW));
     Outcome::ALL.into_iter().for_each(|outcome| meter.count(outcome));
     meter
@@ -137,15 +137,20 @@ fn counters_survive_the_round_trip() {
     assert_eq!(Meter::decode(&meter.encode()), Ok(meter));
     for address in ["192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1", "ffff::"] {
         meter = used();
-        meter.used_from(address.parse().unwrap());
-        assert_eq!(Meter::decode(&meter.encode()), Ok(meter));
+        for secret in [1, 2] {
+            meter.used(secret, NOW + 1, || Some(address.parse().unwrap()));
+            assert_eq!(Meter::decode(&meter.encode()), Ok(meter));
+        }
+        assert_eq!(meter.last_uses().map(|used| used.secret).collect::<Vec<_>>(), [2, 1]);
     }
     let full = Meter {
         owner: Owner { epoch: [0xff; 4], key: u64::MAX },
         tallies: [Tally { number: u32::MAX, here: u32::MAX, elsewhere: u32::MAX }; 4],
         requests: [u64::MAX; 8],
-        last_used_at: i64::MAX,
-        last_used_ip: Some("2001:db8::1".parse().unwrap()),
+        last_uses: LastUses(
+            [u32::MAX, u32::MAX - 1]
+                .map(|secret| Some(LastUse { secret, at: i64::MAX, from: Some("2001:db8::1".parse().unwrap()) })),
+        ),
     };
     assert_eq!(Meter::decode(&full.encode()), Ok(full));
 }
@@ -188,20 +193,16 @@ fn a_cell_is_its_owners_or_begins_anew_unless_a_later_key_has_it() {
 }
 
 #[test]
-fn the_last_use_is_told_with_the_address_of_its_own_second() {
+fn secrets_are_counted_together_and_their_last_uses_are_not() {
     let (mut meter, limits) = (Meter::new(OWNER), limits([(Window::Day, 3)]));
-    let use_at = |meter: &mut Meter, now| (meter.used_in(now), meter.admit(&limits, now).admitted());
-    assert_eq!((meter.last_used_at(), meter.last_used_ip()), (None, None));
-    assert_eq!(use_at(&mut meter, NOW), (false, true));
-    assert_eq!((meter.last_used_at(), meter.last_used_ip()), (Some(NOW), None));
-    meter.used_from("::ffff:192.0.2.1".parse().unwrap());
-    assert_eq!(use_at(&mut meter, NOW), (true, true));
-    assert_eq!(meter.last_used_ip(), Some(Ipv4Addr::new(192, 0, 2, 1).into()));
-    assert_eq!(use_at(&mut meter, NOW + 1), (false, true));
-    assert_eq!((meter.last_used_at(), meter.last_used_ip()), (Some(NOW + 1), None));
-    // A refused request is no use.
-    assert_eq!(use_at(&mut meter, NOW + 2), (false, false));
-    assert_eq!(meter.last_used_at(), Some(NOW + 1));
+    assert_eq!(meter.last_uses().count(), 0);
+    for (secret, now) in [(1, NOW), (2, NOW + 1), (1, NOW + 2)] {
+        assert!(meter.admit(&limits, now).admitted());
+        meter.used(secret, now, || None);
+    }
+    assert!(!meter.admit(&limits, NOW + 3).admitted(), "one limit for both");
+    let told: Vec<_> = meter.last_uses().map(|used| (used.secret, used.at)).collect();
+    assert_eq!(told, [(2, NOW + 1), (1, NOW + 2)]);
 }
 
 #[test]

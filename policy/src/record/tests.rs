@@ -10,6 +10,7 @@ fn key(name: &str) -> KeyRecord<'_> {
         policy: 7,
         number: 1 << 40,
         slot: 3,
+        secret: 2,
         expires_at: Some(1_800_000_000),
         disabled: true,
         id: "abc123def456",
@@ -48,6 +49,7 @@ fn keys_survive_the_round_trip() {
         key(&"é".repeat(200)),
         KeyRecord { expires_at: None, disabled: false, ..key("CI") },
         KeyRecord { expires_at: Some(i64::MIN), ..key("CI") },
+        KeyRecord { secret: u32::MAX, ..key("CI") },
     ] {
         let mut bytes = Vec::new();
         key.encode(&mut bytes).unwrap();
@@ -109,7 +111,7 @@ fn every_flipped_bit_is_noticed() {
 #[test]
 fn what_a_later_format_adds_is_not_passed_over() {
     let mut bytes = Vec::new();
-    let (head, never) = ([0; 20], NEVER.to_le_bytes());
+    let (head, never) = ([0; 24], NEVER.to_le_bytes());
     let body = [&head[..], &never, &[2], b"abc123def456", b"name"];
     encode(Kind::Key, &key("one").digest.0, &body, &mut bytes).unwrap();
     assert_eq!(KeyRecord::decode(&bytes), Err(Damaged), "an unknown flag of a key");

@@ -1,6 +1,6 @@
 //! The record of the route rules, of the kind [`Kind::Routes`] (`crate::record`).
 //!
-//! Its body is `flags: u8` (1 what no rule matches is denied), `count: u32` and the rules. A rule is `flags: u8`
+//! Its body is `flags: u8` (1 what no rule matches is denied, 2 there are imported keys), `count: u32` and the rules. A rule is `flags: u8`
 //! (1 public), the text `host`, the list of texts `methods`, the path, the texts `service` and `permission`, and the
 //! place of the subaccount. A path is `kind: u8` (0 exact, 1 prefix, 2 template), `length: u16` and UTF-8. A place is
 //! `kind: u8` (0 none, 1 header, 2 path, 3 query) and, unless there is none, a text. A text or a list that is absent
@@ -10,6 +10,7 @@ use super::{PathSpec, PlaceSpec, RouteRecord, Rule, RuleSpec, Unmatched};
 use crate::record::{Damaged, Fields, Kind, TooLong, encode, put_text, put_texts, verify};
 
 const DENY_UNMATCHED: u8 = 1;
+const IMPORTED: u8 = 2;
 const PUBLIC: u8 = 1;
 
 const EXACT: u8 = 0;
@@ -28,10 +29,11 @@ impl RouteRecord {
     /// Appends the record to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), TooLong> {
         let field = "rules";
-        let flags = match self.unmatched {
+        let unmatched = match self.unmatched {
             Unmatched::ValidKey => 0,
             Unmatched::Deny => DENY_UNMATCHED,
         };
+        let flags = unmatched | if self.imported { IMPORTED } else { 0 };
         let count = u32::try_from(self.rules.len()).map_err(|_| TooLong { field })?;
         let mut body = vec![flags];
         body.extend_from_slice(&count.to_le_bytes());
@@ -49,10 +51,8 @@ impl RouteRecord {
             return Err(Damaged);
         }
         let mut body = Fields(body);
-        let unmatched = match body.flags(DENY_UNMATCHED)? {
-            DENY_UNMATCHED => Unmatched::Deny,
-            _ => Unmatched::ValidKey,
-        };
+        let flags = body.flags(DENY_UNMATCHED | IMPORTED)?;
+        let unmatched = if flags & DENY_UNMATCHED != 0 { Unmatched::Deny } else { Unmatched::ValidKey };
         let count = u32::from_le_bytes(body.array()?);
         // Not sized by `count`, which is only believed as far as there are rules.
         let mut rules = Vec::new();
@@ -60,7 +60,7 @@ impl RouteRecord {
             rules.push(Rule::new(take_rule(&mut body)?).map_err(|_| Damaged)?);
         }
         body.finish()?;
-        Self::new(rules, unmatched).map_err(|_| Damaged)
+        Ok(Self::new(rules, unmatched).map_err(|_| Damaged)?.with_imported(flags & IMPORTED != 0))
     }
 }
 

@@ -19,6 +19,7 @@ pub struct Routes {
     /// Whether a rule names methods.
     by_method: bool,
     unmatched: Unmatched,
+    imported: bool,
 }
 
 /// The rules' paths by host. Each list is sorted.
@@ -85,6 +86,7 @@ impl Routes {
             permissions: Vec::new(),
             by_method: record.rules().iter().any(|rule| rule.spec().methods.is_some()),
             unmatched: record.unmatched(),
+            imported: record.imported(),
         };
         for (number, rule) in (1..).zip(record.rules()) {
             let access = routes.access(rule);
@@ -114,6 +116,11 @@ impl Routes {
     /// Whether all requests need a valid key and nothing more, so that none has to be looked at.
     pub fn is_empty(&self) -> bool {
         self.routes.is_empty() && self.unmatched == Unmatched::ValidKey
+    }
+
+    /// Whether there are imported keys, so that one can have any form.
+    pub fn imported(&self) -> bool {
+        self.imported
     }
 
     /// Whether it matters which host a request is for.

@@ -6,7 +6,8 @@ use crate::record::{Damaged, Fields, Kind};
 use crate::table::{Side, Table};
 
 pub(super) const CELL: &str = "head";
-const FORMAT: u8 = 2;
+/// Also grows with the records' format: a snapshot of another one is none.
+const FORMAT: u8 = 3;
 
 /// What is published: which snapshot, at which revision, and where it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

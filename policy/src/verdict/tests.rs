@@ -9,7 +9,7 @@ use crate::permission::Pattern;
 use crate::record::PolicyRecord;
 use crate::route::{PathSpec, PlaceSpec, RouteRecord, Rule, RuleSpec};
 use crate::test_util;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -60,6 +60,9 @@ impl Request for Asking {
 struct World {
     routes: RouteRecord,
     policy: PolicyRecord,
+    /// The key.
+    secret: Vec<u8>,
+    looked_up: Cell<usize>,
     disabled: bool,
     expires_at: Option<i64>,
     stale: bool,
@@ -94,6 +97,8 @@ impl World {
         Self {
             routes: RouteRecord::new(vec![health, zones], Unmatched::ValidKey).unwrap(),
             policy: PolicyRecord { grants: all.clone(), owner_grants: all, ..test_util::policy(1) },
+            secret: a_key(),
+            looked_up: Cell::new(0),
             disabled: false,
             expires_at: None,
             stale: false,
@@ -128,7 +133,8 @@ impl Source for World {
     }
 
     fn find(&self, digest: &KeyDigest) -> Result<Option<Entry>, Unavailable> {
-        if *digest != KeyDigest::of(&a_key()) {
+        self.looked_up.set(self.looked_up.get() + 1);
+        if *digest != KeyDigest::of(&self.secret) {
             return Ok(None);
         }
         let key = test_util::key(*digest, 1, "CI");
@@ -207,6 +213,49 @@ fn a_public_route_passes_before_anything_else_is_looked_at() {
         assert_eq!(verdict.code, Code::Public);
         assert!(verdict.entry.is_none() && verdict.quota.is_none(), "nobody is identified, nothing is counted");
     }
+}
+
+#[test]
+fn an_imported_key_may_have_any_form_and_nothing_is_looked_up_where_there_is_none() {
+    let foreign = b"sk-proj-8".to_vec();
+    for (imported, exists, presented, code, look_ups) in [
+        (true, true, &foreign, Code::Allowed, 1),
+        (true, false, &foreign, Code::MalformedKey, 1),
+        (true, true, &b"sk-proj".to_vec(), Code::MalformedKey, 0),
+        (true, true, &b"sk-proj-\xff".to_vec(), Code::MalformedKey, 0),
+        (true, true, &a_key()[1..].to_vec(), Code::MalformedKey, 1),
+        (false, true, &foreign, Code::MalformedKey, 0),
+        // One of the right form is looked up anyway.
+        (true, false, &a_key(), Code::Allowed, 1),
+        (true, true, &a_key(), Code::InvalidKey, 1),
+    ] {
+        let mut world = World::new();
+        world.routes = world.routes.with_imported(imported);
+        if exists {
+            world.secret = foreign.clone();
+        }
+        let verdict = world.decide(&Asking { key: Some(presented.clone()), ..World::asking() });
+        let told = format!("{} {imported} {exists}", String::from_utf8_lossy(presented));
+        assert_eq!((verdict.code, world.looked_up.get()), (code, look_ups), "{told}");
+        assert_eq!(verdict.entry.is_some(), code == Code::Allowed, "{told}");
+    }
+}
+
+#[test]
+fn what_else_is_wrong_with_an_imported_key_is_told_as_of_any_other() {
+    let mut world = World::new();
+    world.routes = world.routes.with_imported(true);
+    world.secret = b"0b5ec4a2-96a6-4a61".to_vec();
+    let request = Asking { key: Some(world.secret.clone()), ..World::asking() };
+    world.expires_at = Some(NOW);
+    assert_eq!(world.decide(&request).code, Code::ExpiredKey);
+    world.shadow = vec![Code::MalformedKey];
+    assert_eq!(world.decide(&request).code, Code::ExpiredKey, "it is not malformed");
+    let unknown = Asking { key: Some(b"0b5ec4a2-96a6-4a62".to_vec()), ..World::asking() };
+    let verdict = world.decide(&unknown);
+    assert_eq!((verdict.code, verdict.shadowed), (Code::Allowed, Some(Code::MalformedKey)));
+    let two = Asking { second_key: Some(a_key()), ..request };
+    assert_eq!(world.decide(&two).code, Code::AmbiguousKey);
 }
 
 #[test]
@@ -365,6 +414,29 @@ fn a_trace_has_every_check_up_to_the_one_that_refuses() {
     decide(&world, &World::asking(), Settings { keys: &keys, shadow: &[] }, &mut steps).unwrap();
     let expected = Code::ALL[..11].iter().map(|code| (*code, !matches!(code, Code::Public | Code::MissingPermission)));
     assert_eq!(steps.0, expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn a_trace_has_both_checks_of_a_key_that_was_imported() {
+    struct Refusals(Vec<(Code, bool)>);
+    impl Trace for Refusals {
+        fn step(&mut self, code: Code, passed: bool, _: impl FnOnce() -> String) {
+            self.0.extend(matches!(code, Code::MalformedKey | Code::InvalidKey).then_some((code, passed)));
+        }
+    }
+    let mut world = World::new();
+    world.routes = world.routes.with_imported(true);
+    world.secret = b"sk-proj-8".to_vec();
+    let keys = KeyFormat::default();
+    for (key, steps) in [
+        ("sk-proj-8", vec![(Code::MalformedKey, true), (Code::InvalidKey, true)]),
+        ("sk-proj-9", vec![(Code::MalformedKey, false)]),
+    ] {
+        let mut trace = Refusals(Vec::new());
+        let request = Asking { key: Some(key.into()), ..World::asking() };
+        decide(&world, &request, Settings { keys: &keys, shadow: &[] }, &mut trace).unwrap();
+        assert_eq!(trace.0, steps, "{key}");
+    }
 }
 
 #[test]

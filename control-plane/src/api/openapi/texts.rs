@@ -62,8 +62,14 @@ schemas! {
     /// A whole API key.
     ApiKey = matching("^[a-z][a-z0-9]*_(live|test)_[0-9A-Za-z]{32}$");
 
-    /// An API key, for people to recognise it by.
-    MaskedKey = matching(r"^[a-z][a-z0-9]*_(live|test)_[0-9A-Za-z]{4}\.\.\.[0-9A-Za-z]{4}$");
+    /// An API key, for people to recognise it by; of one that was imported, what whoever imported it said.
+    MaskedKey = matching(r"^[ -~]*\.\.\.[ -~]*$").max_length(Some(80));
+
+    /// What people are shown of a key that is imported, and not the whole key.
+    Mask = matching(r"^[ -~]*\.\.\.[ -~]*$").max_length(Some(40));
+
+    /// A SHA-256, in hexadecimal.
+    Sha256 = matching("^[0-9A-Fa-f]{64}$");
 
     /// A session's token.
     SessionToken = matching("^lks_[0-9A-Za-z]{43}$");

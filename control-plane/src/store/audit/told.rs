@@ -49,7 +49,7 @@ impl Told for Key {
         json!({
             "name": settings.name,
             "description": settings.description,
-            "key_prefix": self.masked,
+            "key_prefix": self.secret.masked,
             "environment": settings.environment.as_str(),
             "tier": settings.tier,
             "limits": DeclaredLimits(settings.limits.0),

@@ -91,7 +91,8 @@ struct New<'a> {
     requests: BTreeMap<(i64, &'static str), u64>,
     /// By kind, number and key; to be added to what all processes have admitted.
     counts: BTreeMap<(i32, u32, i64), u64>,
-    last_uses: BTreeMap<i64, LastUse>,
+    /// By key and secret.
+    last_uses: BTreeMap<(i64, u32), LastUse>,
     news: News,
 }
 
@@ -109,13 +110,10 @@ impl<'a> New<'a> {
         if added || raised {
             self.said.insert((instance, seq), *said);
         }
-        if let Some(used) = report.last_use {
+        for used in &report.last_uses {
             // By our clock nobody has used it later than now.
-            let used = LastUse { at: used.at.min(now), ..used };
-            let last = self.last_uses.entry(seq).or_insert(used);
-            if used.at > last.at {
-                *last = used;
-            }
+            let used = LastUse { at: used.at.min(now), ..*used };
+            later(&mut self.last_uses, (seq, used.secret), used);
         }
     }
 
@@ -161,6 +159,14 @@ impl<'a> New<'a> {
         write_counts(to, self.counts).await?;
         write_last_uses(to, self.last_uses).await?;
         Ok(self.news)
+    }
+}
+
+/// Keeps the later use.
+fn later<K: Ord>(uses: &mut BTreeMap<K, LastUse>, key: K, used: LastUse) {
+    let last = uses.entry(key).or_insert(used);
+    if used.at > last.at {
+        *last = used;
     }
 }
 
@@ -216,16 +222,48 @@ async fn write_counts(to: &mut SqliteConnection, counts: BTreeMap<(i32, u32, i64
     Ok(())
 }
 
-async fn write_last_uses(to: &mut SqliteConnection, last_uses: BTreeMap<i64, LastUse>) -> Result<(), StoreError> {
-    let rows: Vec<_> = last_uses.into_iter().collect();
+/// Of keys the later use of whichever secret, and of each secret its own.
+async fn write_last_uses(
+    to: &mut SqliteConnection,
+    last_uses: BTreeMap<(i64, u32), LastUse>,
+) -> Result<(), StoreError> {
+    const OF_KEY: [&str; 2] = [
+        "UPDATE keys SET last_used_at = used.column3, last_used_ip = used.column4 FROM (",
+        ") AS used WHERE seq = used.column1 AND (last_used_at IS NULL OR last_used_at < used.column3)",
+    ];
+    const OF_CURRENT: [&str; 2] = [
+        "UPDATE keys SET secret_used_at = used.column3, secret_used_ip = used.column4 FROM (",
+        ") AS used WHERE seq = used.column1 AND secret = used.column2 \
+         AND (secret_used_at IS NULL OR secret_used_at < used.column3)",
+    ];
+    const OF_OLD: [&str; 2] = [
+        "UPDATE old_secrets SET last_used_at = used.column3, last_used_ip = used.column4 FROM (",
+        ") AS used WHERE key_seq = used.column1 AND secret = used.column2 AND NOT removed \
+         AND (last_used_at IS NULL OR last_used_at < used.column3)",
+    ];
+    let mut of_keys = BTreeMap::new();
+    for ((seq, _), used) in &last_uses {
+        later(&mut of_keys, *seq, *used);
+    }
+    let of_secrets: Vec<_> = last_uses.into_iter().map(|((seq, _), used)| (seq, used)).collect();
+    update(to, OF_KEY, &of_keys.into_iter().collect::<Vec<_>>()).await?;
+    update(to, OF_CURRENT, &of_secrets).await?;
+    update(to, OF_OLD, &of_secrets).await
+}
+
+/// With the rows key, secret, time and address between both parts of a statement.
+async fn update(
+    to: &mut SqliteConnection,
+    [before, behind]: [&str; 2],
+    rows: &[(i64, LastUse)],
+) -> Result<(), StoreError> {
     for rows in rows.chunks(ROWS) {
-        let mut query = QueryBuilder::<Sqlite>::new(
-            "UPDATE keys SET last_used_at = used.column2, last_used_ip = used.column3 FROM (",
-        );
+        let mut query = QueryBuilder::<Sqlite>::new(before);
         query.push_values(rows, |mut row, (seq, used)| {
-            row.push_bind(seq).push_bind(used.at).push_bind(used.from.map(|address| address.to_string()));
+            row.push_bind(seq).push_bind(used.secret).push_bind(used.at);
+            row.push_bind(used.from.map(|address| address.to_string()));
         });
-        query.push(") AS used WHERE seq = used.column1 AND (last_used_at IS NULL OR last_used_at < used.column2)");
+        query.push(behind);
         query.build().execute(&mut *to).await?;
     }
     Ok(())

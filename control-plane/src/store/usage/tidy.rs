@@ -7,7 +7,7 @@
 
 use latchkey_policy::limit::Window;
 use sqlx::query::Query;
-use sqlx::{Database, Sqlite};
+use sqlx::{Database, Sqlite, SqliteExecutor};
 
 use super::{DAY, HOUR, kind};
 use crate::store::json::to_json;
@@ -31,7 +31,7 @@ impl Store {
         const PAST: &str = "WITH past (kind, last) AS MATERIALIZED (SELECT value->>0, value->>1 FROM json_each(?1)) \
              DELETE FROM window_counts WHERE (kind, number, key_seq) IN (SELECT w.kind, w.number, w.key_seq \
              FROM past p CROSS JOIN window_counts w ON w.kind = p.kind AND w.number < p.last LIMIT ?2)";
-        if !self.trusts(now).await? {
+        if !trusts(&self.0.readers, now).await? {
             return Ok(());
         }
         let last = to_json(&Window::ALL.map(|window| (kind(window), window.number(now).saturating_sub(1))))?;
@@ -46,7 +46,7 @@ impl Store {
              (SELECT key_seq FROM node_usage WHERE instance = ?1 LIMIT ?2)";
         const BUCKETS: &str = "DELETE FROM usage_buckets WHERE (key_seq, hour, code) IN \
              (SELECT key_seq, hour, code FROM usage_buckets WHERE hour < ? LIMIT ?)";
-        if !self.trusts(now).await? {
+        if !trusts(&self.0.readers, now).await? {
             return Ok(());
         }
         let before = now.saturating_sub(INSTANCE_KEPT);
@@ -58,17 +58,17 @@ impl Store {
         self.delete(|| sqlx::query(BUCKETS).bind(hour)).await
     }
 
-    /// Whether a node has agreed with our clock on what day it is, or was yesterday.
-    async fn trusts(&self, now: i64) -> Result<bool, StoreError> {
-        const AGREED: &str = "SELECT EXISTS (SELECT 1 FROM window_counts WHERE kind = ? AND number >= ?)";
-        let yesterday = Window::Day.number(now).saturating_sub(1);
-        let query = sqlx::query_scalar(AGREED).bind(kind(Window::Day)).bind(yesterday);
-        Ok(query.fetch_one(&self.0.readers).await?)
-    }
-
     /// Repeats a statement, which has the most rows as its last parameter, until it finds no more.
     pub(in crate::store) async fn delete<'q>(&self, statement: impl Fn() -> Delete<'q>) -> Result<(), StoreError> {
         while statement().bind(STEP).execute(&self.0.writer).await?.rows_affected() >= STEP.into() {}
         Ok(())
     }
+}
+
+/// Whether a node has agreed with our clock on what day it is, or was yesterday.
+pub(in crate::store) async fn trusts(from: impl SqliteExecutor<'_>, now: i64) -> Result<bool, StoreError> {
+    const AGREED: &str = "SELECT EXISTS (SELECT 1 FROM window_counts WHERE kind = ? AND number >= ?)";
+    let yesterday = Window::Day.number(now).saturating_sub(1);
+    let query = sqlx::query_scalar(AGREED).bind(kind(Window::Day)).bind(yesterday);
+    Ok(query.fetch_one(from).await?)
 }

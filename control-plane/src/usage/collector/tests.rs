@@ -64,7 +64,7 @@ impl Room {
     async fn hand_over(&self, connection: &Connection, sequence: u64, allowed: u64) {
         let mut requests = Requests::default();
         requests[0] = allowed;
-        let key = KeyReport { key: 1, requests, windows: Windows::default(), last_use: None };
+        let key = KeyReport { key: 1, requests, windows: Windows::default(), last_uses: Vec::new() };
         self.hand_over_keys(connection, sequence, vec![key]).await;
     }
 
@@ -115,7 +115,7 @@ fn used(key: u64, count: u32) -> KeyReport {
     let window = |window: Window| Some(Count { number: window.number(Still.now()), count });
     let mut requests = Requests::default();
     requests[0] = count.into();
-    KeyReport { key, requests, windows: Window::ALL.map(window), last_use: None }
+    KeyReport { key, requests, windows: Window::ALL.map(window), last_uses: Vec::new() }
 }
 
 /// Waits until it has been told this sum for so many keys.

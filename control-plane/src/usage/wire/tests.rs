@@ -9,18 +9,21 @@ fn usage() -> KeyUsage {
         key: 7,
         requests: vec![5, 0, 1],
         windows: vec![WindowCount { kind: Kind::Day.into(), number: 20_000, count: 5 }],
-        last_used_at: 1_800_000_000,
-        last_used_ip: vec![192, 0, 2, 1],
+        last_uses: vec![last_use()],
     }
+}
+
+fn last_use() -> latchkey_protocol::LastUse {
+    latchkey_protocol::LastUse { secret: 3, at: 1_800_000_000, ip: vec![192, 0, 2, 1] }
 }
 
 #[test]
 fn a_report_is_what_the_node_says() {
     let reports = key_reports(vec![usage(), KeyUsage { key: u64::MAX, ..KeyUsage::default() }]).unwrap();
     let day = Some(Count { number: 20_000, count: 5 });
-    let last_use = Some(LastUse { at: 1_800_000_000, from: Some([192, 0, 2, 1].into()) });
-    let used = KeyReport { key: 7, requests: [5, 0, 1, 0, 0, 0, 0, 0], windows: [None, None, day, None], last_use };
-    let unused = KeyReport { key: u64::MAX, requests: [0; 8], windows: [None; 4], last_use: None };
+    let last_uses = vec![LastUse { secret: 3, at: 1_800_000_000, from: Some([192, 0, 2, 1].into()) }];
+    let used = KeyReport { key: 7, requests: [5, 0, 1, 0, 0, 0, 0, 0], windows: [None, None, day, None], last_uses };
+    let unused = KeyReport { key: u64::MAX, requests: [0; 8], windows: [None; 4], last_uses: Vec::new() };
     assert_eq!(reports, [used, unused]);
 }
 
@@ -32,8 +35,9 @@ fn addresses_are_of_both_families() {
         (&[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], Some("2001:db8::1")),
         (&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 1], Some("192.0.2.1")),
     ] {
-        let reports = key_reports(vec![KeyUsage { last_used_ip: bytes.to_vec(), ..usage() }]).unwrap();
-        assert_eq!(reports[0].last_use.unwrap().from.map(|address| address.to_string()).as_deref(), address);
+        let last_uses = vec![latchkey_protocol::LastUse { ip: bytes.to_vec(), ..last_use() }];
+        let reports = key_reports(vec![KeyUsage { last_uses, ..usage() }]).unwrap();
+        assert_eq!(reports[0].last_uses[0].from.map(|address| address.to_string()).as_deref(), address);
     }
 }
 
@@ -45,14 +49,23 @@ fn what_a_report_may_not_be_is_refused() {
         assert_eq!(status.code(), Code::InvalidArgument);
         status.message().to_owned()
     };
+    let uses = |last_uses| KeyUsage { last_uses, ..usage() };
+    let wrong = |used: latchkey_protocol::LastUse| uses(vec![last_use(), used]);
+    let other = || latchkey_protocol::LastUse { secret: 4, ..last_use() };
     for (usage, reason) in [
         (KeyUsage { requests: vec![0; 9], ..usage() }, "Usage has more than 8 verdicts"),
         (KeyUsage { requests: vec![1 << 53], ..usage() }, "Usage has a total of more than 9007199254740991 requests"),
         (KeyUsage { windows: vec![window(0)], ..usage() }, "Usage has a window of unknown kind 0"),
         (KeyUsage { windows: vec![window(-5)], ..usage() }, "Usage has a window of unknown kind -5"),
         (KeyUsage { windows: vec![window(2), window(2)], ..usage() }, "Usage has the hour of a key twice"),
-        (KeyUsage { last_used_at: -1, ..usage() }, "Usage has a last use before 1970"),
-        (KeyUsage { last_used_ip: vec![1; 5], ..usage() }, "Usage has an address of neither 4 nor 16 bytes"),
+        (wrong(latchkey_protocol::LastUse { at: -1, ..other() }), "Usage has a last use before 1970"),
+        (
+            wrong(latchkey_protocol::LastUse { ip: vec![1; 5], ..other() }),
+            "Usage has an address of neither 4 nor 16 bytes",
+        ),
+        (wrong(latchkey_protocol::LastUse { secret: 0, ..other() }), "Usage has a last use of no secret"),
+        (wrong(last_use()), "Usage has the last use of a secret twice"),
+        (uses(vec![last_use(); 3]), "Usage has last uses of more than 2 secrets of a key"),
     ] {
         assert_eq!(refused(vec![usage]), reason);
     }

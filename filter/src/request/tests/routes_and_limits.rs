@@ -8,7 +8,7 @@ use latchkey_policy::permission::Pattern;
 use latchkey_policy::route::{PathSpec, PlaceSpec, RouteRecord, Rule, RuleSpec, Unmatched};
 
 /// A policy that lets its keys do something, and so often.
-fn limited(limits: Limits) -> PolicyRecord {
+pub(super) fn limited(limits: Limits) -> PolicyRecord {
     PolicyRecord {
         roles: vec!["dns_manager".into()],
         grants: vec![Pattern::parse("dns:*").unwrap()],
@@ -20,7 +20,7 @@ fn limited(limits: Limits) -> PolicyRecord {
 }
 
 /// A worker with one key, 1, in slot 1, and some rules.
-fn routed(policy: &PolicyRecord, more: &str) -> (FakeHost, Worker) {
+pub(super) fn routed(policy: &PolicyRecord, more: &str) -> (FakeHost, Worker) {
     let host = FakeHost::default();
     host.clock.set(NOW * 1_000_000_000);
     host.source.replace("192.0.2.7:4711".into());
@@ -166,21 +166,23 @@ fn what_becomes_of_requests_is_counted_by_code_and_the_address_is_asked_once_a_s
         ask(&host, &worker, path);
     }
     assert_eq!(meter(&host).requests(), [2, 0, 0, 0, 0, 1, 1, 1]);
-    assert_eq!(meter(&host).last_used_ip(), Some("192.0.2.7".parse().unwrap()));
-    assert_eq!(meter(&host).last_used_at(), Some(i64::try_from(NOW).unwrap()));
+    let used = |host: &FakeHost| meter(host).last_uses().map(|used| (used.secret, used.from)).collect::<Vec<_>>();
+    let from = |address: &str| vec![(1, Some(address.parse().unwrap()))];
+    assert_eq!(used(&host), from("192.0.2.7"));
+    assert_eq!(meter(&host).last_uses().next().map(|used| used.at), Some(i64::try_from(NOW).unwrap()));
     // In the same second the address is not asked again; where that fails, the request still passes.
     let (host, worker) = routed(&limited(Limits::default()), "");
     ask(&host, &worker, "/");
     host.source.replace("192.0.2.8:4711".into());
     ask(&host, &worker, "/");
-    assert_eq!(meter(&host).last_used_ip(), Some("192.0.2.7".parse().unwrap()));
+    assert_eq!(used(&host), from("192.0.2.7"));
     host.advance_millis(1_000);
     ask(&host, &worker, "/");
-    assert_eq!(meter(&host).last_used_ip(), Some("192.0.2.8".parse().unwrap()));
+    assert_eq!(used(&host), from("192.0.2.8"));
     host.advance_millis(1_000);
     host.stubborn.set("source_address");
     assert_eq!(ask(&host, &worker, "/").0, "allowed");
-    assert_eq!(meter(&host).last_used_ip(), None);
+    assert_eq!(used(&host), [(1, None)]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use latchkey_policy::ledger;
 use latchkey_policy::limit::{Limits, Window};
 use latchkey_policy::meter::{Meter, Outcome, Owner};
 use latchkey_protocol::window_count::Kind;
-use latchkey_protocol::{Elsewhere, KeyElsewhere, Usage, UsageAck, WindowCount};
+use latchkey_protocol::{Elsewhere, KeyElsewhere, LastUse, Usage, UsageAck, WindowCount};
 
 const EPOCH: [u8; 16] = [9; 16];
 const NOW: i64 = 1_700_000_000;
@@ -23,8 +23,14 @@ fn in_time() -> (FakeHost, Worker) {
 
 /// As a request does it, at whichever worker.
 fn admit(host: &FakeHost, worker: &Worker, slot: u32) {
+    admit_by(host, worker, slot, 1);
+}
+
+/// With the key's secret of that number.
+fn admit_by(host: &FakeHost, worker: &Worker, slot: u32, secret: u32) {
     let key = latchkey_policy::record::KeyRecord {
         slot,
+        secret,
         number: u64::from(slot) + 100,
         ..test_util::key(KeyDigest::of(b"one"), 1, "one")
     };
@@ -67,7 +73,7 @@ fn what_all_workers_admit_is_reported_in_totals_until_it_is_acknowledged() {
     assert_eq!(sent.len(), 1, "one at a time");
     assert_eq!((sent[0].sequence, totals(&sent[0])), (1, vec![(101, 2), (102, 1)]));
     let key = &sent[0].keys[0];
-    assert_eq!((key.last_used_at, &key.last_used_ip[..]), (NOW, &[192, 0, 2, 7][..]));
+    assert_eq!(key.last_uses, [LastUse { secret: 1, at: NOW, ip: vec![192, 0, 2, 7] }]);
     let minute = WindowCount { kind: Kind::Minute.into(), number: Window::Minute.number(NOW), count: 2 };
     assert_eq!((key.windows.len(), key.windows[0]), (4, minute));
 
@@ -78,6 +84,18 @@ fn what_all_workers_admit_is_reported_in_totals_until_it_is_acknowledged() {
     assert_eq!(sent.iter().map(totals).collect::<Vec<_>>(), [[(101, 3)]]);
     acknowledge(&host, &mut worker, 2);
     assert_eq!(reports(&host, &mut worker, 10), []);
+}
+
+#[test]
+fn the_secrets_of_a_key_are_counted_together_and_each_has_its_last_use() {
+    let (host, mut worker) = in_time();
+    for secret in [1, 2, 1] {
+        admit_by(&host, &worker, 1, secret);
+    }
+    let sent = reports(&host, &mut worker, 4);
+    assert_eq!(totals(&sent[0]), [(101, 3)]);
+    let used = |secret| LastUse { secret, at: NOW, ip: vec![192, 0, 2, 7] };
+    assert_eq!(sent[0].keys[0].last_uses, [used(2), used(1)]);
 }
 
 #[test]

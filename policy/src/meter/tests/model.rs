@@ -3,6 +3,7 @@
 use super::*;
 use crate::limit::reference::Calendar;
 use crate::test_util::Random;
+use std::collections::BTreeMap;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -97,6 +98,8 @@ fn any_sequence_of_requests_is_decided_as_by_counting_all_that_ever_happened() {
         };
         let (mut meter, mut limits) = (Meter::new(OWNER), random_limits(&mut random));
         let mut model = Model { calendar: &calendar, events: Default::default() };
+        // When each secret was used last; one that comes later has a higher number.
+        let (mut secrets, mut newest) = (BTreeMap::new(), 1);
         let (mut now, mut allowed, mut limited) = (NOW - 90, 0, 0);
         for _ in 0..120 {
             now = step(&mut random, &calendar, now);
@@ -115,6 +118,12 @@ fn any_sequence_of_requests_is_decided_as_by_counting_all_that_ever_happened() {
                     assert_eq!(quota, told);
                     assert_eq!(quota.admitted(), model.admit(&limits, now), "seed {seed} at {now}");
                     *(if quota.admitted() { &mut allowed } else { &mut limited }) += 1;
+                    newest += u32::from(random.below(8) == 0);
+                    let secret = newest.saturating_sub(random.below(3)).max(1);
+                    if quota.admitted() {
+                        meter.used(secret, now, || None);
+                        secrets.insert(secret, now);
+                    }
                     assert_eq!(quota.nearest, meter.nearest(&limits, now));
                     // Those left, and the end.
                     let expected = model.remaining(&limits, now).into_iter().map(|limit| (limit.2, limit.3));
@@ -130,6 +139,10 @@ fn any_sequence_of_requests_is_decided_as_by_counting_all_that_ever_happened() {
             let state = |limit: Remaining| (limit.window, limit.limit, limit.remaining, limit.reset);
             let remaining: Vec<_> = meter.remaining(&limits, now).map(state).collect();
             assert_eq!(remaining, model.remaining(&limits, now), "seed {seed} at {now}");
+            let told: BTreeMap<_, _> = meter.last_uses().map(|used| (used.secret, used.at)).collect();
+            // Of a secret that is older than two that were used, nothing is kept.
+            let expected: BTreeMap<_, _> = secrets.iter().rev().take(2).map(|(secret, at)| (*secret, *at)).collect();
+            assert_eq!(told, expected, "seed {seed} at {now}");
             assert_eq!(meter.requests(), [allowed, 0, 0, 0, 0, 0, 0, limited]);
             // What lies between two requests is only the cell.
             meter = Meter::of(Some(&meter.encode()), OWNER).unwrap();

@@ -50,7 +50,7 @@ fn decode(body: &[&[u8]]) -> Result<RouteRecord, Damaged> {
 
 #[test]
 fn rules_survive_the_round_trip() {
-    for record in [record(), RouteRecord::default()] {
+    for record in [record(), RouteRecord::default(), record().with_imported(true)] {
         let bytes = encoded(&record);
         assert_eq!(RouteRecord::decode(&bytes), Ok(record));
         let split: Vec<_> = Records::new(Kind::Routes, &bytes).collect();
@@ -89,7 +89,7 @@ fn the_layout_is_what_the_documentation_says() {
 fn what_means_nothing_here_is_damage() {
     let [head, rule, path, names, place] = RULE;
     for (what, body) in [
-        ("an unknown flag", [b"\x02\x01\0\0\0", rule, path, names, place]),
+        ("an unknown flag", [b"\x04\x01\0\0\0", rule, path, names, place]),
         ("an unknown flag of a rule", [head, b"\x02\0\0\0\0\0", path, names, place]),
         ("an unknown kind of path", [head, rule, b"\x03\x02\0/a", names, place]),
         ("an unknown place", [head, rule, path, names, b"\x04\x01a"]),

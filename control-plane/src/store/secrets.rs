@@ -1,0 +1,193 @@
+//! Secrets of keys: giving a key another one, and what becomes of the old one.
+//!
+//! A key's row has its current secret. The one before it is in `old_secrets`, and good until its overlap is over; then,
+//! or when its key is revoked or given yet another one, it is removed, and its row stays. **A digest is accepted only
+//! once**, whatever has become of its key.
+
+use latchkey_policy::key::{KeyDigest, PlainKey};
+use serde_json::json;
+use sqlx::{QueryBuilder, Sqlite};
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use super::audit::Event;
+use super::change::{Change, to_its_end};
+use super::{Acting, Caller, Key, Store, StoreError, keys, usage};
+
+/// So many seconds after its end nodes forget an old secret: until then they say that it has expired, and not that there
+/// is no such key.
+const KEPT: i64 = 24 * 60 * 60;
+
+/// Use at the management API is written down at most so often.
+const GRANULARITY_SECONDS: i64 = 30;
+
+/// Secrets that are removed in one change.
+const STEP: u32 = 5_000;
+
+/// Digests in one statement.
+const ROWS: usize = 200;
+
+/// A secret as it is told of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secret {
+    /// For people to recognise it by.
+    pub masked: String,
+    /// Unix seconds.
+    pub created_at: i64,
+    /// From this second on it is refused, if it is not the current one.
+    pub ends_at: Option<i64>,
+    /// Unix seconds: when a request was admitted with it last, as far as nodes have told.
+    pub last_used_at: Option<i64>,
+    /// The address that it came from.
+    pub last_used_ip: Option<String>,
+}
+
+impl Acting {
+    /// Gives one of the account's keys the secret that `new` makes, which sees the caller and the key as they are, and
+    /// changes nothing if that fails. The secret that it had is good for `overlap` seconds more, and the one before that
+    /// no longer. Returns the key, its secret, and the revision from which on nodes go by it. Fails with
+    /// [`StoreError::KeyRevoked`].
+    pub(crate) async fn regenerate_key<E: From<StoreError> + Send + 'static>(
+        self,
+        id: String,
+        overlap: u32,
+        new: impl FnOnce(&Caller, &Key) -> Result<PlainKey, E> + Send + 'static,
+    ) -> Result<(Key, PlainKey, u64), E> {
+        to_its_end(async move {
+            let mut deed = self.begin().await?;
+            let (change, account_id) = (&mut deed.on, &deed.caller.account_id);
+            let before = keys::find(change.connection(), account_id, &id).await?;
+            if before.revoked_at.is_some() {
+                return Err(StoreError::KeyRevoked.into());
+            }
+            let secret = new(&deed.caller, &before)?;
+            require_new(change, &[secret.digest()]).await?;
+            replace(change, &id, &secret, overlap, self.now).await?;
+            let key = keys::find(change.connection(), account_id, &id).await?;
+            let event = Event::edited("key.regenerate", &before, &key).with("overlap_seconds", json!(overlap));
+            Ok((key, secret, deed.commit(&[event]).await?))
+        })
+        .await
+    }
+}
+
+async fn replace(change: &mut Change, id: &str, secret: &PlainKey, overlap: u32, now: i64) -> Result<(), StoreError> {
+    const END: &str = "UPDATE old_secrets SET removed = TRUE, revision = ? \
+         WHERE NOT removed AND key_seq = (SELECT seq FROM keys WHERE id = ?)";
+    const KEEP: &str = "INSERT INTO old_secrets (digest, key_seq, secret, masked, imported, created_at, ends_at, \
+         last_used_at, last_used_ip, removed, revision) \
+         SELECT digest, seq, secret, masked, imported, secret_created_at, ?, secret_used_at, secret_used_ip, ?, ? \
+         FROM keys WHERE id = ?";
+    const GIVE: &str = "UPDATE keys SET digest = ?, masked = ?, secret = secret + 1, imported = FALSE, \
+         secret_created_at = ?, secret_used_at = NULL, secret_used_ip = NULL, updated_at = ?, revision = ? WHERE id = ?";
+    let revision = change.revision();
+    sqlx::query(END).bind(revision).bind(id).execute(change.connection()).await?;
+    let keep = sqlx::query(KEEP).bind(now.saturating_add(overlap.into())).bind(overlap == 0).bind(revision).bind(id);
+    keep.execute(change.connection()).await?;
+    let give = sqlx::query(GIVE).bind(&secret.digest().0[..]).bind(secret.masked()).bind(now).bind(now);
+    give.bind(revision).bind(id).execute(change.connection()).await?;
+    Ok(())
+}
+
+/// Has the old secrets of keys that this change is about sent with them: they say the same of the key. Those of keys that
+/// it has revoked are removed.
+pub(super) async fn follow_keys(change: &mut Change) -> Result<(), StoreError> {
+    // In this order, so that what it costs depends on what has changed.
+    const FOLLOW: &str = "UPDATE old_secrets SET revision = ?1, \
+         removed = (SELECT revoked_at IS NOT NULL FROM keys WHERE seq = key_seq) \
+         WHERE digest IN (SELECT o.digest FROM keys k CROSS JOIN old_secrets o ON o.key_seq = k.seq \
+         WHERE k.revision = ?1 AND NOT o.removed)";
+    let revision = change.revision();
+    sqlx::query(FOLLOW).bind(revision).execute(change.connection()).await?;
+    Ok(())
+}
+
+/// Has nodes told when the first imported secret comes, and when the last one goes.
+pub(super) async fn tell_of_imported(change: &mut Change) -> Result<(), StoreError> {
+    const TELL: &str = "WITH now (imported) AS (SELECT \
+         EXISTS (SELECT 1 FROM keys WHERE imported AND revoked_at IS NULL) \
+         OR EXISTS (SELECT 1 FROM old_secrets WHERE imported AND NOT removed)) \
+         UPDATE routes SET imported = now.imported, revision = ? FROM now WHERE routes.imported <> now.imported";
+    let revision = change.revision();
+    sqlx::query(TELL).bind(revision).execute(change.connection()).await?;
+    Ok(())
+}
+
+/// Those of `digests` that are a secret's, or were.
+pub(super) async fn known(change: &mut Change, digests: &[KeyDigest]) -> Result<HashSet<KeyDigest>, StoreError> {
+    let mut known = HashSet::new();
+    for digests in digests.chunks(ROWS) {
+        for table in ["SELECT digest FROM keys WHERE digest IN (", "SELECT digest FROM old_secrets WHERE digest IN ("] {
+            let mut query = QueryBuilder::<Sqlite>::new(table);
+            let mut list = query.separated(", ");
+            digests.iter().for_each(|digest| {
+                list.push_bind(&digest.0[..]);
+            });
+            query.push(")");
+            let rows: Vec<Vec<u8>> = query.build_query_scalar().fetch_all(change.connection()).await?;
+            for row in rows {
+                known.insert(KeyDigest(row.try_into().map_err(|_| StoreError::Damaged("a digest"))?));
+            }
+        }
+    }
+    Ok(known)
+}
+
+/// Fails with [`StoreError::SecretTaken`] if one of `digests` is a secret's, or was.
+pub(super) async fn require_new(change: &mut Change, digests: &[KeyDigest]) -> Result<(), StoreError> {
+    if known(change, digests).await?.is_empty() { Ok(()) } else { Err(StoreError::SecretTaken) }
+}
+
+impl Store {
+    /// Notes that a key was used with this secret, other than at a node.
+    pub(super) async fn use_secret(
+        &self,
+        digest: &KeyDigest,
+        address: Option<IpAddr>,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        const DUE: &str = "SELECT EXISTS (SELECT 1 FROM keys WHERE digest = ?1 AND COALESCE(secret_used_at, 0) < ?2 \
+             UNION ALL SELECT 1 FROM old_secrets WHERE digest = ?1 AND COALESCE(last_used_at, 0) < ?2)";
+        const OF_CURRENT: &str = "UPDATE keys SET secret_used_at = ?1, secret_used_ip = ?2 \
+             WHERE digest = ?3 AND COALESCE(secret_used_at, 0) < ?1";
+        const OF_OLD: &str = "UPDATE old_secrets SET last_used_at = ?1, last_used_ip = ?2 \
+             WHERE digest = ?3 AND COALESCE(last_used_at, 0) < ?1";
+        const OF_KEY: &str = "UPDATE keys SET last_used_at = ?1, last_used_ip = ?2 \
+             WHERE seq IN (SELECT seq FROM keys WHERE digest = ?3 UNION ALL \
+             SELECT key_seq FROM old_secrets WHERE digest = ?3) AND COALESCE(last_used_at, 0) < ?1";
+        let digest = &digest.0[..];
+        let due = sqlx::query_scalar(DUE).bind(digest).bind(now.saturating_sub(GRANULARITY_SECONDS));
+        if due.fetch_one(&self.0.readers).await? {
+            let address = address.map(|address| address.to_string());
+            let mut transaction = self.0.writer.begin_with("BEGIN IMMEDIATE").await?;
+            for statement in [OF_CURRENT, OF_OLD, OF_KEY] {
+                sqlx::query(statement).bind(now).bind(&address).bind(digest).execute(&mut *transaction).await?;
+            }
+            transaction.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// Removes old secrets whose end is past for long. What a wrong clock takes for past must not be removed, as it could
+    /// not be brought back.
+    pub async fn tidy_secrets(&self, now: i64) -> Result<(), StoreError> {
+        const ENDED: &str = "SELECT EXISTS (SELECT 1 FROM old_secrets WHERE NOT removed AND ends_at <= ?)";
+        const REMOVE: &str = "UPDATE old_secrets SET removed = TRUE, revision = ? WHERE digest IN \
+             (SELECT digest FROM old_secrets WHERE NOT removed AND ends_at <= ? LIMIT ?)";
+        let before = now.saturating_sub(KEPT);
+        if !usage::trusts(&self.0.readers, now).await? {
+            return Ok(());
+        }
+        while sqlx::query_scalar(ENDED).bind(before).fetch_one(&self.0.readers).await? {
+            let store = self.clone();
+            let step = async move {
+                let mut change = Change::begin(&store).await?;
+                let remove = sqlx::query(REMOVE).bind(change.revision()).bind(before).bind(STEP);
+                remove.execute(change.connection()).await?;
+                change.commit().await
+            };
+            to_its_end(step).await?;
+        }
+        Ok(())
+    }
+}
