@@ -33,6 +33,20 @@ pub struct CreatedKey {
     pub api_key: String,
 }
 
+/// A key's new secret.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Regenerated {
+    /// The secret.
+    pub api_key: String,
+    /// How far the change had come.
+    pub enforcement: Enforcement,
+}
+
+#[derive(Deserialize)]
+struct ImportedKey {
+    key_id: String,
+}
+
 /// How far a change had come when the API answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct Enforcement {
@@ -147,6 +161,26 @@ impl ControlPlane {
     pub async fn create_key(&self, key: Value) -> Result<CreatedKey> {
         self.register_services(&key).await?;
         Ok(serde_json::from_value(self.call(Method::POST, "/v1/keys/generate", key).await?)?)
+    }
+
+    /// Gives a key another secret; the old one is good for so many seconds more. What the API answers.
+    ///
+    /// # Errors
+    /// [`Refused`], when the API does not answer with success.
+    pub async fn regenerate(&self, key_id: &str, overlap_seconds: u32) -> Result<Regenerated> {
+        let path = format!("/v1/keys/{key_id}/regenerate");
+        let body = json!({ "overlap_seconds": overlap_seconds });
+        Ok(serde_json::from_value(self.call(Method::POST, &path, body).await?)?)
+    }
+
+    /// Imports keys, such as `[{"name": "CI", "sha256": "9f86…"}]`; their ids.
+    ///
+    /// # Errors
+    /// [`Refused`], when the API does not answer with success.
+    pub async fn import(&self, keys: Value) -> Result<Vec<String>> {
+        let imported = self.call(Method::POST, "/v1/keys/import", json!({ "keys": keys })).await?;
+        let imported: Vec<ImportedKey> = serde_json::from_value(imported["keys"].clone())?;
+        Ok(imported.into_iter().map(|key| key.key_id).collect())
     }
 
     /// A key as the API tells of it.

@@ -45,7 +45,7 @@ impl Unfinished {
 }
 
 /// Every call that changes something and has a body.
-fn changes(key: &str, user: &str) -> [(Method, String, Value); 9] {
+fn changes(key: &str, user: &str) -> [(Method, String, Value); 11] {
     let admin = json!({"email": "late@localhost", "password": PASSWORD});
     [
         (Method::POST, "/v1/services".to_owned(), json!({"name": "late"})),

@@ -7,6 +7,7 @@ use crate::openapi::{Call, calls, description};
 use latchkey_policy::permission::roles::{ROLES, patterns};
 use latchkey_policy::permission::{Pattern, Permission};
 use reqwest::header::AUTHORIZATION;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -21,23 +22,37 @@ struct Objects {
     key: String,
     user: String,
     subaccount: String,
+    service: String,
+    account: String,
+    webhook: String,
 }
 
 impl Objects {
     async fn make(plane: &Plane) -> Self {
         let admin = plane.log_in().await;
         let user = admin.user("acted-on@localhost", json!({})).await;
+        let made = async |path, id, body| {
+            let answer = admin.send(Method::POST, path, body).await;
+            assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+            answer.text(id)
+        };
+        let of_account = json!({"email": "theirs@localhost", "password": PASSWORD});
+        let account = json!({"name": "acted on", "tier": "free", "admin": of_account});
         Self {
             key: admin.key("acted on").await,
             user: user.strip_prefix("/v1/users/").unwrap().to_owned(),
             subaccount: admin.subaccount("acted on").await,
+            service: made("/v1/services", "/data/name", json!({"name": "acted-on"})).await,
+            account: made("/v1/accounts", "/data/account_id", account).await,
+            webhook: made("/v1/webhooks", "/data/webhook_id", json!({"url": "https://webhooks.invalid/"})).await,
         }
     }
 
     /// The call's path, with ids of what there is.
     fn path(&self, call: &Call) -> String {
         let path = call.path.replace("{key_id}", &self.key).replace("{user_id}", &self.user);
-        let path = path.replace("{subaccount_id}", &self.subaccount);
+        let path = path.replace("{subaccount_id}", &self.subaccount).replace("{name}", &self.service);
+        let path = path.replace("{account_id}", &self.account).replace("{webhook_id}", &self.webhook);
         assert!(!path.contains('{'), "{} needs an example of what is in its path, {path}", call.id);
         path
     }
@@ -48,9 +63,13 @@ fn body(call: &Call) -> Option<Value> {
     call.operation.get("requestBody")?;
     Some(match call.id.as_str() {
         "logIn" => json!({"email": EMAIL, "password": PASSWORD}),
-        "generateKey" | "createSubaccount" => json!({"name": ""}),
+        "generateKey" | "createSubaccount" | "createService" => json!({"name": ""}),
+        "createAccount" => json!({"name": "", "tier": "", "admin": {"email": "", "password": ""}}),
+        "createWebhook" => json!({"url": ""}),
+        "importKeys" => json!({"keys": []}),
+        "regenerateKey" => json!({"overlap_seconds": u32::MAX}),
         "createUser" => json!({"email": "", "password": ""}),
-        "editKey" | "editUser" => json!({}),
+        "editKey" | "editUser" | "editSubaccount" | "editService" | "editAccount" | "editWebhook" => json!({}),
         "changePassword" => json!({"current_password": "", "new_password": ""}),
         "explainRequest" => json!({"request": {}}),
         "putRoutes" => json!({"rules": [], "unmatched": "valid_key"}),
@@ -96,7 +115,7 @@ impl Holds {
             Self::AllElsewhere if permissions.iter().any(|permission| permission.starts_with("gateway:")) => {
                 Outcome::MissingPermission
             }
-            Self::AllElsewhere if call.path.contains("_id}") => Outcome::NotFound,
+            Self::AllElsewhere if call.path.contains('{') => Outcome::NotFound,
             Self::These(held) | Self::AsKey(held) if !permissions.iter().all(|permission| holds(held, permission)) => {
                 Outcome::MissingPermission
             }

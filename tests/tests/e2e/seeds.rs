@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use latchkey_tests::{Gateway, workspace};
+use latchkey_tests::{Gateway, schemathesis, workspace};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -23,8 +23,10 @@ async fn run(gateway: &Gateway, file: &str, key_id: &str) -> Result<String> {
         .replace("your-session-token", &token)
         .replace("key_abc123def456", key_id);
     let mut command = if file.ends_with(".py") {
-        let mut python = Command::new(latchkey_tests::python()?);
-        python.arg("-c").arg(text);
+        // The examples take `requests`, which Schemathesis has brought with it.
+        let library = schemathesis()?.with_file_name("lib");
+        let mut python = Command::new("python3");
+        python.env("PYTHONPATH", library).arg("-c").arg(text);
         python
     } else {
         let mut shell = Command::new("sh");

@@ -43,8 +43,8 @@ async fn main() -> Result<()> {
 
     let (mut rows, mut alone, mut together) = (Timings::default(), Timings::default(), Timings::default());
     for turn in 0..TURNS {
-        rows.extend(repeated(TURN, async |_| raw.insert().await).await?);
-        alone.extend(repeated(TURN, async |n| create(&control_plane, &format!("{turn} alone {n}")).await).await?);
+        rows.extend(repeated(TURN, |_| raw.insert()).await?);
+        alone.extend(repeated(TURN, |n| create(&control_plane, format!("{turn} alone {n}"))).await?);
         together.extend(many(&control_plane, turn).await?);
     }
     println!("\n| writes, one a transaction | a second | median | 99th |\n|---|---|---|---|");
@@ -76,9 +76,8 @@ async fn many(control_plane: &Arc<ControlPlane>, turn: usize) -> Result<Timings>
     let mut clients = JoinSet::new();
     for client in 0..CLIENTS {
         let control_plane = Arc::clone(control_plane);
-        clients.spawn(async move {
-            repeated(TURN, async |n| create(&control_plane, &format!("{turn} of {client} {n}")).await).await
-        });
+        clients
+            .spawn(async move { repeated(TURN, |n| create(&control_plane, format!("{turn} of {client} {n}"))).await });
     }
     let mut timings = Timings::default();
     while let Some(ended) = clients.join_next().await {
@@ -100,7 +99,7 @@ async fn fill(control_plane: &ControlPlane) -> Result<f64> {
     Ok(keys / began.elapsed().as_secs_f64())
 }
 
-async fn create(control_plane: &ControlPlane, name: &str) -> Result<()> {
+async fn create(control_plane: &ControlPlane, name: String) -> Result<()> {
     control_plane.create_key(json!({"name": name, "description": "measured", "scope": "all"})).await?;
     Ok(())
 }

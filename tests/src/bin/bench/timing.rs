@@ -47,7 +47,10 @@ impl Timings {
 }
 
 /// Does it again and again for `time`; `what` is told how often it was done.
-pub(crate) async fn repeated(time: Duration, mut what: impl AsyncFnMut(usize) -> Result<()>) -> Result<Timings> {
+pub(crate) async fn repeated<F: Future<Output = Result<()>>>(
+    time: Duration,
+    mut what: impl FnMut(usize) -> F,
+) -> Result<Timings> {
     let began = Instant::now();
     let mut timings = Timings::default();
     for n in 0.. {

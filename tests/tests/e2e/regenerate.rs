@@ -1,0 +1,136 @@
+//! A key's secrets: both are good while they overlap, as one key, and then only the new one.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use latchkey_policy::limit::Window;
+use latchkey_tests::{Fire, Gateway, Shot, eventually, request};
+use serde_json::{Value, json};
+
+use crate::clock::{now, reaches, time_in};
+use crate::usage::TOLD;
+
+const CONNECTIONS: usize = 32;
+
+#[tokio::test]
+async fn both_secrets_pass_while_they_overlap_and_share_every_limit() {
+    let gateway = Gateway::start().await;
+    time_in(Window::Minute, 20).await;
+    let key = json!({ "name": "CI", "limits": { "minute": 10 } });
+    let key = gateway.control_plane.create_key(key).await.unwrap();
+    let old = key.api_key;
+    let regenerated = gateway.control_plane.regenerate(&key.key_id, 3_600).await.unwrap();
+    assert_eq!((regenerated.enforcement.nodes, regenerated.enforcement.acknowledged), (1, 1));
+    let new = regenerated.api_key;
+    for (used, secret) in [&old, &new].into_iter().cycle().take(10).enumerate() {
+        let answer = gateway.ask("/", Some(secret)).await;
+        assert_eq!(answer.status, 200, "request {used}: {}", answer.body);
+        assert_eq!(answer.headers["x-ratelimit-remaining"], (9 - used).to_string());
+        let identity = answer.reached_upstream("x-latchkey-identity").unwrap();
+        assert!(identity.starts_with(&format!("key=\"{}\"", key.key_id)), "{identity}");
+        assert_eq!(answer.reached_upstream("x-api-key"), None);
+    }
+    for secret in [&old, &new] {
+        assert_eq!(gateway.ask("/", Some(secret)).await.code(), "rate_limited");
+    }
+    assert!([&old, &new].iter().all(|secret| !gateway.logs().contains(secret.as_str())));
+}
+
+#[tokio::test]
+async fn the_last_use_is_told_of_each_secret() {
+    let gateway = Gateway::builder().envoy(|envoy| envoy.trusted_proxies = 1).start().await;
+    let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap();
+    let new = gateway.control_plane.regenerate(&key.key_id, 3_600).await.unwrap().api_key;
+    let ask = async |secret: &str, from: &str| {
+        // The address is noted of the first request in a second.
+        reaches(now() + 1).await;
+        let headers = [("x-api-key", secret), ("x-forwarded-for", from)];
+        assert_eq!(gateway.ask_with("/", &headers).await.status, 200);
+    };
+    let told = async |expected: [Value; 3]| {
+        let told = eventually(TOLD, async || {
+            let key = gateway.control_plane.key(&key.key_id).await?;
+            let ips = [&key["last_used_ip"], &key["secrets"][0]["last_used_ip"], &key["secrets"][1]["last_used_ip"]];
+            ensure!(ips.map(Clone::clone) == expected, "{ips:?}, not {expected:?}");
+            Ok(())
+        });
+        told.await.unwrap();
+    };
+    let (one, two, three) = ("192.0.2.1", "192.0.2.2", "192.0.2.3");
+    ask(&key.api_key, one).await;
+    told([json!(one), Value::Null, json!(one)]).await;
+    ask(&new, two).await;
+    told([json!(two), json!(two), json!(one)]).await;
+    ask(&key.api_key, three).await;
+    told([json!(three), json!(two), json!(three)]).await;
+}
+
+#[tokio::test]
+async fn the_old_secret_is_refused_from_the_very_second_on_in_which_its_overlap_is_over() {
+    let gateway = Gateway::start().await;
+    let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap();
+    let earliest = now() + 3;
+    let new = gateway.control_plane.regenerate(&key.key_id, 3).await.unwrap().api_key;
+    let latest = now() + 3;
+    let mut admitted = 0;
+    let refused = eventually(Duration::from_secs(10), async || {
+        let before = now();
+        let answer = gateway.ask("/", Some(&key.api_key)).await;
+        if answer.status == 200 {
+            assert!(before < latest, "admitted at {before}, the overlap ends at {latest} at the latest");
+            admitted += 1;
+        } else {
+            assert_eq!(answer.code(), "expired_key");
+            assert!(now() >= earliest, "refused before {earliest}");
+        }
+        ensure!(answer.status != 200, "still admitted");
+        Ok(())
+    });
+    refused.await.unwrap();
+    assert!(admitted > 0);
+    assert_eq!(gateway.ask("/", Some(&new)).await.status, 200);
+    let secrets = gateway.control_plane.key(&key.key_id).await.unwrap()["secrets"].take();
+    assert_eq!(secrets.as_array().map(Vec::len), Some(1), "{secrets}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_an_overlap_no_request_that_starts_after_the_answer_passes_with_the_old_secret() {
+    let gateway = Gateway::start().await;
+    let key = json!({ "name": "CI", "limits": { "minute": u32::MAX } });
+    let key = gateway.control_plane.create_key(key).await.unwrap();
+    let mut secret = key.api_key;
+    for _ in 0..3 {
+        let request = request("GET", "/", &[("x-api-key", &secret)]);
+        let fire = Fire::open(gateway.envoy.gateway(), vec![request; CONNECTIONS]);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let regenerated = gateway.control_plane.regenerate(&key.key_id, 0).await.unwrap();
+        let answered = Instant::now();
+        assert_eq!((regenerated.enforcement.nodes, regenerated.enforcement.acknowledged), (1, 1));
+        assert_eq!(gateway.ask("/", Some(&regenerated.api_key)).await.status, 200);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let shots: Vec<Shot> = fire.cease().await.concat();
+        let (before, after): (Vec<&Shot>, Vec<&Shot>) = shots.iter().partition(|shot| shot.start < answered);
+        assert!(before.iter().any(|shot| shot.status == 200) && after.len() > CONNECTIONS, "{shots:?}");
+        assert!(after.iter().all(|shot| shot.status == 401), "{after:?}");
+        secret = regenerated.api_key;
+    }
+}
+
+#[tokio::test]
+async fn revoking_a_key_ends_both_of_its_secrets() {
+    let gateway = Gateway::start().await;
+    let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap();
+    let first = gateway.control_plane.regenerate(&key.key_id, 3_600).await.unwrap().api_key;
+    let second = gateway.control_plane.regenerate(&key.key_id, 3_600).await.unwrap().api_key;
+    let codes = async || {
+        let mut codes = Vec::new();
+        for secret in [&key.api_key, &first, &second] {
+            codes.push(gateway.ask("/", Some(secret)).await.code().to_owned());
+        }
+        codes
+    };
+    assert_eq!(codes().await, ["invalid_key", "", ""], "a key has one old secret at most");
+    let enforcement = gateway.control_plane.revoke(&key.key_id).await.unwrap();
+    assert_eq!((enforcement.nodes, enforcement.acknowledged), (1, 1));
+    assert_eq!(codes().await, ["invalid_key"; 3]);
+}
