@@ -1,11 +1,17 @@
 //! The command line.
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use latchkey_control_plane::{Config, backup, cli, config, log, serve, tls};
 use std::process::ExitCode;
 
 #[derive(Parser)]
-#[command(name = "latchkey", version, about = "API keys enforced inside Envoy", arg_required_else_help = true)]
+#[command(
+    name = "latchkey",
+    version,
+    about = "API keys enforced inside Envoy",
+    arg_required_else_help = true,
+    after_long_help = cli::EXIT_CODES
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -15,7 +21,9 @@ struct Cli {
 enum Command {
     /// Run the control plane: the API for people, and the stream for Envoys
     Serve(Box<Config>),
-    Explain(Box<cli::Explain>),
+    #[command(flatten)]
+    Client(Box<cli::Command>),
+    Completions(cli::Completions),
     Backup(backup::Backup),
     Restore(backup::Restore),
 }
@@ -29,7 +37,8 @@ async fn main() -> ExitCode {
     };
     match command {
         Command::Serve(config) => run(*config).await,
-        Command::Explain(explain) => explain.run().await.unwrap_or_else(|error| failed(&error, error.exit_code())),
+        Command::Client(command) => ended(command.run().await),
+        Command::Completions(completions) => ended(completions.run(Cli::command())),
         Command::Backup(backup) => done(backup.run().await),
         Command::Restore(restore) => done(restore.run().await),
     }
@@ -46,6 +55,14 @@ fn done<E: std::error::Error>(result: Result<(), E>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error, ExitCode::FAILURE),
+    }
+}
+
+fn ended(ended: Result<cli::Exit, cli::CommandError>) -> ExitCode {
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(error) if error.is_silent() => error.exit().into(),
+        Err(error) => failed(&error, error.exit().into()),
     }
 }
 

@@ -1,75 +1,108 @@
 //! The API, as commands call it.
 
-use clap::Args;
-use reqwest::{Client, RequestBuilder};
+use reqwest::{Client, Method, RequestBuilder, Url};
 use serde_json::{Value, json};
-use std::time::Duration;
 
-use super::CommandError;
+use super::error::CommandError;
+use super::query::Query;
+use super::secret::Secret;
 
-/// The API waits at most half of this for nodes.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Where the API is, and on whose behalf it is called.
-///
-/// Secrets come from the environment alone: everybody on the machine can see a process' arguments.
-#[derive(Clone, Args)]
-pub(super) struct ApiArgs {
-    /// Address of the API
-    #[arg(long, env = "LATCHKEY_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]
-    url: String,
-    /// Email address to log in with, where no session is given
-    #[arg(long, env = "LATCHKEY_EMAIL", value_name = "EMAIL")]
-    email: Option<String>,
-    /// Of a session; without one, email address and password open one for this command.
-    #[arg(skip = std::env::var("LATCHKEY_TOKEN").ok())]
-    token: Option<String>,
-    #[arg(skip = std::env::var("LATCHKEY_PASSWORD").ok())]
-    password: Option<String>,
-}
-
-/// A session.
+/// What requests are made with.
 pub(super) struct Api {
     client: Client,
-    url: String,
-    token: String,
-    /// It was opened for this command.
-    ours: bool,
+    url: Url,
+    token: Secret,
+    from: Origin,
 }
 
-impl ApiArgs {
-    /// Opens a session, unless there is a token for one.
-    pub(super) async fn open(self) -> Result<Api, CommandError> {
-        let url = self.url.trim_end_matches('/').to_owned();
-        let client = Client::builder().timeout(PATIENCE).build();
-        let client = client.map_err(|error| CommandError::Usage(format!("no HTTP client: {error}")))?;
-        if let Some(token) = self.token {
-            return Ok(Api { client, url, token, ours: false });
-        }
-        let (Some(email), Some(password)) = (self.email, self.password) else {
-            let needed = "set LATCHKEY_TOKEN, or LATCHKEY_EMAIL and LATCHKEY_PASSWORD";
-            return Err(CommandError::Usage(needed.to_owned()));
-        };
-        let credentials = json!({ "email": email, "password": password });
-        let session = send(client.post(format!("{url}/v1/sessions")).json(&credentials)).await?;
-        let token = session["token"].as_str().unwrap_or_default().to_owned();
-        Ok(Api { client, url, token, ours: true })
-    }
+/// Where the token comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The environment: a session's, or a key.
+    Given,
+    /// A session that was opened for this command.
+    Opened,
+    /// A session that `latchkey login` opened.
+    Saved,
 }
 
 impl Api {
-    /// `data` of the answer.
-    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, CommandError> {
-        send(self.client.post(format!("{}{path}", self.url)).bearer_auth(&self.token).json(body)).await
+    pub(super) fn new(client: Client, url: Url, token: Secret, from: Origin) -> Self {
+        Self { client, url, token, from }
+    }
+
+    /// `data` of the answer. `path` is what comes after `/v1`, by segments.
+    pub(super) async fn get(&self, path: &[&str], query: &Query) -> Result<Value, CommandError> {
+        self.call(Method::GET, path, query, None).await
+    }
+
+    pub(super) async fn post(&self, path: &[&str], query: &Query, body: &Value) -> Result<Value, CommandError> {
+        self.call(Method::POST, path, query, Some(body)).await
+    }
+
+    pub(super) async fn put(&self, path: &[&str], query: &Query, body: &Value) -> Result<Value, CommandError> {
+        self.call(Method::PUT, path, query, Some(body)).await
+    }
+
+    pub(super) async fn patch(&self, path: &[&str], query: &Query, body: &Value) -> Result<Value, CommandError> {
+        self.call(Method::PATCH, path, query, Some(body)).await
+    }
+
+    pub(super) async fn delete(&self, path: &[&str], query: &Query) -> Result<Value, CommandError> {
+        self.call(Method::DELETE, path, query, None).await
+    }
+
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &Query,
+        body: Option<&Value>,
+    ) -> Result<Value, CommandError> {
+        let request = self.client.request(method, address(&self.url, path)?).query(query.pairs());
+        let request = request.bearer_auth(self.token.expose());
+        let request = match body {
+            None => request,
+            Some(body) => request.json(body),
+        };
+        match send(request).await {
+            Err(CommandError::Refused { status: 401, .. }) if self.from == Origin::Saved => {
+                Err(CommandError::LogInAgain)
+            }
+            answer => answer,
+        }
     }
 
     /// Ends the session if it was opened for this command. One that cannot be ended ends by itself.
     pub(super) async fn close(self) {
-        if self.ours {
-            let current = self.client.delete(format!("{}/v1/sessions/current", self.url));
-            let _ = send(current.bearer_auth(&self.token)).await;
+        if self.from == Origin::Opened {
+            let _ = self.log_out().await;
         }
     }
+
+    /// Ends the session.
+    pub(super) async fn log_out(&self) -> Result<Value, CommandError> {
+        self.delete(&["sessions", "current"], &Query::default()).await
+    }
+}
+
+/// Opens a session: `data` of the answer, with the token.
+pub(super) async fn log_in(client: &Client, url: &Url, email: &str, password: &Secret) -> Result<Value, CommandError> {
+    let credentials = json!({ "email": email, "password": password });
+    send(client.post(address(url, &["sessions"])?).json(&credentials)).await
+}
+
+/// Of what is at `path` below `/v1`. A segment that would lead elsewhere is refused: URLs are tidied up.
+fn address(base: &Url, path: &[&str]) -> Result<Url, CommandError> {
+    if let Some(segment) = path.iter().find(|segment| ["", ".", ".."].contains(segment)) {
+        return Err(CommandError::usage(format!("\"{segment}\" is no name and no id")));
+    }
+    let mut url = base.clone();
+    let segments = url.path_segments_mut().map(|mut segments| {
+        segments.pop_if_empty().push("v1").extend(path);
+    });
+    segments.map_err(|()| CommandError::usage("--url: must be the address of an HTTP server"))?;
+    Ok(url)
 }
 
 async fn send(request: RequestBuilder) -> Result<Value, CommandError> {
@@ -79,14 +112,18 @@ async fn send(request: RequestBuilder) -> Result<Value, CommandError> {
     };
     let response = request.send().await.map_err(unreachable)?;
     let status = response.status();
+    if status.is_redirection() {
+        return Err(CommandError::refused(status.as_u16(), "the API is elsewhere, and redirections are not followed"));
+    }
     let text = response.text().await.map_err(unreachable)?;
     let mut answer: Value = serde_json::from_str(&text).unwrap_or_default();
-    if status.is_success() {
+    if status.is_success() && answer["status"] == "success" {
         return Ok(answer["data"].take());
     }
-    let error = answer["error"].as_str().unwrap_or("the answer is not one of Latchkey's API").to_owned();
-    Err(CommandError::Refused { status: status.as_u16(), error })
+    Err(CommandError::refused(status.as_u16(), answer["error"].as_str().unwrap_or(NOT_OURS)))
 }
+
+const NOT_OURS: &str = "the answer is not one of Latchkey's API";
 
 /// An error with what is behind it.
 fn chain(error: &dyn std::error::Error) -> String {
@@ -98,4 +135,23 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_name_cannot_lead_to_another_address() {
+        for (base, path, url) in [
+            ("http://a", ["keys", "key_1"], "http://a/v1/keys/key_1"),
+            ("https://a:1/latchkey/", ["keys", "a/b?c#d e"], "https://a:1/latchkey/v1/keys/a%2Fb%3Fc%23d%20e"),
+            ("http://a", ["keys", "%2e%2e"], "http://a/v1/keys/%252e%252e"),
+        ] {
+            assert_eq!(address(&Url::parse(base).unwrap(), &path).unwrap().as_str(), url);
+        }
+        for segment in ["", ".", ".."] {
+            assert!(address(&Url::parse("http://a").unwrap(), &["keys", segment]).is_err(), "{segment}");
+        }
+    }
 }

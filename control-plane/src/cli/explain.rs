@@ -5,13 +5,13 @@ use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use std::fs;
 use std::net::IpAddr;
-use std::process::ExitCode;
 
-use super::CommandError;
-use super::client::ApiArgs;
-
-/// The exit code where the request would be refused.
-const REFUSED: u8 = 3;
+use super::connection::ApiArgs;
+use super::error::CommandError;
+use super::exit::Exit;
+use super::output::Output;
+use super::query::Query;
+use super::text;
 
 /// What clients send a key in.
 const KEY_HEADER: &str = "x-api-key";
@@ -37,9 +37,6 @@ pub struct Explain {
     /// The client's address, as Envoy trusts it
     #[arg(long, value_name = "ADDRESS")]
     source_address: Option<IpAddr>,
-    /// Print the API's answer
-    #[arg(long)]
-    json: bool,
     /// The request's method
     method: String,
     /// The request's URL, or its path
@@ -47,22 +44,19 @@ pub struct Explain {
 }
 
 impl Explain {
-    /// Asks, and prints the answer.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub async fn run(self) -> Result<ExitCode, CommandError> {
+    /// Asks, and prints the answer. What the API refuses is no answer, whatever the reason.
+    pub(super) async fn run(self) -> Result<Exit, CommandError> {
         let question = self.question()?;
+        let told = self.ask(&question).await.map_err(CommandError::unexplained)?;
+        Output::new(self.api.json).show(&told, || shown(&told))?;
+        Ok(if told["passes"] == true { Exit::Done } else { Exit::Refused })
+    }
+
+    async fn ask(&self, question: &Value) -> Result<Value, CommandError> {
         let api = self.api.open().await?;
-        let told = api.post("/v1/explain", &question).await;
+        let told = api.post(&["explain"], &Query::default(), question).await;
         api.close().await;
-        let told = told?;
-        if self.json {
-            println!("{told:#}");
-        } else {
-            print!("{}", shown(&told));
-        }
-        Ok(if told["passes"] == true { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) })
+        told
     }
 
     fn question(&self) -> Result<Value, CommandError> {
@@ -134,7 +128,7 @@ fn split(target: &str) -> (&str, &str) {
 
 /// For people.
 fn shown(told: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let text = |value: &Value| text::plain(value.as_str().unwrap_or_default());
     let mut out = text(&told["code"]);
     if let Some(refusal) = told.get("refusal") {
         // Writing into a String cannot fail.

@@ -1,42 +1,157 @@
 //! The commands that people give: each calls the API, prints what it answers, and ends with a code that scripts can use.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `connection`, `client`, `query`, `pages` | asking the API |
+//! | `login`, `session_file`, `password`, `secret`, `destination`, `secret_file` | secrets: where they come from, and where they go |
+//! | `output`, `table`, `text`, `exit`, `error` | answering people and scripts |
+//! | `arguments`, `moment`, `document`, `csv` | what people write |
+//! | `key`, `user`, … | a command for each thing that the API has |
+//! | `apply` | all of it from one file |
 
+mod account;
+mod apply;
+mod arguments;
+mod audit;
 mod client;
+mod completions;
+mod connection;
+mod csv;
+mod destination;
+mod document;
+mod error;
+mod exit;
 mod explain;
+mod key;
+mod login;
+mod moment;
+mod node;
+mod output;
+mod pages;
+mod password;
+mod query;
+mod role;
+mod route;
+mod secret;
+mod secret_file;
+mod service;
+mod session_file;
+mod subaccount;
+mod table;
+mod text;
+mod tier;
+mod usage;
+mod user;
+mod webhook;
 
-use std::process::ExitCode;
+use clap::{Args, Subcommand};
 
+use client::Api;
+use connection::ApiArgs;
+use output::Output;
+
+pub use completions::Completions;
+pub use error::CommandError;
+pub use exit::{EXIT_CODES, Exit};
 pub use explain::Explain;
+pub use login::{Login, Logout};
 
-/// Why a command came to nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum CommandError {
-    /// An argument cannot be meant.
-    #[error("{0}")]
-    Usage(String),
-    /// The API was not reached, or broke off.
-    #[error("{url} cannot be asked: {reason}")]
-    Unreachable {
-        /// What was asked.
-        url: String,
-        /// Why it did not answer.
-        reason: String,
-    },
-    /// The API answered with an error.
-    #[error("{status}: {error}")]
-    Refused {
-        /// HTTP status.
-        status: u16,
-        /// As the API says it.
-        error: String,
-    },
+/// Commands that call the API.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Open a session, and save it for the commands after this one
+    Login(Login),
+    /// End the saved session
+    Logout(Logout),
+    /// API keys
+    Key(Group<key::Command>),
+    /// Who acts for the account
+    User(Group<user::Command>),
+    /// Parts of the account that users and keys can be kept to
+    Subaccount(Group<subaccount::Command>),
+    /// What scopes and route rules name
+    Service(Group<service::Command>),
+    /// Accounts, for the operator
+    Account(Group<account::Command>),
+    /// Named sets of permissions
+    Role(Group<role::Command>),
+    /// Named limits
+    Tier(Group<tier::Command>),
+    /// Which requests need what
+    Route(Group<route::Command>),
+    /// Each Envoy: how far it is, since when
+    Node(Group<node::Command>),
+    /// Who changed what, when and from where
+    Audit(Single<audit::Audit>),
+    /// Requests by key, code and time
+    Usage(Single<usage::Usage>),
+    /// Where events are sent
+    Webhook(Group<webhook::Command>),
+    /// Make everything as a file says
+    Apply(Single<apply::Apply>),
+    /// Tell what the filter would decide on a request, and why. Ends with 0 if the request would pass, with 3 if not
+    Explain(Explain),
 }
 
-impl CommandError {
-    /// 2 for arguments, as clap has it, and 1 for all else.
-    pub fn exit_code(&self) -> ExitCode {
+impl Command {
+    /// Calls, prints, and tells how it ended.
+    ///
+    /// # Errors
+    /// When it came to nothing.
+    pub async fn run(self) -> Result<Exit, CommandError> {
         match self {
-            Self::Usage(_) => ExitCode::from(2),
-            Self::Unreachable { .. } | Self::Refused { .. } => ExitCode::FAILURE,
+            Self::Login(login) => login.run().await,
+            Self::Logout(logout) => logout.run().await,
+            Self::Key(group) => run(group.api, group.command).await,
+            Self::User(group) => run(group.api, group.command).await,
+            Self::Subaccount(group) => run(group.api, group.command).await,
+            Self::Service(group) => run(group.api, group.command).await,
+            Self::Account(group) => run(group.api, group.command).await,
+            Self::Role(group) => run(group.api, group.command).await,
+            Self::Tier(group) => run(group.api, group.command).await,
+            Self::Route(group) => run(group.api, group.command).await,
+            Self::Node(group) => run(group.api, group.command).await,
+            Self::Audit(single) => run(single.api, single.command).await,
+            Self::Usage(single) => run(single.api, single.command).await,
+            Self::Webhook(group) => run(group.api, group.command).await,
+            Self::Apply(single) => run(single.api, single.command).await,
+            Self::Explain(explain) => explain.run().await,
         }
     }
+}
+
+/// What a command has to work with.
+struct Context {
+    api: Api,
+    output: Output,
+}
+
+/// What is done with the API at hand.
+trait Run {
+    async fn run(self, context: &Context) -> Result<Exit, CommandError>;
+}
+
+/// Commands about the same thing.
+#[derive(Args)]
+pub struct Group<S: Subcommand> {
+    #[command(subcommand)]
+    command: S,
+    #[command(flatten)]
+    api: ApiArgs,
+}
+
+/// A command of its own.
+#[derive(Args)]
+pub struct Single<A: Args> {
+    #[command(flatten)]
+    command: A,
+    #[command(flatten)]
+    api: ApiArgs,
+}
+
+async fn run(api: ApiArgs, command: impl Run) -> Result<Exit, CommandError> {
+    let context = Context { api: api.open().await?, output: Output::new(api.json) };
+    let ended = command.run(&context).await;
+    context.api.close().await;
+    ended
 }

@@ -7,6 +7,7 @@ mod acting;
 mod audit;
 mod backup;
 mod binary;
+mod cli;
 mod credentials;
 mod deletion;
 mod editing;

@@ -1,0 +1,228 @@
+//! `latchkey account`: accounts, for the operator.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::arguments::{Body, Wait};
+use super::error::CommandError;
+use super::exit::Exit;
+use super::pages::Extent;
+use super::password::NewPassword;
+use super::query::Query;
+use super::table::{Table, details};
+use super::{Context, Run, output, text};
+
+/// What is done with accounts.
+#[derive(Subcommand)]
+pub enum Command {
+    /// List accounts
+    List(List),
+    /// Make an account, with its first administrator
+    Create(Create),
+    /// Show one account
+    Show(Which),
+    /// Edit an account
+    Edit(Edit),
+    /// Delete an account
+    Delete(Delete),
+}
+
+/// Which accounts.
+#[derive(Clone, Args)]
+pub struct List {
+    /// Accounts in whose names this is
+    #[arg(long, value_name = "TEXT")]
+    search: Option<String>,
+    #[command(flatten)]
+    extent: Extent,
+}
+
+/// An account to be.
+#[derive(Clone, Args)]
+pub struct Create {
+    /// What it is called
+    name: String,
+    /// Its tier
+    #[arg(long)]
+    tier: Option<String>,
+    /// Keys that it can have at once
+    #[arg(long, value_name = "N")]
+    max_keys: Option<u32>,
+    /// Email address of its first administrator
+    #[arg(long, value_name = "EMAIL")]
+    admin_email: String,
+    #[command(flatten)]
+    password: NewPassword,
+}
+
+/// One account.
+#[derive(Clone, Args)]
+pub struct Which {
+    /// Its id
+    #[arg(value_name = "ID")]
+    account: String,
+}
+
+/// What of an account is to be otherwise.
+#[derive(Clone, Args)]
+pub struct Edit {
+    #[command(flatten)]
+    which: Which,
+    /// Another name
+    #[arg(long)]
+    name: Option<String>,
+    /// Another tier
+    #[arg(long)]
+    tier: Option<String>,
+    /// Another number of keys that it can have at once
+    #[arg(long, value_name = "N", conflicts_with = "no_max_keys")]
+    max_keys: Option<u32>,
+    /// As many keys as it likes
+    #[arg(long)]
+    no_max_keys: bool,
+    /// Let its users and keys act again
+    #[arg(long, conflicts_with = "disable")]
+    enable: bool,
+    /// Let none of its users and keys act
+    #[arg(long)]
+    disable: bool,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+/// Which is to go.
+#[derive(Clone, Args)]
+pub struct Delete {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+impl Create {
+    fn body(&self, password: &Value) -> Value {
+        let body = Body::default().with("name", Some(self.name.as_str())).with("tier", self.tier.as_deref());
+        let body = body.with("max_keys", self.max_keys);
+        body.with("admin", Some(json!({ "email": self.admin_email, "password": password }))).json()
+    }
+}
+
+impl Edit {
+    fn body(&self) -> Result<Value, CommandError> {
+        let max_keys = if self.no_max_keys { Some(Value::Null) } else { self.max_keys.map(Value::from) };
+        let body = Body::default()
+            .with("name", self.name.as_deref())
+            .with("tier", self.tier.as_deref())
+            .with("max_keys", max_keys)
+            .with("disabled", (self.enable || self.disable).then_some(self.disable));
+        body.edit()
+    }
+}
+
+impl Run for Command {
+    async fn run(self, context: &Context) -> Result<Exit, CommandError> {
+        let (Context { api, output }, none) = (context, Query::default());
+        match self {
+            Self::List(List { search, extent }) => {
+                let data = extent.of(api, &["accounts"], "accounts", none.with("search", search)).await?;
+                output.show(&data, || table(text::entries(&data, "accounts")))?;
+                Ok(Exit::Done)
+            }
+            Self::Create(create) => {
+                let body = create.body(&json!(create.password.read()?));
+                let data = api.post(&["accounts"], &none, &body).await?;
+                output.show(&data, || one(&data))?;
+                Ok(output::exit(&data))
+            }
+            Self::Show(Which { account }) => {
+                let data = api.get(&["accounts", &account], &none).await?;
+                output.show(&data, || one(&data))?;
+                Ok(Exit::Done)
+            }
+            Self::Edit(edit) => {
+                let data = api.patch(&["accounts", &edit.which.account], &edit.wait.query(), &edit.body()?).await?;
+                output.changed(&data, &format!("{} edited", text::plain(&edit.which.account)))
+            }
+            Self::Delete(Delete { which: Which { account }, wait }) => {
+                let data = api.delete(&["accounts", &account], &wait.query()).await?;
+                output.changed(&data, &format!("{} deleted", text::plain(&account)))
+            }
+        }
+    }
+}
+
+fn table(accounts: &[Value]) -> String {
+    let mut table = Table::new(["ID", "NAME", "TIER", "KEYS", "USERS", "DISABLED", "CREATED"]);
+    for account in accounts {
+        table.line([
+            text::of(&account["account_id"]),
+            text::of(&account["name"]),
+            text::of(&account["tier"]),
+            keys(account),
+            text::of(&account["users"]),
+            text::of(&account["disabled"]),
+            text::date(&account["created_at"]),
+        ]);
+    }
+    table.shown()
+}
+
+fn one(account: &Value) -> String {
+    details([
+        ("ID", text::of(&account["account_id"])),
+        ("NAME", text::of(&account["name"])),
+        ("TIER", text::of(&account["tier"])),
+        ("KEYS", keys(account)),
+        ("USERS", text::of(&account["users"])),
+        ("DISABLED", text::of(&account["disabled"])),
+        ("CREATED", text::date(&account["created_at"])),
+    ])
+}
+
+/// How many of how many, if that is limited.
+fn keys(account: &Value) -> String {
+    match account["max_keys"].as_u64() {
+        Some(most) => format!("{} of {most}", text::of(&account["keys"])),
+        None => text::of(&account["keys"]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(subcommand)]
+        command: Command,
+    }
+
+    #[test]
+    fn accounts_are_told_with_how_full_they_are() {
+        let account = json!({
+            "account_id": "acc_1", "name": "a", "tier": "pro", "keys": 3, "max_keys": 5, "users": 1, "disabled": false,
+            "created_at": "2027-01-15T08:00:00Z",
+        });
+        assert!(
+            table(std::slice::from_ref(&account))
+                .ends_with("acc_1   a      pro    3 of 5   1       no         2027-01-15 08:00\n")
+        );
+        assert!(one(&account).contains("KEYS       3 of 5\n"));
+        assert_eq!(keys(&json!({"keys": 3, "max_keys": null})), "3");
+    }
+
+    #[test]
+    fn an_account_is_made_with_its_administrator() {
+        let parse = |arguments: &[&str]| Line::try_parse_from(["account"].iter().chain(arguments)).unwrap().command;
+        let Command::Create(create) = parse(&["create", "a", "--admin-email", "a@b.c", "--max-keys", "5"]) else {
+            panic!()
+        };
+        let expected = json!({"name": "a", "max_keys": 5, "admin": {"email": "a@b.c", "password": "secret"}});
+        assert_eq!(create.body(&json!("secret")), expected);
+        let Command::Edit(edit) = parse(&["edit", "acc_1", "--no-max-keys", "--disable"]) else { panic!() };
+        assert_eq!(edit.body().unwrap(), json!({"max_keys": null, "disabled": true}));
+        let Command::Edit(edit) = parse(&["edit", "acc_1"]) else { panic!() };
+        assert!(edit.body().is_err());
+    }
+}

@@ -1,0 +1,276 @@
+//! Documents and states, and the plans that come of them.
+
+use super::*;
+use crate::cli::document::parse;
+use serde_json::json;
+
+const NOW: i64 = 1_800_000_000;
+
+fn state() -> State {
+    let key = |id: &str, name: &str| {
+        json!({
+            "key_id": id, "name": name, "description": null, "environment": "live", "tier": "free", "scope": ["dns", "cdn"],
+            "roles": ["dns_manager", "cache_purger"], "permissions": [], "allowed_subaccounts": ["sub_1"],
+            "allowed_ips": [{"cidr": "10.0.0.0/8", "enabled": true}, {"cidr": "::1/128", "enabled": false}],
+            "denied_ips": [], "expires_at": "2030-01-01T00:00:00Z", "limits": {"minute": 100}, "active": true,
+        })
+    };
+    State {
+        tiers: vec![
+            json!({"name": "free", "limits": {"minute": 10}}),
+            json!({"name": "pro", "limits": {"minute": 1000}}),
+        ],
+        services: vec![json!({"name": "dns", "description": "DNS"}), json!({"name": "old", "description": null})],
+        subaccounts: vec![json!({"subaccount_id": "sub_1", "name": "dev"})],
+        users: vec![json!({
+            "user_id": "usr_1", "email": "a@b.c", "roles": ["admin"], "permissions": [], "subaccounts": "all",
+            "disabled": false,
+        })],
+        keys: vec![key("key_1", "CI"), key("key_2", "old")],
+        routes: json!({"rules": [{"path": {"exact": "/health"}, "public": true}], "unmatched": "valid_key"}),
+    }
+}
+
+fn planned_with(yaml: &str, state: &State, prune: bool) -> Result<Plan, Vec<String>> {
+    let document: Document = parse(yaml).unwrap();
+    let document = document.check().unwrap();
+    let secret = |variable: &str| match variable {
+        "LONG" => Some(Secret::new("correct horse battery staple")),
+        "SHORT" => Some(Secret::new("hunter2")),
+        _ => None,
+    };
+    let is_there = |path: &Path| path == Path::new("taken.pak");
+    let facts = Facts { prune, now: NOW, secret: &secret, is_there: &is_there };
+    Plan::new(&document, state, &facts).map_err(|lines| lines.iter().map(ToString::to_string).collect())
+}
+
+fn planned(yaml: &str) -> Plan {
+    planned_with(yaml, &state(), false).unwrap()
+}
+
+fn refused(yaml: &str) -> Vec<String> {
+    planned_with(yaml, &state(), false).unwrap_err()
+}
+
+fn body(action: &Action) -> &Value {
+    action.call.as_ref().unwrap().body.as_ref().unwrap()
+}
+
+fn call(action: &Action) -> String {
+    let call = action.call.as_ref().unwrap();
+    format!("{} {}", call.method, call.path.join("/"))
+}
+
+#[test]
+fn what_is_so_already_is_nothing_to_do() {
+    let same = "
+tiers: [{name: free, limits: {minute: 10}}, {name: pro, limits: {minute: 1000}}]
+services: [{name: dns, description: DNS}, {name: old}]
+subaccounts: [{name: dev}]
+users: [{email: A@B.c, roles: [admin], permissions: [], subaccounts: all, disabled: false, password_env: NONE}]
+routes: {rules: [{path: {exact: /health}, public: true}]}
+keys:
+- name: CI
+  description: null
+  environment: live
+  tier: free
+  scope: [cdn, dns, dns]
+  roles: [cache_purger, dns_manager]
+  subaccounts: [dev]
+  allowed_ips: [{cidr: '::1', enabled: false}, 10.0.0.0/8]
+  denied_ips: []
+  expires_at: 1893456000
+  limits: {minute: 100}
+  active: true
+  save: taken.pak
+- {name: old}
+";
+    for prune in [false, true] {
+        let plan = planned_with(same, &state(), prune).unwrap();
+        assert_eq!(plan.to_string(), "nothing to do\n");
+    }
+    assert_eq!(planned("{}").to_string(), "nothing to do\n", "sections that are left out are left alone");
+}
+
+#[test]
+fn what_is_otherwise_is_edited_and_only_that() {
+    let plan = planned(
+        "keys:\n- {name: CI, description: for CI, limits: {minute: 200, day: 5}, active: false, denied_ips: [192.0.2.1]}\n\
+         - {name: old, expires_at: null}\n",
+    );
+    assert_eq!(
+        plan.to_string(),
+        "~ key CI: description - → for CI, denied_ips - → 192.0.2.1/32, active yes → no, limits.minute 100 → 200, \
+         limits.day - → 5\n\
+         ~ key old: expires_at 2030-01-01T00:00:00Z → -\n"
+    );
+    assert_eq!(call(&plan.actions[0]), "PATCH keys/key_1");
+    let expected = json!({
+        "description": "for CI", "denied_ips": [{"cidr": "192.0.2.1/32", "enabled": true}], "active": false,
+        "limits": {"minute": 200, "day": 5},
+    });
+    assert_eq!(body(&plan.actions[0]), &expected);
+    assert_eq!(body(&plan.actions[1]), &json!({"expires_at": null}));
+}
+
+#[test]
+fn what_is_not_there_is_made_in_the_order_in_which_it_is_needed() {
+    let plan = planned(
+        "
+keys: [{name: CD, subaccounts: [ops, dev], active: false, expires_at: 1900000000, save: cd.pak}, {name: CI}, {name: old}]
+routes: {rules: [], unmatched: deny}
+users: [{email: b@b.c, subaccounts: [ops], disabled: true, password_env: LONG}, {email: a@b.c}]
+subaccounts: [{name: ops}, {name: dev}]
+services: [{name: cdn, description: CDN}, {name: dns}, {name: old}]
+tiers: [{name: free, limits: {minute: 20}}, {name: pro, limits: {minute: 1000}}, {name: top, limits: {}}]
+",
+    );
+    assert_eq!(
+        plan.to_string(),
+        "~ tier free: limits 10 a minute → 20 a minute\n\
+         + tier top: -\n\
+         + service cdn\n\
+         + subaccount ops\n\
+         + user b@b.c\n\
+         ~ routes: 1 rules → 0 rules, unmatched valid_key → deny\n\
+         + key CD\n"
+    );
+    let first = text::entries(body(&plan.actions[0]), "tiers").len();
+    assert_eq!((first, &plan.actions[1].call), (3, &None), "one call makes all tiers so");
+    let key = &plan.actions[6];
+    assert_eq!(call(key), "POST keys/generate");
+    assert_eq!(body(key), &json!({"name": "CD", "expires_at": "2030-03-17T17:46:40Z"}));
+    assert_eq!(key.subaccounts, Some(("allowed_subaccounts", vec!["ops".to_owned(), "dev".to_owned()])));
+    assert_eq!((&key.then, key.save.as_deref()), (&Some(json!({"active": false})), Some(Path::new("cd.pak"))));
+    let user = &plan.actions[4];
+    assert_eq!((body(user), user.password_env.as_deref()), (&json!({"email": "b@b.c"}), Some("LONG")));
+    assert_eq!(user.then, Some(json!({"disabled": true})));
+}
+
+#[test]
+fn what_the_file_does_not_have_is_left_or_pruned_the_other_way_around() {
+    let yaml = "
+tiers: [{name: free, limits: {minute: 10}}]
+services: [{name: dns}]
+subaccounts: []
+users: []
+keys: [{name: CI}]
+";
+    let left = planned_with(yaml, &state(), false).unwrap();
+    assert_eq!(
+        left.to_string(),
+        "= tier pro is not in the file\n\
+         = service old is not in the file\n\
+         = subaccount dev is not in the file\n\
+         = user a@b.c is not in the file\n\
+         = key old is not in the file\n\
+         nothing to do\n"
+    );
+    let pruned = planned_with(yaml, &state(), true).unwrap();
+    assert_eq!(pruned.to_string(), "- key old\n- user a@b.c\n- subaccount dev\n- service old\n- tier pro\n");
+    let calls: Vec<_> = pruned.actions.iter().map(call).collect();
+    let expected =
+        ["DELETE keys/key_2", "DELETE users/usr_1", "DELETE subaccounts/sub_1", "DELETE services/old", "PUT tiers"];
+    assert_eq!(calls, expected);
+    assert_eq!(body(&pruned.actions[4]), &json!({"tiers": [{"name": "free", "limits": {"minute": 10}}]}));
+}
+
+#[test]
+fn tiers_that_the_file_does_not_have_stay_at_the_end() {
+    let plan = planned("tiers: [{name: top, limits: {}}, {name: pro, limits: {minute: 1000}}]");
+    assert_eq!(plan.to_string(), "+ tier top: -\n= tier free is not in the file\n");
+    let names: Vec<_> =
+        text::entries(body(&plan.actions[0]), "tiers").iter().map(|tier| text::field(tier, "name")).collect();
+    assert_eq!(names, ["top", "pro", "free"]);
+    let plan = planned("tiers: [{name: pro, limits: {minute: 1000}}, {name: free, limits: {minute: 10}}]");
+    assert_eq!(plan.to_string(), "~ tiers: in another order\n");
+}
+
+#[test]
+fn a_keys_own_limit_is_set_where_its_tiers_is_about_to_change() {
+    let yaml = "tiers: [{name: free, limits: {minute: 20}}, {name: pro, limits: {minute: 1000}}]\n\
+                keys: [{name: CI, limits: {minute: 100}}, {name: old}]";
+    let plan = planned(yaml);
+    assert_eq!(
+        plan.to_string(),
+        "~ tier free: limits 10 a minute → 20 a minute\n~ key CI: limits.minute 100, whatever its tier's is\n"
+    );
+    assert_eq!(body(&plan.actions[1]), &json!({"limits": {"minute": 100}}));
+}
+
+#[test]
+fn what_a_key_has_for_life_cannot_be_edited() {
+    assert_eq!(
+        refused(
+            "keys:\n- {name: CI, scope: all}\n\
+             - {name: old, environment: test, tier: pro, roles: [], permissions: ['a:b'], subaccounts: [], description: x}\n"
+        ),
+        [
+            "! key CI: scope differs, which cannot be edited: revoke it and create another",
+            "! key old: environment, tier, roles, permissions, subaccounts differ, which cannot be edited: revoke it and \
+             create another",
+        ]
+    );
+}
+
+#[test]
+fn everything_that_cannot_be_done_is_told_at_once() {
+    assert_eq!(
+        refused(
+            "users: [{email: b@b.c}, {email: c@b.c, password_env: NONE}, {email: d@b.c, password_env: SHORT},\n\
+             {email: a@b.c, subaccounts: [prod]}]\n\
+             keys: [{name: k1}, {name: k2, save: taken.pak}, {name: k3, save: a, subaccounts: [prod]},\n\
+             {name: k4, save: b, expires_at: 1800000000}, {name: CI, expires_at: 1800000000}]\n"
+        ),
+        [
+            "! user b@b.c: they are to be made, so they need `password_env`, the environment variable with their password",
+            "! user c@b.c: NONE is not set",
+            "! user d@b.c: SHORT must have at least 12 characters",
+            "! user a@b.c: there will be no subaccount prod",
+            "! key k1: it is to be made, so it needs `save`, a file for its secret",
+            "! key k2: taken.pak is there already, and is not overwritten",
+            "! key k3: there will be no subaccount prod",
+            "! key k4: `expires_at` must be in the future",
+            "! key CI: `expires_at` must be in the future",
+        ]
+    );
+    let pruned = planned_with("subaccounts: []\nkeys: [{name: k, save: a, subaccounts: [dev]}]", &state(), true);
+    assert_eq!(pruned.unwrap_err(), ["! key k: there will be no subaccount dev"]);
+}
+
+#[test]
+fn a_key_that_has_expired_is_switched_only_together_with_its_expiry() {
+    let mut state = state();
+    state.keys[0]["expires_at"] = json!("2026-01-01T00:00:00Z");
+    state.keys[0]["active"] = json!(false);
+    let plan = |yaml| planned_with(yaml, &state, false).unwrap().to_string();
+    assert_eq!(plan("keys: [{name: CI, active: true}, {name: old}]"), "nothing to do\n");
+    assert_eq!(plan("keys: [{name: CI, expires_at: '2026-01-01T00:00:00Z'}, {name: old}]"), "nothing to do\n");
+    assert_eq!(
+        plan("keys: [{name: CI, active: true, expires_at: null}, {name: old}]"),
+        "~ key CI: expires_at 2026-01-01T00:00:00Z → -, active yes\n"
+    );
+}
+
+#[test]
+fn a_user_is_edited_by_names_of_subaccounts() {
+    let plan = planned("users: [{email: a@b.c, roles: [dns_manager], subaccounts: [dev], disabled: true}]");
+    assert_eq!(plan.to_string(), "~ user a@b.c: roles admin → dns_manager, disabled no → yes, subaccounts all → dev\n");
+    assert_eq!(body(&plan.actions[0]), &json!({"roles": ["dns_manager"], "disabled": true}));
+    assert_eq!(plan.actions[0].subaccounts, Some(("subaccounts", vec!["dev".to_owned()])));
+    let mut confined = state();
+    confined.users[0]["subaccounts"] = json!(["sub_1"]);
+    let yaml = "users: [{email: a@b.c, subaccounts: [dev]}]";
+    assert_eq!(planned_with(yaml, &confined, false).unwrap().to_string(), "nothing to do\n");
+    let yaml = "users: [{email: a@b.c, subaccounts: all}]";
+    let plan = planned_with(yaml, &confined, false).unwrap();
+    assert_eq!(body(&plan.actions[0]), &json!({"subaccounts": "all"}));
+}
+
+#[test]
+fn names_are_data() {
+    let mut state = state();
+    state.keys[1]["name"] = json!("\u{1b}[2Jold");
+    let plan = planned_with("keys: [{name: CI}]", &state, false).unwrap();
+    assert_eq!(plan.to_string(), "= key \\u{1b}[2Jold is not in the file\nnothing to do\n");
+}

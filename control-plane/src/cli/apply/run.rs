@@ -1,0 +1,117 @@
+//! Doing what a plan says, one call after the other.
+
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::plan::{Action, Call, Plan};
+use super::state::State;
+use crate::cli::error::CommandError;
+use crate::cli::exit::Exit;
+use crate::cli::key::undone;
+use crate::cli::query::Query;
+use crate::cli::secret::Secret;
+use crate::cli::secret_file::SecretFile;
+use crate::cli::{Context, output, text};
+
+/// Up to the first change that fails; then it is told what was done and what was not. The files for secrets are made
+/// before the first change, so that no key is made whose secret has nowhere to go.
+pub(super) async fn run(context: &Context, plan: &Plan, state: &State, directory: &Path) -> Result<Exit, CommandError> {
+    let reserve =
+        |action: &Action| action.save.as_ref().map(|path| SecretFile::reserve(&directory.join(path))).transpose();
+    let files = plan.actions.iter().map(reserve).collect::<Result<Vec<_>, _>>()?;
+    let mut runner = Runner { context, subaccounts: ids(state), exit: Exit::Done };
+    for (index, (action, file)) in plan.actions.iter().zip(files).enumerate() {
+        if let Err(error) = runner.carry_out(action, file).await {
+            return Err(broken_off(plan, index, &error));
+        }
+    }
+    Ok(runner.exit)
+}
+
+fn ids(state: &State) -> BTreeMap<String, String> {
+    let pair = |subaccount: &Value| {
+        (text::field(subaccount, "name").to_owned(), text::field(subaccount, "subaccount_id").to_owned())
+    };
+    state.subaccounts.iter().map(pair).collect()
+}
+
+/// Whether the change that failed was made in part is in the error itself.
+fn broken_off(plan: &Plan, failed: usize, error: &CommandError) -> CommandError {
+    let lines = |actions: &[Action]| actions.iter().map(|action| format!("\n  {}", action.line)).collect::<String>();
+    let (done, not_done) = plan.actions.split_at(failed);
+    let what = not_done.first().map(|action| action.line.to_string()).unwrap_or_default();
+    let done = if done.is_empty() { "nothing was done".to_owned() } else { format!("done:{}", lines(done)) };
+    CommandError::Halfway(format!("{what}: {error}\n{done}\nnot done:{}", lines(not_done)))
+}
+
+struct Runner<'r> {
+    context: &'r Context,
+    /// Ids by names.
+    subaccounts: BTreeMap<String, String>,
+    exit: Exit,
+}
+
+impl Runner<'_> {
+    async fn carry_out(&mut self, action: &Action, file: Option<SecretFile>) -> Result<(), CommandError> {
+        let Some(call) = &action.call else { return Ok(()) };
+        let path: Vec<_> = call.path.iter().map(String::as_str).collect();
+        let body = self.body(action, call)?;
+        let api = &self.context.api;
+        let data = api.call(call.method.clone(), &path, &Query::default(), body.as_ref()).await?;
+        self.exit = self.exit.max(output::exit(&data));
+        if action.line.kind == "subaccount" && data["subaccount_id"].is_string() {
+            self.subaccounts.insert(action.line.name.clone(), text::field(&data, "subaccount_id").to_owned());
+        }
+        if let Some(file) = file {
+            self.save(file, &data).await?;
+        }
+        match &action.then {
+            None => Ok(()),
+            Some(edit) => self.edit(&path, &data, edit).await,
+        }
+    }
+
+    /// With ids for the names of subaccounts, and the password.
+    fn body(&self, action: &Action, call: &Call) -> Result<Option<Value>, CommandError> {
+        let Some(mut body) = call.body.clone() else { return Ok(None) };
+        if let Some((field, names)) = &action.subaccounts {
+            let id = |name: &String| {
+                let unknown = || CommandError::NotFound(format!("there is no subaccount named {}", text::plain(name)));
+                self.subaccounts.get(name).ok_or_else(unknown)
+            };
+            body[*field] = json!(names.iter().map(id).collect::<Result<Vec<_>, _>>()?);
+        }
+        if let Some(variable) = &action.password_env {
+            let unset = || CommandError::usage(format!("{} is not set", text::plain(variable)));
+            body["password"] = json!(Secret::of_env(variable).ok_or_else(unset)?);
+        }
+        Ok(Some(body))
+    }
+
+    async fn save(&self, file: SecretFile, made: &Value) -> Result<(), CommandError> {
+        let path = file.path().to_owned();
+        match file.save(&Secret::new(text::field(made, "api_key"))) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let error = CommandError::file(&path, format!("cannot be written: {error}"));
+                Err(undone(self.context, text::field(made, "key_id"), &error).await)
+            }
+        }
+    }
+
+    /// What was made a moment ago.
+    async fn edit(&mut self, path: &[&str], made: &Value, edit: &Value) -> Result<(), CommandError> {
+        let (kind, id) = match path.first() {
+            Some(&"users") => ("users", text::field(made, "user_id")),
+            _ => ("keys", text::field(made, "key_id")),
+        };
+        let edited = self.context.api.patch(&[kind, id], &Query::default(), edit).await;
+        let edited = edited.map_err(|error| {
+            let told = format!("it was made as {}, but not switched off: {error}", text::plain(id));
+            CommandError::Halfway(told)
+        })?;
+        self.exit = self.exit.max(output::exit(&edited));
+        Ok(())
+    }
+}

@@ -1,0 +1,111 @@
+//! `latchkey audit`: who changed what, when and from where.
+
+use clap::Args;
+use serde_json::Value;
+
+use super::error::CommandError;
+use super::exit::Exit;
+use super::moment::Moment;
+use super::pages::Extent;
+use super::query::Query;
+use super::table::Table;
+use super::{Context, Run, text};
+
+/// Which entries; the newest come first.
+#[derive(Clone, Args)]
+pub struct Audit {
+    /// Entries from then on: RFC 3339, Unix seconds, or a span that lies back, such as 24h
+    #[arg(long, value_name = "TIME")]
+    since: Option<Moment>,
+    /// Entries up to then, written likewise
+    #[arg(long, value_name = "TIME")]
+    until: Option<Moment>,
+    /// Entries of the user or key with this id
+    #[arg(long, value_name = "ID")]
+    actor: Option<String>,
+    /// Entries of this action, such as key.revoked
+    #[arg(long)]
+    action: Option<String>,
+    /// Entries about the thing with this id
+    #[arg(long, value_name = "ID")]
+    target: Option<String>,
+    #[command(flatten)]
+    extent: Extent,
+}
+
+impl Audit {
+    fn query(&self) -> Query {
+        Query::default()
+            .with("since", self.since.map(Moment::back))
+            .with("until", self.until.map(Moment::back))
+            .with("actor", self.actor.as_ref())
+            .with("action", self.action.as_ref())
+            .with("target", self.target.as_ref())
+    }
+}
+
+impl Run for Audit {
+    async fn run(self, context: &Context) -> Result<Exit, CommandError> {
+        let data = self.extent.of(&context.api, &["audit"], "entries", self.query()).await?;
+        context.output.show(&data, || table(text::entries(&data, "entries")))?;
+        Ok(Exit::Done)
+    }
+}
+
+fn table(entries: &[Value]) -> String {
+    let mut table = Table::new(["TIME", "ACTOR", "ACTION", "TARGET", "CHANGED", "FROM"]);
+    for entry in entries {
+        table.line([
+            text::date(&entry["at"]),
+            named(&entry["actor"]),
+            text::of(&entry["action"]),
+            named(&entry["target"]),
+            changed(&entry["before"], &entry["after"]),
+            text::of(&entry["source_address"]),
+        ]);
+    }
+    table.shown()
+}
+
+/// `user admin@localhost`, or by the id where there is no name.
+fn named(thing: &Value) -> String {
+    let name = if thing["name"].is_string() { &thing["name"] } else { &thing["id"] };
+    match (thing["type"].as_str(), name) {
+        (None, _) => text::NOTHING.to_owned(),
+        (Some(kind), Value::Null) => text::plain(kind),
+        (Some(kind), name) => format!("{} {}", text::plain(kind), text::of(name)),
+    }
+}
+
+/// The names of the fields that are not as they were.
+fn changed(before: &Value, after: &Value) -> String {
+    let (Some(before), Some(after)) = (before.as_object(), after.as_object()) else { return text::NOTHING.to_owned() };
+    let names = before.keys().chain(after.keys().filter(|name| !before.contains_key(*name)));
+    text::joined(names.filter(|name| before.get(*name) != after.get(*name)).map(|name| text::plain(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_entry_is_a_line_that_names_what_changed() {
+        let entry = json!({
+            "at": "2027-01-15T08:00:00Z", "actor": {"type": "user", "id": "usr_1", "name": "a@b.c"},
+            "action": "key.edited", "target": {"type": "key", "id": "key_1", "name": "CI\u{1b}c"},
+            "before": {"name": "CI", "active": true}, "after": {"name": "CI", "active": false, "tier": "pro"},
+            "source_address": "192.0.2.1",
+        });
+        let made = json!({
+            "at": "2027-01-15T08:00:00Z", "actor": {"type": "system"}, "action": "key.expired",
+            "target": {"type": "key", "id": "key_2", "name": null}, "before": null, "after": null,
+        });
+        assert_eq!(
+            table(&[entry, made]),
+            "TIME               ACTOR        ACTION        TARGET          CHANGED        FROM\n\
+             2027-01-15 08:00   user a@b.c   key.edited    key CI\\u{1b}c   active, tier   192.0.2.1\n\
+             2027-01-15 08:00   system       key.expired   key key_2       -              -\n"
+        );
+    }
+}

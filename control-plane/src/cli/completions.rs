@@ -1,0 +1,28 @@
+//! `latchkey completions`: what a shell completes by.
+
+use clap::{Args, Command};
+use clap_complete::{Shell, generate};
+
+use super::error::CommandError;
+use super::exit::Exit;
+use super::output::print;
+
+/// Print what a shell completes `latchkey` by
+#[derive(Debug, Clone, Args)]
+pub struct Completions {
+    /// The shell
+    shell: Shell,
+}
+
+impl Completions {
+    /// Of `command`, the whole of it.
+    ///
+    /// # Errors
+    /// When nobody reads it.
+    pub fn run(self, mut command: Command) -> Result<Exit, CommandError> {
+        let mut script = Vec::new();
+        generate(self.shell, &mut command, "latchkey", &mut script);
+        print(&String::from_utf8_lossy(&script))?;
+        Ok(Exit::Done)
+    }
+}

@@ -1,0 +1,65 @@
+//! What becomes of a secret that the API shows once: it is printed, or saved.
+
+use clap::Args;
+use serde_json::Value;
+use std::path::PathBuf;
+
+use super::error::CommandError;
+use super::output::{self, Output};
+use super::secret::Secret;
+use super::secret_file::SecretFile;
+use super::text;
+
+/// Where a new secret goes.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Destination {
+    /// Save it to this file, which is made for it and readable by its owner alone, and do not print it
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+    /// Print it, and nothing else, whatever the form
+    #[arg(long, conflicts_with = "save")]
+    quiet: bool,
+}
+
+/// A destination that is ready.
+pub(super) struct Ready {
+    file: Option<SecretFile>,
+    quiet: bool,
+}
+
+impl Destination {
+    /// To be called before the secret is made.
+    pub(super) fn ready(&self) -> Result<Ready, CommandError> {
+        let file = self.save.as_deref().map(SecretFile::reserve).transpose()?;
+        Ok(Ready { file, quiet: self.quiet })
+    }
+}
+
+impl Ready {
+    /// Takes the secret out of `data`, where it is in `field`, and delivers it; `people` show the rest of `data`. An
+    /// error means that nobody has the secret.
+    pub(super) fn deliver(
+        self,
+        output: Output,
+        mut data: Value,
+        field: &str,
+        people: impl FnOnce(&Value) -> String,
+    ) -> Result<(), CommandError> {
+        let secret = Secret::new(text::field(&data, field));
+        if let Some(file) = self.file {
+            let path = file.path().to_owned();
+            file.save(&secret).map_err(|error| CommandError::file(&path, format!("cannot be written: {error}")))?;
+            if let Some(fields) = data.as_object_mut() {
+                fields.remove(field);
+            }
+            // It is saved, whether somebody reads that or not.
+            let _ = output.show(&data, || format!("{}Saved to {}.\n", people(&data), path.display()));
+            return Ok(());
+        }
+        if self.quiet {
+            return output::print(&format!("{}\n", secret.expose()));
+        }
+        let shown = || format!("{}\n{}\n\nIt is shown only this once.\n", people(&data), text::plain(secret.expose()));
+        output.show(&data, shown)
+    }
+}

@@ -1,0 +1,98 @@
+//! Why commands come to nothing, and which exit code each reason has.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::exit::Exit;
+use super::text::plain;
+
+/// Why a command came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// An argument, the environment or a file cannot be meant.
+    #[error("{0}")]
+    Usage(String),
+    /// The API was not reached, or broke off.
+    #[error("{url} cannot be asked: {reason}")]
+    Unreachable {
+        /// What was asked.
+        url: String,
+        /// Why it did not answer.
+        reason: String,
+    },
+    /// The API answered with an error.
+    #[error("{status}: {error}")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// As the API says it.
+        error: String,
+    },
+    /// The API did not explain what it was asked about.
+    #[error("{status}: {error}")]
+    Unexplained {
+        /// HTTP status.
+        status: u16,
+        /// As the API says it.
+        error: String,
+    },
+    /// The session that `latchkey login` saved is one no more.
+    #[error("401: the session that was saved has ended; log in again: latchkey login")]
+    LogInAgain,
+    /// There is nothing of that name.
+    #[error("{0}")]
+    NotFound(String),
+    /// A file cannot be read or written.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Goes on from its name.
+        reason: String,
+    },
+    /// What was to be printed was not.
+    #[error("stdout cannot be written: {0}")]
+    Output(io::Error),
+    /// Something was done, and something was not.
+    #[error("{0}")]
+    Halfway(String),
+}
+
+impl CommandError {
+    pub(super) fn usage(reason: impl Into<String>) -> Self {
+        Self::Usage(reason.into())
+    }
+
+    pub(super) fn file(path: &Path, reason: impl Into<String>) -> Self {
+        Self::File { path: path.to_owned(), reason: reason.into() }
+    }
+
+    /// An answer that is an error; what it says is data.
+    pub(super) fn refused(status: u16, error: &str) -> Self {
+        Self::Refused { status, error: plain(error) }
+    }
+
+    /// For `explain`, which has codes of its own: 2 is for what its caller said, and 1 for all that the API refuses.
+    pub(super) fn unexplained(self) -> Self {
+        match self {
+            Self::Refused { status, error } => Self::Unexplained { status, error },
+            other => other,
+        }
+    }
+
+    /// How the command ends.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Usage(_) | Self::File { .. } => Exit::Usage,
+            Self::Unreachable { .. } | Self::Unexplained { .. } | Self::Output(_) | Self::Halfway(_) => Exit::Failed,
+            Self::Refused { status, .. } => Exit::of_status(*status),
+            Self::LogInAgain => Exit::NotAllowed,
+            Self::NotFound(_) => Exit::NotFound,
+        }
+    }
+
+    /// Whether nobody is left to read: whoever did has all they wanted.
+    pub fn is_silent(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}

@@ -1,0 +1,37 @@
+//! `latchkey key revoke`.
+
+use clap::Args;
+
+use crate::cli::Context;
+use crate::cli::arguments::Wait;
+use crate::cli::error::CommandError;
+use crate::cli::exit::Exit;
+use crate::cli::{output, text};
+
+/// Which keys.
+#[derive(Clone, Args)]
+pub struct Revoke {
+    /// The keys' ids
+    #[arg(value_name = "ID", required = true)]
+    keys: Vec<String>,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+impl Revoke {
+    /// Each for itself: one that cannot be revoked keeps none of the others. It ends as the first that failed.
+    pub(super) async fn run(self, context: &Context) -> Result<Exit, CommandError> {
+        let (mut exit, mut failed) = (Exit::Done, None);
+        for key in &self.keys {
+            match context.api.delete(&["keys", key], &self.wait.query()).await {
+                Ok(data) => exit = exit.max(context.output.changed(&data, &format!("{} revoked", text::plain(key)))?),
+                Err(error) if self.keys.len() == 1 => return Err(error),
+                Err(error) => {
+                    output::note(&format!("latchkey: {} is not revoked: {error}", text::plain(key)));
+                    failed.get_or_insert(error.exit());
+                }
+            }
+        }
+        Ok(failed.unwrap_or(exit))
+    }
+}

@@ -1,0 +1,147 @@
+//! Keys, as people are shown them.
+
+use serde_json::Value;
+
+use crate::cli::table::{Table, details};
+use crate::cli::{moment, text};
+
+/// `active`, or why it is not.
+pub(super) fn state(key: &Value, now: i64) -> &'static str {
+    let expired = moment::second(text::field(key, "expires_at")).is_some_and(|second| second <= now);
+    match (key["revoked_at"].is_string(), expired, &key["active"]) {
+        (true, _, _) => "revoked",
+        (false, true, _) => "expired",
+        (false, false, Value::Bool(false)) => "disabled",
+        _ => "active",
+    }
+}
+
+/// A line for each.
+pub(super) fn table(keys: &[Value], now: i64) -> String {
+    let mut table = Table::new(["ID", "NAME", "KEY", "STATE", "TIER", "EXPIRES", "LAST USED"]);
+    for key in keys {
+        table.line([
+            text::of(&key["key_id"]),
+            text::of(&key["name"]),
+            text::of(&key["key_prefix"]),
+            state(key, now).to_owned(),
+            text::of(&key["tier"]),
+            text::date(&key["expires_at"]),
+            text::date(&key["last_used_at"]),
+        ]);
+    }
+    table.shown()
+}
+
+/// All of one.
+pub(super) fn one(key: &Value, now: i64) -> String {
+    let last_used = match &key["last_used_ip"] {
+        Value::String(address) => format!("{} from {}", text::date(&key["last_used_at"]), text::plain(address)),
+        _ => text::date(&key["last_used_at"]),
+    };
+    let subaccounts = match key["allowed_subaccounts"].as_array() {
+        Some(listed) if !listed.is_empty() => text::of(&key["allowed_subaccounts"]),
+        _ => "all that the owner may act on".to_owned(),
+    };
+    details([
+        ("ID", text::of(&key["key_id"])),
+        ("NAME", text::of(&key["name"])),
+        ("DESCRIPTION", text::of(&key["description"])),
+        ("KEY", text::of(&key["key_prefix"])),
+        ("STATE", state(key, now).to_owned()),
+        ("ENVIRONMENT", text::of(&key["environment"])),
+        ("OWNER", text::of(&key["owner"])),
+        ("TIER", text::of(&key["tier"])),
+        ("LIMITS", limits(&key["limits"])),
+        ("SCOPE", text::of(&key["scope"])),
+        ("ROLES", text::of(&key["roles"])),
+        ("PERMISSIONS", text::of(&key["permissions"])),
+        ("SUBACCOUNTS", subaccounts),
+        ("ALLOWED IPS", addresses(&key["allowed_ips"])),
+        ("DENIED IPS", addresses(&key["denied_ips"])),
+        ("EXPIRES", text::date(&key["expires_at"])),
+        ("CREATED", text::date(&key["created_at"])),
+        ("UPDATED", text::date(&key["updated_at"])),
+        ("REVOKED", text::date(&key["revoked_at"])),
+        ("LAST USED", last_used),
+        ("REQUESTS TODAY", text::of(&key["usage"]["requests_today"])),
+        ("THIS MONTH", text::of(&key["usage"]["requests_this_month"])),
+    ])
+}
+
+/// `100 a minute, 5000 a day`
+pub(in crate::cli) fn limits(limits: &Value) -> String {
+    let windows = ["minute", "hour", "day", "month"].into_iter();
+    text::joined(
+        windows.filter_map(|window| Some(format!("{} a{} {window}", limits[window].as_u64()?, article(window)))),
+    )
+}
+
+fn article(window: &str) -> &'static str {
+    if window == "hour" { "n" } else { "" }
+}
+
+/// Those that are switched off are said to be.
+pub(super) fn addresses(list: &Value) -> String {
+    let entries = list.as_array().map_or(&[] as &[Value], Vec::as_slice);
+    text::joined(entries.iter().map(|entry| {
+        let cidr = text::of(&entry["cidr"]);
+        if entry["enabled"] == false { format!("{cidr} (off)") } else { cidr }
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const NOW: i64 = 1_800_000_000;
+
+    #[test]
+    fn a_key_is_in_one_state() {
+        for (key, expected) in [
+            (json!({"active": true, "expires_at": null}), "active"),
+            (json!({"active": false}), "disabled"),
+            (json!({"active": false, "expires_at": "2027-01-15T08:00:00Z"}), "expired"),
+            (json!({"active": true, "expires_at": "2027-01-15T08:00:01Z"}), "active"),
+            (
+                json!({"active": false, "expires_at": "2020-01-01T00:00:00Z", "revoked_at": "2021-01-01T00:00:00Z"}),
+                "revoked",
+            ),
+        ] {
+            assert_eq!(state(&key, NOW), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn keys_are_lines_of_a_table_and_their_names_are_data() {
+        let keys = [json!({
+            "key_id": "key_1", "name": "\u{1b}[31mCI", "key_prefix": "lk_live_Ab3d...x9Qz", "active": true, "tier": "pro",
+            "expires_at": null, "last_used_at": "2027-01-15T07:59:00Z",
+        })];
+        assert_eq!(
+            table(&keys, NOW),
+            "ID      NAME           KEY                   STATE    TIER   EXPIRES   LAST USED\n\
+             key_1   \\u{1b}[31mCI   lk_live_Ab3d...x9Qz   active   pro    -         2027-01-15 07:59\n"
+        );
+    }
+
+    #[test]
+    fn one_key_is_told_line_by_line() {
+        let key = json!({
+            "key_id": "key_1", "name": "CI", "limits": {"minute": 100, "hour": 5}, "active": true,
+            "allowed_ips": [{"cidr": "10.0.0.0/8", "enabled": true}, {"cidr": "::1/128", "enabled": false}],
+            "last_used_at": "2027-01-15T07:59:00Z", "last_used_ip": "192.0.2.1",
+        });
+        let told = one(&key, NOW);
+        for line in [
+            "LIMITS           100 a minute, 5 an hour\n",
+            "ALLOWED IPS      10.0.0.0/8, ::1/128 (off)\n",
+            "DENIED IPS       -\n",
+            "SUBACCOUNTS      all that the owner may act on\n",
+            "LAST USED        2027-01-15 07:59 from 192.0.2.1\n",
+        ] {
+            assert!(told.contains(line), "{told}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! `latchkey login` and `latchkey logout`: a session that the commands after it share.
+
+use clap::Args;
+use serde_json::json;
+
+use super::client::{self, Api, Origin};
+use super::connection::{self, ApiArgs};
+use super::error::CommandError;
+use super::exit::Exit;
+use super::output::Output;
+use super::password;
+use super::secret::Secret;
+use super::session_file::{Saved, SessionFile};
+use super::text;
+
+/// Opens a session, and saves it.
+#[derive(Clone, Args)]
+pub struct Login {
+    #[command(flatten)]
+    api: ApiArgs,
+    /// Read the password from stdin, instead of from LATCHKEY_PASSWORD or the terminal
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+/// Ends the saved session.
+#[derive(Clone, Args)]
+pub struct Logout {
+    #[command(flatten)]
+    api: ApiArgs,
+}
+
+impl Login {
+    pub(super) async fn run(self) -> Result<Exit, CommandError> {
+        let file = SessionFile::find()?.ok_or_else(|| CommandError::usage("HOME: is not set, so where to save it?"))?;
+        let (client, url) = (self.api.client()?, self.api.url()?);
+        let email = self.api.email.clone().map_or_else(password::ask_email, Ok)?;
+        let password = match &self.api.password {
+            _ if self.password_stdin => password::of_stdin()?,
+            Some(password) => password.clone(),
+            None => password::ask(&format!("Password of {}: ", text::plain(&email)))?,
+        };
+        let session = client::log_in(&client, &url, &email, &password).await?;
+        let token = Secret::new(text::field(&session, "token"));
+        let expires_at = text::field(&session, "expires_at");
+        file.write(&Saved::new(&url, token, expires_at))?;
+        let data = json!({ "url": url.as_str(), "user": session["user"], "expires_at": expires_at });
+        let email = text::of(&session["user"]["email"]);
+        let said = format!("Logged in as {email} at {url}. The session ends 30 minutes after its last use.\n");
+        Output::new(self.api.json).show(&data, || said)?;
+        Ok(Exit::Done)
+    }
+}
+
+impl Logout {
+    /// The session is ended where it was opened, whatever `--url` says.
+    pub(super) async fn run(self) -> Result<Exit, CommandError> {
+        let output = Output::new(self.api.json);
+        let file = SessionFile::find()?;
+        let saved = file.as_ref().map(SessionFile::read).transpose()?.flatten();
+        let (Some(file), Some(saved)) = (file, saved) else {
+            output.show(&json!({ "url": null }), || "No session is saved.\n".to_owned())?;
+            return Ok(Exit::Done);
+        };
+        let url = connection::url(&saved.url)?;
+        let api = Api::new(self.api.client()?, url, saved.token(), Origin::Saved);
+        match api.log_out().await {
+            // One that has ended by itself is as good.
+            Ok(_) | Err(CommandError::LogInAgain) => file.remove()?,
+            Err(error) => return Err(error),
+        }
+        output.show(&json!({ "url": saved.url }), || format!("Logged out at {}.\n", text::plain(&saved.url)))?;
+        Ok(Exit::Done)
+    }
+}

@@ -1,0 +1,106 @@
+//! `latchkey route`: which requests need what.
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+use std::path::PathBuf;
+
+use super::arguments::Wait;
+use super::error::CommandError;
+use super::exit::Exit;
+use super::query::Query;
+use super::table::Table;
+use super::{Context, Run, document, text};
+
+/// What is done with route rules.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Show the route rules; with --json, as `apply` takes them
+    Show,
+    /// Replace all route rules by those of a file
+    Apply(Replace),
+}
+
+/// By what.
+#[derive(Clone, Args)]
+pub struct Replace {
+    /// A file of YAML or JSON, or - for stdin: {rules: [{path: {prefix: /v4}, permission: dns:read}], unmatched: deny}
+    #[arg(short, long, value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+impl Run for Command {
+    async fn run(self, context: &Context) -> Result<Exit, CommandError> {
+        let Context { api, output } = context;
+        match self {
+            Self::Show => {
+                let data = api.get(&["routes"], &Query::default()).await?;
+                output.show(&data, || shown(&data))?;
+                Ok(Exit::Done)
+            }
+            Self::Apply(Replace { file, wait }) => {
+                let rules: Value = document::read(&file)?;
+                let data = api.put(&["routes"], &wait.query(), &rules).await?;
+                output.changed(&data, "route rules replaced")
+            }
+        }
+    }
+}
+
+fn shown(routes: &Value) -> String {
+    let mut table = Table::new(["RULE", "HOST", "METHODS", "PATH", "NEEDS", "SUBACCOUNT IN"]);
+    for (index, rule) in text::entries(routes, "rules").iter().enumerate() {
+        table.line([
+            (index + 1).to_string(),
+            text::of(&rule["host"]),
+            text::of(&rule["methods"]),
+            pair(&rule["path"]),
+            needs(rule),
+            pair(&rule["subaccount"]),
+        ]);
+    }
+    let unmatched = match text::field(routes, "unmatched") {
+        "deny" => "is refused",
+        _ => "needs a valid key",
+    };
+    format!("{}\nWhat no rule matches {unmatched}.\n", table.shown())
+}
+
+/// `prefix /v4`
+fn pair(value: &Value) -> String {
+    let fields = value.as_object().and_then(|fields| fields.iter().next());
+    fields
+        .map_or_else(|| text::NOTHING.to_owned(), |(kind, value)| format!("{} {}", text::plain(kind), text::of(value)))
+}
+
+fn needs(rule: &Value) -> String {
+    if rule["public"] == true {
+        return "nothing".to_owned();
+    }
+    let parts = ["service", "permission"].into_iter().filter_map(|field| rule[field].as_str());
+    let parts: Vec<_> = parts.map(text::plain).collect();
+    if parts.is_empty() { "a valid key".to_owned() } else { parts.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn rules_are_counted_from_one_and_say_what_they_need() {
+        let routes = json!({"unmatched": "deny", "rules": [
+            {"path": {"exact": "/health"}, "public": true},
+            {"path": {"prefix": "/v4"}, "methods": ["GET", "PUT"], "service": "dns", "permission": "dns:read",
+             "subaccount": {"header": "x-sub"}},
+        ]});
+        assert_eq!(
+            shown(&routes),
+            "RULE   HOST   METHODS    PATH            NEEDS           SUBACCOUNT IN\n\
+             1      -      -          exact /health   nothing         -\n\
+             2      -      GET, PUT   prefix /v4      dns, dns:read   header x-sub\n\
+             \nWhat no rule matches is refused.\n"
+        );
+    }
+}

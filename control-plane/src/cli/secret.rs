@@ -1,0 +1,46 @@
+//! Secrets as commands handle them: none can be printed by accident.
+
+use serde::{Deserialize, Serialize};
+use std::{env, fmt};
+
+/// A password, a token, a key.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Secret(String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl Secret {
+    pub(super) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// An environment variable's, unless that is empty.
+    pub(super) fn of_env(variable: &str) -> Option<Self> {
+        env::var(variable).ok().filter(|text| !text.is_empty()).map(Self)
+    }
+
+    /// The secret itself, to be sent or written where it was asked for.
+    pub(super) fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Characters.
+    pub(super) fn len(&self) -> usize {
+        self.0.chars().count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_does_not_print_itself() {
+        assert_eq!(format!("{:?}", Secret::new("hunter2")), "[redacted]");
+    }
+}

@@ -1,0 +1,70 @@
+//! Files that secrets are saved in. Each is made, empty, before its secret is: so a secret that is made can be saved.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::error::CommandError;
+use super::secret::Secret;
+
+/// A file that was not there before. Gone again unless a secret is saved in it.
+pub(super) struct SecretFile {
+    path: PathBuf,
+    file: File,
+    saved: bool,
+}
+
+impl SecretFile {
+    /// For its owner's eyes alone. What is there is not overwritten.
+    pub(super) fn reserve(path: &Path) -> Result<Self, CommandError> {
+        let file = File::options().write(true).create_new(true).mode(0o600).open(path);
+        let file = file.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => CommandError::file(path, "is there already, and is not overwritten"),
+            _ => CommandError::file(path, format!("cannot be made: {error}")),
+        })?;
+        Ok(Self { path: path.to_owned(), file, saved: false })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The secret, a line break, and nothing else.
+    pub(super) fn save(mut self, secret: &Secret) -> io::Result<()> {
+        self.file.write_all(format!("{}\n", secret.expose()).as_bytes())?;
+        self.file.sync_all()?;
+        self.saved = true;
+        Ok(())
+    }
+}
+
+impl Drop for SecretFile {
+    fn drop(&mut self) {
+        if !self.saved {
+            // What is left behind is empty, or a secret that is revoked.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_secret_is_saved_for_its_owner_and_overwrites_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ci.pak");
+        drop(SecretFile::reserve(&path).unwrap());
+        assert!(!path.exists(), "nothing was saved");
+        SecretFile::reserve(&path).unwrap().save(&Secret::new("lk_live_1")).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "lk_live_1\n");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let Err(refused) = SecretFile::reserve(&path) else { panic!("overwritten") };
+        assert!(refused.to_string().ends_with("ci.pak: is there already, and is not overwritten"), "{refused}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "lk_live_1\n");
+        assert!(SecretFile::reserve(&directory.path().join("none").join("x")).is_err());
+    }
+}

@@ -1,0 +1,109 @@
+//! `latchkey service`: what scopes and route rules name.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::arguments::Body;
+use super::error::CommandError;
+use super::exit::Exit;
+use super::pages::Extent;
+use super::query::Query;
+use super::table::Table;
+use super::{Context, Run, text};
+
+/// What is done with services.
+#[derive(Subcommand)]
+pub enum Command {
+    /// List services
+    List(List),
+    /// Name a service
+    Create(Named),
+    /// Describe a service in other words
+    Edit(Named),
+    /// Delete a service that nothing names any more
+    Delete(Delete),
+}
+
+/// Which services.
+#[derive(Clone, Args)]
+pub struct List {
+    /// Services in whose names or descriptions this is
+    #[arg(long, value_name = "TEXT")]
+    search: Option<String>,
+    #[command(flatten)]
+    extent: Extent,
+}
+
+/// A service.
+#[derive(Clone, Args)]
+pub struct Named {
+    /// What scopes and route rules name it by
+    name: String,
+    /// What it is; an empty text is none
+    #[arg(long)]
+    description: Option<String>,
+}
+
+/// Which is to go.
+#[derive(Clone, Args)]
+pub struct Delete {
+    /// Its name
+    name: String,
+}
+
+impl Named {
+    fn body(&self) -> Body {
+        Body::default().with("description", self.description.as_deref().map(|text| (!text.is_empty()).then_some(text)))
+    }
+}
+
+impl Run for Command {
+    async fn run(self, context: &Context) -> Result<Exit, CommandError> {
+        let (Context { api, output }, none) = (context, Query::default());
+        match self {
+            Self::List(List { search, extent }) => {
+                let data = extent.of(api, &["services"], "services", none.with("search", search)).await?;
+                output.show(&data, || table(text::entries(&data, "services")))?;
+                Ok(Exit::Done)
+            }
+            Self::Create(named) => {
+                let body = named.body().with("name", Some(json!(named.name))).json();
+                let data = api.post(&["services"], &none, &body).await?;
+                output.changed(&data, &format!("service {} created", text::plain(&named.name)))
+            }
+            Self::Edit(named) => {
+                let data = api.patch(&["services", &named.name], &none, &named.body().edit()?).await?;
+                output.changed(&data, &format!("service {} edited", text::plain(&named.name)))
+            }
+            Self::Delete(Delete { name }) => {
+                let data = api.delete(&["services", &name], &none).await?;
+                output.changed(&data, &format!("service {} deleted", text::plain(&name)))
+            }
+        }
+    }
+}
+
+fn table(services: &[Value]) -> String {
+    let mut table = Table::new(["NAME", "DESCRIPTION", "CREATED"]);
+    for service in services {
+        let name = text::of(&service["name"]);
+        table.line([name, text::of(&service["description"]), text::date(&service["created_at"])]);
+    }
+    table.shown()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_are_lines_and_an_empty_description_is_none() {
+        let services = [json!({"name": "dns", "description": "DNS", "created_at": null})];
+        assert_eq!(table(&services), "NAME   DESCRIPTION   CREATED\ndns    DNS           -\n");
+        let named =
+            |description: Option<&str>| Named { name: "dns".into(), description: description.map(str::to_owned) };
+        assert_eq!(named(Some("")).body().json(), json!({"description": null}));
+        assert_eq!(named(Some("x")).body().json(), json!({"description": "x"}));
+        assert!(named(None).body().is_empty());
+    }
+}

@@ -1,0 +1,71 @@
+//! `latchkey tier`: named limits.
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+use std::path::PathBuf;
+
+use super::arguments::Wait;
+use super::error::CommandError;
+use super::exit::Exit;
+use super::key::limits;
+use super::query::Query;
+use super::table::Table;
+use super::{Context, Run, document, text};
+
+/// What is done with tiers.
+#[derive(Subcommand)]
+pub enum Command {
+    /// List tiers
+    List,
+    /// Replace all tiers by those of a file
+    Apply(Replace),
+}
+
+/// By what.
+#[derive(Clone, Args)]
+pub struct Replace {
+    /// A file of YAML or JSON, or - for stdin: {tiers: [{name: free, limits: {minute: 10}}]}
+    #[arg(short, long, value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+impl Run for Command {
+    async fn run(self, context: &Context) -> Result<Exit, CommandError> {
+        let Context { api, output } = context;
+        match self {
+            Self::List => {
+                let data = api.get(&["tiers"], &Query::default()).await?;
+                output.show(&data, || table(text::entries(&data, "tiers")))?;
+                Ok(Exit::Done)
+            }
+            Self::Apply(Replace { file, wait }) => {
+                let tiers: Value = document::read(&file)?;
+                let data = api.put(&["tiers"], &wait.query(), &tiers).await?;
+                output.changed(&data, "tiers replaced")
+            }
+        }
+    }
+}
+
+fn table(tiers: &[Value]) -> String {
+    let mut table = Table::new(["NAME", "LIMITS"]);
+    for tier in tiers {
+        table.line([text::of(&tier["name"]), limits(&tier["limits"])]);
+    }
+    table.shown()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn tiers_are_lines_with_their_limits() {
+        let tiers =
+            [json!({"name": "free", "limits": {"minute": 10, "hour": 5}}), json!({"name": "any", "limits": {}})];
+        assert_eq!(table(&tiers), "NAME   LIMITS\nfree   10 a minute, 5 an hour\nany    -\n");
+    }
+}

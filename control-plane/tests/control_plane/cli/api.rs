@@ -1,0 +1,211 @@
+//! Commands for calls that have more to them than a control plane of a test shows: many pages, answers that are none, and
+//! what an API of another version may say. The API is one that answers what it is told to, and keeps what it was asked.
+
+use super::{Person, mode};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::fs;
+use std::sync::{Arc, Mutex};
+
+#[derive(Clone, Default)]
+struct Api {
+    answers: Arc<Mutex<VecDeque<(u16, Value)>>>,
+    asked: Arc<Mutex<Vec<(String, Value)>>>,
+}
+
+impl Api {
+    /// Answers with these data, one after the other.
+    async fn start(data: impl IntoIterator<Item = Value>) -> (Self, Person) {
+        Self::answering(data.into_iter().map(|data| (200, json!({"status": "success", "message": "", "data": data}))))
+            .await
+    }
+
+    async fn answering(answers: impl IntoIterator<Item = (u16, Value)>) -> (Self, Person) {
+        let api = Self { answers: Arc::new(Mutex::new(answers.into_iter().collect())), ..Self::default() };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new().fallback(answer).with_state(api.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        (api, Person::stranger(&url).with("LATCHKEY_TOKEN", "lk_live_an-api-key"))
+    }
+
+    /// What was asked since the last time: `GET /v1/keys?limit=1`, and the body.
+    fn asked(&self) -> Vec<(String, Value)> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+}
+
+async fn answer(State(api): State<Api>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    assert_eq!(head.headers[header::AUTHORIZATION], "Bearer lk_live_an-api-key");
+    let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+    let body = serde_json::from_slice(&body).unwrap_or_default();
+    api.asked.lock().unwrap().push((format!("{} {}", head.method, head.uri), body));
+    let (status, answer) = api.answers.lock().unwrap().pop_front().expect("an answer to what was asked");
+    let status = StatusCode::from_u16(status).unwrap();
+    (status, [(header::LOCATION, "http://127.0.0.1:1/")], axum::Json(answer)).into_response()
+}
+
+fn key(name: &str) -> Value {
+    json!({"key_id": format!("key_{name}"), "name": name, "active": true, "expires_at": null, "revoked_at": null})
+}
+
+#[tokio::test]
+async fn pages_are_read_as_far_as_is_wanted() {
+    let page = |names: &[&str], next: Value| json!({"keys": names.iter().map(|name| key(name)).collect::<Vec<_>>(), "total": 3, "next_cursor": next});
+    let (api, person) = Api::start([page(&["a", "b"], json!("two/+")), page(&["c"], json!(null))]).await;
+    let told = person.json(&["key", "list", "--all", "--state", "all", "--sort", "-name"]).await;
+    assert_eq!(told["keys"].as_array().unwrap().len(), 3);
+    let asked: Vec<_> = api.asked().into_iter().map(|(asked, _)| asked).collect();
+    let first = "GET /v1/keys?state=all&sort=-name&limit=1000";
+    assert_eq!(asked, [first.to_owned(), format!("{first}&cursor=two%2F%2B")]);
+
+    let (api, person) = Api::start([page(&["a", "b"], json!("more"))]).await;
+    let told = person.run(&["key", "list", "--limit", "2"]).await;
+    assert_eq!((told.code, told.stderr.as_str()), (0, "latchkey: 2 of 3 are shown; --all shows all\n"));
+    assert_eq!(api.asked()[0].0, "GET /v1/keys?limit=2");
+}
+
+#[tokio::test]
+async fn a_key_is_found_by_its_name() {
+    let found = json!({"keys": [key("CI-2"), key("CI")], "total": 2, "next_cursor": null});
+    let (api, person) = Api::start([found.clone(), key("CI"), found]).await;
+    person.run(&["key", "show", "CI"]).await.done();
+    let asked: Vec<_> = api.asked().into_iter().map(|(asked, _)| asked).collect();
+    assert_eq!(asked, ["GET /v1/keys?search=CI&limit=1000", "GET /v1/keys/key_CI"]);
+    person.run(&["key", "show", "C\u{1b}"]).await.failed(7, "there is no key named C\\u{1b}");
+}
+
+#[tokio::test]
+async fn a_user_is_found_by_their_address() {
+    let user = json!({"user_id": "usr_1", "email": "a@b.c"});
+    let found = json!({"users": [{"user_id": "usr_2", "email": "aa@b.c"}, user], "total": 2, "next_cursor": null});
+    let (api, person) = Api::start([found.clone(), user, found]).await;
+    person.run(&["user", "show", "A@b.c"]).await.done();
+    let asked: Vec<_> = api.asked().into_iter().map(|(asked, _)| asked).collect();
+    assert_eq!(asked, ["GET /v1/users?search=A%40b.c&limit=1000", "GET /v1/users/usr_1"]);
+    person.run(&["user", "show", "nobody@b.c"]).await.failed(7, "there is no user nobody@b.c");
+}
+
+#[tokio::test]
+async fn a_key_is_given_another_secret() {
+    let mut data = key("CI");
+    data["api_key"] = json!("lk_live_another");
+    data["old_secret"] = json!({"key_prefix": "lk_live_old", "ends_at": "2027-01-16T08:00:00Z"});
+    data["enforcement"] = json!({"revision": 7, "nodes": 2, "acknowledged": 1, "elapsed_ms": 9});
+    let (api, person) = Api::start([data.clone(), data]).await;
+    let told =
+        person.run(&["key", "regenerate", "key_CI", "--overlap", "24h", "--save", "ci.pak", "--wait", "9"]).await;
+    assert_eq!((told.code, told.stderr.as_str()), (4, ""));
+    assert!(told.stdout.contains("The old secret lk_live_old ends 2027-01-16 08:00 UTC. It is in force on 1 of 2"));
+    assert!(!told.stdout.contains("lk_live_another"));
+    assert_eq!(fs::read_to_string(person.path("ci.pak")).unwrap(), "lk_live_another\n");
+    let expected = ("POST /v1/keys/key_CI/regenerate?wait_ms=9".to_owned(), json!({"overlap_seconds": 86_400}));
+    assert_eq!(api.asked(), [expected]);
+    let told = person.run(&["key", "regenerate", "key_CI", "--quiet"]).await;
+    assert_eq!(told.stdout, "lk_live_another\n");
+}
+
+#[tokio::test]
+async fn keys_are_imported_in_batches_and_each_is_told() {
+    let enforced = json!({"imported": 2, "keys": [], "enforcement": {"revision": 7, "nodes": 1, "acknowledged": 1}});
+    let (api, person) = Api::start([enforced.clone(), enforced]).await;
+    let csv = "sha256,name,roles\nab,CI,dns_manager;cache_purger\ncd,CD,\n";
+    let told = person.run(&["key", "import", "-f", &person.file("keys.csv", csv)]).await.done();
+    assert_eq!(told, "2 keys imported: in force on 1 of 1 nodes at revision 7 after 0 ms\n");
+    let keys = json!({"keys": [
+        {"sha256": "ab", "name": "CI", "roles": ["dns_manager", "cache_purger"]}, {"sha256": "cd", "name": "CD"},
+    ]});
+    assert_eq!(api.asked(), [("POST /v1/keys/import".to_owned(), keys.clone())]);
+    person.run_with(&["key", "import", "-f", "-"], &keys.to_string()).await.done();
+    assert_eq!(api.asked()[0].1, keys);
+
+    let refusal = json!({"status": "error", "code": "invalid_request", "error": "Field `keys[0].sha256` is refused."});
+    let done = json!({"status": "success", "data": {}});
+    let (api, person) = Api::answering([(201, done), (400, refusal)]).await;
+    let many: Vec<_> = (0..1_001).map(|number| json!({"sha256": "ab", "name": format!("k{number}")})).collect();
+    let many = person.file("many.json", &json!(many).to_string());
+    let told = person.run(&["key", "import", "-f", &many]).await;
+    told.failed(
+        1,
+        "keys[0].sha256` is refused. (counted from key 1000 of the file, from 0); 1000 of 1001 keys are imported",
+    );
+    assert_eq!(api.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn services_accounts_webhooks_and_audit_are_asked_for_by_their_shapes() {
+    let done = || json!({});
+    let (api, person) = Api::start([done(), done(), done(), done(), done(), done(), done()]).await;
+    let person = person.with("LATCHKEY_NEW_PASSWORD", "a rather long password").with("LATCHKEY_PASSWORD", "present");
+    let create = ["account", "create", "acme", "--tier", "pro", "--admin-email", "a@b.c"];
+    for (arguments, call, body) in [
+        (
+            &["service", "create", "dns", "--description", "DNS"][..],
+            "POST /v1/services",
+            json!({"name": "dns", "description": "DNS"}),
+        ),
+        (&["service", "edit", "dns", "--description", ""], "PATCH /v1/services/dns", json!({"description": null})),
+        (&["service", "delete", "dns"], "DELETE /v1/services/dns", json!(null)),
+        (
+            &create,
+            "POST /v1/accounts",
+            json!({"name": "acme", "tier": "pro", "admin": {"email": "a@b.c", "password": "a rather long password"}}),
+        ),
+        (
+            &["account", "edit", "acc_1", "--disable", "--wait", "5"],
+            "PATCH /v1/accounts/acc_1?wait_ms=5",
+            json!({"disabled": true}),
+        ),
+        (&["user", "delete", "usr_1"], "DELETE /v1/users/usr_1", json!(null)),
+        (
+            &["user", "password"],
+            "PUT /v1/users/me/password",
+            json!({"current_password": "present", "new_password": "a rather long password"}),
+        ),
+    ] {
+        person.run(arguments).await.done();
+        assert_eq!(api.asked(), [(call.to_owned(), body)], "{arguments:?}");
+    }
+    let entries = json!({"entries": [{"at": "2027-01-15T08:00:00Z", "action": "key.created"}], "next_cursor": null});
+    let webhook = json!({"webhook_id": "whk_1", "url": "https://a/b", "secret": "whsec_1"});
+    let (api, person) = Api::start([entries, webhook]).await;
+    let told = person.run(&["audit", "--since", "2027-01-01T00:00:00Z", "--action", "key.created"]).await.done();
+    assert!(told.contains("2027-01-15 08:00   -       key.created"), "{told}");
+    assert_eq!(api.asked()[0].0, "GET /v1/audit?since=2027-01-01T00%3A00%3A00Z&action=key.created&limit=100");
+    let create = ["webhook", "create", "https://a/b", "--event", "key.created", "--save", "webhook"];
+    let told = person.run(&create).await.done();
+    assert!(told.ends_with("Saved to webhook.\n") && !told.contains("whsec_1"), "{told}");
+    assert_eq!(
+        (fs::read_to_string(person.path("webhook")).unwrap().as_str(), mode(&person.path("webhook"))),
+        ("whsec_1\n", 0o600)
+    );
+}
+
+#[tokio::test]
+async fn an_answer_that_is_none_is_told_as_such() {
+    for (status, body, code, reason) in [
+        (200, json!("hello"), 1, "200: the answer is not one of Latchkey's API"),
+        (302, json!({}), 1, "302: the API is elsewhere, and redirections are not followed"),
+        (500, json!({"error": "bad\u{1b}[2J"}), 1, "500: bad\\u{1b}[2J"),
+        (503, json!(null), 1, "503: "),
+        (200, json!({"status": "success", "data": {}}), 1, "the answer has no list `keys`"),
+    ] {
+        let (_, person) = Api::answering([(status, body)]).await;
+        person.run(&["key", "list"]).await.failed(code, reason);
+    }
+}
+
+#[tokio::test]
+async fn services_of_a_file_are_made_before_what_names_them() {
+    let there_is = json!({"services": [{"name": "old", "description": null}], "next_cursor": null});
+    let (api, person) = Api::start([there_is, json!({}), json!({})]).await;
+    let file = person.file("latchkey.yaml", "services: [{name: dns, description: DNS}]\n");
+    assert_eq!(person.run(&["apply", "-f", &file, "--prune"]).await.done(), "+ service dns\n- service old\n");
+    let asked: Vec<_> = api.asked().into_iter().map(|(asked, _)| asked).collect();
+    assert_eq!(asked, ["GET /v1/services?limit=1000", "POST /v1/services", "DELETE /v1/services/old"]);
+}

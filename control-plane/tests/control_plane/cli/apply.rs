@@ -1,0 +1,147 @@
+//! `latchkey apply` against a control plane.
+
+use super::{Person, mode};
+use crate::harness::{EMAIL, Plane};
+use serde_json::json;
+use std::fs;
+
+const FILE: &str = "
+tiers:
+- {name: free, limits: {minute: 10}}
+- {name: basic, limits: {minute: 100}}
+- {name: pro, limits: {minute: 1000, day: 50000}}
+- {name: enterprise, limits: {minute: 10000}}
+subaccounts: [{name: dev}, {name: prod}]
+users:
+- {email: admin@localhost}
+- {email: Ops@b.c, roles: [dns_manager], subaccounts: [dev], disabled: true, password_env: OPS_PASSWORD}
+routes:
+  unmatched: deny
+  rules:
+  - {path: {exact: /health}, public: true}
+  - {path: {template: '/zones/{zone}'}, methods: [GET], service: dns, permission: 'dns:read'}
+keys:
+- name: CI
+  description: for CI
+  tier: pro
+  scope: [dns]
+  roles: [dns_manager]
+  subaccounts: [prod, dev]
+  allowed_ips: [10.0.0.0/8, {cidr: 192.0.2.1, enabled: false}]
+  expires_at: 2030-01-01T00:00:00Z
+  limits: {minute: 5}
+  save: ci.pak
+- {name: off, active: false, save: off.pak}
+";
+
+const PLAN: &str = "~ tier pro: limits 1000 a minute → 1000 a minute, 50000 a day
++ subaccount dev
++ subaccount prod
++ user ops@b.c
+~ routes: 0 rules → 2 rules, unmatched valid_key → deny
++ key CI
++ key off
+";
+
+fn ops(plane: &Plane) -> Person {
+    Person::admin(plane).with("OPS_PASSWORD", "correct horse battery")
+}
+
+#[tokio::test]
+async fn a_file_applied_again_changes_nothing() {
+    let plane = Plane::start().await;
+    let person = ops(&plane);
+    let file = person.file("latchkey.yaml", FILE);
+    let apply = ["apply", "-f", &file];
+    let dry_run = ["apply", "--dry-run", "-f", &file];
+
+    let revision = plane.store().revision();
+    let told = person.run(&dry_run).await;
+    assert_eq!((told.code, told.stdout.as_str(), told.stderr.as_str()), (5, PLAN, ""));
+    assert_eq!(plane.store().revision(), revision, "a dry run changes nothing");
+    assert!(!person.path("ci.pak").exists());
+
+    assert_eq!(person.run(&apply).await.done(), PLAN);
+    let revision = plane.store().revision();
+    assert_eq!(person.run(&apply).await.done(), "nothing to do\n");
+    assert_eq!(person.run(&dry_run).await.done(), "nothing to do\n");
+    assert_eq!(plane.store().revision(), revision);
+
+    let key = fs::read_to_string(person.path("ci.pak")).unwrap();
+    assert!(key.starts_with("lk_live_") && key.ends_with('\n') && mode(&person.path("ci.pak")) == 0o600);
+    let keys = person.json(&["key", "list"]).await;
+    let [off, ci] = [&keys["keys"][0], &keys["keys"][1]];
+    assert_eq!((&off["name"], &off["active"]), (&json!("off"), &json!(false)));
+    assert_eq!((&ci["tier"], &ci["scope"], &ci["limits"]["minute"]), (&json!("pro"), &json!(["dns"]), &json!(5)));
+    assert_eq!(ci["allowed_subaccounts"].as_array().unwrap().len(), 2);
+    let users = person.json(&["user", "list"]).await;
+    let ops = users["users"].as_array().unwrap().iter().find(|user| user["email"] == "ops@b.c").unwrap();
+    assert_eq!((&ops["disabled"], &ops["roles"]), (&json!(true), &json!(["dns_manager"])));
+}
+
+#[tokio::test]
+async fn what_is_changed_in_the_file_is_changed_and_the_rest_is_left_or_pruned() {
+    let plane = Plane::start().await;
+    let person = ops(&plane);
+    let file = person.file("latchkey.yaml", FILE);
+    person.run(&["apply", "-f", &file]).await.done();
+    let client = plane.log_in().await;
+    client.key("by hand").await;
+
+    let changed = FILE.replace("limits: {minute: 5}", "limits: {minute: 9}").replace("active: false, ", "");
+    let changed = changed.replace("- {name: off, save: off.pak}\n", "").replace("{name: dev}, ", "");
+    let changed = changed.replace("subaccounts: [dev], ", "").replace("subaccounts: [prod, dev]\n", "tier: pro\n");
+    let changed = changed.replacen("  tier: pro\n", "", 1);
+    let file = person.file("latchkey.yaml", &changed);
+    let told = person.run(&["apply", "-f", &file]).await.done();
+    assert_eq!(
+        told,
+        "~ key CI: limits.minute 5 → 9\n= subaccount dev is not in the file\n= key by hand is not in the file\n\
+         = key off is not in the file\n"
+    );
+    let told = person.run(&["apply", "-f", &file, "--prune"]).await.done();
+    assert_eq!(told, "- key off\n- key by hand\n- subaccount dev\n");
+    assert_eq!(client.total().await, 1);
+    assert_eq!(person.run(&["apply", "-f", &file, "--prune"]).await.done(), "nothing to do\n");
+    let told = person.json(&["apply", "-f", &file]).await;
+    assert_eq!(told, json!({"dry_run": false, "changes": [], "left": []}));
+}
+
+#[tokio::test]
+async fn a_plan_that_cannot_be_carried_out_changes_nothing() {
+    let plane = Plane::start().await;
+    let person = ops(&plane);
+    plane.log_in().await.key("CI").await;
+    let revision = plane.store().revision();
+    person.file("off.pak", "");
+    let told = person.run(&["apply", "-f", &person.file("latchkey.yaml", FILE)]).await;
+    told.failed(
+        2,
+        "nothing was changed, as this cannot be done:\n! key CI: tier, scope, roles, subaccounts differ, which",
+    );
+    told.failed(2, "\n! key off: off.pak is there already, and is not overwritten");
+    let unknown = person.file("unknown.yaml", "keys:\n- name: CI\n  colour: red\n");
+    person.run(&["apply", "-f", &unknown]).await.failed(2, "unknown.yaml: keys[0]");
+    let two = person.file("two.yaml", "keys:\n- {name: a, save: x.pak}\n- {name: b, save: none/x.pak}\n");
+    person.run(&["apply", "-f", &two]).await.failed(2, "none/x.pak: cannot be made");
+    assert!(!person.path("x.pak").exists(), "a file that nothing was saved in");
+    assert_eq!(plane.store().revision(), revision);
+}
+
+#[tokio::test]
+async fn a_change_that_fails_tells_what_was_done_before_it() {
+    let plane = Plane::start().await;
+    let person = ops(&plane);
+    let file = "
+subaccounts: [{name: dev}]
+users: [{email: admin@localhost, disabled: true}]
+keys: [{name: CI, save: ci.pak}]
+";
+    let told = person.run(&["apply", "-f", &person.file("latchkey.yaml", file)]).await;
+    let expected = "latchkey: ~ user admin@localhost: disabled no → yes: 409: The account needs a user who is not \
+                    disabled, holds `*` and may act on all subaccounts.\ndone:\n  + subaccount dev\nnot done:\n  \
+                    ~ user admin@localhost: disabled no → yes\n  + key CI\n";
+    assert_eq!((told.code, told.stderr.as_str()), (1, expected));
+    assert!(!person.path("ci.pak").exists(), "nothing was saved in it");
+    assert_eq!(plane.log_in_as(EMAIL, crate::harness::PASSWORD).await.status, 200);
+}
