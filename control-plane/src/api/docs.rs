@@ -1,5 +1,5 @@
-//! `/docs`: a page to read the API's description, and to try the calls. It is Swagger UI as it was compiled in: the page
-//! loads nothing from anywhere else, and may not.
+//! `/docs`: a page to read the API's description, and to try the calls. It is Swagger UI as it was compiled in: the
+//! page loads nothing from anywhere else, and may not.
 
 use axum::Router;
 use axum::extract::Path;

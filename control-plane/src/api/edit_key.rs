@@ -107,7 +107,7 @@ pub(super) struct Edited {
 #[utoipa::path(patch, path = "/v1/keys/{key_id}", operation_id = "editKey", tag = "Keys",
     params(KeyPath, Wait), request_body = Request, security(("credential" = ["account:apikeys:update"])),
     responses(
-        (status = 200, description = "The key as it is now, and how far the change has come.", body = Answer<Edited>),
+        (status = 200, description = "The key as it is now, and how far that has come.", body = Answer<Edited>),
         (status = 409, description = "A live key of the account has the name, or the key is revoked."),
     ))]
 pub(super) async fn edit(

@@ -34,7 +34,9 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Answer<()>, Ap
 ///
 /// In the OpenMetrics text format.
 #[utoipa::path(get, path = "/metrics", operation_id = "getMetrics", tag = "Machines",
-    responses((status = 200, description = "All metrics.", body = String, content_type = "application/openmetrics-text")))]
+    responses(
+        (status = 200, description = "All metrics.", body = String, content_type = "application/openmetrics-text")
+    ))]
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, ApiError> {
     match app.store.webhook_backlog().await {
         Ok(backlog) => app.metrics.webhooks.set(backlog, app.clock.now()),

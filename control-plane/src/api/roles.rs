@@ -28,7 +28,7 @@ struct RoleView {
 /// For everyone who has a credential: names are needed to make keys, and to make sense of what one holds.
 #[utoipa::path(get, path = "/v1/roles", operation_id = "listRoles", tag = "Users",
     security(("credential" = [])),
-    responses((status = 200, description = "All roles, and the permission patterns that each gives.", body = Answer<List>)))]
+    responses((status = 200, description = "All roles, and the patterns that each gives.", body = Answer<List>)))]
 pub(super) async fn list(_: Session, params: Params) -> Result<Answer<List>, ApiError> {
     params.finish()?;
     let roles = Role::all().map(|name| {

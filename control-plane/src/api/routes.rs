@@ -42,7 +42,9 @@ pub(super) async fn get(
 /// All of them at once, for every node. The first rule that matches a request applies to it.
 #[utoipa::path(put, path = "/v1/routes", operation_id = "putRoutes", tag = "Gateway",
     params(Wait), request_body = RouteDocument, security(("credential" = ["gateway:routes:update"])),
-    responses((status = 200, description = "The rules as they are now, and how far the change has come.", body = Answer<Changed>)))]
+    responses(
+        (status = 200, description = "The rules as they are now, and how far that has come.", body = Answer<Changed>)
+    ))]
 pub(super) async fn put(
     State(app): State<Arc<App>>,
     session: Session,

@@ -83,7 +83,7 @@ pub(super) async fn get(State(app): State<Arc<App>>, _: Session, params: Params)
 #[utoipa::path(put, path = "/v1/tiers", operation_id = "putTiers", tag = "Gateway",
     params(Wait), request_body = Document, security(("credential" = ["gateway:tiers:update"])),
     responses(
-        (status = 200, description = "The tiers as they are now, and how far the change has come.", body = Answer<Changed>),
+        (status = 200, description = "The tiers as they are now, and how far that has come.", body = Answer<Changed>),
         (status = 409, description = "A tier that would be gone is that of an account or of a live key."),
     ))]
 pub(super) async fn put(

@@ -198,8 +198,8 @@ pub(super) async fn create(
 #[utoipa::path(patch, path = "/v1/users/{user_id}", operation_id = "editUser", tag = "Users",
     params(UserPath, Wait), request_body = Edit, security(("credential" = ["account:users:update"])),
     responses(
-        (status = 200, description = "The user as they are now, and how far the change has come.", body = Answer<Edited>),
-        (status = 409, description = "A user has the email address, or the account would be left without an administrator."),
+        (status = 200, description = "The user as they are now, and how far that has come.", body = Answer<Edited>),
+        (status = 409, description = "A user has the email address, or nobody would be left as an administrator."),
     ))]
 pub(super) async fn edit(
     State(app): State<Arc<App>>,

@@ -64,11 +64,9 @@ fn common(path: &str, operation: &Map<String, Value>) -> Vec<&'static str> {
         statuses.extend(["400", "429"]);
     }
     let permissions = operation.get("security").and_then(|security| security.pointer("/0/credential"));
-    if let Some(permissions) = permissions.and_then(Value::as_array) {
-        statuses.push("401");
-        if !permissions.is_empty() {
-            statuses.push("403");
-        }
+    if permissions.is_some() {
+        // Where no permission is taken, there are API keys that are not for this service, or not for that address.
+        statuses.extend(["401", "403"]);
     }
     if path.contains('{') {
         statuses.push("404");

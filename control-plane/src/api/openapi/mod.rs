@@ -22,14 +22,14 @@ use super::error;
 const DESCRIPTION: &str = "\
 API keys enforced inside Envoy: this API manages the keys, and all that the filter decides by.
 
-**Who asks.** Log in with `POST /v1/sessions` and send `Authorization: Bearer <token>` from then on, or send an API key \
-in its place. Each call names the permission that it takes, such as `account:apikeys:read`; those that name none are for \
-everyone who has a credential. A caller can make so many calls in a minute; answers say how many in `X-RateLimit-Limit`, \
-`X-RateLimit-Remaining` and `X-RateLimit-Reset`.
+**Who asks.** Log in with `POST /v1/sessions` and send `Authorization: Bearer <token>` from then on, or send an API \
+key in its place. Each call names the permission that it takes, such as `account:apikeys:read`; those that name none \
+are for everyone who has a credential. A caller can make so many calls in a minute; answers say how many in \
+`X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`.
 
-**Answers.** A success is `{\"status\": \"success\", \"message\": …, \"data\": …}`. A refusal is `{\"status\": \"error\", \
-\"code\": …, \"message\": …, \"error\": …}`, with `field` where one field or parameter is to blame. `code` is stable; \
-`error` is a sentence for people. A path without the request's method is answered 405 with `Allow`.
+**Answers.** A success is `{\"status\": \"success\", \"message\": …, \"data\": …}`. A refusal is `{\"status\": \
+\"error\", \"code\": …, \"message\": …, \"error\": …}`, with `field` where one field or parameter is to blame. `code` \
+is stable; `error` is a sentence for people. A path without the request's method is answered 405 with `Allow`.
 
 **Changes** are answered once every connected Envoy decides by them, or after `wait_ms`: `enforcement` says how far \
 they have come. After an answer with `acknowledged` equal to `nodes`, nothing passes any more that should not.";

@@ -1,4 +1,4 @@
-//! The forms of texts in bodies and answers, by name. Their bounds are those that [`fields`](super::super::fields) keeps.
+//! The forms of texts in bodies and answers, by name. Their bounds are those that [`fields`] keeps.
 
 use latchkey_policy::key::Environment as KeyEnvironment;
 use latchkey_policy::meter::Outcome;
