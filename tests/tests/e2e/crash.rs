@@ -81,8 +81,8 @@ impl Client {
     }
 
     /// How long it waits for Envoy: not at all, mostly, so that there is more to interrupt.
-    fn wait(&mut self) -> &'static str {
-        *self.chance.pick(&["wait_ms=0", "wait_ms=0", "wait_ms=50"])
+    fn wait(&mut self) -> String {
+        format!("wait_ms={}", self.chance.pick(&[0, 0, 50]))
     }
 
     /// Changes keys until a call is not answered.
