@@ -38,6 +38,8 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Answer<()>, Ap
         (status = 200, description = "All metrics.", body = String, content_type = "application/openmetrics-text")
     ))]
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, ApiError> {
+    // Before this very call reads.
+    let readers_busy = app.store.readers_busy();
     match app.store.webhook_backlog().await {
         Ok(backlog) => app.metrics.webhooks.set(backlog, app.clock.now()),
         // What it was before is closer to the truth than nothing.
@@ -50,7 +52,7 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResp
         nodes_connected: app.registry.connected(),
         slowest_node,
         store_bytes: app.store.bytes(),
-        readers_busy: app.store.readers_busy(),
+        readers_busy,
     });
     let text = text.map_err(|error| ApiError::Internal(error.to_string()))?;
     Ok(([(header::CONTENT_TYPE, OPENMETRICS)], text))

@@ -26,6 +26,7 @@ fn hex(key: &str) -> String {
 async fn keys_are_imported_by_their_digests_with_all_that_a_key_can_say() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
+    client.service("dns").await;
     let mut node = Node::ready(&plane).await;
     let all = json!({
         "key_prefix": "sk-proj-0...89", "description": "old", "environment": "test", "tier": "pro", "scope": ["dns"],

@@ -39,7 +39,7 @@ async fn a_new_key_is_shown_once() {
     assert_eq!(shown.at("/data"), &alone);
     let listed = client.get("/v1/keys").await;
     assert_eq!(listed.text("/message"), "API keys retrieved successfully");
-    assert_eq!(listed.at("/data"), &json!({"keys": [expected], "total": 1}));
+    assert_eq!(listed.at("/data"), &json!({"keys": [expected], "total": 1, "next_cursor": null}));
 
     expected["api_key"] = json!(secret);
     expected["enforcement"] = answer.at("/data/enforcement").clone();

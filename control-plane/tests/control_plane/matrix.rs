@@ -58,7 +58,7 @@ impl Objects {
     }
 }
 
-/// A body that can be read and changes nothing, whoever asks: it is refused later, or says what is so already.
+/// A body that can be read and does no harm, whoever asks: it is refused later, or says what is so already.
 fn body(call: &Call) -> Option<Value> {
     call.operation.get("requestBody")?;
     Some(match call.id.as_str() {
@@ -67,9 +67,10 @@ fn body(call: &Call) -> Option<Value> {
         "createAccount" => json!({"name": "", "tier": "", "admin": {"email": "", "password": ""}}),
         "createWebhook" => json!({"url": ""}),
         "importKeys" => json!({"keys": []}),
-        "regenerateKey" => json!({"overlap_seconds": u32::MAX}),
         "createUser" => json!({"email": "", "password": ""}),
-        "editKey" | "editUser" | "editSubaccount" | "editService" | "editAccount" | "editWebhook" => json!({}),
+        "editKey" | "editUser" | "editSubaccount" | "editService" | "editAccount" | "editWebhook" | "regenerateKey" => {
+            json!({})
+        }
         "changePassword" => json!({"current_password": "", "new_password": ""}),
         "explainRequest" => json!({"request": {}}),
         "putRoutes" => json!({"rules": [], "unmatched": "valid_key"}),

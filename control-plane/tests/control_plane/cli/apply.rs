@@ -11,6 +11,7 @@ tiers:
 - {name: basic, limits: {minute: 100}}
 - {name: pro, limits: {minute: 1000, day: 50000}}
 - {name: enterprise, limits: {minute: 10000}}
+services: [{name: dns, description: Zones}]
 subaccounts: [{name: dev}, {name: prod}]
 users:
 - {email: admin@localhost}
@@ -35,6 +36,7 @@ keys:
 ";
 
 const PLAN: &str = "~ tier pro: limits 1000 a minute → 1000 a minute, 50000 a day
++ service dns
 + subaccount dev
 + subaccount prod
 + user ops@b.c

@@ -6,6 +6,13 @@ use crate::node::Node;
 use serde_json::json;
 use std::fs;
 
+/// What scopes name.
+async fn register(person: &Person) {
+    for service in ["dns", "cdn"] {
+        person.run(&["service", "create", service]).await.done();
+    }
+}
+
 #[tokio::test]
 async fn a_new_key_is_shown_this_once_and_alone_for_scripts() {
     let plane = Plane::start().await;
@@ -13,6 +20,7 @@ async fn a_new_key_is_shown_this_once_and_alone_for_scripts() {
     let quiet = person.run(&["key", "create", "CI", "--quiet"]).await.done();
     let key = quiet.strip_suffix('\n').unwrap();
     assert!(key.starts_with("lk_live_") && key.len() == 40, "{quiet}");
+    register(&person).await;
     let all = ["--environment", "test", "--tier", "pro", "--scope", "dns,cdn", "--role", "dns_manager", "--permission"];
     let more = ["cache:purge", "--allow-ip", "10.0.0.0/8", "--expires", "2030-01-01T00:00:00Z", "--limit", "day=5"];
     let told =
@@ -123,6 +131,7 @@ async fn a_revocation_that_is_not_in_force_everywhere_in_time_ends_otherwise() {
 async fn keys_are_exported_without_their_secrets() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
+    register(&person).await;
     let key = person.run(&["key", "create", "a, \"b\"", "--quiet", "--scope", "dns,cdn"]).await.done();
     let json = person.run(&["key", "export"]).await.done();
     assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["keys"][0]["name"], "a, \"b\"");
