@@ -22,6 +22,8 @@ CREATE TABLE old_secrets (
     ends_at INTEGER NOT NULL,
     last_used_at INTEGER,
     last_used_ip TEXT,
+    -- When receivers were told last that it is still used.
+    told_at INTEGER,
     removed BOOLEAN NOT NULL,
     revision INTEGER NOT NULL
 ) WITHOUT ROWID;

@@ -111,7 +111,7 @@ impl Store {
         let admin = NewUser::administrator(email.trim().to_lowercase(), password_hash.to_owned());
         let admin = users::insert(&mut transaction, &account, admin, now).await?;
         let event = Event::created("user.create", &admin);
-        audit::write(&mut transaction, &account, &Actor::System, &Origin::default(), &event, now).await?;
+        audit::write(&mut transaction, &account, &Actor::System, &Origin::default(), &[event], now).await?;
         Ok(transaction.commit().await?)
     }
 }

@@ -83,7 +83,7 @@ impl Deed<Change> {
     /// Writes some of the entries of what is changed, where they are too many to be held until the end.
     pub(super) async fn tell(&mut self, events: &[Event]) -> Result<(), StoreError> {
         let Self { on, caller, origin, now } = self;
-        write(on.connection(), caller, origin, events, *now).await
+        audit::write(on.connection(), &caller.account_id, &caller.actor, origin, events, *now).await
     }
 
     /// Returns the revision that is now in force.
@@ -96,20 +96,7 @@ impl Deed<Change> {
 impl Deed<Transaction<'static, Sqlite>> {
     pub(super) async fn commit(mut self, events: &[Event]) -> Result<(), StoreError> {
         let Self { on, caller, origin, now } = &mut self;
-        write(on, caller, origin, events, *now).await?;
+        audit::write(on, &caller.account_id, &caller.actor, origin, events, *now).await?;
         Ok(self.on.commit().await?)
     }
-}
-
-async fn write(
-    to: &mut SqliteConnection,
-    caller: &Caller,
-    origin: &Origin,
-    events: &[Event],
-    now: i64,
-) -> Result<(), StoreError> {
-    for event in events {
-        audit::write(to, &caller.account_id, &caller.actor, origin, event, now).await?;
-    }
-    Ok(())
 }

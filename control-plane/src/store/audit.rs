@@ -8,7 +8,7 @@ mod read;
 mod told;
 
 use serde_json::{Map, Value, json};
-use sqlx::SqliteConnection;
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use std::net::IpAddr;
 
 use super::{Actor, StoreError, to_json};
@@ -18,6 +18,9 @@ pub(crate) use told::{Target, Told};
 
 /// Bytes of one side of an entry that are kept. Of what is longer only the length is told.
 const MAX_LEN: usize = 64 * 1024;
+
+/// Entries in one statement.
+const ROWS: usize = 500;
 
 /// Where a request came from, and what the log calls it.
 #[derive(Debug, Clone, Default)]
@@ -90,35 +93,31 @@ fn differing(was: Value, is: Value) -> (Value, Value) {
     (only(&was, &is), only(&is, &was))
 }
 
-/// Writes one entry.
+/// Writes an entry for each event.
 pub(super) async fn write(
     to: &mut SqliteConnection,
     account_id: &str,
     actor: &Actor,
     origin: &Origin,
-    event: &Event,
+    events: &[Event],
     now: i64,
 ) -> Result<(), StoreError> {
-    const INSERT: &str = "INSERT INTO audit (account_id, at, actor_kind, actor_id, actor_name, action, target_kind, \
-         target_id, target_name, before, after, source_address, request_id) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-    let Event { action, target, before, after } = event;
-    sqlx::query(INSERT)
-        .bind(account_id)
-        .bind(now)
-        .bind(actor.kind())
-        .bind(actor.id())
-        .bind(actor.name())
-        .bind(action)
-        .bind(target.kind)
-        .bind(&target.id)
-        .bind(&target.name)
-        .bind(kept(before.as_ref())?)
-        .bind(kept(after.as_ref())?)
-        .bind(origin.address.map(|address| address.to_string()))
-        .bind(&origin.request_id)
-        .execute(to)
-        .await?;
+    let address = origin.address.map(|address| address.to_string());
+    for events in events.chunks(ROWS) {
+        let sides = events.iter().map(|event| Ok((kept(event.before.as_ref())?, kept(event.after.as_ref())?)));
+        let sides = sides.collect::<Result<Vec<_>, StoreError>>()?;
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO audit (account_id, at, actor_kind, actor_id, actor_name, action, target_kind, target_id, \
+             target_name, before, after, source_address, request_id) ",
+        );
+        query.push_values(events.iter().zip(sides), |mut row, (Event { action, target, .. }, (before, after))| {
+            row.push_bind(account_id).push_bind(now).push_bind(actor.kind()).push_bind(actor.id());
+            row.push_bind(actor.name()).push_bind(*action).push_bind(target.kind).push_bind(&target.id);
+            row.push_bind(&target.name).push_bind(before).push_bind(after).push_bind(&address);
+            row.push_bind(&origin.request_id);
+        });
+        query.build().execute(&mut *to).await?;
+    }
     Ok(())
 }
 

@@ -54,7 +54,7 @@ impl Store {
         if begun {
             let actor = Actor::User { id: user.user_id.clone(), email: user.email.clone() };
             let event = Event::done("session.create", Target::the("session"));
-            audit::write(&mut transaction, &user.account_id, &actor, origin, &event, now).await?;
+            audit::write(&mut transaction, &user.account_id, &actor, origin, &[event], now).await?;
         }
         transaction.commit().await?;
         Ok(begun)

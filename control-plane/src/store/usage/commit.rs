@@ -157,7 +157,9 @@ impl<'a> New<'a> {
         outbox::limits_reached(to, &self.requests, now).await?;
         write_requests(to, self.requests, now).await?;
         write_counts(to, self.counts).await?;
+        let used: BTreeSet<_> = self.last_uses.keys().map(|(seq, _)| *seq).collect();
         write_last_uses(to, self.last_uses).await?;
+        outbox::old_secrets_used(to, &used, now).await?;
         Ok(self.news)
     }
 }

@@ -9,12 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::random;
 use crate::store::change::Change;
 use crate::store::{StoreError, to_json};
-use crate::webhook::event::{Event, EventType};
+use crate::webhook::event::{Event, EventType, OldSecret};
 
 /// Rows in one statement.
 const ROWS: usize = 500;
 
 const HOUR: i64 = 3_600;
+const DAY: i64 = 24 * HOUR;
 
 /// What receivers are told of a key. Times are Unix seconds.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -131,6 +132,62 @@ pub(in crate::store) async fn limits_reached(
         write(to, events, now).await?;
     }
     Ok(())
+}
+
+/// Has webhooks told of secrets that were used although another took their place: of the keys' numbers that are given those
+/// that are still good. Of each once, and once more for each day after which it still is.
+pub(in crate::store) async fn old_secrets_used(
+    to: &mut SqliteConnection,
+    keys: &BTreeSet<i64>,
+    now: i64,
+) -> Result<(), StoreError> {
+    // The current secret is as old as the replacement.
+    const USED: &str = select_facts!(
+        "w.id AS webhook_id, o.masked AS old_masked, o.last_used_at AS old_used_at, o.last_used_ip AS old_used_ip, \
+         o.ends_at AS old_ends_at, ",
+        "json_each(?1) used CROSS JOIN old_secrets o ON o.key_seq = used.value AND NOT o.removed \
+         CROSS JOIN keys k ON k.seq = o.key_seq AND k.revoked_at IS NULL AND o.last_used_at >= k.secret_created_at \
+         CROSS JOIN webhooks w ON w.account_id = k.account_id AND w.active \
+         AND EXISTS (SELECT 1 FROM json_each(w.events) WHERE value = ?2) \
+         WHERE o.told_at IS NULL OR o.told_at <= ?3"
+    );
+    const TOLD: &str = "UPDATE old_secrets SET told_at = ? \
+         WHERE NOT removed AND key_seq IN (SELECT value FROM json_each(?))";
+    let query = sqlx::query_as(USED).bind(to_json(keys)?).bind(EventType::KeyOldSecretUsed.as_str());
+    let used: Vec<ToldOfOld> = query.bind(now.saturating_sub(DAY)).fetch_all(&mut *to).await?;
+    if used.is_empty() {
+        return Ok(());
+    }
+    let told: BTreeSet<_> = used.iter().map(|used| used.told.key.seq).collect();
+    sqlx::query(TOLD).bind(now).bind(to_json(&told)?).execute(&mut *to).await?;
+    let events: Vec<_> = used.into_iter().map(ToldOfOld::event).collect();
+    for events in events.chunks(ROWS) {
+        write(to, events, now).await?;
+    }
+    Ok(())
+}
+
+/// A webhook, and the key and its old secret that it is to be told of.
+#[derive(FromRow)]
+struct ToldOfOld {
+    #[sqlx(flatten)]
+    told: Told,
+    old_masked: String,
+    old_used_at: i64,
+    old_used_ip: Option<String>,
+    old_ends_at: i64,
+}
+
+impl ToldOfOld {
+    fn event(self) -> (String, Event) {
+        let secret = OldSecret {
+            masked: self.old_masked,
+            last_used_at: self.old_used_at,
+            last_used_ip: self.old_used_ip,
+            ends_at: self.old_ends_at,
+        };
+        (self.told.webhook_id, Event::OldSecretUsed(self.told.key, secret))
+    }
 }
 
 /// A webhook, and the key that it is to be told of.

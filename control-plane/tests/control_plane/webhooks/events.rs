@@ -4,9 +4,11 @@ use super::receiver::Received;
 use super::{all_sent, webhook, with_receiver};
 use crate::harness::{START, plain_key};
 use crate::node::Node;
+use latchkey_control_plane::clock::Clock as _;
 use latchkey_control_plane::store::{NewKey, StoreError};
 use latchkey_policy::key::Environment;
-use latchkey_protocol::KeyUsage;
+use latchkey_protocol::{KeyUsage, LastUse};
+use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -93,6 +95,44 @@ async fn a_limit_that_is_reached_is_told_once_an_hour() {
     let pool = plane.pool().await;
     let written: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM webhook_deliveries").fetch_one(&pool).await.unwrap();
     assert_eq!(written, 3);
+}
+
+#[tokio::test]
+async fn an_old_secret_that_is_still_used_is_told_of_once_a_day() {
+    let (plane, receiver) = with_receiver().await;
+    let client = plane.log_in().await;
+    webhook(&client, &receiver.url, json!({"events": ["key.old_secret_used"]})).await;
+    let id = client.key("CI").await;
+    let mut node = Node::ready(&plane).await;
+    let key = node.snapshot.key("CI").number;
+    let mut count = 0;
+    let mut use_secret = async |node: &mut Node, secret| {
+        count += 1;
+        let last_uses = vec![LastUse { secret, at: plane.clock.now(), ip: vec![192, 0, 2, 1] }];
+        node.count(vec![KeyUsage { key, requests: vec![count], last_uses, ..KeyUsage::default() }]).await;
+    };
+    // While it is the only one.
+    use_secret(&mut node, 1).await;
+    plane.clock.advance(60);
+    let regenerate = json!({"overlap_seconds": 200_000});
+    client.send(Method::POST, &format!("/v1/keys/{id}/regenerate?wait_ms=0"), regenerate).await;
+    use_secret(&mut node, 2).await;
+    use_secret(&mut node, 1).await;
+    plane.clock.advance(3_600);
+    use_secret(&mut node, 1).await;
+    let received = receiver.wait_for(1).await;
+    assert_eq!(told(&received), pairs("key.old_secret_used", &["CI"]));
+    let old = &received[0].json()["data"]["old_secret"];
+    assert_eq!((&old["last_used_at"], &old["last_used_ip"]), (&json!("2027-01-15T08:01:00Z"), &json!("192.0.2.1")));
+    assert_eq!(old["ends_at"], "2027-01-17T15:34:20Z");
+    all_sent(&plane).await;
+    plane.clock.advance(24 * 3_600);
+    use_secret(&mut node, 1).await;
+    use_secret(&mut node, 1).await;
+    assert_eq!(receiver.wait_for(2).await.len(), 2);
+    let pool = plane.pool().await;
+    let written: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM webhook_deliveries").fetch_one(&pool).await.unwrap();
+    assert_eq!(written, 2);
 }
 
 #[tokio::test]

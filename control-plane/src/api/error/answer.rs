@@ -1,0 +1,291 @@
+//! What refusals look like: status, code, and what is said to people.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use latchkey_policy::verdict::Code;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::Object;
+
+use super::super::redact::redacted;
+use super::ApiError;
+use crate::schema::one_of;
+use crate::store::{MAX_SERVICES, MAX_SUBACCOUNTS, MAX_WEBHOOKS};
+
+/// `{"status":"error","code":…,"message":…,"error":…,"field":…}`
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error, description = "What a refused request is answered.")]
+pub(in crate::api) struct Body {
+    #[schema(schema_with = error_status)]
+    status: &'static str,
+    /// What it is, for programs. It does not change.
+    #[schema(pattern = "^[a-z][a-z0-9_]*$", example = "invalid_request")]
+    code: &'static str,
+    /// What it is, for people.
+    #[schema(example = "Invalid request")]
+    message: &'static str,
+    /// What is wrong in this case, as a sentence.
+    #[schema(example = "Field `name` is missing.")]
+    error: String,
+    /// The field or parameter that is to blame, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "name")]
+    field: Option<String>,
+}
+
+fn error_status() -> Object {
+    one_of(["error"]).build()
+}
+
+impl ApiError {
+    pub(super) fn parts(&self) -> (StatusCode, &'static str, &'static str, &'static str) {
+        match self {
+            Self::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid_request", "Invalid request", ""),
+            Self::Credentials => (
+                StatusCode::UNAUTHORIZED,
+                "invalid_credentials",
+                "Invalid credentials",
+                "Email address or password is wrong.",
+            ),
+            Self::Session => (
+                StatusCode::UNAUTHORIZED,
+                "invalid_session",
+                "Invalid or missing session token",
+                "Log in with POST /v1/sessions and send `Authorization: Bearer <token>`, or send an API key.",
+            ),
+            Self::Key(code) => key_refused(*code),
+            Self::MissingPermission { .. } => (StatusCode::FORBIDDEN, "missing_permission", "Permission missing", ""),
+            Self::SubaccountDenied { .. } => (StatusCode::FORBIDDEN, "subaccount_denied", "Subaccount denied", ""),
+            Self::KeyNotFound => (
+                StatusCode::NOT_FOUND,
+                "key_not_found",
+                "API key not found",
+                "The account has no API key with this id.",
+            ),
+            Self::AccountNotFound => {
+                (StatusCode::NOT_FOUND, "account_not_found", "Account not found", "There is no account with this id.")
+            }
+            Self::AccountClosed => (
+                StatusCode::CONFLICT,
+                "account_closed",
+                "Account closed",
+                "The account was closed, which is for good. Make another one.",
+            ),
+            Self::OperatorsAccount => (
+                StatusCode::CONFLICT,
+                "operators_account",
+                "Operator's account",
+                "The operator's own account can be neither disabled nor closed.",
+            ),
+            Self::KeyLimit(_) => (StatusCode::FORBIDDEN, "key_limit", "Account key limit reached", ""),
+            Self::TierExceeded { .. } => (StatusCode::FORBIDDEN, "tier_exceeded", "Account tier exceeded", ""),
+            Self::ServiceNotFound => (
+                StatusCode::NOT_FOUND,
+                "service_not_found",
+                "Service not found",
+                "The account has no service of this name.",
+            ),
+            Self::ServiceNameTaken => (
+                StatusCode::CONFLICT,
+                "name_taken",
+                "Service name already in use",
+                "Field `name` is the name of another service of the account.",
+            ),
+            Self::ServiceLimit => (StatusCode::FORBIDDEN, "service_limit", "Account service limit reached", ""),
+            Self::ServiceInUse => (
+                StatusCode::CONFLICT,
+                "service_in_use",
+                "Service in use",
+                "The service is in the scope of an API key that is not revoked.",
+            ),
+            Self::DeletesThemselves => (
+                StatusCode::CONFLICT,
+                "cannot_delete_yourself",
+                "Cannot delete yourself",
+                "Nobody can delete themselves. Somebody else has to.",
+            ),
+            Self::UserNotFound => {
+                (StatusCode::NOT_FOUND, "user_not_found", "User not found", "The account has no user with this id.")
+            }
+            Self::EmailTaken(_) => (StatusCode::CONFLICT, "email_taken", "Email address already in use", ""),
+            Self::LastAdministrator => (
+                StatusCode::CONFLICT,
+                "last_administrator",
+                "Last administrator",
+                "The account needs a user who is not disabled, holds `*` and may act on all subaccounts.",
+            ),
+            Self::TierInUse(_) => (StatusCode::CONFLICT, "tier_in_use", "Tier in use", ""),
+            Self::KeyRevoked => (
+                StatusCode::CONFLICT,
+                "key_revoked",
+                "API key revoked",
+                "The API key was revoked, which is for good. Make another one.",
+            ),
+            Self::SubaccountNotFound => (
+                StatusCode::NOT_FOUND,
+                "subaccount_not_found",
+                "Subaccount not found",
+                "The account has no subaccount with this id.",
+            ),
+            Self::SubaccountNameTaken => (
+                StatusCode::CONFLICT,
+                "name_taken",
+                "Subaccount name already in use",
+                "Field `name` is the name of another subaccount of the account.",
+            ),
+            Self::SubaccountLimit => {
+                (StatusCode::FORBIDDEN, "subaccount_limit", "Account subaccount limit reached", "")
+            }
+            Self::WebhookNotFound => (
+                StatusCode::NOT_FOUND,
+                "webhook_not_found",
+                "Webhook not found",
+                "The account has no webhook with this id.",
+            ),
+            Self::WebhookInactive => (
+                StatusCode::CONFLICT,
+                "webhook_inactive",
+                "Webhook inactive",
+                "Nothing is sent to the webhook until it is active again.",
+            ),
+            Self::WebhookLimit => (StatusCode::FORBIDDEN, "webhook_limit", "Account webhook limit reached", ""),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "Not found", "There is nothing at this path."),
+            Self::MethodNotAllowed => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "Method not allowed",
+                "This path does not support the request's method.",
+            ),
+            Self::NameTaken => (
+                StatusCode::CONFLICT,
+                "name_taken",
+                "API key name already in use",
+                "Field `name` is the name of another API key of the account that is not revoked.",
+            ),
+            Self::SecretTaken => (
+                StatusCode::CONFLICT,
+                "key_taken",
+                "API key already known",
+                "Field `sha256` is that of an API key that there is, or was.",
+            ),
+            Self::Row { error, .. } => error.parts(),
+            Self::UnsupportedMediaType => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "Unsupported media type",
+                "The body must be JSON, with `Content-Type: application/json`.",
+            ),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "Payload too large", ""),
+            Self::TooManyLogins(_) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_requests",
+                "Too many requests",
+                "Too many logins were tried. Please wait, and try again.",
+            ),
+            Self::TooManyCalls { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Rate limit exceeded", ""),
+            Self::PasswordsBusy => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_requests",
+                "Too many requests",
+                "Too many passwords are being hashed at once. Please try again.",
+            ),
+            Self::Unavailable(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "Service unavailable",
+                "The request could not be completed now. Please try again.",
+            ),
+            Self::Internal(_) => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "Internal error",
+                "Something went wrong. The log of the control plane has the details.",
+            ),
+        }
+    }
+}
+
+/// As the filter says it, in words that fit here.
+fn key_refused(code: Code) -> (StatusCode, &'static str, &'static str, &'static str) {
+    let (status, sentence) = match code {
+        Code::AmbiguousKey => (StatusCode::UNAUTHORIZED, "The request has two different credentials."),
+        Code::DisabledKey => (StatusCode::UNAUTHORIZED, "The API key, its owner or its account is disabled."),
+        Code::ExpiredKey => (StatusCode::UNAUTHORIZED, "The API key has expired."),
+        Code::IpDenied => (StatusCode::FORBIDDEN, "The API key may not be used from this address."),
+        Code::OutOfScope => (StatusCode::FORBIDDEN, "The API key's scope does not include the service `latchkey`."),
+        _ => (StatusCode::UNAUTHORIZED, "There is no such API key, or no more."),
+    };
+    (status, code.as_str(), "API key refused", sentence)
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, code, message, sentence) = self.parts();
+        let retry_after = match self {
+            Self::TooManyLogins(seconds) | Self::TooManyCalls { seconds, .. } => Some(HeaderValue::from(seconds)),
+            Self::PasswordsBusy | Self::Unavailable(_) => Some(HeaderValue::from(1)),
+            _ => None,
+        };
+        let (field, error) = self.told(code, sentence);
+        let (error, field) = (redacted(&error), field.as_deref().map(redacted));
+        let mut response = (status, Json(Body { status: "error", code, message, error, field })).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        response
+    }
+}
+
+impl ApiError {
+    /// The field that is to blame, and a sentence, which may be the one that all errors of the kind have.
+    fn told(self, code: &'static str, sentence: &'static str) -> (Option<String>, String) {
+        match self {
+            Self::Invalid { field, error }
+            | Self::MissingPermission { field, error }
+            | Self::SubaccountDenied { field, error } => (field, error),
+            Self::TooLarge(most) => (None, format!("The body must have at most {most} bytes.")),
+            Self::TooManyCalls { limit, seconds } => {
+                let limit = format!("You have exceeded your rate limit of {limit} requests per minute.");
+                (None, format!("{limit} Please wait {seconds} seconds before retrying."))
+            }
+            Self::SubaccountLimit => (None, format!("An account can have at most {MAX_SUBACCOUNTS} subaccounts.")),
+            Self::WebhookLimit => (None, format!("An account can have at most {MAX_WEBHOOKS} webhooks.")),
+            Self::ServiceLimit => (None, format!("An account can have at most {MAX_SERVICES} services.")),
+            Self::KeyLimit(most) => {
+                (None, format!("The account may have at most {most} API keys that are not revoked."))
+            }
+            Self::TierExceeded { field, tier } => {
+                let error = format!("Field `{field}` is above the account's tier `{tier}`.");
+                (Some(field), error)
+            }
+            Self::TierInUse(name) => {
+                let error = format!("Tier `{name}` is that of an account, or of an API key that is not revoked.");
+                (Some("tiers".to_owned()), error)
+            }
+            Self::EmailTaken(field) => {
+                (Some(field.to_owned()), format!("Field `{field}` is the email address of another user."))
+            }
+            Self::NameTaken | Self::SubaccountNameTaken | Self::ServiceNameTaken => {
+                (Some("name".to_owned()), sentence.to_owned())
+            }
+            Self::SecretTaken => (Some("sha256".to_owned()), sentence.to_owned()),
+            Self::Row { error, place } => match error.told(code, sentence) {
+                (Some(field), error) => {
+                    let whole = format!("{place}.{field}");
+                    let error = error.replacen(&format!("`{field}`"), &format!("`{whole}`"), 1);
+                    (Some(whole), error)
+                }
+                (None, error) => (Some(place), error),
+            },
+            Self::Unavailable(detail) | Self::Internal(detail) => {
+                tracing::error!(code, detail, "a request failed");
+                (None, sentence.to_owned())
+            }
+            _ => (None, sentence.to_owned()),
+        }
+    }
+}

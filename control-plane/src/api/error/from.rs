@@ -1,0 +1,95 @@
+//! Which refusal comes of what goes wrong elsewhere.
+
+use super::ApiError;
+use crate::json::Fault;
+use crate::password::PasswordError;
+use crate::random::NoRandomness;
+use crate::store::StoreError;
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::SessionEnded => Self::Session,
+            StoreError::KeyRefused(code) => Self::Key(code),
+            StoreError::PermissionMissing(permission) => Self::missing_permission(permission),
+            StoreError::NameTaken => Self::NameTaken,
+            StoreError::SecretTaken => Self::SecretTaken,
+            StoreError::Row { index, error } => Self::from(*error).of_row(index),
+            StoreError::TierInUse(name) => Self::TierInUse(name),
+            StoreError::KeyRevoked => Self::KeyRevoked,
+            StoreError::UserNotFound => Self::UserNotFound,
+            StoreError::EmailTaken => Self::EmailTaken("email"),
+            StoreError::DeletesThemselves => Self::DeletesThemselves,
+            StoreError::AccountNotFound => Self::AccountNotFound,
+            StoreError::AccountClosed => Self::AccountClosed,
+            StoreError::OperatorsAccount => Self::OperatorsAccount,
+            StoreError::KeyLimit(most) => Self::KeyLimit(most),
+            StoreError::TierExceeded { field, tier } => Self::TierExceeded { field, tier },
+            StoreError::ServiceUnknown { index } => Self::field(
+                &format!("scope[{index}]"),
+                "is no service of the account: register it first, with POST /v1/services and its name",
+            ),
+            StoreError::ServiceNotFound => Self::ServiceNotFound,
+            StoreError::ServiceNameTaken => Self::ServiceNameTaken,
+            StoreError::ServiceLimit => Self::ServiceLimit,
+            StoreError::ServiceInUse => Self::ServiceInUse,
+            StoreError::LastAdministrator => Self::LastAdministrator,
+            StoreError::SubaccountNotFound => Self::SubaccountNotFound,
+            StoreError::SubaccountNameTaken => Self::SubaccountNameTaken,
+            StoreError::SubaccountLimit => Self::SubaccountLimit,
+            StoreError::WebhookNotFound => Self::WebhookNotFound,
+            StoreError::WebhookInactive => Self::WebhookInactive,
+            StoreError::WebhookLimit => Self::WebhookLimit,
+            StoreError::KeyNotFound => Self::KeyNotFound,
+            StoreError::TierNotFound { there_are } => {
+                Self::field("tier", format_args!("must be one of {}", there_are.join(", ")))
+            }
+            StoreError::Unavailable(_) => Self::Unavailable(error.to_string()),
+            StoreError::Database(_)
+            | StoreError::Damaged(_)
+            | StoreError::Record(_)
+            | StoreError::Random(_)
+            | StoreError::Interrupted => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<Fault> for ApiError {
+    fn from(fault: Fault) -> Self {
+        match fault.field {
+            Some(field) => Self::field(&field, fault.reason),
+            None => Self::Invalid { field: None, error: format!("The body {}.", fault.reason) },
+        }
+    }
+}
+
+impl From<PasswordError> for ApiError {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Busy => Self::PasswordsBusy,
+            _ => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<NoRandomness> for ApiError {
+    fn from(error: NoRandomness) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::{StatusCode, header};
+    use axum::response::IntoResponse as _;
+
+    #[test]
+    fn a_busy_hasher_is_told_as_what_it_is() {
+        let error = ApiError::from(PasswordError::Busy);
+        assert_eq!(error.parts().3, "Too many passwords are being hashed at once. Please try again.");
+        let response = error.into_response();
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+    }
+}
