@@ -1,7 +1,7 @@
 //! The permissions that calls of the management API take: all of them, for those who ask what they can grant.
 
 /// In order. What begins with `gateway:` is about all accounts, and the operator's alone.
-pub(crate) const MANAGEMENT: [&str; 31] = [
+pub(crate) const MANAGEMENT: [&str; 30] = [
     "account:apikeys:create",
     "account:apikeys:delete",
     "account:apikeys:read",
@@ -31,6 +31,5 @@ pub(crate) const MANAGEMENT: [&str; 31] = [
     "gateway:nodes:read",
     "gateway:routes:read",
     "gateway:routes:update",
-    "gateway:tiers:read",
     "gateway:tiers:update",
 ];

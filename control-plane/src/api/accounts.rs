@@ -189,7 +189,8 @@ pub(super) async fn get(
 
 /// Create an account
 ///
-/// No node knows of an account that has no key yet, so there is nothing to wait for.
+/// It takes the permission `*` besides, which its first administrator has. No node knows of an account that has no key yet, so
+/// there is nothing to wait for.
 #[utoipa::path(post, path = "/v1/accounts", operation_id = "createAccount", tag = "Accounts",
     request_body = Creation, security(("credential" = ["gateway:accounts:create"])),
     responses(
@@ -204,6 +205,7 @@ pub(super) async fn create(
 ) -> Result<Answer<Created>, ApiError> {
     let acting = session.acting(&app, "gateway:accounts:create")?;
     params.finish()?;
+    session.caller.may_make_users()?;
     let Creation { name, tier, max_keys, admin: Object(admin) } = request;
     let name = fields::name("name", &name)?;
     let email = fields::email("admin.email", &admin.email)?;

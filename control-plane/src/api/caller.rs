@@ -52,7 +52,26 @@ impl Caller {
         if settings.subaccounts == Selection::All {
             settings.subaccounts = self.own_subaccounts();
         }
+        if settings.subaccounts.listed().is_some_and(<[_]>::is_empty) {
+            // To people a key with an empty list is one that is good for all.
+            return Err(ApiError::subaccount_denied("allowed_subaccounts"));
+        }
+        if let Some(bounds) = &self.bounds {
+            bounds.default_to(&mut settings);
+            self.may_leave(&settings)?;
+        }
         Ok(settings)
+    }
+
+    /// Refuses settings that are good for longer, or from elsewhere, than the calling key.
+    fn may_leave(&self, settings: &KeySettings) -> Result<(), ApiError> {
+        let exceeded = self.bounds.as_ref().and_then(|bounds| bounds.exceeded_by(settings));
+        exceeded.map_or(Ok(()), |field| Err(ApiError::exceeds_own_key(field)))
+    }
+
+    /// Refuses a key that is bound by more than what binds users to make them, or to change what they can do.
+    pub(super) fn may_make_users(&self) -> Result<(), ApiError> {
+        if self.is_bound() { Err(ApiError::bound_key()) } else { Ok(()) }
     }
 
     /// Refuses a selection for somebody else that is more than the caller's own.
@@ -61,17 +80,25 @@ impl Caller {
     }
 
     /// Refuses a caller who could not give `key` what it has. A key that lists no subaccounts has those of its owner.
-    pub(super) fn may_widen(&self, key: &Key) -> Result<(), ApiError> {
+    fn may_widen(&self, key: &Key) -> Result<(), ApiError> {
         if let Some((_, name)) = key.settings.authority.beyond(&self.grants) {
             return Err(ApiError::key_has_more(name));
         }
         self.may_scope(&key.settings.scope)?;
-        let own = key.user_id == self.user_id && key.settings.subaccounts == self.own_subaccounts();
+        // Both are kept to what their owner may act on.
+        let declared = self.bounds.as_ref().map_or(&Selection::All, |bounds| &bounds.subaccounts);
+        let own = key.user_id == self.user_id && declared.has_all(&key.settings.subaccounts);
         if own || self.subaccounts.has_all(&key.settings.subaccounts) {
             Ok(())
         } else {
             Err(ApiError::key_selects_more())
         }
+    }
+
+    /// Refuses a caller who could not make `key`, or what it will be, as it is.
+    pub(super) fn may_have(&self, key: &Key) -> Result<(), ApiError> {
+        self.may_widen(key)?;
+        self.may_leave(&key.settings)
     }
 
     /// Refuses a caller who does not hold all that `user` does: who can change a user can act as them.

@@ -126,7 +126,7 @@ pub(super) async fn edit(
     let edit = move |caller: &Caller, key: &mut Key| {
         let before = key.clone();
         change.apply(key);
-        if key.is_wider_than(&before) { caller.may_widen(&before) } else { Ok(()) }
+        if key.is_wider_than(&before) { caller.may_have(key) } else { Ok(()) }
     };
     let (key, revision) = acting.edit_key(id, edit).await?;
     info!(key = key.id, user = session.caller.user_id, revision, "key edited");

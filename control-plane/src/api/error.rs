@@ -195,6 +195,18 @@ impl ApiError {
         Self::MissingPermission { field: Some("scope".to_owned()), error }
     }
 
+    /// `field` would have a key last longer than the calling one, or be good from elsewhere.
+    pub(super) fn exceeds_own_key(field: &str) -> Self {
+        let error = format!("Field `{field}` would make an API key good for longer, or from elsewhere, than your own.");
+        Self::MissingPermission { field: Some(field.to_owned()), error }
+    }
+
+    /// The calling key is kept to some services, a time or addresses, and users are not.
+    pub(super) fn bound_key() -> Self {
+        let error = "Your API key is kept to some services, a time or addresses, and a user would not be.".to_owned();
+        Self::MissingPermission { field: None, error }
+    }
+
     /// `field` names a subaccount that the caller may not act on.
     pub(super) fn subaccount_denied(field: &str) -> Self {
         let error = format!("Field `{field}` selects what you may not act on yourself.");

@@ -122,7 +122,13 @@ fn mask(digest: &KeyDigest, key_prefix: Option<String>) -> Result<String, ApiErr
         let reason = format_args!("must have 1 to {MAX_PREFIX_LEN} printable ASCII characters");
         return Err(ApiError::field("key_prefix", reason));
     }
-    if !prefix.contains(ELLIPSIS) || KeyDigest::of(prefix.as_bytes()) == *digest {
+    let shows_all = |text: &str| KeyDigest::of(text.as_bytes()) == *digest;
+    let parts = || prefix.split(ELLIPSIS);
+    if !prefix.contains(ELLIPSIS)
+        || shows_all(&prefix)
+        || parts().any(shows_all)
+        || shows_all(&parts().collect::<String>())
+    {
         let reason = format_args!("must not be the whole key: `{ELLIPSIS}` stands for what it leaves out");
         return Err(ApiError::field("key_prefix", reason));
     }

@@ -15,6 +15,7 @@ use super::extract::{Body, Params, Session};
 use super::key_view::KeyView;
 use super::keys::Generated;
 use super::openapi::parameters::{KeyPath, Wait};
+use crate::json::Whole;
 use crate::random;
 use crate::store::{Caller, Key};
 
@@ -29,7 +30,7 @@ pub(super) struct Request {
     /// For so long the old secret is good as well.
     #[serde(default)]
     #[schema(value_type = u64, maximum = 2_592_000)]
-    overlap_seconds: u32,
+    overlap_seconds: Whole,
 }
 
 /// Regenerate an API key
@@ -47,7 +48,7 @@ pub(super) async fn regenerate(
     session: Session,
     mut params: Params,
     id: Result<Path<String>, PathRejection>,
-    Body(Request { overlap_seconds }): Body<Request>,
+    Body(Request { overlap_seconds: Whole(overlap_seconds) }): Body<Request>,
 ) -> Result<Answer<Generated>, ApiError> {
     let acting = session.acting(&app, "account:apikeys:update")?;
     let patience = params.patience()?;
@@ -58,7 +59,7 @@ pub(super) async fn regenerate(
     }
     let format = app.key_format.clone();
     let new = move |caller: &Caller, key: &Key| {
-        caller.may_widen(key)?;
+        caller.may_have(key)?;
         Ok::<_, ApiError>(format.generate(key.settings.environment, random::fill)?)
     };
     let (key, secret, revision) = acting.regenerate_key(id, overlap_seconds, new).await?;

@@ -180,6 +180,7 @@ pub(super) async fn create(
     }
     let password_hash = app.passwords.hash(request.password).await?;
     let new = move |caller: &Caller, there_are: &[String]| {
+        caller.may_make_users()?;
         caller.may_grant(&authority)?;
         let subaccounts = request.subaccounts.unwrap_or_else(|| caller.subaccounts.clone().among(there_are));
         caller.may_select("subaccounts", &subaccounts, there_are)?;
@@ -223,8 +224,13 @@ pub(super) async fn edit(
             Some(app.passwords.hash(password).await?)
         }
     };
+    let with_password = password_hash.is_some();
     let edit = move |caller: &Caller, there_are: &[String], user: &mut User| {
+        caller.may_make_users()?;
         caller.may_change(user)?;
+        if with_password && caller.user_id == user.id {
+            return Err(ApiError::field("password", "of your own is changed by PUT /v1/users/me/password"));
+        }
         if let Some(subaccounts) = request.subaccounts {
             // What they have stays, also once it is deleted.
             let known = [there_are, user.subaccounts.listed().unwrap_or_default()].concat();

@@ -13,9 +13,10 @@ use super::App;
 use super::answer::Answer;
 use super::error::ApiError;
 use super::extract::{Body, Params, Session};
+use super::fields;
 use super::openapi::{parameters, texts};
 use crate::clock::rfc3339;
-use crate::json::given;
+use crate::json::{Whole, given};
 use crate::schema::{number, schemas};
 use crate::secret::WebhookSecret;
 use crate::store::{Delivery, NewWebhook, Webhook, WebhookChange};
@@ -42,7 +43,7 @@ pub(super) struct Creation {
     events: Option<Vec<EventType>>,
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Vec<ExpiringDays>, nullable = false, min_items = 1, max_items = 10)]
-    expiring_days: Option<Vec<u32>>,
+    expiring_days: Option<Vec<Whole>>,
 }
 
 /// What is left out stays as it is.
@@ -58,7 +59,7 @@ pub(super) struct Edit {
     events: Option<Vec<EventType>>,
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Vec<ExpiringDays>, nullable = false, min_items = 1, max_items = 10)]
-    expiring_days: Option<Vec<u32>>,
+    expiring_days: Option<Vec<Whole>>,
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     active: Option<bool>,
@@ -215,7 +216,7 @@ pub(super) async fn create(
         url: check_url(&app, &request.url)?,
         secret: secret.clone(),
         events: check_events(request.events.unwrap_or_else(|| EventType::ALL.to_vec()))?,
-        expiring_days: check_days(request.expiring_days.unwrap_or_else(|| vec![DEFAULT_DAYS]))?,
+        expiring_days: check_days(request.expiring_days.unwrap_or_else(|| vec![Whole(DEFAULT_DAYS)]))?,
     };
     let webhook = acting.create_webhook(new).await?;
     info!(webhook = webhook.id, user = session.caller.user_id, "webhook created");
@@ -341,6 +342,7 @@ fn check_url(app: &App, text: &str) -> Result<String, ApiError> {
 
 /// At least one, each once.
 fn check_events(events: Vec<EventType>) -> Result<Vec<EventType>, ApiError> {
+    fields::bounded("events", &events)?;
     let events: BTreeSet<_> = events.into_iter().collect();
     if events.is_empty() {
         return Err(ApiError::field("events", "must name at least one event"));
@@ -349,9 +351,10 @@ fn check_events(events: Vec<EventType>) -> Result<Vec<EventType>, ApiError> {
 }
 
 /// Each once, the most first.
-fn check_days(days: Vec<u32>) -> Result<Vec<u32>, ApiError> {
+fn check_days(days: Vec<Whole>) -> Result<Vec<u32>, ApiError> {
+    let days: Vec<_> = days.into_iter().map(|Whole(days)| days).collect();
     let sorted: BTreeSet<_> = days.iter().copied().collect();
-    if !(1..=MAX_DAYS).contains(&sorted.len()) {
+    if !(1..=MAX_DAYS).contains(&days.len()) {
         return Err(ApiError::field("expiring_days", format_args!("must have 1 to {MAX_DAYS} entries")));
     }
     if let Some(index) = days.iter().position(|days| !DAYS.contains(days)) {

@@ -44,7 +44,7 @@ pub struct Create {
     name: String,
     /// Its tier
     #[arg(long)]
-    tier: Option<String>,
+    tier: String,
     /// Keys that it can have at once
     #[arg(long, value_name = "N")]
     max_keys: Option<u32>,
@@ -101,7 +101,7 @@ pub struct Delete {
 
 impl Create {
     fn body(&self, password: &Value) -> Value {
-        let body = Body::default().with("name", Some(self.name.as_str())).with("tier", self.tier.as_deref());
+        let body = Body::default().with("name", Some(self.name.as_str())).with("tier", Some(self.tier.as_str()));
         let body = body.with("max_keys", self.max_keys);
         body.with("admin", Some(json!({ "email": self.admin_email, "password": password }))).json()
     }
@@ -215,10 +215,9 @@ mod tests {
     #[test]
     fn an_account_is_made_with_its_administrator() {
         let parse = |arguments: &[&str]| Line::try_parse_from(["account"].iter().chain(arguments)).unwrap().command;
-        let Command::Create(create) = parse(&["create", "a", "--admin-email", "a@b.c", "--max-keys", "5"]) else {
-            panic!()
-        };
-        let expected = json!({"name": "a", "max_keys": 5, "admin": {"email": "a@b.c", "password": "secret"}});
+        let arguments = ["create", "a", "--tier", "pro", "--admin-email", "a@b.c", "--max-keys", "5"];
+        let Command::Create(create) = parse(&arguments) else { panic!() };
+        let expected = json!({"name": "a", "tier": "pro", "max_keys": 5, "admin": {"email": "a@b.c", "password": "secret"}});
         assert_eq!(create.body(&json!("secret")), expected);
         let Command::Edit(edit) = parse(&["edit", "acc_1", "--no-max-keys", "--disable"]) else { panic!() };
         assert_eq!(edit.body().unwrap(), json!({"max_keys": null, "disabled": true}));

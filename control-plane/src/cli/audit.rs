@@ -23,7 +23,7 @@ pub struct Audit {
     /// Entries of the user or key with this id
     #[arg(long, value_name = "ID")]
     actor: Option<String>,
-    /// Entries of this action, such as key.revoked
+    /// Entries of this action, such as key.revoke, or of all of key
     #[arg(long)]
     action: Option<String>,
     /// Entries about the thing with this id

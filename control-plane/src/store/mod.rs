@@ -43,7 +43,7 @@ use json::{authority, from_json, listed_to_json, selection, to_json};
 pub use accounts::{Account, Credentials};
 pub(crate) use accounts::{AccountChange, NewAccount};
 pub(crate) use acting::Acting;
-pub use callers::{Actor, Caller};
+pub use callers::{Actor, Bounds, Caller};
 pub(crate) use callers::{Credential, SERVICE};
 pub use chunks::{CHUNK_LEN, Chunks};
 pub use creation::{Created, NewKey};

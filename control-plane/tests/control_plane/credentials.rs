@@ -98,6 +98,71 @@ async fn a_key_that_is_kept_to_some_makes_none_that_is_not() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_bound_makes_nothing_that_is_not() {
+    let plane = Plane::start().await;
+    let admin = plane.log_in().await;
+    let expires_at = "2027-01-16T08:00:00Z";
+    let bound = json!({
+        "name": "bound", "roles": ["admin"], "scope": ["latchkey"], "expires_at": expires_at,
+        "allowed_ips": ["127.0.0.0/8"],
+    });
+    let bound = key(&plane, &admin, bound).await;
+    let id = bound.get("/v1/sessions/current").await.text("/data/key_id");
+
+    // Users are not bound by any of it, and could make what is not either.
+    let user = json!({"email": "free@localhost", "password": PASSWORD, "roles": ["admin"]});
+    bound.send(Method::POST, "/v1/users", user).await.refused(403, "missing_permission");
+    let other = admin.user("other@localhost", json!({})).await;
+    bound.patch(&other, json!({"password": "another password"})).await.refused(403, "missing_permission");
+    let account = json!({
+        "name": "free", "tier": "free", "admin": {"email": "free@localhost", "password": PASSWORD},
+    });
+    bound.send(Method::POST, "/v1/accounts", account).await.refused(403, "missing_permission");
+
+    let make = async |name: &str, more: Value| {
+        let mut body = json!({"name": name, "scope": ["latchkey"]});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        bound.generate(body).await
+    };
+    for (more, field) in [
+        (json!({"scope": "all"}), "scope"),
+        (json!({"expires_at": "2027-01-16T08:00:01Z"}), "expires_at"),
+        (json!({"allowed_ips": ["192.0.2.1"]}), "allowed_ips"),
+        (json!({"denied_ips": ["192.0.2.1"]}), "allowed_ips"),
+    ] {
+        make("more", more).await.refused_by(403, "missing_permission", field);
+    }
+    let made = make("as bound", json!({})).await;
+    assert_eq!(made.text("/data/expires_at"), expires_at);
+    assert_eq!(made.at("/data/allowed_ips/0/cidr"), "127.0.0.0/8");
+    assert_eq!(make("shorter", json!({"expires_at": "2027-01-15T09:00:00Z"})).await.status, StatusCode::CREATED);
+
+    for (edit, field) in [(json!({"expires_at": null}), "expires_at"), (json!({"allowed_ips": []}), "allowed_ips")] {
+        bound.patch(&format!("/v1/keys/{id}"), edit).await.refused_by(403, "missing_permission", field);
+    }
+    let again = bound.send(Method::POST, &format!("/v1/keys/{id}/regenerate"), json!({})).await;
+    assert_eq!(again.status, StatusCode::OK, "{again:?}");
+    let longer = admin.generate(json!({"name": "longer", "scope": ["latchkey"]})).await.text("/data/key_id");
+    let path = format!("/v1/keys/{longer}/regenerate");
+    let again = plane.bearer(&again.text("/data/api_key")).send(Method::POST, &path, json!({})).await;
+    again.refused_by(403, "missing_permission", "expires_at");
+}
+
+#[tokio::test]
+async fn a_key_whose_owner_is_kept_to_some_can_be_given_another_secret_by_itself() {
+    let plane = Plane::start().await;
+    let admin = plane.log_in().await;
+    let dev = admin.subaccount("dev").await;
+    let holding = json!({"permissions": ["account:apikeys:*"], "subaccounts": [dev]});
+    admin.user("dev@localhost", holding).await;
+    let client = plane.client("dev@localhost").await;
+    let ci = key(&plane, &client, json!({"name": "CI", "permissions": ["account:apikeys:*"]})).await;
+    let id = ci.get("/v1/sessions/current").await.text("/data/key_id");
+    let again = ci.send(Method::POST, &format!("/v1/keys/{id}/regenerate"), json!({})).await;
+    assert_eq!(again.status, StatusCode::OK, "{again:?}");
+}
+
+#[tokio::test]
 async fn use_at_the_api_is_a_use() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;

@@ -90,6 +90,7 @@ async fn a_batch_with_one_bad_row_imports_none() {
         (row(json!({"name": ""})), 400, "invalid_request", "name"),
         (row(json!({"name": 7})), 400, "invalid_request", "name"),
         (row(json!({"key_prefix": "sk-bad-01234"})), 400, "invalid_request", "key_prefix"),
+        (with("bad", "sk-01234", json!({"key_prefix": "sk-01234..."})), 400, "invalid_request", "key_prefix"),
         (row(json!({"key_prefix": ""})), 400, "invalid_request", "key_prefix"),
         (row(json!({"key_prefix": "é..."})), 400, "invalid_request", "key_prefix"),
         (row(json!({"key_prefix": format!("{}...", "x".repeat(38))})), 400, "invalid_request", "key_prefix"),

@@ -62,6 +62,15 @@ async fn a_user_changes_their_password_and_is_logged_out_elsewhere() {
 }
 
 #[tokio::test]
+async fn whoever_can_edit_users_needs_their_password_to_change_it() {
+    let plane = Plane::start().await;
+    let admin = plane.log_in().await;
+    let id = admin.get("/v1/sessions/current").await.text("/data/user_id");
+    let edited = admin.patch(&format!("/v1/users/{id}"), json!({"password": "another password"})).await;
+    edited.refused_by(400, "invalid_request", "password");
+}
+
+#[tokio::test]
 async fn a_session_is_not_for_guessing_the_password() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;

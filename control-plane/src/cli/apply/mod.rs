@@ -51,7 +51,7 @@ impl Run for Apply {
     async fn run(self, context: &Context) -> Result<Exit, CommandError> {
         let document: Document = file::read(&self.file)?;
         let document = document.check().map_err(|errors| CommandError::file(&self.file, errors.join("; ")))?;
-        let state = State::read(&context.api, &document).await?;
+        let state = State::read(&context.api, &document, self.prune).await?;
         let directory = self.file.parent().unwrap_or(Path::new(""));
         let facts = Facts {
             prune: self.prune,

@@ -126,6 +126,7 @@ impl fmt::Display for Line {
         match self.sign {
             Sign::Left => f.write_str(" is not in the file"),
             _ if self.detail.is_empty() => Ok(()),
+            Sign::Remove => write!(f, " {}", self.detail),
             _ => write!(f, ": {}", self.detail),
         }
     }
@@ -136,6 +137,19 @@ impl fmt::Display for Plan {
         self.actions.iter().try_for_each(|action| writeln!(f, "{}", action.line))?;
         self.left.iter().try_for_each(|line| writeln!(f, "{line}"))?;
         if self.actions.is_empty() { f.write_str("nothing to do\n") } else { Ok(()) }
+    }
+}
+
+/// How something is removed.
+struct Removal {
+    call: Call,
+    /// What goes with it, as in `and revokes 2 keys`.
+    detail: String,
+}
+
+impl From<Call> for Removal {
+    fn from(call: Call) -> Self {
+        Self { call, detail: String::new() }
     }
 }
 
@@ -154,19 +168,22 @@ impl Draft {
         self.refused.push(Line::new(Sign::Refused, kind, name, reason));
     }
 
-    /// What of `there_is` is not among `wanted` is left, or removed by the call that `removal` makes of it.
+    /// What of `there_is` is not among `wanted` is left, or removed as `removal` says of it, or why it cannot be.
     fn rest(
         &mut self,
         kind: &'static str,
         field: &str,
         there_is: &[Value],
         wanted: &BTreeSet<&str>,
-        removal: Option<&dyn Fn(&Value) -> Call>,
+        removal: Option<&dyn Fn(&Value) -> Result<Removal, String>>,
     ) {
         for entry in there_is.iter().filter(|entry| !wanted.contains(text::field(entry, field))) {
             let name = text::field(entry, field);
-            match removal {
-                Some(call) => self.removals.push(Action::new(Line::new(Sign::Remove, kind, name, ""), call(entry))),
+            match removal.map(|removal| removal(entry)) {
+                Some(Ok(Removal { call, detail })) => {
+                    self.removals.push(Action::new(Line::new(Sign::Remove, kind, name, detail), call));
+                }
+                Some(Err(reason)) => self.refuse(kind, name, reason),
                 None => self.left.push(Line::new(Sign::Left, kind, name, "")),
             }
         }

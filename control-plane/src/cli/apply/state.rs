@@ -20,8 +20,8 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Asks for nothing that the document is not about.
-    pub(super) async fn read(api: &Api, document: &Document) -> Result<Self, CommandError> {
+    /// Asks for nothing that the document is not about. With users that are pruned go their keys.
+    pub(super) async fn read(api: &Api, document: &Document, prune: bool) -> Result<Self, CommandError> {
         let none = Query::default;
         let mut state = Self::default();
         if document.tiers.is_some() {
@@ -39,7 +39,7 @@ impl State {
         if document.routes.is_some() {
             state.routes = api.get(&["routes"], &none()).await?;
         }
-        if document.keys.is_some() {
+        if document.keys.is_some() || (prune && document.users.is_some()) {
             state.keys = pages::all(api, &["keys"], "keys", none()).await?;
             state.keys.retain(|key| key["revoked_at"].is_null());
         }

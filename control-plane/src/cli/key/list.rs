@@ -47,7 +47,7 @@ pub(super) struct Filter {
     /// Keys in this state; live, which is all that are not revoked, unless told
     #[arg(long, value_parser = STATES)]
     state: Option<String>,
-    /// Keys of the user with this id
+    /// Keys of the user with this id or email address
     #[arg(long, value_name = "USER_ID")]
     owner: Option<String>,
     /// Keys that expire within so many days

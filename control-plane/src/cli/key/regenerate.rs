@@ -43,7 +43,8 @@ impl Regenerate {
 }
 
 fn shown(data: &Value) -> String {
-    let old = match &data["old_secret"] {
+    // The current one, and the one before while that is good.
+    let old = match &data["secrets"][1] {
         Value::Null => "The old secret has ended.".to_owned(),
         old => format!("The old secret {} ends {} UTC.", text::of(&old["key_prefix"]), text::date(&old["ends_at"])),
     };
@@ -57,10 +58,11 @@ mod tests {
 
     #[test]
     fn what_becomes_of_the_old_secret_is_told() {
-        let old = json!({"old_secret": {"key_prefix": "lk_live_Ab3d...x9Qz", "ends_at": "2027-01-16T08:00:00Z"}});
+        let secrets = json!([{}, {"key_prefix": "lk_live_Ab3d...x9Qz", "ends_at": "2027-01-16T08:00:00Z"}]);
+        let old = json!({ "secrets": secrets });
         assert!(shown(&old).ends_with("\nThe old secret lk_live_Ab3d...x9Qz ends 2027-01-16 08:00 UTC.\n"));
         let ended = json!({
-            "old_secret": null,
+            "secrets": [{}],
             "enforcement": {"revision": 7, "nodes": 1, "acknowledged": 1, "elapsed_ms": 2},
         });
         let told = "\nThe old secret has ended. It is in force on 1 of 1 nodes at revision 7 after 2 ms.\n";

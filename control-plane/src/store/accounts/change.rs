@@ -2,6 +2,7 @@
 
 use super::{Account, find};
 use crate::random;
+use crate::role::Role;
 use crate::store::audit::Event;
 use crate::store::change::{Change, to_its_end};
 use crate::store::policies::{self, Of};
@@ -49,6 +50,10 @@ impl Acting {
         to_its_end(async move {
             let NewAccount { name, tier, max_keys, email, password_hash } = new;
             let mut deed = self.begin_unseen().await?;
+            // The administrator can do everything.
+            if !deed.caller.grants.cover_role(Role::ADMIN) {
+                return Err(StoreError::PermissionMissing("*"));
+            }
             tiers::position(&tiers::all(&mut *deed.on).await?, &tier)?;
             let id = random::id("acc")?;
             sqlx::query("INSERT INTO accounts (id, name, tier, max_keys, created_at) VALUES (?, ?, ?, ?, ?)")

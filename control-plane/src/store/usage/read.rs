@@ -108,7 +108,6 @@ impl Store {
     }
 }
 
-/// At most `limit` rows: hour, key's id, code, requests.
 /// What all nodes together have admitted with a key in the window that `now` is in; of no key, nothing.
 pub(in crate::store) async fn admitted(
     from: &mut SqliteConnection,

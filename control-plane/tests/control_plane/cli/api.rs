@@ -95,7 +95,7 @@ async fn a_user_is_found_by_their_address() {
 async fn a_key_is_given_another_secret() {
     let mut data = key("CI");
     data["api_key"] = json!("lk_live_another");
-    data["old_secret"] = json!({"key_prefix": "lk_live_old", "ends_at": "2027-01-16T08:00:00Z"});
+    data["secrets"] = json!([{}, {"key_prefix": "lk_live_old", "ends_at": "2027-01-16T08:00:00Z"}]);
     data["enforcement"] = json!({"revision": 7, "nodes": 2, "acknowledged": 1, "elapsed_ms": 9});
     let (api, person) = Api::start([data.clone(), data]).await;
     let told =

@@ -116,6 +116,7 @@ async fn an_old_secret_that_is_still_used_is_told_of_once_a_day() {
     plane.clock.advance(60);
     let regenerate = json!({"overlap_seconds": 200_000});
     client.send(Method::POST, &format!("/v1/keys/{id}/regenerate?wait_ms=0"), regenerate).await;
+    node.catch_up(plane.store().revision()).await;
     use_secret(&mut node, 2).await;
     use_secret(&mut node, 1).await;
     plane.clock.advance(3_600);

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::super::document::{Document, Key, Second};
 use super::super::state::{State, named};
-use super::{Action, Call, Draft, Facts, Line, Sign, difference, sorted};
+use super::{Action, Call, Draft, Facts, Line, Removal, Sign, difference, sorted};
 use crate::cli::{moment, text};
 use crate::clock::rfc3339;
 use crate::ip_list::IpList;
@@ -40,7 +40,7 @@ pub(super) fn plan(document: &Document, state: &State, facts: &Facts<'_>, around
         }
     }
     let wanted = keys.iter().map(|key| key.name.as_str()).collect();
-    let removal = |key: &_| Call::new(Method::DELETE, ["keys", text::field(key, "key_id")], None);
+    let removal = |key: &_| Ok(Removal::from(Call::new(Method::DELETE, ["keys", text::field(key, "key_id")], None)));
     draft.rest(KIND, "name", &state.keys, &wanted, if facts.prune { Some(&removal) } else { None });
 }
 

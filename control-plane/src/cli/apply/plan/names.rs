@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::super::document::Document;
 use super::super::state::{State, named};
-use super::{Action, Call, Draft, Facts, Line, Sign, difference};
+use super::{Action, Call, Draft, Facts, Line, Removal, Sign, difference};
 use crate::cli::text;
 
 pub(super) fn services(document: &Document, state: &State, facts: &Facts<'_>, draft: &mut Draft) {
@@ -30,7 +30,8 @@ pub(super) fn services(document: &Document, state: &State, facts: &Facts<'_>, dr
         }
     }
     let wanted = services.iter().map(|service| service.name.as_str()).collect();
-    let removal = |service: &_| Call::new(Method::DELETE, ["services", text::field(service, "name")], None);
+    let removal =
+        |service: &_| Ok(Removal::from(Call::new(Method::DELETE, ["services", text::field(service, "name")], None)));
     draft.rest("service", "name", &state.services, &wanted, if facts.prune { Some(&removal) } else { None });
 }
 
@@ -50,8 +51,10 @@ pub(super) fn subaccounts<'d>(
             draft.actions.push(Action::new(Line::new(Sign::Make, "subaccount", &subaccount.name, ""), call));
         }
     }
-    let removal =
-        |subaccount: &_| Call::new(Method::DELETE, ["subaccounts", text::field(subaccount, "subaccount_id")], None);
+    let removal = |subaccount: &_| {
+        let path = ["subaccounts", text::field(subaccount, "subaccount_id")];
+        Ok(Removal::from(Call::new(Method::DELETE, path, None)))
+    };
     draft.rest("subaccount", "name", &state.subaccounts, &wanted, if facts.prune { Some(&removal) } else { None });
     if facts.prune { wanted } else { wanted.into_iter().chain(there_are).collect() }
 }

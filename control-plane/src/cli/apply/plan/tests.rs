@@ -176,6 +176,24 @@ keys: [{name: CI}]
 }
 
 #[test]
+fn a_user_who_is_pruned_takes_along_no_key_that_the_file_has() {
+    let mut state = state();
+    state.keys[0]["owner"] = json!("usr_1");
+    state.keys[1]["owner"] = json!("usr_1");
+    let plan = |yaml, prune| planned_with(yaml, &state, prune);
+    assert_eq!(
+        plan("users: []\nkeys: [{name: CI}]", true).unwrap_err(),
+        ["! user a@b.c: this would revoke keys of theirs that the file has: CI"]
+    );
+    assert!(plan("users: []\nkeys: [{name: CI}]", false).is_ok());
+    let told = plan("users: []\nkeys: []", true).unwrap().to_string();
+    assert_eq!(told, "- key old\n- key CI\n- user a@b.c\n");
+    let users_alone = plan("users: []", true).unwrap();
+    assert_eq!(users_alone.to_string(), "- user a@b.c and revokes 2 keys\n");
+    assert_eq!(users_alone.actions[0].line.json()["detail"], "and revokes 2 keys");
+}
+
+#[test]
 fn tiers_that_the_file_does_not_have_stay_at_the_end() {
     let plan = planned("tiers: [{name: top, limits: {}}, {name: pro, limits: {minute: 1000}}]");
     assert_eq!(plan.to_string(), "+ tier top: -\n= tier free is not in the file\n");

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::super::document::{Document, User};
 use super::super::state::{State, named};
-use super::{Action, Call, Draft, Facts, Line, Sign, difference, sorted};
+use super::{Action, Call, Draft, Facts, Line, Removal, Sign, difference, sorted};
 use crate::cli::password::long_enough;
 use crate::cli::text;
 use crate::selection::Selection;
@@ -36,8 +36,34 @@ pub(super) fn plan(
         }
     }
     let wanted = users.iter().map(|user| user.email.as_str()).collect();
-    let removal = |user: &_| Call::new(Method::DELETE, ["users", text::field(user, "user_id")], None);
+    let removal = |user: &_| removal(user, document, state);
     draft.rest(KIND, "email", &state.users, &wanted, if facts.prune { Some(&removal) } else { None });
+}
+
+/// Whoever is removed takes their keys with them: so none of those may be a key that the file has.
+fn removal(user: &Value, document: &Document, state: &State) -> Result<Removal, String> {
+    let id = text::field(user, "user_id");
+    let owned: BTreeSet<_> =
+        state.keys.iter().filter(|key| text::field(key, "owner") == id).map(|key| text::field(key, "name")).collect();
+    let call = Call::new(Method::DELETE, ["users", id], None);
+    let Some(keys) = &document.keys else {
+        return Ok(Removal { call, detail: and_revokes(owned.len()) });
+    };
+    let kept: Vec<_> = keys.iter().map(|key| key.name.as_str()).filter(|name| owned.contains(name)).collect();
+    if !kept.is_empty() {
+        let names = text::joined(kept.into_iter().map(text::plain));
+        return Err(format!("this would revoke keys of theirs that the file has: {names}"));
+    }
+    // The others have lines of their own.
+    Ok(call.into())
+}
+
+fn and_revokes(keys: usize) -> String {
+    match keys {
+        0 => String::new(),
+        1 => "and revokes 1 key".to_owned(),
+        several => format!("and revokes {several} keys"),
+    }
 }
 
 /// The variable that has a password which is good enough.
