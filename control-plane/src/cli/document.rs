@@ -1,7 +1,9 @@
 //! Files that people give: YAML, of which JSON is a part. What is wrong with one is told with its path and line.
 
-use serde::de::DeserializeOwned;
+use serde::de::{self, Deserialize, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
 use serde_saphyr::options;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -36,20 +38,91 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     })
 }
 
+/// As [`parse`], but JSON may be as large as it is: the bounds that YAML is read within, as its aliases can make much of
+/// little, are none for it.
+pub(super) fn value(text: &str) -> Result<Value, String> {
+    match serde_json::from_str::<Strict>(text) {
+        Ok(Strict(value)) => Ok(value),
+        Err(error) if error.is_data() => Err(plain(&error.to_string())),
+        Err(_) => parse(text),
+    }
+}
+
+/// Any value in which no field is given twice.
+struct Strict(Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StrictVisitor).map(Self)
+    }
+}
+
+struct StrictVisitor;
+
+impl<'de> Visitor<'de> for StrictVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Strict(entry)) = entries.next_element()? {
+            list.push(entry);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some((name, Strict(value))) = fields.next_entry::<String, _>()? {
+            if object.contains_key(&name) {
+                return Err(de::Error::custom(format_args!("duplicate field `{name}`")));
+            }
+            object.insert(name, value);
+        }
+        Ok(Value::Object(object))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde::Deserialize;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
-    #[derive(Debug, Deserialize)]
+    #[derive(Debug, serde::Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Document {
         #[allow(dead_code)]
         keys: Vec<Key>,
     }
 
-    #[derive(Debug, Deserialize)]
+    #[derive(Debug, serde::Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Key {
         #[allow(dead_code)]
@@ -65,6 +138,17 @@ mod tests {
         });
         assert_eq!(parse::<Value>(yaml).unwrap(), value);
         assert_eq!(parse::<Value>(&value.to_string()).unwrap(), value);
+    }
+
+    #[test]
+    fn json_is_read_whatever_its_size_and_the_rest_as_yaml() {
+        let large = json!({"keys": vec![json!({"name": "CI", "limits": {"day": 1.5, "hour": -1}, "on": [true, null]}); 50_000]});
+        assert!(parse::<Value>(&large.to_string()).is_err(), "a reader of YAML has its bounds");
+        assert!(value(&large.to_string()).unwrap() == large);
+        assert_eq!(value("keys:\n- {name: CI}\n").unwrap(), json!({"keys": [{"name": "CI"}]}));
+        assert_eq!(value("[{name: CI}]").unwrap(), json!([{"name": "CI"}]));
+        let error = value(r#"{"keys": [{"name": "CI", "name": "CD"}]}"#).unwrap_err();
+        assert!(error.starts_with("duplicate field `name` at line 1"), "{error}");
     }
 
     #[test]

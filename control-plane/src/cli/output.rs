@@ -33,6 +33,27 @@ impl Output {
     }
 }
 
+/// What is printed of work that goes on although nobody may be left to read.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    failed: Option<CommandError>,
+}
+
+impl Progress {
+    /// As [`Output::changed`]; what cannot be printed is told by [`Progress::end`].
+    pub(super) fn changed(&mut self, output: Output, data: &Value, what: &str) -> Exit {
+        output.changed(data, what).unwrap_or_else(|error| {
+            self.failed.get_or_insert(error);
+            exit(data)
+        })
+    }
+
+    /// Once the work is done: the first error.
+    pub(super) fn end(self) -> Result<(), CommandError> {
+        self.failed.map_or(Ok(()), Err)
+    }
+}
+
 /// To stdout, all of it.
 pub(super) fn print(text: &str) -> Result<(), CommandError> {
     let mut stdout = io::stdout().lock();

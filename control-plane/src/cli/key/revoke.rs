@@ -6,6 +6,7 @@ use crate::cli::Context;
 use crate::cli::arguments::Wait;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
+use crate::cli::output::Progress;
 use crate::cli::{output, text};
 
 /// Which keys.
@@ -19,12 +20,16 @@ pub struct Revoke {
 }
 
 impl Revoke {
-    /// Each for itself: one that cannot be revoked keeps none of the others. It ends as the first that failed.
+    /// Each for itself: one that cannot be revoked, or told of, keeps none of the others. It ends as the first that
+    /// failed.
     pub(super) async fn run(self, context: &Context) -> Result<Exit, CommandError> {
-        let (mut exit, mut failed) = (Exit::Done, None);
+        let (mut exit, mut failed, mut progress) = (Exit::Done, None, Progress::default());
         for key in &self.keys {
             match context.api.delete(&["keys", key], &self.wait.query()).await {
-                Ok(data) => exit = exit.max(context.output.changed(&data, &format!("{} revoked", text::plain(key)))?),
+                Ok(data) => {
+                    let what = format!("{} revoked", text::plain(key));
+                    exit = exit.max(progress.changed(context.output, &data, &what));
+                }
                 Err(error) if self.keys.len() == 1 => return Err(error),
                 Err(error) => {
                     output::note(&format!("latchkey: {} is not revoked: {error}", text::plain(key)));
@@ -32,6 +37,7 @@ impl Revoke {
                 }
             }
         }
+        progress.end()?;
         Ok(failed.unwrap_or(exit))
     }
 }

@@ -10,6 +10,7 @@ use crate::cli::Context;
 use crate::cli::arguments::Wait;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
+use crate::cli::output::Progress;
 use crate::cli::{csv, document, output, pages, text};
 
 /// What the API takes at once. Each batch is taken as a whole or not at all.
@@ -70,14 +71,15 @@ pub struct Import {
 impl Import {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, CommandError> {
         let keys = self.read()?;
-        let (mut imported, mut exit) = (0_usize, Exit::Done);
+        let (mut imported, mut exit, mut progress) = (0_usize, Exit::Done, Progress::default());
         for batch in keys.chunks(BATCH) {
             let body = json!({ "keys": batch });
             let data = context.api.post(&["keys", "import"], &self.wait.query(), &body).await;
             let data = data.map_err(|error| broken_off(error, imported, keys.len()))?;
             imported += batch.len();
-            exit = exit.max(context.output.changed(&data, &format!("{} keys imported", batch.len()))?);
+            exit = exit.max(progress.changed(context.output, &data, &format!("{} keys imported", batch.len())));
         }
+        progress.end()?;
         Ok(exit)
     }
 
@@ -86,7 +88,7 @@ impl Import {
         let csv = self.file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
         let keys = match self.format.unwrap_or(if csv { Format::Csv } else { Format::Json }) {
             Format::Csv => from_csv(&text),
-            Format::Json => document::parse(&text).and_then(listed),
+            Format::Json => document::value(&text).and_then(listed),
         };
         keys.map_err(|reason| CommandError::file(&self.file, reason))
     }

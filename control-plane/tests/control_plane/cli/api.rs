@@ -138,6 +138,19 @@ async fn keys_are_imported_in_batches_and_each_is_told() {
 }
 
 #[tokio::test]
+async fn a_large_import_is_read_and_made_to_its_end_although_nobody_reads_of_it() {
+    let done = || json!({"enforcement": {"revision": 7, "nodes": 1, "acknowledged": 1}});
+    let (api, person) = Api::start((0..30).map(|_| done())).await;
+    let key = |number| json!({"sha256": "ab", "name": format!("k{number}"), "roles": ["dns_manager"], "tier": "pro"});
+    let keys: Vec<_> = (0..30_000).map(key).collect();
+    let file = person.file("keys.json", &json!({ "keys": keys }).to_string());
+    let told = person.run_unheard(&["key", "import", "-f", &file]).await;
+    assert_eq!((told.code, told.stderr.as_str()), (1, ""));
+    let asked = api.asked();
+    assert_eq!((asked.len(), &asked[29].1["keys"][999]["name"]), (30, &json!("k29999")));
+}
+
+#[tokio::test]
 async fn services_accounts_webhooks_and_audit_are_asked_for_by_their_shapes() {
     let done = || json!({});
     let (api, person) = Api::start([done(), done(), done(), done(), done(), done(), done()]).await;

@@ -112,6 +112,18 @@ async fn a_key_is_edited_and_revoked() {
 }
 
 #[tokio::test]
+async fn all_keys_are_revoked_although_nobody_reads_of_it() {
+    let plane = Plane::start().await;
+    let person = Person::admin(&plane);
+    let client = plane.log_in().await;
+    let [one, two, three] = [client.key("one").await, client.key("two").await, client.key("three").await];
+    let told = person.run_unheard(&["key", "revoke", &one, "key_000000000000", &two, &three]).await;
+    assert_eq!(told.code, 1);
+    assert!(told.stderr.starts_with("latchkey: key_000000000000 is not revoked: 404: "), "{told:?}");
+    assert_eq!(client.total().await, 0);
+}
+
+#[tokio::test]
 async fn a_revocation_that_is_not_in_force_everywhere_in_time_ends_otherwise() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
