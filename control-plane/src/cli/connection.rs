@@ -31,7 +31,7 @@ pub(super) struct ApiArgs {
     #[arg(long, env = "LATCHKEY_URL", default_value = "http://127.0.0.1:8080", value_name = "URL", global = true)]
     url: String,
     /// Email address to log in with; the password is in LATCHKEY_PASSWORD. LATCHKEY_TOKEN, a session's token or an API
-    /// key, goes before both, and both before what `latchkey login` saved
+    /// key, goes before both, and both before what `latchkey login` saved, which is used for nobody else
     #[arg(long, env = "LATCHKEY_EMAIL", value_name = "EMAIL", global = true)]
     pub(super) email: Option<String>,
     /// Certificates to trust besides the platform's, as PEM
@@ -59,7 +59,7 @@ impl ApiArgs {
             return Ok(Api::new(client, url, token, Origin::Opened));
         }
         let saved = SessionFile::find()?.map(|file| file.read()).transpose()?.flatten();
-        let token = saved.and_then(|saved| saved.token_for(&url));
+        let token = saved.and_then(|saved| saved.token_for(&url, self.email.as_deref()));
         let token = token.ok_or_else(|| CommandError::usage(CREDENTIALS))?;
         Ok(Api::new(client, url, token, Origin::Saved))
     }

@@ -43,10 +43,10 @@ impl Login {
         let session = client::log_in(&client, &url, &email, &password).await?;
         let token = Secret::new(text::field(&session, "token"));
         let expires_at = text::field(&session, "expires_at");
-        file.write(&Saved::new(&url, token, expires_at))?;
+        file.write(&Saved::new(&url, &email, token, expires_at))?;
         let data = json!({ "url": url.as_str(), "user": session["user"], "expires_at": expires_at });
-        let email = text::of(&session["user"]["email"]);
-        let said = format!("Logged in as {email} at {url}. The session ends 30 minutes after its last use.\n");
+        let told = text::of(&session["user"]["email"]);
+        let said = format!("Logged in as {told} at {url}. The session ends 30 minutes after its last use.\n");
         Output::new(self.api.json).show(&data, || said)?;
         Ok(Exit::Done)
     }

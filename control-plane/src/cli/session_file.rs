@@ -18,22 +18,32 @@ use crate::random;
 pub(super) struct Saved {
     /// The API that the session is of, and no other is sent it.
     pub(super) url: String,
+    /// Whose it is. Files of earlier versions do not say.
+    #[serde(default)]
+    email: Option<String>,
     token: Secret,
     expires_at: String,
 }
 
 impl Saved {
-    pub(super) fn new(url: &Url, token: Secret, expires_at: &str) -> Self {
-        Self { url: url.to_string(), token, expires_at: expires_at.to_owned() }
+    pub(super) fn new(url: &Url, email: &str, token: Secret, expires_at: &str) -> Self {
+        Self { url: url.to_string(), email: Some(canonical(email)), token, expires_at: expires_at.to_owned() }
     }
 
-    pub(super) fn token_for(&self, url: &Url) -> Option<Secret> {
-        (self.url == url.as_str()).then(|| self.token.clone())
+    /// For that API, and for that user if one is named.
+    pub(super) fn token_for(&self, url: &Url, email: Option<&str>) -> Option<Secret> {
+        let theirs = email.is_none_or(|email| self.email.as_ref() == Some(&canonical(email)));
+        (self.url == url.as_str() && theirs).then(|| self.token.clone())
     }
 
     pub(super) fn token(&self) -> Secret {
         self.token.clone()
     }
+}
+
+/// As the API keeps it.
+fn canonical(email: &str) -> String {
+    email.trim().to_lowercase()
 }
 
 /// Where the session is saved.
@@ -96,7 +106,7 @@ mod tests {
     use super::*;
 
     fn saved() -> Saved {
-        Saved::new(&Url::parse("http://a:1").unwrap(), Secret::new("lks_secret"), "2027-01-15T08:30:00Z")
+        Saved::new(&Url::parse("http://a:1").unwrap(), "A@b.c", Secret::new("lks_secret"), "2027-01-15T08:30:00Z")
     }
 
     #[test]
@@ -107,9 +117,11 @@ mod tests {
         file.write(&saved()).unwrap();
         file.write(&saved()).unwrap();
         let read = file.read().unwrap().unwrap();
-        assert_eq!(read.token_for(&Url::parse("http://a:1/").unwrap()), Some(Secret::new("lks_secret")));
+        let (url, token) = (Url::parse("http://a:1/").unwrap(), Some(Secret::new("lks_secret")));
+        assert_eq!((read.token_for(&url, None), read.token_for(&url, Some(" a@B.c"))), (token.clone(), token));
+        assert_eq!(read.token_for(&url, Some("b@b.c")), None);
         for other in ["http://a:2", "https://a:1", "http://b:1", "http://a:1/x"] {
-            assert_eq!(read.token_for(&Url::parse(other).unwrap()), None, "{other}");
+            assert_eq!(read.token_for(&Url::parse(other).unwrap(), None), None, "{other}");
         }
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&file.0), mode(file.0.parent().unwrap())), (0o600, 0o700));
@@ -123,5 +135,14 @@ mod tests {
         assert!(file.read().unwrap_err().to_string().contains("is damaged"));
         file.remove().unwrap();
         assert!(file.read().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_session_that_does_not_say_whose_it_is_is_nobodys_in_particular() {
+        let text = r#"{"url": "http://a:1/", "token": "lks_secret", "expires_at": "2027-01-15T08:30:00Z"}"#;
+        let saved: Saved = serde_json::from_str(text).unwrap();
+        let url = Url::parse("http://a:1").unwrap();
+        assert!(saved.token_for(&url, None).is_some());
+        assert!(saved.token_for(&url, Some("a@b.c")).is_none());
     }
 }

@@ -48,6 +48,18 @@ async fn a_saved_session_is_sent_nowhere_else() {
 }
 
 #[tokio::test]
+async fn a_saved_session_is_used_for_nobody_else() {
+    let plane = Plane::start().await;
+    let person = Person::admin(&plane);
+    person.run(&["login"]).await.done();
+    let person = Person { environment: Vec::new(), ..person }.with("LATCHKEY_URL", &plane.http_url());
+    person.run(&["key", "list", "--email", "Admin@Localhost"]).await.done();
+    person.run(&["key", "list", "--email", "ops@b.c"]).await.failed(2, "log in with `latchkey login`");
+    let other = person.with("LATCHKEY_EMAIL", "ops@b.c");
+    other.run(&["key", "list"]).await.failed(2, "log in with `latchkey login`");
+}
+
+#[tokio::test]
 async fn a_saved_session_that_has_ended_says_to_log_in_again() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
