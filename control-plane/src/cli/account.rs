@@ -217,7 +217,8 @@ mod tests {
         let parse = |arguments: &[&str]| Line::try_parse_from(["account"].iter().chain(arguments)).unwrap().command;
         let arguments = ["create", "a", "--tier", "pro", "--admin-email", "a@b.c", "--max-keys", "5"];
         let Command::Create(create) = parse(&arguments) else { panic!() };
-        let expected = json!({"name": "a", "tier": "pro", "max_keys": 5, "admin": {"email": "a@b.c", "password": "secret"}});
+        let expected =
+            json!({"name": "a", "tier": "pro", "max_keys": 5, "admin": {"email": "a@b.c", "password": "secret"}});
         assert_eq!(create.body(&json!("secret")), expected);
         let Command::Edit(edit) = parse(&["edit", "acc_1", "--no-max-keys", "--disable"]) else { panic!() };
         assert_eq!(edit.body().unwrap(), json!({"max_keys": null, "disabled": true}));

@@ -53,7 +53,7 @@ impl Ready {
                 fields.remove(field);
             }
             // It is saved, whether somebody reads that or not.
-            let _ = output.show(&data, || format!("{}Saved to {}.\n", people(&data), path.display()));
+            let _ = output.show(&data, || format!("{}Saved to {}.\n", people(&data), text::path(&path)));
             return Ok(());
         }
         if self.quiet {

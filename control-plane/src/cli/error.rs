@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::exit::Exit;
-use super::text::plain;
+use super::text::{self, plain};
 
 /// Why a command came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +43,7 @@ pub enum CommandError {
     #[error("{0}")]
     NotFound(String),
     /// A file cannot be read or written.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {reason}", text::path(path))]
     File {
         /// Which.
         path: PathBuf,
@@ -94,5 +94,16 @@ impl CommandError {
     /// Whether nobody is left to read: whoever did has all they wanted.
     pub fn is_silent(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_data() {
+        let error = CommandError::file(Path::new("\u{1b}[2Ja.pak"), "cannot be read");
+        assert_eq!(error.to_string(), "\\u{1b}[2Ja.pak: cannot be read");
     }
 }

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// For nothing.
 pub(super) const NOTHING: &str = "-";
@@ -20,6 +21,11 @@ pub(super) fn plain(text: &str) -> String {
         }
     }
     out
+}
+
+/// A file's path.
+pub(super) fn path(path: &Path) -> String {
+    plain(&path.display().to_string())
 }
 
 /// JSON on several lines, with what is not to be seen as it is as JSON's own escapes.

@@ -6,7 +6,7 @@ use serde::de::{self, Deserializer, Visitor};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use crate::authority::Grant;
 use crate::cli::text::plain;
@@ -134,7 +134,7 @@ impl Document {
         for (index, file) in
             self.keys.iter().flatten().enumerate().filter_map(|(index, key)| Some((index, key.save.as_ref()?)))
         {
-            if !files.insert(file) {
+            if !files.insert(normalised(file)) {
                 errors.push(format!("keys[{index}].save: is the file of another key as well"));
             }
         }
@@ -146,6 +146,21 @@ impl Document {
         }
         if errors.is_empty() { Ok(self) } else { Err(errors) }
     }
+}
+
+/// As the path that it is, however it is written: `./ci.pak` and `keys/../ci.pak` are `ci.pak`.
+fn normalised(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for component in path.components() {
+        match (component, out.components().next_back()) {
+            (Component::CurDir, _) | (Component::ParentDir, Some(Component::RootDir)) => {}
+            (Component::ParentDir, Some(Component::Normal(_))) => {
+                out.pop();
+            }
+            _ => out.push(component),
+        }
+    }
+    out
 }
 
 /// Without the blanks around them; none is empty, and none is there twice.
@@ -226,6 +241,22 @@ routes: {rules: [{path: {prefix: /v4/}, permission: "dns:read"}], unmatched: den
             assert!(places.iter().all(|place| error.contains(place)), "{error}");
             assert!(!error.contains("hunter2"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_file_for_a_secret_is_the_same_however_it_is_written() {
+        for (path, same) in [
+            ("./ci.pak", "ci.pak"),
+            ("keys/.././/ci.pak", "ci.pak"),
+            ("../../ci.pak", "../../ci.pak"),
+            ("/../a/../ci.pak", "/ci.pak"),
+            ("../a/../ci.pak", "../ci.pak"),
+        ] {
+            assert_eq!(normalised(Path::new(path)), Path::new(same), "{path}");
+        }
+        let text = "keys: [{name: a, save: ci.pak}, {name: b, save: ./x/../ci.pak}]";
+        let errors = parse::<Document>(text).unwrap().check().unwrap_err();
+        assert_eq!(errors, ["keys[1].save: is the file of another key as well"]);
     }
 
     #[test]

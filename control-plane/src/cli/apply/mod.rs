@@ -52,12 +52,13 @@ impl Run for Apply {
         let document: Document = file::read(&self.file)?;
         let document = document.check().map_err(|errors| CommandError::file(&self.file, errors.join("; ")))?;
         let state = State::read(&context.api, &document, self.prune).await?;
-        let directory = self.file.parent().unwrap_or(Path::new(""));
+        let directory = &Path::new(".").join(self.file.parent().unwrap_or(Path::new("")));
         let facts = Facts {
             prune: self.prune,
             now: moment::now(),
             secret: &Secret::of_env,
             is_there: &|path| directory.join(path).symlink_metadata().is_ok(),
+            is_directory: &|path| directory.join(path).is_dir(),
         };
         let plan = Plan::new(&document, &state, &facts).map_err(|lines| refused(&lines))?;
         let told = told(&plan, self.dry_run);

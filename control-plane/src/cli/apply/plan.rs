@@ -36,6 +36,8 @@ pub(super) struct Facts<'f> {
     pub(super) secret: &'f dyn Fn(&str) -> Option<Secret>,
     /// Whether something is at a path.
     pub(super) is_there: &'f dyn Fn(&Path) -> bool,
+    /// Whether a directory is there.
+    pub(super) is_directory: &'f dyn Fn(&Path) -> bool,
 }
 
 /// One change.
@@ -175,7 +177,7 @@ impl Draft {
         field: &str,
         there_is: &[Value],
         wanted: &BTreeSet<&str>,
-        removal: Option<&dyn Fn(&Value) -> Result<Removal, String>>,
+        removal: Option<Judge<'_>>,
     ) {
         for entry in there_is.iter().filter(|entry| !wanted.contains(text::field(entry, field))) {
             let name = text::field(entry, field);
@@ -189,6 +191,9 @@ impl Draft {
         }
     }
 }
+
+/// How one thing is removed, or why it cannot be.
+type Judge<'a> = &'a dyn Fn(&Value) -> Result<Removal, String>;
 
 impl Plan {
     /// The plan, or everything in the document that cannot be done.

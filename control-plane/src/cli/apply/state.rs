@@ -17,6 +17,8 @@ pub(super) struct State {
     pub(super) users: Vec<Value>,
     pub(super) keys: Vec<Value>,
     pub(super) routes: Value,
+    /// Who applies the file, where users or keys are pruned.
+    pub(super) caller: Value,
 }
 
 impl State {
@@ -43,7 +45,15 @@ impl State {
             state.keys = pages::all(api, &["keys"], "keys", none()).await?;
             state.keys.retain(|key| key["revoked_at"].is_null());
         }
+        if prune && (document.users.is_some() || document.keys.is_some()) {
+            state.caller = api.get(&["sessions", "current"], &none()).await?;
+        }
         Ok(state)
+    }
+
+    /// Whether the caller has this id in `field`, which is `user_id` or `key_id`.
+    pub(super) fn is_caller(&self, field: &str, id: &str) -> bool {
+        self.caller[field] == id
     }
 
     /// What the subaccount with this id is called. One that is gone keeps its id for a name.

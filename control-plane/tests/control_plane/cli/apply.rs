@@ -125,7 +125,7 @@ async fn a_plan_that_cannot_be_carried_out_changes_nothing() {
     let unknown = person.file("unknown.yaml", "keys:\n- name: CI\n  colour: red\n");
     person.run(&["apply", "-f", &unknown]).await.failed(2, "unknown.yaml: keys[0]");
     let two = person.file("two.yaml", "keys:\n- {name: a, save: x.pak}\n- {name: b, save: none/x.pak}\n");
-    person.run(&["apply", "-f", &two]).await.failed(2, "none/x.pak: cannot be made");
+    person.run(&["apply", "-f", &two]).await.failed(2, "\n! key b: there is no directory none for none/x.pak");
     assert!(!person.path("x.pak").exists(), "a file that nothing was saved in");
     assert_eq!(plane.store().revision(), revision);
 }
@@ -146,4 +146,33 @@ keys: [{name: CI, save: ci.pak}]
     assert_eq!((told.code, told.stderr.as_str()), (1, expected));
     assert!(!person.path("ci.pak").exists(), "nothing was saved in it");
     assert_eq!(plane.log_in_as(EMAIL, crate::harness::PASSWORD).await.status, 200);
+}
+
+#[tokio::test]
+async fn pruning_takes_neither_the_caller_nor_a_key_that_the_file_has() {
+    let plane = Plane::start().await;
+    let admin = Person::admin(&plane);
+    let client = plane.log_in().await;
+    client.user("ops@b.c", json!({"roles": ["admin"]})).await;
+    let ops = Person::admin(&plane).with("LATCHKEY_EMAIL", "ops@b.c");
+    ops.run(&["key", "create", "CI", "--quiet"]).await.done();
+    let applying = admin.run(&["key", "create", "CD", "--role", "admin", "--quiet"]).await.done();
+    let keyed = Person::stranger(&plane.http_url()).with("LATCHKEY_TOKEN", applying.trim());
+    let revision = plane.store().revision();
+    let prune = async |person: &Person, text: &str| {
+        person.run(&["apply", "--prune", "-f", &person.file("latchkey.yaml", text)]).await
+    };
+
+    let told = prune(&admin, "users: [{email: admin@localhost}]\nkeys: [{name: CI}, {name: CD}]").await;
+    told.failed(2, "\n! user ops@b.c: this would revoke keys of theirs that the file has: CI\n");
+    let told = prune(&admin, "users: [{email: ops@b.c}]").await;
+    told.failed(2, "\n! user admin@localhost: the file is applied as them, or with a key of theirs");
+    let told = prune(&keyed, "users: [{email: ops@b.c}]\nkeys: [{name: CI}]").await;
+    told.failed(2, "\n! user admin@localhost: the file is applied as them, or with a key of theirs");
+    told.failed(2, "\n! key CD: the file is applied with it");
+    assert_eq!(plane.store().revision(), revision);
+
+    let told = prune(&admin, "users: [{email: admin@localhost}]").await.done();
+    assert_eq!(told, "- user ops@b.c and revokes 1 key\n");
+    assert_eq!(client.total().await, 1);
 }

@@ -4,6 +4,7 @@ use latchkey_policy::limit::Window;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::super::document::{Document, Key, Second};
 use super::super::state::{State, named};
@@ -40,14 +41,27 @@ pub(super) fn plan(document: &Document, state: &State, facts: &Facts<'_>, around
         }
     }
     let wanted = keys.iter().map(|key| key.name.as_str()).collect();
-    let removal = |key: &_| Ok(Removal::from(Call::new(Method::DELETE, ["keys", text::field(key, "key_id")], None)));
+    let removal = |key: &_| removal(key, state);
     draft.rest(KIND, "name", &state.keys, &wanted, if facts.prune { Some(&removal) } else { None });
+}
+
+/// Without the key that the file is applied with, the rest of it could not be.
+fn removal(key: &Value, state: &State) -> Result<Removal, String> {
+    let id = text::field(key, "key_id");
+    if state.is_caller("key_id", id) {
+        return Err("the file is applied with it, so it is not revoked".to_owned());
+    }
+    Ok(Call::new(Method::DELETE, ["keys", id], None).into())
 }
 
 fn make(key: &Key, facts: &Facts<'_>, around: &Around<'_>) -> Result<Action, String> {
     let save = key.save.clone().ok_or("it is to be made, so it needs `save`, a file for its secret")?;
     if (facts.is_there)(&save) {
-        return Err(format!("{} is there already, and is not overwritten", text::plain(&save.display().to_string())));
+        return Err(format!("{} is there already, and is not overwritten", text::path(&save)));
+    }
+    let directory = save.parent().unwrap_or(Path::new(""));
+    if !(facts.is_directory)(directory) {
+        return Err(format!("there is no directory {} for {}", text::path(directory), text::path(&save)));
     }
     let subaccounts = key.subaccounts.clone().unwrap_or_default();
     if let Some(unknown) = subaccounts.iter().find(|name| !around.subaccounts.contains(name.as_str())) {

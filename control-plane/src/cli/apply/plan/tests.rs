@@ -28,6 +28,7 @@ fn state() -> State {
         })],
         keys: vec![key("key_1", "CI"), key("key_2", "old")],
         routes: json!({"rules": [{"path": {"exact": "/health"}, "public": true}], "unmatched": "valid_key"}),
+        caller: json!({"user_id": "usr_0"}),
     }
 }
 
@@ -40,7 +41,8 @@ fn planned_with(yaml: &str, state: &State, prune: bool) -> Result<Plan, Vec<Stri
         _ => None,
     };
     let is_there = |path: &Path| path == Path::new("taken.pak");
-    let facts = Facts { prune, now: NOW, secret: &secret, is_there: &is_there };
+    let is_directory = |path: &Path| path == Path::new("");
+    let facts = Facts { prune, now: NOW, secret: &secret, is_there: &is_there, is_directory: &is_directory };
     Plan::new(&document, state, &facts).map_err(|lines| lines.iter().map(ToString::to_string).collect())
 }
 
@@ -194,6 +196,19 @@ fn a_user_who_is_pruned_takes_along_no_key_that_the_file_has() {
 }
 
 #[test]
+fn whoever_applies_the_file_is_not_pruned_by_it() {
+    let mut state = state();
+    state.caller = json!({"user_id": "usr_1"});
+    let user = "! user a@b.c: the file is applied as them, or with a key of theirs, so they are not deleted";
+    assert_eq!(planned_with("users: []", &state, true).unwrap_err(), [user]);
+    assert!(planned_with("users: []", &state, false).is_ok());
+    assert!(planned_with("users: [{email: a@b.c}]\nkeys: []", &state, true).is_ok());
+    state.caller["key_id"] = json!("key_2");
+    let key = "! key old: the file is applied with it, so it is not revoked";
+    assert_eq!(planned_with("users: []\nkeys: []", &state, true).unwrap_err(), [user, key]);
+}
+
+#[test]
 fn tiers_that_the_file_does_not_have_stay_at_the_end() {
     let plan = planned("tiers: [{name: top, limits: {}}, {name: pro, limits: {minute: 1000}}]");
     assert_eq!(plan.to_string(), "+ tier top: -\n= tier free is not in the file\n");
@@ -238,7 +253,7 @@ fn everything_that_cannot_be_done_is_told_at_once() {
             "users: [{email: b@b.c}, {email: c@b.c, password_env: NONE}, {email: d@b.c, password_env: SHORT},\n\
              {email: a@b.c, subaccounts: [prod]}]\n\
              keys: [{name: k1}, {name: k2, save: taken.pak}, {name: k3, save: a, subaccounts: [prod]},\n\
-             {name: k4, save: b, expires_at: 1800000000}, {name: CI, expires_at: 1800000000}]\n"
+             {name: k4, save: b, expires_at: 1800000000}, {name: CI, expires_at: 1800000000}, {name: k5, save: none/a}]\n"
         ),
         [
             "! user b@b.c: they are to be made, so they need `password_env`, the environment variable with their password",
@@ -250,6 +265,7 @@ fn everything_that_cannot_be_done_is_told_at_once() {
             "! key k3: there will be no subaccount prod",
             "! key k4: `expires_at` must be in the future",
             "! key CI: `expires_at` must be in the future",
+            "! key k5: there is no directory none for none/a",
         ]
     );
     let pruned = planned_with("subaccounts: []\nkeys: [{name: k, save: a, subaccounts: [dev]}]", &state(), true);

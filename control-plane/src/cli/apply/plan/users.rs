@@ -40,9 +40,13 @@ pub(super) fn plan(
     draft.rest(KIND, "email", &state.users, &wanted, if facts.prune { Some(&removal) } else { None });
 }
 
-/// Whoever is removed takes their keys with them: so none of those may be a key that the file has.
+/// Whoever is removed takes their keys with them: so none of those may be a key that the file has. Nor may it be who
+/// applies the file, or whose key it is applied with.
 fn removal(user: &Value, document: &Document, state: &State) -> Result<Removal, String> {
     let id = text::field(user, "user_id");
+    if state.is_caller("user_id", id) {
+        return Err("the file is applied as them, or with a key of theirs, so they are not deleted".to_owned());
+    }
     let owned: BTreeSet<_> =
         state.keys.iter().filter(|key| text::field(key, "owner") == id).map(|key| text::field(key, "name")).collect();
     let call = Call::new(Method::DELETE, ["users", id], None);
