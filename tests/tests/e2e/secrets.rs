@@ -15,6 +15,9 @@ const PASSWORD: &str = "correct horse of a user";
 const NEW_PASSWORD: &str = "battery staple of a user";
 const WRONG_PASSWORD: &str = "no password of anybody";
 
+/// A key that was made elsewhere.
+const FOREIGN_KEY: &str = "sk-made-elsewhere-0123456789abcdef";
+
 /// What must not be found.
 #[derive(Debug, Default)]
 struct Secrets(Vec<String>);
@@ -211,6 +214,11 @@ async fn no_secret_is_where_it_was_not_asked_for() {
         keys.push(made);
     }
     let [plain, limited, afar, revoked]: [CreatedKey; 4] = keys.try_into().unwrap();
+    let renewed = control_plane.regenerate(&plain.key_id, 3_600).await.unwrap().api_key;
+    secrets.key(&renewed);
+    secrets.other(FOREIGN_KEY);
+    let digest = format!("{:?}", KeyDigest::of(FOREIGN_KEY.as_bytes()));
+    control_plane.import(json!([{ "name": "imported", "sha256": digest }])).await.unwrap();
     let session = control_plane.login().await.unwrap();
     secrets.other(&session);
     let (typo, unknown) = (mistyped(&plain.api_key), unknown_key());
@@ -223,6 +231,9 @@ async fn no_secret_is_where_it_was_not_asked_for() {
     }
     for key in [&typo, &unknown] {
         knock(&gateway, key, 401).await;
+    }
+    for key in [renewed.as_str(), FOREIGN_KEY] {
+        knock(&gateway, key, 200).await;
     }
     let mut answers = Vec::new();
     for secret in [&plain.api_key, &typo, &revoked.api_key] {
