@@ -33,8 +33,10 @@ impl Extent {
     pub(super) async fn of(&self, api: &Api, path: &[&str], list: &str, query: Query) -> Result<Value, CommandError> {
         let data = collect(api, path, list, query, (!self.all).then_some(self.limit)).await?;
         if !data["next_cursor"].is_null() {
-            let (shown, total) = (text::entries(&data, list).len(), text::of(&data["total"]));
-            note(&format!("latchkey: {shown} of {total} are shown; --all shows all"));
+            // The audit does not say how many there are.
+            let of = data["total"].as_u64().map_or_else(String::new, |total| format!(" of {total}"));
+            let shown = text::entries(&data, list).len();
+            note(&format!("latchkey: {shown}{of} are shown; --all shows all"));
         }
         Ok(data)
     }

@@ -1,3 +1,5 @@
+//! Files of settings: what is read of them, and what is refused.
+
 use super::*;
 use crate::Config;
 use clap::{CommandFactory as _, FromArgMatches as _};

@@ -1,3 +1,5 @@
+//! Who sends a delivery, and what becomes of it.
+
 use super::*;
 use crate::store::webhooks::outbox;
 use crate::webhook::event::Event;
