@@ -153,11 +153,13 @@ impl Source for Ledger<'_> {
         Ok(())
     }
 
-    fn find(&self, digest: &KeyDigest) -> Result<Option<Entry>, Unavailable> {
+    fn find(&self, digest: &KeyDigest) -> Result<Option<Rc<Entry>>, Unavailable> {
         let Some(key) = &self.facts.key else { return Ok(None) };
-        let entry = Entry::new(key.record.clone(), Rc::new(Policy::compile(&key.policy, &self.routes)));
-        let found = entry.key()?.digest == *digest;
-        Ok(found.then_some(entry))
+        let record = KeyRecord::decode(&key.record)?;
+        if record.digest != *digest {
+            return Ok(None);
+        }
+        Ok(Some(Rc::new(Entry::new(&record, Rc::new(Policy::compile(&key.policy, &self.routes))))))
     }
 
     fn now(&self) -> Result<i64, Unavailable> {

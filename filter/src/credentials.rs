@@ -1,6 +1,7 @@
 //! The places of one request in which keys are looked for: what they hold, and taking it out again.
 
 use crate::config::Places;
+use crate::headers::RequestHeaders;
 use crate::host::{Host, Refused};
 use latchkey_policy::credential::{
     Presented, in_authorization, in_cookies, in_header, in_query, may_be_imported, without_cookie, without_query,
@@ -47,45 +48,33 @@ impl<'c> Imported<'c> {
 }
 
 /// What a request has in the configured places, as it was when it came.
+#[derive(Debug, Clone, Copy)]
 pub struct Credentials<'c> {
     places: &'c Places,
-    headers: Vec<(&'c str, Vec<u8>)>,
-    authorization: Option<Vec<u8>>,
-    path: Option<Vec<u8>>,
-    cookie: Option<Vec<u8>>,
+    headers: &'c RequestHeaders,
 }
 
 impl<'c> Credentials<'c> {
-    /// Asks the host for the configured places, and for no others.
-    pub fn gather(host: &impl Host, places: &'c Places) -> Result<Self, Refused> {
-        let mut headers = Vec::new();
-        for name in &places.headers {
-            if let Some(value) = host.request_header(name)? {
-                headers.push((name.as_str(), value));
-            }
-        }
-        let header = |wanted: bool, name| if wanted { host.request_header(name) } else { Ok(None) };
-        Ok(Self {
-            places,
-            headers,
-            authorization: header(places.bearer, AUTHORIZATION)?,
-            path: header(places.query.is_some(), PATH)?,
-            cookie: header(places.cookie.is_some(), COOKIE)?,
-        })
+    /// Of a request with these headers.
+    pub fn new(places: &'c Places, headers: &'c RequestHeaders) -> Self {
+        Self { places, headers }
     }
 
     /// The key that the request presents.
-    pub fn presented(&self) -> Presented<'_> {
+    pub fn presented(&self) -> Presented<'c> {
         Presented::of(self.candidates())
     }
 
     /// Whatever stands where a key may be.
-    pub fn candidates(&self) -> impl Iterator<Item = Cow<'_, [u8]>> {
-        let headers = self.headers.iter().flat_map(|(_, value)| in_header(value));
-        let bearer = self.authorization.iter().flat_map(|value| in_authorization(value));
-        let cookies = named(&self.cookie, &self.places.cookie).flat_map(|(value, name)| in_cookies(value, name));
-        let query = named(&self.path, &self.places.query).flat_map(|(path, name)| in_query(path, name));
-        headers.chain(bearer).chain(cookies).map(Cow::Borrowed).chain(query)
+    pub fn candidates(&self) -> impl Iterator<Item = Cow<'c, [u8]>> {
+        let Self { places, headers } = *self;
+        let plain = places.headers.iter().flat_map(move |name| headers.all(name)).flat_map(in_header);
+        let bearer = places.bearer.then(|| headers.all(AUTHORIZATION)).into_iter().flatten().flat_map(in_authorization);
+        let cookies = values(headers, COOKIE, places.cookie.as_deref());
+        let cookies = cookies.flat_map(|(value, name)| in_cookies(value, name));
+        let query = values(headers, PATH, places.query.as_deref());
+        let query = query.flat_map(|(path, name)| in_query(path, name));
+        plain.chain(bearer).chain(cookies).map(Cow::Borrowed).chain(query)
     }
 
     /// Keeps what was found from the upstream, unless it is to have it. What only looks like a place stays: an
@@ -105,33 +94,40 @@ impl<'c> Credentials<'c> {
         if self.places.forward {
             return Ok(());
         }
-        for (name, value) in &self.headers {
-            if in_header(value).any(&hide) {
+        for name in &self.places.headers {
+            if self.headers.all(name).flat_map(in_header).any(&hide) {
                 host.remove_request_header(name)?;
             }
         }
-        if self.authorization.iter().any(|value| in_authorization(value).any(&hide)) {
+        if self.places.bearer && self.headers.all(AUTHORIZATION).flat_map(in_authorization).any(&hide) {
             host.remove_request_header(AUTHORIZATION)?;
         }
-        for (value, name) in named(&self.cookie, &self.places.cookie) {
-            let rest = if in_cookies(value, name).any(&hide) { without_cookie(value, name) } else { None };
-            match rest {
+        if let Some(name) = &self.places.cookie
+            && let Some(value) = self.headers.get(COOKIE)
+            && in_cookies(&value, name).any(&hide)
+        {
+            match without_cookie(&value, name) {
                 Some(rest) if rest.is_empty() => host.remove_request_header(COOKIE)?,
                 Some(rest) => host.set_request_header(COOKIE, &rest)?,
                 None => {}
             }
         }
-        for (path, name) in named(&self.path, &self.places.query) {
-            if in_query(path, name).any(|candidate| hide(&candidate))
-                && let Some(rest) = without_query(path, name)
-            {
-                host.set_request_header(PATH, &rest)?;
-            }
+        if let Some(name) = &self.places.query
+            && let Some(path) = self.headers.get(PATH)
+            && in_query(&path, name).any(|candidate| hide(&candidate))
+            && let Some(rest) = without_query(&path, name)
+        {
+            host.set_request_header(PATH, &rest)?;
         }
         Ok(())
     }
 }
 
-fn named<'a>(value: &'a Option<Vec<u8>>, name: &'a Option<String>) -> impl Iterator<Item = (&'a [u8], &'a str)> {
-    value.as_deref().into_iter().zip(name.as_deref())
+/// The values of a header in which something of that name is looked for, if it is.
+fn values<'c>(
+    headers: &'c RequestHeaders,
+    header: &'c str,
+    name: Option<&'c str>,
+) -> impl Iterator<Item = (&'c [u8], &'c str)> {
+    name.into_iter().flat_map(move |name| headers.all(header).map(move |value| (value, name)))
 }

@@ -1,121 +1,59 @@
-//! Envoy, as the filter's host: the proxy-wasm ABI, and the entry points that Envoy calls.
+//! Envoy, as the filter's host: the proxy-wasm ABI (0.2.1) itself.
 //!
-//! The SDK dispatches Envoy's calls to contexts. Calls to Envoy go to the ABI itself, where the SDK would panic on a
-//! status that it does not expect: a panic takes the worker's filter down.
+//! There is an SDK for it; its wrappers panic on a status that they do not expect, which takes the worker's filter down,
+//! and its dispatcher costs every request more than all of the ABI that is needed here.
 
 mod abi;
+mod entry;
 
+use crate::headers::RequestHeaders;
 use crate::host::{Host, Level, MetricId, MetricKind, Nanos, Refused, StreamId};
-use crate::request::{self, Outcome};
-use crate::worker::{Shared, TICK_MILLIS, Worker};
-use latchkey_policy::cells::{Cell, CellError, Cells, Expect};
+use crate::worker::{TICK_MILLIS, Worker};
+use abi::{BufferType, LogLevel, MapType, MetricType};
+use latchkey_policy::cells::{Cell as SharedCell, CellError, Cells, Expect};
 use prost::Message as _;
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, BufferType, ContextType, LogLevel, MapType, MetricType};
-use std::rc::Rc;
+use std::cell::OnceCell;
 
-proxy_wasm::main! {{
-    // For the SDK's own lines, and so that a panic leaves one.
-    proxy_wasm::set_log_level(LogLevel::Warn);
-    proxy_wasm::set_root_context(|_| Box::new(Root::default()));
-}}
+/// The gauge whose value is the generation.
+const GENERATION: &str = "latchkey_generation";
 
-/// The root context of a VM: a worker's, or the main thread's.
-#[derive(Default)]
-struct Root {
-    worker: Worker,
-}
-
-impl Context for Root {
-    fn on_grpc_stream_message(&mut self, stream: u32, size: usize) {
-        self.worker.on_message(&Envoy, stream, size);
+fn configure(host: &Envoy, worker: &mut Worker) -> bool {
+    let configuration = abi::buffer(BufferType::PluginConfiguration).unwrap_or_default();
+    if !worker.configure(host, &configuration) {
+        return false;
     }
-
-    fn on_grpc_stream_close(&mut self, stream: u32, status: u32) {
-        self.worker.on_close(&Envoy, stream, status);
+    #[cfg(feature = "fault")]
+    if let Some(ready) = worker.shared().ready()
+        && !ready.config.fault.on_configure(host)
+    {
+        return false;
     }
-}
-
-impl RootContext for Root {
-    fn on_configure(&mut self, _size: usize) -> bool {
-        let configuration = abi::buffer(BufferType::PluginConfiguration).unwrap_or_default();
-        if !self.worker.configure(&Envoy, &configuration) {
-            return false;
-        }
-        #[cfg(feature = "fault")]
-        if let Some(ready) = self.worker.shared().ready()
-            && !ready.config.fault.on_configure(&Envoy)
-        {
-            return false;
-        }
-        // Without ticks this thread never holds the stream; it still decides by what others wrote.
-        let _ = abi::set_tick_period(TICK_MILLIS);
-        true
-    }
-
-    fn on_tick(&mut self) {
-        self.worker.tick(&Envoy);
-        #[cfg(feature = "fault")]
-        if let Some(ready) = self.worker.shared().ready() {
-            ready.config.fault.on_tick(&Envoy, self.worker.holds_stream());
-        }
-    }
-
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
-    }
-
-    fn create_http_context(&self, _context: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Request { worker: self.worker.shared(), life: request::Life::default() }))
-    }
-}
-
-/// The context of one request.
-struct Request {
-    worker: Rc<Shared>,
-    life: request::Life,
-}
-
-impl Context for Request {}
-
-impl HttpContext for Request {
-    fn on_http_request_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
-        #[cfg(feature = "fault")]
-        if let Some(ready) = self.worker.ready() {
-            ready.config.fault.on_request(&Envoy);
-        }
-        action(self.life.on_headers(&Envoy, &self.worker))
-    }
-
-    fn on_http_request_trailers(&mut self, _trailers: usize) -> Action {
-        action(self.life.on_trailers(&Envoy, &self.worker))
-    }
-
-    fn on_http_response_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
-        self.life.on_response_headers(&Envoy);
-        Action::Continue
-    }
-}
-
-fn action(outcome: Outcome) -> Action {
-    match outcome {
-        Outcome::Pass => Action::Continue,
-        Outcome::Stop => Action::Pause,
-    }
+    // Without ticks this thread never holds the stream; it still decides by what others wrote.
+    let _ = abi::set_tick_period(TICK_MILLIS);
+    true
 }
 
 /// The host of this VM.
-#[derive(Debug, Clone, Copy)]
-struct Envoy;
+#[derive(Debug, Default)]
+struct Envoy {
+    /// Nothing, where the host has no gauges for us.
+    generation: OnceCell<Option<MetricId>>,
+}
+
+impl Envoy {
+    fn generation_gauge(&self) -> Option<MetricId> {
+        *self.generation.get_or_init(|| abi::define_metric(MetricType::Gauge, GENERATION).ok())
+    }
+}
 
 /// A write with this version fails on a cell that exists, whatever its version, and creates one that does not: Envoy
 /// compares versions only where there is one, and counts them up from 1.
 const NO_SUCH_VERSION: u32 = u32::MAX;
 
 impl Cells for Envoy {
-    fn get(&self, name: &str) -> Result<Option<Cell>, CellError> {
+    fn get(&self, name: &str) -> Result<Option<SharedCell>, CellError> {
         match abi::get_shared_data(name) {
-            Ok((bytes, version)) => Ok(Some(Cell { bytes, version })),
+            Ok((bytes, version)) => Ok(Some(SharedCell { bytes, version })),
             Err(abi::NOT_FOUND) => Ok(None),
             Err(_) => Err(CellError::Host),
         }
@@ -130,6 +68,20 @@ impl Cells for Envoy {
             abi::CAS_MISMATCH => CellError::Conflict,
             _ => CellError::Host,
         })
+    }
+
+    /// A gauge, which all threads of the process share, and which is read without a copy or a lock. It is 0 as long as
+    /// nobody has advanced it, and for ever where the operator's configuration of statistics leaves it out.
+    fn generation(&self) -> Option<u64> {
+        abi::get_metric(self.generation_gauge()?).ok().filter(|generation| *generation != 0)
+    }
+
+    /// Not by one: after a hot restart the gauge has the former process' value added, until that ends and it has not.
+    fn advance_generation(&self) {
+        if let Some(gauge) = self.generation_gauge() {
+            let step = abi::current_time().unwrap_or_default() & (u64::MAX >> 24) | 1;
+            let _ = abi::increment_metric(gauge, step.cast_signed());
+        }
     }
 }
 
@@ -147,37 +99,32 @@ impl Host for Envoy {
         abi::log(level, message);
     }
 
-    /// By the property, because the ABI's header map gives the first value only.
-    fn request_header(&self, name: &str) -> Result<Option<Vec<u8>>, Refused> {
-        match abi::get_property(&["request", "headers", name]) {
-            Ok(value) => Ok(Some(value)),
-            Err(abi::NOT_FOUND) => Ok(None),
-            Err(_) => Err(Refused),
-        }
+    fn request_headers(&self) -> Result<RequestHeaders, Refused> {
+        RequestHeaders::read(abi::headers(MapType::RequestHeaders).map_err(|_| Refused)?)
     }
 
     fn source_address(&self) -> Result<Vec<u8>, Refused> {
-        abi::get_property(&["source", "address"]).map_err(|_| Refused)
+        abi::get_property("source\0address").map_err(|_| Refused)
     }
 
     fn set_request_header(&self, name: &str, value: &[u8]) -> Result<(), Refused> {
-        abi::replace_header(MapType::HttpRequestHeaders, name, value).map_err(|_| Refused)
+        abi::replace_header(MapType::RequestHeaders, name, value).map_err(|_| Refused)
     }
 
     fn remove_request_header(&self, name: &str) -> Result<(), Refused> {
-        abi::remove_header(MapType::HttpRequestHeaders, name).map_err(|_| Refused)
+        abi::remove_header(MapType::RequestHeaders, name).map_err(|_| Refused)
     }
 
     fn remove_request_trailer(&self, name: &str) -> Result<(), Refused> {
-        abi::remove_header(MapType::HttpRequestTrailers, name).map_err(|_| Refused)
+        abi::remove_header(MapType::RequestTrailers, name).map_err(|_| Refused)
     }
 
     fn set_response_header(&self, name: &str, value: &str) -> Result<(), Refused> {
-        abi::replace_header(MapType::HttpResponseHeaders, name, value.as_bytes()).map_err(|_| Refused)
+        abi::replace_header(MapType::ResponseHeaders, name, value.as_bytes()).map_err(|_| Refused)
     }
 
     fn set_filter_state(&self, name: &str, value: &str) -> Result<(), Refused> {
-        abi::set_property(&[name], value.as_bytes()).map_err(|_| Refused)
+        abi::set_property(name, value.as_bytes()).map_err(|_| Refused)
     }
 
     fn respond(&self, status: u32, details: &str, headers: &[(&str, &str)], body: &str) -> Result<(), Refused> {
@@ -185,7 +132,7 @@ impl Host for Envoy {
     }
 
     fn node_id(&self) -> String {
-        let id = abi::get_property(&["xds", "node", "id"]).unwrap_or_default();
+        let id = abi::get_property("xds\0node\0id").unwrap_or_default();
         String::from_utf8_lossy(&id).into_owned()
     }
 

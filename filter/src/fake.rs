@@ -1,6 +1,7 @@
 //! A host for unit tests: a clock that the test sets, shared memory that several fakes can be on, and a record of all
 //! that was asked of it.
 
+use crate::headers::RequestHeaders;
 use crate::host::{Host, Level, MetricId, MetricKind, Nanos, Refused, StreamId};
 use latchkey_policy::cells::{Cell as SharedCell, CellError, Cells, Expect};
 use latchkey_policy::test_util::MemoryCells;
@@ -68,6 +69,14 @@ impl Cells for FakeHost {
     fn set(&self, name: &str, bytes: &[u8], expect: Expect) -> Result<(), CellError> {
         self.cells.set(name, bytes, expect)
     }
+
+    fn generation(&self) -> Option<u64> {
+        self.cells.generation()
+    }
+
+    fn advance_generation(&self) {
+        self.cells.advance_generation();
+    }
 }
 
 impl Host for FakeHost {
@@ -80,9 +89,11 @@ impl Host for FakeHost {
         self.log.borrow_mut().push(message.to_owned());
     }
 
-    fn request_header(&self, name: &str) -> Result<Option<Vec<u8>>, Refused> {
-        self.permit("request_header")?;
-        Ok(self.headers.borrow().get(name).cloned())
+    fn request_headers(&self) -> Result<RequestHeaders, Refused> {
+        self.permit("request_headers")?;
+        let headers = self.headers.borrow();
+        let headers = headers.iter().map(|(name, value)| (name.as_bytes(), &**value));
+        RequestHeaders::read(RequestHeaders::encode(headers).unwrap())
     }
 
     fn source_address(&self) -> Result<Vec<u8>, Refused> {

@@ -47,7 +47,7 @@ impl Fault {
     /// A trap, if the request asks for it.
     pub fn on_request(&self, host: &impl Host) {
         if let Some(header) = &self.request_header
-            && matches!(host.request_header(header), Ok(Some(_)))
+            && host.request_headers().is_ok_and(|headers| headers.has(header))
         {
             trap();
         }

@@ -1,5 +1,6 @@
 //! What the filter asks of Envoy. One implementation is Envoy itself, the other a fake for unit tests.
 
+use crate::headers::RequestHeaders;
 use latchkey_policy::cells::Cells;
 
 /// Nanoseconds since the Unix epoch, by the host's clock.
@@ -50,8 +51,8 @@ pub trait Host: Cells {
     /// Writes to Envoy's log. Never a credential.
     fn log(&self, level: Level, message: &str);
 
-    /// A request header; the values of one that was sent more than once joined by commas.
-    fn request_header(&self, name: &str) -> Result<Option<Vec<u8>>, Refused>;
+    /// The request's headers.
+    fn request_headers(&self) -> Result<RequestHeaders, Refused>;
 
     /// The address and port of the client, after what the host makes of trusted proxies: `192.0.2.1:4711` or
     /// `[2001:db8::1]:4711`.

@@ -3,6 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`host`] | what the filter asks of Envoy, as one trait |
+//! | [`headers`] | the headers of a request |
 //! | `envoy` | that trait on the proxy-wasm ABI, and Envoy's way in; on wasm only |
 //! | [`config`] | the plugin's configuration |
 //! | [`credentials`] | where a request may hold a key |
@@ -34,6 +35,7 @@ pub mod credentials;
 mod envoy;
 #[cfg(feature = "fault")]
 pub mod fault;
+pub mod headers;
 pub mod host;
 pub mod lease;
 pub mod limit_headers;

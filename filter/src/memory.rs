@@ -1,6 +1,7 @@
 //! What verdicts are decided by: Envoy's shared memory, as one request sees it, and the request itself.
 
 use crate::credentials::Credentials;
+use crate::headers::RequestHeaders;
 use crate::host::Host;
 use crate::meters::Admission;
 use crate::worker::{Ready, Shared};
@@ -64,7 +65,7 @@ impl<H: Host> Source for Memory<'_, H> {
         self.ready.config.max_staleness.map_or(Ok(()), |limit| self.worker.check_staleness(self.host, limit))
     }
 
-    fn find(&self, digest: &KeyDigest) -> Result<Option<Entry>, Unavailable> {
+    fn find(&self, digest: &KeyDigest) -> Result<Option<Rc<Entry>>, Unavailable> {
         self.view.try_borrow_mut().map_err(|_| Unavailable::Host)?.find(self.host, digest)
     }
 
@@ -97,13 +98,14 @@ impl<H: Host> Source for Memory<'_, H> {
 /// The request that the host is about.
 pub struct Asked<'r, H> {
     host: &'r H,
-    credentials: &'r Credentials<'r>,
+    headers: &'r RequestHeaders,
+    credentials: Credentials<'r>,
 }
 
 impl<'r, H: Host> Asked<'r, H> {
-    /// With the key that it was found to present.
-    pub fn new(host: &'r H, credentials: &'r Credentials<'r>) -> Self {
-        Self { host, credentials }
+    /// With the headers that it came with, and the key that it was found to present.
+    pub fn new(host: &'r H, headers: &'r RequestHeaders, credentials: Credentials<'r>) -> Self {
+        Self { host, headers, credentials }
     }
 }
 
@@ -117,7 +119,7 @@ impl<H: Host> Request for Asked<'_, H> {
     }
 
     fn header(&self, name: &str) -> Result<Option<Cow<'_, [u8]>>, Unavailable> {
-        Ok(self.host.request_header(name).map_err(|_| Unavailable::Host)?.map(Cow::Owned))
+        Ok(self.headers.get(name))
     }
 }
 

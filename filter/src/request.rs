@@ -2,16 +2,16 @@
 
 use crate::config::Config;
 use crate::credentials::{Credentials, Imported};
+use crate::headers::RequestHeaders;
 use crate::host::{Host, Level, Refused};
 use crate::limit_headers;
 use crate::memory::{Asked, Memory};
 use crate::worker::{Ready, Shared};
 use latchkey_policy::identity;
 use latchkey_policy::meter::{Outcome as Counted, Quota};
-use latchkey_policy::record::KeyRecord;
 use latchkey_policy::snapshot::{Entry, Unavailable};
 use latchkey_policy::verdict::{self, Code, Settings, Silent, Source as _, Verdict};
-use std::rc::Rc;
+use std::borrow::Cow;
 
 /// Filter state with the verdict. Envoy's RBAC filter behind ours lets only `allowed` and `public` through, and access logs show it.
 const VERDICT_STATE: &str = "latchkey";
@@ -39,43 +39,38 @@ pub enum Outcome {
 pub struct Life {
     /// What the client is told of its key's limits.
     limits: Vec<limit_headers::Header>,
-    /// The header in which the request's subaccount was looked for.
-    subaccount_header: Option<Rc<str>>,
 }
 
 impl Life {
+    /// Whether there is anything to keep until the response.
+    pub fn is_needed(&self) -> bool {
+        !self.limits.is_empty()
+    }
+
     /// Decides a request by its headers, and prepares it for the upstream or answers it.
     pub fn on_headers(&mut self, host: &impl Host, worker: &Shared) -> Outcome {
         let Some(ready) = worker.ready() else { return refuse(host, Code::NotReady, None, &[]) };
-        let Ok(credentials) = Credentials::gather(host, &ready.config.credentials) else {
+        let Ok(headers) = host.request_headers() else {
             ready.metrics.request(host, Code::NotReady);
             return refuse(host, Code::NotReady, None, &[]);
         };
-        let (verdict, imported) = self.judge(host, worker, ready, &credentials).unwrap_or_else(|unavailable| {
-            worker.complain(host, unavailable);
-            (Verdict::NOT_READY, Imported::default())
-        });
-        let prepared = prepare(host, &ready.config, &credentials, &verdict, &imported);
+        let credentials = Credentials::new(&ready.config.credentials, &headers);
+        let (verdict, imported) =
+            self.judge(host, worker, ready, credentials, &headers).unwrap_or_else(|unavailable| {
+                worker.complain(host, unavailable);
+                (Verdict::NOT_READY, Imported::default())
+            });
+        let prepared = prepare(host, &ready.config, credentials, &headers, &verdict, &imported);
         // A request that cannot be prepared as promised must not go on.
         let code = if verdict.code.passes() && prepared.is_err() { Code::NotReady } else { verdict.code };
         // A shadowed refusal is counted as what it would have been.
         let counted = verdict.shadowed.filter(|_| code.passes()).unwrap_or(code);
         ready.metrics.request(host, counted);
         if code.passes() {
-            self.subaccount_header = verdict.subaccount_header;
             return Outcome::Pass;
         }
         // Taken: they are in the answer, and not to be set once more when that passes by as a response.
         refuse(host, code, verdict.quota.as_ref(), &std::mem::take(&mut self.limits))
-    }
-
-    /// Keeps from the upstream what a client puts into trailers, which some upstreams read as headers.
-    pub fn on_trailers(&self, host: &impl Host, worker: &Shared) -> Outcome {
-        let Some(Ready { config, .. }) = worker.ready() else { return Outcome::Stop };
-        let identities = config.identity_headers.iter().map(|(name, _)| name.as_str()).chain([identity::HEADER]);
-        let names = config.credentials.hidden_headers().chain(identities).chain(self.subaccount_header.as_deref());
-        let mut names = names.map(|name| host.remove_request_trailer(name));
-        if names.all(|removed| removed.is_ok()) { Outcome::Pass } else { Outcome::Stop }
     }
 
     /// Tells the client what is left of its key's limits.
@@ -92,10 +87,11 @@ impl Life {
         host: &impl Host,
         worker: &Shared,
         ready: &Ready,
-        credentials: &'c Credentials<'_>,
+        credentials: Credentials<'c>,
+        headers: &'c RequestHeaders,
     ) -> Result<(Verdict, Imported<'c>), Unavailable> {
         let mut reader = worker.reader()?;
-        let request = Asked::new(host, credentials);
+        let request = Asked::new(host, headers, credentials);
         let settings = Settings { keys: &ready.config.keys, shadow: &ready.config.shadow };
         for _ in 0..MAX_MOVES {
             let memory = Memory::new(host, worker, ready, reader.view(host)?);
@@ -123,7 +119,7 @@ impl Life {
     ) -> Result<(), Unavailable> {
         let Some(entry) = &verdict.entry else { return Ok(()) };
         if let Some(outcome) = counted(verdict.code) {
-            memory.refuse(&entry.key()?, outcome)?;
+            memory.refuse(&entry.key(), outcome)?;
         }
         let limits = &entry.policy.limits;
         if !limits.is_empty()
@@ -135,11 +131,23 @@ impl Life {
     }
 }
 
+/// Keeps from the upstream what a client puts into trailers, which some upstreams read as headers.
+pub fn on_trailers(host: &impl Host, worker: &Shared) -> Outcome {
+    let remove = || {
+        let Ready { config, .. } = worker.ready()?;
+        let routes = worker.reader().ok()?.view(host).ok()?.routes();
+        let identities = config.identity_headers.iter().map(|(name, _)| name.as_str()).chain([identity::HEADER]);
+        let names = config.credentials.hidden_headers().chain(identities).chain(routes.subaccount_headers());
+        names.map(|name| host.remove_request_trailer(name).ok()).collect::<Option<()>>()
+    };
+    remove().map_or(Outcome::Stop, |()| Outcome::Pass)
+}
+
 /// Of a request that passes without a key, those candidates that are one all the same: imported, so that nothing else
 /// shows it. While there are no such keys nothing is looked up.
 fn imported<'c, H: Host>(
     memory: &Memory<'_, H>,
-    credentials: &'c Credentials<'_>,
+    credentials: Credentials<'c>,
     verdict: &Verdict,
 ) -> Result<Imported<'c>, Unavailable> {
     if verdict.entry.is_some() || !verdict.code.passes() || !memory.routes()?.imported() {
@@ -157,13 +165,13 @@ fn counted(code: Code) -> Option<Counted> {
 fn prepare(
     host: &impl Host,
     config: &Config,
-    credentials: &Credentials<'_>,
+    credentials: Credentials<'_>,
+    headers: &RequestHeaders,
     verdict: &Verdict,
     imported: &Imported<'_>,
 ) -> Result<(), Refused> {
-    let key = verdict.entry.as_ref().map(Entry::key).transpose().map_err(|_| Refused)?;
-    if let Some(key) = &key {
-        host.set_filter_state(KEY_STATE, &key.key_id())?;
+    if let Some(entry) = &verdict.entry {
+        host.set_filter_state(KEY_STATE, entry.key_id())?;
     }
     if let Some(code) = verdict.shadowed {
         host.set_filter_state(SHADOW_STATE, code.as_str())?;
@@ -176,12 +184,12 @@ fn prepare(
         // Where no key was asked for, what is none of ours may be for the upstream.
         None => credentials.hide_keys(host, &config.keys, imported)?,
     }
-    match (key, &verdict.entry) {
-        (Some(key), Some(entry)) if verdict.shadowed.is_none() => identify(host, config, &key, entry, verdict)?,
+    match &verdict.entry {
+        Some(entry) if verdict.shadowed.is_none() => identify(host, config, entry, verdict)?,
         // Whom a public or a shadowed request comes from has not been established.
         _ => {
-            host.remove_request_header(identity::HEADER)?;
-            for (name, _) in &config.identity_headers {
+            let names = config.identity_headers.iter().map(|(name, _)| name.as_str()).chain([identity::HEADER]);
+            for name in names.filter(|name| headers.has(name)) {
                 host.remove_request_header(name)?;
             }
         }
@@ -191,18 +199,16 @@ fn prepare(
 }
 
 /// Tells the upstream who is calling.
-fn identify(
-    host: &impl Host,
-    config: &Config,
-    key: &KeyRecord<'_>,
-    entry: &Entry,
-    verdict: &Verdict,
-) -> Result<(), Refused> {
-    let shared = &entry.policy.identity;
+fn identify(host: &impl Host, config: &Config, entry: &Entry, verdict: &Verdict) -> Result<(), Refused> {
+    let (key, shared) = (entry.key(), &entry.policy.identity);
     let subaccount = verdict.subaccount.and_then(|index| entry.policy.subaccount(index));
-    host.set_request_header(identity::HEADER, identity::render(key, shared, subaccount).as_bytes())?;
+    let identity = match subaccount {
+        None => Cow::Borrowed(entry.identity()),
+        Some(_) => Cow::Owned(identity::render(&key, shared, subaccount)),
+    };
+    host.set_request_header(identity::HEADER, identity.as_bytes())?;
     for (name, field) in &config.identity_headers {
-        host.set_request_header(name, field.of(key, shared, subaccount).as_bytes())?;
+        host.set_request_header(name, field.of(&key, shared, subaccount).as_bytes())?;
     }
     Ok(())
 }

@@ -123,6 +123,9 @@ impl Worker {
             host.abandon_stream(stream);
         }
         self.shared.meters.flush(host);
+        if let Ok(mut reader) = self.shared.reader() {
+            reader.look_again();
+        }
         // A lease cannot be judged without the time; requests are refused meanwhile.
         let Ok(now) = host.now() else { return };
         match self.candidate.tick(host, now) {

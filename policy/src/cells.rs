@@ -40,12 +40,22 @@ pub enum CellError {
 }
 
 /// Shared cells. Several threads may hold one of these on the same memory.
+///
+/// Besides the cells there is one number, the *generation*, which is read without reading any cell: whoever has written
+/// what others are to take notice of advances it afterwards. While it is what it was before a cell was read, nothing was
+/// announced since.
 pub trait Cells {
     /// Reads a cell; `None` if it was never written.
     fn get(&self, name: &str) -> Result<Option<Cell>, CellError>;
 
     /// Writes a cell, if `expect` holds.
     fn set(&self, name: &str, bytes: &[u8], expect: Expect) -> Result<(), CellError>;
+
+    /// The generation; `None` where the host keeps none, so that cells have to be read.
+    fn generation(&self) -> Option<u64>;
+
+    /// Gives the generation a value that it never had before, before anything that follows.
+    fn advance_generation(&self);
 }
 
 impl<C: Cells + ?Sized> Cells for &C {
@@ -56,6 +66,14 @@ impl<C: Cells + ?Sized> Cells for &C {
     fn set(&self, name: &str, bytes: &[u8], expect: Expect) -> Result<(), CellError> {
         (**self).set(name, bytes, expect)
     }
+
+    fn generation(&self) -> Option<u64> {
+        (**self).generation()
+    }
+
+    fn advance_generation(&self) {
+        (**self).advance_generation();
+    }
 }
 
 impl<C: Cells + ?Sized> Cells for std::rc::Rc<C> {
@@ -65,5 +83,13 @@ impl<C: Cells + ?Sized> Cells for std::rc::Rc<C> {
 
     fn set(&self, name: &str, bytes: &[u8], expect: Expect) -> Result<(), CellError> {
         (**self).set(name, bytes, expect)
+    }
+
+    fn generation(&self) -> Option<u64> {
+        (**self).generation()
+    }
+
+    fn advance_generation(&self) {
+        (**self).advance_generation();
     }
 }

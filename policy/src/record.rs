@@ -35,6 +35,9 @@ pub const FORMAT: u32 = 3;
 /// Characters after `key_` in a key's id.
 pub const KEY_ID_LEN: usize = 12;
 
+/// What a key's id begins with.
+pub const KEY_ID_PREFIX: &str = "key_";
+
 const NEVER: i64 = i64::MAX;
 
 const KEY_DISABLED: u8 = 1;
@@ -122,7 +125,7 @@ pub struct KeyRecord<'a> {
 impl<'a> KeyRecord<'a> {
     /// The id as people and tools know it: `key_` and 12 characters.
     pub fn key_id(&self) -> String {
-        format!("key_{}", self.id)
+        [KEY_ID_PREFIX, self.id].concat()
     }
 
     /// Appends the record to `out`.

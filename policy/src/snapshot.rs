@@ -1,9 +1,11 @@
 //! The snapshot in shared cells: one head, and under it the route rules, a table of policies and one of keys.
 //!
-//! A request reads the head first, so that what it decides by is at least as new as what had been published when it
-//! began. Changes are made in place and then published by a new head; a whole new snapshot is built on the side that is
+//! A request asks first whether anything was published since the worker read the head, and reads it again if so: what it
+//! decides by is at least as new as what had been published when it began. Changes are made in place and then published by a new head; a whole new snapshot is built on the side that is
 //! not read, and its head moves the readers over at once.
 
+mod cache;
+mod entry;
 mod head;
 mod notes;
 mod reader;
@@ -12,9 +14,10 @@ mod writer;
 use crate::cells::CellError;
 use crate::record::Damaged;
 
+pub use entry::Entry;
 pub use head::Head;
 pub use notes::{last_contact, note_contact, report_damage, take_damage_report};
-pub use reader::{Entry, Reader, View};
+pub use reader::{Reader, View};
 pub use writer::{ApplyError, Batch, Writer};
 
 /// Names the history that revisions belong to.

@@ -66,6 +66,7 @@ pub fn key(digest: KeyDigest, policy: u64, name: &str) -> KeyRecord<'_> {
 pub struct MemoryCells {
     cells: std::cell::RefCell<std::collections::BTreeMap<String, Cell>>,
     version: std::cell::Cell<u32>,
+    generation: std::cell::Cell<u64>,
 }
 
 impl MemoryCells {
@@ -110,6 +111,14 @@ impl Cells for MemoryCells {
         self.version.set(version);
         cells.insert(name.to_owned(), Cell { bytes: bytes.to_vec(), version });
         Ok(())
+    }
+
+    fn generation(&self) -> Option<u64> {
+        Some(self.generation.get())
+    }
+
+    fn advance_generation(&self) {
+        self.generation.set(self.generation.get() + 1);
     }
 }
 

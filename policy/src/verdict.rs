@@ -53,7 +53,7 @@ pub trait Source {
 
     /// The key, with its policy compiled for the rules that [`routes`](Self::routes) told of; `None` if there is no
     /// such key, or no more.
-    fn find(&self, digest: &KeyDigest) -> Result<Option<Entry>, Unavailable>;
+    fn find(&self, digest: &KeyDigest) -> Result<Option<Rc<Entry>>, Unavailable>;
 
     /// Unix time in seconds.
     fn now(&self) -> Result<i64, Unavailable>;
@@ -102,11 +102,9 @@ pub struct Verdict {
     /// The number of the route rule that applies, from 1.
     pub rule: Option<usize>,
     /// The key, if the request names one that exists.
-    pub entry: Option<Entry>,
+    pub entry: Option<Rc<Entry>>,
     /// Which of the policy's subaccounts the request acts on, if it names one where a rule looks for it.
     pub subaccount: Option<usize>,
-    /// The header in which a rule looks for it.
-    pub subaccount_header: Option<Rc<str>>,
     /// What is left of the key's limits, if it came to asking.
     pub quota: Option<Quota>,
 }
@@ -116,7 +114,7 @@ impl Verdict {
     pub const NOT_READY: Self = Self::of(Code::NotReady);
 
     const fn of(code: Code) -> Self {
-        Self { code, shadowed: None, rule: None, entry: None, subaccount: None, subaccount_header: None, quota: None }
+        Self { code, shadowed: None, rule: None, entry: None, subaccount: None, quota: None }
     }
 }
 
@@ -151,17 +149,16 @@ pub fn decide(
         Err(code) => return Ok(checks.verdict(code)),
     };
 
-    let (key, policy) = (entry.key()?, &*entry.policy);
+    let (key, policy) = (entry.key(), &*entry.policy);
     let now = source.now()?;
     if let Err(code) = checks.key(&key, policy, request, now).and_then(|()| checks.access(policy)) {
         return Ok(Verdict { entry: Some(entry), ..checks.verdict(code) });
     }
     let place = checks.place();
-    let subaccount_header = match place {
-        Some(Place::Header(name)) => Some(Rc::clone(name)),
+    let header = match place {
+        Some(Place::Header(name)) => request.header(name)?,
         _ => None,
     };
-    let header = subaccount_header.as_deref().map(|name| request.header(name)).transpose()?.flatten();
     let named = place.zip(asked).map(|(place, asked)| place.named(&asked.target(), header.as_deref()));
     let (mut subaccount, mut quota) = (None, None);
     let code = match checks.subaccount(policy, named) {
@@ -173,7 +170,7 @@ pub fn decide(
             checks.limits(quota.as_ref()).err().unwrap_or(Code::Allowed)
         }
     };
-    Ok(Verdict { subaccount, subaccount_header, quota, entry: Some(entry), ..checks.verdict(code) })
+    Ok(Verdict { subaccount, quota, entry: Some(entry), ..checks.verdict(code) })
 }
 
 /// What the route rules are asked about.
@@ -263,7 +260,7 @@ impl<'c, T: Trace> Checks<'c, T> {
 
     /// Row 6, and of a key that has not the form of ours row 5. Nothing if the key does not exist, and the request
     /// passes all the same.
-    fn existence(&mut self, sought: &Sought, found: Option<Entry>) -> Result<Option<Entry>, Code> {
+    fn existence(&mut self, sought: &Sought, found: Option<Rc<Entry>>) -> Result<Option<Rc<Entry>>, Code> {
         let exists = found.is_some();
         if sought.foreign {
             let was = if exists { "it was" } else { "no such key was" };

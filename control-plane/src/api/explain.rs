@@ -132,9 +132,8 @@ pub(super) async fn ask(
     let digest = request.digest(&app.key_format);
     let facts = app.store.facts(&caller.account_id, digest.as_ref(), app.clock.now()).await?;
     let explanation = explain(&facts, &request, &app.key_format);
-    let told = explanation.and_then(|explanation| Told::of(&explanation));
-    let told = told.map_err(|unavailable| ApiError::Internal(unavailable.to_string()))?;
-    Ok(Answer::ok("Request explained", told))
+    let explanation = explanation.map_err(|unavailable| ApiError::Internal(unavailable.to_string()))?;
+    Ok(Answer::ok("Request explained", Told::of(&explanation)))
 }
 
 impl Request {
@@ -166,9 +165,8 @@ impl Request {
 }
 
 impl Told {
-    fn of(Explanation { verdict, steps }: &Explanation) -> Result<Self, Unavailable> {
+    fn of(Explanation { verdict, steps }: &Explanation) -> Self {
         let refusal = verdict.code.refusal(verdict.quota.as_ref().and_then(|quota| quota.refused_by));
-        let key = verdict.entry.as_ref().map(|entry| entry.key().map(|key| key.key_id())).transpose()?;
         let subaccount = verdict.entry.as_ref().zip(verdict.subaccount);
         let steps = steps.iter().map(|step| StepView {
             check: step.check.as_str(),
@@ -180,7 +178,7 @@ impl Told {
             },
             compared: step.compared.clone(),
         });
-        Ok(Self {
+        Self {
             code: verdict.code.as_str(),
             passes: verdict.code.passes(),
             refusal: refusal.map(|refusal| RefusalView {
@@ -189,9 +187,9 @@ impl Told {
                 retry_after: refusal.retry_after,
             }),
             rule: verdict.rule,
-            key_id: key,
+            key_id: verdict.entry.as_ref().map(|entry| entry.key_id().to_owned()),
             subaccount: subaccount.and_then(|(entry, at)| entry.policy.subaccount(at).map(str::to_owned)),
             steps: steps.collect(),
-        })
+        }
     }
 }

@@ -1,8 +1,39 @@
 //! The ABI's calls (proxy-wasm 0.2.1), each with its status as a result.
 #![allow(unsafe_code)]
 
-use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType};
+use crate::headers::RequestHeaders;
 use std::ptr::null_mut;
+
+#[repr(u32)]
+#[derive(Debug, Clone, Copy)]
+pub(super) enum LogLevel {
+    Info = 2,
+    Warn = 3,
+    Error = 4,
+    Critical = 5,
+}
+
+#[repr(u32)]
+#[derive(Debug, Clone, Copy)]
+pub(super) enum BufferType {
+    GrpcReceiveBuffer = 5,
+    PluginConfiguration = 7,
+}
+
+#[repr(u32)]
+#[derive(Debug, Clone, Copy)]
+pub(super) enum MapType {
+    RequestHeaders = 0,
+    RequestTrailers = 1,
+    ResponseHeaders = 2,
+}
+
+#[repr(u32)]
+#[derive(Debug, Clone, Copy)]
+pub(super) enum MetricType {
+    Counter = 0,
+    Gauge = 1,
+}
 
 /// What a call returns when it is not 0.
 pub(super) type Status = u32;
@@ -22,6 +53,7 @@ unsafe extern "C" {
         data: *mut *mut u8,
         size: *mut usize,
     ) -> Status;
+    fn proxy_get_header_map_pairs(map: MapType, data: *mut *mut u8, size: *mut usize) -> Status;
     fn proxy_replace_header_map_value(
         map: MapType,
         name: *const u8,
@@ -59,6 +91,19 @@ unsafe extern "C" {
     fn proxy_define_metric(kind: MetricType, name: *const u8, name_size: usize, id: *mut u32) -> Status;
     fn proxy_increment_metric(id: u32, offset: i64) -> Status;
     fn proxy_record_metric(id: u32, value: u64) -> Status;
+    fn proxy_get_metric(id: u32, value: *mut u64) -> Status;
+    fn proxy_set_effective_context(context: u32) -> Status;
+    fn proxy_grpc_stream(
+        service: *const u8,
+        service_size: usize,
+        name: *const u8,
+        name_size: usize,
+        method: *const u8,
+        method_size: usize,
+        metadata: *const u8,
+        metadata_size: usize,
+        stream: *mut u32,
+    ) -> Status;
     fn proxy_grpc_send(stream: u32, message: *const u8, size: usize, end: u32) -> Status;
     fn proxy_grpc_cancel(stream: u32) -> Status;
     fn proxy_grpc_close(stream: u32) -> Status;
@@ -68,16 +113,22 @@ fn check(status: Status) -> Result<(), Status> {
     if status == 0 { Ok(()) } else { Err(status) }
 }
 
+/// Room for `size` bytes that the host is about to hand over, which [`owned`] takes.
+pub(super) fn allocate(size: usize) -> *mut u8 {
+    // A boxed slice, which is a vector without slack.
+    Box::into_raw(vec![0u8; size].into_boxed_slice()).cast()
+}
+
 /// What a call that hands bytes over gave.
 ///
 /// # Safety
-/// `data` and `size` must be what the host wrote: null, or the allocation that it got from the SDK's allocator for
-/// exactly this many bytes, and that nobody else frees.
+/// `data` and `size` must be what the host wrote: null, or what it got from [`allocate`] for exactly this many bytes, and
+/// that nobody else frees.
 unsafe fn owned(data: *mut u8, size: usize) -> Vec<u8> {
     if data.is_null() {
         Vec::new()
     } else {
-        // SAFETY: the SDK's allocator makes boxed slices of the size asked for, which are vectors without slack.
+        // SAFETY: it was a boxed slice of this size.
         unsafe { Vec::from_raw_parts(data, size, size) }
     }
 }
@@ -108,6 +159,16 @@ pub(super) fn buffer(buffer: BufferType) -> Result<Vec<u8>, Status> {
     }
 }
 
+/// All of a header map, in the ABI's form.
+pub(super) fn headers(map: MapType) -> Result<Vec<u8>, Status> {
+    let (mut data, mut size) = (null_mut(), 0);
+    // SAFETY: the host writes an allocation of its own making and its size.
+    unsafe {
+        check(proxy_get_header_map_pairs(map, &raw mut data, &raw mut size))?;
+        Ok(owned(data, size))
+    }
+}
+
 pub(super) fn replace_header(map: MapType, name: &str, value: &[u8]) -> Result<(), Status> {
     // SAFETY: the host reads name and value during the call.
     check(unsafe { proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
@@ -118,8 +179,8 @@ pub(super) fn remove_header(map: MapType, name: &str) -> Result<(), Status> {
     check(unsafe { proxy_remove_header_map_value(map, name.as_ptr(), name.len()) })
 }
 
-pub(super) fn get_property(path: &[&str]) -> Result<Vec<u8>, Status> {
-    let path = path.join("\0");
+/// The parts of the path have a NUL in between.
+pub(super) fn get_property(path: &str) -> Result<Vec<u8>, Status> {
     let (mut data, mut size) = (null_mut(), 0);
     // SAFETY: the host reads the path's bytes, and writes an allocation of its own making and its size.
     unsafe {
@@ -128,8 +189,7 @@ pub(super) fn get_property(path: &[&str]) -> Result<Vec<u8>, Status> {
     }
 }
 
-pub(super) fn set_property(path: &[&str], value: &[u8]) -> Result<(), Status> {
-    let path = path.join("\0");
+pub(super) fn set_property(path: &str, value: &[u8]) -> Result<(), Status> {
     // SAFETY: the host reads both slices during the call.
     check(unsafe { proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len()) })
 }
@@ -155,7 +215,7 @@ pub(super) fn send_local_response(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Result<(), Status> {
-    let headers = serialize(headers)?;
+    let headers = pairs(headers)?;
     // SAFETY: the host reads all slices during the call.
     check(unsafe {
         proxy_send_local_response(
@@ -188,18 +248,42 @@ pub(super) fn record_metric(id: u32, value: u64) -> Result<(), Status> {
     check(unsafe { proxy_record_metric(id, value) })
 }
 
-/// Through the SDK, whose dispatcher has to know which context the stream belongs to.
+pub(super) fn get_metric(id: u32) -> Result<u64, Status> {
+    let mut value = 0;
+    // SAFETY: the host writes eight bytes to `value`.
+    check(unsafe { proxy_get_metric(id, &raw mut value) })?;
+    Ok(value)
+}
+
+/// An error, if there is no such context any more.
+pub(super) fn set_effective_context(context: u32) -> Result<(), Status> {
+    // SAFETY: passes a number.
+    check(unsafe { proxy_set_effective_context(context) })
+}
+
 pub(super) fn open_grpc_stream(
     service: &[u8],
     name: &str,
     method: &str,
     metadata: &[(&str, &str)],
 ) -> Result<u32, Status> {
-    // The SDK takes text where the ABI takes bytes. This is text: the cluster's name is ASCII and, by the
-    // configuration's bound, short enough for lengths of one byte.
-    let service = std::str::from_utf8(service).map_err(|_| INTERNAL_FAILURE)?;
-    let metadata = metadata.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
-    proxy_wasm::hostcalls::open_grpc_stream(service, name, method, metadata).map_err(|status| status as Status)
+    let metadata = pairs(metadata)?;
+    let mut stream = 0;
+    // SAFETY: the host reads all slices during the call and writes a number.
+    check(unsafe {
+        proxy_grpc_stream(
+            service.as_ptr(),
+            service.len(),
+            name.as_ptr(),
+            name.len(),
+            method.as_ptr(),
+            method.len(),
+            metadata.as_ptr(),
+            metadata.len(),
+            &raw mut stream,
+        )
+    })?;
+    Ok(stream)
 }
 
 pub(super) fn grpc_send(stream: u32, message: &[u8]) -> Result<(), Status> {
@@ -217,18 +301,8 @@ pub(super) fn grpc_abandon(stream: u32) {
     }
 }
 
-/// The ABI's form of a header map: the count, the lengths, then each name and value with a NUL behind.
-fn serialize(headers: &[(&str, &str)]) -> Result<Vec<u8>, Status> {
-    let length = |text: &str| u32::try_from(text.len()).map(u32::to_le_bytes).map_err(|_| INTERNAL_FAILURE);
-    let count = u32::try_from(headers.len()).map_err(|_| INTERNAL_FAILURE)?;
-    let mut out = count.to_le_bytes().to_vec();
-    for (name, value) in headers {
-        out.extend_from_slice(&length(name)?);
-        out.extend_from_slice(&length(value)?);
-    }
-    for text in headers.iter().flat_map(|(name, value)| [name, value]) {
-        out.extend_from_slice(text.as_bytes());
-        out.push(0);
-    }
-    Ok(out)
+/// The ABI's form of a header map.
+fn pairs(headers: &[(&str, &str)]) -> Result<Vec<u8>, Status> {
+    let headers = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+    RequestHeaders::encode(headers).ok_or(INTERNAL_FAILURE)
 }

@@ -210,7 +210,7 @@ fn a_request_that_cannot_be_stamped_does_not_pass() {
 #[test]
 fn what_the_host_does_not_tell_is_not_taken_for_absent() {
     let (host, worker) = gateway();
-    for call in ["request_header", "now"] {
+    for call in ["request_headers", "now"] {
         host.stubborn.set(call);
         assert_eq!(send(&host, &worker, &[("x-api-key", key(2).expose().as_bytes())]), "not_ready", "{call}");
     }
@@ -306,16 +306,16 @@ fn a_snapshot_that_is_too_old_refuses_until_the_control_plane_is_heard_from() {
 
 #[test]
 fn trailers_carry_neither_keys_nor_identities() {
-    let host = FakeHost::default();
+    let (host, _) = gateway();
     for name in ["x-api-key", "authorization", "x-latchkey-identity", "grpc-status"] {
         host.trailers.borrow_mut().insert(name.into(), b"value".to_vec());
     }
     let shared = configured(&host, r#","identity_headers":{"x-tier":"tier"}"#).shared();
     host.trailers.borrow_mut().insert("x-tier".into(), b"enterprise".to_vec());
-    assert_eq!(Life::default().on_trailers(&host, &shared), Outcome::Pass);
+    assert_eq!(on_trailers(&host, &shared), Outcome::Pass);
     assert_eq!(host.trailers.borrow().keys().collect::<Vec<_>>(), ["grpc-status"]);
     host.stubborn.set("remove_request_trailer");
-    assert_eq!(Life::default().on_trailers(&host, &shared), Outcome::Stop);
+    assert_eq!(on_trailers(&host, &shared), Outcome::Stop);
 }
 
 #[test]

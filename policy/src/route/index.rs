@@ -7,7 +7,7 @@ use super::trie::{Entry, Node, Search};
 use super::{RouteRecord, Target, Unmatched, host};
 use crate::permission::Permission;
 use crate::token::is_method;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// All rules, as requests use them. None is there by default.
 #[derive(Debug, Clone, Default)]
@@ -16,10 +16,19 @@ pub struct Routes {
     routes: Vec<Route>,
     services: Vec<Box<str>>,
     permissions: Vec<Permission>,
+    /// In which requests name a subaccount.
+    subaccount_headers: BTreeSet<Box<str>>,
     /// Whether a rule names methods.
     by_method: bool,
     unmatched: Unmatched,
     imported: bool,
+}
+
+fn subaccount_header(rule: &Rule) -> Option<Box<str>> {
+    match rule.spec().subaccount.as_ref()? {
+        PlaceSpec::Header(name) => Some(name.as_str().into()),
+        PlaceSpec::Path(_) | PlaceSpec::Query(_) => None,
+    }
 }
 
 /// The rules' paths by host. Each list is sorted.
@@ -84,6 +93,7 @@ impl Routes {
             routes: Vec::new(),
             services: Vec::new(),
             permissions: Vec::new(),
+            subaccount_headers: record.rules().iter().filter_map(subaccount_header).collect(),
             by_method: record.rules().iter().any(|rule| rule.spec().methods.is_some()),
             unmatched: record.unmatched(),
             imported: record.imported(),
@@ -111,6 +121,11 @@ impl Routes {
             permission: rule.permission().map(|permission| index_of(&mut self.permissions, permission.clone())),
             subaccount: spec.subaccount.as_ref().map(place),
         }
+    }
+
+    /// The headers in which rules look for a request's subaccount.
+    pub fn subaccount_headers(&self) -> impl Iterator<Item = &str> {
+        self.subaccount_headers.iter().map(|name| &**name)
     }
 
     /// Whether all requests need a valid key and nothing more, so that none has to be looked at.

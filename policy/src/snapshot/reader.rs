@@ -1,7 +1,8 @@
-//! Looking things up: a view for each request, on the head that was published when the request began.
+//! Looking things up: a view for each request, on the head that was published when the request began, or a newer one.
 
+use super::cache::KeyCache;
 use super::head::{Head, versioned_head};
-use super::{Epoch, Unavailable};
+use super::{Entry, Epoch, Unavailable};
 use crate::cells::Cells;
 use crate::key::KeyDigest;
 use crate::policy::Policy;
@@ -18,32 +19,15 @@ const MAX_MOVES: usize = 4;
 const MAX_CACHED_POLICIES: usize = 4096;
 const MAX_CACHED_ENTRIES: usize = 100_000;
 
-/// A key that exists, with its policy.
-#[derive(Debug)]
-pub struct Entry {
-    record: Vec<u8>,
-    /// What it shares with others.
-    pub policy: Rc<Policy>,
-}
-
-impl Entry {
-    /// A key by its encoded record.
-    pub fn new(record: Vec<u8>, policy: Rc<Policy>) -> Self {
-        Self { record, policy }
-    }
-
-    /// The key's own part.
-    pub fn key(&self) -> Result<KeyRecord<'_>, Unavailable> {
-        Ok(KeyRecord::decode(&self.record)?)
-    }
-}
-
 /// One worker's view. What it keeps compiled is dropped when the head has changed; the route rules, which cost more,
 /// when they have.
 #[derive(Debug, Default)]
 pub struct Reader {
-    /// The version of the head's cell that `policies` belong to.
-    version: u32,
+    /// What is published, and the version of its cell: what `keys` and `policies` belong to.
+    head: Option<(Head, u32)>,
+    /// What the generation was before `head` was read: while it is the same, no other was published.
+    generation: Option<u64>,
+    keys: KeyCache,
     policies: HashMap<u64, Rc<Policy>>,
     entries: usize,
     /// Of which load and which of its changes the rules are.
@@ -52,12 +36,23 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Reads what is published now. Ask the view once for each request: a view is as old as the request.
+    /// What is published now. Ask for it once for each request: a view is as old as the request.
     pub fn view(&mut self, cells: &impl Cells) -> Result<View<'_>, Unavailable> {
+        let generation = cells.generation();
+        if generation.is_some()
+            && generation == self.generation
+            && let Some((head, _)) = self.head
+        {
+            return Ok(View { reader: self, head });
+        }
+        self.generation = None;
         let (mut head, mut version) = versioned_head(cells)?;
         for _ in 0..MAX_MOVES {
             match self.follow(cells, &head, version) {
-                Ok(()) => return Ok(View { reader: self, head }),
+                Ok(()) => {
+                    self.generation = generation;
+                    return Ok(View { reader: self, head });
+                }
                 Err(ReadError::Host) => return Err(Unavailable::Host),
                 Err(ReadError::Damaged) => return Err(Unavailable::Damaged),
                 Err(ReadError::Gone) => {
@@ -72,11 +67,19 @@ impl Reader {
         Err(Unavailable::Damaged)
     }
 
+    /// Makes the next view read the head, whatever the generation is. Done now and then, it bounds what a generation
+    /// can do that is not what it should be.
+    pub fn look_again(&mut self) {
+        self.generation = None;
+    }
+
     /// Drops what an older head said, and reads the route rules if there are new ones.
     fn follow(&mut self, cells: &impl Cells, head: &Head, version: u32) -> Result<(), ReadError> {
-        if self.version == version {
+        if self.head.is_some_and(|(_, known)| known == version) {
             return Ok(());
         }
+        self.head = None;
+        self.keys.clear();
         self.policies.clear();
         self.entries = 0;
         if self.routes_of != (head.load, head.routes) {
@@ -85,7 +88,7 @@ impl Reader {
             self.routes = Rc::new(Routes::compile(&RouteRecord::decode(&record)?));
             self.routes_of = (head.load, head.routes);
         }
-        self.version = version;
+        self.head = Some((*head, version));
         Ok(())
     }
 }
@@ -114,20 +117,34 @@ impl View<'_> {
     }
 
     /// Looks a key up; `None` means unknown or revoked. [`Unavailable::Moved`] asks for a new view.
-    pub fn find(&mut self, cells: &impl Cells, digest: &KeyDigest) -> Result<Option<Entry>, Unavailable> {
-        self.find_here(cells, digest).map_err(|error| match error {
+    pub fn find(&mut self, cells: &impl Cells, digest: &KeyDigest) -> Result<Option<Rc<Entry>>, Unavailable> {
+        if let Some(entry) = self.reader.keys.get(digest) {
+            return Ok(Some(Rc::clone(entry)));
+        }
+        self.read(cells, digest).map_err(|error| match error {
             ReadError::Host => Unavailable::Host,
             ReadError::Damaged => Unavailable::Damaged,
-            ReadError::Gone => Unavailable::Moved,
+            ReadError::Gone => {
+                // A head that has been written need not have been announced yet.
+                self.reader.look_again();
+                Unavailable::Moved
+            }
         })
     }
 
-    fn find_here(&mut self, cells: &impl Cells, digest: &KeyDigest) -> Result<Option<Entry>, ReadError> {
+    fn read(&mut self, cells: &impl Cells, digest: &KeyDigest) -> Result<Option<Rc<Entry>>, ReadError> {
         let Some(record) = self.head.table(Kind::Key).find(cells, &digest.0)? else { return Ok(None) };
-        let id = KeyRecord::decode(&record)?.policy;
+        let record = KeyRecord::decode(&record)?;
+        let policy = self.policy(cells, record.policy)?;
+        let entry = Rc::new(Entry::new(&record, policy));
+        self.reader.keys.put(Rc::clone(&entry));
+        Ok(Some(entry))
+    }
+
+    fn policy(&mut self, cells: &impl Cells, id: u64) -> Result<Rc<Policy>, ReadError> {
         let Reader { policies, entries, routes, .. } = &mut *self.reader;
         if let Some(policy) = policies.get(&id) {
-            return Ok(Some(Entry { record, policy: Rc::clone(policy) }));
+            return Ok(Rc::clone(policy));
         }
         if policies.len() >= MAX_CACHED_POLICIES || *entries >= MAX_CACHED_ENTRIES {
             policies.clear();
@@ -139,6 +156,6 @@ impl View<'_> {
         let policy = Rc::new(Policy::compile(&PolicyRecord::decode(&policy)?, routes));
         *entries = entries.saturating_add(policy.size());
         policies.insert(id, Rc::clone(&policy));
-        Ok(Some(Entry { record, policy }))
+        Ok(policy)
     }
 }

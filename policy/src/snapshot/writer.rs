@@ -215,6 +215,8 @@ impl Writer {
         }
         self.published = head;
         self.head_version = cell.version;
+        // Readers that have a head look at no other until this.
+        cells.advance_generation();
         Ok(())
     }
 }

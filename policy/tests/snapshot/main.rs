@@ -123,4 +123,12 @@ impl Cells for Overtaken<'_> {
     fn set(&self, name: &str, bytes: &[u8], expect: Expect) -> Result<(), CellError> {
         self.cells.set(name, bytes, expect)
     }
+
+    fn generation(&self) -> Option<u64> {
+        self.cells.generation()
+    }
+
+    fn advance_generation(&self) {
+        self.cells.advance_generation();
+    }
 }

@@ -8,6 +8,7 @@ use latchkey_policy::route::{PathSpec, RouteRecord, Rule, RuleSpec, Unmatched};
 use latchkey_policy::snapshot::{Batch, Entry, Epoch, Reader, Unavailable, Writer};
 use latchkey_policy::test_util::{self, Random};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 pub(crate) const EPOCH: Epoch = [7; 16];
 
@@ -71,7 +72,7 @@ pub(crate) fn service_name(service: u32) -> String {
 }
 
 /// As a request does it.
-pub(crate) fn find(reader: &mut Reader, cells: &impl Cells, number: u32) -> Result<Option<Entry>, Unavailable> {
+pub(crate) fn find(reader: &mut Reader, cells: &impl Cells, number: u32) -> Result<Option<Rc<Entry>>, Unavailable> {
     for _ in 0..4 {
         match reader.view(cells)?.find(cells, &digest(number)) {
             Err(Unavailable::Moved) => {}
@@ -140,7 +141,7 @@ impl Model {
         for number in 0..300 {
             let found = find(reader, cells, number).unwrap();
             let found = found.map(|entry| {
-                let key = entry.key().unwrap();
+                let key = entry.key();
                 assert!(render(&key, &entry.policy.identity, None).contains(&format!("user=\"usr_{}\"", key.policy)));
                 (key.policy, key.name.to_owned())
             });

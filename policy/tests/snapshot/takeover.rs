@@ -30,6 +30,14 @@ impl Cells for Preempted<'_> {
         self.writes_left.set(self.writes_left.get().saturating_sub(1));
         self.cells.set(name, bytes, expect)
     }
+
+    fn generation(&self) -> Option<u64> {
+        self.cells.generation()
+    }
+
+    fn advance_generation(&self) {
+        self.cells.advance_generation();
+    }
 }
 
 /// A worker sleeps in the middle of applying a batch, at every possible place; another takes over, follows from the
@@ -182,5 +190,13 @@ impl Cells for Mortal<'_> {
         let left = self.writes.get().checked_sub(1).ok_or(CellError::Host)?;
         self.writes.set(left);
         self.cells.set(name, bytes, expect)
+    }
+
+    fn generation(&self) -> Option<u64> {
+        self.cells.generation()
+    }
+
+    fn advance_generation(&self) {
+        self.cells.advance_generation();
     }
 }

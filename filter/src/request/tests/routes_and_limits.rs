@@ -241,8 +241,7 @@ fn the_header_that_names_the_subaccount_is_not_in_the_trailers() {
     ]
     .into();
     host.trailers.borrow_mut().insert("x-sub".into(), b"sub_2".to_vec());
-    let mut life = Life::default();
-    assert_eq!(life.on_headers(&host, &worker.shared()), Outcome::Pass);
-    assert_eq!(life.on_trailers(&host, &worker.shared()), Outcome::Pass);
+    assert_eq!(Life::default().on_headers(&host, &worker.shared()), Outcome::Pass);
+    assert_eq!(on_trailers(&host, &worker.shared()), Outcome::Pass);
     assert!(host.trailers.borrow().is_empty());
 }

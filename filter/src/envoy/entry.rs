@@ -1,0 +1,219 @@
+//! What Envoy calls, and nothing that it would call for nothing: each call into a VM costs every request a part of a
+//! microsecond, so there is none for bodies, for the end of a request, or for its log.
+//!
+//! Of most requests nothing is kept. What is kept of one goes with its response; of those that never came to a response
+//! it goes at a later tick, as the host can be asked which contexts there still are.
+// For the attributes that export functions under their names.
+#![allow(unsafe_code)]
+
+use super::{Envoy, abi};
+use crate::request::{self, Life, Outcome};
+use crate::worker::{Shared, Worker};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// Ticks between two looks at what is kept of requests: about ten seconds.
+const TICKS_TO_LOOK: u32 = 100;
+
+const TRUE: u32 = 1;
+const FALSE: u32 = 0;
+const CONTINUE: u32 = 0;
+const PAUSE: u32 = 1;
+
+thread_local! {
+    // A VM has one thread.
+    static VM: Vm = Vm::default();
+}
+
+/// All of one VM: a worker's, or the main thread's.
+#[derive(Default)]
+struct Vm {
+    host: Envoy,
+    /// One, unless several filters with different configurations share the VM.
+    roots: RefCell<Vec<Root>>,
+    /// By their contexts.
+    streams: RefCell<BTreeMap<u32, Stream>>,
+    ticks: Cell<u32>,
+}
+
+/// A filter with one configuration.
+struct Root {
+    context: u32,
+    worker: RefCell<Worker>,
+    shared: Rc<Shared>,
+}
+
+/// What is kept of a request.
+#[derive(Default)]
+struct Stream {
+    /// Whose it is, where there is a choice.
+    root: u32,
+    life: Life,
+    /// Whether the host knew it already when it was last asked.
+    seen: bool,
+}
+
+impl Vm {
+    fn create(&self, context: u32, parent: u32) {
+        let (Ok(mut roots), Ok(mut streams)) = (self.roots.try_borrow_mut(), self.streams.try_borrow_mut()) else {
+            return;
+        };
+        if parent == 0 {
+            let worker = Worker::default();
+            let shared = worker.shared();
+            roots.push(Root { context, worker: RefCell::new(worker), shared });
+        } else if roots.len() > 1 {
+            streams.insert(context, Stream { root: parent, ..Stream::default() });
+        }
+    }
+
+    /// Lets `call` use the worker of a root context.
+    fn with_worker<T>(&self, context: u32, call: impl FnOnce(&Envoy, &mut Worker) -> T) -> Option<T> {
+        let roots = self.roots.try_borrow().ok()?;
+        let root = roots.iter().find(|root| root.context == context)?;
+        Some(call(&self.host, &mut *root.worker.try_borrow_mut().ok()?))
+    }
+
+    /// Lets `call` use what a request is decided by.
+    fn with_shared<T>(&self, context: u32, call: impl FnOnce(&Envoy, &Shared) -> T) -> Option<T> {
+        let roots = self.roots.try_borrow().ok()?;
+        let root = match &**roots {
+            [only] => only,
+            several => {
+                let parent = self.streams.try_borrow().ok()?.get(&context)?.root;
+                several.iter().find(|root| root.context == parent)?
+            }
+        };
+        Some(call(&self.host, &root.shared))
+    }
+
+    fn on_request_headers(&self, context: u32) -> Outcome {
+        let mut life = Life::default();
+        let outcome = self.with_shared(context, |host, shared| {
+            #[cfg(feature = "fault")]
+            if let Some(ready) = shared.ready() {
+                ready.config.fault.on_request(host);
+            }
+            life.on_headers(host, shared)
+        });
+        if life.is_needed() {
+            let Ok(mut streams) = self.streams.try_borrow_mut() else { return Outcome::Stop };
+            streams.entry(context).or_default().life = life;
+        }
+        // A request that is nobody's is not for the upstream; the guard refuses it as well.
+        outcome.unwrap_or(Outcome::Stop)
+    }
+
+    /// For all filters that share the VM: what none of them lets through in a header must not come in a trailer.
+    fn on_request_trailers(&self) -> Outcome {
+        let Ok(roots) = self.roots.try_borrow() else { return Outcome::Stop };
+        let pass = |root: &Root| request::on_trailers(&self.host, &root.shared) == Outcome::Pass;
+        if roots.iter().all(pass) { Outcome::Pass } else { Outcome::Stop }
+    }
+
+    fn on_response_headers(&self, context: u32) {
+        let stream = self.streams.try_borrow_mut().ok().and_then(|mut streams| streams.remove(&context));
+        if let Some(stream) = stream {
+            stream.life.on_response_headers(&self.host);
+        }
+    }
+
+    fn on_tick(&self, context: u32) {
+        self.with_worker(context, |host, worker| {
+            worker.tick(host);
+            #[cfg(feature = "fault")]
+            if let Some(ready) = worker.shared().ready() {
+                ready.config.fault.on_tick(host, worker.holds_stream());
+            }
+        });
+        self.ticks.set(self.ticks.get().wrapping_add(1));
+        if self.ticks.get().is_multiple_of(TICKS_TO_LOOK) {
+            self.forget_the_gone(context);
+        }
+    }
+
+    /// Lets go of what is kept of requests that are no more. Those that are new since it last looked are left alone.
+    fn forget_the_gone(&self, tick_of: u32) {
+        let Ok(mut streams) = self.streams.try_borrow_mut() else { return };
+        streams.retain(|context, stream| {
+            let known = !std::mem::replace(&mut stream.seen, true);
+            known || abi::set_effective_context(*context).is_ok()
+        });
+        // What follows in this tick is the root context's.
+        let _ = abi::set_effective_context(tick_of);
+    }
+}
+
+fn bool_of(value: bool) -> u32 {
+    if value { TRUE } else { FALSE }
+}
+
+fn action(outcome: Outcome) -> u32 {
+    match outcome {
+        Outcome::Pass => CONTINUE,
+        Outcome::Stop => PAUSE,
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_abi_version_0_2_1() {}
+
+#[unsafe(no_mangle)]
+extern "C" fn _initialize() {
+    // A panic leaves a line before it takes the VM down.
+    std::panic::set_hook(Box::new(|panic| abi::log(abi::LogLevel::Critical, &panic.to_string())));
+}
+
+/// Room for what the host hands over: `abi` takes it from there.
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
+    abi::allocate(size)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_context_create(context: u32, parent: u32) {
+    VM.with(|vm| vm.create(context, parent));
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_vm_start(_context: u32, _configuration_size: usize) -> u32 {
+    TRUE
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_configure(context: u32, _size: usize) -> u32 {
+    let configured = VM.with(|vm| vm.with_worker(context, super::configure));
+    bool_of(configured == Some(true))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_tick(context: u32) {
+    VM.with(|vm| vm.on_tick(context));
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_request_headers(context: u32, _headers: usize, _end_of_stream: u32) -> u32 {
+    VM.with(|vm| action(vm.on_request_headers(context)))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_request_trailers(_context: u32, _trailers: usize) -> u32 {
+    VM.with(|vm| action(vm.on_request_trailers()))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_response_headers(context: u32, _headers: usize, _end_of_stream: u32) -> u32 {
+    VM.with(|vm| vm.on_response_headers(context));
+    CONTINUE
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_grpc_receive(context: u32, stream: u32, size: usize) {
+    VM.with(|vm| vm.with_worker(context, |host, worker| worker.on_message(host, stream, size)));
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_grpc_close(context: u32, stream: u32, status: u32) {
+    VM.with(|vm| vm.with_worker(context, |host, worker| worker.on_close(host, stream, status)));
+}
