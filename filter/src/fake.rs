@@ -67,6 +67,7 @@ impl Cells for FakeHost {
     }
 
     fn set(&self, name: &str, bytes: &[u8], expect: Expect) -> Result<(), CellError> {
+        self.permit("set").map_err(|Refused| CellError::Host)?;
         self.cells.set(name, bytes, expect)
     }
 

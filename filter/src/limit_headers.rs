@@ -19,6 +19,11 @@ impl Styles {
     /// The names of the styles in the configuration.
     pub const NAMES: [&str; 2] = ["x-ratelimit", "ietf"];
 
+    /// Whether there is any.
+    pub fn any(self) -> bool {
+        self.x || self.ietf
+    }
+
     /// From a list of those names.
     pub fn named(names: &[String]) -> Self {
         let [x, ietf] = Self::NAMES.map(|name| names.iter().any(|other| other == name));

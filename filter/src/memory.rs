@@ -86,10 +86,11 @@ impl<H: Host> Source for Memory<'_, H> {
         enforced: bool,
         now: i64,
     ) -> Result<Option<Quota>, Unavailable> {
-        let request = Admission { limits, enforced, now, source: || source_address(self.host) };
+        let told = !limits.is_empty() && self.ready.config.rate_limit_headers.any();
+        let request = Admission { limits, enforced, now, source: || source_address(self.host), told };
         let admitted = self.worker.meters.admit(self.host, &self.epoch, key, &request)?;
         Ok(admitted.map(|(quota, meter)| {
-            self.meter.set(Some(meter));
+            self.meter.set(meter);
             quota
         }))
     }

@@ -12,11 +12,13 @@
 //! ahead than that, a clock was plainly wrong before. Waiting for it could refuse a key for years, so the
 //! window that the clock says now begins, from zero: after such a clock a key can have one window's requests again.
 
+mod allowance;
 mod codec;
 mod last_use;
 mod outcome;
 mod quota;
 
+pub use allowance::Allowance;
 pub use codec::LEN;
 pub use last_use::LastUse;
 use last_use::LastUses;
@@ -78,6 +80,8 @@ struct Tally {
     here: u32,
     /// By others, and by earlier processes.
     elsewhere: u32,
+    /// Granted to workers of this process, which have not yet said what became of it.
+    held: u32,
 }
 
 /// The counters of one key.
@@ -167,8 +171,8 @@ impl Meter {
     pub fn remaining(&self, limits: &Limits, now: i64) -> impl Iterator<Item = Remaining> {
         Window::ALL.into_iter().filter_map(move |window| {
             let limit = limits.get(window)?;
-            let Tally { number, here, elsewhere } = self.tally(window, now);
-            let remaining = limit.saturating_sub(here).saturating_sub(elsewhere);
+            let Tally { number, here, elsewhere, held } = self.tally(window, now);
+            let remaining = limit.saturating_sub(here).saturating_sub(elsewhere).saturating_sub(held);
             Some(Remaining { window, number, limit, remaining, reset: window.end(number) })
         })
     }
@@ -192,7 +196,7 @@ impl Meter {
     pub fn elsewhere(&mut self, window: Window, number: u32, count: u32, now: i64) {
         let mut tally = self.tally(window, now);
         if number > tally.number && number <= window.number(now.saturating_add(MAX_SKEW)) {
-            tally = Tally { number, here: 0, elsewhere: 0 };
+            tally = Tally { number, ..Tally::default() };
         }
         if number == tally.number {
             tally.elsewhere = tally.elsewhere.max(count);
@@ -223,7 +227,7 @@ impl Meter {
         if (current..=newest(window, now)).contains(&kept.number) {
             kept
         } else {
-            Tally { number: current, here: 0, elsewhere: 0 }
+            Tally { number: current, ..Tally::default() }
         }
     }
 

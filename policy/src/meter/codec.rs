@@ -1,7 +1,7 @@
 //! How counters are encoded: the content of a cell.
 //!
 //! `format: u8` · the epoch's first 4 bytes · `key: u64` · for each window, the shortest first, `number: u32`,
-//! `here: u32`, `elsewhere: u32` · for each outcome, in the order of `Outcome::ALL`, `requests: u64` ·
+//! `here: u32`, `elsewhere: u32`, `held: u32` · for each outcome, in the order of `Outcome::ALL`, `requests: u64` ·
 //! for each of two last uses, the newest secret's first, `secret: u32` (0 is none, and the rest of it zero), `at: i64`,
 //! `from`, an IPv6 address (`::` is none, an IPv4 address is mapped) · `crc: u32` over all before. All integers are
 //! little-endian.
@@ -11,11 +11,11 @@ use crate::limit::Window;
 use crate::record::{Damaged, Fields};
 use std::net::{IpAddr, Ipv6Addr};
 
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 const CRC_LEN: usize = 4;
 
 /// Bytes in an encoding.
-pub const LEN: usize = 1 + 4 + 8 + Window::ALL.len() * 12 + Outcome::ALL.len() * 8 + LastUses::LEN * 28 + CRC_LEN;
+pub const LEN: usize = 1 + 4 + 8 + Window::ALL.len() * 16 + Outcome::ALL.len() * 8 + LastUses::LEN * 28 + CRC_LEN;
 
 impl Meter {
     /// The cell's new content.
@@ -28,7 +28,9 @@ impl Meter {
         put(&self.owner.epoch);
         put(&self.owner.key.to_le_bytes());
         for tally in self.tallies {
-            [tally.number, tally.here, tally.elsewhere].iter().for_each(|number| put(&number.to_le_bytes()));
+            [tally.number, tally.here, tally.elsewhere, tally.held]
+                .iter()
+                .for_each(|number| put(&number.to_le_bytes()));
         }
         self.requests.iter().for_each(|requests| put(&requests.to_le_bytes()));
         for used in self.last_uses.0 {
@@ -62,6 +64,7 @@ impl Meter {
                 number: u32::from_le_bytes(fields.array()?),
                 here: u32::from_le_bytes(fields.array()?),
                 elsewhere: u32::from_le_bytes(fields.array()?),
+                held: u32::from_le_bytes(fields.array()?),
             };
         }
         for requests in &mut meter.requests {

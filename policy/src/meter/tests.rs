@@ -145,7 +145,7 @@ fn counters_survive_the_round_trip() {
     }
     let full = Meter {
         owner: Owner { epoch: [0xff; 4], key: u64::MAX },
-        tallies: [Tally { number: u32::MAX, here: u32::MAX, elsewhere: u32::MAX }; 4],
+        tallies: [Tally { number: u32::MAX, here: u32::MAX, elsewhere: u32::MAX, held: u32::MAX }; 4],
         requests: [u64::MAX; 8],
         last_uses: LastUses(
             [u32::MAX, u32::MAX - 1]

@@ -102,6 +102,75 @@ fn a_policy_that_goes_while_a_reader_is_on_its_way_is_no_damage() {
     assert!(overtaken.other.take().is_none());
 }
 
+/// Memory whose reads are counted.
+struct Counted<'a> {
+    cells: &'a MemoryCells,
+    reads: std::cell::Cell<usize>,
+    generation: bool,
+}
+
+impl Cells for Counted<'_> {
+    fn get(&self, name: &str) -> Result<Option<Cell>, CellError> {
+        self.reads.set(self.reads.get() + 1);
+        self.cells.get(name)
+    }
+
+    fn set(&self, name: &str, bytes: &[u8], expect: Expect) -> Result<(), CellError> {
+        self.cells.set(name, bytes, expect)
+    }
+
+    fn generation(&self) -> Option<u64> {
+        self.cells.generation().filter(|_| self.generation)
+    }
+
+    fn advance_generation(&self) {
+        self.cells.advance_generation();
+    }
+}
+
+#[test]
+fn what_a_worker_has_found_is_read_again_only_when_something_was_published() {
+    let cells = MemoryCells::default();
+    let mut model = Model { revision: 1, ..Model::default() };
+    model.keys.insert(1, (1, "name".into()));
+    let mut writer = load(&cells, 1, &model);
+    let counted = Counted { cells: &cells, reads: std::cell::Cell::new(0), generation: true };
+    let mut reader = Reader::default();
+    let reads = |reader: &mut Reader| {
+        counted.reads.set(0);
+        let found = find(reader, &counted, 1).unwrap().map(|entry| entry.key().name.to_owned());
+        (found, counted.reads.get())
+    };
+    let name = |name: &str| Some(name.to_owned());
+    assert_eq!(reads(&mut reader), (name("name"), 4), "head, rules, page, policy");
+    assert_eq!(reads(&mut reader), (name("name"), 0));
+    let mut change = Owned { revision: Some(2), ..Owned::default() };
+    change.put(1, 1, "renamed");
+    writer.apply(&cells, &change.batch()).unwrap();
+    assert_eq!(reads(&mut reader), (name("renamed"), 3));
+    assert_eq!(reads(&mut reader), (name("renamed"), 0));
+    reader.look_again();
+    assert_eq!(reads(&mut reader), (name("renamed"), 1), "the head, which is the same");
+    let mut removal = Owned { revision: Some(3), ..Owned::default() };
+    removal.removed.extend(digest(1).0);
+    writer.apply(&cells, &removal.batch()).unwrap();
+    assert_eq!(reads(&mut reader).0, None);
+}
+
+#[test]
+fn where_there_is_no_generation_the_head_is_read_each_time() {
+    let cells = MemoryCells::default();
+    let mut model = Model { revision: 1, ..Model::default() };
+    model.keys.insert(1, (1, "name".into()));
+    let _writer = load(&cells, 1, &model);
+    let counted = Counted { cells: &cells, reads: std::cell::Cell::new(0), generation: false };
+    let mut reader = Reader::default();
+    find(&mut reader, &counted, 1).unwrap();
+    counted.reads.set(0);
+    assert!(find(&mut reader, &counted, 1).unwrap().is_some());
+    assert_eq!(counted.reads.get(), 1);
+}
+
 /// Runs something else before the fourth read: behind the head, the rules and the key's page, before the policy's.
 struct Overtaken<'a> {
     cells: &'a MemoryCells,

@@ -176,12 +176,15 @@ fn what_becomes_of_requests_is_counted_by_code_and_the_address_is_asked_once_a_s
     host.source.replace("192.0.2.8:4711".into());
     ask(&host, &worker, "/");
     assert_eq!(used(&host), from("192.0.2.7"));
+    let settle = || (0..5).for_each(|_| worker.shared().meters.flush(&host));
     host.advance_millis(1_000);
     ask(&host, &worker, "/");
+    settle();
     assert_eq!(used(&host), from("192.0.2.8"));
     host.advance_millis(1_000);
     host.stubborn.set("source_address");
     assert_eq!(ask(&host, &worker, "/").0, "allowed");
+    settle();
     assert_eq!(used(&host), [(1, None)]);
 }
 

@@ -26,6 +26,11 @@ fn admit(host: &FakeHost, worker: &Worker, slot: u32) {
     admit_by(host, worker, slot, 1);
 }
 
+/// What the worker has counted by itself is in shared memory.
+fn settle(host: &FakeHost, worker: &Worker) {
+    (0..5).for_each(|_| worker.shared().meters.flush(host));
+}
+
 /// With the key's secret of that number.
 fn admit_by(host: &FakeHost, worker: &Worker, slot: u32, secret: u32) {
     let key = latchkey_policy::record::KeyRecord {
@@ -35,7 +40,7 @@ fn admit_by(host: &FakeHost, worker: &Worker, slot: u32, secret: u32) {
         ..test_util::key(KeyDigest::of(b"one"), 1, "one")
     };
     let source = || Some("192.0.2.7".parse().unwrap());
-    let request = Admission { limits: &Limits::default(), enforced: true, now: NOW, source };
+    let request = Admission { limits: &Limits::default(), enforced: true, now: NOW, source, told: false };
     worker.shared().meters.admit(host, &EPOCH, &key, &request).unwrap().unwrap();
 }
 
@@ -92,6 +97,7 @@ fn the_secrets_of_a_key_are_counted_together_and_each_has_its_last_use() {
     for secret in [1, 2, 1] {
         admit_by(&host, &worker, 1, secret);
     }
+    settle(&host, &worker);
     let sent = reports(&host, &mut worker, 4);
     assert_eq!(totals(&sent[0]), [(101, 3)]);
     let used = |secret| LastUse { secret, at: NOW, ip: vec![192, 0, 2, 7] };
@@ -211,4 +217,65 @@ fn counts_before_the_welcome_end_the_stream() {
     worker.tick(&host);
     deliver(&mut worker, &host, to_node::Message::Elsewhere(Elsewhere { keys: Vec::new() }));
     assert!(host.log.borrow().iter().any(|line| line.contains("counts before the welcome")), "{:?}", host.log.borrow());
+}
+
+/// Admits as requests do, with the time going on by itself.
+fn admit_limited(host: &FakeHost, worker: &Worker, slot: u32, limits: &Limits) -> bool {
+    let key = latchkey_policy::record::KeyRecord {
+        slot,
+        number: u64::from(slot) + 100,
+        ..test_util::key(KeyDigest::of(b"one"), 1, "one")
+    };
+    let request = Admission { limits, enforced: true, now: NOW, source: || None, told: false };
+    worker.shared().meters.admit(host, &EPOCH, &key, &request).unwrap().unwrap().0.admitted()
+}
+
+fn in_shared_memory(host: &FakeHost, slot: u32) -> u64 {
+    ledger::read(host, slot).unwrap().0.unwrap().requests()[Outcome::Allowed as usize]
+}
+
+#[test]
+fn a_key_that_is_used_often_is_counted_by_the_worker_and_settled_within_half_a_second() {
+    let (host, worker) = in_time();
+    let limits = Limits::default().with(Window::Day, Some(10_000));
+    (0..100).for_each(|_| assert!(admit_limited(&host, &worker, 1, &limits)));
+    assert_eq!(in_shared_memory(&host, 1), 2, "those before it was often");
+    settle(&host, &worker);
+    assert_eq!(in_shared_memory(&host, 1), 100);
+    // It was used often before: the first request is enough.
+    (0..10).for_each(|_| assert!(admit_limited(&host, &worker, 1, &limits)));
+    assert_eq!(in_shared_memory(&host, 1), 101);
+    settle(&host, &worker);
+    settle(&host, &worker);
+    assert_eq!(in_shared_memory(&host, 1), 110);
+    for counted in [111, 112, 112] {
+        assert!(admit_limited(&host, &worker, 1, &limits));
+        assert_eq!(in_shared_memory(&host, 1), counted, "it has rested");
+    }
+}
+
+#[test]
+fn workers_with_allowances_admit_the_limit_together_and_no_more() {
+    let (host, worker) = in_time();
+    let sibling = host.sibling();
+    let other = self::worker(&sibling);
+    let limits = Limits::default().with(Window::Day, Some(6_000));
+    let all = (0..4_000).map(|_| {
+        u32::from(admit_limited(&host, &worker, 1, &limits)) + u32::from(admit_limited(&sibling, &other, 1, &limits))
+    });
+    assert_eq!(all.sum::<u32>(), 6_000);
+    assert_eq!(in_shared_memory(&host, 1), 6_000);
+}
+
+#[test]
+fn what_memory_did_not_take_is_settled_later() {
+    let (host, worker) = in_time();
+    (0..10).for_each(|_| assert!(admit_limited(&host, &worker, 1, &Limits::default())));
+    assert_eq!(in_shared_memory(&host, 1), 2);
+    host.stubborn.set("set");
+    settle(&host, &worker);
+    host.stubborn.set("");
+    assert_eq!(in_shared_memory(&host, 1), 2);
+    settle(&host, &worker);
+    assert_eq!(in_shared_memory(&host, 1), 10);
 }

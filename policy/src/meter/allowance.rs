@@ -1,0 +1,265 @@
+//! Requests that one worker may admit by itself, so that it need not ask the shared counters about each.
+//!
+//! What is granted to a worker is taken from all windows at once, as `held`, before it admits any of it: so no two
+//! workers ever admit the same request, and the sum of what they admit is never above a limit. What it has admitted, and
+//! what it has not, is [settled](Meter::settle) later. Only where much is left is anything granted; from there on the
+//! counters are asked about each request, and the last of them is admitted wherever it comes in.
+
+use super::{LastUses, Meter, Outcome, Quota, Remaining};
+use crate::limit::{Limits, Window};
+use std::net::IpAddr;
+
+/// With fewer requests left than this nothing is granted.
+const LEAST_REMAINING: u32 = 4096;
+
+/// Which part of what is left is granted at once.
+const PART: u32 = 64;
+
+/// The most that is granted at once.
+const MOST: u32 = 1024;
+
+/// What one worker was granted, and what has become of it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// The counters behind the grant.
+    meter: Meter,
+    limits: Limits,
+    /// The windows that it was taken from, by their numbers.
+    numbers: [u32; Window::ALL.len()],
+    /// The second in which the first of them ends.
+    until: i64,
+    granted: u32,
+    admitted: u32,
+    /// The limit that was nearest to used up, before any of this was admitted.
+    nearest: Option<Remaining>,
+    last_uses: LastUses,
+}
+
+impl Allowance {
+    /// Admits a request at `now`, in Unix seconds, if there is one left, and if `limits` and windows are those that it was
+    /// granted in. `from` is asked of the first request in a second alone.
+    pub fn admit(
+        &mut self,
+        limits: &Limits,
+        secret: u32,
+        now: i64,
+        from: impl FnOnce() -> Option<IpAddr>,
+    ) -> Option<Quota> {
+        let current = now < self.until && Window::Minute.number(now) == self.minute() && *limits == self.limits;
+        if !current || self.admitted >= self.granted {
+            return None;
+        }
+        self.admitted = self.admitted.saturating_add(1);
+        self.last_uses.note(secret, now, from);
+        let nearest = self
+            .nearest
+            .map(|nearest| Remaining { remaining: nearest.remaining.saturating_sub(self.admitted), ..nearest });
+        Some(Quota { nearest, refused_by: None })
+    }
+
+    /// The counters as they were when it was granted, and what it has admitted since.
+    pub fn meter(&self) -> Meter {
+        let mut meter = self.meter;
+        meter.settle(self);
+        meter
+    }
+
+    fn minute(&self) -> u32 {
+        self.numbers.first().copied().unwrap_or_default()
+    }
+}
+
+impl Meter {
+    /// Grants a part of what is left, if that is much.
+    pub fn grant(&mut self, limits: &Limits, now: i64) -> Option<Allowance> {
+        let nearest = self.nearest(limits, now);
+        let granted = match nearest {
+            Some(Remaining { remaining, .. }) if remaining < LEAST_REMAINING => return None,
+            Some(Remaining { remaining, .. }) => (remaining / PART).min(MOST),
+            None => MOST,
+        };
+        let mut numbers = [0; Window::ALL.len()];
+        for (window, number) in Window::ALL.into_iter().zip(&mut numbers) {
+            let tally = self.tally(window, now);
+            // A clock that was set back: until it is in the newest window again, each request is asked about.
+            if tally.number != window.number(now) {
+                return None;
+            }
+            *number = tally.number;
+        }
+        for window in Window::ALL {
+            let mut tally = self.tally(window, now);
+            tally.held = tally.held.saturating_add(granted);
+            self.set_tally(window, tally);
+        }
+        let until = Window::Minute.end(Window::Minute.number(now));
+        let last_uses = self.last_uses;
+        Some(Allowance { meter: *self, limits: *limits, numbers, until, granted, admitted: 0, nearest, last_uses })
+    }
+
+    /// Takes back what was granted, and counts what of it was admitted.
+    pub fn settle(&mut self, allowance: &Allowance) {
+        let Allowance { numbers, granted, admitted, last_uses, .. } = allowance;
+        for (window, number) in Window::ALL.into_iter().zip(numbers) {
+            // In a later window it was not taken from anything.
+            if let Some(tally) = self.tallies.get_mut(window as usize)
+                && tally.number == *number
+            {
+                tally.held = tally.held.saturating_sub(*granted);
+                tally.here = tally.here.saturating_add(*admitted);
+            }
+        }
+        if let Some(requests) = self.requests.get_mut(Outcome::Allowed as usize) {
+            *requests = requests.saturating_add((*admitted).into());
+        }
+        for used in last_uses.iter() {
+            // Another worker may know of a later one.
+            if self.last_uses.iter().all(|known| known.secret != used.secret || known.at < used.at) {
+                self.used(used.secret, used.at, || used.from);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meter::Owner;
+    use crate::test_util::Random;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    /// In the middle of a minute, an hour, a day and a month.
+    const NOW: i64 = 1_700_001_030;
+    const OWNER: Owner = Owner { epoch: [1; 4], key: 7 };
+
+    fn limits(limit: u32) -> Limits {
+        Limits::default().with(Window::Minute, Some(limit)).with(Window::Month, Some(limit * 2))
+    }
+
+    fn take(allowance: &mut Allowance, limits: &Limits, now: i64) -> bool {
+        allowance.admit(limits, 1, now, || None).is_some()
+    }
+
+    #[test]
+    fn what_is_granted_is_not_left_for_others_until_it_is_settled() {
+        let mut meter = Meter::new(OWNER);
+        let limits = limits(10_000);
+        let left = |meter: &Meter| meter.nearest(&limits, NOW).unwrap().remaining;
+        let mut allowance = meter.grant(&limits, NOW).unwrap();
+        assert_eq!(left(&meter), 10_000 - 10_000 / PART);
+        assert_eq!((0..500).filter(|_| take(&mut allowance, &limits, NOW)).count(), 156, "and no more");
+        meter.settle(&allowance);
+        assert_eq!((left(&meter), meter.requests()[0]), (10_000 - 156, 156));
+        assert_eq!(meter.windows().map(|(_, _, here)| here).collect::<Vec<_>>(), [156; 4]);
+        let mut allowance = meter.grant(&limits, NOW).unwrap();
+        assert!(take(&mut allowance, &limits, NOW));
+        meter.settle(&allowance);
+        assert_eq!((left(&meter), meter.requests()[0]), (10_000 - 157, 157), "the rest is given back");
+    }
+
+    #[test]
+    fn where_little_is_left_nothing_is_granted() {
+        for (limit, granted) in [(1, false), (1_000, false), (4_095, false), (4_096, true)] {
+            assert_eq!(Meter::new(OWNER).grant(&limits(limit), NOW).is_some(), granted, "{limit}");
+        }
+        assert!(Meter::new(OWNER).grant(&Limits::default(), NOW).is_some(), "there is no limit");
+    }
+
+    #[test]
+    fn it_tells_what_is_left_as_the_counters_would() {
+        let (mut meter, mut asked) = (Meter::new(OWNER), Meter::new(OWNER));
+        let limits = limits(10_000);
+        let mut allowance = meter.grant(&limits, NOW).unwrap();
+        for _ in 0..100 {
+            assert_eq!(allowance.admit(&limits, 1, NOW, || None), Some(asked.admit(&limits, NOW)));
+        }
+        meter.settle(&allowance);
+        asked.used(1, NOW, || None);
+        assert_eq!(meter, asked);
+    }
+
+    #[test]
+    fn it_is_good_for_its_windows_alone() {
+        let (mut meter, limits) = (Meter::new(OWNER), limits(10_000));
+        let end = Window::Minute.end(Window::Minute.number(NOW));
+        let mut allowance = meter.grant(&limits, NOW).unwrap();
+        assert!(take(&mut allowance, &limits, end - 1));
+        assert!(
+            !take(&mut allowance, &limits, end)
+                && !take(&mut allowance, &limits, NOW - 60)
+                && take(&mut allowance, &limits, NOW)
+        );
+        // Another began in the meantime.
+        meter.pass(end);
+        meter.settle(&allowance);
+        let here = meter.windows().map(|(window, _, here)| (window, here)).collect::<Vec<_>>();
+        let later = [(Window::Minute, 1), (Window::Hour, 3), (Window::Day, 3), (Window::Month, 3)];
+        assert_eq!((here.as_slice(), meter.requests()[0]), (&later[..], 3));
+    }
+
+    #[test]
+    fn it_is_good_for_its_limits_alone() {
+        let mut meter = Meter::new(OWNER);
+        let mut allowance = meter.grant(&limits(10_000), NOW).unwrap();
+        assert!(!take(&mut allowance, &limits(9_999), NOW) && !take(&mut allowance, &Limits::default(), NOW));
+        assert!(take(&mut allowance, &limits(10_000), NOW));
+        let mut settled = meter;
+        settled.settle(&allowance);
+        assert_eq!(allowance.meter(), settled);
+    }
+
+    #[test]
+    fn where_a_clock_was_set_back_nothing_is_granted() {
+        let mut meter = Meter::new(OWNER);
+        meter.pass(NOW);
+        assert!(meter.grant(&limits(10_000), NOW - 60).is_none());
+        assert!(meter.grant(&limits(10_000), NOW).is_some());
+    }
+
+    #[test]
+    fn the_last_use_is_that_of_either() {
+        let mut meter = Meter::new(OWNER);
+        let mut allowance = meter.grant(&Limits::default(), NOW).unwrap();
+        let from = Some([192, 0, 2, 1].into());
+        assert!(allowance.admit(&Limits::default(), 2, NOW + 1, || from).is_some());
+        assert!(allowance.admit(&Limits::default(), 2, NOW + 1, || panic!("it is known")).is_some());
+        meter.used(1, NOW, || None);
+        meter.settle(&allowance);
+        let uses: Vec<_> = meter.last_uses().map(|used| (used.secret, used.at, used.from)).collect();
+        assert_eq!(uses, [(2, NOW + 1, from), (1, NOW, None)]);
+    }
+
+    /// Workers that are granted some, admit some, and settle at any time, and the counters asked in between.
+    #[test]
+    fn together_workers_admit_exactly_the_limit() {
+        for seed in 0..20 {
+            let mut random = Random(seed);
+            let limit = 4_000 + random.below(3_000);
+            let (mut meter, limits) = (Meter::new(OWNER), limits(limit));
+            let mut workers: [Option<Allowance>; 4] = Default::default();
+            let mut admitted = 0;
+            for _ in 0..40_000 {
+                let worker = &mut workers[random.below(4) as usize];
+                let by_itself = worker.as_mut().is_some_and(|allowance| take(allowance, &limits, NOW));
+                if by_itself {
+                    admitted += 1;
+                } else {
+                    worker.take().iter().for_each(|allowance| meter.settle(allowance));
+                    admitted += u32::from(meter.admit(&limits, NOW).admitted());
+                    *worker = meter.grant(&limits, NOW);
+                }
+                if random.below(50) == 0 {
+                    let other = &mut workers[random.below(4) as usize];
+                    other.take().iter().for_each(|allowance| meter.settle(allowance));
+                }
+                assert!(admitted <= limit);
+            }
+            workers.iter().flatten().for_each(|allowance| meter.settle(allowance));
+            while meter.admit(&limits, NOW).admitted() {
+                admitted += 1;
+            }
+            assert_eq!((admitted, meter.requests()[0]), (limit, limit.into()), "seed {seed}");
+        }
+    }
+}
