@@ -5,6 +5,7 @@
 #   ENVOY=/path/to/envoy      run and e2e use this Envoy
 #   ENVOY_VERSION=1.36.4      run and e2e use this version of it, installed into .tools/ (default: see envoy/install)
 #   ARGS='revocation'         e2e: which tests, and other arguments of the test binary
+#   ARGS='requests --rounds 3' bench: which sections, and other arguments of latchkey-bench
 #   FUZZ_SECONDS=60           fuzz: how long each target runs
 
 .DEFAULT_GOAL := help
@@ -53,8 +54,9 @@ fuzz: need-cargo need-cc ## Fuzz each parser and the stream for FUZZ_SECONDS (60
 		fuzz -- --nocapture
 
 .PHONY: bench
-bench: build ## Measure how much management the control plane can take at 100,000 keys, beside SQLite itself
-	@$(TARGET)/release/latchkey-bench
+bench: build wasm-target ## Measure what Latchkey takes, beside what else does its job, and write docs/bench/ and README's tables
+	cargo build --release --package latchkey-empty-filter --target $(WASM)
+	@$(TARGET)/release/latchkey-bench --write $(ARGS)
 
 .PHONY: lint
 lint: need-cargo need-cc need-clippy wasm-target ## Check the formatting, and clippy natively and for Wasm, warnings denied

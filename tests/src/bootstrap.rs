@@ -7,6 +7,28 @@ use serde_json::Value;
 
 use crate::paths::workspace;
 
+/// A route's action: Envoy answers.
+const ANSWER: &str = "direct_response: { status: 200, body: { inline_string: ok } }";
+
+/// A listener without filters.
+const BESIDE: &str = r#"    - name: beside
+      address:
+        socket_address: { address: 127.0.0.1, port_value: 0 }
+      filter_chains:
+        - filters:
+            - name: envoy.filters.network.http_connection_manager
+              typed_config:
+                "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+                stat_prefix: beside
+                route_config:
+                  virtual_hosts:
+                    - { name: all, domains: ["*"], routes: [{ match: { prefix: / }, ANSWER }] }
+                http_filters:
+                  - name: router
+                    typed_config:
+                      "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+"#;
+
 /// A configuration in the making.
 #[derive(Debug, Clone)]
 pub struct Bootstrap {
@@ -45,6 +67,43 @@ impl Bootstrap {
         let end = end_of_block(&lines, first);
         self.text = join(&[&lines[..first], &lines[end..]]);
         Ok(())
+    }
+
+    /// Puts other HTTP filters, a list in YAML, in place of `latchkey` and `guard`.
+    ///
+    /// # Errors
+    /// When those are not there.
+    pub fn replace_http_filters(&mut self, filters: &str) -> Result<()> {
+        self.remove_http_filter("latchkey")?;
+        self.remove_http_filter("guard")?;
+        let lines: Vec<&str> = self.text.lines().collect();
+        let router = position(&lines, "- name: envoy.filters.http.router")?;
+        let depth = &lines[router][..indentation(lines[router])];
+        let filters: Vec<String> = filters.lines().map(|line| format!("{depth}{line}")).collect();
+        let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
+        self.text = join(&[&lines[..router], &filters, &lines[router..]]);
+        Ok(())
+    }
+
+    /// Has Envoy itself answer what its filters let through, with 200 and `ok`, and takes out the access log.
+    ///
+    /// # Errors
+    /// When the route or the access log is not there.
+    pub fn answer_itself(&mut self) -> Result<()> {
+        self.replace("route: { cluster: upstream }", ANSWER)?;
+        let lines: Vec<&str> = self.text.lines().collect();
+        let first = position(&lines, "access_log:")?;
+        let end = end_of_block(&lines, first);
+        self.text = join(&[&lines[..first], &lines[end..]]);
+        Ok(())
+    }
+
+    /// Adds a listener `beside`, on a free port, whose requests meet no filter.
+    ///
+    /// # Errors
+    /// When there are no listeners.
+    pub fn add_listener_beside(&mut self) -> Result<()> {
+        self.replace("  listeners:\n", &format!("  listeners:\n{}", BESIDE.replace("ANSWER", ANSWER)))
     }
 
     /// Gives the cluster `upstream` the protocol options of the cluster `latchkey`, which speaks HTTP/2.
@@ -167,6 +226,19 @@ mod tests {
         assert!(!bootstrap.text.contains("RBAC"));
         assert_eq!(bootstrap.text.matches("http2_protocol_options:").count(), 2);
         assert!(bootstrap.text.contains("envoy.filters.http.router"));
+    }
+
+    #[test]
+    fn the_shipped_file_takes_other_filters_and_answers_itself() {
+        let mut bootstrap = Bootstrap::shipped().unwrap();
+        bootstrap.replace_http_filters("- name: another\n  deeper: 1").unwrap();
+        bootstrap.answer_itself().unwrap();
+        bootstrap.add_listener_beside().unwrap();
+        let text = &bootstrap.text;
+        let place = text.find("\n                  - name: another\n                    deeper: 1\n").unwrap();
+        assert!(text[place..].contains("envoy.filters.http.router"));
+        assert!(!text.contains("stamped-by-latchkey") && !text.contains("access_loggers"), "{text}");
+        assert_eq!((text.matches("direct_response").count(), text.matches("- name: beside").count()), (2, 1));
     }
 
     #[test]

@@ -195,6 +195,12 @@ impl ControlPlane {
         (&self.options.admin_email, &self.options.admin_password)
     }
 
+    /// What nodes have to present.
+    #[must_use]
+    pub fn node_token(&self) -> &str {
+        &self.options.node_token
+    }
+
     /// Where the stream listens.
     #[must_use]
     pub fn stream(&self) -> SocketAddr {

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::api::http_client;
 use crate::bootstrap::Bootstrap;
+use crate::cores::while_on;
 use crate::files::write_private;
 use crate::paths::envoy_binary;
 use crate::process::{Process, read_lossy};
@@ -51,6 +52,14 @@ pub struct EnvoyOptions {
     pub tidy_paths: bool,
     /// Whether the guard stands behind the filter; yes.
     pub guard: bool,
+    /// HTTP filters in YAML, a list, that stand in place of the filter and the guard; none.
+    pub http_filters: Option<String>,
+    /// Whether Envoy itself answers what its filters let through, and keeps no access log; no.
+    pub answers_itself: bool,
+    /// Whether it has another listener, `beside`, that answers itself and has no filters; no.
+    pub beside: bool,
+    /// The core on which it stays; any.
+    pub core: Option<usize>,
     /// The gateway's port; 0, which takes a free one.
     pub gateway_port: u16,
     /// The admin page's port; 0, which takes a free one.
@@ -82,6 +91,10 @@ impl EnvoyOptions {
             trusted_proxies: 0,
             tidy_paths: true,
             guard: true,
+            http_filters: None,
+            answers_itself: false,
+            beside: false,
+            core: None,
             gateway_port: 0,
             admin_port: 0,
             upstream_port,
@@ -122,6 +135,9 @@ impl EnvoyOptions {
         if self.http2_upstream {
             bootstrap.use_http2_upstream()?;
         }
+        if self.answers_itself {
+            bootstrap.answer_itself()?;
+        }
         let text = |value: &dyn ToString| value.to_string();
         let mut variables = vec![
             ("GATEWAY_PORT", text(&self.gateway_port)),
@@ -129,8 +145,15 @@ impl EnvoyOptions {
             ("UPSTREAM_PORT", text(&self.upstream_port)),
             ("STREAM_ADDRESS", text(&self.stream.ip())),
             ("STREAM_PORT", text(&self.stream.port())),
-            ("FILTER_WASM", text(&self.filter.display())),
         ];
+        if let Some(filters) = &self.http_filters {
+            bootstrap.replace_http_filters(filters)?;
+            return bootstrap.fill(&variables);
+        }
+        if self.beside {
+            bootstrap.add_listener_beside()?;
+        }
+        variables.push(("FILTER_WASM", text(&self.filter.display())));
         if let Some(raw) = &self.raw_configuration {
             bootstrap.set_configuration(raw)?;
         } else {
@@ -175,7 +198,8 @@ impl Envoy {
         command.arg("--admin-address-path").arg(&admin_file);
         command.args(["--log-level", "warning", "--component-log-level", "wasm:info"]);
         command.args(["--file-flush-interval-msec", "50"]);
-        let mut process = Process::spawn(&options.node_id, &mut command, &options.file(".log"), Some(&access_log))?;
+        let spawn = || Process::spawn(&options.node_id, &mut command, &options.file(".log"), Some(&access_log));
+        let mut process = while_on(options.core, spawn)?;
 
         let client = http_client();
         let admin = eventually(START, async || {
@@ -287,7 +311,11 @@ impl Envoy {
         read_lossy(&self.access_log).lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
-    async fn listener(&self, name: &str) -> Result<SocketAddr> {
+    /// Where the listener of that name listens.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn listener(&self, name: &str) -> Result<SocketAddr> {
         let page: Value = serde_json::from_str(&self.admin_get("/listeners?format=json").await?)?;
         let listeners = page["listener_statuses"].as_array().context("no listeners")?;
         let listener = listeners.iter().find(|listener| listener["name"] == name);

@@ -36,6 +36,14 @@ pub fn faulty_filter() -> Result<PathBuf> {
     wasm("latchkey_filter_fault.wasm")
 }
 
+/// A filter that does nothing, for comparison.
+///
+/// # Errors
+/// When it was not built.
+pub fn empty_filter() -> Result<PathBuf> {
+    wasm("latchkey_empty_filter.wasm")
+}
+
 /// Envoy, as `ENVOY` and `ENVOY_VERSION` choose it; installed when it is not there.
 ///
 /// # Errors

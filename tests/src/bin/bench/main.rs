@@ -1,137 +1,106 @@
-//! `latchkey-bench`: how much management the control plane can take with 100,000 keys, beside what SQLite itself can
-//! write on the same disk in the same run. `make bench` runs it; README tells what came of it.
+//! `latchkey-bench`: what Latchkey takes, in one report. `make bench` runs it and has it written down.
 //!
-//! What depends on each other is measured in turns, so that a machine that is busy for a while is so for all of it.
+//! | module | owns |
+//! |---|---|
+//! | [`requests`] | the section on what a request costs at Envoy, beside what else does that job |
+//! | [`management`] | the section on what the control plane's API takes |
+//! | [`contest`] | contenders that are measured in turns |
+//! | [`load`], [`traffic`] | the load, and the requests it is made of |
+//! | [`cores`], [`process`] | who runs where, and what a process has used |
+//! | [`keys`] | keys by their number |
+//! | [`spread`] | medians and ranges |
+//! | [`report`] | what is written of all this |
 
-mod raw;
-mod timing;
-
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+mod contest;
+mod cores;
+mod keys;
+mod load;
+mod management;
+mod process;
+mod report;
+mod requests;
+mod spread;
+mod traffic;
 
 use anyhow::{Context as _, Result};
-use latchkey_tests::{ControlPlane, ControlPlaneOptions, workspace};
-use reqwest::Method;
-use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use clap::{Parser, ValueEnum};
+use latchkey_tests::{allowed_cores, workspace};
 
-use raw::Raw;
-use timing::{Timings, repeated};
+use contest::Rules;
+use cores::Cores;
+use report::{Origin, Report};
 
-const KEYS: usize = 100_000;
-const BATCH: usize = 1_000;
+/// Measures what Latchkey takes, on this machine.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// What to measure [default: all]
+    sections: Vec<Section>,
+    /// Writes docs/bench/ and the tables in README; what is not measured now stays there as it is
+    #[arg(long)]
+    write: bool,
+    /// Rounds in which contenders are compared
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// Turns of each contender in a round
+    #[arg(long, default_value_t = 5)]
+    turns: usize,
+    /// How long a turn lasts
+    #[arg(long, default_value_t = 0.5)]
+    seconds: f64,
+    /// How long it is run before each turn
+    #[arg(long, default_value_t = 0.1)]
+    warm_up_seconds: f64,
+    /// Connections to an Envoy
+    #[arg(long, default_value_t = 16)]
+    connections: usize,
+    /// Keys in use in the section on requests
+    #[arg(long, default_value_t = 1_000)]
+    keys_in_use: usize,
+}
 
-/// How long each thing is done in each turn, and how many turns there are.
-const TURN: Duration = Duration::from_secs(2);
-const TURNS: usize = 3;
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Section {
+    /// What a request costs at Envoy, beside what else does that job
+    Requests,
+    /// What the control plane's API takes with 100,000 keys
+    Management,
+}
 
-const CLIENTS: usize = 16;
-const READS: usize = 200;
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let origin = Origin::of_this_run(allowed_cores()?.len())?;
+    let cores = Cores::divide()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(measure(&arguments, cores, &origin))
+}
 
-#[tokio::main]
-async fn main() -> Result<()> {
+/// This thread starts all processes, and they end with it.
+async fn measure(arguments: &Arguments, cores: Cores, origin: &Origin) -> Result<()> {
+    let wanted = |section| arguments.sections.is_empty() || arguments.sections.contains(&section);
     // Not in memory, as `/tmp` often is.
-    let dir = tempfile::tempdir_in(workspace().join("target")).context("cannot make a folder in target/")?;
-    let mut control_plane = ControlPlane::new(ControlPlaneOptions::on_free_ports(dir.path())?);
-    control_plane.start().await?;
-    let mut control_plane = Arc::new(control_plane);
-    let raw = Raw::open(&dir.path().join("raw.db")).await?;
-
-    println!("SQLite and the control plane on {}", dir.path().display());
-    let imported = fill(&control_plane).await?;
-    println!("import of {KEYS} keys, {BATCH} a call: {imported:.0} keys/s");
-
-    let (mut rows, mut alone, mut together) = (Timings::default(), Timings::default(), Timings::default());
-    for turn in 0..TURNS {
-        rows.extend(repeated(TURN, |_| raw.insert()).await?);
-        alone.extend(repeated(TURN, |n| create(&control_plane, format!("{turn} alone {n}"))).await?);
-        together.extend(many(&control_plane, turn).await?);
+    let target = workspace().join("target");
+    std::fs::create_dir_all(&target)?;
+    let dir = tempfile::tempdir_in(target).context("cannot make a folder in target/")?;
+    let rules = Rules {
+        rounds: arguments.rounds,
+        turns: arguments.turns,
+        seconds: arguments.seconds,
+        warm_up_seconds: arguments.warm_up_seconds,
+        connections: arguments.connections,
+    };
+    let mut report = if arguments.write { Report::read()? } else { Report::empty() };
+    if wanted(Section::Requests) {
+        eprintln!("requests: {} rounds", rules.rounds);
+        let requests = requests::measure(dir.path(), cores, arguments.keys_in_use, rules).await?;
+        report.put("requests", origin, &requests)?;
     }
-    println!("\n| writes, one a transaction | a second | median | 99th |\n|---|---|---|---|");
-    rows.print("SQLite alone: a row of the size of a key");
-    alone.print("`POST /v1/keys/generate`, 1 client");
-    together.print(&format!("`POST /v1/keys/generate`, {CLIENTS} clients"));
-    let ratio = alone.per_second() / rows.per_second();
-    println!(
-        "\none client creates at {ratio:.2} of SQLite's own rate, {CLIENTS} at {:.2}",
-        together.per_second() / rows.per_second()
-    );
-
-    println!("\n| reads, 1 client | a second | median | 99th |\n|---|---|---|---|");
-    for (what, path) in [
-        ("the newest 100", "/v1/keys?limit=100"),
-        ("by name, 100", "/v1/keys?limit=100&sort=name"),
-        ("search in names, 100", "/v1/keys?limit=100&search=imported%20777"),
-        ("never used, 100", "/v1/keys?limit=100&unused=true"),
-    ] {
-        reads(&control_plane, path).await?.print(&format!("`GET {path}`: {what}"));
+    if wanted(Section::Management) {
+        eprintln!("management");
+        report.put("management", origin, &management::measure(dir.path()).await?)?;
     }
-    walk(&control_plane).await?;
-    Arc::get_mut(&mut control_plane).context("it is still in use")?.stop().await?;
+    if arguments.write {
+        report.write()?;
+    }
+    println!("{}", report.markdown());
     Ok(())
-}
-
-/// Clients that create keys at the same time.
-async fn many(control_plane: &Arc<ControlPlane>, turn: usize) -> Result<Timings> {
-    let mut clients = JoinSet::new();
-    for client in 0..CLIENTS {
-        let control_plane = Arc::clone(control_plane);
-        clients
-            .spawn(async move { repeated(TURN, |n| create(&control_plane, format!("{turn} of {client} {n}"))).await });
-    }
-    let mut timings = Timings::default();
-    while let Some(ended) = clients.join_next().await {
-        timings.beside(ended??);
-    }
-    Ok(timings)
-}
-
-/// Keys a second.
-async fn fill(control_plane: &ControlPlane) -> Result<f64> {
-    let began = Instant::now();
-    for batch in 0..KEYS / BATCH {
-        let row = |n| json!({"name": format!("imported {n}"), "sha256": format!("{n:064x}")});
-        let rows: Vec<_> = (batch * BATCH..(batch + 1) * BATCH).map(row).collect();
-        control_plane.call(Method::POST, "/v1/keys/import", json!({ "keys": rows })).await?;
-    }
-    #[expect(clippy::cast_precision_loss, reason = "it is 100,000")]
-    let keys = KEYS as f64;
-    Ok(keys / began.elapsed().as_secs_f64())
-}
-
-async fn create(control_plane: &ControlPlane, name: String) -> Result<()> {
-    control_plane.create_key(json!({"name": name, "description": "measured", "scope": "all"})).await?;
-    Ok(())
-}
-
-async fn reads(control_plane: &ControlPlane, path: &str) -> Result<Timings> {
-    let mut timings = Timings::default();
-    for _ in 0..READS {
-        let began = Instant::now();
-        get(control_plane, path).await?;
-        timings.add(began.elapsed());
-    }
-    Ok(timings)
-}
-
-/// All pages, one after the other.
-async fn walk(control_plane: &ControlPlane) -> Result<()> {
-    let (began, mut keys, mut pages, mut cursor) = (Instant::now(), 0, 0, String::new());
-    loop {
-        let page = get(control_plane, &format!("/v1/keys?limit=1000{cursor}")).await?;
-        keys += page["keys"].as_array().map_or(0, Vec::len);
-        pages += 1;
-        match page["next_cursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => break,
-        }
-    }
-    println!("\nall {keys} keys in {pages} pages: {:.1} s", began.elapsed().as_secs_f64());
-    Ok(())
-}
-
-async fn get(control_plane: &ControlPlane, path: &str) -> Result<Value> {
-    let answer = control_plane.request(Method::GET, path).await?.send().await?.error_for_status()?;
-    let mut answer: Value = answer.json().await?;
-    Ok(answer["data"].take())
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 
 /// How long each took, and all of them together.
 #[derive(Debug, Default)]
@@ -30,20 +31,29 @@ impl Timings {
         self.all += others.all;
     }
 
-    pub(crate) fn per_second(&self) -> f64 {
+    fn per_second(&self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "there are not that many")]
         let count = self.each.len() as f64;
         count / self.all.as_secs_f64()
     }
 
-    /// A row of a table.
-    pub(crate) fn print(&self, what: &str) {
+    /// What they came to.
+    pub(crate) fn row(&self, what: &str) -> Row {
         let mut sorted = self.each.clone();
         sorted.sort_unstable();
         let at =
             |percent: usize| sorted.get(sorted.len() * percent / 100).copied().unwrap_or_default().as_secs_f64() * 1e3;
-        println!("| {what} | {:.0} | {:.2} ms | {:.2} ms |", self.per_second(), at(50), at(99));
+        Row { what: what.to_owned(), per_second: self.per_second(), median_ms: at(50), p99_ms: at(99) }
     }
+}
+
+/// A row of a table.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Row {
+    pub(crate) what: String,
+    pub(crate) per_second: f64,
+    pub(crate) median_ms: f64,
+    pub(crate) p99_ms: f64,
 }
 
 /// Does it again and again for `time`; `what` is told how often it was done.

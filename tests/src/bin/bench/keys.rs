@@ -1,0 +1,49 @@
+//! Keys by their number: the same in every run, so that a database with them can be used again.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use latchkey_policy::key::{Environment, KeyFormat, PlainKey};
+use latchkey_tests::{Chance, ControlPlane};
+use serde_json::{Value, json};
+
+/// The most that one call imports.
+const BATCH: usize = 1_000;
+
+/// The key of that number, of the form of ours.
+pub(crate) fn key(number: usize) -> PlainKey {
+    let mut chance = Chance(number as u64);
+    let fill = |bytes: &mut [u8]| {
+        for byte in bytes {
+            *byte = chance.number().to_le_bytes()[0];
+        }
+        Ok::<_, std::convert::Infallible>(())
+    };
+    let Ok(key) = KeyFormat::default().generate(Environment::Live, fill);
+    key
+}
+
+/// Makes the keys of these numbers by their digests; each is what `settings` says for its number, and has a name.
+/// Their ids.
+pub(crate) async fn import(
+    control_plane: &ControlPlane,
+    numbers: std::ops::Range<usize>,
+    settings: impl Fn(usize) -> Value,
+) -> Result<Vec<String>> {
+    let (mut ids, mut told, all) = (Vec::new(), Instant::now(), numbers.len());
+    let numbers: Vec<usize> = numbers.collect();
+    for batch in numbers.chunks(BATCH) {
+        let row = |&number: &usize| {
+            let mut row = settings(number);
+            row["name"] = json!(format!("key {number}"));
+            row["sha256"] = json!(format!("{:?}", key(number).digest()));
+            row
+        };
+        ids.extend(control_plane.import(batch.iter().map(row).collect()).await?);
+        if told.elapsed().as_secs() >= 10 {
+            told = Instant::now();
+            eprintln!("  {} of {all} keys imported", ids.len());
+        }
+    }
+    Ok(ids)
+}

@@ -1,0 +1,90 @@
+//! The one report: what each section found when it ran last, as JSON, and what is made of it for people.
+//!
+//! `docs/bench/results.json` has an object of sections by name. A run replaces the sections that it measures and leaves
+//! the others, whoever wrote them; each says when, where and how it was measured.
+
+mod goals;
+mod markdown;
+mod origin;
+mod svg;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use latchkey_tests::workspace;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+pub(crate) use origin::Origin;
+
+/// Where README has the tables.
+const BEGIN: &str = "<!-- bench:begin -->";
+const END: &str = "<!-- bench:end -->";
+
+/// All sections.
+pub(crate) struct Report {
+    sections: Map<String, Value>,
+}
+
+/// One of them, as it is read.
+struct Section<T> {
+    origin: Origin,
+    result: T,
+}
+
+impl Report {
+    /// What was written last; nothing, if there is nothing yet.
+    pub(crate) fn read() -> Result<Self> {
+        let path = file("results.json");
+        if !path.exists() {
+            return Ok(Self { sections: Map::new() });
+        }
+        let text = std::fs::read_to_string(&path)?;
+        let sections = serde_json::from_str(&text).with_context(|| format!("{} cannot be read", path.display()))?;
+        Ok(Self { sections })
+    }
+
+    /// One without sections.
+    pub(crate) fn empty() -> Self {
+        Self { sections: Map::new() }
+    }
+
+    /// Puts what a section found in place of what it found before.
+    pub(crate) fn put(&mut self, name: &str, origin: &Origin, result: &impl Serialize) -> Result<()> {
+        self.sections.insert(name.to_owned(), json!({ "origin": origin, "result": serde_json::to_value(result)? }));
+        Ok(())
+    }
+
+    /// What a section found; nothing if it has not run, or wrote in a form that is no longer read.
+    fn section<T: DeserializeOwned>(&self, name: &str) -> Option<Section<T>> {
+        let section = self.sections.get(name)?;
+        let origin = serde_json::from_value(section["origin"].clone()).ok()?;
+        Some(Section { origin, result: serde_json::from_value(section["result"].clone()).ok()? })
+    }
+
+    /// All of it in Markdown.
+    pub(crate) fn markdown(&self) -> String {
+        markdown::page(self)
+    }
+
+    /// Writes `docs/bench/` and the tables in README.
+    pub(crate) fn write(&self) -> Result<()> {
+        std::fs::create_dir_all(file(""))?;
+        std::fs::write(file("results.json"), serde_json::to_string_pretty(&self.sections)? + "\n")?;
+        std::fs::write(file("README.md"), self.markdown())?;
+        if let Some(requests) = self.section::<crate::requests::Requests>("requests") {
+            std::fs::write(file("requests.svg"), svg::added_time(&requests.result.contest))?;
+        }
+        let path = workspace().join("README.md");
+        let readme = std::fs::read_to_string(&path)?;
+        let (before, rest) = readme.split_once(BEGIN).with_context(|| format!("README has no {BEGIN}"))?;
+        let (_, after) = rest.split_once(END).with_context(|| format!("README has no {END}"))?;
+        std::fs::write(&path, format!("{before}{BEGIN}\n{}{END}{after}", markdown::summary(self)))?;
+        Ok(())
+    }
+}
+
+fn file(name: &str) -> PathBuf {
+    workspace().join("docs/bench").join(name)
+}

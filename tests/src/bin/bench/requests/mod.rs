@@ -1,0 +1,117 @@
+//! What a request costs at Envoy, with Latchkey and with what else does its job.
+
+mod authorization;
+mod chains;
+mod full;
+mod job;
+mod latchkey;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use latchkey_tests::{Envoy, EnvoyOptions};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::contest::{BARE, Contender, Contest, NATIVE, Rules};
+use crate::cores::Cores;
+use crate::keys::key;
+use crate::traffic::Traffic;
+use job::Limits;
+pub(crate) use latchkey::Latchkey;
+
+/// A Latchkey whose keys have a tier and nothing else; it answers without rate-limit headers.
+pub(crate) const PLAIN: &str = "plain";
+pub(crate) const DEFAULT: &str = "default";
+pub(crate) const FULL: &str = "full";
+pub(crate) const EXT_AUTHZ: &str = "ext_authz";
+
+/// What the section found.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Requests {
+    /// All of them in use, drawn at random.
+    pub(crate) keys: usize,
+    pub(crate) contest: Contest,
+}
+
+/// Starts all contenders, sees that they do their job, and has them measured in turns.
+pub(crate) async fn measure(dir: &Path, cores: Cores, keys: usize, rules: Rules) -> Result<Requests> {
+    // Nobody asks anybody, at first.
+    let service = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
+    let mut field = Field { dir, cores, keys, rules, service, contenders: Vec::new(), envoys: Vec::new() };
+    // One key more than are in use, which is used up when they show that they count.
+    let service = authorization::serve((0..=keys).map(key))?;
+
+    field.enter(BARE, "bare Envoy", None, None).await?;
+    field.enter("empty", "Wasm filter that does nothing", Some(chains::empty_filter()?), None).await?;
+    let what = "native chain: `api_key_auth`, `rbac`, `local_ratelimit` with a bucket for each key";
+    field.enter(NATIVE, what, Some(chains::native(keys + 1, true)), Some(Limits::EachKey)).await?;
+    let what = "native chain with one bucket for all keys";
+    field.enter("native_shared", what, Some(chains::native(keys + 1, false)), Some(Limits::None)).await?;
+
+    let no_headers = json!({ "rate_limit_headers": [] });
+    let plain = Latchkey::start(PLAIN, dir, cores, keys + 1, full::plain_key, no_headers).await?;
+    field.enter_latchkey(PLAIN, "Latchkey *plain*: keys with a tier", &plain).await?;
+    let default = Latchkey::start(DEFAULT, dir, cores, keys + 1, full::plain_key, json!({})).await?;
+    field.enter_latchkey(DEFAULT, "Latchkey as shipped: *plain* and `X-RateLimit-*`", &default).await?;
+    let full = full::start(dir, cores, keys + 1).await?;
+    let what = "Latchkey *full*: IP lists, 50 route rules with permissions, three limits, `X-RateLimit-*`";
+    field.enter_latchkey(FULL, what, &full).await?;
+
+    let what = "Lua: look-up, counter, method and path, without a hash";
+    field.enter("lua", what, Some(chains::lua(keys + 1)), Some(Limits::EachKey)).await?;
+    field.service = service.address;
+    let what = "`ext_authz`, gRPC to a minimal service (Envoy's share alone)";
+    field.enter(EXT_AUTHZ, what, Some(chains::ext_authz()), Some(Limits::EachKey)).await?;
+
+    let mut contenders = field.contenders;
+    Ok(Requests { keys, contest: Contest::hold(&mut contenders, rules)? })
+}
+
+/// Those who take part.
+struct Field<'f> {
+    dir: &'f Path,
+    cores: Cores,
+    keys: usize,
+    rules: Rules,
+    /// Whom filters ask.
+    service: SocketAddr,
+    contenders: Vec<Contender>,
+    /// Of those that are no Latchkey; they end with this.
+    envoys: Vec<Envoy>,
+}
+
+impl Field<'_> {
+    /// An Envoy with these HTTP filters, and what its job is.
+    async fn enter(
+        &mut self,
+        id: &'static str,
+        what: &str,
+        filters: Option<String>,
+        job: Option<Limits>,
+    ) -> Result<()> {
+        let options = EnvoyOptions {
+            node_id: id.to_owned(),
+            http_filters: Some(filters.unwrap_or_default()),
+            ..latchkey::envoy_options(self.dir, self.cores, self.service, "")?
+        };
+        let envoy = Envoy::start(&options).await?;
+        self.admit(id, what, &envoy, job).await?;
+        self.envoys.push(envoy);
+        Ok(())
+    }
+
+    async fn enter_latchkey(&mut self, id: &'static str, what: &str, latchkey: &Latchkey) -> Result<()> {
+        self.admit(id, what, &latchkey.envoy, Some(Limits::EachKey)).await
+    }
+
+    async fn admit(&mut self, id: &'static str, what: &str, envoy: &Envoy, job: Option<Limits>) -> Result<()> {
+        if let Some(limits) = job {
+            job::check(envoy, self.keys, limits).await.with_context(|| format!("{id} does not do its job"))?;
+        }
+        let traffic = Traffic::new(&full::TARGETS, self.keys);
+        self.contenders.push(Contender::new(id, what, envoy, traffic, self.rules.connections)?);
+        Ok(())
+    }
+}

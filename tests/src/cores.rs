@@ -1,0 +1,53 @@
+//! Which cores threads and processes run on.
+
+use anyhow::{Context as _, Result};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
+
+/// The calling thread.
+const SELF: Pid = Pid::from_raw(0);
+
+/// How many cores this process may run on.
+///
+/// # Errors
+/// When the kernel does not tell.
+pub fn allowed_cores() -> Result<Vec<usize>> {
+    let set = sched_getaffinity(SELF).context("the cores that are allowed")?;
+    Ok((0..CpuSet::count()).filter(|core| set.is_set(*core).unwrap_or(false)).collect())
+}
+
+/// Keeps the calling thread to one core, and what it starts from now on: threads and processes.
+///
+/// # Errors
+/// When this process may not run there.
+pub fn stay_on(core: usize) -> Result<()> {
+    let mut set = CpuSet::new();
+    set.set(core)?;
+    sched_setaffinity(SELF, &set).with_context(|| format!("cannot run on core {core}"))
+}
+
+/// Does `what` with the calling thread on another core, so that a process that it starts stays there.
+///
+/// # Errors
+/// Those of `what`; and when this process may not run there.
+pub(crate) fn while_on<T>(core: Option<usize>, what: impl FnOnce() -> Result<T>) -> Result<T> {
+    let Some(core) = core else { return what() };
+    let before = sched_getaffinity(SELF)?;
+    stay_on(core)?;
+    let done = what();
+    sched_setaffinity(SELF, &before)?;
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_is_on_another_core_only_meanwhile() {
+        let before = allowed_cores().unwrap();
+        let last = *before.last().unwrap();
+        assert_eq!(while_on(Some(last), allowed_cores).unwrap(), [last]);
+        assert_eq!(allowed_cores().unwrap(), before);
+    }
+}
