@@ -5,7 +5,7 @@
 #   ENVOY=/path/to/envoy      run and e2e use this Envoy
 #   ENVOY_VERSION=1.36.4      run and e2e use this version of it, installed into .tools/ (default: see envoy/install)
 #   ARGS='revocation'         e2e: which tests, and other arguments of the test binary
-#   ARGS='requests --rounds 3' bench: which sections, and other arguments of latchkey-bench
+#   ARGS='requests'           bench: which sections, and other arguments of latchkey-bench (ARGS=--help)
 #   FUZZ_SECONDS=60           fuzz: how long each target runs
 
 .DEFAULT_GOAL := help

@@ -138,6 +138,9 @@ impl EnvoyOptions {
         if self.answers_itself {
             bootstrap.answer_itself()?;
         }
+        if self.beside {
+            bootstrap.add_listener_beside()?;
+        }
         let text = |value: &dyn ToString| value.to_string();
         let mut variables = vec![
             ("GATEWAY_PORT", text(&self.gateway_port)),
@@ -149,9 +152,6 @@ impl EnvoyOptions {
         if let Some(filters) = &self.http_filters {
             bootstrap.replace_http_filters(filters)?;
             return bootstrap.fill(&variables);
-        }
-        if self.beside {
-            bootstrap.add_listener_beside()?;
         }
         variables.push(("FILTER_WASM", text(&self.filter.display())));
         if let Some(raw) = &self.raw_configuration {

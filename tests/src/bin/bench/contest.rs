@@ -131,6 +131,15 @@ impl Contest {
 }
 
 impl Contender {
+    /// Sends one request with each key.
+    pub(crate) fn use_every_key(&mut self) -> Result<()> {
+        let keys = self.traffic.keys() as u64;
+        self.traffic.in_order();
+        let outcome = self.load.run(&mut self.traffic, |sent| sent < keys)?;
+        self.traffic.at_random();
+        outcome.all_passed()
+    }
+
     fn turn(&mut self, rules: Rules, sum: &mut Sum) -> Result<()> {
         self.load.run_for(&mut self.traffic, Duration::from_secs_f64(rules.warm_up_seconds))?.all_passed()?;
         let before = cpu_time(self.pid)?;

@@ -3,6 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`requests`] | the section on what a request costs at Envoy, beside what else does that job |
+//! | [`scale`] | the section on what more keys take of an Envoy and of the control plane |
 //! | [`management`] | the section on what the control plane's API takes |
 //! | [`contest`] | contenders that are measured in turns |
 //! | [`load`], [`traffic`] | the load, and the requests it is made of |
@@ -19,6 +20,7 @@ mod management;
 mod process;
 mod report;
 mod requests;
+mod scale;
 mod spread;
 mod traffic;
 
@@ -56,12 +58,24 @@ struct Arguments {
     /// Keys in use in the section on requests
     #[arg(long, default_value_t = 1_000)]
     keys_in_use: usize,
+    /// Numbers of keys in the section on scale
+    #[arg(long, value_delimiter = ',', default_value = "1000,10000,100000,1000000",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    keys: Vec<u32>,
+    /// Envoys that load each of them
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    loads: u32,
+    /// Revocations for each of them
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    revocations: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Section {
     /// What a request costs at Envoy, beside what else does that job
     Requests,
+    /// What more keys take of an Envoy and of the control plane
+    Scale,
     /// What the control plane's API takes with 100,000 keys
     Management,
 }
@@ -93,6 +107,13 @@ async fn measure(arguments: &Arguments, cores: Cores, origin: &Origin) -> Result
         eprintln!("requests: {} rounds", rules.rounds);
         let requests = requests::measure(dir.path(), cores, arguments.keys_in_use, rules).await?;
         report.put("requests", origin, &requests)?;
+    }
+    if wanted(Section::Scale) {
+        eprintln!("scale");
+        let keys: Vec<usize> = arguments.keys.iter().map(|keys| *keys as usize).collect();
+        let (loads, revocations) = (arguments.loads as usize, arguments.revocations as usize);
+        let scale = scale::measure(dir.path(), cores, &keys, loads, revocations, rules).await?;
+        report.put("scale", origin, &scale)?;
     }
     if wanted(Section::Management) {
         eprintln!("management");

@@ -1,7 +1,8 @@
 //! What is to be reached, and what was.
 
-use crate::contest::{Contest, NATIVE};
+use crate::contest::NATIVE;
 use crate::requests::{EXT_AUTHZ, FULL, PLAIN, Requests};
+use crate::scale::{FEW, MANY, MANY_IN_USE, Scale, Step};
 
 /// One figure that has a bound.
 pub(crate) struct Goal {
@@ -30,9 +31,13 @@ impl Goal {
     }
 }
 
-/// Those about requests.
-pub(crate) fn of_requests(requests: Option<&Requests>) -> Vec<Goal> {
-    let ratio = |id, to| requests.and_then(|requests: &Requests| ratio(&requests.contest, id, to));
+/// All of them, in order; each section may be missing.
+pub(crate) fn all(requests: Option<&Requests>, scale: Option<&Scale>) -> Vec<Goal> {
+    [of_requests(requests), of_scale(scale)].into_iter().flatten().collect()
+}
+
+fn of_requests(requests: Option<&Requests>) -> Vec<Goal> {
+    let ratio = |id, to| Some(requests?.contest.ratio(id, to)?.median);
     let goal = |what, figure, bound, aim| Goal { what, unit: "", figure, bound, aim };
     vec![
         goal("added CPU a request, *plain* ÷ native chain", ratio(PLAIN, NATIVE), Bound::AtMost(2.0), Some(1.3)),
@@ -41,6 +46,65 @@ pub(crate) fn of_requests(requests: Option<&Requests>) -> Vec<Goal> {
     ]
 }
 
-fn ratio(contest: &Contest, id: &str, to: &str) -> Option<f64> {
-    Some(contest.ratio(id, to)?.median)
+/// With a million keys.
+const MANY_KEYS: usize = 1_000_000;
+
+fn of_scale(scale: Option<&Scale>) -> Vec<Goal> {
+    let step = scale.and_then(|scale| Some((scale, scale.steps.iter().find(|step| step.keys == MANY_KEYS)?)));
+    let in_use = scale.and_then(|scale| scale.in_use.as_ref()).filter(|in_use| in_use.most == MANY_KEYS);
+    let ratio = |id| Some(in_use?.contest.ratio(id, FEW)?.median);
+    let of_step = |figure: fn(&Scale, &Step) -> f64| step.map(|(scale, step)| figure(scale, step));
+    let at_most = |what, unit, figure, bound, aim| Goal { what, unit, figure, bound: Bound::AtMost(bound), aim };
+    vec![
+        at_most(
+            "added CPU a request, *plain*, with 1,000,000 keys (1,000 in use) ÷ with 1,000",
+            "",
+            ratio(MANY),
+            1.1,
+            None,
+        ),
+        at_most("the same with all of the 1,000,000 in use", "", ratio(MANY_IN_USE), 1.1, None),
+        at_most(
+            "Envoy's memory for each of 1,000,000 keys",
+            " B",
+            of_step(|scale, step| scale.bytes_per_key(step, 0)),
+            120.0,
+            Some(80.0),
+        ),
+        at_most(
+            "that memory with 4 workers ÷ with 1",
+            "",
+            of_step(|scale, step| scale.bytes_per_key(step, 1) / scale.bytes_per_key(step, 0)),
+            1.1,
+            None,
+        ),
+        at_most(
+            "Envoy's start until it is ready, 1,000,000 keys",
+            " s",
+            of_step(|_, step| step.loaded[0].ready_seconds.median),
+            6.0,
+            Some(3.0),
+        ),
+        at_most(
+            "longest stall of other traffic meanwhile",
+            " ms",
+            of_step(|_, step| step.loaded[0].beside_longest_ms.median),
+            20.0,
+            Some(5.0),
+        ),
+        at_most(
+            "`DELETE` to its answer, acknowledged, 1,000,000 keys, 99th percentile",
+            " ms",
+            of_step(|_, step| step.revocations.answered_p99_ms),
+            15.0,
+            Some(5.0),
+        ),
+        at_most(
+            "bytes on the stream for one change, 1,000,000 keys",
+            " B",
+            of_step(|_, step| step.revocations.stream_bytes),
+            1_000.0,
+            Some(200.0),
+        ),
+    ]
 }

@@ -1,47 +1,30 @@
-//! The report in Markdown: a page of its own, and its tables for README.
+//! The report in Markdown: a page of its own, and what README has of it.
 
 use std::fmt::Write as _;
 
-use super::goals::{self, Bound, Goal};
-use super::{Report, Section};
-use crate::contest::BARE;
-use crate::management::{Management, Row};
+use super::tables::{goals_table, management_tables, megabytes, scale_table, standings, thousands};
+use super::{Report, Section, goals};
+use crate::management::Management;
 use crate::requests::Requests;
+use crate::scale::{InUse, Scale};
 
 /// The whole page.
 pub(crate) fn page(report: &Report) -> String {
     let mut page = String::from(
-        "# Measurements\n\n`make bench` measures all of this, and rewrites this page, `results.json`, which has every round, `requests.svg`, \
-         and the tables in README. `make bench ARGS='requests --rounds 3'` measures a part; the rest stays as it was \
+        "# Measurements\n\n`make bench` measures all of this, and rewrites this page, `results.json`, which has every round, \
+         `requests.svg`, and the tables in README. `make bench ARGS='requests --rounds 3'` measures a part; the rest stays as it was \
          measured before.\n",
     );
     let requests: Option<Section<Requests>> = report.section("requests");
-    let goals = goals::of_requests(requests.as_ref().map(|section| &section.result));
+    let scale: Option<Section<Scale>> = report.section("scale");
+    let goals =
+        goals::all(requests.as_ref().map(|section| &section.result), scale.as_ref().map(|section| &section.result));
     page.push_str(&goals_table(&goals));
     if let Some(Section { origin, result }) = &requests {
-        let rules = result.contest.rules;
-        let _ = write!(
-            page,
-            "\n## Requests\n\n{}\n\nOne Envoy process a contender, each with one worker, all on core 0; the load, the \
-             control planes and the service that `ext_authz` asks are on core 1. The same listener, the same route, \
-             which Envoy answers itself, no access log: only the HTTP filters differ. {} keep-alive connections send \
-             requests of HTTP/1.1 with nine headers, of which one is a key out of {}, drawn at random; all have to be \
-             answered 200. Before that each contender has to refuse a request without a key, one with an unknown key, \
-             and, where it has limits for each key, what is beyond them. In each of {} rounds everybody has {} turns of \
-             {} s, each after {} s that do not count, in an order that rotates. CPU is that of all threads of the Envoy \
-             process, from the kernel's schedstat. What a contender adds is over the bare Envoy of the same round, and \
-             is divided by what the native chain adds in that round. Figures are the median of the rounds, and their \
-             range. Envoy's core is to be busy: where it is not, the load or the service on the other core is what \
-             bounds the requests a second, not the CPU a request.\n\n{}\n![Added CPU a request](requests.svg)\n",
-            origin.sentence(),
-            rules.connections,
-            result.keys,
-            rules.rounds,
-            rules.turns,
-            rules.seconds,
-            rules.warm_up_seconds,
-            requests_table(result, true),
-        );
+        let _ = write!(page, "\n## Requests\n\n{}\n\n{}", origin.sentence(), requests_text(result));
+    }
+    if let Some(Section { origin, result }) = &scale {
+        let _ = write!(page, "\n## Scale\n\n{}\n\n{}", origin.sentence(), scale_text(result));
     }
     if let Some(Section { origin, result }) = report.section::<Management>("management") {
         let _ = write!(page, "\n## Management\n\n{}\n\n{}", origin.sentence(), management_tables(&result));
@@ -52,15 +35,21 @@ pub(crate) fn page(report: &Report) -> String {
 /// The tables for README.
 pub(crate) fn summary(report: &Report) -> String {
     let mut text = String::new();
-    if let Some(Section { result, .. }) = report.section::<Requests>("requests") {
+    if let Some(Section { origin, result }) = report.section::<Requests>("requests") {
         let _ = write!(
             text,
-            "CPU of the Envoy process a request, one worker, {} keys; medians of {} rounds, and their range \
-             ([all of it](docs/bench/README.md)):\n\n{}\n![Added CPU a request](docs/bench/requests.svg)\n\n",
-            result.keys,
+            "{} All of it, how it was measured and what was to be reached are in \
+             [docs/bench/README.md](docs/bench/README.md).\n\n\
+             CPU of the Envoy process for a request, with one worker and {} keys; medians of {} rounds, and their \
+             range:\n\n{}\n![Added CPU a request](docs/bench/requests.svg)\n\n",
+            origin.sentence(),
+            thousands(result.keys),
             result.contest.rules.rounds,
-            requests_table(&result, false)
+            standings(&result.contest, false)
         );
+    }
+    if let Some(Section { result, .. }) = report.section::<Scale>("scale") {
+        let _ = write!(text, "One Envoy with more and more keys:\n\n{}\n", scale_table(&result));
     }
     if let Some(Section { result, .. }) = report.section::<Management>("management") {
         text.push_str(&management_tables(&result));
@@ -68,66 +57,70 @@ pub(crate) fn summary(report: &Report) -> String {
     text
 }
 
-fn goals_table(goals: &[Goal]) -> String {
-    let mut table = String::from("\n## Goals\n\n| | measured | goal | aim | |\n|---|---|---|---|---|\n");
-    for goal in goals {
-        let unit = goal.unit;
-        let measured = goal.figure.map_or("not yet".to_owned(), |figure| format!("{}{unit}", figure_text(figure)));
-        let bound = match goal.bound {
-            Bound::AtMost(bound) => format!("≤ {bound}{unit}"),
-            Bound::AtLeast(bound) => format!("≥ {bound}{unit}"),
-        };
-        let aim = goal.aim.map_or(String::new(), |aim| format!("{aim}{unit}"));
-        let met = match goal.met() {
-            Some(true) => "met",
-            Some(false) => "**not met**",
-            None => "",
-        };
-        let _ = writeln!(table, "| {} | {measured} | {bound} | {aim} | {met} |", goal.what);
+fn requests_text(requests: &Requests) -> String {
+    let Requests { keys, contest } = requests;
+    let rules = contest.rules;
+    format!(
+        "One Envoy process a contender, each with one worker, all on one core; the load, the control planes and the \
+         service that `ext_authz` asks are on another. The same listener and the same route, which Envoy answers \
+         itself, and no access log: only the HTTP filters differ (`tests/src/bin/bench/requests/`). Latchkey's are \
+         those of `envoy/latchkey.yaml`, filter and guard, with a control plane behind them. {} keep-alive connections \
+         send requests of HTTP/1.1 with nine headers, of which one is a key out of {}, drawn at random; all have to be \
+         answered 200. Before that each contender has to refuse a request without a key, one with an unknown key, and, \
+         where each key has a limit, what is beyond it.\n\n\
+         In each of {} rounds everybody has {} turns of {} s, each after {} s that do not count, in an order that \
+         rotates. CPU is that of all threads of the Envoy process, as the kernel counts it. What a contender adds is \
+         over the bare Envoy of the same round, and is divided by what the native chain adds in that round. Figures are \
+         the median of the rounds, and their range. Where Envoy's core is not busy, the other core bounds the requests \
+         a second, as it does for `ext_authz`, whose service runs there; the CPU a request is Envoy's all the \
+         same.\n\n{}\n![Added CPU a request](requests.svg)\n",
+        rules.connections,
+        thousands(*keys),
+        rules.rounds,
+        rules.turns,
+        rules.seconds,
+        rules.warm_up_seconds,
+        standings(contest, true),
+    )
+}
+
+fn scale_text(scale: &Scale) -> String {
+    let Scale { quiet, empty, in_use, .. } = scale;
+    let mut text = String::from(
+        "A control plane with so many keys that have a tier, and an Envoy that starts beside it, on one core, with one \
+         worker and with four. It is ready when the key that was made last passes. Other traffic is a request each \
+         millisecond on 16 connections to another listener of that Envoy, which has no filters, from the moment on at \
+         which Envoy listens; a request that had to wait for the one before it counts from when it was due. Memory is \
+         what is resident once it has settled, less that of an Envoy with one key, by key; what Envoy has free from its \
+         start is used first, so that it is told too low for few keys. Times and memory are the median of several Envoys, the \
+         longest time of other traffic is also the range of each one's longest. Revocations are one after the \
+         other. Databases \
+         come from `target/bench/`, where they are kept from run to run.\n\n",
+    );
+    let _ = writeln!(
+        text,
+        "For comparison: a quiet Envoy without filters answers the same traffic within {:.2} ms (median), {:.2} ms \
+         (99 %) and {:.1} ms (longest). An Envoy with one key has {:.0} MB resident with one worker, {:.0} MB with \
+         four.\n\n{}",
+        quiet.median_ms,
+        quiet.p99_ms,
+        quiet.longest_ms,
+        megabytes(empty[0]),
+        megabytes(empty[1]),
+        scale_table(scale),
+    );
+    if let Some(InUse { most, contest, .. }) = in_use {
+        let _ = write!(
+            text,
+            "\nRequests as in the section above, in rounds of their own ({} of {} turns of {} s). Once each of the {} \
+             keys has been used, which adds its counters, Envoy has {:.0} B for each.\n\n{}",
+            contest.rules.rounds,
+            contest.rules.turns,
+            contest.rules.seconds,
+            thousands(*most),
+            in_use.as_ref().map_or(0.0, |in_use| scale.bytes_per_key_in_use(in_use)),
+            standings(contest, true),
+        );
     }
-    table
-}
-
-/// With as many decimals as mean something.
-fn figure_text(figure: f64) -> String {
-    if figure.abs() >= 100.0 { format!("{figure:.0}") } else { format!("{figure:.2}") }
-}
-
-fn requests_table(requests: &Requests, all: bool) -> String {
-    let mut table = String::from("| | CPU, µs | over bare, µs | ÷ native | requests/s | p50, µs | p99, µs |");
-    table.push_str(if all { " p99.9, µs | Envoy's core busy |\n" } else { "\n" });
-    table.push_str(if all { "|---|---|---|---|---|---|---|---|---|\n" } else { "|---|---|---|---|---|---|---|\n" });
-    for standing in &requests.contest.standings {
-        let (over, ratio) = if standing.id == BARE {
-            (String::new(), String::new())
-        } else {
-            (format!("{:.2}", standing.added_us), format!("{:.2}", standing.to_native))
-        };
-        let _ = write!(table, "| {} | {:.2} | {over} | {ratio} |", standing.what, standing.cpu_us);
-        let _ = write!(table, " {:.0} | {:.0} | {:.0} |", standing.per_second, standing.p50_us, standing.p99_us);
-        if all {
-            let _ = write!(table, " {:.0} | {:.0} % |", standing.p999_us, standing.busy.median * 100.0);
-        }
-        table.push('\n');
-    }
-    table
-}
-
-fn management_tables(management: &Management) -> String {
-    let Management { keys, keys_in_a_call, imported_per_second, writes, reads, walk_pages, walk_seconds } = management;
-    let mut text =
-        format!("What the API takes with {keys} keys, beside what SQLite itself can write on the same disk:\n\n");
-    let rows = |text: &mut String, rows: &[Row]| {
-        for Row { what, per_second, median_ms, p99_ms } in rows {
-            let _ = writeln!(text, "| {what} | {per_second:.0} | {median_ms:.2} ms | {p99_ms:.2} ms |");
-        }
-    };
-    text.push_str("| writes, one a transaction | a second | median | 99th percentile |\n|---|---|---|---|\n");
-    rows(&mut text, writes);
-    let _ =
-        writeln!(text, "| `POST /v1/keys/import`, {keys_in_a_call} keys a call: keys | {imported_per_second:.0} | | |");
-    text.push_str("\n| reads of 100 keys, 1 client | a second | median | 99th percentile |\n|---|---|---|---|\n");
-    rows(&mut text, reads);
-    let _ = writeln!(text, "\nAll of them, in {walk_pages} pages of 1,000, take {walk_seconds:.1} s.");
     text
 }

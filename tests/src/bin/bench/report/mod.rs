@@ -7,6 +7,7 @@ mod goals;
 mod markdown;
 mod origin;
 mod svg;
+mod tables;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 pub(crate) use origin::Origin;
+pub(crate) use tables::thousands;
 
 /// Where README has the tables.
 const BEGIN: &str = "<!-- bench:begin -->";

@@ -18,8 +18,9 @@ use crate::contest::{BARE, Contender, Contest, NATIVE, Rules};
 use crate::cores::Cores;
 use crate::keys::key;
 use crate::traffic::Traffic;
+pub(crate) use full::{TARGETS, plain_key};
 use job::Limits;
-pub(crate) use latchkey::Latchkey;
+pub(crate) use latchkey::{Latchkey, envoy_options};
 
 /// A Latchkey whose keys have a tier and nothing else; it answers without rate-limit headers.
 pub(crate) const PLAIN: &str = "plain";
@@ -51,9 +52,9 @@ pub(crate) async fn measure(dir: &Path, cores: Cores, keys: usize, rules: Rules)
     field.enter("native_shared", what, Some(chains::native(keys + 1, false)), Some(Limits::None)).await?;
 
     let no_headers = json!({ "rate_limit_headers": [] });
-    let plain = Latchkey::start(PLAIN, dir, cores, keys + 1, full::plain_key, no_headers).await?;
+    let plain = Latchkey::start(PLAIN, dir, cores, keys + 1, plain_key, no_headers).await?;
     field.enter_latchkey(PLAIN, "Latchkey *plain*: keys with a tier", &plain).await?;
-    let default = Latchkey::start(DEFAULT, dir, cores, keys + 1, full::plain_key, json!({})).await?;
+    let default = Latchkey::start(DEFAULT, dir, cores, keys + 1, plain_key, json!({})).await?;
     field.enter_latchkey(DEFAULT, "Latchkey as shipped: *plain* and `X-RateLimit-*`", &default).await?;
     let full = full::start(dir, cores, keys + 1).await?;
     let what = "Latchkey *full*: IP lists, 50 route rules with permissions, three limits, `X-RateLimit-*`";
@@ -67,6 +68,11 @@ pub(crate) async fn measure(dir: &Path, cores: Cores, keys: usize, rules: Rules)
 
     let mut contenders = field.contenders;
     Ok(Requests { keys, contest: Contest::hold(&mut contenders, rules)? })
+}
+
+/// The native chain with the keys of the first `keys` numbers.
+pub(crate) fn native_chain(keys: usize) -> String {
+    chains::native(keys, true)
 }
 
 /// Those who take part.
@@ -94,7 +100,7 @@ impl Field<'_> {
         let options = EnvoyOptions {
             node_id: id.to_owned(),
             http_filters: Some(filters.unwrap_or_default()),
-            ..latchkey::envoy_options(self.dir, self.cores, self.service, "")?
+            ..envoy_options(self.dir, self.cores, self.service, "")?
         };
         let envoy = Envoy::start(&options).await?;
         self.admit(id, what, &envoy, job).await?;
@@ -110,7 +116,7 @@ impl Field<'_> {
         if let Some(limits) = job {
             job::check(envoy, self.keys, limits).await.with_context(|| format!("{id} does not do its job"))?;
         }
-        let traffic = Traffic::new(&full::TARGETS, self.keys);
+        let traffic = Traffic::new(&TARGETS, self.keys);
         self.contenders.push(Contender::new(id, what, envoy, traffic, self.rules.connections)?);
         Ok(())
     }

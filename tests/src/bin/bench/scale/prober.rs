@@ -1,0 +1,98 @@
+//! Somebody else's traffic: a request each millisecond, whether or not the last one was answered, and how long the
+//! slowest took.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow, ensure};
+use hdrhistogram::Histogram;
+use rustix::process::setpriority_process;
+use serde::{Deserialize, Serialize};
+
+use crate::load::{head, latencies};
+
+/// All connections together send one request in this time.
+const INTERVAL: Duration = Duration::from_millis(1);
+
+/// So many that every worker has some.
+const CONNECTIONS: u32 = 16;
+
+/// Longer than any answer may take.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// A prober at work.
+pub(crate) struct Prober {
+    ceased: Arc<AtomicBool>,
+    connections: Vec<JoinHandle<Result<Histogram<u64>>>>,
+}
+
+/// What it saw.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Seen {
+    pub(crate) requests: u64,
+    pub(crate) median_ms: f64,
+    pub(crate) p99_ms: f64,
+    pub(crate) longest_ms: f64,
+}
+
+impl Prober {
+    /// Begins.
+    pub(crate) fn start(address: SocketAddr) -> Self {
+        let ceased = Arc::new(AtomicBool::new(false));
+        let began = Instant::now();
+        let connections = (0..CONNECTIONS).map(|number| {
+            let (ceased, first) = (ceased.clone(), began + INTERVAL * number);
+            std::thread::spawn(move || probe(address, first, &ceased))
+        });
+        let connections = connections.collect();
+        Self { ceased, connections }
+    }
+
+    /// Ends it.
+    pub(crate) fn cease(self) -> Result<Seen> {
+        self.ceased.store(true, Ordering::Relaxed);
+        let mut all = latencies()?;
+        for connection in self.connections {
+            all.add(connection.join().map_err(|_| anyhow!("a prober panicked"))??)?;
+        }
+        let at = |quantile| Duration::from_nanos(all.value_at_quantile(quantile)).as_secs_f64() * 1e3;
+        Ok(Seen { requests: all.len(), median_ms: at(0.5), p99_ms: at(0.99), longest_ms: at(1.0) })
+    }
+}
+
+/// One connection. A request that had to wait for the one before it counts from when it was due; otherwise from when it
+/// was sent, since a prober that woke up late is not Envoy's fault.
+fn probe(address: SocketAddr, first: Instant, ceased: &AtomicBool) -> Result<Histogram<u64>> {
+    // This thread ahead of the control plane, which is busy on the same core. Who may not has to do without.
+    let _ = setpriority_process(None, -20);
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(ANSWER))?;
+    let (mut seen, mut due, mut answer) = (latencies()?, first, [0; 4096]);
+    while !ceased.load(Ordering::Relaxed) {
+        let ready = Instant::now();
+        std::thread::sleep(due.saturating_duration_since(ready));
+        let from = if ready > due { due } else { Instant::now() };
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: beside\r\n\r\n")?;
+        let mut filled = 0;
+        loop {
+            let read = stream.read(&mut answer[filled..])?;
+            ensure!(read > 0, "the connection ended");
+            filled += read;
+            match head(&answer[..filled])? {
+                Some((status, len)) if len == filled => {
+                    ensure!(status == 200, "the listener beside answers {status}");
+                    break;
+                }
+                _ => {}
+            }
+        }
+        seen.saturating_record(u64::try_from(from.elapsed().as_nanos())?);
+        due += INTERVAL * CONNECTIONS;
+    }
+    Ok(seen)
+}
