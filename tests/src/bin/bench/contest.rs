@@ -118,6 +118,12 @@ impl Contest {
         Ok(Self { rules, standings: standings.collect() })
     }
 
+    /// Whether the bare Envoy did not have its core to itself, or the load not its own: something else ran.
+    pub(crate) fn was_disturbed(&self) -> bool {
+        const BUSY: f64 = 0.95;
+        self.standing(BARE).is_some_and(|bare| bare.busy.median < BUSY)
+    }
+
     pub(crate) fn standing(&self, id: &str) -> Option<&Standing> {
         self.standings.iter().find(|standing| standing.id == id)
     }

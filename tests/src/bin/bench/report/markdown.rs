@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::tables::{goals_table, management_tables, megabytes, scale_table, standings, thousands};
 use super::{Report, Section, goals};
+use crate::contest::Contest;
 use crate::management::Management;
 use crate::requests::Requests;
 use crate::scale::{InUse, Scale};
@@ -39,10 +40,11 @@ pub(crate) fn summary(report: &Report) -> String {
         let _ = write!(
             text,
             "{} All of it, how it was measured and what was to be reached are in \
-             [docs/bench/README.md](docs/bench/README.md).\n\n\
+             [docs/bench/README.md](docs/bench/README.md).\n\n{}\
              CPU of the Envoy process for a request, with one worker and {} keys; medians of {} rounds, and their \
              range:\n\n{}\n![Added CPU a request](docs/bench/requests.svg)\n\n",
             origin.sentence(),
+            disturbance(&result.contest),
             thousands(result.keys),
             result.contest.rules.rounds,
             standings(&result.contest, false)
@@ -73,15 +75,26 @@ fn requests_text(requests: &Requests) -> String {
          over the bare Envoy of the same round, and is divided by what the native chain adds in that round. Figures are \
          the median of the rounds, and their range. Where Envoy's core is not busy, the other core bounds the requests \
          a second, as it does for `ext_authz`, whose service runs there; the CPU a request is Envoy's all the \
-         same.\n\n{}\n![Added CPU a request](requests.svg)\n",
+         same.\n\n{}{}\n![Added CPU a request](requests.svg)\n",
         rules.connections,
         thousands(*keys),
         rules.rounds,
         rules.turns,
         rules.seconds,
         rules.warm_up_seconds,
+        disturbance(contest),
         standings(contest, true),
     )
+}
+
+/// A warning, where there is reason for one.
+fn disturbance(contest: &Contest) -> &'static str {
+    if contest.was_disturbed() {
+        "**The machine was not quiet**: even the bare Envoy did not keep its core busy. Ratios vary more than they \
+         should.\n\n"
+    } else {
+        ""
+    }
 }
 
 fn scale_text(scale: &Scale) -> String {
@@ -113,12 +126,13 @@ fn scale_text(scale: &Scale) -> String {
         let _ = write!(
             text,
             "\nRequests as in the section above, in rounds of their own ({} of {} turns of {} s). Once each of the {} \
-             keys has been used, which adds its counters, Envoy has {:.0} B for each.\n\n{}",
+             keys has been used, which adds its counters, Envoy has {:.0} B for each.\n\n{}{}",
             contest.rules.rounds,
             contest.rules.turns,
             contest.rules.seconds,
             thousands(*most),
             in_use.as_ref().map_or(0.0, |in_use| scale.bytes_per_key_in_use(in_use)),
+            disturbance(contest),
             standings(contest, true),
         );
     }
