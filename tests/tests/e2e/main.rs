@@ -15,6 +15,7 @@ mod http2;
 mod identity;
 mod import;
 mod limits;
+mod many_nodes;
 mod memory;
 mod nonsense;
 mod outage;

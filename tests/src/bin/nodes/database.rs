@@ -1,0 +1,84 @@
+//! A database with so many keys: made once by the API, and copied for each run.
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use latchkey_policy::key::{Environment, KeyFormat};
+use latchkey_policy::record::FORMAT;
+use latchkey_tests::{ControlPlane, ControlPlaneOptions, random_hex};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::usage::Usage;
+
+/// Keys in one call: as many as it takes.
+const BATCH: usize = 1_000;
+
+/// As keys of several tiers have several policies.
+const TIERS: [&str; 4] = ["free", "basic", "pro", "enterprise"];
+
+/// What importing the keys took; none if that was in an earlier run.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Import {
+    pub(crate) seconds: f64,
+    pub(crate) peak_rss_bytes: u64,
+}
+
+/// Puts a database with `keys` keys where `options` say that it is.
+pub(crate) async fn prepare(cache: &Path, keys: usize, options: &mut ControlPlaneOptions) -> Result<Option<Import>> {
+    let kept = cache.join(format!("nodes-{keys}-keys-format-{FORMAT}.db"));
+    let mut import = None;
+    if !kept.exists() {
+        eprintln!("importing {keys} keys into {}, once", kept.display());
+        let partial = kept.with_added_extension("partial");
+        for leftover in ["", "-wal", "-shm", ".lock"] {
+            let _ = fs::remove_file(beside(&partial, leftover));
+        }
+        let mut control_plane = ControlPlane::new(ControlPlaneOptions { database: partial.clone(), ..options.clone() });
+        control_plane.start().await?;
+        let began = Instant::now();
+        fill(&control_plane, keys).await?;
+        let seconds = began.elapsed().as_secs_f64();
+        let peak_rss_bytes = Usage::of(control_plane.process()?.pid())?.peak_rss_bytes;
+        import = Some(Import { seconds, peak_rss_bytes });
+        // Its log is in the database once it has closed it.
+        control_plane.stop().await?;
+        let _ = fs::remove_file(beside(&partial, ".lock"));
+        fs::rename(&partial, &kept)?;
+    }
+    fs::copy(&kept, &options.database).with_context(|| format!("cannot copy {}", kept.display()))?;
+    Ok(import)
+}
+
+async fn fill(control_plane: &ControlPlane, keys: usize) -> Result<()> {
+    let format = KeyFormat::default();
+    for first in (0..keys).step_by(BATCH) {
+        let rows = (first..keys.min(first + BATCH)).map(|n| {
+            let mut seed = random_hex(64)?.into_bytes();
+            let fill = |bytes: &mut [u8]| {
+                let rest = seed.split_off(bytes.len().min(seed.len()));
+                bytes.iter_mut().zip(&seed).for_each(|(to, from)| *to = *from);
+                seed = rest;
+                Ok::<_, std::convert::Infallible>(())
+            };
+            let Ok(key) = format.generate(Environment::Live, fill);
+            Ok(json!({
+                "name": format!("service {n}"),
+                "sha256": format!("{:?}", key.digest()),
+                "key_prefix": key.masked(),
+                "tier": TIERS[n % TIERS.len()],
+            }))
+        });
+        let rows = rows.collect::<Result<Vec<_>>>()?;
+        control_plane.import(rows.into()).await?;
+    }
+    Ok(())
+}
+
+fn beside(path: &Path, suffix: &str) -> std::path::PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(suffix);
+    beside.into()
+}

@@ -1,0 +1,80 @@
+//! `latchkey-nodes`: one control plane with a million keys and a thousand nodes. How long a revocation takes to all of
+//! them, what it costs on the wire and in the control plane, and how long all need to be current after a restart.
+//!
+//! The nodes are in this process (`latchkey_tests::Fleet`), so what they need of the machine is in all figures but the
+//! control plane's own CPU and memory. A few of them load the whole snapshot; the others say Hello as nodes that were
+//! connected before, because a thousand whole snapshots would be all that is measured.
+
+mod database;
+mod measure;
+mod quantiles;
+mod report;
+mod usage;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use latchkey_tests::{ControlPlane, ControlPlaneOptions, raise_file_limit, workspace};
+
+/// Measures one control plane with many nodes
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Nodes [default: 1000, or 100 with --quick]
+    #[arg(long)]
+    nodes: Option<usize>,
+    /// Keys [default: 1000000, or 10000 with --quick]
+    #[arg(long)]
+    keys: Option<usize>,
+    /// How many of the nodes load the whole snapshot
+    #[arg(long, default_value_t = 4)]
+    whole: usize,
+    /// Keys that are revoked one after the other, in each of the two measurements
+    #[arg(long, default_value_t = 200)]
+    deletes: usize,
+    /// Keys that are revoked while the nodes are away
+    #[arg(long, default_value_t = 100)]
+    away: usize,
+    /// From one report of usage of a node to its next, in milliseconds
+    #[arg(long, default_value_t = 10_000)]
+    report_ms: u64,
+    /// Few nodes and keys
+    #[arg(long)]
+    quick: bool,
+    /// Where databases are kept, so that keys are imported once [default: target/bench]
+    #[arg(long)]
+    cache: Option<PathBuf>,
+    /// Writes the figures into this file as well
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    raise_file_limit()?;
+    let (nodes, keys) = if arguments.quick { (100, 10_000) } else { (1_000, 1_000_000) };
+    let plan = measure::Plan {
+        nodes: arguments.nodes.unwrap_or(nodes),
+        keys: arguments.keys.unwrap_or(keys),
+        whole: arguments.whole,
+        deletes: arguments.deletes,
+        away: arguments.away,
+        report_ms: arguments.report_ms,
+    };
+    let cache = arguments.cache.unwrap_or_else(|| workspace().join("target/bench"));
+    std::fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
+    // Not in memory, as `/tmp` often is.
+    let dir = tempfile::tempdir_in(&cache)?;
+    let mut options = ControlPlaneOptions::on_free_ports(dir.path())?;
+    let import = database::prepare(&cache, plan.keys, &mut options).await?;
+    let mut control_plane = ControlPlane::new(options);
+    let figures = measure::all(&mut control_plane, plan, import).await?;
+    control_plane.stop().await?;
+    print!("{}", report::markdown(&figures));
+    if let Some(path) = arguments.json {
+        let json = serde_json::to_string_pretty(&figures)?;
+        std::fs::write(&path, json).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}

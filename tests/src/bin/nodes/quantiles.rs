@@ -1,0 +1,36 @@
+//! Quantiles of few values, which are all kept.
+
+use serde::Serialize;
+
+/// Of one measurement.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Quantiles {
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) max: f64,
+}
+
+impl Quantiles {
+    /// By the nearest rank; zeros of nothing.
+    pub(crate) fn of(mut values: Vec<f64>) -> Self {
+        values.sort_unstable_by(f64::total_cmp);
+        let at = |percent: usize| {
+            let rank = (values.len() * percent).div_ceil(100).max(1) - 1;
+            values.get(rank).copied().unwrap_or_default()
+        };
+        Self { p50: at(50), p99: at(99), max: at(100) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn they_are_values_that_there_were() {
+        let of = Quantiles::of((1..=200).rev().map(f64::from).collect());
+        assert_eq!((of.p50, of.p99, of.max), (100.0, 198.0, 200.0));
+        assert_eq!(Quantiles::of(vec![3.0]).p99, 3.0);
+        assert_eq!(Quantiles::of(Vec::new()).max, 0.0);
+    }
+}

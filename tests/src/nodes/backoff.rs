@@ -1,0 +1,52 @@
+//! When a node whose stream ended tries again: as the filter's lease has it.
+
+use std::time::Duration;
+
+use crate::chance::Chance;
+
+const FIRST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_millis(600);
+
+/// A stream that has lived this long was no accident.
+const PROBATION: Duration = Duration::from_secs(5);
+
+/// One node's.
+#[derive(Debug)]
+pub(super) struct Backoff {
+    failures: u32,
+    chance: Chance,
+}
+
+impl Backoff {
+    pub(super) fn new(seed: u64) -> Self {
+        Self { failures: 0, chance: Chance(seed) }
+    }
+
+    /// How long to wait after a stream that has `lived` so long. It doubles up to a bound, and the upper half of it is
+    /// left to chance.
+    pub(super) fn after(&mut self, lived: Duration) -> Duration {
+        if lived > PROBATION {
+            self.failures = 0;
+        }
+        let full = FIRST.saturating_mul(1 << self.failures.min(8)).min(LONGEST);
+        self.failures = self.failures.saturating_add(1);
+        let half = full / 2;
+        let upper = u64::try_from(half.as_nanos()).unwrap_or(u64::MAX);
+        half + Duration::from_nanos(self.chance.number() % upper.max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_doubles_up_to_its_bound_and_begins_anew_after_a_stream_that_lived() {
+        let mut backoff = Backoff::new(7);
+        for full in [100, 200, 400, 600, 600] {
+            let waited = backoff.after(Duration::ZERO).as_millis();
+            assert!((full / 2..=full).contains(&waited), "{waited} ms of {full}");
+        }
+        assert!(backoff.after(PROBATION * 2) <= FIRST);
+    }
+}
