@@ -18,6 +18,8 @@ impl Chunks {
         encode(run)?;
         if run.len() > CHUNK_LEN && before > 0 {
             let record = run.split_off(before);
+            // It may be kept for long, and nothing is added to it any more.
+            run.shrink_to_fit();
             self.0.push(record);
         }
         Ok(())

@@ -9,15 +9,7 @@ use tokio_stream::StreamExt as _;
 
 use super::{Chunks, Store, StoreError, routes};
 use policies::{changed_policies, live_policies, policy};
-
-/// Some of the live keys, by each of their secrets, in the order of their digests.
-#[derive(Debug)]
-pub struct Page {
-    /// The keys' records.
-    pub keys: Chunks,
-    /// Where the next page begins; none after the last.
-    pub next: Option<KeyDigest>,
-}
+pub use whole::{Page, Place};
 
 /// All that changed after one revision and up to another.
 #[derive(Debug)]
@@ -59,6 +51,9 @@ macro_rules! old {
     };
 }
 
+// It uses the macro.
+mod whole;
+
 /// A secret, with its key.
 #[derive(FromRow)]
 struct KeyRow {
@@ -86,32 +81,6 @@ impl Store {
     /// Every policy that a live key has, at the newest revision.
     pub(crate) async fn policies(&self) -> Result<Chunks, StoreError> {
         live_policies(&self.0.readers).await
-    }
-
-    /// At most `limit` live keys, by each of their secrets, that follow `after` and have not changed since `revision`. Keys that have are among
-    /// the [`changes_since`](Self::changes_since) it. Live are also disabled and expired keys: a node tells them
-    /// from unknown ones.
-    pub async fn snapshot_page(&self, revision: u64, after: Option<KeyDigest>, limit: u32) -> Result<Page, StoreError> {
-        // As many of each kind as there can be of both, so that no more is read.
-        const QUERY: &str = concat!(
-            "SELECT * FROM (SELECT * FROM (",
-            current!("digest > ?1 AND revoked_at IS NULL AND revision <= ?2 ORDER BY digest LIMIT ?3"),
-            ") UNION ALL SELECT * FROM (",
-            old!("o.digest > ?1 AND NOT o.removed AND o.revision <= ?2 ORDER BY o.digest LIMIT ?3"),
-            ")) ORDER BY digest LIMIT ?3"
-        );
-        // Before the first digest is the empty one.
-        let after = after.map_or(Vec::new(), |digest| digest.0.to_vec());
-        let mut rows =
-            sqlx::query_as(QUERY).bind(after).bind(revision.cast_signed()).bind(limit).fetch(&self.0.readers);
-        let mut page = Page { keys: Chunks::default(), next: None };
-        let mut count = 0;
-        while let Some(row) = rows.try_next().await? {
-            page.next = Some(push_key(&row, &mut page.keys)?);
-            count += 1;
-        }
-        page.next = page.next.filter(|_| count == limit);
-        Ok(page)
     }
 
     /// Whether fewer than `bound` secrets, or keys, have changed after `revision`.

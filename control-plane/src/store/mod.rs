@@ -49,7 +49,7 @@ pub use chunks::{CHUNK_LEN, Chunks};
 pub use creation::{Created, NewKey};
 pub use editing::KeyChange;
 pub use error::{OpenError, StoreError};
-pub use export::{Changes, Page};
+pub use export::{Changes, Page, Place};
 pub use keys::{Key, KeySettings};
 pub(crate) use listing::{KeyQuery, KeySort, KeyState};
 pub use nodes::NodeRow;
@@ -82,6 +82,9 @@ use crate::metrics::COMMIT_SECONDS;
 use crate::random;
 
 const READERS: u32 = 8;
+
+/// Rows that SQLite's thread may be ahead of a reader: with few of them the two threads wake each other all the time.
+const ROWS_AHEAD: usize = 1_000;
 
 /// The schema, from version to version.
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -136,7 +139,8 @@ impl Store {
         let writer = writer.connect_with(options.clone()).await.map_err(StoreError::from)?;
         MIGRATIONS.run(&writer).await?;
         let (epoch, revision) = identity(&writer).await?;
-        let readers = pool.max_connections(READERS).connect_lazy_with(options.read_only(true));
+        let readers =
+            pool.max_connections(READERS).connect_lazy_with(options.read_only(true).row_buffer_size(ROWS_AHEAD));
         let revision = watch::Sender::new(revision);
         let (writes, path) = (Histogram::new(COMMIT_SECONDS), path.to_owned());
         Ok(Self(Arc::new(Shared { writer, readers, epoch, revision, writes, path, lock })))

@@ -1,12 +1,13 @@
 //! The stream: pushes the snapshot, and then every change, to every connected node.
 //!
-//! `service` lets a node in, `session` serves it; `feed` reads each change once for all of them; `registry` knows
-//! which nodes there are and what they have acknowledged, and `roster` writes down the former. `reports` hands what nodes
+//! `service` lets a node in, `session` serves it; `feed` reads each change once for all of them, and
+//! `images` the whole snapshot; `registry` knows which nodes there are and what they have acknowledged, and `roster` writes down the former. `reports` hands what nodes
 //! have counted over to `crate::usage`.
 
 mod batches;
 mod feed;
 mod hello;
+mod images;
 pub(crate) mod registry;
 mod reports;
 mod roster;
@@ -27,6 +28,7 @@ use crate::stop::Stop;
 use crate::store::Store;
 use crate::usage::Collector;
 use feed::Feed;
+use images::Images;
 use registry::Registry;
 use service::Service;
 
@@ -45,7 +47,8 @@ pub(crate) async fn serve(
 ) -> Result<(), Error> {
     let feed = Feed::start(store.clone(), stop.clone());
     let collector = Collector::start(store.clone(), registry.clone(), clock.clone(), metrics.clone(), stop.clone());
-    let shared = session::Shared { store, registry, feed, collector, clock, metrics, stop: stop.clone() };
+    let images = Images::new(store.clone(), stop.clone());
+    let shared = session::Shared { store, registry, feed, images, collector, clock, metrics, stop: stop.clone() };
     Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))

@@ -19,6 +19,7 @@ use tracing::info;
 use super::batches;
 use super::feed::{Change, Feed};
 use super::hello::Introduction;
+use super::images::Images;
 use super::registry::{Connection, Registry, hexadecimal};
 use super::reports::Reports;
 use super::window::Window;
@@ -34,8 +35,6 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 const WRITTEN_WITHIN: Duration = Duration::from_secs(1);
 /// A batch that is not acknowledged for so long ends the stream.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(10);
-/// Keys that are read at a time.
-const PAGE: u32 = 2_000;
 /// Changes are read all at once, unlike a whole snapshot, which is what a node gets that is further behind.
 const RESUME_BELOW: u32 = 100_000;
 
@@ -49,6 +48,7 @@ pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) registry: Registry,
     pub(super) feed: Feed,
+    pub(super) images: Images,
     pub(super) collector: Collector,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
@@ -230,25 +230,12 @@ impl Session {
 
     /// Sends all keys as of some revision, and returns it. Keys that have changed since are left to the changes.
     async fn send_snapshot(&mut self) -> Result<u64, End> {
-        let revision = self.shared.store.revision();
-        let routes = self.read(async |store| store.encoded_routes().await).await?;
-        self.send_batch(batches::of_routes(routes)).await?;
-        // At their newest, so that none is missing that a key of this revision names.
-        let policies = self.read(async |store| store.policies().await).await?;
-        for batch in batches::of_policies(policies) {
+        let shared = self.shared.clone();
+        let image = self.meanwhile(shared.images.get()).await??;
+        for batch in image.batches.iter().cloned() {
             self.send_batch(batch).await?;
         }
-        let mut after = None;
-        loop {
-            let page = self.read(async |store| store.snapshot_page(revision, after, PAGE).await).await?;
-            for batch in batches::of_keys(page.keys) {
-                self.send_batch(batch).await?;
-            }
-            after = page.next;
-            if after.is_none() {
-                return Ok(revision);
-            }
-        }
+        Ok(image.revision)
     }
 
     async fn send_changes_since(&mut self, revision: u64) -> Result<(), End> {
