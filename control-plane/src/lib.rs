@@ -30,6 +30,7 @@ mod json;
 pub mod limits;
 pub mod log;
 mod metrics;
+mod open_files;
 pub mod password;
 mod permissions;
 pub mod random;

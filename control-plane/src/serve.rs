@@ -7,6 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 
 use crate::config::Config;
+use crate::open_files;
 use crate::start::{Running, StartError, start};
 
 /// Runs until SIGINT or SIGTERM.
@@ -19,6 +20,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         file.remove()?;
     }
 
+    open_files::raise_limit();
     let mut running = start(config).await?;
     if let Some(file) = &ready_file {
         file.write(&running)?;
