@@ -30,11 +30,9 @@ pub(crate) async fn wait(
     patience: Duration,
 ) -> Enforcement {
     let started = Instant::now();
-    let mut changed = registry.watch();
-    // Ends when it is enforced: any other end is told from `progress`, which has the last word.
-    let enforced = async { while !complete(registry.progress(revision)) && changed.changed().await.is_ok() {} };
+    // Whatever ends it, `progress` has the last word.
     let _ = tokio::select! {
-        ended = time::timeout(patience, enforced) => ended,
+        ended = time::timeout(patience, registry.acknowledged(revision)) => ended,
         () = stop.requested() => Ok(()),
     };
     let progress = registry.progress(revision);

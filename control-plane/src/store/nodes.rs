@@ -22,20 +22,23 @@ impl Store {
         Ok(sqlx::query_as(QUERY).fetch_all(&self.0.readers).await?)
     }
 
-    pub(crate) async fn node_connected(&self, node: &NodeRow) -> Result<(), StoreError> {
-        const QUERY: &str = "INSERT INTO nodes (node_id, instance, version) VALUES (?, ?, ?) \
+    /// Writes down those that have `come`, and forgets those that are `gone`, by their ids and instances; all or none.
+    pub(crate) async fn write_nodes(
+        &self,
+        come: impl Iterator<Item = &NodeRow>,
+        gone: &[(String, String)],
+    ) -> Result<(), StoreError> {
+        const COME: &str = "INSERT INTO nodes (node_id, instance, version) VALUES (?, ?, ?) \
              ON CONFLICT (node_id, instance) DO UPDATE SET version = excluded.version";
-        let query = sqlx::query(QUERY).bind(&node.node_id).bind(&node.instance).bind(&node.version);
-        query.execute(&self.0.writer).await?;
-        Ok(())
-    }
-
-    pub(crate) async fn node_given_up(&self, node_id: &str, instance: &str) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM nodes WHERE node_id = ? AND instance = ?")
-            .bind(node_id)
-            .bind(instance)
-            .execute(&self.0.writer)
-            .await?;
-        Ok(())
+        const GONE: &str = "DELETE FROM nodes WHERE node_id = ? AND instance = ?";
+        let mut transaction = self.0.writer.begin_with("BEGIN IMMEDIATE").await?;
+        for node in come {
+            let query = sqlx::query(COME).bind(&node.node_id).bind(&node.instance).bind(&node.version);
+            query.execute(&mut *transaction).await?;
+        }
+        for (node_id, instance) in gone {
+            sqlx::query(GONE).bind(node_id).bind(instance).execute(&mut *transaction).await?;
+        }
+        Ok(transaction.commit().await?)
     }
 }

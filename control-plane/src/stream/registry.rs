@@ -5,7 +5,8 @@
 //! nothing. Nodes are also written down, so that a control plane that starts again counts those it does not see yet;
 //! a node that cannot be written down counts all the same.
 
-use std::collections::HashMap;
+mod nodes;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,11 +14,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time;
 use tracing::info;
 
-use super::roster::{self, Entry};
+use super::roster::{self, Arrival};
 use crate::clock::Clock;
 use crate::stop::Stop;
 use crate::store::{NodeRow, Store, StoreError};
 use crate::usage::Mailbox;
+pub(crate) use nodes::Progress;
+use nodes::{Line, Node, Nodes};
 
 /// One Envoy process: its node id and the number of its instance.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,51 +41,19 @@ pub(crate) struct NodeView {
     pub(crate) remote: Option<SocketAddr>,
 }
 
-/// How far a revision has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Progress {
-    pub(crate) nodes: usize,
-    pub(crate) acknowledged: usize,
-}
-
-struct Node {
-    /// Which of the node's streams this is; one more for each.
-    stream: u64,
-    version: String,
-    since: i64,
-    acknowledged: u64,
-    remote: Option<SocketAddr>,
-    /// None: lost.
-    line: Option<Line>,
-    /// The table has it.
-    written: bool,
-}
-
-/// The way to an open stream.
-struct Line {
-    /// Dropped with the entry, which tells the stream that it has been replaced.
-    _replaced: oneshot::Sender<()>,
-    mailbox: Mailbox,
-}
-
 /// The nodes; clones share them.
 #[derive(Clone)]
 pub(crate) struct Registry(Arc<Shared>);
 
 pub(super) struct Shared {
     nodes: Mutex<Nodes>,
-    changed: watch::Sender<()>,
-    roster: mpsc::UnboundedSender<Entry>,
+    /// The oldest revision that a node decides by; the highest number if there is no node.
+    oldest: watch::Sender<u64>,
+    roster: mpsc::UnboundedSender<Arrival>,
     store: Store,
     clock: Arc<dyn Clock>,
     grace: Duration,
     pub(super) stop: Stop,
-}
-
-#[derive(Default)]
-struct Nodes {
-    by_id: HashMap<NodeId, Node>,
-    streams: u64,
 }
 
 impl Registry {
@@ -97,7 +68,7 @@ impl Registry {
         let (roster, entries) = mpsc::unbounded_channel();
         let registry = Self(Arc::new(Shared {
             nodes: Mutex::default(),
-            changed: watch::Sender::new(()),
+            oldest: watch::Sender::new(u64::MAX),
             roster,
             store,
             clock,
@@ -108,7 +79,7 @@ impl Registry {
             let instance = u64::from_str_radix(&row.instance, 16).map_err(|_| StoreError::Damaged("a node"))?;
             let id = NodeId { node_id: row.node_id, instance };
             let stream = registry.0.insert(&id, row.version.clone(), 0, None, None);
-            registry.0.written(&id, &row.version);
+            registry.0.lock().written(&id, &row.version);
             registry.0.clone().give_up_after_grace(id, stream);
         }
         tokio::spawn(roster::follow(registry.0.clone(), entries));
@@ -133,26 +104,25 @@ impl Registry {
 
     /// Whether a newer stream has taken the place of the node's `stream`.
     pub(crate) fn is_superseded(&self, id: &NodeId, stream: u64) -> bool {
-        self.0.lock().by_id.get(id).is_some_and(|node| node.stream != stream)
+        self.0.lock().get(id).is_some_and(|node| node.stream != stream)
     }
 
     /// Where nodes with an open stream are told about usage, by their instances as the store has them.
     pub(crate) fn mailboxes(&self) -> Vec<(String, Mailbox)> {
         let nodes = self.0.lock();
-        let open = nodes.by_id.iter().filter_map(|(id, node)| Some((id, node.line.as_ref()?)));
+        let open = nodes.iter().filter_map(|(id, node)| Some((id, node.line.as_ref()?)));
         open.map(|(id, line)| (hexadecimal(id.instance), line.mailbox.clone())).collect()
     }
 
     /// How many nodes count, and how many of them have acknowledged `revision`.
     pub(crate) fn progress(&self, revision: u64) -> Progress {
-        let nodes = self.0.lock();
-        let acknowledged = nodes.by_id.values().filter(|node| node.acknowledged >= revision).count();
-        Progress { nodes: nodes.by_id.len(), acknowledged }
+        self.0.lock().progress(revision)
     }
 
-    /// Wakes whenever [`progress`](Self::progress) may have changed.
-    pub(crate) fn watch(&self) -> watch::Receiver<()> {
-        self.0.changed.subscribe()
+    /// Resolves once every node has acknowledged `revision`.
+    pub(crate) async fn acknowledged(&self, revision: u64) {
+        // Its sender is here, so it cannot be closed.
+        let _ = self.0.oldest.subscribe().wait_for(|oldest| *oldest >= revision).await;
     }
 
     /// Every node that counts, in the order of their ids.
@@ -165,14 +135,14 @@ impl Registry {
             acknowledged: node.acknowledged,
             remote: node.remote,
         };
-        let mut nodes: Vec<_> = self.0.lock().by_id.iter().map(view).collect();
+        let mut nodes: Vec<_> = self.0.lock().iter().map(view).collect();
         nodes.sort_by(|a, b| a.id.cmp(&b.id));
         nodes
     }
 
     /// Nodes with an open stream.
     pub(crate) fn connected(&self) -> usize {
-        self.0.lock().by_id.values().filter(|node| node.line.is_some()).count()
+        self.0.lock().iter().filter(|(_, node)| node.line.is_some()).count()
     }
 }
 
@@ -191,56 +161,61 @@ impl Shared {
         line: Option<Line>,
     ) -> u64 {
         let mut nodes = self.lock();
-        nodes.streams += 1;
-        let stream = nodes.streams;
-        let written = nodes.by_id.get(id).is_some_and(|node| node.written && node.version == version);
+        let stream = nodes.new_stream();
+        let written = nodes.get(id).is_some_and(|node| node.written && node.version == version);
         let node = Node { stream, version, since: self.clock.now(), acknowledged, remote, line, written };
-        nodes.by_id.insert(id.clone(), node);
-        drop(nodes);
-        self.changed.send_replace(());
+        nodes.insert(id.clone(), node);
+        self.tell(&nodes);
         stream
     }
 
     fn remove(&self, id: &NodeId, stream: u64) -> bool {
         let mut nodes = self.lock();
-        let newest = nodes.by_id.get(id).is_some_and(|node| node.stream == stream);
+        let newest = nodes.get(id).is_some_and(|node| node.stream == stream);
         if newest {
-            nodes.by_id.remove(id);
-            drop(nodes);
-            self.changed.send_replace(());
+            nodes.remove(id);
+            self.tell(&nodes);
         }
         newest
     }
 
-    fn written(&self, id: &NodeId, version: &str) {
-        if let Some(node) = self.lock().by_id.get_mut(id) {
-            node.written = node.version == version;
-        }
+    /// Wakes whoever waits for the slowest node, and nobody for all the others. Under the lock, so that what is told last
+    /// is what holds.
+    fn tell(&self, nodes: &Nodes) {
+        let now = nodes.oldest();
+        self.oldest.send_if_modified(|oldest| std::mem::replace(oldest, now) != now);
     }
 
     /// The node's version, unless the table has it.
     fn unwritten(&self, id: &NodeId) -> Option<String> {
-        self.lock().by_id.get(id).filter(|node| !node.written).map(|node| node.version.clone())
+        self.lock().get(id).filter(|node| !node.written).map(|node| node.version.clone())
     }
 
-    /// Makes the table say of the node what is in memory. Called by the roster alone, one at a time.
-    pub(super) async fn write_down(&self, id: &NodeId) -> Result<(), StoreError> {
-        let instance = hexadecimal(id.instance);
-        if let Some(version) = self.unwritten(id) {
-            let row = NodeRow { node_id: id.node_id.clone(), instance, version };
-            self.store.node_connected(&row).await?;
-            self.written(id, &row.version);
-        } else if !self.lock().by_id.contains_key(id) {
-            self.store.node_given_up(&id.node_id, &instance).await?;
+    /// Makes the table say of these nodes what is in memory. Called by the roster alone, one at a time.
+    pub(super) async fn write_down(&self, ids: impl Iterator<Item = &NodeId>) -> Result<(), StoreError> {
+        let (mut come, mut gone) = (Vec::new(), Vec::new());
+        for id in ids {
+            let (node_id, instance) = (id.node_id.clone(), hexadecimal(id.instance));
+            if let Some(version) = self.unwritten(id) {
+                come.push((id, NodeRow { node_id, instance, version }));
+            } else if self.lock().get(id).is_none() {
+                gone.push((node_id, instance));
+            }
         }
+        if come.is_empty() && gone.is_empty() {
+            return Ok(());
+        }
+        self.store.write_nodes(come.iter().map(|(_, row)| row), &gone).await?;
+        come.iter().for_each(|(id, row)| self.lock().written(id, &row.version));
         Ok(())
     }
 
     /// Runs `change` on the node, if `stream` is still its newest.
     fn change(&self, id: &NodeId, stream: u64, change: impl FnOnce(&mut Node)) -> bool {
-        let newest = self.lock().by_id.get_mut(id).filter(|node| node.stream == stream).map(change).is_some();
+        let mut nodes = self.lock();
+        let newest = nodes.change(id, stream, change);
         if newest {
-            self.changed.send_replace(());
+            self.tell(&nodes);
         }
         newest
     }
@@ -256,7 +231,7 @@ impl Shared {
             if self.remove(&id, stream) {
                 info!(node = id.node_id, instance = hexadecimal(id.instance), "node given up");
                 // Nobody follows any more once it stops.
-                let _ = self.roster.send(Entry { id, tried: None });
+                let _ = self.roster.send(Arrival { id, tried: None });
             }
         });
     }
@@ -280,7 +255,7 @@ impl Connection {
         let tried = self.shared.unwritten(&self.id).map(|_| {
             let (sender, tried) = oneshot::channel();
             // Nobody follows any more once it stops.
-            let _ = self.shared.roster.send(Entry { id: self.id.clone(), tried: Some(sender) });
+            let _ = self.shared.roster.send(Arrival { id: self.id.clone(), tried: Some(sender) });
             tried
         });
         async {
