@@ -1,6 +1,6 @@
 //! A database with so many keys: made once by the API, and copied for each run.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 use std::time::Instant;
 
@@ -49,6 +49,8 @@ pub(crate) async fn prepare(cache: &Path, keys: usize, options: &mut ControlPlan
         fs::rename(&partial, &kept)?;
     }
     fs::copy(&kept, &options.database).with_context(|| format!("cannot copy {}", kept.display()))?;
+    // Or the first commits wait for that.
+    File::open(&options.database)?.sync_all()?;
     Ok(import)
 }
 
