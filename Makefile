@@ -6,6 +6,7 @@
 #   ENVOY_VERSION=1.36.4      run and e2e use this version of it, installed into .tools/ (default: see envoy/install)
 #   ARGS='revocation'         e2e: which tests, and other arguments of the test binary
 #   ARGS='requests'           bench: which sections, and other arguments of latchkey-bench (ARGS=--help)
+#   ARGS='verdict'            bench-policy: which benchmarks, and other arguments of Criterion
 #   FUZZ_SECONDS=60           fuzz: how long each target runs
 
 .DEFAULT_GOAL := help
@@ -24,7 +25,7 @@ WASM_RUNNER := .tools/wasm-bindgen-$(WASM_BINDGEN)/bin/wasm-bindgen-test-runner
 .PHONY: help
 help: ## Show this
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
-		printf '  make %-8s %s\n' "$$name" "$$text"; done
+		printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 .PHONY: run
 run: build ## Start Envoy with Latchkey, a control plane and an upstream, and say what to try; Ctrl-C ends it
@@ -57,6 +58,10 @@ fuzz: need-cargo need-cc ## Fuzz each parser and the stream for FUZZ_SECONDS (60
 bench: build wasm-target ## Measure what Latchkey takes, beside what else does its job, and write docs/bench/ and README's tables
 	cargo build --release --package latchkey-empty-filter --target $(WASM)
 	@$(TARGET)/release/latchkey-bench --write $(ARGS)
+
+.PHONY: bench-policy
+bench-policy: need-cargo need-cc ## Measure the parts of a verdict, natively and without a host
+	cargo bench --package latchkey-policy -- $(ARGS)
 
 .PHONY: lint
 lint: need-cargo need-cc need-clippy wasm-target ## Check the formatting, and clippy natively and for Wasm, warnings denied

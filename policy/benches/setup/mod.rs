@@ -1,0 +1,144 @@
+//! What the benchmarks and the count of instructions share: a snapshot in memory, and requests decided by it as the
+//! filter decides them, but for the host.
+
+pub(crate) mod records;
+
+use latchkey_policy::address::parse_source;
+use latchkey_policy::credential::{self, Presented};
+use latchkey_policy::key::{KeyDigest, KeyFormat, PlainKey};
+use latchkey_policy::ledger;
+use latchkey_policy::limit::Limits;
+use latchkey_policy::meter::{Owner, Quota};
+use latchkey_policy::record::{KeyRecord, PolicyRecord};
+use latchkey_policy::route::{RouteRecord, Routes};
+use latchkey_policy::snapshot::{Batch, Entry, Epoch, Reader, Unavailable, View, Writer};
+use latchkey_policy::test_util::{self, MemoryCells};
+use latchkey_policy::verdict::{self, Code, Credential, Request, Settings, Silent, Source, Verdict};
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+/// When all requests come in, Unix time.
+pub(crate) const NOW: i64 = 1_800_000_000;
+pub(crate) const EPOCH: Epoch = [7; 16];
+
+/// What Envoy tells of the client, which the full policy allows, and of what it asks for, which the last rule is for.
+pub(crate) const SOURCE: &[u8] = b"10.3.132.7:4711";
+pub(crate) const METHOD: &[u8] = b"GET";
+pub(crate) const PATH: &[u8] = b"/v4/service_49/zones/example.com/records?page=2";
+
+/// A worker with a snapshot of one key, and a request with that key.
+pub(crate) struct Scene {
+    cells: MemoryCells,
+    reader: Reader,
+    settings: KeyFormat,
+    request: Asked,
+}
+
+impl Scene {
+    /// A key with its tier's limit, where there are no rules.
+    pub(crate) fn plain() -> Self {
+        Self::of(&records::plain_policy(), &RouteRecord::default())
+    }
+
+    /// A key with IP lists, a scope, permissions and three limits, where there are many rules.
+    pub(crate) fn full() -> Self {
+        Self::of(&records::full_policy(), &records::rules())
+    }
+
+    fn of(policy: &PolicyRecord, rules: &RouteRecord) -> Self {
+        let key = records::plain_key();
+        let cells = published(rules, policy, [key.digest()]);
+        Self { cells, reader: Reader::default(), settings: KeyFormat::default(), request: Asked(key) }
+    }
+
+    /// Decides the request, which passes.
+    pub(crate) fn decide(&mut self) -> Verdict {
+        let settings = Settings { keys: &self.settings, shadow: &[] };
+        let view = RefCell::new(self.reader.view(&self.cells).unwrap());
+        let source = Memory { cells: &self.cells, view };
+        let verdict = verdict::decide(&source, &self.request, settings, &mut Silent).unwrap();
+        assert_eq!(verdict.code, Code::Allowed);
+        verdict
+    }
+}
+
+/// A snapshot with these rules and this policy, which all of these keys have.
+pub(crate) fn published(
+    rules: &RouteRecord,
+    policy: &PolicyRecord,
+    keys: impl IntoIterator<Item = KeyDigest>,
+) -> MemoryCells {
+    let cells = MemoryCells::default();
+    let (mut routes, mut policies, mut records) = (Vec::new(), Vec::new(), Vec::new());
+    rules.encode(&mut routes).unwrap();
+    policy.encode(&mut policies).unwrap();
+    for digest in keys {
+        test_util::key(digest, policy.id, "CI").encode(&mut records).unwrap();
+    }
+    let mut writer = Writer::take_over(&cells, 1).unwrap();
+    writer.begin(&cells, EPOCH, 0).unwrap();
+    let batch = Batch { routes: &routes, policies: &policies, keys: &records, revision: Some(1), ..Batch::default() };
+    writer.apply(&cells, &batch).unwrap();
+    cells
+}
+
+/// The key comes in `X-API-Key`.
+struct Asked(PlainKey);
+
+impl Request for Asked {
+    fn credential(&self) -> Credential<'_> {
+        Credential::Presented(Presented::of(credential::in_header(self.0.expose().as_bytes()).map(Cow::Borrowed)))
+    }
+
+    fn source_address(&self) -> Option<IpAddr> {
+        parse_source(SOURCE)
+    }
+
+    fn header(&self, name: &str) -> Result<Option<Cow<'_, [u8]>>, Unavailable> {
+        Ok(match name {
+            ":method" => Some(METHOD.into()),
+            ":path" => Some(PATH.into()),
+            _ => None,
+        })
+    }
+}
+
+/// What a worker decides by. Each request is counted in shared memory: allowances are the filter's to keep.
+struct Memory<'m> {
+    cells: &'m MemoryCells,
+    view: RefCell<View<'m>>,
+}
+
+impl Source for Memory<'_> {
+    fn routes(&self) -> Result<Rc<Routes>, Unavailable> {
+        Ok(self.view.borrow().routes())
+    }
+
+    fn check_staleness(&self) -> Result<(), Unavailable> {
+        Ok(())
+    }
+
+    fn find(&self, digest: &KeyDigest) -> Result<Option<Rc<Entry>>, Unavailable> {
+        self.view.borrow_mut().find(self.cells, digest)
+    }
+
+    fn now(&self) -> Result<i64, Unavailable> {
+        Ok(NOW)
+    }
+
+    fn admit(
+        &self,
+        key: &KeyRecord<'_>,
+        limits: &Limits,
+        _enforced: bool,
+        now: i64,
+    ) -> Result<Option<Quota>, Unavailable> {
+        ledger::change(self.cells, key.slot, Owner::of(&EPOCH, key.number), |meter| {
+            let quota = meter.admit(limits, now);
+            meter.used(key.secret, now, || parse_source(SOURCE));
+            quota
+        })
+    }
+}
