@@ -51,7 +51,9 @@ pub use files::{random_hex, write_private};
 pub use gateway::{Answer, Gateway, GatewayBuilder};
 pub use load::{Fire, Shot, Tally, burst};
 pub use nodes::{Fleet, NodeId, Reports, Totals, raise_file_limit};
-pub use paths::{empty_filter, envoy_binary, faulty_filter, filter, latchkey_binary, schemathesis, workspace};
+pub use paths::{
+    empty_filter, envoy_binary, faulty_filter, filter, latchkey_binary, nodes_binary, schemathesis, workspace,
+};
 pub use process::Process;
 pub use tap::Tap;
 pub use upstream::Upstream;

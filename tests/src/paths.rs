@@ -20,6 +20,14 @@ pub fn latchkey_binary() -> Result<PathBuf> {
     built(profile_dir()?.join("latchkey"))
 }
 
+/// The load tool of many nodes, beside the running binary.
+///
+/// # Errors
+/// When it was not built.
+pub fn nodes_binary() -> Result<PathBuf> {
+    built(profile_dir()?.join("latchkey-nodes"))
+}
+
 /// The filter.
 ///
 /// # Errors

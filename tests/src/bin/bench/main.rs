@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`requests`] | the section on what a request costs at Envoy, beside what else does that job |
 //! | [`scale`] | the section on what more keys take of an Envoy and of the control plane |
+//! | [`nodes`] | the section on a thousand nodes at one control plane |
 //! | [`management`] | the section on what the control plane's API takes |
 //! | [`contest`] | contenders that are measured in turns |
 //! | [`load`], [`traffic`] | the load, and the requests it is made of |
@@ -17,12 +18,15 @@ mod cores;
 mod keys;
 mod load;
 mod management;
+mod nodes;
 mod process;
 mod report;
 mod requests;
 mod scale;
 mod spread;
 mod traffic;
+
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
@@ -76,25 +80,57 @@ enum Section {
     Requests,
     /// What more keys take of an Envoy and of the control plane
     Scale,
+    /// A thousand nodes at one control plane with 1,000,000 keys
+    Nodes,
     /// What the control plane's API takes with 100,000 keys
     Management,
+}
+
+impl Arguments {
+    fn want(&self, section: Section) -> bool {
+        self.sections.is_empty() || self.sections.contains(&section)
+    }
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let origin = Origin::of_this_run(allowed_cores()?.len())?;
-    let cores = Cores::divide()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(measure(&arguments, cores, &origin))
-}
-
-/// This thread starts all processes, and they end with it.
-async fn measure(arguments: &Arguments, cores: Cores, origin: &Origin) -> Result<()> {
-    let wanted = |section| arguments.sections.is_empty() || arguments.sections.contains(&section);
+    let mut report = if arguments.write { Report::read()? } else { Report::empty() };
     // Not in memory, as `/tmp` often is.
     let target = workspace().join("target");
     std::fs::create_dir_all(&target)?;
     let dir = tempfile::tempdir_in(target).context("cannot make a folder in target/")?;
+    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    // This thread starts all processes, and they end with it. The first of them have all cores.
+    runtime()?.block_on(measure_control_plane(&arguments, dir.path(), &origin, &mut report))?;
+    let cores = Cores::divide()?;
+    runtime()?.block_on(measure_envoy(&arguments, cores, dir.path(), &origin, &mut report))?;
+    if arguments.write {
+        report.write()?;
+    }
+    println!("{}", report.markdown());
+    Ok(())
+}
+
+async fn measure_control_plane(arguments: &Arguments, dir: &Path, origin: &Origin, report: &mut Report) -> Result<()> {
+    if arguments.want(Section::Management) {
+        eprintln!("management");
+        report.put("management", origin, &management::measure(dir).await?)?;
+    }
+    if arguments.want(Section::Nodes) {
+        eprintln!("nodes");
+        report.put("nodes", origin, &nodes::measure(dir).await?)?;
+    }
+    Ok(())
+}
+
+async fn measure_envoy(
+    arguments: &Arguments,
+    cores: Cores,
+    dir: &Path,
+    origin: &Origin,
+    report: &mut Report,
+) -> Result<()> {
     let rules = Rules {
         rounds: arguments.rounds,
         turns: arguments.turns,
@@ -102,26 +138,17 @@ async fn measure(arguments: &Arguments, cores: Cores, origin: &Origin) -> Result
         warm_up_seconds: arguments.warm_up_seconds,
         connections: arguments.connections,
     };
-    let mut report = if arguments.write { Report::read()? } else { Report::empty() };
-    if wanted(Section::Requests) {
+    if arguments.want(Section::Requests) {
         eprintln!("requests: {} rounds", rules.rounds);
-        let requests = requests::measure(dir.path(), cores, arguments.keys_in_use, rules).await?;
+        let requests = requests::measure(dir, cores, arguments.keys_in_use, rules).await?;
         report.put("requests", origin, &requests)?;
     }
-    if wanted(Section::Scale) {
+    if arguments.want(Section::Scale) {
         eprintln!("scale");
         let keys: Vec<usize> = arguments.keys.iter().map(|keys| *keys as usize).collect();
         let (loads, revocations) = (arguments.loads as usize, arguments.revocations as usize);
-        let scale = scale::measure(dir.path(), cores, &keys, loads, revocations, rules).await?;
+        let scale = scale::measure(dir, cores, &keys, loads, revocations, rules).await?;
         report.put("scale", origin, &scale)?;
     }
-    if wanted(Section::Management) {
-        eprintln!("management");
-        report.put("management", origin, &management::measure(dir.path()).await?)?;
-    }
-    if arguments.write {
-        report.write()?;
-    }
-    println!("{}", report.markdown());
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What is to be reached, and what was.
 
 use crate::contest::NATIVE;
+use crate::nodes::Nodes;
 use crate::requests::{EXT_AUTHZ, FULL, PLAIN, Requests};
 use crate::scale::{FEW, MANY, MANY_IN_USE, Scale, Step};
 
@@ -32,8 +33,8 @@ impl Goal {
 }
 
 /// All of them, in order; each section may be missing.
-pub(crate) fn all(requests: Option<&Requests>, scale: Option<&Scale>) -> Vec<Goal> {
-    [of_requests(requests), of_scale(scale)].into_iter().flatten().collect()
+pub(crate) fn all(requests: Option<&Requests>, scale: Option<&Scale>, nodes: Option<&Nodes>) -> Vec<Goal> {
+    [of_requests(requests), of_scale(scale), of_nodes(nodes)].into_iter().flatten().collect()
 }
 
 fn of_requests(requests: Option<&Requests>) -> Vec<Goal> {
@@ -43,6 +44,39 @@ fn of_requests(requests: Option<&Requests>) -> Vec<Goal> {
         goal("added CPU a request, *plain* ÷ native chain", ratio(PLAIN, NATIVE), Bound::AtMost(2.0), Some(1.3)),
         goal("added CPU a request, *full* ÷ native chain", ratio(FULL, NATIVE), Bound::AtMost(3.0), Some(2.0)),
         goal("added CPU a request, `ext_authz` ÷ *full*", ratio(EXT_AUTHZ, FULL), Bound::AtLeast(4.0), None),
+    ]
+}
+
+fn of_nodes(nodes: Option<&Nodes>) -> Vec<Goal> {
+    let goal = |what, unit, path, divisor: f64, bound, aim| {
+        let figure = nodes.and_then(|nodes| nodes.figure(path)).map(|figure| figure / divisor);
+        Goal { what, unit, figure, bound: Bound::AtMost(bound), aim: Some(aim) }
+    };
+    vec![
+        goal(
+            "`DELETE` to acknowledged by 1,000 nodes, 1,000,000 keys, 99th percentile",
+            " ms",
+            "/quiet/wall_ms/p99",
+            1.0,
+            500.0,
+            150.0,
+        ),
+        goal(
+            "control plane's memory at 1,000,000 keys and 1,000 nodes, peak",
+            " MB",
+            "/peak_rss_bytes",
+            1e6,
+            1_000.0,
+            400.0,
+        ),
+        goal(
+            "1,000 nodes connect again after a restart of the control plane, to all current",
+            " s",
+            "/restart/all_current_ms",
+            1e3,
+            10.0,
+            3.0,
+        ),
     ]
 }
 

@@ -6,6 +6,7 @@ use super::tables::{goals_table, management_tables, megabytes, scale_table, stan
 use super::{Report, Section, goals};
 use crate::contest::Contest;
 use crate::management::Management;
+use crate::nodes::Nodes;
 use crate::requests::Requests;
 use crate::scale::{InUse, Scale};
 
@@ -18,8 +19,12 @@ pub(crate) fn page(report: &Report) -> String {
     );
     let requests: Option<Section<Requests>> = report.section("requests");
     let scale: Option<Section<Scale>> = report.section("scale");
-    let goals =
-        goals::all(requests.as_ref().map(|section| &section.result), scale.as_ref().map(|section| &section.result));
+    let nodes: Option<Section<Nodes>> = report.section("nodes");
+    let goals = goals::all(
+        requests.as_ref().map(|section| &section.result),
+        scale.as_ref().map(|section| &section.result),
+        nodes.as_ref().map(|section| &section.result),
+    );
     page.push_str(&goals_table(&goals));
     if let Some(Section { origin, result }) = &requests {
         let _ = write!(page, "\n## Requests\n\n{}\n\n{}", origin.sentence(), requests_text(result));
@@ -27,11 +32,18 @@ pub(crate) fn page(report: &Report) -> String {
     if let Some(Section { origin, result }) = &scale {
         let _ = write!(page, "\n## Scale\n\n{}\n\n{}", origin.sentence(), scale_text(result));
     }
+    if let Some(Section { origin, result }) = &nodes {
+        let _ = write!(page, "\n## Nodes\n\n{}\n\n{NODES}\n\n{}", origin.sentence(), result.table);
+    }
     if let Some(Section { origin, result }) = report.section::<Management>("management") {
         let _ = write!(page, "\n## Management\n\n{}\n\n{}", origin.sentence(), management_tables(&result));
     }
     page
 }
+
+const NODES: &str = "A real control plane, and nodes in one process that speak the stream as the filter does \
+    (`latchkey-nodes`, `tests/src/nodes/`); they share the machine. Some of them load the whole snapshot, the others connect \
+    with the revision that those got to, as nodes that were connected before.";
 
 /// The tables for README.
 pub(crate) fn summary(report: &Report) -> String {
@@ -52,6 +64,9 @@ pub(crate) fn summary(report: &Report) -> String {
     }
     if let Some(Section { result, .. }) = report.section::<Scale>("scale") {
         let _ = write!(text, "One Envoy with more and more keys:\n\n{}\n", scale_table(&result));
+    }
+    if let Some(Section { result, .. }) = report.section::<Nodes>("nodes") {
+        let _ = write!(text, "\n{}\n", result.table);
     }
     if let Some(Section { result, .. }) = report.section::<Management>("management") {
         text.push_str(&management_tables(&result));
