@@ -37,6 +37,12 @@ fn apply(snapshot: &mut Snapshot, changes: Changes) {
 /// The overlap of secrets, if they have one, in seconds.
 const OVERLAP: u32 = 60;
 
+/// Keys at a time.
+const ENOUGH: usize = 40;
+
+/// What the dice say for it, or one of three more.
+const REVOCATION: usize = 6;
+
 /// When every overlap has been over for long.
 const LATER: i64 = START + 3 * 86_400;
 
@@ -53,7 +59,9 @@ impl Model {
     async fn change(&mut self, plane: &Plane, client: &Client<'_>, dice: &mut Dice) {
         let victim = (!self.live.is_empty()).then(|| dice.roll(self.live.len()));
         let victim = victim.and_then(|at| self.live.keys().nth(at)).cloned();
-        match (dice.roll(16), victim) {
+        // More keys are more pages, and so more changes on the way through them.
+        let what = if self.live.len() < ENOUGH { dice.roll(16) } else { REVOCATION };
+        match (what, victim) {
             (0, _) => {
                 plane.store().tidy_secrets(LATER).await.unwrap();
                 self.live.values_mut().for_each(|secrets| drop(secrets.drain(..secrets.len() - 1)));
@@ -73,7 +81,7 @@ impl Model {
                 secrets.drain(..secrets.len() - keep);
                 secrets.push(KeyDigest::of(client.regenerate(&id, overlap).await.as_bytes()));
             }
-            (6..=9, Some(id)) => {
+            (REVOCATION..=9, Some(id)) => {
                 self.live.remove(&id);
                 plane.store().revoke_keys(&plane.owner().await.0, &[id], 0).await.unwrap();
             }
