@@ -1,7 +1,6 @@
 //! `/v1/explain`: what the filter would decide on a request, and every check on the way.
 
 use axum::extract::State;
-use latchkey_policy::snapshot::Unavailable;
 use latchkey_policy::verdict::Code;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
