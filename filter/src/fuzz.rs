@@ -130,7 +130,7 @@ fn fuzz_requests() {
         host.advance_millis(1_000_000);
         let (policies, keys) = snapshot_of(KeyDigest::of(key));
         let mut writer = Writer::take_over(&host, 1).unwrap();
-        writer.begin(&host, [1; 16], 1).unwrap();
+        writer.begin([1; 16], 1);
         let batch = snapshot::Batch {
             routes: &routes,
             policies: &policies,

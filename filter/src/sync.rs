@@ -250,7 +250,7 @@ impl Session {
             self.writer.resume(host)?;
             self.state = State::Following;
         } else {
-            self.writer.begin(host, epoch, welcome.keys)?;
+            self.writer.begin(epoch, welcome.keys);
             self.state = State::Loading;
         }
         self.epoch = epoch;

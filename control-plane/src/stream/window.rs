@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use tokio::time::Instant;
 use tonic::Status;
 
-/// Batches that may be unacknowledged at a time.
+/// Batches that may be unacknowledged at a time. A node may get them all at once, and its requests wait meanwhile.
 pub(super) const WINDOW: usize = 4;
 
 struct Sent {
@@ -72,7 +72,7 @@ mod tests {
     fn it_closes_at_the_limit_and_opens_with_an_acknowledgement() {
         let mut window = Window::new(0);
         let start = Instant::now();
-        for sequence in 1..=4 {
+        for sequence in 1..=WINDOW as u64 {
             assert!(window.is_open());
             assert_eq!(window.sent(0, start), sequence);
         }
@@ -80,7 +80,7 @@ mod tests {
         window.acknowledge(ack(2, 0)).unwrap();
         assert!(window.is_open());
         assert_eq!(window.oldest(), Some(start));
-        window.acknowledge(ack(4, 0)).unwrap();
+        window.acknowledge(ack(WINDOW as u64, 0)).unwrap();
         assert_eq!(window.oldest(), None);
     }
 

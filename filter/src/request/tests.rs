@@ -46,7 +46,7 @@ fn gateway() -> (FakeHost, Worker) {
         record.encode(&mut keys).unwrap();
     }
     let mut writer = Writer::take_over(&host, 1).unwrap();
-    writer.begin(&host, [1; 16], 4).unwrap();
+    writer.begin([1; 16], 4);
     let batch = Batch {
         routes: &test_util::no_routes(),
         policies: &policies,

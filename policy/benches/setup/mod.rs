@@ -78,7 +78,7 @@ pub(crate) fn published(
         test_util::key(digest, policy.id, "CI").encode(&mut records).unwrap();
     }
     let mut writer = Writer::take_over(&cells, 1).unwrap();
-    writer.begin(&cells, EPOCH, 0).unwrap();
+    writer.begin(EPOCH, 0);
     let batch = Batch { routes: &routes, policies: &policies, keys: &records, revision: Some(1), ..Batch::default() };
     writer.apply(&cells, &batch).unwrap();
     cells

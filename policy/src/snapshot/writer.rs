@@ -126,17 +126,14 @@ impl Writer {
     }
 
     /// The batches that follow make up a new snapshot, of about `expected` keys.
-    pub fn begin(&mut self, cells: &impl Cells, epoch: Epoch, expected: u64) -> Result<(), WriteError> {
+    pub fn begin(&mut self, epoch: Epoch, expected: u64) {
         // Whatever is being swept lies where the new snapshot goes, and is overwritten by it.
         self.sweep = None;
         let side = self.published.side.other();
         let load = self.published.load.wrapping_add(1).max(1);
-        let create =
-            |kind, expected| TableWriter::create(cells, Table { kind, side, load, pages: 0 }, self.term, expected);
-        let (routes, policies) = (create(Kind::Routes, 0)?, create(Kind::Policy, 0)?);
-        let keys = create(Kind::Key, expected)?;
+        let create = |kind, expected| TableWriter::create(Table { kind, side, load, pages: 0 }, self.term, expected);
+        let (routes, policies, keys) = (create(Kind::Routes, 0), create(Kind::Policy, 0), create(Kind::Key, expected));
         self.target = Some(Target { epoch, routes, policies, keys, rerouted: 0, unused: Vec::new() });
-        Ok(())
     }
 
     /// Applies a batch; returns the revision that is now published, if the batch completed one.
@@ -168,6 +165,9 @@ impl Writer {
         target.keys.flush(cells)?;
         target.unused.extend_from_slice(batch.removed_policies.as_chunks().0);
         let Some(revision) = batch.revision else { return Ok(None) };
+        for table in [&mut target.routes, &mut target.policies, &mut target.keys] {
+            table.complete(cells)?;
+        }
         let (keys, policies) = (target.keys.table(), target.policies.table());
         let head = Head {
             side: keys.side,

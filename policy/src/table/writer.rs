@@ -8,8 +8,8 @@ use crate::record::{Damaged, Kind, Records};
 /// The most pages a table has: a billion records.
 const MAX_PAGES: u32 = 1 << 26;
 
-/// The most pages that a new table begins with, enough for a million records: making them all is one piece of work.
-const MAX_FIRST_PAGES: u32 = 1 << 16;
+/// The most pages that a new table begins with, enough for a million records.
+pub(super) const MAX_FIRST_PAGES: u32 = 1 << 16;
 
 /// The level of page `index` in a table of `pages` pages: one more than the table's where it was split already.
 fn level_of(index: u32, pages: u32) -> u32 {
@@ -27,6 +27,8 @@ pub struct TableWriter {
     records: u64,
     /// The page that was changed last, not yet written: records in hash order come page by page.
     open: Option<OpenPage>,
+    /// Which of the pages that a new table begins with have not been written. They are empty, whatever is in their cells.
+    unwritten: Vec<bool>,
 }
 
 #[derive(Debug)]
@@ -41,7 +43,7 @@ impl TableWriter {
     /// Goes on with a table that is there. A predecessor may have split pages and not lived to publish it: those
     /// splits are taken over.
     pub fn resume(cells: &impl Cells, table: Table, term: u32, records: u64) -> Result<Self, WriteError> {
-        let mut writer = Self { table, term, records, open: None };
+        let mut writer = Self { table, term, records, open: None, unwritten: Vec::new() };
         loop {
             let next = Split::of(writer.table.pages);
             let old = name(table.side, table.kind, next.old);
@@ -53,16 +55,13 @@ impl TableWriter {
         }
     }
 
-    /// Makes a table anew, large enough for `expected` records or a million. `table.pages` is overwritten.
-    pub fn create(cells: &impl Cells, table: Table, term: u32, expected: u64) -> Result<Self, WriteError> {
+    /// Makes a table anew, large enough for `expected` records or a million. `table.pages` is overwritten. Until it is
+    /// [whole](Self::complete) it is no reader's. Nothing is written yet: all pages at once would hold a worker up.
+    pub fn create(table: Table, term: u32, expected: u64) -> Self {
         let pages = expected.div_ceil(RECORDS_PER_PAGE).max(1);
         let pages = u32::try_from(pages).unwrap_or(u32::MAX).min(MAX_FIRST_PAGES);
-        let table = Table { pages, ..table };
-        let writer = Self { table, term, records: 0, open: None };
-        for index in 0..pages {
-            writer.replace(cells, index, level_of(index, pages), &[])?;
-        }
-        Ok(writer)
+        let unwritten = vec![true; usize::try_from(pages).unwrap_or_default()];
+        Self { table: Table { pages, ..table }, term, records: 0, open: None, unwritten }
     }
 
     /// The table as it now is.
@@ -99,9 +98,16 @@ impl TableWriter {
     /// Writes what is not yet written. Only after this does a reader see the last changes.
     pub fn flush(&mut self, cells: &impl Cells) -> Result<(), WriteError> {
         let Some(open) = self.open.take() else { return Ok(()) };
-        let mut page = Page::begin(open.level, self.table.load, self.term, open.records.len());
-        page.extend_from_slice(&open.records);
-        Ok(cells.set(&name(self.table.side, self.table.kind, open.index), &page, open.expect)?)
+        self.write(cells, open.index, open.level, &open.records, open.expect)
+    }
+
+    /// Writes the pages of a new table to which no record has come.
+    pub fn complete(&mut self, cells: &impl Cells) -> Result<(), WriteError> {
+        self.flush(cells)?;
+        for (index, _) in (0..).zip(std::mem::take(&mut self.unwritten)).filter(|(_, unwritten)| *unwritten) {
+            self.replace(cells, index, level_of(index, self.table.pages), &[])?;
+        }
+        Ok(())
     }
 
     /// Whether a record with this identifier was there before.
@@ -122,6 +128,9 @@ impl TableWriter {
     /// Reads a page that must be at `level`. One at another has been split by a predecessor that was not done yet when
     /// this writer resumed: records have moved to where this writer would not look for them.
     fn read(&self, cells: &impl Cells, index: u32, level: u32) -> Result<OpenPage, WriteError> {
+        if self.is_unwritten(index) {
+            return Ok(OpenPage { index, level, expect: self.replaceable(cells, index)?, records: Vec::new() });
+        }
         let cell = cells.get(&name(self.table.side, self.table.kind, index))?.ok_or(WriteError::Damaged)?;
         let page = self.check(&cell)?;
         if page.level != level {
@@ -159,17 +168,38 @@ impl TableWriter {
     }
 
     /// Writes a page whatever it held, unless a later term did.
-    fn replace(&self, cells: &impl Cells, index: u32, level: u32, records: &[u8]) -> Result<(), WriteError> {
-        let name = name(self.table.side, self.table.kind, index);
-        let cell = cells.get(&name)?;
-        if let Some(Ok(page)) = cell.as_ref().map(|cell| Page::decode(&cell.bytes))
-            && page.term > self.term
-        {
-            return Err(WriteError::Superseded);
+    fn replace(&mut self, cells: &impl Cells, index: u32, level: u32, records: &[u8]) -> Result<(), WriteError> {
+        let expect = self.replaceable(cells, index)?;
+        self.write(cells, index, level, records, expect)
+    }
+
+    fn replaceable(&self, cells: &impl Cells, index: u32) -> Result<Expect, WriteError> {
+        let cell = cells.get(&name(self.table.side, self.table.kind, index))?;
+        match cell.as_ref().map(|cell| Page::decode(&cell.bytes)) {
+            Some(Ok(page)) if page.term > self.term => Err(WriteError::Superseded),
+            _ => Ok(Expect::unchanged(cell.as_ref())),
         }
+    }
+
+    fn write(
+        &mut self,
+        cells: &impl Cells,
+        index: u32,
+        level: u32,
+        records: &[u8],
+        expect: Expect,
+    ) -> Result<(), WriteError> {
         let mut page = Page::begin(level, self.table.load, self.term, records.len());
         page.extend_from_slice(records);
-        Ok(cells.set(&name, &page, Expect::unchanged(cell.as_ref()))?)
+        cells.set(&name(self.table.side, self.table.kind, index), &page, expect)?;
+        if let Some(unwritten) = usize::try_from(index).ok().and_then(|index| self.unwritten.get_mut(index)) {
+            *unwritten = false;
+        }
+        Ok(())
+    }
+
+    fn is_unwritten(&self, index: u32) -> bool {
+        usize::try_from(index).ok().and_then(|index| self.unwritten.get(index)).is_some_and(|unwritten| *unwritten)
     }
 }
 

@@ -54,7 +54,7 @@ fn nothing_is_ready_before_the_first_whole_snapshot() {
     let mut writer = Writer::take_over(&cells, 1).unwrap();
     assert_eq!(writer.position(), None);
     assert!(writer.resume(&cells).is_err());
-    writer.begin(&cells, EPOCH, 0).unwrap();
+    writer.begin(EPOCH, 0);
     let mut batch = Owned::default();
     batch.put(1, 1, "one");
     assert_eq!(writer.apply(&cells, &batch.batch()), Ok(None));
@@ -75,7 +75,7 @@ fn a_snapshot_that_is_being_built_changes_nothing_for_readers() {
     let mut model = Model { revision: 1, ..Model::default() };
     model.keys.insert(1, (1, "old".into()));
     let mut writer = load(&cells, 1, &model);
-    writer.begin(&cells, EPOCH, 1).unwrap();
+    writer.begin(EPOCH, 1);
     let mut batch = Owned { routes: test_util::no_routes(), ..Owned::default() };
     batch.put(2, 2, "new");
     writer.apply(&cells, &batch.batch()).unwrap();
@@ -83,6 +83,28 @@ fn a_snapshot_that_is_being_built_changes_nothing_for_readers() {
     writer.apply(&cells, &Owned { revision: Some(2), ..Owned::default() }.batch()).unwrap();
     model.keys = BTreeMap::from([(2, (2, "new".into()))]);
     model.assert_is_what_readers_see(&cells, &mut reader);
+}
+
+#[test]
+fn a_snapshot_of_fewer_keys_than_were_announced_is_whole() {
+    let cells = MemoryCells::default();
+    let mut model = Model { revision: 1, ..Model::default() };
+    model.keys.insert(1, (1, "one".into()));
+    drop(load(&cells, 1, &Model::of(300)));
+    // Over what an earlier snapshot left there.
+    drop(load(&cells, 2, &Model::of(100)));
+    let mut writer = Writer::take_over(&cells, 3).unwrap();
+    writer.begin(EPOCH, 1_000);
+    for batch in model.whole() {
+        writer.apply(&cells, &batch.batch()).unwrap();
+    }
+    let mut reader = Reader::default();
+    model.assert_is_what_readers_see(&cells, &mut reader);
+    let mut random = Random(1);
+    for _ in 0..20 {
+        writer.apply(&cells, &model.change(&mut random).batch()).unwrap();
+        model.assert_is_what_readers_see(&cells, &mut reader);
+    }
 }
 
 /// A worker reads a key's record; before it reads the policy, key and policy are removed.

@@ -10,7 +10,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 fn memory_is_bounded_however_many_keys_come_and_go() {
     let cells = MemoryCells::default();
     let mut writer = Writer::take_over(&cells, 1).unwrap();
-    writer.begin(&cells, EPOCH, 0).unwrap();
+    writer.begin(EPOCH, 0);
     writer.apply(&cells, &Owned { routes: test_util::no_routes(), ..Owned::default() }.batch()).unwrap();
     let mut revision = 0;
     let mut after_first = None;
@@ -41,7 +41,7 @@ fn policies_that_no_key_has_any_more_leave_no_memory_behind() {
     let cells = MemoryCells::default();
     let mut reader = Reader::default();
     let mut writer = Writer::take_over(&cells, 1).unwrap();
-    writer.begin(&cells, EPOCH, 0).unwrap();
+    writer.begin(EPOCH, 0);
     writer.apply(&cells, &Owned { routes: test_util::no_routes(), ..Owned::default() }.batch()).unwrap();
     let mut after_first = 0;
     for number in 0..500u32 {
@@ -81,7 +81,7 @@ fn a_successor_sweeps_what_its_predecessors_left() {
     let one = cells.bytes();
     // One that is not finished.
     let mut unfinished = Writer::take_over(&cells, 2).unwrap();
-    unfinished.begin(&cells, EPOCH, 300).unwrap();
+    unfinished.begin(EPOCH, 300);
     let batch = model.whole().remove(0);
     unfinished.apply(&cells, &Owned { revision: None, ..batch }.batch()).unwrap();
     assert!(cells.bytes() > one);
@@ -90,4 +90,21 @@ fn a_successor_sweeps_what_its_predecessors_left() {
     writer.sweep(&cells, 1000).unwrap();
     assert!(cells.bytes() <= one, "{} bytes after, {one} for one", cells.bytes());
     model.assert_is_what_readers_see(&cells, &mut Reader::default());
+}
+
+#[test]
+fn what_an_unfinished_snapshot_wrote_here_and_there_is_swept() {
+    let cells = MemoryCells::default();
+    let model = Model::of(300);
+    drop(load(&cells, 1, &model));
+    let one = cells.bytes();
+    let mut unfinished = Writer::take_over(&cells, 2).unwrap();
+    unfinished.begin(EPOCH, 100_000);
+    let batch = model.whole().remove(0);
+    unfinished.apply(&cells, &Owned { revision: None, ..batch }.batch()).unwrap();
+    assert!(cells.bytes() > one);
+    let mut writer = Writer::take_over(&cells, 3).unwrap();
+    writer.resume(&cells).unwrap();
+    writer.sweep(&cells, 100_000).unwrap();
+    assert!(cells.bytes() <= one, "{} bytes after, {one} for one", cells.bytes());
 }

@@ -152,7 +152,7 @@ impl Model {
 
 pub(crate) fn load(cells: &impl Cells, term: u32, model: &Model) -> Writer {
     let mut writer = Writer::take_over(cells, term).unwrap();
-    writer.begin(cells, EPOCH, model.keys.len() as u64).unwrap();
+    writer.begin(EPOCH, model.keys.len() as u64);
     for batch in model.whole() {
         writer.apply(cells, &batch.batch()).unwrap();
     }

@@ -66,7 +66,7 @@ fn a_writer_that_wakes_up_after_another_took_over_changes_nothing() {
             let other = || {
                 let mut writer = Writer::take_over(&cells, 2).unwrap();
                 if whole {
-                    writer.begin(&cells, EPOCH, 9).unwrap();
+                    writer.begin(EPOCH, 9);
                     for batch in after.whole() {
                         writer.apply(&cells, &batch.batch()).unwrap();
                     }

@@ -43,7 +43,7 @@ pub(super) fn routed(policy: &PolicyRecord, more: &str) -> (FakeHost, Worker) {
     policy.encode(&mut policies).unwrap();
     KeyRecord { slot: 1, ..test_util::key(key(1).digest(), 1, "CI") }.encode(&mut keys).unwrap();
     let mut writer = Writer::take_over(&host, 1).unwrap();
-    writer.begin(&host, [1; 16], 1).unwrap();
+    writer.begin([1; 16], 1);
     let batch = Batch { routes: &routes, policies: &policies, keys: &keys, revision: Some(1), ..Batch::default() };
     writer.apply(&host, &batch).unwrap();
     let worker = configured(&host, more);
