@@ -19,7 +19,6 @@ mod outcome;
 mod quota;
 
 pub use allowance::Allowance;
-pub use codec::LEN;
 pub use last_use::LastUse;
 use last_use::LastUses;
 pub use outcome::Outcome;

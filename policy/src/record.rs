@@ -26,7 +26,7 @@ use crate::limit::{Limits, Window};
 use crate::permission::Pattern;
 
 pub use frame::Records;
-pub(crate) use frame::{Fields, encode, put_text, put_texts, verify};
+pub(crate) use frame::{Fields, encode, put_number, put_text, put_texts, verify};
 
 /// The format that this module writes, and the only one so far that it reads. Named on the stream by Hello and
 /// Welcome.

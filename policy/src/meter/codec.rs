@@ -1,47 +1,45 @@
 //! How counters are encoded: the content of a cell.
 //!
-//! `format: u8` · the epoch's first 4 bytes · `key: u64` · for each window, the shortest first, `number: u32`,
-//! `here: u32`, `elsewhere: u32`, `held: u32` · for each outcome, in the order of `Outcome::ALL`, `requests: u64` ·
-//! for each of two last uses, the newest secret's first, `secret: u32` (0 is none, and the rest of it zero), `at: i64`,
-//! `from`, an IPv6 address (`::` is none, an IPv4 address is mapped) · `crc: u32` over all before. All integers are
-//! little-endian.
+//! `format: u8` · the epoch's first 4 bytes · `key` · for each window, the shortest first, `number`, `here`,
+//! `elsewhere`, `held` · `counted: u8`, a bit for each outcome, in the order of `Outcome::ALL`, and for each that is set
+//! `requests` · for each of two last uses, the newest secret's first, `address: u8`: 0 is no last use, 1 one from an
+//! unknown address, 4 and 6 from one of that version, and unless it is 0 `secret`, `at`, the address · `crc: u32` over all
+//! before. Numbers without a type are LEB128; the checksum and addresses are as long as they are.
+//!
+//! Most numbers are small or 0, and there is a cell for every key that was ever used.
 
-use super::{LastUse, LastUses, Meter, Outcome, Owner, Tally};
-use crate::limit::Window;
-use crate::record::{Damaged, Fields};
-use std::net::{IpAddr, Ipv6Addr};
+use super::{LastUse, Meter, Outcome, Owner};
+use crate::record::{Damaged, Fields, put_number};
+use std::net::IpAddr;
 
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
 const CRC_LEN: usize = 4;
 
-/// Bytes in an encoding.
-pub const LEN: usize = 1 + 4 + 8 + Window::ALL.len() * 16 + Outcome::ALL.len() * 8 + LastUses::LEN * 28 + CRC_LEN;
+/// What most keys need.
+const USUAL_LEN: usize = 96;
+
+// A bit for each.
+const _: () = assert!(Outcome::ALL.len() == 8);
 
 impl Meter {
     /// The cell's new content.
-    pub fn encode(&self) -> [u8; LEN] {
-        let mut out = [0; LEN];
-        let mut places = out.iter_mut();
-        // The places end with the array, and the checksum's are left over.
-        let mut put = |bytes: &[u8]| bytes.iter().zip(places.by_ref()).for_each(|(byte, place)| *place = *byte);
-        put(&[FORMAT]);
-        put(&self.owner.epoch);
-        put(&self.owner.key.to_le_bytes());
-        for tally in self.tallies {
-            [tally.number, tally.here, tally.elsewhere, tally.held]
-                .iter()
-                .for_each(|number| put(&number.to_le_bytes()));
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(USUAL_LEN);
+        out.push(FORMAT);
+        out.extend_from_slice(&self.owner.epoch);
+        put_number(self.owner.key, &mut out);
+        for tally in &self.tallies {
+            for number in [tally.number, tally.here, tally.elsewhere, tally.held] {
+                put_number(number.into(), &mut out);
+            }
         }
-        self.requests.iter().for_each(|requests| put(&requests.to_le_bytes()));
-        for used in self.last_uses.0 {
-            let LastUse { secret, at, from } = used.unwrap_or(LastUse { secret: 0, at: 0, from: None });
-            put(&secret.to_le_bytes());
-            put(&at.to_le_bytes());
-            put(&as_ipv6(from).octets());
+        let counted = || self.requests.iter().enumerate().filter(|(_, requests)| **requests > 0);
+        out.push(counted().fold(0, |counted, (outcome, _)| counted | 1 << outcome));
+        counted().for_each(|(_, requests)| put_number(*requests, &mut out));
+        for used in &self.last_uses.0 {
+            put_last_use(used.as_ref(), &mut out);
         }
-        if let Some((content, crc)) = out.split_last_chunk_mut::<CRC_LEN>() {
-            *crc = crc32fast::hash(content).to_le_bytes();
-        }
+        out.extend_from_slice(&crc32fast::hash(&out).to_le_bytes());
         out
     }
 
@@ -51,40 +49,63 @@ impl Meter {
     /// [`Damaged`] if it is no encoding of this format, whole and unchanged.
     pub fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
         let (content, crc) = bytes.split_last_chunk::<CRC_LEN>().ok_or(Damaged)?;
-        if bytes.len() != LEN || crc32fast::hash(content) != u32::from_le_bytes(*crc) {
+        if crc32fast::hash(content) != u32::from_le_bytes(*crc) {
             return Err(Damaged);
         }
         let mut fields = Fields(content);
         let [FORMAT] = fields.array()? else {
             return Err(Damaged);
         };
-        let mut meter = Self::new(Owner { epoch: fields.array()?, key: u64::from_le_bytes(fields.array()?) });
+        let mut meter = Self::new(Owner { epoch: fields.array()?, key: fields.number()? });
         for tally in &mut meter.tallies {
-            *tally = Tally {
-                number: u32::from_le_bytes(fields.array()?),
-                here: u32::from_le_bytes(fields.array()?),
-                elsewhere: u32::from_le_bytes(fields.array()?),
-                held: u32::from_le_bytes(fields.array()?),
-            };
+            for number in [&mut tally.number, &mut tally.here, &mut tally.elsewhere, &mut tally.held] {
+                *number = fields.number()?;
+            }
         }
-        for requests in &mut meter.requests {
-            *requests = u64::from_le_bytes(fields.array()?);
+        let [counted] = fields.array()?;
+        for (outcome, requests) in meter.requests.iter_mut().enumerate() {
+            if counted & 1 << outcome != 0 {
+                *requests = fields.number()?;
+            }
         }
         for used in &mut meter.last_uses.0 {
-            let (secret, at) = (u32::from_le_bytes(fields.array()?), i64::from_le_bytes(fields.array()?));
-            let address = Ipv6Addr::from(fields.array::<16>()?);
-            let from = (!address.is_unspecified()).then(|| IpAddr::V6(address).to_canonical());
-            *used = (secret != 0).then_some(LastUse { secret, at, from });
+            *used = last_use(&mut fields)?;
         }
         fields.finish()?;
         Ok(meter)
     }
 }
 
-fn as_ipv6(address: Option<IpAddr>) -> Ipv6Addr {
-    match address {
-        None => Ipv6Addr::UNSPECIFIED,
-        Some(IpAddr::V4(address)) => address.to_ipv6_mapped(),
-        Some(IpAddr::V6(address)) => address,
+fn put_last_use(used: Option<&LastUse>, out: &mut Vec<u8>) {
+    let Some(LastUse { secret, at, from }) = used else {
+        out.push(0);
+        return;
+    };
+    out.push(match from {
+        None => 1,
+        Some(IpAddr::V4(_)) => 4,
+        Some(IpAddr::V6(_)) => 6,
+    });
+    put_number((*secret).into(), out);
+    put_number(at.cast_unsigned(), out);
+    match from {
+        None => {}
+        Some(IpAddr::V4(address)) => out.extend_from_slice(&address.octets()),
+        Some(IpAddr::V6(address)) => out.extend_from_slice(&address.octets()),
     }
+}
+
+fn last_use(fields: &mut Fields<'_>) -> Result<Option<LastUse>, Damaged> {
+    let [address] = fields.array()?;
+    if address == 0 {
+        return Ok(None);
+    }
+    let (secret, at) = (fields.number()?, fields.number::<u64>()?.cast_signed());
+    let from = match address {
+        1 => None,
+        4 => Some(fields.array::<4>()?.into()),
+        6 => Some(fields.array::<16>()?.into()),
+        _ => return Err(Damaged),
+    };
+    Ok(Some(LastUse { secret, at, from }))
 }

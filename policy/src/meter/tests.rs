@@ -143,6 +143,8 @@ fn counters_survive_the_round_trip() {
         }
         assert_eq!(meter.last_uses().map(|used| used.secret).collect::<Vec<_>>(), [2, 1]);
     }
+    meter.used(3, i64::MIN, || None);
+    assert_eq!(Meter::decode(&meter.encode()), Ok(meter));
     let full = Meter {
         owner: Owner { epoch: [0xff; 4], key: u64::MAX },
         tallies: [Tally { number: u32::MAX, here: u32::MAX, elsewhere: u32::MAX, held: u32::MAX }; 4],
@@ -159,7 +161,7 @@ fn counters_survive_the_round_trip() {
 fn every_flipped_bit_and_every_cut_is_noticed() {
     let bytes = used().encode();
     for at in 0..bytes.len() * 8 {
-        let mut flipped = bytes;
+        let mut flipped = bytes.clone();
         flipped[at / 8] ^= 1 << (at % 8);
         assert_eq!(Meter::decode(&flipped), Err(Damaged), "bit {at}");
         assert_eq!(Meter::of(Some(&flipped), OWNER), Err(MeterError::Damaged), "bit {at}");

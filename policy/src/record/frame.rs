@@ -92,6 +92,18 @@ pub(crate) fn put_texts<T: AsRef<str>>(
     Ok(())
 }
 
+/// LEB128: seven bits a byte, the lowest first, and the eighth set in all bytes but the last.
+pub(crate) fn put_number(mut number: u64, out: &mut Vec<u8>) {
+    loop {
+        let [low, ..] = number.to_le_bytes();
+        number >>= 7;
+        if number == 0 {
+            return out.push(low);
+        }
+        out.push(low | 0x80);
+    }
+}
+
 pub(crate) fn verify<const ID: usize>(kind: Kind, record: &[u8]) -> Result<([u8; ID], &[u8]), Damaged> {
     let (length, rest) = split_length(kind, record).ok_or(Damaged)?;
     if length != rest.len() {
@@ -114,6 +126,24 @@ impl<'a> Fields<'a> {
         let (array, rest) = self.0.split_first_chunk().ok_or(Damaged)?;
         self.0 = rest;
         Ok(*array)
+    }
+
+    /// As [`put_number`] wrote it.
+    pub(crate) fn number<T: TryFrom<u64>>(&mut self) -> Result<T, Damaged> {
+        let mut number = 0u64;
+        for shift in (0..u64::BITS).step_by(7) {
+            let [byte] = self.array()?;
+            let bits = u64::from(byte & 0x7f);
+            // The tenth byte has one bit left to give.
+            if bits << shift >> shift != bits {
+                return Err(Damaged);
+            }
+            number |= bits << shift;
+            if byte & 0x80 == 0 {
+                return T::try_from(number).map_err(|_| Damaged);
+            }
+        }
+        Err(Damaged)
     }
 
     /// A flag that this version does not know may be a restriction: it must not be passed over.

@@ -131,3 +131,25 @@ fn what_does_not_fit_is_refused_by_name() {
     let tier = "x".repeat(256);
     assert_eq!(PolicyRecord { tier, ..policy() }.encode(&mut Vec::new()), Err(TooLong { field: "tier" }));
 }
+
+#[test]
+fn numbers_survive_the_round_trip_and_are_no_longer_than_they_need_be() {
+    for (number, len) in [(0, 1), (127, 1), (128, 2), (16_383, 2), (16_384, 3), (u32::MAX.into(), 5), (u64::MAX, 10)] {
+        let mut bytes = Vec::new();
+        put_number(number, &mut bytes);
+        assert_eq!(bytes.len(), len, "{number}");
+        bytes.push(9);
+        let mut fields = Fields(&bytes);
+        assert_eq!((fields.number(), fields.0), (Ok(number), &[9][..]));
+    }
+}
+
+#[test]
+fn a_number_that_does_not_end_or_does_not_fit_is_damage() {
+    for bytes in
+        [&[][..], &[0x80], &[0xff; 10], &[0xff; 11], &[0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 2]]
+    {
+        assert_eq!(Fields(bytes).number::<u64>(), Err(Damaged), "{bytes:?}");
+    }
+    assert_eq!(Fields(&[0x80, 0x80, 0x80, 0x80, 0x10]).number::<u32>(), Err(Damaged));
+}
