@@ -1,7 +1,8 @@
 //! What this worker counts, in the memory that all workers share.
 //!
 //! A key that is used often and has much of its limits left is counted here for half a second: the worker has an
-//! [`Allowance`] of it, which it settles then. All others are counted in shared memory, request by request.
+//! [`Allowance`] of it, which it settles then, and which is renewed as long as the key is used often. All others are
+//! counted in shared memory, request by request.
 
 use crate::host::Host;
 use latchkey_policy::ledger;
@@ -151,9 +152,10 @@ impl Meters {
         let Ok(mut state) = self.state.try_borrow_mut() else { return };
         let State { recent, allowances, turn } = &mut *state;
         *turn = turn.wrapping_add(1) % TURNS;
+        let now = host.unix_seconds().ok();
         for (slot, here) in recent.iter_mut().filter(|(slot, _)| *slot % TURNS == *turn) {
-            here.settle(host, *slot);
             here.often = here.uses >= OFTEN;
+            here.settle(host, *slot, now);
             here.uses = 0;
         }
         let changed: Vec<_> = recent.iter().filter(|(_, here)| here.changed).map(|(slot, _)| *slot).collect();
@@ -171,13 +173,22 @@ impl Recent {
         Self { owner, allowance: None, uses: 0, changed: false, often: false }
     }
 
-    fn settle(&mut self, host: &impl Host, slot: u32) {
+    /// Settles the allowance, and takes another for a key that is used often; none, if there is no telling the time.
+    fn settle(&mut self, host: &impl Host, slot: u32, now: Option<i64>) {
         let Some(allowance) = &self.allowance else { return };
-        match ledger::change(host, slot, self.owner, |meter| meter.settle(allowance)) {
+        let again = now.filter(|_| self.often);
+        let settled = ledger::change(host, slot, self.owner, |meter| match again {
+            Some(now) => allowance.renew(meter, now),
+            None => {
+                meter.settle(allowance);
+                None
+            }
+        });
+        match settled {
             // It stays, and is settled at its next turn.
             Err(Unavailable::Host) => return,
-            // Settled; or the key is no more; or its meter has been begun anew, as it could not be trusted.
-            _ => self.allowance = None,
+            Ok(Some(renewed)) => self.allowance = renewed,
+            Ok(None) | Err(_) => self.allowance = None,
         }
         self.changed = true;
     }

@@ -57,6 +57,12 @@ impl Allowance {
         Some(Quota { nearest, refused_by: None })
     }
 
+    /// Settles it, and grants another under the same limits, if there is enough left for one.
+    pub fn renew(&self, meter: &mut Meter, now: i64) -> Option<Self> {
+        meter.settle(self);
+        meter.grant(&self.limits, now)
+    }
+
     /// The counters as they were when it was granted, and what it has admitted since.
     pub fn meter(&self) -> Meter {
         let mut meter = self.meter;
