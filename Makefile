@@ -58,7 +58,7 @@ fuzz: need-cargo need-cc ## Fuzz each parser and the stream for FUZZ_SECONDS (60
 
 .PHONY: bench
 bench: build wasm-target ## Measure what Latchkey takes, beside what else does its job, and write docs/bench/ and README's tables
-	cargo build --release --package latchkey-empty-filter --target $(WASM)
+	cargo build --release --package latchkey-empty-filter --package latchkey-floor-filter --target $(WASM)
 	@$(TARGET)/release/latchkey-bench --write $(ARGS)
 
 .PHONY: bench-policy

@@ -52,7 +52,8 @@ pub use gateway::{Answer, Gateway, GatewayBuilder};
 pub use load::{Fire, Shot, Tally, burst};
 pub use nodes::{Fleet, NodeId, Reports, Totals, raise_file_limit};
 pub use paths::{
-    empty_filter, envoy_binary, faulty_filter, filter, latchkey_binary, nodes_binary, schemathesis, workspace,
+    empty_filter, envoy_binary, faulty_filter, filter, floor_filter, latchkey_binary, nodes_binary, schemathesis,
+    workspace,
 };
 pub use process::Process;
 pub use tap::Tap;

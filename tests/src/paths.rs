@@ -52,6 +52,14 @@ pub fn empty_filter() -> Result<PathBuf> {
     wasm("latchkey_empty_filter.wasm")
 }
 
+/// A filter that makes the host calls of a request that passes, for comparison.
+///
+/// # Errors
+/// When it was not built.
+pub fn floor_filter() -> Result<PathBuf> {
+    wasm("latchkey_floor_filter.wasm")
+}
+
 /// Envoy, as `ENVOY` and `ENVOY_VERSION` choose it; installed when it is not there.
 ///
 /// # Errors

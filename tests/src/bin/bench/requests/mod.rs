@@ -56,9 +56,12 @@ pub(crate) async fn measure(dir: &Path, cores: Cores, keys: usize, rules: Rules)
     field.enter_latchkey(PLAIN, "Latchkey *plain*: keys with a tier", &plain).await?;
     let default = Latchkey::start(DEFAULT, dir, cores, keys + 1, plain_key, json!({})).await?;
     field.enter_latchkey(DEFAULT, "Latchkey as shipped: *plain* and `X-RateLimit-*`", &default).await?;
+    let what = "the floor of *plain*: its host calls and the guard, without what they are made for";
+    field.enter("plain_floor", what, Some(chains::floor("plain")?), None).await?;
     let full = full::start(dir, cores, keys + 1).await?;
     let what = "Latchkey *full*: IP lists, 50 route rules with permissions, three limits, `X-RateLimit-*`";
     field.enter_latchkey(FULL, what, &full).await?;
+    field.enter("full_floor", "the floor of *full*", Some(chains::floor("full")?), None).await?;
 
     let what = "Lua: look-up, counter, method and path, without a hash";
     field.enter("lua", what, Some(chains::lua(keys + 1)), Some(Limits::EachKey)).await?;
