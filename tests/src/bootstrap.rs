@@ -106,6 +106,15 @@ impl Bootstrap {
         self.replace("  listeners:\n", &format!("  listeners:\n{}", BESIDE.replace("ANSWER", ANSWER)))
     }
 
+    /// Has Envoy not keep the statistic of that name.
+    ///
+    /// # Errors
+    /// When the bootstrap does not configure statistics.
+    pub fn leave_out_stat(&mut self, name: &str) -> Result<()> {
+        let matcher = format!("  stats_matcher: {{ exclusion_list: {{ patterns: [{{ exact: {name} }}] }} }}\n");
+        self.replace("\nstats_config:\n", &format!("\nstats_config:\n{matcher}"))
+    }
+
     /// Gives the cluster `upstream` the protocol options of the cluster `latchkey`, which speaks HTTP/2.
     ///
     /// # Errors

@@ -58,6 +58,8 @@ pub struct EnvoyOptions {
     pub answers_itself: bool,
     /// Whether it has another listener, `beside`, that answers itself and has no filters; no.
     pub beside: bool,
+    /// A statistic that Envoy does not keep, such as `wasmcustom.latchkey_generation`; none.
+    pub without_stat: Option<String>,
     /// The core on which it stays; any.
     pub core: Option<usize>,
     /// The gateway's port; 0, which takes a free one.
@@ -94,6 +96,7 @@ impl EnvoyOptions {
             http_filters: None,
             answers_itself: false,
             beside: false,
+            without_stat: None,
             core: None,
             gateway_port: 0,
             admin_port: 0,
@@ -140,6 +143,9 @@ impl EnvoyOptions {
         }
         if self.beside {
             bootstrap.add_listener_beside()?;
+        }
+        if let Some(stat) = &self.without_stat {
+            bootstrap.leave_out_stat(stat)?;
         }
         let text = |value: &dyn ToString| value.to_string();
         let mut variables = vec![

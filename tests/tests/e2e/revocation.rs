@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use latchkey_tests::{Fire, Gateway, Shot, http_client, request};
+use latchkey_tests::{Connection, Fire, Gateway, Shot, http_client, request};
 use serde_json::json;
 
 const CONNECTIONS: usize = 64;
@@ -74,6 +74,42 @@ async fn every_envoy_acknowledges_and_refuses() {
     let mut names: Vec<_> = nodes.iter().map(|node| node["node_id"].as_str().unwrap()).collect();
     names.sort_unstable();
     assert_eq!(names, ["envoy", "second"]);
+}
+
+/// The number that tells workers of a new revision.
+const GENERATION: &str = "wasmcustom.latchkey_generation";
+
+/// Of those that Envoy keeps, and not what it says of them.
+async fn stats(gateway: &Gateway) -> Vec<String> {
+    let page = gateway.envoy.admin_get("/stats?filter=^wasmcustom").await.unwrap();
+    page.lines().filter_map(|line| Some(line.split_once(": ")?.0.to_owned())).collect()
+}
+
+/// Where the operator leaves it out of Envoy's statistics, workers look at the snapshot itself.
+#[tokio::test]
+async fn without_the_generation_changes_are_in_force_all_the_same() {
+    let mut ordinary = stats(&Gateway::start().await).await;
+    let gateway = Gateway::builder().envoy(|envoy| envoy.without_stat = Some(GENERATION.to_owned())).start().await;
+    let kept = stats(&gateway).await;
+    assert!(ordinary.iter().any(|stat| stat == GENERATION), "{ordinary:?}");
+    ordinary.retain(|stat| stat != GENERATION);
+    assert_eq!(kept, ordinary, "it is the only one that is left out");
+
+    // Enough to reach both workers.
+    let mut connections: Vec<_> = (0..8).map(|_| Connection::to(gateway.envoy.gateway())).collect();
+    for round in 0..30 {
+        let key = gateway.control_plane.create_key(json!({ "name": format!("round {round}") })).await.unwrap();
+        let request = request("GET", "/", &[("x-api-key", &key.api_key)]);
+        for connection in &mut connections {
+            assert_eq!(connection.send(&request).await.unwrap().status, 200, "round {round}");
+        }
+        let enforcement = gateway.control_plane.revoke(&key.key_id).await.unwrap();
+        assert_eq!((enforcement.nodes, enforcement.acknowledged), (1, 1));
+        for connection in &mut connections {
+            let refused = connection.send(&request).await.unwrap();
+            assert_eq!((refused.status, refused.code()), (401, "invalid_key"), "round {round}");
+        }
+    }
 }
 
 /// An Envoy that does not answer may still admit the key: the answer says so, and repeating the call tells when it holds.
