@@ -106,6 +106,24 @@ impl Bootstrap {
         self.replace("  listeners:\n", &format!("  listeners:\n{}", BESIDE.replace("ANSWER", ANSWER)))
     }
 
+    /// Adds a listener `second`, on a free port, which is the listener `gateway` but for the filter's configuration:
+    /// that is changed by a JSON merge patch. So the filters of both share a VM.
+    ///
+    /// # Errors
+    /// When there is no such listener, or its configuration was changed before.
+    pub fn add_second_gateway(&mut self, patch: &Value) -> Result<()> {
+        let lines: Vec<&str> = self.text.lines().collect();
+        let first = position(&lines, "- name: gateway")?;
+        let end = end_of_block(&lines, first);
+        let mut second = Self { text: join(&[&lines[first..end]]) };
+        second.replace("- name: gateway", "- name: second")?;
+        second.replace("${GATEWAY_PORT}", "0")?;
+        second.merge_configuration(patch)?;
+        let second: Vec<&str> = second.text.lines().collect();
+        self.text = join(&[&lines[..end], &second, &lines[end..]]);
+        Ok(())
+    }
+
     /// Has Envoy not keep the statistic of that name.
     ///
     /// # Errors
@@ -248,6 +266,22 @@ mod tests {
         assert!(text[place..].contains("envoy.filters.http.router"));
         assert!(!text.contains("stamped-by-latchkey") && !text.contains("access_loggers"), "{text}");
         assert_eq!((text.matches("direct_response").count(), text.matches("- name: beside").count()), (2, 1));
+    }
+
+    #[test]
+    fn the_second_gateway_differs_in_name_port_and_configuration_alone() {
+        let mut bootstrap = Bootstrap::shipped().unwrap();
+        bootstrap.add_second_gateway(&json!({"key_prefix": "other"})).unwrap();
+        bootstrap.merge_configuration(&json!({"key_prefix": "one"})).unwrap();
+        bootstrap.leave_out_stat("a.stat").unwrap();
+        let text = &bootstrap.text;
+        let second = text.find("- name: second").unwrap();
+        let (one, other) = (text.find(r#"\"one\""#).unwrap(), text.find(r#"\"other\""#).unwrap());
+        assert!(one < second && second < other, "{text}");
+        for both in ["vm_id: latchkey", "- name: guard", "${FILTER_WASM}", "${NODE_TOKEN}"] {
+            assert_eq!(text.lines().filter(|line| line.contains(both) && !line.starts_with('#')).count(), 2, "{both}");
+        }
+        assert!(text.contains("\nstats_config:\n  stats_matcher:"), "{text}");
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub struct EnvoyOptions {
     pub answers_itself: bool,
     /// Whether it has another listener, `beside`, that answers itself and has no filters; no.
     pub beside: bool,
+    /// A JSON merge patch for the configuration of another filter, at a listener of its own, `second`; no such listener.
+    pub second: Option<Value>,
     /// A statistic that Envoy does not keep, such as `wasmcustom.latchkey_generation`; none.
     pub without_stat: Option<String>,
     /// The core on which it stays; any.
@@ -96,6 +98,7 @@ impl EnvoyOptions {
             http_filters: None,
             answers_itself: false,
             beside: false,
+            second: None,
             without_stat: None,
             core: None,
             gateway_port: 0,
@@ -146,6 +149,9 @@ impl EnvoyOptions {
         }
         if let Some(stat) = &self.without_stat {
             bootstrap.leave_out_stat(stat)?;
+        }
+        if let Some(patch) = &self.second {
+            bootstrap.add_second_gateway(patch)?;
         }
         let text = |value: &dyn ToString| value.to_string();
         let mut variables = vec![

@@ -27,6 +27,7 @@ mod revocation;
 mod routes;
 mod secrets;
 mod seeds;
+mod shared_vm;
 mod takeover;
 mod usage;
 mod verdict;
