@@ -12,6 +12,7 @@ use crate::api::http_client;
 use crate::bootstrap::Bootstrap;
 use crate::cores::while_on;
 use crate::files::write_private;
+use crate::hot_restart::{HotRestart, SharedMemory};
 use crate::paths::envoy_binary;
 use crate::process::{Process, read_lossy};
 use crate::wait::eventually;
@@ -62,6 +63,8 @@ pub struct EnvoyOptions {
     pub second: Option<Value>,
     /// A statistic that Envoy does not keep, such as `wasmcustom.latchkey_generation`; none.
     pub without_stat: Option<String>,
+    /// Whether it hands its listeners over to another process, or takes that one's over; neither.
+    pub hot_restart: HotRestart,
     /// The core on which it stays; any.
     pub core: Option<usize>,
     /// The gateway's port; 0, which takes a free one.
@@ -100,6 +103,7 @@ impl EnvoyOptions {
             beside: false,
             second: None,
             without_stat: None,
+            hot_restart: HotRestart::Disabled,
             core: None,
             gateway_port: 0,
             admin_port: 0,
@@ -153,6 +157,7 @@ impl EnvoyOptions {
         if let Some(patch) = &self.second {
             bootstrap.add_second_gateway(patch)?;
         }
+        self.hot_restart.configure(&mut bootstrap)?;
         let text = |value: &dyn ToString| value.to_string();
         let mut variables = vec![
             ("GATEWAY_PORT", text(&self.gateway_port)),
@@ -188,6 +193,8 @@ pub struct Envoy {
     admin: SocketAddr,
     gateway: SocketAddr,
     client: reqwest::Client,
+    /// A predecessor's.
+    shared_memory: Option<SharedMemory>,
 }
 
 impl Envoy {
@@ -201,12 +208,14 @@ impl Envoy {
         let admin_file = options.file(".admin");
         // Another Envoy's, from before.
         let _ = std::fs::remove_file(&admin_file);
+        let base_id_file = options.file(".base-id");
         let access_log = options.file("-access.log");
 
         let mut command = Command::new(envoy_binary()?);
         command.arg("--config-path").arg(&bootstrap);
         command.args(["--service-node", &options.node_id, "--service-cluster", "latchkey"]);
-        command.args(["--concurrency", &options.concurrency.to_string(), "--disable-hot-restart"]);
+        command.args(["--concurrency", &options.concurrency.to_string()]);
+        options.hot_restart.tell(&mut command, &base_id_file);
         command.arg("--admin-address-path").arg(&admin_file);
         command.args(["--log-level", "warning", "--component-log-level", "wasm:info"]);
         command.args(["--file-flush-interval-msec", "50"]);
@@ -222,7 +231,9 @@ impl Envoy {
             Ok(address)
         });
         let admin = admin.await.with_context(|| format!("{} is not ready", options.node_id))?;
-        let mut envoy = Self { process, access_log, admin, gateway: admin, client };
+        let predecessor = options.hot_restart == HotRestart::Predecessor;
+        let shared_memory = predecessor.then(|| SharedMemory::of(&base_id_file)).transpose()?;
+        let mut envoy = Self { process, access_log, admin, gateway: admin, client, shared_memory };
         envoy.gateway = envoy.listener("gateway").await?;
         Ok(envoy)
     }
@@ -256,6 +267,14 @@ impl Envoy {
         let page = self.admin_get(&format!("/stats?filter=^{name}$")).await?;
         let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
         Ok(value.with_context(|| format!("Envoy has no stat {name}"))?.trim().parse()?)
+    }
+
+    /// By what a [`HotRestart::Successor`] finds it.
+    ///
+    /// # Errors
+    /// When it is no predecessor.
+    pub fn base_id(&self) -> Result<u32> {
+        Ok(self.shared_memory.as_ref().context("no predecessor")?.base_id)
     }
 
     /// The process' id.

@@ -29,6 +29,7 @@ mod cores;
 mod envoy;
 mod files;
 mod gateway;
+mod hot_restart;
 mod load;
 mod loopback;
 mod nodes;
@@ -49,6 +50,7 @@ pub use cores::{allowed_cores, stay_on};
 pub use envoy::{Envoy, EnvoyOptions, FailurePolicy};
 pub use files::{random_hex, write_private};
 pub use gateway::{Answer, Gateway, GatewayBuilder};
+pub use hot_restart::HotRestart;
 pub use load::{Fire, Shot, Tally, burst};
 pub use nodes::{Fleet, NodeId, Reports, Totals, raise_file_limit};
 pub use paths::{

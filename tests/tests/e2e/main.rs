@@ -11,6 +11,7 @@ mod door;
 mod exactness;
 mod explain;
 mod fleet;
+mod hot_restart;
 mod http2;
 mod identity;
 mod import;
