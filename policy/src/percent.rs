@@ -29,7 +29,9 @@ impl<'a> Text<'a> {
 
     /// Of a path.
     pub(crate) fn of_path(raw: &'a [u8]) -> Self {
-        Self { raw, encoding: Encoding::Percent }
+        // Most have none, and are compared as they are.
+        let encoding = if raw.contains(&b'%') { Encoding::Percent } else { Encoding::Plain };
+        Self { raw, encoding }
     }
 
     /// Of a query: a name, or a value.
@@ -44,7 +46,10 @@ impl<'a> Text<'a> {
 
     /// Its place before or behind `other`, by their bytes.
     pub fn compare(self, other: &str) -> Ordering {
-        self.bytes().cmp(other.bytes())
+        match self.encoding {
+            Encoding::Plain => self.raw.cmp(other.as_bytes()),
+            Encoding::Percent | Encoding::Form => self.bytes().cmp(other.bytes()),
+        }
     }
 }
 

@@ -72,10 +72,23 @@ fn is_slash(byte: &u8) -> bool {
     *byte == b'/'
 }
 
+/// Whether a byte is a character that means nothing but itself to anybody: of most segments all are. Those of RFC 3986's
+/// `pchar`, without `%` and `;`.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~')
+        || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' | b':' | b'@')
+}
+
 fn check(segment: &[u8]) -> Result<(), Ambiguity> {
-    if segment.is_empty() {
-        return Err(Ambiguity::EmptySegment);
+    match segment {
+        b"" => Err(Ambiguity::EmptySegment),
+        b"." | b".." => Err(Ambiguity::DotSegment),
+        _ if segment.iter().all(|byte| is_plain(*byte)) => Ok(()),
+        _ => check_closely(segment),
     }
+}
+
+fn check_closely(segment: &[u8]) -> Result<(), Ambiguity> {
     if segment.contains(&b' ') {
         return Err(Ambiguity::Blank);
     }

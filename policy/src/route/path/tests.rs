@@ -1,6 +1,7 @@
 //! The rules of the canonical path, one by one.
 
 use super::*;
+use crate::test_util::Random;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -126,4 +127,19 @@ fn what_is_still_escaped_is_refused() {
         Ambiguity::EscapedTwice,
         &["/%2541", "/%252f", "/%252e%252e", "/%25%34%31", "/%254%31", "/%252541", "/a%25aFb"],
     );
+}
+
+#[test]
+fn what_is_not_looked_at_closely_would_have_passed() {
+    let bytes = (0..=u8::MAX).filter(|byte| !b"/".contains(byte));
+    for segment in bytes.map(|byte| vec![b'a', byte, b'z']) {
+        assert_eq!(check(&segment), check_closely(&segment), "{segment:?}");
+    }
+    let mut random = Random(1);
+    for _ in 0..10_000 {
+        let segment = random.bytes(5, b"ab.2eE%;~:@!*+,=()'$& \\");
+        if !segment.is_empty() {
+            assert_eq!(check(&segment), check_closely(&segment), "{segment:?}");
+        }
+    }
 }
