@@ -3,8 +3,9 @@
 //! `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset` (Unix seconds) are of the limit that is nearest to
 //! used up. `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10) are of all limits.
 
+use itoa::Buffer;
 use latchkey_policy::limit::Limits;
-use latchkey_policy::meter::{Meter, Remaining};
+use latchkey_policy::meter::{Meter, Quota, Remaining};
 
 /// Which headers there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,11 +20,6 @@ impl Styles {
     /// The names of the styles in the configuration.
     pub const NAMES: [&str; 2] = ["x-ratelimit", "ietf"];
 
-    /// Whether there is any.
-    pub fn any(self) -> bool {
-        self.x || self.ietf
-    }
-
     /// From a list of those names.
     pub fn named(names: &[String]) -> Self {
         let [x, ietf] = Self::NAMES.map(|name| names.iter().any(|other| other == name));
@@ -37,27 +33,50 @@ impl Default for Styles {
     }
 }
 
-/// A response header.
-pub type Header = (&'static str, String);
+/// What is told, kept until the response: the nearest limit as numbers, as it is told of most requests.
+#[derive(Debug, Default)]
+pub struct Told {
+    nearest: Option<Remaining>,
+    all: Option<All>,
+}
 
-/// The headers for what `meter` has left of `limits` at `now`, in Unix seconds.
-pub fn of(meter: &Meter, limits: &Limits, styles: Styles, now: i64) -> Vec<Header> {
-    let mut headers = Vec::new();
-    if styles.x
-        && let Some(nearest) = meter.nearest(limits, now)
-    {
-        headers.push(("x-ratelimit-limit", nearest.limit.to_string()));
-        headers.push(("x-ratelimit-remaining", nearest.remaining.to_string()));
-        headers.push(("x-ratelimit-reset", nearest.reset.to_string()));
-    }
-    if styles.ietf && !limits.is_empty() {
-        let each = |item: fn(Remaining, i64) -> String| {
-            meter.remaining(limits, now).map(|left| item(left, now)).collect::<Vec<_>>().join(", ")
+#[derive(Debug)]
+struct All {
+    policy: String,
+    left: String,
+}
+
+impl Told {
+    /// What is left of `limits` at `now`, in Unix seconds, by what they said to the request, or else by the key's meter.
+    pub fn of(styles: Styles, limits: &Limits, quota: Option<&Quota>, meter: Option<&Meter>, now: i64) -> Self {
+        let nearest = || quota.map_or_else(|| meter?.nearest(limits, now), |quota| quota.nearest);
+        let all = |meter: &Meter| {
+            let each = |item: fn(Remaining, i64) -> String| {
+                meter.remaining(limits, now).map(|left| item(left, now)).collect::<Vec<_>>().join(", ")
+            };
+            All { policy: each(policy), left: each(left) }
         };
-        headers.push(("ratelimit-policy", each(policy)));
-        headers.push(("ratelimit", each(left)));
+        let ietf = styles.ietf && !limits.is_empty();
+        Self { nearest: styles.x.then(nearest).flatten(), all: meter.filter(|_| ietf).map(all) }
     }
-    headers
+
+    /// Whether nothing is.
+    pub fn is_empty(&self) -> bool {
+        self.nearest.is_none() && self.all.is_none()
+    }
+
+    /// Lets `tell` have each header.
+    pub fn each(&self, mut tell: impl FnMut(&'static str, &str)) {
+        if let Some(Remaining { limit, remaining, reset, .. }) = self.nearest {
+            tell("x-ratelimit-limit", Buffer::new().format(limit));
+            tell("x-ratelimit-remaining", Buffer::new().format(remaining));
+            tell("x-ratelimit-reset", Buffer::new().format(reset));
+        }
+        if let Some(All { policy, left }) = &self.all {
+            tell("ratelimit-policy", policy);
+            tell("ratelimit", left);
+        }
+    }
 }
 
 fn policy(of: Remaining, _now: i64) -> String {

@@ -26,7 +26,7 @@ pub struct Memory<'m, H> {
     epoch: Epoch,
     view: RefCell<View<'m>>,
     now: Cell<Option<i64>>,
-    /// Of the key that was admitted, or refused by its limits.
+    /// Of the key, if it was refused for another reason than a limit, or if the client is told of each limit.
     meter: Cell<Option<Meter>>,
 }
 
@@ -50,7 +50,7 @@ impl<'m, H: Host> Memory<'m, H> {
         Ok(())
     }
 
-    /// What was counted for the request's key, and what had been before.
+    /// What was counted for the request's key, and what had been before, if anybody wants to know.
     pub fn meter(&self) -> Option<Meter> {
         self.meter.get()
     }
@@ -86,8 +86,8 @@ impl<H: Host> Source for Memory<'_, H> {
         enforced: bool,
         now: i64,
     ) -> Result<Option<Quota>, Unavailable> {
-        let told = !limits.is_empty() && self.ready.config.rate_limit_headers.any();
-        let request = Admission { limits, enforced, now, source: || source_address(self.host), told };
+        let metered = !limits.is_empty() && self.ready.config.rate_limit_headers.ietf;
+        let request = Admission { limits, enforced, now, source: || source_address(self.host), metered };
         let admitted = self.worker.meters.admit(self.host, &self.epoch, key, &request)?;
         Ok(admitted.map(|(quota, meter)| {
             self.meter.set(meter);

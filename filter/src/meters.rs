@@ -64,12 +64,12 @@ pub struct Admission<'a, S> {
     pub now: i64,
     /// Where it came from; asked once a second.
     pub source: S,
-    /// Whether the client is told what is left.
-    pub told: bool,
+    /// Whether the meter is asked for.
+    pub metered: bool,
 }
 
 impl Meters {
-    /// Takes a request from all limits of a key, or from none; returns the meter as well, if it is to be told. `None` if
+    /// Takes a request from all limits of a key, or from none; returns the meter as well, if it is asked for. `None` if
     /// the key is no more.
     pub fn admit<S: Fn() -> Option<IpAddr>>(
         &self,
@@ -78,7 +78,7 @@ impl Meters {
         key: &KeyRecord<'_>,
         request: &Admission<'_, S>,
     ) -> Result<Option<(Quota, Option<Meter>)>, Unavailable> {
-        let Admission { limits, enforced, now, source, told } = request;
+        let Admission { limits, enforced, now, source, metered } = request;
         let owner = Owner::of(epoch, key.number);
         let mut state = self.state.try_borrow_mut().map_err(|_| Unavailable::Host)?;
         let State { recent, allowances, .. } = &mut *state;
@@ -91,7 +91,7 @@ impl Meters {
             && let Some(allowance) = &mut here.allowance
             && let Some(quota) = allowance.admit(limits, key.secret, *now, source)
         {
-            return Ok(Some((quota, told.then(|| allowance.meter()))));
+            return Ok(Some((quota, metered.then(|| allowance.meter()))));
         }
         let settled = here.allowance.take();
         let room = settled.is_some() || *allowances < MAX_ALLOWANCES;
@@ -109,7 +109,7 @@ impl Meters {
             if quota.admitted() || !enforced {
                 meter.used(key.secret, *now, || *address.get_or_init(source));
             }
-            let before_grant = told.then_some(*meter);
+            let before_grant = metered.then_some(*meter);
             (quota, before_grant, if grants { meter.grant(limits, *now) } else { None })
         });
         if changed.is_err() {

@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::credentials::{Credentials, Imported};
 use crate::headers::RequestHeaders;
 use crate::host::{Host, Level, Refused};
-use crate::limit_headers;
+use crate::limit_headers::Told;
 use crate::memory::{Asked, Memory};
 use crate::worker::{Ready, Shared};
 use latchkey_policy::identity;
@@ -38,21 +38,21 @@ pub enum Outcome {
 #[derive(Debug, Default)]
 pub struct Life {
     /// What the client is told of its key's limits.
-    limits: Vec<limit_headers::Header>,
+    told: Told,
 }
 
 impl Life {
     /// Whether there is anything to keep until the response.
     pub fn is_needed(&self) -> bool {
-        !self.limits.is_empty()
+        !self.told.is_empty()
     }
 
     /// Decides a request by its headers, and prepares it for the upstream or answers it.
     pub fn on_headers(&mut self, host: &impl Host, worker: &Shared) -> Outcome {
-        let Some(ready) = worker.ready() else { return refuse(host, Code::NotReady, None, &[]) };
+        let Some(ready) = worker.ready() else { return refuse(host, Code::NotReady, None, &Told::default()) };
         let Ok(headers) = host.request_headers() else {
             ready.metrics.request(host, Code::NotReady);
-            return refuse(host, Code::NotReady, None, &[]);
+            return refuse(host, Code::NotReady, None, &Told::default());
         };
         let credentials = Credentials::new(&ready.config.credentials, &headers);
         let (verdict, imported) =
@@ -70,15 +70,15 @@ impl Life {
             return Outcome::Pass;
         }
         // Taken: they are in the answer, and not to be set once more when that passes by as a response.
-        refuse(host, code, verdict.quota.as_ref(), &std::mem::take(&mut self.limits))
+        refuse(host, code, verdict.quota.as_ref(), &std::mem::take(&mut self.told))
     }
 
     /// Tells the client what is left of its key's limits.
     pub fn on_response_headers(&self, host: &impl Host) {
-        for (name, value) in &self.limits {
+        self.told.each(|name, value| {
             // The response goes on without what cannot be told.
             let _ = host.set_response_header(name, value);
-        }
+        });
     }
 
     /// The verdict, and what of the request is an imported key though it is decided without one.
@@ -121,12 +121,8 @@ impl Life {
         if let Some(outcome) = counted(verdict.code) {
             memory.refuse(&entry.key(), outcome)?;
         }
-        let limits = &entry.policy.limits;
-        if !limits.is_empty()
-            && let Some(meter) = memory.meter()
-        {
-            self.limits = limit_headers::of(&meter, limits, ready.config.rate_limit_headers, memory.now()?);
-        }
+        let (limits, quota, meter) = (&entry.policy.limits, verdict.quota.as_ref(), memory.meter());
+        self.told = Told::of(ready.config.rate_limit_headers, limits, quota, meter.as_ref(), memory.now()?);
         Ok(())
     }
 }
@@ -213,7 +209,7 @@ fn identify(host: &impl Host, config: &Config, entry: &Entry, verdict: &Verdict)
     Ok(())
 }
 
-fn refuse(host: &impl Host, code: Code, quota: Option<&Quota>, limits: &[(&'static str, String)]) -> Outcome {
+fn refuse(host: &impl Host, code: Code, quota: Option<&Quota>, told: &Told) -> Outcome {
     // If this fails the guard still finds nothing that it lets through.
     let _ = host.set_filter_state(VERDICT_STATE, code.as_str());
     if let Some(refusal) = code.refusal(quota.and_then(|quota| quota.refused_by)) {
@@ -221,6 +217,8 @@ fn refuse(host: &impl Host, code: Code, quota: Option<&Quota>, limits: &[(&'stat
         let mut headers = vec![("content-type", "application/json")];
         headers.extend(refusal.challenge.map(|challenge| ("www-authenticate", challenge)));
         headers.extend(retry_after.as_deref().map(|seconds| ("retry-after", seconds)));
+        let mut limits = Vec::new();
+        told.each(|name, value| limits.push((name, value.to_owned())));
         headers.extend(limits.iter().map(|(name, value)| (*name, value.as_str())));
         if host.respond(refusal.status, refusal.details, &headers, &refusal.body).is_err() {
             host.log(Level::Error, "the host refused to answer a request; it stays where it is");

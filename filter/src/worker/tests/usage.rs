@@ -40,7 +40,7 @@ fn admit_by(host: &FakeHost, worker: &Worker, slot: u32, secret: u32) {
         ..test_util::key(KeyDigest::of(b"one"), 1, "one")
     };
     let source = || Some("192.0.2.7".parse().unwrap());
-    let request = Admission { limits: &Limits::default(), enforced: true, now: NOW, source, told: false };
+    let request = Admission { limits: &Limits::default(), enforced: true, now: NOW, source, metered: false };
     worker.shared().meters.admit(host, &EPOCH, &key, &request).unwrap().unwrap();
 }
 
@@ -226,7 +226,7 @@ fn admit_limited(host: &FakeHost, worker: &Worker, slot: u32, limits: &Limits) -
         number: u64::from(slot) + 100,
         ..test_util::key(KeyDigest::of(b"one"), 1, "one")
     };
-    let request = Admission { limits, enforced: true, now: NOW, source: || None, told: false };
+    let request = Admission { limits, enforced: true, now: NOW, source: || None, metered: false };
     worker.shared().meters.admit(host, &EPOCH, &key, &request).unwrap().unwrap().0.admitted()
 }
 
