@@ -158,13 +158,24 @@ impl Meters {
             here.settle(host, *slot, now);
             here.uses = 0;
         }
-        let changed: Vec<_> = recent.iter().filter(|(_, here)| here.changed).map(|(slot, _)| *slot).collect();
-        // What could not be said is said at the next tick.
-        if ledger::mark(host, &changed).is_ok() {
-            recent.values_mut().for_each(|here| here.changed = false);
-        }
+        mark(host, recent);
         recent.retain(|_, here| here.allowance.is_some() || here.changed || here.often || here.uses > 0);
         *allowances = recent.values().filter(|here| here.allowance.is_some()).count();
+    }
+
+    /// Settles all that was admitted here: what is not settled goes with the VM.
+    pub fn settle(&self, host: &impl Host) {
+        let Ok(mut state) = self.state.try_borrow_mut() else { return };
+        state.recent.iter_mut().for_each(|(slot, here)| here.settle(host, *slot, None));
+        mark(host, &mut state.recent);
+    }
+}
+
+/// What could not be said is said the next time.
+fn mark(host: &impl Host, recent: &mut BTreeMap<u32, Recent>) {
+    let changed: Vec<_> = recent.iter().filter(|(_, here)| here.changed).map(|(slot, _)| *slot).collect();
+    if ledger::mark(host, &changed).is_ok() {
+        recent.values_mut().for_each(|here| here.changed = false);
     }
 }
 

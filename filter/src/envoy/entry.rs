@@ -133,6 +133,12 @@ impl Vm {
         }
     }
 
+    /// Saves what the workers have counted by themselves, as far as it can be had.
+    fn settle(&self) {
+        let Ok(roots) = self.roots.try_borrow() else { return };
+        roots.iter().for_each(|root| root.shared.meters.settle(&self.host));
+    }
+
     /// Lets go of what is kept of requests that are no more. Those that are new since it last looked are left alone.
     fn forget_the_gone(&self, tick_of: u32) {
         let Ok(mut streams) = self.streams.try_borrow_mut() else { return };
@@ -161,8 +167,11 @@ extern "C" fn proxy_abi_version_0_2_1() {}
 
 #[unsafe(no_mangle)]
 extern "C" fn _initialize() {
-    // A panic leaves a line before it takes the VM down.
-    std::panic::set_hook(Box::new(|panic| abi::log(abi::LogLevel::Critical, &panic.to_string())));
+    // A panic leaves a line, and what was counted, before it takes the VM down.
+    std::panic::set_hook(Box::new(|panic| {
+        abi::log(abi::LogLevel::Critical, &panic.to_string());
+        VM.with(Vm::settle);
+    }));
 }
 
 /// Room for what the host hands over: `abi` takes it from there.

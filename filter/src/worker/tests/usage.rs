@@ -278,3 +278,17 @@ fn what_memory_did_not_take_is_settled_later() {
     settle(&host, &worker);
     assert_eq!(in_shared_memory(&host, 1), 10);
 }
+
+#[test]
+fn a_worker_that_goes_leaves_what_it_has_counted() {
+    let (host, worker) = in_time();
+    let limits = Limits::default().with(Window::Day, Some(10_000));
+    (0..100).for_each(|_| assert!(admit_limited(&host, &worker, 1, &limits)));
+    assert_eq!(in_shared_memory(&host, 1), 2);
+    worker.shared().meters.settle(&host);
+    drop(worker);
+    assert_eq!(in_shared_memory(&host, 1), 100);
+    assert_eq!(ledger::marked(&host, 0, 9).unwrap(), [1]);
+    let left = ledger::read(&host, 1).unwrap().0.unwrap().nearest(&limits, NOW).unwrap().remaining;
+    assert_eq!(left, 9_900, "nothing is held");
+}
