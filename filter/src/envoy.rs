@@ -8,11 +8,14 @@ mod entry;
 
 use crate::headers::RequestHeaders;
 use crate::host::{Host, Level, MetricId, MetricKind, Nanos, Refused, StreamId};
-use crate::worker::{TICK_MILLIS, Worker};
+use crate::worker::Worker;
 use abi::{BufferType, LogLevel, MapType, MetricType};
 use latchkey_policy::cells::{Cell as SharedCell, CellError, Cells, Expect};
 use prost::Message as _;
 use std::cell::OnceCell;
+
+/// How soon a new worker looks for the stream: until there is a snapshot, requests are refused.
+const FIRST_TICK_MILLIS: u32 = 1;
 
 /// The gauge whose value is the generation.
 const GENERATION: &str = "latchkey_generation";
@@ -29,7 +32,7 @@ fn configure(host: &Envoy, worker: &mut Worker) -> bool {
         return false;
     }
     // Without ticks this thread never holds the stream; it still decides by what others wrote.
-    let _ = abi::set_tick_period(TICK_MILLIS);
+    let _ = abi::set_tick_period(FIRST_TICK_MILLIS);
     true
 }
 

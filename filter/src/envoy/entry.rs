@@ -8,7 +8,7 @@
 
 use super::{Envoy, abi};
 use crate::request::{self, Life, Outcome};
-use crate::worker::{Shared, Worker};
+use crate::worker::{Shared, TICK_MILLIS, Worker};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -42,6 +42,8 @@ struct Root {
     context: u32,
     worker: RefCell<Worker>,
     shared: Rc<Shared>,
+    /// Whether it has had a tick.
+    ticks: Cell<bool>,
 }
 
 /// What is kept of a request.
@@ -62,7 +64,7 @@ impl Vm {
         if parent == 0 {
             let worker = Worker::default();
             let shared = worker.shared();
-            roots.push(Root { context, worker: RefCell::new(worker), shared });
+            roots.push(Root { context, worker: RefCell::new(worker), shared, ticks: Cell::new(false) });
         } else if roots.len() > 1 {
             streams.insert(context, Stream { root: parent, ..Stream::default() });
         }
@@ -120,6 +122,9 @@ impl Vm {
     }
 
     fn on_tick(&self, context: u32) {
+        if self.is_first_tick(context) {
+            let _ = abi::set_tick_period(TICK_MILLIS);
+        }
         self.with_worker(context, |host, worker| {
             worker.tick(host);
             #[cfg(feature = "fault")]
@@ -131,6 +136,11 @@ impl Vm {
         if self.ticks.get().is_multiple_of(TICKS_TO_LOOK) {
             self.forget_the_gone(context);
         }
+    }
+
+    fn is_first_tick(&self, context: u32) -> bool {
+        let Ok(roots) = self.roots.try_borrow() else { return false };
+        roots.iter().any(|root| root.context == context && !root.ticks.replace(true))
     }
 
     /// Saves what the workers have counted by themselves, as far as it can be had.
