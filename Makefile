@@ -20,6 +20,9 @@ FAULTY_FILTER := $(TARGET)/$(WASM)/release/latchkey_filter_fault.wasm
 # Always both, in one command: cargo then builds their common dependencies once.
 NATIVE := --release --package latchkey-control-plane --package latchkey-tests
 
+# What `make bench` compares the filter with.
+WASM_ONLY := --package latchkey-empty-filter --package latchkey-floor-filter
+
 WASM_BINDGEN := $(shell sed -n '/^name = "wasm-bindgen"$$/{n;s/^version = "\(.*\)"$$/\1/p;}' Cargo.lock)
 WASM_RUNNER := .tools/wasm-bindgen-$(WASM_BINDGEN)/bin/wasm-bindgen-test-runner
 
@@ -58,7 +61,7 @@ fuzz: need-cargo need-cc ## Fuzz each parser and the stream for FUZZ_SECONDS (60
 
 .PHONY: bench
 bench: build wasm-target ## Measure what Latchkey takes, beside what else does its job, and write docs/bench/ and README's tables
-	cargo build --release --package latchkey-empty-filter --package latchkey-floor-filter --target $(WASM)
+	cargo build --release $(WASM_ONLY) --target $(WASM)
 	@$(TARGET)/release/latchkey-bench --write $(ARGS)
 
 .PHONY: bench-policy
@@ -74,7 +77,7 @@ instructions: need-cargo need-cc ## Check that a verdict takes no more instructi
 lint: need-cargo need-cc need-clippy wasm-target ## Check the formatting, and clippy natively and for Wasm, warnings denied
 	cargo fmt --all --check
 	cargo clippy --release --workspace --all-targets -- --deny warnings
-	cargo clippy --release --package latchkey-policy --package latchkey-filter --all-features --target $(WASM) -- --deny warnings
+	cargo clippy --release $(WASM_ONLY) --package latchkey-policy --package latchkey-filter --all-features --target $(WASM) -- --deny warnings
 
 .PHONY: fmt
 fmt: need-cargo ## Format the code
