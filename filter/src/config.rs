@@ -132,6 +132,11 @@ impl Config {
         config.filter(|_| errors.is_empty()).ok_or(errors)
     }
 
+    /// The headers that tell the upstream who is calling, which nobody else may set.
+    pub fn identity_names(&self) -> impl Iterator<Item = &str> {
+        self.identity_headers.iter().map(|(name, _)| name.as_str()).chain([identity::HEADER])
+    }
+
     fn read(bytes: &[u8], errors: &mut Vec<ConfigError>) -> Option<Self> {
         if bytes.iter().all(u8::is_ascii_whitespace) {
             errors.push(ConfigError { path: String::new(), reason: "is empty; it must be a JSON object".to_owned() });

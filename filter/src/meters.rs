@@ -112,13 +112,16 @@ impl Meters {
             let before_grant = metered.then_some(*meter);
             (quota, before_grant, if grants { meter.grant(limits, *now) } else { None })
         });
-        if changed.is_err() {
-            // It has not been settled, unless there is nothing any more to settle it with.
-            here.allowance = settled;
-            return changed.map(|_| None);
-        }
+        let changed = match changed {
+            Ok(changed) => changed,
+            Err(unavailable) => {
+                // It has not been settled, unless there is nothing any more to settle it with.
+                here.allowance = settled;
+                return Err(unavailable);
+            }
+        };
         here.changed = true;
-        Ok(changed?.map(|(quota, meter, granted)| {
+        Ok(changed.map(|(quota, meter, granted)| {
             if granted.is_some() && settled.is_none() {
                 *allowances = allowances.saturating_add(1);
             }

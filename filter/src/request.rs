@@ -132,8 +132,8 @@ pub fn on_trailers(host: &impl Host, worker: &Shared) -> Outcome {
     let remove = || {
         let Ready { config, .. } = worker.ready()?;
         let routes = worker.reader().ok()?.view(host).ok()?.routes();
-        let identities = config.identity_headers.iter().map(|(name, _)| name.as_str()).chain([identity::HEADER]);
-        let names = config.credentials.hidden_headers().chain(identities).chain(routes.subaccount_headers());
+        let names =
+            config.credentials.hidden_headers().chain(config.identity_names()).chain(routes.subaccount_headers());
         names.map(|name| host.remove_request_trailer(name).ok()).collect::<Option<()>>()
     };
     remove().map_or(Outcome::Stop, |()| Outcome::Pass)
@@ -184,8 +184,7 @@ fn prepare(
         Some(entry) if verdict.shadowed.is_none() => identify(host, config, entry, verdict)?,
         // Whom a public or a shadowed request comes from has not been established.
         _ => {
-            let names = config.identity_headers.iter().map(|(name, _)| name.as_str()).chain([identity::HEADER]);
-            for name in names.filter(|name| headers.has(name)) {
+            for name in config.identity_names().filter(|name| headers.has(name)) {
                 host.remove_request_header(name)?;
             }
         }

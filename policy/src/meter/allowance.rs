@@ -21,11 +21,9 @@ const MOST: u32 = 1024;
 /// What one worker was granted, and what has become of it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Allowance {
-    /// The counters behind the grant.
+    /// The counters behind the grant, each in the window that it was taken from.
     meter: Meter,
     limits: Limits,
-    /// The windows that it was taken from, by their numbers.
-    numbers: [u32; Window::ALL.len()],
     /// The second in which the first of them ends.
     until: i64,
     granted: u32,
@@ -71,7 +69,7 @@ impl Allowance {
     }
 
     fn minute(&self) -> u32 {
-        self.numbers.first().copied().unwrap_or_default()
+        self.meter.tallies.first().map(|tally| tally.number).unwrap_or_default()
     }
 }
 
@@ -84,14 +82,9 @@ impl Meter {
             Some(Remaining { remaining, .. }) => (remaining / PART).min(MOST),
             None => MOST,
         };
-        let mut numbers = [0; Window::ALL.len()];
-        for (window, number) in Window::ALL.into_iter().zip(&mut numbers) {
-            let tally = self.tally(window, now);
-            // A clock that was set back: until it is in the newest window again, each request is asked about.
-            if tally.number != window.number(now) {
-                return None;
-            }
-            *number = tally.number;
+        // A clock that was set back: until it is in the newest window again, each request is asked about.
+        if Window::ALL.into_iter().any(|window| self.tally(window, now).number != window.number(now)) {
+            return None;
         }
         for window in Window::ALL {
             let mut tally = self.tally(window, now);
@@ -100,20 +93,17 @@ impl Meter {
         }
         let until = Window::Minute.end(Window::Minute.number(now));
         let last_uses = self.last_uses;
-        Some(Allowance { meter: *self, limits: *limits, numbers, until, granted, admitted: 0, nearest, last_uses })
+        Some(Allowance { meter: *self, limits: *limits, until, granted, admitted: 0, nearest, last_uses })
     }
 
     /// Takes back what was granted, and counts what of it was admitted.
     pub fn settle(&mut self, allowance: &Allowance) {
-        let Allowance { numbers, granted, admitted, last_uses, .. } = allowance;
-        for (window, number) in Window::ALL.into_iter().zip(numbers) {
-            // In a later window it was not taken from anything.
-            if let Some(tally) = self.tallies.get_mut(window as usize)
-                && tally.number == *number
-            {
-                tally.held = tally.held.saturating_sub(*granted);
-                tally.here = tally.here.saturating_add(*admitted);
-            }
+        let Allowance { meter, granted, admitted, last_uses, .. } = allowance;
+        let tallies = self.tallies.iter_mut().zip(&meter.tallies);
+        // In a later window it was not taken from anything.
+        for (tally, _) in tallies.filter(|(tally, taken_from)| tally.number == taken_from.number) {
+            tally.held = tally.held.saturating_sub(*granted);
+            tally.here = tally.here.saturating_add(*admitted);
         }
         if let Some(requests) = self.requests.get_mut(Outcome::Allowed as usize) {
             *requests = requests.saturating_add((*admitted).into());

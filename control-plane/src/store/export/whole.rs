@@ -147,15 +147,11 @@ impl Buckets {
     }
 
     fn push(&mut self, row: &KeyRow) -> Result<(), StoreError> {
-        let mut record = Vec::new();
-        let KeyDigest([first, second, ..]) = super::key_record(row)?.digest;
-        super::key_record(row)?.encode(&mut record)?;
+        let record = super::key_record(row)?;
+        let KeyDigest([first, second, ..]) = record.digest;
         let bucket = usize::from(u16::from_be_bytes([first, second])) >> self.shift;
         // There is one for each of those bits.
-        if let Some(bucket) = self.buckets.get_mut(bucket) {
-            bucket.extend_from_slice(&record);
-        }
-        Ok(())
+        self.buckets.get_mut(bucket).map_or(Ok(()), |bucket| Ok(record.encode(bucket)?))
     }
 
     async fn sorted(self) -> Result<Chunks, StoreError> {
