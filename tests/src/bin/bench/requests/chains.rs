@@ -4,7 +4,6 @@
 //! counts the key's requests, and gives the upstream the client's name in place of the key.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use anyhow::Result;
 use serde_json::json;
@@ -17,42 +16,21 @@ pub(crate) const TIER: &str = "enterprise";
 
 /// A Wasm filter that does nothing.
 pub(crate) fn empty_filter() -> Result<String> {
-    Ok(wasm("empty", &latchkey_tests::empty_filter()?, ""))
-}
-
-/// A Wasm filter that makes Latchkey's host calls for a key that is `plain` or `full`, and Latchkey's guard.
-pub(crate) fn floor(key: &str) -> Result<String> {
-    let guard = r#"
-- name: guard
-  typed_config:
-    "@type": type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC
-    rules:
-      action: ALLOW
-      policies:
-        stamped-by-latchkey:
-          permissions: [{ any: true }]
-          principals:
-            - { filter_state: { key: wasm.latchkey, string_match: { exact: allowed } } }
-            - { filter_state: { key: wasm.latchkey, string_match: { exact: public } } }"#;
-    Ok(wasm("floor", &latchkey_tests::floor_filter()?, key) + guard)
-}
-
-fn wasm(name: &str, path: &Path, configuration: &str) -> String {
-    format!(
-        r#"- name: {name}
+    let wasm = latchkey_tests::empty_filter()?;
+    Ok(format!(
+        r#"- name: empty
   typed_config:
     "@type": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
     config:
-      name: {name}
+      name: empty
       failure_policy: FAIL_CLOSED
-      configuration: {{ "@type": type.googleapis.com/google.protobuf.StringValue, value: "{configuration}" }}
       vm_config:
-        vm_id: {name}
+        vm_id: empty
         runtime: envoy.wasm.runtime.v8
         code:
           local: {{ filename: "{}" }}"#,
-        path.display()
-    )
+        wasm.display()
+    ))
 }
 
 /// `api_key_auth` with the keys of the first `count` numbers, `rbac` that admits who has a name, and

@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use latchkey_tests::{Envoy, EnvoyOptions};
+use latchkey_tests::{Envoy, EnvoyOptions, floor_filter};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -57,11 +57,11 @@ pub(crate) async fn measure(dir: &Path, cores: Cores, keys: usize, rules: Rules)
     let default = Latchkey::start(DEFAULT, dir, cores, keys + 1, plain_key, json!({})).await?;
     field.enter_latchkey(DEFAULT, "Latchkey as shipped: *plain* and `X-RateLimit-*`", &default).await?;
     let what = "the floor of *plain*: its host calls and the guard, without what they are made for";
-    field.enter("plain_floor", what, Some(chains::floor("plain")?), None).await?;
+    field.enter_floor("plain_floor", what, "plain").await?;
     let full = full::start(dir, cores, keys + 1).await?;
     let what = "Latchkey *full*: IP lists, 50 route rules with permissions, three limits, `X-RateLimit-*`";
     field.enter_latchkey(FULL, what, &full).await?;
-    field.enter("full_floor", "the floor of *full*", Some(chains::floor("full")?), None).await?;
+    field.enter_floor("full_floor", "the floor of *full*", "full").await?;
 
     let what = "Lua: look-up, counter, method and path, without a hash";
     field.enter("lua", what, Some(chains::lua(keys + 1)), Some(Limits::EachKey)).await?;
@@ -105,7 +105,22 @@ impl Field<'_> {
             http_filters: Some(filters.unwrap_or_default()),
             ..envoy_options(self.dir, self.cores, self.service, "")?
         };
-        let envoy = Envoy::start(&options).await?;
+        self.start(id, what, &options, job).await
+    }
+
+    /// An Envoy that is configured as Latchkey's are, with the filter that makes the host calls for such a key.
+    async fn enter_floor(&mut self, id: &'static str, what: &str, key: &str) -> Result<()> {
+        let options = EnvoyOptions {
+            node_id: id.to_owned(),
+            filter: floor_filter()?,
+            raw_configuration: Some(key.to_owned()),
+            ..envoy_options(self.dir, self.cores, self.service, "")?
+        };
+        self.start(id, what, &options, None).await
+    }
+
+    async fn start(&mut self, id: &'static str, what: &str, options: &EnvoyOptions, job: Option<Limits>) -> Result<()> {
+        let envoy = Envoy::start(options).await?;
         self.admit(id, what, &envoy, job).await?;
         self.envoys.push(envoy);
         Ok(())
