@@ -53,7 +53,10 @@ pub(super) struct KeyView {
     expires_at: Option<String>,
     #[schema(value_type = texts::UserId)]
     owner: String,
+    /// Whether it is good as far as it alone is concerned: not revoked, expired or disabled.
     active: bool,
+    /// Whether it has been switched off.
+    disabled: bool,
     #[schema(value_type = texts::Time)]
     created_at: String,
     #[schema(value_type = texts::Time)]
@@ -74,6 +77,7 @@ impl KeyView {
         let expired = key.settings.expires_at.is_some_and(|second| second <= now);
         Self {
             active: key.revoked_at.is_none() && !key.disabled && !expired,
+            disabled: key.disabled,
             key_id: key.id,
             name: key.settings.name,
             description: key.settings.description,
