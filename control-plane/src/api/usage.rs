@@ -16,12 +16,15 @@ use super::extract::{Params, Session};
 use super::openapi::parameters::query;
 use super::openapi::texts;
 use crate::clock::rfc3339;
-use crate::schema::{number, object, one_of};
+use crate::schema::{matching, number, object, one_of};
 use crate::store::KeyUsage;
-use crate::store::usage::{self, Resolution, UsageQuery};
+use crate::store::usage::{self, Group, NamedKey, Resolution, UsageQuery};
 
 /// Buckets in an answer at most.
 const MAX_BUCKETS: usize = 10_000;
+
+/// Keys that `top_keys` can ask for.
+const MAX_TOP_KEYS: u32 = 1_000;
 
 /// Without `from`, so many seconds before `to`.
 const DEFAULT_SPAN: i64 = 24 * 60 * 60;
@@ -65,22 +68,48 @@ pub(super) struct List {
     to: String,
     #[schema(schema_with = resolutions)]
     bucket: &'static str,
-    /// By time, key and code. What there is none of is left out.
+    /// How many API keys had such requests in this time.
+    #[schema(minimum = 0)]
+    keys: u64,
+    /// By time, key and code, as far as `group_by` has them; with `top_keys` the key with the most requests first. What
+    /// there is none of is left out.
     buckets: Vec<Bucket>,
 }
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = UsageBucket)]
 struct Bucket {
-    #[schema(value_type = texts::Time)]
-    start: String,
-    #[schema(value_type = texts::KeyId)]
-    key_id: String,
-    #[schema(value_type = texts::OutcomeCode)]
-    code: String,
+    /// If `group_by` has `time`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<texts::Time>)]
+    start: Option<String>,
+    /// If `group_by` has `key`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<texts::KeyId>)]
+    key_id: Option<String>,
+    /// What the key is called now, for those who may see keys (`account:apikeys:read`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<texts::Name>)]
+    key_name: Option<String>,
+    /// If `group_by` has `code`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<texts::OutcomeCode>)]
+    code: Option<String>,
     #[schema(minimum = 1)]
     requests: u64,
 }
+
+impl Bucket {
+    fn new(bucket: usage::Bucket, with_names: bool) -> Self {
+        let usage::Bucket { start, key, code, requests } = bucket;
+        let (key_id, key_name) = key.map(|NamedKey { id, name }| (id, name)).unzip();
+        let key_name = key_name.filter(|_| with_names);
+        Self { start: start.map(rfc3339), key_id, key_name, code, requests }
+    }
+}
+
+const GROUP_BY: &str = "What is told apart, some of `time`, `key` and `code`, with commas between them; all of them if it \
+                        is left out. Requests are summed up over the rest, which buckets leave out.";
 
 /// What [`list`] reads of a query.
 enum Wanted {}
@@ -93,13 +122,19 @@ impl utoipa::IntoParams for Wanted {
             query("bucket", "How long a bucket is; an hour if it is left out.", resolutions()),
             query("key_id", "Of this API key alone.", texts::KeyId::schema()),
             query("code", "Of this code alone.", texts::OutcomeCode::schema()),
+            query("group_by", GROUP_BY, matching("^(time|key|code)(,(time|key|code))*$")),
+            query(
+                "top_keys",
+                "Of so many API keys alone, those with the most requests. It takes `key` in `group_by`.",
+                number(1).maximum(Some(MAX_TOP_KEYS)),
+            ),
         ]
     }
 }
 
 /// Count requests by key, code and time
 ///
-/// The account's own. What there is none of is left out.
+/// The account's own, by all three or by some of them.
 #[utoipa::path(get, path = "/v1/usage", operation_id = "listUsage", tag = "Usage",
     params(Wanted), security(("credential" = ["account:usage:read"])),
     responses(
@@ -115,29 +150,31 @@ pub(super) async fn list(
     let (name, resolution) = resolution(params.text("bucket")?)?;
     let times = times(params.time("from")?, params.time("to")?, resolution, app.clock.now())?;
     let (key_id, code) = (params.text("key_id")?, outcome(params.text("code")?)?);
+    let group = group(params.text("group_by")?)?;
+    let top_keys = params.optional_number("top_keys", 1..=MAX_TOP_KEYS)?;
     params.finish()?;
+    if top_keys.is_some() && !group.key {
+        return Err(ApiError::parameter("top_keys", "takes `key` in `group_by`"));
+    }
     let account_id = &caller.account_id;
     if let Some(id) = &key_id {
         app.store.key(account_id, id).await?;
     }
-    let query = UsageQuery { account_id, times: times.clone(), resolution, key_id: key_id.as_deref(), code };
-    let found = app.store.usage(&query, MAX_BUCKETS).await?;
-    let found = found.ok_or_else(|| ApiError::Invalid {
-        field: None,
-        error: format!(
-            "There are more than {MAX_BUCKETS} buckets. Narrow it down with `from`, `to`, `key_id` or `code`, or use \
-             `bucket=day`."
-        ),
-    })?;
-    let view = |bucket: usage::Bucket| Bucket {
-        start: rfc3339(bucket.start),
-        key_id: bucket.key_id,
-        code: bucket.code,
-        requests: bucket.requests,
-    };
-    let buckets = found.into_iter().map(view).collect();
-    let list = List { from: rfc3339(times.start), to: rfc3339(times.end), bucket: name, buckets };
+    let key_id = key_id.as_deref();
+    let query = UsageQuery { account_id, times: times.clone(), resolution, key_id, code, group, top_keys };
+    let found = app.store.usage(&query, MAX_BUCKETS).await?.ok_or_else(too_many)?;
+    let with_names = caller.holds("account:apikeys:read");
+    let buckets = found.buckets.into_iter().map(|bucket| Bucket::new(bucket, with_names)).collect();
+    let list = List { from: rfc3339(times.start), to: rfc3339(times.end), bucket: name, keys: found.keys, buckets };
     Ok(Answer::ok("Usage retrieved successfully", list))
+}
+
+fn too_many() -> ApiError {
+    let error = format!(
+        "There are more than {MAX_BUCKETS} buckets. Narrow it down with `from`, `to`, `key_id` or `code`, use \
+         `bucket=day`, or have less told apart with `group_by`, or fewer keys with `top_keys`."
+    );
+    ApiError::Invalid { field: None, error }
 }
 
 fn resolutions() -> Object {
@@ -150,6 +187,26 @@ fn resolution(name: Option<String>) -> Result<(&'static str, Resolution), ApiErr
         Some("day") => Ok(("day", Resolution::Day)),
         Some(_) => Err(ApiError::parameter("bucket", "must be one of hour, day")),
     }
+}
+
+fn group(names: Option<String>) -> Result<Group, ApiError> {
+    let Some(names) = names else { return Ok(Group { time: true, key: true, code: true }) };
+    let mut group = Group { time: false, key: false, code: false };
+    for name in names.split(',') {
+        let wanted = match name {
+            "time" => &mut group.time,
+            "key" => &mut group.key,
+            "code" => &mut group.code,
+            _ => {
+                return Err(ApiError::parameter(
+                    "group_by",
+                    "must be some of time, key, code, with commas between them",
+                ));
+            }
+        };
+        *wanted = true;
+    }
+    Ok(group)
 }
 
 /// Whole buckets: `from` is rounded down and `to` up.

@@ -2,29 +2,29 @@
 //!
 //! Nodes report totals. What is stored with a total is the total itself, so a report that comes twice counts once:
 //! [`commit`] turns totals into what is new, [`counts`] says what a node must know of the others and [`news`] of which keys,
-//! [`read`] is what people ask for, and [`tidy`] deletes what nobody needs any more.
+//! [`read`] and [`buckets`] are what people ask for, and [`tidy`] deletes what nobody needs any more.
 //!
 //! Nodes do not decide by any of this as part of a snapshot, so none of it advances the revision.
 
+mod buckets;
 mod commit;
 mod counts;
 mod news;
 mod read;
 mod tidy;
 
+pub(crate) use buckets::{Bucket, Group, NamedKey, Resolution, UsageQuery};
 pub(crate) use counts::{Count, Current, Elsewhere, ElsewherePage};
 pub(crate) use news::News;
 pub use read::KeyUsage;
 pub(super) use read::admitted;
-pub(crate) use read::{Bucket, Resolution, UsageQuery};
 pub(super) use tidy::trusts;
 
 use latchkey_policy::limit::Window;
 use latchkey_policy::meter::Outcome;
 use std::net::IpAddr;
 
-/// Requests in a total, and in a bucket, at most: the integers that JSON carries exactly. Sums of thousands of buckets stay
-/// below SQLite's largest integer.
+/// Requests in a total, and in a bucket, at most: the integers that JSON carries exactly.
 pub(crate) const MAX_REQUESTS: u64 = (1 << 53) - 1;
 
 const HOUR: i64 = 3_600;

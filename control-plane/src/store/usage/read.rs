@@ -1,16 +1,11 @@
-//! What people ask for: a key's use at present, and requests by time.
+//! How much a key is used at present.
 
 use latchkey_policy::limit::Window;
 use latchkey_policy::meter::Outcome;
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
-use std::collections::BTreeMap;
-use std::ops::Range;
+use sqlx::SqliteConnection;
 
-use super::{DAY, HOUR, kind};
+use super::{HOUR, kind};
 use crate::store::{Store, StoreError};
-
-/// Hours in a bucket, at most.
-const HOURS: usize = 24;
 
 /// How much a key is used at present.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,48 +16,6 @@ pub struct KeyUsage {
     pub requests_this_month: u64,
     /// Requests that were reported since then, by the code of their verdict, in the order in which verdicts are reported.
     pub by_code: [(&'static str, u64); Outcome::ALL.len()],
-}
-
-/// How long the times are over which requests are summed up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Resolution {
-    Hour,
-    Day,
-}
-
-impl Resolution {
-    /// When the bucket begins that a Unix second is in.
-    pub(crate) fn start(self, second: i64) -> i64 {
-        second.saturating_sub(second.rem_euclid(self.seconds()))
-    }
-
-    pub(crate) fn seconds(self) -> i64 {
-        match self {
-            Self::Hour => HOUR,
-            Self::Day => DAY,
-        }
-    }
-}
-
-/// Which requests are asked for.
-#[derive(Debug)]
-pub(crate) struct UsageQuery<'a> {
-    pub(crate) account_id: &'a str,
-    /// Unix seconds; whole buckets.
-    pub(crate) times: Range<i64>,
-    pub(crate) resolution: Resolution,
-    pub(crate) key_id: Option<&'a str>,
-    pub(crate) code: Option<Outcome>,
-}
-
-/// Requests with one key and one verdict in some time.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Bucket {
-    /// Unix seconds.
-    pub(crate) start: i64,
-    pub(crate) key_id: String,
-    pub(crate) code: String,
-    pub(crate) requests: u64,
 }
 
 impl Store {
@@ -86,26 +39,6 @@ impl Store {
         });
         Ok(KeyUsage { requests_today, requests_this_month, by_code })
     }
-
-    /// What `query` asks for, in the order of times, keys and codes; none if that is more than `limit` buckets.
-    pub(crate) async fn usage(&self, query: &UsageQuery<'_>, limit: usize) -> Result<Option<Vec<Bucket>>, StoreError> {
-        // Of so many rows, which are of different hours, at least one more than `limit` buckets are made.
-        let rows_of_a_bucket = if query.resolution == Resolution::Day { HOURS } else { 1 };
-        let bound = limit.saturating_mul(rows_of_a_bucket);
-        let mut select = select(query, i64::try_from(bound).unwrap_or(i64::MAX).saturating_add(1));
-        let rows: Vec<(i64, String, String, i64)> = select.build_query_as().fetch_all(&self.0.readers).await?;
-        if rows.len() > bound {
-            return Ok(None);
-        }
-        let mut sums = BTreeMap::new();
-        for (hour, key_id, code, requests) in rows {
-            let start = query.resolution.start(hour.saturating_mul(HOUR));
-            *sums.entry((start, key_id, code)).or_default() += requests.cast_unsigned();
-        }
-        let buckets =
-            sums.into_iter().map(|((start, key_id, code), requests)| Bucket { start, key_id, code, requests });
-        Ok(Some(buckets.collect::<Vec<_>>()).filter(|buckets| buckets.len() <= limit))
-    }
 }
 
 /// What all nodes together have admitted with a key in the window that `now` is in; of no key, nothing.
@@ -119,46 +52,4 @@ pub(in crate::store) async fn admitted(
     let query = sqlx::query_scalar(QUERY).bind(kind(window)).bind(window.number(now)).bind(key);
     let count: Option<i64> = query.fetch_optional(from).await?;
     Ok(count.unwrap_or(0).cast_unsigned())
-}
-
-fn select(query: &UsageQuery<'_>, limit: i64) -> QueryBuilder<Sqlite> {
-    let hours = query.times.start.div_euclid(HOUR)..query.times.end.div_euclid(HOUR);
-    // In this order, so that what it costs depends on the account's keys and not on all that was ever counted.
-    let mut select = QueryBuilder::<Sqlite>::new(
-        "SELECT b.hour, k.id, b.code, b.requests FROM keys k CROSS JOIN usage_buckets b ON b.key_seq = k.seq \
-         WHERE k.account_id = ",
-    );
-    select.push_bind(query.account_id);
-    select.push(" AND b.hour >= ").push_bind(hours.start).push(" AND b.hour < ").push_bind(hours.end);
-    if let Some(key_id) = query.key_id {
-        select.push(" AND k.id = ").push_bind(key_id);
-    }
-    if let Some(outcome) = query.code {
-        select.push(" AND b.code = ").push_bind(outcome.code().as_str());
-    }
-    select.push(" LIMIT ").push_bind(limit);
-    select
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use sqlx::AssertSqlSafe;
-
-    /// How SQLite finds the rows, step by step.
-    async fn plan(key_id: Option<&str>) -> Vec<String> {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&directory.path().join("latchkey.db")).await.unwrap();
-        let query = UsageQuery { account_id: "", times: 0..DAY, resolution: Resolution::Hour, key_id, code: None };
-        let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", select(&query, 1).sql().as_str()));
-        let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(explain).fetch_all(&store.0.readers).await.unwrap();
-        steps.into_iter().map(|(.., step)| step).collect()
-    }
-
-    #[tokio::test]
-    async fn only_the_accounts_keys_are_looked_at() {
-        let buckets = "SEARCH b USING PRIMARY KEY (key_seq=? AND hour>? AND hour<?)";
-        assert_eq!(plan(None).await, ["SEARCH k USING INDEX keys_account (account_id=?)", buckets]);
-        assert_eq!(plan(Some("")).await, ["SEARCH k USING INDEX sqlite_autoindex_keys_1 (id=?)", buckets]);
-    }
 }
