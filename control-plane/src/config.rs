@@ -4,6 +4,7 @@ mod file;
 
 pub use file::{InvalidFile, parse};
 
+use axum::http::Uri;
 use clap::{Args, Parser, ValueEnum, value_parser};
 use latchkey_policy::key::{InvalidPrefix, KeyFormat};
 use std::net::SocketAddr;
@@ -91,6 +92,9 @@ pub struct HttpConfig {
     /// Proxies in front of the API whose X-Forwarded-For is trusted; 0 takes the connection's own address
     #[arg(long, env = "LATCHKEY_TRUSTED_HOPS", default_value_t = 0, value_name = "PROXIES")]
     pub trusted_hops: usize,
+    /// Where clients reach Envoy, such as https://api.example.com; the console shows it
+    #[arg(long, env = "LATCHKEY_GATEWAY_URL", value_name = "URL", value_parser = gateway_url)]
+    pub gateway_url: Option<String>,
 }
 
 /// Where nodes connect, and what is asked of them.
@@ -222,6 +226,17 @@ impl WebhookConfig {
     }
 }
 
+/// As it is without a slash at its end, and as a shell takes it in quotes.
+fn gateway_url(text: &str) -> Result<String, &'static str> {
+    let wrong = "must be an http or https URL, without a query or quotes";
+    let url: Uri = text.parse().map_err(|_| wrong)?;
+    let is_http = matches!(url.scheme_str(), Some("http" | "https")) && url.authority().is_some();
+    if is_http && url.query().is_none() && !text.contains('\'') {
+        return Ok(text.trim_end_matches('/').to_owned());
+    }
+    Err(wrong)
+}
+
 fn key_format(prefix: &str) -> Result<KeyFormat, InvalidPrefix> {
     KeyFormat::new(prefix)
 }
@@ -251,6 +266,21 @@ mod tests {
         let config = parse(&["--node-token", TOKEN, "--admin-password", "correct horse battery"]);
         let printed = format!("{config:?}");
         assert!(!printed.contains(TOKEN) && !printed.contains("correct horse"), "{printed}");
+    }
+
+    #[test]
+    fn the_gateway_is_an_address() {
+        for (text, url) in [
+            ("https://api.example.com/", Some("https://api.example.com")),
+            ("http://127.0.0.1:10000", Some("http://127.0.0.1:10000")),
+            ("https://example.com/a/", Some("https://example.com/a")),
+            ("api.example.com", None),
+            ("ftp://example.com", None),
+            ("https://example.com/?a", None),
+            ("https://example.com/'", None),
+        ] {
+            assert_eq!(gateway_url(text).ok().as_deref(), url, "{text}");
+        }
     }
 
     #[test]

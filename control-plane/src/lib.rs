@@ -22,6 +22,7 @@ pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod console;
 mod enforcement;
 mod explain;
 mod http;

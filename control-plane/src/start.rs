@@ -139,6 +139,7 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
         login_addresses: Throttle::new(LOGIN_FAILURES_OF_ADDRESS),
         calls: Throttle::new(config.http.calls_per_minute),
         trusted_hops: config.http.trusted_hops,
+        gateway: config.http.gateway_url.clone(),
         key_format: config.keys.format,
         reach,
         stop: stop.clone(),

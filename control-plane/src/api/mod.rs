@@ -43,6 +43,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::clock::Clock;
+use crate::console;
 use crate::enforcement::{self, Enforcement};
 use crate::metrics::Metrics;
 use crate::password::Passwords;
@@ -51,6 +52,7 @@ use crate::store::Store;
 use crate::stream::registry::Registry;
 use crate::webhook::reach::Reach;
 use error::ApiError;
+pub(crate) use observe::RequestId;
 use openapi::Document;
 pub(crate) use throttle::Throttle;
 
@@ -72,6 +74,8 @@ pub(crate) struct App {
     pub(crate) calls: Throttle,
     /// Proxies in front of the API that are trusted.
     pub(crate) trusted_hops: usize,
+    /// Where clients reach Envoy, if that is known.
+    pub(crate) gateway: Option<String>,
     pub(crate) key_format: KeyFormat,
     pub(crate) reach: Reach,
     pub(crate) stop: Stop,
@@ -84,7 +88,7 @@ impl App {
     }
 }
 
-/// All calls. It fails when their description cannot be written.
+/// All calls, and the console over them. It fails when their description cannot be written.
 pub(crate) fn router(app: App) -> Result<Router, serde_json::Error> {
     let app = Arc::new(app);
     let calls = OpenApiRouter::with_openapi(openapi::base())
@@ -97,14 +101,14 @@ pub(crate) fn router(app: App) -> Result<Router, serde_json::Error> {
         .merge(machine_calls());
     let (router, description) = calls.split_for_parts();
     let description = Arc::new(Document::new(&description)?);
-    let router = router
+    let calls = router
         .merge(docs::router())
         .layer(Extension(description))
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .layer(middleware::from_fn_with_state(app.clone(), observe::observe))
-        .with_state(app);
-    Ok(router)
+        .with_state(app.clone());
+    let console = console::router(calls.clone(), app.clock.clone(), app.gateway.clone());
+    Ok(calls.merge(console).layer(middleware::from_fn_with_state(app, observe::observe)))
 }
 
 /// Calls that are routed by what describes them, so that none goes without a description.

@@ -58,7 +58,7 @@ pub(super) async fn observe(
 
 /// What a request is called in the log.
 #[derive(Clone)]
-pub(super) struct RequestId(pub(super) String);
+pub(crate) struct RequestId(pub(super) String);
 
 /// What is left of a caller's calls, noted while they are found out and told with the answer.
 #[derive(Clone, Default)]

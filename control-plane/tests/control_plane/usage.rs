@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tonic::Code;
 
 mod elsewhere;
+mod grouping;
 mod history;
 
 const KINDS: [(Window, Kind); 4] = [

@@ -75,8 +75,13 @@ async fn usage_that_is_too_much_for_an_answer_is_refused() {
         let refused = client.get(&format!("/v1/usage{query}")).await;
         refused.refused(400, "invalid_request");
         assert!(refused.text("/error").contains("`from`, `to`, `key_id` or `code`"), "{refused:?}");
+        assert!(refused.text("/error").contains("`group_by`"), "{refused:?}");
     }
     assert_eq!(buckets(&client, "?code=allowed").await.len(), 5_001);
+    for (group, len) in [("time,code", 2), ("key", 5_001)] {
+        let answer = client.get(&format!("/v1/usage?group_by={group}")).await;
+        assert_eq!(answer.at("/data/buckets").as_array().unwrap().len(), len, "{group}");
+    }
 }
 
 #[tokio::test]

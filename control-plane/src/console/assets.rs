@@ -1,0 +1,46 @@
+//! What pages load: compiled in, under names that change with the release.
+
+use axum::Router;
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+
+use super::Page;
+
+/// No styles or scripts made by htmx, which the pages' policy would refuse; no copies of pages in the browser's storage,
+/// as some show a key; and what is refused is shown as well as what is not.
+pub(super) const HTMX_CONFIG: &str = r#"{"includeIndicatorStyles":false,"allowEval":false,"historyCacheSize":0,"refreshOnHistoryMiss":true,"responseHandling":[{"code":"204","swap":false},{"code":"[45]..","swap":true,"error":true},{"code":"...","swap":true}]}"#;
+
+/// A file.
+pub(super) struct Asset {
+    pub(super) path: &'static str,
+    kind: HeaderValue,
+    content: &'static str,
+}
+
+macro_rules! asset {
+    ($name:literal, $kind:literal) => {
+        Asset {
+            path: concat!("/console/assets/", env!("CARGO_PKG_VERSION"), "/", $name),
+            kind: HeaderValue::from_static($kind),
+            content: include_str!(concat!("assets/", $name)),
+        }
+    };
+}
+
+pub(super) const HTMX: Asset = asset!("htmx.min.js", "text/javascript; charset=utf-8");
+pub(super) const SCRIPT: Asset = asset!("console.js", "text/javascript; charset=utf-8");
+pub(super) const STYLE: Asset = asset!("console.css", "text/css; charset=utf-8");
+pub(super) const ICON: Asset = asset!("icon.svg", "image/svg+xml");
+
+const HEADERS: [(HeaderName, HeaderValue); 2] = [
+    (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600")),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+];
+
+pub(super) fn router() -> Router<Page> {
+    [HTMX, SCRIPT, STYLE, ICON].into_iter().fold(Router::new(), |router, asset| {
+        let Asset { path, kind, content } = asset;
+        router.route(path, get(async move || (HEADERS, [(header::CONTENT_TYPE, kind)], content).into_response()))
+    })
+}

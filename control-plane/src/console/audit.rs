@@ -1,0 +1,218 @@
+//! The audit: who changed what, when and from where. The filters are in the address.
+
+mod changes;
+mod entry;
+
+use axum::Router;
+use axum::extract::Query;
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::Page;
+use super::api::{Refusal, with_query};
+use super::aria::{described, invalid};
+use super::failure::Failure;
+use super::layout;
+use super::session::Session;
+use super::widgets::{error, general_error, nothing};
+use entry::Entry;
+
+const PATH: &str = "/console/audit";
+const PERMISSION: &str = "account:audit:read";
+
+/// Entries on a page.
+const ROWS: &str = "50";
+
+/// Entries on the page of what was changed.
+const RECENT: &str = "10";
+
+/// What can be asked for. The API also takes the first word alone, for all that begin with it.
+const ACTIONS: [(&str, &[&str]); 9] = [
+    ("key", &["key.create", "key.import", "key.update", "key.regenerate", "key.revoke"]),
+    ("user", &["user.create", "user.update", "user.password", "user.delete"]),
+    ("session", &["session.create", "session.delete"]),
+    ("subaccount", &["subaccount.create", "subaccount.update", "subaccount.delete"]),
+    ("service", &["service.create", "service.update", "service.delete"]),
+    ("webhook", &["webhook.create", "webhook.update", "webhook.delete"]),
+    ("account", &["account.create", "account.update", "account.delete"]),
+    ("routes", &["routes.update"]),
+    ("tiers", &["tiers.update"]),
+];
+
+pub(super) fn router() -> Router<Page> {
+    Router::new().route(PATH, get(page))
+}
+
+#[derive(Deserialize)]
+struct Audit {
+    entries: Vec<Entry>,
+    next_cursor: Option<String>,
+}
+
+/// What is asked for, as it stands in the address.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Asked {
+    since: String,
+    until: String,
+    actor: String,
+    action: String,
+    target: String,
+    cursor: String,
+}
+
+impl Asked {
+    fn parameters(&self) -> [(&str, &str); 6] {
+        let Self { since, until, actor, action, target, cursor } = self;
+        let (actor, target) = (actor.trim(), target.trim());
+        [
+            ("since", since),
+            ("until", until),
+            ("actor", actor),
+            ("action", action),
+            ("target", target),
+            ("cursor", cursor),
+        ]
+    }
+
+    fn from(&self, cursor: &str) -> String {
+        let asked = Self { cursor: cursor.to_owned(), ..self.clone() };
+        with_query(PATH, &asked.parameters())
+    }
+
+    fn question(&self) -> String {
+        let asked = Self { since: instant(&self.since), until: instant(&self.until), ..self.clone() };
+        let mut parameters = vec![("limit", ROWS)];
+        parameters.extend(asked.parameters());
+        with_query("/v1/audit", &parameters)
+    }
+
+    fn is_filtered(&self) -> bool {
+        self.parameters().iter().any(|(name, value)| *name != "cursor" && !value.is_empty())
+    }
+}
+
+/// A time as a field for times has it, which is without a zone, as one in UTC.
+fn instant(local: &str) -> String {
+    match local.len() {
+        16 => format!("{local}:00Z"),
+        19 => format!("{local}Z"),
+        _ => local.to_owned(),
+    }
+}
+
+async fn page(session: Session, Query(asked): Query<Asked>) -> Result<Response, Failure> {
+    let (status, found) = match session.api.get::<Audit>(&asked.question()).await {
+        Ok(found) => (None, Ok(found)),
+        Err(refusal) if refusal.field.is_some() => (Some(refusal.status), Err(refusal)),
+        Err(refusal) => return Err(refusal.into()),
+    };
+    let content = html! {
+        h1 { "Audit" }
+        p { "Every change to the account, the newest first. Entries are never changed or removed." }
+        (filters(&asked, found.as_ref().err()))
+        @if let Ok(found) = &found { (list(&session, &asked, found)) }
+    };
+    let page: Html<String> = layout::page(&session, PATH, "Audit", &content);
+    Ok((status.unwrap_or_default(), page).into_response())
+}
+
+fn filters(asked: &Asked, refusal: Option<&Refusal>) -> Markup {
+    let text = |name: &str, title: &str, kind: &str, value: &str, hint: &str| {
+        html! {
+            label { (title)
+                input type=(kind) name=(name) value=(value) placeholder=[(!hint.is_empty()).then_some(hint)]
+                    aria-invalid=[invalid(refusal, name)] aria-describedby=[described(refusal, name, None)];
+                (error(refusal, name))
+            }
+        }
+    };
+    html! {
+        (general_error(refusal, &["since", "until", "actor", "action", "target"]))
+        form .filters role="search" action=(PATH) {
+            (text("since", "Since (UTC)", "datetime-local", asked.since.trim_end_matches('Z'), ""))
+            (text("until", "Until (UTC)", "datetime-local", asked.until.trim_end_matches('Z'), ""))
+            (text("actor", "Who", "search", &asked.actor, "Email address, name or id"))
+            label { "Action"
+                select name="action" {
+                    option value="" { "Any" }
+                    @for (kind, actions) in ACTIONS {
+                        optgroup label=(kind) {
+                            @if actions.len() > 1 {
+                                option value=(kind) selected[kind == asked.action] { "any of " (kind) }
+                            }
+                            @for action in actions {
+                                option value=(action) selected[*action == asked.action] { (action) }
+                            }
+                        }
+                    }
+                }
+            }
+            (text("target", "What was changed", "search", &asked.target, "Name or id"))
+            button type="submit" { "Filter" }
+        }
+    }
+}
+
+fn list(session: &Session, asked: &Asked, found: &Audit) -> Markup {
+    if found.entries.is_empty() {
+        let all = html! { a href=(PATH) { "Show all changes" } };
+        return match asked.is_filtered() || !asked.cursor.is_empty() {
+            true => nothing("No change is like that.", &all),
+            false => nothing("Nothing has been changed yet.", &html! {}),
+        };
+    }
+    html! {
+        div .wide tabindex="0" role="region" aria-label="Changes" {
+            table .stack {
+                thead { tr {
+                    th scope="col" { "When" }
+                    th scope="col" { "Who" }
+                    th scope="col" { "Action" }
+                    th scope="col" { "What was changed" }
+                    th scope="col" { "From" }
+                    th scope="col" { "Changes" }
+                } }
+                tbody { @for entry in &found.entries { (entry.row(session)) } }
+            }
+        }
+        nav .pages aria-label="Pages" {
+            @if !asked.cursor.is_empty() { a href=(asked.from("")) { "Newest" } }
+            @if let Some(cursor) = &found.next_cursor { a .button href=(asked.from(cursor)) { "Older" } }
+        }
+    }
+}
+
+/// The latest changes to what has this id, as a part of its page. It is empty where the user may not read the audit.
+pub(super) async fn recent_of(session: &Session, target: &str) -> Markup {
+    if !session.me.may(PERMISSION) {
+        return html! {};
+    }
+    let question = with_query("/v1/audit", &[("target", target), ("limit", RECENT)]);
+    let found = session.api.get::<Audit>(&question).await;
+    html! {
+        section .card {
+            h2 { "Recent changes" }
+            @match &found {
+                Ok(Audit { entries, .. }) if entries.is_empty() => { p .faint { "There are none." } },
+                Ok(Audit { entries, .. }) => {
+                    div .wide tabindex="0" role="region" aria-label="Recent changes" {
+                        table {
+                            thead { tr {
+                                th scope="col" { "When" }
+                                th scope="col" { "Who" }
+                                th scope="col" { "Action" }
+                                th scope="col" { "Changes" }
+                            } }
+                            tbody { @for entry in entries { (entry.short_row(session)) } }
+                        }
+                    }
+                    p { a href=(with_query(PATH, &[("target", target)])) { "All changes" } }
+                },
+                Err(refusal) => { p .error role="alert" { (refusal.error) } },
+            }
+        }
+    }
+}

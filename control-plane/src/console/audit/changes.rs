@@ -1,0 +1,91 @@
+//! What is different since a change, field by field.
+
+use maud::{Markup, html};
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+
+/// Characters that a value has at most to stand in a line.
+const MAX_LINE: usize = 160;
+
+/// What a change was, to be opened; nothing where there is no more to say of it. Of a thing that is new or gone all of
+/// it is shown.
+pub(super) fn details(action: &str, before: Option<&Value>, after: Option<&Value>) -> Markup {
+    let (summary, fields) = match (before.and_then(Value::as_object), after.and_then(Value::as_object)) {
+        (None, None) => return html! { span .faint { "none" } },
+        (Some(before), Some(after)) => {
+            let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+            if names.is_empty() {
+                return html! { span .faint { "none" } };
+            }
+            let summary = names.iter().map(|name| words(name)).collect::<Vec<_>>().join(", ");
+            (summary, html! { @for name in names { (changed(name, before.get(name), after.get(name))) } })
+        }
+        (Some(before), None) => ("What it was".to_owned(), all(before)),
+        (None, Some(after)) => ("What it was made as".to_owned(), all(after)),
+    };
+    html! {
+        details {
+            summary { (summary) span .hidden { " (" (action) ")" } }
+            dl { (fields) }
+        }
+    }
+}
+
+fn all(fields: &Map<String, Value>) -> Markup {
+    html! { @for (name, value) in fields { dt { (words(name)) } dd { (shown(value)) } } }
+}
+
+fn changed(name: &str, before: Option<&Value>, after: Option<&Value>) -> Markup {
+    html! {
+        dt { (words(name)) }
+        dd {
+            @if let Some(before) = before { del { span .hidden { "was " } (shown(before)) } }
+            @if before.is_some() && after.is_some() { " " span aria-hidden="true" { "→" } " " }
+            @if let Some(after) = after { ins { span .hidden { "is " } (shown(after)) } }
+        }
+    }
+}
+
+/// A field's name, as people read it.
+fn words(name: &str) -> String {
+    name.replace('_', " ")
+}
+
+fn shown(value: &Value) -> Markup {
+    let text = match value {
+        Value::Null => return html! { span .faint { "none" } },
+        Value::Bool(yes) => return html! { @if *yes { "yes" } @else { "no" } },
+        Value::String(text) => return html! { (text) },
+        Value::Array(list) if list.is_empty() => return html! { span .faint { "none" } },
+        Value::Array(list) if list.iter().all(Value::is_string) => {
+            let words: Vec<_> = list.iter().filter_map(Value::as_str).collect();
+            return html! { (words.join(", ")) };
+        }
+        other => other.to_string(),
+    };
+    if text.chars().count() <= MAX_LINE {
+        return html! { code { (text) } };
+    }
+    html! { pre { (format!("{value:#}")) } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_edit_is_told_field_by_field() {
+        let (before, after) = (json!({ "name": "a", "roles": ["admin"] }), json!({ "name": "<b>", "roles": [] }));
+        let shown = details("key.update", Some(&before), Some(&after)).into_string();
+        assert!(shown.contains("<del><span class=\"hidden\">was </span>a</del>"), "{shown}");
+        assert!(shown.contains("is </span>&lt;b&gt;</ins>"), "{shown}");
+        assert!(shown.contains("<summary>name, roles<span"), "{shown}");
+    }
+
+    #[test]
+    fn a_change_of_which_nothing_is_told_has_no_details() {
+        assert!(!details("session.create", None, None).into_string().contains("<details"));
+        assert!(!details("key.regenerate", Some(&json!({})), Some(&json!({}))).into_string().contains("<details"));
+    }
+}

@@ -1,0 +1,92 @@
+//! One entry of the audit, as a row.
+
+use maud::{Markup, html};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::super::session::Session;
+use super::super::widgets::{cell, time};
+use super::changes;
+
+#[derive(Deserialize)]
+pub(super) struct Entry {
+    at: String,
+    actor: Party,
+    action: String,
+    target: Party,
+    before: Option<Value>,
+    after: Option<Value>,
+    source_address: Option<String>,
+}
+
+/// Who did it, or to what.
+#[derive(Deserialize)]
+struct Party {
+    #[serde(rename = "type")]
+    kind: String,
+    id: Option<String>,
+    name: Option<String>,
+}
+
+impl Entry {
+    pub(super) fn row(&self, session: &Session) -> Markup {
+        html! {
+            tr {
+                (cell("When", &time(&self.at)))
+                (cell("Who", &html! { div { (self.actor.shown(session)) } }))
+                (cell("Action", &html! { code { (self.action) } }))
+                (cell("Changed", &html! {
+                    div {
+                        (self.target.shown(session))
+                        @if let Some(id) = self.target.id_beside_name() { div .faint { (id) } }
+                    }
+                }))
+                (cell("From", &match &self.source_address {
+                    Some(address) => html! { (address) },
+                    None => html! { span .faint { "unknown" } },
+                }))
+                (cell("Changes", &changes::details(&self.action, self.before.as_ref(), self.after.as_ref())))
+            }
+        }
+    }
+
+    /// The same on the page of what was changed.
+    pub(super) fn short_row(&self, session: &Session) -> Markup {
+        html! {
+            tr {
+                td { (time(&self.at)) }
+                td {
+                    (self.actor.shown(session))
+                    @if let Some(address) = &self.source_address { div .faint { "from " (address) } }
+                }
+                td { code { (self.action) } }
+                td { (changes::details(&self.action, self.before.as_ref(), self.after.as_ref())) }
+            }
+        }
+    }
+}
+
+impl Party {
+    /// Its name, which leads to its page if it has one that the user may see.
+    fn shown(&self, session: &Session) -> Markup {
+        let Self { kind, id, name } = self;
+        let Some(id) = id else { return html! { (kind) } };
+        let name = name.as_deref().unwrap_or(id);
+        let path = match kind.as_str() {
+            "key" if session.me.may("account:apikeys:read") => Some(format!("/console/keys/{id}")),
+            "user" if session.me.may("account:users:read") => Some(format!("/console/users/{id}")),
+            _ => None,
+        };
+        html! {
+            @match path {
+                Some(path) => { a href=(path) { (name) } },
+                None => (name),
+            }
+        }
+    }
+
+    /// Its id, if it is not all that it is called.
+    fn id_beside_name(&self) -> Option<&str> {
+        self.id.as_deref().filter(|id| self.name.as_deref().is_some_and(|name| name != *id))
+    }
+}

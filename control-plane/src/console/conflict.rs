@@ -1,0 +1,50 @@
+//! Two people may have the same form open: what it was made of goes with it, and has to be so still when it is sent.
+
+use axum::http::StatusCode;
+use maud::{Markup, html};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::api::Refusal;
+use super::form::Fields;
+
+const WAS: &str = "was";
+
+/// The field that says what a form was made of.
+pub(super) fn field(of: &impl Serialize) -> Markup {
+    html! { input type="hidden" name=(WAS) value=(fingerprint(of)); }
+}
+
+/// Whether the form was made of what there is `now`.
+pub(super) fn check(fields: &Fields, now: &impl Serialize) -> Result<(), Refusal> {
+    if fields.text(WAS) == fingerprint(now) {
+        return Ok(());
+    }
+    Err(Refusal {
+        status: StatusCode::CONFLICT,
+        error:
+            "Somebody else has changed this meanwhile, so nothing was saved. Saving again replaces what is there now \
+                by what stands here."
+                .to_owned(),
+        field: None,
+    })
+}
+
+fn fingerprint(of: &impl Serialize) -> String {
+    // What cannot be written is like nothing else.
+    serde_json::to_vec(of).map(|json| hex::encode(Sha256::digest(json))).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_is_good_for_what_it_was_made_of() {
+        let fields = |was: &str| [(WAS.to_owned(), was.to_owned())].into_iter().collect::<Fields>();
+        assert!(check(&fields(&fingerprint(&["a"])), &["a"]).is_ok());
+        for (was, now) in [(fingerprint(&["a"]), ["b"]), (String::new(), ["a"])] {
+            assert_eq!(check(&fields(&was), &now).unwrap_err().status, StatusCode::CONFLICT);
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What was done, and how far it has come at the nodes: said once, on the page that follows it. Until then it is in a
+//! cookie of that page, as an address could be made up by anybody.
+
+use axum::extract::{FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
+use maud::{Markup, html};
+use serde::Deserialize;
+use std::convert::Infallible;
+
+use super::Page;
+use super::partial::is_partial;
+use super::widgets::number;
+
+const COOKIE: &str = "latchkey_done";
+
+/// How far a change has come, as the API answers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(super) struct Enforcement {
+    nodes: u64,
+    acknowledged: u64,
+    elapsed_ms: u64,
+}
+
+/// What has just been done. Most pages follow nothing.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Done {
+    word: String,
+    enforcement: Option<Enforcement>,
+}
+
+impl FromRequestParts<Page> for Done {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Page) -> Result<Self, Infallible> {
+        Ok(told(&parts.headers).and_then(|value| Self::parse(&value)).unwrap_or_default())
+    }
+}
+
+fn told(headers: &HeaderMap) -> Option<String> {
+    CookieJar::from_headers(headers).get(COOKIE).map(|cookie| cookie.value().to_owned())
+}
+
+/// To the page that says it. `word` is one of those that the page has a sentence for.
+pub(super) fn redirect(page: &str, word: &str, enforcement: Option<Enforcement>) -> Response {
+    let done = Done { word: word.to_owned(), enforcement };
+    let jar = CookieJar::new().add(of_page(page, done.to_string()));
+    (jar, Redirect::to(page)).into_response()
+}
+
+/// Takes back what the page has said.
+pub(super) async fn once(request: Request, next: Next) -> Response {
+    let page = request.uri().path().to_owned();
+    let headers = request.headers();
+    let is_said = request.method() == Method::GET && !is_partial(headers) && told(headers).is_some();
+    let mut response = next.run(request).await;
+    let mut gone = of_page(&page, String::new());
+    gone.make_removal();
+    if let (true, Ok(gone)) = (is_said, HeaderValue::try_from(gone.to_string())) {
+        response.headers_mut().append(header::SET_COOKIE, gone);
+    }
+    response
+}
+
+fn of_page(page: &str, value: String) -> Cookie<'static> {
+    Cookie::build((COOKIE, value)).path(page.to_owned()).http_only(true).same_site(SameSite::Strict).build()
+}
+
+impl std::fmt::Display for Done {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.word)?;
+        match self.enforcement {
+            Some(Enforcement { nodes, acknowledged, elapsed_ms }) => write!(f, ".{nodes}.{acknowledged}.{elapsed_ms}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Done {
+    fn parse(text: &str) -> Option<Self> {
+        let (word, enforcement) = match text.split('.').collect::<Vec<_>>()[..] {
+            [word] => (word, None),
+            [word, nodes, acknowledged, elapsed_ms] => {
+                let (nodes, acknowledged) = (nodes.parse().ok()?, acknowledged.parse().ok()?);
+                (word, Some(Enforcement { nodes, acknowledged, elapsed_ms: elapsed_ms.parse().ok()? }))
+            }
+            _ => return None,
+        };
+        Some(Self { word: word.to_owned(), enforcement })
+    }
+
+    /// The sentence of the word, to which these have no full stop. Others say nothing.
+    pub(super) fn notice(&self, sentences: &[(&str, &str)]) -> Markup {
+        let Some((_, sentence)) = sentences.iter().find(|(word, _)| *word == self.word) else { return html! {} };
+        match &self.enforcement {
+            Some(enforcement) => enforcement.notice(sentence),
+            None => html! { p .notice role="status" { (sentence) "." } },
+        }
+    }
+}
+
+impl Enforcement {
+    /// What was done, in a sentence without its full stop, and how far that has come.
+    pub(super) fn notice(&self, done: &str) -> Markup {
+        let Self { nodes, acknowledged, elapsed_ms } = *self;
+        let complete = acknowledged >= nodes;
+        html! {
+            p .notice .warn[!complete] role="status" {
+                (done) ". "
+                @if nodes == 0 {
+                    "No node is connected, so there was none to wait for."
+                } @else {
+                    "In force on " (number(acknowledged)) " of " (number(nodes)) @if nodes == 1 { " node, " } @else { " nodes, " }
+                    (number(elapsed_ms)) " ms."
+                    @if !complete { " The others follow as soon as they are reached." }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(nodes: u64, acknowledged: u64) -> String {
+        Enforcement { nodes, acknowledged, elapsed_ms: 4 }.notice("Revoked").into_string()
+    }
+
+    #[test]
+    fn it_is_said_how_far_a_change_has_come() {
+        assert!(said(3, 3).contains("\"notice\""));
+        assert!(said(3, 3).contains("Revoked. In force on 3 of 3 nodes, 4 ms.<"), "{}", said(3, 3));
+        assert!(said(1, 1).contains("1 of 1 node, 4 ms."));
+        assert!(said(3, 2).contains("notice warn") && said(3, 2).contains("2 of 3 nodes, 4 ms. The others follow"));
+        assert!(said(0, 0).contains("No node is connected"));
+    }
+
+    #[test]
+    fn it_goes_by_a_cookie() {
+        for enforcement in [None, Some(Enforcement { nodes: 3, acknowledged: 2, elapsed_ms: 1_000 })] {
+            let done = Done { word: "saved".to_owned(), enforcement };
+            assert_eq!(Done::parse(&done.to_string()), Some(done));
+        }
+        for wrong in ["saved.1", "saved.1.2.3.4", "saved.1.2.many", "saved.-1.2.3"] {
+            assert_eq!(Done::parse(wrong), None, "{wrong}");
+        }
+        assert!(Done::parse("<b>").unwrap_or_default().notice(&[("saved", "Saved")]).into_string().is_empty());
+    }
+}

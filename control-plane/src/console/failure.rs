@@ -1,0 +1,70 @@
+//! Pages instead of the one that was asked for.
+
+use axum::Extension;
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse, Response};
+use maud::html;
+
+use super::START;
+use super::api::Refusal;
+use super::layout;
+use super::login::{self, Why};
+use super::partial::Whole;
+
+/// Why there is no page.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// There is no session.
+    LoggedOut,
+    /// There is no session any more.
+    SessionEnded,
+    /// There is no such page.
+    NotFound,
+    /// A form did not come from a page of this session.
+    Forged,
+    /// A form cannot be read.
+    Unreadable,
+    /// The user may not do what the page is for.
+    NotAllowed(&'static str),
+    /// The API has refused.
+    Refused(Refusal),
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        match refusal.status {
+            StatusCode::UNAUTHORIZED => Self::SessionEnded,
+            StatusCode::NOT_FOUND => Self::NotFound,
+            _ => Self::Refused(refusal),
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let (status, title, reason) = match self {
+            Self::LoggedOut => return login::redirect(None),
+            Self::SessionEnded => return login::redirect(Some(Why::Ended)),
+            Self::NotFound => (StatusCode::NOT_FOUND, "Not found", "There is nothing here, or nothing any more.".to_owned()),
+            Self::Forged => (
+                StatusCode::FORBIDDEN,
+                "Not from here",
+                "This was not sent from a page of your present session, so nothing has changed. Go back, reload the page \
+                 and try again."
+                    .to_owned(),
+            ),
+            Self::NotAllowed(what) => (StatusCode::FORBIDDEN, "Not allowed", format!("You may not {what}. Ask an administrator of your account.")),
+            Self::Unreadable => (StatusCode::BAD_REQUEST, "Cannot be read", "What was sent is not a form.".to_owned()),
+            Self::Refused(refusal) => (refusal.status, "Refused", refusal.error),
+        };
+        let page = layout::alone(
+            title,
+            html! {
+                h1 { (title) }
+                p role="alert" { (reason) }
+                p { a href=(START) { "To the start" } }
+            },
+        );
+        (status, Extension(Whole(reason)), Html(page.into_string())).into_response()
+    }
+}

@@ -1,0 +1,59 @@
+//! What a form sends: fields by name, in the order of the page, as people typed them.
+
+use axum::extract::{FromRequest, Request};
+use axum::{Form, RequestExt as _};
+use serde::Serialize;
+
+use super::Page;
+use super::failure::Failure;
+
+/// The fields of a form. One that was not sent is empty, as one that was not filled in is.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct Fields(Vec<(String, String)>);
+
+impl FromRequest<Page> for Fields {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, _: &Page) -> Result<Self, Failure> {
+        let Form(fields) = request.extract().await.map_err(|_| Failure::Unreadable)?;
+        Ok(Self(fields))
+    }
+}
+
+impl Fields {
+    /// The field of this name, without blanks around it.
+    pub(super) fn text(&self, name: &str) -> &str {
+        self.all(name).next().unwrap_or_default()
+    }
+
+    /// As it was typed.
+    pub(super) fn raw(&self, name: &str) -> &str {
+        self.0.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str()).unwrap_or_default()
+    }
+
+    /// What was filled in, unless it is nothing.
+    pub(super) fn given(&self, name: &str) -> Option<&str> {
+        Some(self.text(name)).filter(|text| !text.is_empty())
+    }
+
+    /// All fields of this name: what was chosen of several.
+    pub(super) fn all<'f>(&'f self, name: &str) -> impl Iterator<Item = &'f str> {
+        self.0.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.trim())
+    }
+
+    /// All of them, as they were sent.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Whether a box of this name is ticked.
+    pub(super) fn is_set(&self, name: &str) -> bool {
+        !self.text(name).is_empty()
+    }
+}
+
+impl FromIterator<(String, String)> for Fields {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(fields: I) -> Self {
+        Self(fields.into_iter().collect())
+    }
+}

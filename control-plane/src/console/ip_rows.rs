@@ -1,0 +1,153 @@
+//! The editor of an IP list: a row for each entry, checked as it is typed.
+
+use axum::response::{Html, IntoResponse as _, Response};
+use maud::{Markup, html};
+
+use super::api::Refusal;
+use super::failure::Failure;
+use super::form::Fields;
+use super::keys::view::IpEntry;
+use super::partial::unseen;
+use super::session::Sent;
+use latchkey_policy::address::parse_entry;
+
+/// Where rows are checked one by one.
+pub(super) const CHECK: &str = "/console/check/ip";
+
+/// Ends the name of the field that a row is sent by.
+const CIDR: &str = ".cidr";
+
+/// What stands for a row's number in the template, until the script puts one in its place.
+const NUMBER: &str = "NUMBER";
+
+/// Rows to fill in for browsers without a script, beside those that there are.
+const SPARE: usize = 2;
+
+/// The rows of `list`, which is `allowed_ips` or `denied_ips`. A refusal that is about an entry stands beside it, by its
+/// place in `entries`.
+pub(super) fn editor(list: &str, entries: &[IpEntry], refusal: Option<&Refusal>) -> Markup {
+    let of_list = refusal.filter(|refusal| refusal.field.as_deref() == Some(list));
+    let empty = IpEntry { cidr: String::new(), enabled: true };
+    html! {
+        @if let Some(refusal) = of_list { p .error role="alert" { (refusal.error) } }
+        div id={ (list) "-rows" } {
+            @for (index, entry) in entries.iter().enumerate() {
+                (row(list, &index.to_string(), entry, wrong(list, index, entry, refusal).as_deref()))
+            }
+            noscript {
+                @for index in entries.len()..entries.len().saturating_add(SPARE) {
+                    (row(list, &index.to_string(), &empty, None))
+                }
+            }
+        }
+        template id={ (list) "-row" } { (row(list, NUMBER, &empty, None)) }
+        button .quiet .scripted type="button" data-add={ (list) "-row" } data-to={ (list) "-rows" } { "Add an address" }
+    }
+}
+
+/// What was sent of `list`: rows that are filled in, in their order.
+pub(super) fn read(list: &str, fields: &Fields) -> Vec<IpEntry> {
+    let rows = fields.iter().filter_map(|(name, cidr)| {
+        let number = name.strip_prefix(list)?.strip_prefix('.')?.strip_suffix(CIDR)?;
+        Some((number, cidr.trim())).filter(|(_, cidr)| !cidr.is_empty())
+    });
+    let entry = |(number, cidr): (&str, &str)| IpEntry {
+        cidr: cidr.to_owned(),
+        enabled: fields.is_set(&format!("{list}.{number}.enabled")),
+    };
+    rows.map(entry).collect()
+}
+
+/// Answers what is wrong with one row, if something is. Who cannot be told hears of it when they send the form.
+pub(super) async fn check(sent: Result<Sent, Failure>) -> Response {
+    let fields = match sent {
+        Ok(Sent { fields, .. }) => fields,
+        Err(failure) => return unseen(failure),
+    };
+    let row = fields.iter().find(|(name, _)| name.ends_with(CIDR));
+    let problem = row.and_then(|(_, cidr)| problem(cidr)).unwrap_or_default();
+    Html(html! { (problem) }.into_string()).into_response()
+}
+
+fn row(list: &str, number: &str, entry: &IpEntry, wrong: Option<&str>) -> Markup {
+    let name = format!("{list}.{number}{CIDR}");
+    let error = format!("{list}-{number}-error");
+    html! {
+        div .row {
+            input type="text" name=(name) value=(entry.cidr) aria-label="Address or range" placeholder="192.0.2.0/24"
+                autocomplete="off" autocapitalize="none" spellcheck="false"
+                aria-describedby=(error) aria-invalid=[wrong.map(|_| "true")]
+                hx-post=(CHECK) hx-params=(name) hx-trigger="input changed delay:400ms, change" hx-sync="this:replace"
+                hx-target={ "#" (error) } hx-swap="innerHTML" hx-push-url="false" data-checked;
+            label .box {
+                input type="checkbox" name={ (list) "." (number) ".enabled" } value="true" checked[entry.enabled];
+                "Enabled"
+            }
+            button .quiet .scripted type="button" data-remove { "Remove" span .hidden { " this address" } }
+            span .error id=(error) role="alert" { @if let Some(wrong) = wrong { (wrong) } }
+        }
+    }
+}
+
+fn wrong(list: &str, index: usize, entry: &IpEntry, refusal: Option<&Refusal>) -> Option<String> {
+    let name = format!("{list}[{index}]");
+    let refused = || refusal.filter(|refusal| refusal.is_about(&name)).map(|refusal| refusal.error.clone());
+    problem(&entry.cidr).or_else(refused)
+}
+
+/// By the parser that the API has.
+fn problem(cidr: &str) -> Option<String> {
+    let cidr = cidr.trim();
+    if cidr.is_empty() {
+        return None;
+    }
+    parse_entry(cidr).err().map(|reason| format!("“{cidr}” {reason}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(sent: &[(&str, &str)]) -> Fields {
+        sent.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn shown(entries: &[(&str, bool)], refusal: Option<(&str, &str)>) -> String {
+        let entry = |(cidr, enabled): &(&str, bool)| IpEntry { cidr: (*cidr).to_owned(), enabled: *enabled };
+        let refusal = refusal.map(|(field, error)| Refusal::of_field(field, error));
+        let entries: Vec<_> = entries.iter().map(entry).collect();
+        editor("allowed_ips", &entries, refusal.as_ref()).into_string()
+    }
+
+    #[test]
+    fn rows_are_read_in_their_order_without_those_that_are_empty() {
+        let sent = fields(&[
+            ("allowed_ips.1.cidr", " 10.0.0.0/8 "),
+            ("allowed_ips.1.enabled", "true"),
+            ("denied_ips.0.cidr", "192.0.2.1"),
+            ("allowed_ips.17.cidr", ""),
+            ("allowed_ips.17.enabled", "true"),
+            ("allowed_ips.0.cidr", "nonsense"),
+        ]);
+        let rows = |list| read(list, &sent).into_iter().map(|entry| (entry.cidr, entry.enabled)).collect::<Vec<_>>();
+        assert_eq!(rows("allowed_ips"), [("10.0.0.0/8".to_owned(), true), ("nonsense".to_owned(), false)]);
+        assert_eq!(rows("denied_ips"), [("192.0.2.1".to_owned(), false)]);
+    }
+
+    #[test]
+    fn what_is_wrong_stands_in_its_row() {
+        let page = shown(&[("10.0.0.1/8", true), ("192.0.2.1", true)], None);
+        assert!(page.contains("the range that it is in is 10.0.0.0/8."), "{page}");
+        assert_eq!(page.matches("aria-invalid").count(), 1);
+        let page = shown(&[("192.0.2.1", true), ("192.0.2.2", true)], Some(("allowed_ips[1].cidr", "Is not right.")));
+        let (before, behind) = page.split_once("Is not right.").unwrap();
+        assert!(before.contains("192.0.2.2") && !behind.contains("aria-invalid=\"true\""), "{page}");
+        assert!(shown(&[], Some(("allowed_ips", "Too many."))).starts_with("<p class=\"error\""));
+    }
+
+    #[test]
+    fn what_was_typed_is_shown_as_text() {
+        let page = shown(&[("<script>", true)], None);
+        assert!(!page.contains("<script>") && page.contains("&lt;script&gt;"), "{page}");
+    }
+}

@@ -1,0 +1,232 @@
+//! A key that is being described: the fields of all steps.
+
+use serde_json::{Map, Value, json};
+
+use super::super::super::api::Refusal;
+use super::super::super::form::Fields;
+use super::super::super::ip_rows;
+use super::super::{expiry, limit_field};
+use latchkey_policy::limit::Window;
+
+/// Where one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Step {
+    /// What it is called, and how long it lasts.
+    Details,
+    /// What it is good for.
+    Access,
+    /// What it may do.
+    Roles,
+    /// From where, and how often.
+    Bounds,
+}
+
+impl Step {
+    pub(super) const ALL: [Self; 4] = [Self::Details, Self::Access, Self::Roles, Self::Bounds];
+    pub(super) const LAST: Self = Self::Bounds;
+
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::Details => "Details",
+            Self::Access => "Access scope",
+            Self::Roles => "Roles and permissions",
+            Self::Bounds => "Addresses and limits",
+        }
+    }
+
+    /// As forms have it; the first, where they have none.
+    pub(super) fn numbered(number: &str) -> Self {
+        Self::ALL.into_iter().find(|step| step.number() == number).unwrap_or(Self::Details)
+    }
+
+    pub(super) fn number(self) -> &'static str {
+        match self {
+            Self::Details => "1",
+            Self::Access => "2",
+            Self::Roles => "3",
+            Self::Bounds => "4",
+        }
+    }
+
+    pub(super) fn next(self) -> Self {
+        Self::ALL.into_iter().find(|step| *step > self).unwrap_or(self)
+    }
+
+    pub(super) fn before(self) -> Self {
+        Self::ALL.into_iter().rev().find(|step| *step < self).unwrap_or(self)
+    }
+
+    /// The step in which a field is, by its name here or in the API.
+    pub(super) fn of_field(name: &str) -> Option<Self> {
+        let name = name.split(['.', '[']).next().unwrap_or_default();
+        Some(match name {
+            "name" | "description" | "environment" | "tier" | "expires" | "expires_at" => Self::Details,
+            "scope" | "service" | "subaccounts" | "allowed_subaccounts" => Self::Access,
+            "roles" | "permissions" => Self::Roles,
+            "allowed_ips" | "denied_ips" | "limits" => Self::Bounds,
+            _ => return None,
+        })
+    }
+}
+
+/// What was filled in so far.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Draft(Fields);
+
+impl Draft {
+    pub(super) fn of(fields: Fields) -> Self {
+        Self(fields)
+    }
+
+    pub(super) fn fields(&self) -> &Fields {
+        &self.0
+    }
+
+    /// What other steps than `step` have, to be sent along.
+    pub(super) fn beside(&self, step: Step) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().filter(move |(name, _)| Step::of_field(name).is_some_and(|other| other != step))
+    }
+
+    /// Whether `value` was chosen among those of the name; `default` where nothing was yet.
+    pub(super) fn chose(&self, name: &str, value: &str, default: bool) -> bool {
+        let mut chosen = self.0.all(name).peekable();
+        if chosen.peek().is_none() { default } else { chosen.any(|other| other == value) }
+    }
+
+    /// What can be said of a step before the API is asked, which checks everything in the end.
+    pub(super) fn check(&self, step: Step, now: i64) -> Result<(), Refusal> {
+        match step {
+            Step::Details if self.0.text("name").is_empty() => {
+                Err(Refusal::of_field("name", "Give the key a name by which people will know it."))
+            }
+            Step::Details if self.0.text("name").chars().count() > 100 => {
+                Err(Refusal::of_field("name", "The name can have at most 100 characters."))
+            }
+            Step::Details if expiry::is_set(&self.0) => match expiry::end(&self.0) {
+                Some(end) if end > now => Ok(()),
+                Some(_) => Err(Refusal::of_field("expires_at", "The date must be in the future.")),
+                None => Err(Refusal::of_field("expires_at", "Choose a date.")),
+            },
+            Step::Access if self.listed("scope") && self.0.all("service").all(str::is_empty) => {
+                Err(Refusal::of_field("scope", "Choose at least one service, or all of them."))
+            }
+            Step::Access if self.listed("subaccounts") && self.0.all("allowed_subaccounts").next().is_none() => {
+                Err(Refusal::of_field("allowed_subaccounts", "Choose at least one subaccount, or all of them."))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The call's body.
+    pub(super) fn as_json(&self) -> Value {
+        let fields = &self.0;
+        let listed = |name: &str| fields.all(name).map(str::to_owned).collect::<Vec<_>>();
+        let mut body = json!({
+            "name": fields.text("name"),
+            "description": fields.given("description"),
+            "scope": if self.listed("scope") { json!(fields.all("service").flat_map(str::split_whitespace).collect::<Vec<_>>()) } else { json!("all") },
+            "allowed_subaccounts": if self.listed("subaccounts") { listed("allowed_subaccounts") } else { Vec::new() },
+            "roles": listed("roles"),
+            "permissions": listed("permissions"),
+            "allowed_ips": ip_rows::read("allowed_ips", fields),
+            "denied_ips": ip_rows::read("denied_ips", fields),
+        });
+        if let Some(body) = body.as_object_mut() {
+            for name in ["environment", "tier"] {
+                body.extend(fields.given(name).map(|value| (name.to_owned(), json!(value))));
+            }
+            if expiry::is_set(fields) {
+                let end = expiry::end(fields).map_or_else(|| json!(fields.text("expires_at")), |end| json!(end));
+                body.insert("expires_at".to_owned(), end);
+            }
+            let limits: Map<_, _> = Window::ALL.into_iter().filter_map(|window| self.limit(window)).collect();
+            if !limits.is_empty() {
+                body.insert("limits".to_owned(), limits.into());
+            }
+        }
+        body
+    }
+
+    /// What is no number goes as it was typed, and the API says what is wrong with it.
+    fn limit(&self, window: Window) -> Option<(String, Value)> {
+        let text = self.0.given(&limit_field(window))?;
+        Some((window.as_str().to_owned(), text.parse::<u64>().map_or_else(|_| json!(text), |number| json!(number))))
+    }
+
+    fn listed(&self, name: &str) -> bool {
+        self.0.text(name) == "listed"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft(fields: &[(&str, &str)]) -> Draft {
+        Draft::of(fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+
+    #[test]
+    fn what_is_filled_in_is_what_the_api_is_sent() {
+        let draft = draft(&[
+            ("name", " CI "),
+            ("expires", "date"),
+            ("expires_at", "2027-01-15"),
+            ("scope", "listed"),
+            ("service", "dns"),
+            ("service", "cdn"),
+            ("subaccounts", "all"),
+            ("allowed_subaccounts", "sub_left_over"),
+            ("roles", "dns_manager"),
+            ("limits.minute", "10"),
+            ("limits.day", "many"),
+        ]);
+        let json = draft.as_json();
+        assert_eq!(json["name"], "CI");
+        assert_eq!(json["scope"], json!(["dns", "cdn"]));
+        assert_eq!(json["allowed_subaccounts"], json!([]));
+        assert_eq!(json["expires_at"], 1_800_057_599);
+        assert_eq!(json["limits"], json!({ "minute": 10, "day": "many" }));
+        assert_eq!(json["description"], Value::Null);
+        assert!(json.get("tier").is_none());
+    }
+
+    #[test]
+    fn a_step_says_what_is_missing() {
+        let now = 1_800_000_000;
+        let refused = |fields: &[(&str, &str)], step| {
+            draft(fields).check(step, now).err().and_then(|refusal| refusal.field).unwrap_or_default()
+        };
+        assert_eq!(refused(&[("name", " ")], Step::Details), "name");
+        assert_eq!(refused(&[("name", "CI"), ("expires", "date")], Step::Details), "expires_at");
+        assert_eq!(
+            refused(&[("name", "CI"), ("expires", "date"), ("expires_at", "2027-01-14")], Step::Details),
+            "expires_at"
+        );
+        assert_eq!(refused(&[("name", "CI"), ("expires", "date"), ("expires_at", "2027-01-15")], Step::Details), "");
+        assert_eq!(refused(&[("scope", "listed")], Step::Access), "scope");
+        assert_eq!(refused(&[("scope", "listed"), ("service", "dns")], Step::Access), "");
+        assert_eq!(refused(&[("subaccounts", "listed")], Step::Access), "allowed_subaccounts");
+    }
+
+    #[test]
+    fn every_field_is_in_one_step_and_goes_along_in_the_others() {
+        let draft = draft(&[
+            ("csrf", "x"),
+            ("step", "1"),
+            ("go", "next"),
+            ("name", "CI"),
+            ("limits.day", "9"),
+            ("allowed_ips.0.cidr", "::/0"),
+        ]);
+        let beside = |step| draft.beside(step).map(|(name, _)| name).collect::<Vec<_>>();
+        assert_eq!(beside(Step::Details), ["limits.day", "allowed_ips.0.cidr"]);
+        assert_eq!(beside(Step::Bounds), ["name"]);
+        assert_eq!(Step::of_field("limits.minute"), Some(Step::Bounds));
+        assert_eq!(Step::of_field("denied_ips[3].cidr"), Some(Step::Bounds));
+        assert_eq!(
+            (Step::Details.before(), Step::Details.next(), Step::Bounds.next()),
+            (Step::Details, Step::Access, Step::Bounds)
+        );
+    }
+}

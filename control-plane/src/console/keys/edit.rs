@@ -1,0 +1,156 @@
+//! Editing what of a key may be edited, but for its IP lists.
+
+mod change;
+
+use axum::http::Method;
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::super::api::Refusal;
+use super::super::aria::{described, invalid};
+use super::super::conflict;
+use super::super::done;
+use super::super::failure::Failure;
+use super::super::form::Fields;
+use super::super::layout;
+use super::super::session::{Sent, Session};
+use super::super::widgets::{csrf, error, general_error};
+use super::target::{Changed, Target};
+use super::view::Key;
+use super::{PATH, expiry, limit_field};
+use crate::tier::Tier;
+use change::Before;
+use latchkey_policy::limit::{Limits, Window};
+
+/// The fields that say themselves what is wrong with them.
+const FIELDS: [&str; 5] = ["name", "description", "expires_at", "active", "limits"];
+
+#[derive(Deserialize)]
+struct Tiers {
+    tiers: Vec<Tier>,
+}
+
+pub(super) async fn page(session: Session, target: Target) -> Result<Response, Failure> {
+    session.require("account:apikeys:update", "edit API keys")?;
+    let key = target.shown(&session).await?.key;
+    if key.revoked_at.is_some() {
+        return Ok(Redirect::to(&target.page()).into_response());
+    }
+    let inherited = inherited(&session, &key).await?;
+    let before = Before::of(&key, inherited);
+    Ok(form(&session, &key, inherited, &before, before.fields(), None).into_response())
+}
+
+pub(super) async fn save(target: Target, Sent { session, fields }: Sent) -> Result<Response, Failure> {
+    session.require("account:apikeys:update", "edit API keys")?;
+    let key = target.shown(&session).await?.key;
+    let inherited = inherited(&session, &key).await?;
+    let before = Before::of(&key, inherited);
+    let changed = match conflict::check(&fields, before.fields()).and_then(|()| before.change(&fields)) {
+        Ok(change) => target.call::<Changed>(&session, Method::PATCH, "", &change).await?,
+        Err(refusal) => Err(refusal),
+    };
+    Ok(match changed {
+        Ok(Changed { enforcement }) => done::redirect(&target.page(), "saved", Some(enforcement)),
+        Err(refusal) => {
+            let page = form(&session, &key, inherited, &before, &fields, Some(&refusal));
+            (refusal.status, page).into_response()
+        }
+    })
+}
+
+/// What is in force where a key has no limit of its own: its tier's limits, within those of its account's tier.
+async fn inherited(session: &Session, key: &Key) -> Result<Limits, Failure> {
+    let Tiers { tiers } = session.api.get("/v1/tiers").await?;
+    let of = |name: &str| tiers.iter().find(|tier| tier.name == name).map(|tier| tier.limits).unwrap_or_default();
+    let limits = of(&key.tier).0;
+    Ok(if session.me.operator { limits } else { of(&session.me.tier).bound(limits) })
+}
+
+/// `fields` are as they are filled in, `before` as they are without that.
+fn form(
+    session: &Session,
+    key: &Key,
+    inherited: Limits,
+    before: &Before,
+    fields: &Fields,
+    refusal: Option<&Refusal>,
+) -> Html<String> {
+    let title = format!("Edit {}", key.name);
+    let content = html! {
+        nav aria-label="Where this is" { a href=(key.path()) { (key.name) } }
+        h1 { (title) }
+        (general_error(refusal, &FIELDS))
+        form .card method="post" action={ (key.path()) "/edit" } {
+            (csrf(session))
+            (conflict::field(before.fields()))
+            (texts(fields, refusal))
+            (expiry::fieldset(fields, key.expires_at.as_deref(), refusal))
+            (switch(fields, refusal))
+            (limits(inherited, fields, refusal))
+            div .buttons {
+                button type="submit" { "Save" }
+                a href=(key.path()) { "Cancel" }
+            }
+        }
+        p .help {
+            "Its IP lists are on " a href={ (key.path()) "/ip-lists" } { "a page of their own" } ". Its scope, roles, \
+             permissions, subaccounts, environment and tier a key has for life: to change those, revoke it and make another."
+        }
+    };
+    layout::page(session, PATH, &title, &content)
+}
+
+fn texts(fields: &Fields, refusal: Option<&Refusal>) -> Markup {
+    html! {
+        label { "Name"
+            input type="text" name="name" value=(fields.raw("name")) maxlength="100" required
+                aria-invalid=[invalid(refusal, "name")] aria-describedby=[described(refusal, "name", None)];
+            (error(refusal, "name"))
+        }
+        label { "Description"
+            textarea name="description" rows="2" maxlength="500"
+                aria-invalid=[invalid(refusal, "description")] aria-describedby=[described(refusal, "description", None)] {
+                // The first line break behind the tag is not part of the text.
+                "\n" (fields.raw("description"))
+            }
+            (error(refusal, "description"))
+        }
+    }
+}
+
+fn switch(fields: &Fields, refusal: Option<&Refusal>) -> Markup {
+    html! {
+        fieldset {
+            legend { "State" }
+            label .box {
+                input type="checkbox" name="active" value="true" checked[fields.is_set("active")];
+                "Enabled"
+            }
+            span .help { "A key that is not enabled is refused, and can be enabled again." }
+            (error(refusal, "active"))
+        }
+    }
+}
+
+fn limits(inherited: Limits, fields: &Fields, refusal: Option<&Refusal>) -> Markup {
+    html! {
+        fieldset {
+            legend { "Limits" }
+            p .help { "Requests in each window. Left empty, the tier's limit is in force." }
+            div .grid {
+                @for window in Window::ALL {
+                    @let name = limit_field(window);
+                    label { "Per " (window.as_str())
+                        input type="text" inputmode="numeric" name=(name) value=(fields.raw(&name))
+                            placeholder=[inherited.get(window).map(|limit| format!("{limit} by its tier"))]
+                            aria-invalid=[invalid(refusal, &name)] aria-describedby=[described(refusal, &name, None)];
+                        (error(refusal, &name))
+                    }
+                }
+            }
+            @if refusal.is_some_and(|refusal| refusal.field.as_deref() == Some("limits")) { (error(refusal, "limits")) }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Until when a key lasts, as forms ask for it: for ever, or to the end of a day in UTC.
+
+use jiff::Timestamp;
+use maud::{Markup, html};
+
+use super::super::api::Refusal;
+use super::super::aria::{described, invalid};
+use super::super::form::Fields;
+use super::super::widgets::{error, time};
+
+/// Days that are one press away.
+const SHORTCUTS: [u32; 3] = [30, 60, 90];
+
+const NAME: &str = "expires_at";
+
+/// The fields. `present` is when the key ends as it is.
+pub(super) fn fieldset(fields: &Fields, present: Option<&str>, refusal: Option<&Refusal>) -> Markup {
+    let on_a_date = is_set(fields);
+    html! {
+        fieldset {
+            legend { "Expires" }
+            label .box { input type="radio" name="expires" value="never" checked[!on_a_date]; "Never" }
+            label .box {
+                input type="radio" id="on-a-date" name="expires" value="date" checked[on_a_date];
+                "On a date"
+            }
+            div .row {
+                label for=(NAME) .hidden { "Date" }
+                input type="date" id=(NAME) name=(NAME) value=(fields.raw(NAME)) data-chooses="on-a-date"
+                    aria-invalid=[invalid(refusal, NAME)]
+                    aria-describedby=[described(refusal, NAME, Some("expires_at-help"))];
+                @for days in SHORTCUTS {
+                    button .quiet .scripted type="button" data-days=(days) data-sets=(NAME) { (days) " days" }
+                }
+                (error(refusal, NAME))
+            }
+            span .help id="expires_at-help" {
+                "The key is refused from the end of that day on, in UTC."
+                @if let Some(end) = present { " At present it ends " (time(end)) "." }
+            }
+        }
+    }
+}
+
+/// Whether the key is to end.
+pub(super) fn is_set(fields: &Fields) -> bool {
+    fields.text("expires") == "date"
+}
+
+/// The end of the chosen day in UTC, in Unix seconds, if it is one.
+pub(super) fn end(fields: &Fields) -> Option<i64> {
+    let day = fields.text(NAME);
+    format!("{day}T23:59:59Z").parse::<Timestamp>().ok().map(Timestamp::as_second)
+}

@@ -1,0 +1,57 @@
+//! Revoking a key, by those who know which one it is.
+
+use axum::http::Method;
+use axum::response::{IntoResponse, Response};
+use maud::{Markup, html};
+use serde_json::json;
+
+use super::super::api::Refusal;
+use super::super::aria::{described, invalid};
+use super::super::done;
+use super::super::failure::Failure;
+use super::super::session::{Sent, Session};
+use super::super::widgets::{csrf, error, general_error};
+use super::show::{self, Notes};
+use super::target::{Changed, Target};
+use super::view::Key;
+
+/// The field that the key's name is typed into.
+const NAME: &str = "name";
+
+pub(super) async fn revoke(target: Target, Sent { session, fields }: Sent) -> Result<Response, Failure> {
+    let shown = target.shown(&session).await?;
+    let revoked = if fields.text(NAME) == shown.key.name {
+        target.call::<Changed>(&session, Method::DELETE, "", &json!({})).await?
+    } else {
+        Err(Refusal::of_field(NAME, "This is not the name of the key."))
+    };
+    match revoked {
+        Ok(Changed { enforcement }) => Ok(done::redirect(&target.page(), "revoked", Some(enforcement))),
+        Err(refusal) => {
+            let status = refusal.status;
+            let notes = Notes { revocation: Some(refusal), ..Notes::default() };
+            Ok((status, show::whole(&session, &target, &notes).await?).into_response())
+        }
+    }
+}
+
+/// Where it is asked for.
+pub(super) fn card(session: &Session, key: &Key, refusal: Option<&Refusal>) -> Markup {
+    html! {
+        section .card id="revoke" aria-labelledby="revoke-title" {
+            h2 id="revoke-title" { "Revoke" }
+            p { "Every request with the key is refused from then on, at every node. This is for good." }
+            (general_error(refusal, &[NAME]))
+            form method="post" action={ (key.path()) "/revoke" } {
+                (csrf(session))
+                label { "Type the key's name to confirm: " code .exact { (key.name) }
+                    input type="text" name=(NAME) required autocomplete="off" autocapitalize="none" spellcheck="false"
+                        data-text=(key.name) data-enables="revoke-button"
+                        aria-invalid=[invalid(refusal, NAME)] aria-describedby=[described(refusal, NAME, None)];
+                    (error(refusal, NAME))
+                }
+                button .danger type="submit" id="revoke-button" { "Revoke this key" }
+            }
+        }
+    }
+}

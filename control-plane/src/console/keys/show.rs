@@ -1,0 +1,94 @@
+//! The page of one key.
+
+use axum::response::{Html, IntoResponse, Response};
+use maud::{Markup, html};
+
+use super::super::api::{Refusal, with_query};
+use super::super::audit;
+use super::super::done::Done;
+use super::super::explain;
+use super::super::failure::Failure;
+use super::super::layout;
+use super::super::session::Session;
+use super::super::widgets::{badge, general_error};
+use super::target::{Shown, Target};
+use super::view::Key;
+use super::{PATH, details, ip_lists, regenerate, revoke, used};
+
+const SENTENCES: [(&str, &str); 2] = [("saved", "Saved"), ("revoked", "Revoked")];
+
+/// What the page says besides what the key is.
+#[derive(Default)]
+pub(super) struct Notes {
+    /// The change that the page follows.
+    pub(super) done: Done,
+    /// Why the key has no other secret.
+    pub(super) overlap: Option<Refusal>,
+    /// Why it is not revoked.
+    pub(super) revocation: Option<Refusal>,
+}
+
+pub(super) async fn page(session: Session, target: Target, done: Done) -> Result<Response, Failure> {
+    Ok(whole(&session, &target, &Notes { done, ..Notes::default() }).await?.into_response())
+}
+
+/// The page with these notes.
+pub(super) async fn whole(session: &Session, target: &Target, notes: &Notes) -> Result<Html<String>, Failure> {
+    let shown = target.shown(session).await?;
+    let content = content(session, target, &shown, notes).await?;
+    Ok(layout::page(session, PATH, &shown.key.name, &content))
+}
+
+/// What of the page is the key's.
+pub(super) async fn content(
+    session: &Session,
+    target: &Target,
+    shown: &Shown,
+    notes: &Notes,
+) -> Result<Markup, Failure> {
+    let key = &shown.key;
+    let edits = key.revoked_at.is_none() && session.me.may("account:apikeys:update");
+    let revokes = key.revoked_at.is_none() && session.me.may("account:apikeys:delete");
+    Ok(html! {
+        (head(session, key, edits))
+        (notes.done.notice(&SENTENCES))
+        // What is not offered any more says nothing itself.
+        @if !edits { (general_error(notes.overlap.as_ref(), &[])) }
+        @if !revokes { (general_error(notes.revocation.as_ref(), &[])) }
+        div .columns {
+            (details::card(session, key).await)
+            div {
+                (details::access(session, key).await)
+                (ip_lists::card(key, edits))
+            }
+        }
+        (details::secrets(key))
+        (used::card(session, target, shown).await?)
+        (audit::recent_of(session, &key.key_id).await)
+        @if edits { (regenerate::card(session, key, notes.overlap.as_ref())) }
+        @if revokes { (revoke::card(session, key, notes.revocation.as_ref())) }
+    })
+}
+
+fn head(session: &Session, key: &Key, edits: bool) -> Markup {
+    html! {
+        nav aria-label="Where this is" { a href=(PATH) { "All API keys" } }
+        div .title {
+            div {
+                h1 { (key.name) }
+                p {
+                    (key.state(session.now)) " "
+                    (badge("", &key.environment)) " "
+                    code { (key.key_prefix) }
+                }
+            }
+            div .buttons {
+                @if edits {
+                    a .button href={ (key.path()) "/edit" } { "Edit" }
+                    a .button .quiet href={ (key.path()) "/ip-lists" } { "IP lists" }
+                }
+                a .button .quiet href=(with_query(explain::PATH, &[("key_id", &key.key_id)])) { "Explain a request" }
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! How much a key may be used, and is.
+
+use maud::{Markup, html};
+
+use super::super::api::{Refusal, with_query};
+use super::super::chart::{self, Usage};
+use super::super::failure::Failure;
+use super::super::session::Session;
+use super::super::widgets::number;
+use super::target::{Shown, Target, Used};
+use latchkey_policy::limit::Window;
+
+const HOUR: i64 = 3_600;
+const DAY: i64 = 86_400;
+
+/// What the charts go back.
+const HOURS: i64 = 48;
+const DAYS: i64 = 30;
+
+/// The card. Charts are for those who may see the account's usage.
+pub(super) async fn card(session: &Session, target: &Target, shown: &Shown) -> Result<Markup, Failure> {
+    let charts = session.me.may("account:usage:read");
+    let usage = async |bucket, seconds: i64| -> Result<Markup, Refusal> {
+        let from = session.now.saturating_sub(seconds).max(0).to_string();
+        let asked = [chart::BY_TIME, ("key_id", target.id()), ("bucket", bucket), ("from", &from)];
+        let path = with_query("/v1/usage", &asked);
+        let usage: Usage = session.api.get(&path).await?;
+        let title = if bucket == "hour" { "The last 48 hours" } else { "The last 30 days" };
+        Ok(chart::requests(title, &usage.bars()))
+    };
+    Ok(html! {
+        section .card aria-labelledby="usage" {
+            h2 id="usage" { "Limits and usage" }
+            div .columns {
+                div { (limits(shown)) (by_code(&shown.usage)) }
+                @if charts {
+                    div {
+                        // Hours and days that have begun count as whole ones.
+                        (usage("hour", (HOURS - 1) * HOUR).await?)
+                        (usage("day", (DAYS - 1) * DAY).await?)
+                    }
+                }
+            }
+        }
+    })
+}
+
+fn limits(shown: &Shown) -> Markup {
+    let used = |window| match window {
+        Window::Day => Some(shown.usage.requests_today),
+        Window::Month => Some(shown.usage.requests_this_month),
+        Window::Minute | Window::Hour => None,
+    };
+    html! {
+        h3 { "In force" }
+        dl {
+            dt { "Admitted today" } dd { (number(shown.usage.requests_today)) }
+            dt { "Admitted this month" } dd { (number(shown.usage.requests_this_month)) }
+            @for window in Window::ALL {
+                dt { "Limit per " (window.as_str()) }
+                dd {
+                    @match shown.key.limits.get(window.as_str()).copied().map(u64::from) {
+                        None => { span .faint { "none" } },
+                        Some(limit) => {
+                            (number(limit))
+                            @if let Some(used) = used(window) { span .faint { ", " (number(limit.saturating_sub(used))) " left" } }
+                        },
+                    }
+                }
+            }
+        }
+        p .help { "Days and months begin at midnight UTC." }
+    }
+}
+
+/// Codes that there were none of are left out.
+fn by_code(used: &Used) -> Markup {
+    let codes: Vec<_> = used.by_code.iter().filter(|(_, requests)| **requests > 0).collect();
+    html! {
+        h3 { "This month by code" }
+        @if codes.is_empty() {
+            p .faint { "No request yet." }
+        } @else {
+            table {
+                thead { tr { th scope="col" { "Code" } th .number scope="col" { "Requests" } } }
+                tbody {
+                    @for (code, requests) in codes {
+                        tr {
+                            th scope="row" { code { (code) } }
+                            td .number { (number(*requests)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Nodes: every Envoy that may be deciding requests, and how far each is. The page follows them by itself.
+
+use axum::Router;
+use axum::extract::Query;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::Page;
+use super::api::with_query;
+use super::failure::Failure;
+use super::layout;
+use super::partial::is_partial;
+use super::session::Session;
+use super::widgets::{badge, cell, cell_of_number, number, time};
+use crate::clock::rfc3339;
+
+const PATH: &str = "/console/nodes";
+
+/// For how many seconds a page follows the nodes. A page that did so for ever would keep its session for ever.
+const FOLLOWED: i64 = 15 * 60;
+
+/// What ends the polling of htmx.
+const STOP_POLLING: u16 = 286;
+
+pub(super) fn router() -> Router<Page> {
+    Router::new().route(PATH, get(page))
+}
+
+#[derive(Deserialize)]
+struct Nodes {
+    nodes: Vec<Node>,
+    revision: u64,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    node_id: String,
+    instance: String,
+    version: String,
+    connected: bool,
+    since: String,
+    revision: u64,
+    lag: u64,
+    remote: Option<String>,
+}
+
+/// Until when the page asks again by itself, in Unix seconds.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Asked {
+    until: String,
+}
+
+async fn page(session: Session, headers: HeaderMap, Query(asked): Query<Asked>) -> Result<Response, Failure> {
+    let found: Nodes = session.api.get("/v1/nodes").await?;
+    if is_partial(&headers) {
+        let goes_on = asked.until.parse().is_ok_and(|until: i64| session.now < until);
+        let status = StatusCode::from_u16(STOP_POLLING).unwrap_or_default();
+        let status = if goes_on { StatusCode::OK } else { status };
+        return Ok((status, Html(state(&session, &found, goes_on).into_string())).into_response());
+    }
+    let until = session.now.saturating_add(FOLLOWED).to_string();
+    let content = html! {
+        h1 { "Nodes" }
+        p { "A node is an Envoy that decides requests by the keys and rules from here. A change is in force everywhere \
+             once every node has the newest revision." }
+        div #nodes .wide tabindex="0" role="region" aria-label="Nodes"
+            hx-get=(with_query(PATH, &[("until", &until)])) hx-trigger="every 2s" hx-swap="innerHTML settle:0ms" {
+            (state(&session, &found, true))
+        }
+    };
+    Ok(layout::page(&session, PATH, "Nodes", &content).into_response())
+}
+
+/// What is replaced every time.
+fn state(session: &Session, found: &Nodes, goes_on: bool) -> Markup {
+    if found.nodes.is_empty() {
+        return nobody(goes_on);
+    }
+    let current = found.nodes.iter().filter(|node| node.connected && node.lag == 0).count();
+    html! {
+        table .stack {
+            caption {
+                "Newest revision " strong { (number(found.revision)) } ", on " (current) " of " (found.nodes.len())
+                @if found.nodes.len() == 1 { " node" } @else { " nodes" } ", as of " (time(&rfc3339(session.now))) "."
+                @if !goes_on { " This page no longer follows: " a href=(PATH) { "follow again" } "." }
+            }
+            thead { tr {
+                th scope="col" { "Node" }
+                th scope="col" { "State" }
+                th scope="col" { "Since" }
+                th .number scope="col" { "Revision" }
+                th .number scope="col" { "Behind by" }
+                th scope="col" { "Address" }
+                th scope="col" { "Filter" }
+                th scope="col" { "Instance" }
+            } }
+            tbody { @for node in &found.nodes { (row(node)) } }
+        }
+    }
+}
+
+fn row(node: &Node) -> Markup {
+    html! {
+        tr {
+            th scope="row" { (node.node_id) }
+            (cell("State", &html! { span { @if node.connected { (badge("good", "connected")) } @else { (badge("bad", "lost")) } } }))
+            (cell("Since", &time(&node.since)))
+            (cell_of_number("Revision", &html! { @if node.revision == 0 { span .faint { "none yet" } } @else { (number(node.revision)) } }))
+            (cell_of_number("Behind by", &html! { @match node.lag {
+                0 => "0",
+                lag => { span .warn { (number(lag)) } },
+            } }))
+            (cell("Address", &html! { @if let Some(remote) = &node.remote { (remote) } @else { span .faint { "none" } } }))
+            (cell("Filter", &html! { (node.version) }))
+            (cell("Instance", &html! { code { (node.instance) } }))
+        }
+    }
+}
+
+fn nobody(goes_on: bool) -> Markup {
+    html! {
+        div .nothing {
+            p .lead { "No Envoy is connected." }
+            p { "Nothing is enforced until one is. To connect an Envoy, take over from " code { "envoy/latchkey.yaml" }
+                " into its configuration:" }
+            ol .left {
+                li { "the filter " code { "latchkey" } " and the guard behind it, first among the HTTP filters;" }
+                li { "the cluster " code { "latchkey" } ", with the address of this control plane's stream ("
+                    code { "--stream-listen" } ");" }
+                li { "as " code { "control_plane.token" } " of the filter, what this control plane was given as "
+                    code { "LATCHKEY_NODE_TOKEN" } "." }
+            }
+            @if goes_on { p .faint { "This page shows the Envoy as soon as it is there." } }
+            @else { p { "This page no longer follows: " a href=(PATH) { "follow again" } "." } }
+        }
+    }
+}

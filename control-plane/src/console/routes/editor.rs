@@ -1,0 +1,82 @@
+//! The document of all rules, to edit as JSON.
+
+use axum::http::StatusCode;
+use maud::{Markup, html};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
+
+use super::super::api::Refusal;
+use super::super::aria::{described, invalid};
+use super::super::form::Fields;
+use super::super::session::Session;
+use super::super::widgets::csrf;
+use super::PATH;
+
+const EXAMPLE: &str =
+    r#"{ "path": { "template": "/v4/zones/{zone}" }, "methods": ["GET"], "service": "dns", "permission": "dns:read" }"#;
+
+/// What was typed, and which document it was made of.
+pub(super) struct Edited {
+    text: String,
+    was: String,
+}
+
+impl Edited {
+    pub(super) fn of(fields: &Fields) -> Self {
+        Self { text: fields.raw("document").to_owned(), was: fields.text("was").to_owned() }
+    }
+
+    /// The new document, unless somebody else has changed the `current` one meanwhile.
+    pub(super) fn document(&self, current: &Value) -> Result<Box<RawValue>, Refusal> {
+        if self.was != fingerprint(current) {
+            let refusal = Refusal::of_field(
+                "document",
+                "Somebody else has changed the rules meanwhile. They are shown above as they are now: saving again \
+                 replaces them by what stands here.",
+            );
+            return Err(Refusal { status: StatusCode::CONFLICT, ..refusal });
+        }
+        RawValue::from_string(self.text.trim().to_owned())
+            .map_err(|error| Refusal::of_field("document", &format!("This is not valid JSON: {error}.")))
+    }
+}
+
+/// Stands for a document.
+fn fingerprint(document: &Value) -> String {
+    hex::encode(Sha256::digest(document.to_string()))
+}
+
+/// What is typed is kept where it was refused; whatever the API says is wrong, it names the field.
+pub(super) fn form(session: &Session, document: &Value, refused: Option<(&Edited, &Refusal)>) -> Markup {
+    let text = refused.map_or_else(|| format!("{document:#}"), |(edited, _)| edited.text.clone());
+    let refusal = refused.map(|(_, refusal)| Refusal { field: Some("document".to_owned()), ..refusal.clone() });
+    let refusal = refusal.as_ref();
+    html! {
+        section #edit .card {
+            h2 { "Edit" }
+            details open[refusal.is_some()] {
+                summary { "All rules, as JSON" }
+                form method="post" action={ (PATH) "#edit" } {
+                    (csrf(session))
+                    input type="hidden" name="was" value=(fingerprint(document));
+                    p .help #document-help {
+                        "Rules have a " code { "path" } " with one of " code { "exact" } ", " code { "prefix" } " and "
+                        code { "template" } "; " code { "host" } " and " code { "methods" } " where they matter; and either "
+                        code { "public" } ", or what a key needs: " code { "service" } ", " code { "permission" } ", "
+                        code { "subaccount" } ". What no rule matches is told by " code { "unmatched" } ": "
+                        code { "valid_key" } " or " code { "deny" } "."
+                    }
+                    p .help { "For example: " code { (EXAMPLE) } }
+                    @if let Some(refusal) = refusal { p .error #document-error role="alert" { (refusal.error) } }
+                    label for="document" { "Document" }
+                    textarea .code #document name="document" rows="24" spellcheck="false" required
+                        aria-invalid=[invalid(refusal, "document")]
+                        aria-describedby=[described(refusal, "document", Some("document-help"))] { (text) }
+                    p { "This replaces all rules, on every node, at once." }
+                    button type="submit" { "Save the rules" }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Requests summed up over the whole time: by code, and by key.
+
+use maud::{Markup, html};
+use serde::Deserialize;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use super::super::api::{Refusal, with_query};
+use super::super::chart::Usage;
+use super::super::session::Session;
+use super::super::widgets::{badge, number};
+
+/// Keys in the table: those with the most requests.
+const ROWS: &str = "50";
+
+const ALLOWED: &str = "allowed";
+
+/// Of all keys, by code.
+pub(super) struct ByCode<'u>(BTreeMap<&'u str, u64>);
+
+/// Of some keys, the one with the most requests first.
+pub(super) struct ByKey {
+    rows: Vec<Row>,
+    /// Keys that are not among them.
+    more: u64,
+}
+
+struct Row {
+    key_id: String,
+    key_name: Option<String>,
+    allowed: u64,
+    refused: BTreeMap<String, u64>,
+}
+
+/// What the API says of keys: those with the most requests first.
+#[derive(Deserialize)]
+struct OfKeys {
+    keys: u64,
+    buckets: Vec<OfKey>,
+}
+
+#[derive(Deserialize)]
+struct OfKey {
+    key_id: String,
+    /// For those who may see keys.
+    key_name: Option<String>,
+    code: String,
+    requests: u64,
+}
+
+impl<'u> ByCode<'u> {
+    pub(super) fn of(usage: &'u Usage) -> Self {
+        let mut by_code: BTreeMap<&str, u64> = BTreeMap::new();
+        for bucket in &usage.buckets {
+            let count = by_code.entry(&bucket.code).or_default();
+            *count = count.saturating_add(bucket.requests);
+        }
+        Self(by_code)
+    }
+
+    pub(super) fn card(&self) -> Markup {
+        let all = sum(self.0.values());
+        let mut codes: Vec<_> = self.0.iter().collect();
+        codes.sort_by_key(|(code, count)| (**code != ALLOWED, Reverse(**count)));
+        html! {
+            section .card {
+                h2 { "By code" }
+                div .wide tabindex="0" role="region" aria-label="Requests by code" {
+                    table {
+                        thead { tr {
+                            th scope="col" { "Code" }
+                            th scope="col" { "What became of them" }
+                            th .number scope="col" { "Requests" }
+                            th .number scope="col" { "Share" }
+                        } }
+                        tbody {
+                            @for (code, count) in codes {
+                                tr {
+                                    th scope="row" { (badge(if *code == ALLOWED { "good" } else { "bad" }, code)) }
+                                    td { (meaning(code)) }
+                                    td .number { (number(*count)) }
+                                    td .number { (share(*count, all)) }
+                                }
+                            }
+                            tr {
+                                th scope="row" colspan="2" { "All" }
+                                td .number { (number(all)) }
+                                td {}
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl ByKey {
+    /// Of the time that `usage` is of, even if the next hour has begun since.
+    pub(super) async fn during(session: &Session, usage: &Usage) -> Result<Self, Refusal> {
+        let asked = [("group_by", "key,code"), ("top_keys", ROWS), ("from", &usage.from), ("to", &usage.to)];
+        session.api.get(&with_query("/v1/usage", &asked)).await.map(Self::of)
+    }
+
+    fn of(answer: OfKeys) -> Self {
+        let mut rows: Vec<Row> = Vec::new();
+        for OfKey { key_id, key_name, code, requests } in answer.buckets {
+            if rows.last().is_none_or(|row| row.key_id != key_id) {
+                rows.push(Row { key_id, key_name, allowed: 0, refused: BTreeMap::new() });
+            }
+            let Some(row) = rows.last_mut() else { continue };
+            if code == ALLOWED {
+                row.allowed = requests;
+            } else {
+                row.refused.insert(code, requests);
+            }
+        }
+        let shown = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+        Self { rows, more: answer.keys.saturating_sub(shown) }
+    }
+
+    pub(super) fn card(&self) -> Markup {
+        html! {
+            section .card {
+                h2 { "By key" }
+                div .wide tabindex="0" role="region" aria-label="Requests by key" {
+                    table {
+                        thead { tr {
+                            th scope="col" { "Key" }
+                            th .number scope="col" { "Allowed" }
+                            th .number scope="col" { "Refused" }
+                            th scope="col" { "Refused because" }
+                        } }
+                        tbody {
+                            @for row in &self.rows { (row.shown()) }
+                        }
+                    }
+                }
+                @if self.more > 0 {
+                    p .faint { "The " (ROWS) " keys with the most requests; there are " (number(self.more)) " more." }
+                }
+            }
+        }
+    }
+}
+
+impl Row {
+    fn shown(&self) -> Markup {
+        html! {
+            tr {
+                th scope="row" {
+                    @if let Some(name) = &self.key_name {
+                        a href={ "/console/keys/" (self.key_id) } { (name) }
+                        div .faint { (self.key_id) }
+                    } @else { (self.key_id) }
+                }
+                td .number { (number(self.allowed)) }
+                td .number { (number(sum(self.refused.values()))) }
+                td {
+                    @for (code, count) in &self.refused { div { code { (code) } " " (number(*count)) } }
+                }
+            }
+        }
+    }
+}
+
+fn sum<'c>(counts: impl Iterator<Item = &'c u64>) -> u64 {
+    counts.fold(0, |sum, count| sum.saturating_add(*count))
+}
+
+fn share(count: u64, all: u64) -> String {
+    let (count, all) = (u128::from(count), u128::from(all));
+    let tenths = (count * 1_000 + all / 2).checked_div(all).unwrap_or_default();
+    format!("{}.{} %", tenths / 10, tenths % 10)
+}
+
+fn meaning(code: &str) -> &'static str {
+    match code {
+        ALLOWED => "They passed.",
+        "disabled_key" => "The key, its owner or its account is disabled.",
+        "expired_key" => "The key had expired.",
+        "ip_denied" => "The address is not one that the key's IP lists allow.",
+        "out_of_scope" => "The service is outside the key's scope.",
+        "missing_permission" => "The key or its owner has not got the permission.",
+        "subaccount_denied" => "The subaccount is not among the key's.",
+        "rate_limited" => "A limit was used up.",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn requests_are_summed_up_by_code() {
+        let bucket = |hour: u64, code: &str, requests: u64| json!({ "start": format!("2027-01-15T{hour:02}:00:00Z"), "code": code, "requests": requests });
+        let usage: Usage = serde_json::from_value(json!({
+            "from": "2027-01-15T08:00:00Z", "to": "2027-01-15T11:00:00Z", "bucket": "hour",
+            "buckets": [bucket(8, "allowed", 5), bucket(8, "ip_denied", 4), bucket(9, "allowed", 7)],
+        }))
+        .unwrap();
+        assert_eq!(ByCode::of(&usage).0, BTreeMap::from([("allowed", 12), ("ip_denied", 4)]));
+        assert_eq!((share(2, 3), share(4, 4), share(0, 0)), ("66.7 %".into(), "100.0 %".into(), "0.0 %".into()));
+    }
+
+    #[test]
+    fn a_key_has_one_row_and_keys_keep_their_order() {
+        let bucket = |key: &str, code: &str, requests: u64| json!({ "key_id": key, "key_name": "CI", "code": code, "requests": requests });
+        let answer = json!({
+            "keys": 5,
+            "buckets": [
+                bucket("key_b", "allowed", 7), bucket("key_b", "ip_denied", 3), bucket("key_b", "rate_limited", 1),
+                bucket("key_a", "ip_denied", 10),
+            ],
+        });
+        let by_key = ByKey::of(serde_json::from_value(answer).unwrap());
+        let rows = by_key.rows.iter().map(|row| (row.key_id.as_str(), row.allowed, sum(row.refused.values())));
+        assert_eq!(rows.collect::<Vec<_>>(), [("key_b", 7, 4), ("key_a", 0, 10)]);
+        assert_eq!(by_key.more, 3);
+    }
+}

@@ -1,0 +1,32 @@
+//! Users: the list, a new one, and what is on each one's page.
+
+mod authority;
+mod choices;
+mod create;
+mod delete;
+mod edit;
+mod list;
+mod view;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use super::Page;
+use super::id::Id;
+
+/// The section.
+pub(super) const PATH: &str = "/console/users";
+
+pub(super) fn router() -> Router<Page> {
+    Router::new()
+        .route(PATH, get(list::page))
+        .route("/console/users/new", get(create::page).post(create::create))
+        .route("/console/users/{user_id}", get(edit::page).post(edit::save))
+        .route("/console/users/{user_id}/disabled", post(edit::set_disabled))
+        .route("/console/users/{user_id}/delete", post(delete::delete))
+}
+
+/// The user of that id, as the API calls them.
+fn call(Id(id): &Id) -> String {
+    format!("/v1/users/{id}")
+}

@@ -1,0 +1,82 @@
+//! A new user.
+
+use axum::http::Method;
+use axum::response::{Html, IntoResponse, Response};
+use maud::html;
+use serde::Deserialize;
+
+use super::super::api::Refusal;
+use super::super::aria::{described, invalid};
+use super::super::done;
+use super::super::failure::Failure;
+use super::super::layout;
+use super::super::session::{Sent, Session};
+use super::super::widgets::{csrf, error, general_error};
+use super::PATH;
+use super::authority::{self, Authority};
+use super::choices::Choices;
+
+const FIELDS: [&str; 5] = ["email", "password", authority::FIELDS[0], authority::FIELDS[1], authority::FIELDS[2]];
+
+#[derive(Deserialize)]
+struct Created {
+    user_id: String,
+}
+
+pub(super) async fn page(session: Session) -> Result<Response, Failure> {
+    session.require("account:users:create", "add users")?;
+    let choices = Choices::of(&session).await?;
+    Ok(form(&session, &choices, "", &Authority::default(), None).into_response())
+}
+
+pub(super) async fn create(Sent { session, fields }: Sent) -> Result<Response, Failure> {
+    session.require("account:users:create", "add users")?;
+    let (email, authority) = (fields.text("email"), Authority::of_form(&fields));
+    let mut body = authority.body();
+    body["email"] = email.into();
+    body["password"] = fields.raw("password").into();
+    match session.api.send::<Created>(Method::POST, "/v1/users", &body).await {
+        Ok(Created { user_id }) => Ok(done::redirect(&format!("{PATH}/{user_id}"), "created", None)),
+        Err(refusal) if refusal.is_of_form() => {
+            let choices = Choices::of(&session).await?;
+            let page = form(&session, &choices, email, &authority, Some(&refusal));
+            Ok((refusal.status, page).into_response())
+        }
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+/// A password that was typed is not sent back.
+fn form(
+    session: &Session,
+    choices: &Choices,
+    email: &str,
+    authority: &Authority,
+    refusal: Option<&Refusal>,
+) -> Html<String> {
+    let content = html! {
+        h1 { "Add a user" }
+        (general_error(refusal, &FIELDS))
+        form .card method="post" action={ (PATH) "/new" } {
+            (csrf(session))
+            label { "Email address"
+                input type="email" name="email" value=(email) autocomplete="off" required
+                    aria-invalid=[invalid(refusal, "email")] aria-describedby=[described(refusal, "email", None)];
+                (error(refusal, "email"))
+            }
+            label { "Password"
+                input type="password" name="password" autocomplete="new-password" minlength="12" required
+                    aria-invalid=[invalid(refusal, "password")]
+                    aria-describedby=[described(refusal, "password", Some("password-help"))];
+                span .help #password-help { "At least 12 characters. They can change it once they are logged in." }
+                (error(refusal, "password"))
+            }
+            (authority.fields(choices, refusal))
+            div .buttons {
+                button type="submit" { "Add the user" }
+                a href=(PATH) { "Cancel" }
+            }
+        }
+    };
+    layout::page(session, PATH, "Add a user", &content)
+}

@@ -1,0 +1,178 @@
+//! A user's page: what they hold, and changing it.
+
+use axum::http::Method;
+use axum::response::{IntoResponse, Response};
+use maud::{Markup, html};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::super::api::Refusal;
+use super::super::aria::{described, invalid};
+use super::super::audit;
+use super::super::conflict;
+use super::super::done::Enforcement;
+use super::super::done::{self, Done};
+use super::super::failure::Failure;
+use super::super::id::Id;
+use super::super::layout;
+use super::super::session::{Sent, Session};
+use super::super::widgets::{csrf, error, general_error, time};
+use super::authority::{self, Authority};
+use super::choices::Choices;
+use super::view::User;
+use super::{PATH, call, delete};
+
+const SENTENCES: [(&str, &str); 4] = [
+    ("created", "The user is added. Tell them their password in private"),
+    ("saved", "The changes are saved"),
+    ("disabled", "The user is disabled: neither they nor their API keys may act"),
+    ("enabled", "The user is enabled"),
+];
+
+#[derive(Deserialize)]
+struct Edited {
+    enforcement: Enforcement,
+}
+
+/// The box without which nobody is disabled.
+const SURE: &str = "sure";
+
+/// What was filled in and is refused.
+pub(super) enum Refused<'r> {
+    Nothing,
+    Edit(&'r Authority, &'r Refusal),
+    State(&'r Refusal),
+    Deletion(&'r Refusal),
+}
+
+pub(super) async fn page(session: Session, id: Id, done: Done) -> Result<Response, Failure> {
+    show(&session, &id, &done, &Refused::Nothing).await
+}
+
+pub(super) async fn save(id: Id, Sent { session, fields }: Sent) -> Result<Response, Failure> {
+    session.require("account:users:update", "change users")?;
+    let authority = Authority::of_form(&fields);
+    let user: User = session.api.get(&call(&id)).await?;
+    let unchanged = conflict::check(&fields, &Authority::of_user(&user, &Choices::of(&session).await?));
+    let saved = match unchanged {
+        Ok(()) => session.api.send::<Edited>(Method::PATCH, &call(&id), &authority.body()).await,
+        Err(refusal) => Err(refusal),
+    };
+    match saved {
+        Ok(Edited { enforcement }) => Ok(to(&id, "saved", enforcement)),
+        Err(refusal) if refusal.is_of_form() => {
+            show(&session, &id, &Done::default(), &Refused::Edit(&authority, &refusal)).await
+        }
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+pub(super) async fn set_disabled(id: Id, Sent { session, fields }: Sent) -> Result<Response, Failure> {
+    session.require("account:users:update", "change users")?;
+    let disabled = fields.is_set("disabled");
+    let edited = if disabled && !fields.is_set(SURE) {
+        Err(Refusal::of_field(SURE, "Tick the box to say that you mean it."))
+    } else {
+        session.api.send::<Edited>(Method::PATCH, &call(&id), &json!({ "disabled": disabled })).await
+    };
+    match edited {
+        Ok(Edited { enforcement }) => Ok(to(&id, if disabled { "disabled" } else { "enabled" }, enforcement)),
+        Err(refusal) if refusal.is_of_form() => show(&session, &id, &Done::default(), &Refused::State(&refusal)).await,
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+fn to(Id(id): &Id, done: &str, enforcement: Enforcement) -> Response {
+    done::redirect(&format!("{PATH}/{id}"), done, Some(enforcement))
+}
+
+/// The page, with what was refused in its place.
+pub(super) async fn show(session: &Session, id: &Id, done: &Done, refused: &Refused<'_>) -> Result<Response, Failure> {
+    let user: User = session.api.get(&call(id)).await?;
+    let choices = Choices::of(session).await?;
+    let (within, themselves) = (user.is_within(&choices), user.user_id == session.me.user_id);
+    let content = html! {
+        p { a href=(PATH) { "Users" } }
+        h1 { (user.email) }
+        (done.notice(&SENTENCES))
+        (facts(&user, &choices))
+        @if themselves { p { a href="/console/me" { "Change my password" } } }
+        @if within && session.me.may("account:users:update") {
+            (form(session, &user, &choices, refused))
+            @if !themselves { (state(session, &user, refused)) }
+        }
+        @if within && !themselves && session.me.may("account:users:delete") {
+            (delete::form(session, &user, refused))
+        }
+        @if !within && session.me.may("account:users:update") {
+            p { "This user holds more than you do, so only somebody who holds as much can change them." }
+        }
+        (audit::recent_of(session, &user.user_id).await)
+    };
+    let status = match refused {
+        Refused::Nothing => axum::http::StatusCode::OK,
+        Refused::Edit(_, refusal) | Refused::State(refusal) | Refused::Deletion(refusal) => refusal.status,
+    };
+    Ok((status, layout::page(session, PATH, &user.email, &content)).into_response())
+}
+
+fn facts(user: &User, choices: &Choices) -> Markup {
+    html! {
+        section .card aria-label="Details" {
+            dl {
+                dt { "State" } dd { (user.state()) }
+                dt { "Id" } dd { code { (user.user_id) } }
+                dt { "Roles" } dd { (user.roles()) }
+                dt { "Permissions besides" } dd { (user.permissions()) }
+                dt { "Subaccounts" } dd { (user.subaccounts(choices)) }
+                dt { "Created" } dd { (time(&user.created_at)) }
+            }
+        }
+    }
+}
+
+fn form(session: &Session, user: &User, choices: &Choices, refused: &Refused<'_>) -> Markup {
+    let theirs = Authority::of_user(user, choices);
+    let (authority, refusal) = match refused {
+        Refused::Edit(authority, refusal) => (*authority, Some(*refusal)),
+        _ => (&theirs, None),
+    };
+    html! {
+        section .card {
+            h2 { "What they may do" }
+            p { "It bounds all of their API keys: what a user loses, their keys lose." }
+            (general_error(refusal, &authority::FIELDS))
+            form method="post" action=(user.path()) {
+                (csrf(session))
+                (conflict::field(&theirs))
+                (authority.fields(choices, refusal))
+                button type="submit" { "Save" }
+            }
+        }
+    }
+}
+
+fn state(session: &Session, user: &User, refused: &Refused<'_>) -> Markup {
+    let refusal = if let Refused::State(refusal) = refused { Some(*refusal) } else { None };
+    html! {
+        section .card {
+            @if user.disabled { h2 { "Enable" } p { "They can log in again, and their API keys work again." } }
+            @else { h2 { "Disable" } p { "They cannot log in, and their API keys are refused, until they are enabled again." } }
+            (general_error(refusal, &[SURE]))
+            form method="post" action={ (user.path()) "/disabled" } {
+                (csrf(session))
+                @if user.disabled { button type="submit" { "Enable the user" } }
+                @else {
+                    input type="hidden" name="disabled" value="true";
+                    label .box {
+                        input type="checkbox" name=(SURE) value="true" required data-enables="disable-button"
+                            aria-invalid=[invalid(refusal, SURE)] aria-describedby=[described(refusal, SURE, None)];
+                        "All of their API keys are to be refused from now on"
+                    }
+                    (error(refusal, SURE))
+                    button .danger #disable-button type="submit" { "Disable the user" }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The list: searched, page by page; and what the predefined roles give.
+
+use axum::extract::Query;
+use axum::http::HeaderMap;
+use axum::response::{Html, IntoResponse, Response};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::super::api::with_query;
+use super::super::done::Done;
+use super::super::failure::Failure;
+use super::super::grants::Role;
+use super::super::layout;
+use super::super::partial::is_partial;
+use super::super::session::Session;
+use super::super::widgets::{cell, count, counted, nothing, recount, time};
+use super::PATH;
+use super::choices::Choices;
+use super::view::User;
+
+/// Rows on a page.
+const ROWS: &str = "25";
+
+const SENTENCES: [(&str, &str); 1] = [("deleted", "The user is deleted, and their API keys are revoked")];
+
+#[derive(Deserialize)]
+struct Users {
+    users: Vec<User>,
+    total: u64,
+    next_cursor: Option<String>,
+}
+
+/// What is asked for, as it stands in the address.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Asked {
+    search: String,
+    cursor: String,
+}
+
+impl Asked {
+    fn from(&self, cursor: &str) -> String {
+        with_query(PATH, &[("search", &self.search), ("cursor", cursor)])
+    }
+}
+
+pub(super) async fn page(
+    session: Session,
+    headers: HeaderMap,
+    Query(asked): Query<Asked>,
+    done: Done,
+) -> Result<Response, Failure> {
+    let parameters = [("limit", ROWS), ("search", &asked.search), ("cursor", &asked.cursor)];
+    let found: Users = session.api.get(&with_query("/v1/users", &parameters)).await?;
+    let choices = Choices::of(&session).await?;
+    let list = list(&asked, &found, &choices);
+    let count = count(found.total, "user");
+    if is_partial(&headers) {
+        return Ok(Html(html! { (list) (recount(&count)) }.into_string()).into_response());
+    }
+    let content = html! {
+        div .title {
+            h1 { "Users" }
+            @if session.me.may("account:users:create") { a .button href={ (PATH) "/new" } { "Add a user" } }
+        }
+        (done.notice(&SENTENCES))
+        form .filters role="search" action=(PATH)
+            hx-get=(PATH) hx-target="#users" hx-swap="outerHTML" hx-push-url="true" hx-sync="this:replace"
+            hx-trigger="input changed delay:200ms from:#search" {
+            label { "Search"
+                input type="search" #search name="search" value=(asked.search) placeholder="Email address or id" maxlength="100";
+            }
+            noscript { button type="submit" { "Search" } }
+        }
+        (counted(&count))
+        (list)
+        (roles(&choices.roles))
+    };
+    Ok(layout::page(&session, PATH, "Users", &content).into_response())
+}
+
+/// What is replaced when something else is searched for.
+fn list(asked: &Asked, found: &Users, choices: &Choices) -> Markup {
+    html! {
+        section #users {
+            @if found.users.is_empty() {
+                (nothing("No user is like that.", &html! { a href=(PATH) { "Show all users" } }))
+            } @else {
+                div .wide tabindex="0" role="region" aria-label="Users" {
+                    table .stack {
+                        thead { tr {
+                            th scope="col" { "Email address" }
+                            th scope="col" { "Roles" }
+                            th scope="col" { "Permissions besides" }
+                            th scope="col" { "Subaccounts" }
+                            th scope="col" { "State" }
+                            th scope="col" { "Created" }
+                        } }
+                        tbody { @for user in &found.users { (row(user, choices)) } }
+                    }
+                }
+                nav .pages aria-label="Pages" {
+                    @if !asked.cursor.is_empty() { a href=(asked.from("")) { "First page" } }
+                    @if let Some(cursor) = &found.next_cursor { a .button href=(asked.from(cursor)) { "Next page" } }
+                }
+            }
+        }
+    }
+}
+
+fn row(user: &User, choices: &Choices) -> Markup {
+    html! {
+        tr {
+            th scope="row" { a href=(user.path()) { (user.email) } }
+            (cell("Roles", &user.roles()))
+            (cell("Permissions", &html! { div .list { (user.permissions()) } }))
+            (cell("Subaccounts", &user.subaccounts(choices)))
+            (cell("State", &html! { span { (user.state()) } }))
+            (cell("Created", &time(&user.created_at)))
+        }
+    }
+}
+
+fn roles(roles: &[Role]) -> Markup {
+    html! {
+        section .card {
+            h2 { "Roles" }
+            p { "A role gives a user, or a key, all permissions of its patterns. A " code { "*" }
+                " stands for one or more whole parts. A key never has more than its owner." }
+            dl {
+                @for role in roles {
+                    dt { (role.name) }
+                    dd { (role.meaning()) " " code { (role.permissions.join(", ")) } }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The pieces that pages are made of.
+
+use jiff::Timestamp;
+use maud::{Markup, html};
+
+use super::api::Refusal;
+use super::session::{CSRF_FIELD, Session};
+
+const DAY: i64 = 86_400;
+
+/// How many days before its end something is shown as ending soon.
+const SOON: i64 = 14;
+
+/// The token that shows that a form is ours.
+pub(super) fn csrf(session: &Session) -> Markup {
+    html! { input type="hidden" name=(CSRF_FIELD) value=(session.csrf); }
+}
+
+/// A time in the reader's zone, by a script; UTC as it is written, and on hover.
+pub(super) fn time(rfc3339: &str) -> Markup {
+    let utc = rfc3339.replace('T', " ").replace('Z', " UTC");
+    html! { time datetime=(rfc3339) title=(utc) { (utc) } }
+}
+
+/// A time, or what there is instead.
+pub(super) fn time_or(rfc3339: Option<&str>, otherwise: &str) -> Markup {
+    rfc3339.map_or_else(|| html! { span .faint { (otherwise) } }, time)
+}
+
+/// In how many days something ends.
+pub(super) fn ends(rfc3339: Option<&str>, now: i64) -> Markup {
+    let Some(text) = rfc3339 else { return html! { span .faint { "never" } } };
+    let Ok(end) = text.parse::<Timestamp>() else { return time(text) };
+    let left = end.as_second().saturating_sub(now);
+    let (class, said) = match left {
+        ..=0 => ("bad", "expired".to_owned()),
+        1..DAY => ("bad", "today".to_owned()),
+        _ => {
+            let days = left / DAY;
+            (if days < SOON { "warn" } else { "" }, if days == 1 { "1 day".to_owned() } else { format!("{days} days") })
+        }
+    };
+    html! { span class=(class) title=(text.replace('T', " ").replace('Z', " UTC")) { (said) } }
+}
+
+/// A cell of a table whose rows are stacked on narrow screens, where it stands beside its column's title.
+pub(super) fn cell(column: &str, content: &Markup) -> Markup {
+    html! { td data-label=(column) { (content) } }
+}
+
+/// The same of a number.
+pub(super) fn cell_of_number(column: &str, content: &Markup) -> Markup {
+    html! { td .number data-label=(column) { (content) } }
+}
+
+/// A word that stands out.
+pub(super) fn badge(class: &str, text: &str) -> Markup {
+    html! { span class={ "badge " (class) } { (text) } }
+}
+
+/// What is wrong with the field of that name, if the refusal is about it. The field refers to it by its id.
+pub(super) fn error(refusal: Option<&Refusal>, name: &str) -> Markup {
+    html! {
+        @if let Some(refusal) = refusal.filter(|refusal| refusal.is_about(name)) {
+            span .error id={ (name) "-error" } role="alert" { (refusal.beside()) }
+        }
+    }
+}
+
+/// What is wrong, where it is not about one of these fields.
+pub(super) fn general_error(refusal: Option<&Refusal>, fields: &[&str]) -> Markup {
+    html! {
+        @if let Some(refusal) = refusal.filter(|refusal| !fields.iter().any(|field| refusal.is_about(field))) {
+            p .error role="alert" { (refusal.error) }
+        }
+    }
+}
+
+/// How many there are of a list, such as `1 key` and `2,000 keys`.
+pub(super) fn count(total: u64, thing: &str) -> String {
+    format!("{} {thing}{}", number(total), if total == 1 { "" } else { "s" })
+}
+
+/// The place where that is said. It stays when the list is replaced, so that a screen reader tells the new number.
+pub(super) fn counted(count: &str) -> Markup {
+    html! { p .count #count role="status" { (count) } }
+}
+
+/// The number of a list that is replaced by htmx.
+pub(super) fn recount(count: &str) -> Markup {
+    html! { span hx-swap-oob="innerHTML:#count" { (count) } }
+}
+
+/// What a list says that has nothing in it.
+pub(super) fn nothing(what: &str, next: &Markup) -> Markup {
+    html! { div .nothing { p .lead { (what) } (next) } }
+}
+
+/// A number with separators between thousands.
+pub(super) fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
+    groups.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_separated() {
+        for (given, shown) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(number(given), shown);
+        }
+    }
+
+    #[test]
+    fn what_ends_soon_is_marked() {
+        let shown = |end| ends(Some(end), 1_800_000_000).into_string();
+        assert!(
+            shown("2027-01-15T08:00:00Z").contains("class=\"bad\"")
+                && shown("2027-01-15T08:00:00Z").contains("expired")
+        );
+        assert!(shown("2027-01-15T20:00:00Z").contains("today"));
+        assert!(
+            shown("2027-01-17T08:00:00Z").contains("class=\"warn\"")
+                && shown("2027-01-17T08:00:00Z").contains("2 days")
+        );
+        assert!(shown("2027-03-15T08:00:00Z").contains("class=\"\""));
+        assert!(ends(None, 0).into_string().contains("never"));
+    }
+}
