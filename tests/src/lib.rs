@@ -22,6 +22,7 @@
 
 mod api;
 mod bootstrap;
+mod browser;
 mod chance;
 mod connection;
 mod control_plane;
@@ -33,6 +34,7 @@ mod hot_restart;
 mod load;
 mod loopback;
 mod nodes;
+mod organisation;
 mod paths;
 mod process;
 mod tap;
@@ -43,6 +45,7 @@ mod wire;
 
 pub use api::{CreatedKey, Enforcement, Refused, http_client};
 pub use bootstrap::Bootstrap;
+pub use browser::{Browser, Finding, Scheme, Size, keys};
 pub use chance::Chance;
 pub use connection::{Connection, request};
 pub use control_plane::{ControlPlane, ControlPlaneOptions};
@@ -53,9 +56,10 @@ pub use gateway::{Answer, Gateway, GatewayBuilder};
 pub use hot_restart::HotRestart;
 pub use load::{Fire, Shot, Tally, burst};
 pub use nodes::{Fleet, NodeId, Reports, Totals, raise_file_limit};
+pub use organisation::{Organisation, day_in};
 pub use paths::{
-    empty_filter, envoy_binary, faulty_filter, filter, floor_filter, latchkey_binary, nodes_binary, schemathesis,
-    workspace,
+    axe_script, browser_binaries, empty_filter, envoy_binary, faulty_filter, filter, floor_filter, latchkey_binary,
+    nodes_binary, schemathesis, workspace,
 };
 pub use process::Process;
 pub use tap::Tap;

@@ -78,13 +78,40 @@ pub fn schemathesis() -> Result<PathBuf> {
     installed("tests/schemathesis/install")
 }
 
+/// Chromium and chromedriver, as `CHROMIUM` and `CHROMEDRIVER` choose them; installed when they are not there.
+///
+/// # Errors
+/// What `tests/browser/install` says.
+pub fn browser_binaries() -> Result<(PathBuf, PathBuf)> {
+    static BROWSER: OnceLock<Result<(PathBuf, PathBuf), String>> = OnceLock::new();
+    let install = || {
+        let printed = printed("tests/browser/install").map_err(|error| format!("{error:#}"))?;
+        let (browser, driver) = printed.split_once('\n').ok_or("tests/browser/install printed one path alone")?;
+        Ok((browser.into(), driver.into()))
+    };
+    BROWSER.get_or_init(install).clone().map_err(|error| anyhow!(error))
+}
+
+/// The script of axe-core, as `AXE` chooses it; installed when it is not there.
+///
+/// # Errors
+/// What `tests/axe/install` says.
+pub fn axe_script() -> Result<PathBuf> {
+    installed("tests/axe/install")
+}
+
 /// What a script of the checkout installs, by the path that it prints.
 fn installed(script: &str) -> Result<PathBuf> {
+    printed(script).map(PathBuf::from)
+}
+
+/// What a script of the checkout prints, without the last end of a line.
+fn printed(script: &str) -> Result<String> {
     let mut command = Command::new(workspace().join(script));
     let output = command.current_dir(workspace()).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
     let output = output.with_context(|| format!("cannot run {script}"))?;
     ensure!(output.status.success(), "{script} failed, and said why, just above");
-    Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim_end()))
+    Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
 }
 
 fn wasm(file: &str) -> Result<PathBuf> {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use nix::errno::Errno;
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, getpid, getppid};
 
 use crate::loopback::FORKING;
@@ -101,10 +101,12 @@ impl Process {
         kill(self.nix_pid(), signal).with_context(|| format!("cannot send {signal} to {}", self.name))
     }
 
-    /// Ends it with SIGKILL.
+    /// Ends it with SIGKILL, and with it what it has started, unless that has left its group.
     pub fn kill(&mut self) {
-        // Both fail only when it was reaped already.
-        let _ = self.child.kill();
+        // Only until it is reaped is the number its own.
+        if self.exited().is_none() {
+            let _ = killpg(self.nix_pid(), Signal::SIGKILL);
+        }
         let _ = self.child.wait();
     }
 

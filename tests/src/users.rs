@@ -14,7 +14,16 @@ const PASSWORD: &str = "a password of a user";
 pub struct User {
     /// `usr_…`
     pub user_id: String,
+    email: String,
     session: String,
+}
+
+impl User {
+    /// Their address and password.
+    #[must_use]
+    pub fn credentials(&self) -> (&str, &str) {
+        (&self.email, PASSWORD)
+    }
 }
 
 impl ControlPlane {
@@ -25,11 +34,12 @@ impl ControlPlane {
     pub async fn create_user(&self, mut user: Value) -> Result<User> {
         user["password"] = PASSWORD.into();
         let created = self.call(Method::POST, "/v1/users", user).await?;
-        let email = created["email"].as_str().context("a user without an address")?;
+        let email = created["email"].as_str().context("a user without an address")?.to_owned();
         let user_id = created["user_id"].as_str().context("a user without an id")?.to_owned();
         let login = json!({ "email": email, "password": PASSWORD });
         let opened = data(self.client.post(self.url("/v1/sessions")).json(&login)).await?;
-        Ok(User { user_id, session: opened["token"].as_str().context("a session without a token")?.to_owned() })
+        let session = opened["token"].as_str().context("a session without a token")?.to_owned();
+        Ok(User { user_id, email, session })
     }
 
     /// Makes a key that is `user`'s, and registers the services that its scope lists.

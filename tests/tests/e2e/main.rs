@@ -5,6 +5,7 @@ mod addresses;
 mod broken;
 mod clock;
 mod configuration;
+mod console;
 mod contract;
 mod crash;
 mod door;

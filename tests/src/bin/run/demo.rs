@@ -75,10 +75,11 @@ impl Demo {
     }
 
     pub(crate) fn explain(&self) {
-        let Self { gateway, control_plane, .. } = self;
+        let Self { gateway, control_plane, email, .. } = self;
         println!(
             r#"
 Latchkey is ready: gateway {gateway}, control plane {control_plane}, logs in .run/. Ctrl-C ends it.
+The console is at {control_plane}/console: log in as {email}, with ADMIN_PASSWORD of .run/demo.env.
 Try it in another terminal, in this directory:
 
 Without a key, Envoy refuses (401 missing_key):

@@ -86,6 +86,9 @@ impl Parts {
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let upstream = Upstream::start(local(settings.upstream_port))?;
         eprintln!("latchkey-run: starting the control plane");
+        // Any free port is only known once Envoy has it.
+        let gateway = (settings.gateway_port != 0)
+            .then(|| ("LATCHKEY_GATEWAY_URL".to_owned(), format!("http://{}", local(settings.gateway_port))));
         let mut control_plane = ControlPlane::new(ControlPlaneOptions {
             http: local(settings.control_port),
             stream: local(settings.stream_port),
@@ -94,7 +97,7 @@ impl Parts {
             admin_email: ADMIN_EMAIL.to_owned(),
             admin_password: state.admin_password.clone(),
             node_grace: Some(NODE_GRACE),
-            environment: Vec::new(),
+            environment: gateway.into_iter().collect(),
             dir: state.dir.clone(),
         });
         control_plane.start().await?;

@@ -1,0 +1,199 @@
+//! Beside keys: what is done and seen in each other section, and that it is so.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use latchkey_policy::limit::Window;
+use latchkey_tests::{Browser, ControlPlane, Gateway, day_in, eventually, http_client};
+use serde_json::{Value, json};
+
+use crate::clock::time_in;
+
+use super::{SESSION, Session, browser_of, log_in, start};
+
+const PASSWORD: &str = "a password of theirs";
+
+/// What the API answers somebody who wants to log in.
+async fn login_status(control_plane: &ControlPlane, email: &str, password: &str) -> u16 {
+    let login = json!({ "email": email, "password": password });
+    http_client().post(control_plane.url("/v1/sessions")).json(&login).send().await.unwrap().status().as_u16()
+}
+
+/// Whether what is wrong stands beside its field.
+async fn is_told_beside(browser: &Browser, field: &str) -> bool {
+    let script = r#"
+        const field = document.querySelector("[aria-invalid=true]");
+        const told = (field?.getAttribute("aria-describedby") ?? "").split(" ").map((id) => document.getElementById(id));
+        return field?.name === arguments[0] && told.some((one) => one?.matches(".error") && one.innerText.trim() !== "")"#;
+    browser.run(script, vec![json!(field)]).await.unwrap() == json!(true)
+}
+
+#[tokio::test]
+async fn a_user_is_added_comes_in_is_edited_disabled_and_deleted() {
+    let (gateway, browser) = start().await;
+    let (control_plane, email) = (&gateway.control_plane, "ada@example.com");
+    browser.press("Users").await;
+    browser.press("Add a user").await;
+    browser.fill("Email address", email).await;
+    browser.fill("Password", PASSWORD).await;
+    browser.tick("read_only_admin").await;
+    browser.press("Add the user").await;
+    browser.sees("The user is added.").await;
+    let call = format!("/v1/users/{}", browser.path().await.rsplit('/').next().unwrap());
+    assert_eq!(control_plane.get(&call).await.unwrap()["roles"], json!(["read_only_admin"]));
+    let theirs = browser_of(control_plane, (email, PASSWORD)).await;
+    assert!(!theirs.offers("Create a key").await);
+
+    browser.untick("read_only_admin").await;
+    browser.tick("admin").await;
+    browser.press("Save").await;
+    browser.sees("The changes are saved. In force on 1 of 1 node").await;
+    assert_eq!(control_plane.get(&call).await.unwrap()["roles"], json!(["admin"]));
+    theirs.reload().await;
+    theirs.press("Create a key").await;
+
+    let session = theirs.cookie(SESSION).await.unwrap();
+    let made = http_client().post(control_plane.url("/v1/keys/generate")).bearer_auth(session);
+    let made: Value = made.json(&json!({ "name": "Ada's" })).send().await.unwrap().json().await.unwrap();
+    let key = made["data"]["api_key"].as_str().unwrap_or_else(|| panic!("{made}"));
+    assert_eq!(gateway.ask("/", Some(key)).await.status, 200);
+    browser.withholds("Disable the user").await;
+    let (unsure, session) = ([("disabled".to_owned(), "true".to_owned())], Session::of(&browser).await);
+    let path = format!("{}/disabled", browser.path().await);
+    let answer = session.post(control_plane, &path, Some(&session.csrf), &unsure).await;
+    assert_eq!((answer.status().as_u16(), &control_plane.get(&call).await.unwrap()["disabled"]), (400, &json!(false)));
+    browser.tick("All of their API keys are to be refused from now on").await;
+    browser.press("Disable the user").await;
+    browser.sees("The user is disabled: neither they nor their API keys may act. In force on 1 of 1 node").await;
+    assert_eq!(gateway.ask("/", Some(key)).await.code(), "disabled_key");
+    assert_eq!(login_status(control_plane, email, PASSWORD).await, 401);
+    theirs.reload().await;
+    theirs.sees("Your session has ended.").await;
+    browser.press("Enable the user").await;
+    browser.sees("The user is enabled.").await;
+    assert_eq!(gateway.ask("/", Some(key)).await.status, 200);
+
+    let confirm = format!("Type {email} to confirm");
+    browser.withholds("Delete the user").await;
+    browser.fill(&confirm, "ada@example.co").await;
+    browser.withholds("Delete the user").await;
+    browser.fill(&confirm, email).await;
+    browser.press("Delete the user").await;
+    browser.arrives_at("/console/users").await;
+    browser.sees("The user is deleted, and their API keys are revoked. In force on 1 of 1 node").await;
+    assert_eq!(gateway.ask("/", Some(key)).await.code(), "invalid_key");
+    assert!(control_plane.get(&call).await.is_err());
+}
+
+#[tokio::test]
+async fn whoever_changes_their_password_logs_in_by_the_new_one_alone() {
+    let gateway = Gateway::start().await;
+    let control_plane = &gateway.control_plane;
+    let user = json!({ "email": "ada@example.com", "roles": ["read_only_admin"] });
+    let user = control_plane.create_user(user).await.unwrap();
+    let (email, old) = user.credentials();
+    let (browser, other) =
+        (browser_of(control_plane, (email, old)).await, browser_of(control_plane, (email, old)).await);
+    browser.press(email).await;
+    for (present, again, wrong) in [("not it", PASSWORD, "current_password"), (old, "another", "again")] {
+        browser.fill("Present password", present).await;
+        browser.fill("New password", PASSWORD).await;
+        browser.fill("New password again", again).await;
+        browser.sends("Change my password").await;
+        assert!(is_told_beside(&browser, wrong).await, "{wrong}");
+        assert_eq!(login_status(control_plane, email, old).await, 200);
+    }
+    browser.fill("Present password", old).await;
+    browser.fill("New password", PASSWORD).await;
+    browser.fill("New password again", PASSWORD).await;
+    browser.press("Change my password").await;
+    browser.sees("Your password is changed. All of your other sessions have ended.").await;
+    assert_eq!(login_status(control_plane, email, old).await, 401);
+    other.reload().await;
+    other.sees("Your session has ended.").await;
+    log_in(&other, (email, PASSWORD)).await;
+    other.arrives_at("/console/keys").await;
+    browser.open("/console/keys").await;
+    browser.arrives_at("/console/keys").await;
+}
+
+#[tokio::test]
+async fn the_audit_is_filtered() {
+    let (gateway, browser) = start().await;
+    let control_plane = &gateway.control_plane;
+    for name in ["CI", "CD"] {
+        let key = control_plane.create_key(json!({ "name": name })).await.unwrap();
+        control_plane.revoke(&key.key_id).await.unwrap();
+    }
+    let actions = async || browser.texts("tbody td:nth-child(3)").await;
+    let both = ["key.revoke", "key.create"];
+    browser.sends("Audit").await;
+    assert!(actions().await.len() > 4, "the log-ins are there as well");
+    browser.fill("Action", "key.revoke").await;
+    browser.sends("Filter").await;
+    assert_eq!(actions().await, ["key.revoke", "key.revoke"]);
+    browser.fill("What was changed", "CD").await;
+    browser.fill("Action", "any of key").await;
+    browser.sends("Filter").await;
+    assert_eq!(actions().await, both);
+    browser.fill("Who", "nobody@example.com").await;
+    browser.sends("Filter").await;
+    browser.sees("No change is like that.").await;
+    browser.fill("Who", control_plane.credentials().0).await;
+    browser.sends("Filter").await;
+    assert_eq!(actions().await, both);
+    for (field, day, found) in
+        [("Until (UTC)", -1, 0), ("Until (UTC)", 1, 2), ("Since (UTC)", 1, 0), ("Since (UTC)", -1, 2)]
+    {
+        browser.fill(field, &format!("{}T00:00", day_in(day))).await;
+        browser.sends("Filter").await;
+        assert_eq!(actions().await, both[..found], "{field} in {day} days");
+    }
+    assert!(browser.complaints().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn requests_through_envoy_are_counted_where_usage_is_shown() {
+    let (gateway, browser) = start().await;
+    let key = json!({ "name": "CI", "limits": { "day": 3 } });
+    let key = gateway.control_plane.create_key(key).await.unwrap();
+    browser.press("Usage").await;
+    browser.sees("No requests in this time.").await;
+    time_in(Window::Day, 60).await;
+    for status in [200, 200, 200, 429, 429] {
+        assert_eq!(gateway.ask("/", Some(&key.api_key)).await.status, status);
+    }
+    let told = eventually(crate::usage::TOLD, async || {
+        let usage = gateway.control_plane.key(&key.key_id).await?["usage"].take();
+        let counted = (&usage["by_code"]["allowed"], &usage["by_code"]["rate_limited"]);
+        ensure!(counted == (&json!(3), &json!(2)), "{usage}");
+        Ok(())
+    });
+    told.await.unwrap();
+    let row = format!("CI {} 3 2 rate_limited 2", key.key_id);
+    browser.reload().await;
+    browser.sees(&row).await;
+    browser.press("Last 7 days").await;
+    browser.sees("Requests by day").await;
+    browser.sees(&row).await;
+    browser.press("CI").await;
+    browser.arrives_at(&format!("/console/keys/{}", key.key_id)).await;
+    browser.sees("rate_limited").await;
+}
+
+#[tokio::test]
+async fn an_envoy_is_among_the_nodes_as_long_as_it_is_there_without_a_reload() {
+    let gateway =
+        Gateway::builder().control_plane(|options| options.node_grace = Some(Duration::from_millis(500))).start().await;
+    let browser = browser_of(&gateway.control_plane, gateway.control_plane.credentials()).await;
+    browser.press("Nodes").await;
+    browser.sees("on 1 of 1 node").await;
+    browser.run("window.isSameDocument = true", vec![]).await.unwrap();
+    let second = gateway.another_envoy("edge-2").await.unwrap();
+    browser.sees("edge-2 connected").await;
+    browser.sees("on 2 of 2 nodes").await;
+    drop(second);
+    browser.no_longer_sees("edge-2 connected").await;
+    browser.sees("envoy connected").await;
+    assert_eq!(browser.run("return window.isSameDocument", vec![]).await.unwrap(), true);
+}

@@ -1,0 +1,70 @@
+//! All pages, as somebody finds them who follows every link.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use latchkey_tests::{Browser, Organisation};
+use serde_json::json;
+
+/// Pages that have to be there: another that is linked to from anywhere is found by itself.
+const KNOWN: [&str; 15] = [
+    "/console/audit",
+    "/console/explain",
+    "/console/keys",
+    "/console/keys/new",
+    "/console/keys/{key}",
+    "/console/keys/{key}/edit",
+    "/console/keys/{key}/ip-lists",
+    "/console/keys/{revoked}",
+    "/console/me",
+    "/console/nodes",
+    "/console/routes",
+    "/console/usage",
+    "/console/users",
+    "/console/users/new",
+    "/console/users/{usr}",
+];
+
+/// Each kind of page that there is, such as `/console/keys/{key}`, once: by its kind, its path.
+pub(crate) async fn tour(browser: &Browser, organisation: &Organisation) -> BTreeMap<String, String> {
+    let pages = follow(browser, organisation).await;
+    println!("pages: {:?}", pages.keys());
+    let missing: Vec<_> = KNOWN.iter().filter(|known| !pages.contains_key(**known)).collect();
+    assert!(missing.is_empty(), "nothing leads to {missing:?}");
+    pages
+}
+
+/// The same for one who is not led everywhere.
+pub(crate) async fn follow(browser: &Browser, organisation: &Organisation) -> BTreeMap<String, String> {
+    let links = r#"
+        return fetch(arguments[0]).then((answer) => answer.ok && answer.text()).then((text) => {
+            if (text === false) return null;
+            const page = new DOMParser().parseFromString(text, "text/html");
+            return [...page.querySelectorAll("a[href^='/console']")].map((link) => link.getAttribute("href"));
+        })"#;
+    let key = |id: &str| format!("/console/keys/{id}");
+    // Where one key's page is not like the next one's, both are looked at.
+    let from = [key(&organisation.busy_key), key(&organisation.revoked_key), "/console/keys".to_owned()];
+    let mut pages = BTreeMap::new();
+    let mut todo: Vec<String> = from.iter().rev().cloned().collect();
+    while let Some(path) = todo.pop() {
+        let path = path.split(['?', '#']).next().unwrap().to_owned();
+        let kind = if path == from[1] { "/console/keys/{revoked}".to_owned() } else { kind(&path) };
+        if let Entry::Vacant(new) = pages.entry(kind) {
+            let found = browser.run(links, vec![json!(path)]).await.unwrap();
+            let found: Option<Vec<String>> = serde_json::from_value(found).unwrap();
+            todo.extend(found.unwrap_or_else(|| panic!("a link leads to {path}, where nothing is")));
+            new.insert(path);
+        }
+    }
+    pages
+}
+
+/// A path without what tells one key, user or other thing from the next.
+fn kind(path: &str) -> String {
+    let part = |part: &str| match part.split_once('_') {
+        Some((kind, rest)) if rest.len() == 12 => format!("{{{kind}}}"),
+        _ => part.to_owned(),
+    };
+    path.split('/').map(part).collect::<Vec<_>>().join("/")
+}
