@@ -4,7 +4,6 @@ mod changes;
 mod entry;
 
 use axum::Router;
-use axum::extract::Query;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use maud::{Markup, html};
@@ -14,6 +13,7 @@ use super::Page;
 use super::api::{Refusal, with_query};
 use super::aria::{described, invalid};
 use super::failure::Failure;
+use super::form::Query;
 use super::layout;
 use super::session::Session;
 use super::widgets::{error, general_error, nothing};

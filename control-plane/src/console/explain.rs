@@ -4,7 +4,6 @@ pub(super) mod answer;
 pub(super) mod question;
 
 use axum::Router;
-use axum::extract::Query;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use maud::{Markup, html};
@@ -14,6 +13,7 @@ use super::Page;
 use super::api::Refusal;
 use super::aria::{described, invalid};
 use super::failure::Failure;
+use super::form::Query;
 use super::layout;
 use super::session::{Sent, Session};
 use super::widgets::{csrf, error, general_error};

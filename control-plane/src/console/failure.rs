@@ -22,7 +22,7 @@ pub(super) enum Failure {
     NotFound,
     /// A form did not come from a page of this session.
     Forged,
-    /// A form cannot be read.
+    /// A form, or an address, cannot be read.
     Unreadable,
     /// The user may not do what the page is for.
     NotAllowed(&'static str),
@@ -54,7 +54,7 @@ impl IntoResponse for Failure {
                     .to_owned(),
             ),
             Self::NotAllowed(what) => (StatusCode::FORBIDDEN, "Not allowed", format!("You may not {what}. Ask an administrator of your account.")),
-            Self::Unreadable => (StatusCode::BAD_REQUEST, "Cannot be read", "What was sent is not a form.".to_owned()),
+            Self::Unreadable => (StatusCode::BAD_REQUEST, "Cannot be read", "What was asked for, or sent, cannot be understood. Nothing has changed.".to_owned()),
             Self::Refused(refusal) => (refusal.status, "Refused", refusal.error),
         };
         let page = layout::alone(

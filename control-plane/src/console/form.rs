@@ -1,8 +1,11 @@
-//! What a form sends: fields by name, in the order of the page, as people typed them.
+//! What pages are sent: the fields of a form by name, in the order of the page, as people typed them; and what stands in
+//! an address.
 
-use axum::extract::{FromRequest, Request};
-use axum::{Form, RequestExt as _};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::{Form, RequestExt as _, extract};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::Page;
 use super::failure::Failure;
@@ -17,6 +20,18 @@ impl FromRequest<Page> for Fields {
     async fn from_request(request: Request, _: &Page) -> Result<Self, Failure> {
         let Form(fields) = request.extract().await.map_err(|_| Failure::Unreadable)?;
         Ok(Self(fields))
+    }
+}
+
+/// What an address asks for.
+pub(super) struct Query<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequestParts<Page> for Query<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Page) -> Result<Self, Failure> {
+        let extract::Query(asked) = extract::Query::try_from_uri(&parts.uri).map_err(|_| Failure::Unreadable)?;
+        Ok(Self(asked))
     }
 }
 

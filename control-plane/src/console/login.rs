@@ -1,6 +1,6 @@
 //! Logging in and out.
 
-use axum::extract::{FromRequest, Query, Request, State};
+use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, HeaderName, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Redirect, Response};
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::api::{Refusal, with_query};
 use super::failure::Failure;
-use super::form::Fields;
+use super::form::{Fields, Query};
 use super::layout;
 use super::partial::is_partial;
 use super::session::{SESSION, Sent, cookie, no_cookie, refuse_other_sites};

@@ -1,7 +1,6 @@
 //! Nodes: every Envoy that may be deciding requests, and how far each is. The page follows them by itself.
 
 use axum::Router;
-use axum::extract::Query;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
@@ -11,6 +10,7 @@ use serde::Deserialize;
 use super::Page;
 use super::api::with_query;
 use super::failure::Failure;
+use super::form::Query;
 use super::layout;
 use super::partial::is_partial;
 use super::session::Session;

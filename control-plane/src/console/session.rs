@@ -104,7 +104,8 @@ impl FromRequest<Page> for Sent {
     }
 }
 
-/// Browsers say where a request comes from; those that do not say are held by the token alone.
+/// Browsers say where a request comes from, but for old ones, and for pages that come from another machine without TLS.
+/// Those are held by the token of the form alone.
 pub(super) fn refuse_other_sites(headers: &HeaderMap) -> Result<(), Failure> {
     match headers.get(FETCH_SITE) {
         Some(site) if site != "same-origin" => Err(Failure::Forged),

@@ -4,7 +4,6 @@
 mod totals;
 
 use axum::Router;
-use axum::extract::Query;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use jiff::civil::Date;
@@ -16,6 +15,7 @@ use super::api::{Refusal, with_query};
 use super::aria::{described, invalid};
 use super::chart::{self, Usage};
 use super::failure::Failure;
+use super::form::Query;
 use super::layout;
 use super::session::Session;
 use super::widgets::{error, general_error, nothing};

@@ -1,6 +1,5 @@
 //! The list: searched, filtered, sorted, page by page.
 
-use axum::extract::Query;
 use axum::http::HeaderMap;
 use axum::response::{Html, IntoResponse, Response};
 use maud::{Markup, html};
@@ -8,6 +7,7 @@ use serde::Deserialize;
 
 use super::super::api::with_query;
 use super::super::failure::Failure;
+use super::super::form::Query;
 use super::super::layout;
 use super::super::partial::is_partial;
 use super::super::session::Session;

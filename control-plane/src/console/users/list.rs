@@ -1,6 +1,5 @@
 //! The list: searched, page by page; and what the predefined roles give.
 
-use axum::extract::Query;
 use axum::http::HeaderMap;
 use axum::response::{Html, IntoResponse, Response};
 use maud::{Markup, html};
@@ -9,6 +8,7 @@ use serde::Deserialize;
 use super::super::api::with_query;
 use super::super::done::Done;
 use super::super::failure::Failure;
+use super::super::form::Query;
 use super::super::grants::Role;
 use super::super::layout;
 use super::super::partial::is_partial;

@@ -31,7 +31,14 @@ async fn every_page_forbids_scripts_and_styles_in_it_and_has_none() {
     let browser = browser_of(&gateway.control_plane, gateway.control_plane.credentials()).await;
     let session = Session::of(&browser).await;
     let mut pages: Vec<String> = tour(&browser, &organisation).await.into_values().collect();
-    pages.extend(["/console/login", "/console/nothing-is-here", "/console/keys?state=nonsense"].map(str::to_owned));
+    let others = [
+        "/console/login",
+        "/console/login?why=nonsense",
+        "/console/nothing-is-here",
+        "/console/keys?state=nonsense",
+        "/console/keys?search=a&search=b",
+    ];
+    pages.extend(others.map(str::to_owned));
     for path in &pages {
         let answer = session.get(&gateway.control_plane, path).await;
         let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -55,7 +62,7 @@ async fn every_page_forbids_scripts_and_styles_in_it_and_has_none() {
         let ran = browser.run("return typeof htmx.version", vec![]).await.unwrap();
         assert_eq!(ran, Value::from("string"), "{path}: its own script runs");
     }
-    // The two that are not there are errors to the browser, too.
+    // Those that are not there are errors to the browser, too.
     let complaints = browser.complaints().await.unwrap();
     let of_policy: Vec<_> = complaints.iter().filter(|message| !message.contains("Failed to load resource")).collect();
     assert!(of_policy.is_empty(), "{of_policy:?}");
