@@ -35,6 +35,7 @@ async fn a_key_is_edited_part_by_part() {
     ] {
         expected[field] = value;
         expected["rate_limit"] = expected["limits"]["minute"].clone();
+        expected["disabled"] = json!(expected["active"] == false);
         let edited = client.patch(&path, change.clone()).await;
         assert_eq!(edited.status, StatusCode::OK, "{change}: {edited:?}");
         let mut shown = client.get(&path).await.at("/data").clone();

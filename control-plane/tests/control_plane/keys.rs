@@ -26,7 +26,7 @@ async fn a_new_key_is_shown_once() {
         }],
         "environment": "live", "tier": "basic", "rate_limit": 100, "limits": {"minute": 100}, "scope": "all", "roles": [], "permissions": [],
         "allowed_subaccounts": [], "allowed_ips": [], "denied_ips": [], "expires_at": null, "owner": owner,
-        "active": true, "created_at": "2027-01-15T08:00:00Z", "updated_at": "2027-01-15T08:00:00Z",
+        "active": true, "disabled": false, "created_at": "2027-01-15T08:00:00Z", "updated_at": "2027-01-15T08:00:00Z",
         "last_used_at": null, "last_used_ip": null,
     });
     let id = answer.text("/data/key_id");

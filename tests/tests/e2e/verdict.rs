@@ -67,7 +67,8 @@ fn assert_answer(rule: &str, answer: &Answer, code: &str) {
         return;
     };
     assert_eq!((answer.status, answer.code()), (refusal.status, code), "{rule}: {}", answer.body);
-    let fields: Vec<_> = answer.body.as_object().unwrap().keys().collect();
+    let mut fields: Vec<_> = answer.body.as_object().unwrap().keys().collect();
+    fields.sort();
     assert_eq!(fields, ["code", "error", "message", "status"], "{rule}");
     assert_eq!((&answer.body["status"], &answer.body["message"]), (&json!("error"), &json!(refusal.message)), "{rule}");
     assert!(answer.body["error"].as_str().is_some_and(|error| !error.is_empty()), "{rule}: {}", answer.body);
