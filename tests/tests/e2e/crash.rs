@@ -229,7 +229,7 @@ async fn what_was_answered_outlasts_every_crash() {
             (passed, refused) = (passed + counts[0], refused + counts[1]);
             clients.push(client);
         }
-        let round_passed = passed >= 50 && refused >= 50;
+        let round_passed = passed >= 10 && refused >= 10;
         assert!(round == 1 || round_passed, "round {round}: {passed} passed, and {refused} were refused");
     }
     let made: u64 = clients.iter().map(|client| client.made).sum();
