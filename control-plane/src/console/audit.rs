@@ -16,7 +16,7 @@ use super::failure::Failure;
 use super::form::Query;
 use super::layout;
 use super::session::Session;
-use super::widgets::{error, general_error, nothing};
+use super::widgets::{error, general_error, nothing, pages};
 use entry::Entry;
 
 const PATH: &str = "/console/audit";
@@ -178,10 +178,10 @@ fn list(session: &Session, asked: &Asked, found: &Audit) -> Markup {
                 tbody { @for entry in &found.entries { (entry.row(session)) } }
             }
         }
-        nav .pages aria-label="Pages" {
-            @if !asked.cursor.is_empty() { a href=(asked.from("")) { "Newest" } }
-            @if let Some(cursor) = &found.next_cursor { a .button href=(asked.from(cursor)) { "Older" } }
-        }
+        (pages(
+            (!asked.cursor.is_empty()).then(|| (asked.from(""), "Newest")),
+            found.next_cursor.as_deref().map(|cursor| (asked.from(cursor), "Older")),
+        ))
     }
 }
 

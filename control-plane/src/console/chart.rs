@@ -25,7 +25,8 @@ pub(super) const MAX_BARS: u16 = 1_000;
 /// The parameter with which the API tells no keys apart, however many there are.
 pub(super) const BY_TIME: (&str, &str) = ("group_by", "time,code");
 
-const ALLOWED: &str = "allowed";
+/// The code of what passed.
+pub(super) const ALLOWED: &str = "allowed";
 const MIDNIGHT: &str = "T00:00:00Z";
 
 /// The requests of an hour or a day.

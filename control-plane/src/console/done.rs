@@ -25,6 +25,12 @@ pub(super) struct Enforcement {
     elapsed_ms: u64,
 }
 
+/// What a call answers that changes what nodes decide by.
+#[derive(Debug, Deserialize)]
+pub(super) struct Changed {
+    pub(super) enforcement: Enforcement,
+}
+
 /// What has just been done. Most pages follow nothing.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Done {

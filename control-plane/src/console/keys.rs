@@ -17,11 +17,27 @@ pub(super) mod view;
 use axum::Router;
 use axum::routing::{get, post};
 
+use serde::Deserialize;
+
 use super::Page;
+use super::api::Refusal;
+use super::session::Session;
+use crate::tier::Tier;
 use latchkey_policy::limit::Window;
 
 /// The section.
 pub(super) const PATH: &str = "/console/keys";
+
+#[derive(Deserialize)]
+struct Tiers {
+    tiers: Vec<Tier>,
+}
+
+/// All of them.
+async fn tiers(session: &Session) -> Result<Vec<Tier>, Refusal> {
+    let Tiers { tiers } = session.api.get("/v1/tiers").await?;
+    Ok(tiers)
+}
 
 /// The field for the limit of a window.
 fn limit_field(window: Window) -> String {

@@ -8,13 +8,11 @@ use axum::http::{HeaderMap, Method};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use maud::{Markup, html};
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::Page;
 use super::api::Refusal;
-use super::done::Enforcement;
-use super::done::{self, Done};
+use super::done::{self, Changed, Done};
 use super::explain::answer::Told;
 use super::explain::question::Question;
 use super::failure::Failure;
@@ -38,11 +36,6 @@ pub(super) fn router() -> Router<Page> {
     Router::new().route(PATH, get(page).post(save)).route(TRY, post(try_it))
 }
 
-#[derive(Deserialize)]
-struct Changed {
-    enforcement: Enforcement,
-}
-
 async fn page(session: Session, done: Done) -> Result<Response, Failure> {
     let document: Value = session.api.get(CALL).await?;
     let shown = Shown { done, ..Shown::default() };
@@ -53,7 +46,7 @@ async fn save(Sent { session, fields }: Sent) -> Result<Response, Failure> {
     session.require("gateway:routes:update", "change the route rules")?;
     let current: Value = session.api.get(CALL).await?;
     let edited = Edited::of(&fields);
-    let saved = match edited.document(&current) {
+    let saved = match editor::check(&fields, &current).and_then(|()| edited.document()) {
         Ok(document) => session.api.send::<Changed>(Method::PUT, CALL, &document).await,
         Err(refusal) => Err(refusal),
     };

@@ -130,11 +130,18 @@ fn csrf(token: &str) -> String {
 /// By HTTPS alone, if the browser says that the log-in came by it.
 pub(super) fn cookie(headers: &HeaderMap, token: String) -> Cookie<'static> {
     let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
-    let secure = origin.is_some_and(|origin| origin.starts_with("https://"));
-    Cookie::build((COOKIE, token)).path("/console").http_only(true).same_site(SameSite::Lax).secure(secure).build()
+    let mut cookie = of_console(token);
+    cookie.set_secure(origin.is_some_and(|origin| origin.starts_with("https://")));
+    cookie
 }
 
 /// That the browser has no session any more.
 pub(super) fn no_cookie() -> Cookie<'static> {
-    Cookie::build((COOKIE, "")).path("/console").http_only(true).same_site(SameSite::Lax).removal().build()
+    let mut cookie = of_console(String::new());
+    cookie.make_removal();
+    cookie
+}
+
+fn of_console(value: String) -> Cookie<'static> {
+    Cookie::build((COOKIE, value)).path("/console").http_only(true).same_site(SameSite::Lax).build()
 }

@@ -4,6 +4,7 @@
 mod totals;
 
 use axum::Router;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use jiff::civil::Date;
@@ -108,7 +109,7 @@ fn day(second: i64) -> String {
 async fn page(session: Session, Query(asked): Query<Asked>) -> Result<Response, Failure> {
     let (status, shown, refusal) = match usage(&session, &asked).await {
         Ok(usage) => (None, content(&session, &asked, &usage).await?, None),
-        Err(refusal) if refusal.status.as_u16() == 400 => (Some(refusal.status), html! {}, Some(refusal)),
+        Err(refusal) if refusal.status == StatusCode::BAD_REQUEST => (Some(refusal.status), html! {}, Some(refusal)),
         Err(refusal) => return Err(refusal.into()),
     };
     let content = html! {

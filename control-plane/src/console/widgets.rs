@@ -91,6 +91,16 @@ pub(super) fn recount(count: &str) -> Markup {
     html! { span hx-swap-oob="innerHTML:#count" { (count) } }
 }
 
+/// Links to the beginning of a list, from behind it, and on to what follows.
+pub(super) fn pages(back: Option<(String, &str)>, on: Option<(String, &str)>) -> Markup {
+    html! {
+        nav .pages aria-label="Pages" {
+            @if let Some((address, words)) = back { a href=(address) { (words) } }
+            @if let Some((address, words)) = on { a .button href=(address) { (words) } }
+        }
+    }
+}
+
 /// What a list says that has nothing in it.
 pub(super) fn nothing(what: &str, next: &Markup) -> Markup {
     html! { div .nothing { p .lead { (what) } (next) } }

@@ -5,31 +5,24 @@ mod change;
 use axum::http::Method;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use maud::{Markup, html};
-use serde::Deserialize;
 
 use super::super::api::Refusal;
 use super::super::aria::{described, invalid};
 use super::super::conflict;
-use super::super::done;
+use super::super::done::{self, Changed};
 use super::super::failure::Failure;
 use super::super::form::Fields;
 use super::super::layout;
 use super::super::session::{Sent, Session};
 use super::super::widgets::{csrf, error, general_error};
-use super::target::{Changed, Target};
+use super::target::Target;
 use super::view::Key;
-use super::{PATH, expiry, limit_field};
-use crate::tier::Tier;
+use super::{PATH, expiry, limit_field, tiers};
 use change::Before;
 use latchkey_policy::limit::{Limits, Window};
 
 /// The fields that say themselves what is wrong with them.
 const FIELDS: [&str; 5] = ["name", "description", "expires_at", "active", "limits"];
-
-#[derive(Deserialize)]
-struct Tiers {
-    tiers: Vec<Tier>,
-}
 
 pub(super) async fn page(session: Session, target: Target) -> Result<Response, Failure> {
     session.require("account:apikeys:update", "edit API keys")?;
@@ -62,7 +55,7 @@ pub(super) async fn save(target: Target, Sent { session, fields }: Sent) -> Resu
 
 /// What is in force where a key has no limit of its own: its tier's limits, within those of its account's tier.
 async fn inherited(session: &Session, key: &Key) -> Result<Limits, Failure> {
-    let Tiers { tiers } = session.api.get("/v1/tiers").await?;
+    let tiers = tiers(session).await?;
     let of = |name: &str| tiers.iter().find(|tier| tier.name == name).map(|tier| tier.limits).unwrap_or_default();
     let limits = of(&key.tier).0;
     Ok(if session.me.operator { limits } else { of(&session.me.tier).bound(limits) })

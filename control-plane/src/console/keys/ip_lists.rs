@@ -7,13 +7,13 @@ use serde_json::json;
 
 use super::super::api::Refusal;
 use super::super::conflict;
-use super::super::done;
+use super::super::done::{self, Changed};
 use super::super::failure::Failure;
 use super::super::session::{Sent, Session};
 use super::super::widgets::{csrf, general_error};
 use super::super::{ip_rows, layout};
 use super::PATH;
-use super::target::{Changed, Target};
+use super::target::Target;
 use super::view::{IpEntry, Key};
 
 const ALLOW: &str = "allowed_ips";

@@ -11,7 +11,7 @@ use super::super::form::Query;
 use super::super::layout;
 use super::super::partial::is_partial;
 use super::super::session::Session;
-use super::super::widgets::{cell, count, counted, ends, nothing, recount, time, time_or};
+use super::super::widgets::{cell, count, counted, ends, nothing, pages, recount, time, time_or};
 use super::PATH;
 use super::view::Key;
 use crate::role::Role;
@@ -54,6 +54,11 @@ impl Asked {
 
     fn address(&self) -> String {
         with_query(PATH, &self.parameters())
+    }
+
+    /// The same list from there on.
+    fn from(&self, cursor: &str) -> String {
+        Self { cursor: cursor.to_owned(), ..self.clone() }.address()
     }
 
     fn is_filtered(&self) -> bool {
@@ -150,7 +155,10 @@ fn list(session: &Session, asked: &Asked, found: &Keys) -> Markup {
                         tbody { @for key in &found.keys { (row(session, key)) } }
                     }
                 }
-                (pages(asked, found))
+                (pages(
+                    (!asked.cursor.is_empty()).then(|| (asked.from(""), "First page")),
+                    found.next_cursor.as_deref().map(|cursor| (asked.from(cursor), "Next page")),
+                ))
             }
         }
     }
@@ -200,19 +208,6 @@ fn column(asked: &Asked, column: &str, title: &str) -> Markup {
                 Some(_) => { span aria-hidden="true" { " ▼" } },
                 None => {},
             } }
-        }
-    }
-}
-
-fn pages(asked: &Asked, found: &Keys) -> Markup {
-    html! {
-        nav .pages aria-label="Pages" {
-            @if !asked.cursor.is_empty() {
-                a href=(Asked { cursor: String::new(), ..asked.clone() }.address()) { "First page" }
-            }
-            @if let Some(cursor) = &found.next_cursor {
-                a .button href=(Asked { cursor: cursor.clone(), ..asked.clone() }.address()) { "Next page" }
-            }
         }
     }
 }

@@ -7,12 +7,12 @@ use serde_json::json;
 
 use super::super::api::Refusal;
 use super::super::aria::{described, invalid};
-use super::super::done;
+use super::super::done::{self, Changed};
 use super::super::failure::Failure;
 use super::super::session::{Sent, Session};
 use super::super::widgets::{csrf, error, general_error};
 use super::show::{self, Notes};
-use super::target::{Changed, Target};
+use super::target::Target;
 use super::view::Key;
 
 /// The field that the key's name is typed into.

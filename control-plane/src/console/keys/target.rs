@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 
 use super::super::Page;
 use super::super::api::Refusal;
-use super::super::done::Enforcement;
 use super::super::failure::Failure;
 use super::super::id::Id;
 use super::super::session::Session;
@@ -34,12 +33,6 @@ pub(super) struct Used {
     pub(super) requests_today: u64,
     pub(super) requests_this_month: u64,
     pub(super) by_code: BTreeMap<String, u64>,
-}
-
-/// What every change of a key answers.
-#[derive(Debug, Deserialize)]
-pub(super) struct Changed {
-    pub(super) enforcement: Enforcement,
 }
 
 impl FromRequestParts<Page> for Target {

@@ -1,13 +1,12 @@
 //! The document of all rules, to edit as JSON.
 
-use axum::http::StatusCode;
 use maud::{Markup, html};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use sha2::{Digest as _, Sha256};
 
 use super::super::api::Refusal;
 use super::super::aria::{described, invalid};
+use super::super::conflict;
 use super::super::form::Fields;
 use super::super::session::Session;
 use super::super::widgets::csrf;
@@ -19,32 +18,25 @@ const EXAMPLE: &str =
 /// What was typed, and which document it was made of.
 pub(super) struct Edited {
     text: String,
-    was: String,
 }
 
 impl Edited {
     pub(super) fn of(fields: &Fields) -> Self {
-        Self { text: fields.raw("document").to_owned(), was: fields.text("was").to_owned() }
+        Self { text: fields.raw("document").to_owned() }
     }
 
-    /// The new document, unless somebody else has changed the `current` one meanwhile.
-    pub(super) fn document(&self, current: &Value) -> Result<Box<RawValue>, Refusal> {
-        if self.was != fingerprint(current) {
-            let refusal = Refusal::of_field(
-                "document",
-                "Somebody else has changed the rules meanwhile. They are shown above as they are now: saving again \
-                 replaces them by what stands here.",
-            );
-            return Err(Refusal { status: StatusCode::CONFLICT, ..refusal });
-        }
+    /// The new document.
+    pub(super) fn document(&self) -> Result<Box<RawValue>, Refusal> {
         RawValue::from_string(self.text.trim().to_owned())
             .map_err(|error| Refusal::of_field("document", &format!("This is not valid JSON: {error}.")))
     }
 }
 
-/// Stands for a document.
-fn fingerprint(document: &Value) -> String {
-    hex::encode(Sha256::digest(document.to_string()))
+/// Refuses what was made of another document than the `current` one.
+pub(super) fn check(fields: &Fields, current: &Value) -> Result<(), Refusal> {
+    let told = "Somebody else has changed the rules meanwhile. They are shown above as they are now: saving again \
+                replaces them by what stands here.";
+    conflict::check(fields, current).map_err(|outdated| Refusal { error: told.to_owned(), ..outdated })
 }
 
 /// What is typed is kept where it was refused; whatever the API says is wrong, it names the field.
@@ -59,7 +51,7 @@ pub(super) fn form(session: &Session, document: &Value, refused: Option<(&Edited
                 summary { "All rules, as JSON" }
                 form method="post" action={ (PATH) "#edit" } {
                     (csrf(session))
-                    input type="hidden" name="was" value=(fingerprint(document));
+                    (conflict::field(document))
                     p .help #document-help {
                         "Rules have a " code { "path" } " with one of " code { "exact" } ", " code { "prefix" } " and "
                         code { "template" } "; " code { "host" } " and " code { "methods" } " where they matter; and either "

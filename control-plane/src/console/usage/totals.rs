@@ -6,14 +6,12 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::super::api::{Refusal, with_query};
-use super::super::chart::Usage;
+use super::super::chart::{ALLOWED, Usage};
 use super::super::session::Session;
 use super::super::widgets::{badge, number};
 
 /// Keys in the table: those with the most requests.
 const ROWS: &str = "50";
-
-const ALLOWED: &str = "allowed";
 
 /// Of all keys, by code.
 pub(super) struct ByCode<'u>(BTreeMap<&'u str, u64>);

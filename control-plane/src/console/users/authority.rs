@@ -1,7 +1,6 @@
 //! The part of forms that says what a user holds: roles, permissions and subaccounts.
 
 use maud::{Markup, html};
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::super::api::Refusal;
@@ -16,7 +15,7 @@ use crate::selection::Selection;
 pub(super) const FIELDS: [&str; 3] = ["roles", "permissions", "subaccounts"];
 
 /// As it was chosen.
-#[derive(Default, Serialize)]
+#[derive(Default)]
 pub(super) struct Authority {
     roles: Vec<String>,
     /// Those that have a box.

@@ -3,13 +3,11 @@
 use axum::http::Method;
 use axum::response::Response;
 use maud::{Markup, html};
-use serde::Deserialize;
 use serde_json::json;
 
 use super::super::api::Refusal;
 use super::super::aria::{described, invalid};
-use super::super::done::Enforcement;
-use super::super::done::{self, Done};
+use super::super::done::{self, Changed, Done};
 use super::super::failure::Failure;
 use super::super::id::Id;
 use super::super::session::{Sent, Session};
@@ -18,22 +16,17 @@ use super::edit::{Refused, show};
 use super::view::User;
 use super::{PATH, call};
 
-#[derive(Deserialize)]
-struct Deleted {
-    enforcement: Enforcement,
-}
-
 pub(super) async fn delete(id: Id, Sent { session, fields }: Sent) -> Result<Response, Failure> {
     session.require("account:users:delete", "delete users")?;
     let call = call(&id);
     let user: User = session.api.get(&call).await?;
     let deleted = if fields.text("confirm").eq_ignore_ascii_case(&user.email) {
-        session.api.send::<Deleted>(Method::DELETE, &call, &json!({})).await
+        session.api.send::<Changed>(Method::DELETE, &call, &json!({})).await
     } else {
         Err(Refusal::of_field("confirm", "This is not the user's email address, so nothing has changed."))
     };
     match deleted {
-        Ok(Deleted { enforcement }) => Ok(done::redirect(PATH, "deleted", Some(enforcement))),
+        Ok(Changed { enforcement }) => Ok(done::redirect(PATH, "deleted", Some(enforcement))),
         Err(refusal) if refusal.is_of_form() => {
             show(&session, &id, &Done::default(), &Refused::Deletion(&refusal)).await
         }

@@ -3,15 +3,13 @@
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
-use serde::Deserialize;
 use serde_json::json;
 
 use super::super::api::Refusal;
 use super::super::aria::{described, invalid};
 use super::super::audit;
 use super::super::conflict;
-use super::super::done::Enforcement;
-use super::super::done::{self, Done};
+use super::super::done::{self, Changed, Done, Enforcement};
 use super::super::failure::Failure;
 use super::super::id::Id;
 use super::super::layout;
@@ -28,11 +26,6 @@ const SENTENCES: [(&str, &str); 4] = [
     ("disabled", "The user is disabled: neither they nor their API keys may act"),
     ("enabled", "The user is enabled"),
 ];
-
-#[derive(Deserialize)]
-struct Edited {
-    enforcement: Enforcement,
-}
 
 /// The box without which nobody is disabled.
 const SURE: &str = "sure";
@@ -53,13 +46,12 @@ pub(super) async fn save(id: Id, Sent { session, fields }: Sent) -> Result<Respo
     session.require("account:users:update", "change users")?;
     let authority = Authority::of_form(&fields);
     let user: User = session.api.get(&call(&id)).await?;
-    let unchanged = conflict::check(&fields, &Authority::of_user(&user, &Choices::of(&session).await?));
-    let saved = match unchanged {
-        Ok(()) => session.api.send::<Edited>(Method::PATCH, &call(&id), &authority.body()).await,
+    let saved = match conflict::check(&fields, &user.held()) {
+        Ok(()) => session.api.send::<Changed>(Method::PATCH, &call(&id), &authority.body()).await,
         Err(refusal) => Err(refusal),
     };
     match saved {
-        Ok(Edited { enforcement }) => Ok(to(&id, "saved", enforcement)),
+        Ok(Changed { enforcement }) => Ok(to(&id, "saved", enforcement)),
         Err(refusal) if refusal.is_of_form() => {
             show(&session, &id, &Done::default(), &Refused::Edit(&authority, &refusal)).await
         }
@@ -73,10 +65,10 @@ pub(super) async fn set_disabled(id: Id, Sent { session, fields }: Sent) -> Resu
     let edited = if disabled && !fields.is_set(SURE) {
         Err(Refusal::of_field(SURE, "Tick the box to say that you mean it."))
     } else {
-        session.api.send::<Edited>(Method::PATCH, &call(&id), &json!({ "disabled": disabled })).await
+        session.api.send::<Changed>(Method::PATCH, &call(&id), &json!({ "disabled": disabled })).await
     };
     match edited {
-        Ok(Edited { enforcement }) => Ok(to(&id, if disabled { "disabled" } else { "enabled" }, enforcement)),
+        Ok(Changed { enforcement }) => Ok(to(&id, if disabled { "disabled" } else { "enabled" }, enforcement)),
         Err(refusal) if refusal.is_of_form() => show(&session, &id, &Done::default(), &Refused::State(&refusal)).await,
         Err(refusal) => Err(refusal.into()),
     }
@@ -144,7 +136,7 @@ fn form(session: &Session, user: &User, choices: &Choices, refused: &Refused<'_>
             (general_error(refusal, &authority::FIELDS))
             form method="post" action=(user.path()) {
                 (csrf(session))
-                (conflict::field(&theirs))
+                (conflict::field(&user.held()))
                 (authority.fields(choices, refusal))
                 button type="submit" { "Save" }
             }

@@ -13,7 +13,7 @@ use super::super::grants::Role;
 use super::super::layout;
 use super::super::partial::is_partial;
 use super::super::session::Session;
-use super::super::widgets::{cell, count, counted, nothing, recount, time};
+use super::super::widgets::{cell, count, counted, nothing, pages, recount, time};
 use super::PATH;
 use super::choices::Choices;
 use super::view::User;
@@ -99,10 +99,10 @@ fn list(asked: &Asked, found: &Users, choices: &Choices) -> Markup {
                         tbody { @for user in &found.users { (row(user, choices)) } }
                     }
                 }
-                nav .pages aria-label="Pages" {
-                    @if !asked.cursor.is_empty() { a href=(asked.from("")) { "First page" } }
-                    @if let Some(cursor) = &found.next_cursor { a .button href=(asked.from(cursor)) { "Next page" } }
-                }
+                (pages(
+                    (!asked.cursor.is_empty()).then(|| (asked.from(""), "First page")),
+                    found.next_cursor.as_deref().map(|cursor| (asked.from(cursor), "Next page")),
+                ))
             }
         }
     }

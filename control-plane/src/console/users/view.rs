@@ -2,7 +2,7 @@
 
 use latchkey_policy::permission::covers;
 use maud::{Markup, html};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::super::widgets::badge;
 use super::PATH;
@@ -23,6 +23,11 @@ pub(super) struct User {
 impl User {
     pub(super) fn path(&self) -> String {
         format!("{PATH}/{}", self.user_id)
+    }
+
+    /// What they may do, as far as it can be edited.
+    pub(super) fn held(&self) -> impl Serialize {
+        (&self.roles, &self.permissions, &self.subaccounts)
     }
 
     pub(super) fn state(&self) -> Markup {

@@ -26,6 +26,16 @@ async fn secret(browser: &Browser) -> String {
     shown[0].clone()
 }
 
+/// Makes one with nothing but a name; how it is shown.
+async fn makes_a_key(browser: &Browser) -> String {
+    browser.open("/console/keys/new").await;
+    browser.fill("Name", "CI").await;
+    goes_on_to_the_last_step(browser).await;
+    browser.press("Create the key").await;
+    browser.sees("I have stored the key").await;
+    secret(browser).await
+}
+
 /// All that the page holds, shown or not.
 async fn source(browser: &Browser) -> String {
     let source = browser.run("return document.documentElement.outerHTML", vec![]).await.unwrap();
@@ -106,12 +116,7 @@ async fn the_wizard_leads_to_a_key_that_works_at_once_and_is_shown_once() {
 #[tokio::test]
 async fn a_key_that_is_only_loaded_again_instead_of_stored_is_gone() {
     let (_gateway, browser) = start().await;
-    browser.open("/console/keys/new").await;
-    browser.fill("Name", "CI").await;
-    goes_on_to_the_last_step(&browser).await;
-    browser.press("Create the key").await;
-    browser.sees("I have stored the key").await;
-    let key = secret(&browser).await;
+    let key = makes_a_key(&browser).await;
     assert!(source(&browser).await.contains(&key));
     browser.reload().await;
     browser.sees("Revoke this key").await;
@@ -122,12 +127,7 @@ async fn a_key_that_is_only_loaded_again_instead_of_stored_is_gone() {
 #[tokio::test]
 async fn the_key_is_saved_as_a_file() {
     let (_gateway, browser) = start().await;
-    browser.open("/console/keys/new").await;
-    browser.fill("Name", "CI").await;
-    goes_on_to_the_last_step(&browser).await;
-    browser.press("Create the key").await;
-    browser.sees("I have stored the key").await;
-    let key = secret(&browser).await;
+    let key = makes_a_key(&browser).await;
     browser.press("Save as .PAK").await;
     assert_eq!(browser.downloaded("CI.PAK").await, format!("{key}\n"));
     assert!(browser.complaints().await.unwrap().is_empty());

@@ -11,7 +11,7 @@ use super::super::super::ip_rows;
 use super::super::super::session::Session;
 use super::super::super::widgets::{csrf, error, general_error};
 use super::super::view::IpEntry;
-use super::super::{PATH, expiry, limit_field};
+use super::super::{PATH, expiry, limit_field, tiers};
 use super::draft::{Draft, Step};
 use crate::selection::Selection;
 use crate::tier::Tier;
@@ -37,11 +37,6 @@ struct Service {
 }
 
 #[derive(Deserialize)]
-struct Tiers {
-    tiers: Vec<Tier>,
-}
-
-#[derive(Deserialize)]
 struct Services {
     services: Vec<Service>,
 }
@@ -51,7 +46,7 @@ impl Choices {
         let api = &session.api;
         let none = Self::default();
         Ok(match step {
-            Step::Details => Self { tiers: api.get::<Tiers>("/v1/tiers").await?.tiers, ..none },
+            Step::Details => Self { tiers: tiers(session).await?, ..none },
             Step::Access => {
                 let services = if session.me.may("account:services:read") {
                     Some(api.get::<Services>("/v1/services?limit=1000").await?.services)

@@ -45,9 +45,9 @@ impl Before {
             let text = sent.given("description").map(unix_lines);
             change.insert("description".to_owned(), json!(text));
         }
-        let lasts = if sent.text("expires") == "date" { Some(sent.text("expires_at")) } else { None };
-        let lasted = if self.0.text("expires") == "date" { Some(self.0.text("expires_at")) } else { None };
-        if lasts != lasted {
+        let day = |fields: &Fields| expiry::is_set(fields).then(|| fields.text("expires_at").to_owned());
+        let lasts = day(sent);
+        if lasts != day(&self.0) {
             change.insert("expires_at".to_owned(), lasts.map(|_| end(sent)).transpose()?.into());
         }
         if self.differs(sent, "active") {
