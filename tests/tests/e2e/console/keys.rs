@@ -34,6 +34,8 @@ async fn ip_lists_are_edited_and_hold_at_envoy() {
     browser.press("Edit the IP lists").await;
     browser.untick("Enabled").await;
     browser.press("Save the lists").await;
+    // The form has these words, too.
+    browser.sees("In force on 1 of 1 node").await;
     browser.sees("not enabled").await;
     assert_eq!(code().await, "");
 
