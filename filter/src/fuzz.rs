@@ -30,13 +30,14 @@ fn snapshot_of(digest: KeyDigest) -> (Vec<u8>, Vec<u8>) {
 fn message(random: &mut Random, sequence: u64) -> Vec<u8> {
     let (policies, keys) = snapshot_of(KeyDigest::of(&[random.number().to_le_bytes()[0]]));
     let message = match random.below(8) {
-        0 => to_node::Message::Heartbeat(Heartbeat { revision: 1 }),
+        0 => to_node::Message::Heartbeat(Heartbeat { revision: 1, ..Heartbeat::default() }),
         1 => to_node::Message::Welcome(Welcome {
             epoch: vec![1; 16],
             format: latchkey_policy::record::FORMAT,
             resume: random.below(2) == 0,
             heartbeat_millis: 1000,
             keys: u64::from(random.below(100)),
+            ..Welcome::default()
         }),
         2 => to_node::Message::UsageAck(UsageAck { sequence: u64::from(random.below(3)) }),
         3 => {
@@ -53,6 +54,7 @@ fn message(random: &mut Random, sequence: u64) -> Vec<u8> {
             removed_policies: if random.below(4) == 0 { 1u64.to_le_bytes().to_vec().into() } else { Vec::new().into() },
             routes: if random.below(4) == 0 { Vec::new() } else { test_util::no_routes() }.into(),
             revision: u64::from(random.below(9)),
+            ..Batch::default()
         }),
     };
     let bytes = ToNode { message: Some(message) }.encode_to_vec();

@@ -152,6 +152,7 @@ impl Session {
             format: FORMAT,
             epoch: if offered.is_some() { epoch.to_vec() } else { Vec::new() },
             revision,
+            ..Hello::default()
         };
         let session = Self {
             stream,
@@ -217,7 +218,7 @@ impl Session {
                 Ok(Received::Other)
             }
             // What a newer control plane sends besides is not for this version.
-            None => Ok(Received::Other),
+            Some(to_node::Message::Waiting(_)) | None => Ok(Received::Other),
         };
         // Behind the work, which may take a while: only the other side's silence counts.
         let now = host.now().map_err(|_| End::Unreachable)?;

@@ -33,7 +33,7 @@ impl TryFrom<FromNode> for Introduction {
         let Some(from_node::Message::Hello(hello)) = message.message else {
             return Err(Status::invalid_argument("the first message must be Hello"));
         };
-        let Hello { node_id, instance, version, format, epoch, revision } = hello;
+        let Hello { node_id, instance, version, format, epoch, revision, .. } = hello;
         if node_id.len() > MAX_NODE_ID_LEN {
             return Err(Status::invalid_argument(format!("node_id is longer than {MAX_NODE_ID_LEN} bytes")));
         }
@@ -61,6 +61,7 @@ mod tests {
             format: FORMAT,
             epoch: vec![1; 16],
             revision: 5,
+            ..Hello::default()
         }
     }
 

@@ -184,6 +184,7 @@ impl Session {
             resume: resume.is_some(),
             heartbeat_millis: u32::try_from(HEARTBEAT.as_millis()).unwrap_or(u32::MAX),
             keys,
+            ..Welcome::default()
         }))?;
         let from = match resume {
             Some(revision) => revision,
@@ -318,8 +319,9 @@ impl Session {
             }
             Some(from_node::Message::Hello(_)) => Err(Status::invalid_argument("a second Hello").into()),
             Some(from_node::Message::Usage(usage)) => Ok(self.reports.receive(usage)?),
+            Some(from_node::Message::Goodbye(_) | from_node::Message::Alive(_))
             // From a node that is one release ahead.
-            None => Ok(()),
+            | None => Ok(()),
         }
     }
 
@@ -332,7 +334,7 @@ impl Session {
     fn heartbeat(&mut self) {
         let revision = self.shared.store.revision();
         if self.outbox.capacity() > RESERVED {
-            self.tell(to_node::Message::Heartbeat(Heartbeat { revision }));
+            self.tell(to_node::Message::Heartbeat(Heartbeat { revision, ..Heartbeat::default() }));
         }
         self.last_sent = Some(Instant::now());
     }

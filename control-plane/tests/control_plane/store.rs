@@ -30,7 +30,7 @@ fn apply(snapshot: &mut Snapshot, changes: Changes) {
         removed_policies: whole(changes.removed_policies).into(),
         routes: changes.routes.unwrap_or_default().into(),
         revision: changes.to,
-        sequence: 0,
+        ..Batch::default()
     });
 }
 

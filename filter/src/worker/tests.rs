@@ -52,7 +52,14 @@ fn deliver_bytes(worker: &mut Worker, host: &FakeHost, message: Vec<u8>) {
 }
 
 fn welcome(resume: bool) -> to_node::Message {
-    to_node::Message::Welcome(Welcome { epoch: vec![9; 16], format: FORMAT, resume, heartbeat_millis: 1000, keys: 1 })
+    to_node::Message::Welcome(Welcome {
+        epoch: vec![9; 16],
+        format: FORMAT,
+        resume,
+        heartbeat_millis: 1000,
+        keys: 1,
+        ..Welcome::default()
+    })
 }
 
 fn batch(sequence: u64, revision: u64, name: &str) -> Batch {
@@ -193,9 +200,9 @@ fn all_workers_learn_when_the_control_plane_was_heard_from() {
     assert_eq!(other.check_staleness(&host, minute), Ok(()));
     host.advance_millis(60_001);
     assert_eq!(other.check_staleness(&host, minute), Err(Unavailable::Stale));
-    deliver(&mut worker, &host, to_node::Message::Heartbeat(Heartbeat { revision: 99 }));
+    deliver(&mut worker, &host, to_node::Message::Heartbeat(Heartbeat { revision: 99, ..Heartbeat::default() }));
     assert_eq!(other.check_staleness(&host, minute), Err(Unavailable::Stale), "there is a newer one, not here yet");
-    deliver(&mut worker, &host, to_node::Message::Heartbeat(Heartbeat { revision: 5 }));
+    deliver(&mut worker, &host, to_node::Message::Heartbeat(Heartbeat { revision: 5, ..Heartbeat::default() }));
     assert_eq!(other.check_staleness(&host, minute), Ok(()));
 
     // A clock that was set back tells nothing of the snapshot's age.
@@ -220,7 +227,7 @@ fn silence_ends_the_stream_and_a_heartbeat_keeps_it() {
     let (host, mut worker) = following();
     for _ in 0..10 {
         host.advance_millis(1_000);
-        deliver(&mut worker, &host, to_node::Message::Heartbeat(Heartbeat { revision: 5 }));
+        deliver(&mut worker, &host, to_node::Message::Heartbeat(Heartbeat { revision: 5, ..Heartbeat::default() }));
         worker.tick(&host);
         assert_eq!(host.streams.borrow().len(), 1);
     }

@@ -72,7 +72,15 @@ impl Follower {
 
     pub(super) fn hello(&self, node_id: String, instance: u64) -> Hello {
         let Position { epoch, revision } = self.position.clone();
-        Hello { node_id, instance, version: env!("CARGO_PKG_VERSION").to_owned(), format: FORMAT, epoch, revision }
+        Hello {
+            node_id,
+            instance,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            format: FORMAT,
+            epoch,
+            revision,
+            ..Hello::default()
+        }
     }
 
     pub(super) fn position(&self) -> &Position {
@@ -103,7 +111,7 @@ impl Follower {
                 ensure!(self.state != State::Greeted, "counts came before the welcome");
                 Ok(Outcome::Nothing)
             }
-            Some(to_node::Message::Heartbeat(_)) | None => Ok(Outcome::Nothing),
+            Some(to_node::Message::Heartbeat(_) | to_node::Message::Waiting(_)) | None => Ok(Outcome::Nothing),
         }
     }
 

@@ -30,7 +30,14 @@ impl Snapshots for Talker {
 }
 
 fn welcome(epoch: usize, resume: bool, format: u32, keys: u64) -> to_node::Message {
-    to_node::Message::Welcome(Welcome { epoch: vec![7; epoch], format, resume, heartbeat_millis: 1000, keys })
+    to_node::Message::Welcome(Welcome {
+        epoch: vec![7; epoch],
+        format,
+        resume,
+        heartbeat_millis: 1000,
+        keys,
+        ..Welcome::default()
+    })
 }
 
 fn batch(sequence: u64, keys: &[u8], revision: u64) -> to_node::Message {
@@ -40,7 +47,8 @@ fn batch(sequence: u64, keys: &[u8], revision: u64) -> to_node::Message {
 /// What is wrong comes first, in the middle and last: the filter gives the stream up while Envoy has more of it at hand.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nonsense_on_the_stream_neither_admits_nor_crashes() {
-    let heartbeats = || std::iter::repeat_n(to_node::Message::Heartbeat(Heartbeat { revision: 1 }), 30);
+    let heartbeats =
+        || std::iter::repeat_n(to_node::Message::Heartbeat(Heartbeat { revision: 1, ..Heartbeat::default() }), 30);
     for (what, nonsense) in [
         ("changes to nothing", vec![welcome(16, true, 1, 0)]),
         ("an unknown format", vec![welcome(16, false, 9, 0)]),

@@ -15,7 +15,7 @@ const NOW: i64 = 1_700_000_000;
 fn in_time() -> (FakeHost, Worker) {
     let (host, mut worker) = following();
     host.clock.set(NOW.unsigned_abs() * 1_000_000_000);
-    deliver(&mut worker, &host, to_node::Message::Heartbeat(Heartbeat { revision: 5 }));
+    deliver(&mut worker, &host, to_node::Message::Heartbeat(Heartbeat { revision: 5, ..Heartbeat::default() }));
     worker.tick(&host);
     host.sent.take();
     (host, worker)
