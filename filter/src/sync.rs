@@ -6,7 +6,7 @@ use crate::metrics::Metrics;
 use crate::report::{Reporter, window_of};
 use latchkey_policy::ledger;
 use latchkey_policy::meter::Owner;
-use latchkey_policy::record::FORMAT;
+use latchkey_policy::record::{FORMAT, MIN_FORMAT};
 use latchkey_policy::snapshot::{self, ApplyError, Batch, Epoch, Unavailable, Writer};
 use latchkey_policy::table::WriteError;
 use latchkey_protocol::{
@@ -240,7 +240,7 @@ impl Session {
         if self.state != State::Greeted {
             return Err(End::Protocol("a second welcome"));
         }
-        if welcome.format != FORMAT {
+        if !(MIN_FORMAT..=FORMAT).contains(&welcome.format) {
             return Err(End::Protocol("a record format that this filter cannot read"));
         }
         let epoch = Epoch::try_from(&*welcome.epoch).map_err(|_| End::Protocol("an epoch that is not 16 bytes"))?;

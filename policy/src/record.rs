@@ -28,9 +28,13 @@ use crate::permission::Pattern;
 pub use frame::Records;
 pub(crate) use frame::{Fields, encode, put_number, put_text, put_texts, verify};
 
-/// The format that this module writes, and the only one so far that it reads. Named on the stream by Hello and
-/// Welcome.
-pub const FORMAT: u32 = 3;
+/// The newest format that this module reads and writes. Named on the stream by Hello and Welcome.
+///
+/// Format 4 adds flags to the record of the route rules (`crate::route`), and is otherwise format 3.
+pub const FORMAT: u32 = 4;
+
+/// The oldest format that this module reads and writes.
+pub const MIN_FORMAT: u32 = 3;
 
 /// Characters after `key_` in a key's id.
 pub const KEY_ID_LEN: usize = 12;

@@ -65,6 +65,19 @@ pub enum Unmatched {
     Deny,
 }
 
+/// What is done about paths that differ from a rule's by letter case, or by dots and blanks at a segment's end: many
+/// upstreams take them for the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PathCase {
+    /// Requests that fall under another rule when case, dots and blanks are ignored are refused.
+    #[default]
+    Refuse,
+    /// Rules apply in any case.
+    Ignore,
+    /// Such paths are other paths, as they were in format 3.
+    Distinct,
+}
+
 /// What is matched of a request, as it came.
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'t> {
@@ -88,12 +101,22 @@ impl Target<'_> {
 pub struct RouteRecord {
     rules: Vec<Rule>,
     unmatched: Unmatched,
+    path_case: PathCase,
     imported: bool,
 }
 
 impl RouteRecord {
-    /// Puts rules in order. The error is the first one, with the index of its rule.
+    /// Puts rules in order, with the default [`PathCase`]. The error is the first one, with the index of its rule.
     pub fn new(rules: Vec<Rule>, unmatched: Unmatched) -> Result<Self, (usize, FieldError)> {
+        Self::with_path_case(PathCase::default(), rules, unmatched)
+    }
+
+    /// Puts rules in order. The error is the first one, with the index of its rule.
+    pub fn with_path_case(
+        path_case: PathCase,
+        rules: Vec<Rule>,
+        unmatched: Unmatched,
+    ) -> Result<Self, (usize, FieldError)> {
         if rules.len() > MAX_RULES {
             let reason = format!("must be {MAX_RULES} at most");
             return Err((MAX_RULES, FieldError { field: "rules", reason }));
@@ -106,7 +129,7 @@ impl RouteRecord {
                 return Err((at, FieldError { field: "path", reason }));
             }
         }
-        Ok(Self { rules, unmatched, imported: false })
+        Ok(Self { rules, unmatched, path_case, imported: false })
     }
 
     /// The same, and whether there are imported keys.
@@ -123,6 +146,11 @@ impl RouteRecord {
     /// What becomes of a request that none of them matches.
     pub fn unmatched(&self) -> Unmatched {
         self.unmatched
+    }
+
+    /// What is done about paths that differ by letter case.
+    pub fn path_case(&self) -> PathCase {
+        self.path_case
     }
 
     /// Whether there are imported keys, which need not have the form of ours. Not about routes, but about the whole

@@ -2,7 +2,7 @@
 //! long.
 #![cfg(not(target_arch = "wasm32"))]
 
-use latchkey_policy::record::Damaged;
+use latchkey_policy::record::{Damaged, FORMAT};
 use latchkey_policy::route::{
     Access, Match, Named, PathSpec, Place, PlaceSpec, RouteRecord, Routes, Rule, RuleSpec, Target, Unmatched,
 };
@@ -367,7 +367,7 @@ fn fuzz_route_records() {
     fuzz(|random| {
         let record = document(random).with_imported(random.below(2) == 0);
         let mut bytes = Vec::new();
-        record.encode(&mut bytes).unwrap();
+        record.encode(FORMAT, &mut bytes).unwrap();
         assert_eq!(RouteRecord::decode(&bytes).as_ref(), Ok(&record));
         let other = random.mutated(&bytes);
         assert!(other == bytes || RouteRecord::decode(&other) == Err(Damaged));
@@ -379,10 +379,11 @@ fn fuzz_route_records() {
         let forged = [&length[..], &content[..8], &crc32fast::hash(&content).to_le_bytes(), &body].concat();
         if let Ok(read) = RouteRecord::decode(&forged) {
             let rules = read.rules().iter().map(|rule| Rule::new(rule.spec().clone()).unwrap()).collect();
-            let same = RouteRecord::new(rules, read.unmatched()).map(|record| record.with_imported(read.imported()));
+            let same = RouteRecord::with_path_case(read.path_case(), rules, read.unmatched())
+                .map(|record| record.with_imported(read.imported()));
             assert_eq!(same.as_ref(), Ok(&read));
             let mut again = Vec::new();
-            read.encode(&mut again).unwrap();
+            read.encode(FORMAT, &mut again).unwrap();
             assert_eq!(RouteRecord::decode(&again), Ok(read));
         }
     });

@@ -1,6 +1,7 @@
 //! The route rules: one document for all accounts, as nodes have one set of rules. What else is one for all of a snapshot is
 //! in the same record: whether there are imported keys.
 
+use latchkey_policy::record::FORMAT;
 use latchkey_policy::route::RouteRecord;
 use sqlx::SqliteExecutor;
 
@@ -63,6 +64,6 @@ async fn row(from: impl SqliteExecutor<'_>, revision: i64) -> Result<Option<(Rou
 
 pub(super) fn encode(routes: &RouteRecord) -> Result<Vec<u8>, StoreError> {
     let mut record = Vec::new();
-    routes.encode(&mut record)?;
+    routes.encode(FORMAT, &mut record)?;
     Ok(record)
 }

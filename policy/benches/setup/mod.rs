@@ -9,7 +9,7 @@ use latchkey_policy::key::{KeyDigest, KeyFormat, PlainKey};
 use latchkey_policy::ledger;
 use latchkey_policy::limit::Limits;
 use latchkey_policy::meter::{Owner, Quota};
-use latchkey_policy::record::{KeyRecord, PolicyRecord};
+use latchkey_policy::record::{FORMAT, KeyRecord, PolicyRecord};
 use latchkey_policy::route::{RouteRecord, Routes};
 use latchkey_policy::snapshot::{Batch, Entry, Epoch, Reader, Unavailable, View, Writer};
 use latchkey_policy::test_util::{self, MemoryCells};
@@ -72,7 +72,7 @@ pub(crate) fn published(
 ) -> MemoryCells {
     let cells = MemoryCells::default();
     let (mut routes, mut policies, mut records) = (Vec::new(), Vec::new(), Vec::new());
-    rules.encode(&mut routes).unwrap();
+    rules.encode(FORMAT, &mut routes).unwrap();
     policy.encode(&mut policies).unwrap();
     for digest in keys {
         test_util::key(digest, policy.id, "CI").encode(&mut records).unwrap();

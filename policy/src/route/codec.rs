@@ -1,16 +1,23 @@
 //! The record of the route rules, of the kind [`Kind::Routes`] (`crate::record`).
 //!
-//! Its body is `flags: u8` (1 what no rule matches is denied, 2 there are imported keys), `count: u32` and the rules. A rule is `flags: u8`
+//! Its body is `flags: u8` (1 what no rule matches is denied, 2 there are imported keys; since format 4: 4 `path_case` is
+//! `refuse`, 8 it is `ignore`; neither: it is `distinct`), `count: u32` and the rules. A rule is `flags: u8`
 //! (1 public), the text `host`, the list of texts `methods`, the path, the texts `service` and `permission`, and the
 //! place of the subaccount. A path is `kind: u8` (0 exact, 1 prefix, 2 template), `length: u16` and UTF-8. A place is
 //! `kind: u8` (0 none, 1 header, 2 path, 3 query) and, unless there is none, a text. A text or a list that is absent
 //! from a rule is empty; valid ones never are.
 
-use super::{PathSpec, PlaceSpec, RouteRecord, Rule, RuleSpec, Unmatched};
+use super::{PathCase, PathSpec, PlaceSpec, RouteRecord, Rule, RuleSpec, Unmatched};
 use crate::record::{Damaged, Fields, Kind, TooLong, encode, put_text, put_texts, verify};
 
 const DENY_UNMATCHED: u8 = 1;
 const IMPORTED: u8 = 2;
+const REFUSE_CASE: u8 = 4;
+const IGNORE_CASE: u8 = 8;
+
+/// The first format that has the flags of `path_case`.
+const PATH_CASE_FORMAT: u32 = 4;
+
 const PUBLIC: u8 = 1;
 
 const EXACT: u8 = 0;
@@ -26,14 +33,21 @@ impl RouteRecord {
     /// The identifier of the one record.
     pub const ID: [u8; 8] = [0; 8];
 
-    /// Appends the record to `out`.
-    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), TooLong> {
+    /// Appends the record to `out`, in one of the formats of `crate::record`. Before format 4 all readers take paths in
+    /// another case for other paths.
+    pub fn encode(&self, format: u32, out: &mut Vec<u8>) -> Result<(), TooLong> {
         let field = "rules";
         let unmatched = match self.unmatched {
             Unmatched::ValidKey => 0,
             Unmatched::Deny => DENY_UNMATCHED,
         };
-        let flags = unmatched | if self.imported { IMPORTED } else { 0 };
+        let path_case = match self.path_case {
+            _ if format < PATH_CASE_FORMAT => 0,
+            PathCase::Refuse => REFUSE_CASE,
+            PathCase::Ignore => IGNORE_CASE,
+            PathCase::Distinct => 0,
+        };
+        let flags = unmatched | path_case | if self.imported { IMPORTED } else { 0 };
         let count = u32::try_from(self.rules.len()).map_err(|_| TooLong { field })?;
         let mut body = vec![flags];
         body.extend_from_slice(&count.to_le_bytes());
@@ -51,7 +65,13 @@ impl RouteRecord {
             return Err(Damaged);
         }
         let mut body = Fields(body);
-        let flags = body.flags(DENY_UNMATCHED | IMPORTED)?;
+        let flags = body.flags(DENY_UNMATCHED | IMPORTED | REFUSE_CASE | IGNORE_CASE)?;
+        let path_case = match (flags & REFUSE_CASE != 0, flags & IGNORE_CASE != 0) {
+            (true, false) => PathCase::Refuse,
+            (false, true) => PathCase::Ignore,
+            (false, false) => PathCase::Distinct,
+            (true, true) => return Err(Damaged),
+        };
         let unmatched = if flags & DENY_UNMATCHED != 0 { Unmatched::Deny } else { Unmatched::ValidKey };
         let count = u32::from_le_bytes(body.array()?);
         // Not sized by `count`, which is only believed as far as there are rules.
@@ -60,7 +80,8 @@ impl RouteRecord {
             rules.push(Rule::new(take_rule(&mut body)?).map_err(|_| Damaged)?);
         }
         body.finish()?;
-        Ok(Self::new(rules, unmatched).map_err(|_| Damaged)?.with_imported(flags & IMPORTED != 0))
+        let record = Self::with_path_case(path_case, rules, unmatched).map_err(|_| Damaged)?;
+        Ok(record.with_imported(flags & IMPORTED != 0))
     }
 }
 

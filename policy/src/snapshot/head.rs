@@ -7,7 +7,7 @@ use crate::table::{Side, Table};
 
 pub(super) const CELL: &str = "head";
 /// Also grows with the records' format: a snapshot of another one is none.
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
 
 /// What is published: which snapshot, at which revision, and where it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

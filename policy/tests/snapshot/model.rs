@@ -3,7 +3,7 @@
 use latchkey_policy::cells::Cells;
 use latchkey_policy::identity::render;
 use latchkey_policy::key::KeyDigest;
-use latchkey_policy::record::PolicyRecord;
+use latchkey_policy::record::{FORMAT, PolicyRecord};
 use latchkey_policy::route::{PathSpec, RouteRecord, Rule, RuleSpec, Unmatched};
 use latchkey_policy::snapshot::{Batch, Entry, Epoch, Reader, Unavailable, Writer};
 use latchkey_policy::test_util::{self, Random};
@@ -56,7 +56,7 @@ impl Owned {
             subaccount: None,
         };
         let record = RouteRecord::new(vec![Rule::new(rule).unwrap()], Unmatched::Deny).unwrap();
-        record.encode(&mut self.routes).unwrap();
+        record.encode(FORMAT, &mut self.routes).unwrap();
     }
 
     pub(crate) fn put(&mut self, number: u32, policy: u64, name: &str) {

@@ -4,6 +4,7 @@ use super::routes_and_limits::{limited, routed};
 use super::*;
 use latchkey_policy::key::KeyDigest;
 use latchkey_policy::limit::Limits;
+use latchkey_policy::record::FORMAT;
 use latchkey_policy::route::{PathSpec, RouteRecord, Rule, RuleSpec, Unmatched};
 
 const FOREIGN: &str = "sk-proj-0123456789";
@@ -22,7 +23,7 @@ fn gateway_with_imported(told: bool, more: &str) -> (FakeHost, Worker) {
         subaccount: None,
     };
     let record = RouteRecord::new(vec![Rule::new(health).unwrap()], Unmatched::ValidKey).unwrap();
-    record.with_imported(told).encode(&mut routes).unwrap();
+    record.with_imported(told).encode(FORMAT, &mut routes).unwrap();
     KeyRecord { slot: 2, number: 2, ..test_util::key(KeyDigest::of(FOREIGN.as_bytes()), 1, "foreign") }
         .encode(&mut keys)
         .unwrap();

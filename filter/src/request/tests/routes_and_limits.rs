@@ -5,6 +5,7 @@ use latchkey_policy::ledger;
 use latchkey_policy::limit::{Limits, Window};
 use latchkey_policy::meter::Meter;
 use latchkey_policy::permission::Pattern;
+use latchkey_policy::record::FORMAT;
 use latchkey_policy::route::{PathSpec, PlaceSpec, RouteRecord, Rule, RuleSpec, Unmatched};
 
 /// A policy that lets its keys do something, and so often.
@@ -39,7 +40,7 @@ pub(super) fn routed(policy: &PolicyRecord, more: &str) -> (FakeHost, Worker) {
     let (zones, cache) = (rule("/zones/{zone}", Some("dns:read")), rule("/cache", Some("cache:purge")));
     let rules = [rule("/health", None), zones, cache, by_header];
     let rules = rules.map(|rule| Rule::new(rule).unwrap()).into();
-    RouteRecord::new(rules, Unmatched::ValidKey).unwrap().encode(&mut routes).unwrap();
+    RouteRecord::new(rules, Unmatched::ValidKey).unwrap().encode(FORMAT, &mut routes).unwrap();
     policy.encode(&mut policies).unwrap();
     KeyRecord { slot: 1, ..test_util::key(key(1).digest(), 1, "CI") }.encode(&mut keys).unwrap();
     let mut writer = Writer::take_over(&host, 1).unwrap();

@@ -1,7 +1,7 @@
 //! The record of the route rules: round trip, damage, what a later format may add.
 
 use super::*;
-use crate::record::Records;
+use crate::record::{FORMAT, MIN_FORMAT, Records};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -37,7 +37,7 @@ fn record() -> RouteRecord {
 
 fn encoded(record: &RouteRecord) -> Vec<u8> {
     let mut bytes = Vec::new();
-    record.encode(&mut bytes).unwrap();
+    record.encode(FORMAT, &mut bytes).unwrap();
     bytes
 }
 
@@ -59,6 +59,19 @@ fn rules_survive_the_round_trip() {
 }
 
 #[test]
+fn format_3_leaves_out_path_case_and_is_read_as_distinct() {
+    for path_case in [PathCase::Refuse, PathCase::Ignore, PathCase::Distinct] {
+        let record = record().with_imported(true);
+        let with = |path_case| RouteRecord { path_case, ..record.clone() };
+        for (format, expected) in [(MIN_FORMAT, PathCase::Distinct), (FORMAT, path_case)] {
+            let mut bytes = Vec::new();
+            with(path_case).encode(format, &mut bytes).unwrap();
+            assert_eq!(RouteRecord::decode(&bytes), Ok(with(expected)), "format {format}");
+        }
+    }
+}
+
+#[test]
 fn every_truncation_and_every_flipped_bit_is_noticed() {
     let mut bytes = encoded(&record());
     for end in 0..bytes.len() {
@@ -72,7 +85,7 @@ fn every_truncation_and_every_flipped_bit_is_noticed() {
 }
 
 /// `GET /a`, in a document of one rule.
-const RULE: [&[u8]; 5] = [b"\0\x01\0\0\0", b"\0\0\x01\0\0\0\x03GET", b"\0\x02\0/a", b"\0\0", b"\0"];
+const RULE: [&[u8]; 5] = [b"\x04\x01\0\0\0", b"\0\0\x01\0\0\0\x03GET", b"\0\x02\0/a", b"\0\0", b"\0"];
 
 #[test]
 fn the_layout_is_what_the_documentation_says() {
@@ -89,7 +102,8 @@ fn the_layout_is_what_the_documentation_says() {
 fn what_means_nothing_here_is_damage() {
     let [head, rule, path, names, place] = RULE;
     for (what, body) in [
-        ("an unknown flag", [b"\x04\x01\0\0\0", rule, path, names, place]),
+        ("an unknown flag", [b"\x10\x01\0\0\0", rule, path, names, place]),
+        ("two kinds of path_case", [b"\x0c\x01\0\0\0", rule, path, names, place]),
         ("an unknown flag of a rule", [head, b"\x02\0\0\0\0\0", path, names, place]),
         ("an unknown kind of path", [head, rule, b"\x03\x02\0/a", names, place]),
         ("an unknown place", [head, rule, path, names, b"\x04\x01a"]),
