@@ -21,6 +21,7 @@ use crate::host::Nanos;
 use crate::limit_headers::Styles;
 use latchkey_policy::identity::{self, Field};
 use latchkey_policy::key::KeyFormat;
+use latchkey_policy::names::{HeaderNames, is_spelling};
 use latchkey_policy::token::is_token;
 use latchkey_policy::verdict::Code;
 use serde_json::{Map, Value};
@@ -57,6 +58,8 @@ pub struct Config {
     pub credentials: Places,
     /// Headers for the upstream besides the identity header.
     pub identity_headers: Vec<(String, Field)>,
+    /// The names of these and of the identity header, which nobody else may set.
+    pub identity_names: HeaderNames,
     /// How clients are told of their limits.
     pub rate_limit_headers: Styles,
     /// How long the snapshot is good for without a word from the control plane.
@@ -132,11 +135,6 @@ impl Config {
         config.filter(|_| errors.is_empty()).ok_or(errors)
     }
 
-    /// The headers that tell the upstream who is calling, which nobody else may set.
-    pub fn identity_names(&self) -> impl Iterator<Item = &str> {
-        self.identity_headers.iter().map(|(name, _)| name.as_str()).chain([identity::HEADER])
-    }
-
     fn read(bytes: &[u8], errors: &mut Vec<ConfigError>) -> Option<Self> {
         if bytes.iter().all(u8::is_ascii_whitespace) {
             errors.push(ConfigError { path: String::new(), reason: "is empty; it must be a JSON object".to_owned() });
@@ -205,6 +203,7 @@ impl Config {
             control_plane: control_plane?,
             keys: keys?,
             credentials: credentials?,
+            identity_names: identity_names(identity_headers.as_deref()?),
             identity_headers: identity_headers?,
             rate_limit_headers: rate_limit_headers.unwrap_or_default(),
             max_staleness: max_staleness.map(|seconds| seconds.saturating_mul(1_000_000_000)),
@@ -240,14 +239,19 @@ fn places(mut object: Object, errors: &mut Vec<ConfigError>) -> Places {
 }
 
 fn identity_headers(object: Object, errors: &mut Vec<ConfigError>) -> Vec<(String, Field)> {
-    let mut headers = Vec::new();
+    let mut headers = Vec::<(String, Field)>::new();
     for (name, value) in &object.fields {
         let header = object.header_name(name, name, errors);
         if header.contains('_') {
             object.error(name, "must not have an underscore, which some upstreams take for a hyphen", errors);
         }
+        let alike = |other: &&str| **other != header && is_spelling(other, header.as_bytes());
         if headers.iter().any(|(other, _)| *other == header) {
             object.error(name, "is there twice", errors);
+        } else if let Some(other) =
+            headers.iter().map(|(other, _)| other.as_str()).chain([identity::HEADER]).find(alike)
+        {
+            object.error(name, format!("is the same as {other} to some upstreams"), errors);
         }
         match Field::ALL.iter().find(|(field, _)| value.as_str() == Some(field)) {
             Some((_, field)) => headers.push((header, *field)),
@@ -258,6 +262,10 @@ fn identity_headers(object: Object, errors: &mut Vec<ConfigError>) -> Vec<(Strin
         }
     }
     headers
+}
+
+fn identity_names(headers: &[(String, Field)]) -> HeaderNames {
+    headers.iter().map(|(name, _)| name.as_str()).chain([identity::HEADER]).collect()
 }
 
 /// A JSON object whose fields are taken out one by one.

@@ -7,7 +7,7 @@ mod abi;
 mod entry;
 
 use crate::headers::RequestHeaders;
-use crate::host::{Host, Level, MetricId, MetricKind, Nanos, Refused, StreamId};
+use crate::host::{Host, Level, LocalResponse, MetricId, MetricKind, Nanos, Refused, StreamId};
 use crate::worker::Worker;
 use abi::{BufferType, LogLevel, MapType, MetricType};
 use latchkey_policy::cells::{Cell as SharedCell, CellError, Cells, Expect};
@@ -106,6 +106,10 @@ impl Host for Envoy {
         RequestHeaders::read(abi::headers(MapType::RequestHeaders).map_err(|_| Refused)?)
     }
 
+    fn request_trailers(&self) -> Result<RequestHeaders, Refused> {
+        RequestHeaders::read(abi::headers(MapType::RequestTrailers).map_err(|_| Refused)?)
+    }
+
     fn source_address(&self) -> Result<Vec<u8>, Refused> {
         abi::get_property("source\0address").map_err(|_| Refused)
     }
@@ -130,8 +134,8 @@ impl Host for Envoy {
         abi::set_property(name, value.as_bytes()).map_err(|_| Refused)
     }
 
-    fn respond(&self, status: u32, details: &str, headers: &[(&str, &str)], body: &str) -> Result<(), Refused> {
-        abi::send_local_response(status, details, headers, body).map_err(|_| Refused)
+    fn respond(&self, response: &LocalResponse<'_>) -> Result<(), Refused> {
+        abi::send_local_response(response).map_err(|_| Refused)
     }
 
     fn node_id(&self) -> String {

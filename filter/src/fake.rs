@@ -2,9 +2,10 @@
 //! that was asked of it.
 
 use crate::headers::RequestHeaders;
-use crate::host::{Host, Level, MetricId, MetricKind, Nanos, Refused, StreamId};
+use crate::host::{Host, Level, LocalResponse, MetricId, MetricKind, Nanos, Refused, StreamId};
 use latchkey_policy::cells::{Cell as SharedCell, CellError, Cells, Expect};
 use latchkey_policy::test_util::MemoryCells;
+use latchkey_policy::verdict::GrpcStatus;
 use latchkey_protocol::{FromNode, from_node};
 use prost::Message as _;
 use std::cell::{Cell, RefCell};
@@ -15,6 +16,7 @@ use std::rc::Rc;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Response {
     pub(crate) status: u32,
+    pub(crate) grpc_status: Option<GrpcStatus>,
     pub(crate) details: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
@@ -97,6 +99,13 @@ impl Host for FakeHost {
         RequestHeaders::read(RequestHeaders::encode(headers).unwrap())
     }
 
+    fn request_trailers(&self) -> Result<RequestHeaders, Refused> {
+        self.permit("request_trailers")?;
+        let trailers = self.trailers.borrow();
+        let trailers = trailers.iter().map(|(name, value)| (name.as_bytes(), &**value));
+        RequestHeaders::read(RequestHeaders::encode(trailers).unwrap())
+    }
+
     fn source_address(&self) -> Result<Vec<u8>, Refused> {
         self.permit("source_address")?;
         Ok(self.source.borrow().as_bytes().to_vec())
@@ -132,9 +141,10 @@ impl Host for FakeHost {
         Ok(())
     }
 
-    fn respond(&self, status: u32, details: &str, headers: &[(&str, &str)], body: &str) -> Result<(), Refused> {
+    fn respond(&self, response: &LocalResponse<'_>) -> Result<(), Refused> {
+        let LocalResponse { status, grpc_status, details, headers, body } = *response;
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let response = Response { status, details: details.to_owned(), headers, body: body.to_owned() };
+        let response = Response { status, grpc_status, details: details.to_owned(), headers, body: body.to_owned() };
         assert_eq!(self.response.replace(Some(response)), None, "answered twice");
         Ok(())
     }

@@ -60,6 +60,14 @@ impl RequestHeaders {
         self.all(name).next().is_some()
     }
 
+    /// Whether it is a gRPC request (`application/grpc`, with a subtype or a parameter; not gRPC-Web).
+    pub fn is_grpc(&self) -> bool {
+        self.all("content-type").any(|value| {
+            let rest = value.strip_prefix(b"application/grpc");
+            rest.is_some_and(|rest| rest.first().is_none_or(|byte| matches!(byte, b'+' | b';' | b' ')))
+        })
+    }
+
     /// The value of a header; those of one that was sent more than once joined by commas (RFC 9110, section 5.3).
     pub fn get(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         let mut values = self.all(name);
@@ -119,6 +127,20 @@ mod tests {
         assert_eq!(headers.get("x-api-key").as_deref(), Some(&b"one,two"[..]));
         assert!(matches!(headers.get("accept"), Some(Cow::Borrowed(b""))));
         assert!(headers.has("x-api") && !headers.has("x-ap") && headers.get("x-ap").is_none());
+    }
+
+    #[test]
+    fn grpc_is_known_by_its_content_type() {
+        let is_grpc = |value: &str| RequestHeaders::read(encoded(&[("content-type", value)])).unwrap().is_grpc();
+        for grpc in
+            ["application/grpc", "application/grpc+proto", "application/grpc;charset=utf-8", "application/grpc ;a"]
+        {
+            assert!(is_grpc(grpc), "{grpc}");
+        }
+        for other in ["application/grpc-web", "application/grpcx", "application/json", ""] {
+            assert!(!is_grpc(other), "{other}");
+        }
+        assert!(!RequestHeaders::default().is_grpc());
     }
 
     #[test]

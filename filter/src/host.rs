@@ -2,6 +2,7 @@
 
 use crate::headers::RequestHeaders;
 use latchkey_policy::cells::Cells;
+use latchkey_policy::verdict::GrpcStatus;
 
 /// Nanoseconds since the Unix epoch, by the host's clock.
 pub type Nanos = u64;
@@ -38,6 +39,21 @@ pub enum MetricKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused;
 
+/// An answer that does not come from an upstream.
+#[derive(Debug, Clone, Copy)]
+pub struct LocalResponse<'r> {
+    /// The HTTP status.
+    pub status: u32,
+    /// The status for a gRPC request, if it is another than the host makes of the HTTP status.
+    pub grpc_status: Option<GrpcStatus>,
+    /// What the host shows as the reason for the status.
+    pub details: &'r str,
+    /// The response's headers.
+    pub headers: &'r [(&'r str, &'r str)],
+    /// The response's body.
+    pub body: &'r str,
+}
+
 /// The host. A call that fails has no effect; where nothing can be done about it, it returns nothing.
 pub trait Host: Cells {
     /// The time.
@@ -64,6 +80,9 @@ pub trait Host: Cells {
     /// Removes a request header, however often it was sent.
     fn remove_request_header(&self, name: &str) -> Result<(), Refused>;
 
+    /// The request's trailers.
+    fn request_trailers(&self) -> Result<RequestHeaders, Refused>;
+
     /// Removes a request trailer, however often it was sent.
     fn remove_request_trailer(&self, name: &str) -> Result<(), Refused>;
 
@@ -74,7 +93,7 @@ pub trait Host: Cells {
     fn set_filter_state(&self, name: &str, value: &str) -> Result<(), Refused>;
 
     /// Answers the request here and now.
-    fn respond(&self, status: u32, details: &str, headers: &[(&str, &str)], body: &str) -> Result<(), Refused>;
+    fn respond(&self, response: &LocalResponse<'_>) -> Result<(), Refused>;
 
     /// The `node.id` of this Envoy.
     fn node_id(&self) -> String;

@@ -11,6 +11,7 @@
 //! | [`limit_headers`] | what a client is told of its limits |
 //! | [`memory`] | what requests are decided by |
 //! | [`meters`] | counting requests |
+//! | [`owned`] | header names that belong to the filter, and other spellings of them |
 //! | [`report`] | telling the control plane what was counted |
 //! | [`sync`] | one stream to the control plane |
 //! | [`lease`] | which worker holds that stream |
@@ -42,6 +43,7 @@ pub mod limit_headers;
 pub mod memory;
 pub mod meters;
 pub mod metrics;
+pub mod owned;
 pub mod report;
 pub mod request;
 pub mod sync;

@@ -3,15 +3,18 @@
 use crate::config::Config;
 use crate::credentials::{Credentials, Imported};
 use crate::headers::RequestHeaders;
-use crate::host::{Host, Level, Refused};
+use crate::host::{Host, Level, LocalResponse, Refused};
 use crate::limit_headers::Told;
 use crate::memory::{Asked, Memory};
+use crate::owned::OwnedNames;
 use crate::worker::{Ready, Shared};
 use latchkey_policy::identity;
 use latchkey_policy::meter::{Outcome as Counted, Quota};
+use latchkey_policy::route::Routes;
 use latchkey_policy::snapshot::{Entry, Unavailable};
 use latchkey_policy::verdict::{self, Code, Settings, Silent, Source as _, Verdict};
 use std::borrow::Cow;
+use std::rc::Rc;
 
 /// Filter state with the verdict. Envoy's RBAC filter behind ours lets only `allowed` and `public` through, and access logs show it.
 const VERDICT_STATE: &str = "latchkey";
@@ -34,6 +37,24 @@ pub enum Outcome {
     Stop,
 }
 
+/// What a refused client understands.
+#[derive(Debug, Clone, Copy, Default)]
+struct Client {
+    /// It speaks gRPC.
+    grpc: bool,
+    /// It can send its key as a bearer token.
+    bearer: bool,
+}
+
+/// What came of deciding a request.
+struct Judged<'c> {
+    verdict: Verdict,
+    /// Which of the request's values are imported keys, if it passes without a key.
+    imported: Imported<'c>,
+    /// The route rules by which it was decided.
+    routes: Rc<Routes>,
+}
+
 /// What is kept of a request until its response.
 #[derive(Debug, Default)]
 pub struct Life {
@@ -49,18 +70,20 @@ impl Life {
 
     /// Decides a request by its headers, and prepares it for the upstream or answers it.
     pub fn on_headers(&mut self, host: &impl Host, worker: &Shared) -> Outcome {
-        let Some(ready) = worker.ready() else { return refuse(host, Code::NotReady, None, &Told::default()) };
+        let Some(ready) = worker.ready() else {
+            return refuse(host, Code::NotReady, None, &Told::default(), Client::default());
+        };
         let Ok(headers) = host.request_headers() else {
             ready.metrics.request(host, Code::NotReady);
-            return refuse(host, Code::NotReady, None, &Told::default());
+            return refuse(host, Code::NotReady, None, &Told::default(), Client::default());
         };
         let credentials = Credentials::new(&ready.config.credentials, &headers);
-        let (verdict, imported) =
-            self.judge(host, worker, ready, credentials, &headers).unwrap_or_else(|unavailable| {
-                worker.complain(host, unavailable);
-                (Verdict::NOT_READY, Imported::default())
-            });
-        let prepared = prepare(host, &ready.config, credentials, &headers, &verdict, &imported);
+        let judged = self.judge(host, worker, ready, credentials, &headers).unwrap_or_else(|unavailable| {
+            worker.complain(host, unavailable);
+            Judged { verdict: Verdict::NOT_READY, imported: Imported::default(), routes: Rc::default() }
+        });
+        let prepared = prepare(host, &ready.config, credentials, &headers, &judged);
+        let verdict = &judged.verdict;
         // A request that cannot be prepared as promised must not go on.
         let code = if verdict.code.passes() && prepared.is_err() { Code::NotReady } else { verdict.code };
         // A shadowed refusal is counted as what it would have been.
@@ -70,7 +93,8 @@ impl Life {
             return Outcome::Pass;
         }
         // Taken: they are in the answer, and not to be set once more when that passes by as a response.
-        refuse(host, code, verdict.quota.as_ref(), &std::mem::take(&mut self.told))
+        let client = Client { grpc: headers.is_grpc(), bearer: ready.config.credentials.bearer };
+        refuse(host, code, verdict.quota.as_ref(), &std::mem::take(&mut self.told), client)
     }
 
     /// Tells the client what is left of its key's limits.
@@ -81,7 +105,7 @@ impl Life {
         });
     }
 
-    /// The verdict, and what of the request is an imported key though it is decided without one.
+    /// Decides a request.
     fn judge<'c>(
         &mut self,
         host: &impl Host,
@@ -89,20 +113,20 @@ impl Life {
         ready: &Ready,
         credentials: Credentials<'c>,
         headers: &'c RequestHeaders,
-    ) -> Result<(Verdict, Imported<'c>), Unavailable> {
+    ) -> Result<Judged<'c>, Unavailable> {
         let mut reader = worker.reader()?;
         let request = Asked::new(host, headers, credentials);
         let settings = Settings { keys: &ready.config.keys, shadow: &ready.config.shadow };
         for _ in 0..MAX_MOVES {
             let memory = Memory::new(host, worker, ready, reader.view(host)?);
             let decided = verdict::decide(&memory, &request, settings, &mut Silent)
-                .and_then(|verdict| Ok((imported(&memory, credentials, &verdict)?, verdict)));
+                .and_then(|verdict| Ok((imported(&memory, credentials, &verdict)?, memory.routes()?, verdict)));
             match decided {
                 Err(Unavailable::Moved) => {}
                 Err(unavailable) => return Err(unavailable),
-                Ok((imported, verdict)) => {
+                Ok((imported, routes, verdict)) => {
                     self.account(ready, &memory, &verdict)?;
-                    return Ok((verdict, imported));
+                    return Ok(Judged { verdict, imported, routes });
                 }
             }
         }
@@ -132,9 +156,11 @@ pub fn on_trailers(host: &impl Host, worker: &Shared) -> Outcome {
     let remove = || {
         let Ready { config, .. } = worker.ready()?;
         let routes = worker.reader().ok()?.view(host).ok()?.routes();
-        let names =
-            config.credentials.hidden_headers().chain(config.identity_names()).chain(routes.subaccount_headers());
-        names.map(|name| host.remove_request_trailer(name).ok()).collect::<Option<()>>()
+        let trailers = host.request_trailers().ok()?;
+        for name in config.credentials.hidden_headers().filter(|name| trailers.has(name)) {
+            host.remove_request_trailer(name).ok()?;
+        }
+        OwnedNames::new(&config.identity_names, &routes, None).clean_trailers(host, &trailers).ok()
     };
     remove().map_or(Outcome::Stop, |()| Outcome::Pass)
 }
@@ -163,9 +189,9 @@ fn prepare(
     config: &Config,
     credentials: Credentials<'_>,
     headers: &RequestHeaders,
-    verdict: &Verdict,
-    imported: &Imported<'_>,
+    judged: &Judged<'_>,
 ) -> Result<(), Refused> {
+    let Judged { verdict, imported, routes } = judged;
     if let Some(entry) = &verdict.entry {
         host.set_filter_state(KEY_STATE, entry.key_id())?;
     }
@@ -180,11 +206,12 @@ fn prepare(
         // Where no key was asked for, what is none of ours may be for the upstream.
         None => credentials.hide_keys(host, &config.keys, imported)?,
     }
+    OwnedNames::new(&config.identity_names, routes, verdict.rule).clean_headers(host, headers)?;
     match &verdict.entry {
         Some(entry) if verdict.shadowed.is_none() => identify(host, config, entry, verdict)?,
         // Whom a public or a shadowed request comes from has not been established.
         _ => {
-            for name in config.identity_names().filter(|name| headers.has(name)) {
+            for name in config.identity_names.iter().filter(|name| headers.has(name)) {
                 host.remove_request_header(name)?;
             }
         }
@@ -208,18 +235,25 @@ fn identify(host: &impl Host, config: &Config, entry: &Entry, verdict: &Verdict)
     Ok(())
 }
 
-fn refuse(host: &impl Host, code: Code, quota: Option<&Quota>, told: &Told) -> Outcome {
+fn refuse(host: &impl Host, code: Code, quota: Option<&Quota>, told: &Told, client: Client) -> Outcome {
     // If this fails the guard still finds nothing that it lets through.
     let _ = host.set_filter_state(VERDICT_STATE, code.as_str());
     if let Some(refusal) = code.refusal(quota.and_then(|quota| quota.refused_by)) {
         let retry_after = refusal.retry_after.map(|seconds| seconds.to_string());
         let mut headers = vec![("content-type", "application/json")];
-        headers.extend(refusal.challenge.map(|challenge| ("www-authenticate", challenge)));
+        headers.extend(refusal.challenge.map(|challenge| ("www-authenticate", challenge.header(client.bearer))));
         headers.extend(retry_after.as_deref().map(|seconds| ("retry-after", seconds)));
         let mut limits = Vec::new();
         told.each(|name, value| limits.push((name, value.to_owned())));
         headers.extend(limits.iter().map(|(name, value)| (*name, value.as_str())));
-        if host.respond(refusal.status, refusal.details, &headers, &refusal.body).is_err() {
+        let response = LocalResponse {
+            status: refusal.status,
+            grpc_status: client.grpc.then_some(refusal.grpc_status),
+            details: refusal.details,
+            headers: &headers,
+            body: &refusal.body,
+        };
+        if host.respond(&response).is_err() {
             host.log(Level::Error, "the host refused to answer a request; it stays where it is");
         }
     }

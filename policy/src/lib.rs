@@ -13,6 +13,7 @@
 //! | [`meter`], [`ledger`] | one key's counters, and where all workers of an Envoy keep those of all keys |
 //! | [`policy`] | what keys share, as requests use it |
 //! | [`route`] | which rule a request falls under, and what it asks for there |
+//! | [`names`] | header names in every spelling that some servers take for the same |
 //! | [`token`] | what is a name in HTTP |
 //! | [`record`] | the encoding of keys and policies, on the stream and in memory |
 //! | [`cells`], [`table`], [`snapshot`] | the snapshot in shared memory: reading it, and changing it under readers |
@@ -32,6 +33,7 @@ pub mod key;
 pub mod ledger;
 pub mod limit;
 pub mod meter;
+pub mod names;
 mod percent;
 pub mod permission;
 pub mod policy;

@@ -19,7 +19,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-pub use code::{Code, Refusal};
+pub use code::{Challenge, Code, GrpcStatus, Refusal};
 
 /// How a request names its key.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -73,6 +73,13 @@ fn what_cannot_be_meant_is_refused() {
             "identity_headers.x_id: must not have an underscore, which some upstreams take for a hyphen",
         ]
     );
+    assert_eq!(
+        with(r#""identity_headers":{"x.latchkey.identity":"key","x-id":"key","x.id":"name"}"#),
+        [
+            "identity_headers.x.id: is the same as x-id to some upstreams",
+            "identity_headers.x.latchkey.identity: is the same as x-latchkey-identity to some upstreams",
+        ]
+    );
     for query in ["a+b", "a&b", "a#b", ""] {
         let told = with(&format!(r#""credentials":{{"query":"{query}"}}"#));
         assert_eq!(told, ["credentials.query: must be a name of letters, digits and !$'*-.^_`|~"], "{query}");

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use crate::headers::RequestHeaders;
+use crate::host::LocalResponse;
 use std::ptr::null_mut;
 
 #[repr(u32)]
@@ -209,12 +210,11 @@ pub(super) fn set_shared_data(name: &str, value: &[u8], version: u32) -> Result<
     check(unsafe { proxy_set_shared_data(name.as_ptr(), name.len(), value.as_ptr(), value.len(), version) })
 }
 
-pub(super) fn send_local_response(
-    status: u32,
-    details: &str,
-    headers: &[(&str, &str)],
-    body: &str,
-) -> Result<(), Status> {
+/// Has the host make a gRPC status of the HTTP status: 429 becomes UNAVAILABLE.
+const GRPC_STATUS_OF_HTTP: i32 = -1;
+
+pub(super) fn send_local_response(response: &LocalResponse<'_>) -> Result<(), Status> {
+    let LocalResponse { status, grpc_status, details, headers, body } = *response;
     let headers = pairs(headers)?;
     // SAFETY: the host reads all slices during the call.
     check(unsafe {
@@ -226,7 +226,7 @@ pub(super) fn send_local_response(
             body.len(),
             headers.as_ptr(),
             headers.len(),
-            -1,
+            grpc_status.map_or(GRPC_STATUS_OF_HTTP, |status| status as i32),
         )
     })
 }

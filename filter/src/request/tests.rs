@@ -151,6 +151,29 @@ fn each_refusal_has_its_code() {
 }
 
 #[test]
+fn a_refusal_is_in_the_clients_terms() {
+    let (host, worker) = gateway();
+    let without_bearer = configured(&host, r#","credentials":{"bearer":false}"#);
+    let expired = key(2);
+    let expired = ("x-api-key", expired.expose().as_bytes());
+    let grpc = ("content-type", b"application/grpc+proto".as_slice());
+    let refused = |worker: &Worker, headers: &[(&str, &[u8])]| {
+        send(&host, worker, headers);
+        let response = host.response.borrow().clone().unwrap();
+        let challenge = response.headers.iter().find(|(name, _)| name == "www-authenticate");
+        (challenge.unwrap().1.clone(), response.grpc_status.map(|status| status as u32))
+    };
+    let bearer = r#"Bearer realm="latchkey""#.to_owned();
+    assert_eq!(refused(&worker, &[]), (bearer.clone(), None));
+    assert_eq!(refused(&worker, &[grpc]), (bearer, Some(16)));
+    let invalid = r#"Bearer realm="latchkey", error="invalid_token""#.to_owned();
+    assert_eq!(refused(&worker, &[expired]), (invalid, None));
+    let api_key = r#"ApiKey realm="latchkey""#.to_owned();
+    assert_eq!(refused(&without_bearer, &[expired, grpc]), (api_key.clone(), Some(16)));
+    assert_eq!(refused(&without_bearer, &[]), (api_key, None));
+}
+
+#[test]
 fn the_address_is_the_one_that_envoy_trusts() {
     let (host, worker) = gateway();
     let key = key(6);
@@ -314,8 +337,11 @@ fn trailers_carry_neither_keys_nor_identities() {
     host.trailers.borrow_mut().insert("x-tier".into(), b"enterprise".to_vec());
     assert_eq!(on_trailers(&host, &shared), Outcome::Pass);
     assert_eq!(host.trailers.borrow().keys().collect::<Vec<_>>(), ["grpc-status"]);
-    host.stubborn.set("remove_request_trailer");
-    assert_eq!(on_trailers(&host, &shared), Outcome::Stop);
+    for call in ["remove_request_trailer", "request_trailers"] {
+        host.trailers.borrow_mut().insert("x-tier".into(), b"enterprise".to_vec());
+        host.stubborn.set(call);
+        assert_eq!(on_trailers(&host, &shared), Outcome::Stop);
+    }
 }
 
 #[test]
@@ -333,4 +359,5 @@ fn damaged_memory_is_not_ready_and_complained_about_once() {
 }
 
 mod imported;
+mod owned_names;
 mod routes_and_limits;

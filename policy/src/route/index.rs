@@ -5,9 +5,10 @@ use super::place::Place;
 use super::rule::{PlaceSpec, Rule};
 use super::trie::{Entry, Node, Search};
 use super::{RouteRecord, Target, Unmatched, host};
+use crate::names::HeaderNames;
 use crate::permission::Permission;
 use crate::token::is_method;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// All rules, as requests use them. None is there by default.
 #[derive(Debug, Clone, Default)]
@@ -17,7 +18,7 @@ pub struct Routes {
     services: Vec<Box<str>>,
     permissions: Vec<Permission>,
     /// In which requests name a subaccount.
-    subaccount_headers: BTreeSet<Box<str>>,
+    subaccount_headers: HeaderNames,
     /// Whether a rule names methods.
     by_method: bool,
     unmatched: Unmatched,
@@ -124,8 +125,16 @@ impl Routes {
     }
 
     /// The headers in which rules look for a request's subaccount.
-    pub fn subaccount_headers(&self) -> impl Iterator<Item = &str> {
-        self.subaccount_headers.iter().map(|name| &**name)
+    pub fn subaccount_headers(&self) -> &HeaderNames {
+        &self.subaccount_headers
+    }
+
+    /// The header in which the rule of that number looks for the request's subaccount, if it looks in one.
+    pub fn subaccount_header(&self, number: usize) -> Option<&str> {
+        match &self.routes.get(number.checked_sub(1)?)?.access {
+            Access::Key { subaccount: Some(Place::Header(name)), .. } => Some(name),
+            _ => None,
+        }
     }
 
     /// Whether all requests need a valid key and nothing more, so that none has to be looked at.

@@ -45,10 +45,55 @@ pub struct Refusal {
     pub details: &'static str,
     /// JSON.
     pub body: Cow<'static, str>,
-    /// `WWW-Authenticate`, with every 401 (RFC 9110, section 11.6.1).
-    pub challenge: Option<&'static str>,
+    /// With every 401 (RFC 9110, section 11.6.1).
+    pub challenge: Option<Challenge>,
     /// `Retry-After`, in seconds.
     pub retry_after: Option<i64>,
+    /// The status of the answer to a gRPC request.
+    pub grpc_status: GrpcStatus,
+}
+
+/// What `WWW-Authenticate` says besides the scheme (RFC 6750, section 3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Challenge {
+    /// No error, where no credential was sent.
+    Missing,
+    /// The credential is not one that passes. The RFC's `invalid_request` would have to come with 400.
+    InvalidToken,
+}
+
+impl Challenge {
+    /// The header's value, for the scheme `Bearer` or, where that is not accepted, for `ApiKey`. Only `Bearer` has a
+    /// definition of errors.
+    pub fn header(self, bearer: bool) -> &'static str {
+        match (bearer, self) {
+            (true, Self::Missing) => r#"Bearer realm="latchkey""#,
+            (true, Self::InvalidToken) => r#"Bearer realm="latchkey", error="invalid_token""#,
+            (false, _) => r#"ApiKey realm="latchkey""#,
+        }
+    }
+}
+
+/// A gRPC status, with its number on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GrpcStatus {
+    /// `PERMISSION_DENIED`, with 403.
+    PermissionDenied = 7,
+    /// `RESOURCE_EXHAUSTED`, with 429: what clients do not take for an outage.
+    ResourceExhausted = 8,
+    /// `UNAVAILABLE`, with 503.
+    Unavailable = 14,
+    /// `UNAUTHENTICATED`, with 401.
+    Unauthenticated = 16,
+}
+
+const fn grpc_status(status: u32) -> GrpcStatus {
+    match status {
+        401 => GrpcStatus::Unauthenticated,
+        403 => GrpcStatus::PermissionDenied,
+        429 => GrpcStatus::ResourceExhausted,
+        _ => GrpcStatus::Unavailable,
+    }
 }
 
 /// What is the same in every answer with a code, and stands in the binary as it is sent.
@@ -68,14 +113,10 @@ macro_rules! refusal {
             )),
             challenge: None,
             retry_after: None,
+            grpc_status: const { grpc_status($status) },
         }
     };
 }
-
-/// RFC 6750, section 3: no error code where no credential was sent.
-const CHALLENGE: &str = r#"Bearer realm="latchkey""#;
-const INVALID_TOKEN: &str = r#"Bearer realm="latchkey", error="invalid_token""#;
-const INVALID_REQUEST: &str = r#"Bearer realm="latchkey", error="invalid_request""#;
 
 impl Code {
     /// All of them, in the order of the checks.
@@ -141,7 +182,7 @@ impl Code {
                 )
             },
             Self::MissingKey => Refusal {
-                challenge: Some(CHALLENGE),
+                challenge: Some(Challenge::Missing),
                 ..refusal!(
                     401,
                     "missing_key",
@@ -150,7 +191,7 @@ impl Code {
                 )
             },
             Self::AmbiguousKey => Refusal {
-                challenge: Some(INVALID_REQUEST),
+                challenge: Some(Challenge::InvalidToken),
                 ..refusal!(
                     401,
                     "ambiguous_key",
@@ -159,7 +200,7 @@ impl Code {
                 )
             },
             Self::MalformedKey => Refusal {
-                challenge: Some(INVALID_TOKEN),
+                challenge: Some(Challenge::InvalidToken),
                 ..refusal!(
                     401,
                     "malformed_key",
@@ -168,11 +209,11 @@ impl Code {
                 )
             },
             Self::InvalidKey => Refusal {
-                challenge: Some(INVALID_TOKEN),
+                challenge: Some(Challenge::InvalidToken),
                 ..refusal!(401, "invalid_key", "Invalid API key", "The API key is unknown or has been revoked.")
             },
             Self::DisabledKey => Refusal {
-                challenge: Some(INVALID_TOKEN),
+                challenge: Some(Challenge::InvalidToken),
                 ..refusal!(
                     401,
                     "disabled_key",
@@ -181,7 +222,7 @@ impl Code {
                 )
             },
             Self::ExpiredKey => Refusal {
-                challenge: Some(INVALID_TOKEN),
+                challenge: Some(Challenge::InvalidToken),
                 ..refusal!(401, "expired_key", "Expired API key", "The API key has expired.")
             },
             Self::IpDenied => {
@@ -254,6 +295,24 @@ mod tests {
             assert_eq!(body["code"], code.as_str());
             assert_eq!(refusal.details, format!("latchkey_{}", code.as_str()));
             assert_eq!(refusal.challenge.is_some(), refusal.status == 401);
+            let grpc_status = match refusal.status {
+                401 => 16,
+                403 => 7,
+                429 => 8,
+                503 => 14,
+                other => panic!("{other}"),
+            };
+            assert_eq!(refusal.grpc_status as u32, grpc_status);
+        }
+    }
+
+    #[test]
+    fn a_challenge_names_an_accepted_scheme() {
+        for code in Code::ALL {
+            let Some(challenge) = code.refusal(None).and_then(|refusal| refusal.challenge) else { continue };
+            let error = if code == Code::MissingKey { "" } else { r#", error="invalid_token""# };
+            assert_eq!(challenge.header(true), format!(r#"Bearer realm="latchkey"{error}"#), "{code:?}");
+            assert_eq!(challenge.header(false), r#"ApiKey realm="latchkey""#);
         }
     }
 

@@ -41,7 +41,7 @@ struct Refusal {
 const REFUSALS: [Refusal; 12] = [
     refusal(503, "not_ready", None, "Service unavailable"),
     refusal(401, "missing_key", Some(r#"Bearer realm="latchkey""#), "Missing API key"),
-    refusal(401, "ambiguous_key", Some(INVALID_REQUEST), "Ambiguous API key"),
+    refusal(401, "ambiguous_key", Some(INVALID_TOKEN), "Ambiguous API key"),
     refusal(401, "malformed_key", Some(INVALID_TOKEN), "Malformed API key"),
     refusal(401, "invalid_key", Some(INVALID_TOKEN), "Invalid API key"),
     refusal(401, "disabled_key", Some(INVALID_TOKEN), "Disabled API key"),
@@ -53,7 +53,6 @@ const REFUSALS: [Refusal; 12] = [
     refusal(429, "rate_limited", None, "Rate limit exceeded"),
 ];
 
-const INVALID_REQUEST: &str = r#"Bearer realm="latchkey", error="invalid_request""#;
 const INVALID_TOKEN: &str = r#"Bearer realm="latchkey", error="invalid_token""#;
 
 const fn refusal(status: u16, code: &'static str, challenge: Option<&'static str>, message: &'static str) -> Refusal {
