@@ -7,7 +7,7 @@
 //! that IPv4 addresses match IPv4 entries alone, and IPv6 ones IPv6 entries: `::/0` is not `0.0.0.0/0`.
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Why a text is no entry of an IP list.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -146,6 +146,38 @@ pub fn parse_source(text: &[u8]) -> Option<IpAddr> {
     Some(address.ip())
 }
 
+/// Reads one entry of `X-Forwarded-For`, with or without blanks around it: `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`,
+/// `[2001:db8::1]` or `[2001:db8::1]:4711`. An IPv4-mapped address is returned as the IPv4 address in it.
+///
+/// Anything else is no address: names, quotes, zone ids, ports that are absent behind their colon or too large, and
+/// decimal numbers with leading zeros, which some read as octal.
+pub fn parse_forwarded(entry: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(entry).ok()?.trim_matches([' ', '\t']);
+    let address = if let Some(text) = text.strip_prefix('[') {
+        let (address, port) = text.split_once(']')?;
+        is_port(port)?;
+        IpAddr::V6(address.parse::<Ipv6Addr>().ok()?)
+    } else if text.bytes().filter(|byte| *byte == b':').count() > 1 {
+        IpAddr::V6(text.parse::<Ipv6Addr>().ok()?)
+    } else {
+        let at = text.find(':').unwrap_or(text.len());
+        let (address, port) = text.split_at_checked(at)?;
+        is_port(port)?;
+        IpAddr::V4(address.parse::<Ipv4Addr>().ok()?)
+    };
+    Some(address.to_canonical())
+}
+
+/// Nothing, or a colon and a port.
+fn is_port(text: &str) -> Option<()> {
+    if text.is_empty() {
+        return Some(());
+    }
+    let digits = text.strip_prefix(':')?;
+    let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
+    (is_plain && digits.parse::<u16>().is_ok()).then_some(())
+}
+
 const FAMILY_V4: u8 = 4;
 const FAMILY_V6: u8 = 6;
 
@@ -252,6 +284,88 @@ mod tests {
         assert_eq!(parse_source(b"[2001:db8::1]:1"), Some("2001:db8::1".parse().unwrap()));
         for other in [&b"/var/run/socket"[..], b"192.0.2.1", b"", b"\xff", b"envoy://internal/x"] {
             assert_eq!(parse_source(other), None);
+        }
+    }
+
+    #[test]
+    fn forwarded_entries_are_read_with_ports_and_brackets() {
+        for (entry, address) in [
+            ("192.0.2.1", "192.0.2.1"),
+            (" 192.0.2.1\t", "192.0.2.1"),
+            ("192.0.2.1:4711", "192.0.2.1"),
+            ("192.0.2.1:0", "192.0.2.1"),
+            ("192.0.2.1:65535", "192.0.2.1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("2001:0DB8::0001", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[2001:db8::1]:4711", "2001:db8::1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("[::ffff:192.0.2.1]:443", "192.0.2.1"),
+            ("::", "::"),
+        ] {
+            assert_eq!(parse_forwarded(entry.as_bytes()), Some(address.parse().unwrap()), "{entry}");
+        }
+    }
+
+    #[test]
+    fn forwarded_entries_that_are_no_address_are_unknown() {
+        for entry in [
+            "",
+            " ",
+            "unknown",
+            "_hidden",
+            "localhost",
+            "192.0.2.1:",
+            "192.0.2.1:65536",
+            "192.0.2.1:080",
+            "192.0.2.1:+80",
+            "192.0.2.1:http",
+            "192.0.2.01",
+            "010.0.0.1",
+            "0x7f.0.0.1",
+            "2130706433",
+            "192.0.2",
+            "192.0.2.1.",
+            "192.0.2.1/32",
+            "192.0.2.1, 192.0.2.2",
+            "[192.0.2.1]",
+            "[192.0.2.1]:80",
+            "[2001:db8::1",
+            "2001:db8::1]",
+            "[2001:db8::1]4711",
+            "[2001:db8::1]:",
+            "[2001:db8::1]:99999",
+            "[[2001:db8::1]]",
+            "fe80::1%eth0",
+            "[fe80::1%25eth0]:80",
+            "\"192.0.2.1\"",
+            "\"[2001:db8::1]:4711\"",
+            "for=192.0.2.1",
+            "\u{a0}192.0.2.1",
+        ] {
+            assert_eq!(parse_forwarded(entry.as_bytes()), None, "{entry}");
+        }
+        assert_eq!(parse_forwarded(b"\xff"), None);
+        assert_eq!(parse_forwarded(b"192.0.2.1\0"), None);
+    }
+
+    /// Whatever an address is written with, it is read as itself.
+    #[test]
+    fn forwarded_entries_survive_the_round_trip() {
+        let mut random = Random(11);
+        for _ in 0..1_000 {
+            let v4 = Ipv4Addr::from(random.below(u32::MAX));
+            let groups = [(); 8].map(|()| u16::try_from(random.below(3) * random.below(0x5555)).unwrap());
+            let (v6, port) = (Ipv6Addr::from(groups), random.below(65_536));
+            for (entry, address) in [
+                (v4.to_string(), IpAddr::from(v4)),
+                (format!("{v4}:{port}"), v4.into()),
+                (v6.to_string(), v6.into()),
+                (format!("[{v6}]"), v6.into()),
+                (format!("[{v6}]:{port}"), v6.into()),
+            ] {
+                assert_eq!(parse_forwarded(entry.as_bytes()), Some(address.to_canonical()), "{entry}");
+            }
         }
     }
 

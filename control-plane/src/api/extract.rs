@@ -4,6 +4,7 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Query, Request};
 use axum::http::{HeaderMap, StatusCode, header, request::Parts};
 use axum::response::IntoResponse as _;
+use latchkey_policy::address::parse_forwarded;
 use latchkey_policy::credential::may_be_imported;
 use latchkey_policy::key::KeyDigest;
 use latchkey_policy::verdict::Code;
@@ -97,13 +98,14 @@ impl FromRequestParts<Arc<App>> for From {
 }
 
 /// The address that the outermost of `hops` trusted proxies saw: each appends the one that it saw to
-/// `X-Forwarded-For`. Whatever stands before is the client's own say. It is not known if there are fewer.
+/// `X-Forwarded-For`. Whatever stands before is the client's own say. It is not known if there are fewer, or if the entry
+/// is no address.
 fn client_address(headers: &HeaderMap, peer: Option<IpAddr>, hops: usize) -> Option<IpAddr> {
     let Some(index) = hops.checked_sub(1) else { return peer };
     let values = headers.get_all(FORWARDED_FOR).iter();
     let entries: Vec<_> = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).collect();
     let entry = entries.iter().rev().nth(index)?;
-    str::from_utf8(entry).ok()?.trim().parse().ok()
+    parse_forwarded(entry)
 }
 
 /// The one credential of a request.
@@ -301,6 +303,15 @@ mod tests {
         assert_eq!(client_address(&headers, peer, 4), None);
         headers.append(FORWARDED_FOR, HeaderValue::from_static("unknown"));
         assert_eq!(client_address(&headers, peer, 1), None);
+        for (entry, address) in [
+            ("198.51.100.7:4711", Some("198.51.100.7")),
+            ("[2001:db8::1]:4711", Some("2001:db8::1")),
+            ("[2001:db8::1]", Some("2001:db8::1")),
+            ("198.51.100.007", None),
+        ] {
+            headers.append(FORWARDED_FOR, HeaderValue::from_static(entry));
+            assert_eq!(client_address(&headers, peer, 1), address.map(|address| address.parse().unwrap()), "{entry}");
+        }
         // What a client puts before does not hide what the proxy says.
         headers.append(FORWARDED_FOR, HeaderValue::from_bytes(b"\xff, 203.0.113.9").unwrap());
         assert_eq!(client_address(&headers, peer, 1), "203.0.113.9".parse().ok());
