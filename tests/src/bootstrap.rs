@@ -2,6 +2,9 @@
 //!
 //! The changes work on the text, so that what the tests run is the file that people read.
 
+use std::net::SocketAddr;
+use std::path::Path;
+
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
@@ -9,6 +12,8 @@ use crate::paths::workspace;
 
 /// A route's action: Envoy answers.
 const ANSWER: &str = "direct_response: { status: 200, body: { inline_string: ok } }";
+
+const LISTENER: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
 
 /// A listener without filters.
 const BESIDE: &str = r#"    - name: beside
@@ -44,6 +49,11 @@ impl Bootstrap {
         let path = workspace().join("envoy/latchkey.yaml");
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         Ok(Self { text })
+    }
+
+    /// One that is filled in already.
+    pub(crate) fn filled(text: String) -> Self {
+        Self { text }
     }
 
     /// Replaces the one place where `old` stands.
@@ -144,6 +154,52 @@ impl Bootstrap {
         let upstream = position(&lines, "- name: upstream")? + 1;
         self.text = join(&[&lines[..upstream], options, &lines[upstream..]]);
         Ok(())
+    }
+
+    /// Gives the cluster `latchkey` another endpoint.
+    ///
+    /// # Errors
+    /// When it has none yet.
+    pub fn add_stream(&mut self, stream: SocketAddr) -> Result<()> {
+        let lines: Vec<&str> = self.text.lines().collect();
+        let endpoints = lines.iter().rposition(|line| line.trim() == "- lb_endpoints:");
+        let endpoints = endpoints.context("the bootstrap has no endpoints")? + 1;
+        let depth = &lines[endpoints][..indentation(lines[endpoints])];
+        let (ip, port) = (stream.ip(), stream.port());
+        let address = format!("{{ socket_address: {{ address: \"{ip}\", port_value: {port} }} }}");
+        let line = format!("{depth}- endpoint: {{ address: {address} }}");
+        let end = end_of_block(&lines, endpoints);
+        self.text = join(&[&lines[..end], &[&line], &lines[end..]]);
+        Ok(())
+    }
+
+    /// Takes the listeners out, as the text of a file for LDS; Envoy reads that from `path` then.
+    ///
+    /// # Errors
+    /// When there are no listeners.
+    pub fn split_listeners(&mut self, path: &Path, version: u64) -> Result<String> {
+        let lines: Vec<&str> = self.text.lines().collect();
+        let first = position(&lines, "listeners:")?;
+        let end = end_of_block(&lines, first);
+        let depth = indentation(lines[first]) + 2;
+        let mut file = format!("version_info: \"{version}\"\nresources:\n");
+        for line in &lines[first + 1..end] {
+            match line.strip_prefix(&format!("{:depth$}- ", "")) {
+                Some(rest) => file.push_str(&format!("{:depth$}- \"@type\": {LISTENER}\n{:depth$}  {rest}\n", "", "")),
+                None => file.push_str(&format!("{line}\n")),
+            }
+        }
+        let source = format!("path_config_source: {{ path: \"{}\" }}", path.display());
+        let dynamic = format!("dynamic_resources:\n  lds_config: {{ {source} }}\n\n");
+        let static_resources = position(&lines, "static_resources:")?;
+        self.text = join(&[&lines[..static_resources], &[&dynamic], &lines[static_resources..first], &lines[end..]]);
+        Ok(file)
+    }
+
+    /// The text as it is.
+    #[must_use]
+    pub fn into_text(self) -> String {
+        self.text
     }
 
     /// Changes the filter's configuration by a JSON merge patch (RFC 7396).
@@ -282,6 +338,20 @@ mod tests {
             assert_eq!(text.lines().filter(|line| line.contains(both) && !line.starts_with('#')).count(), 2, "{both}");
         }
         assert!(text.contains("\nstats_config:\n  stats_matcher:"), "{text}");
+    }
+
+    #[test]
+    fn listeners_move_to_a_file_and_leave_the_clusters() {
+        let mut bootstrap = Bootstrap::shipped().unwrap();
+        bootstrap.add_listener_beside().unwrap();
+        bootstrap.add_stream("127.0.0.9:7".parse().unwrap()).unwrap();
+        let listeners = bootstrap.split_listeners(Path::new("/tmp/lds.yaml"), 3).unwrap();
+        assert!(listeners.starts_with("version_info: \"3\"\nresources:\n    - \"@type\": "), "{listeners}");
+        assert_eq!(listeners.matches(LISTENER).count(), 2);
+        assert!(listeners.contains("- name: guard") && !listeners.contains("clusters:"), "{listeners}");
+        let text = bootstrap.into_text();
+        assert!(text.contains("path_config_source: { path: \"/tmp/lds.yaml\" }"), "{text}");
+        assert!(!text.contains("- name: guard") && text.ends_with("\"127.0.0.9\", port_value: 7 } } }\n"), "{text}");
     }
 
     #[test]

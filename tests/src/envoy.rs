@@ -13,6 +13,7 @@ use crate::bootstrap::Bootstrap;
 use crate::cores::while_on;
 use crate::files::write_private;
 use crate::hot_restart::{HotRestart, SharedMemory};
+use crate::listeners::{self, FIRST_VERSION};
 use crate::paths::envoy_binary;
 use crate::process::{Process, read_lossy};
 use crate::wait::eventually;
@@ -63,6 +64,11 @@ pub struct EnvoyOptions {
     pub second: Option<Value>,
     /// A statistic that Envoy does not keep, such as `wasmcustom.latchkey_generation`; none.
     pub without_stat: Option<String>,
+    /// Whether its listeners come from a file (LDS), so that [`Envoy::update`] can replace them; no.
+    pub lds: bool,
+    /// How long a replaced listener goes on with its connections; Envoy's default of ten minutes. A hot restart has its
+    /// own.
+    pub drain_time: Option<Duration>,
     /// Whether it hands its listeners over to another process, or takes that one's over; neither.
     pub hot_restart: HotRestart,
     /// The core on which it stays; any.
@@ -77,6 +83,8 @@ pub struct EnvoyOptions {
     pub http2_upstream: bool,
     /// The control plane's stream.
     pub stream: SocketAddr,
+    /// Further endpoints of the cluster `latchkey`, of which Envoy picks one for each connection; none.
+    pub more_streams: Vec<SocketAddr>,
     /// What the filter presents there.
     pub node_token: String,
     /// Where configuration and logs go.
@@ -103,6 +111,8 @@ impl EnvoyOptions {
             beside: false,
             second: None,
             without_stat: None,
+            lds: false,
+            drain_time: None,
             hot_restart: HotRestart::Disabled,
             core: None,
             gateway_port: 0,
@@ -110,13 +120,14 @@ impl EnvoyOptions {
             upstream_port,
             http2_upstream: false,
             stream,
+            more_streams: Vec::new(),
             node_token: node_token.to_owned(),
             dir: dir.to_path_buf(),
         }
     }
 
-    /// The bootstrap that Envoy gets.
-    fn bootstrap(&self) -> Result<String> {
+    /// The bootstrap that Envoy gets, with its listeners in it.
+    pub(crate) fn bootstrap(&self) -> Result<String> {
         let mut bootstrap = Bootstrap::shipped()?;
         if self.failure_policy == FailurePolicy::FailReload {
             bootstrap.replace("failure_policy: FAIL_CLOSED", "failure_policy: FAIL_RELOAD")?;
@@ -157,6 +168,9 @@ impl EnvoyOptions {
         if let Some(patch) = &self.second {
             bootstrap.add_second_gateway(patch)?;
         }
+        for stream in &self.more_streams {
+            bootstrap.add_stream(*stream)?;
+        }
         self.hot_restart.configure(&mut bootstrap)?;
         let text = |value: &dyn ToString| value.to_string();
         let mut variables = vec![
@@ -180,7 +194,7 @@ impl EnvoyOptions {
         bootstrap.fill(&variables)
     }
 
-    fn file(&self, suffix: &str) -> PathBuf {
+    pub(crate) fn file(&self, suffix: &str) -> PathBuf {
         self.dir.join(format!("{}{suffix}", self.node_id))
     }
 }
@@ -188,10 +202,14 @@ impl EnvoyOptions {
 /// A running Envoy.
 #[derive(Debug)]
 pub struct Envoy {
+    /// As it was started, or last updated.
+    pub(crate) options: EnvoyOptions,
     process: Process,
     access_log: PathBuf,
     admin: SocketAddr,
     gateway: SocketAddr,
+    /// Of the listeners' file.
+    pub(crate) version: u64,
     client: reqwest::Client,
     /// A predecessor's.
     shared_memory: Option<SharedMemory>,
@@ -204,7 +222,7 @@ impl Envoy {
     /// When it does not come up, such as when the filter refuses its configuration; with the end of its log.
     pub async fn start(options: &EnvoyOptions) -> Result<Self> {
         let bootstrap = options.file(".yaml");
-        write_private(&bootstrap, &options.bootstrap()?)?;
+        write_private(&bootstrap, &listeners::split_off(options, FIRST_VERSION)?)?;
         let admin_file = options.file(".admin");
         // Another Envoy's, from before.
         let _ = std::fs::remove_file(&admin_file);
@@ -216,6 +234,9 @@ impl Envoy {
         command.args(["--service-node", &options.node_id, "--service-cluster", "latchkey"]);
         command.args(["--concurrency", &options.concurrency.to_string()]);
         options.hot_restart.tell(&mut command, &base_id_file);
+        if let Some(time) = options.drain_time {
+            command.args(["--drain-time-s", &time.as_secs().to_string()]);
+        }
         command.arg("--admin-address-path").arg(&admin_file);
         command.args(["--log-level", "warning", "--component-log-level", "wasm:info"]);
         command.args(["--file-flush-interval-msec", "50"]);
@@ -233,8 +254,9 @@ impl Envoy {
         let admin = admin.await.with_context(|| format!("{} is not ready", options.node_id))?;
         let predecessor = options.hot_restart == HotRestart::Predecessor;
         let shared_memory = predecessor.then(|| SharedMemory::of(&base_id_file)).transpose()?;
-        let mut envoy = Self { process, access_log, admin, gateway: admin, client, shared_memory };
-        envoy.gateway = envoy.listener("gateway").await?;
+        let (options, version, gateway) = (options.clone(), FIRST_VERSION, admin);
+        let mut envoy = Self { options, process, access_log, admin, gateway, version, client, shared_memory };
+        envoy.find_gateway().await?;
         Ok(envoy)
     }
 
@@ -248,6 +270,12 @@ impl Envoy {
     #[must_use]
     pub fn gateway(&self) -> SocketAddr {
         self.gateway
+    }
+
+    /// Looks up where the gateway listens.
+    pub(crate) async fn find_gateway(&mut self) -> Result<()> {
+        self.gateway = self.listener("gateway").await?;
+        Ok(())
     }
 
     /// A page of Envoy's admin interface, such as `/stats`.

@@ -31,6 +31,7 @@ mod envoy;
 mod files;
 mod gateway;
 mod hot_restart;
+mod listeners;
 mod load;
 mod loopback;
 mod nodes;

@@ -17,6 +17,7 @@ mod http2;
 mod identity;
 mod import;
 mod limits;
+mod listener_update;
 mod many_nodes;
 mod memory;
 mod nonsense;
