@@ -56,6 +56,11 @@ impl Bootstrap {
         Self { text }
     }
 
+    /// The text as it is now.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Replaces the one place where `old` stands.
     ///
     /// # Errors

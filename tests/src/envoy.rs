@@ -54,6 +54,12 @@ pub struct EnvoyOptions {
     pub tidy_paths: bool,
     /// Whether the guard stands behind the filter; yes.
     pub guard: bool,
+    /// Whether it lets headers with underscores in their names through; no.
+    pub headers_with_underscores: bool,
+    /// Whether trailers pass on HTTP/1.1, on both sides; no.
+    pub trailers: bool,
+    /// Upgrades that pass, such as `websocket`, on HTTP/2 as well; `CONNECT` is one of them. None.
+    pub upgrades: Vec<&'static str>,
     /// HTTP filters in YAML, a list, that stand in place of the filter and the guard; none.
     pub http_filters: Option<String>,
     /// Whether Envoy itself answers what its filters let through, and keeps no access log; no.
@@ -106,6 +112,9 @@ impl EnvoyOptions {
             trusted_proxies: 0,
             tidy_paths: true,
             guard: true,
+            headers_with_underscores: false,
+            trailers: false,
+            upgrades: Vec::new(),
             http_filters: None,
             answers_itself: false,
             beside: false,
@@ -152,6 +161,15 @@ impl EnvoyOptions {
         }
         if !self.guard {
             bootstrap.remove_http_filter("guard")?;
+        }
+        if self.headers_with_underscores {
+            bootstrap.allow_underscores()?;
+        }
+        if self.trailers {
+            bootstrap.pass_trailers(self.http2_upstream)?;
+        }
+        if !self.upgrades.is_empty() {
+            bootstrap.pass_upgrades(&self.upgrades)?;
         }
         if self.http2_upstream {
             bootstrap.use_http2_upstream()?;

@@ -12,6 +12,7 @@ mod door;
 mod exactness;
 mod explain;
 mod fleet;
+mod header_names;
 mod hot_restart;
 mod http2;
 mod identity;
