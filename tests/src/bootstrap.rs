@@ -308,11 +308,11 @@ mod tests {
         let mut bootstrap = Bootstrap::shipped().unwrap();
         bootstrap.remove_http_filter("guard").unwrap();
         bootstrap.use_http2_upstream().unwrap();
-        bootstrap.replace("failure_policy: FAIL_CLOSED", "failure_policy: FAIL_RELOAD").unwrap();
+        bootstrap.replace("failure_policy: FAIL_RELOAD", "failure_policy: FAIL_CLOSED").unwrap();
         bootstrap.replace("vm_id: latchkey", "vm_id: other").unwrap();
         bootstrap.merge_configuration(&json!({"control_plane": {"token": "secret"}})).unwrap();
         assert!(!bootstrap.text.contains("RBAC"));
-        assert_eq!(bootstrap.text.matches("http2_protocol_options:").count(), 2);
+        assert_eq!(bootstrap.text.matches("http2_protocol_options:").count(), 3);
         assert!(bootstrap.text.contains("envoy.filters.http.router"));
     }
 

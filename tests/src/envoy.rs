@@ -25,9 +25,9 @@ const STOP: Duration = Duration::from_secs(10);
 /// What Envoy does with requests while the filter's VM is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailurePolicy {
-    /// It refuses them; what we ship.
+    /// It refuses them until it is restarted.
     FailClosed,
-    /// It makes a new VM, with a pause between tries, and refuses them meanwhile.
+    /// It makes a new VM, with a pause between tries, and refuses them meanwhile; what we ship.
     FailReload,
 }
 
@@ -40,7 +40,7 @@ pub struct EnvoyOptions {
     pub concurrency: u32,
     /// The filter's wasm file.
     pub filter: PathBuf,
-    /// `FailClosed`.
+    /// `FailReload`.
     pub failure_policy: FailurePolicy,
     /// A JSON merge patch for the filter's configuration; empty.
     pub configuration: Value,
@@ -48,6 +48,8 @@ pub struct EnvoyOptions {
     pub raw_configuration: Option<String>,
     /// The name under which the workers share data; `latchkey`.
     pub vm_id: String,
+    /// Texts of the shipped file, each with another to stand in its place, such as a shorter time; none.
+    pub replacements: Vec<(&'static str, &'static str)>,
     /// How many proxies in front are trusted to say where a request comes from; none.
     pub trusted_proxies: u32,
     /// Whether Envoy gives each path one spelling, and refuses those with escaped slashes; yes.
@@ -105,10 +107,11 @@ impl EnvoyOptions {
             node_id: "envoy".to_owned(),
             concurrency: 2,
             filter,
-            failure_policy: FailurePolicy::FailClosed,
+            failure_policy: FailurePolicy::FailReload,
             configuration: Value::Object(serde_json::Map::new()),
             raw_configuration: None,
             vm_id: "latchkey".to_owned(),
+            replacements: Vec::new(),
             trusted_proxies: 0,
             tidy_paths: true,
             guard: true,
@@ -138,8 +141,11 @@ impl EnvoyOptions {
     /// The bootstrap that Envoy gets, with its listeners in it.
     pub(crate) fn bootstrap(&self) -> Result<String> {
         let mut bootstrap = Bootstrap::shipped()?;
-        if self.failure_policy == FailurePolicy::FailReload {
-            bootstrap.replace("failure_policy: FAIL_CLOSED", "failure_policy: FAIL_RELOAD")?;
+        for (shipped, other) in &self.replacements {
+            bootstrap.replace(shipped, other)?;
+        }
+        if self.failure_policy == FailurePolicy::FailClosed {
+            bootstrap.replace("failure_policy: FAIL_RELOAD", "failure_policy: FAIL_CLOSED")?;
         }
         bootstrap.replace("vm_id: latchkey", &format!("vm_id: {}", self.vm_id))?;
         if self.trusted_proxies > 0 {

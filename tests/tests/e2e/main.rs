@@ -9,6 +9,7 @@ mod console;
 mod contract;
 mod crash;
 mod door;
+mod edge;
 mod exactness;
 mod explain;
 mod fleet;
