@@ -381,23 +381,23 @@ mod tests {
                 let low = random(256);
                 nets.push(match random(3) {
                     0 => {
-                        let address = std::net::Ipv4Addr::from(0x0a00_0000 | low);
+                        let address = Ipv4Addr::from(0x0a00_0000 | low);
                         IpNet::from(Ipv4Net::new(address, u8::try_from(24 + random(9)).unwrap()).unwrap().trunc())
                     }
                     1 => {
-                        let address = std::net::Ipv4Addr::from(0x0a00_0000 | low).to_ipv6_mapped();
+                        let address = Ipv4Addr::from(0x0a00_0000 | low).to_ipv6_mapped();
                         IpNet::from(Ipv6Net::new(address, u8::try_from(120 + random(9)).unwrap()).unwrap().trunc())
                     }
                     _ => {
-                        let address = std::net::Ipv6Addr::from((0x2001_0db8u128 << 96) | u128::from(low));
+                        let address = Ipv6Addr::from((0x2001_0db8u128 << 96) | u128::from(low));
                         IpNet::from(Ipv6Net::new(address, u8::try_from(120 + random(9)).unwrap()).unwrap().trunc())
                     }
                 });
             }
             let set = AddressSet::new(&nets);
             for low in 0..256u32 {
-                let v4 = std::net::Ipv4Addr::from(0x0a00_0000 | low);
-                let v6 = std::net::Ipv6Addr::from((0x2001_0db8u128 << 96) | u128::from(low));
+                let v4 = Ipv4Addr::from(0x0a00_0000 | low);
+                let v6 = Ipv6Addr::from((0x2001_0db8u128 << 96) | u128::from(low));
                 let has = |address: IpAddr| nets.iter().any(|net| net.contains(&address));
                 let expected = has(v4.into()) || has(v4.to_ipv6_mapped().into());
                 assert_eq!(set.contains(v4.into()), expected, "{v4} in {nets:?}");

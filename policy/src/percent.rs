@@ -44,6 +44,11 @@ impl<'a> Text<'a> {
         Bytes(self)
     }
 
+    /// The characters that it stands for; what is not UTF-8 is replaced somehow.
+    pub(crate) fn chars(self) -> Chars<'a> {
+        Chars(self.bytes())
+    }
+
     /// Its place before or behind `other`, by their bytes.
     pub fn compare(self, other: &str) -> Ordering {
         match self.encoding {
@@ -86,6 +91,29 @@ impl Iterator for Bytes<'_> {
     }
 }
 
+/// The characters that a text stands for.
+#[derive(Debug, Clone)]
+pub(crate) struct Chars<'a>(Bytes<'a>);
+
+impl Iterator for Chars<'_> {
+    type Item = char;
+
+    fn next(&mut self) -> Option<char> {
+        let first = self.0.next()?;
+        let (more, bits) = match first {
+            0..0x80 => return Some(char::from(first)),
+            0x80..0xe0 => (1, first & 0x1f),
+            0xe0..0xf0 => (2, first & 0x0f),
+            _ => (3, first & 0x07),
+        };
+        let mut code = u32::from(bits);
+        for _ in 0..more {
+            code = code << 6 | u32::from(self.0.next().unwrap_or_default() & 0x3f);
+        }
+        Some(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER))
+    }
+}
+
 /// The byte that the two digits behind a `%` stand for, and what is behind them.
 fn escaped(behind: &[u8]) -> Option<(u8, &[u8])> {
     let (&[high, low], rest) = behind.split_first_chunk()?;
@@ -122,6 +150,16 @@ mod tests {
             assert_eq!(Text::of_header(raw.as_bytes()), *raw);
             assert_eq!(Text::of_path(raw.as_bytes()).to_string(), path);
         }
+    }
+
+    #[test]
+    fn characters_are_those_of_utf_8() {
+        for text in ["", "az", "é", "aé€\u{10400}z", "\u{7ff}\u{800}\u{ffff}\u{10000}\u{10ffff}"] {
+            assert!(Text::of_path(text.as_bytes()).chars().eq(text.chars()), "{text}");
+            let escaped: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
+            assert!(Text::of_path(escaped.as_bytes()).chars().eq(text.chars()), "{text}");
+        }
+        assert!(Text::of_path(b"\xff\xc3").chars().count() > 0, "whatever it is, it ends");
     }
 
     #[test]

@@ -5,9 +5,14 @@
 //!
 //! # Path
 //! A request's path is what is before the first `?`; a rule's is read in the same way. It begins with `/`, and one
-//! slash at its end is ignored. Escapes are undone, once, and segments are compared as they are then, in their case.
+//! slash at its end is ignored. Escapes are undone, once, and segments are compared as they are then.
 //! [`Ambiguity`] lists what is refused. A rule is for exactly one path, for all below one (`/v4/zones` and
 //! `/v4/zones/7`, not `/v4/zonesx`), or for all of a template: `{name}` is any one segment.
+//!
+//! Upstreams differ in whether they ignore letter case, and dots and blanks at a segment's end. [`PathCase`] says what is
+//! done about that. With `refuse` a rule is looked for twice, for the path as it came and for the folded path among folded
+//! rules (`fold`), and a request whose two rules ask for different things is [disputed](Match::Disputed). With `ignore`
+//! the first of both ignores case. Values are always read from the path as it came.
 //!
 //! # Host
 //! Compared in any case, without the port and one dot at its end. A rule is for one host, for all below one
@@ -16,19 +21,23 @@
 //!
 //! # Method
 //! Compared as it is. Where a rule names methods, one with small letters counts as ambiguous, since some upstreams read
-//! `delete` as `DELETE`; rules' own are in capitals.
+//! `delete` as `DELETE`; rules' own are in capitals. A rule for `GET` is for `HEAD` as well.
 //!
 //! | module | owns |
 //! |---|---|
 //! | `rule` | what a valid rule is |
 //! | `path`, `host` | how both are read |
+//! | `fold` | paths without letter case, and dots and blanks at the end |
+//! | `overlap` | which rules meet others that differ only by that |
 //! | `index`, `trie` | finding a request's rule |
 //! | `place` | where a request names its subaccount |
 //! | `codec` | the record |
 
 mod codec;
+mod fold;
 mod host;
 mod index;
+mod overlap;
 mod path;
 mod place;
 mod rule;
@@ -38,6 +47,7 @@ use std::collections::BTreeMap;
 
 pub use crate::percent::Text;
 pub use index::{Access, Match, Route, Routes};
+pub use overlap::Affected;
 pub use path::Ambiguity;
 pub use place::{Named, Place};
 pub use rule::{PathSpec, PlaceSpec, Rule, RuleSpec};
@@ -121,12 +131,22 @@ impl RouteRecord {
             let reason = format!("must be {MAX_RULES} at most");
             return Err((MAX_RULES, FieldError { field: "rules", reason }));
         }
-        let mut seen = BTreeMap::new();
-        for (at, rule) in rules.iter().enumerate() {
-            if let Some(earlier) = seen.insert(rule.matched(), at) {
-                let number = earlier.saturating_add(1);
-                let reason = format!("is never reached: rule {number} has the same host, methods and path");
-                return Err((at, FieldError { field: "path", reason }));
+        let at_path = |at, reason| (at, FieldError { field: "path", reason });
+        if let Some((earlier, at)) = first_repeated(rules.iter().map(|rule| rule.matched(rule.segments()))) {
+            let number = earlier.saturating_add(1);
+            return Err(at_path(at, format!("is never reached: rule {number} has the same host, methods and path")));
+        }
+        if path_case != PathCase::Distinct {
+            let folded: Vec<_> =
+                rules.iter().map(|rule| fold::segments(rule.segments(), fold::Fold::CaseAndEnd)).collect();
+            let matched = rules.iter().zip(&folded).map(|(rule, segments)| rule.matched(segments));
+            if let Some((earlier, at)) = first_repeated(matched) {
+                let reason = format!(
+                    "differs from that of rule {} only by letter case, or by dots and blanks at the end of a segment; \
+                     `path_case` must be `distinct` to tell them apart",
+                    earlier.saturating_add(1)
+                );
+                return Err(at_path(at, reason));
             }
         }
         Ok(Self { rules, unmatched, path_case, imported: false })
@@ -158,6 +178,12 @@ impl RouteRecord {
     pub fn imported(&self) -> bool {
         self.imported
     }
+}
+
+/// The first value that was there before, by the indexes of both.
+fn first_repeated<T: Ord>(values: impl Iterator<Item = T>) -> Option<(usize, usize)> {
+    let mut seen = BTreeMap::new();
+    values.enumerate().find_map(|(at, value)| seen.insert(value, at).map(|earlier| (earlier, at)))
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use crate::route::{Access, Match, Named, Place, Route, Routes, Target, Unmatched
 use crate::snapshot::{Entry, Unavailable};
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::rc::Rc;
 
 pub use code::{Challenge, Code, GrpcStatus, Refusal};
@@ -302,7 +303,7 @@ impl<'c, T: Trace> Checks<'c, T> {
     /// Row 10, as far as it is about no key: that there is a rule, where there has to be one.
     fn rule(&mut self) -> Result<(), Code> {
         match self.matched {
-            Match::Ambiguous | Match::Unmatched(Unmatched::Deny) => {
+            Match::Ambiguous | Match::Disputed { .. } | Match::Unmatched(Unmatched::Deny) => {
                 let (matched, asked) = (self.matched, self.asked);
                 self.check(Code::OutOfScope, false, || described(&matched, asked))
             }
@@ -378,6 +379,16 @@ fn described(matched: &Match<'_>, asked: Option<&Asked<'_>>) -> String {
         Match::Rule(Route { number, .. }) => format!("rule {number} applies"),
         Match::Unmatched(Unmatched::ValidKey) => "no rule applies: a valid key is enough".to_owned(),
         Match::Unmatched(Unmatched::Deny) => "no rule applies, and what none applies to is denied".to_owned(),
+        Match::Disputed { written, folded } => {
+            let rule =
+                |number: &Option<NonZeroU16>| number.map_or("no rule".to_owned(), |number| format!("rule {number}"));
+            format!(
+                "{} applies to the path as it is written, {} when letter case, and dots and blanks at the end of a \
+                 segment, are ignored: they ask for different things, so neither applies",
+                rule(written),
+                rule(folded)
+            )
+        }
         Match::Ambiguous => match asked.and_then(|asked| asked.target().ambiguity()) {
             Some(ambiguity) => format!("the path {ambiguity}, so no rule applies"),
             None => "host or method can be read in more than one way, so no rule applies".to_owned(),

@@ -4,14 +4,31 @@
 
 use latchkey_policy::record::{Damaged, FORMAT};
 use latchkey_policy::route::{
-    Access, Match, Named, PathSpec, Place, PlaceSpec, RouteRecord, Routes, Rule, RuleSpec, Target, Unmatched,
+    Access, Match, Named, PathCase, PathSpec, Place, PlaceSpec, RouteRecord, Routes, Rule, RuleSpec, Target, Unmatched,
 };
 use latchkey_policy::test_util::{Random, fuzz};
 
 /// So few that requests meet rules, and rules each other.
-const SEGMENTS: [&str; 10] = ["a", "b", "ab", "B", "é", "%C3%a9", "%61", "a%20b", "%7ba%7d", "a+b"];
+const SEGMENTS: [&str; 16] = [
+    "a",
+    "b",
+    "ab",
+    "B",
+    "é",
+    "%C3%a9",
+    "%61",
+    "a%20b",
+    "%7ba%7d",
+    "a+b",
+    "A",
+    "É",
+    "a.",
+    "b%20",
+    "B.%e2%80%8b",
+    "...",
+];
 const PARAMETERS: [&str; 3] = ["{x}", "{y}", "{zone}"];
-const METHODS: [&str; 3] = ["GET", "POST", "get"];
+const METHODS: [&str; 4] = ["GET", "POST", "get", "HEAD"];
 const HOSTS: [&str; 6] = ["a.com", "b.a.com", "c.b.a.com", "*.a.com", "*.b.a.com", "*.com"];
 
 fn some<T>(random: &mut Random, value: impl FnOnce(&mut Random) -> T) -> Option<T> {
@@ -52,9 +69,10 @@ fn rule(random: &mut Random) -> Option<Rule> {
 
 fn document(random: &mut Random) -> RouteRecord {
     let unmatched = *random.pick(&[Unmatched::ValidKey, Unmatched::Deny]);
+    let path_case = *random.pick(&[PathCase::Refuse, PathCase::Ignore, PathCase::Distinct]);
     let mut rules: Vec<Rule> = (0..random.below(16)).filter_map(|_| rule(random)).collect();
     loop {
-        match RouteRecord::new(rules.clone(), unmatched) {
+        match RouteRecord::with_path_case(path_case, rules.clone(), unmatched) {
             Ok(record) => return record,
             Err((never_reached, _)) => drop(rules.remove(never_reached)),
         }
@@ -208,12 +226,31 @@ fn host_matches(rule: &str, labels: &[String]) -> bool {
     rule.strip_prefix('*').map_or(host == rule, |end| host.ends_with(end))
 }
 
-fn path_matches(rule: &PathSpec, segments: &[String]) -> bool {
-    let of_rule = self::segments(rule.as_str().as_bytes()).unwrap();
+/// What is ignored of a segment.
+type Fold = fn(&str) -> String;
+
+fn nothing(segment: &str) -> String {
+    segment.to_owned()
+}
+
+fn case(segment: &str) -> String {
+    segment.to_lowercase()
+}
+
+fn case_and_end(segment: &str) -> String {
+    segment.to_lowercase().trim_end_matches(['.', ' ', '\u{200b}']).to_owned()
+}
+
+fn path_matches(rule: &PathSpec, segments: &[String], fold: Fold) -> bool {
+    let segments: Vec<_> = segments.iter().map(|segment| fold(segment)).filter(|segment| !segment.is_empty()).collect();
     let raw: Vec<_> = rule.as_str().split('/').skip(1).collect();
+    let is_parameter = |at: usize| matches!(rule, PathSpec::Template(_)) && raw[at].starts_with('{');
+    let of_rule = self::segments(rule.as_str().as_bytes()).unwrap();
+    // None is a parameter.
+    let of_rule = of_rule.iter().enumerate().map(|(at, segment)| (!is_parameter(at)).then(|| fold(segment)));
+    let of_rule: Vec<_> = of_rule.filter(|segment| segment.as_deref() != Some("")).collect();
     let same = |at: usize| {
-        let is_parameter = matches!(rule, PathSpec::Template(_)) && raw[at].starts_with('{');
-        segments.get(at).is_some_and(|segment| is_parameter || *segment == of_rule[at])
+        segments.get(at).is_some_and(|segment| of_rule[at].as_ref().is_none_or(|of_rule| segment == of_rule))
     };
     let length = match rule {
         PathSpec::Prefix(_) => segments.len() >= of_rule.len(),
@@ -222,11 +259,47 @@ fn path_matches(rule: &PathSpec, segments: &[String]) -> bool {
     length && (0..of_rule.len()).all(same)
 }
 
-/// The number of a request's rule, 0 if none matches; `None` if it is ambiguous.
-fn expected(record: &RouteRecord, host: &str, method: &str, path: &[u8]) -> Option<usize> {
+/// The number of a request's rule, 0 if none matches; or why there is none.
+type Number = Result<usize, &'static str>;
+
+const AMBIGUOUS: &str = "ambiguous";
+const DISPUTED: &str = "disputed";
+
+fn expected(record: &RouteRecord, host: &str, method: &str, path: &[u8]) -> Number {
     if record.rules().is_empty() && record.unmatched() == Unmatched::ValidKey {
-        return Some(0);
+        return Ok(0);
     }
+    let (written, folded): (Fold, Fold) = match record.path_case() {
+        PathCase::Distinct => return Ok(first(record, host, method, path, nothing).ok_or(AMBIGUOUS)?),
+        PathCase::Refuse => (nothing, case_and_end),
+        PathCase::Ignore => (case, case_and_end),
+    };
+    let number = |fold| first(record, host, method, path, fold).ok_or(AMBIGUOUS);
+    let (written, folded) = (number(written)?, number(folded)?);
+    let needs = |number: usize| {
+        let Some(spec) = number.checked_sub(1).map(|at| record.rules()[at].spec()) else {
+            return (record.unmatched() == Unmatched::ValidKey).then(|| (false, None, None, None));
+        };
+        let place = spec.subaccount.clone().map(|place| match place {
+            PlaceSpec::Path(name) => Err(parameter(spec, &name).unwrap()),
+            other => Ok(other),
+        });
+        Some((spec.public, spec.service.clone(), spec.permission.clone(), place))
+    };
+    if written == folded || needs(written).is_some_and(|needs_written| needs(folded) == Some(needs_written)) {
+        Ok(written)
+    } else {
+        Err(DISPUTED)
+    }
+}
+
+/// Which of the path's segments is the parameter.
+fn parameter(spec: &RuleSpec, name: &str) -> Option<usize> {
+    spec.path.as_str().split('/').skip(1).position(|part| part == format!("{{{name}}}"))
+}
+
+/// The first rule that matches, 0 if none does; `None` if the request is ambiguous.
+fn first(record: &RouteRecord, host: &str, method: &str, path: &[u8], fold: Fold) -> Option<usize> {
     let by_method = record.rules().iter().any(|rule| rule.spec().methods.is_some());
     if by_method && method.chars().any(char::is_lowercase) {
         return None;
@@ -239,18 +312,20 @@ fn expected(record: &RouteRecord, host: &str, method: &str, path: &[u8]) -> Opti
     let matches = |rule: &Rule| {
         let RuleSpec { host, methods, path, .. } = rule.spec();
         host.as_ref().is_none_or(|host| host_matches(host, &labels))
-            && methods.as_ref().is_none_or(|methods| methods.iter().any(|name| name == method))
-            && path_matches(path, &segments)
+            && methods
+                .as_ref()
+                .is_none_or(|methods| methods.iter().any(|name| name == method || (name == "GET" && method == "HEAD")))
+            && path_matches(path, &segments, fold)
     };
     Some(record.rules().iter().position(matches).map_or(0, |at| at + 1))
 }
 
-/// The rule's number, 0 if none matches; `None` if the request is ambiguous.
-fn number(found: Match<'_>) -> Option<usize> {
+fn number(found: Match<'_>) -> Number {
     match found {
-        Match::Rule(route) => Some(route.number),
-        Match::Unmatched(_) => Some(0),
-        Match::Ambiguous => None,
+        Match::Rule(route) => Ok(route.number),
+        Match::Unmatched(_) => Ok(0),
+        Match::Ambiguous => Err(AMBIGUOUS),
+        Match::Disputed { .. } => Err(DISPUTED),
     }
 }
 
@@ -263,11 +338,9 @@ fn assert_asks_for_what_was_written(routes: &Routes, access: &Access, written: &
     assert!(!written.public);
     assert_eq!(service.map(|at| &*routes.services()[at]), written.service.as_deref());
     assert_eq!(permission.map(|at| routes.permissions()[at].as_str()), written.permission.as_deref());
-    let parameter =
-        |name: &str| written.path.as_str().split('/').skip(1).position(|part| part == format!("{{{name}}}"));
     let place = written.subaccount.as_ref().map(|place| match place {
         PlaceSpec::Header(name) => Place::Header(name.as_str().into()),
-        PlaceSpec::Path(name) => Place::Path(parameter(name).unwrap()),
+        PlaceSpec::Path(name) => Place::Path(parameter(written, name).unwrap()),
         PlaceSpec::Query(name) => Place::Query(name.as_str().into()),
     });
     assert_eq!(*subaccount, place);
@@ -282,7 +355,10 @@ fn fuzz_routes() {
             let (host, method, path) = (host(random), *random.pick(&METHODS), requested(random, &record));
             let find = |path: &[u8]| routes.find(&Target { host: host.as_bytes(), method: method.as_bytes(), path });
             let found = find(&path);
-            let told = || format!("{method} {host} {:?} by {:#?}", String::from_utf8_lossy(&path), record.rules());
+            let told = || {
+                let (path_case, rules) = (record.path_case(), record.rules());
+                format!("{method} {host} {:?} by {path_case:?} {rules:#?}", String::from_utf8_lossy(&path))
+            };
             assert_eq!(number(found), expected(&record, &host, method, &path), "{}", told());
             match found {
                 Match::Rule(route) => {
@@ -290,7 +366,7 @@ fn fuzz_routes() {
                     assert_asks_for_what_was_written(&routes, &route.access, written);
                 }
                 Match::Unmatched(unmatched) => assert_eq!(unmatched, record.unmatched()),
-                Match::Ambiguous => {}
+                Match::Ambiguous | Match::Disputed { .. } => {}
             }
             assert_eq!(find(&escaped(random, &path, is_unreserved)), found, "however it is escaped: {}", told());
             // In a path that is not ambiguous, any byte but a slash may be an escape as well as itself.

@@ -1,19 +1,25 @@
 //! Finding the rule of a request, without looking at all of them.
 
+use super::fold::{self, Comparable, Fold};
 use super::path::Path;
 use super::place::Place;
-use super::rule::{PlaceSpec, Rule};
+use super::rule::{PlaceSpec, Rule, Segment};
 use super::trie::{Entry, Node, Search};
-use super::{RouteRecord, Target, Unmatched, host};
+use super::{PathCase, RouteRecord, Target, Unmatched, host};
 use crate::names::HeaderNames;
 use crate::permission::Permission;
 use crate::token::is_method;
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 
 /// All rules, as requests use them. None is there by default.
 #[derive(Debug, Clone, Default)]
 pub struct Routes {
+    path_case: PathCase,
+    /// With paths as they are written; with [`PathCase::Ignore`] in lower case.
     hosts: Hosts,
+    /// With folded paths, if they are others.
+    folded: Option<Hosts>,
     routes: Vec<Route>,
     services: Vec<Box<str>>,
     permissions: Vec<Permission>,
@@ -74,6 +80,14 @@ pub enum Match<'r> {
     Unmatched(Unmatched),
     /// Its host, its method or its path can be read in more than one way.
     Ambiguous,
+    /// Upstreams that ignore letter case, or dots and blanks at a segment's end, take its path for one of which another rule
+    /// asks for something else.
+    Disputed {
+        /// The number of the first rule that matches the path as it came, if one does.
+        written: Option<NonZeroU16>,
+        /// The number of the first rule that matches it then.
+        folded: Option<NonZeroU16>,
+    },
 }
 
 impl Match<'_> {
@@ -81,7 +95,24 @@ impl Match<'_> {
     pub fn number(&self) -> Option<usize> {
         match self {
             Self::Rule(route) => Some(route.number),
-            Self::Unmatched(_) | Self::Ambiguous => None,
+            Self::Unmatched(_) | Self::Ambiguous | Self::Disputed { .. } => None,
+        }
+    }
+
+    /// Whether it asks for the same as another.
+    fn asks_for_the_same(&self, other: &Self) -> bool {
+        self == other || self.needs().is_some_and(|needs| other.needs() == Some(needs))
+    }
+
+    /// Whether it needs no key, and what it needs of one; `None` if it is refused.
+    fn needs(&self) -> Option<(bool, Option<usize>, Option<usize>, Option<&Place>)> {
+        match self {
+            Self::Rule(Route { access: Access::Public, .. }) => Some((true, None, None, None)),
+            Self::Rule(Route { access: Access::Key { service, permission, subaccount }, .. }) => {
+                Some((false, *service, *permission, subaccount.as_ref()))
+            }
+            Self::Unmatched(Unmatched::ValidKey) => Some((false, None, None, None)),
+            Self::Unmatched(Unmatched::Deny) | Self::Ambiguous | Self::Disputed { .. } => None,
         }
     }
 }
@@ -89,8 +120,18 @@ impl Match<'_> {
 impl Routes {
     /// Prepares rules for being found.
     pub fn compile(record: &RouteRecord) -> Self {
+        let rules = record.rules();
+        let written = || rules.iter().map(|rule| rule.segments().to_vec()).collect::<Vec<_>>();
+        let folded = |fold| rules.iter().map(|rule| fold::segments(rule.segments(), fold)).collect::<Vec<_>>();
+        let (first, second) = match record.path_case() {
+            PathCase::Distinct => (written(), None),
+            PathCase::Refuse => (written(), Some(folded(Fold::CaseAndEnd))),
+            PathCase::Ignore => (folded(Fold::Case), Some(folded(Fold::CaseAndEnd))),
+        };
         let mut routes = Self {
-            hosts: Hosts::of(record.rules()),
+            path_case: record.path_case(),
+            hosts: Hosts::of(rules, &first),
+            folded: second.filter(|second| *second != first).map(|second| Hosts::of(rules, &second)),
             routes: Vec::new(),
             services: Vec::new(),
             permissions: Vec::new(),
@@ -175,8 +216,40 @@ impl Routes {
         if self.by_method && !is_method(target.method) {
             return Match::Ambiguous;
         }
+        let Ok(path) = Path::read(target.path) else { return Match::Ambiguous };
+        let written = if self.path_case == PathCase::Ignore && !path.is_folded() {
+            self.search(&self.hosts, target, path.folded_segments(Fold::Case))
+        } else {
+            self.search(&self.hosts, target, path.segments())
+        };
+        if self.path_case == PathCase::Distinct || (path.is_folded() && self.folded.is_none()) {
+            return written;
+        }
+        self.unless_disputed(written, target, path)
+    }
+
+    /// What was found for the path, if the folded path is found to need the same. Of most requests nobody has to ask.
+    #[cold]
+    fn unless_disputed<'r>(&'r self, written: Match<'r>, target: &Target<'_>, path: Path<'_>) -> Match<'r> {
+        let hosts = self.folded.as_ref().unwrap_or(&self.hosts);
+        let folded = self.search(hosts, target, path.folded_segments(Fold::CaseAndEnd));
+        if written.asks_for_the_same(&folded) {
+            return written;
+        }
+        // Small, so that all that is found stays small. There are no more rules than this.
+        let number = |found: &Match<'_>| found.number().and_then(|number| u16::try_from(number).ok()?.try_into().ok());
+        Match::Disputed { written: number(&written), folded: number(&folded) }
+    }
+
+    /// The first rule of a path with these segments.
+    fn search<S: Comparable>(
+        &self,
+        hosts: &Hosts,
+        target: &Target<'_>,
+        segments: impl Iterator<Item = S> + Clone,
+    ) -> Match<'_> {
         let mut search = Search::new(target.method);
-        if self.hosts.search(target, &mut search).is_none() {
+        if hosts.search(target, segments, &mut search).is_none() {
             return Match::Ambiguous;
         }
         search.found.and_then(|at| self.routes.get(at)).map_or(Match::Unmatched(self.unmatched), Match::Rule)
@@ -184,16 +257,17 @@ impl Routes {
 }
 
 impl Hosts {
-    fn of(rules: &[Rule]) -> Self {
+    /// Of rules, and of their segments as they are compared.
+    fn of(rules: &[Rule], segments: &[Vec<Segment>]) -> Self {
         let (mut exact, mut below) = (BTreeMap::<_, Vec<_>>::new(), BTreeMap::<_, Vec<_>>::new());
         let mut any = Vec::new();
-        for (index, rule) in rules.iter().enumerate() {
+        for (index, (rule, segments)) in rules.iter().zip(segments).enumerate() {
             let entries = match rule.spec().host.as_deref().map(host::Pattern::of) {
                 Some(host::Pattern::Exact(name)) => exact.entry(name).or_default(),
                 Some(host::Pattern::Below(name)) => below.entry(name).or_default(),
                 None => &mut any,
             };
-            entries.push(Entry::new(index, rule));
+            entries.push(Entry::new(index, rule, segments));
         }
         let trees = |hosts: BTreeMap<&str, Vec<Entry<'_>>>| {
             hosts.into_iter().filter_map(|(name, entries)| Some((name.into(), Node::of(&entries)?))).collect()
@@ -201,11 +275,15 @@ impl Hosts {
         Self { exact: trees(exact), below: trees(below), any: Node::of(&any) }
     }
 
-    /// Looks for the first rule; `None` if host or path can be read in more than one way.
-    fn search(&self, target: &Target<'_>, search: &mut Search<'_>) -> Option<()> {
-        let path = Path::read(target.path).ok()?;
+    /// Looks for the first rule; `None` if the host can be read in more than one way.
+    fn search<S: Comparable>(
+        &self,
+        target: &Target<'_>,
+        segments: impl Iterator<Item = S> + Clone,
+        search: &mut Search<'_>,
+    ) -> Option<()> {
         if let Some(node) = &self.any {
-            node.search(path.segments(), search);
+            node.search(segments.clone(), search);
         }
         if self.exact.is_empty() && self.below.is_empty() {
             // Then `reads_host` is false.
@@ -213,11 +291,11 @@ impl Hosts {
         }
         let name = host::read(target.host)?;
         if let Some(node) = tree(&self.exact, name) {
-            node.search(path.segments(), search);
+            node.search(segments.clone(), search);
         }
         if !self.below.is_empty() {
             for node in host::parents(name).filter_map(|parent| tree(&self.below, parent)) {
-                node.search(path.segments(), search);
+                node.search(segments.clone(), search);
             }
         }
         Some(())

@@ -1,5 +1,6 @@
 //! Paths: what can be read in one way only, and its segments.
 
+use super::fold::{Fold, Folded};
 use crate::credential::split_query;
 use crate::percent::{Text, is_well_formed};
 
@@ -43,23 +44,40 @@ pub enum Ambiguity {
 
 /// A path that can be read in one way only.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Path<'a>(&'a [u8]);
+pub(super) struct Path<'a> {
+    segments: &'a [u8],
+    /// Whether folding changes nothing, as can be seen at a glance. Of most paths it is true.
+    folded: bool,
+}
 
 impl<'a> Path<'a> {
     /// Reads `:path`, up to the query.
     pub(super) fn read(target: &'a [u8]) -> Result<Self, Ambiguity> {
         let segments = split_query(target).0.strip_prefix(b"/").ok_or(Ambiguity::Relative)?;
+        let mut folded = true;
         if !segments.is_empty() {
             let segments = segments.strip_suffix(b"/").unwrap_or(segments);
-            segments.split(is_slash).try_for_each(check)?;
+            for segment in segments.split(is_slash) {
+                folded &= check(segment)?;
+            }
         }
-        Ok(Self(segments))
+        Ok(Self { segments, folded })
+    }
+
+    /// Whether it has no letter of another case, no dot or blank at a segment's end, nothing escaped and nothing but ASCII.
+    pub(super) fn is_folded(self) -> bool {
+        self.folded
+    }
+
+    /// Its segments, folded.
+    pub(super) fn folded_segments(self, fold: Fold) -> impl Iterator<Item = Folded<'a>> + Clone {
+        self.raw_segments().filter_map(move |segment| Folded::new(segment, fold))
     }
 
     /// As they are written.
     pub(super) fn raw_segments(self) -> impl Iterator<Item = &'a [u8]> + Clone {
         // Checked: the only empty one is behind a slash at the end.
-        self.0.split(is_slash).filter(|segment| !segment.is_empty())
+        self.segments.split(is_slash).filter(|segment| !segment.is_empty())
     }
 
     /// As they are compared.
@@ -74,17 +92,44 @@ fn is_slash(byte: &u8) -> bool {
 
 /// Whether a byte is a character that means nothing but itself to anybody: of most segments all are. Those of RFC 3986's
 /// `pchar`, without `%` and `;`.
-fn is_plain(byte: u8) -> bool {
+const fn is_plain(byte: u8) -> bool {
     matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~')
         || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' | b':' | b'@')
 }
 
-fn check(segment: &[u8]) -> Result<(), Ambiguity> {
+/// What there is in a segment, as bits: a capital, something that is not plain.
+const CAPITAL: u8 = 1;
+const NOT_PLAIN: u8 = 2;
+
+/// The bits of each byte: one look at each is all that most segments take.
+const KINDS: [u8; 256] = {
+    let mut kinds = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        // Lossless: below 256.
+        #[allow(clippy::cast_possible_truncation)]
+        let character = byte as u8;
+        kinds[byte] = if !is_plain(character) {
+            NOT_PLAIN
+        } else if character.is_ascii_uppercase() {
+            CAPITAL
+        } else {
+            0
+        };
+        byte += 1;
+    }
+    kinds
+};
+
+/// Whether folding changes nothing, as can be seen at a glance.
+fn check(segment: &[u8]) -> Result<bool, Ambiguity> {
+    let kinds =
+        segment.iter().fold(0, |kinds, byte| kinds | KINDS.get(usize::from(*byte)).copied().unwrap_or(NOT_PLAIN));
     match segment {
         b"" => Err(Ambiguity::EmptySegment),
         b"." | b".." => Err(Ambiguity::DotSegment),
-        _ if segment.iter().all(|byte| is_plain(*byte)) => Ok(()),
-        _ => check_closely(segment),
+        _ if kinds & NOT_PLAIN != 0 => check_closely(segment).map(|()| false),
+        [.., last] => Ok(kinds == 0 && *last != b'.'),
     }
 }
 

@@ -83,7 +83,7 @@ pub(super) enum Segment {
 }
 
 impl Segment {
-    fn literal(&self) -> Option<&str> {
+    pub(super) fn literal(&self) -> Option<&str> {
         match self {
             Self::Literal(text) => Some(text),
             Self::Parameter(_) => None,
@@ -154,6 +154,14 @@ impl Rule {
         self.permission.as_ref()
     }
 
+    /// The methods that it is for, any if there are none. `GET` covers `HEAD`, which upstreams answer like it.
+    pub(super) fn methods(&self) -> Option<impl Iterator<Item = &str>> {
+        let methods = self.spec.methods.as_ref()?;
+        let has = |method: &str| methods.iter().any(|name| name == method);
+        let head = (has("GET") && !has("HEAD")).then_some("HEAD");
+        Some(methods.iter().map(String::as_str).chain(head))
+    }
+
     pub(super) fn is_prefix(&self) -> bool {
         matches!(self.spec.path, PathSpec::Prefix(_))
     }
@@ -163,13 +171,14 @@ impl Rule {
         position(&self.segments, parameter)
     }
 
-    pub(super) fn matched(&self) -> Matched<'_> {
+    /// Which requests it matches, where its path has these segments.
+    pub(super) fn matched<'r>(&'r self, segments: &'r [Segment]) -> Matched<'r> {
         let methods = self.spec.methods.as_ref().map(|methods| {
             let mut methods: Vec<_> = methods.iter().map(String::as_str).collect();
             methods.sort_unstable();
             methods
         });
-        (self.spec.host.as_deref(), methods, self.is_prefix(), self.segments.iter().map(Segment::literal).collect())
+        (self.spec.host.as_deref(), methods, self.is_prefix(), segments.iter().map(Segment::literal).collect())
     }
 }
 

@@ -52,8 +52,33 @@ fn rules_that_differ_in_host_methods_or_path_are_not_the_same() {
         rule(Some("a.com"), None, exact("/a")),
         rule(Some("*.a.com"), None, exact("/a")),
     ];
-    let record = RouteRecord::new(rules.clone(), Unmatched::Deny).unwrap();
+    let record = RouteRecord::with_path_case(PathCase::Distinct, rules.clone(), Unmatched::Deny).unwrap();
     assert_eq!((record.rules(), record.unmatched()), (&rules[..], Unmatched::Deny));
+    assert_eq!(record.affected_by_path_case(), []);
+}
+
+#[test]
+fn rules_that_differ_only_by_case_must_say_distinct() {
+    for (first, second) in [
+        ("/v4/zones", "/V4/Zones"),
+        ("/v4/zones", "/v4/zones."),
+        ("/v4/zones", "/v4%20/zones"),
+        ("/v4/zones", "/v4/zones%e2%80%8b"),
+        ("/caf%C3%A9", "/caf%c3%89"),
+        ("/{a}/b", "/{c}/B"),
+    ] {
+        let rules = || vec![rule(None, None, template(first)), rule(None, None, template(second))];
+        for path_case in [PathCase::Refuse, PathCase::Ignore] {
+            let (at, error) = RouteRecord::with_path_case(path_case, rules(), Unmatched::Deny).unwrap_err();
+            assert_eq!((at, error.field), (1, "path"));
+            assert_eq!(
+                error.reason,
+                "differs from that of rule 1 only by letter case, or by dots and blanks at the end of a segment; \
+                 `path_case` must be `distinct` to tell them apart"
+            );
+        }
+        assert!(RouteRecord::with_path_case(PathCase::Distinct, rules(), Unmatched::Deny).is_ok());
+    }
 }
 
 #[test]

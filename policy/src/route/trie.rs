@@ -1,7 +1,7 @@
 //! The paths of rules for the same hosts, as a tree of segments.
 
+use super::fold::Comparable;
 use super::rule::{Rule, Segment};
-use crate::percent::Text;
 use std::collections::BTreeMap;
 
 /// One rule on its way into the tree.
@@ -15,8 +15,9 @@ pub(super) struct Entry<'r> {
 }
 
 impl<'r> Entry<'r> {
-    pub(super) fn new(index: usize, rule: &'r Rule) -> Self {
-        Self { rule, index, segments: rule.segments() }
+    /// A rule, with its segments as they are compared.
+    pub(super) fn new(index: usize, rule: &'r Rule, segments: &'r [Segment]) -> Self {
+        Self { rule, index, segments }
     }
 }
 
@@ -45,8 +46,7 @@ struct Candidate {
 
 impl Candidate {
     fn new(entry: &Entry<'_>) -> Self {
-        let methods = entry.rule.spec().methods.as_ref();
-        let methods = methods.map(|methods| methods.iter().map(|method| method.as_str().into()).collect());
+        let methods = entry.rule.methods().map(|methods| methods.map(Into::into).collect());
         Self { index: entry.index, methods }
     }
 
@@ -131,7 +131,7 @@ impl Node {
     }
 
     /// Looks for a rule before the one that was found. As deep as rules are, and no node is met twice.
-    pub(super) fn search<'t>(&self, mut segments: impl Iterator<Item = Text<'t>> + Clone, search: &mut Search<'_>) {
+    pub(super) fn search<S: Comparable>(&self, mut segments: impl Iterator<Item = S> + Clone, search: &mut Search<'_>) {
         search.step();
         if !search.wants(self.first) {
             return;

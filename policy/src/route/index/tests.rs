@@ -31,7 +31,7 @@ fn by(methods: &[&str], rule: RuleSpec) -> RuleSpec {
 
 fn record(rules: impl IntoIterator<Item = RuleSpec>, unmatched: Unmatched) -> RouteRecord {
     let rules = rules.into_iter().map(|rule| Rule::new(rule).unwrap()).collect();
-    RouteRecord::new(rules, unmatched).unwrap()
+    RouteRecord::with_path_case(PathCase::Distinct, rules, unmatched).unwrap()
 }
 
 fn routes(rules: impl IntoIterator<Item = RuleSpec>) -> Routes {
@@ -47,7 +47,7 @@ fn number(routes: &Routes, target: Target<'_>) -> Option<usize> {
     match routes.find(&target) {
         Match::Rule(route) => Some(route.number),
         Match::Unmatched(_) => Some(0),
-        Match::Ambiguous => None,
+        Match::Ambiguous | Match::Disputed { .. } => None,
     }
 }
 
@@ -268,7 +268,8 @@ fn steps(services: usize, hosts: bool) -> usize {
         let mut search = Search::new(b"GET");
         let host = path.replace("/v1/service", "s");
         let host = format!("{}.example.com", host.split('/').next().unwrap());
-        routes.hosts.search(&target(&host, "GET", &path), &mut search).unwrap();
+        let segments = Path::read(path.as_bytes()).unwrap().segments();
+        routes.hosts.search(&target(&host, "GET", &path), segments, &mut search).unwrap();
         assert!(search.found.is_some(), "{path}");
         search.steps
     });
@@ -281,5 +282,122 @@ fn what_is_looked_at_hardly_grows_with_the_number_of_rules() {
         let (few, many) = (steps(1, hosts), steps(100, hosts));
         // A hundred times the rules are seven more halvings.
         assert!(many <= few + 8, "{few} for 10 rules, {many} for 1,000");
+    }
+}
+
+/// What a request finds with each [`PathCase`]: refuse, ignore, distinct; 0 if no rule matches, `None` if it is disputed.
+#[track_caller]
+fn assert_cases(rules: &[RuleSpec], unmatched: Unmatched, expected: &[(&str, [Option<usize>; 3])]) {
+    for (path, expected) in expected {
+        let found = [PathCase::Refuse, PathCase::Ignore, PathCase::Distinct].map(|path_case| {
+            let rules = rules.iter().map(|rule| Rule::new(rule.clone()).unwrap()).collect();
+            let routes = Routes::compile(&RouteRecord::with_path_case(path_case, rules, unmatched).unwrap());
+            number(&routes, target("h", "GET", path))
+        });
+        assert_eq!(found, *expected, "{path}");
+    }
+}
+
+fn needs(permission: &str, rule: RuleSpec) -> RuleSpec {
+    RuleSpec { permission: Some(permission.into()), ..rule }
+}
+
+#[test]
+fn a_path_that_some_upstreams_take_for_a_guarded_one_is_disputed() {
+    let rules = [
+        RuleSpec { public: true, ..exact("/health") },
+        needs("zones:read", prefix("/v4/zones")),
+        needs("caf:read", exact("/caf%C3%A9")),
+        prefix("/plain"),
+    ];
+    let all = |number| [Some(number); 3];
+    assert_cases(
+        &rules,
+        Unmatched::ValidKey,
+        &[
+            ("/health", all(1)),
+            ("/Health", [None, Some(1), Some(0)]),
+            ("/health.", [None, None, Some(0)]),
+            ("/HEALTH%20", [None, None, Some(0)]),
+            ("/v4/zones/Abc", all(2)),
+            ("/v4/zones/abc.", all(2)),
+            ("/V4/zones", [None, Some(2), Some(0)]),
+            ("/v4/Zones/7", [None, Some(2), Some(0)]),
+            ("/v4/%5Aones", [None, Some(2), Some(0)]),
+            ("/v4/zones.", [None, None, Some(0)]),
+            ("/v4./zones", [None, None, Some(0)]),
+            ("/v4/zones%20", [None, None, Some(0)]),
+            ("/v4/zones%e2%80%8b", [None, None, Some(0)]),
+            ("/v4/zones%C2%A0/7", [None, None, Some(0)]),
+            ("/.../v4/zones", [None, None, Some(0)]),
+            ("/CAF%C3%89", [None, Some(3), Some(0)]),
+            // Other letters, which no upstream takes for these by ignoring case.
+            ("/v4%ef%bc%8fzones", all(0)),
+            ("/\u{ff48}ealth", all(0)),
+            ("/Elsewhere.", all(0)),
+            // A rule that asks for no more than no rule does.
+            ("/Plain", [Some(0), Some(4), Some(0)]),
+        ],
+    );
+    assert_cases(
+        &rules,
+        Unmatched::Deny,
+        &[("/plain", all(4)), ("/Plain", [None, Some(4), Some(0)]), ("/Elsewhere.", all(0))],
+    );
+}
+
+#[test]
+fn rules_with_capitals_apply_in_their_own_spelling() {
+    let public = |path| RuleSpec { public: true, ..exact(path) };
+    let rules = [
+        needs("a:read", exact("/Users/Me")),
+        public("/users/all"),
+        needs("b:read", template("/users/{id}")),
+        RuleSpec { subaccount: Some(PlaceSpec::Path("id".into())), ..template("/Zones/{id}") },
+    ];
+    assert_cases(
+        &rules,
+        Unmatched::ValidKey,
+        &[
+            ("/Users/Me", [Some(1), Some(1), Some(1)]),
+            ("/users/me", [None, Some(1), Some(3)]),
+            ("/users/Me", [None, Some(1), Some(3)]),
+            ("/users/all", [Some(2); 3]),
+            ("/users/All", [None, Some(2), Some(3)]),
+            ("/users/Abc", [Some(3); 3]),
+            ("/zones/Abc", [None, Some(4), Some(0)]),
+            ("/Zones/Abc", [Some(4); 3]),
+        ],
+    );
+}
+
+#[test]
+fn rules_that_ask_for_the_same_are_not_in_dispute() {
+    let place = |name: &str, rule| RuleSpec { subaccount: Some(PlaceSpec::Path(name.into())), ..rule };
+    for (one, two, disputed) in [
+        (exact("/a/x"), prefix("/A"), false),
+        (RuleSpec { public: true, ..exact("/a/x") }, RuleSpec { public: true, ..prefix("/A") }, false),
+        (RuleSpec { public: true, ..exact("/a/x") }, prefix("/A"), true),
+        (needs("a:read", exact("/a/x")), needs("a:read", prefix("/A")), false),
+        (needs("a:read", exact("/a/x")), needs("b:read", prefix("/A")), true),
+        (RuleSpec { service: Some("dns".into()), ..exact("/a/x") }, prefix("/A"), true),
+        (place("p", template("/a/{p}/{q}")), place("q", template("/A/{q}/x")), false),
+        (place("p", template("/a/{p}/{q}")), place("q", template("/A/x/{q}")), true),
+    ] {
+        let path = if one.subaccount.is_some() { "/A/x/x" } else { "/A/x" };
+        let rules = [one, two];
+        let valid = rules.clone().map(|rule| Rule::new(rule).unwrap()).into();
+        let routes = Routes::compile(&RouteRecord::new(valid, Unmatched::ValidKey).unwrap());
+        assert_eq!(number(&routes, target("h", "GET", path)), (!disputed).then_some(2), "{rules:?}");
+    }
+}
+
+#[test]
+fn a_rule_for_get_is_for_head_as_well() {
+    let routes = routes([by(&["GET"], exact("/a")), by(&["HEAD"], prefix("/")), by(&["GET", "HEAD"], exact("/b"))]);
+    for (method, path, rule) in
+        [("GET", "/a", 1), ("HEAD", "/a", 1), ("HEAD", "/b", 2), ("GET", "/b", 3), ("PUT", "/a", 0)]
+    {
+        assert_eq!(number(&routes, target("h", method, path)), Some(rule), "{method} {path}");
     }
 }

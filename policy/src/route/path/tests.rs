@@ -133,13 +133,13 @@ fn what_is_still_escaped_is_refused() {
 fn what_is_not_looked_at_closely_would_have_passed() {
     let bytes = (0..=u8::MAX).filter(|byte| !b"/".contains(byte));
     for segment in bytes.map(|byte| vec![b'a', byte, b'z']) {
-        assert_eq!(check(&segment), check_closely(&segment), "{segment:?}");
+        assert_eq!(check(&segment).map(drop), check_closely(&segment), "{segment:?}");
     }
     let mut random = Random(1);
     for _ in 0..10_000 {
         let segment = random.bytes(5, b"ab.2eE%;~:@!*+,=()'$& \\");
         if !segment.is_empty() {
-            assert_eq!(check(&segment), check_closely(&segment), "{segment:?}");
+            assert_eq!(check(&segment).map(drop), check_closely(&segment), "{segment:?}");
         }
     }
 }
