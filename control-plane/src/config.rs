@@ -109,9 +109,9 @@ pub struct StreamConfig {
         value_name = "ADDR"
     )]
     pub listen: SocketAddr,
-    /// Token that every Envoy presents, at least 16 characters
+    /// Token that any Envoy may present, at least 16 characters. Deprecated: create one for each group of Envoys, with `latchkey node-token create`
     #[arg(long, env = "LATCHKEY_NODE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
-    pub node_token: NodeToken,
+    pub node_token: Option<NodeToken>,
     /// How long a node that lost its stream still counts as one that may be serving
     #[arg(long, env = "LATCHKEY_NODE_GRACE_MS", default_value_t = 10_000, value_name = "MILLISECONDS")]
     pub node_grace_ms: u64,
@@ -192,7 +192,7 @@ impl Config {
     /// What a type alone cannot check.
     pub fn check(&self) -> Result<(), InvalidSetting> {
         let invalid = |flag, variable, reason| Err(InvalidSetting { flag, variable, reason });
-        if !self.stream.node_token.long_enough() {
+        if self.stream.node_token.as_ref().is_some_and(|token| !token.long_enough()) {
             let reason = format!("must have at least {} characters", NodeToken::MIN_LEN);
             return invalid("--node-token", "LATCHKEY_NODE_TOKEN", reason);
         }

@@ -31,6 +31,7 @@ mod json;
 pub mod limits;
 pub mod log;
 mod metrics;
+mod node_pattern;
 mod open_files;
 pub mod password;
 mod permissions;

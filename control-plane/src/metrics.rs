@@ -46,6 +46,30 @@ impl Snapshot {
     pub(crate) const RESUMED: Self = Self { kind: "resumed" };
 }
 
+/// The kind of credential that a stream was opened with.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct CredentialKind {
+    credential: &'static str,
+}
+
+impl CredentialKind {
+    pub(crate) const TOKEN: Self = Self { credential: "token" };
+    pub(crate) const SHARED: Self = Self { credential: "shared_token" };
+}
+
+/// Why a stream's credential was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct RefusedCredential {
+    reason: &'static str,
+}
+
+impl RefusedCredential {
+    /// There is no valid token.
+    pub(crate) const TOKEN: Self = Self { reason: "token" };
+    /// The token is not valid for the `node.id`.
+    pub(crate) const NODE_ID: Self = Self { reason: "node_id" };
+}
+
 /// What is so at the moment when metrics are read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
@@ -65,6 +89,8 @@ pub(crate) struct Metrics {
     pub(crate) batches: Counter,
     pub(crate) batch_bytes: Counter,
     pub(crate) snapshots: Family<Snapshot, Counter>,
+    pub(crate) credentials: Family<CredentialKind, Gauge>,
+    pub(crate) refused_credentials: Family<RefusedCredential, Counter>,
     pub(crate) enforcement: Histogram,
     pub(crate) unenforced: Counter,
     pub(crate) usage_reports: Counter,
@@ -90,6 +116,8 @@ impl Metrics {
             batches: Counter::default(),
             batch_bytes: Counter::default(),
             snapshots: Family::default(),
+            credentials: Family::default(),
+            refused_credentials: Family::default(),
             enforcement: Histogram::new(ENFORCEMENT_SECONDS),
             unenforced: Counter::default(),
             usage_reports: Counter::default(),
@@ -104,6 +132,12 @@ impl Metrics {
         for kind in [Snapshot::FULL, Snapshot::RESUMED] {
             // Zero is told as zero, not as absent.
             drop(metrics.snapshots.get_or_create(&kind));
+        }
+        for kind in [CredentialKind::TOKEN, CredentialKind::SHARED] {
+            drop(metrics.credentials.get_or_create(&kind));
+        }
+        for reason in [RefusedCredential::TOKEN, RefusedCredential::NODE_ID] {
+            drop(metrics.refused_credentials.get_or_create(&reason));
         }
         let registry = &mut metrics.registry;
         registry.register("http_requests", "Requests answered by the API", metrics.requests.clone());
@@ -129,6 +163,12 @@ impl Metrics {
         registry.register("stream_batches", "Batches sent to nodes", metrics.batches.clone());
         registry.register("stream_bytes", "Bytes of records in batches sent to nodes", metrics.batch_bytes.clone());
         registry.register("stream_snapshots", "Streams begun, by what they began with", metrics.snapshots.clone());
+        registry.register("node_streams", "Open streams, by the kind of credential", metrics.credentials.clone());
+        registry.register(
+            "node_token_refusals",
+            "Streams that were refused because of their node token",
+            metrics.refused_credentials.clone(),
+        );
         registry.register(
             "enforcement_seconds",
             "Time from a committed change until every counted node had acknowledged it",

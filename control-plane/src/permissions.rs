@@ -1,7 +1,7 @@
 //! The permissions that calls of the management API take: all of them, for those who ask what they can grant.
 
 /// In order. What begins with `gateway:` is about all accounts, and the operator's alone.
-pub(crate) const MANAGEMENT: [&str; 30] = [
+pub(crate) const MANAGEMENT: [&str; 33] = [
     "account:apikeys:create",
     "account:apikeys:delete",
     "account:apikeys:read",
@@ -29,6 +29,9 @@ pub(crate) const MANAGEMENT: [&str; 30] = [
     "gateway:accounts:read",
     "gateway:accounts:update",
     "gateway:nodes:read",
+    "gateway:nodetokens:create",
+    "gateway:nodetokens:delete",
+    "gateway:nodetokens:read",
     "gateway:routes:read",
     "gateway:routes:update",
     "gateway:tiers:update",

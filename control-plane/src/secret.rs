@@ -19,13 +19,19 @@ use crate::schema::text;
 pub struct TokenHash([u8; 32]);
 
 impl TokenHash {
-    fn of(token: &str) -> Self {
+    pub(crate) fn of(token: &str) -> Self {
         Self(Sha256::digest(token.as_bytes()).into())
     }
 
     /// What the store keeps.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+}
+
+impl From<[u8; 32]> for TokenHash {
+    fn from(hash: [u8; 32]) -> Self {
+        Self(hash)
     }
 }
 
@@ -82,7 +88,7 @@ impl FromStr for Password {
     }
 }
 
-/// What every Envoy presents to open its stream.
+/// What an Envoy presents to open its stream.
 #[derive(Clone)]
 pub struct NodeToken(String);
 unprintable!(NodeToken);
@@ -91,8 +97,27 @@ impl NodeToken {
     /// Characters that it has at least.
     pub const MIN_LEN: usize = 16;
 
+    /// Generates a token: `lkn_` and 43 base62 characters, 256 bits.
+    pub(crate) fn generate() -> Result<Self, NoRandomness> {
+        Ok(Self(format!("lkn_{}", random::base62(43)?)))
+    }
+
+    /// The token itself, for the one answer that shows it.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn hash(&self) -> TokenHash {
+        TokenHash::of(&self.0)
+    }
+
     pub(crate) fn long_enough(&self) -> bool {
         self.0.chars().count() >= Self::MIN_LEN
+    }
+
+    /// Returns whether it is long enough and an Envoy can send it in a header.
+    pub(crate) fn is_presentable(&self) -> bool {
+        self.long_enough() && self.0.bytes().all(|byte| matches!(byte, b' '..=b'~'))
     }
 
     /// Whether `presented` is this token; takes the same time whatever the answer.
@@ -101,11 +126,12 @@ impl NodeToken {
     }
 }
 
+/// Line breaks at its end are not part of a token: a file or a Secret that was written with `echo` has one.
 impl FromStr for NodeToken {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.trim_end_matches(['\r', '\n']).to_owned()))
     }
 }
 
@@ -200,5 +226,7 @@ mod tests {
         assert!(!token.is("correct horse batterz"));
         assert!(!token.is("correct horse batter"));
         assert!(!token.is(""));
+        let from_a_file: NodeToken = "correct horse battery\r\n".parse().unwrap();
+        assert!(from_a_file.is("correct horse battery"));
     }
 }

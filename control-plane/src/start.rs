@@ -149,6 +149,12 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
     servers.spawn(deliveries);
     webhook::chores::start(store.clone(), clock.clone(), stop.clone());
     usage::tidy::start(store.clone(), clock.clone(), stop.clone());
+    if config.stream.node_token.is_some() {
+        warn!(
+            "--node-token (LATCHKEY_NODE_TOKEN) is one token for all Envoys and is deprecated: create a token for each \
+             group of them with `latchkey node-token create`, then remove it"
+        );
+    }
     let streams = stream::serve(nodes, config.stream.node_token, store.clone(), registry, clock, metrics, stop.clone());
     servers.spawn(async move {
         if let Err(error) = streams.await {

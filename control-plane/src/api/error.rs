@@ -92,6 +92,14 @@ pub(super) enum ApiError {
     WebhookInactive,
     /// The account has as many webhooks as it can.
     WebhookLimit,
+    /// There is no valid node token of that name.
+    NodeTokenNotFound,
+    /// A valid node token has the name.
+    NodeTokenNameTaken,
+    /// The token is a node token, or was one.
+    NodeTokenTaken,
+    /// There are as many valid node tokens as there can be.
+    NodeTokenLimit,
     /// There is nothing at that path.
     NotFound,
     /// There is, but not for that method.

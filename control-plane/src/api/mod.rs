@@ -18,6 +18,7 @@ mod key_view;
 mod keys;
 mod myself;
 mod new_key;
+mod node_tokens;
 mod nodes;
 mod observe;
 mod openapi;
@@ -156,6 +157,8 @@ fn gateway_calls() -> Calls {
         .routes(routes!(tiers::get, tiers::put))
         .routes(routes!(routes::get, routes::put))
         .routes(routes!(nodes::list))
+        .routes(routes!(node_tokens::list, node_tokens::create))
+        .routes(routes!(node_tokens::revoke))
 }
 
 fn webhook_calls() -> Calls {

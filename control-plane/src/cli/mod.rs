@@ -26,6 +26,7 @@ mod key;
 mod login;
 mod moment;
 mod node;
+mod node_token;
 mod output;
 mod pages;
 mod password;
@@ -81,6 +82,8 @@ pub enum Command {
     Route(Group<route::Command>),
     /// Each Envoy: how far it is, since when
     Node(Group<node::Command>),
+    /// What Envoys present to be served
+    NodeToken(Group<node_token::Command>),
     /// Who changed what, when and from where
     Audit(Single<audit::Audit>),
     /// Requests by key, code and time
@@ -111,6 +114,7 @@ impl Command {
             Self::Tier(group) => run(group.api, group.command).await,
             Self::Route(group) => run(group.api, group.command).await,
             Self::Node(group) => run(group.api, group.command).await,
+            Self::NodeToken(group) => run(group.api, group.command).await,
             Self::Audit(single) => run(single.api, single.command).await,
             Self::Usage(single) => run(single.api, single.command).await,
             Self::Webhook(group) => run(group.api, group.command).await,

@@ -29,13 +29,14 @@ const ROWS: &str = "50";
 const RECENT: &str = "10";
 
 /// What can be asked for. The API also takes the first word alone, for all that begin with it.
-const ACTIONS: [(&str, &[&str]); 9] = [
+const ACTIONS: [(&str, &[&str]); 10] = [
     ("key", &["key.create", "key.import", "key.update", "key.regenerate", "key.revoke"]),
     ("user", &["user.create", "user.update", "user.password", "user.delete"]),
     ("session", &["session.create", "session.delete"]),
     ("subaccount", &["subaccount.create", "subaccount.update", "subaccount.delete"]),
     ("service", &["service.create", "service.update", "service.delete"]),
     ("webhook", &["webhook.create", "webhook.update", "webhook.delete"]),
+    ("node_token", &["node_token.create", "node_token.delete"]),
     ("account", &["account.create", "account.update", "account.delete"]),
     ("routes", &["routes.update"]),
     ("tiers", &["tiers.update"]),

@@ -46,6 +46,10 @@ pub(super) struct Deed<T> {
 }
 
 impl Acting {
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// For a change that nodes decide by.
     pub(super) async fn begin(&self) -> Result<Deed<Change>, StoreError> {
         let mut change = Change::begin(&self.store).await?;

@@ -125,6 +125,18 @@ pub enum StoreError {
     /// The account has as many webhooks as it can.
     #[error("the account has too many webhooks")]
     WebhookLimit,
+    /// There is no valid node token of that name.
+    #[error("no such node token")]
+    NodeTokenNotFound,
+    /// Another valid node token has the name.
+    #[error("a valid node token of that name exists")]
+    NodeTokenNameTaken,
+    /// The token is a node token, or was one before it was revoked.
+    #[error("the node token exists, or existed")]
+    NodeTokenTaken,
+    /// There are as many valid node tokens as there can be.
+    #[error("there are too many node tokens")]
+    NodeTokenLimit,
     /// There is no such tier.
     #[error("no such tier")]
     TierNotFound {
@@ -195,6 +207,10 @@ fn taken(error: &sqlx::Error) -> Option<StoreError> {
         Some(StoreError::SubaccountNameTaken)
     } else if names("services.name") {
         Some(StoreError::ServiceNameTaken)
+    } else if names("node_tokens.name") {
+        Some(StoreError::NodeTokenNameTaken)
+    } else if names("node_tokens.hash") {
+        Some(StoreError::NodeTokenTaken)
     } else if names("keys.name") {
         Some(StoreError::NameTaken)
     } else if names("keys.digest") {

@@ -23,6 +23,7 @@ mod import;
 mod json;
 mod keys;
 mod listing;
+mod node_tokens;
 mod nodes;
 mod page;
 mod policies;
@@ -52,6 +53,8 @@ pub use error::{OpenError, StoreError};
 pub use export::{Changes, Page, Place};
 pub use keys::{Key, KeySettings};
 pub(crate) use listing::{KeyQuery, KeySort, KeyState};
+pub use node_tokens::NodeTokenDetails;
+pub(crate) use node_tokens::{MAX_NODE_TOKENS, NewNodeToken, RevokedNodeTokens};
 pub use nodes::NodeRow;
 pub(crate) use page::{PageQuery, Position};
 pub use revocation::Revoked;
@@ -71,6 +74,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -110,6 +114,8 @@ struct Shared {
     epoch: Epoch,
     /// The newest committed revision.
     revision: watch::Sender<u64>,
+    /// The node tokens that were revoked since it was opened.
+    revoked_node_tokens: watch::Sender<HashSet<i64>>,
     /// How long changes took.
     writes: Histogram,
     /// Where it is.
@@ -143,7 +149,8 @@ impl Store {
             pool.max_connections(READERS).connect_lazy_with(options.read_only(true).row_buffer_size(ROWS_AHEAD));
         let revision = watch::Sender::new(revision);
         let (writes, path) = (Histogram::new(COMMIT_SECONDS), path.to_owned());
-        Ok(Self(Arc::new(Shared { writer, readers, epoch, revision, writes, path, lock })))
+        let revoked_node_tokens = watch::Sender::default();
+        Ok(Self(Arc::new(Shared { writer, readers, epoch, revision, revoked_node_tokens, writes, path, lock })))
     }
 
     /// Identity of this store's history.

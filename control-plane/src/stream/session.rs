@@ -16,6 +16,7 @@ use tokio::time::{self, Instant};
 use tonic::{Status, Streaming};
 use tracing::info;
 
+use super::admission::{Admission, NodeCredential};
 use super::batches;
 use super::feed::{Change, Feed};
 use super::hello::Introduction;
@@ -84,14 +85,19 @@ pub(super) async fn run(
     mut inbox: Streaming<FromNode>,
     outbox: Outbox,
     remote: Option<SocketAddr>,
+    admission: Admission,
 ) {
     let mut stop = shared.stop.clone();
     let hello = tokio::select! {
         hello = hello(&mut inbox) => hello,
         () = stop.requested() => Err(stopping().into()),
     };
-    let end = match hello {
-        Ok(node) => serve(shared, inbox, outbox.clone(), node, remote, stop).await,
+    let admitted = hello.and_then(|node| {
+        let credential = admission.admit(&node.id.node_id, &shared.metrics)?;
+        Ok((node, credential))
+    });
+    let end = match admitted {
+        Ok((node, credential)) => serve(shared, inbox, outbox.clone(), node, credential, remote, stop).await,
         Err(end) => end,
     };
     if let End::Refused(status) = end {
@@ -112,13 +118,14 @@ async fn serve(
     inbox: Streaming<FromNode>,
     outbox: Outbox,
     node: Introduction,
+    credential: NodeCredential,
     remote: Option<SocketAddr>,
     stop: Stop,
 ) -> End {
     let resume = node.resumes_from(&shared.store.epoch(), shared.store.revision());
     let (name, instance) = (node.id.node_id.clone(), hexadecimal(node.id.instance));
     let connection = shared.registry.connect(node.id, node.version, resume.unwrap_or(0), remote);
-    info!(node = name, instance, resume, "node connected");
+    info!(node = name, instance, token = credential.name, resume, "node connected");
     // From here on no change is missed: what the feed no longer tells is in the store already.
     let mut changes = shared.feed.subscribe();
     let reports = Reports::new(&connection, shared.collector.clone());
@@ -127,6 +134,7 @@ async fn serve(
         inbox,
         outbox,
         connection,
+        credential,
         reports,
         stop,
         window: Window::new(0),
@@ -145,6 +153,7 @@ struct Session {
     inbox: Streaming<FromNode>,
     outbox: Outbox,
     connection: Connection,
+    credential: NodeCredential,
     reports: Reports,
     stop: Stop,
     window: Window,
@@ -307,6 +316,7 @@ impl Session {
             _ = &mut self.connection.replaced => {
                 Err(Status::aborted("a newer stream of the same node has taken over").into())
             }
+            () = self.credential.revoked() => Err(Status::unauthenticated("the node token is revoked").into()),
             () = self.stop.requested() => Err(stopping().into()),
         }
     }

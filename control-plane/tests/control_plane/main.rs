@@ -22,6 +22,7 @@ mod matrix;
 mod migration;
 mod myself;
 mod node;
+mod node_tokens;
 mod openapi;
 mod operate;
 mod permissions;

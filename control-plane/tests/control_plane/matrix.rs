@@ -25,6 +25,7 @@ struct Objects {
     service: String,
     account: String,
     webhook: String,
+    node_token: String,
 }
 
 impl Objects {
@@ -44,14 +45,16 @@ impl Objects {
             subaccount: admin.subaccount("acted on").await,
             service: made("/v1/services", "/data/name", json!({"name": "acted-on"})).await,
             account: made("/v1/accounts", "/data/account_id", account).await,
+            node_token: made("/v1/node-tokens", "/data/name", json!({"name": "acted-on-too", "node": "*"})).await,
             webhook: made("/v1/webhooks", "/data/webhook_id", json!({"url": "https://webhooks.invalid/"})).await,
         }
     }
 
     /// The call's path, with ids of what there is.
     fn path(&self, call: &Call) -> String {
+        let name = if call.id == "revokeNodeToken" { &self.node_token } else { &self.service };
         let path = call.path.replace("{key_id}", &self.key).replace("{user_id}", &self.user);
-        let path = path.replace("{subaccount_id}", &self.subaccount).replace("{name}", &self.service);
+        let path = path.replace("{subaccount_id}", &self.subaccount).replace("{name}", name);
         let path = path.replace("{account_id}", &self.account).replace("{webhook_id}", &self.webhook);
         assert!(!path.contains('{'), "{} needs an example of what is in its path, {path}", call.id);
         path
@@ -66,6 +69,7 @@ fn body(call: &Call) -> Option<Value> {
         "generateKey" | "createSubaccount" | "createService" => json!({"name": ""}),
         "createAccount" => json!({"name": "", "tier": "", "admin": {"email": "", "password": ""}}),
         "createWebhook" => json!({"url": ""}),
+        "createNodeToken" => json!({"name": "", "node": ""}),
         "importKeys" => json!({"keys": []}),
         "createUser" => json!({"email": "", "password": ""}),
         "editKey" | "editUser" | "editSubaccount" | "editService" | "editAccount" | "editWebhook" | "regenerateKey" => {

@@ -21,6 +21,9 @@ async fn every_call_takes_its_permission() {
     let url = json!({"url": "https://receiver.invalid/"});
     let webhook = admin.send(Method::POST, "/v1/webhooks", url.clone()).await.text("/data/webhook_id");
     let webhook = format!("/v1/webhooks/{webhook}");
+    let token = json!({"name": "other", "node": "*"});
+    let edge = json!({"name": "edge", "node": "*"});
+    assert_eq!(admin.send(Method::POST, "/v1/node-tokens", edge).await.status, 201);
     let none = Value::Null;
     for (method, path_of_call, body, permission) in [
         (Method::POST, "/v1/keys/generate", json!({"name": "CI"}), "account:apikeys:create"),
@@ -59,6 +62,9 @@ async fn every_call_takes_its_permission() {
         (Method::POST, &format!("{webhook}/test"), none.clone(), "account:webhooks:update"),
         (Method::PATCH, &webhook, json!({"active": false}), "account:webhooks:update"),
         (Method::DELETE, &webhook, none.clone(), "account:webhooks:delete"),
+        (Method::GET, "/v1/node-tokens", none.clone(), "gateway:nodetokens:read"),
+        (Method::POST, "/v1/node-tokens", token, "gateway:nodetokens:create"),
+        (Method::DELETE, "/v1/node-tokens/edge", none.clone(), "gateway:nodetokens:delete"),
         (Method::GET, "/v1/nodes", none, "gateway:nodes:read"),
     ] {
         let (group, _) = permission.rsplit_once(':').unwrap();

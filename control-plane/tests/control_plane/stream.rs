@@ -22,7 +22,9 @@ async fn only_the_node_token_opens_a_stream() {
         Some("Bearer node-token-of-the-tests2"),
         Some(&format!("Bearer {session}")),
     ] {
-        let refused = Stream::open(&plane, authorization).await.err().unwrap();
+        let mut stream = Stream::open(&plane, authorization).await.unwrap();
+        stream.send(from_node::Message::Hello(hello())).await;
+        let refused = stream.end().await;
         assert_eq!(refused.code(), Code::Unauthenticated, "{authorization:?}");
         assert!(!refused.message().contains(NODE_TOKEN));
     }

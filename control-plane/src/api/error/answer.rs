@@ -11,7 +11,7 @@ use utoipa::openapi::Object;
 use super::super::redact::redacted;
 use super::ApiError;
 use crate::schema::one_of;
-use crate::store::{MAX_SERVICES, MAX_SUBACCOUNTS, MAX_WEBHOOKS};
+use crate::store::{MAX_NODE_TOKENS, MAX_SERVICES, MAX_SUBACCOUNTS, MAX_WEBHOOKS};
 
 /// `{"status":"error","code":…,"message":…,"error":…,"field":…}`
 #[derive(Serialize, ToSchema)]
@@ -150,6 +150,25 @@ impl ApiError {
                 "Nothing is sent to the webhook until it is active again.",
             ),
             Self::WebhookLimit => (StatusCode::FORBIDDEN, "webhook_limit", "Account webhook limit reached", ""),
+            Self::NodeTokenNotFound => (
+                StatusCode::NOT_FOUND,
+                "node_token_not_found",
+                "Node token not found",
+                "The node token does not exist or has been revoked.",
+            ),
+            Self::NodeTokenNameTaken => (
+                StatusCode::CONFLICT,
+                "name_taken",
+                "Node token name already in use",
+                "Field `name` is the name of another valid node token.",
+            ),
+            Self::NodeTokenTaken => (
+                StatusCode::CONFLICT,
+                "token_taken",
+                "Node token already known",
+                "Field `sha256` is that of a node token that exists or has been revoked.",
+            ),
+            Self::NodeTokenLimit => (StatusCode::FORBIDDEN, "node_token_limit", "Node token limit reached", ""),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "Not found", "There is nothing at this path."),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -269,10 +288,11 @@ impl ApiError {
             Self::EmailTaken(field) => {
                 (Some(field.to_owned()), format!("Field `{field}` is the email address of another user."))
             }
-            Self::NameTaken | Self::SubaccountNameTaken | Self::ServiceNameTaken => {
+            Self::NodeTokenLimit => (None, format!("There can be at most {MAX_NODE_TOKENS} valid node tokens.")),
+            Self::NameTaken | Self::SubaccountNameTaken | Self::ServiceNameTaken | Self::NodeTokenNameTaken => {
                 (Some("name".to_owned()), sentence.to_owned())
             }
-            Self::SecretTaken => (Some("sha256".to_owned()), sentence.to_owned()),
+            Self::SecretTaken | Self::NodeTokenTaken => (Some("sha256".to_owned()), sentence.to_owned()),
             Self::Row { error, place } => match error.told(code, sentence) {
                 (Some(field), error) => {
                     let whole = format!("{place}.{field}");

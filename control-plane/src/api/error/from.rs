@@ -40,6 +40,10 @@ impl From<StoreError> for ApiError {
             StoreError::WebhookNotFound => Self::WebhookNotFound,
             StoreError::WebhookInactive => Self::WebhookInactive,
             StoreError::WebhookLimit => Self::WebhookLimit,
+            StoreError::NodeTokenNotFound => Self::NodeTokenNotFound,
+            StoreError::NodeTokenNameTaken => Self::NodeTokenNameTaken,
+            StoreError::NodeTokenTaken => Self::NodeTokenTaken,
+            StoreError::NodeTokenLimit => Self::NodeTokenLimit,
             StoreError::KeyNotFound => Self::KeyNotFound,
             StoreError::TierNotFound { there_are } => {
                 Self::field("tier", format_args!("must be one of {}", there_are.join(", ")))

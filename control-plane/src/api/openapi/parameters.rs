@@ -83,6 +83,9 @@ parameters! {
     /// `{name}` of a service
     ServicePath = [path("name", "The service's name.", Word::schema())];
 
+    /// `{name}` of a node token
+    NodeTokenPath = [path("name", "The node token's name.", Word::schema())];
+
     /// `{subaccount_id}`
     SubaccountPath = [path("subaccount_id", "The subaccount's id.", SubaccountId::schema())];
 }

@@ -7,6 +7,7 @@ use latchkey_policy::verdict::Code;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, OneOfBuilder, SchemaFormat};
 
 use super::super::fields;
+use crate::node_pattern;
 use crate::schema::{formatted, matching, one_of, schemas, text};
 use crate::selection;
 
@@ -73,6 +74,12 @@ schemas! {
 
     /// A session's token.
     SessionToken = matching("^lks_[0-9A-Za-z]{43}$");
+
+    /// A node token.
+    NodeToken = matching("^lkn_[0-9A-Za-z]{43}$");
+
+    /// A pattern of Envoy's `node.id`: `*` stands for any characters. An empty `node.id` needs the pattern `*`.
+    NodePattern = matching(format!("^{NO_CONTROL}*$")).min_length(Some(1)).max_length(Some(node_pattern::NodePattern::MAX_LEN));
 
     /// An IPv4 or an IPv6 address.
     IpAddress = OneOfBuilder::new().item(formatted("ipv4")).item(formatted("ipv6"));

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::limits::DeclaredLimits;
 use crate::route_document::RouteDocument;
-use crate::store::{Account, Key, Service, Subaccount, User, Webhook};
+use crate::store::{Account, Key, NodeTokenDetails, Service, Subaccount, User, Webhook};
 use crate::tier::Tier;
 
 /// What was changed.
@@ -104,6 +104,16 @@ impl Told for Webhook {
             "expiring_days": self.expiring_days,
             "active": self.active,
         })
+    }
+}
+
+impl Told for NodeTokenDetails {
+    fn target(&self) -> Target {
+        Target::of("node_token", &self.name, &self.name)
+    }
+
+    fn told(&self) -> Value {
+        json!({ "name": self.name, "node": self.pattern })
     }
 }
 
