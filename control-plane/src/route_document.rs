@@ -1,7 +1,9 @@
 //! The route rules as people write them. Rules are counted from 1, as people count them, so what is wrong with the
 //! third is at `rules[3]`.
 
-use latchkey_policy::route::{FieldError, MAX_RULES, PathSpec, PlaceSpec, RouteRecord, Rule, RuleSpec, Unmatched};
+use latchkey_policy::route::{
+    Affected, FieldError, MAX_RULES, PathCase, PathSpec, PlaceSpec, RouteRecord, Rule, RuleSpec, Unmatched,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
@@ -22,6 +24,40 @@ pub(crate) struct RouteDocument {
     rules: Vec<Box<RawValue>>,
     #[serde(default)]
     unmatched: UnmatchedWord,
+    #[serde(default)]
+    path_case: PathCaseWord,
+}
+
+/// What is done about paths that differ from a rule's by letter case, or by dots and blanks at the end of a segment.
+/// `refuse`: requests that fall under another rule when these are ignored are refused. `ignore`: rules apply in any case.
+/// `distinct`: they are other paths.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = PathCase)]
+enum PathCaseWord {
+    #[default]
+    Refuse,
+    Ignore,
+    Distinct,
+}
+
+/// A rule whose own spelling falls under an earlier rule when letter case, and dots and blanks at the end of a segment,
+/// are ignored. Such requests are refused, or with `path_case: ignore` fall under the earlier rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = AffectedRule)]
+pub(crate) struct AffectedRule {
+    /// The rule's number, from 1.
+    #[schema(minimum = 1)]
+    pub(crate) rule: usize,
+    /// The number of the earlier rule.
+    #[schema(minimum = 1)]
+    pub(crate) conflicts_with: usize,
+}
+
+/// The rules of a document that its `path_case` affects.
+pub(crate) fn affected_rules(routes: &RouteRecord) -> Vec<AffectedRule> {
+    let affected = routes.affected_by_path_case().into_iter();
+    affected.map(|Affected { rule, by }| AffectedRule { rule, conflicts_with: by }).collect()
 }
 
 /// What becomes of a request that no rule matches.
@@ -99,7 +135,20 @@ impl RouteDocument {
             UnmatchedWord::ValidKey => Unmatched::ValidKey,
             UnmatchedWord::Deny => Unmatched::Deny,
         };
-        RouteRecord::new(rules, unmatched).map_err(|(index, error)| vec![Fault::from(error).within(&place(index))])
+        let path_case = match self.path_case {
+            PathCaseWord::Refuse => PathCase::Refuse,
+            PathCaseWord::Ignore => PathCase::Ignore,
+            PathCaseWord::Distinct => PathCase::Distinct,
+        };
+        RouteRecord::with_path_case(path_case, rules, unmatched)
+            .map_err(|(index, error)| vec![Fault::from(error).within(&place(index))])
+    }
+
+    /// The rules of a document that was written before there was `path_case`: with the default, unless they can only be
+    /// told apart by case.
+    pub(crate) fn check_without_path_case(&self) -> Result<RouteRecord, Vec<Fault>> {
+        let with = |path_case| Self { rules: self.rules.clone(), unmatched: self.unmatched, path_case };
+        with(PathCaseWord::Refuse).check().or_else(|_| with(PathCaseWord::Distinct).check())
     }
 }
 
@@ -171,7 +220,12 @@ impl TryFrom<&RouteRecord> for RouteDocument {
             Unmatched::ValidKey => UnmatchedWord::ValidKey,
             Unmatched::Deny => UnmatchedWord::Deny,
         };
-        Ok(Self { rules: rules.collect::<Result<_, _>>()?, unmatched })
+        let path_case = match routes.path_case() {
+            PathCase::Refuse => PathCaseWord::Refuse,
+            PathCase::Ignore => PathCaseWord::Ignore,
+            PathCase::Distinct => PathCaseWord::Distinct,
+        };
+        Ok(Self { rules: rules.collect::<Result<_, _>>()?, unmatched, path_case })
     }
 }
 

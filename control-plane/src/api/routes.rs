@@ -12,7 +12,7 @@ use super::error::ApiError;
 use super::extract::{Body, Params, Session};
 use super::openapi::parameters::Wait;
 use crate::enforcement::Enforcement;
-use crate::route_document::{self, RouteDocument};
+use crate::route_document::{self, AffectedRule, RouteDocument, affected_rules};
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = ChangedRoutes)]
@@ -20,6 +20,8 @@ pub(super) struct Changed {
     #[serde(flatten)]
     #[schema(schema_with = route_document::shown)]
     document: RouteDocument,
+    /// Rules whose requests `path_case` refuses, or leaves to an earlier rule, though they are spelled as the rule is.
+    affected_rules: Vec<AffectedRule>,
     enforcement: Enforcement,
 }
 
@@ -39,7 +41,8 @@ pub(super) async fn get(
 
 /// Replace the route rules
 ///
-/// All of them at once, for every node. The first rule that matches a request applies to it.
+/// All of them at once, for every node. The first rule that matches a request applies to it. The answer names the rules
+/// that `path_case` affects.
 #[utoipa::path(put, path = "/v1/routes", operation_id = "putRoutes", tag = "Gateway",
     params(Wait), request_body = RouteDocument, security(("credential" = ["gateway:routes:update"])),
     responses(
@@ -57,6 +60,7 @@ pub(super) async fn put(
     let routes = document.check().map_err(ApiError::faults)?;
     let (document, revision) = acting.put_routes(&routes).await?;
     info!(user = session.caller.user_id, revision, rules = routes.rules().len(), "route rules changed");
+    let affected_rules = affected_rules(&routes);
     let enforcement = app.enforced(revision, patience).await;
-    Ok(Answer::ok("Route rules updated successfully", Changed { document, enforcement }))
+    Ok(Answer::ok("Route rules updated successfully", Changed { document, affected_rules, enforcement }))
 }

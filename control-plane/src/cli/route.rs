@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::arguments::Wait;
 use super::error::CommandError;
 use super::exit::Exit;
+use super::output::note;
 use super::query::Query;
 use super::table::Table;
 use super::{Context, Run, document, text};
@@ -23,7 +24,7 @@ pub enum Command {
 /// By what.
 #[derive(Clone, Args)]
 pub struct Replace {
-    /// A file of YAML or JSON, or - for stdin: {rules: [{path: {prefix: /v4}, permission: dns:read}], unmatched: deny}
+    /// A file of YAML or JSON, or - for stdin: {rules: [{path: {prefix: /v4}, permission: dns:read}], unmatched: deny, path_case: refuse}
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]
@@ -42,6 +43,9 @@ impl Run for Command {
             Self::Apply(Replace { file, wait }) => {
                 let rules: Value = document::read(&file)?;
                 let data = api.put(&["routes"], &wait.query(), &rules).await?;
+                for affected in text::entries(&data, "affected_rules") {
+                    note(&affected_note(affected, text::field(&data, "path_case")));
+                }
                 output.changed(&data, "route rules replaced")
             }
         }
@@ -64,7 +68,22 @@ fn shown(routes: &Value) -> String {
         "deny" => "is refused",
         _ => "needs a valid key",
     };
-    format!("{}\nWhat no rule matches {unmatched}.\n", table.shown())
+    let path_case = match text::field(routes, "path_case") {
+        "ignore" => "Rules apply in any letter case.",
+        "distinct" => "Paths in another letter case are other paths.",
+        _ => "Paths that fall under another rule in another letter case are refused.",
+    };
+    format!("{}\nWhat no rule matches {unmatched}.\n{path_case}\n", table.shown())
+}
+
+/// A warning about one of the rules that `path_case` affects.
+fn affected_note(affected: &Value, path_case: &str) -> String {
+    let (rule, earlier) = (text::of(&affected["rule"]), text::of(&affected["conflicts_with"]));
+    let effect = if path_case == "ignore" { format!("fall under rule {earlier}") } else { "are refused".to_owned() };
+    format!(
+        "warning: requests spelled as rule {rule} {effect}: rule {earlier} is for the same path in another letter case, or \
+         without dots and blanks at the end of a segment"
+    )
 }
 
 /// `prefix /v4`
@@ -100,7 +119,18 @@ mod tests {
             "RULE   HOST   METHODS    PATH            NEEDS           SUBACCOUNT IN\n\
              1      -      -          exact /health   nothing         -\n\
              2      -      GET, PUT   prefix /v4      dns, dns:read   header x-sub\n\
-             \nWhat no rule matches is refused.\n"
+             \nWhat no rule matches is refused.\nPaths that fall under another rule in another letter case are refused.\n"
+        );
+    }
+
+    #[test]
+    fn affected_rules_are_named_with_the_effect() {
+        let affected = json!({"rule": 3, "conflicts_with": 1});
+        assert!(
+            affected_note(&affected, "refuse").starts_with("warning: requests spelled as rule 3 are refused: rule 1 ")
+        );
+        assert!(
+            affected_note(&affected, "ignore").starts_with("warning: requests spelled as rule 3 fall under rule 1: ")
         );
     }
 }

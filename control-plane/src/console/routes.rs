@@ -8,11 +8,12 @@ use axum::http::{HeaderMap, Method};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use maud::{Markup, html};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::Page;
 use super::api::Refusal;
-use super::done::{self, Changed, Done};
+use super::done::{self, Done, Enforcement};
 use super::explain::answer::Told;
 use super::explain::question::Question;
 use super::failure::Failure;
@@ -27,7 +28,17 @@ const TRY: &str = "/console/routes/try";
 
 const CALL: &str = "/v1/routes";
 
-const SENTENCES: [(&str, &str); 1] = [("saved", "The rules are saved")];
+const SENTENCES: [(&str, &str); 2] = [
+    ("saved", "The rules are saved"),
+    ("affected", "The rules are saved. Some of them do not apply in their own spelling; they are marked below"),
+];
+
+/// What saving answers.
+#[derive(Deserialize)]
+struct Saved {
+    affected_rules: Vec<Value>,
+    enforcement: Enforcement,
+}
 
 /// What the try-it box has a field for.
 const TRIED: [&str; 3] = ["request.method", "request.host", "request.path"];
@@ -47,11 +58,14 @@ async fn save(Sent { session, fields }: Sent) -> Result<Response, Failure> {
     let current: Value = session.api.get(CALL).await?;
     let edited = Edited::of(&fields);
     let saved = match editor::check(&fields, &current).and_then(|()| edited.document()) {
-        Ok(document) => session.api.send::<Changed>(Method::PUT, CALL, &document).await,
+        Ok(document) => session.api.send::<Saved>(Method::PUT, CALL, &document).await,
         Err(refusal) => Err(refusal),
     };
     match saved {
-        Ok(Changed { enforcement }) => Ok(done::redirect(PATH, "saved", Some(enforcement))),
+        Ok(Saved { affected_rules, enforcement }) => {
+            let word = if affected_rules.is_empty() { "saved" } else { "affected" };
+            Ok(done::redirect(PATH, word, Some(enforcement)))
+        }
         Err(refusal) if refusal.is_of_form() => {
             let status = refusal.status;
             let shown = Shown { edited: Some((edited, refusal)), ..Shown::default() };

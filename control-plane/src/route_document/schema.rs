@@ -5,7 +5,7 @@ use utoipa::openapi::schema::{ArrayBuilder, Object, ObjectBuilder, OneOfBuilder,
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::{RuleDocument, UnmatchedWord};
+use super::{PathCaseWord, RuleDocument, UnmatchedWord};
 use crate::schema::{matching, object, text};
 
 impl PartialSchema for RuleDocument {
@@ -30,6 +30,8 @@ pub(crate) fn shown() -> Object {
         .required("rules")
         .property("unmatched", UnmatchedWord::schema())
         .required("unmatched")
+        .property("path_case", PathCaseWord::schema())
+        .required("path_case")
         .build()
 }
 
@@ -54,7 +56,7 @@ fn matched() -> ObjectBuilder {
     let methods = ArrayBuilder::new()
         .items(matching("^[A-Z0-9!#$%&'*+.^_`|~-]{1,64}$"))
         .min_items(Some(1))
-        .description(Some("Their names, in capitals; any if it is left out."));
+        .description(Some("Their names, in capitals; any if it is left out. `GET` covers `HEAD`."));
     object()
         .property("host", host.description(Some("A host's name, or `*.` and one; any if it is left out.")))
         .property("methods", methods)

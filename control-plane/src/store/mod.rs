@@ -150,7 +150,10 @@ impl Store {
         let revision = watch::Sender::new(revision);
         let (writes, path) = (Histogram::new(COMMIT_SECONDS), path.to_owned());
         let revoked_node_tokens = watch::Sender::default();
-        Ok(Self(Arc::new(Shared { writer, readers, epoch, revision, revoked_node_tokens, writes, path, lock })))
+        let shared = Shared { writer, readers, epoch, revision, revoked_node_tokens, writes, path, lock };
+        let store = Self(Arc::new(shared));
+        routes::add_path_case(&store).await?;
+        Ok(store)
     }
 
     /// Identity of this store's history.

@@ -2,13 +2,14 @@
 //! in the same record: whether there are imported keys.
 
 use latchkey_policy::record::FORMAT;
-use latchkey_policy::route::RouteRecord;
+use latchkey_policy::route::{PathCase, RouteRecord};
 use sqlx::SqliteExecutor;
+use tracing::{info, warn};
 
 use super::audit::Event;
-use super::change::to_its_end;
+use super::change::{Change, to_its_end};
 use super::{Acting, Store, StoreError, from_json, to_json};
-use crate::route_document::RouteDocument;
+use crate::route_document::{AffectedRule, RouteDocument, affected_rules};
 
 impl Store {
     /// The rules, as people write them.
@@ -43,6 +44,49 @@ impl Acting {
             Ok((document, revision))
         })
         .await
+    }
+}
+
+/// Gives rules that were written before there was `path_case` the default, `refuse`, and logs which of them it affects.
+/// Those that can only be told apart by case keep `distinct`.
+pub(super) async fn add_path_case(store: &Store) -> Result<(), StoreError> {
+    let text: String = sqlx::query_scalar("SELECT document FROM routes").fetch_one(&store.0.writer).await?;
+    let written: serde_json::Value = from_json(&text, "the route rules")?;
+    let has_rules = written["rules"].as_array().is_some_and(|rules| !rules.is_empty());
+    if !has_rules || written.get("path_case").is_some() {
+        return Ok(());
+    }
+    let document: RouteDocument = from_json(&text, "the route rules")?;
+    let routes = document.check_without_path_case().map_err(|_| StoreError::Damaged("a route rule"))?;
+    let document = RouteDocument::try_from(&routes).map_err(|_| StoreError::Damaged("a rule that is no JSON"))?;
+    let mut change = Change::begin(store).await?;
+    sqlx::query("UPDATE routes SET document = ?, revision = ?")
+        .bind(to_json(&document)?)
+        .bind(change.revision())
+        .execute(change.connection())
+        .await?;
+    change.commit().await?;
+    log_upgrade(&routes);
+    Ok(())
+}
+
+fn log_upgrade(routes: &RouteRecord) {
+    if routes.path_case() == PathCase::Distinct {
+        warn!(
+            "route rules now have path_case: distinct, as some differ only by letter case, or by dots and blanks at the \
+             end of a segment; upstreams that ignore these are not protected"
+        );
+        return;
+    }
+    info!(
+        "route rules now have path_case: refuse; requests that fall under another rule when letter case, and dots and \
+         blanks at the end of a segment, are ignored are refused"
+    );
+    for AffectedRule { rule, conflicts_with } in affected_rules(routes) {
+        warn!(
+            rule,
+            conflicts_with, "requests spelled as this route rule are refused now: an earlier rule differs by case"
+        );
     }
 }
 

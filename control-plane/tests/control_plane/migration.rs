@@ -5,6 +5,7 @@ use crate::node::Node;
 use argon2::{Argon2, PasswordHasher as _};
 use latchkey_policy::limit::{Limits, Window};
 use latchkey_policy::permission::Pattern;
+use latchkey_policy::route::PathCase;
 use reqwest::StatusCode;
 use serde_json::json;
 use sqlx::migrate::Migrator;
@@ -121,4 +122,30 @@ async fn whoever_lost_the_only_password_can_ask_for_another_administrator() {
     // What is asked for is there already.
     plane.restart().await;
     assert_eq!(plane.client("second@localhost").await.get("/v1/users").await.number("/data/total"), 2);
+}
+
+/// A document of rules as the previous version left it.
+async fn with_rules(database: &Path, document: &str) {
+    without_services(database).await;
+    let pool = SqlitePool::connect_with(SqliteConnectOptions::new().filename(database)).await.unwrap();
+    let changed = sqlx::query("UPDATE routes SET document = ?").bind(document).execute(&pool).await.unwrap();
+    assert_eq!(changed.rows_affected(), 1);
+    pool.close().await;
+}
+
+#[tokio::test]
+async fn rules_of_the_previous_version_refuse_other_cases_unless_they_differ_by_case() {
+    let one = r#"{"rules":[{"path":{"prefix":"/v1/admin"},"permission":"admin:read"}],"unmatched":"deny"}"#;
+    let two = r#"{"rules":[{"path":{"exact":"/a"},"public":true},{"path":{"exact":"/A"}}],"unmatched":"valid_key"}"#;
+    for (document, path_case) in [(one, PathCase::Refuse), (two, PathCase::Distinct)] {
+        let mut plane = Plane::start_after(&[], async |path: &Path| with_rules(path, document).await).await;
+        let revision = plane.store().revision();
+        let routes = Node::ready(&plane).await.snapshot.routes.unwrap();
+        assert_eq!(routes.path_case(), path_case);
+        assert_eq!(routes.rules().len(), document.matches("\"path\"").count());
+        let word = format!("{path_case:?}").to_lowercase();
+        assert_eq!(plane.client("first@localhost").await.get("/v1/routes").await.text("/data/path_case"), word);
+        plane.restart().await;
+        assert_eq!(plane.store().revision(), revision, "it is done once");
+    }
 }

@@ -15,14 +15,14 @@ fn rules() -> Value {
         {"methods": ["POST"], "path": {"template": "/v4/zones/{zone}/records"}, "service": "dns",
          "permission": "dns:write", "subaccount": {"path": "zone"}},
         {"host": "*.example.com", "path": {"prefix": "/"}, "subaccount": {"query": "sub"}},
-    ], "unmatched": "deny"})
+    ], "unmatched": "deny", "path_case": "ignore"})
 }
 
 #[tokio::test]
 async fn rules_are_told_as_they_were_put() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
-    let none = json!({"rules": [], "unmatched": "valid_key"});
+    let none = json!({"rules": [], "unmatched": "valid_key", "path_case": "refuse"});
     assert_eq!(client.get("/v1/routes").await.at("/data"), &none);
     let put = client.put("/v1/routes", rules()).await;
     assert_eq!((put.status, put.enforcement()), (StatusCode::OK, (0, 0)));
@@ -131,6 +131,7 @@ async fn bad_rules_are_all_told_of_by_number_and_field_and_nothing_changes() {
         (json!({}), "rules"),
         (json!({"rules": [], "unmatched": "allow"}), "unmatched"),
         (json!({"rules": [], "default": "deny"}), "default"),
+        (json!({"rules": [], "path_case": "lower"}), "path_case"),
     ] {
         client.put("/v1/routes", body).await.refused_by(400, "invalid_request", field);
     }
@@ -155,4 +156,45 @@ async fn bad_rules_are_all_told_of_by_number_and_field_and_nothing_changes() {
     assert_eq!(many.text("/error"), "rules: must be 1000 at most.", "each of them is not looked at");
     assert_eq!(client.get("/v1/routes").await.at("/data"), &rules());
     assert_eq!(plane.store().revision(), revision);
+}
+
+#[tokio::test]
+async fn rules_that_differ_by_case_are_refused_or_named() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    let document = |path_case: Option<&str>, second: &str| {
+        let rules = json!([
+            {"path": {"prefix": "/v1/admin"}, "permission": "admin:read"},
+            {"path": {"exact": second}, "public": true},
+        ]);
+        match path_case {
+            None => json!({"rules": rules}),
+            Some(path_case) => json!({"rules": rules, "path_case": path_case}),
+        }
+    };
+    let none = json!([]);
+    let second = json!([{"rule": 2, "conflicts_with": 1}]);
+    for (path_case, path, shown, affected) in [
+        (None, "/health", "refuse", &none),
+        (None, "/v1/Admin/health", "refuse", &second),
+        (Some("refuse"), "/v1/admin./health", "refuse", &second),
+        (Some("ignore"), "/v1/Admin/health", "ignore", &second),
+        (Some("distinct"), "/v1/Admin/health", "distinct", &none),
+    ] {
+        let put = client.put("/v1/routes", document(path_case, path)).await;
+        assert_eq!(put.at("/data/affected_rules"), affected, "{path_case:?} {path}");
+        assert_eq!(put.text("/data/path_case"), shown);
+        assert_eq!(client.get("/v1/routes").await.text("/data/path_case"), shown);
+    }
+    for (path_case, refused) in [(None, true), (Some("ignore"), true), (Some("distinct"), false)] {
+        let mut same = document(path_case, "/unused");
+        same["rules"][1]["path"] = json!({"prefix": "/V1/Admin"});
+        let answer = client.put("/v1/routes", same).await;
+        if refused {
+            answer.refused_by(400, "invalid_request", "rules[2].path");
+            assert!(answer.text("/error").contains("`path_case` must be `distinct`"), "{answer:?}");
+        } else {
+            assert_eq!(answer.status, StatusCode::OK);
+        }
+    }
 }

@@ -24,7 +24,7 @@ out is left alone:
   services: [{name, description}]
   subaccounts: [{name}]
   users: [{email, roles, permissions, subaccounts: all or names, disabled, password_env}]
-  routes: {rules, unmatched}
+  routes: {rules, unmatched, path_case}
   keys: [{name, description, environment, tier, scope, roles, permissions, subaccounts, allowed_ips, denied_ips,
           expires_at, limits, active, save}]
 A key that is made needs `save`, a file for its secret, which is found from the file's own directory. A user who is made \

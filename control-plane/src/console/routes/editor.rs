@@ -57,7 +57,8 @@ pub(super) fn form(session: &Session, document: &Value, refused: Option<(&Edited
                         code { "template" } "; " code { "host" } " and " code { "methods" } " where they matter; and either "
                         code { "public" } ", or what a key needs: " code { "service" } ", " code { "permission" } ", "
                         code { "subaccount" } ". What no rule matches is told by " code { "unmatched" } ": "
-                        code { "valid_key" } " or " code { "deny" } "."
+                        code { "valid_key" } " or " code { "deny" } ". Whether paths in another letter case are refused is told by "
+                        code { "path_case" } ": " code { "refuse" } ", " code { "ignore" } " or " code { "distinct" } "."
                     }
                     p .help { "For example: " code { (EXAMPLE) } }
                     @if let Some(refusal) = refusal { p .error #document-error role="alert" { (refusal.error) } }

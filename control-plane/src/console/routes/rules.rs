@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::widgets::{badge, nothing};
+use crate::route_document::{AffectedRule, RouteDocument, affected_rules};
 
 /// What pages show of the document of the API.
 #[derive(Default, Deserialize)]
@@ -12,6 +13,7 @@ use super::super::widgets::{badge, nothing};
 struct Document {
     rules: Vec<Rule>,
     unmatched: String,
+    path_case: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -43,7 +45,7 @@ struct Place {
 }
 
 pub(super) fn table(document: &Value) -> Markup {
-    let Ok(Document { rules, unmatched }) = Document::deserialize(document) else {
+    let Ok(Document { rules, unmatched, path_case }) = Document::deserialize(document) else {
         return html! { p .error role="alert" { "The rules cannot be shown as a table." } };
     };
     let rest = match unmatched.as_str() {
@@ -53,7 +55,10 @@ pub(super) fn table(document: &Value) -> Markup {
     if rules.is_empty() {
         return nothing("There are no rules yet.", &html! { p { "Every request gets: " (rest) "." } });
     }
+    let affected = affected(document);
+    let of = |number| affected.iter().find(|affected| u64::try_from(affected.rule) == Ok(number));
     html! {
+        p { (in_another_case(&path_case)) }
         div .wide tabindex="0" role="region" aria-label="Route rules" {
             table {
                 thead { tr {
@@ -65,7 +70,7 @@ pub(super) fn table(document: &Value) -> Markup {
                     th scope="col" { "Subaccount from" }
                 } }
                 tbody {
-                    @for (number, rule) in (1_u64..).zip(&rules) { (rule.row(number)) }
+                    @for (number, rule) in (1_u64..).zip(&rules) { (rule.row(number, of(number))) }
                     tr {
                         td .number { span aria-hidden="true" { "–" } }
                         th scope="row" colspan="3" { "All other requests" }
@@ -78,8 +83,26 @@ pub(super) fn table(document: &Value) -> Markup {
     }
 }
 
+/// What becomes of paths that differ from a rule's by letter case.
+fn in_another_case(path_case: &str) -> &'static str {
+    match path_case {
+        "ignore" => "Rules apply in any letter case.",
+        "distinct" => "Paths in another letter case are other paths.",
+        _ => {
+            "Requests that fall under another rule when letter case, and dots and blanks at the end of a segment, are \
+             ignored are refused."
+        }
+    }
+}
+
+/// The rules that do not apply in their own spelling.
+fn affected(document: &Value) -> Vec<AffectedRule> {
+    let read = serde_json::from_str::<RouteDocument>(&document.to_string());
+    read.ok().and_then(|document| document.check().ok()).map_or_else(Vec::new, |routes| affected_rules(&routes))
+}
+
 impl Rule {
-    fn row(&self, number: u64) -> Markup {
+    fn row(&self, number: u64, affected: Option<&AffectedRule>) -> Markup {
         html! {
             tr id={ "rule-" (number) } {
                 th .number scope="row" { (number) }
@@ -91,7 +114,15 @@ impl Rule {
                     Some(host) => { code { (host) } },
                     None => { span .faint { "any" } },
                 } }
-                td { (self.path.shown()) }
+                td {
+                    (self.path.shown())
+                    @if let Some(AffectedRule { conflicts_with, .. }) = affected {
+                        div {
+                            (badge("warn", "affected")) " in another letter case, this is "
+                            a href={ "#rule-" (conflicts_with) } { "rule " (conflicts_with) }
+                        }
+                    }
+                }
                 td { (self.needs()) }
                 td { @match &self.subaccount {
                     Some(place) => (place.shown()),

@@ -60,7 +60,10 @@ async fn tiers_and_routes_are_replaced_by_files_of_yaml() {
     let told = person.run(&["route", "show"]).await.done();
     assert!(told.contains("1      -      -         exact /health   nothing") && told.contains("is refused"), "{told}");
     let shown = person.json(&["route", "show"]).await;
-    assert_eq!(shown, json!({"rules": [{"path": {"exact": "/health"}, "public": true}], "unmatched": "deny"}));
+    assert_eq!(
+        shown,
+        json!({"rules": [{"path": {"exact": "/health"}, "public": true}], "unmatched": "deny", "path_case": "refuse"})
+    );
     person.run(&["route", "apply", "-f", "none.yaml"]).await.failed(2, "none.yaml: cannot be read: ");
 }
 

@@ -33,5 +33,6 @@ fn detail(from: &Value, to: &Value) -> String {
         details.push(format!("{} rules → {} rules", before.len(), after.len()));
     }
     details.extend(difference("unmatched", &from["unmatched"], &to["unmatched"]));
+    details.extend(difference("path_case", &from["path_case"], &to["path_case"]));
     details.join(", ")
 }

@@ -27,7 +27,7 @@ fn state() -> State {
             "disabled": false,
         })],
         keys: vec![key("key_1", "CI"), key("key_2", "old")],
-        routes: json!({"rules": [{"path": {"exact": "/health"}, "public": true}], "unmatched": "valid_key"}),
+        routes: json!({"rules": [{"path": {"exact": "/health"}, "public": true}], "unmatched": "valid_key", "path_case": "refuse"}),
         caller: json!({"user_id": "usr_0"}),
     }
 }
