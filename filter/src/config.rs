@@ -3,7 +3,9 @@
 //! | field | type | default | meaning |
 //! |---|---|---|---|
 //! | `control_plane.cluster` | string of at most 100 characters | required | the Envoy cluster of the control plane's stream |
-//! | `control_plane.token` | string | required | the node token that the control plane expects |
+//! | `control_plane.token` | string | required, or `token_env` | the node token that the control plane expects |
+//! | `control_plane.token_env` | string | none | the environment variable that holds the node token |
+//! | `instance` | 1 to 64 of `a-z`, `0-9`, `-` | `"latchkey"` | filters of one Envoy with the same name share snapshot and counters |
 //! | `key_prefix` | string | `"lk"` | what keys begin with |
 //! | `credentials.headers` | list of header names | `["x-api-key"]` | headers that hold a key and nothing else |
 //! | `credentials.bearer` | boolean | `true` | whether `Authorization: Bearer` holds one |
@@ -28,8 +30,9 @@ use serde_json::{Map, Value};
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// The SDK can pass on no longer name.
-const MAX_CLUSTER_LEN: usize = 100;
+mod control_plane;
+
+pub use control_plane::{ControlPlane, TokenSource, is_token as is_node_token};
 
 /// Headers that hold no key alone, and that the filter must not set.
 const OTHER_USE: [&str; 10] = [
@@ -52,6 +55,8 @@ const MAX_STALENESS_SECONDS: u64 = 365 * 24 * 3600;
 pub struct Config {
     /// Where the stream goes.
     pub control_plane: ControlPlane,
+    /// What names of shared cells begin with.
+    pub instance: String,
     /// What keys look like.
     pub keys: KeyFormat,
     /// Where they are looked for.
@@ -69,15 +74,6 @@ pub struct Config {
     /// What to do wrong.
     #[cfg(feature = "fault")]
     pub fault: crate::fault::Fault,
-}
-
-/// The control plane, as seen from here.
-#[derive(Clone)]
-pub struct ControlPlane {
-    /// An Envoy cluster.
-    pub cluster: String,
-    /// Presented on every stream. Never printed.
-    pub token: String,
 }
 
 /// The places of a request in which a key may be.
@@ -148,15 +144,9 @@ impl Config {
             }
         };
         let mut root = Object::new(String::new(), value, errors)?;
-        let control_plane = root.object("control_plane", errors).and_then(|mut object| {
-            let cluster = object.string("cluster", errors);
-            if cluster.as_ref().is_some_and(|cluster| cluster.len() > MAX_CLUSTER_LEN) {
-                object.error("cluster", format!("must have at most {MAX_CLUSTER_LEN} characters"), errors);
-            }
-            let token = object.string("token", errors);
-            object.finish(errors);
-            Some(ControlPlane { cluster: cluster?, token: token? })
-        });
+        let control_plane = root.object("control_plane", errors);
+        let control_plane = control_plane.and_then(|object| ControlPlane::read(object, errors));
+        let instance = control_plane::instance(&mut root, errors);
         let keys = match root.optional_string("key_prefix", errors) {
             None => Some(KeyFormat::default()),
             Some(prefix) => match KeyFormat::new(&prefix) {
@@ -201,6 +191,7 @@ impl Config {
         root.finish(errors);
         Some(Self {
             control_plane: control_plane?,
+            instance,
             keys: keys?,
             credentials: credentials?,
             identity_names: identity_names(identity_headers.as_deref()?),
@@ -309,7 +300,7 @@ impl Object {
             return None;
         }
         let value = self.optional_string(field, errors)?;
-        if value.is_empty() || value.chars().any(|c| !matches!(c, '!'..='~')) {
+        if !is_node_token(&value) {
             self.error(field, "must be printable ASCII without blanks, and not empty", errors);
             return None;
         }

@@ -12,7 +12,7 @@ use crate::worker::Worker;
 use abi::{BufferType, LogLevel, MapType, MetricType};
 use latchkey_policy::cells::{Cell as SharedCell, CellError, Cells, Expect};
 use prost::Message as _;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell, RefCell};
 
 /// How soon a new worker looks for the stream: until there is a snapshot, requests are refused.
 const FIRST_TICK_MILLIS: u32 = 1;
@@ -36,16 +36,40 @@ fn configure(host: &Envoy, worker: &mut Worker) -> bool {
     true
 }
 
-/// The host of this VM.
-#[derive(Debug, Default)]
+/// What names of cells begin with until the configuration says otherwise.
+const DEFAULT_INSTANCE: &str = "latchkey/";
+
+/// The host of one filter in this VM.
+#[derive(Debug)]
 struct Envoy {
     /// Nothing, where the host has no gauges for us.
     generation: OnceCell<Option<MetricId>>,
+    /// Where names of cells are put together: the prefix, and what is left of the last name.
+    name: RefCell<String>,
+    prefix: Cell<usize>,
+}
+
+impl Default for Envoy {
+    fn default() -> Self {
+        Self {
+            generation: OnceCell::new(),
+            name: RefCell::new(DEFAULT_INSTANCE.to_owned()),
+            prefix: Cell::new(DEFAULT_INSTANCE.len()),
+        }
+    }
 }
 
 impl Envoy {
     fn generation_gauge(&self) -> Option<MetricId> {
         *self.generation.get_or_init(|| abi::define_metric(MetricType::Gauge, GENERATION).ok())
+    }
+
+    /// Lets `call` use the whole name of a cell.
+    fn with_name<T>(&self, name: &str, call: impl FnOnce(&str) -> T) -> Result<T, CellError> {
+        let mut whole = self.name.try_borrow_mut().map_err(|_| CellError::Host)?;
+        whole.truncate(self.prefix.get());
+        whole.push_str(name);
+        Ok(call(&whole))
     }
 }
 
@@ -55,7 +79,7 @@ const NO_SUCH_VERSION: u32 = u32::MAX;
 
 impl Cells for Envoy {
     fn get(&self, name: &str) -> Result<Option<SharedCell>, CellError> {
-        match abi::get_shared_data(name) {
+        match self.with_name(name, abi::get_shared_data)? {
             Ok((bytes, version)) => Ok(Some(SharedCell { bytes, version })),
             Err(abi::NOT_FOUND) => Ok(None),
             Err(_) => Err(CellError::Host),
@@ -67,7 +91,7 @@ impl Cells for Envoy {
             Expect::Absent => NO_SUCH_VERSION,
             Expect::Version(version) => version,
         };
-        abi::set_shared_data(name, bytes, version).map_err(|status| match status {
+        self.with_name(name, |name| abi::set_shared_data(name, bytes, version))?.map_err(|status| match status {
             abi::CAS_MISMATCH => CellError::Conflict,
             _ => CellError::Host,
         })
@@ -91,6 +115,28 @@ impl Cells for Envoy {
 impl Host for Envoy {
     fn now(&self) -> Result<Nanos, Refused> {
         abi::current_time().map_err(|_| Refused)
+    }
+
+    fn monotonic(&self) -> Result<Nanos, Refused> {
+        abi::monotonic_time().map_err(|_| Refused)
+    }
+
+    fn random(&self) -> Result<[u8; 16], Refused> {
+        abi::random().map_err(|_| Refused)
+    }
+
+    fn environment(&self, name: &str) -> Option<String> {
+        let variables = abi::environment().ok()?;
+        let mut variables = variables.split(|byte| *byte == 0);
+        let value = variables.find_map(|variable| variable.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
+        String::from_utf8(value.to_vec()).ok()
+    }
+
+    fn use_instance(&self, instance: &str) {
+        if let Ok(mut name) = self.name.try_borrow_mut() {
+            *name = format!("{instance}/");
+            self.prefix.set(name.len());
+        }
     }
 
     fn log(&self, level: Level, message: &str) {

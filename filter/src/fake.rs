@@ -26,6 +26,11 @@ pub(crate) struct Response {
 pub(crate) struct FakeHost {
     pub(crate) cells: Rc<MemoryCells>,
     pub(crate) clock: Rc<Cell<Nanos>>,
+    pub(crate) monotonic: Rc<Cell<Nanos>>,
+    pub(crate) environment: RefCell<BTreeMap<String, String>>,
+    /// `latchkey` if it is empty.
+    instance: RefCell<String>,
+    randomness: Rc<Cell<u64>>,
     pub(crate) headers: RefCell<BTreeMap<String, Vec<u8>>>,
     pub(crate) response_headers: RefCell<BTreeMap<String, String>>,
     pub(crate) source: RefCell<String>,
@@ -47,11 +52,23 @@ pub(crate) struct FakeHost {
 impl FakeHost {
     /// Another worker of the same Envoy.
     pub(crate) fn sibling(&self) -> Self {
-        Self { cells: Rc::clone(&self.cells), clock: Rc::clone(&self.clock), ..Self::default() }
+        Self {
+            cells: Rc::clone(&self.cells),
+            clock: Rc::clone(&self.clock),
+            monotonic: Rc::clone(&self.monotonic),
+            randomness: Rc::clone(&self.randomness),
+            ..Self::default()
+        }
     }
 
     pub(crate) fn advance_millis(&self, millis: u64) {
         self.clock.set(self.clock.get() + millis * 1_000_000);
+        self.monotonic.set(self.monotonic.get() + millis * 1_000_000);
+    }
+
+    fn cell(&self, name: &str) -> String {
+        let instance = self.instance.borrow();
+        format!("{}/{name}", if instance.is_empty() { "latchkey" } else { &instance })
     }
 
     pub(crate) fn metric(&self, name: &str) -> u64 {
@@ -65,12 +82,12 @@ impl FakeHost {
 
 impl Cells for FakeHost {
     fn get(&self, name: &str) -> Result<Option<SharedCell>, CellError> {
-        self.cells.get(name)
+        self.cells.get(&self.cell(name))
     }
 
     fn set(&self, name: &str, bytes: &[u8], expect: Expect) -> Result<(), CellError> {
         self.permit("set").map_err(|Refused| CellError::Host)?;
-        self.cells.set(name, bytes, expect)
+        self.cells.set(&self.cell(name), bytes, expect)
     }
 
     fn generation(&self) -> Option<u64> {
@@ -86,6 +103,27 @@ impl Host for FakeHost {
     fn now(&self) -> Result<Nanos, Refused> {
         self.permit("now")?;
         Ok(self.clock.get())
+    }
+
+    fn monotonic(&self) -> Result<Nanos, Refused> {
+        self.permit("monotonic")?;
+        Ok(self.monotonic.get())
+    }
+
+    fn random(&self) -> Result<[u8; 16], Refused> {
+        self.permit("random")?;
+        self.randomness.set(self.randomness.get() + 1);
+        let mut bytes = [7; 16];
+        bytes[..8].copy_from_slice(&self.randomness.get().to_le_bytes());
+        Ok(bytes)
+    }
+
+    fn environment(&self, name: &str) -> Option<String> {
+        self.environment.borrow().get(name).cloned()
+    }
+
+    fn use_instance(&self, instance: &str) {
+        instance.clone_into(&mut self.instance.borrow_mut());
     }
 
     fn log(&self, _level: Level, message: &str) {
@@ -179,6 +217,9 @@ impl Host for FakeHost {
 
     fn send(&self, stream: StreamId, message: &[u8]) -> Result<(), Refused> {
         assert!(self.streams.borrow().contains(&stream));
+        if self.stubborn.get() == "send" {
+            return Err(Refused);
+        }
         self.sent.borrow_mut().extend(FromNode::decode(message).unwrap().message);
         Ok(())
     }

@@ -74,7 +74,7 @@ fn fuzz_stream_messages() {
             match random.below(8) {
                 0 => {
                     host.advance_millis(u64::from(random.below(4_000)));
-                    worker.tick(&host);
+                    worker.tick(&host, false);
                     sequence = 0;
                 }
                 1 => {
@@ -141,7 +141,7 @@ fn fuzz_requests() {
             ..snapshot::Batch::default()
         };
         writer.apply(&host, &batch).unwrap();
-        note_contact(&host, host.clock.get()).unwrap();
+        note_contact(&host, host.monotonic.get()).unwrap();
         let mut worker = Worker::default();
         assert!(worker.configure(&host, CONFIGURATION.as_bytes()));
 

@@ -7,7 +7,7 @@ use latchkey_policy::verdict::GrpcStatus;
 /// Nanoseconds since the Unix epoch, by the host's clock.
 pub type Nanos = u64;
 
-const NANOS_PER_SECOND: Nanos = 1_000_000_000;
+pub(crate) const NANOS_PER_SECOND: Nanos = 1_000_000_000;
 
 /// A gRPC stream that the host knows.
 pub type StreamId = u32;
@@ -63,6 +63,18 @@ pub trait Host: Cells {
     fn unix_seconds(&self) -> Result<i64, Refused> {
         i64::try_from(self.now()? / NANOS_PER_SECOND).map_err(|_| Refused)
     }
+
+    /// Nanoseconds on a clock that begins anywhere and is never set.
+    fn monotonic(&self) -> Result<Nanos, Refused>;
+
+    /// Random bytes.
+    fn random(&self) -> Result<[u8; 16], Refused>;
+
+    /// A variable of the environment, as far as the host hands it over.
+    fn environment(&self, name: &str) -> Option<String>;
+
+    /// From now on names of cells begin with this.
+    fn use_instance(&self, instance: &str);
 
     /// Writes to Envoy's log. Never a credential.
     fn log(&self, level: Level, message: &str);

@@ -3,12 +3,17 @@
 //! The holder renews the lease at every tick; a lease that was not renewed for [`EXPIRY`] is anybody's. A holder whose
 //! stream ends gives the lease back with a time before which nobody tries again, so that the back-off is one for the
 //! whole Envoy, and the next to try may be another worker. Each new holder gets a higher term, which keeps a
-//! predecessor that was only asleep from writing (`latchkey_policy::table`).
+//! predecessor that was only asleep from writing (`latchkey_policy::table`). A holder that ends in order gives the lease
+//! back at once.
+//!
+//! The cell also counts the workers of the process, so that the last one can say goodbye to the control plane. When Envoy
+//! shuts down, the main thread's is the last. So a worker that serves requests leaves the lease to one that serves none,
+//! if there is one.
 
 use crate::host::Nanos;
 use latchkey_policy::cells::{CellError, Cells, Expect};
+use latchkey_policy::snapshot::LEASE as CELL;
 
-const CELL: &str = "lease";
 const MILLISECOND: Nanos = 1_000_000;
 
 /// How long a lease lives without being renewed.
@@ -17,6 +22,16 @@ pub const EXPIRY: Nanos = 3_000 * MILLISECOND;
 /// The longest wait between two attempts: a control plane that is back is found within a second.
 const MAX_BACKOFF: Nanos = 600 * MILLISECOND;
 const FIRST_BACKOFF: Nanos = 100 * MILLISECOND;
+
+/// How long a worker that serves requests leaves a free lease to one that serves none.
+const HEAD_START: Nanos = 250 * MILLISECOND;
+
+/// How often a worker that serves no requests says that it is there, and for how long that counts.
+const IDLE_PAUSE: Nanos = 500 * MILLISECOND;
+const IDLE_EXPIRY: Nanos = 2_000 * MILLISECOND;
+
+/// How often a worker that ends tries to say so while others are faster.
+const LEAVE_ATTEMPTS: usize = 1_000;
 
 /// The cell's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,10 +48,14 @@ struct Lease {
     workers: u64,
     /// When the first worker of this process came.
     instance: u64,
+    /// Workers that came and have not ended.
+    alive: u64,
+    /// When a worker that serves no requests was last there, without the lease.
+    idle_at: Nanos,
 }
 
 impl Lease {
-    const LEN: usize = 48;
+    const LEN: usize = 64;
 
     fn encode(&self) -> [u8; Self::LEN] {
         let mut out = [0; Self::LEN];
@@ -47,6 +66,8 @@ impl Lease {
             self.retry_at,
             self.workers,
             self.instance,
+            self.alive,
+            self.idle_at,
         ];
         for (place, word) in out.as_chunks_mut::<8>().0.iter_mut().zip(words) {
             *place = word.to_le_bytes();
@@ -67,17 +88,44 @@ impl Lease {
             retry_at: words.next()?,
             workers: words.next()?,
             instance: words.next()?,
+            alive: words.next()?,
+            idle_at: words.next()?,
         })
     }
 
-    fn is_free(&self, now: Nanos) -> bool {
+    fn is_free(&self, now: Nanos, who: Role) -> bool {
         if self.holder == 0 {
+            let wait = if who == Role::Serving && self.has_idle(now) { HEAD_START } else { 0 };
+            let retry_at = self.retry_at.saturating_add(wait);
             // A clock that was set back must not keep everybody waiting.
-            now >= self.retry_at || self.retry_at.saturating_sub(now) > MAX_BACKOFF
+            now >= retry_at || retry_at.saturating_sub(now) > MAX_BACKOFF.saturating_add(wait)
         } else {
             now.abs_diff(self.renewed_at) > EXPIRY
         }
     }
+
+    /// Whether there is a worker that serves no requests.
+    fn has_idle(&self, now: Nanos) -> bool {
+        self.idle_at != 0 && now.abs_diff(self.idle_at) <= IDLE_EXPIRY
+    }
+}
+
+/// What a worker is to the lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It has served no request so far, as the main thread's never does.
+    Idle,
+    /// It serves requests.
+    Serving,
+    /// It cannot open a stream, and is only counted.
+    Unfit,
+}
+
+/// A worker that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left {
+    /// Whether there is no other in this process.
+    pub is_last: bool,
 }
 
 /// One worker's part in the election.
@@ -103,18 +151,21 @@ pub enum Standing {
     },
     /// This worker has it still.
     Holding,
+    /// This worker has it still, and one that serves no requests could have it.
+    Wanted,
     /// This worker had it, and another has it now.
     Deposed,
 }
 
 impl Candidate {
     /// Renews the lease, or tries to get it.
-    pub fn tick(&mut self, cells: &impl Cells, now: Nanos) -> Result<Standing, CellError> {
+    pub fn tick(&mut self, cells: &impl Cells, now: Nanos, who: Role) -> Result<Standing, CellError> {
         let worker = match self.worker {
             Some(worker) => worker,
             None => {
                 let number = |lease: &mut Lease| {
                     lease.workers = lease.workers.saturating_add(1);
+                    lease.alive = lease.alive.saturating_add(1);
                     Some(lease.workers)
                 };
                 match update(cells, now, number) {
@@ -128,10 +179,15 @@ impl Candidate {
         let stood = update(cells, now, |lease| {
             if held.is_some_and(|term| lease.holder == worker && lease.term == term) {
                 lease.renewed_at = now;
-                return Some(Standing::Holding);
+                let is_wanted = who == Role::Serving && lease.has_idle(now);
+                return Some(if is_wanted { Standing::Wanted } else { Standing::Holding });
             }
-            if held.is_some() || !lease.is_free(now) {
-                return None;
+            if held.is_some() || who == Role::Unfit || !lease.is_free(now, who) {
+                let says_so = held.is_none() && who == Role::Idle && now.abs_diff(lease.idle_at) >= IDLE_PAUSE;
+                return says_so.then(|| {
+                    lease.idle_at = now;
+                    Standing::Idle
+                });
             }
             lease.holder = worker;
             lease.term = lease.term.saturating_add(1);
@@ -179,6 +235,42 @@ impl Candidate {
         released != Ok(None)
     }
 
+    /// Gives the lease back at once, for another worker to go on at its next tick.
+    pub fn hand_over(&mut self, cells: &impl Cells, now: Nanos) {
+        for _ in 0..4 {
+            let give_back = |lease: &mut Lease| {
+                lease.holder = 0;
+                lease.retry_at = now;
+            };
+            if self.if_held(cells, now, |_| true, give_back) != Err(CellError::Conflict) {
+                break;
+            }
+        }
+        self.term = None;
+    }
+
+    /// This worker ends, and gives the lease back if it has it. `None` if that could not be said.
+    pub fn leave(&mut self, cells: &impl Cells, now: Nanos) -> Option<Left> {
+        let worker = self.worker.take()?;
+        let term = self.term.take();
+        for _ in 0..LEAVE_ATTEMPTS {
+            let left = update(cells, now, |lease| {
+                lease.alive = lease.alive.saturating_sub(1);
+                if lease.holder == worker && Some(lease.term) == term {
+                    lease.holder = 0;
+                    lease.retry_at = now;
+                }
+                Some(Left { is_last: lease.alive == 0 })
+            });
+            match left {
+                Err(CellError::Conflict) => {}
+                Ok(left) => return left,
+                Err(CellError::Host) => return None,
+            }
+        }
+        None
+    }
+
     fn if_held(
         &self,
         cells: &impl Cells,
@@ -201,7 +293,17 @@ fn update<T>(
     change: impl FnOnce(&mut Lease) -> Option<T>,
 ) -> Result<Option<T>, CellError> {
     let cell = cells.get(CELL)?;
-    let first = Lease { holder: 0, term: 0, failures: 0, renewed_at: 0, retry_at: 0, workers: 0, instance: now };
+    let first = Lease {
+        holder: 0,
+        term: 0,
+        failures: 0,
+        renewed_at: 0,
+        retry_at: 0,
+        workers: 0,
+        instance: now,
+        alive: 0,
+        idle_at: 0,
+    };
     let mut lease = cell.as_ref().and_then(|cell| Lease::decode(&cell.bytes)).unwrap_or(first);
     let Some(outcome) = change(&mut lease) else { return Ok(None) };
     cells.set(CELL, &lease.encode(), Expect::unchanged(cell.as_ref()))?;
@@ -224,107 +326,4 @@ fn mix(seed: u64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use latchkey_policy::test_util::MemoryCells;
-
-    const SECOND: Nanos = 1_000 * MILLISECOND;
-
-    fn elected(candidate: &mut Candidate, cells: &MemoryCells, now: Nanos) -> Option<u32> {
-        match candidate.tick(cells, now).unwrap() {
-            Standing::Elected { term, .. } => Some(term),
-            _ => None,
-        }
-    }
-
-    #[test]
-    fn the_first_to_come_holds_the_lease_for_as_long_as_it_renews() {
-        let cells = MemoryCells::default();
-        let (mut first, mut second) = (Candidate::default(), Candidate::default());
-        assert_eq!(elected(&mut first, &cells, SECOND), Some(1));
-        for tick in 1..100 {
-            assert_eq!(first.tick(&cells, SECOND * tick), Ok(Standing::Holding));
-            assert_eq!(second.tick(&cells, SECOND * tick), Ok(Standing::Idle));
-        }
-    }
-
-    #[test]
-    fn a_dead_holder_is_replaced_after_the_expiry_with_a_higher_term() {
-        let cells = MemoryCells::default();
-        let (mut dead, mut next) = (Candidate::default(), Candidate::default());
-        assert_eq!(elected(&mut dead, &cells, SECOND), Some(1));
-        assert_eq!(next.tick(&cells, SECOND + EXPIRY), Ok(Standing::Idle));
-        assert_eq!(elected(&mut next, &cells, SECOND + EXPIRY + 1), Some(2));
-        assert_eq!(dead.tick(&cells, SECOND + EXPIRY + 2), Ok(Standing::Deposed));
-        assert_eq!(dead.tick(&cells, SECOND + EXPIRY + 3), Ok(Standing::Idle));
-    }
-
-    #[test]
-    fn a_lease_given_back_is_anybodys_after_the_back_off() {
-        let cells = MemoryCells::default();
-        let (mut first, mut second) = (Candidate::default(), Candidate::default());
-        assert_eq!(elected(&mut first, &cells, SECOND), Some(1));
-        assert!(first.release(&cells, SECOND));
-        assert_eq!(second.tick(&cells, SECOND + FIRST_BACKOFF / 2 - 1), Ok(Standing::Idle));
-        assert_eq!(elected(&mut second, &cells, SECOND + FIRST_BACKOFF), Some(2));
-        assert_eq!(first.tick(&cells, SECOND + FIRST_BACKOFF), Ok(Standing::Idle));
-        // Nothing happens to what is somebody else's.
-        assert!(!first.release(&cells, SECOND + FIRST_BACKOFF));
-        assert_eq!(second.tick(&cells, SECOND + FIRST_BACKOFF), Ok(Standing::Holding));
-    }
-
-    #[test]
-    fn the_back_off_doubles_up_to_its_bound_and_begins_anew_after_a_success() {
-        let cells = MemoryCells::default();
-        let mut candidate = Candidate::default();
-        let mut now = SECOND;
-        let mut waits = Vec::new();
-        for _ in 0..8 {
-            let failed_at = now;
-            while elected(&mut candidate, &cells, now).is_none() {
-                now += MILLISECOND;
-            }
-            waits.push((now - failed_at) / MILLISECOND);
-            candidate.release(&cells, now);
-        }
-        for (attempt, wait) in waits.iter().enumerate().skip(1) {
-            let full = (100 << (attempt - 1)).min(600);
-            assert!((full / 2..=full).contains(wait), "attempt {attempt} waited {wait} ms");
-        }
-        now += SECOND;
-        assert!(elected(&mut candidate, &cells, now).is_some());
-        candidate.succeed(&cells, now);
-        candidate.release(&cells, now);
-        now += FIRST_BACKOFF;
-        assert!(elected(&mut candidate, &cells, now).is_some());
-    }
-
-    #[test]
-    fn a_clock_that_was_set_back_keeps_nobody_waiting() {
-        let cells = MemoryCells::default();
-        let (mut first, mut second) = (Candidate::default(), Candidate::default());
-        assert_eq!(elected(&mut first, &cells, 1000 * SECOND), Some(1));
-        assert_eq!(elected(&mut second, &cells, SECOND), Some(2));
-        assert_eq!(first.tick(&cells, SECOND), Ok(Standing::Deposed));
-        second.release(&cells, 1000 * SECOND);
-        assert!(elected(&mut first, &cells, SECOND).is_some());
-    }
-
-    #[test]
-    fn all_workers_of_a_process_tell_one_instance() {
-        let cells = MemoryCells::default();
-        let (mut first, mut second) = (Candidate::default(), Candidate::default());
-        let Ok(Standing::Elected { instance, .. }) = first.tick(&cells, 7 * SECOND) else { panic!() };
-        first.release(&cells, 8 * SECOND);
-        let Ok(Standing::Elected { instance: other, .. }) = second.tick(&cells, 9 * SECOND) else { panic!() };
-        assert_eq!((instance, other), (7 * SECOND, 7 * SECOND));
-    }
-
-    #[test]
-    fn a_lease_survives_the_round_trip() {
-        let lease =
-            Lease { holder: 1, term: 2, failures: 3, renewed_at: 4, retry_at: 5, workers: 6, instance: u64::MAX };
-        assert_eq!(Lease::decode(&lease.encode()), Some(lease));
-        assert_eq!(Lease::decode(&lease.encode()[1..]), None);
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 
 use crate::credentials::Credentials;
 use crate::headers::RequestHeaders;
-use crate::host::Host;
+use crate::host::{Host, NANOS_PER_SECOND};
 use crate::meters::Admission;
 use crate::worker::{Ready, Shared};
 use latchkey_policy::address::parse_source;
@@ -62,7 +62,13 @@ impl<H: Host> Source for Memory<'_, H> {
     }
 
     fn check_staleness(&self) -> Result<(), Unavailable> {
-        self.ready.config.max_staleness.map_or(Ok(()), |limit| self.worker.check_staleness(self.host, limit))
+        let told = self.view.try_borrow().map_err(|_| Unavailable::Host)?.staleness();
+        let told = (told > 0).then(|| told.saturating_mul(NANOS_PER_SECOND));
+        // The smaller one: the control plane counts this node for no longer than it was told.
+        match self.ready.config.max_staleness.into_iter().chain(told).min() {
+            Some(limit) => self.worker.check_staleness(self.host, limit),
+            None => Ok(()),
+        }
     }
 
     fn find(&self, digest: &KeyDigest) -> Result<Option<Rc<Entry>>, Unavailable> {

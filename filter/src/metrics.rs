@@ -5,6 +5,7 @@
 //! | `latchkey_requests.<code>` | counter | requests by verdict |
 //! | `latchkey_stream_opened` | counter | attempts to reach the control plane |
 //! | `latchkey_stream_connected` | gauge | 1 while this Envoy hears from the control plane |
+//! | `latchkey_waiting` | gauge | 1 while the control plane waits for its operator to accept this Envoy's snapshot |
 //! | `latchkey_snapshots_loaded` | counter | whole snapshots received |
 //! | `latchkey_revision` | gauge | the revision that workers decide by |
 //! | `latchkey_keys` | gauge | keys in memory |
@@ -18,6 +19,7 @@ pub struct Metrics {
     requests: [Option<MetricId>; Code::ALL.len()],
     stream_opened: Option<MetricId>,
     stream_connected: Option<MetricId>,
+    waiting: Option<MetricId>,
     snapshots_loaded: Option<MetricId>,
     revision: Option<MetricId>,
     keys: Option<MetricId>,
@@ -32,6 +34,7 @@ impl Metrics {
             requests: Code::ALL.map(|code| counter(&format!("latchkey_requests.{}", code.as_str()))),
             stream_opened: counter("latchkey_stream_opened"),
             stream_connected: gauge("latchkey_stream_connected"),
+            waiting: gauge("latchkey_waiting"),
             snapshots_loaded: counter("latchkey_snapshots_loaded"),
             revision: gauge("latchkey_revision"),
             keys: gauge("latchkey_keys"),
@@ -56,6 +59,13 @@ impl Metrics {
     pub fn stream_connected(&self, host: &impl Host, connected: bool) {
         if let Some(metric) = self.stream_connected {
             host.gauge(metric, u64::from(connected));
+        }
+    }
+
+    /// The control plane does not feed this Envoy until its operator has accepted the snapshot's epoch, or does now.
+    pub fn waiting(&self, host: &impl Host, waits: bool) {
+        if let Some(metric) = self.waiting {
+            host.gauge(metric, u64::from(waits));
         }
     }
 

@@ -16,6 +16,9 @@ const PAUSE: Nanos = 250_000_000;
 /// Keys in a report: some 200 kB.
 const MAX_KEYS: usize = 2_000;
 
+/// Reports at the end of a stream. With one that is unacknowledged the control plane reads as many before it waits.
+const MAX_LAST: usize = 3;
+
 /// The reports on one stream.
 #[derive(Debug, Default)]
 pub struct Reporter {
@@ -35,6 +38,24 @@ impl Reporter {
             return Ok(None);
         }
         self.looked_at = now;
+        self.report(cells, epoch)
+    }
+
+    /// What has not been reported yet, whatever is unacknowledged, as far as it fits into some reports.
+    pub fn last(&mut self, cells: &impl Cells, epoch: &Epoch) -> Result<Vec<Usage>, CellError> {
+        self.from = 0;
+        let mut reports = Vec::new();
+        for _ in 0..MAX_LAST {
+            self.unacknowledged = None;
+            reports.extend(self.report(cells, epoch)?);
+            if self.from == 0 {
+                break;
+            }
+        }
+        Ok(reports)
+    }
+
+    fn report(&mut self, cells: &impl Cells, epoch: &Epoch) -> Result<Option<Usage>, CellError> {
         let marked = ledger::marked(cells, self.from, MAX_KEYS)?;
         // Slots that are always busy must not keep those behind them from being told of.
         let last = marked.last().filter(|_| marked.len() >= MAX_KEYS);

@@ -1,28 +1,34 @@
 //! One stream to the control plane, as the worker that holds the lease sees it: messages and the time go in, the
 //! snapshot in shared memory is changed, acknowledgements go out.
 
+mod contact;
+mod elsewhere;
+mod end;
+mod hello;
+mod limit;
+
 use crate::host::{Host, Level, Nanos, StreamId};
 use crate::metrics::Metrics;
-use crate::report::{Reporter, window_of};
+use crate::report::Reporter;
+use contact::Contact;
+use elsewhere::Held;
+pub use end::End;
 use latchkey_policy::ledger;
-use latchkey_policy::meter::Owner;
 use latchkey_policy::record::{FORMAT, MIN_FORMAT};
-use latchkey_policy::snapshot::{self, ApplyError, Batch, Epoch, Unavailable, Writer};
+use latchkey_policy::snapshot::{self, ApplyError, Batch, Epoch, Image, Tag, Writer};
 use latchkey_policy::table::WriteError;
-use latchkey_protocol::{
-    Ack, Elsewhere, FromNode, Heartbeat, Hello, KeyElsewhere, ToNode, Welcome, from_node, to_node,
-};
+use latchkey_protocol::{Ack, Elsewhere, FromNode, Heartbeat, ToNode, Welcome, from_node, to_node};
+use limit::is_longer;
 use prost::Message as _;
-use std::fmt;
 
 /// A stream on which nothing arrives for this long is given up. The control plane sends a heartbeat every second.
 const SILENCE: Nanos = 3_500_000_000;
 
+/// The same while a snapshot is being loaded: on a slow link a heartbeat waits behind half a megabyte of batches.
+const LOADING_SILENCE: Nanos = 30_000_000_000;
+
 /// No message of the control plane is longer; one that is gets not looked at.
 const MAX_MESSAGE: usize = 4 << 20;
-
-/// How often the other workers are told that the control plane was heard from.
-const CONTACT_PAUSE: Nanos = 500_000_000;
 
 /// A session that has lived this long was no accident.
 const PROBATION: Nanos = 5_000_000_000;
@@ -30,81 +36,41 @@ const PROBATION: Nanos = 5_000_000_000;
 /// Pages of the former snapshot that are freed at once: well under a millisecond.
 const SWEEP_PAGES: usize = 256;
 
-/// Keys whose counts are held until their history is in force. Of more than that some are told again only when they are
-/// used elsewhere.
-const MAX_HELD: usize = 200_000;
-
-/// Why a stream came to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// The host could not open the stream, or send on it.
-    Unreachable,
-    /// The control plane, or something before it, closed the stream.
-    Closed {
-        /// gRPC's status.
-        status: u32,
-    },
-    /// Nothing was heard for too long.
-    Silent,
-    /// A message that means nothing here.
-    Protocol(&'static str),
-    /// Shared memory did not take a change.
-    Memory(WriteError),
-    /// A worker found a page that cannot be trusted.
-    Damaged,
-}
-
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreachable => f.write_str("the control plane's cluster cannot be reached"),
-            Self::Closed { status: 16 } => f.write_str("the control plane refused the node token"),
-            Self::Closed { status } => write!(f, "the control plane closed the stream with gRPC status {status}"),
-            Self::Silent => f.write_str("the control plane was not heard from for 3.5 seconds"),
-            Self::Protocol(what) => write!(f, "the control plane sent {what}"),
-            Self::Memory(error) => write!(f, "the snapshot cannot be written: {error}"),
-            Self::Damaged => f.write_str("the snapshot in memory is damaged and has to be loaded anew"),
-        }
-    }
-}
-
-impl End {
-    /// Whether what is in memory should not be built upon.
-    pub fn needs_whole_snapshot(self) -> bool {
-        matches!(self, Self::Protocol(_) | Self::Memory(WriteError::Damaged) | Self::Damaged)
-    }
-}
-
-impl From<WriteError> for End {
-    fn from(error: WriteError) -> Self {
-        Self::Memory(error)
-    }
-}
-
 /// A stream that is open.
 #[derive(Debug)]
 pub struct Session {
     stream: StreamId,
     writer: Writer,
+    who: Identity,
     /// What Hello said this node has.
     offered: Option<(Epoch, u64)>,
+    /// What Hello said this node has loaded in part.
+    offered_load: Option<(Image, u64)>,
+    /// The staleness limit that Hello said, in seconds; 0 is none.
+    staleness: u64,
     opened_at: Nanos,
     heard_at: Nanos,
-    /// When the other workers were last told so.
-    noted_at: Nanos,
+    /// When it last looked for another staleness limit, by the monotonic clock.
+    limit_at: Nanos,
     state: State,
+    /// Whether the snapshot was the newest once on this stream.
+    current: bool,
     /// The sequence of the last batch.
     sequence: u64,
     /// The history that batches and counts are of, once Welcome has said so.
     epoch: Epoch,
+    contact: Contact,
     reporter: Reporter,
-    /// What others admitted of a history that is not in force yet.
-    held: Vec<KeyElsewhere>,
+    held: Held,
 }
 
 /// What a message says of the snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Received {
+    /// The control plane feeds this node.
+    Welcome,
+    /// The control plane does not feed this node until an operator has confirmed its epoch.
+    Waiting,
     /// It is now, or still, the newest.
     Newest,
     /// Nothing, or not yet.
@@ -124,6 +90,8 @@ pub enum Health {
 enum State {
     /// Hello is sent.
     Greeted,
+    /// The control plane waits for its operator.
+    Waiting,
     /// Batches make up a whole snapshot.
     Loading,
     /// Batches are changes.
@@ -137,36 +105,40 @@ pub struct Identity {
     pub term: u32,
     /// This process'.
     pub instance: u64,
+    /// The staleness limit of this worker's configuration, in seconds; 0 is none.
+    pub staleness: u64,
 }
 
 impl Session {
     /// Takes the snapshot over and says Hello. With `afresh`, what is in memory is not built upon.
     pub fn open(host: &impl Host, stream: StreamId, who: Identity, now: Nanos, afresh: bool) -> Result<Self, End> {
-        let writer = Writer::take_over(host, who.term)?;
-        let offered = writer.position().filter(|_| !afresh);
-        let (epoch, revision) = offered.unwrap_or_default();
-        let hello = Hello {
-            node_id: host.node_id(),
-            instance: who.instance,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            format: FORMAT,
-            epoch: if offered.is_some() { epoch.to_vec() } else { Vec::new() },
-            revision,
-            ..Hello::default()
-        };
+        let mut writer = Writer::take_over(host, who.term)?;
+        let limit_at = host.monotonic().map_err(|_| End::Host)?;
+        let longest = snapshot::longest_limit(host, limit_at).map_err(WriteError::from)?;
+        let staleness = longest.unwrap_or(who.staleness);
+        // A shorter one holds from now on, a longer one once the control plane has it.
+        if is_longer(writer.staleness(), staleness) {
+            writer.set_staleness(host, staleness)?;
+        }
         let session = Self {
             stream,
+            who,
+            offered: writer.position().filter(|_| !afresh),
+            offered_load: writer.progress().filter(|_| !afresh),
             writer,
-            offered,
+            staleness,
             opened_at: now,
             heard_at: now,
-            noted_at: 0,
+            limit_at,
             state: State::Greeted,
+            current: false,
             sequence: 0,
             epoch: Epoch::default(),
+            contact: Contact::default(),
             reporter: Reporter::default(),
-            held: Vec::new(),
+            held: Held::default(),
         };
+        let hello = session.hello(host, now)?;
         session.send(host, from_node::Message::Hello(hello))?;
         Ok(session)
     }
@@ -174,6 +146,11 @@ impl Session {
     /// The host's name for the stream.
     pub fn stream(&self) -> StreamId {
         self.stream
+    }
+
+    /// Who opened the stream.
+    pub fn identity(&self) -> Identity {
+        self.who
     }
 
     /// Whether a snapshot of this stream is in force.
@@ -184,21 +161,34 @@ impl Session {
 
     /// Time passes.
     pub fn tick(&mut self, host: &impl Host, now: Nanos) -> Result<Health, End> {
+        let is_loading = self.state == State::Loading || (self.state == State::Following && !self.current);
         // A clock that was set back counts as silence, too: it costs a reconnection.
-        if now.abs_diff(self.heard_at) > SILENCE {
+        if now.abs_diff(self.heard_at) > if is_loading { LOADING_SILENCE } else { SILENCE } {
             return Err(End::Silent);
         }
+        let monotonic = host.monotonic().map_err(|_| End::Host)?;
+        self.check_limit(host, monotonic)?;
+        self.say_alive(host, monotonic, now)?;
         self.writer.sweep(host, SWEEP_PAGES)?;
-        if self.state == State::Following && snapshot::take_damage_report(host).unwrap_or(false) {
+        if self.state != State::Following {
+            return Ok(Health::Young);
+        }
+        if snapshot::take_damage_report(host).unwrap_or(false) {
             return Err(End::Damaged);
         }
-        if self.state == State::Following
+        if ledger::is_reporter(host, self.who.term, monotonic).map_err(WriteError::from)?
             && let Some(usage) = self.reporter.next(host, &self.epoch, now).map_err(WriteError::from)?
         {
             self.send(host, from_node::Message::Usage(usage))?;
         }
-        let proven = self.state == State::Following && now.abs_diff(self.opened_at) > PROBATION;
-        Ok(if proven { Health::Proven } else { Health::Young })
+        Ok(if now.abs_diff(self.opened_at) > PROBATION { Health::Proven } else { Health::Young })
+    }
+
+    fn say_alive(&mut self, host: &impl Host, monotonic: Nanos, now: Nanos) -> Result<(), End> {
+        match self.contact.next(monotonic, now) {
+            Some(alive) => self.send(host, from_node::Message::Alive(alive)),
+            None => Ok(()),
+        }
     }
 
     /// A message of `size` bytes came.
@@ -209,35 +199,54 @@ impl Session {
         let message = host.received().ok_or(End::Unreachable)?;
         let message = ToNode::decode(&*message).map_err(|_| End::Protocol("a message that is not of this protocol"))?;
         let received = match message.message {
-            Some(to_node::Message::Welcome(welcome)) => self.welcome(host, metrics, &welcome).map(|()| Received::Other),
+            Some(to_node::Message::Welcome(welcome)) => self.welcome(host, metrics, &welcome),
+            Some(to_node::Message::Waiting(_)) => self.waiting(metrics, host),
             Some(to_node::Message::Batch(batch)) => self.apply(host, metrics, &batch),
-            Some(to_node::Message::Heartbeat(heartbeat)) => Ok(self.heartbeat(&heartbeat)),
+            Some(to_node::Message::Heartbeat(heartbeat)) => self.heartbeat(host, &heartbeat),
             Some(to_node::Message::Elsewhere(elsewhere)) => self.elsewhere(host, elsewhere),
             Some(to_node::Message::UsageAck(ack)) => {
                 self.reporter.acknowledged(host, ack.sequence).map_err(WriteError::from)?;
                 Ok(Received::Other)
             }
             // What a newer control plane sends besides is not for this version.
-            Some(to_node::Message::Waiting(_)) | None => Ok(Received::Other),
+            None => Ok(Received::Other),
         };
         // Behind the work, which may take a while: only the other side's silence counts.
-        let now = host.now().map_err(|_| End::Unreachable)?;
-        self.heard_at = now;
-        if received == Ok(Received::Newest) && now.abs_diff(self.noted_at) >= CONTACT_PAUSE {
-            self.noted_at = now;
-            // If another was faster, it has heard from the control plane as well.
-            let _ = snapshot::note_contact(host, now);
-        }
+        self.heard_at = host.now().map_err(|_| End::Unreachable)?;
         received
     }
 
-    fn heartbeat(&self, heartbeat: &Heartbeat) -> Received {
-        let newest = self.writer.position().is_some_and(|(_, revision)| revision == heartbeat.revision);
-        if newest && self.state == State::Following { Received::Newest } else { Received::Other }
+    fn waiting(&mut self, metrics: &Metrics, host: &impl Host) -> Result<Received, End> {
+        if self.state != State::Greeted {
+            return Err(End::Protocol("that this node has to wait, after a welcome"));
+        }
+        self.state = State::Waiting;
+        metrics.waiting(host, true);
+        Ok(Received::Waiting)
     }
 
-    fn welcome(&mut self, host: &impl Host, metrics: &Metrics, welcome: &Welcome) -> Result<(), End> {
-        if self.state != State::Greeted {
+    fn heartbeat(&mut self, host: &impl Host, heartbeat: &Heartbeat) -> Result<Received, End> {
+        let tag = Tag::read(&heartbeat.tag).ok_or(End::Protocol("a tag that is not 16 bytes"))?;
+        let is_newest = self.writer.position().is_some_and(|(_, revision)| revision == heartbeat.revision)
+            && (tag == self.writer.tag() || (tag == Tag::NONE && !self.contact.echoes()));
+        if !is_newest || self.state != State::Following {
+            return Ok(Received::Other);
+        }
+        self.note_contact(host, heartbeat.echo)?;
+        Ok(Received::Newest)
+    }
+
+    fn note_contact(&mut self, host: &impl Host, echo: Nanos) -> Result<(), End> {
+        let monotonic = host.monotonic().map_err(|_| End::Host)?;
+        if self.contact.note(host, monotonic, echo) {
+            self.current = true;
+            self.writer.wake(host)?;
+        }
+        Ok(())
+    }
+
+    fn welcome(&mut self, host: &impl Host, metrics: &Metrics, welcome: &Welcome) -> Result<Received, End> {
+        if !matches!(self.state, State::Greeted | State::Waiting) {
             return Err(End::Protocol("a second welcome"));
         }
         if !(MIN_FORMAT..=FORMAT).contains(&welcome.format) {
@@ -251,16 +260,38 @@ impl Session {
             self.writer.resume(host)?;
             self.state = State::Following;
         } else {
-            self.writer.begin(epoch, welcome.keys);
+            self.begin(host, epoch, welcome)?;
             self.state = State::Loading;
         }
         self.epoch = epoch;
+        self.contact.welcome(welcome.protocol);
+        self.writer.set_staleness(host, self.staleness)?;
         metrics.stream_connected(host, true);
+        metrics.waiting(host, false);
         host.log(
             Level::Info,
             if welcome.resume { "following the control plane by changes" } else { "loading a snapshot" },
         );
-        Ok(())
+        let (monotonic, now) = (host.monotonic().map_err(|_| End::Host)?, host.now().map_err(|_| End::Unreachable)?);
+        self.say_alive(host, monotonic, now)?;
+        Ok(Received::Welcome)
+    }
+
+    /// A whole snapshot follows, or what is left of one.
+    fn begin(&mut self, host: &impl Host, epoch: Epoch, welcome: &Welcome) -> Result<(), End> {
+        let Some(load) = &welcome.load else {
+            self.writer.begin(epoch, welcome.keys);
+            return Ok(());
+        };
+        let image = Image::try_from(&*load.image).map_err(|_| End::Protocol("an image that is not 16 bytes"))?;
+        if load.batches == 0 {
+            self.writer.begin_image(epoch, welcome.keys, Some(image));
+            return Ok(());
+        }
+        if self.offered_load.is_none_or(|(offered, batches)| offered != image || batches < load.batches) {
+            return Err(End::Protocol("the rest of a snapshot that is not here"));
+        }
+        Ok(self.writer.continue_load(host, epoch)?)
     }
 
     fn apply(
@@ -269,7 +300,7 @@ impl Session {
         metrics: &Metrics,
         batch: &latchkey_protocol::Batch,
     ) -> Result<Received, End> {
-        if self.state == State::Greeted {
+        if matches!(self.state, State::Greeted | State::Waiting) {
             return Err(End::Protocol("a batch before the welcome"));
         }
         if Some(batch.sequence) != self.sequence.checked_add(1) {
@@ -282,6 +313,7 @@ impl Session {
             removed_keys: &batch.removed_keys,
             removed_policies: &batch.removed_policies,
             revision: (batch.revision != 0).then_some(batch.revision),
+            tag: Tag::read(&batch.tag).ok_or(End::Protocol("a tag that is not 16 bytes"))?,
         };
         let published = self.writer.apply(host, &changes).map_err(|error| match error {
             ApplyError::Invalid => End::Protocol("a damaged batch"),
@@ -295,7 +327,10 @@ impl Session {
                 host.log(Level::Info, &format!("the snapshot at revision {revision} is in force"));
             }
             metrics.published(host, revision, self.writer.keys());
-            count_elsewhere(host, &self.epoch, &std::mem::take(&mut self.held))?;
+            self.held.release(host, &self.epoch)?;
+            if !self.contact.echoes() {
+                self.note_contact(host, 0)?;
+            }
         }
         let revision = self.writer.position().map_or(0, |(_, revision)| revision);
         // While a snapshot of another history is being loaded, what is in force says nothing about this one.
@@ -306,15 +341,14 @@ impl Session {
 
     /// Takes over what other nodes have admitted.
     fn elsewhere(&mut self, host: &impl Host, elsewhere: Elsewhere) -> Result<Received, End> {
-        if self.state == State::Greeted {
+        if matches!(self.state, State::Greeted | State::Waiting) {
             return Err(End::Protocol("counts before the welcome"));
         }
         // While requests are still decided by another history, its counters would take the place of these.
         if self.writer.position().is_some_and(|(published, _)| published != self.epoch) {
-            let room = MAX_HELD.saturating_sub(self.held.len());
-            self.held.extend(elsewhere.keys.into_iter().take(room));
+            self.held.hold(elsewhere.keys);
         } else {
-            count_elsewhere(host, &self.epoch, &elsewhere.keys)?;
+            elsewhere::count(host, &self.epoch, &elsewhere.keys)?;
         }
         Ok(Received::Other)
     }
@@ -323,26 +357,4 @@ impl Session {
         let message = FromNode { message: Some(message) }.encode_to_vec();
         host.send(self.stream, &message).map_err(|_| End::Unreachable)
     }
-}
-
-fn count_elsewhere(host: &impl Host, epoch: &Epoch, keys: &[KeyElsewhere]) -> Result<(), End> {
-    if keys.is_empty() {
-        return Ok(());
-    }
-    let now = host.unix_seconds().map_err(|_| End::Unreachable)?;
-    for key in keys {
-        let told = ledger::change(host, key.slot, Owner::of(epoch, key.key), |meter| {
-            for count in &key.windows {
-                if let Some(window) = window_of(count) {
-                    meter.elsewhere(window, count.number, count.count, now);
-                }
-            }
-        });
-        match told {
-            // A meter that could not be trusted has been begun anew, and is told the next time.
-            Ok(_) | Err(Unavailable::Counters) => {}
-            Err(_) => return Err(End::Memory(WriteError::Host)),
-        }
-    }
-    Ok(())
 }

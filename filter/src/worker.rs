@@ -1,8 +1,8 @@
 //! One worker of Envoy: what its requests share, its ticks, and the stream while it holds the lease.
 
-use crate::config::Config;
-use crate::host::{Host, Level, Nanos, StreamId};
-use crate::lease::{Candidate, Standing};
+use crate::config::{Config, TokenSource, is_node_token};
+use crate::host::{Host, Level, NANOS_PER_SECOND, Nanos, StreamId};
+use crate::lease::{Candidate, Role, Standing};
 use crate::meters::Meters;
 use crate::metrics::Metrics;
 use crate::sync::{End, Health, Identity, Received, Session};
@@ -16,6 +16,9 @@ pub const TICK_MILLIS: u32 = 100;
 /// Least time between two log lines about the same trouble.
 const COMPLAINT_PAUSE: Nanos = 10_000_000_000;
 
+const WAITING: &str = "the control plane does not know this snapshot's epoch and waits for its operator \
+    (latchkey node accept-epoch); requests are decided by the snapshot until its staleness limit";
+
 /// What the requests of one worker share.
 #[derive(Default)]
 pub struct Shared {
@@ -24,7 +27,7 @@ pub struct Shared {
     /// What requests are counted by.
     pub meters: Meters,
     complained_at: Cell<Nanos>,
-    /// When the control plane was heard from, as far as this worker has looked.
+    /// When the snapshot was last known to be the newest, by the monotonic clock, as far as this worker has looked.
     contact: Cell<Option<Nanos>>,
 }
 
@@ -34,6 +37,8 @@ pub struct Ready {
     pub config: Config,
     /// Defined metrics.
     pub metrics: Metrics,
+    /// The node token; none if the environment does not have it.
+    token: Option<String>,
 }
 
 impl Shared {
@@ -47,10 +52,10 @@ impl Shared {
         self.reader.try_borrow_mut().map_err(|_| Unavailable::Host)
     }
 
-    /// Fails when the control plane was not heard from for longer than `limit`.
+    /// Fails when the snapshot was not known to be the newest for longer than `limit`.
     pub fn check_staleness(&self, host: &impl Host, limit: Nanos) -> Result<(), Unavailable> {
         let fresh = |contact: Nanos, now: Nanos| now.abs_diff(contact) <= limit;
-        let now = host.now().map_err(|_| Unavailable::Host)?;
+        let now = host.monotonic().map_err(|_| Unavailable::Host)?;
         if self.contact.get().is_some_and(|contact| fresh(contact, now)) {
             return Ok(());
         }
@@ -86,6 +91,10 @@ pub struct Worker {
     /// What is in memory proved to be unusable to build upon.
     afresh: bool,
     last_end: Option<End>,
+    /// Whether the control plane was said to wait for its operator.
+    waiting: bool,
+    /// When this worker last said its staleness limit, by the monotonic clock.
+    limit_said_at: Option<Nanos>,
 }
 
 impl Worker {
@@ -104,9 +113,10 @@ impl Worker {
     pub fn configure(&mut self, host: &impl Host, configuration: &[u8]) -> bool {
         match Config::parse(configuration) {
             Ok(config) => {
-                let metrics = Metrics::define(host);
+                host.use_instance(&config.instance);
+                let (metrics, token) = (Metrics::define(host), node_token(host, &config));
                 // A VM is configured once; were it twice, requests stay with the first.
-                self.shared.ready.set(Ready { config, metrics }).is_ok()
+                self.shared.ready.set(Ready { config, metrics, token }).is_ok()
             }
             Err(errors) => {
                 for error in errors {
@@ -117,8 +127,8 @@ impl Worker {
         }
     }
 
-    /// Time passes.
-    pub fn tick(&mut self, host: &impl Host) {
+    /// Time passes. `serves` is whether this thread has served a request so far.
+    pub fn tick(&mut self, host: &impl Host, serves: bool) {
         for stream in self.abandoned.drain(..) {
             host.abandon_stream(stream);
         }
@@ -128,19 +138,72 @@ impl Worker {
         }
         // A lease cannot be judged without the time; requests are refused meanwhile.
         let Ok(now) = host.now() else { return };
-        match self.candidate.tick(host, now) {
-            Ok(Standing::Elected { term, instance }) => self.open(host, Identity { term, instance }, now),
-            Ok(Standing::Holding) => match self.session.as_mut().map(|session| session.tick(host, now)) {
-                Some(Ok(Health::Proven)) => self.candidate.succeed(host, now),
-                Some(Err(end)) => self.end(host, end, now),
-                Some(Ok(Health::Young)) | None => {}
-            },
+        self.say_limit(host);
+        match self.candidate.tick(host, now, self.role(serves)) {
+            Ok(Standing::Elected { term, instance }) => self.open(host, self.identity(term, instance), now),
+            Ok(standing @ (Standing::Holding | Standing::Wanted)) => self.hold(host, now, standing),
             Ok(Standing::Deposed) => {
                 host.log(Level::Warn, "another worker has taken the stream over");
                 self.abandoned.extend(self.session.take().map(|session| session.stream()));
             }
             Ok(Standing::Idle) => {}
             Err(error) => host.log(Level::Error, &format!("the stream's lease: {error}")),
+        }
+    }
+
+    /// Time passes for the holder of the lease.
+    fn hold(&mut self, host: &impl Host, now: Nanos, standing: Standing) {
+        match self.session.as_mut().map(|session| session.tick(host, now)) {
+            Some(Ok(Health::Proven)) if standing == Standing::Wanted => {
+                host.log(Level::Info, "leaving the stream to a thread that serves no requests");
+                self.abandoned.extend(self.session.take().map(|session| session.stream()));
+                self.candidate.hand_over(host, now);
+            }
+            Some(Ok(Health::Proven)) => self.candidate.succeed(host, now),
+            Some(Err(End::OtherLimit)) => self.reopen(host, now),
+            Some(Err(end)) => self.end(host, end, now),
+            Some(Ok(Health::Young)) | None => {}
+        }
+    }
+
+    /// The filter ends in order: whatever this worker knows alone is left to others, or to the control plane.
+    pub fn finish(&mut self, host: &impl Host) {
+        self.shared.meters.settle(host);
+        let left = self.candidate.leave(host, host.now().unwrap_or_default());
+        if let Some(session) = self.session.take() {
+            // The host resets the stream, behind what is sent now.
+            session.finish(host, left.is_some_and(|left| left.is_last));
+        }
+    }
+
+    fn role(&self, serves: bool) -> Role {
+        let has_token = self.shared.ready.get().is_some_and(|ready| ready.token.is_some());
+        match (has_token, serves) {
+            (false, _) => Role::Unfit,
+            (true, false) => Role::Idle,
+            (true, true) => Role::Serving,
+        }
+    }
+
+    fn identity(&self, term: u32, instance: u64) -> Identity {
+        Identity { term, instance, staleness: self.staleness() }
+    }
+
+    /// The staleness limit of this configuration, in seconds; 0 is none.
+    fn staleness(&self) -> u64 {
+        let limit = self.shared.ready.get().and_then(|ready| ready.config.max_staleness);
+        limit.map_or(0, |limit| limit / NANOS_PER_SECOND)
+    }
+
+    /// Says which staleness limit this configuration has, now and then.
+    fn say_limit(&mut self, host: &impl Host) {
+        let Ok(now) = host.monotonic() else { return };
+        if self.limit_said_at.is_some_and(|said| now.saturating_sub(said) < NANOS_PER_SECOND) {
+            return;
+        }
+        // One that could not be said is said at the next tick.
+        if snapshot::renew_limit(host, self.staleness(), now).is_ok() {
+            self.limit_said_at = Some(now);
         }
     }
 
@@ -152,6 +215,12 @@ impl Worker {
         }
         match session.receive(host, &ready.metrics, size) {
             Ok(Received::Other) => {}
+            Ok(Received::Welcome) => self.waiting = false,
+            Ok(Received::Waiting) => {
+                if !std::mem::replace(&mut self.waiting, true) {
+                    host.log(Level::Warn, WAITING);
+                }
+            }
             Ok(Received::Newest) => {
                 self.last_end = None;
                 self.afresh = false;
@@ -170,21 +239,27 @@ impl Worker {
     }
 
     fn open(&mut self, host: &impl Host, who: Identity, now: Nanos) {
-        let Some(Ready { config, metrics }) = self.shared.ready.get() else {
+        let Some(Ready { config, metrics, token: Some(token) }) = self.shared.ready.get() else {
             self.candidate.release(host, now);
             return;
         };
         metrics.stream_opened(host);
-        let opened = host
-            .open_stream(&config.control_plane.cluster, &config.control_plane.token)
-            .map_err(|_| End::Unreachable)
-            .and_then(|stream| {
+        let opened =
+            host.open_stream(&config.control_plane.cluster, token).map_err(|_| End::Unreachable).and_then(|stream| {
                 Session::open(host, stream, who, now, self.afresh).inspect_err(|_| self.abandoned.push(stream))
             });
         match opened {
             Ok(session) => self.session = Some(session),
             Err(end) => self.end(host, end, now),
         }
+    }
+
+    /// Says Hello again, on another stream.
+    fn reopen(&mut self, host: &impl Host, now: Nanos) {
+        let Some(session) = self.session.take() else { return };
+        let who = session.identity();
+        self.abandoned.push(session.stream());
+        self.open(host, Identity { staleness: self.staleness(), ..who }, now);
     }
 
     fn end(&mut self, host: &impl Host, end: End, now: Nanos) {
@@ -198,6 +273,23 @@ impl Worker {
         let was_ours = self.candidate.release(host, now);
         if was_ours && let Some(ready) = self.shared.ready.get() {
             ready.metrics.stream_connected(host, false);
+        }
+    }
+}
+
+/// The node token; what is wrong with it is logged, and requests are refused until there is a snapshot.
+fn node_token(host: &impl Host, config: &Config) -> Option<String> {
+    match &config.control_plane.token {
+        TokenSource::Given(token) => Some(token.clone()),
+        TokenSource::Environment(name) => {
+            let token = host.environment(name).filter(|token| is_node_token(token));
+            if token.is_none() {
+                host.log(
+                    Level::Error,
+                    &format!("the environment variable {name} holds no node token: no stream is opened"),
+                );
+            }
+            token
         }
     }
 }

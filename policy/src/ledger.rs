@@ -8,6 +8,11 @@
 //! some time, whatever happens in between, and a report that is lost costs nothing. Marks that a worker has not yet made
 //! when it crashes are made at the next change.
 
+mod reporter;
+
+pub use reporter::{is_reporter, secret, stop_reporting};
+
+use crate::cell_names;
 use crate::cells::{Cell, CellError, Cells, Expect};
 use crate::meter::{Meter, MeterError, Owner};
 use crate::snapshot::Unavailable;
@@ -20,14 +25,14 @@ const ATTEMPTS: usize = 10_000;
 const PAGE: u32 = 4096;
 
 /// The bitmap of the bitmaps in which a bit is set.
-const SUMMARY: &str = "m";
+const SUMMARY: &str = cell_names::meter_cell!("m");
 
 fn meter_cell(slot: u32) -> String {
-    format!("n{slot:x}")
+    format!(concat!(cell_names::meter_cell!("n"), "{:x}"), slot)
 }
 
 fn page_cell(page: u32) -> String {
-    format!("m{page:x}")
+    format!(concat!(cell_names::meter_cell!("m"), "{:x}"), page)
 }
 
 /// Changes the meter of `owner`; `None` if the slot is a later key's by now. A meter that cannot be trusted is begun

@@ -26,6 +26,7 @@
 )]
 
 pub mod address;
+mod cell_names;
 pub mod cells;
 pub mod credential;
 pub mod identity;

@@ -7,8 +7,11 @@
 mod cache;
 mod entry;
 mod head;
+mod limits;
 mod notes;
+mod progress;
 mod reader;
+mod secret;
 mod writer;
 
 use crate::cells::CellError;
@@ -16,12 +19,40 @@ use crate::record::Damaged;
 
 pub use entry::Entry;
 pub use head::Head;
+pub use limits::{longest_limit, renew_limit};
 pub use notes::{last_contact, note_contact, report_damage, take_damage_report};
+pub use progress::Image;
 pub use reader::{Reader, View};
+pub use secret::secret;
+pub(crate) use secret::secret_in;
 pub use writer::{ApplyError, Batch, Writer};
+
+use crate::cell_names::snapshot_cell;
 
 /// Names the history that revisions belong to.
 pub type Epoch = [u8; 16];
+
+/// The cell of the lease of the stream.
+pub const LEASE: &str = snapshot_cell!("lease");
+
+/// The tag of a revision: it vouches for the history up to there, where a number alone does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tag(pub [u8; 16]);
+
+impl Tag {
+    /// No tag: the control plane is of version 0.1.
+    pub const NONE: Self = Self([0; 16]);
+
+    /// A tag from the stream, which is empty if there is none; `None` if it has another length.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        if bytes.is_empty() { Some(Self::NONE) } else { bytes.try_into().ok().map(Self) }
+    }
+
+    /// A tag for the stream.
+    pub fn to_vec(self) -> Vec<u8> {
+        if self == Self::NONE { Vec::new() } else { self.0.to_vec() }
+    }
+}
 
 /// The snapshot cannot be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +60,9 @@ pub enum Unavailable {
     /// None has been published yet.
     #[error("no snapshot has been received yet")]
     NotReady,
+    /// This Envoy has told the control plane that it serves nothing any more.
+    #[error("this Envoy has said goodbye to the control plane")]
+    Suspended,
     /// It is there and cannot be trusted.
     #[error("the snapshot in memory is damaged")]
     Damaged,

@@ -13,7 +13,8 @@ fn errors(json: &str) -> Vec<String> {
 fn the_smallest_configuration_names_the_control_plane() {
     let config = Config::parse(br#"{"control_plane":{"cluster":"latchkey","token":"secret"}}"#).ok().unwrap();
     assert_eq!(config.control_plane.cluster, "latchkey");
-    assert_eq!(config.control_plane.token, "secret");
+    assert!(config.control_plane.token == TokenSource::Given("secret".to_owned()));
+    assert_eq!(config.instance, "latchkey");
     assert_eq!(config.keys, KeyFormat::default());
     assert_eq!(config.credentials, Places::default());
     assert_eq!(config.credentials.headers, ["x-api-key"]);
@@ -130,4 +131,31 @@ fn what_is_missing_or_no_object_is_told() {
     assert_eq!(errors(" "), ["configuration: is empty; it must be a JSON object"]);
     assert!(errors("{")[0].starts_with("configuration: is not JSON: "));
     assert!(errors("\u{0}\u{ff}")[0].starts_with("configuration: is not JSON: "));
+}
+
+#[test]
+fn token_comes_from_the_configuration_or_from_the_environment() {
+    let with = |fields: &str| errors(&format!(r#"{{"control_plane":{{"cluster":"c",{fields}}}}}"#));
+    let config = Config::parse(br#"{"control_plane":{"cluster":"c","token_env":"LATCHKEY_NODE_TOKEN"}}"#).ok().unwrap();
+    assert!(config.control_plane.token == TokenSource::Environment("LATCHKEY_NODE_TOKEN".to_owned()));
+    assert_eq!(with(r#""token":"t","token_env":"T""#), ["control_plane.token_env: must not stand beside token"]);
+    for name in ["A=B", "", "A B"] {
+        let told = with(&format!(r#""token_env":"{name}""#));
+        assert!(told.len() == 1 && told[0].starts_with("control_plane.token_env: must be "), "{told:?}");
+    }
+    assert_eq!(with(r#""token_env":7"#), ["control_plane.token_env: must be a string, not a number"]);
+}
+
+#[test]
+fn instance_is_a_short_name() {
+    let with = |instance: &str| {
+        Config::parse(
+            format!(r#"{{"control_plane":{{"cluster":"c","token":"t"}},"instance":"{instance}"}}"#).as_bytes(),
+        )
+    };
+    assert_eq!(with("edge-2").ok().unwrap().instance, "edge-2");
+    for instance in ["", "Edge", "a/b", "a_b", &"a".repeat(65)] {
+        let told = with(instance).err().unwrap();
+        assert_eq!(told[0].to_string(), "instance: must be 1 to 64 lower-case letters, digits and hyphens");
+    }
 }

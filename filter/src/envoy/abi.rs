@@ -93,7 +93,6 @@ unsafe extern "C" {
     fn proxy_increment_metric(id: u32, offset: i64) -> Status;
     fn proxy_record_metric(id: u32, value: u64) -> Status;
     fn proxy_get_metric(id: u32, value: *mut u64) -> Status;
-    fn proxy_set_effective_context(context: u32) -> Status;
     fn proxy_grpc_stream(
         service: *const u8,
         service_size: usize,
@@ -109,6 +108,17 @@ unsafe extern "C" {
     fn proxy_grpc_cancel(stream: u32) -> Status;
     fn proxy_grpc_close(stream: u32) -> Status;
 }
+
+#[link(wasm_import_module = "wasi_snapshot_preview1")]
+unsafe extern "C" {
+    fn clock_time_get(clock: u32, precision: u64, time: *mut u64) -> Status;
+    fn random_get(buffer: *mut u8, size: usize) -> Status;
+    fn environ_sizes_get(count: *mut usize, size: *mut usize) -> Status;
+    fn environ_get(variables: *mut *mut u8, buffer: *mut u8) -> Status;
+}
+
+/// WASI's clock that is never set.
+const MONOTONIC: u32 = 1;
 
 fn check(status: Status) -> Result<(), Status> {
     if status == 0 { Ok(()) } else { Err(status) }
@@ -144,6 +154,32 @@ pub(super) fn current_time() -> Result<u64, Status> {
     // SAFETY: the host writes eight bytes to `time`.
     check(unsafe { proxy_get_current_time_nanoseconds(&raw mut time) })?;
     Ok(time)
+}
+
+pub(super) fn monotonic_time() -> Result<u64, Status> {
+    let mut time = 0;
+    // SAFETY: the host writes eight bytes to `time`.
+    check(unsafe { clock_time_get(MONOTONIC, 0, &raw mut time) })?;
+    Ok(time)
+}
+
+pub(super) fn random() -> Result<[u8; 16], Status> {
+    let mut bytes = [0; 16];
+    // SAFETY: the host writes as many bytes as the array has.
+    check(unsafe { random_get(bytes.as_mut_ptr(), bytes.len()) })?;
+    Ok(bytes)
+}
+
+/// All variables that the host hands over, each `NAME=value` and a NUL.
+pub(super) fn environment() -> Result<Vec<u8>, Status> {
+    let (mut count, mut size) = (0, 0);
+    // SAFETY: the host writes two numbers.
+    check(unsafe { environ_sizes_get(&raw mut count, &raw mut size) })?;
+    let mut variables = vec![null_mut(); count];
+    let mut buffer = vec![0; size];
+    // SAFETY: the host writes as many pointers and bytes as it has just said, into the buffers of that size.
+    check(unsafe { environ_get(variables.as_mut_ptr(), buffer.as_mut_ptr()) })?;
+    Ok(buffer)
 }
 
 pub(super) fn set_tick_period(millis: u32) -> Result<(), Status> {
@@ -253,12 +289,6 @@ pub(super) fn get_metric(id: u32) -> Result<u64, Status> {
     // SAFETY: the host writes eight bytes to `value`.
     check(unsafe { proxy_get_metric(id, &raw mut value) })?;
     Ok(value)
-}
-
-/// An error, if there is no such context any more.
-pub(super) fn set_effective_context(context: u32) -> Result<(), Status> {
-    // SAFETY: passes a number.
-    check(unsafe { proxy_set_effective_context(context) })
 }
 
 pub(super) fn open_grpc_stream(

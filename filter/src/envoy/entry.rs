@@ -1,8 +1,10 @@
-//! What Envoy calls, and nothing that it would call for nothing: each call into a VM costs every request a part of a
-//! microsecond, so there is none for bodies, for the end of a request, or for its log.
+//! What Envoy calls, and little that it would call for nothing: each call into a VM costs every request a part of a
+//! microsecond, so there is none for bodies or for the log of a request.
 //!
-//! Of most requests nothing is kept. What is kept of one goes with its response; of those that never came to a response
-//! it goes at a later tick, as the host can be asked which contexts there still are.
+//! Of most requests nothing is kept. What is kept of one goes with its response, or with the request.
+//!
+//! `proxy_on_done` is called for every request, though it is needed for filters only: a filter that ends in order hands
+//! the stream over, and the last of the process says goodbye.
 // For the attributes that export functions under their names.
 #![allow(unsafe_code)]
 
@@ -12,9 +14,6 @@ use crate::worker::{Shared, TICK_MILLIS, Worker};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-
-/// Ticks between two looks at what is kept of requests: about ten seconds.
-const TICKS_TO_LOOK: u32 = 100;
 
 const TRUE: u32 = 1;
 const FALSE: u32 = 0;
@@ -34,12 +33,14 @@ struct Vm {
     roots: RefCell<Vec<Root>>,
     /// By their contexts.
     streams: RefCell<BTreeMap<u32, Stream>>,
-    ticks: Cell<u32>,
+    /// Whether a request came: the main thread's VM has none.
+    serves: Cell<bool>,
 }
 
 /// A filter with one configuration.
 struct Root {
     context: u32,
+    host: Envoy,
     worker: RefCell<Worker>,
     shared: Rc<Shared>,
     /// Whether it has had a tick.
@@ -52,8 +53,6 @@ struct Stream {
     /// Whose it is, where there is a choice.
     root: u32,
     life: Life,
-    /// Whether the host knew it already when it was last asked.
-    seen: bool,
 }
 
 impl Vm {
@@ -64,7 +63,8 @@ impl Vm {
         if parent == 0 {
             let worker = Worker::default();
             let shared = worker.shared();
-            roots.push(Root { context, worker: RefCell::new(worker), shared, ticks: Cell::new(false) });
+            let (host, worker) = (Envoy::default(), RefCell::new(worker));
+            roots.push(Root { context, host, worker, shared, ticks: Cell::new(false) });
         } else if roots.len() > 1 {
             streams.insert(context, Stream { root: parent, ..Stream::default() });
         }
@@ -74,7 +74,7 @@ impl Vm {
     fn with_worker<T>(&self, context: u32, call: impl FnOnce(&Envoy, &mut Worker) -> T) -> Option<T> {
         let roots = self.roots.try_borrow().ok()?;
         let root = roots.iter().find(|root| root.context == context)?;
-        Some(call(&self.host, &mut *root.worker.try_borrow_mut().ok()?))
+        Some(call(&root.host, &mut *root.worker.try_borrow_mut().ok()?))
     }
 
     /// Lets `call` use what a request is decided by.
@@ -87,10 +87,11 @@ impl Vm {
                 several.iter().find(|root| root.context == parent)?
             }
         };
-        Some(call(&self.host, &root.shared))
+        Some(call(&root.host, &root.shared))
     }
 
     fn on_request_headers(&self, context: u32) -> Outcome {
+        self.serves.set(true);
         let mut life = Life::default();
         let outcome = self.with_shared(context, |host, shared| {
             #[cfg(feature = "fault")]
@@ -110,7 +111,7 @@ impl Vm {
     /// For all filters that share the VM: what none of them lets through in a header must not come in a trailer.
     fn on_request_trailers(&self) -> Outcome {
         let Ok(roots) = self.roots.try_borrow() else { return Outcome::Stop };
-        let pass = |root: &Root| request::on_trailers(&self.host, &root.shared) == Outcome::Pass;
+        let pass = |root: &Root| request::on_trailers(&root.host, &root.shared) == Outcome::Pass;
         if roots.iter().all(pass) { Outcome::Pass } else { Outcome::Stop }
     }
 
@@ -126,16 +127,12 @@ impl Vm {
             let _ = abi::set_tick_period(TICK_MILLIS);
         }
         self.with_worker(context, |host, worker| {
-            worker.tick(host);
+            worker.tick(host, self.serves.get());
             #[cfg(feature = "fault")]
             if let Some(ready) = worker.shared().ready() {
                 ready.config.fault.on_tick(host, worker.holds_stream());
             }
         });
-        self.ticks.set(self.ticks.get().wrapping_add(1));
-        if self.ticks.get().is_multiple_of(TICKS_TO_LOOK) {
-            self.forget_the_gone(context);
-        }
     }
 
     fn is_first_tick(&self, context: u32) -> bool {
@@ -146,18 +143,20 @@ impl Vm {
     /// Saves what the workers have counted by themselves, as far as it can be had.
     fn settle(&self) {
         let Ok(roots) = self.roots.try_borrow() else { return };
-        roots.iter().for_each(|root| root.shared.meters.settle(&self.host));
+        roots.iter().for_each(|root| root.shared.meters.settle(&root.host));
     }
 
-    /// Lets go of what is kept of requests that are no more. Those that are new since it last looked are left alone.
-    fn forget_the_gone(&self, tick_of: u32) {
-        let Ok(mut streams) = self.streams.try_borrow_mut() else { return };
-        streams.retain(|context, stream| {
-            let known = !std::mem::replace(&mut stream.seen, true);
-            known || abi::set_effective_context(*context).is_ok()
-        });
-        // What follows in this tick is the root context's.
-        let _ = abi::set_effective_context(tick_of);
+    /// A request or a filter has come to its end.
+    fn on_done(&self, context: u32) {
+        if let Ok(mut streams) = self.streams.try_borrow_mut() {
+            streams.remove(&context);
+        }
+        let Ok(mut roots) = self.roots.try_borrow_mut() else { return };
+        let Some(at) = roots.iter().position(|root| root.context == context) else { return };
+        let root = roots.remove(at);
+        if let Ok(mut worker) = root.worker.try_borrow_mut() {
+            worker.finish(&root.host);
+        }
     }
 }
 
@@ -209,6 +208,13 @@ extern "C" fn proxy_on_configure(context: u32, _size: usize) -> u32 {
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_tick(context: u32) {
     VM.with(|vm| vm.on_tick(context));
+}
+
+/// There is nothing to wait for.
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_done(context: u32) -> u32 {
+    VM.with(|vm| vm.on_done(context));
+    TRUE
 }
 
 #[unsafe(no_mangle)]

@@ -9,10 +9,11 @@
 //! Most numbers are small or 0, and there is a cell for every key that was ever used.
 
 use super::{LastUse, Meter, Outcome, Owner};
+use crate::cell_names::METER_LAYOUT;
 use crate::record::{Damaged, Fields, put_number};
 use std::net::IpAddr;
 
-const FORMAT: u8 = 4;
+const FORMAT: u8 = METER_LAYOUT;
 const CRC_LEN: usize = 4;
 
 /// What most keys need.

@@ -1,13 +1,15 @@
 //! The head: one cell that says which snapshot is read, and where it is.
 
-use super::{Epoch, Unavailable};
+use super::{Epoch, Tag, Unavailable};
+use crate::cell_names::snapshot_cell;
 use crate::cells::Cells;
-use crate::record::{Damaged, Fields, Kind};
+use crate::record::{self, Damaged, Fields, Kind};
 use crate::table::{Side, Table};
 
-pub(super) const CELL: &str = "head";
-/// Also grows with the records' format: a snapshot of another one is none.
-const FORMAT: u8 = 4;
+pub(super) const CELL: &str = snapshot_cell!("head");
+
+/// The first byte: the record format.
+const FORMAT: u8 = record::FORMAT.to_le_bytes()[0];
 
 /// What is published: which snapshot, at which revision, and where it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +30,12 @@ pub struct Head {
     pub epoch: Epoch,
     /// How far into it.
     pub revision: u64,
+    /// The revision's tag.
+    pub tag: Tag,
+    /// The staleness limit that the control plane was told last, in seconds; 0 is none.
+    pub staleness: u64,
+    /// Whether this Envoy has said goodbye: nobody reads the snapshot until it is current again.
+    pub(super) suspended: bool,
 }
 
 impl Head {
@@ -42,6 +50,9 @@ impl Head {
         policies: 0,
         epoch: [0; 16],
         revision: 0,
+        tag: Tag::NONE,
+        staleness: 0,
+        suspended: false,
     };
 
     pub(super) fn is_ready(&self) -> bool {
@@ -60,22 +71,23 @@ impl Head {
 
     pub(super) fn encode(&self) -> Vec<u8> {
         let side = if self.side == Side::A { 0 } else { 1 };
-        let mut out = vec![FORMAT, side, 0, 0];
+        let mut out = vec![FORMAT, side, u8::from(self.suspended), 0];
         for number in [self.load, self.term, self.key_pages, self.policy_pages, self.routes] {
             out.extend_from_slice(&number.to_le_bytes());
         }
-        for number in [self.keys, self.policies, self.revision] {
+        for number in [self.keys, self.policies, self.revision, self.staleness] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.extend_from_slice(&self.epoch);
+        out.extend_from_slice(&self.tag.0);
         out
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
         let mut fields = Fields(bytes);
-        let side = match fields.array()? {
-            [FORMAT, 0, 0, 0] => Side::A,
-            [FORMAT, 1, 0, 0] => Side::B,
+        let (side, suspended) = match fields.array()? {
+            [FORMAT, 0, suspended @ (0 | 1), 0] => (Side::A, suspended == 1),
+            [FORMAT, 1, suspended @ (0 | 1), 0] => (Side::B, suspended == 1),
             _ => return Err(Damaged),
         };
         let head = Self {
@@ -88,7 +100,10 @@ impl Head {
             keys: u64::from_le_bytes(fields.array()?),
             policies: u64::from_le_bytes(fields.array()?),
             revision: u64::from_le_bytes(fields.array()?),
+            staleness: u64::from_le_bytes(fields.array()?),
             epoch: fields.array()?,
+            tag: Tag(fields.array()?),
+            suspended,
         };
         fields.finish()?;
         Ok(head)
@@ -99,5 +114,8 @@ impl Head {
 pub(super) fn versioned_head(cells: &impl Cells) -> Result<(Head, u32), Unavailable> {
     let cell = cells.get(CELL)?.ok_or(Unavailable::NotReady)?;
     let head = Head::decode(&cell.bytes)?;
+    if head.suspended {
+        return Err(Unavailable::Suspended);
+    }
     if head.is_ready() { Ok((head, cell.version)) } else { Err(Unavailable::NotReady) }
 }

@@ -1,24 +1,41 @@
 //! What workers leave for each other beside the snapshot.
 
+use crate::cell_names::snapshot_cell;
 use crate::cells::{CellError, Cells, Expect};
 
-/// When the snapshot was last known to be the newest, by the writer's clock.
-const CONTACT: &str = "contact";
+/// When the snapshot was last known to be the newest, by the monotonic clock.
+const CONTACT: &str = snapshot_cell!("contact");
 
-/// Tells all workers that the snapshot is the newest as of `now`.
-pub fn note_contact(cells: &impl Cells, now: u64) -> Result<(), CellError> {
-    let cell = cells.get(CONTACT)?;
-    cells.set(CONTACT, &now.to_le_bytes(), Expect::unchanged(cell.as_ref()))
+/// How often a note is tried again that another worker was faster to write.
+const ATTEMPTS: usize = 8;
+
+/// Tells all workers that the snapshot was the newest at `at`, unless they know of a later time.
+pub fn note_contact(cells: &impl Cells, at: u64) -> Result<(), CellError> {
+    for _ in 0..ATTEMPTS {
+        let cell = cells.get(CONTACT)?;
+        if cell.as_ref().and_then(|cell| time(&cell.bytes)).is_some_and(|known| known >= at) {
+            return Ok(());
+        }
+        match cells.set(CONTACT, &at.to_le_bytes(), Expect::unchanged(cell.as_ref())) {
+            Err(CellError::Conflict) => {}
+            noted => return noted,
+        }
+    }
+    Err(CellError::Conflict)
+}
+
+fn time(bytes: &[u8]) -> Option<u64> {
+    bytes.first_chunk().map(|time| u64::from_le_bytes(*time))
 }
 
 /// What was [noted](note_contact) last.
 pub fn last_contact(cells: &impl Cells) -> Result<Option<u64>, CellError> {
     let cell = cells.get(CONTACT)?;
-    Ok(cell.and_then(|cell| Some(u64::from_le_bytes(*cell.bytes.first_chunk()?))))
+    Ok(cell.and_then(|cell| time(&cell.bytes)))
 }
 
 /// Written by a worker that finds the snapshot damaged; see [`report_damage`].
-const DAMAGE: &str = "damage";
+const DAMAGE: &str = snapshot_cell!("damage");
 
 /// Asks whoever writes the snapshot for a new one.
 pub fn report_damage(cells: &impl Cells) -> Result<(), CellError> {

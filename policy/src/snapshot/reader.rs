@@ -111,6 +111,11 @@ impl View<'_> {
         self.head.revision
     }
 
+    /// The staleness limit that the control plane was told last, in seconds; 0 is none.
+    pub fn staleness(&self) -> u64 {
+        self.head.staleness
+    }
+
     /// The route rules.
     pub fn routes(&self) -> Rc<Routes> {
         Rc::clone(&self.reader.routes)

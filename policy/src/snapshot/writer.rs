@@ -1,12 +1,13 @@
 //! Changing the snapshot, by batches from the control plane.
 
-use super::Epoch;
 use super::head::{self, Head};
+use super::progress::{self, Extent, Image, Progress};
+use super::{Epoch, Tag};
 use crate::cells::{Cells, Expect};
 use crate::key::KeyDigest;
 use crate::record::{Damaged, KeyRecord, Kind, PolicyRecord, Records};
 use crate::route::RouteRecord;
-use crate::table::{Sweep, Table, TableWriter, WriteError};
+use crate::table::{Side, Sweep, Table, TableWriter, WriteError};
 
 const POLICY_ID_LEN: usize = Kind::Policy.id_len();
 
@@ -25,6 +26,8 @@ pub struct Batch<'a> {
     pub removed_policies: &'a [u8],
     /// Which revision is complete with this batch, if one is.
     pub revision: Option<u64>,
+    /// The tag of that revision.
+    pub tag: Tag,
 }
 
 impl Batch<'_> {
@@ -70,6 +73,8 @@ pub struct Writer {
     head_version: u32,
     target: Option<Target>,
     sweep: Option<Sweep>,
+    /// What a predecessor left of a load that can go on.
+    left: Option<Progress>,
 }
 
 /// What batches go to: the published snapshot, or the next one.
@@ -84,6 +89,18 @@ struct Target {
     rerouted: u32,
     /// Policies that go once a revision without them is published.
     unused: Vec<[u8; POLICY_ID_LEN]>,
+    load: Option<Load>,
+}
+
+/// A whole snapshot that is being received.
+#[derive(Debug, Clone, Copy)]
+struct Load {
+    /// What is sent, if it can be gone on with.
+    image: Option<Image>,
+    /// Batches so far, also of earlier streams.
+    batches: u64,
+    /// Whether the cell of the progress is this writer's.
+    claimed: bool,
 }
 
 impl Writer {
@@ -95,14 +112,36 @@ impl Writer {
             return Err(WriteError::Superseded);
         }
         let expect = Expect::unchanged(cell.as_ref());
-        let mut writer = Self { term, published, head_version: 0, target: None, sweep: None };
+        let mut writer = Self { term, published, head_version: 0, target: None, sweep: None, left: None };
         writer.set_head(cells, Head { term, ..published }, expect)?;
+        let (side, load) = writer.next_place();
+        writer.left = progress::read(cells)?.filter(|left| (left.side, left.load) == (side, load));
         Ok(writer)
+    }
+
+    /// Where the next whole snapshot goes.
+    fn next_place(&self) -> (Side, u32) {
+        (self.published.side.other(), self.published.load.wrapping_add(1).max(1))
     }
 
     /// What is published, as `(epoch, revision)`, if anything is.
     pub fn position(&self) -> Option<(Epoch, u64)> {
         self.published.is_ready().then_some((self.published.epoch, self.published.revision))
+    }
+
+    /// The tag of what is published.
+    pub fn tag(&self) -> Tag {
+        self.published.tag
+    }
+
+    /// The staleness limit that the control plane was told last, in seconds; 0 is none.
+    pub fn staleness(&self) -> u64 {
+        self.published.staleness
+    }
+
+    /// The whole snapshot that a predecessor did not finish loading, and how many of its batches are in memory.
+    pub fn progress(&self) -> Option<(Image, u64)> {
+        self.left.as_ref().map(|left| (left.image, left.batches))
     }
 
     /// About how many keys are published.
@@ -115,11 +154,14 @@ impl Writer {
         if !self.published.is_ready() {
             return Err(WriteError::Damaged);
         }
+        // What was loaded in part is swept.
+        self.left = None;
+        progress::write(cells, self.term, None, None)?;
         let Head { epoch, keys, policies, routes: rerouted, .. } = self.published;
         let resume = |kind, records| TableWriter::resume(cells, self.published.table(kind), self.term, records);
         let (routes, policies) = (resume(Kind::Routes, 1)?, resume(Kind::Policy, policies)?);
         let keys = resume(Kind::Key, keys)?;
-        self.target = Some(Target { epoch, routes, policies, keys, rerouted, unused: Vec::new() });
+        self.target = Some(Target { epoch, routes, policies, keys, rerouted, unused: Vec::new(), load: None });
         // A predecessor may have left something on the other side: a former snapshot, or one that it did not finish.
         self.sweep = Some(Sweep::new(self.published.side.other(), self.term));
         Ok(())
@@ -127,13 +169,57 @@ impl Writer {
 
     /// The batches that follow make up a new snapshot, of about `expected` keys.
     pub fn begin(&mut self, epoch: Epoch, expected: u64) {
+        self.begin_image(epoch, expected, None);
+    }
+
+    /// The batches that follow make up a new snapshot, of about `expected` keys. If `image` names it, a successor can go
+    /// on with it.
+    pub fn begin_image(&mut self, epoch: Epoch, expected: u64, image: Option<Image>) {
         // Whatever is being swept lies where the new snapshot goes, and is overwritten by it.
         self.sweep = None;
-        let side = self.published.side.other();
-        let load = self.published.load.wrapping_add(1).max(1);
+        self.left = None;
+        let (side, load) = self.next_place();
         let create = |kind, expected| TableWriter::create(Table { kind, side, load, pages: 0 }, self.term, expected);
         let (routes, policies, keys) = (create(Kind::Routes, 0), create(Kind::Policy, 0), create(Kind::Key, expected));
-        self.target = Some(Target { epoch, routes, policies, keys, rerouted: 0, unused: Vec::new() });
+        let load = Some(Load { image, batches: 0, claimed: false });
+        self.target = Some(Target { epoch, routes, policies, keys, rerouted: 0, unused: Vec::new(), load });
+    }
+
+    /// The batches that follow belong to the snapshot of which a predecessor has loaded a part ([`Self::progress`]). What
+    /// comes a second time does no harm.
+    pub fn continue_load(&mut self, cells: &impl Cells, epoch: Epoch) -> Result<(), WriteError> {
+        let left = self.left.take().filter(|left| left.epoch == epoch).ok_or(WriteError::Damaged)?;
+        progress::write(cells, self.term, Some(&left), Some(&left))?;
+        self.sweep = None;
+        let [routes, policies, keys] = &left.tables;
+        let (routes, policies, keys) = (
+            routes.restore(cells, Kind::Routes, &left, self.term)?,
+            policies.restore(cells, Kind::Policy, &left, self.term)?,
+            keys.restore(cells, Kind::Key, &left, self.term)?,
+        );
+        let load = Some(Load { image: Some(left.image), batches: left.batches, claimed: true });
+        let rerouted = left.rerouted;
+        self.target = Some(Target { epoch, routes, policies, keys, rerouted, unused: Vec::new(), load });
+        Ok(())
+    }
+
+    /// Notes what the control plane was told of the staleness limit: no worker enforces a longer one.
+    pub fn set_staleness(&mut self, cells: &impl Cells, seconds: u64) -> Result<(), WriteError> {
+        self.change_head(cells, Head { staleness: seconds, ..self.published })
+    }
+
+    /// Has no worker decide by the snapshot any more, until it is [woken](Self::wake).
+    pub fn suspend(&mut self, cells: &impl Cells) -> Result<(), WriteError> {
+        self.change_head(cells, Head { suspended: true, ..self.published })
+    }
+
+    /// Has workers decide by the snapshot again, which is current.
+    pub fn wake(&mut self, cells: &impl Cells) -> Result<(), WriteError> {
+        self.change_head(cells, Head { suspended: false, ..self.published })
+    }
+
+    fn change_head(&mut self, cells: &impl Cells, head: Head) -> Result<(), WriteError> {
+        if head == self.published { Ok(()) } else { self.set_head(cells, head, Expect::Version(self.head_version)) }
     }
 
     /// Applies a batch; returns the revision that is now published, if the batch completed one.
@@ -143,6 +229,13 @@ impl Writer {
         // Without rules every valid key could do everything.
         if batch.revision.is_some() && target.routes.records() == 0 && batch.routes.is_empty() {
             return Err(ApplyError::Invalid);
+        }
+        if let Some(load) = &mut target.load
+            && !load.claimed
+        {
+            // Pages that a predecessor vouches for are overwritten from here on.
+            progress::write(cells, self.term, None, None)?;
+            load.claimed = true;
         }
         for record in Records::new(Kind::Routes, batch.routes) {
             let (id, record) = record?;
@@ -164,7 +257,10 @@ impl Writer {
         }
         target.keys.flush(cells)?;
         target.unused.extend_from_slice(batch.removed_policies.as_chunks().0);
-        let Some(revision) = batch.revision else { return Ok(None) };
+        let Some(revision) = batch.revision else {
+            target.note_progress(cells, self.term)?;
+            return Ok(None);
+        };
         for table in [&mut target.routes, &mut target.policies, &mut target.keys] {
             table.complete(cells)?;
         }
@@ -180,6 +276,8 @@ impl Writer {
             policies: target.policies.records(),
             epoch: target.epoch,
             revision,
+            tag: batch.tag,
+            ..self.published
         };
         let before = self.published;
         self.set_head(cells, head, Expect::Version(self.head_version))?;
@@ -188,6 +286,9 @@ impl Writer {
         }
         // Not before: a worker may be on its way from a key's record, which it read under the head before, to its policy.
         if let Some(target) = &mut self.target {
+            if target.load.take().is_some() {
+                progress::write(cells, self.term, None, None)?;
+            }
             for id in std::mem::take(&mut target.unused) {
                 target.policies.remove(cells, &id)?;
             }
@@ -218,5 +319,25 @@ impl Writer {
         // Readers that have a head look at no other until this.
         cells.advance_generation();
         Ok(())
+    }
+}
+
+impl Target {
+    /// Notes that another batch of a load is in memory.
+    fn note_progress(&mut self, cells: &impl Cells, term: u32) -> Result<(), WriteError> {
+        let Some(load) = &mut self.load else { return Ok(()) };
+        load.batches = load.batches.saturating_add(1);
+        let Some(image) = load.image else { return Ok(()) };
+        let Table { side, load: number, .. } = self.keys.table();
+        let progress = Progress {
+            image,
+            batches: load.batches,
+            epoch: self.epoch,
+            side,
+            load: number,
+            rerouted: self.rerouted,
+            tables: [Extent::of(&self.routes), Extent::of(&self.policies), Extent::of(&self.keys)],
+        };
+        progress::write(cells, term, Some(&progress), None)
     }
 }

@@ -1,6 +1,7 @@
 //! Pages: their names, their headers, and which hash belongs in which.
 
 use super::Side;
+use crate::cell_names::SNAPSHOT;
 use crate::record::{Damaged, Kind};
 use std::fmt::Write as _;
 
@@ -54,8 +55,8 @@ pub(super) fn name(side: Side, kind: Kind, index: u32) -> String {
         Kind::Policy => 'p',
         Kind::Routes => 'r',
     };
-    let mut name = String::with_capacity(12);
+    let mut name = String::with_capacity(16);
     // Writing into a String cannot fail.
-    let _ = write!(name, "{side}{kind}{index:x}");
+    let _ = write!(name, "{SNAPSHOT}{side}{kind}{index:x}");
     name
 }

@@ -43,16 +43,43 @@ impl TableWriter {
     /// Goes on with a table that is there. A predecessor may have split pages and not lived to publish it: those
     /// splits are taken over.
     pub fn resume(cells: &impl Cells, table: Table, term: u32, records: u64) -> Result<Self, WriteError> {
-        let mut writer = Self { table, term, records, open: None, unwritten: Vec::new() };
+        Self { table, term, records, open: None, unwritten: Vec::new() }.take_over_splits(cells)
+    }
+
+    /// Goes on with a new table that is not whole yet, of whose first pages those in `unwritten` have not been written.
+    pub(crate) fn restore(
+        cells: &impl Cells,
+        table: Table,
+        term: u32,
+        records: u64,
+        unwritten: &[u8],
+    ) -> Result<Self, WriteError> {
+        let unwritten = unwritten.iter().flat_map(|byte| (0..8).map(move |bit| byte & (1 << bit) != 0)).collect();
+        Self { table, term, records, open: None, unwritten }.take_over_splits(cells)
+    }
+
+    fn take_over_splits(mut self, cells: &impl Cells) -> Result<Self, WriteError> {
         loop {
-            let next = Split::of(writer.table.pages);
-            let old = name(table.side, table.kind, next.old);
-            let old = cells.get(&old)?.ok_or(WriteError::Damaged)?;
-            if writer.table.pages >= MAX_PAGES || writer.check(&old)?.level < next.level {
-                return Ok(writer);
+            let next = Split::of(self.table.pages);
+            // What a predecessor wrote into a page that counts as unwritten is sent again.
+            if self.table.pages >= MAX_PAGES || self.is_unwritten(next.old) {
+                return Ok(self);
             }
-            writer.table.pages = writer.table.pages.saturating_add(1);
+            let old = cells.get(&name(self.table.side, self.table.kind, next.old))?.ok_or(WriteError::Damaged)?;
+            if self.check(&old)?.level < next.level {
+                return Ok(self);
+            }
+            self.table.pages = self.table.pages.saturating_add(1);
         }
+    }
+
+    /// A bit for each of the first pages of a new table, set while it is not written.
+    pub(crate) fn unwritten_bits(&self) -> Vec<u8> {
+        if !self.unwritten.contains(&true) {
+            return Vec::new();
+        }
+        let byte = |pages: &[bool]| pages.iter().rev().fold(0, |byte, unwritten| byte << 1 | u8::from(*unwritten));
+        self.unwritten.chunks(8).map(byte).collect()
     }
 
     /// Makes a table anew, large enough for `expected` records or a million. `table.pages` is overwritten. Until it is

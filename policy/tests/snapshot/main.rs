@@ -3,6 +3,7 @@
 mod damage;
 mod memory;
 mod model;
+mod progress;
 mod takeover;
 
 use latchkey_policy::cells::{Cell, CellError, Cells, Expect};

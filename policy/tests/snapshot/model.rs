@@ -42,6 +42,7 @@ impl Owned {
             removed_keys: &self.removed,
             removed_policies: &self.removed_policies,
             revision: self.revision,
+            ..Batch::default()
         }
     }
 

@@ -10,10 +10,10 @@ use std::cell::RefCell;
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 /// Runs something else before the n-th write, as if this thread had been preempted there.
-struct Preempted<'a> {
-    cells: &'a MemoryCells,
-    writes_left: std::cell::Cell<usize>,
-    other: RefCell<Option<Box<dyn FnOnce() + 'a>>>,
+pub(crate) struct Preempted<'a> {
+    pub(crate) cells: &'a MemoryCells,
+    pub(crate) writes_left: std::cell::Cell<usize>,
+    pub(crate) other: RefCell<Option<Box<dyn FnOnce() + 'a>>>,
 }
 
 impl Cells for Preempted<'_> {
@@ -176,9 +176,9 @@ fn a_writer_that_never_wakes_up_leaves_nothing_in_the_way() {
 }
 
 /// Memory that takes so many writes and no more.
-struct Mortal<'a> {
-    cells: &'a MemoryCells,
-    writes: std::cell::Cell<usize>,
+pub(crate) struct Mortal<'a> {
+    pub(crate) cells: &'a MemoryCells,
+    pub(crate) writes: std::cell::Cell<usize>,
 }
 
 impl Cells for Mortal<'_> {

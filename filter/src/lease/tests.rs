@@ -1,0 +1,167 @@
+//! Workers that come, go, sleep and wake up.
+
+use super::*;
+use latchkey_policy::test_util::MemoryCells;
+
+const SECOND: Nanos = 1_000 * MILLISECOND;
+
+fn elected(candidate: &mut Candidate, cells: &MemoryCells, now: Nanos) -> Option<u32> {
+    match candidate.tick(cells, now, Role::Serving).unwrap() {
+        Standing::Elected { term, .. } => Some(term),
+        _ => None,
+    }
+}
+
+#[test]
+fn the_first_to_come_holds_the_lease_for_as_long_as_it_renews() {
+    let cells = MemoryCells::default();
+    let (mut first, mut second) = (Candidate::default(), Candidate::default());
+    assert_eq!(elected(&mut first, &cells, SECOND), Some(1));
+    for tick in 1..100 {
+        assert_eq!(first.tick(&cells, SECOND * tick, Role::Serving), Ok(Standing::Holding));
+        assert_eq!(second.tick(&cells, SECOND * tick, Role::Serving), Ok(Standing::Idle));
+    }
+}
+
+#[test]
+fn a_dead_holder_is_replaced_after_the_expiry_with_a_higher_term() {
+    let cells = MemoryCells::default();
+    let (mut dead, mut next) = (Candidate::default(), Candidate::default());
+    assert_eq!(elected(&mut dead, &cells, SECOND), Some(1));
+    assert_eq!(next.tick(&cells, SECOND + EXPIRY, Role::Serving), Ok(Standing::Idle));
+    assert_eq!(elected(&mut next, &cells, SECOND + EXPIRY + 1), Some(2));
+    assert_eq!(dead.tick(&cells, SECOND + EXPIRY + 2, Role::Serving), Ok(Standing::Deposed));
+    assert_eq!(dead.tick(&cells, SECOND + EXPIRY + 3, Role::Serving), Ok(Standing::Idle));
+}
+
+#[test]
+fn a_lease_given_back_is_anybodys_after_the_back_off() {
+    let cells = MemoryCells::default();
+    let (mut first, mut second) = (Candidate::default(), Candidate::default());
+    assert_eq!(elected(&mut first, &cells, SECOND), Some(1));
+    assert!(first.release(&cells, SECOND));
+    assert_eq!(second.tick(&cells, SECOND + FIRST_BACKOFF / 2 - 1, Role::Serving), Ok(Standing::Idle));
+    assert_eq!(elected(&mut second, &cells, SECOND + FIRST_BACKOFF), Some(2));
+    assert_eq!(first.tick(&cells, SECOND + FIRST_BACKOFF, Role::Serving), Ok(Standing::Idle));
+    // Nothing happens to what is somebody else's.
+    assert!(!first.release(&cells, SECOND + FIRST_BACKOFF));
+    assert_eq!(second.tick(&cells, SECOND + FIRST_BACKOFF, Role::Serving), Ok(Standing::Holding));
+}
+
+#[test]
+fn the_back_off_doubles_up_to_its_bound_and_begins_anew_after_a_success() {
+    let cells = MemoryCells::default();
+    let mut candidate = Candidate::default();
+    let mut now = SECOND;
+    let mut waits = Vec::new();
+    for _ in 0..8 {
+        let failed_at = now;
+        while elected(&mut candidate, &cells, now).is_none() {
+            now += MILLISECOND;
+        }
+        waits.push((now - failed_at) / MILLISECOND);
+        candidate.release(&cells, now);
+    }
+    for (attempt, wait) in waits.iter().enumerate().skip(1) {
+        let full = (100 << (attempt - 1)).min(600);
+        assert!((full / 2..=full).contains(wait), "attempt {attempt} waited {wait} ms");
+    }
+    now += SECOND;
+    assert!(elected(&mut candidate, &cells, now).is_some());
+    candidate.succeed(&cells, now);
+    candidate.release(&cells, now);
+    now += FIRST_BACKOFF;
+    assert!(elected(&mut candidate, &cells, now).is_some());
+}
+
+#[test]
+fn a_clock_that_was_set_back_keeps_nobody_waiting() {
+    let cells = MemoryCells::default();
+    let (mut first, mut second) = (Candidate::default(), Candidate::default());
+    assert_eq!(elected(&mut first, &cells, 1000 * SECOND), Some(1));
+    assert_eq!(elected(&mut second, &cells, SECOND), Some(2));
+    assert_eq!(first.tick(&cells, SECOND, Role::Serving), Ok(Standing::Deposed));
+    second.release(&cells, 1000 * SECOND);
+    assert!(elected(&mut first, &cells, SECOND).is_some());
+}
+
+#[test]
+fn all_workers_of_a_process_tell_one_instance() {
+    let cells = MemoryCells::default();
+    let (mut first, mut second) = (Candidate::default(), Candidate::default());
+    let Ok(Standing::Elected { instance, .. }) = first.tick(&cells, 7 * SECOND, Role::Serving) else { panic!() };
+    first.release(&cells, 8 * SECOND);
+    let Ok(Standing::Elected { instance: other, .. }) = second.tick(&cells, 9 * SECOND, Role::Serving) else {
+        panic!()
+    };
+    assert_eq!((instance, other), (7 * SECOND, 7 * SECOND));
+}
+
+#[test]
+fn a_lease_survives_the_round_trip() {
+    let lease = Lease {
+        holder: 1,
+        term: 2,
+        failures: 3,
+        renewed_at: 4,
+        retry_at: 5,
+        workers: 6,
+        instance: u64::MAX,
+        alive: 7,
+        idle_at: 8,
+    };
+    assert_eq!(Lease::decode(&lease.encode()), Some(lease));
+    assert_eq!(Lease::decode(&lease.encode()[1..]), None);
+}
+
+#[test]
+fn worker_that_ends_in_order_hands_the_lease_over_at_once() {
+    let cells = MemoryCells::default();
+    let (mut first, mut second) = (Candidate::default(), Candidate::default());
+    assert_eq!(elected(&mut first, &cells, SECOND), Some(1));
+    assert_eq!(second.tick(&cells, SECOND, Role::Serving), Ok(Standing::Idle));
+    assert_eq!(first.leave(&cells, SECOND), Some(Left { is_last: false }));
+    assert_eq!(first.leave(&cells, SECOND), None, "it has left");
+    assert_eq!(elected(&mut second, &cells, SECOND), Some(2));
+    assert_eq!(second.leave(&cells, SECOND), Some(Left { is_last: true }));
+    let mut third = Candidate::default();
+    assert_eq!(elected(&mut third, &cells, SECOND), Some(3));
+}
+
+#[test]
+fn worker_that_ends_without_the_lease_leaves_it_where_it_is() {
+    let cells = MemoryCells::default();
+    let (mut first, mut second) = (Candidate::default(), Candidate::default());
+    assert_eq!(elected(&mut first, &cells, SECOND), Some(1));
+    assert_eq!(second.tick(&cells, SECOND, Role::Serving), Ok(Standing::Idle));
+    assert_eq!(second.leave(&cells, SECOND), Some(Left { is_last: false }));
+    assert_eq!(first.tick(&cells, SECOND, Role::Serving), Ok(Standing::Holding));
+}
+
+#[test]
+fn lease_goes_to_a_worker_that_serves_no_requests() {
+    let cells = MemoryCells::default();
+    let (mut busy, mut main) = (Candidate::default(), Candidate::default());
+    assert_eq!(elected(&mut busy, &cells, SECOND), Some(1));
+    assert_eq!(main.tick(&cells, SECOND, Role::Idle), Ok(Standing::Idle));
+    assert_eq!(busy.tick(&cells, SECOND, Role::Idle), Ok(Standing::Holding), "it has served none either");
+    assert_eq!(busy.tick(&cells, SECOND, Role::Serving), Ok(Standing::Wanted));
+    busy.hand_over(&cells, SECOND);
+    assert_eq!(busy.tick(&cells, SECOND + HEAD_START - 1, Role::Serving), Ok(Standing::Idle));
+    let elected = main.tick(&cells, SECOND + HEAD_START - 1, Role::Idle);
+    assert!(matches!(elected, Ok(Standing::Elected { term: 2, .. })), "{elected:?}");
+    // Once it is gone, a busy one has to do.
+    main.leave(&cells, SECOND + HEAD_START).unwrap();
+    let later = SECOND + HEAD_START + IDLE_EXPIRY + 1;
+    let elected = busy.tick(&cells, later, Role::Serving);
+    assert!(matches!(elected, Ok(Standing::Elected { term: 3, .. })), "{elected:?}");
+}
+
+#[test]
+fn worker_that_cannot_open_a_stream_is_only_counted() {
+    let cells = MemoryCells::default();
+    let (mut unfit, mut last) = (Candidate::default(), Candidate::default());
+    assert_eq!(unfit.tick(&cells, SECOND, Role::Unfit), Ok(Standing::Idle));
+    assert_eq!(elected(&mut last, &cells, SECOND), Some(1));
+    assert_eq!(last.leave(&cells, SECOND), Some(Left { is_last: false }));
+}

@@ -1,0 +1,54 @@
+//! What other nodes have admitted.
+
+use super::End;
+use crate::host::Host;
+use crate::report::window_of;
+use latchkey_policy::ledger;
+use latchkey_policy::meter::Owner;
+use latchkey_policy::snapshot::{Epoch, Unavailable};
+use latchkey_policy::table::WriteError;
+use latchkey_protocol::KeyElsewhere;
+
+/// Keys whose counts are held until their history is in force. Of more than that some are told again only when they are
+/// used elsewhere.
+const MAX_HELD: usize = 200_000;
+
+/// What others admitted of a history that is not in force yet.
+#[derive(Debug, Default)]
+pub(super) struct Held(Vec<KeyElsewhere>);
+
+impl Held {
+    /// Keeps counts for later.
+    pub(super) fn hold(&mut self, keys: Vec<KeyElsewhere>) {
+        let room = MAX_HELD.saturating_sub(self.0.len());
+        self.0.extend(keys.into_iter().take(room));
+    }
+
+    /// Counts what was held, as its history is in force.
+    pub(super) fn release(&mut self, host: &impl Host, epoch: &Epoch) -> Result<(), End> {
+        count(host, epoch, &std::mem::take(&mut self.0))
+    }
+}
+
+/// Counts in the meters what others have admitted.
+pub(super) fn count(host: &impl Host, epoch: &Epoch, keys: &[KeyElsewhere]) -> Result<(), End> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let now = host.unix_seconds().map_err(|_| End::Unreachable)?;
+    for key in keys {
+        let told = ledger::change(host, key.slot, Owner::of(epoch, key.key), |meter| {
+            for count in &key.windows {
+                if let Some(window) = window_of(count) {
+                    meter.elsewhere(window, count.number, count.count, now);
+                }
+            }
+        });
+        match told {
+            // A meter that could not be trusted has been begun anew, and is told the next time.
+            Ok(_) | Err(Unavailable::Counters) => {}
+            Err(_) => return Err(End::Memory(WriteError::Host)),
+        }
+    }
+    Ok(())
+}
