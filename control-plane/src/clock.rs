@@ -7,6 +7,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub trait Clock: Send + Sync + 'static {
     /// Unix seconds.
     fn now(&self) -> i64;
+
+    /// Unix milliseconds.
+    fn now_millis(&self) -> i64 {
+        self.now().saturating_mul(1_000)
+    }
 }
 
 /// The machine's clock.
@@ -18,6 +23,11 @@ impl Clock for SystemClock {
         // A clock before 1970 counts as 1970: nothing has expired then, and nothing is created with a negative time.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    }
+
+    fn now_millis(&self) -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     }
 }
 

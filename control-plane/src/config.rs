@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::http;
 use crate::secret::{NodeToken, Password};
+use crate::stream::registry::NodeLimits;
 use crate::webhook::reach::Reach;
 
 /// A value that parses but cannot be used. The value itself is not told: it may be a secret.
@@ -115,6 +116,18 @@ pub struct StreamConfig {
     /// How long a node that lost its stream still counts as one that may be serving
     #[arg(long, env = "LATCHKEY_NODE_GRACE_MS", default_value_t = 10_000, value_name = "MILLISECONDS")]
     pub node_grace_ms: u64,
+    /// Count lost Envoys of version 0.1, which report no staleness limit, until they are back or forgotten
+    #[arg(long, env = "LATCHKEY_REQUIRE_STALENESS")]
+    pub require_staleness: bool,
+    /// Envoys that are counted at most, connected or lost; others are refused
+    #[arg(
+        long,
+        env = "LATCHKEY_MAX_NODES",
+        default_value_t = 10_000,
+        value_name = "NUMBER",
+        value_parser = value_parser!(u32).range(1..)
+    )]
+    pub max_nodes: u32,
 }
 
 /// Where everything is kept.
@@ -215,8 +228,12 @@ impl HttpConfig {
 }
 
 impl StreamConfig {
-    pub(crate) fn node_grace(&self) -> Duration {
-        Duration::from_millis(self.node_grace_ms)
+    pub(crate) fn node_limits(&self) -> NodeLimits {
+        NodeLimits {
+            grace: Duration::from_millis(self.node_grace_ms),
+            require_staleness: self.require_staleness,
+            max_nodes: usize::try_from(self.max_nodes).unwrap_or(usize::MAX),
+        }
     }
 }
 

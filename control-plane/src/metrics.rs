@@ -7,8 +7,11 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use crate::store::Store;
+use crate::stream::registry::NodeTotals;
 use crate::webhook::WebhookMetrics;
 
 /// From a millisecond to the longest wait.
@@ -74,8 +77,9 @@ impl RefusedCredential {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
     pub(crate) revision: u64,
-    pub(crate) nodes_connected: usize,
-    /// The oldest revision that a node which counts decides by; the newest if there is no node.
+    pub(crate) nodes: NodeTotals,
+    /// The oldest revision that a node decides by which is connected or was lost within the grace; the newest if there is
+    /// no node.
     pub(crate) slowest_node: u64,
     pub(crate) store_bytes: u64,
     pub(crate) readers_busy: u64,
@@ -91,6 +95,10 @@ pub(crate) struct Metrics {
     pub(crate) snapshots: Family<Snapshot, Counter>,
     pub(crate) credentials: Family<CredentialKind, Gauge>,
     pub(crate) refused_credentials: Family<RefusedCredential, Counter>,
+    pub(crate) history_mismatches: Counter,
+    pub(crate) waiting_streams: Counter,
+    pub(crate) refused_formats: Counter,
+    pub(crate) usage_held_back: Counter,
     pub(crate) enforcement: Histogram,
     pub(crate) unenforced: Counter,
     pub(crate) usage_reports: Counter,
@@ -98,6 +106,10 @@ pub(crate) struct Metrics {
     pub(crate) usage_commits: Histogram,
     pub(crate) webhooks: WebhookMetrics,
     nodes_connected: Gauge,
+    nodes_lost: Gauge,
+    nodes_waiting: Gauge,
+    nodes_unknown: Gauge,
+    clock_skew: Gauge<f64, AtomicU64>,
     nodes_lag: Gauge,
     revision: Gauge,
     store_bytes: Gauge,
@@ -118,12 +130,20 @@ impl Metrics {
             snapshots: Family::default(),
             credentials: Family::default(),
             refused_credentials: Family::default(),
+            history_mismatches: Counter::default(),
+            waiting_streams: Counter::default(),
+            refused_formats: Counter::default(),
+            usage_held_back: Counter::default(),
             enforcement: Histogram::new(ENFORCEMENT_SECONDS),
             unenforced: Counter::default(),
             usage_reports: Counter::default(),
             usage_keys: Counter::default(),
             usage_commits: Histogram::new(COMMIT_SECONDS),
             nodes_connected: Gauge::default(),
+            nodes_lost: Gauge::default(),
+            nodes_waiting: Gauge::default(),
+            nodes_unknown: Gauge::default(),
+            clock_skew: Gauge::default(),
             nodes_lag: Gauge::default(),
             revision: Gauge::default(),
             store_bytes: Gauge::default(),
@@ -148,8 +168,48 @@ impl Metrics {
         );
         registry.register("nodes_connected", "Nodes with an open stream", metrics.nodes_connected.clone());
         registry.register(
+            "nodes_lost",
+            "Nodes without a stream that may still be serving",
+            metrics.nodes_lost.clone(),
+        );
+        registry.register(
+            "nodes_waiting",
+            "Nodes that hold a snapshot of another database, whose epoch is not accepted",
+            metrics.nodes_waiting.clone(),
+        );
+        registry.register(
+            "nodes_unknown",
+            "1 while nodes that the database does not know may be serving, else 0",
+            metrics.nodes_unknown.clone(),
+        );
+        registry.register(
+            "node_clock_skew_seconds_max",
+            "Largest difference between a connected node's clock and the control plane's",
+            metrics.clock_skew.clone(),
+        );
+        registry.register(
+            "node_format_refusals",
+            "Streams that were refused because the node does not read the records that are written",
+            metrics.refused_formats.clone(),
+        );
+        registry.register(
+            "streams_waiting",
+            "Streams of nodes that hold a snapshot of another database, whose epoch was not accepted",
+            metrics.waiting_streams.clone(),
+        );
+        registry.register(
+            "history_mismatches",
+            "Nodes that held a revision which this database does not have, and loaded everything again",
+            metrics.history_mismatches.clone(),
+        );
+        registry.register(
+            "usage_held_back",
+            "Reports with counts of windows in the future, or of nodes whose clock is off, which count for no limit",
+            metrics.usage_held_back.clone(),
+        );
+        registry.register(
             "nodes_lag_revisions_max",
-            "Revisions by which the slowest node that counts is behind the newest",
+            "Revisions by which the slowest node that is connected or was lost within the grace is behind the newest",
             metrics.nodes_lag.clone(),
         );
         registry.register("revision", "Newest committed revision", metrics.revision.clone());
@@ -192,7 +252,12 @@ impl Metrics {
     /// The exposition.
     pub(crate) fn encode(&self, now: &Moment) -> Result<String, fmt::Error> {
         self.revision.set(now.revision.cast_signed());
-        self.nodes_connected.set(i64::try_from(now.nodes_connected).unwrap_or(i64::MAX));
+        let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        self.nodes_connected.set(gauge(now.nodes.connected));
+        self.nodes_lost.set(gauge(now.nodes.lost));
+        self.nodes_waiting.set(gauge(now.nodes.waiting));
+        self.nodes_unknown.set(i64::from(now.nodes.unknown));
+        self.clock_skew.set(Duration::from_millis(now.nodes.clock_skew).as_secs_f64());
         self.nodes_lag.set(now.revision.saturating_sub(now.slowest_node).cast_signed());
         self.store_bytes.set(now.store_bytes.cast_signed());
         self.readers_busy.set(now.readers_busy.cast_signed());

@@ -1,7 +1,7 @@
 //! The permissions that calls of the management API take: all of them, for those who ask what they can grant.
 
 /// In order. What begins with `gateway:` is about all accounts, and the operator's alone.
-pub(crate) const MANAGEMENT: [&str; 33] = [
+pub(crate) const MANAGEMENT: [&str; 34] = [
     "account:apikeys:create",
     "account:apikeys:delete",
     "account:apikeys:read",
@@ -29,6 +29,7 @@ pub(crate) const MANAGEMENT: [&str; 33] = [
     "gateway:accounts:read",
     "gateway:accounts:update",
     "gateway:nodes:read",
+    "gateway:nodes:update",
     "gateway:nodetokens:create",
     "gateway:nodetokens:delete",
     "gateway:nodetokens:read",

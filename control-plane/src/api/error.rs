@@ -60,6 +60,10 @@ pub(super) enum ApiError {
         /// The account's.
         tier: String,
     },
+    /// No lost node has the handle.
+    NodeNotFound,
+    /// The node has a stream.
+    NodeConnected,
     /// The account has no such service.
     ServiceNotFound,
     /// A service of the account has the name.

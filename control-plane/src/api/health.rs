@@ -46,10 +46,10 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResp
         Err(error) => warn!(%error, "the outbox cannot be read"),
     }
     let revision = app.store.revision();
-    let slowest_node = app.registry.nodes().iter().map(|node| node.acknowledged).min().unwrap_or(revision);
+    let slowest_node = app.registry.slowest().unwrap_or(revision);
     let text = app.metrics.encode(&Moment {
         revision,
-        nodes_connected: app.registry.connected(),
+        nodes: app.registry.totals(),
         slowest_node,
         store_bytes: app.store.bytes(),
         readers_busy,

@@ -16,6 +16,7 @@ mod import;
 mod key_list;
 mod key_view;
 mod keys;
+mod manage_nodes;
 mod myself;
 mod new_key;
 mod node_tokens;
@@ -157,6 +158,9 @@ fn gateway_calls() -> Calls {
         .routes(routes!(tiers::get, tiers::put))
         .routes(routes!(routes::get, routes::put))
         .routes(routes!(nodes::list))
+        .routes(routes!(manage_nodes::forget))
+        .routes(routes!(manage_nodes::forget_lost))
+        .routes(routes!(manage_nodes::accept_epoch))
         .routes(routes!(node_tokens::list, node_tokens::create))
         .routes(routes!(node_tokens::revoke))
 }

@@ -10,7 +10,7 @@ use super::pages::Extent;
 use super::password::NewPassword;
 use super::query::Query;
 use super::table::{Table, details};
-use super::{Context, Run, output, text};
+use super::{Context, Run, text};
 
 /// What is done with accounts.
 #[derive(Subcommand)]
@@ -132,7 +132,7 @@ impl Run for Command {
                 let body = create.body(&json!(create.password.read()?));
                 let data = api.post(&["accounts"], &none, &body).await?;
                 output.show(&data, || one(&data))?;
-                Ok(output::exit(&data))
+                Ok(output.exit(&data))
             }
             Self::Show(Which { account }) => {
                 let data = api.get(&["accounts", &account], &none).await?;

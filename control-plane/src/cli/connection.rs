@@ -40,6 +40,9 @@ pub(super) struct ApiArgs {
     /// Print the API's data as JSON
     #[arg(long, global = true)]
     pub(super) json: bool,
+    /// End with 0 although lost nodes, which may still serve, have not acknowledged a change
+    #[arg(long, global = true)]
+    pub(super) ignore_lost: bool,
     #[arg(skip = Secret::of_env("LATCHKEY_TOKEN"))]
     token: Option<Secret>,
     #[arg(skip = Secret::of_env("LATCHKEY_PASSWORD"))]

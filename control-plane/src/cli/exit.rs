@@ -8,7 +8,7 @@ pub const EXIT_CODES: &str = "Exit codes:
   1  failed: the API was not reached, or failed itself
   2  an argument, the environment or a file that was given cannot be meant
   3  explain: the request would be refused; explain ends with 1 for all that the API refuses to tell
-  4  changed, but not in force on every node within the time to wait
+  4  changed, but not in force on every node within the time to wait, lost nodes included unless --ignore-lost
   5  apply --dry-run: there is something to do
   6  not allowed: no session, or a permission is missing (401, 403)
   7  there is no such thing (404)

@@ -48,7 +48,7 @@ impl Explain {
     pub(super) async fn run(self) -> Result<Exit, CommandError> {
         let question = self.question()?;
         let told = self.ask(&question).await.map_err(CommandError::unexplained)?;
-        Output::new(self.api.json).show(&told, || shown(&told))?;
+        Output::new(self.api.json, self.api.ignore_lost).show(&told, || shown(&told))?;
         Ok(if told["passes"] == true { Exit::Done } else { Exit::Refused })
     }
 

@@ -47,7 +47,7 @@ impl Login {
         let data = json!({ "url": url.as_str(), "user": session["user"], "expires_at": expires_at });
         let told = text::of(&session["user"]["email"]);
         let said = format!("Logged in as {told} at {url}. The session ends 30 minutes after its last use.\n");
-        Output::new(self.api.json).show(&data, || said)?;
+        Output::new(self.api.json, self.api.ignore_lost).show(&data, || said)?;
         Ok(Exit::Done)
     }
 }
@@ -55,7 +55,7 @@ impl Login {
 impl Logout {
     /// The session is ended where it was opened, whatever `--url` says.
     pub(super) async fn run(self) -> Result<Exit, CommandError> {
-        let output = Output::new(self.api.json);
+        let output = Output::new(self.api.json, self.api.ignore_lost);
         let file = SessionFile::find()?;
         let saved = file.as_ref().map(SessionFile::read).transpose()?.flatten();
         let (Some(file), Some(saved)) = (file, saved) else {

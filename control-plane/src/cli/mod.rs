@@ -154,7 +154,7 @@ pub struct Single<A: Args> {
 }
 
 async fn run(api: ApiArgs, command: impl Run) -> Result<Exit, CommandError> {
-    let context = Context { api: api.open().await?, output: Output::new(api.json) };
+    let context = Context { api: api.open().await?, output: Output::new(api.json, api.ignore_lost) };
     let ended = command.run(&context).await;
     context.api.close().await;
     ended

@@ -11,11 +11,13 @@ use super::text;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Output {
     json: bool,
+    /// Whether a change counts as in force although lost nodes have not acknowledged it.
+    ignore_lost: bool,
 }
 
 impl Output {
-    pub(super) fn new(json: bool) -> Self {
-        Self { json }
+    pub(super) fn new(json: bool, ignore_lost: bool) -> Self {
+        Self { json, ignore_lost }
     }
 
     /// `data`, or what `people` make of it.
@@ -29,7 +31,16 @@ impl Output {
             Some(enforcement) => format!("{what}: {enforcement}\n"),
             None => format!("{what}\n"),
         })?;
-        Ok(exit(data))
+        Ok(self.exit(data))
+    }
+
+    /// How a change ends, by how far its answer says that it is in force. Says on stderr which nodes keep it from being
+    /// complete.
+    pub(super) fn exit(self, data: &Value) -> Exit {
+        if let Some(lost) = lost(data) {
+            note(&lost);
+        }
+        exit(data, self.ignore_lost)
     }
 }
 
@@ -44,7 +55,7 @@ impl Progress {
     pub(super) fn changed(&mut self, output: Output, data: &Value, what: &str) -> Exit {
         output.changed(data, what).unwrap_or_else(|error| {
             self.failed.get_or_insert(error);
-            exit(data)
+            output.exit(data)
         })
     }
 
@@ -78,10 +89,24 @@ pub(super) fn enforcement(data: &Value) -> Option<String> {
     ))
 }
 
-/// Whether a change is in force everywhere, as far as its answer says.
-pub(super) fn exit(data: &Value) -> Exit {
+/// Whether a change is in force everywhere, as far as its answer says. Control planes of version 0.1 do not say whether it is
+/// complete.
+fn exit(data: &Value, ignore_lost: bool) -> Exit {
     let number = |name| data["enforcement"][name].as_u64().unwrap_or_default();
-    if number("acknowledged") < number("nodes") { Exit::NotEverywhere } else { Exit::Done }
+    let (nodes, acknowledged, lost) = (number("nodes"), number("acknowledged"), number("lost"));
+    let reached = if ignore_lost { acknowledged.saturating_add(lost) } else { acknowledged };
+    let complete = data["enforcement"]["complete"] != false || ignore_lost;
+    if reached < nodes || !complete { Exit::NotEverywhere } else { Exit::Done }
+}
+
+/// What is lost, in a sentence.
+fn lost(data: &Value) -> Option<String> {
+    let lost = data["enforcement"]["lost"].as_u64().filter(|lost| *lost > 0)?;
+    let nodes = if lost == 1 { "1 lost node has" } else { &format!("{lost} lost nodes have") };
+    Some(format!(
+        "{nodes} not acknowledged the change and may still serve without it. See `latchkey node list`, and \
+         `latchkey node forget HANDLE` for one that serves no more."
+    ))
 }
 
 #[cfg(test)]
@@ -93,7 +118,26 @@ mod tests {
     fn a_change_that_is_not_in_force_everywhere_is_told() {
         let of = |acknowledged| json!({"enforcement": {"revision": 812, "nodes": 3, "acknowledged": acknowledged, "elapsed_ms": 4}});
         assert_eq!(enforcement(&of(3)).unwrap(), "in force on 3 of 3 nodes at revision 812 after 4 ms");
-        assert_eq!((exit(&of(3)), exit(&of(2)), exit(&json!({}))), (Exit::Done, Exit::NotEverywhere, Exit::Done));
+        let exits = [of(3), of(2), json!({})].map(|data| exit(&data, false));
+        assert_eq!(exits, [Exit::Done, Exit::NotEverywhere, Exit::Done]);
         assert_eq!(enforcement(&json!({})), None);
+    }
+
+    #[test]
+    fn lost_nodes_are_named_and_can_be_ignored() {
+        let of = |acknowledged, lost| {
+            let complete = acknowledged == 3;
+            json!({"enforcement": {"nodes": 3, "acknowledged": acknowledged, "lost": lost, "complete": complete}})
+        };
+        for (data, strict, lenient) in [
+            (of(3, 0), Exit::Done, Exit::Done),
+            (of(2, 1), Exit::NotEverywhere, Exit::Done),
+            (of(1, 1), Exit::NotEverywhere, Exit::NotEverywhere),
+        ] {
+            assert_eq!((exit(&data, false), exit(&data, true)), (strict, lenient), "{data}");
+        }
+        assert!(lost(&of(2, 1)).unwrap().starts_with("1 lost node has not acknowledged"));
+        assert!(lost(&of(1, 2)).unwrap().contains("latchkey node forget"));
+        assert_eq!(lost(&of(3, 0)), None);
     }
 }

@@ -180,7 +180,7 @@ impl Edit {
         let data = context.api.patch(&["users", &id], &self.wait.query(), &body.edit()?).await?;
         let told = || format!("{}\nedited: {}\n", one(&data), output::enforcement(&data).unwrap_or_default());
         context.output.show(&data, told)?;
-        Ok(output::exit(&data))
+        Ok(context.output.exit(&data))
     }
 }
 

@@ -22,6 +22,8 @@ const COOKIE: &str = "latchkey_done";
 pub(super) struct Enforcement {
     nodes: u64,
     acknowledged: u64,
+    #[serde(default)]
+    lost: u64,
     elapsed_ms: u64,
 }
 
@@ -79,7 +81,9 @@ impl std::fmt::Display for Done {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.word)?;
         match self.enforcement {
-            Some(Enforcement { nodes, acknowledged, elapsed_ms }) => write!(f, ".{nodes}.{acknowledged}.{elapsed_ms}"),
+            Some(Enforcement { nodes, acknowledged, lost, elapsed_ms }) => {
+                write!(f, ".{nodes}.{acknowledged}.{lost}.{elapsed_ms}")
+            }
             None => Ok(()),
         }
     }
@@ -89,9 +93,10 @@ impl Done {
     fn parse(text: &str) -> Option<Self> {
         let (word, enforcement) = match text.split('.').collect::<Vec<_>>()[..] {
             [word] => (word, None),
-            [word, nodes, acknowledged, elapsed_ms] => {
+            [word, nodes, acknowledged, lost, elapsed_ms] => {
                 let (nodes, acknowledged) = (nodes.parse().ok()?, acknowledged.parse().ok()?);
-                (word, Some(Enforcement { nodes, acknowledged, elapsed_ms: elapsed_ms.parse().ok()? }))
+                let (lost, elapsed_ms) = (lost.parse().ok()?, elapsed_ms.parse().ok()?);
+                (word, Some(Enforcement { nodes, acknowledged, lost, elapsed_ms }))
             }
             _ => return None,
         };
@@ -111,7 +116,7 @@ impl Done {
 impl Enforcement {
     /// What was done, in a sentence without its full stop, and how far that has come.
     pub(super) fn notice(&self, done: &str) -> Markup {
-        let Self { nodes, acknowledged, elapsed_ms } = *self;
+        let Self { nodes, acknowledged, lost, elapsed_ms } = *self;
         let complete = acknowledged >= nodes;
         html! {
             p .notice .warn[!complete] role="status" {
@@ -121,7 +126,11 @@ impl Enforcement {
                 } @else {
                     "In force on " (number(acknowledged)) " of " (number(nodes)) @if nodes == 1 { " node, " } @else { " nodes, " }
                     (number(elapsed_ms)) " ms."
-                    @if !complete { " The others follow as soon as they are reached." }
+                    @if acknowledged + lost < nodes { " The others follow as soon as they are reached." }
+                    @if lost > 0 {
+                        " " (number(lost)) @if lost == 1 { " node is lost" } @else { " nodes are lost" }
+                        " and may still serve without the change: see " a href="/console/nodes" { "Nodes" } "."
+                    }
                 }
             }
         }
@@ -133,7 +142,7 @@ mod tests {
     use super::*;
 
     fn said(nodes: u64, acknowledged: u64) -> String {
-        Enforcement { nodes, acknowledged, elapsed_ms: 4 }.notice("Revoked").into_string()
+        Enforcement { nodes, acknowledged, lost: 0, elapsed_ms: 4 }.notice("Revoked").into_string()
     }
 
     #[test]
@@ -143,15 +152,18 @@ mod tests {
         assert!(said(1, 1).contains("1 of 1 node, 4 ms."));
         assert!(said(3, 2).contains("notice warn") && said(3, 2).contains("2 of 3 nodes, 4 ms. The others follow"));
         assert!(said(0, 0).contains("No node is connected"));
+        let lost = Enforcement { nodes: 3, acknowledged: 2, lost: 1, elapsed_ms: 4 }.notice("Revoked").into_string();
+        assert!(lost.contains("notice warn") && lost.contains("1 node is lost and may still serve"), "{lost}");
+        assert!(!lost.contains("The others follow"), "{lost}");
     }
 
     #[test]
     fn it_goes_by_a_cookie() {
-        for enforcement in [None, Some(Enforcement { nodes: 3, acknowledged: 2, elapsed_ms: 1_000 })] {
+        for enforcement in [None, Some(Enforcement { nodes: 3, acknowledged: 2, lost: 1, elapsed_ms: 1_000 })] {
             let done = Done { word: "saved".to_owned(), enforcement };
             assert_eq!(Done::parse(&done.to_string()), Some(done));
         }
-        for wrong in ["saved.1", "saved.1.2.3.4", "saved.1.2.many", "saved.-1.2.3"] {
+        for wrong in ["saved.1", "saved.1.2.3.4.5", "saved.1.2.0.many", "saved.-1.2.0.3"] {
             assert_eq!(Done::parse(wrong), None, "{wrong}");
         }
         assert!(Done::parse("<b>").unwrap_or_default().notice(&[("saved", "Saved")]).into_string().is_empty());

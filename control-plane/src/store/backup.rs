@@ -11,12 +11,8 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{Epoch, LOG, LOG_INDEX, MIGRATIONS, OpenError, PATIENCE, beside, lock};
+use super::{Epoch, LOG, LOG_INDEX, MIGRATIONS, OpenError, PATIENCE, beside, former, life, lock};
 use crate::random::{self, NoRandomness};
-
-/// More keys and policies than are made between a backup and its restoring. Nodes find a key's counters by its number,
-/// so the numbers that were given since must not be given again.
-const NUMBERS_SKIPPED: i64 = 1_000_000;
 
 /// Why there is no copy.
 #[derive(Debug, thiserror::Error)]
@@ -110,7 +106,7 @@ pub async fn restore(file: &Path, database: &Path, force: bool, now: i64) -> Res
         return Err(BackupError::Exists(database.to_owned()));
     }
     let (copy, revision) = copy(file, database).await?;
-    let keys = copy.begin_history(file).await?;
+    let keys = copy.begin_history(file, replaces.then_some(database), now).await?;
     let former = beside(database, &format!(".before-restore-{now}"));
     if replaces {
         // At no moment is there no database: a control plane that starts would make an empty one.
@@ -205,29 +201,28 @@ impl Copy {
         self.0.to_str().ok_or_else(|| failed(&self.0)(io::Error::new(io::ErrorKind::InvalidInput, told)))
     }
 
-    /// Brings the copy of the backup `file` up to date, and makes another history of it. Returns how many live keys it
-    /// has.
-    async fn begin_history(&self, file: &Path) -> Result<u64, BackupError> {
-        const NUMBERED: &str = "INSERT INTO sqlite_sequence (name, seq) \
-             SELECT ?1, 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = ?1)";
-        const SKIP: &str = "UPDATE sqlite_sequence SET seq = seq + ? WHERE name = ?";
+    /// Brings the copy of the backup `file` up to date, and makes another history of it, which goes on from that of
+    /// `replaced`. Returns how many live keys it has.
+    async fn begin_history(&self, file: &Path, replaced: Option<&Path>, now: i64) -> Result<u64, BackupError> {
         let mut connection = open(&self.0, false).await?;
         MIGRATIONS.run(&mut connection).await.map_err(|error| match error {
             MigrateError::VersionMissing(migration) => BackupError::Newer { path: file.to_owned(), migration },
             error => BackupError::Migration(error),
         })?;
+        let former = match replaced {
+            Some(replaced) => former::read(replaced).await,
+            None => None,
+        };
         let mut epoch = Epoch::default();
         random::fill(&mut epoch)?;
         let change = async {
+            former::take_over(&mut connection, former, now).await?;
             sqlx::query("UPDATE meta SET epoch = ?").bind(&epoch[..]).execute(&mut connection).await?;
             // Nodes count anew in another history; what they counted before stays in the sums, as if others had.
             for gone in ["DELETE FROM sessions", "DELETE FROM node_usage"] {
                 sqlx::query(gone).execute(&mut connection).await?;
             }
-            for table in ["keys", "policies"] {
-                sqlx::query(NUMBERED).bind(table).execute(&mut connection).await?;
-                sqlx::query(SKIP).bind(NUMBERS_SKIPPED).bind(table).execute(&mut connection).await?;
-            }
+            life::skip_numbers(&mut connection).await?;
             let live = "SELECT COUNT(*) FROM keys WHERE revoked_at IS NULL";
             let keys: i64 = sqlx::query_scalar(live).fetch_one(&mut connection).await?;
             connection.close().await?;

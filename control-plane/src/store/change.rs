@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 use tracing::Instrument as _;
 
-use super::{Shared, Store, StoreError, secrets};
+use super::{Head, Shared, Store, StoreError, history, secrets};
 
 /// Dropped, it leaves everything as it was.
 pub(super) struct Change {
     transaction: Transaction<'static, Sqlite>,
-    /// What every changed row is stamped with.
-    revision: i64,
+    /// What every changed row is stamped with, and what vouches for it.
+    head: Head,
     /// Since then nobody else can write.
     began: Instant,
     store: Arc<Shared>,
@@ -21,14 +21,12 @@ impl Change {
     pub(super) async fn begin(store: &Store) -> Result<Self, StoreError> {
         let mut transaction = store.0.writer.begin_with("BEGIN IMMEDIATE").await?;
         let began = Instant::now();
-        let revision = sqlx::query_scalar("UPDATE meta SET revision = revision + 1 RETURNING revision")
-            .fetch_one(&mut *transaction)
-            .await?;
-        Ok(Self { transaction, revision, began, store: store.0.clone() })
+        let head = history::advance(&mut transaction).await?;
+        Ok(Self { transaction, head, began, store: store.0.clone() })
     }
 
     pub(super) fn revision(&self) -> i64 {
-        self.revision
+        self.head.revision.cast_signed()
     }
 
     pub(super) fn connection(&mut self) -> &mut SqliteConnection {
@@ -42,14 +40,16 @@ impl Change {
         secrets::tell_of_imported(&mut self).await?;
         self.transaction.commit().await?;
         self.store.writes.observe(self.began.elapsed().as_secs_f64());
-        let revision = self.revision.cast_unsigned();
+        let head = self.head;
         // A later change can get here first: its transaction began when this one had ended.
-        self.store.revision.send_if_modified(|newest| {
-            let newer = *newest < revision;
-            *newest = (*newest).max(revision);
+        self.store.head.send_if_modified(|newest| {
+            let newer = newest.revision < head.revision;
+            if newer {
+                *newest = head;
+            }
             newer
         });
-        Ok(revision)
+        Ok(head.revision)
     }
 }
 

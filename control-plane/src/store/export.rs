@@ -7,7 +7,7 @@ use latchkey_policy::record::{KeyRecord, PolicyRecord};
 use sqlx::{FromRow, SqliteConnection};
 use tokio_stream::StreamExt as _;
 
-use super::{Chunks, Store, StoreError, routes};
+use super::{Chunks, Store, StoreError, Tag, history, routes};
 use policies::{changed_policies, live_policies, policy};
 pub use whole::{Page, Place};
 
@@ -16,8 +16,10 @@ pub use whole::{Page, Place};
 pub struct Changes {
     /// Applied to a snapshot of the first, this makes one of `to`.
     pub to: u64,
+    /// What vouches for `to`.
+    pub tag: Tag,
     /// The route rules' one record, if they have changed.
-    pub routes: Option<Vec<u8>>,
+    pub routes: Option<RouteRecords>,
     /// Policies that are new or have changed.
     pub policies: Chunks,
     /// Keys that are new or have changed.
@@ -27,6 +29,10 @@ pub struct Changes {
     /// Ids of policies that no live key has any more, little-endian.
     pub removed_policies: Chunks,
 }
+
+/// The route rules' one record in each format that is sent, from [`MIN_FORMAT`](latchkey_policy::record::MIN_FORMAT) on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteRecords(pub Vec<Vec<u8>>);
 
 /// Keys by their current secrets, those for which the rest holds.
 macro_rules! current {
@@ -96,12 +102,13 @@ impl Store {
     pub async fn changes_since(&self, revision: u64) -> Result<Changes, StoreError> {
         const QUERY: &str = concat!(current!("revision > ?1"), " UNION ALL ", old!("o.revision > ?1"));
         let mut transaction = self.0.readers.begin().await?;
-        let to: i64 = sqlx::query_scalar("SELECT revision FROM meta").fetch_one(&mut *transaction).await?;
+        let head = history::newest(&mut *transaction).await?;
         let (policies, removed_policies) = changed_policies(&mut *transaction, revision.cast_signed()).await?;
         let (keys, removed) = (Chunks::default(), Chunks::default());
         let routes = routes::changed(&mut *transaction, revision.cast_signed()).await?;
         let routes = routes.as_ref().map(routes::encode).transpose()?;
-        let mut changes = Changes { to: to.cast_unsigned(), routes, policies, keys, removed, removed_policies };
+        let (to, tag) = (head.revision, head.tag);
+        let mut changes = Changes { to, tag, routes, policies, keys, removed, removed_policies };
         let mut rows = sqlx::query_as(QUERY).bind(revision.cast_signed()).fetch(&mut *transaction);
         while let Some(row) = rows.try_next().await? {
             let row: KeyRow = row;

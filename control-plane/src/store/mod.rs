@@ -16,12 +16,16 @@ mod change;
 mod chunks;
 mod creation;
 mod editing;
+mod epochs;
 mod error;
 mod explain;
 mod export;
+mod former;
+mod history;
 mod import;
 mod json;
 mod keys;
+mod life;
 mod listing;
 mod node_tokens;
 mod nodes;
@@ -50,9 +54,13 @@ pub use chunks::{CHUNK_LEN, Chunks};
 pub use creation::{Created, NewKey};
 pub use editing::KeyChange;
 pub use error::{OpenError, StoreError};
-pub use export::{Changes, Page, Place};
+pub use export::{Changes, Page, Place, RouteRecords};
+pub(crate) use history::Vouched;
+pub use history::{Head, Tag};
 pub use keys::{Key, KeySettings};
 pub(crate) use listing::{KeyQuery, KeySort, KeyState};
+pub(crate) use life::{FOREVER, Note, instance_hash};
+pub(crate) use nodes::NodeKey;
 pub use node_tokens::NodeTokenDetails;
 pub(crate) use node_tokens::{MAX_NODE_TOKENS, NewNodeToken, RevokedNodeTokens};
 pub use nodes::NodeRow;
@@ -74,7 +82,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -83,7 +91,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::metrics::COMMIT_SECONDS;
-use crate::random;
 
 const READERS: u32 = 8;
 
@@ -112,8 +119,12 @@ struct Shared {
     writer: SqlitePool,
     readers: SqlitePool,
     epoch: Epoch,
+    /// Whether this process has made the database.
+    created: bool,
     /// The newest committed revision.
-    revision: watch::Sender<u64>,
+    head: watch::Sender<Head>,
+    /// Former epochs whose nodes are served.
+    accepted: watch::Sender<BTreeSet<Epoch>>,
     /// The node tokens that were revoked since it was opened.
     revoked_node_tokens: watch::Sender<HashSet<i64>>,
     /// How long changes took.
@@ -144,14 +155,27 @@ impl Store {
         });
         let writer = writer.connect_with(options.clone()).await.map_err(StoreError::from)?;
         MIGRATIONS.run(&writer).await?;
-        let (epoch, revision) = identity(&writer).await?;
+        let mut transaction = writer.begin().await.map_err(StoreError::from)?;
+        let (epoch, head, created) = history::identity(&mut transaction).await?;
+        let accepted = watch::Sender::new(epochs::accepted(&mut *transaction).await?);
+        transaction.commit().await.map_err(StoreError::from)?;
         let readers =
             pool.max_connections(READERS).connect_lazy_with(options.read_only(true).row_buffer_size(ROWS_AHEAD));
-        let revision = watch::Sender::new(revision);
+        let head = watch::Sender::new(head);
         let (writes, path) = (Histogram::new(COMMIT_SECONDS), path.to_owned());
         let revoked_node_tokens = watch::Sender::default();
-        let shared = Shared { writer, readers, epoch, revision, revoked_node_tokens, writes, path, lock };
-        let store = Self(Arc::new(shared));
+        let store = Self(Arc::new(Shared {
+            writer,
+            readers,
+            epoch,
+            created,
+            head,
+            accepted,
+            revoked_node_tokens,
+            writes,
+            path,
+            lock,
+        }));
         routes::add_path_case(&store).await?;
         Ok(store)
     }
@@ -163,12 +187,17 @@ impl Store {
 
     /// The newest committed revision. A store begins with 1.
     pub fn revision(&self) -> u64 {
-        *self.0.revision.borrow()
+        self.head().revision
+    }
+
+    /// The newest committed revision with its tag.
+    pub fn head(&self) -> Head {
+        *self.0.head.borrow()
     }
 
     /// Wakes at every committed revision.
-    pub fn watch_revision(&self) -> watch::Receiver<u64> {
-        self.0.revision.subscribe()
+    pub fn watch_head(&self) -> watch::Receiver<Head> {
+        self.0.head.subscribe()
     }
 
     /// Whether it answers.
@@ -229,22 +258,10 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     beside.into()
 }
 
-async fn identity(writer: &SqlitePool) -> Result<(Epoch, u64), StoreError> {
-    let mut epoch = Epoch::default();
-    random::fill(&mut epoch)?;
-    sqlx::query("INSERT INTO meta (id, epoch, revision) VALUES (1, ?, 1) ON CONFLICT (id) DO NOTHING")
-        .bind(&epoch[..])
-        .execute(writer)
-        .await?;
-    let (epoch, revision): (Vec<u8>, i64) =
-        sqlx::query_as("SELECT epoch, revision FROM meta").fetch_one(writer).await?;
-    let epoch = epoch.try_into().map_err(|_| StoreError::Damaged("the epoch"))?;
-    Ok((epoch, revision.cast_unsigned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random;
     use latchkey_policy::key::{Environment, KeyFormat};
 
     /// Fills the database up, so that a write fails in the middle of its transaction.

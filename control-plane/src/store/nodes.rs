@@ -1,44 +1,93 @@
 //! Nodes that may be deciding requests, so that a control plane that starts again still counts them.
 
 use sqlx::FromRow;
+use sqlx::SqliteExecutor;
+use std::collections::BTreeSet;
 
-use super::{Store, StoreError};
+use super::audit::{Event, Target};
+use super::change::to_its_end;
+use super::{Acting, Store, StoreError};
 
 /// One Envoy process.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct NodeRow {
     /// Envoy's `node.id`.
     pub node_id: String,
-    /// In hexadecimal.
-    pub instance: String,
+    /// SHA-256 of what tells it from other nodes of that id, in hexadecimal.
+    pub secret_hash: String,
+    /// What its usage is kept under.
+    pub meter: String,
+    /// Its number in hexadecimal, if it is of version 0.1.
+    pub instance: Option<String>,
     /// The filter's version.
     pub version: String,
+    /// The messages that it knows.
+    pub protocol: u32,
+    /// The staleness limit that it has reported, in seconds; 0 is none.
+    pub staleness: i64,
+    /// The uptime at which it was lost, in seconds.
+    pub lost_at: Option<i64>,
+    /// When that was, in Unix seconds.
+    pub lost_since: Option<i64>,
 }
 
-impl Store {
-    /// All that were connected and have not been given up.
-    pub(crate) async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
-        const QUERY: &str = "SELECT node_id, instance, version FROM nodes";
-        Ok(sqlx::query_as(QUERY).fetch_all(&self.0.readers).await?)
-    }
+/// A node's `node.id` and the hash of its secret.
+pub(crate) type NodeKey = (String, String);
 
-    /// Writes down those that have `come`, and forgets those that are `gone`, by their ids and instances; all or none.
+const FORGET: &str = "DELETE FROM nodes WHERE node_id = ? AND secret_hash = ?";
+
+impl Store {
+    /// Writes down those that have `come`, and forgets those that are `gone`; all or none.
     pub(crate) async fn write_nodes(
         &self,
         come: impl Iterator<Item = &NodeRow>,
-        gone: &[(String, String)],
+        gone: &[NodeKey],
     ) -> Result<(), StoreError> {
-        const COME: &str = "INSERT INTO nodes (node_id, instance, version) VALUES (?, ?, ?) \
-             ON CONFLICT (node_id, instance) DO UPDATE SET version = excluded.version";
-        const GONE: &str = "DELETE FROM nodes WHERE node_id = ? AND instance = ?";
         let mut transaction = self.0.writer.begin_with("BEGIN IMMEDIATE").await?;
         for node in come {
-            let query = sqlx::query(COME).bind(&node.node_id).bind(&node.instance).bind(&node.version);
-            query.execute(&mut *transaction).await?;
+            write(&mut *transaction, node).await?;
         }
-        for (node_id, instance) in gone {
-            sqlx::query(GONE).bind(node_id).bind(instance).execute(&mut *transaction).await?;
+        for (node_id, secret_hash) in gone {
+            sqlx::query(FORGET).bind(node_id).bind(secret_hash).execute(&mut *transaction).await?;
         }
         Ok(transaction.commit().await?)
     }
+}
+
+impl Acting {
+    /// Forgets lost nodes; `unknown` says that those which nobody knows of are forgotten as well.
+    pub(crate) async fn forget_nodes(self, nodes: BTreeSet<NodeKey>, unknown: bool) -> Result<(), StoreError> {
+        to_its_end(async move {
+            let mut deed = self.begin_unseen().await?;
+            let mut events = Vec::with_capacity(nodes.len());
+            for (node_id, secret_hash) in &nodes {
+                sqlx::query(FORGET).bind(node_id).bind(secret_hash).execute(&mut *deed.on).await?;
+                let handle = secret_hash.get(..12).unwrap_or(secret_hash);
+                events.push(Event::done("nodes.forget", Target::of("node", handle, node_id)));
+            }
+            if unknown {
+                sqlx::query("UPDATE meta SET unknown_until = NULL").execute(&mut *deed.on).await?;
+                events.push(Event::done("nodes.forget", Target::of("node", "unknown", "unknown")));
+            }
+            deed.commit(&events).await
+        })
+        .await
+    }
+}
+
+/// Inserts a node, or replaces what was written of it.
+pub(super) async fn write(to: impl SqliteExecutor<'_>, node: &NodeRow) -> Result<(), sqlx::Error> {
+    const WRITE: &str = "INSERT OR REPLACE INTO nodes (node_id, secret_hash, meter, instance, version, protocol, \
+         staleness, lost_at, lost_since) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let query = sqlx::query(WRITE).bind(&node.node_id).bind(&node.secret_hash).bind(&node.meter);
+    let query = query.bind(&node.instance).bind(&node.version).bind(node.protocol).bind(node.staleness);
+    query.bind(node.lost_at).bind(node.lost_since).execute(to).await?;
+    Ok(())
+}
+
+/// All of them.
+pub(super) async fn all(from: impl SqliteExecutor<'_>) -> Result<Vec<NodeRow>, sqlx::Error> {
+    const QUERY: &str = "SELECT node_id, secret_hash, meter, instance, version, protocol, staleness, lost_at, \
+         lost_since FROM nodes";
+    sqlx::query_as(QUERY).fetch_all(from).await
 }

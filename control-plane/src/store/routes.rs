@@ -1,14 +1,14 @@
 //! The route rules: one document for all accounts, as nodes have one set of rules. What else is one for all of a snapshot is
 //! in the same record: whether there are imported keys.
 
-use latchkey_policy::record::FORMAT;
+use latchkey_policy::record::{FORMAT, MIN_FORMAT};
 use latchkey_policy::route::{PathCase, RouteRecord};
 use sqlx::SqliteExecutor;
 use tracing::{info, warn};
 
 use super::audit::Event;
 use super::change::{Change, to_its_end};
-use super::{Acting, Store, StoreError, from_json, to_json};
+use super::{Acting, RouteRecords, Store, StoreError, from_json, to_json};
 use crate::route_document::{AffectedRule, RouteDocument, affected_rules};
 
 impl Store {
@@ -18,7 +18,7 @@ impl Store {
     }
 
     /// The rules, as nodes get them.
-    pub(crate) async fn encoded_routes(&self) -> Result<Vec<u8>, StoreError> {
+    pub(crate) async fn encoded_routes(&self) -> Result<RouteRecords, StoreError> {
         encode(&changed(&self.0.readers, 0).await?.ok_or(NONE)?)
     }
 }
@@ -106,8 +106,10 @@ async fn row(from: impl SqliteExecutor<'_>, revision: i64) -> Result<Option<(Rou
     row.map(|(json, imported)| Ok((from_json(&json, "the route rules")?, imported))).transpose()
 }
 
-pub(super) fn encode(routes: &RouteRecord) -> Result<Vec<u8>, StoreError> {
-    let mut record = Vec::new();
-    routes.encode(FORMAT, &mut record)?;
-    Ok(record)
+pub(super) fn encode(routes: &RouteRecord) -> Result<RouteRecords, StoreError> {
+    let encode = |format| {
+        let mut record = Vec::new();
+        routes.encode(format, &mut record).map(|()| record)
+    };
+    Ok(RouteRecords((MIN_FORMAT..=FORMAT).map(encode).collect::<Result<_, _>>()?))
 }

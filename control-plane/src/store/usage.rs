@@ -22,6 +22,7 @@ pub(super) use tidy::trusts;
 
 use latchkey_policy::limit::Window;
 use latchkey_policy::meter::Outcome;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// Requests in a total, and in a bucket, at most: the integers that JSON carries exactly.
@@ -36,9 +37,20 @@ pub(crate) type Requests = [u64; Outcome::ALL.len()];
 /// What one Envoy process has counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Report {
-    /// In hexadecimal.
+    /// SHA-256 of the meters' secret, or of version 0.1 the process' number; both in hexadecimal.
     pub(crate) instance: String,
     pub(crate) keys: Vec<KeyReport>,
+    /// Whether its clock differs by so much that what it says of windows is held back.
+    pub(crate) clock_is_off: bool,
+}
+
+/// What came of some reports.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    /// What is new to other processes.
+    pub(crate) news: News,
+    /// Processes of which counts were held back, as their windows are ahead of our clock or their clock is off.
+    pub(crate) held_back: BTreeSet<String>,
 }
 
 /// What one Envoy process has counted of one key.

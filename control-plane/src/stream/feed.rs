@@ -1,15 +1,14 @@
 //! Reads every committed change once, and hands it to all streams.
 
-use latchkey_protocol::Batch;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, watch};
 use tokio::time;
 use tracing::error;
 
-use super::batches;
+use super::batches::Batches;
 use crate::stop::Stop;
-use crate::store::Store;
+use crate::store::{Head, Store};
 
 /// Changes that a stream can be behind before it reads them itself.
 const CAPACITY: usize = 16;
@@ -21,7 +20,7 @@ const RETRY: Duration = Duration::from_millis(100);
 pub(super) struct Change {
     pub(super) from: u64,
     pub(super) to: u64,
-    pub(super) batches: Vec<Batch>,
+    pub(super) batches: Batches,
 }
 
 /// Where streams subscribe.
@@ -34,8 +33,8 @@ impl Feed {
         let feed = Self(broadcast::Sender::new(CAPACITY));
         let sender = feed.0.clone();
         // Not in the task: what is committed before it runs is a change as well.
-        let mut revisions = store.watch_revision();
-        let from = *revisions.borrow_and_update();
+        let mut revisions = store.watch_head();
+        let from = revisions.borrow_and_update().revision;
         tokio::spawn(async move {
             tokio::select! {
                 () = follow(store, revisions, from, sender) => {}
@@ -52,17 +51,17 @@ impl Feed {
 
 async fn follow(
     store: Store,
-    mut revisions: watch::Receiver<u64>,
+    mut revisions: watch::Receiver<Head>,
     mut from: u64,
     sender: broadcast::Sender<Arc<Change>>,
 ) {
     while revisions.changed().await.is_ok() {
-        while from < *revisions.borrow_and_update() {
+        while from < revisions.borrow_and_update().revision {
             match store.changes_since(from).await {
                 Ok(changes) => {
                     let to = changes.to;
                     // No receivers is no error: nobody is connected.
-                    let _ = sender.send(Arc::new(Change { from, to, batches: batches::of_changes(changes) }));
+                    let _ = sender.send(Arc::new(Change { from, to, batches: Batches::of_changes(changes) }));
                     from = to;
                 }
                 Err(error) => {

@@ -6,8 +6,10 @@
 
 mod admission;
 mod batches;
+mod contact;
 mod feed;
-mod hello;
+pub(crate) mod hello;
+pub(crate) mod identity;
 mod images;
 pub(crate) mod registry;
 mod reports;
@@ -52,6 +54,11 @@ pub(crate) async fn serve(
     let images = Images::new(store.clone(), stop.clone());
     let admissions = Admissions::new(store.clone(), shared_token, clock.clone(), metrics.clone());
     let shared = session::Shared { store, registry, feed, images, collector, clock, metrics, stop: stop.clone() };
+    let shared = Arc::new(shared);
+    tokio::spawn({
+        let shared = shared.clone();
+        async move { shared.images.tidy().await }
+    });
     Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))

@@ -1,44 +1,58 @@
 //! Which nodes there are, and what each has acknowledged.
 //!
-//! A node counts from its Hello until its stream has been gone for the grace period: until then it may be deciding
-//! requests from memory. A newer stream of the same process takes the place of the older one, whose end then means
-//! nothing. Nodes are also written down, so that a control plane that starts again counts those it does not see yet;
-//! a node that cannot be written down counts all the same.
+//! A node counts from its Hello until it can no longer serve: when its stream has been gone for the longer of the grace
+//! period and the staleness limit that it has reported. A newer stream of the same node takes the place of the older one,
+//! whose end then means nothing. Nodes are also written down, so that a control plane that starts again counts those it
+//! does not see yet; a node that cannot be written down counts all the same.
 
+mod connection;
+mod lost;
 mod nodes;
+mod refused;
+mod view;
 
-use std::net::SocketAddr;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time;
-use tracing::info;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tonic::Status;
 
+use super::hello::{NodeFacts, ValidatedHello};
+use super::identity::NodeId;
 use super::roster::{self, Arrival};
 use crate::clock::Clock;
+use crate::metrics::Metrics;
 use crate::stop::Stop;
-use crate::store::{NodeRow, Store, StoreError};
+use crate::store::{NodeRow, Note, Store, StoreError};
 use crate::usage::Mailbox;
+pub(crate) use connection::Connection;
 pub(crate) use nodes::Progress;
 use nodes::{Line, Node, Nodes};
+use refused::RefusedPeers;
+pub(crate) use refused::{Refusal, RefusedPeer};
+pub(crate) use view::{NodeState, NodeTotals, NodeView};
 
-/// One Envoy process: its node id and the number of its instance.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct NodeId {
-    pub(crate) node_id: String,
-    pub(crate) instance: u64,
+/// For how long lost nodes count, and how many nodes there can be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NodeLimits {
+    /// For how long a lost node is waited for, and counts at least.
+    pub(crate) grace: Duration,
+    /// Whether nodes that report no staleness limit because they are of version 0.1 count as ones without a limit.
+    pub(crate) require_staleness: bool,
+    /// Nodes at most.
+    pub(crate) max_nodes: usize,
 }
 
-/// A node as it is told of.
-#[derive(Debug, Clone)]
-pub(crate) struct NodeView {
-    pub(crate) id: NodeId,
-    pub(crate) version: String,
-    pub(crate) connected: bool,
-    /// Unix seconds: when it connected, or when it was lost.
-    pub(crate) since: i64,
-    pub(crate) acknowledged: u64,
-    pub(crate) remote: Option<SocketAddr>,
+impl NodeLimits {
+    /// For how long a node counts once it is lost. None: until it is back or forgotten.
+    fn counts_for(&self, protocol: u32, staleness: u64) -> Option<Duration> {
+        match (protocol, staleness) {
+            (0, _) => (!self.require_staleness).then_some(self.grace),
+            (_, 0) => None,
+            (_, staleness) => Some(self.grace.max(Duration::from_secs(staleness))),
+        }
+    }
 }
 
 /// The nodes; clones share them.
@@ -47,71 +61,122 @@ pub(crate) struct Registry(Arc<Shared>);
 
 pub(super) struct Shared {
     nodes: Mutex<Nodes>,
-    /// The oldest revision that a node decides by; the highest number if there is no node.
+    /// The oldest revision that a node decides by which is waited for; the highest number if there is none.
     oldest: watch::Sender<u64>,
     roster: mpsc::UnboundedSender<Arrival>,
+    refused: RefusedPeers,
     store: Store,
     clock: Arc<dyn Clock>,
-    grace: Duration,
+    metrics: Arc<Metrics>,
+    limits: NodeLimits,
+    began: Instant,
+    /// The database's uptime when this began.
+    uptime_before: i64,
+    /// The uptime of this process at the last note, in milliseconds.
+    noted: AtomicI64,
     pub(super) stop: Stop,
 }
 
 impl Registry {
-    /// The nodes that the store knows of count as lost just now.
+    /// The nodes that the store knows of count as lost: just now, unless the store knows since when.
     pub(crate) async fn open(
         store: Store,
         clock: Arc<dyn Clock>,
-        grace: Duration,
+        metrics: Arc<Metrics>,
+        limits: NodeLimits,
         stop: Stop,
     ) -> Result<Self, StoreError> {
-        let rows = store.nodes().await?;
+        let grace = lost::seconds(limits.grace);
+        let counts_for = |row: &NodeRow| {
+            limits.counts_for(row.protocol, row.staleness.cast_unsigned()).map_or(crate::store::FOREVER, lost::seconds)
+        };
+        let past = store.begin_life(clock.now(), grace, counts_for).await?;
         let (roster, entries) = mpsc::unbounded_channel();
+        let mut nodes = Nodes::default();
+        nodes.unknown_until = past.unknown_until;
         let registry = Self(Arc::new(Shared {
-            nodes: Mutex::default(),
+            nodes: Mutex::new(nodes),
             oldest: watch::Sender::new(u64::MAX),
             roster,
+            refused: RefusedPeers::default(),
             store,
             clock,
-            grace,
+            metrics,
+            limits,
+            began: Instant::now(),
+            uptime_before: past.uptime,
+            noted: AtomicI64::new(0),
             stop,
         }));
-        for row in rows {
-            let instance = u64::from_str_radix(&row.instance, 16).map_err(|_| StoreError::Damaged("a node"))?;
-            let id = NodeId { node_id: row.node_id, instance };
-            let stream = registry.0.insert(&id, row.version.clone(), 0, None, None);
-            registry.0.lock().written(&id, &row.version);
-            registry.0.clone().give_up_after_grace(id, stream);
-        }
+        registry.0.clone().recall(past.nodes)?;
+        registry.0.clone().expire_unknown();
         tokio::spawn(roster::follow(registry.0.clone(), entries));
         Ok(registry)
     }
 
-    /// A stream of `id` begins. What it acknowledged on earlier streams counts only as far as `acknowledged` says.
-    pub(crate) fn connect(
+    /// A stream of the node that said `hello` begins. It has acknowledged nothing yet.
+    ///
+    /// # Errors
+    /// When there are too many nodes, and this is not one of them.
+    pub(super) fn connect(
+        &self,
+        hello: &ValidatedHello,
+        remote: Option<std::net::SocketAddr>,
+    ) -> Result<Connection, Status> {
+        self.admit(hello.id.clone(), hello.facts.clone(), remote)
+    }
+
+    pub(crate) fn admit(
         &self,
         id: NodeId,
-        version: String,
-        acknowledged: u64,
-        remote: Option<SocketAddr>,
-    ) -> Connection {
+        facts: NodeFacts,
+        remote: Option<std::net::SocketAddr>,
+    ) -> Result<Connection, Status> {
         let shared = self.0.clone();
-        let (sender, replaced) = oneshot::channel();
         let mailbox = Mailbox::default();
+        let (sender, replaced) = tokio::sync::oneshot::channel();
         let line = Line { _replaced: sender, mailbox: mailbox.clone() };
-        let stream = shared.insert(&id, version, acknowledged, remote, Some(line));
-        Connection { id, stream, replaced, mailbox, shared }
+        let mut nodes = shared.lock();
+        let before = nodes.remove(&id);
+        if before.is_none() && nodes.len() >= shared.limits.max_nodes {
+            let reason = format!("there are {} nodes already (--max-nodes)", shared.limits.max_nodes);
+            return Err(Status::resource_exhausted(reason));
+        }
+        let stream = nodes.new_stream();
+        let (written, skew, warned) =
+            before.map_or((None, None, 0), |before| (before.written, before.skew, before.warned));
+        let since = shared.clock.now();
+        let node = Node {
+            stream,
+            facts,
+            since,
+            acknowledged: 0,
+            remote,
+            line: Some(line),
+            grace_over: false,
+            lost_at: 0,
+            waiting: None,
+            refused: None,
+            skew,
+            warned,
+            written,
+        };
+        nodes.insert(id.clone(), node);
+        shared.tell(&nodes);
+        drop(nodes);
+        Ok(Connection { id, stream, replaced, mailbox, shared })
     }
 
     /// Whether a newer stream has taken the place of the node's `stream`.
     pub(crate) fn is_superseded(&self, id: &NodeId, stream: u64) -> bool {
-        self.0.lock().get(id).is_some_and(|node| node.stream != stream)
+        self.0.lock().get(id).is_some_and(|node| node.stream > stream && node.line.is_some())
     }
 
-    /// Where nodes with an open stream are told about usage, by their instances as the store has them.
+    /// Where nodes with an open stream are told about usage, by what their usage is kept under.
     pub(crate) fn mailboxes(&self) -> Vec<(String, Mailbox)> {
         let nodes = self.0.lock();
-        let open = nodes.iter().filter_map(|(id, node)| Some((id, node.line.as_ref()?)));
-        open.map(|(id, line)| (hexadecimal(id.instance), line.mailbox.clone())).collect()
+        let open = nodes.iter().filter_map(|(_, node)| Some((node, node.line.as_ref()?)));
+        open.map(|(node, line)| (node.facts.meter.clone(), line.mailbox.clone())).collect()
     }
 
     /// How many nodes count, and how many of them have acknowledged `revision`.
@@ -119,30 +184,23 @@ impl Registry {
         self.0.lock().progress(revision)
     }
 
-    /// Resolves once every node has acknowledged `revision`.
+    /// Resolves once every node that is waited for has acknowledged `revision`.
     pub(crate) async fn acknowledged(&self, revision: u64) {
         // Its sender is here, so it cannot be closed.
         let _ = self.0.oldest.subscribe().wait_for(|oldest| *oldest >= revision).await;
     }
 
-    /// Every node that counts, in the order of their ids.
-    pub(crate) fn nodes(&self) -> Vec<NodeView> {
-        let view = |(id, node): (&NodeId, &Node)| NodeView {
-            id: id.clone(),
-            version: node.version.clone(),
-            connected: node.line.is_some(),
-            since: node.since,
-            acknowledged: node.acknowledged,
-            remote: node.remote,
-        };
-        let mut nodes: Vec<_> = self.0.lock().iter().map(view).collect();
-        nodes.sort_by(|a, b| a.id.cmp(&b.id));
-        nodes
+    /// The oldest revision that a node decides by which is connected or was lost within the grace; none without such a
+    /// node.
+    pub(crate) fn slowest(&self) -> Option<u64> {
+        let oldest = *self.0.oldest.borrow();
+        (oldest < u64::MAX).then_some(oldest)
     }
 
-    /// Nodes with an open stream.
-    pub(crate) fn connected(&self) -> usize {
-        self.0.lock().iter().filter(|(_, node)| node.line.is_some()).count()
+    /// How long ago it was noted that all nodes are written down.
+    pub(super) fn noted_ago(&self) -> Duration {
+        let noted = Duration::from_millis(self.0.noted.load(Ordering::Acquire).cast_unsigned());
+        self.0.began.elapsed().saturating_sub(noted)
     }
 }
 
@@ -152,33 +210,6 @@ impl Shared {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn insert(
-        &self,
-        id: &NodeId,
-        version: String,
-        acknowledged: u64,
-        remote: Option<SocketAddr>,
-        line: Option<Line>,
-    ) -> u64 {
-        let mut nodes = self.lock();
-        let stream = nodes.new_stream();
-        let written = nodes.get(id).is_some_and(|node| node.written && node.version == version);
-        let node = Node { stream, version, since: self.clock.now(), acknowledged, remote, line, written };
-        nodes.insert(id.clone(), node);
-        self.tell(&nodes);
-        stream
-    }
-
-    fn remove(&self, id: &NodeId, stream: u64) -> bool {
-        let mut nodes = self.lock();
-        let newest = nodes.get(id).is_some_and(|node| node.stream == stream);
-        if newest {
-            nodes.remove(id);
-            self.tell(&nodes);
-        }
-        newest
-    }
-
     /// Wakes whoever waits for the slowest node, and nobody for all the others. Under the lock, so that what is told last
     /// is what holds.
     fn tell(&self, nodes: &Nodes) {
@@ -186,27 +217,36 @@ impl Shared {
         self.oldest.send_if_modified(|oldest| std::mem::replace(oldest, now) != now);
     }
 
-    /// The node's version, unless the table has it.
-    fn unwritten(&self, id: &NodeId) -> Option<String> {
-        self.lock().get(id).filter(|node| !node.written).map(|node| node.version.clone())
+    /// Seconds that control planes have run on this database.
+    fn uptime(&self) -> i64 {
+        self.uptime_before.saturating_add(lost::seconds(self.began.elapsed()))
+    }
+
+    /// Notes that this control plane runs. Called by the roster alone, when every node is written down.
+    pub(super) async fn note(&self) -> Result<(), StoreError> {
+        let began = self.began.elapsed();
+        let unknown_until = self.lock().unknown_until;
+        let uptime = self.uptime_before.saturating_add(i64::try_from(began.as_secs()).unwrap_or(i64::MAX));
+        self.store.note(Note { now: self.clock.now(), uptime, unknown_until }).await?;
+        self.noted.store(i64::try_from(began.as_millis()).unwrap_or(i64::MAX), Ordering::Release);
+        Ok(())
     }
 
     /// Makes the table say of these nodes what is in memory. Called by the roster alone, one at a time.
     pub(super) async fn write_down(&self, ids: impl Iterator<Item = &NodeId>) -> Result<(), StoreError> {
         let (mut come, mut gone) = (Vec::new(), Vec::new());
         for id in ids {
-            let (node_id, instance) = (id.node_id.clone(), hexadecimal(id.instance));
-            if let Some(version) = self.unwritten(id) {
-                come.push((id, NodeRow { node_id, instance, version }));
-            } else if self.lock().get(id).is_none() {
-                gone.push((node_id, instance));
+            match self.lock().get(id) {
+                Some(node) if !node.is_written(id) => come.push((id, node.row(id))),
+                Some(_) => {}
+                None => gone.push(id.key()),
             }
         }
         if come.is_empty() && gone.is_empty() {
             return Ok(());
         }
         self.store.write_nodes(come.iter().map(|(_, row)| row), &gone).await?;
-        come.iter().for_each(|(id, row)| self.lock().written(id, &row.version));
+        come.into_iter().for_each(|(id, row)| self.lock().written(id, row));
         Ok(())
     }
 
@@ -220,71 +260,9 @@ impl Shared {
         newest
     }
 
-    fn give_up_after_grace(self: Arc<Self>, id: NodeId, stream: u64) {
-        tokio::spawn(async move {
-            let mut stop = self.stop.clone();
-            // A control plane that stops gives up nobody.
-            tokio::select! {
-                () = time::sleep(self.grace) => {}
-                () = stop.requested() => return,
-            }
-            if self.remove(&id, stream) {
-                info!(node = id.node_id, instance = hexadecimal(id.instance), "node given up");
-                // Nobody follows any more once it stops.
-                let _ = self.roster.send(Arrival { id, tried: None });
-            }
-        });
+    /// Has the table follow what is in memory of a node.
+    fn follow(&self, id: NodeId) {
+        // Nobody follows any more once it stops.
+        let _ = self.roster.send(Arrival { id, tried: None });
     }
-}
-
-/// A node's stream, as long as it lives.
-pub(crate) struct Connection {
-    pub(crate) id: NodeId,
-    /// Which of all streams this is.
-    pub(crate) stream: u64,
-    /// Resolves when a newer stream has taken this one's place.
-    pub(crate) replaced: oneshot::Receiver<()>,
-    /// What the node is to be told about usage.
-    pub(crate) mailbox: Mailbox,
-    shared: Arc<Shared>,
-}
-
-impl Connection {
-    /// Has the node written down if it is not. Resolves when that was done, or could not be done for now.
-    pub(crate) fn write_down(&self) -> impl Future<Output = ()> + use<> {
-        let tried = self.shared.unwritten(&self.id).map(|_| {
-            let (sender, tried) = oneshot::channel();
-            // Nobody follows any more once it stops.
-            let _ = self.shared.roster.send(Arrival { id: self.id.clone(), tried: Some(sender) });
-            tried
-        });
-        async {
-            if let Some(tried) = tried {
-                let _ = tried.await;
-            }
-        }
-    }
-
-    /// The node decides by `revision`, and never again by an older one while this stream lives.
-    pub(crate) fn acknowledge(&self, revision: u64) {
-        self.shared.change(&self.id, self.stream, |node| node.acknowledged = node.acknowledged.max(revision));
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        let now = self.shared.clock.now();
-        let lost = self.shared.change(&self.id, self.stream, |node| {
-            node.line = None;
-            node.since = now;
-        });
-        if lost {
-            self.shared.clone().give_up_after_grace(self.id.clone(), self.stream);
-        }
-    }
-}
-
-/// How instances are written outside the stream.
-pub(crate) fn hexadecimal(instance: u64) -> String {
-    format!("{instance:016x}")
 }

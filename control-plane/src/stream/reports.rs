@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use tonic::Status;
 
-use super::registry::{Connection, NodeId, hexadecimal};
+use super::identity::NodeId;
+use super::registry::Connection;
 use crate::store::usage::Report;
 use crate::usage::collector::Received;
 use crate::usage::{Collector, Mailbox, wire};
@@ -14,9 +15,16 @@ use crate::usage::{Collector, Mailbox, wire};
 /// them is in the store.
 pub(super) const UNACKNOWLEDGED: usize = 4;
 
+/// A node whose clock differs by more milliseconds is in other windows than the rest: what it admitted in them is held back.
+const MAX_SKEW: i64 = 300_000;
+
 /// Those of one stream.
 pub(super) struct Reports {
     node: NodeId,
+    /// What the node's usage is kept under.
+    meter: String,
+    /// By how many milliseconds the node's clock is ahead.
+    skew: i64,
     stream: u64,
     mailbox: Mailbox,
     collector: Collector,
@@ -28,9 +36,11 @@ pub(super) struct Reports {
 }
 
 impl Reports {
-    pub(super) fn new(connection: &Connection, collector: Collector) -> Self {
+    pub(super) fn new(connection: &Connection, meter: String, collector: Collector) -> Self {
         Self {
             node: connection.id.clone(),
+            meter,
+            skew: 0,
             stream: connection.stream,
             mailbox: connection.mailbox.clone(),
             collector,
@@ -41,8 +51,13 @@ impl Reports {
     }
 
     /// Whose they are, as the store has it.
-    pub(super) fn instance(&self) -> String {
-        hexadecimal(self.node.instance)
+    pub(super) fn meter(&self) -> &str {
+        &self.meter
+    }
+
+    /// The node's clock is ahead by so many milliseconds.
+    pub(super) fn observe_skew(&mut self, millis: i64) {
+        self.skew = millis;
     }
 
     /// Whether another one may be received.
@@ -66,7 +81,11 @@ impl Reports {
             stream: self.stream,
             sequence: usage.sequence,
             mailbox: self.mailbox.clone(),
-            report: Arc::new(Report { instance: self.instance(), keys: wire::key_reports(usage.keys)? }),
+            report: Arc::new(Report {
+                instance: self.meter.clone(),
+                keys: wire::key_reports(usage.keys)?,
+                clock_is_off: self.skew.abs() > MAX_SKEW,
+            }),
         });
         Ok(())
     }

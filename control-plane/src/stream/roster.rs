@@ -1,16 +1,18 @@
-//! Writes down which nodes there are: the table follows what is in memory, and nobody who is served depends on it.
+//! Writes down which nodes there are: the table follows what is in memory. Each second in which the table has all of them
+//! it is noted that this control plane runs.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time;
+use tokio::time::{self, MissedTickBehavior};
 use tracing::error;
 
-use super::registry::{NodeId, Shared};
+use super::identity::NodeId;
+use super::registry::Shared;
 
-/// After a write that failed.
-const RETRY: Duration = Duration::from_secs(1);
+/// Between two notes, and after a write that failed.
+const PERIOD: Duration = Duration::from_secs(1);
 
 /// Nodes in one transaction, which keeps other writers waiting.
 const AT_ONCE: usize = 1_000;
@@ -27,26 +29,46 @@ pub(super) async fn follow(shared: Arc<Shared>, mut arrivals: mpsc::UnboundedRec
     let mut stop = shared.stop.clone();
     let mut unwritten = HashSet::new();
     let mut new = Vec::new();
+    let mut second = time::interval(PERIOD);
+    second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        let mut notes = false;
         tokio::select! {
+            biased;
+            () = stop.requested() => {
+                if unwritten.is_empty() {
+                    note(&shared).await;
+                }
+                return;
+            }
             _ = arrivals.recv_many(&mut new, AT_ONCE) => {}
-            () = time::sleep(RETRY), if !unwritten.is_empty() => {}
-            () = stop.requested() => return,
+            _ = second.tick() => notes = true,
         }
         let mut waiting = Vec::with_capacity(new.len());
         for Arrival { id, tried } in new.drain(..) {
             unwritten.insert(id);
             waiting.extend(tried);
         }
-        match shared.write_down(unwritten.iter()).await {
-            Ok(()) => unwritten.clear(),
-            Err(error) => {
-                error!(%error, nodes = unwritten.len(), "nodes cannot be written down; a restart may miscount them");
+        if !unwritten.is_empty() {
+            match shared.write_down(unwritten.iter()).await {
+                Ok(()) => unwritten.clear(),
+                Err(error) => {
+                    error!(%error, nodes = unwritten.len(), "nodes cannot be written down; they are served late");
+                }
             }
         }
         for tried in waiting {
             // Whoever asked may have left.
             let _ = tried.send(());
         }
+        if notes && unwritten.is_empty() {
+            note(&shared).await;
+        }
+    }
+}
+
+async fn note(shared: &Shared) {
+    if let Err(error) = shared.note().await {
+        error!(%error, "it cannot be noted that this control plane runs; a start will not know all nodes");
     }
 }

@@ -24,8 +24,8 @@ pub(super) struct Service {
 }
 
 impl Service {
-    pub(super) fn server(shared: Shared, admissions: Admissions) -> SnapshotsServer<Self> {
-        let (shared, refused) = (Arc::new(shared), Arc::new(Semaphore::new(MAX_REFUSED)));
+    pub(super) fn server(shared: Arc<Shared>, admissions: Admissions) -> SnapshotsServer<Self> {
+        let refused = Arc::new(Semaphore::new(MAX_REFUSED));
         SnapshotsServer::new(Self { shared, admissions, refused }).max_decoding_message_size(MAX_MESSAGE_LEN)
     }
 }

@@ -1,9 +1,10 @@
 //! One node's stream, from its Hello to its end: first what the node lacks, then every change as it comes.
 
+mod begin;
 mod mail;
+mod send;
 
-use latchkey_policy::record::FORMAT;
-use latchkey_protocol::{Batch, FromNode, Heartbeat, ToNode, Welcome, from_node, to_node};
+use latchkey_protocol::{FromNode, ToNode, from_node};
 use std::convert::Infallible;
 use std::future;
 use std::net::SocketAddr;
@@ -17,27 +18,21 @@ use tonic::{Status, Streaming};
 use tracing::info;
 
 use super::admission::{Admission, NodeCredential};
-use super::batches;
+use super::contact::{Contact, Skew};
 use super::feed::{Change, Feed};
-use super::hello::Introduction;
-use super::images::Images;
-use super::registry::{Connection, Registry, hexadecimal};
+use super::hello::{self, RefusedHello, ValidatedHello};
+use super::images::{Images, Loading};
+use super::registry::{Connection, Refusal, Registry};
 use super::reports::Reports;
 use super::window::Window;
 use crate::clock::Clock;
-use crate::metrics::{Metrics, Snapshot};
+use crate::metrics::Metrics;
 use crate::stop::Stop;
-use crate::store::{Store, StoreError};
+use crate::store::{Head, Store, StoreError};
 use crate::usage::Collector;
 
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// A node is served whether it could be written down or not; so long it waits for that.
-const WRITTEN_WITHIN: Duration = Duration::from_secs(1);
-/// A batch that is not acknowledged for so long ends the stream.
-const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(10);
-/// Changes are read all at once, unlike a whole snapshot, which is what a node gets that is further behind.
-const RESUME_BELOW: u32 = 100_000;
 
 /// Messages that wait to be written. Unacknowledged batches, Welcome and the last status always have room, because
 /// everything else leaves it to them.
@@ -89,15 +84,11 @@ pub(super) async fn run(
 ) {
     let mut stop = shared.stop.clone();
     let hello = tokio::select! {
-        hello = hello(&mut inbox) => hello,
+        hello = first_message(&mut inbox) => hello,
         () = stop.requested() => Err(stopping().into()),
     };
-    let admitted = hello.and_then(|node| {
-        let credential = admission.admit(&node.id.node_id, &shared.metrics)?;
-        Ok((node, credential))
-    });
-    let end = match admitted {
-        Ok((node, credential)) => serve(shared, inbox, outbox.clone(), node, credential, remote, stop).await,
+    let end = match hello {
+        Ok(hello) => admit(shared, inbox, outbox.clone(), hello, remote, admission, stop).await,
         Err(end) => end,
     };
     if let End::Refused(status) = end {
@@ -107,28 +98,54 @@ pub(super) async fn run(
     }
 }
 
-async fn hello(inbox: &mut Streaming<FromNode>) -> Result<Introduction, End> {
+/// Serves a node that may be. One that may not can be a node that was served before, and goes on serving.
+async fn admit(
+    shared: Arc<Shared>,
+    inbox: Streaming<FromNode>,
+    outbox: Outbox,
+    first: FromNode,
+    remote: Option<SocketAddr>,
+    admission: Admission,
+    stop: Stop,
+) -> End {
+    let (id, hello) = match ValidatedHello::try_from(first) {
+        Ok(hello) => (hello.id.clone(), Ok(hello)),
+        Err(RefusedHello { status, id: Some(id) }) => (id, Err(status)),
+        Err(RefusedHello { status, id: None }) => return status.into(),
+    };
+    let (refusal, status) = match (admission.admit(&id.node_id, &shared.metrics), hello) {
+        (Ok(credential), Ok(hello)) => return serve(shared, inbox, outbox, hello, credential, remote, stop).await,
+        (Ok(_), Err(status)) => (Refusal::Format, status),
+        (Err(status), _) => (Refusal::Token, status),
+    };
+    shared.registry.refuse(&id, remote, refusal, &status);
+    status.into()
+}
+
+async fn first_message(inbox: &mut Streaming<FromNode>) -> Result<FromNode, End> {
     let first = time::timeout(HELLO_WITHIN, inbox.message()).await;
     let first = first.map_err(|_| Status::invalid_argument("no Hello within 5 seconds"))?;
-    Ok(first?.ok_or(End::Gone)?.try_into()?)
+    first?.ok_or(End::Gone)
 }
 
 async fn serve(
     shared: Arc<Shared>,
     inbox: Streaming<FromNode>,
     outbox: Outbox,
-    node: Introduction,
+    hello: ValidatedHello,
     credential: NodeCredential,
     remote: Option<SocketAddr>,
     stop: Stop,
 ) -> End {
-    let resume = node.resumes_from(&shared.store.epoch(), shared.store.revision());
-    let (name, instance) = (node.id.node_id.clone(), hexadecimal(node.id.instance));
-    let connection = shared.registry.connect(node.id, node.version, resume.unwrap_or(0), remote);
-    info!(node = name, instance, token = credential.name, resume, "node connected");
+    let connection = match shared.registry.connect(&hello, remote) {
+        Ok(connection) => connection,
+        Err(status) => return status.into(),
+    };
+    let (node, handle) = (hello.id.node_id.clone(), hello.id.handle().to_owned());
+    info!(node, handle, token = credential.name, version = hello.facts.version, "node connected");
     // From here on no change is missed: what the feed no longer tells is in the store already.
     let mut changes = shared.feed.subscribe();
-    let reports = Reports::new(&connection, shared.collector.clone());
+    let reports = Reports::new(&connection, hello.facts.meter.clone(), shared.collector.clone());
     let mut session = Session {
         shared,
         inbox,
@@ -137,14 +154,24 @@ async fn serve(
         credential,
         reports,
         stop,
+        format: hello.format,
         window: Window::new(0),
-        position: 0,
-        last_sent: None,
+        position: None,
+        loading: None,
+        contact: Contact::default(),
+        skew: Skew::default(),
+        welcomed: false,
+        waiting: false,
+        next_heartbeat: Instant::now() + HEARTBEAT,
         next_mail: Instant::now(),
         untold: None,
     };
-    let Err(end) = session.serve(&mut changes, resume).await;
-    info!(node = name, instance, "node disconnected");
+    if let Some(millis) = hello.unix_millis {
+        session.observe_clock(millis);
+    }
+    let Err(end) = session.serve(hello, &mut changes).await;
+    session.leave();
+    info!(node, handle, "node disconnected");
     end
 }
 
@@ -156,11 +183,20 @@ struct Session {
     credential: NodeCredential,
     reports: Reports,
     stop: Stop,
+    /// Of the records that the node is sent.
+    format: u32,
     window: Window,
     /// The newest revision that was sent whole.
-    position: u64,
-    /// None before Welcome, which no heartbeat may precede.
-    last_sent: Option<Instant>,
+    position: Option<Head>,
+    /// The snapshot that the node loads, until it has acknowledged a revision.
+    loading: Option<Loading>,
+    contact: Contact,
+    skew: Skew,
+    /// Whether Welcome was sent.
+    welcomed: bool,
+    /// Whether the node's snapshot is of an epoch that nobody has accepted.
+    waiting: bool,
+    next_heartbeat: Instant,
     /// When to look into the mailbox again.
     next_mail: Instant,
     /// Behind which key the node must still be told all that it has to know of other nodes' use of its keys.
@@ -168,49 +204,13 @@ struct Session {
 }
 
 impl Session {
-    async fn serve(&mut self, changes: &mut Receiver<Arc<Change>>, resume: Option<u64>) -> Result<Infallible, End> {
-        let resume = match resume {
-            Some(revision) => {
-                self.read(async |store| store.few_changes(revision, RESUME_BELOW).await).await?.then_some(revision)
-            }
-            None => None,
-        };
-        self.window = Window::new(resume.unwrap_or(0));
-        self.position = resume.unwrap_or(0);
-        let kind = if resume.is_some() { Snapshot::RESUMED } else { Snapshot::FULL };
-        self.shared.metrics.snapshots.get_or_create(&kind).inc();
-        // So that a control plane that starts again counts a node that was sent anything.
-        let written = time::timeout(WRITTEN_WITHIN, self.connection.write_down());
-        let _ = self.meanwhile(written).await?;
-        // To make room for; whoever resumes has it.
-        let keys = match resume {
-            Some(_) => 0,
-            None => self.read(async |store| store.live_keys().await).await?,
-        };
-        self.send(to_node::Message::Welcome(Welcome {
-            epoch: self.shared.store.epoch().to_vec(),
-            format: FORMAT,
-            resume: resume.is_some(),
-            heartbeat_millis: u32::try_from(HEARTBEAT.as_millis()).unwrap_or(u32::MAX),
-            keys,
-            ..Welcome::default()
-        }))?;
-        let from = match resume {
-            Some(revision) => revision,
-            None => {
-                // Before it admits anything: what was admitted is counted.
-                let mut page = Some(0);
-                while let Some(after) = page {
-                    page = self.send_elsewhere(after, false).await?;
-                }
-                self.send_snapshot().await?
-            }
-        };
+    async fn serve(
+        &mut self,
+        hello: ValidatedHello,
+        changes: &mut Receiver<Arc<Change>>,
+    ) -> Result<Infallible, End> {
+        let from = self.begin(hello).await?;
         self.send_changes_since(from).await?;
-        if resume.is_some() {
-            // Of what others admitted while it was away it was not told.
-            self.untold = Some(0);
-        }
         loop {
             if let Some(after) = self.untold.take() {
                 let next = self.send_elsewhere(after, true).await?;
@@ -225,35 +225,19 @@ impl Session {
                 // One page at a time, so that changes do not wait for all of them.
                 () = future::ready(()), if self.untold.is_some() => continue,
             };
+            let position = self.revision();
             match change {
-                Ok(change) if change.to <= self.position => {}
-                Ok(change) if change.from <= self.position => {
-                    for batch in change.batches.iter().cloned() {
-                        self.send_batch(batch).await?;
-                    }
-                }
-                Ok(_) | Err(RecvError::Lagged(_)) => self.send_changes_since(self.position).await?,
+                Ok(change) if change.to <= position => {}
+                Ok(change) if change.from <= position => self.send_batches(&change.batches).await?,
+                Ok(_) | Err(RecvError::Lagged(_)) => self.send_changes_since(position).await?,
                 Err(RecvError::Closed) => return Err(stopping().into()),
             }
         }
     }
 
-    /// Sends all keys as of some revision, and returns it. Keys that have changed since are left to the changes.
-    async fn send_snapshot(&mut self) -> Result<u64, End> {
-        let shared = self.shared.clone();
-        let image = self.meanwhile(shared.images.get()).await??;
-        for batch in image.batches.iter().cloned() {
-            self.send_batch(batch).await?;
-        }
-        Ok(image.revision)
-    }
-
-    async fn send_changes_since(&mut self, revision: u64) -> Result<(), End> {
-        let changes = self.read(async |store| store.changes_since(revision).await).await?;
-        for batch in batches::of_changes(changes) {
-            self.send_batch(batch).await?;
-        }
-        Ok(())
+    /// The newest revision that was sent whole, or 0.
+    fn revision(&self) -> u64 {
+        self.position.map_or(0, |position| position.revision)
     }
 
     async fn read<T>(&mut self, read: impl AsyncFnOnce(&Store) -> Result<T, StoreError>) -> Result<T, End> {
@@ -272,38 +256,19 @@ impl Session {
         }
     }
 
-    /// Sends a batch once few enough others are unacknowledged.
-    async fn send_batch(&mut self, mut batch: Batch) -> Result<(), End> {
-        while !self.window.is_open() {
-            self.step().await?;
-        }
-        self.position = self.position.max(batch.revision);
-        batch.sequence = self.window.sent(batch.revision, Instant::now());
-        self.shared.metrics.batches.inc();
-        self.shared.metrics.batch_bytes.inc_by(batches::record_bytes(&batch));
-        self.send(to_node::Message::Batch(batch))
-    }
-
-    fn send(&mut self, message: to_node::Message) -> Result<(), End> {
-        self.last_sent = Some(Instant::now());
-        self.outbox.try_send(Ok(ToNode { message: Some(message) })).map_err(|_| End::Gone)
-    }
-
     /// Waits for whatever comes first and deals with it. Cancelled, it has done nothing.
     async fn step(&mut self) -> Result<(), End> {
-        let heartbeat = self.last_sent.map(|sent| sent + HEARTBEAT);
-        let overdue = self.window.oldest().map(|sent| sent + ACKNOWLEDGED_WITHIN);
-        let next_mail = self.last_sent.map(|_| self.next_mail);
+        let next_mail = self.welcomed.then_some(self.next_mail);
         tokio::select! {
             message = self.inbox.message(), if self.reports.are_wanted() => match message {
                 Ok(Some(message)) => self.receive(message),
                 Ok(None) => Err(End::Gone),
                 Err(status) => Err(status.into()),
             },
-            () = at(overdue) => {
-                Err(Status::deadline_exceeded("a batch was not acknowledged within 10 seconds").into())
+            () = at(self.window.overdue()) => {
+                Err(Status::deadline_exceeded("no batch was acknowledged within 10 seconds").into())
             }
-            () = at(heartbeat) => {
+            () = at(Some(self.next_heartbeat)) => {
                 self.heartbeat();
                 Ok(())
             }
@@ -324,29 +289,43 @@ impl Session {
     fn receive(&mut self, message: FromNode) -> Result<(), End> {
         match message.message {
             Some(from_node::Message::Ack(ack)) => {
-                self.connection.acknowledge(self.window.acknowledge(ack)?);
+                let revision = self.window.acknowledge(ack, Instant::now())?;
+                self.connection.acknowledge(revision);
+                if revision > 0 {
+                    self.loading = None;
+                }
                 Ok(())
             }
             Some(from_node::Message::Hello(_)) => Err(Status::invalid_argument("a second Hello").into()),
             Some(from_node::Message::Usage(usage)) => Ok(self.reports.receive(usage)?),
-            Some(from_node::Message::Goodbye(_) | from_node::Message::Alive(_))
+            Some(from_node::Message::Goodbye(_)) => {
+                self.connection.forget();
+                Err(End::Gone)
+            }
+            Some(from_node::Message::Alive(alive)) => {
+                if let Some(millis) = hello::clock(alive.unix_millis) {
+                    self.observe_clock(millis);
+                }
+                self.contact.heard(&alive, self.shared.store.revision());
+                self.answer_contact();
+                Ok(())
+            }
             // From a node that is one release ahead.
-            | None => Ok(()),
+            None => Ok(()),
         }
     }
 
-    /// Sends what takes the place of no heartbeat.
-    fn tell(&mut self, message: to_node::Message) {
-        // A closed outbox shows in the next step.
-        let _ = self.outbox.try_send(Ok(ToNode { message: Some(message) }));
+    fn observe_clock(&mut self, millis: i64) {
+        let skew = self.skew.observe(millis, self.shared.clock.now_millis());
+        self.connection.observe_skew(skew);
+        self.reports.observe_skew(skew);
     }
 
-    fn heartbeat(&mut self) {
-        let revision = self.shared.store.revision();
-        if self.outbox.capacity() > RESERVED {
-            self.tell(to_node::Message::Heartbeat(Heartbeat { revision, ..Heartbeat::default() }));
+    /// Keeps what the node has loaded for its next stream.
+    fn leave(&mut self) {
+        if let Some(loading) = self.loading.take() {
+            self.shared.images.leave(self.connection.id.clone(), loading);
         }
-        self.last_sent = Some(Instant::now());
     }
 }
 

@@ -1,11 +1,12 @@
 //! Takes the reports of all streams in, one transaction after the other.
 
+use std::collections::BTreeSet;
 use std::slice;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{self, Instant};
-use tracing::error;
+use tracing::{error, warn};
 
 use super::{Herald, Mailbox};
 use crate::clock::Clock;
@@ -13,7 +14,8 @@ use crate::metrics::Metrics;
 use crate::stop::Stop;
 use crate::store::usage::{News, Report};
 use crate::store::{Store, StoreError};
-use crate::stream::registry::{NodeId, Registry};
+use crate::stream::identity::NodeId;
+use crate::stream::registry::Registry;
 
 /// Between the beginnings of two transactions, at least: what is reported meanwhile goes into the next. A report that comes
 /// after a pause is taken in at once.
@@ -53,7 +55,7 @@ impl Collector {
     ) -> Self {
         let (sender, reports) = mpsc::channel(CAPACITY);
         let herald = Herald::start(store.clone(), registry.clone(), clock.clone(), stop.clone());
-        let work = Work { store, registry, clock, metrics, herald };
+        let work = Work { store, registry, clock, metrics, herald, warned: Mutex::default() };
         tokio::spawn(async move {
             tokio::select! {
                 () = work.run(reports) => {}
@@ -75,9 +77,33 @@ struct Work {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     herald: Herald,
+    /// When it was warned last that counts are held back.
+    warned: Mutex<Option<Instant>>,
 }
 
 impl Work {
+    /// Raises the alarm: what these nodes admit counts for no limit of others.
+    fn held_back(&self, received: &[Received], held_back: &BTreeSet<String>) {
+        if held_back.is_empty() {
+            return;
+        }
+        let nodes = u64::try_from(held_back.len()).unwrap_or(u64::MAX);
+        self.metrics.usage_held_back.inc_by(nodes);
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.is_some_and(|warned| warned.elapsed() < WARNED_EVERY) {
+            return;
+        }
+        *warned = Some(Instant::now());
+        let node = received.iter().find(|received| held_back.contains(&received.report.instance));
+        let (node, handle) = node.map_or(("", ""), |received| (&received.node.node_id, received.node.handle()));
+        warn!(
+            node,
+            handle,
+            nodes,
+            "a node reports requests of the future: they do not count for limits over several Envoys until clocks agree"
+        );
+    }
+
     async fn run(self, mut reports: mpsc::Receiver<Received>) {
         let mut begin = Instant::now();
         while let Some(received) = gather(&mut reports, begin).await {
@@ -108,9 +134,10 @@ impl Work {
         loop {
             let started = Instant::now();
             match self.store.take_in_usage(reports.clone(), self.clock.now()).await {
-                Ok(stored) => {
+                Ok(taken) => {
                     self.metrics.usage_commits.observe(started.elapsed().as_secs_f64());
-                    news.append(stored);
+                    self.held_back(received, &taken.held_back);
+                    news.append(taken.news);
                     break;
                 }
                 Err(error @ StoreError::Unavailable(_)) => {
@@ -129,6 +156,9 @@ impl Work {
         Ok(())
     }
 }
+
+/// Between two warnings of counts that are held back.
+const WARNED_EVERY: Duration = Duration::from_secs(60);
 
 /// All keys of some reports. After a commit that failed they may be in the store all the same, and then nothing in them is
 /// new to it the next time.

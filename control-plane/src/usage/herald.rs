@@ -85,7 +85,7 @@ impl Work {
             for (position, own) in &counts.processes {
                 let Some((instance, told)) = instances.get(*position).zip(told.get_mut(*position)) else { continue };
                 if news.is_for(counts.key, instance) && current.has_any(own) {
-                    told.extend(counts.elsewhere(own));
+                    told.extend(counts.elsewhere(own, current));
                 }
             }
         }

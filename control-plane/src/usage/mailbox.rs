@@ -62,6 +62,12 @@ impl Waiting {
 pub(crate) struct Mailbox(watch::Sender<Waiting>);
 
 impl Mailbox {
+    /// Whether both are of the same stream.
+    #[cfg(test)]
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.0.same_channel(&other.0)
+    }
+
     /// The report `sequence` is in the store.
     pub(crate) fn acknowledge(&self, sequence: u64) {
         self.0.send_modify(|waiting| waiting.acknowledged.push(sequence));

@@ -51,7 +51,7 @@ impl Work {
     async fn run(self: Arc<Self>, mut stop: Stop) {
         let mut attempts = JoinSet::new();
         let failing = Arc::new(Semaphore::new(FAILING_PLACES));
-        let mut changes = self.store.watch_revision();
+        let mut changes = self.store.watch_head();
         let mut tick = time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -1,7 +1,7 @@
 //! The binary: what it prints where, and how it ends.
 
 use crate::harness::http_client;
-use crate::node::{Stream, hello};
+use crate::node::{Stream, former_hello};
 use latchkey_protocol::{from_node, to_node};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -121,7 +121,7 @@ async fn the_first_password_is_printed_once_and_no_secret_is_kept() {
     let authorization = format!("Bearer {NODE_TOKEN}");
     let url = process.address(directory.path(), "stream");
     let mut stream = Stream::open_at(url, Some(&authorization)).await.unwrap();
-    stream.send(from_node::Message::Hello(hello())).await;
+    stream.send(from_node::Message::Hello(former_hello())).await;
     assert!(matches!(stream.next().await, Ok(to_node::Message::Welcome(_))));
     assert_eq!(process.stop(Signal::SIGTERM), "", "the password is printed once");
 

@@ -56,6 +56,7 @@ impl Objects {
         let path = call.path.replace("{key_id}", &self.key).replace("{user_id}", &self.user);
         let path = path.replace("{subaccount_id}", &self.subaccount).replace("{name}", name);
         let path = path.replace("{account_id}", &self.account).replace("{webhook_id}", &self.webhook);
+        let path = path.replace("{handle}", "000000000000");
         assert!(!path.contains('{'), "{} needs an example of what is in its path, {path}", call.id);
         path
     }
@@ -79,6 +80,8 @@ fn body(call: &Call) -> Option<Value> {
         "explainRequest" => json!({"request": {}}),
         "putRoutes" => json!({"rules": [], "unmatched": "valid_key"}),
         "putTiers" => json!({"tiers": []}),
+        "forgetLostNodes" => json!({"lost_before": "1970-01-01T00:00:00Z"}),
+        "acceptEpoch" => json!({}),
         id => panic!("{id} needs an example of its body"),
     })
 }

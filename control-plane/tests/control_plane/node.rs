@@ -2,11 +2,11 @@
 
 use crate::harness::{NODE_TOKEN, Plane};
 use latchkey_policy::key::KeyDigest;
-use latchkey_policy::record::{FORMAT, KeyRecord, Kind, PolicyRecord, Records};
+use latchkey_policy::record::{FORMAT, KeyRecord, Kind, MIN_FORMAT, PolicyRecord, Records};
 use latchkey_policy::route::RouteRecord;
 use latchkey_protocol::snapshots_client::SnapshotsClient;
 use latchkey_protocol::{
-    Ack, Batch, FromNode, Hello, KeyElsewhere, KeyUsage, ToNode, Usage, UsageAck, Welcome, from_node, to_node,
+    Ack, Batch, FromNode, Heartbeat, Hello, KeyElsewhere, KeyUsage, ToNode, Usage, UsageAck, Welcome, from_node, to_node,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -38,6 +38,7 @@ pub(crate) struct HeldKey {
 pub(crate) struct Snapshot {
     pub(crate) epoch: Vec<u8>,
     pub(crate) revision: u64,
+    pub(crate) tag: Vec<u8>,
     pub(crate) routes: Option<RouteRecord>,
     pub(crate) policies: BTreeMap<u64, PolicyRecord>,
     pub(crate) keys: BTreeMap<KeyDigest, HeldKey>,
@@ -80,7 +81,10 @@ impl Snapshot {
             assert!(self.keys.values().all(|key| key.policy != id), "a policy went before its keys");
             self.policies.remove(&id);
         }
-        self.revision = self.revision.max(batch.revision);
+        if batch.revision > 0 {
+            assert!(batch.revision >= self.revision && batch.tag.len() == 16);
+            (self.revision, self.tag) = (batch.revision, batch.tag.to_vec());
+        }
     }
 
     /// Whether it was told that there are imported keys.
@@ -109,14 +113,49 @@ impl Snapshot {
     }
 }
 
+/// Of a node whose secrets are made from `instance` when it connects.
 pub(crate) fn hello() -> Hello {
     Hello {
         node_id: "edge-1".to_owned(),
         instance: INSTANCE,
-        version: "0.1.0".to_owned(),
+        version: "0.2.0".to_owned(),
         format: FORMAT,
+        protocol: 1,
+        staleness_seconds: 1,
         ..Hello::default()
     }
+}
+
+/// Of a node of version 0.1.
+pub(crate) fn former_hello() -> Hello {
+    Hello { version: "0.1.0".to_owned(), format: MIN_FORMAT, protocol: 0, staleness_seconds: 0, ..hello() }
+}
+
+/// The snapshot secret or the meter secret of a node.
+pub(crate) fn secret(kind: u8, instance: u64) -> Vec<u8> {
+    [[kind; 8], instance.to_le_bytes()].concat()
+}
+
+/// What people name a node by.
+pub(crate) fn handle(instance: u64) -> String {
+    format!("{:?}", KeyDigest::of(&secret(SNAPSHOT, instance)))[..12].to_owned()
+}
+
+pub(crate) const SNAPSHOT: u8 = 1;
+pub(crate) const METER: u8 = 2;
+
+/// With what the node holds and its secrets, unless they are given.
+pub(crate) fn complete(mut hello: Hello, snapshot: &Snapshot) -> Hello {
+    if hello.protocol > 0 {
+        if hello.snapshot_secret.is_empty() {
+            hello.snapshot_secret = secret(SNAPSHOT, hello.instance);
+        }
+        if hello.meter_secret.is_empty() {
+            hello.meter_secret = secret(METER, hello.instance);
+        }
+        hello.tag = snapshot.tag.clone();
+    }
+    Hello { epoch: snapshot.epoch.clone(), revision: snapshot.revision, ..hello }
 }
 
 /// An open stream.
@@ -152,6 +191,18 @@ impl Stream {
             match message.expect("the stream ends with a status").message.unwrap() {
                 to_node::Message::Heartbeat(_) => {}
                 message => return Ok(message),
+            }
+        }
+    }
+
+    /// The next heartbeat with an echo or, unless it is `answered`, without, whatever comes before.
+    pub(crate) async fn beat(&mut self, answered: bool) -> Heartbeat {
+        loop {
+            let message = time::timeout(PATIENCE, self.inbox.message()).await.unwrap().unwrap().unwrap();
+            if let Some(to_node::Message::Heartbeat(heartbeat)) = message.message
+                && (heartbeat.echo > 0) == answered
+            {
+                return heartbeat;
             }
         }
     }
@@ -199,8 +250,7 @@ impl Node {
     /// Opens a stream and introduces itself as one that holds `snapshot`.
     pub(crate) async fn connect(plane: &Plane, hello: Hello, snapshot: Snapshot) -> Self {
         let mut stream = Stream::open(plane, Some(&format!("Bearer {NODE_TOKEN}"))).await.unwrap();
-        let hello = Hello { epoch: snapshot.epoch.clone(), revision: snapshot.revision, ..hello };
-        stream.send(from_node::Message::Hello(hello)).await;
+        stream.send(from_node::Message::Hello(complete(hello, &snapshot))).await;
         let to_node::Message::Welcome(welcome) = stream.next().await.unwrap() else {
             panic!("the first message must be Welcome");
         };

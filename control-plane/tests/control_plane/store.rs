@@ -2,7 +2,7 @@
 
 use crate::harness::{Client, Plane, START};
 use crate::node::Snapshot;
-use latchkey_control_plane::store::{Changes, Chunks, Store};
+use latchkey_control_plane::store::{Changes, Chunks, Store, RouteRecords};
 use latchkey_policy::key::KeyDigest;
 use latchkey_policy::limit::Window;
 use latchkey_protocol::Batch;
@@ -22,14 +22,20 @@ fn whole(chunks: Chunks) -> Vec<u8> {
     chunks.into_iter().flatten().collect()
 }
 
+/// The record in the newest format.
+fn newest(routes: Option<RouteRecords>) -> Vec<u8> {
+    routes.and_then(|RouteRecords(mut routes)| routes.pop()).unwrap_or_default()
+}
+
 fn apply(snapshot: &mut Snapshot, changes: Changes) {
     snapshot.apply(&Batch {
         policies: whole(changes.policies).into(),
         keys: whole(changes.keys).into(),
         removed_keys: whole(changes.removed).into(),
         removed_policies: whole(changes.removed_policies).into(),
-        routes: changes.routes.unwrap_or_default().into(),
+        routes: newest(changes.routes).into(),
         revision: changes.to,
+        tag: changes.tag.to_vec().into(),
         ..Batch::default()
     });
 }
@@ -119,7 +125,7 @@ async fn page_through(plane: &Plane, model: &mut Model, client: &Client<'_>, dic
     let revision = store.revision();
     // The first of the changes are the rules and the policies that the pages name; a stream sends them first as well.
     let Changes { routes, policies, .. } = store.changes_since(0).await.unwrap();
-    let (routes, policies) = (routes.unwrap_or_default().into(), whole(policies).into());
+    let (routes, policies) = (newest(routes).into(), whole(policies).into());
     snapshot.apply(&Batch { routes, policies, ..Batch::default() });
     let mut after = None;
     loop {

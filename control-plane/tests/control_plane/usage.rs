@@ -1,7 +1,7 @@
 //! Usage: what nodes report counts once, what others must know of it reaches them, and people see it.
 
 use crate::harness::{Client, NODE_TOKEN, Plane, START};
-use crate::node::{Node, Snapshot, Stream, hello};
+use crate::node::{Node, Snapshot, Stream, former_hello, hello};
 use latchkey_control_plane::clock::Clock as _;
 use latchkey_policy::limit::Window;
 use latchkey_protocol::window_count::Kind;
@@ -156,21 +156,28 @@ async fn a_total_that_is_repeated_counts_once() {
 }
 
 #[tokio::test]
-async fn a_total_that_went_down_is_that_of_a_process_that_began_anew() {
+async fn a_total_that_went_down_counts_nothing_unless_it_is_of_version_0_1() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let id = client.key("CI").await;
-    let mut node = node(&plane, 1).await;
+    let mut newer = node(&plane, 1).await;
+    let mut node = Node::connect(&plane, former_hello(), Snapshot::default()).await;
+    node.publish().await;
     let key = node.snapshot.key("CI").number;
     let total = |allowed: u64, limited: u64| {
         let requests = vec![allowed, 0, 0, 0, 0, 0, 0, limited];
         vec![KeyUsage { key, requests, ..KeyUsage::default() }]
     };
+    for (allowed, limited) in [(100, 20), (40, 20), (50, 30)] {
+        newer.count(total(allowed, limited)).await;
+    }
+    let by_code = shown(&client, &id).await["usage"]["by_code"].clone();
+    assert_eq!((&by_code["allowed"], &by_code["rate_limited"]), (&json!(100), &json!(30)));
     node.count(total(10, 2)).await;
     node.count(total(4, 2)).await;
     node.count(total(5, 3)).await;
     let by_code = shown(&client, &id).await["usage"]["by_code"].clone();
-    assert_eq!((&by_code["allowed"], &by_code["rate_limited"]), (&json!(15), &json!(5)));
+    assert_eq!((&by_code["allowed"], &by_code["rate_limited"]), (&json!(115), &json!(35)));
 }
 
 #[tokio::test]

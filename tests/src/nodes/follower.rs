@@ -16,6 +16,7 @@ const NUMBERS: usize = 4_096;
 pub(super) struct Position {
     pub(super) epoch: Vec<u8>,
     pub(super) revision: u64,
+    pub(super) tag: Vec<u8>,
 }
 
 /// What a snapshot was made of.
@@ -71,10 +72,15 @@ impl Follower {
     }
 
     pub(super) fn hello(&self, node_id: String, instance: u64) -> Hello {
-        let Position { epoch, revision } = self.position.clone();
+        let Position { epoch, revision, tag } = self.position.clone();
+        let secret = |kind: u8| [[kind; 8], instance.to_le_bytes()].concat();
         Hello {
             node_id,
-            instance,
+            snapshot_secret: secret(1),
+            meter_secret: secret(2),
+            staleness_seconds: 60,
+            protocol: 1,
+            tag,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             format: FORMAT,
             epoch,
@@ -142,7 +148,8 @@ impl Follower {
             } else if batch.revision < self.position.revision {
                 bail!("revision {} came after {}", batch.revision, self.position.revision);
             }
-            self.position = Position { epoch: self.epoch.clone(), revision: batch.revision };
+            let (epoch, tag) = (self.epoch.clone(), batch.tag.to_vec());
+            self.position = Position { epoch, revision: batch.revision, tag };
         }
         // While a whole snapshot is being loaded, what is in force says nothing about it.
         let revision = if self.state == State::Loading { 0 } else { self.position.revision };
@@ -203,7 +210,7 @@ mod tests {
     }
 
     fn at(revision: u64) -> Follower {
-        Follower::new(Position { epoch: EPOCH.to_vec(), revision })
+        Follower::new(Position { epoch: EPOCH.to_vec(), revision, tag: vec![1; 16] })
     }
 
     #[test]

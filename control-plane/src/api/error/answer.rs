@@ -80,6 +80,15 @@ impl ApiError {
             ),
             Self::KeyLimit(_) => (StatusCode::FORBIDDEN, "key_limit", "Account key limit reached", ""),
             Self::TierExceeded { .. } => (StatusCode::FORBIDDEN, "tier_exceeded", "Account tier exceeded", ""),
+            Self::NodeNotFound => {
+                (StatusCode::NOT_FOUND, "node_not_found", "Node not found", "There is no node with this handle.")
+            }
+            Self::NodeConnected => (
+                StatusCode::CONFLICT,
+                "node_connected",
+                "Node connected",
+                "The node is connected. Only a lost node can be forgotten.",
+            ),
             Self::ServiceNotFound => (
                 StatusCode::NOT_FOUND,
                 "service_not_found",

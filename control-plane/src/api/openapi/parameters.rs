@@ -86,6 +86,9 @@ parameters! {
     /// `{name}` of a node token
     NodeTokenPath = [path("name", "The node token's name.", Word::schema())];
 
+    /// `{handle}` of a node
+    NodePath = [path("handle", "The node's handle, or `unknown`.", matching("^([0-9a-f]{12}|unknown)$").into())];
+
     /// `{subaccount_id}`
     SubaccountPath = [path("subaccount_id", "The subaccount's id.", SubaccountId::schema())];
 }

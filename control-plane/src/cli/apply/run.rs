@@ -12,7 +12,7 @@ use crate::cli::key::undone;
 use crate::cli::query::Query;
 use crate::cli::secret::Secret;
 use crate::cli::secret_file::SecretFile;
-use crate::cli::{Context, output, text};
+use crate::cli::{Context, text};
 
 /// Up to the first change that fails; then it is told what was done and what was not. The files for secrets are made
 /// before the first change, so that no key is made whose secret has nowhere to go.
@@ -59,7 +59,7 @@ impl Runner<'_> {
         let body = self.body(action, call)?;
         let api = &self.context.api;
         let data = api.call(call.method.clone(), &path, &Query::default(), body.as_ref()).await?;
-        self.exit = self.exit.max(output::exit(&data));
+        self.exit = self.exit.max(self.context.output.exit(&data));
         if action.line.kind == "subaccount" && data["subaccount_id"].is_string() {
             self.subaccounts.insert(action.line.name.clone(), text::field(&data, "subaccount_id").to_owned());
         }
@@ -111,7 +111,7 @@ impl Runner<'_> {
             let told = format!("it was made as {}, but not switched off: {error}", text::plain(id));
             CommandError::Halfway(told)
         })?;
-        self.exit = self.exit.max(output::exit(&edited));
+        self.exit = self.exit.max(self.context.output.exit(&edited));
         Ok(())
     }
 }

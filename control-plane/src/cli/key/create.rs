@@ -11,7 +11,7 @@ use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::moment::{self, Moment};
 use crate::cli::query::Query;
-use crate::cli::{output, text};
+use crate::cli::text;
 
 /// A key to be.
 #[derive(Clone, Args)]
@@ -63,7 +63,7 @@ impl Create {
         let body = self.body(&subaccounts)?;
         let ready = self.destination.ready()?;
         let data = context.api.post(&["keys", "generate"], &self.wait.query(), &body).await?;
-        let (id, exit) = (text::field(&data, "key_id").to_owned(), output::exit(&data));
+        let (id, exit) = (text::field(&data, "key_id").to_owned(), context.output.exit(&data));
         let delivered = ready.deliver(context.output, data, "api_key", |key| view::one(key, moment::now()));
         match delivered {
             Ok(()) => Ok(exit),

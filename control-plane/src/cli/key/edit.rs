@@ -66,7 +66,7 @@ impl Edit {
             let now = crate::cli::moment::now();
             format!("{}\n{} edited: {enforcement}\n", view::one(&data, now), text::plain(&self.key))
         })?;
-        Ok(output::exit(&data))
+        Ok(context.output.exit(&data))
     }
 
     fn body(&self) -> Result<Value, CommandError> {

@@ -33,7 +33,7 @@ impl Regenerate {
         let Span(seconds) = self.overlap;
         let body = json!({ "overlap_seconds": seconds });
         let data = context.api.post(&["keys", &self.key, "regenerate"], &self.wait.query(), &body).await?;
-        let exit = output::exit(&data);
+        let exit = context.output.exit(&data);
         ready.deliver(context.output, data, "api_key", shown).map_err(|error| {
             let id = text::plain(&self.key);
             CommandError::Halfway(format!("{error}; nobody has seen the new secret of {id}: regenerate it again"))

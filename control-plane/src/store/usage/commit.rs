@@ -10,7 +10,7 @@ use std::iter;
 use std::sync::Arc;
 
 use super::counts::{Current, windows_from_json, windows_to_json};
-use super::{HOUR, KeyReport, LastUse, MAX_REQUESTS, News, Report, Requests, Windows, kind, padded, seq};
+use super::{HOUR, KeyReport, LastUse, MAX_REQUESTS, Report, Requests, Taken, Windows, kind, padded, seq};
 use crate::store::change::to_its_end;
 use crate::store::json::{from_json, to_json};
 use crate::store::webhooks::outbox;
@@ -20,9 +20,9 @@ use crate::store::{Store, StoreError};
 const ROWS: usize = 1_000;
 
 impl Store {
-    /// Takes in `reports`, in their order. What is said of keys that do not exist, and of windows that are not current, is
-    /// passed over. Returns what is news to other processes.
-    pub(crate) async fn take_in_usage(&self, reports: Vec<Arc<Report>>, now: i64) -> Result<News, StoreError> {
+    /// Takes in `reports`, in their order. What is said of keys that do not exist, and of windows that have ended, is passed
+    /// over; what is said of windows that are far ahead is held back.
+    pub(crate) async fn take_in_usage(&self, reports: Vec<Arc<Report>>, now: i64) -> Result<Taken, StoreError> {
         let store = self.clone();
         to_its_end(async move {
             let mut transaction = store.0.writer.begin_with("BEGIN IMMEDIATE").await?;
@@ -30,12 +30,12 @@ impl Store {
             let mut new = New::default();
             for report in &reports {
                 for key in &report.keys {
-                    new.take_in(&mut stored, &report.instance, key, now);
+                    new.take_in(&mut stored, report, key, now);
                 }
             }
-            let news = new.write(&mut transaction, now).await?;
+            let taken = new.write(&mut transaction, now).await?;
             transaction.commit().await?;
-            Ok(news)
+            Ok(taken)
         })
         .await
     }
@@ -93,19 +93,20 @@ struct New<'a> {
     counts: BTreeMap<(i32, u32, i64), u64>,
     /// By key and secret.
     last_uses: BTreeMap<(i64, u32), LastUse>,
-    news: News,
+    taken: Taken,
 }
 
 impl<'a> New<'a> {
-    fn take_in(&mut self, stored: &mut Stored<'a>, instance: &'a str, report: &KeyReport, now: i64) {
+    fn take_in(&mut self, stored: &mut Stored<'a>, from: &'a Report, report: &KeyReport, now: i64) {
+        let instance = from.instance.as_str();
         let Some(seq) = seq(report.key).filter(|seq| stored.keys.contains(seq)) else { return };
         let said = stored.said.entry((instance, seq)).or_default();
-        let added = self.add(seq, &mut said.requests, report.requests);
+        let added = self.add(seq, &mut said.requests, report.requests, begins_anew(instance));
         let used = Current::at(now).has_any(&said.windows);
-        let raised = self.raise(seq, &mut said.windows, report.windows, now);
+        let raised = self.raise(seq, &mut said.windows, report.windows, from, now);
         if raised {
             // Whoever begins to use a key was not told of others until now.
-            self.news.add(report.key, used.then_some(instance));
+            self.taken.news.add(report.key, used.then_some(instance));
         }
         if added || raised {
             self.said.insert((instance, seq), *said);
@@ -117,14 +118,17 @@ impl<'a> New<'a> {
         }
     }
 
-    /// Returns whether the total is another than `before`.
-    fn add(&mut self, seq: i64, before: &mut Requests, total: Requests) -> bool {
+    /// Returns whether the total is another than `before`. Totals only grow, so that streams which share meters count
+    /// nothing twice; those of a process that `begins_anew` can be lower, when it has lost what it had counted.
+    fn add(&mut self, seq: i64, before: &mut Requests, mut total: Requests, begins_anew: bool) -> bool {
+        let anew = begins_anew && iter::zip(total, *before).any(|(total, was)| total < was);
+        if !anew {
+            iter::zip(&mut total, *before).for_each(|(total, was)| *total = was.max(*total));
+        }
         if total == *before {
             return false;
         }
         let was = std::mem::replace(before, total);
-        // The process has lost what it had counted, and began anew.
-        let anew = iter::zip(total, was).any(|(total, was)| total < was);
         let was = if anew { Requests::default() } else { was };
         for (outcome, (total, was)) in iter::zip(Outcome::ALL, iter::zip(total, was)) {
             if total > was {
@@ -136,12 +140,17 @@ impl<'a> New<'a> {
     }
 
     /// Returns whether more was admitted in some window than was said `before`.
-    fn raise(&mut self, seq: i64, before: &mut Windows, reported: Windows, now: i64) -> bool {
-        let mut raised = false;
+    fn raise(&mut self, seq: i64, before: &mut Windows, reported: Windows, from: &Report, now: i64) -> bool {
+        let (mut raised, current) = (false, Current::at(now));
         for (window, (before, reported)) in iter::zip(Window::ALL, iter::zip(before, reported)) {
-            let Some(count) = reported.filter(|count| Current::at(now).contains(window, count.number)) else {
+            let Some(count) = reported else { continue };
+            if from.clock_is_off || current.is_ahead(window, count.number) {
+                self.taken.held_back.insert(from.instance.clone());
                 continue;
-            };
+            }
+            if !current.contains(window, count.number) {
+                continue;
+            }
             let more = count.since(*before);
             if more > 0 {
                 *before = Some(count);
@@ -152,7 +161,7 @@ impl<'a> New<'a> {
         raised
     }
 
-    async fn write(self, to: &mut SqliteConnection, now: i64) -> Result<News, StoreError> {
+    async fn write(self, to: &mut SqliteConnection, now: i64) -> Result<Taken, StoreError> {
         write_said(to, self.said, now).await?;
         outbox::limits_reached(to, &self.requests, now).await?;
         write_requests(to, self.requests, now).await?;
@@ -160,8 +169,13 @@ impl<'a> New<'a> {
         let used: BTreeSet<_> = self.last_uses.keys().map(|(seq, _)| *seq).collect();
         write_last_uses(to, self.last_uses).await?;
         outbox::old_secrets_used(to, &used, now).await?;
-        Ok(self.news)
+        Ok(self.taken)
     }
+}
+
+/// Whether totals of a process can be lower than before: of version 0.1, which is named by its number.
+fn begins_anew(instance: &str) -> bool {
+    instance.len() == 16
 }
 
 /// Keeps the later use.

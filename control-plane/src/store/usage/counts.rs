@@ -12,9 +12,13 @@ use super::{Windows, kind, padded};
 use crate::store::json::{from_json, to_json};
 use crate::store::{Store, StoreError};
 
-/// How far clocks may be apart, in seconds. A window that any clock within that is in counts as current: that is one
-/// minute more at either side, and the neighbour of a longer window only next to their border.
+/// How far clocks may be behind, in seconds. A window that such a clock is in counts as current. Nodes begin a window that
+/// they are told of if it is no further ahead of their own clock.
 const SKEW: i64 = 60;
+
+/// How far clocks may be ahead, in seconds. What a node with such a clock admits is taken from the others' next windows.
+/// What is further ahead is held back.
+const AHEAD: i64 = 300;
 
 /// Requests that were admitted in one window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +53,17 @@ impl Current {
     }
 
     fn numbers(self, window: Window) -> RangeInclusive<u32> {
-        window.number(self.now.saturating_sub(SKEW))..=window.number(self.now.saturating_add(SKEW))
+        window.number(self.now.saturating_sub(SKEW))..=window.number(self.now.saturating_add(AHEAD))
+    }
+
+    /// Whether a window begins too far in the future.
+    pub(super) fn is_ahead(self, window: Window, number: u32) -> bool {
+        number > window.number(self.now.saturating_add(AHEAD))
+    }
+
+    /// Whether nodes whose clocks agree with ours can be in the window.
+    fn is_near(self, window: Window, number: u32) -> bool {
+        number <= window.number(self.now.saturating_add(SKEW))
     }
 
     /// Whether one of them has this number.
@@ -88,19 +102,25 @@ pub(crate) struct KeyCounts {
     /// The key's number.
     pub(crate) key: u64,
     pub(crate) slot: u32,
-    /// By all processes; number and sum of the newest window of each kind.
-    sums: [Option<(u32, u64)>; Window::ALL.len()],
+    /// By all processes: sums by the number of each kind's windows, the oldest first.
+    sums: [Vec<(u32, u64)>; Window::ALL.len()],
     /// What some of those that were asked for said, by their index among them, of their newest windows.
     pub(crate) processes: Vec<(usize, Windows)>,
 }
 
 impl KeyCounts {
-    /// What a process is to know that said `own` of itself: of each kind the newest window that another one has used,
-    /// unless it is in a newer one itself. None if there is no such window.
-    pub(crate) fn elsewhere(&self, own: &Windows) -> Option<Elsewhere> {
+    /// What a process is to know that said `own` of itself: of each kind the newest window that has been used and that our
+    /// clock is in or near to, or the process' own one if its clock is further ahead. None if others have used no such
+    /// window.
+    pub(crate) fn elsewhere(&self, own: &Windows, current: Current) -> Option<Elsewhere> {
         let mut windows = Windows::default();
-        for ((told, own), sum) in windows.iter_mut().zip(own).zip(self.sums) {
-            let Some((number, sum)) = sum else { continue };
+        for (window, (told, (own, sums))) in Window::ALL.into_iter().zip(windows.iter_mut().zip(own.iter().zip(&self.sums))) {
+            let ahead = own.filter(|own| !current.is_near(window, own.number)).map(|own| own.number);
+            let relevant = |(number, _): &&(u32, u64)| match ahead {
+                Some(ahead) => *number == ahead,
+                None => current.is_near(window, *number),
+            };
+            let Some(&(number, sum)) = sums.iter().rev().find(relevant) else { continue };
             let own = own.filter(|own| own.number == number).map_or(0, |own| own.count);
             let others = sum.saturating_sub(own.into());
             let count = u32::try_from(others).unwrap_or(u32::MAX);
@@ -174,7 +194,7 @@ impl Store {
         let next = keys.last().copied().filter(|_| keys.len() == limit);
         let counts = self.counts(&keys, &[instance], current).await?;
         let own = |counts: &KeyCounts| counts.processes.first().map(|(_, own)| *own).unwrap_or_default();
-        let keys = counts.iter().filter_map(|counts| counts.elsewhere(&own(counts))).collect();
+        let keys = counts.iter().filter_map(|counts| counts.elsewhere(&own(counts), current)).collect();
         Ok(ElsewherePage { keys, next })
     }
 }
@@ -196,8 +216,8 @@ impl TryFrom<Row> for KeyCounts {
         let stored: Vec<(i32, u32, u64)> = from_json(&row.sums, "a window's count")?;
         let newest: BTreeMap<_, _> = stored.into_iter().map(|(kind, number, sum)| ((kind, number), sum)).collect();
         let sums = Window::ALL.map(|window| {
-            let mut of_kind = newest.range((kind(window), 0)..=(kind(window), u32::MAX));
-            of_kind.next_back().map(|(&(_, number), &sum)| (number, sum))
+            let of_kind = newest.range((kind(window), 0)..=(kind(window), u32::MAX));
+            of_kind.map(|(&(_, number), &sum)| (number, sum)).collect()
         });
         let stored: Vec<(usize, StoredWindows)> = from_json(&row.processes, WINDOWS)?;
         let processes = stored.into_iter().map(|(position, stored)| (position, windows(stored))).collect();

@@ -40,7 +40,7 @@ impl Store {
 
     /// Deletes totals of processes that are gone, and what was counted long ago.
     pub async fn tidy_history(&self, now: i64) -> Result<(), StoreError> {
-        const GONE: &str = "SELECT instance FROM node_usage WHERE instance NOT IN (SELECT instance FROM nodes) \
+        const GONE: &str = "SELECT instance FROM node_usage WHERE instance NOT IN (SELECT meter FROM nodes) \
              GROUP BY instance HAVING MAX(reported_at) < ?";
         const INSTANCE: &str = "DELETE FROM node_usage WHERE instance = ?1 AND key_seq IN \
              (SELECT key_seq FROM node_usage WHERE instance = ?1 LIMIT ?2)";

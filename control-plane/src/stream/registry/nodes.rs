@@ -6,27 +6,64 @@ use std::net::SocketAddr;
 use tokio::sync::oneshot;
 
 use super::NodeId;
+use crate::store::{Epoch, NodeRow};
+use crate::stream::hello::NodeFacts;
 use crate::usage::Mailbox;
 
 /// How far a revision has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Progress {
+    /// Nodes that may be deciding requests. All that nobody knows of count as one.
     pub(crate) nodes: usize,
     pub(crate) acknowledged: usize,
+    /// Those of the nodes that have not acknowledged and have no stream.
+    pub(crate) lost: usize,
+    /// Whether nodes that nobody knows of may be deciding requests.
+    pub(crate) unknown: bool,
+}
+
+impl Progress {
+    /// Whether every node that may be deciding requests has acknowledged.
+    pub(crate) fn complete(self) -> bool {
+        !self.unknown && self.acknowledged >= self.nodes
+    }
+}
+
+/// How a node counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    /// It has a stream.
+    Open,
+    /// It was lost within the grace: it is waited for.
+    Recent,
+    /// It was lost before that.
+    Lost,
 }
 
 /// One that may be deciding requests.
 pub(super) struct Node {
-    /// Which of the node's streams this is; one more for each.
+    /// Which of the node's streams this is; one more for each, and for each time that the grace begins again.
     pub(super) stream: u64,
-    pub(super) version: String,
+    pub(super) facts: NodeFacts,
     pub(super) since: i64,
     pub(super) acknowledged: u64,
     pub(super) remote: Option<SocketAddr>,
     /// None: lost.
     pub(super) line: Option<Line>,
-    /// The table has it.
-    pub(super) written: bool,
+    /// While it is lost: whether the grace is over.
+    pub(super) grace_over: bool,
+    /// While it is lost: since which uptime, in seconds.
+    pub(super) lost_at: i64,
+    /// The epoch of its snapshot, which nobody has accepted.
+    pub(super) waiting: Option<Epoch>,
+    /// Why it was not let in again.
+    pub(super) refused: Option<String>,
+    /// By how many milliseconds its clock is ahead.
+    pub(super) skew: Option<i64>,
+    /// The skew that was logged.
+    pub(super) warned: i64,
+    /// What the table has of it.
+    pub(super) written: Option<NodeRow>,
 }
 
 /// The way to an open stream.
@@ -36,12 +73,79 @@ pub(super) struct Line {
     pub(super) mailbox: Mailbox,
 }
 
+impl Node {
+    fn class(&self) -> Class {
+        match &self.line {
+            Some(_) => Class::Open,
+            None if self.grace_over => Class::Lost,
+            None => Class::Recent,
+        }
+    }
+
+    /// What the table should have of it. A row of a node that was lost just now says nothing of that: a start counts it as
+    /// lost then, which is later.
+    pub(super) fn row(&self, id: &NodeId) -> NodeRow {
+        let lost = self.class() == Class::Lost;
+        NodeRow {
+            node_id: id.node_id.clone(),
+            secret_hash: id.secret_hash.clone(),
+            meter: self.facts.meter.clone(),
+            instance: self.facts.instance.map(crate::stream::identity::hexadecimal),
+            version: self.facts.version.clone(),
+            protocol: self.facts.protocol,
+            staleness: i64::try_from(self.facts.staleness).unwrap_or(i64::MAX),
+            lost_at: lost.then_some(self.lost_at),
+            lost_since: lost.then_some(self.since),
+        }
+    }
+
+    /// Whether the table has it as it is.
+    pub(super) fn is_written(&self, id: &NodeId) -> bool {
+        self.written.as_ref() == Some(&self.row(id))
+    }
+}
+
+/// How many nodes have acknowledged which revision, so that nobody has to ask all of them.
+#[derive(Default)]
+struct Counts(BTreeMap<u64, usize>);
+
+impl Counts {
+    fn add(&mut self, acknowledged: u64) {
+        let count = self.0.entry(acknowledged).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    fn remove(&mut self, acknowledged: u64) {
+        if let Entry::Occupied(mut count) = self.0.entry(acknowledged) {
+            *count.get_mut() = count.get().saturating_sub(1);
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+
+    fn reached(&self, revision: u64) -> usize {
+        self.0.range(revision..).map(|(_, count)| count).sum()
+    }
+
+    fn behind(&self, revision: u64) -> usize {
+        self.0.range(..revision).map(|(_, count)| count).sum()
+    }
+
+    fn oldest(&self) -> u64 {
+        self.0.first_key_value().map_or(u64::MAX, |(revision, _)| *revision)
+    }
+}
+
 /// All of them.
 #[derive(Default)]
 pub(super) struct Nodes {
     by_id: HashMap<NodeId, Node>,
-    /// How many nodes have acknowledged which revision, so that nobody has to ask all of them.
-    acknowledged: BTreeMap<u64, usize>,
+    open: Counts,
+    recent: Counts,
+    lost: Counts,
+    /// Until which uptime nodes that nobody knows of may serve.
+    pub(super) unknown_until: Option<i64>,
     streams: u64,
 }
 
@@ -50,15 +154,19 @@ impl Nodes {
         self.by_id.get(id)
     }
 
-    /// The table has the node with that version.
-    pub(super) fn written(&mut self, id: &NodeId, version: &str) {
-        if let Some(node) = self.by_id.get_mut(id) {
-            node.written = node.version == version;
-        }
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&NodeId, &Node)> {
         self.by_id.iter()
+    }
+
+    /// The table has this of the node.
+    pub(super) fn written(&mut self, id: &NodeId, row: NodeRow) {
+        if let Some(node) = self.by_id.get_mut(id) {
+            node.written = Some(row);
+        }
     }
 
     /// A number that no stream had before.
@@ -69,52 +177,53 @@ impl Nodes {
 
     /// How many there are, and how many of them have acknowledged `revision`.
     pub(super) fn progress(&self, revision: u64) -> Progress {
-        let acknowledged = self.acknowledged.range(revision..).map(|(_, count)| count).sum();
-        Progress { nodes: self.by_id.len(), acknowledged }
+        let unknown = self.unknown_until.is_some();
+        let uncounted = usize::from(unknown);
+        let acknowledged = [&self.open, &self.recent, &self.lost].map(|counts| counts.reached(revision));
+        Progress {
+            nodes: self.by_id.len().saturating_add(uncounted),
+            acknowledged: acknowledged.into_iter().sum(),
+            lost: self.recent.behind(revision) + self.lost.behind(revision) + uncounted,
+            unknown,
+        }
     }
 
     pub(super) fn insert(&mut self, id: NodeId, node: Node) {
         self.remove(&id);
-        self.count(node.acknowledged);
+        self.counts(node.class()).add(node.acknowledged);
         self.by_id.insert(id, node);
     }
 
-    pub(super) fn remove(&mut self, id: &NodeId) {
-        if let Some(node) = self.by_id.remove(id) {
-            self.discount(node.acknowledged);
-        }
+    pub(super) fn remove(&mut self, id: &NodeId) -> Option<Node> {
+        let node = self.by_id.remove(id)?;
+        self.counts(node.class()).remove(node.acknowledged);
+        Some(node)
     }
 
     /// Runs `change` on the node, if `stream` is still its newest.
     pub(super) fn change(&mut self, id: &NodeId, stream: u64, change: impl FnOnce(&mut Node)) -> bool {
         let Some(node) = self.by_id.get_mut(id).filter(|node| node.stream == stream) else { return false };
-        let before = node.acknowledged;
+        let before = (node.class(), node.acknowledged);
         change(node);
-        let after = node.acknowledged;
+        let after = (node.class(), node.acknowledged);
         if before != after {
-            self.discount(before);
-            self.count(after);
+            self.counts(before.0).remove(before.1);
+            self.counts(after.0).add(after.1);
         }
         true
     }
 
-    fn count(&mut self, acknowledged: u64) {
-        let count = self.acknowledged.entry(acknowledged).or_default();
-        *count = count.saturating_add(1);
-    }
-
-    fn discount(&mut self, acknowledged: u64) {
-        if let Entry::Occupied(mut count) = self.acknowledged.entry(acknowledged) {
-            *count.get_mut() = count.get().saturating_sub(1);
-            if *count.get() == 0 {
-                count.remove();
-            }
+    fn counts(&mut self, class: Class) -> &mut Counts {
+        match class {
+            Class::Open => &mut self.open,
+            Class::Recent => &mut self.recent,
+            Class::Lost => &mut self.lost,
         }
     }
 
-    /// The oldest revision that one of them decides by; the highest number if there is none.
+    /// The oldest revision that one of those decides by which are waited for; the highest number if there is none.
     pub(super) fn oldest(&self) -> u64 {
-        self.acknowledged.first_key_value().map_or(u64::MAX, |(revision, _)| *revision)
+        self.open.oldest().min(self.recent.oldest())
     }
 }
 
@@ -123,29 +232,76 @@ mod tests {
     use super::*;
 
     fn id(instance: u64) -> NodeId {
-        NodeId { node_id: "edge".to_owned(), instance }
+        NodeId::of_instance("edge".to_owned(), instance)
     }
 
     fn at(stream: u64, acknowledged: u64) -> Node {
-        Node { stream, version: String::new(), since: 0, acknowledged, remote: None, line: None, written: false }
+        let facts = NodeFacts {
+            version: String::new(),
+            protocol: 1,
+            staleness: 0,
+            meter: String::new(),
+            instance: None,
+        };
+        Node {
+            stream,
+            facts,
+            since: 0,
+            acknowledged,
+            remote: None,
+            line: None,
+            grace_over: false,
+            lost_at: 0,
+            waiting: None,
+            refused: None,
+            skew: None,
+            warned: 0,
+            written: None,
+        }
+    }
+
+    fn progress(nodes: usize, acknowledged: usize, lost: usize) -> Progress {
+        Progress { nodes, acknowledged, lost, unknown: false }
     }
 
     #[test]
-    fn what_is_counted_is_what_each_node_has_acknowledged() {
+    fn nodes_are_counted_by_what_each_has_acknowledged() {
         let mut nodes = Nodes::default();
         for (instance, acknowledged) in [(1, 5), (2, 5), (3, 7)] {
             nodes.insert(id(instance), at(instance, acknowledged));
         }
-        assert_eq!((nodes.progress(5), nodes.oldest()), (Progress { nodes: 3, acknowledged: 3 }, 5));
-        assert_eq!(nodes.progress(6), Progress { nodes: 3, acknowledged: 1 });
+        assert_eq!((nodes.progress(5), nodes.oldest()), (progress(3, 3, 0), 5));
+        assert_eq!(nodes.progress(6), progress(3, 1, 2));
         assert!(nodes.change(&id(1), 1, |node| node.acknowledged = 8));
-        assert_eq!((nodes.progress(6), nodes.oldest()), (Progress { nodes: 3, acknowledged: 2 }, 5));
+        assert_eq!((nodes.progress(6), nodes.oldest()), (progress(3, 2, 1), 5));
         // A newer stream takes the place of an older one, which changes nothing any more.
         nodes.insert(id(2), at(4, 6));
         assert!(!nodes.change(&id(2), 2, |node| node.acknowledged = 9));
-        assert_eq!((nodes.progress(6), nodes.oldest()), (Progress { nodes: 3, acknowledged: 3 }, 6));
-        (1..=3).for_each(|instance| nodes.remove(&id(instance)));
-        assert_eq!((nodes.progress(1), nodes.oldest()), (Progress { nodes: 0, acknowledged: 0 }, u64::MAX));
-        assert!(nodes.acknowledged.is_empty());
+        assert_eq!((nodes.progress(6), nodes.oldest()), (progress(3, 3, 0), 6));
+        for instance in 1..=3 {
+            nodes.remove(&id(instance));
+        }
+        assert_eq!((nodes.progress(1), nodes.oldest()), (progress(0, 0, 0), u64::MAX));
+        assert!(nodes.recent.0.is_empty());
+    }
+
+    #[test]
+    fn lost_nodes_count_and_are_not_waited_for() {
+        let mut nodes = Nodes::default();
+        nodes.insert(id(1), at(1, 5));
+        nodes.insert(id(2), at(2, 6));
+        assert!(nodes.change(&id(1), 1, |node| node.grace_over = true));
+        assert_eq!((nodes.progress(6), nodes.oldest()), (progress(2, 1, 1), 6));
+        assert!(!nodes.progress(6).complete());
+        assert!(nodes.progress(5).complete(), "it decides by that since before it was lost");
+    }
+
+    #[test]
+    fn unknown_nodes_count_as_one_that_never_acknowledges() {
+        let mut nodes = Nodes { unknown_until: Some(9), ..Nodes::default() };
+        let expected = Progress { nodes: 1, acknowledged: 0, lost: 1, unknown: true };
+        assert_eq!((nodes.progress(1), nodes.progress(1).complete()), (expected, false));
+        nodes.insert(id(1), at(1, 5));
+        assert_eq!((nodes.progress(5).nodes, nodes.progress(5).acknowledged, nodes.progress(5).lost), (2, 1, 1));
     }
 }

@@ -16,7 +16,7 @@ impl Session {
     /// Tells what other instances have admitted in the current windows, with some keys behind the number `after`: of all
     /// or of those that the node has `used` itself. Returns behind which key there may be more.
     pub(super) async fn send_elsewhere(&mut self, after: u64, used: bool) -> Result<Option<u64>, End> {
-        let (instance, current) = (self.reports.instance(), Current::at(self.shared.clock.now()));
+        let (instance, current) = (self.reports.meter().to_owned(), Current::at(self.shared.clock.now()));
         let page = self.read(async |store| store.elsewhere_page(&instance, used, after, current, mailbox::KEYS).await);
         let ElsewherePage { keys, next } = page.await?;
         while !keys.is_empty() && self.outbox.capacity() <= RESERVED {

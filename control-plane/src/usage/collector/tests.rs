@@ -4,7 +4,9 @@ use super::*;
 use crate::stop::{self, Stopper};
 use crate::store::NewKey;
 use crate::store::usage::{Count, Elsewhere, KeyReport, Requests, Windows};
-use crate::stream::registry::{Connection, hexadecimal};
+use crate::stream::hello::NodeFacts;
+use crate::stream::identity::hexadecimal;
+use crate::stream::registry::{Connection, NodeLimits};
 use latchkey_policy::key::{Environment, KeyFormat};
 use latchkey_policy::limit::Window;
 use sqlx::{Connection as _, SqliteConnection};
@@ -53,10 +55,11 @@ impl Room {
         let key_id = store.create_keys(&keys, 0).await.unwrap().keys.remove(0).id;
         let (stopper, stop) = stop::channel();
         let clock = Arc::new(Still);
+        let metrics = Arc::new(Metrics::new(&store));
+        let limits = NodeLimits { grace: Duration::from_secs(60), require_staleness: false, max_nodes: 100 };
         let registry =
-            Registry::open(store.clone(), clock.clone(), Duration::from_secs(60), stop.clone()).await.unwrap();
-        let collector =
-            Collector::start(store.clone(), registry.clone(), clock, Arc::new(Metrics::new(&store)), stop.clone());
+            Registry::open(store.clone(), clock.clone(), metrics.clone(), limits, stop.clone()).await.unwrap();
+        let collector = Collector::start(store.clone(), registry.clone(), clock, metrics, stop.clone());
         let account = admin.account_id;
         Self { store, registry, collector, account, key_id, path, _directory: directory, _stopper: stopper }
     }
@@ -69,12 +72,15 @@ impl Room {
     }
 
     async fn hand_over_keys(&self, connection: &Connection, sequence: u64, keys: Vec<KeyReport>) {
+        let mailboxes = self.registry.mailboxes();
+        let meters = mailboxes.into_iter().filter(|(_, mailbox)| mailbox.is(&connection.mailbox));
+        let instance = meters.map(|(meter, _)| meter).next().unwrap_or_else(|| hexadecimal(1));
         let received = Received {
             node: connection.id.clone(),
             stream: connection.stream,
             sequence,
             mailbox: connection.mailbox.clone(),
-            report: Arc::new(Report { instance: hexadecimal(connection.id.instance), keys }),
+            report: Arc::new(Report { instance, keys, clock_is_off: false }),
         };
         self.collector.room().await.unwrap().send(received);
     }
@@ -84,7 +90,11 @@ impl Room {
     }
 
     fn connect_as(&self, instance: u64) -> Connection {
-        self.registry.connect(NodeId { node_id: "edge".to_owned(), instance }, "0.1.0".to_owned(), 0, None)
+        let id = NodeId::of_instance("edge".to_owned(), instance);
+        let meter = hexadecimal(instance);
+        let version = "0.1.0".to_owned();
+        let facts = NodeFacts { version, protocol: 0, staleness: 0, meter, instance: Some(instance) };
+        self.registry.admit(id, facts, None).unwrap()
     }
 
     /// Changes the database behind the store's back.

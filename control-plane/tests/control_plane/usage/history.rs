@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::harness::{Plane, START};
+use crate::node::{METER, secret};
+use latchkey_policy::key::KeyDigest;
 use latchkey_protocol::KeyUsage;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -131,7 +133,8 @@ async fn what_is_old_is_deleted() {
         "SELECT CAST(kind AS TEXT) FROM window_counts WHERE key_seq = 1 ORDER BY 1",
     );
     let hours = "SELECT CAST(hour AS TEXT) FROM usage_buckets";
-    let reported = "0000000000000001";
+    let reported = format!("{:?}", KeyDigest::of(&secret(METER, 1)));
+    let reported = reported.as_str();
     assert_eq!(key, 1);
     for (seconds, left, counted, kept) in [
         // The windows before the present ones are kept.

@@ -11,13 +11,13 @@ fn count(window: Window, second: i64, count: u32) -> Count {
 
 /// A key with which all processes together admitted so many on one day.
 fn on_a_day(sum: u64) -> KeyCounts {
-    let sums = [None, None, Some((Window::Day.number(NOW), sum)), None];
+    let sums = [vec![], vec![], vec![(Window::Day.number(NOW), sum)], vec![]];
     KeyCounts { key: 7, slot: 2, sums, processes: Vec::new() }
 }
 
 /// What a process is told of that day that said `own` of itself.
 fn told(counts: &KeyCounts, own: Option<Count>) -> Option<u32> {
-    let told = counts.elsewhere(&[None, None, own, None])?;
+    let told = counts.elsewhere(&[None, None, own, None], Current::at(NOW))?;
     assert_eq!((told.key, told.slot, told.windows.iter().flatten().count()), (7, 2, 1));
     told.windows[Window::Day as usize].map(|count| count.count)
 }
@@ -58,8 +58,8 @@ fn only_windows_count_that_a_clock_can_be_in() {
     for (window, second, current) in [
         (Window::Minute, NOW - 60, true),
         (Window::Minute, NOW - 61, false),
-        (Window::Minute, NOW + 119, true),
-        (Window::Minute, NOW + 120, false),
+        (Window::Minute, NOW + 359, true),
+        (Window::Minute, NOW + 360, false),
         // NOW begins an hour.
         (Window::Hour, NOW - 1, true),
         (Window::Hour, NOW + 3_600, false),
@@ -71,7 +71,7 @@ fn only_windows_count_that_a_clock_can_be_in() {
         windows[window as usize] = Some(count(window, second, 5));
         assert_eq!(Current::at(NOW).has_any(&windows), current, "{window:?} at {}", second - NOW);
     }
-    assert_eq!(Current::at(NOW).stored().len(), 3 + 2 + 1 + 1);
+    assert_eq!(Current::at(NOW).stored().len(), 7 + 2 + 1 + 1);
 }
 
 fn row(sums: &str, processes: &str) -> Result<KeyCounts, StoreError> {
@@ -79,9 +79,16 @@ fn row(sums: &str, processes: &str) -> Result<KeyCounts, StoreError> {
 }
 
 #[test]
-fn of_two_windows_the_newer_counts() {
-    let counts = row("[[1,8,9],[1,7,5],[4,3,1]]", "[]").unwrap();
-    assert_eq!(counts.sums, [Some((8, 9)), None, None, Some((3, 1))]);
+fn of_two_windows_the_newer_counts_unless_only_a_fast_clock_is_in_it() {
+    let now = Window::Minute.number(NOW);
+    let sums = format!("[[1,{},9],[1,{now},5],[1,{},4],[4,3,1]]", now - 1, now + 4);
+    let counts = row(&sums, "[]").unwrap();
+    assert_eq!(counts.sums[0], [(now - 1, 9), (now, 5), (now + 4, 4)]);
+    for (number, told) in [(None, Some((now, 5))), (Some(now), Some((now, 3))), (Some(now + 4), Some((now + 4, 2)))] {
+        let own = number.map(|number| Count { number, count: 2 });
+        let windows = counts.elsewhere(&[own, None, None, None], Current::at(NOW)).unwrap().windows;
+        assert_eq!(windows[0].map(|count| (count.number, count.count)), told, "{number:?}");
+    }
 }
 
 #[test]

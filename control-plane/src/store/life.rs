@@ -1,0 +1,112 @@
+//! The life of control planes on this database: what one that starts knows of those before it.
+//!
+//! While one runs it notes the time each second, as long as every node that it serves is written down. A start whose last
+//! note is not of the last few seconds does not know what happened since: perhaps the database was put back to an earlier
+//! state, and nodes have connected that are not in it. Then nodes that nobody knows of count for a time.
+
+use sha2::{Digest as _, Sha256};
+use sqlx::SqliteConnection;
+
+use super::{NodeRow, Store, StoreError, nodes};
+
+/// No limit, for an uptime and for a duration.
+pub(crate) const FOREVER: i64 = i64::MAX;
+
+/// How old the last note may be, in seconds.
+const NOTED_WITHIN: i64 = 5;
+
+/// More keys and policies than are made between two states of the database. Nodes find a key's counters by its number, so
+/// numbers that were given and lost must not be given again.
+const NUMBERS_SKIPPED: i64 = 1_000_000;
+
+/// What the table calls a node of version 0.1 until the first start.
+const INSTANCE: &str = "instance:";
+
+/// What a start knows.
+#[derive(Debug)]
+pub(crate) struct Past {
+    pub(crate) nodes: Vec<NodeRow>,
+    /// Seconds that control planes have run on this database.
+    pub(crate) uptime: i64,
+    /// Until which uptime nodes that are not among `nodes` may serve.
+    pub(crate) unknown_until: Option<i64>,
+}
+
+/// That a control plane runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Note {
+    /// Unix seconds.
+    pub(crate) now: i64,
+    pub(crate) uptime: i64,
+    pub(crate) unknown_until: Option<i64>,
+}
+
+impl Store {
+    /// Begins to serve nodes at `now`. `counts_for` is for how many seconds a lost node counts.
+    pub(crate) async fn begin_life(
+        &self,
+        now: i64,
+        grace: i64,
+        counts_for: impl Fn(&NodeRow) -> i64,
+    ) -> Result<Past, StoreError> {
+        let mut transaction = self.0.writer.begin_with("BEGIN IMMEDIATE").await?;
+        name_instances(&mut transaction).await?;
+        if !self.0.created {
+            skip_numbers(&mut transaction).await?;
+        }
+        let nodes = nodes::all(&mut *transaction).await?;
+        let (uptime, noted_at, kept): (i64, Option<i64>, Option<i64>) =
+            sqlx::query_as("SELECT uptime_seconds, noted_at, unknown_until FROM meta")
+                .fetch_one(&mut *transaction)
+                .await?;
+        let is_known = |noted: i64| (noted..=noted.saturating_add(NOTED_WITHIN)).contains(&now);
+        let unknown = noted_at.is_some_and(|noted| !is_known(noted)).then(|| {
+            let longest = nodes.iter().map(counts_for).max().unwrap_or_default().max(grace);
+            uptime.saturating_add(longest)
+        });
+        let unknown_until = unknown.max(kept).filter(|until| *until > uptime);
+        write(&mut transaction, Note { now, uptime, unknown_until }).await?;
+        transaction.commit().await?;
+        Ok(Past { nodes, uptime, unknown_until })
+    }
+
+    /// Notes that a control plane runs, and that all nodes it serves are written down.
+    pub(crate) async fn note(&self, note: Note) -> Result<(), StoreError> {
+        Ok(write(&mut *self.0.writer.acquire().await?, note).await?)
+    }
+}
+
+async fn write(to: &mut SqliteConnection, note: Note) -> Result<(), sqlx::Error> {
+    let query = sqlx::query("UPDATE meta SET noted_at = ?, uptime_seconds = ?, unknown_until = ?");
+    query.bind(note.now).bind(note.uptime).bind(note.unknown_until).execute(to).await?;
+    Ok(())
+}
+
+/// Gives keys and policies from now on numbers that were never given, whatever was lost.
+pub(super) async fn skip_numbers(on: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    const NUMBERED: &str = "INSERT INTO sqlite_sequence (name, seq) \
+         SELECT ?1, 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = ?1)";
+    const SKIP: &str = "UPDATE sqlite_sequence SET seq = seq + ? WHERE name = ?";
+    for table in ["keys", "policies"] {
+        sqlx::query(NUMBERED).bind(table).execute(&mut *on).await?;
+        sqlx::query(SKIP).bind(NUMBERS_SKIPPED).bind(table).execute(&mut *on).await?;
+    }
+    Ok(())
+}
+
+/// The hash that stands for the secret of a node of version 0.1, in hexadecimal.
+pub(crate) fn instance_hash(instance: &str) -> String {
+    hex::encode(Sha256::digest(format!("{INSTANCE}{instance}")))
+}
+
+/// Replaces what the migration could not hash.
+pub(super) async fn name_instances(on: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    const UNNAMED: &str = "SELECT DISTINCT instance FROM nodes WHERE secret_hash LIKE 'instance:%'";
+    let unnamed: Vec<String> = sqlx::query_scalar(UNNAMED).fetch_all(&mut *on).await?;
+    for instance in unnamed {
+        let query = sqlx::query("UPDATE OR REPLACE nodes SET secret_hash = ? WHERE secret_hash = ?");
+        let former = format!("{INSTANCE}{instance}");
+        query.bind(instance_hash(&instance)).bind(former).execute(&mut *on).await?;
+    }
+    Ok(())
+}

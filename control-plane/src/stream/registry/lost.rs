@@ -1,0 +1,168 @@
+//! What becomes of lost nodes: they are waited for during the grace, and count until they can no longer serve.
+//!
+//! Durations are measured by monotonic time, and across restarts by the uptime that is kept in the database: neither a
+//! clock that is set nor time in which no control plane ran makes a node expire early.
+
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time;
+use tracing::{info, warn};
+
+use super::nodes::Node;
+use super::{NodeId, Registry, Shared};
+use crate::store::{FOREVER, NodeRow, StoreError};
+use crate::stream::hello::NodeFacts;
+
+/// Whole seconds, rounded up.
+pub(super) fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis().div_ceil(1_000)).unwrap_or(i64::MAX)
+}
+
+impl Registry {
+    /// Forgets nodes that were forgotten in the store, unless one has come back.
+    pub(crate) fn forget(&self, ids: &[NodeId]) {
+        let mut nodes = self.0.lock();
+        for id in ids {
+            if nodes.get(id).is_some_and(|node| node.line.is_none()) {
+                nodes.remove(id);
+            }
+        }
+        self.0.tell(&nodes);
+        drop(nodes);
+        // One that came back meanwhile is to be written again.
+        ids.iter().for_each(|id| self.0.rewrite(id));
+    }
+
+    /// Says that no node serves of which nobody knows.
+    pub(crate) fn forget_unknown(&self) {
+        self.0.lock().unknown_until = None;
+    }
+}
+
+impl Shared {
+    fn rewrite(&self, id: &NodeId) {
+        let mut nodes = self.lock();
+        if let Some(stream) = nodes.get(id).map(|node| node.stream) {
+            nodes.change(id, stream, |node| node.written = None);
+        }
+        drop(nodes);
+        self.follow(id.clone());
+    }
+
+    /// The nodes that were there before the start.
+    pub(super) fn recall(self: Arc<Self>, rows: Vec<NodeRow>) -> Result<(), StoreError> {
+        for row in rows {
+            let id = NodeId { node_id: row.node_id.clone(), secret_hash: row.secret_hash.clone() };
+            let instance = row.instance.as_deref().map(|instance| u64::from_str_radix(instance, 16)).transpose();
+            let facts = NodeFacts {
+                version: row.version.clone(),
+                protocol: row.protocol,
+                staleness: row.staleness.cast_unsigned(),
+                meter: row.meter.clone(),
+                instance: instance.map_err(|_| StoreError::Damaged("a node"))?,
+            };
+            let lost_at = row.lost_at.unwrap_or(self.uptime_before).min(self.uptime_before);
+            let lost_for = self.uptime_before.saturating_sub(lost_at);
+            let mut nodes = self.lock();
+            let stream = nodes.new_stream();
+            let node = Node {
+                stream,
+                facts,
+                since: row.lost_since.unwrap_or_else(|| self.clock.now()),
+                acknowledged: 0,
+                remote: None,
+                line: None,
+                grace_over: row.lost_at.is_some(),
+                lost_at,
+                waiting: None,
+                refused: None,
+                skew: None,
+                warned: 0,
+                written: Some(row),
+            };
+            nodes.insert(id.clone(), node);
+            self.tell(&nodes);
+            drop(nodes);
+            self.clone().lose(id, stream, Duration::from_secs(lost_for.cast_unsigned()));
+        }
+        Ok(())
+    }
+
+    /// Lets a node that was lost some time ago expire, unless it comes back.
+    pub(super) fn lose(self: Arc<Self>, id: NodeId, stream: u64, lost_for: Duration) {
+        let Some((version, limit)) = self.lock().get(&id).map(|node| {
+            let NodeFacts { protocol, staleness, .. } = node.facts;
+            (node.facts.version.clone(), self.limits.counts_for(protocol, staleness))
+        }) else {
+            return;
+        };
+        tokio::spawn(async move {
+            let mut stop = self.stop.clone();
+            // A control plane that stops gives up nobody.
+            tokio::select! {
+                () = self.expire(&id, stream, lost_for, limit) => {}
+                () = stop.requested() => return,
+            }
+            let node = id.node_id.as_str();
+            match self.remove(&id, stream) {
+                Some(0) => warn!(
+                    node,
+                    handle = id.handle(),
+                    version,
+                    "a lost node of version 0.1 is no longer counted, though it may go on serving: \
+                     it reports no staleness limit"
+                ),
+                Some(_) => info!(node, handle = id.handle(), "a lost node can no longer serve"),
+                None => return,
+            }
+            self.follow(id);
+        });
+    }
+
+    /// Resolves once the node can no longer serve.
+    async fn expire(&self, id: &NodeId, stream: u64, lost_for: Duration, limit: Option<Duration>) {
+        let grace = self.limits.grace;
+        time::sleep(grace.saturating_sub(lost_for)).await;
+        if limit.is_none_or(|limit| limit > grace.max(lost_for)) {
+            if self.change(id, stream, |node| node.grace_over = true) {
+                self.follow(id.clone());
+            }
+            match limit {
+                Some(limit) => time::sleep(limit.saturating_sub(grace.max(lost_for))).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Removes the node if `stream` is its newest, and returns the messages that it knew.
+    pub(super) fn remove(&self, id: &NodeId, stream: u64) -> Option<u32> {
+        let mut nodes = self.lock();
+        if nodes.get(id).is_none_or(|node| node.stream != stream) {
+            return None;
+        }
+        let node = nodes.remove(id);
+        self.tell(&nodes);
+        node.map(|node| node.facts.protocol)
+    }
+
+    /// Lets the nodes that nobody knows of expire.
+    pub(super) fn expire_unknown(self: Arc<Self>) {
+        let Some(until) = self.lock().unknown_until else { return };
+        warn!(
+            "what happened since the last note in the database is not known: nodes that are not in it may be serving, \
+             and count as one until they can no longer serve or `latchkey node forget unknown`"
+        );
+        if until == FOREVER {
+            return;
+        }
+        let left = Duration::from_secs(until.saturating_sub(self.uptime_before).cast_unsigned());
+        tokio::spawn(async move {
+            let mut stop = self.stop.clone();
+            tokio::select! {
+                () = time::sleep(left) => {}
+                () = stop.requested() => return,
+            }
+            self.lock().unknown_until = None;
+        });
+    }
+}

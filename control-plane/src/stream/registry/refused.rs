@@ -1,0 +1,115 @@
+//! Peers that are not let in. One that was served before may still be serving.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tonic::Status;
+use tracing::warn;
+
+use super::{NodeId, Registry};
+
+/// Peers that are remembered, to be shown.
+const REMEMBERED: usize = 32;
+
+/// What a peer is refused for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Refusal {
+    /// It does not read the records that are written.
+    Format,
+    /// Its token is wrong or missing, or not valid for its node id.
+    Token,
+}
+
+impl Refusal {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Format => "format",
+            Self::Token => "token",
+        }
+    }
+}
+
+/// A peer that was not let in.
+#[derive(Debug, Clone)]
+pub(crate) struct RefusedPeer {
+    /// As it says.
+    pub(crate) node_id: String,
+    pub(crate) remote: Option<IpAddr>,
+    pub(crate) refusal: Refusal,
+    /// How often.
+    pub(crate) count: u64,
+    /// When last, in Unix seconds.
+    pub(crate) at: i64,
+}
+
+/// The newest of them.
+#[derive(Default)]
+pub(super) struct RefusedPeers(Mutex<Vec<RefusedPeer>>);
+
+impl Registry {
+    /// Notes that a peer was refused. If it is a node that this store has served, it may still be serving.
+    pub(crate) fn refuse(&self, id: &NodeId, remote: Option<SocketAddr>, refusal: Refusal, status: &Status) {
+        if refusal == Refusal::Format {
+            self.0.metrics.refused_formats.inc();
+        }
+        if !self.0.clone().lose_refused(id, refusal, status.message()) {
+            let (node_id, remote) = (id.node_id.clone(), remote.map(|remote| remote.ip()));
+            let peer = RefusedPeer { node_id, remote, refusal, count: 1, at: self.0.clock.now() };
+            self.0.refused.remember(peer);
+        }
+    }
+
+    /// Peers that were refused, the newest last.
+    pub(crate) fn refused(&self) -> Vec<RefusedPeer> {
+        self.0.refused.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl RefusedPeers {
+    fn remember(&self, mut peer: RefusedPeer) {
+        let mut peers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |other: &RefusedPeer| {
+            (&other.node_id, other.remote, other.refusal) == (&peer.node_id, peer.remote, peer.refusal)
+        };
+        if let Some(at) = peers.iter().position(same) {
+            peer.count = peers.remove(at).count.saturating_add(1);
+        } else if peers.len() >= REMEMBERED {
+            peers.remove(0);
+        }
+        peers.push(peer);
+    }
+}
+
+impl super::Shared {
+    /// Counts a node as lost that was refused, if there is such a node and it has no other stream. One of version 0.1 reports
+    /// no limit, so its grace begins again. Returns whether there is such a node.
+    fn lose_refused(self: std::sync::Arc<Self>, id: &NodeId, refusal: Refusal, reason: &str) -> bool {
+        let mut nodes = self.lock();
+        let Some(node) = nodes.get(id) else { return false };
+        if node.line.is_some() {
+            return true;
+        }
+        let (first, stream) = (node.refused.is_none(), node.stream);
+        let begins_again = node.facts.protocol == 0;
+        let newest = if begins_again { nodes.new_stream() } else { stream };
+        let uptime = self.uptime();
+        nodes.change(id, stream, |node| {
+            node.refused = Some(reason.to_owned());
+            if begins_again {
+                node.stream = newest;
+                node.lost_at = uptime;
+                node.grace_over = false;
+            }
+        });
+        self.tell(&nodes);
+        drop(nodes);
+        if first {
+            let (node, handle) = (id.node_id.as_str(), id.handle());
+            warn!(node, handle, refused_for = refusal.as_str(), reason, "a node is refused and may go on serving");
+        }
+        if begins_again {
+            self.lose(id.clone(), newest, Duration::ZERO);
+        }
+        true
+    }
+}
