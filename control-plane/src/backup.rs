@@ -1,10 +1,19 @@
-//! `latchkey backup` and `latchkey restore`: commands that work on the database's file, not through the API.
+//! `latchkey init`, `latchkey backup` and `latchkey restore`: commands that work on the database's file, not through the API.
 
 use clap::Args;
 use std::path::PathBuf;
 
 use crate::clock::{Clock as _, SystemClock};
 use crate::store::backup::{BackupError, backup, restore};
+use crate::store::{OpenError, OpenMode, Store};
+
+/// Create an empty database, once for each deployment; the first start makes the administrator
+#[derive(Debug, Clone, Args)]
+pub struct Init {
+    /// The database
+    #[arg(long, env = "LATCHKEY_DATABASE", default_value = "latchkey.db", value_name = "PATH")]
+    database: PathBuf,
+}
 
 /// Write a copy of the database, as it is at one moment, while the control plane goes on
 #[derive(Debug, Clone, Args)]
@@ -27,6 +36,19 @@ pub struct Restore {
     force: bool,
     /// The backup
     file: PathBuf,
+}
+
+impl Init {
+    /// Creates the database.
+    ///
+    /// # Errors
+    /// When there is one already, or it cannot be created.
+    pub async fn run(self) -> Result<(), OpenError> {
+        let store = Store::open(&self.database, OpenMode::Create).await?;
+        store.close().await;
+        println!("{} is an empty database.", self.database.display());
+        Ok(())
+    }
 }
 
 impl Backup {

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::http;
 use crate::secret::{NodeToken, Password};
+use crate::store::OpenMode;
 use crate::stream::registry::NodeLimits;
 use crate::webhook::reach::Reach;
 
@@ -113,6 +114,16 @@ pub struct StreamConfig {
     /// Token that any Envoy may present, at least 16 characters. Deprecated: create one for each group of Envoys, with `latchkey node-token create`
     #[arg(long, env = "LATCHKEY_NODE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub node_token: Option<NodeToken>,
+    /// Connections of Envoys that are open at once, as far as the limit of open files allows; more wait to be accepted
+    #[arg(
+        id = "stream-connections",
+        long = "stream-connections",
+        env = "LATCHKEY_STREAM_CONNECTIONS",
+        default_value_t = 20_000,
+        value_name = "NUMBER",
+        value_parser = value_parser!(u32).range(1..)
+    )]
+    pub connections: u32,
     /// How long a node that lost its stream still counts as one that may be serving
     #[arg(long, env = "LATCHKEY_NODE_GRACE_MS", default_value_t = 10_000, value_name = "MILLISECONDS")]
     pub node_grace_ms: u64,
@@ -133,9 +144,12 @@ pub struct StreamConfig {
 /// Where everything is kept.
 #[derive(Debug, Clone, Args)]
 pub struct StoreConfig {
-    /// SQLite database; created if there is none
+    /// SQLite database, which `latchkey init` creates
     #[arg(long, env = "LATCHKEY_DATABASE", default_value = "latchkey.db", value_name = "PATH")]
     pub database: PathBuf,
+    /// Create the database if there is none. For trials: where a volume is not mounted, an empty database would take the place of the one that Envoys know
+    #[arg(long, env = "LATCHKEY_CREATE_DATABASE")]
+    pub create_database: bool,
 }
 
 /// The user that the first start makes.
@@ -221,9 +235,14 @@ impl Config {
 }
 
 impl HttpConfig {
-    pub(crate) fn limits(&self) -> http::Limits {
-        let connections = usize::try_from(self.connections).unwrap_or(usize::MAX);
+    pub(crate) fn limits(&self, connections: usize) -> http::Limits {
         http::Limits { connections, idle: Duration::from_millis(self.idle_ms) }
+    }
+}
+
+impl StoreConfig {
+    pub(crate) fn mode(&self) -> OpenMode {
+        if self.create_database { OpenMode::CreateIfMissing } else { OpenMode::Existing }
     }
 }
 
@@ -302,7 +321,7 @@ mod tests {
 
     #[test]
     fn limits_of_nothing_are_refused() {
-        for flag in ["--http-connections", "--http-idle-ms"] {
+        for flag in ["--http-connections", "--http-idle-ms", "--stream-connections"] {
             let refused = Config::try_parse_from(["--node-token", TOKEN, flag, "0"]).unwrap_err();
             assert!(refused.to_string().contains(flag), "{refused}");
         }

@@ -24,6 +24,7 @@ enum Command {
     #[command(flatten)]
     Client(Box<cli::Command>),
     Completions(cli::Completions),
+    Init(backup::Init),
     Backup(backup::Backup),
     Restore(backup::Restore),
 }
@@ -39,6 +40,7 @@ async fn main() -> ExitCode {
         Command::Serve(config) => run(*config).await,
         Command::Client(command) => ended(command.run().await),
         Command::Completions(completions) => ended(completions.run(Cli::command())),
+        Command::Init(init) => done(init.run().await),
         Command::Backup(backup) => done(backup.run().await),
         Command::Restore(restore) => done(restore.run().await),
     }

@@ -16,12 +16,13 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{AdminConfig, Config, InvalidSetting};
 use crate::http;
 use crate::metrics::Metrics;
+use crate::open_files::{self, Connections};
 use crate::password::{PasswordError, Passwords};
 use crate::random::NoRandomness;
 use crate::secret::Password;
 use crate::stop::{self, Stopper};
 use crate::store::{OpenError, Store, StoreError};
-use crate::stream::{self, registry::Registry};
+use crate::stream::{self, StreamSettings, registry::Registry};
 use crate::tls;
 use crate::usage;
 use crate::webhook;
@@ -119,7 +120,7 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
     let nodes = bind(config.stream.listen, "--stream-listen").await?;
     let (http_addr, stream_addr) = (address(&http_listener, "--http-listen")?, address(&nodes, "--stream-listen")?);
 
-    let store = Store::open(&config.store.database).await?;
+    let store = Store::open(&config.store.database, config.store.mode()).await?;
     let passwords = Passwords::new()?;
     first_user(&store, &passwords, &config.admin, clock.now()).await?;
 
@@ -131,11 +132,25 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
     let reach = config.webhook.reach();
     let deliveries = webhook::worker::start(store.clone(), clock.clone(), metrics.clone(), reach, stop.clone())
         .map_err(StartError::Webhooks)?;
+    let wanted = (config.http.connections, config.stream.connections);
+    let [http, stream] = [wanted.0, wanted.1].map(|wanted| usize::try_from(wanted).unwrap_or(usize::MAX));
+    let connections = open_files::divide(Connections { http, stream });
+    let settings = StreamSettings { shared_token: config.stream.node_token, connections: connections.stream };
+    if settings.shared_token.is_some() {
+        warn!(
+            "--node-token (LATCHKEY_NODE_TOKEN) is one token for all Envoys and is deprecated: create a token for each \
+             group of them with `latchkey node-token create`, then remove it"
+        );
+    }
+    let (feed, streams) =
+        stream::serve(nodes, settings, store.clone(), registry.clone(), clock.clone(), metrics.clone(), stop.clone());
+    store.start_checks(stop.clone());
     let app = App {
         store: store.clone(),
         clock: clock.clone(),
-        registry: registry.clone(),
-        metrics: metrics.clone(),
+        registry,
+        metrics,
+        feed,
         passwords,
         logins: Throttle::new(LOGIN_FAILURES),
         login_addresses: Throttle::new(LOGIN_FAILURES_OF_ADDRESS),
@@ -151,19 +166,12 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
     servers.spawn(deliveries);
     webhook::chores::start(store.clone(), clock.clone(), stop.clone());
     usage::tidy::start(store.clone(), clock.clone(), stop.clone());
-    if config.stream.node_token.is_some() {
-        warn!(
-            "--node-token (LATCHKEY_NODE_TOKEN) is one token for all Envoys and is deprecated: create a token for each \
-             group of them with `latchkey node-token create`, then remove it"
-        );
-    }
-    let streams = stream::serve(nodes, config.stream.node_token, store.clone(), registry, clock, metrics, stop.clone());
     servers.spawn(async move {
         if let Err(error) = streams.await {
             error!(%error, "the stream's server failed");
         }
     });
-    servers.spawn(http::serve(http_listener, router, config.http.limits(), stop));
+    servers.spawn(http::serve(http_listener, router, config.http.limits(connections.http), stop));
     info!(http = %http_addr, stream = %stream_addr, revision = store.revision(), "ready");
     Ok(Running { http_addr, stream_addr, store, servers, stopper })
 }

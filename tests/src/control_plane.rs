@@ -29,6 +29,8 @@ pub struct ControlPlaneOptions {
     pub stream: SocketAddr,
     /// The database's file.
     pub database: PathBuf,
+    /// Whether a start creates a database if there is none.
+    pub create_database: bool,
     /// What nodes have to present.
     pub node_token: String,
     /// The first user.
@@ -37,6 +39,8 @@ pub struct ControlPlaneOptions {
     pub admin_password: String,
     /// For how long after a start or a lost stream a node counts as connected.
     pub node_grace: Option<Duration>,
+    /// Its limit of open files, unless it is that of the test.
+    pub open_files: Option<u32>,
     /// More variables of the environment.
     pub environment: Vec<(String, String)>,
     /// Where the log goes.
@@ -55,10 +59,12 @@ impl ControlPlaneOptions {
             http,
             stream,
             database: dir.join("latchkey.db"),
+            create_database: true,
             node_token: "a node token of the tests".replace(' ', "-"),
             admin_email: "admin@example.com".to_owned(),
             admin_password: "a password of the tests".to_owned(),
             node_grace: None,
+            open_files: None,
             environment: Vec::new(),
             dir: dir.to_path_buf(),
         })
@@ -95,6 +101,7 @@ impl ControlPlane {
             .env("LATCHKEY_HTTP_LISTEN", options.http.to_string())
             .env("LATCHKEY_STREAM_LISTEN", options.stream.to_string())
             .env("LATCHKEY_NODE_TOKEN", &options.node_token)
+            .env("LATCHKEY_CREATE_DATABASE", options.create_database.to_string())
             .env("LATCHKEY_ADMIN_EMAIL", &options.admin_email)
             .env("LATCHKEY_ADMIN_PASSWORD", &options.admin_password)
             .env("LATCHKEY_READY_FILE", &ready_file)
@@ -175,7 +182,15 @@ impl ControlPlane {
 
     /// Of the binary, on this one's database.
     fn command(&self, name: &str) -> Result<Command> {
-        let mut command = Command::new(latchkey_binary()?);
+        let binary = latchkey_binary()?;
+        let mut command = match self.options.open_files {
+            Some(limit) => {
+                let mut limited = Command::new("prlimit");
+                limited.arg(format!("--nofile={limit}")).arg(binary);
+                limited
+            }
+            None => Command::new(binary),
+        };
         // Settings that the caller's own environment happens to hold are not for this one.
         std::env::vars_os().map(|(name, _)| name).filter(|name| is_setting(name)).for_each(|name| {
             command.env_remove(name);

@@ -134,6 +134,8 @@ pub(super) enum ApiError {
     },
     /// So many passwords are hashed or verified that this one has to come again.
     PasswordsBusy,
+    /// It cannot do its work, for this reason.
+    NotReady(String),
     /// It may work later. The detail is for the log.
     Unavailable(String),
     /// It is our fault. The detail is for the log.

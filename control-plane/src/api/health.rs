@@ -20,14 +20,33 @@ pub(super) async fn healthz() -> Answer<()> {
     Answer::done("Alive")
 }
 
-/// Whether it can work
+/// Whether changes can be made
 ///
-/// Both listeners were bound before anything was answered; what is left to ask is the store.
+/// Ready while the database can be read and written. The reason is in the answer otherwise. Nodes that wait or are lost
+/// do not change it.
 #[utoipa::path(get, path = "/readyz", operation_id = "isReady", tag = "Machines",
-    responses((status = 200, description = "It can.", body = Done)))]
+    responses((status = 200, description = "Ready.", body = Done)))]
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Answer<()>, ApiError> {
-    app.store.ping().await.map_err(|error| ApiError::Unavailable(error.to_string()))?;
+    app.store.check_writable().map_err(ApiError::NotReady)?;
+    check_readable(&app).await?;
     Ok(Answer::done("Ready"))
+}
+
+/// Whether nodes can be served
+///
+/// Ready while the database can be read and changes are sent to nodes, also when it cannot be written.
+#[utoipa::path(get, path = "/readyz/stream", operation_id = "isStreamReady", tag = "Machines",
+    responses((status = 200, description = "Ready.", body = Done)))]
+pub(super) async fn readyz_stream(State(app): State<Arc<App>>) -> Result<Answer<()>, ApiError> {
+    check_readable(&app).await?;
+    if !app.feed.is_alive() {
+        return Err(ApiError::NotReady("changes cannot be read, so that nodes are not sent them".to_owned()));
+    }
+    Ok(Answer::done("Ready"))
+}
+
+async fn check_readable(app: &App) -> Result<(), ApiError> {
+    app.store.ping().await.map_err(|error| ApiError::NotReady(error.to_string()))
 }
 
 /// Get the metrics

@@ -51,6 +51,7 @@ use crate::metrics::Metrics;
 use crate::password::Passwords;
 use crate::stop::Stop;
 use crate::store::Store;
+use crate::stream::FeedHealth;
 use crate::stream::registry::Registry;
 use crate::webhook::reach::Reach;
 use error::ApiError;
@@ -67,6 +68,7 @@ pub(crate) struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) registry: Registry,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) feed: FeedHealth,
     pub(crate) passwords: Passwords,
     /// Wrong passwords by email address.
     pub(crate) logins: Throttle,
@@ -177,6 +179,7 @@ fn machine_calls() -> Calls {
     Calls::new()
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
+        .routes(routes!(health::readyz_stream))
         .routes(routes!(health::metrics))
         .routes(routes!(openapi::get))
 }

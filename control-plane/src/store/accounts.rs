@@ -90,7 +90,7 @@ impl Store {
         recovery: bool,
         now: i64,
     ) -> Result<(), StoreError> {
-        let mut transaction = self.0.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.0.begin().await?;
         let account = match operators_account(&mut transaction).await? {
             Some(account) if !recovery && users::have_administrator(&mut transaction, &account).await? => return Ok(()),
             Some(account) => account,

@@ -59,7 +59,7 @@ impl Acting {
 
     /// For a change that nodes have nothing to do with.
     pub(super) async fn begin_unseen(&self) -> Result<Deed<Transaction<'static, Sqlite>>, StoreError> {
-        let mut transaction = self.store.0.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.store.0.begin().await?;
         let caller = self.caller(&mut transaction).await?;
         Ok(self.deed(transaction, caller))
     }

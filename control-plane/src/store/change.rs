@@ -19,7 +19,7 @@ pub(super) struct Change {
 
 impl Change {
     pub(super) async fn begin(store: &Store) -> Result<Self, StoreError> {
-        let mut transaction = store.0.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = store.0.begin().await?;
         let began = Instant::now();
         let head = history::advance(&mut transaction).await?;
         Ok(Self { transaction, head, began, store: store.0.clone() })
@@ -38,7 +38,15 @@ impl Change {
     pub(super) async fn commit(mut self) -> Result<u64, StoreError> {
         secrets::follow_keys(&mut self).await?;
         secrets::tell_of_imported(&mut self).await?;
-        self.transaction.commit().await?;
+        let committed = match self.store.file.check() {
+            Ok(()) => self.transaction.commit().await.map_err(StoreError::from),
+            // Nobody would find it.
+            Err(error) => Err(error),
+        };
+        if let Err(error) = committed {
+            self.store.health.record(Some(&error));
+            return Err(error);
+        }
         self.store.writes.observe(self.began.elapsed().as_secs_f64());
         let head = self.head;
         // A later change can get here first: its transaction began when this one had ended.

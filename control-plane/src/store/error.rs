@@ -3,6 +3,7 @@
 use latchkey_policy::record::TooLong;
 use latchkey_policy::verdict::Code;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::random::NoRandomness;
 
@@ -12,6 +13,15 @@ pub enum OpenError {
     /// Two control planes on one database would not see each other's changes.
     #[error("{} is in use by another control plane", .0.display())]
     InUse(PathBuf),
+    /// There is no database.
+    #[error(
+        "there is no database at {}. Create one with `latchkey init`, or with `latchkey serve --create-database`. An \
+         empty database is not the one that Envoys know: if there was one, look for it, or restore a backup", .0.display()
+    )]
+    Missing(PathBuf),
+    /// A database should be created where there is one.
+    #[error("{} is a database already", .0.display())]
+    Exists(PathBuf),
     /// The database's file or its lock could not be created or opened.
     #[error("{}: {source}", path.display())]
     File {
@@ -149,6 +159,14 @@ pub enum StoreError {
     /// The key is revoked, which is for good.
     #[error("the key is revoked")]
     KeyRevoked,
+    /// The open file is no longer the one at the database's path, so what is written would be lost. Nothing was changed.
+    #[error("{} {how} while the control plane was running: put it back, or restore a backup and restart", path.display())]
+    FileReplaced {
+        /// The database's or its log's.
+        path: PathBuf,
+        /// What happened to it.
+        how: &'static str,
+    },
     /// It does not answer now. Nothing was changed; later it may be.
     #[error("the store does not answer: {0}")]
     Unavailable(#[source] sqlx::Error),
@@ -189,6 +207,9 @@ impl From<sqlx::Error> for StoreError {
         if let Some(taken) = taken(&error) {
             return taken;
         }
+        if is_damage(&error) {
+            DAMAGE_REPORTS.fetch_add(1, Ordering::Relaxed);
+        }
         if passing(&error) || matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_))
         {
             return Self::Unavailable(error);
@@ -220,9 +241,26 @@ fn taken(error: &sqlx::Error) -> Option<StoreError> {
     }
 }
 
-/// SQLITE_BUSY and LOCKED, READONLY, IOERR and FULL: what ends without a change to the database or to us. They are in the
+/// How often SQLite has reported damage in this process. An error says nothing of its database, so whoever has one checks
+/// its own when this has grown.
+static DAMAGE_REPORTS: AtomicU64 = AtomicU64::new(0);
+
+pub(super) fn damage_reports() -> u64 {
+    DAMAGE_REPORTS.load(Ordering::Relaxed)
+}
+
+/// SQLITE_CORRUPT and NOTADB.
+fn is_damage(error: &sqlx::Error) -> bool {
+    matches!(primary_code(error), Some(11 | 26))
+}
+
+/// SQLITE_BUSY and LOCKED, READONLY, IOERR, FULL and CANTOPEN: what ends without a change to the database or to us. They are in the
 /// low byte of the extended code: <https://sqlite.org/rescode.html>.
 fn passing(error: &sqlx::Error) -> bool {
+    matches!(primary_code(error), Some(5 | 6 | 8 | 10 | 13 | 14))
+}
+
+fn primary_code(error: &sqlx::Error) -> Option<i32> {
     let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
-    code.is_some_and(|code| matches!(code & 0xff, 5 | 6 | 8 | 10 | 13))
+    code.map(|code| code & 0xff)
 }

@@ -94,12 +94,13 @@ pub(super) async fn identity(on: &mut SqliteConnection) -> Result<(Epoch, Head, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::OpenMode;
     use sqlx::Connection as _;
 
     #[tokio::test]
     async fn only_the_newest_revisions_keep_their_tags() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&directory.path().join("latchkey.db")).await.unwrap();
+        let store = Store::open(&directory.path().join("latchkey.db"), OpenMode::CreateIfMissing).await.unwrap();
         let first = store.head();
         assert_eq!(store.vouches(first.revision, &first.tag).await.unwrap(), Vouched::Known);
         assert_eq!(store.vouches(first.revision, &[7; 16]).await.unwrap(), Vouched::Unknown);

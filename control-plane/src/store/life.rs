@@ -49,7 +49,7 @@ impl Store {
         grace: i64,
         counts_for: impl Fn(&NodeRow) -> i64,
     ) -> Result<Past, StoreError> {
-        let mut transaction = self.0.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.0.begin().await?;
         name_instances(&mut transaction).await?;
         if !self.0.created {
             skip_numbers(&mut transaction).await?;
@@ -72,7 +72,11 @@ impl Store {
 
     /// Notes that a control plane runs, and that all nodes it serves are written down.
     pub(crate) async fn note(&self, note: Note) -> Result<(), StoreError> {
-        Ok(write(&mut *self.0.writer.acquire().await?, note).await?)
+        let written: Result<(), StoreError> =
+            async { Ok(write(&mut *self.0.writer()?.acquire().await?, note).await?) }.await;
+        // It is also how readiness learns whether the database can be written.
+        self.0.health.record(written.as_ref().err());
+        written
     }
 }
 

@@ -20,7 +20,9 @@ mod epochs;
 mod error;
 mod explain;
 mod export;
+mod file;
 mod former;
+mod health;
 mod history;
 mod import;
 mod json;
@@ -55,6 +57,9 @@ pub use creation::{Created, NewKey};
 pub use editing::KeyChange;
 pub use error::{OpenError, StoreError};
 pub use export::{Changes, Page, Place, RouteRecords};
+pub use file::OpenMode;
+use file::{OpenFile, lock};
+use health::Health;
 pub(crate) use history::Vouched;
 pub use history::{Head, Tag};
 pub use keys::{Key, KeySettings};
@@ -79,12 +84,11 @@ pub(crate) use webhooks::{Backlog, Claim, MAX_WEBHOOKS, NewWebhook, Settled, Web
 pub use webhooks::{Delivery, KeyFacts, Webhook};
 
 use prometheus_client::metrics::histogram::Histogram;
-use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _, Sqlite, Transaction};
 use std::collections::{BTreeSet, HashSet};
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -131,39 +135,69 @@ struct Shared {
     writes: Histogram,
     /// Where it is.
     path: PathBuf,
+    /// Which file that is.
+    file: Arc<OpenFile>,
+    health: Health,
     /// Held while the store is open.
     lock: File,
 }
 
+impl Shared {
+    /// Connections for single statements that write.
+    ///
+    /// # Errors
+    /// [`StoreError::FileReplaced`], in which case what is written would be lost.
+    fn writer(&self) -> Result<&SqlitePool, StoreError> {
+        self.file.check()?;
+        Ok(&self.writer)
+    }
+
+    /// Begins a transaction that writes.
+    ///
+    /// # Errors
+    /// [`StoreError::FileReplaced`], in which case what is written would be lost.
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        let begun = match self.writer() {
+            Ok(writer) => writer.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::from),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &begun {
+            self.health.record(Some(error));
+        }
+        begun
+    }
+}
+
 impl Store {
-    /// Opens the database at `path`, creates it if there is none, and brings its schema up to date.
-    pub async fn open(path: &Path) -> Result<Self, OpenError> {
+    /// Opens the database at `path`, and brings its schema up to date. `mode` says what happens if there is none.
+    pub async fn open(path: &Path, mode: OpenMode) -> Result<Self, OpenError> {
+        // Before anything is made, a lock included.
+        file::ensure_openable(path, mode)?;
         let lock = lock(path)?;
-        private(path)?;
+        let exists = file::prepare(path, mode)?;
+        let file = Arc::new(OpenFile::identify(path)?);
         let options = SqliteConnectOptions::new()
             .filename(path)
             .foreign_keys(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(PATIENCE);
-        let pool = SqlitePoolOptions::new().acquire_timeout(PATIENCE).idle_timeout(None).max_lifetime(None);
-        // After some errors SQLite rolls back on its own, sqlx's ROLLBACK then fails, and the connection would count as
-        // in a transaction for ever: https://sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction
-        let writer = pool.clone().max_connections(1).before_acquire(|connection, _| {
-            let clean = !connection.is_in_transaction();
-            Box::pin(async move { Ok(clean) })
-        });
-        let writer = writer.connect_with(options.clone()).await.map_err(StoreError::from)?;
+        if exists && !is_initialized(&options).await? {
+            if mode == OpenMode::Existing {
+                return Err(OpenError::Missing(path.to_owned()));
+            }
+        } else if exists && mode == OpenMode::Create {
+            return Err(OpenError::Exists(path.to_owned()));
+        }
+        let (writer, readers) = pools(options, &file).await?;
         MIGRATIONS.run(&writer).await?;
         let mut transaction = writer.begin().await.map_err(StoreError::from)?;
         let (epoch, head, created) = history::identity(&mut transaction).await?;
         let accepted = watch::Sender::new(epochs::accepted(&mut *transaction).await?);
         transaction.commit().await.map_err(StoreError::from)?;
-        let readers =
-            pool.max_connections(READERS).connect_lazy_with(options.read_only(true).row_buffer_size(ROWS_AHEAD));
+        file.identify_log();
         let head = watch::Sender::new(head);
         let (writes, path) = (Histogram::new(COMMIT_SECONDS), path.to_owned());
-        let revoked_node_tokens = watch::Sender::default();
         let store = Self(Arc::new(Shared {
             writer,
             readers,
@@ -171,9 +205,11 @@ impl Store {
             created,
             head,
             accepted,
-            revoked_node_tokens,
+            revoked_node_tokens: watch::Sender::default(),
             writes,
             path,
+            file,
+            health: Health::default(),
             lock,
         }));
         routes::add_path_case(&store).await?;
@@ -233,22 +269,44 @@ impl Store {
     }
 }
 
-/// A database is for one control plane at a time.
-fn lock(path: &Path) -> Result<File, OpenError> {
-    let beside = beside(path, LOCK);
-    let lock = private(&beside)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
-        Err(TryLockError::Error(source)) => Err(OpenError::File { path: beside, source }),
-    }
+/// Returns whether there is a database of ours, made to its end.
+async fn is_initialized(options: &SqliteConnectOptions) -> Result<bool, StoreError> {
+    const TABLE: &str = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'meta')";
+    const ROW: &str = "SELECT EXISTS (SELECT 1 FROM meta)";
+    let mut connection = options.clone().connect().await?;
+    let initialized = sqlx::query_scalar(TABLE).fetch_one(&mut connection).await?
+        && sqlx::query_scalar(ROW).fetch_one(&mut connection).await?;
+    connection.close().await?;
+    Ok(initialized)
 }
 
-/// Opens a file for its owner's eyes only; creates it if there is none.
-fn private(path: &Path) -> Result<File, OpenError> {
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true).mode(0o600);
-    options.open(path).map_err(|source| OpenError::File { path: path.to_owned(), source })
+/// The connection that writes, and those that read. None is ever opened to another file at the database's path.
+async fn pools(options: SqliteConnectOptions, file: &Arc<OpenFile>) -> Result<(SqlitePool, SqlitePool), StoreError> {
+    let pool = SqlitePoolOptions::new().acquire_timeout(PATIENCE).idle_timeout(None).max_lifetime(None);
+    let open = file.clone();
+    // After some errors SQLite rolls back on its own, sqlx's ROLLBACK then fails, and the connection would count as
+    // in a transaction for ever: https://sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction
+    let writer = pool.clone().max_connections(1).before_acquire(|connection, _| {
+        let clean = !connection.is_in_transaction();
+        Box::pin(async move { Ok(clean) })
+    });
+    let writer = writer.after_connect(move |connection, _| {
+        let open = open.clone();
+        Box::pin(async move {
+            open.check_database().map_err(|error| sqlx::Error::Configuration(error.into()))?;
+            // SQLite opens the log at the first read. It is another file if no other connection was open.
+            sqlx::query("SELECT 1 FROM sqlite_schema").execute(&mut *connection).await?;
+            open.identify_log();
+            Ok(())
+        })
+    });
+    let writer = writer.connect_with(options.clone()).await?;
+    let open = file.clone();
+    let readers = pool.max_connections(READERS).after_connect(move |_, _| {
+        let same = open.check_database().map_err(|error| sqlx::Error::Configuration(error.into()));
+        Box::pin(async move { same })
+    });
+    Ok((writer, readers.connect_lazy_with(options.read_only(true).row_buffer_size(ROWS_AHEAD))))
 }
 
 /// The file beside the database that has its name and more.
@@ -284,7 +342,7 @@ mod tests {
     #[tokio::test]
     async fn a_write_that_fails_leaves_nothing_behind() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&directory.path().join("latchkey.db")).await.unwrap();
+        let store = Store::open(&directory.path().join("latchkey.db"), OpenMode::CreateIfMissing).await.unwrap();
         store.add_admin("admin@localhost", "", false, 0).await.unwrap();
         let error = fill_up(&store).await;
         assert!(matches!(error, StoreError::Unavailable(_)), "{error}");

@@ -69,7 +69,7 @@ impl Store {
     /// Records that a token is used.
     pub(crate) async fn use_node_token(&self, id: i64, now: i64) -> Result<(), StoreError> {
         const UPDATE: &str = "UPDATE node_tokens SET last_used_at = ? WHERE id = ?";
-        sqlx::query(UPDATE).bind(now).bind(id).execute(&self.0.writer).await?;
+        sqlx::query(UPDATE).bind(now).bind(id).execute(self.0.writer()?).await?;
         Ok(())
     }
 }

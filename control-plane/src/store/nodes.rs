@@ -43,14 +43,21 @@ impl Store {
         come: impl Iterator<Item = &NodeRow>,
         gone: &[NodeKey],
     ) -> Result<(), StoreError> {
-        let mut transaction = self.0.writer.begin_with("BEGIN IMMEDIATE").await?;
-        for node in come {
-            write(&mut *transaction, node).await?;
+        let written: Result<(), StoreError> = async {
+            let mut transaction = self.0.begin().await?;
+            for node in come {
+                write(&mut *transaction, node).await?;
+            }
+            for (node_id, secret_hash) in gone {
+                sqlx::query(FORGET).bind(node_id).bind(secret_hash).execute(&mut *transaction).await?;
+            }
+            Ok(transaction.commit().await?)
         }
-        for (node_id, secret_hash) in gone {
-            sqlx::query(FORGET).bind(node_id).bind(secret_hash).execute(&mut *transaction).await?;
+        .await;
+        if let Err(error) = &written {
+            self.0.health.record(Some(error));
         }
-        Ok(transaction.commit().await?)
+        written
     }
 }
 

@@ -159,7 +159,7 @@ impl Store {
         let due = sqlx::query_scalar(DUE).bind(digest).bind(now.saturating_sub(GRANULARITY_SECONDS));
         if due.fetch_one(&self.0.readers).await? {
             let address = address.map(|address| address.to_string());
-            let mut transaction = self.0.writer.begin_with("BEGIN IMMEDIATE").await?;
+            let mut transaction = self.0.begin().await?;
             for statement in [OF_CURRENT, OF_OLD, OF_KEY] {
                 sqlx::query(statement).bind(now).bind(&address).bind(digest).execute(&mut *transaction).await?;
             }

@@ -41,7 +41,7 @@ impl Store {
         const INSERT: &str = "INSERT INTO sessions (token_hash, user_id, expires_at) \
              SELECT ?, u.id, ? FROM users u JOIN accounts a ON a.id = u.account_id \
              WHERE u.id = ? AND u.password_hash = ? AND u.deleted_at IS NULL AND NOT u.disabled AND NOT a.disabled";
-        let mut transaction = self.0.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.0.begin().await?;
         sqlx::query("DELETE FROM sessions WHERE expires_at <= ?").bind(now).execute(&mut *transaction).await?;
         let begun = sqlx::query(INSERT)
             .bind(token.as_bytes())
@@ -69,7 +69,7 @@ impl Store {
             sqlx::query("UPDATE sessions SET expires_at = ? WHERE token_hash = ?")
                 .bind(expiry(now))
                 .bind(token.as_bytes())
-                .execute(&self.0.writer)
+                .execute(self.0.writer()?)
                 .await?;
         }
         Ok(Some(caller))
@@ -123,11 +123,12 @@ fn expiry(used_at: i64) -> i64 {
 mod tests {
     use super::*;
     use crate::secret::SessionToken;
+    use crate::store::OpenMode;
 
     #[tokio::test]
     async fn a_session_begins_only_by_the_password_that_still_counts() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&directory.path().join("latchkey.db")).await.unwrap();
+        let store = Store::open(&directory.path().join("latchkey.db"), OpenMode::CreateIfMissing).await.unwrap();
         store.add_admin("admin@localhost", "verified", false, 0).await.unwrap();
         let verified = store.credentials("admin@localhost").await.unwrap().unwrap();
         let begins = async || {

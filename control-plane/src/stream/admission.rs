@@ -8,6 +8,7 @@ use tonic::Status;
 use tonic::metadata::MetadataMap;
 use tracing::warn;
 
+use super::connections::{ConnectionHandle, OpenSession};
 use crate::clock::Clock;
 use crate::metrics::{CredentialKind, Metrics, RefusedCredential};
 use crate::node_pattern::NodePattern;
@@ -26,13 +27,24 @@ pub(super) enum Admission {
 }
 
 impl Admission {
+    /// The same, for a stream of a connection that stays open if its node is admitted.
+    pub(super) fn on(mut self, connection: Option<ConnectionHandle>) -> Self {
+        if let Self::Granted(credential) = &mut self {
+            credential.connection = connection;
+        }
+        self
+    }
+
     /// The credential, if the node of that id may use it.
     ///
     /// # Errors
     /// What the stream ends with.
     pub(super) fn admit(self, node_id: &str, metrics: &Metrics) -> Result<NodeCredential, Status> {
         let (refused, status) = match self {
-            Self::Granted(credential) if credential.permits(node_id) => return Ok(credential),
+            Self::Granted(mut credential) if credential.permits(node_id) => {
+                credential.session = credential.connection.take().map(|connection| connection.keep_open());
+                return Ok(credential);
+            }
             Self::Granted(credential) => {
                 let name = &credential.name;
                 warn!(node = node_id, token = name, "node refused: its node.id does not match the token's pattern");
@@ -56,10 +68,17 @@ pub(super) struct NodeCredential {
     pattern: NodePattern,
     /// `None` for the shared token, which ends with the process.
     token: Option<(i64, RevokedNodeTokens)>,
+    connection: Option<ConnectionHandle>,
+    /// Keeps the connection open.
+    session: Option<OpenSession>,
     _counted: Counted,
 }
 
 impl NodeCredential {
+    fn new(name: String, pattern: NodePattern, token: Option<(i64, RevokedNodeTokens)>, _counted: Counted) -> Self {
+        Self { name, pattern, token, connection: None, session: None, _counted }
+    }
+
     /// Returns whether a node of that id may use it.
     pub(super) fn permits(&self, node_id: &str) -> bool {
         self.pattern.matches(node_id)
@@ -116,9 +135,9 @@ impl Admissions {
             return Ok(Admission::Refused);
         };
         if self.shared.as_ref().is_some_and(|shared| shared.is(presented)) {
-            let _counted = self.counted(CredentialKind::SHARED);
-            let (name, pattern) = ("shared".to_owned(), NodePattern::any());
-            return Ok(Admission::Granted(NodeCredential { name, pattern, token: None, _counted }));
+            let counted = self.counted(CredentialKind::SHARED);
+            let credential = NodeCredential::new("shared".to_owned(), NodePattern::any(), None, counted);
+            return Ok(Admission::Granted(credential));
         }
         let revoked = self.store.watch_revoked_node_tokens();
         let Some(token) = self.store.valid_node_token(&TokenHash::of(presented)).await? else {
@@ -126,8 +145,9 @@ impl Admissions {
         };
         let pattern = NodePattern::parse(&token.pattern).map_err(|_| StoreError::Damaged("a node token"))?;
         self.record_use(token.id, token.last_used_at);
-        let _counted = self.counted(CredentialKind::TOKEN);
-        Ok(Admission::Granted(NodeCredential { name: token.name, pattern, token: Some((token.id, revoked)), _counted }))
+        let counted = self.counted(CredentialKind::TOKEN);
+        let revoked = Some((token.id, revoked));
+        Ok(Admission::Granted(NodeCredential::new(token.name, pattern, revoked, counted)))
     }
 
     fn counted(&self, kind: CredentialKind) -> Counted {

@@ -1,6 +1,7 @@
 //! Reads every committed change once, and hands it to all streams.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{broadcast, watch};
 use tokio::time;
@@ -27,9 +28,25 @@ pub(super) struct Change {
 #[derive(Clone)]
 pub(super) struct Feed(broadcast::Sender<Arc<Change>>);
 
+/// Whether nodes are sent changes.
+#[derive(Clone)]
+pub(crate) struct FeedHealth(Arc<AtomicBool>);
+
+impl FeedHealth {
+    pub(crate) fn is_alive(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, alive: bool) {
+        self.0.store(alive, Ordering::Relaxed);
+    }
+}
+
 impl Feed {
     /// Begins to follow the store, until `stop`.
-    pub(super) fn start(store: Store, mut stop: Stop) -> Self {
+    pub(super) fn start(store: Store, mut stop: Stop) -> (Self, FeedHealth) {
+        let health = FeedHealth(Arc::new(AtomicBool::new(true)));
+        let told = health.clone();
         let feed = Self(broadcast::Sender::new(CAPACITY));
         let sender = feed.0.clone();
         // Not in the task: what is committed before it runs is a change as well.
@@ -37,11 +54,12 @@ impl Feed {
         let from = revisions.borrow_and_update().revision;
         tokio::spawn(async move {
             tokio::select! {
-                () = follow(store, revisions, from, sender) => {}
+                () = follow(store, revisions, from, sender, &told) => {}
                 () = stop.requested() => {}
             }
+            told.set(false);
         });
-        feed
+        (feed, health)
     }
 
     pub(super) fn subscribe(&self) -> broadcast::Receiver<Arc<Change>> {
@@ -54,6 +72,7 @@ async fn follow(
     mut revisions: watch::Receiver<Head>,
     mut from: u64,
     sender: broadcast::Sender<Arc<Change>>,
+    health: &FeedHealth,
 ) {
     while revisions.changed().await.is_ok() {
         while from < revisions.borrow_and_update().revision {
@@ -63,8 +82,10 @@ async fn follow(
                     // No receivers is no error: nobody is connected.
                     let _ = sender.send(Arc::new(Change { from, to, batches: Batches::of_changes(changes) }));
                     from = to;
+                    health.set(true);
                 }
                 Err(error) => {
+                    health.set(false);
                     error!(%error, "changes cannot be read; nodes are not told of them");
                     time::sleep(RETRY).await;
                 }
@@ -77,7 +98,7 @@ async fn follow(
 mod tests {
     use super::*;
     use crate::stop;
-    use crate::store::NewKey;
+    use crate::store::{NewKey, OpenMode};
     use latchkey_policy::key::{Environment, KeyFormat};
     use std::thread;
     use tokio::runtime;
@@ -85,14 +106,14 @@ mod tests {
     #[tokio::test]
     async fn what_is_committed_right_after_the_start_is_told() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&directory.path().join("latchkey.db")).await.unwrap();
+        let store = Store::open(&directory.path().join("latchkey.db"), OpenMode::CreateIfMissing).await.unwrap();
         store.add_admin("admin@localhost", "", false, 0).await.unwrap();
         let admin = store.credentials("admin@localhost").await.unwrap().unwrap();
         let secret = KeyFormat::default().generate(Environment::Live, getrandom::fill).unwrap();
         let key = NewKey::new(&admin.account_id, &admin.user_id, "CI", &secret, "basic", Environment::Live);
 
         let (_stopper, stop) = stop::channel();
-        let feed = Feed::start(store.clone(), stop);
+        let (feed, _) = Feed::start(store.clone(), stop);
         let mut changes = feed.subscribe();
         // While the feed's task, which is of this thread, cannot run.
         let elsewhere = store.clone();

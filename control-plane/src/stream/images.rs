@@ -195,7 +195,7 @@ async fn forget_unused(newest: Newest, image: Weak<Image>, kept: Duration, mut s
 mod tests {
     use super::*;
     use crate::stop;
-    use crate::store::{NewKey, RouteRecords};
+    use crate::store::{NewKey, OpenMode, RouteRecords};
     use latchkey_policy::key::{Environment, KeyFormat};
 
     async fn make_keys(store: &Store, names: std::ops::Range<u32>) {
@@ -214,7 +214,7 @@ mod tests {
     #[tokio::test]
     async fn an_image_is_used_again_until_much_has_changed() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&directory.path().join("latchkey.db")).await.unwrap();
+        let store = Store::open(&directory.path().join("latchkey.db"), OpenMode::CreateIfMissing).await.unwrap();
         store.add_admin("admin@localhost", "", false, 0).await.unwrap();
         make_keys(&store, 0..10).await;
         let (_stopper, stop) = stop::channel();
@@ -232,7 +232,7 @@ mod tests {
     #[tokio::test]
     async fn a_node_goes_on_where_it_left_off() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&directory.path().join("latchkey.db")).await.unwrap();
+        let store = Store::open(&directory.path().join("latchkey.db"), OpenMode::CreateIfMissing).await.unwrap();
         let (_stopper, stop) = stop::channel();
         let images = Images::new(store, stop);
         let mut loading = images.load(&node(1), None).await.unwrap();

@@ -8,6 +8,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::admission::{Admission, Admissions, no_valid_token};
+use super::connections::ConnectionHandle;
 use super::session::{self, OUTBOX, Shared};
 use crate::metrics::RefusedCredential;
 
@@ -46,7 +47,9 @@ impl Snapshots for Service {
                 no_valid_token()
             })?),
         };
-        let remote = request.remote_addr();
+        let connection = request.extensions().get::<ConnectionHandle>().cloned();
+        let remote = connection.as_ref().map(|connection| connection.remote);
+        let admission = admission.on(connection);
         let (outbox, messages) = mpsc::channel(OUTBOX);
         let shared = self.shared.clone();
         tokio::spawn(async move {

@@ -1,8 +1,8 @@
 //! Backups, and what becomes of them.
 
 use crate::harness::{PASSWORD, Plane, START};
-use latchkey_control_plane::store::Store;
 use latchkey_control_plane::store::backup::{Backup, BackupError, Restored, backup, restore};
+use latchkey_control_plane::store::{OpenMode, Store};
 use reqwest::StatusCode;
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -192,7 +192,7 @@ async fn a_backup_makes_a_database_where_there_is_none() {
     let database = elsewhere.path().join("latchkey.db");
     let restored = restore(&file, &database, false, 5).await.unwrap();
     assert_eq!((restored.keys, restored.former), (3, None));
-    let store = Store::open(&database).await.unwrap();
+    let store = Store::open(&database, OpenMode::CreateIfMissing).await.unwrap();
     assert_ne!(store.epoch(), plane.store().epoch());
     assert_eq!(store.revision(), plane.store().revision());
     assert_eq!(plane.log_in_as("admin@localhost", PASSWORD).await.status, StatusCode::OK);

@@ -22,6 +22,7 @@ impl Process {
     pub(crate) fn start(directory: &Path, flags: &[&str]) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_latchkey"))
             .args(["serve", "--http-listen=127.0.0.1:0", "--stream-listen=127.0.0.1:0", "--ready-file=ready.json"])
+            .arg("--create-database")
             .args(flags)
             .current_dir(directory)
             .env_clear()
@@ -172,7 +173,7 @@ fn a_password_that_nobody_can_see_is_nobodys() {
     drop(reader);
     let command = Command::new(env!("CARGO_BIN_EXE_latchkey"))
         .args(["serve", "--http-listen=127.0.0.1:0", "--stream-listen=127.0.0.1:0", "--node-token", NODE_TOKEN])
-        .arg("--log-level=warn")
+        .args(["--log-level=warn", "--create-database"])
         .current_dir(directory.path())
         .env_clear()
         .stdout(unread)

@@ -2,7 +2,7 @@
 
 use clap::Parser as _;
 use latchkey_control_plane::clock::Clock;
-use latchkey_control_plane::store::{NewKey, Store};
+use latchkey_control_plane::store::{NewKey, OpenMode, Store};
 use latchkey_control_plane::{Config, Running, start_with_clock, tls};
 use latchkey_policy::key::{Environment, KeyDigest, KeyFormat, PlainKey};
 use reqwest::{Method, StatusCode};
@@ -72,7 +72,8 @@ impl Plane {
 
     /// Begins again after [`take`](Self::take).
     pub(crate) async fn run(&mut self) {
-        let needed = ["--http-listen=127.0.0.1:0", "--stream-listen=127.0.0.1:0"].map(str::to_owned);
+        let needed =
+            ["--http-listen=127.0.0.1:0", "--stream-listen=127.0.0.1:0", "--create-database"].map(str::to_owned);
         let secrets = [format!("--node-token={NODE_TOKEN}"), format!("--admin-password={PASSWORD}")];
         let database = format!("--database={}", self.database().display());
         let flags = needed.into_iter().chain(secrets).chain([database]).chain(self.flags.iter().cloned());
@@ -98,7 +99,7 @@ impl Plane {
         self.http = http_client();
         let started = Instant::now();
         // What it was about to do holds the database for a moment.
-        while Store::open(&self.database()).await.is_err() {
+        while Store::open(&self.database(), OpenMode::CreateIfMissing).await.is_err() {
             assert!(started.elapsed() < Duration::from_secs(20), "the database is still in use");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }

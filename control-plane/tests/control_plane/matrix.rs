@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Calls that take no credential, by their ids.
-const PUBLIC: [&str; 5] = ["getDescription", "getMetrics", "isAlive", "isReady", "logIn"];
+const PUBLIC: [&str; 6] = ["getDescription", "getMetrics", "isAlive", "isReady", "isStreamReady", "logIn"];
 
 /// Calls about a session and a password, which an API key has none of.
 const OF_SESSIONS: [&str; 2] = ["changePassword", "logOut"];

@@ -83,18 +83,49 @@ async fn keys_of_the_first_schema_go_on() {
     assert_eq!(slots, [3, 1], "a slot is given out again after an hour");
 }
 
-/// As it was before accounts had services and bounds: of the live keys, two name services.
-async fn without_services(database: &Path) {
-    first_schema(database).await;
+/// Brings a database of the first schema to the last migration before `end`.
+async fn migrate_before(end: &str, database: &Path) -> SqlitePool {
     let migrations = tempfile::tempdir().unwrap();
     for entry in fs::read_dir("migrations").unwrap() {
         let name = entry.unwrap().file_name();
-        if name.to_str().unwrap() < "0005" {
+        if name.to_str().unwrap() < end {
             fs::copy(Path::new("migrations").join(&name), migrations.path().join(&name)).unwrap();
         }
     }
     let pool = SqlitePool::connect_with(SqliteConnectOptions::new().filename(database)).await.unwrap();
     Migrator::new(migrations.path()).await.unwrap().run(&pool).await.unwrap();
+    pool
+}
+
+/// As version 0.1 left it: with keys, and a node that was connected.
+async fn version_0_1(database: &Path) {
+    first_schema(database).await;
+    let pool = migrate_before("0007", database).await;
+    let node = "INSERT INTO nodes (node_id, instance, version) VALUES ('edge-1', '18ec3a20b1058a00', '0.1.0')";
+    sqlx::query(node).execute(&pool).await.unwrap();
+    pool.close().await;
+}
+
+#[tokio::test]
+async fn database_of_0_1_keeps_its_keys_and_counts_its_nodes() {
+    let plane = Plane::start_after(&["--node-grace-ms=60000"], version_0_1).await;
+    let client = plane.client("first@localhost").await;
+    let nodes = client.get("/v1/nodes").await;
+    let lost = nodes.at("/data/nodes").as_array().unwrap().iter().find(|node| node["node_id"] == "edge-1");
+    assert_eq!(lost.unwrap()["connected"], false, "{nodes:?}");
+    let revoked = client.delete("/v1/keys/key_000000000003?wait_ms=0").await;
+    let (counted, acknowledged) = revoked.enforcement();
+    assert!(counted > acknowledged, "it may still be serving: {revoked:?}");
+    let node = Node::ready(&plane).await;
+    assert_eq!(node.snapshot.names(), ["one", "three"]);
+    // The shared token of 0.1 was the only one.
+    assert_eq!(client.get("/v1/node-tokens").await.number("/data/total"), 0);
+}
+
+/// As it was before accounts had services and bounds: of the live keys, two name services.
+async fn without_services(database: &Path) {
+    first_schema(database).await;
+    let pool = migrate_before("0005", database).await;
     for (name, scope) in [("one", r#"["dns","latchkey"]"#), ("gone", r#"["old"]"#), ("three", r#"["cdn","dns"]"#)] {
         let query = sqlx::query("UPDATE keys SET scope = ? WHERE name = ?").bind(scope).bind(name);
         query.execute(&pool).await.unwrap();

@@ -2,7 +2,7 @@
 
 use crate::harness::{Client, Plane, START};
 use crate::node::Snapshot;
-use latchkey_control_plane::store::{Changes, Chunks, Store, RouteRecords};
+use latchkey_control_plane::store::{Changes, Chunks, OpenMode, RouteRecords, Store};
 use latchkey_policy::key::KeyDigest;
 use latchkey_policy::limit::Window;
 use latchkey_protocol::Batch;
@@ -190,6 +190,6 @@ async fn every_change_is_one_revision() {
 #[tokio::test]
 async fn a_database_has_one_control_plane() {
     let plane = Plane::start().await;
-    let second = Store::open(&plane.database()).await.err().unwrap().to_string();
+    let second = Store::open(&plane.database(), OpenMode::CreateIfMissing).await.err().unwrap().to_string();
     assert!(second.contains("in use by another control plane"), "{second}");
 }

@@ -218,6 +218,7 @@ impl ApiError {
                 "Too many requests",
                 "Too many passwords are being hashed at once. Please try again.",
             ),
+            Self::NotReady(_) => (StatusCode::SERVICE_UNAVAILABLE, "not_ready", "Not ready", ""),
             Self::Unavailable(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "unavailable",
@@ -252,7 +253,7 @@ impl IntoResponse for ApiError {
         let (status, code, message, sentence) = self.parts();
         let retry_after = match self {
             Self::TooManyLogins(seconds) | Self::TooManyCalls { seconds, .. } => Some(HeaderValue::from(seconds)),
-            Self::PasswordsBusy | Self::Unavailable(_) => Some(HeaderValue::from(1)),
+            Self::PasswordsBusy | Self::Unavailable(_) | Self::NotReady(_) => Some(HeaderValue::from(1)),
             _ => None,
         };
         let (field, error) = self.told(code, sentence);
@@ -310,6 +311,7 @@ impl ApiError {
                 }
                 (None, error) => (Some(place), error),
             },
+            Self::NotReady(reason) => (None, format!("{reason}.")),
             Self::Unavailable(detail) | Self::Internal(detail) => {
                 tracing::error!(code, detail, "a request failed");
                 (None, sentence.to_owned())

@@ -48,7 +48,7 @@ impl From<StoreError> for ApiError {
             StoreError::TierNotFound { there_are } => {
                 Self::field("tier", format_args!("must be one of {}", there_are.join(", ")))
             }
-            StoreError::Unavailable(_) => Self::Unavailable(error.to_string()),
+            StoreError::Unavailable(_) | StoreError::FileReplaced { .. } => Self::Unavailable(error.to_string()),
             StoreError::Database(_)
             | StoreError::Damaged(_)
             | StoreError::Record(_)

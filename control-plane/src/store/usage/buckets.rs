@@ -198,13 +198,14 @@ fn push_which(to: &mut QueryBuilder<Sqlite>, query: &UsageQuery<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::OpenMode;
     use sqlx::AssertSqlSafe;
 
     const ALL: Group = Group { time: true, key: true, code: true };
 
     async fn store() -> (tempfile::TempDir, Store) {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&directory.path().join("latchkey.db")).await.unwrap();
+        let store = Store::open(&directory.path().join("latchkey.db"), OpenMode::CreateIfMissing).await.unwrap();
         (directory, store)
     }
 

@@ -25,7 +25,7 @@ impl Store {
     pub(crate) async fn take_in_usage(&self, reports: Vec<Arc<Report>>, now: i64) -> Result<Taken, StoreError> {
         let store = self.clone();
         to_its_end(async move {
-            let mut transaction = store.0.writer.begin_with("BEGIN IMMEDIATE").await?;
+            let mut transaction = store.0.begin().await?;
             let mut stored = Stored::read(&mut transaction, &reports).await?;
             let mut new = New::default();
             for report in &reports {

@@ -60,7 +60,7 @@ impl Store {
 
     /// Repeats a statement, which has the most rows as its last parameter, until it finds no more.
     pub(in crate::store) async fn delete<'q>(&self, statement: impl Fn() -> Delete<'q>) -> Result<(), StoreError> {
-        while statement().bind(STEP).execute(&self.0.writer).await?.rows_affected() >= STEP.into() {}
+        while statement().bind(STEP).execute(self.0.writer()?).await?.rows_affected() >= STEP.into() {}
         Ok(())
     }
 }

@@ -72,7 +72,7 @@ impl Store {
         }
         let store = self.clone();
         to_its_end(async move {
-            let mut transaction = store.0.writer.begin_with("BEGIN IMMEDIATE").await?;
+            let mut transaction = store.0.begin().await?;
             let Some(webhook_id) = due(&mut *transaction, now, failing).await? else { return Ok(None) };
             let take = sqlx::query_scalar(TAKE).bind(&webhook_id).bind(now);
             let taken: Option<String> = take.fetch_optional(&mut *transaction).await?;
@@ -100,7 +100,7 @@ impl Store {
         const HELD_BY: &str = "SELECT EXISTS (SELECT 1 FROM webhooks WHERE id = ? AND held_until = ?)";
         let store = self.clone();
         to_its_end(async move {
-            let mut transaction = store.0.writer.begin_with("BEGIN IMMEDIATE").await?;
+            let mut transaction = store.0.begin().await?;
             let query = sqlx::query_scalar(HELD_BY).bind(&claim.webhook_id).bind(claim.held_until);
             let ours: bool = query.fetch_one(&mut *transaction).await?;
             if !ours {

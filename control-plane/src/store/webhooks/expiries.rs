@@ -64,7 +64,7 @@ impl Store {
             "INSERT INTO webhook_expiries (webhook_id, key_seq, expires_at, days) VALUES (?, ?, ?, ?)";
         let store = self.clone();
         to_its_end(async move {
-            let mut transaction = store.0.writer.begin_with("BEGIN IMMEDIATE").await?;
+            let mut transaction = store.0.begin().await?;
             // Somebody else may have announced them, or switched the webhook off.
             let keys = unannounced(&mut *transaction, &part, KEYS).await?;
             for key in &keys {
@@ -101,6 +101,7 @@ async fn unannounced(from: impl SqliteExecutor<'_>, part: &Part, limit: u32) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::OpenMode;
     use sqlx::AssertSqlSafe;
 
     #[test]
@@ -113,7 +114,7 @@ mod tests {
     #[tokio::test]
     async fn only_keys_that_expire_are_looked_at() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&directory.path().join("latchkey.db")).await.unwrap();
+        let store = Store::open(&directory.path().join("latchkey.db"), OpenMode::CreateIfMissing).await.unwrap();
         let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {UNANNOUNCED}"));
         let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(explain).fetch_all(&store.0.readers).await.unwrap();
         let steps: Vec<_> = steps.iter().map(|(.., step)| step.as_str()).collect();

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::stop::{self, Stopper};
-use crate::store::NewKey;
 use crate::store::usage::{Count, Elsewhere, KeyReport, Requests, Windows};
+use crate::store::{NewKey, OpenMode};
 use crate::stream::hello::NodeFacts;
 use crate::stream::identity::hexadecimal;
 use crate::stream::registry::{Connection, NodeLimits};
@@ -43,7 +43,7 @@ impl Room {
     async fn with_keys(count: u64) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("latchkey.db");
-        let store = Store::open(&path).await.unwrap();
+        let store = Store::open(&path, OpenMode::CreateIfMissing).await.unwrap();
         store.add_admin("admin@localhost", "", false, 0).await.unwrap();
         let admin = store.credentials("admin@localhost").await.unwrap().unwrap();
         let key = |number: u64| {

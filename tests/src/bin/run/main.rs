@@ -90,6 +90,8 @@ impl Parts {
         let gateway = (settings.gateway_port != 0)
             .then(|| ("LATCHKEY_GATEWAY_URL".to_owned(), format!("http://{}", local(settings.gateway_port))));
         let mut control_plane = ControlPlane::new(ControlPlaneOptions {
+            create_database: true,
+            open_files: None,
             http: local(settings.control_port),
             stream: local(settings.stream_port),
             database: state.path("latchkey.db"),

@@ -1,6 +1,7 @@
 //! Who sends a delivery, and what becomes of it.
 
 use super::*;
+use crate::store::OpenMode;
 use crate::store::webhooks::outbox;
 use crate::webhook::event::Event;
 use tempfile::TempDir;
@@ -11,7 +12,7 @@ async fn store(ids: &[&str]) -> (Store, TempDir) {
          (id, account_id, url, secret, events, expiring_days, created_at, updated_at) \
          SELECT ?, id, 'https://receiver.example/', x'00', '[]', '[]', 0, 0 FROM accounts";
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(&directory.path().join("latchkey.db")).await.unwrap();
+    let store = Store::open(&directory.path().join("latchkey.db"), OpenMode::CreateIfMissing).await.unwrap();
     store.add_admin("admin@localhost", "", false, 0).await.unwrap();
     for id in ids {
         sqlx::query(INSERT).bind(id).execute(&store.0.writer).await.unwrap();

@@ -1,0 +1,194 @@
+//! Connections of nodes: their number is bounded, and so is the time for which one may have no session. Whoever says
+//! nothing, or opens no stream, keeps nobody else out.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{self, Instant, Sleep};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::Connected;
+use tracing::{debug, error};
+
+use crate::stop::Stop;
+
+/// A connection without a session is closed after this time.
+const HELLO_WITHIN: Duration = Duration::from_secs(5);
+
+/// Connections that have not had a session yet; more wait to be accepted.
+const WITHOUT_HELLO: usize = 256;
+
+/// After a connection that could not be accepted, as when too many files are open.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepts at most so many connections at a time, until `stop`.
+pub(super) fn accept(
+    listener: TcpListener,
+    connections: usize,
+    mut stop: Stop,
+) -> ReceiverStream<io::Result<Connection>> {
+    let (sender, accepted) = mpsc::channel(1);
+    let places = Arc::new(Semaphore::new(connections));
+    let greeting = Arc::new(Semaphore::new(WITHOUT_HELLO.min(connections)));
+    tokio::spawn(async move {
+        loop {
+            let connection = tokio::select! {
+                connection = accept_one(&listener, &places, &greeting) => connection,
+                () = stop.requested() => return,
+            };
+            match connection {
+                Ok(connection) => {
+                    if sender.send(Ok(connection)).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    error!(%error, "a node's connection cannot be accepted");
+                    time::sleep(PAUSE).await;
+                }
+            }
+        }
+    });
+    ReceiverStream::new(accepted)
+}
+
+async fn accept_one(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+    greeting: &Arc<Semaphore>,
+) -> io::Result<Connection> {
+    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let greeting = greeting.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, remote) = listener.accept().await?;
+    stream.set_nodelay(true)?;
+    Ok(Connection::new(stream, remote, place, greeting))
+}
+
+/// What a connection and its sessions share.
+struct Shared {
+    sessions: usize,
+    /// When there was a session last, or the connection was accepted.
+    since: Instant,
+    /// Until the first session.
+    _greeting: Option<OwnedSemaphorePermit>,
+}
+
+/// A handle to a connection, for its sessions.
+#[derive(Clone)]
+pub(super) struct ConnectionHandle {
+    pub(super) remote: SocketAddr,
+    shared: Arc<Mutex<Shared>>,
+}
+
+impl ConnectionHandle {
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        // Nobody panics while holding it.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the connection open for a node that was let in, until the guard is dropped.
+    pub(super) fn keep_open(&self) -> OpenSession {
+        let mut shared = self.lock();
+        shared.sessions = shared.sessions.saturating_add(1);
+        shared._greeting = None;
+        drop(shared);
+        OpenSession(self.clone())
+    }
+
+    /// When the connection is to be closed, or looked at again.
+    fn deadline(&self, now: Instant) -> Instant {
+        let shared = self.lock();
+        if shared.sessions > 0 { now + HELLO_WITHIN } else { shared.since + HELLO_WITHIN }
+    }
+}
+
+/// A session on a connection.
+pub(super) struct OpenSession(ConnectionHandle);
+
+impl Drop for OpenSession {
+    fn drop(&mut self) {
+        let mut shared = self.0.lock();
+        shared.sessions = shared.sessions.saturating_sub(1);
+        shared.since = Instant::now();
+    }
+}
+
+/// A connection that fails once it has had no session for too long.
+pub(super) struct Connection {
+    stream: TcpStream,
+    handle: ConnectionHandle,
+    deadline: Pin<Box<Sleep>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    fn new(stream: TcpStream, remote: SocketAddr, place: OwnedSemaphorePermit, greeting: OwnedSemaphorePermit) -> Self {
+        let shared = Shared { sessions: 0, since: Instant::now(), _greeting: Some(greeting) };
+        let handle = ConnectionHandle { remote, shared: Arc::new(Mutex::new(shared)) };
+        Self { stream, handle, deadline: Box::pin(time::sleep(HELLO_WITHIN)), _place: place }
+    }
+
+    /// Also wakes the task at the deadline.
+    fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        while self.deadline.as_mut().poll(context).is_ready() {
+            let now = Instant::now();
+            let deadline = self.handle.deadline(now);
+            if deadline <= now {
+                debug!(remote = %self.handle.remote, "a connection without a Hello is closed");
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.deadline.as_mut().reset(deadline);
+        }
+        Ok(())
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = ConnectionHandle;
+
+    fn connect_info(&self) -> ConnectionHandle {
+        self.handle.clone()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.check(context)?;
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,50 @@
+//! Connections of nodes: silent ones are closed, and keep nobody out.
+
+use crate::harness::Plane;
+use crate::node::Node;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time;
+
+/// What an HTTP/2 client sends first: the preface, and empty SETTINGS.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+#[tokio::test]
+async fn connections_without_hello_are_closed_after_five_seconds() {
+    let plane = Plane::start().await;
+    let node = Node::ready(&plane).await;
+    let address = plane.stream_url().strip_prefix("http://").unwrap().to_owned();
+    let began = Instant::now();
+    let closed = [&b""[..], b"PRI * HT", PREFACE].map(|sent| {
+        let address = address.clone();
+        async move {
+            let mut silent = TcpStream::connect(address).await.unwrap();
+            silent.write_all(sent).await.unwrap();
+            let mut received = Vec::new();
+            // Closed or reset.
+            let _ =
+                time::timeout(Duration::from_secs(20), silent.read_to_end(&mut received)).await.expect("it is closed");
+            began.elapsed()
+        }
+    });
+    let [nothing, partial, preface] = closed;
+    for waited in <[Duration; 3]>::from(tokio::join!(nothing, partial, preface)) {
+        assert!((4..10).contains(&waited.as_secs()), "{waited:?}");
+    }
+    // One with a node stays.
+    time::sleep(Duration::from_secs(6)).await;
+    let mut node = node;
+    assert!(node.stream.is_silent().await);
+}
+
+#[tokio::test]
+async fn node_is_served_beside_as_many_silent_connections_as_there_may_be() {
+    let plane = Plane::start_with(&["--stream-connections=8"]).await;
+    let address = plane.stream_url().strip_prefix("http://").unwrap().to_owned();
+    let mut silent = Vec::new();
+    for _ in 0..30 {
+        silent.push(TcpStream::connect(&address).await.unwrap());
+    }
+    drop(time::timeout(Duration::from_secs(40), Node::ready(&plane)).await.expect("silent ones are closed"));
+}
