@@ -17,8 +17,9 @@ use tracing::{debug, error};
 
 use crate::stop::Stop;
 
-/// A connection without a session is closed after this time.
-const HELLO_WITHIN: Duration = Duration::from_secs(5);
+/// A connection without a session is closed after this time: the five seconds that a session waits for Hello, and a
+/// moment in which the node learns why it was refused.
+const HELLO_WITHIN: Duration = Duration::from_millis(5_500);
 
 /// Connections that have not had a session yet; more wait to be accepted.
 const WITHOUT_HELLO: usize = 256;

@@ -16,7 +16,7 @@ async fn it_is_not_ready_without_its_store() {
     let plane = Plane::start().await;
     sqlx::query("ALTER TABLE meta RENAME TO hidden").execute(&plane.pool().await).await.unwrap();
     let answer = Answer::of(plane.request(Method::GET, "/readyz")).await;
-    answer.refused(503, "unavailable");
+    answer.refused(503, "not_ready");
     assert_eq!(answer.headers["retry-after"], "1");
     assert_eq!(Answer::of(plane.request(Method::GET, "/healthz")).await.status, StatusCode::OK);
 }
