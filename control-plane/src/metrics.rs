@@ -167,11 +167,7 @@ impl Metrics {
             metrics.request_seconds.clone(),
         );
         registry.register("nodes_connected", "Nodes with an open stream", metrics.nodes_connected.clone());
-        registry.register(
-            "nodes_lost",
-            "Nodes without a stream that may still be serving",
-            metrics.nodes_lost.clone(),
-        );
+        registry.register("nodes_lost", "Nodes without a stream that may still be serving", metrics.nodes_lost.clone());
         registry.register(
             "nodes_waiting",
             "Nodes that hold a snapshot of another database, whose epoch is not accepted",

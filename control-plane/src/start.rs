@@ -127,8 +127,7 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
     let (stopper, stop) = stop::channel();
     let metrics = Arc::new(Metrics::new(&store));
     let limits = config.stream.node_limits();
-    let registry =
-        Registry::open(store.clone(), clock.clone(), metrics.clone(), limits, stop.clone()).await?;
+    let registry = Registry::open(store.clone(), clock.clone(), metrics.clone(), limits, stop.clone()).await?;
     let reach = config.webhook.reach();
     let deliveries = webhook::worker::start(store.clone(), clock.clone(), metrics.clone(), reach, stop.clone())
         .map_err(StartError::Webhooks)?;

@@ -114,7 +114,8 @@ fn listed(data: &Value) -> String {
 }
 
 fn table(nodes: &[Value]) -> String {
-    let mut table = Table::new(["NODE", "HANDLE", "STATE", "SINCE", "REVISION", "BEHIND", "SKEW", "VERSION", "ADDRESS"]);
+    let mut table =
+        Table::new(["NODE", "HANDLE", "STATE", "SINCE", "REVISION", "BEHIND", "SKEW", "VERSION", "ADDRESS"]);
     for node in nodes {
         let state = match (text::of(&node["state"]), node.get("epoch"), node.get("refused")) {
             (state, Some(epoch), _) => format!("{state} (epoch {})", text::of(epoch)),

@@ -62,11 +62,7 @@ fn of_version_0_1((node_id, instance, version): (String, String, String)) -> Nod
 
 /// Writes it to the restored database, whose own epoch becomes a former one too. Its own nodes may serve as well, from now
 /// on.
-pub(super) async fn take_over(
-    to: &mut SqliteConnection,
-    former: Option<Former>,
-    now: i64,
-) -> Result<(), sqlx::Error> {
+pub(super) async fn take_over(to: &mut SqliteConnection, former: Option<Former>, now: i64) -> Result<(), sqlx::Error> {
     let own: Vec<Vec<u8>> = sqlx::query_scalar("SELECT epoch FROM meta").fetch_all(&mut *to).await?;
     life::name_instances(to).await?;
     sqlx::query("UPDATE nodes SET lost_at = NULL, lost_since = NULL").execute(&mut *to).await?;

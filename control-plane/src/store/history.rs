@@ -50,9 +50,8 @@ impl Store {
 
 /// Advances the revision by one, and gives it a tag.
 pub(super) async fn advance(on: &mut SqliteConnection) -> Result<Head, StoreError> {
-    let revision: i64 = sqlx::query_scalar("UPDATE meta SET revision = revision + 1 RETURNING revision")
-        .fetch_one(&mut *on)
-        .await?;
+    let revision: i64 =
+        sqlx::query_scalar("UPDATE meta SET revision = revision + 1 RETURNING revision").fetch_one(&mut *on).await?;
     let mut tag = Tag::default();
     random::fill(&mut tag)?;
     // One that is there was left by a database that lost its newest revisions.

@@ -218,7 +218,8 @@ mod tests {
                 parts.push(take(&mut rest, max));
             }
             assert_eq!(record_bytes(&rest), 0);
-            let concat = |field: fn(&Batch) -> &Bytes| parts.iter().flat_map(|part| field(part).to_vec()).collect::<Vec<_>>();
+            let concat =
+                |field: fn(&Batch) -> &Bytes| parts.iter().flat_map(|part| field(part).to_vec()).collect::<Vec<_>>();
             assert_eq!(concat(|part| &part.routes), batch().routes);
             assert_eq!(concat(|part| &part.keys), batch().keys);
             assert_eq!(concat(|part| &part.removed_keys), batch().removed_keys);

@@ -77,9 +77,7 @@ impl TryFrom<FromNode> for ValidatedHello {
             let facts = NodeFacts { version, protocol, staleness: 0, meter, instance: Some(instance) };
             (NodeId::of_instance(node_id, instance), facts)
         } else {
-            for (name, secret) in
-                [("snapshot_secret", &hello.snapshot_secret), ("meter_secret", &hello.meter_secret)]
-            {
+            for (name, secret) in [("snapshot_secret", &hello.snapshot_secret), ("meter_secret", &hello.meter_secret)] {
                 if secret.len() != SECRET_LEN {
                     return Err(invalid(format!("{name} must be {SECRET_LEN} bytes")));
                 }

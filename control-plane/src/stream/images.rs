@@ -258,8 +258,7 @@ mod tests {
     #[tokio::test]
     async fn an_image_is_forgotten_unless_another_has_taken_its_place() {
         let batches = || Batches::of_routes(RouteRecords(Vec::new()));
-        let image =
-            || Arc::new(Image { id: [1; 16], revision: 7, batches: batches(), used: AtomicBool::new(true) });
+        let image = || Arc::new(Image { id: [1; 16], revision: 7, batches: batches(), used: AtomicBool::new(true) });
         let (old, new) = (image(), image());
         let newest = Arc::new(AsyncMutex::new(Some(new.clone())));
         let (_stopper, stop) = stop::channel();

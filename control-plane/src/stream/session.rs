@@ -204,11 +204,7 @@ struct Session {
 }
 
 impl Session {
-    async fn serve(
-        &mut self,
-        hello: ValidatedHello,
-        changes: &mut Receiver<Arc<Change>>,
-    ) -> Result<Infallible, End> {
+    async fn serve(&mut self, hello: ValidatedHello, changes: &mut Receiver<Arc<Change>>) -> Result<Infallible, End> {
         let from = self.begin(hello).await?;
         self.send_changes_since(from).await?;
         loop {

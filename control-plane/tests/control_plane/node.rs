@@ -6,7 +6,8 @@ use latchkey_policy::record::{FORMAT, KeyRecord, Kind, MIN_FORMAT, PolicyRecord,
 use latchkey_policy::route::RouteRecord;
 use latchkey_protocol::snapshots_client::SnapshotsClient;
 use latchkey_protocol::{
-    Ack, Batch, FromNode, Heartbeat, Hello, KeyElsewhere, KeyUsage, ToNode, Usage, UsageAck, Welcome, from_node, to_node,
+    Ack, Batch, FromNode, Heartbeat, Hello, KeyElsewhere, KeyUsage, ToNode, Usage, UsageAck, Welcome, from_node,
+    to_node,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -114,7 +114,9 @@ impl KeyCounts {
     /// window.
     pub(crate) fn elsewhere(&self, own: &Windows, current: Current) -> Option<Elsewhere> {
         let mut windows = Windows::default();
-        for (window, (told, (own, sums))) in Window::ALL.into_iter().zip(windows.iter_mut().zip(own.iter().zip(&self.sums))) {
+        for (window, (told, (own, sums))) in
+            Window::ALL.into_iter().zip(windows.iter_mut().zip(own.iter().zip(&self.sums)))
+        {
             let ahead = own.filter(|own| !current.is_near(window, own.number)).map(|own| own.number);
             let relevant = |(number, _): &&(u32, u64)| match ahead {
                 Some(ahead) => *number == ahead,

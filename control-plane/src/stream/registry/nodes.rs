@@ -236,13 +236,8 @@ mod tests {
     }
 
     fn at(stream: u64, acknowledged: u64) -> Node {
-        let facts = NodeFacts {
-            version: String::new(),
-            protocol: 1,
-            staleness: 0,
-            meter: String::new(),
-            instance: None,
-        };
+        let facts =
+            NodeFacts { version: String::new(), protocol: 1, staleness: 0, meter: String::new(), instance: None };
         Node {
             stream,
             facts,

@@ -66,7 +66,11 @@ impl Registry {
             acknowledged: node.acknowledged,
             remote: node.remote,
             staleness: (node.facts.staleness > 0).then_some(node.facts.staleness),
-            counts_for: self.0.limits.counts_for(node.facts.protocol, node.facts.staleness).map(|limit| limit.as_secs()),
+            counts_for: self
+                .0
+                .limits
+                .counts_for(node.facts.protocol, node.facts.staleness)
+                .map(|limit| limit.as_secs()),
             clock_skew: node.skew,
             waiting_epoch: node.waiting,
             refused: node.refused.clone(),

@@ -94,7 +94,8 @@ impl Session {
         if self.shared.store.accepts(&epoch) {
             return Ok(());
         }
-        let (node, handle, name) = (self.connection.id.node_id.clone(), self.connection.id.handle().to_owned(), hex::encode(epoch));
+        let (node, handle, name) =
+            (self.connection.id.node_id.clone(), self.connection.id.handle().to_owned(), hex::encode(epoch));
         warn!(
             node,
             handle,
