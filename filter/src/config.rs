@@ -14,21 +14,26 @@
 //! | `credentials.forward` | boolean | `false` | whether the upstream gets the key |
 //! | `identity_headers` | object | none | more headers for the upstream: `{"x-consumer-id": "key"}` |
 //! | `rate_limit_headers` | list of `"x-ratelimit"`, `"ietf"` | `["x-ratelimit"]` | how clients are told of their limits |
+//! | `client_address.xff_trusted_hops` | 0 to 100 | none | Envoy's `xff_num_trusted_hops`: for keys with IP lists, an entry of X-Forwarded-For that Envoy did not use makes the address unknown |
+//! | `end_streams` | `"off"`, `"upgrades"`, `"all"` | `"upgrades"` | which open streams are reset when their secret ends |
+//! | `health_path` | path | none | a path that is answered by the filter: 200 while requests can be decided, else 503 |
 //! | `max_staleness_seconds` | 1 to 31,536,000 | none | refuse with `not_ready` when the control plane was not heard from for longer |
 //! | `shadow` | list of codes | none | these refusals are counted and logged, and the request passes |
 //!
 //! The outcome depends on nothing but the bytes, so that all of Envoy's threads come to the same one.
 
+mod object;
+
 use crate::host::Nanos;
 use crate::limit_headers::Styles;
+use crate::open_streams::EndStreams;
 use latchkey_policy::identity::{self, Field};
 use latchkey_policy::key::KeyFormat;
 use latchkey_policy::names::{HeaderNames, is_spelling};
 use latchkey_policy::token::is_token;
 use latchkey_policy::verdict::Code;
-use serde_json::{Map, Value};
+use object::Object;
 use std::fmt;
-use std::ops::RangeInclusive;
 
 mod control_plane;
 
@@ -47,6 +52,9 @@ const OTHER_USE: [&str; 10] = [
     "upgrade",
     identity::HEADER,
 ];
+
+/// More proxies than any request passes.
+const MAX_TRUSTED_HOPS: u64 = 100;
 
 const MAX_STALENESS_SECONDS: u64 = 365 * 24 * 3600;
 
@@ -69,6 +77,12 @@ pub struct Config {
     pub rate_limit_headers: Styles,
     /// How long the snapshot is good for without a word from the control plane.
     pub max_staleness: Option<Nanos>,
+    /// The number of proxies that Envoy trusts, where X-Forwarded-For has to agree with it.
+    pub trusted_hops: Option<usize>,
+    /// Which open streams are reset when their secret ends.
+    pub end_streams: EndStreams,
+    /// A path that the filter answers.
+    pub health_path: Option<String>,
     /// Verdicts that do not refuse.
     pub shadow: Vec<Code>,
     /// What to do wrong.
@@ -175,6 +189,9 @@ impl Config {
             Styles::named(&names)
         });
         let max_staleness = root.optional_number("max_staleness_seconds", 1..=MAX_STALENESS_SECONDS, errors);
+        let trusted_hops = trusted_hops(&mut root, errors);
+        let end_streams = end_streams(&mut root, errors);
+        let health_path = health_path(&mut root, errors);
         let shadow = root.optional_strings("shadow", errors).unwrap_or_default();
         let shadow = shadow.iter().enumerate().filter_map(|(at, code)| {
             let found = Code::ALL.into_iter().find(|known| known.as_str() == code && known.can_be_shadowed());
@@ -198,6 +215,9 @@ impl Config {
             identity_headers: identity_headers?,
             rate_limit_headers: rate_limit_headers.unwrap_or_default(),
             max_staleness: max_staleness.map(|seconds| seconds.saturating_mul(1_000_000_000)),
+            trusted_hops,
+            end_streams,
+            health_path,
             shadow,
             #[cfg(feature = "fault")]
             fault,
@@ -255,131 +275,38 @@ fn identity_headers(object: Object, errors: &mut Vec<ConfigError>) -> Vec<(Strin
     headers
 }
 
+fn trusted_hops(root: &mut Object, errors: &mut Vec<ConfigError>) -> Option<usize> {
+    let value = root.fields.remove("client_address")?;
+    let mut object = Object::new("client_address".to_owned(), value, errors)?;
+    if !object.fields.contains_key("xff_trusted_hops") {
+        object.error("xff_trusted_hops", "is required", errors);
+    }
+    let hops = object.optional_number("xff_trusted_hops", 0..=MAX_TRUSTED_HOPS, errors);
+    object.finish(errors);
+    hops.and_then(|hops| usize::try_from(hops).ok())
+}
+
+fn end_streams(root: &mut Object, errors: &mut Vec<ConfigError>) -> EndStreams {
+    let Some(name) = root.optional_string("end_streams", errors) else { return EndStreams::default() };
+    let found = EndStreams::NAMES.iter().find(|(known, _)| *known == name);
+    if found.is_none() {
+        let known = EndStreams::NAMES.map(|(name, _)| name).join(", ");
+        root.error("end_streams", format!("must be one of {known}"), errors);
+    }
+    found.map_or(EndStreams::default(), |(_, mode)| *mode)
+}
+
+fn health_path(root: &mut Object, errors: &mut Vec<ConfigError>) -> Option<String> {
+    let path = root.optional_string("health_path", errors)?;
+    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#');
+    if !path.starts_with('/') || !path.bytes().all(plain) {
+        root.error("health_path", "must be a path that begins with /, in printable ASCII without ? and #", errors);
+    }
+    Some(path)
+}
+
 fn identity_names(headers: &[(String, Field)]) -> HeaderNames {
     headers.iter().map(|(name, _)| name.as_str()).chain([identity::HEADER]).collect()
-}
-
-/// A JSON object whose fields are taken out one by one.
-struct Object {
-    path: String,
-    fields: Map<String, Value>,
-}
-
-impl Object {
-    fn new(path: String, value: Value, errors: &mut Vec<ConfigError>) -> Option<Self> {
-        match value {
-            Value::Object(fields) => Some(Self { path, fields }),
-            other => {
-                errors.push(ConfigError { path, reason: format!("must be an object, not {}", type_name(&other)) });
-                None
-            }
-        }
-    }
-
-    fn path(&self, field: &str) -> String {
-        if self.path.is_empty() { field.to_owned() } else { format!("{}.{field}", self.path) }
-    }
-
-    fn error(&self, field: &str, reason: impl Into<String>, errors: &mut Vec<ConfigError>) {
-        errors.push(ConfigError { path: self.path(field), reason: reason.into() });
-    }
-
-    fn object(&mut self, field: &str, errors: &mut Vec<ConfigError>) -> Option<Self> {
-        match self.fields.remove(field) {
-            Some(value) => Self::new(self.path(field), value, errors),
-            None => {
-                self.error(field, "is required", errors);
-                None
-            }
-        }
-    }
-
-    fn string(&mut self, field: &str, errors: &mut Vec<ConfigError>) -> Option<String> {
-        if !self.fields.contains_key(field) {
-            self.error(field, "is required", errors);
-            return None;
-        }
-        let value = self.optional_string(field, errors)?;
-        if !is_node_token(&value) {
-            self.error(field, "must be printable ASCII without blanks, and not empty", errors);
-            return None;
-        }
-        Some(value)
-    }
-
-    fn optional_string(&mut self, field: &str, errors: &mut Vec<ConfigError>) -> Option<String> {
-        match self.fields.remove(field)? {
-            Value::String(value) => Some(value),
-            other => {
-                self.error(field, format!("must be a string, not {}", type_name(&other)), errors);
-                None
-            }
-        }
-    }
-
-    fn optional_bool(&mut self, field: &str, errors: &mut Vec<ConfigError>) -> Option<bool> {
-        match self.fields.remove(field)? {
-            Value::Bool(value) => Some(value),
-            other => {
-                self.error(field, format!("must be a boolean, not {}", type_name(&other)), errors);
-                None
-            }
-        }
-    }
-
-    fn optional_number(
-        &mut self,
-        field: &str,
-        range: RangeInclusive<u64>,
-        errors: &mut Vec<ConfigError>,
-    ) -> Option<u64> {
-        let value = self.fields.remove(field)?;
-        let number = value.as_u64().filter(|number| range.contains(number));
-        if number.is_none() {
-            let reason = format!("must be a whole number from {} to {}", range.start(), range.end());
-            self.error(field, reason, errors);
-        }
-        number
-    }
-
-    fn optional_strings(&mut self, field: &str, errors: &mut Vec<ConfigError>) -> Option<Vec<String>> {
-        let value = self.fields.remove(field)?;
-        let texts = |list: &Vec<Value>| list.iter().map(|item| item.as_str().map(str::to_owned)).collect();
-        let strings: Option<Vec<String>> = value.as_array().and_then(texts);
-        if strings.is_none() {
-            self.error(field, "must be a list of strings", errors);
-        }
-        strings
-    }
-
-    /// A header that the filter may read, set or remove, in lower case.
-    fn header_name(&self, field: &str, name: &str, errors: &mut Vec<ConfigError>) -> String {
-        let name_is = name.to_ascii_lowercase();
-        if !is_token(name.as_bytes()) || name.contains('%') {
-            self.error(field, "must be the name of a header", errors);
-        } else if OTHER_USE.contains(&name_is.as_str()) {
-            self.error(field, "is a header that has another use", errors);
-        }
-        name_is
-    }
-
-    /// What is left is unknown.
-    fn finish(self, errors: &mut Vec<ConfigError>) {
-        for field in self.fields.keys() {
-            self.error(field, "is unknown", errors);
-        }
-    }
-}
-
-fn type_name(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    }
 }
 
 #[cfg(test)]

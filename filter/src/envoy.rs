@@ -7,9 +7,9 @@ mod abi;
 mod entry;
 
 use crate::headers::RequestHeaders;
-use crate::host::{Host, Level, LocalResponse, MetricId, MetricKind, Nanos, Refused, StreamId};
+use crate::host::{ContextId, Host, Level, LocalResponse, MetricId, MetricKind, Nanos, Refused, StreamId};
 use crate::worker::Worker;
-use abi::{BufferType, LogLevel, MapType, MetricType};
+use abi::{BufferType, LogLevel, MapType, MetricType, StreamType};
 use latchkey_policy::cells::{Cell as SharedCell, CellError, Cells, Expect};
 use prost::Message as _;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -182,6 +182,14 @@ impl Host for Envoy {
 
     fn respond(&self, response: &LocalResponse<'_>) -> Result<(), Refused> {
         abi::send_local_response(response).map_err(|_| Refused)
+    }
+
+    fn enter(&self, context: ContextId) -> Result<(), Refused> {
+        abi::set_effective_context(context).map_err(|_| Refused)
+    }
+
+    fn reset(&self) -> Result<(), Refused> {
+        abi::close_stream(StreamType::Request).map_err(|_| Refused)
     }
 
     fn node_id(&self) -> String {

@@ -2,7 +2,7 @@
 //! that was asked of it.
 
 use crate::headers::RequestHeaders;
-use crate::host::{Host, Level, LocalResponse, MetricId, MetricKind, Nanos, Refused, StreamId};
+use crate::host::{ContextId, Host, Level, LocalResponse, MetricId, MetricKind, Nanos, Refused, StreamId};
 use latchkey_policy::cells::{Cell as SharedCell, CellError, Cells, Expect};
 use latchkey_policy::test_util::MemoryCells;
 use latchkey_policy::verdict::GrpcStatus;
@@ -46,6 +46,10 @@ pub(crate) struct FakeHost {
     /// The call that is refused, if one is.
     pub(crate) stubborn: Cell<&'static str>,
     pub(crate) trailers: RefCell<BTreeMap<String, Vec<u8>>>,
+    /// The requests that are open, by their contexts, each with its source address.
+    pub(crate) open: RefCell<BTreeMap<ContextId, String>>,
+    pub(crate) resets: RefCell<Vec<ContextId>>,
+    entered: Cell<ContextId>,
     opened: Cell<u32>,
 }
 
@@ -184,6 +188,20 @@ impl Host for FakeHost {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let response = Response { status, grpc_status, details: details.to_owned(), headers, body: body.to_owned() };
         assert_eq!(self.response.replace(Some(response)), None, "answered twice");
+        Ok(())
+    }
+
+    fn enter(&self, context: ContextId) -> Result<(), Refused> {
+        let source = self.open.borrow().get(&context).cloned().ok_or(Refused)?;
+        self.source.replace(source);
+        self.entered.set(context);
+        Ok(())
+    }
+
+    fn reset(&self) -> Result<(), Refused> {
+        self.permit("reset")?;
+        assert!(self.open.borrow_mut().remove(&self.entered.get()).is_some(), "reset twice");
+        self.resets.borrow_mut().push(self.entered.get());
         Ok(())
     }
 

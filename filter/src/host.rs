@@ -12,6 +12,9 @@ pub(crate) const NANOS_PER_SECOND: Nanos = 1_000_000_000;
 /// A gRPC stream that the host knows.
 pub type StreamId = u32;
 
+/// A request, or a stream that began as one, as the host names it.
+pub type ContextId = u32;
+
 /// A metric that the host knows.
 pub type MetricId = u32;
 
@@ -106,6 +109,12 @@ pub trait Host: Cells {
 
     /// Answers the request here and now.
     fn respond(&self, response: &LocalResponse<'_>) -> Result<(), Refused>;
+
+    /// Makes the calls that follow be about that request. Fails when it is gone.
+    fn enter(&self, context: ContextId) -> Result<(), Refused>;
+
+    /// Ends the stream of the current request, whatever has been sent on it.
+    fn reset(&self) -> Result<(), Refused>;
 
     /// The `node.id` of this Envoy.
     fn node_id(&self) -> String;

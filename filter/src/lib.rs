@@ -11,6 +11,9 @@
 //! | [`limit_headers`] | what a client is told of its limits |
 //! | [`memory`] | what requests are decided by |
 //! | [`meters`] | counting requests |
+//! | [`client_address`] | where a request comes from, for IP lists |
+//! | [`health`] | the answer to readiness probes |
+//! | [`open_streams`] | streams that end when their secret does |
 //! | [`owned`] | header names that belong to the filter, and other spellings of them |
 //! | [`report`] | telling the control plane what was counted |
 //! | [`sync`] | one stream to the control plane |
@@ -30,6 +33,7 @@
     )
 )]
 
+pub mod client_address;
 pub mod config;
 pub mod credentials;
 #[cfg(target_arch = "wasm32")]
@@ -37,12 +41,14 @@ mod envoy;
 #[cfg(feature = "fault")]
 pub mod fault;
 pub mod headers;
+pub mod health;
 pub mod host;
 pub mod lease;
 pub mod limit_headers;
 pub mod memory;
 pub mod meters;
 pub mod metrics;
+pub mod open_streams;
 pub mod owned;
 pub mod report;
 pub mod request;

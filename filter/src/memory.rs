@@ -1,11 +1,11 @@
 //! What verdicts are decided by: Envoy's shared memory, as one request sees it, and the request itself.
 
+use crate::client_address::Forwarded;
 use crate::credentials::Credentials;
 use crate::headers::RequestHeaders;
 use crate::host::{Host, NANOS_PER_SECOND};
 use crate::meters::Admission;
 use crate::worker::{Ready, Shared};
-use latchkey_policy::address::parse_source;
 use latchkey_policy::key::KeyDigest;
 use latchkey_policy::limit::Limits;
 use latchkey_policy::meter::{Meter, Outcome, Quota};
@@ -93,7 +93,8 @@ impl<H: Host> Source for Memory<'_, H> {
         now: i64,
     ) -> Result<Option<Quota>, Unavailable> {
         let metered = !limits.is_empty() && self.ready.config.rate_limit_headers.ietf;
-        let request = Admission { limits, enforced, now, source: || source_address(self.host), metered };
+        let request =
+            Admission { limits, enforced, now, source: || Forwarded::Ignored.client_address(self.host), metered };
         let admitted = self.worker.meters.admit(self.host, &self.epoch, key, &request)?;
         Ok(admitted.map(|(quota, meter)| {
             self.meter.set(meter);
@@ -107,12 +108,14 @@ pub struct Asked<'r, H> {
     host: &'r H,
     headers: &'r RequestHeaders,
     credentials: Credentials<'r>,
+    forwarded: Forwarded,
 }
 
 impl<'r, H: Host> Asked<'r, H> {
-    /// With the headers that it came with, and the key that it was found to present.
-    pub fn new(host: &'r H, headers: &'r RequestHeaders, credentials: Credentials<'r>) -> Self {
-        Self { host, headers, credentials }
+    /// With the headers that it came with, what they say about the client's address, and the key that it was found to
+    /// present.
+    pub fn new(host: &'r H, headers: &'r RequestHeaders, forwarded: Forwarded, credentials: Credentials<'r>) -> Self {
+        Self { host, headers, credentials, forwarded }
     }
 }
 
@@ -122,14 +125,10 @@ impl<H: Host> Request for Asked<'_, H> {
     }
 
     fn source_address(&self) -> Option<IpAddr> {
-        source_address(self.host)
+        self.forwarded.client_address(self.host)
     }
 
     fn header(&self, name: &str) -> Result<Option<Cow<'_, [u8]>>, Unavailable> {
         Ok(self.headers.get(name))
     }
-}
-
-fn source_address(host: &impl Host) -> Option<IpAddr> {
-    host.source_address().ok().as_deref().and_then(parse_source)
 }

@@ -9,6 +9,7 @@
 //! | `latchkey_snapshots_loaded` | counter | whole snapshots received |
 //! | `latchkey_revision` | gauge | the revision that workers decide by |
 //! | `latchkey_keys` | gauge | keys in memory |
+//! | `latchkey_streams_ended` | counter | open streams that were reset because their secret ended |
 
 use crate::host::{Host, MetricId, MetricKind};
 use latchkey_policy::verdict::Code;
@@ -23,6 +24,7 @@ pub struct Metrics {
     snapshots_loaded: Option<MetricId>,
     revision: Option<MetricId>,
     keys: Option<MetricId>,
+    streams_ended: Option<MetricId>,
 }
 
 impl Metrics {
@@ -38,6 +40,7 @@ impl Metrics {
             snapshots_loaded: counter("latchkey_snapshots_loaded"),
             revision: gauge("latchkey_revision"),
             keys: gauge("latchkey_keys"),
+            streams_ended: counter("latchkey_streams_ended"),
         }
     }
 
@@ -66,6 +69,13 @@ impl Metrics {
     pub fn waiting(&self, host: &impl Host, waits: bool) {
         if let Some(metric) = self.waiting {
             host.gauge(metric, u64::from(waits));
+        }
+    }
+
+    /// An open stream was reset.
+    pub fn stream_ended(&self, host: &impl Host) {
+        if let Some(metric) = self.streams_ended {
+            host.count(metric);
         }
     }
 

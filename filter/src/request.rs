@@ -1,11 +1,14 @@
 //! The life of a request in the filter, from top to bottom.
 
+use crate::client_address::Forwarded;
 use crate::config::Config;
 use crate::credentials::{Credentials, Imported};
 use crate::headers::RequestHeaders;
+use crate::health;
 use crate::host::{Host, Level, LocalResponse, Refused};
 use crate::limit_headers::Told;
 use crate::memory::{Asked, Memory};
+use crate::open_streams::OpenStream;
 use crate::owned::OwnedNames;
 use crate::worker::{Ready, Shared};
 use latchkey_policy::identity;
@@ -60,12 +63,19 @@ struct Judged<'c> {
 pub struct Life {
     /// What the client is told of its key's limits.
     told: Told,
+    /// What is kept of the stream for as long as it is open.
+    open: Option<OpenStream>,
 }
 
 impl Life {
     /// Whether there is anything to keep until the response.
     pub fn is_needed(&self) -> bool {
         !self.told.is_empty()
+    }
+
+    /// What has to be kept of the stream for as long as it is open.
+    pub fn take_open(&mut self) -> Option<OpenStream> {
+        self.open.take()
     }
 
     /// Decides a request by its headers, and prepares it for the upstream or answers it.
@@ -77,8 +87,14 @@ impl Life {
             ready.metrics.request(host, Code::NotReady);
             return refuse(host, Code::NotReady, None, &Told::default(), Client::default());
         };
+        if health::is_probe(&ready.config, &headers) {
+            health::answer(host, worker, ready);
+            return Outcome::Stop;
+        }
         let credentials = Credentials::new(&ready.config.credentials, &headers);
-        let judged = self.judge(host, worker, ready, credentials, &headers).unwrap_or_else(|unavailable| {
+        let forwarded = Forwarded::read(ready.config.trusted_hops, &headers);
+        let request = Asked::new(host, &headers, forwarded, credentials);
+        let judged = self.judge(host, worker, ready, &request, credentials).unwrap_or_else(|unavailable| {
             worker.complain(host, unavailable);
             Judged { verdict: Verdict::NOT_READY, imported: Imported::default(), routes: Rc::default() }
         });
@@ -90,6 +106,9 @@ impl Life {
         let counted = verdict.shadowed.filter(|_| code.passes()).unwrap_or(code);
         ready.metrics.request(host, counted);
         if code.passes() {
+            let digest = verdict.entry.as_ref().map(|entry| entry.digest());
+            let mode = ready.config.end_streams;
+            self.open = digest.and_then(|digest| OpenStream::new(host, mode, &headers, digest, forwarded));
             return Outcome::Pass;
         }
         // Taken: they are in the answer, and not to be set once more when that passes by as a response.
@@ -106,20 +125,19 @@ impl Life {
     }
 
     /// Decides a request.
-    fn judge<'c>(
+    fn judge<'c, H: Host>(
         &mut self,
-        host: &impl Host,
+        host: &H,
         worker: &Shared,
         ready: &Ready,
+        request: &Asked<'c, H>,
         credentials: Credentials<'c>,
-        headers: &'c RequestHeaders,
     ) -> Result<Judged<'c>, Unavailable> {
         let mut reader = worker.reader()?;
-        let request = Asked::new(host, headers, credentials);
         let settings = Settings { keys: &ready.config.keys, shadow: &ready.config.shadow };
         for _ in 0..MAX_MOVES {
             let memory = Memory::new(host, worker, ready, reader.view(host)?);
-            let decided = verdict::decide(&memory, &request, settings, &mut Silent)
+            let decided = verdict::decide(&memory, request, settings, &mut Silent)
                 .and_then(|verdict| Ok((imported(&memory, credentials, &verdict)?, memory.routes()?, verdict)));
             match decided {
                 Err(Unavailable::Moved) => {}

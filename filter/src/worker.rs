@@ -5,6 +5,7 @@ use crate::host::{Host, Level, NANOS_PER_SECOND, Nanos, StreamId};
 use crate::lease::{Candidate, Role, Standing};
 use crate::meters::Meters;
 use crate::metrics::Metrics;
+use crate::open_streams::OpenStreams;
 use crate::sync::{End, Health, Identity, Received, Session};
 use latchkey_policy::snapshot::{self, Reader, Unavailable};
 use std::cell::{Cell, OnceCell, RefCell, RefMut};
@@ -26,6 +27,8 @@ pub struct Shared {
     reader: RefCell<Reader>,
     /// What requests are counted by.
     pub meters: Meters,
+    /// Requests that are still open, as far as they are kept.
+    pub open_streams: OpenStreams,
     complained_at: Cell<Nanos>,
     /// When the snapshot was last known to be the newest, by the monotonic clock, as far as this worker has looked.
     contact: Cell<Option<Nanos>>,
@@ -62,6 +65,12 @@ impl Shared {
         // Only when what is known is too old does it pay to look again.
         self.contact.set(snapshot::last_contact(host)?);
         if self.contact.get().is_some_and(|contact| fresh(contact, now)) { Ok(()) } else { Err(Unavailable::Stale) }
+    }
+
+    /// How long ago the control plane was last heard from, as far as any worker knows.
+    pub fn snapshot_age(&self, host: &impl Host) -> Option<Nanos> {
+        let contact = snapshot::last_contact(host).ok()??;
+        Some(host.monotonic().ok()?.saturating_sub(contact))
     }
 
     /// Says that requests cannot be decided, but not for every one of them; of damage, also to whoever can mend it.

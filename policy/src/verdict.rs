@@ -4,6 +4,7 @@
 //! and a [`Request`] for what was asked, each only as far as it matters, and allocates nothing itself.
 
 mod code;
+mod recheck;
 
 use crate::address::AddressRule;
 use crate::credential::{Presented, may_be_imported};
@@ -21,6 +22,7 @@ use std::num::NonZeroU16;
 use std::rc::Rc;
 
 pub use code::{Challenge, Code, GrpcStatus, Refusal};
+pub use recheck::recheck;
 
 /// How a request names its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,7 +154,7 @@ pub fn decide(
 
     let (key, policy) = (entry.key(), &*entry.policy);
     let now = source.now()?;
-    if let Err(code) = checks.key(&key, policy, request, now).and_then(|()| checks.access(policy)) {
+    if let Err(code) = checks.key(&key, policy, || request.source_address(), now).and_then(|()| checks.access(policy)) {
         return Ok(Verdict { entry: Some(entry), ..checks.verdict(code) });
     }
     let place = checks.place();
@@ -275,7 +277,13 @@ impl<'c, T: Trace> Checks<'c, T> {
     }
 
     /// Rows 7 to 9.
-    fn key(&mut self, key: &KeyRecord<'_>, policy: &Policy, request: &impl Request, now: i64) -> Result<(), Code> {
+    fn key(
+        &mut self,
+        key: &KeyRecord<'_>,
+        policy: &Policy,
+        source: impl Fn() -> Option<IpAddr>,
+        now: i64,
+    ) -> Result<(), Code> {
         let (owner, account) = (policy.owner_disabled, policy.account_disabled);
         self.check(Code::DisabledKey, !(key.disabled || owner || account), || {
             let is = |disabled| if disabled { "disabled" } else { "enabled" };
@@ -285,8 +293,7 @@ impl<'c, T: Trace> Checks<'c, T> {
             Some(expiry) => format!("it expires at {expiry}, and it is {now}"),
             None => "it never expires".to_owned(),
         })?;
-        let source = || request.source_address();
-        self.check(Code::IpDenied, policy.addresses.admits(source), || match &policy.addresses {
+        self.check(Code::IpDenied, policy.addresses.admits(&source), || match &policy.addresses {
             AddressRule::Any => "it may be used from everywhere".to_owned(),
             AddressRule::Only(_) => format!("{} against its allow list", shown(source())),
             AddressRule::AllBut(_) => format!("{} against its deny list", shown(source())),

@@ -20,13 +20,15 @@ fn the_smallest_configuration_names_the_control_plane() {
     assert_eq!(config.credentials.headers, ["x-api-key"]);
     assert!(config.credentials.bearer && !config.credentials.forward);
     assert_eq!((config.identity_headers.len(), config.max_staleness, config.shadow.len()), (0, None, 0));
+    assert_eq!((config.trusted_hops, config.health_path, config.end_streams), (None, None, EndStreams::Upgrades));
 }
 
 #[test]
 fn everything_can_be_set() {
     let json = br#"{"control_plane":{"cluster":"c","token":"t"}, "max_staleness_seconds": 60,
         "credentials": {"headers":["X-Key","apikey"],"bearer":false,"query":"key","cookie":"k","forward":true},
-        "identity_headers": {"X-Consumer-Id":"key","x-tier":"tier"}, "shadow": ["expired_key","ip_denied"]}"#;
+        "identity_headers": {"X-Consumer-Id":"key","x-tier":"tier"}, "shadow": ["expired_key","ip_denied"],
+        "client_address": {"xff_trusted_hops": 2}, "health_path": "/ready", "end_streams": "all"}"#;
     let config = Config::parse(json).ok().unwrap();
     let places = Places {
         headers: vec!["x-key".into(), "apikey".into()],
@@ -39,6 +41,8 @@ fn everything_can_be_set() {
     let headers = [("x-consumer-id".to_owned(), Field::Key), ("x-tier".to_owned(), Field::Tier)];
     assert_eq!(config.identity_headers, headers);
     assert_eq!(config.max_staleness, Some(60_000_000_000));
+    assert_eq!((config.trusted_hops, config.end_streams), (Some(2), EndStreams::All));
+    assert_eq!(config.health_path.as_deref(), Some("/ready"));
     assert_eq!(config.shadow, [Code::ExpiredKey, Code::IpDenied]);
 }
 
@@ -81,6 +85,18 @@ fn what_cannot_be_meant_is_refused() {
             "identity_headers.x.latchkey.identity: is the same as x-latchkey-identity to some upstreams",
         ]
     );
+    assert_eq!(
+        with(r#""client_address":{"xff_trusted_hops":101},"end_streams":"some","health_path":"health?""#),
+        [
+            "client_address.xff_trusted_hops: must be a whole number from 0 to 100",
+            "end_streams: must be one of off, upgrades, all",
+            "health_path: must be a path that begins with /, in printable ASCII without ? and #",
+        ]
+    );
+    assert_eq!(with(r#""client_address":{}"#), ["client_address.xff_trusted_hops: is required"]);
+    for path in ["", "x", "/a?b", "/a#b", "/a b", "/é"] {
+        assert_eq!(with(&format!(r#""health_path":"{path}""#)).len(), 1, "{path}");
+    }
     for query in ["a+b", "a&b", "a#b", ""] {
         let told = with(&format!(r#""credentials":{{"query":"{query}"}}"#));
         assert_eq!(told, ["credentials.query: must be a name of letters, digits and !$'*-.^_`|~"], "{query}");

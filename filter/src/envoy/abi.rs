@@ -36,6 +36,12 @@ pub(super) enum MetricType {
     Gauge = 1,
 }
 
+#[repr(u32)]
+#[derive(Debug, Clone, Copy)]
+pub(super) enum StreamType {
+    Request = 0,
+}
+
 /// What a call returns when it is not 0.
 pub(super) type Status = u32;
 pub(super) const NOT_FOUND: Status = 1;
@@ -93,6 +99,8 @@ unsafe extern "C" {
     fn proxy_increment_metric(id: u32, offset: i64) -> Status;
     fn proxy_record_metric(id: u32, value: u64) -> Status;
     fn proxy_get_metric(id: u32, value: *mut u64) -> Status;
+    fn proxy_set_effective_context(context: u32) -> Status;
+    fn proxy_close_stream(stream: StreamType) -> Status;
     fn proxy_grpc_stream(
         service: *const u8,
         service_size: usize,
@@ -289,6 +297,18 @@ pub(super) fn get_metric(id: u32) -> Result<u64, Status> {
     // SAFETY: the host writes eight bytes to `value`.
     check(unsafe { proxy_get_metric(id, &raw mut value) })?;
     Ok(value)
+}
+
+/// An error, if there is no such context any more.
+pub(super) fn set_effective_context(context: u32) -> Result<(), Status> {
+    // SAFETY: passes a number.
+    check(unsafe { proxy_set_effective_context(context) })
+}
+
+/// Resets the stream of the effective context, once the host has returned from this VM.
+pub(super) fn close_stream(stream: StreamType) -> Result<(), Status> {
+    // SAFETY: passes a number.
+    check(unsafe { proxy_close_stream(stream) })
 }
 
 pub(super) fn open_grpc_stream(

@@ -98,7 +98,11 @@ impl Vm {
             if let Some(ready) = shared.ready() {
                 ready.config.fault.on_request(host);
             }
-            life.on_headers(host, shared)
+            let outcome = life.on_headers(host, shared);
+            if let Some(open) = life.take_open() {
+                shared.open_streams.add(context, open);
+            }
+            outcome
         });
         if life.is_needed() {
             let Ok(mut streams) = self.streams.try_borrow_mut() else { return Outcome::Stop };
@@ -133,6 +137,18 @@ impl Vm {
                 ready.config.fault.on_tick(host, worker.holds_stream());
             }
         });
+        self.check_open_streams(context);
+    }
+
+    /// Ends streams whose secret has ended.
+    fn check_open_streams(&self, tick_of: u32) {
+        let Ok(roots) = self.roots.try_borrow() else { return };
+        let Some(root) = roots.iter().find(|root| root.context == tick_of) else { return };
+        if !root.shared.open_streams.is_empty() {
+            root.shared.open_streams.tick(&root.host, &root.shared);
+            // What follows in this tick is the root context's.
+            let _ = abi::set_effective_context(tick_of);
+        }
     }
 
     fn is_first_tick(&self, context: u32) -> bool {
@@ -152,6 +168,7 @@ impl Vm {
             streams.remove(&context);
         }
         let Ok(mut roots) = self.roots.try_borrow_mut() else { return };
+        roots.iter().for_each(|root| root.shared.open_streams.remove(context));
         let Some(at) = roots.iter().position(|root| root.context == context) else { return };
         let root = roots.remove(at);
         if let Ok(mut worker) = root.worker.try_borrow_mut() {

@@ -358,6 +358,8 @@ fn damaged_memory_is_not_ready_and_complained_about_once() {
     assert_eq!(host.log.borrow().len(), 1, "{:?}", host.log.borrow());
 }
 
+mod health;
 mod imported;
+mod open_streams;
 mod owned_names;
 mod routes_and_limits;

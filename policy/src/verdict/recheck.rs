@@ -1,0 +1,28 @@
+//! The verdict on a secret that has been admitted before.
+
+use super::{Checks, Code, Settings, Silent, Sought, Source};
+use crate::key::KeyDigest;
+use crate::route::{Match, Unmatched};
+use crate::snapshot::Unavailable;
+use std::net::IpAddr;
+
+/// The code by which rows 6 to 9 refuse a secret by now, for streams that are still open; `None` if they do not.
+///
+/// # Errors
+/// When there is nothing to decide by, or the snapshot moved.
+pub fn recheck(
+    source: &impl Source,
+    digest: &KeyDigest,
+    address: impl Fn() -> Option<IpAddr>,
+    settings: Settings<'_>,
+) -> Result<Option<Code>, Unavailable> {
+    let routes = source.routes()?;
+    let matched = Match::Unmatched(Unmatched::ValidKey);
+    let mut checks = Checks { settings, routes: &routes, asked: None, matched, trace: &mut Silent, shadowed: None };
+    let entry = match checks.existence(&Sought { digest: *digest, foreign: false }, source.find(digest)?) {
+        Ok(Some(entry)) => entry,
+        Ok(None) => return Ok(None),
+        Err(code) => return Ok(Some(code)),
+    };
+    Ok(checks.key(&entry.key(), &entry.policy, address, source.now()?).err())
+}
