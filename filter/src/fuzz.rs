@@ -17,7 +17,8 @@ use std::convert::Infallible;
 
 const CONFIGURATION: &str = r#"{"control_plane":{"cluster":"latchkey","token":"node-token"},
     "credentials":{"headers":["x-api-key"],"bearer":true,"query":"key","cookie":"k"},
-    "identity_headers":{"x-tier":"tier"},"max_staleness_seconds":60,"key_prefix":"lk"}"#;
+    "identity_headers":{"x-tier":"tier"},"max_staleness_seconds":60,"key_prefix":"lk",
+    "client_address":{"xff_trusted_hops":1},"health_path":"/latchkey/ready","end_streams":"all"}"#;
 
 /// One policy, and one key that has it.
 fn snapshot_of(digest: KeyDigest) -> (Vec<u8>, Vec<u8>) {
@@ -146,7 +147,9 @@ fn fuzz_requests() {
         assert!(worker.configure(&host, CONFIGURATION.as_bytes()));
 
         let parts: [&[u8]; 9] = [key, b"Bearer ", b"k=", b"?key=", b"&", b"; ", b", ", b"lk_live_", b"%6b"];
-        for name in ["x-api-key", "authorization", "cookie", ":path", "x-latchkey-identity", "x-tier"] {
+        let owned = ["x-latchkey-identity", "x-tier", "x.latchkey.identity", "x_tier"];
+        let connection = ["connection", "x-forwarded-for"];
+        for name in ["x-api-key", "authorization", "cookie", ":path"].into_iter().chain(owned).chain(connection) {
             if random.below(3) == 0 {
                 let mut value: Vec<u8> = (0..random.below(5)).flat_map(|_| random.pick(&parts).to_vec()).collect();
                 if random.below(4) == 0 {
@@ -173,6 +176,8 @@ fn fuzz_requests() {
             assert_eq!(presented(&host), Presented::None);
             assert!(host.headers.borrow()["x-latchkey-identity"].starts_with(b"key=\"key_abc123def456\""));
             assert_eq!(host.headers.borrow()["x-tier"], b"basic");
+            assert!(!host.headers.borrow().contains_key("x_tier"));
+            assert!(!host.headers.borrow().contains_key("x.latchkey.identity"));
         } else {
             assert!(host.response.borrow().is_some());
         }

@@ -60,12 +60,16 @@ impl RequestHeaders {
         self.all(name).next().is_some()
     }
 
-    /// Whether it is a gRPC request (`application/grpc`, with a subtype or a parameter; not gRPC-Web).
-    pub fn is_grpc(&self) -> bool {
-        self.all("content-type").any(|value| {
-            let rest = value.strip_prefix(b"application/grpc");
-            rest.is_some_and(|rest| rest.first().is_none_or(|byte| matches!(byte, b'+' | b';' | b' ')))
-        })
+    /// Whether it is a gRPC request (`application/grpc`, with a subtype or parameters; not gRPC-Web), and how that is
+    /// written.
+    pub fn grpc(&self) -> Option<Grpc> {
+        let rest = self.all("content-type").find_map(|value| value.strip_prefix(b"application/grpc"))?;
+        match rest.first() {
+            Some(b';' | b' ') => Some(Grpc::WithParameters),
+            Some(b'+') if rest.contains(&b';') => Some(Grpc::WithParameters),
+            None | Some(b'+') => Some(Grpc::Plain),
+            Some(_) => None,
+        }
     }
 
     /// The value of a header; those of one that was sent more than once joined by commas (RFC 9110, section 5.3).
@@ -78,6 +82,15 @@ impl RequestHeaders {
             joined
         }))
     }
+}
+
+/// How a request says that it is gRPC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grpc {
+    /// By a media type that Envoy knows as well.
+    Plain,
+    /// By one with parameters, which Envoy does not take for gRPC.
+    WithParameters,
 }
 
 struct Iter<'h> {
@@ -131,16 +144,21 @@ mod tests {
 
     #[test]
     fn grpc_is_known_by_its_content_type() {
-        let is_grpc = |value: &str| RequestHeaders::read(encoded(&[("content-type", value)])).unwrap().is_grpc();
-        for grpc in
-            ["application/grpc", "application/grpc+proto", "application/grpc;charset=utf-8", "application/grpc ;a"]
-        {
-            assert!(is_grpc(grpc), "{grpc}");
+        let grpc = |value: &str| RequestHeaders::read(encoded(&[("content-type", value)])).unwrap().grpc();
+        for (value, expected) in [
+            ("application/grpc", Some(Grpc::Plain)),
+            ("application/grpc+proto", Some(Grpc::Plain)),
+            ("application/grpc;charset=utf-8", Some(Grpc::WithParameters)),
+            ("application/grpc ; a", Some(Grpc::WithParameters)),
+            ("application/grpc+proto;a=b", Some(Grpc::WithParameters)),
+            ("application/grpc-web", None),
+            ("application/grpcx", None),
+            ("application/json", None),
+            ("", None),
+        ] {
+            assert_eq!(grpc(value), expected, "{value}");
         }
-        for other in ["application/grpc-web", "application/grpcx", "application/json", ""] {
-            assert!(!is_grpc(other), "{other}");
-        }
-        assert!(!RequestHeaders::default().is_grpc());
+        assert_eq!(RequestHeaders::default().grpc(), None);
     }
 
     #[test]

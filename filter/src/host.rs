@@ -113,7 +113,8 @@ pub trait Host: Cells {
     /// Makes the calls that follow be about that request. Fails when it is gone.
     fn enter(&self, context: ContextId) -> Result<(), Refused>;
 
-    /// Ends the stream of the current request, whatever has been sent on it.
+    /// Ends the stream of the current request, whatever has been sent on it. Not for one that has ended: its context lives
+    /// on for a moment, and Envoy would not survive its end there.
     fn reset(&self) -> Result<(), Refused>;
 
     /// The `node.id` of this Envoy.

@@ -107,7 +107,7 @@ impl OpenStreams {
         }
     }
 
-    /// Drops a stream that has come to its end.
+    /// Drops a stream that has come to its end, at once: a stream that has ended must not be reset.
     pub fn remove(&self, context: ContextId) {
         if let Ok(mut streams) = self.streams.try_borrow_mut() {
             streams.remove(&context);

@@ -3,7 +3,7 @@
 use crate::client_address::Forwarded;
 use crate::config::Config;
 use crate::credentials::{Credentials, Imported};
-use crate::headers::RequestHeaders;
+use crate::headers::{Grpc, RequestHeaders};
 use crate::health;
 use crate::host::{Host, Level, LocalResponse, Refused};
 use crate::limit_headers::Told;
@@ -28,6 +28,9 @@ const KEY_STATE: &str = "latchkey_key";
 /// Filter state with the verdict that would have refused the request were it not shadowed, for access logs.
 const SHADOW_STATE: &str = "latchkey_shadow";
 
+/// What an answer over gRPC has, whatever its own status is.
+const HTTP_OK: u32 = 200;
+
 /// How often a request is decided anew because the snapshot moved meanwhile.
 const MAX_MOVES: usize = 4;
 
@@ -44,7 +47,7 @@ pub enum Outcome {
 #[derive(Debug, Clone, Copy, Default)]
 struct Client {
     /// It speaks gRPC.
-    grpc: bool,
+    grpc: Option<Grpc>,
     /// It can send its key as a bearer token.
     bearer: bool,
 }
@@ -112,7 +115,7 @@ impl Life {
             return Outcome::Pass;
         }
         // Taken: they are in the answer, and not to be set once more when that passes by as a response.
-        let client = Client { grpc: headers.is_grpc(), bearer: ready.config.credentials.bearer };
+        let client = Client { grpc: headers.grpc(), bearer: ready.config.credentials.bearer };
         refuse(host, code, verdict.quota.as_ref(), &std::mem::take(&mut self.told), client)
     }
 
@@ -258,18 +261,25 @@ fn refuse(host: &impl Host, code: Code, quota: Option<&Quota>, told: &Told, clie
     let _ = host.set_filter_state(VERDICT_STATE, code.as_str());
     if let Some(refusal) = code.refusal(quota.and_then(|quota| quota.refused_by)) {
         let retry_after = refusal.retry_after.map(|seconds| seconds.to_string());
-        let mut headers = vec![("content-type", "application/json")];
+        let grpc_status = (refusal.grpc_status as u32).to_string();
+        let by_hand = client.grpc == Some(Grpc::WithParameters);
+        let mut headers = if by_hand {
+            // The host would answer as over HTTP.
+            vec![("content-type", "application/grpc"), ("grpc-status", &*grpc_status), ("grpc-message", &*refusal.body)]
+        } else {
+            vec![("content-type", "application/json")]
+        };
         headers.extend(refusal.challenge.map(|challenge| ("www-authenticate", challenge.header(client.bearer))));
         headers.extend(retry_after.as_deref().map(|seconds| ("retry-after", seconds)));
         let mut limits = Vec::new();
         told.each(|name, value| limits.push((name, value.to_owned())));
         headers.extend(limits.iter().map(|(name, value)| (*name, value.as_str())));
         let response = LocalResponse {
-            status: refusal.status,
-            grpc_status: client.grpc.then_some(refusal.grpc_status),
+            status: if by_hand { HTTP_OK } else { refusal.status },
+            grpc_status: client.grpc.map(|_| refusal.grpc_status),
             details: refusal.details,
             headers: &headers,
-            body: &refusal.body,
+            body: if by_hand { "" } else { &refusal.body },
         };
         if host.respond(&response).is_err() {
             host.log(Level::Error, "the host refused to answer a request; it stays where it is");

@@ -50,6 +50,9 @@ pub struct EnvoyOptions {
     pub vm_id: String,
     /// Texts of the shipped file, each with another to stand in its place, such as a shorter time; none.
     pub replacements: Vec<(&'static str, &'static str)>,
+    /// Whether requests come from the connection's address, unless proxies are trusted; yes. If not, they come from where
+    /// X-Forwarded-For says.
+    pub use_remote_address: bool,
     /// How many proxies in front are trusted to say where a request comes from; none.
     pub trusted_proxies: u32,
     /// Whether Envoy gives each path one spelling, and refuses those with escaped slashes; yes.
@@ -112,6 +115,7 @@ impl EnvoyOptions {
             raw_configuration: None,
             vm_id: "latchkey".to_owned(),
             replacements: Vec::new(),
+            use_remote_address: true,
             trusted_proxies: 0,
             tidy_paths: true,
             guard: true,
@@ -152,6 +156,9 @@ impl EnvoyOptions {
             let hops =
                 format!("use_remote_address: true\n                xff_num_trusted_hops: {}", self.trusted_proxies);
             bootstrap.replace("use_remote_address: true", &hops)?;
+        }
+        if !self.use_remote_address {
+            bootstrap.replace("use_remote_address: true", "use_remote_address: false")?;
         }
         if !self.tidy_paths {
             for (option, otherwise) in [

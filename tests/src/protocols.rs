@@ -5,6 +5,8 @@ use anyhow::{Context as _, Result};
 use crate::bootstrap::Bootstrap;
 
 const LISTENER: &str = "                stat_prefix: gateway\n";
+/// The listener's; a cluster's is less deep.
+const HTTP2: &str = "                http2_protocol_options:\n";
 const ROUTE: &str = "                      routes:\n";
 const CLUSTER: &str = "    - name: upstream\n      type: STATIC\n";
 
@@ -45,11 +47,9 @@ impl Bootstrap {
     /// When the listener or its routes are not there.
     pub fn pass_upgrades(&mut self, upgrades: &[&str]) -> Result<()> {
         let types: Vec<_> = upgrades.iter().map(|name| format!("{{ upgrade_type: {name} }}")).collect();
-        let options = format!(
-            "                upgrade_configs: [{}]\n                http2_protocol_options: {{ allow_connect: true }}\n",
-            types.join(", ")
-        );
-        self.replace(LISTENER, &format!("{LISTENER}{options}"))?;
+        let option = format!("                upgrade_configs: [{}]\n", types.join(", "));
+        self.replace(LISTENER, &format!("{LISTENER}{option}"))?;
+        self.replace(HTTP2, &format!("{HTTP2}                  allow_connect: true\n"))?;
         if upgrades.contains(&"CONNECT") {
             let config = "upgrade_configs: [{ upgrade_type: CONNECT, connect_config: {} }]";
             let route = format!(

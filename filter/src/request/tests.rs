@@ -95,6 +95,13 @@ fn send(host: &FakeHost, worker: &Worker, headers: &[(&str, &[u8])]) -> String {
     state
 }
 
+/// Sends a request whose answer is looked at alone.
+fn send_raw(host: &FakeHost, worker: &Worker, headers: &[(&str, &[u8])]) {
+    *host.headers.borrow_mut() = headers.iter().map(|(name, value)| ((*name).into(), value.to_vec())).collect();
+    host.response.take();
+    Life::default().on_headers(host, &worker.shared());
+}
+
 #[test]
 fn a_good_key_passes_and_the_upstream_learns_who_it_is_but_not_the_key() {
     let (host, worker) = gateway();
@@ -171,6 +178,12 @@ fn a_refusal_is_in_the_clients_terms() {
     let api_key = r#"ApiKey realm="latchkey""#.to_owned();
     assert_eq!(refused(&without_bearer, &[expired, grpc]), (api_key.clone(), Some(16)));
     assert_eq!(refused(&without_bearer, &[]), (api_key, None));
+
+    // The host does not know this for gRPC.
+    send_raw(&host, &worker, &[("content-type", b"application/grpc;charset=utf-8")]);
+    let response = host.response.borrow().clone().unwrap();
+    assert_eq!((response.status, response.body.as_str()), (200, ""));
+    assert!(response.headers.contains(&("grpc-status".into(), "16".into())), "{:?}", response.headers);
 }
 
 #[test]

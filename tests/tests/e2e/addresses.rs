@@ -112,3 +112,106 @@ async fn without_a_trusted_proxy_the_address_is_the_connections() {
     assert_eq!(ask(&gateway, &keys[0], "192.0.2.1").await.status, 200);
     assert_eq!(ask(&gateway, &keys[1], "192.0.2.1").await.code(), "ip_denied");
 }
+
+/// Entries that Envoy does not read, so that it goes by the proxy's address, which here is the test's own.
+const NO_ADDRESS: [&str; 9] = [
+    "203.0.113.9:4711",
+    "[2001:db8::1]:443",
+    "[2001:db8::1]",
+    "2001:db8::1%eth0",
+    "\"203.0.113.9\"",
+    "203.0.113.009",
+    "203.0.113.9,",
+    "unknown",
+    "",
+];
+
+/// With `client_address`, on keys with a deny list, an allow list of the proxy, one of the client, and without lists.
+async fn lists(gateway: &Gateway) -> [String; 4] {
+    let mut keys = Vec::new();
+    for (name, allowed, denied) in [
+        ("deny", json!([]), json!(["203.0.113.0/24", "2001:db8::/32"])),
+        ("allow the proxy", json!(["127.0.0.0/8"]), json!([])),
+        ("allow the client", json!(["203.0.113.0/24", "2001:db8::/32"]), json!([])),
+        ("a disabled entry", json!([{ "cidr": "192.0.2.1", "enabled": false }]), json!([])),
+    ] {
+        let key = json!({ "name": name, "allowed_ips": allowed, "denied_ips": denied });
+        keys.push(gateway.control_plane.create_key(key).await.unwrap().api_key);
+    }
+    keys.try_into().unwrap()
+}
+
+async fn codes(gateway: &Gateway, keys: &[String; 4], forwarded_for: &[&str]) -> [String; 4] {
+    let mut codes = Vec::new();
+    for key in keys {
+        let headers = forwarded_for.iter().map(|value| ("x-forwarded-for", *value));
+        let headers: Vec<_> = headers.chain([("x-api-key", key.as_str())]).collect();
+        codes.push(gateway.ask_with("/", &headers).await.code().to_owned());
+    }
+    codes.try_into().unwrap()
+}
+
+#[tokio::test]
+async fn an_entry_that_envoy_does_not_read_is_refused_by_every_list() {
+    for hops in [1, 2] {
+        let gateway = Gateway::builder().envoy(move |envoy| {
+            envoy.trusted_proxies = hops;
+            envoy.configuration = json!({ "client_address": { "xff_trusted_hops": hops } });
+        });
+        let gateway = gateway.start().await;
+        let keys = lists(&gateway).await;
+        // With two hops another proxy has appended itself.
+        let inner = if hops == 1 { "" } else { ", 192.0.2.77" };
+        let refused = ["ip_denied", "ip_denied", "ip_denied", ""];
+        for entry in NO_ADDRESS {
+            let value = format!("{entry}{inner}");
+            // To Envoy an empty element at the end is none, so that the one before it counts.
+            let before = format!("198.51.100.1, {value}");
+            assert_eq!(codes(&gateway, &keys, &[&value]).await, refused, "{hops} {value}");
+            assert_eq!(codes(&gateway, &keys, &[&before]).await, refused, "{hops} {before}");
+            if !value.is_empty() {
+                // Envoy passes over a header without a value.
+                assert_eq!(codes(&gateway, &keys, &["198.51.100.1", &value]).await, refused, "{hops} {value}");
+            }
+        }
+        assert_eq!(codes(&gateway, &keys, &[]).await, refused, "{hops}");
+        for (entry, expected) in [
+            ("203.0.113.9", ["ip_denied", "ip_denied", "", ""]),
+            ("2001:db8::1", ["ip_denied", "ip_denied", "", ""]),
+            ("198.51.100.1", ["", "ip_denied", "ip_denied", ""]),
+            ("::ffff:198.51.100.1", ["", "ip_denied", "ip_denied", ""]),
+            ("127.0.0.1", ["", "", "ip_denied", ""]),
+        ] {
+            let value = format!("{entry}{inner}");
+            assert_eq!(codes(&gateway, &keys, &[&value]).await, expected, "{hops} {value}");
+            // What stands before the trusted entry does not count, in the same header or in one before.
+            assert_eq!(codes(&gateway, &keys, &[&format!("unknown, {value}")]).await, expected, "{hops} {value}");
+            assert_eq!(codes(&gateway, &keys, &["203.0.113.9:1", &value]).await, expected, "{hops} {value}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_remote_address_the_last_entry_counts_as_well() {
+    let gateway = Gateway::builder().envoy(|envoy| {
+        envoy.use_remote_address = false;
+        envoy.configuration = json!({ "client_address": { "xff_trusted_hops": 0 } });
+    });
+    let gateway = gateway.start().await;
+    let keys = lists(&gateway).await;
+    for entry in NO_ADDRESS {
+        let refused = ["ip_denied", "ip_denied", "ip_denied", ""];
+        assert_eq!(codes(&gateway, &keys, &[entry]).await, refused, "{entry}");
+    }
+    assert_eq!(codes(&gateway, &keys, &["203.0.113.9"]).await, ["ip_denied", "ip_denied", "", ""]);
+    assert_eq!(codes(&gateway, &keys, &["1.1.1.1", "2001:db8::1"]).await, ["ip_denied", "ip_denied", "", ""]);
+    assert_eq!(codes(&gateway, &keys, &["198.51.100.1"]).await, ["", "ip_denied", "ip_denied", ""]);
+}
+
+/// What README says of a gateway without `client_address`.
+#[tokio::test]
+async fn without_client_address_the_proxys_own_address_counts() {
+    let gateway = gateway().await;
+    let keys = lists(&gateway).await;
+    assert_eq!(codes(&gateway, &keys, &["203.0.113.9:4711"]).await, ["", "", "ip_denied", ""]);
+}

@@ -183,7 +183,7 @@ fn what_cannot_be_checked_stays_and_is_checked_later() {
     streams.revoke(&key(1).digest());
     streams.host.stubborn.set("reset");
     assert_eq!(streams.resets_after(10), 0);
-    streams.host.stubborn.set("now");
+    streams.host.stubborn.set("monotonic");
     assert_eq!(streams.resets_after(10), 0);
     streams.host.stubborn.set("");
     assert_eq!(streams.resets_after(10), 1);
