@@ -40,6 +40,7 @@ mod organisation;
 mod paths;
 mod process;
 mod protocols;
+mod slow_link;
 mod tap;
 mod upstream;
 mod users;
@@ -66,6 +67,7 @@ pub use paths::{
     nodes_binary, schemathesis, workspace,
 };
 pub use process::Process;
+pub use slow_link::SlowLink;
 pub use tap::Tap;
 pub use upstream::Upstream;
 pub use users::User;

@@ -1,14 +1,17 @@
 //! Nodes: every Envoy that may be deciding requests, and how far each is. The page follows them by itself.
 
+mod manage;
+
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::Page;
 use super::api::with_query;
+use super::done::Done;
 use super::failure::Failure;
 use super::form::Query;
 use super::layout;
@@ -22,28 +25,57 @@ const PATH: &str = "/console/nodes";
 /// For how many seconds a page follows the nodes. A page that did so for ever would keep its session for ever.
 const FOLLOWED: i64 = 15 * 60;
 
+/// From so many milliseconds on a clock is worth a warning.
+const SKEW_WARNED: i64 = 5_000;
+
 /// What ends the polling of htmx.
 const STOP_POLLING: u16 = 286;
 
 pub(super) fn router() -> Router<Page> {
-    Router::new().route(PATH, get(page))
+    Router::new()
+        .route(PATH, get(page))
+        .route(&format!("{PATH}/forget"), post(manage::forget))
+        .route(&format!("{PATH}/accept-epoch"), post(manage::accept))
 }
 
 #[derive(Deserialize)]
 struct Nodes {
     nodes: Vec<Node>,
     revision: u64,
+    unknown: Option<Unknown>,
+    refused_peers: Vec<Peer>,
+}
+
+/// Nodes that the database does not know.
+#[derive(Deserialize)]
+struct Unknown {
+    expires_in_seconds: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Peer {
+    node_id: String,
+    remote: Option<String>,
+    reason: String,
+    count: u64,
+    at: String,
 }
 
 #[derive(Deserialize)]
 struct Node {
+    handle: String,
     node_id: String,
-    instance: String,
     version: String,
+    state: String,
     connected: bool,
     since: String,
     revision: u64,
     lag: u64,
+    clock_skew_ms: Option<i64>,
+    /// Of the database that its snapshot is of, while that is not accepted.
+    epoch: Option<String>,
+    /// Why it was not let in again.
+    refused: Option<String>,
     remote: Option<String>,
 }
 
@@ -54,7 +86,16 @@ struct Asked {
     until: String,
 }
 
-async fn page(session: Session, headers: HeaderMap, Query(asked): Query<Asked>) -> Result<Response, Failure> {
+/// What is said of what has just been done.
+const DONE: [(&str, &str); 2] =
+    [("forgotten", "Forgotten"), ("accepted", "Accepted: nodes of that database load this one's snapshot")];
+
+async fn page(
+    session: Session,
+    done: Done,
+    headers: HeaderMap,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Failure> {
     let found: Nodes = session.api.get("/v1/nodes").await?;
     if is_partial(&headers) {
         let goes_on = asked.until.parse().is_ok_and(|until: i64| session.now < until);
@@ -65,6 +106,7 @@ async fn page(session: Session, headers: HeaderMap, Query(asked): Query<Asked>) 
     let until = session.now.saturating_add(FOLLOWED).to_string();
     let content = html! {
         h1 { "Nodes" }
+        (done.notice(&DONE))
         p { "A node is an Envoy that decides requests by the keys and rules from here. A change is in force everywhere \
              once every node has the newest revision." }
         div #nodes .wide tabindex="0" role="region" aria-label="Nodes"
@@ -78,10 +120,11 @@ async fn page(session: Session, headers: HeaderMap, Query(asked): Query<Asked>) 
 /// What is replaced every time.
 fn state(session: &Session, found: &Nodes, goes_on: bool) -> Markup {
     if found.nodes.is_empty() {
-        return nobody(goes_on);
+        return html! { (warnings(session, found)) (nobody(goes_on)) };
     }
-    let current = found.nodes.iter().filter(|node| node.connected && node.lag == 0).count();
+    let current = found.nodes.iter().filter(|node| node.state == "connected" && node.lag == 0).count();
     html! {
+        (warnings(session, found))
         table .stack {
             caption {
                 "Newest revision " strong { (number(found.revision)) } ", on " (current) " of " (found.nodes.len())
@@ -96,18 +139,65 @@ fn state(session: &Session, found: &Nodes, goes_on: bool) -> Markup {
                 th .number scope="col" { "Behind by" }
                 th scope="col" { "Address" }
                 th scope="col" { "Filter" }
-                th scope="col" { "Instance" }
+                th scope="col" { "Clock" }
+                th scope="col" { "Handle" }
+                th scope="col" { "Actions" }
             } }
-            tbody { @for node in &found.nodes { (row(node)) } }
+            tbody { @for node in &found.nodes { (row(session, node)) } }
         }
     }
 }
 
-fn row(node: &Node) -> Markup {
+/// What keeps changes from being complete, beside the nodes that are listed.
+fn warnings(session: &Session, found: &Nodes) -> Markup {
+    let waiting = found.nodes.iter().filter(|node| node.state == "waiting").count();
+    html! {
+        @if waiting > 0 {
+            p .notice .warn role="status" {
+                (waiting) @if waiting == 1 { " node holds" } @else { " nodes hold" }
+                " a snapshot of another database, and follows no change until you accept that. If this control plane has the \
+                 wrong database, stop it instead."
+            }
+        }
+        @if let Some(unknown) = &found.unknown {
+            div .notice .warn role="status" {
+                p { "Nodes that the database does not know may be serving, since nobody noted what happened before this \
+                     control plane started. They count as one lost node "
+                    @match unknown.expires_in_seconds {
+                        Some(seconds) => { "for " (number(seconds)) " more seconds." },
+                        None => "until you forget them.",
+                    }
+                }
+                (manage::forget_unknown(session))
+            }
+        }
+        @for peer in &found.refused_peers {
+            p .faint {
+                "Refused for its " (peer.reason) ": " (peer.node_id)
+                @if let Some(remote) = &peer.remote { " from " (remote) }
+                ", " (number(peer.count)) @if peer.count == 1 { " time" } @else { " times" }
+                ", last " (time(&peer.at)) "."
+            }
+        }
+    }
+}
+
+fn badge_of(node: &Node) -> Markup {
+    match node.state.as_str() {
+        "connected" => badge("good", "connected"),
+        "waiting" => badge("warn", "waiting"),
+        _ => badge("bad", "lost"),
+    }
+}
+
+fn row(session: &Session, node: &Node) -> Markup {
     html! {
         tr {
             th scope="row" { (node.node_id) }
-            (cell("State", &html! { span { @if node.connected { (badge("good", "connected")) } @else { (badge("bad", "lost")) } } }))
+            (cell("State", &html! { span {
+                (badge_of(node))
+                @if let Some(refused) = &node.refused { " " span .faint { (refused) } }
+            } }))
             (cell("Since", &time(&node.since)))
             (cell_of_number("Revision", &html! { @if node.revision == 0 { span .faint { "none yet" } } @else { (number(node.revision)) } }))
             (cell_of_number("Behind by", &html! { @match node.lag {
@@ -116,7 +206,12 @@ fn row(node: &Node) -> Markup {
             } }))
             (cell("Address", &html! { @if let Some(remote) = &node.remote { (remote) } @else { span .faint { "none" } } }))
             (cell("Filter", &html! { (node.version) }))
-            (cell("Instance", &html! { code { (node.instance) } }))
+            (cell("Clock", &html! { @match node.clock_skew_ms {
+                Some(skew) => { span .warn[skew.abs() > SKEW_WARNED] { (skew) " ms" } },
+                None => { span .faint { "not reported" } },
+            } }))
+            (cell("Handle", &html! { code { (node.handle) } }))
+            (cell("Actions", &manage::actions(session, node)))
         }
     }
 }

@@ -215,6 +215,7 @@ impl Copy {
         };
         let mut epoch = Epoch::default();
         random::fill(&mut epoch)?;
+        let skipped = life::numbers_to_skip()?;
         let change = async {
             former::take_over(&mut connection, former, now).await?;
             sqlx::query("UPDATE meta SET epoch = ?").bind(&epoch[..]).execute(&mut connection).await?;
@@ -222,7 +223,7 @@ impl Copy {
             for gone in ["DELETE FROM sessions", "DELETE FROM node_usage"] {
                 sqlx::query(gone).execute(&mut connection).await?;
             }
-            life::skip_numbers(&mut connection).await?;
+            life::skip_numbers(&mut connection, skipped).await?;
             let live = "SELECT COUNT(*) FROM keys WHERE revoked_at IS NULL";
             let keys: i64 = sqlx::query_scalar(live).fetch_one(&mut connection).await?;
             connection.close().await?;

@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use sqlx::SqliteConnection;
 
 use super::{NodeRow, Store, StoreError, nodes};
+use crate::random::{self, NoRandomness};
 
 /// No limit, for an uptime and for a duration.
 pub(crate) const FOREVER: i64 = i64::MAX;
@@ -18,6 +19,10 @@ const NOTED_WITHIN: i64 = 5;
 /// More keys and policies than are made between two states of the database. Nodes find a key's counters by its number, so
 /// numbers that were given and lost must not be given again.
 const NUMBERS_SKIPPED: i64 = 1_000_000;
+
+/// Bits of what is skipped besides, at random: two starts from the same state of the database do not give the same numbers.
+/// There are enough numbers for 100,000 starts.
+const RANDOM_BITS: u32 = 46;
 
 /// What the table calls a node of version 0.1 until the first start.
 const INSTANCE: &str = "instance:";
@@ -52,7 +57,7 @@ impl Store {
         let mut transaction = self.0.begin().await?;
         name_instances(&mut transaction).await?;
         if !self.0.created {
-            skip_numbers(&mut transaction).await?;
+            skip_numbers(&mut transaction, numbers_to_skip()?).await?;
         }
         let nodes = nodes::all(&mut *transaction).await?;
         let (uptime, noted_at, kept): (i64, Option<i64>, Option<i64>) =
@@ -86,14 +91,22 @@ async fn write(to: &mut SqliteConnection, note: Note) -> Result<(), sqlx::Error>
     Ok(())
 }
 
+/// How many numbers a start skips.
+pub(super) fn numbers_to_skip() -> Result<i64, NoRandomness> {
+    let mut drawn = [0; 8];
+    random::fill(&mut drawn)?;
+    let drawn = u64::from_le_bytes(drawn) >> (u64::BITS - RANDOM_BITS);
+    Ok(NUMBERS_SKIPPED.saturating_add(drawn.cast_signed()))
+}
+
 /// Gives keys and policies from now on numbers that were never given, whatever was lost.
-pub(super) async fn skip_numbers(on: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+pub(super) async fn skip_numbers(on: &mut SqliteConnection, skipped: i64) -> Result<(), sqlx::Error> {
     const NUMBERED: &str = "INSERT INTO sqlite_sequence (name, seq) \
          SELECT ?1, 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = ?1)";
     const SKIP: &str = "UPDATE sqlite_sequence SET seq = seq + ? WHERE name = ?";
     for table in ["keys", "policies"] {
         sqlx::query(NUMBERED).bind(table).execute(&mut *on).await?;
-        sqlx::query(SKIP).bind(NUMBERS_SKIPPED).bind(table).execute(&mut *on).await?;
+        sqlx::query(SKIP).bind(skipped).bind(table).execute(&mut *on).await?;
     }
     Ok(())
 }

@@ -196,6 +196,12 @@ impl Stream {
         }
     }
 
+    /// The next message, whatever it is.
+    pub(crate) async fn any(&mut self) -> to_node::Message {
+        let message = time::timeout(PATIENCE, self.inbox.message()).await.unwrap().unwrap().unwrap();
+        message.message.unwrap()
+    }
+
     /// The next heartbeat with an echo or, unless it is `answered`, without, whatever comes before.
     pub(crate) async fn beat(&mut self, answered: bool) -> Heartbeat {
         loop {

@@ -1,7 +1,7 @@
 //! Node tokens: who may create them, which nodes they admit, and what becomes of streams when one is revoked.
 
 use crate::harness::{Client, NODE_TOKEN, Plane};
-use crate::node::{Node, Stream, hello};
+use crate::node::{Node, Snapshot, Stream, complete, hello};
 use latchkey_protocol::{Hello, from_node, to_node};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -17,7 +17,8 @@ async fn create(client: &Client<'_>, name: &str, node: &str) -> String {
 /// Says Hello with a token: the stream, once it is welcomed.
 async fn connect(plane: &Plane, token: &str, node_id: &str, instance: u64) -> Result<Stream, Status> {
     let mut stream = Stream::open(plane, Some(&format!("Bearer {token}"))).await?;
-    stream.send(from_node::Message::Hello(Hello { node_id: node_id.to_owned(), instance, ..hello() })).await;
+    let hello = complete(Hello { node_id: node_id.to_owned(), instance, ..hello() }, &Snapshot::default());
+    stream.send(from_node::Message::Hello(hello)).await;
     match stream.next().await? {
         to_node::Message::Welcome(_) => Ok(stream),
         other => panic!("no Welcome but {other:?}"),

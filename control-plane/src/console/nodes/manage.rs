@@ -1,0 +1,68 @@
+//! What an operator can do about nodes: forget a lost one, and accept those of another database.
+
+use axum::http::Method;
+use axum::response::Response;
+use maud::{Markup, html};
+use serde::de::IgnoredAny;
+use serde_json::json;
+
+use super::super::done;
+use super::super::failure::Failure;
+use super::super::session::{Sent, Session};
+use super::super::widgets::csrf;
+use super::{Node, PATH};
+
+const PERMISSION: &str = "gateway:nodes:update";
+
+pub(super) async fn forget(Sent { session, fields }: Sent) -> Result<Response, Failure> {
+    session.require(PERMISSION, "forget nodes")?;
+    let handle = fields.text("handle");
+    // What names a node is of these alone, and nothing else is put into the call's path.
+    let handle = if handle.bytes().all(|byte| byte.is_ascii_alphanumeric()) { handle } else { "" };
+    let call = format!("/v1/nodes/{handle}");
+    session.api.send::<IgnoredAny>(Method::DELETE, &call, &json!({})).await?;
+    Ok(done::redirect(PATH, "forgotten", None))
+}
+
+pub(super) async fn accept(Sent { session, fields }: Sent) -> Result<Response, Failure> {
+    session.require(PERMISSION, "accept the nodes of another database")?;
+    let epoch = json!({ "epoch": fields.text("epoch") });
+    session.api.send::<IgnoredAny>(Method::POST, "/v1/nodes/accept-epoch", &epoch).await?;
+    Ok(done::redirect(PATH, "accepted", None))
+}
+
+/// What can be done about a node.
+pub(super) fn actions(session: &Session, node: &Node) -> Markup {
+    if !session.me.may(PERMISSION) {
+        return html! {};
+    }
+    html! {
+        @if let Some(epoch) = &node.epoch {
+            form method="post" action={ (PATH) "/accept-epoch" } {
+                (csrf(session))
+                input type="hidden" name="epoch" value=(epoch);
+                button type="submit" aria-label={ "Accept the database of " (node.node_id) } { "Accept" }
+            }
+        }
+        @if !node.connected { (forget_form(session, &node.handle, &node.node_id)) }
+    }
+}
+
+/// Forgets nodes that the database does not know.
+pub(super) fn forget_unknown(session: &Session) -> Markup {
+    if session.me.may(PERMISSION) {
+        forget_form(session, "unknown", "unknown nodes")
+    } else {
+        html! {}
+    }
+}
+
+fn forget_form(session: &Session, handle: &str, name: &str) -> Markup {
+    html! {
+        form method="post" action={ (PATH) "/forget" } {
+            (csrf(session))
+            input type="hidden" name="handle" value=(handle);
+            button .danger type="submit" aria-label={ "Forget " (name) } { "Forget" }
+        }
+    }
+}

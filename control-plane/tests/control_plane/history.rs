@@ -1,0 +1,236 @@
+//! The history of revisions: what vouches for them, and what becomes of nodes that hold another one.
+
+use crate::harness::{Client, NODE_TOKEN, Plane};
+use crate::node::{Node, Snapshot, Stream, complete, former_hello, hello};
+use latchkey_control_plane::store::backup::{backup, restore};
+use latchkey_protocol::{Alive, Hello, from_node, to_node};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::fs;
+use std::time::Instant;
+use tonic::Code;
+
+async fn mismatches(plane: &Plane) -> f64 {
+    plane.metric("latchkey_history_mismatches_total").await
+}
+
+/// Opens a stream with this Hello and does not expect a welcome.
+async fn open(plane: &Plane, hello: Hello) -> Stream {
+    let stream = Stream::open(plane, Some(&format!("Bearer {NODE_TOKEN}"))).await.unwrap();
+    stream.send(from_node::Message::Hello(hello)).await;
+    stream
+}
+
+#[tokio::test]
+async fn each_revision_has_a_random_tag() {
+    let plane = Plane::start().await;
+    let mut node = Node::ready(&plane).await;
+    let mut tags = vec![node.snapshot.tag.clone()];
+    for name in ["one", "two"] {
+        plane.create_keys(name, 1).await;
+        node.publish().await;
+        assert_eq!(node.snapshot.tag, plane.store().head().tag);
+        tags.push(node.snapshot.tag.clone());
+    }
+    tags.sort();
+    tags.dedup();
+    assert_eq!(tags.len(), 3);
+    let beat = node.stream.beat(false).await;
+    assert_eq!((beat.revision, beat.tag), (node.snapshot.revision, node.snapshot.tag));
+}
+
+#[tokio::test]
+async fn a_node_resumes_only_from_a_revision_with_its_tag() {
+    let plane = Plane::start().await;
+    plane.create_keys("key", 1).await;
+    let mut other = Node::connect(&plane, Hello { instance: 2, ..hello() }, Snapshot::default()).await;
+    other.publish().await;
+    let held = Node::ready(&plane).await.snapshot;
+    assert!(Node::connect(&plane, hello(), held.clone()).await.welcome.resume);
+    assert_eq!(mismatches(&plane).await, 0.0);
+
+    let epoch = plane.store().epoch();
+    for wrong in [
+        Snapshot { tag: vec![7; 16], ..held.clone() },
+        Snapshot { revision: held.revision + 1_000, ..held.clone() },
+        Snapshot { revision: u64::MAX, ..held.clone() },
+    ] {
+        let before = mismatches(&plane).await;
+        let mut node = Node::connect(&plane, hello(), wrong).await;
+        assert!(!node.welcome.resume);
+        node.publish().await;
+        assert_eq!(node.snapshot.names(), ["key-0"]);
+        assert_eq!(mismatches(&plane).await, before + 1.0);
+    }
+    // That node alone: the epoch stays, and the others' streams go on.
+    assert_eq!(plane.store().epoch(), epoch);
+    assert!(other.stream.is_silent().await);
+    plane.create_keys("more", 1).await;
+    assert_eq!(other.publish().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_missing_or_pruned_tag_is_no_alarm() {
+    let plane = Plane::start().await;
+    plane.create_keys("key", 1).await;
+    let held = Node::ready(&plane).await.snapshot;
+    let node = Node::connect(&plane, Hello { instance: 8, ..former_hello() }, held.clone()).await;
+    assert!(!node.welcome.resume);
+    plane.create_keys("more", 1).await;
+    sqlx::query("DELETE FROM history WHERE revision <= ?")
+        .bind(held.revision.cast_signed())
+        .execute(&plane.pool().await)
+        .await
+        .unwrap();
+    let node = Node::connect(&plane, hello(), held).await;
+    assert!(!node.welcome.resume);
+    assert_eq!(mismatches(&plane).await, 0.0);
+}
+
+#[tokio::test]
+async fn a_database_that_was_put_back_does_not_serve_what_it_lost() {
+    let mut plane = Plane::start().await;
+    let made = plane.create_keys("key", 2).await;
+    plane.take().shutdown().await;
+    let (database, copy) = (plane.database(), plane.database().with_extension("copy"));
+    fs::copy(&database, &copy).unwrap();
+    plane.run().await;
+    for name in ["lost-a", "lost-b", "lost-c"] {
+        plane.create_keys(name, 1).await;
+    }
+    let held = Node::ready(&plane).await.snapshot;
+    let lost = held.key("lost-c-0").number;
+    plane.take().shutdown().await;
+    fs::copy(&copy, &database).unwrap();
+    for end in ["-wal", "-shm"] {
+        let _ = fs::remove_file(format!("{}{end}", database.display()));
+    }
+    plane.run().await;
+    // It overtakes what the node holds, and the revision in which a key is revoked is one that the node has, by its number.
+    let client = plane.log_in().await;
+    client.delete(&format!("/v1/keys/{}?wait_ms=0", made[0].1)).await;
+    for name in ["a", "b", "c", "d"] {
+        plane.create_keys(name, 1).await;
+    }
+    assert!(plane.store().revision() > held.revision);
+    let mut node = Node::connect(&plane, hello(), held).await;
+    assert!(!node.welcome.resume);
+    node.publish().await;
+    assert_eq!(node.snapshot.names(), ["a-0", "b-0", "c-0", "d-0", "key-1"]);
+    assert_eq!(mismatches(&plane).await, 1.0);
+    assert!(node.snapshot.key("a-0").number > lost, "a number was given again");
+}
+
+#[tokio::test]
+async fn numbers_jump_at_every_start_and_not_because_of_a_hello() {
+    let mut plane = Plane::start().await;
+    let number = async |plane: &Plane, name: &str| {
+        plane.create_keys(name, 1).await;
+        Node::ready(plane).await.snapshot.key(&format!("{name}-0")).number
+    };
+    let first = number(&plane, "first").await;
+    let held = Node::ready(&plane).await.snapshot;
+    drop(Node::connect(&plane, hello(), Snapshot { revision: 500, ..held }).await);
+    assert_eq!(number(&plane, "second").await, first + 1);
+    plane.restart().await;
+    assert!(number(&plane, "third").await >= first + 1_000_000);
+    plane.restart().await;
+    assert!(number(&plane, "fourth").await >= first + 2_000_000);
+}
+
+async fn state(client: &Client<'_>) -> Value {
+    client.get("/v1/nodes").await.at("/data/nodes/0").clone()
+}
+
+#[tokio::test]
+async fn a_node_of_another_database_waits_until_its_epoch_is_accepted() {
+    let (plane, other) = (Plane::start().await, Plane::start().await);
+    let client = plane.log_in().await;
+    client.key("ours").await;
+    other.create_keys("theirs", 3).await;
+    let theirs = Node::ready(&other).await.snapshot;
+    let epoch = hex(&theirs.epoch);
+
+    let mut stream = open(&plane, complete(hello(), &theirs)).await;
+    let Ok(to_node::Message::Waiting(waiting)) = stream.next().await else { panic!("it is not told to wait") };
+    assert_eq!(waiting.epoch, plane.store().epoch());
+    // It is not fed, and nothing refreshes its contact.
+    stream.send(from_node::Message::Alive(Alive { sent: 7, unix_millis: 0 })).await;
+    for _ in 0..2 {
+        let beat = stream.beat(false).await;
+        assert_eq!((beat.revision, beat.echo), (0, 0));
+    }
+    let answer = client.send(Method::POST, "/v1/keys/generate?wait_ms=0", json!({"name": "new"})).await;
+    assert_eq!(answer.enforcement(), (1, 0));
+    assert_eq!(answer.at("/data/enforcement/complete"), false);
+    let shown = state(&client).await;
+    assert_eq!(
+        (&shown["state"], &shown["epoch"], &shown["connected"]),
+        (&json!("waiting"), &json!(epoch), &json!(true))
+    );
+    assert_eq!(plane.metric("latchkey_nodes_waiting").await, 1.0);
+
+    let accepted = client.send(Method::POST, "/v1/nodes/accept-epoch", json!({})).await;
+    assert_eq!(accepted.at("/data/epochs"), &json!([epoch]));
+    let Ok(to_node::Message::Welcome(welcome)) = stream.next().await else { panic!("it is not served") };
+    assert!(!welcome.resume);
+    assert_eq!(state(&client).await["state"], "connected");
+    let entries = client.get("/v1/audit?action=nodes.accept_epoch").await;
+    assert_eq!(entries.at("/data/entries/0/target/id"), &json!(epoch), "{entries:?}");
+    // From now on without waiting, and without an alarm.
+    let mut node = Node::connect(&plane, hello(), theirs).await;
+    node.publish().await;
+    assert_eq!(node.snapshot.names(), ["new", "ours"]);
+    assert_eq!(mismatches(&plane).await, 0.0);
+}
+
+#[tokio::test]
+async fn a_waiting_stream_ends_so_that_the_node_can_try_another_control_plane() {
+    let (plane, other) = (Plane::start().await, Plane::start().await);
+    let theirs = Node::ready(&other).await.snapshot;
+    let started = Instant::now();
+    let mut stream = open(&plane, complete(former_hello(), &theirs)).await;
+    assert_eq!(stream.end().await.code(), Code::FailedPrecondition);
+    assert!((9..15).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+    let client = plane.log_in().await;
+    assert_eq!(state(&client).await["state"], "waiting", "it is shown until it is back or gone");
+    let refused = client.send(Method::POST, "/v1/nodes/accept-epoch", json!({"epoch": "00ff"})).await;
+    refused.refused_by(400, "invalid_request", "epoch");
+}
+
+#[tokio::test]
+async fn an_accepted_epoch_is_accepted_after_a_restart() {
+    let (mut plane, other) = (Plane::start().await, Plane::start().await);
+    let theirs = Node::ready(&other).await.snapshot;
+    let body = json!({"epoch": hex(&theirs.epoch)});
+    plane.log_in().await.send(Method::POST, "/v1/nodes/accept-epoch", body).await;
+    plane.restart().await;
+    assert!(!Node::connect(&plane, hello(), theirs).await.welcome.resume);
+}
+
+#[tokio::test]
+async fn after_a_restore_nodes_need_no_confirmation_and_those_after_the_backup_count() {
+    let mut plane = Plane::start().await;
+    plane.create_keys("kept", 1).await;
+    let file = plane.database().with_extension("backup");
+    backup(&plane.database(), &file).await.unwrap();
+    plane.create_keys("lost", 1).await;
+    // It is in no backup.
+    let held = Node::ready(&plane).await.snapshot;
+    plane.take().shutdown().await;
+    restore(&file, &plane.database(), true, 5).await.unwrap();
+    plane.run().await;
+    let client = plane.log_in().await;
+    let answer = client.send(Method::POST, "/v1/keys/generate?wait_ms=0", json!({"name": "new"})).await;
+    assert_eq!(answer.enforcement(), (1, 0));
+    assert_eq!(answer.at("/data/enforcement/lost"), 1);
+    let mut node = Node::connect(&plane, hello(), held).await;
+    assert!(!node.welcome.resume);
+    node.publish().await;
+    assert_eq!(node.snapshot.names(), ["kept-0", "new"]);
+    assert_eq!(mismatches(&plane).await, 0.0);
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,305 @@
+//! Nodes that are lost: for how long they count, and what ends that.
+
+use crate::harness::{Answer, Client, NODE_TOKEN, Plane};
+use crate::node::{INSTANCE, Node, PATIENCE, Snapshot, Stream, complete, former_hello, handle, hello};
+use latchkey_protocol::{Goodbye, Hello, from_node};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use tonic::Code;
+
+const DAY: u64 = 86_400;
+
+async fn create(client: &Client<'_>, name: &str, wait_ms: u32) -> Answer {
+    let answer =
+        client.send(Method::POST, &format!("/v1/keys/generate?wait_ms={wait_ms}"), json!({"name": name})).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+    answer
+}
+
+/// `[nodes, acknowledged, lost, complete]` of an answer's enforcement.
+fn enforcement(answer: &Answer) -> Value {
+    let enforcement = answer.at("/data/enforcement");
+    json!([enforcement["nodes"], enforcement["acknowledged"], enforcement["lost"], enforcement["complete"]])
+}
+
+async fn ready(plane: &Plane, hello: Hello) -> Node {
+    let mut node = Node::connect(plane, hello, Snapshot::default()).await;
+    node.publish().await;
+    node
+}
+
+async fn total(client: &Client<'_>) -> u64 {
+    client.get("/v1/nodes").await.number("/data/total")
+}
+
+async fn becomes(client: &Client<'_>, expected: u64) {
+    let started = Instant::now();
+    while total(client).await != expected {
+        assert!(started.elapsed() < PATIENCE, "there are not {expected} nodes");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Waits until a node is shown as lost.
+async fn is_lost(client: &Client<'_>, handle: &str) {
+    let started = Instant::now();
+    loop {
+        let nodes = client.get("/v1/nodes").await;
+        let nodes = nodes.at("/data/nodes").as_array().unwrap().clone();
+        if nodes.iter().any(|node| node["handle"] == handle && node["state"] == "lost") {
+            return;
+        }
+        assert!(started.elapsed() < PATIENCE, "{handle} is not lost");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_lost_node_counts_until_its_staleness_limit_is_over() {
+    let plane = Plane::start_with(&["--node-grace-ms=300"]).await;
+    let client = plane.log_in().await;
+    let node = ready(&plane, Hello { staleness_seconds: 3, ..hello() }).await;
+    let lost = Instant::now();
+    drop(node);
+    is_lost(&client, &handle(INSTANCE)).await;
+    // Within the grace a call waits for it; after that it counts, and nobody waits.
+    let started = Instant::now();
+    assert_eq!(enforcement(&create(&client, "one", 20_000).await), json!([1, 0, 1, false]));
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    let started = Instant::now();
+    assert_eq!(enforcement(&create(&client, "two", 20_000).await), json!([1, 0, 1, false]));
+    assert!(started.elapsed() < Duration::from_millis(250), "it waited {:?}", started.elapsed());
+    assert_eq!(plane.metric("latchkey_nodes_lost").await, 1.0);
+    becomes(&client, 0).await;
+    assert!(lost.elapsed() >= Duration::from_secs(3), "{:?}", lost.elapsed());
+    assert_eq!(enforcement(&create(&client, "three", 0).await), json!([0, 0, 0, true]));
+}
+
+#[tokio::test]
+async fn a_node_without_a_limit_counts_until_it_is_back_or_forgotten() {
+    let plane = Plane::start_with(&["--node-grace-ms=50"]).await;
+    let client = plane.log_in().await;
+    let endless = || Hello { staleness_seconds: 0, ..hello() };
+    let node = ready(&plane, endless()).await;
+    let path = format!("/v1/nodes/{}", handle(INSTANCE));
+    client.delete(&path).await.refused(409, "node_connected");
+    let held = node.snapshot.clone();
+    drop(node);
+    is_lost(&client, &handle(INSTANCE)).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(enforcement(&create(&client, "one", 0).await), json!([1, 0, 1, false]));
+
+    let mut node = Node::connect(&plane, endless(), held).await;
+    node.publish().await;
+    let (answer, _) = tokio::join!(create(&client, "two", 20_000), node.publish());
+    assert_eq!(enforcement(&answer), json!([1, 1, 0, true]));
+    drop(node);
+    is_lost(&client, &handle(INSTANCE)).await;
+    let forgotten = client.delete(&path).await;
+    assert_eq!(forgotten.at("/data/forgotten"), &json!([handle(INSTANCE)]));
+    assert_eq!(enforcement(&create(&client, "three", 0).await), json!([0, 0, 0, true]));
+    client.delete(&path).await.refused(404, "node_not_found");
+    let entries = client.get("/v1/audit?action=nodes.forget").await;
+    assert_eq!(entries.at("/data/entries/0/target/id"), &json!(handle(INSTANCE)), "{entries:?}");
+    let rows: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM nodes").fetch_one(&plane.pool().await).await.unwrap();
+    assert_eq!(rows, 0);
+}
+
+#[tokio::test]
+async fn nodes_that_were_lost_before_a_time_are_forgotten() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    for instance in [1, 2] {
+        drop(ready(&plane, Hello { instance, staleness_seconds: DAY, ..hello() }).await);
+        is_lost(&client, &handle(instance)).await;
+        plane.clock.advance(60);
+    }
+    let body = json!({"lost_before": "2027-01-15T08:00:30Z"});
+    let forgotten = client.send(Method::POST, "/v1/nodes/forget", body).await;
+    assert_eq!(forgotten.at("/data/forgotten"), &json!([handle(1)]));
+    assert_eq!(total(&client).await, 1);
+    let refused = client.send(Method::POST, "/v1/nodes/forget", json!({"lost_before": "yesterday"})).await;
+    refused.refused_by(400, "invalid_request", "lost_before");
+}
+
+#[tokio::test]
+async fn a_lost_node_of_version_0_1_counts_for_the_grace_unless_staleness_is_required() {
+    for (flags, left) in [(&["--node-grace-ms=100"][..], 0), (&["--node-grace-ms=100", "--require-staleness"], 1)] {
+        let plane = Plane::start_with(flags).await;
+        let client = plane.log_in().await;
+        drop(ready(&plane, former_hello()).await);
+        tokio::time::sleep(Duration::from_millis(1_000)).await;
+        assert_eq!(total(&client).await, left, "{flags:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_says_goodbye_is_forgotten_at_once() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    let node = ready(&plane, Hello { staleness_seconds: 0, ..hello() }).await;
+    node.stream.send(from_node::Message::Goodbye(Goodbye {})).await;
+    becomes(&client, 0).await;
+    drop(node);
+    assert_eq!(enforcement(&create(&client, "one", 0).await), json!([0, 0, 0, true]));
+}
+
+#[tokio::test]
+async fn what_a_lost_node_acknowledged_before_stays_acknowledged() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    let id = client.key("CI").await;
+    let mut node = ready(&plane, Hello { staleness_seconds: DAY, ..hello() }).await;
+    let revoke = format!("/v1/keys/{id}?wait_ms=20000");
+    let (answer, _) = tokio::join!(client.delete(&revoke), node.publish());
+    assert_eq!(enforcement(&answer), json!([1, 1, 0, true]));
+    drop(node);
+    is_lost(&client, &handle(INSTANCE)).await;
+    assert_eq!(enforcement(&client.delete(&revoke).await), json!([1, 1, 0, true]));
+    assert_eq!(enforcement(&create(&client, "new", 0).await), json!([1, 0, 1, false]));
+}
+
+#[tokio::test]
+async fn the_newest_stream_of_a_node_replaces_the_former_and_another_secret_is_another_node() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    let mut former = ready(&plane, hello()).await;
+    let same_id = ready(&plane, Hello { instance: 2, ..hello() }).await;
+    assert_eq!(total(&client).await, 2, "it is counted in addition");
+    let newest = ready(&plane, hello()).await;
+    assert_eq!(former.stream.end().await.code(), Code::Aborted);
+    assert_eq!(total(&client).await, 2);
+    // A rogue that knows the node id and not the secret takes nobody's place.
+    let rogue = ready(&plane, Hello { snapshot_secret: vec![9; 16], ..hello() }).await;
+    assert_eq!(total(&client).await, 3);
+    let answer = create(&client, "CI", 100).await;
+    assert_eq!(enforcement(&answer), json!([3, 0, 0, false]));
+    drop((newest, same_id, rogue));
+}
+
+#[tokio::test]
+async fn lost_nodes_count_across_restarts_however_the_clock_is_set() {
+    let mut plane = Plane::start_with(&["--node-grace-ms=50"]).await;
+    drop(ready(&plane, Hello { staleness_seconds: DAY, ..hello() }).await);
+    is_lost(&plane.log_in().await, &handle(INSTANCE)).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    for seconds in [0, 3 * 86_400, -6 * 86_400] {
+        plane.take().shutdown().await;
+        plane.clock.advance(seconds);
+        plane.run().await;
+        let client = plane.log_in().await;
+        let nodes = client.get("/v1/nodes").await;
+        assert_eq!(nodes.at("/data/nodes/0/handle"), &json!(handle(INSTANCE)), "{seconds}");
+    }
+}
+
+#[tokio::test]
+async fn a_start_with_an_unknown_past_counts_what_nobody_knows_as_one_lost_node() {
+    for seconds in [6, -1] {
+        let mut plane = Plane::start_with(&["--node-grace-ms=1000"]).await;
+        plane.take().shutdown().await;
+        plane.clock.advance(seconds);
+        plane.run().await;
+        let client = plane.log_in().await;
+        assert_eq!(enforcement(&create(&client, "one", 0).await), json!([1, 0, 1, false]));
+        assert!(client.get("/v1/nodes").await.at("/data/unknown").is_object());
+        assert_eq!(plane.metric("latchkey_nodes_unknown").await, 1.0);
+        // For the longest known staleness, or at least the grace.
+        let started = Instant::now();
+        while plane.metric("latchkey_nodes_unknown").await > 0.0 {
+            assert!(started.elapsed() < PATIENCE);
+        }
+        assert_eq!(enforcement(&create(&client, "two", 0).await), json!([0, 0, 0, true]));
+    }
+}
+
+#[tokio::test]
+async fn unknown_nodes_count_until_they_are_forgotten() {
+    let mut plane = Plane::start().await;
+    drop(ready(&plane, Hello { staleness_seconds: 0, ..hello() }).await);
+    is_lost(&plane.log_in().await, &handle(INSTANCE)).await;
+    plane.take().shutdown().await;
+    plane.clock.advance(60);
+    plane.run().await;
+    // Also after a start that knows what happened since the last one.
+    plane.restart().await;
+    let client = plane.log_in().await;
+    assert_eq!(client.get("/v1/nodes").await.at("/data/unknown"), &json!({}), "a known node has no limit");
+    assert_eq!(enforcement(&create(&client, "one", 0).await), json!([2, 0, 2, false]));
+    assert_eq!(client.delete("/v1/nodes/unknown").await.status, StatusCode::OK);
+    assert_eq!(enforcement(&create(&client, "two", 0).await), json!([1, 0, 1, false]));
+    plane.restart().await;
+    let client = plane.log_in().await;
+    client.delete("/v1/nodes/unknown").await.refused(404, "node_not_found");
+}
+
+#[tokio::test]
+async fn neither_a_new_database_nor_a_quick_restart_has_an_unknown_past() {
+    let mut plane = Plane::start().await;
+    assert_eq!(enforcement(&create(&plane.log_in().await, "one", 0).await), json!([0, 0, 0, true]));
+    plane.restart().await;
+    assert_eq!(enforcement(&create(&plane.log_in().await, "two", 0).await), json!([0, 0, 0, true]));
+    plane.crash().await;
+    assert_eq!(enforcement(&create(&plane.log_in().await, "three", 0).await), json!([0, 0, 0, true]));
+}
+
+async fn refused(plane: &Plane, token: &str, hello: Hello) -> Code {
+    let mut stream = Stream::open(plane, Some(&format!("Bearer {token}"))).await.unwrap();
+    stream.send(from_node::Message::Hello(hello)).await;
+    stream.end().await.code()
+}
+
+#[tokio::test]
+async fn a_refused_node_that_was_served_counts_as_lost_and_others_are_only_shown() {
+    let plane = Plane::start_with(&["--node-grace-ms=600"]).await;
+    let client = plane.log_in().await;
+    for (hello, lasts) in [(Hello { staleness_seconds: 0, ..hello() }, false), (former_hello(), true)] {
+        let hello = complete(hello, &Snapshot::default());
+        drop(ready(&plane, hello.clone()).await);
+        becomes(&client, 1).await;
+        // As long as it comes back and is refused, it may be serving: also one of version 0.1, beyond its first grace.
+        for _ in 0..6 {
+            assert_eq!(refused(&plane, "a token that is not valid", hello.clone()).await, Code::Unauthenticated);
+            assert_eq!(
+                refused(&plane, NODE_TOKEN, Hello { format: 1, ..hello.clone() }).await,
+                Code::FailedPrecondition
+            );
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            assert_eq!(enforcement(&create_unnamed(&client).await), json!([1, 0, 1, false]));
+        }
+        let shown = client.get("/v1/nodes").await;
+        assert_eq!(shown.at("/data/refused_peers"), &json!([]));
+        assert!(shown.text("/data/nodes/0/refused").contains("format"), "{shown:?}");
+        if lasts {
+            becomes(&client, 0).await;
+        } else {
+            client.delete(&format!("/v1/nodes/{}", handle(INSTANCE))).await;
+        }
+    }
+    for _ in 0..2 {
+        let stranger = complete(Hello { instance: 77, ..hello() }, &Snapshot::default());
+        assert_eq!(refused(&plane, "a token that is not valid", stranger).await, Code::Unauthenticated);
+    }
+    let shown = client.get("/v1/nodes").await;
+    assert_eq!((shown.number("/data/total"), shown.number("/data/refused_peers/0/count")), (0, 2));
+    assert_eq!(shown.text("/data/refused_peers/0/reason"), "token");
+    assert_eq!(enforcement(&create_unnamed(&client).await), json!([0, 0, 0, true]));
+}
+
+/// Makes a key of a name that none has.
+async fn create_unnamed(client: &Client<'_>) -> Answer {
+    let name = format!("key {}", client.total().await);
+    create(client, &name, 0).await
+}
+
+#[tokio::test]
+async fn nodes_are_bounded_and_known_ones_are_let_in() {
+    let plane = Plane::start_with(&["--max-nodes=2"]).await;
+    let held = ready(&plane, hello()).await.snapshot;
+    let other = ready(&plane, Hello { instance: 2, ..hello() }).await;
+    let third = complete(Hello { instance: 3, ..hello() }, &Snapshot::default());
+    assert_eq!(refused(&plane, NODE_TOKEN, third).await, Code::ResourceExhausted);
+    assert!(Node::connect(&plane, hello(), held).await.welcome.resume);
+    drop(other);
+}
