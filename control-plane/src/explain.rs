@@ -44,14 +44,19 @@ impl Described {
         Presented::of(plain.chain(bearer).map(Cow::Borrowed))
     }
 
-    /// The key that it is about, if it names one that can exist: of the form of ours, or imported.
-    pub(crate) fn digest(&self, keys: &KeyFormat) -> Option<KeyDigest> {
-        self.key.or_else(|| match self.presented() {
-            Presented::One(candidate) if keys.check(&candidate).is_ok() || may_be_imported(&candidate) => {
-                Some(KeyDigest::of(&candidate))
-            }
-            _ => None,
-        })
+    /// The digests of all keys that it may be about: of the form of ours, or imported.
+    pub(crate) fn digests(&self, keys: &KeyFormat) -> Vec<KeyDigest> {
+        if let Some(digest) = self.key {
+            return vec![digest];
+        }
+        let candidates = match self.presented() {
+            Presented::None | Presented::TooMany => Vec::new(),
+            Presented::One(candidate) => vec![candidate],
+            Presented::Several(candidates) => candidates,
+        };
+        let can_exist = |candidate: &[u8]| keys.check(candidate).is_ok() || may_be_imported(candidate);
+        let candidates = candidates.iter().filter(|candidate| can_exist(candidate));
+        candidates.map(|candidate| KeyDigest::of(candidate)).collect()
     }
 }
 
@@ -80,8 +85,8 @@ impl Request for Described {
 pub(crate) struct Facts {
     /// The route rules, and whether there are imported keys.
     pub(crate) routes: RouteRecord,
-    /// The key that the request names, if it exists.
-    pub(crate) key: Option<KeyFacts>,
+    /// Those of the keys that the request may name which exist.
+    pub(crate) keys: Vec<KeyFacts>,
     /// Unix seconds.
     pub(crate) now: i64,
 }
@@ -154,11 +159,7 @@ impl Source for Ledger<'_> {
     }
 
     fn find(&self, digest: &KeyDigest) -> Result<Option<Rc<Entry>>, Unavailable> {
-        let Some(key) = &self.facts.key else { return Ok(None) };
-        let record = KeyRecord::decode(&key.record)?;
-        if record.digest != *digest {
-            return Ok(None);
-        }
+        let Some((key, record)) = self.key(digest)? else { return Ok(None) };
         Ok(Some(Rc::new(Entry::new(&record, Rc::new(Policy::compile(&key.policy, &self.routes))))))
     }
 
@@ -168,11 +169,24 @@ impl Source for Ledger<'_> {
 
     fn admit(
         &self,
-        _key: &KeyRecord<'_>,
+        key: &KeyRecord<'_>,
         limits: &Limits,
         _enforced: bool,
         now: i64,
     ) -> Result<Option<Quota>, Unavailable> {
-        Ok(self.facts.key.as_ref().map(|key| key.meter.quota(limits, now)))
+        Ok(self.key(&key.digest)?.map(|(key, _)| key.meter.quota(limits, now)))
+    }
+}
+
+impl<'f> Ledger<'f> {
+    /// The key of this digest.
+    fn key(&self, digest: &KeyDigest) -> Result<Option<(&'f KeyFacts, KeyRecord<'f>)>, Unavailable> {
+        for key in &self.facts.keys {
+            let record = KeyRecord::decode(&key.record)?;
+            if record.digest == *digest {
+                return Ok(Some((key, record)));
+            }
+        }
+        Ok(None)
     }
 }

@@ -4,7 +4,8 @@ use crate::config::Places;
 use crate::headers::RequestHeaders;
 use crate::host::{Host, Refused};
 use latchkey_policy::credential::{
-    Presented, in_authorization, in_cookies, in_header, in_query, may_be_imported, without_cookie, without_query,
+    MAX_CANDIDATES, Presented, bearer_token, in_authorization, in_cookies, in_header, in_query, is_ours,
+    may_be_imported, without_cookie, without_elements, without_query,
 };
 use latchkey_policy::key::{KeyDigest, KeyFormat};
 use std::borrow::Cow;
@@ -12,9 +13,6 @@ use std::borrow::Cow;
 const AUTHORIZATION: &str = "authorization";
 const COOKIE: &str = "cookie";
 const PATH: &str = ":path";
-
-/// Candidates of a request that are looked up for hiding. More than this are no honest request, and all are hidden.
-const MAX_LOOK_UPS: usize = 16;
 
 /// Which of a request's candidates are keys that need not have our form.
 #[derive(Debug, Default)]
@@ -32,7 +30,7 @@ impl<'c> Imported<'c> {
     ) -> Result<Self, E> {
         let mut found = Self::default();
         for (count, candidate) in candidates.filter(|candidate| may_be_imported(candidate)).enumerate() {
-            if count >= MAX_LOOK_UPS {
+            if count >= MAX_CANDIDATES {
                 return Ok(Self { all: true, ..found });
             }
             if exist(&KeyDigest::of(&candidate))? {
@@ -77,49 +75,54 @@ impl<'c> Credentials<'c> {
         plain.chain(bearer).chain(cookies).map(Cow::Borrowed).chain(query)
     }
 
-    /// Keeps what was found from the upstream, unless it is to have it. What only looks like a place stays: an
-    /// `Authorization` that is no bearer token, other cookies, other parameters.
-    pub fn hide(&self, host: &impl Host) -> Result<(), Refused> {
-        self.hide_where(host, |_| true)
-    }
-
-    /// Keeps keys from an upstream that was asked for no key, and leaves it what holds none: tokens of its own. Of keys
-    /// that were `imported` nothing but themselves is known.
-    pub fn hide_keys(&self, host: &impl Host, keys: &KeyFormat, imported: &Imported<'_>) -> Result<(), Refused> {
-        self.hide_where(host, |candidate| keys.resembles(candidate) || imported.have(candidate))
-    }
-
-    /// Empties the places in which there is a candidate to `hide`.
-    fn hide_where(&self, host: &impl Host, hide: impl Fn(&[u8]) -> bool) -> Result<(), Refused> {
+    /// Keeps keys from the upstream, unless it is to have them: what begins like ours, what was `imported`, and the `used`
+    /// key. Anything else was not taken for a key, and stays as it is.
+    pub fn hide(
+        &self,
+        host: &impl Host,
+        keys: &KeyFormat,
+        imported: &Imported<'_>,
+        used: Option<&KeyDigest>,
+    ) -> Result<(), Refused> {
         if self.places.forward {
             return Ok(());
         }
+        let is_used = |value: &[u8]| used.is_some_and(|used| may_be_imported(value) && KeyDigest::of(value) == *used);
+        self.hide_where(host, |value| is_ours(value, keys) || imported.have(value) || is_used(value))
+    }
+
+    /// Removes the values to `hide`, each from where it stands.
+    fn hide_where(&self, host: &impl Host, hide: impl Fn(&[u8]) -> bool) -> Result<(), Refused> {
         for name in &self.places.headers {
-            if self.headers.all(name).flat_map(in_header).any(&hide) {
-                host.remove_request_header(name)?;
-            }
+            replace(host, name, without_elements(self.headers.all(name), &hide))?;
         }
-        if self.places.bearer && self.headers.all(AUTHORIZATION).flat_map(in_authorization).any(&hide) {
-            host.remove_request_header(AUTHORIZATION)?;
+        if self.places.bearer {
+            // The operator may have named it as a header that holds keys alone, too.
+            let is_plain = self.places.headers.iter().any(|name| name == AUTHORIZATION);
+            let is_hidden = |value: &[u8]| bearer_token(value).is_some_and(&hide) || (is_plain && hide(value));
+            replace(host, AUTHORIZATION, without_elements(self.headers.all(AUTHORIZATION), is_hidden))?;
         }
         if let Some(name) = &self.places.cookie
             && let Some(value) = self.headers.get(COOKIE)
-            && in_cookies(&value, name).any(&hide)
         {
-            match without_cookie(&value, name) {
-                Some(rest) if rest.is_empty() => host.remove_request_header(COOKIE)?,
-                Some(rest) => host.set_request_header(COOKIE, &rest)?,
-                None => {}
-            }
+            replace(host, COOKIE, without_cookie(&value, name, &hide))?;
         }
         if let Some(name) = &self.places.query
             && let Some(path) = self.headers.get(PATH)
-            && in_query(&path, name).any(|candidate| hide(&candidate))
-            && let Some(rest) = without_query(&path, name)
+            && let Some(rest) = without_query(&path, name, &hide)
         {
             host.set_request_header(PATH, &rest)?;
         }
         Ok(())
+    }
+}
+
+/// Leaves the `rest` of a header, if something was taken out of it.
+fn replace(host: &impl Host, name: &str, rest: Option<Vec<u8>>) -> Result<(), Refused> {
+    match rest {
+        Some(rest) if rest.is_empty() => host.remove_request_header(name),
+        Some(rest) => host.set_request_header(name, &rest),
+        None => Ok(()),
     }
 }
 

@@ -50,6 +50,8 @@ struct Client {
     grpc: Option<Grpc>,
     /// It can send its key as a bearer token.
     bearer: bool,
+    /// The word that it put before its key.
+    word: Option<&'static str>,
 }
 
 /// What came of deciding a request.
@@ -115,7 +117,7 @@ impl Life {
             return Outcome::Pass;
         }
         // Taken: they are in the answer, and not to be set once more when that passes by as a response.
-        let client = Client { grpc: headers.grpc(), bearer: ready.config.credentials.bearer };
+        let client = Client { grpc: headers.grpc(), bearer: ready.config.credentials.bearer, word: verdict.word };
         refuse(host, code, verdict.quota.as_ref(), &std::mem::take(&mut self.told), client)
     }
 
@@ -222,11 +224,8 @@ fn prepare(
     if !verdict.code.passes() {
         return Ok(());
     }
-    match verdict.entry {
-        Some(_) => credentials.hide(host)?,
-        // Where no key was asked for, what is none of ours may be for the upstream.
-        None => credentials.hide_keys(host, &config.keys, imported)?,
-    }
+    let used = verdict.entry.as_ref().map(|entry| entry.digest());
+    credentials.hide(host, &config.keys, imported, used)?;
     OwnedNames::new(&config.identity_names, routes, verdict.rule).clean_headers(host, headers)?;
     match &verdict.entry {
         Some(entry) if verdict.shadowed.is_none() => identify(host, config, entry, verdict)?,
@@ -260,6 +259,7 @@ fn refuse(host: &impl Host, code: Code, quota: Option<&Quota>, told: &Told, clie
     // If this fails the guard still finds nothing that it lets through.
     let _ = host.set_filter_state(VERDICT_STATE, code.as_str());
     if let Some(refusal) = code.refusal(quota.and_then(|quota| quota.refused_by)) {
+        let refusal = refusal.naming(client.word);
         let retry_after = refusal.retry_after.map(|seconds| seconds.to_string());
         let grpc_status = (refusal.grpc_status as u32).to_string();
         let by_hand = client.grpc == Some(Grpc::WithParameters);

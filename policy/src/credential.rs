@@ -1,7 +1,11 @@
 //! Which key a request presents, and in which of the places where keys are looked for.
 //!
+//! Clients also send credentials there that are for others: a user's token, another provider's key, `undefined`. Beside
+//! a key they are ignored. Only what [begins like a key](is_ours), or is an imported key, counts as one (`crate::verdict`).
+//!
 //! Values of a header that was sent more than once are joined by commas (RFC 9110, section 5.3), as a key holds none.
 
+use crate::key::KeyFormat;
 use crate::percent::Text;
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
@@ -15,26 +19,84 @@ pub fn may_be_imported(candidate: &[u8]) -> bool {
     IMPORTED_LEN.contains(&candidate.len()) && candidate.iter().all(u8::is_ascii_graphic)
 }
 
+/// Words that clients put before a key where the key alone belongs.
+const WORDS: [&str; 5] = ["Bearer", "Basic", "ApiKey", "Token", "Key"];
+
+/// Whether `candidate` begins like our keys, perhaps behind a word: it is meant to be one, and may be copied badly.
+pub fn is_ours(candidate: &[u8], keys: &KeyFormat) -> bool {
+    keys.resembles(candidate) || word_before_key(candidate, keys).is_some()
+}
+
+/// The word before what begins like our keys: of `Bearer lk_…` in `X-API-Key` it is `Bearer`.
+pub fn word_before_key(candidate: &[u8], keys: &KeyFormat) -> Option<&'static str> {
+    WORDS.into_iter().find(|word| {
+        let Some((before, key)) = candidate.split_at_checked(word.len()) else { return false };
+        let is_apart = key.first().is_some_and(|byte| matches!(byte, b' ' | b'\t'));
+        before.eq_ignore_ascii_case(word.as_bytes()) && is_apart && keys.resembles(trim(key))
+    })
+}
+
+/// Values of one request that are looked at. An honest one has no more.
+pub const MAX_CANDIDATES: usize = 16;
+
 /// What was found in all places together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Presented<'a> {
     /// Nothing, or nothing but blanks.
     None,
-    /// One key, perhaps more than once.
+    /// One value, perhaps more than once.
     One(Cow<'a, [u8]>),
-    /// Two different ones.
-    Ambiguous,
+    /// Several different ones, each once.
+    Several(Vec<Cow<'a, [u8]>>),
+    /// More than [`MAX_CANDIDATES`].
+    TooMany,
 }
 
 impl<'a> Presented<'a> {
     /// Of all that was found.
-    pub fn of(keys: impl IntoIterator<Item = Cow<'a, [u8]>>) -> Self {
-        keys.into_iter().filter(|key| !key.is_empty()).fold(Self::None, |before, key| match before {
-            Self::None => Self::One(key),
-            Self::One(one) if one == key => Self::One(one),
-            Self::One(_) | Self::Ambiguous => Self::Ambiguous,
-        })
+    pub fn of(candidates: impl IntoIterator<Item = Cow<'a, [u8]>>) -> Self {
+        let mut candidates = candidates.into_iter().filter(|candidate| !candidate.is_empty());
+        let Some(first) = candidates.next() else { return Self::None };
+        let (mut count, mut others) = (1_usize, Vec::new());
+        for candidate in candidates {
+            count = count.saturating_add(1);
+            if count > MAX_CANDIDATES {
+                return Self::TooMany;
+            }
+            if candidate != first && !others.contains(&candidate) {
+                others.push(candidate);
+            }
+        }
+        if others.is_empty() {
+            return Self::One(first);
+        }
+        others.insert(0, first);
+        Self::Several(others)
     }
+}
+
+/// The values of a header without some of those that are separated by commas; `None` if it has none of them. What stays is
+/// as it was, byte for byte; several headers of one name become one.
+pub fn without_elements<'v>(
+    values: impl IntoIterator<Item = &'v [u8]>,
+    mut is_removed: impl FnMut(&[u8]) -> bool,
+) -> Option<Vec<u8>> {
+    let (mut kept, mut found) = (Vec::new(), false);
+    for element in values.into_iter().flat_map(|value| value.split(|byte| *byte == b',')) {
+        if is_removed(trim(element)) {
+            found = true;
+        } else {
+            kept.push(element);
+        }
+    }
+    if !found {
+        return None;
+    }
+    // Empty elements mean nothing.
+    if kept.iter().all(|element| trim(element).is_empty()) {
+        return Some(Vec::new());
+    }
+    Some(trim(&kept.join(&b',')).to_vec())
 }
 
 /// The keys in a header that holds nothing else, such as `X-API-Key`.
@@ -44,11 +106,14 @@ pub fn in_header(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// The bearer tokens in `Authorization` (RFC 6750); the scheme can be in any case.
 pub fn in_authorization(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    in_header(value).filter_map(|value| {
-        let (scheme, token) = value.split_at_checked("bearer".len())?;
-        let delimited = token.first().is_none_or(|byte| matches!(byte, b' ' | b'\t'));
-        (scheme.eq_ignore_ascii_case(b"bearer") && delimited).then(|| trim(token))
-    })
+    in_header(value).filter_map(bearer_token)
+}
+
+/// The token in one of the values of `Authorization`.
+pub fn bearer_token(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked("bearer".len())?;
+    let delimited = token.first().is_none_or(|byte| matches!(byte, b' ' | b'\t'));
+    (scheme.eq_ignore_ascii_case(b"bearer") && delimited).then(|| trim(token))
 }
 
 /// The values of a query parameter in a path, decoded.
@@ -57,13 +122,13 @@ pub fn in_query<'a>(path: &'a [u8], name: &'a str) -> impl Iterator<Item = Cow<'
     query.split(|byte| *byte == b'&').filter_map(move |pair| value_of(pair, name))
 }
 
-/// A path without a query parameter; `None` if it is not there.
-pub fn without_query(path: &[u8], name: &str) -> Option<Vec<u8>> {
+/// A path without a query parameter, where its decoded value is to be removed; `None` if there is none.
+pub fn without_query(path: &[u8], name: &str, is_removed: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
     let (mut kept, query) = (split_query(path).0.to_vec(), split_query(path).1?);
     let mut delimiter = b'?';
     let mut found = false;
     for pair in query.split(|byte| *byte == b'&') {
-        if value_of(pair, name).is_some() {
+        if value_of(pair, name).is_some_and(|value| is_removed(&value)) {
             found = true;
         } else {
             kept.push(delimiter);
@@ -79,9 +144,9 @@ pub fn in_cookies<'a>(value: &'a [u8], name: &'a str) -> impl Iterator<Item = &'
     cookies(value).filter_map(move |cookie| cookie_value(cookie, name))
 }
 
-/// The header without a cookie, empty if it held no other; `None` if the cookie is not there. What stays keeps the
-/// delimiter before it: other cookies may hold commas.
-pub fn without_cookie(value: &[u8], name: &str) -> Option<Vec<u8>> {
+/// The header without a cookie, where its value is to be removed, and empty if it held no other; `None` if there is none.
+/// What stays keeps the delimiter before it: other cookies may hold commas.
+pub fn without_cookie(value: &[u8], name: &str, is_removed: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
     let mut kept = Vec::with_capacity(value.len());
     let mut found = false;
     let mut rest = value;
@@ -89,7 +154,7 @@ pub fn without_cookie(value: &[u8], name: &str) -> Option<Vec<u8>> {
     loop {
         let end = rest.iter().position(is_cookie_delimiter).unwrap_or(rest.len());
         let (cookie, behind) = rest.split_at_checked(end)?;
-        if cookie_value(trim(cookie), name).is_some() {
+        if cookie_value(trim(cookie), name).is_some_and(&is_removed) {
             found = true;
         } else if kept.is_empty() {
             kept.extend_from_slice(trim(cookie));
@@ -200,13 +265,66 @@ mod tests {
     fn the_same_key_twice_is_one_key_and_two_are_ambiguous() {
         assert_eq!(header(b"k, k"), one(b"k"));
         assert_eq!(authorization(b"Bearer k,bearer  k"), one(b"k"));
+        let several = |values: [&'static [u8]; 2]| Presented::Several(values.map(Cow::Borrowed).into());
         for two in [&b"k,l"[..], b"k,l,k", b"k, k, l"] {
-            assert_eq!(header(two), Presented::Ambiguous);
+            assert_eq!(header(two), several([b"k", b"l"]));
         }
-        assert_eq!(authorization(b"Bearer k, Bearer l"), Presented::Ambiguous);
+        assert_eq!(authorization(b"Bearer k, Bearer l"), several([b"k", b"l"]));
         let places = |query| in_header(b"k").map(Cow::Borrowed).chain(in_query(query, "key"));
         assert_eq!(Presented::of(places(b"/?key=k")), one(b"k"));
-        assert_eq!(Presented::of(places(b"/?key=l")), Presented::Ambiguous);
+        assert_eq!(Presented::of(places(b"/?key=l")), several([b"k", b"l"]));
+    }
+
+    #[test]
+    fn sixteen_values_are_looked_at() {
+        let of = |count: usize| (0..count).map(|at| at.to_string().into_bytes().into()).collect::<Vec<Cow<'_, [u8]>>>();
+        assert_eq!(Presented::of(of(16)), Presented::Several(of(16)));
+        assert_eq!(Presented::of(of(17)), Presented::TooMany);
+        assert_eq!(header(&b"k,".repeat(17)), Presented::TooMany, "the same one counts each time");
+        assert_eq!(header(&b",".repeat(100)), Presented::None);
+    }
+
+    #[test]
+    fn what_begins_like_ours_is_meant_to_be_a_key_also_behind_a_word() {
+        let keys = KeyFormat::default();
+        for (candidate, word) in [
+            ("Bearer lk_live_x", Some("Bearer")),
+            ("bearer \tlk_live_x", Some("Bearer")),
+            ("TOKEN lk_", Some("Token")),
+            ("ApiKey lk_test_", Some("ApiKey")),
+            ("Key lk_x", Some("Key")),
+            ("lk_live_x", None),
+            ("lk_", None),
+        ] {
+            assert_eq!(word_before_key(candidate.as_bytes(), &keys), word, "{candidate}");
+            assert!(is_ours(candidate.as_bytes(), &keys), "{candidate}");
+        }
+        for other in
+            ["", "lk", "LK_live_x", "sk-proj-8", "undefined", "eyJhbGciOi.e30.x", "Bearer", "Bearerlk_x", "x lk_x"]
+        {
+            assert!(!is_ours(other.as_bytes(), &keys), "{other}");
+        }
+    }
+
+    #[test]
+    fn elements_are_taken_out_of_a_header_and_the_rest_stays_as_it_was() {
+        let without = |values: &[&'static str]| {
+            let rest = without_elements(values.iter().map(|value| value.as_bytes()), |element| element == b"k");
+            rest.map(|rest| String::from_utf8(rest).unwrap())
+        };
+        for (values, rest) in [
+            (&["k"][..], Some("")),
+            (&[" k , k,"], Some("")),
+            (&["k, a"], Some("a")),
+            (&["a,\tb  ,k,c=\"d, e\""], Some("a,\tb  ,c=\"d, e\"")),
+            (&["a", "k", "b ,c"], Some("a,b ,c")),
+            (&["a,k", ""], Some("a,")),
+            (&["a", "b"], None),
+            (&["kk"], None),
+            (&[], None),
+        ] {
+            assert_eq!(without(values).as_deref(), rest, "{values:?}");
+        }
     }
 
     #[test]
@@ -238,12 +356,15 @@ mod tests {
 
     #[test]
     fn a_query_parameter_is_taken_out_and_the_rest_stays_as_it_was() {
-        let without = |path: &str| without_query(path.as_bytes(), "k").map(|path| String::from_utf8(path).unwrap());
+        let without =
+            |path: &str| without_query(path.as_bytes(), "k", |_| true).map(|path| String::from_utf8(path).unwrap());
         assert_eq!(without("/a?k=1").as_deref(), Some("/a"));
         assert_eq!(without("/a?x=%20&k=1&y=+&%6b=2&k").as_deref(), Some("/a?x=%20&y=+"));
         assert_eq!(without("/a?k=1&").as_deref(), Some("/a?"));
         assert_eq!(without("/a?x=k"), None);
         assert_eq!(without("/a"), None);
+        let ours = without_query(b"/?k=a%62&k=+%20&k=ab", "k", |value| value == b"ab");
+        assert_eq!(ours.as_deref(), Some(&b"/?k=+%20"[..]));
     }
 
     #[test]
@@ -252,10 +373,13 @@ mod tests {
         assert_eq!(found("key=k"), [b"k"]);
         assert_eq!(found("a=1; key=\"k\" ;keys=2, key = l"), [b"k", b"l"]);
         assert_eq!(found("a=key=k; Key=k"), [b""; 0]);
-        let without = |value: &str| without_cookie(value.as_bytes(), "key").map(|v| String::from_utf8(v).unwrap());
+        let without =
+            |value: &str| without_cookie(value.as_bytes(), "key", |_| true).map(|v| String::from_utf8(v).unwrap());
         assert_eq!(without("key=k").as_deref(), Some(""));
         assert_eq!(without("a=1; key=k; b=2; key=l").as_deref(), Some("a=1; b=2"));
         assert_eq!(without("a=1"), None);
+        let ours = without_cookie(b"key=1; key=\"k\"; b", "key", |value| value == b"k");
+        assert_eq!(ours.as_deref(), Some(&b"key=1; b"[..]));
         assert_eq!(
             without(r#"prefs=a,b; key=K; loc={"x":1,"y":2};z"#).as_deref(),
             Some(r#"prefs=a,b; loc={"x":1,"y":2};z"#)

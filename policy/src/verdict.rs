@@ -7,7 +7,7 @@ mod code;
 mod recheck;
 
 use crate::address::AddressRule;
-use crate::credential::{Presented, may_be_imported};
+use crate::credential::{MAX_CANDIDATES, Presented, is_ours, may_be_imported, word_before_key};
 use crate::key::{KeyDigest, KeyFormat};
 use crate::limit::Limits;
 use crate::meter::{Quota, Remaining};
@@ -110,6 +110,8 @@ pub struct Verdict {
     pub subaccount: Option<usize>,
     /// What is left of the key's limits, if it came to asking.
     pub quota: Option<Quota>,
+    /// Of a malformed key, the word that stands before it.
+    pub word: Option<&'static str>,
 }
 
 impl Verdict {
@@ -117,7 +119,7 @@ impl Verdict {
     pub const NOT_READY: Self = Self::of(Code::NotReady);
 
     const fn of(code: Code) -> Self {
-        Self { code, shadowed: None, rule: None, entry: None, subaccount: None, quota: None }
+        Self { code, shadowed: None, rule: None, entry: None, subaccount: None, quota: None, word: None }
     }
 }
 
@@ -139,8 +141,8 @@ pub fn decide(
     source.check_staleness()?;
     trace.step(Code::NotReady, true, || "there is a snapshot to decide by".to_owned());
     let asked = asked.as_ref();
-    let mut checks = Checks { settings, routes: &routes, asked, matched, trace, shadowed: None };
-    let sought = match checks.credential(&request.credential()) {
+    let mut checks = Checks { settings, routes: &routes, asked, matched, trace, shadowed: None, word: None };
+    let sought = match checks.credential(&request.credential(), source)? {
         Ok(Some(sought)) => sought,
         Ok(None) => return Ok(checks.without_key()),
         Err(code) => return Ok(checks.verdict(code)),
@@ -209,6 +211,14 @@ struct Sought {
     foreign: bool,
 }
 
+/// Which of several values can be keys.
+enum Counted<'v> {
+    None,
+    One(&'v [u8]),
+    /// Two at least.
+    All,
+}
+
 /// The checks that refuse, each `Err` with its code unless it is shadowed.
 struct Checks<'c, T> {
     settings: Settings<'c>,
@@ -218,11 +228,12 @@ struct Checks<'c, T> {
     trace: &'c mut T,
     /// The first that was.
     shadowed: Option<Code>,
+    word: Option<&'static str>,
 }
 
 impl<'c, T: Trace> Checks<'c, T> {
     fn verdict(&self, code: Code) -> Verdict {
-        Verdict { shadowed: self.shadowed, rule: self.matched.number(), ..Verdict::of(code) }
+        Verdict { shadowed: self.shadowed, rule: self.matched.number(), word: self.word, ..Verdict::of(code) }
     }
 
     fn check(&mut self, code: Code, passed: bool, compared: impl FnOnce() -> String) -> Result<(), Code> {
@@ -237,26 +248,68 @@ impl<'c, T: Trace> Checks<'c, T> {
         Ok(())
     }
 
-    /// The key that is to be looked up; nothing if the request names none and passes all the same.
-    fn credential(&mut self, credential: &Credential<'_>) -> Result<Option<Sought>, Code> {
+    /// Rows 3 to 5: the key that is to be looked up; nothing if the request names none and passes all the same.
+    fn credential(
+        &mut self,
+        credential: &Credential<'_>,
+        source: &impl Source,
+    ) -> Result<Result<Option<Sought>, Code>, Unavailable> {
         let presented = match credential {
-            Credential::Known(digest) => return Ok(Some(Sought { digest: *digest, foreign: false })),
+            Credential::Known(digest) => return Ok(Ok(Some(Sought { digest: *digest, foreign: false }))),
             Credential::Presented(presented) => presented,
         };
+        let counted = match presented {
+            Presented::None | Presented::One(_) | Presented::TooMany => Counted::All,
+            Presented::Several(candidates) => self.counted(candidates, source)?,
+        };
+        Ok(self.candidate(presented, &counted))
+    }
+
+    /// Which of several values can be keys: those that begin like ours, and imported ones.
+    fn counted<'v>(&self, candidates: &'v [Cow<'_, [u8]>], source: &impl Source) -> Result<Counted<'v>, Unavailable> {
+        let mut counted = Counted::None;
+        for candidate in candidates {
+            let ours = is_ours(candidate, self.settings.keys);
+            let foreign = !ours && self.routes.imported() && may_be_imported(candidate);
+            if ours || (foreign && source.find(&KeyDigest::of(candidate))?.is_some()) {
+                match counted {
+                    Counted::None => counted = Counted::One(candidate),
+                    Counted::One(_) | Counted::All => return Ok(Counted::All),
+                }
+            }
+        }
+        Ok(counted)
+    }
+
+    fn candidate(&mut self, presented: &Presented<'_>, counted: &Counted<'_>) -> Result<Option<Sought>, Code> {
         let some = *presented != Presented::None;
         self.check(Code::MissingKey, some, || if some { "there is a key" } else { "there is no key" }.to_owned())?;
-        let one = *presented != Presented::Ambiguous;
-        if some {
-            self.check(Code::AmbiguousKey, one, || if one { "there is one" } else { "there are two" }.to_owned())?;
-        }
-        let Presented::One(candidate) = presented else { return Ok(None) };
+        let (candidate, compared) = match (presented, counted) {
+            (Presented::None, _) => return Ok(None),
+            (Presented::One(candidate), _) => (Some(&**candidate), "there is one".to_owned()),
+            (Presented::Several(_), Counted::One(candidate)) => {
+                (Some(*candidate), "of several values one can be a key; the others are ignored".to_owned())
+            }
+            (Presented::Several(_), Counted::None) => {
+                (Some(&b""[..]), "none of several values can be a key".to_owned())
+            }
+            (Presented::Several(_), Counted::All) => (None, "there are two".to_owned()),
+            (Presented::TooMany, _) => (None, format!("there are more than {MAX_CANDIDATES} values")),
+        };
+        self.check(Code::AmbiguousKey, candidate.is_some(), || compared)?;
+        let Some(candidate) = candidate else { return Ok(None) };
         let form = self.settings.keys.check(candidate);
         if form.is_err() && self.routes.imported() && may_be_imported(candidate) {
             return Ok(Some(Sought { digest: KeyDigest::of(candidate), foreign: true }));
         }
-        self.check(Code::MalformedKey, form.is_ok(), || match form {
-            Ok(_) => "its form and its checksum are right".to_owned(),
-            Err(error) => error.to_string(),
+        if form.is_err() {
+            self.word = word_before_key(candidate, self.settings.keys);
+        }
+        let word = self.word;
+        self.check(Code::MalformedKey, form.is_ok(), || match (form, word) {
+            (Ok(_), _) => "its form and its checksum are right".to_owned(),
+            (Err(_), Some(word)) => format!("the word {word} stands before the key, which is looked for without one"),
+            (Err(error), None) => error.to_string(),
         })?;
         Ok(form.is_ok().then(|| Sought { digest: KeyDigest::of(candidate), foreign: false }))
     }

@@ -128,8 +128,8 @@ pub(super) async fn ask(
     if let Some(id) = &question.key_id {
         request.key = Some(app.store.key_digest(&caller.account_id, id).await?);
     }
-    let digest = request.digest(&app.key_format);
-    let facts = app.store.facts(&caller.account_id, digest.as_ref(), app.clock.now()).await?;
+    let digests = request.digests(&app.key_format);
+    let facts = app.store.facts(&caller.account_id, &digests, app.clock.now()).await?;
     let explanation = explain(&facts, &request, &app.key_format);
     let explanation = explanation.map_err(|unavailable| ApiError::Internal(unavailable.to_string()))?;
     Ok(Answer::ok("Request explained", Told::of(&explanation)))
@@ -166,6 +166,7 @@ impl Request {
 impl Told {
     fn of(Explanation { verdict, steps }: &Explanation) -> Self {
         let refusal = verdict.code.refusal(verdict.quota.as_ref().and_then(|quota| quota.refused_by));
+        let refusal = refusal.map(|refusal| refusal.naming(verdict.word));
         let subaccount = verdict.entry.as_ref().zip(verdict.subaccount);
         let steps = steps.iter().map(|step| StepView {
             check: step.check.as_str(),

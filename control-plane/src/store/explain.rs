@@ -17,21 +17,16 @@ impl Store {
         digest.as_slice().try_into().map(KeyDigest).map_err(|_| StoreError::Damaged("a digest"))
     }
 
-    /// What is decided by on a request with the key of this digest. Another account's key is none: who asks learns
+    /// What is decided by on a request with the keys of these digests. Another account's key is none: who asks learns
     /// nothing of it.
-    pub(crate) async fn facts(
-        &self,
-        account_id: &str,
-        digest: Option<&KeyDigest>,
-        now: i64,
-    ) -> Result<Facts, StoreError> {
+    pub(crate) async fn facts(&self, account_id: &str, digests: &[KeyDigest], now: i64) -> Result<Facts, StoreError> {
         let mut transaction = self.0.readers.begin().await?;
         let routes = routes::changed(&mut *transaction, 0).await?.unwrap_or_default();
-        let key = match digest {
-            Some(digest) => self.key_facts(&mut transaction, account_id, digest, now).await?,
-            None => None,
-        };
-        Ok(Facts { routes, key, now })
+        let mut keys = Vec::new();
+        for digest in digests {
+            keys.extend(self.key_facts(&mut transaction, account_id, digest, now).await?);
+        }
+        Ok(Facts { routes, keys, now })
     }
 
     async fn key_facts(

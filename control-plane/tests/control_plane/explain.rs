@@ -82,7 +82,11 @@ async fn a_key_is_found_in_the_headers_as_the_filter_finds_it() {
         (json!({}), "missing_key"),
         (json!({"X-API-Key": secret}), "allowed"),
         (json!({"authorization": format!("bearer {secret}")}), "allowed"),
-        (json!({"x-api-key": format!("{secret}, other")}), "ambiguous_key"),
+        (json!({"x-api-key": format!("{secret}, other")}), "allowed"),
+        (json!({"x-api-key": secret, "authorization": "Bearer eyJhbGciOi.e30.sig"}), "allowed"),
+        (json!({"x-api-key": format!("{secret}, lk_live_other")}), "ambiguous_key"),
+        (json!({"x-api-key": "undefined", "authorization": "Bearer null"}), "malformed_key"),
+        (json!({"x-api-key": format!("Bearer {secret}")}), "malformed_key"),
         (json!({"x-api-key": &secret[1..]}), "malformed_key"),
     ] {
         let question = json!({"request": {"headers": headers}});
@@ -229,5 +233,6 @@ async fn the_command_takes_secrets_from_the_environment_or_a_file() {
     assert_eq!(ask(&[], None).await, "missing_key");
     assert_eq!(ask(&[], Some(&secret)).await, "allowed");
     assert_eq!(ask(&["-H", &from_file], None).await, "allowed");
-    assert_eq!(ask(&["-H", &from_file], Some("other")).await, "ambiguous_key");
+    assert_eq!(ask(&["-H", &from_file], Some("other")).await, "allowed");
+    assert_eq!(ask(&["-H", &from_file], Some("lk_live_other")).await, "ambiguous_key");
 }

@@ -158,6 +158,53 @@ fn each_refusal_has_its_code() {
 }
 
 #[test]
+fn a_foreign_credential_beside_a_key_reaches_the_upstream_untouched() {
+    let host = gateway().0;
+    let worker = configured(&host, r#","credentials":{"query":"key","cookie":"k"}"#);
+    let key = key(1);
+    let (key, token) = (key.expose(), "eyJhbGciOiJIUzI1NiJ9.e30.sig");
+    let bearer = format!("Bearer {key}");
+    for (headers, left) in [
+        (
+            vec![("x-api-key", key.to_owned()), ("authorization", format!("Bearer {token}"))],
+            vec![("authorization", format!("Bearer {token}"))],
+        ),
+        (
+            vec![("x-api-key", "undefined".to_owned()), ("authorization", bearer.clone())],
+            vec![("x-api-key", "undefined".to_owned())],
+        ),
+        (
+            vec![("x-api-key", format!("sk-other ,{key}, \tsk-more"))],
+            vec![("x-api-key", "sk-other , \tsk-more".to_owned())],
+        ),
+        (
+            vec![("authorization", format!("Bearer {token}, {bearer}, Digest a=\"b, c\""))],
+            vec![("authorization", format!("Bearer {token}, Digest a=\"b, c\""))],
+        ),
+        (vec![("cookie", format!("a=1; k={token}; k={key}; b=,"))], vec![("cookie", format!("a=1; k={token}; b=,"))]),
+        (vec![(":path", format!("/?key=a%20b&x&key={key}&key=+"))], vec![(":path", "/?key=a%20b&x&key=+".to_owned())]),
+    ] {
+        let sent: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        assert_eq!(send(&host, &worker, &sent), "allowed", "{headers:?}");
+        let upstream = host.headers.borrow();
+        let mut others: Vec<_> = upstream.iter().filter(|(name, _)| *name != "x-latchkey-identity").collect();
+        others.sort();
+        let left: Vec<_> = left.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+        assert_eq!(others, left.iter().map(|(name, value)| (name, value)).collect::<Vec<_>>(), "{headers:?}");
+    }
+    let other = ["x-api-key", "authorization"].map(|name| (name, b"Bearer undefined".as_slice()));
+    assert_eq!(send(&host, &worker, &other), "malformed_key");
+}
+
+#[test]
+fn a_word_before_the_key_is_named_to_the_client() {
+    let (host, worker) = gateway();
+    let value = format!("Bearer {}", key(1).expose());
+    assert_eq!(send(&host, &worker, &[("x-api-key", value.as_bytes())]), "malformed_key");
+    assert!(host.response.borrow().as_ref().unwrap().body.contains("without the word Bearer before it"));
+}
+
+#[test]
 fn a_refusal_is_in_the_clients_terms() {
     let (host, worker) = gateway();
     let without_bearer = configured(&host, r#","credentials":{"bearer":false}"#);

@@ -262,6 +262,24 @@ impl Code {
     }
 }
 
+impl Refusal {
+    /// The same, where a word stands before a malformed key: clients often write the scheme of `Authorization` there.
+    #[must_use]
+    pub fn naming(self, word: Option<&str>) -> Self {
+        match word {
+            // Of other refusals nothing is replaced.
+            Some(word) => Self {
+                body: Cow::Owned(self.body.replace(
+                    "form or checksum is wrong. Was it copied whole?",
+                    &format!("form is wrong: send the key without the word {word} before it."),
+                )),
+                ..self
+            },
+            None => self,
+        }
+    }
+}
+
 /// How the contract's sentence goes on.
 fn sentence(Exhausted { window, limit, retry_after }: Exhausted) -> String {
     let of = |count: i64, unit: &str| format!("{count} {unit}{}", if count == 1 { "" } else { "s" });

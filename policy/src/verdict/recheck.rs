@@ -18,7 +18,8 @@ pub fn recheck(
 ) -> Result<Option<Code>, Unavailable> {
     let routes = source.routes()?;
     let matched = Match::Unmatched(Unmatched::ValidKey);
-    let mut checks = Checks { settings, routes: &routes, asked: None, matched, trace: &mut Silent, shadowed: None };
+    let mut checks =
+        Checks { settings, routes: &routes, asked: None, matched, trace: &mut Silent, shadowed: None, word: None };
     let entry = match checks.existence(&Sought { digest: *digest, foreign: false }, source.find(digest)?) {
         Ok(Some(entry)) => entry,
         Ok(None) => return Ok(None),

@@ -20,6 +20,7 @@ const NOW: i64 = 1_000_000;
 struct Asking {
     key: Option<Vec<u8>>,
     second_key: Option<Vec<u8>>,
+    more_keys: Vec<Vec<u8>>,
     source: Option<&'static str>,
     path: &'static str,
     subaccount: Option<&'static str>,
@@ -34,7 +35,7 @@ impl Asking {
 
 impl Request for Asking {
     fn credential(&self) -> Credential<'_> {
-        let keys = self.key.iter().chain(&self.second_key);
+        let keys = self.key.iter().chain(&self.second_key).chain(&self.more_keys);
         Credential::Presented(Presented::of(keys.map(|key| key.as_slice().into())))
     }
 
@@ -165,7 +166,7 @@ type Break = fn(&mut World, &mut Asking);
 const ROWS: [(Code, Break); 12] = [
     (Code::NotReady, |world, _| world.stale = true),
     (Code::MissingKey, |_, request| (request.key, request.second_key) = (None, None)),
-    (Code::AmbiguousKey, |_, request| request.second_key = Some(b"another".to_vec())),
+    (Code::AmbiguousKey, |_, request| request.second_key = Some(b"lk_live_another".to_vec())),
     (Code::MalformedKey, |_, request| request.key = Some(b"lk_live_short".to_vec())),
     (Code::InvalidKey, |_, request| {
         let secret = KeyFormat::default().generate(Environment::Test, |bytes| {
@@ -237,6 +238,69 @@ fn an_imported_key_may_have_any_form_and_nothing_is_looked_up_where_there_is_non
         assert_eq!((verdict.code, world.looked_up.get()), (code, look_ups), "{told}");
         assert_eq!(verdict.entry.is_some(), code == Code::Allowed, "{told}");
     }
+}
+
+/// What a request with these values gets, and how many look-ups it takes.
+fn presenting(world: &World, values: &[&[u8]]) -> (Code, usize) {
+    world.looked_up.set(0);
+    let [key, second_key] = [0, 1].map(|at| values.get(at).map(|value| value.to_vec()));
+    let more = values.iter().skip(2).map(|value| value.to_vec()).collect();
+    let verdict = world.decide(&Asking { key, second_key, more_keys: more, ..World::asking() });
+    (verdict.code, world.looked_up.get())
+}
+
+#[test]
+fn a_foreign_credential_beside_a_key_is_ignored() {
+    let world = World::new();
+    let key = a_key();
+    for other in [&b"undefined"[..], b"eyJhbGciOiJIUzI1NiJ9.e30.sig", b"sk-proj-0123456789", b"lk", b"\xff", &key[1..]]
+    {
+        for values in [[&*key, other], [other, &*key]] {
+            assert_eq!(presenting(&world, &values), (Code::Allowed, 1), "{other:?}");
+        }
+        assert_eq!(presenting(&world, &[other]), (Code::MalformedKey, 0));
+        assert_eq!(presenting(&world, &[other, b"null"]), (Code::MalformedKey, 0));
+        assert_eq!(presenting(&world, &[other, b"null", &*key, &*key, b"0"]), (Code::Allowed, 1));
+    }
+    for two in [&b"lk_live_short"[..], b"lk_", b"Bearer lk_live_short"] {
+        assert_eq!(presenting(&world, &[&*key, two]), (Code::AmbiguousKey, 0), "it is meant to be a key");
+        assert_eq!(presenting(&world, &[b"undefined", two]), (Code::MalformedKey, 0));
+    }
+}
+
+#[test]
+fn an_imported_key_counts_beside_foreign_credentials_if_it_exists() {
+    let mut world = World::new();
+    world.routes = world.routes.with_imported(true);
+    world.secret = b"sk-proj-8".to_vec();
+    let imported = world.secret.clone();
+    for (values, code, look_ups) in [
+        (vec![&imported[..], b"another-token"], Code::Allowed, 3),
+        (vec![&b"another-token"[..], &imported], Code::Allowed, 3),
+        (vec![&imported, b"short"], Code::Allowed, 2),
+        (vec![&b"another-token"[..], b"one-more-token"], Code::MalformedKey, 2),
+        (vec![&imported, b"lk_live_short"], Code::AmbiguousKey, 1),
+        (vec![&b"another-token"[..], b"lk_live_short"], Code::MalformedKey, 2),
+    ] {
+        assert_eq!(presenting(&world, &values), (code, look_ups), "{values:?}");
+    }
+    let tokens: Vec<_> = (0..17).map(|at| format!("token-{at:04}").into_bytes()).collect();
+    let tokens: Vec<_> = tokens.iter().map(Vec::as_slice).collect();
+    assert_eq!(presenting(&world, &tokens[..16]), (Code::MalformedKey, 16));
+    assert_eq!(presenting(&world, &tokens), (Code::AmbiguousKey, 0));
+}
+
+#[test]
+fn a_word_before_a_key_is_named() {
+    let world = World::new();
+    let value = [b"bearer ", &*a_key()].concat();
+    let verdict = world.decide(&Asking { key: Some(value), ..World::asking() });
+    assert_eq!((verdict.code, verdict.word), (Code::MalformedKey, Some("Bearer")));
+    let body = verdict.code.refusal(None).unwrap().naming(verdict.word).body;
+    assert!(body.contains("send the key without the word Bearer before it."), "{body}");
+    let plain = Code::MalformedKey.refusal(None).unwrap();
+    assert!(plain.body.contains("Was it copied whole?"));
+    assert_eq!(plain.clone().naming(None).body, plain.body);
 }
 
 #[test]

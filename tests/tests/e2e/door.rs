@@ -81,6 +81,14 @@ async fn each_thing_that_can_come_to_the_door_gets_its_answer() {
             401,
             "ambiguous_key",
         ),
+        ("a word before the key", format!("x-api-key: Bearer {key}\r\n").into(), 401, "malformed_key"),
+        ("a key and one that is cut", format!("x-api-key: {key}, lk_live_cut\r\n").into(), 401, "ambiguous_key"),
+        (
+            "only foreign credentials",
+            "x-api-key: undefined\r\nauthorization: Bearer a.b.c\r\n".into(),
+            401,
+            "malformed_key",
+        ),
     ];
     for (what, headers, status, code) in table {
         let (got, body) = send_raw(&gateway, headers).await;
@@ -169,4 +177,27 @@ async fn an_expired_key_is_refused_from_the_very_second_on() {
     });
     refused.await.unwrap();
     assert!(admitted > 0);
+}
+
+/// Clients of other services send a credential of theirs beside the key: it cannot be a key here, and is the upstream's.
+#[tokio::test]
+async fn a_foreign_credential_beside_a_key_reaches_the_upstream() {
+    let gateway = Gateway::start().await;
+    let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap().api_key;
+    let (bearer, token) = (format!("Bearer {key}"), "Bearer eyJhbGciOiJIUzI1NiJ9.e30.c2ln");
+    let joined = format!("sk-ant-0123456789, {key}");
+    for (headers, arrived) in [
+        ([("x-api-key", key.as_str()), ("authorization", token)], [None, Some(token)]),
+        ([("x-api-key", "sk-ant-0123456789"), ("authorization", &bearer)], [Some("sk-ant-0123456789"), None]),
+        ([("x-api-key", "undefined"), ("authorization", &bearer)], [Some("undefined"), None]),
+        ([("x-api-key", &joined), ("authorization", token)], [Some("sk-ant-0123456789"), Some(token)]),
+    ] {
+        let answer = gateway.ask_with("/", &headers).await;
+        assert_eq!(answer.status, 200, "{headers:?}: {}", answer.body);
+        assert_eq!(["x-api-key", "authorization"].map(|name| answer.reached_upstream(name)), arrived);
+        assert!(!answer.body.to_string().contains(&key));
+    }
+    let word = gateway.ask_with("/", &[("x-api-key", &bearer)]).await;
+    assert_eq!(word.code(), "malformed_key");
+    assert!(word.body["error"].as_str().unwrap().contains("without the word Bearer before it"), "{}", word.body);
 }

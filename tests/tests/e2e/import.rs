@@ -35,11 +35,12 @@ async fn keys_of_any_form_are_imported_by_their_digests_and_pass() {
             let identity = answer.reached_upstream("x-latchkey-identity").unwrap();
             assert!(identity.starts_with(&format!("key=\"{id}\", name=\"{name}\"")), "{identity}");
         }
-        // One character less, one that is another, and as one of two.
+        // One character less, one that is another, as one of two, and beside what can be no key.
         for (wrong, code) in [
             (key[1..].to_owned(), "malformed_key"),
             (key.replacen(&key[8..9], "~", 1), "malformed_key"),
-            (format!("{key},{}", &key[1..]), "ambiguous_key"),
+            (format!("{key},{}", crate::unknown_key()), "ambiguous_key"),
+            (format!("{key},{}", &key[1..]), ""),
         ] {
             assert_eq!(gateway.ask("/", Some(&wrong)).await.code(), code, "{name}: {wrong}");
         }

@@ -29,6 +29,7 @@ mod node_tokens;
 mod nonsense;
 mod open_streams;
 mod outage;
+mod path_case;
 mod paths;
 mod permissions;
 mod regenerate;

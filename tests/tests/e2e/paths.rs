@@ -161,8 +161,8 @@ fn assert_open(sent: &[u8], answer: &Answer, with_key: bool) {
 }
 
 /// A way to spell a path; one; and what comes of it with the shipped options and without them: 200 where the request
-/// arrives, else who refuses it: 400 and 404 are Envoy's own.
-const SPELLINGS: [(&str, &[u8], &str, &str); 34] = [
+/// arrives, else who refuses it: 400 and 404 are Envoy's own. Two are separated by `|`, where versions of Envoy differ.
+const SPELLINGS: [(&str, &[u8], &str, &str); 37] = [
     ("as in the rule", b"/zones/7", "200", "200"),
     ("a slash at the end", b"/zones/", "200", "200"),
     ("a query", b"/zones?x=/../zones/secret", "200", "200"),
@@ -173,6 +173,9 @@ const SPELLINGS: [(&str, &[u8], &str, &str); 34] = [
     ("an escaped letter of what is shut", b"/zones/%73ecret", "missing_permission", "missing_permission"),
     ("the same with a slash at the end", b"/zones/%73ecret/", "missing_permission", "missing_permission"),
     ("another case", b"/Zones/7", "out_of_scope", "out_of_scope"),
+    ("another case of what is public", b"/Public/7", "out_of_scope", "out_of_scope"),
+    ("a dot at the end of a segment", b"/public/private./7", "out_of_scope", "out_of_scope"),
+    ("an escaped blank at the end of a segment", b"/zones/secret%20", "out_of_scope", "out_of_scope"),
     ("two slashes", b"/zones//secret", "missing_permission", "out_of_scope"),
     ("two slashes in front", b"//zones/7", "200", "out_of_scope"),
     ("a dot", b"/zones/./secret", "missing_permission", "out_of_scope"),
@@ -180,7 +183,8 @@ const SPELLINGS: [(&str, &[u8], &str, &str); 34] = [
     ("two dots to the top", b"/zones/../../public/private", "missing_permission", "out_of_scope"),
     ("escaped dots", b"/public/%2e%2e/zones/secret", "missing_permission", "out_of_scope"),
     ("a dot and an escaped one", b"/public/.%2E/zones/secret", "missing_permission", "out_of_scope"),
-    ("dots behind a semicolon", b"/public/..;/zones/secret", "missing_permission", "out_of_scope"),
+    // Some versions resolve these dots, others leave the path as it is.
+    ("dots behind a semicolon", b"/public/..;/zones/secret", "missing_permission|out_of_scope", "out_of_scope"),
     ("a semicolon", b"/zones/secret;x=1", "out_of_scope", "out_of_scope"),
     ("an escaped semicolon", b"/zones/secret%3bx", "out_of_scope", "out_of_scope"),
     ("an escaped slash", b"/zones%2fsecret", "400", "out_of_scope"),
@@ -212,7 +216,7 @@ async fn each_spelling_of_a_path_falls_under_the_rule_that_the_upstream_takes_it
                 "" => answer.status.to_string(),
                 code => code.to_owned(),
             };
-            if code != expected {
+            if !expected.split('|').any(|expected| expected == code) {
                 unexpected.push(format!("{what}: {}, tidy: {tidy_paths}: {code}", target.escape_ascii()));
             }
             if answer.status == 200 {

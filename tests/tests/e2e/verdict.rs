@@ -205,7 +205,7 @@ impl World {
     async fn send(&self, number: usize) -> Answer {
         let (rule, key, path, from, subaccount, code) = ROWS[number];
         let unknown = unknown_key();
-        let ambiguous = format!("nonsense, {unknown}");
+        let ambiguous = format!("lk_live_nonsense, {unknown}");
         let key = match key {
             "none" => None,
             "ambiguous" => Some(ambiguous.as_str()),

@@ -74,7 +74,8 @@ fn a_public_route_hides_imported_keys_and_leaves_what_is_for_the_upstream() {
     let left = |name: &str, value: &str| left_on_a_public_route(&host, &worker, name, value);
     assert_eq!(left("x-api-key", FOREIGN), None);
     assert_eq!(left("authorization", &format!("Bearer {FOREIGN}")), None);
-    assert_eq!(left("authorization", &format!("Bearer of-the-upstream, Bearer {FOREIGN}")), None);
+    let both = format!("Bearer of-the-upstream, Bearer {FOREIGN}");
+    assert_eq!(left("authorization", &both).as_deref(), Some("Bearer of-the-upstream"));
     assert_eq!(left("cookie", &format!("a=1; k={FOREIGN}")).as_deref(), Some("a=1"));
     for (name, value) in [
         ("authorization", "Bearer of-the-upstream"),
@@ -92,10 +93,10 @@ fn a_public_route_hides_imported_keys_and_leaves_what_is_for_the_upstream() {
 #[test]
 fn a_shadowed_request_without_a_key_hides_imported_keys_as_well() {
     let (host, worker) = gateway_with_imported(true, r#","shadow":["ambiguous_key"]"#);
-    let two = format!("{FOREIGN}, of-the-upstream");
+    let two = format!("{FOREIGN}, {}, of-the-upstream", key(1).expose());
     *host.headers.borrow_mut() = [(":path".into(), b"/".to_vec()), ("x-api-key".into(), two.into())].into();
     assert_eq!(Life::default().on_headers(&host, &worker.shared()), Outcome::Pass);
-    assert!(!host.headers.borrow().contains_key("x-api-key"));
+    assert_eq!(host.headers.borrow()["x-api-key"], b"of-the-upstream");
 }
 
 #[test]
