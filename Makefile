@@ -18,6 +18,7 @@ MAKEFLAGS += --no-print-directory
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 WASM := wasm32-unknown-unknown
 FAULTY_FILTER := $(TARGET)/$(WASM)/release/latchkey_filter_fault.wasm
+NEXT_FORMAT_FILTER := $(TARGET)/$(WASM)/release/latchkey_filter_next_format.wasm
 
 # Always both, in one command: cargo then builds their common dependencies once.
 NATIVE := --release --package latchkey-control-plane --package latchkey-tests
@@ -105,10 +106,11 @@ test-wasm: wasm-target need-node $(WASM_RUNNER)
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(CURDIR)/$(WASM_RUNNER) \
 		cargo test --package latchkey-policy --target $(WASM)
 
-# The filter with faults on demand first: cargo leaves the last one built in the place of the real one.
+# The filters with faults on demand and with another record format first: cargo leaves the last one built in the place of the real one.
 .PHONY: build-e2e
 build-e2e: need-cargo need-cc
 	@filter/build --features fault $(FAULTY_FILTER)
+	@filter/build --features next-format $(NEXT_FORMAT_FILTER)
 	@$(MAKE) build
 	@tests/schemathesis/install >/dev/null
 	@tests/browser/install >/dev/null

@@ -291,7 +291,7 @@ impl Session {
         if self.offered_load.is_none_or(|(offered, batches)| offered != image || batches < load.batches) {
             return Err(End::Protocol("the rest of a snapshot that is not here"));
         }
-        Ok(self.writer.continue_load(host, epoch)?)
+        Ok(self.writer.continue_load(host, epoch, load.batches)?)
     }
 
     fn apply(

@@ -230,6 +230,11 @@ impl Bootstrap {
         Ok(())
     }
 
+    /// Whether a variable of that name is to be filled in.
+    pub(crate) fn has_variable(&self, name: &str) -> bool {
+        self.text.contains(&format!("${{{name}}}"))
+    }
+
     /// Fills in the variables, each `${NAME}`.
     ///
     /// # Errors

@@ -98,6 +98,8 @@ pub struct EnvoyOptions {
     pub more_streams: Vec<SocketAddr>,
     /// What the filter presents there.
     pub node_token: String,
+    /// Variables of Envoy's environment, which it hands over to the filter; none.
+    pub environment: Vec<(String, String)>,
     /// Where configuration and logs go.
     pub dir: PathBuf,
 }
@@ -138,6 +140,7 @@ impl EnvoyOptions {
             stream,
             more_streams: Vec::new(),
             node_token: node_token.to_owned(),
+            environment: Vec::new(),
             dir: dir.to_path_buf(),
         }
     }
@@ -171,6 +174,12 @@ impl EnvoyOptions {
             ] {
                 bootstrap.replace(option, otherwise)?;
             }
+        }
+        if !self.environment.is_empty() {
+            let names: Vec<_> = self.environment.iter().map(|(name, _)| name.as_str()).collect();
+            let runtime = "runtime: envoy.wasm.runtime.v8";
+            let variables = format!("environment_variables: {{ host_env_keys: [{}] }}", names.join(", "));
+            bootstrap.replace(runtime, &format!("{runtime}\n                          {variables}"))?;
         }
         if !self.guard {
             bootstrap.remove_http_filter("guard")?;
@@ -220,7 +229,9 @@ impl EnvoyOptions {
             bootstrap.set_configuration(raw)?;
         } else {
             bootstrap.merge_configuration(&self.configuration)?;
-            variables.push(("NODE_TOKEN", self.node_token.clone()));
+            if bootstrap.has_variable("NODE_TOKEN") {
+                variables.push(("NODE_TOKEN", self.node_token.clone()));
+            }
         }
         bootstrap.fill(&variables)
     }
@@ -261,6 +272,7 @@ impl Envoy {
         let access_log = options.file("-access.log");
 
         let mut command = Command::new(envoy_binary()?);
+        command.envs(options.environment.iter().map(|(name, value)| (name, value)));
         command.arg("--config-path").arg(&bootstrap);
         command.args(["--service-node", &options.node_id, "--service-cluster", "latchkey"]);
         command.args(["--concurrency", &options.concurrency.to_string()]);

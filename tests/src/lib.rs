@@ -64,7 +64,7 @@ pub use nodes::{Fleet, NodeId, Reports, Totals, raise_file_limit};
 pub use organisation::{Organisation, day_in};
 pub use paths::{
     axe_script, browser_binaries, empty_filter, envoy_binary, faulty_filter, filter, floor_filter, latchkey_binary,
-    nodes_binary, schemathesis, workspace,
+    next_format_filter, nodes_binary, schemathesis, workspace,
 };
 pub use process::Process;
 pub use slow_link::SlowLink;

@@ -44,6 +44,14 @@ pub fn faulty_filter() -> Result<PathBuf> {
     wasm("latchkey_filter_fault.wasm")
 }
 
+/// The filter with its test-only feature `next-format`: another record format, as a later release may have.
+///
+/// # Errors
+/// When it was not built.
+pub fn next_format_filter() -> Result<PathBuf> {
+    wasm("latchkey_filter_next_format.wasm")
+}
+
 /// A filter that does nothing, for comparison.
 ///
 /// # Errors

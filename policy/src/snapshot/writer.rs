@@ -185,11 +185,13 @@ impl Writer {
         self.target = Some(Target { epoch, routes, policies, keys, rerouted: 0, unused: Vec::new(), load });
     }
 
-    /// The batches that follow belong to the snapshot of which a predecessor has loaded a part ([`Self::progress`]). What
-    /// comes a second time does no harm.
-    pub fn continue_load(&mut self, cells: &impl Cells, epoch: Epoch) -> Result<(), WriteError> {
-        let left = self.left.take().filter(|left| left.epoch == epoch).ok_or(WriteError::Damaged)?;
-        progress::write(cells, self.term, Some(&left), Some(&left))?;
+    /// The batches that follow belong to the snapshot of which a predecessor has loaded a part ([`Self::progress`]), and
+    /// follow the first `batches` of it. What comes a second time does no harm.
+    pub fn continue_load(&mut self, cells: &impl Cells, epoch: Epoch, batches: u64) -> Result<(), WriteError> {
+        let is_here = |left: &Progress| left.epoch == epoch && batches <= left.batches;
+        let found = self.left.take().filter(is_here).ok_or(WriteError::Damaged)?;
+        let left = Progress { batches, ..found.clone() };
+        progress::write(cells, self.term, Some(&left), Some(&found))?;
         self.sweep = None;
         let [routes, policies, keys] = &left.tables;
         let (routes, policies, keys) = (

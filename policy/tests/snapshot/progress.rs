@@ -41,7 +41,7 @@ fn load_on(cells: &impl Cells, term: u32, batches: &[Owned]) -> Result<u64, Appl
         done
     });
     if done > 0 {
-        writer.continue_load(cells, EPOCH)?;
+        writer.continue_load(cells, EPOCH, done)?;
     } else {
         writer.begin_image(EPOCH, 40, Some(IMAGE));
     }
@@ -84,7 +84,7 @@ fn loader_that_wakes_up_behind_its_successor_changes_nothing() {
             let mut writer = Writer::take_over(&cells, 2).unwrap();
             let done = writer.progress().map_or(0, |(_, done)| done);
             if done > 0 {
-                writer.continue_load(&cells, EPOCH).unwrap();
+                writer.continue_load(&cells, EPOCH, done).unwrap();
             } else {
                 writer.begin_image(EPOCH, 40, Some(IMAGE));
             }
@@ -128,8 +128,13 @@ fn progress_ends_with_another_load_or_with_changes() {
     part(2);
     assert_eq!(progress(3), Some((IMAGE, 3)));
     let mut other_epoch = Writer::take_over(&cells, 4).unwrap();
-    assert_eq!(other_epoch.continue_load(&cells, [1; 16]), Err(WriteError::Damaged));
-    Writer::take_over(&cells, 5).unwrap().resume(&cells).unwrap();
+    assert_eq!(other_epoch.continue_load(&cells, [1; 16], 3), Err(WriteError::Damaged));
+    let mut fewer = Writer::take_over(&cells, 5).unwrap();
+    fewer.continue_load(&cells, EPOCH, 2).unwrap();
+    assert_eq!(progress(6), Some((IMAGE, 2)), "as the control plane counts");
+    let mut more = Writer::take_over(&cells, 6).unwrap();
+    assert_eq!(more.continue_load(&cells, EPOCH, 3), Err(WriteError::Damaged));
+    Writer::take_over(&cells, 6).unwrap().resume(&cells).unwrap();
     assert_eq!(progress(6), None, "it is swept");
     part(7);
     let mut unnamed = Writer::take_over(&cells, 8).unwrap();

@@ -13,7 +13,11 @@ mod edge;
 mod exactness;
 mod explain;
 mod fleet;
+<<<<<<< HEAD
 mod grpc;
+=======
+mod handover;
+>>>>>>> e93183c (Test handover, staleness and shared memory end to end; describe the end of a filter)
 mod header_names;
 mod health;
 mod history;
@@ -38,9 +42,14 @@ mod revocation;
 mod routes;
 mod secrets;
 mod seeds;
+mod shared_memory;
 mod shared_vm;
+<<<<<<< HEAD
 mod slow_link;
 mod storage;
+=======
+mod staleness;
+>>>>>>> e93183c (Test handover, staleness and shared memory end to end; describe the end of a filter)
 mod takeover;
 mod usage;
 mod verdict;

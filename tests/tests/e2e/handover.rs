@@ -1,0 +1,100 @@
+//! The worker that holds the stream ends with its listener, and another takes over at once.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use latchkey_tests::{EnvoyOptions, Fire, Gateway, eventually, faulty_filter, filter, http_client, request};
+use serde_json::json;
+
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// From the update until the old listener's workers have ended.
+const WATCHED: Duration = Duration::from_secs(5);
+
+/// Without a handover the lease has to expire, which takes three seconds.
+const LIMIT: Duration = Duration::from_millis(500);
+
+async fn gateway() -> Gateway {
+    let envoy = |envoy: &mut EnvoyOptions| {
+        envoy.lds = true;
+        envoy.drain_time = Some(DRAIN);
+        envoy.concurrency = 2;
+    };
+    Gateway::builder().envoy(envoy).start().await
+}
+
+/// Revokes one key after the other while the old listener is drained; the longest that one took.
+async fn longest_revocation(gateway: &Gateway) -> Duration {
+    let (begin, mut longest) = (Instant::now(), Duration::ZERO);
+    while begin.elapsed() < WATCHED {
+        let key = gateway.control_plane.create_key(json!({ "name": "short-lived" })).await.unwrap();
+        let start = Instant::now();
+        let enforcement = gateway.control_plane.revoke(&key.key_id).await.unwrap();
+        longest = longest.max(start.elapsed());
+        assert_eq!((enforcement.nodes, enforcement.acknowledged), (1, 1), "{enforcement:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    longest
+}
+
+#[tokio::test]
+async fn revocations_stay_fast_when_the_configuration_is_updated() {
+    let mut gateway = gateway().await;
+    for round in 0..3 {
+        let header = json!({ "identity_headers": { format!("x-round-{round}"): "name" } });
+        gateway.envoy.update(|envoy| envoy.configuration = header).await.unwrap();
+        let longest = longest_revocation(&gateway).await;
+        println!("round {round}: the longest revocation took {} ms", longest.as_millis());
+        assert!(longest < LIMIT, "{longest:?}");
+    }
+}
+
+#[tokio::test]
+async fn revocations_stay_fast_when_the_code_is_updated() {
+    let mut gateway = gateway().await;
+    for (round, wasm) in [faulty_filter().unwrap(), filter().unwrap()].into_iter().enumerate() {
+        gateway.envoy.update(|envoy| envoy.filter = wasm).await.unwrap();
+        let longest = longest_revocation(&gateway).await;
+        println!("round {round}: the longest revocation took {} ms", longest.as_millis());
+        assert!(longest < LIMIT, "{longest:?}");
+    }
+}
+
+/// The main thread is the last to end when Envoy shuts down, so it is the one that can say goodbye.
+#[tokio::test]
+async fn stream_moves_to_the_thread_that_serves_no_requests() {
+    let gateway = Gateway::builder().envoy(|envoy| envoy.concurrency = 1).start().await;
+    let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap();
+    let on_main_thread = eventually(Duration::from_secs(15), async || {
+        ensure!(gateway.ask("/", Some(&key.api_key)).await.status == 200, "a good key is refused");
+        let log = gateway.envoy.log();
+        let last = log.lines().rfind(|line| line.contains("following the") || line.contains("loading a snapshot"));
+        let thread = format!("[{}]", gateway.envoy.pid());
+        ensure!(last.is_some_and(|line| line.contains(&thread)), "{last:?}");
+        Ok(())
+    });
+    on_main_thread.await.unwrap();
+}
+
+#[tokio::test]
+async fn usage_is_complete_when_envoy_is_stopped() {
+    let mut gateway = gateway().await;
+    for round in 0..3 {
+        let key = json!({ "name": format!("round {round}"), "limits": { "minute": u32::MAX } });
+        let key = gateway.control_plane.create_key(key).await.unwrap();
+        let requests = vec![request("GET", "/", &[("x-api-key", &key.api_key)]); 8];
+        let load = Fire::open(gateway.envoy.gateway(), requests);
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        // Answered before the stop, so counted.
+        let answered = load.cease().await.iter().flatten().filter(|shot| shot.status == 200).count();
+        gateway.envoy.stop().await.unwrap();
+        let told = eventually(Duration::from_secs(2), async || {
+            let usage = gateway.control_plane.key(&key.key_id).await?["usage"].take();
+            ensure!(usage["requests_today"] == json!(answered), "{answered} requests, but {usage}");
+            Ok(())
+        });
+        told.await.unwrap();
+        gateway.restart_envoy().await.unwrap();
+        gateway.client = http_client();
+    }
+}
