@@ -33,6 +33,9 @@ const MAX_MESSAGE: usize = 4 << 20;
 /// A session that has lived this long was no accident.
 const PROBATION: Nanos = 5_000_000_000;
 
+/// A session is not handed over to another thread before it has lived this long.
+const SETTLED: Nanos = 1_000_000_000;
+
 /// Pages of the former snapshot that are freed at once: well under a millisecond.
 const SWEEP_PAGES: usize = 256;
 
@@ -151,6 +154,11 @@ impl Session {
     /// Who opened the stream.
     pub fn identity(&self) -> Identity {
         self.who
+    }
+
+    /// Whether the snapshot was the newest on this stream, which is not quite new.
+    pub fn is_current_since(&self, now: Nanos) -> bool {
+        self.current && now.abs_diff(self.opened_at) > SETTLED
     }
 
     /// Whether a snapshot of this stream is in force.

@@ -162,8 +162,9 @@ impl Worker {
 
     /// Time passes for the holder of the lease.
     fn hold(&mut self, host: &impl Host, now: Nanos, standing: Standing) {
+        let is_current = self.session.as_ref().is_some_and(|session| session.is_current_since(now));
         match self.session.as_mut().map(|session| session.tick(host, now)) {
-            Some(Ok(Health::Proven)) if standing == Standing::Wanted => {
+            Some(Ok(_)) if standing == Standing::Wanted && is_current => {
                 host.log(Level::Info, "leaving the stream to a thread that serves no requests");
                 self.abandoned.extend(self.session.take().map(|session| session.stream()));
                 self.candidate.hand_over(host, now);

@@ -330,6 +330,15 @@ impl Envoy {
         Ok(response.text().await?)
     }
 
+    /// Has Envoy do something by its admin interface, such as `/drain_listeners`.
+    ///
+    /// # Errors
+    /// When it does not answer 200.
+    pub async fn admin_post(&self, path: &str) -> Result<()> {
+        self.client.post(format!("http://{}{path}", self.admin)).send().await?.error_for_status()?;
+        Ok(())
+    }
+
     /// A counter or gauge, such as `wasmcustom.latchkey_requests.allowed`.
     ///
     /// # Errors

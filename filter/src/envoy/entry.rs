@@ -171,6 +171,7 @@ impl Vm {
         roots.iter().for_each(|root| root.shared.open_streams.remove(context));
         let Some(at) = roots.iter().position(|root| root.context == context) else { return };
         let root = roots.remove(at);
+        drop(roots);
         if let Ok(mut worker) = root.worker.try_borrow_mut() {
             worker.finish(&root.host);
         }

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use latchkey_tests::{EnvoyOptions, Fire, Gateway, eventually, faulty_filter, filter, http_client, request};
+use latchkey_tests::{
+    CreatedKey, EnvoyOptions, Fire, Gateway, Tally, burst, eventually, faulty_filter, filter, http_client, request,
+};
 use serde_json::json;
 
 const DRAIN: Duration = Duration::from_secs(2);
@@ -65,8 +67,14 @@ async fn revocations_stay_fast_when_the_code_is_updated() {
 async fn stream_moves_to_the_thread_that_serves_no_requests() {
     let gateway = Gateway::builder().envoy(|envoy| envoy.concurrency = 1).start().await;
     let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap();
+    stream_is_on_the_main_thread(&gateway, &key).await;
+}
+
+/// Sends requests until all workers have served one, and the main thread has the stream.
+pub(crate) async fn stream_is_on_the_main_thread(gateway: &Gateway, key: &CreatedKey) {
     let on_main_thread = eventually(Duration::from_secs(15), async || {
-        ensure!(gateway.ask("/", Some(&key.api_key)).await.status == 200, "a good key is refused");
+        let served = burst(gateway.envoy.gateway(), &key.api_key, 16, 32).await;
+        ensure!(served == Tally::from([(200, 32)]), "{served:?}");
         let log = gateway.envoy.log();
         let last = log.lines().rfind(|line| line.contains("following the") || line.contains("loading a snapshot"));
         let thread = format!("[{}]", gateway.envoy.pid());
@@ -80,8 +88,11 @@ async fn stream_moves_to_the_thread_that_serves_no_requests() {
 async fn usage_is_complete_when_envoy_is_stopped() {
     let mut gateway = gateway().await;
     for round in 0..3 {
-        let key = json!({ "name": format!("round {round}"), "limits": { "minute": u32::MAX } });
-        let key = gateway.control_plane.create_key(key).await.unwrap();
+        let made = |name: String| json!({ "name": name, "limits": { "minute": u32::MAX } });
+        let other = gateway.control_plane.create_key(made(format!("before {round}"))).await.unwrap();
+        let key = gateway.control_plane.create_key(made(format!("round {round}"))).await.unwrap();
+        // The main thread ends last, and reports what all workers have counted.
+        stream_is_on_the_main_thread(&gateway, &other).await;
         let requests = vec![request("GET", "/", &[("x-api-key", &key.api_key)]); 8];
         let load = Fire::open(gateway.envoy.gateway(), requests);
         tokio::time::sleep(Duration::from_millis(1_500)).await;

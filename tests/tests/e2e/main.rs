@@ -13,11 +13,9 @@ mod edge;
 mod exactness;
 mod explain;
 mod fleet;
-<<<<<<< HEAD
+mod goodbye;
 mod grpc;
-=======
 mod handover;
->>>>>>> e93183c (Test handover, staleness and shared memory end to end; describe the end of a filter)
 mod header_names;
 mod health;
 mod history;
@@ -44,12 +42,9 @@ mod secrets;
 mod seeds;
 mod shared_memory;
 mod shared_vm;
-<<<<<<< HEAD
 mod slow_link;
-mod storage;
-=======
 mod staleness;
->>>>>>> e93183c (Test handover, staleness and shared memory end to end; describe the end of a filter)
+mod storage;
 mod takeover;
 mod usage;
 mod verdict;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use latchkey_policy::limit::Window;
-use latchkey_tests::{EnvoyOptions, Gateway, Tally, burst, eventually, faulty_filter};
+use latchkey_tests::{CreatedKey, EnvoyOptions, Gateway, Tally, burst, eventually, faulty_filter};
 use serde_json::json;
 
 use crate::clock::time_in;
@@ -12,16 +12,20 @@ use crate::clock::time_in;
 const LIMIT: usize = 1_500;
 const CONNECTIONS: usize = 8;
 
-fn with_lds(envoy: &mut EnvoyOptions) {
+pub(crate) fn with_lds(envoy: &mut EnvoyOptions) {
     envoy.lds = true;
     envoy.drain_time = Some(Duration::from_secs(2));
 }
 
 /// Uses a key up while the filter's code is replaced: exactly as many requests pass as its limit says.
-async fn limit_holds_through_update(gateway: &mut Gateway, change: impl FnOnce(&mut EnvoyOptions)) {
+pub(crate) async fn limit_holds_through_update(
+    gateway: &mut Gateway,
+    change: impl FnOnce(&mut EnvoyOptions),
+) -> (CreatedKey, u64) {
     time_in(Window::Day, 60).await;
     let key = json!({ "name": "CI", "limits": { "minute": u32::MAX, "day": LIMIT } });
-    let key = gateway.control_plane.create_key(key).await.unwrap().api_key;
+    let made = gateway.control_plane.create_key(key).await.unwrap();
+    let key = made.api_key.clone();
     let (before, mut tally) = (gateway.envoy.gateway(), Tally::new());
     let old = tokio::spawn({
         let key = key.clone();
@@ -38,6 +42,7 @@ async fn limit_holds_through_update(gateway: &mut Gateway, change: impl FnOnce(&
     }
     println!("{tally:?}");
     assert_eq!(tally[&200], LIMIT, "{tally:?}");
+    (made, u64::try_from(LIMIT).unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -34,24 +34,3 @@ async fn each_listener_enforces_its_own_limit() {
     gateway.ready().await.unwrap();
     assert_eq!(gateway.ask("/", Some(&key)).await.status, 200);
 }
-
-/// A process that stood still does not trust what waited in its sockets meanwhile.
-#[tokio::test]
-async fn envoy_that_was_stopped_for_longer_than_its_limit_serves_nothing_old() {
-    let limit = |envoy: &mut EnvoyOptions| envoy.configuration = json!({ "max_staleness_seconds": 2 });
-    let mut gateway = Gateway::builder().envoy(limit).start().await;
-    let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap();
-    assert_eq!(gateway.ask("/", Some(&key.api_key)).await.status, 200);
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(gateway.envoy.pid()).unwrap());
-    for signal in [nix::sys::signal::Signal::SIGSTOP, nix::sys::signal::Signal::SIGCONT] {
-        nix::sys::signal::kill(pid, signal).unwrap();
-        if signal == nix::sys::signal::Signal::SIGSTOP {
-            tokio::time::sleep(Duration::from_secs(4)).await;
-            gateway.control_plane.kill();
-        }
-    }
-    for _ in 0..200 {
-        let answer = gateway.ask("/", Some(&key.api_key)).await;
-        assert_eq!((answer.status, answer.code()), (503, "not_ready"));
-    }
-}

@@ -1,0 +1,76 @@
+//! Envoys that end, stand still or change their record format, with a control plane that knows all messages.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use latchkey_tests::{EnvoyOptions, Gateway, eventually, next_format_filter};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
+
+use crate::handover::stream_is_on_the_main_thread;
+use crate::shared_memory::{limit_holds_through_update, with_lds};
+use crate::usage::used_today;
+
+#[tokio::test]
+async fn stopped_envoy_is_forgotten_at_once() {
+    let mut gateway = Gateway::start().await;
+    let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap();
+    stream_is_on_the_main_thread(&gateway, &key).await;
+    gateway.envoy.stop().await.unwrap();
+    let forgotten = eventually(Duration::from_secs(1), async || {
+        let nodes = gateway.control_plane.nodes().await?;
+        ensure!(nodes.is_empty(), "{nodes:?}");
+        Ok(())
+    });
+    forgotten.await.unwrap();
+    let enforcement = gateway.control_plane.revoke(&key.key_id).await.unwrap();
+    assert_eq!((enforcement.nodes, enforcement.acknowledged), (0, 0));
+}
+
+/// While a listener is drained its workers serve on, so nobody says goodbye.
+#[tokio::test]
+async fn drained_listeners_are_no_goodbye() {
+    let gateway = Gateway::start().await;
+    let url = gateway.envoy.url("/");
+    gateway.envoy.admin_post("/drain_listeners").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(gateway.control_plane.nodes().await.unwrap().len(), 1, "{url}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limit_is_exact_while_the_record_format_changes() {
+    let mut gateway = Gateway::builder().envoy(with_lds).start().await;
+    let (key, admitted) =
+        limit_holds_through_update(&mut gateway, |envoy| envoy.filter = next_format_filter().unwrap()).await;
+    used_today(&gateway, &key.key_id, admitted).await;
+    // Each format has a stream until the old listener's drain ends.
+    let one = eventually(Duration::from_secs(10), async || {
+        let nodes = gateway.control_plane.nodes().await?;
+        ensure!(nodes.len() == 1 && nodes[0]["connected"] == true, "{nodes:?}");
+        Ok(())
+    });
+    one.await.unwrap();
+    used_today(&gateway, &key.key_id, admitted).await;
+}
+
+/// A process that stood still does not trust what waited in its sockets meanwhile.
+#[tokio::test]
+async fn envoy_that_was_stopped_for_longer_than_its_limit_serves_nothing_old() {
+    let limit = |envoy: &mut EnvoyOptions| envoy.configuration = json!({ "max_staleness_seconds": 2 });
+    let mut gateway = Gateway::builder().envoy(limit).start().await;
+    let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap();
+    assert_eq!(gateway.ask("/", Some(&key.api_key)).await.status, 200);
+    let pid = Pid::from_raw(i32::try_from(gateway.envoy.pid()).unwrap());
+    for signal in [Signal::SIGSTOP, Signal::SIGCONT] {
+        kill(pid, signal).unwrap();
+        if signal == Signal::SIGSTOP {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            gateway.control_plane.kill();
+        }
+    }
+    for _ in 0..200 {
+        let answer = gateway.ask("/", Some(&key.api_key)).await;
+        assert_eq!((answer.status, answer.code()), (503, "not_ready"));
+    }
+}
