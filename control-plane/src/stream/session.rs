@@ -74,6 +74,10 @@ impl From<StoreError> for End {
 
 type Outbox = mpsc::Sender<Result<ToNode, Status>>;
 
+/// Messages that are read of a stream that has ended, and for how long.
+const LAST_WORDS: usize = 16;
+const LAST_WORDS_WITHIN: Duration = Duration::from_secs(1);
+
 /// Serves one stream to its end.
 pub(super) async fn run(
     shared: Arc<Shared>,
@@ -170,6 +174,7 @@ async fn serve(
         session.observe_clock(millis);
     }
     let Err(end) = session.serve(hello, &mut changes).await;
+    let _ = time::timeout(LAST_WORDS_WITHIN, session.take_last_words(&end)).await;
     session.leave();
     info!(node, handle, "node disconnected");
     end
@@ -315,6 +320,19 @@ impl Session {
         let skew = self.skew.observe(millis, self.shared.clock.now_millis());
         self.connection.observe_skew(skew);
         self.reports.observe_skew(skew);
+    }
+
+    /// Takes what the node sent before its stream ended: an Envoy that shuts down reports its last counts, says goodbye and
+    /// resets the stream, all at once.
+    async fn take_last_words(&mut self, end: &End) {
+        for _ in 0..LAST_WORDS {
+            let End::Gone = end else { break };
+            let Ok(Some(message)) = self.inbox.message().await else { break };
+            if self.receive(message).is_err() {
+                break;
+            }
+        }
+        while self.reports.are_waiting() && self.reports.hand_over().await {}
     }
 
     /// Keeps what the node has loaded for its next stream.
