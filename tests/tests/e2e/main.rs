@@ -37,6 +37,7 @@ mod permissions;
 mod regenerate;
 mod restore;
 mod revocation;
+mod rogue;
 mod routes;
 mod secrets;
 mod seeds;
