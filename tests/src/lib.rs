@@ -42,6 +42,7 @@ mod process;
 mod protocols;
 mod slow_link;
 mod tap;
+mod upgrade;
 mod upstream;
 mod users;
 mod wait;
@@ -69,6 +70,7 @@ pub use paths::{
 pub use process::Process;
 pub use slow_link::SlowLink;
 pub use tap::Tap;
+pub use upgrade::Earlier;
 pub use upstream::Upstream;
 pub use users::User;
 pub use wait::{Fatal, eventually};

@@ -47,6 +47,7 @@ mod slow_link;
 mod staleness;
 mod storage;
 mod takeover;
+mod upgrade;
 mod usage;
 mod verdict;
 
