@@ -56,6 +56,10 @@ pub struct Enforcement {
     pub nodes: u64,
     /// How many of them decide by that revision.
     pub acknowledged: u64,
+    /// How many of them have no stream and may still serve.
+    pub lost: u64,
+    /// Whether every node that may still serve decides by that revision.
+    pub complete: bool,
     /// How long that took.
     pub elapsed_ms: u64,
 }
