@@ -2,10 +2,11 @@
 //! ignores these, as Express, ASP.NET and IIS do; and `HEAD`, which upstreams answer like `GET`.
 
 use latchkey_tests::{Answer, Connection, Gateway, WireUpstream, arrived_path, request};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 /// Spellings of `/v1/admin/users` that lead there at such an upstream.
-const SPELLINGS: [&str; 12] = [
+const SPELLINGS: [&str; 11] = [
     "/V1/Admin/users",
     "/v1/ADMIN/users",
     "/v1/%41dmin/users",
@@ -17,7 +18,6 @@ const SPELLINGS: [&str; 12] = [
     "/v1/admin%E2%80%8B/users",
     "/V1/Admin./users?x=1",
     "/v1/adm%C4%B1n/users",
-    "/v1/adm\u{131}n/users",
 ];
 
 struct World {
@@ -43,14 +43,14 @@ impl World {
         self.gateway.control_plane.put_routes(document).await.unwrap();
     }
 
-    async fn ask(&self, method: &str, path: &str, with_key: bool) -> Answer {
+    async fn ask(&self, path: &str, with_key: bool) -> Answer {
         let headers = [("x-api-key", self.key.as_str())];
-        let request = request(method, path, if with_key { &headers } else { &[] });
+        let request = request("GET", path, if with_key { &headers } else { &[] });
         Connection::to(self.gateway.envoy.gateway()).send(&request).await.unwrap()
     }
 
-    async fn code(&self, method: &str, path: &str, with_key: bool) -> String {
-        self.ask(method, path, with_key).await.code().to_owned()
+    async fn code(&self, path: &str, with_key: bool) -> String {
+        self.ask(path, with_key).await.code().to_owned()
     }
 }
 
@@ -65,17 +65,17 @@ fn admin() -> Value {
 async fn letter_case_and_trailing_dots_do_not_lead_past_a_rule() {
     let world = World::start().await;
     world.rules(None, admin()).await;
-    assert_eq!(world.code("GET", "/v1/admin/users", true).await, "missing_permission");
+    assert_eq!(world.code("/v1/admin/users", true).await, "missing_permission");
     for path in SPELLINGS {
-        assert_eq!(world.code("GET", path, true).await, "out_of_scope", "{path}");
-        assert_eq!(world.code("GET", path, false).await, "missing_key", "{path}");
+        assert_eq!(world.code(path, true).await, "out_of_scope", "{path}");
+        assert_eq!(world.code(path, false).await, "missing_key", "{path}");
     }
-    assert_eq!(world.code("GET", "/Health", true).await, "out_of_scope");
-    assert_eq!(world.code("GET", "/Health", false).await, "missing_key", "it is not public");
+    assert_eq!(world.code("/Health", true).await, "out_of_scope");
+    assert_eq!(world.code("/Health", false).await, "missing_key", "it is not public");
     for (path, with_key) in
         [("/health", false), ("/v1/other", true), ("/V1/Other.", true), ("/v1/Administrators", true)]
     {
-        assert_eq!(world.ask("GET", path, with_key).await.status, 200, "{path}");
+        assert_eq!(world.ask(path, with_key).await.status, 200, "{path}");
     }
 }
 
@@ -84,11 +84,11 @@ async fn rules_apply_in_any_case_where_the_document_says_so() {
     let world = World::start().await;
     world.rules(Some("ignore"), admin()).await;
     for path in SPELLINGS {
-        let code = world.code("GET", path, true).await;
+        let code = world.code(path, true).await;
         assert!(["missing_permission", "out_of_scope"].contains(&code.as_str()), "{path}: {code}");
     }
-    assert_eq!(world.code("GET", "/V1/Admin/users", true).await, "missing_permission");
-    let answer = world.ask("GET", "/HEALTH", false).await;
+    assert_eq!(world.code("/V1/Admin/users", true).await, "missing_permission");
+    let answer = world.ask("/HEALTH", false).await;
     assert_eq!((answer.status, arrived_path(&answer).unwrap()), (200, b"/HEALTH".to_vec()), "it goes on as it came");
 }
 
@@ -102,8 +102,8 @@ async fn paths_are_told_apart_by_case_where_the_document_says_so() {
     let document = json!({ "rules": rules.clone() });
     assert!(world.gateway.control_plane.put_routes(document).await.is_err(), "the rules differ by case alone");
     world.rules(Some("distinct"), rules).await;
-    assert_eq!(world.code("GET", "/v1/admin", true).await, "missing_permission");
-    assert_eq!(world.ask("GET", "/V1/Admin", false).await.status, 200);
+    assert_eq!(world.code("/v1/admin", true).await, "missing_permission");
+    assert_eq!(world.ask("/V1/Admin", false).await.status, 200);
 }
 
 #[tokio::test]
@@ -113,7 +113,7 @@ async fn a_subaccount_in_the_path_is_read_in_its_own_case() {
     for path_case in ["refuse", "ignore"] {
         let rule = json!([{ "path": { "template": "/sub/{sub}/zones" }, "subaccount": subaccount }]);
         world.rules(Some(path_case), rule).await;
-        assert_eq!(world.code("GET", "/sub/Sub_Unknown/zones", true).await, "subaccount_denied", "{path_case}");
+        assert_eq!(world.code("/sub/Sub_Unknown/zones", true).await, "subaccount_denied", "{path_case}");
     }
 }
 
@@ -122,7 +122,9 @@ async fn a_rule_for_get_holds_head() {
     let world = World::start().await;
     let rule = json!([{ "path": { "prefix": "/admin" }, "methods": ["GET"], "permission": "admin:read" }]);
     world.rules(None, rule).await;
-    for (method, status) in [("GET", 403), ("HEAD", 403), ("POST", 200)] {
-        assert_eq!(world.ask(method, "/admin", true).await.status, status, "{method}");
+    let Gateway { client, envoy, .. } = &world.gateway;
+    for (method, status) in [(Method::GET, 403), (Method::HEAD, 403), (Method::POST, 200)] {
+        let request = client.request(method.clone(), envoy.url("/admin")).header("x-api-key", &world.key);
+        assert_eq!(request.send().await.unwrap().status().as_u16(), status, "{method}");
     }
 }
