@@ -175,7 +175,7 @@ fn fuzz_credentials() {
         };
         match kept {
             Some(rest) => {
-                assert_eq!(in_header(&rest).filter(|one| !one.is_empty()).collect::<Vec<_>>(), others(&value))
+                assert_eq!(in_header(&rest).filter(|one| !one.is_empty()).collect::<Vec<_>>(), others(&value));
             }
             None => assert!(in_header(&value).all(|element| element != key.as_bytes())),
         }

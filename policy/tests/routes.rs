@@ -270,7 +270,7 @@ fn expected(record: &RouteRecord, host: &str, method: &str, path: &[u8]) -> Numb
         return Ok(0);
     }
     let (written, folded): (Fold, Fold) = match record.path_case() {
-        PathCase::Distinct => return Ok(first(record, host, method, path, nothing).ok_or(AMBIGUOUS)?),
+        PathCase::Distinct => return first(record, host, method, path, nothing).ok_or(AMBIGUOUS),
         PathCase::Refuse => (nothing, case_and_end),
         PathCase::Ignore => (case, case_and_end),
     };
@@ -278,7 +278,7 @@ fn expected(record: &RouteRecord, host: &str, method: &str, path: &[u8]) -> Numb
     let (written, folded) = (number(written)?, number(folded)?);
     let needs = |number: usize| {
         let Some(spec) = number.checked_sub(1).map(|at| record.rules()[at].spec()) else {
-            return (record.unmatched() == Unmatched::ValidKey).then(|| (false, None, None, None));
+            return (record.unmatched() == Unmatched::ValidKey).then_some((false, None, None, None));
         };
         let place = spec.subaccount.clone().map(|place| match place {
             PlaceSpec::Path(name) => Err(parameter(spec, &name).unwrap()),

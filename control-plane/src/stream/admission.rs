@@ -89,7 +89,7 @@ impl NodeCredential {
         let Some((id, revoked)) = &mut self.token else { return future::pending().await };
         if revoked.wait_for(|revoked| revoked.contains(id)).await.is_err() {
             // The store is closed, and nobody can revoke anything.
-            future::pending().await
+            future::pending::<()>().await;
         }
     }
 }

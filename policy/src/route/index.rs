@@ -104,17 +104,27 @@ impl Match<'_> {
         self == other || self.needs().is_some_and(|needs| other.needs() == Some(needs))
     }
 
-    /// Whether it needs no key, and what it needs of one; `None` if it is refused.
-    fn needs(&self) -> Option<(bool, Option<usize>, Option<usize>, Option<&Place>)> {
+    /// What it asks for; `None` if it is refused.
+    fn needs(&self) -> Option<Needs<'_>> {
         match self {
-            Self::Rule(Route { access: Access::Public, .. }) => Some((true, None, None, None)),
+            Self::Rule(Route { access: Access::Public, .. }) => Some(Needs { public: true, ..Needs::default() }),
             Self::Rule(Route { access: Access::Key { service, permission, subaccount }, .. }) => {
-                Some((false, *service, *permission, subaccount.as_ref()))
+                let (service, permission, subaccount) = (*service, *permission, subaccount.as_ref());
+                Some(Needs { public: false, service, permission, subaccount })
             }
-            Self::Unmatched(Unmatched::ValidKey) => Some((false, None, None, None)),
+            Self::Unmatched(Unmatched::ValidKey) => Some(Needs::default()),
             Self::Unmatched(Unmatched::Deny) | Self::Ambiguous | Self::Disputed { .. } => None,
         }
     }
+}
+
+/// What a request has to have, whichever rule says so.
+#[derive(Default, PartialEq, Eq)]
+struct Needs<'m> {
+    public: bool,
+    service: Option<usize>,
+    permission: Option<usize>,
+    subaccount: Option<&'m Place>,
 }
 
 impl Routes {

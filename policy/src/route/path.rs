@@ -102,6 +102,8 @@ const CAPITAL: u8 = 1;
 const NOT_PLAIN: u8 = 2;
 
 /// The bits of each byte: one look at each is all that most segments take.
+// Evaluated while it is compiled, where an index out of bounds is an error.
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 const KINDS: [u8; 256] = {
     let mut kinds = [0; 256];
     let mut byte = 0;

@@ -19,7 +19,8 @@ fn lds(envoy: &mut EnvoyOptions) {
 /// The statuses that the keys of the earlier database get at Envoy.
 async fn statuses(gateway: &Gateway, earlier: &Earlier) -> Vec<u16> {
     let mut statuses = Vec::new();
-    for (path, key) in [("/x", "plain"), ("/x", "limited"), ("/dns/a", "roles"), ("/dns/a", "plain"), ("/x", "revoked")] {
+    for (path, key) in [("/x", "plain"), ("/x", "limited"), ("/dns/a", "roles"), ("/dns/a", "plain"), ("/x", "revoked")]
+    {
         statuses.push(gateway.ask(path, Some(earlier.key(key))).await.status);
     }
     statuses

@@ -7,7 +7,7 @@ use latchkey_protocol::Load;
 const IMAGE: [u8; 16] = [4; 16];
 
 fn load(batches: u64) -> Load {
-    Load { image: IMAGE.to_vec().into(), batches }
+    Load { image: IMAGE.to_vec(), batches }
 }
 
 fn welcome_with(load: Load) -> to_node::Message {
@@ -54,7 +54,7 @@ fn load_goes_on_where_it_broke_off() {
 fn load_begins_again_if_the_control_plane_says_so() {
     let (host, mut worker) = half_way();
     reconnect(&host, &mut worker);
-    deliver(&mut worker, &host, welcome_with(Load { image: vec![8; 16].into(), batches: 0 }));
+    deliver(&mut worker, &host, welcome_with(Load { image: vec![8; 16], batches: 0 }));
     deliver(&mut worker, &host, to_node::Message::Batch(batch(1, 7, "three")));
     assert!(knows(&worker, &host, "three") && !knows(&worker, &host, "one"));
 }
@@ -62,7 +62,7 @@ fn load_begins_again_if_the_control_plane_says_so() {
 #[test]
 fn rest_of_another_load_is_refused() {
     for other in
-        [load(3), Load { image: vec![8; 16].into(), batches: 2 }, Load { image: vec![4; 15].into(), batches: 2 }]
+        [load(3), Load { image: vec![8; 16], batches: 2 }, Load { image: vec![4; 15], batches: 2 }]
     {
         let (host, mut worker) = half_way();
         reconnect(&host, &mut worker);

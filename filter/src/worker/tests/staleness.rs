@@ -15,7 +15,7 @@ fn alive(host: &FakeHost) -> Vec<Alive> {
 }
 
 pub(super) fn heartbeat(revision: u64, tag: [u8; 16], echo: u64) -> to_node::Message {
-    to_node::Message::Heartbeat(Heartbeat { revision, tag: tag.to_vec().into(), echo })
+    to_node::Message::Heartbeat(Heartbeat { revision, tag: tag.to_vec(), echo })
 }
 
 fn configured(host: &FakeHost, seconds: u64) -> Worker {
