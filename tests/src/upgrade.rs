@@ -49,7 +49,7 @@ impl Earlier {
     /// When it cannot be written.
     pub async fn write_database(&self, path: &Path) -> Result<()> {
         let statements = fs::read_to_string(self.folder.join("database.sql"))?;
-        let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
+        let options = SqliteConnectOptions::new().filename(path).create_if_missing(true).foreign_keys(false);
         let mut database: SqliteConnection = options.connect().await?;
         sqlx::raw_sql(sqlx::AssertSqlSafe(statements)).execute(&mut database).await?;
         Ok(database.close().await?)

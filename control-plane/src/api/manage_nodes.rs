@@ -47,6 +47,7 @@ pub(super) struct LostBefore {
 pub(super) struct ToAccept {
     /// In hexadecimal. Without it the epochs of all nodes that wait are accepted.
     #[serde(default)]
+    #[schema(value_type = Option<texts::EpochId>)]
     epoch: Option<String>,
 }
 
@@ -54,6 +55,7 @@ pub(super) struct ToAccept {
 #[schema(as = AcceptedEpochs)]
 pub(super) struct Accepted {
     /// In hexadecimal.
+    #[schema(value_type = Vec<texts::EpochId>)]
     epochs: Vec<String>,
 }
 

@@ -79,7 +79,7 @@ pub(super) struct CreatedNodeToken {
     details: NodeTokenView,
     /// The token itself, shown only in this answer. Absent if the request has its `sha256`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = texts::NodeToken, nullable = false)]
+    #[schema(value_type = texts::NodeTokenSecret, nullable = false)]
     node_token: Option<String>,
 }
 

@@ -15,7 +15,8 @@ use crate::usage::used_today;
 #[tokio::test]
 async fn stopped_envoy_is_forgotten_at_once() {
     let mut gateway = Gateway::start().await;
-    let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap();
+    let key = json!({ "name": "CI", "limits": { "minute": u32::MAX } });
+    let key = gateway.control_plane.create_key(key).await.unwrap();
     stream_is_on_the_main_thread(&gateway, &key).await;
     gateway.envoy.stop().await.unwrap();
     let forgotten = eventually(Duration::from_secs(1), async || {

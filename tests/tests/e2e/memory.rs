@@ -81,8 +81,8 @@ fn config(gateway: &Gateway) -> Config {
 
     let (stream, token) = (gateway.control_plane.stream().to_string(), gateway.envoy_options().node_token);
     let database = gateway.dir().join("latchkey.db");
-    let mut config =
-        Config::parse_from(["--node-token", &token, "--stream-listen", &stream, "--http-listen", "127.0.0.1:0"]);
+    let settings = ["--node-token", &token, "--stream-listen", &stream, "--http-listen", "127.0.0.1:0"];
+    let mut config = Config::parse_from(settings.into_iter().chain(["--create-database"]));
     config.store.database = database;
     config
 }

@@ -69,14 +69,17 @@ schemas! {
     /// What people are shown of a key that is imported, and not the whole key.
     Mask = matching(r"^[ -~]*\.\.\.[ -~]*$").max_length(Some(40));
 
+    /// The identity of a database's history, in hexadecimal.
+    EpochId = matching("^[0-9A-Fa-f]{32}$");
+
     /// A SHA-256, in hexadecimal.
     Sha256 = matching("^[0-9A-Fa-f]{64}$");
 
     /// A session's token.
     SessionToken = matching("^lks_[0-9A-Za-z]{43}$");
 
-    /// A node token.
-    NodeToken = matching("^lkn_[0-9A-Za-z]{43}$");
+    /// The secret of a node token.
+    NodeTokenSecret = matching("^lkn_[0-9A-Za-z]{43}$");
 
     /// A pattern of Envoy's `node.id`: `*` stands for any characters. An empty `node.id` needs the pattern `*`.
     NodePattern = matching(format!("^{NO_CONTROL}*$")).min_length(Some(1)).max_length(Some(node_pattern::NodePattern::MAX_LEN));
