@@ -9,6 +9,7 @@
 #   ARGS='requests'           bench: which sections, and other arguments of latchkey-bench (ARGS=--help)
 #   ARGS='verdict'            bench-policy: which benchmarks, and other arguments of Criterion
 #   ACCEPT=1                  instructions: what is counted is what later counts are compared to
+#   DURATION=600 SEED=7       chaos: for how many seconds faults are made, and where chance begins, to repeat a run
 #   FUZZ_SECONDS=60           fuzz: how long each target runs
 #   CHROMIUM=, CHROMEDRIVER=  e2e and screenshots use these, of one version (default: see tests/browser/install)
 
@@ -22,6 +23,15 @@ NEXT_FORMAT_FILTER := $(TARGET)/$(WASM)/release/latchkey_filter_next_format.wasm
 
 # Always both, in one command: cargo then builds their common dependencies once.
 NATIVE := --release --package latchkey-control-plane --package latchkey-tests
+
+# The versions of Envoy that Latchkey is tested on, and the oldest of them.
+ENVOY_VERSIONS := 1.36.4 1.37.0 1.39.3 1.40.0
+OLDEST_ENVOY := $(firstword $(ENVOY_VERSIONS))
+
+# The end-to-end tests, by parts of their names, whose outcome depends on Envoy itself: `make test` runs these on the
+# oldest version as well.
+HOST_TESTS := broken:: edge:: http2:: listener_update:: hot_restart:: takeover:: shared_vm:: revocation:: open_streams:: \
+	grpc:: header_names:: addresses:: goodbye:: handover::
 
 # What `make bench` compares the filter with.
 WASM_ONLY := --package latchkey-empty-filter --package latchkey-floor-filter
@@ -47,11 +57,26 @@ build: need-cargo need-cc ## Build the filter and the control plane, and install
 .PHONY: test
 test: test-units test-wasm build-e2e ## Run every test
 	cargo test $(NATIVE)
+	@ENVOY_VERSION=$(OLDEST_ENVOY) envoy/install >/dev/null
+	env --unset=ENVOY ENVOY_VERSION=$(OLDEST_ENVOY) cargo test $(NATIVE) --test e2e -- $(HOST_TESTS)
 	@$(MAKE) instructions
 
 .PHONY: e2e
 e2e: build-e2e ## Run the end-to-end tests against a real Envoy
 	cargo test $(NATIVE) --test e2e -- $(ARGS)
+
+.PHONY: matrix
+matrix: build-e2e ## Run the end-to-end tests on every version of Envoy that is supported
+	@for version in $(ENVOY_VERSIONS); do \
+		echo "make: the end-to-end tests on Envoy $$version" >&2; \
+		export ENVOY_VERSION=$$version; unset ENVOY; \
+		envoy/install >/dev/null && cargo test $(NATIVE) --test e2e -- $(ARGS) || failed="$$failed $$version"; \
+	done; test -z "$$failed" || { echo "make: failed on Envoy$$failed" >&2; exit 1; }
+
+.PHONY: chaos
+chaos: build-filters ## Check the promise about revocations under faults for DURATION (600) seconds
+	@$(MAKE) build
+	@$(TARGET)/release/latchkey-chaos --duration $(or $(DURATION),600) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .PHONY: test-api
 test-api: ## Test that the API keeps to its description, whatever it is sent (a part of e2e)
@@ -106,15 +131,18 @@ test-wasm: wasm-target need-node $(WASM_RUNNER)
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(CURDIR)/$(WASM_RUNNER) \
 		cargo test --package latchkey-policy --target $(WASM)
 
-# The filters with faults on demand and with another record format first: cargo leaves the last one built in the place of the real one.
 .PHONY: build-e2e
-build-e2e: need-cargo need-cc
-	@filter/build --features fault $(FAULTY_FILTER)
-	@filter/build --features next-format $(NEXT_FORMAT_FILTER)
+build-e2e: build-filters
 	@$(MAKE) build
 	@tests/schemathesis/install >/dev/null
 	@tests/browser/install >/dev/null
 	@tests/axe/install >/dev/null
+
+# The variants first: cargo leaves the last filter built in the place of the real one.
+.PHONY: build-filters
+build-filters: need-cargo need-cc
+	@filter/build --features fault $(FAULTY_FILTER)
+	@filter/build --features next-format $(NEXT_FORMAT_FILTER)
 
 $(WASM_RUNNER): | need-cargo need-cc
 	@echo "make: building wasm-bindgen-test-runner $(WASM_BINDGEN), which runs Wasm tests in Node.js" >&2

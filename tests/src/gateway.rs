@@ -12,7 +12,8 @@ use tempfile::TempDir;
 
 use crate::api::http_client;
 use crate::control_plane::{ControlPlane, ControlPlaneOptions};
-use crate::envoy::{Envoy, EnvoyOptions};
+use crate::envoy::Envoy;
+use crate::envoy_options::EnvoyOptions;
 use crate::paths::filter;
 use crate::process::{read_lossy, tail};
 use crate::upstream::Upstream;

@@ -29,9 +29,11 @@ mod connection;
 mod control_plane;
 mod cores;
 mod envoy;
+mod envoy_options;
 mod files;
 mod gateway;
 mod hot_restart;
+mod link;
 mod listeners;
 mod load;
 mod loopback;
@@ -56,16 +58,18 @@ pub use chance::Chance;
 pub use connection::{Connection, request};
 pub use control_plane::{ControlPlane, ControlPlaneOptions};
 pub use cores::{allowed_cores, stay_on};
-pub use envoy::{Envoy, EnvoyOptions, FailurePolicy};
+pub use envoy::Envoy;
+pub use envoy_options::{EnvoyOptions, FailurePolicy};
 pub use files::{random_hex, write_private};
 pub use gateway::{Answer, Gateway, GatewayBuilder};
 pub use hot_restart::HotRestart;
+pub use link::{Link, Passage};
 pub use load::{Fire, Shot, Tally, burst};
 pub use nodes::{Fleet, NodeId, Reports, Totals, raise_file_limit};
 pub use organisation::{Organisation, day_in};
 pub use paths::{
-    axe_script, browser_binaries, empty_filter, envoy_binary, faulty_filter, filter, floor_filter, latchkey_binary,
-    next_format_filter, nodes_binary, schemathesis, workspace,
+    axe_script, browser_binaries, chaos_binary, empty_filter, envoy_binary, faulty_filter, filter, floor_filter,
+    latchkey_binary, next_format_filter, nodes_binary, schemathesis, workspace,
 };
 pub use process::Process;
 pub use slow_link::SlowLink;

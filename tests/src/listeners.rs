@@ -6,7 +6,8 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use crate::bootstrap::Bootstrap;
-use crate::envoy::{Envoy, EnvoyOptions};
+use crate::envoy::Envoy;
+use crate::envoy_options::EnvoyOptions;
 use crate::files::write_private;
 use crate::wait::{Fatal, eventually};
 

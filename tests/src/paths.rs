@@ -28,6 +28,14 @@ pub fn nodes_binary() -> Result<PathBuf> {
     built(profile_dir()?.join("latchkey-nodes"))
 }
 
+/// The trial with faults, beside the running binary.
+///
+/// # Errors
+/// When it was not built.
+pub fn chaos_binary() -> Result<PathBuf> {
+    built(profile_dir()?.join("latchkey-chaos"))
+}
+
 /// The filter.
 ///
 /// # Errors

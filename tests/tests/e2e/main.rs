@@ -3,6 +3,7 @@
 
 mod addresses;
 mod broken;
+mod chaos;
 mod clock;
 mod configuration;
 mod console;

@@ -1,0 +1,303 @@
+//! Changes of keys, owners and routes, each of which is followed until every node has acknowledged it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result};
+use latchkey_tests::{Chance, request};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::api::Outcome;
+use crate::model::{Expectation, Subject, Violation};
+use crate::settings::between;
+use crate::world::{Revoked, Target, World};
+
+/// How long a subject stays as it is.
+const HOLD: [Duration; 2] = [Duration::from_millis(150), Duration::from_millis(700)];
+
+/// From a call that was not complete to its repetition.
+const AGAIN: Duration = Duration::from_millis(150);
+
+/// The longest time a change may take while nothing but listeners is updated.
+const CALM: Duration = Duration::from_millis(2_500);
+
+/// How often a change is repeated once changes end.
+const LAST_TRIES: usize = 100;
+
+/// The limit of the key whose admissions are counted, a minute.
+pub(crate) const LIMIT: u64 = 60;
+
+const UNTOUCHED: usize = 4;
+const REVOKERS: usize = 6;
+const ROUTES: usize = 3;
+
+/// A change that closes or opens a subject, sent until it is known to be made.
+struct Change<'a> {
+    kind: &'static str,
+    subject: Subject,
+    closes: bool,
+    method: Method,
+    path: &'a str,
+    body: Option<Value>,
+    /// Whether it gives the key an expiry in the next second, and takes effect then.
+    expires: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Settled {
+    Complete,
+    Gone,
+    Abandoned,
+}
+
+/// Makes all keys, owners and routes, and the tasks that change them.
+pub(crate) async fn start(world: &Arc<World>, chance: &mut Chance, tasks: &mut JoinSet<()>) -> Result<()> {
+    let routes = routes(world);
+    world.api.make(None, Method::PUT, "/v1/routes", &document(&[true; ROUTES])).await?;
+    for number in 0..UNTOUCHED {
+        let (target, _) = make_key(world, None, &format!("untouched {number}"), Expectation::Untouched, "/").await?;
+        world.targets().untouched.push(target);
+    }
+    let limited = json!({ "name": "limited", "limits": { "minute": LIMIT } });
+    let limited = world.api.make(None, Method::POST, "/v1/keys/generate", &limited).await?;
+    let subject = world.model().add("limited".to_owned(), Expectation::Unknown);
+    world.targets().limited = Some(target(subject, "/", limited["api_key"].as_str()));
+
+    let kinds: [(&'static str, usize); 3] = [("disable", 4), ("expiry", 2), ("IP list", 2)];
+    for (kind, count) in kinds {
+        for number in 0..count {
+            let name = format!("{kind} {number}");
+            let (target, key_id) = make_key(world, None, &name, Expectation::Unknown, "/").await?;
+            let path = format!("/v1/keys/{key_id}");
+            tasks.spawn_local(toggle(world.clone(), target, kind, path, Chance(chance.number())));
+        }
+    }
+    for number in 0..2 {
+        let (target, path) = make_owner(world, number).await?;
+        tasks.spawn_local(toggle(world.clone(), target, "owner", path, Chance(chance.number())));
+    }
+    for number in 0..REVOKERS {
+        tasks.spawn_local(revoke(world.clone(), number, Chance(chance.number())));
+    }
+    tasks.spawn_local(change_routes(world.clone(), routes, Chance(chance.number())));
+    Ok(())
+}
+
+fn target(subject: Subject, path: &str, api_key: Option<&str>) -> Target {
+    let header = api_key.map(|key| ("x-api-key", key));
+    Target { subject, request: request("GET", path, header.as_slice()).into() }
+}
+
+fn key_body(name: &str) -> Value {
+    json!({ "name": name, "roles": ["dns_manager"], "limits": { "minute": u32::MAX } })
+}
+
+async fn make_key(
+    world: &World,
+    session: Option<&str>,
+    name: &str,
+    expectation: Expectation,
+    path: &str,
+) -> Result<(Target, String)> {
+    let data = world.api.make(session, Method::POST, "/v1/keys/generate", &key_body(name)).await?;
+    let subject = world.model().add(name.to_owned(), expectation);
+    let target = target(subject, path, data["api_key"].as_str());
+    if expectation == Expectation::Unknown {
+        world.targets().changing.insert(subject, target.clone());
+    }
+    Ok((target, data["key_id"].as_str().context("a key without an id")?.to_owned()))
+}
+
+/// A user with a key whose permission comes from the user.
+async fn make_owner(world: &World, number: usize) -> Result<(Target, String)> {
+    let (email, password) = (format!("owner-{number}@example.com"), "a password of an owner");
+    let user = json!({ "email": email, "password": password, "roles": ["dns_manager"],
+        "permissions": ["account:apikeys:create"] });
+    let user = world.api.make(None, Method::POST, "/v1/users", &user).await?;
+    let session = world.api.session_of(&email, password).await?;
+    let name = format!("owner {number}");
+    let (target, _) = make_key(world, Some(&session), &name, Expectation::Unknown, "/owned").await?;
+    let user_id = user["user_id"].as_str().context("a user without an id")?;
+    Ok((target, format!("/v1/users/{user_id}")))
+}
+
+/// Closes and opens a subject in turn, in the ways of its kind.
+async fn toggle(world: Arc<World>, target: Target, kind: &'static str, path: String, mut chance: Chance) {
+    // What opens it undoes each way: the database may have been put back to another one.
+    let ways = match kind {
+        "disable" => vec![(json!({ "active": false }), json!({ "active": true }))],
+        // What closes it names a time.
+        "expiry" => vec![(Value::Null, json!({ "expires_at": null }))],
+        "IP list" => vec![
+            (json!({ "denied_ips": ["127.0.0.0/8"] }), json!({ "denied_ips": [], "allowed_ips": [] })),
+            (json!({ "allowed_ips": ["203.0.113.1"] }), json!({ "denied_ips": [], "allowed_ips": [] })),
+        ],
+        _ => vec![
+            (json!({ "disabled": true }), json!({ "disabled": false, "roles": ["dns_manager"] })),
+            (json!({ "roles": [] }), json!({ "disabled": false, "roles": ["dns_manager"] })),
+        ],
+    };
+    let mut open = true;
+    let mut way = 0;
+    while !world.changes_end.load(Ordering::SeqCst) {
+        let (close, reopen) = &ways[way];
+        let body = Some(if open { close } else { reopen }.clone());
+        let (subject, method, path) = (target.subject, Method::PATCH, path.as_str());
+        let expires = open && kind == "expiry";
+        let change = Change { kind, subject, closes: open, method, path, body, expires };
+        if settle(&world, &change).await == Settled::Gone {
+            world.violated(Violation::Broken, format!("the subject of {kind} is gone"));
+            return;
+        }
+        open = !open;
+        if open {
+            way = chance.below(ways.len());
+        }
+        sleep(between(&mut chance, HOLD[0], HOLD[1])).await;
+    }
+}
+
+/// Makes keys, one after the other, and revokes them.
+async fn revoke(world: Arc<World>, number: usize, mut chance: Chance) {
+    let mut made = 0;
+    while !world.changes_end.load(Ordering::SeqCst) {
+        made += 1;
+        let name = format!("revoke {number}.{made}");
+        let gate = world.gate.read().await;
+        let outcome = world.api.change(Method::POST, "/v1/keys/generate", Some(&key_body(&name))).await;
+        let (Outcome::Complete { data, .. } | Outcome::Incomplete { data }) = &outcome else {
+            drop(gate);
+            sleep(AGAIN).await;
+            continue;
+        };
+        let subject = world.model().add(name, Expectation::Unknown);
+        if let Outcome::Complete { at, took, .. } = outcome {
+            world.model().opened(subject, at);
+            world.figures.changed("create", took);
+        }
+        let target = target(subject, "/", data["api_key"].as_str());
+        let key_id = data["key_id"].as_str().unwrap_or_default().to_owned();
+        world.targets().changing.insert(subject, target.clone());
+        drop(gate);
+        sleep(between(&mut chance, HOLD[0], HOLD[1])).await;
+
+        let path = format!("/v1/keys/{key_id}");
+        let (method, path) = (Method::DELETE, path.as_str());
+        let change = Change { kind: "revoke", subject, closes: true, method, path, body: None, expires: false };
+        let settled = settle(&world, &change).await;
+        if settled == Settled::Complete {
+            world.archive(Revoked { target, key_id });
+        } else {
+            // Gone with the database, or not known to be revoked everywhere.
+            world.targets().changing.remove(&subject);
+        }
+    }
+}
+
+/// Sends a change until it is complete. The model knows it before a rollback can come between.
+async fn settle(world: &World, change: &Change<'_>) -> Settled {
+    let mut last_tries = 0;
+    loop {
+        let gate = world.gate.read().await;
+        world.model().changing(change.subject);
+        let calm = world.is_calm();
+        let wait = if calm { CALM } else { Duration::from_secs(1) };
+        let path = format!("{}?wait_ms={}", change.path, wait.as_millis());
+        let expiry = json!({ "expires_at": unix_now() + 1 });
+        let body = if change.expires { Some(&expiry) } else { change.body.as_ref() };
+        let outcome = world.api.change(change.method.clone(), &path, body).await;
+        match outcome {
+            Outcome::Complete { at, took, .. } => {
+                let at = if change.expires { at + until(body) } else { at };
+                let mut model = world.model();
+                if change.closes {
+                    model.closed(change.subject, at)
+                } else {
+                    model.opened(change.subject, at)
+                }
+                drop(model);
+                world.figures.changed(change.kind, took);
+                return Settled::Complete;
+            }
+            Outcome::Gone => return Settled::Gone,
+            Outcome::Incomplete { data } => {
+                world.figures.incomplete.fetch_add(1, Ordering::Relaxed);
+                if calm && world.is_calm() {
+                    let text = format!("{}: {}", change.path, data["enforcement"]);
+                    world.violated(Violation::SlowUpdate, text);
+                }
+            }
+            Outcome::Unknown => {
+                world.figures.unknown.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        drop(gate);
+        if world.changes_end.load(Ordering::SeqCst) {
+            last_tries += 1;
+            if last_tries > LAST_TRIES {
+                return Settled::Abandoned;
+            }
+        }
+        sleep(AGAIN).await;
+    }
+}
+
+fn routes(world: &World) -> Vec<Subject> {
+    let add = |number| {
+        let path = format!("/route-{number}");
+        let subject = world.model().add(path.clone(), Expectation::Unknown);
+        world.targets().changing.insert(subject, target(subject, &path, None));
+        subject
+    };
+    (0..ROUTES).map(add).collect()
+}
+
+/// The rules, in which each route is public or not.
+fn document(open: &[bool; ROUTES]) -> Value {
+    let mut rules = vec![json!({ "path": { "prefix": "/owned" }, "permission": "dns:read" })];
+    for (number, public) in open.iter().enumerate() {
+        let path = json!({ "exact": format!("/route-{number}") });
+        rules.push(if *public { json!({ "path": path, "public": true }) } else { json!({ "path": path }) });
+    }
+    json!({ "rules": rules })
+}
+
+/// Opens and closes routes to requests without a key. A document is about all routes.
+async fn change_routes(world: Arc<World>, routes: Vec<Subject>, mut chance: Chance) {
+    let mut open = [true; ROUTES];
+    while !world.changes_end.load(Ordering::SeqCst) {
+        let changed = chance.below(ROUTES);
+        open[changed] = !open[changed];
+        let (subject, body) = (routes[changed], Some(document(&open)));
+        let (method, path, closes) = (Method::PUT, "/v1/routes", !open[changed]);
+        let change = Change { kind: "route", subject, closes, method, path, body, expires: false };
+        if settle(&world, &change).await == Settled::Complete {
+            let now = Instant::now();
+            let mut model = world.model();
+            for (subject, open) in routes.iter().zip(open) {
+                // Others are unknown after a rollback.
+                match (model.expectation(*subject), open) {
+                    (Expectation::Unknown, true) => model.opened(*subject, now),
+                    (Expectation::Unknown, false) => model.closed(*subject, now),
+                    _ => {}
+                }
+            }
+        }
+        sleep(between(&mut chance, HOLD[0], HOLD[1])).await;
+    }
+}
+
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// From now to the expiry that the body sets.
+fn until(body: Option<&Value>) -> Duration {
+    let expiry = body.and_then(|body| body["expires_at"].as_u64()).unwrap_or(0);
+    let expiry = UNIX_EPOCH + Duration::from_secs(expiry);
+    expiry.duration_since(SystemTime::now()).unwrap_or_default()
+}

@@ -1,0 +1,240 @@
+//! The control plane and its database, and their faults.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use latchkey_tests::{Chance, ControlPlane};
+use tokio::sync::MutexGuard;
+use tokio::time::sleep;
+
+use crate::envoys::Running;
+use crate::finish;
+use crate::model::Violation;
+use crate::settings::{Deck, between};
+use crate::world::World;
+
+const MS: Duration = Duration::from_millis(1);
+
+/// How long a wrong database is there: long enough for every Envoy to connect to it.
+const WRONG: [Duration; 2] = [Duration::from_millis(1_200), Duration::from_millis(2_500)];
+
+/// The control plane, and another one with another database that runs only as a fault.
+#[derive(Debug)]
+pub(crate) struct Control {
+    pub(crate) control_plane: ControlPlane,
+    second: ControlPlane,
+    dir: PathBuf,
+    copies: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    Stop,
+    Kill,
+    Rollback,
+    Removed,
+    Foreign,
+    Second,
+    Restore,
+}
+
+const FAULTS: [Fault; 7] =
+    [Fault::Stop, Fault::Kill, Fault::Rollback, Fault::Removed, Fault::Foreign, Fault::Second, Fault::Restore];
+
+impl Fault {
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Stop => "control plane stopped",
+            Self::Kill => "control plane killed",
+            Self::Rollback => "database rolled back",
+            Self::Removed => "database removed",
+            Self::Foreign => "foreign database",
+            Self::Second => "second endpoint",
+            Self::Restore => "backup restored",
+        }
+    }
+}
+
+impl Control {
+    pub(crate) fn new(control_plane: ControlPlane, second: ControlPlane, dir: &Path) -> Self {
+        Self { control_plane, second, dir: dir.to_path_buf(), copies: 0 }
+    }
+
+    /// Copies the database's files while nobody writes: what a snapshot of the volume has.
+    fn copy_files(&mut self) -> Result<PathBuf> {
+        self.copies += 1;
+        let to = self.dir.join(format!("copy-{}", self.copies));
+        std::fs::create_dir(&to)?;
+        self.control_plane.process()?.pause()?;
+        for file in self.files() {
+            if file.exists() {
+                std::fs::copy(&file, to.join(file.file_name().unwrap_or_default()))?;
+            }
+        }
+        self.control_plane.process()?.resume()?;
+        Ok(to)
+    }
+
+    /// Puts the copy in the place of whatever is there.
+    fn put_back(&mut self, copy: &Path) -> Result<()> {
+        self.remove_files();
+        for file in self.files() {
+            let from = copy.join(file.file_name().unwrap_or_default());
+            if from.exists() {
+                std::fs::copy(from, file)?;
+            }
+        }
+        Ok(std::fs::remove_dir_all(copy)?)
+    }
+
+    fn remove_files(&mut self) {
+        for file in self.files() {
+            // Not all of them are always there.
+            let _ = std::fs::remove_file(file);
+        }
+    }
+
+    fn files(&mut self) -> [PathBuf; 3] {
+        let database = self.control_plane.options().database.clone();
+        ["", "-wal", "-shm"].map(|suffix| {
+            let mut name = database.clone().into_os_string();
+            name.push(suffix);
+            name.into()
+        })
+    }
+}
+
+/// Makes faults at the control plane until faults end.
+pub(crate) async fn faults(world: Arc<World>, mut chance: Chance) {
+    let mut deck = Deck::new(&FAULTS);
+    while !world.faults_end.load(Ordering::SeqCst) {
+        sleep(world.settings.next_pause(&mut chance)).await;
+        let Some(fault) = deck.draw(&mut chance) else { return };
+        world.say(fault.kind());
+        world.figures.fault(fault.kind());
+        if let Err(error) = make(fault, &world, &mut chance).await {
+            world.violated(Violation::Broken, format!("{}: {error:#}", fault.kind()));
+            return;
+        }
+    }
+}
+
+async fn make(fault: Fault, world: &World, chance: &mut Chance) -> Result<()> {
+    let mut control = world.control.lock().await;
+    match fault {
+        Fault::Stop => {
+            control.control_plane.process()?.pause()?;
+            sleep(world.settings.next_stop(chance) / 2).await;
+            control.control_plane.process()?.resume()
+        }
+        Fault::Kill => control.control_plane.restart().await,
+        Fault::Rollback => roll_back(&mut control, world, chance).await,
+        Fault::Removed => remove(&mut control, world, chance).await,
+        Fault::Foreign => foreign(&mut control, world, chance).await,
+        Fault::Second => second(&mut control, world, chance).await,
+        Fault::Restore => restore(&mut control, world, chance).await,
+    }
+}
+
+/// An Envoy that is stopped meanwhile comes back when the new history has overtaken what it has.
+async fn roll_back(control: &mut Control, world: &World, chance: &mut Chance) -> Result<()> {
+    let gate = world.gate.write().await;
+    let copy = control.copy_files()?;
+    drop(gate);
+    sleep(between(chance, 200 * MS, 700 * MS)).await;
+
+    let node = &world.nodes[chance.below(world.nodes.len())];
+    let mut running = node.envoy.lock().await;
+    running.envoy.process().pause()?;
+    let gate = world.gate.write().await;
+    control.control_plane.kill();
+    put_back_and_start(control, world, &copy).await?;
+    drop(gate);
+    sleep(between(chance, 900 * MS, 1_800 * MS)).await;
+    running.envoy.process().resume()
+}
+
+/// The file is removed while the control plane runs, which is then killed. It must not come up with an empty database.
+async fn remove(control: &mut Control, world: &World, chance: &mut Chance) -> Result<()> {
+    let gate = world.gate.write().await;
+    let copy = control.copy_files()?;
+    control.remove_files();
+    drop(gate);
+    sleep(between(chance, 300 * MS, 1_000 * MS)).await;
+
+    let _gate = world.gate.write().await;
+    control.control_plane.kill();
+    if control.control_plane.start().await.is_ok() {
+        world.violated(Violation::Broken, "an empty database was created".to_owned());
+        // Envoys have time to follow it.
+        sleep(between(chance, WRONG[0], WRONG[1])).await;
+        control.control_plane.kill();
+    }
+    put_back_and_start(control, world, &copy).await
+}
+
+async fn put_back_and_start(control: &mut Control, world: &World, copy: &Path) -> Result<()> {
+    control.put_back(copy)?;
+    world.model().forget_changes();
+    control.control_plane.start().await?;
+    world.look_up_revocations().await
+}
+
+/// Keeps each Envoy as it is once it has a snapshot: one that has none takes that of whatever database there is, and
+/// one that starts has none.
+async fn hold_envoys(world: &World) -> Vec<MutexGuard<'_, Running>> {
+    let mut held = Vec::new();
+    for node in &world.nodes {
+        held.push(node.envoy.lock().await);
+    }
+    finish::recover(world).await;
+    held
+}
+
+/// The wrong volume is mounted for a while.
+async fn foreign(control: &mut Control, world: &World, chance: &mut Chance) -> Result<()> {
+    let _envoys = hold_envoys(world).await;
+    let _gate = world.gate.write().await;
+    let other = control.second.options().database.clone();
+    let database = std::mem::replace(&mut control.control_plane.options().database, other);
+    control.control_plane.restart().await?;
+    sleep(between(chance, WRONG[0], WRONG[1])).await;
+    control.control_plane.options().database = database;
+    control.control_plane.restart().await
+}
+
+/// The control plane is away while another one, with another database, is at another endpoint of the Envoys' cluster.
+async fn second(control: &mut Control, world: &World, chance: &mut Chance) -> Result<()> {
+    let _envoys = hold_envoys(world).await;
+    control.second.start().await?;
+    control.control_plane.kill();
+    sleep(between(chance, WRONG[0], WRONG[1])).await;
+    control.control_plane.start().await?;
+    // Longer than lost nodes are waited for: those that stay there count all the same.
+    sleep(world.settings.grace + between(chance, 300 * MS, 1_500 * MS)).await;
+    control.second.stop().await?;
+    Ok(())
+}
+
+async fn restore(control: &mut Control, world: &World, chance: &mut Chance) -> Result<()> {
+    let gate = world.gate.write().await;
+    control.copies += 1;
+    let file = control.dir.join(format!("backup-{}.db", control.copies));
+    let path = file.to_str().context("a path that is not UTF-8")?.to_owned();
+    control.control_plane.run("backup", &[&path])?;
+    drop(gate);
+    sleep(between(chance, 200 * MS, 1_000 * MS)).await;
+
+    let _gate = world.gate.write().await;
+    control.control_plane.kill();
+    world.model().forget_changes();
+    control.control_plane.run("restore", &[&path, "--force"])?;
+    control.control_plane.start().await?;
+    std::fs::remove_file(file)?;
+    // Everybody is logged out: the first call logs in.
+    world.api.get("/v1/nodes").await?;
+    world.look_up_revocations().await
+}

@@ -1,0 +1,125 @@
+//! How long and how hard a trial is.
+
+use std::time::Duration;
+
+use clap::Parser;
+use latchkey_tests::Chance;
+
+/// Makes faults while keys change, and holds every request to what the changes' answers said
+#[derive(Debug, Clone, Parser)]
+#[command(name = "latchkey-chaos")]
+pub(crate) struct Arguments {
+    /// How long faults are made, in seconds
+    #[arg(long, default_value_t = 600)]
+    pub(crate) duration: u64,
+    /// Where chance begins, so that a run can be repeated [default: another one for each run]
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// How many Envoys run [default: 3, or 2 in a trial of less than a minute]
+    #[arg(long)]
+    pub(crate) envoys: Option<usize>,
+    /// Keeps the directory with all logs and databases, and prints its path
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+/// What follows from the arguments.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) duration: Duration,
+    pub(crate) seed: u64,
+    pub(crate) envoys: usize,
+    pub(crate) connections: usize,
+    /// The shortest pause between two faults of one part; the longest is three times as long.
+    pub(crate) pause: Duration,
+    /// The longest time for which a process is stopped.
+    pub(crate) stopped: Duration,
+    /// `max_staleness_seconds` of the Envoys.
+    pub(crate) staleness: Duration,
+    /// The control plane's grace.
+    pub(crate) grace: Duration,
+    /// How long a replaced listener drains.
+    pub(crate) drain: Duration,
+}
+
+impl Settings {
+    /// A short trial makes its faults in quick succession, so that each kind comes up.
+    pub(crate) fn new(arguments: &Arguments, seed: u64) -> Self {
+        let short = arguments.duration < 60;
+        Self {
+            duration: Duration::from_secs(arguments.duration),
+            seed,
+            envoys: arguments.envoys.unwrap_or(if short { 2 } else { 3 }).max(1),
+            connections: if short { 16 } else { 24 },
+            pause: Duration::from_millis(if short { 250 } else { 1_500 }),
+            stopped: Duration::from_millis(if short { 2_000 } else { 8_000 }),
+            staleness: Duration::from_secs(if short { 3 } else { 6 }),
+            grace: Duration::from_secs(if short { 2 } else { 4 }),
+            drain: Duration::from_secs(1),
+        }
+    }
+
+    /// A pause between two faults.
+    pub(crate) fn next_pause(&self, chance: &mut Chance) -> Duration {
+        between(chance, self.pause, self.pause * 3)
+    }
+
+    /// For how long a process is stopped.
+    pub(crate) fn next_stop(&self, chance: &mut Chance) -> Duration {
+        between(chance, self.stopped / 8, self.stopped)
+    }
+
+    /// For how long an Envoy is cut off: longer than the grace, at times also than the staleness limit.
+    pub(crate) fn next_outage(&self, chance: &mut Chance) -> Duration {
+        between(chance, self.grace, self.staleness + self.grace)
+    }
+}
+
+/// A duration by chance.
+pub(crate) fn between(chance: &mut Chance, least: Duration, most: Duration) -> Duration {
+    let width = usize::try_from((most - least).as_millis()).unwrap_or(0) + 1;
+    least + Duration::from_millis(u64::try_from(chance.below(width)).unwrap_or(0))
+}
+
+/// Each kind once in a random order, and then again in another one.
+#[derive(Debug)]
+pub(crate) struct Deck<T> {
+    kinds: Vec<T>,
+    left: Vec<T>,
+}
+
+impl<T: Copy> Deck<T> {
+    pub(crate) fn new(kinds: &[T]) -> Self {
+        Self { kinds: kinds.to_vec(), left: Vec::new() }
+    }
+
+    /// The next one; none of an empty deck.
+    pub(crate) fn draw(&mut self, chance: &mut Chance) -> Option<T> {
+        if self.left.is_empty() {
+            self.left.clone_from(&self.kinds);
+        }
+        (!self.left.is_empty()).then(|| self.left.swap_remove(chance.below(self.left.len())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deck_deals_each_kind_once_before_it_repeats_one() {
+        let (mut deck, mut chance) = (Deck::new(&[1, 2, 3, 4]), Chance(7));
+        for _ in 0..3 {
+            let mut dealt: Vec<_> = (0..4).filter_map(|_| deck.draw(&mut chance)).collect();
+            dealt.sort_unstable();
+            assert_eq!(dealt, [1, 2, 3, 4]);
+        }
+    }
+
+    #[test]
+    fn pauses_are_within_their_bounds() {
+        let mut chance = Chance(1);
+        let (least, most) = (Duration::from_millis(5), Duration::from_millis(9));
+        assert!((0..100).all(|_| (least..=most).contains(&between(&mut chance, least, most))));
+    }
+}
