@@ -61,9 +61,7 @@ fn load_begins_again_if_the_control_plane_says_so() {
 
 #[test]
 fn rest_of_another_load_is_refused() {
-    for other in
-        [load(3), Load { image: vec![8; 16], batches: 2 }, Load { image: vec![4; 15], batches: 2 }]
-    {
+    for other in [load(3), Load { image: vec![8; 16], batches: 2 }, Load { image: vec![4; 15], batches: 2 }] {
         let (host, mut worker) = half_way();
         reconnect(&host, &mut worker);
         deliver(&mut worker, &host, welcome_with(other));
