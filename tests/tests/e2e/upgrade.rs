@@ -29,8 +29,8 @@ async fn statuses(gateway: &Gateway, earlier: &Earlier) -> Vec<u16> {
 const EXPECTED: [u16; 5] = [200, 200, 200, 403, 401];
 
 /// Revokes a key: in the end every node that may serve has acknowledged that, and the key is refused.
-async fn revoke(gateway: &Gateway, earlier: &Earlier, name: &str) {
-    let (id, key) = (earlier.key(&format!("{name}_id")), earlier.key(name));
+async fn revoke(gateway: &Gateway, earlier: &Earlier, id: &str, name: &str) {
+    let (id, key) = (earlier.key(id), earlier.key(name));
     assert_eq!(gateway.ask("/x", Some(key)).await.status, 200, "{name}");
     gateway.control_plane.revoke(id).await.unwrap();
     let complete = eventually(PATIENCE, async || {
@@ -56,7 +56,7 @@ async fn upgrade_keeps_existing_nodes_and_keys() {
     assert_eq!(statuses(&gateway, &earlier).await, EXPECTED);
     let made = gateway.control_plane.create_key(json!({ "name": "made by the new version" })).await.unwrap();
     assert_eq!(gateway.ask("/x", Some(&made.api_key)).await.status, 200);
-    revoke(&gateway, &earlier, "listed").await;
+    revoke(&gateway, &earlier, "listed_id", "listed").await;
     let rules = json!({ "rules": [{ "path": { "prefix": "/dns" }, "permission": "dns:read" }] });
     gateway.control_plane.put_routes(rules).await.unwrap();
     assert_eq!(statuses(&gateway, &earlier).await, EXPECTED);
@@ -64,7 +64,7 @@ async fn upgrade_keeps_existing_nodes_and_keys() {
     // It starts again: such nodes know no tags, so they load the whole snapshot, and that is no error.
     gateway.control_plane.kill();
     gateway.control_plane.start().await.unwrap();
-    revoke(&gateway, &earlier, "rotated_new").await;
+    revoke(&gateway, &earlier, "rotated_id", "rotated_new").await;
     assert_eq!(statuses(&gateway, &earlier).await, EXPECTED);
     assert!(!gateway.logs().contains("ERROR"), "{}", gateway.logs());
 
@@ -80,7 +80,7 @@ async fn upgrade_keeps_existing_nodes_and_keys() {
     });
     node.await.unwrap();
     assert_eq!(statuses(&gateway, &earlier).await, EXPECTED);
-    revoke(&gateway, &earlier, "plain").await;
+    revoke(&gateway, &earlier, "plain_id", "plain").await;
 }
 
 #[tokio::test]
