@@ -215,9 +215,9 @@ async fn settle(world: &World, change: &Change<'_>) -> Settled {
                 let at = if change.expires { at + until(body) } else { at };
                 let mut model = world.model();
                 if change.closes {
-                    model.closed(change.subject, at)
+                    model.closed(change.subject, at);
                 } else {
-                    model.opened(change.subject, at)
+                    model.opened(change.subject, at);
                 }
                 drop(model);
                 world.figures.changed(change.kind, took);
