@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use latchkey_tests::{Connection, eventually};
+use tokio::time::sleep_until;
 
 use crate::changes::LIMIT;
 use crate::load::decision;
@@ -60,6 +61,10 @@ pub(crate) async fn verify(world: &World) {
 
 async fn verify_target(world: &World, target: &Target) -> Result<()> {
     let expectation = world.model().expectation(target.subject);
+    // An expiry may be to come.
+    if let Expectation::Closed(at) = expectation {
+        sleep_until(at.into()).await;
+    }
     let mut decisions = Vec::new();
     for node in &world.nodes {
         let Some(address) = node.address() else { continue };
