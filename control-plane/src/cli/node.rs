@@ -23,7 +23,7 @@ pub enum Command {
     AcceptEpoch(AcceptEpoch),
 }
 
-/// Which ones.
+/// The lost nodes to forget.
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 pub struct Forget {
@@ -34,7 +34,7 @@ pub struct Forget {
     lost_before: Option<Moment>,
 }
 
-/// Which database's.
+/// The epoch to accept.
 #[derive(Args)]
 pub struct AcceptEpoch {
     /// The epoch that `latchkey node list` shows; without it those of all Envoys that wait, which are listed first

@@ -17,7 +17,7 @@ use crate::secret::NodeToken;
 
 const VARIABLE: &str = "LATCHKEY_NEW_NODE_TOKEN";
 
-/// What is done with node tokens.
+/// Commands for node tokens.
 #[derive(Subcommand)]
 pub enum Command {
     /// List the node tokens, with revoked ones

@@ -19,14 +19,12 @@ use super::partial::is_partial;
 use super::session::Session;
 use super::widgets::{badge, cell, cell_of_number, number, time};
 use crate::clock::rfc3339;
+use crate::stream::registry::SKEW_WARNED;
 
 const PATH: &str = "/console/nodes";
 
 /// For how many seconds a page follows the nodes. A page that did so for ever would keep its session for ever.
 const FOLLOWED: i64 = 15 * 60;
-
-/// From so many milliseconds on a clock is worth a warning.
-const SKEW_WARNED: i64 = 5_000;
 
 /// What ends the polling of htmx.
 const STOP_POLLING: u16 = 286;

@@ -26,7 +26,7 @@ use crate::metrics::Metrics;
 use crate::stop::Stop;
 use crate::store::{NodeRow, Note, Store, StoreError};
 use crate::usage::Mailbox;
-pub(crate) use connection::Connection;
+pub(crate) use connection::{Connection, SKEW_WARNED};
 pub(crate) use nodes::Progress;
 use nodes::{Line, Node, Nodes};
 use refused::RefusedPeers;

@@ -11,7 +11,7 @@ use crate::stream::roster::Arrival;
 use crate::usage::Mailbox;
 
 /// From so many milliseconds on a node's clock is worth a warning, and each further change of as many.
-const SKEW_WARNED: i64 = 5_000;
+pub(crate) const SKEW_WARNED: i64 = 5_000;
 
 /// A node's stream, as long as it lives.
 pub(crate) struct Connection {
