@@ -31,8 +31,8 @@ pub struct ControlPlaneOptions {
     pub database: PathBuf,
     /// Whether a start creates a database if there is none.
     pub create_database: bool,
-    /// What nodes have to present.
-    pub node_token: String,
+    /// A token that any node may present.
+    pub node_token: Option<String>,
     /// The first user.
     pub admin_email: String,
     /// The first user's password.
@@ -60,7 +60,7 @@ impl ControlPlaneOptions {
             stream,
             database: dir.join("latchkey.db"),
             create_database: true,
-            node_token: "a node token of the tests".replace(' ', "-"),
+            node_token: Some("a-node-token-of-the-tests".to_owned()),
             admin_email: "admin@example.com".to_owned(),
             admin_password: "a password of the tests".to_owned(),
             node_grace: None,
@@ -100,13 +100,13 @@ impl ControlPlane {
         command
             .env("LATCHKEY_HTTP_LISTEN", options.http.to_string())
             .env("LATCHKEY_STREAM_LISTEN", options.stream.to_string())
-            .env("LATCHKEY_NODE_TOKEN", &options.node_token)
             .env("LATCHKEY_CREATE_DATABASE", options.create_database.to_string())
             .env("LATCHKEY_ADMIN_EMAIL", &options.admin_email)
             .env("LATCHKEY_ADMIN_PASSWORD", &options.admin_password)
             .env("LATCHKEY_READY_FILE", &ready_file)
             // All of a test's clients are one administrator.
             .env("LATCHKEY_CALLS_PER_MINUTE", "0")
+            .envs(options.node_token.as_ref().map(|token| ("LATCHKEY_NODE_TOKEN", token)))
             .envs(options.node_grace.map(|grace| ("LATCHKEY_NODE_GRACE_MS", grace.as_millis().to_string())))
             .envs(options.environment.iter().map(|(name, value)| (name, value)));
         let log = options.dir.join("control-plane.log");
@@ -210,10 +210,10 @@ impl ControlPlane {
         (&self.options.admin_email, &self.options.admin_password)
     }
 
-    /// What nodes have to present.
+    /// The token that any node may present; empty if there is none.
     #[must_use]
     pub fn node_token(&self) -> &str {
-        &self.options.node_token
+        self.options.node_token.as_deref().unwrap_or_default()
     }
 
     /// Where the stream listens.

@@ -243,8 +243,8 @@ impl GatewayBuilder {
         let upstream = Upstream::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         let mut control_plane_options = ControlPlaneOptions::on_free_ports(dir.path())?;
         self.control_plane.into_iter().for_each(|change| change(&mut control_plane_options));
-        let node_token = control_plane_options.node_token.clone();
         let mut control_plane = ControlPlane::new(control_plane_options);
+        let node_token = control_plane.node_token().to_owned();
         if !self.without_control_plane {
             control_plane.start().await?;
         }

@@ -224,8 +224,8 @@ fn nobody(goes_on: bool) -> Markup {
                 li { "the filter " code { "latchkey" } " and the guard behind it, first among the HTTP filters;" }
                 li { "the cluster " code { "latchkey" } ", with the address of this control plane's stream ("
                     code { "--stream-listen" } ");" }
-                li { "as " code { "control_plane.token" } " of the filter, what this control plane was given as "
-                    code { "LATCHKEY_NODE_TOKEN" } "." }
+                li { "as " code { "control_plane.token" } " of the filter, a token that "
+                    code { "latchkey node-token create" } " shows." }
             }
             @if goes_on { p .faint { "This page shows the Envoy as soon as it is there." } }
             @else { p { "This page no longer follows: " a href=(PATH) { "follow again" } "." } }

@@ -93,6 +93,20 @@ impl Open {
         Self::Http2(send, response.into_body())
     }
 
+    /// A request that is neither an upgrade nor gRPC, whose body does not end.
+    async fn upload(gateway: &Gateway, key: &str) -> Self {
+        let stream = TcpStream::connect(gateway.envoy.gateway()).await.unwrap();
+        let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::post("http://gateway/").header("x-api-key", key).body(()).unwrap();
+        let (response, send) = client.send_request(request, false).unwrap();
+        let response = timeout(ANSWER, response).await.unwrap().unwrap();
+        assert_eq!(response.status(), 200);
+        let mut open = Self::Http2(send, response.into_body());
+        open.assert_alive().await;
+        open
+    }
+
     async fn write(&mut self, bytes: &[u8]) {
         match self {
             Self::Http1(stream) => stream.write_all(bytes).await.unwrap(),
@@ -133,9 +147,13 @@ impl Open {
     /// How long it takes until the stream ends.
     async fn end(&mut self) -> Duration {
         let began = Instant::now();
-        let end = async { while self.read().await.is_some() {} };
-        timeout(RESET, end).await.unwrap_or_else(|_| panic!("still open after {RESET:?}"));
+        timeout(RESET, self.end_whenever()).await.unwrap_or_else(|_| panic!("still open after {RESET:?}"));
         began.elapsed()
+    }
+
+    /// Resolves once the stream ends.
+    async fn end_whenever(&mut self) {
+        while self.read().await.is_some() {}
     }
 }
 
@@ -292,6 +310,31 @@ async fn streams_stay_when_the_operator_says_so() {
     gateway.control_plane.revoke(&key.key_id).await.unwrap();
     assert!(timeout(Duration::from_secs(2), open.read()).await.is_err(), "the stream ended");
     open.assert_alive().await;
+}
+
+/// With `all`, any request that has lasted for 30 s ends with its secret, and no younger one does.
+#[tokio::test]
+async fn long_request_ends_with_its_secret_where_all_are_tracked() {
+    const TRACKED_AFTER: Duration = Duration::from_secs(30);
+    let (tracking, lax) = (gateway(Kind::Grpc, "all").await, gateway(Kind::Grpc, "upgrades").await);
+    let mut open = Vec::new();
+    for gateway in [&tracking, &lax] {
+        let key = create(gateway, "CI").await;
+        let kept = create(gateway, "kept").await;
+        for api_key in [&key.api_key, &kept.api_key] {
+            open.push(Open::upload(gateway, api_key).await);
+        }
+        gateway.control_plane.revoke(&key.key_id).await.unwrap();
+    }
+    let began = Instant::now();
+    let [ended, kept, untracked, untracked_kept] = &mut open[..] else { panic!() };
+    ended.assert_alive().await;
+    timeout(TRACKED_AFTER + RESET, ended.end_whenever()).await.unwrap();
+    let took = began.elapsed();
+    assert!(took > TRACKED_AFTER - Duration::from_secs(3), "a young request was reset, after {took:?}");
+    for open in [kept, untracked, untracked_kept] {
+        open.assert_alive().await;
+    }
 }
 
 /// Many streams of one key, on one connection and on many, while other requests go on.

@@ -1,5 +1,7 @@
 //! What becomes of the database's file and its disk while the control plane runs, or before it starts.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -7,6 +9,9 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use latchkey_tests::{ControlPlane, Gateway, eventually};
 use serde_json::{Value, json};
+
+/// Bytes of a page of SQLite's.
+const PAGE: u64 = 4096;
 
 /// Longer than readiness takes to notice anything.
 const SOON: Duration = Duration::from_secs(20);
@@ -99,4 +104,36 @@ async fn full_disk_fails_readiness_but_not_that_of_the_stream() {
     std::fs::remove_file(&filler).unwrap();
     becomes(&gateway.control_plane, "/readyz", 200).await;
     gateway.control_plane.create_key(json!({ "name": "after" })).await.unwrap();
+}
+
+/// The file is whole to look at, and its newest pages hold nothing of use. Reads and writes that need them fail.
+#[tokio::test]
+async fn damaged_pages_fail_readiness() {
+    let mut gateway = Gateway::start().await;
+    let kept = gateway.control_plane.create_key(json!({ "name": "kept" })).await.unwrap();
+    for number in 0..200 {
+        gateway.control_plane.create_key(json!({ "name": format!("filler {number}") })).await.unwrap();
+    }
+    // All pages are in the file itself once it has stopped.
+    gateway.control_plane.stop().await.unwrap();
+    let database = gateway.control_plane.options().database.clone();
+    gateway.control_plane.start().await.unwrap();
+    becomes(&gateway.control_plane, "/readyz", 200).await;
+
+    let file = OpenOptions::new().write(true).open(&database).unwrap();
+    let len = file.metadata().unwrap().len();
+    // Behind the schema, which open connections have in memory.
+    for page in (len / PAGE / 4)..(len / PAGE) {
+        file.write_all_at(&[0xa5; 4096], page * PAGE).unwrap();
+    }
+    let damaged = eventually(SOON, async || {
+        // Calls meet the damage; what they answer does not matter here.
+        let _ = gateway.control_plane.get("/v1/keys?search=filler").await;
+        let (status, reason) = probe(&gateway.control_plane, "/readyz").await?;
+        ensure!(status == 503, "/readyz answers {status}");
+        Ok(reason)
+    });
+    let reason = damaged.await.unwrap();
+    assert!(!reason.is_empty());
+    assert_eq!(gateway.ask("/", Some(&kept.api_key)).await.status, 200, "Envoy goes on with what it has");
 }

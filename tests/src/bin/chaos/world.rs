@@ -112,7 +112,7 @@ impl World {
         std::fs::create_dir(&other)?;
         let mut options = ControlPlaneOptions::on_free_ports(dir)?;
         options.node_grace = Some(settings.grace);
-        let token = options.node_token.clone();
+        let token = options.node_token.clone().unwrap_or_default();
         // Another database, of which nobody connected knows.
         let mut second = ControlPlane::new(ControlPlaneOptions::on_free_ports(&other)?);
         second.start().await?;

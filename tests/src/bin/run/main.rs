@@ -95,7 +95,7 @@ impl Parts {
             http: local(settings.control_port),
             stream: local(settings.stream_port),
             database: state.path("latchkey.db"),
-            node_token: state.node_token.clone(),
+            node_token: None,
             admin_email: ADMIN_EMAIL.to_owned(),
             admin_password: state.admin_password.clone(),
             node_grace: Some(NODE_GRACE),
@@ -103,9 +103,10 @@ impl Parts {
             dir: state.dir.clone(),
         });
         control_plane.start().await?;
+        let node_token = state.node_token(&control_plane).await?;
         eprintln!("latchkey-run: starting Envoy");
         let port = upstream.address().port();
-        let options = EnvoyOptions::new(filter()?, port, control_plane.stream(), &state.node_token, &state.dir);
+        let options = EnvoyOptions::new(filter()?, port, control_plane.stream(), &node_token, &state.dir);
         let options = EnvoyOptions { gateway_port: settings.gateway_port, admin_port: settings.admin_port, ..options };
         let envoy = Envoy::start(&options).await?;
         Ok(Self { envoy, control_plane, _upstream: upstream })

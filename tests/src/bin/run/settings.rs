@@ -7,7 +7,12 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use latchkey_tests::{random_hex, workspace, write_private};
+use latchkey_tests::{ControlPlane, random_hex, workspace, write_private};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// The name of the node token that is created for Envoy.
+const NODE_TOKEN: &str = "make-run";
 
 /// The ports, each from the variable of its name; 0 takes a free one.
 #[derive(Debug)]
@@ -78,7 +83,6 @@ fn port(variable: &str, default: u16) -> Result<u16> {
 #[derive(Debug)]
 pub(crate) struct State {
     pub dir: PathBuf,
-    pub node_token: String,
     pub admin_password: String,
 }
 
@@ -98,8 +102,32 @@ impl State {
         if dir.join("latchkey.db").exists() && !password.exists() {
             bail!("{} is gone, but not the database that it opens: remove .run/ to begin anew", password.display());
         }
-        let (node_token, admin_password) = (secret(&dir.join("node-token"))?, secret(&password)?);
-        Ok(Self { dir, node_token, admin_password })
+        let admin_password = secret(&password)?;
+        Ok(Self { dir, admin_password })
+    }
+
+    /// The node token that Envoy presents: the last run's, or a new one if the database does not have that.
+    pub(crate) async fn node_token(&self, control_plane: &ControlPlane) -> Result<String> {
+        let path = self.path("node-token");
+        let tokens = control_plane.get("/v1/node-tokens").await?;
+        let tokens = tokens["node_tokens"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let exists = tokens.iter().any(|token| token["name"] == NODE_TOKEN && token["revoked_at"].is_null());
+        match fs::read_to_string(&path) {
+            Ok(token) if exists => return Ok(token.trim_end().to_owned()),
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| path.display().to_string());
+            }
+            _ => {}
+        }
+        if exists {
+            // Its secret is gone.
+            control_plane.call(Method::DELETE, &format!("/v1/node-tokens/{NODE_TOKEN}"), Value::Null).await?;
+        }
+        let token = json!({ "name": NODE_TOKEN, "node": "*" });
+        let token = control_plane.call(Method::POST, "/v1/node-tokens", token).await?;
+        let token = token["node_token"].as_str().context("a node token without its secret")?;
+        write_private(&path, &format!("{token}\n"))?;
+        Ok(token.to_owned())
     }
 
     pub(crate) fn path(&self, file: &str) -> PathBuf {

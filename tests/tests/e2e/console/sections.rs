@@ -197,3 +197,43 @@ async fn an_envoy_is_among_the_nodes_as_long_as_it_is_there_without_a_reload() {
     browser.sees("envoy connected").await;
     assert_eq!(browser.run("return window.isSameDocument", vec![]).await.unwrap(), true);
 }
+
+#[tokio::test]
+async fn a_lost_node_is_forgotten_on_the_page() {
+    let gateway = Gateway::start().await;
+    let browser = browser_of(&gateway.control_plane, gateway.control_plane.credentials()).await;
+    let mut second = gateway.another_envoy("edge-2").await.unwrap();
+    browser.press("Nodes").await;
+    browser.sees("edge-2 connected").await;
+    second.kill();
+    browser.sees("edge-2 lost").await;
+    browser.press("Forget edge-2").await;
+    browser.sees("Forgotten").await;
+    browser.no_longer_sees("edge-2 lost").await;
+    let nodes = gateway.control_plane.nodes().await.unwrap();
+    assert!(nodes.iter().all(|node| node["node_id"] != "edge-2"), "{nodes:?}");
+}
+
+#[tokio::test]
+async fn another_databases_envoys_are_accepted_on_the_page() {
+    let mut gateway = Gateway::start().await;
+    let kept = gateway.control_plane.create_key(json!({ "name": "kept" })).await.unwrap();
+    assert_eq!(gateway.ask("/", Some(&kept.api_key)).await.status, 200);
+    gateway.control_plane.kill();
+    gateway.control_plane.options().database = gateway.dir().join("other.db");
+    gateway.control_plane.start().await.unwrap();
+    gateway.control_plane.forget_session();
+    let browser = browser_of(&gateway.control_plane, gateway.control_plane.credentials()).await;
+    browser.press("Nodes").await;
+    browser.sees("1 node holds a snapshot of another database").await;
+    assert_eq!(gateway.ask("/", Some(&kept.api_key)).await.status, 200, "it serves while it waits");
+    browser.press("Accept the database of envoy").await;
+    browser.sees("Accepted").await;
+    browser.sees("envoy connected").await;
+    let refused = eventually(Duration::from_secs(20), async || {
+        let answer = gateway.ask("/", Some(&kept.api_key)).await;
+        ensure!(answer.code() == "invalid_key", "{}", answer.body);
+        Ok(())
+    });
+    refused.await.unwrap();
+}
