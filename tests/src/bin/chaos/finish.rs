@@ -3,11 +3,12 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use latchkey_tests::{Connection, eventually};
-use tokio::time::sleep_until;
+use tokio::time::{sleep_until, timeout};
 
 use crate::changes::LIMIT;
+use crate::envoys::Node;
 use crate::load::decision;
 use crate::model::{Decision, Expectation, Violation};
 use crate::world::{Target, World};
@@ -15,11 +16,20 @@ use crate::world::{Target, World};
 /// How long nodes may take to be current once nothing is wrong any more.
 const RECOVERY: Duration = Duration::from_secs(30);
 
+/// How long the answer to a probe may take.
+const PROBE: Duration = Duration::from_secs(5);
+
 /// What a killed Envoy has admitted and not reported.
 const UNREPORTED: u64 = 30;
 
-/// Waits until each Envoy is connected and has the newest revision.
-pub(crate) async fn recover(world: &World) {
+/// From how many new connections an Envoy has to decide before it counts as recovered: its workers share a snapshot, and
+/// a replaced listener may take one more.
+const PROBES: usize = 4;
+
+/// Waits until each Envoy is connected, has the newest revision, and decides by it on new connections: a filter that
+/// has just replaced another may be without a snapshot while the former one is still connected. False if that takes too
+/// long, which is a violation.
+pub(crate) async fn recover(world: &World) -> bool {
     let recovered = eventually(RECOVERY, async || {
         let answer = world.api.get("/v1/nodes").await?;
         let nodes = answer["nodes"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -28,12 +38,25 @@ pub(crate) async fn recover(world: &World) {
                 .iter()
                 .any(|shown| shown["node_id"] == node.name.as_str() && shown["connected"] == true && shown["lag"] == 0);
             ensure!(current, "{} is not current: {answer}", node.name);
+            decides(world, node).await?;
         }
         Ok(())
     });
-    if let Err(error) = recovered.await {
+    let recovered = recovered.await;
+    if let Err(error) = &recovered {
         world.violated(Violation::Broken, format!("the nodes do not recover: {error:#}"));
     }
+    recovered.is_ok()
+}
+
+async fn decides(world: &World, node: &Node) -> Result<()> {
+    let Some(untouched) = world.targets().untouched.first().cloned() else { return Ok(()) };
+    let address = node.address().with_context(|| format!("{} does not run", node.name))?;
+    for _ in 0..PROBES {
+        let answer = timeout(PROBE, Connection::to(address).send(&untouched.request)).await??;
+        ensure!(decision(&answer).is_some(), "{} answers {}", node.name, answer.status);
+    }
+    Ok(())
 }
 
 /// Holds every Envoy to the last changes, and the database to the revocations.
