@@ -423,3 +423,4 @@ mod imported;
 mod open_streams;
 mod owned_names;
 mod routes_and_limits;
+mod staleness;

@@ -353,6 +353,7 @@ fn messages_of_streams_that_were_let_go_are_not_looked_at() {
     assert_eq!(host.streams.borrow().len(), 1);
 }
 
+mod earlier_control_plane;
 mod ending;
 mod history;
 mod loading;

@@ -1,5 +1,6 @@
 //! Secrets, tags, epochs that nobody knows, and where the node token comes from.
 
+use super::staleness::heartbeat;
 use super::*;
 use latchkey_protocol::Waiting;
 
@@ -112,16 +113,23 @@ fn damaged_snapshot_is_replaced_by_its_own_history_only() {
 fn waiting_node_keeps_its_snapshot_and_is_not_refreshed() {
     let (host, mut worker) = following_with_tags();
     let shared = worker.shared();
-    snapshot::note_contact(&host, host.monotonic.get()).unwrap();
+    let contact = host.monotonic.get();
+    snapshot::note_contact(&host, contact).unwrap();
     for round in 0..3 {
         reconnect(&host, &mut worker);
         deliver(&mut worker, &host, to_node::Message::Waiting(Waiting { epoch: vec![1; 16] }));
         for _ in 0..10 {
             host.advance_millis(1_000);
             deliver(&mut worker, &host, to_node::Message::Heartbeat(Heartbeat::default()));
+            // What would refresh a node that follows.
+            for (tag, echo) in [(TAG, 0), (TAG, host.monotonic.get()), ([0; 16], 0), ([0; 16], host.monotonic.get())] {
+                deliver(&mut worker, &host, heartbeat(5, tag, echo));
+            }
+            deliver(&mut worker, &host, to_node::Message::Heartbeat(Heartbeat { revision: 5, ..Heartbeat::default() }));
+            assert_eq!(snapshot::last_contact(&host), Ok(Some(contact)));
             worker.tick(&host, false);
         }
-        assert!(sent(&host).is_empty(), "it says nothing");
+        assert_eq!(host.sent.take(), [], "it says nothing");
         assert_eq!(host.streams.borrow().len(), 1, "heartbeats hold the stream");
         assert_eq!(host.metric("latchkey_waiting"), 1);
         assert!(knows(&worker, &host, "one"));
