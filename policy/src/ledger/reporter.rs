@@ -84,11 +84,50 @@ pub fn stop_reporting(cells: &impl Cells, term: u32) -> Result<(), CellError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cell_names::METER_LAYOUT;
+    use crate::ledger;
+    use crate::limit::{Limits, Window};
+    use crate::meter::Owner;
     use crate::test_util::MemoryCells;
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     const SECOND: u64 = 1_000_000_000;
+
+    /// What the code of the former layout left is in cells of other names.
+    #[test]
+    fn new_meter_layout_begins_without_the_former_ones_cells() {
+        let former = format!("m{}/", METER_LAYOUT - 1);
+        let old = |name: &str| name.replacen(meter_cell!(""), &former, 1);
+        let cells = MemoryCells::default();
+        // A secret and a meter, with its marks and a reporter, as this layout writes them.
+        let own = MemoryCells::default();
+        let owner = Owner { epoch: [1; 4], key: 7 };
+        let limits = Limits::default().with(Window::Day, Some(1));
+        let admit = |cells: &MemoryCells| {
+            let admitted = ledger::change(cells, 3, owner, |meter| meter.admit(&limits, 1_000_000).admitted());
+            admitted.unwrap().unwrap()
+        };
+        assert_eq!(secret(&own, [1; 16]), Ok([1; 16]));
+        assert_eq!([admit(&own), admit(&own)], [true, false]);
+        ledger::mark(&own, &[3]).unwrap();
+        assert!(is_reporter(&own, 7, SECOND).unwrap());
+        let mut copied = 0;
+        own.tamper(|name, bytes| {
+            assert!(name.starts_with(meter_cell!("")), "{name} is no cell of the meters");
+            cells.set(&old(name), bytes, Expect::Absent).unwrap();
+            copied += 1;
+        });
+        assert_eq!(copied, 5, "secret, meter, two bitmaps and role");
+
+        assert_eq!(secret(&cells, [2; 16]), Ok([2; 16]), "it reports as a new process");
+        assert_eq!(ledger::read(&cells, 3).unwrap(), (None, 0));
+        assert!(ledger::marked(&cells, 0, 10).unwrap().is_empty());
+        assert!(is_reporter(&cells, 1, SECOND).unwrap(), "the former reporter is none of this layout");
+        assert_eq!([admit(&cells), admit(&cells)], [true, false]);
+        let kept = cells.get(&old(SECRET)).unwrap().unwrap();
+        assert_eq!(kept.bytes, [1; 16], "the former code goes on with its own");
+    }
 
     #[test]
     fn one_session_reports_until_it_is_silent_or_gives_the_role_back() {
