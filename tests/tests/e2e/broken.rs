@@ -1,11 +1,15 @@
 //! A filter that Envoy skips, for whatever reason, admits nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use latchkey_tests::{Answer, FailurePolicy, Gateway, GatewayBuilder, faulty_filter, http_client};
+use anyhow::ensure;
+use latchkey_tests::{Answer, FailurePolicy, Gateway, GatewayBuilder, eventually, faulty_filter, http_client};
 use serde_json::json;
 
 const POLICIES: [FailurePolicy; 2] = [FailurePolicy::FailClosed, FailurePolicy::FailReload];
+
+/// Longer than Envoy's pause before it makes a new VM, which is a second by default.
+const RELOADED: Duration = Duration::from_secs(15);
 
 /// Enough that every worker gets some.
 const CONNECTIONS: usize = 40;
@@ -84,6 +88,50 @@ async fn a_filter_that_traps_on_a_request_admits_nothing() {
             assert_eq!(gateway.upstream.requests(), 0, "{when}");
         }
         assert_admits_nothing(&gateway, &when).await;
+    }
+}
+
+/// Sends the request that traps to the one worker.
+async fn crashed(policy: FailurePolicy) -> (Gateway, String) {
+    let gateway = faulty(policy, json!({ "request_header": "x-trap" }));
+    let gateway = gateway.envoy(|envoy| envoy.concurrency = 1).start().await;
+    gateway.ready().await.unwrap();
+    let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap().api_key;
+    assert_eq!(gateway.ask("/", Some(&key)).await.status, 200);
+    let request = http_client().get(gateway.envoy.url("/")).header("x-trap", "1").header("x-api-key", &key);
+    if let Ok(response) = request.send().await {
+        assert_ne!(response.status(), 200, "the request that traps");
+    }
+    (gateway, key)
+}
+
+/// The status of a request on a connection of its own; 0 if the connection was closed.
+async fn status(gateway: &Gateway, key: &str) -> u16 {
+    let request = http_client().get(gateway.envoy.url("/")).header("x-api-key", key);
+    request.send().await.map_or(0, |response| response.status().as_u16())
+}
+
+#[tokio::test]
+async fn crashed_worker_admits_again_once_envoy_has_reloaded_it() {
+    let (gateway, key) = crashed(FailurePolicy::FailReload).await;
+    let began = Instant::now();
+    let reloaded = eventually(RELOADED, async || {
+        let status = status(&gateway, &key).await;
+        ensure!(status == 200, "{status}");
+        Ok(())
+    });
+    reloaded.await.unwrap();
+    println!("it admitted again after {} ms", began.elapsed().as_millis());
+    assert_eq!(status(&gateway, &crate::unknown_key()).await, 401, "by its verdict");
+}
+
+#[tokio::test]
+async fn crashed_worker_refuses_until_a_restart_with_fail_closed() {
+    let (gateway, key) = crashed(FailurePolicy::FailClosed).await;
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(3) {
+        assert_ne!(status(&gateway, &key).await, 200);
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::ensure;
 use latchkey_policy::limit::Window;
@@ -89,6 +89,20 @@ async fn a_key_that_is_revoked_after_a_rollback_is_refused() {
     assert!(gateway.control_plane.log().contains("a node holds a revision that this database does not have"));
 }
 
+/// The logs of both sides and a metric name the one node that waits; no readiness fails for it.
+async fn assert_waiting_is_reported(gateway: &Gateway) {
+    let log = gateway.control_plane.log();
+    let line = log.lines().find(|line| line.contains("a node holds a snapshot of another database")).unwrap();
+    assert!(line.contains("latchkey node accept-epoch"), "{line}");
+    let log = gateway.envoy.log();
+    assert!(log.contains("does not know this snapshot's epoch") && log.contains("accept-epoch"), "{log}");
+    assert_eq!(gateway.control_plane.metric("latchkey_nodes_waiting").await.unwrap(), 1.0);
+    for path in ["/readyz", "/readyz/stream"] {
+        let answer = gateway.client.get(gateway.control_plane.url(path)).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn an_empty_database_takes_no_key_from_an_envoy_until_it_is_accepted() {
     let mut gateway = Gateway::start().await;
@@ -100,6 +114,7 @@ async fn an_empty_database_takes_no_key_from_an_envoy_until_it_is_accepted() {
     gateway.control_plane.start().await.unwrap();
     gateway.control_plane.forget_session();
     waits(&gateway.control_plane).await;
+    assert_waiting_is_reported(&gateway).await;
     for _ in 0..30 {
         assert_eq!(gateway.ask("/", Some(&kept.api_key)).await.status, 200);
         time::sleep(Duration::from_millis(100)).await;
@@ -110,6 +125,34 @@ async fn an_empty_database_takes_no_key_from_an_envoy_until_it_is_accepted() {
     let accepted = gateway.control_plane.call(Method::POST, "/v1/nodes/accept-epoch", json!({})).await.unwrap();
     assert_eq!(accepted["epochs"].as_array().unwrap().len(), 1);
     for (key, expected) in [(&kept, "invalid_key"), (&new, "")] {
+        becomes(&gateway, key, expected).await;
+    }
+}
+
+#[tokio::test]
+async fn waiting_envoy_serves_until_its_staleness_limit() {
+    const STALENESS: u64 = 10;
+    let limit = json!({ "max_staleness_seconds": STALENESS });
+    let mut gateway = Gateway::builder().envoy(move |envoy| envoy.configuration = limit).start().await;
+    let kept = json!({ "name": "kept", "limits": { "minute": u32::MAX } });
+    let kept = gateway.control_plane.create_key(kept).await.unwrap();
+    becomes(&gateway, &kept, "").await;
+    gateway.control_plane.kill();
+    let killed = Instant::now();
+    gateway.control_plane.options().database = gateway.dir().join("empty.db");
+    gateway.control_plane.start().await.unwrap();
+    gateway.control_plane.forget_session();
+    waits(&gateway.control_plane).await;
+    assert_eq!(gateway.ask("/", Some(&kept.api_key)).await.status, 200, "after {:?}", killed.elapsed());
+    becomes(&gateway, &kept, "not_ready").await;
+    // The last contact is up to a second older than the end of the stream.
+    let served = killed.elapsed();
+    assert!(served > Duration::from_secs(STALENESS - 3), "it served for {served:?}");
+    let new = key(&gateway.control_plane, "new").await;
+    assert_eq!(gateway.ask("/", Some(&new.api_key)).await.code(), "not_ready", "it was fed");
+
+    gateway.control_plane.call(Method::POST, "/v1/nodes/accept-epoch", json!({})).await.unwrap();
+    for (key, expected) in [(&new, ""), (&kept, "invalid_key")] {
         becomes(&gateway, key, expected).await;
     }
 }

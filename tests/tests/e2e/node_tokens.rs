@@ -58,6 +58,36 @@ async fn revoked_node_token_cuts_off_its_envoy_only() {
     assert!(enforcement.acknowledged < enforcement.nodes, "{enforcement:?}");
 }
 
+/// As docs/upgrading.md says: another token for each Envoy first, and then a start without the shared one.
+#[tokio::test]
+async fn removed_shared_token_cuts_off_the_envoys_that_present_it() {
+    let mut gateway = Gateway::start().await;
+    assert!(gateway.control_plane.log().contains("is one token for all Envoys and is deprecated"));
+    let own = create_token(&gateway, "own", "*").await;
+    let _moved = envoy_with(&gateway, "moved", &own).await.unwrap();
+    let joined = eventually(SOON, async || {
+        ensure!(connected(&gateway, "envoy").await? == [true] && connected(&gateway, "moved").await? == [true]);
+        Ok(())
+    });
+    joined.await.unwrap();
+    gateway.control_plane.options().node_token = None;
+    gateway.control_plane.restart().await.unwrap();
+    let cut_off = eventually(SOON, async || {
+        ensure!(connected(&gateway, "moved").await? == [true], "it is not back");
+        let refusals = r#"latchkey_node_token_refusals_total{reason="token"}"#;
+        ensure!(gateway.control_plane.metric(refusals).await? > 0.0, "nothing was refused");
+        let nodes = gateway.control_plane.nodes().await?;
+        let node = nodes.iter().find(|node| node["node_id"] == "envoy");
+        ensure!(node.is_some_and(|node| node["state"] == "lost" && node["refused"].is_string()), "{nodes:?}");
+        Ok(())
+    });
+    cut_off.await.unwrap();
+    let key = gateway.control_plane.create_key(json!({ "name": "one" })).await.unwrap();
+    let enforcement = gateway.control_plane.revoke(&key.key_id).await.unwrap();
+    assert_eq!((enforcement.nodes, enforcement.acknowledged, enforcement.lost), (2, 1, 1), "{enforcement:?}");
+    assert!(!enforcement.complete, "{enforcement:?}");
+}
+
 #[tokio::test]
 async fn silent_stream_connections_do_not_stop_the_api() {
     let gateway = Gateway::builder()

@@ -2,8 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use latchkey_tests::{EnvoyOptions, Gateway, burst};
-use serde_json::json;
+use anyhow::ensure;
+use latchkey_tests::{CreatedKey, EnvoyOptions, Gateway, burst, eventually, http_client};
+use serde_json::{Value, json};
+
+use crate::shared_memory::with_lds;
+
+/// Longer than anything takes that these tests wait for.
+const SOON: Duration = Duration::from_secs(20);
 
 /// Two listeners in the same VMs, one with a limit of three seconds and one with none.
 fn limits(envoy: &mut EnvoyOptions) {
@@ -11,13 +17,42 @@ fn limits(envoy: &mut EnvoyOptions) {
     envoy.second = Some(json!({ "max_staleness_seconds": null }));
 }
 
+/// A key that can be used often.
+async fn create_key(gateway: &Gateway) -> CreatedKey {
+    let key = json!({ "name": "CI", "limits": { "minute": u32::MAX } });
+    gateway.control_plane.create_key(key).await.unwrap()
+}
+
+/// Waits until the one node has reported that staleness limit, null for none, and enforces it.
+async fn reports_staleness(gateway: &Gateway, seconds: &Value) {
+    let reported = eventually(SOON, async || {
+        let nodes = gateway.control_plane.nodes().await?;
+        ensure!(nodes.len() == 1 && nodes[0]["staleness_seconds"] == *seconds, "{nodes:?}");
+        Ok(())
+    });
+    reported.await.unwrap();
+    // What it acknowledges it was sent behind the Welcome.
+    let other = gateway.control_plane.create_key(json!({ "name": "other" })).await.unwrap();
+    let acknowledged = eventually(SOON, async || {
+        let enforcement = gateway.control_plane.revoke(&other.key_id).await?;
+        ensure!(enforcement.complete, "{enforcement:?}");
+        Ok(())
+    });
+    acknowledged.await.unwrap();
+}
+
+#[tokio::test]
+async fn shipped_configuration_has_a_staleness_of_one_day() {
+    let gateway = Gateway::start().await;
+    reports_staleness(&gateway, &json!(86_400)).await;
+}
+
 #[tokio::test]
 async fn each_listener_enforces_its_own_limit() {
     let mut gateway = Gateway::builder().envoy(limits).start().await;
     let other = gateway.envoy.listener("second").await.unwrap();
-    let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap().api_key;
-    // Until the control plane has been told that there is one without a limit.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    let key = create_key(&gateway).await.api_key;
+    reports_staleness(&gateway, &Value::Null).await;
     assert_eq!(gateway.ask("/", Some(&key)).await.status, 200);
     gateway.control_plane.kill();
     let killed = Instant::now();
@@ -33,4 +68,74 @@ async fn each_listener_enforces_its_own_limit() {
     gateway.control_plane.start().await.unwrap();
     gateway.ready().await.unwrap();
     assert_eq!(gateway.ask("/", Some(&key)).await.status, 200);
+}
+
+/// The grace is short, and the control plane cannot be reached: the node counts for as long as it serves.
+#[tokio::test]
+async fn lost_node_counts_until_it_no_longer_serves() {
+    const STALENESS: u64 = 8;
+    let mut gateway = Gateway::builder()
+        .envoy(|envoy| envoy.configuration = json!({ "max_staleness_seconds": STALENESS }))
+        .control_plane(|options| options.node_grace = Some(Duration::from_millis(500)))
+        .start()
+        .await;
+    let key = create_key(&gateway).await;
+    assert_eq!(gateway.ask("/", Some(&key.api_key)).await.status, 200);
+    gateway.control_plane.kill();
+    // Where this Envoy does not find it.
+    gateway.control_plane.options().stream.set_port(0);
+    gateway.control_plane.start().await.unwrap();
+    let not_waited_for = eventually(Duration::from_secs(5), async || {
+        let enforcement = gateway.control_plane.revoke(&key.key_id).await?;
+        ensure!(enforcement.elapsed_ms < 1_000, "it is waited for: {enforcement:?}");
+        Ok(enforcement)
+    });
+    let enforcement = not_waited_for.await.unwrap();
+    assert_eq!((enforcement.nodes, enforcement.acknowledged, enforcement.lost), (1, 0, 1), "{enforcement:?}");
+    assert!(!enforcement.complete, "{enforcement:?}");
+    assert_eq!(gateway.ask("/", Some(&key.api_key)).await.status, 200, "it serves what it has");
+
+    let began = Instant::now();
+    let complete = eventually(SOON, async || {
+        let enforcement = gateway.control_plane.revoke(&key.key_id).await?;
+        ensure!(enforcement.complete, "{enforcement:?}");
+        Ok(enforcement)
+    });
+    let enforcement = complete.await.unwrap();
+    println!("complete after {} ms", began.elapsed().as_millis());
+    for _ in 0..20 {
+        assert_eq!(gateway.ask("/", Some(&key.api_key)).await.code(), "not_ready", "{enforcement:?}");
+    }
+    assert_eq!((enforcement.nodes, enforcement.acknowledged, enforcement.lost), (0, 0, 0), "{enforcement:?}");
+    assert_eq!(gateway.control_plane.nodes().await.unwrap(), [Value::Null; 0]);
+}
+
+#[tokio::test]
+async fn limit_raised_while_the_stream_is_lost_does_not_count() {
+    const STALENESS: u64 = 6;
+    let limit = |envoy: &mut EnvoyOptions| {
+        with_lds(envoy);
+        envoy.configuration = json!({ "max_staleness_seconds": STALENESS });
+    };
+    let mut gateway = Gateway::builder().envoy(limit).start().await;
+    let key = create_key(&gateway).await.api_key;
+    reports_staleness(&gateway, &json!(STALENESS)).await;
+    gateway.control_plane.kill();
+    let killed = Instant::now();
+    let raised = |envoy: &mut EnvoyOptions| envoy.configuration = json!({ "max_staleness_seconds": 60 });
+    gateway.envoy.update(raised).await.unwrap();
+    let mut served = 0;
+    // Each on a connection of its own, and so by the new listener.
+    while burst(gateway.envoy.gateway(), &key, 1, 1).await.contains_key(&200) {
+        served += 1;
+        assert!(killed.elapsed() < Duration::from_secs(STALENESS + 2), "the limit that nobody was told is in force");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(served > 0, "the new listener serves until the reported limit");
+    gateway.client = http_client();
+    assert_eq!(gateway.ask("/", Some(&key)).await.code(), "not_ready");
+
+    gateway.control_plane.start().await.unwrap();
+    gateway.ready().await.unwrap();
+    reports_staleness(&gateway, &json!(60)).await;
 }
