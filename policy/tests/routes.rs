@@ -197,7 +197,10 @@ fn segments(path: &[u8]) -> Option<Vec<String>> {
     }
     let segment = |part: &&[u8]| {
         let text = String::from_utf8(decode(part, b'+')?).ok()?;
-        let refused = ["", ".", ".."].contains(&text.as_str())
+        let is_run_of_dots = text.len() > 2 && text.bytes().all(|byte| byte == b'.');
+        let is_dots_and_blanks = text.contains('.') && case_and_end(&text).is_empty();
+        let refused = text.is_empty()
+            || (is_dots_and_blanks && !is_run_of_dots)
             || text.contains(['/', '\\', ';', '?', '#'])
             || text.chars().any(char::is_control);
         let tail = |at: usize| text.as_bytes().get(at + 1..at + 3);

@@ -90,16 +90,27 @@ fn kept(characters: impl Iterator<Item = char>) -> usize {
     (1..).zip(characters).filter(|(_, character)| !is_dropped(*character)).map(|(count, _)| count).last().unwrap_or(0)
 }
 
+/// Whether there are only dots and blanks, and a dot among them: without its blanks it may be `.` or `..`.
+pub(super) fn is_dots_and_blanks(mut characters: impl Iterator<Item = char>) -> bool {
+    let mut dots = false;
+    characters.all(|character| {
+        dots |= is_dot(character);
+        is_dropped(character)
+    }) && dots
+}
+
 /// Dots and blanks: those of ASCII, what Unicode says is white space, characters without width, and the dots that
 /// Unicode takes for a full stop in names.
 fn is_dropped(character: char) -> bool {
     match character {
-        '.' | ' ' => true,
-        '\0'..='\x7f' => false,
+        ' ' => true,
         '\u{180e}' | '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}' => true,
-        '\u{2024}' | '\u{3002}' | '\u{fe52}' | '\u{ff0e}' | '\u{ff61}' => true,
-        _ => character.is_whitespace(),
+        _ => is_dot(character) || (!character.is_ascii() && character.is_whitespace()),
     }
+}
+
+fn is_dot(character: char) -> bool {
+    matches!(character, '.' | '\u{2024}' | '\u{3002}' | '\u{fe52}' | '\u{ff0e}' | '\u{ff61}')
 }
 
 fn folded(character: char) -> char {

@@ -1,6 +1,6 @@
 //! Paths: what can be read in one way only, and its segments.
 
-use super::fold::{Fold, Folded};
+use super::fold::{Fold, Folded, is_dots_and_blanks};
 use crate::credential::split_query;
 use crate::percent::{Text, is_well_formed};
 
@@ -144,6 +144,11 @@ fn check_closely(segment: &[u8]) -> Result<(), Ambiguity> {
     }
     let text = Text::of_path(segment);
     if text == *"." || text == *".." {
+        return Err(Ambiguity::DotSegment);
+    }
+    // To an upstream that ignores blanks, or takes other dots for full stops.
+    let is_run_of_dots = text.bytes().all(|byte| byte == b'.');
+    if !is_run_of_dots && is_dots_and_blanks(text.chars()) {
         return Err(Ambiguity::DotSegment);
     }
     let mut before = [0; 2];

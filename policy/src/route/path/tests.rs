@@ -62,6 +62,34 @@ fn dots_are_only_refused_as_whole_segments() {
     );
 }
 
+/// An upstream that ignores blanks at the end of a segment, or takes other dots for full stops, reads `.` or `..`.
+#[test]
+fn dots_beside_blanks_are_refused_as_whole_segments() {
+    for blank in ["%20", "%c2%a0", "%e2%80%8b", "%e3%80%80", "%ef%bb%bf", "%20%20"] {
+        for segment in [
+            format!("..{blank}"),
+            format!(".{blank}"),
+            format!("{blank}.."),
+            format!(".{blank}."),
+            format!("..{blank}."),
+            format!("%2e%2e{blank}"),
+            format!("...{blank}"),
+        ] {
+            for path in [format!("/public/{segment}/admin"), format!("/{segment}"), format!("/{segment}?a=b")] {
+                assert_eq!(read(path.as_bytes()), Err(Ambiguity::DotSegment), "{path}");
+            }
+        }
+        assert!(read(format!("/a..{blank}/{blank}").as_bytes()).is_ok(), "{blank}");
+    }
+    for dots in ["%e2%80%a4", "%e3%80%82", "%ef%b9%92", "%ef%bc%8e", "%ef%bd%a1"] {
+        assert_refused(
+            Ambiguity::DotSegment,
+            &[&format!("/{dots}{dots}"), &format!("/a/.{dots}/b"), &format!("/{dots}")],
+        );
+    }
+    assert_segments(&[("/%2e%2e%2e", &["..."]), ("/....", &["...."])]);
+}
+
 #[test]
 fn a_path_begins_with_a_slash() {
     for path in ["", "*", "a", "?", "?/", "http://h/a", "%2fa", ".", " /"] {
