@@ -36,6 +36,12 @@ pub fn word_before_key(candidate: &[u8], keys: &KeyFormat) -> Option<&'static st
     })
 }
 
+/// The key itself, where a word stands before it.
+pub fn without_word<'c>(candidate: &'c [u8], keys: &KeyFormat) -> &'c [u8] {
+    let word = word_before_key(candidate, keys);
+    trim(word.and_then(|word| candidate.get(word.len()..)).unwrap_or(candidate))
+}
+
 /// Values of one request that are looked at. An honest one has no more.
 pub const MAX_CANDIDATES: usize = 16;
 

@@ -7,7 +7,7 @@ mod code;
 mod recheck;
 
 use crate::address::AddressRule;
-use crate::credential::{MAX_CANDIDATES, Presented, is_ours, may_be_imported, word_before_key};
+use crate::credential::{MAX_CANDIDATES, Presented, is_ours, may_be_imported, without_word, word_before_key};
 use crate::key::{KeyDigest, KeyFormat};
 use crate::limit::Limits;
 use crate::meter::{Quota, Remaining};
@@ -272,13 +272,23 @@ impl<'c, T: Trace> Checks<'c, T> {
             let ours = is_ours(candidate, self.settings.keys);
             let foreign = !ours && self.routes.imported() && may_be_imported(candidate);
             if ours || (foreign && source.find(&KeyDigest::of(candidate))?.is_some()) {
-                match counted {
-                    Counted::None => counted = Counted::One(candidate),
-                    Counted::One(_) | Counted::All => return Ok(Counted::All),
-                }
+                counted = match counted {
+                    Counted::None => Counted::One(candidate),
+                    Counted::One(one) => match self.without_word(one, candidate) {
+                        Some(one) => Counted::One(one),
+                        None => return Ok(Counted::All),
+                    },
+                    Counted::All => return Ok(Counted::All),
+                };
             }
         }
         Ok(counted)
+    }
+
+    /// Of two values that are the same key, once perhaps behind a word, the one without a word.
+    fn without_word<'v>(&self, one: &'v [u8], other: &'v [u8]) -> Option<&'v [u8]> {
+        let [bare, other_bare] = [one, other].map(|value| without_word(value, self.settings.keys));
+        (bare == other_bare).then_some(if bare.len() == one.len() { one } else { other })
     }
 
     fn candidate(&mut self, presented: &Presented<'_>, counted: &Counted<'_>) -> Result<Option<Sought>, Code> {

@@ -269,6 +269,23 @@ fn a_foreign_credential_beside_a_key_is_ignored() {
 }
 
 #[test]
+fn one_key_behind_a_word_and_alone_is_one_key() {
+    let world = World::new();
+    let key = a_key();
+    for word in [&b"Bearer "[..], b"token \t", b"APIKEY "] {
+        let behind = [word, &*key].concat();
+        for values in [[&*key, &behind], [&behind, &*key]] {
+            assert_eq!(presenting(&world, &values), (Code::Allowed, 1), "{values:?}");
+        }
+        let other = [word, b"lk_live_another"].concat();
+        assert_eq!(presenting(&world, &[&behind, &*key, &other]), (Code::AmbiguousKey, 0));
+        assert_eq!(presenting(&world, &[&behind, b"Key lk_"]), (Code::AmbiguousKey, 0));
+        let twice = [b"Key ", &*key].concat();
+        assert_eq!(presenting(&world, &[&behind, &twice]), (Code::MalformedKey, 0));
+    }
+}
+
+#[test]
 fn an_imported_key_counts_beside_foreign_credentials_if_it_exists() {
     let mut world = World::new();
     world.routes = world.routes.with_imported(true);
