@@ -174,11 +174,14 @@ impl Life {
     }
 }
 
-/// Keeps from the upstream what a client puts into trailers, which some upstreams read as headers.
+/// Keeps from the upstream what a client puts into trailers, which some upstreams read as headers. Where there is no
+/// snapshot now, the rules of the last one name the headers: the request's own headers passed by it, or by none.
 pub fn on_trailers(host: &impl Host, worker: &Shared) -> Outcome {
     let remove = || {
         let Ready { config, .. } = worker.ready()?;
-        let routes = worker.reader().ok()?.view(host).ok()?.routes();
+        let mut reader = worker.reader().ok()?;
+        let routes = reader.view(host).map(|view| view.routes());
+        let routes = routes.unwrap_or_else(|_| reader.last_routes());
         let trailers = host.request_trailers().ok()?;
         for name in config.credentials.hidden_headers().filter(|name| trailers.has(name)) {
             host.remove_request_trailer(name).ok()?;

@@ -67,6 +67,11 @@ impl Reader {
         Err(Unavailable::Damaged)
     }
 
+    /// The route rules of the last view; none before the first.
+    pub fn last_routes(&self) -> Rc<Routes> {
+        Rc::clone(&self.routes)
+    }
+
     /// Makes the next view read the head, whatever the generation is. Done now and then, it bounds what a generation
     /// can do that is not what it should be.
     pub fn look_again(&mut self) {

@@ -54,6 +54,26 @@ fn other_spellings_of_owned_trailers_do_not_reach_the_upstream() {
     }
 }
 
+/// Several filters may share a VM, of which one has no snapshot, and a snapshot may end between headers and trailers.
+#[test]
+fn trailers_are_cleaned_without_a_snapshot() {
+    let forged = || [("x.latchkey.identity".into(), b"forged".to_vec()), ("x-sum".into(), b"1".to_vec())].into();
+    let without_snapshot = FakeHost::default();
+    let cold = configured(&without_snapshot, "");
+    *without_snapshot.trailers.borrow_mut() = forged();
+    assert_eq!(on_trailers(&without_snapshot, &cold.shared()), Outcome::Pass);
+    assert_eq!(without_snapshot.trailers.borrow().keys().collect::<Vec<_>>(), ["x-sum"]);
+
+    let (host, worker) = routed(&limited(Limits::default()), "");
+    left(&host, &worker, "/records", &[("x-sub", "sub_1")]);
+    let mut writer = Writer::take_over(&host, 9).unwrap();
+    writer.suspend(&host).unwrap();
+    *host.trailers.borrow_mut() =
+        [forged(), [("x.sub".to_owned(), b"2".to_vec())].into()].into_iter().flatten().collect();
+    assert_eq!(on_trailers(&host, &worker.shared()), Outcome::Pass);
+    assert_eq!(host.trailers.borrow().keys().collect::<Vec<_>>(), ["x-sum"], "by the rules of the last snapshot");
+}
+
 #[test]
 fn connection_does_not_name_an_owned_header() {
     let (host, worker) = routed(&limited(Limits::default()), "");
