@@ -8,11 +8,11 @@
 //!
 //! The cell also counts the workers of the process, so that the last one can say goodbye to the control plane. When Envoy
 //! shuts down, the main thread's is the last. So a worker that serves requests leaves the lease to one that serves none,
-//! if there is one.
+//! and among these it goes to the one that was configured first: that is the main thread's.
 
 use crate::host::Nanos;
 use latchkey_policy::cells::{CellError, Cells, Expect};
-use latchkey_policy::snapshot::LEASE as CELL;
+use latchkey_policy::snapshot::{LEASE as CELL, ORDER};
 
 const MILLISECOND: Nanos = 1_000_000;
 
@@ -23,12 +23,15 @@ pub const EXPIRY: Nanos = 3_000 * MILLISECOND;
 const MAX_BACKOFF: Nanos = 600 * MILLISECOND;
 const FIRST_BACKOFF: Nanos = 100 * MILLISECOND;
 
-/// How long a worker that serves requests leaves a free lease to one that serves none.
+/// How long a worker leaves a free lease to one that is to have it.
 const HEAD_START: Nanos = 250 * MILLISECOND;
 
 /// How often a worker that serves no requests says that it is there, and for how long that counts.
 const IDLE_PAUSE: Nanos = 500 * MILLISECOND;
 const IDLE_EXPIRY: Nanos = 2_000 * MILLISECOND;
+
+/// How often a worker that is configured tries to take its place while others are faster.
+const LINE_UP_ATTEMPTS: usize = 100;
 
 /// How often a worker that ends tries to say so while others are faster.
 const LEAVE_ATTEMPTS: usize = 1_000;
@@ -52,10 +55,12 @@ struct Lease {
     alive: u64,
     /// When a worker that serves no requests was last there, without the lease.
     idle_at: Nanos,
+    /// The place of that worker in the order in which they were configured.
+    idle_order: u64,
 }
 
 impl Lease {
-    const LEN: usize = 64;
+    const LEN: usize = 72;
 
     fn encode(&self) -> [u8; Self::LEN] {
         let mut out = [0; Self::LEN];
@@ -68,6 +73,7 @@ impl Lease {
             self.instance,
             self.alive,
             self.idle_at,
+            self.idle_order,
         ];
         for (place, word) in out.as_chunks_mut::<8>().0.iter_mut().zip(words) {
             *place = word.to_le_bytes();
@@ -90,12 +96,13 @@ impl Lease {
             instance: words.next()?,
             alive: words.next()?,
             idle_at: words.next()?,
+            idle_order: words.next()?,
         })
     }
 
-    fn is_free(&self, now: Nanos, who: Role) -> bool {
+    fn is_free(&self, now: Nanos, who: Role, order: u64) -> bool {
         if self.holder == 0 {
-            let wait = if who == Role::Serving && self.has_idle(now) { HEAD_START } else { 0 };
+            let wait = if self.has_better(now, who, order) { HEAD_START } else { 0 };
             let retry_at = self.retry_at.saturating_add(wait);
             // A clock that was set back must not keep everybody waiting.
             now >= retry_at || retry_at.saturating_sub(now) > MAX_BACKOFF.saturating_add(wait)
@@ -104,9 +111,20 @@ impl Lease {
         }
     }
 
-    /// Whether there is a worker that serves no requests.
+    /// Whether there is a worker that is to have the lease rather than this one.
+    fn has_better(&self, now: Nanos, who: Role, order: u64) -> bool {
+        self.has_idle(now) && (who == Role::Serving || self.idle_order < order)
+    }
+
     fn has_idle(&self, now: Nanos) -> bool {
         self.idle_at != 0 && now.abs_diff(self.idle_at) <= IDLE_EXPIRY
+    }
+
+    /// Whether an idle worker has to say that it is there: the first of them does so, every now and then.
+    fn is_idle_due(&self, now: Nanos, order: u64) -> bool {
+        !self.has_idle(now)
+            || order < self.idle_order
+            || (order == self.idle_order && now.abs_diff(self.idle_at) >= IDLE_PAUSE)
     }
 }
 
@@ -129,12 +147,20 @@ pub struct Left {
 }
 
 /// One worker's part in the election.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Candidate {
+    /// Its place in the order in which the workers were configured.
+    order: u64,
     /// This worker's number, once it has one.
     worker: Option<u64>,
     /// The term that this worker holds, if it does.
     term: Option<u32>,
+}
+
+impl Default for Candidate {
+    fn default() -> Self {
+        Self { order: u64::MAX, worker: None, term: None }
+    }
 }
 
 /// Where a worker stands after a tick.
@@ -151,13 +177,31 @@ pub enum Standing {
     },
     /// This worker has it still.
     Holding,
-    /// This worker has it still, and one that serves no requests could have it.
+    /// This worker has it still, and another is to have it.
     Wanted,
     /// This worker had it, and another has it now.
     Deposed,
 }
 
 impl Candidate {
+    /// Takes the next place in the order of workers. One that cannot is the last.
+    pub fn line_up(&mut self, cells: &impl Cells) {
+        for _ in 0..LINE_UP_ATTEMPTS {
+            let Ok(cell) = cells.get(ORDER) else { return };
+            let last =
+                cell.as_ref().and_then(|cell| cell.bytes.as_slice().try_into().ok()).map_or(0, u64::from_le_bytes);
+            let next = last.saturating_add(1);
+            match cells.set(ORDER, &next.to_le_bytes(), Expect::unchanged(cell.as_ref())) {
+                Ok(_) => {
+                    self.order = next;
+                    return;
+                }
+                Err(CellError::Conflict) => {}
+                Err(CellError::Host) => return,
+            }
+        }
+    }
+
     /// Renews the lease, or tries to get it.
     pub fn tick(&mut self, cells: &impl Cells, now: Nanos, who: Role) -> Result<Standing, CellError> {
         let worker = match self.worker {
@@ -175,17 +219,17 @@ impl Candidate {
                 }
             }
         };
-        let held = self.term;
+        let (held, order) = (self.term, self.order);
         let stood = update(cells, now, |lease| {
             if held.is_some_and(|term| lease.holder == worker && lease.term == term) {
                 lease.renewed_at = now;
-                let is_wanted = who == Role::Serving && lease.has_idle(now);
+                let is_wanted = lease.has_better(now, who, order);
                 return Some(if is_wanted { Standing::Wanted } else { Standing::Holding });
             }
-            if held.is_some() || who == Role::Unfit || !lease.is_free(now, who) {
-                let says_so = held.is_none() && who == Role::Idle && now.abs_diff(lease.idle_at) >= IDLE_PAUSE;
+            if held.is_some() || who == Role::Unfit || !lease.is_free(now, who, order) {
+                let says_so = held.is_none() && who == Role::Idle && lease.is_idle_due(now, order);
                 return says_so.then(|| {
-                    lease.idle_at = now;
+                    (lease.idle_at, lease.idle_order) = (now, order);
                     Standing::Idle
                 });
             }
@@ -252,13 +296,16 @@ impl Candidate {
     /// This worker ends, and gives the lease back if it has it. `None` if that could not be said.
     pub fn leave(&mut self, cells: &impl Cells, now: Nanos) -> Option<Left> {
         let worker = self.worker.take()?;
-        let term = self.term.take();
+        let (term, order) = (self.term.take(), self.order);
         for _ in 0..LEAVE_ATTEMPTS {
             let left = update(cells, now, |lease| {
                 lease.alive = lease.alive.saturating_sub(1);
                 if lease.holder == worker && Some(lease.term) == term {
                     lease.holder = 0;
                     lease.retry_at = now;
+                }
+                if lease.idle_order == order {
+                    lease.idle_at = 0;
                 }
                 Some(Left { is_last: lease.alive == 0 })
             });
@@ -303,6 +350,7 @@ fn update<T>(
         instance: now,
         alive: 0,
         idle_at: 0,
+        idle_order: 0,
     };
     let mut lease = cell.as_ref().and_then(|cell| Lease::decode(&cell.bytes)).unwrap_or(first);
     let Some(outcome) = change(&mut lease) else { return Ok(None) };

@@ -169,7 +169,13 @@ impl OpenStreams {
     ) -> Option<ContextId> {
         let first = streams.first().map(|(context, _)| *context);
         let Ok(mut reader) = worker.reader() else { return first };
-        let Ok(view) = reader.view(host) else { return first };
+        let view = match reader.view(host) {
+            Ok(view) => view,
+            Err(error) => {
+                worker.report_damage(host, error);
+                return first;
+            }
+        };
         let memory = Memory::new(host, worker, ready, view);
         for (context, stream) in streams {
             if host.enter(*context).is_err() {
@@ -189,7 +195,10 @@ impl OpenStreams {
                         self.remove(*context);
                     }
                 }
-                Err(_) => return Some(*context),
+                Err(error) => {
+                    worker.report_damage(host, error);
+                    return Some(*context);
+                }
             }
         }
         None

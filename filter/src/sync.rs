@@ -116,6 +116,8 @@ impl Session {
     /// Takes the snapshot over and says Hello. With `afresh`, what is in memory is not built upon.
     pub fn open(host: &impl Host, stream: StreamId, who: Identity, now: Nanos, afresh: bool) -> Result<Self, End> {
         let mut writer = Writer::take_over(host, who.term)?;
+        // Another worker may have been told, and ended before a whole snapshot was there.
+        let afresh = afresh || snapshot::is_damaged(host).map_err(WriteError::from)?;
         let limit_at = host.monotonic().map_err(|_| End::Host)?;
         let longest = snapshot::longest_limit(host, limit_at).map_err(WriteError::from)?;
         let staleness = longest.unwrap_or(who.staleness);
@@ -156,6 +158,11 @@ impl Session {
         self.who
     }
 
+    /// Whether the control plane waits for its operator.
+    pub fn is_waiting(&self) -> bool {
+        self.state == State::Waiting
+    }
+
     /// Whether the snapshot was the newest on this stream, which is not quite new.
     pub fn is_current_since(&self, now: Nanos) -> bool {
         self.current && now.abs_diff(self.opened_at) > SETTLED
@@ -181,7 +188,7 @@ impl Session {
         if self.state != State::Following {
             return Ok(Health::Young);
         }
-        if snapshot::take_damage_report(host).unwrap_or(false) {
+        if snapshot::is_damaged(host).unwrap_or(false) {
             return Err(End::Damaged);
         }
         if ledger::is_reporter(host, self.who.term, monotonic).map_err(WriteError::from)?
@@ -331,6 +338,8 @@ impl Session {
         if let Some(revision) = published {
             if self.state == State::Loading {
                 self.state = State::Following;
+                // One that cannot be cleared now costs another load.
+                let _ = snapshot::clear_damage(host);
                 metrics.snapshot_loaded(host);
                 host.log(Level::Info, &format!("the snapshot at revision {revision} is in force"));
             }

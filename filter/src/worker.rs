@@ -73,18 +73,23 @@ impl Shared {
         Some(host.monotonic().ok()?.saturating_sub(contact))
     }
 
-    /// Says that requests cannot be decided, but not for every one of them; of damage, also to whoever can mend it.
+    /// Reports damage to the worker that can mend it.
+    pub fn report_damage(&self, host: &impl Host, unavailable: Unavailable) {
+        if unavailable == Unavailable::Damaged {
+            // If another worker was faster, it said the same.
+            let _ = snapshot::report_damage(host);
+        }
+    }
+
+    /// Logs that requests cannot be decided, but not for each of them. Damage is reported each time.
     pub fn complain(&self, host: &impl Host, unavailable: Unavailable) {
+        self.report_damage(host, unavailable);
         let now = host.now().unwrap_or_default();
         if now.abs_diff(self.complained_at.get()) <= COMPLAINT_PAUSE {
             return;
         }
         self.complained_at.set(now);
         host.log(Level::Warn, &format!("refusing requests with not_ready: {unavailable}"));
-        if unavailable == Unavailable::Damaged {
-            // If another worker was faster, it said the same.
-            let _ = snapshot::report_damage(host);
-        }
     }
 }
 
@@ -124,6 +129,7 @@ impl Worker {
             Ok(config) => {
                 host.use_instance(&config.instance);
                 let (metrics, token) = (Metrics::define(host), node_token(host, &config));
+                self.candidate.line_up(host);
                 // A VM is configured once; were it twice, requests stay with the first.
                 self.shared.ready.set(Ready { config, metrics, token }).is_ok()
             }
@@ -165,7 +171,7 @@ impl Worker {
         let is_current = self.session.as_ref().is_some_and(|session| session.is_current_since(now));
         match self.session.as_mut().map(|session| session.tick(host, now)) {
             Some(Ok(_)) if standing == Standing::Wanted && is_current => {
-                host.log(Level::Info, "leaving the stream to a thread that serves no requests");
+                host.log(Level::Info, "leaving the stream to the thread that ends last");
                 self.abandoned.extend(self.session.take().map(|session| session.stream()));
                 self.candidate.hand_over(host, now);
             }
@@ -279,10 +285,17 @@ impl Worker {
         }
         self.last_end = Some(end);
         self.afresh |= end.needs_whole_snapshot();
-        self.abandoned.extend(self.session.take().map(|session| session.stream()));
+        let ended = self.session.take();
+        let was_waiting = ended.as_ref().is_some_and(Session::is_waiting);
+        self.abandoned.extend(ended.map(|session| session.stream()));
         let was_ours = self.candidate.release(host, now);
         if was_ours && let Some(ready) = self.shared.ready.get() {
             ready.metrics.stream_connected(host, false);
+            // A control plane that waits for its operator closes the stream now and then: only the next attempt shows
+            // whether it still does.
+            if !was_waiting {
+                ready.metrics.waiting(host, false);
+            }
         }
     }
 }

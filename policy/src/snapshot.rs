@@ -20,7 +20,7 @@ use crate::record::Damaged;
 pub use entry::Entry;
 pub use head::Head;
 pub use limits::{longest_limit, renew_limit};
-pub use notes::{last_contact, note_contact, report_damage, take_damage_report};
+pub use notes::{clear_damage, is_damaged, last_contact, note_contact, report_damage};
 pub use progress::Image;
 pub use reader::{Reader, View};
 pub use secret::secret;
@@ -34,6 +34,9 @@ pub type Epoch = [u8; 16];
 
 /// The cell of the lease of the stream.
 pub const LEASE: &str = snapshot_cell!("lease");
+
+/// The cell that numbers workers in the order in which they are configured.
+pub const ORDER: &str = snapshot_cell!("order");
 
 /// The tag of a revision: it vouches for the history up to there, where a number alone does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

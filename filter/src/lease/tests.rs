@@ -109,6 +109,7 @@ fn a_lease_survives_the_round_trip() {
         instance: u64::MAX,
         alive: 7,
         idle_at: 8,
+        idle_order: 9,
     };
     assert_eq!(Lease::decode(&lease.encode()), Some(lease));
     assert_eq!(Lease::decode(&lease.encode()[1..]), None);
@@ -155,6 +156,51 @@ fn lease_goes_to_a_worker_that_serves_no_requests() {
     let later = SECOND + HEAD_START + IDLE_EXPIRY + 1;
     let elected = busy.tick(&cells, later, Role::Serving);
     assert!(matches!(elected, Ok(Standing::Elected { term: 3, .. })), "{elected:?}");
+}
+
+/// Envoy configures the main thread's first, which is the last to end.
+#[test]
+fn lease_goes_to_the_idle_worker_that_was_configured_first() {
+    let cells = MemoryCells::default();
+    let [mut main, mut idle, mut late] = [(), (), ()].map(|()| {
+        let mut candidate = Candidate::default();
+        candidate.line_up(&cells);
+        candidate
+    });
+    let elected = |standing: Result<Standing, CellError>| matches!(standing, Ok(Standing::Elected { .. }));
+    assert!(elected(late.tick(&cells, SECOND, Role::Idle)));
+    assert_eq!(idle.tick(&cells, SECOND, Role::Idle), Ok(Standing::Idle));
+    assert_eq!(late.tick(&cells, SECOND, Role::Idle), Ok(Standing::Wanted));
+    late.hand_over(&cells, SECOND);
+    assert_eq!(main.tick(&cells, SECOND - 1, Role::Idle), Ok(Standing::Idle), "it says that it is there");
+    assert_eq!(idle.tick(&cells, SECOND, Role::Idle), Ok(Standing::Idle), "the first has a head start");
+    assert_eq!(late.tick(&cells, SECOND, Role::Idle), Ok(Standing::Idle));
+    assert!(elected(main.tick(&cells, SECOND, Role::Idle)));
+    for tick in 1..100 {
+        let now = SECOND + tick * 100 * MILLISECOND;
+        for other in [&mut idle, &mut late] {
+            assert_eq!(other.tick(&cells, now, Role::Idle), Ok(Standing::Idle));
+        }
+        assert_eq!(main.tick(&cells, now, Role::Idle), Ok(Standing::Holding));
+    }
+}
+
+/// As when a listener is replaced: its workers leave within moments, and nobody waits for one that is gone.
+#[test]
+fn idle_worker_that_leaves_has_no_head_start() {
+    let cells = MemoryCells::default();
+    let [mut old_main, mut old_idle, mut main] = [(), (), ()].map(|()| {
+        let mut candidate = Candidate::default();
+        candidate.line_up(&cells);
+        candidate
+    });
+    for candidate in [&mut old_main, &mut old_idle, &mut main] {
+        candidate.tick(&cells, SECOND, Role::Idle).unwrap();
+    }
+    old_main.leave(&cells, SECOND).unwrap();
+    assert_eq!(main.tick(&cells, SECOND, Role::Idle), Ok(Standing::Idle));
+    old_idle.leave(&cells, SECOND).unwrap();
+    assert!(matches!(main.tick(&cells, SECOND, Role::Idle), Ok(Standing::Elected { .. })));
 }
 
 #[test]

@@ -46,13 +46,15 @@ pub fn report_damage(cells: &impl Cells) -> Result<(), CellError> {
     cells.set(DAMAGE, &[1], Expect::unchanged(cell.as_ref()))
 }
 
-/// Whether a worker has [asked](report_damage) for a new snapshot since this was called last.
-pub fn take_damage_report(cells: &impl Cells) -> Result<bool, CellError> {
+/// Whether a worker has [asked](report_damage) for a new snapshot, and none was published since.
+pub fn is_damaged(cells: &impl Cells) -> Result<bool, CellError> {
+    Ok(cells.get(DAMAGE)?.is_some_and(|cell| !cell.bytes.is_empty()))
+}
+
+/// Notes that a whole snapshot was published. A report that comes at the same moment stays.
+pub fn clear_damage(cells: &impl Cells) -> Result<(), CellError> {
     match cells.get(DAMAGE)? {
-        Some(cell) if !cell.bytes.is_empty() => {
-            cells.set(DAMAGE, &[], Expect::Version(cell.version))?;
-            Ok(true)
-        }
-        _ => Ok(false),
+        Some(cell) if !cell.bytes.is_empty() => cells.set(DAMAGE, &[], Expect::Version(cell.version)),
+        _ => Ok(()),
     }
 }

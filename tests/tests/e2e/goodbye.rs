@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 
-use crate::handover::stream_is_on_the_main_thread;
+use crate::handover::{ensure_main_thread_opened_stream, stream_is_on_the_main_thread};
 use crate::shared_memory::{limit_holds_through_update, with_lds};
 use crate::usage::used_today;
 
@@ -27,6 +27,28 @@ async fn stopped_envoy_is_forgotten_at_once() {
     forgotten.await.unwrap();
     let enforcement = gateway.control_plane.revoke(&key.key_id).await.unwrap();
     assert_eq!((enforcement.nodes, enforcement.acknowledged), (0, 0));
+}
+
+/// Of workers without requests each could have the stream; only the main thread's is the last to end.
+#[tokio::test]
+async fn envoy_with_idle_workers_is_forgotten_at_once() {
+    let mut gateway = Gateway::builder().envoy(|envoy| envoy.concurrency = 8).without_waiting().start().await;
+    for _ in 0..4 {
+        gateway.control_plane.restart().await.unwrap();
+        let settled = eventually(Duration::from_secs(20), async || {
+            let nodes = gateway.control_plane.nodes().await?;
+            ensure!(nodes.len() == 1 && nodes[0]["connected"] == true, "{nodes:?}");
+            ensure_main_thread_opened_stream(&gateway)
+        });
+        settled.await.unwrap();
+    }
+    gateway.envoy.stop().await.unwrap();
+    let forgotten = eventually(Duration::from_secs(1), async || {
+        let nodes = gateway.control_plane.nodes().await?;
+        ensure!(nodes.is_empty(), "{nodes:?}");
+        Ok(())
+    });
+    forgotten.await.unwrap();
 }
 
 /// While a listener is drained its workers serve on, so nobody says goodbye.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Result, ensure};
 use latchkey_tests::{
     CreatedKey, EnvoyOptions, Fire, Gateway, Tally, burst, eventually, faulty_filter, filter, http_client, request,
 };
@@ -76,13 +76,18 @@ pub(crate) async fn stream_is_on_the_main_thread(gateway: &Gateway, key: &Create
     let on_main_thread = eventually(Duration::from_secs(15), async || {
         let served = burst(gateway.envoy.gateway(), &key.api_key, 16, 32).await;
         ensure!(served == Tally::from([(200, 32)]), "{served:?}");
-        let log = gateway.envoy.log();
-        let last = log.lines().rfind(|line| line.contains("following the") || line.contains("loading a snapshot"));
-        let thread = format!("[{}]", gateway.envoy.pid());
-        ensure!(last.is_some_and(|line| line.contains(&thread)), "{last:?}");
-        Ok(())
+        ensure_main_thread_opened_stream(gateway)
     });
     on_main_thread.await.unwrap();
+}
+
+/// Fails unless the last stream is the main thread's.
+pub(crate) fn ensure_main_thread_opened_stream(gateway: &Gateway) -> Result<()> {
+    let log = gateway.envoy.log();
+    let last = log.lines().rfind(|line| line.contains("following the") || line.contains("loading a snapshot"));
+    let thread = format!("[{}]", gateway.envoy.pid());
+    ensure!(last.is_some_and(|line| line.contains(&thread)), "{last:?}");
+    Ok(())
 }
 
 #[tokio::test]

@@ -109,6 +109,46 @@ fn damaged_snapshot_is_replaced_by_its_own_history_only() {
     assert_eq!((hello.epoch, hello.revision, hello.tag), (vec![9; 16], 0, Vec::new()));
 }
 
+/// The worker that was told may end before it has done anything about it.
+#[test]
+fn damage_is_known_to_every_worker_until_a_whole_snapshot_is_there() {
+    let (host, mut first) = following_with_tags();
+    snapshot::report_damage(&host).unwrap();
+    host.advance_millis(100);
+    first.tick(&host, false);
+    first.finish(&host);
+    let mut second = worker(&host);
+    for lost in 0..2 {
+        host.sent.take();
+        host.advance_millis(600);
+        second.tick(&host, false);
+        assert_eq!(hello(&host).revision, 0, "stream {lost}");
+        let stream = stream(&host);
+        second.on_close(&host, stream, 14);
+    }
+    host.advance_millis(600);
+    second.tick(&host, false);
+    deliver(&mut second, &host, welcome_of_this_version(false));
+    deliver(&mut second, &host, tagged(batch(1, 5, "one")));
+    host.advance_millis(100);
+    second.tick(&host, false);
+    assert_eq!(reconnect(&host, &mut second).revision, 5);
+}
+
+#[test]
+fn waiting_is_shown_until_another_attempt_ends_otherwise() {
+    let (host, mut worker) = following_with_tags();
+    for _ in 0..2 {
+        reconnect(&host, &mut worker);
+        deliver(&mut worker, &host, to_node::Message::Waiting(Waiting { epoch: vec![1; 16] }));
+        assert_eq!(host.metric("latchkey_waiting"), 1);
+    }
+    reconnect(&host, &mut worker);
+    assert_eq!(host.metric("latchkey_waiting"), 1, "the control plane closed the stream, and may wait still");
+    reconnect(&host, &mut worker);
+    assert_eq!(host.metric("latchkey_waiting"), 0);
+}
+
 #[test]
 fn waiting_node_keeps_its_snapshot_and_is_not_refreshed() {
     let (host, mut worker) = following_with_tags();
