@@ -56,7 +56,8 @@ enum Settled {
 
 /// Makes all keys, owners and routes, and the tasks that change them.
 pub(crate) async fn start(world: &Arc<World>, chance: &mut Chance, tasks: &mut JoinSet<()>) -> Result<()> {
-    let routes = routes(world);
+    let key = world.api.make(None, Method::POST, "/v1/keys/generate", &key_body("routes")).await?;
+    let routes = routes(world, key["api_key"].as_str());
     world.api.make(None, Method::PUT, "/v1/routes", &document(&[true; ROUTES])).await?;
     for number in 0..UNTOUCHED {
         let (target, _) = make_key(world, None, &format!("untouched {number}"), Expectation::Untouched, "/").await?;
@@ -185,11 +186,37 @@ async fn revoke(world: Arc<World>, number: usize, mut chance: Chance) {
         drop(gate);
         sleep(between(&mut chance, HOLD[0], HOLD[1])).await;
 
+        RevokedKey { target, key_id }.settle(&world).await;
+    }
+}
+
+/// A key that is revoked, as a step of its own.
+pub(crate) struct RevokedKey {
+    target: Target,
+    key_id: String,
+}
+
+impl RevokedKey {
+    /// Creates the key.
+    pub(crate) async fn create(world: &World, name: String) -> Result<Self> {
+        let (target, key_id) = make_key(world, None, &name, Expectation::Unknown, "/").await?;
+        Ok(Self { target, key_id })
+    }
+
+    /// Revokes it without waiting for any node.
+    pub(crate) async fn begin(&self, world: &World) {
+        let _gate = world.gate.read().await;
+        // What becomes of it is seen when it settles.
+        world.api.change(Method::DELETE, &format!("/v1/keys/{}?wait_ms=1", self.key_id), None).await;
+    }
+
+    /// Revokes it until that is complete. From then on it is asked for as a revoked key.
+    pub(crate) async fn settle(self, world: &World) {
+        let Self { target, key_id } = self;
         let path = format!("/v1/keys/{key_id}");
-        let (method, path) = (Method::DELETE, path.as_str());
+        let (method, path, subject) = (Method::DELETE, path.as_str(), target.subject);
         let change = Change { kind: "revoke", subject, closes: true, method, path, body: None, expires: false };
-        let settled = settle(&world, &change).await;
-        if settled == Settled::Complete {
+        if settle(world, &change).await == Settled::Complete {
             world.archive(Revoked { target, key_id });
         } else {
             // Gone with the database, or not known to be revoked everywhere.
@@ -246,27 +273,28 @@ async fn settle(world: &World, change: &Change<'_>) -> Settled {
     }
 }
 
-fn routes(world: &World) -> Vec<Subject> {
+fn routes(world: &World, api_key: Option<&str>) -> Vec<Subject> {
     let add = |number| {
         let path = format!("/route-{number}");
         let subject = world.model().add(path.clone(), Expectation::Unknown);
-        world.targets().changing.insert(subject, target(subject, &path, None));
+        world.targets().changing.insert(subject, target(subject, &path, api_key));
         subject
     };
     (0..ROUTES).map(add).collect()
 }
 
-/// The rules, in which each route is public or not.
+/// The rules, in which each route asks for a permission that the key has, or for one that it lacks. None is public: public
+/// routes pass at an Envoy whose snapshot is too old as well, so no answer about them binds a lost Envoy.
 fn document(open: &[bool; ROUTES]) -> Value {
     let mut rules = vec![json!({ "path": { "prefix": "/owned" }, "permission": "dns:read" })];
-    for (number, public) in open.iter().enumerate() {
-        let path = json!({ "exact": format!("/route-{number}") });
-        rules.push(if *public { json!({ "path": path, "public": true }) } else { json!({ "path": path }) });
+    for (number, open) in open.iter().enumerate() {
+        let permission = if *open { "dns:read" } else { "billing:write" };
+        rules.push(json!({ "path": { "exact": format!("/route-{number}") }, "permission": permission }));
     }
     json!({ "rules": rules })
 }
 
-/// Opens and closes routes to requests without a key. A document is about all routes.
+/// Opens and closes routes to a key. A document is about all routes.
 async fn change_routes(world: Arc<World>, routes: Vec<Subject>, mut chance: Chance) {
     let mut open = [true; ROUTES];
     while !world.changes_end.load(Ordering::SeqCst) {

@@ -10,6 +10,7 @@ use latchkey_tests::{Chance, ControlPlane};
 use tokio::sync::MutexGuard;
 use tokio::time::sleep;
 
+use crate::changes::RevokedKey;
 use crate::envoys::Running;
 use crate::finish;
 use crate::model::Violation;
@@ -139,8 +140,10 @@ async fn make(fault: Fault, world: &World, chance: &mut Chance) -> Result<()> {
     }
 }
 
-/// An Envoy that is stopped meanwhile comes back when the new history has overtaken what it has.
+/// An Envoy that is stopped meanwhile comes back when the new history has overtaken what it has. In the new history a key
+/// was revoked by then, under a number that this Envoy has from the lost one.
 async fn roll_back(control: &mut Control, world: &World, chance: &mut Chance) -> Result<()> {
+    let revoked = RevokedKey::create(world, format!("rollback {}", control.copies)).await?;
     let gate = world.gate.write().await;
     let copy = control.copy_files()?;
     drop(gate);
@@ -153,8 +156,12 @@ async fn roll_back(control: &mut Control, world: &World, chance: &mut Chance) ->
     control.control_plane.kill();
     put_back_and_start(control, world, &copy).await?;
     drop(gate);
+    revoked.begin(world).await;
     sleep(between(chance, 900 * MS, 1_800 * MS)).await;
-    running.envoy.process().resume()
+    running.envoy.process().resume()?;
+    drop(running);
+    revoked.settle(world).await;
+    Ok(())
 }
 
 /// The file is removed while the control plane runs, which is then killed. It must not come up with an empty database.
