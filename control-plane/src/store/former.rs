@@ -15,6 +15,7 @@ pub(super) struct Former {
     uptime: i64,
     noted_at: Option<i64>,
     unknown_until: Option<i64>,
+    longest_limit: i64,
 }
 
 /// Reads it from `database`, of whatever version. None if that is impossible: then the past is unknown.
@@ -36,14 +37,16 @@ async fn read_from(connection: &mut SqliteConnection) -> Result<Former, sqlx::Er
         let rows: Vec<(String, String, String)> =
             sqlx::query_as("SELECT node_id, instance, version FROM nodes").fetch_all(connection).await?;
         let nodes = rows.into_iter().map(of_version_0_1).collect();
-        return Ok(Former { epochs, nodes, uptime: 0, noted_at: Some(0), unknown_until: None });
+        return Ok(Former { epochs, nodes, uptime: 0, noted_at: Some(0), unknown_until: None, longest_limit: 0 });
     }
     let accepted = sqlx::query_scalar("SELECT epoch FROM accepted_epochs").fetch_all(&mut *connection).await?;
     epochs.extend(accepted);
-    let (uptime, noted_at, unknown_until) =
-        sqlx::query_as("SELECT uptime_seconds, noted_at, unknown_until FROM meta").fetch_one(&mut *connection).await?;
+    let (uptime, noted_at, unknown_until, longest_limit) =
+        sqlx::query_as("SELECT uptime_seconds, noted_at, unknown_until, longest_limit FROM meta")
+            .fetch_one(&mut *connection)
+            .await?;
     let nodes = nodes::all(connection).await?;
-    Ok(Former { epochs, nodes, uptime, noted_at, unknown_until })
+    Ok(Former { epochs, nodes, uptime, noted_at, unknown_until, longest_limit })
 }
 
 fn of_version_0_1((node_id, instance, version): (String, String, String)) -> NodeRow {
@@ -73,6 +76,7 @@ pub(super) async fn take_over(to: &mut SqliteConnection, former: Option<Former>,
         uptime: 0,
         noted_at: Some(0),
         unknown_until: None,
+        longest_limit: 0,
     });
     if own.iter().all(|epoch| former.epochs.contains(epoch)) {
         // It is the later state of the same database: what it does not have is gone.
@@ -84,6 +88,7 @@ pub(super) async fn take_over(to: &mut SqliteConnection, former: Option<Former>,
     for node in &former.nodes {
         nodes::write(&mut *to, node).await?;
     }
+    nodes::raise_longest_limit(&mut *to, former.longest_limit).await?;
     // Times at which nodes were lost are of the former database's uptime.
     let query = sqlx::query("UPDATE meta SET uptime_seconds = ?, noted_at = ?, unknown_until = ?");
     query.bind(former.uptime).bind(former.noted_at).bind(former.unknown_until).execute(to).await?;

@@ -60,16 +60,17 @@ impl Store {
             skip_numbers(&mut transaction, numbers_to_skip()?).await?;
         }
         let nodes = nodes::all(&mut *transaction).await?;
-        let (uptime, noted_at, kept): (i64, Option<i64>, Option<i64>) =
-            sqlx::query_as("SELECT uptime_seconds, noted_at, unknown_until FROM meta")
+        let (uptime, noted_at, kept, reported): (i64, Option<i64>, Option<i64>, i64) =
+            sqlx::query_as("SELECT uptime_seconds, noted_at, unknown_until, longest_limit FROM meta")
                 .fetch_one(&mut *transaction)
                 .await?;
         let is_known = |noted: i64| (noted..=noted.saturating_add(NOTED_WITHIN)).contains(&now);
         let unknown = noted_at.is_some_and(|noted| !is_known(noted)).then(|| {
-            let longest = nodes.iter().map(counts_for).max().unwrap_or_default().max(grace);
+            let longest = nodes.iter().map(counts_for).max().unwrap_or_default().max(reported).max(grace);
             uptime.saturating_add(longest)
         });
         let unknown_until = unknown.max(kept).filter(|until| *until > uptime);
+        sqlx::query("UPDATE meta SET unknown_until = ?").bind(unknown_until).execute(&mut *transaction).await?;
         write(&mut transaction, Note { now, uptime, unknown_until }).await?;
         transaction.commit().await?;
         Ok(Past { nodes, uptime, unknown_until })
@@ -85,8 +86,11 @@ impl Store {
     }
 }
 
+/// Unknown nodes that were forgotten meanwhile stay forgotten.
 async fn write(to: &mut SqliteConnection, note: Note) -> Result<(), sqlx::Error> {
-    let query = sqlx::query("UPDATE meta SET noted_at = ?, uptime_seconds = ?, unknown_until = ?");
+    const WRITE: &str = "UPDATE meta SET noted_at = ?, uptime_seconds = ?, \
+         unknown_until = CASE WHEN unknown_until IS NOT NULL THEN ? END";
+    let query = sqlx::query(WRITE);
     query.bind(note.now).bind(note.uptime).bind(note.unknown_until).execute(to).await?;
     Ok(())
 }

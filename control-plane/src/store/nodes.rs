@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::audit::{Event, Target};
 use super::change::to_its_end;
-use super::{Acting, Store, StoreError};
+use super::{Acting, FOREVER, Store, StoreError};
 
 /// One Envoy process.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -31,6 +31,17 @@ pub struct NodeRow {
     pub lost_since: Option<i64>,
 }
 
+impl NodeRow {
+    /// The limit that it has reported: none is [`FOREVER`]. Version 0.1 reports nothing, which is 0.
+    fn reported_limit(&self) -> i64 {
+        match (self.protocol, self.staleness) {
+            (0, _) => 0,
+            (_, 0) => FOREVER,
+            (_, staleness) => staleness,
+        }
+    }
+}
+
 /// A node's `node.id` and the hash of its secret.
 pub(crate) type NodeKey = (String, String);
 
@@ -45,9 +56,12 @@ impl Store {
     ) -> Result<(), StoreError> {
         let written: Result<(), StoreError> = async {
             let mut transaction = self.0.begin().await?;
+            let mut longest = 0;
             for node in come {
                 write(&mut *transaction, node).await?;
+                longest = longest.max(node.reported_limit());
             }
+            raise_longest_limit(&mut *transaction, longest).await?;
             for (node_id, secret_hash) in gone {
                 sqlx::query(FORGET).bind(node_id).bind(secret_hash).execute(&mut *transaction).await?;
             }
@@ -73,13 +87,23 @@ impl Acting {
                 events.push(Event::done("nodes.forget", Target::of("node", handle, node_id)));
             }
             if unknown {
-                sqlx::query("UPDATE meta SET unknown_until = NULL").execute(&mut *deed.on).await?;
+                sqlx::query("UPDATE meta SET unknown_until = NULL, longest_limit = 0").execute(&mut *deed.on).await?;
+                // Nothing else serves, so nothing else counts after a start that does not know what happened.
+                let known = all(&mut *deed.on).await?;
+                let longest = known.iter().map(NodeRow::reported_limit).max().unwrap_or_default();
+                raise_longest_limit(&mut *deed.on, longest).await?;
                 events.push(Event::done("nodes.forget", Target::of("node", "unknown", "unknown")));
             }
             deed.commit(&events).await
         })
         .await
     }
+}
+
+/// Keeps the longest limit that any node has reported, also when nothing else is left of that node.
+pub(super) async fn raise_longest_limit(to: impl SqliteExecutor<'_>, limit: i64) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE meta SET longest_limit = ?1 WHERE longest_limit < ?1").bind(limit).execute(to).await?;
+    Ok(())
 }
 
 /// Inserts a node, or replaces what was written of it.

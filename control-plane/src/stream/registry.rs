@@ -146,21 +146,7 @@ impl Registry {
         let (written, skew, warned) =
             before.map_or((None, None, 0), |before| (before.written, before.skew, before.warned));
         let since = shared.clock.now();
-        let node = Node {
-            stream,
-            facts,
-            since,
-            acknowledged: 0,
-            remote,
-            line: Some(line),
-            grace_over: false,
-            lost_at: 0,
-            waiting: None,
-            refused: None,
-            skew,
-            warned,
-            written,
-        };
+        let node = Node { remote, line: Some(line), skew, warned, written, ..Node::lost(stream, facts, since, 0) };
         nodes.insert(id.clone(), node);
         shared.tell(&nodes);
         drop(nodes);
@@ -266,3 +252,6 @@ impl Shared {
         let _ = self.roster.send(Arrival { id, tried: None });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::AbortHandle;
 use tokio::time;
 use tracing::{info, warn};
 
@@ -12,6 +13,15 @@ use super::nodes::Node;
 use super::{NodeId, Registry, Shared};
 use crate::store::{FOREVER, NodeRow, StoreError};
 use crate::stream::hello::NodeFacts;
+
+/// The task in which a lost node expires. Dropped with the node's entry, it ends: no task outlives its reason.
+pub(super) struct Expiry(AbortHandle);
+
+impl Drop for Expiry {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
 
 /// Whole seconds, rounded up.
 pub(super) fn seconds(duration: Duration) -> i64 {
@@ -63,23 +73,12 @@ impl Shared {
             };
             let lost_at = row.lost_at.unwrap_or(self.uptime_before).min(self.uptime_before);
             let lost_for = self.uptime_before.saturating_sub(lost_at);
+            let since = row.lost_since.unwrap_or_else(|| self.clock.now());
             let mut nodes = self.lock();
             let stream = nodes.new_stream();
-            let node = Node {
-                stream,
-                facts,
-                since: row.lost_since.unwrap_or_else(|| self.clock.now()),
-                acknowledged: 0,
-                remote: None,
-                line: None,
-                grace_over: row.lost_at.is_some(),
-                lost_at,
-                waiting: None,
-                refused: None,
-                skew: None,
-                warned: 0,
-                written: Some(row),
-            };
+            let mut node = Node::lost(stream, facts, since, lost_at);
+            node.grace_over = row.lost_at.is_some();
+            node.written = Some(row);
             nodes.insert(id.clone(), node);
             self.tell(&nodes);
             drop(nodes);
@@ -90,59 +89,71 @@ impl Shared {
 
     /// Lets a node that was lost some time ago expire, unless it comes back.
     pub(super) fn lose(self: Arc<Self>, id: NodeId, stream: u64, lost_for: Duration) {
-        let Some((version, limit)) = self.lock().get(&id).map(|node| {
-            let NodeFacts { protocol, staleness, .. } = node.facts;
-            (node.facts.version.clone(), self.limits.counts_for(protocol, staleness))
-        }) else {
+        let Some(limit) =
+            self.lock().get(&id).map(|node| self.limits.counts_for(node.facts.protocol, node.facts.staleness))
+        else {
             return;
         };
-        tokio::spawn(async move {
-            let mut stop = self.stop.clone();
-            // A control plane that stops gives up nobody.
-            tokio::select! {
-                () = self.expire(&id, stream, lost_for, limit) => {}
-                () = stop.requested() => return,
+        let expiry = tokio::spawn({
+            let (shared, id) = (self.clone(), id.clone());
+            async move {
+                let mut stop = shared.stop.clone();
+                tokio::select! {
+                    can_serve = shared.expire(&id, stream, lost_for, limit) => if !can_serve {
+                        shared.give_up(id, stream);
+                    },
+                    // A control plane that stops gives up nobody.
+                    () = stop.requested() => {}
+                }
             }
-            let node = id.node_id.as_str();
-            match self.remove(&id, stream) {
-                Some(0) => warn!(
-                    node,
-                    handle = id.handle(),
-                    version,
-                    "a lost node of version 0.1 is no longer counted, though it may go on serving: \
-                     it reports no staleness limit"
-                ),
-                Some(_) => info!(node, handle = id.handle(), "a lost node can no longer serve"),
-                None => return,
-            }
-            self.follow(id);
         });
+        let expiry = Expiry(expiry.abort_handle());
+        self.change(&id, stream, |node| node.expiry = Some(expiry));
     }
 
-    /// Resolves once the node can no longer serve.
-    async fn expire(&self, id: &NodeId, stream: u64, lost_for: Duration, limit: Option<Duration>) {
+    /// Returns once the node can no longer serve, or once its end is not to be waited for: whether it may still serve.
+    async fn expire(&self, id: &NodeId, stream: u64, lost_for: Duration, limit: Option<Duration>) -> bool {
         let grace = self.limits.grace;
         time::sleep(grace.saturating_sub(lost_for)).await;
         if limit.is_none_or(|limit| limit > grace.max(lost_for)) {
-            if self.change(id, stream, |node| node.grace_over = true) {
-                self.follow(id.clone());
+            if !self.change(id, stream, |node| node.grace_over = true) {
+                return true;
             }
-            match limit {
-                Some(limit) => time::sleep(limit.saturating_sub(grace.max(lost_for))).await,
-                None => std::future::pending().await,
-            }
+            self.follow(id.clone());
+            let Some(limit) = limit else { return true };
+            time::sleep(limit.saturating_sub(grace.max(lost_for))).await;
         }
+        false
     }
 
-    /// Removes the node if `stream` is its newest, and returns the messages that it knew.
-    pub(super) fn remove(&self, id: &NodeId, stream: u64) -> Option<u32> {
+    /// Counts a lost node no longer.
+    fn give_up(&self, id: NodeId, stream: u64) {
+        let Some(facts) = self.remove(&id, stream) else { return };
+        let (node, handle, version) = (id.node_id.as_str(), id.handle(), facts.version.as_str());
+        if facts.protocol == 0 {
+            warn!(
+                node,
+                handle,
+                version,
+                "a lost node of version 0.1 is no longer counted, though it may go on serving: \
+                 it reports no staleness limit"
+            );
+            self.lock().former.remember(id.clone(), facts);
+        } else {
+            info!(node, handle, "a lost node can no longer serve");
+        }
+        self.follow(id);
+    }
+
+    /// Removes the node if `stream` is its newest, and returns what it said of itself.
+    pub(super) fn remove(&self, id: &NodeId, stream: u64) -> Option<NodeFacts> {
         let mut nodes = self.lock();
         if nodes.get(id).is_none_or(|node| node.stream != stream) {
             return None;
         }
         let node = nodes.remove(id);
         self.tell(&nodes);
-        node.map(|node| node.facts.protocol)
+        node.map(|node| node.facts)
     }
 
     /// Lets the nodes that nobody knows of expire.

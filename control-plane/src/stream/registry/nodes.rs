@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use tokio::sync::oneshot;
 
 use super::NodeId;
+use super::lost::Expiry;
+use super::refused::FormerNodes;
 use crate::store::{Epoch, NodeRow};
 use crate::stream::hello::NodeFacts;
 use crate::usage::Mailbox;
@@ -54,6 +56,8 @@ pub(super) struct Node {
     pub(super) grace_over: bool,
     /// While it is lost: since which uptime, in seconds.
     pub(super) lost_at: i64,
+    /// While it is lost: what ends that.
+    pub(super) expiry: Option<Expiry>,
     /// The epoch of its snapshot, which nobody has accepted.
     pub(super) waiting: Option<Epoch>,
     /// Why it was not let in again.
@@ -74,6 +78,26 @@ pub(super) struct Line {
 }
 
 impl Node {
+    /// One without a stream.
+    pub(super) fn lost(stream: u64, facts: NodeFacts, since: i64, lost_at: i64) -> Self {
+        Self {
+            stream,
+            facts,
+            since,
+            acknowledged: 0,
+            remote: None,
+            line: None,
+            grace_over: false,
+            lost_at,
+            expiry: None,
+            waiting: None,
+            refused: None,
+            skew: None,
+            warned: 0,
+            written: None,
+        }
+    }
+
     fn class(&self) -> Class {
         match &self.line {
             Some(_) => Class::Open,
@@ -146,6 +170,8 @@ pub(super) struct Nodes {
     lost: Counts,
     /// Until which uptime nodes that nobody knows of may serve.
     pub(super) unknown_until: Option<i64>,
+    /// Nodes of version 0.1 that are no longer counted.
+    pub(super) former: FormerNodes,
     streams: u64,
 }
 
@@ -238,21 +264,7 @@ mod tests {
     fn at(stream: u64, acknowledged: u64) -> Node {
         let facts =
             NodeFacts { version: String::new(), protocol: 1, staleness: 0, meter: String::new(), instance: None };
-        Node {
-            stream,
-            facts,
-            since: 0,
-            acknowledged,
-            remote: None,
-            line: None,
-            grace_over: false,
-            lost_at: 0,
-            waiting: None,
-            refused: None,
-            skew: None,
-            warned: 0,
-            written: None,
-        }
+        Node { acknowledged, ..Node::lost(stream, facts, 0, 0) }
     }
 
     fn progress(nodes: usize, acknowledged: usize, lost: usize) -> Progress {

@@ -1,15 +1,21 @@
 //! Peers that are not let in. One that was served before may still be serving.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tonic::Status;
 use tracing::warn;
 
+use super::nodes::Node;
 use super::{NodeId, Registry};
+use crate::stream::hello::NodeFacts;
 
 /// Peers that are remembered, to be shown.
 const REMEMBERED: usize = 32;
+
+/// Nodes of version 0.1 that are remembered once they are no longer counted.
+const FORMER: usize = 1_000;
 
 /// What a peer is refused for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -80,11 +86,38 @@ impl RefusedPeers {
     }
 }
 
+/// Nodes of version 0.1 whose grace is over, the newest last. They may serve for ever, so one that is refused counts
+/// again. They are in no table: a start does not know them.
+#[derive(Default)]
+pub(super) struct FormerNodes(VecDeque<(NodeId, NodeFacts)>);
+
+impl FormerNodes {
+    pub(super) fn remember(&mut self, id: NodeId, facts: NodeFacts) {
+        self.take(&id);
+        if self.0.len() >= FORMER {
+            self.0.pop_front();
+        }
+        self.0.push_back((id, facts));
+    }
+
+    fn take(&mut self, id: &NodeId) -> Option<NodeFacts> {
+        let at = self.0.iter().position(|(other, _)| other == id)?;
+        self.0.remove(at).map(|(_, facts)| facts)
+    }
+}
+
 impl super::Shared {
-    /// Counts a node as lost that was refused, if there is such a node and it has no other stream. One of version 0.1 reports
-    /// no limit, so its grace begins again. Returns whether there is such a node.
+    /// Counts a node as lost that was refused, if there is or was such a node and it has no other stream. One of version 0.1
+    /// reports no limit, so its grace begins again. Returns whether there is or was such a node.
     fn lose_refused(self: std::sync::Arc<Self>, id: &NodeId, refusal: Refusal, reason: &str) -> bool {
         let mut nodes = self.lock();
+        if nodes.get(id).is_none()
+            && let Some(facts) = nodes.former.take(id)
+        {
+            let node = Node::lost(nodes.new_stream(), facts, self.clock.now(), self.uptime());
+            nodes.insert(id.clone(), node);
+            self.follow(id.clone());
+        }
         let Some(node) = nodes.get(id) else { return false };
         if node.line.is_some() {
             return true;

@@ -28,10 +28,12 @@ impl Session {
     /// Welcomes the node, and sends it a whole snapshot unless it can go on with what it has. Returns the revision from
     /// which on changes are to be sent.
     pub(super) async fn begin(&mut self, hello: ValidatedHello) -> Result<u64, End> {
+        // Also one that is to wait may be serving, and a start has to count it.
+        let written = self.connection.write_down();
         if let Some(epoch) = hello.epoch {
             self.accepted(epoch).await?;
         }
-        self.written().await?;
+        self.written(written).await?;
         match self.resumes_from(&hello).await? {
             Some(head) => self.resume(head),
             None => self.load(&hello).await,
@@ -78,8 +80,7 @@ impl Session {
 
     /// Waits until the node is written down, so that a control plane that starts again counts it with the limit that it has
     /// from Welcome on.
-    async fn written(&mut self) -> Result<(), End> {
-        let written = self.connection.write_down();
+    async fn written(&mut self, written: impl Future<Output = ()>) -> Result<(), End> {
         let written = time::timeout(NOTED_BEFORE, written);
         let _ = self.meanwhile(written).await?;
         while !self.connection.is_written() && self.shared.registry.noted_ago() < NOTED_BEFORE {
