@@ -1,8 +1,8 @@
 //! The binary: what it prints where, and how it ends.
 
 use crate::harness::http_client;
-use crate::node::{Stream, former_hello};
-use latchkey_protocol::{from_node, to_node};
+use crate::node::{Snapshot, Stream, complete, former_hello, hello};
+use latchkey_protocol::{Hello, from_node, to_node};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -20,13 +20,18 @@ pub(crate) struct Process(Option<Child>);
 
 impl Process {
     pub(crate) fn start(directory: &Path, flags: &[&str]) -> Self {
+        Self::start_with(directory, flags, &[("LATCHKEY_NODE_TOKEN", NODE_TOKEN)])
+    }
+
+    /// With these variables.
+    pub(crate) fn start_with(directory: &Path, flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_latchkey"))
             .args(["serve", "--http-listen=127.0.0.1:0", "--stream-listen=127.0.0.1:0", "--ready-file=ready.json"])
             .arg("--create-database")
             .args(flags)
             .current_dir(directory)
             .env_clear()
-            .env("LATCHKEY_NODE_TOKEN", NODE_TOKEN)
+            .envs(environment.iter().copied())
             .env("RUST_LOG", "trace")
             .stdout(Stdio::piped())
             // A pipe that nobody reads would stop it.
@@ -122,15 +127,30 @@ async fn the_first_password_is_printed_once_and_no_secret_is_kept() {
     let authorization = format!("Bearer {NODE_TOKEN}");
     let url = process.address(directory.path(), "stream");
     let mut stream = Stream::open_at(url, Some(&authorization)).await.unwrap();
-    stream.send(from_node::Message::Hello(former_hello())).await;
+    let (snapshot_secret, meter_secret) = (b"distinct-snap-01".to_vec(), b"distinct-metr-02".to_vec());
+    let secrets = Hello { snapshot_secret: snapshot_secret.clone(), meter_secret: meter_secret.clone(), ..hello() };
+    stream.send(from_node::Message::Hello(complete(secrets, &Snapshot::default()))).await;
     assert!(matches!(stream.next().await, Ok(to_node::Message::Welcome(_))));
+    let mut answers = String::new();
+    for path in ["/v1/nodes", "/metrics", "/v1/audit"] {
+        let answer = client.get(format!("{http}{path}")).bearer_auth(&token).send().await.unwrap();
+        answers += &answer.text().await.unwrap();
+    }
+    assert!(answers.contains("edge-1"), "{answers}");
+    fs::write(directory.path().join("answers"), answers).unwrap();
     assert_eq!(process.stop(Signal::SIGTERM), "", "the password is printed once");
+    let as_list = |secret: &[u8]| format!("{secret:?}").trim_matches(['[', ']']).to_owned();
+    let of_node = [snapshot_secret, meter_secret].map(|secret| {
+        let text = String::from_utf8(secret.clone()).unwrap();
+        [text, hex::encode(&secret), hex::encode_upper(&secret), as_list(&secret)]
+    });
 
     let mut places = 0;
     for entry in fs::read_dir(directory.path()).unwrap() {
         let path = entry.unwrap().path();
         let content = fs::read(&path).unwrap();
-        for secret in [key.as_str(), token.as_str(), password.as_str(), NODE_TOKEN] {
+        let secrets = [key.as_str(), token.as_str(), password.as_str(), NODE_TOKEN];
+        for secret in secrets.into_iter().chain(of_node.iter().flatten().map(String::as_str)) {
             let found = content.windows(secret.len()).any(|window| window == secret.as_bytes());
             assert!(!found, "a secret is in {}", path.display());
         }
@@ -142,6 +162,49 @@ async fn the_first_password_is_printed_once_and_no_secret_is_kept() {
         log.contains("key generated") && log.contains("node connected") && log.contains("TRACE"),
         "the log is not what was searched"
     );
+}
+
+/// Waits until the log has this.
+fn logs(directory: &Path, text: &str) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !fs::read_to_string(directory.join("log")).unwrap().contains(text) {
+        assert!(Instant::now() < deadline, "`{text}` is not logged");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[tokio::test]
+async fn lost_node_of_0_1_is_warned_of_once_it_no_longer_counts() {
+    let directory = tempfile::tempdir().unwrap();
+    let process = Process::start(directory.path(), &["--node-grace-ms=100"]);
+    let url = process.address(directory.path(), "stream");
+    let mut stream = Stream::open_at(url, Some(&format!("Bearer {NODE_TOKEN}"))).await.unwrap();
+    stream.send(from_node::Message::Hello(former_hello())).await;
+    assert!(matches!(stream.next().await, Ok(to_node::Message::Welcome(_))));
+    let warning = "a lost node of version 0.1 is no longer counted, though it may go on serving";
+    assert!(!fs::read_to_string(directory.path().join("log")).unwrap().contains(warning));
+    drop(stream);
+    logs(directory.path(), warning);
+}
+
+#[tokio::test]
+async fn shared_token_is_deprecated_and_refused_unless_it_is_set() {
+    let deprecated = "is one token for all Envoys and is deprecated";
+    for (environment, accepted) in [(&[("LATCHKEY_NODE_TOKEN", NODE_TOKEN)][..], true), (&[], false)] {
+        let directory = tempfile::tempdir().unwrap();
+        let process = Process::start_with(directory.path(), &[], environment);
+        let url = process.address(directory.path(), "stream");
+        let mut stream = Stream::open_at(url, Some(&format!("Bearer {NODE_TOKEN}"))).await.unwrap();
+        stream.send(from_node::Message::Hello(complete(hello(), &Snapshot::default()))).await;
+        let welcomed = matches!(stream.next().await, Ok(to_node::Message::Welcome(_)));
+        let http = process.http(directory.path());
+        let metrics = http_client().get(format!("{http}/metrics")).send().await.unwrap().text().await.unwrap();
+        let refused = format!("latchkey_node_token_refusals_total{{reason=\"token\"}} {}\n", u8::from(!accepted));
+        assert!(metrics.contains(&refused), "{metrics}");
+        process.stop(Signal::SIGTERM);
+        let log = fs::read_to_string(directory.path().join("log")).unwrap();
+        assert_eq!((welcomed, log.contains(deprecated)), (accepted, accepted));
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::node::Node;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time;
 
 /// What an HTTP/2 client sends first: the preface, and empty SETTINGS.
@@ -47,4 +48,30 @@ async fn node_is_served_beside_as_many_silent_connections_as_there_may_be() {
         silent.push(TcpStream::connect(&address).await.unwrap());
     }
     drop(time::timeout(Duration::from_secs(40), Node::ready(&plane)).await.expect("silent ones are closed"));
+}
+
+/// How long it took until a connection was sent something.
+async fn served(address: String, began: Instant) -> Duration {
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    silent.write_all(PREFACE).await.unwrap();
+    silent.read_u8().await.unwrap();
+    let waited = began.elapsed();
+    let mut rest = Vec::new();
+    // Closed or reset.
+    let _ = silent.read_to_end(&mut rest).await;
+    waited
+}
+
+#[tokio::test]
+async fn connections_without_hello_are_served_in_turns() {
+    let plane = Plane::start().await;
+    let address = plane.stream_url().strip_prefix("http://").unwrap().to_owned();
+    let began = Instant::now();
+    let mut connections = JoinSet::new();
+    for _ in 0..300 {
+        connections.spawn(served(address.clone(), began));
+    }
+    let waited = time::timeout(Duration::from_secs(40), connections.join_all()).await.expect("all are served");
+    let first = waited.iter().filter(|waited| **waited < Duration::from_secs(4)).count();
+    assert_eq!(first, 256, "{waited:?}");
 }

@@ -1,13 +1,16 @@
 //! The history of revisions: what vouches for them, and what becomes of nodes that hold another one.
 
-use crate::harness::{Client, NODE_TOKEN, Plane};
-use crate::node::{Node, Snapshot, Stream, complete, former_hello, hello};
+use crate::harness::{Client, NODE_TOKEN, Plane, START};
+use crate::lost::{DAY, enforcement};
+use crate::node::{INSTANCE, Node, Snapshot, Stream, complete, former_hello, handle, hello};
+use crate::unknown::is_noted;
 use latchkey_control_plane::store::backup::{backup, restore};
 use latchkey_protocol::{Alive, Hello, from_node, to_node};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::fs;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use tokio::time;
 use tonic::Code;
 
 async fn mismatches(plane: &Plane) -> f64 {
@@ -124,18 +127,22 @@ async fn a_database_that_was_put_back_does_not_serve_what_it_lost() {
 #[tokio::test]
 async fn numbers_jump_at_every_start_and_not_because_of_a_hello() {
     let mut plane = Plane::start().await;
-    let number = async |plane: &Plane, name: &str| {
-        plane.create_keys(name, 1).await;
-        Node::ready(plane).await.snapshot.key(&format!("{name}-0")).number
+    // A policy of its own for each tier.
+    let created = async |plane: &Plane, tier: &str| {
+        plane.create_keys_of(tier, tier, 1).await;
+        let snapshot = Node::ready(plane).await.snapshot;
+        let key = snapshot.key(&format!("{tier}-0"));
+        (key.number, key.policy)
     };
-    let first = number(&plane, "first").await;
+    let (first, policy) = created(&plane, "free").await;
     let held = Node::ready(&plane).await.snapshot;
     drop(Node::connect(&plane, hello(), Snapshot { revision: 500, ..held }).await);
-    assert_eq!(number(&plane, "second").await, first + 1);
-    plane.restart().await;
-    assert!(number(&plane, "third").await >= first + 1_000_000);
-    plane.restart().await;
-    assert!(number(&plane, "fourth").await >= first + 2_000_000);
+    assert_eq!(created(&plane, "basic").await, (first + 1, policy + 1));
+    for (restarts, tier) in [(1, "pro"), (2, "enterprise")] {
+        plane.restart().await;
+        let (number, other) = created(&plane, tier).await;
+        assert!(number >= first + restarts * 1_000_000 && other >= policy + restarts * 1_000_000, "{tier}");
+    }
 }
 
 async fn state(client: &Client<'_>) -> Value {
@@ -154,12 +161,7 @@ async fn a_node_of_another_database_waits_until_its_epoch_is_accepted() {
     let mut stream = open(&plane, complete(hello(), &theirs)).await;
     let Ok(to_node::Message::Waiting(waiting)) = stream.next().await else { panic!("it is not told to wait") };
     assert_eq!(waiting.epoch, plane.store().epoch());
-    // It is not fed, and nothing refreshes its contact.
-    stream.send(from_node::Message::Alive(Alive { sent: 7, unix_millis: 0 })).await;
-    for _ in 0..2 {
-        let beat = stream.beat(false).await;
-        assert_eq!((beat.revision, beat.echo), (0, 0));
-    }
+    is_not_refreshed(&mut stream).await;
     let answer = client.send(Method::POST, "/v1/keys/generate?wait_ms=0", json!({"name": "new"})).await;
     assert_eq!(answer.enforcement(), (1, 0));
     assert_eq!(answer.at("/data/enforcement/complete"), false);
@@ -169,6 +171,9 @@ async fn a_node_of_another_database_waits_until_its_epoch_is_accepted() {
         (&json!("waiting"), &json!(epoch), &json!(true))
     );
     assert_eq!(plane.metric("latchkey_nodes_waiting").await, 1.0);
+    for path in ["/readyz", "/readyz/stream"] {
+        assert_eq!(plane.request(Method::GET, path).send().await.unwrap().status(), 200, "{path}");
+    }
 
     let accepted = client.send(Method::POST, "/v1/nodes/accept-epoch", json!({})).await;
     assert_eq!(accepted.at("/data/epochs"), &json!([epoch]));
@@ -182,6 +187,35 @@ async fn a_node_of_another_database_waits_until_its_epoch_is_accepted() {
     node.publish().await;
     assert_eq!(node.snapshot.names(), ["new", "ours"]);
     assert_eq!(mismatches(&plane).await, 0.0);
+}
+
+/// Asserts that a node that waits hears only heartbeats, of which none refreshes its contact.
+async fn is_not_refreshed(stream: &mut Stream) {
+    stream.send(from_node::Message::Alive(Alive { sent: 7, unix_millis: 0 })).await;
+    let (end, mut beats) = (time::Instant::now() + Duration::from_millis(2_500), 0);
+    while let Ok(message) = time::timeout_at(end, stream.any()).await {
+        let to_node::Message::Heartbeat(beat) = message else { panic!("it is sent {message:?}") };
+        assert_eq!((beat.revision, beat.tag.len(), beat.echo), (0, 0, 0));
+        beats += 1;
+    }
+    assert!(beats >= 2, "{beats}");
+}
+
+#[tokio::test]
+async fn waiting_node_counts_across_a_restart() {
+    let (mut plane, other) = (Plane::start().await, Plane::start().await);
+    let theirs = Node::ready(&other).await.snapshot;
+    let mut stream = open(&plane, complete(Hello { staleness_seconds: DAY, ..hello() }, &theirs)).await;
+    assert!(matches!(stream.next().await, Ok(to_node::Message::Waiting(_))));
+    for noted in 1..=2 {
+        plane.clock.advance(1);
+        is_noted(&plane, START + noted).await;
+    }
+    plane.crash().await;
+    let client = plane.log_in().await;
+    let answer = client.send(Method::POST, "/v1/keys/generate?wait_ms=0", json!({"name": "new"})).await;
+    assert_eq!(enforcement(&answer), json!([1, 0, 1, false]));
+    assert_eq!(state(&client).await["handle"], handle(INSTANCE));
 }
 
 #[tokio::test]

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tonic::Code;
 
-const DAY: u64 = 86_400;
+pub(crate) const DAY: u64 = 86_400;
 
-async fn create(client: &Client<'_>, name: &str, wait_ms: u32) -> Answer {
+pub(crate) async fn create(client: &Client<'_>, name: &str, wait_ms: u32) -> Answer {
     let answer =
         client.send(Method::POST, &format!("/v1/keys/generate?wait_ms={wait_ms}"), json!({"name": name})).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
@@ -18,22 +18,22 @@ async fn create(client: &Client<'_>, name: &str, wait_ms: u32) -> Answer {
 }
 
 /// `[nodes, acknowledged, lost, complete]` of an answer's enforcement.
-fn enforcement(answer: &Answer) -> Value {
+pub(crate) fn enforcement(answer: &Answer) -> Value {
     let enforcement = answer.at("/data/enforcement");
     json!([enforcement["nodes"], enforcement["acknowledged"], enforcement["lost"], enforcement["complete"]])
 }
 
-async fn ready(plane: &Plane, hello: Hello) -> Node {
+pub(crate) async fn ready(plane: &Plane, hello: Hello) -> Node {
     let mut node = Node::connect(plane, hello, Snapshot::default()).await;
     node.publish().await;
     node
 }
 
-async fn total(client: &Client<'_>) -> u64 {
+pub(crate) async fn total(client: &Client<'_>) -> u64 {
     client.get("/v1/nodes").await.number("/data/total")
 }
 
-async fn becomes(client: &Client<'_>, expected: u64) {
+pub(crate) async fn becomes(client: &Client<'_>, expected: u64) {
     let started = Instant::now();
     while total(client).await != expected {
         assert!(started.elapsed() < PATIENCE, "there are not {expected} nodes");
@@ -42,7 +42,7 @@ async fn becomes(client: &Client<'_>, expected: u64) {
 }
 
 /// Waits until a node is shown as lost.
-async fn is_lost(client: &Client<'_>, handle: &str) {
+pub(crate) async fn is_lost(client: &Client<'_>, handle: &str) {
     let started = Instant::now();
     loop {
         let nodes = client.get("/v1/nodes").await;
@@ -244,51 +244,15 @@ async fn neither_a_new_database_nor_a_quick_restart_has_an_unknown_past() {
     assert_eq!(enforcement(&create(&plane.log_in().await, "three", 0).await), json!([0, 0, 0, true]));
 }
 
-async fn refused(plane: &Plane, token: &str, hello: Hello) -> Code {
+/// How a stream with this token and Hello is refused.
+pub(crate) async fn refused(plane: &Plane, token: &str, hello: Hello) -> Code {
     let mut stream = Stream::open(plane, Some(&format!("Bearer {token}"))).await.unwrap();
     stream.send(from_node::Message::Hello(hello)).await;
     stream.end().await.code()
 }
 
-#[tokio::test]
-async fn a_refused_node_that_was_served_counts_as_lost_and_others_are_only_shown() {
-    let plane = Plane::start_with(&["--node-grace-ms=600"]).await;
-    let client = plane.log_in().await;
-    for (hello, lasts) in [(Hello { staleness_seconds: 0, ..hello() }, false), (former_hello(), true)] {
-        let hello = complete(hello, &Snapshot::default());
-        drop(ready(&plane, hello.clone()).await);
-        becomes(&client, 1).await;
-        // As long as it comes back and is refused, it may be serving: also one of version 0.1, beyond its first grace.
-        for _ in 0..6 {
-            assert_eq!(refused(&plane, "a token that is not valid", hello.clone()).await, Code::Unauthenticated);
-            assert_eq!(
-                refused(&plane, NODE_TOKEN, Hello { format: 1, ..hello.clone() }).await,
-                Code::FailedPrecondition
-            );
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            assert_eq!(enforcement(&create_unnamed(&client).await), json!([1, 0, 1, false]));
-        }
-        let shown = client.get("/v1/nodes").await;
-        assert_eq!(shown.at("/data/refused_peers"), &json!([]));
-        assert!(shown.text("/data/nodes/0/refused").contains("format"), "{shown:?}");
-        if lasts {
-            becomes(&client, 0).await;
-        } else {
-            client.delete(&format!("/v1/nodes/{}", handle(INSTANCE))).await;
-        }
-    }
-    for _ in 0..2 {
-        let stranger = complete(Hello { instance: 77, ..hello() }, &Snapshot::default());
-        assert_eq!(refused(&plane, "a token that is not valid", stranger).await, Code::Unauthenticated);
-    }
-    let shown = client.get("/v1/nodes").await;
-    assert_eq!((shown.number("/data/total"), shown.number("/data/refused_peers/0/count")), (0, 2));
-    assert_eq!(shown.text("/data/refused_peers/0/reason"), "token");
-    assert_eq!(enforcement(&create_unnamed(&client).await), json!([0, 0, 0, true]));
-}
-
 /// Makes a key of a name that none has.
-async fn create_unnamed(client: &Client<'_>) -> Answer {
+pub(crate) async fn create_unnamed(client: &Client<'_>) -> Answer {
     let name = format!("key {}", client.total().await);
     create(client, &name, 0).await
 }

@@ -15,7 +15,7 @@ async fn create(client: &Client<'_>, name: &str, node: &str) -> String {
 }
 
 /// Says Hello with a token: the stream, once it is welcomed.
-async fn connect(plane: &Plane, token: &str, node_id: &str, instance: u64) -> Result<Stream, Status> {
+pub(crate) async fn connect(plane: &Plane, token: &str, node_id: &str, instance: u64) -> Result<Stream, Status> {
     let mut stream = Stream::open(plane, Some(&format!("Bearer {token}"))).await?;
     let hello = complete(Hello { node_id: node_id.to_owned(), instance, ..hello() }, &Snapshot::default());
     stream.send(from_node::Message::Hello(hello)).await;

@@ -3,6 +3,7 @@
 mod api;
 mod apply;
 mod keys;
+mod nodes;
 mod people;
 mod sessions;
 
