@@ -203,9 +203,8 @@ impl RevokedKey {
         Ok(Self { target, key_id })
     }
 
-    /// Revokes it without waiting for any node.
+    /// Revokes it without waiting for any node. Called with the gate held.
     pub(crate) async fn begin(&self, world: &World) {
-        let _gate = world.gate.read().await;
         // What becomes of it is seen when it settles.
         world.api.change(Method::DELETE, &format!("/v1/keys/{}?wait_ms=1", self.key_id), None).await;
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use latchkey_tests::{Chance, ControlPlane};
+use anyhow::{Context as _, Result, ensure};
+use latchkey_tests::{Chance, ControlPlane, eventually};
 use tokio::sync::MutexGuard;
 use tokio::time::sleep;
 
@@ -18,6 +18,9 @@ use crate::settings::{Deck, between};
 use crate::world::World;
 
 const MS: Duration = Duration::from_millis(1);
+
+/// How long a history may take to overtake the one that was lost.
+const OVERTAKING: Duration = Duration::from_secs(20);
 
 /// How long a wrong database is there: long enough for every Envoy to connect to it.
 const WRONG: [Duration; 2] = [Duration::from_millis(1_200), Duration::from_millis(2_500)];
@@ -151,17 +154,30 @@ async fn roll_back(control: &mut Control, world: &World, chance: &mut Chance) ->
 
     let node = &world.nodes[chance.below(world.nodes.len())];
     let mut running = node.envoy.lock().await;
+    // One that is behind would have nothing of the history that is lost.
+    finish::recover_nodes(world, std::slice::from_ref(node)).await;
     running.envoy.process().pause()?;
     let gate = world.gate.write().await;
+    let lost = newest(world).await?;
     control.control_plane.kill();
     put_back_and_start(control, world, &copy).await?;
-    drop(gate);
     revoked.begin(world).await;
+    drop(gate);
     sleep(between(chance, 900 * MS, 1_800 * MS)).await;
+    let overtaken = eventually(OVERTAKING, async || {
+        ensure!(newest(world).await? > lost, "the new history is behind revision {lost}");
+        Ok(())
+    });
+    overtaken.await?;
     running.envoy.process().resume()?;
     drop(running);
     revoked.settle(world).await;
     Ok(())
+}
+
+/// The newest revision.
+async fn newest(world: &World) -> Result<u64> {
+    world.api.get("/v1/nodes").await?["revision"].as_u64().context("nodes without a revision")
 }
 
 /// The file is removed while the control plane runs, which is then killed. It must not come up with an empty database.

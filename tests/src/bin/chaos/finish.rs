@@ -30,10 +30,15 @@ const PROBES: usize = 4;
 /// has just replaced another may be without a snapshot while the former one is still connected. False if that takes too
 /// long, which is a violation.
 pub(crate) async fn recover(world: &World) -> bool {
+    recover_nodes(world, &world.nodes).await
+}
+
+/// The same for some Envoys.
+pub(crate) async fn recover_nodes(world: &World, recovering: &[Node]) -> bool {
     let recovered = eventually(RECOVERY, async || {
         let answer = world.api.get("/v1/nodes").await?;
         let nodes = answer["nodes"].as_array().map(Vec::as_slice).unwrap_or_default();
-        for node in &world.nodes {
+        for node in recovering {
             let current = nodes
                 .iter()
                 .any(|shown| shown["node_id"] == node.name.as_str() && shown["connected"] == true && shown["lag"] == 0);
