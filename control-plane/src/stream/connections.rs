@@ -134,7 +134,8 @@ impl Connection {
         Self { stream, handle, deadline: Box::pin(time::sleep(HELLO_WITHIN)), _place: place }
     }
 
-    /// Also wakes the task at the deadline.
+    /// Also wakes the task at the deadline. Called before every operation: HTTP/2 reads nothing while it has answers that the
+    /// peer does not read.
     fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         while self.deadline.as_mut().poll(context).is_ready() {
             let now = Instant::now();
@@ -170,6 +171,7 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.check(context)?;
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -178,6 +180,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.check(context)?;
         Pin::new(&mut self.stream).poll_write_vectored(context, parts)
     }
 
@@ -186,10 +189,12 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check(context)?;
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check(context)?;
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
