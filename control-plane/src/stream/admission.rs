@@ -4,11 +4,13 @@ use prometheus_client::metrics::gauge::Gauge;
 use std::collections::HashMap;
 use std::future;
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Semaphore;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 use tracing::warn;
 
 use super::connections::{ConnectionHandle, OpenSession};
+use super::log_limit::LogLimit;
 use crate::clock::Clock;
 use crate::metrics::{CredentialKind, Metrics, RefusedCredential};
 use crate::node_pattern::NodePattern;
@@ -17,6 +19,9 @@ use crate::store::{RevokedNodeTokens, Store, StoreError};
 
 /// How exactly the last use of a token is recorded.
 const GRANULARITY_SECONDS: i64 = 60;
+
+/// Tokens that are looked up at a time. Whoever presents others leaves connections to the database to the API.
+const LOOKUPS: usize = 4;
 
 /// What a stream is opened with.
 pub(super) enum Admission {
@@ -39,7 +44,7 @@ impl Admission {
     ///
     /// # Errors
     /// What the stream ends with.
-    pub(super) fn admit(self, node_id: &str, metrics: &Metrics) -> Result<NodeCredential, Status> {
+    pub(super) fn admit(self, node_id: &str, metrics: &Metrics, logged: &LogLimit) -> Result<NodeCredential, Status> {
         let (refused, status) = match self {
             Self::Granted(mut credential) if credential.permits(node_id) => {
                 credential.session = credential.connection.take().map(|connection| connection.keep_open());
@@ -47,12 +52,16 @@ impl Admission {
             }
             Self::Granted(credential) => {
                 let name = &credential.name;
-                warn!(node = node_id, token = name, "node refused: its node.id does not match the token's pattern");
+                if logged.permits() {
+                    warn!(node = node_id, token = name, "node refused: its node.id does not match the token's pattern");
+                }
                 let reason = format!("the node token `{name}` is not valid for this node.id");
                 (RefusedCredential::NODE_ID, Status::permission_denied(reason))
             }
             Self::Refused => {
-                warn!(node = node_id, "node refused: it presents no valid node token");
+                if logged.permits() {
+                    warn!(node = node_id, "node refused: it presents no valid node token");
+                }
                 (RefusedCredential::TOKEN, no_valid_token())
             }
         };
@@ -118,11 +127,13 @@ pub(super) struct Admissions {
     metrics: Arc<Metrics>,
     /// When the use of a token was recorded last, so that thousands of streams do not each write.
     used: Mutex<HashMap<i64, i64>>,
+    lookups: Semaphore,
 }
 
 impl Admissions {
     pub(super) fn new(store: Store, shared: Option<NodeToken>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
-        Self { store, shared, clock, metrics, used: Mutex::default() }
+        let lookups = Semaphore::new(LOOKUPS);
+        Self { store, shared, clock, metrics, used: Mutex::default(), lookups }
     }
 
     /// Looks up the token that a stream presents.
@@ -140,9 +151,11 @@ impl Admissions {
             return Ok(Admission::Granted(credential));
         }
         let revoked = self.store.watch_revoked_node_tokens();
+        let place = self.lookups.acquire().await.map_err(|_| StoreError::Interrupted)?;
         let Some(token) = self.store.valid_node_token(&TokenHash::of(presented)).await? else {
             return Ok(Admission::Refused);
         };
+        drop(place);
         let pattern = NodePattern::parse(&token.pattern).map_err(|_| StoreError::Damaged("a node token"))?;
         self.record_use(token.id, token.last_used_at);
         let counted = self.counted(CredentialKind::TOKEN);
@@ -176,4 +189,36 @@ impl Admissions {
 /// What a stream without a valid token ends with.
 pub(super) fn no_valid_token() -> Status {
     Status::unauthenticated("metadata `authorization: Bearer <node token>` is missing, wrong or revoked")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::store::OpenMode;
+
+    #[tokio::test]
+    async fn lookups_of_tokens_leave_readers_to_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("latchkey.db"), OpenMode::CreateIfMissing).await.unwrap();
+        let metrics = Arc::new(Metrics::new(&store));
+        let admissions = Arc::new(Admissions::new(store.clone(), None, Arc::new(SystemClock), metrics));
+        let mut presented = MetadataMap::new();
+        presented.insert("authorization", "Bearer x".parse().unwrap());
+        let lookups: Vec<_> = (0..200)
+            .map(|_| {
+                let (admissions, presented) = (admissions.clone(), presented.clone());
+                tokio::spawn(async move { matches!(admissions.look_up(&presented).await, Ok(Admission::Refused)) })
+            })
+            .collect();
+        let mut busiest = 0;
+        while lookups.iter().any(|lookup| !lookup.is_finished()) {
+            busiest = busiest.max(store.readers_busy());
+            tokio::task::yield_now().await;
+        }
+        for lookup in lookups {
+            assert!(lookup.await.unwrap());
+        }
+        assert!((1..=4).contains(&busiest), "{busiest}");
+    }
 }

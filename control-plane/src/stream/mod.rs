@@ -12,6 +12,7 @@ mod feed;
 pub(crate) mod hello;
 pub(crate) mod identity;
 mod images;
+mod log_limit;
 pub(crate) mod registry;
 mod reports;
 mod roster;
@@ -34,11 +35,16 @@ use admission::Admissions;
 use feed::Feed;
 pub(crate) use feed::FeedHealth;
 use images::Images;
+use log_limit::LogLimit;
 use registry::Registry;
 use service::Service;
 
 /// A peer that answers no ping for so long is gone; an idle stream is pinged as often.
 const KEEPALIVE: Duration = Duration::from_secs(5);
+
+/// Streams of one connection at a time. An Envoy has one for each instance of the filter and format of the records, and two
+/// while its code is replaced. If it needs more it opens another connection.
+const STREAMS: u32 = 8;
 
 /// What of it operators can set.
 pub(crate) struct StreamSettings {
@@ -63,8 +69,17 @@ pub(crate) fn serve(
     let images = Images::new(store.clone(), stop.clone());
     let admissions = Admissions::new(store.clone(), settings.shared_token, clock.clone(), metrics.clone());
     let accepted = connections::accept(listener, settings.connections, stop.clone());
-    let shared = session::Shared { store, registry, feed, images, collector, clock, metrics, stop: stop.clone() };
-    let shared = Arc::new(shared);
+    let shared = Arc::new(session::Shared {
+        store,
+        registry,
+        feed,
+        images,
+        collector,
+        clock,
+        metrics,
+        refusals: LogLimit::default(),
+        stop: stop.clone(),
+    });
     tokio::spawn({
         let shared = shared.clone();
         async move { shared.images.tidy().await }
@@ -72,6 +87,7 @@ pub(crate) fn serve(
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
+        .max_concurrent_streams(Some(STREAMS))
         .add_service(Service::server(shared, admissions))
         .serve_with_incoming_shutdown(accepted, async move { stop.requested().await });
     (health, server)

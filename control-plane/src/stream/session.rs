@@ -22,6 +22,7 @@ use super::contact::{Contact, Skew};
 use super::feed::{Change, Feed};
 use super::hello::{self, RefusedHello, ValidatedHello};
 use super::images::{Images, Loading};
+use super::log_limit::LogLimit;
 use super::registry::{Connection, Refusal, Registry};
 use super::reports::Reports;
 use super::window::Window;
@@ -48,6 +49,8 @@ pub(super) struct Shared {
     pub(super) collector: Collector,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
+    /// Bounds what is logged of streams that are not served.
+    pub(super) refusals: LogLimit,
     pub(super) stop: Stop,
 }
 
@@ -92,17 +95,27 @@ pub(super) async fn run(
         () = stop.requested() => Err(stopping().into()),
     };
     let end = match hello {
-        Ok(hello) => admit(shared, inbox, outbox.clone(), hello, remote, admission, stop).await,
-        Err(end) => end,
+        Ok(hello) => admit(shared.clone(), inbox, outbox.clone(), hello, remote, admission, stop).await,
+        Err(end) => Err(end),
+    };
+    let (served, end) = match end {
+        Ok(end) => (true, end),
+        Err(end) => (false, end),
     };
     if let End::Refused(status) = end {
-        info!(code = ?status.code(), reason = status.message(), "stream ended");
+        if served || shared.refusals.permits() {
+            info!(code = ?status.code(), reason = status.message(), "stream ended");
+        }
         // Full or closed: the node is gone anyway.
         let _ = outbox.try_send(Err(status));
     }
 }
 
-/// Serves a node that may be. One that may not can be a node that was served before, and goes on serving.
+/// Serves a node that may be, and returns how that ended. One that may not can be a node that was served before, and goes on
+/// serving.
+///
+/// # Errors
+/// Why it is not served.
 async fn admit(
     shared: Arc<Shared>,
     inbox: Streaming<FromNode>,
@@ -111,19 +124,19 @@ async fn admit(
     remote: Option<SocketAddr>,
     admission: Admission,
     stop: Stop,
-) -> End {
+) -> Result<End, End> {
     let (id, hello) = match ValidatedHello::try_from(first) {
         Ok(hello) => (hello.id.clone(), Ok(hello)),
         Err(RefusedHello { status, id: Some(id) }) => (id, Err(status)),
-        Err(RefusedHello { status, id: None }) => return status.into(),
+        Err(RefusedHello { status, id: None }) => return Err(status.into()),
     };
-    let (refusal, status) = match (admission.admit(&id.node_id, &shared.metrics), hello) {
+    let (refusal, status) = match (admission.admit(&id.node_id, &shared.metrics, &shared.refusals), hello) {
         (Ok(credential), Ok(hello)) => return serve(shared, inbox, outbox, hello, credential, remote, stop).await,
         (Ok(_), Err(status)) => (Refusal::Format, status),
         (Err(status), _) => (Refusal::Token, status),
     };
     shared.registry.refuse(&id, remote, refusal, &status);
-    status.into()
+    Err(status.into())
 }
 
 async fn first_message(inbox: &mut Streaming<FromNode>) -> Result<FromNode, End> {
@@ -140,11 +153,8 @@ async fn serve(
     credential: NodeCredential,
     remote: Option<SocketAddr>,
     stop: Stop,
-) -> End {
-    let connection = match shared.registry.connect(&hello, remote) {
-        Ok(connection) => connection,
-        Err(status) => return status.into(),
-    };
+) -> Result<End, End> {
+    let connection = shared.registry.connect(&hello, remote)?;
     let (node, handle) = (hello.id.node_id.clone(), hello.id.handle().to_owned());
     info!(node, handle, token = credential.name, version = hello.facts.version, "node connected");
     // From here on no change is missed: what the feed no longer tells is in the store already.
@@ -177,7 +187,7 @@ async fn serve(
     let _ = time::timeout(LAST_WORDS_WITHIN, session.take_last_words(&end)).await;
     session.leave();
     info!(node, handle, "node disconnected");
-    end
+    Ok(end)
 }
 
 struct Session {

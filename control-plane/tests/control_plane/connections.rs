@@ -1,10 +1,11 @@
 //! Connections of nodes: silent ones are closed, and keep nobody out.
 
 use crate::harness::Plane;
-use crate::node::Node;
+use crate::node::{Node, Stream};
+use latchkey_protocol::snapshots_client::SnapshotsClient;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time;
 
@@ -74,4 +75,38 @@ async fn connections_without_hello_are_served_in_turns() {
     let waited = time::timeout(Duration::from_secs(40), connections.join_all()).await.expect("all are served");
     let first = waited.iter().filter(|waited| **waited < Duration::from_secs(4)).count();
     assert_eq!(first, 256, "{waited:?}");
+}
+
+/// A PING of HTTP/2, which is to be answered.
+const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0\0\0\0\0\0\0\0\0";
+
+#[tokio::test]
+async fn peer_that_pings_and_never_reads_is_closed() {
+    let plane = Plane::start().await;
+    let address = plane.stream_url().strip_prefix("http://").unwrap().parse().unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let mut peer = socket.connect(address).await.unwrap();
+    let began = Instant::now();
+    peer.write_all(PREFACE).await.unwrap();
+    let pings = PING.repeat(1_000);
+    // Until it is closed, which resets it: there is more than was read.
+    let closed = async { while peer.write_all(&pings).await.is_ok() {} };
+    time::timeout(Duration::from_secs(20), closed).await.expect("it is closed");
+    assert!((4..15).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn connection_has_at_most_eight_streams() {
+    let plane = Plane::start().await;
+    let mut client = SnapshotsClient::connect(plane.stream_url()).await.unwrap();
+    let mut streams = Vec::new();
+    for _ in 0..8 {
+        streams.push(Stream::open_on(&mut client, Some("Bearer x")).await.unwrap());
+    }
+    let ninth = time::timeout(Duration::from_secs(2), Stream::open_on(&mut client, Some("Bearer x")));
+    assert!(ninth.await.is_err(), "it is opened");
+    streams.clear();
+    let tenth = time::timeout(Duration::from_secs(20), Stream::open_on(&mut client, Some("Bearer x")));
+    tenth.await.expect("there is room").unwrap();
 }

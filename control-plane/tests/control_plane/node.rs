@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 
 /// Longer than anything takes that is not broken.
@@ -171,7 +172,14 @@ impl Stream {
     }
 
     pub(crate) async fn open_at(url: String, authorization: Option<&str>) -> Result<Self, Status> {
-        let mut client = SnapshotsClient::connect(url).await.unwrap();
+        Self::open_on(&mut SnapshotsClient::connect(url).await.unwrap(), authorization).await
+    }
+
+    /// On a connection that there is.
+    pub(crate) async fn open_on(
+        client: &mut SnapshotsClient<Channel>,
+        authorization: Option<&str>,
+    ) -> Result<Self, Status> {
         let (outbox, messages) = mpsc::channel(16);
         let mut request = Request::new(ReceiverStream::new(messages));
         if let Some(authorization) = authorization {

@@ -1,0 +1,65 @@
+//! Bounds what peers can write to the log.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+use tracing::warn;
+
+/// Lines in a [`PERIOD`].
+const LINES: u32 = 20;
+
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// How many lines about refused peers were logged lately.
+#[derive(Default)]
+pub(super) struct LogLimit(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    began: Option<Instant>,
+    lines: u32,
+    left_out: u64,
+}
+
+impl LogLimit {
+    /// Returns whether one more line may be logged. Once there may be again, it is logged how many were left out.
+    pub(super) fn permits(&self) -> bool {
+        let (permits, left_out) = self.count(Instant::now());
+        if left_out > 0 {
+            warn!(lines = left_out, "there were too many refused streams to log all of them; metrics count them");
+        }
+        permits
+    }
+
+    /// Returns also how many lines were left out before this one.
+    fn count(&self, now: Instant) -> (bool, u64) {
+        // Held for no longer than this, by nobody who panics.
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut left_out = 0;
+        if state.began.is_none_or(|began| now.saturating_duration_since(began) >= PERIOD) {
+            left_out = state.left_out;
+            *state = State { began: Some(now), ..State::default() };
+        }
+        let permits = state.lines < LINES;
+        match permits {
+            true => state.lines = state.lines.saturating_add(1),
+            false => state.left_out = state.left_out.saturating_add(1),
+        }
+        (permits, left_out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_log_a_bounded_number_of_lines() {
+        let (limit, began) = (LogLimit::default(), Instant::now());
+        let logged = |now| (0..1_000).filter(|_| limit.count(now).0).count();
+        assert_eq!(logged(began), 20);
+        assert_eq!(logged(began + PERIOD / 2), 0);
+        assert_eq!(limit.count(began + PERIOD), (true, 1_980));
+        assert_eq!(logged(began + PERIOD), 19);
+    }
+}
