@@ -70,6 +70,12 @@ impl Restore {
         if let Some(former) = restored.former {
             println!("What was there before is {}.", former.display());
         }
+        if !restored.replaces_later {
+            println!(
+                "No later state of it was there: node tokens that were revoked since the backup are valid again \
+                 (`latchkey node-token list`), and Envoys that connected since are not known."
+            );
+        }
         println!("It is another history: every Envoy loads it whole, and everybody has to log in again.");
         Ok(())
     }

@@ -84,6 +84,9 @@ pub struct Restored {
     pub keys: u64,
     /// Where the database is that was there before.
     pub former: Option<PathBuf>,
+    /// Whether that is a later state of the same database. Otherwise nobody knows which Envoys came and which node tokens
+    /// were revoked since the backup.
+    pub replaces_later: bool,
 }
 
 /// Copies `database` to `file`, as it is at one moment. Nobody who uses the database waits for it.
@@ -106,7 +109,7 @@ pub async fn restore(file: &Path, database: &Path, force: bool, now: i64) -> Res
         return Err(BackupError::Exists(database.to_owned()));
     }
     let (copy, revision) = copy(file, database).await?;
-    let keys = copy.begin_history(file, replaces.then_some(database), now).await?;
+    let (keys, replaces_later) = copy.begin_history(file, replaces.then_some(database), now).await?;
     let former = beside(database, &format!(".before-restore-{now}"));
     if replaces {
         // At no moment is there no database: a control plane that starts would make an empty one.
@@ -118,7 +121,7 @@ pub async fn restore(file: &Path, database: &Path, force: bool, now: i64) -> Res
     }
     copy.keep(database)?;
     drop(lock);
-    Ok(Restored { revision, keys, former: replaces.then_some(former) })
+    Ok(Restored { revision, keys, former: replaces.then_some(former), replaces_later })
 }
 
 /// A copy of `database` that is to become `file`, verified, and the newest revision in it.
@@ -202,22 +205,18 @@ impl Copy {
     }
 
     /// Brings the copy of the backup `file` up to date, and makes another history of it, which goes on from that of
-    /// `replaced`. Returns how many live keys it has.
-    async fn begin_history(&self, file: &Path, replaced: Option<&Path>, now: i64) -> Result<u64, BackupError> {
+    /// `replaced`. Returns how many live keys it has, and whether `replaced` is a later state of it.
+    async fn begin_history(&self, file: &Path, replaced: Option<&Path>, now: i64) -> Result<(u64, bool), BackupError> {
         let mut connection = open(&self.0, false).await?;
         MIGRATIONS.run(&mut connection).await.map_err(|error| match error {
             MigrateError::VersionMissing(migration) => BackupError::Newer { path: file.to_owned(), migration },
             error => BackupError::Migration(error),
         })?;
-        let former = match replaced {
-            Some(replaced) => former::read(replaced).await,
-            None => None,
-        };
         let mut epoch = Epoch::default();
         random::fill(&mut epoch)?;
         let skipped = life::numbers_to_skip()?;
         let change = async {
-            former::take_over(&mut connection, former, now).await?;
+            let later = former::take_over(&mut connection, replaced, now).await?;
             sqlx::query("UPDATE meta SET epoch = ?").bind(&epoch[..]).execute(&mut connection).await?;
             // Nodes count anew in another history; what they counted before stays in the sums, as if others had.
             for gone in ["DELETE FROM sessions", "DELETE FROM node_usage"] {
@@ -227,7 +226,7 @@ impl Copy {
             let live = "SELECT COUNT(*) FROM keys WHERE revoked_at IS NULL";
             let keys: i64 = sqlx::query_scalar(live).fetch_one(&mut connection).await?;
             connection.close().await?;
-            Ok(keys.cast_unsigned())
+            Ok((keys.cast_unsigned(), later))
         };
         change.await.map_err(refused(&self.0))
     }

@@ -107,7 +107,7 @@ async fn what_is_restored_is_there_and_another_history() {
 
     let restored = restore(&file, &plane.database(), true, 5).await.unwrap();
     let former = beside(&plane, "latchkey.db.before-restore-5");
-    let expected = Restored { revision: made.revision, keys: 1, former: Some(former.clone()) };
+    let expected = Restored { revision: made.revision, keys: 1, former: Some(former.clone()), replaces_later: true };
     assert_eq!(restored, expected);
     assert_eq!(fs::metadata(plane.database()).unwrap().permissions().mode() & 0o777, 0o600);
     plane.run().await;

@@ -34,6 +34,7 @@ mod operate;
 mod permissions;
 mod refused;
 mod regenerate;
+mod restore;
 mod routes;
 mod services;
 mod sessions;
