@@ -73,6 +73,7 @@ impl Store {
         sqlx::query("UPDATE meta SET unknown_until = ?").bind(unknown_until).execute(&mut *transaction).await?;
         write(&mut transaction, Note { now, uptime, unknown_until }).await?;
         transaction.commit().await?;
+        self.0.health.noted();
         Ok(Past { nodes, uptime, unknown_until })
     }
 
@@ -81,7 +82,10 @@ impl Store {
         let written: Result<(), StoreError> =
             async { Ok(write(&mut *self.0.writer()?.acquire().await?, note).await?) }.await;
         // It is also how readiness learns whether the database can be written.
-        self.0.health.record(written.as_ref().err());
+        match &written {
+            Ok(()) => self.0.health.noted(),
+            Err(error) => self.0.health.record(Some(error)),
+        }
         written
     }
 }

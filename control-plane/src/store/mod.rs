@@ -189,7 +189,8 @@ impl Store {
         } else if exists && mode == OpenMode::Create {
             return Err(OpenError::Exists(path.to_owned()));
         }
-        let (writer, readers) = pools(options, &file).await?;
+        let health = Health::default();
+        let (writer, readers) = pools(options, &file, &health).await?;
         MIGRATIONS.run(&writer).await?;
         let mut transaction = writer.begin().await.map_err(StoreError::from)?;
         let (epoch, head, created) = history::identity(&mut transaction).await?;
@@ -209,7 +210,7 @@ impl Store {
             writes,
             path,
             file,
-            health: Health::default(),
+            health,
             lock,
         }));
         routes::add_path_case(&store).await?;
@@ -281,9 +282,13 @@ async fn is_initialized(options: &SqliteConnectOptions) -> Result<bool, StoreErr
 }
 
 /// The connection that writes, and those that read. None is ever opened to another file at the database's path.
-async fn pools(options: SqliteConnectOptions, file: &Arc<OpenFile>) -> Result<(SqlitePool, SqlitePool), StoreError> {
+async fn pools(
+    options: SqliteConnectOptions,
+    file: &Arc<OpenFile>,
+    health: &Health,
+) -> Result<(SqlitePool, SqlitePool), StoreError> {
     let pool = SqlitePoolOptions::new().acquire_timeout(PATIENCE).idle_timeout(None).max_lifetime(None);
-    let open = file.clone();
+    let (open, progress) = (file.clone(), health.progress());
     // After some errors SQLite rolls back on its own, sqlx's ROLLBACK then fails, and the connection would count as
     // in a transaction for ever: https://sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction
     let writer = pool.clone().max_connections(1).before_acquire(|connection, _| {
@@ -291,13 +296,13 @@ async fn pools(options: SqliteConnectOptions, file: &Arc<OpenFile>) -> Result<(S
         Box::pin(async move { Ok(clean) })
     });
     let writer = writer.after_connect(move |connection, _| {
-        let open = open.clone();
+        let (open, progress) = (open.clone(), progress.clone());
         Box::pin(async move {
             open.check_database().map_err(|error| sqlx::Error::Configuration(error.into()))?;
             // SQLite opens the log at the first read. It is another file if no other connection was open.
             sqlx::query("SELECT 1 FROM sqlite_schema").execute(&mut *connection).await?;
             open.identify_log();
-            Ok(())
+            Health::observe(progress, connection).await
         })
     });
     let writer = writer.connect_with(options.clone()).await?;
