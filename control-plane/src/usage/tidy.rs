@@ -21,10 +21,11 @@ pub(crate) fn start(store: Store, clock: Arc<dyn Clock>, mut stop: Stop) {
     });
 }
 
-/// Windows every hour, since there are many short ones, and secrets, as nodes still have them; the rest once a day.
+/// Windows every hour, since there are many short ones, processes, since anybody's can be many, and secrets, as nodes still have them; the rest once a day.
 async fn tidy(store: Store, clock: Arc<dyn Clock>) {
     for hour in (0..24).cycle() {
         told(store.tidy_windows(clock.now()).await);
+        told(store.tidy_processes().await);
         told(store.tidy_secrets(clock.now()).await);
         if hour == 0 {
             told(store.tidy_history(clock.now()).await);

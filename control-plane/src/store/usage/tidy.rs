@@ -17,11 +17,19 @@ use crate::store::{Store, StoreError};
 /// would count once more.
 const INSTANCE_KEPT: i64 = 45 * DAY;
 
+/// Totals of processes that are no more, at most. Whoever may connect can be a new process as often as it likes, and each
+/// can report all keys.
+const GONE_ROWS: i64 = 10_000_000;
+
 /// How long requests by the hour are kept.
 const BUCKETS_KEPT: i64 = 400 * DAY;
 
 /// Rows that are deleted at a time.
 const STEP: u32 = 5_000;
+
+/// Totals of a process.
+const INSTANCE: &str = "DELETE FROM node_usage WHERE instance = ?1 AND key_seq IN \
+     (SELECT key_seq FROM node_usage WHERE instance = ?1 LIMIT ?2)";
 
 type Delete<'q> = Query<'q, Sqlite, <Sqlite as Database>::Arguments>;
 
@@ -38,12 +46,28 @@ impl Store {
         self.delete(|| sqlx::query(PAST).bind(&last)).await
     }
 
+    /// Deletes totals of processes that are gone beyond a number, those first that have not reported for the longest time.
+    /// What they counted stays in the sums.
+    pub(crate) async fn tidy_processes(&self) -> Result<(), StoreError> {
+        self.keep_processes(GONE_ROWS).await
+    }
+
+    /// With `rows` as that number. The clock is of no importance: only the order of reports is.
+    async fn keep_processes(&self, rows: i64) -> Result<(), StoreError> {
+        const BEYOND: &str = "SELECT instance FROM (SELECT instance, SUM(keys) OVER (ORDER BY reported_at DESC, instance) \
+             AS rows FROM (SELECT instance, COUNT(*) AS keys, MAX(reported_at) AS reported_at FROM node_usage \
+             WHERE instance NOT IN (SELECT meter FROM nodes) GROUP BY instance)) WHERE rows > ?";
+        let beyond: Vec<String> = sqlx::query_scalar(BEYOND).bind(rows).fetch_all(&self.0.readers).await?;
+        for instance in beyond {
+            self.delete(|| sqlx::query(INSTANCE).bind(&instance)).await?;
+        }
+        Ok(())
+    }
+
     /// Deletes totals of processes that are gone, and what was counted long ago.
     pub async fn tidy_history(&self, now: i64) -> Result<(), StoreError> {
         const GONE: &str = "SELECT instance FROM node_usage WHERE instance NOT IN (SELECT meter FROM nodes) \
              GROUP BY instance HAVING MAX(reported_at) < ?";
-        const INSTANCE: &str = "DELETE FROM node_usage WHERE instance = ?1 AND key_seq IN \
-             (SELECT key_seq FROM node_usage WHERE instance = ?1 LIMIT ?2)";
         const BUCKETS: &str = "DELETE FROM usage_buckets WHERE (key_seq, hour, code) IN \
              (SELECT key_seq, hour, code FROM usage_buckets WHERE hour < ? LIMIT ?)";
         if !trusts(&self.0.readers, now).await? {
@@ -71,4 +95,44 @@ pub(in crate::store) async fn trusts(from: impl SqliteExecutor<'_>, now: i64) ->
     let yesterday = Window::Day.number(now).saturating_sub(1);
     let query = sqlx::query_scalar(AGREED).bind(kind(Window::Day)).bind(yesterday);
     Ok(query.fetch_one(from).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::OpenMode;
+
+    #[tokio::test]
+    async fn totals_of_gone_processes_are_bounded_and_those_of_nodes_stay() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("latchkey.db"), OpenMode::CreateIfMissing).await.unwrap();
+        let writer = &store.0.writer;
+        // Only what refers to other rows is left out.
+        sqlx::query("PRAGMA foreign_keys = OFF").execute(writer).await.unwrap();
+        sqlx::query(
+            "INSERT INTO nodes (node_id, secret_hash, meter, version, protocol, staleness) \
+             VALUES ('edge', 'hash', 'of-a-node', '0.2.0', 1, 0)",
+        )
+        .execute(writer)
+        .await
+        .unwrap();
+        for (instance, reported_at) in [("of-a-node", 1), ("oldest", 2), ("older", 3), ("newest", 4)] {
+            for key in 0..10 {
+                let query = "INSERT INTO node_usage (instance, key_seq, requests, windows, reported_at) \
+                     VALUES (?, ?, '[]', '[]', ?)";
+                sqlx::query(query).bind(instance).bind(key).bind(reported_at).execute(writer).await.unwrap();
+            }
+        }
+        for (rows, left) in [
+            (30, &["newest", "of-a-node", "older", "oldest"][..]),
+            (29, &["newest", "of-a-node", "older"]),
+            (19, &["newest", "of-a-node"]),
+            (0, &["of-a-node"]),
+        ] {
+            store.keep_processes(rows).await.unwrap();
+            let query = "SELECT DISTINCT instance FROM node_usage ORDER BY instance";
+            let instances: Vec<String> = sqlx::query_scalar(query).fetch_all(writer).await.unwrap();
+            assert_eq!(instances, left);
+        }
+    }
 }
