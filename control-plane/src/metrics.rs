@@ -98,6 +98,8 @@ pub(crate) struct Metrics {
     pub(crate) history_mismatches: Counter,
     pub(crate) waiting_streams: Counter,
     pub(crate) refused_formats: Counter,
+    pub(crate) nodes_merged: Counter,
+    pub(crate) node_limit_refusals: Counter,
     pub(crate) usage_held_back: Counter,
     pub(crate) enforcement: Histogram,
     pub(crate) unenforced: Counter,
@@ -133,6 +135,8 @@ impl Metrics {
             history_mismatches: Counter::default(),
             waiting_streams: Counter::default(),
             refused_formats: Counter::default(),
+            nodes_merged: Counter::default(),
+            node_limit_refusals: Counter::default(),
             usage_held_back: Counter::default(),
             enforcement: Histogram::new(ENFORCEMENT_SECONDS),
             unenforced: Counter::default(),
@@ -187,6 +191,16 @@ impl Metrics {
             "node_format_refusals",
             "Streams that were refused because the node does not read the records that are written",
             metrics.refused_formats.clone(),
+        );
+        registry.register(
+            "nodes_merged",
+            "Lost nodes that count as unknown ones because there were too many nodes",
+            metrics.nodes_merged.clone(),
+        );
+        registry.register(
+            "node_limit_refusals",
+            "Streams that were refused because too many nodes were connected",
+            metrics.node_limit_refusals.clone(),
         );
         registry.register(
             "streams_waiting",

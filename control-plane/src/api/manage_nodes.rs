@@ -79,9 +79,10 @@ pub(super) async fn forget(
     params.finish()?;
     let Path(handle) = handle.map_err(|_| ApiError::NodeNotFound)?;
     if handle == UNKNOWN {
+        let merged = app.registry.merged();
         app.registry.unknown().ok_or(ApiError::NodeNotFound)?;
         acting.forget_nodes(BTreeSet::new(), true).await?;
-        app.registry.forget_unknown();
+        app.registry.forget_unknown(merged);
         info!(user = session.caller.user_id, "unknown nodes forgotten");
         return Ok(Answer::ok("Node forgotten successfully", Forgotten { forgotten: vec![handle] }));
     }

@@ -50,6 +50,7 @@ struct Peer {
     #[schema(nullable = false)]
     remote: Option<String>,
     /// `format`: it does not read the records that are written. `token`: its token is wrong or missing.
+    /// `nodes`: as many nodes are connected as there may be.
     reason: &'static str,
     /// How often it was refused.
     count: u64,

@@ -108,7 +108,9 @@ fn listed(data: &Value) -> String {
     for peer in text::entries(data, "refused_peers") {
         let (node, remote) = (text::of(&peer["node_id"]), text::of(&peer["remote"]));
         let (reason, count, at) = (text::of(&peer["reason"]), text::of(&peer["count"]), text::date(&peer["at"]));
-        shown += &format!("Refused: {node} from {remote} for its {reason}, {count} times, last at {at}.\n");
+        let reason =
+            if reason == "nodes" { "the number of connected nodes".to_owned() } else { format!("its {reason}") };
+        shown += &format!("Refused: {node} from {remote} for {reason}, {count} times, last at {at}.\n");
     }
     shown
 }

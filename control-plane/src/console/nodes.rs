@@ -171,7 +171,7 @@ fn warnings(session: &Session, found: &Nodes) -> Markup {
         }
         @for peer in &found.refused_peers {
             p .faint {
-                "Refused for its " (peer.reason) ": " (peer.node_id)
+                "Refused for " (refused_for(&peer.reason)) ": " (peer.node_id)
                 @if let Some(remote) = &peer.remote { " from " (remote) }
                 ", " (number(peer.count)) @if peer.count == 1 { " time" } @else { " times" }
                 ", last " (time(&peer.at)) "."
@@ -230,5 +230,13 @@ fn nobody(goes_on: bool) -> Markup {
             @if goes_on { p .faint { "This page shows the Envoy as soon as it is there." } }
             @else { p { "This page no longer follows: " a href=(PATH) { "follow again" } "." } }
         }
+    }
+}
+
+/// What a peer was refused for, in words.
+fn refused_for(reason: &str) -> String {
+    match reason {
+        "nodes" => "the number of connected nodes".to_owned(),
+        reason => format!("its {reason}"),
     }
 }

@@ -48,11 +48,13 @@ pub(crate) type NodeKey = (String, String);
 const FORGET: &str = "DELETE FROM nodes WHERE node_id = ? AND secret_hash = ?";
 
 impl Store {
-    /// Writes down those that have `come`, and forgets those that are `gone`; all or none.
+    /// Writes down those that have `come`, forgets those that are `gone`, and notes until which uptime those may serve that
+    /// the database does not know, if that is later than before; all or none.
     pub(crate) async fn write_nodes(
         &self,
         come: impl Iterator<Item = &NodeRow>,
         gone: &[NodeKey],
+        unknown_until: Option<i64>,
     ) -> Result<(), StoreError> {
         let written: Result<(), StoreError> = async {
             let mut transaction = self.0.begin().await?;
@@ -62,6 +64,10 @@ impl Store {
                 longest = longest.max(node.reported_limit());
             }
             raise_longest_limit(&mut *transaction, longest).await?;
+            if let Some(until) = unknown_until {
+                const RAISE: &str = "UPDATE meta SET unknown_until = MAX(COALESCE(unknown_until, 0), ?)";
+                sqlx::query(RAISE).bind(until).execute(&mut *transaction).await?;
+            }
             for (node_id, secret_hash) in gone {
                 sqlx::query(FORGET).bind(node_id).bind(secret_hash).execute(&mut *transaction).await?;
             }

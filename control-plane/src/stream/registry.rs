@@ -6,6 +6,7 @@
 //! does not see yet; a node that cannot be written down counts all the same.
 
 mod connection;
+mod full;
 mod lost;
 mod nodes;
 mod refused;
@@ -20,12 +21,14 @@ use tonic::Status;
 
 use super::hello::{NodeFacts, ValidatedHello};
 use super::identity::NodeId;
+use super::log_limit::LogLimit;
 use super::roster::{self, Arrival};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::stop::Stop;
 use crate::store::{NodeRow, Note, Store, StoreError};
 use crate::usage::Mailbox;
+use connection::SkewWarning;
 pub(crate) use connection::{Connection, SKEW_WARNED};
 pub(crate) use nodes::Progress;
 use nodes::{Line, Node, Nodes};
@@ -65,6 +68,8 @@ pub(super) struct Shared {
     oldest: watch::Sender<u64>,
     roster: mpsc::UnboundedSender<Arrival>,
     refused: RefusedPeers,
+    /// Bounds what is logged while there are too many nodes.
+    full: LogLimit,
     store: Store,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
@@ -99,6 +104,7 @@ impl Registry {
             oldest: watch::Sender::new(u64::MAX),
             roster,
             refused: RefusedPeers::default(),
+            full: LogLimit::default(),
             store,
             clock,
             metrics,
@@ -109,7 +115,7 @@ impl Registry {
             stop,
         }));
         registry.0.clone().recall(past.nodes)?;
-        registry.0.clone().expire_unknown();
+        registry.0.warn_of_unknown();
         tokio::spawn(roster::follow(registry.0.clone(), entries));
         Ok(registry)
     }
@@ -117,7 +123,7 @@ impl Registry {
     /// A stream of the node that said `hello` begins. It has acknowledged nothing yet.
     ///
     /// # Errors
-    /// When there are too many nodes, and this is not one of them.
+    /// When there are too many connected nodes, and this is not one of them.
     pub(super) fn connect(
         &self,
         hello: &ValidatedHello,
@@ -138,13 +144,13 @@ impl Registry {
         let line = Line { _replaced: sender, mailbox: mailbox.clone() };
         let mut nodes = shared.lock();
         let before = nodes.remove(&id);
-        if before.is_none() && nodes.len() >= shared.limits.max_nodes {
-            let reason = format!("there are {} nodes already (--max-nodes)", shared.limits.max_nodes);
-            return Err(Status::resource_exhausted(reason));
+        if before.is_none() && !shared.make_room(&mut nodes) {
+            drop(nodes);
+            return Err(shared.refuse_for_room(&id, remote));
         }
         let stream = nodes.new_stream();
         let (written, skew, warned) =
-            before.map_or((None, None, 0), |before| (before.written, before.skew, before.warned));
+            before.map_or((None, None, SkewWarning::default()), |before| (before.written, before.skew, before.warned));
         let since = shared.clock.now();
         let node = Node { remote, line: Some(line), skew, warned, written, ..Node::lost(stream, facts, since, 0) };
         nodes.insert(id.clone(), node);
@@ -211,8 +217,8 @@ impl Shared {
     /// Notes that this control plane runs. Called by the roster alone, when every node is written down.
     pub(super) async fn note(&self) -> Result<(), StoreError> {
         let began = self.began.elapsed();
-        let unknown_until = self.lock().unknown_until;
         let uptime = self.uptime_before.saturating_add(i64::try_from(began.as_secs()).unwrap_or(i64::MAX));
+        let unknown_until = self.lock().expire_unknown(uptime);
         self.store.note(Note { now: self.clock.now(), uptime, unknown_until }).await?;
         self.noted.store(i64::try_from(began.as_millis()).unwrap_or(i64::MAX), Ordering::Release);
         Ok(())
@@ -231,7 +237,9 @@ impl Shared {
         if come.is_empty() && gone.is_empty() {
             return Ok(());
         }
-        self.store.write_nodes(come.iter().map(|(_, row)| row), &gone).await?;
+        // Read after the nodes: it covers those that are gone because there were too many.
+        let unknown_until = self.lock().unknown_until.filter(|_| !gone.is_empty());
+        self.store.write_nodes(come.iter().map(|(_, row)| row), &gone, unknown_until).await?;
         come.into_iter().for_each(|(id, row)| self.lock().written(id, row));
         Ok(())
     }

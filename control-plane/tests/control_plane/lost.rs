@@ -260,10 +260,13 @@ pub(crate) async fn create_unnamed(client: &Client<'_>) -> Answer {
 #[tokio::test]
 async fn nodes_are_bounded_and_known_ones_are_let_in() {
     let plane = Plane::start_with(&["--max-nodes=2"]).await;
-    let held = ready(&plane, hello()).await.snapshot;
+    let first = ready(&plane, hello()).await;
     let other = ready(&plane, Hello { instance: 2, ..hello() }).await;
     let third = complete(Hello { instance: 3, ..hello() }, &Snapshot::default());
     assert_eq!(refused(&plane, NODE_TOKEN, third).await, Code::ResourceExhausted);
-    assert!(Node::connect(&plane, hello(), held).await.welcome.resume);
-    drop(other);
+    assert!(Node::connect(&plane, hello(), first.snapshot.clone()).await.welcome.resume);
+    let shown = plane.log_in().await.get("/v1/nodes").await;
+    assert_eq!(shown.text("/data/refused_peers/0/reason"), "nodes");
+    assert_eq!(plane.metric("latchkey_node_limit_refusals_total").await, 1.0);
+    drop((first, other));
 }

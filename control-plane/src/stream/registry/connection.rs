@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{NodeId, Shared};
@@ -10,8 +11,32 @@ use crate::store::Epoch;
 use crate::stream::roster::Arrival;
 use crate::usage::Mailbox;
 
-/// From so many milliseconds on a node's clock is worth a warning, and each further change of as many.
+/// From so many milliseconds on a node's clock is worth a warning, and each further change of as many, a minute later.
 pub(crate) const SKEW_WARNED: i64 = 5_000;
+
+/// Between two warnings about the same node.
+const SKEW_WARNED_EACH: Duration = Duration::from_secs(60);
+
+/// The last warning about a node's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct SkewWarning {
+    millis: i64,
+    at: Option<Instant>,
+}
+
+impl SkewWarning {
+    /// Returns whether this skew is worth a warning, and remembers it then. A node that has its clock jump logs one line a
+    /// minute.
+    fn is_due(&mut self, millis: i64, now: Instant) -> bool {
+        let due = millis.saturating_abs() > SKEW_WARNED
+            && millis.abs_diff(self.millis) > SKEW_WARNED.unsigned_abs()
+            && self.at.is_none_or(|at| now.saturating_duration_since(at) >= SKEW_WARNED_EACH);
+        if due {
+            *self = Self { millis, at: Some(now) };
+        }
+        due
+    }
+}
 
 /// A node's stream, as long as it lives.
 pub(crate) struct Connection {
@@ -61,10 +86,7 @@ impl Connection {
         let mut warned = false;
         self.shared.change(&self.id, self.stream, |node| {
             node.skew = Some(millis);
-            warned = millis.abs() > SKEW_WARNED && millis.abs_diff(node.warned) > SKEW_WARNED.unsigned_abs();
-            if warned {
-                node.warned = millis;
-            }
+            warned = node.warned.is_due(millis, Instant::now());
         });
         if warned {
             let (node, handle) = (self.id.node_id.as_str(), self.id.handle());
@@ -93,5 +115,22 @@ impl Drop for Connection {
         if lost {
             self.shared.clone().lose(self.id.clone(), self.stream, Duration::ZERO);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jumping_clock_is_warned_of_once_a_minute() {
+        let (mut warning, began) = (SkewWarning::default(), Instant::now());
+        let mut warned = |skews: std::ops::Range<i64>, now| {
+            skews.filter(|n| warning.is_due(if n % 2 == 0 { 90_000 } else { -90_000 }, now)).count()
+        };
+        assert_eq!(warned(0..100, began), 1);
+        assert_eq!(warned(0..100, began + SKEW_WARNED_EACH / 2), 0);
+        assert_eq!(warned(0..100, began + SKEW_WARNED_EACH), 1);
+        assert!(!SkewWarning::default().is_due(-5_000, began), "it is not worth one");
     }
 }

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::nodes::Node;
 use super::{NodeId, Registry, Shared};
-use crate::store::{FOREVER, NodeRow, StoreError};
+use crate::store::{NodeRow, StoreError};
 use crate::stream::hello::NodeFacts;
 
 /// The task in which a lost node expires. Dropped with the node's entry, it ends: no task outlives its reason.
@@ -41,11 +41,6 @@ impl Registry {
         drop(nodes);
         // One that came back meanwhile is to be written again.
         ids.iter().for_each(|id| self.0.rewrite(id));
-    }
-
-    /// Says that no node serves of which nobody knows.
-    pub(crate) fn forget_unknown(&self) {
-        self.0.lock().unknown_until = None;
     }
 }
 
@@ -156,24 +151,13 @@ impl Shared {
         node.map(|node| node.facts)
     }
 
-    /// Lets the nodes that nobody knows of expire.
-    pub(super) fn expire_unknown(self: Arc<Self>) {
-        let Some(until) = self.lock().unknown_until else { return };
-        warn!(
-            "what happened since the last note in the database is not known: nodes that are not in it may be serving, \
-             and count as one until they can no longer serve or `latchkey node forget unknown`"
-        );
-        if until == FOREVER {
-            return;
+    /// Says if there may be nodes that nobody knows of.
+    pub(super) fn warn_of_unknown(&self) {
+        if self.lock().unknown_until.is_some() {
+            warn!(
+                "what happened since the last note in the database is not known: nodes that are not in it may be \
+                 serving, and count as one until they can no longer serve or `latchkey node forget unknown`"
+            );
         }
-        let left = Duration::from_secs(until.saturating_sub(self.uptime_before).cast_unsigned());
-        tokio::spawn(async move {
-            let mut stop = self.stop.clone();
-            tokio::select! {
-                () = time::sleep(left) => {}
-                () = stop.requested() => return,
-            }
-            self.lock().unknown_until = None;
-        });
     }
 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use tokio::sync::oneshot;
 
 use super::NodeId;
+use super::connection::SkewWarning;
 use super::lost::Expiry;
 use super::refused::FormerNodes;
 use crate::store::{Epoch, NodeRow};
@@ -65,7 +66,7 @@ pub(super) struct Node {
     /// By how many milliseconds its clock is ahead.
     pub(super) skew: Option<i64>,
     /// The skew that was logged.
-    pub(super) warned: i64,
+    pub(super) warned: SkewWarning,
     /// What the table has of it.
     pub(super) written: Option<NodeRow>,
 }
@@ -93,7 +94,7 @@ impl Node {
             waiting: None,
             refused: None,
             skew: None,
-            warned: 0,
+            warned: SkewWarning::default(),
             written: None,
         }
     }
@@ -170,6 +171,8 @@ pub(super) struct Nodes {
     lost: Counts,
     /// Until which uptime nodes that nobody knows of may serve.
     pub(super) unknown_until: Option<i64>,
+    /// How many nodes have become unknown ones, and the last of them.
+    pub(super) merged: (u64, Option<NodeId>),
     /// Nodes of version 0.1 that are no longer counted.
     pub(super) former: FormerNodes,
     streams: u64,

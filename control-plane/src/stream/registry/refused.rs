@@ -24,6 +24,8 @@ pub(crate) enum Refusal {
     Format,
     /// Its token is wrong or missing, or not valid for its node id.
     Token,
+    /// As many nodes are connected as there may be.
+    Nodes,
 }
 
 impl Refusal {
@@ -31,6 +33,7 @@ impl Refusal {
         match self {
             Self::Format => "format",
             Self::Token => "token",
+            Self::Nodes => "nodes",
         }
     }
 }
@@ -59,9 +62,7 @@ impl Registry {
             self.0.metrics.refused_formats.inc();
         }
         if !self.0.clone().lose_refused(id, refusal, status.message()) {
-            let (node_id, remote) = (id.node_id.clone(), remote.map(|remote| remote.ip()));
-            let peer = RefusedPeer { node_id, remote, refusal, count: 1, at: self.0.clock.now() };
-            self.0.refused.remember(peer);
+            self.0.remember_refused(id, remote, refusal);
         }
     }
 
@@ -107,6 +108,11 @@ impl FormerNodes {
 }
 
 impl super::Shared {
+    pub(super) fn remember_refused(&self, id: &NodeId, remote: Option<SocketAddr>, refusal: Refusal) {
+        let (node_id, remote) = (id.node_id.clone(), remote.map(|remote| remote.ip()));
+        self.refused.remember(RefusedPeer { node_id, remote, refusal, count: 1, at: self.clock.now() });
+    }
+
     /// Counts a node as lost that was refused, if there is or was such a node and it has no other stream. One of version 0.1
     /// reports no limit, so its grace begins again. Returns whether there is or was such a node.
     fn lose_refused(self: std::sync::Arc<Self>, id: &NodeId, refusal: Refusal, reason: &str) -> bool {
