@@ -196,29 +196,25 @@ mod tests {
     use super::*;
     use crate::clock::SystemClock;
     use crate::store::OpenMode;
+    use std::pin::pin;
+    use std::time::Duration;
+    use tokio::time;
 
     #[tokio::test]
-    async fn lookups_of_tokens_leave_readers_to_others() {
+    async fn lookups_of_tokens_wait_for_each_other() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("latchkey.db"), OpenMode::CreateIfMissing).await.unwrap();
         let metrics = Arc::new(Metrics::new(&store));
-        let admissions = Arc::new(Admissions::new(store.clone(), None, Arc::new(SystemClock), metrics));
+        let admissions = Admissions::new(store.clone(), None, Arc::new(SystemClock), metrics);
         let mut presented = MetadataMap::new();
         presented.insert("authorization", "Bearer x".parse().unwrap());
-        let lookups: Vec<_> = (0..200)
-            .map(|_| {
-                let (admissions, presented) = (admissions.clone(), presented.clone());
-                tokio::spawn(async move { matches!(admissions.look_up(&presented).await, Ok(Admission::Refused)) })
-            })
-            .collect();
-        let mut busiest = 0;
-        while lookups.iter().any(|lookup| !lookup.is_finished()) {
-            busiest = busiest.max(store.readers_busy());
-            tokio::task::yield_now().await;
-        }
-        for lookup in lookups {
-            assert!(lookup.await.unwrap());
-        }
-        assert!((1..=4).contains(&busiest), "{busiest}");
+        let busy = admissions.lookups.acquire_many(LOOKUPS.try_into().unwrap()).await.unwrap();
+        let mut lookup = pin!(admissions.look_up(&presented));
+        assert!(time::timeout(Duration::from_millis(200), &mut lookup).await.is_err(), "it does not wait");
+        assert_eq!(store.readers_busy(), 0);
+        // Nor do streams that present nothing wait for others.
+        assert!(matches!(admissions.look_up(&MetadataMap::new()).await, Ok(Admission::Refused)));
+        drop(busy);
+        assert!(matches!(lookup.await, Ok(Admission::Refused)));
     }
 }

@@ -50,7 +50,7 @@ async fn restore_over_an_unrelated_database_has_an_unknown_past() {
             plane.run().await;
             plane.take().shutdown().await;
         } else {
-            Store::open(&plane.database(), OpenMode::Create).await.unwrap().close().await;
+            drop(Store::open(&plane.database(), OpenMode::Create).await.unwrap());
         }
         assert!(!restore(&file, &plane.database(), true, 5).await.unwrap().replaces_later);
         plane.run().await;
@@ -66,7 +66,7 @@ async fn restore_over_a_database_that_accepted_its_epoch_keeps_the_nodes_of_the_
     let (mut plane, file) = backed_up().await;
     let store = Store::open(&plane.database(), OpenMode::Existing).await.unwrap();
     let epoch: String = store.epoch().iter().map(|byte| format!("{byte:02x}")).collect();
-    store.close().await;
+    drop(store);
     remove_database(&plane);
     plane.run().await;
     let accepted = plane.log_in().await.send(Method::POST, "/v1/nodes/accept-epoch", json!({"epoch": epoch})).await;

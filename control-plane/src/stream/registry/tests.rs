@@ -113,29 +113,6 @@ async fn node_that_became_unknown_meanwhile_is_not_forgotten() {
 }
 
 #[tokio::test]
-async fn arrivals_that_never_cease_do_not_keep_the_note_away() {
-    let (registry, _directory, _stopper) = registry(Duration::from_secs(1)).await;
-    // Each is a transaction, and another one waits before it ends.
-    let arrive = || {
-        let (sender, tried) = tokio::sync::oneshot::channel();
-        let _ = registry.0.roster.send(Arrival { id: edge(99), tried: Some(sender) });
-        tried
-    };
-    let mut former = arrive();
-    // The roster takes it, and waits for the database.
-    for _ in 0..3 {
-        tokio::task::yield_now().await;
-    }
-    let began = Instant::now();
-    while registry.0.noted.load(Ordering::Acquire) < 1_500 {
-        assert!(began.elapsed() < Duration::from_secs(20), "nothing is noted");
-        let next = arrive();
-        former.await.unwrap();
-        former = next;
-    }
-}
-
-#[tokio::test]
 async fn node_that_came_before_the_stop_is_written_down() {
     let (registry, _directory, stopper) = registry(Duration::from_secs(1)).await;
     let connection = registry.admit(edge(1), facts(60), None).unwrap();
