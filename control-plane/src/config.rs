@@ -130,7 +130,7 @@ pub struct StreamConfig {
     /// Count lost Envoys of version 0.1, which report no staleness limit, until they are back or forgotten
     #[arg(long, env = "LATCHKEY_REQUIRE_STALENESS")]
     pub require_staleness: bool,
-    /// Envoys that are counted at most, connected or lost; others are refused
+    /// Envoys that are counted at most, connected or lost; beyond that lost ones count as unknown, and others are refused
     #[arg(
         long,
         env = "LATCHKEY_MAX_NODES",
