@@ -30,6 +30,9 @@ const HEAD_START: Nanos = 250 * MILLISECOND;
 const IDLE_PAUSE: Nanos = 500 * MILLISECOND;
 const IDLE_EXPIRY: Nanos = 2_000 * MILLISECOND;
 
+/// How often a holder tries to give the lease back while others are faster.
+const GIVE_BACK_ATTEMPTS: usize = 4;
+
 /// How often a worker that is configured tries to take its place while others are faster.
 const LINE_UP_ATTEMPTS: usize = 100;
 
@@ -109,6 +112,12 @@ impl Lease {
         } else {
             now.abs_diff(self.renewed_at) > EXPIRY
         }
+    }
+
+    /// Leaves the lease to whoever tries from `retry_at` on.
+    fn free(&mut self, retry_at: Nanos) {
+        self.holder = 0;
+        self.retry_at = retry_at;
     }
 
     /// Whether there is a worker that is to have the lease rather than this one.
@@ -262,35 +271,28 @@ impl Candidate {
     /// Gives the lease back after the stream ended, to be tried for again after a back-off. False when another has it
     /// already.
     pub fn release(&mut self, cells: &impl Cells, now: Nanos) -> bool {
-        let mut released = Ok(None);
-        for _ in 0..4 {
-            let give_back = |lease: &mut Lease| {
-                lease.holder = 0;
-                lease.retry_at = now.saturating_add(backoff(lease.failures, now ^ lease.instance));
-                lease.failures = lease.failures.saturating_add(1);
-            };
-            released = self.if_held(cells, now, |_| true, give_back);
-            if released != Err(CellError::Conflict) {
-                break;
-            }
-        }
-        // If it could not be given back, it expires.
-        self.term = None;
-        released != Ok(None)
+        self.give_back(cells, now, |lease| {
+            lease.free(now.saturating_add(backoff(lease.failures, now ^ lease.instance)));
+            lease.failures = lease.failures.saturating_add(1);
+        })
     }
 
     /// Gives the lease back at once, for another worker to go on at its next tick.
     pub fn hand_over(&mut self, cells: &impl Cells, now: Nanos) {
-        for _ in 0..4 {
-            let give_back = |lease: &mut Lease| {
-                lease.holder = 0;
-                lease.retry_at = now;
-            };
-            if self.if_held(cells, now, |_| true, give_back) != Err(CellError::Conflict) {
+        self.give_back(cells, now, |lease| lease.free(now));
+    }
+
+    /// Returns false when another has the lease already. One that could not be given back expires.
+    fn give_back(&mut self, cells: &impl Cells, now: Nanos, free: impl Fn(&mut Lease)) -> bool {
+        let mut given_back = Ok(None);
+        for _ in 0..GIVE_BACK_ATTEMPTS {
+            given_back = self.if_held(cells, now, |_| true, &free);
+            if given_back != Err(CellError::Conflict) {
                 break;
             }
         }
         self.term = None;
+        given_back != Ok(None)
     }
 
     /// This worker ends, and gives the lease back if it has it. `None` if that could not be said.
@@ -301,8 +303,7 @@ impl Candidate {
             let left = update(cells, now, |lease| {
                 lease.alive = lease.alive.saturating_sub(1);
                 if lease.holder == worker && Some(lease.term) == term {
-                    lease.holder = 0;
-                    lease.retry_at = now;
+                    lease.free(now);
                 }
                 if lease.idle_order == order {
                     lease.idle_at = 0;
