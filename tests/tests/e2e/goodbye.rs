@@ -12,6 +12,15 @@ use crate::handover::{ensure_main_thread_opened_stream, stream_is_on_the_main_th
 use crate::shared_memory::{limit_holds_through_update, with_lds};
 use crate::usage::used_today;
 
+async fn is_forgotten_at_once(gateway: &Gateway) {
+    let forgotten = eventually(Duration::from_secs(1), async || {
+        let nodes = gateway.control_plane.nodes().await?;
+        ensure!(nodes.is_empty(), "{nodes:?}");
+        Ok(())
+    });
+    forgotten.await.unwrap();
+}
+
 #[tokio::test]
 async fn stopped_envoy_is_forgotten_at_once() {
     let mut gateway = Gateway::start().await;
@@ -19,12 +28,7 @@ async fn stopped_envoy_is_forgotten_at_once() {
     let key = gateway.control_plane.create_key(key).await.unwrap();
     stream_is_on_the_main_thread(&gateway, &key).await;
     gateway.envoy.stop().await.unwrap();
-    let forgotten = eventually(Duration::from_secs(1), async || {
-        let nodes = gateway.control_plane.nodes().await?;
-        ensure!(nodes.is_empty(), "{nodes:?}");
-        Ok(())
-    });
-    forgotten.await.unwrap();
+    is_forgotten_at_once(&gateway).await;
     let enforcement = gateway.control_plane.revoke(&key.key_id).await.unwrap();
     assert_eq!((enforcement.nodes, enforcement.acknowledged), (0, 0));
 }
@@ -43,12 +47,7 @@ async fn envoy_with_idle_workers_is_forgotten_at_once() {
         settled.await.unwrap();
     }
     gateway.envoy.stop().await.unwrap();
-    let forgotten = eventually(Duration::from_secs(1), async || {
-        let nodes = gateway.control_plane.nodes().await?;
-        ensure!(nodes.is_empty(), "{nodes:?}");
-        Ok(())
-    });
-    forgotten.await.unwrap();
+    is_forgotten_at_once(&gateway).await;
 }
 
 /// While a listener is drained its workers serve on, so nobody says goodbye.
