@@ -1,5 +1,4 @@
-//! What an operator knows better than the control plane: that a lost node serves no more, and that another database's nodes
-//! are to be served.
+//! Lets an operator forget lost nodes that no longer serve, and accept nodes that hold another database's snapshot.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -22,7 +21,7 @@ use crate::stream::registry::NodeView;
 
 const PERMISSION: &str = "gateway:nodes:update";
 
-/// What `handle` says for nodes that the database does not know.
+/// The `handle` of nodes that the database does not know.
 const UNKNOWN: &str = "unknown";
 
 #[derive(Serialize, ToSchema)]

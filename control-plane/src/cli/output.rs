@@ -11,7 +11,7 @@ use super::text;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Output {
     json: bool,
-    /// Whether a change counts as in force although lost nodes have not acknowledged it.
+    /// Counts a change as in force although lost nodes have not acknowledged it.
     ignore_lost: bool,
 }
 
@@ -34,8 +34,7 @@ impl Output {
         Ok(self.exit(data))
     }
 
-    /// How a change ends, by how far its answer says that it is in force. Says on stderr which nodes keep it from being
-    /// complete.
+    /// Returns the exit of a change, by how far its answer says that it is in force. Reports lost nodes on stderr.
     pub(super) fn exit(self, data: &Value) -> Exit {
         if let Some(lost) = lost(data) {
             note(&lost);
@@ -89,8 +88,7 @@ pub(super) fn enforcement(data: &Value) -> Option<String> {
     ))
 }
 
-/// Whether a change is in force everywhere, as far as its answer says. Control planes of version 0.1 do not say whether it is
-/// complete.
+/// Returns `Done` if a change is in force everywhere, as far as its answer says. Answers of version 0.1 have no `complete`.
 fn exit(data: &Value, ignore_lost: bool) -> Exit {
     let number = |name| data["enforcement"][name].as_u64().unwrap_or_default();
     let (nodes, acknowledged, lost) = (number("nodes"), number("acknowledged"), number("lost"));
@@ -99,7 +97,7 @@ fn exit(data: &Value, ignore_lost: bool) -> Exit {
     if reached < nodes || !complete { Exit::NotEverywhere } else { Exit::Done }
 }
 
-/// What is lost, in a sentence.
+/// Describes the lost nodes in a sentence; `None` if there are none.
 fn lost(data: &Value) -> Option<String> {
     let lost = data["enforcement"]["lost"].as_u64().filter(|lost| *lost > 0)?;
     let nodes = if lost == 1 { "1 lost node has" } else { &format!("{lost} lost nodes have") };

@@ -70,7 +70,7 @@ struct Node {
     revision: u64,
     lag: u64,
     clock_skew_ms: Option<i64>,
-    /// Of the database that its snapshot is of, while that is not accepted.
+    /// The epoch of its snapshot's database, while that is not accepted.
     epoch: Option<String>,
     /// Why it was not let in again.
     refused: Option<String>,
@@ -84,7 +84,7 @@ struct Asked {
     until: String,
 }
 
-/// What is said of what has just been done.
+/// Notices after a change.
 const DONE: [(&str, &str); 2] =
     [("forgotten", "Forgotten"), ("accepted", "Accepted: nodes of that database load this one's snapshot")];
 
@@ -146,7 +146,7 @@ fn state(session: &Session, found: &Nodes, goes_on: bool) -> Markup {
     }
 }
 
-/// What keeps changes from being complete, beside the nodes that are listed.
+/// Shows waiting and unknown nodes, and refused peers, which keep changes from being complete.
 fn warnings(session: &Session, found: &Nodes) -> Markup {
     let waiting = found.nodes.iter().filter(|node| node.state == "waiting").count();
     html! {

@@ -241,7 +241,7 @@ fn taken(error: &sqlx::Error) -> Option<StoreError> {
     }
 }
 
-/// How often SQLite has reported damage in this process. An error says nothing of its database, so whoever has one checks
+/// Counts reports of damage by SQLite in this process. An error says nothing of its database, so whoever has one checks
 /// its own when this has grown.
 static DAMAGE_REPORTS: AtomicU64 = AtomicU64::new(0);
 

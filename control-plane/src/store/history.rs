@@ -22,7 +22,7 @@ pub struct Head {
     pub tag: Tag,
 }
 
-/// What the history says of a revision and a tag that a node names.
+/// The history's answer about a revision and a tag that a node names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Vouched {
     /// The revision is part of this history.

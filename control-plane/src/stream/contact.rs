@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sign_of_life_is_answered_once_what_was_there_is_sent() {
+    fn alive_is_answered_behind_pending_changes() {
         let mut contact = Contact::default();
         contact.heard(&alive(100), 5);
         assert_eq!(contact.answer(4), None);

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn records_are_written_in_a_format_that_the_node_reads() {
+    fn records_have_a_format_the_node_reads() {
         for (format, written) in [(MIN_FORMAT, MIN_FORMAT), (FORMAT, FORMAT), (FORMAT + 1, FORMAT)] {
             assert_eq!(validated(Hello { format, ..hello() }).unwrap().format, written);
         }

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_flight_takes_the_link_two_seconds_at_most() {
+    fn bytes_in_flight_take_two_seconds_at_most() {
         for bytes_a_second in [3e3, 5e3, 20e3, 60e3, 1e6] {
             let (longest, budget) = longest_in_flight(bytes_a_second);
             assert!(longest < Duration::from_secs(2), "{bytes_a_second}: {longest:?} {budget}");

@@ -41,7 +41,7 @@ async fn connections_without_hello_are_closed_after_five_seconds() {
 }
 
 #[tokio::test]
-async fn node_is_served_beside_as_many_silent_connections_as_there_may_be() {
+async fn node_is_served_beside_silent_connections() {
     let plane = Plane::start_with(&["--stream-connections=8"]).await;
     let address = plane.stream_url().strip_prefix("http://").unwrap().to_owned();
     let mut silent = Vec::new();

@@ -14,7 +14,7 @@ async fn alive(node: &Node, sent: u64) {
 }
 
 #[tokio::test]
-async fn a_sign_of_life_is_answered_once_everything_committed_before_it_is_sent() {
+async fn alive_is_answered_behind_committed_changes() {
     let plane = Plane::start().await;
     let mut node = Node::ready(&plane).await;
     alive(&node, 100).await;

@@ -103,7 +103,7 @@ mod tests {
     use crate::store::OpenMode;
 
     #[tokio::test]
-    async fn totals_of_gone_processes_are_bounded_and_those_of_nodes_stay() {
+    async fn totals_of_gone_processes_are_bounded() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("latchkey.db"), OpenMode::CreateIfMissing).await.unwrap();
         let writer = &store.0.writer;

@@ -25,7 +25,7 @@ async fn registry(grace: Duration) -> (Registry, TempDir, Stopper) {
 }
 
 #[tokio::test]
-async fn node_that_is_lost_again_and_again_leaves_no_tasks() {
+async fn node_lost_repeatedly_leaves_no_tasks() {
     let grace = Duration::from_millis(50);
     let (registry, _directory, _stopper) = registry(grace).await;
     let before = Handle::current().metrics().num_alive_tasks();
@@ -113,7 +113,7 @@ async fn node_that_became_unknown_meanwhile_is_not_forgotten() {
 }
 
 #[tokio::test]
-async fn node_that_came_before_the_stop_is_written_down() {
+async fn node_before_the_stop_is_written_down() {
     let (registry, _directory, stopper) = registry(Duration::from_secs(1)).await;
     let connection = registry.admit(edge(1), facts(60), None).unwrap();
     let written = connection.write_down();

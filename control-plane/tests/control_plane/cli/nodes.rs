@@ -17,7 +17,7 @@ async fn lose(plane: &Plane, instance: u64) -> String {
 }
 
 #[tokio::test]
-async fn revoke_ends_with_4_while_a_node_is_lost() {
+async fn revoke_exits_4_while_a_node_is_lost() {
     let plane = Plane::start_with(&["--node-grace-ms=50"]).await;
     let person = Person::admin(&plane);
     let client = plane.log_in().await;

@@ -79,7 +79,7 @@ fn row(sums: &str, processes: &str) -> Result<KeyCounts, StoreError> {
 }
 
 #[test]
-fn of_two_windows_the_newer_counts_unless_only_a_fast_clock_is_in_it() {
+fn newer_window_counts_unless_clock_is_fast() {
     let now = Window::Minute.number(NOW);
     let sums = format!("[[1,{},9],[1,{now},5],[1,{},4],[4,3,1]]", now - 1, now + 4);
     let counts = row(&sums, "[]").unwrap();
