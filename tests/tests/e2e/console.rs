@@ -41,7 +41,7 @@ async fn log_in(browser: &Browser, (email, password): (&str, &str)) {
     browser.open("/console/login").await;
     browser.fill("Email address", email).await;
     browser.fill("Password", password).await;
-    browser.press("Log in").await;
+    browser.sends("Log in").await;
 }
 
 /// The page for logging in, by why one is there and where it leads on to.

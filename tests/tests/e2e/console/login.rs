@@ -42,7 +42,7 @@ async fn logging_in_leads_to_the_page_that_was_asked_for_also_at_the_second_try(
     browser.arrives_at(&login_page(&[("next", page)])).await;
     browser.fill("Email address", email).await;
     browser.fill("Password", "not the password").await;
-    browser.press("Log in").await;
+    browser.sends("Log in").await;
     browser.arrives_at("/console/login").await;
     assert_eq!(browser.status().await, 401);
     let said = browser.texts("[role=alert]").await;
