@@ -30,6 +30,11 @@ pub(crate) struct Entry {
 }
 
 impl IpList {
+    /// The number of entries, enabled or not.
+    pub(crate) fn len(&self) -> u64 {
+        u64::try_from(self.0.len()).unwrap_or(u64::MAX)
+    }
+
     /// The ranges that count.
     pub fn enabled(&self) -> Vec<IpNet> {
         self.0.iter().filter(|entry| entry.enabled).map(|entry| entry.cidr).collect()

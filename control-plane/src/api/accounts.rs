@@ -165,7 +165,7 @@ pub(super) async fn list(
     let found = app.store.accounts(&asked.page).await?;
     let next_cursor = asked.cursor(found.next.as_ref());
     let accounts = found.rows.into_iter().map(AccountView::from).collect();
-    Ok(Answer::ok("Accounts retrieved successfully", List { accounts, total: found.total, next_cursor }))
+    Ok(Answer::ok("Accounts retrieved successfully", List { accounts, total: found.total.count, next_cursor }))
 }
 
 /// Get an account

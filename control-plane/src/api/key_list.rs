@@ -14,7 +14,7 @@ use super::key_view::KeyView;
 use super::openapi::parameters::KeyPage;
 use super::page::Asked;
 use crate::role::Role;
-use crate::store::{KeyQuery, KeySort, KeyState};
+use crate::store::{KeyQuery, KeySort, KeyState, Total};
 
 /// A century.
 pub(super) const MAX_DAYS: u32 = 36_500;
@@ -35,8 +35,10 @@ pub(super) const SORTS: [(&str, (KeySort, bool)); 8] = [
 #[schema(as = KeyList)]
 pub(super) struct List {
     keys: Vec<KeyView>,
-    /// Of all pages.
+    /// Of all pages. Exact up to 10,000.
     total: u64,
+    /// Whether `total` is an estimate.
+    total_is_estimate: bool,
     /// Where the next page begins; null after the last.
     #[schema(required)]
     next_cursor: Option<String>,
@@ -44,7 +46,9 @@ pub(super) struct List {
 
 /// List the API keys
 ///
-/// Those of the account that are not revoked, the newest first, unless something else is asked for.
+/// Those of the account that are not revoked, the newest first, unless something else is asked for. Entries are
+/// summaries: `include=ip_lists` adds `allowed_ips` and `denied_ips`, and then a page ends early rather than exceed a
+/// megabyte of them.
 #[utoipa::path(get, path = "/v1/keys", operation_id = "listKeys", tag = "Keys",
     params(KeyPage), security(("credential" = ["account:apikeys:read"])),
     responses((status = 200, description = "Some of the keys, and how many there are.", body = Answer<List>)))]
@@ -60,8 +64,9 @@ pub(super) async fn list(
     let now = app.clock.now();
     let found = app.store.keys(&caller.account_id, &query, &asked.page, now).await?;
     let next_cursor = asked.cursor(found.next.as_ref());
-    let keys = found.rows.into_iter().map(|key| KeyView::new(key, now)).collect();
-    Ok(Answer::ok("API keys retrieved successfully", List { keys, total: found.total, next_cursor }))
+    let keys = found.rows.into_iter().map(|key| KeyView::listed(key, now)).collect();
+    let Total { count: total, is_estimate: total_is_estimate } = found.total;
+    Ok(Answer::ok("API keys retrieved successfully", List { keys, total, total_is_estimate, next_cursor }))
 }
 
 fn query(params: &mut Params) -> Result<KeyQuery, ApiError> {
@@ -77,6 +82,7 @@ fn query(params: &mut Params) -> Result<KeyQuery, ApiError> {
         owner: params.text("owner")?,
         expires_within_days: days,
         unused: params.word("unused", &[("true", true), ("false", false)])?,
+        ip_lists: params.word("include", &[("ip_lists", true)])?.unwrap_or_default(),
         sort,
         descending,
     })

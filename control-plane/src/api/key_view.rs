@@ -11,7 +11,7 @@ use crate::ip_list::{Entry, IpList};
 use crate::limits::{DeclaredLimits, Requests};
 use crate::role::Role;
 use crate::selection::Selection;
-use crate::store::{Key, KeySettings, Secret};
+use crate::store::{Key, KeySettings, ListedKey, Secret};
 
 /// An API key: everything but the key itself.
 #[derive(Serialize, ToSchema)]
@@ -45,10 +45,20 @@ pub(super) struct KeyView {
     /// None is all that the owner may act on.
     #[schema(value_type = Vec<texts::SubaccountId>)]
     allowed_subaccounts: Vec<String>,
-    #[schema(value_type = Vec<Entry>)]
-    allowed_ips: IpList,
-    #[schema(value_type = Vec<Entry>)]
-    denied_ips: IpList,
+    /// Left out in lists, unless `include=ip_lists`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<Vec<Entry>>)]
+    allowed_ips: Option<IpList>,
+    /// Left out in lists, unless `include=ip_lists`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<Vec<Entry>>)]
+    denied_ips: Option<IpList>,
+    /// The number of entries in `allowed_ips`, enabled or not.
+    #[schema(minimum = 0)]
+    allowed_ips_count: u64,
+    /// The number of entries in `denied_ips`, enabled or not.
+    #[schema(minimum = 0)]
+    denied_ips_count: u64,
     #[schema(required, value_type = Option<texts::Time>)]
     expires_at: Option<String>,
     #[schema(value_type = texts::UserId)]
@@ -72,6 +82,17 @@ pub(super) struct KeyView {
 }
 
 impl KeyView {
+    /// Shows a key as lists do: without the entries of its IP lists, unless the list has read them.
+    pub(super) fn listed(listed: ListedKey, now: i64) -> Self {
+        let ListedKey { key, allowed_ips, denied_ips, with_ip_lists } = listed;
+        let mut view = Self::new(key, now);
+        (view.allowed_ips_count, view.denied_ips_count) = (allowed_ips, denied_ips);
+        if !with_ip_lists {
+            (view.allowed_ips, view.denied_ips) = (None, None);
+        }
+        view
+    }
+
     pub(super) fn new(key: Key, now: i64) -> Self {
         let KeySettings { authority: Authority { roles, permissions }, .. } = key.settings;
         let expired = key.settings.expires_at.is_some_and(|second| second <= now);
@@ -91,8 +112,10 @@ impl KeyView {
             roles,
             permissions,
             allowed_subaccounts: key.settings.subaccounts.listed().unwrap_or_default().to_vec(),
-            allowed_ips: key.settings.allowed_ips,
-            denied_ips: key.settings.denied_ips,
+            allowed_ips_count: key.settings.allowed_ips.len(),
+            denied_ips_count: key.settings.denied_ips.len(),
+            allowed_ips: Some(key.settings.allowed_ips),
+            denied_ips: Some(key.settings.denied_ips),
             expires_at: key.settings.expires_at.map(rfc3339),
             owner: key.user_id,
             created_at: rfc3339(key.created_at),

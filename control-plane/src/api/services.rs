@@ -89,7 +89,7 @@ pub(super) async fn list(
     let found = app.store.services(&caller.account_id, &asked.page).await?;
     let next_cursor = asked.cursor(found.next.as_ref());
     let services = found.rows.into_iter().map(ServiceView::from).collect();
-    Ok(Answer::ok("Services retrieved successfully", List { services, total: found.total, next_cursor }))
+    Ok(Answer::ok("Services retrieved successfully", List { services, total: found.total.count, next_cursor }))
 }
 
 /// Get a service

@@ -100,7 +100,7 @@ pub(super) async fn list(
     let found = app.store.subaccounts(&caller.account_id, &caller.subaccounts, &asked.page).await?;
     let next_cursor = asked.cursor(found.next.as_ref());
     let subaccounts = found.rows.into_iter().map(SubaccountView::from).collect();
-    Ok(Answer::ok("Subaccounts retrieved successfully", List { subaccounts, total: found.total, next_cursor }))
+    Ok(Answer::ok("Subaccounts retrieved successfully", List { subaccounts, total: found.total.count, next_cursor }))
 }
 
 /// Get a subaccount

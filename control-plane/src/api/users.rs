@@ -133,7 +133,7 @@ pub(super) async fn list(
     let found = app.store.users(&caller.account_id, &asked.page).await?;
     let next_cursor = asked.cursor(found.next.as_ref());
     let users = found.rows.into_iter().map(UserView::from).collect();
-    Ok(Answer::ok("Users retrieved successfully", List { users, total: found.total, next_cursor }))
+    Ok(Answer::ok("Users retrieved successfully", List { users, total: found.total.count, next_cursor }))
 }
 
 /// Get a user

@@ -2,10 +2,12 @@
 
 use latchkey_policy::key::{Environment, KeyDigest};
 use latchkey_policy::limit::{Limits, Window};
+use std::collections::HashMap;
+
 use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection, SqliteExecutor};
 
 use super::users::Whose;
-use super::{Secret, Store, StoreError, authority, from_json, selection};
+use super::{Secret, Store, StoreError, authority, from_json, selection, to_json};
 use crate::authority::Authority;
 use crate::ip_list::IpList;
 use crate::limits::DeclaredLimits;
@@ -88,13 +90,16 @@ impl Key {
 
 /// What a [`Row`] is read from. A revoked key's tier can be gone, and so can that of a closed account.
 macro_rules! columns {
-    () => {
-        "id, user_id, masked, secret_created_at, secret_used_at, secret_used_ip, old_masked, old_created_at, \
+    ($ip_lists:literal) => {
+        concat!("id, user_id, masked, secret_created_at, secret_used_at, secret_used_ip, old_masked, old_created_at, \
          old_ends_at, old_used_at, old_used_ip, keys.name, description, environment, tier, scope, roles, permissions, subaccounts, \
          keys.limits, COALESCE(tiers.limits, '{}') AS tier_limits, COALESCE((SELECT bound.limits FROM accounts \
          JOIN tiers AS bound ON bound.name = accounts.tier WHERE accounts.id = keys.account_id \
-         AND NOT accounts.operator), '{}') AS account_limits, expires_at, allowed_ips, denied_ips, disabled, \
-         created_at, updated_at, last_used_at, last_used_ip, revoked_at"
+         AND NOT accounts.operator), '{}') AS account_limits, expires_at, disabled, created_at, updated_at, \
+         last_used_at, last_used_ip, revoked_at, ", $ip_lists)
+    };
+    () => {
+        columns!("allowed_ips, denied_ips")
     };
 }
 macro_rules! joins {
@@ -104,9 +109,23 @@ macro_rules! joins {
          last_used_at AS old_used_at, last_used_ip AS old_used_ip FROM old_secrets WHERE NOT removed) ON key_seq = seq"
     };
 }
+/// What a [`ListedRow`] is read from.
+macro_rules! numbered {
+    ($ip_lists:literal) => {
+        concat!(
+            "SELECT keys.seq, json_array_length(allowed_ips) AS allowed_ips_count, \
+             json_array_length(denied_ips) AS denied_ips_count, ",
+            columns!($ip_lists),
+            " FROM keys ",
+            joins!(),
+            " WHERE keys.seq IN (SELECT value FROM json_each(?))"
+        )
+    };
+}
 
-pub(super) const COLUMNS: &str = columns!();
-pub(super) const JOINS: &str = joins!();
+/// Keys of these numbers: whole, and without the entries of their IP lists.
+const NUMBERED: &str = numbered!("allowed_ips, denied_ips");
+const SUMMARIES: &str = numbered!("'[]' AS allowed_ips, '[]' AS denied_ips");
 
 /// Of the account's keys those for which the rest holds.
 macro_rules! select {
@@ -146,6 +165,34 @@ pub(super) async fn some_of(
     rows.into_iter().map(Key::try_from).collect()
 }
 
+/// A key in a list.
+#[derive(Debug)]
+pub(crate) struct ListedKey {
+    /// With empty IP lists, unless they were read.
+    pub(crate) key: Key,
+    /// The number of entries.
+    pub(crate) allowed_ips: u64,
+    /// The number of entries.
+    pub(crate) denied_ips: u64,
+    pub(crate) with_ip_lists: bool,
+}
+
+/// The keys of these numbers, in this order.
+pub(super) async fn numbered(
+    from: &mut SqliteConnection,
+    seqs: &[i64],
+    with_ip_lists: bool,
+) -> Result<Vec<ListedKey>, StoreError> {
+    let query = if with_ip_lists { NUMBERED } else { SUMMARIES };
+    let rows: Vec<ListedRow> = sqlx::query_as(query).bind(to_json(&seqs)?).fetch_all(from).await?;
+    let mut rows: HashMap<_, _> = rows.into_iter().map(|row| (row.seq, row)).collect();
+    let listed = |row: ListedRow| {
+        let (allowed_ips, denied_ips) = (row.allowed_ips_count.cast_unsigned(), row.denied_ips_count.cast_unsigned());
+        Ok(ListedKey { key: row.key.try_into()?, allowed_ips, denied_ips, with_ip_lists })
+    };
+    seqs.iter().filter_map(|seq| rows.remove(seq)).map(listed).collect()
+}
+
 /// A live key that was found by one of its secrets.
 pub(super) struct Found {
     pub(super) account_id: String,
@@ -165,6 +212,16 @@ pub(super) async fn by_digest(from: &mut SqliteConnection, digest: &KeyDigest) -
     let key = find(from, &account_id, &id).await?;
     let expires_at = [key.settings.expires_at, ends_at].into_iter().flatten().min();
     Ok(Some(Found { account_id, key, expires_at }))
+}
+
+/// A key in a list, as it is stored.
+#[derive(FromRow)]
+struct ListedRow {
+    seq: i64,
+    allowed_ips_count: i64,
+    denied_ips_count: i64,
+    #[sqlx(flatten)]
+    key: Row,
 }
 
 /// A key as it is stored.

@@ -3,19 +3,15 @@
 use latchkey_policy::key::Environment;
 use sqlx::{QueryBuilder, Sqlite};
 
-use super::keys::{self, Row};
+use super::keys::{self, ListedKey};
 use super::page::{List, Order, PageQuery, Paged};
-use super::{Key, Store, StoreError};
+use super::{Store, StoreError};
 use crate::role::Role;
 
 const SECONDS_PER_DAY: i64 = 24 * 60 * 60;
 
-const KEYS: List = List {
-    columns: keys::COLUMNS,
-    table: "keys",
-    joins: keys::JOINS,
-    searched: &["keys.name", "description", "id", "masked"],
-};
+const KEYS: List =
+    List { columns: "keys.seq", table: "keys", joins: "", searched: &["keys.name", "description", "id", "masked"] };
 
 /// What becomes of a key that is presented, as far as the key alone decides it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -91,6 +87,8 @@ pub(crate) struct KeyQuery {
     pub(crate) expires_within_days: Option<u32>,
     /// That were never used, or were.
     pub(crate) unused: Option<bool>,
+    /// Whether the entries of their IP lists are read.
+    pub(crate) ip_lists: bool,
     pub(crate) sort: KeySort,
     pub(crate) descending: bool,
 }
@@ -103,10 +101,13 @@ impl Store {
         query: &KeyQuery,
         page: &PageQuery,
         now: i64,
-    ) -> Result<Paged<Key>, StoreError> {
+    ) -> Result<Paged<ListedKey>, StoreError> {
         let filter = |select: &mut QueryBuilder<Sqlite>| query.write(select, account_id, now);
-        let found = KEYS.page(&self.0.readers, query.sort.order(query.descending), page, filter).await?;
-        found.try_map(|row: Row| Key::try_from(row))
+        let found: Paged<(i64,)> = KEYS.page(&self.0.readers, query.sort.order(query.descending), page, filter).await?;
+        let seqs: Vec<i64> = found.rows.iter().map(|(seq,)| *seq).collect();
+        let mut connection = self.0.readers.acquire().await?;
+        let rows = keys::numbered(&mut connection, &seqs, query.ip_lists).await?;
+        Ok(Paged { rows, total: found.total, next: found.next })
     }
 }
 

@@ -47,9 +47,23 @@ pub(crate) struct Paged<T> {
     /// In order.
     pub(crate) rows: Vec<T>,
     /// Of all pages together.
-    pub(crate) total: u64,
+    pub(crate) total: Total,
     /// Where the next one begins; none after the last.
     pub(crate) next: Option<Position>,
+}
+
+/// How many rows a list has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Total {
+    pub(crate) count: u64,
+    pub(crate) is_estimate: bool,
+}
+
+impl Total {
+    /// A number that was counted.
+    pub(super) fn exact(count: u64) -> Self {
+        Self { count, is_estimate: false }
+    }
 }
 
 impl<T> Paged<T> {
@@ -139,6 +153,7 @@ impl List {
             // It is all there is.
             u64::try_from(rows.len()).unwrap_or(u64::MAX)
         };
+        let total = Total::exact(total);
         rows.truncate(limit);
         let last = rows.last().filter(|_| more);
         let next = last.map(|last| from_json(&last.position, "a row's place")).transpose()?;

@@ -25,7 +25,9 @@ async fn a_new_key_is_shown_once() {
             "last_used_ip": null,
         }],
         "environment": "live", "tier": "basic", "rate_limit": 100, "limits": {"minute": 100}, "scope": "all", "roles": [], "permissions": [],
-        "allowed_subaccounts": [], "allowed_ips": [], "denied_ips": [], "expires_at": null, "owner": owner,
+        "allowed_subaccounts": [], "allowed_ips": [], "denied_ips": [],
+        "allowed_ips_count": 0,
+        "denied_ips_count": 0, "expires_at": null, "owner": owner,
         "active": true, "disabled": false, "created_at": "2027-01-15T08:00:00Z", "updated_at": "2027-01-15T08:00:00Z",
         "last_used_at": null, "last_used_ip": null,
     });

@@ -129,6 +129,25 @@ async fn keys_are_filtered_and_searched() {
 }
 
 #[tokio::test]
+async fn key_lists_leave_out_ip_lists_unless_asked() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    let lists = json!({"allowed_ips": ["10.0.0.0/8", {"cidr": "192.0.2.1", "enabled": false}], "denied_ips": ["::1"]});
+    client.generate(json!({"name": "listed", "allowed_ips": lists["allowed_ips"], "denied_ips": ["::1"]})).await;
+    let summary = client.get("/v1/keys").await;
+    let key = summary.at("/data/keys/0").as_object().unwrap();
+    assert!(!key.contains_key("allowed_ips") && !key.contains_key("denied_ips"), "{key:?}");
+    assert_eq!((&key["allowed_ips_count"], &key["denied_ips_count"]), (&json!(2), &json!(1)));
+    let whole = client.get("/v1/keys?include=ip_lists").await;
+    let single = client.get(&format!("/v1/keys/{}", key["key_id"].as_str().unwrap())).await;
+    for answer in [whole.at("/data/keys/0"), single.at("/data")] {
+        assert_eq!(answer["allowed_ips"][1], json!({"cidr": "192.0.2.1/32", "enabled": false}), "{answer}");
+        assert_eq!((&answer["denied_ips"][0]["cidr"], &answer["allowed_ips_count"]), (&json!("::1/128"), &json!(2)));
+    }
+    client.get("/v1/keys?include=secrets").await.refused_by(400, "invalid_request", "include");
+}
+
+#[tokio::test]
 async fn a_cursor_is_good_for_its_own_list_alone() {
     let plane = world().await;
     let client = plane.log_in().await;

@@ -47,7 +47,8 @@ parameters! {
             "sort",
             "What they are ordered by, with `-` before it downwards. Keys that have none come last.",
             one_of(SORTS.map(|(word, _)| word))
-        )
+        ),
+        query("include", "Adds `allowed_ips` and `denied_ips` to each key.", one_of(["ip_lists"]))
     ];
 
     /// Which part of the audit: read by `audit::list`.

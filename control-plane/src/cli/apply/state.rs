@@ -42,7 +42,8 @@ impl State {
             state.routes = api.get(&["routes"], &none()).await?;
         }
         if document.keys.is_some() || (prune && document.users.is_some()) {
-            state.keys = pages::all(api, &["keys"], "keys", none()).await?;
+            let with_ip_lists = none().with("include", Some("ip_lists"));
+            state.keys = pages::all(api, &["keys"], "keys", with_ip_lists).await?;
             state.keys.retain(|key| key["revoked_at"].is_null());
         }
         if prune && (document.users.is_some() || document.keys.is_some()) {

@@ -162,7 +162,8 @@ pub struct Export {
 
 impl Export {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, CommandError> {
-        let keys = pages::all(&context.api, &["keys"], "keys", self.filter.query()).await?;
+        let keys =
+            pages::all(&context.api, &["keys"], "keys", self.filter.query().with("include", Some("ip_lists"))).await?;
         match self.format {
             Format::Json => output::print(&(text::json(&json!({ "keys": keys })) + "\n"))?,
             Format::Csv => output::print(&to_csv(&keys, io::stdout().is_terminal()))?,

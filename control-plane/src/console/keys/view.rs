@@ -22,7 +22,11 @@ pub(in crate::console) struct Key {
     pub(in crate::console) roles: Vec<String>,
     pub(in crate::console) permissions: Vec<String>,
     pub(in crate::console) allowed_subaccounts: Vec<String>,
+    /// Empty in lists, which leave it out.
+    #[serde(default)]
     pub(in crate::console) allowed_ips: Vec<IpEntry>,
+    /// Empty in lists, which leave it out.
+    #[serde(default)]
     pub(in crate::console) denied_ips: Vec<IpEntry>,
     pub(in crate::console) expires_at: Option<String>,
     pub(in crate::console) owner: String,
