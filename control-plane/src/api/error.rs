@@ -53,6 +53,8 @@ pub(super) enum ApiError {
     OperatorsAccount,
     /// The account has as many keys as it may: so many.
     KeyLimit(u32),
+    /// With expired keys that Envoys still know, the account has twice as many keys as it may: so many.
+    HeldKeyLimit(u32),
     /// A key would be above its account's tier.
     TierExceeded {
         /// What of the key.
@@ -82,6 +84,10 @@ pub(super) enum ApiError {
     LastAdministrator,
     /// An account or a live key has the tier that would be gone.
     TierInUse(String),
+    /// The key has expired, and would get no later expiry.
+    KeyExpired,
+    /// An old secret of the key is still good.
+    OverlapRunning,
     /// The key is revoked for good.
     KeyRevoked,
     /// The account has no such subaccount.

@@ -1,8 +1,8 @@
-//! What surrounds every request: its id, a bound on its duration, a log line and a count. Neither headers nor bodies
-//! nor paths are logged: any of them can hold a key.
+//! What surrounds every request: its id, a bound on its duration, a log line, a count, and `Cache-Control`. Neither
+//! headers nor bodies nor paths are logged: any of them can hold a key.
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use std::sync::{Arc, OnceLock};
@@ -51,8 +51,11 @@ pub(super) async fn observe(
     let endpoint = metrics::Endpoint { route: route.clone(), method };
     app.metrics.request_seconds.get_or_create(&endpoint).observe(started.elapsed().as_secs_f64());
     app.metrics.requests.get_or_create(&metrics::Request { route, method, status }).inc();
-    response.headers_mut().insert(REQUEST_ID, id);
-    noted.tell(response.headers_mut());
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, id);
+    // An answer can hold a secret. Files that are the same for everybody say otherwise themselves.
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    noted.tell(headers);
     response
 }
 

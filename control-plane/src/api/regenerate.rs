@@ -5,22 +5,28 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use serde::Deserialize;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time;
 use tracing::info;
 use utoipa::ToSchema;
 
 use super::App;
 use super::answer::Answer;
 use super::error::ApiError;
+use super::expiry::Expiry;
 use super::extract::{Body, Params, Session};
 use super::key_view::KeyView;
 use super::keys::Generated;
 use super::openapi::parameters::{KeyPath, Wait};
-use crate::json::Whole;
+use crate::json::{Whole, given};
 use crate::random;
-use crate::store::{Caller, Key};
+use crate::store::{Caller, Key, Regeneration};
 
 /// 30 days.
 const MAX_OVERLAP: u32 = 30 * 24 * 60 * 60;
+
+/// Within this time Envoys report what they admit, and the report is in the store.
+const REPORTED: Duration = Duration::from_secs(1);
 
 /// How a key is to get a new secret.
 #[derive(Deserialize, ToSchema)]
@@ -31,24 +37,33 @@ pub(super) struct Request {
     #[serde(default)]
     #[schema(value_type = u64, maximum = 2_592_000)]
     overlap_seconds: Whole,
+    /// Another expiry of the key, or none with null. An expired key needs it.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Expiry>)]
+    expires_at: Option<Option<Expiry>>,
 }
 
 /// Regenerate an API key
 ///
-/// Gives the same key a new secret; the old one stops at once, or after an overlap. Both count in the same limits.
-/// Repeated, it makes yet another secret, and ends an overlap.
+/// Gives the same key a new secret. Without an overlap, all older secrets stop at once. With an overlap, the old secret is
+/// valid until the end of the overlap, but no longer than the key. Both count in the same limits.
+///
+/// If the answer is lost, repeat the call: while the overlap runs, the same user or key replaces a new secret that is not
+/// older than 10 minutes and was not used, and the old secret keeps its end. Any other call with an overlap is refused
+/// until the overlap is over.
 #[utoipa::path(post, path = "/v1/keys/{key_id}/regenerate", operation_id = "regenerateKey", tag = "Keys",
     params(KeyPath, Wait), request_body = Request, security(("credential" = ["account:apikeys:update"])),
     responses(
         (status = 200, description = "The key, with the only sight of its new secret.", body = Answer<Generated>),
-        (status = 409, description = "The key is revoked."),
+        (status = 409, description = "The key is revoked; an overlap is running; the key has expired and `expires_at` is \
+            missing, or another key has its name by now."),
     ))]
 pub(super) async fn regenerate(
     State(app): State<Arc<App>>,
     session: Session,
     mut params: Params,
     id: Result<Path<String>, PathRejection>,
-    Body(Request { overlap_seconds: Whole(overlap_seconds) }): Body<Request>,
+    Body(Request { overlap_seconds: Whole(overlap_seconds), expires_at }): Body<Request>,
 ) -> Result<Answer<Generated>, ApiError> {
     let acting = session.acting(&app, "account:apikeys:update")?;
     let patience = params.patience()?;
@@ -57,15 +72,31 @@ pub(super) async fn regenerate(
     if overlap_seconds > MAX_OVERLAP {
         return Err(ApiError::field("overlap_seconds", format_args!("must be {MAX_OVERLAP} at most")));
     }
+    let now = app.clock.now();
+    let expires_at =
+        expires_at.map(|expiry| expiry.map(|expiry| expiry.check("expires_at", now)).transpose()).transpose()?;
+    if overlap_seconds > 0 {
+        await_reports(&app, &session.caller, &id, now).await?;
+    }
     let format = app.key_format.clone();
     let new = move |caller: &Caller, key: &Key| {
         caller.may_have(key)?;
         Ok::<_, ApiError>(format.generate(key.settings.environment, random::fill)?)
     };
-    let (key, secret, revision) = acting.regenerate_key(id, overlap_seconds, new).await?;
+    let (key, secret, revision) =
+        acting.regenerate_key(id, Regeneration { overlap: overlap_seconds, expires_at }, new).await?;
     info!(key = key.id, user = session.caller.user_id, revision, overlap_seconds, "key regenerated");
     let enforcement = app.enforced(revision, patience).await;
     let api_key = secret.expose().to_owned();
     let data = Generated { key: KeyView::new(key, app.clock.now()), api_key, enforcement };
     Ok(Answer::ok("API key regenerated successfully", data))
+}
+
+/// Waits until it is known whether a secret that this call would replace was used. An Envoy that has no stream reports
+/// nothing meanwhile: what it has admitted is not known here.
+async fn await_reports(app: &App, caller: &Caller, id: &str, now: i64) -> Result<(), ApiError> {
+    if app.registry.totals().connected > 0 && app.store.may_replace_secret(&caller.account_id, id, now).await? {
+        time::sleep(REPORTED).await;
+    }
+    Ok(())
 }

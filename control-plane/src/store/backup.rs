@@ -223,7 +223,7 @@ impl Copy {
                 sqlx::query(gone).execute(&mut connection).await?;
             }
             life::skip_numbers(&mut connection, skipped).await?;
-            let live = "SELECT COUNT(*) FROM keys WHERE revoked_at IS NULL";
+            let live = "SELECT COUNT(*) FROM keys WHERE slot IS NOT NULL";
             let keys: i64 = sqlx::query_scalar(live).fetch_one(&mut connection).await?;
             connection.close().await?;
             Ok((keys.cast_unsigned(), later))

@@ -1,4 +1,4 @@
-//! What an account may have: so many live keys, scopes of its own services, and no key above its tier. The operator's
+//! What an account may have: a number of keys, scopes of its own services, and no key above its tier. The operator's
 //! account is bound by no tier.
 
 use latchkey_policy::limit::{Limits, Window};
@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::callers::SERVICE;
 use super::change::Change;
+use super::expired::KeyNumbers;
 use super::{Key, NewKey, StoreError, services, tiers};
 use crate::limits::DeclaredLimits;
 use crate::tier::Tier;
@@ -14,12 +15,12 @@ use crate::tier::Tier;
 pub(super) struct Bounds {
     tiers: Vec<Tier>,
     accounts: HashMap<String, Account>,
+    /// Unix seconds.
+    now: i64,
 }
 
 struct Account {
-    /// Live keys that it may have, and that it has.
-    max_keys: Option<u32>,
-    keys: u64,
+    keys: KeyNumbers,
     services: HashSet<String>,
     /// Where its tier is among the tiers, unless it is bound by none.
     tier: Option<usize>,
@@ -29,13 +30,11 @@ struct Account {
 struct Row {
     tier: String,
     operator: bool,
-    max_keys: Option<u32>,
-    live_keys: i64,
 }
 
 impl Bounds {
-    pub(super) async fn new(change: &mut Change) -> Result<Self, StoreError> {
-        Ok(Self { tiers: tiers::all(change.connection()).await?, accounts: HashMap::new() })
+    pub(super) async fn new(change: &mut Change, now: i64) -> Result<Self, StoreError> {
+        Ok(Self { tiers: tiers::all(change.connection()).await?, accounts: HashMap::new(), now })
     }
 
     /// Lets a new key in, and returns the limits that it has.
@@ -48,10 +47,7 @@ impl Bounds {
                 return Err(StoreError::ServiceUnknown { index });
             }
         }
-        if let Some(most) = account.max_keys.filter(|most| account.keys >= u64::from(*most)) {
-            return Err(StoreError::KeyLimit(most));
-        }
-        account.keys = account.keys.saturating_add(1);
+        account.keys.add(false)?;
         let limits = own.over(self.tiers.get(own_tier).map_or_else(Limits::default, |tier| tier.limits.0));
         let Some((place, tier)) = self.tier_of(&key.account_id) else { return Ok(limits) };
         if own_tier > place {
@@ -67,12 +63,13 @@ impl Bounds {
         account_id: &str,
         before: &Key,
         after: &Key,
+        now: i64,
     ) -> Result<(), StoreError> {
         let (was, is) = (before.settings.limits, after.settings.limits);
         if was == is {
             return Ok(());
         }
-        let mut bounds = Self::new(change).await?;
+        let mut bounds = Self::new(change, now).await?;
         bounds.account(change, account_id).await?;
         let Some((_, tier)) = bounds.tier_of(account_id) else { return Ok(()) };
         // No limit is less than any.
@@ -82,7 +79,7 @@ impl Bounds {
 
     async fn account(&mut self, change: &mut Change, id: &str) -> Result<&mut Account, StoreError> {
         if !self.accounts.contains_key(id) {
-            self.accounts.insert(id.to_owned(), Account::find(change, id, &self.tiers).await?);
+            self.accounts.insert(id.to_owned(), Account::find(change, id, &self.tiers, self.now).await?);
         }
         self.accounts.get_mut(id).ok_or(StoreError::AccountNotFound)
     }
@@ -95,13 +92,13 @@ impl Bounds {
 }
 
 impl Account {
-    async fn find(change: &mut Change, id: &str, tiers: &[Tier]) -> Result<Self, StoreError> {
-        const QUERY: &str = "SELECT tier, operator, max_keys, live_keys FROM accounts WHERE id = ?";
+    async fn find(change: &mut Change, id: &str, tiers: &[Tier], now: i64) -> Result<Self, StoreError> {
+        const QUERY: &str = "SELECT tier, operator FROM accounts WHERE id = ?";
         let row = sqlx::query_as(QUERY).bind(id).fetch_optional(change.connection()).await?;
         let row: Row = row.ok_or(StoreError::AccountNotFound)?;
         let tier = (!row.operator).then(|| tiers::position(tiers, &row.tier)).transpose()?;
         let services = services::names(change.connection(), id).await?;
-        Ok(Self { max_keys: row.max_keys, keys: row.live_keys.cast_unsigned(), services, tier })
+        Ok(Self { keys: KeyNumbers::count(change, id, now).await?, services, tier })
     }
 }
 

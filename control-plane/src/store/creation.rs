@@ -2,7 +2,7 @@
 
 use latchkey_policy::key::{Environment, KeyDigest, PlainKey};
 use sqlx::{QueryBuilder, Sqlite};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::audit::Event;
 use super::bounds::Bounds;
@@ -10,7 +10,7 @@ use super::change::{Change, to_its_end};
 use super::policies::Content;
 use super::webhooks::outbox;
 use super::{Acting, Caller, Key, KeySettings, Secret, Store, StoreError};
-use super::{listed_to_json, secrets, slots, subaccounts, to_json};
+use super::{expired, listed_to_json, secrets, slots, subaccounts, to_json};
 use crate::authority::Authority;
 use crate::ip_list::IpList;
 use crate::limits::DeclaredLimits;
@@ -19,6 +19,9 @@ use crate::selection::Selection;
 
 /// Rows in one statement.
 const ROWS: usize = 200;
+
+/// Names in one statement.
+const NAMES: usize = 5_000;
 
 /// A key that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,9 +126,11 @@ impl Acting {
     }
 }
 
-/// Fails with [`StoreError::Row`] about one of them.
+/// Fails with [`StoreError::Row`] about one of them, for [`StoreError::NameTaken`] or [`StoreError::SecretTaken`] also by
+/// another one of them.
 pub(super) async fn create(change: &mut Change, keys: Vec<NewKey>, now: i64) -> Result<Vec<Key>, StoreError> {
-    let mut bounds = Bounds::new(change).await?;
+    require_new(change, &keys, now).await?;
+    let mut bounds = Bounds::new(change, now).await?;
     let mut policies = HashMap::new();
     let (mut rows, mut limits) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
     let slots = slots::take(change, keys.len(), now).await?;
@@ -143,8 +148,6 @@ pub(super) async fn create(change: &mut Change, keys: Vec<NewKey>, now: i64) -> 
         rows.push(Row { id: random::id("key")?, policy_id, slot, key });
     }
     for rows in rows.chunks(ROWS) {
-        let digests: Vec<_> = rows.iter().map(|row| row.key.digest).collect();
-        secrets::require_new(change, &digests).await?;
         insert(change, rows, now).await?;
     }
     outbox::created(change, rows.iter().map(|row| row.key.account_id.as_str()), now).await?;
@@ -169,6 +172,32 @@ pub(super) async fn create(change: &mut Change, keys: Vec<NewKey>, now: i64) -> 
         revoked_at: None,
     };
     Ok(rows.into_iter().zip(limits).map(created).collect())
+}
+
+/// Refuses keys whose name another key has, or whose secret is that of a key or was.
+async fn require_new(change: &mut Change, keys: &[NewKey], now: i64) -> Result<(), StoreError> {
+    let mut of_accounts = BTreeMap::<_, Vec<_>>::new();
+    for key in keys {
+        of_accounts.entry(key.account_id.as_str()).or_default().push(key.settings.name.as_str());
+    }
+    let mut taken = HashSet::new();
+    for (account_id, names) in of_accounts {
+        for names in names.chunks(NAMES) {
+            let names = expired::taken_names(change.connection(), account_id, names, None, now).await?;
+            taken.extend(names.into_iter().map(|name| (account_id.to_owned(), name)));
+        }
+    }
+    let digests: Vec<_> = keys.iter().map(|key| key.digest).collect();
+    let mut digests = secrets::known(change, &digests).await?;
+    for (index, NewKey { account_id, digest, settings, .. }) in keys.iter().enumerate() {
+        if !taken.insert((account_id.clone(), settings.name.clone())) {
+            return Err(StoreError::NameTaken.of_row(index));
+        }
+        if !digests.insert(*digest) {
+            return Err(StoreError::SecretTaken.of_row(index));
+        }
+    }
+    Ok(())
 }
 
 async fn insert(change: &mut Change, rows: &[Row], now: i64) -> Result<(), StoreError> {

@@ -3,6 +3,7 @@
 use super::audit::Event;
 use super::bounds::Bounds;
 use super::change::{Change, to_its_end};
+use super::expired::Held;
 use super::policies::{self, Content};
 use super::{Acting, Caller, Key, StoreError, keys, to_json};
 use crate::ip_list::IpList;
@@ -55,7 +56,8 @@ impl Acting {
     /// Edits one of the account's keys as `edit` says, which sees the caller and the key as they are, and changes
     /// nothing if that fails. Returns it with the revision from which on nodes go by it. If the edit makes no difference
     /// nothing changes, and the revision is that of the key's last change. Fails with [`StoreError::KeyRevoked`],
-    /// [`StoreError::NameTaken`] and [`StoreError::TierExceeded`].
+    /// [`StoreError::NameTaken`], [`StoreError::TierExceeded`], and for a key that had expired and no longer has with
+    /// [`StoreError::KeyLimit`] and [`StoreError::HeldKeyLimit`].
     pub(crate) async fn edit_key<E: From<StoreError> + Send + 'static>(
         self,
         id: String,
@@ -69,17 +71,19 @@ impl Acting {
             if before.revoked_at.is_some() {
                 return Err(StoreError::KeyRevoked.into());
             }
-            let (policy_id, revision) = policy_of(change, &id).await?;
+            let held = Held::find(change, &id).await?;
             let mut key = before.clone();
             edit(caller, &mut key)?;
             if key == before {
-                return Ok((key, revision.cast_unsigned()));
+                return Ok((key, held.revision.cast_unsigned()));
             }
-            Bounds::admit_edit(change, account_id, &before, &key).await?;
+            held.admit(change, account_id, (&before, &key), self.now).await?;
+            Bounds::admit_edit(change, account_id, &before, &key, self.now).await?;
             let policy = Content::of(account_id, &key.user_id, &key.settings)?.policy(change).await?;
             update(change, &key, policy, self.now).await?;
-            if policy != policy_id {
-                policies::retire(change, [policy_id]).await?;
+            held.return_to_snapshot(change, policy, &key, self.now).await?;
+            if policy != held.policy_id {
+                policies::retire(change, [held.policy_id]).await?;
             }
             let edited = keys::find(change.connection(), account_id, &id).await?;
             let revision = deed.commit(&[Event::edited("key.update", &before, &edited)]).await?;
@@ -87,12 +91,6 @@ impl Acting {
         })
         .await
     }
-}
-
-/// The key's policy, and the revision of its last change.
-async fn policy_of(change: &mut Change, id: &str) -> Result<(i64, i64), StoreError> {
-    let query = sqlx::query_as("SELECT policy_id, revision FROM keys WHERE id = ?").bind(id);
-    Ok(query.fetch_one(change.connection()).await?)
 }
 
 async fn update(change: &mut Change, key: &Key, policy_id: i64, now: i64) -> Result<(), StoreError> {

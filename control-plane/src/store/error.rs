@@ -76,9 +76,12 @@ pub enum StoreError {
     /// The operator's own account can be neither disabled nor closed.
     #[error("it is the operator's account")]
     OperatorsAccount,
-    /// The account has as many live keys as it may: so many.
+    /// The account has as many keys that have not expired as it may: so many.
     #[error("the account may have {0} keys")]
     KeyLimit(u32),
+    /// With keys that have expired lately, the account has twice as many keys as it may have: so many.
+    #[error("the account may have {0} keys, and has twice as many with expired ones")]
+    HeldKeyLimit(u32),
     /// A key would be above its account's tier.
     #[error("{field} is above the account's tier {tier}")]
     TierExceeded {
@@ -156,6 +159,12 @@ pub enum StoreError {
     /// An account or a live key has the tier of that name.
     #[error("tier {0} is in use")]
     TierInUse(String),
+    /// The key has expired, and would get no later expiry.
+    #[error("the key has expired")]
+    KeyExpired,
+    /// An old secret of the key is still good, and the newest one is not to be replaced.
+    #[error("an overlap is running")]
+    OverlapRunning,
     /// The key is revoked, which is for good.
     #[error("the key is revoked")]
     KeyRevoked,
@@ -232,8 +241,6 @@ fn taken(error: &sqlx::Error) -> Option<StoreError> {
         Some(StoreError::NodeTokenNameTaken)
     } else if names("node_tokens.hash") {
         Some(StoreError::NodeTokenTaken)
-    } else if names("keys.name") {
-        Some(StoreError::NameTaken)
     } else if names("keys.digest") {
         Some(StoreError::SecretTaken)
     } else {

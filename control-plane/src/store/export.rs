@@ -24,7 +24,7 @@ pub struct Changes {
     pub policies: Chunks,
     /// Keys that are new or have changed.
     pub keys: Chunks,
-    /// Digests of keys that were revoked, and of secrets that are no more.
+    /// Digests of keys that were revoked or expired a day ago, and of secrets that are no more.
     pub removed: Chunks,
     /// Ids of policies that no live key has any more, little-endian.
     pub removed_policies: Chunks,
@@ -39,7 +39,7 @@ macro_rules! current {
     ($rest:literal) => {
         concat!(
             "SELECT seq, slot, id, policy_id, digest, secret, name, expires_at, disabled, \
-             revoked_at IS NOT NULL AS removed FROM keys WHERE ",
+             slot IS NULL AS removed FROM keys WHERE ",
             $rest
         )
     };
@@ -78,7 +78,7 @@ struct KeyRow {
 impl Store {
     /// About how many keys, by each of their secrets, a snapshot holds.
     pub(crate) async fn live_keys(&self) -> Result<u64, StoreError> {
-        const QUERY: &str = "SELECT (SELECT COUNT(*) FROM keys WHERE revoked_at IS NULL) \
+        const QUERY: &str = "SELECT (SELECT COUNT(*) FROM keys WHERE slot IS NOT NULL) \
              + (SELECT COUNT(*) FROM old_secrets WHERE NOT removed)";
         let count: i64 = sqlx::query_scalar(QUERY).fetch_one(&self.0.readers).await?;
         Ok(count.cast_unsigned())
@@ -142,7 +142,7 @@ pub(super) async fn live_key(
     digest: &KeyDigest,
 ) -> Result<Option<LiveKey>, StoreError> {
     const QUERY: &str = concat!(
-        current!("digest = ?1 AND account_id = ?2 AND revoked_at IS NULL"),
+        current!("digest = ?1 AND account_id = ?2 AND slot IS NOT NULL"),
         " UNION ALL ",
         old!("o.digest = ?1 AND k.account_id = ?2 AND NOT o.removed")
     );

@@ -203,7 +203,7 @@ pub(super) struct Found {
 
 /// The live key of this digest.
 pub(super) async fn by_digest(from: &mut SqliteConnection, digest: &KeyDigest) -> Result<Option<Found>, StoreError> {
-    const QUERY: &str = "SELECT account_id, id, NULL AS ends_at FROM keys WHERE digest = ?1 AND revoked_at IS NULL \
+    const QUERY: &str = "SELECT account_id, id, NULL AS ends_at FROM keys WHERE digest = ?1 AND slot IS NOT NULL \
          UNION ALL SELECT k.account_id, k.id, o.ends_at FROM old_secrets o CROSS JOIN keys k ON k.seq = o.key_seq \
          WHERE o.digest = ?1 AND NOT o.removed";
     let query = sqlx::query_as(QUERY).bind(&digest.0[..]);
@@ -277,7 +277,8 @@ impl TryFrom<Row> for Key {
         let old_secret = row.old_masked.zip(row.old_created_at).map(|(masked, created_at)| Secret {
             masked,
             created_at,
-            ends_at: row.old_ends_at,
+            // It never outlasts the key.
+            ends_at: row.old_ends_at.map(|end| row.expires_at.map_or(end, |expiry| expiry.min(end))),
             last_used_at: row.old_used_at,
             last_used_ip: row.old_used_ip,
         });

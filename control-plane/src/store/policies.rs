@@ -85,13 +85,13 @@ impl<'a> Content<'a> {
         self.digest
     }
 
-    /// The id of the policy, made if it is the first of its kind. One that no live key had is sent to nodes again.
+    /// The id of the policy, made if it is the first of its kind. One that no key in the snapshot had is sent to nodes again.
     pub(super) async fn policy(&self, change: &mut Change) -> Result<i64, StoreError> {
         const INSERT: &str = "INSERT INTO policies (account_id, user_id, tier, environment, allowed_ips, denied_ips, \
              scope, roles, permissions, subaccounts, limits, content, revision) \
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
              ON CONFLICT (content) DO UPDATE SET revision = excluded.revision \
-             WHERE NOT EXISTS (SELECT 1 FROM keys WHERE policy_id = policies.id AND revoked_at IS NULL)";
+             WHERE NOT EXISTS (SELECT 1 FROM keys WHERE policy_id = policies.id AND slot IS NOT NULL)";
         const SELECT: &str = "SELECT id FROM policies WHERE content = ?";
         let revision = change.revision();
         sqlx::query(INSERT)
@@ -122,7 +122,7 @@ pub(super) enum Of<'a> {
     Tier(&'a str),
 }
 
-/// Has the policies of live keys sent to nodes again. What becomes of a tier also bounds the keys of its accounts.
+/// Has the policies of keys in the snapshot sent to nodes again. What becomes of a tier also bounds the keys of its accounts.
 pub(super) async fn stamp(change: &mut Change, of: Of<'_>) -> Result<(), StoreError> {
     let mut query = QueryBuilder::<Sqlite>::new("UPDATE policies SET revision = ");
     query.push_bind(change.revision());
@@ -135,15 +135,23 @@ pub(super) async fn stamp(change: &mut Change, of: Of<'_>) -> Result<(), StoreEr
             query.push(")")
         }
     };
-    query.push(") AND EXISTS (SELECT 1 FROM keys WHERE policy_id = policies.id AND revoked_at IS NULL)");
+    query.push(") AND EXISTS (SELECT 1 FROM keys WHERE policy_id = policies.id AND slot IS NOT NULL)");
     query.build().execute(change.connection()).await?;
     Ok(())
 }
 
-/// Stamps those of the policies that have lost their last live key, so that nodes are told to forget them.
+/// Stamps a policy that a key is about to bring back to the snapshot, if no other key in it has it: nodes have forgotten it.
+pub(super) async fn reuse(change: &mut Change, id: i64) -> Result<(), StoreError> {
+    const REUSE: &str = "UPDATE policies SET revision = ? WHERE id = ? \
+         AND NOT EXISTS (SELECT 1 FROM keys WHERE policy_id = policies.id AND slot IS NOT NULL)";
+    sqlx::query(REUSE).bind(change.revision()).bind(id).execute(change.connection()).await?;
+    Ok(())
+}
+
+/// Stamps those of the policies that have lost their last key in the snapshot, so that nodes are told to forget them.
 pub(super) async fn retire(change: &mut Change, ids: impl IntoIterator<Item = i64>) -> Result<(), StoreError> {
     const RETIRE: &str = "UPDATE policies SET revision = ? WHERE id = ? \
-         AND NOT EXISTS (SELECT 1 FROM keys WHERE policy_id = policies.id AND revoked_at IS NULL)";
+         AND NOT EXISTS (SELECT 1 FROM keys WHERE policy_id = policies.id AND slot IS NOT NULL)";
     let revision = change.revision();
     for id in ids {
         sqlx::query(RETIRE).bind(revision).bind(id).execute(change.connection()).await?;

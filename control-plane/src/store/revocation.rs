@@ -6,9 +6,10 @@ use std::collections::{HashMap, HashSet};
 use super::acting::Deed;
 use super::audit::Event;
 use super::change::{Change, to_its_end};
+use super::slots::{self, Leaving};
 use super::users::Whose;
 use super::webhooks::outbox;
-use super::{Acting, Store, StoreError, keys, policies, slots};
+use super::{Acting, Store, StoreError, keys, policies};
 
 /// Keys in one statement.
 const ROWS: usize = 500;
@@ -106,7 +107,7 @@ async fn revoke_all(
 
 /// What comes after keys were revoked: others get their slots, their `policies` go, and whoever wants to know is told.
 async fn settle(change: &mut Change, account_id: &str, policies: HashSet<i64>, now: i64) -> Result<(), StoreError> {
-    slots::free(change).await?;
+    slots::free(change, Leaving::Revoked, now).await?;
     policies::retire(change, policies).await?;
     outbox::revoked(change, account_id, now).await
 }

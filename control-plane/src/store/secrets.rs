@@ -1,18 +1,16 @@
-//! Secrets of keys: giving a key another one, and what becomes of the old one.
+//! Secrets of keys, and what becomes of old ones.
 //!
 //! A key's row has its current secret. The one before it is in `old_secrets`, and good until its overlap is over; then,
 //! or when its key is revoked or given yet another one, it is removed, and its row stays. **A digest is accepted only
 //! once**, whatever has become of its key.
 
-use latchkey_policy::key::{KeyDigest, PlainKey};
-use serde_json::json;
+use latchkey_policy::key::KeyDigest;
 use sqlx::{QueryBuilder, Sqlite};
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use super::audit::Event;
 use super::change::{Change, to_its_end};
-use super::{Acting, Caller, Key, Store, StoreError, keys, usage};
+use super::{Store, StoreError, usage};
 
 /// So many seconds after its end nodes forget an old secret: until then they say that it has expired, and not that there
 /// is no such key.
@@ -42,59 +40,12 @@ pub struct Secret {
     pub last_used_ip: Option<String>,
 }
 
-impl Acting {
-    /// Gives one of the account's keys the secret that `new` makes, which sees the caller and the key as they are, and
-    /// changes nothing if that fails. The secret that it had is good for `overlap` seconds more, and the one before that
-    /// no longer. Returns the key, its secret, and the revision from which on nodes go by it. Fails with
-    /// [`StoreError::KeyRevoked`].
-    pub(crate) async fn regenerate_key<E: From<StoreError> + Send + 'static>(
-        self,
-        id: String,
-        overlap: u32,
-        new: impl FnOnce(&Caller, &Key) -> Result<PlainKey, E> + Send + 'static,
-    ) -> Result<(Key, PlainKey, u64), E> {
-        to_its_end(async move {
-            let mut deed = self.begin().await?;
-            let (change, account_id) = (&mut deed.on, &deed.caller.account_id);
-            let before = keys::find(change.connection(), account_id, &id).await?;
-            if before.revoked_at.is_some() {
-                return Err(StoreError::KeyRevoked.into());
-            }
-            let secret = new(&deed.caller, &before)?;
-            require_new(change, &[secret.digest()]).await?;
-            replace(change, &id, &secret, overlap, self.now).await?;
-            let key = keys::find(change.connection(), account_id, &id).await?;
-            let event = Event::edited("key.regenerate", &before, &key).with("overlap_seconds", json!(overlap));
-            Ok((key, secret, deed.commit(&[event]).await?))
-        })
-        .await
-    }
-}
-
-async fn replace(change: &mut Change, id: &str, secret: &PlainKey, overlap: u32, now: i64) -> Result<(), StoreError> {
-    const END: &str = "UPDATE old_secrets SET removed = TRUE, revision = ? \
-         WHERE NOT removed AND key_seq = (SELECT seq FROM keys WHERE id = ?)";
-    const KEEP: &str = "INSERT INTO old_secrets (digest, key_seq, secret, masked, imported, created_at, ends_at, \
-         last_used_at, last_used_ip, removed, revision) \
-         SELECT digest, seq, secret, masked, imported, secret_created_at, ?, secret_used_at, secret_used_ip, ?, ? \
-         FROM keys WHERE id = ?";
-    const GIVE: &str = "UPDATE keys SET digest = ?, masked = ?, secret = secret + 1, imported = FALSE, \
-         secret_created_at = ?, secret_used_at = NULL, secret_used_ip = NULL, updated_at = ?, revision = ? WHERE id = ?";
-    let revision = change.revision();
-    sqlx::query(END).bind(revision).bind(id).execute(change.connection()).await?;
-    let keep = sqlx::query(KEEP).bind(now.saturating_add(overlap.into())).bind(overlap == 0).bind(revision).bind(id);
-    keep.execute(change.connection()).await?;
-    let give = sqlx::query(GIVE).bind(&secret.digest().0[..]).bind(secret.masked()).bind(now).bind(now);
-    give.bind(revision).bind(id).execute(change.connection()).await?;
-    Ok(())
-}
-
 /// Has the old secrets of keys that this change is about sent with them: they say the same of the key. Those of keys that
-/// it has revoked are removed.
+/// have left the snapshot are removed.
 pub(super) async fn follow_keys(change: &mut Change) -> Result<(), StoreError> {
     // In this order, so that what it costs depends on what has changed.
     const FOLLOW: &str = "UPDATE old_secrets SET revision = ?1, \
-         removed = (SELECT revoked_at IS NOT NULL FROM keys WHERE seq = key_seq) \
+         removed = (SELECT slot IS NULL FROM keys WHERE seq = key_seq) \
          WHERE digest IN (SELECT o.digest FROM keys k CROSS JOIN old_secrets o ON o.key_seq = k.seq \
          WHERE k.revision = ?1 AND NOT o.removed)";
     let revision = change.revision();
@@ -105,7 +56,7 @@ pub(super) async fn follow_keys(change: &mut Change) -> Result<(), StoreError> {
 /// Has nodes told when the first imported secret comes, and when the last one goes.
 pub(super) async fn tell_of_imported(change: &mut Change) -> Result<(), StoreError> {
     const TELL: &str = "WITH now (imported) AS (SELECT \
-         EXISTS (SELECT 1 FROM keys WHERE imported AND revoked_at IS NULL) \
+         EXISTS (SELECT 1 FROM keys WHERE imported = TRUE AND slot IS NOT NULL) \
          OR EXISTS (SELECT 1 FROM old_secrets WHERE imported AND NOT removed)) \
          UPDATE routes SET imported = now.imported, revision = ? FROM now WHERE routes.imported <> now.imported";
     let revision = change.revision();

@@ -18,7 +18,7 @@ pub(crate) use counts::{Count, Current, Elsewhere, ElsewherePage};
 pub(crate) use news::News;
 pub use read::KeyUsage;
 pub(super) use read::admitted;
-pub(super) use tidy::trusts;
+pub(super) use tidy::{forget, trusts};
 
 use latchkey_policy::limit::Window;
 use latchkey_policy::meter::Outcome;

@@ -1,4 +1,4 @@
-//! Has old usage deleted, and old secrets removed, now and then.
+//! Has old usage deleted, and expired keys and old secrets removed from the snapshot, now and then.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::stop::Stop;
 use crate::store::{Store, StoreError};
 
-const HOUR: Duration = Duration::from_secs(60 * 60);
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// Begins with it at once, and goes on until `stop`.
 pub(crate) fn start(store: Store, clock: Arc<dyn Clock>, mut stop: Stop) {
@@ -21,16 +21,20 @@ pub(crate) fn start(store: Store, clock: Arc<dyn Clock>, mut stop: Stop) {
     });
 }
 
-/// Windows every hour, since there are many short ones, processes, since anybody's can be many, and secrets, as nodes still have them; the rest once a day.
+/// Expired keys every minute, as they count towards what their accounts can hold. Windows every hour, since there are
+/// many short ones, processes, since anybody's can be many, and secrets, as nodes still have them; the rest once a day.
 async fn tidy(store: Store, clock: Arc<dyn Clock>) {
-    for hour in (0..24).cycle() {
-        told(store.tidy_windows(clock.now()).await);
-        told(store.tidy_processes().await);
-        told(store.tidy_secrets(clock.now()).await);
-        if hour == 0 {
+    for minute in (0..24 * 60).cycle() {
+        told(store.sweep_expired_keys(clock.now()).await);
+        if minute % 60 == 0 {
+            told(store.tidy_windows(clock.now()).await);
+            told(store.tidy_processes().await);
+            told(store.tidy_secrets(clock.now()).await);
+        }
+        if minute == 0 {
             told(store.tidy_history(clock.now()).await);
         }
-        time::sleep(HOUR).await;
+        time::sleep(MINUTE).await;
     }
 }
 

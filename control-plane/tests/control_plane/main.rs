@@ -7,6 +7,7 @@ mod acting;
 mod audit;
 mod backup;
 mod binary;
+mod caching;
 mod cli;
 mod connections;
 mod contact;
@@ -48,4 +49,5 @@ mod users;
 mod webhooks;
 
 mod enforcement;
+mod expired;
 mod explain;

@@ -83,8 +83,12 @@ impl Model {
             (2..=5, Some(id)) => {
                 let overlap = if dice.roll(2) == 0 { OVERLAP } else { 0 };
                 let secrets = self.live.get_mut(&id).unwrap();
-                let keep = usize::from(overlap > 0);
-                secrets.drain(..secrets.len() - keep);
+                // While an overlap runs, the newest secret is replaced.
+                match (overlap, secrets.len()) {
+                    (0, _) => secrets.clear(),
+                    (_, 1) => {}
+                    _ => drop(secrets.pop()),
+                }
                 secrets.push(KeyDigest::of(client.regenerate(&id, overlap).await.as_bytes()));
             }
             (REVOCATION..=9, Some(id)) => {

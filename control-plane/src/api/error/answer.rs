@@ -78,7 +78,9 @@ impl ApiError {
                 "Operator's account",
                 "The operator's own account can be neither disabled nor closed.",
             ),
-            Self::KeyLimit(_) => (StatusCode::FORBIDDEN, "key_limit", "Account key limit reached", ""),
+            Self::KeyLimit(_) | Self::HeldKeyLimit(_) => {
+                (StatusCode::FORBIDDEN, "key_limit", "Account key limit reached", "")
+            }
             Self::TierExceeded { .. } => (StatusCode::FORBIDDEN, "tier_exceeded", "Account tier exceeded", ""),
             Self::NodeNotFound => {
                 (StatusCode::NOT_FOUND, "node_not_found", "Node not found", "There is no node with this handle.")
@@ -125,6 +127,19 @@ impl ApiError {
                 "The account needs a user who is not disabled, holds `*` and may act on all subaccounts.",
             ),
             Self::TierInUse(_) => (StatusCode::CONFLICT, "tier_in_use", "Tier in use", ""),
+            Self::KeyExpired => (
+                StatusCode::CONFLICT,
+                "key_expired",
+                "API key expired",
+                "The API key has expired. Send `expires_at` with a time in the future, or null, to use it again.",
+            ),
+            Self::OverlapRunning => (
+                StatusCode::CONFLICT,
+                "overlap_running",
+                "Overlap running",
+                "The secret before the newest one is still valid. Wait for its end, or send an overlap of 0 seconds to end \
+                 both at once.",
+            ),
             Self::KeyRevoked => (
                 StatusCode::CONFLICT,
                 "key_revoked",
@@ -285,7 +300,11 @@ impl ApiError {
             Self::WebhookLimit => (None, format!("An account can have at most {MAX_WEBHOOKS} webhooks.")),
             Self::ServiceLimit => (None, format!("An account can have at most {MAX_SERVICES} services.")),
             Self::KeyLimit(most) => {
-                (None, format!("The account may have at most {most} API keys that are not revoked."))
+                (None, format!("The account may have at most {most} API keys that are not revoked or expired."))
+            }
+            Self::HeldKeyLimit(most) => {
+                let held = "Expired API keys are held for a day, in which the account can have at most";
+                (None, format!("{held} twice the {most} API keys that it may have. Revoke some of the expired ones."))
             }
             Self::TierExceeded { field, tier } => {
                 let error = format!("Field `{field}` is above the account's tier `{tier}`.");

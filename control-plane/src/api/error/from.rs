@@ -17,6 +17,8 @@ impl From<StoreError> for ApiError {
             StoreError::Row { index, error } => Self::from(*error).of_row(index),
             StoreError::TierInUse(name) => Self::TierInUse(name),
             StoreError::KeyRevoked => Self::KeyRevoked,
+            StoreError::KeyExpired => Self::KeyExpired,
+            StoreError::OverlapRunning => Self::OverlapRunning,
             StoreError::UserNotFound => Self::UserNotFound,
             StoreError::EmailTaken => Self::EmailTaken("email"),
             StoreError::DeletesThemselves => Self::DeletesThemselves,
@@ -24,6 +26,7 @@ impl From<StoreError> for ApiError {
             StoreError::AccountClosed => Self::AccountClosed,
             StoreError::OperatorsAccount => Self::OperatorsAccount,
             StoreError::KeyLimit(most) => Self::KeyLimit(most),
+            StoreError::HeldKeyLimit(most) => Self::HeldKeyLimit(most),
             StoreError::TierExceeded { field, tier } => Self::TierExceeded { field, tier },
             StoreError::ServiceUnknown { index } => Self::field(
                 &format!("scope[{index}]"),

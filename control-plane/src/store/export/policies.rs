@@ -28,7 +28,7 @@ macro_rules! select {
      (SELECT json_group_array(s.id ORDER BY s.id) FROM subaccounts s WHERE s.account_id = p.account_id \
       AND (p.subaccounts IS NULL OR s.id IN (SELECT value FROM json_each(p.subaccounts))) \
       AND (u.subaccounts IS NULL OR s.id IN (SELECT value FROM json_each(u.subaccounts)))) AS subaccounts, \
-     EXISTS (SELECT 1 FROM keys WHERE policy_id = p.id AND revoked_at IS NULL) AS used \
+     EXISTS (SELECT 1 FROM keys WHERE policy_id = p.id AND slot IS NOT NULL) AS used \
      FROM ",
             $from,
             " JOIN users u ON u.id = p.user_id JOIN accounts a ON a.id = p.account_id \
@@ -66,9 +66,9 @@ struct Row {
 pub(super) async fn live_policies(from: impl SqliteExecutor<'_>) -> Result<Chunks, StoreError> {
     const QUERY: &str = select!(
         "WITH RECURSIVE live (id) AS ( \
-         SELECT MIN(policy_id) FROM keys WHERE revoked_at IS NULL \
+         SELECT MIN(policy_id) FROM keys WHERE slot IS NOT NULL \
          UNION ALL \
-         SELECT (SELECT MIN(policy_id) FROM keys WHERE revoked_at IS NULL AND policy_id > live.id) FROM live \
+         SELECT (SELECT MIN(policy_id) FROM keys WHERE slot IS NOT NULL AND policy_id > live.id) FROM live \
          WHERE live.id IS NOT NULL) ",
         "live CROSS JOIN policies p ON p.id = live.id",
         ""

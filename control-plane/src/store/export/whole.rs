@@ -45,8 +45,8 @@ struct Rest(Option<u32>, String, i64, u32, String, Option<i64>, u8);
 
 impl Store {
     /// At most `limit` live keys, by each of their secrets, that follow `after` and have not changed since `revision`.
-    /// Keys that have are among the [`changes_since`](Self::changes_since) it. Live are also disabled and expired keys: a
-    /// node tells them from unknown ones.
+    /// Keys that have are among the [`changes_since`](Self::changes_since) it. Live are also disabled keys, and keys
+    /// that have expired within the last day: a node tells them from unknown ones.
     pub async fn snapshot_page(&self, revision: u64, after: Option<Place>, limit: u32) -> Result<Page, StoreError> {
         let mut keys = Chunks::default();
         let next = self.visit_page(revision, after, limit, |row| push_key(row, &mut keys).map(|_| ())).await?;
@@ -96,7 +96,7 @@ impl Store {
         visit: &mut impl FnMut(&KeyRow) -> Result<(), StoreError>,
     ) -> Result<Option<i64>, StoreError> {
         const QUERY: &str = "SELECT seq, digest, json_array(slot, id, policy_id, secret, name, expires_at, disabled) \
-             FROM keys WHERE seq > ?1 AND revoked_at IS NULL AND revision <= ?2 ORDER BY seq LIMIT ?3";
+             FROM keys WHERE seq > ?1 AND slot IS NOT NULL AND revision <= ?2 ORDER BY seq LIMIT ?3";
         let query = sqlx::query_as(QUERY).bind(after).bind(revision.cast_signed()).bind(limit);
         let mut rows = query.fetch(&self.0.readers);
         let (mut last, mut count) = (None, 0);

@@ -159,7 +159,7 @@ impl Store {
              ON w.kind = c.kind AND w.number = c.number AND w.key_seq = k.seq) AS sums, \
              (SELECT '[' || COALESCE(group_concat('[' || i.position || ',' || u.windows || ']'), '') || ']' \
              FROM instances i CROSS JOIN node_usage u ON u.instance = i.instance AND u.key_seq = k.seq) AS processes \
-             FROM keys k WHERE k.seq IN (SELECT value FROM json_each(?3)) AND k.revoked_at IS NULL AND k.slot IS NOT NULL \
+             FROM keys k WHERE k.seq IN (SELECT value FROM json_each(?3)) AND k.slot IS NOT NULL \
              ORDER BY k.seq";
         let query = sqlx::query_as(QUERY).bind(to_json(&current.stored())?);
         let query = query.bind(to_json(&instances)?).bind(to_json(&keys)?);

@@ -7,7 +7,7 @@
 
 use latchkey_policy::limit::Window;
 use sqlx::query::Query;
-use sqlx::{Database, Sqlite, SqliteExecutor};
+use sqlx::{Database, Sqlite, SqliteConnection, SqliteExecutor};
 
 use super::{DAY, HOUR, kind};
 use crate::store::json::to_json;
@@ -87,6 +87,19 @@ impl Store {
         while statement().bind(STEP).execute(self.0.writer()?).await?.rows_affected() >= STEP.into() {}
         Ok(())
     }
+}
+
+/// Deletes what processes have said of the key with the number `seq`, as they count it from zero from now on. What they
+/// counted stays in the sums.
+pub(in crate::store) async fn forget(from: &mut SqliteConnection, seq: i64) -> Result<(), StoreError> {
+    // One look-up leads to the next process, and the primary key to its row.
+    const FORGET: &str = "WITH RECURSIVE processes (instance) AS (SELECT MIN(instance) FROM node_usage UNION ALL \
+         SELECT (SELECT MIN(u.instance) FROM node_usage u WHERE u.instance > processes.instance) FROM processes \
+         WHERE processes.instance IS NOT NULL) \
+         DELETE FROM node_usage WHERE key_seq = ? \
+         AND instance IN (SELECT instance FROM processes WHERE instance IS NOT NULL)";
+    sqlx::query(FORGET).bind(seq).execute(from).await?;
+    Ok(())
 }
 
 /// Whether a node has agreed with our clock on what day it is, or was yesterday.

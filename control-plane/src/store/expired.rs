@@ -1,0 +1,223 @@
+//! Expired keys. They neither count towards the account's keys nor hold their name, from the very second of their expiry,
+//! so that no index can say whose a name is: writers ask, in their transaction. (Writers exclude each other. In a database
+//! in which they do not, they have to lock the account's row first.) A day later they leave the snapshot, in steps.
+//!
+//! What has left stays editable, and comes back to the snapshot with a later expiry.
+
+use sqlx::{FromRow, SqliteConnection};
+use std::collections::HashSet;
+
+use super::change::{Change, to_its_end};
+use super::slots::{self, Leaving};
+use super::{Key, Store, StoreError, policies, to_json, usage};
+
+/// The number of seconds for which nodes still know an expired key: until then they refuse it as `expired_key`.
+const KEPT: i64 = 24 * 60 * 60;
+
+/// Keys that leave or come back in one change.
+const STEP: u32 = 1_000;
+
+impl Key {
+    /// Whether it is past its expiry.
+    pub(crate) fn has_expired(&self, now: i64) -> bool {
+        self.settings.expires_at.is_some_and(|second| second <= now)
+    }
+}
+
+/// Returns those of `names` that a key of the account has at `now`, other than the key `except`.
+pub(super) async fn taken_names(
+    from: &mut SqliteConnection,
+    account_id: &str,
+    names: &[&str],
+    except: Option<&str>,
+    now: i64,
+) -> Result<HashSet<String>, StoreError> {
+    const QUERY: &str = "SELECT name FROM keys WHERE account_id = ? AND revoked_at IS NULL \
+         AND name IN (SELECT value FROM json_each(?)) AND (expires_at IS NULL OR expires_at > ?) AND id IS NOT ?";
+    let query = sqlx::query_scalar(QUERY).bind(account_id).bind(to_json(&names)?).bind(now).bind(except);
+    Ok(query.fetch_all(from).await?.into_iter().collect())
+}
+
+/// The numbers of an account's keys, in so far as they are bounded.
+#[derive(Debug, Clone, Copy, FromRow)]
+pub(super) struct KeyNumbers {
+    max_keys: Option<u32>,
+    /// Keys in the snapshot, with those that have expired.
+    #[sqlx(rename = "live_keys")]
+    held: i64,
+    /// Those of them that have expired, as far as that was asked for.
+    #[sqlx(skip)]
+    expired: i64,
+}
+
+impl KeyNumbers {
+    /// Counts the keys of an account at `now`.
+    pub(super) async fn count(change: &mut Change, account_id: &str, now: i64) -> Result<Self, StoreError> {
+        const HELD: &str = "SELECT max_keys, live_keys FROM accounts WHERE id = ?";
+        const EXPIRED: &str = "SELECT COUNT(*) FROM keys \
+             WHERE account_id = ? AND expires_at <= ? AND expires_at IS NOT NULL AND slot IS NOT NULL";
+        let numbers = sqlx::query_as(HELD).bind(account_id).fetch_optional(change.connection()).await?;
+        let mut numbers: Self = numbers.ok_or(StoreError::AccountNotFound)?;
+        if numbers.max_keys.is_some() {
+            let expired = sqlx::query_scalar(EXPIRED).bind(account_id).bind(now);
+            numbers.expired = expired.fetch_one(change.connection()).await?;
+        }
+        Ok(numbers)
+    }
+
+    /// Admits one more key that has not expired. `held`: it is in the snapshot already.
+    ///
+    /// # Errors
+    /// [`StoreError::KeyLimit`] if the account has as many as it may, and [`StoreError::HeldKeyLimit`] if it has twice as
+    /// many with those that have expired lately.
+    pub(super) fn add(&mut self, held: bool) -> Result<(), StoreError> {
+        let Some(most) = self.max_keys else { return Ok(()) };
+        if self.held.saturating_sub(self.expired) >= i64::from(most) {
+            return Err(StoreError::KeyLimit(most));
+        }
+        if held {
+            self.expired = self.expired.saturating_sub(1);
+        } else if self.held >= i64::from(most).saturating_mul(2) {
+            return Err(StoreError::HeldKeyLimit(most));
+        } else {
+            self.held = self.held.saturating_add(1);
+        }
+        Ok(())
+    }
+}
+
+/// A key's place in the snapshot.
+#[derive(Debug, Clone, Copy, FromRow)]
+pub(super) struct Held {
+    pub(super) seq: i64,
+    pub(super) policy_id: i64,
+    /// The revision of the key's last change.
+    pub(super) revision: i64,
+    slot: Option<u32>,
+}
+
+impl Held {
+    pub(super) async fn find(change: &mut Change, id: &str) -> Result<Self, StoreError> {
+        let query = sqlx::query_as("SELECT seq, policy_id, revision, slot FROM keys WHERE id = ?").bind(id);
+        Ok(query.fetch_one(change.connection()).await?)
+    }
+
+    /// Admits `after` in the place of `before`, if it has another name or another expiry: it must have a name of its own
+    /// while it has not expired, and if `before` had expired the account must have room for it.
+    ///
+    /// # Errors
+    /// [`StoreError::NameTaken`], [`StoreError::KeyLimit`] and [`StoreError::HeldKeyLimit`].
+    pub(super) async fn admit(
+        self,
+        change: &mut Change,
+        account_id: &str,
+        (before, after): (&Key, &Key),
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let (was, is) = (&before.settings, &after.settings);
+        if after.has_expired(now) || (&was.name, was.expires_at) == (&is.name, is.expires_at) {
+            return Ok(());
+        }
+        let names = [is.name.as_str()];
+        if !taken_names(change.connection(), account_id, &names, Some(&after.id), now).await?.is_empty() {
+            return Err(StoreError::NameTaken);
+        }
+        if before.has_expired(now) {
+            KeyNumbers::count(change, account_id, now).await?.add(self.slot.is_some())?;
+            end_old_secret(change, self.seq, was.expires_at).await?;
+        }
+        Ok(())
+    }
+
+    /// Brings a key that has left the snapshot back to it, unless it has still expired.
+    pub(super) async fn return_to_snapshot(
+        self,
+        change: &mut Change,
+        policy_id: i64,
+        after: &Key,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        if self.slot.is_some() || after.has_expired(now) {
+            return Ok(());
+        }
+        policies::reuse(change, policy_id).await?;
+        slots::take_again(change, self.seq, now).await
+    }
+}
+
+/// Has a key's old secret end with the expiry that the key had: it stays refused although the key no longer is.
+async fn end_old_secret(change: &mut Change, seq: i64, expired_at: Option<i64>) -> Result<(), StoreError> {
+    const END: &str =
+        "UPDATE old_secrets SET ends_at = MIN(ends_at, ?), revision = ? WHERE key_seq = ? AND NOT removed";
+    let query = sqlx::query(END).bind(expired_at).bind(change.revision()).bind(seq);
+    query.execute(change.connection()).await?;
+    Ok(())
+}
+
+impl Store {
+    /// Takes keys out of the snapshot that expired a day ago, and puts keys back that have left it and have not expired, as
+    /// after a clock that was wrong. Each step is a change of its own.
+    pub async fn sweep_expired_keys(&self, now: i64) -> Result<(), StoreError> {
+        // A clock that is ahead must not take keys from nodes.
+        if usage::trusts(&self.0.readers, now).await? {
+            while self.leaving(now).await? {
+                self.step(now, Step::Out).await?;
+            }
+        }
+        while self.returning(now).await? {
+            self.step(now, Step::Back).await?;
+        }
+        Ok(())
+    }
+
+    async fn leaving(&self, now: i64) -> Result<bool, StoreError> {
+        const QUERY: &str = "SELECT EXISTS (SELECT 1 FROM keys \
+             WHERE slot IS NOT NULL AND expires_at IS NOT NULL AND expires_at <= ?)";
+        Ok(sqlx::query_scalar(QUERY).bind(now.saturating_sub(KEPT)).fetch_one(&self.0.readers).await?)
+    }
+
+    async fn returning(&self, now: i64) -> Result<bool, StoreError> {
+        const QUERY: &str =
+            "SELECT EXISTS (SELECT 1 FROM keys WHERE slot IS NULL AND revoked_at IS NULL AND expires_at > ?)";
+        Ok(sqlx::query_scalar(QUERY).bind(now).fetch_one(&self.0.readers).await?)
+    }
+
+    async fn step(&self, now: i64, step: Step) -> Result<(), StoreError> {
+        let store = self.clone();
+        to_its_end(async move {
+            let mut change = Change::begin(&store).await?;
+            match step {
+                Step::Out => take_out(&mut change, now).await?,
+                Step::Back => put_back(&mut change, now).await?,
+            }
+            change.commit().await.map(drop)
+        })
+        .await
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Out,
+    Back,
+}
+
+async fn take_out(change: &mut Change, now: i64) -> Result<(), StoreError> {
+    const STAMP: &str = "UPDATE keys SET revision = ? WHERE seq IN (SELECT seq FROM keys \
+         WHERE slot IS NOT NULL AND expires_at IS NOT NULL AND expires_at <= ? LIMIT ?) RETURNING policy_id";
+    let stamp = sqlx::query_scalar(STAMP).bind(change.revision()).bind(now.saturating_sub(KEPT)).bind(STEP);
+    let policies: HashSet<i64> = stamp.fetch_all(change.connection()).await?.into_iter().collect();
+    slots::free(change, Leaving::Stamped, now).await?;
+    policies::retire(change, policies).await
+}
+
+async fn put_back(change: &mut Change, now: i64) -> Result<(), StoreError> {
+    const KEYS: &str = "SELECT seq, policy_id FROM keys \
+         WHERE slot IS NULL AND revoked_at IS NULL AND expires_at > ? LIMIT ?";
+    let keys: Vec<(i64, i64)> = sqlx::query_as(KEYS).bind(now).bind(STEP).fetch_all(change.connection()).await?;
+    for (seq, policy_id) in keys {
+        policies::reuse(change, policy_id).await?;
+        slots::take_again(change, seq, now).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! Giving a key another secret, and what becomes of those that it has.
+//!
+//! Without an overlap every older secret ends at once. With one, the secret in use is good until its end, which no later
+//! call moves: while the overlap runs, the caller who made the newest secret can only replace it, if it was not used, as
+//! whoever has lost an answer does.
+
+use latchkey_policy::key::PlainKey;
+use serde_json::json;
+
+use super::acting::Deed;
+use super::audit::Event;
+use super::change::{Change, to_its_end};
+use super::expired::Held;
+use super::{Acting, Caller, Key, Store, StoreError, keys, secrets};
+
+/// The number of seconds within which a newest secret is replaced.
+const RETRY_SECONDS: i64 = 600;
+
+/// How a key is to get another secret.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Regeneration {
+    /// The number of seconds for which the secret in use stays good.
+    pub(crate) overlap: u32,
+    /// Another expiry of the key, or none.
+    pub(crate) expires_at: Option<Option<i64>>,
+}
+
+/// What becomes of the secrets that a key has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Former {
+    /// All of them end.
+    End,
+    /// The newest one is good until this second.
+    Overlap(i64),
+    /// The newest one ends, and the one before it keeps its end.
+    Replace,
+}
+
+impl Key {
+    /// Whether its old secret is good besides the newest one.
+    fn overlaps(&self, now: i64) -> bool {
+        let end = self.old_secret.as_ref().and_then(|secret| secret.ends_at);
+        end.is_some_and(|end| now < end) && !self.has_expired(now)
+    }
+
+    /// Whether a repeated call may replace its newest secret, as far as that can be known without the caller.
+    fn is_replaceable(&self, now: i64) -> bool {
+        let age = now.saturating_sub(self.secret.created_at);
+        self.overlaps(now) && age <= RETRY_SECONDS && self.secret.last_used_at.is_none()
+    }
+}
+
+impl Store {
+    /// Returns whether a call with an overlap would replace the newest secret of the key. If nodes have admitted requests
+    /// with it, they may not have reported that yet.
+    pub(crate) async fn may_replace_secret(&self, account_id: &str, id: &str, now: i64) -> Result<bool, StoreError> {
+        Ok(self.key(account_id, id).await?.is_replaceable(now))
+    }
+}
+
+impl Acting {
+    /// Gives one of the account's keys the secret that `new` makes, which sees the caller and the key as it will be, and
+    /// changes nothing if that fails. Returns the key, its secret, and the revision from which on nodes go by it.
+    ///
+    /// # Errors
+    /// [`StoreError::KeyRevoked`], [`StoreError::KeyExpired`] without a later expiry, and [`StoreError::OverlapRunning`];
+    /// where the key had expired also [`StoreError::NameTaken`], [`StoreError::KeyLimit`] and [`StoreError::HeldKeyLimit`].
+    pub(crate) async fn regenerate_key<E: From<StoreError> + Send + 'static>(
+        self,
+        id: String,
+        asked: Regeneration,
+        new: impl FnOnce(&Caller, &Key) -> Result<PlainKey, E> + Send + 'static,
+    ) -> Result<(Key, PlainKey, u64), E> {
+        to_its_end(async move {
+            let mut deed = self.begin().await?;
+            let (change, account_id) = (&mut deed.on, deed.caller.account_id.clone());
+            let before = keys::find(change.connection(), &account_id, &id).await?;
+            if before.revoked_at.is_some() {
+                return Err(StoreError::KeyRevoked.into());
+            }
+            let mut after = before.clone();
+            after.settings.expires_at = asked.expires_at.unwrap_or(before.settings.expires_at);
+            if after.has_expired(self.now) {
+                return Err(StoreError::KeyExpired.into());
+            }
+            let secret = new(&deed.caller, &after)?;
+            let held = Held::find(change, &id).await?;
+            held.admit(change, &account_id, (&before, &after), self.now).await?;
+            let former = former(&mut deed, &before, &after, asked.overlap).await?;
+            let change = &mut deed.on;
+            secrets::require_new(change, &[secret.digest()]).await?;
+            keep(change, held, former, self.now).await?;
+            give(change, held, &secret, (&after, deed.caller.actor.id()), self.now).await?;
+            held.return_to_snapshot(change, held.policy_id, &after, self.now).await?;
+            let key = keys::find(change.connection(), &account_id, &id).await?;
+            let event = Event::edited("key.regenerate", &before, &key);
+            let event = match former {
+                Former::Replace => event.with("retry", json!(true)),
+                _ => event.with("overlap_seconds", json!(asked.overlap)),
+            };
+            Ok((key, secret, deed.commit(&[event]).await?))
+        })
+        .await
+    }
+}
+
+async fn former(deed: &mut Deed<Change>, before: &Key, after: &Key, overlap: u32) -> Result<Former, StoreError> {
+    let now = deed.now;
+    // What was refused stays so.
+    if overlap == 0 || before.has_expired(now) {
+        return Ok(Former::End);
+    }
+    if !before.overlaps(now) {
+        let end = now.saturating_add(overlap.into());
+        return Ok(Former::Overlap(after.settings.expires_at.map_or(end, |expiry| expiry.min(end))));
+    }
+    let maker = sqlx::query_scalar("SELECT secret_maker FROM keys WHERE id = ?").bind(&before.id);
+    let maker: Option<String> = maker.fetch_one(deed.on.connection()).await?;
+    let same = maker.is_some() && maker.as_deref() == deed.caller.actor.id();
+    if same && before.is_replaceable(now) { Ok(Former::Replace) } else { Err(StoreError::OverlapRunning) }
+}
+
+/// Moves the key's secret to its old ones.
+async fn keep(change: &mut Change, held: Held, former: Former, now: i64) -> Result<(), StoreError> {
+    const END: &str = "UPDATE old_secrets SET removed = TRUE, revision = ? WHERE NOT removed AND key_seq = ?";
+    const KEEP: &str = "INSERT INTO old_secrets (digest, key_seq, secret, masked, imported, created_at, ends_at, \
+         last_used_at, last_used_ip, removed, revision) \
+         SELECT digest, seq, secret, masked, imported, secret_created_at, ?, secret_used_at, secret_used_ip, ?, ? \
+         FROM keys WHERE seq = ?";
+    let revision = change.revision();
+    if former != Former::Replace {
+        sqlx::query(END).bind(revision).bind(held.seq).execute(change.connection()).await?;
+    }
+    let (end, removed) = if let Former::Overlap(end) = former { (end, false) } else { (now, true) };
+    let keep = sqlx::query(KEEP).bind(end).bind(removed).bind(revision).bind(held.seq);
+    keep.execute(change.connection()).await?;
+    Ok(())
+}
+
+async fn give(
+    change: &mut Change,
+    held: Held,
+    secret: &PlainKey,
+    (after, maker): (&Key, Option<&str>),
+    now: i64,
+) -> Result<(), StoreError> {
+    const GIVE: &str = "UPDATE keys SET digest = ?, masked = ?, secret = secret + 1, secret_maker = ?, imported = FALSE, \
+         secret_created_at = ?, secret_used_at = NULL, secret_used_ip = NULL, expires_at = ?, updated_at = ?, \
+         revision = ? WHERE seq = ?";
+    let revision = change.revision();
+    sqlx::query(GIVE)
+        .bind(&secret.digest().0[..])
+        .bind(secret.masked())
+        .bind(maker)
+        .bind(now)
+        .bind(after.settings.expires_at)
+        .bind(now)
+        .bind(revision)
+        .bind(held.seq)
+        .execute(change.connection())
+        .await?;
+    Ok(())
+}

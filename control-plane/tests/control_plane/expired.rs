@@ -1,0 +1,236 @@
+//! Expired keys: their names, what they count towards, when nodes forget them, and how they come back.
+
+use crate::harness::{Answer, Client, Plane, START};
+use crate::node::{Node, hello};
+use latchkey_protocol::KeyUsage;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+const DAY: i64 = 86_400;
+
+/// Makes a key that expires `seconds` after the start. Returns its id and its secret.
+async fn expiring(client: &Client<'_>, name: &str, seconds: i64) -> (String, String) {
+    let answer = client.generate(json!({"name": name, "expires_at": START + seconds})).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+    (answer.text("/data/key_id"), answer.text("/data/api_key"))
+}
+
+async fn renew(client: &Client<'_>, id: &str, expires_at: Value) -> Answer {
+    client.patch(&format!("/v1/keys/{id}?wait_ms=0"), json!({"expires_at": expires_at})).await
+}
+
+async fn regenerate(client: &Client<'_>, id: &str, body: Value) -> Answer {
+    client.send(Method::POST, &format!("/v1/keys/{id}/regenerate?wait_ms=0"), body).await
+}
+
+async fn slot(plane: &Plane, id: &str) -> Option<u32> {
+    let query = sqlx::query_scalar("SELECT slot FROM keys WHERE id = ?").bind(id);
+    query.fetch_one(&plane.pool().await).await.unwrap()
+}
+
+/// Sweeps as on a day on which keys are used.
+async fn sweep(plane: &Plane, now: i64) {
+    plane.use_a_key_on(now).await;
+    plane.store().sweep_expired_keys(now).await.unwrap();
+}
+
+#[tokio::test]
+async fn expired_key_frees_name_and_number_at_the_second() {
+    let plane = Plane::start().await;
+    let operator = plane.log_in().await;
+    let (_, client) = operator.account("acme", json!({"max_keys": 1})).await;
+    let (first, _) = expiring(&client, "CI", 60).await;
+    plane.clock.advance(59);
+    client.generate(json!({"name": "CI"})).await.refused(409, "name_taken");
+    client.generate(json!({"name": "CD"})).await.refused(403, "key_limit");
+    plane.clock.advance(1);
+    let second = client.key("CI").await;
+    // Both are shown, and either is edited by its id.
+    assert_eq!(client.total().await, 2);
+    let renamed = client.patch(&format!("/v1/keys/{first}"), json!({"description": "the former"})).await;
+    assert_eq!(renamed.status, StatusCode::OK);
+    client.generate(json!({"name": "CD"})).await.refused(403, "key_limit");
+    let path = format!("/v1/keys/{second}");
+    client.delete(&path).await;
+    client.key("CD").await;
+    let row = json!({"keys": [crate::harness::imported("CI", "made elsewhere")]});
+    client.send(Method::POST, "/v1/keys/import", row).await.refused(403, "key_limit");
+}
+
+#[tokio::test]
+async fn account_holds_at_most_twice_its_keys() {
+    let plane = Plane::start().await;
+    let operator = plane.log_in().await;
+    let (_, client) = operator.account("acme", json!({"max_keys": 2})).await;
+    for name in ["a", "b"] {
+        expiring(&client, name, 60).await;
+    }
+    plane.clock.advance(60);
+    let (third, _) = expiring(&client, "a", 120).await;
+    expiring(&client, "b", 120).await;
+    plane.clock.advance(60);
+    let refused = client.generate(json!({"name": "c"})).await;
+    refused.refused(403, "key_limit");
+    assert!(refused.text("/error").contains("twice the 2"), "{refused:?}");
+    // One of those that are held comes back without another place, and then the number of good ones counts.
+    assert_eq!(renew(&client, &third, json!(START + 6_000)).await.status, StatusCode::OK);
+    client.generate(json!({"name": "c"})).await.refused(403, "key_limit");
+    sweep(&plane, START + 120 + DAY).await;
+    client.key("c").await;
+    client.generate(json!({"name": "d"})).await.refused(403, "key_limit");
+}
+
+#[tokio::test]
+async fn revived_key_needs_its_name_and_room() {
+    let plane = Plane::start().await;
+    let operator = plane.log_in().await;
+    let (account, client) = operator.account("acme", json!({"max_keys": 2})).await;
+    let (first, _) = expiring(&client, "CI", 60).await;
+    plane.clock.advance(60);
+    let other = client.key("CI").await;
+    let later = json!({"expires_at": START + 6_000});
+    renew(&client, &first, later["expires_at"].clone()).await.refused(409, "name_taken");
+    renew(&client, &first, Value::Null).await.refused(409, "name_taken");
+    regenerate(&client, &first, later.clone()).await.refused(409, "name_taken");
+    // With another name in the same change there is no conflict but that of numbers.
+    client.key("CD").await;
+    let renamed = json!({"name": "CI 1", "expires_at": null});
+    client.patch(&format!("/v1/keys/{first}"), renamed.clone()).await.refused(403, "key_limit");
+    client.patch(&format!("/v1/keys/{first}"), json!({"name": "CI 1"})).await;
+    regenerate(&client, &first, later).await.refused(403, "key_limit");
+    operator.patch(&account, json!({"max_keys": 3})).await;
+    let revived = client.patch(&format!("/v1/keys/{first}"), renamed).await;
+    assert_eq!(revived.at("/data/active"), &json!(true));
+    // A name that an expired key has can be given to a live one; a live one's cannot.
+    client.patch(&format!("/v1/keys/{other}"), json!({"name": "CI 1"})).await.refused(409, "name_taken");
+}
+
+#[tokio::test]
+async fn expired_key_leaves_the_snapshot_after_a_day() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    let (id, secret) = expiring(&client, "CI", 60).await;
+    let permissions = json!({"name": "manager", "expires_at": START + 60, "permissions": ["account:apikeys:*"]});
+    let manager = client.generate(permissions).await.text("/data/api_key");
+    let mut node = Node::ready(&plane).await;
+    let away = node.snapshot.clone();
+    plane.clock.advance(60 + DAY);
+    let now = START + 60 + DAY;
+    plane.bearer(&manager).get("/v1/keys").await.refused(401, "expired_key");
+    // A clock that nobody agrees with proves nothing, and a second earlier it is not time yet.
+    let revision = plane.store().revision();
+    plane.store().sweep_expired_keys(now).await.unwrap();
+    sweep(&plane, now - 1).await;
+    assert_eq!((plane.store().revision(), node.snapshot.keys.len()), (revision, 2));
+
+    sweep(&plane, now).await;
+    assert_eq!(plane.store().revision(), revision + 1);
+    let batches = node.publish().await;
+    assert_eq!(batches[0].removed_keys.len(), 64);
+    // Who was away is told as well, and who comes new is told nothing.
+    let mut back = Node::connect(&plane, hello(), away).await;
+    back.publish().await;
+    for snapshot in [&node.snapshot, &back.snapshot, &Node::ready(&plane).await.snapshot] {
+        assert!(snapshot.keys.is_empty() && snapshot.policies.is_empty(), "{snapshot:?}");
+    }
+    sweep(&plane, now).await;
+    assert_eq!(plane.store().revision(), revision + 1, "nothing is left to do");
+    plane.bearer(&manager).get("/v1/keys").await.refused(401, "invalid_key");
+    let client = plane.log_in().await;
+    let question = json!({"request": {"headers": {"x-api-key": secret}}});
+    let explained = client.send(Method::POST, "/v1/explain", question).await;
+    assert_eq!(explained.text("/data/code"), "invalid_key", "{explained:?}");
+
+    // It is shown, edited and revoked as before.
+    assert_eq!(client.get(&format!("/v1/keys/{id}")).await.at("/data/active"), &json!(false));
+    assert_eq!(client.patch(&format!("/v1/keys/{id}"), json!({"name": "old CI"})).await.status, StatusCode::OK);
+    assert_eq!(client.delete(&format!("/v1/keys/{id}")).await.status, StatusCode::OK);
+    assert_eq!(client.total().await, 1);
+    assert!(Node::ready(&plane).await.snapshot.keys.is_empty());
+}
+
+#[tokio::test]
+async fn revived_key_returns_to_every_node() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    let (id, first) = expiring(&client, "CI", 60).await;
+    let (other, _) = expiring(&client, "CD", 60).await;
+    let mut node = Node::ready(&plane).await;
+    let before = node.snapshot.by(&first).unwrap().clone();
+    plane.clock.advance(60 + DAY);
+    sweep(&plane, START + 60 + DAY).await;
+    assert_eq!(slot(&plane, &id).await, None);
+    let until = START + 3 * DAY;
+    let client = plane.log_in().await;
+    renew(&client, &id, json!(until)).await;
+    node.catch_up(plane.store().revision()).await;
+    // In its own slot, in which nodes still have its counters.
+    let held = node.snapshot.by(&first).unwrap();
+    assert_eq!((held.slot, held.number, held.expires_at), (before.slot, before.number, Some(until)));
+    assert_eq!(node.snapshot.policies.len(), 1);
+    let regenerated = regenerate(&client, &other, json!({"expires_at": null})).await;
+    node.catch_up(plane.store().revision()).await;
+    assert!(node.snapshot.by(&regenerated.text("/data/api_key")).is_some());
+    assert_eq!(node.snapshot, Node::ready(&plane).await.snapshot);
+}
+
+#[tokio::test]
+async fn revived_key_gets_no_slot_of_a_later_key() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    let (id, secret) = expiring(&client, "CI", 60).await;
+    let mut node = Node::ready(&plane).await;
+    let number = node.snapshot.key("CI").number;
+    node.count(vec![KeyUsage { key: number, requests: vec![5], ..KeyUsage::default() }]).await;
+    plane.clock.advance(60 + DAY);
+    sweep(&plane, START + 60 + DAY).await;
+    // A later key takes the slot and leaves it.
+    plane.clock.advance(3_600);
+    let client = plane.log_in().await;
+    let later = client.key("later").await;
+    assert_eq!(slot(&plane, &later).await, Some(0));
+    client.delete(&format!("/v1/keys/{later}")).await;
+    plane.clock.advance(3_600);
+    renew(&plane.log_in().await, &id, Value::Null).await;
+    node.catch_up(plane.store().revision()).await;
+    assert_eq!(node.snapshot.by(&secret).unwrap().slot, 1, "nodes would take it for superseded in slot 0");
+    // There nodes count from zero, and what they report is added to what was.
+    node.count(vec![KeyUsage { key: number, requests: vec![2], ..KeyUsage::default() }]).await;
+    let usage: i64 = sqlx::query_scalar("SELECT SUM(requests) FROM usage_buckets WHERE key_seq = ?")
+        .bind(number.cast_signed())
+        .fetch_one(&plane.pool().await)
+        .await
+        .unwrap();
+    assert_eq!(usage, 7);
+}
+
+#[tokio::test]
+async fn clock_that_was_ahead_loses_no_key() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    let (_, secret) = expiring(&client, "CI", 60).await;
+    let mut node = Node::ready(&plane).await;
+    let before = node.snapshot.clone();
+    sweep(&plane, START + 30 * DAY).await;
+    node.publish().await;
+    assert!(node.snapshot.by(&secret).is_none());
+    plane.store().sweep_expired_keys(START).await.unwrap();
+    node.publish().await;
+    for snapshot in [&node.snapshot, &Node::ready(&plane).await.snapshot] {
+        assert_eq!((&snapshot.keys, &snapshot.policies), (&before.keys, &before.policies));
+    }
+}
+
+#[tokio::test]
+async fn keys_leave_the_snapshot_in_steps() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    plane.create_keys("many", 2_500).await;
+    let statement = "UPDATE keys SET expires_at = ?";
+    sqlx::query(statement).bind(START + 60).execute(&plane.pool().await).await.unwrap();
+    let revision = plane.store().revision();
+    sweep(&plane, START + 60 + DAY).await;
+    assert_eq!(plane.store().revision(), revision + 3);
+    assert!(Node::ready(&plane).await.snapshot.keys.is_empty());
+    assert_eq!(client.total().await, 2_500);
+}
