@@ -36,7 +36,8 @@ pub(crate) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer
 }
 
 /// A whole number, also one that is written as `23.0`: to JSON they are the same.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(transparent)]
 pub(crate) struct Whole(pub(crate) u32);
 
 impl<'de> Deserialize<'de> for Whole {

@@ -27,6 +27,7 @@ mod enforcement;
 mod explain;
 mod http;
 pub mod ip_list;
+pub mod issues;
 mod json;
 pub mod limits;
 pub mod log;

@@ -19,7 +19,7 @@ use crate::clock::rfc3339;
 use crate::enforcement::Enforcement;
 use crate::json::{Object, given};
 use crate::secret::Password;
-use crate::store::{Account, AccountChange, NewAccount, StoreError};
+use crate::store::{Account, AccountChange, Lasting, NewAccount, StoreError};
 
 /// Keys that an account may have about which nothing else is said.
 const MAX_KEYS: u32 = 1_000;
@@ -203,9 +203,8 @@ pub(super) async fn create(
     params: Params,
     Body(request): Body<Creation>,
 ) -> Result<Answer<Created>, ApiError> {
-    let acting = session.acting(&app, "gateway:accounts:create")?;
+    let acting = session.acting_unrestricted(&app, "gateway:accounts:create", Lasting::Account)?;
     params.finish()?;
-    session.caller.may_make_users()?;
     let Creation { name, tier, max_keys, admin: Object(admin) } = request;
     let name = fields::name("name", &name)?;
     let email = fields::email("admin.email", &admin.email)?;
@@ -237,7 +236,7 @@ pub(super) async fn edit(
     id: Result<Path<String>, PathRejection>,
     Body(request): Body<Edit>,
 ) -> Result<Answer<Edited>, ApiError> {
-    let acting = session.acting(&app, "gateway:accounts:update")?;
+    let acting = session.acting_unrestricted(&app, "gateway:accounts:update", Lasting::Account)?;
     let patience = params.patience()?;
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::AccountNotFound)?;

@@ -56,22 +56,8 @@ impl Caller {
             // To people a key with an empty list is one that is good for all.
             return Err(ApiError::subaccount_denied("allowed_subaccounts"));
         }
-        if let Some(bounds) = &self.bounds {
-            bounds.default_to(&mut settings);
-            self.may_leave(&settings)?;
-        }
-        Ok(settings)
-    }
-
-    /// Refuses settings that are good for longer, or from elsewhere, than the calling key.
-    fn may_leave(&self, settings: &KeySettings) -> Result<(), ApiError> {
-        let exceeded = self.bounds.as_ref().and_then(|bounds| bounds.exceeded_by(settings));
-        exceeded.map_or(Ok(()), |field| Err(ApiError::exceeds_own_key(field)))
-    }
-
-    /// Refuses a key that is bound by more than what binds users to make them, or to change what they can do.
-    pub(super) fn may_make_users(&self) -> Result<(), ApiError> {
-        if self.is_bound() { Err(ApiError::bound_key()) } else { Ok(()) }
+        let exceeded = self.restrictions.as_ref().and_then(|own| own.exceeded_by_new(&settings));
+        exceeded.map_or(Ok(settings), |exceeded| Err(ApiError::exceeds_own_key(&exceeded)))
     }
 
     /// Refuses a selection for somebody else that is more than the caller's own.
@@ -86,7 +72,7 @@ impl Caller {
         }
         self.may_scope(&key.settings.scope)?;
         // Both are kept to what their owner may act on.
-        let declared = self.bounds.as_ref().map_or(&Selection::All, |bounds| &bounds.subaccounts);
+        let declared = self.restrictions.as_ref().map_or(&Selection::All, |own| &own.subaccounts);
         let own = key.user_id == self.user_id && declared.has_all(&key.settings.subaccounts);
         if own || self.subaccounts.has_all(&key.settings.subaccounts) {
             Ok(())
@@ -95,10 +81,36 @@ impl Caller {
         }
     }
 
-    /// Refuses a caller who could not make `key`, or what it will be, as it is.
+    /// Refuses a caller who could not make `key`, or what it will be, as it is. What a key issues to others bounds only
+    /// what it makes, so here its own attributes count.
     pub(super) fn may_have(&self, key: &Key) -> Result<(), ApiError> {
         self.may_widen(key)?;
-        self.may_leave(&key.settings)
+        let exceeded = self.restrictions.as_ref().and_then(|own| own.exceeded_by_key(key));
+        exceeded.map_or(Ok(()), |exceeded| Err(ApiError::exceeds_own_key(&exceeded)))
+    }
+
+    /// Refuses a caller who could not make `key`, as it will be with another secret. A key that lost the answer to its own
+    /// call repeats it with a secret that has an end by now: with an overlap, as then it replaces a newest secret that
+    /// nobody used, or nothing.
+    pub(super) fn may_regenerate(&self, key: &Key, overlap: bool) -> Result<(), ApiError> {
+        match &self.restrictions {
+            Some(own) if overlap && own.is_own(key) => {
+                self.may_widen(key)?;
+                own.outlasted_by(key).map_or(Ok(()), |exceeded| Err(ApiError::exceeds_own_key(&exceeded)))
+            }
+            _ => self.may_have(key),
+        }
+    }
+
+    /// Refuses an edit by which a key is valid for more, unless the caller could make the key that it becomes. A key
+    /// never widens itself. An edit that only narrows a key hands nothing on.
+    pub(super) fn may_edit(&self, before: &Key, after: &Key) -> Result<(), ApiError> {
+        let Some(field) = after.wider_than(before) else { return Ok(()) };
+        self.may_have(after)?;
+        if self.restrictions.as_ref().is_some_and(|own| own.is_own(after)) {
+            return Err(ApiError::widens_itself(&field));
+        }
+        Ok(())
     }
 
     /// Refuses a caller who does not hold all that `user` does: who can change a user can act as them.

@@ -58,6 +58,7 @@ pub(super) struct Request {
         alias = "allowed_subaccounts",
         alias = "environment",
         alias = "tier",
+        alias = "issues",
         alias = "api_key",
         alias = "secret",
         alias = "sha256"
@@ -102,8 +103,9 @@ pub(super) struct Edited {
 /// Edit an API key
 ///
 /// What is left out stays as it is. To narrow a key takes the permission alone; to widen it takes what it would take to
-/// make it. Its scope, roles, permissions, subaccounts, environment and tier it has for life. Repeated, it changes
-/// nothing more and waits again.
+/// make it. A key that calls also needs the edited key to be within its own bounds, and never widens itself. Its scope,
+/// roles, permissions, subaccounts, environment, tier and `issues` it has for life. Repeated, it changes nothing more and
+/// waits again.
 #[utoipa::path(patch, path = "/v1/keys/{key_id}", operation_id = "editKey", tag = "Keys",
     params(KeyPath, Wait), request_body = Request, security(("credential" = ["account:apikeys:update"])),
     responses(
@@ -126,7 +128,7 @@ pub(super) async fn edit(
     let edit = move |caller: &Caller, key: &mut Key| {
         let before = key.clone();
         change.apply(key);
-        if key.is_wider_than(&before) { caller.may_have(key) } else { Ok(()) }
+        caller.may_edit(&before, key)
     };
     let (key, revision) = acting.edit_key(id, edit).await?;
     info!(key = key.id, user = session.caller.user_id, revision, "key edited");

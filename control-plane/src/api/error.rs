@@ -7,6 +7,7 @@ use latchkey_policy::verdict::Code;
 use std::fmt::Display;
 
 use crate::json::Fault;
+use crate::store::{Exceeded, Lasting};
 
 pub(super) use answer::Body;
 
@@ -215,15 +216,23 @@ impl ApiError {
         Self::MissingPermission { field: Some("scope".to_owned()), error }
     }
 
-    /// `field` would have a key last longer than the calling one, or be good from elsewhere.
-    pub(super) fn exceeds_own_key(field: &str) -> Self {
-        let error = format!("Field `{field}` would make an API key good for longer, or from elsewhere, than your own.");
+    /// A field exceeds what the calling key has, or can give.
+    pub(super) fn exceeds_own_key(Exceeded { field, reason }: &Exceeded) -> Self {
+        let error = format!("Field `{field}` {reason}, as your own API key can give no more.");
+        Self::MissingPermission { field: Some(field.clone()), error }
+    }
+
+    /// The calling key would be valid for more, by `field`.
+    pub(super) fn widens_itself(field: &str) -> Self {
+        let error =
+            format!("Field `{field}` would make your own API key valid for more, which no key can do for itself.");
         Self::MissingPermission { field: Some(field.to_owned()), error }
     }
 
-    /// The calling key is kept to some services, a time or addresses, and users are not.
-    pub(super) fn bound_key() -> Self {
-        let error = "Your API key is kept to some services, a time or addresses, and a user would not be.".to_owned();
+    /// The calling key is kept to `what`, and `lasting` would not be.
+    pub(super) fn restricted_key(what: &str, lasting: Lasting) -> Self {
+        let lasting = lasting.as_str();
+        let error = format!("Your API key is kept to {what}, and {lasting} would not be. Use a session.");
         Self::MissingPermission { field: None, error }
     }
 

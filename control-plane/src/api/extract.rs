@@ -23,7 +23,7 @@ use crate::http::Peer;
 use crate::json;
 use crate::secret::SessionToken;
 use crate::store::audit::Origin;
-use crate::store::{Acting, Caller, Credential, StoreError};
+use crate::store::{Acting, Caller, Credential, Lasting, StoreError};
 
 const API_KEY: &str = "x-api-key";
 const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -75,6 +75,21 @@ impl Session {
     pub(super) fn acting(&self, app: &App, permission: &'static str) -> Result<Acting, ApiError> {
         self.caller.require(permission)?;
         Ok(app.store.acting(self.credential.clone(), Some(permission), self.origin.clone(), app.clock.now()))
+    }
+
+    /// For a change that takes `permission`, and makes or edits something that lasts without what restricts a calling
+    /// key: refuses a key that is restricted.
+    pub(super) fn acting_unrestricted(
+        &self,
+        app: &App,
+        permission: &'static str,
+        lasting: Lasting,
+    ) -> Result<Acting, ApiError> {
+        let acting = self.acting(app, permission)?;
+        match self.caller.kept_to(lasting) {
+            Some(what) => Err(ApiError::restricted_key(what, lasting)),
+            None => Ok(acting.lasting(lasting)),
+        }
     }
 
     /// For a change that everybody may make of what is their own.

@@ -18,7 +18,7 @@ use super::{App, new_key};
 use crate::authority::Grant;
 use crate::enforcement::Enforcement;
 use crate::ip_list::IpList;
-use crate::json::Object;
+use crate::json::{Object, given};
 use crate::limits::LimitsChange;
 use crate::role::Role;
 use crate::selection::Selection;
@@ -62,9 +62,9 @@ struct Row {
     environment: Option<String>,
     #[schema(value_type = Option<texts::Word>)]
     tier: Option<String>,
-    #[serde(default)]
-    #[schema(value_type = texts::Scope)]
-    scope: Selection,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, value_type = Option<texts::Scope>)]
+    scope: Option<Selection>,
     #[serde(default)]
     #[schema(max_items = 256)]
     roles: Vec<Role>,
@@ -90,7 +90,7 @@ struct Checked {
 }
 
 impl Row {
-    fn check(self, now: i64, account_tier: &str) -> Result<Checked, ApiError> {
+    fn check(self, now: i64, caller: &Caller) -> Result<Checked, ApiError> {
         let digest = KeyDigest::from_hex(&self.sha256);
         let digest = digest.ok_or_else(|| ApiError::field("sha256", "must be 64 hexadecimal digits"))?;
         let masked = mask(&digest, self.key_prefix)?;
@@ -107,8 +107,9 @@ impl Row {
             expires_at: self.expires_at,
             allowed_ips: self.allowed_ips,
             denied_ips: self.denied_ips,
+            issues: None,
         };
-        Ok(Checked { digest, masked, settings: request.check(now, account_tier)? })
+        Ok(Checked { digest, masked, settings: request.check(now, caller)? })
     }
 }
 
@@ -155,7 +156,8 @@ pub(super) struct Imported {
 
 /// Import API keys
 ///
-/// By their SHA-256 alone, so that nobody needs another key. They need not look like ours. All rows or none.
+/// By their SHA-256 alone, so that nobody needs another key. They need not look like ours. All rows or none. A key that
+/// calls bounds them as it bounds keys that it generates.
 #[utoipa::path(post, path = "/v1/keys/import", operation_id = "importKeys", tag = "Keys",
     params(Wait), request_body = Request, security(("credential" = ["account:apikeys:create"])),
     responses(
@@ -175,7 +177,7 @@ pub(super) async fn import(
         return Err(ApiError::field("keys", format_args!("must have 1 to {MAX_ROWS} rows")));
     }
     let now = app.clock.now();
-    let rows = each(request.keys, |Object(row)| row.check(now, &session.caller.tier))?;
+    let rows = each(request.keys, |Object(row)| row.check(now, &session.caller))?;
     let new = move |caller: &Caller, there_are: &[String]| each(rows, |row| row.key(caller, there_are));
     let created = acting.import_keys(new).await?;
     let (revision, imported) = (created.revision, created.keys.len());

@@ -8,6 +8,7 @@ use super::openapi::texts;
 use crate::authority::{Authority, Grant};
 use crate::clock::rfc3339;
 use crate::ip_list::{Entry, IpList};
+use crate::issues::Issues;
 use crate::limits::{DeclaredLimits, Requests};
 use crate::role::Role;
 use crate::selection::Selection;
@@ -59,6 +60,9 @@ pub(super) struct KeyView {
     /// The number of entries in `denied_ips`, enabled or not.
     #[schema(minimum = 0)]
     denied_ips_count: u64,
+    /// What bounds the keys that it makes, if not its own attributes.
+    #[schema(required)]
+    issues: Option<Issues>,
     #[schema(required, value_type = Option<texts::Time>)]
     expires_at: Option<String>,
     #[schema(value_type = texts::UserId)]
@@ -116,6 +120,7 @@ impl KeyView {
             denied_ips_count: key.settings.denied_ips.len(),
             allowed_ips: Some(key.settings.allowed_ips),
             denied_ips: Some(key.settings.denied_ips),
+            issues: key.settings.issues,
             expires_at: key.settings.expires_at.map(rfc3339),
             owner: key.user_id,
             created_at: rfc3339(key.created_at),

@@ -50,7 +50,9 @@ pub(super) struct Revoked {
 
 /// Generate an API key
 ///
-/// `data.api_key` is the only sight of the key itself. Nobody can give a key what they do not hold themselves.
+/// `data.api_key` is the only sight of the key itself. Nobody can give a key what they do not hold themselves. A key that
+/// calls gives no more than it has, or than a session let it issue: environment, tier, limits, services, subaccounts,
+/// expiry and addresses. What is left out is as it is with the calling key.
 #[utoipa::path(post, path = "/v1/keys/generate", operation_id = "generateKey", tag = "Keys",
     params(Wait), request_body = new_key::Request, security(("credential" = ["account:apikeys:create"])),
     responses(
@@ -67,7 +69,7 @@ pub(super) async fn generate(
     let patience = params.patience()?;
     params.finish()?;
     let now = app.clock.now();
-    let settings = request.check(now, &session.caller.tier)?;
+    let settings = request.check(now, &session.caller)?;
     let secret = app.key_format.generate(settings.environment, random::fill)?;
     let (digest, masked) = (secret.digest(), secret.masked());
     let new = move |caller: &Caller, there_are: &[String]| {

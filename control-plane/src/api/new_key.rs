@@ -10,10 +10,12 @@ use super::fields;
 use super::openapi::texts;
 use crate::authority::{Authority, Grant};
 use crate::ip_list::IpList;
+use crate::issues::Issues;
+use crate::json::{Object, given};
 use crate::limits::{DeclaredLimits, LimitsChange};
 use crate::role::Role;
 use crate::selection::Selection;
-use crate::store::KeySettings;
+use crate::store::{Caller, KeyRestrictions, KeySettings};
 
 /// What a new API key is to be.
 #[derive(Deserialize, ToSchema)]
@@ -28,9 +30,10 @@ pub(super) struct Request {
     pub(super) environment: Option<String>,
     #[schema(value_type = Option<texts::Word>)]
     pub(super) tier: Option<String>,
-    #[serde(default)]
-    #[schema(value_type = texts::Scope)]
-    pub(super) scope: Selection,
+    /// All services by default, and those of the calling key.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, value_type = Option<texts::Scope>)]
+    pub(super) scope: Option<Selection>,
     #[serde(default)]
     #[schema(max_items = 256)]
     pub(super) roles: Vec<Role>,
@@ -47,45 +50,79 @@ pub(super) struct Request {
     pub(super) allowed_ips: IpList,
     #[serde(default)]
     pub(super) denied_ips: IpList,
+    /// Only a session gives it to a key.
+    pub(super) issues: Option<Object<Issues>>,
 }
 
 impl Request {
-    /// With every part checked that can be without the store. A key that names no tier has the account's.
-    pub(super) fn check(self, now: i64, account_tier: &str) -> Result<KeySettings, ApiError> {
+    /// With every part checked that can be without the store. Of what it leaves out it has the account's tier, and of a
+    /// calling key what that key has or can give.
+    pub(super) fn check(self, now: i64, caller: &Caller) -> Result<KeySettings, ApiError> {
+        let own = caller.restrictions.as_ref();
         let environment = match self.environment {
-            None => Environment::Live,
+            None => own.map_or(Environment::Live, KeyRestrictions::default_environment),
             Some(word) => {
                 Environment::parse(&word).ok_or_else(|| ApiError::field("environment", "must be one of live, test"))?
             }
         };
-        fields::scope("scope", &self.scope)?;
+        let scope = self.scope.unwrap_or_else(|| caller.scope.clone());
+        fields::scope("scope", &scope)?;
         fields::bounded("roles", &self.roles)?;
         fields::bounded("permissions", &self.permissions)?;
         fields::bounded("allowed_subaccounts", &self.allowed_subaccounts)?;
         let listed = (!self.allowed_subaccounts.is_empty()).then_some(self.allowed_subaccounts);
+        let default_tier = || own.map_or_else(|| caller.tier.clone(), KeyRestrictions::default_tier);
+        let tier = self.tier.unwrap_or_else(default_tier);
+        let limits = self.limits.unwrap_or_default().applied_to(DeclaredLimits::default());
+        let expires_at = self.expires_at.map(|expiry| expiry.check("expires_at", now)).transpose()?;
+        let mut lists = (self.allowed_ips, self.denied_ips);
+        if let Some(own) = own.filter(|_| lists == <(IpList, IpList)>::default()) {
+            lists = own.default_lists();
+        }
         Ok(KeySettings {
             name: fields::name("name", &self.name)?,
             description: fields::description(self.description)?,
             environment,
-            tier: self.tier.unwrap_or_else(|| account_tier.to_owned()),
-            scope: self.scope,
+            limits: own.map_or(limits, |own| own.default_limits(&tier, limits)),
+            tier,
+            scope,
             authority: Authority { roles: self.roles, permissions: self.permissions },
             subaccounts: listed.into(),
-            limits: self.limits.unwrap_or_default().applied_to(DeclaredLimits::default()),
-            expires_at: self.expires_at.map(|expiry| expiry.check("expires_at", now)).transpose()?,
-            allowed_ips: self.allowed_ips,
-            denied_ips: self.denied_ips,
+            expires_at: expires_at.or_else(|| own?.default_expiry()),
+            allowed_ips: lists.0,
+            denied_ips: lists.1,
+            issues: self.issues.map(|Object(issues)| checked(issues)).transpose()?,
         })
+    }
+}
+
+fn checked(issues: Issues) -> Result<Issues, ApiError> {
+    match issues.check() {
+        Ok(()) => Ok(issues),
+        Err((field, reason)) => Err(ApiError::field(field, reason)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::authority::Grants;
+    use crate::store::Actor;
 
     fn check(json: &str) -> Result<KeySettings, String> {
         let request: Request = serde_json::from_str(json).map_err(|error| error.to_string())?;
-        request.check(1_800_000_000, "basic").map_err(|error| match error {
+        let caller = Caller {
+            actor: Actor::System,
+            account_id: "acc_1".to_owned(),
+            user_id: "usr_1".to_owned(),
+            tier: "basic".to_owned(),
+            operator: false,
+            grants: Grants::of(&Authority::default()),
+            subaccounts: Selection::All,
+            scope: Selection::All,
+            restrictions: None,
+        };
+        request.check(1_800_000_000, &caller).map_err(|error| match error {
             ApiError::Invalid { error, .. } => error,
             other => format!("{other:?}"),
         })

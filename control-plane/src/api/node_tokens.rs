@@ -18,7 +18,7 @@ use crate::clock::rfc3339;
 use crate::json::given;
 use crate::node_pattern::NodePattern;
 use crate::secret::{NodeToken, TokenHash};
-use crate::store::{NewNodeToken, NodeTokenDetails};
+use crate::store::{Lasting, NewNodeToken, NodeTokenDetails};
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -115,7 +115,7 @@ pub(super) async fn create(
     params: Params,
     Body(request): Body<NodeTokenCreation>,
 ) -> Result<Answer<CreatedNodeToken>, ApiError> {
-    let acting = session.acting(&app, "gateway:nodetokens:create")?;
+    let acting = session.acting_unrestricted(&app, "gateway:nodetokens:create", Lasting::NodeToken)?;
     params.finish()?;
     fields::word("name", &request.name)?;
     let pattern = NodePattern::parse(&request.node).map_err(|reason| ApiError::field("node", reason))?;

@@ -1,5 +1,5 @@
 //! `POST /v1/keys/{id}/regenerate`: a new secret for a key. Who has it can act with the key, so this takes what it would
-//! take to make the key.
+//! take to make the key, and a key that calls regenerates none that has more than itself.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -80,7 +80,7 @@ pub(super) async fn regenerate(
     }
     let format = app.key_format.clone();
     let new = move |caller: &Caller, key: &Key| {
-        caller.may_have(key)?;
+        caller.may_regenerate(key, overlap_seconds > 0)?;
         Ok::<_, ApiError>(format.generate(key.settings.environment, random::fill)?)
     };
     let (key, secret, revision) =

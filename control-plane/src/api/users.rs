@@ -22,7 +22,7 @@ use crate::json::given;
 use crate::role::Role;
 use crate::secret::Password;
 use crate::selection::Selection;
-use crate::store::{Caller, DeletedUser, NewUser, User};
+use crate::store::{Caller, DeletedUser, Lasting, NewUser, User};
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -169,7 +169,7 @@ pub(super) async fn create(
     params: Params,
     Body(request): Body<Creation>,
 ) -> Result<Answer<UserView>, ApiError> {
-    let acting = session.acting(&app, "account:users:create")?;
+    let acting = session.acting_unrestricted(&app, "account:users:create", Lasting::User)?;
     params.finish()?;
     let email = fields::email("email", &request.email)?;
     fields::password("password", &request.password)?;
@@ -180,7 +180,6 @@ pub(super) async fn create(
     }
     let password_hash = app.passwords.hash(request.password).await?;
     let new = move |caller: &Caller, there_are: &[String]| {
-        caller.may_make_users()?;
         caller.may_grant(&authority)?;
         let subaccounts = request.subaccounts.unwrap_or_else(|| caller.subaccounts.clone().among(there_are));
         caller.may_select("subaccounts", &subaccounts, there_are)?;
@@ -209,7 +208,7 @@ pub(super) async fn edit(
     id: Result<Path<String>, PathRejection>,
     Body(request): Body<Edit>,
 ) -> Result<Answer<Edited>, ApiError> {
-    let acting = session.acting(&app, "account:users:update")?;
+    let acting = session.acting_unrestricted(&app, "account:users:update", Lasting::User)?;
     let patience = params.patience()?;
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::UserNotFound)?;
@@ -226,7 +225,6 @@ pub(super) async fn edit(
     };
     let with_password = password_hash.is_some();
     let edit = move |caller: &Caller, there_are: &[String], user: &mut User| {
-        caller.may_make_users()?;
         caller.may_change(user)?;
         if with_password && caller.user_id == user.id {
             return Err(ApiError::field("password", "of your own is changed by PUT /v1/users/me/password"));

@@ -19,7 +19,7 @@ use crate::clock::rfc3339;
 use crate::json::{Whole, given};
 use crate::schema::{number, schemas};
 use crate::secret::WebhookSecret;
-use crate::store::{Delivery, NewWebhook, Webhook, WebhookChange};
+use crate::store::{Delivery, Lasting, NewWebhook, Webhook, WebhookChange};
 use crate::webhook::event::EventType;
 
 const DEFAULT_DAYS: u32 = 7;
@@ -209,7 +209,7 @@ pub(super) async fn create(
     params: Params,
     Body(request): Body<Creation>,
 ) -> Result<Answer<Created>, ApiError> {
-    let acting = session.acting(&app, "account:webhooks:create")?;
+    let acting = session.acting_unrestricted(&app, "account:webhooks:create", Lasting::Webhook)?;
     params.finish()?;
     let secret = WebhookSecret::generate()?;
     let new = NewWebhook {
@@ -257,7 +257,7 @@ pub(super) async fn edit(
     id: Result<Path<String>, PathRejection>,
     Body(request): Body<Edit>,
 ) -> Result<Answer<WebhookView>, ApiError> {
-    let acting = session.acting(&app, "account:webhooks:update")?;
+    let acting = session.acting_unrestricted(&app, "account:webhooks:update", Lasting::Webhook)?;
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::WebhookNotFound)?;
     let change = WebhookChange {

@@ -9,13 +9,14 @@ use sqlx::{Sqlite, SqliteConnection, Transaction};
 
 use super::audit::{self, Event, Origin};
 use super::change::Change;
-use super::{Caller, Credential, Store, StoreError, callers};
+use super::{Caller, Credential, Lasting, Store, StoreError, callers};
 
 /// The store in the hands of somebody, for one change.
 pub(crate) struct Acting {
     store: Store,
     pub(super) credential: Credential,
     permission: Option<&'static str>,
+    lasting: Option<Lasting>,
     origin: Origin,
     /// Unix seconds.
     pub(super) now: i64,
@@ -30,7 +31,7 @@ impl Store {
         origin: Origin,
         now: i64,
     ) -> Acting {
-        Acting { store: self.clone(), credential, permission, origin, now }
+        Acting { store: self.clone(), credential, permission, lasting: None, origin, now }
     }
 }
 
@@ -46,6 +47,11 @@ pub(super) struct Deed<T> {
 }
 
 impl Acting {
+    /// For a change that makes or edits something that lasts without what restricts a calling key.
+    pub(crate) fn lasting(self, lasting: Lasting) -> Self {
+        Self { lasting: Some(lasting), ..self }
+    }
+
     pub(super) fn store(&self) -> &Store {
         &self.store
     }
@@ -68,13 +74,19 @@ impl Acting {
         Deed { on, caller, origin: self.origin.clone(), now: self.now }
     }
 
-    /// Fails with [`StoreError::Credential`] and [`StoreError::PermissionMissing`].
+    /// Fails with [`StoreError::SessionEnded`], [`StoreError::KeyRefused`], [`StoreError::PermissionMissing`] and
+    /// [`StoreError::KeyRestricted`].
     async fn caller(&self, transaction: &mut SqliteConnection) -> Result<Caller, StoreError> {
         let caller = callers::find(transaction, &self.credential, self.origin.address, self.now).await?;
-        match self.permission {
-            Some(permission) if !caller.holds(permission) => Err(StoreError::PermissionMissing(permission)),
-            _ => Ok(caller),
+        if let Some(permission) = self.permission.filter(|permission| !caller.holds(permission)) {
+            return Err(StoreError::PermissionMissing(permission));
         }
+        if let Some(lasting) = self.lasting
+            && let Some(what) = caller.kept_to(lasting)
+        {
+            return Err(StoreError::KeyRestricted { what, lasting });
+        }
+        Ok(caller)
     }
 }
 

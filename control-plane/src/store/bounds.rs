@@ -41,6 +41,8 @@ impl Bounds {
     pub(super) async fn admit(&mut self, change: &mut Change, key: &NewKey) -> Result<Limits, StoreError> {
         let settings = &key.settings;
         let (own_tier, own) = (tiers::position(&self.tiers, &settings.tier)?, settings.limits);
+        let issued_tier = settings.issues.as_ref().and_then(|issues| issues.tier.as_deref());
+        let issued_tier = issued_tier.map(|tier| tiers::position(&self.tiers, tier).map_err(of_issues)).transpose()?;
         let account = self.account(change, &key.account_id).await?;
         for (index, service) in settings.scope.listed().unwrap_or_default().iter().enumerate() {
             if service != SERVICE && !account.services.contains(service) {
@@ -53,7 +55,13 @@ impl Bounds {
         if own_tier > place {
             return Err(StoreError::TierExceeded { field: "tier".to_owned(), tier: tier.name.clone() });
         }
-        within(tier, own, Window::ALL)?;
+        within(tier, "limits", own, Window::ALL)?;
+        if let Some(issues) = &settings.issues {
+            within(tier, "issues.limits", issues.limits.unwrap_or_default(), Window::ALL)?;
+            if issued_tier.is_some_and(|issued| issued > place) {
+                return Err(StoreError::TierExceeded { field: "issues.tier".to_owned(), tier: tier.name.clone() });
+            }
+        }
         Ok(tier.limits.bound(limits))
     }
 
@@ -74,7 +82,7 @@ impl Bounds {
         let Some((_, tier)) = bounds.tier_of(account_id) else { return Ok(()) };
         // No limit is less than any.
         let raised = |window: &Window| is.0.get(*window) > was.0.get(*window);
-        within(tier, is, Window::ALL.into_iter().filter(raised))
+        within(tier, "limits", is, Window::ALL.into_iter().filter(raised))
     }
 
     async fn account(&mut self, change: &mut Change, id: &str) -> Result<&mut Account, StoreError> {
@@ -102,12 +110,25 @@ impl Account {
     }
 }
 
+/// The same, about the tier that a key issues.
+fn of_issues(error: StoreError) -> StoreError {
+    match error {
+        StoreError::TierNotFound { there_are, .. } => StoreError::TierNotFound { field: "issues.tier", there_are },
+        error => error,
+    }
+}
+
 /// Refuses limits of a key's own that are above those of the account's tier, where that has one.
-fn within(tier: &Tier, own: DeclaredLimits, windows: impl IntoIterator<Item = Window>) -> Result<(), StoreError> {
+fn within(
+    tier: &Tier,
+    field: &str,
+    own: DeclaredLimits,
+    windows: impl IntoIterator<Item = Window>,
+) -> Result<(), StoreError> {
     for window in windows {
         let (own, most) = (own.0.get(window), tier.limits.0.get(window));
         if own.zip(most).is_some_and(|(own, most)| own > most) {
-            let field = format!("limits.{}", window.as_str());
+            let field = format!("{field}.{}", window.as_str());
             return Err(StoreError::TierExceeded { field, tier: tier.name.clone() });
         }
     }

@@ -1,15 +1,14 @@
 //! Who calls: what a credential stands for, in whichever transaction that is asked.
 
-use latchkey_policy::address::{AddressLists, AddressRule};
 use latchkey_policy::key::KeyDigest;
 use latchkey_policy::verdict::Code;
 use sqlx::SqliteConnection;
 use std::net::IpAddr;
 
 use super::keys::{self, Found};
-use super::{Key, KeySettings, Store, StoreError, sessions, users};
+use super::restrictions::{KeyRestrictions, Lasting};
+use super::{Store, StoreError, sessions, tiers, users};
 use crate::authority::{Authority, Grants};
-use crate::ip_list::IpList;
 use crate::secret::TokenHash;
 use crate::selection::Selection;
 
@@ -90,57 +89,8 @@ pub struct Caller {
     pub subaccounts: Selection,
     /// The services that they may act on: of a key, its scope.
     pub scope: Selection,
-    /// What binds a key besides.
-    pub bounds: Option<Bounds>,
-}
-
-/// What binds a key, and so what is made with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bounds {
-    /// The subaccounts that it names, of its owner's.
-    pub subaccounts: Selection,
-    /// From this second on it is refused.
-    pub expires_at: Option<i64>,
-    /// From where it may be used.
-    pub allowed_ips: IpList,
-    /// From where it may not be used.
-    pub denied_ips: IpList,
-}
-
-impl Bounds {
-    fn of(settings: &KeySettings) -> Self {
-        Self {
-            subaccounts: settings.subaccounts.clone(),
-            expires_at: settings.expires_at,
-            allowed_ips: settings.allowed_ips.clone(),
-            denied_ips: settings.denied_ips.clone(),
-        }
-    }
-
-    /// The first field by which `settings` are good for longer, or from elsewhere. Lists that differ may be good for
-    /// other addresses.
-    pub(crate) fn exceeded_by(&self, settings: &KeySettings) -> Option<&'static str> {
-        let lasts = |second: Option<i64>| second.unwrap_or(i64::MAX);
-        let differ = |own: &IpList, other: &IpList| !own.enabled().is_empty() && own.enabled() != other.enabled();
-        if lasts(settings.expires_at) > lasts(self.expires_at) {
-            Some("expires_at")
-        } else if differ(&self.allowed_ips, &settings.allowed_ips) {
-            Some("allowed_ips")
-        } else if differ(&self.denied_ips, &settings.denied_ips) {
-            Some("denied_ips")
-        } else {
-            None
-        }
-    }
-
-    /// Gives `settings` that say nothing of time and addresses those of the key.
-    pub(crate) fn default_to(&self, settings: &mut KeySettings) {
-        settings.expires_at = settings.expires_at.or(self.expires_at);
-        if settings.allowed_ips == IpList::default() && settings.denied_ips == IpList::default() {
-            settings.allowed_ips = self.allowed_ips.clone();
-            settings.denied_ips = self.denied_ips.clone();
-        }
-    }
+    /// What else restricts a key.
+    pub restrictions: Option<KeyRestrictions>,
 }
 
 /// Permissions of this group are about what all accounts share.
@@ -155,19 +105,15 @@ impl Caller {
     /// The subaccounts of a key that they make and say nothing about: all that its owner may act on, and of a key that
     /// is kept to some, those.
     pub(crate) fn own_subaccounts(&self) -> Selection {
-        match &self.bounds {
-            Some(Bounds { subaccounts: Selection::Listed(_), .. }) => self.subaccounts.clone(),
+        match &self.restrictions {
+            Some(KeyRestrictions { subaccounts: Selection::Listed(_), .. }) => self.subaccounts.clone(),
             Some(_) | None => Selection::All,
         }
     }
 
-    /// Whether they are a key that is kept to services, a time or addresses, none of which binds a user.
-    pub(crate) fn is_bound(&self) -> bool {
-        let bounds = |bounds: &Bounds| {
-            let lists = [&bounds.allowed_ips, &bounds.denied_ips];
-            bounds.expires_at.is_some() || lists.iter().any(|list| !list.enabled().is_empty())
-        };
-        self.scope != Selection::All || self.bounds.as_ref().is_some_and(bounds)
+    /// What they are kept to, if they are a key that is, and `lasting` would not be.
+    pub(crate) fn kept_to(&self, lasting: Lasting) -> Option<&'static str> {
+        self.restrictions.as_ref()?.kept_to(&self.scope, lasting)
     }
 }
 
@@ -242,13 +188,14 @@ async fn key(
     if expires_at.is_some_and(|second| second <= now) {
         return refused(Code::ExpiredKey);
     }
-    if !addresses(&key).admits(|| address) {
+    let account_tier = (account.tier.clone(), !account.operator);
+    let restrictions = KeyRestrictions::new(&key, expires_at, tiers::all(&mut *from).await?, account_tier, now);
+    if !restrictions.admits(address) {
         return refused(Code::IpDenied);
     }
     if !key.settings.scope.has(SERVICE) {
         return refused(Code::OutOfScope);
     }
-    let bounds = Some(Bounds { expires_at, ..Bounds::of(&key.settings) });
     let Authority { roles, permissions } = key.settings.authority;
     Ok(Caller {
         actor: Actor::Key { id: key.id, name: key.settings.name },
@@ -259,11 +206,6 @@ async fn key(
         grants: Grants::of(&owner.authority).and(&Authority { roles, permissions }),
         subaccounts: owner.subaccounts.and(&key.settings.subaccounts),
         scope: key.settings.scope,
-        bounds,
+        restrictions: Some(restrictions),
     })
-}
-
-fn addresses(key: &Key) -> AddressRule {
-    let (allow, deny) = (key.settings.allowed_ips.enabled(), key.settings.denied_ips.enabled());
-    AddressRule::compile(&AddressLists { allow, deny })
 }

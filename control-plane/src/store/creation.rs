@@ -68,6 +68,7 @@ impl NewKey {
                 expires_at: None,
                 allowed_ips: IpList::default(),
                 denied_ips: IpList::default(),
+                issues: None,
             },
         }
     }
@@ -204,27 +205,33 @@ async fn insert(change: &mut Change, rows: &[Row], now: i64) -> Result<(), Store
     let revision = change.revision();
     let mut query = QueryBuilder::<Sqlite>::new(
         "INSERT INTO keys (id, policy_id, slot, account_id, user_id, digest, masked, imported, name, description, environment, \
-         tier, scope, roles, permissions, subaccounts, limits, allowed_ips, denied_ips, expires_at, created_at, \
-         updated_at, secret_created_at, revision) ",
+         tier, scope, roles, permissions, subaccounts, limits, allowed_ips, denied_ips, issues, expires_at, \
+         created_at, updated_at, secret_created_at, revision) ",
     );
     let encoded = rows.iter().map(|Row { key: NewKey { settings, .. }, .. }| {
         let Authority { roles, permissions } = &settings.authority;
         let selections = [listed_to_json(&settings.scope)?, listed_to_json(&settings.subaccounts)?];
         let lists = [to_json(roles)?, to_json(permissions)?, to_json(&settings.limits)?];
-        Ok((selections, lists, [to_json(&settings.allowed_ips)?, to_json(&settings.denied_ips)?]))
+        let issues = settings.issues.as_ref().map(to_json).transpose()?;
+        Ok((selections, lists, ([to_json(&settings.allowed_ips)?, to_json(&settings.denied_ips)?], issues)))
     });
     let encoded = encoded.collect::<Result<Vec<_>, StoreError>>()?;
     query.push_values(rows.iter().zip(encoded), |mut to, (row, (selections, lists, addresses))| {
         let Row { id, policy_id, slot, key } = row;
         let NewKey { account_id, user_id, digest, masked, imported, settings } = key;
         let ([scope, subaccounts], [roles, permissions, limits]) = (selections, lists);
-        let [allowed_ips, denied_ips] = addresses;
+        let ([allowed_ips, denied_ips], issues) = addresses;
         to.push_bind(id).push_bind(policy_id).push_bind(slot).push_bind(account_id).push_bind(user_id);
         to.push_bind(&digest.0[..]).push_bind(masked).push_bind(imported);
         to.push_bind(&settings.name).push_bind(&settings.description);
         to.push_bind(settings.environment.as_str()).push_bind(&settings.tier).push_bind(scope).push_bind(roles);
         to.push_bind(permissions).push_bind(subaccounts).push_bind(limits).push_bind(allowed_ips);
-        to.push_bind(denied_ips).push_bind(settings.expires_at).push_bind(now).push_bind(now).push_bind(now);
+        to.push_bind(denied_ips)
+            .push_bind(issues)
+            .push_bind(settings.expires_at)
+            .push_bind(now)
+            .push_bind(now)
+            .push_bind(now);
         to.push_bind(revision);
     });
     query.build().execute(change.connection()).await?;

@@ -5,6 +5,7 @@ use latchkey_policy::verdict::Code;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::restrictions::{Exceeded, Lasting};
 use crate::random::NoRandomness;
 
 /// Why the store could not be opened.
@@ -50,6 +51,17 @@ pub enum StoreError {
     /// Its user does not hold this permission, or does not any more.
     #[error("the caller lacks the permission {0}")]
     PermissionMissing(&'static str),
+    /// The API key that asked for the change is restricted, and what it would make would not be.
+    #[error("the calling API key is kept to {what}, and {} would not be", lasting.as_str())]
+    KeyRestricted {
+        /// What restricts it.
+        what: &'static str,
+        /// What it would make.
+        lasting: Lasting,
+    },
+    /// A field would raise what the calling API key has.
+    #[error("{} {}", .0.field, .0.reason)]
+    KeyExceeded(Exceeded),
     /// Another live key of the account has the name.
     #[error("a live key of that name exists")]
     NameTaken,
@@ -153,6 +165,8 @@ pub enum StoreError {
     /// There is no such tier.
     #[error("no such tier")]
     TierNotFound {
+        /// What names it.
+        field: &'static str,
         /// The names of all tiers.
         there_are: Vec<String>,
     },

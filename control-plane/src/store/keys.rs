@@ -1,5 +1,6 @@
 //! Keys as they are told of.
 
+use latchkey_policy::address::{AddressLists, AddressRule};
 use latchkey_policy::key::{Environment, KeyDigest};
 use latchkey_policy::limit::{Limits, Window};
 use std::collections::HashMap;
@@ -10,6 +11,7 @@ use super::users::Whose;
 use super::{Secret, Store, StoreError, authority, from_json, selection, to_json};
 use crate::authority::Authority;
 use crate::ip_list::IpList;
+use crate::issues::Issues;
 use crate::limits::DeclaredLimits;
 use crate::selection::Selection;
 
@@ -38,6 +40,16 @@ pub struct KeySettings {
     pub allowed_ips: IpList,
     /// From where it may not be used, while nothing is enabled in `allowed_ips`.
     pub denied_ips: IpList,
+    /// What bounds the keys that it makes, in place of its own attributes.
+    pub issues: Option<Issues>,
+}
+
+impl KeySettings {
+    /// The addresses that both lists admit together.
+    pub(crate) fn addresses(&self) -> AddressRule {
+        let (allow, deny) = (self.allowed_ips.enabled(), self.denied_ips.enabled());
+        AddressRule::compile(&AddressLists { allow, deny })
+    }
 }
 
 /// A key as it is told of.
@@ -70,21 +82,29 @@ pub struct Key {
 }
 
 impl Key {
-    /// Whether it may be good for more than `before`, the same key: it is on again, lasts longer, has other IP lists, a
-    /// higher limit, or one limit of its own less.
-    pub(crate) fn is_wider_than(&self, before: &Self) -> bool {
+    /// The first field by which it may be valid for more than `before`, the same key: it is on again, lasts longer,
+    /// admits other addresses, has a higher limit, or one limit of its own less.
+    pub(crate) fn wider_than(&self, before: &Self) -> Option<String> {
         let lasts = |key: &Self| key.settings.expires_at.unwrap_or(i64::MAX);
-        let lists = |key: &Self| [key.settings.allowed_ips.clone(), key.settings.denied_ips.clone()];
-        let limited = Window::ALL.into_iter().all(|window| {
-            let of = |key: &Self| key.settings.limits.0.get(window);
+        let raised = |window: &Window| {
+            let of = |key: &Self| key.settings.limits.0.get(*window);
             match (of(before), of(self)) {
-                (Some(_), None) => false,
+                (Some(_), None) => true,
                 // Where it had none of its own it had the tier's.
-                (_, Some(limit)) => before.limits.get(window).is_none_or(|before| limit <= before),
-                (None, None) => true,
+                (_, Some(limit)) => before.limits.get(*window).is_some_and(|before| limit > before),
+                (None, None) => false,
             }
-        });
-        (before.disabled && !self.disabled) || lasts(self) > lasts(before) || lists(self) != lists(before) || !limited
+        };
+        if before.disabled && !self.disabled {
+            Some("active".to_owned())
+        } else if lasts(self) > lasts(before) {
+            Some("expires_at".to_owned())
+        } else if self.settings.addresses().beyond(&before.settings.addresses()).is_some() {
+            Some("allowed_ips".to_owned())
+        } else {
+            let window = Window::ALL.into_iter().find(raised)?;
+            Some(format!("limits.{}", window.as_str()))
+        }
     }
 }
 
@@ -95,7 +115,7 @@ macro_rules! columns {
          old_ends_at, old_used_at, old_used_ip, keys.name, description, environment, tier, scope, roles, permissions, subaccounts, \
          keys.limits, COALESCE(tiers.limits, '{}') AS tier_limits, COALESCE((SELECT bound.limits FROM accounts \
          JOIN tiers AS bound ON bound.name = accounts.tier WHERE accounts.id = keys.account_id \
-         AND NOT accounts.operator), '{}') AS account_limits, expires_at, disabled, created_at, updated_at, \
+         AND NOT accounts.operator), '{}') AS account_limits, expires_at, issues, disabled, created_at, updated_at, \
          last_used_at, last_used_ip, revoked_at, ", $ip_lists)
     };
     () => {
@@ -252,6 +272,7 @@ pub(super) struct Row {
     expires_at: Option<i64>,
     allowed_ips: String,
     denied_ips: String,
+    issues: Option<String>,
     disabled: bool,
     created_at: i64,
     updated_at: i64,
@@ -299,6 +320,7 @@ impl TryFrom<Row> for Key {
                 expires_at: row.expires_at,
                 allowed_ips: from_json(&row.allowed_ips, "an IP list")?,
                 denied_ips: from_json(&row.denied_ips, "an IP list")?,
+                issues: row.issues.as_deref().map(|issues| from_json(issues, "a key's `issues`")).transpose()?,
             },
             limits: account_limits.bound(limits.over(tier_limits.0)),
             disabled: row.disabled,

@@ -110,7 +110,7 @@ pub(super) async fn find(
         grants: Grants::of(&authority(&row.roles, &row.permissions)?),
         subaccounts: selection(row.subaccounts.as_deref())?,
         scope: Selection::All,
-        bounds: None,
+        restrictions: None,
     };
     Ok(Some((caller, row.expires_at)))
 }

@@ -17,12 +17,17 @@ impl Store {
 
 impl Acting {
     /// Puts `tiers` in place of those that there are, and returns the revision from which on keys have their limits.
-    /// Fails with [`StoreError::TierInUse`] if an open account or a live key has one that would be gone.
+    /// Fails with [`StoreError::TierInUse`] if an open account or a live key has one that would be gone, and with
+    /// [`StoreError::KeyExceeded`] if the calling key would have more by it.
     pub(crate) async fn put_tiers(self, tiers: Vec<Tier>) -> Result<u64, StoreError> {
         to_its_end(async move {
             let mut deed = self.begin().await?;
             let change = &mut deed.on;
             let before = all(change.connection()).await?;
+            let restrictions = deed.caller.restrictions.as_ref();
+            if let Some(exceeded) = restrictions.and_then(|restrictions| restrictions.exceeded_by_tiers(&tiers)) {
+                return Err(StoreError::KeyExceeded(exceeded));
+            }
             for before in &before {
                 match tiers.iter().find(|tier| tier.name == before.name) {
                     None => require_unused(change, &before.name).await?,
@@ -63,5 +68,8 @@ pub(super) async fn all(from: impl SqliteExecutor<'_>) -> Result<Vec<Tier>, Stor
 /// Where the tier of that name is among `tiers`.
 pub(super) fn position(tiers: &[Tier], name: &str) -> Result<usize, StoreError> {
     let there_are = || tiers.iter().map(|tier| tier.name.clone()).collect();
-    tiers.iter().position(|tier| tier.name == name).ok_or_else(|| StoreError::TierNotFound { there_are: there_are() })
+    tiers
+        .iter()
+        .position(|tier| tier.name == name)
+        .ok_or_else(|| StoreError::TierNotFound { field: "tier", there_are: there_are() })
 }

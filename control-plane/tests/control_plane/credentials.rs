@@ -93,7 +93,7 @@ async fn a_key_that_is_kept_to_some_makes_none_that_is_not() {
     other.refused_by(403, "subaccount_denied", "allowed_subaccounts[0]");
     // A key that is good for all of its owner's is not one that this one could have made.
     let id = admin.key("all").await;
-    let wider = kept.patch(&format!("/v1/keys/{id}"), json!({"allowed_ips": ["192.0.2.1"]})).await;
+    let wider = kept.patch(&format!("/v1/keys/{id}"), json!({"limits": {"minute": 1000}})).await;
     wider.refused(403, "subaccount_denied");
 }
 

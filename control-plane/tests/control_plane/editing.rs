@@ -36,6 +36,9 @@ async fn a_key_is_edited_part_by_part() {
         expected[field] = value;
         expected["rate_limit"] = expected["limits"]["minute"].clone();
         expected["disabled"] = json!(expected["active"] == false);
+        for list in ["allowed_ips", "denied_ips"] {
+            expected[format!("{list}_count")] = json!(expected[list].as_array().unwrap().len());
+        }
         let edited = client.patch(&path, change.clone()).await;
         assert_eq!(edited.status, StatusCode::OK, "{change}: {edited:?}");
         let mut shown = client.get(&path).await.at("/data").clone();
@@ -99,6 +102,7 @@ async fn who_could_not_have_made_a_key_may_only_narrow_it() {
             json!({"expires_at": 1_850_000_000, "name": id, "active": false}),
             json!({"limits": {"minute": 99, "hour": 40, "day": 1_000_000}}),
             json!({"limits": {"minute": 99}, "allowed_ips": ["10.0.0.0/8"]}),
+            json!({"allowed_ips": ["10.0.0.0/9", "10.128.0.0/9"], "denied_ips": ["192.0.2.1"]}),
         ] {
             let answer = zoe.patch(&path, narrower.clone()).await;
             assert_eq!(answer.status, StatusCode::OK, "{narrower}: {answer:?}");
@@ -108,7 +112,7 @@ async fn who_could_not_have_made_a_key_may_only_narrow_it() {
             json!({"expires_at": 1_850_000_001}),
             json!({"expires_at": null}),
             json!({"allowed_ips": []}),
-            json!({"denied_ips": ["192.0.2.1"]}),
+            json!({"allowed_ips": ["10.0.0.0/8", "192.0.2.1"]}),
             json!({"limits": {"minute": 100}}),
             json!({"limits": {"hour": 41}}),
             json!({"limits": {"day": null}}),

@@ -7,6 +7,7 @@ mod acting;
 mod audit;
 mod backup;
 mod binary;
+mod bounds;
 mod caching;
 mod cli;
 mod connections;

@@ -244,7 +244,8 @@ async fn every_role_is_admitted_where_its_patterns_say() {
     admin.user("none@localhost", json!({})).await;
     callers.push(Caller::new("no role", &plane.client("none@localhost").await.token, Holds::These(Vec::new())));
     for role in ["admin", "read_only_admin"] {
-        let key = admin.generate(json!({"name": role, "roles": [role]})).await.text("/data/api_key");
+        let key =
+            admin.generate(json!({"name": role, "roles": [role], "tier": "enterprise"})).await.text("/data/api_key");
         callers.push(Caller::new(&format!("a key of {role}"), &key, Holds::AsKey(patterns(role).unwrap())));
     }
     for caller in callers {

@@ -12,6 +12,8 @@ impl From<StoreError> for ApiError {
             StoreError::SessionEnded => Self::Session,
             StoreError::KeyRefused(code) => Self::Key(code),
             StoreError::PermissionMissing(permission) => Self::missing_permission(permission),
+            StoreError::KeyRestricted { what, lasting } => Self::restricted_key(what, lasting),
+            StoreError::KeyExceeded(exceeded) => Self::exceeds_own_key(&exceeded),
             StoreError::NameTaken => Self::NameTaken,
             StoreError::SecretTaken => Self::SecretTaken,
             StoreError::Row { index, error } => Self::from(*error).of_row(index),
@@ -48,8 +50,8 @@ impl From<StoreError> for ApiError {
             StoreError::NodeTokenTaken => Self::NodeTokenTaken,
             StoreError::NodeTokenLimit => Self::NodeTokenLimit,
             StoreError::KeyNotFound => Self::KeyNotFound,
-            StoreError::TierNotFound { there_are } => {
-                Self::field("tier", format_args!("must be one of {}", there_are.join(", ")))
+            StoreError::TierNotFound { field, there_are } => {
+                Self::field(field, format_args!("must be one of {}", there_are.join(", ")))
             }
             StoreError::Unavailable(_) | StoreError::FileReplaced { .. } => Self::Unavailable(error.to_string()),
             StoreError::Database(_)

@@ -2,11 +2,13 @@
 
 use clap::Args;
 use serde_json::{Value, json};
+use std::path::Path;
 
 use super::view;
 use crate::cli::Context;
 use crate::cli::arguments::{self, Body, Limit, Wait};
 use crate::cli::destination::Destination;
+use crate::cli::document;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::moment::{self, Moment};
@@ -51,6 +53,11 @@ pub struct Create {
     /// A limit of its own, such as minute=100, in place of its tier's
     #[arg(long = "limit", value_name = "WINDOW=REQUESTS", value_delimiter = ',')]
     limits: Vec<Limit>,
+    /// What bounds the keys that it makes, in place of its own attributes: an object such as {"tier": "pro",
+    /// "limits": {"day": 1000}, "addresses": "all", "expiry_days": 90, "environments": ["live"]}, or a file with one,
+    /// in JSON or YAML
+    #[arg(long, value_name = "JSON|FILE")]
+    issues: Option<String>,
     #[command(flatten)]
     destination: Destination,
     #[command(flatten)]
@@ -86,9 +93,22 @@ impl Create {
             .listed("allowed_ips", &self.allowed_ips)
             .listed("denied_ips", &self.denied_ips)
             .with("expires_at", self.expires.map(Moment::ahead))
-            .with("limits", limits);
+            .with("limits", limits)
+            .with("issues", self.issues.as_deref().map(issues).transpose()?);
         Ok(body.json())
     }
+}
+
+/// The object itself, or what the file of that name says.
+fn issues(text: &str) -> Result<Value, CommandError> {
+    let refused = |reason: String| CommandError::usage(format!("--issues: {reason}"));
+    let value = if text.trim_start().starts_with('{') {
+        document::value(text).map_err(refused)?
+    } else {
+        let file = Path::new(text);
+        document::value(&document::text(file)?).map_err(|reason| CommandError::file(file, reason))?
+    };
+    if value.is_object() { Ok(value) } else { Err(refused("must be an object".to_owned())) }
 }
 
 /// A key that nobody has seen is revoked.
@@ -151,12 +171,14 @@ mod tests {
             "minute=100",
             "--limit",
             "day=5",
+            "--issues",
+            r#"{"tier": "free", "addresses": "all"}"#,
         ];
         let expected = json!({
             "name": "CI", "description": "for CI", "environment": "test", "tier": "pro", "scope": ["dns", "cdn"],
             "roles": ["dns_manager"], "permissions": ["cache:purge", "dns:read"], "allowed_subaccounts": ["sub_1"],
             "allowed_ips": ["10.0.0.0/8"], "denied_ips": ["::1"], "expires_at": "2030-01-01T00:00:00Z",
-            "limits": {"minute": 100, "day": 5},
+            "limits": {"minute": 100, "day": 5}, "issues": {"tier": "free", "addresses": "all"},
         });
         assert_eq!(body(&all).unwrap(), expected);
         assert_eq!(body(&["CI", "--scope", "all"]).unwrap(), json!({"name": "CI", "scope": "all"}));
@@ -169,6 +191,8 @@ mod tests {
             (["CI", "--limit", "minute=0"], "--limit <WINDOW=REQUESTS>"),
             (["CI", "--scope", "all,dns"], "--scope: all is all"),
             (["CI", "--environment", "prod"], "--environment <ENVIRONMENT>"),
+            (["CI", "--issues", "{"], "--issues: "),
+            (["CI", "--issues", "/does/not/exist"], "/does/not/exist"),
             (["CI", "--quiet", "--save=x"], "cannot be used with"),
         ] {
             let error = body(&arguments).unwrap_err();

@@ -59,6 +59,7 @@ pub(super) fn one(key: &Value, now: i64) -> String {
         ("SUBACCOUNTS", subaccounts),
         ("ALLOWED IPS", addresses(&key["allowed_ips"])),
         ("DENIED IPS", addresses(&key["denied_ips"])),
+        ("ISSUES", issues(&key["issues"])),
         ("EXPIRES", text::date(&key["expires_at"])),
         ("CREATED", text::date(&key["created_at"])),
         ("UPDATED", text::date(&key["updated_at"])),
@@ -67,6 +68,21 @@ pub(super) fn one(key: &Value, now: i64) -> String {
         ("REQUESTS TODAY", text::of(&key["usage"]["requests_today"])),
         ("THIS MONTH", text::of(&key["usage"]["requests_this_month"])),
     ])
+}
+
+/// `tier pro, 1000 a day, from everywhere, for 90 days at most, environments live`
+fn issues(issues: &Value) -> String {
+    let tier = issues["tier"].is_string().then(|| format!("tier {}", text::of(&issues["tier"])));
+    let limits = issues["limits"].is_object().then(|| limits(&issues["limits"]));
+    let addresses = match &issues["addresses"] {
+        Value::String(_) => Some("from everywhere".to_owned()),
+        Value::Array(_) => Some(format!("from {}", addresses(&issues["addresses"]))),
+        _ => None,
+    };
+    let days = issues["expiry_days"].as_u64().map(|days| format!("for {days} days at most"));
+    let environments = issues["environments"].is_array().then(|| text::of(&issues["environments"]));
+    let environments = environments.map(|environments| format!("environments {environments}"));
+    text::joined([tier, limits, addresses, days, environments].into_iter().flatten())
 }
 
 /// `100 a minute, 5000 a day`
@@ -132,12 +148,14 @@ mod tests {
             "key_id": "key_1", "name": "CI", "limits": {"minute": 100, "hour": 5}, "active": true,
             "allowed_ips": [{"cidr": "10.0.0.0/8", "enabled": true}, {"cidr": "::1/128", "enabled": false}],
             "last_used_at": "2027-01-15T07:59:00Z", "last_used_ip": "192.0.2.1",
+            "issues": {"tier": "pro", "limits": {"day": 9}, "addresses": "all", "expiry_days": 90},
         });
         let told = one(&key, NOW);
         for line in [
             "LIMITS           100 a minute, 5 an hour\n",
             "ALLOWED IPS      10.0.0.0/8, ::1/128 (off)\n",
             "DENIED IPS       -\n",
+            "ISSUES           tier pro, 9 a day, from everywhere, for 90 days at most\n",
             "SUBACCOUNTS      all that the owner may act on\n",
             "LAST USED        2027-01-15 07:59 from 192.0.2.1\n",
         ] {

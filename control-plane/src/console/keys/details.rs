@@ -1,5 +1,6 @@
 //! What a key is: cards of its page that only tell.
 
+use latchkey_policy::limit::Window;
 use maud::{Markup, html};
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -9,6 +10,8 @@ use super::super::session::Session;
 use super::super::users;
 use super::super::widgets::{badge, ends, time, time_or};
 use super::view::Key;
+use crate::issues::{Addresses, Issues};
+use crate::json::Whole;
 use crate::role::Role;
 
 #[derive(Deserialize)]
@@ -69,6 +72,10 @@ pub(super) async fn access(session: &Session, key: &Key) -> Markup {
                         div { @if let Some(name) = names.get(id) { (name) " " } code .faint { (id) } }
                     }
                 }
+                @if let Some(issues) = &key.issues {
+                    dt { "Keys that it makes" }
+                    dd { @for bound in bounds(issues) { div { (bound) } } }
+                }
             }
             p .help {
                 "A request has what roles and permissions give, as far as the key's owner still holds it. "
@@ -76,6 +83,26 @@ pub(super) async fn access(session: &Session, key: &Key) -> Markup {
             }
         }
     }
+}
+
+/// What bounds new keys, where it is not the key's own attribute.
+fn bounds(issues: &Issues) -> Vec<String> {
+    let tier = issues.tier.as_ref().map(|tier| format!("tier {tier} at most"));
+    let limit = |window: Window| {
+        let limit = issues.limits?.0.get(window)?;
+        Some(format!("{limit} requests a {} at most", window.as_str()))
+    };
+    let addresses = issues.addresses.as_ref().map(|addresses| match addresses {
+        Addresses::All => "from all addresses".to_owned(),
+        Addresses::Listed(list) => {
+            let ranges: Vec<_> = list.enabled().iter().map(ToString::to_string).collect();
+            format!("from {}", ranges.join(", "))
+        }
+    });
+    let days = issues.expiry_days.map(|Whole(days)| format!("expire within {days} days"));
+    let environments = issues.environments.as_ref().map(|names| format!("environment {}", names.join(" or ")));
+    let limits = Window::ALL.into_iter().map(limit);
+    [tier].into_iter().chain(limits).chain([addresses, days, environments]).flatten().collect()
 }
 
 /// What it is presented by.

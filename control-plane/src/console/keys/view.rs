@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use super::super::widgets::badge;
+use crate::issues::Issues;
 use crate::selection::Selection;
 
 /// A key.
@@ -28,6 +29,7 @@ pub(in crate::console) struct Key {
     /// Empty in lists, which leave it out.
     #[serde(default)]
     pub(in crate::console) denied_ips: Vec<IpEntry>,
+    pub(in crate::console) issues: Option<Issues>,
     pub(in crate::console) expires_at: Option<String>,
     pub(in crate::console) owner: String,
     pub(in crate::console) disabled: bool,

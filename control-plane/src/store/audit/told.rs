@@ -59,6 +59,7 @@ impl Told for Key {
             "allowed_subaccounts": settings.subaccounts,
             "allowed_ips": settings.allowed_ips,
             "denied_ips": settings.denied_ips,
+            "issues": settings.issues,
             "expires_at": settings.expires_at.map(crate::clock::rfc3339),
             "owner": self.user_id,
             "active": !self.disabled,

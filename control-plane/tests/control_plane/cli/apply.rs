@@ -176,3 +176,32 @@ async fn pruning_takes_neither_the_caller_nor_a_key_that_the_file_has() {
     assert_eq!(told, "- user ops@b.c and revokes 1 key\n");
     assert_eq!(client.total().await, 1);
 }
+
+#[tokio::test]
+async fn file_applied_with_a_key_gives_no_more_than_the_key_has() {
+    let plane = Plane::start().await;
+    let admin = Person::admin(&plane);
+    let create = ["key", "create", "CD", "--role", "admin", "--tier", "free", "--expires", "2030-01-01T00:00:00Z"];
+    let key = admin.run(&[&create[..], &["--quiet"]].concat()).await.done();
+    let keyed = Person::stranger(&plane.http_url()).with("LATCHKEY_TOKEN", key.trim());
+    let apply = async |text: &str| keyed.run(&["apply", "-f", &keyed.file("latchkey.yaml", text)]).await;
+    for (file, reason) in [
+        ("keys: [{name: CI, tier: pro, save: ci.pak}]", "403: Field `tier` must be `free` at most"),
+        (
+            "keys: [{name: CI, expires_at: 2031-01-01T00:00:00Z, save: ci.pak}]",
+            "403: Field `expires_at` must be at most",
+        ),
+        ("keys: [{name: CD, limits: {minute: 11}}]", "403: Field `limits.minute` must be at most 10"),
+        (
+            "tiers: [{name: free, limits: {minute: 11}}, {name: basic, limits: {}}]",
+            "403: Field `tiers[0].limits.minute`",
+        ),
+    ] {
+        let told = apply(file).await;
+        assert!(told.code != 0 && told.stderr.contains(reason), "{file}: {told:?}");
+    }
+    let told = apply("services: [{name: dns}]\nkeys: [{name: CI, save: ci.pak}]").await.done();
+    assert_eq!(told, "+ service dns\n+ key CI\n= key CD is not in the file\n");
+    let shown = admin.json(&["key", "show", "CI"]).await;
+    assert_eq!((&shown["tier"], &shown["expires_at"]), (&json!("free"), &json!("2030-01-01T00:00:00Z")));
+}

@@ -152,3 +152,23 @@ async fn keys_are_exported_without_their_secrets() {
     assert!(csv.contains("\"a, \"\"b\"\"\"") && csv.contains("dns;cdn"), "{csv}");
     assert!(![json, csv].concat().contains(key.trim()));
 }
+
+#[tokio::test]
+async fn key_that_issues_keys_is_created_and_shown() {
+    let plane = Plane::start().await;
+    let person = Person::admin(&plane);
+    let file = person.file("issues.yaml", "tier: pro\nlimits: {day: 9}\naddresses: [10.0.0.0/8]\n");
+    for (name, issues, line) in [
+        (
+            "one",
+            r#"{"expiry_days": 90, "addresses": "all"}"#,
+            "ISSUES           from everywhere, for 90 days at most\n",
+        ),
+        ("two", &file, "ISSUES           tier pro, 9 a day, from 10.0.0.0/8\n"),
+    ] {
+        let told = person.run(&["key", "create", name, "--issues", issues]).await.done();
+        assert!(told.contains(line), "{told}");
+    }
+    let refused = person.run(&["key", "create", "CI", "--issues", r#"{"scope": "all"}"#]).await;
+    assert!(refused.stderr.contains("issues.scope"), "{refused:?}");
+}

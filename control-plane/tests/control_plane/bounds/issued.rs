@@ -1,0 +1,115 @@
+//! The same of keys that issue others: what they make admits no more than a key with all that they may issue.
+
+use super::draw::{FIELDS, Random, SOURCES, rules, universe};
+use super::judge::Judge;
+use super::verdicts::{beyond, place};
+use crate::harness::{Answer, Client, Plane, START, imported};
+use crate::node::Node;
+use reqwest::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+
+type Fields = Map<String, Value>;
+
+/// Any `issues`, and a key with the most that can be issued by a key that has `own`.
+fn issues(random: &mut Random, own: &Fields, subaccounts: &[String; 2]) -> (Value, Fields) {
+    let (mut issues, mut most) = (json!({}), own.clone());
+    if random.one_in(2) {
+        issues["tier"] = random.value("tier", subaccounts);
+        most["tier"] = issues["tier"].clone();
+        most["limits"] = json!({});
+    }
+    if random.one_in(2) {
+        issues["limits"] = random.value("limits", subaccounts);
+        most["limits"].as_object_mut().unwrap().extend(issues["limits"].as_object().unwrap().clone());
+    }
+    if random.one_in(2) {
+        let list = random.value("allowed_ips", subaccounts);
+        let enabled = list.as_array().unwrap().iter().any(|entry| entry["enabled"] == true);
+        issues["addresses"] = if enabled { list.clone() } else { json!("all") };
+        most["allowed_ips"] = if enabled { list } else { json!([]) };
+        most["denied_ips"] = json!([]);
+    }
+    if issues == json!({}) || random.one_in(2) {
+        let days = *random.pick(&[1, 30]);
+        issues["expiry_days"] = json!(days);
+        most["expires_at"] = json!(START + i64::from(days) * 86_400);
+    }
+    if random.one_in(2) {
+        issues["environments"] = random.pick(&[json!(["test"]), json!(["live"]), json!(["live", "test"])]).clone();
+    }
+    (issues, most)
+}
+
+fn named(mut key: Fields, name: &str) -> Value {
+    key.insert("name".to_owned(), json!(name));
+    key.into()
+}
+
+async fn made(by: &Client<'_>, key: Value) -> String {
+    let answer = by.generate(key.clone()).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{key}: {answer:?}");
+    answer.text("/data/api_key")
+}
+
+/// Makes a key with a key, from an address that it admits; none if it admits none.
+async fn make(plane: &Plane, key: &str, name: &str, mut body: Value, imports: bool) -> Option<Answer> {
+    let mut path = "/v1/keys/generate";
+    if imports {
+        body["sha256"] = imported(name, name)["sha256"].clone();
+        (body, path) = (json!({"keys": [body]}), "/v1/keys/import");
+    }
+    for source in SOURCES {
+        let mut request = plane.request(Method::POST, path).bearer_auth(key).json(&body);
+        if let Some(source) = source {
+            request = request.header("x-forwarded-for", source);
+        }
+        let answer = Answer::of(request).await;
+        if answer.body["code"] != "ip_denied" {
+            return Some(answer);
+        }
+    }
+    None
+}
+
+#[tokio::test]
+async fn nothing_that_a_key_issues_admits_more_than_it_may_issue() {
+    let plane = Plane::start_with(&["--trusted-hops=1", "--calls-per-minute=100000"]).await;
+    let admin = plane.log_in().await;
+    for service in ["dns", "cdn"] {
+        admin.service(service).await;
+    }
+    let subaccounts = [admin.subaccount("dev").await, admin.subaccount("prod").await];
+    assert_eq!(admin.put("/v1/routes", rules()).await.status, StatusCode::OK);
+    let (mut random, mut done, mut refused) = (Random(7), Vec::new(), 0);
+    for n in 0..200 {
+        let own = random.key(&subaccounts);
+        let (issues, most) = issues(&mut random, &own, &subaccounts);
+        let environments = issues.get("environments").cloned().unwrap_or(json!([own["environment"]]));
+        let mut issuer = named(own, &format!("issuer-{n}"));
+        issuer["issues"] = issues.clone();
+        let secret = made(&admin, issuer).await;
+        made(&admin, named(most.clone(), &format!("most-{n}"))).await;
+        let mut body = random.changed(&most, &FIELDS, &subaccounts);
+        body.retain(|_, _| !random.one_in(4));
+        let (name, imports) = (format!("made-{n}"), random.one_in(3));
+        let body = named(body, &name);
+        let Some(answer) = make(&plane, &secret, &name, body.clone(), imports).await else { continue };
+        if answer.status == StatusCode::CREATED {
+            done.push((n, environments, format!("{body} with {issues}")));
+        } else {
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{answer:?}");
+            refused += 1;
+        }
+    }
+    assert!(done.len() > 20 && refused > 20, "{} and {refused}", done.len());
+    let judge = Judge::new(&Node::ready(&plane).await.snapshot);
+    let universe = universe(&subaccounts);
+    for (n, environments, what) in done {
+        let [made, most] = [format!("made-{n}"), format!("most-{n}")];
+        let exceeding = beyond(&judge, &universe, &made, std::slice::from_ref(&most));
+        assert!(exceeding.is_none(), "{what}: {exceeding:?}");
+        let [made, most] = [judge.policy(&made), judge.policy(&most)];
+        assert!(place(&made.tier) <= place(&most.tier) && made.user == most.user, "{what}");
+        assert!(environments.as_array().unwrap().contains(&json!(made.environment.as_str())), "{what}");
+    }
+}

@@ -1,0 +1,138 @@
+//! The verdict on requests with keys as nodes hold them, by the code of the filter.
+
+use crate::node::{HeldKey, Snapshot};
+use latchkey_policy::key::{KeyDigest, KeyFormat};
+use latchkey_policy::limit::{Limits, Window};
+use latchkey_policy::meter::{Meter, Owner, Quota};
+use latchkey_policy::policy::Policy;
+use latchkey_policy::record::{KeyRecord, PolicyRecord};
+use latchkey_policy::route::Routes;
+use latchkey_policy::snapshot::{Entry, Unavailable};
+use latchkey_policy::verdict::{self, Code, Credential, Request, Settings, Silent, Source};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+/// A request, and what its key has been used before.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    pub(super) path: &'static str,
+    pub(super) subaccount: Option<String>,
+    pub(super) source: Option<IpAddr>,
+    pub(super) now: i64,
+    /// Requests that were admitted in the current window.
+    pub(super) used: (Window, u32),
+}
+
+/// All keys of a snapshot.
+pub(super) struct Judge {
+    routes: Rc<Routes>,
+    entries: HashMap<KeyDigest, Rc<Entry>>,
+    /// By their names.
+    keys: HashMap<String, (KeyDigest, PolicyRecord)>,
+}
+
+impl Judge {
+    pub(super) fn new(snapshot: &Snapshot) -> Self {
+        let routes = Rc::new(Routes::compile(snapshot.routes.as_ref().unwrap()));
+        let compile = |(id, record): (&u64, &PolicyRecord)| (*id, Rc::new(Policy::compile(record, &routes)));
+        let policies: HashMap<_, _> = snapshot.policies.iter().map(compile).collect();
+        let entry = |(digest, key): (&KeyDigest, &HeldKey)| {
+            let record = KeyRecord {
+                digest: *digest,
+                policy: key.policy,
+                number: key.number,
+                slot: key.slot,
+                secret: key.secret,
+                expires_at: key.expires_at,
+                disabled: key.disabled,
+                id: key.id.strip_prefix("key_").unwrap(),
+                name: &key.name,
+            };
+            (*digest, Rc::new(Entry::new(&record, Rc::clone(&policies[&key.policy]))))
+        };
+        let entries = snapshot.keys.iter().map(entry).collect();
+        let name = |(digest, key): (&KeyDigest, &HeldKey)| {
+            (key.name.clone(), (*digest, snapshot.policies[&key.policy].clone()))
+        };
+        Self { routes, entries, keys: snapshot.keys.iter().map(name).collect() }
+    }
+
+    /// The policy of the key of that name.
+    pub(super) fn policy(&self, name: &str) -> &PolicyRecord {
+        &self.keys[name].1
+    }
+
+    /// Whether a filter admits the request with the key of that name.
+    pub(super) fn admits(&self, name: &str, asked: &Asked) -> bool {
+        let request = WithKey { digest: self.keys[name].0, asked };
+        let keys = KeyFormat::default();
+        let source = At { judge: self, asked };
+        let verdict = verdict::decide(&source, &request, Settings { keys: &keys, shadow: &[] }, &mut Silent);
+        verdict.unwrap().code == Code::Allowed
+    }
+}
+
+struct WithKey<'a> {
+    digest: KeyDigest,
+    asked: &'a Asked,
+}
+
+impl Request for WithKey<'_> {
+    fn credential(&self) -> Credential<'_> {
+        Credential::Known(self.digest)
+    }
+
+    fn source_address(&self) -> Option<IpAddr> {
+        self.asked.source
+    }
+
+    fn header(&self, name: &str) -> Result<Option<Cow<'_, [u8]>>, Unavailable> {
+        let value = match name {
+            ":authority" => Some("upstream.test"),
+            ":method" => Some("GET"),
+            ":path" => Some(self.asked.path),
+            "x-subaccount" => self.asked.subaccount.as_deref(),
+            _ => None,
+        };
+        Ok(value.map(|value| Cow::Borrowed(value.as_bytes())))
+    }
+}
+
+/// The snapshot at the time of a request.
+struct At<'a> {
+    judge: &'a Judge,
+    asked: &'a Asked,
+}
+
+impl Source for At<'_> {
+    fn routes(&self) -> Result<Rc<Routes>, Unavailable> {
+        Ok(Rc::clone(&self.judge.routes))
+    }
+
+    fn check_staleness(&self) -> Result<(), Unavailable> {
+        Ok(())
+    }
+
+    fn find(&self, digest: &KeyDigest) -> Result<Option<Rc<Entry>>, Unavailable> {
+        Ok(self.judge.entries.get(digest).cloned())
+    }
+
+    fn now(&self) -> Result<i64, Unavailable> {
+        Ok(self.asked.now)
+    }
+
+    fn admit(
+        &self,
+        key: &KeyRecord<'_>,
+        limits: &Limits,
+        _enforced: bool,
+        now: i64,
+    ) -> Result<Option<Quota>, Unavailable> {
+        let mut meter = Meter::new(Owner::of(&[0; 16], key.number));
+        let (window, used) = self.asked.used;
+        meter.elsewhere(window, window.number(now), used, now);
+        Ok(Some(meter.quota(limits, now)))
+    }
+}

@@ -1,0 +1,128 @@
+//! What a key that is restricted can change other than keys: each changing call of `/openapi.json`.
+
+use crate::harness::{Client, PASSWORD, Plane};
+use crate::openapi::{calls, description};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// Calls that make or edit something that lasts and is not restricted as a key is: refused to a restricted key.
+const REFUSED: [&str; 7] =
+    ["createUser", "editUser", "createAccount", "editAccount", "createWebhook", "editWebhook", "createNodeToken"];
+
+/// Calls about keys, which are bounded attribute by attribute, and about tiers, which do not raise the key's own.
+const BOUNDED: [&str; 5] = ["generateKey", "importKeys", "editKey", "regenerateKey", "putTiers"];
+
+/// Calls that give nobody anything that could be used in place of the key: they take something away, describe, or
+/// configure what their permission is for.
+const PERMITTED: [&str; 20] = [
+    "revokeKey",
+    "deleteUser",
+    "closeAccount",
+    "deleteWebhook",
+    "testWebhook",
+    "revokeNodeToken",
+    "createSubaccount",
+    "editSubaccount",
+    "deleteSubaccount",
+    "createService",
+    "editService",
+    "deleteService",
+    "putRoutes",
+    "forgetNode",
+    "forgetLostNodes",
+    "acceptEpoch",
+    "explainRequest",
+    // These take a session or a password.
+    "logIn",
+    "logOut",
+    "changePassword",
+];
+
+/// The path and a body that is good, of each call that is refused to a restricted key.
+fn example(id: &str, objects: &Objects) -> (Method, String, Value) {
+    let admin = json!({"email": "new@acme", "password": PASSWORD});
+    let (method, path, body) = match id {
+        "createUser" => (Method::POST, "/v1/users".to_owned(), json!({"email": "new@localhost", "password": PASSWORD})),
+        "editUser" => (Method::PATCH, objects.user.clone(), json!({"password": "another password"})),
+        "createAccount" => {
+            (Method::POST, "/v1/accounts".to_owned(), json!({"name": "acme", "tier": "free", "admin": admin}))
+        }
+        "editAccount" => (Method::PATCH, objects.account.clone(), json!({"tier": "enterprise"})),
+        "createWebhook" => (Method::POST, "/v1/webhooks".to_owned(), json!({"url": "https://webhooks.invalid/"})),
+        "editWebhook" => (Method::PATCH, objects.webhook.clone(), json!({"url": "https://webhooks.invalid/other"})),
+        "createNodeToken" => (Method::POST, "/v1/node-tokens".to_owned(), json!({"name": "edge", "node": "*"})),
+        id => panic!("{id} needs an example"),
+    };
+    (method, path, body)
+}
+
+struct Objects {
+    user: String,
+    account: String,
+    webhook: String,
+}
+
+async fn key<'a>(plane: &'a Plane, admin: &Client<'_>, name: &str, more: Value) -> Client<'a> {
+    let mut body = json!({"name": name, "roles": ["admin"], "tier": "enterprise"});
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let answer = admin.generate(body).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+    plane.bearer(&answer.text("/data/api_key"))
+}
+
+#[tokio::test]
+async fn every_changing_call_is_bounded_for_a_restricted_key_or_harmless() {
+    let plane = Plane::start().await;
+    let changing = calls(&description(&plane).await).into_iter().filter(|call| call.method != Method::GET);
+    let changing: BTreeSet<_> = changing.map(|call| call.id).collect();
+    let known = [&REFUSED[..], &BOUNDED, &PERMITTED].concat();
+    assert_eq!(changing, known.iter().map(ToString::to_string).collect());
+    assert_eq!(known.len(), changing.len(), "a call is listed twice");
+}
+
+#[tokio::test]
+async fn restricted_key_makes_nothing_that_lasts_without_its_restrictions() {
+    let plane = Plane::start().await;
+    let admin = plane.log_in().await;
+    let dev = admin.subaccount("dev").await;
+    let webhook = json!({"url": "https://webhooks.invalid/"});
+    let webhook = admin.send(Method::POST, "/v1/webhooks", webhook).await.text("/data/webhook_id");
+    let objects = Objects {
+        user: admin.user("zoe@localhost", json!({})).await,
+        account: admin.account("other", json!({})).await.0,
+        webhook: format!("/v1/webhooks/{webhook}"),
+    };
+    for (name, restriction, only_keys) in [
+        ("some services", json!({"scope": ["latchkey"]}), false),
+        ("some subaccounts", json!({"allowed_subaccounts": [dev]}), false),
+        ("a time", json!({"expires_at": 1_900_000_000}), false),
+        ("addresses", json!({"allowed_ips": ["0.0.0.0/0", "::/0"]}), false),
+        ("addresses", json!({"denied_ips": ["192.0.2.1"]}), false),
+        ("the environment `test`", json!({"environment": "test"}), true),
+        ("limits of its own", json!({"limits": {"month": 5}}), true),
+        ("a tier below the highest", json!({"tier": "pro"}), true),
+        ("what it `issues`", json!({"issues": {"tier": "free"}}), true),
+    ] {
+        let key = key(&plane, &admin, &restriction.to_string(), restriction.clone()).await;
+        for id in REFUSED {
+            let makes_keys = id.ends_with("User") || id.ends_with("Account");
+            if only_keys && !makes_keys {
+                continue;
+            }
+            let (method, path, body) = example(id, &objects);
+            let answer = key.send(method, &path, body).await;
+            answer.refused(403, "missing_permission");
+            let error = answer.text("/error");
+            assert!(error.starts_with(&format!("Your API key is kept to {name}")), "{id} {restriction}: {error}");
+        }
+    }
+    // A disabled entry is none, and so nothing restricts this one.
+    let free = json!({"allowed_ips": [{"cidr": "192.0.2.1", "enabled": false}]});
+    let free = key(&plane, &admin, "free", free).await;
+    for id in REFUSED {
+        let (method, path, body) = example(id, &objects);
+        let answer = free.send(method, &path, body).await;
+        assert!(answer.status.is_success(), "{id}: {answer:?}");
+    }
+}

@@ -1,0 +1,262 @@
+//! The bounds matrix: whatever a key makes, edits, imports or regenerates admits no request that the key itself would
+//! not, by the verdict, and shows its upstream no other environment, owner or higher tier.
+
+use super::draw::{EDITABLE, FIELDS, Random, SOURCES, TIERS, rules, universe};
+use super::judge::{Asked, Judge};
+use crate::harness::{Answer, Client, Plane, imported};
+use crate::node::Node;
+use reqwest::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+
+/// What a calling key did, and with whose keys the outcome is compared.
+struct Done {
+    /// The name of the key that was made, edited or regenerated.
+    key: String,
+    /// The names of keys one of which admits all that it does.
+    within: Vec<String>,
+    /// Whether a new secret was handed out, so that the key as a whole is compared.
+    handed_out: bool,
+    what: String,
+}
+
+struct Trial<'a> {
+    plane: &'a Plane,
+    admin: Client<'a>,
+    zoe: Client<'a>,
+    subaccounts: [String; 2],
+    random: Random,
+    done: Vec<Done>,
+    /// Keys as asked for, by the name of the calling key, and whether the call succeeded.
+    asked: Vec<(String, String, bool)>,
+    /// Calls that were accepted and refused, by kind.
+    outcomes: Map<String, Value>,
+}
+
+fn named(mut key: Map<String, Value>, name: &str) -> Value {
+    key.insert("name".to_owned(), json!(name));
+    key.into()
+}
+
+/// Has `body` say everything: where it says nothing, what `own` has, and limits for all windows.
+fn say_all(body: &mut Map<String, Value>, own: &Map<String, Value>) {
+    let none = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+    for fields in [&["expires_at"][..], &["allowed_subaccounts"], &["allowed_ips", "denied_ips"]] {
+        if fields.iter().all(|field| none(&body[*field])) {
+            fields.iter().for_each(|field| body[*field] = own[*field].clone());
+        }
+    }
+    for (window, limit) in [("minute", 10), ("hour", 50), ("day", 100), ("month", 2_000)] {
+        let limits = body["limits"].as_object_mut().unwrap();
+        limits.entry(window).or_insert_with(|| own["limits"].get(window).cloned().unwrap_or(json!(limit)));
+    }
+}
+
+impl<'a> Trial<'a> {
+    async fn made(&self, by: &Client<'a>, key: &Map<String, Value>, name: &str) -> Answer {
+        let answer = by.generate(named(key.clone(), name)).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{key:?}: {answer:?}");
+        answer
+    }
+
+    /// A call with a key, from an address that it admits; none if it admits none.
+    async fn call(&self, key: &str, method: Method, path: &str, body: &Value) -> Option<Answer> {
+        for source in SOURCES {
+            let mut request = self.plane.request(method.clone(), path).bearer_auth(key).json(body);
+            if let Some(source) = source {
+                request = request.header("x-forwarded-for", source);
+            }
+            let answer = Answer::of(request).await;
+            if answer.body["code"] != "ip_denied" {
+                return Some(answer);
+            }
+        }
+        None
+    }
+
+    fn note(&mut self, kind: &str, accepted: bool) {
+        let outcome = if accepted { "accepted" } else { "refused" };
+        let count = self.outcomes.entry(kind.to_owned()).or_insert_with(|| json!({"accepted": 0, "refused": 0}));
+        count[outcome] = json!(count[outcome].as_u64().unwrap() + 1);
+    }
+
+    async fn step(&mut self, n: usize) {
+        let own = self.random.key(&self.subaccounts);
+        let caller = format!("caller-{n}");
+        let made = self.made(&self.admin, &own, &caller).await;
+        let (id, secret) = (made.text("/data/key_id"), made.text("/data/api_key"));
+        let body = self.random.changed(&own, &FIELDS, &self.subaccounts);
+        match self.random.below(5) {
+            0 | 1 => self.make(n, &caller, &secret, &own, body).await,
+            2 => {
+                let owned_by_zoe = self.random.one_in(4);
+                self.regenerate(n, &caller, &secret, &body, owned_by_zoe).await;
+            }
+            3 => {
+                let owned_by_zoe = self.random.one_in(4);
+                self.edit(n, &caller, &secret, &body, owned_by_zoe).await;
+            }
+            _ => self.edit_itself(n, (&caller, &id), &secret, &own).await,
+        }
+    }
+
+    async fn make(
+        &mut self,
+        n: usize,
+        caller: &str,
+        secret: &str,
+        own: &Map<String, Value>,
+        mut body: Map<String, Value>,
+    ) {
+        let (name, imports) = (format!("made-{n}"), self.random.one_in(3));
+        let whole = self.random.one_in(2);
+        if whole {
+            // Made in a session, to be compared with: what is not asked for is as it is with the calling key.
+            say_all(&mut body, own);
+            self.made(&self.admin, &body, &format!("asked-{n}")).await;
+        } else {
+            body.retain(|_, _| !self.random.one_in(4));
+        }
+        let asked = body;
+        let mut asked = named(asked, &name);
+        let path = if imports {
+            asked["sha256"] = imported(&name, &name)["sha256"].clone();
+            asked = json!({"keys": [asked]});
+            "/v1/keys/import"
+        } else {
+            "/v1/keys/generate"
+        };
+        let Some(answer) = self.call(secret, Method::POST, path, &asked).await else { return };
+        let accepted = answer.status == StatusCode::CREATED;
+        assert!(accepted || answer.status == StatusCode::FORBIDDEN, "{asked}: {answer:?}");
+        self.note(if imports { "import" } else { "generate" }, accepted);
+        if whole {
+            self.asked.push((format!("asked-{n}"), caller.to_owned(), accepted));
+        }
+        if accepted {
+            let what = format!("{caller} made {asked}");
+            self.done.push(Done { key: name, within: vec![caller.to_owned()], handed_out: true, what });
+        }
+    }
+
+    async fn regenerate(
+        &mut self,
+        n: usize,
+        caller: &str,
+        secret: &str,
+        body: &Map<String, Value>,
+        owned_by_zoe: bool,
+    ) {
+        let name = format!("other-{n}");
+        let by = if owned_by_zoe { &self.zoe } else { &self.admin };
+        let id = self.made(by, body, &name).await.text("/data/key_id");
+        let path = format!("/v1/keys/{id}/regenerate");
+        let Some(answer) = self.call(secret, Method::POST, &path, &json!({})).await else { return };
+        self.note("regenerate", answer.status == StatusCode::OK);
+        if answer.status == StatusCode::OK {
+            let what = format!("{caller} regenerated {body:?}");
+            self.done.push(Done { key: name, within: vec![caller.to_owned()], handed_out: true, what });
+        } else {
+            answer.refused(403, &answer.text("/code"));
+        }
+    }
+
+    async fn edit(&mut self, n: usize, caller: &str, secret: &str, body: &Map<String, Value>, owned_by_zoe: bool) {
+        let [name, before] = [format!("edited-{n}"), format!("before-{n}")];
+        let by = if owned_by_zoe { &self.zoe } else { &self.admin };
+        let id = self.made(by, body, &name).await.text("/data/key_id");
+        let id_before = self.made(by, body, &before).await.text("/data/key_id");
+        let disabled = self.random.one_in(3);
+        if disabled {
+            for key in [&id, &id_before] {
+                let answer = self.admin.patch(&format!("/v1/keys/{key}"), json!({"active": false})).await;
+                assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+            }
+        }
+        let mut edit = Map::new();
+        for _ in 0..=self.random.below(2) {
+            let field = *self.random.pick(&EDITABLE);
+            edit.insert(field.to_owned(), self.random.value(field, &self.subaccounts));
+        }
+        if disabled && self.random.one_in(2) {
+            edit.insert("active".to_owned(), json!(true));
+        }
+        self.edited(&id, &name, vec![caller.to_owned(), before], secret, edit).await;
+    }
+
+    async fn edit_itself(&mut self, n: usize, (caller, id): (&str, &str), secret: &str, own: &Map<String, Value>) {
+        let before = format!("before-{n}");
+        self.made(&self.admin, own, &before).await;
+        let field = *self.random.pick(&EDITABLE);
+        let edit = [(field.to_owned(), self.random.value(field, &self.subaccounts))].into_iter().collect();
+        self.edited(id, caller, vec![before], secret, edit).await;
+    }
+
+    async fn edited(&mut self, id: &str, name: &str, within: Vec<String>, secret: &str, edit: Map<String, Value>) {
+        let (path, edit) = (format!("/v1/keys/{id}"), edit.into());
+        let Some(answer) = self.call(secret, Method::PATCH, &path, &edit).await else { return };
+        self.note("edit", answer.status == StatusCode::OK);
+        if answer.status == StatusCode::OK {
+            let what = format!("{name} of {within:?} edited: {edit}");
+            self.done.push(Done { key: name.to_owned(), within, handed_out: false, what });
+        } else {
+            answer.refused(403, &answer.text("/code"));
+        }
+    }
+}
+
+/// The first request that `key` admits, and none of `within`.
+pub(super) fn beyond<'u>(judge: &Judge, universe: &'u [Asked], key: &str, within: &[String]) -> Option<&'u Asked> {
+    let admitted = |asked: &&Asked| judge.admits(key, asked) && !within.iter().any(|other| judge.admits(other, asked));
+    universe.iter().find(admitted)
+}
+
+/// Where a tier is among the tiers.
+pub(super) fn place(tier: &str) -> usize {
+    TIERS.iter().position(|name| *name == tier).unwrap()
+}
+
+/// Whether `key` shows its upstream what `own` does not.
+fn shows_more(judge: &Judge, key: &str, own: &str) -> bool {
+    let (key, own) = (judge.policy(key), judge.policy(own));
+    key.user != own.user || key.environment != own.environment || place(&key.tier) > place(&own.tier)
+}
+
+#[tokio::test]
+async fn nothing_that_a_key_hands_on_admits_more_than_the_key() {
+    let flags = ["--trusted-hops=1", "--calls-per-minute=100000"];
+    let plane = Plane::start_with(&flags).await;
+    let admin = plane.log_in().await;
+    for service in ["dns", "cdn"] {
+        admin.service(service).await;
+    }
+    let subaccounts = [admin.subaccount("dev").await, admin.subaccount("prod").await];
+    let routes = admin.put("/v1/routes", rules()).await;
+    assert_eq!(routes.status, StatusCode::OK, "{routes:?}");
+    admin.user("zoe@localhost", json!({"roles": ["admin"]})).await;
+    let zoe = plane.client("zoe@localhost").await;
+    let (done, asked, outcomes) = (Vec::new(), Vec::new(), Map::new());
+    let random = Random(11);
+    let mut trial = Trial { plane: &plane, admin, zoe, subaccounts, random, done, asked, outcomes };
+    for n in 0..800 {
+        trial.step(n).await;
+    }
+
+    let judge = Judge::new(&Node::ready(&plane).await.snapshot);
+    let universe = universe(&trial.subaccounts);
+    for Done { key, within, handed_out, what } in &trial.done {
+        let beyond = beyond(&judge, &universe, key, within);
+        assert!(beyond.is_none(), "{what}: {beyond:?}");
+        assert!(!handed_out || !shows_more(&judge, key, &within[0]), "{what}");
+    }
+    // What is refused would have been more.
+    for (key, own, accepted) in &trial.asked {
+        let more = shows_more(&judge, key, own) || beyond(&judge, &universe, key, std::slice::from_ref(own)).is_some();
+        let of_no_use = beyond(&judge, &universe, key, &[]).is_none();
+        assert!(of_no_use || *accepted != more, "{key} as {own}: {:?}, {:?}", judge.policy(key), judge.policy(own));
+    }
+    for kind in ["generate", "import", "regenerate", "edit"] {
+        let outcomes = &trial.outcomes[kind];
+        let often = |outcome: &str| outcomes[outcome].as_u64().unwrap() >= 20;
+        assert!(often("accepted") && often("refused"), "{:?}", trial.outcomes);
+    }
+}
