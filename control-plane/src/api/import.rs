@@ -26,6 +26,9 @@ use crate::store::{Caller, KeySettings, NewKey};
 
 const MAX_ROWS: usize = 1_000;
 
+/// Entries in the IP lists of all rows. A row without lists has those of the calling key, so its body does not bound them.
+const MAX_ENTRIES: u64 = 1_000_000;
+
 /// Bytes in a body: 8 kB for each row.
 const MAX_BODY_LEN: usize = 8 * 1024 * 1024;
 
@@ -177,7 +180,19 @@ pub(super) async fn import(
         return Err(ApiError::field("keys", format_args!("must have 1 to {MAX_ROWS} rows")));
     }
     let now = app.clock.now();
-    let rows = each(request.keys, |Object(row)| row.check(now, &session.caller))?;
+    let mut entries = 0_u64;
+    let rows = each(request.keys, |Object(row)| {
+        let row = row.check(now, &session.caller)?;
+        entries = entries.saturating_add(row.settings.allowed_ips.len()).saturating_add(row.settings.denied_ips.len());
+        if entries > MAX_ENTRIES {
+            let reason = format_args!(
+                "is one entry too many: the IP lists of all rows, with those that the calling key gives to rows without \
+                 any, must have at most {MAX_ENTRIES} entries"
+            );
+            return Err(ApiError::field("allowed_ips", reason));
+        }
+        Ok(row)
+    })?;
     let new = move |caller: &Caller, there_are: &[String]| each(rows, |row| row.key(caller, there_are));
     let created = acting.import_keys(new).await?;
     let (revision, imported) = (created.revision, created.keys.len());

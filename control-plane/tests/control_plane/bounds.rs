@@ -132,6 +132,20 @@ async fn key_that_is_asked_for_nothing_makes_keys_like_itself() {
 }
 
 #[tokio::test]
+async fn import_of_many_keys_by_a_key_with_long_lists_is_bounded() {
+    let plane = Plane::start().await;
+    let admin = plane.log_in().await;
+    let list: Vec<_> = (0..5_000).map(|n| format!("127.{}.{}.1", n / 250, n % 250)).collect();
+    let (key, _) = manager(&plane, &admin, json!({"allowed_ips": ["127.0.0.1"], "denied_ips": list})).await;
+    let row = |n: usize| imported(&format!("imported {n}"), &format!("made elsewhere {n}"));
+    let rows: Vec<_> = (0..1_000).map(row).collect();
+    let answer = key.send(Method::POST, "/v1/keys/import", json!({"keys": rows})).await;
+    answer.refused_by(400, "invalid_request", "keys[199].allowed_ips");
+    let answer = key.send(Method::POST, "/v1/keys/import", json!({"keys": rows[..2]})).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+}
+
+#[tokio::test]
 async fn key_above_its_accounts_tier_makes_keys_within_it() {
     let plane = Plane::start().await;
     let operator = plane.log_in().await;

@@ -77,7 +77,9 @@ async fn every_changing_call_is_bounded_for_a_restricted_key_or_harmless() {
     let changing = calls(&description(&plane).await).into_iter().filter(|call| call.method != Method::GET);
     let changing: BTreeSet<_> = changing.map(|call| call.id).collect();
     let known = [&REFUSED[..], &BOUNDED, &PERMITTED].concat();
-    assert_eq!(changing, known.iter().map(ToString::to_string).collect());
+    let listed: BTreeSet<_> = known.iter().map(ToString::to_string).collect();
+    let unlisted: Vec<_> = changing.symmetric_difference(&listed).collect();
+    assert!(unlisted.is_empty(), "decide what a restricted key may do, in one of the lists above: {unlisted:?}");
     assert_eq!(known.len(), changing.len(), "a call is listed twice");
 }
 
