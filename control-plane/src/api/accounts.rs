@@ -189,7 +189,7 @@ pub(super) async fn get(
 
 /// Create an account
 ///
-/// It takes the permission `*` besides, which its first administrator has. No node knows of an account that has no key yet, so
+/// It takes the permission `*` besides, which its first administrator has, and no API key that is kept to something. No node knows of an account that has no key yet, so
 /// there is nothing to wait for.
 #[utoipa::path(post, path = "/v1/accounts", operation_id = "createAccount", tag = "Accounts",
     request_body = Creation, security(("credential" = ["gateway:accounts:create"])),
@@ -222,7 +222,8 @@ pub(super) async fn create(
 
 /// Edit an account
 ///
-/// To disable an account is to refuse all its keys, and to log out all its users.
+/// To disable an account is to refuse all its keys, and to log out all its users. An API key that is kept to something
+/// changes no accounts.
 #[utoipa::path(patch, path = "/v1/accounts/{account_id}", operation_id = "editAccount", tag = "Accounts",
     params(AccountPath, Wait), request_body = Edit, security(("credential" = ["gateway:accounts:update"])),
     responses(

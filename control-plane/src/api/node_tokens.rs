@@ -102,7 +102,8 @@ pub(super) async fn list(
 
 /// Create a node token
 ///
-/// Several tokens are valid at a time, so that one can take the place of another without an interruption.
+/// Several tokens are valid at a time, so that one can take the place of another without an interruption. An API key that
+/// is kept to services, subaccounts, a time or addresses makes none.
 #[utoipa::path(post, path = "/v1/node-tokens", operation_id = "createNodeToken", tag = "Gateway",
     request_body = NodeTokenCreation, security(("credential" = ["gateway:nodetokens:create"])),
     responses(

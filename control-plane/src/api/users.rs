@@ -155,7 +155,7 @@ pub(super) async fn get(
 
 /// Create a user
 ///
-/// Nobody can give a user what they do not hold themselves. No node decides otherwise by a user who has no key yet, so
+/// Nobody can give a user what they do not hold themselves, and no API key that is kept to something makes users. No node decides otherwise by a user who has no key yet, so
 /// there is nothing to wait for.
 #[utoipa::path(post, path = "/v1/users", operation_id = "createUser", tag = "Users",
     request_body = Creation, security(("credential" = ["account:users:create"])),
@@ -193,8 +193,8 @@ pub(super) async fn create(
 
 /// Edit a user
 ///
-/// What is left out stays as it is. It takes all that the user holds: who can change a user can act as them. What a
-/// user loses, their keys lose.
+/// What is left out stays as it is. It takes all that the user holds: who can change a user can act as them. So an API
+/// key that is kept to something changes no users. What a user loses, their keys lose.
 #[utoipa::path(patch, path = "/v1/users/{user_id}", operation_id = "editUser", tag = "Users",
     params(UserPath, Wait), request_body = Edit, security(("credential" = ["account:users:update"])),
     responses(

@@ -199,6 +199,7 @@ pub(super) async fn list(
 /// Create a webhook
 ///
 /// Deliveries are signed as Standard Webhooks has it (https://www.standardwebhooks.com). The secret is shown this once.
+/// An API key that is kept to services, subaccounts, a time or addresses makes and changes no webhooks.
 #[utoipa::path(post, path = "/v1/webhooks", operation_id = "createWebhook", tag = "Webhooks",
     security(("credential" = ["account:webhooks:create"])),
     request_body = Creation,

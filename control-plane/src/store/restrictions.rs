@@ -324,7 +324,10 @@ impl KeyBounds {
 
     /// The first field by which tiers `after` would raise what there is with those `before`.
     fn raised_by(&self, before: &[Tier], after: &[Tier]) -> Option<Exceeded> {
-        let (was, is) = (position(before, &self.tier)?, position(after, &self.tier)?);
+        let is = position(after, &self.tier)?;
+        let Some(was) = position(before, &self.tier) else {
+            return exceeded(format!("tiers[{is}]"), "must be left out, as your own API key issues keys of it");
+        };
         let limits = self.declared.over(after.get(is)?.limits.0);
         let raised = Window::ALL.into_iter().find(|window| exceeds(limits.get(*window), self.limits.get(*window)));
         if let Some(window) = raised {

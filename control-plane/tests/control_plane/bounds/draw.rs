@@ -80,7 +80,7 @@ impl Random {
             "environment" => json!(self.pick(&["live", "test"])),
             "tier" => json!(self.pick(&TIERS)),
             "limits" => {
-                let windows = Window::ALL.into_iter().filter(|_| self.one_in(3)).collect::<Vec<_>>();
+                let windows = Window::ALL.into_iter().filter(|_| self.one_in(2)).collect::<Vec<_>>();
                 windows.iter().map(|window| (window.as_str().to_owned(), json!(self.pick(&REQUESTS)))).collect()
             }
             "scope" => self
@@ -129,7 +129,12 @@ impl Random {
         let mut changed = key.clone();
         for _ in 0..self.below(4) {
             let field = *self.pick(fields);
-            changed.insert(field.to_owned(), self.value(field, subaccounts));
+            if field == "limits" && self.one_in(2) {
+                let (window, limit) = (*self.pick(&Window::ALL), *self.pick(&REQUESTS));
+                changed["limits"][window.as_str()] = json!(limit);
+            } else {
+                changed.insert(field.to_owned(), self.value(field, subaccounts));
+            }
         }
         changed
     }

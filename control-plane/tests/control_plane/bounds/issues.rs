@@ -152,4 +152,9 @@ async fn tier_that_a_key_issues_is_not_raised_by_it() {
     };
     too_much(&key.put("/v1/tiers", tiers(1001)).await, "tiers[1].limits.minute");
     assert_eq!(key.put("/v1/tiers", tiers(999)).await.status, StatusCode::OK);
+    // Nor does it bring a tier back that is gone.
+    let basic = json!({"tiers": [{"name": "basic", "limits": {"minute": 100}}]});
+    assert_eq!(admin.put("/v1/tiers", basic).await.status, StatusCode::OK);
+    too_much(&key.generate(json!({"name": "of no tier", "tier": "basic"})).await, "tier");
+    too_much(&key.put("/v1/tiers", tiers(1)).await, "tiers[1]");
 }
