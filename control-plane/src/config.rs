@@ -15,6 +15,7 @@ use crate::http;
 use crate::secret::{NodeToken, Password};
 use crate::store::OpenMode;
 use crate::stream::registry::NodeLimits;
+use crate::text;
 use crate::webhook::reach::Reach;
 
 /// A value that parses but cannot be used. The value itself is not told: it may be a secret.
@@ -227,8 +228,8 @@ impl Config {
             let reason = format!("must have at least {} characters", Password::MIN_LEN);
             return invalid("--admin-password", "LATCHKEY_ADMIN_PASSWORD", reason);
         }
-        if !self.admin.email.trim().contains('@') {
-            return invalid("--admin-email", "LATCHKEY_ADMIN_EMAIL", "must be an email address".to_owned());
+        if let Err(reason) = text::email(&self.admin.email) {
+            return invalid("--admin-email", "LATCHKEY_ADMIN_EMAIL", reason);
         }
         Ok(())
     }

@@ -47,6 +47,7 @@ pub mod start;
 mod stop;
 pub mod store;
 mod stream;
+mod text;
 pub mod tier;
 pub mod tls;
 mod usage;

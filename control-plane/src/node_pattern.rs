@@ -1,12 +1,14 @@
 //! Patterns of Envoy's `node.id`, which bind a node token to some nodes.
 
+use crate::text;
+
 /// A pattern in which `*` stands for any characters, none included. Everything else stands for itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NodePattern(String);
 
 /// A text that is no pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must have 1 to {} bytes and no control characters", NodePattern::MAX_LEN)]
+#[error("must have 1 to {} bytes and no control or format characters", NodePattern::MAX_LEN)]
 pub(crate) struct InvalidPattern;
 
 impl NodePattern {
@@ -16,9 +18,9 @@ impl NodePattern {
     /// Parses a pattern.
     ///
     /// # Errors
-    /// When it is empty, too long, or has control characters.
+    /// When it is empty, too long, or has control or format characters.
     pub(crate) fn parse(text: &str) -> Result<Self, InvalidPattern> {
-        if (1..=Self::MAX_LEN).contains(&text.len()) && !text.chars().any(char::is_control) {
+        if (1..=Self::MAX_LEN).contains(&text.len()) && text::is_plain(text) {
             Ok(Self(text.to_owned()))
         } else {
             Err(InvalidPattern)

@@ -25,7 +25,11 @@ pub(crate) fn base62(len: usize) -> Result<String, NoRandomness> {
     Ok(text)
 }
 
-/// An identifier such as `key_` and 12 characters.
+/// What ids begin with, before `_`. No name has this form.
+pub(crate) const ID_KINDS: [&str; 6] = ["acc", "key", "msg", "sub", "usr", "whk"];
+
+/// An identifier such as `key_` and 12 characters. `kind` is one of [`ID_KINDS`].
 pub(crate) fn id(kind: &str) -> Result<String, NoRandomness> {
+    debug_assert!(ID_KINDS.contains(&kind), "{kind} is no kind of id");
     Ok(format!("{kind}_{}", base62(latchkey_policy::record::KEY_ID_LEN)?))
 }

@@ -3,43 +3,21 @@
 use super::error::ApiError;
 use crate::secret::Password;
 use crate::selection::Selection;
+use crate::text;
 
 /// Entries that one list can have, other than of IP addresses.
 pub(super) const MAX_ENTRIES: usize = 256;
 
-pub(super) const MAX_NAME_LEN: usize = 100;
-pub(super) const MAX_DESCRIPTION_LEN: usize = 500;
-/// RFC 5321, by way of its erratum 1690.
-pub(super) const MAX_EMAIL_LEN: usize = 254;
 pub(super) const MAX_WORD_LEN: usize = 64;
 
-/// What people call something: not empty without the blanks around it, which are cut off.
+/// Returns the name as it is stored. See [`text::name`].
 pub(super) fn name(field: &str, text: &str) -> Result<String, ApiError> {
-    let name = text.trim().to_owned();
-    if !(1..=MAX_NAME_LEN).contains(&name.chars().count()) {
-        return Err(ApiError::field(field, format_args!("must have 1 to {MAX_NAME_LEN} characters")));
-    }
-    if name.chars().any(char::is_control) {
-        return Err(ApiError::field(field, "must not have control characters"));
-    }
-    Ok(name)
+    text::name(text).map_err(|reason| ApiError::field(field, reason))
 }
 
-/// An email address, in lower case.
+/// Returns the email address as it is stored. See [`text::email`].
 pub(super) fn email(field: &str, text: &str) -> Result<String, ApiError> {
-    let email = text.trim().to_lowercase();
-    let (user, host) = email.split_once('@').unwrap_or_default();
-    let plain = |c: char| !c.is_whitespace() && !c.is_control();
-    if user.is_empty()
-        || host.is_empty()
-        || host.contains('@')
-        || email.len() > MAX_EMAIL_LEN
-        || !email.chars().all(plain)
-    {
-        let reason = format_args!("must be an email address of at most {MAX_EMAIL_LEN} bytes");
-        return Err(ApiError::field(field, reason));
-    }
-    Ok(email)
+    text::email(text).map_err(|reason| ApiError::field(field, reason))
 }
 
 /// A password that somebody chose.
@@ -51,13 +29,10 @@ pub(super) fn password(field: &str, password: &Password) -> Result<(), ApiError>
     }
 }
 
-/// What else there is to say, at some length.
+/// Returns the description as it is stored. See [`text::description`].
 pub(super) fn description(text: Option<String>) -> Result<Option<String>, ApiError> {
-    if text.as_ref().is_some_and(|text| text.chars().count() > MAX_DESCRIPTION_LEN) {
-        let reason = format_args!("must have at most {MAX_DESCRIPTION_LEN} characters");
-        return Err(ApiError::field("description", reason));
-    }
-    Ok(text)
+    let stored = text.map(|text| text::description(&text)).transpose();
+    stored.map_err(|reason| ApiError::field("description", reason))
 }
 
 /// What machines call something: a service, a tier.

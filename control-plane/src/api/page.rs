@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::error::ApiError;
 use super::extract::Params;
 use crate::store::{PageQuery, Position};
+use crate::text::nfc;
 
 pub(super) const MAX_SEARCH_LEN: usize = 100;
 
@@ -27,7 +28,7 @@ impl Asked {
     /// Takes it from the query. `list` is the list's name, with all else that decides what is in it and in which order.
     pub(super) fn take(params: &mut Params, list: &str) -> Result<Self, ApiError> {
         let limit = params.limit()?;
-        let search = params.text("search")?.filter(|text| !text.is_empty());
+        let search = params.text("search")?.filter(|text| !text.is_empty()).map(|text| nfc(&text).into_owned());
         if search.as_ref().is_some_and(|text| text.chars().count() > MAX_SEARCH_LEN) {
             let reason = format_args!("must have at most {MAX_SEARCH_LEN} characters");
             return Err(ApiError::parameter("search", reason));

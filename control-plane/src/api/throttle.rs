@@ -6,6 +6,8 @@ use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::text;
+
 /// From the first on.
 const WINDOW_SECONDS: i64 = 60;
 /// Of so many it is remembered: more than there is time to verify passwords for in a minute.
@@ -112,7 +114,7 @@ impl Window {
 
 /// In whatever case, as users are found.
 fn digest(email: &str) -> Digest {
-    Sha256::digest(email.trim().to_lowercase()).into()
+    Sha256::digest(text::normalized_email(email)).into()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::Context;
 use super::error::CommandError;
 use super::query::Query;
 use super::text;
+use crate::text::{has_form_of_id, normalized_name};
 
 /// How long to wait for nodes.
 #[derive(Debug, Clone, Args)]
@@ -109,15 +110,17 @@ pub(super) async fn subaccount_ids(context: &Context, named: &[String]) -> Resul
 }
 
 fn is_id(name: &str) -> bool {
-    name.starts_with("sub_") || name == "all"
+    has_form_of_id(name) || name == "all"
 }
 
 fn subaccount_id(there_are: &[Value], name: &str) -> Result<String, CommandError> {
     if is_id(name) {
         return Ok(name.to_owned());
     }
-    let found = there_are.iter().find(|subaccount| text::field(subaccount, "name") == name);
-    let found = found.ok_or_else(|| CommandError::NotFound(format!("there is no subaccount named {name}")))?;
+    let normalized = normalized_name(name);
+    let found = there_are.iter().find(|subaccount| text::field(subaccount, "name") == normalized);
+    let unknown = || CommandError::NotFound(format!("there is no subaccount named {}", text::plain(name)));
+    let found = found.ok_or_else(unknown)?;
     Ok(text::field(found, "subaccount_id").to_owned())
 }
 

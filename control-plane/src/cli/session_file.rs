@@ -11,6 +11,7 @@ use std::{env, iter};
 use super::error::CommandError;
 use super::secret::Secret;
 use crate::random;
+use crate::text::normalized_email;
 
 /// What the file says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -27,23 +28,18 @@ pub(super) struct Saved {
 
 impl Saved {
     pub(super) fn new(url: &Url, email: &str, token: Secret, expires_at: &str) -> Self {
-        Self { url: url.to_string(), email: Some(canonical(email)), token, expires_at: expires_at.to_owned() }
+        Self { url: url.to_string(), email: Some(normalized_email(email)), token, expires_at: expires_at.to_owned() }
     }
 
     /// For that API, and for that user if one is named.
     pub(super) fn token_for(&self, url: &Url, email: Option<&str>) -> Option<Secret> {
-        let theirs = email.is_none_or(|email| self.email.as_ref() == Some(&canonical(email)));
+        let theirs = email.is_none_or(|email| self.email.as_ref() == Some(&normalized_email(email)));
         (self.url == url.as_str() && theirs).then(|| self.token.clone())
     }
 
     pub(super) fn token(&self) -> Secret {
         self.token.clone()
     }
-}
-
-/// As the API keeps it.
-fn canonical(email: &str) -> String {
-    email.trim().to_lowercase()
 }
 
 /// Where the session is saved.

@@ -12,6 +12,7 @@ mod audit;
 mod chart;
 mod conflict;
 mod done;
+mod escapes;
 mod explain;
 mod failure;
 mod form;
@@ -91,6 +92,7 @@ pub(crate) fn router(calls: Router, clock: Arc<dyn Clock>, gateway: Option<Strin
         .layer(middleware::from_fn(login::lead_back))
         .layer(middleware::from_fn(done::once))
         .layer(middleware::from_fn(partial::adapt))
+        .layer(middleware::map_response(escapes::escape))
         .layer(middleware::map_response(async |mut response: axum::response::Response| {
             for (name, value) in HEADERS {
                 response.headers_mut().insert(name, value);

@@ -8,7 +8,7 @@ use super::audit::{self, Event, Origin};
 use super::page::{BY_CREATION, List, PageQuery, Paged};
 use super::users::{self, NewUser};
 use super::{Actor, Store, StoreError};
-use crate::random;
+use crate::{random, text};
 
 pub(crate) use change::{AccountChange, NewAccount};
 
@@ -68,8 +68,14 @@ impl Store {
     pub async fn credentials(&self, email: &str) -> Result<Option<Credentials>, StoreError> {
         const QUERY: &str = "SELECT id AS user_id, account_id, email, password_hash FROM users WHERE email = ? \
              AND deleted_at IS NULL";
-        let email = email.trim().to_lowercase();
-        Ok(sqlx::query_as(QUERY).bind(email).fetch_optional(&self.0.readers).await?)
+        // As it was given first: a user whose address collides in NFC keeps it as it was.
+        for email in [email.trim().to_lowercase(), text::normalized_email(email)] {
+            let found = sqlx::query_as(QUERY).bind(email).fetch_optional(&self.0.readers).await?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
     }
 
     /// Whether [`add_admin`](Self::add_admin) would add one.
@@ -108,7 +114,7 @@ impl Store {
                 account
             }
         };
-        let admin = NewUser::administrator(email.trim().to_lowercase(), password_hash.to_owned());
+        let admin = NewUser::administrator(text::normalized_email(email), password_hash.to_owned());
         let admin = users::insert(&mut transaction, &account, admin, now).await?;
         let event = Event::created("user.create", &admin);
         audit::write(&mut transaction, &account, &Actor::System, &Origin::default(), &[event], now).await?;

@@ -7,6 +7,7 @@ use super::keys::{self, ListedKey};
 use super::page::{List, Order, PageQuery, Paged};
 use super::{Store, StoreError};
 use crate::role::Role;
+use crate::text;
 
 const SECONDS_PER_DAY: i64 = 24 * 60 * 60;
 
@@ -137,7 +138,7 @@ impl KeyQuery {
         if let Some(owner) = &self.owner {
             to.push(" AND user_id = (SELECT id FROM users WHERE account_id = ").push_bind(account_id.to_owned());
             to.push(" AND (id = ").push_bind(owner.clone());
-            to.push(" OR email = ").push_bind(owner.trim().to_lowercase()).push("))");
+            to.push(" OR email = ").push_bind(text::normalized_email(owner)).push("))");
         }
         if let Some(days) = self.expires_within_days {
             let until = now.saturating_add(i64::from(days).saturating_mul(SECONDS_PER_DAY));

@@ -32,6 +32,7 @@ mod life;
 mod listing;
 mod node_tokens;
 mod nodes;
+mod normalization;
 mod page;
 mod policies;
 mod regenerate;
@@ -220,6 +221,7 @@ impl Store {
             lock,
         }));
         routes::add_path_case(&store).await?;
+        normalization::normalize_names(&store).await?;
         Ok(store)
     }
 

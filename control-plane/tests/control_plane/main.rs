@@ -29,6 +29,7 @@ mod machines;
 mod matrix;
 mod migration;
 mod myself;
+mod names;
 mod node;
 mod node_tokens;
 mod openapi;

@@ -10,6 +10,7 @@ use super::super::fields;
 use crate::node_pattern;
 use crate::schema::{formatted, matching, one_of, schemas, text};
 use crate::selection;
+use crate::text::{MAX_DESCRIPTION_LEN, MAX_EMAIL_LEN, MAX_NAME_LEN};
 
 /// What no name may have; escaped as JSON Schema's regular expressions are.
 const NO_CONTROL: &str = r"[^\u0000-\u001f\u007f-\u009f]";
@@ -42,20 +43,22 @@ schemas! {
     /// A subaccount's id.
     SubaccountId = id("sub");
 
-    /// What people call it. Blanks around it are cut off, and something else has to be left.
+    /// What people call it. It is stored and compared in Unicode's NFC, without the blanks around it. Control and format
+    /// characters are refused, except joiners between letters; so is a name that has the form of an id, such as `key_1`.
     Name = matching(format!(r"^{NO_CONTROL}*[^\s\u0000-\u001f\u007f-\u009f]{NO_CONTROL}*$"))
         .min_length(Some(1))
-        .max_length(Some(fields::MAX_NAME_LEN));
+        .max_length(Some(MAX_NAME_LEN));
 
-    /// Whatever else there is to say.
-    Description = text().max_length(Some(fields::MAX_DESCRIPTION_LEN));
+    /// Whatever else there is to say. Of control characters only line breaks and tabs are accepted.
+    Description = text().max_length(Some(MAX_DESCRIPTION_LEN));
 
     /// What machines call it: a service, a tier.
     Word = matching(format!("^[a-z0-9_-]{{1,{}}}$", fields::MAX_WORD_LEN));
 
-    /// An email address. It is kept in lower case.
+    /// An email address. It is stored and compared in lower case and in Unicode's NFC; control and format characters are
+    /// refused, except joiners between letters.
     Email = matching(r"^[^\s@\u0000-\u001f\u007f-\u009f]+@[^\s@\u0000-\u001f\u007f-\u009f]+$")
-        .max_length(Some(fields::MAX_EMAIL_LEN));
+        .max_length(Some(MAX_EMAIL_LEN));
 
     /// Whether a key is for real or for trying things out.
     Environment = one_of([KeyEnvironment::Live, KeyEnvironment::Test].map(KeyEnvironment::as_str));

@@ -16,6 +16,7 @@ use crate::limits::DeclaredLimits;
 use crate::role::Role;
 use crate::route_document::RouteDocument;
 use crate::selection::Selection;
+use crate::text::{normalized_email, normalized_name};
 use crate::tier::Tier;
 
 /// Sections that are left out are left alone.
@@ -126,8 +127,8 @@ impl Document {
         names("services", "name", self.services.iter_mut().flatten().map(|service| &mut service.name), &mut errors);
         let subaccounts = self.subaccounts.iter_mut().flatten().map(|subaccount| &mut subaccount.name);
         names("subaccounts", "name", subaccounts, &mut errors);
-        let lower = |user: &mut User| user.email = user.email.to_lowercase();
-        self.users.iter_mut().flatten().for_each(lower);
+        let normalize = |user: &mut User| user.email = normalized_email(&user.email);
+        self.users.iter_mut().flatten().for_each(normalize);
         names("users", "email", self.users.iter_mut().flatten().map(|user| &mut user.email), &mut errors);
         names("keys", "name", self.keys.iter_mut().flatten().map(|key| &mut key.name), &mut errors);
         let mut files = BTreeSet::new();
@@ -167,7 +168,7 @@ fn normalised(path: &Path) -> PathBuf {
 fn names<'a>(section: &str, field: &str, names: impl Iterator<Item = &'a mut String>, errors: &mut Vec<String>) {
     let mut seen = BTreeSet::new();
     for (index, name) in names.enumerate() {
-        *name = name.trim().to_owned();
+        *name = normalized_name(name);
         if name.is_empty() {
             errors.push(format!("{section}[{index}].{field}: is empty"));
         } else if !seen.insert(name.clone()) {
