@@ -12,7 +12,7 @@ use crate::store::{Exceeded, Lasting};
 pub(super) use answer::Body;
 
 /// So many faults of one document are told at once.
-const MAX_FAULTS: usize = 20;
+pub(super) const MAX_FAULTS: usize = 20;
 
 /// Why a request is refused.
 #[derive(Debug)]

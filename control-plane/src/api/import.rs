@@ -1,6 +1,7 @@
 //! `POST /v1/keys/import`: keys that were made elsewhere, by their SHA-256 alone. All rows or none.
 
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
 use latchkey_policy::key::KeyDigest;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -8,21 +9,21 @@ use tracing::info;
 use utoipa::ToSchema;
 
 use super::answer::Answer;
-use super::error::ApiError;
+use super::error::{ApiError, MAX_FAULTS};
 use super::expiry::Expiry;
 use super::extract::{Body, Params, Session};
 use super::key_view::KeyView;
 use super::openapi::parameters::Wait;
 use super::openapi::texts;
 use super::{App, new_key};
-use crate::authority::Grant;
+use crate::authority::{Authority, Grant, Grants};
 use crate::enforcement::Enforcement;
 use crate::ip_list::IpList;
-use crate::json::{Object, given};
+use crate::json::{self, Object, given};
 use crate::limits::LimitsChange;
 use crate::role::Role;
 use crate::selection::Selection;
-use crate::store::{Caller, KeySettings, NewKey};
+use crate::store::{self, Actor, Caller, ImportCheck, ImportOptions, KeySettings, NewKey};
 
 const MAX_ROWS: usize = 1_000;
 
@@ -44,6 +45,15 @@ const ELLIPSIS: &str = "...";
 pub(super) struct Request {
     #[schema(value_type = Vec<Row>, min_items = 1, max_items = 1000)]
     keys: Vec<Object<Row>>,
+    /// Only tell what would come of it, with everything that is wrong.
+    #[serde(default)]
+    dry_run: bool,
+    /// Pass over rows whose `sha256` is that of a key of the account that is not revoked.
+    #[serde(default)]
+    skip_existing: bool,
+    /// Accept again what the account imported at most 7 days ago and revoked before any request was admitted with it.
+    #[serde(default)]
+    reimport_unused: bool,
 }
 
 /// What [`new_key::Request`] takes, and what there is in place of a secret.
@@ -151,10 +161,62 @@ impl Checked {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ImportedKeys)]
 pub(super) struct Imported {
-    /// In the order of the rows.
+    /// In the order of the rows, without those that were skipped.
     keys: Vec<KeyView>,
     imported: usize,
+    /// Rows whose keys were there already.
+    skipped: usize,
     enforcement: Enforcement,
+}
+
+/// What would come of an import.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ImportCheck)]
+pub(super) struct Check {
+    /// Always true: nothing was changed.
+    dry_run: bool,
+    /// Rows that would be imported.
+    importable: usize,
+    /// Rows whose keys are there already.
+    skipped: usize,
+    /// Rows that are refused, because of each of which nothing would be imported.
+    refused: usize,
+    /// What is wrong with the first 20 of them.
+    #[schema(max_items = 20)]
+    problems: Vec<Problem>,
+    /// Keys that the account may have besides those that it has; null if that is not limited.
+    #[schema(required)]
+    room: Option<u64>,
+}
+
+/// What is wrong with a row.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ImportProblem)]
+struct Problem {
+    /// The index of the row in `keys`, from 0.
+    row: usize,
+    /// As in the error that an import would be answered.
+    #[schema(pattern = "^[a-z][a-z0-9_]*$", example = "name_taken")]
+    code: &'static str,
+    /// What is wrong, as a sentence.
+    error: String,
+    /// The field that is to blame, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    field: Option<String>,
+}
+
+impl Check {
+    fn new(check: ImportCheck<ApiError>) -> Self {
+        let ImportCheck { importable, skipped, refused, room } = check;
+        let count = refused.len();
+        let problem = |(row, error): (usize, ApiError)| {
+            let (code, error, field) = error.summary();
+            Problem { row, code, error, field }
+        };
+        let problems = refused.into_iter().take(MAX_FAULTS).map(problem).collect();
+        Self { dry_run: true, importable, skipped: skipped.len(), refused: count, problems, room }
+    }
 }
 
 /// Import API keys
@@ -164,6 +226,7 @@ pub(super) struct Imported {
 #[utoipa::path(post, path = "/v1/keys/import", operation_id = "importKeys", tag = "Keys",
     params(Wait), request_body = Request, security(("credential" = ["account:apikeys:create"])),
     responses(
+        (status = 200, description = "With `dry_run`: what would come of it.", body = Answer<Check>),
         (status = 201, description = "The keys, in the order of the rows.", body = Answer<Imported>),
         (status = 409, description = "A key of that name or digest is there already; `field` says whose."),
     ))]
@@ -172,7 +235,7 @@ pub(super) async fn import(
     session: Session,
     mut params: Params,
     Body(request): Body<Request, MAX_BODY_LEN>,
-) -> Result<Answer<Imported>, ApiError> {
+) -> Result<Response, ApiError> {
     let acting = session.acting(&app, "account:apikeys:create")?;
     let patience = params.patience()?;
     params.finish()?;
@@ -180,9 +243,35 @@ pub(super) async fn import(
         return Err(ApiError::field("keys", format_args!("must have 1 to {MAX_ROWS} rows")));
     }
     let now = app.clock.now();
+    let Request { keys, dry_run, skip_existing, reimport_unused } = request;
+    let rows = check_each(keys, now, &session.caller);
+    // What can be known without the store takes none of its time.
+    let rows = if dry_run { rows } else { each(rows)?.into_iter().map(Ok).collect() };
+    let options = ImportOptions { skip_existing, reimport_unused };
+    let new = move |caller: &Caller, there_are: &[String]| {
+        let key = |(index, row): (usize, Result<Checked, ApiError>)| {
+            row.and_then(|row| row.key(caller, there_are)).map_err(|error| error.of_row(index))
+        };
+        rows.into_iter().enumerate().map(key).collect()
+    };
+    if dry_run {
+        let check = acting.check_import(options, new).await?;
+        return Ok(Answer::ok("Nothing was imported", Check::new(check)).into_response());
+    }
+    let store::Imported { revision, keys, skipped } = acting.import_keys(options, new).await?;
+    let (imported, skipped) = (keys.len(), skipped.len());
+    info!(keys = imported, skipped, user = session.caller.user_id, revision, "keys imported");
+    let enforcement = app.enforced(revision, patience).await;
+    let keys = keys.into_iter().map(|key| KeyView::new(key, now)).collect();
+    let imported = Imported { keys, imported, skipped, enforcement };
+    Ok(Answer::created("API keys imported successfully", imported).into_response())
+}
+
+/// What each row may say, or what is wrong with it. Nothing is kept of rows whose lists are too much together.
+fn check_each(rows: Vec<Object<Row>>, now: i64, caller: &Caller) -> Vec<Result<Checked, ApiError>> {
     let mut entries = 0_u64;
-    let rows = each(request.keys, |Object(row)| {
-        let row = row.check(now, &session.caller)?;
+    let check = |Object(row): Object<Row>| {
+        let row = row.check(now, caller)?;
         entries = entries.saturating_add(row.settings.allowed_ips.len()).saturating_add(row.settings.denied_ips.len());
         if entries > MAX_ENTRIES {
             let reason = format_args!(
@@ -192,18 +281,38 @@ pub(super) async fn import(
             return Err(ApiError::field("allowed_ips", reason));
         }
         Ok(row)
-    })?;
-    let new = move |caller: &Caller, there_are: &[String]| each(rows, |row| row.key(caller, there_are));
-    let created = acting.import_keys(new).await?;
-    let (revision, imported) = (created.revision, created.keys.len());
-    info!(keys = imported, user = session.caller.user_id, revision, "keys imported");
-    let enforcement = app.enforced(revision, patience).await;
-    let keys = created.keys.into_iter().map(|key| KeyView::new(key, now)).collect();
-    Ok(Answer::created("API keys imported successfully", Imported { keys, imported, enforcement }))
+    };
+    rows.into_iter().map(check).collect()
 }
 
-/// What becomes of each row; or what is wrong with the first one with which something is.
-fn each<T, U>(rows: Vec<T>, mut check: impl FnMut(T) -> Result<U, ApiError>) -> Result<Vec<U>, ApiError> {
-    let rows = rows.into_iter().enumerate();
-    rows.map(|(index, row)| check(row).map_err(|error| error.of_row(index))).collect()
+/// Checks a row as far as it can be without the store, by the code that checks those of a request. Returns its digest and
+/// its name as it would be stored.
+///
+/// # Errors
+/// A sentence.
+pub(crate) fn check_row(json: &[u8], now: i64) -> Result<(KeyDigest, String), String> {
+    let row: Result<Object<Row>, ApiError> = json::read(json).map_err(ApiError::from);
+    let checked = row.and_then(|Object(row)| row.check(now, &anybody()));
+    let sentence = |error: ApiError| error.summary().1;
+    checked.map(|checked| (checked.digest, checked.settings.name)).map_err(sentence)
+}
+
+/// Somebody by whom nothing is bounded.
+fn anybody() -> Caller {
+    Caller {
+        actor: Actor::System,
+        account_id: String::new(),
+        user_id: String::new(),
+        tier: String::new(),
+        operator: false,
+        grants: Grants::of(&Authority::default()),
+        subaccounts: Selection::All,
+        scope: Selection::All,
+        restrictions: None,
+    }
+}
+
+/// The rows, or what is wrong with the first one with which something is.
+fn each(rows: Vec<Result<Checked, ApiError>>) -> Result<Vec<Checked>, ApiError> {
+    rows.into_iter().enumerate().map(|(index, row)| row.map_err(|error| error.of_row(index))).collect()
 }

@@ -55,6 +55,7 @@ use crate::stream::FeedHealth;
 use crate::stream::registry::Registry;
 use crate::webhook::reach::Reach;
 use error::ApiError;
+pub(crate) use import::check_row as check_import_row;
 pub(crate) use observe::RequestId;
 use openapi::Document;
 pub(crate) use throttle::Throttle;

@@ -9,7 +9,7 @@ use super::exit::Exit;
 use super::pages::Extent;
 use super::password::NewPassword;
 use super::query::Query;
-use super::table::{Table, details};
+use super::table::details;
 use super::{Context, Run, text};
 
 /// What is done with accounts.
@@ -124,9 +124,8 @@ impl Run for Command {
         let (Context { api, output }, none) = (context, Query::default());
         match self {
             Self::List(List { search, extent }) => {
-                let data = extent.of(api, &["accounts"], "accounts", none.with("search", search)).await?;
-                output.show(&data, || table(text::entries(&data, "accounts")))?;
-                Ok(Exit::Done)
+                let query = none.with("search", search);
+                extent.show(context, (&["accounts"], "accounts"), query, HEADINGS, line).await
             }
             Self::Create(create) => {
                 let body = create.body(&json!(create.password.read()?));
@@ -151,20 +150,18 @@ impl Run for Command {
     }
 }
 
-fn table(accounts: &[Value]) -> String {
-    let mut table = Table::new(["ID", "NAME", "TIER", "KEYS", "USERS", "DISABLED", "CREATED"]);
-    for account in accounts {
-        table.line([
-            text::of(&account["account_id"]),
-            text::of(&account["name"]),
-            text::of(&account["tier"]),
-            keys(account),
-            text::of(&account["users"]),
-            text::of(&account["disabled"]),
-            text::date(&account["created_at"]),
-        ]);
-    }
-    table.shown()
+const HEADINGS: [&str; 7] = ["ID", "NAME", "TIER", "KEYS", "USERS", "DISABLED", "CREATED"];
+
+fn line(account: &Value) -> [String; 7] {
+    [
+        text::of(&account["account_id"]),
+        text::of(&account["name"]),
+        text::of(&account["tier"]),
+        keys(account),
+        text::of(&account["users"]),
+        text::of(&account["disabled"]),
+        text::date(&account["created_at"]),
+    ]
 }
 
 fn one(account: &Value) -> String {
@@ -204,10 +201,7 @@ mod tests {
             "account_id": "acc_1", "name": "a", "tier": "pro", "keys": 3, "max_keys": 5, "users": 1, "disabled": false,
             "created_at": "2027-01-15T08:00:00Z",
         });
-        assert!(
-            table(std::slice::from_ref(&account))
-                .ends_with("acc_1   a      pro    3 of 5   1       no         2027-01-15 08:00\n")
-        );
+        assert_eq!(line(&account), ["acc_1", "a", "pro", "3 of 5", "1", "no", "2027-01-15 08:00"]);
         assert!(one(&account).contains("KEYS       3 of 5\n"));
         assert_eq!(keys(&json!({"keys": 3, "max_keys": null})), "3");
     }

@@ -8,7 +8,6 @@ use super::exit::Exit;
 use super::moment::Moment;
 use super::pages::Extent;
 use super::query::Query;
-use super::table::Table;
 use super::{Context, Run, text};
 
 /// Which entries; the newest come first.
@@ -46,25 +45,21 @@ impl Audit {
 
 impl Run for Audit {
     async fn run(self, context: &Context) -> Result<Exit, CommandError> {
-        let data = self.extent.of(&context.api, &["audit"], "entries", self.query()).await?;
-        context.output.show(&data, || table(text::entries(&data, "entries")))?;
-        Ok(Exit::Done)
+        self.extent.show(context, (&["audit"], "entries"), self.query(), HEADINGS, line).await
     }
 }
 
-fn table(entries: &[Value]) -> String {
-    let mut table = Table::new(["TIME", "ACTOR", "ACTION", "TARGET", "CHANGED", "FROM"]);
-    for entry in entries {
-        table.line([
-            text::date(&entry["at"]),
-            named(&entry["actor"]),
-            text::of(&entry["action"]),
-            named(&entry["target"]),
-            changed(&entry["before"], &entry["after"]),
-            text::of(&entry["source_address"]),
-        ]);
-    }
-    table.shown()
+const HEADINGS: [&str; 6] = ["TIME", "ACTOR", "ACTION", "TARGET", "CHANGED", "FROM"];
+
+fn line(entry: &Value) -> [String; 6] {
+    [
+        text::date(&entry["at"]),
+        named(&entry["actor"]),
+        text::of(&entry["action"]),
+        named(&entry["target"]),
+        changed(&entry["before"], &entry["after"]),
+        text::of(&entry["source_address"]),
+    ]
 }
 
 /// `user admin@localhost`, or by the id where there is no name.
@@ -101,11 +96,8 @@ mod tests {
             "at": "2027-01-15T08:00:00Z", "actor": {"type": "system"}, "action": "key.expired",
             "target": {"type": "key", "id": "key_2", "name": null}, "before": null, "after": null,
         });
-        assert_eq!(
-            table(&[entry, made]),
-            "TIME               ACTOR        ACTION        TARGET          CHANGED        FROM\n\
-             2027-01-15 08:00   user a@b.c   key.edited    key CI\\u{1b}c   active, tier   192.0.2.1\n\
-             2027-01-15 08:00   system       key.expired   key key_2       -              -\n"
-        );
+        let shown = ["2027-01-15 08:00", "user a@b.c", "key.edited", "key CI\\u{1b}c", "active, tier", "192.0.2.1"];
+        assert_eq!(line(&entry), shown);
+        assert_eq!(line(&made), ["2027-01-15 08:00", "system", "key.expired", "key key_2", "-", "-"]);
     }
 }

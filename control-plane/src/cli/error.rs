@@ -53,6 +53,14 @@ pub enum CommandError {
     /// What was to be printed was not.
     #[error("stdout cannot be written: {0}")]
     Output(io::Error),
+    /// An import cannot be made as a whole, so nothing was imported.
+    #[error("{reason}")]
+    Import {
+        /// As an import of the first bad row would end.
+        exit: Exit,
+        /// All that is wrong.
+        reason: String,
+    },
     /// Something was done, and something was not.
     #[error("{0}")]
     Halfway(String),
@@ -86,6 +94,7 @@ impl CommandError {
             Self::Usage(_) | Self::File { .. } => Exit::Usage,
             Self::Unreachable { .. } | Self::Unexplained { .. } | Self::Output(_) | Self::Halfway(_) => Exit::Failed,
             Self::Refused { status, .. } => Exit::of_status(*status),
+            Self::Import { exit, .. } => *exit,
             Self::LogInAgain => Exit::NotAllowed,
             Self::NotFound(_) => Exit::NotFound,
         }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `connection`, `client`, `query`, `pages` | asking the API |
 //! | `login`, `session_file`, `password`, `secret`, `destination`, `secret_file` | secrets: where they come from, and where they go |
-//! | `output`, `table`, `text`, `exit`, `error` | answering people and scripts |
+//! | `output`, `table`, `list_document`, `progress`, `text`, `exit`, `error` | answering people and scripts |
 //! | `arguments`, `moment`, `document`, `csv` | what people write |
 //! | `key`, `user`, … | a command for each thing that the API has |
 //! | `apply` | all of it from one file |
@@ -23,6 +23,7 @@ mod error;
 mod exit;
 mod explain;
 mod key;
+mod list_document;
 mod login;
 mod moment;
 mod node;
@@ -30,6 +31,7 @@ mod node_token;
 mod output;
 mod pages;
 mod password;
+mod progress;
 mod query;
 mod role;
 mod route;

@@ -20,6 +20,11 @@ impl Output {
         Self { json, ignore_lost }
     }
 
+    /// Returns whether it is JSON.
+    pub(super) fn is_json(self) -> bool {
+        self.json
+    }
+
     /// `data`, or what `people` make of it.
     pub(super) fn show(self, data: &Value, people: impl FnOnce() -> String) -> Result<(), CommandError> {
         if self.json { print(&(text::json(data) + "\n")) } else { print(&people()) }
@@ -45,12 +50,12 @@ impl Output {
 
 /// What is printed of work that goes on although nobody may be left to read.
 #[derive(Debug, Default)]
-pub(super) struct Progress {
+pub(super) struct Changes {
     failed: Option<CommandError>,
 }
 
-impl Progress {
-    /// As [`Output::changed`]; what cannot be printed is told by [`Progress::end`].
+impl Changes {
+    /// As [`Output::changed`]; what cannot be printed is told by [`Changes::end`].
     pub(super) fn changed(&mut self, output: Output, data: &Value, what: &str) -> Exit {
         output.changed(data, what).unwrap_or_else(|error| {
             self.failed.get_or_insert(error);

@@ -1,13 +1,17 @@
-//! Lists that come in pages.
+//! Lists that come in pages. No more than one page is held at a time, except where a command needs all of a list.
 
 use clap::Args;
 use serde_json::Value;
 
+use super::Context;
 use super::client::Api;
 use super::error::CommandError;
-use super::output::note;
+use super::exit::Exit;
+use super::list_document::ListDocument;
+use super::output::{self, note};
+use super::progress::{Progress, ShowProgress};
 use super::query::Query;
-use super::text;
+use super::table::{Table, Widths};
 
 /// The most that the API gives at once.
 const PAGE: usize = 1_000;
@@ -21,6 +25,8 @@ pub(super) struct Extent {
     /// All entries
     #[arg(long, conflicts_with = "limit")]
     all: bool,
+    #[command(flatten)]
+    progress: ShowProgress,
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -29,50 +35,101 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 impl Extent {
-    /// `data` of the list at `path`, with the entries of all pages that are wanted in its field `list`.
-    pub(super) async fn of(&self, api: &Api, path: &[&str], list: &str, query: Query) -> Result<Value, CommandError> {
-        let data = collect(api, path, list, query, (!self.all).then_some(self.limit)).await?;
-        if !data["next_cursor"].is_null() {
-            // The audit does not say how many there are.
-            let of = data["total"].as_u64().map_or_else(String::new, |total| format!(" of {total}"));
-            let shown = text::entries(&data, list).len();
-            note(&format!("latchkey: {shown}{of} are shown; --all shows all"));
+    /// Prints the list at `path`, page by page: the entries of the answers' field `list`, as the lines that `lines` adds
+    /// to a table with `headings`, or as one document of JSON.
+    pub(super) async fn show<const N: usize>(
+        &self,
+        context: &Context,
+        (path, list): (&[&str], &'static str),
+        query: Query,
+        headings: [&'static str; N],
+        line: impl Fn(&Value) -> [String; N],
+    ) -> Result<Exit, CommandError> {
+        let mut pages = Pages::new(&context.api, (path, list), query);
+        pages.wanted = (!self.all).then_some(self.limit);
+        let mut progress = Progress::new(self.progress, list);
+        let mut document = ListDocument::new(list);
+        let mut widths = Widths::default();
+        while let Some(entries) = pages.next().await? {
+            if context.output.is_json() {
+                output::print(&document.entries(&entries))?;
+            } else {
+                let mut table = Table::new(headings);
+                entries.iter().for_each(|entry| table.line(line(entry)));
+                output::print(&table.shown_after(&mut widths))?;
+            }
+            progress.update(pages.seen, pages.total());
         }
-        Ok(data)
+        if context.output.is_json() {
+            output::print(&document.end(&pages.rest))?;
+        }
+        progress.end();
+        if pages.cursor.is_some() {
+            // The audit does not say how many there are.
+            let of = pages.total().map_or_else(String::new, |total| format!(" of {total}"));
+            note(&format!("latchkey: {}{of} are shown; --all shows all", pages.seen));
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// A list that is read page by page.
+pub(super) struct Pages<'a> {
+    api: &'a Api,
+    path: Vec<&'a str>,
+    list: &'static str,
+    query: Query,
+    /// Entries at most.
+    wanted: Option<usize>,
+    /// Where the next page begins.
+    cursor: Option<String>,
+    /// Entries so far.
+    pub(super) seen: usize,
+    ended: bool,
+    /// The last answer without its entries.
+    rest: Value,
+}
+
+impl<'a> Pages<'a> {
+    pub(super) fn new(api: &'a Api, (path, list): (&[&'a str], &'static str), query: Query) -> Self {
+        let rest = Value::Null;
+        Self { api, path: path.to_vec(), list, query, wanted: None, cursor: None, seen: 0, ended: false, rest }
+    }
+
+    /// The entries of the next page; at least one page comes, be it empty.
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<Value>>, CommandError> {
+        if self.ended {
+            return Ok(None);
+        }
+        let more = self.wanted.map_or(PAGE, |wanted| wanted.saturating_sub(self.seen).min(PAGE));
+        let query = self.query.clone().with("limit", Some(more)).with("cursor", self.cursor.as_ref());
+        let mut data = self.api.get(&self.path, &query).await?;
+        let Value::Array(found) = data[self.list].take() else {
+            return Err(CommandError::refused(200, &format!("the answer has no list `{}`", self.list)));
+        };
+        self.seen = self.seen.saturating_add(found.len());
+        self.cursor = data["next_cursor"].as_str().map(str::to_owned);
+        self.ended = self.cursor.is_none() || found.is_empty() || self.wanted.is_some_and(|wanted| self.seen >= wanted);
+        self.rest = data;
+        Ok(Some(found))
+    }
+
+    /// How many entries the whole list has, as far as the API says.
+    pub(super) fn total(&self) -> Option<u64> {
+        self.rest["total"].as_u64()
     }
 }
 
 /// All entries of the list at `path`.
-pub(super) async fn all(api: &Api, path: &[&str], list: &str, query: Query) -> Result<Vec<Value>, CommandError> {
-    let mut data = collect(api, path, list, query, None).await?;
-    Ok(match data[list].take() {
-        Value::Array(entries) => entries,
-        _ => Vec::new(),
-    })
-}
-
-async fn collect(
+pub(super) async fn all(
     api: &Api,
     path: &[&str],
-    list: &str,
+    list: &'static str,
     query: Query,
-    wanted: Option<usize>,
-) -> Result<Value, CommandError> {
-    let mut entries = Vec::new();
-    let mut cursor: Option<String> = None;
-    loop {
-        let more = wanted.map_or(PAGE, |wanted| wanted.saturating_sub(entries.len()).min(PAGE));
-        let page = query.clone().with("limit", Some(more)).with("cursor", cursor.as_ref());
-        let mut data = api.get(path, &page).await?;
-        let Value::Array(found) = data[list].take() else {
-            return Err(CommandError::refused(200, &format!("the answer has no list `{list}`")));
-        };
-        let nothing = found.is_empty();
-        entries.extend(found);
-        cursor = data["next_cursor"].as_str().map(str::to_owned);
-        if cursor.is_none() || nothing || wanted.is_some_and(|wanted| entries.len() >= wanted) {
-            data[list] = Value::Array(entries);
-            return Ok(data);
-        }
+) -> Result<Vec<Value>, CommandError> {
+    let (mut pages, mut entries) = (Pages::new(api, (path, list), query), Vec::new());
+    while let Some(page) = pages.next().await? {
+        entries.extend(page);
     }
+    Ok(entries)
 }

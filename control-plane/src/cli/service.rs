@@ -8,7 +8,6 @@ use super::error::CommandError;
 use super::exit::Exit;
 use super::pages::Extent;
 use super::query::Query;
-use super::table::Table;
 use super::{Context, Run, text};
 
 /// What is done with services.
@@ -62,9 +61,8 @@ impl Run for Command {
         let (Context { api, output }, none) = (context, Query::default());
         match self {
             Self::List(List { search, extent }) => {
-                let data = extent.of(api, &["services"], "services", none.with("search", search)).await?;
-                output.show(&data, || table(text::entries(&data, "services")))?;
-                Ok(Exit::Done)
+                let query = none.with("search", search);
+                extent.show(context, (&["services"], "services"), query, HEADINGS, line).await
             }
             Self::Create(named) => {
                 let body = named.body().with("name", Some(json!(named.name))).json();
@@ -83,13 +81,10 @@ impl Run for Command {
     }
 }
 
-fn table(services: &[Value]) -> String {
-    let mut table = Table::new(["NAME", "DESCRIPTION", "CREATED"]);
-    for service in services {
-        let name = text::of(&service["name"]);
-        table.line([name, text::of(&service["description"]), text::date(&service["created_at"])]);
-    }
-    table.shown()
+const HEADINGS: [&str; 3] = ["NAME", "DESCRIPTION", "CREATED"];
+
+fn line(service: &Value) -> [String; 3] {
+    [text::of(&service["name"]), text::of(&service["description"]), text::date(&service["created_at"])]
 }
 
 #[cfg(test)]
@@ -98,8 +93,7 @@ mod tests {
 
     #[test]
     fn services_are_lines_and_an_empty_description_is_none() {
-        let services = [json!({"name": "dns", "description": "DNS", "created_at": null})];
-        assert_eq!(table(&services), "NAME   DESCRIPTION   CREATED\ndns    DNS           -\n");
+        assert_eq!(line(&json!({"name": "dns", "description": "DNS", "created_at": null})), ["dns", "DNS", "-"]);
         let named =
             |description: Option<&str>| Named { name: "dns".into(), description: description.map(str::to_owned) };
         assert_eq!(named(Some("")).body().json(), json!({"description": null}));

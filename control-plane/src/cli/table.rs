@@ -1,10 +1,17 @@
 //! Tables without borders: a heading for each column, or a heading for each line.
 
 use comfy_table::presets::NOTHING;
-use comfy_table::{ContentArrangement, Table as Grid};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table as Grid, Width};
+
+/// Blanks between two columns.
+const GAP: u16 = 3;
 
 /// Lines of cells under headings.
 pub(super) struct Table(Grid);
+
+/// The widths of columns of the pages of a table so far; none before the first page.
+#[derive(Debug, Default)]
+pub(super) struct Widths(Vec<u16>);
 
 impl Table {
     pub(super) fn new<const N: usize>(headings: [&str; N]) -> Self {
@@ -21,6 +28,20 @@ impl Table {
     /// With a line break at the end.
     pub(super) fn shown(self) -> String {
         shown(self.0)
+    }
+
+    /// A page of a table that is shown page by page: its columns are at least as wide as those before, and the headings
+    /// stand above the first page only.
+    pub(super) fn shown_after(mut self, widths: &mut Widths) -> String {
+        let first = widths.0.is_empty();
+        let mut before = std::mem::take(&mut widths.0).into_iter();
+        let found = self.0.column_max_content_widths();
+        widths.0 = found.into_iter().map(|width| width.max(before.next().unwrap_or_default())).collect();
+        for (column, width) in self.0.column_iter_mut().zip(&widths.0) {
+            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width.saturating_add(GAP))));
+        }
+        let text = shown(self.0);
+        if first { text } else { text.split_once('\n').map_or_else(String::new, |(_, lines)| lines.to_owned()) }
     }
 }
 
@@ -41,7 +62,7 @@ fn grid() -> Grid {
 
 fn shown(mut grid: Grid) -> String {
     for column in grid.column_iter_mut() {
-        column.set_padding((0, 3));
+        column.set_padding((0, GAP));
     }
     let lines: Vec<_> = grid.lines().map(|line| line.trim_end().to_owned()).collect();
     lines.join("\n") + "\n"
@@ -50,6 +71,21 @@ fn shown(mut grid: Grid) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_of_a_table_stand_under_each_other() {
+        let mut widths = Widths::default();
+        let mut page = |names: &[&str]| {
+            let mut table = Table::new(["NAME", "TIER"]);
+            names.iter().for_each(|name| table.line([(*name).to_owned(), "pro".to_owned()]));
+            table.shown_after(&mut widths)
+        };
+        assert_eq!(page(&["wider"]), "NAME    TIER\nwider   pro\n");
+        assert_eq!(page(&["a", "b"]), "a       pro\nb       pro\n");
+        assert_eq!(page(&["the widest"]), "the widest   pro\n");
+        assert_eq!(page(&[]), "");
+        assert_eq!(page(&["c"]), "c            pro\n");
+    }
 
     #[test]
     fn columns_are_as_wide_as_they_have_to_be() {

@@ -1,5 +1,5 @@
 //! What the API answers, as text for a terminal. Names and descriptions are data: what a terminal would obey is shown
-//! as an escape, and so is what would turn the direction of the text around it.
+//! as an escape, and so is whatever a name may not have ([`crate::text`]).
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -7,20 +7,14 @@ use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use crate::text::{escaped, faults};
+
 /// For nothing.
 pub(super) const NOTHING: &str = "-";
 
 /// With what is not to be seen as it is written in Rust: `\u{1b}`, `\n`.
 pub(super) fn plain(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_hidden(c) {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-    }
-    out
+    escaped(text).into_owned()
 }
 
 /// A file's path.
@@ -30,9 +24,18 @@ pub(super) fn path(path: &Path) -> String {
 
 /// JSON on several lines, with what is not to be seen as it is as JSON's own escapes.
 pub(super) fn json(value: &Value) -> String {
-    let mut out = String::new();
-    for c in format!("{value:#}").chars() {
-        if is_hidden(c) && c != '\n' {
+    json_escaped(&format!("{value:#}"))
+}
+
+/// The same on one line.
+pub(super) fn json_line(value: &Value) -> String {
+    json_escaped(&value.to_string())
+}
+
+fn json_escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for (c, fault) in faults(json) {
+        if fault.is_some() && c != '\n' {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 // Writing into a String cannot fail.
                 let _ = write!(out, "\\u{unit:04x}");
@@ -42,13 +45,6 @@ pub(super) fn json(value: &Value) -> String {
         }
     }
     out
-}
-
-/// Control characters, and those of Unicode's format characters that turn, join or hide text.
-fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// A value in one line.
@@ -69,6 +65,13 @@ pub(super) fn of(value: &Value) -> String {
 pub(super) fn joined(texts: impl Iterator<Item = String>) -> String {
     let texts: Vec<_> = texts.collect();
     if texts.is_empty() { NOTHING.to_owned() } else { texts.join(", ") }
+}
+
+/// A number with separators between thousands.
+pub(super) fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
+    groups.join(",")
 }
 
 /// A time to the minute, in UTC: `2027-01-15 08:00`.
@@ -109,7 +112,7 @@ mod tests {
     fn json_is_the_same_without_what_a_terminal_would_obey() {
         let value = json!({"name": "\u{1b}[2J\u{9b}31m\u{7f}\u{202e}é\u{e0001}", "list": [1, null]});
         let text = json(&value);
-        assert!(text.chars().all(|c| c == '\n' || !is_hidden(c)), "{text}");
+        assert!(faults(&text).all(|(c, fault)| c == '\n' || fault.is_none()), "{text}");
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
     }
 

@@ -10,8 +10,9 @@ use super::pages::{self, Extent};
 use super::password::{self, NewPassword};
 use super::query::Query;
 use super::secret::Secret;
-use super::table::{Table, details};
+use super::table::details;
 use super::{Context, Run, output, text};
+use crate::text::normalized_email;
 
 /// What is done with users.
 #[derive(Subcommand)]
@@ -56,9 +57,7 @@ pub struct List {
 impl List {
     async fn run(self, context: &Context) -> Result<Exit, CommandError> {
         let query = Query::default().with("search", self.search);
-        let data = self.extent.of(&context.api, &["users"], "users", query).await?;
-        context.output.show(&data, || table(text::entries(&data, "users")))?;
-        Ok(Exit::Done)
+        self.extent.show(context, (&["users"], "users"), query, HEADINGS, line).await
     }
 }
 
@@ -131,7 +130,7 @@ impl Which {
         }
         let query = Query::default().with("search", Some(&self.user));
         let found = pages::all(&context.api, &["users"], "users", query).await?;
-        let found = found.iter().find(|user| text::field(user, "email") == self.user.to_lowercase());
+        let found = found.iter().find(|user| text::field(user, "email") == normalized_email(&self.user));
         let nobody = || CommandError::NotFound(format!("there is no user {}", text::plain(&self.user)));
         Ok(text::field(found.ok_or_else(nobody)?, "user_id").to_owned())
     }
@@ -241,19 +240,17 @@ impl SetPassword {
     }
 }
 
-fn table(users: &[Value]) -> String {
-    let mut table = Table::new(["ID", "EMAIL", "ROLES", "SUBACCOUNTS", "DISABLED", "CREATED"]);
-    for user in users {
-        table.line([
-            text::of(&user["user_id"]),
-            text::of(&user["email"]),
-            text::of(&user["roles"]),
-            text::of(&user["subaccounts"]),
-            text::of(&user["disabled"]),
-            text::date(&user["created_at"]),
-        ]);
-    }
-    table.shown()
+const HEADINGS: [&str; 6] = ["ID", "EMAIL", "ROLES", "SUBACCOUNTS", "DISABLED", "CREATED"];
+
+fn line(user: &Value) -> [String; 6] {
+    [
+        text::of(&user["user_id"]),
+        text::of(&user["email"]),
+        text::of(&user["roles"]),
+        text::of(&user["subaccounts"]),
+        text::of(&user["disabled"]),
+        text::date(&user["created_at"]),
+    ]
 }
 
 fn one(user: &Value) -> String {
@@ -278,11 +275,7 @@ mod tests {
             "user_id": "usr_1", "email": "a@b.c", "roles": ["admin"], "subaccounts": "all", "disabled": false,
             "created_at": "2027-01-15T08:00:00Z",
         });
-        assert_eq!(
-            table(&[user]),
-            "ID      EMAIL   ROLES   SUBACCOUNTS   DISABLED   CREATED\n\
-             usr_1   a@b.c   admin   all           no         2027-01-15 08:00\n"
-        );
+        assert_eq!(line(&user), ["usr_1", "a@b.c", "admin", "all", "no", "2027-01-15 08:00"]);
         assert_eq!(deleted(&json!({"revoked_keys": 3}), "usr_1"), "usr_1 deleted, 3 keys revoked");
         assert_eq!(deleted(&json!({"revoked_keys": ["key_1"]}), "usr_1"), "usr_1 deleted, 1 keys revoked");
     }

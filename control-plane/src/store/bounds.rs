@@ -65,6 +65,11 @@ impl Bounds {
         Ok(tier.limits.bound(limits))
     }
 
+    /// The number of keys that an account may have besides those that it has, if that is bounded.
+    pub(super) async fn room(&mut self, change: &mut Change, account_id: &str) -> Result<Option<u64>, StoreError> {
+        Ok(self.account(change, account_id).await?.keys.room())
+    }
+
     /// Refuses an edit by which a limit of the key's own would be above the account's tier, and above what it was.
     pub(super) async fn admit_edit(
         change: &mut Change,

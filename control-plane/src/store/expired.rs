@@ -84,6 +84,14 @@ impl KeyNumbers {
         }
         Ok(())
     }
+
+    /// The number of keys that [`add`](Self::add) would admit, if that is bounded.
+    pub(super) fn room(&self) -> Option<u64> {
+        let most = i64::from(self.max_keys?);
+        let room = most.saturating_sub(self.held.saturating_sub(self.expired));
+        let held = most.saturating_mul(2).saturating_sub(self.held);
+        Some(u64::try_from(room.min(held)).unwrap_or_default())
+    }
 }
 
 /// A key's place in the snapshot.

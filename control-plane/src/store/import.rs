@@ -1,26 +1,172 @@
 //! Importing keys that were made elsewhere, by their digests. A batch is one transaction and one revision, all or nothing.
+//!
+//! **A digest is accepted once** (`store/secrets.rs`), with one exception, so that a failed import can be repeated: if the
+//! import asks for it, a digest is accepted again that the same account imported at most a week ago and revoked before any
+//! request was admitted with it.
 
 use super::audit::Event;
-use super::change::to_its_end;
-use super::creation::{self, Created, NewKey};
-use super::{Acting, Caller, StoreError, subaccounts};
+use super::bounds::Bounds;
+use super::change::{Change, to_its_end};
+use super::creation::{self, NewKey};
+use super::{Acting, Caller, Key, StoreError, expired, secrets, subaccounts};
+
+/// What an import does with rows whose keys are known already.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ImportOptions {
+    /// Passes over rows whose keys are live keys of the account.
+    pub(crate) skip_existing: bool,
+    /// Accepts digests of unused imports again.
+    pub(crate) reimport_unused: bool,
+}
+
+/// What came of an import.
+#[derive(Debug)]
+pub(crate) struct Imported {
+    /// From this revision on nodes know the keys.
+    pub(crate) revision: u64,
+    /// In the order of the rows, without those that were skipped.
+    pub(crate) keys: Vec<Key>,
+    /// The indexes of the rows that were skipped.
+    pub(crate) skipped: Vec<usize>,
+}
+
+/// What would come of an import.
+#[derive(Debug)]
+pub(crate) struct ImportCheck<E> {
+    pub(crate) importable: usize,
+    /// The indexes of the rows that would be skipped.
+    pub(crate) skipped: Vec<usize>,
+    /// The rows that stand against it, by their indexes.
+    pub(crate) refused: Vec<(usize, E)>,
+    /// Keys that the account may have besides those that it has, without these.
+    pub(crate) room: Option<u64>,
+}
+
+/// What becomes of a row.
+enum Judged<E> {
+    New(NewKey),
+    Skipped,
+    Refused(E),
+}
 
 impl Acting {
     /// Makes the keys that `new` says, which sees the caller and the ids of the account's subaccounts, and makes none if
-    /// that fails. Fails with [`StoreError::Row`] about one of them, for [`StoreError::TierNotFound`],
+    /// one of them is refused. Fails with [`StoreError::Row`] about one of them, for [`StoreError::TierNotFound`],
     /// [`StoreError::NameTaken`] or [`StoreError::SecretTaken`], also by another one of them.
     pub(crate) async fn import_keys<E: From<StoreError> + Send + 'static>(
         self,
-        new: impl FnOnce(&Caller, &[String]) -> Result<Vec<NewKey>, E> + Send + 'static,
-    ) -> Result<Created, E> {
+        options: ImportOptions,
+        new: impl FnOnce(&Caller, &[String]) -> Vec<Result<NewKey, E>> + Send + 'static,
+    ) -> Result<Imported, E> {
         to_its_end(async move {
             let mut deed = self.begin().await?;
             let there_are = subaccounts::ids(deed.on.connection(), &deed.caller.account_id).await?;
-            let keys = new(&deed.caller, &there_are)?;
-            let keys = creation::create(&mut deed.on, keys, self.now).await?;
+            let rows = new(&deed.caller, &there_are);
+            let judged = judge(&mut deed.on, &deed.caller.account_id, rows, options, self.now).await?;
+            let (mut keys, mut indexes, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
+            for (index, row) in judged.into_iter().enumerate() {
+                match row {
+                    Judged::New(key) => {
+                        keys.push(key);
+                        indexes.push(index);
+                    }
+                    Judged::Skipped => skipped.push(index),
+                    Judged::Refused(error) => return Err(error),
+                }
+            }
+            if keys.is_empty() {
+                return Ok(Imported { revision: deed.revision_before(), keys: Vec::new(), skipped });
+            }
+            if options.reimport_unused {
+                let digests: Vec<_> = keys.iter().map(|key| key.digest).collect();
+                secrets::release_unused_imports(&mut deed.on, &deed.caller.account_id, &digests, self.now).await?;
+            }
+            let created = creation::create(&mut deed.on, keys, self.now).await;
+            let keys = created.map_err(|error| of_original_row(error, &indexes))?;
             let events: Vec<_> = keys.iter().map(|key| Event::created("key.import", key)).collect();
-            Ok(Created { revision: deed.commit(&events).await?, keys })
+            Ok(Imported { revision: deed.commit(&events).await?, keys, skipped })
         })
         .await
     }
+
+    /// Decides on each row as [`import_keys`](Self::import_keys) does, and makes no key.
+    pub(crate) async fn check_import<E: From<StoreError> + Send + 'static>(
+        self,
+        options: ImportOptions,
+        new: impl FnOnce(&Caller, &[String]) -> Vec<Result<NewKey, E>> + Send + 'static,
+    ) -> Result<ImportCheck<E>, E> {
+        to_its_end(async move {
+            // It is never committed.
+            let mut deed = self.begin().await?;
+            let account_id = &deed.caller.account_id;
+            let there_are = subaccounts::ids(deed.on.connection(), account_id).await?;
+            let rows = new(&deed.caller, &there_are);
+            let judged = judge(&mut deed.on, account_id, rows, options, self.now).await?;
+            let mut bounds = Bounds::new(&mut deed.on, self.now).await?;
+            let room = bounds.room(&mut deed.on, account_id).await?;
+            let mut check = ImportCheck { importable: 0, skipped: Vec::new(), refused: Vec::new(), room };
+            for (index, row) in judged.into_iter().enumerate() {
+                match row {
+                    Judged::Skipped => check.skipped.push(index),
+                    Judged::Refused(error) => check.refused.push((index, error)),
+                    Judged::New(key) => match bounds.admit(&mut deed.on, &key).await {
+                        Ok(_) => check.importable = check.importable.saturating_add(1),
+                        Err(error @ (StoreError::Unavailable(_) | StoreError::Database(_))) => return Err(error.into()),
+                        Err(error) => check.refused.push((index, error.of_row(index).into())),
+                    },
+                }
+            }
+            Ok(check)
+        })
+        .await
+    }
+}
+
+/// An error about one of the keys that are made, about the row that it comes from.
+fn of_original_row(error: StoreError, indexes: &[usize]) -> StoreError {
+    match error {
+        StoreError::Row { index, error } => error.of_row(indexes.get(index).copied().unwrap_or(index)),
+        error => error,
+    }
+}
+
+/// What becomes of each row, by what is there already and by the rows before it.
+async fn judge<E: From<StoreError>>(
+    change: &mut Change,
+    account_id: &str,
+    rows: Vec<Result<NewKey, E>>,
+    options: ImportOptions,
+    now: i64,
+) -> Result<Vec<Judged<E>>, StoreError> {
+    let keys: Vec<_> = rows.iter().flatten().collect();
+    let names: Vec<_> = keys.iter().map(|key| key.settings.name.as_str()).collect();
+    let mut names = expired::taken_names(change.connection(), account_id, &names, None, now).await?;
+    let digests: Vec<_> = keys.iter().map(|key| key.digest).collect();
+    let mut known = secrets::known(change, &digests).await?;
+    let (mut own, mut unused) = (HashSet::new(), HashSet::new());
+    if options.skip_existing {
+        own = secrets::live_of_account(change, account_id, &digests).await?;
+    }
+    if options.reimport_unused {
+        unused = secrets::unused_imports(change, account_id, &digests, now).await?;
+    }
+    let judge = |(index, row): (usize, Result<NewKey, E>)| {
+        let key = match row {
+            Ok(key) => key,
+            Err(error) => return Judged::Refused(error),
+        };
+        if own.contains(&key.digest) {
+            return Judged::Skipped;
+        }
+        if !names.insert(key.settings.name.clone()) {
+            return Judged::Refused(StoreError::NameTaken.of_row(index).into());
+        }
+        // The second row of a digest finds it known.
+        let again = unused.remove(&key.digest);
+        if !known.insert(key.digest) && !again {
+            return Judged::Refused(StoreError::SecretTaken.of_row(index).into());
+        }
+        Judged::New(key)
+    };
+    Ok(rows.into_iter().enumerate().map(judge).collect())
 }

@@ -66,6 +66,7 @@ use file::{OpenFile, lock};
 use health::Health;
 pub(crate) use history::Vouched;
 pub use history::{Head, Tag};
+pub(crate) use import::{ImportCheck, ImportOptions, Imported};
 pub(crate) use keys::ListedKey;
 pub use keys::{Key, KeySettings};
 pub(crate) use life::{FOREVER, Note, instance_hash};

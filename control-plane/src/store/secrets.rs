@@ -2,7 +2,7 @@
 //!
 //! A key's row has its current secret. The one before it is in `old_secrets`, and good until its overlap is over; then,
 //! or when its key is revoked or given yet another one, it is removed, and its row stays. **A digest is accepted only
-//! once**, whatever has become of its key.
+//! once**, whatever has become of its key, but for unused imports ([`unused_imports`]).
 
 use latchkey_policy::key::KeyDigest;
 use sqlx::{QueryBuilder, Sqlite};
@@ -11,6 +11,7 @@ use std::net::IpAddr;
 
 use super::change::{Change, to_its_end};
 use super::{Store, StoreError, usage};
+use crate::random;
 
 /// So many seconds after its end nodes forget an old secret: until then they say that it has expired, and not that there
 /// is no such key.
@@ -24,6 +25,9 @@ const STEP: u32 = 5_000;
 
 /// Digests in one statement.
 const ROWS: usize = 200;
+
+/// For how long after its import a digest may be imported again, if no request was ever admitted with it: a week.
+const REIMPORT_SECONDS: i64 = 7 * 24 * 60 * 60;
 
 /// A secret as it is told of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,22 +70,89 @@ pub(super) async fn tell_of_imported(change: &mut Change) -> Result<(), StoreErr
 
 /// Those of `digests` that are a secret's, or were.
 pub(super) async fn known(change: &mut Change, digests: &[KeyDigest]) -> Result<HashSet<KeyDigest>, StoreError> {
-    let mut known = HashSet::new();
+    let of_keys = || QueryBuilder::new("SELECT digest FROM keys WHERE TRUE");
+    let old = || QueryBuilder::new("SELECT digest FROM old_secrets WHERE TRUE");
+    let mut known = among(change, digests, of_keys).await?;
+    known.extend(among(change, digests, old).await?);
+    Ok(known)
+}
+
+/// Those of `digests` that are the current secrets of live keys of the account.
+pub(super) async fn live_of_account(
+    change: &mut Change,
+    account_id: &str,
+    digests: &[KeyDigest],
+) -> Result<HashSet<KeyDigest>, StoreError> {
+    let live = || {
+        let mut query = QueryBuilder::new("SELECT digest FROM keys WHERE revoked_at IS NULL AND account_id = ");
+        query.push_bind(account_id.to_owned());
+        query
+    };
+    among(change, digests, live).await
+}
+
+/// Those of `digests` that the account imported within [`REIMPORT_SECONDS`] and revoked before any request was admitted
+/// with them, as far as nodes have told.
+pub(super) async fn unused_imports(
+    change: &mut Change,
+    account_id: &str,
+    digests: &[KeyDigest],
+    now: i64,
+) -> Result<HashSet<KeyDigest>, StoreError> {
+    let unused = || {
+        let mut query = QueryBuilder::new(
+            "SELECT digest FROM keys WHERE imported AND secret = 1 AND revoked_at IS NOT NULL AND last_used_at IS NULL \
+             AND secret_used_at IS NULL AND account_id = ",
+        );
+        query
+            .push_bind(account_id.to_owned())
+            .push(" AND created_at > ")
+            .push_bind(now.saturating_sub(REIMPORT_SECONDS));
+        query
+    };
+    among(change, digests, unused).await
+}
+
+/// Takes the digests of unused imports from the revoked keys that have them, so that other keys can have them. Those keys
+/// keep random ones, so nodes that do not know of their revocation yet are told to forget what nobody has; they get the
+/// key that has the digest now in the same changes.
+pub(super) async fn release_unused_imports(
+    change: &mut Change,
+    account_id: &str,
+    digests: &[KeyDigest],
+    now: i64,
+) -> Result<(), StoreError> {
+    const RELEASE: &str = "UPDATE keys SET digest = ? WHERE digest = ?";
+    for digest in unused_imports(change, account_id, digests, now).await? {
+        let mut random = [0; KeyDigest::LEN];
+        random::fill(&mut random)?;
+        let release = sqlx::query(RELEASE).bind(&random[..]).bind(&digest.0[..]);
+        release.execute(change.connection()).await?;
+    }
+    Ok(())
+}
+
+/// Those of `digests` that a query finds which `select` begins.
+async fn among(
+    change: &mut Change,
+    digests: &[KeyDigest],
+    select: impl Fn() -> QueryBuilder<Sqlite>,
+) -> Result<HashSet<KeyDigest>, StoreError> {
+    let mut found = HashSet::new();
     for digests in digests.chunks(ROWS) {
-        for table in ["SELECT digest FROM keys WHERE digest IN (", "SELECT digest FROM old_secrets WHERE digest IN ("] {
-            let mut query = QueryBuilder::<Sqlite>::new(table);
-            let mut list = query.separated(", ");
-            digests.iter().for_each(|digest| {
-                list.push_bind(&digest.0[..]);
-            });
-            query.push(")");
-            let rows: Vec<Vec<u8>> = query.build_query_scalar().fetch_all(change.connection()).await?;
-            for row in rows {
-                known.insert(KeyDigest(row.try_into().map_err(|_| StoreError::Damaged("a digest"))?));
-            }
+        let mut query = select();
+        query.push(" AND digest IN (");
+        let mut list = query.separated(", ");
+        digests.iter().for_each(|digest| {
+            list.push_bind(digest.0.to_vec());
+        });
+        query.push(")");
+        let rows: Vec<Vec<u8>> = query.build_query_scalar().fetch_all(change.connection()).await?;
+        for row in rows {
+            found.insert(KeyDigest(row.try_into().map_err(|_| StoreError::Damaged("a digest"))?));
         }
     }
-    Ok(known)
+    Ok(found)
 }
 
 /// Fails with [`StoreError::SecretTaken`] if one of `digests` is a secret's, or was.

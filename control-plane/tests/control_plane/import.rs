@@ -1,5 +1,7 @@
 //! `POST /v1/keys/import`: keys that were made elsewhere.
 
+mod again;
+
 use crate::harness::{Answer, Client, Plane, START, imported};
 use crate::node::{Node, hello};
 use latchkey_policy::key::KeyDigest;

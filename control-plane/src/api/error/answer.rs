@@ -265,14 +265,13 @@ fn key_refused(code: Code) -> (StatusCode, &'static str, &'static str, &'static 
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let (status, code, message, sentence) = self.parts();
+        let (status, code, message, _) = self.parts();
         let retry_after = match self {
             Self::TooManyLogins(seconds) | Self::TooManyCalls { seconds, .. } => Some(HeaderValue::from(seconds)),
             Self::PasswordsBusy | Self::Unavailable(_) | Self::NotReady(_) => Some(HeaderValue::from(1)),
             _ => None,
         };
-        let (field, error) = self.told(code, sentence);
-        let (error, field) = (redacted(&error), field.as_deref().map(redacted));
+        let (_, error, field) = self.summary();
         let mut response = (status, Json(Body { status: "error", code, message, error, field })).into_response();
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -285,6 +284,13 @@ impl IntoResponse for ApiError {
 }
 
 impl ApiError {
+    /// The code, a sentence, and the field that is to blame, as an answer would have them.
+    pub(in crate::api) fn summary(self) -> (&'static str, String, Option<String>) {
+        let (_, code, _, sentence) = self.parts();
+        let (field, error) = self.told(code, sentence);
+        (code, redacted(&error), field.as_deref().map(redacted))
+    }
+
     /// The field that is to blame, and a sentence, which may be the one that all errors of the kind have.
     fn told(self, code: &'static str, sentence: &'static str) -> (Option<String>, String) {
         match self {

@@ -11,6 +11,7 @@ use crate::cli::moment;
 use crate::cli::pages::{self, Extent};
 use crate::cli::query::Query;
 use crate::cli::text;
+use crate::text::{has_form_of_id, normalized_name};
 
 const STATES: [&str; 6] = ["active", "disabled", "expired", "revoked", "live", "all"];
 
@@ -75,9 +76,8 @@ impl Filter {
 impl List {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, CommandError> {
         let query = self.filter.query().with("sort", self.sort.as_ref());
-        let data = self.extent.of(&context.api, &["keys"], "keys", query).await?;
-        context.output.show(&data, || view::table(text::entries(&data, "keys"), moment::now()))?;
-        Ok(Exit::Done)
+        let now = moment::now();
+        self.extent.show(context, (&["keys"], "keys"), query, view::HEADINGS, |key| view::line(key, now)).await
     }
 }
 
@@ -91,7 +91,7 @@ pub struct Show {
 
 impl Show {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, CommandError> {
-        let id = if self.key.starts_with("key_") { self.key } else { named(context, &self.key).await? };
+        let id = if has_form_of_id(&self.key) { self.key } else { named(context, &self.key).await? };
         let data = context.api.get(&["keys", &id], &Query::default()).await?;
         context.output.show(&data, || view::one(&data, moment::now()))?;
         Ok(Exit::Done)
@@ -100,9 +100,10 @@ impl Show {
 
 /// The id of the live key of that name.
 async fn named(context: &Context, name: &str) -> Result<String, CommandError> {
+    let name = &normalized_name(name);
     let query = Query::default().with("search", Some(name));
     let found = pages::all(&context.api, &["keys"], "keys", query).await?;
-    let of_name = |key: &&Value| text::field(key, "name") == name && key["revoked_at"].is_null();
+    let of_name = |key: &&Value| text::field(key, "name") == *name && key["revoked_at"].is_null();
     let key = found.iter().find(of_name);
     let key = key.ok_or_else(|| CommandError::NotFound(format!("there is no key named {}", text::plain(name))))?;
     Ok(text::field(key, "key_id").to_owned())

@@ -1,11 +1,13 @@
 //! `latchkey key`: making, finding, editing and revoking keys.
 
+mod columns;
 mod create;
 mod edit;
+mod export;
+mod import;
 mod list;
 mod regenerate;
 mod revoke;
-mod transfer;
 mod view;
 
 use clap::Subcommand;
@@ -33,9 +35,9 @@ pub enum Command {
     /// Give a key another secret, and show or save it this once
     Regenerate(regenerate::Regenerate),
     /// Take over keys that were made elsewhere, by their SHA-256
-    Import(transfer::Import),
+    Import(import::Import),
     /// Print all keys, which are no secrets without their secret
-    Export(transfer::Export),
+    Export(export::Export),
 }
 
 impl Run for Command {

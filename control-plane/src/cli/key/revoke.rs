@@ -6,7 +6,7 @@ use crate::cli::Context;
 use crate::cli::arguments::Wait;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
-use crate::cli::output::Progress;
+use crate::cli::output::Changes;
 use crate::cli::{output, text};
 
 /// Which keys.
@@ -23,12 +23,12 @@ impl Revoke {
     /// Each for itself: one that cannot be revoked, or told of, keeps none of the others. It ends as the first that
     /// failed.
     pub(super) async fn run(self, context: &Context) -> Result<Exit, CommandError> {
-        let (mut exit, mut failed, mut progress) = (Exit::Done, None, Progress::default());
+        let (mut exit, mut failed, mut changes) = (Exit::Done, None, Changes::default());
         for key in &self.keys {
             match context.api.delete(&["keys", key], &self.wait.query()).await {
                 Ok(data) => {
                     let what = format!("{} revoked", text::plain(key));
-                    exit = exit.max(progress.changed(context.output, &data, &what));
+                    exit = exit.max(changes.changed(context.output, &data, &what));
                 }
                 Err(error) if self.keys.len() == 1 => return Err(error),
                 Err(error) => {
@@ -37,7 +37,7 @@ impl Revoke {
                 }
             }
         }
-        progress.end()?;
+        changes.end()?;
         Ok(failed.unwrap_or(exit))
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::cli::table::{Table, details};
+use crate::cli::table::details;
 use crate::cli::{moment, text};
 
 /// `active`, or why it is not.
@@ -16,21 +16,20 @@ pub(super) fn state(key: &Value, now: i64) -> &'static str {
     }
 }
 
-/// A line for each.
-pub(super) fn table(keys: &[Value], now: i64) -> String {
-    let mut table = Table::new(["ID", "NAME", "KEY", "STATE", "TIER", "EXPIRES", "LAST USED"]);
-    for key in keys {
-        table.line([
-            text::of(&key["key_id"]),
-            text::of(&key["name"]),
-            text::of(&key["key_prefix"]),
-            state(key, now).to_owned(),
-            text::of(&key["tier"]),
-            text::date(&key["expires_at"]),
-            text::date(&key["last_used_at"]),
-        ]);
-    }
-    table.shown()
+/// Above the lines of keys.
+pub(super) const HEADINGS: [&str; 7] = ["ID", "NAME", "KEY", "STATE", "TIER", "EXPIRES", "LAST USED"];
+
+/// A key in one line.
+pub(super) fn line(key: &Value, now: i64) -> [String; 7] {
+    [
+        text::of(&key["key_id"]),
+        text::of(&key["name"]),
+        text::of(&key["key_prefix"]),
+        state(key, now).to_owned(),
+        text::of(&key["tier"]),
+        text::date(&key["expires_at"]),
+        text::date(&key["last_used_at"]),
+    ]
 }
 
 /// All of one.
@@ -131,15 +130,12 @@ mod tests {
 
     #[test]
     fn keys_are_lines_of_a_table_and_their_names_are_data() {
-        let keys = [json!({
+        let key = json!({
             "key_id": "key_1", "name": "\u{1b}[31mCI", "key_prefix": "lk_live_Ab3d...x9Qz", "active": true, "tier": "pro",
             "expires_at": null, "last_used_at": "2027-01-15T07:59:00Z",
-        })];
-        assert_eq!(
-            table(&keys, NOW),
-            "ID      NAME           KEY                   STATE    TIER   EXPIRES   LAST USED\n\
-             key_1   \\u{1b}[31mCI   lk_live_Ab3d...x9Qz   active   pro    -         2027-01-15 07:59\n"
-        );
+        });
+        let shown = ["key_1", "\\u{1b}[31mCI", "lk_live_Ab3d...x9Qz", "active", "pro", "-", "2027-01-15 07:59"];
+        assert_eq!(line(&key, NOW), shown);
     }
 
     #[test]

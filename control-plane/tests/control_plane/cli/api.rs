@@ -111,46 +111,6 @@ async fn a_key_is_given_another_secret() {
 }
 
 #[tokio::test]
-async fn keys_are_imported_in_batches_and_each_is_told() {
-    let enforced = json!({"imported": 2, "keys": [], "enforcement": {"revision": 7, "nodes": 1, "acknowledged": 1}});
-    let (api, person) = Api::start([enforced.clone(), enforced]).await;
-    let csv = "sha256,name,roles\nab,CI,dns_manager;cache_purger\ncd,CD,\n";
-    let told = person.run(&["key", "import", "-f", &person.file("keys.csv", csv)]).await.done();
-    assert_eq!(told, "2 keys imported: in force on 1 of 1 nodes at revision 7 after 0 ms\n");
-    let keys = json!({"keys": [
-        {"sha256": "ab", "name": "CI", "roles": ["dns_manager", "cache_purger"]}, {"sha256": "cd", "name": "CD"},
-    ]});
-    assert_eq!(api.asked(), [("POST /v1/keys/import".to_owned(), keys.clone())]);
-    person.run_with(&["key", "import", "-f", "-"], &keys.to_string()).await.done();
-    assert_eq!(api.asked()[0].1, keys);
-
-    let refusal = json!({"status": "error", "code": "invalid_request", "error": "Field `keys[0].sha256` is refused."});
-    let done = json!({"status": "success", "data": {}});
-    let (api, person) = Api::answering([(201, done), (400, refusal)]).await;
-    let many: Vec<_> = (0..1_001).map(|number| json!({"sha256": "ab", "name": format!("k{number}")})).collect();
-    let many = person.file("many.json", &json!(many).to_string());
-    let told = person.run(&["key", "import", "-f", &many]).await;
-    told.failed(
-        1,
-        "keys[0].sha256` is refused. (counted from key 1000 of the file, from 0); 1000 of 1001 keys are imported",
-    );
-    assert_eq!(api.asked().len(), 2);
-}
-
-#[tokio::test]
-async fn a_large_import_is_read_and_made_to_its_end_although_nobody_reads_of_it() {
-    let done = || json!({"enforcement": {"revision": 7, "nodes": 1, "acknowledged": 1}});
-    let (api, person) = Api::start((0..30).map(|_| done())).await;
-    let key = |number| json!({"sha256": "ab", "name": format!("k{number}"), "roles": ["dns_manager"], "tier": "pro"});
-    let keys: Vec<_> = (0..30_000).map(key).collect();
-    let file = person.file("keys.json", &json!({ "keys": keys }).to_string());
-    let told = person.run_unheard(&["key", "import", "-f", &file]).await;
-    assert_eq!((told.code, told.stderr.as_str()), (1, ""));
-    let asked = api.asked();
-    assert_eq!((asked.len(), &asked[29].1["keys"][999]["name"]), (30, &json!("k29999")));
-}
-
-#[tokio::test]
 async fn services_accounts_webhooks_and_audit_are_asked_for_by_their_shapes() {
     let done = || json!({});
     let (api, person) = Api::start([done(), done(), done(), done(), done(), done(), done()]).await;

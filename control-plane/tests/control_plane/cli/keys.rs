@@ -23,12 +23,11 @@ async fn a_new_key_is_shown_this_once_and_alone_for_scripts() {
     register(&person).await;
     let all = ["--environment", "test", "--tier", "pro", "--scope", "dns,cdn", "--role", "dns_manager", "--permission"];
     let more = ["cache:purge", "--allow-ip", "10.0.0.0/8", "--expires", "2030-01-01T00:00:00Z", "--limit", "day=5"];
-    let told =
-        person.run(&[&["key", "create", "CD", "--description", "a\u{1b}[2Jb"], &all[..], &more[..]].concat()).await;
+    let told = person.run(&[&["key", "create", "CD", "--description", "a\nb"], &all[..], &more[..]].concat()).await;
     let told = told.done();
     for line in [
         "NAME             CD\n",
-        "DESCRIPTION      a\\u{1b}[2Jb\n",
+        "DESCRIPTION      a\\nb\n",
         "ENVIRONMENT      test\n",
         "SCOPE            dns, cdn\n",
         "LIMITS           1000 a minute, 5 a day\n",
@@ -137,20 +136,6 @@ async fn a_revocation_that_is_not_in_force_everywhere_in_time_ends_otherwise() {
     let arguments = ["key", "revoke", &two, "--wait", "20000"];
     let (told, _) = tokio::join!(person.run(&arguments), node.publish());
     assert!(told.done().contains("in force on 1 of 1 nodes"));
-}
-
-#[tokio::test]
-async fn keys_are_exported_without_their_secrets() {
-    let plane = Plane::start().await;
-    let person = Person::admin(&plane);
-    register(&person).await;
-    let key = person.run(&["key", "create", "a, \"b\"", "--quiet", "--scope", "dns,cdn"]).await.done();
-    let json = person.run(&["key", "export"]).await.done();
-    assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["keys"][0]["name"], "a, \"b\"");
-    let csv = person.run(&["key", "export", "--format", "csv"]).await.done();
-    assert_eq!(csv.lines().count(), 2);
-    assert!(csv.contains("\"a, \"\"b\"\"\"") && csv.contains("dns;cdn"), "{csv}");
-    assert!(![json, csv].concat().contains(key.trim()));
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 mod api;
 mod apply;
+mod export;
+mod import;
 mod keys;
 mod nodes;
 mod people;

@@ -1,0 +1,102 @@
+//! How far a command is that takes long: one line on stderr, which is written again on a terminal.
+
+use clap::Args;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::{Duration, Instant};
+
+use super::text::number;
+
+/// How often progress is shown at most.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Counts up to which the API's totals are exact.
+const EXACT: u64 = 10_000;
+
+/// Whether progress is shown.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(super) struct ShowProgress {
+    /// Show progress on stderr; without, it is shown where stderr is a terminal and stdout is none
+    #[arg(long)]
+    progress: bool,
+}
+
+/// The progress of a command.
+pub(super) struct Progress {
+    /// What is counted.
+    things: &'static str,
+    shown: bool,
+    terminal: bool,
+    last: Instant,
+    line: String,
+}
+
+impl Progress {
+    pub(super) fn new(show: ShowProgress, things: &'static str) -> Self {
+        let terminal = io::stderr().is_terminal();
+        let shown = show.progress || (terminal && !io::stdout().is_terminal());
+        Self { things, shown, terminal, last: Instant::now(), line: String::new() }
+    }
+
+    /// Shows that `done` of about `total` are done, unless something was shown a moment ago.
+    pub(super) fn update(&mut self, done: usize, total: Option<u64>) {
+        if !self.shown {
+            return;
+        }
+        let first = self.line.is_empty();
+        self.line = line(done, total, self.things);
+        if first || self.last.elapsed() >= INTERVAL {
+            self.write();
+        }
+    }
+
+    fn write(&mut self) {
+        self.last = Instant::now();
+        // Nobody may be listening.
+        let mut stderr = io::stderr().lock();
+        let _ = if self.terminal {
+            write!(stderr, "\r\u{1b}[K{}", self.line).and_then(|()| stderr.flush())
+        } else {
+            writeln!(stderr, "{}", self.line)
+        };
+    }
+
+    /// Shows how it ended.
+    pub(super) fn end(mut self) {
+        if self.shown && !self.line.is_empty() {
+            self.write();
+        }
+    }
+}
+
+/// The line on a terminal ends also if the command fails, so that the error has a line of its own.
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.shown && self.terminal && !self.line.is_empty() {
+            let _ = writeln!(io::stderr().lock());
+        }
+    }
+}
+
+/// `120,000 of about 1,000,000 keys`: what comes and goes meanwhile is not counted.
+fn line(done: usize, total: Option<u64>, things: &str) -> String {
+    let count = u64::try_from(done).unwrap_or(u64::MAX);
+    let done = number(count);
+    match total {
+        Some(total) if total > EXACT => format!("latchkey: {done} of about {} {things}", number(total.max(count))),
+        Some(total) => format!("latchkey: {done} of {} {things}", number(total.max(count))),
+        None => format!("latchkey: {done} {things}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_tells_how_many_there_are_about() {
+        assert_eq!(line(120_000, Some(1_000_000), "keys"), "latchkey: 120,000 of about 1,000,000 keys");
+        assert_eq!(line(2_000, Some(4_000), "keys"), "latchkey: 2,000 of 4,000 keys");
+        assert_eq!(line(3, Some(2), "keys"), "latchkey: 3 of 3 keys", "more came meanwhile");
+        assert_eq!(line(1_000, None, "entries"), "latchkey: 1,000 entries");
+    }
+}

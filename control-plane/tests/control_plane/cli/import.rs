@@ -1,0 +1,221 @@
+//! `latchkey key import`.
+
+use super::Person;
+use crate::harness::{Client, Plane, START};
+use latchkey_policy::key::KeyDigest;
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+fn sha256(key: &str) -> String {
+    format!("{:?}", KeyDigest::of(key.as_bytes()))
+}
+
+/// A file of CSV with these many keys, whose row `bad` has an address that is none.
+fn csv(keys: usize, bad: Option<usize>) -> String {
+    let mut text = "sha256,name,allowed_ips\n".to_owned();
+    for index in 0..keys {
+        let addresses = if bad == Some(index) { "10.0.0.1/8" } else { "10.0.0.0/8;::1/128 off" };
+        writeln!(text, "{},k{index},{addresses}", sha256(&format!("sk-{index:010}"))).unwrap();
+    }
+    text
+}
+
+async fn imports(client: &Client<'_>) -> u64 {
+    client.get("/v1/audit?action=key.import&limit=1000").await.at("/data/entries").as_array().unwrap().len() as u64
+}
+
+#[tokio::test]
+async fn file_with_one_bad_row_imports_nothing() {
+    let plane = Plane::start().await;
+    let (person, client) = (Person::admin(&plane), plane.log_in().await);
+    let file = person.file("keys.csv", &csv(2_500, Some(2_400)));
+    let told = person.run(&["key", "import", "-f", &file]).await;
+    told.failed(2, "nothing was imported, as 1 row of the file cannot be:");
+    assert!(told.stderr.contains("keys.csv, line 2402: Field `allowed_ips[0]` "), "{told:?}");
+    assert_eq!(client.total().await, 0);
+
+    let file = person.file("keys.csv", &csv(2_500, None));
+    client.generate(json!({"name": "k2300"})).await;
+    let told = person.run(&["key", "import", "-f", &file]).await;
+    told.failed(8, "keys.csv, line 2302: Field `name` is the name of another API key");
+    assert_eq!(client.total().await, 1, "the API is asked about all of the file before the first change");
+}
+
+#[tokio::test]
+async fn all_that_is_wrong_is_told_up_to_twenty_rows() {
+    let plane = Plane::start().await;
+    let person = Person::admin(&plane);
+    let mut text = "sha256,name,limit_minute,expires_at,active\n".to_owned();
+    for index in 0..30 {
+        writeln!(text, "{},,,,", sha256(&format!("sk-{index:010}"))).unwrap();
+    }
+    let told = person.run(&["key", "import", "-f", &person.file("keys.csv", &text)]).await;
+    told.failed(2, "as 30 rows of the file cannot be:");
+    assert_eq!(told.stderr.matches("keys.csv, line ").count(), 20);
+    assert!(told.stderr.contains("and 10 more"), "{told:?}");
+
+    let [one, two] = [sha256("sk-one-0123"), sha256("sk-two-0123")];
+    for (row, reason) in [
+        (format!("abc,a,,,"), "Field `sha256` must be 64 hexadecimal digits"),
+        (format!("{two},a\u{202e},,,"), "Field `name` must not have format characters"),
+        (format!("{two},key_1,,,"), "Field `name` must not have the form of an id"),
+        (format!("{two},b,many,,"), "`limit_minute` must be a whole number"),
+        (format!("{two},b,0,,"), "Field `limits.minute` is refused"),
+        (format!("{two},b,,2020-01-01T00:00:00Z,"), "Field `expires_at` "),
+        (format!("{two},b,,,false"), "`active` is false"),
+        (format!("{one},b,,,"), "Field `sha256` is that of line 2 as well"),
+        (format!("{two},e\u{301},,,"), "Field `name` is that of line 2 as well"),
+    ] {
+        let text = format!("sha256,name,limit_minute,expires_at,active\n{one},\u{e9},,,\n{row}\n");
+        let told = person.run(&["key", "import", "-f", &person.file("keys.csv", &text)]).await;
+        told.failed(2, reason);
+        assert!(told.stderr.contains("keys.csv, line 3: "), "{told:?}");
+    }
+    assert_eq!(plane.log_in().await.total().await, 0);
+}
+
+#[tokio::test]
+async fn import_is_tried_without_a_change_made_and_made_again() {
+    let plane = Plane::start().await;
+    let (person, client) = (Person::admin(&plane), plane.log_in().await);
+    let file = person.file("keys.csv", &csv(2_001, None));
+    let import = ["key", "import", "-f", &file];
+    let told = person.run(&[&import[..], &["--dry-run"]].concat()).await.done();
+    assert_eq!(told, "2,001 keys would be imported, 0 skipped; nothing was changed\n");
+    assert_eq!(imports(&client).await, 0);
+    // An import that ended after its first batch.
+    let part = person.file("part.csv", &csv(1_000, None));
+    person.run(&["key", "import", "-f", &part]).await.done();
+    person.run(&import).await.failed(8, "1,000 rows of the file cannot be");
+    let again = [&import[..], &["--skip-existing"]].concat();
+    let dry = person.json(&[&again[..], &["--dry-run"]].concat()).await;
+    assert_eq!(dry, json!({"dry_run": true, "importable": 1_001, "skipped": 1_000}));
+    let told = person.run(&[&again[..], &["--progress"]].concat()).await;
+    assert!(told.stdout.starts_with("1,001 keys imported, 1,000 skipped: in force on 0 of 0 nodes"), "{told:?}");
+    assert!(told.stderr.contains("latchkey: 1,000 of 2,001 keys checked\n"), "{told:?}");
+    assert!(told.stderr.ends_with("latchkey: 2,001 of 2,001 keys imported\n"), "{told:?}");
+    assert_eq!(client.total().await, 2_001);
+    let told = person.json(&again).await;
+    assert_eq!((&told["imported"], &told["skipped"], &told["keys"]), (&json!(0), &json!(2_001), &json!([])));
+    let shown = client.get("/v1/keys?search=k2000&include=ip_lists").await;
+    let list = [json!({"cidr": "10.0.0.0/8", "enabled": true}), json!({"cidr": "::1/128", "enabled": false})];
+    assert_eq!(shown.at("/data/keys/0/allowed_ips"), &json!(list));
+}
+
+#[tokio::test]
+async fn exports_are_imported_elsewhere_with_nothing_lost() {
+    let (from, to) = (Plane::start().await, Plane::start().await);
+    let (person, client) = (Person::admin(&from), from.log_in().await);
+    let names = ["=cmd|' /C calc'!A0", "'=1", "-2+3", "@SUM(1)", " plain", "＝1", "a, \"b\"; c", "é\u{200c}\u{301}"];
+    for (index, name) in names.iter().enumerate() {
+        let ips = json!([{"cidr": "10.0.0.0/8", "enabled": index % 2 == 0}, {"cidr": "::1/128", "enabled": true}]);
+        let body = json!({
+            "name": name, "description": format!("+{name}\n\t'"), "limits": {"day": 5}, "tier": "pro", "allowed_ips": ips,
+            "expires_at": START + 10_000_000_000, "environment": "test", "permissions": ["dns:read"],
+        });
+        let made = client.generate(body).await;
+        assert!(made.status.is_success() || name.contains('\u{200c}'), "{made:?}");
+    }
+    for format in ["csv", "json", "ndjson"] {
+        let export = person.run(&["key", "export", "--format", format]).await.done();
+        let with_digests = match format {
+            "csv" => {
+                let mut records = export.split_inclusive('\n').collect::<String>();
+                records.insert_str(0, "sha256,");
+                let mut out = String::new();
+                // A record begins with the mask of the key.
+                for (index, line) in records.split_inclusive('\n').enumerate() {
+                    if line.starts_with("lk_test_") {
+                        write!(out, "{},", sha256(&format!("sk-{format}-{index:010}"))).unwrap();
+                    }
+                    out.push_str(line);
+                }
+                out
+            }
+            _ => {
+                let list: Vec<Value> = match format {
+                    "json" => serde_json::from_str::<Value>(&export).unwrap()["keys"].as_array().unwrap().clone(),
+                    _ => export.lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
+                };
+                let lines = list.into_iter().enumerate().map(|(index, mut key)| {
+                    key["sha256"] = json!(sha256(&format!("sk-{format}-{index:010}")));
+                    key
+                });
+                if format == "json" {
+                    json!(lines.collect::<Vec<_>>()).to_string()
+                } else {
+                    lines.map(|key| format!("{key}\n")).collect()
+                }
+            }
+        };
+        let other = Person::admin(&to);
+        let file = other.file(&format!("keys.{format}"), &with_digests);
+        other.run(&["key", "import", "-f", &file]).await.done();
+        let there = to.log_in().await;
+        let [before, after] =
+            [&client, &there].map(|client| client.get("/v1/keys?sort=name&limit=100&include=ip_lists"));
+        let (before, after) = tokio::join!(before, after);
+        let settings = |answer: &crate::harness::Answer| {
+            let keys = answer.at("/data/keys").as_array().unwrap().clone();
+            let keep = [
+                "name",
+                "description",
+                "limits",
+                "tier",
+                "allowed_ips",
+                "expires_at",
+                "environment",
+                "permissions",
+                "key_prefix",
+            ];
+            let of = |key: &Value| keep.map(|field| key[field].clone());
+            keys.iter().map(of).collect::<Vec<_>>()
+        };
+        assert_eq!(settings(&before), settings(&after), "{format}");
+        for key in after.at("/data/keys").as_array().unwrap() {
+            there.send(Method::DELETE, &format!("/v1/keys/{}", key["key_id"].as_str().unwrap()), json!(null)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn failed_import_is_made_again_on_request() {
+    let plane = Plane::start().await;
+    let (person, client) = (Person::admin(&plane), plane.log_in().await);
+    let file = person.file("keys.csv", &csv(3, None));
+    let import = ["key", "import", "-f", &file];
+    let made = person.json(&import).await;
+    assert_eq!(made["keys"].as_array().unwrap().len(), 3);
+    for key in made["keys"].as_array().unwrap() {
+        client.delete(&format!("/v1/keys/{}", key["key_id"].as_str().unwrap())).await;
+    }
+    person.run(&import).await.failed(8, "keys.csv, line 2: Field `sha256` is that of an API key that there is, or was");
+    let told = person.run(&[&import[..], &["--reimport-unused"]].concat()).await.done();
+    assert!(told.starts_with("3 keys imported: in force on 0 of 0 nodes"), "{told}");
+}
+
+#[tokio::test]
+async fn import_beyond_the_accounts_keys_changes_nothing() {
+    let plane = Plane::start().await;
+    let (_, admin) = plane.log_in().await.account("acme", json!({"max_keys": 1_500})).await;
+    let person = Person::admin(&plane).with("LATCHKEY_EMAIL", "admin@acme");
+    let file = person.file("keys.csv", &csv(1_600, None));
+    person
+        .run(&["key", "import", "-f", &file])
+        .await
+        .failed(6, "the account may have 1,500 more keys, and these are 1,600");
+    assert_eq!(admin.total().await, 0);
+}
+
+#[tokio::test]
+async fn large_import_is_made_to_its_end_although_nobody_reads_of_it() {
+    let plane = Plane::start().await;
+    let person = Person::admin(&plane);
+    let file = person.file("keys.csv", &csv(3_000, None));
+    for json in [&[][..], &["--json"]] {
+        let told = person.run_unheard(&[&["key", "import", "--skip-existing", "-f", &file][..], json].concat()).await;
+        assert_eq!((told.code, told.stderr.as_str()), (1, ""));
+        assert_eq!(plane.log_in().await.total().await, 3_000);
+    }
+}
