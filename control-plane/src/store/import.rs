@@ -4,6 +4,8 @@
 //! import asks for it, a digest is accepted again that the same account imported at most a week ago and revoked before any
 //! request was admitted with it.
 
+use std::collections::HashSet;
+
 use super::audit::Event;
 use super::bounds::Bounds;
 use super::change::{Change, to_its_end};

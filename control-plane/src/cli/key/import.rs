@@ -220,9 +220,7 @@ fn first<K: Eq + Hash>(seen: &mut HashMap<K, usize>, key: K, row: usize) -> Opti
 fn exit_of(code: &str) -> Exit {
     match code {
         "name_taken" | "key_taken" => Exit::Conflict,
-        "missing_permission" | "subaccount_denied" | "key_limit" | "tier_exceeded" => {
-            Exit::NotAllowed
-        }
+        "missing_permission" | "subaccount_denied" | "key_limit" | "tier_exceeded" => Exit::NotAllowed,
         _ => Exit::Usage,
     }
 }

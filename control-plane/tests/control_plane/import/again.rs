@@ -150,7 +150,8 @@ async fn digest_of_a_failed_import_is_not_burned() {
     away.catch_up(revision).await;
     assert_eq!(node.snapshot.by("sk-there-0123").unwrap().id, second);
     assert_eq!(node.snapshot, away.snapshot);
-    assert_eq!(node.snapshot, Node::ready(&plane).await.snapshot);
+    let mut node = Node::ready(&plane).await;
+    assert_eq!(node.snapshot, away.snapshot);
     let old = client.get(&format!("/v1/keys/{first}")).await;
     assert!(old.at("/data/revoked_at").is_string(), "the first is what it was: {old:?}");
     client.delete(&format!("/v1/keys/{second}?wait_ms=0")).await;
