@@ -5,7 +5,7 @@
 //! | `connection`, `client`, `query`, `pages` | asking the API |
 //! | `login`, `session_file`, `password`, `secret`, `destination`, `secret_file` | secrets: where they come from, and where they go |
 //! | `output`, `table`, `list_document`, `progress`, `text`, `exit`, `error` | answering people and scripts |
-//! | `arguments`, `moment`, `document`, `csv` | what people write |
+//! | `arguments`, `moment`, `document`, `csv`, `confirm` | what people write |
 //! | `key`, `user`, … | a command for each thing that the API has |
 //! | `apply` | all of it from one file |
 
@@ -15,6 +15,7 @@ mod arguments;
 mod audit;
 mod client;
 mod completions;
+mod confirm;
 mod connection;
 mod csv;
 mod destination;

@@ -10,6 +10,7 @@ use clap::Args;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
+use super::confirm::Confirmation;
 use super::error::CommandError;
 use super::exit::Exit;
 use super::secret::Secret;
@@ -30,7 +31,9 @@ out is left alone:
 A key that is made needs `save`, a file for its secret, which is found from the file's own directory. A user who is made \
 needs `password_env`, the environment variable with their password.
 
-The plan has a line for each change: + make, ~ edit, - revoke or delete, ! cannot be done, = is not in the file.";
+The plan has a line for each change: + make, ~ edit, - revoke or delete, ! cannot be done, = is not in the file. Below a \
+line are the route rules that differ, and after ! what lets more through than before, such as a request that becomes public. \
+On a terminal that is asked about, as is what is revoked or deleted; elsewhere the latter takes --yes (or exit code 2).";
 
 /// By which file.
 #[derive(Clone, Args)]
@@ -45,6 +48,8 @@ pub struct Apply {
     /// Revoke or delete what is not in a section of the file
     #[arg(long)]
     prune: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 impl Run for Apply {
@@ -70,6 +75,13 @@ impl Run for Apply {
         if plan.actions.is_empty() {
             return Ok(Exit::Done);
         }
+        let removals = plan.removals();
+        let wider = plan.is_wider().then_some("lets more through, see the lines with !");
+        let parts: Vec<_> =
+            [Some(removals.as_str()).filter(|text| !text.is_empty()), wider].into_iter().flatten().collect();
+        if !parts.is_empty() {
+            self.confirmation.ask(&format!("this {}", parts.join(", and ")), !removals.is_empty())?;
+        }
         let exit = run::run(context, &plan, &state, directory).await?;
         if exit == Exit::NotEverywhere {
             output::note("latchkey: not every node has all of it yet");
@@ -85,10 +97,9 @@ fn refused(lines: &[plan::Line]) -> CommandError {
 
 /// The plan for scripts.
 fn told(plan: &Plan, dry_run: bool) -> serde_json::Value {
-    let lines = |lines: &mut dyn Iterator<Item = &plan::Line>| lines.map(plan::Line::json).collect::<Vec<_>>();
     json!({
         "dry_run": dry_run,
-        "changes": lines(&mut plan.actions.iter().map(|action| &action.line)),
-        "left": lines(&mut plan.left.iter()),
+        "changes": plan.actions.iter().map(|action| action.line.json()).collect::<Vec<_>>(),
+        "left": plan.left.iter().map(plan::Left::json).collect::<Vec<_>>(),
     })
 }

@@ -6,17 +6,19 @@
 mod keys;
 mod names;
 mod routes;
+mod rules;
 mod tiers;
 mod users;
+mod wider;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::document::Document;
-use super::state::State;
+use super::state::{Others, State};
 use crate::cli::secret::Secret;
 use crate::cli::text::{self, plain};
 
@@ -24,7 +26,56 @@ use crate::cli::text::{self, plain};
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     pub(super) actions: Vec<Action>,
-    pub(super) left: Vec<Line>,
+    pub(super) left: Vec<Left>,
+}
+
+/// The things of a kind that the file does not have, and that stay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Left {
+    kind: &'static str,
+    pub(super) count: usize,
+    /// The names of some of them.
+    sample: Vec<String>,
+}
+
+impl Left {
+    fn new(kind: &'static str, others: &Others) -> Self {
+        Self { kind, count: others.count, sample: others.sample.clone() }
+    }
+
+    pub(super) fn json(&self) -> Value {
+        json!({ "kind": self.kind, "count": self.count, "sample": self.sample })
+    }
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = if self.count == 1 { "is" } else { "are" };
+        let pruned = if self.kind == KEYS { "revoke" } else { "delete" };
+        let object = if self.count == 1 { "it" } else { "them" };
+        write!(f, "= {} {verb} not in the file; --prune would {pruned} {object}", counted(self.count, self.kind))?;
+        let shown: Vec<_> = self.sample.iter().take(NAMED).map(|name| plain(name)).collect();
+        let more = if self.count > shown.len() { ", …" } else { "" };
+        write!(f, ": {}{more}", shown.join(", "))
+    }
+}
+
+/// The kind of keys.
+const KEYS: &str = "key";
+
+/// How many names a line tells of things that are left.
+const NAMED: usize = 5;
+
+/// How many lines tell what lets more through.
+const WIDER_SHOWN: usize = 10;
+
+/// How many lines of removals of a kind are shown to people.
+const REMOVALS_SHOWN: usize = 20;
+
+/// `50,015 keys`
+fn counted(count: usize, kind: &str) -> String {
+    let number = text::number(u64::try_from(count).unwrap_or(u64::MAX));
+    format!("{number} {kind}{}", if count == 1 { "" } else { "s" })
 }
 
 /// What else a plan goes by.
@@ -83,6 +134,10 @@ pub(super) struct Line {
     pub(super) kind: &'static str,
     pub(super) name: String,
     detail: String,
+    /// What is different, where that takes more than a line.
+    differences: Vec<String>,
+    /// What lets more through than before.
+    wider: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +145,6 @@ pub(super) enum Sign {
     Make,
     Edit,
     Remove,
-    Left,
     Refused,
 }
 
@@ -101,7 +155,6 @@ impl Sign {
             Self::Make => ('+', "create"),
             Self::Edit => ('~', "edit"),
             Self::Remove => ('-', "remove"),
-            Self::Left => ('=', "leave"),
             Self::Refused => ('!', "refuse"),
         }
     }
@@ -109,13 +162,23 @@ impl Sign {
 
 impl Line {
     fn new(sign: Sign, kind: &'static str, name: &str, detail: impl Into<String>) -> Self {
-        Self { sign, kind, name: name.to_owned(), detail: detail.into() }
+        Self { sign, kind, name: name.to_owned(), detail: detail.into(), differences: Vec::new(), wider: Vec::new() }
+    }
+
+    /// The same, with what it lets through that was not let through before.
+    fn with_wider(self, wider: Vec<String>) -> Self {
+        Self { wider, ..self }
     }
 
     pub(super) fn json(&self) -> Value {
         let mut line = json!({ "action": self.sign.told().1, "kind": self.kind, "name": self.name });
         if !self.detail.is_empty() {
             line["detail"] = json!(self.detail);
+        }
+        for (field, list) in [("differences", &self.differences), ("wider", &self.wider)] {
+            if !list.is_empty() {
+                line[field] = json!(list);
+            }
         }
         line
     }
@@ -126,17 +189,36 @@ impl fmt::Display for Line {
         let name = if self.name.is_empty() { String::new() } else { format!(" {}", plain(&self.name)) };
         write!(f, "{} {}{name}", self.sign.told().0, self.kind)?;
         match self.sign {
-            Sign::Left => f.write_str(" is not in the file"),
-            _ if self.detail.is_empty() => Ok(()),
-            Sign::Remove => write!(f, " {}", self.detail),
-            _ => write!(f, ": {}", self.detail),
+            _ if self.detail.is_empty() => {}
+            Sign::Remove => write!(f, " {}", self.detail)?,
+            _ => write!(f, ": {}", self.detail)?,
+        }
+        self.differences.iter().try_for_each(|line| write!(f, "\n    {line}"))?;
+        let shown = self.wider.iter().take(WIDER_SHOWN);
+        shown.into_iter().try_for_each(|line| write!(f, "\n    ! {line}"))?;
+        match self.wider.len().saturating_sub(WIDER_SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "\n    ! and {more} more"),
         }
     }
 }
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.actions.iter().try_for_each(|action| writeln!(f, "{}", action.line))?;
+        let mut removals = BTreeMap::<_, usize>::new();
+        for Action { line, .. } in &self.actions {
+            if line.sign == Sign::Remove {
+                let seen = removals.entry(line.kind).or_default();
+                *seen = seen.saturating_add(1);
+                if *seen > REMOVALS_SHOWN {
+                    continue;
+                }
+            }
+            writeln!(f, "{line}")?;
+        }
+        for (kind, count) in removals.into_iter().filter(|(_, count)| *count > REMOVALS_SHOWN) {
+            writeln!(f, "- and {} more", counted(count.saturating_sub(REMOVALS_SHOWN), kind))?;
+        }
         self.left.iter().try_for_each(|line| writeln!(f, "{line}"))?;
         if self.actions.is_empty() { f.write_str("nothing to do\n") } else { Ok(()) }
     }
@@ -161,7 +243,7 @@ struct Draft {
     actions: Vec<Action>,
     /// In the order of the sections; they are done in the reverse order.
     removals: Vec<Action>,
-    left: Vec<Line>,
+    left: Vec<Left>,
     refused: Vec<Line>,
 }
 
@@ -179,6 +261,7 @@ impl Draft {
         wanted: &BTreeSet<&str>,
         removal: Option<Judge<'_>>,
     ) {
+        let mut others = Others::default();
         for entry in there_is.iter().filter(|entry| !wanted.contains(text::field(entry, field))) {
             let name = text::field(entry, field);
             match removal.map(|removal| removal(entry)) {
@@ -186,8 +269,16 @@ impl Draft {
                     self.removals.push(Action::new(Line::new(Sign::Remove, kind, name, detail), call));
                 }
                 Some(Err(reason)) => self.refuse(kind, name, reason),
-                None => self.left.push(Line::new(Sign::Left, kind, name, "")),
+                None => others.add(name),
             }
+        }
+        self.leave(kind, &others);
+    }
+
+    /// Tells of things that stay although the file does not have them.
+    fn leave(&mut self, kind: &'static str, others: &Others) {
+        if others.count > 0 {
+            self.left.push(Left::new(kind, others));
         }
     }
 }
@@ -213,6 +304,35 @@ impl Plan {
         actions.extend(removals.into_iter().rev());
         Ok(Self { actions, left })
     }
+}
+
+impl Plan {
+    /// What is removed, such as `revokes 3 keys, deletes 1 user`; empty if nothing is.
+    pub(super) fn removals(&self) -> String {
+        let removed = self.actions.iter().filter(|action| action.line.sign == Sign::Remove);
+        let mut counts = Vec::<(&str, usize)>::new();
+        for Action { line, .. } in removed {
+            match counts.iter_mut().find(|(kind, _)| *kind == line.kind) {
+                Some((_, count)) => *count = count.saturating_add(1),
+                None => counts.push((line.kind, 1)),
+            }
+        }
+        let verb = |kind| if kind == KEYS { "revokes" } else { "deletes" };
+        let told = counts.into_iter().map(|(kind, count)| format!("{} {}", verb(kind), counted(count, kind)));
+        told.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether something lets more through than before.
+    pub(super) fn is_wider(&self) -> bool {
+        self.actions.iter().any(|action| !action.line.wider.is_empty())
+    }
+}
+
+/// Entries of `now` that are not among those of `before`, such as permissions that somebody gets.
+fn added(before: &Value, now: &Value) -> Vec<String> {
+    let before = before.as_array().map_or(&[][..], Vec::as_slice);
+    let new = now.as_array().into_iter().flatten().filter(|entry| !before.contains(entry));
+    new.map(text::of).collect()
 }
 
 /// `tier free → pro`, if that is another.

@@ -1,12 +1,34 @@
 //! What there is, as far as a file is about it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 use super::document::Document;
 use crate::cli::client::Api;
 use crate::cli::error::CommandError;
+use crate::cli::pages::{self, Pages};
 use crate::cli::query::Query;
-use crate::cli::{pages, text};
+use crate::cli::text;
+
+/// How many names are kept of things that are not in a file.
+const SAMPLE: usize = 10;
+
+/// Things of a kind that are not in a file.
+#[derive(Debug, Default)]
+pub(super) struct Others {
+    pub(super) count: usize,
+    /// The names of the first.
+    pub(super) sample: Vec<String>,
+}
+
+impl Others {
+    pub(super) fn add(&mut self, name: &str) {
+        self.count = self.count.saturating_add(1);
+        if self.sample.len() < SAMPLE {
+            self.sample.push(name.to_owned());
+        }
+    }
+}
 
 /// As the API shows it.
 #[derive(Debug, Default)]
@@ -15,7 +37,10 @@ pub(super) struct State {
     pub(super) services: Vec<Value>,
     pub(super) subaccounts: Vec<Value>,
     pub(super) users: Vec<Value>,
+    /// Those that the file names; where keys are pruned, all.
     pub(super) keys: Vec<Value>,
+    /// The keys that are not among `keys`.
+    pub(super) other_keys: Others,
     pub(super) routes: Value,
     /// Who applies the file, where users or keys are pruned.
     pub(super) caller: Value,
@@ -42,14 +67,34 @@ impl State {
             state.routes = api.get(&["routes"], &none()).await?;
         }
         if document.keys.is_some() || (prune && document.users.is_some()) {
-            let with_ip_lists = none().with("include", Some("ip_lists"));
-            state.keys = pages::all(api, &["keys"], "keys", with_ip_lists).await?;
-            state.keys.retain(|key| key["revoked_at"].is_null());
+            state.read_keys(api, document, prune).await?;
         }
         if prune && (document.users.is_some() || document.keys.is_some()) {
             state.caller = api.get(&["sessions", "current"], &none()).await?;
         }
         Ok(state)
+    }
+
+    /// Keeps of a key that the file does not have only what removing it takes, and without that its name at most.
+    async fn read_keys(&mut self, api: &Api, document: &Document, prune: bool) -> Result<(), CommandError> {
+        let named: BTreeSet<_> = document.keys.iter().flatten().map(|key| key.name.as_str()).collect();
+        let query = Query::default().with("include", Some("ip_lists"));
+        let mut pages = Pages::new(api, (&["keys"], "keys"), query);
+        while let Some(keys) = pages.next().await? {
+            for key in keys.into_iter().filter(|key| key["revoked_at"].is_null()) {
+                if named.contains(text::field(&key, "name")) {
+                    self.keys.push(key);
+                } else if prune {
+                    let kept = |field: &str| key[field].clone();
+                    self.keys.push(json!({
+                        "key_id": kept("key_id"), "name": kept("name"), "owner": kept("owner"),
+                    }));
+                } else {
+                    self.other_keys.add(text::field(&key, "name"));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether the caller has this id in `field`, which is `user_id` or `key_id`.

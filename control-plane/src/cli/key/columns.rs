@@ -45,7 +45,7 @@ const SETTINGS: [&str; 12] = [
 const EXPORTED: [&str; 7] = ["key_id", "owner", "active", "created_at", "updated_at", "last_used_at", "revoked_at"];
 
 /// Fields of a key in JSON that an import passes over as well.
-const SHOWN: [&str; 8] =
+const SHOWN: [&str; 9] =
     ["disabled", "last_used_ip", "rate_limit", "secrets", "usage", "imported", "allowed_ips_count", "denied_ips_count"];
 
 /// The names of the columns of an export.
@@ -137,6 +137,9 @@ pub(super) fn settings(mut row: Value) -> Result<Value, String> {
     }
     if fields.get("active") == Some(&json!(false)) || fields.get("disabled") == Some(&json!(true)) {
         return Err("`active` is false: a key that is disabled or expired would be good once it is imported".to_owned());
+    }
+    if fields.get("issues").is_some_and(|issues| !issues.is_null()) {
+        return Err("`issues` is set: an imported key cannot make keys for others".to_owned());
     }
     fields.retain(|name, _| !EXPORTED.contains(&name.as_str()) && !SHOWN.contains(&name.as_str()));
     Ok(row)

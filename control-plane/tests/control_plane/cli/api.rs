@@ -178,7 +178,7 @@ async fn services_of_a_file_are_made_before_what_names_them() {
     let there_is = json!({"services": [{"name": "old", "description": null}], "next_cursor": null});
     let (api, person) = Api::start([there_is, json!({}), json!({})]).await;
     let file = person.file("latchkey.yaml", "services: [{name: dns, description: DNS}]\n");
-    assert_eq!(person.run(&["apply", "-f", &file, "--prune"]).await.done(), "+ service dns\n- service old\n");
+    assert_eq!(person.run(&["apply", "-f", &file, "--prune", "--yes"]).await.done(), "+ service dns\n- service old\n");
     let asked: Vec<_> = api.asked().into_iter().map(|(asked, _)| asked).collect();
     assert_eq!(asked, ["GET /v1/services?limit=1000", "POST /v1/services", "DELETE /v1/services/old"]);
 }

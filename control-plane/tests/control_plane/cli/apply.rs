@@ -41,6 +41,9 @@ const PLAN: &str = "~ tier pro: limits 1000 a minute → 1000 a minute, 50000 a 
 + subaccount prod
 + user ops@b.c
 ~ routes: 0 rules → 2 rules, unmatched valid_key → deny
+    + rule 1: exact /health, public
+    + rule 2: GET template /zones/{zone}, service dns, permission dns:read
+    ! /health (any method) becomes public
 + key CI
 + key off
 ";
@@ -98,10 +101,14 @@ async fn what_is_changed_in_the_file_is_changed_and_the_rest_is_left_or_pruned()
     let told = person.run(&["apply", "-f", &file]).await.done();
     assert_eq!(
         told,
-        "~ key CI: limits.minute 5 → 9\n= subaccount dev is not in the file\n= key by hand is not in the file\n\
-         = key off is not in the file\n"
+        "~ key CI: limits.minute 5 → 9\n    ! more requests a minute\n\
+         = 1 subaccount is not in the file; --prune would delete it: dev\n\
+         = 2 keys are not in the file; --prune would revoke them: by hand, off\n"
     );
-    let told = person.run(&["apply", "-f", &file, "--prune"]).await.done();
+    let told = person.run(&["apply", "-f", &file, "--prune"]).await;
+    told.failed(2, "this revokes 2 keys, deletes 1 subaccount, so it takes --yes; nothing was changed");
+    assert_eq!(client.total().await, 3);
+    let told = person.run(&["apply", "-f", &file, "--prune", "--yes"]).await.done();
     assert_eq!(told, "- key off\n- key by hand\n- subaccount dev\n");
     assert_eq!(client.total().await, 1);
     assert_eq!(person.run(&["apply", "-f", &file, "--prune"]).await.done(), "nothing to do\n");
@@ -160,7 +167,7 @@ async fn pruning_takes_neither_the_caller_nor_a_key_that_the_file_has() {
     let keyed = Person::stranger(&plane.http_url()).with("LATCHKEY_TOKEN", applying.trim());
     let revision = plane.store().revision();
     let prune = async |person: &Person, text: &str| {
-        person.run(&["apply", "--prune", "-f", &person.file("latchkey.yaml", text)]).await
+        person.run(&["apply", "--prune", "--yes", "-f", &person.file("latchkey.yaml", text)]).await
     };
 
     let told = prune(&admin, "users: [{email: admin@localhost}]\nkeys: [{name: CI}, {name: CD}]").await;
@@ -201,7 +208,26 @@ async fn file_applied_with_a_key_gives_no_more_than_the_key_has() {
         assert!(told.code != 0 && told.stderr.contains(reason), "{file}: {told:?}");
     }
     let told = apply("services: [{name: dns}]\nkeys: [{name: CI, save: ci.pak}]").await.done();
-    assert_eq!(told, "+ service dns\n+ key CI\n= key CD is not in the file\n");
+    assert_eq!(told, "+ service dns\n+ key CI\n= 1 key is not in the file; --prune would revoke it: CD\n");
     let shown = admin.json(&["key", "show", "CI"]).await;
     assert_eq!((&shown["tier"], &shown["expires_at"]), (&json!("free"), &json!("2030-01-01T00:00:00Z")));
+}
+
+#[tokio::test]
+async fn keys_that_are_not_in_the_file_are_one_line_and_a_count() {
+    let plane = Plane::start().await;
+    let person = Person::admin(&plane);
+    plane.create_keys("k", 2_001).await;
+    let file = person.file("latchkey.yaml", "keys: [{name: k-7}]\n");
+    let told = person.run(&["apply", "-f", &file]).await.done();
+    assert!(told.starts_with("= 2,000 keys are not in the file; --prune would revoke them: "), "{told}");
+    assert_eq!(told.lines().count(), 2, "{told}");
+    let told = person.json(&["apply", "-f", &file]).await;
+    assert_eq!(told["left"][0]["count"], 2_000);
+    assert_eq!(told["left"][0]["sample"].as_array().unwrap().len(), 10);
+    let told = person.run(&["apply", "--dry-run", "--prune", "-f", &file]).await;
+    assert_eq!((told.code, told.stdout.lines().count()), (5, 21), "{told:?}");
+    assert!(told.stdout.ends_with("- and 1,980 keys more\n"), "{told:?}");
+    person.run(&["apply", "--prune", "-f", &file]).await.failed(2, "this revokes 2,000 keys, so it takes --yes");
+    assert_eq!(plane.log_in().await.total().await, 2_001);
 }

@@ -8,13 +8,16 @@ use std::path::Path;
 
 use super::super::document::{Document, Key, Second};
 use super::super::state::{State, named};
-use super::{Action, Call, Draft, Facts, Line, Removal, Sign, difference, sorted};
+use super::{Action, Call, Draft, Facts, Line, Removal, Sign, added, difference, sorted};
 use crate::cli::{moment, text};
 use crate::clock::rfc3339;
 use crate::ip_list::IpList;
 use crate::selection::Selection;
 
-const KIND: &str = "key";
+const KIND: &str = super::KEYS;
+
+/// Behind a range that is switched off.
+const OFF: &str = " (off)";
 
 /// What else of the plan keys depend on.
 pub(super) struct Around<'a> {
@@ -40,6 +43,7 @@ pub(super) fn plan(document: &Document, state: &State, facts: &Facts<'_>, around
             Err(reason) => draft.refuse(KIND, &key.name, reason),
         }
     }
+    draft.leave(KIND, &state.other_keys);
     let wanted = keys.iter().map(|key| key.name.as_str()).collect();
     let removal = |key: &_| removal(key, state);
     draft.rest(KIND, "name", &state.keys, &wanted, if facts.prune { Some(&removal) } else { None });
@@ -170,8 +174,53 @@ fn edit(key: &Key, there_is: &Value, facts: &Facts<'_>, around: &Around<'_>) -> 
     if details.is_empty() {
         return Ok(None);
     }
+    let wider = wider(&body, there_is, expiry);
     let call = Call::new(Method::PATCH, ["keys", text::field(there_is, "key_id")], Some(Value::Object(body)));
-    Ok(Some(Action::new(Line::new(Sign::Edit, KIND, &key.name, details.join(", ")), call)))
+    let line = Line::new(Sign::Edit, KIND, &key.name, details.join(", ")).with_wider(wider);
+    Ok(Some(Action::new(line, call)))
+}
+
+/// What the key is good for that it is not good for now.
+fn wider(body: &Map<String, Value>, there_is: &Value, expiry: Option<i64>) -> Vec<String> {
+    let mut wider = Vec::new();
+    let renewed = body.get("expires_at").map(|wanted| wanted.as_str().and_then(moment::second));
+    if renewed.is_some_and(|renewed| renewed.unwrap_or(i64::MAX) > expiry.unwrap_or(i64::MAX)) {
+        wider.push("lasts longer".to_owned());
+    }
+    if body.get("active") == Some(&json!(true)) {
+        wider.push("is switched on".to_owned());
+    }
+    let lists = |field: &str| {
+        let before = addresses(&there_is[field]);
+        let after = body.get(field).map_or_else(|| before.clone(), addresses);
+        (before, after)
+    };
+    let (allowed, denied) = (lists("allowed_ips"), lists("denied_ips"));
+    let is_on = |list: &Value| list.as_array().is_some_and(|list| list.iter().any(|entry| !is_off(entry)));
+    let narrower = added_ranges(&allowed.0, &allowed.1).is_empty() && (is_on(&allowed.1) || !is_on(&allowed.0));
+    // Where there is an allowed range, denied ones do not matter.
+    let denied_less = !is_on(&allowed.1) && !added_ranges(&denied.1, &denied.0).is_empty();
+    let allowed_first = !is_on(&allowed.0) && is_on(&allowed.1);
+    if (!narrower && !allowed_first) || denied_less || (allowed_first && is_on(&denied.0)) {
+        wider.push("may be used from other addresses".to_owned());
+    }
+    if let Some(limits) = body.get("limits") {
+        let mut after = there_is["limits"].clone();
+        for (window, requests) in limits.as_object().into_iter().flatten() {
+            after[window] = requests.clone();
+        }
+        wider.extend(super::tiers::raised(&there_is["limits"], &after));
+    }
+    wider
+}
+
+/// Ranges that are on in `after` and not in `before`.
+fn added_ranges(before: &Value, after: &Value) -> Vec<String> {
+    added(before, after).into_iter().filter(|entry| !entry.ends_with(OFF)).collect()
+}
+
+fn is_off(entry: &Value) -> bool {
+    entry.as_str().is_some_and(|entry| entry.ends_with(OFF))
 }
 
 /// Which windows' limits are to be others. The API shows what is in force, be it the key's own or its tier's: where the
@@ -202,7 +251,7 @@ fn shown(list: &IpList) -> Value {
     let list = json!(list);
     let entries = list.as_array().into_iter().flatten().map(|entry| {
         let cidr = text::field(entry, "cidr");
-        json!(if entry["enabled"] == false { format!("{cidr} (off)") } else { cidr.to_owned() })
+        json!(if entry["enabled"] == false { format!("{cidr}{OFF}") } else { cidr.to_owned() })
     });
     sorted(&Value::Array(entries.collect()))
 }

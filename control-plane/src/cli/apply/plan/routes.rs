@@ -1,12 +1,15 @@
 //! Route rules: one document, put as a whole.
 
+use latchkey_policy::route::RouteRecord;
 use reqwest::Method;
 use serde_json::Value;
 
 use super::super::document::{Document, canonical};
 use super::super::state::State;
-use super::{Action, Call, Draft, Line, Sign, difference};
+use super::{Action, Call, Draft, Line, Sign, difference, rules, wider};
 use crate::cli::text;
+use crate::json;
+use crate::route_document::RouteDocument;
 
 pub(super) fn plan(document: &Document, state: &State, draft: &mut Draft) {
     let Some(wanted) = &document.routes else { return };
@@ -14,21 +17,24 @@ pub(super) fn plan(document: &Document, state: &State, draft: &mut Draft) {
     let there_are = canonical(&state.routes).unwrap_or_default();
     if &there_are != wanted {
         let call = Call::new(Method::PUT, ["routes"], Some(wanted.clone()));
-        draft.actions.push(Action::new(Line::new(Sign::Edit, "routes", "", detail(&there_are, wanted)), call));
+        let mut line = Line::new(Sign::Edit, "routes", "", detail(&there_are, wanted));
+        line.differences = rules::differences(text::entries(&there_are, "rules"), text::entries(wanted, "rules"));
+        line.wider = match (record(&there_are), record(wanted)) {
+            (Some(before), Some(after)) => wider::requests(&before, &after),
+            _ => vec!["the rules that there are cannot be read, so it is not known what changes".to_owned()],
+        };
+        draft.actions.push(Action::new(line, call));
     }
 }
 
-/// `rules 2, 3 differ, 3 rules → 4 rules, unmatched valid_key → deny`
+fn record(document: &Value) -> Option<RouteRecord> {
+    json::read::<RouteDocument>(document.to_string().as_bytes()).ok()?.check().ok()
+}
+
+/// `3 rules → 4 rules, unmatched valid_key → deny`
 fn detail(from: &Value, to: &Value) -> String {
     let (before, after) = (text::entries(from, "rules"), text::entries(to, "rules"));
-    let both = before.iter().zip(after).enumerate();
-    let differ: Vec<_> = both.filter(|(_, (from, to))| from != to).map(|(index, _)| (index + 1).to_string()).collect();
     let mut details = Vec::new();
-    match differ.as_slice() {
-        [] => {}
-        [one] => details.push(format!("rule {one} differs")),
-        several => details.push(format!("rules {} differ", several.join(", "))),
-    }
     if before.len() != after.len() {
         details.push(format!("{} rules → {} rules", before.len(), after.len()));
     }

@@ -29,6 +29,7 @@ fn state() -> State {
         keys: vec![key("key_1", "CI"), key("key_2", "old")],
         routes: json!({"rules": [{"path": {"exact": "/health"}, "public": true}], "unmatched": "valid_key", "path_case": "refuse"}),
         caller: json!({"user_id": "usr_0"}),
+        other_keys: Others::default(),
     }
 }
 
@@ -103,8 +104,8 @@ fn what_is_otherwise_is_edited_and_only_that() {
     assert_eq!(
         plan.to_string(),
         "~ key CI: description - → for CI, denied_ips - → 192.0.2.1/32, active yes → no, limits.minute 100 → 200, \
-         limits.day - → 5\n\
-         ~ key old: expires_at 2030-01-01T00:00:00Z → -\n"
+         limits.day - → 5\n    ! more requests a minute\n\
+         ~ key old: expires_at 2030-01-01T00:00:00Z → -\n    ! lasts longer\n"
     );
     assert_eq!(call(&plan.actions[0]), "PATCH keys/key_1");
     let expected = json!({
@@ -129,12 +130,12 @@ tiers: [{name: free, limits: {minute: 20}}, {name: pro, limits: {minute: 1000}},
     );
     assert_eq!(
         plan.to_string(),
-        "~ tier free: limits 10 a minute → 20 a minute\n\
+        "~ tier free: limits 10 a minute → 20 a minute\n    ! more requests a minute\n\
          + tier top: -\n\
          + service cdn\n\
          + subaccount ops\n\
          + user b@b.c\n\
-         ~ routes: 1 rules → 0 rules, unmatched valid_key → deny\n\
+         ~ routes: 1 rules → 0 rules, unmatched valid_key → deny\n    - rule 1: exact /health, public\n\
          + key CD\n"
     );
     let first = text::entries(body(&plan.actions[0]), "tiers").len();
@@ -161,11 +162,11 @@ keys: [{name: CI}]
     let left = planned_with(yaml, &state(), false).unwrap();
     assert_eq!(
         left.to_string(),
-        "= tier pro is not in the file\n\
-         = service old is not in the file\n\
-         = subaccount dev is not in the file\n\
-         = user a@b.c is not in the file\n\
-         = key old is not in the file\n\
+        "= 1 tier is not in the file; --prune would delete it: pro\n\
+         = 1 service is not in the file; --prune would delete it: old\n\
+         = 1 subaccount is not in the file; --prune would delete it: dev\n\
+         = 1 user is not in the file; --prune would delete it: a@b.c\n\
+         = 1 key is not in the file; --prune would revoke it: old\n\
          nothing to do\n"
     );
     let pruned = planned_with(yaml, &state(), true).unwrap();
@@ -211,7 +212,7 @@ fn whoever_applies_the_file_is_not_pruned_by_it() {
 #[test]
 fn tiers_that_the_file_does_not_have_stay_at_the_end() {
     let plan = planned("tiers: [{name: top, limits: {}}, {name: pro, limits: {minute: 1000}}]");
-    assert_eq!(plan.to_string(), "+ tier top: -\n= tier free is not in the file\n");
+    assert_eq!(plan.to_string(), "+ tier top: -\n= 1 tier is not in the file; --prune would delete it: free\n");
     let names: Vec<_> =
         text::entries(body(&plan.actions[0]), "tiers").iter().map(|tier| text::field(tier, "name")).collect();
     assert_eq!(names, ["top", "pro", "free"]);
@@ -226,7 +227,8 @@ fn a_keys_own_limit_is_set_where_its_tiers_is_about_to_change() {
     let plan = planned(yaml);
     assert_eq!(
         plan.to_string(),
-        "~ tier free: limits 10 a minute → 20 a minute\n~ key CI: limits.minute 100, whatever its tier's is\n"
+        "~ tier free: limits 10 a minute → 20 a minute\n    ! more requests a minute\n\
+         ~ key CI: limits.minute 100, whatever its tier's is\n"
     );
     assert_eq!(body(&plan.actions[1]), &json!({"limits": {"minute": 100}}));
 }
@@ -282,7 +284,7 @@ fn a_key_that_has_expired_is_switched_only_together_with_its_expiry() {
     assert_eq!(plan("keys: [{name: CI, expires_at: '2026-01-01T00:00:00Z'}, {name: old}]"), "nothing to do\n");
     assert_eq!(
         plan("keys: [{name: CI, active: true, expires_at: null}, {name: old}]"),
-        "~ key CI: expires_at 2026-01-01T00:00:00Z → -, active yes\n"
+        "~ key CI: expires_at 2026-01-01T00:00:00Z → -, active yes\n    ! lasts longer\n    ! is switched on\n"
     );
 }
 
@@ -306,5 +308,73 @@ fn names_are_data() {
     let mut state = state();
     state.keys[1]["name"] = json!("\u{1b}[2Jold");
     let plan = planned_with("keys: [{name: CI}]", &state, false).unwrap();
-    assert_eq!(plan.to_string(), "= key \\u{1b}[2Jold is not in the file\nnothing to do\n");
+    assert_eq!(plan.to_string(), "= 1 key is not in the file; --prune would revoke it: \\u{1b}[2Jold\nnothing to do\n");
+}
+
+#[test]
+fn rule_that_becomes_public_is_shown_and_marked() {
+    let mut state = state();
+    state.routes["rules"] = json!([
+        {"path": {"exact": "/health"}, "public": true}, {"path": {"prefix": "/admin"}, "permission": "admin:write"},
+    ]);
+    let plan = planned_with(
+        "routes: {rules: [{path: {exact: /health}, public: true}, {path: {prefix: /admin}, public: true}]}",
+        &state,
+        false,
+    );
+    let plan = plan.unwrap();
+    assert_eq!(
+        plan.to_string(),
+        "~ routes\n    ~ rule 2: prefix /admin: public no → yes, permission admin:write → -\n\
+         \x20   ! /admin (any method) becomes public\n    ! /admin/… (any method) becomes public\n"
+    );
+    assert!(plan.is_wider() && plan.removals().is_empty());
+    let line = plan.actions[0].line.json();
+    assert_eq!(line["wider"][0], "/admin (any method) becomes public");
+    assert!(line["differences"][0].as_str().unwrap().contains("public no → yes"), "{line}");
+}
+
+#[test]
+fn what_is_wider_is_marked_and_what_is_narrower_is_not() {
+    let mut state = state();
+    state.users[0]["roles"] = json!(["dns_manager"]);
+    state.users[0]["subaccounts"] = json!(["sub_1"]);
+    state.users[0]["disabled"] = json!(true);
+    for (yaml, expected) in [
+        ("users: [{email: a@b.c, roles: [dns_manager, admin]}]", &["gets admin"][..]),
+        ("users: [{email: a@b.c, permissions: ['a:b']}]", &["gets a:b"]),
+        ("users: [{email: a@b.c, subaccounts: all}]", &["gets all subaccounts"]),
+        ("users: [{email: a@b.c, disabled: false}]", &["is no longer disabled"]),
+        ("users: [{email: a@b.c, roles: []}]", &[]),
+        ("tiers: [{name: free, limits: {}}, {name: pro, limits: {minute: 1000}}]", &["more requests a minute"]),
+        ("tiers: [{name: free, limits: {minute: 9, day: 5}}, {name: pro, limits: {minute: 1000}}]", &[]),
+        ("keys: [{name: CI, allowed_ips: []}, {name: old}]", &["may be used from other addresses"]),
+        ("keys: [{name: CI, allowed_ips: [10.0.0.0/8, '::1']}, {name: old}]", &["may be used from other addresses"]),
+        ("keys: [{name: CI, denied_ips: ['::1']}, {name: old}]", &[]),
+        ("keys: [{name: CI, expires_at: 1890000000}, {name: old}]", &[]),
+        ("keys: [{name: CI, active: false}, {name: old}]", &[]),
+    ] {
+        let plan = planned_with(yaml, &state, false).unwrap();
+        assert_eq!(plan.actions[0].line.wider, expected, "{yaml}");
+        assert_eq!(plan.is_wider(), !expected.is_empty(), "{yaml}");
+    }
+}
+
+#[test]
+fn thousands_of_keys_that_are_left_are_one_line() {
+    let mut state = state();
+    (0..50_014).for_each(|number| state.other_keys.add(&format!("k{number}")));
+    let plan = planned_with("keys: [{name: CI}, {name: old}]", &state, false).unwrap();
+    let line = "= 50,014 keys are not in the file; --prune would revoke them: k0, k1, k2, k3, k4, …\nnothing to do\n";
+    assert_eq!(plan.to_string(), line);
+    let json = plan.left[0].json();
+    assert_eq!((&json["count"], json["sample"].as_array().unwrap().len()), (&json!(50_014), 10));
+
+    let key = |number: u32| json!({"key_id": format!("key_{number}"), "name": format!("k{number}")});
+    state.keys.extend((0..50).map(key));
+    state.other_keys = Others::default();
+    let plan = planned_with("keys: [{name: CI}, {name: old}]", &state, true).unwrap();
+    let told = plan.to_string();
+    assert_eq!((told.lines().count(), told.lines().last()), (21, Some("- and 30 keys more")));
+    assert_eq!(plan.removals(), "revokes 50 keys");
 }

@@ -25,7 +25,8 @@ pub(super) fn plan(document: &Document, state: &State, facts: &Facts<'_>, draft:
             None => lines.push(Line::new(Sign::Make, "tier", name, limits(&tier["limits"]))),
             Some(there_is) if there_is["limits"] != tier["limits"] => {
                 let detail = format!("limits {} → {}", limits(&there_is["limits"]), limits(&tier["limits"]));
-                lines.push(Line::new(Sign::Edit, "tier", name, detail));
+                let wider = raised(&there_is["limits"], &tier["limits"]);
+                lines.push(Line::new(Sign::Edit, "tier", name, detail).with_wider(wider));
                 changed.insert(name.to_owned());
             }
             Some(_) => {}
@@ -42,6 +43,17 @@ pub(super) fn plan(document: &Document, state: &State, facts: &Facts<'_>, draft:
         draft.rest("tier", "name", &state.tiers, &names, None);
     }
     changed
+}
+
+/// The windows for which `after` allows more requests than `before`.
+pub(super) fn raised(before: &Value, after: &Value) -> Vec<String> {
+    let raised = |window: &str| match (before[window].as_u64(), after[window].as_u64()) {
+        (None, _) => false,
+        (Some(_), None) => true,
+        (Some(before), Some(after)) => after > before,
+    };
+    let windows = ["minute", "hour", "day", "month"];
+    windows.into_iter().filter(|window| raised(window)).map(|window| format!("more requests a {window}")).collect()
 }
 
 /// One call for all lines.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::super::document::{Document, User};
 use super::super::state::{State, named};
-use super::{Action, Call, Draft, Facts, Line, Removal, Sign, difference, sorted};
+use super::{Action, Call, Draft, Facts, Line, Removal, Sign, added, difference, sorted};
 use crate::cli::password::long_enough;
 use crate::cli::text;
 use crate::selection::Selection;
@@ -130,12 +130,37 @@ fn edit(user: &User, there_is: &Value, state: &State) -> Option<Action> {
     if details.is_empty() {
         return None;
     }
+    let wider = wider(user, there_is, state);
     let mut body = Value::Object(body);
     let subaccounts = select(&mut body, subaccounts);
     let call = Call::new(Method::PATCH, ["users", text::field(there_is, "user_id")], Some(body));
-    let mut action = Action::new(Line::new(Sign::Edit, KIND, &user.email, details.join(", ")), call);
+    let line = Line::new(Sign::Edit, KIND, &user.email, details.join(", ")).with_wider(wider);
+    let mut action = Action::new(line, call);
     action.subaccounts = subaccounts;
     Some(action)
+}
+
+/// What the user may do that they may not do now.
+fn wider(user: &User, there_is: &Value, state: &State) -> Vec<String> {
+    let mut wider = Vec::new();
+    let holds = |field: &str, name: &str| text::entries(there_is, field).iter().any(|held| held == name);
+    let holds_all = holds("roles", "admin") || holds("permissions", "*");
+    for (field, wanted) in [("roles", json!(user.roles)), ("permissions", json!(user.permissions))] {
+        let added = added(&there_is[field], &wanted);
+        wider.extend(added.into_iter().filter(|_| !holds_all).map(|name| format!("gets {name}")));
+    }
+    let before = names(&there_is["subaccounts"], state);
+    match user.subaccounts.as_ref().map(canonical) {
+        Some(wanted) if wanted == "all" && before != "all" => wider.push("gets all subaccounts".to_owned()),
+        Some(wanted) if before != "all" => {
+            wider.extend(added(&before, &wanted).into_iter().map(|name| format!("gets the subaccount {name}")));
+        }
+        _ => {}
+    }
+    if user.disabled == Some(false) && there_is["disabled"] == true {
+        wider.push("is no longer disabled".to_owned());
+    }
+    wider
 }
 
 /// "all", or the names of those that are listed by id.

@@ -1,0 +1,39 @@
+//! Questions before what cannot be undone.
+
+use clap::Args;
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+
+use super::error::CommandError;
+
+/// Whether to ask.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct Confirmation {
+    /// Do not ask. Where there is no terminal to ask on, nothing is revoked or deleted without it
+    #[arg(long, short = 'y')]
+    yes: bool,
+}
+
+impl Confirmation {
+    /// Asks on the terminal whether to go on, after saying `what` that would do. Where there is none, that is an error if
+    /// the answer is `needed`.
+    pub(super) fn ask(self, what: &str, needed: bool) -> Result<(), CommandError> {
+        if self.yes {
+            return Ok(());
+        }
+        if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+            return match needed {
+                true => Err(CommandError::usage(format!("{what}, so it takes --yes; nothing was changed"))),
+                false => Ok(()),
+            };
+        }
+        let mut stderr = io::stderr().lock();
+        // Whoever cannot read the question has not answered it.
+        let _ = write!(stderr, "{what}. Go on? [y/N] ").and_then(|()| stderr.flush());
+        let mut answer = String::new();
+        let read = io::stdin().lock().read_line(&mut answer);
+        match (read, answer.trim().to_ascii_lowercase().as_str()) {
+            (Ok(_), "y" | "yes") => Ok(()),
+            _ => Err(CommandError::Halfway("nothing was changed".to_owned())),
+        }
+    }
+}
