@@ -24,6 +24,9 @@ use file::{Format, KeyFile};
 /// What the API takes at once. Each batch is taken as a whole or not at all.
 const BATCH: usize = 1_000;
 
+/// Bytes of the rows of one call: the API takes 8 MiB.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+
 /// How many rows that are wrong are told.
 const TOLD: usize = 20;
 
@@ -68,25 +71,34 @@ impl Import {
         self.import(context, &file).await
     }
 
-    fn body(&self, file: &KeyFile, rows: std::ops::Range<usize>, dry_run: bool) -> Result<Value, CommandError> {
-        let row = |row| file.row(row).map_err(|reason| CommandError::file(&self.file, reason));
-        let keys = rows.map(row).collect::<Result<Vec<_>, _>>()?;
+    /// The body of a call for the rows from `start` on, as many as one call takes, and the row behind them.
+    fn batch(&self, file: &KeyFile, start: usize, dry_run: bool) -> Result<(Value, usize), CommandError> {
+        let (mut keys, mut bytes, mut end) = (Vec::new(), 0_usize, start);
+        while end < file.len() && keys.len() < BATCH {
+            let row = file.row(end).map_err(|reason| CommandError::file(&self.file, reason))?;
+            bytes = bytes.saturating_add(row.to_string().len());
+            if bytes > BATCH_BYTES && !keys.is_empty() {
+                break;
+            }
+            keys.push(row);
+            end = end.saturating_add(1);
+        }
         let mut body = json!({ "keys": keys });
         let options =
             [("dry_run", dry_run), ("skip_existing", self.skip_existing), ("reimport_unused", self.reimport_unused)];
         for (option, _) in options.into_iter().filter(|(_, is_set)| *is_set) {
             body[option] = json!(true);
         }
-        Ok(body)
+        Ok((body, end))
     }
 
     /// Has the API check each batch, and returns how many keys would be skipped.
     async fn check_with_api(&self, context: &Context, file: &KeyFile) -> Result<usize, CommandError> {
         let mut progress = Progress::new(self.progress, "keys checked");
         let (mut faults, mut exit, mut skipped, mut room) = (Faults::default(), Exit::Done, 0_usize, None);
-        for start in (0..file.len()).step_by(BATCH) {
-            let end = start.saturating_add(BATCH).min(file.len());
-            let body = self.body(file, start..end, true)?;
+        let mut start = 0;
+        while start < file.len() {
+            let (body, end) = self.batch(file, start, true)?;
             let data = context.api.post(&["keys", "import"], &Query::default(), &body).await?;
             if data["dry_run"] != true {
                 let error = "the API has imported the first keys, as it is of a version that cannot check them first";
@@ -105,6 +117,7 @@ impl Import {
             skipped = skipped.saturating_add(found("skipped"));
             room = data["room"].as_u64().or(room);
             progress.update(end, u64::try_from(file.len()).ok());
+            start = end;
         }
         progress.end();
         if !faults.is_empty() {
@@ -124,9 +137,9 @@ impl Import {
         let mut progress = Progress::new(self.progress, "keys imported");
         let (mut printed, mut document) = (Ok(()), ListDocument::new("keys"));
         let (mut imported, mut skipped, mut exit, mut last) = (0_u64, 0_u64, Exit::Done, Value::Null);
-        for start in (0..file.len()).step_by(BATCH) {
-            let end = start.saturating_add(BATCH).min(file.len());
-            let body = self.body(file, start..end, false)?;
+        let mut start = 0;
+        while start < file.len() {
+            let (body, end) = self.batch(file, start, false)?;
             let data = context.api.post(&["keys", "import"], &self.wait.query(), &body).await;
             let mut data = data.map_err(|error| broken_off(&error, imported, start, file.len()))?;
             exit = exit.max(context.output.exit(&data));
@@ -138,6 +151,7 @@ impl Import {
             }
             last = data["enforcement"].take();
             progress.update(end, u64::try_from(file.len()).ok());
+            start = end;
         }
         progress.end();
         printed?;

@@ -219,3 +219,18 @@ async fn large_import_is_made_to_its_end_although_nobody_reads_of_it() {
         assert_eq!(plane.log_in().await.total().await, 3_000);
     }
 }
+
+/// A call takes 8 MiB.
+#[tokio::test]
+async fn keys_with_long_lists_are_imported_in_smaller_batches() {
+    let plane = Plane::start().await;
+    let person = Person::admin(&plane);
+    let list: Vec<_> = (0..5_000).map(|n| format!("2001:db8:ffff:ffff:ffff:ffff:{:x}:{:x}", n / 100, n)).collect();
+    let key =
+        |index| json!({"sha256": sha256(&format!("sk-{index:010}")), "name": format!("k{index}"), "allowed_ips": list});
+    let keys: Vec<_> = (0..60).map(key).collect();
+    let file = person.file("keys.json", &json!(keys).to_string());
+    assert!(std::fs::metadata(&file).unwrap().len() > 8 * 1024 * 1024);
+    let told = person.run(&["key", "import", "-f", &file]).await.done();
+    assert!(told.starts_with("60 keys imported: "), "{told}");
+}
