@@ -45,8 +45,17 @@ const SETTINGS: [&str; 12] = [
 const EXPORTED: [&str; 7] = ["key_id", "owner", "active", "created_at", "updated_at", "last_used_at", "revoked_at"];
 
 /// Fields of a key in JSON that an import passes over as well.
-const SHOWN: [&str; 9] =
-    ["disabled", "last_used_ip", "rate_limit", "secrets", "usage", "imported", "allowed_ips_count", "denied_ips_count"];
+const SHOWN: [&str; 9] = [
+    "disabled",
+    "last_used_ip",
+    "rate_limit",
+    "secrets",
+    "usage",
+    "imported",
+    "allowed_ips_count",
+    "denied_ips_count",
+    "issues",
+];
 
 /// The names of the columns of an export.
 pub(super) fn exported() -> impl Iterator<Item = &'static str> {
