@@ -44,12 +44,8 @@ pub(crate) struct ImportCheck<E> {
     pub(crate) room: Option<u64>,
 }
 
-/// What becomes of a row.
-enum Judged<E> {
-    New(NewKey),
-    Skipped,
-    Refused(E),
-}
+/// What becomes of a row: a key, or none as it is skipped, or an error.
+type Judged<E> = Result<Option<NewKey>, E>;
 
 impl Acting {
     /// Makes the keys that `new` says, which sees the caller and the ids of the account's subaccounts, and makes none if
@@ -68,12 +64,12 @@ impl Acting {
             let (mut keys, mut indexes, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
             for (index, row) in judged.into_iter().enumerate() {
                 match row {
-                    Judged::New(key) => {
+                    Ok(Some(key)) => {
                         keys.push(key);
                         indexes.push(index);
                     }
-                    Judged::Skipped => skipped.push(index),
-                    Judged::Refused(error) => return Err(error),
+                    Ok(None) => skipped.push(index),
+                    Err(error) => return Err(error),
                 }
             }
             if keys.is_empty() {
@@ -109,9 +105,9 @@ impl Acting {
             let mut check = ImportCheck { importable: 0, skipped: Vec::new(), refused: Vec::new(), room };
             for (index, row) in judged.into_iter().enumerate() {
                 match row {
-                    Judged::Skipped => check.skipped.push(index),
-                    Judged::Refused(error) => check.refused.push((index, error)),
-                    Judged::New(key) => match bounds.admit(&mut deed.on, &key).await {
+                    Ok(None) => check.skipped.push(index),
+                    Err(error) => check.refused.push((index, error)),
+                    Ok(Some(key)) => match bounds.admit(&mut deed.on, &key).await {
                         Ok(_) => check.importable = check.importable.saturating_add(1),
                         Err(error @ (StoreError::Unavailable(_) | StoreError::Database(_))) => return Err(error.into()),
                         Err(error) => check.refused.push((index, error.of_row(index).into())),
@@ -153,22 +149,19 @@ async fn judge<E: From<StoreError>>(
         unused = secrets::unused_imports(change, account_id, &digests, now).await?;
     }
     let judge = |(index, row): (usize, Result<NewKey, E>)| {
-        let key = match row {
-            Ok(key) => key,
-            Err(error) => return Judged::Refused(error),
-        };
+        let key = row?;
         if own.contains(&key.digest) {
-            return Judged::Skipped;
+            return Ok(None);
         }
         if !names.insert(key.settings.name.clone()) {
-            return Judged::Refused(StoreError::NameTaken.of_row(index).into());
+            return Err(StoreError::NameTaken.of_row(index).into());
         }
         // The second row of a digest finds it known.
         let again = unused.remove(&key.digest);
         if !known.insert(key.digest) && !again {
-            return Judged::Refused(StoreError::SecretTaken.of_row(index).into());
+            return Err(StoreError::SecretTaken.of_row(index).into());
         }
-        Judged::New(key)
+        Ok(Some(key))
     };
     Ok(rows.into_iter().enumerate().map(judge).collect())
 }

@@ -57,7 +57,7 @@ async fn all_that_is_wrong_is_told_up_to_twenty_rows() {
 
     let [one, two] = [sha256("sk-one-0123"), sha256("sk-two-0123")];
     for (row, reason) in [
-        (format!("abc,a,,,"), "Field `sha256` must be 64 hexadecimal digits"),
+        ("abc,a,,,".to_owned(), "Field `sha256` must be 64 hexadecimal digits"),
         (format!("{two},a\u{202e},,,"), "Field `name` must not have format characters"),
         (format!("{two},key_1,,,"), "Field `name` must not have the form of an id"),
         (format!("{two},b,many,,"), "`limit_minute` must be a whole number"),
