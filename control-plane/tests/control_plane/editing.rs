@@ -99,7 +99,7 @@ async fn who_could_not_have_made_a_key_may_only_narrow_it() {
         let path = format!("/v1/keys/{id}");
         for narrower in [
             json!({"active": false, "description": "off"}),
-            json!({"expires_at": 1_850_000_000, "name": id, "active": false}),
+            json!({"expires_at": 1_850_000_000, "name": format!("of {id}"), "active": false}),
             json!({"limits": {"minute": 99, "hour": 40, "day": 1_000_000}}),
             json!({"limits": {"minute": 99}, "allowed_ips": ["10.0.0.0/8"]}),
             json!({"allowed_ips": ["10.0.0.0/9", "10.128.0.0/9"], "denied_ips": ["192.0.2.1"]}),
