@@ -160,7 +160,7 @@ impl Source for Ledger<'_> {
 
     fn find(&self, digest: &KeyDigest) -> Result<Option<Rc<Entry>>, Unavailable> {
         let Some((key, record)) = self.key(digest)? else { return Ok(None) };
-        Ok(Some(Rc::new(Entry::new(&record, Rc::new(Policy::compile(&key.policy, &self.routes))))))
+        Ok(Entry::of_live(&record, Rc::new(Policy::compile(&key.policy, &self.routes))).map(Rc::new))
     }
 
     fn now(&self) -> Result<i64, Unavailable> {

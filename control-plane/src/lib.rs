@@ -7,6 +7,7 @@
 //! | `stream` | gRPC: what nodes are sent, and what they have acknowledged |
 //! | `usage` | what nodes have counted, and what each is told of the others |
 //! | [`webhook`] | telling receivers what becomes of keys |
+//! | `removals` | removing the keys of deleted users and closed accounts, in steps |
 //! | `enforcement` | waiting until every node decides by a revision |
 //! | `explain` | what the filter would decide on a request, and why |
 //! | [`cli`] | the commands that call the API |
@@ -37,6 +38,7 @@ mod open_files;
 pub mod password;
 mod permissions;
 pub mod random;
+mod removals;
 pub mod role;
 mod route_document;
 mod schema;

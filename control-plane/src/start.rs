@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::open_files::{self, Connections};
 use crate::password::{PasswordError, Passwords};
 use crate::random::NoRandomness;
+use crate::removals;
 use crate::secret::Password;
 use crate::stop::{self, Stopper};
 use crate::store::{OpenError, Store, StoreError};
@@ -164,6 +165,7 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
     let mut servers = JoinSet::new();
     servers.spawn(deliveries);
     webhook::chores::start(store.clone(), clock.clone(), stop.clone());
+    removals::start(store.clone(), clock.clone(), stop.clone());
     usage::tidy::start(store.clone(), clock.clone(), stop.clone());
     servers.spawn(async move {
         if let Err(error) = streams.await {

@@ -12,6 +12,8 @@ use std::cmp::Ordering;
 /// there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
+    /// The owner or the account no longer exists: the keys count as revoked.
+    pub ended: bool,
     /// The owner may not act at present.
     pub owner_disabled: bool,
     /// The whole account may not.
@@ -55,6 +57,7 @@ impl Policy {
         let mut subaccounts: Box<[Box<str>]> = record.subaccounts.iter().map(|id| id.as_str().into()).collect();
         subaccounts.sort_unstable();
         Self {
+            ended: routes.is_ended(&record.user) || routes.is_ended(&record.account),
             owner_disabled: record.owner_disabled,
             account_disabled: record.account_disabled,
             addresses: AddressRule::compile(&record.addresses),

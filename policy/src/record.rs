@@ -30,7 +30,7 @@ pub(crate) use frame::{Fields, encode, put_number, put_text, put_texts, verify};
 
 /// The newest format that this module reads and writes. Named on the stream by Hello and Welcome.
 ///
-/// Format 4 adds flags to the record of the route rules (`crate::route`), and is otherwise format 3.
+/// Format 4 adds flags and ended owners to the record of the route rules (`crate::route`), and is otherwise format 3.
 ///
 /// With the feature `next-format` it is 5, for tests of filters of two formats in one Envoy.
 pub const FORMAT: u32 = if cfg!(feature = "next-format") { 5 } else { 4 };

@@ -113,6 +113,7 @@ pub struct RouteRecord {
     unmatched: Unmatched,
     path_case: PathCase,
     imported: bool,
+    ended_owners: Vec<String>,
 }
 
 impl RouteRecord {
@@ -149,13 +150,22 @@ impl RouteRecord {
                 return Err(at_path(at, reason));
             }
         }
-        Ok(Self { rules, unmatched, path_case, imported: false })
+        Ok(Self { rules, unmatched, path_case, imported: false, ended_owners: Vec::new() })
     }
 
     /// The same, and whether there are imported keys.
     #[must_use]
     pub fn with_imported(self, imported: bool) -> Self {
         Self { imported, ..self }
+    }
+
+    /// The same, with the ids of the users and accounts that no longer exist although some of their keys are still in the
+    /// snapshot.
+    #[must_use]
+    pub fn with_ended_owners(self, mut ended_owners: Vec<String>) -> Self {
+        ended_owners.sort_unstable();
+        ended_owners.dedup();
+        Self { ended_owners, ..self }
     }
 
     /// The rules, the first to be tried first.
@@ -177,6 +187,12 @@ impl RouteRecord {
     /// snapshot, of which this is the one record.
     pub fn imported(&self) -> bool {
         self.imported
+    }
+
+    /// The ids of users and accounts that were deleted or closed while they had too many keys to remove at once, in
+    /// ascending order. Their keys count as revoked. Like [`imported`](Self::imported) it is about the whole snapshot.
+    pub fn ended_owners(&self) -> &[String] {
+        &self.ended_owners
     }
 }
 

@@ -444,7 +444,8 @@ const BODY: usize = 4 + 8 + 4;
 #[test]
 fn fuzz_route_records() {
     fuzz(|random| {
-        let record = document(random).with_imported(random.below(2) == 0);
+        let ended = (0..random.below(3)).map(|_| format!("usr_{}", random.below(9))).collect();
+        let record = document(random).with_imported(random.below(2) == 0).with_ended_owners(ended);
         let mut bytes = Vec::new();
         record.encode(FORMAT, &mut bytes).unwrap();
         assert_eq!(RouteRecord::decode(&bytes).as_ref(), Ok(&record));
@@ -459,7 +460,7 @@ fn fuzz_route_records() {
         if let Ok(read) = RouteRecord::decode(&forged) {
             let rules = read.rules().iter().map(|rule| Rule::new(rule.spec().clone()).unwrap()).collect();
             let same = RouteRecord::with_path_case(read.path_case(), rules, read.unmatched())
-                .map(|record| record.with_imported(read.imported()));
+                .map(|record| record.with_imported(read.imported()).with_ended_owners(read.ended_owners().to_vec()));
             assert_eq!(same.as_ref(), Ok(&read));
             let mut again = Vec::new();
             read.encode(FORMAT, &mut again).unwrap();

@@ -143,6 +143,8 @@ pub(super) enum ApiError {
     PasswordsBusy,
     /// It cannot do its work, for this reason.
     NotReady(String),
+    /// It was not done in time, and a change may still be made.
+    OutcomeUnknown,
     /// It may work later. The detail is for the log.
     Unavailable(String),
     /// It is our fault. The detail is for the log.

@@ -37,8 +37,7 @@ pub(super) async fn observe(
     let span = info_span!("request", id = id.to_str().unwrap_or_default(), method, route);
     let answered = time::timeout(TIMEOUT, next.run(request).instrument(span.clone())).await;
     let mut response = span.in_scope(|| {
-        let response =
-            answered.unwrap_or_else(|_| ApiError::Unavailable("it took too long".to_owned()).into_response());
+        let response = answered.unwrap_or_else(|_| overdue(method).into_response());
         let (status, elapsed_ms) = (response.status().as_u16(), started.elapsed().as_millis());
         if route.starts_with("/v1/") {
             info!(status, elapsed_ms, "answered");
@@ -57,6 +56,14 @@ pub(super) async fn observe(
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     noted.tell(headers);
     response
+}
+
+/// The refusal of a request that has not ended in time. A change that has begun goes on.
+fn overdue(method: &str) -> ApiError {
+    match method {
+        "GET" | "HEAD" | "OPTIONS" => ApiError::Unavailable("it took too long".to_owned()),
+        _ => ApiError::OutcomeUnknown,
+    }
 }
 
 /// What a request is called in the log.
@@ -109,5 +116,22 @@ fn name(method: &Method) -> &'static str {
         Method::DELETE => "DELETE",
         Method::OPTIONS => "OPTIONS",
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::{StatusCode, header};
+
+    #[test]
+    fn overdue_change_is_not_called_failed() {
+        for (method, code) in [("GET", "unavailable"), ("DELETE", "outcome_unknown"), ("POST", "outcome_unknown")] {
+            let error = overdue(method);
+            assert_eq!((error.parts().0, error.parts().1), (StatusCode::SERVICE_UNAVAILABLE, code), "{method}");
+            // Whoever repeats a change without looking may make it twice.
+            let response = error.into_response();
+            assert_eq!(response.headers().contains_key(header::RETRY_AFTER), code == "unavailable", "{method}");
+        }
     }
 }

@@ -254,18 +254,20 @@ pub(super) async fn edit(
 pub(super) struct Deleted {
     #[schema(value_type = texts::UserId)]
     user_id: String,
-    /// So many went along.
+    /// The number of the user's keys, which are revoked.
     revoked_keys: u64,
     enforcement: Enforcement,
 }
 
 /// Delete a user
 ///
-/// Their keys are revoked by it, their sessions end, and their email address is free again.
+/// Their keys are revoked by it, their sessions end, and their email address is free again. However many keys there are, all
+/// of them are refused from this revision on, and nobody waits for it; what is kept of them follows in the background. For
+/// a user who was deleted before, the answer is the same again.
 #[utoipa::path(delete, path = "/v1/users/{user_id}", operation_id = "deleteUser", tag = "Users",
     params(UserPath, Wait), security(("credential" = ["account:users:delete"])),
     responses(
-        (status = 200, description = "How many keys went along, and how far that has come.", body = Answer<Deleted>),
+        (status = 200, description = "How many keys are revoked, and how many nodes refuse them.", body = Answer<Deleted>),
         (status = 409, description = "It is the caller, or the account would be left without an administrator."),
     ))]
 pub(super) async fn delete(

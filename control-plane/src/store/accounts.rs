@@ -6,6 +6,7 @@ use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection, SqliteExecutor};
 
 use super::audit::{self, Event, Origin};
 use super::page::{BY_CREATION, List, PageQuery, Paged};
+use super::removals::live_keys;
 use super::users::{self, NewUser};
 use super::{Actor, Store, StoreError};
 use crate::{random, text};
@@ -43,8 +44,12 @@ pub struct Account {
 /// What an [`Account`] is read from.
 macro_rules! columns {
     () => {
-        "id, name, tier, max_keys, disabled, operator, created_at, closed_at, live_keys AS keys, \
-         (SELECT COUNT(*) FROM users WHERE account_id = accounts.id AND deleted_at IS NULL) AS users"
+        concat!(
+            "id, name, tier, max_keys, disabled, operator, created_at, closed_at, ",
+            live_keys!(),
+            " AS keys, (SELECT COUNT(*) FROM users \
+             WHERE account_id = accounts.id AND deleted_at IS NULL AND closed_at IS NULL) AS users"
+        )
     };
 }
 

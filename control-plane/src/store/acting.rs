@@ -41,7 +41,7 @@ pub(super) struct Deed<T> {
     pub(super) on: T,
     /// On whose behalf.
     pub(super) caller: Caller,
-    origin: Origin,
+    pub(super) origin: Origin,
     /// Unix seconds.
     pub(super) now: i64,
 }

@@ -145,6 +145,7 @@ struct AccountRow {
     tier: String,
     operator: bool,
     disabled: bool,
+    closed: bool,
 }
 
 /// Who a credential stands for.
@@ -173,14 +174,16 @@ async fn key(
     address: Option<IpAddr>,
     now: i64,
 ) -> Result<Caller, StoreError> {
+    const ACCOUNT: &str = "SELECT tier, operator, disabled, closed_at IS NOT NULL AS closed FROM accounts WHERE id = ?";
     let refused = |code| Err(StoreError::KeyRefused(code));
     let Some(Found { account_id, key, expires_at }) = keys::by_digest(&mut *from, digest).await? else {
         return refused(Code::InvalidKey);
     };
-    let account: AccountRow = sqlx::query_as("SELECT tier, operator, disabled FROM accounts WHERE id = ?")
-        .bind(&account_id)
-        .fetch_one(&mut *from)
-        .await?;
+    let account: AccountRow = sqlx::query_as(ACCOUNT).bind(&account_id).fetch_one(&mut *from).await?;
+    // The key of somebody who no longer exists is revoked, also while its row says nothing of it.
+    if account.closed || key.revoked_at.is_some() {
+        return refused(Code::InvalidKey);
+    }
     let owner = users::find(&mut *from, &account_id, &key.user_id).await?;
     if key.disabled || owner.disabled || account.disabled {
         return refused(Code::DisabledKey);

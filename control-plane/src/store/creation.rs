@@ -2,7 +2,7 @@
 
 use latchkey_policy::key::{Environment, KeyDigest, PlainKey};
 use sqlx::{QueryBuilder, Sqlite};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::audit::Event;
 use super::bounds::Bounds;
@@ -130,6 +130,7 @@ impl Acting {
 /// Fails with [`StoreError::Row`] about one of them, for [`StoreError::NameTaken`] or [`StoreError::SecretTaken`] also by
 /// another one of them.
 pub(super) async fn create(change: &mut Change, keys: Vec<NewKey>, now: i64) -> Result<Vec<Key>, StoreError> {
+    require_owners(change, &keys).await?;
     require_new(change, &keys, now).await?;
     let mut bounds = Bounds::new(change, now).await?;
     let mut policies = HashMap::new();
@@ -196,6 +197,20 @@ async fn require_new(change: &mut Change, keys: &[NewKey], now: i64) -> Result<(
         }
         if !digests.insert(*digest) {
             return Err(StoreError::SecretTaken.of_row(index));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses keys of owners who no longer exist. Whoever makes keys for themselves exists; these can be for somebody else.
+async fn require_owners(change: &mut Change, keys: &[NewKey]) -> Result<(), StoreError> {
+    const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM users u JOIN accounts a ON a.id = u.account_id \
+         WHERE u.id = ? AND a.id = ? AND u.deleted_at IS NULL AND a.closed_at IS NULL)";
+    let owners: BTreeSet<_> = keys.iter().map(|key| (&key.user_id, &key.account_id)).collect();
+    for (user_id, account_id) in owners {
+        let exists = sqlx::query_scalar(EXISTS).bind(user_id).bind(account_id);
+        if !exists.fetch_one(change.connection()).await? {
+            return Err(StoreError::UserNotFound);
         }
     }
     Ok(())

@@ -8,6 +8,7 @@ use sqlx::{FromRow, SqliteConnection};
 use std::collections::HashSet;
 
 use super::change::{Change, to_its_end};
+use super::removals::{live_keys, not_ended};
 use super::slots::{self, Leaving};
 use super::{Key, Store, StoreError, policies, to_json, usage};
 
@@ -32,8 +33,11 @@ pub(super) async fn taken_names(
     except: Option<&str>,
     now: i64,
 ) -> Result<HashSet<String>, StoreError> {
-    const QUERY: &str = "SELECT name FROM keys WHERE account_id = ? AND revoked_at IS NULL \
-         AND name IN (SELECT value FROM json_each(?)) AND (expires_at IS NULL OR expires_at > ?) AND id IS NOT ?";
+    const QUERY: &str = concat!(
+        "SELECT name FROM keys WHERE account_id = ? AND revoked_at IS NULL AND ",
+        not_ended!(),
+        " AND name IN (SELECT value FROM json_each(?)) AND (expires_at IS NULL OR expires_at > ?) AND id IS NOT ?"
+    );
     let query = sqlx::query_scalar(QUERY).bind(account_id).bind(to_json(&names)?).bind(now).bind(except);
     Ok(query.fetch_all(from).await?.into_iter().collect())
 }
@@ -53,9 +57,13 @@ pub(super) struct KeyNumbers {
 impl KeyNumbers {
     /// Counts the keys of an account at `now`.
     pub(super) async fn count(change: &mut Change, account_id: &str, now: i64) -> Result<Self, StoreError> {
-        const HELD: &str = "SELECT max_keys, live_keys FROM accounts WHERE id = ?";
-        const EXPIRED: &str = "SELECT COUNT(*) FROM keys \
-             WHERE account_id = ? AND expires_at <= ? AND expires_at IS NOT NULL AND slot IS NOT NULL";
+        const HELD: &str =
+            concat!("SELECT max_keys, ", live_keys!(), " AS live_keys FROM accounts WHERE id = ?");
+        const EXPIRED: &str = concat!(
+            "SELECT COUNT(*) FROM keys WHERE account_id = ? AND expires_at <= ? AND expires_at IS NOT NULL \
+             AND slot IS NOT NULL AND ",
+            not_ended!()
+        );
         let numbers = sqlx::query_as(HELD).bind(account_id).fetch_optional(change.connection()).await?;
         let mut numbers: Self = numbers.ok_or(StoreError::AccountNotFound)?;
         if numbers.max_keys.is_some() {

@@ -7,7 +7,7 @@ use latchkey_policy::record::{KeyRecord, PolicyRecord};
 use sqlx::{FromRow, SqliteConnection};
 use tokio_stream::StreamExt as _;
 
-use super::{Chunks, Store, StoreError, Tag, history, routes};
+use super::{Chunks, Store, StoreError, Tag, history, removals, routes};
 use policies::{changed_policies, live_policies, policy};
 pub use whole::{Page, Place};
 
@@ -28,6 +28,8 @@ pub struct Changes {
     pub removed: Chunks,
     /// Ids of policies that no live key has any more, little-endian.
     pub removed_policies: Chunks,
+    /// Since which revision keys are refused that are not all removed at `to`, as their owners have ended.
+    pub ended_since: Option<u64>,
 }
 
 /// The route rules' one record in each format that is sent, from [`MIN_FORMAT`](latchkey_policy::record::MIN_FORMAT) on.
@@ -108,7 +110,8 @@ impl Store {
         let routes = routes::changed(&mut *transaction, revision.cast_signed()).await?;
         let routes = routes.as_ref().map(routes::encode).transpose()?;
         let (to, tag) = (head.revision, head.tag);
-        let mut changes = Changes { to, tag, routes, policies, keys, removed, removed_policies };
+        let ended_since = removals::oldest(&mut *transaction).await?;
+        let mut changes = Changes { to, tag, routes, policies, keys, removed, removed_policies, ended_since };
         let mut rows = sqlx::query_as(QUERY).bind(revision.cast_signed()).fetch(&mut *transaction);
         while let Some(row) = rows.try_next().await? {
             let row: KeyRow = row;

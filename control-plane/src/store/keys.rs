@@ -108,7 +108,8 @@ impl Key {
     }
 }
 
-/// What a [`Row`] is read from. A revoked key's tier can be gone, and so can that of a closed account.
+/// What a [`Row`] is read from. A key is revoked since its owner was deleted, also while its row says nothing of it
+/// ([`removals`](super::removals)). A revoked key's tier can be gone, and so can that of a closed account.
 macro_rules! columns {
     ($ip_lists:literal) => {
         concat!("id, user_id, masked, secret_created_at, secret_used_at, secret_used_ip, old_masked, old_created_at, \
@@ -116,7 +117,8 @@ macro_rules! columns {
          keys.limits, COALESCE(tiers.limits, '{}') AS tier_limits, COALESCE((SELECT bound.limits FROM accounts \
          JOIN tiers AS bound ON bound.name = accounts.tier WHERE accounts.id = keys.account_id \
          AND NOT accounts.operator), '{}') AS account_limits, expires_at, issues, disabled, created_at, updated_at, \
-         last_used_at, last_used_ip, revoked_at, ", $ip_lists)
+         last_used_at, last_used_ip, \
+         COALESCE(revoked_at, (SELECT deleted_at FROM users WHERE users.id = keys.user_id)) AS revoked_at, ", $ip_lists)
     };
     () => {
         columns!("allowed_ips, denied_ips")
@@ -175,12 +177,12 @@ pub(super) async fn some_of(
     limit: u32,
 ) -> Result<Vec<Key>, StoreError> {
     let mut query = QueryBuilder::<Sqlite>::new(concat!("SELECT ", columns!(), " FROM keys ", joins!(), " WHERE "));
-    query.push("revoked_at IS NULL AND policy_id IN (SELECT id FROM policies WHERE ");
+    query.push("revoked_at IS NULL AND ");
     match whose {
         Whose::Account(id) => query.push("account_id = ").push_bind(id),
         Whose::User(id) => query.push("user_id = ").push_bind(id),
     };
-    query.push(") LIMIT ").push_bind(limit);
+    query.push(" LIMIT ").push_bind(limit);
     let rows: Vec<Row> = query.build_query_as().fetch_all(from).await?;
     rows.into_iter().map(Key::try_from).collect()
 }

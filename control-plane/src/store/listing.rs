@@ -5,6 +5,7 @@ use sqlx::{QueryBuilder, Sqlite};
 
 use super::keys::{self, ListedKey};
 use super::page::{List, Order, PageQuery, Paged};
+use super::removals::NOT_ENDED;
 use super::{Store, StoreError};
 use crate::role::Role;
 use crate::text;
@@ -116,15 +117,18 @@ impl KeyQuery {
     fn write(&self, to: &mut QueryBuilder<Sqlite>, account_id: &str, now: i64) {
         to.push("account_id = ").push_bind(account_id.to_owned());
         match self.state {
-            KeyState::Live => to.push(" AND revoked_at IS NULL"),
+            KeyState::All => {}
+            KeyState::Revoked => _ = to.push(" AND (revoked_at IS NOT NULL OR NOT ").push(NOT_ENDED).push(")"),
+            _ => _ = to.push(" AND revoked_at IS NULL AND ").push(NOT_ENDED),
+        }
+        match self.state {
             KeyState::Active => {
-                to.push(" AND revoked_at IS NULL AND NOT disabled AND (expires_at IS NULL OR expires_at > ");
+                to.push(" AND NOT disabled AND (expires_at IS NULL OR expires_at > ");
                 to.push_bind(now).push(")")
             }
-            KeyState::Disabled => to.push(" AND revoked_at IS NULL AND disabled"),
-            KeyState::Expired => to.push(" AND revoked_at IS NULL AND expires_at <= ").push_bind(now),
-            KeyState::Revoked => to.push(" AND revoked_at IS NOT NULL"),
-            KeyState::All => to,
+            KeyState::Disabled => to.push(" AND disabled"),
+            KeyState::Expired => to.push(" AND expires_at <= ").push_bind(now),
+            KeyState::Live | KeyState::Revoked | KeyState::All => to,
         };
         if let Some(role) = self.role {
             to.push(" AND EXISTS (SELECT 1 FROM json_each(roles) WHERE value = ").push_bind(role.as_str()).push(")");

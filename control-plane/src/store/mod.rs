@@ -36,6 +36,7 @@ mod normalization;
 mod page;
 mod policies;
 mod regenerate;
+mod removals;
 mod restrictions;
 mod revocation;
 mod routes;

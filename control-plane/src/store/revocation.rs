@@ -3,11 +3,9 @@
 use sqlx::{QueryBuilder, Sqlite};
 use std::collections::{HashMap, HashSet};
 
-use super::acting::Deed;
 use super::audit::Event;
 use super::change::{Change, to_its_end};
 use super::slots::{self, Leaving};
-use super::users::Whose;
 use super::webhooks::outbox;
 use super::{Acting, Store, StoreError, keys, policies};
 
@@ -59,25 +57,19 @@ impl Acting {
     }
 }
 
-impl Deed<Change> {
-    /// Revokes every live key of a user or an account, and returns how many there were.
-    pub(super) async fn revoke_keys_of(&mut self, account_id: &str, whose: Whose<'_>) -> Result<u64, StoreError> {
-        let (mut count, mut left) = (0_u64, HashSet::new());
-        loop {
-            let keys = keys::some_of(self.on.connection(), whose, u32::try_from(ROWS).unwrap_or(u32::MAX)).await?;
-            if keys.is_empty() {
-                break;
-            }
-            let ids: Vec<_> = keys.iter().map(|key| key.id.clone()).collect();
-            let policies = revoke(&mut self.on, account_id, &ids, self.now).await?;
-            count = count.saturating_add(u64::try_from(policies.len()).unwrap_or(u64::MAX));
-            left.extend(policies);
-            let events: Vec<_> = keys.iter().map(|key| Event::deleted("key.revoke", key)).collect();
-            self.tell(&events).await?;
-        }
-        settle(&mut self.on, account_id, left, self.now).await?;
-        Ok(count)
+/// Revokes keys whose owner no longer exists since `revoked_at`.
+pub(super) async fn revoke_ended(
+    change: &mut Change,
+    account_id: &str,
+    ids: &[String],
+    revoked_at: i64,
+    now: i64,
+) -> Result<(), StoreError> {
+    let mut left = HashSet::new();
+    for ids in ids.chunks(ROWS) {
+        left.extend(revoke(change, account_id, ids, revoked_at).await?);
     }
+    settle(change, account_id, left, now).await
 }
 
 /// What came of it, and whether there is anything to commit.

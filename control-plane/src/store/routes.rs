@@ -1,5 +1,5 @@
 //! The route rules: one document for all accounts, as nodes have one set of rules. What else is one for all of a snapshot is
-//! in the same record: whether there are imported keys.
+//! in the same record: whether there are imported keys, and whose keys are being removed.
 
 use latchkey_policy::record::{FORMAT, MIN_FORMAT};
 use latchkey_policy::route::{PathCase, RouteRecord};
@@ -34,7 +34,7 @@ impl Acting {
         to_its_end(async move {
             let mut deed = self.begin().await?;
             let revision = deed.on.revision();
-            let (before, _) = row(deed.on.connection(), 0).await?.ok_or(NONE)?;
+            let (before, ..) = row(deed.on.connection(), 0).await?.ok_or(NONE)?;
             sqlx::query("UPDATE routes SET document = ?, revision = ?")
                 .bind(json)
                 .bind(revision)
@@ -94,16 +94,22 @@ const NONE: StoreError = StoreError::Damaged("the absence of route rules");
 
 /// The record, if something in it has changed since `revision`.
 pub(super) async fn changed(from: impl SqliteExecutor<'_>, revision: i64) -> Result<Option<RouteRecord>, StoreError> {
-    let Some((document, imported)) = row(from, revision).await? else { return Ok(None) };
+    let Some((document, imported, ended_owners)) = row(from, revision).await? else { return Ok(None) };
     let rules = document.check().map_err(|_| StoreError::Damaged("a route rule"))?;
-    Ok(Some(rules.with_imported(imported)))
+    Ok(Some(rules.with_imported(imported).with_ended_owners(ended_owners)))
 }
 
-/// The rules as they were written, and whether there are imported keys.
-async fn row(from: impl SqliteExecutor<'_>, revision: i64) -> Result<Option<(RouteDocument, bool)>, StoreError> {
-    let query = sqlx::query_as("SELECT document, imported FROM routes WHERE revision > ?").bind(revision);
-    let row: Option<(String, bool)> = query.fetch_optional(from).await?;
-    row.map(|(json, imported)| Ok((from_json(&json, "the route rules")?, imported))).transpose()
+/// The rules as they were written, whether there are imported keys, and the owners that have ended.
+async fn row(
+    from: impl SqliteExecutor<'_>,
+    revision: i64,
+) -> Result<Option<(RouteDocument, bool, Vec<String>)>, StoreError> {
+    const QUERY: &str = "SELECT document, imported, (SELECT json_group_array(subject) FROM removals) FROM routes \
+         WHERE revision > ?";
+    let row: Option<(String, bool, String)> = sqlx::query_as(QUERY).bind(revision).fetch_optional(from).await?;
+    let Some((document, imported, ended)) = row else { return Ok(None) };
+    let document = from_json(&document, "the route rules")?;
+    Ok(Some((document, imported, from_json(&ended, "the owners that have ended")?)))
 }
 
 pub(super) fn encode(routes: &RouteRecord) -> Result<RouteRecords, StoreError> {

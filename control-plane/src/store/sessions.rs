@@ -40,7 +40,8 @@ impl Store {
     ) -> Result<bool, StoreError> {
         const INSERT: &str = "INSERT INTO sessions (token_hash, user_id, expires_at) \
              SELECT ?, u.id, ? FROM users u JOIN accounts a ON a.id = u.account_id \
-             WHERE u.id = ? AND u.password_hash = ? AND u.deleted_at IS NULL AND NOT u.disabled AND NOT a.disabled";
+             WHERE u.id = ? AND u.password_hash = ? AND u.deleted_at IS NULL AND NOT u.disabled AND NOT a.disabled \
+             AND a.closed_at IS NULL";
         let mut transaction = self.0.begin().await?;
         sqlx::query("DELETE FROM sessions WHERE expires_at <= ?").bind(now).execute(&mut *transaction).await?;
         let begun = sqlx::query(INSERT)
@@ -95,7 +96,8 @@ pub(super) async fn find(
     const QUERY: &str = "SELECT s.expires_at, u.account_id, u.id AS user_id, u.email, a.tier, a.operator, u.roles, \
          u.permissions, u.subaccounts \
          FROM sessions s JOIN users u ON u.id = s.user_id JOIN accounts a ON a.id = u.account_id \
-         WHERE s.token_hash = ? AND s.expires_at > ? AND u.deleted_at IS NULL AND NOT u.disabled AND NOT a.disabled";
+         WHERE s.token_hash = ? AND s.expires_at > ? AND u.deleted_at IS NULL AND NOT u.disabled AND NOT a.disabled \
+         AND a.closed_at IS NULL";
     let found = sqlx::query_as(QUERY).bind(token.as_bytes()).bind(now).fetch_optional(from).await?;
     let Some(row) = found else {
         return Ok(None);
@@ -144,6 +146,7 @@ mod tests {
             ("UPDATE users SET deleted_at = 1", "UPDATE users SET deleted_at = NULL"),
             ("UPDATE users SET disabled = TRUE", "UPDATE users SET disabled = FALSE"),
             ("UPDATE accounts SET disabled = TRUE", "UPDATE accounts SET disabled = FALSE"),
+            ("UPDATE accounts SET closed_at = 1", "UPDATE accounts SET closed_at = NULL"),
         ] {
             set(change).await;
             assert!(!begins().await, "{change}");

@@ -17,7 +17,7 @@ use crate::role::Role;
 use crate::selection::Selection;
 
 pub(crate) use deletion::DeletedUser;
-pub(super) use deletion::{Whose, delete, log_out};
+pub(super) use deletion::{Whose, delete_some, log_out};
 
 /// A user as they are told of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +76,7 @@ macro_rules! columns {
         "id, email, roles, permissions, subaccounts, disabled, created_at"
     };
 }
+use columns;
 
 /// Of the account's users, without those who were deleted, those for which the rest holds.
 macro_rules! select {
@@ -202,6 +203,7 @@ pub(super) async fn insert(
          (id, account_id, email, password_hash, roles, permissions, subaccounts, created_at) \
          VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
     let NewUser { email, password_hash, authority, subaccounts } = new;
+    deletion::free_email(&mut *to, &email).await?;
     let user = User { id: random::id("usr")?, email, authority, subaccounts, disabled: false, created_at: now };
     sqlx::query(INSERT)
         .bind(&user.id)
@@ -220,6 +222,7 @@ pub(super) async fn insert(
 async fn update(to: &mut SqliteConnection, user: &User) -> Result<(), StoreError> {
     const UPDATE: &str =
         "UPDATE users SET email = ?, roles = ?, permissions = ?, subaccounts = ?, disabled = ? WHERE id = ?";
+    deletion::free_email(&mut *to, &user.email).await?;
     sqlx::query(UPDATE)
         .bind(&user.email)
         .bind(to_json(&user.authority.roles)?)

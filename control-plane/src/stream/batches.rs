@@ -16,17 +16,26 @@ pub(super) struct Batches {
     batches: Vec<Batch>,
     /// The route rules in each format; the batches have none of them.
     routes: Vec<Bytes>,
+    /// The batch that they go with.
+    routes_at: usize,
+    /// The revision that they complete, and since when keys are refused that are not all removed at it.
+    completes: Option<(u64, Option<u64>)>,
 }
 
 impl Batches {
     /// All of a snapshot but its keys and policies.
     pub(super) fn of_routes(RouteRecords(routes): RouteRecords) -> Self {
-        Self { batches: vec![Batch::default()], routes: routes.into_iter().map(Bytes::from).collect() }
+        Self {
+            batches: vec![Batch::default()],
+            routes: routes.into_iter().map(Bytes::from).collect(),
+            routes_at: 0,
+            completes: None,
+        }
     }
 
     /// Those that carry `changes`; the last one completes their revision.
     pub(super) fn of_changes(changes: Changes) -> Self {
-        let Changes { to, tag, routes, policies, keys, removed, removed_policies } = changes;
+        let Changes { to, tag, routes, policies, keys, removed, removed_policies, ended_since } = changes;
         let routes = routes.map(|RouteRecords(routes)| routes).unwrap_or_default();
         let routes: Vec<_> = routes.into_iter().map(Bytes::from).collect();
         let routes_len = routes.iter().map(Bytes::len).max().unwrap_or_default();
@@ -40,19 +49,27 @@ impl Batches {
                 ..Batch::default()
             }]
         } else {
-            // Policies before the keys that name them, removals last.
-            let mut batches: Vec<_> = (routes_len > 0).then(Batch::default).into_iter().collect();
-            batches.extend(of_policies(policies).chain(of_keys(keys)));
+            // Policies before the keys that name them, removals after these. The route rules' record comes last: it no longer
+            // names an ended owner once the owner's last keys are removed.
+            let mut batches: Vec<_> = of_policies(policies).chain(of_keys(keys)).collect();
             batches.extend(removed.into_iter().map(|run| Batch { removed_keys: run.into(), ..Batch::default() }));
             let unused = removed_policies.into_iter();
             batches.extend(unused.map(|run| Batch { removed_policies: run.into(), ..Batch::default() }));
+            batches.extend((routes_len > 0).then(Batch::default));
             batches
         };
         if let Some(last) = batches.last_mut() {
             last.revision = to;
             last.tag = tag.to_vec().into();
         }
-        Self { batches, routes }
+        let routes_at = batches.len().saturating_sub(1);
+        Self { batches, routes, routes_at, completes: Some((to, ended_since)) }
+    }
+
+    /// The revision that they complete, and since which revision keys are refused that are not all removed at it, as their
+    /// owners have ended.
+    pub(super) fn completes(&self) -> Option<(u64, Option<u64>)> {
+        self.completes
     }
 
     pub(super) fn push(&mut self, batches: impl IntoIterator<Item = Batch>) {
@@ -62,7 +79,7 @@ impl Batches {
     /// The batch of that number for a node of `format`. Its sequence is left for the stream to set.
     pub(super) fn get(&self, index: usize, format: u32) -> Option<Batch> {
         let mut batch = self.batches.get(index)?.clone();
-        if index == 0 {
+        if index == self.routes_at {
             let format = usize::try_from(format.saturating_sub(MIN_FORMAT)).unwrap_or(usize::MAX);
             batch.routes = self.routes.get(format).or(self.routes.last()).cloned().unwrap_or_default();
         }
@@ -97,7 +114,7 @@ pub(super) fn record_bytes(batch: &Batch) -> usize {
 /// Takes records of at most `max` bytes off the front of a batch, but at least one. The last part completes what the
 /// batch does.
 pub(super) fn take(rest: &mut Batch, max: usize) -> Batch {
-    let mut part = Batch { routes: std::mem::take(&mut rest.routes), ..Batch::default() };
+    let mut part = Batch::default();
     part.policies = split(&mut rest.policies, Unit::Record(Kind::Policy), &part, max);
     if rest.policies.is_empty() {
         part.keys = split(&mut rest.keys, Unit::Record(Kind::Key), &part, max);
@@ -108,6 +125,11 @@ pub(super) fn take(rest: &mut Batch, max: usize) -> Batch {
             part.removed_policies = split(&mut rest.removed_policies, Unit::Bytes(POLICY_ID_LEN), &part, max);
         }
     }
+    // One record, which is not cut.
+    let taken = record_bytes(&part);
+    if record_bytes(rest) == rest.routes.len() && (taken == 0 || taken.saturating_add(rest.routes.len()) <= max) {
+        part.routes = std::mem::take(&mut rest.routes);
+    }
     if record_bytes(rest) == 0 {
         (part.revision, part.tag) = (rest.revision, std::mem::take(&mut rest.tag));
     }
@@ -117,7 +139,7 @@ pub(super) fn take(rest: &mut Batch, max: usize) -> Batch {
 /// Drops so many bytes off the front of a batch, which were taken off it before.
 pub(super) fn skip(rest: &mut Batch, mut bytes: usize) {
     let Batch { routes, policies, keys, removed_keys, removed_policies, .. } = rest;
-    for field in [routes, policies, keys, removed_keys, removed_policies] {
+    for field in [policies, keys, removed_keys, removed_policies, routes] {
         let skipped = bytes.min(field.len());
         *field = field.split_off(skipped);
         bytes -= skipped;
@@ -229,6 +251,7 @@ mod tests {
                 assert_eq!((part.removed_keys.len() % 32, part.removed_policies.len() % 8), (0, 0));
                 assert!(record_bytes(part) <= max.max(300), "{max}: {}", record_bytes(part));
                 assert!(record_bytes(part) > 0);
+                assert!(part.routes.is_empty() || index + 1 == parts.len(), "the rules' record comes last");
                 let last = index + 1 == parts.len();
                 assert_eq!((part.revision, part.tag.len()), if last { (7, 16) } else { (0, 0) });
             }

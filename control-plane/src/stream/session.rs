@@ -1,6 +1,7 @@
 //! One node's stream, from its Hello to its end: first what the node lacks, then every change as it comes.
 
 mod begin;
+mod ended;
 mod mail;
 mod send;
 
@@ -31,6 +32,7 @@ use crate::metrics::Metrics;
 use crate::stop::Stop;
 use crate::store::{Head, Store, StoreError};
 use crate::usage::Collector;
+use ended::EndedOwners;
 
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -170,6 +172,7 @@ async fn serve(
         stop,
         format: hello.format,
         window: Window::new(0),
+        ended: EndedOwners::of_format(hello.format),
         position: None,
         loading: None,
         contact: Contact::default(),
@@ -201,6 +204,7 @@ struct Session {
     /// Of the records that the node is sent.
     format: u32,
     window: Window,
+    ended: EndedOwners,
     /// The newest revision that was sent whole.
     position: Option<Head>,
     /// The snapshot that the node loads, until it has acknowledged a revision.
@@ -301,7 +305,7 @@ impl Session {
         match message.message {
             Some(from_node::Message::Ack(ack)) => {
                 let revision = self.window.acknowledge(ack, Instant::now())?;
-                self.connection.acknowledge(revision);
+                self.connection.acknowledge(self.ended.in_force(revision));
                 if revision > 0 {
                     self.loading = None;
                 }

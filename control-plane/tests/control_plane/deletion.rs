@@ -1,10 +1,14 @@
 //! `DELETE /v1/users/{id}`: a user goes with their keys and sessions.
 
 use crate::accounts::audited;
-use crate::harness::{EMAIL, PASSWORD, Plane};
-use crate::node::Node;
+use crate::harness::{EMAIL, PASSWORD, Plane, START, plain_key};
+use crate::node::{Node, PATIENCE, Snapshot, former_hello};
+use latchkey_control_plane::store::NewKey;
+use latchkey_policy::key::{Environment, PlainKey};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use std::pin::pin;
+use std::time::{Duration, Instant};
 
 #[tokio::test]
 async fn a_deleted_user_is_gone_with_their_keys_and_sessions() {
@@ -30,7 +34,8 @@ async fn a_deleted_user_is_gone_with_their_keys_and_sessions() {
     plane.log_in_as("zoe@localhost", PASSWORD).await.refused(401, "invalid_credentials");
     admin.get(&path).await.refused(404, "user_not_found");
     admin.patch(&path, json!({"disabled": true})).await.refused(404, "user_not_found");
-    admin.delete(&path).await.refused(404, "user_not_found");
+    let again = admin.delete(&path).await;
+    assert_eq!((again.status, again.number("/data/revoked_keys"), again.enforcement()), (StatusCode::OK, 2, (1, 1)));
     assert_eq!(admin.get("/v1/users").await.number("/data/total"), 1);
     let shown = admin.get(&format!("/v1/keys/{one}")).await;
     assert_eq!((shown.at("/data/active"), shown.at("/data/owner")), (&json!(false), answer.at("/data/user_id")));
@@ -76,4 +81,104 @@ async fn nobody_deletes_themselves_nor_whoever_holds_more() {
     second_client.delete(&second).await.refused(409, "cannot_delete_yourself");
     let actions = audited(&plane).await;
     assert_eq!(actions.iter().filter(|action| *action == "user.delete").count(), 2);
+}
+
+/// Makes many keys for a user, past the API.
+async fn make_keys(plane: &Plane, path: &str, count: usize) -> Vec<PlainKey> {
+    let (account_id, user_id) = (&plane.owner().await.0, path.rsplit('/').next().unwrap());
+    let secrets: Vec<_> = (0..count).map(|_| plain_key()).collect();
+    let new = |(index, secret)| {
+        let name = format!("zoes-{index}");
+        NewKey::new(account_id, user_id, &name, secret, "basic", Environment::Live)
+    };
+    let keys: Vec<_> = secrets.iter().enumerate().map(new).collect();
+    plane.store().create_keys(&keys, START).await.unwrap();
+    secrets
+}
+
+/// Waits until no key is left to be removed.
+async fn all_removed(plane: &Plane) {
+    let pool = plane.pool().await;
+    let began = Instant::now();
+    while sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM removals)").fetch_one(&pool).await.unwrap() {
+        assert!(began.elapsed() < PATIENCE, "keys are still being removed");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn deleted_user_with_many_keys_is_refused_at_once() {
+    let plane = Plane::start().await;
+    let admin = plane.log_in().await;
+    let path = admin.user("zoe@localhost", json!({"roles": ["admin"]})).await;
+    let secrets = make_keys(&plane, &path, 3_000).await;
+    let mut node = Node::ready(&plane).await;
+    let (answer, _) = tokio::join!(admin.delete(&path), node.publish());
+    assert_eq!((answer.status, answer.enforcement()), (StatusCode::OK, (1, 1)), "{answer:?}");
+    assert_eq!(answer.number("/data/revoked_keys"), 3_000);
+    let user_id = answer.text("/data/user_id");
+    let refuses = |node: &Node| {
+        let ended = node.snapshot.routes.as_ref().unwrap().ended_owners().contains(&user_id);
+        ended || node.snapshot.names().is_empty()
+    };
+    assert!(refuses(&node), "a node that has acknowledged refuses the keys");
+    // Meanwhile, others go on.
+    plane.bearer(secrets.last().unwrap().expose()).get("/v1/keys").await.refused(401, "invalid_key");
+    assert_eq!(admin.total().await, 0);
+    let key = admin.key("another").await;
+    while node.snapshot.names() != ["another"] {
+        node.publish().await;
+        assert!(refuses(&node) || node.snapshot.names() == ["another"]);
+    }
+    all_removed(&plane).await;
+    node.catch_up(plane.store().revision()).await;
+    assert_eq!(node.snapshot.routes.as_ref().unwrap().ended_owners(), [""; 0]);
+    assert_eq!((node.snapshot.names(), node.snapshot.policies.len()), (vec!["another"], 1));
+    assert_eq!(admin.get(&format!("/v1/keys/{key}")).await.at("/data/active"), &json!(true));
+}
+
+#[tokio::test]
+async fn deletion_goes_on_after_a_crash() {
+    let mut plane = Plane::start().await;
+    let path = plane.log_in().await.user("zoe@localhost", json!({})).await;
+    make_keys(&plane, &path, 20_000).await;
+    let answer = plane.log_in().await.delete(&path).await;
+    assert_eq!(answer.number("/data/revoked_keys"), 20_000);
+    plane.crash().await;
+    // It takes longer than a crash by far.
+    let left: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM keys WHERE revoked_at IS NULL")
+        .fetch_one(&plane.pool().await)
+        .await
+        .unwrap();
+    assert!(left > 0, "nothing is left to go on with");
+    let admin = plane.log_in().await;
+    assert_eq!(admin.total().await, 0);
+    let node = Node::ready(&plane).await;
+    let ended = node.snapshot.routes.as_ref().unwrap().ended_owners().to_vec();
+    assert!(node.snapshot.keys.is_empty() || ended == [path.rsplit('/').next().unwrap()]);
+    all_removed(&plane).await;
+    let count = "SELECT COUNT(DISTINCT target_id) FROM audit WHERE action = 'key.revoke'";
+    let entries: i64 = sqlx::query_scalar(count).fetch_one(&plane.pool().await).await.unwrap();
+    assert_eq!(entries, 20_000);
+}
+
+#[tokio::test]
+async fn node_of_version_0_1_acknowledges_once_keys_are_removed() {
+    let plane = Plane::start().await;
+    let admin = plane.log_in().await;
+    let path = admin.user("zoe@localhost", json!({})).await;
+    make_keys(&plane, &path, 3_000).await;
+    let mut node = Node::connect(&plane, former_hello(), Snapshot::default()).await;
+    node.publish().await;
+    let delete = admin.delete(&format!("{path}?wait_ms=20000"));
+    let mut delete = pin!(delete);
+    let answer = loop {
+        tokio::select! {
+            answer = &mut delete => break answer,
+            _ = node.publish() => {}
+        }
+    };
+    assert_eq!((answer.status, answer.enforcement()), (StatusCode::OK, (1, 1)), "{answer:?}");
+    assert_eq!(node.snapshot.names(), [""; 0], "it was told of no owner, but of each key");
+    assert_eq!(node.snapshot.routes.as_ref().unwrap().ended_owners(), [""; 0]);
 }

@@ -29,6 +29,8 @@ pub struct Routes {
     by_method: bool,
     unmatched: Unmatched,
     imported: bool,
+    /// In ascending order.
+    ended_owners: Vec<Box<str>>,
 }
 
 fn subaccount_header(rule: &Rule) -> Option<Box<str>> {
@@ -149,6 +151,7 @@ impl Routes {
             by_method: record.rules().iter().any(|rule| rule.spec().methods.is_some()),
             unmatched: record.unmatched(),
             imported: record.imported(),
+            ended_owners: record.ended_owners().iter().map(|id| id.as_str().into()).collect(),
         };
         for (number, rule) in (1..).zip(record.rules()) {
             let access = routes.access(rule);
@@ -196,6 +199,11 @@ impl Routes {
     /// Whether there are imported keys, so that one can have any form.
     pub fn imported(&self) -> bool {
         self.imported
+    }
+
+    /// Whether the user or account of this id no longer exists, so that its keys count as revoked.
+    pub fn is_ended(&self, id: &str) -> bool {
+        self.ended_owners.binary_search_by(|ended| (**ended).cmp(id)).is_ok()
     }
 
     /// Whether it matters which host a request is for.

@@ -70,7 +70,7 @@ mod tests {
 
     fn entry(digest: KeyDigest) -> Rc<Entry> {
         let policy = Policy::compile(&test_util::policy(1), &crate::route::Routes::default());
-        Rc::new(Entry::new(&test_util::key(digest, 1, "CI"), Rc::new(policy)))
+        Rc::new(Entry::of_live(&test_util::key(digest, 1, "CI"), Rc::new(policy)).unwrap())
     }
 
     /// All in one set.

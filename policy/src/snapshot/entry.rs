@@ -26,8 +26,13 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// A key by its record.
-    pub fn new(record: &KeyRecord<'_>, policy: Rc<Policy>) -> Self {
+    /// The key of a record, or none if its owner or account no longer exists: such a key is revoked, though its record is
+    /// still there.
+    pub fn of_live(record: &KeyRecord<'_>, policy: Rc<Policy>) -> Option<Self> {
+        (!policy.ended).then(|| Self::new(record, policy))
+    }
+
+    fn new(record: &KeyRecord<'_>, policy: Rc<Policy>) -> Self {
         let KeyRecord { digest, policy: policy_id, number, slot, secret, expires_at, disabled, name, .. } = *record;
         let (key_id, name) = (record.key_id().into(), name.into());
         let identity = OnceCell::new();

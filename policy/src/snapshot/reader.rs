@@ -146,7 +146,7 @@ impl View<'_> {
         let Some(record) = self.head.table(Kind::Key).find(cells, &digest.0)? else { return Ok(None) };
         let record = KeyRecord::decode(&record)?;
         let policy = self.policy(cells, record.policy)?;
-        let entry = Rc::new(Entry::new(&record, policy));
+        let Some(entry) = Entry::of_live(&record, policy).map(Rc::new) else { return Ok(None) };
         self.reader.keys.put(Rc::clone(&entry));
         Ok(Some(entry))
     }

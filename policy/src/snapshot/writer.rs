@@ -239,12 +239,6 @@ impl Writer {
             progress::write(cells, self.term, None, None)?;
             load.claimed = true;
         }
-        for record in Records::new(Kind::Routes, batch.routes) {
-            let (id, record) = record?;
-            target.routes.upsert(cells, id, record)?;
-            target.rerouted = target.rerouted.wrapping_add(1);
-        }
-        target.routes.flush(cells)?;
         for record in Records::new(Kind::Policy, batch.policies) {
             let (id, record) = record?;
             target.policies.upsert(cells, id, record)?;
@@ -258,6 +252,14 @@ impl Writer {
             target.keys.remove(cells, digest)?;
         }
         target.keys.flush(cells)?;
+        // Behind removed keys: a worker that has no rules yet reads them at once, and an owner whose last keys go with this
+        // change is no longer among the ended ones.
+        for record in Records::new(Kind::Routes, batch.routes) {
+            let (id, record) = record?;
+            target.routes.upsert(cells, id, record)?;
+            target.rerouted = target.rerouted.wrapping_add(1);
+        }
+        target.routes.flush(cells)?;
         target.unused.extend_from_slice(batch.removed_policies.as_chunks().0);
         let Some(revision) = batch.revision else {
             target.note_progress(cells, self.term)?;

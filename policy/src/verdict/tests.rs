@@ -140,7 +140,7 @@ impl Source for World {
         }
         let key = test_util::key(*digest, 1, "CI");
         let key = KeyRecord { disabled: self.disabled, expires_at: self.expires_at, ..key };
-        Ok(Some(Rc::new(Entry::new(&key, Rc::new(Policy::compile(&self.policy, &*self.routes()?))))))
+        Ok(Entry::of_live(&key, Rc::new(Policy::compile(&self.policy, &*self.routes()?))).map(Rc::new))
     }
 
     fn now(&self) -> Result<i64, Unavailable> {
@@ -335,6 +335,25 @@ fn what_else_is_wrong_with_an_imported_key_is_told_as_of_any_other() {
     assert_eq!((verdict.code, verdict.shadowed), (Code::Allowed, Some(Code::MalformedKey)));
     let two = Asking { second_key: Some(a_key()), ..request };
     assert_eq!(world.decide(&two).code, Code::AmbiguousKey);
+}
+
+#[test]
+fn keys_of_ended_owners_count_as_revoked() {
+    let mut world = World::new();
+    for ended in [&["usr_1"][..], &["acc_1"], &["acc_0", "usr_1", "usr_9"]] {
+        world.routes = world.routes.with_ended_owners(ended.iter().map(ToString::to_string).collect());
+        let verdict = world.decide(&World::asking());
+        assert_eq!((verdict.code, verdict.entry.is_none()), (Code::InvalidKey, true), "{ended:?}");
+    }
+    world.routes = world.routes.with_ended_owners(vec!["acc_2".into(), "usr_2".into()]);
+    assert_eq!(world.code(), Code::Allowed);
+    // As an imported key that was revoked, its value counts no longer beside a key of ours.
+    world.routes = world.routes.with_imported(true).with_ended_owners(vec!["usr_1".into()]);
+    world.secret = b"0b5ec4a2-96a6-4a61".to_vec();
+    let imported = Asking { key: Some(world.secret.clone()), ..World::asking() };
+    assert_eq!(world.decide(&imported).code, Code::MalformedKey);
+    let two = Asking { second_key: Some(a_key()), ..imported };
+    assert_eq!(world.decide(&two).code, Code::InvalidKey);
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn error_status() -> Object {
 }
 
 impl ApiError {
-    pub(super) fn parts(&self) -> (StatusCode, &'static str, &'static str, &'static str) {
+    pub(in crate::api) fn parts(&self) -> (StatusCode, &'static str, &'static str, &'static str) {
         match self {
             Self::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid_request", "Invalid request", ""),
             Self::Credentials => (
@@ -239,6 +239,13 @@ impl ApiError {
                 "unavailable",
                 "Service unavailable",
                 "The request could not be completed now. Please try again.",
+            ),
+            Self::OutcomeUnknown => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "outcome_unknown",
+                "Outcome unknown",
+                "The request takes too long to wait for. The change may still be made: look whether it was before you \
+                 repeat it.",
             ),
             Self::Internal(_) => (
                 StatusCode::INTERNAL_SERVER_ERROR,

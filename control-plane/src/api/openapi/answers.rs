@@ -12,7 +12,11 @@ const REFUSALS: [(&str, &str, &str); 9] = [
     ("415", "NotJson", "The body is not JSON by its own account."),
     ("429", "TooManyRequests", "There are too many requests. It may be tried again later."),
     ("500", "Internal", "It is our fault. The log of the control plane has the details."),
-    ("503", "Unavailable", "It could not be completed now. It may be tried again later."),
+    (
+        "503",
+        "Unavailable",
+        "It could not be completed now, and may be tried again later. With the code `outcome_unknown` a change may still be made: look whether it was.",
+    ),
 ];
 
 /// What a caller has left of their calls: header, name and description.

@@ -105,8 +105,8 @@ impl Acting {
         .await
     }
 
-    /// Closes an account for good, unless it is closed already: revokes its keys, and deletes its users. Returns it with
-    /// a revision from which on nodes know none of its keys. Fails with [`StoreError::AccountNotFound`] and
+    /// Closes an account permanently, unless it is closed already. Its users are logged out, and nodes refuse its keys from
+    /// the returned revision on; both are removed in steps. Fails with [`StoreError::AccountNotFound`] and
     /// [`StoreError::OperatorsAccount`].
     pub(crate) async fn close_account(self, id: String) -> Result<(Account, u64), StoreError> {
         to_its_end(async move {
@@ -118,10 +118,9 @@ impl Acting {
             if before.closed_at.is_some() {
                 return Ok((before, deed.revision_before()));
             }
-            deed.revoke_keys_of(&id, Whose::Account(&id)).await?;
-            users::delete(deed.on.connection(), Whose::Account(&id), self.now).await?;
             let close = sqlx::query("UPDATE accounts SET closed_at = ? WHERE id = ?").bind(self.now).bind(&id);
             close.execute(deed.on.connection()).await?;
+            deed.remove_keys_of(&id, Whose::Account(&id)).await?;
             let closed = find(deed.on.connection(), &id).await?;
             let revision = deed.commit(&[Event::deleted("account.delete", &before)]).await?;
             Ok((closed, revision))

@@ -1,11 +1,11 @@
 //! Deleting users. Their rows stay, as keys and the audit refer to them, and are found by nobody any more.
 
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
 
-use super::{User, find, have_administrator};
+use super::{Row, User, columns, find, have_administrator};
 use crate::store::audit::Event;
 use crate::store::change::to_its_end;
-use crate::store::{Acting, Caller, StoreError};
+use crate::store::{Acting, Caller, StoreError, to_json};
 
 /// One user, or all of an account.
 #[derive(Debug, Clone, Copy)]
@@ -36,9 +36,10 @@ pub(crate) struct DeletedUser {
 }
 
 impl Acting {
-    /// Deletes one of the account's users with all their keys, unless `may` refuses; it sees the caller and the user as
-    /// they are. Fails with [`StoreError::DeletesThemselves`], and with [`StoreError::LastAdministrator`] if the account
-    /// would be left without a user who can undo everything.
+    /// Deletes one of the account's users, unless `may` refuses; it sees the caller and the user as they are. Nodes refuse
+    /// the user's keys from the returned revision on, and they are removed in steps. Whoever was deleted before is returned
+    /// again, as they are. Fails with [`StoreError::DeletesThemselves`], and with [`StoreError::LastAdministrator`] if the
+    /// account would be left without a user who can undo everything.
     pub(crate) async fn delete_user<E: From<StoreError> + Send + 'static>(
         self,
         id: String,
@@ -47,13 +48,17 @@ impl Acting {
         to_its_end(async move {
             let mut deed = self.begin().await?;
             let account_id = deed.caller.account_id.clone();
+            if let Some((user, revoked_keys)) = find_deleted(deed.on.connection(), &account_id, &id).await? {
+                may(&deed.caller, &user)?;
+                return Ok(DeletedUser { user, revoked_keys, revision: deed.revision_before() });
+            }
             let user = find(deed.on.connection(), &account_id, &id).await?;
             if deed.caller.user_id == id {
                 return Err(StoreError::DeletesThemselves.into());
             }
             may(&deed.caller, &user)?;
-            let revoked_keys = deed.revoke_keys_of(&account_id, Whose::User(&id)).await?;
-            delete(deed.on.connection(), Whose::User(&id), self.now).await?;
+            let revoked_keys = deed.remove_keys_of(&account_id, Whose::User(&id)).await?;
+            delete(deed.on.connection(), &id, revoked_keys, self.now).await?;
             if user.is_administrator() && !have_administrator(deed.on.connection(), &account_id).await? {
                 return Err(StoreError::LastAdministrator.into());
             }
@@ -64,18 +69,61 @@ impl Acting {
     }
 }
 
-/// Deletes a user or an account's users: they log in no more, and their email addresses are free. Their keys have to be
-/// revoked in the same change.
-pub(in crate::store) async fn delete(
+/// A user who was deleted before, and how many keys they had.
+async fn find_deleted(
     from: &mut SqliteConnection,
-    whose: Whose<'_>,
+    account_id: &str,
+    id: &str,
+) -> Result<Option<(User, u64)>, StoreError> {
+    #[derive(FromRow)]
+    struct DeletedRow {
+        #[sqlx(flatten)]
+        user: Row,
+        deleted_keys: i64,
+    }
+    const QUERY: &str = concat!(
+        "SELECT ",
+        columns!(),
+        ", deleted_keys FROM users WHERE account_id = ? AND id = ? AND deleted_at IS NOT NULL"
+    );
+    let row: Option<DeletedRow> = sqlx::query_as(QUERY).bind(account_id).bind(id).fetch_optional(from).await?;
+    row.map(|row| Ok((row.user.try_into()?, row.deleted_keys.cast_unsigned()))).transpose()
+}
+
+/// Deletes a user: they no longer log in, and their email address is free. Their keys have to be removed.
+async fn delete(from: &mut SqliteConnection, id: &str, keys: u64, now: i64) -> Result<(), StoreError> {
+    const DELETE: &str =
+        "UPDATE users SET email = id, password_hash = '', deleted_at = ?, deleted_keys = ? WHERE id = ?";
+    log_out(&mut *from, Whose::User(id)).await?;
+    sqlx::query(DELETE).bind(now).bind(keys.cast_signed()).bind(id).execute(from).await?;
+    Ok(())
+}
+
+/// Deletes at most `limit` users of a closed account, and returns how many there were.
+pub(in crate::store) async fn delete_some(
+    from: &mut SqliteConnection,
+    account_id: &str,
+    limit: u32,
     now: i64,
-) -> Result<(), StoreError> {
-    log_out(from, whose).await?;
-    let mut query = QueryBuilder::<Sqlite>::new("UPDATE users SET email = id, password_hash = '', deleted_at = ");
-    query.push_bind(now).push(" WHERE deleted_at IS NULL AND ");
-    whose.push(&mut query);
-    query.build().execute(from).await?;
+) -> Result<u64, StoreError> {
+    const SOME: &str = "SELECT id FROM users WHERE account_id = ? AND deleted_at IS NULL LIMIT ?";
+    const LOG_OUT: &str = "DELETE FROM sessions WHERE user_id IN (SELECT value FROM json_each(?))";
+    const DELETE: &str = "UPDATE users SET email = id, password_hash = '', deleted_at = ? \
+         WHERE id IN (SELECT value FROM json_each(?))";
+    let ids: Vec<String> = sqlx::query_scalar(SOME).bind(account_id).bind(limit).fetch_all(&mut *from).await?;
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let json = to_json(&ids)?;
+    sqlx::query(LOG_OUT).bind(&json).execute(&mut *from).await?;
+    Ok(sqlx::query(DELETE).bind(now).bind(&json).execute(from).await?.rows_affected())
+}
+
+/// Has no user of a closed account keep an email address that somebody else is to have.
+pub(super) async fn free_email(from: &mut SqliteConnection, email: &str) -> Result<(), StoreError> {
+    const FREE: &str = "UPDATE users SET email = id WHERE email = ? \
+         AND account_id IN (SELECT id FROM accounts WHERE closed_at IS NOT NULL)";
+    sqlx::query(FREE).bind(email).execute(from).await?;
     Ok(())
 }
 

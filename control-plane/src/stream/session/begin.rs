@@ -131,6 +131,10 @@ impl Session {
         if hello.epoch != Some(self.shared.store.epoch()) || revision == 0 {
             return Ok(None);
         }
+        // What it has may hold keys of ended owners, which it does not know of. Its acknowledgements are not to say so.
+        if self.ended.are_unknown() {
+            return Ok(None);
+        }
         // Version 0.1 has no tags.
         let Some(tag) = hello.tag else { return Ok(None) };
         match self.read(async |store| store.vouches(revision, &tag).await).await? {

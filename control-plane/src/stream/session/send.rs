@@ -41,6 +41,7 @@ impl Session {
     }
 
     pub(super) async fn send_batches(&mut self, batches: &Batches) -> Result<(), End> {
+        self.ended.sent(batches.completes());
         for index in 0.. {
             let Some(mut rest) = batches.get(index, self.format) else { break };
             loop {

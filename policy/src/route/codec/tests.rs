@@ -50,7 +50,8 @@ fn decode(body: &[&[u8]]) -> Result<RouteRecord, Damaged> {
 
 #[test]
 fn rules_survive_the_round_trip() {
-    for record in [record(), RouteRecord::default(), record().with_imported(true)] {
+    let ended = || record().with_ended_owners(vec!["usr_2".into(), "acc_1".into(), "usr_2".into()]);
+    for record in [record(), RouteRecord::default(), record().with_imported(true), ended()] {
         let bytes = encoded(&record);
         assert_eq!(RouteRecord::decode(&bytes), Ok(record));
         let split: Vec<_> = Records::new(Kind::Routes, &bytes).collect();
@@ -125,4 +126,31 @@ fn what_means_nothing_here_is_damage() {
     let mut other = Vec::new();
     encode(Kind::Routes, &[1; 8], &RULE, &mut other).unwrap();
     assert_eq!(RouteRecord::decode(&other), Err(Damaged), "another identifier");
+}
+
+#[test]
+fn ended_owners_are_told_since_format_4() {
+    let ended = RouteRecord::default().with_ended_owners(vec!["usr_2".into(), "acc_1".into(), "usr_2".into()]);
+    assert_eq!(ended.ended_owners(), ["acc_1", "usr_2"]);
+    let mut before = Vec::new();
+    ended.encode(MIN_FORMAT, &mut before).unwrap();
+    let read = RouteRecord::decode(&before).unwrap();
+    assert_eq!(read.ended_owners(), [""; 0]);
+
+    let no_rules = 0_u32.to_le_bytes();
+    let list = |ids: &[&str]| {
+        let mut list = Vec::new();
+        put_texts("ended owners", ids.iter(), &mut list).unwrap();
+        list
+    };
+    let decoded = |ids: &[&str]| decode(&[&[ENDED_OWNERS], &no_rules, &list(ids)]);
+    assert_eq!(
+        decoded(&["acc_1", "usr_2"]),
+        Ok(RouteRecord::with_path_case(PathCase::Distinct, Vec::new(), Unmatched::ValidKey)
+            .unwrap()
+            .with_ended_owners(vec!["acc_1".into(), "usr_2".into()]))
+    );
+    for damaged in [&[][..], &["usr_2", "acc_1"], &["acc_1", "acc_1"]] {
+        assert_eq!(decoded(damaged), Err(Damaged), "{damaged:?}");
+    }
 }

@@ -1,0 +1,88 @@
+//! Removes the keys of deleted users and closed accounts, in steps between which others write.
+
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time;
+use tracing::error;
+
+use crate::clock::Clock;
+use crate::stop::Stop;
+use crate::store::{Store, StoreError};
+
+/// For how long a step keeps others from writing, about.
+const STEP: Duration = Duration::from_millis(25);
+
+/// Keys in one step.
+const LEAST: u32 = 25;
+const MOST: u32 = 2_000;
+const FIRST: u32 = 100;
+
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Begins with it at once, and goes on until `stop`.
+pub(crate) fn start(store: Store, clock: Arc<dyn Clock>, mut stop: Stop) {
+    tokio::spawn(async move {
+        tokio::select! {
+            () = follow(store, clock) => {}
+            () = stop.requested() => {}
+        }
+    });
+}
+
+/// A removal begins with a revision.
+async fn follow(store: Store, clock: Arc<dyn Clock>) {
+    let mut revisions = store.watch_head();
+    loop {
+        revisions.mark_unchanged();
+        while let Err(error) = remove(&store, &*clock).await {
+            error!(%error, "keys of deleted users cannot be removed for now; Envoys refuse them all the same");
+            time::sleep(RETRY).await;
+        }
+        if revisions.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Removes all that is to be removed.
+async fn remove(store: &Store, clock: &dyn Clock) -> Result<(), StoreError> {
+    let mut limit = FIRST;
+    while store.has_removals().await? {
+        let step = store.continue_removal(limit, clock.now()).await?;
+        if !step.more {
+            return Ok(());
+        }
+        limit = next_limit(limit, step.took);
+        // Whoever waits to write has been let in by now. Readers and nodes have to keep up as well.
+        time::sleep(step.took).await;
+    }
+    Ok(())
+}
+
+/// The number of keys that a step of the same kind can have.
+fn next_limit(limit: u32, took: Duration) -> u32 {
+    let in_time = f64::from(limit) * STEP.as_secs_f64() / took.as_secs_f64().max(0.001);
+    // Both are in range: it grows twofold at most.
+    let next = in_time.min(f64::from(limit) * 2.0).clamp(f64::from(LEAST), f64::from(MOST));
+    next as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_follow_the_time_that_they_take() {
+        let millis = Duration::from_millis;
+        for (limit, took, next) in [
+            (100, millis(25), 100),
+            (100, millis(50), 50),
+            (100, millis(5), 200),
+            (100, Duration::ZERO, 200),
+            (100, millis(10_000), LEAST),
+            (MOST, millis(1), MOST),
+        ] {
+            assert_eq!(next_limit(limit, took), next, "{limit} in {took:?}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Acknowledgements of nodes that cannot be told whose keys no longer count.
+//!
+//! A deleted user with many keys is named in the record of the route rules until all of the keys are removed. A record in
+//! format 3 has no place for that: such a node refuses each key once it is removed. So as long as there are keys left, its
+//! acknowledgements count only up to the revision before the deletion, and whoever waits for that is told the truth.
+
+use latchkey_policy::route::RouteRecord;
+use std::collections::VecDeque;
+
+/// What is known of the revisions that were sent.
+pub(super) struct EndedOwners {
+    /// Whether the node reads a record that names them.
+    known: bool,
+    /// Each revision that was sent, from the newest acknowledged one on, and since which revision keys are refused that are
+    /// not all removed at it.
+    sent: VecDeque<(u64, Option<u64>)>,
+}
+
+impl EndedOwners {
+    pub(super) fn of_format(format: u32) -> Self {
+        Self { known: format >= RouteRecord::ENDED_OWNERS_FORMAT, sent: VecDeque::new() }
+    }
+
+    pub(super) fn are_unknown(&self) -> bool {
+        !self.known
+    }
+
+    /// A revision is about to be sent.
+    pub(super) fn sent(&mut self, completed: Option<(u64, Option<u64>)>) {
+        if !self.known {
+            self.sent.extend(completed);
+        }
+    }
+
+    /// The newest revision that is in force at a node which has acknowledged `revision`.
+    pub(super) fn in_force(&mut self, revision: u64) -> u64 {
+        while self.sent.get(1).is_some_and(|(next, _)| *next <= revision) {
+            self.sent.pop_front();
+        }
+        match self.sent.front() {
+            Some((sent, Some(since))) if *sent <= revision => revision.min(since.saturating_sub(1)),
+            _ => revision,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn node_of_format_3_acknowledges_deletion_once_all_keys_are_removed() {
+        let mut ended = EndedOwners::of_format(3);
+        for completed in [(4, None), (5, Some(5)), (6, Some(5)), (8, Some(5)), (9, Some(7)), (10, None)] {
+            ended.sent(Some(completed));
+        }
+        let in_force = [0, 4, 5, 6, 7, 8, 9, 10, 11].map(|revision| ended.in_force(revision));
+        assert_eq!(in_force, [0, 4, 4, 4, 4, 4, 6, 10, 11]);
+        assert_eq!(ended.sent.len(), 1);
+    }
+
+    #[test]
+    fn node_that_knows_ended_owners_acknowledges_at_once() {
+        let mut ended = EndedOwners::of_format(4);
+        ended.sent(Some((5, Some(5))));
+        assert_eq!((ended.in_force(5), ended.sent.len()), (5, 0));
+    }
+}
