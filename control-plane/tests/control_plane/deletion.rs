@@ -170,8 +170,8 @@ async fn node_of_version_0_1_acknowledges_once_keys_are_removed() {
     make_keys(&plane, &path, 3_000).await;
     let mut node = Node::connect(&plane, former_hello(), Snapshot::default()).await;
     node.publish().await;
-    let delete = admin.delete(&format!("{path}?wait_ms=20000"));
-    let mut delete = pin!(delete);
+    let path = format!("{path}?wait_ms=20000");
+    let mut delete = pin!(admin.delete(&path));
     let answer = loop {
         tokio::select! {
             answer = &mut delete => break answer,

@@ -1,6 +1,7 @@
 //! The snapshot in shared cells against a plain map.
 
 mod damage;
+mod ended;
 mod memory;
 mod model;
 mod progress;
