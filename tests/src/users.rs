@@ -51,4 +51,13 @@ impl ControlPlane {
         let request = self.client.post(self.url("/v1/keys/generate")).bearer_auth(&user.session).json(&key);
         Ok(serde_json::from_value(data(request).await?)?)
     }
+
+    /// Imports keys that are `user`'s.
+    ///
+    /// # Errors
+    /// [`Refused`](crate::Refused), when the API does not answer with success.
+    pub async fn import_of(&self, user: &User, keys: Value) -> Result<()> {
+        let import = self.client.post(self.url("/v1/keys/import")).bearer_auth(&user.session);
+        data(import.json(&json!({ "keys": keys }))).await.map(drop)
+    }
 }

@@ -57,8 +57,7 @@ pub(super) struct KeyNumbers {
 impl KeyNumbers {
     /// Counts the keys of an account at `now`.
     pub(super) async fn count(change: &mut Change, account_id: &str, now: i64) -> Result<Self, StoreError> {
-        const HELD: &str =
-            concat!("SELECT max_keys, ", live_keys!(), " AS live_keys FROM accounts WHERE id = ?");
+        const HELD: &str = concat!("SELECT max_keys, ", live_keys!(), " AS live_keys FROM accounts WHERE id = ?");
         const EXPIRED: &str = concat!(
             "SELECT COUNT(*) FROM keys WHERE account_id = ? AND expires_at <= ? AND expires_at IS NOT NULL \
              AND slot IS NOT NULL AND ",

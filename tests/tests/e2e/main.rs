@@ -9,6 +9,7 @@ mod configuration;
 mod console;
 mod contract;
 mod crash;
+mod deletion;
 mod door;
 mod edge;
 mod exactness;

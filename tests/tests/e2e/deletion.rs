@@ -1,0 +1,153 @@
+//! Users with many keys are deleted: at once, and without anybody having to wait.
+
+use std::time::{Duration, Instant};
+
+use latchkey_policy::key::{Environment, KeyDigest, KeyFormat};
+use latchkey_tests::{ControlPlane, Fire, Gateway, Shot, User, eventually, http_client, request};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+const CONNECTIONS: usize = 32;
+
+/// Keys in one call.
+const IMPORTED: usize = 1_000;
+
+/// The key of that number, which depends on nothing else.
+fn secret(number: usize) -> String {
+    let fill = |bytes: &mut [u8]| {
+        let mut digest = KeyDigest::of(&number.to_le_bytes()).0.into_iter().cycle();
+        bytes.fill_with(|| digest.next().unwrap());
+        // Bytes that are drawn again would be the same.
+        bytes.iter_mut().for_each(|byte| *byte %= 128);
+        Ok::<_, std::convert::Infallible>(())
+    };
+    let Ok(key) = KeyFormat::default().generate(Environment::Live, fill);
+    key.expose().to_owned()
+}
+
+/// Makes a user with so many keys, `distinct` ones with a policy each.
+async fn user_with_keys(control_plane: &ControlPlane, keys: usize, distinct: bool) -> User {
+    let user = json!({ "email": "zoe@example.com", "roles": ["admin"] });
+    let user = control_plane.create_user(user).await.unwrap();
+    for first in (0..keys).step_by(IMPORTED) {
+        let row = |number| {
+            let sha256 = format!("{:?}", KeyDigest::of(secret(number).as_bytes()));
+            let limit = if distinct { 1_000_000 + number } else { 1_000_000 };
+            json!({ "name": format!("zoe {number}"), "sha256": sha256, "limits": { "hour": limit } })
+        };
+        let rows: Vec<Value> = (first..keys.min(first + IMPORTED)).map(row).collect();
+        control_plane.import_of(&user, rows.into()).await.unwrap();
+    }
+    user
+}
+
+/// What was seen of a deletion.
+#[derive(Debug)]
+struct Seen {
+    /// Until the call was answered.
+    answered: Duration,
+    /// Until the last key's row was removed.
+    removed: Duration,
+    /// How long the changes of others took meanwhile.
+    others: Vec<Duration>,
+}
+
+/// Deletes the user, and has somebody else make keys until all of theirs are removed. The answer must be true.
+async fn delete(gateway: &Gateway, user: &User, keys: usize) -> Seen {
+    let control_plane = &gateway.control_plane;
+    let path = format!("/v1/users/{}", user.user_id);
+    let began = Instant::now();
+    let mut deletion = std::pin::pin!(control_plane.call(Method::DELETE, &path, json!({})));
+    let (mut answered, mut others, mut number) = (None, Vec::new(), 0);
+    loop {
+        let other = async {
+            number += 1;
+            let began = Instant::now();
+            control_plane.create_key(json!({ "name": format!("other {number}") })).await.unwrap();
+            began.elapsed()
+        };
+        tokio::select! {
+            answer = &mut deletion, if answered.is_none() => {
+                let answer = answer.unwrap();
+                let enforcement = &answer["enforcement"];
+                assert_eq!((&enforcement["nodes"], &enforcement["acknowledged"]), (&json!(1), &json!(1)), "{answer}");
+                assert_eq!(answer["revoked_keys"], keys);
+                answered = Some(began.elapsed());
+            }
+            took = other => others.push(took),
+        }
+        if answered.is_some() && control_plane.log().contains("all keys of an owner are removed") {
+            break;
+        }
+    }
+    Seen { answered: answered.unwrap(), removed: began.elapsed(), others }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_key_of_deleted_user_passes_after_the_answer() {
+    const KEYS: usize = 5_000;
+    let gateway = Gateway::start().await;
+    let user = user_with_keys(&gateway.control_plane, KEYS, true).await;
+    // Those that are removed last, and first.
+    let requests = (0..CONNECTIONS).map(|number| {
+        let number = if number % 2 == 0 { KEYS - 1 - number } else { number };
+        request("GET", "/", &[("x-api-key", &secret(number))])
+    });
+    for number in [0, KEYS - 1] {
+        assert_eq!(gateway.ask("/", Some(&secret(number))).await.status, 200);
+    }
+    let fire = Fire::open(gateway.envoy.gateway(), requests);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let began = Instant::now();
+    let seen = delete(&gateway, &user, KEYS).await;
+    let answered = began + seen.answered;
+    let shots: Vec<Shot> = fire.cease().await.concat();
+    assert!(shots.iter().all(|shot| matches!(shot.status, 200 | 401)), "{shots:?}");
+    let before = shots.iter().filter(|shot| shot.start < answered && shot.status == 200).count();
+    let after = shots.iter().filter(|shot| shot.start > answered).count();
+    let late = shots.iter().filter(|shot| shot.start > answered && shot.status == 200).count();
+    assert_eq!(late, 0, "{late} requests passed that started after the answer");
+    assert!(before > CONNECTIONS && after > CONNECTIONS, "{before} passed before, {after} were sent after");
+    for number in [0, KEYS / 2, KEYS - 1] {
+        let refused = gateway.ask("/", Some(&secret(number))).await;
+        assert_eq!((refused.status, refused.code()), (401, "invalid_key"));
+    }
+    assert!(gateway.control_plane.key(&made(&gateway).await).await.unwrap()["active"] == true);
+}
+
+/// A key that somebody else made meanwhile.
+async fn made(gateway: &Gateway) -> String {
+    let keys = gateway.control_plane.get("/v1/keys?limit=1").await.unwrap();
+    assert!(keys["keys"][0]["name"].as_str().unwrap().starts_with("other"), "{keys}");
+    keys["keys"][0]["key_id"].as_str().unwrap().to_owned()
+}
+
+/// Of a release build: `cargo build --release --bins`, then `cargo test --release --package latchkey-tests --test e2e -- --ignored
+/// deletion --nocapture`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "it measures, which takes a quiet machine and minutes"]
+async fn deletion_of_100_000_keys_holds_nobody_up() {
+    const KEYS: usize = 100_000;
+    for distinct in [false, true] {
+        let gateway = Gateway::start().await;
+        let user = user_with_keys(&gateway.control_plane, KEYS, distinct).await;
+        eventually(Duration::from_secs(120), async || {
+            let answer = http_client().get(gateway.envoy.url("/")).header("x-api-key", secret(KEYS - 1)).send().await?;
+            anyhow::ensure!(answer.status() == 200, "{}", answer.status());
+            Ok(())
+        })
+        .await
+        .unwrap();
+        let Seen { answered, removed, mut others } = delete(&gateway, &user, KEYS).await;
+        others.sort_unstable();
+        let (median, longest) = (others[others.len() / 2], others[others.len() - 1]);
+        println!(
+            "{KEYS} keys, {} policies: answered after {answered:?}, removed after {removed:?}; {} changes of others \
+             meanwhile took {median:?} (median), {longest:?} (longest)",
+            if distinct { "own" } else { "shared" },
+            others.len()
+        );
+        assert!(answered < Duration::from_secs(1), "{answered:?}");
+        assert!(longest < Duration::from_millis(200), "{longest:?}");
+    }
+}
