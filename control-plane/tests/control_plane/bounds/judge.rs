@@ -50,9 +50,9 @@ impl Judge {
                 id: key.id.strip_prefix("key_").unwrap(),
                 name: &key.name,
             };
-            (*digest, Rc::new(Entry::new(&record, Rc::clone(&policies[&key.policy]))))
+            Some((*digest, Rc::new(Entry::of_live(&record, Rc::clone(&policies[&key.policy]))?)))
         };
-        let entries = snapshot.keys.iter().map(entry).collect();
+        let entries = snapshot.keys.iter().filter_map(entry).collect();
         let name = |(digest, key): (&KeyDigest, &HeldKey)| {
             (key.name.clone(), (*digest, snapshot.policies[&key.policy].clone()))
         };
