@@ -103,6 +103,10 @@ pub(super) enum ApiError {
     WebhookInactive,
     /// The account has as many webhooks as it can.
     WebhookLimit,
+    /// Too many deliveries of the webhook were asked for: for how many seconds none can be.
+    WebhookBusy(u32),
+    /// The webhook has no such delivery, or no longer.
+    DeliveryNotFound,
     /// There is no valid node token of that name.
     NodeTokenNotFound,
     /// A valid node token has the name.

@@ -172,8 +172,10 @@ fn webhook_calls() -> Calls {
     Calls::new()
         .routes(routes!(webhooks::list, webhooks::create))
         .routes(routes!(webhooks::get, webhooks::edit, webhooks::delete))
-        .routes(routes!(webhooks::deliveries))
-        .routes(routes!(webhooks::test))
+        .routes(routes!(webhooks::rotate::rotate_secret))
+        .routes(routes!(webhooks::deliveries::list))
+        .routes(routes!(webhooks::deliveries::redeliver))
+        .routes(routes!(webhooks::deliveries::test))
 }
 
 fn machine_calls() -> Calls {

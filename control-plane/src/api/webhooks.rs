@@ -19,8 +19,11 @@ use crate::clock::rfc3339;
 use crate::json::{Whole, given};
 use crate::schema::{number, schemas};
 use crate::secret::WebhookSecret;
-use crate::store::{Delivery, Lasting, NewWebhook, Webhook, WebhookChange};
+use crate::store::{Lasting, NewWebhook, Webhook, WebhookChange};
 use crate::webhook::event::EventType;
+
+pub(super) mod deliveries;
+pub(super) mod rotate;
 
 const DEFAULT_DAYS: u32 = 7;
 const DAYS: RangeInclusive<u32> = 1..=365;
@@ -80,6 +83,12 @@ pub(super) struct WebhookView {
     created_at: String,
     #[schema(value_type = texts::Time)]
     updated_at: String,
+    /// When the current secret was made.
+    #[schema(value_type = texts::Time)]
+    secret_created_at: String,
+    /// Until then deliveries have a signature of the old secret as well, if there is one.
+    #[schema(value_type = Option<texts::Time>, required)]
+    old_secret_ends_at: Option<String>,
     /// What went wrong, until something is delivered again.
     #[schema(required)]
     last_error: Option<String>,
@@ -87,8 +96,10 @@ pub(super) struct WebhookView {
     last_error_at: Option<String>,
 }
 
-impl From<Webhook> for WebhookView {
-    fn from(webhook: Webhook) -> Self {
+impl WebhookView {
+    /// Describes a webhook as of `now`.
+    fn new(webhook: Webhook, now: i64) -> Self {
+        let old_secret_ends_at = webhook.old_secret_ends_at.filter(|ends_at| now < *ends_at);
         Self {
             webhook_id: webhook.id,
             url: webhook.url,
@@ -97,6 +108,8 @@ impl From<Webhook> for WebhookView {
             active: webhook.active,
             created_at: rfc3339(webhook.created_at),
             updated_at: rfc3339(webhook.updated_at),
+            secret_created_at: rfc3339(webhook.secret_created_at),
+            old_secret_ends_at: old_secret_ends_at.map(rfc3339),
             last_error: webhook.last_error,
             last_error_at: webhook.last_error_at.map(rfc3339),
         }
@@ -126,60 +139,6 @@ pub(super) struct Deleted {
     webhook_id: String,
 }
 
-#[derive(Serialize, ToSchema)]
-#[schema(as = TestedWebhook)]
-pub(super) struct Tested {
-    delivery_id: String,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = WebhookDeliveries)]
-pub(super) struct Deliveries {
-    /// The newest first, at most 100.
-    deliveries: Vec<DeliveryView>,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = WebhookDelivery)]
-struct DeliveryView {
-    delivery_id: String,
-    event: String,
-    /// `pending`, `delivered` or `failed`.
-    state: &'static str,
-    #[schema(value_type = texts::Time)]
-    created_at: String,
-    #[schema(value_type = u64)]
-    attempts: u32,
-    #[schema(value_type = Option<texts::Time>, required)]
-    next_at: Option<String>,
-    #[schema(value_type = Option<texts::Time>, required)]
-    done_at: Option<String>,
-    #[schema(value_type = Option<u64>, required)]
-    last_status: Option<u16>,
-    #[schema(required)]
-    last_error: Option<String>,
-}
-
-impl From<Delivery> for DeliveryView {
-    fn from(delivery: Delivery) -> Self {
-        Self {
-            state: match delivery.done_at {
-                None => "pending",
-                Some(_) if delivery.delivered => "delivered",
-                Some(_) => "failed",
-            },
-            delivery_id: delivery.id,
-            event: delivery.event,
-            created_at: rfc3339(delivery.created_at),
-            attempts: delivery.attempts,
-            next_at: delivery.next_at.map(rfc3339),
-            done_at: delivery.done_at.map(rfc3339),
-            last_status: delivery.last_status,
-            last_error: delivery.last_error,
-        }
-    }
-}
-
 /// List webhooks
 #[utoipa::path(get, path = "/v1/webhooks", operation_id = "listWebhooks", tag = "Webhooks",
     security(("credential" = ["account:webhooks:read"])),
@@ -191,7 +150,8 @@ pub(super) async fn list(
 ) -> Result<Answer<List>, ApiError> {
     caller.require("account:webhooks:read")?;
     params.finish()?;
-    let webhooks: Vec<_> = app.store.webhooks(&caller.account_id).await?.into_iter().map(WebhookView::from).collect();
+    let (webhooks, now) = (app.store.webhooks(&caller.account_id).await?, app.clock.now());
+    let webhooks: Vec<_> = webhooks.into_iter().map(|webhook| WebhookView::new(webhook, now)).collect();
     let total = webhooks.len();
     Ok(Answer::ok("Webhooks retrieved successfully", List { webhooks, total }))
 }
@@ -221,7 +181,7 @@ pub(super) async fn create(
     };
     let webhook = acting.create_webhook(new).await?;
     info!(webhook = webhook.id, user = session.caller.user_id, "webhook created");
-    let data = Created { webhook: webhook.into(), secret: secret.expose() };
+    let data = Created { webhook: WebhookView::new(webhook, app.clock.now()), secret: secret.expose() };
     Ok(Answer::created("Webhook created successfully", data))
 }
 
@@ -240,7 +200,7 @@ pub(super) async fn get(
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::WebhookNotFound)?;
     let webhook = app.store.webhook(&caller.account_id, &id).await?;
-    Ok(Answer::ok("Webhook retrieved successfully", webhook.into()))
+    Ok(Answer::ok("Webhook retrieved successfully", WebhookView::new(webhook, app.clock.now())))
 }
 
 /// Edit a webhook
@@ -269,7 +229,7 @@ pub(super) async fn edit(
     };
     let webhook = acting.edit_webhook(id, change).await?;
     info!(webhook = webhook.id, user = session.caller.user_id, "webhook changed");
-    Ok(Answer::ok("Webhook updated successfully", webhook.into()))
+    Ok(Answer::ok("Webhook updated successfully", WebhookView::new(webhook, app.clock.now())))
 }
 
 /// Delete a webhook
@@ -291,49 +251,6 @@ pub(super) async fn delete(
     acting.delete_webhook(id.clone()).await?;
     info!(webhook = id, user = session.caller.user_id, "webhook deleted");
     Ok(Answer::ok("Webhook deleted successfully", Deleted { webhook_id: id }))
-}
-
-/// List deliveries of a webhook
-#[utoipa::path(get, path = "/v1/webhooks/{webhook_id}/deliveries", operation_id = "listWebhookDeliveries",
-    tag = "Webhooks", security(("credential" = ["account:webhooks:read"])),
-    params(parameters::WebhookPath),
-    responses((status = 200, description = "What was sent, and what is to be.", body = Answer<Deliveries>)))]
-pub(super) async fn deliveries(
-    State(app): State<Arc<App>>,
-    Session { caller, .. }: Session,
-    params: Params,
-    id: Result<Path<String>, PathRejection>,
-) -> Result<Answer<Deliveries>, ApiError> {
-    caller.require("account:webhooks:read")?;
-    params.finish()?;
-    let Path(id) = id.map_err(|_| ApiError::WebhookNotFound)?;
-    let deliveries = app.store.webhook_deliveries(&caller.account_id, &id).await?;
-    let deliveries = deliveries.into_iter().map(DeliveryView::from).collect();
-    Ok(Answer::ok("Deliveries retrieved successfully", Deliveries { deliveries }))
-}
-
-/// Test a webhook
-///
-/// Sends `webhook.test`. What comes of it is told by the delivery.
-#[utoipa::path(post, path = "/v1/webhooks/{webhook_id}/test", operation_id = "testWebhook", tag = "Webhooks",
-    security(("credential" = ["account:webhooks:update"])),
-    params(parameters::WebhookPath),
-    responses(
-        (status = 202, description = "It is on its way.", body = Answer<Tested>),
-        (status = 409, description = "The webhook is switched off."),
-    ))]
-pub(super) async fn test(
-    State(app): State<Arc<App>>,
-    session: Session,
-    params: Params,
-    id: Result<Path<String>, PathRejection>,
-) -> Result<Answer<Tested>, ApiError> {
-    let acting = session.acting(&app, "account:webhooks:update")?;
-    params.finish()?;
-    let Path(id) = id.map_err(|_| ApiError::WebhookNotFound)?;
-    let delivery_id = acting.test_webhook(id.clone()).await?;
-    info!(webhook = id, user = session.caller.user_id, delivery = delivery_id, "webhook tested");
-    Ok(Answer::accepted("Test event accepted", Tested { delivery_id }))
 }
 
 /// As it will be used.

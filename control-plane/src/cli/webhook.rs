@@ -7,6 +7,7 @@ use super::arguments::Body;
 use super::destination::Destination;
 use super::error::CommandError;
 use super::exit::Exit;
+use super::moment::Span;
 use super::query::Query;
 use super::table::{Table, details};
 use super::{Context, Run, text};
@@ -18,6 +19,13 @@ pub enum Command {
     List,
     /// Make a webhook, and show or save this once the secret that its messages are signed with
     Create(Create),
+    /// Give a webhook a new secret, and show or save it this once; messages have a signature of the old one as well
+    /// until the overlap ends
+    Rotate(Rotate),
+    /// List the newest deliveries of a webhook
+    Deliveries(Deliveries),
+    /// Send deliveries of a webhook again, at once, whatever became of them
+    Resend(Resend),
     /// Delete a webhook
     Delete(Delete),
 }
@@ -36,6 +44,41 @@ pub struct Create {
     expiring_days: Vec<u32>,
     #[command(flatten)]
     destination: Destination,
+}
+
+/// The webhook whose secret to rotate.
+#[derive(Clone, Args)]
+pub struct Rotate {
+    /// Its id
+    #[arg(value_name = "ID")]
+    webhook: String,
+    /// How long the old secret signs as well, as in 24h; 0s ends it at once
+    #[arg(long, value_name = "SPAN", default_value = "24h")]
+    overlap: Span,
+    #[command(flatten)]
+    destination: Destination,
+}
+
+/// The deliveries to list.
+#[derive(Clone, Args)]
+pub struct Deliveries {
+    /// The webhook's id
+    #[arg(value_name = "ID")]
+    webhook: String,
+    /// Only deliveries in this state
+    #[arg(long, value_name = "STATE", value_parser = ["pending", "delivered", "failed"])]
+    state: Option<String>,
+}
+
+/// The deliveries to send again.
+#[derive(Clone, Args)]
+pub struct Resend {
+    /// The webhook's id
+    #[arg(value_name = "ID")]
+    webhook: String,
+    /// Ids of deliveries
+    #[arg(value_name = "DELIVERY", required = true)]
+    deliveries: Vec<String>,
 }
 
 /// Which is to go.
@@ -68,6 +111,41 @@ impl Create {
     }
 }
 
+impl Rotate {
+    async fn run(self, context: &Context) -> Result<Exit, CommandError> {
+        let ready = self.destination.ready()?;
+        let Span(seconds) = self.overlap;
+        let path = ["webhooks", &self.webhook, "rotate-secret"];
+        let data = context.api.post(&path, &Query::default(), &json!({ "overlap_seconds": seconds })).await?;
+        ready.deliver(context.output, data, "secret", rotated).map_err(|error| {
+            let id = text::plain(&self.webhook);
+            CommandError::Halfway(format!(
+                "{error}; nobody has seen the new secret of {id}: rotate it again within 10 minutes"
+            ))
+        })?;
+        Ok(Exit::Done)
+    }
+}
+
+impl Resend {
+    async fn run(self, Context { api, output }: &Context) -> Result<Exit, CommandError> {
+        for (index, delivery) in self.deliveries.iter().enumerate() {
+            let path = ["webhooks", &self.webhook, "deliveries", delivery, "redeliver"];
+            match api.post(&path, &Query::default(), &json!({})).await {
+                Ok(data) => output.changed(&data, &format!("{} is sent again", text::plain(delivery)))?,
+                Err(error) if index == 0 => return Err(error),
+                Err(error) => {
+                    let delivery = text::plain(delivery);
+                    return Err(CommandError::Halfway(format!(
+                        "{delivery} and later ones are not sent again: {error}"
+                    )));
+                }
+            };
+        }
+        Ok(Exit::Done)
+    }
+}
+
 impl Run for Command {
     async fn run(self, context: &Context) -> Result<Exit, CommandError> {
         let Context { api, output } = context;
@@ -78,6 +156,14 @@ impl Run for Command {
                 Ok(Exit::Done)
             }
             Self::Create(create) => create.run(context).await,
+            Self::Rotate(rotate) => rotate.run(context).await,
+            Self::Deliveries(Deliveries { webhook, state }) => {
+                let query = Query::default().with("state", state.as_deref());
+                let data = api.get(&["webhooks", &webhook, "deliveries"], &query).await?;
+                output.show(&data, || deliveries(text::entries(&data, "deliveries")))?;
+                Ok(Exit::Done)
+            }
+            Self::Resend(resend) => resend.run(context).await,
             Self::Delete(Delete { webhook }) => {
                 let data = api.delete(&["webhooks", &webhook], &Query::default()).await?;
                 output.changed(&data, &format!("{} deleted", text::plain(&webhook)))
@@ -98,6 +184,30 @@ fn table(webhooks: &[Value]) -> String {
         ]);
     }
     table.shown()
+}
+
+fn deliveries(deliveries: &[Value]) -> String {
+    let mut table = Table::new(["ID", "EVENT", "STATE", "CREATED", "ATTEMPTS", "STATUS", "ERROR"]);
+    for delivery in deliveries {
+        table.line([
+            text::of(&delivery["delivery_id"]),
+            text::of(&delivery["event"]),
+            text::of(&delivery["state"]),
+            text::date(&delivery["created_at"]),
+            text::of(&delivery["attempts"]),
+            text::of(&delivery["last_status"]),
+            text::of(&delivery["last_error"]),
+        ]);
+    }
+    table.shown()
+}
+
+fn rotated(webhook: &Value) -> String {
+    let old = match &webhook["old_secret_ends_at"] {
+        Value::Null => "The old secret has ended.".to_owned(),
+        ends_at => format!("The old secret signs as well until {} UTC.", text::date(ends_at)),
+    };
+    format!("{}\n{old}\n", one(webhook))
 }
 
 fn one(webhook: &Value) -> String {
@@ -131,6 +241,11 @@ mod tests {
             json!({"url": "https://a/b", "events": ["key.created", "key.revoked"], "expiring_days": [30, 7]});
         assert_eq!(create.body(), expected);
         assert!(Line::try_parse_from(["webhook", "create", "https://a/b"]).is_err());
+        let rotate = Line::try_parse_from(["webhook", "rotate", "whk_1"]).unwrap().command;
+        assert!(matches!(rotate, Command::Rotate(Rotate { overlap: Span(86_400), .. })));
+        assert!(Line::try_parse_from(["webhook", "resend", "whk_1"]).is_err());
+        let ended = rotated(&json!({"webhook_id": "whk_1", "old_secret_ends_at": null}));
+        assert!(ended.ends_with("The old secret has ended.\n"), "{ended}");
         let told =
             one(&json!({"webhook_id": "whk_1", "url": "https://a/b", "events": ["key.created"], "active": true}));
         assert!(told.starts_with("ID              whk_1\nURL             https://a/b\n"), "{told}");

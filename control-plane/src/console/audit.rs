@@ -35,7 +35,17 @@ const ACTIONS: [(&str, &[&str]); 10] = [
     ("session", &["session.create", "session.delete"]),
     ("subaccount", &["subaccount.create", "subaccount.update", "subaccount.delete"]),
     ("service", &["service.create", "service.update", "service.delete"]),
-    ("webhook", &["webhook.create", "webhook.update", "webhook.delete"]),
+    (
+        "webhook",
+        &[
+            "webhook.create",
+            "webhook.update",
+            "webhook.delete",
+            "webhook.rotate_secret",
+            "webhook.redeliver",
+            "webhook.test",
+        ],
+    ),
     ("node_token", &["node_token.create", "node_token.delete"]),
     ("account", &["account.create", "account.update", "account.delete"]),
     ("routes", &["routes.update"]),

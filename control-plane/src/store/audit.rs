@@ -65,7 +65,7 @@ impl Event {
     /// The same, with one thing more to say of how it was done.
     #[must_use]
     pub(crate) fn with(mut self, field: &str, value: Value) -> Self {
-        if let Some(Value::Object(fields)) = &mut self.after {
+        if let Value::Object(fields) = self.after.get_or_insert_with(|| json!({})) {
             fields.insert(field.to_owned(), value);
         }
         self

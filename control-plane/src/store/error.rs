@@ -150,6 +150,15 @@ pub enum StoreError {
     /// The account has as many webhooks as it can.
     #[error("the account has too many webhooks")]
     WebhookLimit,
+    /// Too many deliveries of the webhook were asked for in this minute.
+    #[error("too many deliveries of the webhook were asked for")]
+    WebhookBusy {
+        /// Until more can be asked for.
+        seconds: u32,
+    },
+    /// The webhook has no such delivery, or no longer.
+    #[error("no such delivery")]
+    DeliveryNotFound,
     /// There is no valid node token of that name.
     #[error("no such node token")]
     NodeTokenNotFound,

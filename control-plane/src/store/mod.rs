@@ -89,8 +89,8 @@ pub use subaccounts::Subaccount;
 pub use usage::KeyUsage;
 pub(crate) use users::DeletedUser;
 pub use users::{NewUser, User};
-pub(crate) use webhooks::{Backlog, Claim, MAX_WEBHOOKS, NewWebhook, Settled, WebhookChange};
-pub use webhooks::{Delivery, KeyFacts, Webhook};
+pub(crate) use webhooks::{Backlog, Claim, MAX_MANUAL_DELIVERIES, MAX_WEBHOOKS, NewWebhook, Settled, WebhookChange};
+pub use webhooks::{Delivery, DeliveryState, KeyFacts, Webhook};
 
 use prometheus_client::metrics::histogram::Histogram;
 use sqlx::migrate::Migrator;

@@ -6,20 +6,23 @@
 mod deliveries;
 mod expiries;
 mod listing;
+mod manual;
 pub(super) mod outbox;
+mod rotation;
 
 pub(crate) use deliveries::{Backlog, Claim, Settled};
-pub use listing::Delivery;
+pub use listing::{Delivery, DeliveryState};
+pub(crate) use manual::MAX_PER_MINUTE as MAX_MANUAL_DELIVERIES;
 pub use outbox::KeyFacts;
 
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
 
-use super::audit::{Event, Told as _};
+use super::audit::Event;
 use super::change::to_its_end;
 use super::{Acting, Store, StoreError, from_json, to_json};
 use crate::random;
 use crate::secret::WebhookSecret;
-use crate::webhook::event::{self, EventType};
+use crate::webhook::event::EventType;
 
 /// Webhooks that an account can have.
 pub(crate) const MAX_WEBHOOKS: i64 = 20;
@@ -41,6 +44,10 @@ pub struct Webhook {
     pub created_at: i64,
     /// Unix seconds.
     pub updated_at: i64,
+    /// Creation of the current secret, in Unix seconds.
+    pub secret_created_at: i64,
+    /// From this second on the old secret does not sign, if there is one.
+    pub old_secret_ends_at: Option<i64>,
     /// What is wrong with it, if the last attempt failed, or if its receiver has ended it.
     pub last_error: Option<String>,
     /// Unix seconds: when that was.
@@ -78,8 +85,8 @@ impl WebhookChange {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, url, events, expiring_days, active, created_at, updated_at, last_error, last_error_at \
-             FROM webhooks WHERE account_id = ? ",
+            "SELECT id, url, events, expiring_days, active, created_at, updated_at, secret_created_at, \
+             old_secret_ends_at, last_error, last_error_at FROM webhooks WHERE account_id = ? ",
             $rest
         )
     };
@@ -103,7 +110,8 @@ impl Acting {
     /// Adds a webhook. Fails with [`StoreError::WebhookLimit`] at [`MAX_WEBHOOKS`].
     pub(crate) async fn create_webhook(self, new: NewWebhook) -> Result<Webhook, StoreError> {
         const INSERT: &str = "INSERT INTO webhooks \
-             (id, account_id, url, secret, events, expiring_days, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+             (id, account_id, url, secret, events, expiring_days, created_at, updated_at, secret_created_at) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
         to_its_end(async move {
             let mut deed = self.begin_unseen().await?;
             let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
@@ -122,6 +130,7 @@ impl Acting {
                 .bind(new.secret.as_bytes())
                 .bind(to_json(&new.events)?)
                 .bind(to_json(&new.expiring_days)?)
+                .bind(self.now)
                 .bind(self.now)
                 .bind(self.now)
                 .execute(&mut **transaction)
@@ -169,34 +178,6 @@ impl Acting {
         })
         .await
     }
-
-    /// Has one told that somebody asked for it, and returns the delivery's id. Fails with
-    /// [`StoreError::WebhookNotFound`] and [`StoreError::WebhookInactive`].
-    pub(crate) async fn test_webhook(self, id: String) -> Result<String, StoreError> {
-        to_its_end(async move {
-            let mut deed = self.begin_unseen().await?;
-            let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
-            let webhook = find(&mut **transaction, account_id, &id).await?;
-            if !webhook.active {
-                return Err(StoreError::WebhookInactive);
-            }
-            let delivery = test(transaction, account_id.clone(), id, self.now).await?;
-            deed.commit(&[Event::done("webhook.test", webhook.target())]).await?;
-            Ok(delivery)
-        })
-        .await
-    }
-}
-
-async fn test(
-    to: &mut SqliteConnection,
-    account_id: String,
-    webhook_id: String,
-    now: i64,
-) -> Result<String, StoreError> {
-    let event = event::Event::Test { account_id, webhook_id: webhook_id.clone() };
-    let ids = outbox::write(to, &[(webhook_id, event)], now).await?;
-    ids.into_iter().next().ok_or(StoreError::Damaged("a delivery that was written"))
 }
 
 async fn update(to: &mut SqliteConnection, webhook: &Webhook, now: i64) -> Result<(), StoreError> {
@@ -229,6 +210,8 @@ struct Row {
     active: bool,
     created_at: i64,
     updated_at: i64,
+    secret_created_at: i64,
+    old_secret_ends_at: Option<i64>,
     last_error: Option<String>,
     last_error_at: Option<i64>,
 }
@@ -245,6 +228,8 @@ impl TryFrom<Row> for Webhook {
             active: row.active,
             created_at: row.created_at,
             updated_at: row.updated_at,
+            secret_created_at: row.secret_created_at,
+            old_secret_ends_at: row.old_secret_ends_at,
             last_error: row.last_error,
             last_error_at: row.last_error_at,
         })

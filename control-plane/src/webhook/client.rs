@@ -67,7 +67,7 @@ impl Client {
             .header(header::CONTENT_TYPE, "application/json")
             .header("webhook-id", &delivery.id)
             .header("webhook-timestamp", now)
-            .header("webhook-signature", sign(&delivery.secret, &delivery.id, now, &delivery.body));
+            .header("webhook-signature", signatures(delivery, now));
         match request.body(delivery.body.clone()).send().await {
             Ok(response) => {
                 let status = response.status();
@@ -77,6 +77,13 @@ impl Client {
             Err(error) => Answer::Failed { status: None, error: told(&error) },
         }
     }
+}
+
+/// Returns a signature by each secret that is valid at `now`, separated by spaces.
+fn signatures(delivery: &Claim, now: i64) -> String {
+    let signatures: Vec<_> =
+        delivery.secrets(now).map(|secret| sign(&secret, &delivery.id, now, &delivery.body)).collect();
+    signatures.join(" ")
 }
 
 /// A redirect is not followed: it would go where nobody said.

@@ -54,7 +54,8 @@ fn literal(url: &Url) -> Option<IpAddr> {
     host.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
-/// Whether an address is one of the public Internet's, by IANA's registries of special-purpose addresses.
+/// Whether an address is one of the public Internet's, by IANA's registries of special-purpose addresses, and none that
+/// a cloud provider answers for its own machines alone.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -73,6 +74,9 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         | [192, 0, 0 | 2, _] | [192, 88, 99, _] | [198, 51, 100, _] | [203, 0, 113, _]
         // Multicast, reserved, broadcast.
         | [224..=255, ..]
+        // Public by the registries, but answered inside a cloud: Azure's host and Equinix Metal's metadata service, and
+        // IBM Cloud's service network.
+        | [168, 63, 129, 16] | [192, 80, 8, 124] | [161, 26, ..] | [166, 8..=11, ..]
     )
 }
 
@@ -81,6 +85,8 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         return is_public_v4(inner);
     }
     match address.segments() {
+        // ISATAP: an IPv4 address behind a prefix of any network.
+        [.., 0 | 0x200, 0x5efe, _, _] => false,
         // Protocol assignments with Teredo, documentation, 6to4.
         [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] | [0x2002, ..] => false,
         // Global unicast. All else is unspecified, loopback, unique-local, link-local, multicast, or not assigned.
@@ -114,6 +120,70 @@ mod tests {
             2606:4700:4700::1111 2a00:1450::1";
         for text in public.split_whitespace() {
             assert!(Reach::Public.admits(text.parse().unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn metadata_services_of_clouds_are_refused() {
+        for (address, cloud) in [
+            ("169.254.169.254", "most"),
+            ("169.254.170.2", "AWS, of containers"),
+            ("169.254.170.23", "AWS, of pods"),
+            ("169.254.0.23", "Tencent"),
+            ("169.254.42.42", "Scaleway"),
+            ("168.63.129.16", "Azure, the host"),
+            ("100.100.100.200", "Alibaba"),
+            ("100.88.222.5", "Tencent, older"),
+            ("192.0.0.192", "Oracle"),
+            ("192.80.8.124", "Equinix Metal"),
+            ("161.26.0.10", "IBM, services"),
+            ("166.8.0.1", "IBM, endpoints"),
+            ("166.11.255.255", "IBM, endpoints"),
+        ] {
+            let v4: Ipv4Addr = address.parse().unwrap();
+            let [a, b, c, d] = v4.octets();
+            let (high, low) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+            let inside = |text: &str| text.replace("HHHH", &format!("{high:x}")).replace("LLLL", &format!("{low:x}"));
+            for form in [
+                "::ffff:HHHH:LLLL",
+                "::HHHH:LLLL",
+                "64:ff9b::HHHH:LLLL",
+                "64:ff9b:1::HHHH:LLLL",
+                "2002:HHHH:LLLL::1",
+                "2001:0:HHHH:LLLL::1",
+                "2a00:1450::5efe:HHHH:LLLL",
+                "2a00:1450::200:5efe:HHHH:LLLL",
+            ] {
+                let written = inside(form);
+                assert!(!Reach::Public.admits(written.parse().unwrap()), "{cloud}: {written}");
+                assert!(Reach::Public.check(&format!("https://[{written}]/")).is_err(), "{cloud}: {written}");
+            }
+            assert!(!Reach::Public.admits(v4.into()) && Reach::Private.admits(v4.into()), "{cloud}: {address}");
+            let number = u32::from(v4);
+            for written in [address.to_owned(), number.to_string(), format!("{number:#x}"), format!("{address}.")] {
+                assert!(Reach::Public.check(&format!("https://{written}/")).is_err(), "{cloud}: {written}");
+            }
+        }
+        for (address, cloud) in [
+            ("fd00:ec2::254", "AWS"),
+            ("fd00:ec2::23", "AWS, of pods"),
+            ("fd20:ce::254", "Google"),
+            ("fd00:42::42", "Scaleway"),
+            ("fe80::a9fe:a9fe", "OpenStack"),
+        ] {
+            assert!(!Reach::Public.admits(address.parse().unwrap()), "{cloud}: {address}");
+        }
+        for neighbour in [
+            "168.63.129.15",
+            "168.63.129.17",
+            "192.80.8.123",
+            "161.25.255.255",
+            "161.27.0.0",
+            "166.7.255.255",
+            "166.12.0.0",
+            "2a00:1450::5eff:a83f:8110",
+        ] {
+            assert!(Reach::Public.admits(neighbour.parse().unwrap()), "{neighbour}");
         }
     }
 

@@ -5,17 +5,17 @@ const DELAYS: [i64; 7] = [5, 30, 2 * 60, 10 * 60, HOUR, 6 * HOUR, 12 * HOUR];
 
 const HOUR: i64 = 3_600;
 
-/// From the event on. What is due later than that is not tried any more.
+/// From the event on, or from when somebody asked for it again. What is due later than that is not tried any more.
 const PATIENCE: i64 = 3 * 24 * HOUR;
 
 /// When to try again what has been tried `attempts` times and failed at `now`, unless it is given up. To that comes up to a
 /// fifth of the delay, as `jitter` says, so that what failed together does not come again together.
-pub(super) fn next_attempt(attempts: u32, created_at: i64, now: i64, jitter: u32) -> Option<i64> {
+pub(super) fn next_attempt(attempts: u32, since: i64, now: i64, jitter: u32) -> Option<i64> {
     let delay = DELAYS.get(usize::try_from(attempts).unwrap_or(usize::MAX).saturating_sub(1));
     let [.., longest] = DELAYS;
     let delay = *delay.unwrap_or(&longest);
     let next = now.saturating_add(delay).saturating_add(i64::from(jitter) % (delay / 5 + 1));
-    (next <= created_at.saturating_add(PATIENCE)).then_some(next)
+    (next <= since.saturating_add(PATIENCE)).then_some(next)
 }
 
 #[cfg(test)]

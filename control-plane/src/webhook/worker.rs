@@ -112,12 +112,10 @@ fn settle(answer: Answer, claim: &Claim, now: i64) -> (Settled, Outcome) {
     match answer {
         Answer::Taken(status) => (Settled::Delivered { status }, Outcome::DELIVERED),
         Answer::Gone(status) => (Settled::Gone { status }, Outcome::GONE),
-        Answer::Failed { status, error } => {
-            match retry::next_attempt(claim.attempts, claim.created_at, now, jitter()) {
-                Some(next_at) => (Settled::Retry { status, error, next_at }, Outcome::RETRIED),
-                None => (Settled::Failed { status, error }, Outcome::FAILED),
-            }
-        }
+        Answer::Failed { status, error } => match retry::next_attempt(claim.attempts, claim.since, now, jitter()) {
+            Some(next_at) => (Settled::Retry { status, error, next_at }, Outcome::RETRIED),
+            None => (Settled::Failed { status, error }, Outcome::FAILED),
+        },
     }
 }
 

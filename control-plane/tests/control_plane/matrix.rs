@@ -56,7 +56,7 @@ impl Objects {
         let path = call.path.replace("{key_id}", &self.key).replace("{user_id}", &self.user);
         let path = path.replace("{subaccount_id}", &self.subaccount).replace("{name}", name);
         let path = path.replace("{account_id}", &self.account).replace("{webhook_id}", &self.webhook);
-        let path = path.replace("{handle}", "000000000000");
+        let path = path.replace("{handle}", "000000000000").replace("{delivery_id}", "msg_000000000000");
         assert!(!path.contains('{'), "{} needs an example of what is in its path, {path}", call.id);
         path
     }
@@ -73,7 +73,14 @@ fn body(call: &Call) -> Option<Value> {
         "createNodeToken" => json!({"name": "", "node": ""}),
         "importKeys" => json!({"keys": []}),
         "createUser" => json!({"email": "", "password": ""}),
-        "editKey" | "editUser" | "editSubaccount" | "editService" | "editAccount" | "editWebhook" | "regenerateKey" => {
+        "editKey"
+        | "editUser"
+        | "editSubaccount"
+        | "editService"
+        | "editAccount"
+        | "editWebhook"
+        | "regenerateKey"
+        | "rotateWebhookSecret" => {
             json!({})
         }
         "changePassword" => json!({"current_password": "", "new_password": ""}),

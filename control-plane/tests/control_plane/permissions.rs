@@ -21,6 +21,7 @@ async fn every_call_takes_its_permission() {
     let url = json!({"url": "https://receiver.invalid/"});
     let webhook = admin.send(Method::POST, "/v1/webhooks", url.clone()).await.text("/data/webhook_id");
     let webhook = format!("/v1/webhooks/{webhook}");
+    let delivery = admin.send(Method::POST, &format!("{webhook}/test"), Value::Null).await.text("/data/delivery_id");
     let token = json!({"name": "other", "node": "*"});
     let edge = json!({"name": "edge", "node": "*"});
     assert_eq!(admin.send(Method::POST, "/v1/node-tokens", edge).await.status, 201);
@@ -60,6 +61,8 @@ async fn every_call_takes_its_permission() {
         (Method::GET, &format!("{webhook}/deliveries"), none.clone(), "account:webhooks:read"),
         (Method::POST, "/v1/webhooks", url, "account:webhooks:create"),
         (Method::POST, &format!("{webhook}/test"), none.clone(), "account:webhooks:update"),
+        (Method::POST, &format!("{webhook}/deliveries/{delivery}/redeliver"), none.clone(), "account:webhooks:update"),
+        (Method::POST, &format!("{webhook}/rotate-secret"), json!({}), "account:webhooks:update"),
         (Method::PATCH, &webhook, json!({"active": false}), "account:webhooks:update"),
         (Method::DELETE, &webhook, none.clone(), "account:webhooks:delete"),
         (Method::GET, "/v1/node-tokens", none.clone(), "gateway:nodetokens:read"),

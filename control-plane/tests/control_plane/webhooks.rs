@@ -13,7 +13,9 @@ mod delivery;
 mod events;
 mod expiring;
 mod failing;
+mod manual;
 mod receiver;
+mod rotation;
 
 const PRIVATE: &[&str] = &["--webhook-allow-private"];
 

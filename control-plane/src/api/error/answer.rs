@@ -11,7 +11,7 @@ use utoipa::openapi::Object;
 use super::super::redact::redacted;
 use super::ApiError;
 use crate::schema::one_of;
-use crate::store::{MAX_NODE_TOKENS, MAX_SERVICES, MAX_SUBACCOUNTS, MAX_WEBHOOKS};
+use crate::store::{MAX_MANUAL_DELIVERIES, MAX_NODE_TOKENS, MAX_SERVICES, MAX_SUBACCOUNTS, MAX_WEBHOOKS};
 
 /// `{"status":"error","code":…,"message":…,"error":…,"field":…}`
 #[derive(Serialize, ToSchema)]
@@ -173,6 +173,13 @@ impl ApiError {
                 "Webhook inactive",
                 "Nothing is sent to the webhook until it is active again.",
             ),
+            Self::WebhookBusy(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "Too many requests", ""),
+            Self::DeliveryNotFound => (
+                StatusCode::NOT_FOUND,
+                "delivery_not_found",
+                "Delivery not found",
+                "The webhook has no delivery with this id. Deliveries are kept for seven days once they are done.",
+            ),
             Self::WebhookLimit => (StatusCode::FORBIDDEN, "webhook_limit", "Account webhook limit reached", ""),
             Self::NodeTokenNotFound => (
                 StatusCode::NOT_FOUND,
@@ -274,7 +281,9 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, code, message, _) = self.parts();
         let retry_after = match self {
-            Self::TooManyLogins(seconds) | Self::TooManyCalls { seconds, .. } => Some(HeaderValue::from(seconds)),
+            Self::TooManyLogins(seconds) | Self::TooManyCalls { seconds, .. } | Self::WebhookBusy(seconds) => {
+                Some(HeaderValue::from(seconds))
+            }
             Self::PasswordsBusy | Self::Unavailable(_) | Self::NotReady(_) => Some(HeaderValue::from(1)),
             _ => None,
         };
@@ -310,6 +319,11 @@ impl ApiError {
                 (None, format!("{limit} Please wait {seconds} seconds before retrying."))
             }
             Self::SubaccountLimit => (None, format!("An account can have at most {MAX_SUBACCOUNTS} subaccounts.")),
+            Self::WebhookBusy(seconds) => {
+                let limit =
+                    format!("At most {MAX_MANUAL_DELIVERIES} deliveries of a webhook can be asked for in a minute.");
+                (None, format!("{limit} Please wait {seconds} seconds."))
+            }
             Self::WebhookLimit => (None, format!("An account can have at most {MAX_WEBHOOKS} webhooks.")),
             Self::ServiceLimit => (None, format!("An account can have at most {MAX_SERVICES} services.")),
             Self::KeyLimit(most) => {

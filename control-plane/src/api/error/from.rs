@@ -45,6 +45,8 @@ impl From<StoreError> for ApiError {
             StoreError::WebhookNotFound => Self::WebhookNotFound,
             StoreError::WebhookInactive => Self::WebhookInactive,
             StoreError::WebhookLimit => Self::WebhookLimit,
+            StoreError::WebhookBusy { seconds } => Self::WebhookBusy(seconds),
+            StoreError::DeliveryNotFound => Self::DeliveryNotFound,
             StoreError::NodeTokenNotFound => Self::NodeTokenNotFound,
             StoreError::NodeTokenNameTaken => Self::NodeTokenNameTaken,
             StoreError::NodeTokenTaken => Self::NodeTokenTaken,

@@ -8,10 +8,10 @@ use utoipa::{IntoParams, PartialSchema as _};
 use super::super::extract::{DEFAULT_LIMIT, DEFAULT_WAIT_MS, MAX_LIMIT, MAX_WAIT_MS};
 use super::super::key_list::{MAX_DAYS, SORTS};
 use super::super::page::MAX_SEARCH_LEN;
-use super::texts::{AccountId, Environment, Instant, KeyId, SubaccountId, UserId, WebhookId, Word};
+use super::texts::{AccountId, DeliveryId, Environment, Instant, KeyId, SubaccountId, UserId, WebhookId, Word};
 use crate::role::Role;
 use crate::schema::{matching, number, one_of, text};
-use crate::store::KeyState;
+use crate::store::{DeliveryState, KeyState};
 
 /// Declares parameters by a name each, for `params(…)` of calls.
 macro_rules! parameters {
@@ -77,6 +77,16 @@ parameters! {
 
     /// `{webhook_id}`
     WebhookPath = [path("webhook_id", "The webhook's id.", WebhookId::schema())];
+
+    /// `{webhook_id}` and `{delivery_id}`
+    DeliveryPath = [
+        path("webhook_id", "The webhook's id.", WebhookId::schema()),
+        path("delivery_id", "The delivery's id.", DeliveryId::schema())
+    ];
+
+    /// Which deliveries of a webhook: read by `webhooks::deliveries::list`.
+    DeliveryPage =
+        [query("state", "In this state.", one_of(DeliveryState::ALL.map(DeliveryState::as_str)))];
 
     /// `{account_id}`
     AccountPath = [path("account_id", "The account's id.", AccountId::schema())];

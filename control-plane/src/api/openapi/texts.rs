@@ -27,6 +27,9 @@ schemas! {
     /// A webhook's id.
     WebhookId = id("whk");
 
+    /// The id of a webhook's delivery.
+    DeliveryId = id("msg");
+
     /// Where a webhook is sent: `https://`, to a public address unless the operator allows others, without a user name, a
     /// password or a fragment.
     WebhookUrl = formatted("uri").max_length(Some(2_048));

@@ -4,6 +4,7 @@
 //! so nobody else sends to it meanwhile, and what somebody did not finish is sent again by somebody else.
 
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
+use std::iter;
 
 use crate::secret::WebhookSecret;
 use crate::store::change::to_its_end;
@@ -24,15 +25,27 @@ pub(crate) struct Claim {
     pub(crate) id: String,
     pub(crate) url: String,
     #[sqlx(try_from = "Vec<u8>")]
-    pub(crate) secret: WebhookSecret,
+    secret: WebhookSecret,
+    /// The secret before it, if it still signs.
+    old_secret: Option<Vec<u8>>,
+    old_secret_ends_at: Option<i64>,
     pub(crate) body: String,
-    pub(crate) created_at: i64,
-    /// How often it was tried, with this one.
+    /// When it happened, or somebody asked for it again: three days from then it is given up.
+    pub(crate) since: i64,
+    /// How often it was tried since, with this one.
     pub(crate) attempts: u32,
     /// The last attempt to send something to the webhook failed.
     pub(crate) failing: bool,
     /// Whoever holds the webhook is told by it.
     held_until: i64,
+}
+
+impl Claim {
+    /// Returns the secrets that sign what is sent at `now`, the newest first.
+    pub(crate) fn secrets(&self, now: i64) -> impl Iterator<Item = WebhookSecret> {
+        let old = self.old_secret.clone().filter(|_| self.old_secret_ends_at.is_some_and(|ends_at| now < ends_at));
+        iter::once(self.secret.clone()).chain(old.map(WebhookSecret::from))
+    }
 }
 
 /// What came of an attempt.
@@ -52,7 +65,7 @@ pub(crate) enum Settled {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
 pub(crate) struct Backlog {
     pub(crate) pending: i64,
-    /// When the oldest of it happened.
+    /// When the oldest of it happened, or was asked for again.
     pub(crate) oldest: Option<i64>,
 }
 
@@ -64,8 +77,8 @@ impl Store {
         const TAKE: &str = "UPDATE webhook_deliveries SET attempts = attempts + 1 WHERE seq = \
              (SELECT seq FROM webhook_deliveries WHERE webhook_id = ? AND done_at IS NULL AND next_at <= ? \
              ORDER BY next_at LIMIT 1) RETURNING id";
-        const CLAIM: &str = "SELECT w.id AS webhook_id, d.id, w.url, w.secret, d.body, d.created_at, d.attempts, \
-             w.failures > 0 AS failing, w.held_until FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id \
+        const CLAIM: &str = "SELECT w.id AS webhook_id, d.id, w.url, w.secret, w.old_secret, \
+             w.old_secret_ends_at, d.body, COALESCE(d.redelivered_at, d.created_at) AS since, d.attempts, w.failures > 0 AS failing, w.held_until FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id \
              WHERE d.id = ?";
         if due(&self.0.readers, now, failing).await?.is_none() {
             return Ok(None);
@@ -116,8 +129,7 @@ impl Store {
 
     /// What is still to be sent.
     pub(crate) async fn webhook_backlog(&self) -> Result<Backlog, StoreError> {
-        const QUERY: &str =
-            "SELECT COUNT(*) AS pending, MIN(created_at) AS oldest FROM webhook_deliveries WHERE done_at IS NULL";
+        const QUERY: &str = "SELECT COUNT(*) AS pending, MIN(COALESCE(redelivered_at, created_at)) AS oldest FROM webhook_deliveries WHERE done_at IS NULL";
         Ok(sqlx::query_as(QUERY).fetch_one(&self.0.readers).await?)
     }
 }

@@ -8,7 +8,7 @@ use crate::store::{Store, StoreError};
 const SHOWN: u32 = 100;
 
 /// Seconds that deliveries are kept once they are done.
-const KEPT: i64 = 7 * 86_400;
+pub(super) const KEPT: i64 = 7 * 86_400;
 
 /// A delivery as it is told of. Times are Unix seconds.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -19,7 +19,9 @@ pub struct Delivery {
     pub event: String,
     /// When that happened.
     pub created_at: i64,
-    /// How often it was tried.
+    /// When somebody asked for it again.
+    pub redelivered_at: Option<i64>,
+    /// How often it was tried, since somebody asked for it again if they did.
     pub attempts: u32,
     /// When it is tried next, unless it is done.
     pub next_at: Option<i64>,
@@ -33,14 +35,72 @@ pub struct Delivery {
     pub last_error: Option<String>,
 }
 
+/// The state of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryState {
+    /// It is still to be sent.
+    Pending,
+    /// The receiver has it.
+    Delivered,
+    /// It was given up.
+    Failed,
+}
+
+impl DeliveryState {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Pending, Self::Delivered, Self::Failed];
+
+    /// The name, such as `pending`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Delivery {
+    /// Returns its state.
+    pub fn state(&self) -> DeliveryState {
+        match self.done_at {
+            None => DeliveryState::Pending,
+            Some(_) if self.delivered => DeliveryState::Delivered,
+            Some(_) => DeliveryState::Failed,
+        }
+    }
+}
+
+/// Selects the newest deliveries of a webhook for which the rest holds.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, event, created_at, redelivered_at, attempts, next_at, done_at, delivered, last_status, \
+             last_error FROM webhook_deliveries WHERE webhook_id = ? ",
+            $rest,
+            " ORDER BY seq DESC LIMIT ?"
+        )
+    };
+}
+
 impl Store {
-    /// The newest deliveries to one of the account's webhooks. Fails with [`StoreError::WebhookNotFound`].
-    pub async fn webhook_deliveries(&self, account_id: &str, webhook_id: &str) -> Result<Vec<Delivery>, StoreError> {
-        const QUERY: &str = "SELECT id, event, created_at, attempts, next_at, done_at, delivered, last_status, \
-             last_error FROM webhook_deliveries WHERE webhook_id = ? ORDER BY seq DESC LIMIT ?";
+    /// Returns the newest deliveries to one of the account's webhooks: of `state`, or of any. Fails with
+    /// [`StoreError::WebhookNotFound`].
+    pub async fn webhook_deliveries(
+        &self,
+        account_id: &str,
+        webhook_id: &str,
+        state: Option<DeliveryState>,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let query = match state {
+            None => select!(""),
+            Some(DeliveryState::Pending) => select!("AND done_at IS NULL"),
+            Some(DeliveryState::Delivered) => select!("AND delivered"),
+            Some(DeliveryState::Failed) => select!("AND done_at IS NOT NULL AND NOT delivered"),
+        };
         let mut transaction = self.0.readers.begin().await?;
         super::find(&mut *transaction, account_id, webhook_id).await?;
-        Ok(sqlx::query_as(QUERY).bind(webhook_id).bind(SHOWN).fetch_all(&mut *transaction).await?)
+        Ok(sqlx::query_as(query).bind(webhook_id).bind(SHOWN).fetch_all(&mut *transaction).await?)
     }
 
     /// Deletes deliveries that were done long ago, and what was announced of expiries that are past.

@@ -204,8 +204,6 @@ pub(super) async fn write(
     events: &[(String, Event)],
     now: i64,
 ) -> Result<Vec<String>, StoreError> {
-    const DUE: &str = "UPDATE webhooks SET due_at = MIN(COALESCE(due_at, ?1), ?1) \
-         WHERE id IN (SELECT value FROM json_each(?2))";
     if events.is_empty() {
         return Ok(Vec::new());
     }
@@ -225,6 +223,19 @@ pub(super) async fn write(
         query.build().execute(&mut *to).await?;
     }
     let webhooks: BTreeSet<_> = events.iter().map(|(webhook_id, _)| webhook_id).collect();
-    sqlx::query(DUE).bind(now).bind(to_json(&webhooks)?).execute(to).await?;
+    set_due(to, webhooks, now).await?;
     Ok(rows.into_iter().map(|(id, ..)| id).collect())
+}
+
+/// Has something sent to webhooks, by their ids, at `now` at the latest.
+pub(super) async fn set_due<'a>(
+    to: &mut SqliteConnection,
+    webhooks: impl IntoIterator<Item = &'a String>,
+    now: i64,
+) -> Result<(), StoreError> {
+    const DUE: &str = "UPDATE webhooks SET due_at = MIN(COALESCE(due_at, ?1), ?1) \
+         WHERE id IN (SELECT value FROM json_each(?2))";
+    let ids: Vec<_> = webhooks.into_iter().collect();
+    sqlx::query(DUE).bind(now).bind(to_json(&ids)?).execute(to).await?;
+    Ok(())
 }

@@ -160,6 +160,31 @@ async fn services_accounts_webhooks_and_audit_are_asked_for_by_their_shapes() {
 }
 
 #[tokio::test]
+async fn webhook_secrets_are_rotated_and_deliveries_sent_again() {
+    let webhook = json!({"webhook_id": "whk_1", "secret": "whsec_2", "old_secret_ends_at": "2027-01-15T09:00:00Z"});
+    let delivery = json!({"delivery_id": "msg_1", "event": "key.created", "state": "failed", "attempts": 11,
+        "created_at": "2027-01-15T08:00:00Z", "last_status": 500, "last_error": "the answer was 500\u{1b}[2J"});
+    let done = || json!({"delivery_id": "msg_1"});
+    let (api, person) = Api::start([webhook, json!({"deliveries": [delivery]}), done(), done()]).await;
+    let told = person.run(&["webhook", "rotate", "whk_1", "--overlap", "1h", "--save", "new"]).await.done();
+    assert!(told.contains("signs as well until 2027-01-15 09:00 UTC.") && !told.contains("whsec_2"), "{told}");
+    assert_eq!(fs::read_to_string(person.path("new")).unwrap(), "whsec_2\n");
+    let told = person.run(&["webhook", "deliveries", "whk_1", "--state", "failed"]).await.done();
+    assert!(told.contains("msg_1") && told.contains("the answer was 500\\u{1b}[2J"), "{told}");
+    let told = person.run(&["webhook", "resend", "whk_1", "msg_1", "msg_2"]).await.done();
+    assert!(told.contains("msg_2 is sent again"), "{told}");
+    assert_eq!(
+        api.asked(),
+        [
+            ("POST /v1/webhooks/whk_1/rotate-secret".to_owned(), json!({"overlap_seconds": 3_600})),
+            ("GET /v1/webhooks/whk_1/deliveries?state=failed".to_owned(), Value::Null),
+            ("POST /v1/webhooks/whk_1/deliveries/msg_1/redeliver".to_owned(), json!({})),
+            ("POST /v1/webhooks/whk_1/deliveries/msg_2/redeliver".to_owned(), json!({})),
+        ]
+    );
+}
+
+#[tokio::test]
 async fn an_answer_that_is_none_is_told_as_such() {
     for (status, body, code, reason) in [
         (200, json!("hello"), 1, "200: the answer is not one of Latchkey's API"),

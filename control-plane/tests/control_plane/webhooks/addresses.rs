@@ -12,7 +12,9 @@ async fn private_addresses_are_refused_when_they_are_given() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let (path, _) = webhook(&client, "https://receiver.example/", json!({})).await;
-    for address in ["127.0.0.1", "127.1", "2130706433", "10.0.0.1", "169.254.169.254", "[::1]", "[::ffff:7f00:1]"] {
+    for address in
+        ["127.0.0.1", "127.1", "2130706433", "10.0.0.1", "169.254.169.254", "168.63.129.16", "[::1]", "[::ffff:7f00:1]"]
+    {
         let url = json!({"url": format!("https://{address}/latest/meta-data")});
         client.send(Method::POST, "/v1/webhooks", url.clone()).await.refused_by(400, "invalid_request", "url");
         client.patch(&path, url).await.refused_by(400, "invalid_request", "url");

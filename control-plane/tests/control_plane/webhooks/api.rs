@@ -19,7 +19,7 @@ async fn a_webhook_is_shown_and_its_secret_once() {
         "webhook_id": id, "url": "https://receiver.example/", "active": true, "expiring_days": [7],
         "events": ["key.created", "key.revoked", "key.expiring", "key.old_secret_used", "key.limit_reached"],
         "created_at": "2027-01-15T08:00:00Z", "updated_at": "2027-01-15T08:00:00Z",
-        "last_error": null, "last_error_at": null,
+        "secret_created_at": "2027-01-15T08:00:00Z", "old_secret_ends_at": null, "last_error": null, "last_error_at": null,
     });
     assert_eq!(client.get(&format!("/v1/webhooks/{id}")).await.at("/data"), &expected);
     assert_eq!(client.get("/v1/webhooks").await.at("/data"), &json!({"webhooks": [expected], "total": 1}));
@@ -122,6 +122,10 @@ async fn other_accounts_webhooks_are_none() {
         client.delete(path).await.refused(404, "webhook_not_found");
         let test = client.send(Method::POST, &format!("{path}/test"), Value::Null).await;
         test.refused(404, "webhook_not_found");
+        let rotate = client.send(Method::POST, &format!("{path}/rotate-secret"), json!({})).await;
+        rotate.refused(404, "webhook_not_found");
+        let again = client.send(Method::POST, &format!("{path}/deliveries/msg_1/redeliver"), Value::Null).await;
+        again.refused(404, "webhook_not_found");
     }
     client.key("of the first account").await;
     let told: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM webhook_deliveries").fetch_one(&pool).await.unwrap();

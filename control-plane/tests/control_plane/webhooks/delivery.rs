@@ -27,7 +27,7 @@ async fn a_delivery_has_the_form_and_the_signature_of_the_standard() {
 
     let delivered = delivery(&client, &path, "delivered", 1).await;
     let expected = json!({"delivery_id": told.id(), "event": "key.created", "state": "delivered", "attempts": 1,
-        "created_at": "2027-01-15T08:00:00Z", "done_at": "2027-01-15T08:00:00Z", "next_at": null,
+        "created_at": "2027-01-15T08:00:00Z", "done_at": "2027-01-15T08:00:00Z", "next_at": null, "redelivered_at": null,
         "last_status": 204, "last_error": null});
     assert_eq!(delivered, expected);
     let metric = plane.metric(r#"latchkey_webhook_deliveries_total{outcome="delivered"}"#).await;

@@ -47,10 +47,16 @@ impl Received {
         self.json()["type"].as_str().unwrap().to_owned()
     }
 
-    /// Panics unless it was signed with `secret`.
+    /// Panics unless it was signed with `secret` alone.
     pub(super) fn verify(&self, secret: &str) {
-        let expected = sign(secret, self.id(), self.header("webhook-timestamp"), &self.body);
-        assert_eq!(self.header("webhook-signature"), expected);
+        self.verify_with(&[secret]);
+    }
+
+    /// Panics unless it has a signature of each of `secrets`, and no other.
+    pub(super) fn verify_with(&self, secrets: &[&str]) {
+        let time = self.header("webhook-timestamp");
+        let expected: Vec<_> = secrets.iter().map(|secret| sign(secret, self.id(), time, &self.body)).collect();
+        assert_eq!(self.header("webhook-signature").split(' ').collect::<Vec<_>>(), expected);
     }
 }
 
