@@ -43,6 +43,7 @@ pub mod role;
 mod route_document;
 mod schema;
 pub mod secret;
+mod secret_files;
 pub mod selection;
 mod serve;
 pub mod start;

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use latchkey_policy::line_break::without_line_break;
 use sha2::{Digest as _, Sha256};
 use std::convert::Infallible;
 use std::fmt;
@@ -80,11 +81,12 @@ impl PartialSchema for Password {
 
 impl ToSchema for Password {}
 
+/// Reads what a flag, a variable or a file says. One line break at its end does not count.
 impl FromStr for Password {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(Self(text.to_owned()))
+        Ok(Self(without_line_break(text).to_owned()))
     }
 }
 
@@ -100,6 +102,11 @@ impl NodeToken {
     /// Generates a token: `lkn_` and 43 base62 characters, 256 bits.
     pub(crate) fn generate() -> Result<Self, NoRandomness> {
         Ok(Self(format!("lkn_{}", random::base62(43)?)))
+    }
+
+    /// Takes a token as it is.
+    pub(crate) fn new(token: String) -> Self {
+        Self(token)
     }
 
     /// The token itself, for the one answer that shows it.
@@ -126,12 +133,12 @@ impl NodeToken {
     }
 }
 
-/// Line breaks at its end are not part of a token: a file or a Secret that was written with `echo` has one.
+/// Reads what a flag, a variable or a file says. One line break at its end does not count.
 impl FromStr for NodeToken {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(Self(text.trim_end_matches(['\r', '\n']).to_owned()))
+        Ok(Self(without_line_break(text).to_owned()))
     }
 }
 

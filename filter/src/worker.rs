@@ -7,6 +7,7 @@ use crate::meters::Meters;
 use crate::metrics::Metrics;
 use crate::open_streams::OpenStreams;
 use crate::sync::{End, Health, Identity, Received, Session};
+use latchkey_policy::line_break::without_line_break;
 use latchkey_policy::snapshot::{self, Reader, Unavailable};
 use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::rc::Rc;
@@ -305,7 +306,8 @@ fn node_token(host: &impl Host, config: &Config) -> Option<String> {
     match &config.control_plane.token {
         TokenSource::Given(token) => Some(token.clone()),
         TokenSource::Environment(name) => {
-            let token = host.environment(name).filter(|token| is_node_token(token));
+            let token = host.environment(name).map(|value| without_line_break(&value).to_owned());
+            let token = token.filter(|token| is_node_token(token));
             if token.is_none() {
                 host.log(
                     Level::Error,

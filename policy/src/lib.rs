@@ -15,6 +15,7 @@
 //! | [`route`] | which rule a request falls under, and what it asks for there |
 //! | [`names`] | header names in every spelling that some servers take for the same |
 //! | [`token`] | what is a name in HTTP |
+//! | [`line_break`] | the line break at the end of a secret's file |
 //! | [`record`] | the encoding of keys and policies, on the stream and in memory |
 //! | [`cells`], [`table`], [`snapshot`] | the snapshot in shared memory: reading it, and changing it under readers |
 //! | [`verdict`] | the decision, its codes and what a refused client is told |
@@ -33,6 +34,7 @@ pub mod identity;
 pub mod key;
 pub mod ledger;
 pub mod limit;
+pub mod line_break;
 pub mod meter;
 pub mod names;
 mod percent;

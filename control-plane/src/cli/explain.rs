@@ -11,6 +11,7 @@ use super::error::CommandError;
 use super::exit::Exit;
 use super::output::Output;
 use super::query::Query;
+use super::secret::Secret;
 use super::text;
 
 /// What clients send a key in.
@@ -32,8 +33,8 @@ pub struct Explain {
     /// A header of the request, such as 'x-subaccount: dev', or a file with one in each line
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE|@FILE")]
     headers: Vec<String>,
-    #[arg(skip = std::env::var("LATCHKEY_KEY").ok())]
-    key: Option<String>,
+    #[arg(skip = Secret::of_env("LATCHKEY_KEY"))]
+    key: Option<Secret>,
     /// The client's address, as Envoy trusts it
     #[arg(long, value_name = "ADDRESS")]
     source_address: Option<IpAddr>,
@@ -68,7 +69,7 @@ impl Explain {
             }
         }
         if let (None, Some(key)) = (&self.key_id, &self.key) {
-            headers.put(KEY_HEADER, key);
+            headers.put(KEY_HEADER, key.expose());
         }
         let (host, path) = split(&self.target);
         Ok(json!({

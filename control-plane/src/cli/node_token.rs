@@ -2,7 +2,6 @@
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
-use std::fs;
 use std::path::PathBuf;
 
 use super::arguments::Body;
@@ -14,6 +13,7 @@ use super::secret::Secret;
 use super::table::{Table, details};
 use super::{Context, Run, text};
 use crate::secret::NodeToken;
+use crate::secret_files;
 
 const VARIABLE: &str = "LATCHKEY_NEW_NODE_TOKEN";
 
@@ -38,7 +38,7 @@ pub struct Create {
     /// Which values of Envoy's node.id it is valid for, such as 'edge-*'; * stands for any characters
     #[arg(long, value_name = "PATTERN")]
     node: String,
-    /// Read the token from this file; line breaks at its end do not count
+    /// Read the token from this file, without one line break at its end. Other users must have no access to the file
     #[arg(long, value_name = "FILE", conflicts_with = "sha256")]
     token_file: Option<PathBuf>,
     /// SHA-256 of the token, in hexadecimal
@@ -87,12 +87,11 @@ impl Create {
             return Ok(Some(hash.clone()));
         }
         let token = match (&self.token_file, &self.given) {
-            (Some(file), _) => fs::read_to_string(file)
-                .map_err(|error| CommandError::file(file, format!("cannot be read: {error}")))?,
+            (Some(file), _) => secret_files::read(file).map_err(|reason| CommandError::file(file, reason))?,
             (None, Some(given)) => given.expose().to_owned(),
             (None, None) => return Ok(None),
         };
-        let token: NodeToken = token.parse().unwrap_or_else(|never| match never {});
+        let token = NodeToken::new(token);
         if !token.is_presentable() {
             let reason = format!("the token must have at least {} characters of printable ASCII", NodeToken::MIN_LEN);
             return Err(CommandError::usage(reason));
@@ -146,6 +145,8 @@ mod tests {
     use super::*;
     use clap::Parser;
     use serde_json::json;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
 
     #[derive(Parser)]
     struct Line {
@@ -165,6 +166,9 @@ mod tests {
         let file = directory.path().join("token");
         let argument = file.to_str().unwrap();
         fs::write(&file, "correct horse battery\n").unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+        assert!(create(&["--token-file", argument]).hash().unwrap_err().to_string().contains("(mode 0644)"));
+        fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
         let hash = "51a9bea7bf3e49d9ce1b5a5e9f7e4ad8bd0a0d9d";
         let of_file = create(&["--token-file", argument]).hash().unwrap().unwrap();
         let same: NodeToken = "correct horse battery".parse().unwrap();

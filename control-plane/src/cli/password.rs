@@ -1,6 +1,7 @@
 //! Passwords, from where nobody else sees them: the environment, stdin, or the terminal without echo.
 
 use clap::Args;
+use latchkey_policy::line_break::without_line_break;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use super::error::CommandError;
@@ -49,8 +50,7 @@ pub(super) fn of_stdin() -> Result<Secret, CommandError> {
     let mut line = String::new();
     let failed = |error: io::Error| CommandError::usage(format!("stdin cannot be read: {error}"));
     io::stdin().lock().read_line(&mut line).map_err(failed)?;
-    let line = line.strip_suffix('\n').unwrap_or(&line);
-    Ok(Secret::new(line.strip_suffix('\r').unwrap_or(line)))
+    Ok(Secret::new(without_line_break(&line)))
 }
 
 /// On the terminal, without echo.

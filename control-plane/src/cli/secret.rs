@@ -1,5 +1,6 @@
 //! Secrets as commands handle them: none can be printed by accident.
 
+use latchkey_policy::line_break::without_line_break;
 use serde::{Deserialize, Serialize};
 use std::{env, fmt};
 
@@ -19,9 +20,10 @@ impl Secret {
         Self(text.into())
     }
 
-    /// An environment variable's, unless that is empty.
+    /// An environment variable's, without one line break at its end, unless that is empty.
     pub(super) fn of_env(variable: &str) -> Option<Self> {
-        env::var(variable).ok().filter(|text| !text.is_empty()).map(Self)
+        let text = env::var(variable).ok()?;
+        Some(without_line_break(&text)).filter(|text| !text.is_empty()).map(Self::new)
     }
 
     /// The secret itself, to be sent or written where it was asked for.

@@ -11,6 +11,7 @@ use std::{env, iter};
 use super::error::CommandError;
 use super::secret::Secret;
 use crate::random;
+use crate::secret_files::Exposure;
 use crate::text::normalized_email;
 
 /// What the file says.
@@ -54,15 +55,16 @@ impl SessionFile {
         Ok(config.map(|config| Self(config.join("latchkey").join("session.json"))))
     }
 
-    /// Nothing where there is none. One that others can read is none to go by.
+    /// Reads the session, if one is saved. A file that others have access to is refused.
     pub(super) fn read(&self) -> Result<Option<Saved>, CommandError> {
         let failed = |error: io::Error| CommandError::file(&self.0, format!("cannot be read: {error}"));
         let file = match File::open(&self.0) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file.map_err(failed)?,
         };
-        if file.metadata().map_err(failed)?.permissions().mode() & 0o077 != 0 {
-            return Err(CommandError::file(&self.0, "others can read it; remove it, and log in again: latchkey login"));
+        if let Some(exposure) = Exposure::of(&file.metadata().map_err(failed)?) {
+            let reason = format!("{exposure}; or remove it, and log in again: latchkey login");
+            return Err(CommandError::file(&self.0, reason));
         }
         let text = io::read_to_string(file).map_err(failed)?;
         let damaged = |_| CommandError::file(&self.0, "is damaged; remove it, and log in again: latchkey login");
@@ -124,8 +126,8 @@ mod tests {
         assert_eq!(fs::read_dir(file.0.parent().unwrap()).unwrap().count(), 1, "nothing partial is left");
         assert!(!format!("{read:?}").contains("lks_secret"));
 
-        fs::set_permissions(&file.0, Permissions::from_mode(0o640)).unwrap();
-        assert!(file.read().unwrap_err().to_string().contains("others can read it"));
+        fs::set_permissions(&file.0, Permissions::from_mode(0o644)).unwrap();
+        assert!(file.read().unwrap_err().to_string().contains("other users have access to it"));
         fs::set_permissions(&file.0, Permissions::from_mode(0o600)).unwrap();
         fs::write(&file.0, "{}").unwrap();
         assert!(file.read().unwrap_err().to_string().contains("is damaged"));

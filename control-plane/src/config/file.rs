@@ -6,18 +6,16 @@ use std::any::TypeId;
 use std::error::Error as _;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
+
+use crate::secret_files::Exposure;
 
 /// The command whose settings can be in a file.
 const SERVE: &str = "serve";
 
 /// The setting that names the file, and so the only one that is not in it.
 const FILE: &str = "config";
-
-/// Who else than the owner may do anything with a file.
-const OTHERS: u32 = 0o077;
 
 /// A file of settings that cannot be used. No value is ever told: it may be a secret.
 #[derive(Debug, thiserror::Error)]
@@ -39,8 +37,8 @@ enum Fault {
     Type { key: String, expected: &'static str },
     #[error("`{key}` {reason}")]
     Value { key: String, reason: String },
-    #[error("`{0}` is a secret, so the file must be its owner's alone (chmod 600)")]
-    Exposed(String),
+    #[error("`{key}` is a secret, but {exposure}")]
+    Exposed { key: String, exposure: Exposure },
 }
 
 /// Reads the process' arguments, and for `serve` the file that they or the environment name. Ends the process where
@@ -68,14 +66,14 @@ fn with_file(command: Command, path: &Path) -> Result<Command, InvalidFile> {
 
 fn apply(mut command: Command, path: &Path) -> Result<Command, Fault> {
     let mut file = File::open(path)?;
-    let exposed = file.metadata()?.permissions().mode() & OTHERS != 0;
+    let exposure = Exposure::of(&file.metadata()?);
     let mut text = String::new();
     file.read_to_string(&mut text)?;
     for (key, value) in table(&text)? {
         let setting = command.get_arguments().find(|setting| setting.get_long() == Some(&key) && key != FILE).cloned();
         let Some(setting) = setting else { return Err(Fault::Unknown(key)) };
-        if exposed && is_secret(&setting) {
-            return Err(Fault::Exposed(key));
+        if let Some(exposure) = exposure.filter(|_| is_secret(&setting)) {
+            return Err(Fault::Exposed { key, exposure });
         }
         let text = text_of(&setting, &key, value)?;
         check(&setting, &key, &text)?;

@@ -201,7 +201,8 @@ fn batch_before_the_epoch_is_accepted_ends_the_stream() {
 fn node_token_comes_from_the_environment() {
     const BY_NAME: &[u8] = br#"{"control_plane":{"cluster":"latchkey","token_env":"TOKEN"}}"#;
     let host = host();
-    host.environment.borrow_mut().insert("TOKEN".to_owned(), "node-token".to_owned());
+    // As a Secret that was made with `echo`.
+    host.environment.borrow_mut().insert("TOKEN".to_owned(), "node-token\n".to_owned());
     let mut worker = Worker::default();
     assert!(worker.configure(&host, BY_NAME));
     worker.tick(&host, false);
@@ -212,7 +213,7 @@ fn node_token_comes_from_the_environment() {
 #[test]
 fn no_stream_is_opened_without_the_node_token() {
     const BY_NAME: &[u8] = br#"{"control_plane":{"cluster":"latchkey","token_env":"TOKEN"}}"#;
-    for token in [None, Some(""), Some("a b"), Some("token\n")] {
+    for token in [None, Some(""), Some("a b"), Some("token\n\n")] {
         let host = host();
         host.environment.borrow_mut().extend(token.map(|token| ("TOKEN".to_owned(), token.to_owned())));
         let mut worker = Worker::default();
