@@ -69,7 +69,7 @@ pub struct HttpConfig {
     /// Address of the API; port 0 takes a free one
     #[arg(long = "http-listen", env = "LATCHKEY_HTTP_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR")]
     pub listen: SocketAddr,
-    /// Connections that are open at once; more wait to be accepted
+    /// Connections that are open at once. One more takes the place of one that waits for its client, of the same client if it has half of them
     #[arg(
         id = "http-connections",
         long = "http-connections",
@@ -237,7 +237,9 @@ impl Config {
 
 impl HttpConfig {
     pub(crate) fn limits(&self, connections: usize) -> http::Limits {
-        http::Limits { connections, idle: Duration::from_millis(self.idle_ms) }
+        // Behind a proxy all clients' connections are the proxy's.
+        let per_client = if self.trusted_hops == 0 { (connections / 2).max(1) } else { connections };
+        http::Limits { connections, per_client, idle: Duration::from_millis(self.idle_ms) }
     }
 }
 

@@ -1,30 +1,35 @@
 //! Serves the API: HTTP/1.1, on a bounded number of connections, none of which is waited for without end.
 
+mod placed;
+mod places;
 mod unread;
 
-use axum::{Extension, Router};
+use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time;
-use tower::Layer as _;
+use tokio::time::{self, Instant};
 use tracing::{debug, error};
 
+use crate::client_network::ClientNetwork;
 use crate::stop::Stop;
+use placed::Placed;
+pub(crate) use places::Place;
+use places::{Admission, Places};
 use unread::Unread;
 
 /// What clients can take of it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Connections that are open at once; more wait to be accepted.
+    /// Connections that are open at once. One more takes the place of one that waits for its client, or waits itself.
     pub(crate) connections: usize,
+    /// How many of them can be one client's on which nobody has shown a credential.
+    pub(crate) per_client: usize,
     /// From a connection's first moment, or the end of its last answer, to the end of the next request's headers, and
     /// while nothing of an answer is taken. What comes after the headers has the time that a request has.
     pub(crate) idle: Duration,
@@ -33,6 +38,9 @@ pub(crate) struct Limits {
 /// After a connection that could not be accepted, as when too many files are open.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Bytes of a connection that are held until they are dealt with: so much is there for a request's headers.
+const MAX_BUFFERED: usize = 32 * 1024;
+
 /// Who has opened the connection of a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
@@ -40,28 +48,32 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 /// Serves until `stop`, and then until requests that are under way are answered.
 pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits, mut stop: Stop) {
     let mut http = Builder::new(TokioExecutor::new()).http1_only();
-    http.http1().timer(TokioTimer::new()).header_read_timeout(limits.idle);
+    http.http1().timer(TokioTimer::new()).header_read_timeout(limits.idle).max_buf_size(MAX_BUFFERED);
     let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(limits.connections));
+    let places = Places::new(limits);
     loop {
-        let (stream, peer, place) = tokio::select! {
-            accepted = accept(&listener, &places) => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    error!(%error, "a connection cannot be accepted");
-                    time::sleep(PAUSE).await;
-                    continue;
-                }
-            },
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &places) => accepted,
             () = stop.requested() => break,
         };
-        let service = TowerToHyperService::new(Extension(peer).layer(router.clone()));
+        let (stream, peer, place) = match accepted {
+            Ok(Some(accepted)) => accepted,
+            Ok(None) => continue,
+            Err(error) => {
+                error!(%error, "a connection cannot be accepted");
+                time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let service = TowerToHyperService::new(Placed { router: router.clone(), place: place.clone(), peer });
         let stream = TokioIo::new(Unread::new(stream, limits.idle));
         let connection = graceful.watch(http.serve_connection(stream, service).into_owned());
         tokio::spawn(async move {
-            let _place = place;
-            if let Err(error) = connection.await {
-                debug!(error, "a connection ended early");
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    debug!(error, "a connection ended early");
+                },
+                () = place.lost() => debug!("a connection has lost its place to another"),
             }
         });
     }
@@ -69,13 +81,20 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits,
     graceful.shutdown().await;
 }
 
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, Peer, OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
+/// The next connection, once it has a place; nothing if it can have none.
+async fn accept(listener: &TcpListener, places: &Places) -> io::Result<Option<(TcpStream, Peer, Place)>> {
     let (stream, address) = listener.accept().await?;
-    Ok((stream, Peer(address), place))
+    let client = ClientNetwork::of(Some(address.ip()));
+    loop {
+        match places.admit(client, Instant::now()) {
+            Admission::Admitted(place) => return Ok(Some((stream, Peer(address), place))),
+            Admission::Refused => return Ok(None),
+            Admission::Later(wait) => tokio::select! {
+                () = places.freed() => {}
+                () = time::sleep(wait) => {}
+            },
+        }
+    }
 }
 
 #[cfg(test)]
@@ -84,7 +103,6 @@ mod tests {
     use crate::stop;
     use axum::routing::get;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::time::Instant;
 
     const IDLE: Duration = Duration::from_millis(200);
 
@@ -94,7 +112,7 @@ mod tests {
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let (stopper, stop) = stop::channel();
-        let limits = Limits { connections: 1, idle: IDLE };
+        let limits = Limits { connections: 1, per_client: 1, idle: IDLE };
         let server = tokio::spawn(serve(TcpListener::from_std(listener).unwrap(), router, limits, stop));
         let end = async move || {
             stopper.stop();
@@ -113,14 +131,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_waits_for_a_place_and_no_place_is_held_by_silence() {
+    async fn connection_waits_for_a_place_and_silence_holds_none() {
         let (address, end) = one_place(Router::new().route("/", get(async || "here")));
         for begun in ["", "GET / HTTP/1.1\r\nhost: ", "GET / HTTP/1.1\r\nhost: x\r\n\r\n"] {
             let mut slow = TcpStream::connect(address).await.unwrap();
             slow.write_all(begun.as_bytes()).await.unwrap();
             let started = Instant::now();
             is_served(address).await;
-            assert!(started.elapsed() >= IDLE, "there was a second place beside {begun:?}");
+            assert!(started.elapsed() >= places::GRACE / 2, "there was a second place beside {begun:?}");
         }
         end().await;
     }

@@ -5,6 +5,7 @@
 //! | `http`, `api` | HTTP: what people and their tools ask for |
 //! | [`store`] | the database, and the revision that every change advances |
 //! | `stream` | gRPC: what nodes are sent, and what they have acknowledged |
+//! | `refused_logins` | entries of the audit about log-ins that were refused |
 //! | `usage` | what nodes have counted, and what each is told of the others |
 //! | [`webhook`] | telling receivers what becomes of keys |
 //! | `removals` | removing the keys of deleted users and closed accounts, in steps |
@@ -21,6 +22,7 @@ mod api;
 pub mod authority;
 pub mod backup;
 pub mod cli;
+mod client_network;
 pub mod clock;
 pub mod config;
 mod console;
@@ -38,6 +40,7 @@ mod open_files;
 pub mod password;
 mod permissions;
 pub mod random;
+mod refused_logins;
 mod removals;
 pub mod role;
 mod route_document;

@@ -73,6 +73,39 @@ impl RefusedCredential {
     pub(crate) const NODE_ID: Self = Self { reason: "node_id" };
 }
 
+/// What became of a log-in. Whether there is such a user is not told: everybody may read metrics.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct LoginOutcome {
+    outcome: &'static str,
+}
+
+impl LoginOutcome {
+    pub(crate) const ACCEPTED: Self = Self { outcome: "accepted" };
+    /// Email address or password was wrong.
+    pub(crate) const REFUSED: Self = Self { outcome: "refused" };
+    /// There had been too many wrong ones.
+    pub(crate) const THROTTLED: Self = Self { outcome: "throttled" };
+    /// Too many passwords were being verified.
+    pub(crate) const BUSY: Self = Self { outcome: "busy" };
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.outcome
+    }
+}
+
+/// What is wrong with `X-Forwarded-For`, given the setting `trusted-hops`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ForwardedFor {
+    problem: &'static str,
+}
+
+impl ForwardedFor {
+    /// It is there, and the setting is 0.
+    pub(crate) const IGNORED: Self = Self { problem: "ignored" };
+    /// It does not have the client's address.
+    pub(crate) const MISSING: Self = Self { problem: "missing" };
+}
+
 /// What is so at the moment when metrics are read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
@@ -90,6 +123,8 @@ pub(crate) struct Metrics {
     registry: Registry,
     pub(crate) requests: Family<Request, Counter>,
     pub(crate) request_seconds: Family<Endpoint, Histogram, fn() -> Histogram>,
+    pub(crate) logins: Family<LoginOutcome, Counter>,
+    pub(crate) forwarded_for: Family<ForwardedFor, Counter>,
     pub(crate) batches: Counter,
     pub(crate) batch_bytes: Counter,
     pub(crate) snapshots: Family<Snapshot, Counter>,
@@ -127,6 +162,8 @@ impl Metrics {
             registry,
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(|| Histogram::new(REQUEST_SECONDS)),
+            logins: Family::default(),
+            forwarded_for: Family::default(),
             batches: Counter::default(),
             batch_bytes: Counter::default(),
             snapshots: Family::default(),
@@ -160,6 +197,12 @@ impl Metrics {
         for kind in [CredentialKind::TOKEN, CredentialKind::SHARED] {
             drop(metrics.credentials.get_or_create(&kind));
         }
+        for outcome in [LoginOutcome::ACCEPTED, LoginOutcome::REFUSED, LoginOutcome::THROTTLED, LoginOutcome::BUSY] {
+            drop(metrics.logins.get_or_create(&outcome));
+        }
+        for problem in [ForwardedFor::IGNORED, ForwardedFor::MISSING] {
+            drop(metrics.forwarded_for.get_or_create(&problem));
+        }
         for reason in [RefusedCredential::TOKEN, RefusedCredential::NODE_ID] {
             drop(metrics.refused_credentials.get_or_create(&reason));
         }
@@ -169,6 +212,12 @@ impl Metrics {
             "http_request_seconds",
             "Time that requests to the API took, with what they waited for nodes",
             metrics.request_seconds.clone(),
+        );
+        registry.register("logins", "Log-ins, by what became of them", metrics.logins.clone());
+        registry.register(
+            "forwarded_for_mismatches",
+            "Requests whose X-Forwarded-For does not fit the setting trusted-hops",
+            metrics.forwarded_for.clone(),
         );
         registry.register("nodes_connected", "Nodes with an open stream", metrics.nodes_connected.clone());
         registry.register("nodes_lost", "Nodes without a stream that may still be serving", metrics.nodes_lost.clone());

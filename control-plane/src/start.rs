@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time;
 use tracing::{error, info, warn};
 
-use crate::api::{self, App, Throttle};
+use crate::api::{self, App, HopsCheck, LogDigests, LoginLimits, Throttle};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{AdminConfig, Config, InvalidSetting};
 use crate::http;
@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::open_files::{self, Connections};
 use crate::password::{PasswordError, Passwords};
 use crate::random::NoRandomness;
+use crate::refused_logins;
 use crate::removals;
 use crate::secret::Password;
 use crate::stop::{self, Stopper};
@@ -30,12 +31,6 @@ use crate::webhook;
 
 /// How long requests that are under way can take to end once it stops.
 const DRAIN: Duration = Duration::from_secs(5);
-
-/// Wrong passwords a minute for an email address.
-const LOGIN_FAILURES: u32 = 10;
-
-/// Wrong passwords a minute from a client's address, behind which there can be many people.
-const LOGIN_FAILURES_OF_ADDRESS: u32 = 60;
 
 /// Why the control plane does not run.
 #[derive(Debug, thiserror::Error)]
@@ -145,6 +140,7 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
     let (feed, streams) =
         stream::serve(nodes, settings, store.clone(), registry.clone(), clock.clone(), metrics.clone(), stop.clone());
     store.start_checks(stop.clone());
+    let refused_logins = Arc::new(refused_logins::Collector::default());
     let app = App {
         store: store.clone(),
         clock: clock.clone(),
@@ -152,10 +148,12 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
         metrics,
         feed,
         passwords,
-        logins: Throttle::new(LOGIN_FAILURES),
-        login_addresses: Throttle::new(LOGIN_FAILURES_OF_ADDRESS),
+        logins: LoginLimits::new(),
+        refused_logins: refused_logins.clone(),
+        digests: LogDigests::new()?,
         calls: Throttle::new(config.http.calls_per_minute),
         trusted_hops: config.http.trusted_hops,
+        hops_check: HopsCheck::default(),
         gateway: config.http.gateway_url.clone(),
         key_format: config.keys.format,
         reach,
@@ -164,6 +162,7 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
     let router = api::router(app)?;
     let mut servers = JoinSet::new();
     servers.spawn(deliveries);
+    servers.spawn(refused_logins::run(refused_logins, store.clone(), clock.clone(), stop.clone()));
     webhook::chores::start(store.clone(), clock.clone(), stop.clone());
     removals::start(store.clone(), clock.clone(), stop.clone());
     usage::tidy::start(store.clone(), clock.clone(), stop.clone());
@@ -229,7 +228,7 @@ async fn first_user(store: &Store, passwords: &Passwords, config: &AdminConfig, 
             password
         }
     };
-    let hash = passwords.hash(password).await?;
+    let hash = passwords.hash(password, "").await?;
     store.add_admin(&config.email, &hash, config.recover, now).await?;
     Ok(())
 }

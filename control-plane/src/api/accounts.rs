@@ -209,7 +209,7 @@ pub(super) async fn create(
     let name = fields::name("name", &name)?;
     let email = fields::email("admin.email", &admin.email)?;
     fields::password("admin.password", &admin.password)?;
-    let password_hash = app.passwords.hash(admin.password).await?;
+    let password_hash = app.passwords.hash(admin.password, &session.caller.user_id).await?;
     let new = NewAccount { name, tier, max_keys: max_keys.unwrap_or(Some(MAX_KEYS)), email, password_hash };
     let (account, admin) = acting.create_account(new).await.map_err(|error| match error {
         StoreError::EmailTaken => ApiError::EmailTaken("admin.email"),

@@ -134,8 +134,12 @@ pub(super) enum ApiError {
     UnsupportedMediaType,
     /// The body has more bytes than this.
     TooLarge(usize),
+    /// The body did not come in time.
+    BodyTimeout,
     /// A login for that address may be tried again after so many seconds.
     TooManyLogins(u32),
+    /// The caller was refused too often because of what other accounts have, and may try again after so many seconds.
+    TooManyConflicts(u32),
     /// The caller has made as many calls as they can, and may make another after so many seconds.
     TooManyCalls {
         /// Calls a minute.

@@ -2,9 +2,8 @@
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Query, Request};
-use axum::http::{HeaderMap, StatusCode, header, request::Parts};
+use axum::http::{Extensions, HeaderMap, StatusCode, header, request::Parts};
 use axum::response::IntoResponse as _;
-use latchkey_policy::address::parse_forwarded;
 use latchkey_policy::credential::may_be_imported;
 use latchkey_policy::key::KeyDigest;
 use latchkey_policy::verdict::Code;
@@ -13,20 +12,21 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time;
 
 use super::error::ApiError;
 use super::expiry::from_rfc3339;
 use super::observe::{Noted, RequestId};
 use super::throttle::Quota;
-use super::{App, MAX_BODY_LEN};
-use crate::http::Peer;
+use super::{App, MAX_BODY_LEN, client_address};
+use crate::client_network::ClientNetwork;
+use crate::http::{Peer, Place};
 use crate::json;
 use crate::secret::SessionToken;
 use crate::store::audit::Origin;
 use crate::store::{Acting, Caller, Credential, Lasting, StoreError};
 
 const API_KEY: &str = "x-api-key";
-const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// The last second that is written with a year of four digits.
 const LAST_SECOND: i64 = 253_402_300_799;
@@ -58,6 +58,9 @@ impl FromRequestParts<Arc<App>> for Session {
             }
             caller => caller?,
         };
+        if let Some(place) = parts.extensions.get::<Place>() {
+            place.vouch();
+        }
         let quota = app.calls.take(caller.actor.id().unwrap_or_default(), now);
         if let Some(noted) = parts.extensions.get::<Noted>() {
             noted.note(quota);
@@ -105,22 +108,27 @@ impl FromRequestParts<Arc<App>> for From {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
-        let peer = parts.extensions.get::<Peer>().map(|Peer(address)| address.ip());
-        let address = client_address(&parts.headers, peer, app.trusted_hops).map(|address| address.to_canonical());
+        let address = client_address::of(&parts.headers, peer(&parts.extensions), app.trusted_hops);
         let request_id = parts.extensions.get::<RequestId>().map(|RequestId(id)| id.clone());
         Ok(Self(Origin { address, request_id }))
     }
 }
 
-/// The address that the outermost of `hops` trusted proxies saw: each appends the one that it saw to
-/// `X-Forwarded-For`. Whatever stands before is the client's own say. It is not known if there are fewer, or if the entry
-/// is no address.
-fn client_address(headers: &HeaderMap, peer: Option<IpAddr>, hops: usize) -> Option<IpAddr> {
-    let Some(index) = hops.checked_sub(1) else { return peer };
-    let values = headers.get_all(FORWARDED_FOR).iter();
-    let entries: Vec<_> = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).collect();
-    let entry = entries.iter().rev().nth(index)?;
-    parse_forwarded(entry)
+/// Whose requests a request counts as.
+pub(super) struct CountedAs(pub(super) ClientNetwork);
+
+impl FromRequestParts<Arc<App>> for CountedAs {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let peer = peer(&parts.extensions);
+        // Where proxies name no client, whoever has opened the connection.
+        Ok(Self(ClientNetwork::of(client_address::of(&parts.headers, peer, app.trusted_hops).or(peer))))
+    }
+}
+
+fn peer(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<Peer>().map(|Peer(address)| address.ip().to_canonical())
 }
 
 /// The one credential of a request.
@@ -246,6 +254,9 @@ impl<T: DeserializeOwned, S: Send + Sync, const MAX_LEN: usize> FromRequest<S> f
         if !is_json(request.headers()) {
             return Err(ApiError::UnsupportedMediaType);
         }
+        if says_more_than(request.headers(), MAX_LEN) {
+            return Err(ApiError::TooLarge(MAX_LEN));
+        }
         DefaultBodyLimit::max(MAX_LEN).apply(&mut request);
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
             match rejection.into_response().status() {
@@ -254,6 +265,29 @@ impl<T: DeserializeOwned, S: Send + Sync, const MAX_LEN: usize> FromRequest<S> f
             }
         })?;
         parse(&bytes).map(Self)
+    }
+}
+
+/// Returns whether a body will be longer than `most`, by its own account: nothing of it need be read then.
+pub(crate) fn says_more_than(headers: &HeaderMap, most: usize) -> bool {
+    let len = headers.get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse::<u64>().ok());
+    len.is_some_and(|len| usize::try_from(len).map_or(true, |len| len > most))
+}
+
+/// Bytes in the body of a stranger, and the time that it has from the end of the headers.
+pub(crate) const STRANGERS_MAX_LEN: usize = 4 * 1024;
+pub(crate) const STRANGERS_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The body of a call that takes no credential: a short one, that has to arrive soon.
+pub(super) struct StrangersBody<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for StrangersBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let body = Body::<T, STRANGERS_MAX_LEN>::from_request(request, state);
+        let Body(body) = time::timeout(STRANGERS_PATIENCE, body).await.map_err(|_| ApiError::BodyTimeout)??;
+        Ok(Self(body))
     }
 }
 
@@ -304,32 +338,6 @@ mod tests {
             let Err(ApiError::Invalid { error, .. }) = time(refused) else { unreachable!("{refused}") };
             assert!(error.starts_with("Query parameter `to` must be a time from 1970 to 9999"), "{refused}: {error}");
         }
-    }
-
-    #[test]
-    fn the_clients_address_is_what_the_outermost_trusted_proxy_saw() {
-        let peer = Some(IpAddr::from([127, 0, 0, 1]));
-        let mut headers = HeaderMap::new();
-        headers.append(FORWARDED_FOR, HeaderValue::from_static("6.6.6.6, 198.51.100.7"));
-        headers.append(FORWARDED_FOR, HeaderValue::from_static("10.0.0.1"));
-        for (hops, address) in [(0, "127.0.0.1"), (1, "10.0.0.1"), (2, "198.51.100.7"), (3, "6.6.6.6")] {
-            assert_eq!(client_address(&headers, peer, hops), address.parse().ok(), "{hops}");
-        }
-        assert_eq!(client_address(&headers, peer, 4), None);
-        headers.append(FORWARDED_FOR, HeaderValue::from_static("unknown"));
-        assert_eq!(client_address(&headers, peer, 1), None);
-        for (entry, address) in [
-            ("198.51.100.7:4711", Some("198.51.100.7")),
-            ("[2001:db8::1]:4711", Some("2001:db8::1")),
-            ("[2001:db8::1]", Some("2001:db8::1")),
-            ("198.51.100.007", None),
-        ] {
-            headers.append(FORWARDED_FOR, HeaderValue::from_static(entry));
-            assert_eq!(client_address(&headers, peer, 1), address.map(|address| address.parse().unwrap()), "{entry}");
-        }
-        // What a client puts before does not hide what the proxy says.
-        headers.append(FORWARDED_FOR, HeaderValue::from_bytes(b"\xff, 203.0.113.9").unwrap());
-        assert_eq!(client_address(&headers, peer, 1), "203.0.113.9".parse().ok());
     }
 
     #[test]

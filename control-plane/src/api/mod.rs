@@ -4,6 +4,7 @@ mod accounts;
 mod answer;
 mod audit;
 mod caller;
+mod client_address;
 mod docs;
 mod edit_key;
 mod error;
@@ -16,6 +17,8 @@ mod import;
 mod key_list;
 mod key_view;
 mod keys;
+mod log_in;
+mod login_limits;
 mod manage_nodes;
 mod myself;
 mod new_key;
@@ -49,13 +52,18 @@ use crate::console;
 use crate::enforcement::{self, Enforcement};
 use crate::metrics::Metrics;
 use crate::password::Passwords;
+use crate::refused_logins::Collector;
 use crate::stop::Stop;
 use crate::store::Store;
 use crate::stream::FeedHealth;
 use crate::stream::registry::Registry;
 use crate::webhook::reach::Reach;
+pub(crate) use client_address::HopsCheck;
 use error::ApiError;
+pub(crate) use extract::{STRANGERS_MAX_LEN, STRANGERS_PATIENCE, says_more_than};
 pub(crate) use import::check_row as check_import_row;
+pub(crate) use log_in::LogDigests;
+pub(crate) use login_limits::LoginLimits;
 pub(crate) use observe::RequestId;
 use openapi::Document;
 pub(crate) use throttle::Throttle;
@@ -71,14 +79,14 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) feed: FeedHealth,
     pub(crate) passwords: Passwords,
-    /// Wrong passwords by email address.
-    pub(crate) logins: Throttle,
-    /// Wrong passwords by client address.
-    pub(crate) login_addresses: Throttle,
+    pub(crate) logins: LoginLimits,
+    pub(crate) refused_logins: Arc<Collector>,
+    pub(crate) digests: LogDigests,
     /// Calls by caller.
     pub(crate) calls: Throttle,
     /// Proxies in front of the API that are trusted.
     pub(crate) trusted_hops: usize,
+    pub(crate) hops_check: HopsCheck,
     /// Where clients reach Envoy, if that is known.
     pub(crate) gateway: Option<String>,
     pub(crate) key_format: KeyFormat,
@@ -120,7 +128,7 @@ pub(crate) fn router(app: App) -> Result<Router, serde_json::Error> {
 type Calls = OpenApiRouter<Arc<App>>;
 
 fn session_calls() -> Calls {
-    Calls::new().routes(routes!(sessions::log_in)).routes(routes!(myself::get, sessions::log_out))
+    Calls::new().routes(routes!(log_in::log_in)).routes(routes!(myself::get, sessions::log_out))
 }
 
 fn key_calls() -> Calls {

@@ -13,11 +13,12 @@ use super::error::ApiError;
 use super::extract::{Body, Params, Session};
 use super::fields;
 use super::openapi::texts;
+use crate::password::{Party, Rank};
 use crate::permissions::MANAGEMENT;
 use crate::role::Role;
 use crate::secret::Password;
 use crate::selection::Selection;
-use crate::store::{Actor, StoreError};
+use crate::store::{Actor, Credential, StoreError};
 
 /// Who calls.
 #[derive(Serialize, ToSchema)]
@@ -58,7 +59,7 @@ pub(super) async fn get(session: Session, params: Params) -> Result<Answer<Mysel
     let (email, key_id) = match caller.actor {
         Actor::User { email, .. } => (Some(email), None),
         Actor::Key { id, .. } => (None, Some(id)),
-        Actor::System => (None, None),
+        Actor::System | Actor::Unknown => (None, None),
     };
     let myself = Myself {
         account_id: caller.account_id,
@@ -143,16 +144,18 @@ pub(super) async fn change_password(
     let Actor::User { id, email } = &session.caller.actor else { return Err(ApiError::Session) };
     params.finish()?;
     fields::password("new_password", &request.new_password)?;
-    let now = app.clock.now();
+    let Credential::Session(token) = &session.credential else { return Err(ApiError::Session) };
     // Whoever has got hold of a session must not find out the password by it.
-    app.logins.admit(email, now).map_err(ApiError::TooManyLogins)?;
+    let tried = app.logins.begin_in_session(&hex::encode(token.as_bytes()), app.clock.now());
+    let tried = tried.map_err(ApiError::TooManyLogins)?;
     let stored = app.store.credentials(email).await?.filter(|user| user.user_id == *id);
     let stored = stored.ok_or(ApiError::Session)?.password_hash;
-    if !app.passwords.verify(request.current_password, Some(stored.clone())).await? {
-        app.logins.failed(email, now);
+    let caller = Party::Caller(id.clone());
+    if !app.passwords.verify(request.current_password, Some(stored.clone()), Rank::Known, &caller).await? {
         return Err(ApiError::field("current_password", "is not your password"));
     }
-    let hash = app.passwords.hash(request.new_password).await?;
+    tried.forgive();
+    let hash = app.passwords.hash(request.new_password, id).await?;
     session.acting_for_oneself(&app).change_password(stored, hash).await?;
     info!(user = id, "password changed");
     Ok(Answer::done("Password changed successfully"))

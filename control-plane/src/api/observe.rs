@@ -31,6 +31,10 @@ pub(super) async fn observe(
     let id = request_id(request.headers());
     let method = name(request.method());
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str).to_owned();
+    // Probes come past the proxies.
+    if route.starts_with("/v1/") || route.starts_with("/console") {
+        app.hops_check.check(request.headers(), app.trusted_hops, &app.metrics);
+    }
     let noted = Noted::default();
     request.extensions_mut().insert(noted.clone());
     request.extensions_mut().insert(RequestId(id.to_str().unwrap_or_default().to_owned()));

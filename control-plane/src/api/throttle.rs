@@ -1,19 +1,15 @@
-//! So much a minute: calls of a caller, and wrong passwords for an email address, whether there is such a user or not, or
-//! from a client's address. Beyond that even the right password is refused until the minute is over; sessions that are
-//! open stay so. Logins that are being verified at the moment are not counted yet, and `password` bounds their number.
+//! Limits of a minute: calls of a caller, and tries of a password. All of it is forgotten with the process.
 
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::text;
-
 /// From the first on.
 const WINDOW_SECONDS: i64 = 60;
-/// Of so many it is remembered: more than there is time to verify passwords for in a minute.
+/// How many are remembered: more than there is time to verify passwords for in a minute.
 const CAPACITY: usize = 10_000;
 
-/// Of an address or an id: it can be long, and need not be kept.
+/// Of what is counted: it can be long, and need not be kept.
 type Digest = [u8; 32];
 
 struct Window {
@@ -32,7 +28,7 @@ pub(crate) struct Quota {
     pub(crate) wait: Option<u32>,
 }
 
-/// Sans-IO: told of the time. Forgets everything with the process.
+/// Sans-IO: told of the time.
 pub(crate) struct Throttle {
     /// In [`WINDOW_SECONDS`]; 0 is no limit.
     limit: u32,
@@ -51,39 +47,42 @@ impl Throttle {
             return None;
         }
         let mut windows = self.lock();
-        let window = Self::window(&mut windows, who, now);
+        let window = Self::window(&mut windows, digest(who), now);
         let wait = (window.count >= self.limit).then(|| window.rest(now));
         window.count = window.count.saturating_add(u32::from(wait.is_none()));
         let remaining = self.limit.saturating_sub(window.count);
         Some(Quota { limit: self.limit, remaining, reset: window.began.saturating_add(WINDOW_SECONDS), wait })
     }
 
-    /// Whether a login may be tried now, or in how many seconds it may.
-    pub(super) fn admit(&self, email: &str, now: i64) -> Result<(), u32> {
-        match self.lock().get(&digest(email)) {
+    /// Counts a try at once, so that many at the same time are no more than the limit.
+    ///
+    /// # Errors
+    /// How many seconds to wait, if there were too many.
+    pub(super) fn begin(&self, who: &str, now: i64) -> Result<Try<'_>, u32> {
+        let who = digest(who);
+        let mut windows = self.lock();
+        match windows.get(&who) {
             Some(window) if window.lasts(now) && window.count >= self.limit => Err(window.rest(now)),
-            _ => Ok(()),
+            _ => Ok(self.counted(&mut windows, who, now)),
         }
     }
 
-    /// A password was wrong.
-    pub(super) fn failed(&self, email: &str, now: i64) {
-        let mut windows = self.lock();
-        let window = Self::window(&mut windows, email, now);
-        window.count = window.count.saturating_add(1);
+    /// Counts a try, whatever the limit.
+    pub(super) fn count(&self, who: &str, now: i64) -> Try<'_> {
+        self.counted(&mut self.lock(), digest(who), now)
     }
 
-    /// A password was right.
-    pub(super) fn succeeded(&self, email: &str) {
-        self.lock().remove(&digest(email));
+    fn counted(&self, windows: &mut HashMap<Digest, Window>, who: Digest, now: i64) -> Try<'_> {
+        let window = Self::window(windows, who, now);
+        window.count = window.count.saturating_add(1);
+        Try { throttle: self, who, began: window.began }
     }
 
     /// The window of `who` that lasts, with room made for it.
-    fn window<'a>(windows: &'a mut HashMap<Digest, Window>, who: &str, now: i64) -> &'a mut Window {
+    fn window(windows: &mut HashMap<Digest, Window>, who: Digest, now: i64) -> &mut Window {
         if windows.len() >= CAPACITY {
             windows.retain(|_, window| window.lasts(now));
         }
-        let who = digest(who);
         if windows.len() >= CAPACITY && !windows.contains_key(&who) {
             let oldest = windows.iter().min_by_key(|(_, window)| window.began).map(|(who, _)| *who);
             oldest.and_then(|oldest| windows.remove(&oldest));
@@ -101,6 +100,32 @@ impl Throttle {
     }
 }
 
+/// A try that is counted. It stays so when it is dropped, as when a client leaves before it is answered.
+#[must_use = "what becomes of it decides whether it counts"]
+pub(super) struct Try<'a> {
+    throttle: &'a Throttle,
+    who: Digest,
+    began: i64,
+}
+
+impl Try<'_> {
+    /// Takes it back: it was right, or was not tried.
+    pub(super) fn withdraw(self) {
+        let mut windows = self.throttle.lock();
+        if let Some(window) = windows.get_mut(&self.who).filter(|window| window.began == self.began) {
+            window.count = window.count.saturating_sub(1);
+            if window.count == 0 {
+                windows.remove(&self.who);
+            }
+        }
+    }
+
+    /// Forgets it and those before it: it was right.
+    pub(super) fn forgive(self) {
+        self.throttle.lock().remove(&self.who);
+    }
+}
+
 impl Window {
     /// A clock that was set back ends it as well.
     fn lasts(&self, now: i64) -> bool {
@@ -112,34 +137,52 @@ impl Window {
     }
 }
 
-/// In whatever case, as users are found.
-fn digest(email: &str) -> Digest {
-    Sha256::digest(text::normalized_email(email)).into()
+fn digest(who: &str) -> Digest {
+    Sha256::digest(who).into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const FAILURES: u32 = 10;
-
-    fn fail(throttle: &Throttle, email: &str, now: i64, count: u32) {
+    fn fail(throttle: &Throttle, who: &str, now: i64, count: u32) {
         for _ in 0..count {
-            throttle.failed(email, now);
+            drop(throttle.count(who, now));
         }
     }
 
+    /// How long a try has to wait, which is then withdrawn.
+    fn wait(throttle: &Throttle, who: &str, now: i64) -> Option<u32> {
+        throttle.begin(who, now).map(Try::withdraw).err()
+    }
+
     #[test]
-    fn an_address_rests_after_too_many_failures_and_is_forgiven_after_a_minute() {
-        let throttle = Throttle::new(FAILURES);
-        fail(&throttle, "a@x", 100, 9);
-        assert_eq!(throttle.admit("a@x", 120), Ok(()));
-        fail(&throttle, " A@X", 120, 1);
-        assert_eq!(throttle.admit("a@x", 120), Err(40));
-        assert_eq!(throttle.admit("b@x", 120), Ok(()));
-        assert_eq!(throttle.admit("a@x", 160), Ok(()));
-        fail(&throttle, "a@x", 160, 1);
-        assert_eq!(throttle.admit("a@x", 160), Ok(()));
+    fn tries_are_refused_after_too_many_until_the_minute_ends() {
+        let throttle = Throttle::new(10);
+        fail(&throttle, "a", 100, 9);
+        assert_eq!(wait(&throttle, "a", 120), None);
+        fail(&throttle, "a", 120, 1);
+        assert_eq!(wait(&throttle, "a", 120), Some(40));
+        assert_eq!(wait(&throttle, "b", 120), None);
+        assert_eq!(wait(&throttle, "a", 160), None);
+        fail(&throttle, "a", 160, 1);
+        assert_eq!(wait(&throttle, "a", 160), None);
+    }
+
+    #[test]
+    fn tries_in_flight_count() {
+        let throttle = Throttle::new(10);
+        let mut in_flight: Vec<_> = (0..60).map(|_| throttle.begin("a", 100)).collect();
+        assert_eq!(in_flight.iter().filter(|tried| tried.is_ok()).count(), 10);
+        in_flight.remove(0).unwrap().withdraw();
+        assert_eq!(wait(&throttle, "a", 100), None, "one was not tried");
+        in_flight.remove(0).unwrap().forgive();
+        assert!(throttle.lock().is_empty(), "one was right");
+        drop(in_flight);
+        let late = throttle.begin("a", 100).unwrap();
+        fail(&throttle, "a", 160, 3);
+        late.withdraw();
+        assert_eq!(throttle.lock().values().next().unwrap().count, 3, "it belongs to a minute that is over");
     }
 
     #[test]
@@ -155,24 +198,16 @@ mod tests {
     }
 
     #[test]
-    fn a_right_password_wipes_the_slate() {
-        let throttle = Throttle::new(FAILURES);
-        fail(&throttle, "a@x", 100, 9);
-        throttle.succeeded("a@x");
-        fail(&throttle, "a@x", 100, 9);
-        assert_eq!(throttle.admit("a@x", 100), Ok(()));
-    }
-
-    #[test]
-    fn it_remembers_a_bounded_number_of_addresses_and_forgets_the_oldest_first() {
-        let throttle = Throttle::new(FAILURES);
-        fail(&throttle, "old", 100, FAILURES);
-        fail(&throttle, "new", 101, FAILURES);
+    fn it_remembers_a_bounded_number_and_forgets_the_oldest_first() {
+        let throttle = Throttle::new(10);
+        fail(&throttle, "old", 100, 10);
+        fail(&throttle, "new", 101, 10);
         for n in 0..CAPACITY - 1 {
             fail(&throttle, &n.to_string(), 102, 1);
         }
         assert_eq!(throttle.lock().len(), CAPACITY);
-        assert_eq!((throttle.admit("old", 102), throttle.admit("new", 102)), (Ok(()), Err(59)));
+        assert_eq!((wait(&throttle, "new", 102), wait(&throttle, "old", 102)), (Some(59), None));
+        fail(&throttle, "another", 102, 1);
         fail(&throttle, "later", 500, 1);
         assert_eq!(throttle.lock().len(), 1);
     }

@@ -178,7 +178,7 @@ pub(super) async fn create(
     if let Some(subaccounts) = &request.subaccounts {
         fields::selection("subaccounts", subaccounts)?;
     }
-    let password_hash = app.passwords.hash(request.password).await?;
+    let password_hash = app.passwords.hash(request.password, &session.caller.user_id).await?;
     let new = move |caller: &Caller, there_are: &[String]| {
         caller.may_grant(&authority)?;
         let subaccounts = request.subaccounts.unwrap_or_else(|| caller.subaccounts.clone().among(there_are));
@@ -220,7 +220,7 @@ pub(super) async fn edit(
         None => None,
         Some(password) => {
             fields::password("password", &password)?;
-            Some(app.passwords.hash(password).await?)
+            Some(app.passwords.hash(password, &session.caller.user_id).await?)
         }
     };
     let with_password = password_hash.is_some();

@@ -2,14 +2,14 @@
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::{Extensions, HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tower::ServiceExt as _;
 use tracing::error;
 
 use crate::api::RequestId;
-use crate::http::Peer;
+use crate::http::{Peer, Place};
 
 /// No answer to a page is longer.
 const MAX_ANSWER_LEN: usize = 64 << 20;
@@ -26,6 +26,8 @@ pub(super) struct Api {
     calls: Calls,
     /// Who has opened the connection.
     peer: Option<Peer>,
+    /// The connection's place.
+    place: Option<Place>,
     /// What the request is called in the log.
     request_id: Option<RequestId>,
     forwarded_for: Vec<HeaderValue>,
@@ -41,6 +43,9 @@ pub(super) struct Refusal {
     pub(super) error: String,
     /// What is to blame, if it is one field.
     pub(super) field: Option<String>,
+    /// In how many seconds it may be tried again.
+    #[serde(skip)]
+    pub(super) retry_after: Option<HeaderValue>,
 }
 
 impl Refusal {
@@ -50,12 +55,19 @@ impl Refusal {
             status: StatusCode::INTERNAL_SERVER_ERROR,
             error: "Something went wrong. The log of the control plane says what.".to_owned(),
             field: None,
+            retry_after: None,
         }
+    }
+
+    /// The header that says when to try again, if there is one.
+    pub(super) fn wait(&self) -> Option<[(HeaderName, HeaderValue); 1]> {
+        self.retry_after.clone().map(|seconds| [(header::RETRY_AFTER, seconds)])
     }
 
     /// What is wrong with a field, found out before the API is asked.
     pub(super) fn of_field(field: &str, error: &str) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, error: error.to_owned(), field: Some(field.to_owned()) }
+        let field = Some(field.to_owned());
+        Self { status: StatusCode::BAD_REQUEST, error: error.to_owned(), field, retry_after: None }
     }
 
     /// Whether it is about what was filled in, so that it is told at the form.
@@ -94,6 +106,7 @@ impl Calls {
             calls: self.clone(),
             // Not all of them: the calls would take the parts of the page's address for their own.
             peer: extensions.get().copied(),
+            place: extensions.get().cloned(),
             request_id: extensions.get().cloned(),
             forwarded_for: headers.get_all(FORWARDED_FOR).iter().cloned().collect(),
             token,
@@ -138,15 +151,17 @@ impl Api {
         }
         let extensions = request.extensions_mut();
         self.peer.map(|peer| extensions.insert(peer));
+        self.place.clone().map(|place| extensions.insert(place));
         self.request_id.clone().map(|id| extensions.insert(id));
         let Ok(response) = self.calls.0.clone().oneshot(request).await;
         let status = response.status();
+        let retry_after = response.headers().get(header::RETRY_AFTER).cloned();
         let bytes = to_bytes(response.into_body(), MAX_ANSWER_LEN).await.map_err(Refusal::broken)?;
         if status.is_success() {
             return Ok(bytes.into());
         }
         let refusal: Refusal = serde_json::from_slice(&bytes).map_err(Refusal::broken)?;
-        Err(Refusal { status, ..refusal })
+        Err(Refusal { status, retry_after, ..refusal })
     }
 }
 

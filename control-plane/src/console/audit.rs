@@ -30,9 +30,9 @@ const RECENT: &str = "10";
 
 /// What can be asked for. The API also takes the first word alone, for all that begin with it.
 const ACTIONS: [(&str, &[&str]); 10] = [
-    ("key", &["key.create", "key.import", "key.update", "key.regenerate", "key.revoke"]),
-    ("user", &["user.create", "user.update", "user.password", "user.delete"]),
-    ("session", &["session.create", "session.delete"]),
+    ("key", &["key.create", "key.import", "key.update", "key.regenerate", "key.revoke", "key.key_taken"]),
+    ("user", &["user.create", "user.update", "user.password", "user.delete", "user.email_taken"]),
+    ("session", &["session.create", "session.refused", "session.delete"]),
     ("subaccount", &["subaccount.create", "subaccount.update", "subaccount.delete"]),
     ("service", &["service.create", "service.update", "service.delete"]),
     (

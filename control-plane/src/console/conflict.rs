@@ -27,6 +27,7 @@ pub(super) fn check(fields: &Fields, now: &impl Serialize) -> Result<(), Refusal
                 by what stands here."
                 .to_owned(),
         field: None,
+        retry_after: None,
     })
 }
 

@@ -1,14 +1,16 @@
 //! What pages are sent: the fields of a form by name, in the order of the page, as people typed them; and what stands in
 //! an address.
 
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::{Form, RequestExt as _, extract};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time;
 
 use super::Page;
 use super::failure::Failure;
+use crate::api::{STRANGERS_MAX_LEN, STRANGERS_PATIENCE, says_more_than};
 
 /// The fields of a form. One that was not sent is empty, as one that was not filled in is.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -36,6 +38,16 @@ impl<T: DeserializeOwned> FromRequestParts<Page> for Query<T> {
 }
 
 impl Fields {
+    /// The fields of a form of somebody without a session: a short one, that has to come soon.
+    pub(super) async fn from_stranger(mut request: Request, console: &Page) -> Result<Self, Failure> {
+        if says_more_than(request.headers(), STRANGERS_MAX_LEN) {
+            return Err(Failure::Unreadable);
+        }
+        DefaultBodyLimit::max(STRANGERS_MAX_LEN).apply(&mut request);
+        let fields = time::timeout(STRANGERS_PATIENCE, Self::from_request(request, console)).await;
+        fields.unwrap_or(Err(Failure::Unreadable))
+    }
+
     /// The field of this name, without blanks around it.
     pub(super) fn text(&self, name: &str) -> &str {
         self.all(name).next().unwrap_or_default()

@@ -1,6 +1,6 @@
 //! Logging in and out.
 
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Redirect, Response};
@@ -14,7 +14,7 @@ use super::failure::Failure;
 use super::form::{Fields, Query};
 use super::layout;
 use super::partial::is_partial;
-use super::session::{SESSION, Sent, cookie, no_cookie, refuse_other_sites};
+use super::session::{SESSION, Sent, cookie, no_cookie};
 use super::{Page, START};
 
 #[derive(Deserialize)]
@@ -100,9 +100,8 @@ fn is_page(address: &str) -> bool {
 
 pub(super) async fn log_in(State(console): State<Page>, request: Request) -> Result<Response, Failure> {
     let headers = request.headers().clone();
-    refuse_other_sites(&headers)?;
     let api = console.calls.of(&headers, request.extensions(), None);
-    let fields = Fields::from_request(request, &console).await?;
+    let fields = Fields::from_stranger(request, &console).await?;
     let next = fields.text("next");
     let login = json!({ "email": fields.text("email"), "password": fields.raw("password") });
     match api.send::<LoggedIn>(Method::POST, "/v1/sessions", &login).await {
@@ -112,7 +111,7 @@ pub(super) async fn log_in(State(console): State<Page>, request: Request) -> Res
         }
         Err(refusal) if refusal.status.is_client_error() => {
             let page = form(fields.text("email"), next, None, Some(&refusal));
-            Ok((refusal.status, Html(page.into_string())).into_response())
+            Ok((refusal.status, refusal.wait(), Html(page.into_string())).into_response())
         }
         Err(refusal) => Err(refusal.into()),
     }

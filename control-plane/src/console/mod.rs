@@ -24,6 +24,7 @@ mod layout;
 mod login;
 mod me;
 mod nodes;
+mod origin;
 mod partial;
 mod routes;
 mod session;
@@ -89,6 +90,7 @@ pub(crate) fn router(calls: Router, clock: Arc<dyn Clock>, gateway: Option<Strin
         .merge(usage::router())
         .route("/console/{*page}", any(async || failure::Failure::NotFound))
         .method_not_allowed_fallback(above)
+        .layer(middleware::from_fn(origin::refuse_other_sites))
         .layer(middleware::from_fn(login::lead_back))
         .layer(middleware::from_fn(done::once))
         .layer(middleware::from_fn(partial::adapt))

@@ -21,8 +21,6 @@ const COOKIE: &str = "latchkey_session";
 pub(super) const CSRF_FIELD: &str = "csrf";
 const CSRF_HEADER: HeaderName = HeaderName::from_static("x-csrf-token");
 
-const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-
 /// The call about it.
 pub(super) const SESSION: &str = "/v1/sessions/current";
 
@@ -92,7 +90,6 @@ impl FromRequest<Page> for Sent {
 
     async fn from_request(request: Request, console: &Page) -> Result<Self, Failure> {
         let (mut parts, body) = request.into_parts();
-        refuse_other_sites(&parts.headers)?;
         let session = Session::from_request_parts(&mut parts, console).await?;
         let by_script = parts.headers.get(CSRF_HEADER).map(|value| value.as_bytes().to_vec());
         let fields = Fields::from_request(Request::from_parts(parts, body), console).await?;
@@ -101,15 +98,6 @@ impl FromRequest<Page> for Sent {
             return Err(Failure::Forged);
         }
         Ok(Self { session, fields })
-    }
-}
-
-/// Browsers say where a request comes from, but for old ones, and for pages that come from another machine without TLS.
-/// Those are held by the token of the form alone.
-pub(super) fn refuse_other_sites(headers: &HeaderMap) -> Result<(), Failure> {
-    match headers.get(FETCH_SITE) {
-        Some(site) if site != "same-origin" => Err(Failure::Forged),
-        _ => Ok(()),
     }
 }
 

@@ -62,6 +62,11 @@ impl Event {
         Self { action, target: after.target(), before: Some(was), after: Some(is) }
     }
 
+    /// Something happened to `target`, of which `details` tell more.
+    pub(crate) fn noted(action: &'static str, target: Target, details: Value) -> Self {
+        Self { action, target, before: None, after: Some(details) }
+    }
+
     /// The same, with one thing more to say of how it was done.
     #[must_use]
     pub(crate) fn with(mut self, field: &str, value: Value) -> Self {

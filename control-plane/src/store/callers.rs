@@ -43,6 +43,8 @@ pub enum Actor {
     },
     /// The control plane itself.
     System,
+    /// Somebody without a credential.
+    Unknown,
 }
 
 impl Actor {
@@ -51,6 +53,7 @@ impl Actor {
             Self::User { .. } => "user",
             Self::Key { .. } => "key",
             Self::System => "system",
+            Self::Unknown => "unknown",
         }
     }
 
@@ -58,14 +61,14 @@ impl Actor {
     pub(crate) fn id(&self) -> Option<&str> {
         match self {
             Self::User { id, .. } | Self::Key { id, .. } => Some(id),
-            Self::System => None,
+            Self::System | Self::Unknown => None,
         }
     }
 
     pub(super) fn name(&self) -> Option<&str> {
         match self {
             Self::User { email: name, .. } | Self::Key { name, .. } => Some(name),
-            Self::System => None,
+            Self::System | Self::Unknown => None,
         }
     }
 }

@@ -126,6 +126,12 @@ pub enum StoreError {
     /// Another user has the email address.
     #[error("a user of that email address exists")]
     EmailTaken,
+    /// The caller was shown often enough what other accounts have.
+    #[error("too many refusals because of other accounts; {seconds} seconds to wait")]
+    TooManyDisclosures {
+        /// Until there may be another.
+        seconds: u32,
+    },
     /// Whoever asks to delete a user is that user.
     #[error("nobody can delete themselves")]
     DeletesThemselves,

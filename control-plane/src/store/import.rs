@@ -10,7 +10,7 @@ use super::audit::Event;
 use super::bounds::Bounds;
 use super::change::{Change, to_its_end};
 use super::creation::{self, NewKey};
-use super::{Acting, Caller, Key, StoreError, expired, secrets, subaccounts};
+use super::{Acting, Caller, Key, StoreError, disclosures, expired, secrets, subaccounts};
 
 /// What an import does with rows whose keys are known already.
 #[derive(Debug, Clone, Copy, Default)]
@@ -44,8 +44,21 @@ pub(crate) struct ImportCheck<E> {
     pub(crate) room: Option<u64>,
 }
 
-/// What becomes of a row: a key, or none as it is skipped, or an error.
-type Judged<E> = Result<Option<NewKey>, E>;
+/// What becomes of a row: a key, or none as it is skipped, or a refusal.
+type Judged<E> = Result<Option<NewKey>, Refused<E>>;
+
+/// Why a row is refused.
+struct Refused<E> {
+    error: E,
+    /// The name of the row, if another account has its digest.
+    elsewhere: Option<String>,
+}
+
+impl<E: From<StoreError>> Refused<E> {
+    fn of_row(error: StoreError, index: usize) -> Self {
+        Self { error: error.of_row(index).into(), elsewhere: None }
+    }
+}
 
 impl Acting {
     /// Makes the keys that `new` says, which sees the caller and the ids of the account's subaccounts, and makes none if
@@ -60,6 +73,7 @@ impl Acting {
             let mut deed = self.begin().await?;
             let there_are = subaccounts::ids(deed.on.connection(), &deed.caller.account_id).await?;
             let rows = new(&deed.caller, &there_are);
+            disclosures::ensure_allowed(deed.on.connection(), &deed.caller, self.now).await?;
             let judged = judge(&mut deed.on, &deed.caller.account_id, rows, options, self.now).await?;
             let (mut keys, mut indexes, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
             for (index, row) in judged.into_iter().enumerate() {
@@ -69,7 +83,14 @@ impl Acting {
                         indexes.push(index);
                     }
                     Ok(None) => skipped.push(index),
-                    Err(error) => return Err(error),
+                    Err(Refused { error, elsewhere }) => {
+                        if let Some(name) = elsewhere {
+                            let on = deed.on.connection();
+                            let (events, _) = disclosures::of_keys(on, &deed.caller, &[name], self.now).await?;
+                            deed.commit(&events).await?;
+                        }
+                        return Err(error);
+                    }
                 }
             }
             if keys.is_empty() {
@@ -94,19 +115,24 @@ impl Acting {
         new: impl FnOnce(&Caller, &[String]) -> Vec<Result<NewKey, E>> + Send + 'static,
     ) -> Result<ImportCheck<E>, E> {
         to_its_end(async move {
-            // It is never committed.
+            // It is committed only to record what it shows of other accounts.
             let mut deed = self.begin().await?;
-            let account_id = &deed.caller.account_id;
+            let account_id = &deed.caller.account_id.clone();
             let there_are = subaccounts::ids(deed.on.connection(), account_id).await?;
             let rows = new(&deed.caller, &there_are);
+            disclosures::ensure_allowed(deed.on.connection(), &deed.caller, self.now).await?;
             let judged = judge(&mut deed.on, account_id, rows, options, self.now).await?;
+            let mut elsewhere = Vec::new();
             let mut bounds = Bounds::new(&mut deed.on, self.now).await?;
             let room = bounds.room(&mut deed.on, account_id).await?;
             let mut check = ImportCheck { importable: 0, skipped: Vec::new(), refused: Vec::new(), room };
             for (index, row) in judged.into_iter().enumerate() {
                 match row {
                     Ok(None) => check.skipped.push(index),
-                    Err(error) => check.refused.push((index, error)),
+                    Err(Refused { error, elsewhere: name }) => {
+                        elsewhere.extend(name);
+                        check.refused.push((index, error));
+                    }
                     Ok(Some(key)) => match bounds.admit(&mut deed.on, &key).await {
                         Ok(_) => check.importable = check.importable.saturating_add(1),
                         Err(error @ (StoreError::Unavailable(_) | StoreError::Database(_))) => return Err(error.into()),
@@ -114,7 +140,15 @@ impl Acting {
                     },
                 }
             }
-            Ok(check)
+            let shown = disclosures::of_keys(deed.on.connection(), &deed.caller, &elsewhere, self.now).await?;
+            let (events, beyond) = shown;
+            if !events.is_empty() {
+                deed.commit(&events).await?;
+            }
+            match beyond {
+                Some(error) => Err(error.into()),
+                None => Ok(check),
+            }
         })
         .await
     }
@@ -141,6 +175,7 @@ async fn judge<E: From<StoreError>>(
     let mut names = expired::taken_names(change.connection(), account_id, &names, None, now).await?;
     let digests: Vec<_> = keys.iter().map(|key| key.digest).collect();
     let mut known = secrets::known(change, &digests).await?;
+    let elsewhere = secrets::of_other_accounts(change, account_id, &digests).await?;
     let (mut own, mut unused) = (HashSet::new(), HashSet::new());
     if options.skip_existing {
         own = secrets::live_of_account(change, account_id, &digests).await?;
@@ -149,17 +184,19 @@ async fn judge<E: From<StoreError>>(
         unused = secrets::unused_imports(change, account_id, &digests, now).await?;
     }
     let judge = |(index, row): (usize, Result<NewKey, E>)| {
-        let key = row?;
+        let key = row.map_err(|error| Refused { error, elsewhere: None })?;
         if own.contains(&key.digest) {
             return Ok(None);
         }
         if !names.insert(key.settings.name.clone()) {
-            return Err(StoreError::NameTaken.of_row(index).into());
+            return Err(Refused::of_row(StoreError::NameTaken, index));
         }
         // The second row of a digest finds it known.
         let again = unused.remove(&key.digest);
         if !known.insert(key.digest) && !again {
-            return Err(StoreError::SecretTaken.of_row(index).into());
+            let refused = Refused::of_row(StoreError::SecretTaken, index);
+            let name = elsewhere.contains(&key.digest).then_some(key.settings.name);
+            return Err(Refused { elsewhere: name, ..refused });
         }
         Ok(Some(key))
     };

@@ -77,6 +77,26 @@ pub(super) async fn known(change: &mut Change, digests: &[KeyDigest]) -> Result<
     Ok(known)
 }
 
+/// Those of `digests` that are a secret of another account's key, or were.
+pub(super) async fn of_other_accounts(
+    change: &mut Change,
+    account_id: &str,
+    digests: &[KeyDigest],
+) -> Result<HashSet<KeyDigest>, StoreError> {
+    let begin = |select: &str| {
+        let mut query = QueryBuilder::new(select);
+        query.push_bind(account_id.to_owned());
+        query
+    };
+    let of_keys = || begin("SELECT digest FROM keys WHERE account_id <> ");
+    let old = || {
+        begin("SELECT digest FROM old_secrets WHERE (SELECT account_id FROM keys WHERE seq = old_secrets.key_seq) <> ")
+    };
+    let mut found = among(change, digests, of_keys).await?;
+    found.extend(among(change, digests, old).await?);
+    Ok(found)
+}
+
 /// Those of `digests` that are the current secrets of live keys of the account.
 pub(super) async fn live_of_account(
     change: &mut Change,

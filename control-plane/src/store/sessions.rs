@@ -3,8 +3,9 @@
 use sqlx::{FromRow, SqliteExecutor};
 
 use super::audit::{self, Event, Origin, Target};
-use super::{Acting, Actor, Caller, Credentials, Store, StoreError, authority, selection};
+use super::{Acting, Actor, Caller, Credentials, Store, StoreError, authority, known_clients, selection};
 use crate::authority::Grants;
+use crate::client_network::ClientNetwork;
 use crate::secret::TokenHash;
 use crate::selection::Selection;
 
@@ -29,12 +30,14 @@ struct Row {
 }
 
 impl Store {
-    /// Begins a session for a user whose password was verified against `user`, and clears away those that have ended.
+    /// Begins a session for a user whose password was verified against `user`, remembers the client, and clears away sessions
+    /// that have ended.
     /// `false`, and no session, if they have another password since, or they were deleted, or they or their account are disabled.
     pub(crate) async fn begin_session(
         &self,
         token: &TokenHash,
         user: &Credentials,
+        client: ClientNetwork,
         origin: &Origin,
         now: i64,
     ) -> Result<bool, StoreError> {
@@ -56,6 +59,7 @@ impl Store {
             let actor = Actor::User { id: user.user_id.clone(), email: user.email.clone() };
             let event = Event::done("session.create", Target::the("session"));
             audit::write(&mut transaction, &user.account_id, &actor, origin, &[event], now).await?;
+            known_clients::remember(&mut transaction, &user.user_id, client, now).await?;
         }
         transaction.commit().await?;
         Ok(begun)
@@ -135,7 +139,8 @@ mod tests {
         let verified = store.credentials("admin@localhost").await.unwrap().unwrap();
         let begins = async || {
             let token = SessionToken::generate().unwrap().hash();
-            let begun = store.begin_session(&token, &verified, &Origin::default(), 0).await.unwrap();
+            let begun =
+                store.begin_session(&token, &verified, ClientNetwork::of(None), &Origin::default(), 0).await.unwrap();
             assert_eq!(store.use_session(&token, 0).await.unwrap().is_some(), begun);
             begun
         };

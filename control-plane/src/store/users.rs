@@ -9,7 +9,8 @@ use super::change::to_its_end;
 use super::page::{BY_CREATION, List, PageQuery, Paged};
 use super::policies::{self, Of};
 use super::{
-    Acting, Actor, Caller, Credential, Store, StoreError, authority, listed_to_json, selection, subaccounts, to_json,
+    Acting, Actor, Caller, Credential, Store, StoreError, authority, disclosures, listed_to_json, selection,
+    subaccounts, to_json,
 };
 use crate::authority::Authority;
 use crate::random;
@@ -115,6 +116,10 @@ impl Acting {
             let account_id = &deed.caller.account_id;
             let there_are = subaccounts::ids(&mut *deed.on, account_id).await?;
             let new = new(&deed.caller, &there_are)?;
+            if let Some(event) = disclosures::of_email(&mut deed.on, &deed.caller, &new.email, self.now).await? {
+                deed.commit(&[event]).await?;
+                return Err(StoreError::EmailTaken.into());
+            }
             let user = insert(&mut deed.on, account_id, new, self.now).await?;
             deed.commit(&[Event::created("user.create", &user)]).await?;
             Ok(user)
@@ -139,6 +144,12 @@ impl Acting {
             let before = find(change.connection(), &caller.account_id, &id).await?;
             let mut user = before.clone();
             edit(caller, &there_are, &mut user)?;
+            if user.email != before.email
+                && let Some(event) = disclosures::of_email(change.connection(), caller, &user.email, self.now).await?
+            {
+                deed.commit(&[event]).await?;
+                return Err(StoreError::EmailTaken.into());
+            }
             update(change.connection(), &user).await?;
             let steps_down = before.is_administrator() && !user.is_administrator();
             if steps_down && !have_administrator(change.connection(), &caller.account_id).await? {

@@ -72,6 +72,13 @@ impl Process {
         kill(Pid::from_raw(self.0.as_ref().unwrap().id().try_into().unwrap()), signal).unwrap();
     }
 
+    /// Memory in MB, by its name in `/proc/PID/status`: `VmRSS` is resident, `VmHWM` the most that ever was.
+    pub(crate) fn memory(&self, name: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0.as_ref().unwrap().id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() / 1_024
+    }
+
     /// Waits until it has ended.
     pub(crate) fn output(mut self) -> Output {
         self.0.take().unwrap().wait_with_output().unwrap()

@@ -226,12 +226,24 @@ impl ApiError {
                 "Unsupported media type",
                 "The body must be JSON, with `Content-Type: application/json`.",
             ),
+            Self::BodyTimeout => (
+                StatusCode::REQUEST_TIMEOUT,
+                "body_timeout",
+                "Request timeout",
+                "The body did not arrive within 5 seconds.",
+            ),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "Payload too large", ""),
             Self::TooManyLogins(_) => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_requests",
                 "Too many requests",
                 "Too many logins were tried. Please wait, and try again.",
+            ),
+            Self::TooManyConflicts(_) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_conflicts",
+                "Too many requests",
+                "Too many email addresses or keys that you gave were taken. Please wait, and try again.",
             ),
             Self::TooManyCalls { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Rate limit exceeded", ""),
             Self::PasswordsBusy => (
@@ -281,9 +293,10 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, code, message, _) = self.parts();
         let retry_after = match self {
-            Self::TooManyLogins(seconds) | Self::TooManyCalls { seconds, .. } | Self::WebhookBusy(seconds) => {
-                Some(HeaderValue::from(seconds))
-            }
+            Self::TooManyLogins(seconds)
+            | Self::TooManyConflicts(seconds)
+            | Self::TooManyCalls { seconds, .. }
+            | Self::WebhookBusy(seconds) => Some(HeaderValue::from(seconds)),
             Self::PasswordsBusy | Self::Unavailable(_) | Self::NotReady(_) => Some(HeaderValue::from(1)),
             _ => None,
         };

@@ -23,6 +23,7 @@ impl From<StoreError> for ApiError {
             StoreError::OverlapRunning => Self::OverlapRunning,
             StoreError::UserNotFound => Self::UserNotFound,
             StoreError::EmailTaken => Self::EmailTaken("email"),
+            StoreError::TooManyDisclosures { seconds } => Self::TooManyConflicts(seconds),
             StoreError::DeletesThemselves => Self::DeletesThemselves,
             StoreError::AccountNotFound => Self::AccountNotFound,
             StoreError::AccountClosed => Self::AccountClosed,

@@ -21,6 +21,7 @@ pub(super) fn details(action: &str, before: Option<&Value>, after: Option<&Value
             (summary, html! { @for name in names { (changed(name, before.get(name), after.get(name))) } })
         }
         (Some(before), None) => ("What it was".to_owned(), all(before)),
+        (None, Some(after)) if action.ends_with(".refused") => ("How often".to_owned(), all(after)),
         (None, Some(after)) => ("What it was made as".to_owned(), all(after)),
     };
     html! {

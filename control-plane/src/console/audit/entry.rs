@@ -70,7 +70,7 @@ impl Party {
     /// Its name, which leads to its page if it has one that the user may see.
     fn shown(&self, session: &Session) -> Markup {
         let Self { kind, id, name } = self;
-        let Some(id) = id else { return html! { (kind) } };
+        let Some(id) = id else { return html! { (name.as_deref().unwrap_or(kind)) } };
         let name = name.as_deref().unwrap_or(id);
         let path = match kind.as_str() {
             "key" if session.me.may("account:apikeys:read") => Some(format!("/console/keys/{id}")),

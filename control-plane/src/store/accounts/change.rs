@@ -7,7 +7,7 @@ use crate::store::audit::Event;
 use crate::store::change::{Change, to_its_end};
 use crate::store::policies::{self, Of};
 use crate::store::users::{self, NewUser, User, Whose};
-use crate::store::{Acting, StoreError, tiers};
+use crate::store::{Acting, StoreError, disclosures, tiers};
 
 /// An account that is to be added, with its first administrator.
 pub(crate) struct NewAccount {
@@ -55,6 +55,10 @@ impl Acting {
                 return Err(StoreError::PermissionMissing("*"));
             }
             tiers::position(&tiers::all(&mut *deed.on).await?, &tier)?;
+            if let Some(event) = disclosures::of_email(&mut deed.on, &deed.caller, &email, self.now).await? {
+                deed.commit(&[event]).await?;
+                return Err(StoreError::EmailTaken);
+            }
             let id = random::id("acc")?;
             sqlx::query("INSERT INTO accounts (id, name, tier, max_keys, created_at) VALUES (?, ?, ?, ?, ?)")
                 .bind(&id)

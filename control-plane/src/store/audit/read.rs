@@ -11,7 +11,7 @@ pub(crate) struct AuditEntry {
     pub(crate) seq: i64,
     /// Unix seconds.
     pub(crate) at: i64,
-    /// `user`, `key` or `system`.
+    /// `user`, `key`, `system` or `unknown`.
     pub(crate) actor_kind: String,
     pub(crate) actor_id: Option<String>,
     pub(crate) actor_name: Option<String>,

@@ -24,6 +24,11 @@ impl Target {
         Self { kind, id: None, name: None }
     }
 
+    /// Something by the name that somebody gave it, which may be nothing.
+    pub(crate) fn named(kind: &'static str, name: &str) -> Self {
+        Self { kind, id: None, name: Some(name.to_owned()) }
+    }
+
     /// One of many.
     pub(crate) fn of(kind: &'static str, id: &str, name: &str) -> Self {
         Self { kind, id: Some(id.to_owned()), name: Some(name.to_owned()) }

@@ -1,6 +1,7 @@
 //! Deletions of users and accounts with more keys than one transaction removes, between any two steps.
 
 use super::*;
+use crate::client_network::ClientNetwork;
 use crate::explain::{Described, explain};
 use crate::random;
 use crate::secret::SessionToken;
@@ -38,7 +39,7 @@ impl World {
         store.add_admin("admin@localhost", "hash", false, 0).await.unwrap();
         let admin = store.credentials("admin@localhost").await.unwrap().unwrap();
         let token = SessionToken::generate().unwrap().hash();
-        assert!(store.begin_session(&token, &admin, &Origin::default(), 0).await.unwrap());
+        assert!(store.begin_session(&token, &admin, ClientNetwork::of(None), &Origin::default(), 0).await.unwrap());
         let credential = Credential::Session(token);
         let mut world = Self {
             directory,
@@ -216,7 +217,7 @@ async fn closed_account_is_gone_before_its_rows() {
     }
     let found = world.store.credentials("399@beta").await.unwrap().unwrap();
     let token = SessionToken::generate().unwrap().hash();
-    assert!(world.store.begin_session(&token, &found, &Origin::default(), 0).await.unwrap());
+    assert!(world.store.begin_session(&token, &found, ClientNetwork::of(None), &Origin::default(), 0).await.unwrap());
     // A user's removal that has not ended comes first.
     world.delete_zoe().await;
     let (closed, revision) = world.acting().close_account(account.id.clone()).await.unwrap();
@@ -228,7 +229,7 @@ async fn closed_account_is_gone_before_its_rows() {
     let refused = world.store.caller(&credential, None, 9).await.unwrap_err();
     assert!(matches!(refused, StoreError::KeyRefused(Code::InvalidKey)), "{refused}");
     assert!(world.store.use_session(&token, 1).await.unwrap().is_none());
-    assert!(!world.store.begin_session(&token, &found, &Origin::default(), 0).await.unwrap());
+    assert!(!world.store.begin_session(&token, &found, ClientNetwork::of(None), &Origin::default(), 0).await.unwrap());
     assert!(world.number("SELECT COUNT(*) FROM users WHERE email LIKE '%@beta'").await > 0, "nothing is left to try");
     let taken = |_: &super::super::Caller, _: &[String]| {
         let (authority, subaccounts) = (Authority::default(), Selection::All);

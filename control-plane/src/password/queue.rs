@@ -1,0 +1,208 @@
+//! Who is next. Everybody who asks has a line of their own, and lines take turns: whoever asks for much waits behind
+//! themselves, not in front of others.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+
+/// How many of one party wait at most.
+pub(super) const PER_PARTY: usize = 16;
+
+/// How many wait at most in each rank.
+pub(super) const PER_RANK: usize = 512;
+
+/// While both ranks wait, the second has one of so many turns.
+const TURNS: u32 = 4;
+
+/// Which of two groups of parties somebody belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rank {
+    /// Callers who have shown a credential, and clients that have logged in before to the same user. They come first.
+    Known,
+    /// All other clients.
+    Unknown,
+}
+
+/// Two ranks of parties that wait.
+pub(super) struct Queue<P, T> {
+    known: Lines<P, T>,
+    unknown: Lines<P, T>,
+    /// Turns while both ranks waited.
+    contested: u32,
+    next_id: u64,
+}
+
+impl<P: Clone + Eq + Hash, T> Queue<P, T> {
+    pub(super) fn new() -> Self {
+        Self { known: Lines::new(), unknown: Lines::new(), contested: 0, next_id: 0 }
+    }
+
+    /// Lets somebody wait, and returns by which number [`remove`](Self::remove) finds them. If all places are taken, the
+    /// party that has the most gives up its last one, unless it has no more than the one who comes: then there is no place.
+    pub(super) fn push(&mut self, rank: Rank, party: &P, waiting: T) -> Option<u64> {
+        let id = self.next_id;
+        self.next_id = id.wrapping_add(1);
+        self.lines(rank).push(party, id, waiting).then_some(id)
+    }
+
+    /// Takes out who is next.
+    pub(super) fn pop(&mut self) -> Option<T> {
+        let both = self.known.len > 0 && self.unknown.len > 0;
+        self.contested = self.contested.wrapping_add(u32::from(both));
+        let ranks = match both && self.contested.is_multiple_of(TURNS) {
+            true => [Rank::Unknown, Rank::Known],
+            false => [Rank::Known, Rank::Unknown],
+        };
+        ranks.into_iter().find_map(|rank| self.lines(rank).pop())
+    }
+
+    /// Takes out somebody who does not wait any longer.
+    pub(super) fn remove(&mut self, rank: Rank, party: &P, id: u64) {
+        self.lines(rank).remove(party, id);
+    }
+
+    fn lines(&mut self, rank: Rank) -> &mut Lines<P, T> {
+        match rank {
+            Rank::Known => &mut self.known,
+            Rank::Unknown => &mut self.unknown,
+        }
+    }
+}
+
+/// The lines of one rank.
+struct Lines<P, T> {
+    /// Whose line is next.
+    turns: VecDeque<P>,
+    waiting: HashMap<P, VecDeque<(u64, T)>>,
+    len: usize,
+}
+
+impl<P: Clone + Eq + Hash, T> Lines<P, T> {
+    fn new() -> Self {
+        Self { turns: VecDeque::new(), waiting: HashMap::new(), len: 0 }
+    }
+
+    fn push(&mut self, party: &P, id: u64, waiting: T) -> bool {
+        let own = self.waiting.get(party).map_or(0, VecDeque::len);
+        if own >= PER_PARTY || (self.len >= PER_RANK && !self.make_room(own)) {
+            return false;
+        }
+        if own == 0 {
+            self.turns.push_back(party.clone());
+        }
+        self.waiting.entry(party.clone()).or_default().push_back((id, waiting));
+        self.len = self.len.saturating_add(1);
+        true
+    }
+
+    /// Takes the last one out of the longest line, if that is longer than one of `own` and one more would be.
+    fn make_room(&mut self, own: usize) -> bool {
+        let longest = self.waiting.values_mut().max_by_key(|line| line.len());
+        let Some(line) = longest.filter(|line| line.len() > own.saturating_add(1)) else { return false };
+        line.pop_back();
+        self.len = self.len.saturating_sub(1);
+        true
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        let party = self.turns.pop_front()?;
+        let line = self.waiting.get_mut(&party)?;
+        let next = line.pop_front();
+        if line.is_empty() {
+            self.waiting.remove(&party);
+        } else {
+            self.turns.push_back(party);
+        }
+        self.len = self.len.saturating_sub(1);
+        next.map(|(_, waiting)| waiting)
+    }
+
+    fn remove(&mut self, party: &P, id: u64) {
+        let Some(line) = self.waiting.get_mut(party) else { return };
+        let before = line.len();
+        line.retain(|(other, _)| *other != id);
+        self.len = self.len.saturating_sub(before.saturating_sub(line.len()));
+        if line.is_empty() {
+            self.waiting.remove(party);
+            self.turns.retain(|other| other != party);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push(queue: &mut Queue<u32, &'static str>, rank: Rank, party: u32, waiting: &'static str) -> Option<u64> {
+        queue.push(rank, &party, waiting)
+    }
+
+    fn order(mut queue: Queue<u32, &'static str>) -> Vec<&'static str> {
+        std::iter::from_fn(|| queue.pop()).collect()
+    }
+
+    #[test]
+    fn parties_take_turns() {
+        let mut queue = Queue::new();
+        for (party, waiting) in [(1, "a1"), (1, "a2"), (1, "a3"), (2, "b1"), (3, "c1"), (2, "b2")] {
+            push(&mut queue, Rank::Unknown, party, waiting).unwrap();
+        }
+        assert_eq!(order(queue), ["a1", "b1", "c1", "a2", "b2", "a3"]);
+    }
+
+    #[test]
+    fn known_parties_come_first_and_leave_turns() {
+        let mut queue = Queue::new();
+        for party in 0..3 {
+            push(&mut queue, Rank::Unknown, party, "unknown").unwrap();
+        }
+        for party in 0..5 {
+            push(&mut queue, Rank::Known, party, "known").unwrap();
+        }
+        let expected = ["known", "known", "known", "unknown", "known", "known", "unknown", "unknown"];
+        assert_eq!(order(queue), expected);
+    }
+
+    #[test]
+    fn party_fills_its_own_line_alone() {
+        let mut queue = Queue::new();
+        let places = (0..100).filter(|_| push(&mut queue, Rank::Unknown, 1, "a").is_some()).count();
+        assert_eq!(places, PER_PARTY);
+        push(&mut queue, Rank::Unknown, 2, "b").expect("others wait beside it");
+        assert_eq!(queue.pop().zip(queue.pop()), Some(("a", "b")));
+    }
+
+    #[test]
+    fn newcomer_takes_a_place_of_who_has_most() {
+        let mut queue = Queue::new();
+        for party in 0..32 {
+            for _ in 0..16 {
+                push(&mut queue, Rank::Unknown, party, "greedy").unwrap();
+            }
+        }
+        push(&mut queue, Rank::Unknown, 100, "new").expect("somebody gives up a place");
+        assert_eq!(queue.unknown.len, PER_RANK);
+        let position = order(queue).iter().position(|waiting| *waiting == "new");
+        assert_eq!(position, Some(32), "it waits for one turn of each");
+
+        let mut queue = Queue::new();
+        for party in 0..512 {
+            push(&mut queue, Rank::Unknown, party, "one").unwrap();
+        }
+        assert_eq!(push(&mut queue, Rank::Unknown, 1_000, "new"), None, "nobody has more than it would have");
+        push(&mut queue, Rank::Known, 1_000, "known").expect("the ranks have places of their own");
+    }
+
+    #[test]
+    fn those_who_left_keep_no_place() {
+        let mut queue = Queue::new();
+        let ids: Vec<_> = (0..16).map(|_| push(&mut queue, Rank::Unknown, 1, "a").unwrap()).collect();
+        push(&mut queue, Rank::Unknown, 2, "b").unwrap();
+        for id in ids {
+            queue.remove(Rank::Unknown, &1, id);
+        }
+        queue.remove(Rank::Unknown, &1, 7);
+        assert_eq!((queue.unknown.len, queue.unknown.turns.len()), (1, 1));
+        assert!(push(&mut queue, Rank::Unknown, 1, "again").is_some());
+        assert_eq!(order(queue), ["b", "again"]);
+    }
+}
