@@ -16,6 +16,7 @@ use crate::secret::{NodeToken, Password};
 use crate::store::OpenMode;
 use crate::stream::registry::NodeLimits;
 use crate::text;
+use crate::usage::tidy::Ages;
 use crate::webhook::reach::Reach;
 
 /// A value that parses but cannot be used. The value itself is not told: it may be a secret.
@@ -46,6 +47,9 @@ pub struct Config {
     /// The database.
     #[command(flatten)]
     pub store: StoreConfig,
+    /// For how long things are kept.
+    #[command(flatten)]
+    pub retention: RetentionConfig,
     /// The first user.
     #[command(flatten)]
     pub admin: AdminConfig,
@@ -153,6 +157,29 @@ pub struct StoreConfig {
     pub create_database: bool,
 }
 
+/// For how long things are kept.
+#[derive(Debug, Clone, Args)]
+pub struct RetentionConfig {
+    /// Days after which the details of a revoked key are deleted; its digest stays, so that it is never accepted again. 0 keeps them
+    #[arg(
+        id = "revoked-keys-days",
+        long = "revoked-keys-days",
+        env = "LATCHKEY_REVOKED_KEYS_DAYS",
+        default_value_t = 400,
+        value_name = "DAYS"
+    )]
+    pub revoked_keys_days: u32,
+    /// Days after which usage is deleted. 0 keeps it
+    #[arg(
+        id = "usage-days",
+        long = "usage-days",
+        env = "LATCHKEY_USAGE_DAYS",
+        default_value_t = 400,
+        value_name = "DAYS"
+    )]
+    pub usage_days: u32,
+}
+
 /// The user that the first start makes.
 #[derive(Debug, Clone, Args)]
 pub struct AdminConfig {
@@ -240,6 +267,13 @@ impl HttpConfig {
         // Behind a proxy all clients' connections are the proxy's.
         let per_client = if self.trusted_hops == 0 { (connections / 2).max(1) } else { connections };
         http::Limits { connections, per_client, idle: Duration::from_millis(self.idle_ms) }
+    }
+}
+
+impl RetentionConfig {
+    pub(crate) fn ages(&self) -> Ages {
+        let seconds = |days: u32| if days == 0 { i64::MAX } else { i64::from(days) * 24 * 60 * 60 };
+        Ages { revoked_keys: seconds(self.revoked_keys_days), usage: seconds(self.usage_days) }
     }
 }
 

@@ -165,7 +165,7 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
     servers.spawn(refused_logins::run(refused_logins, store.clone(), clock.clone(), stop.clone()));
     webhook::chores::start(store.clone(), clock.clone(), stop.clone());
     removals::start(store.clone(), clock.clone(), stop.clone());
-    usage::tidy::start(store.clone(), clock.clone(), stop.clone());
+    usage::tidy::start(store.clone(), clock.clone(), config.retention.ages(), stop.clone());
     servers.spawn(async move {
         if let Err(error) = streams.await {
             error!(%error, "the stream's server failed");

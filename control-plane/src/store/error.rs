@@ -194,6 +194,9 @@ pub enum StoreError {
     /// An old secret of the key is still good, and the newest one is not to be replaced.
     #[error("an overlap is running")]
     OverlapRunning,
+    /// Changes after a revision were asked for that are no longer kept.
+    #[error("changes since that revision are no longer kept")]
+    Pruned,
     /// The key is revoked, which is for good.
     #[error("the key is revoked")]
     KeyRevoked,

@@ -91,19 +91,27 @@ impl Store {
         live_policies(&self.0.readers).await
     }
 
-    /// Whether fewer than `bound` secrets, or keys, have changed after `revision`.
+    /// Whether fewer than `bound` secrets, or keys, have changed after `revision`, and all that were removed are known.
     pub(crate) async fn few_changes(&self, revision: u64, bound: u32) -> Result<bool, StoreError> {
         const QUERY: &str = "SELECT COUNT(*) FROM (SELECT 1 FROM keys WHERE revision > ?1 \
              UNION ALL SELECT 1 FROM old_secrets WHERE revision > ?1 LIMIT ?2)";
+        let mut transaction = self.0.readers.begin().await?;
+        if history::is_pruned(&mut *transaction, revision.cast_signed()).await? {
+            return Ok(false);
+        }
         let changed: u32 =
-            sqlx::query_scalar(QUERY).bind(revision.cast_signed()).bind(bound).fetch_one(&self.0.readers).await?;
+            sqlx::query_scalar(QUERY).bind(revision.cast_signed()).bind(bound).fetch_one(&mut *transaction).await?;
         Ok(changed < bound)
     }
 
-    /// All changes after `revision`, as of one moment.
+    /// All changes after `revision`, as of one moment. Fails with [`StoreError::Pruned`] if removals after it are no longer
+    /// kept.
     pub async fn changes_since(&self, revision: u64) -> Result<Changes, StoreError> {
         const QUERY: &str = concat!(current!("revision > ?1"), " UNION ALL ", old!("o.revision > ?1"));
         let mut transaction = self.0.readers.begin().await?;
+        if history::is_pruned(&mut *transaction, revision.cast_signed()).await? {
+            return Err(StoreError::Pruned);
+        }
         let head = history::newest(&mut *transaction).await?;
         let (policies, removed_policies) = changed_policies(&mut *transaction, revision.cast_signed()).await?;
         let (keys, removed) = (Chunks::default(), Chunks::default());

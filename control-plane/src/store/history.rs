@@ -65,6 +65,12 @@ pub(super) async fn advance(on: &mut SqliteConnection) -> Result<Head, StoreErro
     Ok(Head { revision: revision.cast_unsigned(), tag })
 }
 
+/// Whether `revision` is older than all that are kept.
+pub(super) async fn is_pruned(from: impl SqliteExecutor<'_>, revision: i64) -> Result<bool, StoreError> {
+    let query = sqlx::query_scalar("SELECT ? < (SELECT MIN(revision) FROM history)").bind(revision);
+    Ok(query.fetch_one(from).await?)
+}
+
 /// The newest revision with its tag. It must have one.
 pub(super) async fn newest(from: impl SqliteExecutor<'_>) -> Result<Head, StoreError> {
     const QUERY: &str = "SELECT m.revision, h.tag FROM meta m JOIN history h ON h.revision = m.revision";

@@ -41,6 +41,7 @@ mod refused_logins;
 mod regenerate;
 mod removals;
 mod restrictions;
+mod retention;
 mod revocation;
 mod routes;
 mod secrets;

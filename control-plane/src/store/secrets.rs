@@ -68,12 +68,14 @@ pub(super) async fn tell_of_imported(change: &mut Change) -> Result<(), StoreErr
     Ok(())
 }
 
-/// Those of `digests` that are a secret's, or were.
+/// Those of `digests` that are a secret's, or were, also of keys whose details are deleted.
 pub(super) async fn known(change: &mut Change, digests: &[KeyDigest]) -> Result<HashSet<KeyDigest>, StoreError> {
     let of_keys = || QueryBuilder::new("SELECT digest FROM keys WHERE TRUE");
     let old = || QueryBuilder::new("SELECT digest FROM old_secrets WHERE TRUE");
     let mut known = among(change, digests, of_keys).await?;
     known.extend(among(change, digests, old).await?);
+    let tombstones = || QueryBuilder::new("SELECT digest FROM tombstones WHERE TRUE");
+    known.extend(among(change, digests, tombstones).await?);
     Ok(known)
 }
 

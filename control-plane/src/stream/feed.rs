@@ -9,7 +9,7 @@ use tracing::error;
 
 use super::batches::Batches;
 use crate::stop::Stop;
-use crate::store::{Head, Store};
+use crate::store::{Head, Store, StoreError};
 
 /// Changes that a stream can be behind before it reads them itself.
 const CAPACITY: usize = 16;
@@ -84,6 +84,8 @@ async fn follow(
                     from = to;
                     health.set(true);
                 }
+                // Streams that are behind load everything again.
+                Err(StoreError::Pruned) => from = store.revision(),
                 Err(error) => {
                     health.set(false);
                     error!(%error, "changes cannot be read; nodes are not told of them");

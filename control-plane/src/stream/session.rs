@@ -72,6 +72,10 @@ impl From<Status> for End {
 
 impl From<StoreError> for End {
     fn from(error: StoreError) -> Self {
+        if let StoreError::Pruned = error {
+            // The next stream loads everything.
+            return Status::aborted("changes since the node's revision are no longer kept").into();
+        }
         tracing::error!(%error, "a stream ends because the store failed");
         Status::unavailable("the store does not answer").into()
     }

@@ -13,6 +13,7 @@ use tonic::Code;
 mod elsewhere;
 mod grouping;
 mod history;
+mod retention;
 
 const KINDS: [(Window, Kind); 4] = [
     (Window::Minute, Kind::Minute),

@@ -59,6 +59,7 @@ impl From<StoreError> for ApiError {
             StoreError::Unavailable(_) | StoreError::FileReplaced { .. } => Self::Unavailable(error.to_string()),
             StoreError::Database(_)
             | StoreError::Damaged(_)
+            | StoreError::Pruned
             | StoreError::Record(_)
             | StoreError::Random(_)
             | StoreError::Interrupted => Self::Internal(error.to_string()),

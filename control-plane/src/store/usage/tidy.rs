@@ -21,9 +21,6 @@ const INSTANCE_KEPT: i64 = 45 * DAY;
 /// can report all keys.
 const GONE_ROWS: i64 = 10_000_000;
 
-/// How long requests by the hour are kept.
-const BUCKETS_KEPT: i64 = 400 * DAY;
-
 /// Rows that are deleted at a time.
 const STEP: u32 = 5_000;
 
@@ -64,8 +61,8 @@ impl Store {
         Ok(())
     }
 
-    /// Deletes totals of processes that are gone, and what was counted long ago.
-    pub async fn tidy_history(&self, now: i64) -> Result<(), StoreError> {
+    /// Deletes totals of processes that are gone, and requests by the hour that are older than `kept` seconds.
+    pub async fn tidy_history(&self, now: i64, kept: i64) -> Result<(), StoreError> {
         const GONE: &str = "SELECT instance FROM node_usage WHERE instance NOT IN (SELECT meter FROM nodes) \
              GROUP BY instance HAVING MAX(reported_at) < ?";
         const BUCKETS: &str = "DELETE FROM usage_buckets WHERE (key_seq, hour, code) IN \
@@ -78,7 +75,7 @@ impl Store {
         for instance in gone {
             self.delete(|| sqlx::query(INSTANCE).bind(&instance)).await?;
         }
-        let hour = now.saturating_sub(BUCKETS_KEPT).div_euclid(HOUR);
+        let hour = now.saturating_sub(kept).div_euclid(HOUR);
         self.delete(|| sqlx::query(BUCKETS).bind(hour)).await
     }
 

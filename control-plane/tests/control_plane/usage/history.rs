@@ -162,7 +162,7 @@ async fn what_is_old_is_deleted() {
 
 async fn tidy(plane: &Plane, now: i64) {
     plane.store().tidy_windows(now).await.unwrap();
-    plane.store().tidy_history(now).await.unwrap();
+    plane.store().tidy_history(now, 400 * 24 * 3_600).await.unwrap();
 }
 
 #[tokio::test]
