@@ -1,9 +1,10 @@
-//! `latchkey init`, `latchkey backup` and `latchkey restore`: commands that work on the database's file, not through the API.
+//! `latchkey init`, `latchkey backup`, `latchkey restore` and `latchkey audit-cut`: commands that work on the database's file, not through the API.
 
 use clap::Args;
 use std::path::PathBuf;
 
 use crate::clock::{Clock as _, SystemClock};
+use crate::store::audit::cut::{CutError, cut};
 use crate::store::backup::{BackupError, backup, restore};
 use crate::store::{OpenError, OpenMode, Store};
 
@@ -36,6 +37,38 @@ pub struct Restore {
     force: bool,
     /// The backup
     file: PathBuf,
+}
+
+/// Export entries of the audit that are at least 90 days old to a file, and then remove them; a control plane may run meanwhile
+#[derive(Debug, Clone, Args)]
+pub struct AuditCut {
+    /// The database
+    #[arg(long, env = "LATCHKEY_DATABASE", default_value = "latchkey.db", value_name = "PATH")]
+    database: PathBuf,
+    /// Entries of before then: RFC 3339, such as 2030-01-01T00:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = unix_seconds)]
+    before: i64,
+    /// Where to write the entries, a line of JSON for each; must not be there yet
+    #[arg(long, value_name = "FILE")]
+    export: PathBuf,
+}
+
+fn unix_seconds(text: &str) -> Result<i64, String> {
+    let time: jiff::Timestamp = text.parse().map_err(|_| "must be a time as in 2030-01-01T00:00:00Z".to_owned())?;
+    Ok(time.as_second())
+}
+
+impl AuditCut {
+    /// Exports and removes the entries, and reports both.
+    ///
+    /// # Errors
+    /// When the entries are too young, or could not be exported; nothing was removed then.
+    pub async fn run(self) -> Result<(), CutError> {
+        let cut = cut(&self.database, self.before, &self.export, SystemClock.now()).await?;
+        let (database, file) = (self.database.display(), self.export.display());
+        println!("{} entries are in {file} and no longer in {database}. SHA-256: {}", cut.entries, cut.sha256);
+        Ok(())
+    }
 }
 
 impl Init {

@@ -27,6 +27,7 @@ enum Command {
     Init(backup::Init),
     Backup(backup::Backup),
     Restore(backup::Restore),
+    AuditCut(backup::AuditCut),
 }
 
 #[tokio::main]
@@ -43,6 +44,7 @@ async fn main() -> ExitCode {
         Command::Init(init) => done(init.run().await),
         Command::Backup(backup) => done(backup.run().await),
         Command::Restore(restore) => done(restore.run().await),
+        Command::AuditCut(cut) => done(cut.run().await),
     }
 }
 

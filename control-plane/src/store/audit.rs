@@ -1,9 +1,11 @@
 //! The audit: who changed what, when and from where. An entry is written in the transaction of what it tells of, and is
-//! never changed or cut: the database refuses to.
+//! never changed. Only an operator's command removes entries, once they are exported ([`cut`]): the database refuses anything
+//! else.
 //!
 //! **Invariant: no change that somebody asks for is committed without its entry**; a [`Deed`](super::acting::Deed) asks
 //! for one. Entries hold no secret: they are made from what is shown of things, and of a secret nothing is.
 
+pub mod cut;
 mod read;
 mod told;
 

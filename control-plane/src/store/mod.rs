@@ -8,7 +8,7 @@
 
 mod accounts;
 mod acting;
-pub(crate) mod audit;
+pub mod audit;
 pub mod backup;
 mod bounds;
 mod callers;
