@@ -8,7 +8,7 @@ CREATE TABLE tombstones (
 CREATE INDEX keys_revoked ON keys (revoked_at) WHERE revoked_at IS NOT NULL;
 CREATE INDEX old_secrets_past ON old_secrets (ends_at) WHERE removed;
 -- A policy goes with the last key that refers to it, revoked or not.
-CREATE INDEX keys_of_policy ON keys (policy_id);
+CREATE INDEX keys_of_policy ON keys (policy_id, revoked_at);
 
 -- What operators have cut off the audit, after it was exported: entries up to `through` that are older than `before`. They
 -- are at least 90 days old. Nothing else is ever deleted from it.

@@ -65,9 +65,9 @@ pub(super) async fn advance(on: &mut SqliteConnection) -> Result<Head, StoreErro
     Ok(Head { revision: revision.cast_unsigned(), tag })
 }
 
-/// Whether `revision` is older than all that are kept.
+/// Whether `revision` is older than all that are kept. Whoever holds nothing, which is 0, has nothing to forget.
 pub(super) async fn is_pruned(from: impl SqliteExecutor<'_>, revision: i64) -> Result<bool, StoreError> {
-    let query = sqlx::query_scalar("SELECT ? < (SELECT MIN(revision) FROM history)").bind(revision);
+    let query = sqlx::query_scalar("SELECT ?1 > 0 AND ?1 < (SELECT MIN(revision) FROM history)").bind(revision);
     Ok(query.fetch_one(from).await?)
 }
 

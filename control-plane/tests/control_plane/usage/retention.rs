@@ -55,7 +55,9 @@ async fn tombstone_of_revoked_key_is_never_accepted_again() {
     client.get(&format!("/v1/keys/{id}")).await.refused(404, "key_not_found");
     for key in ["sk-0", new.as_str(), newest.as_str()] {
         refused_as_taken(&client, key).await;
-        plane.bearer(key).get("/v1/keys").await.refused(401, "invalid_key");
+    }
+    for key in [new, newest] {
+        plane.bearer(&key).get("/v1/keys").await.refused(401, "invalid_key");
     }
     assert_eq!((count(&plane, "old_secrets").await, count(&plane, "tombstones").await), (0, 3));
     assert_eq!(count(&plane, "policies").await, policies - 1);
