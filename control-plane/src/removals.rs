@@ -12,10 +12,10 @@ use crate::store::{Store, StoreError};
 /// For how long a step keeps others from writing, about.
 const STEP: Duration = Duration::from_millis(25);
 
-/// Keys in one step.
-const LEAST: u32 = 25;
+/// Keys in one step. Fewer than the least take hardly less time, as the transaction itself takes most of it.
+const LEAST: u32 = 200;
 const MOST: u32 = 2_000;
-const FIRST: u32 = 100;
+const FIRST: u32 = LEAST;
 
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -75,11 +75,11 @@ mod tests {
     fn steps_follow_the_time_that_they_take() {
         let millis = Duration::from_millis;
         for (limit, took, next) in [
-            (100, millis(25), 100),
-            (100, millis(50), 50),
-            (100, millis(5), 200),
-            (100, Duration::ZERO, 200),
-            (100, millis(10_000), LEAST),
+            (1_000, millis(25), 1_000),
+            (1_000, millis(50), 500),
+            (400, millis(5), 800),
+            (400, Duration::ZERO, 800),
+            (1_000, millis(10_000), LEAST),
             (MOST, millis(1), MOST),
         ] {
             assert_eq!(next_limit(limit, took), next, "{limit} in {took:?}");
