@@ -27,6 +27,7 @@ pub mod clock;
 pub mod config;
 mod console;
 mod enforcement;
+mod entity_tag;
 mod explain;
 mod http;
 pub mod ip_list;

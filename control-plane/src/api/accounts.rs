@@ -32,7 +32,7 @@ pub(super) struct Creation {
     name: String,
     #[schema(value_type = texts::Word)]
     tier: String,
-    /// How many live keys it may have; null is any number. Left out, it is 1,000.
+    /// How many keys it may have that are not revoked or expired; null is any number. Left out, it is 1,000.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<u32>)]
     max_keys: Option<Option<u32>>,
@@ -86,7 +86,7 @@ pub(super) struct AccountView {
     disabled: bool,
     /// Whether it is the operator's own.
     operator: bool,
-    /// Live ones.
+    /// Keys that Envoys know: not revoked, and not expired for more than a day.
     keys: i64,
     users: i64,
     #[schema(value_type = texts::Time)]

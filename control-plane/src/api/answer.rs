@@ -1,12 +1,13 @@
 //! What a successful request is answered.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::Object;
 
+use crate::entity_tag::EntityTag;
 use crate::schema::{object, one_of, schemas, text};
 
 /// `{"status":"success","message":…,"data":…}`
@@ -21,6 +22,8 @@ pub(super) struct Answer<T> {
     data: Option<T>,
     #[serde(skip)]
     code: StatusCode,
+    #[serde(skip)]
+    etag: Option<EntityTag>,
 }
 
 schemas! {
@@ -36,11 +39,20 @@ fn success() -> Object {
 
 impl<T: Serialize> Answer<T> {
     pub(super) fn ok(message: &'static str, data: T) -> Self {
-        Self { status: "success", message, data: Some(data), code: StatusCode::OK }
+        Self { status: "success", message, data: Some(data), code: StatusCode::OK, etag: None }
     }
 
     pub(super) fn created(message: &'static str, data: T) -> Self {
-        Self { code: StatusCode::CREATED, ..Self::ok(message, data) }
+        Self::with_status(StatusCode::CREATED, message, data)
+    }
+
+    pub(super) fn with_status(code: StatusCode, message: &'static str, data: T) -> Self {
+        Self { code, ..Self::ok(message, data) }
+    }
+
+    /// The same, with the entity tag of what it shows.
+    pub(super) fn tagged(self, tag: impl Into<Option<EntityTag>>) -> Self {
+        Self { etag: tag.into(), ..self }
     }
 
     /// It is written down, and comes about later.
@@ -51,12 +63,17 @@ impl<T: Serialize> Answer<T> {
 
 impl Answer<()> {
     pub(super) fn done(message: &'static str) -> Self {
-        Self { status: "success", message, data: None, code: StatusCode::OK }
+        Self { status: "success", message, data: None, code: StatusCode::OK, etag: None }
     }
 }
 
 impl<T: Serialize> IntoResponse for Answer<T> {
     fn into_response(self) -> Response {
-        (self.code, Json(self)).into_response()
+        let etag = self.etag.as_ref().and_then(|tag| HeaderValue::try_from(tag.quoted()).ok());
+        let mut response = (self.code, Json(self)).into_response();
+        if let Some(etag) = etag {
+            response.headers_mut().insert(header::ETAG, etag);
+        }
+        response
     }
 }

@@ -16,9 +16,10 @@ use super::expiry::Expiry;
 use super::extract::{Body, Params, Session};
 use super::fields;
 use super::key_view::KeyView;
-use super::openapi::parameters::{KeyPath, Wait};
+use super::openapi::parameters::{IfMatch, KeyPath, Wait};
 use super::openapi::texts;
 use crate::enforcement::Enforcement;
+use crate::entity_tag::Tagged as _;
 use crate::ip_list::IpList;
 use crate::json::given;
 use crate::limits::LimitsChange;
@@ -107,10 +108,11 @@ pub(super) struct Edited {
 /// roles, permissions, subaccounts, environment, tier and `issues` it has for life. Repeated, it changes nothing more and
 /// waits again.
 #[utoipa::path(patch, path = "/v1/keys/{key_id}", operation_id = "editKey", tag = "Keys",
-    params(KeyPath, Wait), request_body = Request, security(("credential" = ["account:apikeys:update"])),
+    params(KeyPath, Wait, IfMatch), request_body = Request, security(("credential" = ["account:apikeys:update"])),
     responses(
-        (status = 200, description = "The key as it is now, and how far that has come.", body = Answer<Edited>),
-        (status = 409, description = "A live key of the account has the name, or the key is revoked."),
+        (status = 200, description = "The key as it is now, and how far that has come.", body = Answer<Edited>,
+            headers(("ETag" = String, description = "Of what can be edited, for `If-Match`."))),
+        (status = 409, description = "Another key has the name and has not expired, or the key is revoked."),
     ))]
 pub(super) async fn edit(
     State(app): State<Arc<App>>,
@@ -133,5 +135,6 @@ pub(super) async fn edit(
     let (key, revision) = acting.edit_key(id, edit).await?;
     info!(key = key.id, user = session.caller.user_id, revision, "key edited");
     let enforcement = app.enforced(revision, patience).await;
-    Ok(Answer::ok("API key updated successfully", Edited { key: KeyView::new(key, now), enforcement }))
+    let tag = key.entity_tag();
+    Ok(Answer::ok("API key updated successfully", Edited { key: KeyView::new(key, now), enforcement }).tagged(tag))
 }

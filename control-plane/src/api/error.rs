@@ -85,6 +85,12 @@ pub(super) enum ApiError {
     LastAdministrator,
     /// An account or a live key has the tier that would be gone.
     TierInUse(String),
+    /// What there is has none of the entity tags of `If-Match`.
+    PreconditionFailed,
+    /// A call with the same `Idempotency-Key` had another body.
+    IdempotencyConflict,
+    /// The account has too many repeatable calls.
+    IdempotencyLimit,
     /// The key has expired, and would get no later expiry.
     KeyExpired,
     /// An old secret of the key is still good.
@@ -187,6 +193,11 @@ impl ApiError {
     /// The query parameter `name` is to blame.
     pub(super) fn parameter(name: &str, reason: impl Display) -> Self {
         Self::Invalid { field: Some(name.to_owned()), error: format!("Query parameter `{name}` {reason}.") }
+    }
+
+    /// The header `name` is to blame.
+    pub(super) fn header(name: &str, reason: impl Display) -> Self {
+        Self::Invalid { field: Some(name.to_owned()), error: format!("Header `{name}` {reason}.") }
     }
 
     /// The caller lacks `permission`.

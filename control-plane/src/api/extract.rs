@@ -2,7 +2,7 @@
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Query, Request};
-use axum::http::{Extensions, HeaderMap, StatusCode, header, request::Parts};
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use axum::response::IntoResponse as _;
 use latchkey_policy::credential::may_be_imported;
 use latchkey_policy::key::KeyDigest;
@@ -20,6 +20,7 @@ use super::observe::{Noted, RequestId};
 use super::throttle::Quota;
 use super::{App, MAX_BODY_LEN, client_address};
 use crate::client_network::ClientNetwork;
+use crate::entity_tag::IfMatch;
 use crate::http::{Peer, Place};
 use crate::json;
 use crate::secret::SessionToken;
@@ -41,6 +42,7 @@ pub(super) struct Session {
     pub(super) caller: Caller,
     pub(super) credential: Credential,
     origin: Origin,
+    if_match: Option<IfMatch>,
 }
 
 impl FromRequestParts<Arc<App>> for Session {
@@ -49,6 +51,7 @@ impl FromRequestParts<Arc<App>> for Session {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         let From(origin) = From::from_request_parts(parts, app).await?;
         let presented = presented(&parts.headers)?;
+        let if_match = if_match(&parts.headers)?;
         let credential = credential(presented).ok_or(ApiError::Session)?;
         let now = app.clock.now();
         let caller = match app.store.caller(&credential, origin.address, now).await {
@@ -67,7 +70,7 @@ impl FromRequestParts<Arc<App>> for Session {
         }
         match quota {
             Some(Quota { wait: Some(seconds), limit, .. }) => Err(ApiError::TooManyCalls { limit, seconds }),
-            _ => Ok(Self { caller, credential, origin }),
+            _ => Ok(Self { caller, credential, origin, if_match }),
         }
     }
 }
@@ -77,7 +80,7 @@ impl Session {
     /// change is made is asked again there.
     pub(super) fn acting(&self, app: &App, permission: &'static str) -> Result<Acting, ApiError> {
         self.caller.require(permission)?;
-        Ok(app.store.acting(self.credential.clone(), Some(permission), self.origin.clone(), app.clock.now()))
+        Ok(self.begin(app, Some(permission)))
     }
 
     /// For a change that takes `permission`, and makes or edits something that lasts without what restricts a calling
@@ -97,8 +100,24 @@ impl Session {
 
     /// For a change that everybody may make of what is their own.
     pub(super) fn acting_for_oneself(&self, app: &App) -> Acting {
-        app.store.acting(self.credential.clone(), None, self.origin.clone(), app.clock.now())
+        self.begin(app, None)
     }
+
+    fn begin(&self, app: &App, permission: Option<&'static str>) -> Acting {
+        let acting = app.store.acting(self.credential.clone(), permission, self.origin.clone(), app.clock.now());
+        acting.conditional(self.if_match.clone())
+    }
+}
+
+/// What a request's `If-Match` says, if it has one.
+fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>, ApiError> {
+    let values: Vec<_> = headers.get_all(header::IF_MATCH).iter().map(HeaderValue::as_bytes).collect();
+    if values.is_empty() {
+        return Ok(None);
+    }
+    let reason = "must be `*` or a list of entity tags, each in double quotes";
+    let parsed = IfMatch::parse(&values.join(&b","[..]));
+    parsed.map(Some).ok_or_else(|| ApiError::header("If-Match", reason))
 }
 
 /// Where a request comes from.
@@ -250,22 +269,28 @@ pub(super) struct Body<T, const MAX_LEN: usize = MAX_BODY_LEN>(pub(super) T);
 impl<T: DeserializeOwned, S: Send + Sync, const MAX_LEN: usize> FromRequest<S> for Body<T, MAX_LEN> {
     type Rejection = ApiError;
 
-    async fn from_request(mut request: Request, state: &S) -> Result<Self, ApiError> {
-        if !is_json(request.headers()) {
-            return Err(ApiError::UnsupportedMediaType);
-        }
-        if says_more_than(request.headers(), MAX_LEN) {
-            return Err(ApiError::TooLarge(MAX_LEN));
-        }
-        DefaultBodyLimit::max(MAX_LEN).apply(&mut request);
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
-            match rejection.into_response().status() {
-                StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge(MAX_LEN),
-                _ => ApiError::Invalid { field: None, error: "The body cannot be read.".to_owned() },
-            }
-        })?;
-        parse(&bytes).map(Self)
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        parse(&json_bytes(request, state, MAX_LEN).await?).map(Self)
     }
+}
+
+/// Reads a body that says that it is JSON, of at most `max_len` bytes.
+pub(super) async fn json_bytes<S: Send + Sync>(
+    mut request: Request,
+    state: &S,
+    max_len: usize,
+) -> Result<Bytes, ApiError> {
+    if !is_json(request.headers()) {
+        return Err(ApiError::UnsupportedMediaType);
+    }
+    if says_more_than(request.headers(), max_len) {
+        return Err(ApiError::TooLarge(max_len));
+    }
+    DefaultBodyLimit::max(max_len).apply(&mut request);
+    Bytes::from_request(request, state).await.map_err(|rejection| match rejection.into_response().status() {
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge(max_len),
+        _ => ApiError::Invalid { field: None, error: "The body cannot be read.".to_owned() },
+    })
 }
 
 /// Returns whether a body will be longer than `most`, by its own account: nothing of it need be read then.
@@ -297,7 +322,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     // serde would also read a structure from an array of its fields' values.
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return Err(ApiError::Invalid { field: None, error: "The body must be a JSON object.".to_owned() });

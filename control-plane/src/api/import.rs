@@ -11,10 +11,11 @@ use utoipa::ToSchema;
 use super::answer::Answer;
 use super::error::{ApiError, MAX_FAULTS};
 use super::expiry::Expiry;
-use super::extract::{Body, Params, Session};
+use super::extract::{Params, Session};
 use super::key_view::KeyView;
-use super::openapi::parameters::Wait;
+use super::openapi::parameters::{IdempotencyKey, Wait};
 use super::openapi::texts;
+use super::repeatable::{self, Made, Repeatable};
 use super::{App, new_key};
 use crate::authority::{Authority, Grant, Grants};
 use crate::enforcement::Enforcement;
@@ -23,7 +24,7 @@ use crate::json::{self, Object, given};
 use crate::limits::LimitsChange;
 use crate::role::Role;
 use crate::selection::Selection;
-use crate::store::{self, Actor, Caller, ImportCheck, ImportOptions, KeySettings, NewKey};
+use crate::store::{self, Actor, Caller, ImportCheck, ImportOptions, Key, KeySettings, NewKey, Outcome};
 
 const MAX_ROWS: usize = 1_000;
 
@@ -161,12 +162,39 @@ impl Checked {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ImportedKeys)]
 pub(super) struct Imported {
+    #[serde(flatten)]
+    #[schema(value_type = ImportedRows)]
+    rows: Made<ImportedRows>,
+    /// The call had been made before, with the same `Idempotency-Key`, and had no second effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    replayed: Option<bool>,
+    enforcement: Enforcement,
+}
+
+#[derive(Serialize, ToSchema)]
+struct ImportedRows {
     /// In the order of the rows, without those that were skipped.
     keys: Vec<KeyView>,
     imported: usize,
     /// Rows whose keys were there already.
     skipped: usize,
-    enforcement: Enforcement,
+}
+
+impl ImportedRows {
+    fn new(keys: impl IntoIterator<Item = Key>, skipped: usize, now: i64) -> Self {
+        let keys: Vec<_> = keys.into_iter().map(|key| KeyView::new(key, now)).collect();
+        Self { imported: keys.len(), keys, skipped }
+    }
+}
+
+/// An answer to a call that makes no keys now.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = ImportCheckOrKeys)]
+pub(super) enum CheckOrKeys {
+    Check(Check),
+    Keys(Imported),
 }
 
 /// What would come of an import.
@@ -223,18 +251,22 @@ impl Check {
 ///
 /// By their SHA-256 alone, so that nobody needs another key. They need not look like ours. All rows or none. A key that
 /// calls bounds them as it bounds keys that it generates.
+///
+/// Repeated with the same `Idempotency-Key` within 24 hours, the call makes no second keys, and is answered 200.
 #[utoipa::path(post, path = "/v1/keys/import", operation_id = "importKeys", tag = "Keys",
-    params(Wait), request_body = Request, security(("credential" = ["account:apikeys:create"])),
+    params(Wait, IdempotencyKey), request_body = Request, security(("credential" = ["account:apikeys:create"])),
     responses(
-        (status = 200, description = "With `dry_run`: what would come of it.", body = Answer<Check>),
+        (status = 200, description = "With `dry_run`: what would come of it. Or the keys that the call made before.",
+            body = Answer<CheckOrKeys>),
         (status = 201, description = "The keys, in the order of the rows.", body = Answer<Imported>),
-        (status = 409, description = "A key of that name or digest is there already; `field` says whose."),
+        (status = 409, description = "A key of that name or digest is there already; `field` says whose. Or the \
+            `Idempotency-Key` was used with another body."),
     ))]
 pub(super) async fn import(
     State(app): State<Arc<App>>,
     session: Session,
     mut params: Params,
-    Body(request): Body<Request, MAX_BODY_LEN>,
+    Repeatable { request, call }: Repeatable<Request, MAX_BODY_LEN>,
 ) -> Result<Response, ApiError> {
     let acting = session.acting(&app, "account:apikeys:create")?;
     let patience = params.patience()?;
@@ -256,15 +288,26 @@ pub(super) async fn import(
     };
     if dry_run {
         let check = acting.check_import(options, new).await?;
-        return Ok(Answer::ok("Nothing was imported", Check::new(check)).into_response());
+        return Ok(Answer::ok("Nothing was imported", CheckOrKeys::Check(Check::new(check))).into_response());
     }
-    let store::Imported { revision, keys, skipped } = acting.import_keys(options, new).await?;
-    let (imported, skipped) = (keys.len(), skipped.len());
-    info!(keys = imported, skipped, user = session.caller.user_id, revision, "keys imported");
-    let enforcement = app.enforced(revision, patience).await;
-    let keys = keys.into_iter().map(|key| KeyView::new(key, now)).collect();
-    let imported = Imported { keys, imported, skipped, enforcement };
-    Ok(Answer::created("API keys imported successfully", imported).into_response())
+    let message = "API keys imported successfully";
+    let data =
+        move |keys: &[Key], skipped| repeatable::recorded(&ImportedRows::new(keys.iter().cloned(), skipped, now));
+    match acting.repeatable(call).import_keys(options, new, data).await? {
+        Outcome::New(store::Imported { revision, keys, skipped }) => {
+            let skipped = skipped.len();
+            info!(keys = keys.len(), skipped, user = session.caller.user_id, revision, "keys imported");
+            let enforcement = app.enforced(revision, patience).await;
+            let rows = Made::New(ImportedRows::new(keys, skipped, now));
+            Ok(Answer::created(message, Imported { rows, replayed: None, enforcement }).into_response())
+        }
+        Outcome::Repeated(recorded) => {
+            let enforcement = app.enforced(recorded.revision.unwrap_or_default(), patience).await;
+            let rows = Made::Repeated(recorded.data);
+            let keys = CheckOrKeys::Keys(Imported { rows, replayed: Some(true), enforcement });
+            Ok(Answer::ok(message, keys).into_response())
+        }
+    }
 }
 
 /// What each row may say, or what is wrong with it. Nothing is kept of rows whose lists are too much together.

@@ -29,6 +29,7 @@ mod openapi;
 mod page;
 mod redact;
 mod regenerate;
+mod repeatable;
 mod roles;
 mod routes;
 mod services;

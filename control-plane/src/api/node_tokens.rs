@@ -10,15 +10,16 @@ use utoipa::ToSchema;
 use super::App;
 use super::answer::Answer;
 use super::error::ApiError;
-use super::extract::{Body, Params, Session};
+use super::extract::{Params, Session};
 use super::fields;
-use super::openapi::parameters::NodeTokenPath;
+use super::openapi::parameters::{IdempotencyKey, NodeTokenPath};
 use super::openapi::texts;
+use super::repeatable::{self, Made, Repeatable};
 use crate::clock::rfc3339;
 use crate::json::given;
 use crate::node_pattern::NodePattern;
 use crate::secret::{NodeToken, TokenHash};
-use crate::store::{Lasting, NewNodeToken, NodeTokenDetails};
+use crate::store::{Lasting, NewNodeToken, NodeTokenDetails, Outcome};
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -76,11 +77,16 @@ pub(super) struct NodeTokenList {
 #[schema(as = CreatedNodeToken)]
 pub(super) struct CreatedNodeToken {
     #[serde(flatten)]
-    details: NodeTokenView,
-    /// The token itself, shown only in this answer. Absent if the request has its `sha256`.
+    #[schema(value_type = NodeTokenView)]
+    details: Made<NodeTokenView>,
+    /// The token itself, shown only in this answer. Absent if the request has its `sha256`, or was repeated.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = texts::NodeTokenSecret, nullable = false)]
     node_token: Option<String>,
+    /// The call had been made before, with the same `Idempotency-Key`, and had no second effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    replayed: Option<bool>,
 }
 
 /// List the node tokens
@@ -103,18 +109,21 @@ pub(super) async fn list(
 /// Create a node token
 ///
 /// Several tokens are valid at a time, so that one can take the place of another without an interruption. An API key that
-/// is kept to services, subaccounts, a time or addresses makes none.
+/// is kept to services, subaccounts, a time or addresses makes none. Repeated with the same `Idempotency-Key` within 24
+/// hours, the call makes no second token, and is answered 200 without the token.
 #[utoipa::path(post, path = "/v1/node-tokens", operation_id = "createNodeToken", tag = "Gateway",
-    request_body = NodeTokenCreation, security(("credential" = ["gateway:nodetokens:create"])),
+    params(IdempotencyKey), request_body = NodeTokenCreation, security(("credential" = ["gateway:nodetokens:create"])),
     responses(
         (status = 201, description = "The new node token.", body = Answer<CreatedNodeToken>),
-        (status = 409, description = "A valid node token has the name, or the token exists or has been revoked."),
+        (status = 200, description = "The node token that the call made before.", body = Answer<CreatedNodeToken>),
+        (status = 409, description = "A valid node token has the name, the token exists or has been revoked, or the \
+            `Idempotency-Key` was used with another body."),
     ))]
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     session: Session,
     params: Params,
-    Body(request): Body<NodeTokenCreation>,
+    Repeatable { request, call }: Repeatable<NodeTokenCreation>,
 ) -> Result<Answer<CreatedNodeToken>, ApiError> {
     let acting = session.acting_unrestricted(&app, "gateway:nodetokens:create", Lasting::NodeToken)?;
     params.finish()?;
@@ -125,10 +134,18 @@ pub(super) async fn create(
         (Some(token), _) => token.hash(),
         (None, text) => parse_hash(&text.unwrap_or_default())?,
     };
-    let details = acting.create_node_token(NewNodeToken { name: request.name, hash, pattern }).await?;
-    info!(token = details.name, node = details.pattern, user = session.caller.user_id, "node token created");
-    let node_token = generated.map(|token| token.expose().to_owned());
-    Ok(Answer::created("Node token created successfully", CreatedNodeToken { details: details.into(), node_token }))
+    let new = NewNodeToken { name: request.name, hash, pattern };
+    let data = |token: &NodeTokenDetails| repeatable::recorded(&NodeTokenView::from(token.clone()));
+    let (details, node_token) = match acting.repeatable(call).create_node_token(new, data).await? {
+        Outcome::New(details) => {
+            info!(token = details.name, node = details.pattern, user = session.caller.user_id, "node token created");
+            (Made::New(details.into()), generated.map(|token| token.expose().to_owned()))
+        }
+        Outcome::Repeated(recorded) => (Made::Repeated(recorded.data), None),
+    };
+    let (status, replayed) = (details.status(), details.replayed());
+    let data = CreatedNodeToken { details, node_token, replayed };
+    Ok(Answer::with_status(status, "Node token created successfully", data))
 }
 
 /// Revoke a node token

@@ -14,13 +14,14 @@ use super::App;
 use super::answer::Answer;
 use super::error::ApiError;
 use super::expiry::Expiry;
-use super::extract::{Body, Params, Session};
+use super::extract::{Params, Session};
 use super::key_view::KeyView;
 use super::keys::Generated;
-use super::openapi::parameters::{KeyPath, Wait};
+use super::openapi::parameters::{IdempotencyKey, IfMatch, KeyPath, Wait};
+use super::repeatable::{self, Repeatable};
 use crate::json::{Whole, given};
 use crate::random;
-use crate::store::{Caller, Key, Regeneration};
+use crate::store::{Caller, Key, Outcome, Regeneration};
 
 /// 30 days.
 const MAX_OVERLAP: u32 = 30 * 24 * 60 * 60;
@@ -50,22 +51,25 @@ pub(super) struct Request {
 ///
 /// If the answer is lost, repeat the call: while the overlap runs, the same user or key replaces a new secret that is not
 /// older than 10 minutes and was not used, and the old secret keeps its end. Any other call with an overlap is refused
-/// until the overlap is over.
+/// until the overlap is over. Repeated with the same `Idempotency-Key` within 24 hours, the call makes no other secret, and is
+/// answered without one.
 #[utoipa::path(post, path = "/v1/keys/{key_id}/regenerate", operation_id = "regenerateKey", tag = "Keys",
-    params(KeyPath, Wait), request_body = Request, security(("credential" = ["account:apikeys:update"])),
+    params(KeyPath, Wait, IdempotencyKey, IfMatch), request_body = Request, security(("credential" = ["account:apikeys:update"])),
     responses(
-        (status = 200, description = "The key, with the only sight of its new secret.", body = Answer<Generated>),
+        (status = 200, description = "The key, with the only sight of its new secret.", body = Answer<Generated>,
+            headers(("ETag" = String, description = "Of what can be edited, for `If-Match`."))),
         (status = 409, description = "The key is revoked; an overlap is running; the key has expired and `expires_at` is \
-            missing, or another key has its name by now."),
+            missing, or another key has its name by now; the `Idempotency-Key` was used with another body."),
     ))]
 pub(super) async fn regenerate(
     State(app): State<Arc<App>>,
     session: Session,
     mut params: Params,
     id: Result<Path<String>, PathRejection>,
-    Body(Request { overlap_seconds: Whole(overlap_seconds), expires_at }): Body<Request>,
+    Repeatable { request, call }: Repeatable<Request>,
 ) -> Result<Answer<Generated>, ApiError> {
-    let acting = session.acting(&app, "account:apikeys:update")?;
+    let Request { overlap_seconds: Whole(overlap_seconds), expires_at } = request;
+    let acting = session.acting(&app, "account:apikeys:update")?.repeatable(call);
     let patience = params.patience()?;
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::KeyNotFound)?;
@@ -83,13 +87,14 @@ pub(super) async fn regenerate(
         caller.may_regenerate(key, overlap_seconds > 0)?;
         Ok::<_, ApiError>(format.generate(key.settings.environment, random::fill)?)
     };
-    let (key, secret, revision) =
-        acting.regenerate_key(id, Regeneration { overlap: overlap_seconds, expires_at }, new).await?;
-    info!(key = key.id, user = session.caller.user_id, revision, overlap_seconds, "key regenerated");
-    let enforcement = app.enforced(revision, patience).await;
-    let api_key = secret.expose().to_owned();
-    let data = Generated { key: KeyView::new(key, app.clock.now()), api_key, enforcement };
-    Ok(Answer::ok("API key regenerated successfully", data))
+    let data = move |key: &Key| repeatable::recorded(&KeyView::new(key.clone(), now));
+    let asked = Regeneration { overlap: overlap_seconds, expires_at };
+    let outcome = acting.regenerate_key(id, asked, new, data).await?;
+    if let Outcome::New((key, _, revision)) = &outcome {
+        info!(key = key.id, user = session.caller.user_id, revision, overlap_seconds, "key regenerated");
+    }
+    let (data, tag) = Generated::new(&app, outcome, patience, now).await;
+    Ok(Answer::ok("API key regenerated successfully", data).tagged(tag))
 }
 
 /// Waits until it is known whether a secret that this call would replace was used. An Envoy that has no stream reports

@@ -10,8 +10,9 @@ use super::App;
 use super::answer::Answer;
 use super::error::ApiError;
 use super::extract::{Body, Params, Session};
-use super::openapi::parameters::Wait;
+use super::openapi::parameters::{IfMatch, Wait};
 use crate::enforcement::Enforcement;
+use crate::entity_tag::Tagged as _;
 use crate::route_document::{self, AffectedRule, RouteDocument, affected_rules};
 
 #[derive(Serialize, ToSchema)]
@@ -28,7 +29,8 @@ pub(super) struct Changed {
 /// Get the route rules
 #[utoipa::path(get, path = "/v1/routes", operation_id = "getRoutes", tag = "Gateway",
     security(("credential" = ["gateway:routes:read"])),
-    responses((status = 200, description = "The rules, in order.", body = Answer<RouteDocument>)))]
+    responses((status = 200, description = "The rules, in order.", body = Answer<RouteDocument>,
+        headers(("ETag" = String, description = "For `If-Match`.")))))]
 pub(super) async fn get(
     State(app): State<Arc<App>>,
     Session { caller, .. }: Session,
@@ -36,7 +38,9 @@ pub(super) async fn get(
 ) -> Result<Answer<RouteDocument>, ApiError> {
     caller.require("gateway:routes:read")?;
     params.finish()?;
-    Ok(Answer::ok("Route rules retrieved successfully", app.store.routes().await?))
+    let document = app.store.routes().await?;
+    let tag = document.entity_tag();
+    Ok(Answer::ok("Route rules retrieved successfully", document).tagged(tag))
 }
 
 /// Replace the route rules
@@ -44,9 +48,10 @@ pub(super) async fn get(
 /// All of them at once, for every node. The first rule that matches a request applies to it. The answer names the rules
 /// that `path_case` affects.
 #[utoipa::path(put, path = "/v1/routes", operation_id = "putRoutes", tag = "Gateway",
-    params(Wait), request_body = RouteDocument, security(("credential" = ["gateway:routes:update"])),
+    params(Wait, IfMatch), request_body = RouteDocument, security(("credential" = ["gateway:routes:update"])),
     responses(
-        (status = 200, description = "The rules as they are now, and how far that has come.", body = Answer<Changed>)
+        (status = 200, description = "The rules as they are now, and how far that has come.", body = Answer<Changed>,
+            headers(("ETag" = String, description = "For `If-Match`.")))
     ))]
 pub(super) async fn put(
     State(app): State<Arc<App>>,
@@ -62,5 +67,6 @@ pub(super) async fn put(
     info!(user = session.caller.user_id, revision, rules = routes.rules().len(), "route rules changed");
     let affected_rules = affected_rules(&routes);
     let enforcement = app.enforced(revision, patience).await;
-    Ok(Answer::ok("Route rules updated successfully", Changed { document, affected_rules, enforcement }))
+    let tag = document.entity_tag();
+    Ok(Answer::ok("Route rules updated successfully", Changed { document, affected_rules, enforcement }).tagged(tag))
 }

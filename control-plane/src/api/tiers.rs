@@ -12,9 +12,10 @@ use super::answer::Answer;
 use super::error::ApiError;
 use super::extract::{Body, Params, Session};
 use super::fields;
-use super::openapi::parameters::Wait;
+use super::openapi::parameters::{IfMatch, Wait};
 use super::openapi::texts;
 use crate::enforcement::Enforcement;
+use crate::entity_tag::Tagged as _;
 use crate::json::Object;
 use crate::limits::LimitsChange;
 use crate::schema::{object, schemas};
@@ -70,20 +71,23 @@ pub(super) struct Changed {
 /// For everyone who has a credential: names are needed to make keys.
 #[utoipa::path(get, path = "/v1/tiers", operation_id = "getTiers", tag = "Gateway",
     security(("credential" = [])),
-    responses((status = 200, description = "All tiers.", body = Answer<View>)))]
+    responses((status = 200, description = "All tiers.", body = Answer<View>,
+        headers(("ETag" = String, description = "For `If-Match`.")))))]
 pub(super) async fn get(State(app): State<Arc<App>>, _: Session, params: Params) -> Result<Answer<View>, ApiError> {
     params.finish()?;
     let tiers = app.store.tiers().await?;
-    Ok(Answer::ok("Tiers retrieved successfully", View { tiers }))
+    let tag = tiers.entity_tag();
+    Ok(Answer::ok("Tiers retrieved successfully", View { tiers }).tagged(tag))
 }
 
 /// Replace the tiers
 ///
 /// All of them at once.
 #[utoipa::path(put, path = "/v1/tiers", operation_id = "putTiers", tag = "Gateway",
-    params(Wait), request_body = Document, security(("credential" = ["gateway:tiers:update"])),
+    params(Wait, IfMatch), request_body = Document, security(("credential" = ["gateway:tiers:update"])),
     responses(
-        (status = 200, description = "The tiers as they are now, and how far that has come.", body = Answer<Changed>),
+        (status = 200, description = "The tiers as they are now, and how far that has come.", body = Answer<Changed>,
+            headers(("ETag" = String, description = "For `If-Match`."))),
         (status = 409, description = "A tier that would be gone is that of an account or of a live key."),
     ))]
 pub(super) async fn put(
@@ -99,5 +103,6 @@ pub(super) async fn put(
     let revision = acting.put_tiers(tiers.clone()).await?;
     info!(user = session.caller.user_id, revision, "tiers changed");
     let enforcement = app.enforced(revision, patience).await;
-    Ok(Answer::ok("Tiers updated successfully", Changed { tiers, enforcement }))
+    let tag = tiers.entity_tag();
+    Ok(Answer::ok("Tiers updated successfully", Changed { tiers, enforcement }).tagged(tag))
 }

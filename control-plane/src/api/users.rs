@@ -12,12 +12,13 @@ use super::answer::Answer;
 use super::error::ApiError;
 use super::extract::{Body, Params, Session};
 use super::fields;
-use super::openapi::parameters::{Page, UserPath, Wait};
+use super::openapi::parameters::{IfMatch, Page, UserPath, Wait};
 use super::openapi::texts;
 use super::page::Asked;
 use crate::authority::{Authority, Grant};
 use crate::clock::rfc3339;
 use crate::enforcement::Enforcement;
+use crate::entity_tag::Tagged as _;
 use crate::json::given;
 use crate::role::Role;
 use crate::secret::Password;
@@ -139,7 +140,8 @@ pub(super) async fn list(
 /// Get a user
 #[utoipa::path(get, path = "/v1/users/{user_id}", operation_id = "getUser", tag = "Users",
     params(UserPath), security(("credential" = ["account:users:read"])),
-    responses((status = 200, description = "The user.", body = Answer<UserView>)))]
+    responses((status = 200, description = "The user.", body = Answer<UserView>,
+        headers(("ETag" = String, description = "Of what can be edited, for `If-Match`.")))))]
 pub(super) async fn get(
     State(app): State<Arc<App>>,
     Session { caller, .. }: Session,
@@ -150,7 +152,8 @@ pub(super) async fn get(
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::UserNotFound)?;
     let user = app.store.user(&caller.account_id, &id).await?;
-    Ok(Answer::ok("User retrieved successfully", user.into()))
+    let tag = user.entity_tag();
+    Ok(Answer::ok("User retrieved successfully", user.into()).tagged(tag))
 }
 
 /// Create a user
@@ -196,9 +199,10 @@ pub(super) async fn create(
 /// What is left out stays as it is. It takes all that the user holds: who can change a user can act as them. So an API
 /// key that is kept to something changes no users. What a user loses, their keys lose.
 #[utoipa::path(patch, path = "/v1/users/{user_id}", operation_id = "editUser", tag = "Users",
-    params(UserPath, Wait), request_body = Edit, security(("credential" = ["account:users:update"])),
+    params(UserPath, Wait, IfMatch), request_body = Edit, security(("credential" = ["account:users:update"])),
     responses(
-        (status = 200, description = "The user as they are now, and how far that has come.", body = Answer<Edited>),
+        (status = 200, description = "The user as they are now, and how far that has come.", body = Answer<Edited>,
+            headers(("ETag" = String, description = "Of what can be edited, for `If-Match`."))),
         (status = 409, description = "A user has the email address, or nobody would be left as an administrator."),
     ))]
 pub(super) async fn edit(
@@ -246,7 +250,8 @@ pub(super) async fn edit(
     let (user, revision) = acting.edit_user(id, password_hash, edit).await?;
     info!(user = user.id, by = session.caller.user_id, revision, "user changed");
     let enforcement = app.enforced(revision, patience).await;
-    Ok(Answer::ok("User updated successfully", Edited { user: user.into(), enforcement }))
+    let tag = user.entity_tag();
+    Ok(Answer::ok("User updated successfully", Edited { user: user.into(), enforcement }).tagged(tag))
 }
 
 #[derive(Serialize, ToSchema)]
@@ -265,7 +270,7 @@ pub(super) struct Deleted {
 /// of them are refused from this revision on, and nobody waits for it; what is kept of them follows in the background. For
 /// a user who was deleted before, the answer is the same again.
 #[utoipa::path(delete, path = "/v1/users/{user_id}", operation_id = "deleteUser", tag = "Users",
-    params(UserPath, Wait), security(("credential" = ["account:users:delete"])),
+    params(UserPath, Wait, IfMatch), security(("credential" = ["account:users:delete"])),
     responses(
         (status = 200, description = "How many keys are revoked, and how many nodes refuse them.", body = Answer<Deleted>),
         (status = 409, description = "It is the caller, or the account would be left without an administrator."),

@@ -15,11 +15,12 @@ use super::error::ApiError;
 use super::extract::{Body, Params, Session};
 use super::fields;
 use super::openapi::{parameters, texts};
+use super::repeatable::{self, Made, Repeatable};
 use crate::clock::rfc3339;
 use crate::json::{Whole, given};
 use crate::schema::{number, schemas};
 use crate::secret::WebhookSecret;
-use crate::store::{Lasting, NewWebhook, Webhook, WebhookChange};
+use crate::store::{Lasting, NewWebhook, Outcome, Webhook, WebhookChange};
 use crate::webhook::event::EventType;
 
 pub(super) mod deliveries;
@@ -127,9 +128,16 @@ pub(super) struct List {
 #[schema(as = CreatedWebhook)]
 pub(super) struct Created {
     #[serde(flatten)]
-    webhook: WebhookView,
-    /// The only sight of it.
-    secret: String,
+    #[schema(value_type = WebhookView)]
+    webhook: Made<WebhookView>,
+    /// The secret, shown only in this answer. Absent if the call was repeated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    secret: Option<String>,
+    /// The call had been made before, with the same `Idempotency-Key`, and had no second effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    replayed: Option<bool>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -160,15 +168,22 @@ pub(super) async fn list(
 ///
 /// Deliveries are signed as Standard Webhooks has it (https://www.standardwebhooks.com). The secret is shown this once.
 /// An API key that is kept to services, subaccounts, a time or addresses makes and changes no webhooks.
+///
+/// Repeated with the same `Idempotency-Key` within 24 hours, the call makes no second webhook, and is answered 200 without the
+/// secret.
 #[utoipa::path(post, path = "/v1/webhooks", operation_id = "createWebhook", tag = "Webhooks",
     security(("credential" = ["account:webhooks:create"])),
-    request_body = Creation,
-    responses((status = 201, description = "The webhook, with its secret.", body = Answer<Created>)))]
+    params(parameters::IdempotencyKey), request_body = Creation,
+    responses(
+        (status = 201, description = "The webhook, with its secret.", body = Answer<Created>),
+        (status = 200, description = "The webhook that the call made before.", body = Answer<Created>),
+        (status = 409, description = "The `Idempotency-Key` was used with another body."),
+    ))]
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     session: Session,
     params: Params,
-    Body(request): Body<Creation>,
+    Repeatable { request, call }: Repeatable<Creation>,
 ) -> Result<Answer<Created>, ApiError> {
     let acting = session.acting_unrestricted(&app, "account:webhooks:create", Lasting::Webhook)?;
     params.finish()?;
@@ -179,10 +194,17 @@ pub(super) async fn create(
         events: check_events(request.events.unwrap_or_else(|| EventType::ALL.to_vec()))?,
         expiring_days: check_days(request.expiring_days.unwrap_or_else(|| vec![Whole(DEFAULT_DAYS)]))?,
     };
-    let webhook = acting.create_webhook(new).await?;
-    info!(webhook = webhook.id, user = session.caller.user_id, "webhook created");
-    let data = Created { webhook: WebhookView::new(webhook, app.clock.now()), secret: secret.expose() };
-    Ok(Answer::created("Webhook created successfully", data))
+    let now = app.clock.now();
+    let data = move |webhook: &Webhook| repeatable::recorded(&WebhookView::new(webhook.clone(), now));
+    let (webhook, secret) = match acting.repeatable(call).create_webhook(new, data).await? {
+        Outcome::New(webhook) => {
+            info!(webhook = webhook.id, user = session.caller.user_id, "webhook created");
+            (Made::New(WebhookView::new(webhook, now)), Some(secret.expose()))
+        }
+        Outcome::Repeated(recorded) => (Made::Repeated(recorded.data), None),
+    };
+    let (status, replayed) = (webhook.status(), webhook.replayed());
+    Ok(Answer::with_status(status, "Webhook created successfully", Created { webhook, secret, replayed }))
 }
 
 /// Get a webhook

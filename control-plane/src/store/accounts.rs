@@ -25,7 +25,7 @@ pub struct Account {
     pub name: String,
     /// No key of it is above, unless it is the operator's.
     pub tier: String,
-    /// So many live keys it may have, or any number.
+    /// The number of keys that it may have, not counting expired ones, or any number.
     pub max_keys: Option<u32>,
     /// Its users and keys may not act at present.
     pub disabled: bool,
@@ -35,7 +35,7 @@ pub struct Account {
     pub created_at: i64,
     /// Unix seconds, once it was.
     pub closed_at: Option<i64>,
-    /// That are live.
+    /// Keys that nodes know: not revoked, and not expired for more than a day.
     pub keys: i64,
     /// That were not deleted.
     pub users: i64,

@@ -1,6 +1,7 @@
 //! Making keys. A batch is one transaction and one revision, all or nothing.
 
 use latchkey_policy::key::{Environment, KeyDigest, PlainKey};
+use serde_json::Value;
 use sqlx::{QueryBuilder, Sqlite};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -9,7 +10,7 @@ use super::bounds::Bounds;
 use super::change::{Change, to_its_end};
 use super::policies::Content;
 use super::webhooks::outbox;
-use super::{Acting, Caller, Key, KeySettings, Secret, Store, StoreError};
+use super::{Acting, Caller, Key, KeySettings, Outcome, Secret, Store, StoreError};
 use super::{expired, listed_to_json, secrets, slots, subaccounts, to_json};
 use crate::authority::Authority;
 use crate::ip_list::IpList;
@@ -108,20 +109,25 @@ impl Store {
 
 impl Acting {
     /// Makes the key that `new` says, which sees the caller and the ids of the account's subaccounts, and makes none if
-    /// that fails. Returns it with the revision from which on nodes know it. Fails as
-    /// [`create_keys`](Store::create_keys) does.
+    /// that fails. Returns it with the revision from which on nodes know it. A repeatable call is recorded with what `data`
+    /// says of the key. Fails as [`create_keys`](Store::create_keys) does.
     pub(crate) async fn create_key<E: From<StoreError> + Send + 'static>(
         self,
         new: impl FnOnce(&Caller, &[String]) -> Result<NewKey, E> + Send + 'static,
-    ) -> Result<(Key, u64), E> {
+        data: impl FnOnce(&Key) -> Value + Send + 'static,
+    ) -> Result<Outcome<(Key, u64)>, E> {
         to_its_end(async move {
-            let mut deed = self.begin().await?;
+            let mut deed = match self.begin_repeatable().await? {
+                Outcome::New(deed) => deed,
+                Outcome::Repeated(recorded) => return Ok(Outcome::Repeated(recorded)),
+            };
             let there_are = subaccounts::ids(deed.on.connection(), &deed.caller.account_id).await?;
             let key = new(&deed.caller, &there_are)?;
             let keys = create(&mut deed.on, vec![key], self.now).await.map_err(StoreError::of_any_row)?;
             let key = keys.into_iter().next().ok_or(StoreError::Damaged("a key that was created"))?;
+            deed.record(|| data(&key)).await?;
             let revision = deed.commit(&[Event::created("key.create", &key)]).await?;
-            Ok((key, revision))
+            Ok(Outcome::New((key, revision)))
         })
         .await
     }

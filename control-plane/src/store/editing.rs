@@ -65,9 +65,10 @@ impl Acting {
     ) -> Result<(Key, u64), E> {
         to_its_end(async move {
             let mut deed = self.begin().await?;
+            let before = keys::find(deed.on.connection(), &deed.caller.account_id, &id).await?;
+            deed.expect(&before)?;
             let (change, caller) = (&mut deed.on, &deed.caller);
             let account_id = &caller.account_id;
-            let before = keys::find(change.connection(), account_id, &id).await?;
             if before.revoked_at.is_some() {
                 return Err(StoreError::KeyRevoked.into());
             }

@@ -197,6 +197,15 @@ pub enum StoreError {
     /// Changes after a revision were asked for that are no longer kept.
     #[error("changes since that revision are no longer kept")]
     Pruned,
+    /// What there is has none of the entity tags that the caller means.
+    #[error("the caller means another state")]
+    PreconditionFailed,
+    /// A call with the same `Idempotency-Key` asked for something else.
+    #[error("a call with another body had the idempotency key")]
+    IdempotencyConflict,
+    /// The account has too many calls recorded, or too long answers.
+    #[error("too many repeatable calls are recorded")]
+    IdempotencyLimit,
     /// The key is revoked, which is for good.
     #[error("the key is revoked")]
     KeyRevoked,

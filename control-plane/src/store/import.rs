@@ -4,13 +4,14 @@
 //! import asks for it, a digest is accepted again that the same account imported at most a week ago and revoked before any
 //! request was admitted with it.
 
+use serde_json::Value;
 use std::collections::HashSet;
 
 use super::audit::Event;
 use super::bounds::Bounds;
 use super::change::{Change, to_its_end};
 use super::creation::{self, NewKey};
-use super::{Acting, Caller, Key, StoreError, disclosures, expired, secrets, subaccounts};
+use super::{Acting, Caller, Key, Outcome, StoreError, disclosures, expired, secrets, subaccounts};
 
 /// What an import does with rows whose keys are known already.
 #[derive(Debug, Clone, Copy, Default)]
@@ -63,14 +64,19 @@ impl<E: From<StoreError>> Refused<E> {
 impl Acting {
     /// Makes the keys that `new` says, which sees the caller and the ids of the account's subaccounts, and makes none if
     /// one of them is refused. Fails with [`StoreError::Row`] about one of them, for [`StoreError::TierNotFound`],
-    /// [`StoreError::NameTaken`] or [`StoreError::SecretTaken`], also by another one of them.
+    /// [`StoreError::NameTaken`] or [`StoreError::SecretTaken`], also by another one of them. A repeatable call is recorded
+    /// with what `data` says of the keys, and of the number of rows that were skipped.
     pub(crate) async fn import_keys<E: From<StoreError> + Send + 'static>(
         self,
         options: ImportOptions,
         new: impl FnOnce(&Caller, &[String]) -> Vec<Result<NewKey, E>> + Send + 'static,
-    ) -> Result<Imported, E> {
+        data: impl FnOnce(&[Key], usize) -> Value + Send + 'static,
+    ) -> Result<Outcome<Imported>, E> {
         to_its_end(async move {
-            let mut deed = self.begin().await?;
+            let mut deed = match self.begin_repeatable().await? {
+                Outcome::New(deed) => deed,
+                Outcome::Repeated(recorded) => return Ok(Outcome::Repeated(recorded)),
+            };
             let there_are = subaccounts::ids(deed.on.connection(), &deed.caller.account_id).await?;
             let rows = new(&deed.caller, &there_are);
             disclosures::ensure_allowed(deed.on.connection(), &deed.caller, self.now).await?;
@@ -94,7 +100,8 @@ impl Acting {
                 }
             }
             if keys.is_empty() {
-                return Ok(Imported { revision: deed.revision_before(), keys: Vec::new(), skipped });
+                let revision = deed.revision_before();
+                return Ok(Outcome::New(Imported { revision, keys: Vec::new(), skipped }));
             }
             if options.reimport_unused {
                 let digests: Vec<_> = keys.iter().map(|key| key.digest).collect();
@@ -103,7 +110,8 @@ impl Acting {
             let created = creation::create(&mut deed.on, keys, self.now).await;
             let keys = created.map_err(|error| of_original_row(error, &indexes))?;
             let events: Vec<_> = keys.iter().map(|key| Event::created("key.import", key)).collect();
-            Ok(Imported { revision: deed.commit(&events).await?, keys, skipped })
+            deed.record(|| data(&keys, skipped.len())).await?;
+            Ok(Outcome::New(Imported { revision: deed.commit(&events).await?, keys, skipped }))
         })
         .await
     }

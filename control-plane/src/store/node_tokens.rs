@@ -1,12 +1,13 @@
 //! Tokens of nodes: which are valid, and for which nodes.
 
+use serde_json::Value;
 use sqlx::{FromRow, SqliteConnection};
 use std::collections::HashSet;
 use tokio::sync::watch;
 
 use super::audit::Event;
 use super::change::to_its_end;
-use super::{Acting, Store, StoreError};
+use super::{Acting, Outcome, Store, StoreError};
 use crate::node_pattern::NodePattern;
 use crate::secret::TokenHash;
 
@@ -75,16 +76,23 @@ impl Store {
 }
 
 impl Acting {
-    /// Adds a token.
+    /// Adds a token. A repeatable call is recorded with what `data` says of it.
     ///
     /// # Errors
     /// [`StoreError::NodeTokenNameTaken`], [`StoreError::NodeTokenTaken`], and [`StoreError::NodeTokenLimit`] at
     /// [`MAX_NODE_TOKENS`].
-    pub(crate) async fn create_node_token(self, new: NewNodeToken) -> Result<NodeTokenDetails, StoreError> {
+    pub(crate) async fn create_node_token(
+        self,
+        new: NewNodeToken,
+        data: impl FnOnce(&NodeTokenDetails) -> Value + Send + 'static,
+    ) -> Result<Outcome<NodeTokenDetails>, StoreError> {
         const COUNT: &str = "SELECT COUNT(*) FROM node_tokens WHERE revoked_at IS NULL";
         const INSERT: &str = "INSERT INTO node_tokens (name, hash, pattern, created_at) VALUES (?, ?, ?, ?)";
         to_its_end(async move {
-            let mut deed = self.begin_unseen().await?;
+            let mut deed = match self.begin_repeatable_unseen().await? {
+                Outcome::New(deed) => deed,
+                Outcome::Repeated(recorded) => return Ok(Outcome::Repeated(recorded)),
+            };
             let valid: i64 = sqlx::query_scalar(COUNT).fetch_one(&mut *deed.on).await?;
             if valid >= MAX_NODE_TOKENS {
                 return Err(StoreError::NodeTokenLimit);
@@ -92,8 +100,9 @@ impl Acting {
             let insert = sqlx::query(INSERT).bind(&new.name).bind(new.hash.as_bytes()).bind(new.pattern.as_str());
             insert.bind(self.now).execute(&mut *deed.on).await?;
             let token = find(&mut deed.on, &new.name).await?;
+            deed.record(|| data(&token)).await?;
             deed.commit(&[Event::created("node_token.create", &token)]).await?;
-            Ok(token)
+            Ok(Outcome::New(token))
         })
         .await
     }

@@ -5,13 +5,13 @@
 //! whoever has lost an answer does.
 
 use latchkey_policy::key::PlainKey;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::acting::Deed;
 use super::audit::Event;
 use super::change::{Change, to_its_end};
 use super::expired::Held;
-use super::{Acting, Caller, Key, Store, StoreError, keys, secrets};
+use super::{Acting, Caller, Key, Outcome, Store, StoreError, keys, secrets};
 
 /// The number of seconds within which a newest secret is replaced.
 const RETRY_SECONDS: i64 = 600;
@@ -60,7 +60,8 @@ impl Store {
 
 impl Acting {
     /// Gives one of the account's keys the secret that `new` makes, which sees the caller and the key as it will be, and
-    /// changes nothing if that fails. Returns the key, its secret, and the revision from which on nodes go by it.
+    /// changes nothing if that fails. Returns the key, its secret, and the revision from which on nodes go by it. A repeatable
+    /// call is recorded with what `data` says of the key.
     ///
     /// # Errors
     /// [`StoreError::KeyRevoked`], [`StoreError::KeyExpired`] without a later expiry, and [`StoreError::OverlapRunning`];
@@ -70,11 +71,17 @@ impl Acting {
         id: String,
         asked: Regeneration,
         new: impl FnOnce(&Caller, &Key) -> Result<PlainKey, E> + Send + 'static,
-    ) -> Result<(Key, PlainKey, u64), E> {
+        data: impl FnOnce(&Key) -> Value + Send + 'static,
+    ) -> Result<Outcome<(Key, PlainKey, u64)>, E> {
         to_its_end(async move {
-            let mut deed = self.begin().await?;
-            let (change, account_id) = (&mut deed.on, deed.caller.account_id.clone());
-            let before = keys::find(change.connection(), &account_id, &id).await?;
+            let mut deed = match self.begin_repeatable().await? {
+                Outcome::New(deed) => deed,
+                Outcome::Repeated(recorded) => return Ok(Outcome::Repeated(recorded)),
+            };
+            let account_id = deed.caller.account_id.clone();
+            let before = keys::find(deed.on.connection(), &account_id, &id).await?;
+            deed.expect(&before)?;
+            let change = &mut deed.on;
             if before.revoked_at.is_some() {
                 return Err(StoreError::KeyRevoked.into());
             }
@@ -98,7 +105,8 @@ impl Acting {
                 Former::Replace => event.with("retry", json!(true)),
                 _ => event.with("overlap_seconds", json!(asked.overlap)),
             };
-            Ok((key, secret, deed.commit(&[event]).await?))
+            deed.record(|| data(&key)).await?;
+            Ok(Outcome::New((key, secret, deed.commit(&[event]).await?)))
         })
         .await
     }

@@ -45,8 +45,12 @@ impl Acting {
     pub(crate) async fn revoke_key(self, id: String) -> Result<Revoked, StoreError> {
         to_its_end(async move {
             let mut deed = self.begin().await?;
+            let key = keys::find(deed.on.connection(), &deed.caller.account_id, &id).await?;
+            // A repeated call answers the same, whatever it meant.
+            if key.revoked_at.is_none() {
+                deed.expect(&key)?;
+            }
             let (change, account_id) = (&mut deed.on, &deed.caller.account_id);
-            let key = keys::find(change.connection(), account_id, &id).await?;
             let (revoked, any) = revoke_all(change, account_id, vec![id], self.now).await?;
             if any {
                 deed.commit(&[Event::deleted("key.revoke", &key)]).await?;

@@ -35,6 +35,7 @@ impl Acting {
             let mut deed = self.begin().await?;
             let revision = deed.on.revision();
             let (before, ..) = row(deed.on.connection(), 0).await?.ok_or(NONE)?;
+            deed.expect(&before)?;
             sqlx::query("UPDATE routes SET document = ?, revision = ?")
                 .bind(json)
                 .bind(revision)

@@ -22,8 +22,9 @@ impl Acting {
     pub(crate) async fn put_tiers(self, tiers: Vec<Tier>) -> Result<u64, StoreError> {
         to_its_end(async move {
             let mut deed = self.begin().await?;
+            let before = all(deed.on.connection()).await?;
+            deed.expect(before.as_slice())?;
             let change = &mut deed.on;
-            let before = all(change.connection()).await?;
             let restrictions = deed.caller.restrictions.as_ref();
             if let Some(exceeded) = restrictions.and_then(|restrictions| restrictions.exceeded_by_tiers(&tiers)) {
                 return Err(StoreError::KeyExceeded(exceeded));

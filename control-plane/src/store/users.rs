@@ -139,9 +139,10 @@ impl Acting {
     ) -> Result<(User, u64), E> {
         to_its_end(async move {
             let mut deed = self.begin().await?;
+            let before = find(deed.on.connection(), &deed.caller.account_id, &id).await?;
+            deed.expect(&before)?;
             let (change, caller) = (&mut deed.on, &deed.caller);
             let there_are = subaccounts::ids(change.connection(), &caller.account_id).await?;
-            let before = find(change.connection(), &caller.account_id, &id).await?;
             let mut user = before.clone();
             edit(caller, &there_are, &mut user)?;
             if user.email != before.email

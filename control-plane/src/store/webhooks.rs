@@ -15,11 +15,12 @@ pub use listing::{Delivery, DeliveryState};
 pub(crate) use manual::MAX_PER_MINUTE as MAX_MANUAL_DELIVERIES;
 pub use outbox::KeyFacts;
 
+use serde_json::Value;
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
 
 use super::audit::Event;
 use super::change::to_its_end;
-use super::{Acting, Store, StoreError, from_json, to_json};
+use super::{Acting, Outcome, Store, StoreError, from_json, to_json};
 use crate::random;
 use crate::secret::WebhookSecret;
 use crate::webhook::event::EventType;
@@ -108,12 +109,20 @@ impl Store {
 
 impl Acting {
     /// Adds a webhook. Fails with [`StoreError::WebhookLimit`] at [`MAX_WEBHOOKS`].
-    pub(crate) async fn create_webhook(self, new: NewWebhook) -> Result<Webhook, StoreError> {
+    /// A repeatable call is recorded with what `data` says of the webhook.
+    pub(crate) async fn create_webhook(
+        self,
+        new: NewWebhook,
+        data: impl FnOnce(&Webhook) -> Value + Send + 'static,
+    ) -> Result<Outcome<Webhook>, StoreError> {
         const INSERT: &str = "INSERT INTO webhooks \
              (id, account_id, url, secret, events, expiring_days, created_at, updated_at, secret_created_at) \
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
         to_its_end(async move {
-            let mut deed = self.begin_unseen().await?;
+            let mut deed = match self.begin_repeatable_unseen().await? {
+                Outcome::New(deed) => deed,
+                Outcome::Repeated(recorded) => return Ok(Outcome::Repeated(recorded)),
+            };
             let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
             let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM webhooks WHERE account_id = ?")
                 .bind(account_id)
@@ -136,8 +145,9 @@ impl Acting {
                 .execute(&mut **transaction)
                 .await?;
             let webhook = find(&mut **transaction, account_id, &id).await?;
+            deed.record(|| data(&webhook)).await?;
             deed.commit(&[Event::created("webhook.create", &webhook)]).await?;
-            Ok(webhook)
+            Ok(Outcome::New(webhook))
         })
         .await
     }

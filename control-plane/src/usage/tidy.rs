@@ -41,6 +41,7 @@ async fn tidy(store: Store, clock: Arc<dyn Clock>, ages: Ages) {
             // Ahead of secrets, so that none is deleted in the moment in which nodes are told of its removal.
             told(store.tidy_revoked(clock.now(), ages.revoked_keys).await);
             told(store.tidy_secrets(clock.now()).await);
+            told(store.tidy_repeatable_calls(clock.now()).await);
         }
         if minute == 0 {
             told(store.tidy_history(clock.now(), ages.usage).await);

@@ -127,6 +127,24 @@ impl ApiError {
                 "The account needs a user who is not disabled, holds `*` and may act on all subaccounts.",
             ),
             Self::TierInUse(_) => (StatusCode::CONFLICT, "tier_in_use", "Tier in use", ""),
+            Self::PreconditionFailed => (
+                StatusCode::PRECONDITION_FAILED,
+                "precondition_failed",
+                "Precondition failed",
+                "Somebody else has changed it: none of the entity tags in `If-Match` is the current one. Get it again.",
+            ),
+            Self::IdempotencyConflict => (
+                StatusCode::CONFLICT,
+                "idempotency_conflict",
+                "Idempotency key already in use",
+                "A call with this `Idempotency-Key` had another body. Send another key for another call.",
+            ),
+            Self::IdempotencyLimit => (
+                StatusCode::FORBIDDEN,
+                "idempotency_limit",
+                "Too many repeatable calls",
+                "The account has too many calls with an `Idempotency-Key` in the last 24 hours. Send the call without one.",
+            ),
             Self::KeyExpired => (
                 StatusCode::CONFLICT,
                 "key_expired",

@@ -3,11 +3,12 @@
 use serde_json::{Map, Value, json};
 
 /// Refusals that look the same wherever they occur: status, name and description.
-const REFUSALS: [(&str, &str, &str); 9] = [
+const REFUSALS: [(&str, &str, &str); 10] = [
     ("400", "Invalid", "The request says something that it may not say; `field` names what is to blame."),
     ("401", "Unauthorized", "There is no credential, or none that is good any more."),
     ("403", "Forbidden", "The caller may not do this."),
     ("404", "NotFound", "The account has nothing with this id."),
+    ("412", "PreconditionFailed", "What there is has none of the entity tags in `If-Match`."),
     ("413", "TooLarge", "The body is too long."),
     ("415", "NotJson", "The body is not JSON by its own account."),
     ("429", "TooManyRequests", "There are too many requests. It may be tried again later."),
@@ -74,6 +75,10 @@ fn common(path: &str, operation: &Map<String, Value>) -> Vec<&'static str> {
     }
     if path.contains('{') {
         statuses.push("404");
+    }
+    let parameters = operation.get("parameters").and_then(Value::as_array).into_iter().flatten();
+    if parameters.into_iter().any(|parameter| parameter.get("name").is_some_and(|name| name == "If-Match")) {
+        statuses.push("412");
     }
     if operation.contains_key("requestBody") {
         statuses.extend(["413", "415"]);

@@ -69,6 +69,20 @@ parameters! {
         whole(0, MAX_WAIT_MS, DEFAULT_WAIT_MS)
     )];
 
+    /// By what a repeated call is recognised: read by `Repeatable`.
+    IdempotencyKey = [header(
+        "Idempotency-Key",
+        "Any text that no other call has. A call that is repeated with it and the same body has no second effect.",
+        matching("^[!-~]{1,255}$")
+    )];
+
+    /// What the caller means to change: read with `Session`.
+    IfMatch = [header(
+        "If-Match",
+        "`ETag` of what the caller has seen, or several, or `*`. If it has changed since, the call is refused.",
+        matching(r#"^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$"#)
+    )];
+
     /// `{key_id}`
     KeyPath = [path("key_id", "The API key's id.", KeyId::schema())];
 
@@ -123,6 +137,17 @@ pub(crate) fn query(name: &str, description: &str, schema: impl Into<RefOr<Schem
     ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Query)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(schema))
+        .build()
+}
+
+/// A header that can be left out.
+fn header(name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Header)
         .required(Required::False)
         .description(Some(description))
         .schema(Some(schema))

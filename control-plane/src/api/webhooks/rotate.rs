@@ -13,6 +13,7 @@ use crate::api::answer::Answer;
 use crate::api::error::ApiError;
 use crate::api::extract::{Body, Params, Session};
 use crate::api::openapi::parameters::WebhookPath;
+use crate::api::repeatable::Made;
 use crate::json::Whole;
 use crate::secret::WebhookSecret;
 use crate::store::Lasting;
@@ -65,6 +66,7 @@ pub(in crate::api) async fn rotate_secret(
     let secret = WebhookSecret::generate()?;
     let webhook = acting.rotate_webhook_secret(id, secret.clone(), overlap).await?;
     info!(webhook = webhook.id, user = session.caller.user_id, overlap, "webhook secret rotated");
-    let data = Created { webhook: WebhookView::new(webhook, app.clock.now()), secret: secret.expose() };
+    let webhook = Made::New(WebhookView::new(webhook, app.clock.now()));
+    let data = Created { webhook, secret: Some(secret.expose()), replayed: None };
     Ok(Answer::ok("Webhook secret rotated successfully", data))
 }

@@ -56,6 +56,7 @@ impl Acting {
             if deed.caller.user_id == id {
                 return Err(StoreError::DeletesThemselves.into());
             }
+            deed.expect(&user)?;
             may(&deed.caller, &user)?;
             let revoked_keys = deed.remove_keys_of(&account_id, Whose::User(&id)).await?;
             delete(deed.on.connection(), &id, revoked_keys, self.now).await?;
