@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::arguments::{Body, Wait};
+use super::confirm::Confirmation;
 use super::error::CommandError;
 use super::exit::Exit;
 use super::pages::Extent;
@@ -87,6 +88,8 @@ pub struct Edit {
     #[arg(long)]
     disable: bool,
     #[command(flatten)]
+    confirm: Confirmation,
+    #[command(flatten)]
     wait: Wait,
 }
 
@@ -95,6 +98,8 @@ pub struct Edit {
 pub struct Delete {
     #[command(flatten)]
     which: Which,
+    #[command(flatten)]
+    confirm: Confirmation,
     #[command(flatten)]
     wait: Wait,
 }
@@ -139,10 +144,16 @@ impl Run for Command {
                 Ok(Exit::Done)
             }
             Self::Edit(edit) => {
+                if edit.disable {
+                    let account = text::plain(&edit.which.account);
+                    edit.confirm.ask(&format!("all requests with keys of {account} are refused from now on"), false)?;
+                }
                 let data = api.patch(&["accounts", &edit.which.account], &edit.wait.query(), &edit.body()?).await?;
                 output.changed(&data, &format!("{} edited", text::plain(&edit.which.account)))
             }
-            Self::Delete(Delete { which: Which { account }, wait }) => {
+            Self::Delete(Delete { which: Which { account }, confirm, wait }) => {
+                let what = "is closed and all of its keys are revoked permanently";
+                confirm.ask(&format!("the account {} {what}", text::plain(&account)), false)?;
                 let data = api.delete(&["accounts", &account], &wait.query()).await?;
                 output.changed(&data, &format!("{} deleted", text::plain(&account)))
             }

@@ -124,6 +124,27 @@ fn subaccount_id(there_are: &[Value], name: &str) -> Result<String, CommandError
     Ok(text::field(found, "subaccount_id").to_owned())
 }
 
+/// By what the API recognises a call that is repeated.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Repeat {
+    /// Makes nothing twice: a call that is repeated with the same key within 24 hours has no second effect, and shows no
+    /// secret. Unless told it is random, and for this command alone
+    #[arg(long, value_name = "KEY", value_parser = idempotency_key)]
+    pub(super) idempotency_key: Option<String>,
+}
+
+impl Repeat {
+    /// Whether `data` is the answer to a call that had been made before.
+    pub(super) fn is_repeated(data: &Value) -> bool {
+        data["replayed"] == true
+    }
+}
+
+fn idempotency_key(text: &str) -> Result<String, String> {
+    let valid = (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if valid { Ok(text.to_owned()) } else { Err("must have 1 to 255 visible ASCII characters".to_owned()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

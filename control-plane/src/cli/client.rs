@@ -3,9 +3,14 @@
 use reqwest::{Client, Method, RequestBuilder, Url};
 use serde_json::{Value, json};
 
+use super::arguments::Repeat;
 use super::error::CommandError;
 use super::query::Query;
 use super::secret::Secret;
+use crate::random;
+
+/// Characters of an `Idempotency-Key` that nobody has chosen.
+const KEY_LEN: usize = 32;
 
 /// What requests are made with.
 pub(super) struct Api {
@@ -40,6 +45,26 @@ impl Api {
         self.call(Method::POST, path, query, Some(body)).await
     }
 
+    /// Makes a call that has no second effect if it is repeated with the same `Idempotency-Key`, which is random if the
+    /// caller has none. If the answer is lost, it is repeated once.
+    pub(super) async fn post_once(
+        &self,
+        path: &[&str],
+        query: &Query,
+        body: &Value,
+        Repeat { idempotency_key }: &Repeat,
+    ) -> Result<Value, CommandError> {
+        let key = match idempotency_key {
+            Some(key) => key.clone(),
+            None => random::base62(KEY_LEN).map_err(|error| CommandError::usage(error.to_string()))?,
+        };
+        let ask = || self.ask(Method::POST, path, query, Some(body), Some(&key));
+        match ask().await {
+            Err(CommandError::Unreachable { sent: true, .. }) => ask().await,
+            answer => answer,
+        }
+    }
+
     pub(super) async fn put(&self, path: &[&str], query: &Query, body: &Value) -> Result<Value, CommandError> {
         self.call(Method::PUT, path, query, Some(body)).await
     }
@@ -59,8 +84,23 @@ impl Api {
         query: &Query,
         body: Option<&Value>,
     ) -> Result<Value, CommandError> {
+        self.ask(method, path, query, body, None).await
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &Query,
+        body: Option<&Value>,
+        idempotency_key: Option<&str>,
+    ) -> Result<Value, CommandError> {
         let request = self.client.request(method, address(&self.url, path)?).query(query.pairs());
         let request = request.bearer_auth(self.token.expose());
+        let request = match idempotency_key {
+            None => request,
+            Some(key) => request.header("Idempotency-Key", key),
+        };
         let request = match body {
             None => request,
             Some(body) => request.json(body),
@@ -108,6 +148,7 @@ fn address(base: &Url, path: &[&str]) -> Result<Url, CommandError> {
 async fn send(request: RequestBuilder) -> Result<Value, CommandError> {
     let unreachable = |error: reqwest::Error| CommandError::Unreachable {
         url: error.url().map_or_else(String::new, ToString::to_string),
+        sent: !error.is_connect() && !error.is_builder(),
         reason: chain(&error.without_url()),
     };
     let response = request.send().await.map_err(unreachable)?;

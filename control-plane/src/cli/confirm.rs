@@ -8,7 +8,7 @@ use super::error::CommandError;
 /// Whether to ask.
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct Confirmation {
-    /// Do not ask. Where there is no terminal to ask on, nothing is revoked or deleted without it
+    /// Do not ask. `apply` takes it to revoke or delete something where there is no terminal to ask on
     #[arg(long, short = 'y')]
     yes: bool,
 }

@@ -19,6 +19,8 @@ pub enum CommandError {
         url: String,
         /// Why it did not answer.
         reason: String,
+        /// Whether the request may have arrived.
+        sent: bool,
     },
     /// The API answered with an error.
     #[error("{status}: {error}")]

@@ -12,7 +12,7 @@ pub const EXIT_CODES: &str = "Exit codes:
   5  apply --dry-run: there is something to do
   6  not allowed: no session, or a permission is missing (401, 403)
   7  there is no such thing (404)
-  8  in conflict with what there is (409)
+  8  in conflict with what there is (409, 412)
   9  too many requests (429)";
 
 /// How a command ended.
@@ -47,7 +47,7 @@ impl Exit {
             400 | 413 | 415 => Self::Usage,
             401 | 403 => Self::NotAllowed,
             404 => Self::NotFound,
-            409 => Self::Conflict,
+            409 | 412 => Self::Conflict,
             429 => Self::TooMany,
             _ => Self::Failed,
         }
@@ -69,7 +69,8 @@ mod tests {
         for code in 0..=9 {
             assert!(EXIT_CODES.contains(&format!("\n  {code}  ")), "{code}");
         }
-        for (status, exit) in [(400, 2), (401, 6), (403, 6), (404, 7), (409, 8), (429, 9), (500, 1), (503, 1), (302, 1)]
+        for (status, exit) in
+            [(400, 2), (401, 6), (403, 6), (404, 7), (409, 8), (412, 8), (429, 9), (500, 1), (503, 1), (302, 1)]
         {
             assert_eq!(Exit::of_status(status) as u8, exit, "{status}");
         }

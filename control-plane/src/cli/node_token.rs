@@ -4,7 +4,8 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 use std::path::PathBuf;
 
-use super::arguments::Body;
+use super::arguments::{Body, Repeat};
+use super::confirm::Confirmation;
 use super::destination::Destination;
 use super::error::CommandError;
 use super::exit::Exit;
@@ -48,6 +49,8 @@ pub struct Create {
     given: Option<Secret>,
     #[command(flatten)]
     destination: Destination,
+    #[command(flatten)]
+    repeat: Repeat,
 }
 
 /// The token to revoke.
@@ -55,6 +58,8 @@ pub struct Create {
 pub struct Revoke {
     /// Its name
     name: String,
+    #[command(flatten)]
+    confirm: Confirmation,
 }
 
 impl Create {
@@ -66,12 +71,16 @@ impl Create {
             .with("sha256", hash.as_deref());
         let body = body.json();
         if hash.is_some() {
-            let data = context.api.post(&["node-tokens"], &Query::default(), &body).await?;
+            let data = context.api.post_once(&["node-tokens"], &Query::default(), &body, &self.repeat).await?;
             context.output.show(&data, || one(&data))?;
             return Ok(Exit::Done);
         }
         let ready = self.destination.ready()?;
-        let data = context.api.post(&["node-tokens"], &Query::default(), &body).await?;
+        let data = context.api.post_once(&["node-tokens"], &Query::default(), &body, &self.repeat).await?;
+        if Repeat::is_repeated(&data) {
+            let made = format!("{} was created by an earlier call, and is not shown again", text::plain(&self.name));
+            return Err(CommandError::Halfway(format!("{made}: revoke it and create another")));
+        }
         ready.deliver(context.output, data, "node_token", one).map_err(|error| {
             let name = text::plain(&self.name);
             CommandError::Halfway(format!(
@@ -110,7 +119,9 @@ impl Run for Command {
                 Ok(Exit::Done)
             }
             Self::Create(create) => create.run(context).await,
-            Self::Revoke(Revoke { name }) => {
+            Self::Revoke(Revoke { name, confirm }) => {
+                let what = "is revoked permanently: Envoys that use it are no longer served";
+                confirm.ask(&format!("{} {what}", text::plain(&name)), false)?;
                 let data = api.delete(&["node-tokens", &name], &Query::default()).await?;
                 output.changed(&data, &format!("{} revoked", text::plain(&name)))
             }

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::arguments::{self, Wait};
+use super::confirm::Confirmation;
 use super::error::CommandError;
 use super::exit::Exit;
 use super::query::Query;
@@ -37,6 +38,8 @@ pub struct Delete {
     #[arg(value_name = "ID|NAME")]
     subaccount: String,
     #[command(flatten)]
+    confirm: Confirmation,
+    #[command(flatten)]
     wait: Wait,
 }
 
@@ -53,7 +56,9 @@ impl Run for Command {
                 let data = api.post(&["subaccounts"], &wait.query(), &json!({ "name": name })).await?;
                 output.changed(&data, &format!("{} created", text::of(&data["subaccount_id"])))
             }
-            Self::Delete(Delete { subaccount, wait }) => {
+            Self::Delete(Delete { subaccount, confirm, wait }) => {
+                let what = "is deleted permanently: keys and users no longer act on it";
+                confirm.ask(&format!("{} {what}", text::plain(&subaccount)), false)?;
                 let ids = arguments::subaccount_ids(context, &[subaccount]).await?;
                 let id = ids.first().map_or("", String::as_str);
                 let data = api.delete(&["subaccounts", id], &wait.query()).await?;

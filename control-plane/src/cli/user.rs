@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::arguments::{self, Body, Wait};
+use super::confirm::Confirmation;
 use super::error::CommandError;
 use super::exit::Exit;
 use super::pages::{self, Extent};
@@ -162,11 +163,17 @@ pub struct Edit {
     #[arg(long)]
     disable: bool,
     #[command(flatten)]
+    confirm: Confirmation,
+    #[command(flatten)]
     wait: Wait,
 }
 
 impl Edit {
     async fn run(self, context: &Context) -> Result<Exit, CommandError> {
+        if self.disable {
+            let user = text::plain(&self.which.user);
+            self.confirm.ask(&format!("{user} and all requests with their keys are refused from now on"), false)?;
+        }
         let id = self.which.id(context).await?;
         let none = |cleared: bool| cleared.then(|| json!([]));
         let body = self.holding.body(context).await?;
@@ -189,11 +196,16 @@ pub struct Delete {
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
+    confirm: Confirmation,
+    #[command(flatten)]
     wait: Wait,
 }
 
 impl Delete {
     async fn run(self, context: &Context) -> Result<Exit, CommandError> {
+        let user = text::plain(&self.which.user);
+        self.confirm
+            .ask(&format!("the user {user} is deleted and all of their keys are revoked permanently"), false)?;
         let id = self.which.id(context).await?;
         let data = context.api.delete(&["users", &id], &self.wait.query()).await?;
         context.output.changed(&data, &deleted(&data, &id))

@@ -3,7 +3,8 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::arguments::Body;
+use super::arguments::{Body, Repeat};
+use super::confirm::Confirmation;
 use super::destination::Destination;
 use super::error::CommandError;
 use super::exit::Exit;
@@ -44,6 +45,8 @@ pub struct Create {
     expiring_days: Vec<u32>,
     #[command(flatten)]
     destination: Destination,
+    #[command(flatten)]
+    repeat: Repeat,
 }
 
 /// The webhook whose secret to rotate.
@@ -87,13 +90,19 @@ pub struct Delete {
     /// Its id
     #[arg(value_name = "ID")]
     webhook: String,
+    #[command(flatten)]
+    confirm: Confirmation,
 }
 
 impl Create {
     async fn run(self, context: &Context) -> Result<Exit, CommandError> {
         let ready = self.destination.ready()?;
-        let data = context.api.post(&["webhooks"], &Query::default(), &self.body()).await?;
+        let data = context.api.post_once(&["webhooks"], &Query::default(), &self.body(), &self.repeat).await?;
         let id = text::field(&data, "webhook_id").to_owned();
+        if Repeat::is_repeated(&data) {
+            let made = format!("{} was made by an earlier call, and its secret is not shown again", text::plain(&id));
+            return Err(CommandError::Halfway(format!("{made}: delete it and make another")));
+        }
         ready.deliver(context.output, data, "secret", one).map_err(|error| {
             let id = text::plain(&id);
             CommandError::Halfway(format!("{error}; nobody has seen the secret of {id}: delete it and make another"))
@@ -164,7 +173,8 @@ impl Run for Command {
                 Ok(Exit::Done)
             }
             Self::Resend(resend) => resend.run(context).await,
-            Self::Delete(Delete { webhook }) => {
+            Self::Delete(Delete { webhook, confirm }) => {
+                confirm.ask(&format!("{} is deleted, and what is still to be sent", text::plain(&webhook)), false)?;
                 let data = api.delete(&["webhooks", &webhook], &Query::default()).await?;
                 output.changed(&data, &format!("{} deleted", text::plain(&webhook)))
             }

@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use super::document::Document;
 use crate::cli::client::Api;
 use crate::cli::error::CommandError;
+use crate::cli::key::has_expired;
 use crate::cli::pages::{self, Pages};
 use crate::cli::query::Query;
-use crate::cli::text;
+use crate::cli::{moment, text};
 
 /// How many names are kept of things that are not in a file.
 const SAMPLE: usize = 10;
@@ -94,6 +95,8 @@ impl State {
                 }
             }
         }
+        // Expired keys can have the names of others, which are meant then.
+        self.keys.sort_by_key(|key| has_expired(key, moment::now()));
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::view;
 use crate::cli::Context;
-use crate::cli::arguments::{self, Body, Limit, Wait};
+use crate::cli::arguments::{self, Body, Limit, Repeat, Wait};
 use crate::cli::destination::Destination;
 use crate::cli::document;
 use crate::cli::error::CommandError;
@@ -61,6 +61,8 @@ pub struct Create {
     #[command(flatten)]
     destination: Destination,
     #[command(flatten)]
+    repeat: Repeat,
+    #[command(flatten)]
     wait: Wait,
 }
 
@@ -69,8 +71,13 @@ impl Create {
         let subaccounts = arguments::subaccount_ids(context, &self.subaccounts).await?;
         let body = self.body(&subaccounts)?;
         let ready = self.destination.ready()?;
-        let data = context.api.post(&["keys", "generate"], &self.wait.query(), &body).await?;
+        let data = context.api.post_once(&["keys", "generate"], &self.wait.query(), &body, &self.repeat).await?;
         let (id, exit) = (text::field(&data, "key_id").to_owned(), context.output.exit(&data));
+        if Repeat::is_repeated(&data) {
+            let id = text::plain(&id);
+            let made = format!("the key {id} was made by an earlier call, and its secret is not shown again");
+            return Err(CommandError::Halfway(format!("{made}: latchkey key regenerate {id} makes another")));
+        }
         let delivered = ready.deliver(context.output, data, "api_key", |key| view::one(key, moment::now()));
         match delivered {
             Ok(()) => Ok(exit),

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::view;
 use crate::cli::Context;
 use crate::cli::arguments::{self, Body, Limit, Wait};
+use crate::cli::confirm::Confirmation;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::moment::Moment;
@@ -54,12 +55,18 @@ pub struct Edit {
     #[arg(long)]
     clear_limits: bool,
     #[command(flatten)]
+    confirm: Confirmation,
+    #[command(flatten)]
     wait: Wait,
 }
 
 impl Edit {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, CommandError> {
         let body = self.body()?;
+        if self.disable {
+            self.confirm
+                .ask(&format!("all requests with {} are refused from now on", text::plain(&self.key)), false)?;
+        }
         let data = context.api.patch(&["keys", &self.key], &self.wait.query(), &body).await?;
         context.output.show(&data, || {
             let enforcement = output::enforcement(&data).unwrap_or_default();

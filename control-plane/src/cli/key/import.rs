@@ -11,7 +11,7 @@ use std::hash::Hash;
 use std::path::PathBuf;
 
 use crate::api::check_import_row;
-use crate::cli::arguments::Wait;
+use crate::cli::arguments::{Repeat, Wait};
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::list_document::ListDocument;
@@ -99,7 +99,7 @@ impl Import {
         let mut start = 0;
         while start < file.len() {
             let (body, end) = self.batch(file, start, true)?;
-            let data = context.api.post(&["keys", "import"], &Query::default(), &body).await?;
+            let data = context.api.post_once(&["keys", "import"], &Query::default(), &body, &Repeat::default()).await?;
             if data["dry_run"] != true {
                 let error = "the API has imported the first keys, as it is of a version that cannot check them first";
                 return Err(CommandError::Halfway(error.to_owned()));
@@ -140,7 +140,7 @@ impl Import {
         let mut start = 0;
         while start < file.len() {
             let (body, end) = self.batch(file, start, false)?;
-            let data = context.api.post(&["keys", "import"], &self.wait.query(), &body).await;
+            let data = context.api.post_once(&["keys", "import"], &self.wait.query(), &body, &Repeat::default()).await;
             let mut data = data.map_err(|error| broken_off(&error, imported, start, file.len()))?;
             exit = exit.max(context.output.exit(&data));
             imported = imported.saturating_add(data["imported"].as_u64().unwrap_or_default());

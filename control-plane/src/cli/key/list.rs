@@ -98,13 +98,14 @@ impl Show {
     }
 }
 
-/// The id of the live key of that name.
+/// The id of the key of that name that is not revoked, and has not expired if one has not.
 async fn named(context: &Context, name: &str) -> Result<String, CommandError> {
     let name = &normalized_name(name);
     let query = Query::default().with("search", Some(name));
     let found = pages::all(&context.api, &["keys"], "keys", query).await?;
     let of_name = |key: &&Value| text::field(key, "name") == *name && key["revoked_at"].is_null();
-    let key = found.iter().find(of_name);
+    // Expired keys can have the same name.
+    let key = found.iter().filter(of_name).min_by_key(|key| view::has_expired(key, moment::now()));
     let key = key.ok_or_else(|| CommandError::NotFound(format!("there is no key named {}", text::plain(name))))?;
     Ok(text::field(key, "key_id").to_owned())
 }

@@ -13,7 +13,7 @@ mod view;
 use clap::Subcommand;
 
 pub(super) use create::undone;
-pub(super) use view::limits;
+pub(super) use view::{has_expired, limits};
 
 use super::error::CommandError;
 use super::exit::Exit;

@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::cli::Context;
 use crate::cli::arguments::Wait;
+use crate::cli::confirm::Confirmation;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::output::Changes;
@@ -16,6 +17,8 @@ pub struct Revoke {
     #[arg(value_name = "ID", required = true)]
     keys: Vec<String>,
     #[command(flatten)]
+    confirm: Confirmation,
+    #[command(flatten)]
     wait: Wait,
 }
 
@@ -23,6 +26,11 @@ impl Revoke {
     /// Each for itself: one that cannot be revoked, or told of, keeps none of the others. It ends as the first that
     /// failed.
     pub(super) async fn run(self, context: &Context) -> Result<Exit, CommandError> {
+        let what = match self.keys.as_slice() {
+            [key] => format!("{} is revoked permanently", text::plain(key)),
+            keys => format!("{} keys are revoked permanently", keys.len()),
+        };
+        self.confirm.ask(&what, false)?;
         let (mut exit, mut failed, mut changes) = (Exit::Done, None, Changes::default());
         for key in &self.keys {
             match context.api.delete(&["keys", key], &self.wait.query()).await {

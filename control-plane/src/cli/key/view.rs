@@ -5,10 +5,14 @@ use serde_json::Value;
 use crate::cli::table::details;
 use crate::cli::{moment, text};
 
+/// Whether a key is past its expiry, so that another one can have its name.
+pub(in crate::cli) fn has_expired(key: &Value, now: i64) -> bool {
+    moment::second(text::field(key, "expires_at")).is_some_and(|second| second <= now)
+}
+
 /// `active`, or why it is not.
 pub(super) fn state(key: &Value, now: i64) -> &'static str {
-    let expired = moment::second(text::field(key, "expires_at")).is_some_and(|second| second <= now);
-    match (key["revoked_at"].is_string(), expired, &key["active"]) {
+    match (key["revoked_at"].is_string(), has_expired(key, now), &key["active"]) {
         (true, _, _) => "revoked",
         (false, true, _) => "expired",
         (false, false, Value::Bool(false)) => "disabled",

@@ -5,6 +5,7 @@ mod change;
 use axum::http::Method;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use maud::{Markup, html};
+use serde_json::json;
 
 use super::super::api::Refusal;
 use super::super::aria::{described, invalid};
@@ -22,7 +23,10 @@ use change::Before;
 use latchkey_policy::limit::{Limits, Window};
 
 /// The fields that say themselves what is wrong with them.
-const FIELDS: [&str; 5] = ["name", "description", "expires_at", "active", "limits"];
+const FIELDS: [&str; 6] = ["name", "description", "expires_at", "active", SURE, "limits"];
+
+/// The box without which no key is disabled.
+const SURE: &str = "sure";
 
 pub(super) async fn page(session: Session, target: Target) -> Result<Response, Failure> {
     session.require("account:apikeys:update", "edit API keys")?;
@@ -40,7 +44,14 @@ pub(super) async fn save(target: Target, Sent { session, fields }: Sent) -> Resu
     let key = target.shown(&session).await?.key;
     let inherited = inherited(&session, &key).await?;
     let before = Before::of(&key, inherited);
-    let changed = match conflict::check(&fields, before.fields()).and_then(|()| before.change(&fields)) {
+    let change = conflict::check(&fields, before.fields()).and_then(|()| before.change(&fields));
+    let change = change.and_then(|change| {
+        if change.get("active") == Some(&json!(false)) && !fields.is_set(SURE) {
+            return Err(Refusal::of_field(SURE, "Tick the box to disable the key."));
+        }
+        Ok(change)
+    });
+    let changed = match change {
         Ok(change) => target.call::<Changed>(&session, Method::PATCH, "", &change).await?,
         Err(refusal) => Err(refusal),
     };
@@ -123,6 +134,14 @@ fn switch(fields: &Fields, refusal: Option<&Refusal>) -> Markup {
             }
             span .help { "A key that is not enabled is refused, and can be enabled again." }
             (error(refusal, "active"))
+            @if invalid(refusal, SURE).is_some() {
+                label .box {
+                    input type="checkbox" name=(SURE) value="true" aria-invalid=[invalid(refusal, SURE)]
+                        aria-describedby=[described(refusal, SURE, None)];
+                    "All requests with this key are to be refused from now on"
+                }
+                (error(refusal, SURE))
+            }
         }
     }
 }

@@ -60,8 +60,7 @@ pub(in crate::console) struct IpEntry {
 impl Key {
     /// What it is at `now`, in Unix seconds, in a word or two.
     pub(in crate::console) fn state(&self, now: i64) -> Markup {
-        let end = self.expires_at.as_deref().and_then(|end| end.parse::<jiff::Timestamp>().ok());
-        let expired = end.is_some_and(|end| end.as_second() <= now);
+        let expired = self.has_expired(now);
         html! {
             @if self.revoked_at.is_some() { (badge("bad", "revoked")) }
             @else if !expired && !self.disabled { (badge("good", "active")) }
@@ -70,6 +69,12 @@ impl Key {
                 @if self.disabled { (badge("warn", "disabled")) }
             }
         }
+    }
+
+    /// Whether it is past its expiry at `now`, in Unix seconds.
+    pub(in crate::console) fn has_expired(&self, now: i64) -> bool {
+        let end = self.expires_at.as_deref().and_then(|end| end.parse::<jiff::Timestamp>().ok());
+        end.is_some_and(|end| end.as_second() <= now)
     }
 
     /// Their names.

@@ -7,6 +7,7 @@ mod import;
 mod keys;
 mod nodes;
 mod people;
+mod repeats;
 mod sessions;
 
 use crate::harness::{EMAIL, PASSWORD, Plane};

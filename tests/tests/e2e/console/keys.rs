@@ -100,6 +100,11 @@ async fn a_key_gets_another_secret_and_the_old_one_stops_when_it_was_said() {
     browser.press("Done").await;
     browser.fill("The present secret stays good for", "None: the old secret stops at once").await;
     browser.press("Regenerate the secret").await;
+    browser.sees("Type the key's name here").await;
+    assert_eq!(gateway.ask("/", Some(&second)).await.status, 200, "nobody has confirmed it");
+    browser.fill("The present secret stays good for", "None: the old secret stops at once").await;
+    browser.fill("Key's name, to end the old secret at once", "CI pipeline").await;
+    browser.press("Regenerate the secret").await;
     browser.sees("I have stored the key").await;
     let third = browser.texts("#secret").await.remove(0);
     for (secret, code) in [(&key.api_key, "invalid_key"), (&second, "invalid_key"), (&third, "")] {
@@ -121,6 +126,10 @@ async fn what_may_be_edited_is_and_holds_at_envoy() {
     assert_eq!(browser.value("Name").await, "Deployment");
     browser.fill("Per minute", "77").await;
     browser.untick("Enabled").await;
+    browser.press("Save").await;
+    browser.sees("Tick the box to disable the key").await;
+    assert_eq!(gateway.ask("/", Some(&key.api_key)).await.status, 200, "nobody has confirmed it");
+    browser.tick("All requests with this key are to be refused from now on").await;
     browser.press("Save").await;
     browser.sees("In force on 1 of 1 node").await;
     browser.sees("disabled").await;
