@@ -61,10 +61,10 @@ async fn remove(store: &Store, clock: &dyn Clock) -> Result<(), StoreError> {
 
 /// The number of keys that a step of the same kind can have.
 fn next_limit(limit: u32, took: Duration) -> u32 {
-    let in_time = f64::from(limit) * STEP.as_secs_f64() / took.as_secs_f64().max(0.001);
-    // Both are in range: it grows twofold at most.
-    let next = in_time.min(f64::from(limit) * 2.0).clamp(f64::from(LEAST), f64::from(MOST));
-    next as u32
+    let took = took.as_micros().max(1_000);
+    let in_time = u128::from(limit).saturating_mul(STEP.as_micros()).checked_div(took);
+    let in_time = in_time.and_then(|keys| u32::try_from(keys).ok()).unwrap_or(MOST);
+    in_time.min(limit.saturating_mul(2)).clamp(LEAST, MOST)
 }
 
 #[cfg(test)]
