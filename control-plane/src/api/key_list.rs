@@ -35,7 +35,7 @@ pub(super) const SORTS: [(&str, (KeySort, bool)); 8] = [
 #[schema(as = KeyList)]
 pub(super) struct List {
     keys: Vec<KeyView>,
-    /// Of all pages. Exact up to 10,000.
+    /// Of all pages.
     total: u64,
     /// Whether `total` is an estimate.
     total_is_estimate: bool,
@@ -47,8 +47,7 @@ pub(super) struct List {
 /// List the API keys
 ///
 /// Those of the account that are not revoked, the newest first, unless something else is asked for. Entries are
-/// summaries: `include=ip_lists` adds `allowed_ips` and `denied_ips`, and then a page ends early rather than exceed a
-/// megabyte of them.
+/// summaries: `include=ip_lists` adds `allowed_ips` and `denied_ips`.
 #[utoipa::path(get, path = "/v1/keys", operation_id = "listKeys", tag = "Keys",
     params(KeyPage), security(("credential" = ["account:apikeys:read"])),
     responses((status = 200, description = "Some of the keys, and how many there are.", body = Answer<List>)))]

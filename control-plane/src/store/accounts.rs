@@ -120,6 +120,7 @@ impl Store {
             }
         };
         let admin = NewUser::administrator(text::normalized_email(email), password_hash.to_owned());
+        users::free_email(&mut transaction, &admin.email).await?;
         let admin = users::insert(&mut transaction, &account, admin, now).await?;
         let event = Event::created("user.create", &admin);
         audit::write(&mut transaction, &account, &Actor::System, &Origin::default(), &[event], now).await?;

@@ -7,7 +7,7 @@
 use sqlx::SqliteConnection;
 
 use super::audit::{Event, Target};
-use super::{Caller, StoreError};
+use super::{Caller, StoreError, users};
 
 /// Refusals in an hour.
 const PER_USER: u32 = 20;
@@ -16,7 +16,7 @@ const PER_ACCOUNT: u32 = 100;
 const HOUR: i64 = 60 * 60;
 
 /// Returns whether a user of any account has the email address: then the refusal is recorded, and is to be committed with
-/// the event.
+/// the event. Users of closed accounts, whose rows are still to be removed, have none.
 ///
 /// # Errors
 /// [`StoreError::TooManyDisclosures`], whether a user has it or not.
@@ -27,6 +27,7 @@ pub(super) async fn of_email(
     now: i64,
 ) -> Result<Option<Event>, StoreError> {
     ensure_allowed(on, caller, now).await?;
+    users::free_email(&mut *on, email).await?;
     let taken = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM users WHERE email = ?)").bind(email);
     if !taken.fetch_one(&mut *on).await? {
         return Ok(None);

@@ -18,7 +18,7 @@ use crate::role::Role;
 use crate::selection::Selection;
 
 pub(crate) use deletion::DeletedUser;
-pub(super) use deletion::{Whose, delete_some, log_out};
+pub(super) use deletion::{Whose, delete_some, free_email, log_out};
 
 /// A user as they are told of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,8 +129,8 @@ impl Acting {
 
     /// Changes one of the account's users as `edit` says, which sees the caller, the ids of the account's subaccounts
     /// and the user as they are, and changes nothing if that fails. Returns the revision from which on their keys go by
-    /// it. Who is disabled, or has another password, is logged out everywhere. Fails with [`StoreError::LastAdministrator`] if the account would be left without a user
-    /// who can undo everything.
+    /// it. Who is disabled, or has another password, is logged out everywhere. Fails with [`StoreError::EmailTaken`], and
+    /// with [`StoreError::LastAdministrator`] if the account would be left without a user who can undo everything.
     pub(crate) async fn edit_user<E: From<StoreError> + Send + 'static>(
         self,
         id: String,
@@ -215,7 +215,6 @@ pub(super) async fn insert(
          (id, account_id, email, password_hash, roles, permissions, subaccounts, created_at) \
          VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
     let NewUser { email, password_hash, authority, subaccounts } = new;
-    deletion::free_email(&mut *to, &email).await?;
     let user = User { id: random::id("usr")?, email, authority, subaccounts, disabled: false, created_at: now };
     sqlx::query(INSERT)
         .bind(&user.id)
@@ -234,7 +233,6 @@ pub(super) async fn insert(
 async fn update(to: &mut SqliteConnection, user: &User) -> Result<(), StoreError> {
     const UPDATE: &str =
         "UPDATE users SET email = ?, roles = ?, permissions = ?, subaccounts = ?, disabled = ? WHERE id = ?";
-    deletion::free_email(&mut *to, &user.email).await?;
     sqlx::query(UPDATE)
         .bind(&user.email)
         .bind(to_json(&user.authority.roles)?)

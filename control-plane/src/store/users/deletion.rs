@@ -121,7 +121,7 @@ pub(in crate::store) async fn delete_some(
 }
 
 /// Has no user of a closed account keep an email address that somebody else is to have.
-pub(super) async fn free_email(from: &mut SqliteConnection, email: &str) -> Result<(), StoreError> {
+pub(in crate::store) async fn free_email(from: &mut SqliteConnection, email: &str) -> Result<(), StoreError> {
     const FREE: &str = "UPDATE users SET email = id WHERE email = ? \
          AND account_id IN (SELECT id FROM accounts WHERE closed_at IS NOT NULL)";
     sqlx::query(FREE).bind(email).execute(from).await?;
