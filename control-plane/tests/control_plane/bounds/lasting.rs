@@ -7,20 +7,29 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Calls that make or edit something that lasts and is not restricted as a key is: refused to a restricted key.
-const REFUSED: [&str; 7] =
-    ["createUser", "editUser", "createAccount", "editAccount", "createWebhook", "editWebhook", "createNodeToken"];
+const REFUSED: [&str; 8] = [
+    "createUser",
+    "editUser",
+    "createAccount",
+    "editAccount",
+    "createWebhook",
+    "editWebhook",
+    "rotateWebhookSecret",
+    "createNodeToken",
+];
 
 /// Calls about keys, which are bounded attribute by attribute, and about tiers, which do not raise the key's own.
 const BOUNDED: [&str; 5] = ["generateKey", "importKeys", "editKey", "regenerateKey", "putTiers"];
 
 /// Calls that give nobody anything that could be used in place of the key: they take something away, describe, or
 /// configure what their permission is for.
-const PERMITTED: [&str; 20] = [
+const PERMITTED: [&str; 21] = [
     "revokeKey",
     "deleteUser",
     "closeAccount",
     "deleteWebhook",
     "testWebhook",
+    "redeliverWebhookDelivery",
     "revokeNodeToken",
     "createSubaccount",
     "editSubaccount",
@@ -51,6 +60,7 @@ fn example(id: &str, objects: &Objects) -> (Method, String, Value) {
         "editAccount" => (Method::PATCH, objects.account.clone(), json!({"tier": "enterprise"})),
         "createWebhook" => (Method::POST, "/v1/webhooks".to_owned(), json!({"url": "https://webhooks.invalid/"})),
         "editWebhook" => (Method::PATCH, objects.webhook.clone(), json!({"url": "https://webhooks.invalid/other"})),
+        "rotateWebhookSecret" => (Method::POST, format!("{}/rotate-secret", objects.webhook), json!({})),
         "createNodeToken" => (Method::POST, "/v1/node-tokens".to_owned(), json!({"name": "edge", "node": "*"})),
         id => panic!("{id} needs an example"),
     };
