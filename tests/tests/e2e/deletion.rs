@@ -33,7 +33,7 @@ async fn user_with_keys(control_plane: &ControlPlane, keys: usize, distinct: boo
         let row = |number| {
             let sha256 = format!("{:?}", KeyDigest::of(secret(number).as_bytes()));
             let limit = if distinct { 1_000_000 + number } else { 1_000_000 };
-            json!({ "name": format!("zoe {number}"), "sha256": sha256, "limits": { "hour": limit } })
+            json!({ "name": format!("zoe {number}"), "sha256": sha256, "limits": { "minute": limit } })
         };
         let rows: Vec<Value> = (first..keys.min(first + IMPORTED)).map(row).collect();
         control_plane.import_of(&user, rows.into()).await.unwrap();
