@@ -214,7 +214,8 @@ impl Meter {
         tallies.filter(|(_, tally)| tally.here > 0).map(|(window, tally)| (window, tally.number, tally.here))
     }
 
-    /// When the key's secrets were used last: those of the two newest that were, the newest first.
+    /// The last uses of two of the key's secrets, the newer secret first: of the newest that was used, and of the other that
+    /// was used last.
     pub fn last_uses(&self) -> impl Iterator<Item = LastUse> {
         self.last_uses.iter()
     }

@@ -86,7 +86,7 @@ pub(super) struct AccountView {
     disabled: bool,
     /// Whether it is the operator's own.
     operator: bool,
-    /// Keys that Envoys know: not revoked, and not expired for more than a day.
+    /// Keys that count towards `max_keys`: neither revoked nor expired.
     keys: i64,
     users: i64,
     #[schema(value_type = texts::Time)]
@@ -162,7 +162,7 @@ pub(super) async fn list(
     caller.require("gateway:accounts:read")?;
     let asked = Asked::take(&mut params, "accounts")?;
     params.finish()?;
-    let found = app.store.accounts(&asked.page).await?;
+    let found = app.store.accounts(&asked.page, app.clock.now()).await?;
     let next_cursor = asked.cursor(found.next.as_ref());
     let accounts = found.rows.into_iter().map(AccountView::from).collect();
     Ok(Answer::ok("Accounts retrieved successfully", List { accounts, total: found.total.count, next_cursor }))
@@ -183,7 +183,7 @@ pub(super) async fn get(
     caller.require("gateway:accounts:read")?;
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::AccountNotFound)?;
-    let account = app.store.account(&id).await?;
+    let account = app.store.account(&id, app.clock.now()).await?;
     Ok(Answer::ok("Account retrieved successfully", account.into()))
 }
 

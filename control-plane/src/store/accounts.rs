@@ -2,13 +2,13 @@
 
 mod change;
 
-use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection, SqliteExecutor};
+use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
 
 use super::audit::{self, Event, Origin};
 use super::page::{BY_CREATION, List, PageQuery, Paged};
 use super::removals::live_keys;
 use super::users::{self, NewUser};
-use super::{Actor, Store, StoreError};
+use super::{Actor, Store, StoreError, expired};
 use crate::{random, text};
 
 pub(crate) use change::{AccountChange, NewAccount};
@@ -35,7 +35,7 @@ pub struct Account {
     pub created_at: i64,
     /// Unix seconds, once it was.
     pub closed_at: Option<i64>,
-    /// Keys that nodes know: not revoked, and not expired for more than a day.
+    /// Keys that count towards `max_keys`: neither revoked nor expired.
     pub keys: i64,
     /// That were not deleted.
     pub users: i64,
@@ -130,21 +130,37 @@ impl Store {
 
 impl Store {
     /// A page of the accounts that are not closed, the oldest first.
-    pub(crate) async fn accounts(&self, page: &PageQuery) -> Result<Paged<Account>, StoreError> {
+    pub(crate) async fn accounts(&self, page: &PageQuery, now: i64) -> Result<Paged<Account>, StoreError> {
         let open = |select: &mut QueryBuilder<Sqlite>| _ = select.push("closed_at IS NULL");
-        ACCOUNTS.page(&self.0.readers, BY_CREATION, page, open).await
+        let mut found: Paged<Account> = ACCOUNTS.page(&self.0.readers, BY_CREATION, page, open).await?;
+        let mut reader = self.0.readers.acquire().await?;
+        for account in &mut found.rows {
+            account.leave_out_expired(&mut reader, now).await?;
+        }
+        Ok(found)
     }
 
     /// One account, closed or not.
-    pub(crate) async fn account(&self, id: &str) -> Result<Account, StoreError> {
-        find(&self.0.readers, id).await
+    pub(crate) async fn account(&self, id: &str, now: i64) -> Result<Account, StoreError> {
+        find(&mut *self.0.readers.begin().await?, id, now).await
     }
 }
 
-async fn find(from: impl SqliteExecutor<'_>, id: &str) -> Result<Account, StoreError> {
+impl Account {
+    /// Makes `keys` the number of those in the snapshot that have not expired.
+    async fn leave_out_expired(&mut self, from: &mut SqliteConnection, now: i64) -> Result<(), StoreError> {
+        let expired = expired::count(from, &self.id, now).await?;
+        self.keys = self.keys.saturating_sub(expired).max(0);
+        Ok(())
+    }
+}
+
+async fn find(from: &mut SqliteConnection, id: &str, now: i64) -> Result<Account, StoreError> {
     const QUERY: &str = concat!("SELECT ", columns!(), " FROM accounts WHERE id = ?");
-    let account = sqlx::query_as(QUERY).bind(id).fetch_optional(from).await?;
-    account.ok_or(StoreError::AccountNotFound)
+    let account = sqlx::query_as(QUERY).bind(id).fetch_optional(&mut *from).await?;
+    let mut account: Account = account.ok_or(StoreError::AccountNotFound)?;
+    account.leave_out_expired(from, now).await?;
+    Ok(account)
 }
 
 /// The operator's account's id, which is the first one's.

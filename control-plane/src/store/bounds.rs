@@ -49,7 +49,7 @@ impl Bounds {
                 return Err(StoreError::ServiceUnknown { index });
             }
         }
-        account.keys.add(false)?;
+        account.keys.add(change, false).await?;
         let limits = own.over(self.tiers.get(own_tier).map_or_else(Limits::default, |tier| tier.limits.0));
         let Some((place, tier)) = self.tier_of(&key.account_id) else { return Ok(limits) };
         if own_tier > place {
@@ -67,7 +67,7 @@ impl Bounds {
 
     /// The number of keys that an account may have besides those that it has, if that is bounded.
     pub(super) async fn room(&mut self, change: &mut Change, account_id: &str) -> Result<Option<u64>, StoreError> {
-        Ok(self.account(change, account_id).await?.keys.room())
+        self.account(change, account_id).await?.keys.room(change).await
     }
 
     /// Refuses an edit by which a limit of the key's own would be above the account's tier, and above what it was.
@@ -111,7 +111,7 @@ impl Account {
         let row: Row = row.ok_or(StoreError::AccountNotFound)?;
         let tier = (!row.operator).then(|| tiers::position(tiers, &row.tier)).transpose()?;
         let services = services::names(change.connection(), id).await?;
-        Ok(Self { keys: KeyNumbers::count(change, id, now).await?, services, tier })
+        Ok(Self { keys: KeyNumbers::read(change, id, now).await?, services, tier })
     }
 }
 

@@ -25,7 +25,8 @@ impl Key {
     }
 }
 
-/// Returns those of `names` that a key of the account has at `now`, other than the key `except`.
+/// Returns those of `names` that a key of the account has at `now`, other than the key `except`. Each name costs the same,
+/// however many expired keys had it.
 pub(super) async fn taken_names(
     from: &mut SqliteConnection,
     account_id: &str,
@@ -34,42 +35,48 @@ pub(super) async fn taken_names(
     now: i64,
 ) -> Result<HashSet<String>, StoreError> {
     const QUERY: &str = concat!(
-        "SELECT name FROM keys WHERE account_id = ? AND revoked_at IS NULL AND ",
+        "SELECT value FROM json_each(?1) WHERE EXISTS (SELECT 1 FROM keys WHERE account_id = ?2 AND name = value \
+         AND revoked_at IS NULL AND expires_at IS NULL AND id IS NOT ?3 AND ",
         not_ended!(),
-        " AND name IN (SELECT value FROM json_each(?)) AND (expires_at IS NULL OR expires_at > ?) AND id IS NOT ?"
+        ") OR EXISTS (SELECT 1 FROM keys WHERE account_id = ?2 AND name = value \
+         AND revoked_at IS NULL AND expires_at > ?4 AND id IS NOT ?3 AND ",
+        not_ended!(),
+        ")"
     );
-    let query = sqlx::query_scalar(QUERY).bind(account_id).bind(to_json(&names)?).bind(now).bind(except);
+    let query = sqlx::query_scalar(QUERY).bind(to_json(&names)?).bind(account_id).bind(except).bind(now);
     Ok(query.fetch_all(from).await?.into_iter().collect())
 }
 
+/// Counts the keys of an account in the snapshot that have expired at `now`.
+pub(super) async fn count(from: &mut SqliteConnection, account_id: &str, now: i64) -> Result<i64, StoreError> {
+    const QUERY: &str = concat!(
+        "SELECT COUNT(*) FROM keys WHERE account_id = ? AND expires_at <= ? AND expires_at IS NOT NULL \
+         AND slot IS NOT NULL AND ",
+        not_ended!()
+    );
+    Ok(sqlx::query_scalar(QUERY).bind(account_id).bind(now).fetch_one(from).await?)
+}
+
 /// The numbers of an account's keys, in so far as they are bounded.
-#[derive(Debug, Clone, Copy, FromRow)]
+#[derive(Debug, Clone)]
 pub(super) struct KeyNumbers {
+    account_id: String,
     max_keys: Option<u32>,
     /// Keys in the snapshot, with those that have expired.
-    #[sqlx(rename = "live_keys")]
     held: i64,
-    /// Those of them that have expired, as far as that was asked for.
-    #[sqlx(skip)]
-    expired: i64,
+    /// Those of them that have expired. They are counted only if there is no room without that.
+    expired: Option<i64>,
+    /// Unix seconds.
+    now: i64,
 }
 
 impl KeyNumbers {
-    /// Counts the keys of an account at `now`.
-    pub(super) async fn count(change: &mut Change, account_id: &str, now: i64) -> Result<Self, StoreError> {
-        const HELD: &str = concat!("SELECT max_keys, ", live_keys!(), " AS live_keys FROM accounts WHERE id = ?");
-        const EXPIRED: &str = concat!(
-            "SELECT COUNT(*) FROM keys WHERE account_id = ? AND expires_at <= ? AND expires_at IS NOT NULL \
-             AND slot IS NOT NULL AND ",
-            not_ended!()
-        );
-        let numbers = sqlx::query_as(HELD).bind(account_id).fetch_optional(change.connection()).await?;
-        let mut numbers: Self = numbers.ok_or(StoreError::AccountNotFound)?;
-        if numbers.max_keys.is_some() {
-            let expired = sqlx::query_scalar(EXPIRED).bind(account_id).bind(now);
-            numbers.expired = expired.fetch_one(change.connection()).await?;
-        }
-        Ok(numbers)
+    /// Reads the numbers of an account at `now`, before the change touches its keys.
+    pub(super) async fn read(change: &mut Change, account_id: &str, now: i64) -> Result<Self, StoreError> {
+        const QUERY: &str = concat!("SELECT max_keys, ", live_keys!(), " FROM accounts WHERE id = ?");
+        let numbers = sqlx::query_as(QUERY).bind(account_id).fetch_optional(change.connection()).await?;
+        let (max_keys, held) = numbers.ok_or(StoreError::AccountNotFound)?;
+        Ok(Self { account_id: account_id.to_owned(), max_keys, held, expired: None, now })
     }
 
     /// Admits one more key that has not expired. `held`: it is in the snapshot already.
@@ -77,13 +84,13 @@ impl KeyNumbers {
     /// # Errors
     /// [`StoreError::KeyLimit`] if the account has as many as it may, and [`StoreError::HeldKeyLimit`] if it has twice as
     /// many with those that have expired lately.
-    pub(super) fn add(&mut self, held: bool) -> Result<(), StoreError> {
+    pub(super) async fn add(&mut self, change: &mut Change, held: bool) -> Result<(), StoreError> {
         let Some(most) = self.max_keys else { return Ok(()) };
-        if self.held.saturating_sub(self.expired) >= i64::from(most) {
+        if (held || self.held >= i64::from(most)) && self.live(change).await? >= i64::from(most) {
             return Err(StoreError::KeyLimit(most));
         }
         if held {
-            self.expired = self.expired.saturating_sub(1);
+            self.expired = self.expired.map(|expired| expired.saturating_sub(1));
         } else if self.held >= i64::from(most).saturating_mul(2) {
             return Err(StoreError::HeldKeyLimit(most));
         } else {
@@ -93,11 +100,21 @@ impl KeyNumbers {
     }
 
     /// The number of keys that [`add`](Self::add) would admit, if that is bounded.
-    pub(super) fn room(&self) -> Option<u64> {
-        let most = i64::from(self.max_keys?);
-        let room = most.saturating_sub(self.held.saturating_sub(self.expired));
+    pub(super) async fn room(&mut self, change: &mut Change) -> Result<Option<u64>, StoreError> {
+        let Some(most) = self.max_keys.map(i64::from) else { return Ok(None) };
+        let room = most.saturating_sub(self.live(change).await?);
         let held = most.saturating_mul(2).saturating_sub(self.held);
-        Some(u64::try_from(room.min(held)).unwrap_or_default())
+        Ok(Some(u64::try_from(room.min(held)).unwrap_or_default()))
+    }
+
+    /// The number of keys that have not expired.
+    async fn live(&mut self, change: &mut Change) -> Result<i64, StoreError> {
+        let expired = match self.expired {
+            Some(expired) => expired,
+            None => count(change.connection(), &self.account_id, self.now).await?,
+        };
+        self.expired = Some(expired);
+        Ok(self.held.saturating_sub(expired))
     }
 }
 
@@ -138,7 +155,7 @@ impl Held {
             return Err(StoreError::NameTaken);
         }
         if before.has_expired(now) {
-            KeyNumbers::count(change, account_id, now).await?.add(self.slot.is_some())?;
+            KeyNumbers::read(change, account_id, now).await?.add(change, self.slot.is_some()).await?;
             end_old_secret(change, self.seq, was.expires_at).await?;
         }
         Ok(())
@@ -173,7 +190,7 @@ impl Store {
     /// Takes keys out of the snapshot that expired a day ago, and puts keys back that have left it and have not expired, as
     /// after a clock that was wrong. Each step is a change of its own.
     pub async fn sweep_expired_keys(&self, now: i64) -> Result<(), StoreError> {
-        // A clock that is ahead must not take keys from nodes.
+        // A clock that is ahead must not take keys from nodes. One that is believed is ahead by less than a day.
         if usage::trusts(&self.0.readers, now).await? {
             while self.leaving(now).await? {
                 self.step(now, Step::Out).await?;

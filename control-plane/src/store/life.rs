@@ -3,18 +3,29 @@
 //! While one runs it notes the time each second, as long as every node that it serves is written down. A start whose last
 //! note is not of the last few seconds does not know what happened since: perhaps the database was put back to an earlier
 //! state, and nodes have connected that are not in it. Then nodes that nobody knows of count for a time.
+//!
+//! The notes also show whether the clock was set: it moves as the uptime does, which no clock can move.
 
 use sha2::{Digest as _, Sha256};
-use sqlx::SqliteConnection;
+use sqlx::{SqliteConnection, SqliteExecutor};
 
 use super::{NodeRow, Store, StoreError, nodes};
 use crate::random::{self, NoRandomness};
+
+/// How far the clock may move against the uptime from one note to the next, in seconds, as a clock that is being slewed does.
+const STEADY_WITHIN: i64 = 5;
+
+/// How far ahead of the last note a start may find the clock, in seconds: nothing ran meanwhile.
+const RESTART_WITHIN: i64 = 60 * 60;
 
 /// No limit, for an uptime and for a duration.
 pub(crate) const FOREVER: i64 = i64::MAX;
 
 /// How old the last note may be, in seconds.
 const NOTED_WITHIN: i64 = 5;
+
+/// How old the last note may be for the clock to count as steady, in seconds: a busy database delays notes.
+const NOTE_IS_RECENT: i64 = 60;
 
 /// More keys and policies than are made between two states of the database. Nodes find a key's counters by its number, so
 /// numbers that were given and lost must not be given again.
@@ -71,7 +82,7 @@ impl Store {
         });
         let unknown_until = unknown.max(kept).filter(|until| *until > uptime);
         sqlx::query("UPDATE meta SET unknown_until = ?").bind(unknown_until).execute(&mut *transaction).await?;
-        write(&mut transaction, Note { now, uptime, unknown_until }).await?;
+        write(&mut transaction, Note { now, uptime, unknown_until }, RESTART_WITHIN).await?;
         transaction.commit().await?;
         self.0.health.noted();
         Ok(Past { nodes, uptime, unknown_until })
@@ -80,7 +91,7 @@ impl Store {
     /// Notes that a control plane runs, and that all nodes it serves are written down.
     pub(crate) async fn note(&self, note: Note) -> Result<(), StoreError> {
         let written: Result<(), StoreError> =
-            async { Ok(write(&mut *self.0.writer()?.acquire().await?, note).await?) }.await;
+            async { Ok(write(&mut *self.0.writer()?.acquire().await?, note, STEADY_WITHIN).await?) }.await;
         // It is also how readiness learns whether the database can be written.
         match &written {
             Ok(()) => self.0.health.noted(),
@@ -90,13 +101,24 @@ impl Store {
     }
 }
 
-/// Unknown nodes that were forgotten meanwhile stay forgotten.
-async fn write(to: &mut SqliteConnection, note: Note) -> Result<(), sqlx::Error> {
-    const WRITE: &str = "UPDATE meta SET noted_at = ?, uptime_seconds = ?, \
-         unknown_until = CASE WHEN unknown_until IS NOT NULL THEN ? END";
-    let query = sqlx::query(WRITE);
-    query.bind(note.now).bind(note.uptime).bind(note.unknown_until).execute(to).await?;
+/// Writes a note. Unknown nodes that were forgotten meanwhile stay forgotten. The clock counts as steady on if it has moved
+/// as the uptime did, or by at most `ahead` seconds more.
+async fn write(to: &mut SqliteConnection, note: Note, ahead: i64) -> Result<(), sqlx::Error> {
+    const WRITE: &str = "UPDATE meta SET noted_at = ?1, uptime_seconds = ?2, \
+         unknown_until = CASE WHEN unknown_until IS NOT NULL THEN ?3 END, \
+         clock_steady_since = CASE WHEN (?1 - noted_at) - (?2 - uptime_seconds) BETWEEN ?4 AND ?5 \
+         THEN clock_steady_since ELSE ?2 END";
+    let query = sqlx::query(WRITE).bind(note.now).bind(note.uptime).bind(note.unknown_until);
+    query.bind(-STEADY_WITHIN).bind(ahead).execute(to).await?;
     Ok(())
+}
+
+/// Returns whether the clock has run steadily for `seconds` of uptime, as far as the notes say, and still does.
+pub(super) async fn is_steady(from: impl SqliteExecutor<'_>, seconds: i64, now: i64) -> Result<bool, StoreError> {
+    const QUERY: &str = "SELECT uptime_seconds - clock_steady_since >= ?1 AND noted_at IS NOT NULL \
+         AND ?2 - noted_at BETWEEN ?3 AND ?4 FROM meta";
+    let query = sqlx::query_scalar(QUERY).bind(seconds).bind(now).bind(-STEADY_WITHIN).bind(NOTE_IS_RECENT);
+    Ok(query.fetch_one(from).await?)
 }
 
 /// How many numbers a start skips.

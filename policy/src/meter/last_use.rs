@@ -13,27 +13,30 @@ pub struct LastUse {
     pub from: Option<IpAddr>,
 }
 
-/// Those of the two newest secrets that were used, the newest first.
+/// The last uses of two secrets, the newer secret first: of the newest that was used, and of the other that was used last.
+/// Between two secrets that are good there can be some that were replaced, so the two are not always next to each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct LastUses(pub(super) [Option<LastUse>; LastUses::LEN]);
 
 impl LastUses {
-    /// A key has at most one secret besides its newest.
+    /// A key has at most one good secret besides its newest.
     pub(super) const LEN: usize = 2;
 
-    /// What is said of a secret that is older than the two is passed over.
+    /// Notes a use. The newest secret's is never given up for an older one's.
     pub(super) fn note(&mut self, secret: u32, at: i64, from: impl FnOnce() -> Option<IpAddr>) {
         if self.iter().any(|used| used.secret == secret && used.at == at) {
             return;
         }
         let used = || Some(LastUse { secret, at, from: from().map(|address| address.to_canonical()) });
         let [newest, other] = &mut self.0;
-        match (newest.map(|used| used.secret), other.map(|used| used.secret)) {
-            (None, _) => *newest = used(),
-            (Some(known), _) if secret == known => *newest = used(),
-            (Some(known), _) if secret > known => (*newest, *other) = (used(), *newest),
-            (_, Some(known)) if secret < known => {}
-            _ => *other = used(),
+        match newest.map(|used| used.secret) {
+            Some(known) if secret < known => *other = used(),
+            Some(known) if secret > known => {
+                // Of those that were used in the same second, the newer one.
+                let last = [*other, *newest].into_iter().flatten().max_by_key(|used| used.at);
+                (*newest, *other) = (used(), last);
+            }
+            _ => *newest = used(),
         }
     }
 
@@ -53,24 +56,37 @@ mod tests {
     }
 
     #[test]
-    fn each_of_the_two_newest_secrets_has_a_last_use_of_its_own() {
+    fn newest_and_last_used_secret_are_kept() {
         let mut uses = LastUses::default();
         let address = |text: &str| Some(text.parse().unwrap());
         uses.note(3, 10, || address("192.0.2.3"));
         uses.note(2, 11, || address("::ffff:192.0.2.2"));
-        uses.note(1, 12, || panic!("it is older than the two"));
         let known = |text: &str| Some(text.to_owned());
         assert_eq!(told(&uses), [(3, 10, known("192.0.2.3")), (2, 11, known("192.0.2.2"))]);
         uses.note(2, 13, || None);
         uses.note(3, 9, || None);
         assert_eq!(told(&uses), [(3, 9, None), (2, 13, None)], "clocks go back");
         uses.note(4, 14, || None);
-        assert_eq!(told(&uses), [(4, 14, None), (3, 9, None)], "the oldest is let go of");
-        uses.note(2, 15, || None);
-        assert_eq!(told(&uses), [(4, 14, None), (3, 9, None)]);
-        uses.note(7, 16, || None);
-        uses.note(6, 17, || None);
-        assert_eq!(told(&uses), [(7, 16, None), (6, 17, None)]);
+        assert_eq!(told(&uses), [(4, 14, None), (2, 13, None)], "3 was not used for longer");
+        uses.note(6, 14, || None);
+        assert_eq!(told(&uses), [(6, 14, None), (4, 14, None)]);
+    }
+
+    /// 1 is good until its overlap ends, and the secret after it was replaced, used or not.
+    #[test]
+    fn old_secret_keeps_its_last_use_after_a_replacement() {
+        for replaced in [&[][..], &[2], &[2, 3], &[3, 2]] {
+            let mut uses = LastUses::default();
+            replaced.iter().for_each(|secret| uses.note(*secret, 10, || None));
+            for second in 11..14 {
+                uses.note(1, second, || None);
+                assert!(uses.iter().any(|used| (used.secret, used.at) == (1, second)), "{replaced:?}");
+            }
+            uses.note(4, 14, || None);
+            assert_eq!(told(&uses), [(4, 14, None), (1, 13, None)], "{replaced:?}");
+            uses.note(1, 15, || None);
+            assert_eq!(told(&uses), [(4, 14, None), (1, 15, None)], "{replaced:?}");
+        }
     }
 
     #[test]

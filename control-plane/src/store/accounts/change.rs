@@ -70,7 +70,7 @@ impl Acting {
                 .await?;
             let admin =
                 users::insert(&mut deed.on, &id, NewUser::administrator(email, password_hash), self.now).await?;
-            let account = find(&mut *deed.on, &id).await?;
+            let account = find(&mut deed.on, &id, self.now).await?;
             let events = [Event::created("account.create", &account), Event::created("user.create", &admin)];
             deed.commit(&events).await?;
             Ok((account, admin))
@@ -84,7 +84,7 @@ impl Acting {
     pub(crate) async fn edit_account(self, id: String, change: AccountChange) -> Result<(Account, u64), StoreError> {
         to_its_end(async move {
             let mut deed = self.begin().await?;
-            let before = find(deed.on.connection(), &id).await?;
+            let before = find(deed.on.connection(), &id, self.now).await?;
             if before.closed_at.is_some() {
                 return Err(StoreError::AccountClosed);
             }
@@ -115,7 +115,7 @@ impl Acting {
     pub(crate) async fn close_account(self, id: String) -> Result<(Account, u64), StoreError> {
         to_its_end(async move {
             let mut deed = self.begin().await?;
-            let before = find(deed.on.connection(), &id).await?;
+            let before = find(deed.on.connection(), &id, self.now).await?;
             if before.operator {
                 return Err(StoreError::OperatorsAccount);
             }
@@ -125,7 +125,7 @@ impl Acting {
             let close = sqlx::query("UPDATE accounts SET closed_at = ? WHERE id = ?").bind(self.now).bind(&id);
             close.execute(deed.on.connection()).await?;
             deed.remove_keys_of(&id, Whose::Account(&id)).await?;
-            let closed = find(deed.on.connection(), &id).await?;
+            let closed = find(deed.on.connection(), &id, self.now).await?;
             let revision = deed.commit(&[Event::deleted("account.delete", &before)]).await?;
             Ok((closed, revision))
         })

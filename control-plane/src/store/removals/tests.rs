@@ -124,7 +124,7 @@ impl World {
         assert_eq!(self.total(KeyState::Live).await, 1);
         assert_eq!(self.total(KeyState::Active).await, 1);
         assert_eq!(self.total(KeyState::Revoked).await, KEYS as usize);
-        assert_eq!(self.store.account(&self.account_id).await.unwrap().keys, 1);
+        assert_eq!(self.store.account(&self.account_id, 0).await.unwrap().keys, 1);
         let secret = KeyFormat::default().generate(Environment::Live, random::fill).unwrap();
         let key = NewKey::new(&self.account_id, &self.zoe, "late", &secret, "basic", Environment::Live);
         let refused = self.store.create_keys(&[key], 9).await.unwrap_err();

@@ -1,17 +1,21 @@
 //! Deleting what nobody needs any more, in steps that keep nobody else waiting for long.
 //!
-//! **A wrong clock must not delete what still counts.** So nothing is deleted unless somebody admitted a request today or
-//! yesterday: such a count is taken in only if the clock of the node that reports it agrees with this one. A host that
-//! comes up with a clock that is days ahead finds no such count, and its nodes' reports bring none until it is set right;
-//! while nobody admits anything, what there is does not grow by much either.
+//! **A wrong clock must not delete what still counts.** So nothing is deleted unless the clock is believed ([`trusts`]).
+//! Either somebody admitted a request today: such a count is taken in only if the clock of the node that reports it agrees
+//! with this one, so this one is wrong by less than a day. Or it ran for a day without being set, as the notes of control
+//! planes show (`store/life.rs`): so a control plane whose keys nobody uses also deletes what is old. A host that comes up
+//! with a clock that is days ahead has neither, until its clock is set right.
+//!
+//! **So whatever is deleted has ended a day ago at least**, but for counts of windows: of those, each kind has a witness of
+//! its own.
 
 use latchkey_policy::limit::Window;
 use sqlx::query::Query;
-use sqlx::{Database, Sqlite, SqliteConnection, SqliteExecutor};
+use sqlx::{Database, Sqlite, SqliteConnection, SqlitePool};
 
 use super::{DAY, HOUR, kind};
 use crate::store::json::to_json;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, life};
 
 /// An Envoy process that has not reported for so long is no more, unless it is connected. If it came back, all of its totals
 /// would count once more.
@@ -20,6 +24,9 @@ const INSTANCE_KEPT: i64 = 45 * DAY;
 /// Totals of processes that are no more, at most. Whoever may connect can be a new process as often as it likes, and each
 /// can report all keys.
 const GONE_ROWS: i64 = 10_000_000;
+
+/// For how many seconds the clock must have run without being set to be believed: what is deleted ended as long ago.
+const STEADY: i64 = DAY;
 
 /// Rows that are deleted at a time.
 const STEP: u32 = 5_000;
@@ -36,10 +43,16 @@ impl Store {
         const PAST: &str = "WITH past (kind, last) AS MATERIALIZED (SELECT value->>0, value->>1 FROM json_each(?1)) \
              DELETE FROM window_counts WHERE (kind, number, key_seq) IN (SELECT w.kind, w.number, w.key_seq \
              FROM past p CROSS JOIN window_counts w ON w.kind = p.kind AND w.number < p.last LIMIT ?2)";
-        if !trusts(&self.0.readers, now).await? {
-            return Ok(());
+        let steady = life::is_steady(&self.0.readers, STEADY, now).await?;
+        let mut past = Vec::new();
+        for window in Window::ALL {
+            let last = window.number(now).saturating_sub(1);
+            // A count of the last window or of a later one: those before it are past, however far ahead the clock is.
+            if steady || counts_since(&self.0.readers, window, last).await? {
+                past.push((kind(window), last));
+            }
         }
-        let last = to_json(&Window::ALL.map(|window| (kind(window), window.number(now).saturating_sub(1))))?;
+        let last = to_json(&past)?;
         self.delete(|| sqlx::query(PAST).bind(&last)).await
     }
 
@@ -99,12 +112,17 @@ pub(in crate::store) async fn forget(from: &mut SqliteConnection, seq: i64) -> R
     Ok(())
 }
 
-/// Whether a node has agreed with our clock on what day it is, or was yesterday.
-pub(in crate::store) async fn trusts(from: impl SqliteExecutor<'_>, now: i64) -> Result<bool, StoreError> {
-    const AGREED: &str = "SELECT EXISTS (SELECT 1 FROM window_counts WHERE kind = ? AND number >= ?)";
-    let yesterday = Window::Day.number(now).saturating_sub(1);
-    let query = sqlx::query_scalar(AGREED).bind(kind(Window::Day)).bind(yesterday);
-    Ok(query.fetch_one(from).await?)
+/// Returns whether the clock is wrong by less than a day, as far as anybody can know: a node has agreed that it is today, or
+/// the clock has run for a day and nobody has set it.
+pub(in crate::store) async fn trusts(from: &SqlitePool, now: i64) -> Result<bool, StoreError> {
+    let today = counts_since(from, Window::Day, Window::Day.number(now)).await?;
+    Ok(today || life::is_steady(from, STEADY, now).await?)
+}
+
+/// Returns whether a node has reported a request of the window with this number, or of a later one.
+async fn counts_since(from: &SqlitePool, window: Window, number: u32) -> Result<bool, StoreError> {
+    const QUERY: &str = "SELECT EXISTS (SELECT 1 FROM window_counts WHERE kind = ? AND number >= ?)";
+    Ok(sqlx::query_scalar(QUERY).bind(kind(window)).bind(number).fetch_one(from).await?)
 }
 
 #[cfg(test)]

@@ -12,6 +12,9 @@ use crate::store::{Acting, Store, StoreError, usage};
 /// Seconds within which the same caller can ask again, as after an answer that was lost.
 const RETRY: i64 = 10 * 60;
 
+/// For how many seconds an old secret is kept after its end: a clock that is believed can be ahead by less.
+const KEPT: i64 = 24 * 60 * 60;
+
 impl Acting {
     /// Gives a webhook the secret `new`. The one that it had signs for `overlap` seconds more; with none, every older
     /// secret ends at once. While an overlap runs, the caller of the last rotation can replace its secret within
@@ -96,19 +99,21 @@ async fn write(
 }
 
 impl Store {
-    /// Deletes old secrets of webhooks that have ended, unless the clock may be wrong: they could not be brought back.
+    /// Deletes old secrets of webhooks that ended a day ago, unless the clock may be wrong by more: they could not be brought
+    /// back.
     pub async fn tidy_webhook_secrets(&self, now: i64) -> Result<(), StoreError> {
         const ENDED: &str = "SELECT EXISTS (SELECT 1 FROM webhooks WHERE old_secret_ends_at <= ?)";
         const DELETE: &str =
             "UPDATE webhooks SET old_secret = NULL, old_secret_ends_at = NULL WHERE old_secret_ends_at <= ?";
-        let ended: bool = sqlx::query_scalar(ENDED).bind(now).fetch_one(&self.0.readers).await?;
+        let before = now.saturating_sub(KEPT);
+        let ended: bool = sqlx::query_scalar(ENDED).bind(before).fetch_one(&self.0.readers).await?;
         if !ended || !usage::trusts(&self.0.readers, now).await? {
             return Ok(());
         }
         let store = self.clone();
         to_its_end(async move {
             let mut transaction = store.0.begin().await?;
-            sqlx::query(DELETE).bind(now).execute(&mut *transaction).await?;
+            sqlx::query(DELETE).bind(before).execute(&mut *transaction).await?;
             Ok(transaction.commit().await?)
         })
         .await
