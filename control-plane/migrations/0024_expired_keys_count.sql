@@ -1,7 +1,8 @@
 -- Keys that have expired are counted, and live keys of a name are found, from an index alone.
 
 DROP INDEX keys_held_expiry;
-CREATE INDEX keys_held_expiry ON keys (account_id, expires_at, user_id) WHERE slot IS NOT NULL AND expires_at IS NOT NULL;
+CREATE INDEX keys_held_expiry ON keys (account_id, expires_at, user_id, slot)
+    WHERE slot IS NOT NULL AND expires_at IS NOT NULL;
 DROP INDEX keys_live_name;
 CREATE INDEX keys_live_name ON keys (account_id, name, expires_at) WHERE revoked_at IS NULL;
 

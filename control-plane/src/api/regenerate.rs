@@ -21,13 +21,17 @@ use super::openapi::parameters::{IdempotencyKey, IfMatch, KeyPath, Wait};
 use super::repeatable::{self, Repeatable};
 use crate::json::{Whole, given};
 use crate::random;
-use crate::store::{Caller, Key, Outcome, Regeneration};
+use crate::store::{Caller, Key, Outcome, Regenerated, Regeneration, Reported, StoreError};
 
 /// 30 days.
 const MAX_OVERLAP: u32 = 30 * 24 * 60 * 60;
 
-/// Within this time Envoys report what they admit, and the report is in the store.
-const REPORTED: Duration = Duration::from_secs(1);
+/// Within this time Envoys report what they admit, and the report is in the store: a worker settles what it has admitted by
+/// itself once a second.
+const REPORTED: Duration = Duration::from_secs(2);
+
+/// How often a call waits for reports, if others replace the secret meanwhile.
+const ROUNDS: usize = 4;
 
 /// How a key is to get a new secret.
 #[derive(Deserialize, ToSchema)]
@@ -50,8 +54,9 @@ pub(super) struct Request {
 /// valid until the end of the overlap, but no longer than the key. Both count in the same limits.
 ///
 /// If the answer is lost, repeat the call: while the overlap runs, the same user or key replaces a new secret that is not
-/// older than 10 minutes and was not used, and the old secret keeps its end. Any other call with an overlap is refused
-/// until the overlap is over. Repeated with the same `Idempotency-Key` within 24 hours, the call makes no other secret, and is
+/// older than 10 minutes and was not used, and the old secret keeps its end. The call waits 2 seconds for what Envoys have yet to
+/// report of its use. Use of the old secret does not count, also if it makes the call: a key that regenerates itself can repeat
+/// that with its old secret. Any other call with an overlap is refused until the overlap is over. Repeated with the same `Idempotency-Key` within 24 hours, the call makes no other secret, and is
 /// answered without one.
 #[utoipa::path(post, path = "/v1/keys/{key_id}/regenerate", operation_id = "regenerateKey", tag = "Keys",
     params(KeyPath, Wait, IdempotencyKey, IfMatch), request_body = Request, security(("credential" = ["account:apikeys:update"])),
@@ -69,7 +74,7 @@ pub(super) async fn regenerate(
     Repeatable { request, call }: Repeatable<Request>,
 ) -> Result<Answer<Generated>, ApiError> {
     let Request { overlap_seconds: Whole(overlap_seconds), expires_at } = request;
-    let acting = session.acting(&app, "account:apikeys:update")?.repeatable(call);
+    session.caller.require("account:apikeys:update")?;
     let patience = params.patience()?;
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::KeyNotFound)?;
@@ -79,29 +84,30 @@ pub(super) async fn regenerate(
     let now = app.clock.now();
     let expires_at =
         expires_at.map(|expiry| expiry.map(|expiry| expiry.check("expires_at", now)).transpose()).transpose()?;
-    if overlap_seconds > 0 {
-        await_reports(&app, &session.caller, &id, now).await?;
-    }
-    let format = app.key_format.clone();
-    let new = move |caller: &Caller, key: &Key| {
-        caller.may_regenerate(key, overlap_seconds > 0)?;
-        Ok::<_, ApiError>(format.generate(key.settings.environment, random::fill)?)
+    let reported = if app.registry.totals().connected > 0 { Reported::Unknown } else { Reported::All };
+    let mut asked = Regeneration { overlap: overlap_seconds, expires_at, reported };
+    let mut rounds = 0..ROUNDS;
+    let outcome = loop {
+        let format = app.key_format.clone();
+        let new = move |caller: &Caller, key: &Key| {
+            caller.may_regenerate(key, overlap_seconds > 0)?;
+            Ok::<_, ApiError>(format.generate(key.settings.environment, random::fill)?)
+        };
+        let data = move |key: &Key| repeatable::recorded(&KeyView::new(key.clone(), now));
+        let acting = session.acting(&app, "account:apikeys:update")?.repeatable(call.clone());
+        match acting.regenerate_key(id.clone(), asked, new, data).await? {
+            Regenerated::Done(outcome) => break outcome,
+            // An Envoy that has no stream reports nothing meanwhile: what it has admitted is not known here.
+            Regenerated::ReportsPending(secret) if rounds.next().is_some() => {
+                time::sleep(REPORTED).await;
+                asked.reported = Reported::Secret(secret);
+            }
+            Regenerated::ReportsPending(_) => return Err(StoreError::OverlapRunning.into()),
+        }
     };
-    let data = move |key: &Key| repeatable::recorded(&KeyView::new(key.clone(), now));
-    let asked = Regeneration { overlap: overlap_seconds, expires_at };
-    let outcome = acting.regenerate_key(id, asked, new, data).await?;
     if let Outcome::New((key, _, revision)) = &outcome {
         info!(key = key.id, user = session.caller.user_id, revision, overlap_seconds, "key regenerated");
     }
     let (data, tag) = Generated::new(&app, outcome, patience, now).await;
     Ok(Answer::ok("API key regenerated successfully", data).tagged(tag))
-}
-
-/// Waits until it is known whether a secret that this call would replace was used. An Envoy that has no stream reports
-/// nothing meanwhile: what it has admitted is not known here.
-async fn await_reports(app: &App, caller: &Caller, id: &str, now: i64) -> Result<(), ApiError> {
-    if app.registry.totals().connected > 0 && app.store.may_replace_secret(&caller.account_id, id, now).await? {
-        time::sleep(REPORTED).await;
-    }
-    Ok(())
 }

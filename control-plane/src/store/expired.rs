@@ -18,6 +18,22 @@ const KEPT: i64 = 24 * 60 * 60;
 /// Keys that leave or come back in one change.
 const STEP: u32 = 1_000;
 
+const TAKEN_NAMES: &str = concat!(
+    "SELECT value FROM json_each(?1) WHERE EXISTS (SELECT 1 FROM keys WHERE account_id = ?2 AND name = value \
+     AND revoked_at IS NULL AND expires_at IS NULL AND id IS NOT ?3 AND ",
+    not_ended!(),
+    ") OR EXISTS (SELECT 1 FROM keys WHERE account_id = ?2 AND name = value \
+     AND revoked_at IS NULL AND expires_at > ?4 AND id IS NOT ?3 AND ",
+    not_ended!(),
+    ")"
+);
+
+const EXPIRED: &str = concat!(
+    "SELECT COUNT(*) FROM keys WHERE account_id = ? AND expires_at <= ? AND expires_at IS NOT NULL \
+     AND slot IS NOT NULL AND ",
+    not_ended!()
+);
+
 impl Key {
     /// Whether it is past its expiry.
     pub(crate) fn has_expired(&self, now: i64) -> bool {
@@ -34,27 +50,13 @@ pub(super) async fn taken_names(
     except: Option<&str>,
     now: i64,
 ) -> Result<HashSet<String>, StoreError> {
-    const QUERY: &str = concat!(
-        "SELECT value FROM json_each(?1) WHERE EXISTS (SELECT 1 FROM keys WHERE account_id = ?2 AND name = value \
-         AND revoked_at IS NULL AND expires_at IS NULL AND id IS NOT ?3 AND ",
-        not_ended!(),
-        ") OR EXISTS (SELECT 1 FROM keys WHERE account_id = ?2 AND name = value \
-         AND revoked_at IS NULL AND expires_at > ?4 AND id IS NOT ?3 AND ",
-        not_ended!(),
-        ")"
-    );
-    let query = sqlx::query_scalar(QUERY).bind(to_json(&names)?).bind(account_id).bind(except).bind(now);
+    let query = sqlx::query_scalar(TAKEN_NAMES).bind(to_json(&names)?).bind(account_id).bind(except).bind(now);
     Ok(query.fetch_all(from).await?.into_iter().collect())
 }
 
 /// Counts the keys of an account in the snapshot that have expired at `now`.
 pub(super) async fn count(from: &mut SqliteConnection, account_id: &str, now: i64) -> Result<i64, StoreError> {
-    const QUERY: &str = concat!(
-        "SELECT COUNT(*) FROM keys WHERE account_id = ? AND expires_at <= ? AND expires_at IS NOT NULL \
-         AND slot IS NOT NULL AND ",
-        not_ended!()
-    );
-    Ok(sqlx::query_scalar(QUERY).bind(account_id).bind(now).fetch_one(from).await?)
+    Ok(sqlx::query_scalar(EXPIRED).bind(account_id).bind(now).fetch_one(from).await?)
 }
 
 /// The numbers of an account's keys, in so far as they are bounded.
@@ -125,12 +127,14 @@ pub(super) struct Held {
     pub(super) policy_id: i64,
     /// The revision of the key's last change.
     pub(super) revision: i64,
+    /// The number of its newest secret.
+    pub(super) secret: u32,
     slot: Option<u32>,
 }
 
 impl Held {
     pub(super) async fn find(change: &mut Change, id: &str) -> Result<Self, StoreError> {
-        let query = sqlx::query_as("SELECT seq, policy_id, revision, slot FROM keys WHERE id = ?").bind(id);
+        let query = sqlx::query_as("SELECT seq, policy_id, revision, secret, slot FROM keys WHERE id = ?").bind(id);
         Ok(query.fetch_one(change.connection()).await?)
     }
 
@@ -252,4 +256,37 @@ async fn put_back(change: &mut Change, now: i64) -> Result<(), StoreError> {
         slots::take_again(change, seq, now).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::OpenMode;
+    use sqlx::AssertSqlSafe;
+
+    #[tokio::test]
+    async fn names_and_expired_keys_are_found_by_index() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("latchkey.db"), OpenMode::CreateIfMissing).await.unwrap();
+        for (query, steps) in [
+            (
+                EXPIRED,
+                &["SEARCH keys USING COVERING INDEX keys_held_expiry (account_id=? AND expires_at>? AND expires_at<?)"]
+                    [..],
+            ),
+            (
+                TAKEN_NAMES,
+                &[
+                    "SEARCH keys USING INDEX keys_live_name (account_id=? AND name=? AND expires_at=?)",
+                    "SEARCH keys USING INDEX keys_live_name (account_id=? AND name=? AND expires_at>?)",
+                ],
+            ),
+        ] {
+            let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}"));
+            let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(explain).fetch_all(&store.0.readers).await.unwrap();
+            let searches: Vec<_> =
+                plan.iter().map(|(.., step)| step.as_str()).filter(|step| step.contains(" keys ")).collect();
+            assert_eq!(searches, steps);
+        }
+    }
 }

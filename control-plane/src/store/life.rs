@@ -157,3 +157,55 @@ pub(super) async fn name_instances(on: &mut SqliteConnection) -> Result<(), sqlx
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::OpenMode;
+
+    const DAY: i64 = 86_400;
+
+    #[tokio::test]
+    async fn clock_is_steady_while_it_moves_as_the_uptime() {
+        // Of each note, what the clock and the uptime have moved by since the one before.
+        for (notes, steady) in [
+            (&[(DAY, DAY)] as &[_], true),
+            (&[(DAY - 1, DAY - 1)], false),
+            (&[(5, 0), (DAY, DAY)], true),
+            (&[(DAY / 2, DAY / 2), (6, 0), (DAY / 2, DAY / 2)], false),
+            (&[(DAY / 2, DAY / 2), (-6, 0), (DAY / 2, DAY / 2)], false),
+            (&[(DAY / 2, DAY / 2), (30 * DAY, 1), (DAY, DAY)], true),
+            (&[(30 * DAY, 1)], false),
+        ] {
+            let (store, _directory) = store().await;
+            let (mut now, mut uptime) = (1_000, 0);
+            store.begin_life(now, 0, |_| 0).await.unwrap();
+            for (moved, ran) in notes {
+                (now, uptime) = (now + moved, uptime + ran);
+                store.note(Note { now, uptime, unknown_until: None }).await.unwrap();
+            }
+            assert_eq!(is_steady(&store.0.readers, DAY, now).await.unwrap(), steady, "{notes:?}");
+            for other in [now - 6, now + NOTE_IS_RECENT + 1] {
+                assert!(!is_steady(&store.0.readers, DAY, other).await.unwrap(), "{notes:?} {other}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn clock_stays_steady_over_a_short_stop() {
+        for (stopped, steady) in [(0, true), (3_600, true), (3_601, false), (-6, false), (DAY, false)] {
+            let (store, _directory) = store().await;
+            store.begin_life(1_000, 0, |_| 0).await.unwrap();
+            store.note(Note { now: 1_000 + DAY, uptime: DAY, unknown_until: None }).await.unwrap();
+            let now = 1_000 + DAY + stopped;
+            store.begin_life(now, 0, |_| 0).await.unwrap();
+            assert_eq!(is_steady(&store.0.readers, DAY, now).await.unwrap(), steady, "{stopped}");
+        }
+    }
+
+    async fn store() -> (Store, tempfile::TempDir) {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("latchkey.db"), OpenMode::CreateIfMissing).await.unwrap();
+        (store, directory)
+    }
+}

@@ -83,7 +83,7 @@ pub(crate) use nodes::NodeKey;
 pub use nodes::NodeRow;
 pub(crate) use page::{PageQuery, Position, Total};
 pub(crate) use refused_logins::{Refusals, RefusedLogins};
-pub(crate) use regenerate::Regeneration;
+pub(crate) use regenerate::{Regenerated, Regeneration, Reported};
 pub(crate) use repeatable::{Outcome, RepeatableCall};
 pub use restrictions::{Exceeded, KeyRestrictions, Lasting};
 pub use revocation::Revoked;

@@ -2,7 +2,8 @@
 //!
 //! Without an overlap every older secret ends at once. With one, the secret in use is good until its end, which no later
 //! call moves: while the overlap runs, the caller who made the newest secret can only replace it, if it was not used, as
-//! whoever has lost an answer does.
+//! whoever has lost an answer does. Whether it was used is decided in the transaction that replaces it, and by its own uses:
+//! those of the old secret do not count.
 
 use latchkey_policy::key::PlainKey;
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use super::acting::Deed;
 use super::audit::Event;
 use super::change::{Change, to_its_end};
 use super::expired::Held;
-use super::{Acting, Caller, Key, Outcome, Store, StoreError, keys, secrets};
+use super::{Acting, Caller, Key, Outcome, StoreError, keys, secrets};
 
 /// The number of seconds within which a newest secret is replaced.
 const RETRY_SECONDS: i64 = 600;
@@ -23,6 +24,39 @@ pub(crate) struct Regeneration {
     pub(crate) overlap: u32,
     /// Another expiry of the key, or none.
     pub(crate) expires_at: Option<Option<i64>>,
+    pub(crate) reported: Reported,
+}
+
+/// What nodes have reported of the uses of a key's secrets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reported {
+    /// All that there is: no node is connected.
+    All,
+    /// All uses of the secret with this number, and of the older ones, that were before the call.
+    Secret(u32),
+    /// Nobody has waited for that.
+    Unknown,
+}
+
+/// What came of a call that is to give a key another secret.
+#[derive(Debug)]
+pub(crate) enum Regenerated {
+    /// It did, and nodes go by it from this revision on.
+    Done(Outcome<(Key, PlainKey, u64)>),
+    /// It changed nothing: nodes may have admitted requests with the secret of this number, which it would replace, and not
+    /// have reported them yet.
+    ReportsPending(u32),
+}
+
+impl Reported {
+    /// Returns whether no use of the secret with this number is outstanding.
+    fn covers(self, secret: u32) -> bool {
+        match self {
+            Self::All => true,
+            Self::Secret(reported) => secret <= reported,
+            Self::Unknown => false,
+        }
+    }
 }
 
 /// What becomes of the secrets that a key has.
@@ -50,18 +84,9 @@ impl Key {
     }
 }
 
-impl Store {
-    /// Returns whether a call with an overlap would replace the newest secret of the key. If nodes have admitted requests
-    /// with it, they may not have reported that yet.
-    pub(crate) async fn may_replace_secret(&self, account_id: &str, id: &str, now: i64) -> Result<bool, StoreError> {
-        Ok(self.key(account_id, id).await?.is_replaceable(now))
-    }
-}
-
 impl Acting {
     /// Gives one of the account's keys the secret that `new` makes, which sees the caller and the key as it will be, and
-    /// changes nothing if that fails. Returns the key, its secret, and the revision from which on nodes go by it. A repeatable
-    /// call is recorded with what `data` says of the key.
+    /// changes nothing if that fails. A repeatable call is recorded with what `data` says of the key.
     ///
     /// # Errors
     /// [`StoreError::KeyRevoked`], [`StoreError::KeyExpired`] without a later expiry, and [`StoreError::OverlapRunning`];
@@ -72,11 +97,11 @@ impl Acting {
         asked: Regeneration,
         new: impl FnOnce(&Caller, &Key) -> Result<PlainKey, E> + Send + 'static,
         data: impl FnOnce(&Key) -> Value + Send + 'static,
-    ) -> Result<Outcome<(Key, PlainKey, u64)>, E> {
+    ) -> Result<Regenerated, E> {
         to_its_end(async move {
             let mut deed = match self.begin_repeatable().await? {
                 Outcome::New(deed) => deed,
-                Outcome::Repeated(recorded) => return Ok(Outcome::Repeated(recorded)),
+                Outcome::Repeated(recorded) => return Ok(Regenerated::Done(Outcome::Repeated(recorded))),
             };
             let account_id = deed.caller.account_id.clone();
             let before = keys::find(deed.on.connection(), &account_id, &id).await?;
@@ -94,6 +119,9 @@ impl Acting {
             let held = Held::find(change, &id).await?;
             held.admit(change, &account_id, (&before, &after), self.now).await?;
             let former = former(&mut deed, &before, &after, asked.overlap).await?;
+            if former == Former::Replace && !asked.reported.covers(held.secret) {
+                return Ok(Regenerated::ReportsPending(held.secret));
+            }
             let change = &mut deed.on;
             secrets::require_new(change, &[secret.digest()]).await?;
             keep(change, held, former, self.now).await?;
@@ -106,7 +134,8 @@ impl Acting {
                 _ => event.with("overlap_seconds", json!(asked.overlap)),
             };
             deed.record(|| data(&key)).await?;
-            Ok(Outcome::New((key, secret, deed.commit(&[event]).await?)))
+            let revision = deed.commit(&[event]).await?;
+            Ok(Regenerated::Done(Outcome::New((key, secret, revision))))
         })
         .await
     }

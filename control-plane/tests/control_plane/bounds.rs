@@ -7,6 +7,8 @@ mod judge;
 mod lasting;
 mod verdicts;
 
+pub(crate) use draw::Random;
+
 use crate::harness::{Answer, Client, Plane, imported};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};

@@ -1,5 +1,7 @@
 //! Expired keys: their names, what they count towards, when nodes forget them, and how they come back.
 
+mod cycles;
+
 use crate::harness::{Answer, Client, Plane, START};
 use crate::node::{Node, hello};
 use latchkey_protocol::KeyUsage;
@@ -38,13 +40,17 @@ async fn sweep(plane: &Plane, now: i64) {
 async fn expired_key_frees_name_and_number_at_the_second() {
     let plane = Plane::start().await;
     let operator = plane.log_in().await;
-    let (_, client) = operator.account("acme", json!({"max_keys": 1})).await;
+    let (account, client) = operator.account("acme", json!({"max_keys": 1})).await;
     let (first, _) = expiring(&client, "CI", 60).await;
     plane.clock.advance(59);
     client.generate(json!({"name": "CI"})).await.refused(409, "name_taken");
     client.generate(json!({"name": "CD"})).await.refused(403, "key_limit");
     plane.clock.advance(1);
+    let counted = async || operator.get(&account).await.number("/data/keys");
+    assert_eq!(counted().await, 0);
     let second = client.key("CI").await;
+    assert_eq!(counted().await, 1, "of {} keys in the snapshot", Node::ready(&plane).await.snapshot.keys.len());
+    assert_eq!(operator.get("/v1/accounts?search=acme").await.at("/data/accounts/0/keys"), &json!(1));
     // Both are shown, and either is edited by its id.
     assert_eq!(client.total().await, 2);
     let renamed = client.patch(&format!("/v1/keys/{first}"), json!({"description": "the former"})).await;
@@ -219,6 +225,56 @@ async fn clock_that_was_ahead_loses_no_key() {
     for snapshot in [&node.snapshot, &Node::ready(&plane).await.snapshot] {
         assert_eq!((&snapshot.keys, &snapshot.policies), (&before.keys, &before.policies));
     }
+}
+
+#[tokio::test]
+async fn clock_that_is_a_day_ahead_removes_nothing() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    let (_, first) = expiring(&client, "CI", 60).await;
+    let id = client.key("CD").await;
+    client.regenerate(&id, 60).await;
+    let before = Node::ready(&plane).await.snapshot;
+    // Somebody used a key on the day that it is, before the clock was set.
+    plane.use_a_key_on(START).await;
+    let revision = plane.store().revision();
+    for ahead in [DAY + 60, 2 * DAY, 3 * DAY] {
+        plane.store().sweep_expired_keys(START + ahead).await.unwrap();
+        plane.store().tidy_secrets(START + ahead).await.unwrap();
+        assert_eq!(plane.store().revision(), revision, "{ahead}");
+    }
+    assert!(before.by(&first).is_some());
+    assert_eq!(Node::ready(&plane).await.snapshot, before);
+}
+
+/// Waits until the control plane has noted the time that its clock has.
+async fn noted(plane: &Plane, now: i64) {
+    let pool = plane.pool().await;
+    let noted = async || sqlx::query_scalar::<_, i64>("SELECT noted_at FROM meta").fetch_one(&pool).await.unwrap();
+    while noted().await != now {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn steady_clock_removes_expired_keys_of_idle_accounts() {
+    let plane = Plane::start().await;
+    let client = plane.log_in().await;
+    expiring(&client, "CI", 60).await;
+    let held = async || Node::ready(&plane).await.snapshot.keys.len();
+    let now = START + 60 + DAY;
+    plane.clock.advance(60 + DAY);
+    noted(&plane, now).await;
+    plane.store().sweep_expired_keys(now).await.unwrap();
+    assert_eq!(held().await, 1, "the clock was set a moment ago");
+    let pool = plane.pool().await;
+    let a_day_ago = format!("UPDATE meta SET clock_steady_since = uptime_seconds - {DAY}");
+    sqlx::query(sqlx::AssertSqlSafe(a_day_ago)).execute(&pool).await.unwrap();
+    plane.store().sweep_expired_keys(now + DAY).await.unwrap();
+    plane.store().sweep_expired_keys(now - 1).await.unwrap();
+    assert_eq!(held().await, 1, "another time than was noted, and a second earlier");
+    plane.store().sweep_expired_keys(now).await.unwrap();
+    assert_eq!(held().await, 0);
 }
 
 #[tokio::test]

@@ -137,18 +137,16 @@ async fn ended_secret_is_deleted_unless_the_clock_is_wrong() {
     let pool = plane.pool().await;
     let kept = async || sqlx::query_scalar::<_, bool>(OLD).fetch_one(&pool).await.unwrap();
     let now = crate::harness::START;
-    plane.store().tidy_webhooks(now + 59).await.unwrap();
-    plane.store().tidy_webhook_secrets(now + 59).await.unwrap();
-    assert!(kept().await);
     plane.store().tidy_webhook_secrets(now + 30 * DAY).await.unwrap();
     assert!(kept().await, "no Envoy has agreed to that time");
-    // As a report of an Envoy on that day.
-    sqlx::query("INSERT INTO window_counts (kind, number, key_seq, count) VALUES (3, ?, 1, 1)")
-        .bind(now / DAY)
-        .execute(&pool)
-        .await
-        .unwrap();
-    plane.store().tidy_webhook_secrets(now + 60).await.unwrap();
+    plane.use_a_key_on(now).await;
+    plane.store().tidy_webhook_secrets(now + DAY + 60).await.unwrap();
+    assert!(kept().await, "no Envoy has agreed that it is tomorrow");
+    plane.use_a_key_on(now + DAY + 60).await;
+    plane.store().tidy_webhooks(now + DAY + 59).await.unwrap();
+    plane.store().tidy_webhook_secrets(now + DAY + 59).await.unwrap();
+    assert!(kept().await);
+    plane.store().tidy_webhook_secrets(now + DAY + 60).await.unwrap();
     assert!(!kept().await);
 }
 
