@@ -5,7 +5,7 @@
 //!
 //! A cell belongs to a slot, which one key after the other has. It says whose counters it holds: the epoch of the
 //! key's snapshot, and the key's number, which grows from key to key. All secrets of a key are counted together; when
-//! each was used last is kept of the two newest, as there are never more that are good.
+//! each was used last is kept of two, as there are never more that are good.
 //!
 //! **The clock.** Windows are the calendar's, and only the newest of each kind is counted. A clock that goes back by up
 //! to [`MAX_STEP_BACK`] reopens none: the newer window goes on until the clock is in it again. If the window is further
