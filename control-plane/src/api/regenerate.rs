@@ -96,7 +96,7 @@ pub(super) async fn regenerate(
         let data = move |key: &Key| repeatable::recorded(&KeyView::new(key.clone(), now));
         let acting = session.acting(&app, "account:apikeys:update")?.repeatable(call.clone());
         match acting.regenerate_key(id.clone(), asked, new, data).await? {
-            Regenerated::Done(outcome) => break outcome,
+            Regenerated::Done(outcome) => break *outcome,
             // An Envoy that has no stream reports nothing meanwhile: what it has admitted is not known here.
             Regenerated::ReportsPending(secret) if rounds.next().is_some() => {
                 time::sleep(REPORTED).await;

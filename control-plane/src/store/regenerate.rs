@@ -42,7 +42,7 @@ pub(crate) enum Reported {
 #[derive(Debug)]
 pub(crate) enum Regenerated {
     /// It did, and nodes go by it from this revision on.
-    Done(Outcome<(Key, PlainKey, u64)>),
+    Done(Box<Outcome<(Key, PlainKey, u64)>>),
     /// It changed nothing: nodes may have admitted requests with the secret of this number, which it would replace, and not
     /// have reported them yet.
     ReportsPending(u32),
@@ -101,7 +101,7 @@ impl Acting {
         to_its_end(async move {
             let mut deed = match self.begin_repeatable().await? {
                 Outcome::New(deed) => deed,
-                Outcome::Repeated(recorded) => return Ok(Regenerated::Done(Outcome::Repeated(recorded))),
+                Outcome::Repeated(recorded) => return Ok(Regenerated::Done(Box::new(Outcome::Repeated(recorded)))),
             };
             let account_id = deed.caller.account_id.clone();
             let before = keys::find(deed.on.connection(), &account_id, &id).await?;
@@ -135,7 +135,7 @@ impl Acting {
             };
             deed.record(|| data(&key)).await?;
             let revision = deed.commit(&[event]).await?;
-            Ok(Regenerated::Done(Outcome::New((key, secret, revision))))
+            Ok(Regenerated::Done(Box::new(Outcome::New((key, secret, revision)))))
         })
         .await
     }

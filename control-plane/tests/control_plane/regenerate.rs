@@ -2,7 +2,7 @@
 
 mod overlap;
 
-use crate::harness::{Answer, Client, Plane, START, imported};
+use crate::harness::{Answer, Client, Plane, START};
 use crate::node::{HeldKey, Node, hello};
 use latchkey_control_plane::store::{NewKey, StoreError};
 use latchkey_policy::key::{Environment, KeyFormat};
