@@ -116,6 +116,7 @@ pub(crate) struct Moment {
     pub(crate) slowest_node: u64,
     pub(crate) store_bytes: u64,
     pub(crate) readers_busy: u64,
+    pub(crate) list_readers_busy: u64,
 }
 
 /// All of them. Parts count on their own; the gauges are set when they are read.
@@ -151,6 +152,7 @@ pub(crate) struct Metrics {
     revision: Gauge,
     store_bytes: Gauge,
     readers_busy: Gauge,
+    list_readers_busy: Gauge,
 }
 
 impl Metrics {
@@ -189,6 +191,7 @@ impl Metrics {
             revision: Gauge::default(),
             store_bytes: Gauge::default(),
             readers_busy: Gauge::default(),
+            list_readers_busy: Gauge::default(),
         };
         for kind in [Snapshot::FULL, Snapshot::RESUMED] {
             // Zero is told as zero, not as absent.
@@ -278,7 +281,17 @@ impl Metrics {
             store.write_seconds(),
         );
         registry.register("store_bytes", "Size of the database and its log", metrics.store_bytes.clone());
-        registry.register("store_readers_busy", "Connections for reading in use", metrics.readers_busy.clone());
+        registry.register("store_readers_busy", "Connections for short reads in use", metrics.readers_busy.clone());
+        registry.register(
+            "store_list_readers_busy",
+            "Connections for lists and reports in use",
+            metrics.list_readers_busy.clone(),
+        );
+        registry.register(
+            "store_interrupted_reads",
+            "Lists and reports that exceeded their time budget",
+            store.interrupted_reads(),
+        );
         registry.register("stream_batches", "Batches sent to nodes", metrics.batches.clone());
         registry.register("stream_bytes", "Bytes of records in batches sent to nodes", metrics.batch_bytes.clone());
         registry.register("stream_snapshots", "Streams begun, by what they began with", metrics.snapshots.clone());
@@ -320,6 +333,7 @@ impl Metrics {
         self.nodes_lag.set(now.revision.saturating_sub(now.slowest_node).cast_signed());
         self.store_bytes.set(now.store_bytes.cast_signed());
         self.readers_busy.set(now.readers_busy.cast_signed());
+        self.list_readers_busy.set(now.list_readers_busy.cast_signed());
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;
         Ok(text)

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time;
 use tracing::{error, info, warn};
 
-use crate::api::{self, App, HopsCheck, LogDigests, LoginLimits, Throttle};
+use crate::api::{self, App, HopsCheck, ListReads, LogDigests, LoginLimits, Throttle};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{AdminConfig, Config, InvalidSetting};
 use crate::http;
@@ -152,6 +152,7 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
         refused_logins: refused_logins.clone(),
         digests: LogDigests::new()?,
         calls: Throttle::new(config.http.calls_per_minute),
+        list_reads: ListReads::new(),
         trusted_hops: config.http.trusted_hops,
         hops_check: HopsCheck::default(),
         gateway: config.http.gateway_url.clone(),

@@ -12,6 +12,7 @@ use super::answer::Answer;
 use super::error::ApiError;
 use super::extract::{Body, Params, Session};
 use super::fields;
+use super::list_reads::ListSession;
 use super::openapi::parameters::{AccountPath, Page, Wait};
 use super::openapi::texts;
 use super::page::Asked;
@@ -156,7 +157,7 @@ pub(super) struct Edited {
     responses((status = 200, description = "Some of the accounts, and how many there are.", body = Answer<List>)))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
-    Session { caller, .. }: Session,
+    ListSession { caller, turn: _turn }: ListSession,
     mut params: Params,
 ) -> Result<Answer<List>, ApiError> {
     caller.require("gateway:accounts:read")?;

@@ -9,7 +9,8 @@ use utoipa::ToSchema;
 use super::App;
 use super::answer::Answer;
 use super::error::ApiError;
-use super::extract::{Params, Session};
+use super::extract::Params;
+use super::list_reads::ListSession;
 use super::openapi::{parameters, texts};
 use crate::clock::rfc3339;
 use crate::store::StoreError;
@@ -64,7 +65,7 @@ struct Party {
     responses((status = 200, description = "Who changed what.", body = Answer<List>)))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
-    Session { caller, .. }: Session,
+    ListSession { caller, turn: _turn }: ListSession,
     mut params: Params,
 ) -> Result<Answer<List>, ApiError> {
     caller.require("account:audit:read")?;

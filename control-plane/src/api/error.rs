@@ -155,6 +155,10 @@ pub(super) enum ApiError {
     },
     /// So many passwords are hashed or verified that this one has to come again.
     PasswordsBusy,
+    /// Too many lists and reports of the caller are being read, or wait.
+    TooManyReads,
+    /// A list or a report took too long.
+    ReadTooLong,
     /// It cannot do its work, for this reason.
     NotReady(String),
     /// It was not done in time, and a change may still be made.

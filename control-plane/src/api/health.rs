@@ -58,7 +58,7 @@ async fn check_readable(app: &App) -> Result<(), ApiError> {
     ))]
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, ApiError> {
     // Before this very call reads.
-    let readers_busy = app.store.readers_busy();
+    let (readers_busy, list_readers_busy) = (app.store.readers_busy(), app.store.list_readers_busy());
     match app.store.webhook_backlog().await {
         Ok(backlog) => app.metrics.webhooks.set(backlog, app.clock.now()),
         // What it was before is closer to the truth than nothing.
@@ -72,6 +72,7 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResp
         slowest_node,
         store_bytes: app.store.bytes(),
         readers_busy,
+        list_readers_busy,
     });
     let text = text.map_err(|error| ApiError::Internal(error.to_string()))?;
     Ok(([(header::CONTENT_TYPE, OPENMETRICS)], text))

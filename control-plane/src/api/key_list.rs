@@ -9,8 +9,9 @@ use utoipa::ToSchema;
 use super::App;
 use super::answer::Answer;
 use super::error::ApiError;
-use super::extract::{Params, Session};
+use super::extract::Params;
 use super::key_view::KeyView;
+use super::list_reads::ListSession;
 use super::openapi::parameters::KeyPage;
 use super::page::Asked;
 use crate::role::Role;
@@ -53,7 +54,7 @@ pub(super) struct List {
     responses((status = 200, description = "Some of the keys, and how many there are.", body = Answer<List>)))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
-    Session { caller, .. }: Session,
+    ListSession { caller, turn: _turn }: ListSession,
     mut params: Params,
 ) -> Result<Answer<List>, ApiError> {
     caller.require("account:apikeys:read")?;

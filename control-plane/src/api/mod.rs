@@ -17,6 +17,7 @@ mod import;
 mod key_list;
 mod key_view;
 mod keys;
+mod list_reads;
 mod log_in;
 mod login_limits;
 mod manage_nodes;
@@ -63,6 +64,7 @@ pub(crate) use client_address::HopsCheck;
 use error::ApiError;
 pub(crate) use extract::{STRANGERS_MAX_LEN, STRANGERS_PATIENCE, says_more_than};
 pub(crate) use import::check_row as check_import_row;
+pub(crate) use list_reads::ListReads;
 pub(crate) use log_in::LogDigests;
 pub(crate) use login_limits::LoginLimits;
 pub(crate) use observe::RequestId;
@@ -85,6 +87,7 @@ pub(crate) struct App {
     pub(crate) digests: LogDigests,
     /// Calls by caller.
     pub(crate) calls: Throttle,
+    pub(crate) list_reads: ListReads,
     /// Proxies in front of the API that are trusted.
     pub(crate) trusted_hops: usize,
     pub(crate) hops_check: HopsCheck,

@@ -12,6 +12,7 @@ use super::answer::Answer;
 use super::error::ApiError;
 use super::extract::{Body, Params, Session};
 use super::fields;
+use super::list_reads::ListSession;
 use super::openapi::parameters::{Page, SubaccountPath, Wait};
 use super::openapi::texts;
 use super::page::Asked;
@@ -91,7 +92,7 @@ pub(super) struct Deleted {
     responses((status = 200, description = "Some of the subaccounts, and how many there are.", body = Answer<List>)))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
-    Session { caller, .. }: Session,
+    ListSession { caller, turn: _turn }: ListSession,
     mut params: Params,
 ) -> Result<Answer<List>, ApiError> {
     caller.require("account:subaccounts:read")?;

@@ -12,7 +12,8 @@ use utoipa::{PartialSchema as _, ToSchema};
 use super::App;
 use super::answer::Answer;
 use super::error::ApiError;
-use super::extract::{Params, Session};
+use super::extract::Params;
+use super::list_reads::ListSession;
 use super::openapi::parameters::query;
 use super::openapi::texts;
 use crate::clock::rfc3339;
@@ -143,7 +144,7 @@ impl utoipa::IntoParams for Wanted {
     ))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
-    Session { caller, .. }: Session,
+    ListSession { caller, turn: _turn }: ListSession,
     mut params: Params,
 ) -> Result<Answer<List>, ApiError> {
     caller.require("account:usage:read")?;

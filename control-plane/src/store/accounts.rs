@@ -132,10 +132,10 @@ impl Store {
     /// A page of the accounts that are not closed, the oldest first.
     pub(crate) async fn accounts(&self, page: &PageQuery, now: i64) -> Result<Paged<Account>, StoreError> {
         let open = |select: &mut QueryBuilder<Sqlite>| _ = select.push("closed_at IS NULL");
-        let mut found: Paged<Account> = ACCOUNTS.page(&self.0.readers, BY_CREATION, page, open).await?;
-        let mut reader = self.0.readers.acquire().await?;
+        let mut found: Paged<Account> = ACCOUNTS.page(&self.0.lists, BY_CREATION, page, open).await?;
+        let mut read = self.0.lists.begin().await?;
         for account in &mut found.rows {
-            account.leave_out_expired(&mut reader, now).await?;
+            account.leave_out_expired(&mut read, now).await?;
         }
         Ok(found)
     }

@@ -220,6 +220,9 @@ pub enum StoreError {
     /// It does not answer now. Nothing was changed; later it may be.
     #[error("the store does not answer: {0}")]
     Unavailable(#[source] sqlx::Error),
+    /// A list or a report took longer than its time budget.
+    #[error("the read took too long")]
+    ReadTooLong,
     /// The database refused.
     #[error("database: {0}")]
     Database(#[source] sqlx::Error),
@@ -256,6 +259,9 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         if let Some(taken) = taken(&error) {
             return taken;
+        }
+        if primary_code(&error) == Some(INTERRUPT) {
+            return Self::ReadTooLong;
         }
         if is_damage(&error) {
             DAMAGE_REPORTS.fetch_add(1, Ordering::Relaxed);
@@ -296,6 +302,9 @@ static DAMAGE_REPORTS: AtomicU64 = AtomicU64::new(0);
 pub(super) fn damage_reports() -> u64 {
     DAMAGE_REPORTS.load(Ordering::Relaxed)
 }
+
+/// SQLITE_INTERRUPT. Only lists and reports are interrupted ([`super::reading`]).
+const INTERRUPT: i32 = 9;
 
 /// SQLITE_CORRUPT and NOTADB.
 fn is_damage(error: &sqlx::Error) -> bool {

@@ -105,10 +105,10 @@ impl Store {
         now: i64,
     ) -> Result<Paged<ListedKey>, StoreError> {
         let filter = |select: &mut QueryBuilder<Sqlite>| query.write(select, account_id, now);
-        let found: Paged<(i64,)> = KEYS.page(&self.0.readers, query.sort.order(query.descending), page, filter).await?;
+        let found: Paged<(i64,)> = KEYS.page(&self.0.lists, query.sort.order(query.descending), page, filter).await?;
         let seqs: Vec<i64> = found.rows.iter().map(|(seq,)| *seq).collect();
-        let mut connection = self.0.readers.acquire().await?;
-        let rows = keys::numbered(&mut connection, &seqs, query.ip_lists).await?;
+        let mut read = self.0.lists.begin().await?;
+        let rows = keys::numbered(&mut read, &seqs, query.ip_lists).await?;
         Ok(Paged { rows, total: found.total, next: found.next })
     }
 }

@@ -4,7 +4,8 @@
 //! one and stamps the changed rows with it.** [`change::Change`] is the only way to such a transaction, and sees to the rows
 //! that follow from others.
 //!
-//! One connection writes; readers have their own and, with SQLite's write-ahead log, never wait for it.
+//! One connection writes; readers have their own and, with SQLite's write-ahead log, never wait for it. Lists and reports
+//! have others ([`reading`]), so that no list holds up a credential, the feed of changes or readiness.
 
 mod accounts;
 mod acting;
@@ -37,6 +38,7 @@ mod nodes;
 mod normalization;
 mod page;
 mod policies;
+mod reading;
 mod refused_logins;
 mod regenerate;
 mod removals;
@@ -82,6 +84,7 @@ pub(crate) use node_tokens::{MAX_NODE_TOKENS, NewNodeToken, RevokedNodeTokens};
 pub(crate) use nodes::NodeKey;
 pub use nodes::NodeRow;
 pub(crate) use page::{PageQuery, Position, Total};
+use reading::ListReads;
 pub(crate) use refused_logins::{Refusals, RefusedLogins};
 pub(crate) use regenerate::{Regenerated, Regeneration, Reported};
 pub(crate) use repeatable::{Outcome, RepeatableCall};
@@ -99,6 +102,7 @@ pub use users::{NewUser, User};
 pub(crate) use webhooks::{Backlog, Claim, MAX_MANUAL_DELIVERIES, MAX_WEBHOOKS, NewWebhook, Settled, WebhookChange};
 pub use webhooks::{Delivery, DeliveryState, KeyFacts, Webhook};
 
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
@@ -138,6 +142,8 @@ pub struct Store(Arc<Shared>);
 struct Shared {
     writer: SqlitePool,
     readers: SqlitePool,
+    /// Reads whose cost grows with the data.
+    lists: ListReads,
     epoch: Epoch,
     /// Whether this process has made the database.
     created: bool,
@@ -206,7 +212,7 @@ impl Store {
             return Err(OpenError::Exists(path.to_owned()));
         }
         let health = Health::default();
-        let (writer, readers) = pools(options, &file, &health).await?;
+        let (writer, readers, lists) = pools(options, &file, &health).await?;
         MIGRATIONS.run(&writer).await?;
         let mut transaction = writer.begin().await.map_err(StoreError::from)?;
         let (epoch, head, created) = history::identity(&mut transaction).await?;
@@ -218,6 +224,7 @@ impl Store {
         let store = Self(Arc::new(Shared {
             writer,
             readers,
+            lists,
             epoch,
             created,
             head,
@@ -273,12 +280,22 @@ impl Store {
 
     /// Connections for reading that are in use.
     pub(crate) fn readers_busy(&self) -> u64 {
-        let (all, idle) = (u64::from(self.0.readers.size()), self.0.readers.num_idle());
-        all.saturating_sub(u64::try_from(idle).unwrap_or(u64::MAX))
+        busy(&self.0.readers)
+    }
+
+    /// Returns how many connections for lists and reports are in use.
+    pub(crate) fn list_readers_busy(&self) -> u64 {
+        self.0.lists.busy()
+    }
+
+    /// Returns the number of lists and reports that exceeded their time budget.
+    pub(crate) fn interrupted_reads(&self) -> Counter {
+        self.0.lists.interrupted()
     }
 
     /// Waits for what is being written, and closes the database.
     pub(crate) async fn close(&self) {
+        self.0.lists.close().await;
         self.0.readers.close().await;
         self.0.writer.close().await;
         if let Err(error) = self.0.lock.unlock() {
@@ -298,12 +315,12 @@ async fn is_initialized(options: &SqliteConnectOptions) -> Result<bool, StoreErr
     Ok(initialized)
 }
 
-/// The connection that writes, and those that read. None is ever opened to another file at the database's path.
+/// The connection that writes, those that read, and those that read lists. None is ever opened to another file at the database's path.
 async fn pools(
     options: SqliteConnectOptions,
     file: &Arc<OpenFile>,
     health: &Health,
-) -> Result<(SqlitePool, SqlitePool), StoreError> {
+) -> Result<(SqlitePool, SqlitePool, ListReads), StoreError> {
     let pool = SqlitePoolOptions::new().acquire_timeout(PATIENCE).idle_timeout(None).max_lifetime(None);
     let (open, progress) = (file.clone(), health.progress());
     // After some errors SQLite rolls back on its own, sqlx's ROLLBACK then fails, and the connection would count as
@@ -324,11 +341,19 @@ async fn pools(
     });
     let writer = writer.connect_with(options.clone()).await?;
     let open = file.clone();
-    let readers = pool.max_connections(READERS).after_connect(move |_, _| {
+    let readers = pool.after_connect(move |_, _| {
         let same = open.check_database().map_err(|error| sqlx::Error::Configuration(error.into()));
         Box::pin(async move { same })
     });
-    Ok((writer, readers.connect_lazy_with(options.read_only(true).row_buffer_size(ROWS_AHEAD))))
+    let options = options.read_only(true).row_buffer_size(ROWS_AHEAD);
+    let lists = ListReads::new(readers.clone(), options.clone(), reading::BUDGET);
+    Ok((writer, readers.max_connections(READERS).connect_lazy_with(options), lists))
+}
+
+/// Returns how many connections of a pool are in use.
+fn busy(pool: &SqlitePool) -> u64 {
+    let idle = u64::try_from(pool.num_idle()).unwrap_or(u64::MAX);
+    u64::from(pool.size()).saturating_sub(idle)
 }
 
 /// The file beside the database that has its name and more.

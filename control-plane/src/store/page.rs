@@ -2,9 +2,10 @@
 //! whatever comes or goes meanwhile, nothing is listed twice or left out, and the last page costs what the first does.
 
 use serde::{Deserialize, Serialize};
-use sqlx::sqlite::{SqlitePool, SqliteRow};
+use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, QueryBuilder, Row as _, Sqlite};
 
+use super::reading::ListReads;
 use super::{StoreError, from_json};
 
 /// Stands before what a pattern would take for more than itself.
@@ -112,7 +113,7 @@ impl List {
     /// A page of those rows for which what `filter` writes holds.
     pub(super) async fn page<R>(
         &self,
-        readers: &SqlitePool,
+        lists: &ListReads,
         order: Order,
         page: &PageQuery,
         filter: impl Fn(&mut QueryBuilder<Sqlite>),
@@ -143,7 +144,7 @@ impl List {
         // One more, to see whether there is another page.
         select.push_bind(page.limit.saturating_add(1));
 
-        let mut transaction = readers.begin().await?;
+        let mut transaction = lists.begin().await?;
         let mut rows: Vec<Placed<R>> = select.build_query_as().fetch_all(&mut *transaction).await?;
         let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;

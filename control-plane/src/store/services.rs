@@ -31,7 +31,7 @@ impl Store {
         let of_account = |select: &mut QueryBuilder<Sqlite>| {
             select.push("account_id = ").push_bind(account_id.to_owned());
         };
-        SERVICES.page(&self.0.readers, BY_CREATION, page, of_account).await
+        SERVICES.page(&self.0.lists, BY_CREATION, page, of_account).await
     }
 
     /// One of the account's services.

@@ -42,7 +42,7 @@ impl Store {
                 select.push(" AND id IN (SELECT value FROM json_each(").push_bind(ids.clone()).push("))");
             }
         };
-        SUBACCOUNTS.page(&self.0.readers, BY_CREATION, page, filter).await
+        SUBACCOUNTS.page(&self.0.lists, BY_CREATION, page, filter).await
     }
 
     /// One of the account's subaccounts.

@@ -99,7 +99,7 @@ impl Store {
         let of_account = |select: &mut QueryBuilder<Sqlite>| {
             select.push("deleted_at IS NULL AND account_id = ").push_bind(account_id.to_owned());
         };
-        let found = USERS.page(&self.0.readers, BY_CREATION, page, of_account).await?;
+        let found = USERS.page(&self.0.lists, BY_CREATION, page, of_account).await?;
         found.try_map(|row: Row| User::try_from(row))
     }
 }

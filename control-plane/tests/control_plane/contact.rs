@@ -21,10 +21,12 @@ async fn alive_is_answered_behind_committed_changes() {
     let beat = node.stream.beat(true).await;
     assert_eq!((beat.echo, beat.revision, &beat.tag), (100, node.snapshot.revision, &node.snapshot.tag));
 
-    // More changes than may be unacknowledged at a time.
-    for name in ["a", "b", "c", "d", "e", "f"] {
+    // As many batches as may be unacknowledged at a time, and a change beyond them.
+    for name in ["a", "b", "c", "d"] {
         plane.create_keys(name, 1).await;
+        while !matches!(node.stream.any().await, to_node::Message::Batch(_)) {}
     }
+    plane.create_keys("e", 1).await;
     alive(&node, 200).await;
     let answered = time::timeout(Duration::from_secs(2), node.stream.beat(true)).await;
     assert!(answered.is_err(), "it was told that it is current: {answered:?}");

@@ -270,6 +270,18 @@ impl ApiError {
                 "Too many requests",
                 "Too many passwords are being hashed at once. Please try again.",
             ),
+            Self::TooManyReads => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_requests",
+                "Too many requests",
+                "Too many of your lists are being read at once. Please try again.",
+            ),
+            Self::ReadTooLong => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "read_too_long",
+                "Read too long",
+                "Reading the list took longer than 3 seconds. Narrow its filter, its search or its time range.",
+            ),
             Self::NotReady(_) => (StatusCode::SERVICE_UNAVAILABLE, "not_ready", "Not ready", ""),
             Self::Unavailable(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -315,7 +327,9 @@ impl IntoResponse for ApiError {
             | Self::TooManyConflicts(seconds)
             | Self::TooManyCalls { seconds, .. }
             | Self::WebhookBusy(seconds) => Some(HeaderValue::from(seconds)),
-            Self::PasswordsBusy | Self::Unavailable(_) | Self::NotReady(_) => Some(HeaderValue::from(1)),
+            Self::PasswordsBusy | Self::TooManyReads | Self::ReadTooLong | Self::Unavailable(_) | Self::NotReady(_) => {
+                Some(HeaderValue::from(1))
+            }
             _ => None,
         };
         let (_, error, field) = self.summary();

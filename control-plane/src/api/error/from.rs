@@ -49,6 +49,7 @@ impl From<StoreError> for ApiError {
             StoreError::WebhookNotFound => Self::WebhookNotFound,
             StoreError::WebhookInactive => Self::WebhookInactive,
             StoreError::WebhookLimit => Self::WebhookLimit,
+            StoreError::ReadTooLong => Self::ReadTooLong,
             StoreError::WebhookBusy { seconds } => Self::WebhookBusy(seconds),
             StoreError::DeliveryNotFound => Self::DeliveryNotFound,
             StoreError::NodeTokenNotFound => Self::NodeTokenNotFound,

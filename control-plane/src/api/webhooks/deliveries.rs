@@ -11,6 +11,7 @@ use crate::api::App;
 use crate::api::answer::Answer;
 use crate::api::error::ApiError;
 use crate::api::extract::{Params, Session};
+use crate::api::list_reads::ListSession;
 use crate::api::openapi::parameters::{DeliveryPage, DeliveryPath, WebhookPath};
 use crate::api::openapi::texts;
 use crate::clock::rfc3339;
@@ -80,7 +81,7 @@ impl From<Delivery> for DeliveryView {
     responses((status = 200, description = "What was sent, and what is to be.", body = Answer<Deliveries>)))]
 pub(in crate::api) async fn list(
     State(app): State<Arc<App>>,
-    Session { caller, .. }: Session,
+    ListSession { caller, turn: _turn }: ListSession,
     mut params: Params,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Answer<Deliveries>, ApiError> {

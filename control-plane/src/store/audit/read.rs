@@ -77,6 +77,7 @@ impl Store {
             select.push(" OR (action > ").push_bind(from).push(" AND action < ").push_bind(to).push("))");
         }
         select.push(" ORDER BY seq DESC LIMIT ").push_bind(query.limit);
-        Ok(select.build_query_as().fetch_all(&self.0.readers).await?)
+        let mut read = self.0.lists.begin().await?;
+        Ok(select.build_query_as().fetch_all(&mut *read).await?)
     }
 }

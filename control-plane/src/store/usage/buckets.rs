@@ -99,7 +99,7 @@ type Row = (Option<i64>, Option<String>, Option<String>, Option<String>, i64);
 impl Store {
     /// What `query` asks for; none if that is more than `limit` buckets.
     pub(crate) async fn usage(&self, query: &UsageQuery<'_>, limit: usize) -> Result<Option<UsageFound>, StoreError> {
-        let mut transaction = self.0.readers.begin().await?;
+        let mut transaction = self.0.lists.begin().await?;
         let rows: Vec<Row> = select(query, limit).build_query_as().fetch_all(&mut *transaction).await?;
         if rows.len() > limit {
             return Ok(None);

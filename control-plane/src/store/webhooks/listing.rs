@@ -98,7 +98,7 @@ impl Store {
             Some(DeliveryState::Delivered) => select!("AND delivered"),
             Some(DeliveryState::Failed) => select!("AND done_at IS NOT NULL AND NOT delivered"),
         };
-        let mut transaction = self.0.readers.begin().await?;
+        let mut transaction = self.0.lists.begin().await?;
         super::find(&mut *transaction, account_id, webhook_id).await?;
         Ok(sqlx::query_as(query).bind(webhook_id).bind(SHOWN).fetch_all(&mut *transaction).await?)
     }
