@@ -3,9 +3,11 @@
 use clap::Args;
 use std::path::PathBuf;
 
+use crate::at_rest::{AtRestConfig, HOW_TO};
 use crate::clock::{Clock as _, SystemClock};
+use crate::config::InvalidSetting;
 use crate::store::audit::cut::{CutError, cut};
-use crate::store::backup::{BackupError, backup, restore};
+use crate::store::backup::{BackupError, backup, restore_with};
 use crate::store::{OpenError, OpenMode, Store};
 
 /// Create an empty database, once for each deployment; the first start makes the administrator
@@ -14,6 +16,8 @@ pub struct Init {
     /// The database
     #[arg(long, env = "LATCHKEY_DATABASE", default_value = "latchkey.db", value_name = "PATH")]
     database: PathBuf,
+    #[command(flatten)]
+    at_rest: AtRestConfig,
 }
 
 /// Write a copy of the database, as it is at one moment, while the control plane goes on
@@ -35,6 +39,8 @@ pub struct Restore {
     /// Although a database is there, which is kept beside it under another name
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    at_rest: AtRestConfig,
     /// The backup
     file: PathBuf,
 }
@@ -51,6 +57,28 @@ pub struct AuditCut {
     /// Where to write the entries, a line of JSON for each; must not be there yet
     #[arg(long, value_name = "FILE")]
     export: PathBuf,
+}
+
+/// Why no database was created.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// The at-rest key cannot be used.
+    #[error(transparent)]
+    Setting(#[from] InvalidSetting),
+    /// The database could not be created.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+/// Why nothing was restored.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The at-rest key cannot be used.
+    #[error(transparent)]
+    Setting(#[from] InvalidSetting),
+    /// The backup could not be put in the database's place.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
 }
 
 fn unix_seconds(text: &str) -> Result<i64, String> {
@@ -75,11 +103,21 @@ impl Init {
     /// Creates the database.
     ///
     /// # Errors
-    /// When there is one already, or it cannot be created.
-    pub async fn run(self) -> Result<(), OpenError> {
-        let store = Store::open(&self.database, OpenMode::Create).await?;
+    /// When there is one already, or it cannot be created, or the at-rest key cannot be used.
+    pub async fn run(self) -> Result<(), InitError> {
+        let exists = self.database.try_exists().unwrap_or(true);
+        let keys = if exists { self.at_rest.keys()? } else { self.at_rest.keys_of_new_database()? };
+        let store = Store::open_with(&self.database, OpenMode::Create, &keys).await?;
         store.close().await;
         println!("{} is an empty database.", self.database.display());
+        match (&keys.current, &self.at_rest.key_file) {
+            (Some(_), Some(file)) => println!(
+                "{} has its at-rest key. Keep a copy of it apart from the database and its backups.",
+                file.display()
+            ),
+            (Some(_), None) => {}
+            (None, _) => println!("To import keys that were made elsewhere, {HOW_TO}."),
+        }
         Ok(())
     }
 }
@@ -96,8 +134,12 @@ impl Backup {
 
 impl Restore {
     /// Restores, and tells what that did.
-    pub async fn run(self) -> Result<(), BackupError> {
-        let restored = restore(&self.file, &self.database, self.force, SystemClock.now()).await?;
+    ///
+    /// # Errors
+    /// When the backup cannot be restored, or has what another at-rest key encrypted.
+    pub async fn run(self) -> Result<(), RestoreError> {
+        let keys = self.at_rest.keys()?;
+        let restored = restore_with(&self.file, &self.database, &keys, self.force, SystemClock.now()).await?;
         let (database, file) = (self.database.display(), self.file.display());
         println!("{database} is {file} as of revision {}, with {} live keys.", restored.revision, restored.keys);
         if let Some(former) = restored.former {

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::at_rest::AtRestConfig;
 use crate::http;
 use crate::secret::{NodeToken, Password};
 use crate::store::OpenMode;
@@ -47,6 +48,9 @@ pub struct Config {
     /// The database.
     #[command(flatten)]
     pub store: StoreConfig,
+    /// Encryption in the database.
+    #[command(flatten)]
+    pub at_rest: AtRestConfig,
     /// For how long things are kept.
     #[command(flatten)]
     pub retention: RetentionConfig,
@@ -280,6 +284,11 @@ impl RetentionConfig {
 impl StoreConfig {
     pub(crate) fn mode(&self) -> OpenMode {
         if self.create_database { OpenMode::CreateIfMissing } else { OpenMode::Existing }
+    }
+
+    /// Whether a start creates the database.
+    pub(crate) fn is_new(&self) -> bool {
+        self.create_database && !self.database.try_exists().unwrap_or(true)
     }
 }
 

@@ -13,12 +13,14 @@
 //! | `explain` | what the filter would decide on a request, and why |
 //! | [`cli`] | the commands that call the API |
 //! | [`backup`] | the commands that work on the database's file |
+//! | [`at_rest`] | the key that encrypts the digests of imported keys in the database |
 //! | [`start`](mod@start), [`config`] | putting it together |
 //!
 //! A revocation goes: `api` → `store` (one transaction, revision + 1) → `stream` (woken by the revision; one batch to
 //! every node) → acknowledgements → `enforcement` → the caller's answer.
 
 mod api;
+pub mod at_rest;
 pub mod authority;
 pub mod backup;
 pub mod cli;

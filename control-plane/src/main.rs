@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use latchkey_control_plane::{Config, backup, cli, config, log, serve, tls};
+use latchkey_control_plane::{Config, at_rest, backup, cli, config, log, serve, tls};
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -28,6 +28,7 @@ enum Command {
     Backup(backup::Backup),
     Restore(backup::Restore),
     AuditCut(backup::AuditCut),
+    AtRestKey(at_rest::AtRestKeyCommand),
 }
 
 #[tokio::main]
@@ -45,6 +46,7 @@ async fn main() -> ExitCode {
         Command::Backup(backup) => done(backup.run().await),
         Command::Restore(restore) => done(restore.run().await),
         Command::AuditCut(cut) => done(cut.run().await),
+        Command::AtRestKey(command) => done(command.run()),
     }
 }
 

@@ -116,7 +116,8 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
     let nodes = bind(config.stream.listen, "--stream-listen").await?;
     let (http_addr, stream_addr) = (address(&http_listener, "--http-listen")?, address(&nodes, "--stream-listen")?);
 
-    let store = Store::open(&config.store.database, config.store.mode()).await?;
+    let keys = if config.store.is_new() { config.at_rest.keys_of_new_database()? } else { config.at_rest.keys()? };
+    let store = Store::open_with(&config.store.database, config.store.mode(), &keys).await?;
     let passwords = Passwords::new()?;
     first_user(&store, &passwords, &config.admin, clock.now()).await?;
 

@@ -16,6 +16,9 @@ use crate::paths::latchkey_binary;
 use crate::process::{Process, read_lossy};
 use crate::wait::eventually;
 
+/// What encrypts imported keys in the databases of all tests.
+const AT_REST_KEY: &str = "a7b51a1e77c3a0a5d6b7a3a9f1d2e3c4b5a697887766554433221100ffeeddcc";
+
 /// How long it may take to start: argon2id and the migrations take their time, on a busy machine more.
 const START: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_secs(10);
@@ -195,7 +198,7 @@ impl ControlPlane {
         std::env::vars_os().map(|(name, _)| name).filter(|name| is_setting(name)).for_each(|name| {
             command.env_remove(name);
         });
-        command.arg(name).env("LATCHKEY_DATABASE", &self.options.database);
+        command.arg(name).env("LATCHKEY_DATABASE", &self.options.database).env("LATCHKEY_AT_REST_KEY", AT_REST_KEY);
         Ok(command)
     }
 

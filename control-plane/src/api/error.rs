@@ -129,6 +129,8 @@ pub(super) enum ApiError {
     NameTaken,
     /// The digest is that of a key, or was.
     SecretTaken,
+    /// There is no at-rest key, so no key is imported.
+    AtRestKeyMissing,
     /// One of several rows is to blame.
     Row {
         /// What is wrong with it.

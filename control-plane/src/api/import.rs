@@ -36,6 +36,9 @@ const MAX_BODY_LEN: usize = 8 * 1024 * 1024;
 
 const MAX_PREFIX_LEN: usize = 40;
 
+/// The mask of an imported key of which nobody said what to show.
+const IMPORTED: &str = "imported";
+
 /// Stands for what a mask leaves out.
 const ELLIPSIS: &str = "...";
 
@@ -65,7 +68,7 @@ struct Row {
     /// Of the key as clients send it, in hexadecimal.
     #[schema(value_type = texts::Sha256)]
     sha256: String,
-    /// What people are shown of it; without, the beginning of `sha256`.
+    /// What people are shown of it; without, `imported`.
     #[schema(value_type = Option<texts::Mask>)]
     key_prefix: Option<String>,
     #[schema(value_type = texts::Name)]
@@ -127,11 +130,10 @@ impl Row {
     }
 }
 
-/// What people recognise the key by; of a key of which they say nothing, the beginning of its digest.
+/// What people recognise the key by. Nothing of its digest is shown: 32 bits of it are enough to find a key of low entropy.
 fn mask(digest: &KeyDigest, key_prefix: Option<String>) -> Result<String, ApiError> {
-    let Some(prefix) = key_prefix else {
-        return Ok(format!("sha256:{}{ELLIPSIS}", format!("{digest:?}").get(..8).unwrap_or_default()));
-    };
+    // An export has that of a key of which nobody said anything.
+    let Some(prefix) = key_prefix.filter(|prefix| prefix != IMPORTED) else { return Ok(IMPORTED.to_owned()) };
     let plain = prefix.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     if !plain || prefix.len() > MAX_PREFIX_LEN {
         let reason = format_args!("must have 1 to {MAX_PREFIX_LEN} printable ASCII characters");
@@ -260,7 +262,7 @@ impl Check {
             body = Answer<CheckOrKeys>),
         (status = 201, description = "The keys, in the order of the rows.", body = Answer<Imported>),
         (status = 409, description = "A key of that name or digest is there already; `field` says whose. Or the \
-            `Idempotency-Key` was used with another body."),
+            `Idempotency-Key` was used with another body. Or the control plane has no at-rest key."),
     ))]
 pub(super) async fn import(
     State(app): State<Arc<App>>,

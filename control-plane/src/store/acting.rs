@@ -49,6 +49,7 @@ pub(super) struct Deed<T> {
     pub(super) origin: Origin,
     /// What the caller means to change. None once that was compared.
     if_match: Option<IfMatch>,
+    /// As it is stored.
     call: Option<RepeatableCall>,
     /// Unix seconds.
     pub(super) now: i64,
@@ -106,20 +107,22 @@ impl Acting {
 
     async fn recorded(&self, from: &mut SqliteConnection, caller: &Caller) -> Result<Option<Recorded>, StoreError> {
         match &self.call {
-            Some(call) => repeatable::find(from, caller, call, self.now).await,
+            Some(call) => repeatable::find(from, &self.store.0.at_rest, caller, call, self.now).await,
             None => Ok(None),
         }
     }
 
     fn deed<T>(&self, on: T, caller: Caller) -> Deed<T> {
-        let (if_match, call) = (self.if_match.clone(), self.call.clone());
+        let call = self.call.as_ref().map(|call| call.stored(&self.store.0.at_rest));
+        let if_match = self.if_match.clone();
         Deed { on, caller, origin: self.origin.clone(), if_match, call, now: self.now }
     }
 
     /// Fails with [`StoreError::SessionEnded`], [`StoreError::KeyRefused`], [`StoreError::PermissionMissing`] and
     /// [`StoreError::KeyRestricted`].
     async fn caller(&self, transaction: &mut SqliteConnection) -> Result<Caller, StoreError> {
-        let caller = callers::find(transaction, &self.credential, self.origin.address, self.now).await?;
+        let at_rest = &self.store.0.at_rest;
+        let caller = callers::find(transaction, at_rest, &self.credential, self.origin.address, self.now).await?;
         if let Some(permission) = self.permission.filter(|permission| !caller.holds(permission)) {
             return Err(StoreError::PermissionMissing(permission));
         }

@@ -11,7 +11,9 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use super::at_rest::AtRest;
 use super::{Epoch, LOG, LOG_INDEX, MIGRATIONS, OpenError, PATIENCE, beside, former, life, lock};
+use crate::at_rest::AtRestKeys;
 use crate::random::{self, NoRandomness};
 
 /// Why there is no copy.
@@ -46,6 +48,14 @@ pub enum BackupError {
         path: PathBuf,
         /// The first migration that is not known.
         migration: i64,
+    },
+    /// The backup has what another at-rest key encrypted.
+    #[error("{}: {source}", path.display())]
+    AtRest {
+        /// Which backup.
+        path: PathBuf,
+        /// Why.
+        source: OpenError,
     },
     /// The database's lock could not be had.
     #[error(transparent)]
@@ -99,17 +109,28 @@ pub async fn backup(database: &Path, file: &Path) -> Result<Backup, BackupError>
     Ok(Backup { revision, bytes })
 }
 
+/// Does what [`restore_with`] does, without an at-rest key.
+pub async fn restore(file: &Path, database: &Path, force: bool, now: i64) -> Result<Restored, BackupError> {
+    restore_with(file, database, &AtRestKeys::default(), force, now).await
+}
+
 /// Puts a copy of the backup `file` in the place of `database`, as the beginning of another history: what nodes hold is
 /// not compared with it, and nobody is logged in. A database that is there is kept beside it under another name, if
 /// `force` says that it should go; `now`, in Unix seconds, is part of that name.
-pub async fn restore(file: &Path, database: &Path, force: bool, now: i64) -> Result<Restored, BackupError> {
+pub async fn restore_with(
+    file: &Path,
+    database: &Path,
+    keys: &AtRestKeys,
+    force: bool,
+    now: i64,
+) -> Result<Restored, BackupError> {
     let lock = lock(database)?;
     let replaces = there_is(database)?;
     if replaces && !force {
         return Err(BackupError::Exists(database.to_owned()));
     }
     let (copy, revision) = copy(file, database).await?;
-    let (keys, replaces_later) = copy.begin_history(file, replaces.then_some(database), now).await?;
+    let (keys, replaces_later) = copy.begin_history(file, replaces.then_some(database), keys, now).await?;
     let former = beside(database, &format!(".before-restore-{now}"));
     if replaces {
         // At no moment is there no database: a control plane that starts would make an empty one.
@@ -206,12 +227,20 @@ impl Copy {
 
     /// Brings the copy of the backup `file` up to date, and makes another history of it, which goes on from that of
     /// `replaced`. Returns how many live keys it has, and whether `replaced` is a later state of it.
-    async fn begin_history(&self, file: &Path, replaced: Option<&Path>, now: i64) -> Result<(u64, bool), BackupError> {
+    async fn begin_history(
+        &self,
+        file: &Path,
+        replaced: Option<&Path>,
+        keys: &AtRestKeys,
+        now: i64,
+    ) -> Result<(u64, bool), BackupError> {
         let mut connection = open(&self.0, false).await?;
         MIGRATIONS.run(&mut connection).await.map_err(|error| match error {
             MigrateError::VersionMissing(migration) => BackupError::Newer { path: file.to_owned(), migration },
             error => BackupError::Migration(error),
         })?;
+        let at_rest = AtRest::open(&mut connection, keys).await;
+        at_rest.map_err(|source| BackupError::AtRest { path: file.to_owned(), source })?;
         let mut epoch = Epoch::default();
         random::fill(&mut epoch)?;
         let skipped = life::numbers_to_skip()?;

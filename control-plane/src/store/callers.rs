@@ -5,6 +5,7 @@ use latchkey_policy::verdict::Code;
 use sqlx::SqliteConnection;
 use std::net::IpAddr;
 
+use super::at_rest::AtRest;
 use super::keys::{self, Found};
 use super::restrictions::{KeyRestrictions, Lasting};
 use super::{Store, StoreError, sessions, tiers, users};
@@ -133,7 +134,7 @@ impl Store {
             Credential::Session(token) => self.use_session(token, now).await?.ok_or(StoreError::SessionEnded),
             Credential::Key(digest) => {
                 let mut transaction = self.0.readers.begin().await?;
-                let caller = key(&mut transaction, digest, address, now).await?;
+                let caller = key(&mut transaction, &self.0.at_rest, digest, address, now).await?;
                 drop(transaction);
                 self.use_secret(digest, address, now).await?;
                 Ok(caller)
@@ -157,6 +158,7 @@ struct AccountRow {
 /// [`StoreError::SessionEnded`] and [`StoreError::KeyRefused`] if it stands for nobody.
 pub(super) async fn find(
     from: &mut SqliteConnection,
+    at_rest: &AtRest,
     credential: &Credential,
     address: Option<IpAddr>,
     now: i64,
@@ -166,20 +168,21 @@ pub(super) async fn find(
             Some((caller, _)) => Ok(caller),
             None => Err(StoreError::SessionEnded),
         },
-        Credential::Key(digest) => key(from, digest, address, now).await,
+        Credential::Key(digest) => key(from, at_rest, digest, address, now).await,
     }
 }
 
 /// What a key may do, by the rules that the filter decides by.
 async fn key(
     from: &mut SqliteConnection,
+    at_rest: &AtRest,
     digest: &KeyDigest,
     address: Option<IpAddr>,
     now: i64,
 ) -> Result<Caller, StoreError> {
     const ACCOUNT: &str = "SELECT tier, operator, disabled, closed_at IS NOT NULL AS closed FROM accounts WHERE id = ?";
     let refused = |code| Err(StoreError::KeyRefused(code));
-    let Some(Found { account_id, key, expires_at }) = keys::by_digest(&mut *from, digest).await? else {
+    let Some(Found { account_id, key, expires_at }) = keys::by_digest(&mut *from, at_rest, digest).await? else {
         return refused(Code::InvalidKey);
     };
     let account: AccountRow = sqlx::query_as(ACCOUNT).bind(&account_id).fetch_one(&mut *from).await?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use tracing::Instrument as _;
 
+use super::at_rest::AtRest;
 use super::{Head, Shared, Store, StoreError, history, secrets};
 
 /// Dropped, it leaves everything as it was.
@@ -27,6 +28,11 @@ impl Change {
 
     pub(super) fn revision(&self) -> i64 {
         self.head.revision.cast_signed()
+    }
+
+    /// What encrypts digests of imported keys.
+    pub(super) fn at_rest(&self) -> &AtRest {
+        &self.store.at_rest
     }
 
     pub(super) fn connection(&mut self) -> &mut SqliteConnection {

@@ -5,6 +5,7 @@ use serde_json::Value;
 use sqlx::{QueryBuilder, Sqlite};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use super::at_rest::{self, StoredDigest};
 use super::audit::Event;
 use super::bounds::Bounds;
 use super::change::{Change, to_its_end};
@@ -89,6 +90,7 @@ struct Row {
     id: String,
     policy_id: i64,
     slot: u32,
+    digest: StoredDigest,
     key: NewKey,
 }
 
@@ -153,7 +155,16 @@ pub(super) async fn create(change: &mut Change, keys: Vec<NewKey>, now: i64) -> 
                 policy_id
             }
         };
-        rows.push(Row { id: random::id("key")?, policy_id, slot, key });
+        let id = random::id("key")?;
+        let digest = if key.imported {
+            change.at_rest().seal(&key.digest, &id)?
+        } else {
+            StoredDigest { digest: key.digest.0, sealed: None }
+        };
+        rows.push(Row { id, policy_id, slot, digest, key });
+    }
+    if rows.iter().any(|row| row.key.imported) {
+        at_rest::record_use(change.connection()).await?;
     }
     for rows in rows.chunks(ROWS) {
         insert(change, rows, now).await?;
@@ -225,7 +236,7 @@ async fn require_owners(change: &mut Change, keys: &[NewKey]) -> Result<(), Stor
 async fn insert(change: &mut Change, rows: &[Row], now: i64) -> Result<(), StoreError> {
     let revision = change.revision();
     let mut query = QueryBuilder::<Sqlite>::new(
-        "INSERT INTO keys (id, policy_id, slot, account_id, user_id, digest, masked, imported, name, description, environment, \
+        "INSERT INTO keys (id, policy_id, slot, account_id, user_id, digest, sealed, masked, imported, name, description, environment, \
          tier, scope, roles, permissions, subaccounts, limits, allowed_ips, denied_ips, issues, expires_at, \
          created_at, updated_at, secret_created_at, revision) ",
     );
@@ -238,12 +249,12 @@ async fn insert(change: &mut Change, rows: &[Row], now: i64) -> Result<(), Store
     });
     let encoded = encoded.collect::<Result<Vec<_>, StoreError>>()?;
     query.push_values(rows.iter().zip(encoded), |mut to, (row, (selections, lists, addresses))| {
-        let Row { id, policy_id, slot, key } = row;
-        let NewKey { account_id, user_id, digest, masked, imported, settings } = key;
+        let Row { id, policy_id, slot, digest, key } = row;
+        let NewKey { account_id, user_id, masked, imported, settings, .. } = key;
         let ([scope, subaccounts], [roles, permissions, limits]) = (selections, lists);
         let ([allowed_ips, denied_ips], issues) = addresses;
         to.push_bind(id).push_bind(policy_id).push_bind(slot).push_bind(account_id).push_bind(user_id);
-        to.push_bind(&digest.0[..]).push_bind(masked).push_bind(imported);
+        to.push_bind(&digest.digest[..]).push_bind(digest.sealed.as_deref()).push_bind(masked).push_bind(imported);
         to.push_bind(&settings.name).push_bind(&settings.description);
         to.push_bind(settings.environment.as_str()).push_bind(&settings.tier).push_bind(scope).push_bind(roles);
         to.push_bind(permissions).push_bind(subaccounts).push_bind(limits).push_bind(allowed_ips);

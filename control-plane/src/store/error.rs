@@ -31,6 +31,19 @@ pub enum OpenError {
         /// Why.
         source: std::io::Error,
     },
+    /// Imported keys are encrypted, and there is no key.
+    #[error(
+        "the database has imported keys that are encrypted with an at-rest key, and none is set. Set --at-rest-key-file \
+         (LATCHKEY_AT_REST_KEY_FILE) or LATCHKEY_AT_REST_KEY to the key of this database"
+    )]
+    AtRestKeyMissing,
+    /// Imported keys are encrypted with another key.
+    #[error(
+        "the database has imported keys that are encrypted with another at-rest key than the one that is set. Set \
+         --at-rest-key-file (LATCHKEY_AT_REST_KEY_FILE) or LATCHKEY_AT_REST_KEY to the key of this database, and to replace \
+         that key, --at-rest-old-key-file (LATCHKEY_AT_REST_OLD_KEY_FILE)"
+    )]
+    AtRestKeyWrong,
     /// The schema could not be brought up to date.
     #[error("migration: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
@@ -68,6 +81,9 @@ pub enum StoreError {
     /// The secret is a key's, or was.
     #[error("a key of that secret exists, or existed")]
     SecretTaken,
+    /// There is no at-rest key, without which no key is imported.
+    #[error("there is no at-rest key")]
+    AtRestKeyMissing,
     /// One of several rows is to blame.
     #[error("row {index}: {error}")]
     Row {

@@ -11,10 +11,11 @@ use crate::explain::{Facts, KeyFacts};
 impl Store {
     /// The digest of the current secret of one of the account's keys, revoked or not.
     pub(crate) async fn key_digest(&self, account_id: &str, id: &str) -> Result<KeyDigest, StoreError> {
-        let query = sqlx::query_scalar("SELECT digest FROM keys WHERE account_id = ? AND id = ?");
-        let digest: Option<Vec<u8>> = query.bind(account_id).bind(id).fetch_optional(&self.0.readers).await?;
-        let digest = digest.ok_or(StoreError::KeyNotFound)?;
-        digest.as_slice().try_into().map(KeyDigest).map_err(|_| StoreError::Damaged("a digest"))
+        let query = sqlx::query_as("SELECT digest, sealed FROM keys WHERE account_id = ? AND id = ?");
+        let row: Option<(Vec<u8>, Option<Vec<u8>>)> =
+            query.bind(account_id).bind(id).fetch_optional(&self.0.readers).await?;
+        let (digest, sealed) = row.ok_or(StoreError::KeyNotFound)?;
+        self.0.at_rest.open_digest(&digest, sealed.as_deref(), id)
     }
 
     /// What is decided by on a request with the keys of these digests. Another account's key is none: who asks learns
@@ -36,7 +37,9 @@ impl Store {
         digest: &KeyDigest,
         now: i64,
     ) -> Result<Option<KeyFacts>, StoreError> {
-        let Some(exported) = export::live_key(&mut *transaction, account_id, digest).await? else { return Ok(None) };
+        let Some(exported) = export::live_key(&mut *transaction, &self.0.at_rest, account_id, digest).await? else {
+            return Ok(None);
+        };
         let mut meter = Meter::new(Owner::of(&self.epoch(), exported.number));
         for window in Window::ALL {
             let key = Some(exported.number.cast_signed());

@@ -7,6 +7,7 @@ use latchkey_policy::record::{KeyRecord, PolicyRecord};
 use sqlx::{FromRow, SqliteConnection};
 use tokio_stream::StreamExt as _;
 
+use super::at_rest::AtRest;
 use super::{Chunks, Store, StoreError, Tag, history, removals, routes};
 use policies::{changed_policies, live_policies, policy};
 pub use whole::{Page, Place};
@@ -40,7 +41,7 @@ pub struct RouteRecords(pub Vec<Vec<u8>>);
 macro_rules! current {
     ($rest:literal) => {
         concat!(
-            "SELECT seq, slot, id, policy_id, digest, secret, name, expires_at, disabled, \
+            "SELECT seq, slot, id, policy_id, digest, sealed, secret, name, expires_at, disabled, \
              slot IS NULL AS removed FROM keys WHERE ",
             $rest
         )
@@ -51,7 +52,7 @@ macro_rules! current {
 macro_rules! old {
     ($rest:literal) => {
         concat!(
-            "SELECT k.seq, k.slot, k.id, k.policy_id, o.digest, o.secret, k.name, \
+            "SELECT k.seq, k.slot, k.id, k.policy_id, o.digest, o.sealed, o.secret, k.name, \
              MIN(o.ends_at, COALESCE(k.expires_at, o.ends_at)) AS expires_at, k.disabled, o.removed \
              FROM old_secrets o CROSS JOIN keys k ON k.seq = o.key_seq WHERE ",
             $rest
@@ -70,11 +71,23 @@ struct KeyRow {
     id: String,
     policy_id: i64,
     digest: Vec<u8>,
+    /// Of an imported secret that is not opened yet.
+    sealed: Option<Vec<u8>>,
     secret: u32,
     name: String,
     expires_at: Option<i64>,
     disabled: bool,
     removed: bool,
+}
+
+impl KeyRow {
+    /// Puts the digest itself in the place of what the database has.
+    fn open(mut self, at_rest: &AtRest) -> Result<Self, StoreError> {
+        if let Some(sealed) = self.sealed.take() {
+            self.digest = at_rest.open_digest(&self.digest, Some(&sealed), &self.id)?.0.to_vec();
+        }
+        Ok(self)
+    }
 }
 
 impl Store {
@@ -122,7 +135,7 @@ impl Store {
         let mut changes = Changes { to, tag, routes, policies, keys, removed, removed_policies, ended_since };
         let mut rows = sqlx::query_as(QUERY).bind(revision.cast_signed()).fetch(&mut *transaction);
         while let Some(row) = rows.try_next().await? {
-            let row: KeyRow = row;
+            let row = KeyRow::open(row, &self.0.at_rest)?;
             if row.removed {
                 let digest = digest(&row)?;
                 changes.removed.push(|out| {
@@ -149,16 +162,19 @@ pub(super) struct LiveKey {
 /// The account's live key of this digest.
 pub(super) async fn live_key(
     transaction: &mut SqliteConnection,
+    at_rest: &AtRest,
     account_id: &str,
     digest: &KeyDigest,
 ) -> Result<Option<LiveKey>, StoreError> {
     const QUERY: &str = concat!(
-        current!("digest = ?1 AND account_id = ?2 AND slot IS NOT NULL"),
+        current!("digest IN (?1, ?2) AND account_id = ?3 AND slot IS NOT NULL"),
         " UNION ALL ",
-        old!("o.digest = ?1 AND k.account_id = ?2 AND NOT o.removed")
+        old!("o.digest IN (?1, ?2) AND k.account_id = ?3 AND NOT o.removed")
     );
-    let query = sqlx::query_as(QUERY).bind(&digest.0[..]).bind(account_id);
+    let [plain, keyed] = at_rest.forms(digest);
+    let query = sqlx::query_as(QUERY).bind(&plain[..]).bind(&keyed[..]).bind(account_id);
     let Some(row): Option<KeyRow> = query.fetch_optional(&mut *transaction).await? else { return Ok(None) };
+    let row = row.open(at_rest)?;
     let mut record = Vec::new();
     key_record(&row)?.encode(&mut record)?;
     let policy = policy(&mut *transaction, row.policy_id).await?;

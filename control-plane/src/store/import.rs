@@ -77,6 +77,7 @@ impl Acting {
                 Outcome::New(deed) => deed,
                 Outcome::Repeated(recorded) => return Ok(Outcome::Repeated(recorded)),
             };
+            ensure_possible(&deed.on)?;
             let there_are = subaccounts::ids(deed.on.connection(), &deed.caller.account_id).await?;
             let rows = new(&deed.caller, &there_are);
             disclosures::ensure_allowed(deed.on.connection(), &deed.caller, self.now).await?;
@@ -125,6 +126,7 @@ impl Acting {
         to_its_end(async move {
             // It is committed only to record what it shows of other accounts.
             let mut deed = self.begin().await?;
+            ensure_possible(&deed.on)?;
             let account_id = &deed.caller.account_id.clone();
             let there_are = subaccounts::ids(deed.on.connection(), account_id).await?;
             let rows = new(&deed.caller, &there_are);
@@ -160,6 +162,11 @@ impl Acting {
         })
         .await
     }
+}
+
+/// Refuses imports while nothing encrypts their digests.
+fn ensure_possible(change: &Change) -> Result<(), StoreError> {
+    if change.at_rest().is_available() { Ok(()) } else { Err(StoreError::AtRestKeyMissing) }
 }
 
 /// An error about one of the keys that are made, about the row that it comes from.

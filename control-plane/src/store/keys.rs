@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection, SqliteExecutor};
 
+use super::at_rest::AtRest;
 use super::users::Whose;
 use super::{Secret, Store, StoreError, authority, from_json, selection, to_json};
 use crate::authority::Authority;
@@ -224,11 +225,16 @@ pub(super) struct Found {
 }
 
 /// The live key of this digest.
-pub(super) async fn by_digest(from: &mut SqliteConnection, digest: &KeyDigest) -> Result<Option<Found>, StoreError> {
-    const QUERY: &str = "SELECT account_id, id, NULL AS ends_at FROM keys WHERE digest = ?1 AND slot IS NOT NULL \
+pub(super) async fn by_digest(
+    from: &mut SqliteConnection,
+    at_rest: &AtRest,
+    digest: &KeyDigest,
+) -> Result<Option<Found>, StoreError> {
+    const QUERY: &str = "SELECT account_id, id, NULL AS ends_at FROM keys WHERE digest IN (?1, ?2) AND slot IS NOT NULL \
          UNION ALL SELECT k.account_id, k.id, o.ends_at FROM old_secrets o CROSS JOIN keys k ON k.seq = o.key_seq \
-         WHERE o.digest = ?1 AND NOT o.removed";
-    let query = sqlx::query_as(QUERY).bind(&digest.0[..]);
+         WHERE o.digest IN (?1, ?2) AND NOT o.removed";
+    let [plain, keyed] = at_rest.forms(digest);
+    let query = sqlx::query_as(QUERY).bind(&plain[..]).bind(&keyed[..]);
     let found: Option<(String, String, Option<i64>)> = query.fetch_optional(&mut *from).await?;
     let Some((account_id, id, ends_at)) = found else { return Ok(None) };
     let key = find(from, &account_id, &id).await?;

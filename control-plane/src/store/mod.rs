@@ -9,6 +9,7 @@
 
 mod accounts;
 mod acting;
+mod at_rest;
 pub mod audit;
 pub mod backup;
 mod bounds;
@@ -57,6 +58,7 @@ pub(crate) mod usage;
 mod users;
 mod webhooks;
 
+use at_rest::AtRest;
 use json::{authority, from_json, listed_to_json, selection, to_json};
 
 pub use accounts::{Account, Credentials};
@@ -114,6 +116,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
+use crate::at_rest::AtRestKeys;
 use crate::metrics::COMMIT_SECONDS;
 
 const READERS: u32 = 8;
@@ -145,6 +148,8 @@ struct Shared {
     /// Reads whose cost grows with the data.
     lists: ListReads,
     epoch: Epoch,
+    /// What encrypts digests of imported keys.
+    at_rest: AtRest,
     /// Whether this process has made the database.
     created: bool,
     /// The newest committed revision.
@@ -191,8 +196,19 @@ impl Shared {
 }
 
 impl Store {
-    /// Opens the database at `path`, and brings its schema up to date. `mode` says what happens if there is none.
+    /// Opens the database at `path` without an at-rest key, so that no key can be imported.
+    ///
+    /// # Errors
+    /// Those of [`open_with`](Self::open_with).
     pub async fn open(path: &Path, mode: OpenMode) -> Result<Self, OpenError> {
+        Self::open_with(path, mode, &AtRestKeys::default()).await
+    }
+
+    /// Opens the database at `path`, and brings its schema up to date. `mode` says what happens if there is none.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or has what another at-rest key encrypted.
+    pub async fn open_with(path: &Path, mode: OpenMode, keys: &AtRestKeys) -> Result<Self, OpenError> {
         // Before anything is made, a lock included.
         file::ensure_openable(path, mode)?;
         let lock = lock(path)?;
@@ -216,6 +232,7 @@ impl Store {
         MIGRATIONS.run(&writer).await?;
         let mut transaction = writer.begin().await.map_err(StoreError::from)?;
         let (epoch, head, created) = history::identity(&mut transaction).await?;
+        let at_rest = AtRest::open(&mut transaction, keys).await?;
         let accepted = watch::Sender::new(epochs::accepted(&mut *transaction).await?);
         transaction.commit().await.map_err(StoreError::from)?;
         file.identify_log();
@@ -226,6 +243,7 @@ impl Store {
             readers,
             lists,
             epoch,
+            at_rest,
             created,
             head,
             accepted,
@@ -238,6 +256,7 @@ impl Store {
         }));
         routes::add_path_case(&store).await?;
         normalization::normalize_names(&store).await?;
+        at_rest::encrypt_earlier_imports(&store).await?;
         Ok(store)
     }
 

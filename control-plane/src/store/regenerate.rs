@@ -160,9 +160,9 @@ async fn former(deed: &mut Deed<Change>, before: &Key, after: &Key, overlap: u32
 /// Moves the key's secret to its old ones.
 async fn keep(change: &mut Change, held: Held, former: Former, now: i64) -> Result<(), StoreError> {
     const END: &str = "UPDATE old_secrets SET removed = TRUE, revision = ? WHERE NOT removed AND key_seq = ?";
-    const KEEP: &str = "INSERT INTO old_secrets (digest, key_seq, secret, masked, imported, created_at, ends_at, \
+    const KEEP: &str = "INSERT INTO old_secrets (digest, sealed, key_seq, secret, masked, imported, created_at, ends_at, \
          last_used_at, last_used_ip, removed, revision) \
-         SELECT digest, seq, secret, masked, imported, secret_created_at, ?, secret_used_at, secret_used_ip, ?, ? \
+         SELECT digest, sealed, seq, secret, masked, imported, secret_created_at, ?, secret_used_at, secret_used_ip, ?, ? \
          FROM keys WHERE seq = ?";
     let revision = change.revision();
     if former != Former::Replace {
@@ -181,7 +181,7 @@ async fn give(
     (after, maker): (&Key, Option<&str>),
     now: i64,
 ) -> Result<(), StoreError> {
-    const GIVE: &str = "UPDATE keys SET digest = ?, masked = ?, secret = secret + 1, secret_maker = ?, imported = FALSE, \
+    const GIVE: &str = "UPDATE keys SET digest = ?, sealed = NULL, masked = ?, secret = secret + 1, secret_maker = ?, imported = FALSE, \
          secret_created_at = ?, secret_used_at = NULL, secret_used_ip = NULL, expires_at = ?, updated_at = ?, \
          revision = ? WHERE seq = ?";
     let revision = change.revision();

@@ -3,13 +3,15 @@
 //! are several, the row's primary key makes the second one wait.)
 //!
 //! Nothing secret is recorded. Of the header and the body only hashes are: that of the body is keyed with the header, so
-//! that a body, which can hold the digest of an imported key, cannot be guessed by whoever has only the database.
+//! that a body cannot be guessed by whoever has only the database. As it can hold the digest of an imported key, and the header
+//! may be guessed as well, it is also keyed at rest (`store/at_rest.rs`).
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use sqlx::SqliteConnection;
 
+use super::at_rest::AtRest;
 use super::{Caller, Store, StoreError, from_json, to_json};
 
 /// How long a call is remembered.
@@ -37,6 +39,11 @@ impl RepeatableCall {
             key_hash: Sha256::digest(key).into(),
             body_hash: body_hash.map(Into::into).unwrap_or_default(),
         }
+    }
+
+    /// The same, as it is stored.
+    pub(super) fn stored(&self, at_rest: &AtRest) -> Self {
+        Self { body_hash: at_rest.body_hash(&self.body_hash), ..self.clone() }
     }
 }
 
@@ -74,6 +81,7 @@ pub(crate) struct Recorded {
 /// [`StoreError::IdempotencyConflict`] if it asked for something else then.
 pub(super) async fn find(
     from: &mut SqliteConnection,
+    at_rest: &AtRest,
     caller: &Caller,
     call: &RepeatableCall,
     now: i64,
@@ -84,13 +92,14 @@ pub(super) async fn find(
     let query = query.bind(&call.key_hash[..]).bind(now.saturating_sub(KEPT_SECONDS));
     let row: Option<(Vec<u8>, String, Option<i64>)> = query.fetch_optional(from).await?;
     let Some((body_hash, data, revision)) = row else { return Ok(None) };
-    if body_hash != call.body_hash {
+    // Without an at-rest key it was stored as it is.
+    if body_hash != at_rest.body_hash(&call.body_hash) && body_hash != call.body_hash {
         return Err(StoreError::IdempotencyConflict);
     }
     Ok(Some(Recorded { data: from_json(&data, "a recorded answer")?, revision: revision.map(i64::cast_unsigned) }))
 }
 
-/// Records what came of a call.
+/// Records what came of a call, which is given as it is stored.
 ///
 /// # Errors
 /// [`StoreError::IdempotencyLimit`] if the account has too much recorded.

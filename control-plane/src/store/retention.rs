@@ -1,6 +1,6 @@
 //! Deleting the details of revoked keys and old secrets after a time, in steps that keep nobody else waiting for long.
 //!
-//! **What is left is a tombstone**: the digest of each secret, so that it is never accepted again. A deleted row can no
+//! **What is left is a tombstone**: the digest of each secret, and of an imported one its HMAC, so that it is never accepted again. A deleted row can no
 //! longer tell nodes what to forget. So the history is cut with it: a node that holds an older revision than the newest
 //! removal whose row is deleted gets a whole snapshot.
 
@@ -58,9 +58,9 @@ struct Buried {
 /// Keys with all of their secrets, and the policies that no other key has had.
 async fn keys(on: &mut SqliteConnection, before: i64) -> Result<Buried, StoreError> {
     const FIND: &str = "SELECT seq, policy_id, revision FROM keys WHERE revoked_at < ? ORDER BY revoked_at LIMIT ?";
-    const CURRENT: &str = "INSERT INTO tombstones (digest) SELECT digest FROM keys \
+    const CURRENT: &str = "INSERT INTO tombstones (digest, keyed) SELECT digest, sealed IS NOT NULL FROM keys \
          WHERE seq IN (SELECT value FROM json_each(?)) ON CONFLICT (digest) DO NOTHING";
-    const OLD: &str = "INSERT INTO tombstones (digest) SELECT digest FROM old_secrets \
+    const OLD: &str = "INSERT INTO tombstones (digest, keyed) SELECT digest, sealed IS NOT NULL FROM old_secrets \
          WHERE key_seq IN (SELECT value FROM json_each(?)) ON CONFLICT (digest) DO NOTHING";
     const DELETE_OLD: &str =
         "DELETE FROM old_secrets WHERE key_seq IN (SELECT value FROM json_each(?)) RETURNING revision";
@@ -87,8 +87,8 @@ async fn keys(on: &mut SqliteConnection, before: i64) -> Result<Buried, StoreErr
 /// Secrets that keys had before.
 async fn old_secrets(on: &mut SqliteConnection, before: i64) -> Result<Buried, StoreError> {
     const FIND: &str = "SELECT hex(digest) FROM old_secrets WHERE removed AND ends_at < ? ORDER BY ends_at LIMIT ?";
-    const BURY: &str = "INSERT INTO tombstones (digest) SELECT unhex(value) FROM json_each(?) WHERE TRUE \
-         ON CONFLICT (digest) DO NOTHING";
+    const BURY: &str = "INSERT INTO tombstones (digest, keyed) SELECT digest, sealed IS NOT NULL FROM old_secrets \
+         WHERE digest IN (SELECT unhex(value) FROM json_each(?)) ON CONFLICT (digest) DO NOTHING";
     const DELETE: &str =
         "DELETE FROM old_secrets WHERE digest IN (SELECT unhex(value) FROM json_each(?)) RETURNING revision";
     let found: Vec<String> = sqlx::query_scalar(FIND).bind(before).bind(STEP).fetch_all(&mut *on).await?;

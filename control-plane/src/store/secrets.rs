@@ -6,7 +6,7 @@
 
 use latchkey_policy::key::KeyDigest;
 use sqlx::{QueryBuilder, Sqlite};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::change::{Change, to_its_end};
@@ -144,11 +144,16 @@ pub(super) async fn release_unused_imports(
     digests: &[KeyDigest],
     now: i64,
 ) -> Result<(), StoreError> {
-    const RELEASE: &str = "UPDATE keys SET digest = ? WHERE digest = ?";
+    const FIND: &str = "SELECT id FROM keys WHERE digest IN (?, ?)";
+    const RELEASE: &str = "UPDATE keys SET digest = ?, sealed = ? WHERE id = ?";
     for digest in unused_imports(change, account_id, digests, now).await? {
         let mut random = [0; KeyDigest::LEN];
         random::fill(&mut random)?;
-        let release = sqlx::query(RELEASE).bind(&random[..]).bind(&digest.0[..]);
+        let [plain, keyed] = change.at_rest().forms(&digest);
+        let find = sqlx::query_scalar(FIND).bind(&plain[..]).bind(&keyed[..]);
+        let id: String = find.fetch_one(change.connection()).await?;
+        let stored = change.at_rest().seal(&KeyDigest(random), &id)?;
+        let release = sqlx::query(RELEASE).bind(&stored.digest[..]).bind(stored.sealed).bind(id);
         release.execute(change.connection()).await?;
     }
     Ok(())
@@ -162,17 +167,17 @@ async fn among(
 ) -> Result<HashSet<KeyDigest>, StoreError> {
     let mut found = HashSet::new();
     for digests in digests.chunks(ROWS) {
+        let of_forms = |digest| change.at_rest().forms(digest).map(|form| (form.to_vec(), *digest));
+        let forms: HashMap<_, _> = digests.iter().flat_map(of_forms).collect();
         let mut query = select();
         query.push(" AND digest IN (");
         let mut list = query.separated(", ");
-        digests.iter().for_each(|digest| {
-            list.push_bind(digest.0.to_vec());
+        forms.keys().for_each(|form| {
+            list.push_bind(form.clone());
         });
         query.push(")");
         let rows: Vec<Vec<u8>> = query.build_query_scalar().fetch_all(change.connection()).await?;
-        for row in rows {
-            found.insert(KeyDigest(row.try_into().map_err(|_| StoreError::Damaged("a digest"))?));
-        }
+        found.extend(rows.iter().filter_map(|row| forms.get(row)));
     }
     Ok(found)
 }
@@ -190,22 +195,24 @@ impl Store {
         address: Option<IpAddr>,
         now: i64,
     ) -> Result<(), StoreError> {
-        const DUE: &str = "SELECT EXISTS (SELECT 1 FROM keys WHERE digest = ?1 AND COALESCE(secret_used_at, 0) < ?2 \
-             UNION ALL SELECT 1 FROM old_secrets WHERE digest = ?1 AND COALESCE(last_used_at, 0) < ?2)";
+        const DUE: &str = "SELECT EXISTS (SELECT 1 FROM keys WHERE digest IN (?1, ?2) AND COALESCE(secret_used_at, 0) < ?3 \
+             UNION ALL SELECT 1 FROM old_secrets WHERE digest IN (?1, ?2) AND COALESCE(last_used_at, 0) < ?3)";
         const OF_CURRENT: &str = "UPDATE keys SET secret_used_at = ?1, secret_used_ip = ?2 \
-             WHERE digest = ?3 AND COALESCE(secret_used_at, 0) < ?1";
+             WHERE digest IN (?3, ?4) AND COALESCE(secret_used_at, 0) < ?1";
         const OF_OLD: &str = "UPDATE old_secrets SET last_used_at = ?1, last_used_ip = ?2 \
-             WHERE digest = ?3 AND COALESCE(last_used_at, 0) < ?1";
+             WHERE digest IN (?3, ?4) AND COALESCE(last_used_at, 0) < ?1";
         const OF_KEY: &str = "UPDATE keys SET last_used_at = ?1, last_used_ip = ?2 \
-             WHERE seq IN (SELECT seq FROM keys WHERE digest = ?3 UNION ALL \
-             SELECT key_seq FROM old_secrets WHERE digest = ?3) AND COALESCE(last_used_at, 0) < ?1";
-        let digest = &digest.0[..];
-        let due = sqlx::query_scalar(DUE).bind(digest).bind(now.saturating_sub(GRANULARITY_SECONDS));
+             WHERE seq IN (SELECT seq FROM keys WHERE digest IN (?3, ?4) UNION ALL \
+             SELECT key_seq FROM old_secrets WHERE digest IN (?3, ?4)) AND COALESCE(last_used_at, 0) < ?1";
+        let [plain, keyed] = self.0.at_rest.forms(digest);
+        let due =
+            sqlx::query_scalar(DUE).bind(&plain[..]).bind(&keyed[..]).bind(now.saturating_sub(GRANULARITY_SECONDS));
         if due.fetch_one(&self.0.readers).await? {
             let address = address.map(|address| address.to_string());
             let mut transaction = self.0.begin().await?;
             for statement in [OF_CURRENT, OF_OLD, OF_KEY] {
-                sqlx::query(statement).bind(now).bind(&address).bind(digest).execute(&mut *transaction).await?;
+                let query = sqlx::query(statement).bind(now).bind(&address).bind(&plain[..]).bind(&keyed[..]);
+                query.execute(&mut *transaction).await?;
             }
             transaction.commit().await?;
         }

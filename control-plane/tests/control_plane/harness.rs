@@ -1,9 +1,10 @@
 //! A control plane to test, and a client that is logged in.
 
 use clap::Parser as _;
+use latchkey_control_plane::at_rest::{AtRestKey, AtRestKeys};
 use latchkey_control_plane::clock::Clock;
 use latchkey_control_plane::store::{NewKey, OpenMode, Store};
-use latchkey_control_plane::{Config, Running, start_with_clock, tls};
+use latchkey_control_plane::{Config, Running, StartError, start_with_clock, tls};
 use latchkey_policy::key::{Environment, KeyDigest, KeyFormat, PlainKey};
 use latchkey_policy::limit::Window;
 use reqwest::{Method, StatusCode};
@@ -17,6 +18,8 @@ use tokio::sync::OnceCell;
 
 pub(crate) const NODE_TOKEN: &str = "node-token-of-the-tests";
 pub(crate) const EMAIL: &str = "admin@localhost";
+/// The key that encrypts imported keys, but where a test sets another one.
+pub(crate) const AT_REST_KEY: &str = "a7b51a1e77c3a0a5d6b7a3a9f1d2e3c4b5a697887766554433221100ffeeddcc";
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
 /// 2027-01-15T08:00:00Z.
@@ -40,6 +43,8 @@ impl FakeClock {
 pub(crate) struct Plane {
     pub(crate) clock: FakeClock,
     flags: Vec<String>,
+    /// The at-rest key of the next start.
+    pub(crate) at_rest_key: Option<String>,
     directory: TempDir,
     running: Option<Running>,
     http: reqwest::Client,
@@ -61,6 +66,7 @@ impl Plane {
         let mut plane = Self {
             clock: FakeClock(Arc::new(AtomicI64::new(START))),
             flags: flags.iter().map(ToString::to_string).collect(),
+            at_rest_key: Some(AT_REST_KEY.to_owned()),
             directory: tempfile::tempdir().unwrap(),
             running: None,
             http: http_client(),
@@ -73,13 +79,20 @@ impl Plane {
 
     /// Begins again after [`take`](Self::take).
     pub(crate) async fn run(&mut self) {
+        self.try_run().await.unwrap();
+    }
+
+    /// Begins again after [`take`](Self::take), or returns why it does not.
+    pub(crate) async fn try_run(&mut self) -> Result<(), StartError> {
         let needed =
             ["--http-listen=127.0.0.1:0", "--stream-listen=127.0.0.1:0", "--create-database"].map(str::to_owned);
         let secrets = [format!("--node-token={NODE_TOKEN}"), format!("--admin-password={PASSWORD}")];
         let database = format!("--database={}", self.database().display());
-        let flags = needed.into_iter().chain(secrets).chain([database]).chain(self.flags.iter().cloned());
+        let key = self.at_rest_key.iter().map(|key| format!("--at-rest-key={key}"));
+        let flags = needed.into_iter().chain(secrets).chain([database]).chain(key).chain(self.flags.iter().cloned());
         let config = Config::try_parse_from(flags).unwrap();
-        self.running = Some(start_with_clock(config, Arc::new(self.clock.clone())).await.unwrap());
+        self.running = Some(start_with_clock(config, Arc::new(self.clock.clone())).await?);
+        Ok(())
     }
 
     /// Ends while others still ask.
@@ -100,11 +113,15 @@ impl Plane {
         self.http = http_client();
         let started = Instant::now();
         // What it was about to do holds the database for a moment.
-        while Store::open(&self.database(), OpenMode::CreateIfMissing).await.is_err() {
+        while Store::open_with(&self.database(), OpenMode::CreateIfMissing, &self.at_rest_keys()).await.is_err() {
             assert!(started.elapsed() < Duration::from_secs(20), "the database is still in use");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         self.run().await;
+    }
+
+    fn at_rest_keys(&self) -> AtRestKeys {
+        AtRestKeys { current: self.at_rest_key.as_deref().and_then(AtRestKey::from_hex), old: None }
     }
 
     pub(crate) fn database(&self) -> PathBuf {

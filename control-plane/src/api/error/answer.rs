@@ -3,13 +3,13 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use latchkey_policy::verdict::Code;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::Object;
 
 use super::super::redact::redacted;
 use super::ApiError;
+use super::from::key_refused;
 use crate::schema::one_of;
 use crate::store::{MAX_MANUAL_DELIVERIES, MAX_NODE_TOKENS, MAX_SERVICES, MAX_SUBACCOUNTS, MAX_WEBHOOKS};
 
@@ -237,6 +237,13 @@ impl ApiError {
                 "API key already known",
                 "Field `sha256` is that of an API key that there is, or was.",
             ),
+            Self::AtRestKeyMissing => (
+                StatusCode::CONFLICT,
+                "at_rest_key_missing",
+                "At-rest key missing",
+                "The control plane has no at-rest key to encrypt imported keys with. An operator has to set one: see \
+                 `latchkey at-rest-key generate`.",
+            ),
             Self::Row { error, .. } => error.parts(),
             Self::UnsupportedMediaType => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -304,19 +311,6 @@ impl ApiError {
             ),
         }
     }
-}
-
-/// As the filter says it, in words that fit here.
-fn key_refused(code: Code) -> (StatusCode, &'static str, &'static str, &'static str) {
-    let (status, sentence) = match code {
-        Code::AmbiguousKey => (StatusCode::UNAUTHORIZED, "The request has two different credentials."),
-        Code::DisabledKey => (StatusCode::UNAUTHORIZED, "The API key, its owner or its account is disabled."),
-        Code::ExpiredKey => (StatusCode::UNAUTHORIZED, "The API key has expired."),
-        Code::IpDenied => (StatusCode::FORBIDDEN, "The API key may not be used from this address."),
-        Code::OutOfScope => (StatusCode::FORBIDDEN, "The API key's scope does not include the service `latchkey`."),
-        _ => (StatusCode::UNAUTHORIZED, "There is no such API key, or no more."),
-    };
-    (status, code.as_str(), "API key refused", sentence)
 }
 
 impl IntoResponse for ApiError {

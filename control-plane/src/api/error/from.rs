@@ -1,5 +1,8 @@
 //! Which refusal comes of what goes wrong elsewhere.
 
+use axum::http::StatusCode;
+use latchkey_policy::verdict::Code;
+
 use super::ApiError;
 use crate::json::Fault;
 use crate::password::PasswordError;
@@ -16,6 +19,7 @@ impl From<StoreError> for ApiError {
             StoreError::KeyExceeded(exceeded) => Self::exceeds_own_key(&exceeded),
             StoreError::NameTaken => Self::NameTaken,
             StoreError::SecretTaken => Self::SecretTaken,
+            StoreError::AtRestKeyMissing => Self::AtRestKeyMissing,
             StoreError::Row { index, error } => Self::from(*error).of_row(index),
             StoreError::TierInUse(name) => Self::TierInUse(name),
             StoreError::KeyRevoked => Self::KeyRevoked,
@@ -95,10 +99,23 @@ impl From<NoRandomness> for ApiError {
     }
 }
 
+/// As the filter says it, in words that fit here.
+pub(super) fn key_refused(code: Code) -> (StatusCode, &'static str, &'static str, &'static str) {
+    let (status, sentence) = match code {
+        Code::AmbiguousKey => (StatusCode::UNAUTHORIZED, "The request has two different credentials."),
+        Code::DisabledKey => (StatusCode::UNAUTHORIZED, "The API key, its owner or its account is disabled."),
+        Code::ExpiredKey => (StatusCode::UNAUTHORIZED, "The API key has expired."),
+        Code::IpDenied => (StatusCode::FORBIDDEN, "The API key may not be used from this address."),
+        Code::OutOfScope => (StatusCode::FORBIDDEN, "The API key's scope does not include the service `latchkey`."),
+        _ => (StatusCode::UNAUTHORIZED, "There is no such API key, or no more."),
+    };
+    (status, code.as_str(), "API key refused", sentence)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::{StatusCode, header};
+    use axum::http::header;
     use axum::response::IntoResponse as _;
 
     #[test]

@@ -70,10 +70,10 @@ schemas! {
     ApiKey = matching("^[a-z][a-z0-9]*_(live|test)_[0-9A-Za-z]{32}$");
 
     /// An API key, for people to recognise it by; of one that was imported, what whoever imported it said.
-    MaskedKey = matching(r"^[ -~]*\.\.\.[ -~]*$").max_length(Some(80));
+    MaskedKey = matching(r"^([ -~]*\.\.\.[ -~]*|imported)$").max_length(Some(80));
 
-    /// What people are shown of a key that is imported, and not the whole key.
-    Mask = matching(r"^[ -~]*\.\.\.[ -~]*$").max_length(Some(40));
+    /// What people are shown of a key that is imported, and not the whole key. `imported` shows nothing of it.
+    Mask = matching(r"^([ -~]*\.\.\.[ -~]*|imported)$").max_length(Some(40));
 
     /// The identity of a database's history, in hexadecimal.
     EpochId = matching("^[0-9A-Fa-f]{32}$");

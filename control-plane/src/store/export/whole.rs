@@ -31,13 +31,13 @@ pub struct Page {
 pub enum Place {
     /// The key's number.
     Key(i64),
-    /// An old secret's digest, empty for the first.
+    /// An old secret's digest as the database has it, empty for the first.
     OldSecret(Vec<u8>),
 }
 
 /// A secret, where in the store it is, and the rest in JSON: as one value, because each one by itself costs an allocation
 /// and a lock on its way from SQLite's thread.
-type PackedRow = (i64, Vec<u8>, String);
+type PackedRow = (i64, Vec<u8>, Option<Vec<u8>>, String);
 
 /// The rest of a key's columns, in their order.
 #[derive(Deserialize)]
@@ -95,16 +95,18 @@ impl Store {
         limit: u32,
         visit: &mut impl FnMut(&KeyRow) -> Result<(), StoreError>,
     ) -> Result<Option<i64>, StoreError> {
-        const QUERY: &str = "SELECT seq, digest, json_array(slot, id, policy_id, secret, name, expires_at, disabled) \
+        const QUERY: &str = "SELECT seq, digest, sealed, json_array(slot, id, policy_id, secret, name, expires_at, disabled) \
              FROM keys WHERE seq > ?1 AND slot IS NOT NULL AND revision <= ?2 ORDER BY seq LIMIT ?3";
         let query = sqlx::query_as(QUERY).bind(after).bind(revision.cast_signed()).bind(limit);
         let mut rows = query.fetch(&self.0.readers);
         let (mut last, mut count) = (None, 0);
         while let Some(row) = rows.try_next().await? {
-            let (seq, digest, rest): PackedRow = row;
+            let (seq, digest, sealed, rest): PackedRow = row;
             let Rest(slot, id, policy_id, secret, name, expires_at, disabled) = from_json(&rest, "a key's row")?;
             let disabled = disabled != 0;
-            visit(&KeyRow { seq, slot, id, policy_id, digest, secret, name, expires_at, disabled, removed: false })?;
+            let row =
+                KeyRow { seq, slot, id, policy_id, digest, sealed, secret, name, expires_at, disabled, removed: false };
+            visit(&row.open(&self.0.at_rest)?)?;
             last = Some(seq);
             count += 1;
         }
@@ -124,8 +126,8 @@ impl Store {
         let (mut last, mut count) = (None, 0);
         while let Some(row) = rows.try_next().await? {
             let row: KeyRow = row;
-            visit(&row)?;
-            last = Some(row.digest);
+            last = Some(row.digest.clone());
+            visit(&row.open(&self.0.at_rest)?)?;
             count += 1;
         }
         Ok(last.filter(|_| count == limit).map(Place::OldSecret))
@@ -185,6 +187,7 @@ mod tests {
             id: format!("key_{number:012}"),
             policy_id: 1,
             digest: KeyDigest::of(&number.to_le_bytes()).0.to_vec(),
+            sealed: None,
             secret: 1,
             name: format!("service {number}"),
             expires_at: None,

@@ -89,6 +89,7 @@ impl Parts {
         // Any free port is only known once Envoy has it.
         let gateway = (settings.gateway_port != 0)
             .then(|| ("LATCHKEY_GATEWAY_URL".to_owned(), format!("http://{}", local(settings.gateway_port))));
+        let at_rest_key = ("LATCHKEY_AT_REST_KEY".to_owned(), state.at_rest_key.clone());
         let mut control_plane = ControlPlane::new(ControlPlaneOptions {
             create_database: true,
             open_files: None,
@@ -99,7 +100,7 @@ impl Parts {
             admin_email: ADMIN_EMAIL.to_owned(),
             admin_password: state.admin_password.clone(),
             node_grace: Some(NODE_GRACE),
-            environment: gateway.into_iter().collect(),
+            environment: gateway.into_iter().chain([at_rest_key]).collect(),
             dir: state.dir.clone(),
         });
         control_plane.start().await?;

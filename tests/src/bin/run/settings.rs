@@ -84,6 +84,8 @@ fn port(variable: &str, default: u16) -> Result<u16> {
 pub(crate) struct State {
     pub dir: PathBuf,
     pub admin_password: String,
+    /// What encrypts imported keys in the database.
+    pub at_rest_key: String,
 }
 
 impl State {
@@ -103,7 +105,8 @@ impl State {
             bail!("{} is gone, but not the database that it opens: remove .run/ to begin anew", password.display());
         }
         let admin_password = secret(&password)?;
-        Ok(Self { dir, admin_password })
+        let at_rest_key = secret(&dir.join("at-rest-key"))?;
+        Ok(Self { dir, admin_password, at_rest_key })
     }
 
     /// The node token that Envoy presents: the last run's, or a new one if the database does not have that.
@@ -140,7 +143,7 @@ fn secret(path: &Path) -> Result<String> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(text.trim_end().to_owned()),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            let secret = random_hex(24)?;
+            let secret = random_hex(32)?;
             write_private(path, &format!("{secret}\n"))?;
             Ok(secret)
         }

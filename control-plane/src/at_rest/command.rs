@@ -1,0 +1,66 @@
+//! `latchkey at-rest-key`.
+
+use clap::{Args, Subcommand};
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use super::{AtRestKey, make_file};
+
+/// Make the key that encrypts the digests of imported keys in the database
+#[derive(Debug, Clone, Args)]
+pub struct AtRestKeyCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum Action {
+    /// Generate a key
+    Generate {
+        /// Where to write it, for its owner's eyes alone; must not be there yet. Without, it is printed
+        file: Option<PathBuf>,
+    },
+}
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub enum AtRestKeyError {
+    /// The file could not be made.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The key could not be printed.
+    #[error("cannot print the key: {0}")]
+    Stdout(#[from] io::Error),
+}
+
+impl AtRestKeyCommand {
+    /// Generates a key, and writes it where it is wanted.
+    ///
+    /// # Errors
+    /// When it cannot be written. Nothing is overwritten.
+    pub fn run(self) -> Result<(), AtRestKeyError> {
+        let Action::Generate { file } = self.action;
+        let mut stdout = io::stdout();
+        match file {
+            Some(path) => {
+                make_file(&path).map_err(|source| AtRestKeyError::File { path: path.clone(), source })?;
+                writeln!(
+                    stdout,
+                    "{} holds a new at-rest key. Keep a copy of it apart from the database and its backups: without it, what \
+                     it has encrypted is lost.",
+                    path.display()
+                )?;
+            }
+            None => {
+                let key = AtRestKey::generate().map_err(io::Error::other)?;
+                writeln!(stdout, "{}", key.to_hex())?;
+            }
+        }
+        Ok(stdout.flush()?)
+    }
+}
