@@ -4,6 +4,7 @@
 
 mod accounts;
 mod acting;
+mod at_rest;
 mod audit;
 mod backup;
 mod binary;

@@ -14,7 +14,7 @@ use std::fs;
 use std::path::Path;
 
 /// As the first version left it: three live keys with one policy, and one that is revoked.
-async fn first_schema(database: &Path) {
+pub(crate) async fn first_schema(database: &Path) {
     let migrations = tempfile::tempdir().unwrap();
     let start = "0001_start.sql";
     fs::copy(Path::new("migrations").join(start), migrations.path().join(start)).unwrap();
@@ -84,7 +84,7 @@ async fn keys_of_the_first_schema_go_on() {
 }
 
 /// Brings a database of the first schema to the last migration before `end`.
-async fn migrate_before(end: &str, database: &Path) -> SqlitePool {
+pub(crate) async fn migrate_before(end: &str, database: &Path) -> SqlitePool {
     let migrations = tempfile::tempdir().unwrap();
     for entry in fs::read_dir("migrations").unwrap() {
         let name = entry.unwrap().file_name();
