@@ -122,7 +122,8 @@ async fn database_confirms_no_guess_of_an_imported_key() {
         import(&client, key).await.refused_by(409, "key_taken", "keys[0].sha256");
     }
     let node = Node::ready(&plane).await;
-    for (key, name) in [(keys[0], Some("current")), (keys[1], Some("old")), (keys[2], None), (keys[3], Some("second"))] {
+    for (key, name) in [(keys[0], Some("current")), (keys[1], Some("old")), (keys[2], None), (keys[3], Some("second"))]
+    {
         assert_eq!(node.snapshot.by(key).map(|key| key.name.as_str()), name, "{key}");
     }
 }

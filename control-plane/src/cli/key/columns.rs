@@ -23,7 +23,10 @@ const WINDOWS: [(&str, &str); 4] =
     [("limit_minute", "minute"), ("limit_hour", "hour"), ("limit_day", "day"), ("limit_month", "month")];
 
 /// The digest is only imported: it is never given out.
-const DIGEST: &str = "sha256";
+pub(super) const DIGEST: &str = "sha256";
+
+/// The key itself, in place of its digest: it is hashed before it is sent.
+pub(super) const PLAIN: &str = "key";
 
 /// Columns that export and import have, other than limits.
 const SETTINGS: [&str; 12] = [
@@ -64,7 +67,7 @@ pub(super) fn exported() -> impl Iterator<Item = &'static str> {
 
 /// The names of the columns that an import can have.
 fn imported() -> impl Iterator<Item = &'static str> {
-    [DIGEST].into_iter().chain(exported())
+    [DIGEST, PLAIN].into_iter().chain(exported())
 }
 
 /// A line of CSV for a key.
@@ -181,7 +184,10 @@ mod tests {
         assert_eq!([found[0].clone().unwrap(), found[1].clone().unwrap()], expected);
         assert_eq!(found[2], Err("`limit_minute` must be a whole number".to_owned()));
         let unknown = ensure_known(["sha256", "colour"].into_iter()).unwrap_err();
-        assert!(unknown.starts_with("column `colour` is unknown, expected one of sha256, key_prefix"), "{unknown}");
+        assert!(
+            unknown.starts_with("column `colour` is unknown, expected one of sha256, key, key_prefix"),
+            "{unknown}"
+        );
         assert!(ensure_known(["name", "name"].into_iter()).unwrap_err().contains("twice"));
     }
 

@@ -1,7 +1,9 @@
 //! `latchkey key import`: keys that were made elsewhere, by their digests. Everything is checked before the first key is
 //! made: the file by itself, then each batch of it by the API without a change.
 
+mod entropy;
 mod file;
+mod plain;
 
 use clap::Args;
 use latchkey_policy::key::KeyDigest;
@@ -20,6 +22,7 @@ use crate::cli::query::Query;
 use crate::cli::text::number;
 use crate::cli::{Context, moment, output, text};
 use file::{Format, KeyFile};
+use plain::Strength;
 
 /// What the API takes at once. Each batch is taken as a whole or not at all.
 const BATCH: usize = 1_000;
@@ -30,11 +33,23 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// How many rows that are wrong are told.
 const TOLD: usize = 20;
 
+/// How many places of rows are told of which the same is wrong.
+const PLACES: usize = 10;
+
+/// What is wrong with keys that can be guessed.
+const WEAK: &str = "Field `key` can be guessed: by its length, its characters and its repetitions it has fewer than 80 random \
+     bits. Whoever gets hold of a snapshot of it finds it by trying. Give its users a key of Latchkey instead.";
+
+/// What is wrong with digests of which nobody has said that their keys cannot be guessed.
+const UNKNOWN: &str = "Field `sha256` says nothing of how hard the key is to guess, and whoever gets hold of a snapshot of it \
+     finds a key that is not. Give the keys themselves in `key`, which are checked and are not sent, or confirm with \
+     --entropy-confirmed that each has at least 80 random bits.";
+
 /// Where the keys are.
 #[derive(Clone, Args)]
 pub struct Import {
-    /// A file of JSON, YAML or CSV, or - for stdin: `sha256` and whatever a key can have, such as `name`. An export to
-    /// which `sha256` was added is one
+    /// A file of JSON, YAML or CSV, or - for stdin: `sha256`, or `key` with the key itself, which is hashed before it is sent,
+    /// and whatever a key can have, such as `name`. An export to which one of them was added is one
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
     /// The file's form; told by its name unless said
@@ -50,6 +65,9 @@ pub struct Import {
     /// Take keys over again that were imported at most 7 days ago and revoked before any request was admitted with them
     #[arg(long)]
     reimport_unused: bool,
+    /// Confirm that the keys of which the file has only the `sha256` cannot be guessed: that each has at least 80 random bits
+    #[arg(long)]
+    entropy_confirmed: bool,
     #[command(flatten)]
     progress: ShowProgress,
     #[command(flatten)]
@@ -59,7 +77,8 @@ pub struct Import {
 impl Import {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, CommandError> {
         let file = KeyFile::read(&self.file, self.format)?;
-        check_file(&file, moment::now()).map_err(|faults| self.refused(&faults, Exit::Usage))?;
+        check_file(&file, moment::now(), self.entropy_confirmed)
+            .map_err(|faults| self.refused(&faults, Exit::Usage))?;
         let skipped = self.check_with_api(context, &file).await?;
         if self.dry_run {
             let importable = file.len().saturating_sub(skipped);
@@ -75,7 +94,7 @@ impl Import {
     fn batch(&self, file: &KeyFile, start: usize, dry_run: bool) -> Result<(Value, usize), CommandError> {
         let (mut keys, mut bytes, mut end) = (Vec::new(), 0_usize, start);
         while end < file.len() && keys.len() < BATCH {
-            let row = file.row(end).map_err(|reason| CommandError::file(&self.file, reason))?;
+            let row = file.row(end).map_err(|reason| CommandError::file(&self.file, reason))?.value;
             bytes = bytes.saturating_add(row.to_string().len());
             if bytes > BATCH_BYTES && !keys.is_empty() {
                 break;
@@ -168,9 +187,13 @@ impl Import {
 
     fn refused(&self, faults: &Faults, exit: Exit) -> CommandError {
         let file = text::path(&self.file);
-        let told =
-            faults.told.iter().map(|(place, reason)| format!("\n  {file}, {place}: {reason}")).collect::<String>();
-        let more = faults.all.saturating_sub(faults.told.len());
+        let told = faults
+            .groups
+            .iter()
+            .chain(&faults.told)
+            .map(|(place, reason)| format!("\n  {file}, {place}: {reason}"))
+            .collect::<String>();
+        let more = faults.all.saturating_sub(faults.in_groups).saturating_sub(faults.told.len());
         let more = if more > 0 { format!("\n  and {} more", count(more)) } else { String::new() };
         let reason = format!("nothing was imported, as {} of the file cannot be:{told}{more}", rows(faults.all));
         CommandError::Import { exit, reason }
@@ -182,6 +205,9 @@ impl Import {
 struct Faults {
     /// The first of them.
     told: Vec<(String, String)>,
+    /// Those of many rows.
+    groups: Vec<(String, String)>,
+    in_groups: usize,
     all: usize,
 }
 
@@ -191,6 +217,19 @@ impl Faults {
         if self.told.len() < TOLD {
             self.told.push((place, reason));
         }
+    }
+
+    /// The same is wrong with all of these rows, which is told once.
+    fn group(&mut self, file: &KeyFile, rows: &[usize], reason: &str) {
+        let places: Vec<_> = rows.iter().take(PLACES).map(|row| file.place(*row)).collect();
+        if places.is_empty() {
+            return;
+        }
+        let more = rows.len().saturating_sub(places.len());
+        let more = if more > 0 { format!(" and {} more", count(more)) } else { String::new() };
+        self.groups.push((format!("{}{more}", places.join(", ")), reason.to_owned()));
+        self.all = self.all.saturating_add(rows.len());
+        self.in_groups = self.in_groups.saturating_add(rows.len());
     }
 
     /// As many that are not told.
@@ -204,12 +243,20 @@ impl Faults {
 }
 
 /// What can be wrong with a file by itself.
-fn check_file(file: &KeyFile, now: i64) -> Result<(), Faults> {
-    let mut faults = Faults::default();
+fn check_file(file: &KeyFile, now: i64, entropy_confirmed: bool) -> Result<(), Faults> {
+    let (mut faults, mut weak, mut unknown) = (Faults::default(), Vec::new(), Vec::new());
     let (mut digests, mut names) = (HashMap::<KeyDigest, usize>::new(), HashMap::<String, usize>::new());
     for row in 0..file.len() {
         let place = file.place(row);
-        let checked = file.row(row).and_then(|row| check_import_row(row.to_string().as_bytes(), now));
+        let checked = file.row(row).and_then(|import_row| {
+            let checked = check_import_row(import_row.value.to_string().as_bytes(), now)?;
+            match import_row.strength() {
+                Strength::Weak => weak.push(row),
+                Strength::Unknown if !entropy_confirmed => unknown.push(row),
+                Strength::Unknown | Strength::Enough => {}
+            }
+            Ok(checked)
+        });
         match checked {
             Err(reason) => faults.add(place, text::plain(&reason)),
             Ok((digest, name)) => {
@@ -220,6 +267,9 @@ fn check_file(file: &KeyFile, now: i64) -> Result<(), Faults> {
                 }
             }
         }
+    }
+    for (rows, reason) in [(weak, WEAK), (unknown, UNKNOWN)] {
+        faults.group(file, &rows, reason);
     }
     if faults.is_empty() { Ok(()) } else { Err(faults) }
 }

@@ -30,14 +30,14 @@ async fn file_with_one_bad_row_imports_nothing() {
     let plane = Plane::start().await;
     let (person, client) = (Person::admin(&plane), plane.log_in().await);
     let file = person.file("keys.csv", &csv(2_500, Some(2_400)));
-    let told = person.run(&["key", "import", "-f", &file]).await;
+    let told = person.run(&["key", "import", "--entropy-confirmed", "-f", &file]).await;
     told.failed(2, "nothing was imported, as 1 row of the file cannot be:");
     assert!(told.stderr.contains("keys.csv, line 2402: Field `allowed_ips[0]` "), "{told:?}");
     assert_eq!(client.total().await, 0);
 
     let file = person.file("keys.csv", &csv(2_500, None));
     client.generate(json!({"name": "k2300"})).await;
-    let told = person.run(&["key", "import", "-f", &file]).await;
+    let told = person.run(&["key", "import", "--entropy-confirmed", "-f", &file]).await;
     told.failed(8, "keys.csv, line 2302: Field `name` is the name of another API key");
     assert_eq!(client.total().await, 1, "the API is asked about all of the file before the first change");
 }
@@ -50,7 +50,7 @@ async fn all_that_is_wrong_is_told_up_to_twenty_rows() {
     for index in 0..30 {
         writeln!(text, "{},,,,", sha256(&format!("sk-{index:010}"))).unwrap();
     }
-    let told = person.run(&["key", "import", "-f", &person.file("keys.csv", &text)]).await;
+    let told = person.run(&["key", "import", "--entropy-confirmed", "-f", &person.file("keys.csv", &text)]).await;
     told.failed(2, "as 30 rows of the file cannot be:");
     assert_eq!(told.stderr.matches("keys.csv, line ").count(), 20);
     assert!(told.stderr.contains("and 10 more"), "{told:?}");
@@ -68,7 +68,7 @@ async fn all_that_is_wrong_is_told_up_to_twenty_rows() {
         (format!("{two},e\u{301},,,"), "Field `name` is that of line 2 as well"),
     ] {
         let text = format!("sha256,name,limit_minute,expires_at,active\n{one},\u{e9},,,\n{row}\n");
-        let told = person.run(&["key", "import", "-f", &person.file("keys.csv", &text)]).await;
+        let told = person.run(&["key", "import", "--entropy-confirmed", "-f", &person.file("keys.csv", &text)]).await;
         told.failed(2, reason);
         assert!(told.stderr.contains("keys.csv, line 3: "), "{told:?}");
     }
@@ -80,13 +80,13 @@ async fn import_is_tried_without_a_change_made_and_made_again() {
     let plane = Plane::start().await;
     let (person, client) = (Person::admin(&plane), plane.log_in().await);
     let file = person.file("keys.csv", &csv(2_001, None));
-    let import = ["key", "import", "-f", &file];
+    let import = ["key", "import", "--entropy-confirmed", "-f", &file];
     let told = person.run(&[&import[..], &["--dry-run"]].concat()).await.done();
     assert_eq!(told, "2,001 keys would be imported, 0 skipped; nothing was changed\n");
     assert_eq!(imports(&client).await, 0);
     // An import that ended after its first batch.
     let part = person.file("part.csv", &csv(1_000, None));
-    person.run(&["key", "import", "-f", &part]).await.done();
+    person.run(&["key", "import", "--entropy-confirmed", "-f", &part]).await.done();
     person.run(&import).await.failed(8, "1,000 rows of the file cannot be");
     let again = [&import[..], &["--skip-existing"]].concat();
     let dry = person.json(&[&again[..], &["--dry-run"]].concat()).await;
@@ -151,7 +151,7 @@ async fn exports_are_imported_elsewhere_with_nothing_lost() {
         };
         let other = Person::admin(&to);
         let file = other.file(&format!("keys.{format}"), &with_digests);
-        other.run(&["key", "import", "-f", &file]).await.done();
+        other.run(&["key", "import", "--entropy-confirmed", "-f", &file]).await.done();
         let there = to.log_in().await;
         let [before, after] =
             [&client, &there].map(|client| client.get("/v1/keys?sort=name&limit=100&include=ip_lists"));
@@ -184,7 +184,7 @@ async fn failed_import_is_made_again_on_request() {
     let plane = Plane::start().await;
     let (person, client) = (Person::admin(&plane), plane.log_in().await);
     let file = person.file("keys.csv", &csv(3, None));
-    let import = ["key", "import", "-f", &file];
+    let import = ["key", "import", "--entropy-confirmed", "-f", &file];
     let made = person.json(&import).await;
     assert_eq!(made["keys"].as_array().unwrap().len(), 3);
     for key in made["keys"].as_array().unwrap() {
@@ -202,7 +202,7 @@ async fn import_beyond_the_accounts_keys_changes_nothing() {
     let person = Person::admin(&plane).with("LATCHKEY_EMAIL", "admin@acme");
     let file = person.file("keys.csv", &csv(1_600, None));
     person
-        .run(&["key", "import", "-f", &file])
+        .run(&["key", "import", "--entropy-confirmed", "-f", &file])
         .await
         .failed(6, "the account may have 1,500 more keys, and these are 1,600");
     assert_eq!(admin.total().await, 0);
@@ -214,7 +214,11 @@ async fn large_import_is_made_to_its_end_although_nobody_reads_of_it() {
     let person = Person::admin(&plane);
     let file = person.file("keys.csv", &csv(3_000, None));
     for json in [&[][..], &["--json"]] {
-        let told = person.run_unheard(&[&["key", "import", "--skip-existing", "-f", &file][..], json].concat()).await;
+        let told = person
+            .run_unheard(
+                &[&["key", "import", "--entropy-confirmed", "--skip-existing", "-f", &file][..], json].concat(),
+            )
+            .await;
         assert_eq!((told.code, told.stderr.as_str()), (1, ""));
         assert_eq!(plane.log_in().await.total().await, 3_000);
     }
@@ -231,6 +235,59 @@ async fn keys_with_long_lists_are_imported_in_smaller_batches() {
     let keys: Vec<_> = (0..60).map(key).collect();
     let file = person.file("keys.json", &json!(keys).to_string());
     assert!(std::fs::metadata(&file).unwrap().len() > 8 * 1024 * 1024);
-    let told = person.run(&["key", "import", "-f", &file]).await.done();
+    let told = person.run(&["key", "import", "--entropy-confirmed", "-f", &file]).await.done();
     assert!(told.starts_with("60 keys imported: "), "{told}");
+}
+
+#[tokio::test]
+async fn plain_keys_are_hashed_here_and_weak_ones_refused() {
+    let plane = Plane::start().await;
+    let (person, client) = (Person::admin(&plane), plane.log_in().await);
+    let good = ["d8Fk2LqP9sX3vB7nM1cZ5g", "0b5ec4a2-96a6-4a61-8c3c-3fb8dbe1a4e0", "8f14e45fceea167a5a36dedd4bea2543"];
+    let mut text = "key,name\n".to_owned();
+    for (index, key) in good.iter().enumerate() {
+        writeln!(text, "{key},good-{index}").unwrap();
+    }
+    let weak = (0..30).map(|index| format!("pin-{index:06},weak-{index}\n")).collect::<String>();
+    let file = person.file("keys.csv", &format!("{text}{weak}"));
+    for more in [&[][..], &["--entropy-confirmed"]] {
+        let told = person.run(&[&["key", "import", "-f", &file], more].concat()).await;
+        told.failed(2, "nothing was imported, as 30 rows of the file cannot be:");
+        assert!(told.stderr.contains("line 5, line 6, line 7, line 8, "), "{told:?}");
+        assert!(told.stderr.contains("line 14 and 20 more: Field `key` can be guessed"), "{told:?}");
+        assert_eq!(told.stderr.matches("can be guessed").count(), 1, "{told:?}");
+        assert!(!told.stderr.contains("pin-"), "no key is shown: {told:?}");
+    }
+    assert_eq!(client.total().await, 0);
+    let told = person.run(&["key", "import", "-f", &person.file("keys.csv", &text)]).await.done();
+    assert!(told.starts_with("3 keys imported"), "{told}");
+    for key in good {
+        let row = json!({"keys": [{"name": "again", "sha256": sha256(key)}]});
+        client.send(Method::POST, "/v1/keys/import", row).await.refused(409, "key_taken");
+    }
+    for (row, reason) in [
+        (format!("{},,both", good[0]), ""),
+        (format!("{},{},both", good[0], sha256("x")), "`key` and `sha256` are both set"),
+        ("short,,short".to_owned(), "`key` must have 8 to 512 visible ASCII characters"),
+    ] {
+        let file = person.file("keys.csv", &format!("key,sha256,name\n{row}\n"));
+        let told = person.run(&["key", "import", "-f", &file]).await;
+        assert!(told.stderr.contains(reason) && !told.stderr.contains(good[0]), "{told:?}");
+    }
+    let file = person.file("keys.json", "[{\"name\": \"a\", \"key\": 12345678}]");
+    person.run(&["key", "import", "-f", &file]).await.failed(2, "`key` must be text");
+}
+
+#[tokio::test]
+async fn digests_need_a_confirmation_of_their_entropy() {
+    let plane = Plane::start().await;
+    let person = Person::admin(&plane);
+    let file = person.file("keys.csv", &csv(2_500, None));
+    for more in [&[][..], &["--dry-run"]] {
+        let told = person.run(&[&["key", "import", "-f", &file], more].concat()).await;
+        told.failed(2, "as 2,500 rows of the file cannot be:");
+        assert!(told.stderr.contains("line 11 and 2,490 more: Field `sha256` says nothing"), "{told:?}");
+        assert!(told.stderr.contains("--entropy-confirmed") && told.stderr.lines().count() == 2, "{told:?}");
+    }
+    person.run(&["key", "import", "--entropy-confirmed", "-f", &file]).await.done();
 }

@@ -46,7 +46,7 @@ async fn command_whose_answer_is_lost_makes_nothing_twice() {
 
     let person_of_import = person().await;
     let rows = person_of_import.file("keys.json", &json!([imported("old", "made elsewhere")]).to_string());
-    let told = person_of_import.run(&["key", "import", "-f", &rows]).await.done();
+    let told = person_of_import.run(&["key", "import", "--entropy-confirmed", "-f", &rows]).await.done();
     assert!(told.starts_with("1 key imported"), "{told}");
     assert_eq!(client.total().await, 2);
 

@@ -5,6 +5,9 @@
 //! repeated. The shortest description counts. So no key has a higher estimate than its alphabet and its length allow, and what
 //! is random has about as much as that: few random texts have a short description.
 
+use std::collections::{BTreeSet, HashMap};
+use std::sync::LazyLock;
+
 /// The number of bits that a key needs: more than anybody tries who has its SHA-256.
 pub(super) const MIN_BITS: f64 = 80.0;
 
@@ -26,100 +29,222 @@ const MANY_SYMBOLS: usize = 4;
 
 /// Words that keys often have in them.
 const WORDS: &[&str] = &[
-    "access", "account", "acme", "admin", "alpha", "android", "api", "apikey", "app", "auth", "backend", "bearer", "beta",
-    "billing", "change", "changeme", "ci", "client", "cloud", "company", "corp", "customer", "data", "database", "default",
-    "demo", "deploy", "dev", "development", "dns", "dragon", "env", "example", "frontend", "gateway", "global", "google",
-    "guest", "hello", "internal", "ios", "key", "letmein", "live", "local", "login", "master", "me", "mobile", "monkey",
-    "my", "name", "new", "old", "partner", "pass", "passphrase", "password", "pin", "private", "prod", "production",
-    "project", "public", "qwerty", "root", "sandbox", "secret", "secure", "server", "service", "shared", "sk", "staging",
-    "super", "sys", "system", "team", "temp", "test", "testing", "the", "tmp", "token", "user", "v1", "v2", "web",
-    "website", "welcome", "world", "www", "your", "january", "february", "march", "april", "june", "july", "august",
-    "september", "october", "november", "december", "monday", "friday", "spring", "summer", "autumn", "winter", "2020",
-    "2021", "2022", "2023", "2024", "2025", "2026", "2027", "correct", "horse", "battery", "staple", "of", "for", "and",
-    "this", "is", "not", "very", "long", "strong", "integration", "webhook", "legacy", "import", "imported", "billing",
+    "access",
+    "account",
+    "acme",
+    "admin",
+    "alpha",
+    "android",
+    "api",
+    "apikey",
+    "app",
+    "auth",
+    "backend",
+    "bearer",
+    "beta",
+    "billing",
+    "change",
+    "changeme",
+    "ci",
+    "client",
+    "cloud",
+    "company",
+    "corp",
+    "customer",
+    "data",
+    "database",
+    "default",
+    "demo",
+    "deploy",
+    "dev",
+    "development",
+    "dns",
+    "dragon",
+    "env",
+    "example",
+    "frontend",
+    "gateway",
+    "global",
+    "google",
+    "guest",
+    "hello",
+    "internal",
+    "ios",
+    "key",
+    "letmein",
+    "live",
+    "local",
+    "login",
+    "master",
+    "me",
+    "mobile",
+    "monkey",
+    "my",
+    "name",
+    "new",
+    "old",
+    "partner",
+    "pass",
+    "passphrase",
+    "password",
+    "pin",
+    "private",
+    "prod",
+    "production",
+    "project",
+    "public",
+    "qwerty",
+    "root",
+    "sandbox",
+    "secret",
+    "secure",
+    "server",
+    "service",
+    "shared",
+    "sk",
+    "staging",
+    "super",
+    "sys",
+    "system",
+    "team",
+    "temp",
+    "test",
+    "testing",
+    "the",
+    "tmp",
+    "token",
+    "user",
+    "v1",
+    "v2",
+    "web",
+    "website",
+    "welcome",
+    "world",
+    "www",
+    "your",
+    "january",
+    "february",
+    "march",
+    "april",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+    "monday",
+    "friday",
+    "spring",
+    "summer",
+    "autumn",
+    "winter",
+    "2020",
+    "2021",
+    "2022",
+    "2023",
+    "2024",
+    "2025",
+    "2026",
+    "2027",
+    "correct",
+    "horse",
+    "battery",
+    "staple",
+    "of",
+    "for",
+    "and",
+    "this",
+    "is",
+    "not",
+    "very",
+    "long",
+    "strong",
+    "integration",
+    "webhook",
+    "legacy",
+    "import",
+    "imported",
+    "billing",
 ];
 
-/// Estimates the entropy of a key, in bits.
+/// Bytes of a key that are looked at: no key needs more to be hard to guess.
+const MAX_LEN: usize = 128;
+
+/// [`WORDS`] by their last characters.
+static BY_LAST: LazyLock<HashMap<u8, Vec<&'static [u8]>>> = LazyLock::new(|| {
+    let mut words = HashMap::<_, Vec<_>>::new();
+    for word in WORDS.iter().map(|word| word.as_bytes()) {
+        words.entry(word.last().copied().unwrap_or_default()).or_default().push(word);
+    }
+    words
+});
+
+/// Estimates the entropy of a key of ASCII, in bits.
 pub(super) fn bits(key: &str) -> f64 {
-    let characters: Vec<char> = key.chars().collect();
-    let lower: Vec<char> = characters.iter().map(char::to_ascii_lowercase).collect();
-    let alone = by_itself(&characters);
-    // The shortest description of the first characters.
+    let key: Vec<u8> = key.bytes().take(MAX_LEN).collect();
+    let lower = key.to_ascii_lowercase();
+    let alone = by_itself(&key);
+    // The shortest description of the first characters, of each number of them.
     let mut shortest = vec![0.0_f64];
-    for end in 1..=characters.len() {
+    for (end, bits) in (1..).zip(alone) {
+        let text = lower.get(..end).unwrap_or_default();
         let before = |len: usize| end.checked_sub(len).and_then(|start| shortest.get(start)).copied();
-        let mut best = before(1).unwrap_or_default() + alone.get(end - 1).copied().unwrap_or_default();
-        for word in WORDS {
-            let len = word.len();
-            if let Some(bits) = before(len).filter(|_| ends_with(&lower, end, word)) {
-                best = best.min(bits + WORD_BITS);
-            }
-        }
-        for len in MIN_RUN..=end {
-            let Some(part) = lower.get(end - len..end).filter(|part| is_run(part)) else { break };
-            best = best.min(before(part.len()).unwrap_or_default() + RUN_BITS);
-        }
-        for len in MIN_RUN..=end / 2 {
-            let (Some(earlier), Some(part)) = (lower.get(..end - len), lower.get(end - len..end)) else { break };
-            if !earlier.windows(len).any(|window| window == part) {
-                break;
-            }
-            best = best.min(before(len).unwrap_or_default() + position_bits(characters.len()));
-        }
+        let words = text.last().and_then(|last| BY_LAST.get(last)).into_iter().flatten();
+        let words = words.filter(|word| text.ends_with(word)).map(|word| (word.len(), WORD_BITS));
+        let runs = (MIN_RUN..=end).take_while(|len| is_run(ending(text, *len))).map(|len| (len, RUN_BITS));
+        let repeated = (MIN_RUN..=end / 2).take_while(|len| repeats(text, *len));
+        let repeated = repeated.map(|len| (len, 2.0 * log2(key.len())));
+        let ways = [(1, bits)].into_iter().chain(words).chain(runs).chain(repeated);
+        let best = ways.filter_map(|(len, bits)| Some(before(len)? + bits)).fold(f64::MAX, f64::min);
         shortest.push(best);
     }
     shortest.last().copied().unwrap_or_default()
-}
-
-/// The number of bits of where something was before, and how long it is.
-fn position_bits(len: usize) -> f64 {
-    2.0 * log2(len)
 }
 
 fn log2(number: usize) -> f64 {
     f64::from(u32::try_from(number).unwrap_or(u32::MAX)).log2()
 }
 
-fn ends_with(text: &[char], end: usize, word: &str) -> bool {
-    let part = end.checked_sub(word.len()).and_then(|start| text.get(start..end));
-    part.is_some_and(|part| part.iter().copied().eq(word.chars()))
+/// The last `len` characters.
+fn ending(text: &[u8], len: usize) -> &[u8] {
+    text.get(text.len().saturating_sub(len)..).unwrap_or_default()
+}
+
+/// Whether the last `len` characters are there before as well.
+fn repeats(text: &[u8], len: usize) -> bool {
+    let earlier = text.get(..text.len().saturating_sub(len)).unwrap_or_default();
+    earlier.windows(len).any(|window| window == ending(text, len))
 }
 
 /// Whether each character is as far from the one before it: `aaaa`, `abcd`, `9876`.
-fn is_run(part: &[char]) -> bool {
-    let step = |pair: &[char]| match pair {
-        [one, two] => i64::from(u32::from(*two)) - i64::from(u32::from(*one)),
-        _ => 0,
-    };
-    let mut steps = part.windows(2).map(step);
+fn is_run(part: &[u8]) -> bool {
+    let mut steps = part.iter().zip(part.iter().skip(1)).map(|(one, next)| i16::from(*next) - i16::from(*one));
     let first = steps.next().unwrap_or_default();
     (-1..=1).contains(&first) && steps.all(|step| step == first)
 }
 
 /// The number of bits of each character by itself. Parts between separators have alphabets of their own, so that a prefix in
 /// front of hexadecimal digits makes no more of them.
-fn by_itself(characters: &[char]) -> Vec<f64> {
-    let mut symbols: Vec<_> = characters.iter().filter(|character| !character.is_ascii_alphanumeric()).collect();
-    symbols.sort_unstable();
-    symbols.dedup();
+fn by_itself(text: &[u8]) -> Vec<f64> {
+    let symbols: BTreeSet<_> = text.iter().filter(|byte| !byte.is_ascii_alphanumeric()).collect();
     if symbols.len() >= MANY_SYMBOLS {
-        return vec![(alphabet(characters) + 32.0).log2(); characters.len()];
+        return vec![(alphabet(text) + 32.0).log2(); text.len()];
     }
-    let mut bits = Vec::with_capacity(characters.len());
-    for part in characters.split_inclusive(|character| !character.is_ascii_alphanumeric()) {
+    let mut bits = Vec::with_capacity(text.len());
+    for part in text.split_inclusive(|byte| !byte.is_ascii_alphanumeric()) {
         let of_part = alphabet(part).log2();
-        let each = part.iter().map(|one| if one.is_ascii_alphanumeric() { of_part } else { SEPARATOR_BITS });
-        bits.extend(each);
+        bits.extend(part.iter().map(|byte| if byte.is_ascii_alphanumeric() { of_part } else { SEPARATOR_BITS }));
     }
     bits
 }
 
 /// The number of letters and digits of the alphabet that a text seems to be from.
-fn alphabet(text: &[char]) -> f64 {
-    let any = |is: fn(&char) -> bool| text.iter().any(is);
-    let (lower, upper) = (any(char::is_ascii_lowercase), any(char::is_ascii_uppercase));
-    let digits = any(char::is_ascii_digit);
-    let is_hex = |one: &char| one.is_ascii_hexdigit() || !one.is_ascii_alphanumeric();
+fn alphabet(text: &[u8]) -> f64 {
+    let any = |is: fn(&u8) -> bool| text.iter().any(is);
+    let (lower, upper) = (any(u8::is_ascii_lowercase), any(u8::is_ascii_uppercase));
+    let digits = any(u8::is_ascii_digit);
+    let is_hex = |byte: &u8| byte.is_ascii_hexdigit() || !byte.is_ascii_alphanumeric();
     if digits && lower != upper && text.iter().all(is_hex) {
         return 16.0;
     }
@@ -155,6 +280,8 @@ mod tests {
             "48291375610284",
             "aB3dEf6hIj9lM",
             "key_test_key_test_key_test_key_test",
+            &"a".repeat(512),
+            &"password".repeat(64),
         ] {
             assert!(bits(key) < MIN_BITS, "{key}: {}", bits(key));
         }

@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::super::columns;
+use super::plain::{self, ImportRow};
 use crate::cli::error::CommandError;
 use crate::cli::{csv, document, text};
 
@@ -108,7 +109,12 @@ impl KeyFile {
     }
 
     /// A row as the API takes it, or why it cannot be.
-    pub(super) fn row(&self, row: usize) -> Result<Value, String> {
+    pub(super) fn row(&self, row: usize) -> Result<ImportRow, String> {
+        self.written(row).and_then(plain::hashed)
+    }
+
+    /// A row as it is written.
+    fn written(&self, row: usize) -> Result<Value, String> {
         match &self.rows {
             Rows::Csv { names, records } => {
                 let record = records.get(row).ok_or("there is no such row")?;
@@ -185,7 +191,7 @@ mod tests {
 
     fn rows(text: &str, format: Format) -> Vec<(u64, Value)> {
         let file = KeyFile::parse(text.to_owned(), format).unwrap();
-        (0..file.len()).map(|row| (file.line(row), file.row(row).unwrap())).collect()
+        (0..file.len()).map(|row| (file.line(row), file.row(row).unwrap().value)).collect()
     }
 
     #[test]
@@ -216,6 +222,6 @@ mod tests {
         assert!(KeyFile::parse("name\n".to_owned(), Format::Csv).is_err());
         assert!(KeyFile::parse("\n".to_owned(), Format::Ndjson).is_err());
         let twice = KeyFile::parse("[{\"name\": \"a\", \"name\": \"b\"}]".to_owned(), Format::Json).unwrap();
-        assert!(twice.row(0).unwrap_err().contains("duplicate field `name`"));
+        assert!(twice.written(0).unwrap_err().contains("duplicate field `name`"));
     }
 }
