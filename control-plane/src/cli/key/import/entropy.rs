@@ -27,6 +27,9 @@ const MIN_RUN: usize = 4;
 /// nothing.
 const MANY_SYMBOLS: usize = 4;
 
+/// Characters of which a part has at least that has an alphabet of its own.
+const LONG_PART: usize = 10;
+
 /// Words that keys often have in them.
 const WORDS: &[&str] = &[
     "access",
@@ -224,8 +227,8 @@ fn is_run(part: &[u8]) -> bool {
     (-1..=1).contains(&first) && steps.all(|step| step == first)
 }
 
-/// The number of bits of each character by itself. Parts between separators have alphabets of their own, so that a prefix in
-/// front of hexadecimal digits makes no more of them.
+/// The number of bits of each character by itself. Long parts between separators have alphabets of their own, so that a prefix
+/// in front of hexadecimal digits makes no more of them. Short ones say too little of theirs.
 fn by_itself(text: &[u8]) -> Vec<f64> {
     let symbols: BTreeSet<_> = text.iter().filter(|byte| !byte.is_ascii_alphanumeric()).collect();
     if symbols.len() >= MANY_SYMBOLS {
@@ -233,7 +236,8 @@ fn by_itself(text: &[u8]) -> Vec<f64> {
     }
     let mut bits = Vec::with_capacity(text.len());
     for part in text.split_inclusive(|byte| !byte.is_ascii_alphanumeric()) {
-        let of_part = alphabet(part).log2();
+        let of_part = if part.len() < LONG_PART { text } else { part };
+        let of_part = alphabet(of_part).log2();
         bits.extend(part.iter().map(|byte| if byte.is_ascii_alphanumeric() { of_part } else { SEPARATOR_BITS }));
     }
     bits
