@@ -40,7 +40,7 @@ fn forms(digest: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         ("hexadecimal", hex.clone().into_bytes()),
         ("upper-case hexadecimal", hex.to_uppercase().into_bytes()),
         ("the mask of before", format!("sha256:{}", &hex[..8]).into_bytes()),
-        ("Base64", STANDARD.encode(digest)[..40].as_bytes().to_vec()),
+        ("Base64", STANDARD.encode(digest).as_bytes()[..40].to_vec()),
         ("Base64 without padding", STANDARD_NO_PAD.encode(digest).into_bytes()),
         ("Base64 for URLs", URL_SAFE_NO_PAD.encode(digest).into_bytes()),
     ]
