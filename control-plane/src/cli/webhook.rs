@@ -60,6 +60,8 @@ pub struct Rotate {
     overlap: Span,
     #[command(flatten)]
     destination: Destination,
+    #[command(flatten)]
+    repeat: Repeat,
 }
 
 /// The deliveries to list.
@@ -125,7 +127,13 @@ impl Rotate {
         let ready = self.destination.ready()?;
         let Span(seconds) = self.overlap;
         let path = ["webhooks", &self.webhook, "rotate-secret"];
-        let data = context.api.post(&path, &Query::default(), &json!({ "overlap_seconds": seconds })).await?;
+        let body = json!({ "overlap_seconds": seconds });
+        let data = context.api.post_once(&path, &Query::default(), &body, &self.repeat).await?;
+        if Repeat::is_repeated(&data) {
+            let id = text::plain(&self.webhook);
+            let made = format!("the secret of {id} was rotated by an earlier call, and is not shown again");
+            return Err(CommandError::Halfway(format!("{made}: rotate it with another --idempotency-key, or none")));
+        }
         ready.deliver(context.output, data, "secret", rotated).map_err(|error| {
             let id = text::plain(&self.webhook);
             CommandError::Halfway(format!(

@@ -31,11 +31,14 @@ async fn repeated_call_has_no_second_effect() {
     let client = plane.log_in().await;
     let id = client.key("rotated").await;
     let regenerate = format!("/v1/keys/{id}/regenerate");
+    let webhook = client.send(Method::POST, "/v1/webhooks", json!({"url": "https://example.com/rotated"})).await;
+    let rotate = format!("/v1/webhooks/{}/rotate-secret", webhook.text("/data/webhook_id"));
     for (path, body, secret) in [
         ("/v1/keys/generate", json!({"name": "CI"}), "api_key"),
         ("/v1/keys/import", json!({"keys": [imported("old", "made elsewhere")]}), ""),
         (regenerate.as_str(), json!({}), "api_key"),
         ("/v1/webhooks", json!({"url": "https://example.com/hook"}), "secret"),
+        (rotate.as_str(), json!({"overlap_seconds": 60}), "secret"),
         ("/v1/node-tokens", json!({"name": "edge", "node": "edge-*"}), "node_token"),
     ] {
         let first = call(&client, "one", path, &body).await;
@@ -53,7 +56,7 @@ async fn repeated_call_has_no_second_effect() {
         assert_eq!(client.get("/v1/audit?limit=1").await.at("/data/entries"), &entries, "{path}");
     }
     assert_eq!(client.total().await, 3);
-    assert_eq!(client.get("/v1/webhooks").await.number("/data/total"), 1);
+    assert_eq!(client.get("/v1/webhooks").await.number("/data/total"), 2);
     assert_eq!(client.get("/v1/node-tokens").await.number("/data/total"), 1);
 }
 

@@ -11,12 +11,12 @@ use super::{Created, WebhookView};
 use crate::api::App;
 use crate::api::answer::Answer;
 use crate::api::error::ApiError;
-use crate::api::extract::{Body, Params, Session};
-use crate::api::openapi::parameters::WebhookPath;
-use crate::api::repeatable::Made;
+use crate::api::extract::{Params, Session};
+use crate::api::openapi::parameters::{IdempotencyKey, WebhookPath};
+use crate::api::repeatable::{self, Made, Repeatable};
 use crate::json::Whole;
 use crate::secret::WebhookSecret;
-use crate::store::Lasting;
+use crate::store::{Lasting, Outcome, Webhook};
 
 /// A day.
 const DEFAULT_OVERLAP: u32 = 24 * 60 * 60;
@@ -43,19 +43,20 @@ pub(in crate::api) struct Rotation {
 ///
 /// Deliveries have two signatures, separated by a space, until the old secret ends. While that overlap runs, the caller
 /// of the last rotation can repeat it within 10 minutes: that replaces the newest secret, and the old one keeps its end.
+/// Repeated with the same `Idempotency-Key` within 24 hours, the call makes no other secret, and is answered without one.
 #[utoipa::path(post, path = "/v1/webhooks/{webhook_id}/rotate-secret", operation_id = "rotateWebhookSecret",
     tag = "Webhooks", security(("credential" = ["account:webhooks:update"])),
-    params(WebhookPath), request_body = Rotation,
+    params(WebhookPath, IdempotencyKey), request_body = Rotation,
     responses(
         (status = 200, description = "The webhook, with the only sight of its new secret.", body = Answer<Created>),
-        (status = 409, description = "The overlap of the last rotation still runs."),
+        (status = 409, description = "The overlap of the last rotation still runs; the `Idempotency-Key` was used with another body."),
     ))]
 pub(in crate::api) async fn rotate_secret(
     State(app): State<Arc<App>>,
     session: Session,
     params: Params,
     id: Result<Path<String>, PathRejection>,
-    Body(Rotation { overlap_seconds: Whole(overlap) }): Body<Rotation>,
+    Repeatable { request: Rotation { overlap_seconds: Whole(overlap) }, call }: Repeatable<Rotation>,
 ) -> Result<Answer<Created>, ApiError> {
     let acting = session.acting_unrestricted(&app, "account:webhooks:update", Lasting::Webhook)?;
     params.finish()?;
@@ -64,9 +65,16 @@ pub(in crate::api) async fn rotate_secret(
         return Err(ApiError::field("overlap_seconds", format_args!("must be {MAX_OVERLAP} at most")));
     }
     let secret = WebhookSecret::generate()?;
-    let webhook = acting.rotate_webhook_secret(id, secret.clone(), overlap).await?;
-    info!(webhook = webhook.id, user = session.caller.user_id, overlap, "webhook secret rotated");
-    let webhook = Made::New(WebhookView::new(webhook, app.clock.now()));
-    let data = Created { webhook, secret: Some(secret.expose()), replayed: None };
+    let now = app.clock.now();
+    let data = move |webhook: &Webhook| repeatable::recorded(&WebhookView::new(webhook.clone(), now));
+    let (webhook, secret) =
+        match acting.repeatable(call).rotate_webhook_secret(id, secret.clone(), overlap, data).await? {
+            Outcome::New(webhook) => {
+                info!(webhook = webhook.id, user = session.caller.user_id, overlap, "webhook secret rotated");
+                (Made::New(WebhookView::new(webhook, now)), Some(secret.expose()))
+            }
+            Outcome::Repeated(recorded) => (Made::Repeated(recorded.data), None),
+        };
+    let data = Created { replayed: webhook.replayed(), webhook, secret };
     Ok(Answer::ok("Webhook secret rotated successfully", data))
 }

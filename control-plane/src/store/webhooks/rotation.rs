@@ -1,13 +1,13 @@
 //! Rotation of a webhook's secret: deliveries have a signature of each secret until the old one ends.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{FromRow, SqliteConnection};
 
 use super::{Webhook, find};
 use crate::secret::WebhookSecret;
 use crate::store::audit::{Event, Told as _};
 use crate::store::change::to_its_end;
-use crate::store::{Acting, Store, StoreError, usage};
+use crate::store::{Acting, Outcome, Store, StoreError, usage};
 
 /// Seconds within which the same caller can ask again, as after an answer that was lost.
 const RETRY: i64 = 10 * 60;
@@ -19,15 +19,19 @@ impl Acting {
     /// Gives a webhook the secret `new`. The one that it had signs for `overlap` seconds more; with none, every older
     /// secret ends at once. While an overlap runs, the caller of the last rotation can replace its secret within
     /// [`RETRY`] seconds, and the old one keeps its end. Fails with [`StoreError::OverlapRunning`] for all
-    /// others, and with [`StoreError::WebhookNotFound`].
+    /// others, and with [`StoreError::WebhookNotFound`]. A repeatable call is recorded with what `data` says of the webhook.
     pub(crate) async fn rotate_webhook_secret(
         self,
         id: String,
         new: WebhookSecret,
         overlap: u32,
-    ) -> Result<Webhook, StoreError> {
+        data: impl FnOnce(&Webhook) -> Value + Send + 'static,
+    ) -> Result<Outcome<Webhook>, StoreError> {
         to_its_end(async move {
-            let mut deed = self.begin_unseen().await?;
+            let mut deed = match self.begin_repeatable_unseen().await? {
+                Outcome::New(deed) => deed,
+                Outcome::Repeated(recorded) => return Ok(Outcome::Repeated(recorded)),
+            };
             let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
             find(&mut **transaction, account_id, &id).await?;
             let secrets = Secrets::of(transaction, &id).await?;
@@ -36,8 +40,9 @@ impl Acting {
             write(transaction, &id, &new, (old_secret, old_ends_at), actor, self.now).await?;
             let webhook = find(&mut **transaction, account_id, &id).await?;
             let event = Event::done("webhook.rotate_secret", webhook.target());
+            deed.record(|| data(&webhook)).await?;
             deed.commit(&[event.with("overlap_seconds", json!(overlap))]).await?;
-            Ok(webhook)
+            Ok(Outcome::New(webhook))
         })
         .await
     }
