@@ -1,5 +1,6 @@
 //! The API, as commands call it.
 
+use reqwest::header::ETAG;
 use reqwest::{Client, Method, RequestBuilder, Url};
 use serde_json::{Value, json};
 
@@ -18,6 +19,12 @@ pub(super) struct Api {
     url: Url,
     token: Secret,
     from: Origin,
+}
+
+/// `data` of an answer, with the entity tag of what it shows, if that has one.
+pub(super) struct Tagged {
+    pub(super) data: Value,
+    pub(super) tag: Option<String>,
 }
 
 /// Where the token comes from.
@@ -41,6 +48,11 @@ impl Api {
         self.call(Method::GET, path, query, None).await
     }
 
+    /// The same, with its entity tag.
+    pub(super) async fn get_tagged(&self, path: &[&str]) -> Result<Tagged, CommandError> {
+        self.ask(Method::GET, path, &Query::default(), None, None).await
+    }
+
     pub(super) async fn post(&self, path: &[&str], query: &Query, body: &Value) -> Result<Value, CommandError> {
         self.call(Method::POST, path, query, Some(body)).await
     }
@@ -58,11 +70,12 @@ impl Api {
             Some(key) => key.clone(),
             None => random::base62(KEY_LEN).map_err(|error| CommandError::usage(error.to_string()))?,
         };
-        let ask = || self.ask(Method::POST, path, query, Some(body), Some(&key));
-        match ask().await {
+        let ask = || self.ask(Method::POST, path, query, Some(body), Some(("Idempotency-Key", &key)));
+        let answer = match ask().await {
             Err(CommandError::Unreachable { sent: true, .. }) => ask().await,
             answer => answer,
-        }
+        };
+        Ok(answer?.data)
     }
 
     pub(super) async fn put(&self, path: &[&str], query: &Query, body: &Value) -> Result<Value, CommandError> {
@@ -84,7 +97,19 @@ impl Api {
         query: &Query,
         body: Option<&Value>,
     ) -> Result<Value, CommandError> {
-        self.ask(method, path, query, body, None).await
+        Ok(self.ask(method, path, query, body, None).await?.data)
+    }
+
+    /// Makes a call that is refused if what is at `path` has another entity tag than this. Without one it is not compared.
+    pub(super) async fn call_if_match(
+        &self,
+        method: Method,
+        path: &[&str],
+        body: Option<&Value>,
+        tag: Option<&str>,
+    ) -> Result<Tagged, CommandError> {
+        let header = tag.map(|tag| ("If-Match", tag));
+        self.ask(method, path, &Query::default(), body, header).await
     }
 
     async fn ask(
@@ -93,13 +118,13 @@ impl Api {
         path: &[&str],
         query: &Query,
         body: Option<&Value>,
-        idempotency_key: Option<&str>,
-    ) -> Result<Value, CommandError> {
+        header: Option<(&str, &str)>,
+    ) -> Result<Tagged, CommandError> {
         let request = self.client.request(method, address(&self.url, path)?).query(query.pairs());
         let request = request.bearer_auth(self.token.expose());
-        let request = match idempotency_key {
+        let request = match header {
             None => request,
-            Some(key) => request.header("Idempotency-Key", key),
+            Some((name, value)) => request.header(name, value),
         };
         let request = match body {
             None => request,
@@ -129,7 +154,7 @@ impl Api {
 /// Opens a session: `data` of the answer, with the token.
 pub(super) async fn log_in(client: &Client, url: &Url, email: &str, password: &Secret) -> Result<Value, CommandError> {
     let credentials = json!({ "email": email, "password": password });
-    send(client.post(address(url, &["sessions"])?).json(&credentials)).await
+    Ok(send(client.post(address(url, &["sessions"])?).json(&credentials)).await?.data)
 }
 
 /// Of what is at `path` below `/v1`. A segment that would lead elsewhere is refused: URLs are tidied up.
@@ -145,7 +170,7 @@ fn address(base: &Url, path: &[&str]) -> Result<Url, CommandError> {
     Ok(url)
 }
 
-async fn send(request: RequestBuilder) -> Result<Value, CommandError> {
+async fn send(request: RequestBuilder) -> Result<Tagged, CommandError> {
     let unreachable = |error: reqwest::Error| CommandError::Unreachable {
         url: error.url().map_or_else(String::new, ToString::to_string),
         sent: !error.is_connect() && !error.is_builder(),
@@ -156,10 +181,11 @@ async fn send(request: RequestBuilder) -> Result<Value, CommandError> {
     if status.is_redirection() {
         return Err(CommandError::refused(status.as_u16(), "the API is elsewhere, and redirections are not followed"));
     }
+    let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
     let text = response.text().await.map_err(unreachable)?;
     let mut answer: Value = serde_json::from_str(&text).unwrap_or_default();
     if status.is_success() && answer["status"] == "success" {
-        return Ok(answer["data"].take());
+        return Ok(Tagged { data: answer["data"].take(), tag });
     }
     Err(CommandError::refused(status.as_u16(), answer["error"].as_str().unwrap_or(NOT_OURS)))
 }

@@ -63,6 +63,9 @@ pub enum CommandError {
         /// All that is wrong.
         reason: String,
     },
+    /// Somebody else has changed what a change was meant for.
+    #[error("{0}")]
+    Conflict(String),
     /// Something was done, and something was not.
     #[error("{0}")]
     Halfway(String),
@@ -99,6 +102,7 @@ impl CommandError {
             Self::Import { exit, .. } => *exit,
             Self::LogInAgain => Exit::NotAllowed,
             Self::NotFound(_) => Exit::NotFound,
+            Self::Conflict(_) => Exit::Conflict,
         }
     }
 

@@ -12,7 +12,7 @@ pub const EXIT_CODES: &str = "Exit codes:
   5  apply --dry-run: there is something to do
   6  not allowed: no session, or a permission is missing (401, 403)
   7  there is no such thing (404)
-  8  in conflict with what there is (409, 412)
+  8  in conflict with what there is (409, 412); apply: somebody else has changed what the plan was made on
   9  too many requests (429)";
 
 /// How a command ended.

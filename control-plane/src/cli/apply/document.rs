@@ -79,6 +79,13 @@ pub(super) struct Key {
     pub(super) save: Option<PathBuf>,
 }
 
+impl Key {
+    /// Whether the key is to have expired by `now`.
+    pub(super) fn is_to_be_expired(&self, now: i64) -> bool {
+        matches!(self.expires_at, Some(Some(Second(second))) if second <= now)
+    }
+}
+
 /// Unix seconds, written as they are or as RFC 3339. No spans: the same file is to mean the same later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Second(pub(super) i64);

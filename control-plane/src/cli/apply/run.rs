@@ -1,11 +1,14 @@
-//! Doing what a plan says, one call after the other.
+//! Doing what a plan says, one call after the other. **Nothing is overwritten that the plan was not made on**: what is edited
+//! is read again with its entity tag before the first change, compared, and only edited while it has that tag.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::plan::{Action, Call, Plan};
-use super::state::State;
+use super::state::{State, Tags, named};
+use crate::cli::client::Tagged;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::key::undone;
@@ -20,7 +23,8 @@ pub(super) async fn run(context: &Context, plan: &Plan, state: &State, directory
     let reserve =
         |action: &Action| action.save.as_ref().map(|path| SecretFile::reserve(&directory.join(path))).transpose();
     let files = plan.actions.iter().map(reserve).collect::<Result<Vec<_>, _>>()?;
-    let mut runner = Runner { context, subaccounts: ids(state), exit: Exit::Done };
+    let tags = pin(context, plan, state).await?;
+    let mut runner = Runner { context, subaccounts: ids(state), tags, exit: Exit::Done };
     for (index, (action, file)) in plan.actions.iter().zip(files).enumerate() {
         if let Err(error) = runner.carry_out(action, file).await {
             return Err(broken_off(plan, index, &error));
@@ -42,13 +46,54 @@ fn broken_off(plan: &Plan, failed: usize, error: &CommandError) -> CommandError 
     let (done, not_done) = plan.actions.split_at(failed);
     let what = not_done.first().map(|action| action.line.to_string()).unwrap_or_default();
     let done = if done.is_empty() { "nothing was done".to_owned() } else { format!("done:{}", lines(done)) };
-    CommandError::Halfway(format!("{what}: {error}\n{done}\nnot done:{}", lines(not_done)))
+    let rest = format!("{done}\nnot done:{}", lines(not_done));
+    match error {
+        CommandError::Refused { status: 412, .. } => {
+            CommandError::Conflict(format!("{what}: {CHANGED_MEANWHILE}; apply the file again\n{rest}"))
+        }
+        error => CommandError::Halfway(format!("{what}: {error}\n{rest}")),
+    }
 }
+
+const CHANGED_MEANWHILE: &str = "somebody else has changed it since the plan was made";
+
+/// Returns the entity tags of all that the plan edits. Fails if something is not as the plan was made on.
+async fn pin(context: &Context, plan: &Plan, state: &State) -> Result<Tags, CommandError> {
+    let mut tags = state.tags.clone();
+    let edits = plan.actions.iter().filter_map(|action| Some((action, action.call.as_ref()?)));
+    for (action, call) in edits.filter(|(_, call)| call.method == Method::PATCH) {
+        let planned = match call.path.as_slice() {
+            [kind, id] if kind == "keys" => Some((&state.keys, "key_id", id, KEY_FIELDS)),
+            [kind, id] if kind == "users" => Some((&state.users, "user_id", id, USER_FIELDS)),
+            // Others have no tags.
+            _ => None,
+        };
+        let Some((entries, field, id, fields)) = planned else { continue };
+        let path: Vec<_> = call.path.iter().map(String::as_str).collect();
+        let Tagged { data, tag } = context.api.get_tagged(&path).await?;
+        let before = named(entries, field, id);
+        if before.is_none_or(|before| fields.iter().any(|field| before[*field] != data[*field])) {
+            let what = &action.line;
+            return Err(CommandError::Conflict(format!(
+                "{what}: {CHANGED_MEANWHILE}; nothing was changed, apply the file again"
+            )));
+        }
+        tags.extend(tag.map(|tag| (call.path.clone(), tag)));
+    }
+    Ok(tags)
+}
+
+/// What of keys and of users can be edited, as the API shows it.
+const KEY_FIELDS: &[&str] =
+    &["name", "description", "expires_at", "allowed_ips", "denied_ips", "limits", "active", "revoked_at"];
+const USER_FIELDS: &[&str] = &["email", "roles", "permissions", "subaccounts", "disabled"];
 
 struct Runner<'r> {
     context: &'r Context,
     /// Ids by names.
     subaccounts: BTreeMap<String, String>,
+    /// Of what is edited, as of the last call.
+    tags: Tags,
     exit: Exit,
 }
 
@@ -58,7 +103,11 @@ impl Runner<'_> {
         let path: Vec<_> = call.path.iter().map(String::as_str).collect();
         let body = self.body(action, call)?;
         let api = &self.context.api;
-        let data = api.call(call.method.clone(), &path, &Query::default(), body.as_ref()).await?;
+        let tag = self.tags.get(&call.path).map(String::as_str);
+        let Tagged { data, tag } = api.call_if_match(call.method.clone(), &path, body.as_ref(), tag).await?;
+        if let Some((known, tag)) = self.tags.get_mut(&call.path).zip(tag) {
+            *known = tag;
+        }
         self.exit = self.exit.max(self.context.output.exit(&data));
         if action.line.kind == "subaccount" && data["subaccount_id"].is_string() {
             self.subaccounts.insert(action.line.name.clone(), text::field(&data, "subaccount_id").to_owned());

@@ -1,15 +1,14 @@
 //! What there is, as far as a file is about it.
 
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::document::Document;
-use crate::cli::client::Api;
+use crate::cli::client::{Api, Tagged};
 use crate::cli::error::CommandError;
-use crate::cli::key::has_expired;
 use crate::cli::pages::{self, Pages};
 use crate::cli::query::Query;
-use crate::cli::{moment, text};
+use crate::cli::text;
 
 /// How many names are kept of things that are not in a file.
 const SAMPLE: usize = 10;
@@ -31,6 +30,9 @@ impl Others {
     }
 }
 
+/// Entity tags by paths.
+pub(super) type Tags = BTreeMap<Vec<String>, String>;
+
 /// As the API shows it.
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -38,13 +40,15 @@ pub(super) struct State {
     pub(super) services: Vec<Value>,
     pub(super) subaccounts: Vec<Value>,
     pub(super) users: Vec<Value>,
-    /// Those that the file names; where keys are pruned, all.
+    /// Those that the file names; where keys are pruned, all. Expired keys can have the names of others.
     pub(super) keys: Vec<Value>,
     /// The keys that are not among `keys`.
     pub(super) other_keys: Others,
     pub(super) routes: Value,
     /// Who applies the file, where users or keys are pruned.
     pub(super) caller: Value,
+    /// Entity tags of the documents that are put as a whole, as they were read.
+    pub(super) tags: Tags,
 }
 
 impl State {
@@ -53,7 +57,7 @@ impl State {
         let none = Query::default;
         let mut state = Self::default();
         if document.tiers.is_some() {
-            state.tiers = text::entries(&api.get(&["tiers"], &none()).await?, "tiers").to_vec();
+            state.tiers = text::entries(&state.document(api, "tiers").await?, "tiers").to_vec();
         }
         if document.services.is_some() {
             state.services = pages::all(api, &["services"], "services", none()).await?;
@@ -65,7 +69,7 @@ impl State {
             state.users = pages::all(api, &["users"], "users", none()).await?;
         }
         if document.routes.is_some() {
-            state.routes = api.get(&["routes"], &none()).await?;
+            state.routes = state.document(api, "routes").await?;
         }
         if document.keys.is_some() || (prune && document.users.is_some()) {
             state.read_keys(api, document, prune).await?;
@@ -74,6 +78,13 @@ impl State {
             state.caller = api.get(&["sessions", "current"], &none()).await?;
         }
         Ok(state)
+    }
+
+    /// Reads a document that is put as a whole.
+    async fn document(&mut self, api: &Api, name: &str) -> Result<Value, CommandError> {
+        let Tagged { data, tag } = api.get_tagged(&[name]).await?;
+        self.tags.extend(tag.map(|tag| (vec![name.to_owned()], tag)));
+        Ok(data)
     }
 
     /// Keeps of a key that the file does not have only what removing it takes, and without that its name at most.
@@ -95,8 +106,6 @@ impl State {
                 }
             }
         }
-        // Expired keys can have the names of others, which are meant then.
-        self.keys.sort_by_key(|key| has_expired(key, moment::now()));
         Ok(())
     }
 

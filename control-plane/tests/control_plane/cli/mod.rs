@@ -2,6 +2,7 @@
 
 mod api;
 mod apply;
+mod conflicts;
 mod export;
 mod import;
 mod keys;

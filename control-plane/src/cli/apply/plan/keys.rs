@@ -1,4 +1,5 @@
-//! Keys, by their names. What a key has for life is only compared; the rest is edited.
+//! Keys, by their names. Attributes that cannot be edited are only compared; the others are edited. An expired key does not
+//! hold its name: it is left as it is, and another one is made.
 
 use latchkey_policy::limit::Window;
 use reqwest::Method;
@@ -7,8 +8,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::super::document::{Document, Key, Second};
-use super::super::state::{State, named};
+use super::super::state::State;
 use super::{Action, Call, Draft, Facts, Line, Removal, Sign, added, difference, sorted};
+use crate::cli::key::has_expired;
 use crate::cli::{moment, text};
 use crate::clock::rfc3339;
 use crate::ip_list::IpList;
@@ -30,9 +32,15 @@ pub(super) struct Around<'a> {
 pub(super) fn plan(document: &Document, state: &State, facts: &Facts<'_>, around: &Around<'_>, draft: &mut Draft) {
     let Some(keys) = &document.keys else { return };
     for key in keys {
-        let there_is = named(&state.keys, "name", &key.name);
-        let planned = match there_is {
-            None => make(key, facts, around).map(Some),
+        let (expired, valid): (Vec<_>, Vec<_>) = state
+            .keys
+            .iter()
+            .filter(|there_is| text::field(there_is, "name") == key.name)
+            .partition(|there_is| has_expired(there_is, facts.now));
+        let planned = match valid.first() {
+            // It is as the file says.
+            None if !expired.is_empty() && key.is_to_be_expired(facts.now) => Ok(None),
+            None => make(key, expired.first().copied(), facts, around).map(Some),
             Some(there_is) => match fixed(key, there_is, state) {
                 Some(reason) => Err(reason),
                 None => edit(key, there_is, facts, around),
@@ -58,10 +66,15 @@ fn removal(key: &Value, state: &State) -> Result<Removal, String> {
     Ok(Call::new(Method::DELETE, ["keys", id], None).into())
 }
 
-fn make(key: &Key, facts: &Facts<'_>, around: &Around<'_>) -> Result<Action, String> {
-    let save = key.save.clone().ok_or("it is to be made, so it needs `save`, a file for its secret")?;
+fn make(key: &Key, expired: Option<&Value>, facts: &Facts<'_>, around: &Around<'_>) -> Result<Action, String> {
+    let renewal = expired.map_or_else(String::new, |expired| {
+        let id = text::of(&expired["key_id"]);
+        format!("; {id} of this name has expired, and latchkey key edit {id} --expires TIME renews it")
+    });
+    let needed = || format!("it is to be made, so it needs `save`, a file for its secret{renewal}");
+    let save = key.save.clone().ok_or_else(needed)?;
     if (facts.is_there)(&save) {
-        return Err(format!("{} is there already, and is not overwritten", text::path(&save)));
+        return Err(format!("{} is there already, and is not overwritten{renewal}", text::path(&save)));
     }
     let directory = save.parent().unwrap_or(Path::new(""));
     if !(facts.is_directory)(directory) {
@@ -92,7 +105,10 @@ fn make(key: &Key, facts: &Facts<'_>, around: &Around<'_>) -> Result<Action, Str
         .map(|(field, value)| (field.to_owned(), value))
         .collect();
     let call = Call::new(Method::POST, ["keys", "generate"], Some(Value::Object(body)));
-    let mut action = Action::new(Line::new(Sign::Make, KIND, &key.name, ""), call);
+    let detail = expired.map_or_else(String::new, |expired| {
+        format!("{} of this name has expired, and stays as it is", text::of(&expired["key_id"]))
+    });
+    let mut action = Action::new(Line::new(Sign::Make, KIND, &key.name, detail), call);
     action.subaccounts = (!subaccounts.is_empty()).then_some(("allowed_subaccounts", subaccounts));
     action.then = (key.active == Some(false)).then(|| json!({ "active": false }));
     action.save = Some(save);
@@ -147,8 +163,7 @@ fn edit(key: &Key, there_is: &Value, facts: &Facts<'_>, around: &Around<'_>) -> 
         edit("description", difference("description", &there_is["description"], &json!(wanted)), json!(wanted));
     }
     let expiry = moment::second(text::field(there_is, "expires_at"));
-    let renewed = key.expires_at.filter(|wanted| wanted.map(|Second(second)| second) != expiry);
-    if let Some(wanted) = renewed {
+    if let Some(wanted) = key.expires_at.filter(|wanted| wanted.map(|Second(second)| second) != expiry) {
         in_the_future(wanted, facts)?;
         let wanted = json!(wanted.map(|Second(second)| rfc3339(second)));
         edit("expires_at", difference("expires_at", &there_is["expires_at"], &wanted), wanted);
@@ -158,14 +173,7 @@ fn edit(key: &Key, there_is: &Value, facts: &Facts<'_>, around: &Around<'_>) -> 
         edit(field, difference(field, &addresses(&there_is[field]), &shown(wanted)), json!(wanted));
     }
     if let Some(wanted) = key.active {
-        let expired = expiry.is_some_and(|second| second <= facts.now);
-        let detail = match (expired, renewed.is_some()) {
-            (false, _) => difference("active", &there_is["active"], &json!(wanted)),
-            // Whether it is switched off besides cannot be seen.
-            (true, true) => Some(format!("active {}", text::of(&json!(wanted)))),
-            (true, false) => None,
-        };
-        edit("active", detail, json!(wanted));
+        edit("active", difference("active", &there_is["active"], &json!(wanted)), json!(wanted));
     }
     let (changes, limits) = limits(key, there_is, around);
     if !changes.is_empty() {

@@ -29,7 +29,7 @@ fn state() -> State {
         keys: vec![key("key_1", "CI"), key("key_2", "old")],
         routes: json!({"rules": [{"path": {"exact": "/health"}, "public": true}], "unmatched": "valid_key", "path_case": "refuse"}),
         caller: json!({"user_id": "usr_0"}),
-        other_keys: Others::default(),
+        ..State::default()
     }
 }
 
@@ -275,17 +275,37 @@ fn everything_that_cannot_be_done_is_told_at_once() {
 }
 
 #[test]
-fn a_key_that_has_expired_is_switched_only_together_with_its_expiry() {
+fn expired_key_is_left_and_another_one_made() {
     let mut state = state();
     state.keys[0]["expires_at"] = json!("2026-01-01T00:00:00Z");
     state.keys[0]["active"] = json!(false);
-    let plan = |yaml| planned_with(yaml, &state, false).unwrap().to_string();
-    assert_eq!(plan("keys: [{name: CI, active: true}, {name: old}]"), "nothing to do\n");
-    assert_eq!(plan("keys: [{name: CI, expires_at: '2026-01-01T00:00:00Z'}, {name: old}]"), "nothing to do\n");
-    assert_eq!(
-        plan("keys: [{name: CI, active: true, expires_at: null}, {name: old}]"),
-        "~ key CI: expires_at 2026-01-01T00:00:00Z → -, active yes\n    ! lasts longer\n    ! is switched on\n"
-    );
+    let plan = |yaml: &str, state: &State| match planned_with(yaml, state, false) {
+        Ok(plan) => plan.to_string(),
+        Err(lines) => lines.join("\n"),
+    };
+    let renewal = "key_1 of this name has expired, and latchkey key edit key_1 --expires TIME renews it";
+    for (key, told) in [
+        ("save: new.pak, active: true", "+ key CI: key_1 of this name has expired, and stays as it is\n".to_owned()),
+        ("save: new.pak, tier: pro", "+ key CI: key_1 of this name has expired, and stays as it is\n".to_owned()),
+        ("expires_at: '2026-01-01T00:00:00Z'", "nothing to do\n".to_owned()),
+        (
+            "description: for CI",
+            format!("! key CI: it is to be made, so it needs `save`, a file for its secret; {renewal}"),
+        ),
+        ("save: taken.pak", format!("! key CI: taken.pak is there already, and is not overwritten; {renewal}")),
+    ] {
+        assert_eq!(plan(&format!("keys: [{{name: CI, {key}}}, {{name: old}}]"), &state), told, "{key}");
+    }
+    // An unexpired one of that name is meant, wherever it is in the list.
+    let mut twin = state.keys[0].clone();
+    twin["key_id"] = json!("key_3");
+    twin["expires_at"] = json!("2030-01-01T00:00:00Z");
+    for at in [0, 1, 2] {
+        let mut state = State { keys: state.keys.clone(), ..State::default() };
+        state.keys.insert(at, twin.clone());
+        let plan = planned_with("keys: [{name: CI, description: for CI}, {name: old}]", &state, false).unwrap();
+        assert_eq!((plan.actions.len(), call(&plan.actions[0]).as_str()), (1, "PATCH keys/key_3"), "{at}");
+    }
 }
 
 #[test]
