@@ -14,6 +14,7 @@ mod cli;
 mod conditional;
 mod connections;
 mod console_login;
+mod console_regenerate;
 mod contact;
 mod credentials;
 mod database;

@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::api::Refusal;
 use super::super::aria::{described, invalid};
@@ -29,7 +29,7 @@ const FIELDS: [&str; 3] = [OVERLAP, CONFIRM, "expires_at"];
 
 /// How long both secrets are good.
 const OVERLAPS: [(u32, &str); 5] = [
-    (0, "None: the old secret stops at once"),
+    (0, "None: every older secret ends at once"),
     (3_600, "1 hour"),
     (86_400, "24 hours"),
     (604_800, "7 days"),
@@ -52,19 +52,10 @@ pub(super) async fn regenerate(
     headers: HeaderMap,
     Sent { session, fields }: Sent,
 ) -> Result<Response, Failure> {
-    let overlap =
-        fields.text(OVERLAP).parse::<u32>().map_or_else(|_| json!(fields.text(OVERLAP)), |number| json!(number));
     let shown = target.shown(&session).await?;
-    let made = if overlap == json!(0) && fields.text(CONFIRM) != shown.key.name {
-        let error = "Type the key's name here to end the old secret at once, or choose how long it stays good.";
-        Err(Refusal::of_field(CONFIRM, error))
-    } else {
-        let mut body = json!({ OVERLAP: overlap });
-        if shown.key.has_expired(session.now) {
-            let end = expiry::end(&fields).map_or_else(|| json!(fields.text("expires_at")), |end| json!(end));
-            body["expires_at"] = if expiry::is_set(&fields) { end } else { json!(null) };
-        }
-        target.call::<Regenerated>(&session, Method::POST, "/regenerate", &body).await?
+    let made = match body(&shown.key, &fields, session.now) {
+        Ok(body) => target.call::<Regenerated>(&session, Method::POST, "/regenerate", &body).await?,
+        Err(refusal) => Err(refusal),
     };
     let key = match made {
         Ok(key) => key,
@@ -78,6 +69,26 @@ pub(super) async fn regenerate(
     let page = layout::content(&session, &headers, PATH, "The new secret", &content);
     // What a reload shows has no secret.
     Ok(([("hx-push-url", target.page())], page).into_response())
+}
+
+/// What the form asks the API for. An expired key has no secret in use, so nothing is asked about its end.
+fn body(key: &Key, fields: &Fields, now: i64) -> Result<Value, Refusal> {
+    if key.has_expired(now) {
+        let expires_at = match fields.text("expires") {
+            "never" => json!(null),
+            "date" => expiry::end(fields).map_or_else(|| json!(fields.text("expires_at")), |end| json!(end)),
+            // The key has expired since the form was shown.
+            _ => return Err(Refusal::of_field("expires_at", "The key has expired. Choose a new expiry.")),
+        };
+        return Ok(json!({ "expires_at": expires_at }));
+    }
+    let overlap = fields.text(OVERLAP);
+    let overlap = overlap.parse::<u32>().map_or_else(|_| json!(overlap), |number| json!(number));
+    if overlap == json!(0) && fields.text(CONFIRM) != key.name {
+        let error = "Type the key's name here to end every older secret at once, or choose how long the present one stays good.";
+        return Err(Refusal::of_field(CONFIRM, error));
+    }
+    Ok(json!({ OVERLAP: overlap }))
 }
 
 async fn refused(
@@ -109,27 +120,30 @@ pub(super) fn card(session: &Session, key: &Key, refusal: Option<&Refusal>) -> M
             @if let Some((masked, ends_at)) = old {
                 p .notice .warn {
                     "The secret before this one, " code { (masked) } ", is good until " (time(ends_at))
-                    ". Until then the secret can be regenerated only without an overlap, which ends both at once."
+                    ". Until then, regenerating without an overlap ends both at once. With one it is refused, unless you made the \
+                     newest secret within the last 10 minutes and nobody has used it: then another one takes its place, and the \
+                     secret before it keeps its end."
                 }
             }
             (general_error(refusal, &FIELDS))
             form method="post" action=(path) hx-post=(path) hx-target="#content" hx-swap="innerHTML show:window:top"
                 hx-disabled-elt="find button" {
                 (csrf(session))
-                label { "The present secret stays good for"
-                    select name=(OVERLAP) {
-                        @for (seconds, text) in OVERLAPS { option value=(seconds) selected[seconds == USUAL] { (text) } }
-                    }
-                    (error(refusal, OVERLAP))
-                }
                 @if key.has_expired(session.now) {
                     p { "The key has expired, so it needs a new expiry. Its old secret stays refused." }
                     (expiry::fieldset(&on_a_date(), key.expires_at.as_deref(), refusal))
-                }
-                label { "Key's name, to end the old secret at once"
-                    input type="text" name=(CONFIRM) autocomplete="off" autocapitalize="none" spellcheck="false"
-                        aria-invalid=[invalid(refusal, CONFIRM)] aria-describedby=[described(refusal, CONFIRM, None)];
-                    (error(refusal, CONFIRM))
+                } @else {
+                    label { "The present secret stays good for"
+                        select name=(OVERLAP) {
+                            @for (seconds, text) in OVERLAPS { option value=(seconds) selected[seconds == USUAL] { (text) } }
+                        }
+                        (error(refusal, OVERLAP))
+                    }
+                    label { "Key's name, to end every older secret at once"
+                        input type="text" name=(CONFIRM) autocomplete="off" autocapitalize="none" spellcheck="false"
+                            aria-invalid=[invalid(refusal, CONFIRM)] aria-describedby=[described(refusal, CONFIRM, None)];
+                        (error(refusal, CONFIRM))
+                    }
                 }
                 button .quiet type="submit" { "Regenerate the secret" }
             }

@@ -98,12 +98,12 @@ async fn a_key_gets_another_secret_and_the_old_one_stops_when_it_was_said() {
     }
     browser.tick("I have stored the key").await;
     browser.press("Done").await;
-    browser.fill("The present secret stays good for", "None: the old secret stops at once").await;
+    browser.fill("The present secret stays good for", "None: every older secret ends at once").await;
     browser.press("Regenerate the secret").await;
     browser.sees("Type the key's name here").await;
     assert_eq!(gateway.ask("/", Some(&second)).await.status, 200, "nobody has confirmed it");
-    browser.fill("The present secret stays good for", "None: the old secret stops at once").await;
-    browser.fill("Key's name, to end the old secret at once", "CI pipeline").await;
+    browser.fill("The present secret stays good for", "None: every older secret ends at once").await;
+    browser.fill("Key's name, to end every older secret at once", "CI pipeline").await;
     browser.press("Regenerate the secret").await;
     browser.sees("I have stored the key").await;
     let third = browser.texts("#secret").await.remove(0);
