@@ -13,8 +13,8 @@ use super::extract::Params;
 use super::list_reads::ListSession;
 use super::openapi::{parameters, texts};
 use crate::clock::rfc3339;
-use crate::store::StoreError;
 use crate::store::audit::{AuditEntry, AuditQuery};
+use crate::store::{PageQuery, Position, StoreError};
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = AuditList)]
@@ -69,29 +69,26 @@ pub(super) async fn list(
     mut params: Params,
 ) -> Result<Answer<List>, ApiError> {
     caller.require("account:audit:read")?;
-    let limit = params.limit()?;
     let query = AuditQuery {
         since: params.time("since")?,
         until: params.time("until")?,
         actor: params.text("actor")?,
         action: params.text("action")?,
         target: params.text("target")?,
-        before: params.text("cursor")?.map(|cursor| position(&cursor)).transpose()?,
-        // One more, to see whether there is another page.
-        limit: limit.saturating_add(1),
     };
+    let after = params.text("cursor")?.map(|cursor| position(&cursor)).transpose()?;
+    let page = PageQuery { limit: params.limit()?, after, search: None };
     params.finish()?;
-    let mut entries = app.store.audit(&caller.account_id, &query).await?;
-    let more = entries.len() > limit as usize;
-    entries.truncate(limit as usize);
-    let next_cursor = entries.last().filter(|_| more).map(|last| last.seq.to_string());
+    let (entries, next) = app.store.audit(&caller.account_id, &query, &page).await?;
+    let next_cursor = next.and_then(|next| next.numbers()).map(|(at, seq)| format!("{at}-{seq}"));
     let entries = entries.into_iter().map(Entry::try_from).collect::<Result<_, _>>()?;
     Ok(Answer::ok("Audit retrieved successfully", List { entries, next_cursor }))
 }
 
-fn position(cursor: &str) -> Result<i64, ApiError> {
-    let digits = !cursor.is_empty() && cursor.bytes().all(|byte| byte.is_ascii_digit());
-    let position = cursor.parse().ok().filter(|_| digits);
+/// A time and an entry's number.
+fn position(cursor: &str) -> Result<Position, ApiError> {
+    let number = |digits: &str| digits.parse::<i64>().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let position = cursor.split_once('-').and_then(|(at, seq)| Some(Position::new(number(at)?, number(seq)?)));
     position.ok_or_else(|| ApiError::parameter("cursor", "must be the `next_cursor` of an earlier answer"))
 }
 

@@ -18,8 +18,8 @@ use super::openapi::parameters::query;
 use super::openapi::texts;
 use crate::clock::rfc3339;
 use crate::schema::{matching, number, object, one_of};
-use crate::store::KeyUsage;
 use crate::store::usage::{self, Group, NamedKey, Resolution, UsageQuery};
+use crate::store::{KeyUsage, Total};
 
 /// Buckets in an answer at most.
 const MAX_BUCKETS: usize = 10_000;
@@ -69,9 +69,13 @@ pub(super) struct List {
     to: String,
     #[schema(schema_with = resolutions)]
     bucket: &'static str,
-    /// How many API keys had such requests in this time.
+    /// How many API keys had such requests in this time. Exact up to 10,000.
     #[schema(minimum = 0)]
     keys: u64,
+    /// Whether `keys` is only the least number that there are.
+    keys_is_estimate: bool,
+    /// Whether an API key that is left out may have more requests than one of the `top_keys`: too many had about as many.
+    top_keys_is_estimate: bool,
     /// By time, key and code, as far as `group_by` has them; with `top_keys` the key with the most requests first. What
     /// there is none of is left out.
     buckets: Vec<Bucket>,
@@ -166,7 +170,16 @@ pub(super) async fn list(
     let found = app.store.usage(&query, MAX_BUCKETS).await?.ok_or_else(too_many)?;
     let with_names = caller.holds("account:apikeys:read");
     let buckets = found.buckets.into_iter().map(|bucket| Bucket::new(bucket, with_names)).collect();
-    let list = List { from: rfc3339(times.start), to: rfc3339(times.end), bucket: name, keys: found.keys, buckets };
+    let Total { count: keys, is_estimate: keys_is_estimate } = found.keys;
+    let list = List {
+        from: rfc3339(times.start),
+        to: rfc3339(times.end),
+        bucket: name,
+        keys,
+        keys_is_estimate,
+        top_keys_is_estimate: found.top_keys_is_estimate,
+        buckets,
+    };
     Ok(Answer::ok("Usage retrieved successfully", list))
 }
 

@@ -200,20 +200,44 @@ pub(crate) struct ListedKey {
     pub(crate) with_ip_lists: bool,
 }
 
-/// The keys of these numbers, in this order.
+/// Bytes of texts and lists in a page of keys, about. The key with which there are more is the last one.
+const PAGE_BYTES: i64 = 1_000_000;
+
+/// The keys of these numbers, in this order: all of them, or as many as fit into a page.
 pub(super) async fn numbered(
     from: &mut SqliteConnection,
     seqs: &[i64],
     with_ip_lists: bool,
 ) -> Result<Vec<ListedKey>, StoreError> {
     let query = if with_ip_lists { NUMBERED } else { SUMMARIES };
-    let rows: Vec<ListedRow> = sqlx::query_as(query).bind(to_json(&seqs)?).fetch_all(from).await?;
+    let fitting = seqs.get(..fitting(from, seqs, with_ip_lists).await?).unwrap_or(seqs);
+    let rows: Vec<ListedRow> = sqlx::query_as(query).bind(to_json(&fitting)?).fetch_all(from).await?;
     let mut rows: HashMap<_, _> = rows.into_iter().map(|row| (row.seq, row)).collect();
     let listed = |row: ListedRow| {
         let (allowed_ips, denied_ips) = (row.allowed_ips_count.cast_unsigned(), row.denied_ips_count.cast_unsigned());
         Ok(ListedKey { key: row.key.try_into()?, allowed_ips, denied_ips, with_ip_lists })
     };
-    seqs.iter().filter_map(|seq| rows.remove(seq)).map(listed).collect()
+    fitting.iter().filter_map(|seq| rows.remove(seq)).map(listed).collect()
+}
+
+/// How many of these keys fit into a page.
+async fn fitting(from: &mut SqliteConnection, seqs: &[i64], with_ip_lists: bool) -> Result<usize, StoreError> {
+    // The length of a text is known without reading it.
+    const BYTES: &str = "SELECT COALESCE(octet_length(description), 0) + COALESCE(octet_length(scope), 0) \
+         + octet_length(roles) + octet_length(permissions) + COALESCE(octet_length(subaccounts), 0) \
+         + COALESCE(octet_length(issues), 0) \
+         + CASE WHEN ?2 THEN octet_length(allowed_ips) + octet_length(denied_ips) ELSE 0 END \
+         FROM json_each(?1) AS listed CROSS JOIN keys ON keys.seq = listed.value ORDER BY listed.key";
+    let sizes: Vec<i64> = sqlx::query_scalar(BYTES).bind(to_json(&seqs)?).bind(with_ip_lists).fetch_all(from).await?;
+    let (mut bytes, mut keys) = (0_i64, 0);
+    for size in sizes {
+        bytes = bytes.saturating_add(size);
+        keys += 1;
+        if bytes > PAGE_BYTES {
+            break;
+        }
+    }
+    Ok(keys)
 }
 
 /// A live key that was found by one of its secrets.

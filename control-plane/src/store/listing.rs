@@ -1,19 +1,20 @@
 //! Keys page by page: which of them are wanted, and in which order.
 
+mod filters;
+mod order;
+mod search;
+#[cfg(test)]
+mod tests;
+
 use latchkey_policy::key::Environment;
-use sqlx::{QueryBuilder, Sqlite};
+use sqlx::SqliteConnection;
 
 use super::keys::{self, ListedKey};
-use super::page::{List, Order, PageQuery, Paged};
-use super::removals::NOT_ENDED;
+use super::page::{Found, PageQuery, Paged, Total};
+use super::walk::{Effort, Gathering, Walk};
 use super::{Store, StoreError};
 use crate::role::Role;
-use crate::text;
-
-const SECONDS_PER_DAY: i64 = 24 * 60 * 60;
-
-const KEYS: List =
-    List { columns: "keys.seq", table: "keys", joins: "", searched: &["keys.name", "description", "id", "masked"] };
+use filters::Filters;
 
 /// What becomes of a key that is presented, as far as the key alone decides it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -59,21 +60,6 @@ pub(crate) enum KeySort {
     LastUsedAt,
 }
 
-impl KeySort {
-    fn order(self, descending: bool) -> Order {
-        // No time is so early or so late.
-        let by = match (self, descending) {
-            (Self::CreatedAt, _) => "created_at",
-            (Self::Name, _) => "keys.name COLLATE NOCASE",
-            (Self::ExpiresAt, false) => "COALESCE(expires_at, 9223372036854775807)",
-            (Self::ExpiresAt, true) => "COALESCE(expires_at, -1)",
-            (Self::LastUsedAt, false) => "COALESCE(last_used_at, 9223372036854775807)",
-            (Self::LastUsedAt, true) => "COALESCE(last_used_at, -1)",
-        };
-        Order { by, descending }
-    }
-}
-
 /// Which of an account's keys are wanted, and in which order.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KeyQuery {
@@ -96,7 +82,8 @@ pub(crate) struct KeyQuery {
 }
 
 impl Store {
-    /// A page of the account's keys.
+    /// A page of the account's keys. It is shorter than asked for, with a next one, if more than that would be too much
+    /// work or too many bytes.
     pub(crate) async fn keys(
         &self,
         account_id: &str,
@@ -104,54 +91,91 @@ impl Store {
         page: &PageQuery,
         now: i64,
     ) -> Result<Paged<ListedKey>, StoreError> {
-        let filter = |select: &mut QueryBuilder<Sqlite>| query.write(select, account_id, now);
-        let found: Paged<(i64,)> = KEYS.page(&self.0.lists, query.sort.order(query.descending), page, filter).await?;
-        let seqs: Vec<i64> = found.rows.iter().map(|(seq,)| *seq).collect();
-        let mut read = self.0.lists.begin().await?;
-        let rows = keys::numbered(&mut read, &seqs, query.ip_lists).await?;
-        Ok(Paged { rows, total: found.total, next: found.next })
+        let mut transaction = self.0.readers.begin().await?;
+        let (found, total) = find(&mut transaction, account_id, query, page, now, Effort::default()).await?;
+        let rows = keys::numbered(&mut transaction, &found.seqs(), query.ip_lists).await?;
+        // Not all of them may fit.
+        let last = rows.len().checked_sub(1).filter(|_| rows.len() < found.rows.len());
+        let last = last.and_then(|last| found.rows.get(last)).map(|(_, position)| position.clone());
+        let next = last.or(found.next);
+        Ok(Paged { rows, total, next })
     }
 }
 
-impl KeyQuery {
-    fn write(&self, to: &mut QueryBuilder<Sqlite>, account_id: &str, now: i64) {
-        to.push("account_id = ").push_bind(account_id.to_owned());
-        match self.state {
-            KeyState::All => {}
-            KeyState::Revoked => _ = to.push(" AND (revoked_at IS NOT NULL OR NOT ").push(NOT_ENDED).push(")"),
-            _ => _ = to.push(" AND revoked_at IS NULL AND ").push(NOT_ENDED),
+/// The numbers of a page's keys, and how many there are on all pages.
+async fn find(
+    on: &mut SqliteConnection,
+    account_id: &str,
+    query: &KeyQuery,
+    page: &PageQuery,
+    now: i64,
+    effort: Effort,
+) -> Result<(Found, Total), StoreError> {
+    let search = page.search.as_deref();
+    let Some(filters) = Filters::read(on, account_id, query, search, now).await? else {
+        return Ok((Found::default(), Total::counted(0, true)));
+    };
+    let (found, total) = match plan(on, filters, query, effort).await? {
+        Plan::Gather(gathering) => {
+            let found = gathering.page(on, page).await?;
+            let total = if is_whole(page, &found) { None } else { Some(gathering.total(on).await?) };
+            (found, total)
         }
-        match self.state {
-            KeyState::Active => {
-                to.push(" AND NOT disabled AND (expires_at IS NULL OR expires_at > ");
-                to.push_bind(now).push(")")
+        Plan::Walk { page: walk, count } => {
+            let found = walk.page(on, page, effort).await?;
+            let total = if is_whole(page, &found) { None } else { Some(count.total(on, effort).await?) };
+            (found, total)
+        }
+    };
+    let rows = u64::try_from(found.rows.len()).unwrap_or(u64::MAX);
+    Ok((found, total.unwrap_or_else(|| Total::counted(rows, true))))
+}
+
+/// Whether a page is all there is.
+fn is_whole(page: &PageQuery, found: &Found) -> bool {
+    page.after.is_none() && found.next.is_none()
+}
+
+/// How a page is found.
+enum Plan {
+    /// All keys that pass one of the filters, as they are few.
+    Gather(Gathering),
+    /// Key by key, as many pass each of the filters.
+    Walk { page: Walk, count: Walk },
+}
+
+/// Chooses: the filter that the fewest keys pass, if they are few; else the order itself.
+async fn plan(
+    on: &mut SqliteConnection,
+    filters: Filters,
+    query: &KeyQuery,
+    effort: Effort,
+) -> Result<Plan, StoreError> {
+    let Filters { base, drivers, tests } = filters;
+    let sequence = order::sequence(query.sort, query.descending);
+    let mut fewest = None;
+    if !drivers.is_empty() {
+        let base_driver = filters::Driver::base(&base);
+        for driver in drivers.iter().chain([&base_driver]) {
+            let count = driver.count(on, effort.few).await?;
+            if count <= effort.few && fewest.is_none_or(|(fewest, _)| count < fewest) {
+                fewest = Some((count, driver));
             }
-            KeyState::Disabled => to.push(" AND disabled"),
-            KeyState::Expired => to.push(" AND expires_at <= ").push_bind(now),
-            KeyState::Live | KeyState::Revoked | KeyState::All => to,
-        };
-        if let Some(role) = self.role {
-            to.push(" AND EXISTS (SELECT 1 FROM json_each(roles) WHERE value = ").push_bind(role.as_str()).push(")");
         }
-        if let Some(tier) = &self.tier {
-            to.push(" AND tier = ").push_bind(tier.clone());
-        }
-        if let Some(environment) = self.environment {
-            to.push(" AND environment = ").push_bind(environment.as_str());
-        }
-        if let Some(owner) = &self.owner {
-            to.push(" AND user_id = (SELECT id FROM users WHERE account_id = ").push_bind(account_id.to_owned());
-            to.push(" AND (id = ").push_bind(owner.clone());
-            to.push(" OR email = ").push_bind(text::normalized_email(owner)).push("))");
-        }
-        if let Some(days) = self.expires_within_days {
-            let until = now.saturating_add(i64::from(days).saturating_mul(SECONDS_PER_DAY));
-            to.push(" AND expires_at > ").push_bind(now).push(" AND expires_at <= ").push_bind(until);
-        }
-        match self.unused {
-            None => {}
-            Some(true) => _ = to.push(" AND last_used_at IS NULL"),
-            Some(false) => _ = to.push(" AND last_used_at IS NOT NULL"),
+        if let Some((_, driver)) = fewest {
+            return Ok(Plan::Gather(Gathering { sequence, numbers: driver.numbers.clone(), tests }));
         }
     }
+    let ordered = drivers.into_iter().map(|driver| driver.by_creation).find(|runs| !runs.is_empty());
+    let by_creation = order::sequence(KeySort::CreatedAt, query.descending);
+    let walk = |sequence, runs| Walk { sequence, runs, tests: tests.clone() };
+    let count = match &ordered {
+        Some(runs) => walk(by_creation, runs.clone()),
+        None => walk(sequence, base.clone()),
+    };
+    let page = match ordered {
+        Some(runs) if query.sort == KeySort::CreatedAt => walk(sequence, runs),
+        _ => walk(sequence, base),
+    };
+    Ok(Plan::Walk { page, count })
 }

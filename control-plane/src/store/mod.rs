@@ -16,6 +16,7 @@ mod bounds;
 mod callers;
 mod change;
 mod chunks;
+mod condition;
 mod creation;
 mod disclosures;
 mod editing;
@@ -56,6 +57,7 @@ mod subaccounts;
 mod tiers;
 pub(crate) mod usage;
 mod users;
+mod walk;
 mod webhooks;
 
 use at_rest::AtRest;

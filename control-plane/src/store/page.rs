@@ -8,6 +8,9 @@ use sqlx::{FromRow, QueryBuilder, Row as _, Sqlite};
 use super::reading::ListReads;
 use super::{StoreError, from_json};
 
+/// Totals are exact up to this number.
+pub(crate) const TOTAL_LIMIT: u32 = 10_000;
+
 /// Stands before what a pattern would take for more than itself.
 const ESCAPE: char = '\\';
 
@@ -33,6 +36,35 @@ enum Value {
     Text(String),
 }
 
+impl Position {
+    /// The place of the row `seq` whose value is the number `value`.
+    pub(crate) fn new(value: i64, seq: i64) -> Self {
+        Self(Value::Number(value), seq)
+    }
+
+    /// The row's value, if it is a number, and its number.
+    pub(crate) fn numbers(&self) -> Option<(i64, i64)> {
+        match self.0 {
+            Value::Number(value) => Some((value, self.1)),
+            Value::Text(_) => None,
+        }
+    }
+
+    /// Whether the row's value is this number.
+    pub(super) fn has_number(&self, number: i64) -> bool {
+        self.0 == Value::Number(number)
+    }
+
+    /// The row's number.
+    pub(super) fn number(&self) -> i64 {
+        self.1
+    }
+
+    pub(super) fn push_value(&self, query: &mut QueryBuilder<Sqlite>) {
+        self.0.push(query);
+    }
+}
+
 impl Value {
     fn push(&self, query: &mut QueryBuilder<Sqlite>) {
         match self {
@@ -53,17 +85,41 @@ pub(crate) struct Paged<T> {
     pub(crate) next: Option<Position>,
 }
 
+/// The numbers of a page's rows with their places, and where the next page begins.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) rows: Vec<(i64, Position)>,
+    pub(super) next: Option<Position>,
+}
+
+impl Found {
+    /// A page of the first `limit` of these rows; if there are more of them, there is another page.
+    pub(super) fn full(mut rows: Vec<(i64, Position)>, limit: usize) -> Self {
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = rows.last().filter(|_| more).map(|(_, position)| position.clone());
+        Self { rows, next }
+    }
+
+    /// The rows' numbers.
+    pub(super) fn seqs(&self) -> Vec<i64> {
+        self.rows.iter().map(|(seq, _)| *seq).collect()
+    }
+}
+
 /// How many rows a list has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Total {
+    /// The number, or if it is an estimate, one that the list has at least.
     pub(crate) count: u64,
     pub(crate) is_estimate: bool,
 }
 
 impl Total {
-    /// A number that was counted.
-    pub(super) fn exact(count: u64) -> Self {
-        Self { count, is_estimate: false }
+    /// A number that was counted, up to one more than [`TOTAL_LIMIT`]; `all`: no rows were left to count.
+    pub(super) fn counted(count: u64, all: bool) -> Self {
+        let is_estimate = count > TOTAL_LIMIT.into() || !all;
+        Self { count: count.min(TOTAL_LIMIT.into()), is_estimate }
     }
 }
 
@@ -123,9 +179,10 @@ impl List {
     {
         let Self { columns, table, joins, .. } = self;
         let Order { by, descending } = order;
-        let mut count = QueryBuilder::new(format!("SELECT COUNT(*) FROM {table} WHERE "));
+        let mut count = QueryBuilder::new(format!("SELECT COUNT(*) FROM (SELECT 1 FROM {table} WHERE "));
         filter(&mut count);
         self.search(&mut count, page);
+        count.push(" LIMIT ").push_bind(TOTAL_LIMIT.saturating_add(1)).push(")");
         let position = format!("json_array({by}, {table}.rowid)");
         let mut select =
             QueryBuilder::new(format!("SELECT {columns}, {position} AS position FROM {table} {joins} WHERE "));
@@ -154,7 +211,7 @@ impl List {
             // It is all there is.
             u64::try_from(rows.len()).unwrap_or(u64::MAX)
         };
-        let total = Total::exact(total);
+        let total = Total::counted(total, true);
         rows.truncate(limit);
         let last = rows.last().filter(|_| more);
         let next = last.map(|last| from_json(&last.position, "a row's place")).transpose()?;
@@ -174,8 +231,8 @@ impl List {
     }
 }
 
-/// Matches what has `text` somewhere.
-fn pattern(text: &str) -> String {
+/// Matches what has `text` somewhere, with [`ESCAPE`].
+pub(super) fn pattern(text: &str) -> String {
     let mut pattern = String::from("%");
     for c in text.chars() {
         if matches!(c, '%' | '_' | ESCAPE) {

@@ -2,7 +2,7 @@
 //!
 //! Nodes report totals. What is stored with a total is the total itself, so a report that comes twice counts once:
 //! [`commit`] turns totals into what is new, [`counts`] says what a node must know of the others and [`news`] of which keys,
-//! [`read`] and [`buckets`] are what people ask for, and [`tidy`] deletes what nobody needs any more.
+//! [`read`], [`buckets`] and [`top`] are what people ask for, and [`tidy`] deletes what nobody needs any more.
 //!
 //! Nodes do not decide by any of this as part of a snapshot, so none of it advances the revision.
 
@@ -12,6 +12,7 @@ mod counts;
 mod news;
 mod read;
 mod tidy;
+mod top;
 
 pub(crate) use buckets::{Bucket, Group, NamedKey, Resolution, UsageQuery};
 pub(crate) use counts::{Count, Current, Elsewhere, ElsewherePage};

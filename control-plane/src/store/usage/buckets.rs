@@ -1,11 +1,13 @@
-//! Requests by time, key and code, or by some of these, summed up by the database.
+//! Requests by time, key and code, or by some of these, summed up by the database: of keys from `usage_buckets`, of an
+//! account from `usage_sums`.
 
 use latchkey_policy::meter::Outcome;
-use sqlx::{QueryBuilder, Sqlite};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use std::ops::Range;
 
+use super::top::{self, UsedKeys};
 use super::{DAY, HOUR, MAX_REQUESTS};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Total, to_json};
 
 /// How long the times are over which requests are summed up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +53,7 @@ pub(crate) struct UsageQuery<'a> {
 }
 
 impl UsageQuery<'_> {
-    fn hours(&self) -> Range<i64> {
+    pub(super) fn hours(&self) -> Range<i64> {
         self.times.start.div_euclid(HOUR)..self.times.end.div_euclid(HOUR)
     }
 
@@ -63,6 +65,19 @@ impl UsageQuery<'_> {
         let codes = if self.group.code || self.code.is_some() { 1 } else { Outcome::ALL.len() };
         let of_a_bucket = hours.saturating_mul(i64::try_from(codes).unwrap_or(i64::MAX));
         limit.saturating_mul(of_a_bucket).saturating_add(1)
+    }
+
+    /// The codes that are asked for.
+    pub(super) fn codes(&self) -> Vec<&'static str> {
+        let wanted = |outcome: &Outcome| self.code.is_none_or(|code| code == *outcome);
+        Outcome::ALL.into_iter().filter(wanted).map(|outcome| outcome.code().as_str()).collect()
+    }
+
+    /// The days that its hours are in.
+    pub(super) fn days(&self) -> Range<i64> {
+        let hours = self.hours();
+        let end = hours.end.saturating_add(DAY / HOUR - 1).div_euclid(DAY / HOUR);
+        hours.start.div_euclid(DAY / HOUR)..end
     }
 }
 
@@ -90,7 +105,9 @@ pub(crate) struct UsageFound {
     /// In the order of times, keys and codes; with `top_keys` the key with the most requests first.
     pub(crate) buckets: Vec<Bucket>,
     /// How many keys had such requests, whether or not they are told apart.
-    pub(crate) keys: u64,
+    pub(crate) keys: Total,
+    /// Whether a key that is left out may have more requests than one of the top keys.
+    pub(crate) top_keys_is_estimate: bool,
 }
 
 /// Time, key, its name, code and requests.
@@ -99,12 +116,26 @@ type Row = (Option<i64>, Option<String>, Option<String>, Option<String>, i64);
 impl Store {
     /// What `query` asks for; none if that is more than `limit` buckets.
     pub(crate) async fn usage(&self, query: &UsageQuery<'_>, limit: usize) -> Result<Option<UsageFound>, StoreError> {
-        let mut transaction = self.0.lists.begin().await?;
-        let rows: Vec<Row> = select(query, limit).build_query_as().fetch_all(&mut *transaction).await?;
+        let mut transaction = self.0.readers.begin().await?;
+        let on = &mut *transaction;
+        let used = if query.group.key || query.key_id.is_some() { Some(keys(on, query, limit).await?) } else { None };
+        let (seqs, top_keys_is_estimate) = match &used {
+            Some(UsedKeys { seqs, .. }) if seqs.len() > limit => return Ok(None),
+            Some(UsedKeys { seqs, is_estimate }) => (Some(to_json(seqs)?), *is_estimate),
+            None => (None, false),
+        };
+        let select = select(query, seqs.as_deref(), limit);
+        let rows: Vec<Row> = { select }.build_query_as().fetch_all(&mut *on).await?;
         if rows.len() > limit {
             return Ok(None);
         }
-        let keys: i64 = count(query).build_query_scalar().fetch_one(&mut *transaction).await?;
+        let keys = match used {
+            Some(UsedKeys { seqs, .. }) if query.top_keys.is_none() && query.key_id.is_none() => {
+                Total::counted(u64::try_from(seqs.len()).unwrap_or(u64::MAX), true)
+            }
+            _ if query.key_id.is_some() => Total::counted(u64::from(!rows.is_empty()), true),
+            _ => top::count(on, query).await?,
+        };
         let bucket = |(time, id, name, code, requests): Row| Bucket {
             start: time.map(|time| time.saturating_mul(query.resolution.seconds())),
             key: id.zip(name).map(|(id, name)| NamedKey { id, name }),
@@ -112,82 +143,69 @@ impl Store {
             requests: requests.cast_unsigned(),
         };
         let buckets = rows.into_iter().map(bucket).collect();
-        Ok(Some(UsageFound { buckets, keys: keys.cast_unsigned() }))
+        Ok(Some(UsageFound { buckets, keys, top_keys_is_estimate }))
     }
 }
 
-/// The buckets, one more than `limit` at most.
-fn select(query: &UsageQuery<'_>, limit: usize) -> QueryBuilder<Sqlite> {
+/// The keys that are asked for and had such requests; of one key only that it exists.
+async fn keys(on: &mut SqliteConnection, query: &UsageQuery<'_>, limit: usize) -> Result<UsedKeys, StoreError> {
+    const ONE: &str = "SELECT seq FROM keys WHERE account_id = ? AND id = ?";
+    if let Some(key_id) = query.key_id {
+        let seqs = sqlx::query_scalar(ONE).bind(query.account_id).bind(key_id).fetch_all(on).await?;
+        return Ok(UsedKeys { seqs, is_estimate: false });
+    }
+    match query.top_keys {
+        Some(top_keys) => top::keys(on, query, top_keys).await,
+        None => top::used(on, query, limit.saturating_add(1)).await,
+    }
+}
+
+/// The buckets, one more than `limit` at most: of the keys of these numbers, which are JSON, or of all of the account.
+fn select(query: &UsageQuery<'_>, seqs: Option<&str>, limit: usize) -> QueryBuilder<Sqlite> {
     let Group { time, key, code } = query.group;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut select = QueryBuilder::<Sqlite>::new("WITH ");
-    if let Some(top_keys) = query.top_keys {
-        select.push("top AS MATERIALIZED (SELECT k.seq, ");
-        push_sum(&mut select);
-        select.push(" AS total FROM ");
-        push_counted(&mut select, query);
-        select.push(" GROUP BY k.seq ORDER BY total DESC, k.id LIMIT ").push_bind(top_keys).push("), ");
-    }
+    let mut select = QueryBuilder::<Sqlite>::new("WITH counted AS (SELECT ");
     let of_time = if query.resolution == Resolution::Day { "b.hour / 24" } else { "b.hour" };
     let column = |wanted: bool, column: &'static str| if wanted { column } else { "NULL" };
-    select.push("counted AS (SELECT ").push(column(time, of_time)).push(" AS time, ");
-    select.push(column(key, "b.key_seq")).push(" AS seq, ").push(column(code, "b.code")).push(" AS code, ");
+    select.push(column(time, of_time)).push(" AS time, ").push(column(key, "listed.key")).push(" AS place, ");
+    select.push(column(key, "listed.value")).push(" AS seq, ").push(column(code, "b.code")).push(" AS code, ");
     select.push("b.requests FROM ");
-    if query.top_keys.is_some() {
-        select.push("top CROSS JOIN usage_buckets b ON b.key_seq = top.seq WHERE ");
-        push_which(&mut select, query);
-    } else {
-        push_counted(&mut select, query);
+    match seqs {
+        Some(seqs) => {
+            select.push("json_each(").push_bind(seqs.to_owned());
+            select.push(") AS listed CROSS JOIN usage_buckets b ON b.key_seq = listed.value WHERE ");
+        }
+        None => {
+            select.push("usage_sums b WHERE b.account_id = ").push_bind(query.account_id.to_owned()).push(" AND ");
+        }
     }
+    push_which(&mut select, query);
     if key {
         select.push(" LIMIT ").push_bind(query.rows(limit));
     }
-    select.push("), summed AS (SELECT time, seq, code, ");
+    select.push("), summed AS (SELECT time, place, seq, code, ");
     push_sum(&mut select);
-    let group = [(time, "time"), (key, "seq"), (code, "code")].into_iter().filter(|(wanted, _)| *wanted);
+    let group = [(time, "time"), (key, "place, seq"), (code, "code")].into_iter().filter(|(wanted, _)| *wanted);
     let group: Vec<_> = group.map(|(_, column)| column).collect();
-    select.push(" AS total FROM counted GROUP BY ").push(group.join(", "));
+    select.push(" AS total FROM counted ");
+    if !group.is_empty() {
+        select.push("GROUP BY ").push(group.join(", "));
+    }
     select.push(" LIMIT ").push_bind(limit.saturating_add(1));
     select.push(") SELECT s.time, k.id, k.name, s.code, s.total FROM summed s LEFT JOIN keys k ON k.seq = s.seq ");
     select.push(match query.top_keys {
-        Some(_) => "JOIN top ON top.seq = s.seq ORDER BY top.total DESC, k.id, s.time, s.code",
+        Some(_) => "ORDER BY s.place, s.time, s.code",
         None => "ORDER BY s.time, k.id, s.code",
     });
     select
 }
 
-/// How many keys have what is counted.
-fn count(query: &UsageQuery<'_>) -> QueryBuilder<Sqlite> {
-    let mut count = QueryBuilder::<Sqlite>::new("SELECT COUNT(*) FROM keys k WHERE ");
-    push_whose(&mut count, query);
-    count.push(" AND EXISTS (SELECT 1 FROM usage_buckets b WHERE b.key_seq = k.seq AND ");
-    push_which(&mut count, query);
-    count.push(")");
-    count
-}
-
 /// As much as a bucket can say. `TOTAL` is exact up to there, and does not fail beyond.
-fn push_sum(to: &mut QueryBuilder<Sqlite>) {
+pub(super) fn push_sum(to: &mut QueryBuilder<Sqlite>) {
     to.push("CAST(MIN(TOTAL(requests), ").push_bind(MAX_REQUESTS.cast_signed()).push(") AS INTEGER)");
 }
 
-/// All that is asked for. In this order, so that what it costs depends on the account's keys and not on all that was ever
-/// counted.
-fn push_counted(to: &mut QueryBuilder<Sqlite>, query: &UsageQuery<'_>) {
-    to.push("keys k CROSS JOIN usage_buckets b ON b.key_seq = k.seq WHERE ");
-    push_whose(to, query);
-    to.push(" AND ");
-    push_which(to, query);
-}
-
-fn push_whose(to: &mut QueryBuilder<Sqlite>, query: &UsageQuery<'_>) {
-    to.push("k.account_id = ").push_bind(query.account_id);
-    if let Some(key_id) = query.key_id {
-        to.push(" AND k.id = ").push_bind(key_id);
-    }
-}
-
-fn push_which(to: &mut QueryBuilder<Sqlite>, query: &UsageQuery<'_>) {
+pub(super) fn push_which(to: &mut QueryBuilder<Sqlite>, query: &UsageQuery<'_>) {
     let hours = query.hours();
     to.push("b.hour >= ").push_bind(hours.start).push(" AND b.hour < ").push_bind(hours.end);
     if let Some(outcome) = query.code {
@@ -222,29 +240,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_the_accounts_keys_are_looked_at() {
+    async fn usage_reports_search_for_their_rows() {
         let (_directory, store) = store().await;
-        let of_account = "k USING INDEX keys_account (account_id=?)";
-        let of_key = "k USING INDEX sqlite_autoindex_keys_1 (id=?)";
         let buckets = "SEARCH b USING PRIMARY KEY (key_seq=? AND hour>? AND hour<?)";
+        let sums = "SEARCH b USING PRIMARY KEY (account_id=? AND hour>? AND hour<?)";
         let by_time = Group { key: false, ..ALL };
-        for (key_id, group, top_keys) in
-            [(None, ALL, None), (None, by_time, None), (None, ALL, Some(1)), (Some("key"), ALL, None)]
+        for (seqs, group, top_keys, expected) in
+            [(Some("[1]"), ALL, None, buckets), (None, by_time, None, sums), (Some("[1]"), ALL, Some(1), buckets)]
         {
-            let query = query(key_id, group, top_keys);
-            let keys = if key_id.is_some() { of_key } else { of_account };
-            for select in [select(&query, 1), count(&query)] {
-                let plan = plan(&store, select).await;
-                let searched =
-                    |step: &&String| step.contains(" b ") || step.contains(" k USING") && !step.contains("rowid");
-                let searches: Vec<_> = plan
-                    .iter()
-                    .filter(searched)
-                    .map(|step| step.replace("COVERING ", "").replace(" EXISTS", ""))
-                    .collect();
-                assert!(searches[0].ends_with(keys), "{plan:#?}");
-                assert!(searches[1..].iter().all(|step| step.trim() == buckets), "{plan:#?}");
-            }
+            let query = query(None, group, top_keys);
+            let plan = plan(&store, select(&query, seqs, 1)).await;
+            let searches: Vec<_> = plan.iter().filter(|step| step.contains(" b ")).map(|step| step.trim()).collect();
+            assert_eq!(searches, [expected], "{plan:#?}");
         }
     }
 }

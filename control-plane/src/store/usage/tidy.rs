@@ -80,6 +80,11 @@ impl Store {
              GROUP BY instance HAVING MAX(reported_at) < ?";
         const BUCKETS: &str = "DELETE FROM usage_buckets WHERE (key_seq, hour, code) IN \
              (SELECT key_seq, hour, code FROM usage_buckets WHERE hour < ? LIMIT ?)";
+        const SUMS: &str = "DELETE FROM usage_sums WHERE (account_id, hour, code) IN \
+             (SELECT account_id, hour, code FROM usage_sums WHERE hour < ? LIMIT ?)";
+        // A day goes with the last of its hours.
+        const DAYS: &str = "DELETE FROM usage_days WHERE (account_id, day, code, key_seq) IN \
+             (SELECT account_id, day, code, key_seq FROM usage_days WHERE day < ? / 24 LIMIT ?)";
         if !trusts(&self.0.readers, now).await? {
             return Ok(());
         }
@@ -89,7 +94,9 @@ impl Store {
             self.delete(|| sqlx::query(INSTANCE).bind(&instance)).await?;
         }
         let hour = now.saturating_sub(kept).div_euclid(HOUR);
-        self.delete(|| sqlx::query(BUCKETS).bind(hour)).await
+        self.delete(|| sqlx::query(BUCKETS).bind(hour)).await?;
+        self.delete(|| sqlx::query(SUMS).bind(hour)).await?;
+        self.delete(|| sqlx::query(DAYS).bind(hour)).await
     }
 
     /// Repeats a statement, which has the most rows as its last parameter, until it finds no more.
