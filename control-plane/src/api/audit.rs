@@ -58,7 +58,8 @@ struct Party {
 
 /// List changes
 ///
-/// Of the account, the newest first.
+/// Of the account, the newest first. With several filters a page can have fewer entries than `limit`, even none, and still
+/// a `next_cursor`. The list ends with the page whose `next_cursor` is null.
 #[utoipa::path(get, path = "/v1/audit", operation_id = "listAudit", tag = "Audit",
     security(("credential" = ["account:audit:read"])),
     params(parameters::AuditPage),

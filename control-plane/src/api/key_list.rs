@@ -36,9 +36,9 @@ pub(super) const SORTS: [(&str, (KeySort, bool)); 8] = [
 #[schema(as = KeyList)]
 pub(super) struct List {
     keys: Vec<KeyView>,
-    /// Of all pages.
+    /// The number of keys on all pages: exact up to 10,000.
     total: u64,
-    /// Whether `total` is an estimate.
+    /// Whether there are at least `total` keys, and perhaps more: over 10,000, or counting them would take too long.
     total_is_estimate: bool,
     /// Where the next page begins; null after the last.
     #[schema(required)]
@@ -49,6 +49,9 @@ pub(super) struct List {
 ///
 /// Those of the account that are not revoked, the newest first, unless something else is asked for. Entries are
 /// summaries: `include=ip_lists` adds `allowed_ips` and `denied_ips`.
+///
+/// A page can have fewer keys than `limit`, even none, and still a `next_cursor`: it ends after about 1 MB, and when many
+/// thousand keys were looked at for it. The list ends with the page whose `next_cursor` is null.
 #[utoipa::path(get, path = "/v1/keys", operation_id = "listKeys", tag = "Keys",
     params(KeyPage), security(("credential" = ["account:apikeys:read"])),
     responses((status = 200, description = "Some of the keys, and how many there are.", body = Answer<List>)))]

@@ -264,3 +264,46 @@ async fn fetch(on: &mut SqliteConnection, mut query: QueryBuilder<Sqlite>) -> Re
     let rows: Vec<(i64, String)> = query.build_query_as().fetch_all(on).await?;
     rows.into_iter().map(|(seq, position)| Ok((seq, from_json(&position, "a row's place")?))).collect()
 }
+
+#[cfg(test)]
+mod statements {
+    use super::*;
+
+    impl Walk {
+        /// Its statements, at the beginning and behind a row.
+        pub(in crate::store) fn statements(&self) -> Vec<String> {
+            let table = self.sequence.table;
+            let rows = |met: String| {
+                let mut query = QueryBuilder::new("");
+                self.sequence.push_select(&mut query);
+                query.push(met).push(format_args!(") AS met CROSS JOIN {table} ON {table}.seq = met.number WHERE "));
+                self.tests.push(&mut query);
+                self.sequence.push_order(&mut query);
+                query.sql().as_str().to_owned()
+            };
+            self.met_statements().into_iter().map(rows).collect()
+        }
+
+        pub(in crate::store) fn met_statements(&self) -> Vec<String> {
+            let mut statements = Vec::new();
+            for segment in self.sequence.segments {
+                for after in [None, Some(Position::new(1, 1))] {
+                    let mut query = QueryBuilder::new("");
+                    self.push_met(&mut query, Some(segment), after.as_ref(), 1);
+                    statements.push(query.sql().as_str().to_owned());
+                }
+            }
+            statements
+        }
+    }
+
+    impl Gathering {
+        /// Its statement.
+        pub(in crate::store) fn statement(&self) -> String {
+            let mut query = QueryBuilder::new("");
+            self.sequence.push_select(&mut query);
+            self.push_passing(&mut query);
+            query.sql().as_str().to_owned()
+        }
+    }
+}

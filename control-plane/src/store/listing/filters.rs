@@ -48,6 +48,16 @@ impl Driver {
     }
 }
 
+#[cfg(test)]
+impl Driver {
+    /// Its statement.
+    pub(super) fn statement(&self) -> String {
+        let mut query = QueryBuilder::<sqlx::Sqlite>::new("");
+        self.numbers.push(&mut query);
+        query.sql().as_str().to_owned()
+    }
+}
+
 fn numbers(runs: &[Condition], before: &'static str, behind: &'static str) -> Condition {
     let mut numbers = Condition::default();
     for run in runs {
@@ -178,11 +188,7 @@ impl Filters {
         self.test(has);
         if let Some(sets) = sets {
             let run = |set| of_account(account_id).sql(" AND roles = ").text(set);
-            let mut runs: Vec<_> = sets.into_iter().map(run).collect();
-            if runs.is_empty() {
-                runs.push(Condition::new("FALSE"));
-            }
-            self.drivers.push(Driver::ordered(runs));
+            self.drivers.push(Driver::ordered(sets.into_iter().map(run).collect()));
         }
     }
 

@@ -118,7 +118,7 @@ mod tests {
         let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {UNANNOUNCED}"));
         let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(explain).fetch_all(&store.0.readers).await.unwrap();
         let steps: Vec<_> = steps.iter().map(|(.., step)| step.as_str()).collect();
-        let keys = "SEARCH k USING INDEX keys_expiry (account_id=? AND expires_at>? AND expires_at<?)";
+        let keys = "SEARCH k USING INDEX keys_by_expiry (account_id=? AND expires_at>? AND expires_at<?)";
         assert_eq!(steps.first(), Some(&keys));
         assert!(!steps.iter().any(|step| step.contains("SCAN ") || step.contains("B-TREE")), "{steps:?}");
     }

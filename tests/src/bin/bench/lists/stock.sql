@@ -58,13 +58,13 @@ SELECT account, now - 60000000 + seq * 54,
 FROM keys k, moment WHERE seq <= 1000000;
 
 INSERT INTO usage_buckets (key_seq, hour, code, requests)
-SELECT k.n, now / 3600 - h.n + 1, 'ok', 1 + (k.n * 31 + h.n * 7) % 1000 FROM numbers k, numbers h, moment
+SELECT k.n, now / 3600 - h.n + 1, 'allowed', 1 + (k.n * 31 + h.n * 7) % 1000 FROM numbers k, numbers h, moment
 WHERE k.n <= 100000 AND h.n <= 24;
 INSERT INTO usage_buckets (key_seq, hour, code, requests)
 SELECT k.n, now / 3600 - h.n + 1, 'rate_limited', 1 + (k.n * 17 + h.n) % 50 FROM numbers k, numbers h, moment
 WHERE k.n <= 100000 AND k.n % 5 = 0 AND h.n <= 24;
 INSERT INTO usage_buckets (key_seq, hour, code, requests)
-SELECT k.n * 10, now / 3600 - h.n * 24, 'ok', 500 FROM numbers k, numbers h, moment WHERE k.n <= 10000 AND h.n BETWEEN 2 AND 40;
+SELECT k.n * 10, now / 3600 - h.n * 24, 'allowed', 500 FROM numbers k, numbers h, moment WHERE k.n <= 10000 AND h.n BETWEEN 2 AND 40;
 
 INSERT INTO webhooks (id, account_id, url, secret, events, expiring_days, active, created_at, updated_at)
 SELECT printf('whk_stock%07d', n), account, 'https://example.com/hook', randomblob(32), '["key.created"]', '[]', FALSE, now, now
