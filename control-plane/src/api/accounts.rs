@@ -20,7 +20,7 @@ use crate::clock::rfc3339;
 use crate::enforcement::Enforcement;
 use crate::json::{Object, given};
 use crate::secret::Password;
-use crate::store::{Account, AccountChange, Lasting, NewAccount, StoreError};
+use crate::store::{Account, AccountChange, Lasting, NewAccount, StoreError, Total};
 
 /// Keys that an account may have about which nothing else is said.
 const MAX_KEYS: u32 = 1_000;
@@ -119,6 +119,8 @@ impl From<Account> for AccountView {
 pub(super) struct List {
     accounts: Vec<AccountView>,
     total: u64,
+    /// Whether there are more than `total`, which is exact up to 10,000.
+    total_is_estimate: bool,
     /// Where the next page begins; null after the last.
     #[schema(required)]
     next_cursor: Option<String>,
@@ -166,7 +168,8 @@ pub(super) async fn list(
     let found = app.store.accounts(&asked.page, app.clock.now()).await?;
     let next_cursor = asked.cursor(found.next.as_ref());
     let accounts = found.rows.into_iter().map(AccountView::from).collect();
-    Ok(Answer::ok("Accounts retrieved successfully", List { accounts, total: found.total.count, next_cursor }))
+    let Total { count: total, is_estimate: total_is_estimate } = found.total;
+    Ok(Answer::ok("Accounts retrieved successfully", List { accounts, total, total_is_estimate, next_cursor }))
 }
 
 /// Get an account

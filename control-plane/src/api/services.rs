@@ -18,7 +18,7 @@ use super::openapi::texts;
 use super::page::Asked;
 use crate::clock::rfc3339;
 use crate::json::given;
-use crate::store::{SERVICE, Service};
+use crate::store::{SERVICE, Service, Total};
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -63,6 +63,8 @@ impl From<Service> for ServiceView {
 pub(super) struct List {
     services: Vec<ServiceView>,
     total: u64,
+    /// Whether there are more than `total`, which is exact up to 10,000.
+    total_is_estimate: bool,
     /// Where the next page begins; null after the last.
     #[schema(required)]
     next_cursor: Option<String>,
@@ -90,7 +92,8 @@ pub(super) async fn list(
     let found = app.store.services(&caller.account_id, &asked.page).await?;
     let next_cursor = asked.cursor(found.next.as_ref());
     let services = found.rows.into_iter().map(ServiceView::from).collect();
-    Ok(Answer::ok("Services retrieved successfully", List { services, total: found.total.count, next_cursor }))
+    let Total { count: total, is_estimate: total_is_estimate } = found.total;
+    Ok(Answer::ok("Services retrieved successfully", List { services, total, total_is_estimate, next_cursor }))
 }
 
 /// Get a service

@@ -19,7 +19,7 @@ use super::page::Asked;
 use crate::clock::rfc3339;
 use crate::enforcement::Enforcement;
 use crate::json::given;
-use crate::store::Subaccount;
+use crate::store::{Subaccount, Total};
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -63,6 +63,8 @@ pub(super) struct Edit {
 pub(super) struct List {
     subaccounts: Vec<SubaccountView>,
     total: u64,
+    /// Whether there are more than `total`, which is exact up to 10,000.
+    total_is_estimate: bool,
     /// Where the next page begins; null after the last.
     #[schema(required)]
     next_cursor: Option<String>,
@@ -101,7 +103,8 @@ pub(super) async fn list(
     let found = app.store.subaccounts(&caller.account_id, &caller.subaccounts, &asked.page).await?;
     let next_cursor = asked.cursor(found.next.as_ref());
     let subaccounts = found.rows.into_iter().map(SubaccountView::from).collect();
-    Ok(Answer::ok("Subaccounts retrieved successfully", List { subaccounts, total: found.total.count, next_cursor }))
+    let Total { count: total, is_estimate: total_is_estimate } = found.total;
+    Ok(Answer::ok("Subaccounts retrieved successfully", List { subaccounts, total, total_is_estimate, next_cursor }))
 }
 
 /// Get a subaccount

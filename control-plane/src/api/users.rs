@@ -24,7 +24,7 @@ use crate::json::given;
 use crate::role::Role;
 use crate::secret::Password;
 use crate::selection::Selection;
-use crate::store::{Caller, DeletedUser, Lasting, NewUser, User};
+use crate::store::{Caller, DeletedUser, Lasting, NewUser, Total, User};
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -107,6 +107,8 @@ impl From<User> for UserView {
 pub(super) struct List {
     users: Vec<UserView>,
     total: u64,
+    /// Whether there are more than `total`, which is exact up to 10,000.
+    total_is_estimate: bool,
     /// Where the next page begins; null after the last.
     #[schema(required)]
     next_cursor: Option<String>,
@@ -135,7 +137,8 @@ pub(super) async fn list(
     let found = app.store.users(&caller.account_id, &asked.page).await?;
     let next_cursor = asked.cursor(found.next.as_ref());
     let users = found.rows.into_iter().map(UserView::from).collect();
-    Ok(Answer::ok("Users retrieved successfully", List { users, total: found.total.count, next_cursor }))
+    let Total { count: total, is_estimate: total_is_estimate } = found.total;
+    Ok(Answer::ok("Users retrieved successfully", List { users, total, total_is_estimate, next_cursor }))
 }
 
 /// Get a user

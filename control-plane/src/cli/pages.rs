@@ -58,7 +58,7 @@ impl Extent {
                 entries.iter().for_each(|entry| table.line(line(entry)));
                 output::print(&table.shown_after(&mut widths))?;
             }
-            progress.update(pages.seen, pages.total());
+            progress.update(pages.seen, pages.total(), pages.total_is_estimate());
         }
         if context.output.is_json() {
             output::print(&document.end(&pages.rest))?;
@@ -66,7 +66,8 @@ impl Extent {
         progress.end();
         if pages.cursor.is_some() {
             // The audit does not say how many there are.
-            let of = pages.total().map_or_else(String::new, |total| format!(" of {total}"));
+            let more = if pages.total_is_estimate() { "+" } else { "" };
+            let of = pages.total().map_or_else(String::new, |total| format!(" of {total}{more}"));
             note(&format!("latchkey: {}{of} are shown; --all shows all", pages.seen));
         }
         Ok(Exit::Done)
@@ -109,7 +110,8 @@ impl<'a> Pages<'a> {
         };
         self.seen = self.seen.saturating_add(found.len());
         self.cursor = data["next_cursor"].as_str().map(str::to_owned);
-        self.ended = self.cursor.is_none() || found.is_empty() || self.wanted.is_some_and(|wanted| self.seen >= wanted);
+        // A page may be empty and not the last one.
+        self.ended = self.cursor.is_none() || self.wanted.is_some_and(|wanted| self.seen >= wanted);
         self.rest = data;
         Ok(Some(found))
     }
@@ -117,6 +119,11 @@ impl<'a> Pages<'a> {
     /// How many entries the whole list has, as far as the API says.
     pub(super) fn total(&self) -> Option<u64> {
         self.rest["total"].as_u64()
+    }
+
+    /// Whether it may have more.
+    pub(super) fn total_is_estimate(&self) -> bool {
+        self.rest["total_is_estimate"] == true
     }
 }
 

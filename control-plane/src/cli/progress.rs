@@ -9,9 +9,6 @@ use super::text::number;
 /// How often progress is shown at most.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Counts up to which the API's totals are exact.
-const EXACT: u64 = 10_000;
-
 /// Whether progress is shown.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub(super) struct ShowProgress {
@@ -37,13 +34,13 @@ impl Progress {
         Self { things, shown, terminal, last: Instant::now(), line: String::new() }
     }
 
-    /// Shows that `done` of about `total` are done, unless something was shown a moment ago.
-    pub(super) fn update(&mut self, done: usize, total: Option<u64>) {
+    /// Shows that `done` of `total` are done, or of at least that many, unless something was shown a moment ago.
+    pub(super) fn update(&mut self, done: usize, total: Option<u64>, is_estimate: bool) {
         if !self.shown {
             return;
         }
         let first = self.line.is_empty();
-        self.line = line(done, total, self.things);
+        self.line = line(done, total, is_estimate, self.things);
         if first || self.last.elapsed() >= INTERVAL {
             self.write();
         }
@@ -78,13 +75,13 @@ impl Drop for Progress {
 }
 
 /// `120,000 of about 1,000,000 keys`: what comes and goes meanwhile is not counted.
-fn line(done: usize, total: Option<u64>, things: &str) -> String {
+fn line(done: usize, total: Option<u64>, is_estimate: bool, things: &str) -> String {
     let count = u64::try_from(done).unwrap_or(u64::MAX);
     let done = number(count);
     match total {
-        Some(total) if total > EXACT => format!("latchkey: {done} of about {} {things}", number(total.max(count))),
-        Some(total) => format!("latchkey: {done} of {} {things}", number(total.max(count))),
-        None => format!("latchkey: {done} {things}"),
+        Some(total) if is_estimate && total > count => format!("latchkey: {done} of about {} {things}", number(total)),
+        Some(total) if !is_estimate => format!("latchkey: {done} of {} {things}", number(total.max(count))),
+        _ => format!("latchkey: {done} {things}"),
     }
 }
 
@@ -94,9 +91,10 @@ mod tests {
 
     #[test]
     fn progress_tells_how_many_there_are_about() {
-        assert_eq!(line(120_000, Some(1_000_000), "keys"), "latchkey: 120,000 of about 1,000,000 keys");
-        assert_eq!(line(2_000, Some(4_000), "keys"), "latchkey: 2,000 of 4,000 keys");
-        assert_eq!(line(3, Some(2), "keys"), "latchkey: 3 of 3 keys", "more came meanwhile");
-        assert_eq!(line(1_000, None, "entries"), "latchkey: 1,000 entries");
+        assert_eq!(line(120_000, Some(1_000_000), true, "keys"), "latchkey: 120,000 of about 1,000,000 keys");
+        assert_eq!(line(2_000, Some(4_000), false, "keys"), "latchkey: 2,000 of 4,000 keys");
+        assert_eq!(line(3, Some(2), false, "keys"), "latchkey: 3 of 3 keys", "more came meanwhile");
+        assert_eq!(line(12_000, Some(10_000), true, "keys"), "latchkey: 12,000 keys", "nobody knows how many more");
+        assert_eq!(line(1_000, None, false, "entries"), "latchkey: 1,000 entries");
     }
 }

@@ -169,6 +169,10 @@ fn filters(asked: &Asked, refusal: Option<&Refusal>) -> Markup {
 
 fn list(session: &Session, asked: &Asked, found: &Audit) -> Markup {
     if found.entries.is_empty() {
+        if let Some(cursor) = &found.next_cursor {
+            let on = html! { a .button href=(asked.from(cursor)) { "Look on" } };
+            return nothing("No change is like that so far. Not all changes have been looked at.", &on);
+        }
         let all = html! { a href=(PATH) { "Show all changes" } };
         return match asked.is_filtered() || !asked.cursor.is_empty() {
             true => nothing("No change is like that.", &all),

@@ -76,9 +76,10 @@ pub(super) fn general_error(refusal: Option<&Refusal>, fields: &[&str]) -> Marku
     }
 }
 
-/// How many there are of a list, such as `1 key` and `2,000 keys`.
-pub(super) fn count(total: u64, thing: &str) -> String {
-    format!("{} {thing}{}", number(total), if total == 1 { "" } else { "s" })
+/// How many there are of a list, such as `1 key` and `2,000 keys`, or `10,000+ keys` if there may be more.
+pub(super) fn count(total: u64, is_estimate: bool, thing: &str) -> String {
+    let (more, plural) = (if is_estimate { "+" } else { "" }, if total == 1 && !is_estimate { "" } else { "s" });
+    format!("{}{more} {thing}{plural}", number(total))
 }
 
 /// The place where that is said. It stays when the list is replaced, so that a screen reader tells the new number.

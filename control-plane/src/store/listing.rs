@@ -11,6 +11,7 @@ use sqlx::SqliteConnection;
 
 use super::keys::{self, ListedKey};
 use super::page::{Found, PageQuery, Paged, Total};
+use super::removals::live_keys;
 use super::walk::{Effort, Gathering, Walk};
 use super::{Store, StoreError};
 use crate::role::Role;
@@ -98,7 +99,27 @@ impl Store {
         let last = rows.len().checked_sub(1).filter(|_| rows.len() < found.rows.len());
         let last = last.and_then(|last| found.rows.get(last)).map(|(_, position)| position.clone());
         let next = last.or(found.next);
+        let total = match total.is_estimate && query.is_of_all_live_keys() && page.search.is_none() {
+            true => total.at_least(counted(&mut transaction, account_id).await?),
+            false => total,
+        };
         Ok(Paged { rows, total, next })
+    }
+}
+
+/// The number of the account's live keys that have not expired, as it is counted with every change.
+async fn counted(on: &mut SqliteConnection, account_id: &str) -> Result<u64, StoreError> {
+    const COUNTED: &str = concat!("SELECT ", live_keys!(), " FROM accounts WHERE id = ?");
+    let count: i64 = sqlx::query_scalar(COUNTED).bind(account_id).fetch_one(on).await?;
+    Ok(u64::try_from(count).unwrap_or_default())
+}
+
+impl KeyQuery {
+    fn is_of_all_live_keys(&self) -> bool {
+        let Self { state, role, tier, environment, owner, expires_within_days, unused, .. } = self;
+        *state == KeyState::Live
+            && (role, tier, environment, owner) == (&None, &None, &None, &None)
+            && (expires_within_days, unused) == (&None, &None)
     }
 }
 

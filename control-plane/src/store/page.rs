@@ -121,6 +121,11 @@ impl Total {
         let is_estimate = count > TOTAL_LIMIT.into() || !all;
         Self { count: count.min(TOTAL_LIMIT.into()), is_estimate }
     }
+
+    /// The same of a list that has at least `count` rows.
+    pub(super) fn at_least(self, count: u64) -> Self {
+        Self { count: self.count.max(count), ..self }
+    }
 }
 
 impl<T> Paged<T> {

@@ -35,7 +35,7 @@ parameters! {
     KeyPage = [
         limit(),
         cursor(),
-        search("the name, the description, the id or the shown prefix"),
+        search("the name, the description or the masked key, or at the beginning of the id"),
         query("state", "What has become of them.", one_of(KeyState::ALL.map(|(word, _)| word))),
         query("role", "That have this role.", Role::schema()),
         query("tier", "Of this tier.", text()),
@@ -54,7 +54,7 @@ parameters! {
     /// Which part of the audit: read by `audit::list`.
     AuditPage = [
         limit(),
-        query("cursor", "`next_cursor` of the answer before.", matching("^[0-9]{1,18}$")),
+        query("cursor", "`next_cursor` of the answer before.", matching("^[0-9]{1,18}-[0-9]{1,18}$")),
         query("since", "No entry from before.", Instant::schema()),
         query("until", "No entry from then on.", Instant::schema()),
         query("actor", "Who did it, by id, email address or name.", text()),

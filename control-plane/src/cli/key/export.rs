@@ -53,7 +53,7 @@ impl Export {
                 Format::Csv => keys.iter().map(|key| shown(columns::line(key), terminal)).collect(),
             };
             output::print(&text)?;
-            progress.update(pages.seen, pages.total());
+            progress.update(pages.seen, pages.total(), pages.total_is_estimate());
         }
         if self.format == Format::Json {
             output::print(&document.end(&json!({})))?;

@@ -135,7 +135,7 @@ impl Import {
             faults.count(found("refused").saturating_sub(text::entries(&data, "problems").len()));
             skipped = skipped.saturating_add(found("skipped"));
             room = data["room"].as_u64().or(room);
-            progress.update(end, u64::try_from(file.len()).ok());
+            progress.update(end, u64::try_from(file.len()).ok(), false);
             start = end;
         }
         progress.end();
@@ -169,7 +169,7 @@ impl Import {
                 printed = output::print(&document.entries(text::entries(&data, "keys")));
             }
             last = data["enforcement"].take();
-            progress.update(end, u64::try_from(file.len()).ok());
+            progress.update(end, u64::try_from(file.len()).ok(), false);
             start = end;
         }
         progress.end();

@@ -32,6 +32,7 @@ const STATES: [(&str, &str); 6] = [
 struct Keys {
     keys: Vec<Key>,
     total: u64,
+    total_is_estimate: bool,
     next_cursor: Option<String>,
 }
 
@@ -81,7 +82,7 @@ pub(super) async fn page(
     parameters.extend(asked.parameters());
     let found: Keys = session.api.get(&with_query("/v1/keys", &parameters)).await?;
     let list = list(&session, &asked, &found);
-    let count = count(found.total, "key");
+    let count = count(found.total, found.total_is_estimate, "key");
     if is_partial(&headers) {
         return Ok(Html(html! { (list) (recount(&count)) }.into_string()).into_response());
     }
@@ -126,7 +127,11 @@ pub(super) async fn page(
 fn list(session: &Session, asked: &Asked, found: &Keys) -> Markup {
     html! {
         section id="keys" {
-            @if found.keys.is_empty() {
+            @if let (true, Some(cursor)) = (found.keys.is_empty(), &found.next_cursor) {
+                (nothing("No key is like that so far. Not all keys have been looked at.", &html! {
+                    a .button href=(asked.from(cursor)) { "Look on" }
+                }))
+            } @else if found.keys.is_empty() {
                 @if asked.is_filtered() {
                     (nothing("No key is like that.", &html! { a href=(PATH) { "Show all keys" } }))
                 } @else {

@@ -20,7 +20,9 @@ pub(super) struct ByCode<'u>(BTreeMap<&'u str, u64>);
 pub(super) struct ByKey {
     rows: Vec<Row>,
     /// Keys that are not among them.
-    more: u64,
+    more: Option<String>,
+    /// Whether keys that are left out may have more requests than some of them.
+    about: bool,
 }
 
 struct Row {
@@ -34,6 +36,8 @@ struct Row {
 #[derive(Deserialize)]
 struct OfKeys {
     keys: u64,
+    keys_is_estimate: bool,
+    top_keys_is_estimate: bool,
     buckets: Vec<OfKey>,
 }
 
@@ -114,7 +118,9 @@ impl ByKey {
             }
         }
         let shown = u64::try_from(rows.len()).unwrap_or(u64::MAX);
-        Self { rows, more: answer.keys.saturating_sub(shown) }
+        let more = answer.keys.saturating_sub(shown);
+        let more = (more > 0).then(|| format!("{}{}", number(more), if answer.keys_is_estimate { "+" } else { "" }));
+        Self { rows, more, about: answer.top_keys_is_estimate }
     }
 
     pub(super) fn card(&self) -> Markup {
@@ -134,8 +140,11 @@ impl ByKey {
                         }
                     }
                 }
-                @if self.more > 0 {
-                    p .faint { "The " (ROWS) " keys with the most requests; there are " (number(self.more)) " more." }
+                @if let Some(more) = &self.more {
+                    p .faint { "The " (ROWS) " keys with the most requests; there are " (more) " more." }
+                }
+                @if self.about {
+                    p .faint { "Many keys have about as many requests: some of them may have more than those shown." }
                 }
             }
         }
@@ -207,7 +216,7 @@ mod tests {
     fn a_key_has_one_row_and_keys_keep_their_order() {
         let bucket = |key: &str, code: &str, requests: u64| json!({ "key_id": key, "key_name": "CI", "code": code, "requests": requests });
         let answer = json!({
-            "keys": 5,
+            "keys": 5, "keys_is_estimate": false, "top_keys_is_estimate": false,
             "buckets": [
                 bucket("key_b", "allowed", 7), bucket("key_b", "ip_denied", 3), bucket("key_b", "rate_limited", 1),
                 bucket("key_a", "ip_denied", 10),
@@ -216,6 +225,6 @@ mod tests {
         let by_key = ByKey::of(serde_json::from_value(answer).unwrap());
         let rows = by_key.rows.iter().map(|row| (row.key_id.as_str(), row.allowed, sum(row.refused.values())));
         assert_eq!(rows.collect::<Vec<_>>(), [("key_b", 7, 4), ("key_a", 0, 10)]);
-        assert_eq!(by_key.more, 3);
+        assert_eq!(by_key.more.as_deref(), Some("3"));
     }
 }

@@ -27,6 +27,7 @@ const SENTENCES: [(&str, &str); 1] = [("deleted", "The user is deleted, and thei
 struct Users {
     users: Vec<User>,
     total: u64,
+    total_is_estimate: bool,
     next_cursor: Option<String>,
 }
 
@@ -54,7 +55,7 @@ pub(super) async fn page(
     let found: Users = session.api.get(&with_query("/v1/users", &parameters)).await?;
     let choices = Choices::of(&session).await?;
     let list = list(&asked, &found, &choices);
-    let count = count(found.total, "user");
+    let count = count(found.total, found.total_is_estimate, "user");
     if is_partial(&headers) {
         return Ok(Html(html! { (list) (recount(&count)) }.into_string()).into_response());
     }

@@ -97,6 +97,9 @@ impl Filters {
             Some(role) => Some((role, role_sets(on, account_id, role).await?)),
             None => None,
         };
+        if matches!(&role_sets, Some((_, Some(sets))) if sets.is_empty()) {
+            return Ok(None);
+        }
         let mut filters =
             Self { base: base(account_id, query.state, removing), drivers: Vec::new(), tests: Condition::default() };
         filters.of_state(account_id, query.state, removing, now);

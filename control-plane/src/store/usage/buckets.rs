@@ -67,12 +67,6 @@ impl UsageQuery<'_> {
         limit.saturating_mul(of_a_bucket).saturating_add(1)
     }
 
-    /// The codes that are asked for.
-    pub(super) fn codes(&self) -> Vec<&'static str> {
-        let wanted = |outcome: &Outcome| self.code.is_none_or(|code| code == *outcome);
-        Outcome::ALL.into_iter().filter(wanted).map(|outcome| outcome.code().as_str()).collect()
-    }
-
     /// The days that its hours are in.
     pub(super) fn days(&self) -> Range<i64> {
         let hours = self.hours();
@@ -208,6 +202,10 @@ pub(super) fn push_sum(to: &mut QueryBuilder<Sqlite>) {
 pub(super) fn push_which(to: &mut QueryBuilder<Sqlite>, query: &UsageQuery<'_>) {
     let hours = query.hours();
     to.push("b.hour >= ").push_bind(hours.start).push(" AND b.hour < ").push_bind(hours.end);
+    push_code(to, query);
+}
+
+pub(super) fn push_code(to: &mut QueryBuilder<Sqlite>, query: &UsageQuery<'_>) {
     if let Some(outcome) = query.code {
         to.push(" AND b.code = ").push_bind(outcome.code().as_str());
     }

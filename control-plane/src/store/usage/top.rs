@@ -1,16 +1,20 @@
 //! Which keys had requests, and which of them the most, from their sums by day.
 
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::HashMap;
 
-use super::buckets::{UsageQuery, push_sum, push_which};
+use super::buckets::{UsageQuery, push_code, push_sum, push_which};
 use super::{DAY, HOUR};
 use crate::store::page::TOTAL_LIMIT;
 use crate::store::{StoreError, Total, to_json};
 
 /// Keys of a day and a code that are looked at first, and at most, for those with the most requests.
 const FIRST_CANDIDATES: u32 = 200;
-const MAX_CANDIDATES: u32 = 5_000;
+const MORE_CANDIDATES: u32 = 800;
+
+/// Candidates of all days and codes together at most.
+const MAX_CANDIDATES: usize = 4_000;
 
 /// Days that are looked through for keys, times the number of their keys.
 const MAX_ROWS: u32 = 250_000;
@@ -60,22 +64,30 @@ pub(super) async fn keys(
     let days = days(on, query).await?;
     let mut wanted = FIRST_CANDIDATES.max(top_keys.saturating_add(1));
     loop {
-        let (mut candidates, mut bound) = (BTreeSet::new(), 0_i64);
+        let (mut scores, mut bound) = (HashMap::<i64, i64>::new(), 0_i64);
         for (day, code) in &days {
             let most = most(on, query, *day, code, wanted).await?;
             if most.len() >= usize::try_from(wanted).unwrap_or(usize::MAX) {
                 bound = bound.saturating_add(most.last().map_or(0, |(_, requests)| *requests));
             }
-            candidates.extend(most.into_iter().map(|(seq, _)| seq));
+            for (seq, requests) in most {
+                let score = scores.entry(seq).or_default();
+                *score = score.saturating_add(requests);
+            }
         }
+        let too_many = scores.len() > MAX_CANDIDATES;
+        let mut candidates: Vec<_> = scores.into_iter().collect();
+        candidates.sort_unstable_by_key(|(seq, score)| (Reverse(*score), *seq));
+        candidates.truncate(MAX_CANDIDATES);
+        let candidates: Vec<_> = candidates.into_iter().map(|(seq, _)| seq).collect();
         let top = sums(on, query, &candidates, top_keys).await?;
         let full = top.len() >= usize::try_from(top_keys).unwrap_or(usize::MAX);
         let least = top.last().filter(|_| full).map_or(0, |(_, requests)| *requests);
-        let is_exact = bound == 0 || bound < least;
-        if is_exact || wanted >= MAX_CANDIDATES {
+        let is_exact = !too_many && (bound == 0 || bound < least);
+        if is_exact || too_many || wanted >= MORE_CANDIDATES {
             return Ok(UsedKeys { seqs: top.into_iter().map(|(seq, _)| seq).collect(), is_estimate: !is_exact });
         }
-        wanted = wanted.saturating_mul(5).min(MAX_CANDIDATES);
+        wanted = MORE_CANDIDATES;
     }
 }
 
@@ -101,28 +113,35 @@ async fn most(
     Ok(most.fetch_all(on).await?)
 }
 
-/// What these keys had in all, those with the most first.
+/// What these keys had in all, those with the most first: by day where a day is whole, and by hour at both ends.
 async fn sums(
     on: &mut SqliteConnection,
     query: &UsageQuery<'_>,
-    candidates: &BTreeSet<i64>,
+    candidates: &[i64],
     top_keys: u32,
 ) -> Result<Vec<(i64, i64)>, StoreError> {
+    let (hours, day) = (query.hours(), DAY / HOUR);
+    let first = hours.start.saturating_add(day - 1).div_euclid(day);
+    let days = first..hours.end.div_euclid(day).max(first);
+    let (before, behind) = (days.start.saturating_mul(day).min(hours.end), days.end.saturating_mul(day));
+    let list = to_json(&candidates)?;
     let mut select = QueryBuilder::<Sqlite>::new("SELECT k.seq, ");
     push_sum(&mut select);
-    select.push(" AS total FROM json_each(").push_bind(to_json(candidates)?);
-    select.push(") AS listed CROSS JOIN keys k ON k.seq = listed.value ");
-    if is_whole_days(query) {
-        let days = query.days();
-        select.push("CROSS JOIN usage_days b ON b.account_id = ").push_bind(query.account_id.to_owned());
-        select.push(" AND b.key_seq = k.seq AND b.day IN (SELECT value FROM json_each(");
-        select.push_bind(to_json(&days.collect::<Vec<_>>())?).push(")) AND b.code IN (SELECT value FROM json_each(");
-        select.push_bind(to_json(&query.codes())?).push("))");
-    } else {
-        select.push("CROSS JOIN usage_buckets b ON b.key_seq = k.seq WHERE ");
-        push_which(&mut select, query);
+    select.push(" AS total FROM (");
+    for hours in [hours.start..before, behind.max(before)..hours.end] {
+        select.push("SELECT b.key_seq, b.requests FROM json_each(").push_bind(list.clone());
+        select.push(") AS listed CROSS JOIN usage_buckets b ON b.key_seq = listed.value WHERE b.hour >= ");
+        select.push_bind(hours.start).push(" AND b.hour < ").push_bind(hours.end);
+        push_code(&mut select, query);
+        select.push(" UNION ALL ");
     }
-    select.push(" GROUP BY k.seq ORDER BY total DESC, k.id LIMIT ").push_bind(top_keys);
+    let pairs = self::days(on, query).await?.into_iter().filter(|(day, _)| days.contains(day));
+    select.push("SELECT b.key_seq, b.requests FROM json_each(").push_bind(list);
+    select.push(") AS listed CROSS JOIN json_each(").push_bind(to_json(&pairs.collect::<Vec<_>>())?);
+    select.push(") AS days CROSS JOIN usage_days b ON b.account_id = ").push_bind(query.account_id.to_owned());
+    select.push(" AND b.day = days.value->>0 AND b.code = days.value->>1 AND b.key_seq = listed.value");
+    select.push(") AS used CROSS JOIN keys k ON k.seq = used.key_seq GROUP BY k.seq ORDER BY total DESC, k.id LIMIT ");
+    select.push_bind(top_keys);
     Ok(select.build_query_as().fetch_all(on).await?)
 }
 
