@@ -92,7 +92,7 @@ impl Store {
         page: &PageQuery,
         now: i64,
     ) -> Result<Paged<ListedKey>, StoreError> {
-        let mut transaction = self.0.readers.begin().await?;
+        let mut transaction = self.0.lists.begin().await?;
         let (found, total) = find(&mut transaction, account_id, query, page, now, Effort::default()).await?;
         let rows = keys::numbered(&mut transaction, &found.seqs(), query.ip_lists).await?;
         // Not all of them may fit.

@@ -65,7 +65,7 @@ impl Store {
         const NUMBERED: &str = "SELECT seq, at, actor_kind, actor_id, actor_name, action, target_kind, target_id, \
              target_name, before, after, source_address, request_id FROM audit \
              WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY at DESC, seq DESC";
-        let mut transaction = self.0.readers.begin().await?;
+        let mut transaction = self.0.lists.begin().await?;
         let found = find(&mut transaction, account_id, query, page, Effort::default()).await?;
         let numbered = sqlx::query_as(NUMBERED).bind(to_json(&found.seqs())?);
         Ok((numbered.fetch_all(&mut *transaction).await?, found.next))

@@ -110,7 +110,7 @@ type Row = (Option<i64>, Option<String>, Option<String>, Option<String>, i64);
 impl Store {
     /// What `query` asks for; none if that is more than `limit` buckets.
     pub(crate) async fn usage(&self, query: &UsageQuery<'_>, limit: usize) -> Result<Option<UsageFound>, StoreError> {
-        let mut transaction = self.0.readers.begin().await?;
+        let mut transaction = self.0.lists.begin().await?;
         let on = &mut *transaction;
         let used = if query.group.key || query.key_id.is_some() { Some(keys(on, query, limit).await?) } else { None };
         let (seqs, top_keys_is_estimate) = match &used {
