@@ -14,6 +14,7 @@ mod elsewhere;
 mod grouping;
 mod history;
 mod retention;
+mod sums;
 
 const KINDS: [(Window, Kind); 4] = [
     (Window::Minute, Kind::Minute),

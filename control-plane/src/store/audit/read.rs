@@ -1,5 +1,8 @@
 //! Reading the audit, the newest entries first.
 
+#[cfg(test)]
+mod tests;
+
 use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
 
 use crate::store::condition::Condition;

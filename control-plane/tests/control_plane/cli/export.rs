@@ -109,7 +109,7 @@ async fn many_pages(pages: usize) -> String {
         })
         .collect();
     let body = move |next: Option<usize>| {
-        let data = json!({"keys": keys, "total": pages * 1_000, "next_cursor": next.map(|next| next.to_string())});
+        let data = json!({"keys": keys, "total": pages * 1_000, "total_is_estimate": true, "next_cursor": next.map(|next| next.to_string())});
         json!({"status": "success", "message": "", "data": data}).to_string()
     };
     let bodies = Arc::new((body(Some(1)), body(None), AtomicUsize::new(0)));

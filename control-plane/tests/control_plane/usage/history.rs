@@ -200,7 +200,9 @@ async fn many_old_rows_are_deleted_in_steps() {
         sqlx::query(sqlx::AssertSqlSafe(format!("{numbers} {insert} FROM numbers"))).execute(&pool).await.unwrap();
     }
     tidy(&plane, plane.clock.now()).await;
-    for (table, left) in [("window_counts", 4), ("usage_buckets", 1), ("node_usage", 1)] {
+    for (table, left) in
+        [("window_counts", 4), ("usage_buckets", 1), ("usage_sums", 1), ("usage_days", 1), ("node_usage", 1)]
+    {
         let count = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
         assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&pool).await.unwrap(), left, "{table}");
     }

@@ -6,6 +6,7 @@
 //! | [`scale`] | the section on what more keys take of an Envoy and of the control plane |
 //! | [`nodes`] | the section on a thousand nodes at one control plane |
 //! | [`management`] | the section on what the control plane's API takes |
+//! | [`lists`] | the section on lists with a million keys |
 //! | [`contest`] | contenders that are measured in turns |
 //! | [`load`], [`traffic`] | the load, and the requests it is made of |
 //! | [`cores`], [`process`] | who runs where, and what a process has used |
@@ -16,6 +17,7 @@
 mod contest;
 mod cores;
 mod keys;
+mod lists;
 mod load;
 mod management;
 mod nodes;
@@ -84,6 +86,8 @@ enum Section {
     Nodes,
     /// What the control plane's API takes with 100,000 keys
     Management,
+    /// What lists and pages of the console take with 1,000,000 keys
+    Lists,
 }
 
 impl Arguments {
@@ -116,6 +120,10 @@ async fn measure_control_plane(arguments: &Arguments, dir: &Path, origin: &Origi
     if arguments.want(Section::Management) {
         eprintln!("management");
         report.put("management", origin, &management::measure(dir).await?)?;
+    }
+    if arguments.want(Section::Lists) {
+        eprintln!("lists");
+        report.put("lists", origin, &lists::measure(dir).await?)?;
     }
     if arguments.want(Section::Nodes) {
         eprintln!("nodes");

@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use raw::Raw;
-pub(crate) use timing::Row;
-use timing::{Timings, repeated};
+use timing::repeated;
+pub(crate) use timing::{Row, Timings};
 
 const KEYS: usize = 100_000;
 const BATCH: usize = 1_000;

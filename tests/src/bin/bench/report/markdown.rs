@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::tables::{goals_table, management_tables, megabytes, scale_table, standings, thousands};
+use super::tables::{goals_table, lists_tables, management_tables, megabytes, scale_table, standings, thousands};
 use super::{Report, Section, goals};
 use crate::contest::Contest;
+use crate::lists::Lists;
 use crate::management::Management;
 use crate::nodes::Nodes;
 use crate::requests::Requests;
@@ -37,6 +38,9 @@ pub(crate) fn page(report: &Report) -> String {
     }
     if let Some(Section { origin, result }) = report.section::<Management>("management") {
         let _ = write!(page, "\n## Management\n\n{}\n\n{}", origin.sentence(), management_tables(&result));
+    }
+    if let Some(Section { origin, result }) = report.section::<Lists>("lists") {
+        let _ = write!(page, "\n## Lists\n\n{}\n\n{}", origin.sentence(), lists_tables(&result));
     }
     page
 }

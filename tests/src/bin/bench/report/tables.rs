@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::goals::{Bound, Goal};
 use crate::contest::{BARE, Contest};
+use crate::lists::{BOUND_MS, Lists};
 use crate::management::{Management, Row};
 use crate::scale::{Loaded, Scale, Step};
 
@@ -129,6 +130,23 @@ pub(super) fn management_tables(management: &Management) -> String {
     text.push_str("\n| reads of 100 keys, 1 client | a second | median | 99th percentile |\n|---|---|---|---|\n");
     rows(&mut text, reads);
     let _ = writeln!(text, "\nAll of them, in {walk_pages} pages of 1,000, take {walk_seconds:.1} s.");
+    text
+}
+
+pub(super) fn lists_tables(lists: &Lists) -> String {
+    let mut text = format!(
+        "One account with 1,100,000 keys, of which 100,000 are revoked, 1,000,000 entries of the audit, and a day of usage of \
+         100,000 keys (`tests/src/bin/bench/lists/stock.sql`); one client. No list may take more than {BOUND_MS:.0} ms, 99 \
+         times of 100; the longest took {:.0} ms.\n",
+        lists.longest_ms()
+    );
+    for (title, rows) in [("lists of the API", &lists.api), ("pages of the console", &lists.console)] {
+        let _ = write!(text, "\n| {title} | median | 99th percentile | |\n|---|---|---|---|\n");
+        for Row { what, median_ms, p99_ms, .. } in rows {
+            let late = if *p99_ms > BOUND_MS { "**too long**" } else { "" };
+            let _ = writeln!(text, "| {what} | {median_ms:.1} ms | {p99_ms:.1} ms | {late} |");
+        }
+    }
     text
 }
 
