@@ -18,7 +18,10 @@ async fn a_service_is_registered_described_and_deleted() {
     client.service("cdn").await;
     assert_eq!(client.get("/v1/services/cdn").await.at("/data/description"), &Value::Null);
     let listed = client.get("/v1/services?search=zones").await;
-    assert_eq!(listed.at("/data"), &json!({"services": [expected], "total": 1, "next_cursor": null}));
+    assert_eq!(
+        listed.at("/data"),
+        &json!({"services": [expected], "total": 1, "total_is_estimate": false, "next_cursor": null})
+    );
     expected["description"] = json!("DNS");
     for change in [json!({"description": "DNS"}), json!({})] {
         assert_eq!(client.patch("/v1/services/dns", change).await.at("/data"), &expected);

@@ -15,7 +15,10 @@ async fn a_subaccount_is_made_listed_and_deleted() {
     assert!(id.starts_with("sub_") && id.len() == 16, "{id}");
     let expected = json!({"subaccount_id": id, "name": "dev", "created_at": "2027-01-15T08:00:00Z"});
     let listed = client.get("/v1/subaccounts").await;
-    assert_eq!(listed.at("/data"), &json!({"subaccounts": [expected], "total": 1, "next_cursor": null}));
+    assert_eq!(
+        listed.at("/data"),
+        &json!({"subaccounts": [expected], "total": 1, "total_is_estimate": false, "next_cursor": null})
+    );
 
     for (body, status, code, field) in [
         (json!({"name": "dev"}), 409, "name_taken", "name"),

@@ -31,7 +31,10 @@ async fn a_new_user_is_shown_and_can_log_in() {
     assert_eq!(client.get(&format!("/v1/users/{id}")).await.at("/data"), &expected);
     let first = client.get("/v1/users?limit=1").await;
     let listed = client.get(&format!("/v1/users?limit=1&cursor={}", first.text("/data/next_cursor"))).await;
-    assert_eq!(listed.at("/data"), &json!({"users": [expected], "total": 2, "next_cursor": null}));
+    assert_eq!(
+        listed.at("/data"),
+        &json!({"users": [expected], "total": 2, "total_is_estimate": false, "next_cursor": null})
+    );
     assert_eq!(first.at("/data/users/0/email"), EMAIL);
     assert_eq!(first.at("/data/users/0/roles"), &json!(["admin"]));
     assert_eq!(first.at("/data/users/0/subaccounts"), "all");

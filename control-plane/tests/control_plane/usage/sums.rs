@@ -13,7 +13,7 @@ const SUMS: [(&str, &str, &str); 2] = [
     (
         "days",
         "SELECT account_id || ' ' || day || ' ' || code || ' ' || key_seq || ' ' || requests FROM usage_days ORDER BY 1",
-        "SELECT account_id || ' ' || hour / 24 || ' ' || code || ' ' || key_seq || ' ' || SUM(requests) \
+        "SELECT account_id || ' ' || (hour / 24) || ' ' || code || ' ' || key_seq || ' ' || SUM(requests) \
          FROM usage_buckets JOIN keys ON seq = key_seq GROUP BY account_id, hour / 24, code, key_seq ORDER BY 1",
     ),
 ];
