@@ -23,6 +23,7 @@ mod api;
 pub mod at_rest;
 pub mod authority;
 pub mod backup;
+mod ceilings;
 pub mod cli;
 mod client_network;
 pub mod clock;

@@ -109,6 +109,12 @@ impl LimitsChange {
         });
         DeclaredLimits(changed)
     }
+
+    /// The windows that this change names.
+    pub(crate) fn windows(self) -> impl Iterator<Item = Window> {
+        let Fields { minute, hour, day, month } = self.0;
+        Window::ALL.into_iter().zip([minute, hour, day, month]).filter_map(|(window, change)| change.map(|_| window))
+    }
 }
 
 /// From 1 to 4,294,967,295.

@@ -1,11 +1,28 @@
 //! What callers may do: what they hold, and nothing beyond that for anyone else.
 
 use super::error::ApiError;
-use crate::authority::Authority;
+use latchkey_policy::limit::Window;
+
+use crate::authority::{Authority, Grants};
 use crate::selection::Selection;
-use crate::store::{Caller, Key, KeySettings, User};
+use crate::store::{Actor, Caller, Key, KeySettings, User};
 
 impl Caller {
+    /// Somebody by whom nothing is bounded, for checks without a credential.
+    pub(super) fn anybody() -> Self {
+        Self {
+            actor: Actor::System,
+            account_id: String::new(),
+            user_id: String::new(),
+            tier: String::new(),
+            operator: false,
+            grants: Grants::of(&Authority::default()),
+            subaccounts: Selection::All,
+            scope: Selection::All,
+            restrictions: None,
+        }
+    }
+
     /// Refuses a caller who does not hold `permission`.
     pub(super) fn require(&self, permission: &str) -> Result<(), ApiError> {
         if self.holds(permission) { Ok(()) } else { Err(ApiError::missing_permission(permission)) }
@@ -56,8 +73,13 @@ impl Caller {
             // To people a key with an empty list is one that is good for all.
             return Err(ApiError::subaccount_denied("allowed_subaccounts"));
         }
-        let exceeded = self.restrictions.as_ref().and_then(|own| own.exceeded_by_new(&settings));
-        exceeded.map_or(Ok(settings), |exceeded| Err(ApiError::exceeds_own_key(&exceeded)))
+        if let Some(own) = &self.restrictions {
+            if let Some(exceeded) = own.exceeded_by_new(&settings) {
+                return Err(ApiError::exceeds_own_key(&exceeded));
+            }
+            own.bind_new(&mut settings);
+        }
+        Ok(settings)
     }
 
     /// Refuses a selection for somebody else that is more than the caller's own.
@@ -91,25 +113,43 @@ impl Caller {
 
     /// Refuses a caller who could not make `key`, as it will be with another secret. A key that lost the answer to its own
     /// call repeats it with a secret that has an end by now: with an overlap, as then it replaces a newest secret that
-    /// nobody used, or nothing.
-    pub(super) fn may_regenerate(&self, key: &Key, overlap: bool) -> Result<(), ApiError> {
+    /// nobody used, or nothing. The key follows what bounds the calling key from then on.
+    pub(super) fn may_regenerate(&self, key: &mut Key, overlap: bool) -> Result<(), ApiError> {
         match &self.restrictions {
             Some(own) if overlap && own.is_own(key) => {
                 self.may_widen(key)?;
                 own.outlasted_by(key).map_or(Ok(()), |exceeded| Err(ApiError::exceeds_own_key(&exceeded)))
             }
-            _ => self.may_have(key),
+            Some(own) => {
+                self.may_have(key)?;
+                own.bind(key);
+                Ok(())
+            }
+            None => self.may_have(key),
         }
     }
 
     /// Refuses an edit by which a key is valid for more, unless the caller could make the key that it becomes. A key
-    /// never widens itself. An edit that only narrows a key hands nothing on.
-    pub(super) fn may_edit(&self, before: &Key, after: &Key) -> Result<(), ApiError> {
-        let Some(field) = after.wider_than(before) else { return Ok(()) };
+    /// never widens itself. An edit that only narrows a key hands nothing on. `limited` are the windows whose limits the edit
+    /// names: a session decides them anew, and what a key narrows goes on following the tier that it followed.
+    pub(super) fn may_edit(&self, before: &Key, after: &mut Key, limited: &[Window]) -> Result<(), ApiError> {
+        let wider = after.wider_than(before);
+        let Some(own) = &self.restrictions else {
+            limited.iter().for_each(|window| after.settings.ceilings.clear(*window));
+            return wider.map_or(Ok(()), |_| self.may_have(after));
+        };
+        let settings = &mut after.settings;
+        for window in limited.iter().filter(|window| before.settings.limits.0.get(**window).is_none()) {
+            if settings.limits.0.get(*window).is_some() {
+                settings.ceilings.add(*window, &settings.tier);
+            }
+        }
+        let Some(field) = wider else { return Ok(()) };
         self.may_have(after)?;
-        if self.restrictions.as_ref().is_some_and(|own| own.is_own(after)) {
+        if own.is_own(after) {
             return Err(ApiError::widens_itself(&field));
         }
+        own.bind(after);
         Ok(())
     }
 

@@ -128,9 +128,9 @@ pub(super) async fn edit(
     let now = app.clock.now();
     let change = request.check(now)?;
     let edit = move |caller: &Caller, key: &mut Key| {
-        let before = key.clone();
+        let (before, limited) = (key.clone(), change.limited_windows());
         change.apply(key);
-        caller.may_edit(&before, key)
+        caller.may_edit(&before, key, &limited)
     };
     let (key, revision) = acting.edit_key(id, edit).await?;
     info!(key = key.id, user = session.caller.user_id, revision, "key edited");

@@ -17,14 +17,14 @@ use super::openapi::parameters::{IdempotencyKey, Wait};
 use super::openapi::texts;
 use super::repeatable::{self, Made, Repeatable};
 use super::{App, new_key};
-use crate::authority::{Authority, Grant, Grants};
+use crate::authority::Grant;
 use crate::enforcement::Enforcement;
 use crate::ip_list::IpList;
 use crate::json::{self, Object, given};
 use crate::limits::LimitsChange;
 use crate::role::Role;
 use crate::selection::Selection;
-use crate::store::{self, Actor, Caller, ImportCheck, ImportOptions, Key, KeySettings, NewKey, Outcome};
+use crate::store::{self, Caller, ImportCheck, ImportOptions, Key, KeySettings, NewKey, Outcome};
 
 const MAX_ROWS: usize = 1_000;
 
@@ -337,24 +337,9 @@ fn check_each(rows: Vec<Object<Row>>, now: i64, caller: &Caller) -> Vec<Result<C
 /// A sentence.
 pub(crate) fn check_row(json: &[u8], now: i64) -> Result<(KeyDigest, String), String> {
     let row: Result<Object<Row>, ApiError> = json::read(json).map_err(ApiError::from);
-    let checked = row.and_then(|Object(row)| row.check(now, &anybody()));
+    let checked = row.and_then(|Object(row)| row.check(now, &Caller::anybody()));
     let sentence = |error: ApiError| error.summary().1;
     checked.map(|checked| (checked.digest, checked.settings.name)).map_err(sentence)
-}
-
-/// Somebody by whom nothing is bounded.
-fn anybody() -> Caller {
-    Caller {
-        actor: Actor::System,
-        account_id: String::new(),
-        user_id: String::new(),
-        tier: String::new(),
-        operator: false,
-        grants: Grants::of(&Authority::default()),
-        subaccounts: Selection::All,
-        scope: Selection::All,
-        restrictions: None,
-    }
 }
 
 /// The rows, or what is wrong with the first one with which something is.

@@ -9,6 +9,7 @@ use super::expiry::Expiry;
 use super::fields;
 use super::openapi::texts;
 use crate::authority::{Authority, Grant};
+use crate::ceilings::Ceilings;
 use crate::ip_list::IpList;
 use crate::issues::Issues;
 use crate::json::{Object, given};
@@ -73,7 +74,9 @@ impl Request {
         let listed = (!self.allowed_subaccounts.is_empty()).then_some(self.allowed_subaccounts);
         let default_tier = || own.map_or_else(|| caller.tier.clone(), KeyRestrictions::default_tier);
         let tier = self.tier.unwrap_or_else(default_tier);
-        let limits = self.limits.unwrap_or_default().applied_to(DeclaredLimits::default());
+        let given = self.limits.unwrap_or_default().applied_to(DeclaredLimits::default());
+        let (limits, ceilings) =
+            own.map_or_else(|| (given, Ceilings::default()), |own| own.default_limits(&tier, given));
         let expires_at = self.expires_at.map(|expiry| expiry.check("expires_at", now)).transpose()?;
         let mut lists = (self.allowed_ips, self.denied_ips);
         if let Some(own) = own.filter(|_| lists == <(IpList, IpList)>::default()) {
@@ -83,7 +86,7 @@ impl Request {
             name: fields::name("name", &self.name)?,
             description: fields::description(self.description)?,
             environment,
-            limits: own.map_or(limits, |own| own.default_limits(&tier, limits)),
+            limits,
             tier,
             scope,
             authority: Authority { roles: self.roles, permissions: self.permissions },
@@ -92,6 +95,8 @@ impl Request {
             allowed_ips: lists.0,
             denied_ips: lists.1,
             issues: self.issues.map(|Object(issues)| checked(issues)).transpose()?,
+            ceilings,
+            issued: false,
         })
     }
 }
@@ -106,22 +111,10 @@ fn checked(issues: Issues) -> Result<Issues, ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authority::Grants;
-    use crate::store::Actor;
 
     fn check(json: &str) -> Result<KeySettings, String> {
         let request: Request = serde_json::from_str(json).map_err(|error| error.to_string())?;
-        let caller = Caller {
-            actor: Actor::System,
-            account_id: "acc_1".to_owned(),
-            user_id: "usr_1".to_owned(),
-            tier: "basic".to_owned(),
-            operator: false,
-            grants: Grants::of(&Authority::default()),
-            subaccounts: Selection::All,
-            scope: Selection::All,
-            restrictions: None,
-        };
+        let caller = Caller { tier: "basic".to_owned(), ..Caller::anybody() };
         request.check(1_800_000_000, &caller).map_err(|error| match error {
             ApiError::Invalid { error, .. } => error,
             other => format!("{other:?}"),

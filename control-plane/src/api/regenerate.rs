@@ -89,7 +89,7 @@ pub(super) async fn regenerate(
     let mut rounds = 0..ROUNDS;
     let outcome = loop {
         let format = app.key_format.clone();
-        let new = move |caller: &Caller, key: &Key| {
+        let new = move |caller: &Caller, key: &mut Key| {
             caller.may_regenerate(key, overlap_seconds > 0)?;
             Ok::<_, ApiError>(format.generate(key.settings.environment, random::fill)?)
         };

@@ -19,6 +19,7 @@ use crate::entity_tag::Tagged as _;
 use crate::json::Object;
 use crate::limits::LimitsChange;
 use crate::schema::{object, schemas};
+use crate::store::Lasting;
 use crate::tier::Tier;
 
 /// All of them, in order.
@@ -82,7 +83,7 @@ pub(super) async fn get(State(app): State<Arc<App>>, _: Session, params: Params)
 
 /// Replace the tiers
 ///
-/// All of them at once.
+/// All of them at once. A key that is restricted puts none.
 #[utoipa::path(put, path = "/v1/tiers", operation_id = "putTiers", tag = "Gateway",
     params(Wait, IfMatch), request_body = Document, security(("credential" = ["gateway:tiers:update"])),
     responses(
@@ -96,7 +97,7 @@ pub(super) async fn put(
     mut params: Params,
     Body(document): Body<Document>,
 ) -> Result<Answer<Changed>, ApiError> {
-    let acting = session.acting(&app, "gateway:tiers:update")?;
+    let acting = session.acting_unrestricted(&app, "gateway:tiers:update", Lasting::Tiers)?;
     let patience = params.patience()?;
     params.finish()?;
     let tiers = document.check()?;

@@ -9,11 +9,11 @@ use super::change::Change;
 use super::expired::KeyNumbers;
 use super::{Key, NewKey, StoreError, services, tiers};
 use crate::limits::DeclaredLimits;
-use crate::tier::Tier;
+use crate::tier::{Tier, Tiers};
 
 /// Of all accounts that have been asked for, as of one change.
 pub(super) struct Bounds {
-    tiers: Vec<Tier>,
+    tiers: Tiers,
     accounts: HashMap<String, Account>,
     /// Unix seconds.
     now: i64,
@@ -34,7 +34,7 @@ struct Row {
 
 impl Bounds {
     pub(super) async fn new(change: &mut Change, now: i64) -> Result<Self, StoreError> {
-        Ok(Self { tiers: tiers::all(change.connection()).await?, accounts: HashMap::new(), now })
+        Ok(Self { tiers: tiers::with_retired(change.connection()).await?, accounts: HashMap::new(), now })
     }
 
     /// Lets a new key in, and returns the limits that it has.
@@ -50,7 +50,7 @@ impl Bounds {
             }
         }
         account.keys.add(change, false).await?;
-        let limits = own.over(self.tiers.get(own_tier).map_or_else(Limits::default, |tier| tier.limits.0));
+        let limits = self.tiers.of_key(&settings.tier, own, &settings.ceilings);
         let Some((place, tier)) = self.tier_of(&key.account_id) else { return Ok(limits) };
         if own_tier > place {
             return Err(StoreError::TierExceeded { field: "tier".to_owned(), tier: tier.name.clone() });
@@ -100,12 +100,12 @@ impl Bounds {
     /// The tier that bounds an account, and where it is.
     fn tier_of(&self, account_id: &str) -> Option<(usize, &Tier)> {
         let place = self.accounts.get(account_id)?.tier?;
-        Some((place, self.tiers.get(place)?))
+        Some((place, self.tiers.current().get(place)?))
     }
 }
 
 impl Account {
-    async fn find(change: &mut Change, id: &str, tiers: &[Tier], now: i64) -> Result<Self, StoreError> {
+    async fn find(change: &mut Change, id: &str, tiers: &Tiers, now: i64) -> Result<Self, StoreError> {
         const QUERY: &str = "SELECT tier, operator FROM accounts WHERE id = ?";
         let row = sqlx::query_as(QUERY).bind(id).fetch_optional(change.connection()).await?;
         let row: Row = row.ok_or(StoreError::AccountNotFound)?;

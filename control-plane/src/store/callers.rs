@@ -7,7 +7,8 @@ use std::net::IpAddr;
 
 use super::at_rest::AtRest;
 use super::keys::{self, Found};
-use super::restrictions::{KeyRestrictions, Lasting};
+use super::lasting::Lasting;
+use super::restrictions::KeyRestrictions;
 use super::{Store, StoreError, sessions, tiers, users};
 use crate::authority::{Authority, Grants};
 use crate::secret::TokenHash;
@@ -198,7 +199,8 @@ async fn key(
         return refused(Code::ExpiredKey);
     }
     let account_tier = (account.tier.clone(), !account.operator);
-    let restrictions = KeyRestrictions::new(&key, expires_at, tiers::all(&mut *from).await?, account_tier, now);
+    let restrictions =
+        KeyRestrictions::new(&key, expires_at, tiers::with_retired(&mut *from).await?, account_tier, now);
     if !restrictions.admits(address) {
         return refused(Code::IpDenied);
     }

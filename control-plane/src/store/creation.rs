@@ -14,6 +14,7 @@ use super::webhooks::outbox;
 use super::{Acting, Caller, Key, KeySettings, Outcome, Secret, Store, StoreError};
 use super::{expired, listed_to_json, secrets, slots, subaccounts, to_json};
 use crate::authority::Authority;
+use crate::ceilings::Ceilings;
 use crate::ip_list::IpList;
 use crate::limits::DeclaredLimits;
 use crate::random;
@@ -71,6 +72,8 @@ impl NewKey {
                 allowed_ips: IpList::default(),
                 denied_ips: IpList::default(),
                 issues: None,
+                ceilings: Ceilings::default(),
+                issued: false,
             },
         }
     }
@@ -237,7 +240,7 @@ async fn insert(change: &mut Change, rows: &[Row], now: i64) -> Result<(), Store
     let revision = change.revision();
     let mut query = QueryBuilder::<Sqlite>::new(
         "INSERT INTO keys (id, policy_id, slot, account_id, user_id, digest, sealed, masked, imported, name, description, environment, \
-         tier, scope, roles, permissions, subaccounts, limits, allowed_ips, denied_ips, issues, expires_at, \
+         tier, scope, roles, permissions, subaccounts, limits, allowed_ips, denied_ips, issues, ceilings, issued, expires_at, \
          created_at, updated_at, secret_created_at, revision) ",
     );
     let encoded = rows.iter().map(|Row { key: NewKey { settings, .. }, .. }| {
@@ -245,14 +248,15 @@ async fn insert(change: &mut Change, rows: &[Row], now: i64) -> Result<(), Store
         let selections = [listed_to_json(&settings.scope)?, listed_to_json(&settings.subaccounts)?];
         let lists = [to_json(roles)?, to_json(permissions)?, to_json(&settings.limits)?];
         let issues = settings.issues.as_ref().map(to_json).transpose()?;
-        Ok((selections, lists, ([to_json(&settings.allowed_ips)?, to_json(&settings.denied_ips)?], issues)))
+        let bounds = (issues, to_json(&settings.ceilings)?);
+        Ok((selections, lists, ([to_json(&settings.allowed_ips)?, to_json(&settings.denied_ips)?], bounds)))
     });
     let encoded = encoded.collect::<Result<Vec<_>, StoreError>>()?;
     query.push_values(rows.iter().zip(encoded), |mut to, (row, (selections, lists, addresses))| {
         let Row { id, policy_id, slot, digest, key } = row;
         let NewKey { account_id, user_id, masked, imported, settings, .. } = key;
         let ([scope, subaccounts], [roles, permissions, limits]) = (selections, lists);
-        let ([allowed_ips, denied_ips], issues) = addresses;
+        let ([allowed_ips, denied_ips], (issues, ceilings)) = addresses;
         to.push_bind(id).push_bind(policy_id).push_bind(slot).push_bind(account_id).push_bind(user_id);
         to.push_bind(&digest.digest[..]).push_bind(digest.sealed.as_deref()).push_bind(masked).push_bind(imported);
         to.push_bind(&settings.name).push_bind(&settings.description);
@@ -260,6 +264,8 @@ async fn insert(change: &mut Change, rows: &[Row], now: i64) -> Result<(), Store
         to.push_bind(permissions).push_bind(subaccounts).push_bind(limits).push_bind(allowed_ips);
         to.push_bind(denied_ips)
             .push_bind(issues)
+            .push_bind(ceilings)
+            .push_bind(settings.issued)
             .push_bind(settings.expires_at)
             .push_bind(now)
             .push_bind(now)

@@ -1,5 +1,7 @@
 //! Editing keys: what may be edited. Anything else takes another key.
 
+use latchkey_policy::limit::Window;
+
 use super::audit::Event;
 use super::bounds::Bounds;
 use super::change::{Change, to_its_end};
@@ -29,6 +31,15 @@ pub struct KeyChange {
 }
 
 impl KeyChange {
+    /// The windows whose limits it sets or removes.
+    pub(crate) fn limited_windows(&self) -> Vec<Window> {
+        match self.limits {
+            None => Vec::new(),
+            Some(None) => Window::ALL.to_vec(),
+            Some(Some(change)) => change.windows().collect(),
+        }
+    }
+
     /// Makes `key` what it will be, other than for its limits with the tier's.
     pub(crate) fn apply(self, key: &mut Key) {
         let settings = &mut key.settings;
@@ -96,7 +107,7 @@ impl Acting {
 
 async fn update(change: &mut Change, key: &Key, policy_id: i64, now: i64) -> Result<(), StoreError> {
     const UPDATE: &str = "UPDATE keys SET policy_id = ?, name = ?, description = ?, expires_at = ?, allowed_ips = ?, \
-         denied_ips = ?, disabled = ?, limits = ?, updated_at = ?, revision = ? WHERE id = ?";
+         denied_ips = ?, disabled = ?, limits = ?, ceilings = ?, updated_at = ?, revision = ? WHERE id = ?";
     let revision = change.revision();
     sqlx::query(UPDATE)
         .bind(policy_id)
@@ -107,6 +118,7 @@ async fn update(change: &mut Change, key: &Key, policy_id: i64, now: i64) -> Res
         .bind(to_json(&key.settings.denied_ips)?)
         .bind(key.disabled)
         .bind(to_json(&key.settings.limits)?)
+        .bind(to_json(&key.settings.ceilings)?)
         .bind(now)
         .bind(revision)
         .bind(&key.id)

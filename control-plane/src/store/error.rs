@@ -5,7 +5,8 @@ use latchkey_policy::verdict::Code;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::restrictions::{Exceeded, Lasting};
+use super::lasting::Lasting;
+use super::restrictions::Exceeded;
 use crate::random::NoRandomness;
 
 /// Why the store could not be opened.

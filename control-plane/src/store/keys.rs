@@ -3,7 +3,7 @@
 use latchkey_policy::address::{AddressLists, AddressRule};
 use latchkey_policy::key::{Environment, KeyDigest};
 use latchkey_policy::limit::{Limits, Window};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection, SqliteExecutor};
 
@@ -11,6 +11,7 @@ use super::at_rest::AtRest;
 use super::users::Whose;
 use super::{Secret, Store, StoreError, authority, from_json, selection, to_json};
 use crate::authority::Authority;
+use crate::ceilings::Ceilings;
 use crate::ip_list::IpList;
 use crate::issues::Issues;
 use crate::limits::DeclaredLimits;
@@ -43,6 +44,10 @@ pub struct KeySettings {
     pub denied_ips: IpList,
     /// What bounds the keys that it makes, in place of its own attributes.
     pub issues: Option<Issues>,
+    /// Tiers that bound its limits, because another key made, edited or regenerated it.
+    pub ceilings: Ceilings,
+    /// A key with `issues` made it, or a key that such a key made.
+    pub issued: bool,
 }
 
 impl KeySettings {
@@ -66,7 +71,7 @@ pub struct Key {
     pub old_secret: Option<Secret>,
     /// All that its owner can say about it.
     pub settings: KeySettings,
-    /// The limits that it has: its own, and else its tier's, but none above those of its account's tier.
+    /// The limits that it has: its own, and else its tier's, but none above those of its ceilings and of its account's tier.
     pub limits: Limits,
     /// Switched off for now.
     pub disabled: bool,
@@ -117,7 +122,8 @@ macro_rules! columns {
          old_ends_at, old_used_at, old_used_ip, keys.name, description, environment, tier, scope, roles, permissions, subaccounts, \
          keys.limits, COALESCE(tiers.limits, '{}') AS tier_limits, COALESCE((SELECT bound.limits FROM accounts \
          JOIN tiers AS bound ON bound.name = accounts.tier WHERE accounts.id = keys.account_id \
-         AND NOT accounts.operator), '{}') AS account_limits, expires_at, issues, disabled, created_at, updated_at, \
+         AND NOT accounts.operator), '{}') AS account_limits, ceilings, ", $crate::store::tiers::ceiling_limits!("ceilings"),
+         " AS ceiling_limits, expires_at, issues, issued, disabled, created_at, updated_at, \
          last_used_at, last_used_ip, \
          COALESCE(revoked_at, (SELECT deleted_at FROM users WHERE users.id = keys.user_id)) AS revoked_at, ", $ip_lists)
     };
@@ -301,10 +307,13 @@ pub(super) struct Row {
     limits: String,
     tier_limits: String,
     account_limits: String,
+    ceilings: String,
+    ceiling_limits: String,
     expires_at: Option<i64>,
     allowed_ips: String,
     denied_ips: String,
     issues: Option<String>,
+    issued: bool,
     disabled: bool,
     created_at: i64,
     updated_at: i64,
@@ -320,6 +329,10 @@ impl TryFrom<Row> for Key {
         let limits: DeclaredLimits = from_json(&row.limits, "a key's limits")?;
         let tier_limits: DeclaredLimits = from_json(&row.tier_limits, "a tier's limits")?;
         let account_limits: DeclaredLimits = from_json(&row.account_limits, "a tier's limits")?;
+        let ceilings: Ceilings = from_json(&row.ceilings, "a key's ceilings")?;
+        let ceiling_limits: BTreeMap<String, DeclaredLimits> = from_json(&row.ceiling_limits, "tiers' limits")?;
+        let of_tier = |name: &str| ceiling_limits.get(name).copied().unwrap_or_default().0;
+        let bounded = ceilings.bound(limits.over(tier_limits.0), of_tier);
         let secret = Secret {
             masked: row.masked,
             created_at: row.secret_created_at,
@@ -353,8 +366,10 @@ impl TryFrom<Row> for Key {
                 allowed_ips: from_json(&row.allowed_ips, "an IP list")?,
                 denied_ips: from_json(&row.denied_ips, "an IP list")?,
                 issues: row.issues.as_deref().map(|issues| from_json(issues, "a key's `issues`")).transpose()?,
+                ceilings,
+                issued: row.issued,
             },
-            limits: account_limits.bound(limits.over(tier_limits.0)),
+            limits: account_limits.bound(bounded),
             disabled: row.disabled,
             created_at: row.created_at,
             updated_at: row.updated_at,

@@ -29,6 +29,7 @@ struct Lists {
     permissions: String,
     subaccounts: Option<String>,
     limits: String,
+    ceilings: String,
 }
 
 impl Lists {
@@ -49,6 +50,7 @@ impl Lists {
             permissions: to_json(&permissions)?,
             subaccounts: listed_to_json(&settings.subaccounts.canonical())?,
             limits: to_json(&settings.limits)?,
+            ceilings: to_json(&settings.ceilings)?,
         })
     }
 }
@@ -77,6 +79,11 @@ impl<'a> Content<'a> {
             digest.update(part.len().to_le_bytes());
             digest.update(part);
         }
+        // Policies without ceilings keep the digest that they had before there were any.
+        if !settings.ceilings.is_empty() {
+            digest.update(lists.ceilings.len().to_le_bytes());
+            digest.update(&lists.ceilings);
+        }
         Ok(Self { account_id, user_id, settings, lists, digest: digest.finalize().into() })
     }
 
@@ -88,8 +95,8 @@ impl<'a> Content<'a> {
     /// The id of the policy, made if it is the first of its kind. One that no key in the snapshot had is sent to nodes again.
     pub(super) async fn policy(&self, change: &mut Change) -> Result<i64, StoreError> {
         const INSERT: &str = "INSERT INTO policies (account_id, user_id, tier, environment, allowed_ips, denied_ips, \
-             scope, roles, permissions, subaccounts, limits, content, revision) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+             scope, roles, permissions, subaccounts, limits, ceilings, content, revision) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
              ON CONFLICT (content) DO UPDATE SET revision = excluded.revision \
              WHERE NOT EXISTS (SELECT 1 FROM keys WHERE policy_id = policies.id AND slot IS NOT NULL)";
         const SELECT: &str = "SELECT id FROM policies WHERE content = ?";
@@ -106,6 +113,7 @@ impl<'a> Content<'a> {
             .bind(&self.lists.permissions)
             .bind(&self.lists.subaccounts)
             .bind(&self.lists.limits)
+            .bind(&self.lists.ceilings)
             .bind(&self.digest[..])
             .bind(revision)
             .execute(change.connection())
@@ -122,7 +130,8 @@ pub(super) enum Of<'a> {
     Tier(&'a str),
 }
 
-/// Has the policies of keys in the snapshot sent to nodes again. What becomes of a tier also bounds the keys of its accounts.
+/// Has the policies of keys in the snapshot sent to nodes again. A tier also bounds the keys of its accounts, and
+/// keys whose ceilings name it.
 pub(super) async fn stamp(change: &mut Change, of: Of<'_>) -> Result<(), StoreError> {
     let mut query = QueryBuilder::<Sqlite>::new("UPDATE policies SET revision = ");
     query.push_bind(change.revision());
@@ -131,6 +140,11 @@ pub(super) async fn stamp(change: &mut Change, of: Of<'_>) -> Result<(), StoreEr
         Of::User(id) => query.push(" WHERE (user_id = ").push_bind(id),
         Of::Tier(name) => {
             query.push(" WHERE (tier = ").push_bind(name);
+            query.push(
+                " OR (ceilings <> '{}' AND EXISTS (SELECT 1 FROM json_each(ceilings) AS w, json_each(w.value) AS t \
+                WHERE t.value = ",
+            );
+            query.push_bind(name).push("))");
             query.push(" OR account_id IN (SELECT id FROM accounts WHERE NOT operator AND tier = ").push_bind(name);
             query.push(")")
         }

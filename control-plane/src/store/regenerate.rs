@@ -12,7 +12,8 @@ use super::acting::Deed;
 use super::audit::Event;
 use super::change::{Change, to_its_end};
 use super::expired::Held;
-use super::{Acting, Caller, Key, Outcome, StoreError, keys, secrets};
+use super::policies::{self, Content};
+use super::{Acting, Caller, Key, Outcome, StoreError, keys, secrets, to_json};
 
 /// The number of seconds within which a newest secret is replaced.
 const RETRY_SECONDS: i64 = 600;
@@ -85,8 +86,8 @@ impl Key {
 }
 
 impl Acting {
-    /// Gives one of the account's keys the secret that `new` makes, which sees the caller and the key as it will be, and
-    /// changes nothing if that fails. A repeatable call is recorded with what `data` says of the key.
+    /// Gives one of the account's keys the secret that `new` makes, which sees the caller and the key as it will be, bounds
+    /// it, and changes nothing if that fails. A repeatable call is recorded with what `data` says of the key.
     ///
     /// # Errors
     /// [`StoreError::KeyRevoked`], [`StoreError::KeyExpired`] without a later expiry, and [`StoreError::OverlapRunning`];
@@ -95,7 +96,7 @@ impl Acting {
         self,
         id: String,
         asked: Regeneration,
-        new: impl FnOnce(&Caller, &Key) -> Result<PlainKey, E> + Send + 'static,
+        new: impl FnOnce(&Caller, &mut Key) -> Result<PlainKey, E> + Send + 'static,
         data: impl FnOnce(&Key) -> Value + Send + 'static,
     ) -> Result<Regenerated, E> {
         to_its_end(async move {
@@ -115,7 +116,7 @@ impl Acting {
             if after.has_expired(self.now) {
                 return Err(StoreError::KeyExpired.into());
             }
-            let secret = new(&deed.caller, &after)?;
+            let secret = new(&deed.caller, &mut after)?;
             let held = Held::find(change, &id).await?;
             held.admit(change, &account_id, (&before, &after), self.now).await?;
             let former = former(&mut deed, &before, &after, asked.overlap).await?;
@@ -125,8 +126,15 @@ impl Acting {
             let change = &mut deed.on;
             secrets::require_new(change, &[secret.digest()]).await?;
             keep(change, held, former, self.now).await?;
-            give(change, held, &secret, (&after, deed.caller.actor.id()), self.now).await?;
-            held.return_to_snapshot(change, held.policy_id, &after, self.now).await?;
+            let policy = match after.settings.ceilings == before.settings.ceilings {
+                true => held.policy_id,
+                false => Content::of(&account_id, &after.user_id, &after.settings)?.policy(change).await?,
+            };
+            give(change, (held, policy), &secret, (&after, deed.caller.actor.id()), self.now).await?;
+            held.return_to_snapshot(change, policy, &after, self.now).await?;
+            if policy != held.policy_id {
+                policies::retire(change, [held.policy_id]).await?;
+            }
             let key = keys::find(change.connection(), &account_id, &id).await?;
             let event = Event::edited("key.regenerate", &before, &key);
             let event = match former {
@@ -176,14 +184,14 @@ async fn keep(change: &mut Change, held: Held, former: Former, now: i64) -> Resu
 
 async fn give(
     change: &mut Change,
-    held: Held,
+    (held, policy_id): (Held, i64),
     secret: &PlainKey,
     (after, maker): (&Key, Option<&str>),
     now: i64,
 ) -> Result<(), StoreError> {
     const GIVE: &str = "UPDATE keys SET digest = ?, sealed = NULL, masked = ?, secret = secret + 1, secret_maker = ?, imported = FALSE, \
          secret_created_at = ?, secret_used_at = NULL, secret_used_ip = NULL, expires_at = ?, updated_at = ?, \
-         revision = ? WHERE seq = ?";
+         policy_id = ?, ceilings = ?, revision = ? WHERE seq = ?";
     let revision = change.revision();
     sqlx::query(GIVE)
         .bind(&secret.digest().0[..])
@@ -192,6 +200,8 @@ async fn give(
         .bind(now)
         .bind(after.settings.expires_at)
         .bind(now)
+        .bind(policy_id)
+        .bind(to_json(&after.settings.ceilings)?)
         .bind(revision)
         .bind(held.seq)
         .execute(change.connection())

@@ -3,18 +3,23 @@
 //! **Invariant: a key hands on no more than it has.** Each attribute of a key by which a request is admitted, or which
 //! its upstream learns, is compared here, and nowhere else, except for permissions, services and subaccounts, which also
 //! bound sessions (`api/caller.rs`). `control_plane/bounds.rs` tests this by the verdict.
+//!
+//! Limits change without an edit of a key, when its tier does. So they are compared window by window: where the calling key
+//! has a limit of its own, the other key has one of its own that is at most that; where the calling key has its tier's, the
+//! other key is bounded by that tier from then on, whatever becomes of the tier ([`Ceilings`]).
 
 use latchkey_policy::address::{AddressLists, AddressRule, Origin};
 use latchkey_policy::key::Environment;
 use latchkey_policy::limit::{Limits, Window};
 
 use super::{Key, KeySettings};
+use crate::ceilings::Ceilings;
 use crate::clock::rfc3339;
 use crate::ip_list::IpList;
 use crate::issues::{Addresses, Issues};
 use crate::limits::DeclaredLimits;
 use crate::selection::Selection;
-use crate::tier::Tier;
+use crate::tier::{Tier, Tiers};
 
 /// What a calling key cannot exceed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,30 +33,32 @@ pub struct KeyRestrictions {
     /// The subaccounts that it names, of its owner's.
     pub(crate) subaccounts: Selection,
     /// Its own attributes, which bound keys that it edits and regenerates.
-    own: KeyBounds,
+    pub(super) own: KeyBounds,
     /// What bounds the keys that it makes, if a session gave it `issues`.
-    issued: Option<KeyBounds>,
-    /// All tiers, in order.
-    tiers: Vec<Tier>,
+    pub(super) issued: Option<KeyBounds>,
+    /// Whether a key with `issues` made it, or a key that such a key made.
+    pub(super) made_by_issuer: bool,
+    pub(super) tiers: Tiers,
     /// The name of its account's tier, and whether that bounds keys.
-    account_tier: (String, bool),
+    pub(super) account_tier: (String, bool),
 }
 
 /// The most that a key can have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct KeyBounds {
+pub(super) struct KeyBounds {
     /// The first is the default.
-    environments: Vec<Environment>,
-    tier: String,
-    declared: DeclaredLimits,
-    /// Those declared over the tier's, also where the account's tier is lower.
+    pub(super) environments: Vec<Environment>,
+    pub(super) tier: String,
+    pub(super) declared: DeclaredLimits,
+    pub(super) ceilings: Ceilings,
+    /// Those declared over the tier's and below the ceilings, also where the account's tier is lower.
     limits: Limits,
     /// From this second on the calling key, or the secret that it presents, is refused.
-    expires_at: Option<i64>,
+    pub(super) expires_at: Option<i64>,
     allowed_ips: IpList,
     denied_ips: IpList,
     /// What the two lists admit together.
-    addresses: AddressRule,
+    pub(super) addresses: AddressRule,
 }
 
 /// A field that exceeds what the calling key has.
@@ -67,41 +74,12 @@ fn exceeded(field: impl Into<String>, reason: impl Into<String>) -> Option<Excee
     Some(Exceeded { field: field.into(), reason: reason.into() })
 }
 
-/// Something other than a key that a key could make, and that lasts without what restricts the key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lasting {
-    /// A user, who could make keys.
-    User,
-    /// An account, whose administrator could.
-    Account,
-    /// A webhook, which is sent what happens to keys.
-    Webhook,
-    /// A node token, which serves all keys.
-    NodeToken,
-}
-
-impl Lasting {
-    /// With its article, for sentences.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::User => "a user",
-            Self::Account => "an account",
-            Self::Webhook => "a webhook",
-            Self::NodeToken => "a node token",
-        }
-    }
-
-    fn makes_keys(self) -> bool {
-        matches!(self, Self::User | Self::Account)
-    }
-}
-
 impl KeyRestrictions {
     /// Those of `key`, of which the secret that is presented is refused from `expires_at` on.
     pub(super) fn new(
         key: &Key,
         expires_at: Option<i64>,
-        tiers: Vec<Tier>,
+        tiers: Tiers,
         account_tier: (String, bool),
         now: i64,
     ) -> Self {
@@ -109,7 +87,8 @@ impl KeyRestrictions {
         let issued = key.settings.issues.as_ref().map(|issues| own.with(issues, &tiers, now));
         let (key_id, owner, subaccounts) = (key.id.clone(), key.user_id.clone(), key.settings.subaccounts.clone());
         let expires_at = key.settings.expires_at;
-        Self { key_id, owner, expires_at, subaccounts, own, issued, tiers, account_tier }
+        let made_by_issuer = key.settings.issued;
+        Self { key_id, owner, expires_at, subaccounts, own, issued, made_by_issuer, tiers, account_tier }
     }
 
     /// Whether the calling key can be used from `address`.
@@ -134,6 +113,17 @@ impl KeyRestrictions {
         self.of_new().exceeded_by(settings, &self.tiers)
     }
 
+    /// Has a new key follow what bounds the calling key, also where that changes later.
+    pub(crate) fn bind_new(&self, settings: &mut KeySettings) {
+        self.of_new().bind(settings);
+        settings.issued = self.issued.is_some() || self.made_by_issuer;
+    }
+
+    /// Has an existing key, which the calling key makes valid for more or gives a secret, follow what bounds the calling key.
+    pub(crate) fn bind(&self, key: &mut Key) {
+        self.own.bind(&mut key.settings);
+    }
+
     /// The first field by which an existing key has more than the calling key.
     pub(crate) fn exceeded_by_key(&self, key: &Key) -> Option<Exceeded> {
         if key.user_id != self.owner {
@@ -142,7 +132,17 @@ impl KeyRestrictions {
         if key.settings.issues.is_some() && !self.is_own(key) {
             return exceeded("issues", "must not be another API key's");
         }
-        self.own.exceeded_by(&key.settings, &self.tiers)
+        let exceeded_by_attributes = self.own.exceeded_by(&key.settings, &self.tiers);
+        exceeded_by_attributes.or_else(|| self.issues_exceeded(key))
+    }
+
+    /// A key that is kept to what it or its maker `issues` can make no users, so it takes over no key that can.
+    fn issues_exceeded(&self, key: &Key) -> Option<Exceeded> {
+        let kept = self.issued.is_some() || self.made_by_issuer;
+        if !kept || key.settings.issued || self.is_own(key) {
+            return None;
+        }
+        exceeded("issues", "must bind the other API key as it binds yours")
     }
 
     /// The expiry of `key`, which is the calling key as it will be, if that is later than its own.
@@ -150,10 +150,14 @@ impl KeyRestrictions {
         later(key.settings.expires_at, self.expires_at)
     }
 
-    /// The first field by which these tiers would raise what the calling key has, or can give.
+    /// The first field by which these tiers would raise the limits of the calling key, which nothing else restricts.
     pub(crate) fn exceeded_by_tiers(&self, tiers: &[Tier]) -> Option<Exceeded> {
-        let bounds = [Some(&self.own), self.issued.as_ref()];
-        bounds.into_iter().flatten().find_map(|bounds| bounds.raised_by(&self.tiers, tiers))
+        let index = tiers.iter().position(|tier| tier.name == self.own.tier)?;
+        let limits = tiers.get(index)?.limits.0;
+        let window =
+            Window::ALL.into_iter().find(|window| exceeds(limits.get(*window), self.own.limits.get(*window)))?;
+        let most = self.own.limits.get(window)?;
+        exceeded(format!("tiers[{index}].limits.{}", window.as_str()), format!("must be at most {most}"))
     }
 
     /// The environment of a new key by default.
@@ -165,26 +169,29 @@ impl KeyRestrictions {
     pub(crate) fn default_tier(&self) -> String {
         let (account, bound) = &self.account_tier;
         let own = &self.of_new().tier;
-        let above = position(&self.tiers, own) > position(&self.tiers, account);
+        let above = self.tiers.position(own) > self.tiers.position(account);
         if *bound && above { account.clone() } else { own.clone() }
     }
 
-    /// The limits of a new key of `tier`, which declares those `given`: where it says nothing, the calling key's own.
-    pub(crate) fn default_limits(&self, tier: &str, given: DeclaredLimits) -> DeclaredLimits {
+    /// The limits of a new key of `tier`, which declares those `given`, and the tiers that bound them. Where it says nothing,
+    /// it has the limits of its tier, and none above the calling key's.
+    pub(crate) fn default_limits(&self, tier: &str, given: DeclaredLimits) -> (DeclaredLimits, Ceilings) {
         let bounds = self.of_new();
-        let limits_of = |name: &str| named(&self.tiers, name).map(|tier| tier.limits.0).unwrap_or_default();
-        let (of_tier, (account, bound)) = (limits_of(tier), &self.account_tier);
-        let of_account = if *bound { limits_of(account) } else { Limits::default() };
-        let default = |limits: Limits, window: Window| {
-            let (Some(most), None) = (bounds.limits.get(window), limits.get(window)) else { return limits };
-            let declares = bounds.declared.0.get(window).is_some();
-            if !declares && of_tier.get(window).is_some_and(|limit| limit <= most) {
-                return limits;
-            }
-            let least = [Some(most), of_tier.get(window), of_account.get(window)].into_iter().flatten().min();
-            limits.with(window, least)
+        let (mut limits, mut ceilings) = (given.0, Ceilings::default());
+        let account = match &self.account_tier {
+            (account, true) => self.tiers.limits(account),
+            (_, false) => Limits::default(),
         };
-        DeclaredLimits(Window::ALL.into_iter().fold(given.0, default))
+        for window in Window::ALL.into_iter().filter(|window| given.0.get(*window).is_none()) {
+            match bounds.declared.0.get(window) {
+                None => bounds.bind_window(&mut ceilings, window),
+                Some(own) => {
+                    limits = limits.with(window, account.get(window).map_or(own, |most| most.min(own)).into());
+                    ceilings.add(window, tier);
+                }
+            }
+        }
+        (DeclaredLimits(limits), ceilings)
     }
 
     /// The expiry of a new key by default.
@@ -197,51 +204,17 @@ impl KeyRestrictions {
         let bounds = self.of_new();
         (bounds.allowed_ips.clone(), bounds.denied_ips.clone())
     }
-
-    /// What the calling key, which has this scope, is kept to, and `lasting` would not be.
-    pub(crate) fn kept_to(&self, scope: &Selection, lasting: Lasting) -> Option<&'static str> {
-        let highest = match &self.account_tier {
-            (account, true) => position(&self.tiers, account),
-            // No tier bounds the keys of the operator's account.
-            (_, false) => self.tiers.len().checked_sub(1),
-        };
-        let of_keys = || {
-            if self.issued.is_some() {
-                Some("what it `issues`")
-            } else if self.own.environments != [Environment::Live] {
-                Some("the environment `test`")
-            } else if self.own.declared != DeclaredLimits::default() {
-                Some("limits of its own")
-            } else if position(&self.tiers, &self.own.tier) < highest {
-                Some("a tier below the highest that its account can give")
-            } else {
-                None
-            }
-        };
-        if *scope != Selection::All {
-            Some("some services")
-        } else if self.subaccounts != Selection::All {
-            Some("some subaccounts")
-        } else if self.own.expires_at.is_some() {
-            Some("a time")
-        } else if self.own.addresses != AddressRule::Any {
-            Some("addresses")
-        } else if lasting.makes_keys() {
-            of_keys()
-        } else {
-            None
-        }
-    }
 }
 
 impl KeyBounds {
-    fn of(settings: &KeySettings, expires_at: Option<i64>, tiers: &[Tier]) -> Self {
+    fn of(settings: &KeySettings, expires_at: Option<i64>, tiers: &Tiers) -> Self {
         Self {
             environments: vec![settings.environment],
             tier: settings.tier.clone(),
             declared: settings.limits,
             // What the account's tier takes away, it takes away from all keys alike.
-            limits: settings.limits.over(named(tiers, &settings.tier).map(|tier| tier.limits.0).unwrap_or_default()),
+            limits: tiers.of_key(&settings.tier, settings.limits, &settings.ceilings),
+            ceilings: settings.ceilings.clone(),
             expires_at,
             allowed_ips: settings.allowed_ips.clone(),
             denied_ips: settings.denied_ips.clone(),
@@ -249,18 +222,19 @@ impl KeyBounds {
         }
     }
 
-    /// The bounds of new keys: what `issues` says, and these where it says nothing.
-    fn with(&self, issues: &Issues, tiers: &[Tier], now: i64) -> Self {
+    /// The bounds of new keys: what `issues` says, and these where it says nothing. Each window counts for itself: a limit
+    /// of the key's own stays where `issues` has none, also with another tier.
+    fn with(&self, issues: &Issues, tiers: &Tiers, now: i64) -> Self {
         let mut bounds = self.clone();
         if let Some(tier) = &issues.tier {
             bounds.tier.clone_from(tier);
-            bounds.declared = DeclaredLimits::default();
-            bounds.limits = named(tiers, tier).map(|tier| tier.limits.0).unwrap_or_default();
         }
-        if let Some(limits) = issues.limits {
-            bounds.declared = limits;
-            bounds.limits = limits.over(bounds.limits);
+        let limits = issues.limits.unwrap_or_default();
+        for window in Window::ALL.into_iter().filter(|window| limits.0.get(*window).is_some()) {
+            bounds.ceilings.clear(window);
         }
+        bounds.declared = DeclaredLimits(limits.over(bounds.declared.0));
+        bounds.limits = tiers.of_key(&bounds.tier, bounds.declared, &bounds.ceilings);
         match &issues.addresses {
             None => {}
             Some(addresses) => {
@@ -275,7 +249,7 @@ impl KeyBounds {
         bounds
     }
 
-    fn exceeded_by(&self, settings: &KeySettings, tiers: &[Tier]) -> Option<Exceeded> {
+    fn exceeded_by(&self, settings: &KeySettings, tiers: &Tiers) -> Option<Exceeded> {
         self.environment_exceeded(settings)
             .or_else(|| self.tier_exceeded(settings, tiers))
             .or_else(|| self.limit_exceeded(settings, tiers))
@@ -292,20 +266,51 @@ impl KeyBounds {
     }
 
     /// A tier that does not exist is reported once the key is made.
-    fn tier_exceeded(&self, settings: &KeySettings, tiers: &[Tier]) -> Option<Exceeded> {
-        let place = position(tiers, &settings.tier)?;
-        if position(tiers, &self.tier).is_some_and(|own| place <= own) {
+    fn tier_exceeded(&self, settings: &KeySettings, tiers: &Tiers) -> Option<Exceeded> {
+        let place = tiers.position(&settings.tier)?;
+        if tiers.position(&self.tier).is_some_and(|own| place <= own) {
             return None;
         }
         exceeded("tier", format!("must be `{}` at most", self.tier))
     }
 
-    fn limit_exceeded(&self, settings: &KeySettings, tiers: &[Tier]) -> Option<Exceeded> {
-        let limits = settings.limits.over(named(tiers, &settings.tier)?.limits.0);
-        let raised = |window: &Window| exceeds(limits.get(*window), self.limits.get(*window));
-        let window = Window::ALL.into_iter().find(raised)?;
-        let most = self.limits.get(window)?;
-        exceeded(format!("limits.{}", window.as_str()), format!("must be at most {most}"))
+    /// A limit that is higher now, or would be with other limits of the tiers. [`bind`](Self::bind) sees to the rest.
+    fn limit_exceeded(&self, settings: &KeySettings, tiers: &Tiers) -> Option<Exceeded> {
+        let limits = tiers.of_key(&settings.tier, settings.limits, &settings.ceilings);
+        Window::ALL.into_iter().find_map(|window| {
+            let field = || format!("limits.{}", window.as_str());
+            let (declared, own) = (settings.limits.0.get(window), self.declared.0.get(window));
+            match self.limits.get(window) {
+                Some(most)
+                    if exceeds(limits.get(window), Some(most)) || declared.is_some() && exceeds(declared, own) =>
+                {
+                    exceeded(field(), format!("must be at most {most}"))
+                }
+                _ if exceeds(declared, own) => {
+                    let most = own?;
+                    exceeded(field(), format!("must be set, to at most {most}"))
+                }
+                _ => None,
+            }
+        })
+    }
+
+    /// Adds what bounds these to the ceilings of a key: where no limit of its own does, the tier.
+    fn bind(&self, settings: &mut KeySettings) {
+        for window in Window::ALL {
+            self.bind_window(&mut settings.ceilings, window);
+            if settings.limits.0.get(window).is_none() {
+                // It has that tier's limit anyway.
+                settings.ceilings.remove(window, &settings.tier);
+            }
+        }
+    }
+
+    fn bind_window(&self, ceilings: &mut Ceilings, window: Window) {
+        self.ceilings.tiers(window).for_each(|tier| ceilings.add(window, tier));
+        if self.declared.0.get(window).is_none() {
+            ceilings.add(window, &self.tier);
+        }
     }
 
     fn expiry_exceeded(&self, settings: &KeySettings) -> Option<Exceeded> {
@@ -321,23 +326,6 @@ impl KeyBounds {
             Origin::Unknown => exceeded(field, "must have an enabled entry, so that no unknown address is admitted"),
         }
     }
-
-    /// The first field by which tiers `after` would raise what there is with those `before`.
-    fn raised_by(&self, before: &[Tier], after: &[Tier]) -> Option<Exceeded> {
-        let is = position(after, &self.tier)?;
-        let Some(was) = position(before, &self.tier) else {
-            return exceeded(format!("tiers[{is}]"), "must be left out, as your own API key issues keys of it");
-        };
-        let limits = self.declared.over(after.get(is)?.limits.0);
-        let raised = Window::ALL.into_iter().find(|window| exceeds(limits.get(*window), self.limits.get(*window)));
-        if let Some(window) = raised {
-            let most = self.limits.get(window)?;
-            return exceeded(format!("tiers[{is}].limits.{}", window.as_str()), format!("must be at most {most}"));
-        }
-        let higher = before.get(was.saturating_add(1)..).unwrap_or_default();
-        let moved = higher.iter().filter_map(|tier| position(after, &tier.name)).find(|place| *place < is)?;
-        exceeded(format!("tiers[{moved}]"), format!("must stay behind `{}`", self.tier))
-    }
 }
 
 /// An expiry, if it is later than `bound`.
@@ -352,12 +340,4 @@ fn later(expires_at: Option<i64>, bound: Option<i64>) -> Option<Exceeded> {
 /// Whether a limit admits more than a bound does.
 fn exceeds(limit: Option<u32>, bound: Option<u32>) -> bool {
     bound.is_some_and(|bound| limit.is_none_or(|limit| limit > bound))
-}
-
-fn named<'t>(tiers: &'t [Tier], name: &str) -> Option<&'t Tier> {
-    tiers.iter().find(|tier| tier.name == name)
-}
-
-fn position(tiers: &[Tier], name: &str) -> Option<usize> {
-    tiers.iter().position(|tier| tier.name == name)
 }

@@ -1,12 +1,26 @@
 //! The tiers, in the operator's order.
 
-use sqlx::SqliteExecutor;
+use sqlx::{SqliteConnection, SqliteExecutor};
 
 use super::audit::Event;
 use super::change::{Change, to_its_end};
 use super::policies::{self, Of};
 use super::{Acting, Store, StoreError, from_json, to_json};
-use crate::tier::Tier;
+use crate::limits::DeclaredLimits;
+use crate::tier::{Tier, Tiers};
+
+/// The limits of all tiers, also of retired ones, as a JSON object by name: read only for keys that have ceilings.
+macro_rules! ceiling_limits {
+    ($ceilings:literal) => {
+        concat!(
+            "CASE WHEN ",
+            $ceilings,
+            " = '{}' THEN '{}' ELSE (SELECT json_group_object(name, json(limits)) FROM (SELECT name, limits FROM tiers \
+             UNION ALL SELECT name, limits FROM retired_tiers)) END"
+        )
+    };
+}
+pub(super) use ceiling_limits;
 
 impl Store {
     /// All tiers.
@@ -30,11 +44,13 @@ impl Acting {
                 return Err(StoreError::KeyExceeded(exceeded));
             }
             for before in &before {
-                match tiers.iter().find(|tier| tier.name == before.name) {
-                    None => require_unused(change, &before.name).await?,
-                    Some(tier) if tier.limits == before.limits => {}
-                    Some(_) => policies::stamp(change, Of::Tier(&before.name)).await?,
+                if !tiers.iter().any(|tier| tier.name == before.name) {
+                    require_unused(change, &before.name).await?;
+                    retire(change, before).await?;
                 }
+            }
+            for tier in tiers.iter().filter(|tier| !before.contains(tier)) {
+                policies::stamp(change, Of::Tier(&tier.name)).await?;
             }
             sqlx::query("DELETE FROM tiers").execute(change.connection()).await?;
             for (position, tier) in (0_i64..).zip(&tiers) {
@@ -45,6 +61,7 @@ impl Acting {
                     .execute(change.connection())
                     .await?;
             }
+            forget_retired(change).await?;
             deed.commit(&[Event::edited("tiers.update", &before, &tiers)]).await
         })
         .await
@@ -59,6 +76,33 @@ async fn require_unused(change: &mut Change, name: &str) -> Result<(), StoreErro
     if used { Err(StoreError::TierInUse(name.to_owned())) } else { Ok(()) }
 }
 
+/// Keeps the limits of a tier that is removed.
+async fn retire(change: &mut Change, tier: &Tier) -> Result<(), StoreError> {
+    let query = sqlx::query("INSERT INTO retired_tiers (name, limits) VALUES (?, ?)");
+    query.bind(&tier.name).bind(to_json(&tier.limits)?).execute(change.connection()).await?;
+    Ok(())
+}
+
+/// Forgets the retired tiers that exist again, and those that bound no key.
+async fn forget_retired(change: &mut Change) -> Result<(), StoreError> {
+    const FORGET: &str = "DELETE FROM retired_tiers WHERE name IN (SELECT name FROM tiers) OR NOT EXISTS (SELECT 1 \
+         FROM policies AS p, json_each(p.ceilings) AS w, json_each(w.value) AS t \
+         WHERE p.ceilings <> '{}' AND t.value = retired_tiers.name)";
+    sqlx::query(FORGET).execute(change.connection()).await?;
+    Ok(())
+}
+
+/// All tiers, also those that only bound keys.
+pub(super) async fn with_retired(from: &mut SqliteConnection) -> Result<Tiers, StoreError> {
+    let current = all(&mut *from).await?;
+    let rows: Vec<(String, String)> = sqlx::query_as("SELECT name, limits FROM retired_tiers").fetch_all(from).await?;
+    let limits = |(name, limits): (_, String)| {
+        let limits: DeclaredLimits = from_json(&limits, "a tier's limits")?;
+        Ok::<_, StoreError>((name, limits))
+    };
+    Ok(Tiers::new(current, rows.into_iter().map(limits).collect::<Result<_, _>>()?))
+}
+
 pub(super) async fn all(from: impl SqliteExecutor<'_>) -> Result<Vec<Tier>, StoreError> {
     let rows: Vec<(String, String)> =
         sqlx::query_as("SELECT name, limits FROM tiers ORDER BY position").fetch_all(from).await?;
@@ -67,10 +111,7 @@ pub(super) async fn all(from: impl SqliteExecutor<'_>) -> Result<Vec<Tier>, Stor
 }
 
 /// Where the tier of that name is among `tiers`.
-pub(super) fn position(tiers: &[Tier], name: &str) -> Result<usize, StoreError> {
-    let there_are = || tiers.iter().map(|tier| tier.name.clone()).collect();
-    tiers
-        .iter()
-        .position(|tier| tier.name == name)
-        .ok_or_else(|| StoreError::TierNotFound { field: "tier", there_are: there_are() })
+pub(super) fn position(tiers: &Tiers, name: &str) -> Result<usize, StoreError> {
+    let there_are = || tiers.current().iter().map(|tier| tier.name.clone()).collect();
+    tiers.position(name).ok_or_else(|| StoreError::TierNotFound { field: "tier", there_are: there_are() })
 }

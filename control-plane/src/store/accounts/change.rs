@@ -54,7 +54,7 @@ impl Acting {
             if !deed.caller.grants.cover_role(Role::ADMIN) {
                 return Err(StoreError::PermissionMissing("*"));
             }
-            tiers::position(&tiers::all(&mut *deed.on).await?, &tier)?;
+            tiers::position(&tiers::with_retired(&mut deed.on).await?, &tier)?;
             if let Some(event) = disclosures::of_email(&mut deed.on, &deed.caller, &email, self.now).await? {
                 deed.commit(&[event]).await?;
                 return Err(StoreError::EmailTaken);
@@ -95,7 +95,7 @@ impl Acting {
             if after.disabled && after.operator {
                 return Err(StoreError::OperatorsAccount);
             }
-            tiers::position(&tiers::all(deed.on.connection()).await?, &after.tier)?;
+            tiers::position(&tiers::with_retired(deed.on.connection()).await?, &after.tier)?;
             update(&mut deed.on, &after).await?;
             if after.disabled {
                 users::log_out(deed.on.connection(), Whose::Account(&id)).await?;

@@ -4,8 +4,10 @@ use latchkey_policy::address::AddressLists;
 use latchkey_policy::key::Environment;
 use latchkey_policy::record::PolicyRecord;
 use sqlx::{FromRow, SqliteExecutor};
+use std::collections::BTreeMap;
 use tokio_stream::StreamExt as _;
 
+use crate::ceilings::Ceilings;
 use crate::limits::DeclaredLimits;
 use crate::role::Role;
 use crate::store::{Chunks, StoreError, authority, from_json, selection};
@@ -20,7 +22,10 @@ macro_rules! select {
         concat!(
             $with,
             "SELECT p.id, p.account_id, p.user_id, p.tier, p.environment, p.allowed_ips, p.denied_ips, p.scope, \
-     p.roles, p.permissions, p.limits, t.limits AS tier_limits, \
+     p.roles, p.permissions, p.limits, p.ceilings, ",
+            $crate::store::tiers::ceiling_limits!("p.ceilings"),
+            " AS ceiling_limits, \
+     t.limits AS tier_limits, \
      CASE WHEN a.operator THEN '{}' ELSE bound.limits END AS account_limits, \
      u.roles AS owner_roles, u.permissions AS owner_permissions, \
      u.disabled AS owner_disabled, a.disabled AS account_disabled, \
@@ -51,6 +56,8 @@ struct Row {
     roles: String,
     permissions: String,
     limits: String,
+    ceilings: String,
+    ceiling_limits: String,
     tier_limits: Option<String>,
     account_limits: Option<String>,
     owner_roles: String,
@@ -123,6 +130,10 @@ impl TryFrom<Row> for PolicyRecord {
         let tier_limits: DeclaredLimits = from_json(&tier_limits, "a tier's limits")?;
         let account_limits = row.account_limits.ok_or(StoreError::Damaged("an account's tier"))?;
         let account_limits: DeclaredLimits = from_json(&account_limits, "a tier's limits")?;
+        let ceilings: Ceilings = from_json(&row.ceilings, "a policy's ceilings")?;
+        let ceiling_limits: BTreeMap<String, DeclaredLimits> = from_json(&row.ceiling_limits, "tiers' limits")?;
+        let of_tier = |name: &str| ceiling_limits.get(name).copied().unwrap_or_default().0;
+        let bounded = ceilings.bound(limits.over(tier_limits.0), of_tier);
         Ok(Self {
             id: row.id.cast_unsigned(),
             account: row.account_id,
@@ -141,7 +152,7 @@ impl TryFrom<Row> for PolicyRecord {
             owner_grants: authority(&row.owner_roles, &row.owner_permissions)?.patterns(),
             subaccounts: from_json(&row.subaccounts, "a list of subaccounts")?,
             confined: row.confined,
-            limits: account_limits.bound(limits.over(tier_limits.0)),
+            limits: account_limits.bound(bounded),
         })
     }
 }
