@@ -93,7 +93,7 @@ async fn equal_limit_of_its_own_is_not_given_up_by_a_key() {
     // The tier has the same limit today, and another one tomorrow.
     let answer = key.patch(&path, json!({"limits": null})).await;
     too_much(&answer, "limits.minute");
-    assert!(answer.text("/error").contains("no key can do for itself"), "{answer:?}");
+    assert!(answer.text("/error").contains("must be set, to at most 100"), "{answer:?}");
     let made = key.generate(json!({"name": "made"})).await;
     assert_eq!(admin.patch(&path, json!({"limits": null})).await.status, StatusCode::OK);
     let tiers = ["free", "basic", "pro", "enterprise"].map(|name| json!({"name": name, "limits": {"minute": 5000}}));
@@ -208,28 +208,95 @@ async fn key_of_another_owner_is_not_taken_over_by_a_key() {
     assert_eq!(admin.patch(&path, json!({"active": true})).await.status, StatusCode::OK);
 }
 
+/// A body for `PUT /v1/tiers`.
+fn tiers(all: Value) -> Value {
+    let tier = |(name, limits): (&String, &Value)| json!({"name": name, "limits": limits});
+    let all: Vec<_> = all.as_object().unwrap().iter().map(tier).collect();
+    json!({"tiers": all})
+}
+
 #[tokio::test]
-async fn tiers_put_by_a_key_do_not_raise_its_own() {
+async fn tiers_are_raised_by_no_key_that_they_bound() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
-    let more = json!({"permissions": ["account:apikeys:*", "gateway:tiers:update"], "limits": {"hour": 50}});
-    let (key, _) = manager(&plane, &admin, more).await;
-    let tiers = |limits: [Value; 3]| {
-        let tiers = ["free", "basic", "pro"].into_iter().zip(limits);
-        json!({"tiers": tiers.map(|(name, limits)| json!({"name": name, "limits": limits})).collect::<Vec<_>>()})
-    };
-    let limit = |minute: u32| json!({"minute": minute});
-    let raised = key.put("/v1/tiers", tiers([limit(10), limit(101), limit(1000)])).await;
-    too_much(&raised, "tiers[1].limits.minute");
-    too_much(&key.put("/v1/tiers", tiers([limit(10), json!({}), limit(1000)])).await, "tiers[1].limits.minute");
-    let swapped = json!({"tiers": [
-        {"name": "free", "limits": {"minute": 10}}, {"name": "pro", "limits": {"minute": 1000}},
-        {"name": "basic", "limits": {"minute": 100}},
-    ]});
-    too_much(&key.put("/v1/tiers", swapped).await, "tiers[1]");
-    // Other tiers are the operator's affair, and so is its own where the key has a limit of its own.
-    let others = tiers([limit(20), json!({"minute": 90, "hour": 5000}), limit(9000)]);
-    assert_eq!(key.put("/v1/tiers", others).await.status, StatusCode::OK);
+    let more =
+        |tier: &str| json!({"name": tier, "tier": tier, "permissions": ["account:apikeys:*", "gateway:tiers:update"]});
+    let (key, _) = manager(&plane, &admin, more("basic")).await;
+    assert_eq!(key.generate(json!({"name": "made", "tier": "a"})).await.status, StatusCode::BAD_REQUEST);
+    let lower = json!({"a": {"minute": 10}, "basic": {"minute": 100}, "enterprise": {"minute": 10_000}});
+    assert_eq!(admin.put("/v1/tiers", tiers(lower.clone())).await.status, StatusCode::OK);
+    assert_eq!(key.generate(json!({"name": "made", "tier": "a"})).await.status, StatusCode::CREATED);
+    // In two steps: of a lower tier that it raises then, or of its own.
+    for raised in [
+        json!({"a": {}, "basic": {"minute": 100}, "enterprise": {"minute": 10_000}}),
+        json!({"a": {"minute": 10}, "basic": {"minute": 101}, "enterprise": {"minute": 10_000}}),
+        lower,
+    ] {
+        let answer = key.put("/v1/tiers", tiers(raised)).await;
+        answer.refused(403, "missing_permission");
+        assert!(answer.text("/error").contains("a tier below the highest"), "{answer:?}");
+    }
+    let (free, _) = manager(&plane, &admin, more("enterprise")).await;
+    let table = |enterprise: Value| tiers(json!({"a": {"day": 1}, "basic": {"minute": 9}, "enterprise": enterprise}));
+    too_much(&free.put("/v1/tiers", table(json!({"minute": 10_001}))).await, "tiers[2].limits.minute");
+    too_much(&free.put("/v1/tiers", table(json!({}))).await, "tiers[2].limits.minute");
+    assert_eq!(free.put("/v1/tiers", table(json!({"minute": 10_000, "day": 5}))).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn cut_of_a_tier_reaches_limits_that_a_key_declared_within_it() {
+    let plane = Plane::start().await;
+    let admin = plane.log_in().await;
+    let (key, path) = manager(&plane, &admin, json!({})).await;
+    let made = key.generate(json!({"name": "made", "limits": {"minute": 100}})).await.text("/data/key_id");
+    let lower = key.generate(json!({"name": "lower", "tier": "free"})).await.text("/data/key_id");
+    let regenerated =
+        admin.generate(json!({"name": "regenerated", "limits": {"minute": 60}})).await.text("/data/key_id");
+    let answer = key.send(Method::POST, &format!("/v1/keys/{regenerated}/regenerate"), json!({})).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    let by_session = admin.generate(json!({"name": "session", "limits": {"minute": 100}})).await.text("/data/key_id");
+    assert_eq!(key.patch(&path, json!({"limits": {"minute": 100}})).await.status, StatusCode::OK);
+    let cut = tiers(json!({"free": {}, "basic": {"minute": 7}, "enterprise": {"minute": 10_000}}));
+    assert_eq!(admin.put("/v1/tiers", cut).await.status, StatusCode::OK);
+    let limits = async |id: &str| admin.get(&format!("/v1/keys/{id}")).await.at("/data/limits").clone();
+    let own = path.strip_prefix("/v1/keys/").unwrap();
+    for (id, minute) in [(own, 7), (&made, 7), (&lower, 7), (&regenerated, 7), (&by_session, 100)] {
+        assert_eq!(limits(id).await, json!({"minute": minute}), "{id}");
+    }
+    // It bounds them also when it is gone, and when it is back.
+    let gone = tiers(json!({"free": {}, "pro": {"minute": 1000}}));
+    let wide = admin.patch(&format!("/v1/accounts/{}", plane.owner().await.0), json!({"tier": "free"})).await;
+    assert_eq!(wide.status, StatusCode::OK, "{wide:?}");
+    for id in [own, &made, &regenerated, &by_session] {
+        assert_eq!(admin.delete(&format!("/v1/keys/{id}")).await.status, StatusCode::OK);
+    }
+    assert_eq!(admin.put("/v1/tiers", gone).await.status, StatusCode::OK);
+    assert_eq!(limits(&lower).await, json!({"minute": 7}));
+    let back = tiers(json!({"basic": {"minute": 3}, "free": {}, "pro": {"minute": 1000}}));
+    assert_eq!(admin.put("/v1/tiers", back).await.status, StatusCode::OK);
+    assert_eq!(limits(&lower).await, json!({"minute": 3}));
+    // A session decides a window anew.
+    let answer = admin.patch(&format!("/v1/keys/{lower}"), json!({"limits": {"minute": 50}})).await;
+    assert_eq!(answer.at("/data/limits"), &json!({"minute": 50}), "{answer:?}");
+}
+
+#[tokio::test]
+async fn inherited_limit_is_not_taken_off_a_made_key() {
+    let plane = Plane::start().await;
+    let admin = plane.log_in().await;
+    let (key, _) = manager(&plane, &admin, json!({"limits": {"minute": 100, "hour": 50}})).await;
+    let made = key.generate(json!({"name": "made", "limits": {"hour": null}})).await;
+    assert_eq!(made.at("/data/limits"), &json!({"minute": 100, "hour": 50}), "{made:?}");
+    let path = format!("/v1/keys/{}", made.text("/data/key_id"));
+    // The tier has the same limit a minute, but its own.
+    too_much(&key.patch(&path, json!({"limits": {"minute": null}})).await, "limits.minute");
+    too_much(&key.patch(&path, json!({"limits": {"hour": null}})).await, "limits.hour");
+    too_much(&key.patch(&path, json!({"limits": null})).await, "limits.minute");
+    assert_eq!(key.patch(&path, json!({"limits": {"minute": 99}})).await.status, StatusCode::OK);
+    let other =
+        admin.generate(json!({"name": "other", "tier": "free", "limits": {"hour": 50}})).await.text("/data/key_id");
+    let answer = key.send(Method::POST, &format!("/v1/keys/{other}/regenerate"), json!({})).await;
+    too_much(&answer, "limits.minute");
 }
 
 #[tokio::test]

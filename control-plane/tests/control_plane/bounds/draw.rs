@@ -51,6 +51,20 @@ pub(super) const SOURCES: [Option<&str>; 10] = [
 
 const REQUESTS: [u32; 4] = [3, 50, 100, 2_000];
 
+/// Limits of the tiers, in their order, after the first ones: cut, in other windows, and in another order.
+const TIER_LIMITS: [[&str; 4]; 3] = [
+    [r#"{"minute": 3}"#, r#"{"minute": 50, "hour": 100}"#, r#"{"minute": 100, "day": 50}"#, r#"{"minute": 2000}"#],
+    ["{}", r#"{"minute": 10000}"#, r#"{"minute": 100, "hour": 50}"#, r#"{"minute": 50, "month": 3}"#],
+    [r#"{"minute": 10000}"#, r#"{"hour": 3}"#, r#"{"minute": 3, "month": 2000}"#, r#"{"minute": 10}"#],
+];
+
+/// The bodies of changes of the tiers.
+pub(super) fn tables() -> [Value; 3] {
+    let tier =
+        |(name, limits): (&str, &str)| json!({"name": name, "limits": serde_json::from_str::<Value>(limits).unwrap()});
+    TIER_LIMITS.map(|limits| json!({"tiers": TIERS.into_iter().zip(limits).map(tier).collect::<Vec<_>>()}))
+}
+
 /// Seconds after the start at which keys expire.
 const ENDS: [i64; 3] = [3_600, 86_400, 30 * 86_400];
 
@@ -104,6 +118,23 @@ impl Random {
                 json!(ranges.iter().map(entry).collect::<Vec<_>>())
             }
             field => panic!("{field} is not known"),
+        }
+    }
+
+    /// Another value of a field in an edit: limits of windows can go.
+    pub(super) fn edited(&mut self, field: &str, subaccounts: &[String; 2]) -> Value {
+        match field {
+            "limits" if self.one_in(8) => Value::Null,
+            "limits" => {
+                let mut limits = self.value(field, subaccounts);
+                for window in Window::ALL {
+                    if self.one_in(4) {
+                        limits[window.as_str()] = Value::Null;
+                    }
+                }
+                limits
+            }
+            field => self.value(field, subaccounts),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The same of keys that issue others: what they make admits no more than a key with all that they may issue.
 
-use super::draw::{FIELDS, Random, SOURCES, rules, universe};
+use super::draw::{EDITABLE, FIELDS, Random, SOURCES, rules, tables, universe};
 use super::judge::Judge;
 use super::verdicts::{beyond, place};
 use crate::harness::{Answer, Client, Plane, START, imported};
@@ -16,7 +16,6 @@ fn issues(random: &mut Random, own: &Fields, subaccounts: &[String; 2]) -> (Valu
     if random.one_in(2) {
         issues["tier"] = random.value("tier", subaccounts);
         most["tier"] = issues["tier"].clone();
-        most["limits"] = json!({});
     }
     if random.one_in(2) {
         issues["limits"] = random.value("limits", subaccounts);
@@ -51,15 +50,20 @@ async fn made(by: &Client<'_>, key: Value) -> String {
     answer.text("/data/api_key")
 }
 
-/// Makes a key with a key, from an address that it admits; none if it admits none.
+/// Makes a key with a key.
 async fn make(plane: &Plane, key: &str, name: &str, mut body: Value, imports: bool) -> Option<Answer> {
     let mut path = "/v1/keys/generate";
     if imports {
         body["sha256"] = imported(name, name)["sha256"].clone();
         (body, path) = (json!({"keys": [body]}), "/v1/keys/import");
     }
+    call(plane, key, Method::POST, path, &body).await
+}
+
+/// A call with a key, from an address that it admits; none if it admits none.
+async fn call(plane: &Plane, key: &str, method: Method, path: &str, body: &Value) -> Option<Answer> {
     for source in SOURCES {
-        let mut request = plane.request(Method::POST, path).bearer_auth(key).json(&body);
+        let mut request = plane.request(method.clone(), path).bearer_auth(key).json(body);
         if let Some(source) = source {
             request = request.header("x-forwarded-for", source);
         }
@@ -95,21 +99,42 @@ async fn nothing_that_a_key_issues_admits_more_than_it_may_issue() {
         let body = named(body, &name);
         let Some(answer) = make(&plane, &secret, &name, body.clone(), imports).await else { continue };
         if answer.status == StatusCode::CREATED {
-            done.push((n, environments, format!("{body} with {issues}")));
+            let what = format!("{body} with {issues}");
+            done.push((name.clone(), n, environments.clone(), what.clone()));
+            let id = answer.text(if imports { "/data/keys/0/key_id" } else { "/data/key_id" });
+            // The issuer edits the key. The key makes another one.
+            let field = *random.pick(&EDITABLE);
+            let edit = json!({field: random.edited(field, &subaccounts)});
+            call(&plane, &secret, Method::PATCH, &format!("/v1/keys/{id}"), &edit).await;
+            if !imports {
+                let (name, by) = (format!("made-by-made-{n}"), answer.text("/data/api_key"));
+                let mut body = random.changed(&most, &FIELDS, &subaccounts);
+                body.retain(|_, _| random.one_in(2));
+                let answer = make(&plane, &by, &name, named(body, &name), false).await;
+                if answer.is_some_and(|answer| answer.status == StatusCode::CREATED) {
+                    done.push((name, n, environments, format!("by a key that was made: {what}")));
+                }
+            }
         } else {
             assert_eq!(answer.status, StatusCode::FORBIDDEN, "{answer:?}");
             refused += 1;
         }
     }
     assert!(done.len() > 20 && refused > 20, "{} and {refused}", done.len());
-    let judge = Judge::new(&Node::ready(&plane).await.snapshot);
     let universe = universe(&subaccounts);
-    for (n, environments, what) in done {
-        let [made, most] = [format!("made-{n}"), format!("most-{n}")];
-        let exceeding = beyond(&judge, &universe, &made, std::slice::from_ref(&most));
-        assert!(exceeding.is_none(), "{what}: {exceeding:?}");
-        let [made, most] = [judge.policy(&made), judge.policy(&most)];
-        assert!(place(&made.tier) <= place(&most.tier) && made.user == most.user, "{what}");
-        assert!(environments.as_array().unwrap().contains(&json!(made.environment.as_str())), "{what}");
+    for tiers in [None].into_iter().chain(tables().map(Some)) {
+        if let Some(tiers) = tiers {
+            assert_eq!(admin.put("/v1/tiers", tiers).await.status, StatusCode::OK);
+        }
+        let judge = Judge::new(&Node::ready(&plane).await.snapshot);
+        for (made, n, environments, what) in &done {
+            // What the issuer has itself, it can give to a key by an edit.
+            let [most, issuer] = [format!("most-{n}"), format!("issuer-{n}")];
+            let exceeding = beyond(&judge, &universe, made, &[most.clone(), issuer]);
+            assert!(exceeding.is_none(), "{what}: {exceeding:?}");
+            let [made, most] = [judge.policy(made), judge.policy(&most)];
+            assert!(place(&made.tier) <= place(&most.tier) && made.user == most.user, "{what}");
+            assert!(environments.as_array().unwrap().contains(&json!(made.environment.as_str())), "{what}");
+        }
     }
 }

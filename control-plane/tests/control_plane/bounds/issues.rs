@@ -1,7 +1,7 @@
 //! `issues`: what bounds the keys that a key makes, in place of its own attributes.
 
-use super::{manager, too_much};
-use crate::harness::{Plane, imported};
+use super::{manager, tiers, too_much};
+use crate::harness::{Client, PASSWORD, Plane, imported};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ async fn provisioning_key_issues_keys_beyond_itself() {
     let made = key.generate(json!({"name": "by default"})).await;
     assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
     let expected = json!({
-        "environment": "test", "tier": "pro", "limits": {"minute": 1000, "day": 5000}, "allowed_ips": [],
+        "environment": "test", "tier": "pro", "limits": {"minute": 1000, "hour": 5, "day": 5000}, "allowed_ips": [],
         "expires_at": "2027-04-15T08:00:00Z", "scope": ["latchkey"], "issues": null,
     });
     for (field, value) in expected.as_object().unwrap() {
@@ -29,11 +29,12 @@ async fn provisioning_key_issues_keys_beyond_itself() {
     }
     let row = imported("imported", "made elsewhere");
     let answer = key.send(Method::POST, "/v1/keys/import", json!({"keys": [row]})).await;
-    assert_eq!(answer.at("/data/keys/0/limits"), &json!({"minute": 1000, "day": 5000}), "{answer:?}");
+    assert_eq!(answer.at("/data/keys/0/limits"), &json!({"minute": 1000, "hour": 5, "day": 5000}), "{answer:?}");
     for (more, field) in [
         (json!({"tier": "enterprise"}), "tier"),
         (json!({"limits": {"day": 5001}}), "limits.day"),
         (json!({"limits": {"minute": 1001}}), "limits.minute"),
+        (json!({"limits": {"hour": 6}}), "limits.hour"),
         (json!({"expires_at": "2027-04-15T08:00:01Z"}), "expires_at"),
         // What it says nothing about is bounded by the key itself.
         (json!({"scope": "all"}), "scope"),
@@ -138,23 +139,68 @@ async fn issues_are_given_once_by_a_session_within_the_accounts_tier() {
 }
 
 #[tokio::test]
-async fn tier_that_a_key_issues_is_not_raised_by_it() {
+async fn issued_limits_count_in_each_window_on_their_own() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
-    let more = json!({
-        "permissions": ["account:apikeys:*", "gateway:tiers:update"], "tier": "basic", "issues": {"tier": "pro"},
-    });
-    let (key, _) = manager(&plane, &admin, more).await;
-    let tiers = |pro: u32| {
-        json!({"tiers": [
-            {"name": "basic", "limits": {"minute": 100}}, {"name": "pro", "limits": {"minute": pro}},
-        ]})
+    let own = json!({"minute": 5, "hour": 50});
+    for (issues, limits) in [
+        (json!({"tier": "pro"}), json!({"minute": 5, "hour": 50})),
+        (json!({"limits": {"day": 9}}), json!({"minute": 5, "hour": 50, "day": 9})),
+        (json!({"tier": "pro", "limits": {"minute": 900}}), json!({"minute": 900, "hour": 50})),
+        (json!({"environments": ["test"]}), json!({"minute": 5, "hour": 50})),
+    ] {
+        let given = json!({"name": issues.to_string(), "tier": "basic", "limits": own, "issues": issues});
+        let (key, _) = manager(&plane, &admin, given).await;
+        let made = key.generate(json!({"name": format!("made by {issues}")})).await;
+        assert_eq!(made.at("/data/limits"), &limits, "{issues}: {made:?}");
+        for (window, most) in limits.as_object().unwrap() {
+            let more = json!({"name": "more", "limits": {window: most.as_u64().unwrap() + 1}});
+            too_much(&key.generate(more).await, &format!("limits.{window}"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn key_of_an_issuer_makes_nothing_that_its_maker_could_not() {
+    let plane = Plane::start().await;
+    let admin = plane.log_in().await;
+    let wide = json!({"tier": "enterprise", "permissions": ["*"], "issues": {"addresses": "all"}});
+    let (issuer, _) = manager(&plane, &admin, wide.clone()).await;
+    let make = async |by: &Client<'_>, name: &str| {
+        let made = by.generate(json!({"name": name, "permissions": ["*"]})).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+        plane.bearer(&made.text("/data/api_key"))
     };
-    too_much(&key.put("/v1/tiers", tiers(1001)).await, "tiers[1].limits.minute");
-    assert_eq!(key.put("/v1/tiers", tiers(999)).await.status, StatusCode::OK);
-    // Nor does it bring a tier back that is gone.
-    let basic = json!({"tiers": [{"name": "basic", "limits": {"minute": 100}}]});
-    assert_eq!(admin.put("/v1/tiers", basic).await.status, StatusCode::OK);
-    too_much(&key.generate(json!({"name": "of no tier", "tier": "basic"})).await, "tier");
-    too_much(&key.put("/v1/tiers", tiers(1)).await, "tiers[1]");
+    let issued = make(&issuer, "issued").await;
+    let of_issued = make(&issued, "issued by an issued one").await;
+    // Nothing else restricts these keys.
+    let other = json!({"name": "other", "tier": "enterprise", "permissions": ["*"]});
+    let other = format!("/v1/keys/{}", admin.generate(other).await.text("/data/key_id"));
+    for key in [&issuer, &issued, &of_issued] {
+        let user = json!({"email": "new@localhost", "password": PASSWORD});
+        let answer = key.send(Method::POST, "/v1/users", user).await;
+        answer.refused(403, "missing_permission");
+        assert!(answer.text("/error").contains("`issues`"), "{answer:?}");
+        too_much(&key.send(Method::POST, &format!("{other}/regenerate"), json!({})).await, "issues");
+        too_much(&key.generate(json!({"name": "issuer", "issues": {"tier": "enterprise"}})).await, "issues");
+        assert_eq!(admin.patch(&other, json!({"active": false})).await.status, StatusCode::OK);
+        too_much(&key.patch(&other, json!({"active": true})).await, "issues");
+    }
+}
+
+#[tokio::test]
+async fn tier_that_a_key_issues_bounds_its_keys_when_it_changes() {
+    let plane = Plane::start().await;
+    let admin = plane.log_in().await;
+    let (key, _) = manager(&plane, &admin, json!({"tier": "enterprise", "issues": {"tier": "basic"}})).await;
+    let made = key.generate(json!({"name": "made", "tier": "free", "limits": {"minute": 90}})).await;
+    assert_eq!(made.at("/data/limits"), &json!({"minute": 90}), "{made:?}");
+    let path = format!("/v1/keys/{}", made.text("/data/key_id"));
+    let table = |free: u32, basic: u32| {
+        tiers(json!({"basic": {"minute": basic}, "enterprise": {"minute": 10_000}, "free": {"minute": free}}))
+    };
+    for (free, basic, limit) in [(10, 8, 8), (5_000, 5_000, 90), (5_000, 10, 10)] {
+        assert_eq!(admin.put("/v1/tiers", table(free, basic)).await.status, StatusCode::OK);
+        assert_eq!(admin.get(&path).await.at("/data/limits"), &json!({"minute": limit}));
+    }
 }

@@ -1,7 +1,7 @@
 //! The bounds matrix: whatever a key makes, edits, imports or regenerates admits no request that the key itself would
 //! not, by the verdict, and shows its upstream no other environment, owner or higher tier.
 
-use super::draw::{EDITABLE, FIELDS, Random, SOURCES, TIERS, rules, universe};
+use super::draw::{EDITABLE, FIELDS, Random, SOURCES, TIERS, rules, tables, universe};
 use super::judge::{Asked, Judge};
 use crate::harness::{Answer, Client, Plane, imported};
 use crate::node::Node;
@@ -134,7 +134,22 @@ impl<'a> Trial<'a> {
         }
         if accepted {
             let what = format!("{caller} made {asked}");
-            self.done.push(Done { key: name, within: vec![caller.to_owned()], handed_out: true, what });
+            self.done.push(Done { key: name.clone(), within: vec![caller.to_owned()], handed_out: true, what });
+            let id = if imports { answer.text("/data/keys/0/key_id") } else { answer.text("/data/key_id") };
+            if self.random.one_in(2) {
+                self.edit_made(secret, caller, (&name, &id)).await;
+            }
+        }
+    }
+
+    /// A second step with a key that was made: it is edited, given another secret, or the tiers are changed.
+    async fn edit_made(&mut self, secret: &str, caller: &str, (name, id): (&str, &str)) {
+        let field = *self.random.pick(&["limits", "limits", "expires_at", "allowed_ips", "denied_ips"]);
+        let edit = [(field.to_owned(), self.random.edited(field, &self.subaccounts))].into_iter().collect();
+        self.edited(id, name, vec![caller.to_owned()], secret, edit).await;
+        let path = format!("/v1/keys/{id}/regenerate");
+        if let Some(answer) = self.call(secret, Method::POST, &path, &json!({})).await {
+            assert_eq!(answer.status, StatusCode::OK, "{name}, which {caller} made: {answer:?}");
         }
     }
 
@@ -175,7 +190,7 @@ impl<'a> Trial<'a> {
         let mut edit = Map::new();
         for _ in 0..=self.random.below(2) {
             let field = *self.random.pick(&EDITABLE);
-            edit.insert(field.to_owned(), self.random.value(field, &self.subaccounts));
+            edit.insert(field.to_owned(), self.random.edited(field, &self.subaccounts));
         }
         if disabled && self.random.one_in(2) {
             edit.insert("active".to_owned(), json!(true));
@@ -187,8 +202,36 @@ impl<'a> Trial<'a> {
         let before = format!("before-{n}");
         self.made(&self.admin, own, &before).await;
         let field = *self.random.pick(&EDITABLE);
-        let edit = [(field.to_owned(), self.random.value(field, &self.subaccounts))].into_iter().collect();
+        let edit = [(field.to_owned(), self.random.edited(field, &self.subaccounts))].into_iter().collect();
         self.edited(id, caller, vec![before], secret, edit).await;
+    }
+
+    /// Compares all that was done by the verdict, with the tiers as they are now.
+    async fn compare(&self) {
+        let judge = Judge::new(&Node::ready(self.plane).await.snapshot);
+        let universe = universe(&self.subaccounts);
+        for Done { key, within, handed_out, what } in &self.done {
+            let beyond = beyond(&judge, &universe, key, within);
+            assert!(beyond.is_none(), "{what}: {beyond:?}");
+            assert!(!handed_out || !shows_more(&judge, key, &within[0]), "{what}");
+        }
+    }
+
+    /// Compares what was asked for: what is refused would have been more.
+    async fn compare_asked(&mut self) {
+        let judge = Judge::new(&Node::ready(self.plane).await.snapshot);
+        let universe = universe(&self.subaccounts);
+        for (key, own, accepted) in self.asked.drain(..) {
+            let within = [own.clone()];
+            let more = shows_more(&judge, &key, &own) || beyond(&judge, &universe, &key, &within).is_some();
+            let of_no_use = beyond(&judge, &universe, &key, &[]).is_none();
+            assert!(
+                of_no_use || accepted != more,
+                "{key} as {own}: {:?}, {:?}",
+                judge.policy(&key),
+                judge.policy(&own)
+            );
+        }
     }
 
     async fn edited(&mut self, id: &str, name: &str, within: Vec<String>, secret: &str, edit: Map<String, Value>) {
@@ -240,19 +283,15 @@ async fn nothing_that_a_key_hands_on_admits_more_than_the_key() {
     for n in 0..800 {
         trial.step(n).await;
     }
-
-    let judge = Judge::new(&Node::ready(&plane).await.snapshot);
-    let universe = universe(&trial.subaccounts);
-    for Done { key, within, handed_out, what } in &trial.done {
-        let beyond = beyond(&judge, &universe, key, within);
-        assert!(beyond.is_none(), "{what}: {beyond:?}");
-        assert!(!handed_out || !shows_more(&judge, key, &within[0]), "{what}");
-    }
-    // What is refused would have been more.
-    for (key, own, accepted) in &trial.asked {
-        let more = shows_more(&judge, key, own) || beyond(&judge, &universe, key, std::slice::from_ref(own)).is_some();
-        let of_no_use = beyond(&judge, &universe, key, &[]).is_none();
-        assert!(of_no_use || *accepted != more, "{key} as {own}: {:?}, {:?}", judge.policy(key), judge.policy(own));
+    trial.compare().await;
+    trial.compare_asked().await;
+    for (phase, tiers) in (1..).zip(tables()) {
+        let answer = trial.admin.put("/v1/tiers", tiers).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        for n in 0..100 {
+            trial.step(phase * 1_000 + n).await;
+        }
+        trial.compare().await;
     }
     for kind in ["generate", "import", "regenerate", "edit"] {
         let outcomes = &trial.outcomes[kind];
