@@ -31,7 +31,7 @@ pub struct Issues {
     /// The highest tier.
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub tier: Option<String>,
-    /// The highest limits, over those of the tier.
+    /// The highest limits. A window without one is bounded by the key's own limit, and else by the tier.
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub limits: Option<DeclaredLimits>,
     /// Where new keys can be used from.
