@@ -126,10 +126,7 @@ impl Acting {
             let change = &mut deed.on;
             secrets::require_new(change, &[secret.digest()]).await?;
             keep(change, held, former, self.now).await?;
-            let policy = match after.settings.ceilings == before.settings.ceilings {
-                true => held.policy_id,
-                false => Content::of(&account_id, &after.user_id, &after.settings)?.policy(change).await?,
-            };
+            let policy = policy(change, held, (&before, &after), &account_id).await?;
             give(change, (held, policy), &secret, (&after, deed.caller.actor.id()), self.now).await?;
             held.return_to_snapshot(change, policy, &after, self.now).await?;
             if policy != held.policy_id {
@@ -163,6 +160,15 @@ async fn former(deed: &mut Deed<Change>, before: &Key, after: &Key, overlap: u32
     let maker: Option<String> = maker.fetch_one(deed.on.connection()).await?;
     let same = maker.is_some() && maker.as_deref() == deed.caller.actor.id();
     if same && before.is_replaceable(now) { Ok(Former::Replace) } else { Err(StoreError::OverlapRunning) }
+}
+
+/// Returns the policy of the key, another one if the call gave it ceilings.
+async fn policy(change: &mut Change, held: Held, keys: (&Key, &Key), account_id: &str) -> Result<i64, StoreError> {
+    let (before, after) = keys;
+    if after.settings.ceilings == before.settings.ceilings {
+        return Ok(held.policy_id);
+    }
+    Content::of(account_id, &after.user_id, &after.settings)?.policy(change).await
 }
 
 /// Moves the key's secret to its old ones.
