@@ -1,7 +1,7 @@
 //! Users who are not the administrator, and what they do.
 
 use anyhow::{Context as _, Result};
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::api::{CreatedKey, data};
@@ -48,7 +48,7 @@ impl ControlPlane {
     /// [`Refused`](crate::Refused), when the API does not answer with success.
     pub async fn create_key_of(&self, user: &User, key: Value) -> Result<CreatedKey> {
         self.register_services(&key).await?;
-        let request = self.client.post(self.url("/v1/keys/generate")).bearer_auth(&user.session).json(&key);
+        let request = self.request_as(user, Method::POST, "/v1/keys/generate").json(&key);
         Ok(serde_json::from_value(data(request).await?)?)
     }
 
@@ -57,7 +57,12 @@ impl ControlPlane {
     /// # Errors
     /// [`Refused`](crate::Refused), when the API does not answer with success.
     pub async fn import_of(&self, user: &User, keys: Value) -> Result<()> {
-        let import = self.client.post(self.url("/v1/keys/import")).bearer_auth(&user.session);
+        let import = self.request_as(user, Method::POST, "/v1/keys/import");
         data(import.json(&json!({ "keys": keys }))).await.map(drop)
+    }
+
+    /// A request by `user`.
+    pub fn request_as(&self, user: &User, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, self.url(path)).bearer_auth(&user.session)
     }
 }

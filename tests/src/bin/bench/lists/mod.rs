@@ -1,8 +1,11 @@
-//! How long each list of the API and each page of the console takes with a million keys.
+//! How long each list of the API and each page of the console takes with a million keys, and how long others wait while
+//! somebody reads many slow ones.
 
 mod calls;
+mod slow_reads;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
@@ -13,6 +16,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::management::{Row, Timings};
+pub(crate) use slow_reads::SlowReads;
 
 /// Fills a new database.
 const STOCK: &str = include_str!("stock.sql");
@@ -28,6 +32,7 @@ pub(crate) const BOUND_MS: f64 = 300.0;
 pub(crate) struct Lists {
     pub(crate) api: Vec<Row>,
     pub(crate) console: Vec<Row>,
+    pub(crate) slow_reads: SlowReads,
 }
 
 impl Lists {
@@ -59,8 +64,10 @@ pub(crate) async fn measure(dir: &Path) -> Result<Lists> {
         let request = async || Ok(client.get(control_plane.url(path)).header(header::COOKIE, &cookie));
         pages.push(timed(path, request).await?);
     }
-    control_plane.stop().await?;
-    Ok(Lists { api, console: pages })
+    let mut control_plane = Arc::new(control_plane);
+    let slow_reads = slow_reads::measure(&control_plane).await?;
+    Arc::get_mut(&mut control_plane).context("it is still in use")?.stop().await?;
+    Ok(Lists { api, console: pages, slow_reads })
 }
 
 async fn fill(database: &Path) -> Result<()> {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::goals::{Bound, Goal};
 use crate::contest::{BARE, Contest};
-use crate::lists::{BOUND_MS, Lists};
+use crate::lists::{BOUND_MS, Lists, SlowReads};
 use crate::management::{Management, Row};
 use crate::scale::{Loaded, Scale, Step};
 
@@ -147,7 +147,21 @@ pub(super) fn lists_tables(lists: &Lists) -> String {
             let _ = writeln!(text, "| {what} | {median_ms:.1} ms | {p99_ms:.1} ms | {late} |");
         }
     }
+    slow_reads_table(&mut text, &lists.slow_reads);
     text
+}
+
+fn slow_reads_table(text: &mut String, slow_reads: &SlowReads) {
+    let SlowReads { readers, answered, refused, interrupted, rows } = slow_reads;
+    let _ = write!(
+        text,
+        "\n{readers} of the slowest lists at a time, read by a user who may only read ({answered} were answered, {refused} \
+         refused with 429, {interrupted} interrupted with 503), and the calls of others meanwhile:\n\n\
+         | call | median | 99th percentile |\n|---|---|---|\n"
+    );
+    for Row { what, median_ms, p99_ms, .. } in rows {
+        let _ = writeln!(text, "| {what} | {median_ms:.1} ms | {p99_ms:.1} ms |");
+    }
 }
 
 #[cfg(test)]
