@@ -2,6 +2,7 @@
 
 mod answer;
 mod from;
+mod sentence;
 
 use latchkey_policy::verdict::Code;
 use std::fmt::Display;
