@@ -13,8 +13,9 @@ use crate::store::{StoreError, Total, to_json};
 const FIRST_CANDIDATES: u32 = 200;
 const MORE_CANDIDATES: u32 = 800;
 
-/// Candidates of all days and codes together at most.
-const MAX_CANDIDATES: usize = 4_000;
+/// Candidates of all days and codes together at most, or twice the top keys if that is more. Each is looked up for each day
+/// and code.
+const MAX_CANDIDATES: usize = 800;
 
 /// Days that are looked through for keys, times the number of their keys.
 const MAX_ROWS: u32 = 250_000;
@@ -54,14 +55,16 @@ pub(super) async fn count(on: &mut SqliteConnection, query: &UsageQuery<'_>) -> 
 /// The keys with the most requests, the first one has the most.
 ///
 /// Candidates are those that had the most on a day. No other key can have more than the last candidates of all days had
-/// together: if that is less than what the last of the top keys has, they are the right ones; else there are more
-/// candidates, up to a number.
+/// together, and none that is left out of too many candidates more than that and what it is known to have: if that is less
+/// than what the last of the top keys has, they are the right ones; else there are more candidates, up to a number.
 pub(super) async fn keys(
     on: &mut SqliteConnection,
     query: &UsageQuery<'_>,
     top_keys: u32,
 ) -> Result<UsedKeys, StoreError> {
     let days = days(on, query).await?;
+    let limit = usize::try_from(top_keys).unwrap_or(usize::MAX);
+    let max_candidates = MAX_CANDIDATES.max(limit.saturating_mul(2));
     let mut wanted = FIRST_CANDIDATES.max(top_keys.saturating_add(1));
     loop {
         let (mut scores, mut bound) = (HashMap::<i64, i64>::new(), 0_i64);
@@ -75,15 +78,17 @@ pub(super) async fn keys(
                 *score = score.saturating_add(requests);
             }
         }
-        let too_many = scores.len() > MAX_CANDIDATES;
+        let too_many = scores.len() > max_candidates;
         let mut candidates: Vec<_> = scores.into_iter().collect();
         candidates.sort_unstable_by_key(|(seq, score)| (Reverse(*score), *seq));
-        candidates.truncate(MAX_CANDIDATES);
+        // No key that is left out has more.
+        let bound = bound.saturating_add(candidates.get(max_candidates).map_or(0, |(_, score)| *score));
+        candidates.truncate(max_candidates);
         let candidates: Vec<_> = candidates.into_iter().map(|(seq, _)| seq).collect();
         let top = sums(on, query, &candidates, top_keys).await?;
-        let full = top.len() >= usize::try_from(top_keys).unwrap_or(usize::MAX);
+        let full = top.len() >= limit;
         let least = top.last().filter(|_| full).map_or(0, |(_, requests)| *requests);
-        let is_exact = !too_many && (bound == 0 || bound < least);
+        let is_exact = bound == 0 || bound < least;
         if is_exact || too_many || wanted >= MORE_CANDIDATES {
             return Ok(UsedKeys { seqs: top.into_iter().map(|(seq, _)| seq).collect(), is_estimate: !is_exact });
         }
