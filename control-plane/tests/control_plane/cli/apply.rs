@@ -198,11 +198,11 @@ async fn file_applied_with_a_key_gives_no_more_than_the_key_has() {
             "keys: [{name: CI, expires_at: 2031-01-01T00:00:00Z, save: ci.pak}]",
             "403: Field `expires_at` must be at most",
         ),
-        ("keys: [{name: CD, limits: {minute: 11}}]", "403: Field `limits.minute` must be at most 10"),
         (
-            "tiers: [{name: free, limits: {minute: 11}}, {name: basic, limits: {}}]",
-            "403: Field `tiers[0].limits.minute`",
+            "keys: [{name: CD, limits: {minute: 11}}]",
+            "403: Field `limits.minute` would make your own API key valid for more",
         ),
+        ("tiers: [{name: free, limits: {minute: 11}}, {name: basic, limits: {}}]", "403: Your API key is kept to"),
     ] {
         let told = apply(file).await;
         assert!(told.code != 0 && told.stderr.contains(reason), "{file}: {told:?}");
