@@ -7,8 +7,11 @@
 //! each page from the file again: the same list took six times as long, depending on the connection.
 
 use prometheus_client::metrics::counter::Counter;
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions};
 use sqlx::{Sqlite, Transaction};
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::StoreError;
@@ -33,6 +36,33 @@ pub(super) struct ListReads {
     interrupted: Counter,
 }
 
+/// A read on one of the connections. A statement that is running when it is dropped, as when its client has gone, is
+/// interrupted.
+pub(super) struct Read {
+    transaction: Transaction<'static, Sqlite>,
+    abandoned: Arc<AtomicBool>,
+}
+
+impl Drop for Read {
+    fn drop(&mut self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Deref for Read {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.transaction
+    }
+}
+
+impl DerefMut for Read {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.transaction
+    }
+}
+
 impl ListReads {
     /// Takes connections as `pool` and `options` describe them, with a time budget for each read.
     pub(super) fn new(pool: SqlitePoolOptions, options: SqliteConnectOptions, budget: Duration) -> Self {
@@ -45,13 +75,18 @@ impl ListReads {
     /// # Errors
     /// [`StoreError::Unavailable`] if no connection is free in time. The read's statements fail with
     /// [`StoreError::ReadTooLong`] once the budget is spent.
-    pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        let mut read = self.pool.begin().await?;
+    pub(super) async fn begin(&self) -> Result<Read, StoreError> {
+        let mut transaction = self.pool.begin().await?;
         let (interrupted, mut counted) = (self.interrupted.clone(), false);
         let began = Instant::now();
         let budget = self.budget;
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let is_abandoned = abandoned.clone();
         // The next read replaces it. Until then it ends nothing: a rollback takes far fewer instructions.
-        read.lock_handle().await?.set_progress_handler(INSTRUCTIONS, move || {
+        transaction.lock_handle().await?.set_progress_handler(INSTRUCTIONS, move || {
+            if is_abandoned.load(Ordering::Relaxed) {
+                return false;
+            }
             let goes_on = began.elapsed() < budget;
             if !goes_on && !counted {
                 counted = true;
@@ -59,7 +94,7 @@ impl ListReads {
             }
             goes_on
         });
-        Ok(read)
+        Ok(Read { transaction, abandoned })
     }
 
     /// Returns how many connections are in use.
@@ -84,7 +119,6 @@ mod tests {
     use crate::random;
     use crate::store::{NewKey, OpenMode, Store};
     use latchkey_policy::key::{Environment, KeyFormat};
-    use sqlx::sqlite::SqliteConnection;
     use tokio::time;
 
     const ENDLESS: &str =
@@ -114,6 +148,19 @@ mod tests {
             let mut read = reads.begin().await.unwrap();
             assert_eq!(scalar("SELECT 7", &mut read).await.unwrap(), 7);
         }
+    }
+
+    #[tokio::test]
+    async fn read_whose_client_has_gone_frees_its_connection() {
+        let reads = reads(Duration::from_secs(60));
+        for _ in 0..2 * CONNECTIONS {
+            let mut read = reads.begin().await.unwrap();
+            let endless = scalar(ENDLESS, &mut read);
+            assert!(time::timeout(Duration::from_millis(20), endless).await.is_err(), "it came to an end");
+        }
+        let read = time::timeout(Duration::from_secs(5), reads.begin()).await.unwrap();
+        assert_eq!(scalar("SELECT 7", &mut read.unwrap()).await.unwrap(), 7);
+        assert_eq!(reads.interrupted().get(), 0, "none exceeded its budget");
     }
 
     #[tokio::test]
