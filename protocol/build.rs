@@ -1,5 +1,5 @@
-//! Generates the messages, and with the feature `service` the client and the server, from `latchkey.proto`.
-//! protox compiles the file in Rust, so that nobody has to install protoc.
+//! Generates the messages, and with the feature `service` the client and the server, from
+//! `latchkey.proto`. protox compiles the file in Rust, so that nobody has to install protoc.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     const PROTO: &str = "proto/latchkey.proto";

@@ -37,7 +37,10 @@ impl PartialSchema for Grant {
     fn schema() -> RefOr<Schema> {
         let pattern = r"^(\*|(\*|[a-z0-9_-]+)(:(\*|[a-z0-9_-]+)){1,2})$";
         let description = "A permission such as `dns:read`, or a pattern: `*` stands for one or more whole segments.";
-        matching(pattern).max_length(Some(MAX_LEN)).description(Some(description)).into()
+        matching(pattern)
+            .max_length(Some(MAX_LEN))
+            .description(Some(description))
+            .into()
     }
 }
 
@@ -56,27 +59,35 @@ impl Authority {
     /// All that it gives, in order and each once.
     pub fn patterns(&self) -> Vec<Pattern> {
         let roles = self.roles.iter().copied().flat_map(Role::patterns);
-        let mut patterns: Vec<_> = roles.chain(self.permissions.iter().map(|grant| grant.0.clone())).collect();
+        let mut patterns: Vec<_> = roles
+            .chain(self.permissions.iter().map(|grant| grant.0.clone()))
+            .collect();
         patterns.sort_unstable();
         patterns.dedup();
         patterns
     }
 
-    /// The first role or permission that gives more than `held` does, and which of the two lists it is in.
+    /// The first role or permission that gives more than `held` does, and which of the two lists it
+    /// is in.
     pub fn beyond(&self, held: &Grants) -> Option<(&'static str, &str)> {
         let role = self.roles.iter().find(|role| !held.cover_role(**role));
         let permission = || self.permissions.iter().find(|grant| !held.cover(&grant.0));
-        role.map(|role| ("roles", role.as_str())).or_else(|| Some(("permissions", permission()?.0.as_str())))
+        role.map(|role| ("roles", role.as_str()))
+            .or_else(|| Some(("permissions", permission()?.0.as_str())))
     }
 
     /// Whether it gives everything.
     pub fn is_everything(&self) -> bool {
         let held = self.patterns();
-        Role::ADMIN.patterns().iter().all(|pattern| covers(&held, pattern))
+        Role::ADMIN
+            .patterns()
+            .iter()
+            .all(|pattern| covers(&held, pattern))
     }
 }
 
-/// What somebody holds: whatever is in each of these sets of patterns. A user has one, a key its own and its owner's.
+/// What somebody holds: whatever is in each of these sets of patterns. A user has one, a key its
+/// own and its owner's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grants(Vec<Vec<Pattern>>);
 
@@ -95,8 +106,11 @@ impl Grants {
 
     /// Whether `permission` is held. What is no permission is not.
     pub fn hold(&self, permission: &str) -> bool {
-        Permission::parse(permission)
-            .is_ok_and(|permission| self.0.iter().all(|set| set.iter().any(|pattern| pattern.matches(&permission))))
+        Permission::parse(permission).is_ok_and(|permission| {
+            self.0
+                .iter()
+                .all(|set| set.iter().any(|pattern| pattern.matches(&permission)))
+        })
     }
 
     /// Whether all that `pattern` stands for is held.
@@ -111,7 +125,13 @@ impl Grants {
 
     /// Patterns that stand for what is held: of each set those that the others cover.
     pub fn patterns(&self) -> Vec<Pattern> {
-        let mut patterns: Vec<_> = self.0.iter().flatten().filter(|pattern| self.cover(pattern)).cloned().collect();
+        let mut patterns: Vec<_> = self
+            .0
+            .iter()
+            .flatten()
+            .filter(|pattern| self.cover(pattern))
+            .cloned()
+            .collect();
         patterns.sort_unstable();
         patterns.dedup();
         patterns
@@ -123,8 +143,14 @@ mod tests {
     use super::*;
 
     fn authority(roles: &[&str], permissions: &[&str]) -> Authority {
-        let roles = roles.iter().map(|name| Role::parse(name).unwrap()).collect();
-        let permissions = permissions.iter().map(|text| Grant::parse(text).unwrap()).collect();
+        let roles = roles
+            .iter()
+            .map(|name| Role::parse(name).unwrap())
+            .collect();
+        let permissions = permissions
+            .iter()
+            .map(|text| Grant::parse(text).unwrap())
+            .collect();
         Authority { roles, permissions }
     }
 
@@ -141,24 +167,40 @@ mod tests {
         for (roles, permissions, beyond) in [
             (&[][..], &[][..], None),
             (&["dns_manager"], &["dns:read", "vm:read"], None),
-            (&["dns_manager", "cache_purger"], &["vm:*"], Some(("roles", "cache_purger"))),
+            (
+                &["dns_manager", "cache_purger"],
+                &["vm:*"],
+                Some(("roles", "cache_purger")),
+            ),
             (&[], &["dns:read", "vm:*"], Some(("permissions", "vm:*"))),
             (&[], &["*"], Some(("permissions", "*"))),
         ] {
-            assert_eq!(authority(roles, permissions).beyond(&held), beyond, "{roles:?} {permissions:?}");
+            assert_eq!(
+                authority(roles, permissions).beyond(&held),
+                beyond,
+                "{roles:?} {permissions:?}"
+            );
         }
     }
 
     #[test]
     fn a_key_holds_what_it_and_its_owner_have() {
-        let held = Grants::of(&authority(&["dns_manager"], &["vm:read"])).and(&authority(&[], &["dns:read", "vm:*"]));
-        for (permission, holds) in
-            [("dns:read", true), ("vm:read", true), ("dns:write", false), ("vm:write", false), ("no permission", false)]
-        {
+        let held = Grants::of(&authority(&["dns_manager"], &["vm:read"]))
+            .and(&authority(&[], &["dns:read", "vm:*"]));
+        for (permission, holds) in [
+            ("dns:read", true),
+            ("vm:read", true),
+            ("dns:write", false),
+            ("vm:write", false),
+            ("no permission", false),
+        ] {
             assert_eq!(held.hold(permission), holds, "{permission}");
         }
         assert_eq!(authority(&[], &["dns:read"]).beyond(&held), None);
-        assert_eq!(authority(&[], &["dns:*"]).beyond(&held), Some(("permissions", "dns:*")));
+        assert_eq!(
+            authority(&[], &["dns:*"]).beyond(&held),
+            Some(("permissions", "dns:*"))
+        );
         assert!(!held.cover_role(Role::parse("dns_manager").unwrap()));
         let patterns: Vec<_> = held.patterns().iter().map(ToString::to_string).collect();
         assert_eq!(patterns, ["dns:read", "vm:read"]);

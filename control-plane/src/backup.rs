@@ -1,4 +1,5 @@
-//! `latchkey init`, `latchkey backup`, `latchkey restore` and `latchkey audit-cut`: commands that work on the database's file, not through the API.
+//! `latchkey init`, `latchkey backup`, `latchkey restore` and `latchkey audit-cut`: commands that
+//! work on the database's file, not through the API.
 
 use clap::Args;
 use std::path::PathBuf;
@@ -14,7 +15,12 @@ use crate::store::{OpenError, OpenMode, Store};
 #[derive(Debug, Clone, Args)]
 pub struct Init {
     /// The database
-    #[arg(long, env = "LATCHKEY_DATABASE", default_value = "latchkey.db", value_name = "PATH")]
+    #[arg(
+        long,
+        env = "LATCHKEY_DATABASE",
+        default_value = "latchkey.db",
+        value_name = "PATH"
+    )]
     database: PathBuf,
     #[command(flatten)]
     at_rest: AtRestConfig,
@@ -24,7 +30,12 @@ pub struct Init {
 #[derive(Debug, Clone, Args)]
 pub struct Backup {
     /// The database
-    #[arg(long, env = "LATCHKEY_DATABASE", default_value = "latchkey.db", value_name = "PATH")]
+    #[arg(
+        long,
+        env = "LATCHKEY_DATABASE",
+        default_value = "latchkey.db",
+        value_name = "PATH"
+    )]
     database: PathBuf,
     /// Where to write the copy; must not be there yet
     file: PathBuf,
@@ -34,7 +45,12 @@ pub struct Backup {
 #[derive(Debug, Clone, Args)]
 pub struct Restore {
     /// The database
-    #[arg(long, env = "LATCHKEY_DATABASE", default_value = "latchkey.db", value_name = "PATH")]
+    #[arg(
+        long,
+        env = "LATCHKEY_DATABASE",
+        default_value = "latchkey.db",
+        value_name = "PATH"
+    )]
     database: PathBuf,
     /// Although a database is there, which is kept beside it under another name
     #[arg(long)]
@@ -45,11 +61,17 @@ pub struct Restore {
     file: PathBuf,
 }
 
-/// Export entries of the audit that are at least 90 days old to a file, and then remove them; a control plane may run meanwhile
+/// Export entries of the audit that are at least 90 days old to a file, and then remove them; a
+/// control plane may run meanwhile
 #[derive(Debug, Clone, Args)]
 pub struct AuditCut {
     /// The database
-    #[arg(long, env = "LATCHKEY_DATABASE", default_value = "latchkey.db", value_name = "PATH")]
+    #[arg(
+        long,
+        env = "LATCHKEY_DATABASE",
+        default_value = "latchkey.db",
+        value_name = "PATH"
+    )]
     database: PathBuf,
     /// Entries of before then: RFC 3339, such as 2030-01-01T00:00:00Z
     #[arg(long, value_name = "TIME", value_parser = unix_seconds)]
@@ -82,7 +104,9 @@ pub enum RestoreError {
 }
 
 fn unix_seconds(text: &str) -> Result<i64, String> {
-    let time: jiff::Timestamp = text.parse().map_err(|_| "must be a time as in 2030-01-01T00:00:00Z".to_owned())?;
+    let time: jiff::Timestamp = text
+        .parse()
+        .map_err(|_| "must be a time as in 2030-01-01T00:00:00Z".to_owned())?;
     Ok(time.as_second())
 }
 
@@ -94,7 +118,10 @@ impl AuditCut {
     pub async fn run(self) -> Result<(), CutError> {
         let cut = cut(&self.database, self.before, &self.export, SystemClock.now()).await?;
         let (database, file) = (self.database.display(), self.export.display());
-        println!("{} entries are in {file} and no longer in {database}. SHA-256: {}", cut.entries, cut.sha256);
+        println!(
+            "{} entries are in {file} and no longer in {database}. SHA-256: {}",
+            cut.entries, cut.sha256
+        );
         Ok(())
     }
 }
@@ -106,7 +133,11 @@ impl Init {
     /// When there is one already, or it cannot be created, or the at-rest key cannot be used.
     pub async fn run(self) -> Result<(), InitError> {
         let exists = self.database.try_exists().unwrap_or(true);
-        let keys = if exists { self.at_rest.keys()? } else { self.at_rest.keys_of_new_database()? };
+        let keys = if exists {
+            self.at_rest.keys()?
+        } else {
+            self.at_rest.keys_of_new_database()?
+        };
         let store = Store::open_with(&self.database, OpenMode::Create, &keys).await?;
         store.close().await;
         println!("{} is an empty database.", self.database.display());
@@ -127,7 +158,10 @@ impl Backup {
     pub async fn run(self) -> Result<(), BackupError> {
         let made = backup(&self.database, &self.file).await?;
         let (database, file) = (self.database.display(), self.file.display());
-        println!("{database} as of revision {} is in {file}, {} bytes, verified.", made.revision, made.bytes);
+        println!(
+            "{database} as of revision {} is in {file}, {} bytes, verified.",
+            made.revision, made.bytes
+        );
         Ok(())
     }
 }
@@ -139,9 +173,19 @@ impl Restore {
     /// When the backup cannot be restored, or has what another at-rest key encrypted.
     pub async fn run(self) -> Result<(), RestoreError> {
         let keys = self.at_rest.keys()?;
-        let restored = restore_with(&self.file, &self.database, &keys, self.force, SystemClock.now()).await?;
+        let restored = restore_with(
+            &self.file,
+            &self.database,
+            &keys,
+            self.force,
+            SystemClock.now(),
+        )
+        .await?;
         let (database, file) = (self.database.display(), self.file.display());
-        println!("{database} is {file} as of revision {}, with {} live keys.", restored.revision, restored.keys);
+        println!(
+            "{database} is {file} as of revision {}, with {} live keys.",
+            restored.revision, restored.keys
+        );
         if let Some(former) = restored.former {
             println!("What was there before is {}.", former.display());
         }
@@ -151,7 +195,9 @@ impl Restore {
                  (`latchkey node-token list`), and Envoys that connected since are not known."
             );
         }
-        println!("It is another history: every Envoy loads it whole, and everybody has to log in again.");
+        println!(
+            "It is another history: every Envoy loads it whole, and everybody has to log in again."
+        );
         Ok(())
     }
 }

@@ -1,7 +1,8 @@
 //! Ceilings: tiers whose limits bound those of a key, besides its own tier and limits.
 //!
-//! A key that another key makes can have a limit of its own, or a tier of its own, within the calling key's tier. The calling
-//! key follows its tier when that changes. So that the other key follows it as well, it keeps the tier's name.
+//! A key that another key makes can have a limit of its own, or a tier of its own, within the
+//! calling key's tier. The calling key follows its tier when that changes. So that the other key
+//! follows it as well, it keeps the tier's name.
 
 use latchkey_policy::limit::{Limits, Window};
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,10 @@ use crate::limits::DeclaredLimits;
 
 /// The names of tiers, by the windows in which their limits bound a key's.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "BTreeMap<String, BTreeSet<String>>", from = "BTreeMap<String, BTreeSet<String>>")]
+#[serde(
+    into = "BTreeMap<String, BTreeSet<String>>",
+    from = "BTreeMap<String, BTreeSet<String>>"
+)]
 pub struct Ceilings([BTreeSet<String>; Window::ALL.len()]);
 
 impl Ceilings {
@@ -22,7 +26,11 @@ impl Ceilings {
 
     /// The tiers that bound a window.
     pub fn tiers(&self, window: Window) -> impl Iterator<Item = &str> {
-        self.0.get(window as usize).into_iter().flatten().map(String::as_str)
+        self.0
+            .get(window as usize)
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
     }
 
     /// Adds a tier that bounds a window.
@@ -53,18 +61,29 @@ impl Ceilings {
         }
     }
 
-    /// Bounds `limits` in each window by the lowest limit of the window's tiers. `tier` returns the limits of a tier.
+    /// Bounds `limits` in each window by the lowest limit of the window's tiers. `tier` returns the
+    /// limits of a tier.
     pub fn bound(&self, limits: Limits, tier: impl Fn(&str) -> Limits) -> Limits {
-        let lowest = |window| self.tiers(window).filter_map(|name| tier(name).get(window)).min();
-        let bounds =
-            Window::ALL.into_iter().fold(Limits::default(), |bounds, window| bounds.with(window, lowest(window)));
+        let lowest = |window| {
+            self.tiers(window)
+                .filter_map(|name| tier(name).get(window))
+                .min()
+        };
+        let bounds = Window::ALL
+            .into_iter()
+            .fold(Limits::default(), |bounds, window| {
+                bounds.with(window, lowest(window))
+            });
         DeclaredLimits(bounds).bound(limits)
     }
 }
 
 impl From<Ceilings> for BTreeMap<String, BTreeSet<String>> {
     fn from(Ceilings(windows): Ceilings) -> Self {
-        let named = Window::ALL.into_iter().map(|window| window.as_str().to_owned()).zip(windows);
+        let named = Window::ALL
+            .into_iter()
+            .map(|window| window.as_str().to_owned())
+            .zip(windows);
         named.filter(|(_, tiers)| !tiers.is_empty()).collect()
     }
 }
@@ -89,10 +108,16 @@ mod tests {
         for (limits, bounded) in [
             (Limits::default(), minute(10)),
             (minute(5), minute(5)),
-            (minute(50).with(Window::Hour, Some(7)), minute(10).with(Window::Hour, Some(7))),
+            (
+                minute(50).with(Window::Hour, Some(7)),
+                minute(10).with(Window::Hour, Some(7)),
+            ),
         ] {
             assert_eq!(ceilings.bound(limits, tier), bounded);
         }
-        assert_eq!(Ceilings::default().bound(Limits::default(), tier), Limits::default());
+        assert_eq!(
+            Ceilings::default().bound(Limits::default(), tier),
+            Limits::default()
+        );
     }
 }

@@ -4,11 +4,12 @@ use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The part of an IPv6 address that one client is given: within it the client has as many addresses as it likes.
+/// The part of an IPv6 address that one client is given: within it the client has as many addresses
+/// as it likes.
 const NETWORK: u128 = !0 << 64;
 
-/// A client: an IPv4 address, the /64 of an IPv6 address, or all of whom no address is known. An IPv4-mapped address counts
-/// as the IPv4 address.
+/// A client: an IPv4 address, the /64 of an IPv6 address, or all of whom no address is known. An
+/// IPv4-mapped address counts as the IPv4 address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ClientNetwork(Option<IpAddr>);
 
@@ -22,7 +23,11 @@ impl ClientNetwork {
 
     /// What the store remembers it by.
     pub(crate) fn digest(&self) -> [u8; 32] {
-        Sha256::new().chain_update("latchkey client\0").chain_update(self.to_string()).finalize().into()
+        Sha256::new()
+            .chain_update("latchkey client\0")
+            .chain_update(self.to_string())
+            .finalize()
+            .into()
     }
 }
 

@@ -20,20 +20,31 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> i64 {
-        // A clock before 1970 counts as 1970: nothing has expired then, and nothing is created with a negative time.
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // A clock before 1970 counts as 1970: nothing has expired then, and nothing is created with
+        // a negative time.
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
     }
 
     fn now_millis(&self) -> i64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     }
 }
 
 /// RFC 3339 in UTC to the second, as in `2024-01-15T10:30:00Z`.
 pub(crate) fn rfc3339(unix: i64) -> String {
-    Timestamp::from_second(unix).unwrap_or(if unix < 0 { Timestamp::MIN } else { Timestamp::MAX }).to_string()
+    Timestamp::from_second(unix)
+        .unwrap_or(if unix < 0 {
+            Timestamp::MIN
+        } else {
+            Timestamp::MAX
+        })
+        .to_string()
 }
 
 #[cfg(test)]

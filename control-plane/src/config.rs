@@ -1,4 +1,5 @@
-//! What the operator can set: one struct per concern, each field a flag, an environment variable and a key in a file.
+//! What the operator can set: one struct per concern, each field a flag, an environment variable
+//! and a key in a file.
 
 mod file;
 
@@ -36,7 +37,8 @@ pub struct InvalidSetting {
 #[derive(Debug, Clone, Parser)]
 #[command(no_binary_name = true)]
 pub struct Config {
-    /// Read settings from this file too: TOML, by the flags' names. Flags and the environment precede it
+    /// Read settings from this file too: TOML, by the flags' names. Flags and the environment
+    /// precede it
     #[arg(long, env = "LATCHKEY_CONFIG", value_name = "PATH")]
     pub config: Option<PathBuf>,
     /// The API.
@@ -75,9 +77,15 @@ pub struct Config {
 #[derive(Debug, Clone, Args)]
 pub struct HttpConfig {
     /// Address of the API; port 0 takes a free one
-    #[arg(long = "http-listen", env = "LATCHKEY_HTTP_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    #[arg(
+        long = "http-listen",
+        env = "LATCHKEY_HTTP_LISTEN",
+        default_value = "127.0.0.1:8080",
+        value_name = "ADDR"
+    )]
     pub listen: SocketAddr,
-    /// Connections that are open at once. One more takes the place of one that waits for its client, of the same client if it has half of them
+    /// Connections that are open at once. One more takes the place of one that waits for its
+    /// client, of the same client if it has half of them
     #[arg(
         id = "http-connections",
         long = "http-connections",
@@ -87,7 +95,8 @@ pub struct HttpConfig {
         value_parser = value_parser!(u32).range(1..)
     )]
     pub connections: u32,
-    /// How long a connection is kept without a request's headers, or with an answer of which nothing is taken
+    /// How long a connection is kept without a request's headers, or with an answer of which
+    /// nothing is taken
     #[arg(
         id = "http-idle-ms",
         long = "http-idle-ms",
@@ -98,10 +107,21 @@ pub struct HttpConfig {
     )]
     pub idle_ms: u64,
     /// Calls that a user or an API key can make in a minute; 0 is no limit
-    #[arg(long, env = "LATCHKEY_CALLS_PER_MINUTE", default_value_t = 6_000, value_name = "CALLS")]
+    #[arg(
+        long,
+        env = "LATCHKEY_CALLS_PER_MINUTE",
+        default_value_t = 6_000,
+        value_name = "CALLS"
+    )]
     pub calls_per_minute: u32,
-    /// Proxies in front of the API whose X-Forwarded-For is trusted; 0 takes the connection's own address
-    #[arg(long, env = "LATCHKEY_TRUSTED_HOPS", default_value_t = 0, value_name = "PROXIES")]
+    /// Proxies in front of the API whose X-Forwarded-For is trusted; 0 takes the connection's own
+    /// address
+    #[arg(
+        long,
+        env = "LATCHKEY_TRUSTED_HOPS",
+        default_value_t = 0,
+        value_name = "PROXIES"
+    )]
     pub trusted_hops: usize,
     /// Where clients reach Envoy, such as https://api.example.com; the console shows it
     #[arg(long, env = "LATCHKEY_GATEWAY_URL", value_name = "URL", value_parser = gateway_url)]
@@ -120,10 +140,17 @@ pub struct StreamConfig {
         value_name = "ADDR"
     )]
     pub listen: SocketAddr,
-    /// Token that any Envoy may present, at least 16 characters. Deprecated: create one for each group of Envoys, with `latchkey node-token create`
-    #[arg(long, env = "LATCHKEY_NODE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    /// Token that any Envoy may present, at least 16 characters. Deprecated: create one for each
+    /// group of Envoys, with `latchkey node-token create`
+    #[arg(
+        long,
+        env = "LATCHKEY_NODE_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
     pub node_token: Option<NodeToken>,
-    /// Connections of Envoys that are open at once, as far as the limit of open files allows; more wait to be accepted
+    /// Connections of Envoys that are open at once, as far as the limit of open files allows; more
+    /// wait to be accepted
     #[arg(
         id = "stream-connections",
         long = "stream-connections",
@@ -134,12 +161,19 @@ pub struct StreamConfig {
     )]
     pub connections: u32,
     /// How long a node that lost its stream still counts as one that may be serving
-    #[arg(long, env = "LATCHKEY_NODE_GRACE_MS", default_value_t = 10_000, value_name = "MILLISECONDS")]
+    #[arg(
+        long,
+        env = "LATCHKEY_NODE_GRACE_MS",
+        default_value_t = 10_000,
+        value_name = "MILLISECONDS"
+    )]
     pub node_grace_ms: u64,
-    /// Count lost Envoys of version 0.1, which report no staleness limit, until they are back or forgotten
+    /// Count lost Envoys of version 0.1, which report no staleness limit, until they are back or
+    /// forgotten
     #[arg(long, env = "LATCHKEY_REQUIRE_STALENESS")]
     pub require_staleness: bool,
-    /// Envoys that are counted at most, connected or lost; beyond that lost ones count as unknown, and others are refused
+    /// Envoys that are counted at most, connected or lost; beyond that lost ones count as unknown,
+    /// and others are refused
     #[arg(
         long,
         env = "LATCHKEY_MAX_NODES",
@@ -154,9 +188,15 @@ pub struct StreamConfig {
 #[derive(Debug, Clone, Args)]
 pub struct StoreConfig {
     /// SQLite database, which `latchkey init` creates
-    #[arg(long, env = "LATCHKEY_DATABASE", default_value = "latchkey.db", value_name = "PATH")]
+    #[arg(
+        long,
+        env = "LATCHKEY_DATABASE",
+        default_value = "latchkey.db",
+        value_name = "PATH"
+    )]
     pub database: PathBuf,
-    /// Create the database if there is none. For trials: where a volume is not mounted, an empty database would take the place of the one that Envoys know
+    /// Create the database if there is none. For trials: where a volume is not mounted, an empty
+    /// database would take the place of the one that Envoys know
     #[arg(long, env = "LATCHKEY_CREATE_DATABASE")]
     pub create_database: bool,
 }
@@ -164,7 +204,8 @@ pub struct StoreConfig {
 /// For how long things are kept.
 #[derive(Debug, Clone, Args)]
 pub struct RetentionConfig {
-    /// Days after which the details of a revoked key are deleted; its digest stays, so that it is never accepted again. 0 keeps them
+    /// Days after which the details of a revoked key are deleted; its digest stays, so that it is
+    /// never accepted again. 0 keeps them
     #[arg(
         id = "revoked-keys-days",
         long = "revoked-keys-days",
@@ -188,13 +229,28 @@ pub struct RetentionConfig {
 #[derive(Debug, Clone, Args)]
 pub struct AdminConfig {
     /// Email address of the first user; without effect while there is an administrator
-    #[arg(id = "admin-email", long = "admin-email", env = "LATCHKEY_ADMIN_EMAIL", default_value = "admin@localhost")]
+    #[arg(
+        id = "admin-email",
+        long = "admin-email",
+        env = "LATCHKEY_ADMIN_EMAIL",
+        default_value = "admin@localhost"
+    )]
     pub email: String,
     /// Their password, at least 12 characters; one is generated and printed once if there is none
-    #[arg(id = "admin-password", long = "admin-password", env = "LATCHKEY_ADMIN_PASSWORD", hide_env_values = true)]
+    #[arg(
+        id = "admin-password",
+        long = "admin-password",
+        env = "LATCHKEY_ADMIN_PASSWORD",
+        hide_env_values = true
+    )]
     pub password: Option<Password>,
-    /// Make that user although there is an administrator: the way back in when their password is lost
-    #[arg(id = "admin-recover", long = "admin-recover", env = "LATCHKEY_ADMIN_RECOVER")]
+    /// Make that user although there is an administrator: the way back in when their password is
+    /// lost
+    #[arg(
+        id = "admin-recover",
+        long = "admin-recover",
+        env = "LATCHKEY_ADMIN_RECOVER"
+    )]
     pub recover: bool,
 }
 
@@ -216,8 +272,13 @@ pub struct KeyConfig {
 /// Where webhooks may be sent.
 #[derive(Debug, Clone, Args)]
 pub struct WebhookConfig {
-    /// Let webhooks be sent to private addresses and over http: for tests, and for networks of one's own
-    #[arg(id = "webhook-allow-private", long = "webhook-allow-private", env = "LATCHKEY_WEBHOOK_ALLOW_PRIVATE")]
+    /// Let webhooks be sent to private addresses and over http: for tests, and for networks of
+    /// one's own
+    #[arg(
+        id = "webhook-allow-private",
+        long = "webhook-allow-private",
+        env = "LATCHKEY_WEBHOOK_ALLOW_PRIVATE"
+    )]
     pub allow_private: bool,
 }
 
@@ -234,7 +295,13 @@ pub struct LogConfig {
     )]
     pub format: LogFormat,
     /// Level, or directives such as `info,latchkey_control_plane=debug`
-    #[arg(id = "log-level", long = "log-level", env = "RUST_LOG", default_value = "info", value_name = "DIRECTIVES")]
+    #[arg(
+        id = "log-level",
+        long = "log-level",
+        env = "RUST_LOG",
+        default_value = "info",
+        value_name = "DIRECTIVES"
+    )]
     pub level: String,
 }
 
@@ -250,12 +317,28 @@ pub enum LogFormat {
 impl Config {
     /// What a type alone cannot check.
     pub fn check(&self) -> Result<(), InvalidSetting> {
-        let invalid = |flag, variable, reason| Err(InvalidSetting { flag, variable, reason });
-        if self.stream.node_token.as_ref().is_some_and(|token| !token.long_enough()) {
+        let invalid = |flag, variable, reason| {
+            Err(InvalidSetting {
+                flag,
+                variable,
+                reason,
+            })
+        };
+        if self
+            .stream
+            .node_token
+            .as_ref()
+            .is_some_and(|token| !token.long_enough())
+        {
             let reason = format!("must have at least {} characters", NodeToken::MIN_LEN);
             return invalid("--node-token", "LATCHKEY_NODE_TOKEN", reason);
         }
-        if self.admin.password.as_ref().is_some_and(|password| !password.long_enough()) {
+        if self
+            .admin
+            .password
+            .as_ref()
+            .is_some_and(|password| !password.long_enough())
+        {
             let reason = format!("must have at least {} characters", Password::MIN_LEN);
             return invalid("--admin-password", "LATCHKEY_ADMIN_PASSWORD", reason);
         }
@@ -269,21 +352,42 @@ impl Config {
 impl HttpConfig {
     pub(crate) fn limits(&self, connections: usize) -> http::Limits {
         // Behind a proxy all clients' connections are the proxy's.
-        let per_client = if self.trusted_hops == 0 { (connections / 2).max(1) } else { connections };
-        http::Limits { connections, per_client, idle: Duration::from_millis(self.idle_ms) }
+        let per_client = if self.trusted_hops == 0 {
+            (connections / 2).max(1)
+        } else {
+            connections
+        };
+        http::Limits {
+            connections,
+            per_client,
+            idle: Duration::from_millis(self.idle_ms),
+        }
     }
 }
 
 impl RetentionConfig {
     pub(crate) fn ages(&self) -> Ages {
-        let seconds = |days: u32| if days == 0 { i64::MAX } else { i64::from(days) * 24 * 60 * 60 };
-        Ages { revoked_keys: seconds(self.revoked_keys_days), usage: seconds(self.usage_days) }
+        let seconds = |days: u32| {
+            if days == 0 {
+                i64::MAX
+            } else {
+                i64::from(days) * 24 * 60 * 60
+            }
+        };
+        Ages {
+            revoked_keys: seconds(self.revoked_keys_days),
+            usage: seconds(self.usage_days),
+        }
     }
 }
 
 impl StoreConfig {
     pub(crate) fn mode(&self) -> OpenMode {
-        if self.create_database { OpenMode::CreateIfMissing } else { OpenMode::Existing }
+        if self.create_database {
+            OpenMode::CreateIfMissing
+        } else {
+            OpenMode::Existing
+        }
     }
 
     /// Whether a start creates the database.
@@ -304,7 +408,11 @@ impl StreamConfig {
 
 impl WebhookConfig {
     pub(crate) fn reach(&self) -> Reach {
-        if self.allow_private { Reach::Private } else { Reach::Public }
+        if self.allow_private {
+            Reach::Private
+        } else {
+            Reach::Public
+        }
     }
 }
 
@@ -335,19 +443,41 @@ mod tests {
 
     #[test]
     fn what_is_too_short_is_refused_by_name_and_not_told() {
-        let refused = parse(&["--node-token", "0123456789abcde"]).check().unwrap_err().to_string();
-        assert_eq!(refused, "--node-token (LATCHKEY_NODE_TOKEN) must have at least 16 characters");
-        let refused = parse(&["--node-token", TOKEN, "--admin-password", "elevenchars"]).check().unwrap_err();
-        assert_eq!(refused.to_string(), "--admin-password (LATCHKEY_ADMIN_PASSWORD) must have at least 12 characters");
-        assert_eq!(parse(&["--node-token", TOKEN, "--admin-password", "twelve chars"]).check(), Ok(()));
+        let refused = parse(&["--node-token", "0123456789abcde"])
+            .check()
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            refused,
+            "--node-token (LATCHKEY_NODE_TOKEN) must have at least 16 characters"
+        );
+        let refused = parse(&["--node-token", TOKEN, "--admin-password", "elevenchars"])
+            .check()
+            .unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "--admin-password (LATCHKEY_ADMIN_PASSWORD) must have at least 12 characters"
+        );
+        assert_eq!(
+            parse(&["--node-token", TOKEN, "--admin-password", "twelve chars"]).check(),
+            Ok(())
+        );
         assert_eq!(parse(&["--node-token", TOKEN]).check(), Ok(()));
     }
 
     #[test]
     fn settings_do_not_print_secrets() {
-        let config = parse(&["--node-token", TOKEN, "--admin-password", "correct horse battery"]);
+        let config = parse(&[
+            "--node-token",
+            TOKEN,
+            "--admin-password",
+            "correct horse battery",
+        ]);
         let printed = format!("{config:?}");
-        assert!(!printed.contains(TOKEN) && !printed.contains("correct horse"), "{printed}");
+        assert!(
+            !printed.contains(TOKEN) && !printed.contains("correct horse"),
+            "{printed}"
+        );
     }
 
     #[test]
@@ -367,7 +497,11 @@ mod tests {
 
     #[test]
     fn limits_of_nothing_are_refused() {
-        for flag in ["--http-connections", "--http-idle-ms", "--stream-connections"] {
+        for flag in [
+            "--http-connections",
+            "--http-idle-ms",
+            "--stream-connections",
+        ] {
             let refused = Config::try_parse_from(["--node-token", TOKEN, flag, "0"]).unwrap_err();
             assert!(refused.to_string().contains(flag), "{refused}");
         }
@@ -375,7 +509,8 @@ mod tests {
 
     #[test]
     fn a_prefix_that_cannot_begin_a_key_is_refused() {
-        let refused = Config::try_parse_from(["--node-token", TOKEN, "--key-prefix", "L_K"]).unwrap_err();
+        let refused =
+            Config::try_parse_from(["--node-token", TOKEN, "--key-prefix", "L_K"]).unwrap_err();
         assert!(refused.to_string().contains("--key-prefix"), "{refused}");
     }
 }

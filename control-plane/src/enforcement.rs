@@ -16,17 +16,19 @@ pub(crate) struct Enforcement {
     pub(crate) nodes: usize,
     /// Nodes that decide by this revision or a newer one.
     pub(crate) acknowledged: usize,
-    /// Of the nodes that have not acknowledged, those without a stream. They are counted until they can no longer serve, or
-    /// are forgotten.
+    /// Of the nodes that have not acknowledged, those without a stream. They are counted until they
+    /// can no longer serve, or are forgotten.
     pub(crate) lost: usize,
-    /// Whether every node that may be deciding requests has acknowledged. If not, `acknowledged` is less than `nodes`.
+    /// Whether every node that may be deciding requests has acknowledged. If not, `acknowledged` is
+    /// less than `nodes`.
     pub(crate) complete: bool,
     /// How long the caller waited.
     pub(crate) elapsed_ms: u64,
 }
 
-/// Answers as soon as every node that is connected, or was lost within the grace, has acknowledged `revision`, or after `patience`, or once it stops: streams end then,
-/// and nobody acknowledges any more.
+/// Answers as soon as every node that is connected, or was lost within the grace, has acknowledged
+/// `revision`, or after `patience`, or once it stops: streams end then, and nobody acknowledges any
+/// more.
 pub(crate) async fn wait(
     registry: &Registry,
     metrics: &Metrics,

@@ -1,5 +1,5 @@
-//! Entity tags and conditional changes (RFC 9110, sections 8.8.3 and 13.1.1), so that nobody undoes by accident what
-//! somebody else has changed.
+//! Entity tags and conditional changes (RFC 9110, sections 8.8.3 and 13.1.1), so that nobody undoes
+//! by accident what somebody else has changed.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,7 +10,8 @@ use crate::route_document::RouteDocument;
 use crate::store::{Key, User};
 use crate::tier::Tier;
 
-/// A strong entity tag, without its quotes. It is made from what people can edit, never from how much something is used.
+/// A strong entity tag, without its quotes. It is made from what people can edit, never from how
+/// much something is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct EntityTag(String);
 
@@ -37,15 +38,38 @@ impl Tagged for Key {
     fn entity_tag(&self) -> EntityTag {
         let settings = &self.settings;
         let lists = (&settings.allowed_ips, &settings.denied_ips);
-        let texts = (&self.id, &settings.name, &settings.description, &self.user_id);
-        let state = (self.disabled, self.revoked_at, settings.expires_at, settings.limits);
-        EntityTag::new("key", &(texts, state, lists, &self.secret.masked, self.secret.created_at))
+        let texts = (
+            &self.id,
+            &settings.name,
+            &settings.description,
+            &self.user_id,
+        );
+        let state = (
+            self.disabled,
+            self.revoked_at,
+            settings.expires_at,
+            settings.limits,
+        );
+        EntityTag::new(
+            "key",
+            &(
+                texts,
+                state,
+                lists,
+                &self.secret.masked,
+                self.secret.created_at,
+            ),
+        )
     }
 }
 
 impl Tagged for User {
     fn entity_tag(&self) -> EntityTag {
-        let held = (&self.authority.roles, &self.authority.permissions, &self.subaccounts);
+        let held = (
+            &self.authority.roles,
+            &self.authority.permissions,
+            &self.subaccounts,
+        );
         EntityTag::new("user", &(&self.id, &self.email, held, self.disabled))
     }
 }
@@ -88,7 +112,9 @@ impl IfMatch {
             if rest.is_empty() {
                 return any.then_some(Self::Tags(tags));
             }
-            let (weak, opaque) = rest.strip_prefix(b"W/").map_or((false, rest), |opaque| (true, opaque));
+            let (weak, opaque) = rest
+                .strip_prefix(b"W/")
+                .map_or((false, rest), |opaque| (true, opaque));
             let opaque = opaque.strip_prefix(b"\"")?;
             let end = opaque.iter().position(|byte| *byte == b'"')?;
             let (tag, after) = opaque.split_at_checked(end)?;
@@ -121,7 +147,11 @@ mod tests {
 
     #[test]
     fn if_match_is_a_star_or_a_list_of_tags() {
-        let tags = |tags: &[&str]| Some(IfMatch::Tags(tags.iter().map(|tag| (*tag).to_owned()).collect()));
+        let tags = |tags: &[&str]| {
+            Some(IfMatch::Tags(
+                tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            ))
+        };
         for (value, parsed) in [
             ("*", Some(IfMatch::Any)),
             (" * ", Some(IfMatch::Any)),
@@ -150,11 +180,23 @@ mod tests {
     #[test]
     fn weak_tags_match_nothing() {
         let tag = EntityTag("a".to_owned());
-        for (value, matches) in
-            [("*", true), ("\"a\"", true), ("\"b\", \"a\"", true), ("W/\"a\"", false), ("\"b\"", false)]
-        {
-            assert_eq!(IfMatch::parse(value.as_bytes()).unwrap().matches(&tag), matches, "{value}");
+        for (value, matches) in [
+            ("*", true),
+            ("\"a\"", true),
+            ("\"b\", \"a\"", true),
+            ("W/\"a\"", false),
+            ("\"b\"", false),
+        ] {
+            assert_eq!(
+                IfMatch::parse(value.as_bytes()).unwrap().matches(&tag),
+                matches,
+                "{value}"
+            );
         }
-        assert!(IfMatch::parse(tag.quoted().as_bytes()).unwrap().matches(&tag));
+        assert!(
+            IfMatch::parse(tag.quoted().as_bytes())
+                .unwrap()
+                .matches(&tag)
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! What the filter would decide on a request, and why: the very function that the filter decides by, over what the
-//! store says instead of Envoy's memory.
+//! What the filter would decide on a request, and why: the very function that the filter decides
+//! by, over what the store says instead of Envoy's memory.
 
 use latchkey_policy::credential::{Presented, in_authorization, in_header, may_be_imported};
 use latchkey_policy::key::{KeyDigest, KeyFormat};
@@ -40,7 +40,10 @@ impl Described {
     /// The key in the places where filters look for one unless they are configured otherwise.
     fn presented(&self) -> Presented<'_> {
         let plain = self.value("x-api-key").into_iter().flat_map(in_header);
-        let bearer = self.value("authorization").into_iter().flat_map(in_authorization);
+        let bearer = self
+            .value("authorization")
+            .into_iter()
+            .flat_map(in_authorization);
         Presented::of(plain.chain(bearer).map(Cow::Borrowed))
     }
 
@@ -54,15 +57,21 @@ impl Described {
             Presented::One(candidate) => vec![candidate],
             Presented::Several(candidates) => candidates,
         };
-        let can_exist = |candidate: &[u8]| keys.check(candidate).is_ok() || may_be_imported(candidate);
+        let can_exist =
+            |candidate: &[u8]| keys.check(candidate).is_ok() || may_be_imported(candidate);
         let candidates = candidates.iter().filter(|candidate| can_exist(candidate));
-        candidates.map(|candidate| KeyDigest::of(candidate)).collect()
+        candidates
+            .map(|candidate| KeyDigest::of(candidate))
+            .collect()
     }
 }
 
 impl Request for Described {
     fn credential(&self) -> Credential<'_> {
-        self.key.map_or_else(|| Credential::Presented(self.presented()), Credential::Known)
+        self.key.map_or_else(
+            || Credential::Presented(self.presented()),
+            Credential::Known,
+        )
     }
 
     fn source_address(&self) -> Option<IpAddr> {
@@ -126,19 +135,30 @@ pub(crate) struct Explanation {
 ///
 /// # Errors
 /// When a record does not make sense.
-pub(crate) fn explain(facts: &Facts, request: &Described, keys: &KeyFormat) -> Result<Explanation, Unavailable> {
+pub(crate) fn explain(
+    facts: &Facts,
+    request: &Described,
+    keys: &KeyFormat,
+) -> Result<Explanation, Unavailable> {
     let routes = Rc::new(Routes::compile(&facts.routes));
     let mut steps = Steps(Vec::new());
     let source = Ledger { facts, routes };
     let verdict = verdict::decide(&source, request, Settings { keys, shadow: &[] }, &mut steps)?;
-    Ok(Explanation { verdict, steps: steps.0 })
+    Ok(Explanation {
+        verdict,
+        steps: steps.0,
+    })
 }
 
 struct Steps(Vec<Step>);
 
 impl Trace for Steps {
     fn step(&mut self, check: Code, passed: bool, compared: impl FnOnce() -> String) {
-        self.0.push(Step { check, passed, compared: compared() });
+        self.0.push(Step {
+            check,
+            passed,
+            compared: compared(),
+        });
     }
 }
 
@@ -159,8 +179,13 @@ impl Source for Ledger<'_> {
     }
 
     fn find(&self, digest: &KeyDigest) -> Result<Option<Rc<Entry>>, Unavailable> {
-        let Some((key, record)) = self.key(digest)? else { return Ok(None) };
-        Ok(Entry::of_live(&record, Rc::new(Policy::compile(&key.policy, &self.routes))).map(Rc::new))
+        let Some((key, record)) = self.key(digest)? else {
+            return Ok(None);
+        };
+        Ok(
+            Entry::of_live(&record, Rc::new(Policy::compile(&key.policy, &self.routes)))
+                .map(Rc::new),
+        )
     }
 
     fn now(&self) -> Result<i64, Unavailable> {
@@ -174,13 +199,18 @@ impl Source for Ledger<'_> {
         _enforced: bool,
         now: i64,
     ) -> Result<Option<Quota>, Unavailable> {
-        Ok(self.key(&key.digest)?.map(|(key, _)| key.meter.quota(limits, now)))
+        Ok(self
+            .key(&key.digest)?
+            .map(|(key, _)| key.meter.quota(limits, now)))
     }
 }
 
 impl<'f> Ledger<'f> {
     /// The key of this digest.
-    fn key(&self, digest: &KeyDigest) -> Result<Option<(&'f KeyFacts, KeyRecord<'f>)>, Unavailable> {
+    fn key(
+        &self,
+        digest: &KeyDigest,
+    ) -> Result<Option<(&'f KeyFacts, KeyRecord<'f>)>, Unavailable> {
         for key in &self.facts.keys {
             let record = KeyRecord::decode(&key.record)?;
             if record.digest == *digest {

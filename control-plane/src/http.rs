@@ -1,4 +1,5 @@
-//! Serves the API: HTTP/1.1, on a bounded number of connections, none of which is waited for without end.
+//! Serves the API: HTTP/1.1, on a bounded number of connections, none of which is waited for
+//! without end.
 
 mod placed;
 mod places;
@@ -26,19 +27,22 @@ use unread::Unread;
 /// What clients can take of it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Connections that are open at once. One more takes the place of one that waits for its client, or waits itself.
+    /// Connections that are open at once. One more takes the place of one that waits for its
+    /// client, or waits itself.
     pub(crate) connections: usize,
     /// How many of them can be one client's on which nobody has shown a credential.
     pub(crate) per_client: usize,
-    /// From a connection's first moment, or the end of its last answer, to the end of the next request's headers, and
-    /// while nothing of an answer is taken. What comes after the headers has the time that a request has.
+    /// From a connection's first moment, or the end of its last answer, to the end of the next
+    /// request's headers, and while nothing of an answer is taken. What comes after the headers has
+    /// the time that a request has.
     pub(crate) idle: Duration,
 }
 
 /// After a connection that could not be accepted, as when too many files are open.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Bytes of a connection that are held until they are dealt with: so much is there for a request's headers.
+/// Bytes of a connection that are held until they are dealt with: so much is there for a request's
+/// headers.
 const MAX_BUFFERED: usize = 32 * 1024;
 
 /// Who has opened the connection of a request.
@@ -48,7 +52,10 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 /// Serves until `stop`, and then until requests that are under way are answered.
 pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits, mut stop: Stop) {
     let mut http = Builder::new(TokioExecutor::new()).http1_only();
-    http.http1().timer(TokioTimer::new()).header_read_timeout(limits.idle).max_buf_size(MAX_BUFFERED);
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.idle)
+        .max_buf_size(MAX_BUFFERED);
     let graceful = GracefulShutdown::new();
     let places = Places::new(limits);
     loop {
@@ -65,7 +72,11 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits,
                 continue;
             }
         };
-        let service = TowerToHyperService::new(Placed { router: router.clone(), place: place.clone(), peer });
+        let service = TowerToHyperService::new(Placed {
+            router: router.clone(),
+            place: place.clone(),
+            peer,
+        });
         let stream = TokioIo::new(Unread::new(stream, limits.idle));
         let connection = graceful.watch(http.serve_connection(stream, service).into_owned());
         tokio::spawn(async move {
@@ -82,7 +93,10 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits,
 }
 
 /// The next connection, once it has a place; nothing if it can have none.
-async fn accept(listener: &TcpListener, places: &Places) -> io::Result<Option<(TcpStream, Peer, Place)>> {
+async fn accept(
+    listener: &TcpListener,
+    places: &Places,
+) -> io::Result<Option<(TcpStream, Peer, Place)>> {
     let (stream, address) = listener.accept().await?;
     let client = ClientNetwork::of(Some(address.ip()));
     loop {
@@ -112,8 +126,17 @@ mod tests {
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let (stopper, stop) = stop::channel();
-        let limits = Limits { connections: 1, per_client: 1, idle: IDLE };
-        let server = tokio::spawn(serve(TcpListener::from_std(listener).unwrap(), router, limits, stop));
+        let limits = Limits {
+            connections: 1,
+            per_client: 1,
+            idle: IDLE,
+        };
+        let server = tokio::spawn(serve(
+            TcpListener::from_std(listener).unwrap(),
+            router,
+            limits,
+            stop,
+        ));
         let end = async move || {
             stopper.stop();
             server.await.unwrap();
@@ -123,22 +146,35 @@ mod tests {
 
     async fn is_served(address: SocketAddr) {
         let mut other = TcpStream::connect(address).await.unwrap();
-        other.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        other
+            .write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            .await
+            .unwrap();
         let mut answer = String::new();
         let answered = time::timeout(Duration::from_secs(20), other.read_to_string(&mut answer));
         answered.await.unwrap().unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("here"), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.ends_with("here"),
+            "{answer}"
+        );
     }
 
     #[tokio::test]
     async fn connection_waits_for_a_place_and_silence_holds_none() {
         let (address, end) = one_place(Router::new().route("/", get(async || "here")));
-        for begun in ["", "GET / HTTP/1.1\r\nhost: ", "GET / HTTP/1.1\r\nhost: x\r\n\r\n"] {
+        for begun in [
+            "",
+            "GET / HTTP/1.1\r\nhost: ",
+            "GET / HTTP/1.1\r\nhost: x\r\n\r\n",
+        ] {
             let mut slow = TcpStream::connect(address).await.unwrap();
             slow.write_all(begun.as_bytes()).await.unwrap();
             let started = Instant::now();
             is_served(address).await;
-            assert!(started.elapsed() >= places::GRACE / 2, "there was a second place beside {begun:?}");
+            assert!(
+                started.elapsed() >= places::GRACE / 2,
+                "there was a second place beside {begun:?}"
+            );
         }
         end().await;
     }
@@ -164,10 +200,14 @@ mod tests {
     #[tokio::test]
     async fn an_answer_that_nobody_reads_holds_no_place() {
         const LONG: usize = 64 * 1024 * 1024;
-        let router = Router::new().route("/", get(async || "here")).route("/long", get(async || vec![b'x'; LONG]));
+        let router = Router::new()
+            .route("/", get(async || "here"))
+            .route("/long", get(async || vec![b'x'; LONG]));
         let (address, end) = one_place(router);
         let mut deaf = TcpStream::connect(address).await.unwrap();
-        deaf.write_all(b"GET /long HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        deaf.write_all(b"GET /long HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
         is_served(address).await;
         end().await;
         drop(deaf);

@@ -37,7 +37,11 @@ impl IpList {
 
     /// The ranges that count.
     pub fn enabled(&self) -> Vec<IpNet> {
-        self.0.iter().filter(|entry| entry.enabled).map(|entry| entry.cidr).collect()
+        self.0
+            .iter()
+            .filter(|entry| entry.enabled)
+            .map(|entry| entry.cidr)
+            .collect()
     }
 }
 
@@ -50,12 +54,24 @@ impl<'de> Deserialize<'de> for IpList {
 /// As it is read; it is shown as entries that are all objects.
 impl PartialSchema for IpList {
     fn schema() -> RefOr<Schema> {
-        let range = || formatted("ip-range").description(Some("An IPv4 or IPv6 address, or a range in CIDR notation."));
-        let enabled = ObjectBuilder::new().schema_type(Type::Boolean).default(Some(true.into()));
-        let entry = object().property("cidr", range()).required("cidr").property("enabled", enabled);
+        let range = || {
+            formatted("ip-range").description(Some(
+                "An IPv4 or IPv6 address, or a range in CIDR notation.",
+            ))
+        };
+        let enabled = ObjectBuilder::new()
+            .schema_type(Type::Boolean)
+            .default(Some(true.into()));
+        let entry = object()
+            .property("cidr", range())
+            .required("cidr")
+            .property("enabled", enabled);
         let entries = ArrayBuilder::new().items(OneOfBuilder::new().item(range()).item(entry));
         let description = "Addresses and ranges. An entry that is not enabled counts as absent.";
-        entries.max_items(Some(MAX_ENTRIES)).description(Some(description)).into()
+        entries
+            .max_items(Some(MAX_ENTRIES))
+            .description(Some(description))
+            .into()
     }
 }
 
@@ -74,7 +90,9 @@ impl<'de> Visitor<'de> for ListVisitor {
         let mut entries = Vec::new();
         while let Some(entry) = list.next_element()? {
             if entries.len() == MAX_ENTRIES {
-                return Err(de::Error::custom(format_args!("must have at most {MAX_ENTRIES} entries")));
+                return Err(de::Error::custom(format_args!(
+                    "must have at most {MAX_ENTRIES} entries"
+                )));
             }
             entries.push(entry);
         }
@@ -98,7 +116,10 @@ impl<'de> Visitor<'de> for EntryVisitor {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Entry, E> {
-        Ok(Entry { cidr: parse_entry(text).map_err(E::custom)?, enabled: true })
+        Ok(Entry {
+            cidr: parse_entry(text).map_err(E::custom)?,
+            enabled: true,
+        })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Entry, A::Error> {
@@ -113,7 +134,10 @@ impl<'de> Visitor<'de> for EntryVisitor {
             true
         }
         let Fields { cidr, enabled } = Fields::deserialize(MapAccessDeserializer::new(fields))?;
-        Ok(Entry { enabled, ..self.visit_str(&cidr)? })
+        Ok(Entry {
+            enabled,
+            ..self.visit_str(&cidr)?
+        })
     }
 }
 
@@ -127,23 +151,40 @@ mod tests {
 
     #[test]
     fn entries_are_texts_or_objects_and_shown_as_objects() {
-        let list =
-            read(r#"["192.0.2.1", {"cidr": "10.0.0.0/8"}, {"enabled": false, "cidr": "2001:db8::/32"}]"#).unwrap();
+        let list = read(
+            r#"["192.0.2.1", {"cidr": "10.0.0.0/8"}, {"enabled": false, "cidr": "2001:db8::/32"}]"#,
+        )
+        .unwrap();
         assert_eq!(
             serde_json::to_string(&list).unwrap(),
             r#"[{"cidr":"192.0.2.1/32","enabled":true},{"cidr":"10.0.0.0/8","enabled":true},{"cidr":"2001:db8::/32","enabled":false}]"#
         );
-        assert_eq!(read(&serde_json::to_string(&list).unwrap()), Ok(list.clone()));
+        assert_eq!(
+            read(&serde_json::to_string(&list).unwrap()),
+            Ok(list.clone())
+        );
         assert_eq!(list.enabled().len(), 2);
     }
 
     #[test]
     fn what_is_no_entry_is_refused_with_the_reason() {
         for (json, reason) in [
-            (r#"["example.com"]"#, "must be an IP address, or a range such as"),
-            (r#"["10.0.0.1/8"]"#, "has bits set behind its prefix; the range that it is in is 10.0.0.0/8"),
-            (r#"[{"cidr": "10.0.0.1/8"}]"#, "has bits set behind its prefix"),
-            (r#"[{"cidr": "10.0.0.0/8", "on": true}]"#, "unknown field `on`"),
+            (
+                r#"["example.com"]"#,
+                "must be an IP address, or a range such as",
+            ),
+            (
+                r#"["10.0.0.1/8"]"#,
+                "has bits set behind its prefix; the range that it is in is 10.0.0.0/8",
+            ),
+            (
+                r#"[{"cidr": "10.0.0.1/8"}]"#,
+                "has bits set behind its prefix",
+            ),
+            (
+                r#"[{"cidr": "10.0.0.0/8", "on": true}]"#,
+                "unknown field `on`",
+            ),
             (r#"[{"enabled": true}]"#, "missing field `cidr`"),
             (r#"[{"cidr": "10.0.0.0/8", "enabled": 1}]"#, "invalid type"),
             ("[7]", "expected an IP address or range"),

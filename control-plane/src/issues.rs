@@ -1,4 +1,5 @@
-//! What bounds the new keys that a key makes, in place of its own attributes: for keys that provision keys for others.
+//! What bounds the new keys that a key makes, in place of its own attributes: for keys that
+//! provision keys for others.
 
 use latchkey_policy::key::Environment;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
@@ -31,7 +32,8 @@ pub struct Issues {
     /// The highest tier.
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub tier: Option<String>,
-    /// The highest limits. A window without one is bounded by the key's own limit, and else by the tier.
+    /// The highest limits. A window without one is bounded by the key's own limit, and else by the
+    /// tier.
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub limits: Option<DeclaredLimits>,
     /// Where new keys can be used from.
@@ -62,25 +64,50 @@ impl Issues {
         }
         if let Some(Addresses::Listed(list)) = &self.addresses {
             if list.enabled().is_empty() {
-                return Err(("issues.addresses", "must be \"all\" or have at least one enabled entry".to_owned()));
+                return Err((
+                    "issues.addresses",
+                    "must be \"all\" or have at least one enabled entry".to_owned(),
+                ));
             }
             if list.len() > MAX_ADDRESSES {
-                return Err(("issues.addresses", format!("must have at most {MAX_ADDRESSES} entries")));
+                return Err((
+                    "issues.addresses",
+                    format!("must have at most {MAX_ADDRESSES} entries"),
+                ));
             }
         }
-        if self.expiry_days.is_some_and(|Whole(days)| !(1..=MAX_EXPIRY_DAYS).contains(&days)) {
-            return Err(("issues.expiry_days", format!("must be a whole number from 1 to {MAX_EXPIRY_DAYS}")));
+        if self
+            .expiry_days
+            .is_some_and(|Whole(days)| !(1..=MAX_EXPIRY_DAYS).contains(&days))
+        {
+            return Err((
+                "issues.expiry_days",
+                format!("must be a whole number from 1 to {MAX_EXPIRY_DAYS}"),
+            ));
         }
         let known = |words: &[String]| words.iter().all(|word| Environment::parse(word).is_some());
-        if self.environments.as_ref().is_some_and(|words| !(1..=2).contains(&words.len()) || !known(words)) {
-            return Err(("issues.environments", "must name live, test or both".to_owned()));
+        if self
+            .environments
+            .as_ref()
+            .is_some_and(|words| !(1..=2).contains(&words.len()) || !known(words))
+        {
+            return Err((
+                "issues.environments",
+                "must name live, test or both".to_owned(),
+            ));
         }
         Ok(())
     }
 
     /// The environments that new keys can have, if they are not bounded by the key's own.
     pub(crate) fn environments(&self) -> Option<Vec<Environment>> {
-        Some(self.environments.as_ref()?.iter().filter_map(|word| Environment::parse(word)).collect())
+        Some(
+            self.environments
+                .as_ref()?
+                .iter()
+                .filter_map(|word| Environment::parse(word))
+                .collect(),
+        )
     }
 
     /// The last expiry of a key that is made at `now`, if it is not bounded by the key's own.
@@ -94,13 +121,19 @@ impl PartialSchema for Issues {
     fn schema() -> RefOr<Schema> {
         let environments = ["live", "test"];
         let schema = object()
-            .property("tier", matching("^[a-z0-9_-]{1,64}$").description(Some("The highest tier.")))
+            .property(
+                "tier",
+                matching("^[a-z0-9_-]{1,64}$").description(Some("The highest tier.")),
+            )
             .property("limits", DeclaredLimits::schema())
             .property("addresses", Addresses::schema())
             .property("expiry_days", number(1).maximum(Some(MAX_EXPIRY_DAYS)))
             .property(
                 "environments",
-                ArrayBuilder::new().items(one_of(environments)).min_items(Some(1)).max_items(Some(environments.len())),
+                ArrayBuilder::new()
+                    .items(one_of(environments))
+                    .min_items(Some(1))
+                    .max_items(Some(environments.len())),
             );
         let description = "Bounds of the new keys that the key makes, in place of its own attributes. What is left out \
              is bounded by the key's own.";
@@ -131,8 +164,14 @@ impl<'de> Deserialize<'de> for Addresses {
 
 impl PartialSchema for Addresses {
     fn schema() -> RefOr<Schema> {
-        let schema = OneOfBuilder::new().item(one_of([ALL])).item(IpList::schema());
-        schema.description(Some("Where new keys can be used from: \"all\", or addresses and ranges.")).into()
+        let schema = OneOfBuilder::new()
+            .item(one_of([ALL]))
+            .item(IpList::schema());
+        schema
+            .description(Some(
+                "Where new keys can be used from: \"all\", or addresses and ranges.",
+            ))
+            .into()
     }
 }
 
@@ -146,7 +185,11 @@ impl<'de> Visitor<'de> for AddressesVisitor {
     }
 
     fn visit_str<E: de::Error>(self, word: &str) -> Result<Addresses, E> {
-        if word == ALL { Ok(Addresses::All) } else { Err(E::invalid_value(de::Unexpected::Str(word), &self)) }
+        if word == ALL {
+            Ok(Addresses::All)
+        } else {
+            Err(E::invalid_value(de::Unexpected::Str(word), &self))
+        }
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Addresses, A::Error> {
@@ -180,7 +223,10 @@ mod tests {
         for (json, field) in [
             ("{}", "issues"),
             (r#"{"addresses":[]}"#, "issues.addresses"),
-            (r#"{"addresses":[{"cidr":"10.0.0.0/8","enabled":false}]}"#, "issues.addresses"),
+            (
+                r#"{"addresses":[{"cidr":"10.0.0.0/8","enabled":false}]}"#,
+                "issues.addresses",
+            ),
             (r#"{"expiry_days":0}"#, "issues.expiry_days"),
             (r#"{"expiry_days":36501}"#, "issues.expiry_days"),
             (r#"{"environments":[]}"#, "issues.environments"),
@@ -188,7 +234,12 @@ mod tests {
         ] {
             assert_eq!(read(json).unwrap().check().unwrap_err().0, field, "{json}");
         }
-        for json in [r#"{"tier":null}"#, r#"{"addresses":"some"}"#, r#"{"scope":"all"}"#, r#"{"addresses":["x"]}"#] {
+        for json in [
+            r#"{"tier":null}"#,
+            r#"{"addresses":"some"}"#,
+            r#"{"scope":"all"}"#,
+            r#"{"addresses":["x"]}"#,
+        ] {
             assert!(read(json).is_err(), "{json}");
         }
     }

@@ -12,7 +12,9 @@ pub(crate) struct Object<T>(pub(crate) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ObjectVisitor(PhantomData)).map(Self)
+        deserializer
+            .deserialize_map(ObjectVisitor(PhantomData))
+            .map(Self)
     }
 }
 
@@ -31,7 +33,9 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
 }
 
 /// Tells a field that is null from one that is left out, which needs `#[serde(default)]` besides.
-pub(crate) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub(crate) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
@@ -62,7 +66,11 @@ impl Visitor<'_> for WholeVisitor {
 
     fn visit_f64<E: de::Error>(self, number: f64) -> Result<Whole, E> {
         let fits = number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it was just seen to fit")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it was just seen to fit"
+        )]
         let whole = fits.then_some(Whole(number as u32));
         whole.ok_or_else(|| E::invalid_value(de::Unexpected::Float(number), &self))
     }
@@ -80,8 +88,13 @@ pub(crate) struct Fault {
 impl Fault {
     /// The same, seen from what has it at `place`.
     pub(crate) fn within(self, place: &str) -> Self {
-        let field = self.field.map_or_else(|| place.to_owned(), |field| format!("{place}.{field}"));
-        Self { field: Some(field), ..self }
+        let field = self
+            .field
+            .map_or_else(|| place.to_owned(), |field| format!("{place}.{field}"));
+        Self {
+            field: Some(field),
+            ..self
+        }
     }
 }
 
@@ -104,21 +117,37 @@ fn fault(error: &serde_path_to_error::Error<serde_json::Error>) -> Fault {
     let text = inner.to_string();
     let text = text.strip_suffix(&place).unwrap_or(&text);
     let path = error.path().to_string();
-    // Of unknown, missing and duplicate fields serde tells the name in the text, and the path of what they are in.
-    for (kind, is) in [("unknown", "is unknown"), ("missing", "is missing"), ("duplicate", "is given twice")] {
-        let rest = text.strip_prefix(kind).and_then(|rest| rest.strip_prefix(" field `"));
+    // Of unknown, missing and duplicate fields serde tells the name in the text, and the path of
+    // what they are in.
+    for (kind, is) in [
+        ("unknown", "is unknown"),
+        ("missing", "is missing"),
+        ("duplicate", "is given twice"),
+    ] {
+        let rest = text
+            .strip_prefix(kind)
+            .and_then(|rest| rest.strip_prefix(" field `"));
         if let Some((field, rest)) = rest.and_then(|rest| rest.split_once('`')) {
             let field = match path.as_str() {
                 "." => field.to_owned(),
                 path if path == field || path.ends_with(&format!(".{field}")) => path.to_owned(),
                 path => format!("{path}.{field}"),
             };
-            return Fault { field: Some(field), reason: format!("{is}{rest}") };
+            return Fault {
+                field: Some(field),
+                reason: format!("{is}{rest}"),
+            };
         }
     }
-    Fault { field: (path != ".").then_some(path), reason: format!("is refused: {text}") }
+    Fault {
+        field: (path != ".").then_some(path),
+        reason: format!("is refused: {text}"),
+    }
 }
 
 fn not_json(error: &serde_json::Error) -> Fault {
-    Fault { field: None, reason: format!("is not valid JSON: {error}") }
+    Fault {
+        field: None,
+        reason: format!("is not valid JSON: {error}"),
+    }
 }

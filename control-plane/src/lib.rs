@@ -16,8 +16,8 @@
 //! | [`at_rest`] | the key that encrypts the digests of imported keys in the database |
 //! | [`start`](mod@start), [`config`] | putting it together |
 //!
-//! A revocation goes: `api` → `store` (one transaction, revision + 1) → `stream` (woken by the revision; one batch to
-//! every node) → acknowledgements → `enforcement` → the caller's answer.
+//! A revocation goes: `api` → `store` (one transaction, revision + 1) → `stream` (woken by the
+//! revision; one batch to every node) → acknowledgements → `enforcement` → the caller's answer.
 
 mod api;
 pub mod at_rest;

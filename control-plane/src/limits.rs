@@ -1,4 +1,5 @@
-//! Limits as people write them: an object of requests by window, such as `{"minute": 10, "month": 100000}`.
+//! Limits as people write them: an object of requests by window, such as `{"minute": 10, "month":
+//! 100000}`.
 
 use latchkey_policy::limit::{Limits, Window};
 use serde::de::{self, Deserializer, Visitor};
@@ -20,24 +21,32 @@ pub struct DeclaredLimits(pub Limits);
 impl DeclaredLimits {
     /// What `self` says, and `base` where it says nothing.
     pub fn over(self, base: Limits) -> Limits {
-        Window::ALL.into_iter().fold(base, |limits, window| match self.0.get(window) {
-            None => limits,
-            limit => limits.with(window, limit),
-        })
+        Window::ALL
+            .into_iter()
+            .fold(base, |limits, window| match self.0.get(window) {
+                None => limits,
+                limit => limits.with(window, limit),
+            })
     }
 
     /// `limits`, with none above what `self` says where it says something.
     pub fn bound(self, limits: Limits) -> Limits {
-        Window::ALL.into_iter().fold(limits, |limits, window| match (self.0.get(window), limits.get(window)) {
-            (Some(bound), limit) => limits.with(window, Some(limit.map_or(bound, |limit| limit.min(bound)))),
-            (None, _) => limits,
+        Window::ALL.into_iter().fold(limits, |limits, window| {
+            match (self.0.get(window), limits.get(window)) {
+                (Some(bound), limit) => {
+                    limits.with(window, Some(limit.map_or(bound, |limit| limit.min(bound))))
+                }
+                (None, _) => limits,
+            }
         })
     }
 }
 
 impl Serialize for DeclaredLimits {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let limits = Window::ALL.into_iter().filter_map(|window| Some((window.as_str(), self.0.get(window)?)));
+        let limits = Window::ALL
+            .into_iter()
+            .filter_map(|window| Some((window.as_str(), self.0.get(window)?)));
         serializer.collect_map(limits)
     }
 }
@@ -45,7 +54,11 @@ impl Serialize for DeclaredLimits {
 impl PartialSchema for DeclaredLimits {
     fn schema() -> RefOr<Schema> {
         let limits = by_window(Requests::schema);
-        limits.description(Some("Requests by calendar window in UTC. What is absent is not limited.")).into()
+        limits
+            .description(Some(
+                "Requests by calendar window in UTC. What is absent is not limited.",
+            ))
+            .into()
     }
 }
 
@@ -57,15 +70,26 @@ impl ToSchema for DeclaredLimits {
 
 impl PartialSchema for LimitsChange {
     fn schema() -> RefOr<Schema> {
-        let limits = by_window(|| OneOfBuilder::new().item(Requests::schema()).item(null()).into());
-        limits.description(Some("Requests by calendar window in UTC; null is no limit.")).into()
+        let limits = by_window(|| {
+            OneOfBuilder::new()
+                .item(Requests::schema())
+                .item(null())
+                .into()
+        });
+        limits
+            .description(Some(
+                "Requests by calendar window in UTC; null is no limit.",
+            ))
+            .into()
     }
 }
 
 impl ToSchema for LimitsChange {}
 
 fn by_window(limit: impl Fn() -> RefOr<Schema>) -> ObjectBuilder {
-    Window::ALL.into_iter().fold(object(), |limits, window| limits.property(window.as_str(), limit()))
+    Window::ALL.into_iter().fold(object(), |limits, window| {
+        limits.property(window.as_str(), limit())
+    })
 }
 
 impl From<LimitsChange> for DeclaredLimits {
@@ -101,19 +125,36 @@ impl From<Object<Fields>> for LimitsChange {
 impl LimitsChange {
     /// `limits` with this change.
     pub fn applied_to(self, limits: DeclaredLimits) -> DeclaredLimits {
-        let Fields { minute, hour, day, month } = self.0;
+        let Fields {
+            minute,
+            hour,
+            day,
+            month,
+        } = self.0;
         let changes = [minute, hour, day, month];
-        let changed = Window::ALL.into_iter().zip(changes).fold(limits.0, |limits, (window, change)| match change {
-            None => limits,
-            Some(limit) => limits.with(window, limit.map(|Requests(requests)| requests)),
-        });
+        let changed =
+            Window::ALL
+                .into_iter()
+                .zip(changes)
+                .fold(limits.0, |limits, (window, change)| match change {
+                    None => limits,
+                    Some(limit) => limits.with(window, limit.map(|Requests(requests)| requests)),
+                });
         DeclaredLimits(changed)
     }
 
     /// The windows that this change names.
     pub(crate) fn windows(self) -> impl Iterator<Item = Window> {
-        let Fields { minute, hour, day, month } = self.0;
-        Window::ALL.into_iter().zip([minute, hour, day, month]).filter_map(|(window, change)| change.map(|_| window))
+        let Fields {
+            minute,
+            hour,
+            day,
+            month,
+        } = self.0;
+        Window::ALL
+            .into_iter()
+            .zip([minute, hour, day, month])
+            .filter_map(|(window, change)| change.map(|_| window))
     }
 }
 
@@ -146,7 +187,9 @@ impl Visitor<'_> for RequestsVisitor {
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<Requests, E> {
         let requests = u32::try_from(number).ok().filter(|requests| *requests > 0);
-        requests.map(Requests).ok_or_else(|| E::invalid_value(de::Unexpected::Unsigned(number), &self))
+        requests
+            .map(Requests)
+            .ok_or_else(|| E::invalid_value(de::Unexpected::Unsigned(number), &self))
     }
 }
 
@@ -160,7 +203,11 @@ mod tests {
 
     #[test]
     fn they_are_written_as_they_were_read() {
-        for json in ["{}", r#"{"minute":1}"#, r#"{"minute":10,"hour":20,"day":30,"month":4294967295}"#] {
+        for json in [
+            "{}",
+            r#"{"minute":1}"#,
+            r#"{"minute":10,"hour":20,"day":30,"month":4294967295}"#,
+        ] {
             assert_eq!(serde_json::to_string(&read(json).unwrap()).unwrap(), json);
         }
         assert_eq!(read(r#"{"minute":null}"#), Ok(DeclaredLimits::default()));
@@ -170,33 +217,61 @@ mod tests {
     fn what_is_no_limit_is_refused() {
         for number in ["0", "-1", "4294967296", "1.5", "\"10\"", "true"] {
             let error = read(&format!(r#"{{"minute":{number}}}"#)).unwrap_err();
-            assert!(error.contains("expected a whole number from 1 to 4294967295"), "{number}: {error}");
+            assert!(
+                error.contains("expected a whole number from 1 to 4294967295"),
+                "{number}: {error}"
+            );
         }
-        assert!(read(r#"{"second":1}"#).unwrap_err().contains("unknown field `second`"));
-        assert!(read(r#"{"day":1,"day":1}"#).unwrap_err().contains("duplicate field `day`"));
+        assert!(
+            read(r#"{"second":1}"#)
+                .unwrap_err()
+                .contains("unknown field `second`")
+        );
+        assert!(
+            read(r#"{"day":1,"day":1}"#)
+                .unwrap_err()
+                .contains("duplicate field `day`")
+        );
         for value in ["null", "10", "[10]"] {
-            assert!(read(value).unwrap_err().contains("expected an object"), "{value}");
+            assert!(
+                read(value).unwrap_err().contains("expected an object"),
+                "{value}"
+            );
         }
     }
 
     #[test]
     fn a_window_has_the_nearer_limit_if_it_has_one() {
-        let (own, base) = (read(r#"{"minute":5,"day":7}"#).unwrap(), read(r#"{"minute":10,"hour":20}"#).unwrap());
-        assert_eq!(DeclaredLimits(own.over(base.0)), read(r#"{"minute":5,"hour":20,"day":7}"#).unwrap());
+        let (own, base) = (
+            read(r#"{"minute":5,"day":7}"#).unwrap(),
+            read(r#"{"minute":10,"hour":20}"#).unwrap(),
+        );
+        assert_eq!(
+            DeclaredLimits(own.over(base.0)),
+            read(r#"{"minute":5,"hour":20,"day":7}"#).unwrap()
+        );
     }
 
     #[test]
     fn a_bound_is_exceeded_in_no_window_that_it_names() {
-        let (bound, limits) =
-            (read(r#"{"minute":10,"hour":20,"day":30}"#).unwrap(), r#"{"minute":5,"hour":50,"month":9}"#);
+        let (bound, limits) = (
+            read(r#"{"minute":10,"hour":20,"day":30}"#).unwrap(),
+            r#"{"minute":5,"hour":50,"month":9}"#,
+        );
         let bounded = DeclaredLimits(bound.bound(read(limits).unwrap().0));
-        assert_eq!(bounded, read(r#"{"minute":5,"hour":20,"day":30,"month":9}"#).unwrap());
+        assert_eq!(
+            bounded,
+            read(r#"{"minute":5,"hour":20,"day":30,"month":9}"#).unwrap()
+        );
     }
 
     #[test]
     fn a_change_leaves_alone_what_it_does_not_name() {
         let change: LimitsChange = serde_json::from_str(r#"{"minute":null,"day":7}"#).unwrap();
         let before = read(r#"{"minute":5,"hour":20}"#).unwrap();
-        assert_eq!(change.applied_to(before), read(r#"{"hour":20,"day":7}"#).unwrap());
+        assert_eq!(
+            change.applied_to(before),
+            read(r#"{"hour":20,"day":7}"#).unwrap()
+        );
     }
 }

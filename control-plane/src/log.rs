@@ -12,9 +12,13 @@ pub fn init(config: &LogConfig) -> Result<(), InvalidSetting> {
         variable: "RUST_LOG",
         reason: format!("is not understood: {error}"),
     })?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
     match config.format {
-        LogFormat::Text => log.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init(),
+        LogFormat::Text => log
+            .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
+            .init(),
         LogFormat::Json => log.json().init(),
     }
     Ok(())

@@ -15,12 +15,16 @@ use crate::stream::registry::NodeTotals;
 use crate::webhook::WebhookMetrics;
 
 /// From a millisecond to the longest wait.
-const ENFORCEMENT_SECONDS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
+const ENFORCEMENT_SECONDS: [f64; 13] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
+];
 
 /// From a millisecond to what keeps other writers waiting for too long.
-pub(crate) const COMMIT_SECONDS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
+pub(crate) const COMMIT_SECONDS: [f64; 10] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
 
-/// Fewer than of the others, as there are so many for each route and method. Those that wait for nodes are long.
+/// Fewer than of the others, as there are so many for each route and method. Those that wait for
+/// nodes are long.
 const REQUEST_SECONDS: [f64; 8] = [0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0];
 
 /// The route is the pattern, never the path: a path can hold anything.
@@ -56,8 +60,12 @@ pub(crate) struct CredentialKind {
 }
 
 impl CredentialKind {
-    pub(crate) const TOKEN: Self = Self { credential: "token" };
-    pub(crate) const SHARED: Self = Self { credential: "shared_token" };
+    pub(crate) const TOKEN: Self = Self {
+        credential: "token",
+    };
+    pub(crate) const SHARED: Self = Self {
+        credential: "shared_token",
+    };
 }
 
 /// Why a stream's credential was refused.
@@ -80,11 +88,15 @@ pub(crate) struct LoginOutcome {
 }
 
 impl LoginOutcome {
-    pub(crate) const ACCEPTED: Self = Self { outcome: "accepted" };
+    pub(crate) const ACCEPTED: Self = Self {
+        outcome: "accepted",
+    };
     /// Email address or password was wrong.
     pub(crate) const REFUSED: Self = Self { outcome: "refused" };
     /// There had been too many wrong ones.
-    pub(crate) const THROTTLED: Self = Self { outcome: "throttled" };
+    pub(crate) const THROTTLED: Self = Self {
+        outcome: "throttled",
+    };
     /// Too many passwords were being verified.
     pub(crate) const BUSY: Self = Self { outcome: "busy" };
 
@@ -111,8 +123,8 @@ impl ForwardedFor {
 pub(crate) struct Moment {
     pub(crate) revision: u64,
     pub(crate) nodes: NodeTotals,
-    /// The oldest revision that a node decides by which is connected or was lost within the grace; the newest if there is
-    /// no node.
+    /// The oldest revision that a node decides by which is connected or was lost within the grace;
+    /// the newest if there is no node.
     pub(crate) slowest_node: u64,
     pub(crate) store_bytes: u64,
     pub(crate) readers_busy: u64,
@@ -200,7 +212,12 @@ impl Metrics {
         for kind in [CredentialKind::TOKEN, CredentialKind::SHARED] {
             drop(metrics.credentials.get_or_create(&kind));
         }
-        for outcome in [LoginOutcome::ACCEPTED, LoginOutcome::REFUSED, LoginOutcome::THROTTLED, LoginOutcome::BUSY] {
+        for outcome in [
+            LoginOutcome::ACCEPTED,
+            LoginOutcome::REFUSED,
+            LoginOutcome::THROTTLED,
+            LoginOutcome::BUSY,
+        ] {
             drop(metrics.logins.get_or_create(&outcome));
         }
         for problem in [ForwardedFor::IGNORED, ForwardedFor::MISSING] {
@@ -210,20 +227,36 @@ impl Metrics {
             drop(metrics.refused_credentials.get_or_create(&reason));
         }
         let registry = &mut metrics.registry;
-        registry.register("http_requests", "Requests answered by the API", metrics.requests.clone());
+        registry.register(
+            "http_requests",
+            "Requests answered by the API",
+            metrics.requests.clone(),
+        );
         registry.register(
             "http_request_seconds",
             "Time that requests to the API took, with what they waited for nodes",
             metrics.request_seconds.clone(),
         );
-        registry.register("logins", "Log-ins, by what became of them", metrics.logins.clone());
+        registry.register(
+            "logins",
+            "Log-ins, by what became of them",
+            metrics.logins.clone(),
+        );
         registry.register(
             "forwarded_for_mismatches",
             "Requests whose X-Forwarded-For does not fit the setting trusted-hops",
             metrics.forwarded_for.clone(),
         );
-        registry.register("nodes_connected", "Nodes with an open stream", metrics.nodes_connected.clone());
-        registry.register("nodes_lost", "Nodes without a stream that may still be serving", metrics.nodes_lost.clone());
+        registry.register(
+            "nodes_connected",
+            "Nodes with an open stream",
+            metrics.nodes_connected.clone(),
+        );
+        registry.register(
+            "nodes_lost",
+            "Nodes without a stream that may still be serving",
+            metrics.nodes_lost.clone(),
+        );
         registry.register(
             "nodes_waiting",
             "Nodes that hold a snapshot of another database, whose epoch is not accepted",
@@ -274,14 +307,26 @@ impl Metrics {
             "Revisions by which the slowest node that is connected or was lost within the grace is behind the newest",
             metrics.nodes_lag.clone(),
         );
-        registry.register("revision", "Newest committed revision", metrics.revision.clone());
+        registry.register(
+            "revision",
+            "Newest committed revision",
+            metrics.revision.clone(),
+        );
         registry.register(
             "store_write_seconds",
             "Time that changes kept the database from other writers, each in one transaction",
             store.write_seconds(),
         );
-        registry.register("store_bytes", "Size of the database and its log", metrics.store_bytes.clone());
-        registry.register("store_readers_busy", "Connections for short reads in use", metrics.readers_busy.clone());
+        registry.register(
+            "store_bytes",
+            "Size of the database and its log",
+            metrics.store_bytes.clone(),
+        );
+        registry.register(
+            "store_readers_busy",
+            "Connections for short reads in use",
+            metrics.readers_busy.clone(),
+        );
         registry.register(
             "store_list_readers_busy",
             "Connections for lists and reports in use",
@@ -292,10 +337,26 @@ impl Metrics {
             "Lists and reports that exceeded their time budget",
             store.interrupted_reads(),
         );
-        registry.register("stream_batches", "Batches sent to nodes", metrics.batches.clone());
-        registry.register("stream_bytes", "Bytes of records in batches sent to nodes", metrics.batch_bytes.clone());
-        registry.register("stream_snapshots", "Streams begun, by what they began with", metrics.snapshots.clone());
-        registry.register("node_streams", "Open streams, by the kind of credential", metrics.credentials.clone());
+        registry.register(
+            "stream_batches",
+            "Batches sent to nodes",
+            metrics.batches.clone(),
+        );
+        registry.register(
+            "stream_bytes",
+            "Bytes of records in batches sent to nodes",
+            metrics.batch_bytes.clone(),
+        );
+        registry.register(
+            "stream_snapshots",
+            "Streams begun, by what they began with",
+            metrics.snapshots.clone(),
+        );
+        registry.register(
+            "node_streams",
+            "Open streams, by the kind of credential",
+            metrics.credentials.clone(),
+        );
         registry.register(
             "node_token_refusals",
             "Streams that were refused because of their node token",
@@ -311,8 +372,16 @@ impl Metrics {
             "Changes that not every counted node had acknowledged when their caller was answered",
             metrics.unenforced.clone(),
         );
-        registry.register("usage_reports", "Reports of usage taken in", metrics.usage_reports.clone());
-        registry.register("usage_keys", "Keys in reports of usage taken in", metrics.usage_keys.clone());
+        registry.register(
+            "usage_reports",
+            "Reports of usage taken in",
+            metrics.usage_reports.clone(),
+        );
+        registry.register(
+            "usage_keys",
+            "Keys in reports of usage taken in",
+            metrics.usage_keys.clone(),
+        );
         registry.register(
             "usage_commit_seconds",
             "Time that it took to write some reports of usage down, in one transaction",
@@ -329,11 +398,14 @@ impl Metrics {
         self.nodes_lost.set(gauge(now.nodes.lost));
         self.nodes_waiting.set(gauge(now.nodes.waiting));
         self.nodes_unknown.set(i64::from(now.nodes.unknown));
-        self.clock_skew.set(Duration::from_millis(now.nodes.clock_skew).as_secs_f64());
-        self.nodes_lag.set(now.revision.saturating_sub(now.slowest_node).cast_signed());
+        self.clock_skew
+            .set(Duration::from_millis(now.nodes.clock_skew).as_secs_f64());
+        self.nodes_lag
+            .set(now.revision.saturating_sub(now.slowest_node).cast_signed());
         self.store_bytes.set(now.store_bytes.cast_signed());
         self.readers_busy.set(now.readers_busy.cast_signed());
-        self.list_readers_busy.set(now.list_readers_busy.cast_signed());
+        self.list_readers_busy
+            .set(now.list_readers_busy.cast_signed());
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;
         Ok(text)

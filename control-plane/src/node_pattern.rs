@@ -2,13 +2,17 @@
 
 use crate::text;
 
-/// A pattern in which `*` stands for any characters, none included. Everything else stands for itself.
+/// A pattern in which `*` stands for any characters, none included. Everything else stands for
+/// itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NodePattern(String);
 
 /// A text that is no pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must have 1 to {} bytes and no control or format characters", NodePattern::MAX_LEN)]
+#[error(
+    "must have 1 to {} bytes and no control or format characters",
+    NodePattern::MAX_LEN
+)]
 pub(crate) struct InvalidPattern;
 
 impl NodePattern {
@@ -41,7 +45,8 @@ impl NodePattern {
     pub(crate) fn matches(&self, node_id: &str) -> bool {
         let (pattern, text) = (self.0.as_bytes(), node_id.as_bytes());
         let (mut at, mut read) = (0, 0);
-        // After the last `*` that was met: where the pattern goes on, and how far the `*` reaches in the text.
+        // After the last `*` that was met: where the pattern goes on, and how far the `*` reaches
+        // in the text.
         let mut retry = None;
         while read < text.len() {
             match pattern.get(at) {
@@ -51,7 +56,9 @@ impl NodePattern {
                 }
                 Some(byte) if *byte == text[read] => (at, read) = (at + 1, read + 1),
                 _ => {
-                    let Some((after, reach)) = retry else { return false };
+                    let Some((after, reach)) = retry else {
+                        return false;
+                    };
                     retry = Some((after, reach + 1));
                     (at, read) = (after, reach + 1);
                 }

@@ -15,20 +15,27 @@ pub(crate) struct Connections {
     pub(crate) stream: usize,
 }
 
-/// Raises the limit to what the system allows: each node is a connection, and the limit that most systems begin with,
-/// 1,024, is only kept for programs that cannot deal with more.
+/// Raises the limit to what the system allows: each node is a connection, and the limit that most
+/// systems begin with, 1,024, is only kept for programs that cannot deal with more.
 pub(crate) fn raise_limit() {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(now, most)| if now < most { setrlimit(Resource::RLIMIT_NOFILE, most, most) } else { Ok(()) });
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(now, most)| {
+        if now < most {
+            setrlimit(Resource::RLIMIT_NOFILE, most, most)
+        } else {
+            Ok(())
+        }
+    });
     if let Err(error) = raised {
         warn!(%error, "the limit of open files stays as it is");
     }
 }
 
-/// Divides what the limit allows, so that one listener's connections can never take the files that the other and the
-/// database need.
+/// Divides what the limit allows, so that one listener's connections can never take the files that
+/// the other and the database need.
 pub(crate) fn divide(wanted: Connections) -> Connections {
-    let Ok((limit, _)) = getrlimit(Resource::RLIMIT_NOFILE) else { return wanted };
+    let Ok((limit, _)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return wanted;
+    };
     let allowed = share(limit, wanted);
     if allowed != wanted {
         warn!(
@@ -55,7 +62,10 @@ mod tests {
 
     #[test]
     fn limit_of_open_files_is_divided() {
-        let wanted = Connections { http: 1_024, stream: 20_000 };
+        let wanted = Connections {
+            http: 1_024,
+            stream: 20_000,
+        };
         for (limit, http, stream) in [
             (u64::MAX, 1_024, 20_000),
             (1_048_576, 1_024, 20_000),

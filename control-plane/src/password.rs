@@ -1,5 +1,5 @@
-//! Password hashes: argon2id. A few are computed at once, in memory that is allocated once; the others wait in turns, those
-//! of each client behind each other.
+//! Password hashes: argon2id. A few are computed at once, in memory that is allocated once; the
+//! others wait in turns, those of each client behind each other.
 
 mod hashing;
 mod queue;
@@ -53,16 +53,25 @@ impl Passwords {
     pub(crate) fn new() -> Result<Self, PasswordError> {
         let mut memory = Memory::new();
         let nobody = memory.hash(&Password::generate()?)?.into();
-        Ok(Self { slots: Slots::new([memory, Memory::new()]), nobody })
+        Ok(Self {
+            slots: Slots::new([memory, Memory::new()]),
+            nobody,
+        })
     }
 
     /// Returns the PHC string of `password`, on behalf of a caller.
-    pub(crate) async fn hash(&self, password: Password, caller: &str) -> Result<String, PasswordError> {
+    pub(crate) async fn hash(
+        &self,
+        password: Password,
+        caller: &str,
+    ) -> Result<String, PasswordError> {
         let party = Party::Caller(caller.to_owned());
-        self.run(Rank::Known, &party, move |memory| memory.hash(&password)).await
+        self.run(Rank::Known, &party, move |memory| memory.hash(&password))
+            .await
     }
 
-    /// Returns whether `password` belongs to `stored`. Without a stored hash it does not, after the same work.
+    /// Returns whether `password` belongs to `stored`. Without a stored hash it does not, after the
+    /// same work.
     pub(crate) async fn verify(
         &self,
         password: Password,
@@ -85,8 +94,11 @@ impl Passwords {
         work: impl FnOnce(&mut Memory) -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
         let mut slot = self.slots.acquire(rank, party).await?;
-        // The slot goes along, so that a caller who leaves does not free it before the work is done.
-        task::spawn_blocking(move || work(slot.memory()?)).await.map_err(|_| PasswordError::Interrupted)?
+        // The slot goes along, so that a caller who leaves does not free it before the work is
+        // done.
+        task::spawn_blocking(move || work(slot.memory()?))
+            .await
+            .map_err(|_| PasswordError::Interrupted)?
     }
 }
 
@@ -99,9 +111,16 @@ mod tests {
         let passwords = Passwords::new().unwrap();
         let password = |text: &str| text.parse::<Password>().unwrap();
         let party = Party::Client(ClientNetwork::of(None));
-        let stored = passwords.hash(password("correct horse"), "usr_1").await.unwrap();
-        let verify =
-            async |text, stored| passwords.verify(password(text), stored, Rank::Unknown, &party).await.unwrap();
+        let stored = passwords
+            .hash(password("correct horse"), "usr_1")
+            .await
+            .unwrap();
+        let verify = async |text, stored| {
+            passwords
+                .verify(password(text), stored, Rank::Unknown, &party)
+                .await
+                .unwrap()
+        };
         assert!(verify("correct horse", Some(stored.clone())).await);
         assert!(!verify("correct hors", Some(stored)).await);
         assert!(!verify("correct horse", None).await);

@@ -1,4 +1,5 @@
-//! The permissions that calls of the management API take: all of them, for those who ask what they can grant.
+//! The permissions that calls of the management API take: all of them, for those who ask what they
+//! can grant.
 
 /// In order. What begins with `gateway:` is about all accounts, and the operator's alone.
 pub(crate) const MANAGEMENT: [&str; 34] = [

@@ -19,7 +19,9 @@ pub(crate) fn base62(len: usize) -> Result<String, NoRandomness> {
     while text.len() < len {
         fill(&mut random)?;
         // Six bits a byte; the two values that are no index into the alphabet are drawn again.
-        let drawn = random.iter().filter_map(|byte| BASE62.get(usize::from(byte & 63)));
+        let drawn = random
+            .iter()
+            .filter_map(|byte| BASE62.get(usize::from(byte & 63)));
         text.extend(drawn.take(len - text.len()).map(|&byte| char::from(byte)));
     }
     Ok(text)
@@ -31,5 +33,8 @@ pub(crate) const ID_KINDS: [&str; 6] = ["acc", "key", "msg", "sub", "usr", "whk"
 /// An identifier such as `key_` and 12 characters. `kind` is one of [`ID_KINDS`].
 pub(crate) fn id(kind: &str) -> Result<String, NoRandomness> {
     debug_assert!(ID_KINDS.contains(&kind), "{kind} is no kind of id");
-    Ok(format!("{kind}_{}", base62(latchkey_policy::record::KEY_ID_LEN)?))
+    Ok(format!(
+        "{kind}_{}",
+        base62(latchkey_policy::record::KEY_ID_LEN)?
+    ))
 }

@@ -1,9 +1,10 @@
 //! Refused log-ins: their entries in the audit.
 //!
-//! They are written a moment later and by another task: a refusal must take as long for an email address that nobody has.
-//! Of a client and a user there is at most one entry a minute, which tells how many log-ins were refused since the one
-//! before. Entries of an account are bounded by the hour; beyond that one entry an hour has the sum. Counts of the last
-//! minute, and such a sum, are lost if the process dies; the log has each refused log-in, and a metric counts them.
+//! They are written a moment later and by another task: a refusal must take as long for an email
+//! address that nobody has. Of a client and a user there is at most one entry a minute, which tells
+//! how many log-ins were refused since the one before. Entries of an account are bounded by the
+//! hour; beyond that one entry an hour has the sum. Counts of the last minute, and such a sum, are
+//! lost if the process dies; the log has each refused log-in, and a metric counts them.
 
 use std::collections::HashMap;
 use std::mem;
@@ -57,7 +58,8 @@ struct Count {
 
 impl Count {
     fn is_due(&self, now: i64) -> bool {
-        self.written_at.is_none_or(|at| !(0..MINUTE).contains(&now.saturating_sub(at)))
+        self.written_at
+            .is_none_or(|at| !(0..MINUTE).contains(&now.saturating_sub(at)))
     }
 }
 
@@ -78,11 +80,15 @@ impl Collector {
             return;
         }
         let (clients, refused): (Vec<_>, Vec<_>) = logins.into_iter().unzip();
-        match store.write_refused_logins(refused.clone(), &sums, now).await {
+        match store
+            .write_refused_logins(refused.clone(), &sums, now)
+            .await
+        {
             Ok(beyond) => self.lock().sum_up(beyond, now),
             Err(error) => {
                 error!(%error, "refused log-ins cannot be written into the audit; it is tried again");
-                self.lock().put_back(clients.into_iter().zip(refused), sums, now);
+                self.lock()
+                    .put_back(clients.into_iter().zip(refused), sums, now);
             }
         }
     }
@@ -98,21 +104,43 @@ impl Pending {
                 count.refused.refusals.add(refused.refusals);
             }
         } else if self.logins.len() < CAPACITY {
-            self.logins.insert(key, Count { refused, written_at: None });
+            self.logins.insert(
+                key,
+                Count {
+                    refused,
+                    written_at: None,
+                },
+            );
         } else {
             self.sum_up([refused], now);
         }
     }
 
     fn sum_up(&mut self, refused: impl IntoIterator<Item = RefusedLogins>, now: i64) {
-        for RefusedLogins { account_id, refusals, .. } in refused {
-            self.sums.entry(account_id).or_insert((Refusals::default(), now)).0.add(refusals);
+        for RefusedLogins {
+            account_id,
+            refusals,
+            ..
+        } in refused
+        {
+            self.sums
+                .entry(account_id)
+                .or_insert((Refusals::default(), now))
+                .0
+                .add(refusals);
         }
     }
 
     /// Takes out what is due. Forgets clients that have done nothing for a minute.
-    #[expect(clippy::type_complexity, reason = "what is written, as the store takes it")]
-    fn take(&mut self, now: i64, which: Which) -> (Vec<(ClientNetwork, RefusedLogins)>, Vec<(String, Refusals)>) {
+    #[expect(
+        clippy::type_complexity,
+        reason = "what is written, as the store takes it"
+    )]
+    fn take(
+        &mut self,
+        now: i64,
+        which: Which,
+    ) -> (Vec<(ClientNetwork, RefusedLogins)>, Vec<(String, Refusals)>) {
         let mut due = Vec::new();
         self.logins.retain(|(_, client), count| {
             if which == Which::Due && !count.is_due(now) {
@@ -122,13 +150,24 @@ impl Pending {
                 return false;
             }
             let refusals = mem::take(&mut count.refused.refusals);
-            due.push((*client, RefusedLogins { refusals, ..count.refused.clone() }));
+            due.push((
+                *client,
+                RefusedLogins {
+                    refusals,
+                    ..count.refused.clone()
+                },
+            ));
             count.written_at = Some(now);
             true
         });
-        let is_due = |since: i64| which == Which::All || !(0..HOUR).contains(&now.saturating_sub(since));
+        let is_due =
+            |since: i64| which == Which::All || !(0..HOUR).contains(&now.saturating_sub(since));
         let sums = self.sums.extract_if(|_, (_, since)| is_due(*since));
-        (due, sums.map(|(account, (refusals, _))| (account, refusals)).collect())
+        (
+            due,
+            sums.map(|(account, (refusals, _))| (account, refusals))
+                .collect(),
+        )
     }
 
     fn put_back(
@@ -145,13 +184,22 @@ impl Pending {
             }
         }
         for (account, refusals) in sums {
-            self.sums.entry(account).or_insert((Refusals::default(), now)).0.add(refusals);
+            self.sums
+                .entry(account)
+                .or_insert((Refusals::default(), now))
+                .0
+                .add(refusals);
         }
     }
 }
 
 /// Writes entries until `stop`, and then the rest.
-pub(crate) async fn run(collector: Arc<Collector>, store: Store, clock: Arc<dyn Clock>, mut stop: Stop) {
+pub(crate) async fn run(
+    collector: Arc<Collector>,
+    store: Store,
+    clock: Arc<dyn Clock>,
+    mut stop: Stop,
+) {
     let mut ticks = time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -180,25 +228,41 @@ mod tests {
             email: format!("{user}@localhost"),
             address: None,
             request_id: None,
-            refusals: Refusals { attempts: 1, throttled: 0 },
+            refusals: Refusals {
+                attempts: 1,
+                throttled: 0,
+            },
         }
     }
 
     fn attempts(pending: &mut Pending, now: i64) -> Vec<u64> {
-        pending.take(now, Which::Due).0.iter().map(|(_, refused)| refused.refusals.attempts).collect()
+        pending
+            .take(now, Which::Due)
+            .0
+            .iter()
+            .map(|(_, refused)| refused.refusals.attempts)
+            .collect()
     }
 
     #[test]
     fn client_and_user_have_one_entry_a_minute() {
         let mut pending = Pending::default();
         pending.note(client(1), refused("usr_1"), 100);
-        assert_eq!(attempts(&mut pending, 100), [1], "the first is written at once");
+        assert_eq!(
+            attempts(&mut pending, 100),
+            [1],
+            "the first is written at once"
+        );
         for _ in 0..5 {
             pending.note(client(1), refused("usr_1"), 101);
         }
         assert!(attempts(&mut pending, 159).is_empty());
         pending.note(client(2), refused("usr_1"), 159);
-        assert_eq!(attempts(&mut pending, 159), [1], "another client has its own");
+        assert_eq!(
+            attempts(&mut pending, 159),
+            [1],
+            "another client has its own"
+        );
         assert_eq!(attempts(&mut pending, 160), [5]);
         assert!(attempts(&mut pending, 219).is_empty());
         assert!(attempts(&mut pending, 220).is_empty());
@@ -214,7 +278,16 @@ mod tests {
         assert_eq!(attempts(&mut pending, 100).len(), CAPACITY);
         pending.sum_up([refused("usr_1")], 200);
         assert!(pending.take(3_699, Which::Due).1.is_empty());
-        assert_eq!(pending.take(3_700, Which::Due).1, [("acc_1".to_owned(), Refusals { attempts: 8, throttled: 0 })]);
+        assert_eq!(
+            pending.take(3_700, Which::Due).1,
+            [(
+                "acc_1".to_owned(),
+                Refusals {
+                    attempts: 8,
+                    throttled: 0
+                }
+            )]
+        );
         assert!(pending.sums.is_empty());
     }
 

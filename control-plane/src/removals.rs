@@ -12,7 +12,8 @@ use crate::store::{Store, StoreError};
 /// For how long a step keeps others from writing, about.
 const STEP: Duration = Duration::from_millis(25);
 
-/// Keys in one step. Fewer than the least take hardly less time, as the transaction itself takes most of it.
+/// Keys in one step. Fewer than the least take hardly less time, as the transaction itself takes
+/// most of it.
 const LEAST: u32 = 200;
 const MOST: u32 = 2_000;
 const FIRST: u32 = LEAST;
@@ -62,8 +63,12 @@ async fn remove(store: &Store, clock: &dyn Clock) -> Result<(), StoreError> {
 /// The number of keys that a step of the same kind can have.
 fn next_limit(limit: u32, took: Duration) -> u32 {
     let took = took.as_micros().max(1_000);
-    let in_time = u128::from(limit).saturating_mul(STEP.as_micros()).checked_div(took);
-    let in_time = in_time.and_then(|keys| u32::try_from(keys).ok()).unwrap_or(MOST);
+    let in_time = u128::from(limit)
+        .saturating_mul(STEP.as_micros())
+        .checked_div(took);
+    let in_time = in_time
+        .and_then(|keys| u32::try_from(keys).ok())
+        .unwrap_or(MOST);
     in_time.min(limit.saturating_mul(2)).clamp(LEAST, MOST)
 }
 

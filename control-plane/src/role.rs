@@ -1,5 +1,5 @@
-//! The predefined roles, as the API and the store name them. What there is, and what each gives, is in
-//! [`latchkey_policy::permission::roles`].
+//! The predefined roles, as the API and the store name them. What there is, and what each gives, is
+//! in [`latchkey_policy::permission::roles`].
 
 use latchkey_policy::permission::Pattern;
 use latchkey_policy::permission::roles::{ROLES, patterns};
@@ -58,7 +58,9 @@ impl<'de> Deserialize<'de> for Role {
 
 impl PartialSchema for Role {
     fn schema() -> RefOr<Schema> {
-        one_of(Self::all().map(Self::as_str)).description(Some("A predefined role.")).into()
+        one_of(Self::all().map(Self::as_str))
+            .description(Some("A predefined role."))
+            .into()
     }
 }
 

@@ -1,8 +1,9 @@
-//! The route rules as people write them. Rules are counted from 1, as people count them, so what is wrong with the
-//! third is at `rules[3]`.
+//! The route rules as people write them. Rules are counted from 1, as people count them, so what is
+//! wrong with the third is at `rules[3]`.
 
 use latchkey_policy::route::{
-    Affected, FieldError, MAX_RULES, PathCase, PathSpec, PlaceSpec, RouteRecord, Rule, RuleSpec, Unmatched,
+    Affected, FieldError, MAX_RULES, PathCase, PathSpec, PlaceSpec, RouteRecord, Rule, RuleSpec,
+    Unmatched,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
@@ -28,9 +29,9 @@ pub(crate) struct RouteDocument {
     path_case: PathCaseWord,
 }
 
-/// What is done about paths that differ from a rule's by letter case, or by dots and blanks at the end of a segment.
-/// `refuse`: requests that fall under another rule when these are ignored are refused. `ignore`: rules apply in any case.
-/// `distinct`: they are other paths.
+/// What is done about paths that differ from a rule's by letter case, or by dots and blanks at the
+/// end of a segment. `refuse`: requests that fall under another rule when these are ignored are
+/// refused. `ignore`: rules apply in any case. `distinct`: they are other paths.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = PathCase)]
@@ -41,8 +42,9 @@ enum PathCaseWord {
     Distinct,
 }
 
-/// A rule whose own spelling falls under an earlier rule when letter case, and dots and blanks at the end of a segment,
-/// are ignored. Such requests are refused, or with `path_case: ignore` fall under the earlier rule.
+/// A rule whose own spelling falls under an earlier rule when letter case, and dots and blanks at
+/// the end of a segment, are ignored. Such requests are refused, or with `path_case: ignore` fall
+/// under the earlier rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = AffectedRule)]
 pub(crate) struct AffectedRule {
@@ -57,7 +59,12 @@ pub(crate) struct AffectedRule {
 /// The rules of a document that its `path_case` affects.
 pub(crate) fn affected_rules(routes: &RouteRecord) -> Vec<AffectedRule> {
     let affected = routes.affected_by_path_case().into_iter();
-    affected.map(|Affected { rule, by }| AffectedRule { rule, conflicts_with: by }).collect()
+    affected
+        .map(|Affected { rule, by }| AffectedRule {
+            rule,
+            conflicts_with: by,
+        })
+        .collect()
 }
 
 /// What becomes of a request that no rule matches.
@@ -73,18 +80,38 @@ enum UnmatchedWord {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RuleDocument {
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
     host: Option<String>,
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
     methods: Option<Vec<String>>,
     path: Object<PathDocument>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     public: bool,
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
     service: Option<String>,
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
     permission: Option<String>,
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
     subaccount: Option<Object<PlaceDocument>>,
 }
 
@@ -125,7 +152,9 @@ impl RouteDocument {
         for (index, text) in self.rules.iter().enumerate() {
             match rule(text) {
                 Ok(rule) => rules.push(rule),
-                Err(found) => faults.extend(found.into_iter().map(|fault| fault.within(&place(index)))),
+                Err(found) => {
+                    faults.extend(found.into_iter().map(|fault| fault.within(&place(index))))
+                }
             }
         }
         if !faults.is_empty() {
@@ -144,11 +173,17 @@ impl RouteDocument {
             .map_err(|(index, error)| vec![Fault::from(error).within(&place(index))])
     }
 
-    /// The rules of a document that was written before there was `path_case`: with the default, unless they can only be
-    /// told apart by case.
+    /// The rules of a document that was written before there was `path_case`: with the default,
+    /// unless they can only be told apart by case.
     pub(crate) fn check_without_path_case(&self) -> Result<RouteRecord, Vec<Fault>> {
-        let with = |path_case| Self { rules: self.rules.clone(), unmatched: self.unmatched, path_case };
-        with(PathCaseWord::Refuse).check().or_else(|_| with(PathCaseWord::Distinct).check())
+        let with = |path_case| Self {
+            rules: self.rules.clone(),
+            unmatched: self.unmatched,
+            path_case,
+        };
+        with(PathCaseWord::Refuse)
+            .check()
+            .or_else(|_| with(PathCaseWord::Distinct).check())
     }
 }
 
@@ -157,14 +192,18 @@ fn place(index: usize) -> String {
 }
 
 fn rule(text: &RawValue) -> Result<Rule, Vec<Fault>> {
-    let Object(document): Object<RuleDocument> = json::read(text.get().as_bytes()).map_err(|fault| vec![fault])?;
+    let Object(document): Object<RuleDocument> =
+        json::read(text.get().as_bytes()).map_err(|fault| vec![fault])?;
     let spec = document.try_into().map_err(|fault| vec![fault])?;
     Rule::new(spec).map_err(|errors| errors.into_iter().map(Fault::from).collect())
 }
 
 impl From<FieldError> for Fault {
     fn from(error: FieldError) -> Self {
-        Self { field: Some(error.field.to_owned()), reason: error.reason }
+        Self {
+            field: Some(error.field.to_owned()),
+            reason: error.reason,
+        }
     }
 }
 
@@ -172,10 +211,28 @@ impl TryFrom<RuleDocument> for RuleSpec {
     type Error = Fault;
 
     fn try_from(rule: RuleDocument) -> Result<Self, Fault> {
-        let RuleDocument { host, methods, path, public, service, permission, subaccount } = rule;
+        let RuleDocument {
+            host,
+            methods,
+            path,
+            public,
+            service,
+            permission,
+            subaccount,
+        } = rule;
         let path = path.0.try_into()?;
-        let subaccount = subaccount.map(|Object(place)| place.try_into()).transpose()?;
-        Ok(Self { host, methods, path, public, service, permission, subaccount })
+        let subaccount = subaccount
+            .map(|Object(place)| place.try_into())
+            .transpose()?;
+        Ok(Self {
+            host,
+            methods,
+            path,
+            public,
+            service,
+            permission,
+            subaccount,
+        })
     }
 }
 
@@ -207,7 +264,10 @@ impl TryFrom<PlaceDocument> for PlaceSpec {
 
 impl Fault {
     fn one_of(field: &str, names: &str) -> Self {
-        Self { field: Some(field.to_owned()), reason: format!("must have exactly one of {names}") }
+        Self {
+            field: Some(field.to_owned()),
+            reason: format!("must have exactly one of {names}"),
+        }
     }
 }
 
@@ -215,7 +275,10 @@ impl TryFrom<&RouteRecord> for RouteDocument {
     type Error = serde_json::Error;
 
     fn try_from(routes: &RouteRecord) -> Result<Self, serde_json::Error> {
-        let rules = routes.rules().iter().map(|rule| to_raw_value(&RuleDocument::from(rule.spec())));
+        let rules = routes
+            .rules()
+            .iter()
+            .map(|rule| to_raw_value(&RuleDocument::from(rule.spec())));
         let unmatched = match routes.unmatched() {
             Unmatched::ValidKey => UnmatchedWord::ValidKey,
             Unmatched::Deny => UnmatchedWord::Deny,
@@ -225,23 +288,61 @@ impl TryFrom<&RouteRecord> for RouteDocument {
             PathCase::Ignore => PathCaseWord::Ignore,
             PathCase::Distinct => PathCaseWord::Distinct,
         };
-        Ok(Self { rules: rules.collect::<Result<_, _>>()?, unmatched, path_case })
+        Ok(Self {
+            rules: rules.collect::<Result<_, _>>()?,
+            unmatched,
+            path_case,
+        })
     }
 }
 
 impl From<&RuleSpec> for RuleDocument {
     fn from(rule: &RuleSpec) -> Self {
-        let RuleSpec { host, methods, path, public, service, permission, subaccount } = rule.clone();
+        let RuleSpec {
+            host,
+            methods,
+            path,
+            public,
+            service,
+            permission,
+            subaccount,
+        } = rule.clone();
         let path = match path {
-            PathSpec::Exact(path) => PathDocument { exact: Some(path), ..PathDocument::default() },
-            PathSpec::Prefix(path) => PathDocument { prefix: Some(path), ..PathDocument::default() },
-            PathSpec::Template(path) => PathDocument { template: Some(path), ..PathDocument::default() },
+            PathSpec::Exact(path) => PathDocument {
+                exact: Some(path),
+                ..PathDocument::default()
+            },
+            PathSpec::Prefix(path) => PathDocument {
+                prefix: Some(path),
+                ..PathDocument::default()
+            },
+            PathSpec::Template(path) => PathDocument {
+                template: Some(path),
+                ..PathDocument::default()
+            },
         };
         let subaccount = subaccount.map(|place| match place {
-            PlaceSpec::Header(name) => PlaceDocument { header: Some(name), ..PlaceDocument::default() },
-            PlaceSpec::Path(name) => PlaceDocument { path: Some(name), ..PlaceDocument::default() },
-            PlaceSpec::Query(name) => PlaceDocument { query: Some(name), ..PlaceDocument::default() },
+            PlaceSpec::Header(name) => PlaceDocument {
+                header: Some(name),
+                ..PlaceDocument::default()
+            },
+            PlaceSpec::Path(name) => PlaceDocument {
+                path: Some(name),
+                ..PlaceDocument::default()
+            },
+            PlaceSpec::Query(name) => PlaceDocument {
+                query: Some(name),
+                ..PlaceDocument::default()
+            },
         });
-        Self { host, methods, path: Object(path), public, service, permission, subaccount: subaccount.map(Object) }
+        Self {
+            host,
+            methods,
+            path: Object(path),
+            public,
+            service,
+            permission,
+            subaccount: subaccount.map(Object),
+        }
     }
 }

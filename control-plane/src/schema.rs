@@ -1,5 +1,6 @@
-//! What the descriptions of values are made of. A type that serde reads or writes by code of its own says beside that
-//! code what it looks like; what is a text of some form, or is shared by many types, is declared by [`schemas!`].
+//! What the descriptions of values are made of. A type that serde reads or writes by code of its
+//! own says beside that code what it looks like; what is a text of some form, or is shared by many
+//! types, is declared by [`schemas!`].
 
 use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, SchemaFormat, Type};
 
@@ -44,13 +45,18 @@ pub(crate) fn formatted(format: &str) -> ObjectBuilder {
 /// A whole number of at least `least`.
 pub(crate) fn number(least: u32) -> ObjectBuilder {
     let format = SchemaFormat::KnownFormat(KnownFormat::Int64);
-    ObjectBuilder::new().schema_type(Type::Integer).format(Some(format)).minimum(Some(least))
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .format(Some(format))
+        .minimum(Some(least))
 }
 
 /// An object that has no other fields than those it is given.
 pub(crate) fn object() -> ObjectBuilder {
     use utoipa::openapi::schema::AdditionalProperties::FreeForm;
-    ObjectBuilder::new().schema_type(Type::Object).additional_properties(Some(FreeForm(false)))
+    ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .additional_properties(Some(FreeForm(false)))
 }
 
 /// `null`.

@@ -75,7 +75,10 @@ impl Password {
 impl PartialSchema for Password {
     fn schema() -> RefOr<Schema> {
         let format = SchemaFormat::KnownFormat(KnownFormat::Password);
-        text().format(Some(format)).min_length(Some(Self::MIN_LEN)).into()
+        text()
+            .format(Some(format))
+            .min_length(Some(Self::MIN_LEN))
+            .into()
     }
 }
 
@@ -129,7 +132,10 @@ impl NodeToken {
 
     /// Whether `presented` is this token; takes the same time whatever the answer.
     pub(crate) fn is(&self, presented: &str) -> bool {
-        TokenHash::of(presented).0.ct_eq(&TokenHash::of(&self.0).0).into()
+        TokenHash::of(presented)
+            .0
+            .ct_eq(&TokenHash::of(&self.0).0)
+            .into()
     }
 }
 
@@ -152,13 +158,18 @@ impl SessionToken {
     const RANDOM_LEN: usize = 43;
 
     pub(crate) fn generate() -> Result<Self, NoRandomness> {
-        Ok(Self(format!("{}{}", Self::PREFIX, random::base62(Self::RANDOM_LEN)?)))
+        Ok(Self(format!(
+            "{}{}",
+            Self::PREFIX,
+            random::base62(Self::RANDOM_LEN)?
+        )))
     }
 
     /// A presented token, when it has the form of one.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let random = text.strip_prefix(Self::PREFIX)?;
-        let formed = random.len() == Self::RANDOM_LEN && random.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let formed = random.len() == Self::RANDOM_LEN
+            && random.bytes().all(|byte| byte.is_ascii_alphanumeric());
         formed.then(|| Self(text.to_owned()))
     }
 
@@ -172,7 +183,8 @@ impl SessionToken {
     }
 }
 
-/// What deliveries to a webhook are signed with: 32 random bytes. It signs, so the store has to keep it itself.
+/// What deliveries to a webhook are signed with: 32 random bytes. It signs, so the store has to
+/// keep it itself.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct WebhookSecret(Vec<u8>);
 unprintable!(WebhookSecret);
@@ -213,14 +225,20 @@ mod tests {
         let password = Password::generate().unwrap();
         let node: NodeToken = "a-node-token-of-some-length".parse().unwrap();
         let webhook = WebhookSecret::generate().unwrap();
-        assert_eq!(format!("{token:?}{password:?}{node:?}{webhook:?}"), "[redacted]".repeat(4));
+        assert_eq!(
+            format!("{token:?}{password:?}{node:?}{webhook:?}"),
+            "[redacted]".repeat(4)
+        );
     }
 
     #[test]
     fn generated_tokens_are_parsed_and_differ() {
         let [one, two] = [(); 2].map(|()| SessionToken::generate().unwrap());
         assert_ne!(one.hash(), two.hash());
-        assert_eq!(SessionToken::parse(one.expose()).unwrap().hash(), one.hash());
+        assert_eq!(
+            SessionToken::parse(one.expose()).unwrap().hash(),
+            one.hash()
+        );
         assert!(SessionToken::parse(&one.expose()[..46]).is_none());
         assert!(SessionToken::parse(&format!("{}x", one.expose())).is_none());
         assert!(SessionToken::parse("lk_live_00000000000000000000000000000000000000").is_none());

@@ -1,7 +1,8 @@
 //! Files that hold secrets: who else has access to them, and what is read.
 //!
-//! A file may be readable by its group if this process is in that group, whoever owns it: a Secret that Kubernetes mounts
-//! into a pod with `fsGroup` is root's, has mode 0440, and cannot be changed. PostgreSQL accepts such files as well.
+//! A file may be readable by its group if this process is in that group, whoever owns it: a Secret
+//! that Kubernetes mounts into a pod with `fsGroup` is root's, has mode 0440, and cannot be
+//! changed. PostgreSQL accepts such files as well.
 
 use latchkey_policy::line_break::without_line_break;
 use nix::unistd::{getegid, getgroups};
@@ -33,8 +34,14 @@ pub(crate) enum Exposure {
 impl fmt::Display for Exposure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Others(mode) => write!(f, "other users have access to it (mode {mode:04o}): use mode 0640 or 0600"),
-            Self::GroupChanges(mode) => write!(f, "its group can change it (mode {mode:04o}): use mode 0640 or 0600"),
+            Self::Others(mode) => write!(
+                f,
+                "other users have access to it (mode {mode:04o}): use mode 0640 or 0600"
+            ),
+            Self::GroupChanges(mode) => write!(
+                f,
+                "its group can change it (mode {mode:04o}): use mode 0640 or 0600"
+            ),
             Self::OtherGroup(mode, group) => write!(
                 f,
                 "group {group} can read it (mode {mode:04o}), and this process is not in that group: change the group, or \
@@ -48,7 +55,9 @@ impl Exposure {
     /// Returns who else than the owner and the process's groups has access to a file.
     pub(crate) fn of(file: &Metadata) -> Option<Self> {
         // Pipes and terminals are not kept.
-        file.is_file().then(|| find(file.permissions().mode() & 0o777, file.gid(), is_own_group)).flatten()
+        file.is_file()
+            .then(|| find(file.permissions().mode() & 0o777, file.gid(), is_own_group))
+            .flatten()
     }
 }
 
@@ -66,7 +75,8 @@ fn find(mode: u32, group: u32, is_own_group: impl Fn(u32) -> bool) -> Option<Exp
 
 /// Returns whether this process is in a group, by its effective or its supplementary ones.
 fn is_own_group(group: u32) -> bool {
-    getegid().as_raw() == group || getgroups().is_ok_and(|groups| groups.iter().any(|own| own.as_raw() == group))
+    getegid().as_raw() == group
+        || getgroups().is_ok_and(|groups| groups.iter().any(|own| own.as_raw() == group))
 }
 
 /// Reads the one secret of a file, without one line break at its end.
@@ -80,7 +90,10 @@ pub(crate) fn read(path: &Path) -> Result<String, String> {
         return Err(format!("holds a secret, but {exposure}"));
     }
     let mut text = String::new();
-    let read = file.take(MAX_LEN.saturating_add(1)).read_to_string(&mut text).map_err(unreadable)?;
+    let read = file
+        .take(MAX_LEN.saturating_add(1))
+        .read_to_string(&mut text)
+        .map_err(unreadable)?;
     if u64::try_from(read).is_ok_and(|read| read > MAX_LEN) {
         return Err(format!("has more than {MAX_LEN} bytes"));
     }
@@ -119,20 +132,31 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("token");
         fs::write(&path, "correct horse\r\n").unwrap();
-        for (mode, reason) in [(0o640, None), (0o400, None), (0o644, Some("(mode 0644)")), (0o660, Some("(mode 0660)"))]
-        {
+        for (mode, reason) in [
+            (0o640, None),
+            (0o400, None),
+            (0o644, Some("(mode 0644)")),
+            (0o660, Some("(mode 0660)")),
+        ] {
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             match reason {
                 None => assert_eq!(read(&path).unwrap(), "correct horse"),
                 Some(reason) => {
                     let error = read(&path).unwrap_err();
-                    assert!(error.contains(reason) && error.contains("use mode 0640 or 0600"), "{error}");
+                    assert!(
+                        error.contains(reason) && error.contains("use mode 0640 or 0600"),
+                        "{error}"
+                    );
                 }
             }
         }
         fs::write(&path, vec![b'x'; 70_000]).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
         assert_eq!(read(&path).unwrap_err(), "has more than 65536 bytes");
-        assert!(read(&directory.path().join("none")).unwrap_err().starts_with("cannot be read: "));
+        assert!(
+            read(&directory.path().join("none"))
+                .unwrap_err()
+                .starts_with("cannot be read: ")
+        );
     }
 }

@@ -32,7 +32,8 @@ impl Selection {
 
     /// Whether `name` is selected.
     pub fn has(&self, name: &str) -> bool {
-        self.listed().is_none_or(|names| names.iter().any(|listed| listed == name))
+        self.listed()
+            .is_none_or(|names| names.iter().any(|listed| listed == name))
     }
 
     /// Whether all of `other` is selected.
@@ -101,7 +102,10 @@ impl<'de> Deserialize<'de> for Selection {
 
 /// What a selection looks like that lists so many of `item` when it lists them.
 pub(crate) fn schema(item: RefOr<Schema>, least: usize, most: usize) -> OneOfBuilder {
-    let list = ArrayBuilder::new().items(item).min_items(Some(least)).max_items(Some(most));
+    let list = ArrayBuilder::new()
+        .items(item)
+        .min_items(Some(least))
+        .max_items(Some(most));
     OneOfBuilder::new().item(one_of([ALL])).item(list)
 }
 
@@ -115,7 +119,11 @@ impl<'de> Visitor<'de> for SelectionVisitor {
     }
 
     fn visit_str<E: de::Error>(self, word: &str) -> Result<Selection, E> {
-        if word == ALL { Ok(Selection::All) } else { Err(E::invalid_value(de::Unexpected::Str(word), &self)) }
+        if word == ALL {
+            Ok(Selection::All)
+        } else {
+            Err(E::invalid_value(de::Unexpected::Str(word), &self))
+        }
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Selection, A::Error> {
@@ -137,27 +145,37 @@ mod tests {
             assert_eq!(serde_json::to_string(&read(json).unwrap()).unwrap(), json);
         }
         for json in [r#""dns""#, r#""All""#, "null", "{}", "true"] {
-            assert!(read(json).unwrap_err().contains("expected \"all\" or a list of names"), "{json}");
+            assert!(
+                read(json)
+                    .unwrap_err()
+                    .contains("expected \"all\" or a list of names"),
+                "{json}"
+            );
         }
         assert!(read("[1]").unwrap_err().contains("expected a string"));
     }
 
     #[test]
     fn all_is_more_than_any_list() {
-        let listed = |names: &[&str]| Selection::Listed(names.iter().map(ToString::to_string).collect());
+        let listed =
+            |names: &[&str]| Selection::Listed(names.iter().map(ToString::to_string).collect());
         let two = listed(&["a", "b"]);
         assert!(Selection::All.has("a") && two.has("a") && !two.has("c"));
         assert!(Selection::All.has_all(&Selection::All) && Selection::All.has_all(&two));
         assert!(two.has_all(&listed(&["b"])) && two.has_all(&listed(&[])));
         assert!(!two.has_all(&Selection::All) && !two.has_all(&listed(&["b", "c"])));
         assert_eq!(listed(&["b", "a", "b"]).canonical(), two);
-        assert_eq!(two.clone().among(&["b".to_owned(), "c".to_owned()]), listed(&["b"]));
+        assert_eq!(
+            two.clone().among(&["b".to_owned(), "c".to_owned()]),
+            listed(&["b"])
+        );
         assert_eq!(Selection::All.among(&[]), Selection::All);
     }
 
     #[test]
     fn what_both_select_is_no_more_than_either() {
-        let listed = |names: &[&str]| Selection::Listed(names.iter().map(ToString::to_string).collect());
+        let listed =
+            |names: &[&str]| Selection::Listed(names.iter().map(ToString::to_string).collect());
         for (one, other, both) in [
             (Selection::All, Selection::All, Selection::All),
             (Selection::All, listed(&["a"]), listed(&["a"])),

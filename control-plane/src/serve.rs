@@ -42,7 +42,8 @@ fn listen(kind: SignalKind) -> Result<Signal, StartError> {
     signal(kind).map_err(StartError::Signals)
 }
 
-/// Says where everything is: `{"http":"127.0.0.1:8080","stream":"127.0.0.1:8081"}`. There exactly while it is true.
+/// Says where everything is: `{"http":"127.0.0.1:8080","stream":"127.0.0.1:8081"}`. There exactly
+/// while it is true.
 struct ReadyFile(PathBuf);
 
 impl ReadyFile {
@@ -54,7 +55,8 @@ impl ReadyFile {
         });
         let mut partial = self.0.clone().into_os_string();
         partial.push(".partial");
-        let written = fs::write(&partial, addresses.to_string()).and_then(|()| fs::rename(&partial, &self.0));
+        let written =
+            fs::write(&partial, addresses.to_string()).and_then(|()| fs::rename(&partial, &self.0));
         written.map_err(|source| self.failed(source))
     }
 
@@ -66,6 +68,9 @@ impl ReadyFile {
     }
 
     fn failed(&self, source: io::Error) -> StartError {
-        StartError::ReadyFile { path: self.0.clone(), source }
+        StartError::ReadyFile {
+            path: self.0.clone(),
+            source,
+        }
     }
 }

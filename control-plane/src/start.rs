@@ -1,5 +1,5 @@
-//! Starting and stopping: listeners first, so that nothing is made when a port is taken; then the store and the
-//! first user; then both servers.
+//! Starting and stopping: listeners first, so that nothing is made when a port is taken; then the
+//! store and the first user; then both servers.
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -109,14 +109,24 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 }
 
 /// Starts the control plane with a clock of the caller's.
-pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
+pub async fn start_with_clock(
+    config: Config,
+    clock: Arc<dyn Clock>,
+) -> Result<Running, StartError> {
     config.check()?;
     tls::init();
     let http_listener = bind(config.http.listen, "--http-listen").await?;
     let nodes = bind(config.stream.listen, "--stream-listen").await?;
-    let (http_addr, stream_addr) = (address(&http_listener, "--http-listen")?, address(&nodes, "--stream-listen")?);
+    let (http_addr, stream_addr) = (
+        address(&http_listener, "--http-listen")?,
+        address(&nodes, "--stream-listen")?,
+    );
 
-    let keys = if config.store.is_new() { config.at_rest.keys_of_new_database()? } else { config.at_rest.keys()? };
+    let keys = if config.store.is_new() {
+        config.at_rest.keys_of_new_database()?
+    } else {
+        config.at_rest.keys()?
+    };
     let store = Store::open_with(&config.store.database, config.store.mode(), &keys).await?;
     let passwords = Passwords::new()?;
     first_user(&store, &passwords, &config.admin, clock.now()).await?;
@@ -124,22 +134,46 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
     let (stopper, stop) = stop::channel();
     let metrics = Arc::new(Metrics::new(&store));
     let limits = config.stream.node_limits();
-    let registry = Registry::open(store.clone(), clock.clone(), metrics.clone(), limits, stop.clone()).await?;
+    let registry = Registry::open(
+        store.clone(),
+        clock.clone(),
+        metrics.clone(),
+        limits,
+        stop.clone(),
+    )
+    .await?;
     let reach = config.webhook.reach();
-    let deliveries = webhook::worker::start(store.clone(), clock.clone(), metrics.clone(), reach, stop.clone())
-        .map_err(StartError::Webhooks)?;
+    let deliveries = webhook::worker::start(
+        store.clone(),
+        clock.clone(),
+        metrics.clone(),
+        reach,
+        stop.clone(),
+    )
+    .map_err(StartError::Webhooks)?;
     let wanted = (config.http.connections, config.stream.connections);
-    let [http, stream] = [wanted.0, wanted.1].map(|wanted| usize::try_from(wanted).unwrap_or(usize::MAX));
+    let [http, stream] =
+        [wanted.0, wanted.1].map(|wanted| usize::try_from(wanted).unwrap_or(usize::MAX));
     let connections = open_files::divide(Connections { http, stream });
-    let settings = StreamSettings { shared_token: config.stream.node_token, connections: connections.stream };
+    let settings = StreamSettings {
+        shared_token: config.stream.node_token,
+        connections: connections.stream,
+    };
     if settings.shared_token.is_some() {
         warn!(
             "--node-token (LATCHKEY_NODE_TOKEN) is one token for all Envoys and is deprecated: create a token for each \
              group of them with `latchkey node-token create`, then remove it"
         );
     }
-    let (feed, streams) =
-        stream::serve(nodes, settings, store.clone(), registry.clone(), clock.clone(), metrics.clone(), stop.clone());
+    let (feed, streams) = stream::serve(
+        nodes,
+        settings,
+        store.clone(),
+        registry.clone(),
+        clock.clone(),
+        metrics.clone(),
+        stop.clone(),
+    );
     store.start_checks(stop.clone());
     let refused_logins = Arc::new(refused_logins::Collector::default());
     let app = App {
@@ -164,18 +198,39 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
     let router = api::router(app)?;
     let mut servers = JoinSet::new();
     servers.spawn(deliveries);
-    servers.spawn(refused_logins::run(refused_logins, store.clone(), clock.clone(), stop.clone()));
+    servers.spawn(refused_logins::run(
+        refused_logins,
+        store.clone(),
+        clock.clone(),
+        stop.clone(),
+    ));
     webhook::chores::start(store.clone(), clock.clone(), stop.clone());
     removals::start(store.clone(), clock.clone(), stop.clone());
-    usage::tidy::start(store.clone(), clock.clone(), config.retention.ages(), stop.clone());
+    usage::tidy::start(
+        store.clone(),
+        clock.clone(),
+        config.retention.ages(),
+        stop.clone(),
+    );
     servers.spawn(async move {
         if let Err(error) = streams.await {
             error!(%error, "the stream's server failed");
         }
     });
-    servers.spawn(http::serve(http_listener, router, config.http.limits(connections.http), stop));
+    servers.spawn(http::serve(
+        http_listener,
+        router,
+        config.http.limits(connections.http),
+        stop,
+    ));
     info!(http = %http_addr, stream = %stream_addr, revision = store.revision(), "ready");
-    Ok(Running { http_addr, stream_addr, store, servers, stopper })
+    Ok(Running {
+        http_addr,
+        stream_addr,
+        store,
+        servers,
+        stopper,
+    })
 }
 
 impl Running {
@@ -204,21 +259,40 @@ impl Running {
 }
 
 async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, flag, source })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Listen {
+            address,
+            flag,
+            source,
+        })
 }
 
 fn address(listener: &TcpListener, flag: &'static str) -> Result<SocketAddr, StartError> {
     let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
-    listener.local_addr().map_err(|source| StartError::Listen { address: unspecified, flag, source })
+    listener.local_addr().map_err(|source| StartError::Listen {
+        address: unspecified,
+        flag,
+        source,
+    })
 }
 
-/// Makes the first user, or another one where nobody is left who could make users, or where that is asked for.
-async fn first_user(store: &Store, passwords: &Passwords, config: &AdminConfig, now: i64) -> Result<(), StartError> {
+/// Makes the first user, or another one where nobody is left who could make users, or where that is
+/// asked for.
+async fn first_user(
+    store: &Store,
+    passwords: &Passwords,
+    config: &AdminConfig,
+    now: i64,
+) -> Result<(), StartError> {
     if !config.recover && !store.lacks_admin().await? {
         return Ok(());
     }
     if store.credentials(&config.email).await?.is_some() {
-        warn!(email = config.email, "no administrator is made, as this user is there: name another email address");
+        warn!(
+            email = config.email,
+            "no administrator is made, as this user is there: name another email address"
+        );
         return Ok(());
     }
     let password = match &config.password {
@@ -231,13 +305,19 @@ async fn first_user(store: &Store, passwords: &Passwords, config: &AdminConfig, 
         }
     };
     let hash = passwords.hash(password, "").await?;
-    store.add_admin(&config.email, &hash, config.recover, now).await?;
+    store
+        .add_admin(&config.email, &hash, config.recover, now)
+        .await?;
     Ok(())
 }
 
 /// Not in the log: this is the only place that ever shows it.
 fn show(email: &str, password: &Password) -> io::Result<()> {
     let mut stdout = io::stdout();
-    writeln!(stdout, "Password of {email}, shown only this once: {}", password.expose())?;
+    writeln!(
+        stdout,
+        "Password of {email}, shown only this once: {}",
+        password.expose()
+    )?;
     stdout.flush()
 }

@@ -1,10 +1,12 @@
-//! Text that people give: which characters it may have, in which form it is compared and stored, and how a character that
-//! could mislead is shown. Names, email addresses and descriptions of everything go through here.
+//! Text that people give: which characters it may have, in which form it is compared and stored,
+//! and how a character that could mislead is shown. Names, email addresses and descriptions of
+//! everything go through here.
 //!
-//! Names and email addresses are compared and stored in NFC. Refused are control and format characters, line and paragraph
-//! separators, characters without a visible form, and those that Unicode does not define: their normal form could change.
-//! Exceptions are the joiners (ZWNJ, ZWJ) between letters, where Persian and Indic scripts need them, and a variation
-//! selector behind a symbol or an ideograph. Letters that only look like others (а and a) are not refused.
+//! Names and email addresses are compared and stored in NFC. Refused are control and format
+//! characters, line and paragraph separators, characters without a visible form, and those that
+//! Unicode does not define: their normal form could change. Exceptions are the joiners (ZWNJ, ZWJ)
+//! between letters, where Persian and Indic scripts need them, and a variation selector behind a
+//! symbol or an ideograph. Letters that only look like others (а and a) are not refused.
 
 use std::borrow::Cow;
 use unicode_normalization::{IsNormalized, UnicodeNormalization as _, is_nfc_quick};
@@ -50,7 +52,9 @@ pub(crate) fn email(text: &str) -> Result<String, String> {
         || email.len() > MAX_EMAIL_LEN
         || email.chars().any(char::is_whitespace)
     {
-        return Err(format!("must be an email address of at most {MAX_EMAIL_LEN} bytes"));
+        return Err(format!(
+            "must be an email address of at most {MAX_EMAIL_LEN} bytes"
+        ));
     }
     ensure_plain(&email, |_| false)?;
     Ok(email)
@@ -63,7 +67,9 @@ pub(crate) fn email(text: &str) -> Result<String, String> {
 pub(crate) fn description(text: &str) -> Result<String, String> {
     let text = nfc(&text.replace("\r\n", "\n")).into_owned();
     if text.chars().count() > MAX_DESCRIPTION_LEN {
-        return Err(format!("must have at most {MAX_DESCRIPTION_LEN} characters"));
+        return Err(format!(
+            "must have at most {MAX_DESCRIPTION_LEN} characters"
+        ));
     }
     ensure_plain(&text, is_layout)?;
     Ok(text)
@@ -88,11 +94,15 @@ pub(crate) fn nfc(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Returns whether the text could be taken for an id: `key_`, or the beginning of another kind of id, and letters and
-/// digits. Whatever takes an id or a name takes such a text for an id.
+/// Returns whether the text could be taken for an id: `key_`, or the beginning of another kind of
+/// id, and letters and digits. Whatever takes an id or a name takes such a text for an id.
 pub(crate) fn has_form_of_id(text: &str) -> bool {
-    let Some((kind, rest)) = text.split_once('_') else { return false };
-    ID_KINDS.contains(&kind) && !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    let Some((kind, rest)) = text.split_once('_') else {
+        return false;
+    };
+    ID_KINDS.contains(&kind)
+        && !rest.is_empty()
+        && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// Returns whether each character of the text may stand in a name.
@@ -100,7 +110,8 @@ pub(crate) fn is_plain(text: &str) -> bool {
     faults(text).all(|(_, fault)| fault.is_none())
 }
 
-/// Returns the text with each character that a name may not have as Rust writes it, such as `\u{202e}` and `\n`.
+/// Returns the text with each character that a name may not have as Rust writes it, such as
+/// `\u{202e}` and `\n`.
 pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
     escaped_but(text, |_| false)
 }
@@ -131,9 +142,16 @@ fn is_layout(c: char) -> bool {
 }
 
 fn ensure_plain(text: &str, allowed: fn(char) -> bool) -> Result<(), String> {
-    let found = faults(text).find_map(|(c, fault)| fault.filter(|_| !allowed(c)).map(|fault| (c, fault)));
-    let Some((c, fault)) = found else { return Ok(()) };
-    Err(format!("must not have {}, such as U+{:04X} here", fault.plural(), u32::from(c)))
+    let found =
+        faults(text).find_map(|(c, fault)| fault.filter(|_| !allowed(c)).map(|fault| (c, fault)));
+    let Some((c, fault)) = found else {
+        return Ok(());
+    };
+    Err(format!(
+        "must not have {}, such as U+{:04X} here",
+        fault.plural(),
+        u32::from(c)
+    ))
 }
 
 /// Why a character is refused.
@@ -182,9 +200,9 @@ fn fault(before: Option<char>, c: char, after: Option<char>) -> Option<Fault> {
             let joins = before.is_some_and(is_of_word) && after.is_some_and(is_of_word);
             (!joins).then_some(Fault::Format)
         }
-        GeneralCategory::Format | GeneralCategory::LineSeparator | GeneralCategory::ParagraphSeparator => {
-            Some(Fault::Format)
-        }
+        GeneralCategory::Format
+        | GeneralCategory::LineSeparator
+        | GeneralCategory::ParagraphSeparator => Some(Fault::Format),
         GeneralCategory::Control | GeneralCategory::Surrogate => Some(Fault::Control),
         GeneralCategory::PrivateUse => Some(Fault::PrivateUse),
         GeneralCategory::Unassigned => Some(Fault::Unassigned),
@@ -197,26 +215,42 @@ fn is_joiner(c: char) -> bool {
     matches!(c, '\u{200c}' | '\u{200d}')
 }
 
-/// Returns whether it is a letter, or a mark on one: in Indic scripts a joiner stands behind or before a mark.
+/// Returns whether it is a letter, or a mark on one: in Indic scripts a joiner stands behind or
+/// before a mark.
 fn is_of_word(c: char) -> bool {
-    matches!(c.general_category_group(), GeneralCategoryGroup::Letter | GeneralCategoryGroup::Mark) && !is_invisible(c)
+    matches!(
+        c.general_category_group(),
+        GeneralCategoryGroup::Letter | GeneralCategoryGroup::Mark
+    ) && !is_invisible(c)
 }
 
 fn is_variation_selector(c: char) -> bool {
     matches!(c, '\u{180b}'..='\u{180d}' | '\u{180f}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}')
 }
 
-/// Returns whether fonts have several forms of it: symbols (⚠ and ⚠️), ideographs and Mongolian letters.
+/// Returns whether fonts have several forms of it: symbols (⚠ and ⚠️), ideographs and Mongolian
+/// letters.
 fn has_variations(c: char) -> bool {
     let category = c.general_category();
-    matches!(category, GeneralCategory::OtherSymbol | GeneralCategory::MathSymbol | GeneralCategory::OtherLetter)
-        && !is_invisible(c)
+    matches!(
+        category,
+        GeneralCategory::OtherSymbol | GeneralCategory::MathSymbol | GeneralCategory::OtherLetter
+    ) && !is_invisible(c)
 }
 
 /// Letters, marks and symbols of which nothing is seen.
 fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}')
-        || is_variation_selector(c)
+    matches!(
+        c,
+        '\u{34f}'
+            | '\u{115f}'
+            | '\u{1160}'
+            | '\u{17b4}'
+            | '\u{17b5}'
+            | '\u{2800}'
+            | '\u{3164}'
+            | '\u{ffa0}'
+    ) || is_variation_selector(c)
 }
 
 #[cfg(test)]

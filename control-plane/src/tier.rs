@@ -44,11 +44,19 @@ impl Tiers {
 
     /// The limits of a tier; none if there is no such tier.
     pub fn limits(&self, name: &str) -> Limits {
-        let current = self.current.iter().find(|tier| tier.name == name).map(|tier| &tier.limits);
-        current.or_else(|| self.retired.get(name)).map(|limits| limits.0).unwrap_or_default()
+        let current = self
+            .current
+            .iter()
+            .find(|tier| tier.name == name)
+            .map(|tier| &tier.limits);
+        current
+            .or_else(|| self.retired.get(name))
+            .map(|limits| limits.0)
+            .unwrap_or_default()
     }
 
-    /// The limits of a key of `tier` that declares some, bounded by its ceilings but not by its account.
+    /// The limits of a key of `tier` that declares some, bounded by its ceilings but not by its
+    /// account.
     pub fn of_key(&self, tier: &str, declared: DeclaredLimits, ceilings: &Ceilings) -> Limits {
         ceilings.bound(declared.over(self.limits(tier)), |name| self.limits(name))
     }

@@ -1,9 +1,10 @@
-//! Webhooks: telling receivers of an account what becomes of its keys, in the way of
-//! [Standard Webhooks](https://www.standardwebhooks.com).
+//! Webhooks: telling receivers of an account what becomes of its keys, in the way of [Standard
+//! Webhooks](https://www.standardwebhooks.com).
 //!
-//! What happens is written into the outbox in the very transaction in which it happens (`store::webhooks`). From there
-//! the [`worker`] sends it, until a receiver has taken it: **at least once**, and in no particular order. Everything that
-//! it goes by is in the store, so nothing is lost with the process, and several processes can share the work.
+//! What happens is written into the outbox in the very transaction in which it happens
+//! (`store::webhooks`). From there the [`worker`] sends it, until a receiver has taken it: **at
+//! least once**, and in no particular order. Everything that it goes by is in the store, so nothing
+//! is lost with the process, and several processes can share the work.
 //!
 //! | module | owns |
 //! |---|---|

@@ -1,8 +1,9 @@
-//! The client's address, for keys with IP lists: Envoy's `source.address`, and where an operator has said how many
-//! proxies Envoy trusts, only if X-Forwarded-For agrees.
+//! The client's address, for keys with IP lists: Envoy's `source.address`, and where an operator
+//! has said how many proxies Envoy trusts, only if X-Forwarded-For agrees.
 //!
-//! An entry that Envoy cannot read, such as one with a port, makes it fall back to the connection's address, which is the
-//! proxy's. So the entry is read here as well. It can make the address unknown, which IP lists refuse, but never be one.
+//! An entry that Envoy cannot read, such as one with a port, makes it fall back to the connection's
+//! address, which is the proxy's. So the entry is read here as well. It can make the address
+//! unknown, which IP lists refuse, but never be one.
 
 use crate::headers::RequestHeaders;
 use crate::host::Host;
@@ -23,21 +24,32 @@ pub enum Forwarded {
 impl Forwarded {
     /// Reads the trusted entry, if the configuration says how many proxies Envoy trusts.
     ///
-    /// When filters run, that many entries stand behind it: Envoy has appended the connection's address with
-    /// `use_remote_address`, and counts from there; without, it counts from the last entry that came.
+    /// When filters run, that many entries stand behind it: Envoy has appended the connection's
+    /// address with `use_remote_address`, and counts from there; without, it counts from the last
+    /// entry that came.
     pub fn read(trusted_hops: Option<usize>, headers: &RequestHeaders) -> Self {
-        let Some(hops) = trusted_hops else { return Self::Ignored };
+        let Some(hops) = trusted_hops else {
+            return Self::Ignored;
+        };
         let value = headers.get(FORWARDED_FOR);
-        let entry = value.as_deref().and_then(|value| value.rsplit(|byte| *byte == b',').nth(hops));
+        let entry = value
+            .as_deref()
+            .and_then(|value| value.rsplit(|byte| *byte == b',').nth(hops));
         Self::Trusted(entry.and_then(parse_forwarded))
     }
 
     /// The address of the client of the host's current request; `None` if it is not known.
     pub fn client_address(self, host: &impl Host) -> Option<IpAddr> {
-        let source = host.source_address().ok().as_deref().and_then(parse_source)?;
+        let source = host
+            .source_address()
+            .ok()
+            .as_deref()
+            .and_then(parse_source)?;
         let agrees = match self {
             Self::Ignored => true,
-            Self::Trusted(entry) => entry.map(|entry| entry.to_canonical()) == Some(source.to_canonical()),
+            Self::Trusted(entry) => {
+                entry.map(|entry| entry.to_canonical()) == Some(source.to_canonical())
+            }
         };
         agrees.then_some(source)
     }
@@ -49,16 +61,23 @@ mod tests {
     use crate::fake::FakeHost;
 
     fn address(hops: Option<usize>, source: &str, values: &[&str]) -> Option<String> {
-        let headers = values.iter().map(|value| (FORWARDED_FOR.as_bytes(), value.as_bytes()));
+        let headers = values
+            .iter()
+            .map(|value| (FORWARDED_FOR.as_bytes(), value.as_bytes()));
         let headers = RequestHeaders::read(RequestHeaders::encode(headers).unwrap()).unwrap();
         let host = FakeHost::default();
         host.source.replace(source.to_owned());
-        Forwarded::read(hops, &headers).client_address(&host).map(|address| address.to_string())
+        Forwarded::read(hops, &headers)
+            .client_address(&host)
+            .map(|address| address.to_string())
     }
 
     #[test]
     fn without_trusted_hops_the_address_is_the_hosts() {
-        assert_eq!(address(None, "192.0.2.1:80", &["unknown"]).as_deref(), Some("192.0.2.1"));
+        assert_eq!(
+            address(None, "192.0.2.1:80", &["unknown"]).as_deref(),
+            Some("192.0.2.1")
+        );
         assert_eq!(address(None, "", &["192.0.2.1"]), None);
     }
 
@@ -67,9 +86,24 @@ mod tests {
     fn the_trusted_entry_has_to_be_the_address_that_envoy_used() {
         for (hops, source, values, known) in [
             (1, "203.0.113.9:0", &["203.0.113.9,10.0.0.1"][..], true),
-            (1, "203.0.113.9:0", &["198.51.100.1, 203.0.113.9,10.0.0.1"], true),
-            (1, "203.0.113.9:0", &["198.51.100.1", "203.0.113.9", "10.0.0.1"], true),
-            (2, "198.51.100.1:0", &["198.51.100.1, 203.0.113.9,10.0.0.1"], true),
+            (
+                1,
+                "203.0.113.9:0",
+                &["198.51.100.1, 203.0.113.9,10.0.0.1"],
+                true,
+            ),
+            (
+                1,
+                "203.0.113.9:0",
+                &["198.51.100.1", "203.0.113.9", "10.0.0.1"],
+                true,
+            ),
+            (
+                2,
+                "198.51.100.1:0",
+                &["198.51.100.1, 203.0.113.9,10.0.0.1"],
+                true,
+            ),
             (1, "[2001:db8::1]:0", &["2001:db8::1,10.0.0.1"], true),
             (1, "[::ffff:203.0.113.9]:0", &["203.0.113.9,10.0.0.1"], true),
             (0, "203.0.113.9:0", &["203.0.113.9"], true),
@@ -85,7 +119,11 @@ mod tests {
             (usize::MAX, "10.0.0.1:4711", &["10.0.0.1"], false),
             (1, "", &["203.0.113.9,10.0.0.1"], false),
         ] {
-            assert_eq!(address(Some(hops), source, values).is_some(), known, "{hops} {source} {values:?}");
+            assert_eq!(
+                address(Some(hops), source, values).is_some(),
+                known,
+                "{hops} {source} {values:?}"
+            );
         }
     }
 }

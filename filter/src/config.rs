@@ -20,7 +20,8 @@
 //! | `max_staleness_seconds` | 1 to 31,536,000 | none | refuse with `not_ready` when the control plane was not heard from for longer |
 //! | `shadow` | list of codes | none | these refusals are counted and logged, and the request passes |
 //!
-//! The outcome depends on nothing but the bytes, so that all of Envoy's threads come to the same one.
+//! The outcome depends on nothing but the bytes, so that all of Envoy's threads come to the same
+//! one.
 
 mod object;
 
@@ -111,13 +112,22 @@ impl Places {
         let headers = self.headers.iter().map(String::as_str);
         let bearer = self.bearer.then_some("authorization");
         let cookie = self.cookie.as_ref().map(|_| "cookie");
-        headers.chain(bearer).chain(cookie).filter(|_| !self.forward)
+        headers
+            .chain(bearer)
+            .chain(cookie)
+            .filter(|_| !self.forward)
     }
 }
 
 impl Default for Places {
     fn default() -> Self {
-        Self { headers: vec!["x-api-key".to_owned()], bearer: true, query: None, cookie: None, forward: false }
+        Self {
+            headers: vec!["x-api-key".to_owned()],
+            bearer: true,
+            query: None,
+            cookie: None,
+            forward: false,
+        }
     }
 }
 
@@ -132,7 +142,11 @@ pub struct ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = if self.path.is_empty() { "configuration" } else { &self.path };
+        let path = if self.path.is_empty() {
+            "configuration"
+        } else {
+            &self.path
+        };
         write!(f, "{path}: {}", self.reason)
     }
 }
@@ -147,13 +161,19 @@ impl Config {
 
     fn read(bytes: &[u8], errors: &mut Vec<ConfigError>) -> Option<Self> {
         if bytes.iter().all(u8::is_ascii_whitespace) {
-            errors.push(ConfigError { path: String::new(), reason: "is empty; it must be a JSON object".to_owned() });
+            errors.push(ConfigError {
+                path: String::new(),
+                reason: "is empty; it must be a JSON object".to_owned(),
+            });
             return None;
         }
         let value = match serde_json::from_slice(bytes) {
             Ok(value) => value,
             Err(error) => {
-                errors.push(ConfigError { path: String::new(), reason: format!("is not JSON: {error}") });
+                errors.push(ConfigError {
+                    path: String::new(),
+                    reason: format!("is not JSON: {error}"),
+                });
                 return None;
             }
         };
@@ -173,38 +193,60 @@ impl Config {
         };
         let credentials = match root.fields.remove("credentials") {
             None => Some(Places::default()),
-            Some(value) => Object::new("credentials".to_owned(), value, errors).map(|object| places(object, errors)),
+            Some(value) => Object::new("credentials".to_owned(), value, errors)
+                .map(|object| places(object, errors)),
         };
         let identity_headers = match root.fields.remove("identity_headers") {
             None => Some(Vec::new()),
-            Some(value) => {
-                Object::new("identity_headers".to_owned(), value, errors).map(|object| identity_headers(object, errors))
-            }
+            Some(value) => Object::new("identity_headers".to_owned(), value, errors)
+                .map(|object| identity_headers(object, errors)),
         };
-        let rate_limit_headers = root.optional_strings("rate_limit_headers", errors).map(|names| {
-            for (at, _) in names.iter().enumerate().filter(|(_, name)| !Styles::NAMES.contains(&name.as_str())) {
-                let reason = format!("must be one of {}", Styles::NAMES.join(", "));
-                errors.push(ConfigError { path: format!("rate_limit_headers[{at}]"), reason });
-            }
-            Styles::named(&names)
-        });
-        let max_staleness = root.optional_number("max_staleness_seconds", 1..=MAX_STALENESS_SECONDS, errors);
+        let rate_limit_headers = root
+            .optional_strings("rate_limit_headers", errors)
+            .map(|names| {
+                for (at, _) in names
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, name)| !Styles::NAMES.contains(&name.as_str()))
+                {
+                    let reason = format!("must be one of {}", Styles::NAMES.join(", "));
+                    errors.push(ConfigError {
+                        path: format!("rate_limit_headers[{at}]"),
+                        reason,
+                    });
+                }
+                Styles::named(&names)
+            });
+        let max_staleness =
+            root.optional_number("max_staleness_seconds", 1..=MAX_STALENESS_SECONDS, errors);
         let trusted_hops = trusted_hops(&mut root, errors);
         let end_streams = end_streams(&mut root, errors);
         let health_path = health_path(&mut root, errors);
         let shadow = root.optional_strings("shadow", errors).unwrap_or_default();
         let shadow = shadow.iter().enumerate().filter_map(|(at, code)| {
-            let found = Code::ALL.into_iter().find(|known| known.as_str() == code && known.can_be_shadowed());
+            let found = Code::ALL
+                .into_iter()
+                .find(|known| known.as_str() == code && known.can_be_shadowed());
             if found.is_none() {
-                let known = Code::ALL.iter().filter(|code| code.can_be_shadowed()).map(|code| code.as_str());
+                let known = Code::ALL
+                    .iter()
+                    .filter(|code| code.can_be_shadowed())
+                    .map(|code| code.as_str());
                 let known = known.collect::<Vec<_>>().join(", ");
-                errors.push(ConfigError { path: format!("shadow[{at}]"), reason: format!("must be one of {known}") });
+                errors.push(ConfigError {
+                    path: format!("shadow[{at}]"),
+                    reason: format!("must be one of {known}"),
+                });
             }
             found
         });
         let shadow = shadow.collect();
         #[cfg(feature = "fault")]
-        let fault = root.fields.remove("fault").map(crate::fault::Fault::read).unwrap_or_default();
+        let fault = root
+            .fields
+            .remove("fault")
+            .map(crate::fault::Fault::read)
+            .unwrap_or_default();
         root.finish(errors);
         Some(Self {
             control_plane: control_plane?,
@@ -228,25 +270,45 @@ impl Config {
 fn places(mut object: Object, errors: &mut Vec<ConfigError>) -> Places {
     let default = Places::default();
     let headers = object.optional_strings("headers", errors).map(|names| {
-        names.into_iter().enumerate().map(|(at, name)| object.header_name(&format!("headers[{at}]"), &name, errors))
+        names
+            .into_iter()
+            .enumerate()
+            .map(|(at, name)| object.header_name(&format!("headers[{at}]"), &name, errors))
     });
     let headers = headers.map_or(default.headers, Iterator::collect);
     let mut place = |field: &str| {
         let name = object.optional_string(field, errors)?;
         // A query would read these as something else.
         if !is_token(name.as_bytes()) || name.contains(['%', '+', '&', '#']) {
-            object.error(field, "must be a name of letters, digits and !$'*-.^_`|~", errors);
+            object.error(
+                field,
+                "must be a name of letters, digits and !$'*-.^_`|~",
+                errors,
+            );
         }
         Some(name)
     };
     let (query, cookie) = (place("query"), place("cookie"));
-    let bearer = object.optional_bool("bearer", errors).unwrap_or(default.bearer);
-    let forward = object.optional_bool("forward", errors).unwrap_or(default.forward);
+    let bearer = object
+        .optional_bool("bearer", errors)
+        .unwrap_or(default.bearer);
+    let forward = object
+        .optional_bool("forward", errors)
+        .unwrap_or(default.forward);
     if headers.is_empty() && !bearer && query.is_none() && cookie.is_none() {
-        errors.push(ConfigError { path: object.path.clone(), reason: "must name a place to look for keys".to_owned() });
+        errors.push(ConfigError {
+            path: object.path.clone(),
+            reason: "must name a place to look for keys".to_owned(),
+        });
     }
     object.finish(errors);
-    Places { headers, bearer, query, cookie, forward }
+    Places {
+        headers,
+        bearer,
+        query,
+        cookie,
+        forward,
+    }
 }
 
 fn identity_headers(object: Object, errors: &mut Vec<ConfigError>) -> Vec<(String, Field)> {
@@ -254,17 +316,31 @@ fn identity_headers(object: Object, errors: &mut Vec<ConfigError>) -> Vec<(Strin
     for (name, value) in &object.fields {
         let header = object.header_name(name, name, errors);
         if header.contains('_') {
-            object.error(name, "must not have an underscore, which some upstreams take for a hyphen", errors);
+            object.error(
+                name,
+                "must not have an underscore, which some upstreams take for a hyphen",
+                errors,
+            );
         }
         let alike = |other: &&str| **other != header && is_spelling(other, header.as_bytes());
         if headers.iter().any(|(other, _)| *other == header) {
             object.error(name, "is there twice", errors);
-        } else if let Some(other) =
-            headers.iter().map(|(other, _)| other.as_str()).chain([identity::HEADER]).find(alike)
+        } else if let Some(other) = headers
+            .iter()
+            .map(|(other, _)| other.as_str())
+            .chain([identity::HEADER])
+            .find(alike)
         {
-            object.error(name, format!("is the same as {other} to some upstreams"), errors);
+            object.error(
+                name,
+                format!("is the same as {other} to some upstreams"),
+                errors,
+            );
         }
-        match Field::ALL.iter().find(|(field, _)| value.as_str() == Some(field)) {
+        match Field::ALL
+            .iter()
+            .find(|(field, _)| value.as_str() == Some(field))
+        {
             Some((_, field)) => headers.push((header, *field)),
             None => {
                 let known = Field::ALL.map(|(field, _)| field).join(", ");
@@ -287,7 +363,9 @@ fn trusted_hops(root: &mut Object, errors: &mut Vec<ConfigError>) -> Option<usiz
 }
 
 fn end_streams(root: &mut Object, errors: &mut Vec<ConfigError>) -> EndStreams {
-    let Some(name) = root.optional_string("end_streams", errors) else { return EndStreams::default() };
+    let Some(name) = root.optional_string("end_streams", errors) else {
+        return EndStreams::default();
+    };
     let found = EndStreams::NAMES.iter().find(|(known, _)| *known == name);
     if found.is_none() {
         let known = EndStreams::NAMES.map(|(name, _)| name).join(", ");
@@ -300,13 +378,21 @@ fn health_path(root: &mut Object, errors: &mut Vec<ConfigError>) -> Option<Strin
     let path = root.optional_string("health_path", errors)?;
     let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#');
     if !path.starts_with('/') || !path.bytes().all(plain) {
-        root.error("health_path", "must be a path that begins with /, in printable ASCII without ? and #", errors);
+        root.error(
+            "health_path",
+            "must be a path that begins with /, in printable ASCII without ? and #",
+            errors,
+        );
     }
     Some(path)
 }
 
 fn identity_names(headers: &[(String, Field)]) -> HeaderNames {
-    headers.iter().map(|(name, _)| name.as_str()).chain([identity::HEADER]).collect()
+    headers
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .chain([identity::HEADER])
+        .collect()
 }
 
 #[cfg(test)]

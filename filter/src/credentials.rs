@@ -4,8 +4,8 @@ use crate::config::Places;
 use crate::headers::RequestHeaders;
 use crate::host::{Host, Refused};
 use latchkey_policy::credential::{
-    MAX_CANDIDATES, Presented, bearer_token, in_authorization, in_cookies, in_header, in_query, is_ours,
-    may_be_imported, without_cookie, without_elements, without_query,
+    MAX_CANDIDATES, Presented, bearer_token, in_authorization, in_cookies, in_header, in_query,
+    is_ours, may_be_imported, without_cookie, without_elements, without_query,
 };
 use latchkey_policy::key::{KeyDigest, KeyFormat};
 use std::borrow::Cow;
@@ -29,7 +29,10 @@ impl<'c> Imported<'c> {
         mut exist: impl FnMut(&KeyDigest) -> Result<bool, E>,
     ) -> Result<Self, E> {
         let mut found = Self::default();
-        for (count, candidate) in candidates.filter(|candidate| may_be_imported(candidate)).enumerate() {
+        for (count, candidate) in candidates
+            .filter(|candidate| may_be_imported(candidate))
+            .enumerate()
+        {
             if count >= MAX_CANDIDATES {
                 return Ok(Self { all: true, ..found });
             }
@@ -66,17 +69,30 @@ impl<'c> Credentials<'c> {
     /// Whatever stands where a key may be.
     pub fn candidates(&self) -> impl Iterator<Item = Cow<'c, [u8]>> {
         let Self { places, headers } = *self;
-        let plain = places.headers.iter().flat_map(move |name| headers.all(name)).flat_map(in_header);
-        let bearer = places.bearer.then(|| headers.all(AUTHORIZATION)).into_iter().flatten().flat_map(in_authorization);
+        let plain = places
+            .headers
+            .iter()
+            .flat_map(move |name| headers.all(name))
+            .flat_map(in_header);
+        let bearer = places
+            .bearer
+            .then(|| headers.all(AUTHORIZATION))
+            .into_iter()
+            .flatten()
+            .flat_map(in_authorization);
         let cookies = values(headers, COOKIE, places.cookie.as_deref());
         let cookies = cookies.flat_map(|(value, name)| in_cookies(value, name));
         let query = values(headers, PATH, places.query.as_deref());
         let query = query.flat_map(|(path, name)| in_query(path, name));
-        plain.chain(bearer).chain(cookies).map(Cow::Borrowed).chain(query)
+        plain
+            .chain(bearer)
+            .chain(cookies)
+            .map(Cow::Borrowed)
+            .chain(query)
     }
 
-    /// Keeps keys from the upstream, unless it is to have them: what begins like ours, what was `imported`, and the `used`
-    /// key. Anything else was not taken for a key, and stays as it is.
+    /// Keeps keys from the upstream, unless it is to have them: what begins like ours, what was
+    /// `imported`, and the `used` key. Anything else was not taken for a key, and stays as it is.
     pub fn hide(
         &self,
         host: &impl Host,
@@ -87,8 +103,12 @@ impl<'c> Credentials<'c> {
         if self.places.forward {
             return Ok(());
         }
-        let is_used = |value: &[u8]| used.is_some_and(|used| may_be_imported(value) && KeyDigest::of(value) == *used);
-        self.hide_where(host, |value| is_ours(value, keys) || imported.have(value) || is_used(value))
+        let is_used = |value: &[u8]| {
+            used.is_some_and(|used| may_be_imported(value) && KeyDigest::of(value) == *used)
+        };
+        self.hide_where(host, |value| {
+            is_ours(value, keys) || imported.have(value) || is_used(value)
+        })
     }
 
     /// Removes the values to `hide`, each from where it stands.
@@ -99,8 +119,13 @@ impl<'c> Credentials<'c> {
         if self.places.bearer {
             // The operator may have named it as a header that holds keys alone, too.
             let is_plain = self.places.headers.iter().any(|name| name == AUTHORIZATION);
-            let is_hidden = |value: &[u8]| bearer_token(value).is_some_and(&hide) || (is_plain && hide(value));
-            replace(host, AUTHORIZATION, without_elements(self.headers.all(AUTHORIZATION), is_hidden))?;
+            let is_hidden =
+                |value: &[u8]| bearer_token(value).is_some_and(&hide) || (is_plain && hide(value));
+            replace(
+                host,
+                AUTHORIZATION,
+                without_elements(self.headers.all(AUTHORIZATION), is_hidden),
+            )?;
         }
         if let Some(name) = &self.places.cookie
             && let Some(value) = self.headers.get(COOKIE)
@@ -132,5 +157,6 @@ fn values<'c>(
     header: &'c str,
     name: Option<&'c str>,
 ) -> impl Iterator<Item = (&'c [u8], &'c str)> {
-    name.into_iter().flat_map(move |name| headers.all(header).map(move |value| (value, name)))
+    name.into_iter()
+        .flat_map(move |name| headers.all(header).map(move |value| (value, name)))
 }

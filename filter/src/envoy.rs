@@ -1,13 +1,16 @@
 //! Envoy, as the filter's host: the proxy-wasm ABI (0.2.1) itself.
 //!
-//! There is an SDK for it; its wrappers panic on a status that they do not expect, which takes the worker's filter down,
-//! and its dispatcher costs every request more than all of the ABI that is needed here.
+//! There is an SDK for it; its wrappers panic on a status that they do not expect, which takes the
+//! worker's filter down, and its dispatcher costs every request more than all of the ABI that is
+//! needed here.
 
 mod abi;
 mod entry;
 
 use crate::headers::RequestHeaders;
-use crate::host::{ContextId, Host, Level, LocalResponse, MetricId, MetricKind, Nanos, Refused, StreamId};
+use crate::host::{
+    ContextId, Host, Level, LocalResponse, MetricId, MetricKind, Nanos, Refused, StreamId,
+};
 use crate::worker::Worker;
 use abi::{BufferType, LogLevel, MapType, MetricType, StreamType};
 use latchkey_policy::cells::{Cell as SharedCell, CellError, Cells, Expect};
@@ -61,7 +64,9 @@ impl Default for Envoy {
 
 impl Envoy {
     fn generation_gauge(&self) -> Option<MetricId> {
-        *self.generation.get_or_init(|| abi::define_metric(MetricType::Gauge, GENERATION).ok())
+        *self
+            .generation
+            .get_or_init(|| abi::define_metric(MetricType::Gauge, GENERATION).ok())
     }
 
     /// Lets `call` use the whole name of a cell.
@@ -73,8 +78,8 @@ impl Envoy {
     }
 }
 
-/// A write with this version fails on a cell that exists, whatever its version, and creates one that does not: Envoy
-/// compares versions only where there is one, and counts them up from 1.
+/// A write with this version fails on a cell that exists, whatever its version, and creates one
+/// that does not: Envoy compares versions only where there is one, and counts them up from 1.
 const NO_SUCH_VERSION: u32 = u32::MAX;
 
 impl Cells for Envoy {
@@ -91,19 +96,24 @@ impl Cells for Envoy {
             Expect::Absent => NO_SUCH_VERSION,
             Expect::Version(version) => version,
         };
-        self.with_name(name, |name| abi::set_shared_data(name, bytes, version))?.map_err(|status| match status {
-            abi::CAS_MISMATCH => CellError::Conflict,
-            _ => CellError::Host,
-        })
+        self.with_name(name, |name| abi::set_shared_data(name, bytes, version))?
+            .map_err(|status| match status {
+                abi::CAS_MISMATCH => CellError::Conflict,
+                _ => CellError::Host,
+            })
     }
 
-    /// A gauge, which all threads of the process share, and which is read without a copy or a lock. It is 0 as long as
-    /// nobody has advanced it, and for ever where the operator's configuration of statistics leaves it out.
+    /// A gauge, which all threads of the process share, and which is read without a copy or a lock.
+    /// It is 0 as long as nobody has advanced it, and for ever where the operator's configuration
+    /// of statistics leaves it out.
     fn generation(&self) -> Option<u64> {
-        abi::get_metric(self.generation_gauge()?).ok().filter(|generation| *generation != 0)
+        abi::get_metric(self.generation_gauge()?)
+            .ok()
+            .filter(|generation| *generation != 0)
     }
 
-    /// Not by one: after a hot restart the gauge has the former process' value added, until that ends and it has not.
+    /// Not by one: after a hot restart the gauge has the former process' value added, until that
+    /// ends and it has not.
     fn advance_generation(&self) {
         if let Some(gauge) = self.generation_gauge() {
             let step = abi::current_time().unwrap_or_default() & (u64::MAX >> 24) | 1;
@@ -128,7 +138,8 @@ impl Host for Envoy {
     fn environment(&self, name: &str) -> Option<String> {
         let variables = abi::environment().ok()?;
         let mut variables = variables.split(|byte| *byte == 0);
-        let value = variables.find_map(|variable| variable.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
+        let value = variables
+            .find_map(|variable| variable.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
         String::from_utf8(value.to_vec()).ok()
     }
 
@@ -216,7 +227,11 @@ impl Host for Envoy {
 
     fn open_stream(&self, cluster: &str, token: &str) -> Result<StreamId, Refused> {
         // A serialized GrpcService and not the bare name, as some names happen to parse as one.
-        let service = GrpcService { envoy_grpc: Some(EnvoyGrpc { cluster_name: cluster.to_owned() }) };
+        let service = GrpcService {
+            envoy_grpc: Some(EnvoyGrpc {
+                cluster_name: cluster.to_owned(),
+            }),
+        };
         let authorization = format!("Bearer {token}");
         abi::open_grpc_stream(
             &service.encode_to_vec(),

@@ -1,8 +1,10 @@
-//! A host for unit tests: a clock that the test sets, shared memory that several fakes can be on, and a record of all
-//! that was asked of it.
+//! A host for unit tests: a clock that the test sets, shared memory that several fakes can be on,
+//! and a record of all that was asked of it.
 
 use crate::headers::RequestHeaders;
-use crate::host::{ContextId, Host, Level, LocalResponse, MetricId, MetricKind, Nanos, Refused, StreamId};
+use crate::host::{
+    ContextId, Host, Level, LocalResponse, MetricId, MetricKind, Nanos, Refused, StreamId,
+};
 use latchkey_policy::cells::{Cell as SharedCell, CellError, Cells, Expect};
 use latchkey_policy::test_util::MemoryCells;
 use latchkey_policy::verdict::GrpcStatus;
@@ -67,20 +69,37 @@ impl FakeHost {
 
     pub(crate) fn advance_millis(&self, millis: u64) {
         self.clock.set(self.clock.get() + millis * 1_000_000);
-        self.monotonic.set(self.monotonic.get() + millis * 1_000_000);
+        self.monotonic
+            .set(self.monotonic.get() + millis * 1_000_000);
     }
 
     fn cell(&self, name: &str) -> String {
         let instance = self.instance.borrow();
-        format!("{}/{name}", if instance.is_empty() { "latchkey" } else { &instance })
+        format!(
+            "{}/{name}",
+            if instance.is_empty() {
+                "latchkey"
+            } else {
+                &instance
+            }
+        )
     }
 
     pub(crate) fn metric(&self, name: &str) -> u64 {
-        self.metrics.borrow().iter().filter(|(defined, _)| defined == name).map(|(_, value)| value).sum()
+        self.metrics
+            .borrow()
+            .iter()
+            .filter(|(defined, _)| defined == name)
+            .map(|(_, value)| value)
+            .sum()
     }
 
     fn permit(&self, call: &str) -> Result<(), Refused> {
-        if self.stubborn.get() == call { Err(Refused) } else { Ok(()) }
+        if self.stubborn.get() == call {
+            Err(Refused)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -137,14 +156,18 @@ impl Host for FakeHost {
     fn request_headers(&self) -> Result<RequestHeaders, Refused> {
         self.permit("request_headers")?;
         let headers = self.headers.borrow();
-        let headers = headers.iter().map(|(name, value)| (name.as_bytes(), &**value));
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), &**value));
         RequestHeaders::read(RequestHeaders::encode(headers).unwrap())
     }
 
     fn request_trailers(&self) -> Result<RequestHeaders, Refused> {
         self.permit("request_trailers")?;
         let trailers = self.trailers.borrow();
-        let trailers = trailers.iter().map(|(name, value)| (name.as_bytes(), &**value));
+        let trailers = trailers
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), &**value));
         RequestHeaders::read(RequestHeaders::encode(trailers).unwrap())
     }
 
@@ -155,7 +178,9 @@ impl Host for FakeHost {
 
     fn set_request_header(&self, name: &str, value: &[u8]) -> Result<(), Refused> {
         self.permit("set_request_header")?;
-        self.headers.borrow_mut().insert(name.to_owned(), value.to_vec());
+        self.headers
+            .borrow_mut()
+            .insert(name.to_owned(), value.to_vec());
         Ok(())
     }
 
@@ -173,21 +198,44 @@ impl Host for FakeHost {
 
     fn set_response_header(&self, name: &str, value: &str) -> Result<(), Refused> {
         self.permit("set_response_header")?;
-        self.response_headers.borrow_mut().insert(name.to_owned(), value.to_owned());
+        self.response_headers
+            .borrow_mut()
+            .insert(name.to_owned(), value.to_owned());
         Ok(())
     }
 
     fn set_filter_state(&self, name: &str, value: &str) -> Result<(), Refused> {
         self.permit(&format!("set_filter_state {name}"))?;
-        self.filter_state.borrow_mut().insert(name.to_owned(), value.to_owned());
+        self.filter_state
+            .borrow_mut()
+            .insert(name.to_owned(), value.to_owned());
         Ok(())
     }
 
     fn respond(&self, response: &LocalResponse<'_>) -> Result<(), Refused> {
-        let LocalResponse { status, grpc_status, details, headers, body } = *response;
-        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let response = Response { status, grpc_status, details: details.to_owned(), headers, body: body.to_owned() };
-        assert_eq!(self.response.replace(Some(response)), None, "answered twice");
+        let LocalResponse {
+            status,
+            grpc_status,
+            details,
+            headers,
+            body,
+        } = *response;
+        let headers = headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let response = Response {
+            status,
+            grpc_status,
+            details: details.to_owned(),
+            headers,
+            body: body.to_owned(),
+        };
+        assert_eq!(
+            self.response.replace(Some(response)),
+            None,
+            "answered twice"
+        );
         Ok(())
     }
 
@@ -200,7 +248,10 @@ impl Host for FakeHost {
 
     fn reset(&self) -> Result<(), Refused> {
         self.permit("reset")?;
-        assert!(self.open.borrow_mut().remove(&self.entered.get()).is_some(), "reset twice");
+        assert!(
+            self.open.borrow_mut().remove(&self.entered.get()).is_some(),
+            "reset twice"
+        );
         self.resets.borrow_mut().push(self.entered.get());
         Ok(())
     }
@@ -238,7 +289,9 @@ impl Host for FakeHost {
         if self.stubborn.get() == "send" {
             return Err(Refused);
         }
-        self.sent.borrow_mut().extend(FromNode::decode(message).unwrap().message);
+        self.sent
+            .borrow_mut()
+            .extend(FromNode::decode(message).unwrap().message);
         Ok(())
     }
 

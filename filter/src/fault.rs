@@ -1,4 +1,5 @@
-//! Faults on demand, for the tests of what Envoy does with a filter that fails. Only with the feature `fault`.
+//! Faults on demand, for the tests of what Envoy does with a filter that fails. Only with the
+//! feature `fault`.
 //!
 //! | field of `fault` | effect |
 //! |---|---|
@@ -25,10 +26,16 @@ impl Fault {
     pub fn read(value: Value) -> Self {
         let field = |name: &str| value.get(name);
         Self {
-            configure_call: field("configure_call").and_then(Value::as_u64).unwrap_or_default(),
+            configure_call: field("configure_call")
+                .and_then(Value::as_u64)
+                .unwrap_or_default(),
             configure_traps: field("configure_how").and_then(Value::as_str) == Some("trap"),
-            request_header: field("request_header").and_then(Value::as_str).map(str::to_owned),
-            holder_traps: field("holder_traps").and_then(Value::as_u64).unwrap_or_default(),
+            request_header: field("request_header")
+                .and_then(Value::as_str)
+                .map(str::to_owned),
+            holder_traps: field("holder_traps")
+                .and_then(Value::as_u64)
+                .unwrap_or_default(),
         }
     }
 
@@ -47,7 +54,9 @@ impl Fault {
     /// A trap, if the request asks for it.
     pub fn on_request(&self, host: &impl Host) {
         if let Some(header) = &self.request_header
-            && host.request_headers().is_ok_and(|headers| headers.has(header))
+            && host
+                .request_headers()
+                .is_ok_and(|headers| headers.has(header))
         {
             trap();
         }
@@ -55,7 +64,8 @@ impl Fault {
 
     /// A trap in the thread that holds the stream, as often as was asked for.
     pub fn on_tick(&self, host: &impl Host, holds_stream: bool) {
-        if holds_stream && self.holder_traps > 0 && count(host, "fault_holder") <= self.holder_traps {
+        if holds_stream && self.holder_traps > 0 && count(host, "fault_holder") <= self.holder_traps
+        {
             host.log(Level::Warn, "fault: the holder of the stream traps");
             trap();
         }
@@ -66,7 +76,10 @@ impl Fault {
 fn count(host: &impl Host, name: &str) -> u64 {
     loop {
         let Ok(cell) = host.get(name) else { return 0 };
-        let before = cell.as_ref().and_then(|cell| Some(u64::from_le_bytes(*cell.bytes.first_chunk()?))).unwrap_or(0);
+        let before = cell
+            .as_ref()
+            .and_then(|cell| Some(u64::from_le_bytes(*cell.bytes.first_chunk()?)))
+            .unwrap_or(0);
         let now = before.saturating_add(1);
         match host.set(name, &now.to_le_bytes(), Expect::unchanged(cell.as_ref())) {
             Ok(()) => return now,

@@ -1,4 +1,5 @@
-//! Whatever comes on the stream, in a configuration or in a request. `make fuzz` runs this for long.
+//! Whatever comes on the stream, in a configuration or in a request. `make fuzz` runs this for
+//! long.
 
 use crate::config::Config;
 use crate::credentials::Credentials;
@@ -10,7 +11,9 @@ use latchkey_policy::credential::{MAX_CANDIDATES, is_ours, without_word};
 use latchkey_policy::key::{Environment, KeyDigest, KeyFormat};
 use latchkey_policy::snapshot::{self, Unavailable, Writer, note_contact};
 use latchkey_policy::test_util::{self, Random, fuzz};
-use latchkey_protocol::{Batch, Elsewhere, Heartbeat, KeyElsewhere, ToNode, UsageAck, Welcome, WindowCount, to_node};
+use latchkey_protocol::{
+    Batch, Elsewhere, Heartbeat, KeyElsewhere, ToNode, UsageAck, Welcome, WindowCount, to_node,
+};
 use prost::Message as _;
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -31,7 +34,10 @@ fn snapshot_of(digest: KeyDigest) -> (Vec<u8>, Vec<u8>) {
 fn message(random: &mut Random, sequence: u64) -> Vec<u8> {
     let (policies, keys) = snapshot_of(KeyDigest::of(&[random.number().to_le_bytes()[0]]));
     let message = match random.below(8) {
-        0 => to_node::Message::Heartbeat(Heartbeat { revision: 1, ..Heartbeat::default() }),
+        0 => to_node::Message::Heartbeat(Heartbeat {
+            revision: 1,
+            ..Heartbeat::default()
+        }),
         1 => to_node::Message::Welcome(Welcome {
             epoch: vec![1; 16],
             format: latchkey_policy::record::FORMAT,
@@ -40,26 +46,55 @@ fn message(random: &mut Random, sequence: u64) -> Vec<u8> {
             keys: u64::from(random.below(100)),
             ..Welcome::default()
         }),
-        2 => to_node::Message::UsageAck(UsageAck { sequence: u64::from(random.below(3)) }),
+        2 => to_node::Message::UsageAck(UsageAck {
+            sequence: u64::from(random.below(3)),
+        }),
         3 => {
             let kind = i32::try_from(random.below(7)).unwrap();
-            let count = WindowCount { kind, number: random.below(1 << 20), count: random.below(100) };
-            let key = KeyElsewhere { key: u64::from(random.below(3)), slot: random.below(3), windows: vec![count] };
+            let count = WindowCount {
+                kind,
+                number: random.below(1 << 20),
+                count: random.below(100),
+            };
+            let key = KeyElsewhere {
+                key: u64::from(random.below(3)),
+                slot: random.below(3),
+                windows: vec![count],
+            };
             to_node::Message::Elsewhere(Elsewhere { keys: vec![key] })
         }
         _ => to_node::Message::Batch(Batch {
             sequence,
             policies: policies.into(),
             keys: keys.into(),
-            removed_keys: KeyDigest::of(&[random.number().to_le_bytes()[0]]).0.to_vec().into(),
-            removed_policies: if random.below(4) == 0 { 1u64.to_le_bytes().to_vec().into() } else { Vec::new().into() },
-            routes: if random.below(4) == 0 { Vec::new() } else { test_util::no_routes() }.into(),
+            removed_keys: KeyDigest::of(&[random.number().to_le_bytes()[0]])
+                .0
+                .to_vec()
+                .into(),
+            removed_policies: if random.below(4) == 0 {
+                1u64.to_le_bytes().to_vec().into()
+            } else {
+                Vec::new().into()
+            },
+            routes: if random.below(4) == 0 {
+                Vec::new()
+            } else {
+                test_util::no_routes()
+            }
+            .into(),
             revision: u64::from(random.below(9)),
             ..Batch::default()
         }),
     };
-    let bytes = ToNode { message: Some(message) }.encode_to_vec();
-    if random.below(3) == 0 { random.mutated(&bytes) } else { bytes }
+    let bytes = ToNode {
+        message: Some(message),
+    }
+    .encode_to_vec();
+    if random.below(3) == 0 {
+        random.mutated(&bytes)
+    } else {
+        bytes
+    }
 }
 
 /// A worker lives through any conversation, and what it has published can be read at all times.
@@ -115,7 +150,8 @@ fn fuzz_configuration() {
     });
 }
 
-/// Only a request that presents the one key there is passes, and then nothing of it is left where keys are looked for.
+/// Only a request that presents the one key there is passes, and then nothing of it is left where
+/// keys are looked for.
 #[test]
 fn fuzz_requests() {
     let config = Config::parse(CONFIGURATION.as_bytes()).ok().unwrap();
@@ -127,8 +163,16 @@ fn fuzz_requests() {
     let mut passed = 0;
     fuzz(|random| {
         let imported = random.below(2) == 0;
-        let key = if imported { &b"sk-proj-0123456789"[..] } else { of_ours };
-        let routes = if imported { test_util::no_routes_and_imported_keys() } else { test_util::no_routes() };
+        let key = if imported {
+            &b"sk-proj-0123456789"[..]
+        } else {
+            of_ours
+        };
+        let routes = if imported {
+            test_util::no_routes_and_imported_keys()
+        } else {
+            test_util::no_routes()
+        };
         let host = FakeHost::default();
         host.advance_millis(1_000_000);
         let (policies, keys) = snapshot_of(KeyDigest::of(key));
@@ -146,12 +190,33 @@ fn fuzz_requests() {
         let mut worker = Worker::default();
         assert!(worker.configure(&host, CONFIGURATION.as_bytes()));
 
-        let parts: [&[u8]; 9] = [key, b"Bearer ", b"k=", b"?key=", b"&", b"; ", b", ", b"lk_live_", b"%6b"];
-        let owned = ["x-latchkey-identity", "x-tier", "x.latchkey.identity", "x_tier"];
+        let parts: [&[u8]; 9] = [
+            key,
+            b"Bearer ",
+            b"k=",
+            b"?key=",
+            b"&",
+            b"; ",
+            b", ",
+            b"lk_live_",
+            b"%6b",
+        ];
+        let owned = [
+            "x-latchkey-identity",
+            "x-tier",
+            "x.latchkey.identity",
+            "x_tier",
+        ];
         let connection = ["connection", "x-forwarded-for"];
-        for name in ["x-api-key", "authorization", "cookie", ":path"].into_iter().chain(owned).chain(connection) {
+        for name in ["x-api-key", "authorization", "cookie", ":path"]
+            .into_iter()
+            .chain(owned)
+            .chain(connection)
+        {
             if random.below(3) == 0 {
-                let mut value: Vec<u8> = (0..random.below(5)).flat_map(|_| random.pick(&parts).to_vec()).collect();
+                let mut value: Vec<u8> = (0..random.below(5))
+                    .flat_map(|_| random.pick(&parts).to_vec())
+                    .collect();
                 if random.below(4) == 0 {
                     value = random.mutated(&value);
                 }
@@ -162,7 +227,11 @@ fn fuzz_requests() {
         let candidates = |host: &FakeHost| {
             let headers = host.request_headers().unwrap();
             let credentials = Credentials::new(&config.credentials, &headers);
-            credentials.candidates().map(Cow::into_owned).filter(|value| !value.is_empty()).collect::<Vec<_>>()
+            credentials
+                .candidates()
+                .map(Cow::into_owned)
+                .filter(|value| !value.is_empty())
+                .collect::<Vec<_>>()
         };
         let counts = |value: &Vec<u8>| is_ours(value, &config.keys) || (imported && value == key);
         let before = candidates(&host);
@@ -170,14 +239,20 @@ fn fuzz_requests() {
         let outcome = Life::default().on_headers(&host, &shared);
         let counted: Vec<_> = before.iter().filter(|value| counts(value)).collect();
         // Behind a word it is the same key, if it also stands alone.
-        let is_only = counted.iter().all(|value| without_word(value, &config.keys) == key);
-        let passes = before.len() <= MAX_CANDIDATES && is_only && counted.iter().any(|value| *value == key);
+        let is_only = counted
+            .iter()
+            .all(|value| without_word(value, &config.keys) == key);
+        let passes =
+            before.len() <= MAX_CANDIDATES && is_only && counted.iter().any(|value| *value == key);
         assert_eq!(outcome == Outcome::Pass, passes, "{before:?}");
         if outcome == Outcome::Pass {
             passed += 1;
             let others: Vec<_> = before.into_iter().filter(|value| !counts(value)).collect();
             assert_eq!(candidates(&host), others, "what is no key goes on");
-            assert!(host.headers.borrow()["x-latchkey-identity"].starts_with(b"key=\"key_abc123def456\""));
+            assert!(
+                host.headers.borrow()["x-latchkey-identity"]
+                    .starts_with(b"key=\"key_abc123def456\"")
+            );
             assert_eq!(host.headers.borrow()["x-tier"], b"basic");
             assert!(!host.headers.borrow().contains_key("x_tier"));
             assert!(!host.headers.borrow().contains_key("x.latchkey.identity"));

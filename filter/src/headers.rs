@@ -1,4 +1,5 @@
-//! The headers of a request, all of them at once: asking the host for each would cost as much for every one.
+//! The headers of a request, all of them at once: asking the host for each would cost as much for
+//! every one.
 
 use crate::host::Refused;
 use std::borrow::Cow;
@@ -6,9 +7,9 @@ use std::borrow::Cow;
 /// Bytes in a number.
 const NUMBER_LEN: usize = 4;
 
-/// Headers and pseudo-headers, names in lower case, in the form in which the ABI hands header maps over: their number,
-/// for each the lengths of name and value, and then each name and each value with a NUL behind. Numbers are 32 bits,
-/// little-endian.
+/// Headers and pseudo-headers, names in lower case, in the form in which the ABI hands header maps
+/// over: their number, for each the lengths of name and value, and then each name and each value
+/// with a NUL behind. Numbers are 32 bits, little-endian.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RequestHeaders {
     bytes: Vec<u8>,
@@ -22,11 +23,24 @@ impl RequestHeaders {
     /// # Errors
     /// When it is not of that form.
     pub fn read(bytes: Vec<u8>) -> Result<Self, Refused> {
-        let count = if bytes.is_empty() { 0 } else { usize::try_from(number(&bytes)?).map_err(|_| Refused)? };
-        let content = count.checked_mul(2 * NUMBER_LEN).and_then(|lengths| lengths.checked_add(NUMBER_LEN));
-        let headers = Self { bytes, content: content.ok_or(Refused)? };
+        let count = if bytes.is_empty() {
+            0
+        } else {
+            usize::try_from(number(&bytes)?).map_err(|_| Refused)?
+        };
+        let content = count
+            .checked_mul(2 * NUMBER_LEN)
+            .and_then(|lengths| lengths.checked_add(NUMBER_LEN));
+        let headers = Self {
+            bytes,
+            content: content.ok_or(Refused)?,
+        };
         // Each of them is there, or there is no telling what is missing.
-        if headers.iter().count() == count { Ok(headers) } else { Err(Refused) }
+        if headers.iter().count() == count {
+            Ok(headers)
+        } else {
+            Err(Refused)
+        }
     }
 
     /// In that form.
@@ -45,14 +59,19 @@ impl RequestHeaders {
 
     /// Names and values, in the order in which they came.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let (lengths, content) = self.bytes.split_at_checked(self.content).unwrap_or_default();
+        let (lengths, content) = self
+            .bytes
+            .split_at_checked(self.content)
+            .unwrap_or_default();
         let lengths = lengths.get(NUMBER_LEN..).unwrap_or_default();
         Iter { lengths, content }
     }
 
     /// The values of the headers of this name.
     pub fn all<'h>(&'h self, name: &str) -> impl Iterator<Item = &'h [u8]> {
-        self.iter().filter(move |(other, _)| *other == name.as_bytes()).map(|(_, value)| value)
+        self.iter()
+            .filter(move |(other, _)| *other == name.as_bytes())
+            .map(|(_, value)| value)
     }
 
     /// Whether there is a header of this name.
@@ -60,10 +79,12 @@ impl RequestHeaders {
         self.all(name).next().is_some()
     }
 
-    /// Whether it is a gRPC request (`application/grpc`, with a subtype or parameters; not gRPC-Web), and how that is
-    /// written.
+    /// Whether it is a gRPC request (`application/grpc`, with a subtype or parameters; not
+    /// gRPC-Web), and how that is written.
     pub fn grpc(&self) -> Option<Grpc> {
-        let rest = self.all("content-type").find_map(|value| value.strip_prefix(b"application/grpc"))?;
+        let rest = self
+            .all("content-type")
+            .find_map(|value| value.strip_prefix(b"application/grpc"))?;
         match rest.first() {
             Some(b';' | b' ') => Some(Grpc::WithParameters),
             Some(b'+') if rest.contains(&b';') => Some(Grpc::WithParameters),
@@ -72,7 +93,8 @@ impl RequestHeaders {
         }
     }
 
-    /// The value of a header; those of one that was sent more than once joined by commas (RFC 9110, section 5.3).
+    /// The value of a header; those of one that was sent more than once joined by commas (RFC 9110,
+    /// section 5.3).
     pub fn get(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         let mut values = self.all(name);
         let first = values.next()?;
@@ -106,7 +128,9 @@ impl<'h> Iterator for Iter<'h> {
         self.lengths = rest;
         let [n0, n1, n2, n3, v0, v1, v2, v3] = *lengths;
         let mut text = |length: [u8; NUMBER_LEN]| {
-            let (text, rest) = self.content.split_at_checked(usize::try_from(u32::from_le_bytes(length)).ok()?)?;
+            let (text, rest) = self
+                .content
+                .split_at_checked(usize::try_from(u32::from_le_bytes(length)).ok()?)?;
             // The NUL.
             self.content = rest.split_first()?.1;
             Some(text)
@@ -116,18 +140,28 @@ impl<'h> Iterator for Iter<'h> {
 }
 
 fn number(bytes: &[u8]) -> Result<u32, Refused> {
-    bytes.first_chunk().map(|bytes| u32::from_le_bytes(*bytes)).ok_or(Refused)
+    bytes
+        .first_chunk()
+        .map(|bytes| u32::from_le_bytes(*bytes))
+        .ok_or(Refused)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SENT: [(&str, &str); 5] =
-        [(":path", "/"), ("x-api-key", "one"), ("accept", ""), ("x-api-key", "two"), ("x-api", "three")];
+    const SENT: [(&str, &str); 5] = [
+        (":path", "/"),
+        ("x-api-key", "one"),
+        ("accept", ""),
+        ("x-api-key", "two"),
+        ("x-api", "three"),
+    ];
 
     fn encoded(headers: &[(&str, &str)]) -> Vec<u8> {
-        let headers = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         RequestHeaders::encode(headers).unwrap()
     }
 
@@ -135,8 +169,14 @@ mod tests {
     fn what_was_sent_is_read() {
         let headers = RequestHeaders::read(encoded(&SENT)).unwrap();
         let read: Vec<_> = headers.iter().collect();
-        assert_eq!(read, SENT.map(|(name, value)| (name.as_bytes(), value.as_bytes())));
-        assert_eq!(headers.all("x-api-key").collect::<Vec<_>>(), [b"one", b"two"]);
+        assert_eq!(
+            read,
+            SENT.map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+        );
+        assert_eq!(
+            headers.all("x-api-key").collect::<Vec<_>>(),
+            [b"one", b"two"]
+        );
         assert_eq!(headers.get("x-api-key").as_deref(), Some(&b"one,two"[..]));
         assert!(matches!(headers.get("accept"), Some(Cow::Borrowed(b""))));
         assert!(headers.has("x-api") && !headers.has("x-ap") && headers.get("x-ap").is_none());
@@ -144,7 +184,11 @@ mod tests {
 
     #[test]
     fn grpc_is_known_by_its_content_type() {
-        let grpc = |value: &str| RequestHeaders::read(encoded(&[("content-type", value)])).unwrap().grpc();
+        let grpc = |value: &str| {
+            RequestHeaders::read(encoded(&[("content-type", value)]))
+                .unwrap()
+                .grpc()
+        };
         for (value, expected) in [
             ("application/grpc", Some(Grpc::Plain)),
             ("application/grpc+proto", Some(Grpc::Plain)),
@@ -172,7 +216,10 @@ mod tests {
     fn what_is_cut_short_or_says_too_much_is_refused() {
         let whole = encoded(&SENT);
         for end in 1..whole.len() {
-            assert!(RequestHeaders::read(whole[..end].to_vec()).is_err(), "{end}");
+            assert!(
+                RequestHeaders::read(whole[..end].to_vec()).is_err(),
+                "{end}"
+            );
         }
         for at in 0..NUMBER_LEN + SENT.len() * 2 * NUMBER_LEN {
             let mut damaged = whole.clone();

@@ -13,10 +13,15 @@ const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// Whether the request is a probe: GET or HEAD of the configured path, whatever its query is.
 pub fn is_probe(config: &Config, headers: &RequestHeaders) -> bool {
-    let Some(health_path) = &config.health_path else { return false };
+    let Some(health_path) = &config.health_path else {
+        return false;
+    };
     let path = headers.get(":path").unwrap_or_default();
     let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
-    path == health_path.as_bytes() && headers.get(":method").is_some_and(|method| matches!(&*method, b"GET" | b"HEAD"))
+    path == health_path.as_bytes()
+        && headers
+            .get(":method")
+            .is_some_and(|method| matches!(&*method, b"GET" | b"HEAD"))
 }
 
 /// Answers a probe: 200 while the filter would decide a request by its key, else 503.
@@ -37,15 +42,32 @@ pub fn answer(host: &impl Host, worker: &Shared, ready: &Ready) {
         });
         (503, "latchkey_not_ready", body)
     };
-    let headers = [("content-type", "application/json"), ("cache-control", "no-store")];
-    let response = LocalResponse { status, grpc_status: None, details, headers: &headers, body: &body.to_string() };
+    let headers = [
+        ("content-type", "application/json"),
+        ("cache-control", "no-store"),
+    ];
+    let response = LocalResponse {
+        status,
+        grpc_status: None,
+        details,
+        headers: &headers,
+        body: &body.to_string(),
+    };
     if host.respond(&response).is_err() {
-        host.log(Level::Error, "the host refused to answer a health check; it stays where it is");
+        host.log(
+            Level::Error,
+            "the host refused to answer a health check; it stays where it is",
+        );
     }
 }
 
-/// The revision of the snapshot, and whether row 2 of the verdict lets requests on; none without a snapshot.
-fn row_2(host: &impl Host, worker: &Shared, ready: &Ready) -> Result<(Option<u64>, bool), Unavailable> {
+/// The revision of the snapshot, and whether row 2 of the verdict lets requests on; none without a
+/// snapshot.
+fn row_2(
+    host: &impl Host,
+    worker: &Shared,
+    ready: &Ready,
+) -> Result<(Option<u64>, bool), Unavailable> {
     let mut reader = worker.reader()?;
     let view = reader.view(host)?;
     let revision = view.revision();

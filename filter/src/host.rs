@@ -1,4 +1,5 @@
-//! What the filter asks of Envoy. One implementation is Envoy itself, the other a fake for unit tests.
+//! What the filter asks of Envoy. One implementation is Envoy itself, the other a fake for unit
+//! tests.
 
 use crate::headers::RequestHeaders;
 use latchkey_policy::cells::Cells;
@@ -57,7 +58,8 @@ pub struct LocalResponse<'r> {
     pub body: &'r str,
 }
 
-/// The host. A call that fails has no effect; where nothing can be done about it, it returns nothing.
+/// The host. A call that fails has no effect; where nothing can be done about it, it returns
+/// nothing.
 pub trait Host: Cells {
     /// The time.
     fn now(&self) -> Result<Nanos, Refused>;
@@ -85,8 +87,8 @@ pub trait Host: Cells {
     /// The request's headers.
     fn request_headers(&self) -> Result<RequestHeaders, Refused>;
 
-    /// The address and port of the client, after what the host makes of trusted proxies: `192.0.2.1:4711` or
-    /// `[2001:db8::1]:4711`.
+    /// The address and port of the client, after what the host makes of trusted proxies:
+    /// `192.0.2.1:4711` or `[2001:db8::1]:4711`.
     fn source_address(&self) -> Result<Vec<u8>, Refused>;
 
     /// Sets a request header in place of all that the client sent under that name.
@@ -113,8 +115,8 @@ pub trait Host: Cells {
     /// Makes the calls that follow be about that request. Fails when it is gone.
     fn enter(&self, context: ContextId) -> Result<(), Refused>;
 
-    /// Ends the stream of the current request, whatever has been sent on it. Not for one that has ended: its context lives
-    /// on for a moment, and Envoy would not survive its end there.
+    /// Ends the stream of the current request, whatever has been sent on it. Not for one that has
+    /// ended: its context lives on for a moment, and Envoy would not survive its end there.
     fn reset(&self) -> Result<(), Refused>;
 
     /// The `node.id` of this Envoy.

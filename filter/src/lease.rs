@@ -1,14 +1,15 @@
 //! Which worker of an Envoy holds the stream: a lease in one shared cell.
 //!
-//! The holder renews the lease at every tick; a lease that was not renewed for [`EXPIRY`] is anybody's. A holder whose
-//! stream ends gives the lease back with a time before which nobody tries again, so that the back-off is one for the
-//! whole Envoy, and the next to try may be another worker. Each new holder gets a higher term, which keeps a
-//! predecessor that was only asleep from writing (`latchkey_policy::table`). A holder that ends in order gives the lease
-//! back at once.
+//! The holder renews the lease at every tick; a lease that was not renewed for [`EXPIRY`] is
+//! anybody's. A holder whose stream ends gives the lease back with a time before which nobody tries
+//! again, so that the back-off is one for the whole Envoy, and the next to try may be another
+//! worker. Each new holder gets a higher term, which keeps a predecessor that was only asleep from
+//! writing (`latchkey_policy::table`). A holder that ends in order gives the lease back at once.
 //!
-//! The cell also counts the workers of the process, so that the last one can say goodbye to the control plane. When Envoy
-//! shuts down, the main thread's is the last. So a worker that serves requests leaves the lease to one that serves none,
-//! and among these it goes to the one that was configured first: that is the main thread's.
+//! The cell also counts the workers of the process, so that the last one can say goodbye to the
+//! control plane. When Envoy shuts down, the main thread's is the last. So a worker that serves
+//! requests leaves the lease to one that serves none, and among these it goes to the one that was
+//! configured first: that is the main thread's.
 
 use crate::host::Nanos;
 use latchkey_policy::cells::{CellError, Cells, Expect};
@@ -86,7 +87,11 @@ impl Lease {
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let words: &[u8; Self::LEN] = bytes.try_into().ok()?;
-        let mut words = words.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
+        let mut words = words
+            .as_chunks::<8>()
+            .0
+            .iter()
+            .map(|word| u64::from_le_bytes(*word));
         let holder = words.next()?;
         let [t0, t1, t2, t3, f0, f1, f2, f3] = words.next()?.to_le_bytes();
         Some(Self {
@@ -105,7 +110,11 @@ impl Lease {
 
     fn is_free(&self, now: Nanos, who: Role, order: u64) -> bool {
         if self.holder == 0 {
-            let wait = if self.has_better(now, who, order) { HEAD_START } else { 0 };
+            let wait = if self.has_better(now, who, order) {
+                HEAD_START
+            } else {
+                0
+            };
             let retry_at = self.retry_at.saturating_add(wait);
             // A clock that was set back must not keep everybody waiting.
             now >= retry_at || retry_at.saturating_sub(now) > MAX_BACKOFF.saturating_add(wait)
@@ -129,7 +138,8 @@ impl Lease {
         self.idle_at != 0 && now.abs_diff(self.idle_at) <= IDLE_EXPIRY
     }
 
-    /// Whether an idle worker has to say that it is there: the first of them does so, every now and then.
+    /// Whether an idle worker has to say that it is there: the first of them does so, every now and
+    /// then.
     fn is_idle_due(&self, now: Nanos, order: u64) -> bool {
         !self.has_idle(now)
             || order < self.idle_order
@@ -168,7 +178,11 @@ pub struct Candidate {
 
 impl Default for Candidate {
     fn default() -> Self {
-        Self { order: u64::MAX, worker: None, term: None }
+        Self {
+            order: u64::MAX,
+            worker: None,
+            term: None,
+        }
     }
 }
 
@@ -197,8 +211,10 @@ impl Candidate {
     pub fn line_up(&mut self, cells: &impl Cells) {
         for _ in 0..LINE_UP_ATTEMPTS {
             let Ok(cell) = cells.get(ORDER) else { return };
-            let last =
-                cell.as_ref().and_then(|cell| cell.bytes.as_slice().try_into().ok()).map_or(0, u64::from_le_bytes);
+            let last = cell
+                .as_ref()
+                .and_then(|cell| cell.bytes.as_slice().try_into().ok())
+                .map_or(0, u64::from_le_bytes);
             let next = last.saturating_add(1);
             match cells.set(ORDER, &next.to_le_bytes(), Expect::unchanged(cell.as_ref())) {
                 Ok(_) => {
@@ -212,7 +228,12 @@ impl Candidate {
     }
 
     /// Renews the lease, or tries to get it.
-    pub fn tick(&mut self, cells: &impl Cells, now: Nanos, who: Role) -> Result<Standing, CellError> {
+    pub fn tick(
+        &mut self,
+        cells: &impl Cells,
+        now: Nanos,
+        who: Role,
+    ) -> Result<Standing, CellError> {
         let worker = match self.worker {
             Some(worker) => worker,
             None => {
@@ -233,7 +254,11 @@ impl Candidate {
             if held.is_some_and(|term| lease.holder == worker && lease.term == term) {
                 lease.renewed_at = now;
                 let is_wanted = lease.has_better(now, who, order);
-                return Some(if is_wanted { Standing::Wanted } else { Standing::Holding });
+                return Some(if is_wanted {
+                    Standing::Wanted
+                } else {
+                    Standing::Holding
+                });
             }
             if held.is_some() || who == Role::Unfit || !lease.is_free(now, who, order) {
                 let says_so = held.is_none() && who == Role::Idle && lease.is_idle_due(now, order);
@@ -245,7 +270,10 @@ impl Candidate {
             lease.holder = worker;
             lease.term = lease.term.saturating_add(1);
             lease.renewed_at = now;
-            Some(Standing::Elected { term: lease.term, instance: lease.instance })
+            Some(Standing::Elected {
+                term: lease.term,
+                instance: lease.instance,
+            })
         });
         match stood {
             Ok(Some(standing)) => {
@@ -254,7 +282,11 @@ impl Candidate {
                 }
                 Ok(standing)
             }
-            Ok(None) => Ok(if self.term.take().is_some() { Standing::Deposed } else { Standing::Idle }),
+            Ok(None) => Ok(if self.term.take().is_some() {
+                Standing::Deposed
+            } else {
+                Standing::Idle
+            }),
             // Somebody else wrote the cell just now: the next tick tells.
             Err(CellError::Conflict) if self.term.is_some() => Ok(Standing::Holding),
             Err(CellError::Conflict) => Ok(Standing::Idle),
@@ -265,11 +297,16 @@ impl Candidate {
     /// Tells that the stream works, so that the next back-off begins anew.
     pub fn succeed(&self, cells: &impl Cells, now: Nanos) {
         // Lost to a faster writer, this costs one longer wait at most.
-        let _ = self.if_held(cells, now, |lease| lease.failures != 0, |lease| lease.failures = 0);
+        let _ = self.if_held(
+            cells,
+            now,
+            |lease| lease.failures != 0,
+            |lease| lease.failures = 0,
+        );
     }
 
-    /// Gives the lease back after the stream ended, to be tried for again after a back-off. False when another has it
-    /// already.
+    /// Gives the lease back after the stream ended, to be tried for again after a back-off. False
+    /// when another has it already.
     pub fn release(&mut self, cells: &impl Cells, now: Nanos) -> bool {
         self.give_back(cells, now, |lease| {
             lease.free(now.saturating_add(backoff(lease.failures, now ^ lease.instance)));
@@ -308,7 +345,9 @@ impl Candidate {
                 if lease.idle_order == order {
                     lease.idle_at = 0;
                 }
-                Some(Left { is_last: lease.alive == 0 })
+                Some(Left {
+                    is_last: lease.alive == 0,
+                })
             });
             match left {
                 Err(CellError::Conflict) => {}
@@ -353,16 +392,23 @@ fn update<T>(
         idle_at: 0,
         idle_order: 0,
     };
-    let mut lease = cell.as_ref().and_then(|cell| Lease::decode(&cell.bytes)).unwrap_or(first);
-    let Some(outcome) = change(&mut lease) else { return Ok(None) };
+    let mut lease = cell
+        .as_ref()
+        .and_then(|cell| Lease::decode(&cell.bytes))
+        .unwrap_or(first);
+    let Some(outcome) = change(&mut lease) else {
+        return Ok(None);
+    };
     cells.set(CELL, &lease.encode(), Expect::unchanged(cell.as_ref()))?;
     Ok(Some(outcome))
 }
 
-/// Doubles with every failure up to a bound; the upper half of it is left to chance, so that the Envoys that lost one
-/// control plane do not come back at once.
+/// Doubles with every failure up to a bound; the upper half of it is left to chance, so that the
+/// Envoys that lost one control plane do not come back at once.
 fn backoff(failures: u32, seed: u64) -> Nanos {
-    let full = FIRST_BACKOFF.saturating_mul(1 << failures.min(8)).min(MAX_BACKOFF);
+    let full = FIRST_BACKOFF
+        .saturating_mul(1 << failures.min(8))
+        .min(MAX_BACKOFF);
     let half = full / 2;
     half.saturating_add(mix(seed).checked_rem(half).unwrap_or_default())
 }

@@ -21,7 +21,8 @@
 //! | [`worker`] | one worker: its configuration, its ticks, its stream when it has the lease |
 //! | [`metrics`] | what Envoy's statistics show of all this |
 //!
-//! No panic may be reachable from a request, a message or a configuration: it would take the worker's filter down.
+//! No panic may be reachable from a request, a message or a configuration: it would take the
+//! worker's filter down.
 #![cfg_attr(
     not(test),
     deny(

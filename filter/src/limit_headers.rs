@@ -1,7 +1,8 @@
 //! What a client is told of its key's limits.
 //!
-//! `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset` (Unix seconds) are of the limit that is nearest to
-//! used up. `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10) are of all limits.
+//! `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset` (Unix seconds) are of the
+//! limit that is nearest to used up. `RateLimit-Policy` and `RateLimit`
+//! (draft-ietf-httpapi-ratelimit-headers-10) are of all limits.
 
 use itoa::Buffer;
 use latchkey_policy::limit::Limits;
@@ -29,11 +30,15 @@ impl Styles {
 
 impl Default for Styles {
     fn default() -> Self {
-        Self { x: true, ietf: false }
+        Self {
+            x: true,
+            ietf: false,
+        }
     }
 }
 
-/// What is told, kept until the response: the nearest limit as numbers, as it is told of most requests.
+/// What is told, kept until the response: the nearest limit as numbers, as it is told of most
+/// requests.
 #[derive(Debug, Default)]
 pub struct Told {
     nearest: Option<Remaining>,
@@ -47,17 +52,34 @@ struct All {
 }
 
 impl Told {
-    /// What is left of `limits` at `now`, in Unix seconds, by what they said to the request, or else by the key's meter.
-    pub fn of(styles: Styles, limits: &Limits, quota: Option<&Quota>, meter: Option<&Meter>, now: i64) -> Self {
+    /// What is left of `limits` at `now`, in Unix seconds, by what they said to the request, or
+    /// else by the key's meter.
+    pub fn of(
+        styles: Styles,
+        limits: &Limits,
+        quota: Option<&Quota>,
+        meter: Option<&Meter>,
+        now: i64,
+    ) -> Self {
         let nearest = || quota.map_or_else(|| meter?.nearest(limits, now), |quota| quota.nearest);
         let all = |meter: &Meter| {
             let each = |item: fn(Remaining, i64) -> String| {
-                meter.remaining(limits, now).map(|left| item(left, now)).collect::<Vec<_>>().join(", ")
+                meter
+                    .remaining(limits, now)
+                    .map(|left| item(left, now))
+                    .collect::<Vec<_>>()
+                    .join(", ")
             };
-            All { policy: each(policy), left: each(left) }
+            All {
+                policy: each(policy),
+                left: each(left),
+            }
         };
         let ietf = styles.ietf && !limits.is_empty();
-        Self { nearest: styles.x.then(nearest).flatten(), all: meter.filter(|_| ietf).map(all) }
+        Self {
+            nearest: styles.x.then(nearest).flatten(),
+            all: meter.filter(|_| ietf).map(all),
+        }
     }
 
     /// Whether nothing is.
@@ -67,7 +89,13 @@ impl Told {
 
     /// Lets `tell` have each header.
     pub fn each(&self, mut tell: impl FnMut(&'static str, &str)) {
-        if let Some(Remaining { limit, remaining, reset, .. }) = self.nearest {
+        if let Some(Remaining {
+            limit,
+            remaining,
+            reset,
+            ..
+        }) = self.nearest
+        {
             tell("x-ratelimit-limit", Buffer::new().format(limit));
             tell("x-ratelimit-remaining", Buffer::new().format(remaining));
             tell("x-ratelimit-reset", Buffer::new().format(reset));
@@ -80,9 +108,19 @@ impl Told {
 }
 
 fn policy(of: Remaining, _now: i64) -> String {
-    format!("\"{}\";q={};w={}", of.window.as_str(), of.limit, of.window.seconds(of.number))
+    format!(
+        "\"{}\";q={};w={}",
+        of.window.as_str(),
+        of.limit,
+        of.window.seconds(of.number)
+    )
 }
 
 fn left(of: Remaining, now: i64) -> String {
-    format!("\"{}\";r={};t={}", of.window.as_str(), of.remaining, of.reset.saturating_sub(now).max(0))
+    format!(
+        "\"{}\";r={};t={}",
+        of.window.as_str(),
+        of.remaining,
+        of.reset.saturating_sub(now).max(0)
+    )
 }

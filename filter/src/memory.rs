@@ -1,4 +1,5 @@
-//! What verdicts are decided by: Envoy's shared memory, as one request sees it, and the request itself.
+//! What verdicts are decided by: Envoy's shared memory, as one request sees it, and the request
+//! itself.
 
 use crate::client_address::Forwarded;
 use crate::credentials::Credentials;
@@ -26,7 +27,8 @@ pub struct Memory<'m, H> {
     epoch: Epoch,
     view: RefCell<View<'m>>,
     now: Cell<Option<i64>>,
-    /// Of the key, if it was refused for another reason than a limit, or if the client is told of each limit.
+    /// Of the key, if it was refused for another reason than a limit, or if the client is told of
+    /// each limit.
     meter: Cell<Option<Meter>>,
 }
 
@@ -46,7 +48,11 @@ impl<'m, H: Host> Memory<'m, H> {
 
     /// Counts a refusal for another reason than a limit.
     pub fn refuse(&self, key: &KeyRecord<'_>, outcome: Outcome) -> Result<(), Unavailable> {
-        self.meter.set(self.worker.meters.refuse(self.host, &self.epoch, key, outcome)?);
+        self.meter.set(
+            self.worker
+                .meters
+                .refuse(self.host, &self.epoch, key, outcome)?,
+        );
         Ok(())
     }
 
@@ -58,21 +64,39 @@ impl<'m, H: Host> Memory<'m, H> {
 
 impl<H: Host> Source for Memory<'_, H> {
     fn routes(&self) -> Result<Rc<Routes>, Unavailable> {
-        Ok(self.view.try_borrow().map_err(|_| Unavailable::Host)?.routes())
+        Ok(self
+            .view
+            .try_borrow()
+            .map_err(|_| Unavailable::Host)?
+            .routes())
     }
 
     fn check_staleness(&self) -> Result<(), Unavailable> {
-        let told = self.view.try_borrow().map_err(|_| Unavailable::Host)?.staleness();
+        let told = self
+            .view
+            .try_borrow()
+            .map_err(|_| Unavailable::Host)?
+            .staleness();
         let told = (told > 0).then(|| told.saturating_mul(NANOS_PER_SECOND));
         // The smaller one: the control plane counts this node for no longer than it was told.
-        match self.ready.config.max_staleness.into_iter().chain(told).min() {
+        match self
+            .ready
+            .config
+            .max_staleness
+            .into_iter()
+            .chain(told)
+            .min()
+        {
             Some(limit) => self.worker.check_staleness(self.host, limit),
             None => Ok(()),
         }
     }
 
     fn find(&self, digest: &KeyDigest) -> Result<Option<Rc<Entry>>, Unavailable> {
-        self.view.try_borrow_mut().map_err(|_| Unavailable::Host)?.find(self.host, digest)
+        self.view
+            .try_borrow_mut()
+            .map_err(|_| Unavailable::Host)?
+            .find(self.host, digest)
     }
 
     /// The same for all of a request's life.
@@ -93,9 +117,17 @@ impl<H: Host> Source for Memory<'_, H> {
         now: i64,
     ) -> Result<Option<Quota>, Unavailable> {
         let metered = !limits.is_empty() && self.ready.config.rate_limit_headers.ietf;
-        let request =
-            Admission { limits, enforced, now, source: || Forwarded::Ignored.client_address(self.host), metered };
-        let admitted = self.worker.meters.admit(self.host, &self.epoch, key, &request)?;
+        let request = Admission {
+            limits,
+            enforced,
+            now,
+            source: || Forwarded::Ignored.client_address(self.host),
+            metered,
+        };
+        let admitted = self
+            .worker
+            .meters
+            .admit(self.host, &self.epoch, key, &request)?;
         Ok(admitted.map(|(quota, meter)| {
             self.meter.set(meter);
             quota
@@ -112,10 +144,20 @@ pub struct Asked<'r, H> {
 }
 
 impl<'r, H: Host> Asked<'r, H> {
-    /// With the headers that it came with, what they say about the client's address, and the key that it was found to
-    /// present.
-    pub fn new(host: &'r H, headers: &'r RequestHeaders, forwarded: Forwarded, credentials: Credentials<'r>) -> Self {
-        Self { host, headers, credentials, forwarded }
+    /// With the headers that it came with, what they say about the client's address, and the key
+    /// that it was found to present.
+    pub fn new(
+        host: &'r H,
+        headers: &'r RequestHeaders,
+        forwarded: Forwarded,
+        credentials: Credentials<'r>,
+    ) -> Self {
+        Self {
+            host,
+            headers,
+            credentials,
+            forwarded,
+        }
     }
 }
 

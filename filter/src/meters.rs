@@ -1,8 +1,8 @@
 //! What this worker counts, in the memory that all workers share.
 //!
-//! A key that is used often and has much of its limits left is counted here for half a second: the worker has an
-//! [`Allowance`] of it, which it settles then, and which is renewed as long as the key is used often. All others are
-//! counted in shared memory, request by request.
+//! A key that is used often and has much of its limits left is counted here for half a second: the
+//! worker has an [`Allowance`] of it, which it settles then, and which is renewed as long as the
+//! key is used often. All others are counted in shared memory, request by request.
 
 use crate::host::Host;
 use latchkey_policy::ledger;
@@ -20,8 +20,8 @@ const MAX_ALLOWANCES: usize = 4096;
 /// A key's turn to be settled comes once in so many ticks.
 const TURNS: u32 = 5;
 
-/// So many requests from one turn to the next are often: the change of the shared counters by which the last of them is
-/// admitted grants the allowance as well.
+/// So many requests from one turn to the next are often: the change of the shared counters by which
+/// the last of them is admitted grants the allowance as well.
 const OFTEN: u32 = 2;
 
 /// The meters, as one worker changes them.
@@ -69,8 +69,8 @@ pub struct Admission<'a, S> {
 }
 
 impl Meters {
-    /// Takes a request from all limits of a key, or from none; returns the meter as well, if it is asked for. `None` if
-    /// the key is no more.
+    /// Takes a request from all limits of a key, or from none; returns the meter as well, if it is
+    /// asked for. `None` if the key is no more.
     pub fn admit<S: Fn() -> Option<IpAddr>>(
         &self,
         host: &impl Host,
@@ -78,10 +78,18 @@ impl Meters {
         key: &KeyRecord<'_>,
         request: &Admission<'_, S>,
     ) -> Result<Option<(Quota, Option<Meter>)>, Unavailable> {
-        let Admission { limits, enforced, now, source, metered } = request;
+        let Admission {
+            limits,
+            enforced,
+            now,
+            source,
+            metered,
+        } = request;
         let owner = Owner::of(epoch, key.number);
         let mut state = self.state.try_borrow_mut().map_err(|_| Unavailable::Host)?;
-        let State { recent, allowances, .. } = &mut *state;
+        let State {
+            recent, allowances, ..
+        } = &mut *state;
         let here = recent.entry(key.slot).or_insert_with(|| Recent::of(owner));
         if here.owner != owner {
             *here = Recent::of(owner);
@@ -110,7 +118,15 @@ impl Meters {
                 meter.used(key.secret, *now, || *address.get_or_init(source));
             }
             let before_grant = metered.then_some(*meter);
-            (quota, before_grant, if grants { meter.grant(limits, *now) } else { None })
+            (
+                quota,
+                before_grant,
+                if grants {
+                    meter.grant(limits, *now)
+                } else {
+                    None
+                },
+            )
         });
         let changed = match changed {
             Ok(changed) => changed,
@@ -144,16 +160,26 @@ impl Meters {
             *meter
         })?;
         if let Ok(mut state) = self.state.try_borrow_mut() {
-            let here = state.recent.entry(key.slot).or_insert_with(|| Recent::of(owner));
+            let here = state
+                .recent
+                .entry(key.slot)
+                .or_insert_with(|| Recent::of(owner));
             here.changed = true;
         }
         Ok(changed)
     }
 
-    /// Settles some of what was admitted here, and tells whoever reports what has changed. Call it at every tick.
+    /// Settles some of what was admitted here, and tells whoever reports what has changed. Call it
+    /// at every tick.
     pub fn flush(&self, host: &impl Host) {
-        let Ok(mut state) = self.state.try_borrow_mut() else { return };
-        let State { recent, allowances, turn } = &mut *state;
+        let Ok(mut state) = self.state.try_borrow_mut() else {
+            return;
+        };
+        let State {
+            recent,
+            allowances,
+            turn,
+        } = &mut *state;
         *turn = turn.wrapping_add(1) % TURNS;
         let now = host.unix_seconds().ok();
         for (slot, here) in recent.iter_mut().filter(|(slot, _)| *slot % TURNS == *turn) {
@@ -162,21 +188,35 @@ impl Meters {
             here.uses = 0;
         }
         mark(host, recent);
-        recent.retain(|_, here| here.allowance.is_some() || here.changed || here.often || here.uses > 0);
-        *allowances = recent.values().filter(|here| here.allowance.is_some()).count();
+        recent.retain(|_, here| {
+            here.allowance.is_some() || here.changed || here.often || here.uses > 0
+        });
+        *allowances = recent
+            .values()
+            .filter(|here| here.allowance.is_some())
+            .count();
     }
 
     /// Settles all that was admitted here: what is not settled goes with the VM.
     pub fn settle(&self, host: &impl Host) {
-        let Ok(mut state) = self.state.try_borrow_mut() else { return };
-        state.recent.iter_mut().for_each(|(slot, here)| here.settle(host, *slot, None));
+        let Ok(mut state) = self.state.try_borrow_mut() else {
+            return;
+        };
+        state
+            .recent
+            .iter_mut()
+            .for_each(|(slot, here)| here.settle(host, *slot, None));
         mark(host, &mut state.recent);
     }
 }
 
 /// What could not be said is said the next time.
 fn mark(host: &impl Host, recent: &mut BTreeMap<u32, Recent>) {
-    let changed: Vec<_> = recent.iter().filter(|(_, here)| here.changed).map(|(slot, _)| *slot).collect();
+    let changed: Vec<_> = recent
+        .iter()
+        .filter(|(_, here)| here.changed)
+        .map(|(slot, _)| *slot)
+        .collect();
     if ledger::mark(host, &changed).is_ok() {
         recent.values_mut().for_each(|here| here.changed = false);
     }
@@ -184,12 +224,21 @@ fn mark(host: &impl Host, recent: &mut BTreeMap<u32, Recent>) {
 
 impl Recent {
     fn of(owner: Owner) -> Self {
-        Self { owner, allowance: None, uses: 0, changed: false, often: false }
+        Self {
+            owner,
+            allowance: None,
+            uses: 0,
+            changed: false,
+            often: false,
+        }
     }
 
-    /// Settles the allowance, and takes another for a key that is used often; none, if there is no telling the time.
+    /// Settles the allowance, and takes another for a key that is used often; none, if there is no
+    /// telling the time.
     fn settle(&mut self, host: &impl Host, slot: u32, now: Option<i64>) {
-        let Some(allowance) = &self.allowance else { return };
+        let Some(allowance) = &self.allowance else {
+            return;
+        };
         let again = now.filter(|_| self.often);
         let settled = ledger::change(host, slot, self.owner, |meter| match again {
             Some(now) => allowance.renew(meter, now),

@@ -33,7 +33,8 @@ impl Metrics {
         let counter = |name: &str| host.define_metric(MetricKind::Counter, name);
         let gauge = |name: &str| host.define_metric(MetricKind::Gauge, name);
         Self {
-            requests: Code::ALL.map(|code| counter(&format!("latchkey_requests.{}", code.as_str()))),
+            requests: Code::ALL
+                .map(|code| counter(&format!("latchkey_requests.{}", code.as_str()))),
             stream_opened: counter("latchkey_stream_opened"),
             stream_connected: gauge("latchkey_stream_connected"),
             waiting: gauge("latchkey_waiting"),
@@ -65,7 +66,8 @@ impl Metrics {
         }
     }
 
-    /// The control plane does not feed this Envoy until its operator has accepted the snapshot's epoch, or does now.
+    /// The control plane does not feed this Envoy until its operator has accepted the snapshot's
+    /// epoch, or does now.
     pub fn waiting(&self, host: &impl Host, waits: bool) {
         if let Some(metric) = self.waiting {
             host.gauge(metric, u64::from(waits));

@@ -1,7 +1,8 @@
 //! Streams that stay open after their request was admitted, and that end when their secret does.
 //!
-//! Each worker keeps its own: what a stream was admitted by. Soon after a change of the snapshot, and twice a second as
-//! keys expire, they are checked again by rows 6 to 9 of the verdict, a part of them at each tick.
+//! Each worker keeps its own: what a stream was admitted by. Soon after a change of the snapshot,
+//! and twice a second as keys expire, they are checked again by rows 6 to 9 of the verdict, a part
+//! of them at each tick.
 
 use crate::client_address::Forwarded;
 use crate::headers::RequestHeaders;
@@ -43,7 +44,11 @@ pub enum EndStreams {
 
 impl EndStreams {
     /// The names in the configuration.
-    pub const NAMES: [(&str, Self); 3] = [("off", Self::Off), ("upgrades", Self::Upgrades), ("all", Self::All)];
+    pub const NAMES: [(&str, Self); 3] = [
+        ("off", Self::Off),
+        ("upgrades", Self::Upgrades),
+        ("all", Self::All),
+    ];
 }
 
 /// What a stream was admitted by.
@@ -56,7 +61,8 @@ pub struct OpenStream {
 }
 
 impl OpenStream {
-    /// What has to be kept of a request that was admitted by a key; `None` if it is not one that would be ended.
+    /// What has to be kept of a request that was admitted by a key; `None` if it is not one that
+    /// would be ended.
     pub fn new(
         host: &impl Host,
         mode: EndStreams,
@@ -64,17 +70,25 @@ impl OpenStream {
         digest: &KeyDigest,
         forwarded: Forwarded,
     ) -> Option<Self> {
-        let stream = Self { digest: *digest, forwarded, plain_since: None };
+        let stream = Self {
+            digest: *digest,
+            forwarded,
+            plain_since: None,
+        };
         match mode {
             EndStreams::Off => None,
             _ if outlives_its_request(headers) => Some(stream),
             EndStreams::Upgrades => None,
-            EndStreams::All => Some(Self { plain_since: Some(host.monotonic().unwrap_or_default()), ..stream }),
+            EndStreams::All => Some(Self {
+                plain_since: Some(host.monotonic().unwrap_or_default()),
+                ..stream
+            }),
         }
     }
 
     fn is_to_be_checked(&self, now: Nanos) -> bool {
-        self.plain_since.is_none_or(|since| now.abs_diff(since) > LONG_REQUEST)
+        self.plain_since
+            .is_none_or(|since| now.abs_diff(since) > LONG_REQUEST)
     }
 }
 
@@ -124,25 +138,36 @@ impl OpenStreams {
         self.len() == 0
     }
 
-    /// Checks a part of the streams, when it is time to. The host's calls are about one of them afterwards.
+    /// Checks a part of the streams, when it is time to. The host's calls are about one of them
+    /// afterwards.
     pub fn tick(&self, host: &impl Host, worker: &Shared) {
-        let (Some(ready), Ok(now)) = (worker.ready(), host.monotonic()) else { return };
+        let (Some(ready), Ok(now)) = (worker.ready(), host.monotonic()) else {
+            return;
+        };
         if self.is_empty() {
             self.next.set(None);
             return;
         }
-        let first = self.next.get().or_else(|| self.is_due(host, now).then_some(ContextId::MIN));
+        let first = self
+            .next
+            .get()
+            .or_else(|| self.is_due(host, now).then_some(ContextId::MIN));
         let Some(first) = first else { return };
         let (streams, next) = self.part(first);
         // Where the snapshot cannot be asked, the pass goes on at the next tick from where it is.
-        self.next.set(self.check_all(host, worker, ready, &streams, now).or(next));
+        self.next
+            .set(self.check_all(host, worker, ready, &streams, now).or(next));
     }
 
     /// The streams from `first` on that are checked in one tick, and the one behind them.
     fn part(&self, first: ContextId) -> (Vec<(ContextId, OpenStream)>, Option<ContextId>) {
-        let Ok(streams) = self.streams.try_borrow() else { return (Vec::new(), Some(first)) };
+        let Ok(streams) = self.streams.try_borrow() else {
+            return (Vec::new(), Some(first));
+        };
         let len = MIN_CHECKS.max(streams.len().div_ceil(PASS_TICKS));
-        let mut rest = streams.range(first..).map(|(context, stream)| (*context, *stream));
+        let mut rest = streams
+            .range(first..)
+            .map(|(context, stream)| (*context, *stream));
         let part = rest.by_ref().take(len).collect();
         (part, rest.next().map(|(context, _)| context))
     }
@@ -168,7 +193,9 @@ impl OpenStreams {
         now: Nanos,
     ) -> Option<ContextId> {
         let first = streams.first().map(|(context, _)| *context);
-        let Ok(mut reader) = worker.reader() else { return first };
+        let Ok(mut reader) = worker.reader() else {
+            return first;
+        };
         let view = match reader.view(host) {
             Ok(view) => view,
             Err(error) => {
@@ -212,6 +239,14 @@ fn refused_by_now<H: Host>(
     ready: &Ready,
     stream: &OpenStream,
 ) -> Result<Option<Code>, Unavailable> {
-    let settings = Settings { keys: &ready.config.keys, shadow: &ready.config.shadow };
-    verdict::recheck(memory, &stream.digest, || stream.forwarded.client_address(host), settings)
+    let settings = Settings {
+        keys: &ready.config.keys,
+        shadow: &ready.config.shadow,
+    };
+    verdict::recheck(
+        memory,
+        &stream.digest,
+        || stream.forwarded.client_address(host),
+        settings,
+    )
 }

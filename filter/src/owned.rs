@@ -1,8 +1,9 @@
-//! Header names that belong to the filter: identity headers, and headers in which route rules look for a subaccount.
+//! Header names that belong to the filter: identity headers, and headers in which route rules look
+//! for a subaccount.
 //!
-//! A client must not reach the upstream with another spelling of these names, which some upstreams take for the name
-//! itself ([`latchkey_policy::names`]), nor with a `Connection` header that lists them, since the next proxy would
-//! remove them then (RFC 9110, section 7.6.1).
+//! A client must not reach the upstream with another spelling of these names, which some upstreams
+//! take for the name itself ([`latchkey_policy::names`]), nor with a `Connection` header that lists
+//! them, since the next proxy would remove them then (RFC 9110, section 7.6.1).
 
 use crate::headers::RequestHeaders;
 use crate::host::{Host, Refused};
@@ -24,10 +25,15 @@ impl<'o> OwnedNames<'o> {
     /// The names of a request to which the route rule of that number applies.
     pub fn new(identity: &'o HeaderNames, routes: &'o Routes, rule: Option<usize>) -> Self {
         let read = rule.and_then(|number| routes.subaccount_header(number));
-        Self { identity, subaccounts: routes.subaccount_headers(), read }
+        Self {
+            identity,
+            subaccounts: routes.subaccount_headers(),
+            read,
+        }
     }
 
-    /// Removes other spellings of the names from the request's headers, and the names from its `Connection` header.
+    /// Removes other spellings of the names from the request's headers, and the names from its
+    /// `Connection` header.
     ///
     /// # Errors
     /// When the host does not remove one.
@@ -55,28 +61,39 @@ impl<'o> OwnedNames<'o> {
     ///
     /// # Errors
     /// When the host does not remove one.
-    pub fn clean_trailers(&self, host: &impl Host, trailers: &RequestHeaders) -> Result<(), Refused> {
-        let owned = |name: &[u8]| self.identity.has_any_spelling(name) || self.subaccounts.has_any_spelling(name);
+    pub fn clean_trailers(
+        &self,
+        host: &impl Host,
+        trailers: &RequestHeaders,
+    ) -> Result<(), Refused> {
+        let owned = |name: &[u8]| {
+            self.identity.has_any_spelling(name) || self.subaccounts.has_any_spelling(name)
+        };
         trailers
             .iter()
             .filter(|(name, _)| owned(name))
             .try_for_each(|(name, _)| host.remove_request_trailer(text(name)?))
     }
 
-    /// Whether `name` is not one of the names but can be taken for one. A header that another rule reads is another
-    /// spelling of the one that this request's rule reads.
+    /// Whether `name` is not one of the names but can be taken for one. A header that another rule
+    /// reads is another spelling of the one that this request's rule reads.
     fn is_other_spelling(&self, name: &[u8]) -> bool {
         if self.identity.has(name) {
             return false;
         }
-        let other_than_read = || self.read.is_some_and(|read| read.as_bytes() != name && is_spelling(read, name));
-        let subaccount =
-            || self.subaccounts.has_any_spelling(name) && (!self.subaccounts.has(name) || other_than_read());
+        let other_than_read = || {
+            self.read
+                .is_some_and(|read| read.as_bytes() != name && is_spelling(read, name))
+        };
+        let subaccount = || {
+            self.subaccounts.has_any_spelling(name)
+                && (!self.subaccounts.has(name) || other_than_read())
+        };
         self.identity.has_any_spelling(name) || subaccount()
     }
 
-    /// A `Connection` header's value without the names, empty if it lists nothing else; `None` if it lists none of them.
-    /// The other elements stay as they are.
+    /// A `Connection` header's value without the names, empty if it lists nothing else; `None` if
+    /// it lists none of them. The other elements stay as they are.
     fn without_names(&self, value: &[u8]) -> Option<Vec<u8>> {
         let owned = |element: &&[u8]| {
             let name = element.trim_ascii();
@@ -101,9 +118,18 @@ mod tests {
 
     fn without(value: &str) -> Option<String> {
         let (identity, subaccounts) = (["x-latchkey-identity", "x-tier"], ["x-sub"]);
-        let (identity, subaccounts) = (identity.into_iter().collect(), subaccounts.into_iter().collect());
-        let owned = OwnedNames { identity: &identity, subaccounts: &subaccounts, read: None };
-        owned.without_names(value.as_bytes()).map(|rest| String::from_utf8(rest).unwrap())
+        let (identity, subaccounts) = (
+            identity.into_iter().collect(),
+            subaccounts.into_iter().collect(),
+        );
+        let owned = OwnedNames {
+            identity: &identity,
+            subaccounts: &subaccounts,
+            read: None,
+        };
+        owned
+            .without_names(value.as_bytes())
+            .map(|rest| String::from_utf8(rest).unwrap())
     }
 
     #[test]
@@ -111,14 +137,23 @@ mod tests {
         for (value, rest) in [
             ("Upgrade, x-latchkey-identity", "Upgrade"),
             ("X-Latchkey_Identity,Upgrade", "Upgrade"),
-            ("keep-alive ,\tUpgrade , x.tier,  X-Sub", "keep-alive ,\tUpgrade"),
+            (
+                "keep-alive ,\tUpgrade , x.tier,  X-Sub",
+                "keep-alive ,\tUpgrade",
+            ),
             ("x-tier", ""),
             (" x-tier , x-sub ", ""),
             ("a,,x-tier,b", "a,,b"),
         ] {
             assert_eq!(without(value).as_deref(), Some(rest), "{value}");
         }
-        for value in ["", "Upgrade", "keep-alive, Upgrade", "x-tiers, x tie", "\"x-tier\""] {
+        for value in [
+            "",
+            "Upgrade",
+            "keep-alive, Upgrade",
+            "x-tiers, x tie",
+            "\"x-tier\"",
+        ] {
             assert_eq!(without(value), None, "{value}");
         }
     }
@@ -127,7 +162,11 @@ mod tests {
     fn the_header_of_another_rule_is_another_spelling_of_the_one_that_is_read() {
         let identity: HeaderNames = ["x-tier", "x-latchkey-identity"].into_iter().collect();
         let subaccounts: HeaderNames = ["x-sub", "x_sub", "x_tier"].into_iter().collect();
-        let owned = |read| OwnedNames { identity: &identity, subaccounts: &subaccounts, read };
+        let owned = |read| OwnedNames {
+            identity: &identity,
+            subaccounts: &subaccounts,
+            read,
+        };
         for (read, other, is_other) in [
             (None, "x-sub", false),
             (None, "x_sub", false),
@@ -140,7 +179,11 @@ mod tests {
             (None, "x-tier", false),
             (None, "accept", false),
         ] {
-            assert_eq!(owned(read).is_other_spelling(other.as_bytes()), is_other, "{read:?}: {other}");
+            assert_eq!(
+                owned(read).is_other_spelling(other.as_bytes()),
+                is_other,
+                "{read:?}: {other}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Reports of usage to the control plane: one at a time, of what has changed since the last that arrived.
+//! Reports of usage to the control plane: one at a time, of what has changed since the last that
+//! arrived.
 
 use crate::host::Nanos;
 use latchkey_policy::cells::{CellError, Cells};
@@ -10,13 +11,15 @@ use latchkey_protocol::window_count::Kind;
 use latchkey_protocol::{KeyUsage, LastUse, Usage, WindowCount};
 use std::net::IpAddr;
 
-/// Least time from one report to the next. How late others learn of what is admitted here depends on it.
+/// Least time from one report to the next. How late others learn of what is admitted here depends
+/// on it.
 const PAUSE: Nanos = 250_000_000;
 
 /// Keys in a report: some 200 kB.
 const MAX_KEYS: usize = 2_000;
 
-/// Reports at the end of a stream. With one that is unacknowledged the control plane reads as many before it waits.
+/// Reports at the end of a stream. With one that is unacknowledged the control plane reads as many
+/// before it waits.
 const MAX_LAST: usize = 3;
 
 /// The reports on one stream.
@@ -32,16 +35,23 @@ pub struct Reporter {
 
 impl Reporter {
     /// The next report, if it is time for one and there is anything to tell of keys of `epoch`.
-    pub fn next(&mut self, cells: &impl Cells, epoch: &Epoch, now: Nanos) -> Result<Option<Usage>, CellError> {
+    pub fn next(
+        &mut self,
+        cells: &impl Cells,
+        epoch: &Epoch,
+        now: Nanos,
+    ) -> Result<Option<Usage>, CellError> {
         // In the middle of the slots there is more to tell at once.
-        if self.unacknowledged.is_some() || (self.from == 0 && now.abs_diff(self.looked_at) < PAUSE) {
+        if self.unacknowledged.is_some() || (self.from == 0 && now.abs_diff(self.looked_at) < PAUSE)
+        {
             return Ok(None);
         }
         self.looked_at = now;
         self.report(cells, epoch)
     }
 
-    /// What has not been reported yet, whatever is unacknowledged, as far as it fits into some reports.
+    /// What has not been reported yet, whatever is unacknowledged, as far as it fits into some
+    /// reports.
     pub fn last(&mut self, cells: &impl Cells, epoch: &Epoch) -> Result<Vec<Usage>, CellError> {
         self.from = 0;
         let mut reports = Vec::new();
@@ -64,9 +74,11 @@ impl Reporter {
         for slot in marked {
             let (meter, version) = ledger::read(cells, slot)?;
             read.push((slot, version));
-            // Keys of another history mean nothing here. A meter that cannot be read is begun anew by whoever needs it,
-            // and marked then.
-            if let Some(meter) = meter.filter(|meter| meter.owner() == Owner::of(epoch, meter.owner().key)) {
+            // Keys of another history mean nothing here. A meter that cannot be read is begun anew
+            // by whoever needs it, and marked then.
+            if let Some(meter) =
+                meter.filter(|meter| meter.owner() == Owner::of(epoch, meter.owner().key))
+            {
                 keys.push(usage(&meter));
             }
         }
@@ -76,7 +88,10 @@ impl Reporter {
         }
         self.sequence = self.sequence.saturating_add(1);
         self.unacknowledged = Some(read);
-        Ok(Some(Usage { sequence: self.sequence, keys }))
+        Ok(Some(Usage {
+            sequence: self.sequence,
+            keys,
+        }))
     }
 
     /// The control plane has a report.
@@ -84,7 +99,9 @@ impl Reporter {
         if sequence != self.sequence {
             return Ok(());
         }
-        self.unacknowledged.take().map_or(Ok(()), |reported| ledger::clear(cells, &reported))
+        self.unacknowledged
+            .take()
+            .map_or(Ok(()), |reported| ledger::clear(cells, &reported))
     }
 }
 
@@ -92,7 +109,10 @@ fn usage(meter: &Meter) -> KeyUsage {
     KeyUsage {
         key: meter.owner().key,
         requests: meter.requests().to_vec(),
-        windows: meter.windows().map(|(window, number, count)| count_of(window, number, count)).collect(),
+        windows: meter
+            .windows()
+            .map(|(window, number, count)| count_of(window, number, count))
+            .collect(),
         last_uses: meter.last_uses().map(last_use).collect(),
     }
 }
@@ -103,7 +123,11 @@ fn last_use(used: meter::LastUse) -> LastUse {
         Some(IpAddr::V6(address)) => address.octets().to_vec(),
         None => Vec::new(),
     };
-    LastUse { secret: used.secret, at: used.at, ip }
+    LastUse {
+        secret: used.secret,
+        at: used.at,
+        ip,
+    }
 }
 
 fn count_of(window: Window, number: u32, count: u32) -> WindowCount {
@@ -113,7 +137,11 @@ fn count_of(window: Window, number: u32, count: u32) -> WindowCount {
         Window::Day => Kind::Day,
         Window::Month => Kind::Month,
     };
-    WindowCount { kind: kind.into(), number, count }
+    WindowCount {
+        kind: kind.into(),
+        number,
+        count,
+    }
 }
 
 /// Which window a count is of; `None` for one that a later version knows.

@@ -19,13 +19,15 @@ use latchkey_policy::verdict::{self, Code, Settings, Silent, Source as _, Verdic
 use std::borrow::Cow;
 use std::rc::Rc;
 
-/// Filter state with the verdict. Envoy's RBAC filter behind ours lets only `allowed` and `public` through, and access logs show it.
+/// Filter state with the verdict. Envoy's RBAC filter behind ours lets only `allowed` and `public`
+/// through, and access logs show it.
 const VERDICT_STATE: &str = "latchkey";
 
 /// Filter state with the key's id, for access logs.
 const KEY_STATE: &str = "latchkey_key";
 
-/// Filter state with the verdict that would have refused the request were it not shadowed, for access logs.
+/// Filter state with the verdict that would have refused the request were it not shadowed, for
+/// access logs.
 const SHADOW_STATE: &str = "latchkey_shadow";
 
 /// What an answer over gRPC has, whatever its own status is.
@@ -86,11 +88,23 @@ impl Life {
     /// Decides a request by its headers, and prepares it for the upstream or answers it.
     pub fn on_headers(&mut self, host: &impl Host, worker: &Shared) -> Outcome {
         let Some(ready) = worker.ready() else {
-            return refuse(host, Code::NotReady, None, &Told::default(), Client::default());
+            return refuse(
+                host,
+                Code::NotReady,
+                None,
+                &Told::default(),
+                Client::default(),
+            );
         };
         let Ok(headers) = host.request_headers() else {
             ready.metrics.request(host, Code::NotReady);
-            return refuse(host, Code::NotReady, None, &Told::default(), Client::default());
+            return refuse(
+                host,
+                Code::NotReady,
+                None,
+                &Told::default(),
+                Client::default(),
+            );
         };
         if health::is_probe(&ready.config, &headers) {
             health::answer(host, worker, ready);
@@ -99,26 +113,48 @@ impl Life {
         let credentials = Credentials::new(&ready.config.credentials, &headers);
         let forwarded = Forwarded::read(ready.config.trusted_hops, &headers);
         let request = Asked::new(host, &headers, forwarded, credentials);
-        let judged = self.judge(host, worker, ready, &request, credentials).unwrap_or_else(|unavailable| {
-            worker.complain(host, unavailable);
-            Judged { verdict: Verdict::NOT_READY, imported: Imported::default(), routes: Rc::default() }
-        });
+        let judged = self
+            .judge(host, worker, ready, &request, credentials)
+            .unwrap_or_else(|unavailable| {
+                worker.complain(host, unavailable);
+                Judged {
+                    verdict: Verdict::NOT_READY,
+                    imported: Imported::default(),
+                    routes: Rc::default(),
+                }
+            });
         let prepared = prepare(host, &ready.config, credentials, &headers, &judged);
         let verdict = &judged.verdict;
         // A request that cannot be prepared as promised must not go on.
-        let code = if verdict.code.passes() && prepared.is_err() { Code::NotReady } else { verdict.code };
+        let code = if verdict.code.passes() && prepared.is_err() {
+            Code::NotReady
+        } else {
+            verdict.code
+        };
         // A shadowed refusal is counted as what it would have been.
         let counted = verdict.shadowed.filter(|_| code.passes()).unwrap_or(code);
         ready.metrics.request(host, counted);
         if code.passes() {
             let digest = verdict.entry.as_ref().map(|entry| entry.digest());
             let mode = ready.config.end_streams;
-            self.open = digest.and_then(|digest| OpenStream::new(host, mode, &headers, digest, forwarded));
+            self.open =
+                digest.and_then(|digest| OpenStream::new(host, mode, &headers, digest, forwarded));
             return Outcome::Pass;
         }
-        // Taken: they are in the answer, and not to be set once more when that passes by as a response.
-        let client = Client { grpc: headers.grpc(), bearer: ready.config.credentials.bearer, word: verdict.word };
-        refuse(host, code, verdict.quota.as_ref(), &std::mem::take(&mut self.told), client)
+        // Taken: they are in the answer, and not to be set once more when that passes by as a
+        // response.
+        let client = Client {
+            grpc: headers.grpc(),
+            bearer: ready.config.credentials.bearer,
+            word: verdict.word,
+        };
+        refuse(
+            host,
+            code,
+            verdict.quota.as_ref(),
+            &std::mem::take(&mut self.told),
+            client,
+        )
     }
 
     /// Tells the client what is left of its key's limits.
@@ -139,17 +175,30 @@ impl Life {
         credentials: Credentials<'c>,
     ) -> Result<Judged<'c>, Unavailable> {
         let mut reader = worker.reader()?;
-        let settings = Settings { keys: &ready.config.keys, shadow: &ready.config.shadow };
+        let settings = Settings {
+            keys: &ready.config.keys,
+            shadow: &ready.config.shadow,
+        };
         for _ in 0..MAX_MOVES {
             let memory = Memory::new(host, worker, ready, reader.view(host)?);
-            let decided = verdict::decide(&memory, request, settings, &mut Silent)
-                .and_then(|verdict| Ok((imported(&memory, credentials, &verdict)?, memory.routes()?, verdict)));
+            let decided =
+                verdict::decide(&memory, request, settings, &mut Silent).and_then(|verdict| {
+                    Ok((
+                        imported(&memory, credentials, &verdict)?,
+                        memory.routes()?,
+                        verdict,
+                    ))
+                });
             match decided {
                 Err(Unavailable::Moved) => {}
                 Err(unavailable) => return Err(unavailable),
                 Ok((imported, routes, verdict)) => {
                     self.account(ready, &memory, &verdict)?;
-                    return Ok(Judged { verdict, imported, routes });
+                    return Ok(Judged {
+                        verdict,
+                        imported,
+                        routes,
+                    });
                 }
             }
         }
@@ -157,25 +206,35 @@ impl Life {
         Err(Unavailable::Damaged)
     }
 
-    /// Counts a refusal of a key that exists, and keeps what is left of its limits for the response.
+    /// Counts a refusal of a key that exists, and keeps what is left of its limits for the
+    /// response.
     fn account<H: Host>(
         &mut self,
         ready: &Ready,
         memory: &Memory<'_, H>,
         verdict: &Verdict,
     ) -> Result<(), Unavailable> {
-        let Some(entry) = &verdict.entry else { return Ok(()) };
+        let Some(entry) = &verdict.entry else {
+            return Ok(());
+        };
         if let Some(outcome) = counted(verdict.code) {
             memory.refuse(&entry.key(), outcome)?;
         }
         let (limits, quota, meter) = (&entry.policy.limits, verdict.quota.as_ref(), memory.meter());
-        self.told = Told::of(ready.config.rate_limit_headers, limits, quota, meter.as_ref(), memory.now()?);
+        self.told = Told::of(
+            ready.config.rate_limit_headers,
+            limits,
+            quota,
+            meter.as_ref(),
+            memory.now()?,
+        );
         Ok(())
     }
 }
 
-/// Keeps from the upstream what a client puts into trailers, which some upstreams read as headers. Where there is no
-/// snapshot now, the rules of the last one name the headers: the request's own headers passed by it, or by none.
+/// Keeps from the upstream what a client puts into trailers, which some upstreams read as headers.
+/// Where there is no snapshot now, the rules of the last one name the headers: the request's own
+/// headers passed by it, or by none.
 pub fn on_trailers(host: &impl Host, worker: &Shared) -> Outcome {
     let remove = || {
         let Ready { config, .. } = worker.ready()?;
@@ -183,16 +242,22 @@ pub fn on_trailers(host: &impl Host, worker: &Shared) -> Outcome {
         let routes = reader.view(host).map(|view| view.routes());
         let routes = routes.unwrap_or_else(|_| reader.last_routes());
         let trailers = host.request_trailers().ok()?;
-        for name in config.credentials.hidden_headers().filter(|name| trailers.has(name)) {
+        for name in config
+            .credentials
+            .hidden_headers()
+            .filter(|name| trailers.has(name))
+        {
             host.remove_request_trailer(name).ok()?;
         }
-        OwnedNames::new(&config.identity_names, &routes, None).clean_trailers(host, &trailers).ok()
+        OwnedNames::new(&config.identity_names, &routes, None)
+            .clean_trailers(host, &trailers)
+            .ok()
     };
     remove().map_or(Outcome::Stop, |()| Outcome::Pass)
 }
 
-/// Of a request that passes without a key, those candidates that are one all the same: imported, so that nothing else
-/// shows it. While there are no such keys nothing is looked up.
+/// Of a request that passes without a key, those candidates that are one all the same: imported, so
+/// that nothing else shows it. While there are no such keys nothing is looked up.
 fn imported<'c, H: Host>(
     memory: &Memory<'_, H>,
     credentials: Credentials<'c>,
@@ -201,10 +266,13 @@ fn imported<'c, H: Host>(
     if verdict.entry.is_some() || !verdict.code.passes() || !memory.routes()?.imported() {
         return Ok(Imported::default());
     }
-    Imported::among(credentials.candidates(), |digest| Ok(memory.find(digest)?.is_some()))
+    Imported::among(credentials.candidates(), |digest| {
+        Ok(memory.find(digest)?.is_some())
+    })
 }
 
-/// As what a refusal is counted in the key's meter. Admissions and limits are counted where they are decided.
+/// As what a refusal is counted in the key's meter. Admissions and limits are counted where they
+/// are decided.
 fn counted(code: Code) -> Option<Counted> {
     Counted::of(code).filter(|outcome| !matches!(outcome, Counted::Allowed | Counted::RateLimited))
 }
@@ -217,7 +285,11 @@ fn prepare(
     headers: &RequestHeaders,
     judged: &Judged<'_>,
 ) -> Result<(), Refused> {
-    let Judged { verdict, imported, routes } = judged;
+    let Judged {
+        verdict,
+        imported,
+        routes,
+    } = judged;
     if let Some(entry) = &verdict.entry {
         host.set_filter_state(KEY_STATE, entry.key_id())?;
     }
@@ -234,7 +306,11 @@ fn prepare(
         Some(entry) if verdict.shadowed.is_none() => identify(host, config, entry, verdict)?,
         // Whom a public or a shadowed request comes from has not been established.
         _ => {
-            for name in config.identity_names.iter().filter(|name| headers.has(name)) {
+            for name in config
+                .identity_names
+                .iter()
+                .filter(|name| headers.has(name))
+            {
                 host.remove_request_header(name)?;
             }
         }
@@ -244,9 +320,16 @@ fn prepare(
 }
 
 /// Tells the upstream who is calling.
-fn identify(host: &impl Host, config: &Config, entry: &Entry, verdict: &Verdict) -> Result<(), Refused> {
+fn identify(
+    host: &impl Host,
+    config: &Config,
+    entry: &Entry,
+    verdict: &Verdict,
+) -> Result<(), Refused> {
     let (key, shared) = (entry.key(), &entry.policy.identity);
-    let subaccount = verdict.subaccount.and_then(|index| entry.policy.subaccount(index));
+    let subaccount = verdict
+        .subaccount
+        .and_then(|index| entry.policy.subaccount(index));
     let identity = match subaccount {
         None => Cow::Borrowed(entry.identity()),
         Some(_) => Cow::Owned(identity::render(&key, shared, subaccount)),
@@ -258,7 +341,13 @@ fn identify(host: &impl Host, config: &Config, entry: &Entry, verdict: &Verdict)
     Ok(())
 }
 
-fn refuse(host: &impl Host, code: Code, quota: Option<&Quota>, told: &Told, client: Client) -> Outcome {
+fn refuse(
+    host: &impl Host,
+    code: Code,
+    quota: Option<&Quota>,
+    told: &Told,
+    client: Client,
+) -> Outcome {
     // If this fails the guard still finds nothing that it lets through.
     let _ = host.set_filter_state(VERDICT_STATE, code.as_str());
     if let Some(refusal) = code.refusal(quota.and_then(|quota| quota.refused_by)) {
@@ -268,12 +357,24 @@ fn refuse(host: &impl Host, code: Code, quota: Option<&Quota>, told: &Told, clie
         let by_hand = client.grpc == Some(Grpc::WithParameters);
         let mut headers = if by_hand {
             // The host would answer as over HTTP.
-            vec![("content-type", "application/grpc"), ("grpc-status", &*grpc_status), ("grpc-message", &*refusal.body)]
+            vec![
+                ("content-type", "application/grpc"),
+                ("grpc-status", &*grpc_status),
+                ("grpc-message", &*refusal.body),
+            ]
         } else {
             vec![("content-type", "application/json")]
         };
-        headers.extend(refusal.challenge.map(|challenge| ("www-authenticate", challenge.header(client.bearer))));
-        headers.extend(retry_after.as_deref().map(|seconds| ("retry-after", seconds)));
+        headers.extend(
+            refusal
+                .challenge
+                .map(|challenge| ("www-authenticate", challenge.header(client.bearer))),
+        );
+        headers.extend(
+            retry_after
+                .as_deref()
+                .map(|seconds| ("retry-after", seconds)),
+        );
         let mut limits = Vec::new();
         told.each(|name, value| limits.push((name, value.to_owned())));
         headers.extend(limits.iter().map(|(name, value)| (*name, value.as_str())));
@@ -285,7 +386,10 @@ fn refuse(host: &impl Host, code: Code, quota: Option<&Quota>, told: &Told, clie
             body: if by_hand { "" } else { &refusal.body },
         };
         if host.respond(&response).is_err() {
-            host.log(Level::Error, "the host refused to answer a request; it stays where it is");
+            host.log(
+                Level::Error,
+                "the host refused to answer a request; it stays where it is",
+            );
         }
     }
     Outcome::Stop

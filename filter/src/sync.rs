@@ -1,5 +1,5 @@
-//! One stream to the control plane, as the worker that holds the lease sees it: messages and the time go in, the
-//! snapshot in shared memory is changed, acknowledgements go out.
+//! One stream to the control plane, as the worker that holds the lease sees it: messages and the
+//! time go in, the snapshot in shared memory is changed, acknowledgements go out.
 
 mod contact;
 mod elsewhere;
@@ -21,10 +21,12 @@ use latchkey_protocol::{Ack, Elsewhere, FromNode, Heartbeat, ToNode, Welcome, fr
 use limit::is_longer;
 use prost::Message as _;
 
-/// A stream on which nothing arrives for this long is given up. The control plane sends a heartbeat every second.
+/// A stream on which nothing arrives for this long is given up. The control plane sends a heartbeat
+/// every second.
 const SILENCE: Nanos = 3_500_000_000;
 
-/// The same while a snapshot is being loaded: on a slow link a heartbeat waits behind half a megabyte of batches.
+/// The same while a snapshot is being loaded: on a slow link a heartbeat waits behind half a
+/// megabyte of batches.
 const LOADING_SILENCE: Nanos = 30_000_000_000;
 
 /// No message of the control plane is longer; one that is gets not looked at.
@@ -114,7 +116,13 @@ pub struct Identity {
 
 impl Session {
     /// Takes the snapshot over and says Hello. With `afresh`, what is in memory is not built upon.
-    pub fn open(host: &impl Host, stream: StreamId, who: Identity, now: Nanos, afresh: bool) -> Result<Self, End> {
+    pub fn open(
+        host: &impl Host,
+        stream: StreamId,
+        who: Identity,
+        now: Nanos,
+        afresh: bool,
+    ) -> Result<Self, End> {
         let mut writer = Writer::take_over(host, who.term)?;
         // Another worker may have been told, and ended before a whole snapshot was there.
         let afresh = afresh || snapshot::is_damaged(host).map_err(WriteError::from)?;
@@ -176,7 +184,8 @@ impl Session {
 
     /// Time passes.
     pub fn tick(&mut self, host: &impl Host, now: Nanos) -> Result<Health, End> {
-        let is_loading = self.state == State::Loading || (self.state == State::Following && !self.current);
+        let is_loading =
+            self.state == State::Loading || (self.state == State::Following && !self.current);
         // A clock that was set back counts as silence, too: it costs a reconnection.
         if now.abs_diff(self.heard_at) > if is_loading { LOADING_SILENCE } else { SILENCE } {
             return Err(End::Silent);
@@ -192,11 +201,18 @@ impl Session {
             return Err(End::Damaged);
         }
         if ledger::is_reporter(host, self.who.term, monotonic).map_err(WriteError::from)?
-            && let Some(usage) = self.reporter.next(host, &self.epoch, now).map_err(WriteError::from)?
+            && let Some(usage) = self
+                .reporter
+                .next(host, &self.epoch, now)
+                .map_err(WriteError::from)?
         {
             self.send(host, from_node::Message::Usage(usage))?;
         }
-        Ok(if now.abs_diff(self.opened_at) > PROBATION { Health::Proven } else { Health::Young })
+        Ok(if now.abs_diff(self.opened_at) > PROBATION {
+            Health::Proven
+        } else {
+            Health::Young
+        })
     }
 
     fn say_alive(&mut self, host: &impl Host, monotonic: Nanos, now: Nanos) -> Result<(), End> {
@@ -207,12 +223,18 @@ impl Session {
     }
 
     /// A message of `size` bytes came.
-    pub fn receive(&mut self, host: &impl Host, metrics: &Metrics, size: usize) -> Result<Received, End> {
+    pub fn receive(
+        &mut self,
+        host: &impl Host,
+        metrics: &Metrics,
+        size: usize,
+    ) -> Result<Received, End> {
         if size > MAX_MESSAGE {
             return Err(End::Protocol("a message that is too long"));
         }
         let message = host.received().ok_or(End::Unreachable)?;
-        let message = ToNode::decode(&*message).map_err(|_| End::Protocol("a message that is not of this protocol"))?;
+        let message = ToNode::decode(&*message)
+            .map_err(|_| End::Protocol("a message that is not of this protocol"))?;
         let received = match message.message {
             Some(to_node::Message::Welcome(welcome)) => self.welcome(host, metrics, &welcome),
             Some(to_node::Message::Waiting(_)) => self.waiting(metrics, host),
@@ -220,7 +242,9 @@ impl Session {
             Some(to_node::Message::Heartbeat(heartbeat)) => self.heartbeat(host, &heartbeat),
             Some(to_node::Message::Elsewhere(elsewhere)) => self.elsewhere(host, elsewhere),
             Some(to_node::Message::UsageAck(ack)) => {
-                self.reporter.acknowledged(host, ack.sequence).map_err(WriteError::from)?;
+                self.reporter
+                    .acknowledged(host, ack.sequence)
+                    .map_err(WriteError::from)?;
                 Ok(Received::Other)
             }
             // What a newer control plane sends besides is not for this version.
@@ -242,7 +266,10 @@ impl Session {
 
     fn heartbeat(&mut self, host: &impl Host, heartbeat: &Heartbeat) -> Result<Received, End> {
         let tag = Tag::read(&heartbeat.tag).ok_or(End::Protocol("a tag that is not 16 bytes"))?;
-        let is_newest = self.writer.position().is_some_and(|(_, revision)| revision == heartbeat.revision)
+        let is_newest = self
+            .writer
+            .position()
+            .is_some_and(|(_, revision)| revision == heartbeat.revision)
             && (tag == self.writer.tag() || (tag == Tag::NONE && !self.contact.echoes()));
         if !is_newest || self.state != State::Following {
             return Ok(Received::Other);
@@ -260,14 +287,22 @@ impl Session {
         Ok(())
     }
 
-    fn welcome(&mut self, host: &impl Host, metrics: &Metrics, welcome: &Welcome) -> Result<Received, End> {
+    fn welcome(
+        &mut self,
+        host: &impl Host,
+        metrics: &Metrics,
+        welcome: &Welcome,
+    ) -> Result<Received, End> {
         if !matches!(self.state, State::Greeted | State::Waiting) {
             return Err(End::Protocol("a second welcome"));
         }
         if !(MIN_FORMAT..=FORMAT).contains(&welcome.format) {
-            return Err(End::Protocol("a record format that this filter cannot read"));
+            return Err(End::Protocol(
+                "a record format that this filter cannot read",
+            ));
         }
-        let epoch = Epoch::try_from(&*welcome.epoch).map_err(|_| End::Protocol("an epoch that is not 16 bytes"))?;
+        let epoch = Epoch::try_from(&*welcome.epoch)
+            .map_err(|_| End::Protocol("an epoch that is not 16 bytes"))?;
         if welcome.resume {
             if self.offered.is_none_or(|(offered, _)| offered != epoch) {
                 return Err(End::Protocol("changes to a snapshot that is not here"));
@@ -285,9 +320,16 @@ impl Session {
         metrics.waiting(host, false);
         host.log(
             Level::Info,
-            if welcome.resume { "following the control plane by changes" } else { "loading a snapshot" },
+            if welcome.resume {
+                "following the control plane by changes"
+            } else {
+                "loading a snapshot"
+            },
         );
-        let (monotonic, now) = (host.monotonic().map_err(|_| End::Host)?, host.now().map_err(|_| End::Unreachable)?);
+        let (monotonic, now) = (
+            host.monotonic().map_err(|_| End::Host)?,
+            host.now().map_err(|_| End::Unreachable)?,
+        );
         self.say_alive(host, monotonic, now)?;
         Ok(Received::Welcome)
     }
@@ -298,12 +340,16 @@ impl Session {
             self.writer.begin(epoch, welcome.keys);
             return Ok(());
         };
-        let image = Image::try_from(&*load.image).map_err(|_| End::Protocol("an image that is not 16 bytes"))?;
+        let image = Image::try_from(&*load.image)
+            .map_err(|_| End::Protocol("an image that is not 16 bytes"))?;
         if load.batches == 0 {
             self.writer.begin_image(epoch, welcome.keys, Some(image));
             return Ok(());
         }
-        if self.offered_load.is_none_or(|(offered, batches)| offered != image || batches < load.batches) {
+        if self
+            .offered_load
+            .is_none_or(|(offered, batches)| offered != image || batches < load.batches)
+        {
             return Err(End::Protocol("the rest of a snapshot that is not here"));
         }
         Ok(self.writer.continue_load(host, epoch, load.batches)?)
@@ -330,10 +376,13 @@ impl Session {
             revision: (batch.revision != 0).then_some(batch.revision),
             tag: Tag::read(&batch.tag).ok_or(End::Protocol("a tag that is not 16 bytes"))?,
         };
-        let published = self.writer.apply(host, &changes).map_err(|error| match error {
-            ApplyError::Invalid => End::Protocol("a damaged batch"),
-            ApplyError::Write(error) => End::Memory(error),
-        })?;
+        let published = self
+            .writer
+            .apply(host, &changes)
+            .map_err(|error| match error {
+                ApplyError::Invalid => End::Protocol("a damaged batch"),
+                ApplyError::Write(error) => End::Memory(error),
+            })?;
         self.sequence = batch.sequence;
         if let Some(revision) = published {
             if self.state == State::Loading {
@@ -341,7 +390,10 @@ impl Session {
                 // One that cannot be cleared now costs another load.
                 let _ = snapshot::clear_damage(host);
                 metrics.snapshot_loaded(host);
-                host.log(Level::Info, &format!("the snapshot at revision {revision} is in force"));
+                host.log(
+                    Level::Info,
+                    &format!("the snapshot at revision {revision} is in force"),
+                );
             }
             metrics.published(host, revision, self.writer.keys());
             self.held.release(host, &self.epoch)?;
@@ -350,10 +402,25 @@ impl Session {
             }
         }
         let revision = self.writer.position().map_or(0, |(_, revision)| revision);
-        // While a snapshot of another history is being loaded, what is in force says nothing about this one.
-        let revision = if self.state == State::Loading { 0 } else { revision };
-        self.send(host, from_node::Message::Ack(Ack { sequence: self.sequence, revision }))?;
-        Ok(if published.is_some() { Received::Newest } else { Received::Other })
+        // While a snapshot of another history is being loaded, what is in force says nothing about
+        // this one.
+        let revision = if self.state == State::Loading {
+            0
+        } else {
+            revision
+        };
+        self.send(
+            host,
+            from_node::Message::Ack(Ack {
+                sequence: self.sequence,
+                revision,
+            }),
+        )?;
+        Ok(if published.is_some() {
+            Received::Newest
+        } else {
+            Received::Other
+        })
     }
 
     /// Takes over what other nodes have admitted.
@@ -361,8 +428,13 @@ impl Session {
         if matches!(self.state, State::Greeted | State::Waiting) {
             return Err(End::Protocol("counts before the welcome"));
         }
-        // While requests are still decided by another history, its counters would take the place of these.
-        if self.writer.position().is_some_and(|(published, _)| published != self.epoch) {
+        // While requests are still decided by another history, its counters would take the place of
+        // these.
+        if self
+            .writer
+            .position()
+            .is_some_and(|(published, _)| published != self.epoch)
+        {
             self.held.hold(elsewhere.keys);
         } else {
             elsewhere::count(host, &self.epoch, &elsewhere.keys)?;
@@ -371,7 +443,11 @@ impl Session {
     }
 
     fn send(&self, host: &impl Host, message: from_node::Message) -> Result<(), End> {
-        let message = FromNode { message: Some(message) }.encode_to_vec();
-        host.send(self.stream, &message).map_err(|_| End::Unreachable)
+        let message = FromNode {
+            message: Some(message),
+        }
+        .encode_to_vec();
+        host.send(self.stream, &message)
+            .map_err(|_| End::Unreachable)
     }
 }

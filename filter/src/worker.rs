@@ -1,4 +1,5 @@
-//! One worker of Envoy: what its requests share, its ticks, and the stream while it holds the lease.
+//! One worker of Envoy: what its requests share, its ticks, and the stream while it holds the
+//! lease.
 
 use crate::config::{Config, TokenSource, is_node_token};
 use crate::host::{Host, Level, NANOS_PER_SECOND, Nanos, StreamId};
@@ -31,7 +32,8 @@ pub struct Shared {
     /// Requests that are still open, as far as they are kept.
     pub open_streams: OpenStreams,
     complained_at: Cell<Nanos>,
-    /// When the snapshot was last known to be the newest, by the monotonic clock, as far as this worker has looked.
+    /// When the snapshot was last known to be the newest, by the monotonic clock, as far as this
+    /// worker has looked.
     contact: Cell<Option<Nanos>>,
 }
 
@@ -60,12 +62,24 @@ impl Shared {
     pub fn check_staleness(&self, host: &impl Host, limit: Nanos) -> Result<(), Unavailable> {
         let fresh = |contact: Nanos, now: Nanos| now.abs_diff(contact) <= limit;
         let now = host.monotonic().map_err(|_| Unavailable::Host)?;
-        if self.contact.get().is_some_and(|contact| fresh(contact, now)) {
+        if self
+            .contact
+            .get()
+            .is_some_and(|contact| fresh(contact, now))
+        {
             return Ok(());
         }
         // Only when what is known is too old does it pay to look again.
         self.contact.set(snapshot::last_contact(host)?);
-        if self.contact.get().is_some_and(|contact| fresh(contact, now)) { Ok(()) } else { Err(Unavailable::Stale) }
+        if self
+            .contact
+            .get()
+            .is_some_and(|contact| fresh(contact, now))
+        {
+            Ok(())
+        } else {
+            Err(Unavailable::Stale)
+        }
     }
 
     /// How long ago the control plane was last heard from, as far as any worker knows.
@@ -82,7 +96,8 @@ impl Shared {
         }
     }
 
-    /// Logs that requests cannot be decided, but not for each of them. Damage is reported each time.
+    /// Logs that requests cannot be decided, but not for each of them. Damage is reported each
+    /// time.
     pub fn complain(&self, host: &impl Host, unavailable: Unavailable) {
         self.report_damage(host, unavailable);
         let now = host.now().unwrap_or_default();
@@ -90,7 +105,10 @@ impl Shared {
             return;
         }
         self.complained_at.set(now);
-        host.log(Level::Warn, &format!("refusing requests with not_ready: {unavailable}"));
+        host.log(
+            Level::Warn,
+            &format!("refusing requests with not_ready: {unavailable}"),
+        );
     }
 }
 
@@ -100,8 +118,8 @@ pub struct Worker {
     shared: Rc<Shared>,
     candidate: Candidate,
     session: Option<Session>,
-    /// Streams that are to be let go of at the next tick. Not at once: Envoy may be in the middle of delivering more
-    /// messages of the very stream, and does not survive its end there.
+    /// Streams that are to be let go of at the next tick. Not at once: Envoy may be in the middle
+    /// of delivering more messages of the very stream, and does not survive its end there.
     abandoned: Vec<StreamId>,
     /// What is in memory proved to be unusable to build upon.
     afresh: bool,
@@ -132,7 +150,14 @@ impl Worker {
                 let (metrics, token) = (Metrics::define(host), node_token(host, &config));
                 self.candidate.line_up(host);
                 // A VM is configured once; were it twice, requests stay with the first.
-                self.shared.ready.set(Ready { config, metrics, token }).is_ok()
+                self.shared
+                    .ready
+                    .set(Ready {
+                        config,
+                        metrics,
+                        token,
+                    })
+                    .is_ok()
             }
             Err(errors) => {
                 for error in errors {
@@ -156,11 +181,14 @@ impl Worker {
         let Ok(now) = host.now() else { return };
         self.say_limit(host);
         match self.candidate.tick(host, now, self.role(serves)) {
-            Ok(Standing::Elected { term, instance }) => self.open(host, self.identity(term, instance), now),
+            Ok(Standing::Elected { term, instance }) => {
+                self.open(host, self.identity(term, instance), now)
+            }
             Ok(standing @ (Standing::Holding | Standing::Wanted)) => self.hold(host, now, standing),
             Ok(Standing::Deposed) => {
                 host.log(Level::Warn, "another worker has taken the stream over");
-                self.abandoned.extend(self.session.take().map(|session| session.stream()));
+                self.abandoned
+                    .extend(self.session.take().map(|session| session.stream()));
             }
             Ok(Standing::Idle) => {}
             Err(error) => host.log(Level::Error, &format!("the stream's lease: {error}")),
@@ -169,11 +197,18 @@ impl Worker {
 
     /// Time passes for the holder of the lease.
     fn hold(&mut self, host: &impl Host, now: Nanos, standing: Standing) {
-        let is_current = self.session.as_ref().is_some_and(|session| session.is_current_since(now));
+        let is_current = self
+            .session
+            .as_ref()
+            .is_some_and(|session| session.is_current_since(now));
         match self.session.as_mut().map(|session| session.tick(host, now)) {
             Some(Ok(_)) if standing == Standing::Wanted && is_current => {
-                host.log(Level::Info, "leaving the stream to the thread that ends last");
-                self.abandoned.extend(self.session.take().map(|session| session.stream()));
+                host.log(
+                    Level::Info,
+                    "leaving the stream to the thread that ends last",
+                );
+                self.abandoned
+                    .extend(self.session.take().map(|session| session.stream()));
                 self.candidate.hand_over(host, now);
             }
             Some(Ok(Health::Proven)) => self.candidate.succeed(host, now),
@@ -183,7 +218,8 @@ impl Worker {
         }
     }
 
-    /// The filter ends in order: whatever this worker knows alone is left to others, or to the control plane.
+    /// The filter ends in order: whatever this worker knows alone is left to others, or to the
+    /// control plane.
     pub fn finish(&mut self, host: &impl Host) {
         self.shared.meters.settle(host);
         let left = self.candidate.leave(host, host.now().unwrap_or_default());
@@ -194,7 +230,11 @@ impl Worker {
     }
 
     fn role(&self, serves: bool) -> Role {
-        let has_token = self.shared.ready.get().is_some_and(|ready| ready.token.is_some());
+        let has_token = self
+            .shared
+            .ready
+            .get()
+            .is_some_and(|ready| ready.token.is_some());
         match (has_token, serves) {
             (false, _) => Role::Unfit,
             (true, false) => Role::Idle,
@@ -203,19 +243,30 @@ impl Worker {
     }
 
     fn identity(&self, term: u32, instance: u64) -> Identity {
-        Identity { term, instance, staleness: self.staleness() }
+        Identity {
+            term,
+            instance,
+            staleness: self.staleness(),
+        }
     }
 
     /// The staleness limit of this configuration, in seconds; 0 is none.
     fn staleness(&self) -> u64 {
-        let limit = self.shared.ready.get().and_then(|ready| ready.config.max_staleness);
+        let limit = self
+            .shared
+            .ready
+            .get()
+            .and_then(|ready| ready.config.max_staleness);
         limit.map_or(0, |limit| limit / NANOS_PER_SECOND)
     }
 
     /// Says which staleness limit this configuration has, now and then.
     fn say_limit(&mut self, host: &impl Host) {
         let Ok(now) = host.monotonic() else { return };
-        if self.limit_said_at.is_some_and(|said| now.saturating_sub(said) < NANOS_PER_SECOND) {
+        if self
+            .limit_said_at
+            .is_some_and(|said| now.saturating_sub(said) < NANOS_PER_SECOND)
+        {
             return;
         }
         // One that could not be said is said at the next tick.
@@ -226,7 +277,9 @@ impl Worker {
 
     /// A message of so many bytes came on a stream.
     pub fn on_message(&mut self, host: &impl Host, stream: StreamId, size: usize) {
-        let (Some(session), Some(ready)) = (&mut self.session, self.shared.ready.get()) else { return };
+        let (Some(session), Some(ready)) = (&mut self.session, self.shared.ready.get()) else {
+            return;
+        };
         if session.stream() != stream {
             return;
         }
@@ -248,7 +301,11 @@ impl Worker {
 
     /// A stream was closed from the other side.
     pub fn on_close(&mut self, host: &impl Host, stream: StreamId, status: u32) {
-        if self.session.as_ref().is_some_and(|session| session.stream() == stream) {
+        if self
+            .session
+            .as_ref()
+            .is_some_and(|session| session.stream() == stream)
+        {
             self.end(host, End::Closed { status }, host.now().unwrap_or_default());
         }
         self.abandoned.retain(|abandoned| *abandoned != stream);
@@ -256,14 +313,22 @@ impl Worker {
     }
 
     fn open(&mut self, host: &impl Host, who: Identity, now: Nanos) {
-        let Some(Ready { config, metrics, token: Some(token) }) = self.shared.ready.get() else {
+        let Some(Ready {
+            config,
+            metrics,
+            token: Some(token),
+        }) = self.shared.ready.get()
+        else {
             self.candidate.release(host, now);
             return;
         };
         metrics.stream_opened(host);
-        let opened =
-            host.open_stream(&config.control_plane.cluster, token).map_err(|_| End::Unreachable).and_then(|stream| {
-                Session::open(host, stream, who, now, self.afresh).inspect_err(|_| self.abandoned.push(stream))
+        let opened = host
+            .open_stream(&config.control_plane.cluster, token)
+            .map_err(|_| End::Unreachable)
+            .and_then(|stream| {
+                Session::open(host, stream, who, now, self.afresh)
+                    .inspect_err(|_| self.abandoned.push(stream))
             });
         match opened {
             Ok(session) => self.session = Some(session),
@@ -273,10 +338,19 @@ impl Worker {
 
     /// Says Hello again, on another stream.
     fn reopen(&mut self, host: &impl Host, now: Nanos) {
-        let Some(session) = self.session.take() else { return };
+        let Some(session) = self.session.take() else {
+            return;
+        };
         let who = session.identity();
         self.abandoned.push(session.stream());
-        self.open(host, Identity { staleness: self.staleness(), ..who }, now);
+        self.open(
+            host,
+            Identity {
+                staleness: self.staleness(),
+                ..who
+            },
+            now,
+        );
     }
 
     fn end(&mut self, host: &impl Host, end: End, now: Nanos) {
@@ -292,8 +366,8 @@ impl Worker {
         let was_ours = self.candidate.release(host, now);
         if was_ours && let Some(ready) = self.shared.ready.get() {
             ready.metrics.stream_connected(host, false);
-            // A control plane that waits for its operator closes the stream now and then: only the next attempt shows
-            // whether it still does.
+            // A control plane that waits for its operator closes the stream now and then: only the
+            // next attempt shows whether it still does.
             if !was_waiting {
                 ready.metrics.waiting(host, false);
             }
@@ -301,17 +375,22 @@ impl Worker {
     }
 }
 
-/// The node token; what is wrong with it is logged, and requests are refused until there is a snapshot.
+/// The node token; what is wrong with it is logged, and requests are refused until there is a
+/// snapshot.
 fn node_token(host: &impl Host, config: &Config) -> Option<String> {
     match &config.control_plane.token {
         TokenSource::Given(token) => Some(token.clone()),
         TokenSource::Environment(name) => {
-            let token = host.environment(name).map(|value| without_line_break(&value).to_owned());
+            let token = host
+                .environment(name)
+                .map(|value| without_line_break(&value).to_owned());
             let token = token.filter(|token| is_node_token(token));
             if token.is_none() {
                 host.log(
                     Level::Error,
-                    &format!("the environment variable {name} holds no node token: no stream is opened"),
+                    &format!(
+                        "the environment variable {name} holds no node token: no stream is opened"
+                    ),
                 );
             }
             token

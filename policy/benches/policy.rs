@@ -15,7 +15,8 @@ use latchkey_policy::test_util;
 use setup::{EPOCH, METHOD, NOW, PATH, SOURCE, Scene, published, records};
 use std::hint::black_box;
 
-/// About five times as many as a worker keeps decoded, so that asked for in turn, none is kept until its next one.
+/// About five times as many as a worker keeps decoded, so that asked for in turn, none is kept
+/// until its next one.
 const MANY_KEYS: u32 = 40_000;
 
 fn main() {
@@ -34,32 +35,53 @@ fn main() {
 fn key(criterion: &mut Criterion) {
     let (format, key) = (KeyFormat::default(), records::plain_key());
     let key = key.expose().as_bytes();
-    criterion.bench_function("key/check the form", |bencher| bencher.iter(|| format.check(black_box(key)).unwrap()));
-    criterion.bench_function("key/SHA-256", |bencher| bencher.iter(|| KeyDigest::of(black_box(key))));
+    criterion.bench_function("key/check the form", |bencher| {
+        bencher.iter(|| format.check(black_box(key)).unwrap())
+    });
+    criterion.bench_function("key/SHA-256", |bencher| {
+        bencher.iter(|| KeyDigest::of(black_box(key)))
+    });
 }
 
 fn record(criterion: &mut Criterion) {
     let mut record = Vec::new();
-    test_util::key(records::plain_key().digest(), 1, "CI").encode(&mut record).unwrap();
+    test_util::key(records::plain_key().digest(), 1, "CI")
+        .encode(&mut record)
+        .unwrap();
     criterion.bench_function("record/decode a key", |bencher| {
         bencher.iter(|| KeyRecord::decode(black_box(&record)).unwrap().number);
     });
     let routes = Routes::compile(&records::rules());
     let mut compile = |name, policy: PolicyRecord| {
-        criterion.bench_function(name, |bencher| bencher.iter(|| Policy::compile(black_box(&policy), &routes)));
+        criterion.bench_function(name, |bencher| {
+            bencher.iter(|| Policy::compile(black_box(&policy), &routes))
+        });
     };
     compile("policy/compile a plain one", records::plain_policy());
     compile("policy/compile a full one", records::full_policy());
 }
 
 fn look_up(criterion: &mut Criterion) {
-    let digests = (0..MANY_KEYS).map(|number| KeyDigest::of(&number.to_le_bytes())).collect::<Vec<_>>();
-    let cells = published(&RouteRecord::default(), &records::plain_policy(), digests.iter().copied());
+    let digests = (0..MANY_KEYS)
+        .map(|number| KeyDigest::of(&number.to_le_bytes()))
+        .collect::<Vec<_>>();
+    let cells = published(
+        &RouteRecord::default(),
+        &records::plain_policy(),
+        digests.iter().copied(),
+    );
     let mut look_up = |name, digests: &[KeyDigest]| {
         let mut reader = Reader::default();
         let mut digests = digests.iter().cycle();
         criterion.bench_function(name, |bencher| {
-            bencher.iter(|| reader.view(&cells).unwrap().find(&cells, digests.next().unwrap()).unwrap().unwrap());
+            bencher.iter(|| {
+                reader
+                    .view(&cells)
+                    .unwrap()
+                    .find(&cells, digests.next().unwrap())
+                    .unwrap()
+                    .unwrap()
+            });
         });
     };
     look_up("snapshot/find a key that the worker keeps", &digests[..1]);
@@ -71,7 +93,13 @@ fn route(criterion: &mut Criterion) {
     let name = format!("route/find the last of {} templates", records::RULES);
     criterion.bench_function(&name, |bencher| {
         bencher.iter(|| {
-            let found = routes.find(&Target { host: b"", method: METHOD, path: black_box(PATH) }).number();
+            let found = routes
+                .find(&Target {
+                    host: b"",
+                    method: METHOD,
+                    path: black_box(PATH),
+                })
+                .number();
             assert_eq!(found, Some(usize::from(records::RULES)));
         });
     });
@@ -79,10 +107,15 @@ fn route(criterion: &mut Criterion) {
 
 fn addresses(criterion: &mut Criterion) {
     let rule = AddressRule::compile(&records::full_policy().addresses);
-    for (what, source, admitted) in
-        [("an IPv4", SOURCE, true), ("an IPv6", b"[2001:db8:1ff::7]:4711", true), ("another", b"192.0.2.1:4711", false)]
-    {
-        let name = format!("addresses/{what} address against {} entries", records::ADDRESSES);
+    for (what, source, admitted) in [
+        ("an IPv4", SOURCE, true),
+        ("an IPv6", b"[2001:db8:1ff::7]:4711", true),
+        ("another", b"192.0.2.1:4711", false),
+    ] {
+        let name = format!(
+            "addresses/{what} address against {} entries",
+            records::ADDRESSES
+        );
         criterion.bench_function(&name, |bencher| {
             bencher.iter(|| assert_eq!(rule.admits(|| parse_source(black_box(source))), admitted));
         });
@@ -101,7 +134,8 @@ fn meter(criterion: &mut Criterion) {
             bytes = meter.encode();
         });
     });
-    // From the same counters each time. A new one takes the place of one that is used up once in about 1,000 requests.
+    // From the same counters each time. A new one takes the place of one that is used up once in
+    // about 1,000 requests.
     let granted = || {
         let mut meter = meter;
         meter.grant(&limits, NOW).unwrap()

@@ -1,4 +1,5 @@
-//! Decides the same request again and again: what `policy/benches/instructions` counts the instructions of.
+//! Decides the same request again and again: what `policy/benches/instructions` counts the
+//! instructions of.
 
 #[path = "../benches/setup/mod.rs"]
 mod setup;
@@ -14,7 +15,9 @@ fn main() -> ExitCode {
         Some("full") => Some(Scene::full()),
         _ => None,
     };
-    let rounds = arguments.next().and_then(|rounds| rounds.parse::<u32>().ok());
+    let rounds = arguments
+        .next()
+        .and_then(|rounds| rounds.parse::<u32>().ok());
     let (Some(mut scene), Some(rounds)) = (scene, rounds) else {
         eprintln!("verdicts: usage: verdicts plain|full ROUNDS");
         return ExitCode::FAILURE;

@@ -1,10 +1,12 @@
 //! A key's IP lists: which client addresses it may be used from.
 //!
-//! With at least one allow entry, an address is admitted exactly when an allow entry matches, whatever the deny list
-//! says; without, exactly when no deny entry matches (VergeOS: "the IP Allow List takes precedence").
+//! With at least one allow entry, an address is admitted exactly when an allow entry matches,
+//! whatever the deny list says; without, exactly when no deny entry matches (VergeOS: "the IP Allow
+//! List takes precedence").
 //!
-//! An IPv4-mapped IPv6 address (`::ffff:192.0.2.1`) is the IPv4 address in it, in lists as in requests. Apart from
-//! that IPv4 addresses match IPv4 entries alone, and IPv6 ones IPv6 entries: `::/0` is not `0.0.0.0/0`.
+//! An IPv4-mapped IPv6 address (`::ffff:192.0.2.1`) is the IPv4 address in it, in lists as in
+//! requests. Apart from that IPv4 addresses match IPv4 entries alone, and IPv6 ones IPv6 entries:
+//! `::/0` is not `0.0.0.0/0`.
 
 mod inclusion;
 #[cfg(test)]
@@ -32,7 +34,11 @@ pub fn parse_entry(text: &str) -> Result<IpNet, InvalidEntry> {
         Ok(address) => IpNet::from(address),
         Err(_) => text.parse::<IpNet>().map_err(|_| InvalidEntry::Syntax)?,
     };
-    if net.trunc() == net { Ok(unmapped(net)) } else { Err(InvalidEntry::HostBits(net.trunc())) }
+    if net.trunc() == net {
+        Ok(unmapped(net))
+    } else {
+        Err(InvalidEntry::HostBits(net.trunc()))
+    }
 }
 
 /// The enabled entries of a key's two lists, as they are sent to nodes.
@@ -80,8 +86,8 @@ impl AddressRule {
         self.len() == 0
     }
 
-    /// Whether requests from the address that `source` tells are admitted. It is only asked when there are lists; an
-    /// address that is not known is not admitted then.
+    /// Whether requests from the address that `source` tells are admitted. It is only asked when
+    /// there are lists; an address that is not known is not admitted then.
     pub fn admits(&self, source: impl FnOnce() -> Option<IpAddr>) -> bool {
         match self {
             Self::Any => true,
@@ -108,7 +114,10 @@ impl AddressSet {
                 IpNet::V6(net) => v6.push((u128::from(net.network()), u128::from(net.broadcast()))),
             }
         }
-        Self { v4: merged(v4), v6: merged(v6) }
+        Self {
+            v4: merged(v4),
+            v6: merged(v6),
+        }
     }
 
     /// Whether one of the ranges has this address.
@@ -135,14 +144,22 @@ fn merged<T: Ord + Copy>(mut ranges: Vec<(T, T)>) -> Vec<(T, T)> {
 fn within<T: Ord>(ranges: &[(T, T)], address: T) -> bool {
     // The last range that begins at or before the address is the only one that can have it.
     let behind = ranges.partition_point(|(first, _)| *first <= address);
-    behind.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|(_, last)| address <= *last)
+    behind
+        .checked_sub(1)
+        .and_then(|at| ranges.get(at))
+        .is_some_and(|(_, last)| address <= *last)
 }
 
 /// A range within `::ffff:0:0/96` is the IPv4 range in it.
 fn unmapped(net: IpNet) -> IpNet {
     let IpNet::V6(v6) = net else { return net };
-    let Some(v4) = v6.network().to_ipv4_mapped() else { return net };
-    let prefix = v6.prefix_len().checked_sub(96).and_then(|prefix| Ipv4Net::new(v4, prefix).ok());
+    let Some(v4) = v6.network().to_ipv4_mapped() else {
+        return net;
+    };
+    let prefix = v6
+        .prefix_len()
+        .checked_sub(96)
+        .and_then(|prefix| Ipv4Net::new(v4, prefix).ok());
     prefix.map_or(net, IpNet::V4)
 }
 
@@ -152,11 +169,12 @@ pub fn parse_source(text: &[u8]) -> Option<IpAddr> {
     Some(address.ip())
 }
 
-/// Reads one entry of `X-Forwarded-For`, with or without blanks around it: `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`,
-/// `[2001:db8::1]` or `[2001:db8::1]:4711`. An IPv4-mapped address is returned as the IPv4 address in it.
+/// Reads one entry of `X-Forwarded-For`, with or without blanks around it: `192.0.2.1`,
+/// `192.0.2.1:4711`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:4711`. An IPv4-mapped address
+/// is returned as the IPv4 address in it.
 ///
-/// Anything else is no address: names, quotes, zone ids, ports that are absent behind their colon or too large, and
-/// decimal numbers with leading zeros, which some read as octal.
+/// Anything else is no address: names, quotes, zone ids, ports that are absent behind their colon
+/// or too large, and decimal numbers with leading zeros, which some read as octal.
 pub fn parse_forwarded(entry: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(entry).ok()?.trim_matches([' ', '\t']);
     let address = if let Some(text) = text.strip_prefix('[') {
@@ -180,7 +198,8 @@ fn is_port(text: &str) -> Option<()> {
         return Some(());
     }
     let digits = text.strip_prefix(':')?;
-    let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
+    let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit())
+        && (digits == "0" || !digits.starts_with('0'));
     (is_plain && digits.parse::<u16>().is_ok()).then_some(())
 }
 

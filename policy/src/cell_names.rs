@@ -1,19 +1,26 @@
 //! Names of shared cells.
 //!
-//! Cells of the snapshot begin with `s` and the record format, those of the meters with `m` and the meters' layout. While
-//! Envoy replaces the filter's code, old and new VMs share one memory: with another record format the new ones build a
-//! snapshot of their own, and they count in the same meters, unless the layout of these has changed as well.
+//! Cells of the snapshot begin with `s` and the record format, those of the meters with `m` and the
+//! meters' layout. While Envoy replaces the filter's code, old and new VMs share one memory: with
+//! another record format the new ones build a snapshot of their own, and they count in the same
+//! meters, unless the layout of these has changed as well.
 //!
 //! Whoever changes the content of a snapshot's cell (head, page, lease, notes, progress) raises
-//! [`FORMAT`](crate::record::FORMAT); whoever changes that of a meter's cell or of the marks raises the layout.
+//! [`FORMAT`](crate::record::FORMAT); whoever changes that of a meter's cell or of the marks raises
+//! the layout.
 //!
-//! The host puts the name of the instance in front, and hosts keep names of up to 22 characters without the heap.
+//! The host puts the name of the instance in front, and hosts keep names of up to 22 characters
+//! without the heap.
 
 use crate::record::FORMAT;
 
 macro_rules! snapshot_cell {
     ($name:literal) => {
-        if cfg!(feature = "next-format") { concat!("s5/", $name) } else { concat!("s4/", $name) }
+        if cfg!(feature = "next-format") {
+            concat!("s5/", $name)
+        } else {
+            concat!("s4/", $name)
+        }
     };
 }
 
@@ -32,5 +39,8 @@ pub(crate) const SNAPSHOT: &str = snapshot_cell!("");
 pub(crate) const METER_LAYOUT: u8 = 4;
 
 // The names say what the numbers say.
-const _: () = assert!(matches!(SNAPSHOT.as_bytes(), [b's', digit, b'/'] if (*digit - b'0') as u32 == FORMAT));
-const _: () = assert!(matches!(meter_cell!("").as_bytes(), [b'm', digit, b'/'] if *digit - b'0' == METER_LAYOUT));
+const _: () =
+    assert!(matches!(SNAPSHOT.as_bytes(), [b's', digit, b'/'] if (*digit - b'0') as u32 == FORMAT));
+const _: () = assert!(
+    matches!(meter_cell!("").as_bytes(), [b'm', digit, b'/'] if *digit - b'0' == METER_LAYOUT)
+);

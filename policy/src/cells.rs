@@ -1,7 +1,8 @@
-//! The memory that all workers of one Envoy share, as this crate needs it: named cells with a version each.
+//! The memory that all workers of one Envoy share, as this crate needs it: named cells with a
+//! version each.
 //!
-//! Envoy's shared data can neither delete nor list, so cells have fixed names that are used again. One cell is read or
-//! written at once; nothing spans two.
+//! Envoy's shared data can neither delete nor list, so cells have fixed names that are used again.
+//! One cell is read or written at once; nothing spans two.
 
 /// What a cell held when it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,9 +42,9 @@ pub enum CellError {
 
 /// Shared cells. Several threads may hold one of these on the same memory.
 ///
-/// Besides the cells there is one number, the *generation*, which is read without reading any cell: whoever has written
-/// what others are to take notice of advances it afterwards. While it is what it was before a cell was read, nothing was
-/// announced since.
+/// Besides the cells there is one number, the *generation*, which is read without reading any cell:
+/// whoever has written what others are to take notice of advances it afterwards. While it is what
+/// it was before a cell was read, nothing was announced since.
 pub trait Cells {
     /// Reads a cell; `None` if it was never written.
     fn get(&self, name: &str) -> Result<Option<Cell>, CellError>;

@@ -1,9 +1,11 @@
 //! Which key a request presents, and in which of the places where keys are looked for.
 //!
-//! Clients also send credentials there that are for others: a user's token, another provider's key, `undefined`. Beside
-//! a key they are ignored. Only what [begins like a key](is_ours), or is an imported key, counts as one (`crate::verdict`).
+//! Clients also send credentials there that are for others: a user's token, another provider's key,
+//! `undefined`. Beside a key they are ignored. Only what [begins like a key](is_ours), or is an
+//! imported key, counts as one (`crate::verdict`).
 //!
-//! Values of a header that was sent more than once are joined by commas (RFC 9110, section 5.3), as a key holds none.
+//! Values of a header that was sent more than once are joined by commas (RFC 9110, section 5.3), as
+//! a key holds none.
 
 use crate::key::KeyFormat;
 use crate::percent::Text;
@@ -13,8 +15,8 @@ use std::ops::RangeInclusive;
 /// Bytes that an imported key can have: fewer would be guessed, and more are not worth a look-up.
 const IMPORTED_LEN: RangeInclusive<usize> = 8..=512;
 
-/// Whether `candidate` can be a key that was made elsewhere: 8 to 512 bytes of visible ASCII. Nothing else about their
-/// form is known.
+/// Whether `candidate` can be a key that was made elsewhere: 8 to 512 bytes of visible ASCII.
+/// Nothing else about their form is known.
 pub fn may_be_imported(candidate: &[u8]) -> bool {
     IMPORTED_LEN.contains(&candidate.len()) && candidate.iter().all(u8::is_ascii_graphic)
 }
@@ -22,7 +24,8 @@ pub fn may_be_imported(candidate: &[u8]) -> bool {
 /// Words that clients put before a key where the key alone belongs.
 const WORDS: [&str; 5] = ["Bearer", "Basic", "ApiKey", "Token", "Key"];
 
-/// Whether `candidate` begins like our keys, perhaps behind a word: it is meant to be one, and may be copied badly.
+/// Whether `candidate` begins like our keys, perhaps behind a word: it is meant to be one, and may
+/// be copied badly.
 pub fn is_ours(candidate: &[u8], keys: &KeyFormat) -> bool {
     keys.resembles(candidate) || word_before_key(candidate, keys).is_some()
 }
@@ -30,7 +33,9 @@ pub fn is_ours(candidate: &[u8], keys: &KeyFormat) -> bool {
 /// The word before what begins like our keys: of `Bearer lk_…` in `X-API-Key` it is `Bearer`.
 pub fn word_before_key(candidate: &[u8], keys: &KeyFormat) -> Option<&'static str> {
     WORDS.into_iter().find(|word| {
-        let Some((before, key)) = candidate.split_at_checked(word.len()) else { return false };
+        let Some((before, key)) = candidate.split_at_checked(word.len()) else {
+            return false;
+        };
         let is_apart = key.first().is_some_and(|byte| matches!(byte, b' ' | b'\t'));
         before.eq_ignore_ascii_case(word.as_bytes()) && is_apart && keys.resembles(trim(key))
     })
@@ -39,7 +44,10 @@ pub fn word_before_key(candidate: &[u8], keys: &KeyFormat) -> Option<&'static st
 /// The key itself, where a word stands before it.
 pub fn without_word<'c>(candidate: &'c [u8], keys: &KeyFormat) -> &'c [u8] {
     let word = word_before_key(candidate, keys);
-    trim(word.and_then(|word| candidate.get(word.len()..)).unwrap_or(candidate))
+    trim(
+        word.and_then(|word| candidate.get(word.len()..))
+            .unwrap_or(candidate),
+    )
 }
 
 /// Values of one request that are looked at. An honest one has no more.
@@ -61,8 +69,12 @@ pub enum Presented<'a> {
 impl<'a> Presented<'a> {
     /// Of all that was found.
     pub fn of(candidates: impl IntoIterator<Item = Cow<'a, [u8]>>) -> Self {
-        let mut candidates = candidates.into_iter().filter(|candidate| !candidate.is_empty());
-        let Some(first) = candidates.next() else { return Self::None };
+        let mut candidates = candidates
+            .into_iter()
+            .filter(|candidate| !candidate.is_empty());
+        let Some(first) = candidates.next() else {
+            return Self::None;
+        };
         let (mut count, mut others) = (1_usize, Vec::new());
         for candidate in candidates {
             count = count.saturating_add(1);
@@ -81,14 +93,17 @@ impl<'a> Presented<'a> {
     }
 }
 
-/// The values of a header without some of those that are separated by commas; `None` if it has none of them. What stays is
-/// as it was, byte for byte; several headers of one name become one.
+/// The values of a header without some of those that are separated by commas; `None` if it has none
+/// of them. What stays is as it was, byte for byte; several headers of one name become one.
 pub fn without_elements<'v>(
     values: impl IntoIterator<Item = &'v [u8]>,
     mut is_removed: impl FnMut(&[u8]) -> bool,
 ) -> Option<Vec<u8>> {
     let (mut kept, mut found) = (Vec::new(), false);
-    for element in values.into_iter().flat_map(|value| value.split(|byte| *byte == b',')) {
+    for element in values
+        .into_iter()
+        .flat_map(|value| value.split(|byte| *byte == b','))
+    {
         if is_removed(trim(element)) {
             found = true;
         } else {
@@ -118,18 +133,27 @@ pub fn in_authorization(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// The token in one of the values of `Authorization`.
 pub fn bearer_token(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked("bearer".len())?;
-    let delimited = token.first().is_none_or(|byte| matches!(byte, b' ' | b'\t'));
+    let delimited = token
+        .first()
+        .is_none_or(|byte| matches!(byte, b' ' | b'\t'));
     (scheme.eq_ignore_ascii_case(b"bearer") && delimited).then(|| trim(token))
 }
 
 /// The values of a query parameter in a path, decoded.
 pub fn in_query<'a>(path: &'a [u8], name: &'a str) -> impl Iterator<Item = Cow<'a, [u8]>> {
     let query = split_query(path).1.unwrap_or_default();
-    query.split(|byte| *byte == b'&').filter_map(move |pair| value_of(pair, name))
+    query
+        .split(|byte| *byte == b'&')
+        .filter_map(move |pair| value_of(pair, name))
 }
 
-/// A path without a query parameter, where its decoded value is to be removed; `None` if there is none.
-pub fn without_query(path: &[u8], name: &str, is_removed: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
+/// A path without a query parameter, where its decoded value is to be removed; `None` if there is
+/// none.
+pub fn without_query(
+    path: &[u8],
+    name: &str,
+    is_removed: impl Fn(&[u8]) -> bool,
+) -> Option<Vec<u8>> {
     let (mut kept, query) = (split_query(path).0.to_vec(), split_query(path).1?);
     let mut delimiter = b'?';
     let mut found = false;
@@ -145,20 +169,29 @@ pub fn without_query(path: &[u8], name: &str, is_removed: impl Fn(&[u8]) -> bool
     found.then_some(kept)
 }
 
-/// The values of a cookie (RFC 6265); several `Cookie` headers may be joined by commas or semicolons.
+/// The values of a cookie (RFC 6265); several `Cookie` headers may be joined by commas or
+/// semicolons.
 pub fn in_cookies<'a>(value: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
     cookies(value).filter_map(move |cookie| cookie_value(cookie, name))
 }
 
-/// The header without a cookie, where its value is to be removed, and empty if it held no other; `None` if there is none.
-/// What stays keeps the delimiter before it: other cookies may hold commas.
-pub fn without_cookie(value: &[u8], name: &str, is_removed: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
+/// The header without a cookie, where its value is to be removed, and empty if it held no other;
+/// `None` if there is none. What stays keeps the delimiter before it: other cookies may hold
+/// commas.
+pub fn without_cookie(
+    value: &[u8],
+    name: &str,
+    is_removed: impl Fn(&[u8]) -> bool,
+) -> Option<Vec<u8>> {
     let mut kept = Vec::with_capacity(value.len());
     let mut found = false;
     let mut rest = value;
     let mut delimiter = &b""[..];
     loop {
-        let end = rest.iter().position(is_cookie_delimiter).unwrap_or(rest.len());
+        let end = rest
+            .iter()
+            .position(is_cookie_delimiter)
+            .unwrap_or(rest.len());
         let (cookie, behind) = rest.split_at_checked(end)?;
         if cookie_value(trim(cookie), name).is_some_and(&is_removed) {
             found = true;
@@ -185,12 +218,21 @@ fn cookies(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 fn cookie_value<'a>(cookie: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let value = trim(trim(cookie.strip_prefix(name.as_bytes())?).strip_prefix(b"=")?);
-    Some(value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value))
+    Some(
+        value
+            .strip_prefix(b"\"")
+            .and_then(|value| value.strip_suffix(b"\""))
+            .unwrap_or(value),
+    )
 }
 
 /// A path, and the query behind the first `?`.
 pub(crate) fn split_query(path: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match path.iter().position(|byte| *byte == b'?').and_then(|at| path.split_at_checked(at)) {
+    match path
+        .iter()
+        .position(|byte| *byte == b'?')
+        .and_then(|at| path.split_at_checked(at))
+    {
         Some((path, query)) => (path, query.get(1..)),
         None => (path, None),
     }
@@ -199,7 +241,9 @@ pub(crate) fn split_query(path: &[u8]) -> (&[u8], Option<&[u8]>) {
 /// The value of a pair of a query whose name, decoded, is this one.
 fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<Cow<'a, [u8]>> {
     let mut parts = pair.splitn(2, |byte| *byte == b'=');
-    let found = parts.next().is_some_and(|found| *decoded(found) == *name.as_bytes());
+    let found = parts
+        .next()
+        .is_some_and(|found| *decoded(found) == *name.as_bytes());
     found.then(|| decoded(parts.next().unwrap_or_default()))
 }
 
@@ -254,14 +298,26 @@ mod tests {
             assert_eq!(header(value.as_bytes()), Presented::None, "{value:?}");
         }
         for value in ["", "Bearer", "Bearer  ", "bearer ,"] {
-            assert_eq!(authorization(value.as_bytes()), Presented::None, "{value:?}");
+            assert_eq!(
+                authorization(value.as_bytes()),
+                Presented::None,
+                "{value:?}"
+            );
         }
-        assert_eq!(Presented::of(in_query(b"/?key=&key", "key")), Presented::None);
+        assert_eq!(
+            Presented::of(in_query(b"/?key=&key", "key")),
+            Presented::None
+        );
     }
 
     #[test]
     fn other_schemes_are_none_of_our_business() {
-        for value in ["Basic dXNlcjpwYXNz", "Digest username=\"a\", realm=\"b\"", "Bearerk", "Bear er k"] {
+        for value in [
+            "Basic dXNlcjpwYXNz",
+            "Digest username=\"a\", realm=\"b\"",
+            "Bearerk",
+            "Bear er k",
+        ] {
             assert_eq!(in_authorization(value.as_bytes()).count(), 0, "{value:?}");
         }
         assert_eq!(authorization(b"Basic x, Bearer k"), one(b"k"));
@@ -271,22 +327,35 @@ mod tests {
     fn the_same_key_twice_is_one_key_and_two_are_ambiguous() {
         assert_eq!(header(b"k, k"), one(b"k"));
         assert_eq!(authorization(b"Bearer k,bearer  k"), one(b"k"));
-        let several = |values: [&'static [u8]; 2]| Presented::Several(values.map(Cow::Borrowed).into());
+        let several =
+            |values: [&'static [u8]; 2]| Presented::Several(values.map(Cow::Borrowed).into());
         for two in [&b"k,l"[..], b"k,l,k", b"k, k, l"] {
             assert_eq!(header(two), several([b"k", b"l"]));
         }
         assert_eq!(authorization(b"Bearer k, Bearer l"), several([b"k", b"l"]));
-        let places = |query| in_header(b"k").map(Cow::Borrowed).chain(in_query(query, "key"));
+        let places = |query| {
+            in_header(b"k")
+                .map(Cow::Borrowed)
+                .chain(in_query(query, "key"))
+        };
         assert_eq!(Presented::of(places(b"/?key=k")), one(b"k"));
         assert_eq!(Presented::of(places(b"/?key=l")), several([b"k", b"l"]));
     }
 
     #[test]
     fn sixteen_values_are_looked_at() {
-        let of = |count: usize| (0..count).map(|at| at.to_string().into_bytes().into()).collect::<Vec<Cow<'_, [u8]>>>();
+        let of = |count: usize| {
+            (0..count)
+                .map(|at| at.to_string().into_bytes().into())
+                .collect::<Vec<Cow<'_, [u8]>>>()
+        };
         assert_eq!(Presented::of(of(16)), Presented::Several(of(16)));
         assert_eq!(Presented::of(of(17)), Presented::TooMany);
-        assert_eq!(header(&b"k,".repeat(17)), Presented::TooMany, "the same one counts each time");
+        assert_eq!(
+            header(&b"k,".repeat(17)),
+            Presented::TooMany,
+            "the same one counts each time"
+        );
         assert_eq!(header(&b",".repeat(100)), Presented::None);
     }
 
@@ -302,12 +371,24 @@ mod tests {
             ("lk_live_x", None),
             ("lk_", None),
         ] {
-            assert_eq!(word_before_key(candidate.as_bytes(), &keys), word, "{candidate}");
+            assert_eq!(
+                word_before_key(candidate.as_bytes(), &keys),
+                word,
+                "{candidate}"
+            );
             assert!(is_ours(candidate.as_bytes(), &keys), "{candidate}");
         }
-        for other in
-            ["", "lk", "LK_live_x", "sk-proj-8", "undefined", "eyJhbGciOi.e30.x", "Bearer", "Bearerlk_x", "x lk_x"]
-        {
+        for other in [
+            "",
+            "lk",
+            "LK_live_x",
+            "sk-proj-8",
+            "undefined",
+            "eyJhbGciOi.e30.x",
+            "Bearer",
+            "Bearerlk_x",
+            "x lk_x",
+        ] {
             assert!(!is_ours(other.as_bytes(), &keys), "{other}");
         }
     }
@@ -315,7 +396,9 @@ mod tests {
     #[test]
     fn elements_are_taken_out_of_a_header_and_the_rest_stays_as_it_was() {
         let without = |values: &[&'static str]| {
-            let rest = without_elements(values.iter().map(|value| value.as_bytes()), |element| element == b"k");
+            let rest = without_elements(values.iter().map(|value| value.as_bytes()), |element| {
+                element == b"k"
+            });
             rest.map(|rest| String::from_utf8(rest).unwrap())
         };
         for (values, rest) in [
@@ -341,10 +424,23 @@ mod tests {
 
     #[test]
     fn an_imported_key_is_visible_ascii_of_some_length() {
-        for good in ["sk-proj8", "0b5ec4a2-96a6-4a61-8c3c-3fb8dbe1a4e0", "!~!~!~!~", &"k".repeat(512)] {
+        for good in [
+            "sk-proj8",
+            "0b5ec4a2-96a6-4a61-8c3c-3fb8dbe1a4e0",
+            "!~!~!~!~",
+            &"k".repeat(512),
+        ] {
             assert!(may_be_imported(good.as_bytes()), "{good}");
         }
-        for bad in ["", "sk-proj", "sk proj8", "sk-proj\t8", "sk-proj\u{7f}8", "sk-proé8", &"k".repeat(513)] {
+        for bad in [
+            "",
+            "sk-proj",
+            "sk proj8",
+            "sk-proj\t8",
+            "sk-proj\u{7f}8",
+            "sk-proé8",
+            &"k".repeat(513),
+        ] {
             assert!(!may_be_imported(bad.as_bytes()), "{bad}");
         }
     }
@@ -362,10 +458,15 @@ mod tests {
 
     #[test]
     fn a_query_parameter_is_taken_out_and_the_rest_stays_as_it_was() {
-        let without =
-            |path: &str| without_query(path.as_bytes(), "k", |_| true).map(|path| String::from_utf8(path).unwrap());
+        let without = |path: &str| {
+            without_query(path.as_bytes(), "k", |_| true)
+                .map(|path| String::from_utf8(path).unwrap())
+        };
         assert_eq!(without("/a?k=1").as_deref(), Some("/a"));
-        assert_eq!(without("/a?x=%20&k=1&y=+&%6b=2&k").as_deref(), Some("/a?x=%20&y=+"));
+        assert_eq!(
+            without("/a?x=%20&k=1&y=+&%6b=2&k").as_deref(),
+            Some("/a?x=%20&y=+")
+        );
         assert_eq!(without("/a?k=1&").as_deref(), Some("/a?"));
         assert_eq!(without("/a?x=k"), None);
         assert_eq!(without("/a"), None);
@@ -379,10 +480,14 @@ mod tests {
         assert_eq!(found("key=k"), [b"k"]);
         assert_eq!(found("a=1; key=\"k\" ;keys=2, key = l"), [b"k", b"l"]);
         assert_eq!(found("a=key=k; Key=k"), [b""; 0]);
-        let without =
-            |value: &str| without_cookie(value.as_bytes(), "key", |_| true).map(|v| String::from_utf8(v).unwrap());
+        let without = |value: &str| {
+            without_cookie(value.as_bytes(), "key", |_| true).map(|v| String::from_utf8(v).unwrap())
+        };
         assert_eq!(without("key=k").as_deref(), Some(""));
-        assert_eq!(without("a=1; key=k; b=2; key=l").as_deref(), Some("a=1; b=2"));
+        assert_eq!(
+            without("a=1; key=k; b=2; key=l").as_deref(),
+            Some("a=1; b=2")
+        );
         assert_eq!(without("a=1"), None);
         let ours = without_cookie(b"key=1; key=\"k\"; b", "key", |value| value == b"k");
         assert_eq!(ours.as_deref(), Some(&b"key=1; b"[..]));

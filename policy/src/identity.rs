@@ -1,6 +1,7 @@
-//! The header that tells the upstream who is calling: a structured-field dictionary (RFC 9651), such as
-//! `key="key_abc123def456", name="CI", account="acc_…", user="usr_…", subaccount="sub_…", roles=("dns_manager"),
-//! tier="basic", env="live"`. Without a subaccount or without roles, that member is left out.
+//! The header that tells the upstream who is calling: a structured-field dictionary (RFC 9651),
+//! such as `key="key_abc123def456", name="CI", account="acc_…", user="usr_…", subaccount="sub_…",
+//! roles=("dns_manager"), tier="basic", env="live"`. Without a subaccount or without roles, that
+//! member is left out.
 //!
 //! Text outside printable ASCII becomes a Display String (`%"caf%c3%a9"`).
 
@@ -56,7 +57,9 @@ impl Field {
             Self::Env => shared.env,
         };
         let mut out = String::with_capacity(value.len());
-        value.bytes().for_each(|byte| push_encoded(&mut out, byte, matches!(byte, b' '..=b'$' | b'&'..=b'~')));
+        value.bytes().for_each(|byte| {
+            push_encoded(&mut out, byte, matches!(byte, b' '..=b'$' | b'&'..=b'~'))
+        });
         out
     }
 }
@@ -69,7 +72,8 @@ pub struct Shared {
     roles: String,
     tier: String,
     env: &'static str,
-    /// The dictionary's members that come from the policy: those before the subaccount, and those behind it.
+    /// The dictionary's members that come from the policy: those before the subaccount, and those
+    /// behind it.
     before: String,
     behind: String,
 }
@@ -104,8 +108,15 @@ impl Shared {
 
 /// The header's value for this key, and for a request that acts on this subaccount.
 pub fn render(key: &KeyRecord<'_>, shared: &Shared, subaccount: Option<&str>) -> String {
-    let parts = [&shared.before, &shared.behind, key.name, subaccount.unwrap_or_default()];
-    let len = parts.iter().fold(60usize, |sum, part| sum.saturating_add(part.len()));
+    let parts = [
+        &shared.before,
+        &shared.behind,
+        key.name,
+        subaccount.unwrap_or_default(),
+    ];
+    let len = parts
+        .iter()
+        .fold(60usize, |sum, part| sum.saturating_add(part.len()));
     let mut out = String::with_capacity(len);
     out.push_str("key=\"key_");
     out.push_str(key.id);
@@ -137,8 +148,13 @@ fn push_text(out: &mut String, text: &str) {
         }
     } else {
         out.push_str("%\"");
-        text.bytes()
-            .for_each(|byte| push_encoded(out, byte, matches!(byte, b' '..=b'~') && !matches!(byte, b'%' | b'"')));
+        text.bytes().for_each(|byte| {
+            push_encoded(
+                out,
+                byte,
+                matches!(byte, b' '..=b'~') && !matches!(byte, b'%' | b'"'),
+            )
+        });
     }
     out.push('"');
 }
@@ -149,7 +165,10 @@ fn push_encoded(out: &mut String, byte: u8, plain: bool) {
         out.push(char::from(byte));
     } else {
         out.push('%');
-        out.extend([byte >> 4, byte & 15].map(|digit| char::from_digit(u32::from(digit), 16).unwrap_or('0')));
+        out.extend(
+            [byte >> 4, byte & 15]
+                .map(|digit| char::from_digit(u32::from(digit), 16).unwrap_or('0')),
+        );
     }
 }
 
@@ -182,14 +201,18 @@ mod tests {
         let rendered = render(&key, &shared, Some("sub_1"));
         let members = r#"user="usr_1", subaccount="sub_1", roles=("dns_manager" "cache_purger"), tier="basic""#;
         assert!(rendered.contains(members), "{rendered}");
-        assert_eq!(Field::Roles.of(&key, &shared, None), "dns_manager,cache_purger");
+        assert_eq!(
+            Field::Roles.of(&key, &shared, None),
+            "dns_manager,cache_purger"
+        );
         assert_eq!(Field::Subaccount.of(&key, &shared, Some("sub_1")), "sub_1");
     }
 
     #[test]
     fn a_name_cannot_add_members() {
         assert!(
-            rendered(r#"x", user="root"#).starts_with(r#"key="key_abc123def456", name="x\", user=\"root", account="#)
+            rendered(r#"x", user="root"#)
+                .starts_with(r#"key="key_abc123def456", name="x\", user=\"root", account="#)
         );
         assert!(rendered(r"back\slash").contains(r#"name="back\\slash""#));
     }
@@ -200,7 +223,19 @@ mod tests {
         let shared = Shared::render(&policy(1));
         let fields = Field::ALL.map(|(_, field)| field.of(&key, &shared, None));
         let name = "caf%c3%a9, 100%25 \"x\"%0d%0a";
-        assert_eq!(fields, ["key_abc123def456", name, "acc_1", "usr_1", "", "", "basic", "live"]);
+        assert_eq!(
+            fields,
+            [
+                "key_abc123def456",
+                name,
+                "acc_1",
+                "usr_1",
+                "",
+                "",
+                "basic",
+                "live"
+            ]
+        );
     }
 
     #[test]

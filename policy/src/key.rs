@@ -1,5 +1,5 @@
-//! The key: `<prefix>_<environment>_<32 base62 characters>`, of which the last 6 are a checksum over all before
-//! them, so that a mistyped key is told from an unknown one with no look-up.
+//! The key: `<prefix>_<environment>_<32 base62 characters>`, of which the last 6 are a checksum
+//! over all before them, so that a mistyped key is told from an unknown one with no look-up.
 
 use sha2::{Digest as _, Sha256};
 use std::fmt;
@@ -86,7 +86,10 @@ impl PlainKey {
     pub fn masked(&self) -> String {
         let start = self.0.len().saturating_sub(SECRET_LEN);
         let head = self.0.get(..start.saturating_add(4)).unwrap_or_default();
-        let tail = self.0.get(self.0.len().saturating_sub(4)..).unwrap_or_default();
+        let tail = self
+            .0
+            .get(self.0.len().saturating_sub(4)..)
+            .unwrap_or_default();
         format!("{head}...{tail}")
     }
 }
@@ -102,7 +105,8 @@ impl fmt::Debug for PlainKey {
 #[error("must be 1 to {MAX_PREFIX_LEN} lower-case letters and digits, beginning with a letter")]
 pub struct InvalidPrefix;
 
-/// The candidate is not a key of this format: wrong prefix, environment, length, alphabet or checksum.
+/// The candidate is not a key of this format: wrong prefix, environment, length, alphabet or
+/// checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a well-formed key")]
 pub struct Malformed;
@@ -116,17 +120,26 @@ pub struct KeyFormat {
 impl Default for KeyFormat {
     /// `lk_…`
     fn default() -> Self {
-        Self { prefix: "lk".to_owned() }
+        Self {
+            prefix: "lk".to_owned(),
+        }
     }
 }
 
 impl KeyFormat {
     /// Keys that begin with `prefix` and an underscore.
     pub fn new(prefix: &str) -> Result<Self, InvalidPrefix> {
-        let letter_first = prefix.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
-        let plain = prefix.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let letter_first = prefix
+            .bytes()
+            .next()
+            .is_some_and(|b| b.is_ascii_lowercase());
+        let plain = prefix
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         if letter_first && plain && prefix.len() <= MAX_PREFIX_LEN {
-            Ok(Self { prefix: prefix.to_owned() })
+            Ok(Self {
+                prefix: prefix.to_owned(),
+            })
         } else {
             Err(InvalidPrefix)
         }
@@ -134,12 +147,17 @@ impl KeyFormat {
 
     /// Whether `candidate` begins as a key does: it may be one that was copied badly.
     pub fn resembles(&self, candidate: &[u8]) -> bool {
-        candidate.strip_prefix(self.prefix.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'_'))
+        candidate
+            .strip_prefix(self.prefix.as_bytes())
+            .is_some_and(|rest| rest.first() == Some(&b'_'))
     }
 
-    /// Whether `candidate` has the form and the checksum of a key. Says nothing about whether it exists.
+    /// Whether `candidate` has the form and the checksum of a key. Says nothing about whether it
+    /// exists.
     pub fn check(&self, candidate: &[u8]) -> Result<Environment, Malformed> {
-        let rest = candidate.strip_prefix(self.prefix.as_bytes()).ok_or(Malformed)?;
+        let rest = candidate
+            .strip_prefix(self.prefix.as_bytes())
+            .ok_or(Malformed)?;
         let (environment, secret) = if let Some(secret) = rest.strip_prefix(b"_live_") {
             (Environment::Live, secret)
         } else if let Some(secret) = rest.strip_prefix(b"_test_") {
@@ -150,8 +168,11 @@ impl KeyFormat {
         if secret.len() != SECRET_LEN {
             return Err(Malformed);
         }
-        let (body, sum) = candidate.split_last_chunk::<CHECKSUM_LEN>().ok_or(Malformed)?;
-        // The checksum's own characters are compared to base62 ones; the random part is not otherwise looked at.
+        let (body, sum) = candidate
+            .split_last_chunk::<CHECKSUM_LEN>()
+            .ok_or(Malformed)?;
+        // The checksum's own characters are compared to base62 ones; the random part is not
+        // otherwise looked at.
         if checksum(body) == *sum && secret.iter().all(u8::is_ascii_alphanumeric) {
             Ok(environment)
         } else {
@@ -171,8 +192,14 @@ impl KeyFormat {
         while key.len() < body_len {
             fill(&mut random)?;
             // Six bits a byte; the two values that are no index into the alphabet are drawn again.
-            let drawn = random.iter().filter_map(|byte| BASE62.get(usize::from(byte & 63)));
-            key.extend(drawn.take(body_len.saturating_sub(key.len())).map(|&c| char::from(c)));
+            let drawn = random
+                .iter()
+                .filter_map(|byte| BASE62.get(usize::from(byte & 63)));
+            key.extend(
+                drawn
+                    .take(body_len.saturating_sub(key.len()))
+                    .map(|&c| char::from(c)),
+            );
         }
         key.extend(checksum(key.as_bytes()).map(char::from));
         Ok(PlainKey(key))
@@ -215,7 +242,10 @@ mod tests {
         let secret = key.expose().strip_prefix("lk_live_").unwrap();
         assert_eq!(secret.len(), 32);
         assert!(secret.bytes().all(|b| BASE62.contains(&b)));
-        assert_eq!(KeyFormat::default().check(key.expose().as_bytes()), Ok(Environment::Live));
+        assert_eq!(
+            KeyFormat::default().check(key.expose().as_bytes()),
+            Ok(Environment::Live)
+        );
     }
 
     #[test]
@@ -229,7 +259,10 @@ mod tests {
             .unwrap();
         assert!(key.expose().starts_with("vg_test_"));
         assert_eq!(format.check(key.expose().as_bytes()), Ok(Environment::Test));
-        assert_eq!(KeyFormat::default().check(key.expose().as_bytes()), Err(Malformed));
+        assert_eq!(
+            KeyFormat::default().check(key.expose().as_bytes()),
+            Err(Malformed)
+        );
     }
 
     #[test]
@@ -257,7 +290,10 @@ mod tests {
         }
         let longer = [bytes, b"0"].concat();
         assert_eq!(KeyFormat::default().check(&longer), Err(Malformed));
-        assert_eq!(KeyFormat::default().check(b"ghp_0123456789012345678901234567890123456789"), Err(Malformed));
+        assert_eq!(
+            KeyFormat::default().check(b"ghp_0123456789012345678901234567890123456789"),
+            Err(Malformed)
+        );
         assert_eq!(KeyFormat::default().check(&[0xff; 40]), Err(Malformed));
     }
 
@@ -287,7 +323,10 @@ mod tests {
         assert!(!debug.contains(key.expose()));
         assert_eq!(debug, format!("PlainKey({})", key.masked()));
         let secret = key.expose().strip_prefix("lk_live_").unwrap();
-        assert_eq!(key.masked(), format!("lk_live_{}...{}", &secret[..4], &secret[28..]));
+        assert_eq!(
+            key.masked(),
+            format!("lk_live_{}...{}", &secret[..4], &secret[28..])
+        );
     }
 
     #[test]
@@ -297,8 +336,13 @@ mod tests {
         for digits in [digits, &digits.to_uppercase()] {
             assert_eq!(KeyDigest::from_hex(digits), Some(KeyDigest::of(b"abc")));
         }
-        for bad in ["", &digits[1..], &format!("{digits}00"), &digits.replace('b', "g"), &format!(" {}", &digits[1..])]
-        {
+        for bad in [
+            "",
+            &digits[1..],
+            &format!("{digits}00"),
+            &digits.replace('b', "g"),
+            &format!(" {}", &digits[1..]),
+        ] {
             assert_eq!(KeyDigest::from_hex(bad), None, "{bad}");
         }
     }

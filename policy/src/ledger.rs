@@ -1,12 +1,15 @@
-//! The meters of all keys in shared cells, and which of them have changed since they were last reported.
+//! The meters of all keys in shared cells, and which of them have changed since they were last
+//! reported.
 //!
-//! A key's meter is in the cell of the key's slot, so there are never more cells than keys that lived at once. Any
-//! worker changes it, by compare-and-set, so nothing that two of them do at once is lost.
+//! A key's meter is in the cell of the key's slot, so there are never more cells than keys that
+//! lived at once. Any worker changes it, by compare-and-set, so nothing that two of them do at once
+//! is lost.
 //!
-//! Whoever has changed meters [marks](mark) them afterwards, in bitmaps over the slots; whoever reports clears the marks
-//! of what has arrived, and sets those again whose meter has moved on meanwhile. So a change that was marked is reported
-//! some time, whatever happens in between, and a report that is lost costs nothing. Marks that a worker has not yet made
-//! when it crashes are made at the next change.
+//! Whoever has changed meters [marks](mark) them afterwards, in bitmaps over the slots; whoever
+//! reports clears the marks of what has arrived, and sets those again whose meter has moved on
+//! meanwhile. So a change that was marked is reported some time, whatever happens in between, and a
+//! report that is lost costs nothing. Marks that a worker has not yet made when it crashes are made
+//! at the next change.
 
 mod reporter;
 
@@ -17,8 +20,8 @@ use crate::cells::{Cell, CellError, Cells, Expect};
 use crate::meter::{Meter, MeterError, Owner};
 use crate::snapshot::Unavailable;
 
-/// How often a change is tried while others are faster. One of those that try succeeds each time, so with a worker for
-/// each of a hundred cores this is never reached.
+/// How often a change is tried while others are faster. One of those that try succeeds each time,
+/// so with a worker for each of a hundred cores this is never reached.
 const ATTEMPTS: usize = 10_000;
 
 /// Slots in one bitmap.
@@ -35,8 +38,8 @@ fn page_cell(page: u32) -> String {
     format!(concat!(cell_names::meter_cell!("m"), "{:x}"), page)
 }
 
-/// Changes the meter of `owner`; `None` if the slot is a later key's by now. A meter that cannot be trusted is begun
-/// anew, and this time there is no answer.
+/// Changes the meter of `owner`; `None` if the slot is a later key's by now. A meter that cannot be
+/// trusted is begun anew, and this time there is no answer.
 pub fn change<T>(
     cells: &impl Cells,
     slot: u32,
@@ -66,18 +69,22 @@ pub fn change<T>(
     Err(Unavailable::Host)
 }
 
-/// The meter in a slot, whosoever it is and if it can be read, and the version of its cell, which is 0 if there is
-/// none.
+/// The meter in a slot, whosoever it is and if it can be read, and the version of its cell, which
+/// is 0 if there is none.
 pub fn read(cells: &impl Cells, slot: u32) -> Result<(Option<Meter>, u32), CellError> {
     let cell = cells.get(&meter_cell(slot))?;
-    Ok(cell.map_or((None, 0), |cell| (Meter::decode(&cell.bytes).ok(), cell.version)))
+    Ok(cell.map_or((None, 0), |cell| {
+        (Meter::decode(&cell.bytes).ok(), cell.version)
+    }))
 }
 
 /// Says that the meters of `slots`, in ascending order, have changed.
 pub fn mark(cells: &impl Cells, slots: &[u32]) -> Result<(), CellError> {
     for slots in slots.chunk_by(|a, b| a / PAGE == b / PAGE) {
         let page = slots.first().copied().unwrap_or_default() / PAGE;
-        update(cells, &page_cell(page), |bits| slots.iter().for_each(|slot| set(bits, slot % PAGE)))?;
+        update(cells, &page_cell(page), |bits| {
+            slots.iter().for_each(|slot| set(bits, slot % PAGE))
+        })?;
         // Behind the page, as `clear` looks at the page behind the summary.
         update(cells, SUMMARY, |bits| set(bits, page))?;
     }
@@ -89,8 +96,9 @@ pub fn marked(cells: &impl Cells, from: u32, limit: usize) -> Result<Vec<u32>, C
     let mut slots = Vec::new();
     for page in ones(&bits(cells.get(SUMMARY)?)).filter(|page| *page >= from / PAGE) {
         let first = page.saturating_mul(PAGE);
-        let of_page =
-            ones(&bits(cells.get(&page_cell(page))?)).map(|bit| first.saturating_add(bit)).collect::<Vec<_>>();
+        let of_page = ones(&bits(cells.get(&page_cell(page))?))
+            .map(|bit| first.saturating_add(bit))
+            .collect::<Vec<_>>();
         slots.extend(of_page.into_iter().filter(|slot| *slot >= from));
         if slots.len() >= limit {
             break;
@@ -100,14 +108,16 @@ pub fn marked(cells: &impl Cells, from: u32, limit: usize) -> Result<Vec<u32>, C
     Ok(slots)
 }
 
-/// Clears the marks of `reported`: slots, in ascending order, with the version that the meter's cell had. Those whose
-/// meters have changed since stay marked.
+/// Clears the marks of `reported`: slots, in ascending order, with the version that the meter's
+/// cell had. Those whose meters have changed since stay marked.
 pub fn clear(cells: &impl Cells, reported: &[(u32, u32)]) -> Result<(), CellError> {
     for reported in reported.chunk_by(|(a, _), (b, _)| a / PAGE == b / PAGE) {
         let page = reported.first().map(|(slot, _)| *slot).unwrap_or_default() / PAGE;
         let name = page_cell(page);
         let empty = update(cells, &name, |bits| {
-            reported.iter().for_each(|(slot, _)| unset(bits, slot % PAGE));
+            reported
+                .iter()
+                .for_each(|(slot, _)| unset(bits, slot % PAGE));
             is_empty(bits)
         })?;
         if empty {
@@ -119,7 +129,10 @@ pub fn clear(cells: &impl Cells, reported: &[(u32, u32)]) -> Result<(), CellErro
         }
         let mut moved = Vec::new();
         for (slot, version) in reported {
-            if cells.get(&meter_cell(*slot))?.is_some_and(|cell| cell.version != *version) {
+            if cells
+                .get(&meter_cell(*slot))?
+                .is_some_and(|cell| cell.version != *version)
+            {
                 moved.push(*slot);
             }
         }
@@ -128,7 +141,11 @@ pub fn clear(cells: &impl Cells, reported: &[(u32, u32)]) -> Result<(), CellErro
     Ok(())
 }
 
-fn update<T>(cells: &impl Cells, name: &str, mut change: impl FnMut(&mut Vec<u8>) -> T) -> Result<T, CellError> {
+fn update<T>(
+    cells: &impl Cells,
+    name: &str,
+    mut change: impl FnMut(&mut Vec<u8>) -> T,
+) -> Result<T, CellError> {
     for _ in 0..ATTEMPTS {
         let cell = cells.get(name)?;
         let expect = Expect::unchanged(cell.as_ref());
@@ -152,7 +169,10 @@ fn bits(cell: Option<Cell>) -> Vec<u8> {
 }
 
 fn place(bit: u32) -> (usize, u8) {
-    (usize::try_from(bit / 8).unwrap_or(usize::MAX), 1 << (bit % 8))
+    (
+        usize::try_from(bit / 8).unwrap_or(usize::MAX),
+        1 << (bit % 8),
+    )
 }
 
 fn set(bits: &mut Vec<u8>, bit: u32) {
@@ -160,12 +180,18 @@ fn set(bits: &mut Vec<u8>, bit: u32) {
     if bits.len() <= at {
         bits.resize(at.saturating_add(1), 0);
     }
-    bits.iter_mut().skip(at).take(1).for_each(|byte| *byte |= mask);
+    bits.iter_mut()
+        .skip(at)
+        .take(1)
+        .for_each(|byte| *byte |= mask);
 }
 
 fn unset(bits: &mut [u8], bit: u32) {
     let (at, mask) = place(bit);
-    bits.iter_mut().skip(at).take(1).for_each(|byte| *byte &= !mask);
+    bits.iter_mut()
+        .skip(at)
+        .take(1)
+        .for_each(|byte| *byte &= !mask);
 }
 
 fn is_empty(bits: &[u8]) -> bool {
@@ -174,7 +200,9 @@ fn is_empty(bits: &[u8]) -> bool {
 
 fn ones(bits: &[u8]) -> impl Iterator<Item = u32> {
     (0u32..).step_by(8).zip(bits).flat_map(|(first, byte)| {
-        (0..8).filter(move |bit| byte & (1 << bit) != 0).map(move |bit| first.saturating_add(bit))
+        (0..8)
+            .filter(move |bit| byte & (1 << bit) != 0)
+            .map(move |bit| first.saturating_add(bit))
     })
 }
 
@@ -186,11 +214,18 @@ mod tests {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    const OWNER: Owner = Owner { epoch: [1; 4], key: 7 };
+    const OWNER: Owner = Owner {
+        epoch: [1; 4],
+        key: 7,
+    };
 
     fn admit(cells: &MemoryCells, slot: u32, limit: u32) -> bool {
         let limits = Limits::default().with(crate::limit::Window::Day, Some(limit));
-        change(cells, slot, OWNER, |meter| meter.admit(&limits, 1_000_000).admitted()).unwrap().unwrap()
+        change(cells, slot, OWNER, |meter| {
+            meter.admit(&limits, 1_000_000).admitted()
+        })
+        .unwrap()
+        .unwrap()
     }
 
     fn version(cells: &MemoryCells, slot: u32) -> u32 {
@@ -200,7 +235,14 @@ mod tests {
     #[test]
     fn what_one_worker_takes_the_other_does_not_have() {
         let cells = MemoryCells::default();
-        assert_eq!([admit(&cells, 3, 2), admit(&cells, 3, 2), admit(&cells, 3, 2)], [true, true, false]);
+        assert_eq!(
+            [
+                admit(&cells, 3, 2),
+                admit(&cells, 3, 2),
+                admit(&cells, 3, 2)
+            ],
+            [true, true, false]
+        );
         assert!(admit(&cells, 4, 2), "another slot");
     }
 
@@ -229,7 +271,11 @@ mod tests {
         let limits = Limits::default();
         let tried = change(&cells, 3, OWNER, |meter| meter.admit(&limits, 1_000_000));
         assert_eq!(tried.err(), Some(Unavailable::Counters));
-        assert_eq!(read(&cells, 3).unwrap().0, Some(Meter::new(OWNER)), "it has counted nothing");
+        assert_eq!(
+            read(&cells, 3).unwrap().0,
+            Some(Meter::new(OWNER)),
+            "it has counted nothing"
+        );
         assert!(admit(&cells, 3, 9));
     }
 
@@ -246,7 +292,10 @@ mod tests {
         assert_eq!(marked(&cells, 0, 5).unwrap(), slots[..5]);
         assert_eq!(marked(&cells, 8, 2).unwrap(), slots[2..4]);
         assert_eq!(marked(&cells, 4096, 9).unwrap(), slots[4..]);
-        let mut reported: Vec<_> = slots.iter().map(|slot| (*slot, version(&cells, *slot))).collect();
+        let mut reported: Vec<_> = slots
+            .iter()
+            .map(|slot| (*slot, version(&cells, *slot)))
+            .collect();
         // One moves on before its report has arrived, and one is of another page.
         admit(&cells, 8, 9);
         let kept = reported.pop().unwrap();

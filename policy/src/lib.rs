@@ -1,7 +1,8 @@
 //! Everything that Latchkey's filter and its control plane must agree on.
 //!
-//! Sans-IO: events and the time go in, verdicts and bytes come out. This crate knows no host, no clock, no async
-//! runtime and no source of randomness, and its tests run natively and as `wasm32-unknown-unknown`.
+//! Sans-IO: events and the time go in, verdicts and bytes come out. This crate knows no host, no
+//! clock, no async runtime and no source of randomness, and its tests run natively and as
+//! `wasm32-unknown-unknown`.
 //!
 //! | module | owns |
 //! |---|---|

@@ -43,8 +43,9 @@ impl Window {
         }
     }
 
-    /// The number of the window that a time is in: minutes, hours, days since the Unix epoch; months since year 0. `now`
-    /// is Unix time in seconds; what is before 1970 or after 9999 is taken for the first or last second of that.
+    /// The number of the window that a time is in: minutes, hours, days since the Unix epoch;
+    /// months since year 0. `now` is Unix time in seconds; what is before 1970 or after 9999 is
+    /// taken for the first or last second of that.
     pub fn number(self, now: i64) -> u32 {
         let now = clamped(now);
         let number = match self {
@@ -64,7 +65,9 @@ impl Window {
 
     /// The length of the window of this number, in seconds.
     pub fn seconds(self, number: u32) -> u32 {
-        let seconds = self.end(number).saturating_sub(self.begin(i64::from(number)));
+        let seconds = self
+            .end(number)
+            .saturating_sub(self.begin(i64::from(number)));
         u32::try_from(seconds).unwrap_or(u32::MAX)
     }
 

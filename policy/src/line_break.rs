@@ -1,9 +1,11 @@
 //! The line break that a file, a Secret or a variable has when it was written with `echo`.
 
-/// Returns `text` without one line break at its end, which is not part of a token or a password. Every secret from a file
-/// or a variable goes through here.
+/// Returns `text` without one line break at its end, which is not part of a token or a password.
+/// Every secret from a file or a variable goes through here.
 pub fn without_line_break(text: &str) -> &str {
-    text.strip_suffix("\r\n").or_else(|| text.strip_suffix('\n')).unwrap_or(text)
+    text.strip_suffix("\r\n")
+        .or_else(|| text.strip_suffix('\n'))
+        .unwrap_or(text)
 }
 
 #[cfg(test)]

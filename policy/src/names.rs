@@ -1,12 +1,13 @@
 //! Sets of header names that also find other spellings of these names.
 //!
-//! Many servers hand headers to programs as variables (CGI, PHP, WSGI). They replace characters that a variable's name
-//! cannot have, so that `x.latchkey.identity` and `x_latchkey_identity` arrive as `x-latchkey-identity`.
+//! Many servers hand headers to programs as variables (CGI, PHP, WSGI). They replace characters
+//! that a variable's name cannot have, so that `x.latchkey.identity` and `x_latchkey_identity`
+//! arrive as `x-latchkey-identity`.
 
 use std::collections::BTreeSet;
 
-/// Header names, compared as such servers compare them: without regard to case, and with every character that is
-/// neither letter nor digit taken for the same one.
+/// Header names, compared as such servers compare them: without regard to case, and with every
+/// character that is neither letter nor digit taken for the same one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HeaderNames {
     names: BTreeSet<Box<str>>,
@@ -22,7 +23,9 @@ impl HeaderNames {
 
     /// Whether `name` is one of the names, in any spelling. Pseudo-headers are not.
     pub fn has_any_spelling(&self, name: &[u8]) -> bool {
-        self.may_have(name) && name.first() != Some(&b':') && self.names.iter().any(|known| is_spelling(known, name))
+        self.may_have(name)
+            && name.first() != Some(&b':')
+            && self.names.iter().any(|known| is_spelling(known, name))
     }
 
     /// The names, sorted.
@@ -30,7 +33,8 @@ impl HeaderNames {
         self.names.iter().map(|name| &**name)
     }
 
-    /// Whether one of the names has the length of `name`. Almost all other names are told apart by this alone.
+    /// Whether one of the names has the length of `name`. Almost all other names are told apart by
+    /// this alone.
     fn may_have(&self, name: &[u8]) -> bool {
         self.lengths & bit(name.len()) != 0
     }
@@ -44,18 +48,29 @@ impl<N: Into<Box<str>>> FromIterator<N> for HeaderNames {
     }
 }
 
-/// Whether `name` can arrive as `known`: the same letters in any case and the same digits, and any other character where
-/// `known` has one.
+/// Whether `name` can arrive as `known`: the same letters in any case and the same digits, and any
+/// other character where `known` has one.
 pub fn is_spelling(known: &str, name: &[u8]) -> bool {
-    known.len() == name.len() && known.bytes().zip(name).all(|(known, byte)| folded(known) == folded(*byte))
+    known.len() == name.len()
+        && known
+            .bytes()
+            .zip(name)
+            .all(|(known, byte)| folded(known) == folded(*byte))
 }
 
 fn folded(byte: u8) -> u8 {
-    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
+    if byte.is_ascii_alphanumeric() {
+        byte.to_ascii_lowercase()
+    } else {
+        b'-'
+    }
 }
 
 fn bit(length: usize) -> u64 {
-    u32::try_from(length).ok().and_then(|length| 1u64.checked_shl(length)).unwrap_or(1 << 63)
+    u32::try_from(length)
+        .ok()
+        .and_then(|length| 1u64.checked_shl(length))
+        .unwrap_or(1 << 63)
 }
 
 #[cfg(test)]
@@ -66,10 +81,13 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn names() -> HeaderNames {
-        ["x-latchkey-identity", "x-sub", "x-h2"].into_iter().collect()
+        ["x-latchkey-identity", "x-sub", "x-h2"]
+            .into_iter()
+            .collect()
     }
 
-    /// Every character that a header's name can have (RFC 9110, section 5.6.2), in each of the hyphens' places.
+    /// Every character that a header's name can have (RFC 9110, section 5.6.2), in each of the
+    /// hyphens' places.
     #[test]
     fn every_character_of_a_name_is_a_spelling_of_a_hyphen_unless_it_is_a_letter_or_digit() {
         let names = names();
@@ -79,7 +97,11 @@ mod tests {
             for at in [1, 10] {
                 let mut name = b"X-Latchkey-Identity".to_vec();
                 name[at] = byte;
-                assert_eq!(names.has_any_spelling(&name), !byte.is_ascii_alphanumeric(), "{byte}");
+                assert_eq!(
+                    names.has_any_spelling(&name),
+                    !byte.is_ascii_alphanumeric(),
+                    "{byte}"
+                );
             }
         }
     }
@@ -87,11 +109,30 @@ mod tests {
     #[test]
     fn names_of_another_length_or_with_other_letters_are_others() {
         let names = names();
-        for own in ["x-sub", "X-SUB", "x_sub", "x.sub", "~-sUb", "x-h2", "x h2", "x\u{1}sub"] {
+        for own in [
+            "x-sub",
+            "X-SUB",
+            "x_sub",
+            "x.sub",
+            "~-sUb",
+            "x-h2",
+            "x h2",
+            "x\u{1}sub",
+        ] {
             let expected = own != "~-sUb";
             assert_eq!(names.has_any_spelling(own.as_bytes()), expected, "{own}");
         }
-        for other in ["x-su", "x--sub", "xsub", "x-h1", "x-hh", ":-sub", "", "x-latchkey-identitx", "x2sub"] {
+        for other in [
+            "x-su",
+            "x--sub",
+            "xsub",
+            "x-h1",
+            "x-hh",
+            ":-sub",
+            "",
+            "x-latchkey-identitx",
+            "x2sub",
+        ] {
             assert!(!names.has_any_spelling(other.as_bytes()), "{other}");
         }
         assert!(names.has_any_spelling(b"x\xffsub"));
@@ -110,6 +151,9 @@ mod tests {
         let (long, longer) = ("x".repeat(63), "x".repeat(200));
         let names: HeaderNames = [long.as_str(), &longer].into_iter().collect();
         assert!(names.has(long.as_bytes()) && names.has_any_spelling(longer.as_bytes()));
-        assert!(!names.has_any_spelling("x".repeat(201).as_bytes()) && !names.has("x".repeat(62).as_bytes()));
+        assert!(
+            !names.has_any_spelling("x".repeat(201).as_bytes())
+                && !names.has("x".repeat(62).as_bytes())
+        );
     }
 }

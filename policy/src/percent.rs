@@ -1,4 +1,5 @@
-//! Texts of requests in which bytes may be written as escapes (RFC 3986, section 2.1), read without allocating.
+//! Texts of requests in which bytes may be written as escapes (RFC 3986, section 2.1), read without
+//! allocating.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -24,19 +25,29 @@ pub struct Text<'a> {
 impl<'a> Text<'a> {
     /// Of a header: every byte is itself.
     pub(crate) fn of_header(raw: &'a [u8]) -> Self {
-        Self { raw, encoding: Encoding::Plain }
+        Self {
+            raw,
+            encoding: Encoding::Plain,
+        }
     }
 
     /// Of a path.
     pub(crate) fn of_path(raw: &'a [u8]) -> Self {
         // Most have none, and are compared as they are.
-        let encoding = if raw.contains(&b'%') { Encoding::Percent } else { Encoding::Plain };
+        let encoding = if raw.contains(&b'%') {
+            Encoding::Percent
+        } else {
+            Encoding::Plain
+        };
         Self { raw, encoding }
     }
 
     /// Of a query: a name, or a value.
     pub(crate) fn of_query(raw: &'a [u8]) -> Self {
-        Self { raw, encoding: Encoding::Form }
+        Self {
+            raw,
+            encoding: Encoding::Form,
+        }
     }
 
     /// The bytes that it stands for. What is no valid escape stays as it is.
@@ -117,13 +128,19 @@ impl Iterator for Chars<'_> {
 /// The byte that the two digits behind a `%` stand for, and what is behind them.
 fn escaped(behind: &[u8]) -> Option<(u8, &[u8])> {
     let (&[high, low], rest) = behind.split_first_chunk()?;
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digit = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
     Some((digit(high)? << 4 | digit(low)?, rest))
 }
 
 /// Whether every `%` begins a valid escape.
 pub(crate) fn is_well_formed(raw: &[u8]) -> bool {
-    raw.split(|byte| *byte == b'%').skip(1).all(|behind| escaped(behind).is_some())
+    raw.split(|byte| *byte == b'%')
+        .skip(1)
+        .all(|behind| escaped(behind).is_some())
 }
 
 #[cfg(test)]
@@ -154,12 +171,27 @@ mod tests {
 
     #[test]
     fn characters_are_those_of_utf_8() {
-        for text in ["", "az", "é", "aé€\u{10400}z", "\u{7ff}\u{800}\u{ffff}\u{10000}\u{10ffff}"] {
-            assert!(Text::of_path(text.as_bytes()).chars().eq(text.chars()), "{text}");
+        for text in [
+            "",
+            "az",
+            "é",
+            "aé€\u{10400}z",
+            "\u{7ff}\u{800}\u{ffff}\u{10000}\u{10ffff}",
+        ] {
+            assert!(
+                Text::of_path(text.as_bytes()).chars().eq(text.chars()),
+                "{text}"
+            );
             let escaped: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
-            assert!(Text::of_path(escaped.as_bytes()).chars().eq(text.chars()), "{text}");
+            assert!(
+                Text::of_path(escaped.as_bytes()).chars().eq(text.chars()),
+                "{text}"
+            );
         }
-        assert!(Text::of_path(b"\xff\xc3").chars().count() > 0, "whatever it is, it ends");
+        assert!(
+            Text::of_path(b"\xff\xc3").chars().count() > 0,
+            "whatever it is, it ends"
+        );
     }
 
     #[test]

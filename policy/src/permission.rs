@@ -1,7 +1,8 @@
 //! Permissions, and the patterns by which keys and users hold them.
 //!
-//! A permission is two or three segments joined by colons: `resource:action` or `group:resource:action`, such as
-//! `datacenter_shared:read` and `account:apikeys:create`. A pattern's `*` stands for one or more whole segments.
+//! A permission is two or three segments joined by colons: `resource:action` or
+//! `group:resource:action`, such as `datacenter_shared:read` and `account:apikeys:create`. A
+//! pattern's `*` stands for one or more whole segments.
 
 pub mod roles;
 
@@ -24,7 +25,9 @@ const LEAST_OF_ANY: &str = "*:*";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     /// No permission.
-    #[error("must be `resource:action` or `group:resource:action`, each of a-z, 0-9, _ and -, 128 characters at most")]
+    #[error(
+        "must be `resource:action` or `group:resource:action`, each of a-z, 0-9, _ and -, 128 characters at most"
+    )]
     Permission,
     /// No pattern.
     #[error(
@@ -41,7 +44,11 @@ impl Permission {
     /// Reads one.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         let well_formed = well_formed(text, MIN_SEGMENTS..=MAX_SEGMENTS, is_literal);
-        if well_formed { Ok(Self(text.into())) } else { Err(Malformed::Permission) }
+        if well_formed {
+            Ok(Self(text.into()))
+        } else {
+            Err(Malformed::Permission)
+        }
     }
 
     /// As it was written.
@@ -65,8 +72,14 @@ impl Pattern {
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         // A `*` alone can be drawn out to a whole permission; nothing else of one segment can.
         let least = if text == ANY { 1 } else { MIN_SEGMENTS };
-        let well_formed = well_formed(text, least..=MAX_SEGMENTS, |segment| segment == ANY || is_literal(segment));
-        if well_formed { Ok(Self(text.into())) } else { Err(Malformed::Pattern) }
+        let well_formed = well_formed(text, least..=MAX_SEGMENTS, |segment| {
+            segment == ANY || is_literal(segment)
+        });
+        if well_formed {
+            Ok(Self(text.into()))
+        } else {
+            Err(Malformed::Pattern)
+        }
     }
 
     /// As it was written.
@@ -86,21 +99,27 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// Whether whoever holds `held` holds all that `pattern` gives. A `*` is taken for what no list of permissions can
-/// name one by one, also where [`MAX_LEN`] leaves it few characters.
+/// Whether whoever holds `held` holds all that `pattern` gives. A `*` is taken for what no list of
+/// permissions can name one by one, also where [`MAX_LEN`] leaves it few characters.
 pub fn covers(held: &[Pattern], pattern: &Pattern) -> bool {
-    // Of what the pattern gives, the permission with the fewest segments and something that nobody names for each `*`.
-    // Whoever holds it does so by a pattern with a `*` in each of those places, and that one holds all the others.
-    let least = if pattern.as_str() == ANY { LEAST_OF_ANY } else { pattern.as_str() };
-    held.iter().any(|held| matches(segments(&held.0), segments(least)))
+    // Of what the pattern gives, the permission with the fewest segments and something that nobody
+    // names for each `*`. Whoever holds it does so by a pattern with a `*` in each of those places,
+    // and that one holds all the others.
+    let least = if pattern.as_str() == ANY {
+        LEAST_OF_ANY
+    } else {
+        pattern.as_str()
+    };
+    held.iter()
+        .any(|held| matches(segments(&held.0), segments(least)))
 }
 
 fn segments(text: &str) -> std::str::Split<'_, char> {
     text.split(':')
 }
 
-/// Whether `segments` are what `pattern` stands for. It calls itself once or twice for each segment, of which patterns
-/// have three at most.
+/// Whether `segments` are what `pattern` stands for. It calls itself once or twice for each
+/// segment, of which patterns have three at most.
 fn matches<'p, 's>(
     mut pattern: impl Iterator<Item = &'p str> + Clone,
     mut segments: impl Iterator<Item = &'s str> + Clone,

@@ -8,8 +8,8 @@ use crate::record::PolicyRecord;
 use crate::route::Routes;
 use std::cmp::Ordering;
 
-/// What keys share. Services and permissions are those of the route rules that it was compiled for, by their index
-/// there.
+/// What keys share. Services and permissions are those of the route rules that it was compiled for,
+/// by their index there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// The owner or the account no longer exists: the keys count as revoked.
@@ -47,14 +47,24 @@ impl Policy {
     /// Compiles what came from the control plane.
     pub fn compile(record: &PolicyRecord, routes: &Routes) -> Self {
         let in_scope = record.services.as_ref().map(|scope| {
-            routes.services().iter().map(|service| scope.iter().any(|name| **name == **service)).collect()
+            routes
+                .services()
+                .iter()
+                .map(|service| scope.iter().any(|name| **name == **service))
+                .collect()
         });
-        let gives = |patterns: &[Pattern], permission: &Permission| patterns.iter().any(|p| p.matches(permission));
+        let gives = |patterns: &[Pattern], permission: &Permission| {
+            patterns.iter().any(|p| p.matches(permission))
+        };
         let held = |permission: &Permission| Held {
             by_key: gives(&record.grants, permission),
             by_owner: gives(&record.owner_grants, permission),
         };
-        let mut subaccounts: Box<[Box<str>]> = record.subaccounts.iter().map(|id| id.as_str().into()).collect();
+        let mut subaccounts: Box<[Box<str>]> = record
+            .subaccounts
+            .iter()
+            .map(|id| id.as_str().into())
+            .collect();
         subaccounts.sort_unstable();
         Self {
             ended: routes.is_ended(&record.user) || routes.is_ended(&record.account),
@@ -72,7 +82,9 @@ impl Policy {
 
     /// Whether the keys are good for a service of the route rules.
     pub fn is_in_scope(&self, service: usize) -> bool {
-        self.in_scope.as_ref().is_none_or(|scope| scope.get(service).copied().unwrap_or(false))
+        self.in_scope
+            .as_ref()
+            .is_none_or(|scope| scope.get(service).copied().unwrap_or(false))
     }
 
     /// Who holds a permission of the route rules.
@@ -80,7 +92,8 @@ impl Policy {
         self.held.get(permission).copied().unwrap_or_default()
     }
 
-    /// Which subaccount it is for which `compare`, of it with what is looked for, says that they are equal.
+    /// Which subaccount it is for which `compare`, of it with what is looked for, says that they
+    /// are equal.
     pub fn find_subaccount(&self, compare: impl Fn(&str) -> Ordering) -> Option<usize> {
         self.subaccounts.binary_search_by(|id| compare(id)).ok()
     }
@@ -93,8 +106,13 @@ impl Policy {
     /// What it takes to keep it: entries of all lists.
     pub fn size(&self) -> usize {
         let scope = self.in_scope.as_ref().map_or(0, |services| services.len());
-        [self.addresses.len(), self.subaccounts.len(), self.held.len(), scope]
-            .into_iter()
-            .fold(0, usize::saturating_add)
+        [
+            self.addresses.len(),
+            self.subaccounts.len(),
+            self.held.len(),
+            scope,
+        ]
+        .into_iter()
+        .fold(0, usize::saturating_add)
     }
 }

@@ -1,8 +1,8 @@
 //! How keys and policies are encoded: the same bytes on the stream and in the filter's memory.
 //!
-//! A record is its length (of what follows; `u16` for a key, `u32` for the others), an identifier of fixed length,
-//! `crc: u32` over the identifier and the body, and the body. All integers are little-endian. Records are simply
-//! concatenated.
+//! A record is its length (of what follows; `u16` for a key, `u32` for the others), an identifier
+//! of fixed length, `crc: u32` over the identifier and the body, and the body. All integers are
+//! little-endian. Records are simply concatenated.
 //!
 //! | | identifier | body |
 //! |---|---|---|
@@ -12,11 +12,12 @@
 //!
 //! A text is `length: u8` and UTF-8, a list of texts `count: u32` and the texts.
 //!
-//! A policy holds what many keys share, so that what happens to an owner is one changed record, however many keys
-//! they have.
+//! A policy holds what many keys share, so that what happens to an owner is one changed record,
+//! however many keys they have.
 //!
-//! A key that was given a new secret while the old one is still good has two records: they differ in their digest, in
-//! `secret` and in `expires_at`, and are counted as one, as number and slot are the key's.
+//! A key that was given a new secret while the old one is still good has two records: they differ
+//! in their digest, in `secret` and in `expires_at`, and are counted as one, as number and slot are
+//! the key's.
 
 mod frame;
 
@@ -30,7 +31,8 @@ pub(crate) use frame::{Fields, encode, put_number, put_text, put_texts, verify};
 
 /// The newest format that this module reads and writes. Named on the stream by Hello and Welcome.
 ///
-/// Format 4 adds flags and ended owners to the record of the route rules (`crate::route`), and is otherwise format 3.
+/// Format 4 adds flags and ended owners to the record of the route rules (`crate::route`), and is
+/// otherwise format 3.
 ///
 /// With the feature `next-format` it is 5, for tests of filters of two formats in one Envoy.
 pub const FORMAT: u32 = if cfg!(feature = "next-format") { 5 } else { 4 };
@@ -94,7 +96,8 @@ impl Kind {
         }
     }
 
-    /// What spreads identifiers over a table. Digests in ascending order fill one page after the other.
+    /// What spreads identifiers over a table. Digests in ascending order fill one page after the
+    /// other.
     pub fn hash(self, id: &[u8]) -> u64 {
         let first = id.first_chunk().copied().unwrap_or_default();
         match self {
@@ -105,7 +108,8 @@ impl Kind {
     }
 }
 
-/// One secret of a key, and the key as far as it is its own. Borrowed from the page that it was found in.
+/// One secret of a key, and the key as far as it is its own. Borrowed from the page that it was
+/// found in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyRecord<'a> {
     /// SHA-256 of the secret.
@@ -141,10 +145,23 @@ impl<'a> KeyRecord<'a> {
         }
         let flags = if self.disabled { KEY_DISABLED } else { 0 };
         let policy = self.policy.to_le_bytes();
-        let (number, slot, secret) = (self.number.to_le_bytes(), self.slot.to_le_bytes(), self.secret.to_le_bytes());
+        let (number, slot, secret) = (
+            self.number.to_le_bytes(),
+            self.slot.to_le_bytes(),
+            self.secret.to_le_bytes(),
+        );
         let expires_at = self.expires_at.unwrap_or(NEVER).to_le_bytes();
         let (id, name) = (self.id.as_bytes(), self.name.as_bytes());
-        let body = [&policy[..], &number, &slot, &secret, &expires_at, &[flags], id, name];
+        let body = [
+            &policy[..],
+            &number,
+            &slot,
+            &secret,
+            &expires_at,
+            &[flags],
+            id,
+            name,
+        ];
         encode(Kind::Key, &self.digest.0, &body, out).ok_or(TooLong { field: "name" })
     }
 
@@ -202,7 +219,8 @@ pub struct PolicyRecord {
     pub owner_grants: Vec<Pattern>,
     /// Which subaccounts the keys may act on at present.
     pub subaccounts: Vec<String>,
-    /// Whether the keys are kept to some subaccounts, so that a request has to name one where a rule looks for it.
+    /// Whether the keys are kept to some subaccounts, so that a request has to name one where a
+    /// rule looks for it.
     pub confined: bool,
     /// How much each of the keys may be used.
     pub limits: Limits,
@@ -222,33 +240,58 @@ impl PolicyRecord {
             flags |= if set { flag } else { 0 };
         }
         let mut body = vec![flags];
-        for (field, value) in [("account", &self.account), ("user", &self.user), ("tier", &self.tier)] {
+        for (field, value) in [
+            ("account", &self.account),
+            ("user", &self.user),
+            ("tier", &self.tier),
+        ] {
             put_text(field, value, &mut body)?;
         }
-        for (field, list) in [("allowed_ips", &self.addresses.allow), ("denied_ips", &self.addresses.deny)] {
-            body.extend_from_slice(&u32::try_from(list.len()).map_err(|_| TooLong { field })?.to_le_bytes());
+        for (field, list) in [
+            ("allowed_ips", &self.addresses.allow),
+            ("denied_ips", &self.addresses.deny),
+        ] {
+            body.extend_from_slice(
+                &u32::try_from(list.len())
+                    .map_err(|_| TooLong { field })?
+                    .to_le_bytes(),
+            );
             list.iter().for_each(|net| address::encode(net, &mut body));
         }
         put_texts("scope", self.services.iter().flatten(), &mut body)?;
         put_texts("roles", &self.roles, &mut body)?;
-        put_texts("permissions", self.grants.iter().map(Pattern::as_str), &mut body)?;
-        put_texts("owner's permissions", self.owner_grants.iter().map(Pattern::as_str), &mut body)?;
+        put_texts(
+            "permissions",
+            self.grants.iter().map(Pattern::as_str),
+            &mut body,
+        )?;
+        put_texts(
+            "owner's permissions",
+            self.owner_grants.iter().map(Pattern::as_str),
+            &mut body,
+        )?;
         put_texts("allowed_subaccounts", &self.subaccounts, &mut body)?;
         for window in Window::ALL {
             body.extend_from_slice(&self.limits.get(window).unwrap_or(0).to_le_bytes());
         }
-        encode(Kind::Policy, &self.id.to_le_bytes(), &[&body], out).ok_or(TooLong { field: "policy" })
+        encode(Kind::Policy, &self.id.to_le_bytes(), &[&body], out)
+            .ok_or(TooLong { field: "policy" })
     }
 
     /// Reads and verifies one whole record, such as [`Records`] yields.
     pub fn decode(record: &[u8]) -> Result<Self, Damaged> {
         let (id, body) = verify::<8>(Kind::Policy, record)?;
         let mut body = Fields(body);
-        let flags = body.flags(OWNER_DISABLED | ACCOUNT_DISABLED | ENVIRONMENT_TEST | SCOPE_LISTED | CONFINED)?;
+        let flags = body.flags(
+            OWNER_DISABLED | ACCOUNT_DISABLED | ENVIRONMENT_TEST | SCOPE_LISTED | CONFINED,
+        )?;
         let account = body.short_str()?.to_owned();
         let user = body.short_str()?.to_owned();
         let tier = body.short_str()?.to_owned();
-        let addresses = AddressLists { allow: body.ranges()?, deny: body.ranges()? };
+        let addresses = AddressLists {
+            allow: body.ranges()?,
+            deny: body.ranges()?,
+        };
         let services = body.texts()?;
         if flags & SCOPE_LISTED == 0 && !services.is_empty() {
             return Err(Damaged);
@@ -267,7 +310,11 @@ impl PolicyRecord {
             account,
             user,
             tier,
-            environment: if flags & ENVIRONMENT_TEST != 0 { Environment::Test } else { Environment::Live },
+            environment: if flags & ENVIRONMENT_TEST != 0 {
+                Environment::Test
+            } else {
+                Environment::Live
+            },
             owner_disabled: flags & OWNER_DISABLED != 0,
             account_disabled: flags & ACCOUNT_DISABLED != 0,
             addresses,

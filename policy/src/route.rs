@@ -1,27 +1,31 @@
 //! Route rules: what a request asks for, by its host, its method and its path.
 //!
-//! Rules are ordered, and the first that matches wins. What is read in more than one way by those who will see the
-//! request (Envoy's router, the upstream, whatever is between them) matches no rule at all, not even a public one.
+//! Rules are ordered, and the first that matches wins. What is read in more than one way by those
+//! who will see the request (Envoy's router, the upstream, whatever is between them) matches no
+//! rule at all, not even a public one.
 //!
 //! # Path
-//! A request's path is what is before the first `?`; a rule's is read in the same way. It begins with `/`, and one
-//! slash at its end is ignored. Escapes are undone, once, and segments are compared as they are then.
-//! [`Ambiguity`] lists what is refused. A rule is for exactly one path, for all below one (`/v4/zones` and
-//! `/v4/zones/7`, not `/v4/zonesx`), or for all of a template: `{name}` is any one segment.
+//! A request's path is what is before the first `?`; a rule's is read in the same way. It begins
+//! with `/`, and one slash at its end is ignored. Escapes are undone, once, and segments are
+//! compared as they are then. [`Ambiguity`] lists what is refused. A rule is for exactly one path,
+//! for all below one (`/v4/zones` and `/v4/zones/7`, not `/v4/zonesx`), or for all of a template:
+//! `{name}` is any one segment.
 //!
-//! Upstreams differ in whether they ignore letter case, and dots and blanks at a segment's end. [`PathCase`] says what is
-//! done about that. With `refuse` a rule is looked for twice, for the path as it came and for the folded path among folded
-//! rules (`fold`), and a request whose two rules ask for different things is [disputed](Match::Disputed). With `ignore`
-//! the first of both ignores case. Values are always read from the path as it came.
+//! Upstreams differ in whether they ignore letter case, and dots and blanks at a segment's end.
+//! [`PathCase`] says what is done about that. With `refuse` a rule is looked for twice, for the
+//! path as it came and for the folded path among folded rules (`fold`), and a request whose two
+//! rules ask for different things is [disputed](Match::Disputed). With `ignore` the first of both
+//! ignores case. Values are always read from the path as it came.
 //!
 //! # Host
-//! Compared in any case, without the port and one dot at its end. A rule is for one host, for all below one
-//! (`*.example.com` is one label more or several), or for all. A request's host is read only if a rule names one; one
-//! that is no name and no address then counts as ambiguous.
+//! Compared in any case, without the port and one dot at its end. A rule is for one host, for all
+//! below one (`*.example.com` is one label more or several), or for all. A request's host is read
+//! only if a rule names one; one that is no name and no address then counts as ambiguous.
 //!
 //! # Method
-//! Compared as it is. Where a rule names methods, one with small letters counts as ambiguous, since some upstreams read
-//! `delete` as `DELETE`; rules' own are in capitals. A rule for `GET` is for `HEAD` as well.
+//! Compared as it is. Where a rule names methods, one with small letters counts as ambiguous, since
+//! some upstreams read `delete` as `DELETE`; rules' own are in capitals. A rule for `GET` is for
+//! `HEAD` as well.
 //!
 //! | module | owns |
 //! |---|---|
@@ -75,8 +79,8 @@ pub enum Unmatched {
     Deny,
 }
 
-/// What is done about paths that differ from a rule's by letter case, or by dots and blanks at a segment's end: many
-/// upstreams take them for the same.
+/// What is done about paths that differ from a rule's by letter case, or by dots and blanks at a
+/// segment's end: many upstreams take them for the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PathCase {
     /// Requests that fall under another rule when case, dots and blanks are ignored are refused.
@@ -100,7 +104,8 @@ pub struct Target<'t> {
 }
 
 impl Target<'_> {
-    /// Why the path can be read in more than one way, if it can. For people: [`Routes::find`] does not need it.
+    /// Why the path can be read in more than one way, if it can. For people: [`Routes::find`] does
+    /// not need it.
     pub fn ambiguity(&self) -> Option<Ambiguity> {
         path::Path::read(self.path).err()
     }
@@ -117,7 +122,8 @@ pub struct RouteRecord {
 }
 
 impl RouteRecord {
-    /// Puts rules in order, with the default [`PathCase`]. The error is the first one, with the index of its rule.
+    /// Puts rules in order, with the default [`PathCase`]. The error is the first one, with the
+    /// index of its rule.
     pub fn new(rules: Vec<Rule>, unmatched: Unmatched) -> Result<Self, (usize, FieldError)> {
         Self::with_path_case(PathCase::default(), rules, unmatched)
     }
@@ -130,17 +136,41 @@ impl RouteRecord {
     ) -> Result<Self, (usize, FieldError)> {
         if rules.len() > MAX_RULES {
             let reason = format!("must be {MAX_RULES} at most");
-            return Err((MAX_RULES, FieldError { field: "rules", reason }));
+            return Err((
+                MAX_RULES,
+                FieldError {
+                    field: "rules",
+                    reason,
+                },
+            ));
         }
-        let at_path = |at, reason| (at, FieldError { field: "path", reason });
-        if let Some((earlier, at)) = first_repeated(rules.iter().map(|rule| rule.matched(rule.segments()))) {
+        let at_path = |at, reason| {
+            (
+                at,
+                FieldError {
+                    field: "path",
+                    reason,
+                },
+            )
+        };
+        if let Some((earlier, at)) =
+            first_repeated(rules.iter().map(|rule| rule.matched(rule.segments())))
+        {
             let number = earlier.saturating_add(1);
-            return Err(at_path(at, format!("is never reached: rule {number} has the same host, methods and path")));
+            return Err(at_path(
+                at,
+                format!("is never reached: rule {number} has the same host, methods and path"),
+            ));
         }
         if path_case != PathCase::Distinct {
-            let folded: Vec<_> =
-                rules.iter().map(|rule| fold::segments(rule.segments(), fold::Fold::CaseAndEnd)).collect();
-            let matched = rules.iter().zip(&folded).map(|(rule, segments)| rule.matched(segments));
+            let folded: Vec<_> = rules
+                .iter()
+                .map(|rule| fold::segments(rule.segments(), fold::Fold::CaseAndEnd))
+                .collect();
+            let matched = rules
+                .iter()
+                .zip(&folded)
+                .map(|(rule, segments)| rule.matched(segments));
             if let Some((earlier, at)) = first_repeated(matched) {
                 let reason = format!(
                     "differs from that of rule {} only by letter case, or by dots and blanks at the end of a segment; \
@@ -150,7 +180,13 @@ impl RouteRecord {
                 return Err(at_path(at, reason));
             }
         }
-        Ok(Self { rules, unmatched, path_case, imported: false, ended_owners: Vec::new() })
+        Ok(Self {
+            rules,
+            unmatched,
+            path_case,
+            imported: false,
+            ended_owners: Vec::new(),
+        })
     }
 
     /// The same, and whether there are imported keys.
@@ -159,13 +195,16 @@ impl RouteRecord {
         Self { imported, ..self }
     }
 
-    /// The same, with the ids of the users and accounts that no longer exist although some of their keys are still in the
-    /// snapshot.
+    /// The same, with the ids of the users and accounts that no longer exist although some of their
+    /// keys are still in the snapshot.
     #[must_use]
     pub fn with_ended_owners(self, mut ended_owners: Vec<String>) -> Self {
         ended_owners.sort_unstable();
         ended_owners.dedup();
-        Self { ended_owners, ..self }
+        Self {
+            ended_owners,
+            ..self
+        }
     }
 
     /// The rules, the first to be tried first.
@@ -183,14 +222,15 @@ impl RouteRecord {
         self.path_case
     }
 
-    /// Whether there are imported keys, which need not have the form of ours. Not about routes, but about the whole
-    /// snapshot, of which this is the one record.
+    /// Whether there are imported keys, which need not have the form of ours. Not about routes, but
+    /// about the whole snapshot, of which this is the one record.
     pub fn imported(&self) -> bool {
         self.imported
     }
 
-    /// The ids of users and accounts that were deleted or closed while they had too many keys to remove at once, in
-    /// ascending order. Their keys count as revoked. Like [`imported`](Self::imported) it is about the whole snapshot.
+    /// The ids of users and accounts that were deleted or closed while they had too many keys to
+    /// remove at once, in ascending order. Their keys count as revoked. Like
+    /// [`imported`](Self::imported) it is about the whole snapshot.
     pub fn ended_owners(&self) -> &[String] {
         &self.ended_owners
     }
@@ -199,7 +239,9 @@ impl RouteRecord {
 /// The first value that was there before, by the indexes of both.
 fn first_repeated<T: Ord>(values: impl Iterator<Item = T>) -> Option<(usize, usize)> {
     let mut seen = BTreeMap::new();
-    values.enumerate().find_map(|(at, value)| seen.insert(value, at).map(|earlier| (earlier, at)))
+    values
+        .enumerate()
+        .find_map(|(at, value)| seen.insert(value, at).map(|earlier| (earlier, at)))
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
-//! The snapshot in shared cells: one head, and under it the route rules, a table of policies and one of keys.
+//! The snapshot in shared cells: one head, and under it the route rules, a table of policies and
+//! one of keys.
 //!
-//! A request asks first whether anything was published since the worker read the head, and reads it again if so: what it
-//! decides by is at least as new as what had been published when it began. Changes are made in place and then published by a new head; a whole new snapshot is built on the side that is
-//! not read, and its head moves the readers over at once.
+//! A request asks first whether anything was published since the worker read the head, and reads it
+//! again if so: what it decides by is at least as new as what had been published when it began.
+//! Changes are made in place and then published by a new head; a whole new snapshot is built on the
+//! side that is not read, and its head moves the readers over at once.
 
 mod cache;
 mod entry;
@@ -48,12 +50,20 @@ impl Tag {
 
     /// A tag from the stream, which is empty if there is none; `None` if it has another length.
     pub fn read(bytes: &[u8]) -> Option<Self> {
-        if bytes.is_empty() { Some(Self::NONE) } else { bytes.try_into().ok().map(Self) }
+        if bytes.is_empty() {
+            Some(Self::NONE)
+        } else {
+            bytes.try_into().ok().map(Self)
+        }
     }
 
     /// A tag for the stream.
     pub fn to_vec(self) -> Vec<u8> {
-        if self == Self::NONE { Vec::new() } else { self.0.to_vec() }
+        if self == Self::NONE {
+            Vec::new()
+        } else {
+            self.0.to_vec()
+        }
     }
 }
 

@@ -1,15 +1,17 @@
 //! A hash table in shared cells that one writer changes under any number of readers.
 //!
-//! Linear hashing (Litwin, 1980): a table of `pages` pages holds a record in page `hash mod 2^level`, and grows by
-//! splitting one page after the other, so that no change ever costs more than two pages. A page says which level it
-//! is at; a reader whose idea of the table is older than a split follows that to the page that the record moved to.
-//! The half that moves is written before the half that stays, so a record is never missing in between.
+//! Linear hashing (Litwin, 1980): a table of `pages` pages holds a record in page `hash mod
+//! 2^level`, and grows by splitting one page after the other, so that no change ever costs more
+//! than two pages. A page says which level it is at; a reader whose idea of the table is older than
+//! a split follows that to the page that the record moved to. The half that moves is written before
+//! the half that stays, so a record is never missing in between.
 //!
 //! # Two writers
 //!
-//! A worker that was thought dead may wake up and go on writing. Every page carries the term of the worker that wrote it
-//! last and is only replaced if it has not changed since it was read; a page of a later term is left alone, and
-//! its finder told that it was [superseded](WriteError::Superseded). Every change writes its page, even a removal that finds
+//! A worker that was thought dead may wake up and go on writing. Every page carries the term of the
+//! worker that wrote it last and is only replaced if it has not changed since it was read; a page
+//! of a later term is left alone, and its finder told that it was
+//! [superseded](WriteError::Superseded). Every change writes its page, even a removal that finds
 //! nothing, so that from then on an earlier term's change to the same record is refused.
 
 mod page;
@@ -61,7 +63,8 @@ pub struct Table {
 /// Why a look-up has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// The table is no longer at this place: look at the snapshot's head again. If that has not changed, it is damage.
+    /// The table is no longer at this place: look at the snapshot's head again. If that has not
+    /// changed, it is damage.
     #[error("the table is not there")]
     Gone,
     /// The page or the record cannot be trusted.
@@ -84,8 +87,8 @@ impl From<Damaged> for ReadError {
     }
 }
 
-/// Why a change did not happen, or not wholly. The writer gives up its term; the next one begins from the last
-/// published revision.
+/// Why a change did not happen, or not wholly. The writer gives up its term; the next one begins
+/// from the last published revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
     /// Another worker has taken over.
@@ -121,7 +124,9 @@ impl Table {
         let mut index = self.index_of(hash);
         // Each turn follows at least one split, of which there are no more than levels.
         for _ in 0..=u64::BITS {
-            let cell = cells.get(&name(self.side, self.kind, index))?.ok_or(ReadError::Gone)?;
+            let cell = cells
+                .get(&name(self.side, self.kind, index))?
+                .ok_or(ReadError::Gone)?;
             if cell.bytes.is_empty() {
                 return Err(ReadError::Gone);
             }
@@ -150,7 +155,11 @@ impl Table {
         let level = pages.ilog2();
         let index = index_at_level(hash, level.saturating_add(1));
         // The upper half at the next level exists only as far as splitting has come.
-        let index = if index < pages { index } else { index_at_level(hash, level) };
+        let index = if index < pages {
+            index
+        } else {
+            index_at_level(hash, level)
+        };
         u32::try_from(index).unwrap_or_default()
     }
 }

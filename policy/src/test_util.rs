@@ -1,8 +1,13 @@
-//! For tests, of this crate and of its users: records to begin with, shared memory without a host, and chance that
-//! can be repeated.
+//! For tests, of this crate and of its users: records to begin with, shared memory without a host,
+//! and chance that can be repeated.
 
 // What is here runs in tests alone, where a panic is a failure and nothing else.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::arithmetic_side_effects, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing
+)]
 
 use crate::address::AddressLists;
 use crate::cells::{Cell, CellError, Cells, Expect};
@@ -21,7 +26,10 @@ pub fn no_routes() -> Vec<u8> {
 /// The same, where keys need not have our form.
 pub fn no_routes_and_imported_keys() -> Vec<u8> {
     let mut record = Vec::new();
-    RouteRecord::default().with_imported(true).encode(FORMAT, &mut record).unwrap();
+    RouteRecord::default()
+        .with_imported(true)
+        .encode(FORMAT, &mut record)
+        .unwrap();
     record
 }
 
@@ -82,7 +90,11 @@ impl MemoryCells {
 
     /// Bytes in all cells together.
     pub fn bytes(&self) -> usize {
-        self.cells.borrow().values().map(|cell| cell.bytes.len()).sum()
+        self.cells
+            .borrow()
+            .values()
+            .map(|cell| cell.bytes.len())
+            .sum()
     }
 
     /// Changes every cell's content, behind the back of whoever wrote it.
@@ -109,7 +121,13 @@ impl Cells for MemoryCells {
         }
         let version = self.version.get().wrapping_add(1);
         self.version.set(version);
-        cells.insert(name.to_owned(), Cell { bytes: bytes.to_vec(), version });
+        cells.insert(
+            name.to_owned(),
+            Cell {
+                bytes: bytes.to_vec(),
+                version,
+            },
+        );
         Ok(())
     }
 
@@ -180,8 +198,8 @@ impl Random {
     }
 }
 
-/// Runs `target` on one seed after the other, for `FUZZ_SECONDS` (0.5), from `FUZZ_SEED` on (the time). A panic tells
-/// the seed that it came from.
+/// Runs `target` on one seed after the other, for `FUZZ_SECONDS` (0.5), from `FUZZ_SEED` on (the
+/// time). A panic tells the seed that it came from.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn fuzz(mut target: impl FnMut(&mut Random)) {
     struct Tell(u64);
@@ -194,10 +212,18 @@ pub fn fuzz(mut target: impl FnMut(&mut Random)) {
         }
     }
 
-    let variable = |name: &str| std::env::var(name).ok().map(|text| text.parse::<f64>().expect("a number"));
+    let variable = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .map(|text| text.parse::<f64>().expect("a number"))
+    };
     let seconds = std::time::Duration::from_secs_f64(variable("FUZZ_SECONDS").unwrap_or(0.5));
-    let seed = std::env::var("FUZZ_SEED").ok().map(|text| text.parse::<u64>().expect("a whole number"));
-    let clock = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let seed = std::env::var("FUZZ_SEED")
+        .ok()
+        .map(|text| text.parse::<u64>().expect("a whole number"));
+    let clock = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .unwrap_or_default();
     let mut seed = Tell(seed.unwrap_or(clock.as_secs() << 32));
     let begin = std::time::Instant::now();
     let mut cases = 0u64;

@@ -2,7 +2,10 @@
 
 /// Whether it is a `token` (RFC 9110, section 5.6.2): the name of a header, a method.
 pub fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
+    !text.is_empty()
+        && text
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
 }
 
 /// Whether it is a method that everybody reads as the same: some take `get` for `GET`.

@@ -1,13 +1,17 @@
-//! The decision on a request: the product's contract, row by row, and the first that applies ends it.
+//! The decision on a request: the product's contract, row by row, and the first that applies ends
+//! it.
 //!
-//! The filter and the control plane's `explain` call the same [`decide`]. It asks a [`Source`] for what it decides by
-//! and a [`Request`] for what was asked, each only as far as it matters, and allocates nothing itself.
+//! The filter and the control plane's `explain` call the same [`decide`]. It asks a [`Source`] for
+//! what it decides by and a [`Request`] for what was asked, each only as far as it matters, and
+//! allocates nothing itself.
 
 mod code;
 mod recheck;
 
 use crate::address::AddressRule;
-use crate::credential::{MAX_CANDIDATES, Presented, is_ours, may_be_imported, without_word, word_before_key};
+use crate::credential::{
+    MAX_CANDIDATES, Presented, is_ours, may_be_imported, without_word, word_before_key,
+};
 use crate::key::{KeyDigest, KeyFormat};
 use crate::limit::Limits;
 use crate::meter::{Quota, Remaining};
@@ -41,8 +45,8 @@ pub trait Request {
     /// The client's address, as the host trusts it; `None` if that is not known.
     fn source_address(&self) -> Option<IpAddr>;
 
-    /// A header or a pseudo-header (`:authority`, `:method`, `:path` with the query); the values of one that was sent
-    /// more than once joined by commas.
+    /// A header or a pseudo-header (`:authority`, `:method`, `:path` with the query); the values of
+    /// one that was sent more than once joined by commas.
     fn header(&self, name: &str) -> Result<Option<Cow<'_, [u8]>>, Unavailable>;
 }
 
@@ -54,15 +58,15 @@ pub trait Source {
     /// Fails when that snapshot is older than the operator allows.
     fn check_staleness(&self) -> Result<(), Unavailable>;
 
-    /// The key, with its policy compiled for the rules that [`routes`](Self::routes) told of; `None` if there is no
-    /// such key, or no more.
+    /// The key, with its policy compiled for the rules that [`routes`](Self::routes) told of;
+    /// `None` if there is no such key, or no more.
     fn find(&self, digest: &KeyDigest) -> Result<Option<Rc<Entry>>, Unavailable>;
 
     /// Unix time in seconds.
     fn now(&self) -> Result<i64, Unavailable>;
 
-    /// Takes one request from all of the key's limits, or from none; `None` if the key is no more. If they are not
-    /// `enforced`, the request passes and is counted, whatever they say.
+    /// Takes one request from all of the key's limits, or from none; `None` if the key is no more.
+    /// If they are not `enforced`, the request passes and is counted, whatever they say.
     fn admit(
         &self,
         key: &KeyRecord<'_>,
@@ -77,7 +81,8 @@ pub trait Source {
 pub struct Settings<'s> {
     /// What keys look like.
     pub keys: &'s KeyFormat,
-    /// Checks that refuse nothing. Those behind them count as ever, as far as they can be made: most need a key.
+    /// Checks that refuse nothing. Those behind them count as ever, as far as they can be made:
+    /// most need a key.
     pub shadow: &'s [Code],
 }
 
@@ -106,7 +111,8 @@ pub struct Verdict {
     pub rule: Option<usize>,
     /// The key, if the request names one that exists.
     pub entry: Option<Rc<Entry>>,
-    /// Which of the policy's subaccounts the request acts on, if it names one where a rule looks for it.
+    /// Which of the policy's subaccounts the request acts on, if it names one where a rule looks
+    /// for it.
     pub subaccount: Option<usize>,
     /// What is left of the key's limits, if it came to asking.
     pub quota: Option<Quota>,
@@ -119,11 +125,20 @@ impl Verdict {
     pub const NOT_READY: Self = Self::of(Code::NotReady);
 
     const fn of(code: Code) -> Self {
-        Self { code, shadowed: None, rule: None, entry: None, subaccount: None, quota: None, word: None }
+        Self {
+            code,
+            shadowed: None,
+            rule: None,
+            entry: None,
+            subaccount: None,
+            quota: None,
+            word: None,
+        }
     }
 }
 
-/// Decides on a request. Without a snapshot to decide by it fails, and the code is [`Code::NotReady`].
+/// Decides on a request. Without a snapshot to decide by it fails, and the code is
+/// [`Code::NotReady`].
 pub fn decide(
     source: &impl Source,
     request: &impl Request,
@@ -132,16 +147,39 @@ pub fn decide(
 ) -> Result<Verdict, Unavailable> {
     let routes = source.routes()?;
     let asked = Asked::of(request, &routes)?;
-    let matched = asked.as_ref().map_or(Match::Unmatched(Unmatched::ValidKey), |asked| routes.find(&asked.target()));
-    if let Match::Rule(Route { number, access: Access::Public }) = matched {
-        trace.step(Code::Public, true, || format!("rule {number} says that the request needs no key"));
-        return Ok(Verdict { rule: Some(*number), ..Verdict::of(Code::Public) });
+    let matched = asked
+        .as_ref()
+        .map_or(Match::Unmatched(Unmatched::ValidKey), |asked| {
+            routes.find(&asked.target())
+        });
+    if let Match::Rule(Route {
+        number,
+        access: Access::Public,
+    }) = matched
+    {
+        trace.step(Code::Public, true, || {
+            format!("rule {number} says that the request needs no key")
+        });
+        return Ok(Verdict {
+            rule: Some(*number),
+            ..Verdict::of(Code::Public)
+        });
     }
     trace.step(Code::Public, false, || described(&matched, asked.as_ref()));
     source.check_staleness()?;
-    trace.step(Code::NotReady, true, || "there is a snapshot to decide by".to_owned());
+    trace.step(Code::NotReady, true, || {
+        "there is a snapshot to decide by".to_owned()
+    });
     let asked = asked.as_ref();
-    let mut checks = Checks { settings, routes: &routes, asked, matched, trace, shadowed: None, word: None };
+    let mut checks = Checks {
+        settings,
+        routes: &routes,
+        asked,
+        matched,
+        trace,
+        shadowed: None,
+        word: None,
+    };
     let sought = match checks.credential(&request.credential(), source)? {
         Ok(Some(sought)) => sought,
         Ok(None) => return Ok(checks.without_key()),
@@ -156,15 +194,23 @@ pub fn decide(
 
     let (key, policy) = (entry.key(), &*entry.policy);
     let now = source.now()?;
-    if let Err(code) = checks.key(&key, policy, || request.source_address(), now).and_then(|()| checks.access(policy)) {
-        return Ok(Verdict { entry: Some(entry), ..checks.verdict(code) });
+    if let Err(code) = checks
+        .key(&key, policy, || request.source_address(), now)
+        .and_then(|()| checks.access(policy))
+    {
+        return Ok(Verdict {
+            entry: Some(entry),
+            ..checks.verdict(code)
+        });
     }
     let place = checks.place();
     let header = match place {
         Some(Place::Header(name)) => request.header(name)?,
         _ => None,
     };
-    let named = place.zip(asked).map(|(place, asked)| place.named(&asked.target(), header.as_deref()));
+    let named = place
+        .zip(asked)
+        .map(|(place, asked)| place.named(&asked.target(), header.as_deref()));
     let (mut subaccount, mut quota) = (None, None);
     let code = match checks.subaccount(policy, named) {
         Err(code) => code,
@@ -175,7 +221,12 @@ pub fn decide(
             checks.limits(quota.as_ref()).err().unwrap_or(Code::Allowed)
         }
     };
-    Ok(Verdict { subaccount, quota, entry: Some(entry), ..checks.verdict(code) })
+    Ok(Verdict {
+        subaccount,
+        quota,
+        entry: Some(entry),
+        ..checks.verdict(code)
+    })
 }
 
 /// What the route rules are asked about.
@@ -191,7 +242,13 @@ impl<'r> Asked<'r> {
         if routes.is_empty() {
             return Ok(None);
         }
-        let header = |wanted: bool, name| if wanted { request.header(name) } else { Ok(None) };
+        let header = |wanted: bool, name| {
+            if wanted {
+                request.header(name)
+            } else {
+                Ok(None)
+            }
+        };
         Ok(Some(Self {
             host: header(routes.reads_host(), ":authority")?.unwrap_or_default(),
             method: header(routes.reads_method(), ":method")?.unwrap_or_default(),
@@ -200,7 +257,11 @@ impl<'r> Asked<'r> {
     }
 
     fn target(&self) -> Target<'_> {
-        Target { host: &self.host, method: &self.method, path: &self.path }
+        Target {
+            host: &self.host,
+            method: &self.method,
+            path: &self.path,
+        }
     }
 }
 
@@ -233,10 +294,20 @@ struct Checks<'c, T> {
 
 impl<'c, T: Trace> Checks<'c, T> {
     fn verdict(&self, code: Code) -> Verdict {
-        Verdict { shadowed: self.shadowed, rule: self.matched.number(), word: self.word, ..Verdict::of(code) }
+        Verdict {
+            shadowed: self.shadowed,
+            rule: self.matched.number(),
+            word: self.word,
+            ..Verdict::of(code)
+        }
     }
 
-    fn check(&mut self, code: Code, passed: bool, compared: impl FnOnce() -> String) -> Result<(), Code> {
+    fn check(
+        &mut self,
+        code: Code,
+        passed: bool,
+        compared: impl FnOnce() -> String,
+    ) -> Result<(), Code> {
         self.trace.step(code, passed, compared);
         if passed {
             return Ok(());
@@ -248,14 +319,20 @@ impl<'c, T: Trace> Checks<'c, T> {
         Ok(())
     }
 
-    /// Rows 3 to 5: the key that is to be looked up; nothing if the request names none and passes all the same.
+    /// Rows 3 to 5: the key that is to be looked up; nothing if the request names none and passes
+    /// all the same.
     fn credential(
         &mut self,
         credential: &Credential<'_>,
         source: &impl Source,
     ) -> Result<Result<Option<Sought>, Code>, Unavailable> {
         let presented = match credential {
-            Credential::Known(digest) => return Ok(Ok(Some(Sought { digest: *digest, foreign: false }))),
+            Credential::Known(digest) => {
+                return Ok(Ok(Some(Sought {
+                    digest: *digest,
+                    foreign: false,
+                })));
+            }
             Credential::Presented(presented) => presented,
         };
         let counted = match presented {
@@ -266,7 +343,11 @@ impl<'c, T: Trace> Checks<'c, T> {
     }
 
     /// Which of several values can be keys: those that begin like ours, and imported ones.
-    fn counted<'v>(&self, candidates: &'v [Cow<'_, [u8]>], source: &impl Source) -> Result<Counted<'v>, Unavailable> {
+    fn counted<'v>(
+        &self,
+        candidates: &'v [Cow<'_, [u8]>],
+        source: &impl Source,
+    ) -> Result<Counted<'v>, Unavailable> {
         let mut counted = Counted::None;
         for candidate in candidates {
             let ours = is_ours(candidate, self.settings.keys);
@@ -291,26 +372,46 @@ impl<'c, T: Trace> Checks<'c, T> {
         (bare == other_bare).then_some(if bare.len() == one.len() { one } else { other })
     }
 
-    fn candidate(&mut self, presented: &Presented<'_>, counted: &Counted<'_>) -> Result<Option<Sought>, Code> {
+    fn candidate(
+        &mut self,
+        presented: &Presented<'_>,
+        counted: &Counted<'_>,
+    ) -> Result<Option<Sought>, Code> {
         let some = *presented != Presented::None;
-        self.check(Code::MissingKey, some, || if some { "there is a key" } else { "there is no key" }.to_owned())?;
+        self.check(Code::MissingKey, some, || {
+            if some {
+                "there is a key"
+            } else {
+                "there is no key"
+            }
+            .to_owned()
+        })?;
         let (candidate, compared) = match (presented, counted) {
             (Presented::None, _) => return Ok(None),
             (Presented::One(candidate), _) => (Some(&**candidate), "there is one".to_owned()),
-            (Presented::Several(_), Counted::One(candidate)) => {
-                (Some(*candidate), "of several values one can be a key; the others are ignored".to_owned())
-            }
-            (Presented::Several(_), Counted::None) => {
-                (Some(&b""[..]), "none of several values can be a key".to_owned())
-            }
+            (Presented::Several(_), Counted::One(candidate)) => (
+                Some(*candidate),
+                "of several values one can be a key; the others are ignored".to_owned(),
+            ),
+            (Presented::Several(_), Counted::None) => (
+                Some(&b""[..]),
+                "none of several values can be a key".to_owned(),
+            ),
             (Presented::Several(_), Counted::All) => (None, "there are two".to_owned()),
-            (Presented::TooMany, _) => (None, format!("there are more than {MAX_CANDIDATES} values")),
+            (Presented::TooMany, _) => {
+                (None, format!("there are more than {MAX_CANDIDATES} values"))
+            }
         };
         self.check(Code::AmbiguousKey, candidate.is_some(), || compared)?;
-        let Some(candidate) = candidate else { return Ok(None) };
+        let Some(candidate) = candidate else {
+            return Ok(None);
+        };
         let form = self.settings.keys.check(candidate);
         if form.is_err() && self.routes.imported() && may_be_imported(candidate) {
-            return Ok(Some(Sought { digest: KeyDigest::of(candidate), foreign: true }));
+            return Ok(Some(Sought {
+                digest: KeyDigest::of(candidate),
+                foreign: true,
+            }));
         }
         if form.is_err() {
             self.word = word_before_key(candidate, self.settings.keys);
@@ -318,22 +419,37 @@ impl<'c, T: Trace> Checks<'c, T> {
         let word = self.word;
         self.check(Code::MalformedKey, form.is_ok(), || match (form, word) {
             (Ok(_), _) => "its form and its checksum are right".to_owned(),
-            (Err(_), Some(word)) => format!("the word {word} stands before the key, which is looked for without one"),
+            (Err(_), Some(word)) => {
+                format!("the word {word} stands before the key, which is looked for without one")
+            }
             (Err(error), None) => error.to_string(),
         })?;
-        Ok(form.is_ok().then(|| Sought { digest: KeyDigest::of(candidate), foreign: false }))
+        Ok(form.is_ok().then(|| Sought {
+            digest: KeyDigest::of(candidate),
+            foreign: false,
+        }))
     }
 
-    /// Row 6, and of a key that has not the form of ours row 5. Nothing if the key does not exist, and the request
-    /// passes all the same.
-    fn existence(&mut self, sought: &Sought, found: Option<Rc<Entry>>) -> Result<Option<Rc<Entry>>, Code> {
+    /// Row 6, and of a key that has not the form of ours row 5. Nothing if the key does not exist,
+    /// and the request passes all the same.
+    fn existence(
+        &mut self,
+        sought: &Sought,
+        found: Option<Rc<Entry>>,
+    ) -> Result<Option<Rc<Entry>>, Code> {
         let exists = found.is_some();
         if sought.foreign {
             let was = if exists { "it was" } else { "no such key was" };
-            self.check(Code::MalformedKey, exists, || format!("its form is not that of our keys, and {was} imported"))?;
+            self.check(Code::MalformedKey, exists, || {
+                format!("its form is not that of our keys, and {was} imported")
+            })?;
         }
         if exists || !sought.foreign {
-            let told = if exists { "the key exists" } else { "there is no such key, or no more" };
+            let told = if exists {
+                "the key exists"
+            } else {
+                "there is no such key, or no more"
+            };
             self.check(Code::InvalidKey, exists, || told.to_owned())?;
         }
         Ok(found)
@@ -348,23 +464,40 @@ impl<'c, T: Trace> Checks<'c, T> {
         now: i64,
     ) -> Result<(), Code> {
         let (owner, account) = (policy.owner_disabled, policy.account_disabled);
-        self.check(Code::DisabledKey, !(key.disabled || owner || account), || {
-            let is = |disabled| if disabled { "disabled" } else { "enabled" };
-            format!("the key is {}, its owner {}, its account {}", is(key.disabled), is(owner), is(account))
-        })?;
-        self.check(Code::ExpiredKey, key.expires_at.is_none_or(|expiry| now < expiry), || match key.expires_at {
-            Some(expiry) => format!("it expires at {expiry}, and it is {now}"),
-            None => "it never expires".to_owned(),
-        })?;
-        self.check(Code::IpDenied, policy.addresses.admits(&source), || match &policy.addresses {
-            AddressRule::Any => "it may be used from everywhere".to_owned(),
-            AddressRule::Only(_) => format!("{} against its allow list", shown(source())),
-            AddressRule::AllBut(_) => format!("{} against its deny list", shown(source())),
-        })
+        self.check(
+            Code::DisabledKey,
+            !(key.disabled || owner || account),
+            || {
+                let is = |disabled| if disabled { "disabled" } else { "enabled" };
+                format!(
+                    "the key is {}, its owner {}, its account {}",
+                    is(key.disabled),
+                    is(owner),
+                    is(account)
+                )
+            },
+        )?;
+        self.check(
+            Code::ExpiredKey,
+            key.expires_at.is_none_or(|expiry| now < expiry),
+            || match key.expires_at {
+                Some(expiry) => format!("it expires at {expiry}, and it is {now}"),
+                None => "it never expires".to_owned(),
+            },
+        )?;
+        self.check(
+            Code::IpDenied,
+            policy.addresses.admits(&source),
+            || match &policy.addresses {
+                AddressRule::Any => "it may be used from everywhere".to_owned(),
+                AddressRule::Only(_) => format!("{} against its allow list", shown(source())),
+                AddressRule::AllBut(_) => format!("{} against its deny list", shown(source())),
+            },
+        )
     }
 
-    /// Of a request without a key that passed all the same, because that is shadowed: of the rest only one check can be
-    /// made.
+    /// Of a request without a key that passed all the same, because that is shadowed: of the rest
+    /// only one check can be made.
     fn without_key(&mut self) -> Verdict {
         let code = self.rule().err().unwrap_or(Code::Allowed);
         self.verdict(code)
@@ -384,7 +517,10 @@ impl<'c, T: Trace> Checks<'c, T> {
     /// Where the rule looks for the request's subaccount.
     fn place(&self) -> Option<&'c Place> {
         match self.matched {
-            Match::Rule(Route { access: Access::Key { subaccount, .. }, .. }) => subaccount.as_ref(),
+            Match::Rule(Route {
+                access: Access::Key { subaccount, .. },
+                ..
+            }) => subaccount.as_ref(),
             _ => None,
         }
     }
@@ -393,7 +529,15 @@ impl<'c, T: Trace> Checks<'c, T> {
     fn access(&mut self, policy: &Policy) -> Result<(), Code> {
         self.rule()?;
         let (service, permission) = match self.matched {
-            Match::Rule(Route { access: Access::Key { service, permission, .. }, .. }) => (*service, *permission),
+            Match::Rule(Route {
+                access:
+                    Access::Key {
+                        service,
+                        permission,
+                        ..
+                    },
+                ..
+            }) => (*service, *permission),
             _ => (None, None),
         };
         if let Some(service) = service {
@@ -406,15 +550,27 @@ impl<'c, T: Trace> Checks<'c, T> {
             let Held { by_key, by_owner } = policy.held(permission);
             self.check(Code::MissingPermission, by_key && by_owner, || {
                 let has = |held| if held { "has" } else { "lacks" };
-                let name = self.routes.permissions().get(permission).map_or("", Permission::as_str);
-                format!("the key {} {name}, its owner {} it", has(by_key), has(by_owner))
+                let name = self
+                    .routes
+                    .permissions()
+                    .get(permission)
+                    .map_or("", Permission::as_str);
+                format!(
+                    "the key {} {name}, its owner {} it",
+                    has(by_key),
+                    has(by_owner)
+                )
             })?;
         }
         Ok(())
     }
 
     /// Row 12. Returns which of the policy's subaccounts the request names.
-    fn subaccount(&mut self, policy: &Policy, named: Option<Named<'_>>) -> Result<Option<usize>, Code> {
+    fn subaccount(
+        &mut self,
+        policy: &Policy,
+        named: Option<Named<'_>>,
+    ) -> Result<Option<usize>, Code> {
         let Some(named) = named else { return Ok(None) };
         let found = match &named {
             Named::One(text) => policy.find_subaccount(|id| text.compare(id).reverse()),
@@ -423,8 +579,12 @@ impl<'c, T: Trace> Checks<'c, T> {
         let passed = found.is_some() || (matches!(named, Named::None) && !policy.confined);
         self.check(Code::SubaccountDenied, passed, || match &named {
             Named::One(text) => format!("the key's subaccounts against {text}"),
-            Named::None if policy.confined => "the key is kept to subaccounts, and the request names none".to_owned(),
-            Named::None => "the request names no subaccount, and the key is not kept to any".to_owned(),
+            Named::None if policy.confined => {
+                "the key is kept to subaccounts, and the request names none".to_owned()
+            }
+            Named::None => {
+                "the request names no subaccount, and the key is not kept to any".to_owned()
+            }
             Named::Unclear => "which subaccount the request names is not clear".to_owned(),
         })?;
         Ok(found)
@@ -433,13 +593,26 @@ impl<'c, T: Trace> Checks<'c, T> {
     /// Row 13.
     fn limits(&mut self, quota: Option<&Quota>) -> Result<(), Code> {
         match quota {
-            Some(quota) => self.check(Code::RateLimited, quota.admitted(), || match &quota.nearest {
-                Some(Remaining { window, limit, remaining, reset, .. }) => {
-                    format!("{remaining} of {limit} requests per {} left until {reset}", window.as_str())
+            Some(quota) => self.check(Code::RateLimited, quota.admitted(), || {
+                match &quota.nearest {
+                    Some(Remaining {
+                        window,
+                        limit,
+                        remaining,
+                        reset,
+                        ..
+                    }) => {
+                        format!(
+                            "{remaining} of {limit} requests per {} left until {reset}",
+                            window.as_str()
+                        )
+                    }
+                    None => "the key has no limits".to_owned(),
                 }
-                None => "the key has no limits".to_owned(),
             }),
-            None => self.check(Code::InvalidKey, false, || "the key was revoked just now".to_owned()),
+            None => self.check(Code::InvalidKey, false, || {
+                "the key was revoked just now".to_owned()
+            }),
         }
     }
 }
@@ -447,11 +620,16 @@ impl<'c, T: Trace> Checks<'c, T> {
 fn described(matched: &Match<'_>, asked: Option<&Asked<'_>>) -> String {
     match matched {
         Match::Rule(Route { number, .. }) => format!("rule {number} applies"),
-        Match::Unmatched(Unmatched::ValidKey) => "no rule applies: a valid key is enough".to_owned(),
-        Match::Unmatched(Unmatched::Deny) => "no rule applies, and what none applies to is denied".to_owned(),
+        Match::Unmatched(Unmatched::ValidKey) => {
+            "no rule applies: a valid key is enough".to_owned()
+        }
+        Match::Unmatched(Unmatched::Deny) => {
+            "no rule applies, and what none applies to is denied".to_owned()
+        }
         Match::Disputed { written, folded } => {
-            let rule =
-                |number: &Option<NonZeroU16>| number.map_or("no rule".to_owned(), |number| format!("rule {number}"));
+            let rule = |number: &Option<NonZeroU16>| {
+                number.map_or("no rule".to_owned(), |number| format!("rule {number}"))
+            };
             format!(
                 "{} applies to the path as it is written, {} when letter case, and dots and blanks at the end of a \
                  segment, are ignored: they ask for different things, so neither applies",
@@ -461,13 +639,17 @@ fn described(matched: &Match<'_>, asked: Option<&Asked<'_>>) -> String {
         }
         Match::Ambiguous => match asked.and_then(|asked| asked.target().ambiguity()) {
             Some(ambiguity) => format!("the path {ambiguity}, so no rule applies"),
-            None => "host or method can be read in more than one way, so no rule applies".to_owned(),
+            None => {
+                "host or method can be read in more than one way, so no rule applies".to_owned()
+            }
         },
     }
 }
 
 fn shown(address: Option<IpAddr>) -> String {
-    address.map_or("an unknown address".to_owned(), |address| address.to_string())
+    address.map_or("an unknown address".to_owned(), |address| {
+        address.to_string()
+    })
 }
 
 #[cfg(test)]

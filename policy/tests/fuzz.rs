@@ -1,9 +1,11 @@
-//! Whatever comes to the parsers, on valid inputs that were tampered with and on noise. `make fuzz` runs this for long.
+//! Whatever comes to the parsers, on valid inputs that were tampered with and on noise. `make fuzz`
+//! runs this for long.
 #![cfg(not(target_arch = "wasm32"))]
 
 use latchkey_policy::address::AddressLists;
 use latchkey_policy::credential::{
-    Presented, in_authorization, in_cookies, in_header, in_query, without_cookie, without_elements, without_query,
+    Presented, in_authorization, in_cookies, in_header, in_query, without_cookie, without_elements,
+    without_query,
 };
 use latchkey_policy::identity::{Field, Shared, render};
 use latchkey_policy::key::{Environment, KeyDigest, KeyFormat};
@@ -17,7 +19,9 @@ use std::convert::Infallible;
 
 fn key(random: &mut Random) -> String {
     let fill = |bytes: &mut [u8]| {
-        bytes.iter_mut().for_each(|byte| *byte = random.number().to_le_bytes()[0]);
+        bytes
+            .iter_mut()
+            .for_each(|byte| *byte = random.number().to_le_bytes()[0]);
         Ok::<_, Infallible>(())
     };
     let Ok(key) = KeyFormat::default().generate(Environment::Live, fill);
@@ -25,14 +29,37 @@ fn key(random: &mut Random) -> String {
 }
 
 fn text(random: &mut Random) -> String {
-    let alphabet = ['a', '"', '\\', '%', ',', '=', ' ', 'é', '\u{1f511}', '\r', '\n', '\u{0}', '~'];
-    (0..random.below(12)).map(|_| *random.pick(&alphabet)).collect()
+    let alphabet = [
+        'a',
+        '"',
+        '\\',
+        '%',
+        ',',
+        '=',
+        ' ',
+        'é',
+        '\u{1f511}',
+        '\r',
+        '\n',
+        '\u{0}',
+        '~',
+    ];
+    (0..random.below(12))
+        .map(|_| *random.pick(&alphabet))
+        .collect()
 }
 
 fn policy(random: &mut Random) -> PolicyRecord {
     let nets = ["10.0.0.0/8", "192.0.2.1/32", "2001:db8::/32", "::/0"];
-    let mut list = |max| (0..random.below(max)).map(|_| random.pick(&nets).parse().unwrap()).collect();
-    let addresses = AddressLists { allow: list(5), deny: list(3) };
+    let mut list = |max| {
+        (0..random.below(max))
+            .map(|_| random.pick(&nets).parse().unwrap())
+            .collect()
+    };
+    let addresses = AddressLists {
+        allow: list(5),
+        deny: list(3),
+    };
     PolicyRecord {
         id: random.number(),
         account: text(random),
@@ -50,7 +77,9 @@ fn policy(random: &mut Random) -> PolicyRecord {
         confined: random.below(2) == 0,
         limits: Window::ALL
             .into_iter()
-            .fold(Limits::default(), |limits, window| limits.with(window, (random.below(2) == 0).then_some(7))),
+            .fold(Limits::default(), |limits, window| {
+                limits.with(window, (random.below(2) == 0).then_some(7))
+            }),
     }
 }
 
@@ -60,7 +89,9 @@ fn texts(random: &mut Random) -> Vec<String> {
 
 fn patterns(random: &mut Random) -> Vec<Pattern> {
     let known = ["*", "*:read", "dns:*", "account:apikeys:create"];
-    (0..random.below(4)).map(|_| Pattern::parse(known[random.index(known.len())]).unwrap()).collect()
+    (0..random.below(4))
+        .map(|_| Pattern::parse(known[random.index(known.len())]).unwrap())
+        .collect()
 }
 
 #[test]
@@ -72,7 +103,11 @@ fn fuzz_key_format() {
         let at = random.index(typo.len());
         let other = *random.pick(b"0Az_~\xff");
         let changed = std::mem::replace(&mut typo[at], other) != other;
-        assert_eq!(KeyFormat::default().check(&typo).is_err(), changed, "one change is always noticed");
+        assert_eq!(
+            KeyFormat::default().check(&typo).is_err(),
+            changed,
+            "one change is always noticed"
+        );
         // Several are not once in four billion times.
         let other = random.mutated(valid.as_bytes());
         if KeyFormat::default().check(&other).is_ok() {
@@ -89,7 +124,11 @@ fn fuzz_records() {
     fuzz(|random| {
         let name = text(random);
         let digest = KeyDigest::of(name.as_bytes());
-        let record = KeyRecord { secret: random.below(u32::MAX), disabled: true, ..test_util::key(digest, 7, &name) };
+        let record = KeyRecord {
+            secret: random.below(u32::MAX),
+            disabled: true,
+            ..test_util::key(digest, 7, &name)
+        };
         let (mut key, mut shared) = (Vec::new(), Vec::new());
         record.encode(&mut key).unwrap();
         let policy = policy(random);
@@ -100,9 +139,11 @@ fn fuzz_records() {
         let (other_key, other_policy) = (random.mutated(&key), random.mutated(&shared));
         assert!(other_key == key || KeyRecord::decode(&other_key).is_err());
         assert!(other_policy == shared || PolicyRecord::decode(&other_policy).is_err());
-        for (kind, bytes) in
-            [(Kind::Key, other_key), (Kind::Policy, other_policy), (Kind::Policy, random.bytes(80, b"\0\x01"))]
-        {
+        for (kind, bytes) in [
+            (Kind::Key, other_key),
+            (Kind::Policy, other_policy),
+            (Kind::Policy, random.bytes(80, b"\0\x01")),
+        ] {
             let run = [key.as_slice(), &bytes].concat();
             let mut split = 0;
             for record in Records::new(kind, &run) {
@@ -118,8 +159,19 @@ fn fuzz_credentials() {
     fuzz(|random| {
         let key = key(random);
         let noise = random.bytes(40, b"k=&?;, %2bBearer +\"");
-        let parts: Vec<&[u8]> = vec![key.as_bytes(), &noise, b"Bearer ", b"; key=", b"&key=", b"?key=", b", ", b"key"];
-        let value: Vec<u8> = (0..random.below(8)).flat_map(|_| random.pick(&parts).to_vec()).collect();
+        let parts: Vec<&[u8]> = vec![
+            key.as_bytes(),
+            &noise,
+            b"Bearer ",
+            b"; key=",
+            b"&key=",
+            b"?key=",
+            b", ",
+            b"key",
+        ];
+        let value: Vec<u8> = (0..random.below(8))
+            .flat_map(|_| random.pick(&parts).to_vec())
+            .collect();
 
         // What is taken out is out, all of it, and nothing else goes.
         if let Some(rest) = without_query(&value, "key", |_| true) {
@@ -127,19 +179,34 @@ fn fuzz_credentials() {
             assert_eq!(without_query(&rest, "key", |_| true), None);
             let pairs = |path: &[u8]| {
                 let at = path.iter().position(|byte| *byte == b'?');
-                let pairs = at.map(|at| path[at + 1..].split(|byte| *byte == b'&').map(<[u8]>::to_vec).collect());
+                let pairs = at.map(|at| {
+                    path[at + 1..]
+                        .split(|byte| *byte == b'&')
+                        .map(<[u8]>::to_vec)
+                        .collect()
+                });
                 pairs.unwrap_or(Vec::new())
             };
-            let of_others = |pair: &Vec<u8>| in_query(&[b"?", pair.as_slice()].concat(), "key").count() == 0;
-            assert_eq!(pairs(&rest), pairs(&value).into_iter().filter(of_others).collect::<Vec<_>>());
+            let of_others =
+                |pair: &Vec<u8>| in_query(&[b"?", pair.as_slice()].concat(), "key").count() == 0;
+            assert_eq!(
+                pairs(&rest),
+                pairs(&value)
+                    .into_iter()
+                    .filter(of_others)
+                    .collect::<Vec<_>>()
+            );
         } else {
             assert_eq!(in_query(&value, "key").count(), 0);
         }
         if let Some(rest) = without_cookie(&value, "key", |_| true) {
             assert_eq!(in_cookies(&rest, "key").count(), 0);
             let others = |value: &[u8]| {
-                let cookies = value.split(|byte| matches!(byte, b';' | b',')).map(<[u8]>::trim_ascii);
-                let others = cookies.filter(|cookie| !cookie.is_empty() && in_cookies(cookie, "key").count() == 0);
+                let cookies = value
+                    .split(|byte| matches!(byte, b';' | b','))
+                    .map(<[u8]>::trim_ascii);
+                let others = cookies
+                    .filter(|cookie| !cookie.is_empty() && in_cookies(cookie, "key").count() == 0);
                 others.map(<[u8]>::to_vec).collect::<Vec<_>>()
             };
             assert_eq!(others(&rest), others(&value));
@@ -170,12 +237,18 @@ fn fuzz_credentials() {
         }
         let kept = without_elements([value.as_slice()], |element| element == key.as_bytes());
         let others = |value: &[u8]| {
-            let others = in_header(value).filter(|element| !element.is_empty() && *element != key.as_bytes());
+            let others = in_header(value)
+                .filter(|element| !element.is_empty() && *element != key.as_bytes());
             others.map(<[u8]>::to_vec).collect::<Vec<_>>()
         };
         match kept {
             Some(rest) => {
-                assert_eq!(in_header(&rest).filter(|one| !one.is_empty()).collect::<Vec<_>>(), others(&value));
+                assert_eq!(
+                    in_header(&rest)
+                        .filter(|one| !one.is_empty())
+                        .collect::<Vec<_>>(),
+                    others(&value)
+                );
             }
             None => assert!(in_header(&value).all(|element| element != key.as_bytes())),
         }
@@ -188,15 +261,25 @@ fn parse_dictionary(mut text: &str) -> Vec<(String, String)> {
     loop {
         let (name, rest) = text.split_once('=').unwrap();
         let display = rest.starts_with('%');
-        let mut characters = rest.trim_start_matches('%').strip_prefix('"').unwrap().char_indices();
+        let mut characters = rest
+            .trim_start_matches('%')
+            .strip_prefix('"')
+            .unwrap()
+            .char_indices();
         let mut value = Vec::new();
         let end = loop {
             match characters.next().unwrap() {
                 (at, '"') => break at,
-                (_, '\\') if !display => value.push(u8::try_from(characters.next().unwrap().1).unwrap()),
+                (_, '\\') if !display => {
+                    value.push(u8::try_from(characters.next().unwrap().1).unwrap())
+                }
                 (_, '%') if display => {
                     let digits = [characters.next().unwrap().1, characters.next().unwrap().1];
-                    assert!(digits.iter().all(|digit| matches!(digit, '0'..='9' | 'a'..='f')));
+                    assert!(
+                        digits
+                            .iter()
+                            .all(|digit| matches!(digit, '0'..='9' | 'a'..='f'))
+                    );
                     value.push(u8::from_str_radix(&digits.iter().collect::<String>(), 16).unwrap());
                 }
                 (_, plain) => {
@@ -218,7 +301,13 @@ fn parse_dictionary(mut text: &str) -> Vec<(String, String)> {
 fn fuzz_identity() {
     fuzz(|random| {
         // Lists are not for the small parser below.
-        let (policy, name) = (PolicyRecord { roles: Vec::new(), ..policy(random) }, text(random));
+        let (policy, name) = (
+            PolicyRecord {
+                roles: Vec::new(),
+                ..policy(random)
+            },
+            text(random),
+        );
         let digest = KeyDigest([0; 32]);
         let key = test_util::key(digest, 1, &name);
         let shared = Shared::render(&policy);
@@ -233,10 +322,17 @@ fn fuzz_identity() {
             ("tier", Some(&*policy.tier)),
             ("env", Some("test")),
         ];
-        let expected = expected.iter().filter_map(|(name, value)| Some(((*name).to_owned(), (*value)?.to_owned())));
+        let expected = expected
+            .iter()
+            .filter_map(|(name, value)| Some(((*name).to_owned(), (*value)?.to_owned())));
         assert_eq!(members, expected.collect::<Vec<_>>());
         for (_, field) in Field::ALL {
-            assert!(field.of(&key, &shared, subaccount.as_deref()).bytes().all(|byte| matches!(byte, b' '..=b'~')));
+            assert!(
+                field
+                    .of(&key, &shared, subaccount.as_deref())
+                    .bytes()
+                    .all(|byte| matches!(byte, b' '..=b'~'))
+            );
         }
     });
 }
@@ -244,7 +340,10 @@ fn fuzz_identity() {
 #[test]
 fn fuzz_meter() {
     fuzz(|random| {
-        let owner = Owner { epoch: *b"abcd", key: 7 };
+        let owner = Owner {
+            epoch: *b"abcd",
+            key: 7,
+        };
         let mut meter = Meter::new(owner);
         let mut now = 1_709_251_170;
         for _ in 0..random.below(40) {
@@ -256,9 +355,21 @@ fn fuzz_meter() {
             let window = *random.pick(&Window::ALL);
             match random.below(4) {
                 0 => {
-                    let number = window.number(now).saturating_add(random.below(4)).saturating_sub(2);
-                    let number = if random.below(8) == 0 { random.below(u32::MAX) } else { number };
-                    meter.elsewhere(window, number, random.below(u32::MAX) >> random.below(32), now);
+                    let number = window
+                        .number(now)
+                        .saturating_add(random.below(4))
+                        .saturating_sub(2);
+                    let number = if random.below(8) == 0 {
+                        random.below(u32::MAX)
+                    } else {
+                        number
+                    };
+                    meter.elsewhere(
+                        window,
+                        number,
+                        random.below(u32::MAX) >> random.below(32),
+                        now,
+                    );
                 }
                 1 => meter.count(*random.pick(&Outcome::ALL)),
                 _ => {
@@ -267,13 +378,25 @@ fn fuzz_meter() {
                     let quota = meter.admit(&limits, now);
                     meter.used(1 + random.below(4), now, || Some([192, 0, 2, 1].into()));
                     assert_eq!(quota.admitted(), left > 0);
-                    assert_eq!(meter.nearest(&limits, now).unwrap().remaining, left.saturating_sub(1));
-                    assert!(quota.refused_by.is_none_or(|refused| refused.retry_after >= 1));
+                    assert_eq!(
+                        meter.nearest(&limits, now).unwrap().remaining,
+                        left.saturating_sub(1)
+                    );
+                    assert!(
+                        quota
+                            .refused_by
+                            .is_none_or(|refused| refused.retry_after >= 1)
+                    );
                     assert_eq!(meter.windows().eq(before.windows()), !quota.admitted());
                 }
             }
             meter.windows().for_each(|(_, _, here)| assert!(here > 0));
-            assert!(meter.last_uses().map(|used| used.secret).is_sorted_by(|newer, older| newer > older));
+            assert!(
+                meter
+                    .last_uses()
+                    .map(|used| used.secret)
+                    .is_sorted_by(|newer, older| newer > older)
+            );
         }
         let cell = meter.encode();
         assert_eq!(Meter::of(Some(&cell), owner), Ok(meter));

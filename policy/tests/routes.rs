@@ -1,10 +1,11 @@
-//! Route rules against a model that decodes everything and tries one rule after the other. `make fuzz` runs this for
-//! long.
+//! Route rules against a model that decodes everything and tries one rule after the other. `make
+//! fuzz` runs this for long.
 #![cfg(not(target_arch = "wasm32"))]
 
 use latchkey_policy::record::{Damaged, FORMAT};
 use latchkey_policy::route::{
-    Access, Match, Named, PathCase, PathSpec, Place, PlaceSpec, RouteRecord, Routes, Rule, RuleSpec, Target, Unmatched,
+    Access, Match, Named, PathCase, PathSpec, Place, PlaceSpec, RouteRecord, Routes, Rule,
+    RuleSpec, Target, Unmatched,
 };
 use latchkey_policy::test_util::{Random, fuzz};
 
@@ -29,15 +30,28 @@ const SEGMENTS: [&str; 16] = [
 ];
 const PARAMETERS: [&str; 3] = ["{x}", "{y}", "{zone}"];
 const METHODS: [&str; 4] = ["GET", "POST", "get", "HEAD"];
-const HOSTS: [&str; 6] = ["a.com", "b.a.com", "c.b.a.com", "*.a.com", "*.b.a.com", "*.com"];
+const HOSTS: [&str; 6] = [
+    "a.com",
+    "b.a.com",
+    "c.b.a.com",
+    "*.a.com",
+    "*.b.a.com",
+    "*.com",
+];
 
 fn some<T>(random: &mut Random, value: impl FnOnce(&mut Random) -> T) -> Option<T> {
     (random.below(3) == 0).then(|| value(random))
 }
 
 fn path(random: &mut Random, segments: &[&str]) -> String {
-    let path: String = (0..random.below(5)).map(|_| format!("/{}", random.pick(segments))).collect();
-    if path.is_empty() || random.below(8) == 0 { path + "/" } else { path }
+    let path: String = (0..random.below(5))
+        .map(|_| format!("/{}", random.pick(segments)))
+        .collect();
+    if path.is_empty() || random.below(8) == 0 {
+        path + "/"
+    } else {
+        path
+    }
 }
 
 fn rule(random: &mut Random) -> Option<Rule> {
@@ -56,7 +70,11 @@ fn rule(random: &mut Random) -> Option<Rule> {
     let name = |names: &'static [&str]| move |random: &mut Random| (*random.pick(names)).to_owned();
     let spec = RuleSpec {
         host: some(random, name(&HOSTS)),
-        methods: some(random, |random| (0..=random.below(2)).map(|at| METHODS[at as usize].to_owned()).collect()),
+        methods: some(random, |random| {
+            (0..=random.below(2))
+                .map(|at| METHODS[at as usize].to_owned())
+                .collect()
+        }),
         path,
         public,
         service: some(random, name(&["dns", "cdn"])).filter(|_| !public),
@@ -84,12 +102,20 @@ fn escaped(random: &mut Random, path: &[u8], can_be: impl Fn(u8) -> bool) -> Vec
     let mut out = Vec::new();
     let mut at = 0;
     while at < path.len() && path[at] != b'?' {
-        let is_escape =
-            path[at] == b'%' && path[at..].len() > 2 && path[at + 1..at + 3].iter().all(u8::is_ascii_hexdigit);
+        let is_escape = path[at] == b'%'
+            && path[at..].len() > 2
+            && path[at + 1..at + 3].iter().all(u8::is_ascii_hexdigit);
         let taken = if is_escape { 3 } else { 1 };
         if !is_escape && can_be(path[at]) && random.below(3) == 0 {
             let byte = path[at];
-            out.extend(if random.below(2) == 0 { format!("%{byte:02x}") } else { format!("%{byte:02X}") }.bytes());
+            out.extend(
+                if random.below(2) == 0 {
+                    format!("%{byte:02x}")
+                } else {
+                    format!("%{byte:02X}")
+                }
+                .bytes(),
+            );
         } else {
             out.extend_from_slice(&path[at..at + taken]);
         }
@@ -116,7 +142,10 @@ fn requested(random: &mut Random, record: &RouteRecord) -> Vec<u8> {
         found = format!("{}{}", found.trim_end_matches('/'), path(random, &SEGMENTS));
     }
     if random.below(3) == 0 {
-        let parts = ["sub=", "a", "&", ";", "#", "%73ub=", "sub", "=", "+", "%", "%zz", "?", "/..", "é", "%ff"];
+        let parts = [
+            "sub=", "a", "&", ";", "#", "%73ub=", "sub", "=", "+", "%", "%zz", "?", "/..", "é",
+            "%ff",
+        ];
         found.push('?');
         found.extend((0..random.below(7)).map(|_| *random.pick(&parts)));
     }
@@ -126,7 +155,8 @@ fn requested(random: &mut Random, record: &RouteRecord) -> Vec<u8> {
         1 => {
             let at = random.index(bytes.len() + 1);
             let odd = [
-                "//", "/../", "/.", "%2e", "%2F", "\\", ";", "%3b", "%00", "%", "%25", "%2541", "#", " ", "%ff", "%C3",
+                "//", "/../", "/.", "%2e", "%2F", "\\", ";", "%3b", "%00", "%", "%25", "%2541",
+                "#", " ", "%ff", "%C3",
             ];
             [&bytes[..at], random.pick(&odd).as_bytes(), &bytes[at..]].concat()
         }
@@ -136,8 +166,19 @@ fn requested(random: &mut Random, record: &RouteRecord) -> Vec<u8> {
 }
 
 fn host(random: &mut Random) -> String {
-    let hosts =
-        ["a.com", "b.a.com", "c.b.a.com", "z.y.b.a.com", "com", "ba.com", "A.Com", "[::1]", "", "a..com", "a,com"];
+    let hosts = [
+        "a.com",
+        "b.a.com",
+        "c.b.a.com",
+        "z.y.b.a.com",
+        "com",
+        "ba.com",
+        "A.Com",
+        "[::1]",
+        "",
+        "a..com",
+        "a,com",
+    ];
     let ends = ["", "", "", ".", ":80", ".:80", ":", ":x", "..", ":80:80"];
     format!("{}{}", random.pick(&hosts), random.pick(&ends))
 }
@@ -169,7 +210,10 @@ fn lenient(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = text;
     while let Some(&first) = rest.first() {
-        let escape = rest.get(..3).and_then(|escape| decode(escape, b' ')).filter(|escape| escape.len() == 1);
+        let escape = rest
+            .get(..3)
+            .and_then(|escape| decode(escape, b' '))
+            .filter(|escape| escape.len() == 1);
         let (byte, len) = match (first, escape) {
             (b'%', Some(escape)) => (escape[0], 3),
             (b'+', _) => (b' ', 1),
@@ -204,7 +248,8 @@ fn segments(path: &[u8]) -> Option<Vec<String>> {
             || text.contains(['/', '\\', ';', '?', '#'])
             || text.chars().any(char::is_control);
         let tail = |at: usize| text.as_bytes().get(at + 1..at + 3);
-        let is_escaped = |(at, _)| tail(at).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let is_escaped =
+            |(at, _)| tail(at).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
         (!refused && !text.match_indices('%').any(is_escaped)).then_some(text)
     };
     parts.iter().map(segment).collect()
@@ -216,17 +261,30 @@ fn labels(host: &str) -> Option<Vec<String>> {
         Some(port) => ("v6", port),
         None => host.split_at(host.find(':').unwrap_or(host.len())),
     };
-    if !port.is_empty() && !port.strip_prefix(':')?.bytes().all(|byte| byte.is_ascii_digit()) {
+    if !port.is_empty()
+        && !port
+            .strip_prefix(':')?
+            .bytes()
+            .all(|byte| byte.is_ascii_digit())
+    {
         return None;
     }
-    let labels: Vec<_> = name.strip_suffix('.').unwrap_or(name).split('.').map(str::to_lowercase).collect();
-    let valid = |label: &String| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let labels: Vec<_> = name
+        .strip_suffix('.')
+        .unwrap_or(name)
+        .split('.')
+        .map(str::to_lowercase)
+        .collect();
+    let valid = |label: &String| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
     labels.iter().all(valid).then_some(labels)
 }
 
 fn host_matches(rule: &str, labels: &[String]) -> bool {
     let host = labels.join(".");
-    rule.strip_prefix('*').map_or(host == rule, |end| host.ends_with(end))
+    rule.strip_prefix('*')
+        .map_or(host == rule, |end| host.ends_with(end))
 }
 
 /// What is ignored of a segment.
@@ -241,19 +299,36 @@ fn case(segment: &str) -> String {
 }
 
 fn case_and_end(segment: &str) -> String {
-    segment.to_lowercase().trim_end_matches(['.', ' ', '\u{200b}']).to_owned()
+    segment
+        .to_lowercase()
+        .trim_end_matches(['.', ' ', '\u{200b}'])
+        .to_owned()
 }
 
 fn path_matches(rule: &PathSpec, segments: &[String], fold: Fold) -> bool {
-    let segments: Vec<_> = segments.iter().map(|segment| fold(segment)).filter(|segment| !segment.is_empty()).collect();
+    let segments: Vec<_> = segments
+        .iter()
+        .map(|segment| fold(segment))
+        .filter(|segment| !segment.is_empty())
+        .collect();
     let raw: Vec<_> = rule.as_str().split('/').skip(1).collect();
-    let is_parameter = |at: usize| matches!(rule, PathSpec::Template(_)) && raw[at].starts_with('{');
+    let is_parameter =
+        |at: usize| matches!(rule, PathSpec::Template(_)) && raw[at].starts_with('{');
     let of_rule = self::segments(rule.as_str().as_bytes()).unwrap();
     // None is a parameter.
-    let of_rule = of_rule.iter().enumerate().map(|(at, segment)| (!is_parameter(at)).then(|| fold(segment)));
-    let of_rule: Vec<_> = of_rule.filter(|segment| segment.as_deref() != Some("")).collect();
+    let of_rule = of_rule
+        .iter()
+        .enumerate()
+        .map(|(at, segment)| (!is_parameter(at)).then(|| fold(segment)));
+    let of_rule: Vec<_> = of_rule
+        .filter(|segment| segment.as_deref() != Some(""))
+        .collect();
     let same = |at: usize| {
-        segments.get(at).is_some_and(|segment| of_rule[at].as_ref().is_none_or(|of_rule| segment == of_rule))
+        segments.get(at).is_some_and(|segment| {
+            of_rule[at]
+                .as_ref()
+                .is_none_or(|of_rule| segment == of_rule)
+        })
     };
     let length = match rule {
         PathSpec::Prefix(_) => segments.len() >= of_rule.len(),
@@ -281,15 +356,23 @@ fn expected(record: &RouteRecord, host: &str, method: &str, path: &[u8]) -> Numb
     let (written, folded) = (number(written)?, number(folded)?);
     let needs = |number: usize| {
         let Some(spec) = number.checked_sub(1).map(|at| record.rules()[at].spec()) else {
-            return (record.unmatched() == Unmatched::ValidKey).then_some((false, None, None, None));
+            return (record.unmatched() == Unmatched::ValidKey)
+                .then_some((false, None, None, None));
         };
         let place = spec.subaccount.clone().map(|place| match place {
             PlaceSpec::Path(name) => Err(parameter(spec, &name).unwrap()),
             other => Ok(other),
         });
-        Some((spec.public, spec.service.clone(), spec.permission.clone(), place))
+        Some((
+            spec.public,
+            spec.service.clone(),
+            spec.permission.clone(),
+            place,
+        ))
     };
-    if written == folded || needs(written).is_some_and(|needs_written| needs(folded) == Some(needs_written)) {
+    if written == folded
+        || needs(written).is_some_and(|needs_written| needs(folded) == Some(needs_written))
+    {
         Ok(written)
     } else {
         Err(DISPUTED)
@@ -298,12 +381,19 @@ fn expected(record: &RouteRecord, host: &str, method: &str, path: &[u8]) -> Numb
 
 /// Which of the path's segments is the parameter.
 fn parameter(spec: &RuleSpec, name: &str) -> Option<usize> {
-    spec.path.as_str().split('/').skip(1).position(|part| part == format!("{{{name}}}"))
+    spec.path
+        .as_str()
+        .split('/')
+        .skip(1)
+        .position(|part| part == format!("{{{name}}}"))
 }
 
 /// The first rule that matches, 0 if none does; `None` if the request is ambiguous.
 fn first(record: &RouteRecord, host: &str, method: &str, path: &[u8], fold: Fold) -> Option<usize> {
-    let by_method = record.rules().iter().any(|rule| rule.spec().methods.is_some());
+    let by_method = record
+        .rules()
+        .iter()
+        .any(|rule| rule.spec().methods.is_some());
     if by_method && method.chars().any(char::is_lowercase) {
         return None;
     }
@@ -313,14 +403,27 @@ fn first(record: &RouteRecord, host: &str, method: &str, path: &[u8], fold: Fold
         false => Vec::new(),
     };
     let matches = |rule: &Rule| {
-        let RuleSpec { host, methods, path, .. } = rule.spec();
+        let RuleSpec {
+            host,
+            methods,
+            path,
+            ..
+        } = rule.spec();
         host.as_ref().is_none_or(|host| host_matches(host, &labels))
-            && methods
-                .as_ref()
-                .is_none_or(|methods| methods.iter().any(|name| name == method || (name == "GET" && method == "HEAD")))
+            && methods.as_ref().is_none_or(|methods| {
+                methods
+                    .iter()
+                    .any(|name| name == method || (name == "GET" && method == "HEAD"))
+            })
             && path_matches(path, &segments, fold)
     };
-    Some(record.rules().iter().position(matches).map_or(0, |at| at + 1))
+    Some(
+        record
+            .rules()
+            .iter()
+            .position(matches)
+            .map_or(0, |at| at + 1),
+    )
 }
 
 fn number(found: Match<'_>) -> Number {
@@ -334,13 +437,24 @@ fn number(found: Match<'_>) -> Number {
 
 /// What a rule asks for, with names in place of indexes.
 fn assert_asks_for_what_was_written(routes: &Routes, access: &Access, written: &RuleSpec) {
-    let Access::Key { service, permission, subaccount } = access else {
+    let Access::Key {
+        service,
+        permission,
+        subaccount,
+    } = access
+    else {
         assert!(written.public);
         return;
     };
     assert!(!written.public);
-    assert_eq!(service.map(|at| &*routes.services()[at]), written.service.as_deref());
-    assert_eq!(permission.map(|at| routes.permissions()[at].as_str()), written.permission.as_deref());
+    assert_eq!(
+        service.map(|at| &*routes.services()[at]),
+        written.service.as_deref()
+    );
+    assert_eq!(
+        permission.map(|at| routes.permissions()[at].as_str()),
+        written.permission.as_deref()
+    );
     let place = written.subaccount.as_ref().map(|place| match place {
         PlaceSpec::Header(name) => Place::Header(name.as_str().into()),
         PlaceSpec::Path(name) => Place::Path(parameter(written, name).unwrap()),
@@ -355,14 +469,32 @@ fn fuzz_routes() {
         let record = document(random);
         let routes = Routes::compile(&record);
         for _ in 0..20 {
-            let (host, method, path) = (host(random), *random.pick(&METHODS), requested(random, &record));
-            let find = |path: &[u8]| routes.find(&Target { host: host.as_bytes(), method: method.as_bytes(), path });
+            let (host, method, path) = (
+                host(random),
+                *random.pick(&METHODS),
+                requested(random, &record),
+            );
+            let find = |path: &[u8]| {
+                routes.find(&Target {
+                    host: host.as_bytes(),
+                    method: method.as_bytes(),
+                    path,
+                })
+            };
             let found = find(&path);
             let told = || {
                 let (path_case, rules) = (record.path_case(), record.rules());
-                format!("{method} {host} {:?} by {path_case:?} {rules:#?}", String::from_utf8_lossy(&path))
+                format!(
+                    "{method} {host} {:?} by {path_case:?} {rules:#?}",
+                    String::from_utf8_lossy(&path)
+                )
             };
-            assert_eq!(number(found), expected(&record, &host, method, &path), "{}", told());
+            assert_eq!(
+                number(found),
+                expected(&record, &host, method, &path),
+                "{}",
+                told()
+            );
             match found {
                 Match::Rule(route) => {
                     let written = record.rules()[route.number - 1].spec();
@@ -371,10 +503,21 @@ fn fuzz_routes() {
                 Match::Unmatched(unmatched) => assert_eq!(unmatched, record.unmatched()),
                 Match::Ambiguous | Match::Disputed { .. } => {}
             }
-            assert_eq!(find(&escaped(random, &path, is_unreserved)), found, "however it is escaped: {}", told());
-            // In a path that is not ambiguous, any byte but a slash may be an escape as well as itself.
+            assert_eq!(
+                find(&escaped(random, &path, is_unreserved)),
+                found,
+                "however it is escaped: {}",
+                told()
+            );
+            // In a path that is not ambiguous, any byte but a slash may be an escape as well as
+            // itself.
             if found != Match::Ambiguous && segments(&path).is_some() {
-                assert_eq!(find(&escaped(random, &path, |byte| byte != b'/')), found, "{}", told());
+                assert_eq!(
+                    find(&escaped(random, &path, |byte| byte != b'/')),
+                    found,
+                    "{}",
+                    told()
+                );
             }
         }
     });
@@ -384,13 +527,22 @@ fn fuzz_routes() {
 fn said(place: &Place, path: &[u8], header: Option<&[u8]>) -> Option<Vec<u8>> {
     match place {
         Place::Header(_) => {
-            let Some(header) = header else { return Some(Vec::new()) };
-            let visible = header.iter().all(|byte| matches!(byte, b'!'..=b'~') && *byte != b',');
+            let Some(header) = header else {
+                return Some(Vec::new());
+            };
+            let visible = header
+                .iter()
+                .all(|byte| matches!(byte, b'!'..=b'~') && *byte != b',');
             (visible && !header.is_empty()).then(|| header.to_vec())
         }
-        Place::Path(at) => segments(path)?.get(*at).map(|segment| segment.clone().into_bytes()),
+        Place::Path(at) => segments(path)?
+            .get(*at)
+            .map(|segment| segment.clone().into_bytes()),
         Place::Query(name) => {
-            let query = path.iter().position(|byte| *byte == b'?').map_or(&[][..], |at| &path[at + 1..]);
+            let query = path
+                .iter()
+                .position(|byte| *byte == b'?')
+                .map_or(&[][..], |at| &path[at + 1..]);
             let is_named = |part: &&[u8]| {
                 let found = part.split(|byte| *byte == b'=').next().unwrap();
                 decode(found, b' ').is_some_and(|found| found == name.as_bytes())
@@ -398,15 +550,26 @@ fn said(place: &Place, path: &[u8], header: Option<&[u8]>) -> Option<Vec<u8>> {
             let is_alike = |part: &&[u8]| {
                 let found = part.split(|byte| *byte == b'=').next().unwrap();
                 let found = String::from_utf8_lossy(&lenient(found)).to_ascii_lowercase();
-                let found = found.trim_ascii_start().split(['[', '\0']).next().unwrap().trim_ascii_end();
+                let found = found
+                    .trim_ascii_start()
+                    .split(['[', '\0'])
+                    .next()
+                    .unwrap()
+                    .trim_ascii_end();
                 found.replace(['.', ' '], "_") == *name.to_ascii_lowercase()
             };
             let ours: Vec<_> = query.split(|byte| *byte == b'&').filter(is_named).collect();
-            let anybodys: Vec<_> = query.split(|byte| b"&;#".contains(byte)).filter(is_alike).collect();
+            let anybodys: Vec<_> = query
+                .split(|byte| b"&;#".contains(byte))
+                .filter(is_alike)
+                .collect();
             match (ours.as_slice(), anybodys.len()) {
                 ([], 0) => Some(Vec::new()),
                 ([one], 1) if !query.contains(&b'#') => {
-                    let value = one.iter().position(|byte| *byte == b'=').map(|at| &one[at + 1..])?;
+                    let value = one
+                        .iter()
+                        .position(|byte| *byte == b'=')
+                        .map(|at| &one[at + 1..])?;
                     decode(value, b' ').filter(|value| !value.is_empty())
                 }
                 _ => None,
@@ -418,13 +581,29 @@ fn said(place: &Place, path: &[u8], header: Option<&[u8]>) -> Option<Vec<u8>> {
 #[test]
 fn fuzz_subaccount_places() {
     fuzz(|random| {
-        let places = [Place::Header("x-sub".into()), Place::Path(random.index(3)), Place::Query("sub".into())];
+        let places = [
+            Place::Header("x-sub".into()),
+            Place::Path(random.index(3)),
+            Place::Query("sub".into()),
+        ];
         let path = requested(random, &RouteRecord::default());
         let header = some(random, |random| random.bytes(4, b"ab,% "));
         for place in places {
-            let target = Target { host: b"h", method: b"GET", path: &path };
-            let (named, said) = (place.named(&target, header.as_deref()), said(&place, &path, header.as_deref()));
-            let told = || format!("{place:?} {} {named:?} {said:?}", String::from_utf8_lossy(&path));
+            let target = Target {
+                host: b"h",
+                method: b"GET",
+                path: &path,
+            };
+            let (named, said) = (
+                place.named(&target, header.as_deref()),
+                said(&place, &path, header.as_deref()),
+            );
+            let told = || {
+                format!(
+                    "{place:?} {} {named:?} {said:?}",
+                    String::from_utf8_lossy(&path)
+                )
+            };
             match (named, &said) {
                 (Named::None, Some(said)) => assert!(said.is_empty(), "{}", told()),
                 (Named::One(text), Some(said)) => match std::str::from_utf8(said) {
@@ -444,8 +623,12 @@ const BODY: usize = 4 + 8 + 4;
 #[test]
 fn fuzz_route_records() {
     fuzz(|random| {
-        let ended = (0..random.below(3)).map(|_| format!("usr_{}", random.below(9))).collect();
-        let record = document(random).with_imported(random.below(2) == 0).with_ended_owners(ended);
+        let ended = (0..random.below(3))
+            .map(|_| format!("usr_{}", random.below(9)))
+            .collect();
+        let record = document(random)
+            .with_imported(random.below(2) == 0)
+            .with_ended_owners(ended);
         let mut bytes = Vec::new();
         record.encode(FORMAT, &mut bytes).unwrap();
         assert_eq!(RouteRecord::decode(&bytes).as_ref(), Ok(&record));
@@ -456,11 +639,26 @@ fn fuzz_route_records() {
         let body = random.mutated(&bytes[BODY..]);
         let content = [&[0; 8], &body[..]].concat();
         let length = u32::try_from(content.len() + 4).unwrap().to_le_bytes();
-        let forged = [&length[..], &content[..8], &crc32fast::hash(&content).to_le_bytes(), &body].concat();
+        let forged = [
+            &length[..],
+            &content[..8],
+            &crc32fast::hash(&content).to_le_bytes(),
+            &body,
+        ]
+        .concat();
         if let Ok(read) = RouteRecord::decode(&forged) {
-            let rules = read.rules().iter().map(|rule| Rule::new(rule.spec().clone()).unwrap()).collect();
-            let same = RouteRecord::with_path_case(read.path_case(), rules, read.unmatched())
-                .map(|record| record.with_imported(read.imported()).with_ended_owners(read.ended_owners().to_vec()));
+            let rules = read
+                .rules()
+                .iter()
+                .map(|rule| Rule::new(rule.spec().clone()).unwrap())
+                .collect();
+            let same = RouteRecord::with_path_case(read.path_case(), rules, read.unmatched()).map(
+                |record| {
+                    record
+                        .with_imported(read.imported())
+                        .with_ended_owners(read.ended_owners().to_vec())
+                },
+            );
             assert_eq!(same.as_ref(), Ok(&read));
             let mut again = Vec::new();
             read.encode(FORMAT, &mut again).unwrap();

@@ -20,7 +20,10 @@ const CALL: Duration = Duration::from_secs(30);
 pub fn http_client() -> reqwest::Client {
     // It fails only if there is a provider already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(CALL);
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(CALL);
     client.build().unwrap()
 }
 
@@ -95,9 +98,18 @@ impl ControlPlane {
     /// # Errors
     /// When it is refused.
     pub async fn login(&self) -> Result<String> {
-        let credentials = json!({ "email": self.options.admin_email, "password": self.options.admin_password });
-        let data = data(self.client.post(self.url("/v1/sessions")).json(&credentials)).await?;
-        Ok(data["token"].as_str().context("a session without a token")?.to_owned())
+        let credentials =
+            json!({ "email": self.options.admin_email, "password": self.options.admin_password });
+        let data = data(
+            self.client
+                .post(self.url("/v1/sessions"))
+                .json(&credentials),
+        )
+        .await?;
+        Ok(data["token"]
+            .as_str()
+            .context("a session without a token")?
+            .to_owned())
     }
 
     /// A call in the administrator's session, which the first one opens.
@@ -106,7 +118,10 @@ impl ControlPlane {
     /// When the log-in is refused.
     pub async fn request(&self, method: Method, path: &str) -> Result<RequestBuilder> {
         let session = self.session.get_or_try_init(|| self.login()).await?;
-        Ok(self.client.request(method, self.url(path)).bearer_auth(session))
+        Ok(self
+            .client
+            .request(method, self.url(path))
+            .bearer_auth(session))
     }
 
     /// A call with a JSON body in the administrator's session: the answer's `data`.
@@ -130,7 +145,9 @@ impl ControlPlane {
     /// # Errors
     /// [`Refused`], when the API does not answer with success.
     pub async fn change(&self, method: Method, path: &str, body: Value) -> Result<Enforcement> {
-        Ok(serde_json::from_value(self.call(method, path, body).await?["enforcement"].take())?)
+        Ok(serde_json::from_value(
+            self.call(method, path, body).await?["enforcement"].take(),
+        )?)
     }
 
     /// Replaces the route rules.
@@ -146,8 +163,13 @@ impl ControlPlane {
     /// # Errors
     /// [`Refused`], when the API does not answer with success.
     pub async fn create_subaccount(&self, name: &str) -> Result<String> {
-        let made = self.call(Method::POST, "/v1/subaccounts", json!({ "name": name })).await?;
-        Ok(made["subaccount_id"].as_str().context("a subaccount without an id")?.to_owned())
+        let made = self
+            .call(Method::POST, "/v1/subaccounts", json!({ "name": name }))
+            .await?;
+        Ok(made["subaccount_id"]
+            .as_str()
+            .context("a subaccount without an id")?
+            .to_owned())
     }
 
     /// Registers those of the services in a key's scope that are not registered yet.
@@ -156,9 +178,13 @@ impl ControlPlane {
     /// [`Refused`], when the API answers neither with success nor that there is such a service.
     pub(crate) async fn register_services(&self, key: &Value) -> Result<()> {
         for service in key["scope"].as_array().into_iter().flatten() {
-            let registered = self.call(Method::POST, "/v1/services", json!({ "name": service })).await;
+            let registered = self
+                .call(Method::POST, "/v1/services", json!({ "name": service }))
+                .await;
             if let Err(error) = registered
-                && error.downcast_ref::<Refused>().is_none_or(|refused| refused.status != 409)
+                && error
+                    .downcast_ref::<Refused>()
+                    .is_none_or(|refused| refused.status != 409)
             {
                 return Err(error);
             }
@@ -172,17 +198,22 @@ impl ControlPlane {
     /// [`Refused`], when the API does not answer with success.
     pub async fn create_key(&self, key: Value) -> Result<CreatedKey> {
         self.register_services(&key).await?;
-        Ok(serde_json::from_value(self.call(Method::POST, "/v1/keys/generate", key).await?)?)
+        Ok(serde_json::from_value(
+            self.call(Method::POST, "/v1/keys/generate", key).await?,
+        )?)
     }
 
-    /// Gives a key another secret; the old one is good for so many seconds more. What the API answers.
+    /// Gives a key another secret; the old one is good for so many seconds more. What the API
+    /// answers.
     ///
     /// # Errors
     /// [`Refused`], when the API does not answer with success.
     pub async fn regenerate(&self, key_id: &str, overlap_seconds: u32) -> Result<Regenerated> {
         let path = format!("/v1/keys/{key_id}/regenerate");
         let body = json!({ "overlap_seconds": overlap_seconds });
-        Ok(serde_json::from_value(self.call(Method::POST, &path, body).await?)?)
+        Ok(serde_json::from_value(
+            self.call(Method::POST, &path, body).await?,
+        )?)
     }
 
     /// Imports keys, such as `[{"name": "CI", "sha256": "9f86…"}]`; their ids.
@@ -190,7 +221,9 @@ impl ControlPlane {
     /// # Errors
     /// [`Refused`], when the API does not answer with success.
     pub async fn import(&self, keys: Value) -> Result<Vec<String>> {
-        let imported = self.call(Method::POST, "/v1/keys/import", json!({ "keys": keys })).await?;
+        let imported = self
+            .call(Method::POST, "/v1/keys/import", json!({ "keys": keys }))
+            .await?;
         let imported: Vec<ImportedKey> = serde_json::from_value(imported["keys"].clone())?;
         Ok(imported.into_iter().map(|key| key.key_id).collect())
     }
@@ -208,7 +241,11 @@ impl ControlPlane {
     /// # Errors
     /// [`Refused`], when the API does not answer with success.
     pub async fn revoke(&self, key_id: &str) -> Result<Enforcement> {
-        let mut data = data(self.request(Method::DELETE, &format!("/v1/keys/{key_id}")).await?).await?;
+        let mut data = data(
+            self.request(Method::DELETE, &format!("/v1/keys/{key_id}"))
+                .await?,
+        )
+        .await?;
         Ok(serde_json::from_value(data["enforcement"].take())?)
     }
 
@@ -218,7 +255,10 @@ impl ControlPlane {
     /// [`Refused`], when the API does not answer with success.
     pub async fn nodes(&self) -> Result<Vec<Value>> {
         let told = self.get("/v1/nodes").await?;
-        Ok(told["nodes"].as_array().context("no nodes in the answer")?.clone())
+        Ok(told["nodes"]
+            .as_array()
+            .context("no nodes in the answer")?
+            .clone())
     }
 
     /// The page `/metrics`.
@@ -226,18 +266,25 @@ impl ControlPlane {
     /// # Errors
     /// When it does not answer 200.
     pub async fn metrics(&self) -> Result<String> {
-        let response = self.client.get(self.url("/metrics")).send().await?.error_for_status()?;
+        let response = self
+            .client
+            .get(self.url("/metrics"))
+            .send()
+            .await?
+            .error_for_status()?;
         Ok(response.text().await?)
     }
 
-    /// One metric, such as `latchkey_stream_snapshots_total{kind="full"}`; 0 when it is not there, as for a counter
-    /// that has counted nothing yet.
+    /// One metric, such as `latchkey_stream_snapshots_total{kind="full"}`; 0 when it is not there,
+    /// as for a counter that has counted nothing yet.
     ///
     /// # Errors
     /// When there are no metrics.
     pub async fn metric(&self, name: &str) -> Result<f64> {
         let page = self.metrics().await?;
-        let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = page
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         Ok(value.unwrap_or("0").trim().parse()?)
     }
 }
@@ -247,12 +294,21 @@ pub(crate) async fn data(request: RequestBuilder) -> Result<Value> {
     let (client, request) = request.build_split();
     let request = request?;
     let call = format!("{} {}", request.method(), request.url().path());
-    let response = client.execute(request).await.with_context(|| call.clone())?;
+    let response = client
+        .execute(request)
+        .await
+        .with_context(|| call.clone())?;
     let status = response.status();
     let body = response.text().await?;
     if !status.is_success() {
-        return Err(Refused { call, status: status.as_u16(), body }.into());
+        return Err(Refused {
+            call,
+            status: status.as_u16(),
+            body,
+        }
+        .into());
     }
-    let mut answer: Value = serde_json::from_str(&body).with_context(|| format!("{call} answers no JSON"))?;
+    let mut answer: Value =
+        serde_json::from_str(&body).with_context(|| format!("{call} answers no JSON"))?;
     Ok(answer["data"].take())
 }

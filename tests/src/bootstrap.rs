@@ -1,4 +1,5 @@
-//! Envoy's configuration: the shipped `envoy/latchkey.yaml`, filled in, and changed where a test needs it otherwise.
+//! Envoy's configuration: the shipped `envoy/latchkey.yaml`, filled in, and changed where a test
+//! needs it otherwise.
 //!
 //! The changes work on the text, so that what the tests run is the file that people read.
 
@@ -94,13 +95,17 @@ impl Bootstrap {
         let lines: Vec<&str> = self.text.lines().collect();
         let router = position(&lines, "- name: envoy.filters.http.router")?;
         let depth = &lines[router][..indentation(lines[router])];
-        let filters: Vec<String> = filters.lines().map(|line| format!("{depth}{line}")).collect();
+        let filters: Vec<String> = filters
+            .lines()
+            .map(|line| format!("{depth}{line}"))
+            .collect();
         let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
         self.text = join(&[&lines[..router], &filters, &lines[router..]]);
         Ok(())
     }
 
-    /// Has Envoy itself answer what its filters let through, with 200 and `ok`, and takes out the access log.
+    /// Has Envoy itself answer what its filters let through, with 200 and `ok`, and takes out the
+    /// access log.
     ///
     /// # Errors
     /// When the route or the access log is not there.
@@ -118,11 +123,15 @@ impl Bootstrap {
     /// # Errors
     /// When there are no listeners.
     pub fn add_listener_beside(&mut self) -> Result<()> {
-        self.replace("  listeners:\n", &format!("  listeners:\n{}", BESIDE.replace("ANSWER", ANSWER)))
+        self.replace(
+            "  listeners:\n",
+            &format!("  listeners:\n{}", BESIDE.replace("ANSWER", ANSWER)),
+        )
     }
 
-    /// Adds a listener `second`, on a free port, which is the listener `gateway` but for the filter's configuration:
-    /// that is changed by a JSON merge patch. So the filters of both share a VM.
+    /// Adds a listener `second`, on a free port, which is the listener `gateway` but for the
+    /// filter's configuration: that is changed by a JSON merge patch. So the filters of both share
+    /// a VM.
     ///
     /// # Errors
     /// When there is no such listener, or its configuration was changed before.
@@ -130,7 +139,9 @@ impl Bootstrap {
         let lines: Vec<&str> = self.text.lines().collect();
         let first = position(&lines, "- name: gateway")?;
         let end = end_of_block(&lines, first);
-        let mut second = Self { text: join(&[&lines[first..end]]) };
+        let mut second = Self {
+            text: join(&[&lines[first..end]]),
+        };
         second.replace("- name: gateway", "- name: second")?;
         second.replace("${GATEWAY_PORT}", "0")?;
         second.merge_configuration(patch)?;
@@ -144,11 +155,14 @@ impl Bootstrap {
     /// # Errors
     /// When the bootstrap does not configure statistics.
     pub fn leave_out_stat(&mut self, name: &str) -> Result<()> {
-        let matcher = format!("  stats_matcher: {{ exclusion_list: {{ patterns: [{{ exact: {name} }}] }} }}\n");
+        let matcher = format!(
+            "  stats_matcher: {{ exclusion_list: {{ patterns: [{{ exact: {name} }}] }} }}\n"
+        );
         self.replace("\nstats_config:\n", &format!("\nstats_config:\n{matcher}"))
     }
 
-    /// Gives the cluster `upstream` the protocol options of the cluster `latchkey`, which speaks HTTP/2.
+    /// Gives the cluster `upstream` the protocol options of the cluster `latchkey`, which speaks
+    /// HTTP/2.
     ///
     /// # Errors
     /// When either is not there.
@@ -167,7 +181,9 @@ impl Bootstrap {
     /// When it has none yet.
     pub fn add_stream(&mut self, stream: SocketAddr) -> Result<()> {
         let lines: Vec<&str> = self.text.lines().collect();
-        let endpoints = lines.iter().rposition(|line| line.trim() == "- lb_endpoints:");
+        let endpoints = lines
+            .iter()
+            .rposition(|line| line.trim() == "- lb_endpoints:");
         let endpoints = endpoints.context("the bootstrap has no endpoints")? + 1;
         let depth = &lines[endpoints][..indentation(lines[endpoints])];
         let (ip, port) = (stream.ip(), stream.port());
@@ -190,14 +206,22 @@ impl Bootstrap {
         let mut file = format!("version_info: \"{version}\"\nresources:\n");
         for line in &lines[first + 1..end] {
             match line.strip_prefix(&format!("{:depth$}- ", "")) {
-                Some(rest) => file.push_str(&format!("{:depth$}- \"@type\": {LISTENER}\n{:depth$}  {rest}\n", "", "")),
+                Some(rest) => file.push_str(&format!(
+                    "{:depth$}- \"@type\": {LISTENER}\n{:depth$}  {rest}\n",
+                    "", ""
+                )),
                 None => file.push_str(&format!("{line}\n")),
             }
         }
         let source = format!("path_config_source: {{ path: \"{}\" }}", path.display());
         let dynamic = format!("dynamic_resources:\n  lds_config: {{ {source} }}\n\n");
         let static_resources = position(&lines, "static_resources:")?;
-        self.text = join(&[&lines[..static_resources], &[&dynamic], &lines[static_resources..first], &lines[end..]]);
+        self.text = join(&[
+            &lines[..static_resources],
+            &[&dynamic],
+            &lines[static_resources..first],
+            &lines[end..],
+        ]);
         Ok(file)
     }
 
@@ -225,7 +249,11 @@ impl Bootstrap {
         let (first, end, _) = self.configuration()?;
         let lines: Vec<&str> = self.text.lines().collect();
         // A JSON string is a double-quoted scalar of YAML.
-        let line = format!("{}value: {}", &lines[first][..indentation(lines[first])], Value::from(text));
+        let line = format!(
+            "{}value: {}",
+            &lines[first][..indentation(lines[first])],
+            Value::from(text)
+        );
         self.text = join(&[&lines[..first], &[&line], &lines[end..]]);
         Ok(())
     }
@@ -242,16 +270,23 @@ impl Bootstrap {
     pub fn fill(mut self, variables: &[(&str, String)]) -> Result<String> {
         for (name, value) in variables {
             let variable = format!("${{{name}}}");
-            ensure!(self.text.contains(&variable), "the bootstrap has no {variable}");
+            ensure!(
+                self.text.contains(&variable),
+                "the bootstrap has no {variable}"
+            );
             self.text = self.text.replace(&variable, value);
         }
         if let Some((_, rest)) = self.text.split_once("${") {
-            bail!("the bootstrap's ${{{} is not filled in", rest.lines().next().unwrap_or_default());
+            bail!(
+                "the bootstrap's ${{{} is not filled in",
+                rest.lines().next().unwrap_or_default()
+            );
         }
         Ok(self.text)
     }
 
-    /// The lines of the filter's configuration, from `value: |` up to the end of its block, and its text.
+    /// The lines of the filter's configuration, from `value: |` up to the end of its block, and its
+    /// text.
     fn configuration(&self) -> Result<(usize, usize, String)> {
         let lines: Vec<&str> = self.text.lines().collect();
         let first = position(&lines, "value: |")?;
@@ -261,7 +296,10 @@ impl Bootstrap {
 }
 
 fn position(lines: &[&str], wanted: &str) -> Result<usize> {
-    lines.iter().position(|line| line.trim() == wanted).with_context(|| format!("the bootstrap has no line `{wanted}`"))
+    lines
+        .iter()
+        .position(|line| line.trim() == wanted)
+        .with_context(|| format!("the bootstrap has no line `{wanted}`"))
 }
 
 /// The first line after `first` that stands no deeper than it.
@@ -276,7 +314,11 @@ fn indentation(line: &str) -> usize {
 }
 
 fn join(parts: &[&[&str]]) -> String {
-    parts.concat().into_iter().flat_map(|line| [line, "\n"]).collect()
+    parts
+        .concat()
+        .into_iter()
+        .flat_map(|line| [line, "\n"])
+        .collect()
 }
 
 fn merge(target: &mut Value, patch: &Value) {
@@ -287,7 +329,9 @@ fn merge(target: &mut Value, patch: &Value) {
     if !target.is_object() {
         *target = Value::Object(serde_json::Map::new());
     }
-    let Value::Object(target) = target else { return };
+    let Value::Object(target) = target else {
+        return;
+    };
     for (name, value) in patch {
         if value.is_null() {
             target.remove(name);
@@ -305,7 +349,9 @@ mod tests {
 
     fn sample() -> Bootstrap {
         let text = "filters:\n  - name: latchkey\n    configuration:\n      value: |\n        { \"a\": {\"b\": \"${TOKEN}\"},\n          \"c\": 1 }\n  - name: guard\n    deep:\n      er: 1\n\n  - name: router\n";
-        Bootstrap { text: text.to_owned() }
+        Bootstrap {
+            text: text.to_owned(),
+        }
     }
 
     #[test]
@@ -313,9 +359,15 @@ mod tests {
         let mut bootstrap = Bootstrap::shipped().unwrap();
         bootstrap.remove_http_filter("guard").unwrap();
         bootstrap.use_http2_upstream().unwrap();
-        bootstrap.replace("failure_policy: FAIL_RELOAD", "failure_policy: FAIL_CLOSED").unwrap();
-        bootstrap.replace("vm_id: latchkey", "vm_id: other").unwrap();
-        bootstrap.merge_configuration(&json!({"control_plane": {"token": "secret"}})).unwrap();
+        bootstrap
+            .replace("failure_policy: FAIL_RELOAD", "failure_policy: FAIL_CLOSED")
+            .unwrap();
+        bootstrap
+            .replace("vm_id: latchkey", "vm_id: other")
+            .unwrap();
+        bootstrap
+            .merge_configuration(&json!({"control_plane": {"token": "secret"}}))
+            .unwrap();
         assert!(!bootstrap.text.contains("RBAC"));
         assert_eq!(bootstrap.text.matches("http2_protocol_options:").count(), 3);
         assert!(bootstrap.text.contains("envoy.filters.http.router"));
@@ -324,28 +376,59 @@ mod tests {
     #[test]
     fn the_shipped_file_takes_other_filters_and_answers_itself() {
         let mut bootstrap = Bootstrap::shipped().unwrap();
-        bootstrap.replace_http_filters("- name: another\n  deeper: 1").unwrap();
+        bootstrap
+            .replace_http_filters("- name: another\n  deeper: 1")
+            .unwrap();
         bootstrap.answer_itself().unwrap();
         bootstrap.add_listener_beside().unwrap();
         let text = &bootstrap.text;
-        let place = text.find("\n                  - name: another\n                    deeper: 1\n").unwrap();
+        let place = text
+            .find("\n                  - name: another\n                    deeper: 1\n")
+            .unwrap();
         assert!(text[place..].contains("envoy.filters.http.router"));
-        assert!(!text.contains("stamped-by-latchkey") && !text.contains("access_loggers"), "{text}");
-        assert_eq!((text.matches("direct_response").count(), text.matches("- name: beside").count()), (2, 1));
+        assert!(
+            !text.contains("stamped-by-latchkey") && !text.contains("access_loggers"),
+            "{text}"
+        );
+        assert_eq!(
+            (
+                text.matches("direct_response").count(),
+                text.matches("- name: beside").count()
+            ),
+            (2, 1)
+        );
     }
 
     #[test]
     fn the_second_gateway_differs_in_name_port_and_configuration_alone() {
         let mut bootstrap = Bootstrap::shipped().unwrap();
-        bootstrap.add_second_gateway(&json!({"key_prefix": "other"})).unwrap();
-        bootstrap.merge_configuration(&json!({"key_prefix": "one"})).unwrap();
+        bootstrap
+            .add_second_gateway(&json!({"key_prefix": "other"}))
+            .unwrap();
+        bootstrap
+            .merge_configuration(&json!({"key_prefix": "one"}))
+            .unwrap();
         bootstrap.leave_out_stat("a.stat").unwrap();
         let text = &bootstrap.text;
         let second = text.find("- name: second").unwrap();
-        let (one, other) = (text.find(r#"\"one\""#).unwrap(), text.find(r#"\"other\""#).unwrap());
+        let (one, other) = (
+            text.find(r#"\"one\""#).unwrap(),
+            text.find(r#"\"other\""#).unwrap(),
+        );
         assert!(one < second && second < other, "{text}");
-        for both in ["vm_id: latchkey", "- name: guard", "${FILTER_WASM}", "${NODE_TOKEN}"] {
-            assert_eq!(text.lines().filter(|line| line.contains(both) && !line.starts_with('#')).count(), 2, "{both}");
+        for both in [
+            "vm_id: latchkey",
+            "- name: guard",
+            "${FILTER_WASM}",
+            "${NODE_TOKEN}",
+        ] {
+            assert_eq!(
+                text.lines()
+                    .filter(|line| line.contains(both) && !line.starts_with('#'))
+                    .count(),
+                2,
+                "{both}"
+            );
         }
         assert!(text.contains("\nstats_config:\n  stats_matcher:"), "{text}");
     }
@@ -354,28 +437,51 @@ mod tests {
     fn listeners_move_to_a_file_and_leave_the_clusters() {
         let mut bootstrap = Bootstrap::shipped().unwrap();
         bootstrap.add_listener_beside().unwrap();
-        bootstrap.add_stream("127.0.0.9:7".parse().unwrap()).unwrap();
-        let listeners = bootstrap.split_listeners(Path::new("/tmp/lds.yaml"), 3).unwrap();
-        assert!(listeners.starts_with("version_info: \"3\"\nresources:\n    - \"@type\": "), "{listeners}");
+        bootstrap
+            .add_stream("127.0.0.9:7".parse().unwrap())
+            .unwrap();
+        let listeners = bootstrap
+            .split_listeners(Path::new("/tmp/lds.yaml"), 3)
+            .unwrap();
+        assert!(
+            listeners.starts_with("version_info: \"3\"\nresources:\n    - \"@type\": "),
+            "{listeners}"
+        );
         assert_eq!(listeners.matches(LISTENER).count(), 2);
-        assert!(listeners.contains("- name: guard") && !listeners.contains("clusters:"), "{listeners}");
+        assert!(
+            listeners.contains("- name: guard") && !listeners.contains("clusters:"),
+            "{listeners}"
+        );
         let text = bootstrap.into_text();
-        assert!(text.contains("path_config_source: { path: \"/tmp/lds.yaml\" }"), "{text}");
-        assert!(!text.contains("- name: guard") && text.ends_with("\"127.0.0.9\", port_value: 7 } } }\n"), "{text}");
+        assert!(
+            text.contains("path_config_source: { path: \"/tmp/lds.yaml\" }"),
+            "{text}"
+        );
+        assert!(
+            !text.contains("- name: guard")
+                && text.ends_with("\"127.0.0.9\", port_value: 7 } } }\n"),
+            "{text}"
+        );
     }
 
     #[test]
     fn a_filter_is_removed_with_its_block_and_nothing_else() {
         let mut bootstrap = sample();
         bootstrap.remove_http_filter("guard").unwrap();
-        assert!(bootstrap.text.ends_with("\"c\": 1 }\n  - name: router\n"), "{}", bootstrap.text);
+        assert!(
+            bootstrap.text.ends_with("\"c\": 1 }\n  - name: router\n"),
+            "{}",
+            bootstrap.text
+        );
         assert!(bootstrap.remove_http_filter("guard").is_err());
     }
 
     #[test]
     fn the_configuration_is_merged_and_still_filled_in() {
         let mut bootstrap = sample();
-        bootstrap.merge_configuration(&json!({"a": {"d": [2]}, "c": null})).unwrap();
+        bootstrap
+            .merge_configuration(&json!({"a": {"d": [2]}, "c": null}))
+            .unwrap();
         let text = bootstrap.fill(&[("TOKEN", "t".to_owned())]).unwrap();
         let expected = r#"      value: "{\"a\":{\"b\":\"t\",\"d\":[2]}}""#;
         assert!(text.lines().any(|line| line == expected), "{text}");
@@ -383,7 +489,17 @@ mod tests {
 
     #[test]
     fn a_variable_that_is_left_or_not_there_is_an_error() {
-        assert!(sample().fill(&[]).unwrap_err().to_string().contains("TOKEN"));
-        assert!(sample().fill(&[("TOKEN", String::new()), ("PORT", String::new())]).is_err());
+        assert!(
+            sample()
+                .fill(&[])
+                .unwrap_err()
+                .to_string()
+                .contains("TOKEN")
+        );
+        assert!(
+            sample()
+                .fill(&[("TOKEN", String::new()), ("PORT", String::new())])
+                .is_err()
+        );
     }
 }

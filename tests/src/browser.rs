@@ -1,5 +1,6 @@
-//! A real browser: headless Chromium with a profile of its own, by WebDriver. What a person does in it is in `page.rs`,
-//! `travel.rs` and `keyboard.rs`, who that person is in `reader.rs`, what a page is held to in `audit.rs`.
+//! A real browser: headless Chromium with a profile of its own, by WebDriver. What a person does in
+//! it is in `page.rs`, `travel.rs` and `keyboard.rs`, who that person is in `reader.rs`, what a
+//! page is held to in `audit.rs`.
 
 mod audit;
 mod keyboard;
@@ -63,45 +64,69 @@ impl Browser {
     /// When it does not come up.
     pub async fn try_start(site: String) -> Result<Self> {
         let (chromium, chromedriver) = browser_binaries()?;
-        let profile = tempfile::Builder::new().prefix("latchkey-browser-").tempdir()?;
+        let profile = tempfile::Builder::new()
+            .prefix("latchkey-browser-")
+            .tempdir()?;
         let mut tries = 1;
         let (process, port) = loop {
             match start_driver(&chromedriver, profile.path(), tries).await {
-                Err(error) if tries < MOST_TRIES && format!("{error:#}").contains(PORT_TAKEN) => tries += 1,
+                Err(error) if tries < MOST_TRIES && format!("{error:#}").contains(PORT_TAKEN) => {
+                    tries += 1
+                }
                 started => break started.context("chromedriver does not start")?,
             }
         };
-        let driver = WebDriver::builder(format!("http://127.0.0.1:{port}"), capabilities(&chromium, profile.path())?)
-            .client(http_client())
-            .await
-            .context("Chromium does not start")?;
-        let browser = Self { site, driver: Some(driver), process, profile };
+        let driver = WebDriver::builder(
+            format!("http://127.0.0.1:{port}"),
+            capabilities(&chromium, profile.path())?,
+        )
+        .client(http_client())
+        .await
+        .context("Chromium does not start")?;
+        let browser = Self {
+            site,
+            driver: Some(driver),
+            process,
+            profile,
+        };
         browser.resize(SIZE).await?;
         let downloads = json!({ "behavior": "allow", "downloadPath": browser.downloads() });
-        browser.devtools("Browser.setDownloadBehavior", downloads).await?;
+        browser
+            .devtools("Browser.setDownloadBehavior", downloads)
+            .await?;
         Ok(browser)
     }
 
-    /// The page as a PNG: all of it, however long, but no more than `highest`, and at the window's width.
+    /// The page as a PNG: all of it, however long, but no more than `highest`, and at the window's
+    /// width.
     ///
     /// # Errors
     /// When the browser does not answer.
     pub async fn picture(&self, (width, height): Size, highest: u32) -> Result<Vec<u8>> {
         self.resize((width, height)).await?;
-        let full = self.run("return document.documentElement.scrollHeight", vec![]).await?;
+        let full = self
+            .run("return document.documentElement.scrollHeight", vec![])
+            .await?;
         let full = u32::try_from(full.as_u64().unwrap_or_default()).unwrap_or(highest);
-        self.resize((width, full.clamp(height, highest.max(height)))).await?;
+        self.resize((width, full.clamp(height, highest.max(height))))
+            .await?;
         let picture = self.driver()?.screenshot_as_png().await?;
         self.resize((width, height)).await?;
         Ok(picture)
     }
 
-    /// Runs a script as the body of a function, whatever the page's policy says; waits for what it promises.
+    /// Runs a script as the body of a function, whatever the page's policy says; waits for what it
+    /// promises.
     ///
     /// # Errors
     /// When the script throws.
     pub async fn run(&self, script: &str, arguments: Vec<Value>) -> Result<Value> {
-        Ok(self.driver()?.execute(script, arguments).await?.json().clone())
+        Ok(self
+            .driver()?
+            .execute(script, arguments)
+            .await?
+            .json()
+            .clone())
     }
 
     /// Where it saves files.
@@ -120,7 +145,8 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // There is nobody left to say good-bye to: all processes of the browser end with chromedriver's group.
+        // There is nobody left to say good-bye to: all processes of the browser end with
+        // chromedriver's group.
         if let Some(driver) = self.driver.take() {
             let _ = driver.leak();
         }
@@ -132,8 +158,17 @@ impl Drop for Browser {
 async fn start_driver(chromedriver: &Path, profile: &Path, tries: u32) -> Result<(Process, u16)> {
     let mut command = Command::new(chromedriver);
     // Neither reads nor leaves anything of the user's.
-    command.args(["--port=0", "--log-level=SEVERE"]).env("HOME", profile).env("TMPDIR", profile);
-    for variable in ["XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "DISPLAY"] {
+    command
+        .args(["--port=0", "--log-level=SEVERE"])
+        .env("HOME", profile)
+        .env("TMPDIR", profile);
+    for variable in [
+        "XDG_CONFIG_HOME",
+        "XDG_CACHE_HOME",
+        "XDG_RUNTIME_DIR",
+        "DBUS_SESSION_BUS_ADDRESS",
+        "DISPLAY",
+    ] {
         command.env_remove(variable);
     }
     let log = profile.join(format!("chromedriver-{tries}.log"));

@@ -10,10 +10,11 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// An HTTP/1.1 server, as long as the runtime lives.
 ///
-/// Its answer to any request is 200 and the names and values of headers and trailers as they arrived (`headers`,
-/// `trailers`: lists of pairs), and as variables: upper case, with `_` for whatever is neither letter nor digit, in
-/// `first` by the first and in `last` by the last of those that are the same variable. To a request with `Upgrade` its
-/// answer is 101, then the same JSON as one line, and then whatever it is sent.
+/// Its answer to any request is 200 and the names and values of headers and trailers as they
+/// arrived (`headers`, `trailers`: lists of pairs), and as variables: upper case, with `_` for
+/// whatever is neither letter nor digit, in `first` by the first and in `last` by the last of those
+/// that are the same variable. To a request with `Upgrade` its answer is 101, then the same JSON as
+/// one line, and then whatever it is sent.
 #[derive(Debug)]
 pub struct CgiUpstream {
     port: u16,
@@ -50,11 +51,19 @@ async fn serve(stream: TcpStream) -> Result<()> {
     loop {
         line(&mut stream).await?;
         let headers = fields(&mut stream).await?;
-        let value = |name: &str| headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str());
+        let value = |name: &str| {
+            headers
+                .iter()
+                .find(|(other, _)| other == name)
+                .map(|(_, value)| value.as_str())
+        };
         if value("upgrade").is_some() {
             let head = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
             let seen = seen(&headers, &Vec::new());
-            stream.get_mut().write_all(format!("{head}{seen}\n").as_bytes()).await?;
+            stream
+                .get_mut()
+                .write_all(format!("{head}{seen}\n").as_bytes())
+                .await?;
             let (mut read, mut write) = tokio::io::split(stream);
             tokio::io::copy(&mut read, &mut write).await?;
             return Ok(());
@@ -74,14 +83,23 @@ async fn serve(stream: TcpStream) -> Result<()> {
         }
         let body = seen(&headers, &trailers).to_string();
         let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length";
-        stream.get_mut().write_all(format!("{head}: {}\r\n\r\n{body}", body.len()).as_bytes()).await?;
+        stream
+            .get_mut()
+            .write_all(format!("{head}: {}\r\n\r\n{body}", body.len()).as_bytes())
+            .await?;
     }
 }
 
 fn seen(headers: &Fields, trailers: &Fields) -> Value {
     let (mut first, mut last) = (BTreeMap::new(), BTreeMap::new());
     for (name, value) in headers.iter().chain(trailers) {
-        let variable = |byte: char| if byte.is_ascii_alphanumeric() { byte.to_ascii_uppercase() } else { '_' };
+        let variable = |byte: char| {
+            if byte.is_ascii_alphanumeric() {
+                byte.to_ascii_uppercase()
+            } else {
+                '_'
+            }
+        };
         let variable: String = name.chars().map(variable).collect();
         first.entry(variable.clone()).or_insert(value);
         last.insert(variable, value);
@@ -97,13 +115,20 @@ async fn fields(stream: &mut BufReader<TcpStream>) -> Result<Fields> {
         if line.is_empty() {
             return Ok(fields);
         }
-        let (name, value) = line.split_once(':').with_context(|| format!("no header: {line:?}"))?;
+        let (name, value) = line
+            .split_once(':')
+            .with_context(|| format!("no header: {line:?}"))?;
         fields.push((name.to_owned(), value.trim().to_owned()));
     }
 }
 
 async fn line(stream: &mut BufReader<TcpStream>) -> Result<String> {
     let mut line = Vec::new();
-    ensure!(stream.read_until(b'\n', &mut line).await? > 0, "the request broke off");
-    Ok(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned())
+    ensure!(
+        stream.read_until(b'\n', &mut line).await? > 0,
+        "the request broke off"
+    );
+    Ok(String::from_utf8_lossy(&line)
+        .trim_end_matches(['\r', '\n'])
+        .to_owned())
 }

@@ -1,7 +1,7 @@
 //! Chance that can be repeated.
 
-/// The same numbers for the same seed (SplitMix64). The policy's tests have one like it, behind a feature with which all
-/// that depends on the policy would be built a second time for these tests.
+/// The same numbers for the same seed (SplitMix64). The policy's tests have one like it, behind a
+/// feature with which all that depends on the policy would be built a second time for these tests.
 #[derive(Debug, Clone)]
 pub struct Chance(pub u64);
 

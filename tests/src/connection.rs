@@ -1,4 +1,5 @@
-//! Requests as bytes: a connection that sends what a test wrote, which HTTP clients would tidy up or refuse.
+//! Requests as bytes: a connection that sends what a test wrote, which HTTP clients would tidy up
+//! or refuse.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -26,7 +27,10 @@ impl Connection {
     /// Opened by the first request.
     #[must_use]
     pub fn to(address: SocketAddr) -> Self {
-        Self { address, stream: None }
+        Self {
+            address,
+            stream: None,
+        }
     }
 
     /// Opens it, unless it is open.
@@ -42,8 +46,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends one request, which [`request`] writes, and reads its answer. When that says that the connection ends with
-    /// it, the next request opens another.
+    /// Sends one request, which [`request`] writes, and reads its answer. When that says that the
+    /// connection ends with it, the next request opens another.
     ///
     /// # Errors
     /// When there is no answer, or one that is no HTTP.
@@ -52,7 +56,9 @@ impl Connection {
         // Not put back when something goes wrong.
         let mut stream = self.stream.take().context("not open")?;
         stream.get_mut().write_all(request).await?;
-        let (answer, ends) = timeout(ANSWER, read(&mut stream)).await.context("no answer")??;
+        let (answer, ends) = timeout(ANSWER, read(&mut stream))
+            .await
+            .context("no answer")??;
         if !ends {
             self.stream = Some(stream);
         }
@@ -60,11 +66,15 @@ impl Connection {
     }
 }
 
-/// A request without a body: `target` and `headers` as they stand. The host is `gateway`, unless a header says another.
+/// A request without a body: `target` and `headers` as they stand. The host is `gateway`, unless a
+/// header says another.
 #[must_use]
 pub fn request(method: &str, target: impl AsRef<[u8]>, headers: &[(&str, &str)]) -> Vec<u8> {
     let mut bytes = [method.as_bytes(), b" ", target.as_ref(), b" HTTP/1.1\r\n"].concat();
-    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+    if !headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("host"))
+    {
         bytes.extend_from_slice(b"host: gateway\r\n");
     }
     for (name, value) in headers {
@@ -78,23 +88,45 @@ pub fn request(method: &str, target: impl AsRef<[u8]>, headers: &[(&str, &str)])
 async fn read(stream: &mut BufReader<TcpStream>) -> Result<(Answer, bool)> {
     let mut line = String::new();
     stream.read_line(&mut line).await?;
-    let status = line.split(' ').nth(1).with_context(|| format!("no status line: {line:?}"))?.parse()?;
+    let status = line
+        .split(' ')
+        .nth(1)
+        .with_context(|| format!("no status line: {line:?}"))?
+        .parse()?;
     let mut headers = HeaderMap::new();
     loop {
         line.clear();
         stream.read_line(&mut line).await?;
-        let header = line.strip_suffix("\r\n").with_context(|| format!("no end of the headers: {line:?}"))?;
+        let header = line
+            .strip_suffix("\r\n")
+            .with_context(|| format!("no end of the headers: {line:?}"))?;
         if header.is_empty() {
             break;
         }
-        let (name, value) = header.split_once(':').with_context(|| format!("no header: {header:?}"))?;
-        headers.append(HeaderName::try_from(name)?, HeaderValue::try_from(value.trim())?);
+        let (name, value) = header
+            .split_once(':')
+            .with_context(|| format!("no header: {header:?}"))?;
+        headers.append(
+            HeaderName::try_from(name)?,
+            HeaderValue::try_from(value.trim())?,
+        );
     }
-    let Some(length) = headers.get(CONTENT_LENGTH) else { bail!("an answer {status} without a length") };
+    let Some(length) = headers.get(CONTENT_LENGTH) else {
+        bail!("an answer {status} without a length")
+    };
     let mut body = vec![0; length.to_str()?.parse()?];
     stream.read_exact(&mut body).await?;
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    let ends = headers.get("connection").is_some_and(|value| value == "close");
+    let ends = headers
+        .get("connection")
+        .is_some_and(|value| value == "close");
     ensure!(status >= 200, "an answer {status}, which is none yet");
-    Ok((Answer { status, headers, body }, ends))
+    Ok((
+        Answer {
+            status,
+            headers,
+            body,
+        },
+        ends,
+    ))
 }

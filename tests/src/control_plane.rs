@@ -19,7 +19,8 @@ use crate::wait::eventually;
 /// What encrypts imported keys in the databases of all tests.
 const AT_REST_KEY: &str = "a7b51a1e77c3a0a5d6b7a3a9f1d2e3c4b5a697887766554433221100ffeeddcc";
 
-/// How long it may take to start: argon2id and the migrations take their time, on a busy machine more.
+/// How long it may take to start: argon2id and the migrations take their time, on a busy machine
+/// more.
 const START: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_secs(10);
 
@@ -51,8 +52,8 @@ pub struct ControlPlaneOptions {
 }
 
 impl ControlPlaneOptions {
-    /// One with a new database in `dir`, on a loopback address of its own, so that it finds its ports free again when
-    /// it is killed and started again.
+    /// One with a new database in `dir`, on a loopback address of its own, so that it finds its
+    /// ports free again when it is killed and started again.
     ///
     /// # Errors
     /// When no address can be had.
@@ -87,10 +88,16 @@ impl ControlPlane {
     /// One that does not run yet.
     #[must_use]
     pub fn new(options: ControlPlaneOptions) -> Self {
-        Self { options, client: http_client(), session: OnceCell::new(), process: None }
+        Self {
+            options,
+            client: http_client(),
+            session: OnceCell::new(),
+            process: None,
+        }
     }
 
-    /// Starts it and waits until it is ready. After a [`kill`](Self::kill) it has the same ports and database.
+    /// Starts it and waits until it is ready. After a [`kill`](Self::kill) it has the same ports
+    /// and database.
     ///
     /// # Errors
     /// When it does not come up; with the end of its log.
@@ -103,15 +110,32 @@ impl ControlPlane {
         command
             .env("LATCHKEY_HTTP_LISTEN", options.http.to_string())
             .env("LATCHKEY_STREAM_LISTEN", options.stream.to_string())
-            .env("LATCHKEY_CREATE_DATABASE", options.create_database.to_string())
+            .env(
+                "LATCHKEY_CREATE_DATABASE",
+                options.create_database.to_string(),
+            )
             .env("LATCHKEY_ADMIN_EMAIL", &options.admin_email)
             .env("LATCHKEY_ADMIN_PASSWORD", &options.admin_password)
             .env("LATCHKEY_READY_FILE", &ready_file)
             // All of a test's clients are one administrator.
             .env("LATCHKEY_CALLS_PER_MINUTE", "0")
-            .envs(options.node_token.as_ref().map(|token| ("LATCHKEY_NODE_TOKEN", token)))
-            .envs(options.node_grace.map(|grace| ("LATCHKEY_NODE_GRACE_MS", grace.as_millis().to_string())))
-            .envs(options.environment.iter().map(|(name, value)| (name, value)));
+            .envs(
+                options
+                    .node_token
+                    .as_ref()
+                    .map(|token| ("LATCHKEY_NODE_TOKEN", token)),
+            )
+            .envs(
+                options
+                    .node_grace
+                    .map(|grace| ("LATCHKEY_NODE_GRACE_MS", grace.as_millis().to_string())),
+            )
+            .envs(
+                options
+                    .environment
+                    .iter()
+                    .map(|(name, value)| (name, value)),
+            );
         let log = options.dir.join("control-plane.log");
         let mut process = Process::spawn("control plane", &mut command, &log, None)?;
 
@@ -119,11 +143,22 @@ impl ControlPlane {
             process.still_running()?;
             let ready: Value = serde_json::from_str(&std::fs::read_to_string(&ready_file)?)?;
             let address = |name: &str| -> Result<SocketAddr> {
-                Ok(ready[name].as_str().with_context(|| format!("no {name} in the ready file"))?.parse()?)
+                Ok(ready[name]
+                    .as_str()
+                    .with_context(|| format!("no {name} in the ready file"))?
+                    .parse()?)
             };
             let (http, stream) = (address("http")?, address("stream")?);
-            let answer = self.client.get(format!("http://{http}/readyz")).send().await?;
-            ensure!(answer.status() == 200, "/readyz answers {}", answer.status());
+            let answer = self
+                .client
+                .get(format!("http://{http}/readyz"))
+                .send()
+                .await?;
+            ensure!(
+                answer.status() == 200,
+                "/readyz answers {}",
+                answer.status()
+            );
             Ok((http, stream))
         });
         let (http, stream) = ready.await.context("the control plane is not ready")?;
@@ -164,7 +199,9 @@ impl ControlPlane {
     /// # Errors
     /// When it does not run.
     pub fn process(&mut self) -> Result<&mut Process> {
-        self.process.as_mut().context("the control plane does not run")
+        self.process
+            .as_mut()
+            .context("the control plane does not run")
     }
 
     /// Runs `backup` or `restore`, which work on the database's file: what it prints.
@@ -173,13 +210,20 @@ impl ControlPlane {
     /// When it fails; with what it says.
     pub fn run(&self, command: &str, arguments: &[&str]) -> Result<String> {
         let mut run = self.command(command)?;
-        run.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        run.args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let forking = FORKING.lock().unwrap_or_else(PoisonError::into_inner);
         let child = run.spawn()?;
         drop(forking);
         let output = child.wait_with_output()?;
         let told = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "latchkey {command} ended ({}): {told}", output.status);
+        ensure!(
+            output.status.success(),
+            "latchkey {command} ended ({}): {told}",
+            output.status
+        );
         Ok(String::from_utf8(output.stdout)?)
     }
 
@@ -195,10 +239,16 @@ impl ControlPlane {
             None => Command::new(binary),
         };
         // Settings that the caller's own environment happens to hold are not for this one.
-        std::env::vars_os().map(|(name, _)| name).filter(|name| is_setting(name)).for_each(|name| {
-            command.env_remove(name);
-        });
-        command.arg(name).env("LATCHKEY_DATABASE", &self.options.database).env("LATCHKEY_AT_REST_KEY", AT_REST_KEY);
+        std::env::vars_os()
+            .map(|(name, _)| name)
+            .filter(|name| is_setting(name))
+            .for_each(|name| {
+                command.env_remove(name);
+            });
+        command
+            .arg(name)
+            .env("LATCHKEY_DATABASE", &self.options.database)
+            .env("LATCHKEY_AT_REST_KEY", AT_REST_KEY);
         Ok(command)
     }
 

@@ -13,7 +13,9 @@ const SELF: Pid = Pid::from_raw(0);
 /// When the kernel does not tell.
 pub fn allowed_cores() -> Result<Vec<usize>> {
     let set = sched_getaffinity(SELF).context("the cores that are allowed")?;
-    Ok((0..CpuSet::count()).filter(|core| set.is_set(*core).unwrap_or(false)).collect())
+    Ok((0..CpuSet::count())
+        .filter(|core| set.is_set(*core).unwrap_or(false))
+        .collect())
 }
 
 /// Keeps the calling thread to one core, and what it starts from now on: threads and processes.
@@ -26,7 +28,8 @@ pub fn stay_on(core: usize) -> Result<()> {
     sched_setaffinity(SELF, &set).with_context(|| format!("cannot run on core {core}"))
 }
 
-/// Does `what` with the calling thread on another core, so that a process that it starts stays there.
+/// Does `what` with the calling thread on another core, so that a process that it starts stays
+/// there.
 ///
 /// # Errors
 /// Those of `what`; and when this process may not run there.

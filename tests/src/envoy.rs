@@ -39,10 +39,12 @@ pub struct Envoy {
 }
 
 impl Envoy {
-    /// Starts it and waits until its workers take requests. Whether the filter has a snapshot yet is another matter.
+    /// Starts it and waits until its workers take requests. Whether the filter has a snapshot yet
+    /// is another matter.
     ///
     /// # Errors
-    /// When it does not come up, such as when the filter refuses its configuration; with the end of its log.
+    /// When it does not come up, such as when the filter refuses its configuration; with the end of
+    /// its log.
     pub async fn start(options: &EnvoyOptions) -> Result<Self> {
         let bootstrap = options.file(".yaml");
         write_private(&bootstrap, &listeners::split_off(options, FIRST_VERSION)?)?;
@@ -53,33 +55,70 @@ impl Envoy {
         let access_log = options.file("-access.log");
 
         let mut command = Command::new(envoy_binary()?);
-        command.envs(options.environment.iter().map(|(name, value)| (name, value)));
+        command.envs(
+            options
+                .environment
+                .iter()
+                .map(|(name, value)| (name, value)),
+        );
         command.arg("--config-path").arg(&bootstrap);
-        command.args(["--service-node", &options.node_id, "--service-cluster", "latchkey"]);
+        command.args([
+            "--service-node",
+            &options.node_id,
+            "--service-cluster",
+            "latchkey",
+        ]);
         command.args(["--concurrency", &options.concurrency.to_string()]);
         options.hot_restart.tell(&mut command, &base_id_file);
         if let Some(time) = options.drain_time {
             command.args(["--drain-time-s", &time.as_secs().to_string()]);
         }
         command.arg("--admin-address-path").arg(&admin_file);
-        command.args(["--log-level", "warning", "--component-log-level", "wasm:info"]);
+        command.args([
+            "--log-level",
+            "warning",
+            "--component-log-level",
+            "wasm:info",
+        ]);
         command.args(["--file-flush-interval-msec", "50"]);
-        let spawn = || Process::spawn(&options.node_id, &mut command, &options.file(".log"), Some(&access_log));
+        let spawn = || {
+            Process::spawn(
+                &options.node_id,
+                &mut command,
+                &options.file(".log"),
+                Some(&access_log),
+            )
+        };
         let mut process = while_on(options.core, spawn)?;
 
         let client = http_client();
         let admin = eventually(START, async || {
             process.still_running()?;
-            let address = std::fs::read_to_string(&admin_file)?.trim().parse::<SocketAddr>()?;
+            let address = std::fs::read_to_string(&admin_file)?
+                .trim()
+                .parse::<SocketAddr>()?;
             let ready = client.get(format!("http://{address}/ready")).send().await?;
             ensure!(ready.status() == 200, "/ready answers {}", ready.status());
             Ok(address)
         });
-        let admin = admin.await.with_context(|| format!("{} is not ready", options.node_id))?;
+        let admin = admin
+            .await
+            .with_context(|| format!("{} is not ready", options.node_id))?;
         let predecessor = options.hot_restart == HotRestart::Predecessor;
-        let shared_memory = predecessor.then(|| SharedMemory::of(&base_id_file)).transpose()?;
+        let shared_memory = predecessor
+            .then(|| SharedMemory::of(&base_id_file))
+            .transpose()?;
         let (options, version, gateway) = (options.clone(), FIRST_VERSION, admin);
-        let mut envoy = Self { options, process, access_log, admin, gateway, version, client, shared_memory };
+        let mut envoy = Self {
+            options,
+            process,
+            access_log,
+            admin,
+            gateway,
+            version,
+            client,
+            shared_memory,
+        };
         envoy.find_gateway().await?;
         Ok(envoy)
     }
@@ -107,7 +146,12 @@ impl Envoy {
     /// # Errors
     /// When it does not answer 200.
     pub async fn admin_get(&self, path: &str) -> Result<String> {
-        let response = self.client.get(format!("http://{}{path}", self.admin)).send().await?.error_for_status()?;
+        let response = self
+            .client
+            .get(format!("http://{}{path}", self.admin))
+            .send()
+            .await?
+            .error_for_status()?;
         Ok(response.text().await?)
     }
 
@@ -116,7 +160,11 @@ impl Envoy {
     /// # Errors
     /// When it does not answer 200.
     pub async fn admin_post(&self, path: &str) -> Result<()> {
-        self.client.post(format!("http://{}{path}", self.admin)).send().await?.error_for_status()?;
+        self.client
+            .post(format!("http://{}{path}", self.admin))
+            .send()
+            .await?
+            .error_for_status()?;
         Ok(())
     }
 
@@ -126,8 +174,13 @@ impl Envoy {
     /// When there is none of that name (yet).
     pub async fn stat(&self, name: &str) -> Result<u64> {
         let page = self.admin_get(&format!("/stats?filter=^{name}$")).await?;
-        let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-        Ok(value.with_context(|| format!("Envoy has no stat {name}"))?.trim().parse()?)
+        let value = page
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        Ok(value
+            .with_context(|| format!("Envoy has no stat {name}"))?
+            .trim()
+            .parse()?)
     }
 
     /// By what a [`HotRestart::Successor`] finds it.
@@ -135,7 +188,11 @@ impl Envoy {
     /// # Errors
     /// When it is no predecessor.
     pub fn base_id(&self) -> Result<u32> {
-        Ok(self.shared_memory.as_ref().context("no predecessor")?.base_id)
+        Ok(self
+            .shared_memory
+            .as_ref()
+            .context("no predecessor")?
+            .base_id)
     }
 
     /// The process' id.
@@ -156,7 +213,10 @@ impl Envoy {
     pub fn rss_bytes(&self) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kilobytes: u64 = line.and_then(|line| line.trim().strip_suffix(" kB")).context("no VmRSS")?.parse()?;
+        let kilobytes: u64 = line
+            .and_then(|line| line.trim().strip_suffix(" kB"))
+            .context("no VmRSS")?
+            .parse()?;
         Ok(kilobytes * 1024)
     }
 
@@ -200,7 +260,10 @@ impl Envoy {
     #[must_use]
     pub fn access_log(&self) -> Vec<Value> {
         // The last line may be half written.
-        read_lossy(&self.access_log).lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        read_lossy(&self.access_log)
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
     }
 
     /// Where the listener of that name listens.
@@ -209,11 +272,18 @@ impl Envoy {
     /// When there is none.
     pub async fn listener(&self, name: &str) -> Result<SocketAddr> {
         let page: Value = serde_json::from_str(&self.admin_get("/listeners?format=json").await?)?;
-        let listeners = page["listener_statuses"].as_array().context("no listeners")?;
+        let listeners = page["listener_statuses"]
+            .as_array()
+            .context("no listeners")?;
         let listener = listeners.iter().find(|listener| listener["name"] == name);
         let address = &listener.ok_or_else(|| anyhow!("no listener {name}"))?["local_address"]["socket_address"];
-        let ip = address["address"].as_str().context("a listener without an address")?.parse()?;
-        let port = address["port_value"].as_u64().context("a listener without a port")?;
+        let ip = address["address"]
+            .as_str()
+            .context("a listener without an address")?
+            .parse()?;
+        let port = address["port_value"]
+            .as_u64()
+            .context("a listener without a port")?;
         Ok(SocketAddr::new(ip, u16::try_from(port)?))
     }
 }

@@ -36,10 +36,11 @@ pub struct EnvoyOptions {
     pub raw_configuration: Option<String>,
     /// The name under which the workers share data; `latchkey`.
     pub vm_id: String,
-    /// Texts of the shipped file, each with another to stand in its place, such as a shorter time; none.
+    /// Texts of the shipped file, each with another to stand in its place, such as a shorter time;
+    /// none.
     pub replacements: Vec<(&'static str, &'static str)>,
-    /// Whether requests come from the connection's address, unless proxies are trusted; yes. If not, they come from where
-    /// X-Forwarded-For says.
+    /// Whether requests come from the connection's address, unless proxies are trusted; yes. If
+    /// not, they come from where X-Forwarded-For says.
     pub use_remote_address: bool,
     /// How many proxies in front are trusted to say where a request comes from; none.
     pub trusted_proxies: u32,
@@ -59,14 +60,16 @@ pub struct EnvoyOptions {
     pub answers_itself: bool,
     /// Whether it has another listener, `beside`, that answers itself and has no filters; no.
     pub beside: bool,
-    /// A JSON merge patch for the configuration of another filter, at a listener of its own, `second`; no such listener.
+    /// A JSON merge patch for the configuration of another filter, at a listener of its own,
+    /// `second`; no such listener.
     pub second: Option<Value>,
     /// A statistic that Envoy does not keep, such as `wasmcustom.latchkey_generation`; none.
     pub without_stat: Option<String>,
-    /// Whether its listeners come from a file (LDS), so that [`Envoy::update`] can replace them; no.
+    /// Whether its listeners come from a file (LDS), so that [`Envoy::update`] can replace them;
+    /// no.
     pub lds: bool,
-    /// How long a replaced listener goes on with its connections; Envoy's default of ten minutes. A hot restart has its
-    /// own.
+    /// How long a replaced listener goes on with its connections; Envoy's default of ten minutes. A
+    /// hot restart has its own.
     pub drain_time: Option<Duration>,
     /// Whether it hands its listeners over to another process, or takes that one's over; neither.
     pub hot_restart: HotRestart,
@@ -82,7 +85,8 @@ pub struct EnvoyOptions {
     pub http2_upstream: bool,
     /// The control plane's stream.
     pub stream: SocketAddr,
-    /// Further endpoints of the cluster `latchkey`, of which Envoy picks one for each connection; none.
+    /// Further endpoints of the cluster `latchkey`, of which Envoy picks one for each connection;
+    /// none.
     pub more_streams: Vec<SocketAddr>,
     /// What the filter presents there.
     pub node_token: String,
@@ -95,7 +99,13 @@ pub struct EnvoyOptions {
 impl EnvoyOptions {
     /// The shipped configuration, with two workers and free ports.
     #[must_use]
-    pub fn new(filter: PathBuf, upstream_port: u16, stream: SocketAddr, node_token: &str, dir: &Path) -> Self {
+    pub fn new(
+        filter: PathBuf,
+        upstream_port: u16,
+        stream: SocketAddr,
+        node_token: &str,
+        dir: &Path,
+    ) -> Self {
         Self {
             node_id: "envoy".to_owned(),
             concurrency: 2,
@@ -144,8 +154,10 @@ impl EnvoyOptions {
         }
         bootstrap.replace("vm_id: latchkey", &format!("vm_id: {}", self.vm_id))?;
         if self.trusted_proxies > 0 {
-            let hops =
-                format!("use_remote_address: true\n                xff_num_trusted_hops: {}", self.trusted_proxies);
+            let hops = format!(
+                "use_remote_address: true\n                xff_num_trusted_hops: {}",
+                self.trusted_proxies
+            );
             bootstrap.replace("use_remote_address: true", &hops)?;
         }
         if !self.use_remote_address {
@@ -164,10 +176,20 @@ impl EnvoyOptions {
             }
         }
         if !self.environment.is_empty() {
-            let names: Vec<_> = self.environment.iter().map(|(name, _)| name.as_str()).collect();
+            let names: Vec<_> = self
+                .environment
+                .iter()
+                .map(|(name, _)| name.as_str())
+                .collect();
             let runtime = "runtime: envoy.wasm.runtime.v8";
-            let variables = format!("environment_variables: {{ host_env_keys: [{}] }}", names.join(", "));
-            bootstrap.replace(runtime, &format!("{runtime}\n                          {variables}"))?;
+            let variables = format!(
+                "environment_variables: {{ host_env_keys: [{}] }}",
+                names.join(", ")
+            );
+            bootstrap.replace(
+                runtime,
+                &format!("{runtime}\n                          {variables}"),
+            )?;
         }
         if !self.guard {
             bootstrap.remove_http_filter("guard")?;

@@ -15,7 +15,12 @@ use anyhow::{Context as _, Result};
 pub fn write_private(path: &Path, text: &str) -> Result<()> {
     let write = || -> std::io::Result<()> {
         let new = path.with_added_extension("new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&new)?;
         file.set_permissions(Permissions::from_mode(0o600))?;
         file.write_all(text.as_bytes())?;
         std::fs::rename(&new, path)
@@ -29,7 +34,9 @@ pub fn write_private(path: &Path, text: &str) -> Result<()> {
 /// When the kernel gives none.
 pub fn random_hex(bytes: usize) -> Result<String> {
     let mut random = vec![0; bytes];
-    File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut random)).context("/dev/urandom")?;
+    File::open("/dev/urandom")
+        .and_then(|mut source| source.read_exact(&mut random))
+        .context("/dev/urandom")?;
     Ok(random.iter().fold(String::new(), |mut text, byte| {
         // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02x}");
@@ -47,7 +54,10 @@ mod tests {
         let path = dir.path().join("demo.env");
         std::fs::write(&path, "old").unwrap();
         write_private(&path, "new").unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "new");
     }
 

@@ -56,7 +56,11 @@ impl Answer {
     pub async fn read(response: reqwest::Response) -> Result<Self> {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = serde_json::from_slice(&response.bytes().await?).unwrap_or(Value::Null);
-        Ok(Self { status, headers, body })
+        Ok(Self {
+            status,
+            headers,
+            body,
+        })
     }
 
     /// The verdict's code, such as `missing_key`; empty when the request passed.
@@ -116,7 +120,8 @@ impl Gateway {
         decides(&self.client, &self.envoy).await
     }
 
-    /// How this gateway's Envoy was started: with another `node_id`, another Envoy can be started beside it.
+    /// How this gateway's Envoy was started: with another `node_id`, another Envoy can be started
+    /// beside it.
     #[must_use]
     pub fn envoy_options(&self) -> EnvoyOptions {
         self.options.clone()
@@ -132,12 +137,17 @@ impl Gateway {
         self.ready().await
     }
 
-    /// Starts another Envoy on the same control plane and upstream, and waits until its filter decides.
+    /// Starts another Envoy on the same control plane and upstream, and waits until its filter
+    /// decides.
     ///
     /// # Errors
     /// When it does not come up.
     pub async fn another_envoy(&self, node_id: &str) -> Result<Envoy> {
-        let envoy = Envoy::start(&EnvoyOptions { node_id: node_id.to_owned(), ..self.envoy_options() }).await?;
+        let envoy = Envoy::start(&EnvoyOptions {
+            node_id: node_id.to_owned(),
+            ..self.envoy_options()
+        })
+        .await?;
         decides(&self.client, &envoy).await?;
         Ok(envoy)
     }
@@ -145,7 +155,9 @@ impl Gateway {
     /// Everything that any part has logged: for tests of what must not be there.
     #[must_use]
     pub fn logs(&self) -> String {
-        log_files(self.dir()).map(|path| read_lossy(&path)).collect()
+        log_files(self.dir())
+            .map(|path| read_lossy(&path))
+            .collect()
     }
 
     /// Where configuration, database and logs are.
@@ -155,11 +167,17 @@ impl Gateway {
     }
 }
 
-/// Without a key the answer is 401 rather than 503, or 200 where a missing key is shadowed. One worker's word is enough: they read the same snapshot.
+/// Without a key the answer is 401 rather than 503, or 200 where a missing key is shadowed. One
+/// worker's word is enough: they read the same snapshot.
 async fn decides(client: &reqwest::Client, envoy: &Envoy) -> Result<()> {
     let decides = eventually(FIRST_SNAPSHOT, async || {
         let answer = Answer::read(client.get(envoy.url("/")).send().await?).await?;
-        ensure!(matches!(answer.status, 200 | 401), "a request without a key gets {} {}", answer.status, answer.body);
+        ensure!(
+            matches!(answer.status, 200 | 401),
+            "a request without a key gets {} {}",
+            answer.status,
+            answer.body
+        );
         Ok(())
     });
     decides.await.context("the filter does not decide yet")
@@ -193,7 +211,10 @@ impl GatewayBuilder {
 
     /// Changes how the control plane is started.
     #[must_use]
-    pub fn control_plane(mut self, change: impl FnOnce(&mut ControlPlaneOptions) + 'static) -> Self {
+    pub fn control_plane(
+        mut self,
+        change: impl FnOnce(&mut ControlPlaneOptions) + 'static,
+    ) -> Self {
         self.control_plane.push(Box::new(change));
         self
     }
@@ -242,7 +263,9 @@ impl GatewayBuilder {
     async fn start_in(self, dir: Arc<TempDir>) -> Result<Gateway> {
         let upstream = Upstream::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         let mut control_plane_options = ControlPlaneOptions::on_free_ports(dir.path())?;
-        self.control_plane.into_iter().for_each(|change| change(&mut control_plane_options));
+        self.control_plane
+            .into_iter()
+            .for_each(|change| change(&mut control_plane_options));
         let mut control_plane = ControlPlane::new(control_plane_options);
         let node_token = control_plane.node_token().to_owned();
         if !self.without_control_plane {
@@ -250,10 +273,25 @@ impl GatewayBuilder {
         }
         let filter = self.filter.map_or_else(filter, Ok)?;
         let port = upstream.address().port();
-        let mut options = EnvoyOptions::new(filter, port, control_plane.stream(), &node_token, dir.path());
-        self.envoy.into_iter().for_each(|change| change(&mut options));
+        let mut options = EnvoyOptions::new(
+            filter,
+            port,
+            control_plane.stream(),
+            &node_token,
+            dir.path(),
+        );
+        self.envoy
+            .into_iter()
+            .for_each(|change| change(&mut options));
         let envoy = Envoy::start(&options).await?;
-        let gateway = Gateway { envoy, control_plane, upstream, client: http_client(), options, dir };
+        let gateway = Gateway {
+            envoy,
+            control_plane,
+            upstream,
+            client: http_client(),
+            options,
+            dir,
+        };
         if !self.without_waiting {
             gateway.ready().await?;
         }
@@ -263,14 +301,24 @@ impl GatewayBuilder {
 
 /// Shared, so that a gateway that does not come up leaves its logs to be shown.
 fn temporary_dir() -> Result<Arc<TempDir>> {
-    Ok(Arc::new(tempfile::Builder::new().prefix("latchkey-test-").tempdir()?))
+    Ok(Arc::new(
+        tempfile::Builder::new()
+            .prefix("latchkey-test-")
+            .tempdir()?,
+    ))
 }
 
 fn tails(dir: &Path) -> String {
-    log_files(dir).map(|path| format!("--- {}\n{}", path.display(), tail(&path))).collect()
+    log_files(dir)
+        .map(|path| format!("--- {}\n{}", path.display(), tail(&path)))
+        .collect()
 }
 
 fn log_files(dir: &Path) -> impl Iterator<Item = PathBuf> {
-    let files = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|file| file.path());
+    let files = std::fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|file| file.path());
     files.filter(|path| path.extension().is_some_and(|extension| extension == "log"))
 }

@@ -1,5 +1,5 @@
-//! Runs Latchkey as a whole, for the end-to-end tests and for `make run`: a real Envoy with the filter in it, a real
-//! control plane, a real upstream.
+//! Runs Latchkey as a whole, for the end-to-end tests and for `make run`: a real Envoy with the
+//! filter in it, a real control plane, a real upstream.
 //!
 //! ```no_run
 //! # use latchkey_tests::Gateway;
@@ -13,12 +13,13 @@
 //!
 //! What holds for every part:
 //! - Ports are free ones, so any number of tests run side by side.
-//! - Nothing is left behind: dropping a part kills and reaps its process, and the kernel kills it when the thread that
-//!   spawned it ends. So a part lives no longer than the test that started it; it can't be shared between tests, whose
-//!   threads come and go.
-//! - When a test panics, the end of each process' log is printed. So a test panics where something is wrong; it does
-//!   not return an error.
-//! - Nothing sleeps to wait: [`eventually`] polls for what is waited for, and says what it last saw.
+//! - Nothing is left behind: dropping a part kills and reaps its process, and the kernel kills it
+//!   when the thread that spawned it ends. So a part lives no longer than the test that started it;
+//!   it can't be shared between tests, whose threads come and go.
+//! - When a test panics, the end of each process' log is printed. So a test panics where something
+//!   is wrong; it does not return an error.
+//! - Nothing sleeps to wait: [`eventually`] polls for what is waited for, and says what it last
+//!   saw.
 
 mod api;
 mod bootstrap;
@@ -68,8 +69,8 @@ pub use load::{Fire, Shot, Tally, burst};
 pub use nodes::{Fleet, NodeId, Reports, Totals, raise_file_limit};
 pub use organisation::{Organisation, day_in};
 pub use paths::{
-    axe_script, browser_binaries, chaos_binary, empty_filter, envoy_binary, faulty_filter, filter, floor_filter,
-    latchkey_binary, next_format_filter, nodes_binary, schemathesis, workspace,
+    axe_script, browser_binaries, chaos_binary, empty_filter, envoy_binary, faulty_filter, filter,
+    floor_filter, latchkey_binary, next_format_filter, nodes_binary, schemathesis, workspace,
 };
 pub use process::Process;
 pub use slow_link::SlowLink;

@@ -57,7 +57,11 @@ impl Link {
     }
 }
 
-async fn serve(client: TcpStream, target: SocketAddr, passage: watch::Receiver<Passage>) -> Result<()> {
+async fn serve(
+    client: TcpStream,
+    target: SocketAddr,
+    passage: watch::Receiver<Passage>,
+) -> Result<()> {
     let server = TcpStream::connect(target).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
@@ -114,7 +118,11 @@ mod tests {
 
         link.set(Passage::Held);
         client.write_all(b"b").await.unwrap();
-        assert!(timeout(Duration::from_millis(50), server.read_exact(&mut byte)).await.is_err());
+        assert!(
+            timeout(Duration::from_millis(50), server.read_exact(&mut byte))
+                .await
+                .is_err()
+        );
         link.set(Passage::Open);
         server.read_exact(&mut byte).await.unwrap();
         assert_eq!(&byte, b"b");

@@ -30,16 +30,25 @@ pub(crate) fn split_off(options: &EnvoyOptions, version: u64) -> Result<String> 
 }
 
 impl Envoy {
-    /// Changes the listeners, such as the filter's configuration or its wasm file, and waits until the workers have the
-    /// new ones. Connections stay on the old ones until they are drained. What is no part of a listener stays as it is.
+    /// Changes the listeners, such as the filter's configuration or its wasm file, and waits until
+    /// the workers have the new ones. Connections stay on the old ones until they are drained. What
+    /// is no part of a listener stays as it is.
     ///
     /// # Errors
-    /// When Envoy was started without [`lds`](EnvoyOptions::lds), or refuses the listeners; with its reason.
+    /// When Envoy was started without [`lds`](EnvoyOptions::lds), or refuses the listeners; with
+    /// its reason.
     pub async fn update(&mut self, change: impl FnOnce(&mut EnvoyOptions)) -> Result<()> {
-        ensure!(self.options.lds, "{} has its listeners in the bootstrap", self.options.node_id);
+        ensure!(
+            self.options.lds,
+            "{} has its listeners in the bootstrap",
+            self.options.node_id
+        );
         change(&mut self.options);
         self.version += 1;
-        let (taken, refused) = (self.updates("success").await, self.updates("rejected").await);
+        let (taken, refused) = (
+            self.updates("success").await,
+            self.updates("rejected").await,
+        );
         split_off(&self.options, self.version)?;
         let updated = eventually(UPDATE, async || {
             if self.updates("rejected").await > refused {
@@ -47,35 +56,53 @@ impl Envoy {
                 return Err(Fatal(format!("the listeners are refused: {reason}")).into());
             }
             // The dump's version says less: it stays when no listener has changed.
-            ensure!(self.updates("success").await > taken, "the file is not read yet");
+            ensure!(
+                self.updates("success").await > taken,
+                "the file is not read yet"
+            );
             let dump = self.listeners_dump().await?;
-            let warming = listeners(&dump).iter().any(|listener| !listener["warming_state"].is_null());
+            let warming = listeners(&dump)
+                .iter()
+                .any(|listener| !listener["warming_state"].is_null());
             ensure!(!warming, "a listener is still warming");
             Ok(())
         });
-        updated.await.with_context(|| format!("{} does not take its listeners", self.options.node_id))?;
+        updated
+            .await
+            .with_context(|| format!("{} does not take its listeners", self.options.node_id))?;
         self.find_gateway().await
     }
 
-    /// How many updates of the listeners had that outcome. Envoy makes the statistic with the first one.
+    /// How many updates of the listeners had that outcome. Envoy makes the statistic with the first
+    /// one.
     async fn updates(&self, outcome: &str) -> u64 {
-        self.stat(&format!("listener_manager.lds.update_{outcome}")).await.unwrap_or(0)
+        self.stat(&format!("listener_manager.lds.update_{outcome}"))
+            .await
+            .unwrap_or(0)
     }
 
     async fn listeners_dump(&self) -> Result<Value> {
         let dump: Value = serde_json::from_str(&self.admin_get("/config_dump").await?)?;
         let parts = dump["configs"].as_array().context("a dump without parts")?;
-        let part =
-            parts.iter().find(|part| part["@type"].as_str().is_some_and(|name| name.ends_with("ListenersConfigDump")));
+        let part = parts.iter().find(|part| {
+            part["@type"]
+                .as_str()
+                .is_some_and(|name| name.ends_with("ListenersConfigDump"))
+        });
         Ok(part.context("a dump without listeners")?.clone())
     }
 }
 
 fn listeners(dump: &Value) -> &[Value] {
-    dump["dynamic_listeners"].as_array().map(Vec::as_slice).unwrap_or_default()
+    dump["dynamic_listeners"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default()
 }
 
 fn errors(dump: &Value) -> String {
-    let details = listeners(dump).iter().filter_map(|listener| listener["error_state"]["details"].as_str());
+    let details = listeners(dump)
+        .iter()
+        .filter_map(|listener| listener["error_state"]["details"].as_str());
     details.collect::<Vec<_>>().join("; ")
 }

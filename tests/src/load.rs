@@ -19,17 +19,26 @@ pub type Tally = BTreeMap<u16, usize>;
 /// # Panics
 /// When a request is not answered.
 pub async fn burst(gateway: SocketAddr, key: &str, connections: usize, total: usize) -> Tally {
-    let (begin, sent) = (Arc::new(Barrier::new(connections)), Arc::new(AtomicUsize::new(0)));
+    let (begin, sent) = (
+        Arc::new(Barrier::new(connections)),
+        Arc::new(AtomicUsize::new(0)),
+    );
     let mut tasks = JoinSet::new();
     for _ in 0..connections {
-        let (begin, sent, request) = (begin.clone(), sent.clone(), request("GET", "/", &[("x-api-key", key)]));
+        let (begin, sent, request) = (
+            begin.clone(),
+            sent.clone(),
+            request("GET", "/", &[("x-api-key", key)]),
+        );
         tasks.spawn(async move {
             let mut connection = Connection::to(gateway);
             connection.open().await.unwrap();
             begin.wait().await;
             let mut tally = Tally::new();
             while sent.fetch_add(1, Ordering::Relaxed) < total {
-                *tally.entry(connection.send(&request).await.unwrap().status).or_default() += 1;
+                *tally
+                    .entry(connection.send(&request).await.unwrap().status)
+                    .or_default() += 1;
             }
             tally
         });
@@ -75,7 +84,10 @@ impl Fire {
             })
         });
         let connections = connections.collect();
-        Self { ceased, connections }
+        Self {
+            ceased,
+            connections,
+        }
     }
 
     /// Ends it; what came of each connection's requests.

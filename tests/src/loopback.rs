@@ -1,8 +1,8 @@
 //! Addresses that stay free while nobody listens on them.
 //!
-//! A control plane that is killed and started again has to find its port free. On 127.0.0.1 any other test, or the
-//! source port of any connection, may take it meanwhile; so each gets a loopback address of its own, of the sixteen
-//! million that Linux has.
+//! A control plane that is killed and started again has to find its port free. On 127.0.0.1 any
+//! other test, or the source port of any connection, may take it meanwhile; so each gets a loopback
+//! address of its own, of the sixteen million that Linux has.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -15,10 +15,16 @@ pub(crate) fn address() -> Ipv4Addr {
     static NEXT: AtomicU8 = AtomicU8::new(0);
     let [_, _, high, low] = std::process::id().to_be_bytes();
     // Neither 127.0.x.x, where everybody is, nor a last part of 0 or 255.
-    Ipv4Addr::new(127, 1 + high % 250, low, 1 + NEXT.fetch_add(1, Ordering::Relaxed) % 250)
+    Ipv4Addr::new(
+        127,
+        1 + high % 250,
+        low,
+        1 + NEXT.fetch_add(1, Ordering::Relaxed) % 250,
+    )
 }
 
-/// Held while a port is tried, and while a process is made: between fork and exec a child holds its parent's listeners.
+/// Held while a port is tried, and while a process is made: between fork and exec a child holds its
+/// parent's listeners.
 pub(crate) static FORKING: Mutex<()> = Mutex::new(());
 
 /// `ip` with two ports that are free there.

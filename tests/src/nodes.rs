@@ -1,5 +1,6 @@
-//! Many nodes in one process. Each has a connection of its own and speaks the stream as the filter does, but keeps no
-//! keys: of a snapshot it keeps the revision, how many records it had, and a checksum over them.
+//! Many nodes in one process. Each has a connection of its own and speaks the stream as the filter
+//! does, but keeps no keys: of a snapshot it keeps the revision, how many records it had, and a
+//! checksum over them.
 
 mod backoff;
 mod fleet;

@@ -70,26 +70,37 @@ impl Gateway {
     /// When the API refuses any of it.
     pub async fn with_organisation(&mut self) -> Result<Organisation> {
         let control_plane = &self.control_plane;
-        let post = async |path: &str, body: Value| control_plane.call(Method::POST, path, body).await;
+        let post =
+            async |path: &str, body: Value| control_plane.call(Method::POST, path, body).await;
         for (name, description) in [
             ("dns", "Zones and records"),
             ("cdn", "Caching and purging"),
             ("billing", "Invoices and payments"),
             ("vm", "Machines and their disks"),
         ] {
-            post("/v1/services", json!({ "name": name, "description": description })).await?;
+            post(
+                "/v1/services",
+                json!({ "name": name, "description": description }),
+            )
+            .await?;
         }
         let subaccount = control_plane.create_subaccount("Shop").await?;
         control_plane.create_subaccount("Staging").await?;
         control_plane.put_routes(routes()).await?;
         for (email, roles) in [
             ("ada@example.com", json!(["admin"])),
-            ("grace@example.com", json!(["dns_manager", "traffic_manager"])),
+            (
+                "grace@example.com",
+                json!(["dns_manager", "traffic_manager"]),
+            ),
             ("billing@example.com", json!(["billing_manager"])),
         ] {
-            control_plane.create_user(json!({ "email": email, "roles": roles })).await?;
+            control_plane
+                .create_user(json!({ "email": email, "roles": roles }))
+                .await?;
         }
-        let reader = control_plane.create_user(json!({ "email": "auditor@example.com", "roles": ["read_only_admin"] }));
+        let reader = control_plane
+            .create_user(json!({ "email": "auditor@example.com", "roles": ["read_only_admin"] }));
         let reader = reader.await?;
 
         let now = Timestamp::now().as_second();
@@ -97,17 +108,27 @@ impl Gateway {
         for key in keys(&subaccount, now) {
             made.push(control_plane.create_key(key).await?);
         }
-        let [terraform, busy, grafana, .., old, contractor, trial] = made.as_slice() else { unreachable!("twelve") };
+        let [terraform, busy, grafana, .., old, contractor, trial] = made.as_slice() else {
+            unreachable!("twelve")
+        };
         for key in [busy, terraform, grafana] {
             use_key(self, key).await?;
         }
         let edit = format!("/v1/keys/{}", old.key_id);
-        control_plane.change(Method::PATCH, &edit, json!({ "active": false })).await?;
+        control_plane
+            .change(Method::PATCH, &edit, json!({ "active": false }))
+            .await?;
         control_plane.revoke(&contractor.key_id).await?;
         control_plane.regenerate(&busy.key_id, 3_600).await?;
         let used = eventually(SOON, async || {
-            ensure!(!control_plane.key(&busy.key_id).await?["last_used_at"].is_null(), "its use is not told yet");
-            ensure!(control_plane.key(&trial.key_id).await?["active"] == false, "it has not expired yet");
+            ensure!(
+                !control_plane.key(&busy.key_id).await?["last_used_at"].is_null(),
+                "its use is not told yet"
+            );
+            ensure!(
+                control_plane.key(&trial.key_id).await?["active"] == false,
+                "it has not expired yet"
+            );
             Ok(())
         });
         used.await?;
@@ -127,8 +148,7 @@ impl Gateway {
         self.control_plane.stop().await?;
         let file = self.control_plane.options().database.clone();
         let mut database = SqliteConnectOptions::new().filename(file).connect().await?;
-        let aged =
-            "UPDATE keys SET created_at = created_at - ((SELECT max(seq) FROM keys) - seq) * 86400 * 5 - 3000 * seq";
+        let aged = "UPDATE keys SET created_at = created_at - ((SELECT max(seq) FROM keys) - seq) * 86400 * 5 - 3000 * seq";
         sqlx::query(aged).execute(&mut database).await?;
         history(&mut database, now / 3_600 * 3_600).await?;
         database.close().await?;
@@ -157,7 +177,12 @@ async fn history(database: &mut SqliteConnection, this_hour: i64) -> Result<()> 
             ("missing_permission", hours_ago % 7),
         ] {
             if requests > 4 {
-                sqlx::query(insert).bind(hour / 3_600).bind(code).bind(requests).execute(&mut *database).await?;
+                sqlx::query(insert)
+                    .bind(hour / 3_600)
+                    .bind(code)
+                    .bind(requests)
+                    .execute(&mut *database)
+                    .await?;
             }
         }
     }

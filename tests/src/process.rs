@@ -21,7 +21,8 @@ use crate::wait::{Fatal, eventually};
 const TAIL_LINES: usize = 60;
 const LONGEST_LINE: usize = 600;
 
-/// One running program. Dropped, it is killed and reaped, and in a panic the end of its log is printed.
+/// One running program. Dropped, it is killed and reaped, and in a panic the end of its log is
+/// printed.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -30,21 +31,33 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command`. What it writes to standard error is appended to `log`, and its standard output too, unless
-    /// that has a file of its own.
+    /// Starts `command`. What it writes to standard error is appended to `log`, and its standard
+    /// output too, unless that has a file of its own.
     ///
     /// # Errors
     /// When a log cannot be opened or the program cannot be started.
-    pub fn spawn(name: &str, command: &mut Command, log: &Path, stdout: Option<&Path>) -> Result<Self> {
+    pub fn spawn(
+        name: &str,
+        command: &mut Command,
+        log: &Path,
+        stdout: Option<&Path>,
+    ) -> Result<Self> {
         let stderr = append_to(log)?;
         let stdout = stdout.map_or_else(|| Ok(stderr.try_clone()?), append_to)?;
         command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
-        // A group of its own: Ctrl-C in the terminal reaches whoever started us, and they decide in which order we end.
+        // A group of its own: Ctrl-C in the terminal reaches whoever started us, and they decide in
+        // which order we end.
         command.process_group(0);
         die_with_this_thread(command);
         let _forking = FORKING.lock().unwrap_or_else(PoisonError::into_inner);
-        let child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
-        Ok(Self { name: name.to_owned(), child, log: log.to_path_buf() })
+        let child = command
+            .spawn()
+            .with_context(|| format!("cannot start {}", command.get_program().display()))?;
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            log: log.to_path_buf(),
+        })
     }
 
     /// What the process is called in messages.
@@ -64,16 +77,20 @@ impl Process {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Fails with [`Fatal`] and the end of the log when the process has ended: for the probes that wait for it.
+    /// Fails with [`Fatal`] and the end of the log when the process has ended: for the probes that
+    /// wait for it.
     ///
     /// # Errors
     /// See above.
     pub fn still_running(&mut self) -> Result<()> {
         match self.exited() {
             None => Ok(()),
-            Some(status) => {
-                Err(Fatal(format!("{} ended ({status}); its log ends:\n{}", self.name, self.tail())).into())
-            }
+            Some(status) => Err(Fatal(format!(
+                "{} ended ({status}); its log ends:\n{}",
+                self.name,
+                self.tail()
+            ))
+            .into()),
         }
     }
 
@@ -98,7 +115,8 @@ impl Process {
     /// # Errors
     /// When the process has ended.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        kill(self.nix_pid(), signal).with_context(|| format!("cannot send {signal} to {}", self.name))
+        kill(self.nix_pid(), signal)
+            .with_context(|| format!("cannot send {signal} to {}", self.name))
     }
 
     /// Ends it with SIGKILL, and with it what it has started, unless that has left its group.
@@ -119,7 +137,10 @@ impl Process {
             return Ok(status);
         }
         self.signal(Signal::SIGTERM)?;
-        let ended = eventually(within, async || self.exited().ok_or_else(|| anyhow!("still running"))).await;
+        let ended = eventually(within, async || {
+            self.exited().ok_or_else(|| anyhow!("still running"))
+        })
+        .await;
         if ended.is_err() {
             self.kill();
         }
@@ -148,7 +169,12 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
         if std::thread::panicking() {
-            eprintln!("--- {} ({})\n{}", self.name, self.log.display(), self.tail());
+            eprintln!(
+                "--- {} ({})\n{}",
+                self.name,
+                self.log.display(),
+                self.tail()
+            );
         }
     }
 }
@@ -163,11 +189,22 @@ pub(crate) fn tail(path: &Path) -> String {
     let log = read_lossy(path);
     let lines: Vec<&str> = log.lines().collect();
     let shown = lines.iter().skip(lines.len().saturating_sub(TAIL_LINES));
-    shown.map(|line| format!("  {}\n", line.chars().take(LONGEST_LINE).collect::<String>())).collect()
+    shown
+        .map(|line| {
+            format!(
+                "  {}\n",
+                line.chars().take(LONGEST_LINE).collect::<String>()
+            )
+        })
+        .collect()
 }
 
 fn append_to(path: &Path) -> Result<File> {
-    OpenOptions::new().create(true).append(true).open(path).with_context(|| format!("cannot write {}", path.display()))
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// The kernel kills the child with SIGKILL when this thread ends, however it ends.
@@ -177,9 +214,13 @@ fn die_with_this_thread(command: &mut Command) {
     let set_up = move || -> io::Result<()> {
         set_pdeathsig(Signal::SIGKILL)?;
         // The parent may have died before that took effect.
-        if getppid() == parent { Ok(()) } else { Err(Errno::ESRCH.into()) }
+        if getppid() == parent {
+            Ok(())
+        } else {
+            Err(Errno::ESRCH.into())
+        }
     };
-    // SAFETY: between fork and exec only the system calls prctl and getppid run, which are async-signal-safe; nothing
-    // is allocated or locked.
+    // SAFETY: between fork and exec only the system calls prctl and getppid run, which are
+    // async-signal-safe; nothing is allocated or locked.
     unsafe { command.pre_exec(set_up) };
 }

@@ -17,7 +17,12 @@ impl Bootstrap {
     /// When the bootstrap does not say what becomes of them.
     pub fn allow_underscores(&mut self) -> Result<()> {
         let action = "headers_with_underscores_action: ";
-        let line = self.text().lines().find(|line| line.trim_start().starts_with(action)).context(action)?.to_owned();
+        let line = self
+            .text()
+            .lines()
+            .find(|line| line.trim_start().starts_with(action))
+            .context(action)?
+            .to_owned();
         let depth = line.len() - line.trim_start().len();
         self.replace(&line, &format!("{}{action}ALLOW", &line[..depth]))
     }
@@ -46,10 +51,16 @@ impl Bootstrap {
     /// # Errors
     /// When the listener or its routes are not there.
     pub fn pass_upgrades(&mut self, upgrades: &[&str]) -> Result<()> {
-        let types: Vec<_> = upgrades.iter().map(|name| format!("{{ upgrade_type: {name} }}")).collect();
+        let types: Vec<_> = upgrades
+            .iter()
+            .map(|name| format!("{{ upgrade_type: {name} }}"))
+            .collect();
         let option = format!("                upgrade_configs: [{}]\n", types.join(", "));
         self.replace(LISTENER, &format!("{LISTENER}{option}"))?;
-        self.replace(HTTP2, &format!("{HTTP2}                  allow_connect: true\n"))?;
+        self.replace(
+            HTTP2,
+            &format!("{HTTP2}                  allow_connect: true\n"),
+        )?;
         if upgrades.contains(&"CONNECT") {
             let config = "upgrade_configs: [{ upgrade_type: CONNECT, connect_config: {} }]";
             let route = format!(
@@ -74,6 +85,10 @@ mod tests {
         let text = bootstrap.text();
         assert!(text.contains("headers_with_underscores_action: ALLOW\n"));
         assert_eq!(text.matches("enable_trailers: true").count(), 2);
-        assert!(text.contains("upgrade_configs: [{ upgrade_type: websocket }, { upgrade_type: CONNECT }]"));
+        assert!(
+            text.contains(
+                "upgrade_configs: [{ upgrade_type: websocket }, { upgrade_type: CONNECT }]"
+            )
+        );
     }
 }

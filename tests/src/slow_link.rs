@@ -23,14 +23,17 @@ pub struct SlowLink {
 }
 
 impl SlowLink {
-    /// Starts one on a free port that carries so many bytes a second to whoever connects. Connections that come before it
-    /// [leads](Self::lead_to) anywhere end at once.
+    /// Starts one on a free port that carries so many bytes a second to whoever connects.
+    /// Connections that come before it [leads](Self::lead_to) anywhere end at once.
     ///
     /// # Errors
     /// When there is no port.
     pub async fn start(bytes_a_second: u32) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let link = Self { address: listener.local_addr()?, target: Arc::default() };
+        let link = Self {
+            address: listener.local_addr()?,
+            target: Arc::default(),
+        };
         let target = link.target.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -55,10 +58,16 @@ impl SlowLink {
     }
 }
 
-async fn serve(client: TcpStream, target: &OnceLock<SocketAddr>, bytes_a_second: u32) -> Result<()> {
+async fn serve(
+    client: TcpStream,
+    target: &OnceLock<SocketAddr>,
+    bytes_a_second: u32,
+) -> Result<()> {
     let socket = TcpSocket::new_v4()?;
     socket.set_recv_buffer_size(BUFFER)?;
-    let server = socket.connect(*target.get().context("it leads nowhere")?).await?;
+    let server = socket
+        .connect(*target.get().context("it leads nowhere")?)
+        .await?;
     let (client, server) = (client.into_split(), server.into_split());
     // The end of one direction is the end of both.
     tokio::select! {
@@ -80,7 +89,10 @@ async fn copy(
         }
         to.write_all(&buffer[..read]).await?;
         if let Some(rate) = bytes_a_second {
-            time::sleep(Duration::from_secs_f64(f64::from(u32::try_from(read)?) / f64::from(rate))).await;
+            time::sleep(Duration::from_secs_f64(
+                f64::from(u32::try_from(read)?) / f64::from(rate),
+            ))
+            .await;
         }
     }
 }

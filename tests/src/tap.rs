@@ -21,13 +21,17 @@ struct Shared {
 }
 
 impl Tap {
-    /// Starts it on a free port. Connections that come before it [leads](Self::lead_to) anywhere end at once.
+    /// Starts it on a free port. Connections that come before it [leads](Self::lead_to) anywhere
+    /// end at once.
     ///
     /// # Errors
     /// When there is none.
     pub async fn start() -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let tap = Self { address: listener.local_addr()?, shared: Arc::default() };
+        let tap = Self {
+            address: listener.local_addr()?,
+            shared: Arc::default(),
+        };
         let shared = tap.shared.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -54,7 +58,11 @@ impl Tap {
     /// All that went through it, of both directions, in the order in which it came.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
-        self.shared.bytes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared
+            .bytes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -69,14 +77,21 @@ impl Shared {
         }
     }
 
-    async fn copy(&self, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> Result<()> {
+    async fn copy(
+        &self,
+        mut from: impl AsyncRead + Unpin,
+        mut to: impl AsyncWrite + Unpin,
+    ) -> Result<()> {
         let mut buffer = vec![0; 64 * 1024];
         loop {
             let read = from.read(&mut buffer).await?;
             if read == 0 {
                 return Ok(());
             }
-            self.bytes.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&buffer[..read]);
+            self.bytes
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend_from_slice(&buffer[..read]);
             to.write_all(&buffer[..read]).await?;
         }
     }

@@ -24,8 +24,12 @@ impl Earlier {
     /// When there is none.
     pub fn version(version: &str) -> Result<Self> {
         let folder = workspace().join("tests/upgrade").join(version);
-        let keys = fs::read_to_string(folder.join("keys.json")).with_context(|| format!("no files of {version}"))?;
-        Ok(Self { keys: serde_json::from_str(&keys)?, folder })
+        let keys = fs::read_to_string(folder.join("keys.json"))
+            .with_context(|| format!("no files of {version}"))?;
+        Ok(Self {
+            keys: serde_json::from_str(&keys)?,
+            folder,
+        })
     }
 
     /// The filter's wasm file.
@@ -49,9 +53,14 @@ impl Earlier {
     /// When it cannot be written.
     pub async fn write_database(&self, path: &Path) -> Result<()> {
         let statements = fs::read_to_string(self.folder.join("database.sql"))?;
-        let options = SqliteConnectOptions::new().filename(path).create_if_missing(true).foreign_keys(false);
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .foreign_keys(false);
         let mut database: SqliteConnection = options.connect().await?;
-        sqlx::raw_sql(sqlx::AssertSqlSafe(statements)).execute(&mut database).await?;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statements))
+            .execute(&mut database)
+            .await?;
         Ok(database.close().await?)
     }
 }

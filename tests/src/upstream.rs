@@ -12,9 +12,11 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-/// An HTTP server on a thread of its own, so that a busy test does not slow it down. Dropped, it ends.
+/// An HTTP server on a thread of its own, so that a busy test does not slow it down. Dropped, it
+/// ends.
 ///
-/// Its answer to any request is 200 and `{"method": "GET", "path": "/a?b=c", "headers": {"host": ["…"], …}}`.
+/// Its answer to any request is 200 and `{"method": "GET", "path": "/a?b=c", "headers": {"host":
+/// ["…"], …}}`.
 #[derive(Debug)]
 pub struct Upstream {
     address: SocketAddr,
@@ -28,23 +30,34 @@ impl Upstream {
     /// # Errors
     /// When the address cannot be had.
     pub fn start(address: SocketAddr) -> Result<Self> {
-        let listener = std::net::TcpListener::bind(address).with_context(|| format!("the upstream's {address}"))?;
+        let listener = std::net::TcpListener::bind(address)
+            .with_context(|| format!("the upstream's {address}"))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let requests = Arc::new(AtomicU64::new(0));
         let service = Router::new().fallback(echo).with_state(requests.clone());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let (stop, stopped) = oneshot::channel::<()>();
-        std::thread::Builder::new().name("upstream".to_owned()).spawn(move || {
-            runtime.block_on(async {
-                let Ok(listener) = TcpListener::from_std(listener) else { return };
-                tokio::select! {
-                    _ = axum::serve(listener, service).into_future() => {}
-                    _ = stopped => {}
-                }
-            });
-        })?;
-        Ok(Self { address, requests, _stop: stop })
+        std::thread::Builder::new()
+            .name("upstream".to_owned())
+            .spawn(move || {
+                runtime.block_on(async {
+                    let Ok(listener) = TcpListener::from_std(listener) else {
+                        return;
+                    };
+                    tokio::select! {
+                        _ = axum::serve(listener, service).into_future() => {}
+                        _ = stopped => {}
+                    }
+                });
+            })?;
+        Ok(Self {
+            address,
+            requests,
+            _stop: stop,
+        })
     }
 
     /// Where it listens.
@@ -64,7 +77,12 @@ async fn echo(State(requests): State<Arc<AtomicU64>>, request: Request) -> Json<
     requests.fetch_add(1, Ordering::SeqCst);
     let mut headers = BTreeMap::<&str, Vec<String>>::new();
     for (name, value) in request.headers() {
-        headers.entry(name.as_str()).or_default().push(String::from_utf8_lossy(value.as_bytes()).into_owned());
+        headers
+            .entry(name.as_str())
+            .or_default()
+            .push(String::from_utf8_lossy(value.as_bytes()).into_owned());
     }
-    Json(json!({ "method": request.method().as_str(), "path": request.uri().to_string(), "headers": headers }))
+    Json(
+        json!({ "method": request.method().as_str(), "path": request.uri().to_string(), "headers": headers }),
+    )
 }

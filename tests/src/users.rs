@@ -34,12 +34,25 @@ impl ControlPlane {
     pub async fn create_user(&self, mut user: Value) -> Result<User> {
         user["password"] = PASSWORD.into();
         let created = self.call(Method::POST, "/v1/users", user).await?;
-        let email = created["email"].as_str().context("a user without an address")?.to_owned();
-        let user_id = created["user_id"].as_str().context("a user without an id")?.to_owned();
+        let email = created["email"]
+            .as_str()
+            .context("a user without an address")?
+            .to_owned();
+        let user_id = created["user_id"]
+            .as_str()
+            .context("a user without an id")?
+            .to_owned();
         let login = json!({ "email": email, "password": PASSWORD });
         let opened = data(self.client.post(self.url("/v1/sessions")).json(&login)).await?;
-        let session = opened["token"].as_str().context("a session without a token")?.to_owned();
-        Ok(User { user_id, email, session })
+        let session = opened["token"]
+            .as_str()
+            .context("a session without a token")?
+            .to_owned();
+        Ok(User {
+            user_id,
+            email,
+            session,
+        })
     }
 
     /// Makes a key that is `user`'s, and registers the services that its scope lists.
@@ -48,7 +61,9 @@ impl ControlPlane {
     /// [`Refused`](crate::Refused), when the API does not answer with success.
     pub async fn create_key_of(&self, user: &User, key: Value) -> Result<CreatedKey> {
         self.register_services(&key).await?;
-        let request = self.request_as(user, Method::POST, "/v1/keys/generate").json(&key);
+        let request = self
+            .request_as(user, Method::POST, "/v1/keys/generate")
+            .json(&key);
         Ok(serde_json::from_value(data(request).await?)?)
     }
 
@@ -63,6 +78,8 @@ impl ControlPlane {
 
     /// A request by `user`.
     pub fn request_as(&self, user: &User, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, self.url(path)).bearer_auth(&user.session)
+        self.client
+            .request(method, self.url(path))
+            .bearer_auth(&user.session)
     }
 }

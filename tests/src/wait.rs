@@ -24,7 +24,10 @@ impl std::error::Error for Fatal {}
 ///
 /// # Errors
 /// The probe's last error, when time is up or at once when it is [`Fatal`].
-pub async fn eventually<T>(within: Duration, mut probe: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+pub async fn eventually<T>(
+    within: Duration,
+    mut probe: impl AsyncFnMut() -> Result<T>,
+) -> Result<T> {
     let deadline = Instant::now() + within;
     let mut pause = FIRST_PAUSE;
     let mut last = anyhow!("the first try did not end");
@@ -33,7 +36,11 @@ pub async fn eventually<T>(within: Duration, mut probe: impl AsyncFnMut() -> Res
             Ok(Ok(found)) => return Ok(found),
             Ok(Err(error)) if error.is::<Fatal>() => return Err(error),
             Ok(Err(error)) => last = error,
-            Err(_) => return Err(last).with_context(|| format!("not so within {within:?}, the last try did not end")),
+            Err(_) => {
+                return Err(last).with_context(|| {
+                    format!("not so within {within:?}, the last try did not end")
+                });
+            }
         }
         let next = Instant::now() + pause;
         if next >= deadline {
@@ -53,26 +60,38 @@ mod tests {
         let mut tries = 0;
         let found = eventually(Duration::from_secs(5), async || {
             tries += 1;
-            if tries < 3 { Err(anyhow!("not yet")) } else { Ok(tries) }
+            if tries < 3 {
+                Err(anyhow!("not yet"))
+            } else {
+                Ok(tries)
+            }
         });
         assert_eq!(found.await.unwrap(), 3);
     }
 
     #[tokio::test]
     async fn the_error_shows_what_was_seen_last() {
-        let error = eventually::<()>(Duration::from_millis(20), async || Err(anyhow!("two nodes"))).await.unwrap_err();
+        let error = eventually::<()>(Duration::from_millis(20), async || {
+            Err(anyhow!("two nodes"))
+        })
+        .await
+        .unwrap_err();
         assert_eq!(format!("{error:#}"), "not so within 20ms: two nodes");
     }
 
     #[tokio::test]
     async fn a_probe_that_hangs_does_not_outlast_the_deadline() {
-        let hanging = eventually::<()>(Duration::from_millis(20), async || std::future::pending().await);
+        let hanging = eventually::<()>(Duration::from_millis(20), async || {
+            std::future::pending().await
+        });
         assert!(format!("{:#}", hanging.await.unwrap_err()).contains("did not end"));
     }
 
     #[tokio::test]
     async fn a_fatal_error_ends_the_wait_at_once() {
-        let dead = eventually::<()>(Duration::from_secs(3600), async || Err(Fatal("it died".into()).into()));
+        let dead = eventually::<()>(Duration::from_secs(3600), async || {
+            Err(Fatal("it died".into()).into())
+        });
         assert_eq!(dead.await.unwrap_err().to_string(), "it died");
     }
 }

@@ -1,4 +1,5 @@
-//! An upstream that reads no more of a request than where it ends, and tells its path as the bytes that came.
+//! An upstream that reads no more of a request than where it ends, and tells its path as the bytes
+//! that came.
 
 use std::net::Ipv4Addr;
 
@@ -9,8 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::gateway::Answer;
 
-/// An HTTP/1.1 server for requests without bodies, as long as the runtime lives. Its answer to any of them is 200 and
-/// what [`arrived_path`] reads.
+/// An HTTP/1.1 server for requests without bodies, as long as the runtime lives. Its answer to any
+/// of them is 200 and what [`arrived_path`] reads.
 #[derive(Debug)]
 pub struct WireUpstream {
     port: u16,
@@ -40,16 +41,25 @@ impl WireUpstream {
     }
 }
 
-/// The request's target as it arrived at a [`WireUpstream`]: what is between the first blank of its first line and the
-/// last one.
+/// The request's target as it arrived at a [`WireUpstream`]: what is between the first blank of its
+/// first line and the last one.
 ///
 /// # Errors
 /// When the answer is not such an upstream's.
 pub fn arrived_path(answer: &Answer) -> Result<Vec<u8>> {
-    let line = answer.body["line"].as_array().context("this comes from no wire upstream")?;
-    let line: Vec<u8> = line.iter().filter_map(|byte| u8::try_from(byte.as_u64()?).ok()).collect();
+    let line = answer.body["line"]
+        .as_array()
+        .context("this comes from no wire upstream")?;
+    let line: Vec<u8> = line
+        .iter()
+        .filter_map(|byte| u8::try_from(byte.as_u64()?).ok())
+        .collect();
     let blank = |byte: &u8| *byte == b' ';
-    let (first, last) = line.iter().position(blank).zip(line.iter().rposition(blank)).context("no target")?;
+    let (first, last) = line
+        .iter()
+        .position(blank)
+        .zip(line.iter().rposition(blank))
+        .context("no target")?;
     Ok(line[first + 1..last].to_vec())
 }
 
@@ -61,7 +71,10 @@ async fn serve(stream: TcpStream) -> Result<()> {
         let mut header = Vec::new();
         while header != b"\r\n" {
             header.clear();
-            anyhow::ensure!(stream.read_until(b'\n', &mut header).await? > 0, "the request broke off");
+            anyhow::ensure!(
+                stream.read_until(b'\n', &mut header).await? > 0,
+                "the request broke off"
+            );
         }
         let body = json!({ "line": line }).to_string();
         let answer = format!(

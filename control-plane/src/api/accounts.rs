@@ -33,7 +33,8 @@ pub(super) struct Creation {
     name: String,
     #[schema(value_type = texts::Word)]
     tier: String,
-    /// How many keys it may have that are not revoked or expired; null is any number. Left out, it is 1,000.
+    /// How many keys it may have that are not revoked or expired; null is any number. Left out, it
+    /// is 1,000.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<u32>)]
     max_keys: Option<Option<u32>>,
@@ -159,7 +160,10 @@ pub(super) struct Edited {
     responses((status = 200, description = "Some of the accounts, and how many there are.", body = Answer<List>)))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
-    ListSession { caller, turn: _turn }: ListSession,
+    ListSession {
+        caller,
+        turn: _turn,
+    }: ListSession,
     mut params: Params,
 ) -> Result<Answer<List>, ApiError> {
     caller.require("gateway:accounts:read")?;
@@ -168,8 +172,19 @@ pub(super) async fn list(
     let found = app.store.accounts(&asked.page, app.clock.now()).await?;
     let next_cursor = asked.cursor(found.next.as_ref());
     let accounts = found.rows.into_iter().map(AccountView::from).collect();
-    let Total { count: total, is_estimate: total_is_estimate } = found.total;
-    Ok(Answer::ok("Accounts retrieved successfully", List { accounts, total, total_is_estimate, next_cursor }))
+    let Total {
+        count: total,
+        is_estimate: total_is_estimate,
+    } = found.total;
+    Ok(Answer::ok(
+        "Accounts retrieved successfully",
+        List {
+            accounts,
+            total,
+            total_is_estimate,
+            next_cursor,
+        },
+    ))
 }
 
 /// Get an account
@@ -193,8 +208,9 @@ pub(super) async fn get(
 
 /// Create an account
 ///
-/// It takes the permission `*` besides, which its first administrator has, and no API key that is kept to something. No node knows of an account that has no key yet, so
-/// there is nothing to wait for.
+/// It takes the permission `*` besides, which its first administrator has, and no API key that is
+/// kept to something. No node knows of an account that has no key yet, so there is nothing to wait
+/// for.
 #[utoipa::path(post, path = "/v1/accounts", operation_id = "createAccount", tag = "Accounts",
     request_body = Creation, security(("credential" = ["gateway:accounts:create"])),
     responses(
@@ -209,25 +225,55 @@ pub(super) async fn create(
 ) -> Result<Answer<Created>, ApiError> {
     let acting = session.acting_unrestricted(&app, "gateway:accounts:create", Lasting::Account)?;
     params.finish()?;
-    let Creation { name, tier, max_keys, admin: Object(admin) } = request;
+    let Creation {
+        name,
+        tier,
+        max_keys,
+        admin: Object(admin),
+    } = request;
     let name = fields::name("name", &name)?;
     let email = fields::email("admin.email", &admin.email)?;
     fields::password("admin.password", &admin.password)?;
-    let password_hash = app.passwords.hash(admin.password, &session.caller.user_id).await?;
-    let new = NewAccount { name, tier, max_keys: max_keys.unwrap_or(Some(MAX_KEYS)), email, password_hash };
-    let (account, admin) = acting.create_account(new).await.map_err(|error| match error {
-        StoreError::EmailTaken => ApiError::EmailTaken("admin.email"),
-        error => error.into(),
-    })?;
-    info!(account = account.id, by = session.caller.user_id, "account created");
-    let admin = AdminView { user_id: admin.id, email: admin.email };
-    Ok(Answer::created("Account created successfully", Created { account: account.into(), admin }))
+    let password_hash = app
+        .passwords
+        .hash(admin.password, &session.caller.user_id)
+        .await?;
+    let new = NewAccount {
+        name,
+        tier,
+        max_keys: max_keys.unwrap_or(Some(MAX_KEYS)),
+        email,
+        password_hash,
+    };
+    let (account, admin) = acting
+        .create_account(new)
+        .await
+        .map_err(|error| match error {
+            StoreError::EmailTaken => ApiError::EmailTaken("admin.email"),
+            error => error.into(),
+        })?;
+    info!(
+        account = account.id,
+        by = session.caller.user_id,
+        "account created"
+    );
+    let admin = AdminView {
+        user_id: admin.id,
+        email: admin.email,
+    };
+    Ok(Answer::created(
+        "Account created successfully",
+        Created {
+            account: account.into(),
+            admin,
+        },
+    ))
 }
 
 /// Edit an account
 ///
-/// To disable an account is to refuse all its keys, and to log out all its users. An API key that is kept to something
-/// changes no accounts.
+/// To disable an account is to refuse all its keys, and to log out all its users. An API key that
+/// is kept to something changes no accounts.
 #[utoipa::path(patch, path = "/v1/accounts/{account_id}", operation_id = "editAccount", tag = "Accounts",
     params(AccountPath, Wait), request_body = Edit, security(("credential" = ["gateway:accounts:update"])),
     responses(
@@ -246,20 +292,35 @@ pub(super) async fn edit(
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::AccountNotFound)?;
     let change = AccountChange {
-        name: request.name.map(|name| fields::name("name", &name)).transpose()?,
+        name: request
+            .name
+            .map(|name| fields::name("name", &name))
+            .transpose()?,
         tier: request.tier,
         max_keys: request.max_keys,
         disabled: request.disabled,
     };
     let (account, revision) = acting.edit_account(id, change).await?;
-    info!(account = account.id, by = session.caller.user_id, revision, "account changed");
+    info!(
+        account = account.id,
+        by = session.caller.user_id,
+        revision,
+        "account changed"
+    );
     let enforcement = app.enforced(revision, patience).await;
-    Ok(Answer::ok("Account updated successfully", Edited { account: account.into(), enforcement }))
+    Ok(Answer::ok(
+        "Account updated successfully",
+        Edited {
+            account: account.into(),
+            enforcement,
+        },
+    ))
 }
 
 /// Close an account
 ///
-/// For good: its keys are revoked, and its users deleted. Repeated, it answers the same, so that a client that lost the answer can ask again.
+/// For good: its keys are revoked, and its users deleted. Repeated, it answers the same, so that a
+/// client that lost the answer can ask again.
 #[utoipa::path(delete, path = "/v1/accounts/{account_id}", operation_id = "closeAccount", tag = "Accounts",
     params(AccountPath, Wait), security(("credential" = ["gateway:accounts:delete"])),
     responses(
@@ -277,7 +338,18 @@ pub(super) async fn close(
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::AccountNotFound)?;
     let (account, revision) = acting.close_account(id).await?;
-    info!(account = account.id, by = session.caller.user_id, revision, "account closed");
+    info!(
+        account = account.id,
+        by = session.caller.user_id,
+        revision,
+        "account closed"
+    );
     let enforcement = app.enforced(revision, patience).await;
-    Ok(Answer::ok("Account closed successfully", Edited { account: account.into(), enforcement }))
+    Ok(Answer::ok(
+        "Account closed successfully",
+        Edited {
+            account: account.into(),
+            enforcement,
+        },
+    ))
 }

@@ -39,7 +39,13 @@ fn success() -> Object {
 
 impl<T: Serialize> Answer<T> {
     pub(super) fn ok(message: &'static str, data: T) -> Self {
-        Self { status: "success", message, data: Some(data), code: StatusCode::OK, etag: None }
+        Self {
+            status: "success",
+            message,
+            data: Some(data),
+            code: StatusCode::OK,
+            etag: None,
+        }
     }
 
     pub(super) fn created(message: &'static str, data: T) -> Self {
@@ -47,29 +53,47 @@ impl<T: Serialize> Answer<T> {
     }
 
     pub(super) fn with_status(code: StatusCode, message: &'static str, data: T) -> Self {
-        Self { code, ..Self::ok(message, data) }
+        Self {
+            code,
+            ..Self::ok(message, data)
+        }
     }
 
     /// The same, with the entity tag of what it shows.
     pub(super) fn tagged(self, tag: impl Into<Option<EntityTag>>) -> Self {
-        Self { etag: tag.into(), ..self }
+        Self {
+            etag: tag.into(),
+            ..self
+        }
     }
 
     /// It is written down, and comes about later.
     pub(super) fn accepted(message: &'static str, data: T) -> Self {
-        Self { code: StatusCode::ACCEPTED, ..Self::ok(message, data) }
+        Self {
+            code: StatusCode::ACCEPTED,
+            ..Self::ok(message, data)
+        }
     }
 }
 
 impl Answer<()> {
     pub(super) fn done(message: &'static str) -> Self {
-        Self { status: "success", message, data: None, code: StatusCode::OK, etag: None }
+        Self {
+            status: "success",
+            message,
+            data: None,
+            code: StatusCode::OK,
+            etag: None,
+        }
     }
 }
 
 impl<T: Serialize> IntoResponse for Answer<T> {
     fn into_response(self) -> Response {
-        let etag = self.etag.as_ref().and_then(|tag| HeaderValue::try_from(tag.quoted()).ok());
+        let etag = self
+            .etag
+            .as_ref()
+            .and_then(|tag| HeaderValue::try_from(tag.quoted()).ok());
         let mut response = (self.code, Json(self)).into_response();
         if let Some(etag) = etag {
             response.headers_mut().insert(header::ETAG, etag);

@@ -58,15 +58,19 @@ struct Party {
 
 /// List changes
 ///
-/// Of the account, the newest first. With several filters a page can have fewer entries than `limit`, even none, and still
-/// a `next_cursor`. The list ends with the page whose `next_cursor` is null.
+/// Of the account, the newest first. With several filters a page can have fewer entries than
+/// `limit`, even none, and still a `next_cursor`. The list ends with the page whose `next_cursor`
+/// is null.
 #[utoipa::path(get, path = "/v1/audit", operation_id = "listAudit", tag = "Audit",
     security(("credential" = ["account:audit:read"])),
     params(parameters::AuditPage),
     responses((status = 200, description = "Who changed what.", body = Answer<List>)))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
-    ListSession { caller, turn: _turn }: ListSession,
+    ListSession {
+        caller,
+        turn: _turn,
+    }: ListSession,
     mut params: Params,
 ) -> Result<Answer<List>, ApiError> {
     caller.require("account:audit:read")?;
@@ -77,20 +81,47 @@ pub(super) async fn list(
         action: params.text("action")?,
         target: params.text("target")?,
     };
-    let after = params.text("cursor")?.map(|cursor| position(&cursor)).transpose()?;
-    let page = PageQuery { limit: params.limit()?, after, search: None };
+    let after = params
+        .text("cursor")?
+        .map(|cursor| position(&cursor))
+        .transpose()?;
+    let page = PageQuery {
+        limit: params.limit()?,
+        after,
+        search: None,
+    };
     params.finish()?;
     let (entries, next) = app.store.audit(&caller.account_id, &query, &page).await?;
-    let next_cursor = next.and_then(|next| next.numbers()).map(|(at, seq)| format!("{at}-{seq}"));
-    let entries = entries.into_iter().map(Entry::try_from).collect::<Result<_, _>>()?;
-    Ok(Answer::ok("Audit retrieved successfully", List { entries, next_cursor }))
+    let next_cursor = next
+        .and_then(|next| next.numbers())
+        .map(|(at, seq)| format!("{at}-{seq}"));
+    let entries = entries
+        .into_iter()
+        .map(Entry::try_from)
+        .collect::<Result<_, _>>()?;
+    Ok(Answer::ok(
+        "Audit retrieved successfully",
+        List {
+            entries,
+            next_cursor,
+        },
+    ))
 }
 
 /// A time and an entry's number.
 fn position(cursor: &str) -> Result<Position, ApiError> {
-    let number = |digits: &str| digits.parse::<i64>().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()));
-    let position = cursor.split_once('-').and_then(|(at, seq)| Some(Position::new(number(at)?, number(seq)?)));
-    position.ok_or_else(|| ApiError::parameter("cursor", "must be the `next_cursor` of an earlier answer"))
+    let number = |digits: &str| {
+        digits
+            .parse::<i64>()
+            .ok()
+            .filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let position = cursor
+        .split_once('-')
+        .and_then(|(at, seq)| Some(Position::new(number(at)?, number(seq)?)));
+    position.ok_or_else(|| {
+        ApiError::parameter("cursor", "must be the `next_cursor` of an earlier answer")
+    })
 }
 
 impl TryFrom<AuditEntry> for Entry {
@@ -102,9 +133,17 @@ impl TryFrom<AuditEntry> for Entry {
         Ok(Self {
             id: format!("aud_{}", entry.seq),
             at: rfc3339(entry.at),
-            actor: Party { kind: entry.actor_kind, id: entry.actor_id, name: entry.actor_name },
+            actor: Party {
+                kind: entry.actor_kind,
+                id: entry.actor_id,
+                name: entry.actor_name,
+            },
             action: entry.action,
-            target: Party { kind: entry.target_kind, id: entry.target_id, name: entry.target_name },
+            target: Party {
+                kind: entry.target_kind,
+                id: entry.target_id,
+                name: entry.target_name,
+            },
             before: json(entry.before).map_err(damaged)?,
             after: json(entry.after).map_err(damaged)?,
             source_address: entry.source_address,

@@ -25,7 +25,11 @@ impl Caller {
 
     /// Refuses a caller who does not hold `permission`.
     pub(super) fn require(&self, permission: &str) -> Result<(), ApiError> {
-        if self.holds(permission) { Ok(()) } else { Err(ApiError::missing_permission(permission)) }
+        if self.holds(permission) {
+            Ok(())
+        } else {
+            Err(ApiError::missing_permission(permission))
+        }
     }
 
     /// Refuses a caller who does not hold all that `authority` gives.
@@ -38,11 +42,15 @@ impl Caller {
 
     /// Refuses services that a key which is kept to some may not act on.
     pub(super) fn may_scope(&self, scope: &Selection) -> Result<(), ApiError> {
-        if self.scope.has_all(scope) { Ok(()) } else { Err(ApiError::scope_denied()) }
+        if self.scope.has_all(scope) {
+            Ok(())
+        } else {
+            Err(ApiError::scope_denied())
+        }
     }
 
-    /// Refuses subaccounts that the account does not have, and such as the caller may not act on. To select all is to
-    /// select all that the owner of what is made may act on.
+    /// Refuses subaccounts that the account does not have, and such as the caller may not act on.
+    /// To select all is to select all that the owner of what is made may act on.
     pub(super) fn may_select(
         &self,
         field: &str,
@@ -62,7 +70,11 @@ impl Caller {
     }
 
     /// A key of theirs with these settings; refuses what they could not give it.
-    pub(super) fn may_make(&self, mut settings: KeySettings, there_are: &[String]) -> Result<KeySettings, ApiError> {
+    pub(super) fn may_make(
+        &self,
+        mut settings: KeySettings,
+        there_are: &[String],
+    ) -> Result<KeySettings, ApiError> {
         self.may_grant(&settings.authority)?;
         self.may_scope(&settings.scope)?;
         self.may_select("allowed_subaccounts", &settings.subaccounts, there_are)?;
@@ -84,17 +96,25 @@ impl Caller {
 
     /// Refuses a selection for somebody else that is more than the caller's own.
     pub(super) fn may_hand_on(&self, field: &str, subaccounts: &Selection) -> Result<(), ApiError> {
-        if self.subaccounts.has_all(subaccounts) { Ok(()) } else { Err(ApiError::subaccount_denied(field)) }
+        if self.subaccounts.has_all(subaccounts) {
+            Ok(())
+        } else {
+            Err(ApiError::subaccount_denied(field))
+        }
     }
 
-    /// Refuses a caller who could not give `key` what it has. A key that lists no subaccounts has those of its owner.
+    /// Refuses a caller who could not give `key` what it has. A key that lists no subaccounts has
+    /// those of its owner.
     fn may_widen(&self, key: &Key) -> Result<(), ApiError> {
         if let Some((_, name)) = key.settings.authority.beyond(&self.grants) {
             return Err(ApiError::key_has_more(name));
         }
         self.may_scope(&key.settings.scope)?;
         // Both are kept to what their owner may act on.
-        let declared = self.restrictions.as_ref().map_or(&Selection::All, |own| &own.subaccounts);
+        let declared = self
+            .restrictions
+            .as_ref()
+            .map_or(&Selection::All, |own| &own.subaccounts);
         let own = key.user_id == self.user_id && declared.has_all(&key.settings.subaccounts);
         if own || self.subaccounts.has_all(&key.settings.subaccounts) {
             Ok(())
@@ -103,22 +123,27 @@ impl Caller {
         }
     }
 
-    /// Refuses a caller who could not make `key`, or what it will be, as it is. What a key issues to others bounds only
-    /// what it makes, so here its own attributes count.
+    /// Refuses a caller who could not make `key`, or what it will be, as it is. What a key issues
+    /// to others bounds only what it makes, so here its own attributes count.
     pub(super) fn may_have(&self, key: &Key) -> Result<(), ApiError> {
         self.may_widen(key)?;
-        let exceeded = self.restrictions.as_ref().and_then(|own| own.exceeded_by_key(key));
+        let exceeded = self
+            .restrictions
+            .as_ref()
+            .and_then(|own| own.exceeded_by_key(key));
         exceeded.map_or(Ok(()), |exceeded| Err(ApiError::exceeds_own_key(&exceeded)))
     }
 
-    /// Refuses a caller who could not make `key`, as it will be with another secret. A key that lost the answer to its own
-    /// call repeats it with a secret that has an end by now: with an overlap, as then it replaces a newest secret that
-    /// nobody used, or nothing. The key follows what bounds the calling key from then on.
+    /// Refuses a caller who could not make `key`, as it will be with another secret. A key that
+    /// lost the answer to its own call repeats it with a secret that has an end by now: with an
+    /// overlap, as then it replaces a newest secret that nobody used, or nothing. The key follows
+    /// what bounds the calling key from then on.
     pub(super) fn may_regenerate(&self, key: &mut Key, overlap: bool) -> Result<(), ApiError> {
         match &self.restrictions {
             Some(own) if overlap && own.is_own(key) => {
                 self.may_widen(key)?;
-                own.outlasted_by(key).map_or(Ok(()), |exceeded| Err(ApiError::exceeds_own_key(&exceeded)))
+                own.outlasted_by(key)
+                    .map_or(Ok(()), |exceeded| Err(ApiError::exceeds_own_key(&exceeded)))
             }
             Some(own) => {
                 self.may_have(key)?;
@@ -129,17 +154,28 @@ impl Caller {
         }
     }
 
-    /// Refuses an edit by which a key is valid for more, unless the caller could make the key that it becomes. A key
-    /// never widens itself. An edit that only narrows a key hands nothing on. `limited` are the windows whose limits the edit
-    /// names: a session decides them anew, and what a key narrows goes on following the tier that it followed.
-    pub(super) fn may_edit(&self, before: &Key, after: &mut Key, limited: &[Window]) -> Result<(), ApiError> {
+    /// Refuses an edit by which a key is valid for more, unless the caller could make the key that
+    /// it becomes. A key never widens itself. An edit that only narrows a key hands nothing on.
+    /// `limited` are the windows whose limits the edit names: a session decides them anew, and what
+    /// a key narrows goes on following the tier that it followed.
+    pub(super) fn may_edit(
+        &self,
+        before: &Key,
+        after: &mut Key,
+        limited: &[Window],
+    ) -> Result<(), ApiError> {
         let wider = after.wider_than(before);
         let Some(own) = &self.restrictions else {
-            limited.iter().for_each(|window| after.settings.ceilings.clear(*window));
+            limited
+                .iter()
+                .for_each(|window| after.settings.ceilings.clear(*window));
             return wider.map_or(Ok(()), |_| self.may_have(after));
         };
         let settings = &mut after.settings;
-        for window in limited.iter().filter(|window| before.settings.limits.0.get(**window).is_none()) {
+        for window in limited
+            .iter()
+            .filter(|window| before.settings.limits.0.get(**window).is_none())
+        {
             if settings.limits.0.get(*window).is_some() {
                 settings.ceilings.add(*window, &settings.tier);
             }
@@ -153,11 +189,16 @@ impl Caller {
         Ok(())
     }
 
-    /// Refuses a caller who does not hold all that `user` does: who can change a user can act as them.
+    /// Refuses a caller who does not hold all that `user` does: who can change a user can act as
+    /// them.
     pub(super) fn may_change(&self, user: &User) -> Result<(), ApiError> {
         if let Some((_, name)) = user.authority.beyond(&self.grants) {
             return Err(ApiError::holds_more(name));
         }
-        if self.subaccounts.has_all(&user.subaccounts) { Ok(()) } else { Err(ApiError::selects_more()) }
+        if self.subaccounts.has_all(&user.subaccounts) {
+            Ok(())
+        } else {
+            Err(ApiError::selects_more())
+        }
     }
 }

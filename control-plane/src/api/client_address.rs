@@ -15,13 +15,17 @@ pub(super) const FORWARDED_FOR: &str = "x-forwarded-for";
 /// How often a wrong setting is logged at most.
 const PERIOD: Duration = Duration::from_secs(60 * 60);
 
-/// The address that the outermost of `hops` trusted proxies saw: each appends the one that it saw to
-/// `X-Forwarded-For`. Whatever stands before is the client's own say. It is not known if there are fewer, or if the entry
-/// is no address.
+/// The address that the outermost of `hops` trusted proxies saw: each appends the one that it saw
+/// to `X-Forwarded-For`. Whatever stands before is the client's own say. It is not known if there
+/// are fewer, or if the entry is no address.
 pub(super) fn of(headers: &HeaderMap, peer: Option<IpAddr>, hops: usize) -> Option<IpAddr> {
-    let Some(index) = hops.checked_sub(1) else { return peer };
+    let Some(index) = hops.checked_sub(1) else {
+        return peer;
+    };
     let values = headers.get_all(FORWARDED_FOR).iter();
-    let entries: Vec<_> = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).collect();
+    let entries: Vec<_> = values
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .collect();
     let entry = entries.iter().rev().nth(index)?;
     parse_forwarded(entry).map(|address| address.to_canonical())
 }
@@ -36,7 +40,10 @@ pub(crate) struct HopsCheck {
 impl HopsCheck {
     pub(super) fn check(&self, headers: &HeaderMap, hops: usize, metrics: &Metrics) {
         if hops == 0 && headers.contains_key(FORWARDED_FOR) {
-            metrics.forwarded_for.get_or_create(&ForwardedFor::IGNORED).inc();
+            metrics
+                .forwarded_for
+                .get_or_create(&ForwardedFor::IGNORED)
+                .inc();
             if is_due(&self.ignored, Instant::now()) {
                 warn!(
                     "X-Forwarded-For arrives, and --trusted-hops (LATCHKEY_TRUSTED_HOPS) is 0: if there is a proxy in \
@@ -45,7 +52,10 @@ impl HopsCheck {
                 );
             }
         } else if hops > 0 && of(headers, None, hops).is_none() {
-            metrics.forwarded_for.get_or_create(&ForwardedFor::MISSING).inc();
+            metrics
+                .forwarded_for
+                .get_or_create(&ForwardedFor::MISSING)
+                .inc();
             if is_due(&self.missing, Instant::now()) {
                 warn!(
                     hops,
@@ -77,9 +87,17 @@ mod tests {
     fn client_address_is_what_the_outermost_trusted_proxy_saw() {
         let peer = Some(IpAddr::from([127, 0, 0, 1]));
         let mut headers = HeaderMap::new();
-        headers.append(FORWARDED_FOR, HeaderValue::from_static("6.6.6.6, 198.51.100.7"));
+        headers.append(
+            FORWARDED_FOR,
+            HeaderValue::from_static("6.6.6.6, 198.51.100.7"),
+        );
         headers.append(FORWARDED_FOR, HeaderValue::from_static("10.0.0.1"));
-        for (hops, address) in [(0, "127.0.0.1"), (1, "10.0.0.1"), (2, "198.51.100.7"), (3, "6.6.6.6")] {
+        for (hops, address) in [
+            (0, "127.0.0.1"),
+            (1, "10.0.0.1"),
+            (2, "198.51.100.7"),
+            (3, "6.6.6.6"),
+        ] {
             assert_eq!(of(&headers, peer, hops), address.parse().ok(), "{hops}");
         }
         assert_eq!(of(&headers, peer, 4), None);
@@ -92,10 +110,17 @@ mod tests {
             ("198.51.100.007", None),
         ] {
             headers.append(FORWARDED_FOR, HeaderValue::from_static(entry));
-            assert_eq!(of(&headers, peer, 1), address.map(|address| address.parse().unwrap()), "{entry}");
+            assert_eq!(
+                of(&headers, peer, 1),
+                address.map(|address| address.parse().unwrap()),
+                "{entry}"
+            );
         }
         // What a client puts before does not hide what the proxy says.
-        headers.append(FORWARDED_FOR, HeaderValue::from_bytes(b"\xff, 203.0.113.9").unwrap());
+        headers.append(
+            FORWARDED_FOR,
+            HeaderValue::from_bytes(b"\xff, 203.0.113.9").unwrap(),
+        );
         assert_eq!(of(&headers, peer, 1), "203.0.113.9".parse().ok());
     }
 
@@ -104,7 +129,10 @@ mod tests {
         let (logged, now) = (Mutex::default(), Instant::now());
         assert!(is_due(&logged, now));
         for seconds in [0, 1, 3_599] {
-            assert!(!is_due(&logged, now + Duration::from_secs(seconds)), "{seconds}");
+            assert!(
+                !is_due(&logged, now + Duration::from_secs(seconds)),
+                "{seconds}"
+            );
         }
         assert!(is_due(&logged, now + PERIOD));
     }

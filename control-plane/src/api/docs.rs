@@ -1,5 +1,5 @@
-//! `/docs`: a page to read the API's description, and to try the calls. It is Swagger UI as it was compiled in: the
-//! page loads nothing from anywhere else, and may not.
+//! `/docs`: a page to read the API's description, and to try the calls. It is Swagger UI as it was
+//! compiled in: the page loads nothing from anywhere else, and may not.
 
 use axum::Router;
 use axum::extract::Path;
@@ -17,9 +17,18 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const HEADERS: [(HeaderName, HeaderValue); 4] = [
-    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
-    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(POLICY),
+    ),
+    (
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    ),
+    (
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    ),
     (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
 ];
 
@@ -28,13 +37,25 @@ pub(super) fn router() -> Router<Arc<App>> {
     Router::new()
         .route("/docs", get(async || Redirect::permanent("/docs/")))
         .route("/docs/", get(async || file("")))
-        .route("/docs/{*file}", get(async |Path(name): Path<String>| file(&name)))
+        .route(
+            "/docs/{*file}",
+            get(async |Path(name): Path<String>| file(&name)),
+        )
 }
 
 fn file(name: &str) -> Result<Response, ApiError> {
     // No badge of a validator, which is somebody else's.
-    let config = Config::from("/openapi.json").validator_url("none").try_it_out_enabled(true);
+    let config = Config::from("/openapi.json")
+        .validator_url("none")
+        .try_it_out_enabled(true);
     let file = utoipa_swagger_ui::serve(name, Arc::new(config));
-    let file = file.map_err(|error| ApiError::Internal(error.to_string()))?.ok_or(ApiError::NotFound)?;
-    Ok((HEADERS, [(header::CONTENT_TYPE, file.content_type)], file.bytes.into_owned()).into_response())
+    let file = file
+        .map_err(|error| ApiError::Internal(error.to_string()))?
+        .ok_or(ApiError::NotFound)?;
+    Ok((
+        HEADERS,
+        [(header::CONTENT_TYPE, file.content_type)],
+        file.bytes.into_owned(),
+    )
+        .into_response())
 }

@@ -1,5 +1,5 @@
-//! `PATCH /v1/keys/{id}`: what of a key may be edited, by whom, and that nothing else may. To narrow a key takes the
-//! permission alone; to widen it takes what it would take to make it.
+//! `PATCH /v1/keys/{id}`: what of a key may be edited, by whom, and that nothing else may. To
+//! narrow a key takes the permission alone; to widen it takes what it would take to make it.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -74,15 +74,24 @@ struct Fixed;
 
 impl<'de> Deserialize<'de> for Fixed {
     fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
-        Err(de::Error::custom("it cannot be edited; revoke the key and make another"))
+        Err(de::Error::custom(
+            "it cannot be edited; revoke the key and make another",
+        ))
     }
 }
 
 impl Request {
     fn check(self, now: i64) -> Result<KeyChange, ApiError> {
-        let expires_at = self.expires_at.map(|expiry| expiry.map(|expiry| expiry.check("expires_at", now)).transpose());
+        let expires_at = self.expires_at.map(|expiry| {
+            expiry
+                .map(|expiry| expiry.check("expires_at", now))
+                .transpose()
+        });
         Ok(KeyChange {
-            name: self.name.map(|name| fields::name("name", &name)).transpose()?,
+            name: self
+                .name
+                .map(|name| fields::name("name", &name))
+                .transpose()?,
             description: self.description.map(fields::description).transpose()?,
             expires_at: expires_at.transpose()?,
             allowed_ips: self.allowed_ips,
@@ -103,10 +112,10 @@ pub(super) struct Edited {
 
 /// Edit an API key
 ///
-/// What is left out stays as it is. To narrow a key takes the permission alone; to widen it takes what it would take to
-/// make it. A key that calls also needs the edited key to be within its own bounds, and never widens itself. Its scope,
-/// roles, permissions, subaccounts, environment, tier and `issues` it has for life. Repeated, it changes nothing more and
-/// waits again.
+/// What is left out stays as it is. To narrow a key takes the permission alone; to widen it takes
+/// what it would take to make it. A key that calls also needs the edited key to be within its own
+/// bounds, and never widens itself. Its scope, roles, permissions, subaccounts, environment, tier
+/// and `issues` it has for life. Repeated, it changes nothing more and waits again.
 #[utoipa::path(patch, path = "/v1/keys/{key_id}", operation_id = "editKey", tag = "Keys",
     params(KeyPath, Wait, IfMatch), request_body = Request, security(("credential" = ["account:apikeys:update"])),
     responses(
@@ -133,8 +142,20 @@ pub(super) async fn edit(
         caller.may_edit(&before, key, &limited)
     };
     let (key, revision) = acting.edit_key(id, edit).await?;
-    info!(key = key.id, user = session.caller.user_id, revision, "key edited");
+    info!(
+        key = key.id,
+        user = session.caller.user_id,
+        revision,
+        "key edited"
+    );
     let enforcement = app.enforced(revision, patience).await;
     let tag = key.entity_tag();
-    Ok(Answer::ok("API key updated successfully", Edited { key: KeyView::new(key, now), enforcement }).tagged(tag))
+    Ok(Answer::ok(
+        "API key updated successfully",
+        Edited {
+            key: KeyView::new(key, now),
+            enforcement,
+        },
+    )
+    .tagged(tag))
 }

@@ -1,4 +1,5 @@
-//! What a refused request is answered. Codes are stable; what only the operator should see goes to the log.
+//! What a refused request is answered. Codes are stable; what only the operator should see goes to
+//! the log.
 
 mod answer;
 mod from;
@@ -55,7 +56,8 @@ pub(super) enum ApiError {
     OperatorsAccount,
     /// The account has as many keys as it may: so many.
     KeyLimit(u32),
-    /// With expired keys that Envoys still know, the account has twice as many keys as it may: so many.
+    /// With expired keys that Envoys still know, the account has twice as many keys as it may: so
+    /// many.
     HeldKeyLimit(u32),
     /// A key would be above its account's tier.
     TierExceeded {
@@ -147,7 +149,8 @@ pub(super) enum ApiError {
     BodyTimeout,
     /// A login for that address may be tried again after so many seconds.
     TooManyLogins(u32),
-    /// The caller was refused too often because of what other accounts have, and may try again after so many seconds.
+    /// The caller was refused too often because of what other accounts have, and may try again
+    /// after so many seconds.
     TooManyConflicts(u32),
     /// The caller has made as many calls as they can, and may make another after so many seconds.
     TooManyCalls {
@@ -175,59 +178,89 @@ pub(super) enum ApiError {
 impl ApiError {
     /// `field` is to blame; `reason` goes on from its name, as in "must be …".
     pub(super) fn field(field: &str, reason: impl Display) -> Self {
-        Self::Invalid { field: Some(field.to_owned()), error: format!("Field `{field}` {reason}.") }
+        Self::Invalid {
+            field: Some(field.to_owned()),
+            error: format!("Field `{field}` {reason}."),
+        }
     }
 
-    /// Several fields are to blame. The first [`MAX_FAULTS`] are told of; the first is the one that is named.
+    /// Several fields are to blame. The first [`MAX_FAULTS`] are told of; the first is the one that
+    /// is named.
     pub(super) fn faults(faults: Vec<Fault>) -> Self {
-        let told = faults.iter().take(MAX_FAULTS).map(|Fault { field, reason }| match field {
-            Some(field) => format!("{field}: {reason}"),
-            None => format!("The body {reason}"),
-        });
+        let told = faults
+            .iter()
+            .take(MAX_FAULTS)
+            .map(|Fault { field, reason }| match field {
+                Some(field) => format!("{field}: {reason}"),
+                None => format!("The body {reason}"),
+            });
         let more = match faults.len().saturating_sub(MAX_FAULTS) {
             0 => String::new(),
             more => format!("; and {more} more"),
         };
         let error = format!("{}{more}.", told.collect::<Vec<_>>().join("; "));
-        Self::Invalid { field: faults.into_iter().find_map(|fault| fault.field), error }
+        Self::Invalid {
+            field: faults.into_iter().find_map(|fault| fault.field),
+            error,
+        }
     }
 
     /// The same about the row of that index in `keys`, from 0.
     pub(super) fn of_row(self, index: usize) -> Self {
-        Self::Row { error: Box::new(self), place: format!("keys[{index}]") }
+        Self::Row {
+            error: Box::new(self),
+            place: format!("keys[{index}]"),
+        }
     }
 
     /// The query parameter `name` is to blame.
     pub(super) fn parameter(name: &str, reason: impl Display) -> Self {
-        Self::Invalid { field: Some(name.to_owned()), error: format!("Query parameter `{name}` {reason}.") }
+        Self::Invalid {
+            field: Some(name.to_owned()),
+            error: format!("Query parameter `{name}` {reason}."),
+        }
     }
 
     /// The header `name` is to blame.
     pub(super) fn header(name: &str, reason: impl Display) -> Self {
-        Self::Invalid { field: Some(name.to_owned()), error: format!("Header `{name}` {reason}.") }
+        Self::Invalid {
+            field: Some(name.to_owned()),
+            error: format!("Header `{name}` {reason}."),
+        }
     }
 
     /// The caller lacks `permission`.
     pub(super) fn missing_permission(permission: &str) -> Self {
-        Self::MissingPermission { field: None, error: format!("This takes the permission `{permission}`.") }
+        Self::MissingPermission {
+            field: None,
+            error: format!("This takes the permission `{permission}`."),
+        }
     }
 
     /// `field` would give `name`, a role or a permission, to somebody else.
     pub(super) fn grants_more(field: &str, name: &str) -> Self {
         let error = format!("Field `{field}` gives `{name}`, which you do not hold yourself.");
-        Self::MissingPermission { field: Some(field.to_owned()), error }
+        Self::MissingPermission {
+            field: Some(field.to_owned()),
+            error,
+        }
     }
 
     /// The request would make a key good for more that has `name`, a role or a permission.
     pub(super) fn key_has_more(name: &str) -> Self {
-        let error = format!("The API key has `{name}`, which you do not hold yourself, so you may only narrow it.");
+        let error = format!(
+            "The API key has `{name}`, which you do not hold yourself, so you may only narrow it."
+        );
         Self::MissingPermission { field: None, error }
     }
 
     /// The request would make a key good for more that may act on more subaccounts.
     pub(super) fn key_selects_more() -> Self {
         let error = "The API key may act on subaccounts that you may not act on yourself, so you may only narrow it.";
-        Self::SubaccountDenied { field: None, error: error.to_owned() }
+        Self::SubaccountDenied {
+            field: None,
+            error: error.to_owned(),
+        }
     }
 
     /// The request would act on a user who holds `name`, a role or a permission.
@@ -240,34 +273,49 @@ impl ApiError {
 
     /// The request would give a key services that the calling key may not act on.
     pub(super) fn scope_denied() -> Self {
-        let error = "Field `scope` gives services that your own API key is not good for.".to_owned();
-        Self::MissingPermission { field: Some("scope".to_owned()), error }
+        let error =
+            "Field `scope` gives services that your own API key is not good for.".to_owned();
+        Self::MissingPermission {
+            field: Some("scope".to_owned()),
+            error,
+        }
     }
 
     /// A field exceeds what the calling key has, or can give.
     pub(super) fn exceeds_own_key(Exceeded { field, reason }: &Exceeded) -> Self {
         let error = format!("Field `{field}` {reason}, as your own API key can give no more.");
-        Self::MissingPermission { field: Some(field.clone()), error }
+        Self::MissingPermission {
+            field: Some(field.clone()),
+            error,
+        }
     }
 
     /// The calling key would be valid for more, by `field`.
     pub(super) fn widens_itself(field: &str) -> Self {
-        let error =
-            format!("Field `{field}` would make your own API key valid for more, which no key can do for itself.");
-        Self::MissingPermission { field: Some(field.to_owned()), error }
+        let error = format!(
+            "Field `{field}` would make your own API key valid for more, which no key can do for itself."
+        );
+        Self::MissingPermission {
+            field: Some(field.to_owned()),
+            error,
+        }
     }
 
     /// The calling key is kept to `what`, and `lasting` would not be.
     pub(super) fn restricted_key(what: &str, lasting: Lasting) -> Self {
         let lasting = lasting.as_str();
-        let error = format!("Your API key is kept to {what}, and {lasting} would not be. Use a session.");
+        let error =
+            format!("Your API key is kept to {what}, and {lasting} would not be. Use a session.");
         Self::MissingPermission { field: None, error }
     }
 
     /// `field` names a subaccount that the caller may not act on.
     pub(super) fn subaccount_denied(field: &str) -> Self {
         let error = format!("Field `{field}` selects what you may not act on yourself.");
-        Self::SubaccountDenied { field: Some(field.to_owned()), error }
+        Self::SubaccountDenied {
+            field: Some(field.to_owned()),
+            error,
+        }
     }
 
     /// The request would act on a user who may act on more subaccounts.

@@ -108,8 +108,8 @@ struct StepView {
 
 /// Explain a verdict
 ///
-/// What the filter would decide on a request, and every check on the way, by the same code as the filter's. Nothing is
-/// counted.
+/// What the filter would decide on a request, and every check on the way, by the same code as the
+/// filter's. Nothing is counted.
 #[utoipa::path(post, path = "/v1/explain", operation_id = "explainRequest", tag = "Keys",
     request_body = Question, security(("credential" = ["account:apikeys:read"])),
     responses(
@@ -129,9 +129,13 @@ pub(super) async fn ask(
         request.key = Some(app.store.key_digest(&caller.account_id, id).await?);
     }
     let digests = request.digests(&app.key_format);
-    let facts = app.store.facts(&caller.account_id, &digests, app.clock.now()).await?;
+    let facts = app
+        .store
+        .facts(&caller.account_id, &digests, app.clock.now())
+        .await?;
     let explanation = explain(&facts, &request, &app.key_format);
-    let explanation = explanation.map_err(|unavailable| ApiError::Internal(unavailable.to_string()))?;
+    let explanation =
+        explanation.map_err(|unavailable| ApiError::Internal(unavailable.to_string()))?;
     Ok(Answer::ok("Request explained", Told::of(&explanation)))
 }
 
@@ -140,7 +144,11 @@ impl Request {
         let bounded = |field, text: &str, most| {
             let plain = !text.chars().any(|c| c.is_control());
             let reason = format_args!("must have at most {most} bytes, and no control characters");
-            if text.len() <= most && plain { Ok(()) } else { Err(ApiError::field(field, reason)) }
+            if text.len() <= most && plain {
+                Ok(())
+            } else {
+                Err(ApiError::field(field, reason))
+            }
         };
         bounded("request.method", &self.method, MAX_METHOD_LEN)?;
         bounded("request.host", &self.host, MAX_HOST_LEN)?;
@@ -165,7 +173,9 @@ impl Request {
 
 impl Told {
     fn of(Explanation { verdict, steps }: &Explanation) -> Self {
-        let refusal = verdict.code.refusal(verdict.quota.as_ref().and_then(|quota| quota.refused_by));
+        let refusal = verdict
+            .code
+            .refusal(verdict.quota.as_ref().and_then(|quota| quota.refused_by));
         let refusal = refusal.map(|refusal| refusal.naming(verdict.word));
         let subaccount = verdict.entry.as_ref().zip(verdict.subaccount);
         let steps = steps.iter().map(|step| StepView {
@@ -187,8 +197,12 @@ impl Told {
                 retry_after: refusal.retry_after,
             }),
             rule: verdict.rule,
-            key_id: verdict.entry.as_ref().map(|entry| entry.key_id().to_owned()),
-            subaccount: subaccount.and_then(|(entry, at)| entry.policy.subaccount(at).map(str::to_owned)),
+            key_id: verdict
+                .entry
+                .as_ref()
+                .map(|entry| entry.key_id().to_owned()),
+            subaccount: subaccount
+                .and_then(|(entry, at)| entry.policy.subaccount(at).map(str::to_owned)),
             steps: steps.collect(),
         }
     }

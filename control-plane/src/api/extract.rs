@@ -37,7 +37,8 @@ pub(super) const DEFAULT_LIMIT: u32 = 100;
 pub(super) const MAX_WAIT_MS: u32 = 30_000;
 pub(super) const DEFAULT_WAIT_MS: u32 = 1_000;
 
-/// On whose behalf a request is made, as of the time when its head was there, and by what credential.
+/// On whose behalf a request is made, as of the time when its head was there, and by what
+/// credential.
 pub(super) struct Session {
     pub(super) caller: Caller,
     pub(super) credential: Credential,
@@ -56,7 +57,9 @@ impl FromRequestParts<Arc<App>> for Session {
         let now = app.clock.now();
         let caller = match app.store.caller(&credential, origin.address, now).await {
             // What does not even begin as a key was most likely meant for a session.
-            Err(StoreError::KeyRefused(Code::InvalidKey)) if !app.key_format.resembles(presented.as_bytes()) => {
+            Err(StoreError::KeyRefused(Code::InvalidKey))
+                if !app.key_format.resembles(presented.as_bytes()) =>
+            {
                 return Err(ApiError::Session);
             }
             caller => caller?,
@@ -69,22 +72,31 @@ impl FromRequestParts<Arc<App>> for Session {
             noted.note(quota);
         }
         match quota {
-            Some(Quota { wait: Some(seconds), limit, .. }) => Err(ApiError::TooManyCalls { limit, seconds }),
-            _ => Ok(Self { caller, credential, origin, if_match }),
+            Some(Quota {
+                wait: Some(seconds),
+                limit,
+                ..
+            }) => Err(ApiError::TooManyCalls { limit, seconds }),
+            _ => Ok(Self {
+                caller,
+                credential,
+                origin,
+                if_match,
+            }),
         }
     }
 }
 
 impl Session {
-    /// For a change that takes `permission`. Who does not hold it is refused at once; whether they still do when the
-    /// change is made is asked again there.
+    /// For a change that takes `permission`. Who does not hold it is refused at once; whether they
+    /// still do when the change is made is asked again there.
     pub(super) fn acting(&self, app: &App, permission: &'static str) -> Result<Acting, ApiError> {
         self.caller.require(permission)?;
         Ok(self.begin(app, Some(permission)))
     }
 
-    /// For a change that takes `permission`, and makes or edits something that lasts without what restricts a calling
-    /// key: refuses a key that is restricted.
+    /// For a change that takes `permission`, and makes or edits something that lasts without what
+    /// restricts a calling key: refuses a key that is restricted.
     pub(super) fn acting_unrestricted(
         &self,
         app: &App,
@@ -104,20 +116,31 @@ impl Session {
     }
 
     fn begin(&self, app: &App, permission: Option<&'static str>) -> Acting {
-        let acting = app.store.acting(self.credential.clone(), permission, self.origin.clone(), app.clock.now());
+        let acting = app.store.acting(
+            self.credential.clone(),
+            permission,
+            self.origin.clone(),
+            app.clock.now(),
+        );
         acting.conditional(self.if_match.clone())
     }
 }
 
 /// What a request's `If-Match` says, if it has one.
 fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>, ApiError> {
-    let values: Vec<_> = headers.get_all(header::IF_MATCH).iter().map(HeaderValue::as_bytes).collect();
+    let values: Vec<_> = headers
+        .get_all(header::IF_MATCH)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
     if values.is_empty() {
         return Ok(None);
     }
     let reason = "must be `*` or a list of entity tags, each in double quotes";
     let parsed = IfMatch::parse(&values.join(&b","[..]));
-    parsed.map(Some).ok_or_else(|| ApiError::header("If-Match", reason))
+    parsed
+        .map(Some)
+        .ok_or_else(|| ApiError::header("If-Match", reason))
 }
 
 /// Where a request comes from.
@@ -128,8 +151,14 @@ impl FromRequestParts<Arc<App>> for From {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         let address = client_address::of(&parts.headers, peer(&parts.extensions), app.trusted_hops);
-        let request_id = parts.extensions.get::<RequestId>().map(|RequestId(id)| id.clone());
-        Ok(Self(Origin { address, request_id }))
+        let request_id = parts
+            .extensions
+            .get::<RequestId>()
+            .map(|RequestId(id)| id.clone());
+        Ok(Self(Origin {
+            address,
+            request_id,
+        }))
     }
 }
 
@@ -142,12 +171,16 @@ impl FromRequestParts<Arc<App>> for CountedAs {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         let peer = peer(&parts.extensions);
         // Where proxies name no client, whoever has opened the connection.
-        Ok(Self(ClientNetwork::of(client_address::of(&parts.headers, peer, app.trusted_hops).or(peer))))
+        Ok(Self(ClientNetwork::of(
+            client_address::of(&parts.headers, peer, app.trusted_hops).or(peer),
+        )))
     }
 }
 
 fn peer(extensions: &Extensions) -> Option<IpAddr> {
-    extensions.get::<Peer>().map(|Peer(address)| address.ip().to_canonical())
+    extensions
+        .get::<Peer>()
+        .map(|Peer(address)| address.ip().to_canonical())
 }
 
 /// The one credential of a request.
@@ -160,38 +193,47 @@ fn presented(headers: &HeaderMap) -> Result<&str, ApiError> {
     }
 }
 
-/// A session's token, or what may be a key: of whatever form, as keys that were made elsewhere have another.
+/// A session's token, or what may be a key: of whatever form, as keys that were made elsewhere have
+/// another.
 fn credential(presented: &str) -> Option<Credential> {
     if let Some(token) = SessionToken::parse(presented) {
         return Some(Credential::Session(token.hash()));
     }
-    may_be_imported(presented.as_bytes()).then(|| Credential::Key(KeyDigest::of(presented.as_bytes())))
+    may_be_imported(presented.as_bytes())
+        .then(|| Credential::Key(KeyDigest::of(presented.as_bytes())))
 }
 
 /// The one `X-API-Key` of a request.
 fn api_key(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(API_KEY).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
     Some(value.to_str().ok()?.trim())
 }
 
 /// The one bearer token of a request; its scheme can be in any case.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
     let (scheme, token) = value.to_str().ok()?.trim().split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// A request's query parameters. Handlers take those that they know, and then [`finish`](Self::finish).
+/// A request's query parameters. Handlers take those that they know, and then
+/// [`finish`](Self::finish).
 pub(super) struct Params(Vec<(String, String)>);
 
 impl<S: Sync> FromRequestParts<S> for Params {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let pairs = Query::try_from_uri(&parts.uri)
-            .map_err(|_| ApiError::Invalid { field: None, error: "The query cannot be read.".to_owned() })?;
+        let pairs = Query::try_from_uri(&parts.uri).map_err(|_| ApiError::Invalid {
+            field: None,
+            error: "The query cannot be read.".to_owned(),
+        })?;
         Ok(Self(pairs.0))
     }
 }
@@ -199,7 +241,9 @@ impl<S: Sync> FromRequestParts<S> for Params {
 impl Params {
     /// The text `name`, if it is given.
     pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, ApiError> {
-        let Some(index) = self.0.iter().position(|(key, _)| key == name) else { return Ok(None) };
+        let Some(index) = self.0.iter().position(|(key, _)| key == name) else {
+            return Ok(None);
+        };
         let (_, value) = self.0.swap_remove(index);
         if self.0.iter().any(|(key, _)| key == name) {
             return Err(ApiError::parameter(name, "is given twice"));
@@ -208,41 +252,83 @@ impl Params {
     }
 
     /// The whole number `name`, or `default` without it.
-    pub(super) fn number(&mut self, name: &str, range: RangeInclusive<u32>, default: u32) -> Result<u32, ApiError> {
+    pub(super) fn number(
+        &mut self,
+        name: &str,
+        range: RangeInclusive<u32>,
+        default: u32,
+    ) -> Result<u32, ApiError> {
         Ok(self.optional_number(name, range)?.unwrap_or(default))
     }
 
     /// The whole number `name`, if it is given.
-    pub(super) fn optional_number(&mut self, name: &str, range: RangeInclusive<u32>) -> Result<Option<u32>, ApiError> {
-        let Some(value) = self.text(name)? else { return Ok(None) };
+    pub(super) fn optional_number(
+        &mut self,
+        name: &str,
+        range: RangeInclusive<u32>,
+    ) -> Result<Option<u32>, ApiError> {
+        let Some(value) = self.text(name)? else {
+            return Ok(None);
+        };
         let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
-        let number = value.parse().ok().filter(|number| digits && range.contains(number));
+        let number = value
+            .parse()
+            .ok()
+            .filter(|number| digits && range.contains(number));
         number.map(Some).ok_or_else(|| {
-            ApiError::parameter(name, format_args!("must be a whole number from {} to {}", range.start(), range.end()))
+            ApiError::parameter(
+                name,
+                format_args!(
+                    "must be a whole number from {} to {}",
+                    range.start(),
+                    range.end()
+                ),
+            )
         })
     }
 
     /// The time `name` in Unix seconds, if it is given: as RFC 3339 or in whole Unix seconds.
     pub(super) fn time(&mut self, name: &str) -> Result<Option<i64>, ApiError> {
-        let Some(text) = self.text(name)? else { return Ok(None) };
+        let Some(text) = self.text(name)? else {
+            return Ok(None);
+        };
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let second = if digits { text.parse().ok() } else { from_rfc3339(&text) };
-        let second = second.filter(|second| (0..=LAST_SECOND).contains(second)).ok_or_else(|| {
-            let reason = "must be a time from 1970 to 9999, as RFC 3339 or in whole Unix seconds";
-            ApiError::parameter(name, reason)
-        });
+        let second = if digits {
+            text.parse().ok()
+        } else {
+            from_rfc3339(&text)
+        };
+        let second = second
+            .filter(|second| (0..=LAST_SECOND).contains(second))
+            .ok_or_else(|| {
+                let reason =
+                    "must be a time from 1970 to 9999, as RFC 3339 or in whole Unix seconds";
+                ApiError::parameter(name, reason)
+            });
         second.map(Some)
     }
 
     /// How long the caller waits for enforcement: `wait_ms`.
     pub(super) fn patience(&mut self) -> Result<Duration, ApiError> {
-        Ok(Duration::from_millis(self.number("wait_ms", 0..=MAX_WAIT_MS, DEFAULT_WAIT_MS)?.into()))
+        Ok(Duration::from_millis(
+            self.number("wait_ms", 0..=MAX_WAIT_MS, DEFAULT_WAIT_MS)?
+                .into(),
+        ))
     }
 
     /// The word `name`, if it is given, as what stands beside it in `words`.
-    pub(super) fn word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Result<Option<T>, ApiError> {
-        let Some(text) = self.text(name)? else { return Ok(None) };
-        let found = words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
+    pub(super) fn word<T: Copy>(
+        &mut self,
+        name: &str,
+        words: &[(&str, T)],
+    ) -> Result<Option<T>, ApiError> {
+        let Some(text) = self.text(name)? else {
+            return Ok(None);
+        };
+        let found = words
+            .iter()
+            .find(|(word, _)| *word == text)
+            .map(|(_, meaning)| *meaning);
         found.map(Some).ok_or_else(|| {
             let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
             ApiError::parameter(name, format_args!("must be one of {}", words.join(", ")))
@@ -266,7 +352,9 @@ impl Params {
 /// A body that is one JSON object, of so many bytes at most.
 pub(super) struct Body<T, const MAX_LEN: usize = MAX_BODY_LEN>(pub(super) T);
 
-impl<T: DeserializeOwned, S: Send + Sync, const MAX_LEN: usize> FromRequest<S> for Body<T, MAX_LEN> {
+impl<T: DeserializeOwned, S: Send + Sync, const MAX_LEN: usize> FromRequest<S>
+    for Body<T, MAX_LEN>
+{
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
@@ -287,15 +375,23 @@ pub(super) async fn json_bytes<S: Send + Sync>(
         return Err(ApiError::TooLarge(max_len));
     }
     DefaultBodyLimit::max(max_len).apply(&mut request);
-    Bytes::from_request(request, state).await.map_err(|rejection| match rejection.into_response().status() {
-        StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge(max_len),
-        _ => ApiError::Invalid { field: None, error: "The body cannot be read.".to_owned() },
-    })
+    Bytes::from_request(request, state)
+        .await
+        .map_err(|rejection| match rejection.into_response().status() {
+            StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge(max_len),
+            _ => ApiError::Invalid {
+                field: None,
+                error: "The body cannot be read.".to_owned(),
+            },
+        })
 }
 
-/// Returns whether a body will be longer than `most`, by its own account: nothing of it need be read then.
+/// Returns whether a body will be longer than `most`, by its own account: nothing of it need be
+/// read then.
 pub(crate) fn says_more_than(headers: &HeaderMap, most: usize) -> bool {
-    let len = headers.get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse::<u64>().ok());
+    let len = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|len| len.to_str().ok()?.parse::<u64>().ok());
     len.is_some_and(|len| usize::try_from(len).map_or(true, |len| len > most))
 }
 
@@ -311,21 +407,35 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for StrangersBody<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let body = Body::<T, STRANGERS_MAX_LEN>::from_request(request, state);
-        let Body(body) = time::timeout(STRANGERS_PATIENCE, body).await.map_err(|_| ApiError::BodyTimeout)??;
+        let Body(body) = time::timeout(STRANGERS_PATIENCE, body)
+            .await
+            .map_err(|_| ApiError::BodyTimeout)??;
         Ok(Self(body))
     }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+    let value = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let essence = value
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    essence == "application/json"
+        || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     // serde would also read a structure from an array of its fields' values.
     if bytes.trim_ascii_start().first() != Some(&b'{') {
-        return Err(ApiError::Invalid { field: None, error: "The body must be a JSON object.".to_owned() });
+        return Err(ApiError::Invalid {
+            field: None,
+            error: "The body must be a JSON object.".to_owned(),
+        });
     }
     Ok(json::read(bytes)?)
 }
@@ -355,13 +465,30 @@ mod tests {
     #[test]
     fn times_are_rfc_3339_or_unix_seconds() {
         let time = |text: &str| Params(vec![("to".to_owned(), text.to_owned())]).time("to");
-        for (text, second) in [("1800000000", 1_800_000_000), ("2027-01-15T09:00:00+01:00", 1_800_000_000), ("0", 0)] {
+        for (text, second) in [
+            ("1800000000", 1_800_000_000),
+            ("2027-01-15T09:00:00+01:00", 1_800_000_000),
+            ("0", 0),
+        ] {
             assert_eq!(time(text).unwrap(), Some(second), "{text}");
         }
         assert!(time("253402300799").is_ok());
-        for refused in ["", "-1", "yesterday", "2027-01-15", "253402300800", "99999999999999999999", "+5"] {
-            let Err(ApiError::Invalid { error, .. }) = time(refused) else { unreachable!("{refused}") };
-            assert!(error.starts_with("Query parameter `to` must be a time from 1970 to 9999"), "{refused}: {error}");
+        for refused in [
+            "",
+            "-1",
+            "yesterday",
+            "2027-01-15",
+            "253402300800",
+            "99999999999999999999",
+            "+5",
+        ] {
+            let Err(ApiError::Invalid { error, .. }) = time(refused) else {
+                unreachable!("{refused}")
+            };
+            assert!(
+                error.starts_with("Query parameter `to` must be a time from 1970 to 9999"),
+                "{refused}: {error}"
+            );
         }
     }
 
@@ -369,20 +496,30 @@ mod tests {
     fn two_credentials_are_one_too_many() {
         let presented = |bearer: Option<&'static str>, key: Option<&'static str>| {
             let mut headers = HeaderMap::new();
-            bearer.map(|value| headers.append(header::AUTHORIZATION, HeaderValue::from_static(value)));
+            bearer.map(|value| {
+                headers.append(header::AUTHORIZATION, HeaderValue::from_static(value))
+            });
             key.map(|value| headers.append(API_KEY, HeaderValue::from_static(value)));
             presented(&headers).map(str::to_owned)
         };
         assert_eq!(presented(Some("Bearer a"), None).unwrap(), "a");
         assert_eq!(presented(None, Some(" a ")).unwrap(), "a");
         assert_eq!(presented(Some("Bearer a"), Some("a")).unwrap(), "a");
-        assert!(matches!(presented(Some("Bearer a"), Some("b")), Err(ApiError::Key(Code::AmbiguousKey))));
+        assert!(matches!(
+            presented(Some("Bearer a"), Some("b")),
+            Err(ApiError::Key(Code::AmbiguousKey))
+        ));
         assert!(matches!(presented(None, None), Err(ApiError::Session)));
     }
 
     #[test]
     fn only_json_is_taken_for_json() {
-        let is_json = |value| is_json(&HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(value))]));
+        let is_json = |value| {
+            is_json(&HeaderMap::from_iter([(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static(value),
+            )]))
+        };
         assert!(is_json("application/json"));
         assert!(is_json("Application/JSON; charset=utf-8"));
         assert!(is_json("application/vnd.api+json"));

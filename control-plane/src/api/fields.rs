@@ -25,7 +25,10 @@ pub(super) fn password(field: &str, password: &Password) -> Result<(), ApiError>
     if password.long_enough() {
         Ok(())
     } else {
-        Err(ApiError::field(field, format_args!("must have at least {} characters", Password::MIN_LEN)))
+        Err(ApiError::field(
+            field,
+            format_args!("must have at least {} characters", Password::MIN_LEN),
+        ))
     }
 }
 
@@ -41,7 +44,10 @@ pub(super) fn word(field: &str, text: &str) -> Result<(), ApiError> {
     if (1..=MAX_WORD_LEN).contains(&text.len()) && text.bytes().all(plain) {
         Ok(())
     } else {
-        Err(ApiError::field(field, format_args!("must have 1 to {MAX_WORD_LEN} characters of a-z, 0-9, _ and -")))
+        Err(ApiError::field(
+            field,
+            format_args!("must have 1 to {MAX_WORD_LEN} characters of a-z, 0-9, _ and -"),
+        ))
     }
 }
 
@@ -50,7 +56,10 @@ pub(super) fn bounded<T>(field: &str, list: &[T]) -> Result<(), ApiError> {
     if list.len() <= MAX_ENTRIES {
         Ok(())
     } else {
-        Err(ApiError::field(field, format_args!("must have at most {MAX_ENTRIES} entries")))
+        Err(ApiError::field(
+            field,
+            format_args!("must have at most {MAX_ENTRIES} entries"),
+        ))
     }
 }
 
@@ -61,10 +70,18 @@ pub(super) fn selection(field: &str, selection: &Selection) -> Result<(), ApiErr
 
 /// All services, or at least one by name.
 pub(super) fn scope(field: &str, scope: &Selection) -> Result<(), ApiError> {
-    let Some(services) = scope.listed() else { return Ok(()) };
+    let Some(services) = scope.listed() else {
+        return Ok(());
+    };
     if services.is_empty() {
-        return Err(ApiError::field(field, "must be \"all\" or name at least one service"));
+        return Err(ApiError::field(
+            field,
+            "must be \"all\" or name at least one service",
+        ));
     }
     bounded(field, services)?;
-    services.iter().enumerate().try_for_each(|(index, service)| word(&format!("{field}[{index}]"), service))
+    services
+        .iter()
+        .enumerate()
+        .try_for_each(|(index, service)| word(&format!("{field}[{index}]"), service))
 }

@@ -22,8 +22,8 @@ pub(super) async fn healthz() -> Answer<()> {
 
 /// Whether changes can be made
 ///
-/// Ready while the database can be read and written. The reason is in the answer otherwise. Nodes that wait or are lost
-/// do not change it.
+/// Ready while the database can be read and written. The reason is in the answer otherwise. Nodes
+/// that wait or are lost do not change it.
 #[utoipa::path(get, path = "/readyz", operation_id = "isReady", tag = "Machines",
     responses((status = 200, description = "Ready.", body = Done)))]
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Answer<()>, ApiError> {
@@ -34,19 +34,25 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Answer<()>, Ap
 
 /// Whether nodes can be served
 ///
-/// Ready while the database can be read and changes are sent to nodes, also when it cannot be written.
+/// Ready while the database can be read and changes are sent to nodes, also when it cannot be
+/// written.
 #[utoipa::path(get, path = "/readyz/stream", operation_id = "isStreamReady", tag = "Machines",
     responses((status = 200, description = "Ready.", body = Done)))]
 pub(super) async fn readyz_stream(State(app): State<Arc<App>>) -> Result<Answer<()>, ApiError> {
     check_readable(&app).await?;
     if !app.feed.is_alive() {
-        return Err(ApiError::NotReady("changes cannot be read, so that nodes are not sent them".to_owned()));
+        return Err(ApiError::NotReady(
+            "changes cannot be read, so that nodes are not sent them".to_owned(),
+        ));
     }
     Ok(Answer::done("Ready"))
 }
 
 async fn check_readable(app: &App) -> Result<(), ApiError> {
-    app.store.ping().await.map_err(|error| ApiError::NotReady(error.to_string()))
+    app.store
+        .ping()
+        .await
+        .map_err(|error| ApiError::NotReady(error.to_string()))
 }
 
 /// Get the metrics
@@ -58,7 +64,8 @@ async fn check_readable(app: &App) -> Result<(), ApiError> {
     ))]
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, ApiError> {
     // Before this very call reads.
-    let (readers_busy, list_readers_busy) = (app.store.readers_busy(), app.store.list_readers_busy());
+    let (readers_busy, list_readers_busy) =
+        (app.store.readers_busy(), app.store.list_readers_busy());
     match app.store.webhook_backlog().await {
         Ok(backlog) => app.metrics.webhooks.set(backlog, app.clock.now()),
         // What it was before is closer to the truth than nothing.

@@ -28,7 +28,8 @@ use crate::store::{self, Caller, ImportCheck, ImportOptions, Key, KeySettings, N
 
 const MAX_ROWS: usize = 1_000;
 
-/// Entries in the IP lists of all rows. A row without lists has those of the calling key, so its body does not bound them.
+/// Entries in the IP lists of all rows. A row without lists has those of the calling key, so its
+/// body does not bound them.
 const MAX_ENTRIES: u64 = 1_000_000;
 
 /// Bytes in a body: 8 kB for each row.
@@ -55,7 +56,8 @@ pub(super) struct Request {
     /// Pass over rows whose `sha256` is that of a key of the account that is not revoked.
     #[serde(default)]
     skip_existing: bool,
-    /// Accept again what the account imported at most 7 days ago and revoked before any request was admitted with it.
+    /// Accept again what the account imported at most 7 days ago and revoked before any request was
+    /// admitted with it.
     #[serde(default)]
     reimport_unused: bool,
 }
@@ -109,7 +111,8 @@ struct Checked {
 impl Row {
     fn check(self, now: i64, caller: &Caller) -> Result<Checked, ApiError> {
         let digest = KeyDigest::from_hex(&self.sha256);
-        let digest = digest.ok_or_else(|| ApiError::field("sha256", "must be 64 hexadecimal digits"))?;
+        let digest =
+            digest.ok_or_else(|| ApiError::field("sha256", "must be 64 hexadecimal digits"))?;
         let masked = mask(&digest, self.key_prefix)?;
         let request = new_key::Request {
             name: self.name,
@@ -126,14 +129,21 @@ impl Row {
             denied_ips: self.denied_ips,
             issues: None,
         };
-        Ok(Checked { digest, masked, settings: request.check(now, caller)? })
+        Ok(Checked {
+            digest,
+            masked,
+            settings: request.check(now, caller)?,
+        })
     }
 }
 
-/// What people recognise the key by. Nothing of its digest is shown: 32 bits of it are enough to find a key of low entropy.
+/// What people recognise the key by. Nothing of its digest is shown: 32 bits of it are enough to
+/// find a key of low entropy.
 fn mask(digest: &KeyDigest, key_prefix: Option<String>) -> Result<String, ApiError> {
     // An export has that of a key of which nobody said anything.
-    let Some(prefix) = key_prefix.filter(|prefix| prefix != IMPORTED) else { return Ok(IMPORTED.to_owned()) };
+    let Some(prefix) = key_prefix.filter(|prefix| prefix != IMPORTED) else {
+        return Ok(IMPORTED.to_owned());
+    };
     let plain = prefix.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     if !plain || prefix.len() > MAX_PREFIX_LEN {
         let reason = format_args!("must have 1 to {MAX_PREFIX_LEN} printable ASCII characters");
@@ -146,7 +156,8 @@ fn mask(digest: &KeyDigest, key_prefix: Option<String>) -> Result<String, ApiErr
         || parts().any(shows_all)
         || shows_all(&parts().collect::<String>())
     {
-        let reason = format_args!("must not be the whole key: `{ELLIPSIS}` stands for what it leaves out");
+        let reason =
+            format_args!("must not be the whole key: `{ELLIPSIS}` stands for what it leaves out");
         return Err(ApiError::field("key_prefix", reason));
     }
     Ok(prefix)
@@ -154,10 +165,21 @@ fn mask(digest: &KeyDigest, key_prefix: Option<String>) -> Result<String, ApiErr
 
 impl Checked {
     fn key(self, caller: &Caller, there_are: &[String]) -> Result<NewKey, ApiError> {
-        let Self { digest, masked, settings } = self;
+        let Self {
+            digest,
+            masked,
+            settings,
+        } = self;
         let settings = caller.may_make(settings, there_are)?;
         let (account_id, user_id) = (caller.account_id.clone(), caller.user_id.clone());
-        Ok(NewKey { account_id, user_id, digest, masked, imported: true, settings })
+        Ok(NewKey {
+            account_id,
+            user_id,
+            digest,
+            masked,
+            imported: true,
+            settings,
+        })
     }
 }
 
@@ -186,7 +208,11 @@ struct ImportedRows {
 impl ImportedRows {
     fn new(keys: impl IntoIterator<Item = Key>, skipped: usize, now: i64) -> Self {
         let keys: Vec<_> = keys.into_iter().map(|key| KeyView::new(key, now)).collect();
-        Self { imported: keys.len(), keys, skipped }
+        Self {
+            imported: keys.len(),
+            keys,
+            skipped,
+        }
     }
 }
 
@@ -238,23 +264,41 @@ struct Problem {
 
 impl Check {
     fn new(check: ImportCheck<ApiError>) -> Self {
-        let ImportCheck { importable, skipped, refused, room } = check;
+        let ImportCheck {
+            importable,
+            skipped,
+            refused,
+            room,
+        } = check;
         let count = refused.len();
         let problem = |(row, error): (usize, ApiError)| {
             let (code, error, field) = error.summary();
-            Problem { row, code, error, field }
+            Problem {
+                row,
+                code,
+                error,
+                field,
+            }
         };
         let problems = refused.into_iter().take(MAX_FAULTS).map(problem).collect();
-        Self { dry_run: true, importable, skipped: skipped.len(), refused: count, problems, room }
+        Self {
+            dry_run: true,
+            importable,
+            skipped: skipped.len(),
+            refused: count,
+            problems,
+            room,
+        }
     }
 }
 
 /// Import API keys
 ///
-/// By their SHA-256 alone, so that nobody needs another key. They need not look like ours. All rows or none. A key that
-/// calls bounds them as it bounds keys that it generates.
+/// By their SHA-256 alone, so that nobody needs another key. They need not look like ours. All rows
+/// or none. A key that calls bounds them as it bounds keys that it generates.
 ///
-/// Repeated with the same `Idempotency-Key` within 24 hours, the call makes no second keys, and is answered 200.
+/// Repeated with the same `Idempotency-Key` within 24 hours, the call makes no second keys, and is
+/// answered 200.
 #[utoipa::path(post, path = "/v1/keys/import", operation_id = "importKeys", tag = "Keys",
     params(Wait, IdempotencyKey), request_body = Request, security(("credential" = ["account:apikeys:create"])),
     responses(
@@ -274,50 +318,102 @@ pub(super) async fn import(
     let patience = params.patience()?;
     params.finish()?;
     if !(1..=MAX_ROWS).contains(&request.keys.len()) {
-        return Err(ApiError::field("keys", format_args!("must have 1 to {MAX_ROWS} rows")));
+        return Err(ApiError::field(
+            "keys",
+            format_args!("must have 1 to {MAX_ROWS} rows"),
+        ));
     }
     let now = app.clock.now();
-    let Request { keys, dry_run, skip_existing, reimport_unused } = request;
+    let Request {
+        keys,
+        dry_run,
+        skip_existing,
+        reimport_unused,
+    } = request;
     let rows = check_each(keys, now, &session.caller);
     // What can be known without the store takes none of its time.
-    let rows = if dry_run { rows } else { each(rows)?.into_iter().map(Ok).collect() };
-    let options = ImportOptions { skip_existing, reimport_unused };
+    let rows = if dry_run {
+        rows
+    } else {
+        each(rows)?.into_iter().map(Ok).collect()
+    };
+    let options = ImportOptions {
+        skip_existing,
+        reimport_unused,
+    };
     let new = move |caller: &Caller, there_are: &[String]| {
         let key = |(index, row): (usize, Result<Checked, ApiError>)| {
-            row.and_then(|row| row.key(caller, there_are)).map_err(|error| error.of_row(index))
+            row.and_then(|row| row.key(caller, there_are))
+                .map_err(|error| error.of_row(index))
         };
         rows.into_iter().enumerate().map(key).collect()
     };
     if dry_run {
         let check = acting.check_import(options, new).await?;
-        return Ok(Answer::ok("Nothing was imported", CheckOrKeys::Check(Check::new(check))).into_response());
+        return Ok(Answer::ok(
+            "Nothing was imported",
+            CheckOrKeys::Check(Check::new(check)),
+        )
+        .into_response());
     }
     let message = "API keys imported successfully";
-    let data =
-        move |keys: &[Key], skipped| repeatable::recorded(&ImportedRows::new(keys.iter().cloned(), skipped, now));
-    match acting.repeatable(call).import_keys(options, new, data).await? {
-        Outcome::New(store::Imported { revision, keys, skipped }) => {
+    let data = move |keys: &[Key], skipped| {
+        repeatable::recorded(&ImportedRows::new(keys.iter().cloned(), skipped, now))
+    };
+    match acting
+        .repeatable(call)
+        .import_keys(options, new, data)
+        .await?
+    {
+        Outcome::New(store::Imported {
+            revision,
+            keys,
+            skipped,
+        }) => {
             let skipped = skipped.len();
-            info!(keys = keys.len(), skipped, user = session.caller.user_id, revision, "keys imported");
+            info!(
+                keys = keys.len(),
+                skipped,
+                user = session.caller.user_id,
+                revision,
+                "keys imported"
+            );
             let enforcement = app.enforced(revision, patience).await;
             let rows = Made::New(ImportedRows::new(keys, skipped, now));
-            Ok(Answer::created(message, Imported { rows, replayed: None, enforcement }).into_response())
+            Ok(Answer::created(
+                message,
+                Imported {
+                    rows,
+                    replayed: None,
+                    enforcement,
+                },
+            )
+            .into_response())
         }
         Outcome::Repeated(recorded) => {
-            let enforcement = app.enforced(recorded.revision.unwrap_or_default(), patience).await;
+            let enforcement = app
+                .enforced(recorded.revision.unwrap_or_default(), patience)
+                .await;
             let rows = Made::Repeated(recorded.data);
-            let keys = CheckOrKeys::Keys(Imported { rows, replayed: Some(true), enforcement });
+            let keys = CheckOrKeys::Keys(Imported {
+                rows,
+                replayed: Some(true),
+                enforcement,
+            });
             Ok(Answer::ok(message, keys).into_response())
         }
     }
 }
 
-/// What each row may say, or what is wrong with it. Nothing is kept of rows whose lists are too much together.
+/// What each row may say, or what is wrong with it. Nothing is kept of rows whose lists are too
+/// much together.
 fn check_each(rows: Vec<Object<Row>>, now: i64, caller: &Caller) -> Vec<Result<Checked, ApiError>> {
     let mut entries = 0_u64;
     let check = |Object(row): Object<Row>| {
         let row = row.check(now, caller)?;
-        entries = entries.saturating_add(row.settings.allowed_ips.len()).saturating_add(row.settings.denied_ips.len());
+        entries = entries
+            .saturating_add(row.settings.allowed_ips.len())
+            .saturating_add(row.settings.denied_ips.len());
         if entries > MAX_ENTRIES {
             let reason = format_args!(
                 "is one entry too many: the IP lists of all rows, with those that the calling key gives to rows without \
@@ -330,8 +426,8 @@ fn check_each(rows: Vec<Object<Row>>, now: i64, caller: &Caller) -> Vec<Result<C
     rows.into_iter().map(check).collect()
 }
 
-/// Checks a row as far as it can be without the store, by the code that checks those of a request. Returns its digest and
-/// its name as it would be stored.
+/// Checks a row as far as it can be without the store, by the code that checks those of a request.
+/// Returns its digest and its name as it would be stored.
 ///
 /// # Errors
 /// A sentence.
@@ -339,10 +435,15 @@ pub(crate) fn check_row(json: &[u8], now: i64) -> Result<(KeyDigest, String), St
     let row: Result<Object<Row>, ApiError> = json::read(json).map_err(ApiError::from);
     let checked = row.and_then(|Object(row)| row.check(now, &Caller::anybody()));
     let sentence = |error: ApiError| error.summary().1;
-    checked.map(|checked| (checked.digest, checked.settings.name)).map_err(sentence)
+    checked
+        .map(|checked| (checked.digest, checked.settings.name))
+        .map_err(sentence)
 }
 
 /// The rows, or what is wrong with the first one with which something is.
 fn each(rows: Vec<Result<Checked, ApiError>>) -> Result<Vec<Checked>, ApiError> {
-    rows.into_iter().enumerate().map(|(index, row)| row.map_err(|error| error.of_row(index))).collect()
+    rows.into_iter()
+        .enumerate()
+        .map(|(index, row)| row.map_err(|error| error.of_row(index)))
+        .collect()
 }

@@ -75,7 +75,8 @@ pub(super) struct KeyView {
     created_at: String,
     #[schema(value_type = texts::Time)]
     updated_at: String,
-    /// When a request was admitted last with any of its secrets, and from where as far as that is known.
+    /// When a request was admitted last with any of its secrets, and from where as far as that is
+    /// known.
     #[schema(required, value_type = Option<texts::Time>)]
     last_used_at: Option<String>,
     #[schema(required, value_type = Option<texts::IpAddress>)]
@@ -88,7 +89,12 @@ pub(super) struct KeyView {
 impl KeyView {
     /// Shows a key as lists do: without the entries of its IP lists, unless the list has read them.
     pub(super) fn listed(listed: ListedKey, now: i64) -> Self {
-        let ListedKey { key, allowed_ips, denied_ips, with_ip_lists } = listed;
+        let ListedKey {
+            key,
+            allowed_ips,
+            denied_ips,
+            with_ip_lists,
+        } = listed;
         let mut view = Self::new(key, now);
         (view.allowed_ips_count, view.denied_ips_count) = (allowed_ips, denied_ips);
         if !with_ip_lists {
@@ -98,7 +104,10 @@ impl KeyView {
     }
 
     pub(super) fn new(key: Key, now: i64) -> Self {
-        let KeySettings { authority: Authority { roles, permissions }, .. } = key.settings;
+        let KeySettings {
+            authority: Authority { roles, permissions },
+            ..
+        } = key.settings;
         let expired = key.settings.expires_at.is_some_and(|second| second <= now);
         Self {
             active: key.revoked_at.is_none() && !key.disabled && !expired,
@@ -115,7 +124,12 @@ impl KeyView {
             scope: key.settings.scope,
             roles,
             permissions,
-            allowed_subaccounts: key.settings.subaccounts.listed().unwrap_or_default().to_vec(),
+            allowed_subaccounts: key
+                .settings
+                .subaccounts
+                .listed()
+                .unwrap_or_default()
+                .to_vec(),
             allowed_ips_count: key.settings.allowed_ips.len(),
             denied_ips_count: key.settings.denied_ips.len(),
             allowed_ips: Some(key.settings.allowed_ips),

@@ -51,14 +51,30 @@ impl Generated {
         let (key, api_key, revision, tag) = match outcome {
             Outcome::New((key, secret, revision)) => {
                 let (tag, api_key) = (key.entity_tag(), secret.expose().to_owned());
-                (Made::New(KeyView::new(key, now)), Some(api_key), revision, Some(tag))
+                (
+                    Made::New(KeyView::new(key, now)),
+                    Some(api_key),
+                    revision,
+                    Some(tag),
+                )
             }
-            Outcome::Repeated(recorded) => {
-                (Made::Repeated(recorded.data), None, recorded.revision.unwrap_or_default(), None)
-            }
+            Outcome::Repeated(recorded) => (
+                Made::Repeated(recorded.data),
+                None,
+                recorded.revision.unwrap_or_default(),
+                None,
+            ),
         };
         let enforcement = app.enforced(revision, patience).await;
-        (Self { replayed: key.replayed(), key, api_key, enforcement }, tag)
+        (
+            Self {
+                replayed: key.replayed(),
+                key,
+                api_key,
+                enforcement,
+            },
+            tag,
+        )
     }
 }
 
@@ -82,12 +98,13 @@ pub(super) struct Revoked {
 
 /// Generate an API key
 ///
-/// `data.api_key` is the only sight of the key itself. Nobody can give a key what they do not hold themselves. A key that
-/// calls gives no more than it has, or than a session let it issue: environment, tier, limits, services, subaccounts,
-/// expiry and addresses. What is left out is as it is with the calling key.
+/// `data.api_key` is the only sight of the key itself. Nobody can give a key what they do not hold
+/// themselves. A key that calls gives no more than it has, or than a session let it issue:
+/// environment, tier, limits, services, subaccounts, expiry and addresses. What is left out is as
+/// it is with the calling key.
 ///
-/// Repeated with the same `Idempotency-Key` within 24 hours, the call makes no second key, and is answered 200 without
-/// `api_key`.
+/// Repeated with the same `Idempotency-Key` within 24 hours, the call makes no second key, and is
+/// answered 200 without `api_key`.
 #[utoipa::path(post, path = "/v1/keys/generate", operation_id = "generateKey", tag = "Keys",
     params(Wait, IdempotencyKey), request_body = new_key::Request,
     security(("credential" = ["account:apikeys:create"])),
@@ -109,12 +126,21 @@ pub(super) async fn generate(
     params.finish()?;
     let now = app.clock.now();
     let settings = request.check(now, &session.caller)?;
-    let secret = app.key_format.generate(settings.environment, random::fill)?;
+    let secret = app
+        .key_format
+        .generate(settings.environment, random::fill)?;
     let (digest, masked) = (secret.digest(), secret.masked());
     let new = move |caller: &Caller, there_are: &[String]| {
         let settings = caller.may_make(settings, there_are)?;
         let (account_id, user_id) = (caller.account_id.clone(), caller.user_id.clone());
-        Ok::<_, ApiError>(NewKey { account_id, user_id, digest, masked, imported: false, settings })
+        Ok::<_, ApiError>(NewKey {
+            account_id,
+            user_id,
+            digest,
+            masked,
+            imported: false,
+            settings,
+        })
     };
     let data = move |key: &Key| repeatable::recorded(&KeyView::new(key.clone(), now));
     let outcome = acting.repeatable(call).create_key(new, data).await?;
@@ -144,9 +170,16 @@ pub(super) async fn get(
     let Path(id) = id.map_err(|_| ApiError::KeyNotFound)?;
     let now = app.clock.now();
     let key = app.store.key(&caller.account_id, &id).await?;
-    let usage = app.store.key_usage(&caller.account_id, &id, now).await?.into();
+    let usage = app
+        .store
+        .key_usage(&caller.account_id, &id, now)
+        .await?
+        .into();
     let tag = key.entity_tag();
-    let shown = Shown { key: KeyView::new(key, now), usage };
+    let shown = Shown {
+        key: KeyView::new(key, now),
+        usage,
+    };
     Ok(Answer::ok("API key retrieved successfully", shown).tagged(tag))
 }
 
@@ -167,8 +200,17 @@ pub(super) async fn revoke(
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::KeyNotFound)?;
     let revoked = acting.revoke_key(id).await?;
-    info!(key = revoked.id, user = session.caller.user_id, revision = revoked.revision, "key revoked");
+    info!(
+        key = revoked.id,
+        user = session.caller.user_id,
+        revision = revoked.revision,
+        "key revoked"
+    );
     let enforcement = app.enforced(revoked.revision, patience).await;
-    let data = Revoked { key_id: revoked.id, revoked_at: rfc3339(revoked.revoked_at), enforcement };
+    let data = Revoked {
+        key_id: revoked.id,
+        revoked_at: rfc3339(revoked.revoked_at),
+        enforcement,
+    };
     Ok(Answer::ok("API key revoked successfully", data))
 }

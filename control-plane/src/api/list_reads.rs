@@ -1,5 +1,5 @@
-//! A caller's turns to read lists and reports. One caller reads few of them at a time and the rest wait, so that it leaves
-//! connections to others.
+//! A caller's turns to read lists and reports. One caller reads few of them at a time and the rest
+//! wait, so that it leaves connections to others.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -49,30 +49,43 @@ struct Counted {
 
 impl ListReads {
     pub(crate) fn new() -> Self {
-        Self { callers: Arc::default(), timeout: TIMEOUT }
+        Self {
+            callers: Arc::default(),
+            timeout: TIMEOUT,
+        }
     }
 
     /// Waits for the caller's turn.
     ///
     /// # Errors
-    /// [`ApiError::TooManyReads`] if too many of the caller's reads wait, or this one has waited for too long.
+    /// [`ApiError::TooManyReads`] if too many of the caller's reads wait, or this one has waited
+    /// for too long.
     pub(super) async fn take_turn(&self, caller: &str) -> Result<Turn, ApiError> {
         let (counted, turns) = self.count(caller).ok_or(ApiError::TooManyReads)?;
         match time::timeout(self.timeout, turns.acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(Turn { _permit: permit, _counted: counted }),
+            Ok(Ok(permit)) => Ok(Turn {
+                _permit: permit,
+                _counted: counted,
+            }),
             _ => Err(ApiError::TooManyReads),
         }
     }
 
     fn count(&self, caller: &str) -> Option<(Counted, Arc<Semaphore>)> {
         let mut reads = lock(&self.callers);
-        let new = || CallerReads { turns: Arc::new(Semaphore::new(RUNNING)), count: 0 };
+        let new = || CallerReads {
+            turns: Arc::new(Semaphore::new(RUNNING)),
+            count: 0,
+        };
         let of_caller = reads.entry(caller.to_owned()).or_insert_with(new);
         if of_caller.count >= RUNNING + WAITING {
             return None;
         }
         of_caller.count += 1;
-        let counted = Counted { caller: caller.to_owned(), callers: self.callers.clone() };
+        let counted = Counted {
+            caller: caller.to_owned(),
+            callers: self.callers.clone(),
+        };
         Some((counted, of_caller.turns.clone()))
     }
 }
@@ -80,7 +93,9 @@ impl ListReads {
 impl Drop for Counted {
     fn drop(&mut self) {
         let mut reads = lock(&self.callers);
-        let Some(of_caller) = reads.get_mut(&self.caller) else { return };
+        let Some(of_caller) = reads.get_mut(&self.caller) else {
+            return;
+        };
         of_caller.count = of_caller.count.saturating_sub(1);
         if of_caller.count == 0 {
             reads.remove(&self.caller);
@@ -104,7 +119,10 @@ impl FromRequestParts<Arc<App>> for ListSession {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         let Session { caller, .. } = Session::from_request_parts(parts, app).await?;
-        let turn = app.list_reads.take_turn(caller.actor.id().unwrap_or_default()).await?;
+        let turn = app
+            .list_reads
+            .take_turn(caller.actor.id().unwrap_or_default())
+            .await?;
         Ok(Self { caller, turn })
     }
 }
@@ -115,7 +133,9 @@ mod tests {
     use tokio::task::{self, JoinSet};
 
     async fn waits(reads: &ListReads, caller: &str) -> bool {
-        time::timeout(Duration::from_millis(10), reads.take_turn(caller)).await.is_err()
+        time::timeout(Duration::from_millis(10), reads.take_turn(caller))
+            .await
+            .is_err()
     }
 
     #[tokio::test]
@@ -134,7 +154,10 @@ mod tests {
     #[tokio::test]
     async fn read_too_many_of_a_caller_is_refused_at_once() {
         let reads = Arc::new(ListReads::new());
-        let running = [reads.take_turn("reader").await.unwrap(), reads.take_turn("reader").await.unwrap()];
+        let running = [
+            reads.take_turn("reader").await.unwrap(),
+            reads.take_turn("reader").await.unwrap(),
+        ];
         let mut waiting = JoinSet::new();
         for _ in 0..WAITING {
             let reads = reads.clone();
@@ -143,7 +166,10 @@ mod tests {
         while lock(&reads.callers).get("reader").unwrap().count < RUNNING + WAITING {
             task::yield_now().await;
         }
-        assert!(matches!(reads.take_turn("reader").await, Err(ApiError::TooManyReads)));
+        assert!(matches!(
+            reads.take_turn("reader").await,
+            Err(ApiError::TooManyReads)
+        ));
         assert!(reads.take_turn("other").await.is_ok());
         drop(running);
         while let Some(read) = waiting.join_next().await {
@@ -154,9 +180,18 @@ mod tests {
 
     #[tokio::test]
     async fn read_that_waited_too_long_for_its_turn_is_refused() {
-        let reads = ListReads { timeout: Duration::from_millis(20), ..ListReads::new() };
-        let _running = [reads.take_turn("reader").await.unwrap(), reads.take_turn("reader").await.unwrap()];
-        assert!(matches!(reads.take_turn("reader").await, Err(ApiError::TooManyReads)));
+        let reads = ListReads {
+            timeout: Duration::from_millis(20),
+            ..ListReads::new()
+        };
+        let _running = [
+            reads.take_turn("reader").await.unwrap(),
+            reads.take_turn("reader").await.unwrap(),
+        ];
+        assert!(matches!(
+            reads.take_turn("reader").await,
+            Err(ApiError::TooManyReads)
+        ));
         assert_eq!(lock(&reads.callers).get("reader").unwrap().count, RUNNING);
     }
 }

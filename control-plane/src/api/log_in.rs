@@ -54,7 +54,8 @@ struct User {
 
 /// Log in
 ///
-/// Opens a session, which ends when it is not used for 30 minutes. The body has at most 4 KiB, and 5 seconds to arrive.
+/// Opens a session, which ends when it is not used for 30 minutes. The body has at most 4 KiB, and
+/// 5 seconds to arrive.
 #[utoipa::path(post, path = "/v1/sessions", operation_id = "logIn", tag = "Sessions",
     request_body = Request,
     responses(
@@ -72,13 +73,22 @@ pub(super) async fn log_in(
     params.finish()?;
     let now = app.clock.now();
     let found = app.store.login(&email, client).await?;
-    let attempt =
-        Attempt { app: &app, client, origin, now, found: found.as_ref().map(|(user, _)| user), email: &email };
+    let attempt = Attempt {
+        app: &app,
+        client,
+        origin,
+        now,
+        found: found.as_ref().map(|(user, _)| user),
+        email: &email,
+    };
     let known = found.as_ref().is_some_and(|(_, known)| *known);
     let counted = attempt.begin(known)?;
     let stored = attempt.found.map(|user| user.password_hash.clone());
     let rank = if known { Rank::Known } else { Rank::Unknown };
-    let verified = app.passwords.verify(password, stored, rank, &Party::Client(client)).await;
+    let verified = app
+        .passwords
+        .verify(password, stored, rank, &Party::Client(client))
+        .await;
     if let Err(PasswordError::Busy) = verified {
         counted.withdraw();
         attempt.refused(&LoginOutcome::BUSY);
@@ -87,7 +97,11 @@ pub(super) async fn log_in(
     let (verified, token) = (verified?, SessionToken::generate()?);
     let begun = match attempt.found.filter(|_| verified) {
         // What was verified may not count any more by now.
-        Some(user) => app.store.begin_session(&token.hash(), user, client, &attempt.origin, now).await?.then_some(user),
+        Some(user) => app
+            .store
+            .begin_session(&token.hash(), user, client, &attempt.origin, now)
+            .await?
+            .then_some(user),
         None => None,
     };
     let Some(user) = begun else {
@@ -95,14 +109,20 @@ pub(super) async fn log_in(
         return Err(ApiError::Credentials);
     };
     counted.succeeded();
-    app.metrics.logins.get_or_create(&LoginOutcome::ACCEPTED).inc();
+    app.metrics
+        .logins
+        .get_or_create(&LoginOutcome::ACCEPTED)
+        .inc();
     info!(user = user.user_id, %client, "logged in");
     Ok(Answer::ok(
         "Logged in successfully",
         LoggedIn {
             token: token.expose().to_owned(),
             expires_at: rfc3339(now.saturating_add(SESSION_IDLE_SECONDS)),
-            user: User { id: user.user_id.clone(), email: user.email.clone() },
+            user: User {
+                id: user.user_id.clone(),
+                email: user.email.clone(),
+            },
         },
     ))
 }
@@ -122,7 +142,11 @@ impl Attempt<'_> {
     fn begin(&self, known: bool) -> Result<LoginTry<'_>, ApiError> {
         let nobody = || format!("email {}", text::normalized_email(self.email));
         let user = self.found.map_or_else(nobody, |user| user.user_id.clone());
-        let login = Login { user: &user, client: self.client, known };
+        let login = Login {
+            user: &user,
+            client: self.client,
+            known,
+        };
         self.app.logins.begin(login, self.now).map_err(|seconds| {
             self.refused(&LoginOutcome::THROTTLED);
             ApiError::TooManyLogins(seconds)
@@ -145,14 +169,17 @@ impl Attempt<'_> {
             email: user.email.clone(),
             address: self.origin.address,
             request_id: self.origin.request_id.clone(),
-            refusals: Refusals { attempts: 1, throttled: u64::from(outcome != LoginOutcome::REFUSED.name()) },
+            refusals: Refusals {
+                attempts: 1,
+                throttled: u64::from(outcome != LoginOutcome::REFUSED.name()),
+            },
         };
         self.app.refused_logins.note(self.client, refused, self.now);
     }
 }
 
-/// Digests of what must not be logged itself, to see whether it is the same. They have a random key, which is forgotten
-/// with the process: nobody finds out by a log what was digested.
+/// Digests of what must not be logged itself, to see whether it is the same. They have a random
+/// key, which is forgotten with the process: nobody finds out by a log what was digested.
 pub(crate) struct LogDigests([u8; 32]);
 
 impl LogDigests {
@@ -163,8 +190,16 @@ impl LogDigests {
     }
 
     fn of(&self, text: &str) -> String {
-        let digest: [u8; 32] = Sha256::new().chain_update(self.0).chain_update(text).finalize().into();
-        digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+        let digest: [u8; 32] = Sha256::new()
+            .chain_update(self.0)
+            .chain_update(text)
+            .finalize()
+            .into();
+        digest
+            .iter()
+            .take(6)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }
 

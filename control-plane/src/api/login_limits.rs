@@ -1,4 +1,5 @@
-//! How often passwords may be tried. An attacker must not find out a password, and must not keep its owner out.
+//! How often passwords may be tried. An attacker must not find out a password, and must not keep
+//! its owner out.
 //!
 //! | limit in a minute | of | holds |
 //! |---|---|---|
@@ -7,8 +8,9 @@
 //! | 60 | a client, whichever users it tries | clients that never logged in to the user |
 //! | 10 | a session, its user's own password | that session |
 //!
-//! So a client that has logged in before is held by its own wrong passwords alone, whatever others do. Which ones have is
-//! in the store ([`known_clients`](crate::store)), as several control planes share it.
+//! So a client that has logged in before is held by its own wrong passwords alone, whatever others
+//! do. Which ones have is in the store ([`known_clients`](crate::store)), as several control planes
+//! share it.
 
 use super::throttle::{Throttle, Try};
 use crate::client_network::ClientNetwork;
@@ -44,8 +46,14 @@ pub(super) struct LoginTry<'a> {
 
 impl LoginLimits {
     pub(crate) fn new() -> Self {
-        let [pairs, users, clients, sessions] = [OF_PAIR, OF_USER, OF_CLIENT, OF_SESSION].map(Throttle::new);
-        Self { pairs, users, clients, sessions }
+        let [pairs, users, clients, sessions] =
+            [OF_PAIR, OF_USER, OF_CLIENT, OF_SESSION].map(Throttle::new);
+        Self {
+            pairs,
+            users,
+            clients,
+            sessions,
+        }
     }
 
     /// Counts a log-in.
@@ -53,11 +61,18 @@ impl LoginLimits {
     /// # Errors
     /// How many seconds to wait, if there were too many.
     pub(super) fn begin(&self, login: Login<'_>, now: i64) -> Result<LoginTry<'_>, u32> {
-        let Login { user, client, known } = login;
+        let Login {
+            user,
+            client,
+            known,
+        } = login;
         let client = client.to_string();
         let pair = self.pairs.begin(&format!("{client} {user}"), now)?;
         if known {
-            return Ok(LoginTry { pair, others: vec![self.clients.count(&client, now)] });
+            return Ok(LoginTry {
+                pair,
+                others: vec![self.clients.count(&client, now)],
+            });
         }
         let of_user = match self.users.begin(user, now) {
             Ok(of_user) => of_user,
@@ -67,7 +82,10 @@ impl LoginLimits {
             }
         };
         match self.clients.begin(&client, now) {
-            Ok(of_client) => Ok(LoginTry { pair, others: vec![of_user, of_client] }),
+            Ok(of_client) => Ok(LoginTry {
+                pair,
+                others: vec![of_user, of_client],
+            }),
             Err(wait) => {
                 pair.withdraw();
                 of_user.withdraw();
@@ -76,7 +94,8 @@ impl LoginLimits {
         }
     }
 
-    /// Counts a try of one's own password in a session, of which this is a digest. Other sessions and log-ins go on.
+    /// Counts a try of one's own password in a session, of which this is a digest. Other sessions
+    /// and log-ins go on.
     ///
     /// # Errors
     /// How many seconds to wait, if there were too many.
@@ -108,12 +127,18 @@ mod tests {
     }
 
     fn login(user: &str, n: u32, known: bool) -> Login<'_> {
-        Login { user, client: client(n), known }
+        Login {
+            user,
+            client: client(n),
+            known,
+        }
     }
 
     /// How many of so many wrong passwords are tried.
     fn tried(limits: &LoginLimits, logins: impl Iterator<Item = (String, u32)>) -> usize {
-        logins.filter(|(user, n)| limits.begin(login(user, *n, false), 100).is_ok()).count()
+        logins
+            .filter(|(user, n)| limits.begin(login(user, *n, false), 100).is_ok())
+            .count()
     }
 
     fn is_let_through(limits: &LoginLimits, login: Login<'_>) -> bool {
@@ -123,19 +148,32 @@ mod tests {
     #[test]
     fn wrong_passwords_of_one_client_hold_nobody_else() {
         let limits = LoginLimits::new();
-        assert_eq!(tried(&limits, (0..200).map(|_| ("victim".to_owned(), 1))), 10);
-        assert!(!is_let_through(&limits, login("victim", 1, true)), "not even if it is known");
+        assert_eq!(
+            tried(&limits, (0..200).map(|_| ("victim".to_owned(), 1))),
+            10
+        );
+        assert!(
+            !is_let_through(&limits, login("victim", 1, true)),
+            "not even if it is known"
+        );
         for known in [true, false] {
             assert!(is_let_through(&limits, login("victim", 2, known)));
         }
         assert!(is_let_through(&limits, login("other", 1, false)));
-        assert_eq!(tried(&limits, (0..200).map(|n| (format!("user {n}"), 1))), 50, "60 with those before");
+        assert_eq!(
+            tried(&limits, (0..200).map(|n| (format!("user {n}"), 1))),
+            50,
+            "60 with those before"
+        );
     }
 
     #[test]
     fn wrong_passwords_of_many_clients_hold_unknown_clients_alone() {
         let limits = LoginLimits::new();
-        assert_eq!(tried(&limits, (0..500).map(|n| ("victim".to_owned(), n))), 100);
+        assert_eq!(
+            tried(&limits, (0..500).map(|n| ("victim".to_owned(), n))),
+            100
+        );
         assert!(!is_let_through(&limits, login("victim", 1_000, false)));
         assert!(is_let_through(&limits, login("victim", 1_000, true)));
         assert!(is_let_through(&limits, login("other", 1_000, false)));
@@ -144,9 +182,14 @@ mod tests {
     #[test]
     fn known_client_is_held_by_its_own_pair_alone() {
         let limits = LoginLimits::new();
-        assert_eq!(tried(&limits, (0..100).map(|n| (format!("user {n}"), 1))), 60);
+        assert_eq!(
+            tried(&limits, (0..100).map(|n| (format!("user {n}"), 1))),
+            60
+        );
         assert!(!is_let_through(&limits, login("mine", 1, false)));
-        let ten = (0..20).filter(|_| limits.begin(login("mine", 1, true), 100).is_ok()).count();
+        let ten = (0..20)
+            .filter(|_| limits.begin(login("mine", 1, true), 100).is_ok())
+            .count();
         assert_eq!(ten, 10);
     }
 
@@ -156,24 +199,38 @@ mod tests {
         for _ in 0..9 {
             drop(limits.begin(login("mine", 1, false), 100).ok().unwrap());
         }
-        limits.begin(login("mine", 1, false), 100).ok().unwrap().succeeded();
+        limits
+            .begin(login("mine", 1, false), 100)
+            .ok()
+            .unwrap()
+            .succeeded();
         assert_eq!(tried(&limits, (0..20).map(|_| ("mine".to_owned(), 1))), 10);
     }
 
     #[test]
     fn refused_tries_count_nowhere() {
         let limits = LoginLimits::new();
-        assert_eq!(tried(&limits, (0..100).map(|n| (format!("user {n}"), 1))), 60);
+        assert_eq!(
+            tried(&limits, (0..100).map(|n| (format!("user {n}"), 1))),
+            60
+        );
         for _ in 0..1_000 {
             assert!(!is_let_through(&limits, login("victim", 1, false)));
         }
-        assert_eq!(tried(&limits, (2..500).map(|n| ("victim".to_owned(), n))), 100);
+        assert_eq!(
+            tried(&limits, (2..500).map(|n| ("victim".to_owned(), n))),
+            100
+        );
     }
 
     #[test]
     fn passwords_in_a_session_have_a_limit_of_their_own() {
         let limits = LoginLimits::new();
-        let tries = |session| (0..50).filter(|_| limits.begin_in_session(session, 100).is_ok()).count();
+        let tries = |session| {
+            (0..50)
+                .filter(|_| limits.begin_in_session(session, 100).is_ok())
+                .count()
+        };
         assert_eq!((tries("one"), tries("two"), tries("one")), (10, 10, 0));
         assert!(is_let_through(&limits, login("victim", 1, false)));
     }

@@ -1,4 +1,5 @@
-//! Lets an operator forget lost nodes that no longer serve, and accept nodes that hold another database's snapshot.
+//! Lets an operator forget lost nodes that no longer serve, and accept nodes that hold another
+//! database's snapshot.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -60,7 +61,8 @@ pub(super) struct Accepted {
 
 /// Forget a lost node
 ///
-/// It counts no longer. If it still serves, a revocation that is reported as complete may not have reached it.
+/// It counts no longer. If it still serves, a revocation that is reported as complete may not have
+/// reached it.
 #[utoipa::path(delete, path = "/v1/nodes/{handle}", operation_id = "forgetNode", tag = "Gateway",
     params(NodePath), security(("credential" = ["gateway:nodes:update"])),
     responses(
@@ -83,9 +85,19 @@ pub(super) async fn forget(
         acting.forget_nodes(BTreeSet::new(), true).await?;
         app.registry.forget_unknown(merged);
         info!(user = session.caller.user_id, "unknown nodes forgotten");
-        return Ok(Answer::ok("Node forgotten successfully", Forgotten { forgotten: vec![handle] }));
+        return Ok(Answer::ok(
+            "Node forgotten successfully",
+            Forgotten {
+                forgotten: vec![handle],
+            },
+        ));
     }
-    let nodes: Vec<_> = app.registry.nodes().into_iter().filter(|node| node.id.handle() == handle).collect();
+    let nodes: Vec<_> = app
+        .registry
+        .nodes()
+        .into_iter()
+        .filter(|node| node.id.handle() == handle)
+        .collect();
     if nodes.is_empty() {
         return Err(ApiError::NodeNotFound);
     }
@@ -93,10 +105,17 @@ pub(super) async fn forget(
         return Err(ApiError::NodeConnected);
     }
     let ids: Vec<_> = nodes.into_iter().map(|node| node.id).collect();
-    acting.forget_nodes(ids.iter().map(NodeId::key).collect(), false).await?;
+    acting
+        .forget_nodes(ids.iter().map(NodeId::key).collect(), false)
+        .await?;
     app.registry.forget(&ids);
     info!(user = session.caller.user_id, handle, "node forgotten");
-    Ok(Answer::ok("Node forgotten successfully", Forgotten { forgotten: vec![handle] }))
+    Ok(Answer::ok(
+        "Node forgotten successfully",
+        Forgotten {
+            forgotten: vec![handle],
+        },
+    ))
 }
 
 /// Forget nodes that were lost before a time
@@ -111,22 +130,38 @@ pub(super) async fn forget_lost(
 ) -> Result<Answer<Forgotten>, ApiError> {
     let acting = session.acting(&app, PERMISSION)?;
     params.finish()?;
-    let before =
-        from_rfc3339(&lost_before).ok_or_else(|| ApiError::field("lost_before", "must be a time as RFC 3339"))?;
+    let before = from_rfc3339(&lost_before)
+        .ok_or_else(|| ApiError::field("lost_before", "must be a time as RFC 3339"))?;
     let is_lost = |node: &NodeView| !node.connected && node.since < before;
-    let ids: Vec<_> = app.registry.nodes().into_iter().filter(is_lost).map(|node| node.id).collect();
+    let ids: Vec<_> = app
+        .registry
+        .nodes()
+        .into_iter()
+        .filter(is_lost)
+        .map(|node| node.id)
+        .collect();
     if !ids.is_empty() {
-        acting.forget_nodes(ids.iter().map(NodeId::key).collect(), false).await?;
+        acting
+            .forget_nodes(ids.iter().map(NodeId::key).collect(), false)
+            .await?;
         app.registry.forget(&ids);
-        info!(user = session.caller.user_id, nodes = ids.len(), "lost nodes forgotten");
+        info!(
+            user = session.caller.user_id,
+            nodes = ids.len(),
+            "lost nodes forgotten"
+        );
     }
     let forgotten = ids.iter().map(|id| id.handle().to_owned()).collect();
-    Ok(Answer::ok("Nodes forgotten successfully", Forgotten { forgotten }))
+    Ok(Answer::ok(
+        "Nodes forgotten successfully",
+        Forgotten { forgotten },
+    ))
 }
 
 /// Accept the nodes of another database
 ///
-/// Nodes whose snapshot is of this epoch are served from now on: each loads this database's snapshot in place of its own.
+/// Nodes whose snapshot is of this epoch are served from now on: each loads this database's
+/// snapshot in place of its own.
 #[utoipa::path(post, path = "/v1/nodes/accept-epoch", operation_id = "acceptEpoch", tag = "Gateway",
     request_body = ToAccept, security(("credential" = ["gateway:nodes:update"])),
     responses((status = 200, description = "They are accepted.", body = Answer<Accepted>)))]
@@ -140,16 +175,31 @@ pub(super) async fn accept_epoch(
     params.finish()?;
     let epochs: BTreeSet<Epoch> = match epoch {
         Some(epoch) => {
-            let bytes = hex::decode(&epoch).ok().and_then(|bytes| bytes.try_into().ok());
-            let epoch = bytes.ok_or_else(|| ApiError::field("epoch", "must be 32 hexadecimal digits"))?;
+            let bytes = hex::decode(&epoch)
+                .ok()
+                .and_then(|bytes| bytes.try_into().ok());
+            let epoch =
+                bytes.ok_or_else(|| ApiError::field("epoch", "must be 32 hexadecimal digits"))?;
             BTreeSet::from([epoch])
         }
-        None => app.registry.nodes().into_iter().filter_map(|node| node.waiting_epoch).collect(),
+        None => app
+            .registry
+            .nodes()
+            .into_iter()
+            .filter_map(|node| node.waiting_epoch)
+            .collect(),
     };
     if !epochs.is_empty() {
         acting.accept_epochs(epochs.clone()).await?;
-        info!(user = session.caller.user_id, epochs = epochs.len(), "epochs accepted");
+        info!(
+            user = session.caller.user_id,
+            epochs = epochs.len(),
+            "epochs accepted"
+        );
     }
     let epochs = epochs.into_iter().map(hex::encode).collect();
-    Ok(Answer::ok("Epochs accepted successfully", Accepted { epochs }))
+    Ok(Answer::ok(
+        "Epochs accepted successfully",
+        Accepted { epochs },
+    ))
 }

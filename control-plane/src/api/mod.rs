@@ -1,4 +1,5 @@
-//! The API: JSON over HTTP. Every handler reads top to bottom: who asks, what for, is it allowed, do it, answer.
+//! The API: JSON over HTTP. Every handler reads top to bottom: who asks, what for, is it allowed,
+//! do it, answer.
 
 mod accounts;
 mod answer;
@@ -101,7 +102,14 @@ pub(crate) struct App {
 impl App {
     /// How far `revision` has come, after `patience` at most.
     async fn enforced(&self, revision: u64, patience: Duration) -> Enforcement {
-        enforcement::wait(&self.registry, &self.metrics, self.stop.clone(), revision, patience).await
+        enforcement::wait(
+            &self.registry,
+            &self.metrics,
+            self.stop.clone(),
+            revision,
+            patience,
+        )
+        .await
     }
 }
 
@@ -125,14 +133,18 @@ pub(crate) fn router(app: App) -> Result<Router, serde_json::Error> {
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .with_state(app.clone());
     let console = console::router(calls.clone(), app.clock.clone(), app.gateway.clone());
-    Ok(calls.merge(console).layer(middleware::from_fn_with_state(app, observe::observe)))
+    Ok(calls
+        .merge(console)
+        .layer(middleware::from_fn_with_state(app, observe::observe)))
 }
 
 /// Calls that are routed by what describes them, so that none goes without a description.
 type Calls = OpenApiRouter<Arc<App>>;
 
 fn session_calls() -> Calls {
-    Calls::new().routes(routes!(log_in::log_in)).routes(routes!(myself::get, sessions::log_out))
+    Calls::new()
+        .routes(routes!(log_in::log_in))
+        .routes(routes!(myself::get, sessions::log_out))
 }
 
 fn key_calls() -> Calls {
@@ -162,7 +174,11 @@ fn account_calls() -> Calls {
         .routes(routes!(accounts::list, accounts::create))
         .routes(routes!(accounts::get, accounts::edit, accounts::close))
         .routes(routes!(subaccounts::list, subaccounts::create))
-        .routes(routes!(subaccounts::get, subaccounts::edit, subaccounts::delete))
+        .routes(routes!(
+            subaccounts::get,
+            subaccounts::edit,
+            subaccounts::delete
+        ))
         .routes(routes!(services::list, services::create))
         .routes(routes!(services::get, services::edit, services::delete))
 }

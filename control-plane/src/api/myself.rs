@@ -68,7 +68,12 @@ pub(super) async fn get(session: Session, params: Params) -> Result<Answer<Mysel
         user_id: caller.user_id,
         email,
         key_id,
-        permissions: caller.grants.patterns().iter().map(ToString::to_string).collect(),
+        permissions: caller
+            .grants
+            .patterns()
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         subaccounts: caller.subaccounts,
     };
     Ok(Answer::ok("Session retrieved successfully", myself))
@@ -78,7 +83,8 @@ pub(super) async fn get(session: Session, params: Params) -> Result<Answer<Mysel
 #[derive(Serialize, ToSchema)]
 #[schema(as = Grantable)]
 pub(super) struct Grantable {
-    /// Of the permissions that calls of this API and route rules ask for, those that the caller holds.
+    /// Of the permissions that calls of this API and route rules ask for, those that the caller
+    /// holds.
     permissions: BTreeSet<String>,
     /// Patterns of all that the caller holds.
     patterns: Vec<String>,
@@ -105,17 +111,36 @@ pub(super) async fn allowed_permissions(
 ) -> Result<Answer<Grantable>, ApiError> {
     params.finish()?;
     let routes = app.store.routes().await?;
-    let routes = routes.check().map_err(|_| StoreError::Damaged("a route rule"))?;
-    let asked = routes.rules().iter().filter_map(|rule| rule.permission()).map(|permission| permission.as_str());
+    let routes = routes
+        .check()
+        .map_err(|_| StoreError::Damaged("a route rule"))?;
+    let asked = routes
+        .rules()
+        .iter()
+        .filter_map(|rule| rule.permission())
+        .map(|permission| permission.as_str());
     let known = MANAGEMENT.into_iter().chain(asked);
     let grantable = Grantable {
-        permissions: known.filter(|permission| caller.holds(permission)).map(str::to_owned).collect(),
-        patterns: caller.grants.patterns().iter().map(ToString::to_string).collect(),
-        roles: Role::all().filter(|role| caller.grants.cover_role(*role)).collect(),
+        permissions: known
+            .filter(|permission| caller.holds(permission))
+            .map(str::to_owned)
+            .collect(),
+        patterns: caller
+            .grants
+            .patterns()
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        roles: Role::all()
+            .filter(|role| caller.grants.cover_role(*role))
+            .collect(),
         subaccounts: caller.subaccounts,
         scope: caller.scope,
     };
-    Ok(Answer::ok("Allowed permissions retrieved successfully", grantable))
+    Ok(Answer::ok(
+        "Allowed permissions retrieved successfully",
+        grantable,
+    ))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -141,22 +166,44 @@ pub(super) async fn change_password(
     params: Params,
     Body(request): Body<PasswordChange>,
 ) -> Result<Answer<()>, ApiError> {
-    let Actor::User { id, email } = &session.caller.actor else { return Err(ApiError::Session) };
+    let Actor::User { id, email } = &session.caller.actor else {
+        return Err(ApiError::Session);
+    };
     params.finish()?;
     fields::password("new_password", &request.new_password)?;
-    let Credential::Session(token) = &session.credential else { return Err(ApiError::Session) };
+    let Credential::Session(token) = &session.credential else {
+        return Err(ApiError::Session);
+    };
     // Whoever has got hold of a session must not find out the password by it.
-    let tried = app.logins.begin_in_session(&hex::encode(token.as_bytes()), app.clock.now());
+    let tried = app
+        .logins
+        .begin_in_session(&hex::encode(token.as_bytes()), app.clock.now());
     let tried = tried.map_err(ApiError::TooManyLogins)?;
-    let stored = app.store.credentials(email).await?.filter(|user| user.user_id == *id);
+    let stored = app
+        .store
+        .credentials(email)
+        .await?
+        .filter(|user| user.user_id == *id);
     let stored = stored.ok_or(ApiError::Session)?.password_hash;
     let caller = Party::Caller(id.clone());
-    if !app.passwords.verify(request.current_password, Some(stored.clone()), Rank::Known, &caller).await? {
+    if !app
+        .passwords
+        .verify(
+            request.current_password,
+            Some(stored.clone()),
+            Rank::Known,
+            &caller,
+        )
+        .await?
+    {
         return Err(ApiError::field("current_password", "is not your password"));
     }
     tried.forgive();
     let hash = app.passwords.hash(request.new_password, id).await?;
-    session.acting_for_oneself(&app).change_password(stored, hash).await?;
+    session
+        .acting_for_oneself(&app)
+        .change_password(stored, hash)
+        .await?;
     info!(user = id, "password changed");
     Ok(Answer::done("Password changed successfully"))
 }

@@ -56,15 +56,14 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// With every part checked that can be without the store. Of what it leaves out it has the account's tier, and of a
-    /// calling key what that key has or can give.
+    /// With every part checked that can be without the store. Of what it leaves out it has the
+    /// account's tier, and of a calling key what that key has or can give.
     pub(super) fn check(self, now: i64, caller: &Caller) -> Result<KeySettings, ApiError> {
         let own = caller.restrictions.as_ref();
         let environment = match self.environment {
             None => own.map_or(Environment::Live, KeyRestrictions::default_environment),
-            Some(word) => {
-                Environment::parse(&word).ok_or_else(|| ApiError::field("environment", "must be one of live, test"))?
-            }
+            Some(word) => Environment::parse(&word)
+                .ok_or_else(|| ApiError::field("environment", "must be one of live, test"))?,
         };
         let scope = self.scope.unwrap_or_else(|| caller.scope.clone());
         fields::scope("scope", &scope)?;
@@ -72,12 +71,21 @@ impl Request {
         fields::bounded("permissions", &self.permissions)?;
         fields::bounded("allowed_subaccounts", &self.allowed_subaccounts)?;
         let listed = (!self.allowed_subaccounts.is_empty()).then_some(self.allowed_subaccounts);
-        let default_tier = || own.map_or_else(|| caller.tier.clone(), KeyRestrictions::default_tier);
+        let default_tier =
+            || own.map_or_else(|| caller.tier.clone(), KeyRestrictions::default_tier);
         let tier = self.tier.unwrap_or_else(default_tier);
-        let given = self.limits.unwrap_or_default().applied_to(DeclaredLimits::default());
-        let (limits, ceilings) =
-            own.map_or_else(|| (given, Ceilings::default()), |own| own.default_limits(&tier, given));
-        let expires_at = self.expires_at.map(|expiry| expiry.check("expires_at", now)).transpose()?;
+        let given = self
+            .limits
+            .unwrap_or_default()
+            .applied_to(DeclaredLimits::default());
+        let (limits, ceilings) = own.map_or_else(
+            || (given, Ceilings::default()),
+            |own| own.default_limits(&tier, given),
+        );
+        let expires_at = self
+            .expires_at
+            .map(|expiry| expiry.check("expires_at", now))
+            .transpose()?;
         let mut lists = (self.allowed_ips, self.denied_ips);
         if let Some(own) = own.filter(|_| lists == <(IpList, IpList)>::default()) {
             lists = own.default_lists();
@@ -89,12 +97,18 @@ impl Request {
             limits,
             tier,
             scope,
-            authority: Authority { roles: self.roles, permissions: self.permissions },
+            authority: Authority {
+                roles: self.roles,
+                permissions: self.permissions,
+            },
             subaccounts: listed.into(),
             expires_at: expires_at.or_else(|| own?.default_expiry()),
             allowed_ips: lists.0,
             denied_ips: lists.1,
-            issues: self.issues.map(|Object(issues)| checked(issues)).transpose()?,
+            issues: self
+                .issues
+                .map(|Object(issues)| checked(issues))
+                .transpose()?,
             ceilings,
             issued: false,
         })
@@ -114,11 +128,16 @@ mod tests {
 
     fn check(json: &str) -> Result<KeySettings, String> {
         let request: Request = serde_json::from_str(json).map_err(|error| error.to_string())?;
-        let caller = Caller { tier: "basic".to_owned(), ..Caller::anybody() };
-        request.check(1_800_000_000, &caller).map_err(|error| match error {
-            ApiError::Invalid { error, .. } => error,
-            other => format!("{other:?}"),
-        })
+        let caller = Caller {
+            tier: "basic".to_owned(),
+            ..Caller::anybody()
+        };
+        request
+            .check(1_800_000_000, &caller)
+            .map_err(|error| match error {
+                ApiError::Invalid { error, .. } => error,
+                other => format!("{other:?}"),
+            })
     }
 
     #[test]
@@ -126,18 +145,42 @@ mod tests {
         let checked = check(r#"{"name":"  CI\u00e9  ","description":null}"#).unwrap();
         assert_eq!(checked.name, "CIé");
         assert_eq!(checked.environment, Environment::Live);
-        assert_eq!((checked.description, checked.tier.as_str(), checked.expires_at), (None, "basic", None));
-        assert_eq!((checked.scope, checked.subaccounts), (Selection::All, Selection::All));
-        assert_eq!((checked.authority, checked.limits), (Authority::default(), DeclaredLimits::default()));
+        assert_eq!(
+            (
+                checked.description,
+                checked.tier.as_str(),
+                checked.expires_at
+            ),
+            (None, "basic", None)
+        );
+        assert_eq!(
+            (checked.scope, checked.subaccounts),
+            (Selection::All, Selection::All)
+        );
+        assert_eq!(
+            (checked.authority, checked.limits),
+            (Authority::default(), DeclaredLimits::default())
+        );
     }
 
     #[test]
     fn lengths_are_counted_in_characters() {
         let name = |len| check(&format!(r#"{{"name":"{}"}}"#, "é".repeat(len)));
         assert!(name(100).is_ok());
-        assert_eq!(name(101).unwrap_err(), "Field `name` must have 1 to 100 characters.");
-        let description = |len| check(&format!(r#"{{"name":"CI","description":"{}"}}"#, "é".repeat(len)));
+        assert_eq!(
+            name(101).unwrap_err(),
+            "Field `name` must have 1 to 100 characters."
+        );
+        let description = |len| {
+            check(&format!(
+                r#"{{"name":"CI","description":"{}"}}"#,
+                "é".repeat(len)
+            ))
+        };
         assert!(description(500).is_ok());
-        assert_eq!(description(501).unwrap_err(), "Field `description` must have at most 500 characters.");
+        assert_eq!(
+            description(501).unwrap_err(),
+            "Field `description` must have at most 500 characters."
+        );
     }
 }

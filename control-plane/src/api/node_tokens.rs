@@ -79,7 +79,8 @@ pub(super) struct CreatedNodeToken {
     #[serde(flatten)]
     #[schema(value_type = NodeTokenView)]
     details: Made<NodeTokenView>,
-    /// The token itself, shown only in this answer. Absent if the request has its `sha256`, or was repeated.
+    /// The token itself, shown only in this answer. Absent if the request has its `sha256`, or was
+    /// repeated.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = texts::NodeTokenSecret, nullable = false)]
     node_token: Option<String>,
@@ -101,16 +102,26 @@ pub(super) async fn list(
 ) -> Result<Answer<NodeTokenList>, ApiError> {
     caller.require("gateway:nodetokens:read")?;
     params.finish()?;
-    let node_tokens: Vec<_> = app.store.node_tokens().await?.into_iter().map(NodeTokenView::from).collect();
+    let node_tokens: Vec<_> = app
+        .store
+        .node_tokens()
+        .await?
+        .into_iter()
+        .map(NodeTokenView::from)
+        .collect();
     let total = node_tokens.len();
-    Ok(Answer::ok("Node tokens retrieved successfully", NodeTokenList { node_tokens, total }))
+    Ok(Answer::ok(
+        "Node tokens retrieved successfully",
+        NodeTokenList { node_tokens, total },
+    ))
 }
 
 /// Create a node token
 ///
-/// Several tokens are valid at a time, so that one can take the place of another without an interruption. An API key that
-/// is kept to services, subaccounts, a time or addresses makes none. Repeated with the same `Idempotency-Key` within 24
-/// hours, the call makes no second token, and is answered 200 without the token.
+/// Several tokens are valid at a time, so that one can take the place of another without an
+/// interruption. An API key that is kept to services, subaccounts, a time or addresses makes none.
+/// Repeated with the same `Idempotency-Key` within 24 hours, the call makes no second token, and is
+/// answered 200 without the token.
 #[utoipa::path(post, path = "/v1/node-tokens", operation_id = "createNodeToken", tag = "Gateway",
     params(IdempotencyKey), request_body = NodeTokenCreation, security(("credential" = ["gateway:nodetokens:create"])),
     responses(
@@ -125,33 +136,59 @@ pub(super) async fn create(
     params: Params,
     Repeatable { request, call }: Repeatable<NodeTokenCreation>,
 ) -> Result<Answer<CreatedNodeToken>, ApiError> {
-    let acting = session.acting_unrestricted(&app, "gateway:nodetokens:create", Lasting::NodeToken)?;
+    let acting =
+        session.acting_unrestricted(&app, "gateway:nodetokens:create", Lasting::NodeToken)?;
     params.finish()?;
     fields::word("name", &request.name)?;
-    let pattern = NodePattern::parse(&request.node).map_err(|reason| ApiError::field("node", reason))?;
-    let generated = request.sha256.is_none().then(NodeToken::generate).transpose()?;
+    let pattern =
+        NodePattern::parse(&request.node).map_err(|reason| ApiError::field("node", reason))?;
+    let generated = request
+        .sha256
+        .is_none()
+        .then(NodeToken::generate)
+        .transpose()?;
     let hash = match (&generated, request.sha256) {
         (Some(token), _) => token.hash(),
         (None, text) => parse_hash(&text.unwrap_or_default())?,
     };
-    let new = NewNodeToken { name: request.name, hash, pattern };
+    let new = NewNodeToken {
+        name: request.name,
+        hash,
+        pattern,
+    };
     let data = |token: &NodeTokenDetails| repeatable::recorded(&NodeTokenView::from(token.clone()));
     let (details, node_token) = match acting.repeatable(call).create_node_token(new, data).await? {
         Outcome::New(details) => {
-            info!(token = details.name, node = details.pattern, user = session.caller.user_id, "node token created");
-            (Made::New(details.into()), generated.map(|token| token.expose().to_owned()))
+            info!(
+                token = details.name,
+                node = details.pattern,
+                user = session.caller.user_id,
+                "node token created"
+            );
+            (
+                Made::New(details.into()),
+                generated.map(|token| token.expose().to_owned()),
+            )
         }
         Outcome::Repeated(recorded) => (Made::Repeated(recorded.data), None),
     };
     let (status, replayed) = (details.status(), details.replayed());
-    let data = CreatedNodeToken { details, node_token, replayed };
-    Ok(Answer::with_status(status, "Node token created successfully", data))
+    let data = CreatedNodeToken {
+        details,
+        node_token,
+        replayed,
+    };
+    Ok(Answer::with_status(
+        status,
+        "Node token created successfully",
+        data,
+    ))
 }
 
 /// Revoke a node token
 ///
-/// Permanently. Streams that were opened with it are closed. Their nodes count as lost until they return with another
-/// token.
+/// Permanently. Streams that were opened with it are closed. Their nodes count as lost until they
+/// return with another token.
 #[utoipa::path(delete, path = "/v1/node-tokens/{name}", operation_id = "revokeNodeToken", tag = "Gateway",
     params(NodeTokenPath), security(("credential" = ["gateway:nodetokens:delete"])),
     responses((status = 200, description = "The revoked node token.", body = Answer<NodeTokenView>)))]
@@ -165,8 +202,15 @@ pub(super) async fn revoke(
     params.finish()?;
     let Path(name) = name.map_err(|_| ApiError::NodeTokenNotFound)?;
     let details = acting.revoke_node_token(name).await?;
-    info!(token = details.name, user = session.caller.user_id, "node token revoked");
-    Ok(Answer::ok("Node token revoked successfully", details.into()))
+    info!(
+        token = details.name,
+        user = session.caller.user_id,
+        "node token revoked"
+    );
+    Ok(Answer::ok(
+        "Node token revoked successfully",
+        details.into(),
+    ))
 }
 
 fn parse_hash(text: &str) -> Result<TokenHash, ApiError> {

@@ -22,8 +22,8 @@ pub(super) struct List {
     revision: u64,
     /// The identity of the database's history, in hexadecimal.
     epoch: String,
-    /// Present while nodes that the database does not know may be serving. They count as one lost node, until they can no
-    /// longer serve or `unknown` is forgotten.
+    /// Present while nodes that the database does not know may be serving. They count as one lost
+    /// node, until they can no longer serve or `unknown` is forgotten.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     unknown: Option<Unknown>,
@@ -49,8 +49,8 @@ struct Peer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     remote: Option<String>,
-    /// `format`: it does not read the records that are written. `token`: its token is wrong or missing.
-    /// `nodes`: as many nodes are connected as there may be.
+    /// `format`: it does not read the records that are written. `token`: its token is wrong or
+    /// missing. `nodes`: as many nodes are connected as there may be.
     reason: &'static str,
     /// How often it was refused.
     count: u64,
@@ -71,8 +71,8 @@ struct Node {
     version: String,
     /// The messages of the stream that it knows: 0 in version 0.1.
     protocol: u32,
-    /// `connected`: it has a stream. `waiting`: its snapshot is of another database, whose epoch is not accepted. `lost`: it
-    /// has no stream, and may be serving.
+    /// `connected`: it has a stream. `waiting`: its snapshot is of another database, whose epoch is
+    /// not accepted. `lost`: it has no stream, and may be serving.
     state: &'static str,
     connected: bool,
     /// When it connected, or when it was lost.
@@ -109,7 +109,8 @@ struct Node {
 
 /// List the nodes
 ///
-/// Every Envoy that may be deciding requests: those that are connected, and those that are lost and can still serve.
+/// Every Envoy that may be deciding requests: those that are connected, and those that are lost and
+/// can still serve.
 #[utoipa::path(get, path = "/v1/nodes", operation_id = "listNodes", tag = "Gateway",
     security(("credential" = ["gateway:nodes:read"])),
     responses((status = 200, description = "The nodes, and the newest revision.", body = Answer<List>)))]
@@ -121,13 +122,21 @@ pub(super) async fn list(
     caller.require("gateway:nodes:read")?;
     params.finish()?;
     let revision = app.store.revision();
-    let nodes: Vec<_> = app.registry.nodes().into_iter().map(|node| view(node, revision)).collect();
+    let nodes: Vec<_> = app
+        .registry
+        .nodes()
+        .into_iter()
+        .map(|node| view(node, revision))
+        .collect();
     let list = List {
         total: nodes.len(),
         nodes,
         revision,
         epoch: hex::encode(app.store.epoch()),
-        unknown: app.registry.unknown().map(|expires_in_seconds| Unknown { expires_in_seconds }),
+        unknown: app
+            .registry
+            .unknown()
+            .map(|expires_in_seconds| Unknown { expires_in_seconds }),
         refused_peers: app.registry.refused().into_iter().map(peer).collect(),
     };
     Ok(Answer::ok("Nodes retrieved successfully", list))

@@ -1,5 +1,5 @@
-//! What surrounds every request: its id, a bound on its duration, a log line, a count, and `Cache-Control`. Neither
-//! headers nor bodies nor paths are logged: any of them can hold a key.
+//! What surrounds every request: its id, a bound on its duration, a log line, a count, and
+//! `Cache-Control`. Neither headers nor bodies nor paths are logged: any of them can hold a key.
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -30,15 +30,26 @@ pub(super) async fn observe(
     let started = Instant::now();
     let id = request_id(request.headers());
     let method = name(request.method());
-    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let route = route
+        .as_ref()
+        .map_or("unmatched", MatchedPath::as_str)
+        .to_owned();
     // Probes come past the proxies.
     if route.starts_with("/v1/") || route.starts_with("/console") {
-        app.hops_check.check(request.headers(), app.trusted_hops, &app.metrics);
+        app.hops_check
+            .check(request.headers(), app.trusted_hops, &app.metrics);
     }
     let noted = Noted::default();
     request.extensions_mut().insert(noted.clone());
-    request.extensions_mut().insert(RequestId(id.to_str().unwrap_or_default().to_owned()));
-    let span = info_span!("request", id = id.to_str().unwrap_or_default(), method, route);
+    request
+        .extensions_mut()
+        .insert(RequestId(id.to_str().unwrap_or_default().to_owned()));
+    let span = info_span!(
+        "request",
+        id = id.to_str().unwrap_or_default(),
+        method,
+        route
+    );
     let answered = time::timeout(TIMEOUT, next.run(request).instrument(span.clone())).await;
     let mut response = span.in_scope(|| {
         let response = answered.unwrap_or_else(|_| overdue(method).into_response());
@@ -51,13 +62,28 @@ pub(super) async fn observe(
         response
     });
     let status = response.status().as_u16();
-    let endpoint = metrics::Endpoint { route: route.clone(), method };
-    app.metrics.request_seconds.get_or_create(&endpoint).observe(started.elapsed().as_secs_f64());
-    app.metrics.requests.get_or_create(&metrics::Request { route, method, status }).inc();
+    let endpoint = metrics::Endpoint {
+        route: route.clone(),
+        method,
+    };
+    app.metrics
+        .request_seconds
+        .get_or_create(&endpoint)
+        .observe(started.elapsed().as_secs_f64());
+    app.metrics
+        .requests
+        .get_or_create(&metrics::Request {
+            route,
+            method,
+            status,
+        })
+        .inc();
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);
     // An answer can hold a secret. Files that are the same for everybody say otherwise themselves.
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     noted.tell(headers);
     response
 }
@@ -87,25 +113,37 @@ impl Noted {
     }
 
     fn tell(&self, headers: &mut HeaderMap) {
-        let Some(Quota { limit, remaining, reset, .. }) = self.0.get() else { return };
+        let Some(Quota {
+            limit,
+            remaining,
+            reset,
+            ..
+        }) = self.0.get()
+        else {
+            return;
+        };
         headers.insert("x-ratelimit-limit", (*limit).into());
         headers.insert("x-ratelimit-remaining", (*remaining).into());
         headers.insert("x-ratelimit-reset", (*reset).into());
     }
 }
 
-/// The client's, if it is short and harmless, or a new one. Harmless is what has no `_`: every key and every session
-/// token has one, and the id is logged.
+/// The client's, if it is short and harmless, or a new one. Harmless is what has no `_`: every key
+/// and every session token has one, and the id is logged.
 fn request_id(headers: &HeaderMap) -> HeaderValue {
     let harmless = |value: &&HeaderValue| {
         let bytes = value.as_bytes();
         (1..=MAX_REQUEST_ID_LEN).contains(&bytes.len())
-            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(byte))
+            && bytes
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(byte))
     };
     if let Some(given) = headers.get(REQUEST_ID).filter(harmless) {
         return given.clone();
     }
-    let drawn = random::base62(20).ok().and_then(|id| HeaderValue::try_from(id).ok());
+    let drawn = random::base62(20)
+        .ok()
+        .and_then(|id| HeaderValue::try_from(id).ok());
     drawn.unwrap_or(HeaderValue::from_static("unknown"))
 }
 
@@ -130,12 +168,24 @@ mod tests {
 
     #[test]
     fn overdue_change_is_not_called_failed() {
-        for (method, code) in [("GET", "unavailable"), ("DELETE", "outcome_unknown"), ("POST", "outcome_unknown")] {
+        for (method, code) in [
+            ("GET", "unavailable"),
+            ("DELETE", "outcome_unknown"),
+            ("POST", "outcome_unknown"),
+        ] {
             let error = overdue(method);
-            assert_eq!((error.parts().0, error.parts().1), (StatusCode::SERVICE_UNAVAILABLE, code), "{method}");
+            assert_eq!(
+                (error.parts().0, error.parts().1),
+                (StatusCode::SERVICE_UNAVAILABLE, code),
+                "{method}"
+            );
             // Whoever repeats a change without looking may make it twice.
             let response = error.into_response();
-            assert_eq!(response.headers().contains_key(header::RETRY_AFTER), code == "unavailable", "{method}");
+            assert_eq!(
+                response.headers().contains_key(header::RETRY_AFTER),
+                code == "unavailable",
+                "{method}"
+            );
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Lists page by page: `limit`, `cursor` and `search`, the same for all of them.
 //!
-//! A cursor says where a page begins, and which list it is of: base64url of `[list, [value, number]]`, where `list` stands
-//! for the list with all that was asked of it. In another list it would mean something else, and is refused.
+//! A cursor says where a page begins, and which list it is of: base64url of `[list, [value,
+//! number]]`, where `list` stands for the list with all that was asked of it. In another list it
+//! would mean something else, and is refused.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -25,18 +26,35 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Takes it from the query. `list` is the list's name, with all else that decides what is in it and in which order.
+    /// Takes it from the query. `list` is the list's name, with all else that decides what is in it
+    /// and in which order.
     pub(super) fn take(params: &mut Params, list: &str) -> Result<Self, ApiError> {
         let limit = params.limit()?;
-        let search = params.text("search")?.filter(|text| !text.is_empty()).map(|text| nfc(&text).into_owned());
-        if search.as_ref().is_some_and(|text| text.chars().count() > MAX_SEARCH_LEN) {
+        let search = params
+            .text("search")?
+            .filter(|text| !text.is_empty())
+            .map(|text| nfc(&text).into_owned());
+        if search
+            .as_ref()
+            .is_some_and(|text| text.chars().count() > MAX_SEARCH_LEN)
+        {
             let reason = format_args!("must have at most {MAX_SEARCH_LEN} characters");
             return Err(ApiError::parameter("search", reason));
         }
         let digest = Sha256::digest(format!("{list} {search:?}"));
         let list = URL_SAFE_NO_PAD.encode(digest.get(..LIST_LEN).unwrap_or_default());
-        let after = params.text("cursor")?.map(|cursor| position(&cursor, &list)).transpose()?;
-        Ok(Self { page: PageQuery { limit, after, search }, list })
+        let after = params
+            .text("cursor")?
+            .map(|cursor| position(&cursor, &list))
+            .transpose()?;
+        Ok(Self {
+            page: PageQuery {
+                limit,
+                after,
+                search,
+            },
+            list,
+        })
     }
 
     /// For the page that begins behind `position`.
@@ -50,7 +68,13 @@ fn position(cursor: &str, list: &str) -> Result<Position, ApiError> {
     let json = URL_SAFE_NO_PAD.decode(cursor).unwrap_or_default();
     match serde_json::from_slice::<(String, Position)>(&json) {
         Ok((of, position)) if of == list => Ok(position),
-        Ok(_) => Err(ApiError::parameter("cursor", "is of a list that was sorted, filtered or searched otherwise")),
-        Err(_) => Err(ApiError::parameter("cursor", "must be the `next_cursor` of an earlier answer")),
+        Ok(_) => Err(ApiError::parameter(
+            "cursor",
+            "is of a list that was sorted, filtered or searched otherwise",
+        )),
+        Err(_) => Err(ApiError::parameter(
+            "cursor",
+            "must be the `next_cursor` of an earlier answer",
+        )),
     }
 }

@@ -1,5 +1,6 @@
-//! `POST /v1/keys/{id}/regenerate`: a new secret for a key. Who has it can act with the key, so this takes what it would
-//! take to make the key, and a key that calls regenerates none that has more than itself.
+//! `POST /v1/keys/{id}/regenerate`: a new secret for a key. Who has it can act with the key, so
+//! this takes what it would take to make the key, and a key that calls regenerates none that has
+//! more than itself.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -26,8 +27,8 @@ use crate::store::{Caller, Key, Outcome, Regenerated, Regeneration, Reported, St
 /// 30 days.
 const MAX_OVERLAP: u32 = 30 * 24 * 60 * 60;
 
-/// Within this time Envoys report what they admit, and the report is in the store: a worker settles what it has admitted by
-/// itself once a second.
+/// Within this time Envoys report what they admit, and the report is in the store: a worker settles
+/// what it has admitted by itself once a second.
 const REPORTED: Duration = Duration::from_secs(2);
 
 /// How often a call waits for reports, if others replace the secret meanwhile.
@@ -50,14 +51,17 @@ pub(super) struct Request {
 
 /// Regenerate an API key
 ///
-/// Gives the same key a new secret. Without an overlap, all older secrets stop at once. With an overlap, the old secret is
-/// valid until the end of the overlap, but no longer than the key. Both count in the same limits.
+/// Gives the same key a new secret. Without an overlap, all older secrets stop at once. With an
+/// overlap, the old secret is valid until the end of the overlap, but no longer than the key. Both
+/// count in the same limits.
 ///
-/// If the answer is lost, repeat the call: while the overlap runs, the same user or key replaces a new secret that is not
-/// older than 10 minutes and was not used, and the old secret keeps its end. The call waits 2 seconds for what Envoys have yet to
-/// report of its use. Use of the old secret does not count, also if it makes the call: a key that regenerates itself can repeat
-/// that with its old secret. Any other call with an overlap is refused until the overlap is over. Repeated with the same `Idempotency-Key` within 24 hours, the call makes no other secret, and is
-/// answered without one.
+/// If the answer is lost, repeat the call: while the overlap runs, the same user or key replaces a
+/// new secret that is not older than 10 minutes and was not used, and the old secret keeps its end.
+/// The call waits 2 seconds for what Envoys have yet to report of its use. Use of the old secret
+/// does not count, also if it makes the call: a key that regenerates itself can repeat that with
+/// its old secret. Any other call with an overlap is refused until the overlap is over. Repeated
+/// with the same `Idempotency-Key` within 24 hours, the call makes no other secret, and is answered
+/// without one.
 #[utoipa::path(post, path = "/v1/keys/{key_id}/regenerate", operation_id = "regenerateKey", tag = "Keys",
     params(KeyPath, Wait, IdempotencyKey, IfMatch), request_body = Request, security(("credential" = ["account:apikeys:update"])),
     responses(
@@ -73,19 +77,38 @@ pub(super) async fn regenerate(
     id: Result<Path<String>, PathRejection>,
     Repeatable { request, call }: Repeatable<Request>,
 ) -> Result<Answer<Generated>, ApiError> {
-    let Request { overlap_seconds: Whole(overlap_seconds), expires_at } = request;
+    let Request {
+        overlap_seconds: Whole(overlap_seconds),
+        expires_at,
+    } = request;
     session.caller.require("account:apikeys:update")?;
     let patience = params.patience()?;
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::KeyNotFound)?;
     if overlap_seconds > MAX_OVERLAP {
-        return Err(ApiError::field("overlap_seconds", format_args!("must be {MAX_OVERLAP} at most")));
+        return Err(ApiError::field(
+            "overlap_seconds",
+            format_args!("must be {MAX_OVERLAP} at most"),
+        ));
     }
     let now = app.clock.now();
-    let expires_at =
-        expires_at.map(|expiry| expiry.map(|expiry| expiry.check("expires_at", now)).transpose()).transpose()?;
-    let reported = if app.registry.totals().connected > 0 { Reported::Unknown } else { Reported::All };
-    let mut asked = Regeneration { overlap: overlap_seconds, expires_at, reported };
+    let expires_at = expires_at
+        .map(|expiry| {
+            expiry
+                .map(|expiry| expiry.check("expires_at", now))
+                .transpose()
+        })
+        .transpose()?;
+    let reported = if app.registry.totals().connected > 0 {
+        Reported::Unknown
+    } else {
+        Reported::All
+    };
+    let mut asked = Regeneration {
+        overlap: overlap_seconds,
+        expires_at,
+        reported,
+    };
     let mut rounds = 0..ROUNDS;
     let outcome = loop {
         let format = app.key_format.clone();
@@ -94,10 +117,13 @@ pub(super) async fn regenerate(
             Ok::<_, ApiError>(format.generate(key.settings.environment, random::fill)?)
         };
         let data = move |key: &Key| repeatable::recorded(&KeyView::new(key.clone(), now));
-        let acting = session.acting(&app, "account:apikeys:update")?.repeatable(call.clone());
+        let acting = session
+            .acting(&app, "account:apikeys:update")?
+            .repeatable(call.clone());
         match acting.regenerate_key(id.clone(), asked, new, data).await? {
             Regenerated::Done(outcome) => break *outcome,
-            // An Envoy that has no stream reports nothing meanwhile: what it has admitted is not known here.
+            // An Envoy that has no stream reports nothing meanwhile: what it has admitted is not
+            // known here.
             Regenerated::ReportsPending(secret) if rounds.next().is_some() => {
                 time::sleep(REPORTED).await;
                 asked.reported = Reported::Secret(secret);
@@ -106,7 +132,13 @@ pub(super) async fn regenerate(
         }
     };
     if let Outcome::New((key, _, revision)) = &outcome {
-        info!(key = key.id, user = session.caller.user_id, revision, overlap_seconds, "key regenerated");
+        info!(
+            key = key.id,
+            user = session.caller.user_id,
+            revision,
+            overlap_seconds,
+            "key regenerated"
+        );
     }
     let (data, tag) = Generated::new(&app, outcome, patience, now).await;
     Ok(Answer::ok("API key regenerated successfully", data).tagged(tag))

@@ -1,4 +1,5 @@
-//! Calls with an `Idempotency-Key`: whoever has lost the answer can repeat them, and they have no second effect.
+//! Calls with an `Idempotency-Key`: whoever has lost the answer can repeat them, and they have no
+//! second effect.
 
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode};
@@ -22,7 +23,9 @@ pub(super) struct Repeatable<T, const MAX_LEN: usize = MAX_BODY_LEN> {
     pub(super) call: Option<RepeatableCall>,
 }
 
-impl<T: DeserializeOwned, S: Send + Sync, const MAX_LEN: usize> FromRequest<S> for Repeatable<T, MAX_LEN> {
+impl<T: DeserializeOwned, S: Send + Sync, const MAX_LEN: usize> FromRequest<S>
+    for Repeatable<T, MAX_LEN>
+{
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
@@ -30,14 +33,19 @@ impl<T: DeserializeOwned, S: Send + Sync, const MAX_LEN: usize> FromRequest<S> f
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let bytes = extract::json_bytes(request, state, MAX_LEN).await?;
         let call = key.map(|key| RepeatableCall::new(method.as_str(), &path, &key, &bytes));
-        Ok(Self { request: extract::parse(&bytes)?, call })
+        Ok(Self {
+            request: extract::parse(&bytes)?,
+            call,
+        })
     }
 }
 
 /// The one `Idempotency-Key` of a request, if it has one.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<Vec<u8>>, ApiError> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
-    let Some(value) = values.next() else { return Ok(None) };
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
     if values.next().is_some() {
         return Err(ApiError::header(IDEMPOTENCY_KEY, "is given twice"));
     }
@@ -87,7 +95,10 @@ mod tests {
     fn idempotency_key_is_visible_ascii_of_bounded_length() {
         let read = |values: &[&[u8]]| {
             let values = values.iter().map(|value| {
-                (axum::http::HeaderName::from_static("idempotency-key"), HeaderValue::from_bytes(value).unwrap())
+                (
+                    axum::http::HeaderName::from_static("idempotency-key"),
+                    HeaderValue::from_bytes(value).unwrap(),
+                )
             });
             let mut headers = HeaderMap::new();
             values.for_each(|(name, value)| _ = headers.append(name, value));
@@ -100,7 +111,13 @@ mod tests {
         assert_eq!(read(&[b"\"a-1\""]), Ok(Some(b"\"a-1\"".to_vec())));
         assert_eq!(read(&[&[b'~'; 255]]).unwrap().unwrap().len(), 255);
         let long = [b'a'; 256];
-        let refused: [&[&[u8]]; 5] = [&[b""], &[b"a b"], &[&long], &["é".as_bytes()], &[b"a", b"a"]];
+        let refused: [&[&[u8]]; 5] = [
+            &[b""],
+            &[b"a b"],
+            &[&long],
+            &["é".as_bytes()],
+            &[b"a", b"a"],
+        ];
         for refused in refused {
             assert_eq!(read(refused).unwrap_err(), "Idempotency-Key", "{refused:?}");
         }

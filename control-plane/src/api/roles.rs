@@ -25,7 +25,8 @@ struct RoleView {
 
 /// List the predefined roles
 ///
-/// For everyone who has a credential: names are needed to make keys, and to make sense of what one holds.
+/// For everyone who has a credential: names are needed to make keys, and to make sense of what one
+/// holds.
 #[utoipa::path(get, path = "/v1/roles", operation_id = "listRoles", tag = "Users",
     security(("credential" = [])),
     responses((status = 200, description = "All roles, and the patterns that each gives.", body = Answer<List>)))]
@@ -35,5 +36,10 @@ pub(super) async fn list(_: Session, params: Params) -> Result<Answer<List>, Api
         let permissions = name.patterns().iter().map(ToString::to_string).collect();
         RoleView { name, permissions }
     });
-    Ok(Answer::ok("Roles retrieved successfully", List { roles: roles.collect() }))
+    Ok(Answer::ok(
+        "Roles retrieved successfully",
+        List {
+            roles: roles.collect(),
+        },
+    ))
 }

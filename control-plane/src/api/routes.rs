@@ -22,7 +22,8 @@ pub(super) struct Changed {
     #[serde(flatten)]
     #[schema(schema_with = route_document::shown)]
     document: RouteDocument,
-    /// Rules whose requests `path_case` refuses, or leaves to an earlier rule, though they are spelled as the rule is.
+    /// Rules whose requests `path_case` refuses, or leaves to an earlier rule, though they are
+    /// spelled as the rule is.
     affected_rules: Vec<AffectedRule>,
     enforcement: Enforcement,
 }
@@ -46,8 +47,9 @@ pub(super) async fn get(
 
 /// Replace the route rules
 ///
-/// All of them at once, for every node. The first rule that matches a request applies to it. The answer names the rules
-/// that `path_case` affects. A key that is kept to some services or subaccounts puts none.
+/// All of them at once, for every node. The first rule that matches a request applies to it. The
+/// answer names the rules that `path_case` affects. A key that is kept to some services or
+/// subaccounts puts none.
 #[utoipa::path(put, path = "/v1/routes", operation_id = "putRoutes", tag = "Gateway",
     params(Wait, IfMatch), request_body = RouteDocument, security(("credential" = ["gateway:routes:update"])),
     responses(
@@ -65,9 +67,22 @@ pub(super) async fn put(
     params.finish()?;
     let routes = document.check().map_err(ApiError::faults)?;
     let (document, revision) = acting.put_routes(&routes).await?;
-    info!(user = session.caller.user_id, revision, rules = routes.rules().len(), "route rules changed");
+    info!(
+        user = session.caller.user_id,
+        revision,
+        rules = routes.rules().len(),
+        "route rules changed"
+    );
     let affected_rules = affected_rules(&routes);
     let enforcement = app.enforced(revision, patience).await;
     let tag = document.entity_tag();
-    Ok(Answer::ok("Route rules updated successfully", Changed { document, affected_rules, enforcement }).tagged(tag))
+    Ok(Answer::ok(
+        "Route rules updated successfully",
+        Changed {
+            document,
+            affected_rules,
+            enforcement,
+        },
+    )
+    .tagged(tag))
 }

@@ -54,7 +54,11 @@ pub(super) struct ServiceView {
 
 impl From<Service> for ServiceView {
     fn from(service: Service) -> Self {
-        Self { name: service.name, description: service.description, created_at: rfc3339(service.created_at) }
+        Self {
+            name: service.name,
+            description: service.description,
+            created_at: rfc3339(service.created_at),
+        }
     }
 }
 
@@ -83,7 +87,10 @@ pub(super) struct Deleted {
     responses((status = 200, description = "Some of the services, and how many there are.", body = Answer<List>)))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
-    ListSession { caller, turn: _turn }: ListSession,
+    ListSession {
+        caller,
+        turn: _turn,
+    }: ListSession,
     mut params: Params,
 ) -> Result<Answer<List>, ApiError> {
     caller.require("account:services:read")?;
@@ -92,8 +99,19 @@ pub(super) async fn list(
     let found = app.store.services(&caller.account_id, &asked.page).await?;
     let next_cursor = asked.cursor(found.next.as_ref());
     let services = found.rows.into_iter().map(ServiceView::from).collect();
-    let Total { count: total, is_estimate: total_is_estimate } = found.total;
-    Ok(Answer::ok("Services retrieved successfully", List { services, total, total_is_estimate, next_cursor }))
+    let Total {
+        count: total,
+        is_estimate: total_is_estimate,
+    } = found.total;
+    Ok(Answer::ok(
+        "Services retrieved successfully",
+        List {
+            services,
+            total,
+            total_is_estimate,
+            next_cursor,
+        },
+    ))
 }
 
 /// Get a service
@@ -132,12 +150,22 @@ pub(super) async fn create(
     params.finish()?;
     fields::word("name", &request.name)?;
     if request.name == SERVICE {
-        return Err(ApiError::field("name", "is the name of the management API, which every account has"));
+        return Err(ApiError::field(
+            "name",
+            "is the name of the management API, which every account has",
+        ));
     }
     let description = fields::description(request.description)?;
     let service = acting.create_service(request.name, description).await?;
-    info!(service = service.name, user = session.caller.user_id, "service registered");
-    Ok(Answer::created("Service registered successfully", service.into()))
+    info!(
+        service = service.name,
+        user = session.caller.user_id,
+        "service registered"
+    );
+    Ok(Answer::created(
+        "Service registered successfully",
+        service.into(),
+    ))
 }
 
 /// Edit a service
@@ -156,7 +184,11 @@ pub(super) async fn edit(
     let Path(name) = name.map_err(|_| ApiError::ServiceNotFound)?;
     let description = request.description.map(fields::description).transpose()?;
     let service = acting.edit_service(name, description).await?;
-    info!(service = service.name, user = session.caller.user_id, "service changed");
+    info!(
+        service = service.name,
+        user = session.caller.user_id,
+        "service changed"
+    );
     Ok(Answer::ok("Service updated successfully", service.into()))
 }
 
@@ -177,6 +209,10 @@ pub(super) async fn delete(
     params.finish()?;
     let Path(name) = name.map_err(|_| ApiError::ServiceNotFound)?;
     acting.delete_service(name.clone()).await?;
-    info!(service = name, user = session.caller.user_id, "service deleted");
+    info!(
+        service = name,
+        user = session.caller.user_id,
+        "service deleted"
+    );
     Ok(Answer::ok("Service deleted successfully", Deleted { name }))
 }

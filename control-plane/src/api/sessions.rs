@@ -21,7 +21,9 @@ pub(super) async fn log_out(
     params: Params,
 ) -> Result<Answer<()>, ApiError> {
     params.finish()?;
-    let Credential::Session(token) = session.credential.clone() else { return Err(ApiError::Session) };
+    let Credential::Session(token) = session.credential.clone() else {
+        return Err(ApiError::Session);
+    };
     session.acting_for_oneself(&app).end_session(token).await?;
     Ok(Answer::done("Logged out successfully"))
 }

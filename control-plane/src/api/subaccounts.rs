@@ -44,7 +44,11 @@ pub(super) struct SubaccountView {
 impl From<Subaccount> for SubaccountView {
     fn from(subaccount: Subaccount) -> Self {
         let created_at = rfc3339(subaccount.created_at);
-        Self { subaccount_id: subaccount.id, name: subaccount.name, created_at }
+        Self {
+            subaccount_id: subaccount.id,
+            name: subaccount.name,
+            created_at,
+        }
     }
 }
 
@@ -94,17 +98,34 @@ pub(super) struct Deleted {
     responses((status = 200, description = "Some of the subaccounts, and how many there are.", body = Answer<List>)))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
-    ListSession { caller, turn: _turn }: ListSession,
+    ListSession {
+        caller,
+        turn: _turn,
+    }: ListSession,
     mut params: Params,
 ) -> Result<Answer<List>, ApiError> {
     caller.require("account:subaccounts:read")?;
     let asked = Asked::take(&mut params, "subaccounts")?;
     params.finish()?;
-    let found = app.store.subaccounts(&caller.account_id, &caller.subaccounts, &asked.page).await?;
+    let found = app
+        .store
+        .subaccounts(&caller.account_id, &caller.subaccounts, &asked.page)
+        .await?;
     let next_cursor = asked.cursor(found.next.as_ref());
     let subaccounts = found.rows.into_iter().map(SubaccountView::from).collect();
-    let Total { count: total, is_estimate: total_is_estimate } = found.total;
-    Ok(Answer::ok("Subaccounts retrieved successfully", List { subaccounts, total, total_is_estimate, next_cursor }))
+    let Total {
+        count: total,
+        is_estimate: total_is_estimate,
+    } = found.total;
+    Ok(Answer::ok(
+        "Subaccounts retrieved successfully",
+        List {
+            subaccounts,
+            total,
+            total_is_estimate,
+            next_cursor,
+        },
+    ))
 }
 
 /// Get a subaccount
@@ -126,7 +147,10 @@ pub(super) async fn get(
         return Err(ApiError::SubaccountNotFound);
     }
     let subaccount = app.store.subaccount(&caller.account_id, &id).await?;
-    Ok(Answer::ok("Subaccount retrieved successfully", subaccount.into()))
+    Ok(Answer::ok(
+        "Subaccount retrieved successfully",
+        subaccount.into(),
+    ))
 }
 
 /// Create a subaccount
@@ -147,9 +171,17 @@ pub(super) async fn create(
     params.finish()?;
     let name = fields::name("name", &request.name)?;
     let (subaccount, revision) = acting.create_subaccount(name).await?;
-    info!(subaccount = subaccount.id, user = session.caller.user_id, revision, "subaccount created");
+    info!(
+        subaccount = subaccount.id,
+        user = session.caller.user_id,
+        revision,
+        "subaccount created"
+    );
     let enforcement = app.enforced(revision, patience).await;
-    let data = Created { subaccount: subaccount.into(), enforcement };
+    let data = Created {
+        subaccount: subaccount.into(),
+        enforcement,
+    };
     Ok(Answer::created("Subaccount created successfully", data))
 }
 
@@ -172,10 +204,20 @@ pub(super) async fn edit(
     let acting = session.acting(&app, "account:subaccounts:update")?;
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::SubaccountNotFound)?;
-    let name = request.name.map(|name| fields::name("name", &name)).transpose()?;
+    let name = request
+        .name
+        .map(|name| fields::name("name", &name))
+        .transpose()?;
     let subaccount = acting.edit_subaccount(id, name).await?;
-    info!(subaccount = subaccount.id, user = session.caller.user_id, "subaccount changed");
-    Ok(Answer::ok("Subaccount updated successfully", subaccount.into()))
+    info!(
+        subaccount = subaccount.id,
+        user = session.caller.user_id,
+        "subaccount changed"
+    );
+    Ok(Answer::ok(
+        "Subaccount updated successfully",
+        subaccount.into(),
+    ))
 }
 
 /// Delete a subaccount
@@ -195,7 +237,18 @@ pub(super) async fn delete(
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::SubaccountNotFound)?;
     let revision = acting.delete_subaccount(id.clone()).await?;
-    info!(subaccount = id, user = session.caller.user_id, revision, "subaccount deleted");
+    info!(
+        subaccount = id,
+        user = session.caller.user_id,
+        revision,
+        "subaccount deleted"
+    );
     let enforcement = app.enforced(revision, patience).await;
-    Ok(Answer::ok("Subaccount deleted successfully", Deleted { subaccount_id: id, enforcement }))
+    Ok(Answer::ok(
+        "Subaccount deleted successfully",
+        Deleted {
+            subaccount_id: id,
+            enforcement,
+        },
+    ))
 }

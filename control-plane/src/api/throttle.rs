@@ -1,4 +1,5 @@
-//! Limits of a minute: calls of a caller, and tries of a password. All of it is forgotten with the process.
+//! Limits of a minute: calls of a caller, and tries of a password. All of it is forgotten with the
+//! process.
 
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
@@ -38,7 +39,10 @@ pub(crate) struct Throttle {
 impl Throttle {
     /// `limit` in a minute, or as much as anybody likes if that is 0.
     pub(crate) fn new(limit: u32) -> Self {
-        Self { limit, windows: Mutex::default() }
+        Self {
+            limit,
+            windows: Mutex::default(),
+        }
     }
 
     /// Takes one call of `who`, unless there were too many. Nothing where there is no limit.
@@ -51,7 +55,12 @@ impl Throttle {
         let wait = (window.count >= self.limit).then(|| window.rest(now));
         window.count = window.count.saturating_add(u32::from(wait.is_none()));
         let remaining = self.limit.saturating_sub(window.count);
-        Some(Quota { limit: self.limit, remaining, reset: window.began.saturating_add(WINDOW_SECONDS), wait })
+        Some(Quota {
+            limit: self.limit,
+            remaining,
+            reset: window.began.saturating_add(WINDOW_SECONDS),
+            wait,
+        })
     }
 
     /// Counts a try at once, so that many at the same time are no more than the limit.
@@ -62,7 +71,9 @@ impl Throttle {
         let who = digest(who);
         let mut windows = self.lock();
         match windows.get(&who) {
-            Some(window) if window.lasts(now) && window.count >= self.limit => Err(window.rest(now)),
+            Some(window) if window.lasts(now) && window.count >= self.limit => {
+                Err(window.rest(now))
+            }
             _ => Ok(self.counted(&mut windows, who, now)),
         }
     }
@@ -75,7 +86,11 @@ impl Throttle {
     fn counted(&self, windows: &mut HashMap<Digest, Window>, who: Digest, now: i64) -> Try<'_> {
         let window = Self::window(windows, who, now);
         window.count = window.count.saturating_add(1);
-        Try { throttle: self, who, began: window.began }
+        Try {
+            throttle: self,
+            who,
+            began: window.began,
+        }
     }
 
     /// The window of `who` that lasts, with room made for it.
@@ -84,12 +99,21 @@ impl Throttle {
             windows.retain(|_, window| window.lasts(now));
         }
         if windows.len() >= CAPACITY && !windows.contains_key(&who) {
-            let oldest = windows.iter().min_by_key(|(_, window)| window.began).map(|(who, _)| *who);
+            let oldest = windows
+                .iter()
+                .min_by_key(|(_, window)| window.began)
+                .map(|(who, _)| *who);
             oldest.and_then(|oldest| windows.remove(&oldest));
         }
-        let window = windows.entry(who).or_insert(Window { began: now, count: 0 });
+        let window = windows.entry(who).or_insert(Window {
+            began: now,
+            count: 0,
+        });
         if !window.lasts(now) {
-            *window = Window { began: now, count: 0 };
+            *window = Window {
+                began: now,
+                count: 0,
+            };
         }
         window
     }
@@ -100,7 +124,8 @@ impl Throttle {
     }
 }
 
-/// A try that is counted. It stays so when it is dropped, as when a client leaves before it is answered.
+/// A try that is counted. It stays so when it is dropped, as when a client leaves before it is
+/// answered.
 #[must_use = "what becomes of it decides whether it counts"]
 pub(super) struct Try<'a> {
     throttle: &'a Throttle,
@@ -112,7 +137,10 @@ impl Try<'_> {
     /// Takes it back: it was right, or was not tried.
     pub(super) fn withdraw(self) {
         let mut windows = self.throttle.lock();
-        if let Some(window) = windows.get_mut(&self.who).filter(|window| window.began == self.began) {
+        if let Some(window) = windows
+            .get_mut(&self.who)
+            .filter(|window| window.began == self.began)
+        {
             window.count = window.count.saturating_sub(1);
             if window.count == 0 {
                 windows.remove(&self.who);
@@ -133,7 +161,12 @@ impl Window {
     }
 
     fn rest(&self, now: i64) -> u32 {
-        u32::try_from(self.began.saturating_add(WINDOW_SECONDS).saturating_sub(now)).unwrap_or(1)
+        u32::try_from(
+            self.began
+                .saturating_add(WINDOW_SECONDS)
+                .saturating_sub(now),
+        )
+        .unwrap_or(1)
     }
 }
 
@@ -182,18 +215,37 @@ mod tests {
         let late = throttle.begin("a", 100).unwrap();
         fail(&throttle, "a", 160, 3);
         late.withdraw();
-        assert_eq!(throttle.lock().values().next().unwrap().count, 3, "it belongs to a minute that is over");
+        assert_eq!(
+            throttle.lock().values().next().unwrap().count,
+            3,
+            "it belongs to a minute that is over"
+        );
     }
 
     #[test]
     fn calls_are_counted_down_and_then_have_to_wait() {
         let throttle = Throttle::new(2);
-        let quota = |remaining, wait| Some(Quota { limit: 2, remaining, reset: 160, wait });
+        let quota = |remaining, wait| {
+            Some(Quota {
+                limit: 2,
+                remaining,
+                reset: 160,
+                wait,
+            })
+        };
         assert_eq!(throttle.take("usr_a", 100), quota(1, None));
         assert_eq!(throttle.take("usr_a", 159), quota(0, None));
         assert_eq!(throttle.take("usr_a", 159), quota(0, Some(1)));
         assert_eq!(throttle.take("usr_b", 159).unwrap().remaining, 1);
-        assert_eq!(throttle.take("usr_a", 160).unwrap(), Quota { limit: 2, remaining: 1, reset: 220, wait: None });
+        assert_eq!(
+            throttle.take("usr_a", 160).unwrap(),
+            Quota {
+                limit: 2,
+                remaining: 1,
+                reset: 220,
+                wait: None
+            }
+        );
         assert_eq!(Throttle::new(0).take("usr_a", 100), None);
     }
 
@@ -206,7 +258,10 @@ mod tests {
             fail(&throttle, &n.to_string(), 102, 1);
         }
         assert_eq!(throttle.lock().len(), CAPACITY);
-        assert_eq!((wait(&throttle, "new", 102), wait(&throttle, "old", 102)), (Some(59), None));
+        assert_eq!(
+            (wait(&throttle, "new", 102), wait(&throttle, "old", 102)),
+            (Some(59), None)
+        );
         fail(&throttle, "another", 102, 1);
         fail(&throttle, "later", 500, 1);
         assert_eq!(throttle.lock().len(), 1);

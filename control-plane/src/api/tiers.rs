@@ -47,7 +47,10 @@ impl Document {
             let field = format!("tiers[{index}].name");
             fields::word(&field, &tier.name)?;
             if !names.insert(tier.name.as_str()) {
-                return Err(ApiError::field(&field, "is the name of another tier as well"));
+                return Err(ApiError::field(
+                    &field,
+                    "is the name of another tier as well",
+                ));
             }
         }
         Ok(tiers)
@@ -74,7 +77,11 @@ pub(super) struct Changed {
     security(("credential" = [])),
     responses((status = 200, description = "All tiers.", body = Answer<View>,
         headers(("ETag" = String, description = "For `If-Match`.")))))]
-pub(super) async fn get(State(app): State<Arc<App>>, _: Session, params: Params) -> Result<Answer<View>, ApiError> {
+pub(super) async fn get(
+    State(app): State<Arc<App>>,
+    _: Session,
+    params: Params,
+) -> Result<Answer<View>, ApiError> {
     params.finish()?;
     let tiers = app.store.tiers().await?;
     let tag = tiers.entity_tag();

@@ -44,18 +44,35 @@ pub(super) struct OfKey {
 
 impl From<KeyUsage> for OfKey {
     fn from(usage: KeyUsage) -> Self {
-        let KeyUsage { requests_today, requests_this_month, by_code } = usage;
-        Self { requests_today, requests_this_month, by_code }
+        let KeyUsage {
+            requests_today,
+            requests_this_month,
+            by_code,
+        } = usage;
+        Self {
+            requests_today,
+            requests_this_month,
+            by_code,
+        }
     }
 }
 
-fn as_object<S: Serializer>(by_code: &[(&'static str, u64)], serializer: S) -> Result<S::Ok, S::Error> {
+fn as_object<S: Serializer>(
+    by_code: &[(&'static str, u64)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.collect_map(by_code.iter().copied())
 }
 
 fn by_code() -> Object {
-    let codes = Outcome::ALL.into_iter().map(|outcome| outcome.code().as_str());
-    codes.fold(object(), |codes, code| codes.property(code, number(0)).required(code)).build()
+    let codes = Outcome::ALL
+        .into_iter()
+        .map(|outcome| outcome.code().as_str());
+    codes
+        .fold(object(), |codes, code| {
+            codes.property(code, number(0)).required(code)
+        })
+        .build()
 }
 
 #[derive(Serialize, ToSchema)]
@@ -74,10 +91,11 @@ pub(super) struct List {
     keys: u64,
     /// Whether `keys` is only the least number that there are.
     keys_is_estimate: bool,
-    /// Whether an API key that is left out may have more requests than one of the `top_keys`: too many had about as many.
+    /// Whether an API key that is left out may have more requests than one of the `top_keys`: too
+    /// many had about as many.
     top_keys_is_estimate: bool,
-    /// By time, key and code, as far as `group_by` has them; with `top_keys` the key with the most requests first. What
-    /// there is none of is left out.
+    /// By time, key and code, as far as `group_by` has them; with `top_keys` the key with the most
+    /// requests first. What there is none of is left out.
     buckets: Vec<Bucket>,
 }
 
@@ -106,10 +124,21 @@ struct Bucket {
 
 impl Bucket {
     fn new(bucket: usage::Bucket, with_names: bool) -> Self {
-        let usage::Bucket { start, key, code, requests } = bucket;
+        let usage::Bucket {
+            start,
+            key,
+            code,
+            requests,
+        } = bucket;
         let (key_id, key_name) = key.map(|NamedKey { id, name }| (id, name)).unzip();
         let key_name = key_name.filter(|_| with_names);
-        Self { start: start.map(rfc3339), key_id, key_name, code, requests }
+        Self {
+            start: start.map(rfc3339),
+            key_id,
+            key_name,
+            code,
+            requests,
+        }
     }
 }
 
@@ -122,12 +151,28 @@ enum Wanted {}
 impl utoipa::IntoParams for Wanted {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         vec![
-            query("from", "From when on; a day before `to` if it is left out. Rounded down.", texts::Instant::schema()),
-            query("to", "Until when; now if it is left out. Rounded up.", texts::Instant::schema()),
-            query("bucket", "How long a bucket is; an hour if it is left out.", resolutions()),
+            query(
+                "from",
+                "From when on; a day before `to` if it is left out. Rounded down.",
+                texts::Instant::schema(),
+            ),
+            query(
+                "to",
+                "Until when; now if it is left out. Rounded up.",
+                texts::Instant::schema(),
+            ),
+            query(
+                "bucket",
+                "How long a bucket is; an hour if it is left out.",
+                resolutions(),
+            ),
             query("key_id", "Of this API key alone.", texts::KeyId::schema()),
             query("code", "Of this code alone.", texts::OutcomeCode::schema()),
-            query("group_by", GROUP_BY, matching("^(time|key|code)(,(time|key|code))*$")),
+            query(
+                "group_by",
+                GROUP_BY,
+                matching("^(time|key|code)(,(time|key|code))*$"),
+            ),
             query(
                 "top_keys",
                 "Of so many API keys alone, those with the most requests. It takes `key` in `group_by`.",
@@ -148,12 +193,20 @@ impl utoipa::IntoParams for Wanted {
     ))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
-    ListSession { caller, turn: _turn }: ListSession,
+    ListSession {
+        caller,
+        turn: _turn,
+    }: ListSession,
     mut params: Params,
 ) -> Result<Answer<List>, ApiError> {
     caller.require("account:usage:read")?;
     let (name, resolution) = resolution(params.text("bucket")?)?;
-    let times = times(params.time("from")?, params.time("to")?, resolution, app.clock.now())?;
+    let times = times(
+        params.time("from")?,
+        params.time("to")?,
+        resolution,
+        app.clock.now(),
+    )?;
     let (key_id, code) = (params.text("key_id")?, outcome(params.text("code")?)?);
     let group = group(params.text("group_by")?)?;
     let top_keys = params.optional_number("top_keys", 1..=MAX_TOP_KEYS)?;
@@ -166,11 +219,30 @@ pub(super) async fn list(
         app.store.key(account_id, id).await?;
     }
     let key_id = key_id.as_deref();
-    let query = UsageQuery { account_id, times: times.clone(), resolution, key_id, code, group, top_keys };
-    let found = app.store.usage(&query, MAX_BUCKETS).await?.ok_or_else(too_many)?;
+    let query = UsageQuery {
+        account_id,
+        times: times.clone(),
+        resolution,
+        key_id,
+        code,
+        group,
+        top_keys,
+    };
+    let found = app
+        .store
+        .usage(&query, MAX_BUCKETS)
+        .await?
+        .ok_or_else(too_many)?;
     let with_names = caller.holds("account:apikeys:read");
-    let buckets = found.buckets.into_iter().map(|bucket| Bucket::new(bucket, with_names)).collect();
-    let Total { count: keys, is_estimate: keys_is_estimate } = found.keys;
+    let buckets = found
+        .buckets
+        .into_iter()
+        .map(|bucket| Bucket::new(bucket, with_names))
+        .collect();
+    let Total {
+        count: keys,
+        is_estimate: keys_is_estimate,
+    } = found.keys;
     let list = List {
         from: rfc3339(times.start),
         to: rfc3339(times.end),
@@ -204,8 +276,18 @@ fn resolution(name: Option<String>) -> Result<(&'static str, Resolution), ApiErr
 }
 
 fn group(names: Option<String>) -> Result<Group, ApiError> {
-    let Some(names) = names else { return Ok(Group { time: true, key: true, code: true }) };
-    let mut group = Group { time: false, key: false, code: false };
+    let Some(names) = names else {
+        return Ok(Group {
+            time: true,
+            key: true,
+            code: true,
+        });
+    };
+    let mut group = Group {
+        time: false,
+        key: false,
+        code: false,
+    };
     for name in names.split(',') {
         let wanted = match name {
             "time" => &mut group.time,
@@ -224,23 +306,35 @@ fn group(names: Option<String>) -> Result<Group, ApiError> {
 }
 
 /// Whole buckets: `from` is rounded down and `to` up.
-fn times(from: Option<i64>, to: Option<i64>, resolution: Resolution, now: i64) -> Result<Range<i64>, ApiError> {
+fn times(
+    from: Option<i64>,
+    to: Option<i64>,
+    resolution: Resolution,
+    now: i64,
+) -> Result<Range<i64>, ApiError> {
     // Up to and with the present second.
     let to = to.unwrap_or(now.saturating_add(1));
     let from = from.unwrap_or(to.saturating_sub(DEFAULT_SPAN).max(0));
     if from >= to {
         return Err(ApiError::parameter("from", "must be before `to`"));
     }
-    let end = resolution.start(to.saturating_sub(1)).saturating_add(resolution.seconds());
+    let end = resolution
+        .start(to.saturating_sub(1))
+        .saturating_add(resolution.seconds());
     Ok(resolution.start(from)..end)
 }
 
 fn outcome(code: Option<String>) -> Result<Option<Outcome>, ApiError> {
     let Some(code) = code else { return Ok(None) };
     let name = |outcome: Outcome| outcome.code().as_str();
-    let found = Outcome::ALL.into_iter().find(|outcome| name(*outcome) == code);
+    let found = Outcome::ALL
+        .into_iter()
+        .find(|outcome| name(*outcome) == code);
     found.map(Some).ok_or_else(|| {
-        ApiError::parameter("code", format_args!("must be one of {}", Outcome::ALL.map(name).join(", ")))
+        ApiError::parameter(
+            "code",
+            format_args!("must be one of {}", Outcome::ALL.map(name).join(", ")),
+        )
     })
 }
 
@@ -248,7 +342,11 @@ fn outcome(code: Option<String>) -> Result<Option<Outcome>, ApiError> {
 mod tests {
     use super::*;
 
-    fn range(from: Option<i64>, to: Option<i64>, resolution: Resolution) -> Result<Range<i64>, String> {
+    fn range(
+        from: Option<i64>,
+        to: Option<i64>,
+        resolution: Resolution,
+    ) -> Result<Range<i64>, String> {
         times(from, to, resolution, 1_800_000_000).map_err(|error| match error {
             ApiError::Invalid { error, .. } => error,
             other => format!("{other:?}"),
@@ -258,9 +356,18 @@ mod tests {
     #[test]
     fn times_are_whole_buckets_and_the_last_day_unless_told() {
         // 1,800,000,000 is 2027-01-15T08:00:00Z.
-        assert_eq!(range(None, None, Resolution::Hour), Ok(1_799_913_600..1_800_003_600));
-        assert_eq!(range(None, Some(1_800_000_000), Resolution::Hour), Ok(1_799_913_600..1_800_000_000));
-        assert_eq!(range(None, None, Resolution::Day), Ok(1_799_884_800..1_800_057_600));
+        assert_eq!(
+            range(None, None, Resolution::Hour),
+            Ok(1_799_913_600..1_800_003_600)
+        );
+        assert_eq!(
+            range(None, Some(1_800_000_000), Resolution::Hour),
+            Ok(1_799_913_600..1_800_000_000)
+        );
+        assert_eq!(
+            range(None, None, Resolution::Day),
+            Ok(1_799_884_800..1_800_057_600)
+        );
         let range = range(Some(1_799_999_999), Some(1_800_000_001), Resolution::Hour);
         assert_eq!(range, Ok(1_799_996_400..1_800_003_600));
     }

@@ -128,7 +128,10 @@ pub(super) struct Edited {
     responses((status = 200, description = "Some of the users, and how many there are.", body = Answer<List>)))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
-    ListSession { caller, turn: _turn }: ListSession,
+    ListSession {
+        caller,
+        turn: _turn,
+    }: ListSession,
     mut params: Params,
 ) -> Result<Answer<List>, ApiError> {
     caller.require("account:users:read")?;
@@ -137,8 +140,19 @@ pub(super) async fn list(
     let found = app.store.users(&caller.account_id, &asked.page).await?;
     let next_cursor = asked.cursor(found.next.as_ref());
     let users = found.rows.into_iter().map(UserView::from).collect();
-    let Total { count: total, is_estimate: total_is_estimate } = found.total;
-    Ok(Answer::ok("Users retrieved successfully", List { users, total, total_is_estimate, next_cursor }))
+    let Total {
+        count: total,
+        is_estimate: total_is_estimate,
+    } = found.total;
+    Ok(Answer::ok(
+        "Users retrieved successfully",
+        List {
+            users,
+            total,
+            total_is_estimate,
+            next_cursor,
+        },
+    ))
 }
 
 /// Get a user
@@ -162,8 +176,9 @@ pub(super) async fn get(
 
 /// Create a user
 ///
-/// Nobody can give a user what they do not hold themselves, and no API key that is kept to something makes users. No node decides otherwise by a user who has no key yet, so
-/// there is nothing to wait for.
+/// Nobody can give a user what they do not hold themselves, and no API key that is kept to
+/// something makes users. No node decides otherwise by a user who has no key yet, so there is
+/// nothing to wait for.
 #[utoipa::path(post, path = "/v1/users", operation_id = "createUser", tag = "Users",
     request_body = Creation, security(("credential" = ["account:users:create"])),
     responses(
@@ -180,18 +195,31 @@ pub(super) async fn create(
     params.finish()?;
     let email = fields::email("email", &request.email)?;
     fields::password("password", &request.password)?;
-    let authority = Authority { roles: request.roles, permissions: request.permissions };
+    let authority = Authority {
+        roles: request.roles,
+        permissions: request.permissions,
+    };
     check_authority(&authority)?;
     if let Some(subaccounts) = &request.subaccounts {
         fields::selection("subaccounts", subaccounts)?;
     }
-    let password_hash = app.passwords.hash(request.password, &session.caller.user_id).await?;
+    let password_hash = app
+        .passwords
+        .hash(request.password, &session.caller.user_id)
+        .await?;
     let new = move |caller: &Caller, there_are: &[String]| {
         caller.may_grant(&authority)?;
-        let subaccounts = request.subaccounts.unwrap_or_else(|| caller.subaccounts.clone().among(there_are));
+        let subaccounts = request
+            .subaccounts
+            .unwrap_or_else(|| caller.subaccounts.clone().among(there_are));
         caller.may_select("subaccounts", &subaccounts, there_are)?;
         caller.may_hand_on("subaccounts", &subaccounts)?;
-        Ok::<_, ApiError>(NewUser { email, password_hash, authority, subaccounts })
+        Ok::<_, ApiError>(NewUser {
+            email,
+            password_hash,
+            authority,
+            subaccounts,
+        })
     };
     let user = acting.create_user(new).await?;
     info!(user = user.id, by = session.caller.user_id, "user created");
@@ -200,8 +228,9 @@ pub(super) async fn create(
 
 /// Edit a user
 ///
-/// What is left out stays as it is. It takes all that the user holds: who can change a user can act as them. So an API
-/// key that is kept to something changes no users. What a user loses, their keys lose.
+/// What is left out stays as it is. It takes all that the user holds: who can change a user can act
+/// as them. So an API key that is kept to something changes no users. What a user loses, their keys
+/// lose.
 #[utoipa::path(patch, path = "/v1/users/{user_id}", operation_id = "editUser", tag = "Users",
     params(UserPath, Wait, IfMatch), request_body = Edit, security(("credential" = ["account:users:update"])),
     responses(
@@ -220,7 +249,10 @@ pub(super) async fn edit(
     let patience = params.patience()?;
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::UserNotFound)?;
-    let email = request.email.map(|email| fields::email("email", &email)).transpose()?;
+    let email = request
+        .email
+        .map(|email| fields::email("email", &email))
+        .transpose()?;
     if let Some(subaccounts) = &request.subaccounts {
         fields::selection("subaccounts", subaccounts)?;
     }
@@ -228,14 +260,21 @@ pub(super) async fn edit(
         None => None,
         Some(password) => {
             fields::password("password", &password)?;
-            Some(app.passwords.hash(password, &session.caller.user_id).await?)
+            Some(
+                app.passwords
+                    .hash(password, &session.caller.user_id)
+                    .await?,
+            )
         }
     };
     let with_password = password_hash.is_some();
     let edit = move |caller: &Caller, there_are: &[String], user: &mut User| {
         caller.may_change(user)?;
         if with_password && caller.user_id == user.id {
-            return Err(ApiError::field("password", "of your own is changed by PUT /v1/users/me/password"));
+            return Err(ApiError::field(
+                "password",
+                "of your own is changed by PUT /v1/users/me/password",
+            ));
         }
         if let Some(subaccounts) = request.subaccounts {
             // What they have stays, also once it is deleted.
@@ -245,17 +284,33 @@ pub(super) async fn edit(
             user.subaccounts = subaccounts;
         }
         user.email = email.unwrap_or_else(|| user.email.clone());
-        user.authority.roles = request.roles.unwrap_or_else(|| user.authority.roles.clone());
-        user.authority.permissions = request.permissions.unwrap_or_else(|| user.authority.permissions.clone());
+        user.authority.roles = request
+            .roles
+            .unwrap_or_else(|| user.authority.roles.clone());
+        user.authority.permissions = request
+            .permissions
+            .unwrap_or_else(|| user.authority.permissions.clone());
         user.disabled = request.disabled.unwrap_or(user.disabled);
         check_authority(&user.authority)?;
         caller.may_grant(&user.authority)
     };
     let (user, revision) = acting.edit_user(id, password_hash, edit).await?;
-    info!(user = user.id, by = session.caller.user_id, revision, "user changed");
+    info!(
+        user = user.id,
+        by = session.caller.user_id,
+        revision,
+        "user changed"
+    );
     let enforcement = app.enforced(revision, patience).await;
     let tag = user.entity_tag();
-    Ok(Answer::ok("User updated successfully", Edited { user: user.into(), enforcement }).tagged(tag))
+    Ok(Answer::ok(
+        "User updated successfully",
+        Edited {
+            user: user.into(),
+            enforcement,
+        },
+    )
+    .tagged(tag))
 }
 
 #[derive(Serialize, ToSchema)]
@@ -270,9 +325,10 @@ pub(super) struct Deleted {
 
 /// Delete a user
 ///
-/// Their keys are revoked by it, their sessions end, and their email address is free again. However many keys there are, all
-/// of them are refused from this revision on, and nobody waits for it; what is kept of them follows in the background. For
-/// a user who was deleted before, the answer is the same again.
+/// Their keys are revoked by it, their sessions end, and their email address is free again. However
+/// many keys there are, all of them are refused from this revision on, and nobody waits for it;
+/// what is kept of them follows in the background. For a user who was deleted before, the answer is
+/// the same again.
 #[utoipa::path(delete, path = "/v1/users/{user_id}", operation_id = "deleteUser", tag = "Users",
     params(UserPath, Wait, IfMatch), security(("credential" = ["account:users:delete"])),
     responses(
@@ -289,10 +345,27 @@ pub(super) async fn delete(
     let patience = params.patience()?;
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::UserNotFound)?;
-    let DeletedUser { user, revoked_keys, revision } = acting.delete_user(id, Caller::may_change).await?;
-    info!(user = user.id, by = session.caller.user_id, revoked_keys, revision, "user deleted");
+    let DeletedUser {
+        user,
+        revoked_keys,
+        revision,
+    } = acting.delete_user(id, Caller::may_change).await?;
+    info!(
+        user = user.id,
+        by = session.caller.user_id,
+        revoked_keys,
+        revision,
+        "user deleted"
+    );
     let enforcement = app.enforced(revision, patience).await;
-    Ok(Answer::ok("User deleted successfully", Deleted { user_id: user.id, revoked_keys, enforcement }))
+    Ok(Answer::ok(
+        "User deleted successfully",
+        Deleted {
+            user_id: user.id,
+            revoked_keys,
+            enforcement,
+        },
+    ))
 }
 
 fn check_authority(authority: &Authority) -> Result<(), ApiError> {

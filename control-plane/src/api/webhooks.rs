@@ -158,19 +158,29 @@ pub(super) async fn list(
 ) -> Result<Answer<List>, ApiError> {
     caller.require("account:webhooks:read")?;
     params.finish()?;
-    let (webhooks, now) = (app.store.webhooks(&caller.account_id).await?, app.clock.now());
-    let webhooks: Vec<_> = webhooks.into_iter().map(|webhook| WebhookView::new(webhook, now)).collect();
+    let (webhooks, now) = (
+        app.store.webhooks(&caller.account_id).await?,
+        app.clock.now(),
+    );
+    let webhooks: Vec<_> = webhooks
+        .into_iter()
+        .map(|webhook| WebhookView::new(webhook, now))
+        .collect();
     let total = webhooks.len();
-    Ok(Answer::ok("Webhooks retrieved successfully", List { webhooks, total }))
+    Ok(Answer::ok(
+        "Webhooks retrieved successfully",
+        List { webhooks, total },
+    ))
 }
 
 /// Create a webhook
 ///
-/// Deliveries are signed as Standard Webhooks has it (https://www.standardwebhooks.com). The secret is shown this once.
-/// An API key that is kept to services, subaccounts, a time or addresses makes and changes no webhooks.
+/// Deliveries are signed as Standard Webhooks has it (https://www.standardwebhooks.com). The secret
+/// is shown this once. An API key that is kept to services, subaccounts, a time or addresses makes
+/// and changes no webhooks.
 ///
-/// Repeated with the same `Idempotency-Key` within 24 hours, the call makes no second webhook, and is answered 200 without the
-/// secret.
+/// Repeated with the same `Idempotency-Key` within 24 hours, the call makes no second webhook, and
+/// is answered 200 without the secret.
 #[utoipa::path(post, path = "/v1/webhooks", operation_id = "createWebhook", tag = "Webhooks",
     security(("credential" = ["account:webhooks:create"])),
     params(parameters::IdempotencyKey), request_body = Creation,
@@ -192,19 +202,39 @@ pub(super) async fn create(
         url: check_url(&app, &request.url)?,
         secret: secret.clone(),
         events: check_events(request.events.unwrap_or_else(|| EventType::ALL.to_vec()))?,
-        expiring_days: check_days(request.expiring_days.unwrap_or_else(|| vec![Whole(DEFAULT_DAYS)]))?,
+        expiring_days: check_days(
+            request
+                .expiring_days
+                .unwrap_or_else(|| vec![Whole(DEFAULT_DAYS)]),
+        )?,
     };
     let now = app.clock.now();
-    let data = move |webhook: &Webhook| repeatable::recorded(&WebhookView::new(webhook.clone(), now));
+    let data =
+        move |webhook: &Webhook| repeatable::recorded(&WebhookView::new(webhook.clone(), now));
     let (webhook, secret) = match acting.repeatable(call).create_webhook(new, data).await? {
         Outcome::New(webhook) => {
-            info!(webhook = webhook.id, user = session.caller.user_id, "webhook created");
-            (Made::New(WebhookView::new(webhook, now)), Some(secret.expose()))
+            info!(
+                webhook = webhook.id,
+                user = session.caller.user_id,
+                "webhook created"
+            );
+            (
+                Made::New(WebhookView::new(webhook, now)),
+                Some(secret.expose()),
+            )
         }
         Outcome::Repeated(recorded) => (Made::Repeated(recorded.data), None),
     };
     let (status, replayed) = (webhook.status(), webhook.replayed());
-    Ok(Answer::with_status(status, "Webhook created successfully", Created { webhook, secret, replayed }))
+    Ok(Answer::with_status(
+        status,
+        "Webhook created successfully",
+        Created {
+            webhook,
+            secret,
+            replayed,
+        },
+    ))
 }
 
 /// Get a webhook
@@ -222,7 +252,10 @@ pub(super) async fn get(
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::WebhookNotFound)?;
     let webhook = app.store.webhook(&caller.account_id, &id).await?;
-    Ok(Answer::ok("Webhook retrieved successfully", WebhookView::new(webhook, app.clock.now())))
+    Ok(Answer::ok(
+        "Webhook retrieved successfully",
+        WebhookView::new(webhook, app.clock.now()),
+    ))
 }
 
 /// Edit a webhook
@@ -250,8 +283,15 @@ pub(super) async fn edit(
         active: request.active,
     };
     let webhook = acting.edit_webhook(id, change).await?;
-    info!(webhook = webhook.id, user = session.caller.user_id, "webhook changed");
-    Ok(Answer::ok("Webhook updated successfully", WebhookView::new(webhook, app.clock.now())))
+    info!(
+        webhook = webhook.id,
+        user = session.caller.user_id,
+        "webhook changed"
+    );
+    Ok(Answer::ok(
+        "Webhook updated successfully",
+        WebhookView::new(webhook, app.clock.now()),
+    ))
 }
 
 /// Delete a webhook
@@ -271,13 +311,23 @@ pub(super) async fn delete(
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::WebhookNotFound)?;
     acting.delete_webhook(id.clone()).await?;
-    info!(webhook = id, user = session.caller.user_id, "webhook deleted");
-    Ok(Answer::ok("Webhook deleted successfully", Deleted { webhook_id: id }))
+    info!(
+        webhook = id,
+        user = session.caller.user_id,
+        "webhook deleted"
+    );
+    Ok(Answer::ok(
+        "Webhook deleted successfully",
+        Deleted { webhook_id: id },
+    ))
 }
 
 /// As it will be used.
 fn check_url(app: &App, text: &str) -> Result<String, ApiError> {
-    app.reach.check(text).map(String::from).map_err(|reason| ApiError::field("url", reason))
+    app.reach
+        .check(text)
+        .map(String::from)
+        .map_err(|reason| ApiError::field("url", reason))
 }
 
 /// At least one, each once.
@@ -295,10 +345,17 @@ fn check_days(days: Vec<Whole>) -> Result<Vec<u32>, ApiError> {
     let days: Vec<_> = days.into_iter().map(|Whole(days)| days).collect();
     let sorted: BTreeSet<_> = days.iter().copied().collect();
     if !(1..=MAX_DAYS).contains(&days.len()) {
-        return Err(ApiError::field("expiring_days", format_args!("must have 1 to {MAX_DAYS} entries")));
+        return Err(ApiError::field(
+            "expiring_days",
+            format_args!("must have 1 to {MAX_DAYS} entries"),
+        ));
     }
     if let Some(index) = days.iter().position(|days| !DAYS.contains(days)) {
-        let reason = format_args!("must be a whole number from {} to {}", DAYS.start(), DAYS.end());
+        let reason = format_args!(
+            "must be a whole number from {} to {}",
+            DAYS.start(),
+            DAYS.end()
+        );
         return Err(ApiError::field(&format!("expiring_days[{index}]"), reason));
     }
     Ok(sorted.into_iter().rev().collect())

@@ -17,7 +17,8 @@ pub struct AtRestKeyCommand {
 enum Action {
     /// Generate a key
     Generate {
-        /// Where to write it, for its owner's eyes alone; must not be there yet. Without, it is printed
+        /// Where to write it, for its owner's eyes alone; must not be there yet. Without, it is
+        /// printed
         file: Option<PathBuf>,
     },
 }
@@ -48,7 +49,10 @@ impl AtRestKeyCommand {
         let mut stdout = io::stdout();
         match file {
             Some(path) => {
-                make_file(&path).map_err(|source| AtRestKeyError::File { path: path.clone(), source })?;
+                make_file(&path).map_err(|source| AtRestKeyError::File {
+                    path: path.clone(),
+                    source,
+                })?;
                 writeln!(
                     stdout,
                     "{} holds a new at-rest key. Keep a copy of it apart from the database and its backups: without it, what \

@@ -106,20 +106,33 @@ pub struct Delete {
 
 impl Create {
     fn body(&self, password: &Value) -> Value {
-        let body = Body::default().with("name", Some(self.name.as_str())).with("tier", Some(self.tier.as_str()));
+        let body = Body::default()
+            .with("name", Some(self.name.as_str()))
+            .with("tier", Some(self.tier.as_str()));
         let body = body.with("max_keys", self.max_keys);
-        body.with("admin", Some(json!({ "email": self.admin_email, "password": password }))).json()
+        body.with(
+            "admin",
+            Some(json!({ "email": self.admin_email, "password": password })),
+        )
+        .json()
     }
 }
 
 impl Edit {
     fn body(&self) -> Result<Value, CommandError> {
-        let max_keys = if self.no_max_keys { Some(Value::Null) } else { self.max_keys.map(Value::from) };
+        let max_keys = if self.no_max_keys {
+            Some(Value::Null)
+        } else {
+            self.max_keys.map(Value::from)
+        };
         let body = Body::default()
             .with("name", self.name.as_deref())
             .with("tier", self.tier.as_deref())
             .with("max_keys", max_keys)
-            .with("disabled", (self.enable || self.disable).then_some(self.disable));
+            .with(
+                "disabled",
+                (self.enable || self.disable).then_some(self.disable),
+            );
         body.edit()
     }
 }
@@ -130,7 +143,9 @@ impl Run for Command {
         match self {
             Self::List(List { search, extent }) => {
                 let query = none.with("search", search);
-                extent.show(context, (&["accounts"], "accounts"), query, HEADINGS, line).await
+                extent
+                    .show(context, (&["accounts"], "accounts"), query, HEADINGS, line)
+                    .await
             }
             Self::Create(create) => {
                 let body = create.body(&json!(create.password.read()?));
@@ -146,14 +161,33 @@ impl Run for Command {
             Self::Edit(edit) => {
                 if edit.disable {
                     let account = text::plain(&edit.which.account);
-                    edit.confirm.ask(&format!("all requests with keys of {account} are refused from now on"), false)?;
+                    edit.confirm.ask(
+                        &format!("all requests with keys of {account} are refused from now on"),
+                        false,
+                    )?;
                 }
-                let data = api.patch(&["accounts", &edit.which.account], &edit.wait.query(), &edit.body()?).await?;
-                output.changed(&data, &format!("{} edited", text::plain(&edit.which.account)))
+                let data = api
+                    .patch(
+                        &["accounts", &edit.which.account],
+                        &edit.wait.query(),
+                        &edit.body()?,
+                    )
+                    .await?;
+                output.changed(
+                    &data,
+                    &format!("{} edited", text::plain(&edit.which.account)),
+                )
             }
-            Self::Delete(Delete { which: Which { account }, confirm, wait }) => {
+            Self::Delete(Delete {
+                which: Which { account },
+                confirm,
+                wait,
+            }) => {
                 let what = "is closed and all of its keys are revoked permanently";
-                confirm.ask(&format!("the account {} {what}", text::plain(&account)), false)?;
+                confirm.ask(
+                    &format!("the account {} {what}", text::plain(&account)),
+                    false,
+                )?;
                 let data = api.delete(&["accounts", &account], &wait.query()).await?;
                 output.changed(&data, &format!("{} deleted", text::plain(&account)))
             }
@@ -212,22 +246,46 @@ mod tests {
             "account_id": "acc_1", "name": "a", "tier": "pro", "keys": 3, "max_keys": 5, "users": 1, "disabled": false,
             "created_at": "2027-01-15T08:00:00Z",
         });
-        assert_eq!(line(&account), ["acc_1", "a", "pro", "3 of 5", "1", "no", "2027-01-15 08:00"]);
+        assert_eq!(
+            line(&account),
+            ["acc_1", "a", "pro", "3 of 5", "1", "no", "2027-01-15 08:00"]
+        );
         assert!(one(&account).contains("KEYS       3 of 5\n"));
         assert_eq!(keys(&json!({"keys": 3, "max_keys": null})), "3");
     }
 
     #[test]
     fn an_account_is_made_with_its_administrator() {
-        let parse = |arguments: &[&str]| Line::try_parse_from(["account"].iter().chain(arguments)).unwrap().command;
-        let arguments = ["create", "a", "--tier", "pro", "--admin-email", "a@b.c", "--max-keys", "5"];
-        let Command::Create(create) = parse(&arguments) else { panic!() };
-        let expected =
-            json!({"name": "a", "tier": "pro", "max_keys": 5, "admin": {"email": "a@b.c", "password": "secret"}});
+        let parse = |arguments: &[&str]| {
+            Line::try_parse_from(["account"].iter().chain(arguments))
+                .unwrap()
+                .command
+        };
+        let arguments = [
+            "create",
+            "a",
+            "--tier",
+            "pro",
+            "--admin-email",
+            "a@b.c",
+            "--max-keys",
+            "5",
+        ];
+        let Command::Create(create) = parse(&arguments) else {
+            panic!()
+        };
+        let expected = json!({"name": "a", "tier": "pro", "max_keys": 5, "admin": {"email": "a@b.c", "password": "secret"}});
         assert_eq!(create.body(&json!("secret")), expected);
-        let Command::Edit(edit) = parse(&["edit", "acc_1", "--no-max-keys", "--disable"]) else { panic!() };
-        assert_eq!(edit.body().unwrap(), json!({"max_keys": null, "disabled": true}));
-        let Command::Edit(edit) = parse(&["edit", "acc_1"]) else { panic!() };
+        let Command::Edit(edit) = parse(&["edit", "acc_1", "--no-max-keys", "--disable"]) else {
+            panic!()
+        };
+        assert_eq!(
+            edit.body().unwrap(),
+            json!({"max_keys": null, "disabled": true})
+        );
+        let Command::Edit(edit) = parse(&["edit", "acc_1"]) else {
+            panic!()
+        };
         assert!(edit.body().is_err());
     }
 }

@@ -36,11 +36,20 @@ impl FromStr for Limit {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let refused =
-            || "must be minute, hour, day or month, a =, and a whole number from 1, as in minute=100".to_owned();
+        let refused = || {
+            "must be minute, hour, day or month, a =, and a whole number from 1, as in minute=100"
+                .to_owned()
+        };
         let (name, requests) = text.split_once('=').ok_or_else(refused)?;
-        let window = Window::ALL.into_iter().find(|window| window.as_str() == name).ok_or_else(refused)?;
-        let requests = requests.parse().ok().filter(|requests| *requests > 0).ok_or_else(refused)?;
+        let window = Window::ALL
+            .into_iter()
+            .find(|window| window.as_str() == name)
+            .ok_or_else(refused)?;
+        let requests = requests
+            .parse()
+            .ok()
+            .filter(|requests| *requests > 0)
+            .ok_or_else(refused)?;
         Ok(Self { window, requests })
     }
 }
@@ -49,8 +58,14 @@ impl FromStr for Limit {
 pub(super) fn limits(limits: &[Limit]) -> Result<Value, CommandError> {
     let mut object = Map::new();
     for Limit { window, requests } in limits {
-        if object.insert(window.as_str().to_owned(), json!(requests)).is_some() {
-            return Err(CommandError::usage(format!("--limit: {} is given twice", window.as_str())));
+        if object
+            .insert(window.as_str().to_owned(), json!(requests))
+            .is_some()
+        {
+            return Err(CommandError::usage(format!(
+                "--limit: {} is given twice",
+                window.as_str()
+            )));
         }
     }
     Ok(Value::Object(object))
@@ -60,9 +75,9 @@ pub(super) fn limits(limits: &[Limit]) -> Result<Value, CommandError> {
 pub(super) fn selection(argument: &str, names: &[String]) -> Result<Value, CommandError> {
     match names {
         [only] if only == "all" => Ok(json!("all")),
-        names if names.iter().any(|name| name == "all") => {
-            Err(CommandError::usage(format!("{argument}: all is all, and goes with nothing else")))
-        }
+        names if names.iter().any(|name| name == "all") => Err(CommandError::usage(format!(
+            "{argument}: all is all, and goes with nothing else"
+        ))),
         names => Ok(json!(names)),
     }
 }
@@ -73,7 +88,8 @@ pub(super) struct Body(Map<String, Value>);
 
 impl Body {
     pub(super) fn with(mut self, field: &str, value: Option<impl Into<Value>>) -> Self {
-        self.0.extend(value.map(|value| (field.to_owned(), value.into())));
+        self.0
+            .extend(value.map(|value| (field.to_owned(), value.into())));
         self
     }
 
@@ -93,20 +109,28 @@ impl Body {
     /// Of an edit, which has to say something.
     pub(super) fn edit(self) -> Result<Value, CommandError> {
         if self.is_empty() {
-            return Err(CommandError::usage("there is nothing to edit: say what is to be otherwise, see --help"));
+            return Err(CommandError::usage(
+                "there is nothing to edit: say what is to be otherwise, see --help",
+            ));
         }
         Ok(self.json())
     }
 }
 
 /// The subaccounts' ids. Who names none by name need not be allowed to list them.
-pub(super) async fn subaccount_ids(context: &Context, named: &[String]) -> Result<Vec<String>, CommandError> {
+pub(super) async fn subaccount_ids(
+    context: &Context,
+    named: &[String],
+) -> Result<Vec<String>, CommandError> {
     if named.iter().all(|name| is_id(name)) {
         return Ok(named.to_vec());
     }
     let there_are = context.api.get(&["subaccounts"], &Query::default()).await?;
     let there_are = text::entries(&there_are, "subaccounts");
-    named.iter().map(|name| subaccount_id(there_are, name)).collect()
+    named
+        .iter()
+        .map(|name| subaccount_id(there_are, name))
+        .collect()
 }
 
 fn is_id(name: &str) -> bool {
@@ -118,8 +142,15 @@ fn subaccount_id(there_are: &[Value], name: &str) -> Result<String, CommandError
         return Ok(name.to_owned());
     }
     let normalized = normalized_name(name);
-    let found = there_are.iter().find(|subaccount| text::field(subaccount, "name") == normalized);
-    let unknown = || CommandError::NotFound(format!("there is no subaccount named {}", text::plain(name)));
+    let found = there_are
+        .iter()
+        .find(|subaccount| text::field(subaccount, "name") == normalized);
+    let unknown = || {
+        CommandError::NotFound(format!(
+            "there is no subaccount named {}",
+            text::plain(name)
+        ))
+    };
     let found = found.ok_or_else(unknown)?;
     Ok(text::field(found, "subaccount_id").to_owned())
 }
@@ -127,8 +158,8 @@ fn subaccount_id(there_are: &[Value], name: &str) -> Result<String, CommandError
 /// By what the API recognises a call that is repeated.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct Repeat {
-    /// Makes nothing twice: a call that is repeated with the same key within 24 hours has no second effect, and shows no
-    /// secret. Unless told it is random, and for this command alone
+    /// Makes nothing twice: a call that is repeated with the same key within 24 hours has no second
+    /// effect, and shows no secret. Unless told it is random, and for this command alone
     #[arg(long, value_name = "KEY", value_parser = idempotency_key)]
     pub(super) idempotency_key: Option<String>,
 }
@@ -142,7 +173,11 @@ impl Repeat {
 
 fn idempotency_key(text: &str) -> Result<String, String> {
     let valid = (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if valid { Ok(text.to_owned()) } else { Err("must have 1 to 255 visible ASCII characters".to_owned()) }
+    if valid {
+        Ok(text.to_owned())
+    } else {
+        Err("must have 1 to 255 visible ASCII characters".to_owned())
+    }
 }
 
 #[cfg(test)]
@@ -152,21 +187,53 @@ mod tests {
     #[test]
     fn limits_are_an_object_by_window() {
         let limit = |text: &str| text.parse::<Limit>();
-        let two = [limit("minute=100").unwrap(), limit("month=4294967295").unwrap()];
-        assert_eq!(limits(&two).unwrap(), json!({"minute": 100, "month": 4_294_967_295_u32}));
+        let two = [
+            limit("minute=100").unwrap(),
+            limit("month=4294967295").unwrap(),
+        ];
+        assert_eq!(
+            limits(&two).unwrap(),
+            json!({"minute": 100, "month": 4_294_967_295_u32})
+        );
         let twice = [limit("day=1").unwrap(), limit("day=2").unwrap()];
-        assert_eq!(limits(&twice).unwrap_err().to_string(), "--limit: day is given twice");
-        for refused in ["minute", "minute=", "minute=0", "second=1", "day=-1", "day=4294967296", "=1"] {
-            assert!(limit(refused).unwrap_err().starts_with("must be minute, hour, day or month"), "{refused}");
+        assert_eq!(
+            limits(&twice).unwrap_err().to_string(),
+            "--limit: day is given twice"
+        );
+        for refused in [
+            "minute",
+            "minute=",
+            "minute=0",
+            "second=1",
+            "day=-1",
+            "day=4294967296",
+            "=1",
+        ] {
+            assert!(
+                limit(refused)
+                    .unwrap_err()
+                    .starts_with("must be minute, hour, day or month"),
+                "{refused}"
+            );
         }
     }
 
     #[test]
     fn all_goes_with_nothing_else() {
-        let of = |names: &[&str]| selection("--scope", &names.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let of = |names: &[&str]| {
+            selection(
+                "--scope",
+                &names.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            )
+        };
         assert_eq!(of(&["all"]).unwrap(), json!("all"));
         assert_eq!(of(&["dns", "cdn"]).unwrap(), json!(["dns", "cdn"]));
-        assert!(of(&["dns", "all"]).unwrap_err().to_string().starts_with("--scope: all is all"));
+        assert!(
+            of(&["dns", "all"])
+                .unwrap_err()
+                .to_string()
+                .starts_with("--scope: all is all")
+        );
     }
 
     #[test]
@@ -174,6 +241,9 @@ mod tests {
         let there_are = [json!({"subaccount_id": "sub_1", "name": "dev"})];
         assert_eq!(subaccount_id(&there_are, "dev").unwrap(), "sub_1");
         assert_eq!(subaccount_id(&there_are, "sub_2").unwrap(), "sub_2");
-        assert_eq!(subaccount_id(&there_are, "prod").unwrap_err().to_string(), "there is no subaccount named prod");
+        assert_eq!(
+            subaccount_id(&there_are, "prod").unwrap_err().to_string(),
+            "there is no subaccount named prod"
+        );
     }
 }

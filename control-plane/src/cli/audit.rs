@@ -45,7 +45,15 @@ impl Audit {
 
 impl Run for Audit {
     async fn run(self, context: &Context) -> Result<Exit, CommandError> {
-        self.extent.show(context, (&["audit"], "entries"), self.query(), HEADINGS, line).await
+        self.extent
+            .show(
+                context,
+                (&["audit"], "entries"),
+                self.query(),
+                HEADINGS,
+                line,
+            )
+            .await
     }
 }
 
@@ -64,7 +72,11 @@ fn line(entry: &Value) -> [String; 6] {
 
 /// `user admin@localhost`, or by the id where there is no name.
 fn named(thing: &Value) -> String {
-    let name = if thing["name"].is_string() { &thing["name"] } else { &thing["id"] };
+    let name = if thing["name"].is_string() {
+        &thing["name"]
+    } else {
+        &thing["id"]
+    };
     match (thing["type"].as_str(), name) {
         (None, _) => text::NOTHING.to_owned(),
         (Some(kind), Value::Null) => text::plain(kind),
@@ -74,9 +86,17 @@ fn named(thing: &Value) -> String {
 
 /// The names of the fields that are not as they were.
 fn changed(before: &Value, after: &Value) -> String {
-    let (Some(before), Some(after)) = (before.as_object(), after.as_object()) else { return text::NOTHING.to_owned() };
-    let names = before.keys().chain(after.keys().filter(|name| !before.contains_key(*name)));
-    text::joined(names.filter(|name| before.get(*name) != after.get(*name)).map(|name| text::plain(name)))
+    let (Some(before), Some(after)) = (before.as_object(), after.as_object()) else {
+        return text::NOTHING.to_owned();
+    };
+    let names = before
+        .keys()
+        .chain(after.keys().filter(|name| !before.contains_key(*name)));
+    text::joined(
+        names
+            .filter(|name| before.get(*name) != after.get(*name))
+            .map(|name| text::plain(name)),
+    )
 }
 
 #[cfg(test)]
@@ -96,8 +116,25 @@ mod tests {
             "at": "2027-01-15T08:00:00Z", "actor": {"type": "system"}, "action": "key.expired",
             "target": {"type": "key", "id": "key_2", "name": null}, "before": null, "after": null,
         });
-        let shown = ["2027-01-15 08:00", "user a@b.c", "key.edited", "key CI\\u{1b}c", "active, tier", "192.0.2.1"];
+        let shown = [
+            "2027-01-15 08:00",
+            "user a@b.c",
+            "key.edited",
+            "key CI\\u{1b}c",
+            "active, tier",
+            "192.0.2.1",
+        ];
         assert_eq!(line(&entry), shown);
-        assert_eq!(line(&made), ["2027-01-15 08:00", "system", "key.expired", "key key_2", "-", "-"]);
+        assert_eq!(
+            line(&made),
+            [
+                "2027-01-15 08:00",
+                "system",
+                "key.expired",
+                "key key_2",
+                "-",
+                "-"
+            ]
+        );
     }
 }

@@ -40,7 +40,12 @@ pub(super) enum Origin {
 
 impl Api {
     pub(super) fn new(client: Client, url: Url, token: Secret, from: Origin) -> Self {
-        Self { client, url, token, from }
+        Self {
+            client,
+            url,
+            token,
+            from,
+        }
     }
 
     /// `data` of the answer. `path` is what comes after `/v1`, by segments.
@@ -50,15 +55,21 @@ impl Api {
 
     /// The same, with its entity tag.
     pub(super) async fn get_tagged(&self, path: &[&str]) -> Result<Tagged, CommandError> {
-        self.ask(Method::GET, path, &Query::default(), None, None).await
+        self.ask(Method::GET, path, &Query::default(), None, None)
+            .await
     }
 
-    pub(super) async fn post(&self, path: &[&str], query: &Query, body: &Value) -> Result<Value, CommandError> {
+    pub(super) async fn post(
+        &self,
+        path: &[&str],
+        query: &Query,
+        body: &Value,
+    ) -> Result<Value, CommandError> {
         self.call(Method::POST, path, query, Some(body)).await
     }
 
-    /// Makes a call that has no second effect if it is repeated with the same `Idempotency-Key`, which is random if the
-    /// caller has none. If the answer is lost, it is repeated once.
+    /// Makes a call that has no second effect if it is repeated with the same `Idempotency-Key`,
+    /// which is random if the caller has none. If the answer is lost, it is repeated once.
     pub(super) async fn post_once(
         &self,
         path: &[&str],
@@ -68,9 +79,19 @@ impl Api {
     ) -> Result<Value, CommandError> {
         let key = match idempotency_key {
             Some(key) => key.clone(),
-            None => random::base62(KEY_LEN).map_err(|error| CommandError::usage(error.to_string()))?,
+            None => {
+                random::base62(KEY_LEN).map_err(|error| CommandError::usage(error.to_string()))?
+            }
         };
-        let ask = || self.ask(Method::POST, path, query, Some(body), Some(("Idempotency-Key", &key)));
+        let ask = || {
+            self.ask(
+                Method::POST,
+                path,
+                query,
+                Some(body),
+                Some(("Idempotency-Key", &key)),
+            )
+        };
         let answer = match ask().await {
             Err(CommandError::Unreachable { sent: true, .. }) => ask().await,
             answer => answer,
@@ -78,11 +99,21 @@ impl Api {
         Ok(answer?.data)
     }
 
-    pub(super) async fn put(&self, path: &[&str], query: &Query, body: &Value) -> Result<Value, CommandError> {
+    pub(super) async fn put(
+        &self,
+        path: &[&str],
+        query: &Query,
+        body: &Value,
+    ) -> Result<Value, CommandError> {
         self.call(Method::PUT, path, query, Some(body)).await
     }
 
-    pub(super) async fn patch(&self, path: &[&str], query: &Query, body: &Value) -> Result<Value, CommandError> {
+    pub(super) async fn patch(
+        &self,
+        path: &[&str],
+        query: &Query,
+        body: &Value,
+    ) -> Result<Value, CommandError> {
         self.call(Method::PATCH, path, query, Some(body)).await
     }
 
@@ -100,7 +131,8 @@ impl Api {
         Ok(self.ask(method, path, query, body, None).await?.data)
     }
 
-    /// Makes a call that is refused if what is at `path` has another entity tag than this. Without one it is not compared.
+    /// Makes a call that is refused if what is at `path` has another entity tag than this. Without
+    /// one it is not compared.
     pub(super) async fn call_if_match(
         &self,
         method: Method,
@@ -109,7 +141,8 @@ impl Api {
         tag: Option<&str>,
     ) -> Result<Tagged, CommandError> {
         let header = tag.map(|tag| ("If-Match", tag));
-        self.ask(method, path, &Query::default(), body, header).await
+        self.ask(method, path, &Query::default(), body, header)
+            .await
     }
 
     async fn ask(
@@ -120,7 +153,10 @@ impl Api {
         body: Option<&Value>,
         header: Option<(&str, &str)>,
     ) -> Result<Tagged, CommandError> {
-        let request = self.client.request(method, address(&self.url, path)?).query(query.pairs());
+        let request = self
+            .client
+            .request(method, address(&self.url, path)?)
+            .query(query.pairs());
         let request = request.bearer_auth(self.token.expose());
         let request = match header {
             None => request,
@@ -147,20 +183,36 @@ impl Api {
 
     /// Ends the session.
     pub(super) async fn log_out(&self) -> Result<Value, CommandError> {
-        self.delete(&["sessions", "current"], &Query::default()).await
+        self.delete(&["sessions", "current"], &Query::default())
+            .await
     }
 }
 
 /// Opens a session: `data` of the answer, with the token.
-pub(super) async fn log_in(client: &Client, url: &Url, email: &str, password: &Secret) -> Result<Value, CommandError> {
+pub(super) async fn log_in(
+    client: &Client,
+    url: &Url,
+    email: &str,
+    password: &Secret,
+) -> Result<Value, CommandError> {
     let credentials = json!({ "email": email, "password": password });
-    Ok(send(client.post(address(url, &["sessions"])?).json(&credentials)).await?.data)
+    Ok(
+        send(client.post(address(url, &["sessions"])?).json(&credentials))
+            .await?
+            .data,
+    )
 }
 
-/// Of what is at `path` below `/v1`. A segment that would lead elsewhere is refused: URLs are tidied up.
+/// Of what is at `path` below `/v1`. A segment that would lead elsewhere is refused: URLs are
+/// tidied up.
 fn address(base: &Url, path: &[&str]) -> Result<Url, CommandError> {
-    if let Some(segment) = path.iter().find(|segment| ["", ".", ".."].contains(segment)) {
-        return Err(CommandError::usage(format!("\"{segment}\" is no name and no id")));
+    if let Some(segment) = path
+        .iter()
+        .find(|segment| ["", ".", ".."].contains(segment))
+    {
+        return Err(CommandError::usage(format!(
+            "\"{segment}\" is no name and no id"
+        )));
     }
     let mut url = base.clone();
     let segments = url.path_segments_mut().map(|mut segments| {
@@ -179,15 +231,28 @@ async fn send(request: RequestBuilder) -> Result<Tagged, CommandError> {
     let response = request.send().await.map_err(unreachable)?;
     let status = response.status();
     if status.is_redirection() {
-        return Err(CommandError::refused(status.as_u16(), "the API is elsewhere, and redirections are not followed"));
+        return Err(CommandError::refused(
+            status.as_u16(),
+            "the API is elsewhere, and redirections are not followed",
+        ));
     }
-    let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+    let tag = response
+        .headers()
+        .get(ETAG)
+        .and_then(|tag| tag.to_str().ok())
+        .map(str::to_owned);
     let text = response.text().await.map_err(unreachable)?;
     let mut answer: Value = serde_json::from_str(&text).unwrap_or_default();
     if status.is_success() && answer["status"] == "success" {
-        return Ok(Tagged { data: answer["data"].take(), tag });
+        return Ok(Tagged {
+            data: answer["data"].take(),
+            tag,
+        });
     }
-    Err(CommandError::refused(status.as_u16(), answer["error"].as_str().unwrap_or(NOT_OURS)))
+    Err(CommandError::refused(
+        status.as_u16(),
+        answer["error"].as_str().unwrap_or(NOT_OURS),
+    ))
 }
 
 const NOT_OURS: &str = "the answer is not one of Latchkey's API";
@@ -212,13 +277,27 @@ mod tests {
     fn what_people_name_cannot_lead_to_another_address() {
         for (base, path, url) in [
             ("http://a", ["keys", "key_1"], "http://a/v1/keys/key_1"),
-            ("https://a:1/latchkey/", ["keys", "a/b?c#d e"], "https://a:1/latchkey/v1/keys/a%2Fb%3Fc%23d%20e"),
-            ("http://a", ["keys", "%2e%2e"], "http://a/v1/keys/%252e%252e"),
+            (
+                "https://a:1/latchkey/",
+                ["keys", "a/b?c#d e"],
+                "https://a:1/latchkey/v1/keys/a%2Fb%3Fc%23d%20e",
+            ),
+            (
+                "http://a",
+                ["keys", "%2e%2e"],
+                "http://a/v1/keys/%252e%252e",
+            ),
         ] {
-            assert_eq!(address(&Url::parse(base).unwrap(), &path).unwrap().as_str(), url);
+            assert_eq!(
+                address(&Url::parse(base).unwrap(), &path).unwrap().as_str(),
+                url
+            );
         }
         for segment in ["", ".", ".."] {
-            assert!(address(&Url::parse("http://a").unwrap(), &["keys", segment]).is_err(), "{segment}");
+            assert!(
+                address(&Url::parse("http://a").unwrap(), &["keys", segment]).is_err(),
+                "{segment}"
+            );
         }
     }
 }

@@ -8,21 +8,24 @@ use super::error::CommandError;
 /// Whether to ask.
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct Confirmation {
-    /// Do not ask. `apply` takes it to revoke or delete something where there is no terminal to ask on
+    /// Do not ask. `apply` takes it to revoke or delete something where there is no terminal to ask
+    /// on
     #[arg(long, short = 'y')]
     yes: bool,
 }
 
 impl Confirmation {
-    /// Asks on the terminal whether to go on, after saying `what` that would do. Where there is none, that is an error if
-    /// the answer is `needed`.
+    /// Asks on the terminal whether to go on, after saying `what` that would do. Where there is
+    /// none, that is an error if the answer is `needed`.
     pub(super) fn ask(self, what: &str, needed: bool) -> Result<(), CommandError> {
         if self.yes {
             return Ok(());
         }
         if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
             return match needed {
-                true => Err(CommandError::usage(format!("{what}, so it takes --yes; nothing was changed"))),
+                true => Err(CommandError::usage(format!(
+                    "{what}, so it takes --yes; nothing was changed"
+                ))),
                 false => Ok(()),
             };
         }

@@ -28,10 +28,17 @@ const CREDENTIALS: &str =
 #[command(next_help_heading = "The API")]
 pub(super) struct ApiArgs {
     /// Address of the API
-    #[arg(long, env = "LATCHKEY_URL", default_value = "http://127.0.0.1:8080", value_name = "URL", global = true)]
+    #[arg(
+        long,
+        env = "LATCHKEY_URL",
+        default_value = "http://127.0.0.1:8080",
+        value_name = "URL",
+        global = true
+    )]
     url: String,
-    /// Email address to log in with; the password is in LATCHKEY_PASSWORD. LATCHKEY_TOKEN, a session's token or an API
-    /// key, goes before both, and both before what `latchkey login` saved, which is used for nobody else
+    /// Email address to log in with; the password is in LATCHKEY_PASSWORD. LATCHKEY_TOKEN, a
+    /// session's token or an API key, goes before both, and both before what `latchkey login`
+    /// saved, which is used for nobody else
     #[arg(long, env = "LATCHKEY_EMAIL", value_name = "EMAIL", global = true)]
     pub(super) email: Option<String>,
     /// Certificates to trust besides the platform's, as PEM
@@ -61,7 +68,10 @@ impl ApiArgs {
             let token = Secret::new(text::field(&session, "token"));
             return Ok(Api::new(client, url, token, Origin::Opened));
         }
-        let saved = SessionFile::find()?.map(|file| file.read()).transpose()?.flatten();
+        let saved = SessionFile::find()?
+            .map(|file| file.read())
+            .transpose()?
+            .flatten();
         let token = saved.and_then(|saved| saved.token_for(&url, self.email.as_deref()));
         let token = token.ok_or_else(|| CommandError::usage(CREDENTIALS))?;
         Ok(Api::new(client, url, token, Origin::Saved))
@@ -72,11 +82,24 @@ impl ApiArgs {
     }
 
     pub(super) fn client(&self) -> Result<Client, CommandError> {
-        let client = Client::builder().timeout(PATIENCE).connect_timeout(CONNECTED_WITHIN);
+        let client = Client::builder()
+            .timeout(PATIENCE)
+            .connect_timeout(CONNECTED_WITHIN);
         let client = client.redirect(redirect::Policy::none());
-        let certificates = self.ca_file.as_deref().map(certificates).transpose()?.unwrap_or_default();
-        let client = if certificates.is_empty() { client } else { client.tls_certs_merge(certificates) };
-        client.build().map_err(|error| CommandError::usage(format!("no HTTP client: {error}")))
+        let certificates = self
+            .ca_file
+            .as_deref()
+            .map(certificates)
+            .transpose()?
+            .unwrap_or_default();
+        let client = if certificates.is_empty() {
+            client
+        } else {
+            client.tls_certs_merge(certificates)
+        };
+        client
+            .build()
+            .map_err(|error| CommandError::usage(format!("no HTTP client: {error}")))
     }
 }
 
@@ -87,16 +110,23 @@ pub(super) fn url(text: &str) -> Result<Url, CommandError> {
     if !["http", "https"].contains(&url.scheme()) || url.host_str().is_none() {
         return Err(refused("must begin with http:// or https://".to_owned()));
     }
-    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
-        return Err(refused("must not have a user, a query or a fragment".to_owned()));
+    if !url.username().is_empty()
+        || url.password().is_some()
+        || url.query().is_some()
+        || url.fragment().is_some()
+    {
+        return Err(refused(
+            "must not have a user, a query or a fragment".to_owned(),
+        ));
     }
     Ok(url)
 }
 
 fn certificates(file: &Path) -> Result<Vec<Certificate>, CommandError> {
-    let pem = fs::read(file).map_err(|error| CommandError::file(file, format!("cannot be read: {error}")))?;
-    let certificates =
-        Certificate::from_pem_bundle(&pem).map_err(|error| CommandError::file(file, format!("is not PEM: {error}")))?;
+    let pem = fs::read(file)
+        .map_err(|error| CommandError::file(file, format!("cannot be read: {error}")))?;
+    let certificates = Certificate::from_pem_bundle(&pem)
+        .map_err(|error| CommandError::file(file, format!("is not PEM: {error}")))?;
     if certificates.is_empty() {
         return Err(CommandError::file(file, "has no certificate in it"));
     }
@@ -120,7 +150,12 @@ mod tests {
             ("http://a?token=hunter2", "must not have a user, a query"),
         ] {
             let error = url(address).unwrap_err().to_string();
-            assert!(error.starts_with("--url: ") && error.contains(reason) && !error.contains("hunter2"), "{error}");
+            assert!(
+                error.starts_with("--url: ")
+                    && error.contains(reason)
+                    && !error.contains("hunter2"),
+                "{error}"
+            );
         }
     }
 }

@@ -13,7 +13,8 @@ use super::text;
 /// Where a new secret goes.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Destination {
-    /// Save it to this file, which is made for it and readable by its owner alone, and do not print it
+    /// Save it to this file, which is made for it and readable by its owner alone, and do not print
+    /// it
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
     /// Print it, and nothing else, whatever the form
@@ -31,13 +32,16 @@ impl Destination {
     /// To be called before the secret is made.
     pub(super) fn ready(&self) -> Result<Ready, CommandError> {
         let file = self.save.as_deref().map(SecretFile::reserve).transpose()?;
-        Ok(Ready { file, quiet: self.quiet })
+        Ok(Ready {
+            file,
+            quiet: self.quiet,
+        })
     }
 }
 
 impl Ready {
-    /// Takes the secret out of `data`, where it is in `field`, and delivers it; `people` show the rest of `data`. An
-    /// error means that nobody has the secret.
+    /// Takes the secret out of `data`, where it is in `field`, and delivers it; `people` show the
+    /// rest of `data`. An error means that nobody has the secret.
     pub(super) fn deliver(
         self,
         output: Output,
@@ -48,18 +52,28 @@ impl Ready {
         let secret = Secret::new(text::field(&data, field));
         if let Some(file) = self.file {
             let path = file.path().to_owned();
-            file.save(&secret).map_err(|error| CommandError::file(&path, format!("cannot be written: {error}")))?;
+            file.save(&secret).map_err(|error| {
+                CommandError::file(&path, format!("cannot be written: {error}"))
+            })?;
             if let Some(fields) = data.as_object_mut() {
                 fields.remove(field);
             }
             // It is saved, whether somebody reads that or not.
-            let _ = output.show(&data, || format!("{}Saved to {}.\n", people(&data), text::path(&path)));
+            let _ = output.show(&data, || {
+                format!("{}Saved to {}.\n", people(&data), text::path(&path))
+            });
             return Ok(());
         }
         if self.quiet {
             return output::print(&format!("{}\n", secret.expose()));
         }
-        let shown = || format!("{}\n{}\n\nIt is shown only this once.\n", people(&data), text::plain(secret.expose()));
+        let shown = || {
+            format!(
+                "{}\n{}\n\nIt is shown only this once.\n",
+                people(&data),
+                text::plain(secret.expose())
+            )
+        };
         output.show(&data, shown)
     }
 }

@@ -1,4 +1,5 @@
-//! Files that people give: YAML, of which JSON is a part. What is wrong with one is told with its path and line.
+//! Files that people give: YAML, of which JSON is a part. What is wrong with one is told with its
+//! path and line.
 
 use serde::de::{self, Deserialize, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
@@ -13,7 +14,11 @@ use super::text::plain;
 
 /// The file's text, or stdin's for `-`.
 pub(super) fn text(file: &Path) -> Result<String, CommandError> {
-    let text = if file == Path::new("-") { io::read_to_string(io::stdin()) } else { fs::read_to_string(file) };
+    let text = if file == Path::new("-") {
+        io::read_to_string(io::stdin())
+    } else {
+        fs::read_to_string(file)
+    };
     text.map_err(|error| CommandError::file(file, format!("cannot be read: {error}")))
 }
 
@@ -33,13 +38,15 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
         })
     });
     read.map_err(|error| {
-        let place = path.filter(|path| path != ".").map_or_else(String::new, |path| format!("{path}: "));
+        let place = path
+            .filter(|path| path != ".")
+            .map_or_else(String::new, |path| format!("{path}: "));
         plain(&format!("{place}{}", error.to_string().trim_end()))
     })
 }
 
-/// As [`parse`], but JSON may be as large as it is: the bounds that YAML is read within, as its aliases can make much of
-/// little, are none for it.
+/// As [`parse`], but JSON may be as large as it is: the bounds that YAML is read within, as its
+/// aliases can make much of little, are none for it.
 pub(super) fn value(text: &str) -> Result<Value, String> {
     match serde_json::from_str::<Strict>(text) {
         Ok(Strict(value)) => Ok(value),
@@ -143,26 +150,42 @@ mod tests {
     #[test]
     fn json_is_read_whatever_its_size_and_the_rest_as_yaml() {
         let large = json!({"keys": vec![json!({"name": "CI", "limits": {"day": 1.5, "hour": -1}, "on": [true, null]}); 50_000]});
-        assert!(parse::<Value>(&large.to_string()).is_err(), "a reader of YAML has its bounds");
+        assert!(
+            parse::<Value>(&large.to_string()).is_err(),
+            "a reader of YAML has its bounds"
+        );
         assert!(value(&large.to_string()).unwrap() == large);
-        assert_eq!(value("keys:\n- {name: CI}\n").unwrap(), json!({"keys": [{"name": "CI"}]}));
+        assert_eq!(
+            value("keys:\n- {name: CI}\n").unwrap(),
+            json!({"keys": [{"name": "CI"}]})
+        );
         assert_eq!(value("[{name: CI}]").unwrap(), json!([{"name": "CI"}]));
         let error = value(r#"{"keys": [{"name": "CI", "name": "CD"}]}"#).unwrap_err();
-        assert!(error.starts_with("duplicate field `name` at line 1"), "{error}");
+        assert!(
+            error.starts_with("duplicate field `name` at line 1"),
+            "{error}"
+        );
     }
 
     #[test]
     fn what_is_wrong_is_told_with_its_path_and_line() {
         let wrong = |text| parse::<Document>(text).unwrap_err();
         for (text, path, line) in [
-            ("keys:\n- name: CI\n- name: CD\n  colour: red\n", "keys[1]", "line 4"),
+            (
+                "keys:\n- name: CI\n- name: CD\n  colour: red\n",
+                "keys[1]",
+                "line 4",
+            ),
             ("keys:\n- name: [1]\n", "keys[0].name", "line 2"),
             ("keys: {\n", "", "line"),
             ("key: []\n", "", "line 1"),
             ("keys: []\nkeys: []\n", "", "line 2"),
         ] {
             let error = wrong(text);
-            assert!(error.contains(path) && error.contains(line) && !error.contains('\n'), "{error}");
+            assert!(
+                error.contains(path) && error.contains(line) && !error.contains('\n'),
+                "{error}"
+            );
         }
         assert!(wrong("keys:\n- {name: a, colour: b}\n").contains("colour"));
     }

@@ -77,15 +77,22 @@ impl CommandError {
     }
 
     pub(super) fn file(path: &Path, reason: impl Into<String>) -> Self {
-        Self::File { path: path.to_owned(), reason: reason.into() }
+        Self::File {
+            path: path.to_owned(),
+            reason: reason.into(),
+        }
     }
 
     /// An answer that is an error; what it says is data.
     pub(super) fn refused(status: u16, error: &str) -> Self {
-        Self::Refused { status, error: plain(error) }
+        Self::Refused {
+            status,
+            error: plain(error),
+        }
     }
 
-    /// For `explain`, which has codes of its own: 2 is for what its caller said, and 1 for all that the API refuses.
+    /// For `explain`, which has codes of its own: 2 is for what its caller said, and 1 for all that
+    /// the API refuses.
     pub(super) fn unexplained(self) -> Self {
         match self {
             Self::Refused { status, error } => Self::Unexplained { status, error },
@@ -97,7 +104,10 @@ impl CommandError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) | Self::File { .. } => Exit::Usage,
-            Self::Unreachable { .. } | Self::Unexplained { .. } | Self::Output(_) | Self::Halfway(_) => Exit::Failed,
+            Self::Unreachable { .. }
+            | Self::Unexplained { .. }
+            | Self::Output(_)
+            | Self::Halfway(_) => Exit::Failed,
             Self::Refused { status, .. } => Exit::of_status(*status),
             Self::Import { exit, .. } => *exit,
             Self::LogInAgain => Exit::NotAllowed,

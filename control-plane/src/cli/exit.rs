@@ -69,9 +69,18 @@ mod tests {
         for code in 0..=9 {
             assert!(EXIT_CODES.contains(&format!("\n  {code}  ")), "{code}");
         }
-        for (status, exit) in
-            [(400, 2), (401, 6), (403, 6), (404, 7), (409, 8), (412, 8), (429, 9), (500, 1), (503, 1), (302, 1)]
-        {
+        for (status, exit) in [
+            (400, 2),
+            (401, 6),
+            (403, 6),
+            (404, 7),
+            (409, 8),
+            (412, 8),
+            (429, 9),
+            (500, 1),
+            (503, 1),
+            (302, 1),
+        ] {
             assert_eq!(Exit::of_status(status) as u8, exit, "{status}");
         }
     }

@@ -21,13 +21,15 @@ const SECRETS: &str = "Secrets are no arguments, as everybody on the machine can
      LATCHKEY_TOKEN, or the password to log in with in LATCHKEY_PASSWORD; the request's key is in LATCHKEY_KEY, or in \
      the file of -H @FILE.";
 
-/// Tell what the filter would decide on a request, and why. Ends with 0 if the request would pass, with 3 if not
+/// Tell what the filter would decide on a request, and why. Ends with 0 if the request would pass,
+/// with 3 if not
 #[derive(Clone, Args)]
 #[command(after_help = SECRETS)]
 pub struct Explain {
     #[command(flatten)]
     api: ApiArgs,
-    /// The key, by its id; otherwise it is the one in LATCHKEY_KEY, sent as x-api-key, or in the request's headers
+    /// The key, by its id; otherwise it is the one in LATCHKEY_KEY, sent as x-api-key, or in the
+    /// request's headers
     #[arg(long, value_name = "KEY_ID")]
     key_id: Option<String>,
     /// A header of the request, such as 'x-subaccount: dev', or a file with one in each line
@@ -48,9 +50,16 @@ impl Explain {
     /// Asks, and prints the answer. What the API refuses is no answer, whatever the reason.
     pub(super) async fn run(self) -> Result<Exit, CommandError> {
         let question = self.question()?;
-        let told = self.ask(&question).await.map_err(CommandError::unexplained)?;
+        let told = self
+            .ask(&question)
+            .await
+            .map_err(CommandError::unexplained)?;
         Output::new(self.api.json, self.api.ignore_lost).show(&told, || shown(&told))?;
-        Ok(if told["passes"] == true { Exit::Done } else { Exit::Refused })
+        Ok(if told["passes"] == true {
+            Exit::Done
+        } else {
+            Exit::Refused
+        })
     }
 
     async fn ask(&self, question: &Value) -> Result<Value, CommandError> {
@@ -92,19 +101,25 @@ struct Headers(Map<String, Value>);
 impl Headers {
     /// Reads `Name: value`. What is wrong is told without it, as it may hold a key.
     fn add(&mut self, place: &str, header: &str) -> Result<(), CommandError> {
-        let (name, value) = header
-            .split_once(':')
-            .ok_or_else(|| CommandError::Usage(format!("{place}: must be a name, a colon and a value")))?;
+        let (name, value) = header.split_once(':').ok_or_else(|| {
+            CommandError::Usage(format!("{place}: must be a name, a colon and a value"))
+        })?;
         self.put(name, value);
         Ok(())
     }
 
     /// Reads a file of one header in each line; empty ones do not count.
     fn add_file(&mut self, file: &str) -> Result<(), CommandError> {
-        let text = fs::read_to_string(file)
-            .map_err(|error| CommandError::Usage(format!("--header: {file} cannot be read: {error}")))?;
-        let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-        lines.try_for_each(|(index, line)| self.add(&format!("{file}, line {}", index.saturating_add(1)), line))
+        let text = fs::read_to_string(file).map_err(|error| {
+            CommandError::Usage(format!("--header: {file} cannot be read: {error}"))
+        })?;
+        let mut lines = text
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| !line.trim().is_empty());
+        lines.try_for_each(|(index, line)| {
+            self.add(&format!("{file}, line {}", index.saturating_add(1)), line)
+        })
     }
 
     /// As Envoy joins what is sent more than once.
@@ -120,7 +135,12 @@ impl Headers {
 
 /// Host and path as they are written: a parser of URLs would tidy up what is to be explained.
 fn split(target: &str) -> (&str, &str) {
-    let Some((_, rest)) = target.split_once("://").filter(|_| !target.starts_with('/')) else { return ("", target) };
+    let Some((_, rest)) = target
+        .split_once("://")
+        .filter(|_| !target.starts_with('/'))
+    else {
+        return ("", target);
+    };
     match rest.find(['/', '?']) {
         Some(at) if rest[at..].starts_with('/') => rest.split_at(at),
         _ => (rest, "/"),
@@ -133,12 +153,22 @@ fn shown(told: &Value) -> String {
     let mut out = text(&told["code"]);
     if let Some(refusal) = told.get("refusal") {
         // Writing into a String cannot fail.
-        let _ = write!(out, " ({}): {}", refusal["status"], text(&refusal["error"]["error"]));
+        let _ = write!(
+            out,
+            " ({}): {}",
+            refusal["status"],
+            text(&refusal["error"]["error"])
+        );
     }
     out.push('\n');
     for step in told["steps"].as_array().into_iter().flatten() {
         let outcome = text(&step["outcome"]).replace('_', " ");
-        let _ = writeln!(out, "  {:<18}  {outcome:<14}  {}", text(&step["check"]), text(&step["compared"]));
+        let _ = writeln!(
+            out,
+            "  {:<18}  {outcome:<14}  {}",
+            text(&step["check"]),
+            text(&step["compared"])
+        );
     }
     out
 }
@@ -150,10 +180,18 @@ mod tests {
     #[test]
     fn a_target_is_taken_as_it_is_written() {
         for (target, host, path) in [
-            ("https://api.example.com/a/../b%2f?c#d", "api.example.com", "/a/../b%2f?c#d"),
+            (
+                "https://api.example.com/a/../b%2f?c#d",
+                "api.example.com",
+                "/a/../b%2f?c#d",
+            ),
             ("http://[::1]:8080/", "[::1]:8080", "/"),
             ("http://api.example.com", "api.example.com", "/"),
-            ("/v4/zones?next=http://elsewhere/", "", "/v4/zones?next=http://elsewhere/"),
+            (
+                "/v4/zones?next=http://elsewhere/",
+                "",
+                "/v4/zones?next=http://elsewhere/",
+            ),
             ("*", "", "*"),
         ] {
             assert_eq!(split(target), (host, path), "{target}");

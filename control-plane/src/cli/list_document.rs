@@ -1,4 +1,5 @@
-//! A document of JSON with one long list, which is made page by page. It reads as [`text::json`] of the whole does.
+//! A document of JSON with one long list, which is made page by page. It reads as [`text::json`] of
+//! the whole does.
 
 use serde_json::Value;
 
@@ -18,7 +19,11 @@ pub(super) struct ListDocument {
 impl ListDocument {
     /// A document with its entries in the field `list`.
     pub(super) fn new(list: &'static str) -> Self {
-        Self { list, begun: false, any: false }
+        Self {
+            list,
+            begun: false,
+            any: false,
+        }
     }
 
     /// The text of these entries, behind that of those before.
@@ -46,8 +51,16 @@ impl ListDocument {
     pub(super) fn end(mut self, rest: &Value) -> String {
         let mut out = self.beginning();
         out.push_str(if self.any { "\n  ]" } else { "]" });
-        for (name, value) in rest.as_object().into_iter().flatten().filter(|(name, _)| *name != self.list) {
-            let (name, value) = (Value::from(name.as_str()), text::json(value).replace('\n', "\n  "));
+        for (name, value) in rest
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(name, _)| *name != self.list)
+        {
+            let (name, value) = (
+                Value::from(name.as_str()),
+                text::json(value).replace('\n', "\n  "),
+            );
             out.push_str(&format!(",\n  {}: {value}", text::json(&name)));
         }
         out.push_str("\n}\n");
@@ -62,13 +75,20 @@ mod tests {
 
     #[test]
     fn pages_make_the_document_that_the_whole_would() {
-        let entry =
-            |n: u32| json!({"name": format!("a\nb\u{202e}{n}"), "list": [1, {"x": null}], "none": [], "no": {}});
-        for pages in [vec![], vec![vec![]], vec![vec![entry(1), entry(2)], vec![entry(3)], vec![]]] {
+        let entry = |n: u32| json!({"name": format!("a\nb\u{202e}{n}"), "list": [1, {"x": null}], "none": [], "no": {}});
+        for pages in [
+            vec![],
+            vec![vec![]],
+            vec![vec![entry(1), entry(2)], vec![entry(3)], vec![]],
+        ] {
             let whole = json!({"keys": pages.concat(), "total": 3, "deep": {"a": [1]}, "next_cursor": null});
             let mut document = ListDocument::new("keys");
             let mut text: String = pages.iter().map(|page| document.entries(page)).collect();
-            text.push_str(&document.end(&json!({"keys": null, "total": 3, "deep": {"a": [1]}, "next_cursor": null})));
+            text.push_str(
+                &document.end(
+                    &json!({"keys": null, "total": 3, "deep": {"a": [1]}, "next_cursor": null}),
+                ),
+            );
             assert_eq!(text, text::json(&whole) + "\n");
         }
     }

@@ -32,9 +32,14 @@ pub struct Logout {
 
 impl Login {
     pub(super) async fn run(self) -> Result<Exit, CommandError> {
-        let file = SessionFile::find()?.ok_or_else(|| CommandError::usage("HOME: is not set, so where to save it?"))?;
+        let file = SessionFile::find()?
+            .ok_or_else(|| CommandError::usage("HOME: is not set, so where to save it?"))?;
         let (client, url) = (self.api.client()?, self.api.url()?);
-        let email = self.api.email.clone().map_or_else(password::ask_email, Ok)?;
+        let email = self
+            .api
+            .email
+            .clone()
+            .map_or_else(password::ask_email, Ok)?;
         let password = match &self.api.password {
             _ if self.password_stdin => password::of_stdin()?,
             Some(password) => password.clone(),
@@ -44,9 +49,12 @@ impl Login {
         let token = Secret::new(text::field(&session, "token"));
         let expires_at = text::field(&session, "expires_at");
         file.write(&Saved::new(&url, &email, token, expires_at))?;
-        let data = json!({ "url": url.as_str(), "user": session["user"], "expires_at": expires_at });
+        let data =
+            json!({ "url": url.as_str(), "user": session["user"], "expires_at": expires_at });
         let told = text::of(&session["user"]["email"]);
-        let said = format!("Logged in as {told} at {url}. The session ends 30 minutes after its last use.\n");
+        let said = format!(
+            "Logged in as {told} at {url}. The session ends 30 minutes after its last use.\n"
+        );
         Output::new(self.api.json, self.api.ignore_lost).show(&data, || said)?;
         Ok(Exit::Done)
     }
@@ -59,7 +67,9 @@ impl Logout {
         let file = SessionFile::find()?;
         let saved = file.as_ref().map(SessionFile::read).transpose()?.flatten();
         let (Some(file), Some(saved)) = (file, saved) else {
-            output.show(&json!({ "url": null }), || "No session is saved.\n".to_owned())?;
+            output.show(&json!({ "url": null }), || {
+                "No session is saved.\n".to_owned()
+            })?;
             return Ok(Exit::Done);
         };
         let url = connection::url(&saved.url)?;
@@ -69,7 +79,9 @@ impl Logout {
             Ok(_) | Err(CommandError::LogInAgain) => file.remove()?,
             Err(error) => return Err(error),
         }
-        output.show(&json!({ "url": saved.url }), || format!("Logged out at {}.\n", text::plain(&saved.url)))?;
+        output.show(&json!({ "url": saved.url }), || {
+            format!("Logged out at {}.\n", text::plain(&saved.url))
+        })?;
         Ok(Exit::Done)
     }
 }

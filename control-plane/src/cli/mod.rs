@@ -1,4 +1,5 @@
-//! The commands that people give: each calls the API, prints what it answers, and ends with a code that scripts can use.
+//! The commands that people give: each calls the API, prints what it answers, and ends with a code
+//! that scripts can use.
 //!
 //! | module | owns |
 //! |---|---|
@@ -95,7 +96,8 @@ pub enum Command {
     Webhook(Group<webhook::Command>),
     /// Make everything as a file says
     Apply(Single<apply::Apply>),
-    /// Tell what the filter would decide on a request, and why. Ends with 0 if the request would pass, with 3 if not
+    /// Tell what the filter would decide on a request, and why. Ends with 0 if the request would
+    /// pass, with 3 if not
     Explain(Explain),
 }
 
@@ -157,7 +159,10 @@ pub struct Single<A: Args> {
 }
 
 async fn run(api: ApiArgs, command: impl Run) -> Result<Exit, CommandError> {
-    let context = Context { api: api.open().await?, output: Output::new(api.json, api.ignore_lost) };
+    let context = Context {
+        api: api.open().await?,
+        output: Output::new(api.json, api.ignore_lost),
+    };
     let ended = command.run(&context).await;
     context.api.close().await;
     ended

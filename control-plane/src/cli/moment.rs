@@ -25,7 +25,9 @@ impl FromStr for Moment {
         } else if let Ok(Span(seconds)) = text.parse() {
             Some(Self::Away(seconds))
         } else {
-            text.parse().ok().map(|time: Timestamp| Self::At(time.as_second()))
+            text.parse()
+                .ok()
+                .map(|time: Timestamp| Self::At(time.as_second()))
         };
         parsed.ok_or_else(|| what.to_owned())
     }
@@ -78,7 +80,10 @@ impl FromStr for Span {
         let number = &text[..text.len() - unit.len_utf8()];
         let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
         let number: Option<i64> = number.parse().ok().filter(|_| digits);
-        number.and_then(|number| number.checked_mul(seconds)).map(Self).ok_or_else(refused)
+        number
+            .and_then(|number| number.checked_mul(seconds))
+            .map(Self)
+            .ok_or_else(refused)
     }
 }
 
@@ -105,11 +110,31 @@ mod tests {
             ("12h", "2027-01-15T20:00:00Z"),
             ("2w", "2027-01-29T08:00:00Z"),
         ] {
-            assert_eq!(text.parse::<Moment>().unwrap().ahead_of(1_800_000_000), ahead, "{text}");
+            assert_eq!(
+                text.parse::<Moment>().unwrap().ahead_of(1_800_000_000),
+                ahead,
+                "{text}"
+            );
         }
-        assert_eq!("15m".parse::<Moment>().unwrap().before(1_800_000_000), "2027-01-15T07:45:00Z");
-        assert_eq!("900000w".parse::<Moment>().unwrap().before(1_800_000_000), "1970-01-01T00:00:00Z");
-        for refused in ["", "d", "-1d", "1.5h", "tomorrow", "2027-01-15", "30 d", "9999999999999999d", "5é"] {
+        assert_eq!(
+            "15m".parse::<Moment>().unwrap().before(1_800_000_000),
+            "2027-01-15T07:45:00Z"
+        );
+        assert_eq!(
+            "900000w".parse::<Moment>().unwrap().before(1_800_000_000),
+            "1970-01-01T00:00:00Z"
+        );
+        for refused in [
+            "",
+            "d",
+            "-1d",
+            "1.5h",
+            "tomorrow",
+            "2027-01-15",
+            "30 d",
+            "9999999999999999d",
+            "5é",
+        ] {
             assert!(refused.parse::<Moment>().is_err(), "{refused}");
             assert!(refused.parse::<Span>().is_err(), "{refused}");
         }

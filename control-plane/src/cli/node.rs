@@ -27,9 +27,11 @@ pub enum Command {
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 pub struct Forget {
-    /// The handle that `latchkey node list` shows, or `unknown` for all that the database does not know
+    /// The handle that `latchkey node list` shows, or `unknown` for all that the database does not
+    /// know
     handle: Option<String>,
-    /// All that were lost before this time: RFC 3339, Unix seconds, or a span that lies behind such as 2h
+    /// All that were lost before this time: RFC 3339, Unix seconds, or a span that lies behind such
+    /// as 2h
     #[arg(long, value_name = "TIME")]
     lost_before: Option<Moment>,
 }
@@ -37,7 +39,8 @@ pub struct Forget {
 /// The epoch to accept.
 #[derive(Args)]
 pub struct AcceptEpoch {
-    /// The epoch that `latchkey node list` shows; without it those of all Envoys that wait, which are listed first
+    /// The epoch that `latchkey node list` shows; without it those of all Envoys that wait, which
+    /// are listed first
     epoch: Option<String>,
 }
 
@@ -50,11 +53,20 @@ impl Run for Command {
                 context.output.show(&data, || listed(&data))?;
                 return Ok(Exit::Done);
             }
-            Self::Forget(Forget { lost_before: Some(before), .. }) => {
-                api.post(&["nodes", "forget"], &none, &json!({"lost_before": before.back()})).await?
+            Self::Forget(Forget {
+                lost_before: Some(before),
+                ..
+            }) => {
+                api.post(
+                    &["nodes", "forget"],
+                    &none,
+                    &json!({"lost_before": before.back()}),
+                )
+                .await?
             }
             Self::Forget(Forget { handle, .. }) => {
-                api.delete(&["nodes", handle.as_deref().unwrap_or_default()], &none).await?
+                api.delete(&["nodes", handle.as_deref().unwrap_or_default()], &none)
+                    .await?
             }
             Self::AcceptEpoch(AcceptEpoch { epoch }) => {
                 let epochs = match epoch {
@@ -63,7 +75,9 @@ impl Run for Command {
                 };
                 let mut accepted = Vec::new();
                 for epoch in epochs {
-                    let data = api.post(&["nodes", "accept-epoch"], &none, &json!({"epoch": epoch})).await?;
+                    let data = api
+                        .post(&["nodes", "accept-epoch"], &none, &json!({"epoch": epoch}))
+                        .await?;
                     accepted.extend(text::entries(&data, "epochs").iter().cloned());
                 }
                 json!({"epochs": accepted})
@@ -77,8 +91,14 @@ impl Run for Command {
 /// The epochs of nodes that wait. Shows which nodes these are, on stderr.
 fn waiting(data: &Value) -> Vec<String> {
     let mut epochs = BTreeMap::<_, Vec<_>>::new();
-    for node in text::entries(data, "nodes").iter().filter(|node| node["state"] == "waiting") {
-        epochs.entry(text::field(node, "epoch").to_owned()).or_default().push(text::of(&node["node_id"]));
+    for node in text::entries(data, "nodes")
+        .iter()
+        .filter(|node| node["state"] == "waiting")
+    {
+        epochs
+            .entry(text::field(node, "epoch").to_owned())
+            .or_default()
+            .push(text::of(&node["node_id"]));
     }
     for (epoch, nodes) in &epochs {
         note(&format!("epoch {epoch}: {}", nodes.join(", ")));
@@ -87,8 +107,18 @@ fn waiting(data: &Value) -> Vec<String> {
 }
 
 fn done(data: &Value) -> String {
-    let list = |name| text::entries(data, name).iter().map(text::of).collect::<Vec<_>>().join(", ");
-    match (data.get("epochs").is_some(), list("epochs"), list("forgotten")) {
+    let list = |name| {
+        text::entries(data, name)
+            .iter()
+            .map(text::of)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    match (
+        data.get("epochs").is_some(),
+        list("epochs"),
+        list("forgotten"),
+    ) {
         (true, epochs, _) if epochs.is_empty() => "no node waits\n".to_owned(),
         (true, epochs, _) => format!("accepted: {epochs}\n"),
         (false, _, nodes) if nodes.is_empty() => "no node was forgotten\n".to_owned(),
@@ -100,26 +130,43 @@ fn listed(data: &Value) -> String {
     let mut shown = table(text::entries(data, "nodes"));
     if let Some(unknown) = data.get("unknown") {
         let until = match unknown["expires_in_seconds"].as_u64() {
-            Some(seconds) => format!("for {seconds} more seconds, or until `latchkey node forget unknown`"),
+            Some(seconds) => {
+                format!("for {seconds} more seconds, or until `latchkey node forget unknown`")
+            }
             None => "until `latchkey node forget unknown`".to_owned(),
         };
-        shown += &format!("Envoys that the database does not know may be serving: they count as one, {until}.\n");
+        shown += &format!(
+            "Envoys that the database does not know may be serving: they count as one, {until}.\n"
+        );
     }
     for peer in text::entries(data, "refused_peers") {
         let (node, remote) = (text::of(&peer["node_id"]), text::of(&peer["remote"]));
-        let (reason, count, at) = (text::of(&peer["reason"]), text::of(&peer["count"]), text::date(&peer["at"]));
-        let reason =
-            if reason == "nodes" { "the number of connected nodes".to_owned() } else { format!("its {reason}") };
-        shown += &format!("Refused: {node} from {remote} for {reason}, {count} times, last at {at}.\n");
+        let (reason, count, at) = (
+            text::of(&peer["reason"]),
+            text::of(&peer["count"]),
+            text::date(&peer["at"]),
+        );
+        let reason = if reason == "nodes" {
+            "the number of connected nodes".to_owned()
+        } else {
+            format!("its {reason}")
+        };
+        shown +=
+            &format!("Refused: {node} from {remote} for {reason}, {count} times, last at {at}.\n");
     }
     shown
 }
 
 fn table(nodes: &[Value]) -> String {
-    let mut table =
-        Table::new(["NODE", "HANDLE", "STATE", "SINCE", "REVISION", "BEHIND", "SKEW", "VERSION", "ADDRESS"]);
+    let mut table = Table::new([
+        "NODE", "HANDLE", "STATE", "SINCE", "REVISION", "BEHIND", "SKEW", "VERSION", "ADDRESS",
+    ]);
     for node in nodes {
-        let state = match (text::of(&node["state"]), node.get("epoch"), node.get("refused")) {
+        let state = match (
+            text::of(&node["state"]),
+            node.get("epoch"),
+            node.get("refused"),
+        ) {
             (state, Some(epoch), _) => format!("{state} (epoch {})", text::of(epoch)),
             (state, _, Some(reason)) => format!("{state} (refused: {})", text::of(reason)),
             (state, ..) => state,
@@ -131,7 +178,9 @@ fn table(nodes: &[Value]) -> String {
             text::date(&node["since"]),
             text::of(&node["revision"]),
             text::of(&node["lag"]),
-            node["clock_skew_ms"].as_i64().map_or_else(|| "-".to_owned(), |skew| format!("{skew} ms")),
+            node["clock_skew_ms"]
+                .as_i64()
+                .map_or_else(|| "-".to_owned(), |skew| format!("{skew} ms")),
             text::of(&node["version"]),
             text::of(&node["remote"]),
         ]);
@@ -162,7 +211,10 @@ mod tests {
             (json!({"epochs": []}), "no node waits\n"),
             (json!({"epochs": ["00ff"]}), "accepted: 00ff\n"),
             (json!({"forgotten": []}), "no node was forgotten\n"),
-            (json!({"forgotten": ["ba7816bf8f01", "unknown"]}), "forgotten: ba7816bf8f01, unknown\n"),
+            (
+                json!({"forgotten": ["ba7816bf8f01", "unknown"]}),
+                "forgotten: ba7816bf8f01, unknown\n",
+            ),
         ] {
             assert_eq!(done(&data), line);
         }
@@ -172,7 +224,15 @@ mod tests {
     fn unknown_nodes_and_refused_peers_are_shown() {
         let peer = json!({"node_id": "edge-9", "reason": "token", "count": 3, "at": "2027-01-15T08:00:00Z"});
         let shown = listed(&json!({"nodes": [], "unknown": {}, "refused_peers": [peer]}));
-        assert!(shown.contains("count as one, until `latchkey node forget unknown`."), "{shown}");
-        assert!(shown.contains("Refused: edge-9 from - for its token, 3 times, last at 2027-01-15 08:00."), "{shown}");
+        assert!(
+            shown.contains("count as one, until `latchkey node forget unknown`."),
+            "{shown}"
+        );
+        assert!(
+            shown.contains(
+                "Refused: edge-9 from - for its token, 3 times, last at 2027-01-15 08:00."
+            ),
+            "{shown}"
+        );
     }
 }

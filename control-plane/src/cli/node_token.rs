@@ -24,8 +24,10 @@ pub enum Command {
     /// List the node tokens, with revoked ones
     List,
     /// Create a node token. By default one is generated, and shown or saved this once
-    #[command(after_help = "A token that exists already, such as one of a Secret, can be given by --token-file, by \
-                            --sha256 or in the environment variable LATCHKEY_NEW_NODE_TOKEN. Only its SHA-256 is sent.")]
+    #[command(
+        after_help = "A token that exists already, such as one of a Secret, can be given by --token-file, by \
+                            --sha256 or in the environment variable LATCHKEY_NEW_NODE_TOKEN. Only its SHA-256 is sent."
+    )]
     Create(Create),
     /// Revoke a node token permanently, and close the streams that were opened with it
     Revoke(Revoke),
@@ -36,10 +38,12 @@ pub enum Command {
 pub struct Create {
     /// Its name, of a-z, 0-9, _ and -
     name: String,
-    /// Which values of Envoy's node.id it is valid for, such as 'edge-*'; * stands for any characters
+    /// Which values of Envoy's node.id it is valid for, such as 'edge-*'; * stands for any
+    /// characters
     #[arg(long, value_name = "PATTERN")]
     node: String,
-    /// Read the token from this file, without one line break at its end. Other users must have no access to the file
+    /// Read the token from this file, without one line break at its end. Other users must have no
+    /// access to the file
     #[arg(long, value_name = "FILE", conflicts_with = "sha256")]
     token_file: Option<PathBuf>,
     /// SHA-256 of the token, in hexadecimal
@@ -71,22 +75,35 @@ impl Create {
             .with("sha256", hash.as_deref());
         let body = body.json();
         if hash.is_some() {
-            let data = context.api.post_once(&["node-tokens"], &Query::default(), &body, &self.repeat).await?;
+            let data = context
+                .api
+                .post_once(&["node-tokens"], &Query::default(), &body, &self.repeat)
+                .await?;
             context.output.show(&data, || one(&data))?;
             return Ok(Exit::Done);
         }
         let ready = self.destination.ready()?;
-        let data = context.api.post_once(&["node-tokens"], &Query::default(), &body, &self.repeat).await?;
+        let data = context
+            .api
+            .post_once(&["node-tokens"], &Query::default(), &body, &self.repeat)
+            .await?;
         if Repeat::is_repeated(&data) {
-            let made = format!("{} was created by an earlier call, and is not shown again", text::plain(&self.name));
-            return Err(CommandError::Halfway(format!("{made}: revoke it and create another")));
+            let made = format!(
+                "{} was created by an earlier call, and is not shown again",
+                text::plain(&self.name)
+            );
+            return Err(CommandError::Halfway(format!(
+                "{made}: revoke it and create another"
+            )));
         }
-        ready.deliver(context.output, data, "node_token", one).map_err(|error| {
-            let name = text::plain(&self.name);
-            CommandError::Halfway(format!(
-                "{error}; nobody has seen the node token {name}: revoke it and create another"
-            ))
-        })?;
+        ready
+            .deliver(context.output, data, "node_token", one)
+            .map_err(|error| {
+                let name = text::plain(&self.name);
+                CommandError::Halfway(format!(
+                    "{error}; nobody has seen the node token {name}: revoke it and create another"
+                ))
+            })?;
         Ok(Exit::Done)
     }
 
@@ -96,13 +113,18 @@ impl Create {
             return Ok(Some(hash.clone()));
         }
         let token = match (&self.token_file, &self.given) {
-            (Some(file), _) => secret_files::read(file).map_err(|reason| CommandError::file(file, reason))?,
+            (Some(file), _) => {
+                secret_files::read(file).map_err(|reason| CommandError::file(file, reason))?
+            }
             (None, Some(given)) => given.expose().to_owned(),
             (None, None) => return Ok(None),
         };
         let token = NodeToken::new(token);
         if !token.is_presentable() {
-            let reason = format!("the token must have at least {} characters of printable ASCII", NodeToken::MIN_LEN);
+            let reason = format!(
+                "the token must have at least {} characters of printable ASCII",
+                NodeToken::MIN_LEN
+            );
             return Err(CommandError::usage(reason));
         }
         Ok(Some(hex::encode(token.hash().as_bytes())))
@@ -122,7 +144,9 @@ impl Run for Command {
             Self::Revoke(Revoke { name, confirm }) => {
                 let what = "is revoked permanently: Envoys that use it are no longer served";
                 confirm.ask(&format!("{} {what}", text::plain(&name)), false)?;
-                let data = api.delete(&["node-tokens", &name], &Query::default()).await?;
+                let data = api
+                    .delete(&["node-tokens", &name], &Query::default())
+                    .await?;
                 output.changed(&data, &format!("{} revoked", text::plain(&name)))
             }
         }
@@ -135,7 +159,12 @@ fn table(tokens: &[Value]) -> String {
         table.line([
             text::of(&token["name"]),
             text::of(&token["node"]),
-            if token["revoked_at"].is_null() { "valid" } else { "revoked" }.to_owned(),
+            if token["revoked_at"].is_null() {
+                "valid"
+            } else {
+                "revoked"
+            }
+            .to_owned(),
             text::date(&token["created_at"]),
             text::date(&token["last_used_at"]),
         ]);
@@ -166,8 +195,12 @@ mod tests {
     }
 
     fn create(arguments: &[&str]) -> Create {
-        let arguments = ["node-token", "create", "edge", "--node", "edge-*"].iter().chain(arguments);
-        let Command::Create(create) = Line::try_parse_from(arguments).unwrap().command else { panic!() };
+        let arguments = ["node-token", "create", "edge", "--node", "edge-*"]
+            .iter()
+            .chain(arguments);
+        let Command::Create(create) = Line::try_parse_from(arguments).unwrap().command else {
+            panic!()
+        };
         create
     }
 
@@ -178,19 +211,38 @@ mod tests {
         let argument = file.to_str().unwrap();
         fs::write(&file, "correct horse battery\n").unwrap();
         fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
-        assert!(create(&["--token-file", argument]).hash().unwrap_err().to_string().contains("(mode 0644)"));
+        assert!(
+            create(&["--token-file", argument])
+                .hash()
+                .unwrap_err()
+                .to_string()
+                .contains("(mode 0644)")
+        );
         fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
         let hash = "51a9bea7bf3e49d9ce1b5a5e9f7e4ad8bd0a0d9d";
         let of_file = create(&["--token-file", argument]).hash().unwrap().unwrap();
         let same: NodeToken = "correct horse battery".parse().unwrap();
         assert_eq!(of_file, hex::encode(same.hash().as_bytes()));
-        assert_eq!(create(&["--sha256", hash]).hash().unwrap().as_deref(), Some(hash));
+        assert_eq!(
+            create(&["--sha256", hash]).hash().unwrap().as_deref(),
+            Some(hash)
+        );
         assert_eq!(create(&[]).hash().unwrap(), None);
-        for unusable in ["too short", "a token with\na line break", "ein Schlüssel für Knoten"] {
+        for unusable in [
+            "too short",
+            "a token with\na line break",
+            "ein Schlüssel für Knoten",
+        ] {
             fs::write(&file, unusable).unwrap();
-            assert!(create(&["--token-file", argument]).hash().is_err(), "{unusable}");
+            assert!(
+                create(&["--token-file", argument]).hash().is_err(),
+                "{unusable}"
+            );
         }
-        assert!(Line::try_parse_from(["node-token", "create", "edge"]).is_err(), "the pattern is required");
+        assert!(
+            Line::try_parse_from(["node-token", "create", "edge"]).is_err(),
+            "the pattern is required"
+        );
     }
 
     #[test]
@@ -198,6 +250,9 @@ mod tests {
         let valid = json!({"name": "edge", "node": "edge-*", "created_at": "2027-01-15T08:00:00Z", "last_used_at": null,
             "revoked_at": null});
         let listed = table(&[valid]);
-        assert!(listed.contains("edge   edge-*   valid   2027-01-15 08:00   -"), "{listed}");
+        assert!(
+            listed.contains("edge   edge-*   valid   2027-01-15 08:00   -"),
+            "{listed}"
+        );
     }
 }

@@ -26,8 +26,16 @@ impl Output {
     }
 
     /// `data`, or what `people` make of it.
-    pub(super) fn show(self, data: &Value, people: impl FnOnce() -> String) -> Result<(), CommandError> {
-        if self.json { print(&(text::json(data) + "\n")) } else { print(&people()) }
+    pub(super) fn show(
+        self,
+        data: &Value,
+        people: impl FnOnce() -> String,
+    ) -> Result<(), CommandError> {
+        if self.json {
+            print(&(text::json(data) + "\n"))
+        } else {
+            print(&people())
+        }
     }
 
     /// The answer to a change: what was done, and how far it has come.
@@ -39,7 +47,8 @@ impl Output {
         Ok(self.exit(data))
     }
 
-    /// Returns the exit of a change, by how far its answer says that it is in force. Reports lost nodes on stderr.
+    /// Returns the exit of a change, by how far its answer says that it is in force. Reports lost
+    /// nodes on stderr.
     pub(super) fn exit(self, data: &Value) -> Exit {
         if let Some(lost) = lost(data) {
             note(&lost);
@@ -72,7 +81,10 @@ impl Changes {
 /// To stdout, all of it.
 pub(super) fn print(text: &str) -> Result<(), CommandError> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(CommandError::Output)
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(CommandError::Output)
 }
 
 /// To stderr, where nobody may be listening.
@@ -83,7 +95,12 @@ pub(super) fn note(text: &str) {
 /// How far a change has come, if its answer says so.
 pub(super) fn enforcement(data: &Value) -> Option<String> {
     let enforcement = data["enforcement"].as_object()?;
-    let number = |name| enforcement.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let number = |name| {
+        enforcement
+            .get(name)
+            .and_then(Value::as_u64)
+            .unwrap_or_default()
+    };
     Some(format!(
         "in force on {} of {} nodes at revision {} after {} ms",
         number("acknowledged"),
@@ -93,19 +110,34 @@ pub(super) fn enforcement(data: &Value) -> Option<String> {
     ))
 }
 
-/// Returns `Done` if a change is in force everywhere, as far as its answer says. Answers of version 0.1 have no `complete`.
+/// Returns `Done` if a change is in force everywhere, as far as its answer says. Answers of version
+/// 0.1 have no `complete`.
 fn exit(data: &Value, ignore_lost: bool) -> Exit {
     let number = |name| data["enforcement"][name].as_u64().unwrap_or_default();
     let (nodes, acknowledged, lost) = (number("nodes"), number("acknowledged"), number("lost"));
-    let reached = if ignore_lost { acknowledged.saturating_add(lost) } else { acknowledged };
+    let reached = if ignore_lost {
+        acknowledged.saturating_add(lost)
+    } else {
+        acknowledged
+    };
     let complete = data["enforcement"]["complete"] != false || ignore_lost;
-    if reached < nodes || !complete { Exit::NotEverywhere } else { Exit::Done }
+    if reached < nodes || !complete {
+        Exit::NotEverywhere
+    } else {
+        Exit::Done
+    }
 }
 
 /// Describes the lost nodes in a sentence; `None` if there are none.
 fn lost(data: &Value) -> Option<String> {
-    let lost = data["enforcement"]["lost"].as_u64().filter(|lost| *lost > 0)?;
-    let nodes = if lost == 1 { "1 lost node has" } else { &format!("{lost} lost nodes have") };
+    let lost = data["enforcement"]["lost"]
+        .as_u64()
+        .filter(|lost| *lost > 0)?;
+    let nodes = if lost == 1 {
+        "1 lost node has"
+    } else {
+        &format!("{lost} lost nodes have")
+    };
     Some(format!(
         "{nodes} not acknowledged the change and may still serve without it. See `latchkey node list`, and \
          `latchkey node forget HANDLE` for one that serves no more."
@@ -120,7 +152,10 @@ mod tests {
     #[test]
     fn a_change_that_is_not_in_force_everywhere_is_told() {
         let of = |acknowledged| json!({"enforcement": {"revision": 812, "nodes": 3, "acknowledged": acknowledged, "elapsed_ms": 4}});
-        assert_eq!(enforcement(&of(3)).unwrap(), "in force on 3 of 3 nodes at revision 812 after 4 ms");
+        assert_eq!(
+            enforcement(&of(3)).unwrap(),
+            "in force on 3 of 3 nodes at revision 812 after 4 ms"
+        );
         let exits = [of(3), of(2), json!({})].map(|data| exit(&data, false));
         assert_eq!(exits, [Exit::Done, Exit::NotEverywhere, Exit::Done]);
         assert_eq!(enforcement(&json!({})), None);
@@ -137,9 +172,17 @@ mod tests {
             (of(2, 1), Exit::NotEverywhere, Exit::Done),
             (of(1, 1), Exit::NotEverywhere, Exit::NotEverywhere),
         ] {
-            assert_eq!((exit(&data, false), exit(&data, true)), (strict, lenient), "{data}");
+            assert_eq!(
+                (exit(&data, false), exit(&data, true)),
+                (strict, lenient),
+                "{data}"
+            );
         }
-        assert!(lost(&of(2, 1)).unwrap().starts_with("1 lost node has not acknowledged"));
+        assert!(
+            lost(&of(2, 1))
+                .unwrap()
+                .starts_with("1 lost node has not acknowledged")
+        );
         assert!(lost(&of(1, 2)).unwrap().contains("latchkey node forget"));
         assert_eq!(lost(&of(3, 0)), None);
     }

@@ -1,4 +1,5 @@
-//! Lists that come in pages. No more than one page is held at a time, except where a command needs all of a list.
+//! Lists that come in pages. No more than one page is held at a time, except where a command needs
+//! all of a list.
 
 use clap::Args;
 use serde_json::Value;
@@ -35,8 +36,8 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 impl Extent {
-    /// Prints the list at `path`, page by page: the entries of the answers' field `list`, as the lines that `lines` adds
-    /// to a table with `headings`, or as one document of JSON.
+    /// Prints the list at `path`, page by page: the entries of the answers' field `list`, as the
+    /// lines that `lines` adds to a table with `headings`, or as one document of JSON.
     pub(super) async fn show<const N: usize>(
         &self,
         context: &Context,
@@ -67,8 +68,13 @@ impl Extent {
         if pages.cursor.is_some() {
             // The audit does not say how many there are.
             let more = if pages.total_is_estimate() { "+" } else { "" };
-            let of = pages.total().map_or_else(String::new, |total| format!(" of {total}{more}"));
-            note(&format!("latchkey: {}{of} are shown; --all shows all", pages.seen));
+            let of = pages
+                .total()
+                .map_or_else(String::new, |total| format!(" of {total}{more}"));
+            note(&format!(
+                "latchkey: {}{of} are shown; --all shows all",
+                pages.seen
+            ));
         }
         Ok(Exit::Done)
     }
@@ -92,9 +98,23 @@ pub(super) struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    pub(super) fn new(api: &'a Api, (path, list): (&[&'a str], &'static str), query: Query) -> Self {
+    pub(super) fn new(
+        api: &'a Api,
+        (path, list): (&[&'a str], &'static str),
+        query: Query,
+    ) -> Self {
         let rest = Value::Null;
-        Self { api, path: path.to_vec(), list, query, wanted: None, cursor: None, seen: 0, ended: false, rest }
+        Self {
+            api,
+            path: path.to_vec(),
+            list,
+            query,
+            wanted: None,
+            cursor: None,
+            seen: 0,
+            ended: false,
+            rest,
+        }
     }
 
     /// The entries of the next page; at least one page comes, be it empty.
@@ -102,11 +122,20 @@ impl<'a> Pages<'a> {
         if self.ended {
             return Ok(None);
         }
-        let more = self.wanted.map_or(PAGE, |wanted| wanted.saturating_sub(self.seen).min(PAGE));
-        let query = self.query.clone().with("limit", Some(more)).with("cursor", self.cursor.as_ref());
+        let more = self
+            .wanted
+            .map_or(PAGE, |wanted| wanted.saturating_sub(self.seen).min(PAGE));
+        let query = self
+            .query
+            .clone()
+            .with("limit", Some(more))
+            .with("cursor", self.cursor.as_ref());
         let mut data = self.api.get(&self.path, &query).await?;
         let Value::Array(found) = data[self.list].take() else {
-            return Err(CommandError::refused(200, &format!("the answer has no list `{}`", self.list)));
+            return Err(CommandError::refused(
+                200,
+                &format!("the answer has no list `{}`", self.list),
+            ));
         };
         self.seen = self.seen.saturating_add(found.len());
         self.cursor = data["next_cursor"].as_str().map(str::to_owned);

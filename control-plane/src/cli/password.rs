@@ -1,4 +1,5 @@
-//! Passwords, from where nobody else sees them: the environment, stdin, or the terminal without echo.
+//! Passwords, from where nobody else sees them: the environment, stdin, or the terminal without
+//! echo.
 
 use clap::Args;
 use latchkey_policy::line_break::without_line_break;
@@ -40,7 +41,10 @@ impl NewPassword {
 /// As the API asks for it.
 pub(super) fn long_enough(what: &str, password: &Secret) -> Result<(), CommandError> {
     if password.len() < Password::MIN_LEN {
-        return Err(CommandError::usage(format!("{what} must have at least {} characters", Password::MIN_LEN)));
+        return Err(CommandError::usage(format!(
+            "{what} must have at least {} characters",
+            Password::MIN_LEN
+        )));
     }
     Ok(())
 }
@@ -55,8 +59,11 @@ pub(super) fn of_stdin() -> Result<Secret, CommandError> {
 
 /// On the terminal, without echo.
 pub(super) fn ask(prompt: &str) -> Result<Secret, CommandError> {
-    let failed = |error: io::Error| CommandError::usage(format!("a password cannot be asked for: {error}"));
-    rpassword::prompt_password(prompt).map(Secret::new).map_err(failed)
+    let failed =
+        |error: io::Error| CommandError::usage(format!("a password cannot be asked for: {error}"));
+    rpassword::prompt_password(prompt)
+        .map(Secret::new)
+        .map_err(failed)
 }
 
 /// What need not be hidden, on the terminal; nobody is asked where there is none.
@@ -65,9 +72,13 @@ pub(super) fn ask_email() -> Result<String, CommandError> {
     if !stdin.is_terminal() {
         return Err(CommandError::usage("--email: whose session is it to be?"));
     }
-    let failed = |error: io::Error| CommandError::usage(format!("the terminal cannot be read: {error}"));
+    let failed =
+        |error: io::Error| CommandError::usage(format!("the terminal cannot be read: {error}"));
     let mut stderr = io::stderr();
-    stderr.write_all(b"Email address: ").and_then(|()| stderr.flush()).map_err(failed)?;
+    stderr
+        .write_all(b"Email address: ")
+        .and_then(|()| stderr.flush())
+        .map_err(failed)?;
     let mut line = String::new();
     stdin.lock().read_line(&mut line).map_err(failed)?;
     Ok(line.trim().to_owned())

@@ -31,10 +31,17 @@ impl Progress {
     pub(super) fn new(show: ShowProgress, things: &'static str) -> Self {
         let terminal = io::stderr().is_terminal();
         let shown = show.progress || (terminal && !io::stdout().is_terminal());
-        Self { things, shown, terminal, last: Instant::now(), line: String::new() }
+        Self {
+            things,
+            shown,
+            terminal,
+            last: Instant::now(),
+            line: String::new(),
+        }
     }
 
-    /// Shows that `done` of `total` are done, or of at least that many, unless something was shown a moment ago.
+    /// Shows that `done` of `total` are done, or of at least that many, unless something was shown
+    /// a moment ago.
     pub(super) fn update(&mut self, done: usize, total: Option<u64>, is_estimate: bool) {
         if !self.shown {
             return;
@@ -79,8 +86,12 @@ fn line(done: usize, total: Option<u64>, is_estimate: bool, things: &str) -> Str
     let count = u64::try_from(done).unwrap_or(u64::MAX);
     let done = number(count);
     match total {
-        Some(total) if is_estimate && total > count => format!("latchkey: {done} of about {} {things}", number(total)),
-        Some(total) if !is_estimate => format!("latchkey: {done} of {} {things}", number(total.max(count))),
+        Some(total) if is_estimate && total > count => {
+            format!("latchkey: {done} of about {} {things}", number(total))
+        }
+        Some(total) if !is_estimate => {
+            format!("latchkey: {done} of {} {things}", number(total.max(count)))
+        }
         _ => format!("latchkey: {done} {things}"),
     }
 }
@@ -91,10 +102,27 @@ mod tests {
 
     #[test]
     fn progress_tells_how_many_there_are_about() {
-        assert_eq!(line(120_000, Some(1_000_000), true, "keys"), "latchkey: 120,000 of about 1,000,000 keys");
-        assert_eq!(line(2_000, Some(4_000), false, "keys"), "latchkey: 2,000 of 4,000 keys");
-        assert_eq!(line(3, Some(2), false, "keys"), "latchkey: 3 of 3 keys", "more came meanwhile");
-        assert_eq!(line(12_000, Some(10_000), true, "keys"), "latchkey: 12,000 keys", "nobody knows how many more");
-        assert_eq!(line(1_000, None, false, "entries"), "latchkey: 1,000 entries");
+        assert_eq!(
+            line(120_000, Some(1_000_000), true, "keys"),
+            "latchkey: 120,000 of about 1,000,000 keys"
+        );
+        assert_eq!(
+            line(2_000, Some(4_000), false, "keys"),
+            "latchkey: 2,000 of 4,000 keys"
+        );
+        assert_eq!(
+            line(3, Some(2), false, "keys"),
+            "latchkey: 3 of 3 keys",
+            "more came meanwhile"
+        );
+        assert_eq!(
+            line(12_000, Some(10_000), true, "keys"),
+            "latchkey: 12,000 keys",
+            "nobody knows how many more"
+        );
+        assert_eq!(
+            line(1_000, None, false, "entries"),
+            "latchkey: 1,000 entries"
+        );
     }
 }

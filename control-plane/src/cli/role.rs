@@ -20,7 +20,9 @@ impl Run for Command {
     async fn run(self, context: &Context) -> Result<Exit, CommandError> {
         let Self::List = self;
         let data = context.api.get(&["roles"], &Query::default()).await?;
-        context.output.show(&data, || table(text::entries(&data, "roles")))?;
+        context
+            .output
+            .show(&data, || table(text::entries(&data, "roles")))?;
         Ok(Exit::Done)
     }
 }

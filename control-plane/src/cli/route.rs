@@ -24,7 +24,8 @@ pub enum Command {
 /// By what.
 #[derive(Clone, Args)]
 pub struct Replace {
-    /// A file of YAML or JSON, or - for stdin: {rules: [{path: {prefix: /v4}, permission: dns:read}], unmatched: deny, path_case: refuse}
+    /// A file of YAML or JSON, or - for stdin: {rules: [{path: {prefix: /v4}, permission:
+    /// dns:read}], unmatched: deny, path_case: refuse}
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]
@@ -73,13 +74,23 @@ fn shown(routes: &Value) -> String {
         "distinct" => "Paths in another letter case are other paths.",
         _ => "Paths that fall under another rule in another letter case are refused.",
     };
-    format!("{}\nWhat no rule matches {unmatched}.\n{path_case}\n", table.shown())
+    format!(
+        "{}\nWhat no rule matches {unmatched}.\n{path_case}\n",
+        table.shown()
+    )
 }
 
 /// A warning about one of the rules that `path_case` affects.
 fn affected_note(affected: &Value, path_case: &str) -> String {
-    let (rule, earlier) = (text::of(&affected["rule"]), text::of(&affected["conflicts_with"]));
-    let effect = if path_case == "ignore" { format!("fall under rule {earlier}") } else { "are refused".to_owned() };
+    let (rule, earlier) = (
+        text::of(&affected["rule"]),
+        text::of(&affected["conflicts_with"]),
+    );
+    let effect = if path_case == "ignore" {
+        format!("fall under rule {earlier}")
+    } else {
+        "are refused".to_owned()
+    };
     format!(
         "warning: requests spelled as rule {rule} {effect}: rule {earlier} is for the same path in another letter case, or \
          without dots and blanks at the end of a segment"
@@ -89,17 +100,25 @@ fn affected_note(affected: &Value, path_case: &str) -> String {
 /// `prefix /v4`
 fn pair(value: &Value) -> String {
     let fields = value.as_object().and_then(|fields| fields.iter().next());
-    fields
-        .map_or_else(|| text::NOTHING.to_owned(), |(kind, value)| format!("{} {}", text::plain(kind), text::of(value)))
+    fields.map_or_else(
+        || text::NOTHING.to_owned(),
+        |(kind, value)| format!("{} {}", text::plain(kind), text::of(value)),
+    )
 }
 
 fn needs(rule: &Value) -> String {
     if rule["public"] == true {
         return "nothing".to_owned();
     }
-    let parts = ["service", "permission"].into_iter().filter_map(|field| rule[field].as_str());
+    let parts = ["service", "permission"]
+        .into_iter()
+        .filter_map(|field| rule[field].as_str());
     let parts: Vec<_> = parts.map(text::plain).collect();
-    if parts.is_empty() { "a valid key".to_owned() } else { parts.join(", ") }
+    if parts.is_empty() {
+        "a valid key".to_owned()
+    } else {
+        parts.join(", ")
+    }
 }
 
 #[cfg(test)]
@@ -127,10 +146,12 @@ mod tests {
     fn affected_rules_are_named_with_the_effect() {
         let affected = json!({"rule": 3, "conflicts_with": 1});
         assert!(
-            affected_note(&affected, "refuse").starts_with("warning: requests spelled as rule 3 are refused: rule 1 ")
+            affected_note(&affected, "refuse")
+                .starts_with("warning: requests spelled as rule 3 are refused: rule 1 ")
         );
         assert!(
-            affected_note(&affected, "ignore").starts_with("warning: requests spelled as rule 3 fall under rule 1: ")
+            affected_note(&affected, "ignore")
+                .starts_with("warning: requests spelled as rule 3 fall under rule 1: ")
         );
     }
 }

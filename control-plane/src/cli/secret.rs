@@ -23,7 +23,9 @@ impl Secret {
     /// An environment variable's, without one line break at its end, unless that is empty.
     pub(super) fn of_env(variable: &str) -> Option<Self> {
         let text = env::var(variable).ok()?;
-        Some(without_line_break(&text)).filter(|text| !text.is_empty()).map(Self::new)
+        Some(without_line_break(&text))
+            .filter(|text| !text.is_empty())
+            .map(Self::new)
     }
 
     /// The secret itself, to be sent or written where it was asked for.

@@ -1,4 +1,5 @@
-//! Files that secrets are saved in. Each is made, empty, before its secret is: so a secret that is made can be saved.
+//! Files that secrets are saved in. Each is made, empty, before its secret is: so a secret that is
+//! made can be saved.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -18,12 +19,22 @@ pub(super) struct SecretFile {
 impl SecretFile {
     /// For its owner's eyes alone. What is there is not overwritten.
     pub(super) fn reserve(path: &Path) -> Result<Self, CommandError> {
-        let file = File::options().write(true).create_new(true).mode(0o600).open(path);
+        let file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path);
         let file = file.map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => CommandError::file(path, "is there already, and is not overwritten"),
+            io::ErrorKind::AlreadyExists => {
+                CommandError::file(path, "is there already, and is not overwritten")
+            }
             _ => CommandError::file(path, format!("cannot be made: {error}")),
         })?;
-        Ok(Self { path: path.to_owned(), file, saved: false })
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            saved: false,
+        })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -32,7 +43,8 @@ impl SecretFile {
 
     /// The secret, a line break, and nothing else.
     pub(super) fn save(mut self, secret: &Secret) -> io::Result<()> {
-        self.file.write_all(format!("{}\n", secret.expose()).as_bytes())?;
+        self.file
+            .write_all(format!("{}\n", secret.expose()).as_bytes())?;
         self.file.sync_all()?;
         self.saved = true;
         Ok(())
@@ -59,11 +71,24 @@ mod tests {
         let path = directory.path().join("ci.pak");
         drop(SecretFile::reserve(&path).unwrap());
         assert!(!path.exists(), "nothing was saved");
-        SecretFile::reserve(&path).unwrap().save(&Secret::new("lk_live_1")).unwrap();
+        SecretFile::reserve(&path)
+            .unwrap()
+            .save(&Secret::new("lk_live_1"))
+            .unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "lk_live_1\n");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        let Err(refused) = SecretFile::reserve(&path) else { panic!("overwritten") };
-        assert!(refused.to_string().ends_with("ci.pak: is there already, and is not overwritten"), "{refused}");
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        let Err(refused) = SecretFile::reserve(&path) else {
+            panic!("overwritten")
+        };
+        assert!(
+            refused
+                .to_string()
+                .ends_with("ci.pak: is there already, and is not overwritten"),
+            "{refused}"
+        );
         assert_eq!(fs::read_to_string(&path).unwrap(), "lk_live_1\n");
         assert!(SecretFile::reserve(&directory.path().join("none").join("x")).is_err());
     }

@@ -52,7 +52,12 @@ pub struct Delete {
 
 impl Named {
     fn body(&self) -> Body {
-        Body::default().with("description", self.description.as_deref().map(|text| (!text.is_empty()).then_some(text)))
+        Body::default().with(
+            "description",
+            self.description
+                .as_deref()
+                .map(|text| (!text.is_empty()).then_some(text)),
+        )
     }
 }
 
@@ -62,16 +67,26 @@ impl Run for Command {
         match self {
             Self::List(List { search, extent }) => {
                 let query = none.with("search", search);
-                extent.show(context, (&["services"], "services"), query, HEADINGS, line).await
+                extent
+                    .show(context, (&["services"], "services"), query, HEADINGS, line)
+                    .await
             }
             Self::Create(named) => {
                 let body = named.body().with("name", Some(json!(named.name))).json();
                 let data = api.post(&["services"], &none, &body).await?;
-                output.changed(&data, &format!("service {} created", text::plain(&named.name)))
+                output.changed(
+                    &data,
+                    &format!("service {} created", text::plain(&named.name)),
+                )
             }
             Self::Edit(named) => {
-                let data = api.patch(&["services", &named.name], &none, &named.body().edit()?).await?;
-                output.changed(&data, &format!("service {} edited", text::plain(&named.name)))
+                let data = api
+                    .patch(&["services", &named.name], &none, &named.body().edit()?)
+                    .await?;
+                output.changed(
+                    &data,
+                    &format!("service {} edited", text::plain(&named.name)),
+                )
             }
             Self::Delete(Delete { name }) => {
                 let data = api.delete(&["services", &name], &none).await?;
@@ -84,7 +99,11 @@ impl Run for Command {
 const HEADINGS: [&str; 3] = ["NAME", "DESCRIPTION", "CREATED"];
 
 fn line(service: &Value) -> [String; 3] {
-    [text::of(&service["name"]), text::of(&service["description"]), text::date(&service["created_at"])]
+    [
+        text::of(&service["name"]),
+        text::of(&service["description"]),
+        text::date(&service["created_at"]),
+    ]
 }
 
 #[cfg(test)]
@@ -93,9 +112,14 @@ mod tests {
 
     #[test]
     fn services_are_lines_and_an_empty_description_is_none() {
-        assert_eq!(line(&json!({"name": "dns", "description": "DNS", "created_at": null})), ["dns", "DNS", "-"]);
-        let named =
-            |description: Option<&str>| Named { name: "dns".into(), description: description.map(str::to_owned) };
+        assert_eq!(
+            line(&json!({"name": "dns", "description": "DNS", "created_at": null})),
+            ["dns", "DNS", "-"]
+        );
+        let named = |description: Option<&str>| Named {
+            name: "dns".into(),
+            description: description.map(str::to_owned),
+        };
         assert_eq!(named(Some("")).body().json(), json!({"description": null}));
         assert_eq!(named(Some("x")).body().json(), json!({"description": "x"}));
         assert!(named(None).body().is_empty());

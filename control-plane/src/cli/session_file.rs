@@ -1,4 +1,5 @@
-//! The session that `latchkey login` saved: `$XDG_CONFIG_HOME/latchkey/session.json`, for its owner's eyes alone.
+//! The session that `latchkey login` saved: `$XDG_CONFIG_HOME/latchkey/session.json`, for its
+//! owner's eyes alone.
 
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
@@ -29,12 +30,18 @@ pub(super) struct Saved {
 
 impl Saved {
     pub(super) fn new(url: &Url, email: &str, token: Secret, expires_at: &str) -> Self {
-        Self { url: url.to_string(), email: Some(normalized_email(email)), token, expires_at: expires_at.to_owned() }
+        Self {
+            url: url.to_string(),
+            email: Some(normalized_email(email)),
+            token,
+            expires_at: expires_at.to_owned(),
+        }
     }
 
     /// For that API, and for that user if one is named.
     pub(super) fn token_for(&self, url: &Url, email: Option<&str>) -> Option<Secret> {
-        let theirs = email.is_none_or(|email| self.email.as_ref() == Some(&normalized_email(email)));
+        let theirs =
+            email.is_none_or(|email| self.email.as_ref() == Some(&normalized_email(email)));
         (self.url == url.as_str() && theirs).then(|| self.token.clone())
     }
 
@@ -50,14 +57,20 @@ impl SessionFile {
     /// Nowhere, for somebody without a home.
     pub(super) fn find() -> Result<Option<Self>, CommandError> {
         // Relative ones do not count, by the XDG base directory specification.
-        let directory = |variable| env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
-        let config = directory("XDG_CONFIG_HOME").or_else(|| directory("HOME").map(|home| home.join(".config")));
+        let directory = |variable| {
+            env::var_os(variable)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
+        };
+        let config = directory("XDG_CONFIG_HOME")
+            .or_else(|| directory("HOME").map(|home| home.join(".config")));
         Ok(config.map(|config| Self(config.join("latchkey").join("session.json"))))
     }
 
     /// Reads the session, if one is saved. A file that others have access to is refused.
     pub(super) fn read(&self) -> Result<Option<Saved>, CommandError> {
-        let failed = |error: io::Error| CommandError::file(&self.0, format!("cannot be read: {error}"));
+        let failed =
+            |error: io::Error| CommandError::file(&self.0, format!("cannot be read: {error}"));
         let file = match File::open(&self.0) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file.map_err(failed)?,
@@ -67,17 +80,29 @@ impl SessionFile {
             return Err(CommandError::file(&self.0, reason));
         }
         let text = io::read_to_string(file).map_err(failed)?;
-        let damaged = |_| CommandError::file(&self.0, "is damaged; remove it, and log in again: latchkey login");
+        let damaged = |_| {
+            CommandError::file(
+                &self.0,
+                "is damaged; remove it, and log in again: latchkey login",
+            )
+        };
         serde_json::from_str(&text).map(Some).map_err(damaged)
     }
 
     /// Whole or not at all.
     pub(super) fn write(&self, saved: &Saved) -> Result<(), CommandError> {
-        let failed = |error: io::Error| CommandError::file(&self.0, format!("cannot be written: {error}"));
+        let failed =
+            |error: io::Error| CommandError::file(&self.0, format!("cannot be written: {error}"));
         let directory = self.0.parent().unwrap_or(Path::new("/"));
-        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(failed)?;
         fs::set_permissions(directory, Permissions::from_mode(0o700)).map_err(failed)?;
-        let name = random::base62(12).map_err(io::Error::other).map_err(failed)?;
+        let name = random::base62(12)
+            .map_err(io::Error::other)
+            .map_err(failed)?;
         let partial = directory.join(format!("session.json.{name}"));
         let written = write(&partial, saved).and_then(|()| fs::rename(&partial, &self.0));
         written.map_err(|error| {
@@ -88,13 +113,21 @@ impl SessionFile {
     }
 
     pub(super) fn remove(&self) -> Result<(), CommandError> {
-        fs::remove_file(&self.0).map_err(|error| CommandError::file(&self.0, format!("cannot be removed: {error}")))
+        fs::remove_file(&self.0)
+            .map_err(|error| CommandError::file(&self.0, format!("cannot be removed: {error}")))
     }
 }
 
 fn write(path: &Path, saved: &Saved) -> io::Result<()> {
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
-    let text: String = serde_json::to_string(saved)?.chars().chain(iter::once('\n')).collect();
+    let mut file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    let text: String = serde_json::to_string(saved)?
+        .chars()
+        .chain(iter::once('\n'))
+        .collect();
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }
@@ -104,7 +137,12 @@ mod tests {
     use super::*;
 
     fn saved() -> Saved {
-        Saved::new(&Url::parse("http://a:1").unwrap(), "A@b.c", Secret::new("lks_secret"), "2027-01-15T08:30:00Z")
+        Saved::new(
+            &Url::parse("http://a:1").unwrap(),
+            "A@b.c",
+            Secret::new("lks_secret"),
+            "2027-01-15T08:30:00Z",
+        )
     }
 
     #[test]
@@ -115,19 +153,44 @@ mod tests {
         file.write(&saved()).unwrap();
         file.write(&saved()).unwrap();
         let read = file.read().unwrap().unwrap();
-        let (url, token) = (Url::parse("http://a:1/").unwrap(), Some(Secret::new("lks_secret")));
-        assert_eq!((read.token_for(&url, None), read.token_for(&url, Some(" a@B.c"))), (token.clone(), token));
+        let (url, token) = (
+            Url::parse("http://a:1/").unwrap(),
+            Some(Secret::new("lks_secret")),
+        );
+        assert_eq!(
+            (
+                read.token_for(&url, None),
+                read.token_for(&url, Some(" a@B.c"))
+            ),
+            (token.clone(), token)
+        );
         assert_eq!(read.token_for(&url, Some("b@b.c")), None);
         for other in ["http://a:2", "https://a:1", "http://b:1", "http://a:1/x"] {
-            assert_eq!(read.token_for(&Url::parse(other).unwrap(), None), None, "{other}");
+            assert_eq!(
+                read.token_for(&Url::parse(other).unwrap(), None),
+                None,
+                "{other}"
+            );
         }
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(&file.0), mode(file.0.parent().unwrap())), (0o600, 0o700));
-        assert_eq!(fs::read_dir(file.0.parent().unwrap()).unwrap().count(), 1, "nothing partial is left");
+        assert_eq!(
+            (mode(&file.0), mode(file.0.parent().unwrap())),
+            (0o600, 0o700)
+        );
+        assert_eq!(
+            fs::read_dir(file.0.parent().unwrap()).unwrap().count(),
+            1,
+            "nothing partial is left"
+        );
         assert!(!format!("{read:?}").contains("lks_secret"));
 
         fs::set_permissions(&file.0, Permissions::from_mode(0o644)).unwrap();
-        assert!(file.read().unwrap_err().to_string().contains("other users have access to it"));
+        assert!(
+            file.read()
+                .unwrap_err()
+                .to_string()
+                .contains("other users have access to it")
+        );
         fs::set_permissions(&file.0, Permissions::from_mode(0o600)).unwrap();
         fs::write(&file.0, "{}").unwrap();
         assert!(file.read().unwrap_err().to_string().contains("is damaged"));

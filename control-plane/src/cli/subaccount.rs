@@ -53,10 +53,19 @@ impl Run for Command {
                 Ok(Exit::Done)
             }
             Self::Create(Create { name, wait }) => {
-                let data = api.post(&["subaccounts"], &wait.query(), &json!({ "name": name })).await?;
-                output.changed(&data, &format!("{} created", text::of(&data["subaccount_id"])))
+                let data = api
+                    .post(&["subaccounts"], &wait.query(), &json!({ "name": name }))
+                    .await?;
+                output.changed(
+                    &data,
+                    &format!("{} created", text::of(&data["subaccount_id"])),
+                )
             }
-            Self::Delete(Delete { subaccount, confirm, wait }) => {
+            Self::Delete(Delete {
+                subaccount,
+                confirm,
+                wait,
+            }) => {
                 let what = "is deleted permanently: keys and users no longer act on it";
                 confirm.ask(&format!("{} {what}", text::plain(&subaccount)), false)?;
                 let ids = arguments::subaccount_ids(context, &[subaccount]).await?;
@@ -72,7 +81,11 @@ fn table(subaccounts: &[Value]) -> String {
     let mut table = Table::new(["ID", "NAME", "CREATED"]);
     for subaccount in subaccounts {
         let id = text::of(&subaccount["subaccount_id"]);
-        table.line([id, text::of(&subaccount["name"]), text::date(&subaccount["created_at"])]);
+        table.line([
+            id,
+            text::of(&subaccount["name"]),
+            text::date(&subaccount["created_at"]),
+        ]);
     }
     table.shown()
 }

@@ -30,18 +30,28 @@ impl Table {
         shown(self.0)
     }
 
-    /// A page of a table that is shown page by page: its columns are at least as wide as those before, and the headings
-    /// stand above the first page only.
+    /// A page of a table that is shown page by page: its columns are at least as wide as those
+    /// before, and the headings stand above the first page only.
     pub(super) fn shown_after(mut self, widths: &mut Widths) -> String {
         let first = widths.0.is_empty();
         let mut before = std::mem::take(&mut widths.0).into_iter();
         let found = self.0.column_max_content_widths();
-        widths.0 = found.into_iter().map(|width| width.max(before.next().unwrap_or_default())).collect();
+        widths.0 = found
+            .into_iter()
+            .map(|width| width.max(before.next().unwrap_or_default()))
+            .collect();
         for (column, width) in self.0.column_iter_mut().zip(&widths.0) {
-            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width.saturating_add(GAP))));
+            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(
+                width.saturating_add(GAP),
+            )));
         }
         let text = shown(self.0);
-        if first { text } else { text.split_once('\n').map_or_else(String::new, |(_, lines)| lines.to_owned()) }
+        if first {
+            text
+        } else {
+            text.split_once('\n')
+                .map_or_else(String::new, |(_, lines)| lines.to_owned())
+        }
     }
 }
 
@@ -56,7 +66,8 @@ pub(super) fn details<const N: usize>(lines: [(&str, String); N]) -> String {
 
 fn grid() -> Grid {
     let mut grid = Grid::new();
-    grid.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    grid.load_style(NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
     grid
 }
 
@@ -64,7 +75,10 @@ fn shown(mut grid: Grid) -> String {
     for column in grid.column_iter_mut() {
         column.set_padding((0, GAP));
     }
-    let lines: Vec<_> = grid.lines().map(|line| line.trim_end().to_owned()).collect();
+    let lines: Vec<_> = grid
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect();
     lines.join("\n") + "\n"
 }
 
@@ -77,7 +91,9 @@ mod tests {
         let mut widths = Widths::default();
         let mut page = |names: &[&str]| {
             let mut table = Table::new(["NAME", "TIER"]);
-            names.iter().for_each(|name| table.line([(*name).to_owned(), "pro".to_owned()]));
+            names
+                .iter()
+                .for_each(|name| table.line([(*name).to_owned(), "pro".to_owned()]));
             table.shown_after(&mut widths)
         };
         assert_eq!(page(&["wider"]), "NAME    TIER\nwider   pro\n");
@@ -93,7 +109,10 @@ mod tests {
         table.line(["key_1".to_owned(), "CI 例".to_owned()]);
         table.line(["k".to_owned(), "x".repeat(200)]);
         let long = "x".repeat(200);
-        assert_eq!(table.shown(), format!("ID      NAME\nkey_1   CI 例\nk       {long}\n"));
+        assert_eq!(
+            table.shown(),
+            format!("ID      NAME\nkey_1   CI 例\nk       {long}\n")
+        );
         let one = details([("NAME", "CI".to_owned()), ("EXPIRES", "-".to_owned())]);
         assert_eq!(one, "NAME      CI\nEXPIRES   -\n");
     }

@@ -1,5 +1,5 @@
-//! What the API answers, as text for a terminal. Names and descriptions are data: what a terminal would obey is shown
-//! as an escape, and so is whatever a name may not have ([`crate::text`]).
+//! What the API answers, as text for a terminal. Names and descriptions are data: what a terminal
+//! would obey is shown as an escape, and so is whatever a name may not have ([`crate::text`]).
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -57,27 +57,47 @@ pub(super) fn of(value: &Value) -> String {
         Value::String(text) if text.is_empty() => NOTHING.to_owned(),
         Value::String(text) => plain(text),
         Value::Array(entries) => joined(entries.iter().map(of)),
-        Value::Object(fields) => joined(fields.iter().map(|(name, value)| format!("{}={}", plain(name), of(value)))),
+        Value::Object(fields) => joined(
+            fields
+                .iter()
+                .map(|(name, value)| format!("{}={}", plain(name), of(value))),
+        ),
     }
 }
 
 /// A list in one line.
 pub(super) fn joined(texts: impl Iterator<Item = String>) -> String {
     let texts: Vec<_> = texts.collect();
-    if texts.is_empty() { NOTHING.to_owned() } else { texts.join(", ") }
+    if texts.is_empty() {
+        NOTHING.to_owned()
+    } else {
+        texts.join(", ")
+    }
 }
 
 /// A number with separators between thousands.
 pub(super) fn number(number: u64) -> String {
     let digits = number.to_string();
-    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
+    let groups: Vec<_> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .filter_map(|group| str::from_utf8(group).ok())
+        .collect();
     groups.join(",")
 }
 
 /// A time to the minute, in UTC: `2027-01-15 08:00`.
 pub(super) fn date(value: &Value) -> String {
     let time: Option<Timestamp> = value.as_str().and_then(|text| text.parse().ok());
-    time.map_or_else(|| of(value), |time| time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M").to_string())
+    time.map_or_else(
+        || of(value),
+        |time| {
+            time.to_zoned(TimeZone::UTC)
+                .strftime("%Y-%m-%d %H:%M")
+                .to_string()
+        },
+    )
 }
 
 /// A field's text, to act by; empty where there is none.
@@ -110,9 +130,13 @@ mod tests {
 
     #[test]
     fn json_is_the_same_without_what_a_terminal_would_obey() {
-        let value = json!({"name": "\u{1b}[2J\u{9b}31m\u{7f}\u{202e}é\u{e0001}", "list": [1, null]});
+        let value =
+            json!({"name": "\u{1b}[2J\u{9b}31m\u{7f}\u{202e}é\u{e0001}", "list": [1, null]});
         let text = json(&value);
-        assert!(faults(&text).all(|(c, fault)| c == '\n' || fault.is_none()), "{text}");
+        assert!(
+            faults(&text).all(|(c, fault)| c == '\n' || fault.is_none()),
+            "{text}"
+        );
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
     }
 
@@ -121,7 +145,10 @@ mod tests {
         assert_eq!(of(&json!(null)), "-");
         assert_eq!(of(&json!([])), "-");
         assert_eq!(of(&json!(["a", "b\n"])), "a, b\\n");
-        assert_eq!(of(&json!({"minute": 10, "day": true})), "minute=10, day=yes");
+        assert_eq!(
+            of(&json!({"minute": 10, "day": true})),
+            "minute=10, day=yes"
+        );
         assert_eq!(date(&json!("2027-01-15T08:00:59Z")), "2027-01-15 08:00");
         assert_eq!(date(&json!(null)), "-");
         assert_eq!(date(&json!("so\u{1b}on")), "so\\u{1b}on");

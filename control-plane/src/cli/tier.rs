@@ -64,8 +64,13 @@ mod tests {
 
     #[test]
     fn tiers_are_lines_with_their_limits() {
-        let tiers =
-            [json!({"name": "free", "limits": {"minute": 10, "hour": 5}}), json!({"name": "any", "limits": {}})];
-        assert_eq!(table(&tiers), "NAME   LIMITS\nfree   10 a minute, 5 an hour\nany    -\n");
+        let tiers = [
+            json!({"name": "free", "limits": {"minute": 10, "hour": 5}}),
+            json!({"name": "any", "limits": {}}),
+        ];
+        assert_eq!(
+            table(&tiers),
+            "NAME   LIMITS\nfree   10 a minute, 5 an hour\nany    -\n"
+        );
     }
 }

@@ -83,7 +83,15 @@ mod tests {
             bucket: Some("day".into()),
             code: Some("allowed".into()),
         };
-        let pairs = [("key_id", "key_1"), ("from", "1970-01-01T00:00:00Z"), ("bucket", "day"), ("code", "allowed")];
-        assert_eq!(all.query().pairs(), pairs.map(|(name, value)| (name, value.to_owned())));
+        let pairs = [
+            ("key_id", "key_1"),
+            ("from", "1970-01-01T00:00:00Z"),
+            ("bucket", "day"),
+            ("code", "allowed"),
+        ];
+        assert_eq!(
+            all.query().pairs(),
+            pairs.map(|(name, value)| (name, value.to_owned()))
+        );
     }
 }

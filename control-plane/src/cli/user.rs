@@ -58,7 +58,9 @@ pub struct List {
 impl List {
     async fn run(self, context: &Context) -> Result<Exit, CommandError> {
         let query = Query::default().with("search", self.search);
-        self.extent.show(context, (&["users"], "users"), query, HEADINGS, line).await
+        self.extent
+            .show(context, (&["users"], "users"), query, HEADINGS, line)
+            .await
     }
 }
 
@@ -72,16 +74,23 @@ struct Holding {
     #[arg(long = "permission", value_name = "PERMISSION", value_delimiter = ',')]
     permissions: Vec<String>,
     /// A subaccount that they may act on, by name or id, or all
-    #[arg(long = "subaccount", value_name = "SUBACCOUNT|all", value_delimiter = ',')]
+    #[arg(
+        long = "subaccount",
+        value_name = "SUBACCOUNT|all",
+        value_delimiter = ','
+    )]
     subaccounts: Vec<String>,
 }
 
 impl Holding {
     async fn body(&self, context: &Context) -> Result<Body, CommandError> {
         let subaccounts = arguments::subaccount_ids(context, &self.subaccounts).await?;
-        let selection =
-            (!subaccounts.is_empty()).then(|| arguments::selection("--subaccount", &subaccounts)).transpose()?;
-        let body = Body::default().listed("roles", &self.roles).listed("permissions", &self.permissions);
+        let selection = (!subaccounts.is_empty())
+            .then(|| arguments::selection("--subaccount", &subaccounts))
+            .transpose()?;
+        let body = Body::default()
+            .listed("roles", &self.roles)
+            .listed("permissions", &self.permissions);
         Ok(body.with("subaccounts", selection))
     }
 }
@@ -102,8 +111,13 @@ impl Create {
     async fn run(self, context: &Context) -> Result<Exit, CommandError> {
         let body = self.holding.body(context).await?;
         let password = self.password.read()?;
-        let body = body.with("email", Some(self.address)).with("password", Some(json!(password)));
-        let data = context.api.post(&["users"], &Query::default(), &body.json()).await?;
+        let body = body
+            .with("email", Some(self.address))
+            .with("password", Some(json!(password)));
+        let data = context
+            .api
+            .post(&["users"], &Query::default(), &body.json())
+            .await?;
         context.output.show(&data, || one(&data))?;
         Ok(Exit::Done)
     }
@@ -131,13 +145,17 @@ impl Which {
         }
         let query = Query::default().with("search", Some(&self.user));
         let found = pages::all(&context.api, &["users"], "users", query).await?;
-        let found = found.iter().find(|user| text::field(user, "email") == normalized_email(&self.user));
-        let nobody = || CommandError::NotFound(format!("there is no user {}", text::plain(&self.user)));
+        let found = found
+            .iter()
+            .find(|user| text::field(user, "email") == normalized_email(&self.user));
+        let nobody =
+            || CommandError::NotFound(format!("there is no user {}", text::plain(&self.user)));
         Ok(text::field(found.ok_or_else(nobody)?, "user_id").to_owned())
     }
 }
 
-/// What of a user is to be otherwise. What is not said stays as it is; a list replaces the one that there is.
+/// What of a user is to be otherwise. What is not said stays as it is; a list replaces the one that
+/// there is.
 #[derive(Clone, Args)]
 pub struct Edit {
     #[command(flatten)]
@@ -172,7 +190,10 @@ impl Edit {
     async fn run(self, context: &Context) -> Result<Exit, CommandError> {
         if self.disable {
             let user = text::plain(&self.which.user);
-            self.confirm.ask(&format!("{user} and all requests with their keys are refused from now on"), false)?;
+            self.confirm.ask(
+                &format!("{user} and all requests with their keys are refused from now on"),
+                false,
+            )?;
         }
         let id = self.which.id(context).await?;
         let none = |cleared: bool| cleared.then(|| json!([]));
@@ -182,9 +203,21 @@ impl Edit {
             .with("permissions", none(self.clear_permissions))
             .with("subaccounts", none(self.clear_subaccounts))
             .with("email", self.new_email.as_deref())
-            .with("disabled", (self.enable || self.disable).then_some(self.disable));
-        let data = context.api.patch(&["users", &id], &self.wait.query(), &body.edit()?).await?;
-        let told = || format!("{}\nedited: {}\n", one(&data), output::enforcement(&data).unwrap_or_default());
+            .with(
+                "disabled",
+                (self.enable || self.disable).then_some(self.disable),
+            );
+        let data = context
+            .api
+            .patch(&["users", &id], &self.wait.query(), &body.edit()?)
+            .await?;
+        let told = || {
+            format!(
+                "{}\nedited: {}\n",
+                one(&data),
+                output::enforcement(&data).unwrap_or_default()
+            )
+        };
         context.output.show(&data, told)?;
         Ok(context.output.exit(&data))
     }
@@ -204,10 +237,15 @@ pub struct Delete {
 impl Delete {
     async fn run(self, context: &Context) -> Result<Exit, CommandError> {
         let user = text::plain(&self.which.user);
-        self.confirm
-            .ask(&format!("the user {user} is deleted and all of their keys are revoked permanently"), false)?;
+        self.confirm.ask(
+            &format!("the user {user} is deleted and all of their keys are revoked permanently"),
+            false,
+        )?;
         let id = self.which.id(context).await?;
-        let data = context.api.delete(&["users", &id], &self.wait.query()).await?;
+        let data = context
+            .api
+            .delete(&["users", &id], &self.wait.query())
+            .await?;
         context.output.changed(&data, &deleted(&data, &id))
     }
 }
@@ -221,8 +259,8 @@ fn deleted(data: &Value, id: &str) -> String {
     format!("{} deleted, {keys} keys revoked", text::plain(id))
 }
 
-/// Whose password. The new one is in LATCHKEY_NEW_PASSWORD, on stdin, or asked for; your present one is in
-/// LATCHKEY_PASSWORD, or asked for.
+/// Whose password. The new one is in LATCHKEY_NEW_PASSWORD, on stdin, or asked for; your present
+/// one is in LATCHKEY_PASSWORD, or asked for.
 #[derive(Clone, Args)]
 pub struct SetPassword {
     /// Another user's id or email address; your own password unless told
@@ -240,7 +278,10 @@ impl SetPassword {
                 let present = Secret::of_env("LATCHKEY_PASSWORD");
                 let present = present.map_or_else(|| password::ask("Present password: "), Ok)?;
                 let body = json!({ "current_password": present, "new_password": self.new.read()? });
-                context.api.put(&["users", "me", "password"], &query, &body).await?
+                context
+                    .api
+                    .put(&["users", "me", "password"], &query, &body)
+                    .await?
             }
             Some(user) => {
                 let id = Which { user }.id(context).await?;
@@ -287,8 +328,17 @@ mod tests {
             "user_id": "usr_1", "email": "a@b.c", "roles": ["admin"], "subaccounts": "all", "disabled": false,
             "created_at": "2027-01-15T08:00:00Z",
         });
-        assert_eq!(line(&user), ["usr_1", "a@b.c", "admin", "all", "no", "2027-01-15 08:00"]);
-        assert_eq!(deleted(&json!({"revoked_keys": 3}), "usr_1"), "usr_1 deleted, 3 keys revoked");
-        assert_eq!(deleted(&json!({"revoked_keys": ["key_1"]}), "usr_1"), "usr_1 deleted, 1 keys revoked");
+        assert_eq!(
+            line(&user),
+            ["usr_1", "a@b.c", "admin", "all", "no", "2027-01-15 08:00"]
+        );
+        assert_eq!(
+            deleted(&json!({"revoked_keys": 3}), "usr_1"),
+            "usr_1 deleted, 3 keys revoked"
+        );
+        assert_eq!(
+            deleted(&json!({"revoked_keys": ["key_1"]}), "usr_1"),
+            "usr_1 deleted, 1 keys revoked"
+        );
     }
 }

@@ -20,8 +20,8 @@ pub enum Command {
     List,
     /// Make a webhook, and show or save this once the secret that its messages are signed with
     Create(Create),
-    /// Give a webhook a new secret, and show or save it this once; messages have a signature of the old one as well
-    /// until the overlap ends
+    /// Give a webhook a new secret, and show or save it this once; messages have a signature of the
+    /// old one as well until the overlap ends
     Rotate(Rotate),
     /// List the newest deliveries of a webhook
     Deliveries(Deliveries),
@@ -38,7 +38,12 @@ pub struct Create {
     #[arg(value_name = "URL")]
     receiver: String,
     /// An event to send, such as key.created
-    #[arg(long = "event", value_name = "EVENT", value_delimiter = ',', required = true)]
+    #[arg(
+        long = "event",
+        value_name = "EVENT",
+        value_delimiter = ',',
+        required = true
+    )]
     events: Vec<String>,
     /// How many days before a key expires that is told
     #[arg(long, value_name = "DAYS", value_delimiter = ',')]
@@ -99,16 +104,28 @@ pub struct Delete {
 impl Create {
     async fn run(self, context: &Context) -> Result<Exit, CommandError> {
         let ready = self.destination.ready()?;
-        let data = context.api.post_once(&["webhooks"], &Query::default(), &self.body(), &self.repeat).await?;
+        let data = context
+            .api
+            .post_once(&["webhooks"], &Query::default(), &self.body(), &self.repeat)
+            .await?;
         let id = text::field(&data, "webhook_id").to_owned();
         if Repeat::is_repeated(&data) {
-            let made = format!("{} was made by an earlier call, and its secret is not shown again", text::plain(&id));
-            return Err(CommandError::Halfway(format!("{made}: delete it and make another")));
+            let made = format!(
+                "{} was made by an earlier call, and its secret is not shown again",
+                text::plain(&id)
+            );
+            return Err(CommandError::Halfway(format!(
+                "{made}: delete it and make another"
+            )));
         }
-        ready.deliver(context.output, data, "secret", one).map_err(|error| {
-            let id = text::plain(&id);
-            CommandError::Halfway(format!("{error}; nobody has seen the secret of {id}: delete it and make another"))
-        })?;
+        ready
+            .deliver(context.output, data, "secret", one)
+            .map_err(|error| {
+                let id = text::plain(&id);
+                CommandError::Halfway(format!(
+                    "{error}; nobody has seen the secret of {id}: delete it and make another"
+                ))
+            })?;
         Ok(Exit::Done)
     }
 
@@ -128,11 +145,18 @@ impl Rotate {
         let Span(seconds) = self.overlap;
         let path = ["webhooks", &self.webhook, "rotate-secret"];
         let body = json!({ "overlap_seconds": seconds });
-        let data = context.api.post_once(&path, &Query::default(), &body, &self.repeat).await?;
+        let data = context
+            .api
+            .post_once(&path, &Query::default(), &body, &self.repeat)
+            .await?;
         if Repeat::is_repeated(&data) {
             let id = text::plain(&self.webhook);
-            let made = format!("the secret of {id} was rotated by an earlier call, and is not shown again");
-            return Err(CommandError::Halfway(format!("{made}: rotate it with another --idempotency-key, or none")));
+            let made = format!(
+                "the secret of {id} was rotated by an earlier call, and is not shown again"
+            );
+            return Err(CommandError::Halfway(format!(
+                "{made}: rotate it with another --idempotency-key, or none"
+            )));
         }
         ready.deliver(context.output, data, "secret", rotated).map_err(|error| {
             let id = text::plain(&self.webhook);
@@ -147,9 +171,17 @@ impl Rotate {
 impl Resend {
     async fn run(self, Context { api, output }: &Context) -> Result<Exit, CommandError> {
         for (index, delivery) in self.deliveries.iter().enumerate() {
-            let path = ["webhooks", &self.webhook, "deliveries", delivery, "redeliver"];
+            let path = [
+                "webhooks",
+                &self.webhook,
+                "deliveries",
+                delivery,
+                "redeliver",
+            ];
             match api.post(&path, &Query::default(), &json!({})).await {
-                Ok(data) => output.changed(&data, &format!("{} is sent again", text::plain(delivery)))?,
+                Ok(data) => {
+                    output.changed(&data, &format!("{} is sent again", text::plain(delivery)))?
+                }
                 Err(error) if index == 0 => return Err(error),
                 Err(error) => {
                     let delivery = text::plain(delivery);
@@ -176,14 +208,24 @@ impl Run for Command {
             Self::Rotate(rotate) => rotate.run(context).await,
             Self::Deliveries(Deliveries { webhook, state }) => {
                 let query = Query::default().with("state", state.as_deref());
-                let data = api.get(&["webhooks", &webhook, "deliveries"], &query).await?;
+                let data = api
+                    .get(&["webhooks", &webhook, "deliveries"], &query)
+                    .await?;
                 output.show(&data, || deliveries(text::entries(&data, "deliveries")))?;
                 Ok(Exit::Done)
             }
             Self::Resend(resend) => resend.run(context).await,
             Self::Delete(Delete { webhook, confirm }) => {
-                confirm.ask(&format!("{} is deleted, and what is still to be sent", text::plain(&webhook)), false)?;
-                let data = api.delete(&["webhooks", &webhook], &Query::default()).await?;
+                confirm.ask(
+                    &format!(
+                        "{} is deleted, and what is still to be sent",
+                        text::plain(&webhook)
+                    ),
+                    false,
+                )?;
+                let data = api
+                    .delete(&["webhooks", &webhook], &Query::default())
+                    .await?;
                 output.changed(&data, &format!("{} deleted", text::plain(&webhook)))
             }
         }
@@ -205,7 +247,9 @@ fn table(webhooks: &[Value]) -> String {
 }
 
 fn deliveries(deliveries: &[Value]) -> String {
-    let mut table = Table::new(["ID", "EVENT", "STATE", "CREATED", "ATTEMPTS", "STATUS", "ERROR"]);
+    let mut table = Table::new([
+        "ID", "EVENT", "STATE", "CREATED", "ATTEMPTS", "STATUS", "ERROR",
+    ]);
     for delivery in deliveries {
         table.line([
             text::of(&delivery["delivery_id"]),
@@ -223,7 +267,10 @@ fn deliveries(deliveries: &[Value]) -> String {
 fn rotated(webhook: &Value) -> String {
     let old = match &webhook["old_secret_ends_at"] {
         Value::Null => "The old secret has ended.".to_owned(),
-        ends_at => format!("The old secret signs as well until {} UTC.", text::date(ends_at)),
+        ends_at => format!(
+            "The old secret signs as well until {} UTC.",
+            text::date(ends_at)
+        ),
     };
     format!("{}\n{old}\n", one(webhook))
 }
@@ -252,20 +299,40 @@ mod tests {
 
     #[test]
     fn a_webhook_is_made_for_events() {
-        let arguments =
-            ["webhook", "create", "https://a/b", "--event", "key.created,key.revoked", "--expiring-days", "30,7"];
-        let Command::Create(create) = Line::try_parse_from(arguments).unwrap().command else { panic!() };
-        let expected =
-            json!({"url": "https://a/b", "events": ["key.created", "key.revoked"], "expiring_days": [30, 7]});
+        let arguments = [
+            "webhook",
+            "create",
+            "https://a/b",
+            "--event",
+            "key.created,key.revoked",
+            "--expiring-days",
+            "30,7",
+        ];
+        let Command::Create(create) = Line::try_parse_from(arguments).unwrap().command else {
+            panic!()
+        };
+        let expected = json!({"url": "https://a/b", "events": ["key.created", "key.revoked"], "expiring_days": [30, 7]});
         assert_eq!(create.body(), expected);
         assert!(Line::try_parse_from(["webhook", "create", "https://a/b"]).is_err());
-        let rotate = Line::try_parse_from(["webhook", "rotate", "whk_1"]).unwrap().command;
-        assert!(matches!(rotate, Command::Rotate(Rotate { overlap: Span(86_400), .. })));
+        let rotate = Line::try_parse_from(["webhook", "rotate", "whk_1"])
+            .unwrap()
+            .command;
+        assert!(matches!(
+            rotate,
+            Command::Rotate(Rotate {
+                overlap: Span(86_400),
+                ..
+            })
+        ));
         assert!(Line::try_parse_from(["webhook", "resend", "whk_1"]).is_err());
         let ended = rotated(&json!({"webhook_id": "whk_1", "old_secret_ends_at": null}));
         assert!(ended.ends_with("The old secret has ended.\n"), "{ended}");
-        let told =
-            one(&json!({"webhook_id": "whk_1", "url": "https://a/b", "events": ["key.created"], "active": true}));
-        assert!(told.starts_with("ID              whk_1\nURL             https://a/b\n"), "{told}");
+        let told = one(
+            &json!({"webhook_id": "whk_1", "url": "https://a/b", "events": ["key.created"], "active": true}),
+        );
+        assert!(
+            told.starts_with("ID              whk_1\nURL             https://a/b\n"),
+            "{told}"
+        );
     }
 }

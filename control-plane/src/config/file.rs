@@ -1,5 +1,6 @@
-//! Settings from a file: TOML, in which each key is a flag's long name. What it says takes the place of the flags'
-//! defaults: flags and the environment precede it, and there is no setting that cannot be in it.
+//! Settings from a file: TOML, in which each key is a flag's long name. What it says takes the
+//! place of the flags' defaults: flags and the environment precede it, and there is no setting that
+//! cannot be in it.
 
 use clap::{Arg, ArgAction, Command, Parser};
 use std::any::TypeId;
@@ -41,16 +42,26 @@ enum Fault {
     Exposed { key: String, exposure: Exposure },
 }
 
-/// Reads the process' arguments, and for `serve` the file that they or the environment name. Ends the process where
-/// clap does: with help, or with an error of the arguments themselves.
+/// Reads the process' arguments, and for `serve` the file that they or the environment name. Ends
+/// the process where clap does: with help, or with an error of the arguments themselves.
 ///
 /// # Errors
 /// When the file cannot be used.
 pub fn parse<C: Parser>() -> Result<C, InvalidFile> {
-    // What is required may be in the file. Anything else that is wrong without the file is wrong with it.
-    let lenient = C::command().mut_subcommand(SERVE, |serve| serve.mut_args(|setting| setting.required(false)));
-    let named = |matches: clap::ArgMatches| matches.subcommand_matches(SERVE)?.get_one::<PathBuf>(FILE).cloned();
-    let Some(path) = lenient.try_get_matches().ok().and_then(named) else { return Ok(C::parse()) };
+    // What is required may be in the file. Anything else that is wrong without the file is wrong
+    // with it.
+    let lenient = C::command().mut_subcommand(SERVE, |serve| {
+        serve.mut_args(|setting| setting.required(false))
+    });
+    let named = |matches: clap::ArgMatches| {
+        matches
+            .subcommand_matches(SERVE)?
+            .get_one::<PathBuf>(FILE)
+            .cloned()
+    };
+    let Some(path) = lenient.try_get_matches().ok().and_then(named) else {
+        return Ok(C::parse());
+    };
     let mut command = C::command();
     if let Some(serve) = command.find_subcommand(SERVE).cloned() {
         let serve = with_file(serve, &path)?;
@@ -61,7 +72,10 @@ pub fn parse<C: Parser>() -> Result<C, InvalidFile> {
 
 /// The command, with the file's settings as its arguments' defaults.
 fn with_file(command: Command, path: &Path) -> Result<Command, InvalidFile> {
-    apply(command, path).map_err(|fault| InvalidFile { path: path.to_owned(), fault })
+    apply(command, path).map_err(|fault| InvalidFile {
+        path: path.to_owned(),
+        fault,
+    })
 }
 
 fn apply(mut command: Command, path: &Path) -> Result<Command, Fault> {
@@ -70,14 +84,21 @@ fn apply(mut command: Command, path: &Path) -> Result<Command, Fault> {
     let mut text = String::new();
     file.read_to_string(&mut text)?;
     for (key, value) in table(&text)? {
-        let setting = command.get_arguments().find(|setting| setting.get_long() == Some(&key) && key != FILE).cloned();
-        let Some(setting) = setting else { return Err(Fault::Unknown(key)) };
+        let setting = command
+            .get_arguments()
+            .find(|setting| setting.get_long() == Some(&key) && key != FILE)
+            .cloned();
+        let Some(setting) = setting else {
+            return Err(Fault::Unknown(key));
+        };
         if let Some(exposure) = exposure.filter(|_| is_secret(&setting)) {
             return Err(Fault::Exposed { key, exposure });
         }
         let text = text_of(&setting, &key, value)?;
         check(&setting, &key, &text)?;
-        command = command.mut_arg(setting.get_id(), |setting| setting.required(false).default_value(text));
+        command = command.mut_arg(setting.get_id(), |setting| {
+            setting.required(false).default_value(text)
+        });
     }
     Ok(command)
 }
@@ -85,9 +106,15 @@ fn apply(mut command: Command, path: &Path) -> Result<Command, Fault> {
 /// The parser's own account of an error shows the line, and with it a value.
 fn table(text: &str) -> Result<Table, Fault> {
     text.parse().map_err(|error: toml::de::Error| {
-        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let before = error
+            .span()
+            .and_then(|span| text.get(..span.start))
+            .unwrap_or_default();
         let line = before.matches('\n').count().saturating_add(1);
-        Fault::Syntax { line, reason: error.message().to_owned() }
+        Fault::Syntax {
+            line,
+            reason: error.message().to_owned(),
+        }
     })
 }
 
@@ -102,9 +129,14 @@ fn is_switch(setting: &Arg) -> bool {
 
 fn is_number(setting: &Arg) -> bool {
     let parsed = setting.get_value_parser().type_id();
-    [TypeId::of::<u16>(), TypeId::of::<u32>(), TypeId::of::<u64>(), TypeId::of::<usize>()]
-        .iter()
-        .any(|id| parsed == *id)
+    [
+        TypeId::of::<u16>(),
+        TypeId::of::<u32>(),
+        TypeId::of::<u64>(),
+        TypeId::of::<usize>(),
+    ]
+    .iter()
+    .any(|id| parsed == *id)
 }
 
 /// The value as a flag would have it.
@@ -117,7 +149,10 @@ fn text_of(setting: &Arg, key: &str, value: Value) -> Result<String, Fault> {
         _ if is_number(setting) => "a whole number",
         _ => "a text",
     };
-    Err(Fault::Type { key: key.to_owned(), expected })
+    Err(Fault::Type {
+        key: key.to_owned(),
+        expected,
+    })
 }
 
 /// Has the flag's own parser look at it.
@@ -125,8 +160,12 @@ fn check(setting: &Arg, key: &str, text: &str) -> Result<(), Fault> {
     if is_switch(setting) {
         return Ok(());
     }
-    let alone = Command::new(SERVE).no_binary_name(true).arg(setting.clone().required(false));
-    let Err(error) = alone.try_get_matches_from([format!("--{key}={text}")]) else { return Ok(()) };
+    let alone = Command::new(SERVE)
+        .no_binary_name(true)
+        .arg(setting.clone().required(false));
+    let Err(error) = alone.try_get_matches_from([format!("--{key}={text}")]) else {
+        return Ok(());
+    };
     let possible = setting.get_possible_values();
     let reason = match error.source() {
         Some(reason) if !is_secret(setting) => format!("is not understood: {reason}"),
@@ -136,7 +175,10 @@ fn check(setting: &Arg, key: &str, text: &str) -> Result<(), Fault> {
         }
         _ => "is not understood".to_owned(),
     };
-    Err(Fault::Value { key: key.to_owned(), reason })
+    Err(Fault::Value {
+        key: key.to_owned(),
+        reason,
+    })
 }
 
 #[cfg(test)]

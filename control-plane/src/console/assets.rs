@@ -7,8 +7,8 @@ use axum::routing::get;
 
 use super::Page;
 
-/// No styles or scripts made by htmx, which the pages' policy would refuse; no copies of pages in the browser's storage,
-/// as some show a key; and what is refused is shown as well as what is not.
+/// No styles or scripts made by htmx, which the pages' policy would refuse; no copies of pages in
+/// the browser's storage, as some show a key; and what is refused is shown as well as what is not.
 pub(super) const HTMX_CONFIG: &str = r#"{"includeIndicatorStyles":false,"allowEval":false,"historyCacheSize":0,"refreshOnHistoryMiss":true,"responseHandling":[{"code":"204","swap":false},{"code":"[45]..","swap":true,"error":true},{"code":"...","swap":true}]}"#;
 
 /// A file.
@@ -34,13 +34,30 @@ pub(super) const STYLE: Asset = asset!("console.css", "text/css; charset=utf-8")
 pub(super) const ICON: Asset = asset!("icon.svg", "image/svg+xml");
 
 const HEADERS: [(HeaderName, HeaderValue); 2] = [
-    (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600")),
-    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("public, max-age=3600"),
+    ),
+    (
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    ),
 ];
 
 pub(super) fn router() -> Router<Page> {
-    [HTMX, SCRIPT, STYLE, ICON].into_iter().fold(Router::new(), |router, asset| {
-        let Asset { path, kind, content } = asset;
-        router.route(path, get(async move || (HEADERS, [(header::CONTENT_TYPE, kind)], content).into_response()))
-    })
+    [HTMX, SCRIPT, STYLE, ICON]
+        .into_iter()
+        .fold(Router::new(), |router, asset| {
+            let Asset {
+                path,
+                kind,
+                content,
+            } = asset;
+            router.route(
+                path,
+                get(async move || {
+                    (HEADERS, [(header::CONTENT_TYPE, kind)], content).into_response()
+                }),
+            )
+        })
 }

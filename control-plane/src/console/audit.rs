@@ -30,11 +30,43 @@ const RECENT: &str = "10";
 
 /// What can be asked for. The API also takes the first word alone, for all that begin with it.
 const ACTIONS: [(&str, &[&str]); 10] = [
-    ("key", &["key.create", "key.import", "key.update", "key.regenerate", "key.revoke", "key.key_taken"]),
-    ("user", &["user.create", "user.update", "user.password", "user.delete", "user.email_taken"]),
-    ("session", &["session.create", "session.refused", "session.delete"]),
-    ("subaccount", &["subaccount.create", "subaccount.update", "subaccount.delete"]),
-    ("service", &["service.create", "service.update", "service.delete"]),
+    (
+        "key",
+        &[
+            "key.create",
+            "key.import",
+            "key.update",
+            "key.regenerate",
+            "key.revoke",
+            "key.key_taken",
+        ],
+    ),
+    (
+        "user",
+        &[
+            "user.create",
+            "user.update",
+            "user.password",
+            "user.delete",
+            "user.email_taken",
+        ],
+    ),
+    (
+        "session",
+        &["session.create", "session.refused", "session.delete"],
+    ),
+    (
+        "subaccount",
+        &[
+            "subaccount.create",
+            "subaccount.update",
+            "subaccount.delete",
+        ],
+    ),
+    (
+        "service",
+        &["service.create", "service.update", "service.delete"],
+    ),
     (
         "webhook",
         &[
@@ -47,7 +79,10 @@ const ACTIONS: [(&str, &[&str]); 10] = [
         ],
     ),
     ("node_token", &["node_token.create", "node_token.delete"]),
-    ("account", &["account.create", "account.update", "account.delete"]),
+    (
+        "account",
+        &["account.create", "account.update", "account.delete"],
+    ),
     ("routes", &["routes.update"]),
     ("tiers", &["tiers.update"]),
 ];
@@ -76,7 +111,14 @@ struct Asked {
 
 impl Asked {
     fn parameters(&self) -> [(&str, &str); 6] {
-        let Self { since, until, actor, action, target, cursor } = self;
+        let Self {
+            since,
+            until,
+            actor,
+            action,
+            target,
+            cursor,
+        } = self;
         let (actor, target) = (actor.trim(), target.trim());
         [
             ("since", since),
@@ -89,19 +131,28 @@ impl Asked {
     }
 
     fn from(&self, cursor: &str) -> String {
-        let asked = Self { cursor: cursor.to_owned(), ..self.clone() };
+        let asked = Self {
+            cursor: cursor.to_owned(),
+            ..self.clone()
+        };
         with_query(PATH, &asked.parameters())
     }
 
     fn question(&self) -> String {
-        let asked = Self { since: instant(&self.since), until: instant(&self.until), ..self.clone() };
+        let asked = Self {
+            since: instant(&self.since),
+            until: instant(&self.until),
+            ..self.clone()
+        };
         let mut parameters = vec![("limit", ROWS)];
         parameters.extend(asked.parameters());
         with_query("/v1/audit", &parameters)
     }
 
     fn is_filtered(&self) -> bool {
-        self.parameters().iter().any(|(name, value)| *name != "cursor" && !value.is_empty())
+        self.parameters()
+            .iter()
+            .any(|(name, value)| *name != "cursor" && !value.is_empty())
     }
 }
 
@@ -171,7 +222,10 @@ fn list(session: &Session, asked: &Asked, found: &Audit) -> Markup {
     if found.entries.is_empty() {
         if let Some(cursor) = &found.next_cursor {
             let on = html! { a .button href=(asked.from(cursor)) { "Look on" } };
-            return nothing("No change is like that so far. Not all changes have been looked at.", &on);
+            return nothing(
+                "No change is like that so far. Not all changes have been looked at.",
+                &on,
+            );
         }
         let all = html! { a href=(PATH) { "Show all changes" } };
         return match asked.is_filtered() || !asked.cursor.is_empty() {
@@ -200,7 +254,8 @@ fn list(session: &Session, asked: &Asked, found: &Audit) -> Markup {
     }
 }
 
-/// The latest changes to what has this id, as a part of its page. It is empty where the user may not read the audit.
+/// The latest changes to what has this id, as a part of its page. It is empty where the user may
+/// not read the audit.
 pub(super) async fn recent_of(session: &Session, target: &str) -> Markup {
     if !session.me.may(PERMISSION) {
         return html! {};

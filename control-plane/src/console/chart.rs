@@ -41,7 +41,9 @@ pub(super) struct Bar {
 
 impl Bar {
     fn refused(&self) -> u64 {
-        self.refused.values().fold(0, |sum, count| sum.saturating_add(*count))
+        self.refused
+            .values()
+            .fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     fn total(&self) -> u64 {
@@ -50,12 +52,20 @@ impl Bar {
 
     /// Its numbers, without codes that there were none of.
     fn said(&self) -> String {
-        let refused = self.refused.iter().map(|(code, count)| format!(", {} {code}", number(*count)));
-        format!("{} allowed{}", number(self.allowed), refused.collect::<String>())
+        let refused = self
+            .refused
+            .iter()
+            .map(|(code, count)| format!(", {} {code}", number(*count)));
+        format!(
+            "{} allowed{}",
+            number(self.allowed),
+            refused.collect::<String>()
+        )
     }
 }
 
-/// What the API says of requests by time and code, without what there is none of: it is asked with [`BY_TIME`].
+/// What the API says of requests by time and code, without what there is none of: it is asked with
+/// [`BY_TIME`].
 #[derive(Debug, Deserialize)]
 pub(super) struct Usage {
     pub(super) from: String,
@@ -78,7 +88,11 @@ impl Usage {
         let mut by_start: BTreeMap<&str, (u64, BTreeMap<String, u64>)> = BTreeMap::new();
         for bucket in &self.buckets {
             let (allowed, refused) = by_start.entry(&bucket.start).or_default();
-            let count = if bucket.code == ALLOWED { allowed } else { refused.entry(bucket.code.clone()).or_default() };
+            let count = if bucket.code == ALLOWED {
+                allowed
+            } else {
+                refused.entry(bucket.code.clone()).or_default()
+            };
             *count = count.saturating_add(bucket.requests);
         }
         let step = if self.bucket == "day" { DAY } else { HOUR };
@@ -88,20 +102,31 @@ impl Usage {
         let bar = |start| {
             let start = rfc3339(start);
             let (allowed, refused) = by_start.get(start.as_str()).cloned().unwrap_or_default();
-            Bar { start, allowed, refused }
+            Bar {
+                start,
+                allowed,
+                refused,
+            }
         };
         starts.map(bar).collect()
     }
 }
 
 fn seconds(rfc3339: &str) -> i64 {
-    rfc3339.parse::<Timestamp>().map(Timestamp::as_second).unwrap_or_default()
+    rfc3339
+        .parse::<Timestamp>()
+        .map(Timestamp::as_second)
+        .unwrap_or_default()
 }
 
 /// The bars, the oldest first, under a heading.
 pub(super) fn requests(title: &str, bars: &[Bar]) -> Markup {
     let sum = |count: fn(&Bar) -> u64| bars.iter().map(count).fold(0, u64::saturating_add);
-    let said = format!("{} allowed, {} refused", number(sum(|bar| bar.allowed)), number(sum(Bar::refused)));
+    let said = format!(
+        "{} allowed, {} refused",
+        number(sum(|bar| bar.allowed)),
+        number(sum(Bar::refused))
+    );
     html! {
         h3 { (title) }
         p .faint { (said) }
@@ -162,8 +187,8 @@ fn block(class: &str, x: f64, y: f64, width: f64, height: f64) -> Markup {
     }
 }
 
-/// Which bars have their time below them, and where it is held: each of few; the first, the one in the middle and the
-/// last of many.
+/// Which bars have their time below them, and where it is held: each of few; the first, the one in
+/// the middle and the last of many.
 fn labels(bars: usize) -> Vec<(usize, &'static str)> {
     match bars {
         0..=4 => (0..bars).map(|bar| (bar, "middle")).collect(),
@@ -211,7 +236,11 @@ fn are_days(bars: &[Bar]) -> bool {
 /// A time in few letters: the date of a day, the date and minute of an hour.
 fn moment(start: &str, days: bool) -> String {
     let (date, time) = start.split_once('T').unwrap_or((start, ""));
-    if days { date.to_owned() } else { format!("{date} {} UTC", time.get(..5).unwrap_or_default()) }
+    if days {
+        date.to_owned()
+    } else {
+        format!("{date} {} UTC", time.get(..5).unwrap_or_default())
+    }
 }
 
 #[cfg(test)]
@@ -219,25 +248,50 @@ mod tests {
     use super::*;
 
     fn bar(start: &str, allowed: u64, refused: &[(&str, u64)]) -> Bar {
-        let refused = refused.iter().map(|(code, count)| ((*code).to_owned(), *count)).collect();
-        Bar { start: start.to_owned(), allowed, refused }
+        let refused = refused
+            .iter()
+            .map(|(code, count)| ((*code).to_owned(), *count))
+            .collect();
+        Bar {
+            start: start.to_owned(),
+            allowed,
+            refused,
+        }
     }
 
     #[test]
     fn the_numbers_are_in_the_label_and_in_the_table() {
         let bars = [
             bar("2027-01-15T08:00:00Z", 3_000, &[]),
-            bar("2027-01-15T09:00:00Z", 1, &[("ip_denied", 499), ("rate_limited", 1)]),
+            bar(
+                "2027-01-15T09:00:00Z",
+                1,
+                &[("ip_denied", 499), ("rate_limited", 1)],
+            ),
         ];
         let chart = requests("By hour", &bars).into_string();
-        assert!(chart.contains("aria-label=\"By hour: 3,001 allowed, 500 refused\""), "{chart}");
-        assert!(chart.contains("datetime=\"2027-01-15T09:00:00Z\""), "{chart}");
         assert!(
-            chart.contains("<code>ip_denied</code></th><th class=\"number\" scope=\"col\"><code>rate_limited"),
+            chart.contains("aria-label=\"By hour: 3,001 allowed, 500 refused\""),
             "{chart}"
         );
-        assert!(chart.contains("1</td><td class=\"number\">499</td><td class=\"number\">1</td>"), "{chart}");
-        assert!(chart.contains("09:00 UTC: 1 allowed, 499 ip_denied, 1 rate_limited</title>"), "{chart}");
+        assert!(
+            chart.contains("datetime=\"2027-01-15T09:00:00Z\""),
+            "{chart}"
+        );
+        assert!(
+            chart.contains(
+                "<code>ip_denied</code></th><th class=\"number\" scope=\"col\"><code>rate_limited"
+            ),
+            "{chart}"
+        );
+        assert!(
+            chart.contains("1</td><td class=\"number\">499</td><td class=\"number\">1</td>"),
+            "{chart}"
+        );
+        assert!(
+            chart.contains("09:00 UTC: 1 allowed, 499 ip_denied, 1 rate_limited</title>"),
+            "{chart}"
+        );
         // The highest bar takes the whole height, and nothing is drawn of nothing.
         assert!(chart.contains("height=\"144.0\""), "{chart}");
         assert_eq!(chart.matches("<rect").count(), 2 + 3);
@@ -247,17 +301,30 @@ mod tests {
     #[test]
     fn days_are_dates() {
         let chart = requests("By day", &[bar("2027-01-15T00:00:00Z", 1, &[])]).into_string();
-        assert!(chart.contains(">2027-01-15</th>") && !chart.contains("<time"), "{chart}");
+        assert!(
+            chart.contains(">2027-01-15</th>") && !chart.contains("<time"),
+            "{chart}"
+        );
     }
 
     #[test]
     fn what_has_no_requests_has_no_bars() {
         for bars in [&[][..], &[bar("2027-01-15T08:00:00Z", 0, &[])]] {
             let chart = requests("By hour", bars).into_string();
-            assert!(chart.contains("0 allowed, 0 refused") && !chart.contains("<svg"), "{chart}");
+            assert!(
+                chart.contains("0 allowed, 0 refused") && !chart.contains("<svg"),
+                "{chart}"
+            );
         }
-        let most =
-            requests("By hour", &[bar("2027-01-15T08:00:00Z", u64::MAX, &[("ip_denied", u64::MAX)])]).into_string();
+        let most = requests(
+            "By hour",
+            &[bar(
+                "2027-01-15T08:00:00Z",
+                u64::MAX,
+                &[("ip_denied", u64::MAX)],
+            )],
+        )
+        .into_string();
         assert!(most.contains("18,446,744,073,709,551,615 allowed"));
     }
 
@@ -274,7 +341,11 @@ mod tests {
         .unwrap();
         let bars = [
             bar("2027-01-15T08:00:00Z", 0, &[]),
-            bar("2027-01-15T09:00:00Z", 7, &[("ip_denied", 1), ("rate_limited", 3)]),
+            bar(
+                "2027-01-15T09:00:00Z",
+                7,
+                &[("ip_denied", 1), ("rate_limited", 3)],
+            ),
             bar("2027-01-15T10:00:00Z", 0, &[]),
         ];
         assert_eq!(usage.bars(), bars);

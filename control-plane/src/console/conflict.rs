@@ -1,4 +1,5 @@
-//! Two people may have the same form open: what it was made of goes with it, and has to be so still when it is sent.
+//! Two people may have the same form open: what it was made of goes with it, and has to be so still
+//! when it is sent.
 
 use axum::http::StatusCode;
 use maud::{Markup, html};
@@ -33,7 +34,9 @@ pub(super) fn check(fields: &Fields, now: &impl Serialize) -> Result<(), Refusal
 
 fn fingerprint(of: &impl Serialize) -> String {
     // What cannot be written is like nothing else.
-    serde_json::to_vec(of).map(|json| hex::encode(Sha256::digest(json))).unwrap_or_default()
+    serde_json::to_vec(of)
+        .map(|json| hex::encode(Sha256::digest(json)))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -42,10 +45,17 @@ mod tests {
 
     #[test]
     fn a_form_is_good_for_what_it_was_made_of() {
-        let fields = |was: &str| [(WAS.to_owned(), was.to_owned())].into_iter().collect::<Fields>();
+        let fields = |was: &str| {
+            [(WAS.to_owned(), was.to_owned())]
+                .into_iter()
+                .collect::<Fields>()
+        };
         assert!(check(&fields(&fingerprint(&["a"])), &["a"]).is_ok());
         for (was, now) in [(fingerprint(&["a"]), ["b"]), (String::new(), ["a"])] {
-            assert_eq!(check(&fields(&was), &now).unwrap_err().status, StatusCode::CONFLICT);
+            assert_eq!(
+                check(&fields(&was), &now).unwrap_err().status,
+                StatusCode::CONFLICT
+            );
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What was done, and how far it has come at the nodes: said once, on the page that follows it. Until then it is in a
-//! cookie of that page, as an address could be made up by anybody.
+//! What was done, and how far it has come at the nodes: said once, on the page that follows it.
+//! Until then it is in a cookie of that page, as an address could be made up by anybody.
 
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
@@ -44,17 +44,24 @@ impl FromRequestParts<Page> for Done {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &Page) -> Result<Self, Infallible> {
-        Ok(told(&parts.headers).and_then(|value| Self::parse(&value)).unwrap_or_default())
+        Ok(told(&parts.headers)
+            .and_then(|value| Self::parse(&value))
+            .unwrap_or_default())
     }
 }
 
 fn told(headers: &HeaderMap) -> Option<String> {
-    CookieJar::from_headers(headers).get(COOKIE).map(|cookie| cookie.value().to_owned())
+    CookieJar::from_headers(headers)
+        .get(COOKIE)
+        .map(|cookie| cookie.value().to_owned())
 }
 
 /// To the page that says it. `word` is one of those that the page has a sentence for.
 pub(super) fn redirect(page: &str, word: &str, enforcement: Option<Enforcement>) -> Response {
-    let done = Done { word: word.to_owned(), enforcement };
+    let done = Done {
+        word: word.to_owned(),
+        enforcement,
+    };
     let jar = CookieJar::new().add(of_page(page, done.to_string()));
     (jar, Redirect::to(page)).into_response()
 }
@@ -63,7 +70,8 @@ pub(super) fn redirect(page: &str, word: &str, enforcement: Option<Enforcement>)
 pub(super) async fn once(request: Request, next: Next) -> Response {
     let page = request.uri().path().to_owned();
     let headers = request.headers();
-    let is_said = request.method() == Method::GET && !is_partial(headers) && told(headers).is_some();
+    let is_said =
+        request.method() == Method::GET && !is_partial(headers) && told(headers).is_some();
     let mut response = next.run(request).await;
     let mut gone = of_page(&page, String::new());
     gone.make_removal();
@@ -74,14 +82,23 @@ pub(super) async fn once(request: Request, next: Next) -> Response {
 }
 
 fn of_page(page: &str, value: String) -> Cookie<'static> {
-    Cookie::build((COOKIE, value)).path(page.to_owned()).http_only(true).same_site(SameSite::Strict).build()
+    Cookie::build((COOKIE, value))
+        .path(page.to_owned())
+        .http_only(true)
+        .same_site(SameSite::Strict)
+        .build()
 }
 
 impl std::fmt::Display for Done {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.word)?;
         match self.enforcement {
-            Some(Enforcement { nodes, acknowledged, lost, elapsed_ms }) => {
+            Some(Enforcement {
+                nodes,
+                acknowledged,
+                lost,
+                elapsed_ms,
+            }) => {
                 write!(f, ".{nodes}.{acknowledged}.{lost}.{elapsed_ms}")
             }
             None => Ok(()),
@@ -96,16 +113,29 @@ impl Done {
             [word, nodes, acknowledged, lost, elapsed_ms] => {
                 let (nodes, acknowledged) = (nodes.parse().ok()?, acknowledged.parse().ok()?);
                 let (lost, elapsed_ms) = (lost.parse().ok()?, elapsed_ms.parse().ok()?);
-                (word, Some(Enforcement { nodes, acknowledged, lost, elapsed_ms }))
+                (
+                    word,
+                    Some(Enforcement {
+                        nodes,
+                        acknowledged,
+                        lost,
+                        elapsed_ms,
+                    }),
+                )
             }
             _ => return None,
         };
-        Some(Self { word: word.to_owned(), enforcement })
+        Some(Self {
+            word: word.to_owned(),
+            enforcement,
+        })
     }
 
     /// The sentence of the word, to which these have no full stop. Others say nothing.
     pub(super) fn notice(&self, sentences: &[(&str, &str)]) -> Markup {
-        let Some((_, sentence)) = sentences.iter().find(|(word, _)| *word == self.word) else { return html! {} };
+        let Some((_, sentence)) = sentences.iter().find(|(word, _)| *word == self.word) else {
+            return html! {};
+        };
         match &self.enforcement {
             Some(enforcement) => enforcement.notice(sentence),
             None => html! { p .notice role="status" { (sentence) "." } },
@@ -116,7 +146,12 @@ impl Done {
 impl Enforcement {
     /// What was done, in a sentence without its full stop, and how far that has come.
     pub(super) fn notice(&self, done: &str) -> Markup {
-        let Self { nodes, acknowledged, lost, elapsed_ms } = *self;
+        let Self {
+            nodes,
+            acknowledged,
+            lost,
+            elapsed_ms,
+        } = *self;
         let complete = acknowledged >= nodes;
         html! {
             p .notice .warn[!complete] role="status" {
@@ -142,30 +177,76 @@ mod tests {
     use super::*;
 
     fn said(nodes: u64, acknowledged: u64) -> String {
-        Enforcement { nodes, acknowledged, lost: 0, elapsed_ms: 4 }.notice("Revoked").into_string()
+        Enforcement {
+            nodes,
+            acknowledged,
+            lost: 0,
+            elapsed_ms: 4,
+        }
+        .notice("Revoked")
+        .into_string()
     }
 
     #[test]
     fn it_is_said_how_far_a_change_has_come() {
         assert!(said(3, 3).contains("\"notice\""));
-        assert!(said(3, 3).contains("Revoked. In force on 3 of 3 nodes, 4 ms.<"), "{}", said(3, 3));
+        assert!(
+            said(3, 3).contains("Revoked. In force on 3 of 3 nodes, 4 ms.<"),
+            "{}",
+            said(3, 3)
+        );
         assert!(said(1, 1).contains("1 of 1 node, 4 ms."));
-        assert!(said(3, 2).contains("notice warn") && said(3, 2).contains("2 of 3 nodes, 4 ms. The others follow"));
+        assert!(
+            said(3, 2).contains("notice warn")
+                && said(3, 2).contains("2 of 3 nodes, 4 ms. The others follow")
+        );
         assert!(said(0, 0).contains("No node is connected"));
-        let lost = Enforcement { nodes: 3, acknowledged: 2, lost: 1, elapsed_ms: 4 }.notice("Revoked").into_string();
-        assert!(lost.contains("notice warn") && lost.contains("1 node is lost and may still serve"), "{lost}");
+        let lost = Enforcement {
+            nodes: 3,
+            acknowledged: 2,
+            lost: 1,
+            elapsed_ms: 4,
+        }
+        .notice("Revoked")
+        .into_string();
+        assert!(
+            lost.contains("notice warn") && lost.contains("1 node is lost and may still serve"),
+            "{lost}"
+        );
         assert!(!lost.contains("The others follow"), "{lost}");
     }
 
     #[test]
     fn it_goes_by_a_cookie() {
-        for enforcement in [None, Some(Enforcement { nodes: 3, acknowledged: 2, lost: 1, elapsed_ms: 1_000 })] {
-            let done = Done { word: "saved".to_owned(), enforcement };
+        for enforcement in [
+            None,
+            Some(Enforcement {
+                nodes: 3,
+                acknowledged: 2,
+                lost: 1,
+                elapsed_ms: 1_000,
+            }),
+        ] {
+            let done = Done {
+                word: "saved".to_owned(),
+                enforcement,
+            };
             assert_eq!(Done::parse(&done.to_string()), Some(done));
         }
-        for wrong in ["saved.1", "saved.1.2.3.4.5", "saved.1.2.0.many", "saved.-1.2.0.3"] {
+        for wrong in [
+            "saved.1",
+            "saved.1.2.3.4.5",
+            "saved.1.2.0.many",
+            "saved.-1.2.0.3",
+        ] {
             assert_eq!(Done::parse(wrong), None, "{wrong}");
         }
-        assert!(Done::parse("<b>").unwrap_or_default().notice(&[("saved", "Saved")]).into_string().is_empty());
+        assert!(
+            Done::parse("<b>")
+                .unwrap_or_default()
+                .notice(&[("saved", "Saved")])
+                .into_string()
+                .is_empty()
+        );
     }
 }

@@ -1,6 +1,7 @@
-//! Characters that could mislead, in names from before they were refused: pages show them as the command line does, such
-//! as `\u{202e}`. This is done to the whole page as it is sent, so no page can forget it. What is edited stays as it is:
-//! the value of an input, and the text of a text area.
+//! Characters that could mislead, in names from before they were refused: pages show them as the
+//! command line does, such as `\u{202e}`. This is done to the whole page as it is sent, so no page
+//! can forget it. What is edited stays as it is: the value of an input, and the text of a text
+//! area.
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -36,14 +37,19 @@ pub(super) async fn escape(response: Response) -> Response {
 }
 
 fn is_html(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
     kind.is_some_and(|kind| kind.starts_with("text/html"))
 }
 
-/// Escapes texts and attributes. In what maud renders `<` and `>` stand for nothing but the ends of tags, and `"` only
-/// around attributes.
+/// Escapes texts and attributes. In what maud renders `<` and `>` stand for nothing but the ends of
+/// tags, and `"` only around attributes.
 fn page(html: &str) -> Cow<'_, str> {
-    if html.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\r' | b'\t')) {
+    if html
+        .bytes()
+        .all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\r' | b'\t'))
+    {
         return Cow::Borrowed(html);
     }
     let mut out = String::with_capacity(html.len());
@@ -75,7 +81,11 @@ fn push_tag(out: &mut String, tag: &str) {
 }
 
 fn push(out: &mut String, text: &str, edited: bool) {
-    if edited { out.push_str(text) } else { out.push_str(&text::escaped_lines(text)) }
+    if edited {
+        out.push_str(text)
+    } else {
+        out.push_str(&text::escaped_lines(text))
+    }
 }
 
 #[cfg(test)]

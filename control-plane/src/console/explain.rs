@@ -35,18 +35,29 @@ struct Asked {
 
 async fn page(session: Session, Query(asked): Query<Asked>) -> Result<Response, Failure> {
     session.require(PERMISSION, "have requests explained")?;
-    let question = Question { key_id: asked.key_id, ..Question::default() };
+    let question = Question {
+        key_id: asked.key_id,
+        ..Question::default()
+    };
     Ok(show(&session, &question, None).into_response())
 }
 
 async fn explain(Sent { session, fields }: Sent) -> Result<Response, Failure> {
     let question = Question::of(&fields);
     let answer = question.ask(&session).await?;
-    let status = answer.as_ref().err().map(|refusal| refusal.status).unwrap_or_default();
+    let status = answer
+        .as_ref()
+        .err()
+        .map(|refusal| refusal.status)
+        .unwrap_or_default();
     Ok((status, show(&session, &question, Some(&answer))).into_response())
 }
 
-fn show(session: &Session, question: &Question, answer: Option<&Result<Told, Refusal>>) -> impl IntoResponse + use<> {
+fn show(
+    session: &Session,
+    question: &Question,
+    answer: Option<&Result<Told, Refusal>>,
+) -> impl IntoResponse + use<> {
     let refusal = answer.and_then(|answer| answer.as_ref().err());
     let content = html! {
         h1 { "Explain" }
@@ -58,7 +69,12 @@ fn show(session: &Session, question: &Question, answer: Option<&Result<Told, Ref
 }
 
 fn form(session: &Session, question: &Question, refusal: Option<&Refusal>) -> Markup {
-    let Question { key_id, headers, source_address, .. } = question;
+    let Question {
+        key_id,
+        headers,
+        source_address,
+        ..
+    } = question;
     html! {
         (general_error(refusal, &question::FIELDS))
         form .card method="post" action={ (PATH) "#verdict" } {

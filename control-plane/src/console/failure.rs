@@ -42,7 +42,11 @@ impl From<Refusal> for Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let wait = if let Self::Refused(refusal) = &self { refusal.wait() } else { None };
+        let wait = if let Self::Refused(refusal) = &self {
+            refusal.wait()
+        } else {
+            None
+        };
         let (status, title, reason) = match self {
             Self::LoggedOut => return login::redirect(None),
             Self::SessionEnded => return login::redirect(Some(Why::Ended)),
@@ -66,6 +70,12 @@ impl IntoResponse for Failure {
                 p { a href=(START) { "To the start" } }
             },
         );
-        (status, wait, Extension(Whole(reason)), Html(page.into_string())).into_response()
+        (
+            status,
+            wait,
+            Extension(Whole(reason)),
+            Html(page.into_string()),
+        )
+            .into_response()
     }
 }

@@ -1,5 +1,5 @@
-//! What pages are sent: the fields of a form by name, in the order of the page, as people typed them; and what stands in
-//! an address.
+//! What pages are sent: the fields of a form by name, in the order of the page, as people typed
+//! them; and what stands in an address.
 
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
@@ -32,14 +32,18 @@ impl<T: DeserializeOwned> FromRequestParts<Page> for Query<T> {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _: &Page) -> Result<Self, Failure> {
-        let extract::Query(asked) = extract::Query::try_from_uri(&parts.uri).map_err(|_| Failure::Unreadable)?;
+        let extract::Query(asked) =
+            extract::Query::try_from_uri(&parts.uri).map_err(|_| Failure::Unreadable)?;
         Ok(Self(asked))
     }
 }
 
 impl Fields {
     /// The fields of a form of somebody without a session: a short one, that has to come soon.
-    pub(super) async fn from_stranger(mut request: Request, console: &Page) -> Result<Self, Failure> {
+    pub(super) async fn from_stranger(
+        mut request: Request,
+        console: &Page,
+    ) -> Result<Self, Failure> {
         if says_more_than(request.headers(), STRANGERS_MAX_LEN) {
             return Err(Failure::Unreadable);
         }
@@ -55,7 +59,11 @@ impl Fields {
 
     /// As it was typed.
     pub(super) fn raw(&self, name: &str) -> &str {
-        self.0.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str()).unwrap_or_default()
+        self.0
+            .iter()
+            .find(|(field, _)| field == name)
+            .map(|(_, value)| value.as_str())
+            .unwrap_or_default()
     }
 
     /// What was filled in, unless it is nothing.
@@ -65,12 +73,17 @@ impl Fields {
 
     /// All fields of this name: what was chosen of several.
     pub(super) fn all<'f>(&'f self, name: &str) -> impl Iterator<Item = &'f str> {
-        self.0.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.trim())
+        self.0
+            .iter()
+            .filter(move |(field, _)| field == name)
+            .map(|(_, value)| value.trim())
     }
 
     /// All of them, as they were sent.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// Whether a box of this name is ticked.

@@ -1,4 +1,5 @@
-//! What can be given to users and keys: roles, permissions and subaccounts, as far as who is logged in has them.
+//! What can be given to users and keys: roles, permissions and subaccounts, as far as who is logged
+//! in has them.
 
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -60,14 +61,22 @@ pub(super) fn lists_subaccounts(session: &Session) -> bool {
 }
 
 /// The subaccounts that there are; of those that one may not list, the ones that one may act on.
-pub(super) async fn subaccounts(session: &Session, grantable: &Grantable) -> Result<Vec<Subaccount>, Refusal> {
+pub(super) async fn subaccounts(
+    session: &Session,
+    grantable: &Grantable,
+) -> Result<Vec<Subaccount>, Refusal> {
     if lists_subaccounts(session) {
         let call = with_query("/v1/subaccounts", &[("limit", ALL_SUBACCOUNTS)]);
         let Subaccounts { subaccounts } = session.api.get(&call).await?;
         return Ok(subaccounts);
     }
     let own = grantable.subaccounts.listed().unwrap_or_default().iter();
-    Ok(own.map(|id| Subaccount { subaccount_id: id.clone(), name: id.clone() }).collect())
+    Ok(own
+        .map(|id| Subaccount {
+            subaccount_id: id.clone(),
+            name: id.clone(),
+        })
+        .collect())
 }
 
 impl Role {

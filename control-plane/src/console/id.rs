@@ -6,20 +6,30 @@ use axum::http::request::Parts;
 use super::Page;
 use super::failure::Failure;
 
-/// The one id in a page's address. It has no character that would make it more than a part of a path.
+/// The one id in a page's address. It has no character that would make it more than a part of a
+/// path.
 pub(super) struct Id(pub(super) String);
 
 impl FromRequestParts<Page> for Id {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, console: &Page) -> Result<Self, Failure> {
-        let Path(id) = Path::<String>::from_request_parts(parts, console).await.map_err(|_| Failure::NotFound)?;
-        if is_plain(&id) { Ok(Self(id)) } else { Err(Failure::NotFound) }
+        let Path(id) = Path::<String>::from_request_parts(parts, console)
+            .await
+            .map_err(|_| Failure::NotFound)?;
+        if is_plain(&id) {
+            Ok(Self(id))
+        } else {
+            Err(Failure::NotFound)
+        }
     }
 }
 
 fn is_plain(id: &str) -> bool {
-    !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    !id.is_empty()
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 #[cfg(test)]

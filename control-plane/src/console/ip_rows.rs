@@ -23,11 +23,14 @@ const NUMBER: &str = "NUMBER";
 /// Rows to fill in for browsers without a script, beside those that there are.
 const SPARE: usize = 2;
 
-/// The rows of `list`, which is `allowed_ips` or `denied_ips`. A refusal that is about an entry stands beside it, by its
-/// place in `entries`.
+/// The rows of `list`, which is `allowed_ips` or `denied_ips`. A refusal that is about an entry
+/// stands beside it, by its place in `entries`.
 pub(super) fn editor(list: &str, entries: &[IpEntry], refusal: Option<&Refusal>) -> Markup {
     let of_list = refusal.filter(|refusal| refusal.field.as_deref() == Some(list));
-    let empty = IpEntry { cidr: String::new(), enabled: true };
+    let empty = IpEntry {
+        cidr: String::new(),
+        enabled: true,
+    };
     html! {
         @if let Some(refusal) = of_list { p .error role="alert" { (refusal.error) } }
         div id={ (list) "-rows" } {
@@ -48,7 +51,10 @@ pub(super) fn editor(list: &str, entries: &[IpEntry], refusal: Option<&Refusal>)
 /// What was sent of `list`: rows that are filled in, in their order.
 pub(super) fn read(list: &str, fields: &Fields) -> Vec<IpEntry> {
     let rows = fields.iter().filter_map(|(name, cidr)| {
-        let number = name.strip_prefix(list)?.strip_prefix('.')?.strip_suffix(CIDR)?;
+        let number = name
+            .strip_prefix(list)?
+            .strip_prefix('.')?
+            .strip_suffix(CIDR)?;
         Some((number, cidr.trim())).filter(|(_, cidr)| !cidr.is_empty())
     });
     let entry = |(number, cidr): (&str, &str)| IpEntry {
@@ -58,7 +64,8 @@ pub(super) fn read(list: &str, fields: &Fields) -> Vec<IpEntry> {
     rows.map(entry).collect()
 }
 
-/// Answers what is wrong with one row, if something is. Who cannot be told hears of it when they send the form.
+/// Answers what is wrong with one row, if something is. Who cannot be told hears of it when they
+/// send the form.
 pub(super) async fn check(sent: Result<Sent, Failure>) -> Response {
     let fields = match sent {
         Ok(Sent { fields, .. }) => fields,
@@ -91,7 +98,11 @@ fn row(list: &str, number: &str, entry: &IpEntry, wrong: Option<&str>) -> Markup
 
 fn wrong(list: &str, index: usize, entry: &IpEntry, refusal: Option<&Refusal>) -> Option<String> {
     let name = format!("{list}[{index}]");
-    let refused = || refusal.filter(|refusal| refusal.is_about(&name)).map(|refusal| refusal.error.clone());
+    let refused = || {
+        refusal
+            .filter(|refusal| refusal.is_about(&name))
+            .map(|refusal| refusal.error.clone())
+    };
     problem(&entry.cidr).or_else(refused)
 }
 
@@ -101,7 +112,9 @@ fn problem(cidr: &str) -> Option<String> {
     if cidr.is_empty() {
         return None;
     }
-    parse_entry(cidr).err().map(|reason| format!("“{cidr}” {reason}."))
+    parse_entry(cidr)
+        .err()
+        .map(|reason| format!("“{cidr}” {reason}."))
 }
 
 #[cfg(test)]
@@ -109,11 +122,16 @@ mod tests {
     use super::*;
 
     fn fields(sent: &[(&str, &str)]) -> Fields {
-        sent.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        sent.iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
     }
 
     fn shown(entries: &[(&str, bool)], refusal: Option<(&str, &str)>) -> String {
-        let entry = |(cidr, enabled): &(&str, bool)| IpEntry { cidr: (*cidr).to_owned(), enabled: *enabled };
+        let entry = |(cidr, enabled): &(&str, bool)| IpEntry {
+            cidr: (*cidr).to_owned(),
+            enabled: *enabled,
+        };
         let refusal = refusal.map(|(field, error)| Refusal::of_field(field, error));
         let entries: Vec<_> = entries.iter().map(entry).collect();
         editor("allowed_ips", &entries, refusal.as_ref()).into_string()
@@ -129,25 +147,48 @@ mod tests {
             ("allowed_ips.17.enabled", "true"),
             ("allowed_ips.0.cidr", "nonsense"),
         ]);
-        let rows = |list| read(list, &sent).into_iter().map(|entry| (entry.cidr, entry.enabled)).collect::<Vec<_>>();
-        assert_eq!(rows("allowed_ips"), [("10.0.0.0/8".to_owned(), true), ("nonsense".to_owned(), false)]);
+        let rows = |list| {
+            read(list, &sent)
+                .into_iter()
+                .map(|entry| (entry.cidr, entry.enabled))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            rows("allowed_ips"),
+            [
+                ("10.0.0.0/8".to_owned(), true),
+                ("nonsense".to_owned(), false)
+            ]
+        );
         assert_eq!(rows("denied_ips"), [("192.0.2.1".to_owned(), false)]);
     }
 
     #[test]
     fn what_is_wrong_stands_in_its_row() {
         let page = shown(&[("10.0.0.1/8", true), ("192.0.2.1", true)], None);
-        assert!(page.contains("the range that it is in is 10.0.0.0/8."), "{page}");
+        assert!(
+            page.contains("the range that it is in is 10.0.0.0/8."),
+            "{page}"
+        );
         assert_eq!(page.matches("aria-invalid").count(), 1);
-        let page = shown(&[("192.0.2.1", true), ("192.0.2.2", true)], Some(("allowed_ips[1].cidr", "Is not right.")));
+        let page = shown(
+            &[("192.0.2.1", true), ("192.0.2.2", true)],
+            Some(("allowed_ips[1].cidr", "Is not right.")),
+        );
         let (before, behind) = page.split_once("Is not right.").unwrap();
-        assert!(before.contains("192.0.2.2") && !behind.contains("aria-invalid=\"true\""), "{page}");
+        assert!(
+            before.contains("192.0.2.2") && !behind.contains("aria-invalid=\"true\""),
+            "{page}"
+        );
         assert!(shown(&[], Some(("allowed_ips", "Too many."))).starts_with("<p class=\"error\""));
     }
 
     #[test]
     fn what_was_typed_is_shown_as_text() {
         let page = shown(&[("<script>", true)], None);
-        assert!(!page.contains("<script>") && page.contains("&lt;script&gt;"), "{page}");
+        assert!(
+            !page.contains("<script>") && page.contains("&lt;script&gt;"),
+            "{page}"
+        );
     }
 }

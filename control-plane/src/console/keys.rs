@@ -50,7 +50,13 @@ pub(super) fn router() -> Router<Page> {
         .route("/console/keys/new", get(create::begin).post(create::go_on))
         .route("/console/keys/{id}", get(show::page))
         .route("/console/keys/{id}/edit", get(edit::page).post(edit::save))
-        .route("/console/keys/{id}/ip-lists", get(ip_lists::page).post(ip_lists::save))
-        .route("/console/keys/{id}/regenerate", post(regenerate::regenerate))
+        .route(
+            "/console/keys/{id}/ip-lists",
+            get(ip_lists::page).post(ip_lists::save),
+        )
+        .route(
+            "/console/keys/{id}/regenerate",
+            post(regenerate::regenerate),
+        )
         .route("/console/keys/{id}/revoke", post(revoke::revoke))
 }

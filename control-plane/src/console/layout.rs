@@ -18,18 +18,48 @@ struct Section {
 }
 
 const SECTIONS: [Section; 7] = [
-    Section { name: "API keys", path: "/console/keys", permission: "account:apikeys:read" },
-    Section { name: "Usage", path: "/console/usage", permission: "account:usage:read" },
-    Section { name: "Explain", path: "/console/explain", permission: "account:apikeys:read" },
-    Section { name: "Users", path: "/console/users", permission: "account:users:read" },
-    Section { name: "Audit", path: "/console/audit", permission: "account:audit:read" },
-    Section { name: "Nodes", path: "/console/nodes", permission: "gateway:nodes:read" },
-    Section { name: "Routes", path: "/console/routes", permission: "gateway:routes:read" },
+    Section {
+        name: "API keys",
+        path: "/console/keys",
+        permission: "account:apikeys:read",
+    },
+    Section {
+        name: "Usage",
+        path: "/console/usage",
+        permission: "account:usage:read",
+    },
+    Section {
+        name: "Explain",
+        path: "/console/explain",
+        permission: "account:apikeys:read",
+    },
+    Section {
+        name: "Users",
+        path: "/console/users",
+        permission: "account:users:read",
+    },
+    Section {
+        name: "Audit",
+        path: "/console/audit",
+        permission: "account:audit:read",
+    },
+    Section {
+        name: "Nodes",
+        path: "/console/nodes",
+        permission: "gateway:nodes:read",
+    },
+    Section {
+        name: "Routes",
+        path: "/console/routes",
+        permission: "gateway:routes:read",
+    },
 ];
 
 /// To the first section that the user may see.
 pub(super) async fn start(session: Session) -> Redirect {
-    let section = SECTIONS.iter().find(|section| session.me.may(section.permission));
+    let section = SECTIONS
+        .iter()
+        .find(|section| session.me.may(section.permission));
     Redirect::to(section.map_or(me::PATH, |section| section.path))
 }
 
@@ -58,7 +88,8 @@ pub(super) fn page(session: &Session, path: &str, title: &str, content: &Markup)
     document(title, &body, Some(&headers))
 }
 
-/// The page's content alone for htmx, which puts it in the place of the former; the whole page otherwise.
+/// The page's content alone for htmx, which puts it in the place of the former; the whole page
+/// otherwise.
 pub(super) fn content(
     session: &Session,
     headers: &HeaderMap,

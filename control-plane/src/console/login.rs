@@ -69,7 +69,11 @@ pub(super) async fn lead_back(request: Request, next: Next) -> Response {
         let location = location.to_str().unwrap_or_default();
         if location.split('?').next() == Some(PATH)
             && let Ok(query) = serde_urlencoded::to_string([("next", wanted)])
-            && let Ok(location) = format!("{location}{}{query}", if location.contains('?') { '&' } else { '?' }).parse()
+            && let Ok(location) = format!(
+                "{location}{}{query}",
+                if location.contains('?') { '&' } else { '?' }
+            )
+            .parse()
         {
             response.headers_mut().insert(header::LOCATION, location);
         }
@@ -80,7 +84,10 @@ pub(super) async fn lead_back(request: Request, next: Next) -> Response {
 /// The page that somebody is on, or wants to see.
 fn wanted(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<String> {
     let current: Option<Uri> = if is_partial(headers) {
-        headers.get(CURRENT_URL).and_then(|url| url.to_str().ok()).and_then(|url| url.parse().ok())
+        headers
+            .get(CURRENT_URL)
+            .and_then(|url| url.to_str().ok())
+            .and_then(|url| url.parse().ok())
     } else {
         (method == Method::GET).then(|| uri.clone())
     };
@@ -88,23 +95,36 @@ fn wanted(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<String> {
     is_page(&wanted).then_some(wanted)
 }
 
-/// Whether it is a page of the console, for those who are logged in. Anything else could be made to lead elsewhere.
+/// Whether it is a page of the console, for those who are logged in. Anything else could be made to
+/// lead elsewhere.
 fn is_page(address: &str) -> bool {
-    let path = address.split('?').next().unwrap_or_default().to_ascii_lowercase();
+    let path = address
+        .split('?')
+        .next()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     path.starts_with("/console/")
         && !path.contains("..")
         && !path.contains("%2e")
         && !address.starts_with(PATH)
-        && address.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
+        && address
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b'\\')
 }
 
-pub(super) async fn log_in(State(console): State<Page>, request: Request) -> Result<Response, Failure> {
+pub(super) async fn log_in(
+    State(console): State<Page>,
+    request: Request,
+) -> Result<Response, Failure> {
     let headers = request.headers().clone();
     let api = console.calls.of(&headers, request.extensions(), None);
     let fields = Fields::from_stranger(request, &console).await?;
     let next = fields.text("next");
     let login = json!({ "email": fields.text("email"), "password": fields.raw("password") });
-    match api.send::<LoggedIn>(Method::POST, "/v1/sessions", &login).await {
+    match api
+        .send::<LoggedIn>(Method::POST, "/v1/sessions", &login)
+        .await
+    {
         Ok(LoggedIn { token }) => {
             let jar = CookieJar::new().add(cookie(&headers, token));
             Ok((jar, Redirect::to(if is_page(next) { next } else { START })).into_response())

@@ -18,7 +18,10 @@ use super::widgets::{csrf, error, general_error};
 
 pub(super) const PATH: &str = "/console/me";
 
-const SENTENCES: [(&str, &str); 1] = [("changed", "Your password is changed. All of your other sessions have ended")];
+const SENTENCES: [(&str, &str); 1] = [(
+    "changed",
+    "Your password is changed. All of your other sessions have ended",
+)];
 
 const FIELDS: [&str; 3] = ["current_password", "new_password", "again"];
 
@@ -34,15 +37,23 @@ async fn change(Sent { session, fields }: Sent) -> Result<Response, Failure> {
     let (current, new) = (fields.raw("current_password"), fields.raw("new_password"));
     let changed = if new == fields.raw("again") {
         let body = json!({ "current_password": current, "new_password": new });
-        session.api.send::<Option<()>>(Method::PUT, "/v1/users/me/password", &body).await
+        session
+            .api
+            .send::<Option<()>>(Method::PUT, "/v1/users/me/password", &body)
+            .await
     } else {
-        Err(Refusal::of_field("again", "This is not the same as the new password."))
+        Err(Refusal::of_field(
+            "again",
+            "This is not the same as the new password.",
+        ))
     };
     match changed {
         Ok(_) => Ok(done::redirect(PATH, "changed", None)),
-        Err(refusal) if refusal.is_of_form() => {
-            Ok((refusal.status, show(&session, &Done::default(), Some(&refusal))).into_response())
-        }
+        Err(refusal) if refusal.is_of_form() => Ok((
+            refusal.status,
+            show(&session, &Done::default(), Some(&refusal)),
+        )
+            .into_response()),
         Err(refusal) => Err(refusal.into()),
     }
 }

@@ -1,9 +1,10 @@
-//! `/console`: where people manage keys in a browser. Pages are rendered here, of what the API answers: each page and
-//! each change is calls of the API, in this process, on behalf of the session whose token is in the browser's cookie.
-//! So what is valid, and who may see and do what, is decided in one place.
+//! `/console`: where people manage keys in a browser. Pages are rendered here, of what the API
+//! answers: each page and each change is calls of the API, in this process, on behalf of the
+//! session whose token is in the browser's cookie. So what is valid, and who may see and do what,
+//! is decided in one place.
 //!
-//! Nothing is loaded from elsewhere, and no script stands in a page. Without a script pages are read and forms are sent
-//! as ever; htmx replaces parts of pages in place.
+//! Nothing is loaded from elsewhere, and no script stands in a page. Without a script pages are
+//! read and forms are sent as ever; htmx replaces parts of pages in place.
 
 mod api;
 mod aria;
@@ -56,10 +57,19 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 /// Of every page. What a page shows is for those who are logged in, and some of it for once.
 const HEADERS: [(HeaderName, HeaderValue); 5] = [
-    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
-    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(POLICY),
+    ),
+    (
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    ),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
-    (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
+    (
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("same-origin"),
+    ),
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
 ];
 
@@ -68,12 +78,20 @@ const START: &str = "/console";
 
 /// What is only sent to has no page: whoever loads it again gets the page that it was sent from.
 async fn above(uri: Uri) -> Redirect {
-    Redirect::to(uri.path().rsplit_once('/').map_or(START, |(above, _)| above))
+    Redirect::to(
+        uri.path()
+            .rsplit_once('/')
+            .map_or(START, |(above, _)| above),
+    )
 }
 
 /// The pages, over the API's `calls`.
 pub(crate) fn router(calls: Router, clock: Arc<dyn Clock>, gateway: Option<String>) -> Router {
-    let console = Arc::new(Console { calls: api::Calls::new(calls), clock, gateway });
+    let console = Arc::new(Console {
+        calls: api::Calls::new(calls),
+        clock,
+        gateway,
+    });
     let pages = Router::new()
         .route(START, get(layout::start))
         .route("/console/", get(async || Redirect::to(START)))
@@ -95,11 +113,13 @@ pub(crate) fn router(calls: Router, clock: Arc<dyn Clock>, gateway: Option<Strin
         .layer(middleware::from_fn(done::once))
         .layer(middleware::from_fn(partial::adapt))
         .layer(middleware::map_response(escapes::escape))
-        .layer(middleware::map_response(async |mut response: axum::response::Response| {
-            for (name, value) in HEADERS {
-                response.headers_mut().insert(name, value);
-            }
-            response
-        }));
+        .layer(middleware::map_response(
+            async |mut response: axum::response::Response| {
+                for (name, value) in HEADERS {
+                    response.headers_mut().insert(name, value);
+                }
+                response
+            },
+        ));
     pages.merge(assets::router()).with_state(console)
 }

@@ -1,4 +1,5 @@
-//! Nodes: every Envoy that may be deciding requests, and how far each is. The page follows them by itself.
+//! Nodes: every Envoy that may be deciding requests, and how far each is. The page follows them by
+//! itself.
 
 mod manage;
 
@@ -23,7 +24,8 @@ use crate::stream::registry::SKEW_WARNED;
 
 const PATH: &str = "/console/nodes";
 
-/// For how many seconds a page follows the nodes. A page that did so for ever would keep its session for ever.
+/// For how many seconds a page follows the nodes. A page that did so for ever would keep its
+/// session for ever.
 const FOLLOWED: i64 = 15 * 60;
 
 /// What ends the polling of htmx.
@@ -85,8 +87,13 @@ struct Asked {
 }
 
 /// Notices after a change.
-const DONE: [(&str, &str); 2] =
-    [("forgotten", "Forgotten"), ("accepted", "Accepted: nodes of that database load this one's snapshot")];
+const DONE: [(&str, &str); 2] = [
+    ("forgotten", "Forgotten"),
+    (
+        "accepted",
+        "Accepted: nodes of that database load this one's snapshot",
+    ),
+];
 
 async fn page(
     session: Session,
@@ -96,7 +103,10 @@ async fn page(
 ) -> Result<Response, Failure> {
     let found: Nodes = session.api.get("/v1/nodes").await?;
     if is_partial(&headers) {
-        let goes_on = asked.until.parse().is_ok_and(|until: i64| session.now < until);
+        let goes_on = asked
+            .until
+            .parse()
+            .is_ok_and(|until: i64| session.now < until);
         let status = StatusCode::from_u16(STOP_POLLING).unwrap_or_default();
         let status = if goes_on { StatusCode::OK } else { status };
         return Ok((status, Html(state(&session, &found, goes_on).into_string())).into_response());
@@ -120,7 +130,11 @@ fn state(session: &Session, found: &Nodes, goes_on: bool) -> Markup {
     if found.nodes.is_empty() {
         return html! { (warnings(session, found)) (nobody(goes_on)) };
     }
-    let current = found.nodes.iter().filter(|node| node.state == "connected" && node.lag == 0).count();
+    let current = found
+        .nodes
+        .iter()
+        .filter(|node| node.state == "connected" && node.lag == 0)
+        .count();
     html! {
         (warnings(session, found))
         table .stack {
@@ -148,7 +162,11 @@ fn state(session: &Session, found: &Nodes, goes_on: bool) -> Markup {
 
 /// Shows waiting and unknown nodes, and refused peers, which keep changes from being complete.
 fn warnings(session: &Session, found: &Nodes) -> Markup {
-    let waiting = found.nodes.iter().filter(|node| node.state == "waiting").count();
+    let waiting = found
+        .nodes
+        .iter()
+        .filter(|node| node.state == "waiting")
+        .count();
     html! {
         @if waiting > 0 {
             p .notice .warn role="status" {

@@ -1,7 +1,7 @@
 //! Where forms come from: only pages of the console itself send them.
 //!
-//! The token of a form holds off other sites as well, but the log-in has none, and browsers send `Sec-Fetch-Site` neither
-//! without TLS nor in old versions. All of them send `Origin` with a form.
+//! The token of a form holds off other sites as well, but the log-in has none, and browsers send
+//! `Sec-Fetch-Site` neither without TLS nor in old versions. All of them send `Origin` with a form.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, Method, Uri, header};
@@ -12,41 +12,62 @@ use super::failure::Failure;
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// What a proxy was asked for that asks us for another host. No page can have a browser send it to another site.
+/// What a proxy was asked for that asks us for another host. No page can have a browser send it to
+/// another site.
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// Refuses whatever changes something and comes from another site, as far as the browser says where it comes from.
+/// Refuses whatever changes something and comes from another site, as far as the browser says where
+/// it comes from.
 pub(super) async fn refuse_other_sites(request: Request, next: Next) -> Response {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    if reads || is_own(request.headers()) { next.run(request).await } else { Failure::Forged.into_response() }
+    if reads || is_own(request.headers()) {
+        next.run(request).await
+    } else {
+        Failure::Forged.into_response()
+    }
 }
 
 fn is_own(headers: &HeaderMap) -> bool {
     let mut sites = headers.get_all(FETCH_SITE).iter();
     let mut origins = headers.get_all(header::ORIGIN).iter();
     sites.all(|site| site == "same-origin")
-        && origins.all(|origin| origin.to_str().is_ok_and(|origin| names_this_host(origin, headers)))
+        && origins.all(|origin| {
+            origin
+                .to_str()
+                .is_ok_and(|origin| names_this_host(origin, headers))
+        })
 }
 
-/// Returns whether an `Origin` names the host that was asked, at the same port. The scheme may differ: a proxy in front of
-/// the control plane ends TLS.
+/// Returns whether an `Origin` names the host that was asked, at the same port. The scheme may
+/// differ: a proxy in front of the control plane ends TLS.
 fn names_this_host(origin: &str, headers: &HeaderMap) -> bool {
-    let Ok(origin) = origin.parse::<Uri>() else { return false };
+    let Ok(origin) = origin.parse::<Uri>() else {
+        return false;
+    };
     let default_port = match origin.scheme_str() {
         Some("http") => 80,
         Some("https") => 443,
         _ => return false,
     };
-    let Some(authority) = origin.authority() else { return false };
+    let Some(authority) = origin.authority() else {
+        return false;
+    };
     let port = authority.port_u16().unwrap_or(default_port);
     let asked = |text: &str| {
-        let Ok(asked) = text.trim().parse::<axum::http::uri::Authority>() else { return false };
-        asked.host().eq_ignore_ascii_case(authority.host()) && asked.port_u16().unwrap_or(default_port) == port
+        let Ok(asked) = text.trim().parse::<axum::http::uri::Authority>() else {
+            return false;
+        };
+        asked.host().eq_ignore_ascii_case(authority.host())
+            && asked.port_u16().unwrap_or(default_port) == port
     };
     let mut hosts = headers.get_all(header::HOST).iter();
     let mut forwarded = headers.get_all(FORWARDED_HOST).iter();
     hosts.any(|host| host.to_str().is_ok_and(asked))
-        || forwarded.any(|hosts| hosts.to_str().is_ok_and(|hosts| hosts.split(',').any(asked)))
+        || forwarded.any(|hosts| {
+            hosts
+                .to_str()
+                .is_ok_and(|hosts| hosts.split(',').any(asked))
+        })
 }
 
 #[cfg(test)]
@@ -56,10 +77,16 @@ mod tests {
 
     fn is_own_with(headers: &[(&'static str, &'static str)]) -> bool {
         let header = |(name, value): &(&'static str, &'static str)| {
-            (HeaderName::from_static(name), HeaderValue::from_static(value))
+            (
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )
         };
         let mut map = HeaderMap::new();
-        headers.iter().map(header).for_each(|(name, value)| _ = map.append(name, value));
+        headers
+            .iter()
+            .map(header)
+            .for_each(|(name, value)| _ = map.append(name, value));
         is_own(&map)
     }
 
@@ -73,11 +100,22 @@ mod tests {
             ("http://latchkey.example.com:80", "latchkey.example.com"),
             ("http://[::1]:8080", "[::1]:8080"),
         ] {
-            assert!(is_own_with(&[("origin", origin), ("host", host)]), "{origin} {host}");
+            assert!(
+                is_own_with(&[("origin", origin), ("host", host)]),
+                "{origin} {host}"
+            );
         }
         assert!(is_own_with(&[("host", "a")]), "programs send no origin");
-        assert!(is_own_with(&[("host", "a"), ("origin", "https://a"), ("sec-fetch-site", "same-origin")]));
-        let proxy = [("host", "10.0.0.1:8080"), ("origin", "https://a"), ("x-forwarded-host", "a, b")];
+        assert!(is_own_with(&[
+            ("host", "a"),
+            ("origin", "https://a"),
+            ("sec-fetch-site", "same-origin")
+        ]));
+        let proxy = [
+            ("host", "10.0.0.1:8080"),
+            ("origin", "https://a"),
+            ("x-forwarded-host", "a, b"),
+        ];
         assert!(is_own_with(&proxy));
     }
 
@@ -89,18 +127,41 @@ mod tests {
             ("", "latchkey.example.com"),
             ("https://latchkey.example.com:8443", "latchkey.example.com"),
             ("http://127.0.0.1:9999", "127.0.0.1:8080"),
-            ("https://latchkey.example.com.evil.test", "latchkey.example.com"),
-            ("https://evil.test#latchkey.example.com", "latchkey.example.com"),
+            (
+                "https://latchkey.example.com.evil.test",
+                "latchkey.example.com",
+            ),
+            (
+                "https://evil.test#latchkey.example.com",
+                "latchkey.example.com",
+            ),
             ("file://latchkey.example.com", "latchkey.example.com"),
             ("latchkey.example.com", "latchkey.example.com"),
         ] {
-            assert!(!is_own_with(&[("origin", origin), ("host", host)]), "{origin} {host}");
+            assert!(
+                !is_own_with(&[("origin", origin), ("host", host)]),
+                "{origin} {host}"
+            );
         }
-        assert!(!is_own_with(&[("origin", "https://a")]), "no host was asked");
-        assert!(!is_own_with(&[("host", "a"), ("origin", "https://a"), ("origin", "https://evil.test")]));
-        assert!(!is_own_with(&[("host", "a"), ("origin", "https://evil.test"), ("sec-fetch-site", "same-origin")]));
+        assert!(
+            !is_own_with(&[("origin", "https://a")]),
+            "no host was asked"
+        );
+        assert!(!is_own_with(&[
+            ("host", "a"),
+            ("origin", "https://a"),
+            ("origin", "https://evil.test")
+        ]));
+        assert!(!is_own_with(&[
+            ("host", "a"),
+            ("origin", "https://evil.test"),
+            ("sec-fetch-site", "same-origin")
+        ]));
         for site in ["cross-site", "same-site", "none"] {
-            assert!(!is_own_with(&[("host", "a"), ("sec-fetch-site", site)]), "{site}");
+            assert!(
+                !is_own_with(&[("host", "a"), ("sec-fetch-site", site)]),
+                "{site}"
+            );
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What htmx is answered, which asks for parts of pages: what is not a part of the page that it is on takes the place of
-//! all of that page.
+//! What htmx is answered, which asks for parts of pages: what is not a part of the page that it is
+//! on takes the place of all of that page.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -31,14 +31,20 @@ pub(super) fn unseen(failure: Failure) -> Response {
     if response.headers_mut().remove(header::LOCATION).is_some() {
         *response.status_mut() = StatusCode::UNAUTHORIZED;
     }
-    response.headers_mut().insert(RESWAP, HeaderValue::from_static("none"));
+    response
+        .headers_mut()
+        .insert(RESWAP, HeaderValue::from_static("none"));
     response
 }
 
-/// Has htmx show whole pages where a form was sent, and go where it is sent: a redirect it would follow unseen. What a
-/// page asks for by itself takes nothing away: what is wrong with it is said in the place of the part.
+/// Has htmx show whole pages where a form was sent, and go where it is sent: a redirect it would
+/// follow unseen. What a page asks for by itself takes nothing away: what is wrong with it is said
+/// in the place of the part.
 pub(super) async fn adapt(request: Request, next: Next) -> Response {
-    let (partial, sent) = (is_partial(request.headers()), request.method() == Method::POST);
+    let (partial, sent) = (
+        is_partial(request.headers()),
+        request.method() == Method::POST,
+    );
     let mut response = next.run(request).await;
     if !partial {
         return response;
@@ -50,11 +56,19 @@ pub(super) async fn adapt(request: Request, next: Next) -> Response {
     } else if let Some(Whole(reason)) = response.extensions_mut().remove() {
         if !sent {
             let part = html! { p .error role="alert" { (reason) } };
-            return (response.status(), [(RESWAP, "innerHTML")], Html(part.into_string())).into_response();
+            return (
+                response.status(),
+                [(RESWAP, "innerHTML")],
+                Html(part.into_string()),
+            )
+                .into_response();
         }
         let headers = response.headers_mut();
         headers.insert(RETARGET, HeaderValue::from_static("body"));
-        headers.insert(RESWAP, HeaderValue::from_static("innerHTML show:window:top"));
+        headers.insert(
+            RESWAP,
+            HeaderValue::from_static("innerHTML show:window:top"),
+        );
     }
     response
 }

@@ -30,7 +30,10 @@ const CALL: &str = "/v1/routes";
 
 const SENTENCES: [(&str, &str); 2] = [
     ("saved", "The rules are saved"),
-    ("affected", "The rules are saved. Some of them do not apply in their own spelling; they are marked below"),
+    (
+        "affected",
+        "The rules are saved. Some of them do not apply in their own spelling; they are marked below",
+    ),
 ];
 
 /// What saving answers.
@@ -44,12 +47,17 @@ struct Saved {
 const TRIED: [&str; 3] = ["request.method", "request.host", "request.path"];
 
 pub(super) fn router() -> Router<Page> {
-    Router::new().route(PATH, get(page).post(save)).route(TRY, post(try_it))
+    Router::new()
+        .route(PATH, get(page).post(save))
+        .route(TRY, post(try_it))
 }
 
 async fn page(session: Session, done: Done) -> Result<Response, Failure> {
     let document: Value = session.api.get(CALL).await?;
-    let shown = Shown { done, ..Shown::default() };
+    let shown = Shown {
+        done,
+        ..Shown::default()
+    };
     Ok(shown.page(&session, &document).into_response())
 }
 
@@ -58,17 +66,32 @@ async fn save(Sent { session, fields }: Sent) -> Result<Response, Failure> {
     let current: Value = session.api.get(CALL).await?;
     let edited = Edited::of(&fields);
     let saved = match editor::check(&fields, &current).and_then(|()| edited.document()) {
-        Ok(document) => session.api.send::<Saved>(Method::PUT, CALL, &document).await,
+        Ok(document) => {
+            session
+                .api
+                .send::<Saved>(Method::PUT, CALL, &document)
+                .await
+        }
         Err(refusal) => Err(refusal),
     };
     match saved {
-        Ok(Saved { affected_rules, enforcement }) => {
-            let word = if affected_rules.is_empty() { "saved" } else { "affected" };
+        Ok(Saved {
+            affected_rules,
+            enforcement,
+        }) => {
+            let word = if affected_rules.is_empty() {
+                "saved"
+            } else {
+                "affected"
+            };
             Ok(done::redirect(PATH, word, Some(enforcement)))
         }
         Err(refusal) if refusal.is_of_form() => {
             let status = refusal.status;
-            let shown = Shown { edited: Some((edited, refusal)), ..Shown::default() };
+            let shown = Shown {
+                edited: Some((edited, refusal)),
+                ..Shown::default()
+            };
             Ok((status, shown.page(&session, &current)).into_response())
         }
         Err(refusal) => Err(refusal.into()),
@@ -79,10 +102,15 @@ async fn try_it(headers: HeaderMap, Sent { session, fields }: Sent) -> Result<Re
     let question = Question::of(&fields);
     let answer = question.ask(&session).await?;
     if is_partial(&headers) {
-        return Ok(Html(box_to_try(&session, &question, Some(&answer)).into_string()).into_response());
+        return Ok(
+            Html(box_to_try(&session, &question, Some(&answer)).into_string()).into_response(),
+        );
     }
     let document: Value = session.api.get(CALL).await?;
-    let shown = Shown { tried: Some((question, answer)), ..Shown::default() };
+    let shown = Shown {
+        tried: Some((question, answer)),
+        ..Shown::default()
+    };
     Ok(shown.page(&session, &document).into_response())
 }
 
@@ -115,7 +143,11 @@ impl Shown {
     }
 }
 
-fn box_to_try(session: &Session, question: &Question, answer: Option<&Result<Told, Refusal>>) -> Markup {
+fn box_to_try(
+    session: &Session,
+    question: &Question,
+    answer: Option<&Result<Told, Refusal>>,
+) -> Markup {
     let refusal = answer.and_then(|answer| answer.as_ref().err());
     html! {
         section #try .card {

@@ -1,5 +1,5 @@
-//! Who looks at a page: the session in the browser's cookie, and what its user may do. Changes are only taken from the
-//! console's own pages.
+//! Who looks at a page: the session in the browser's cookie, and what its user may do. Changes are
+//! only taken from the console's own pages.
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::{HeaderMap, HeaderName, header, request::Parts};
@@ -17,7 +17,8 @@ use crate::secret::SessionToken;
 
 const COOKIE: &str = "latchkey_session";
 
-/// The field of a form, and the header of a request by script, that shows that it comes from a page of the console.
+/// The field of a form, and the header of a request by script, that shows that it comes from a page
+/// of the console.
 pub(super) const CSRF_FIELD: &str = "csrf";
 const CSRF_HEADER: HeaderName = HeaderName::from_static("x-csrf-token");
 
@@ -48,14 +49,19 @@ pub(super) struct Me {
 }
 
 impl Me {
-    /// Whether a call that takes this permission would be allowed: what is not is not offered. What all accounts share is
-    /// for the operator's account alone.
+    /// Whether a call that takes this permission would be allowed: what is not is not offered. What
+    /// all accounts share is for the operator's account alone.
     pub(super) fn may(&self, permission: &str) -> bool {
         if permission.starts_with("gateway:") && !self.operator {
             return false;
         }
-        let Ok(permission) = Permission::parse(permission) else { return false };
-        let mut patterns = self.permissions.iter().filter_map(|pattern| Pattern::parse(pattern).ok());
+        let Ok(permission) = Permission::parse(permission) else {
+            return false;
+        };
+        let mut patterns = self
+            .permissions
+            .iter()
+            .filter_map(|pattern| Pattern::parse(pattern).ok());
         patterns.any(|pattern| pattern.matches(&permission))
     }
 }
@@ -63,7 +69,11 @@ impl Me {
 impl Session {
     /// Refuses a page, or a form, that is not for this user.
     pub(super) fn require(&self, permission: &str, what: &'static str) -> Result<(), Failure> {
-        if self.me.may(permission) { Ok(()) } else { Err(Failure::NotAllowed(what)) }
+        if self.me.may(permission) {
+            Ok(())
+        } else {
+            Err(Failure::NotAllowed(what))
+        }
     }
 }
 
@@ -73,9 +83,17 @@ impl FromRequestParts<Page> for Session {
     async fn from_request_parts(parts: &mut Parts, console: &Page) -> Result<Self, Failure> {
         let token = token(&parts.headers).ok_or(Failure::LoggedOut)?;
         let csrf = csrf(&token);
-        let api = console.calls.of(&parts.headers, &parts.extensions, Some(token));
+        let api = console
+            .calls
+            .of(&parts.headers, &parts.extensions, Some(token));
         let me = api.get(SESSION).await?;
-        Ok(Self { api, me, csrf, now: console.clock.now(), gateway: console.gateway.clone() })
+        Ok(Self {
+            api,
+            me,
+            csrf,
+            now: console.clock.now(),
+            gateway: console.gateway.clone(),
+        })
     }
 }
 
@@ -91,7 +109,10 @@ impl FromRequest<Page> for Sent {
     async fn from_request(request: Request, console: &Page) -> Result<Self, Failure> {
         let (mut parts, body) = request.into_parts();
         let session = Session::from_request_parts(&mut parts, console).await?;
-        let by_script = parts.headers.get(CSRF_HEADER).map(|value| value.as_bytes().to_vec());
+        let by_script = parts
+            .headers
+            .get(CSRF_HEADER)
+            .map(|value| value.as_bytes().to_vec());
         let fields = Fields::from_request(Request::from_parts(parts, body), console).await?;
         let shown = by_script.unwrap_or_else(|| fields.text(CSRF_FIELD).as_bytes().to_vec());
         if !bool::from(shown.ct_eq(session.csrf.as_bytes())) {
@@ -110,14 +131,21 @@ fn token(headers: &HeaderMap) -> Option<String> {
 
 /// Nobody has it who does not have the session's token, nor can that be told from it.
 fn csrf(token: &str) -> String {
-    hex::encode(Sha256::new().chain_update("latchkey console csrf\0").chain_update(token).finalize())
+    hex::encode(
+        Sha256::new()
+            .chain_update("latchkey console csrf\0")
+            .chain_update(token)
+            .finalize(),
+    )
 }
 
-/// The cookie of a session. For the console alone and for no script. Other sites can only lead to a page with it, which
-/// changes nothing: links in mails and chats are to work.
-/// By HTTPS alone, if the browser says that the log-in came by it.
+/// The cookie of a session. For the console alone and for no script. Other sites can only lead to a
+/// page with it, which changes nothing: links in mails and chats are to work. By HTTPS alone, if
+/// the browser says that the log-in came by it.
 pub(super) fn cookie(headers: &HeaderMap, token: String) -> Cookie<'static> {
-    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    let origin = headers
+        .get(header::ORIGIN)
+        .and_then(|origin| origin.to_str().ok());
     let mut cookie = of_console(token);
     cookie.set_secure(origin.is_some_and(|origin| origin.starts_with("https://")));
     cookie
@@ -131,5 +159,9 @@ pub(super) fn no_cookie() -> Cookie<'static> {
 }
 
 fn of_console(value: String) -> Cookie<'static> {
-    Cookie::build((COOKIE, value)).path("/console").http_only(true).same_site(SameSite::Lax).build()
+    Cookie::build((COOKIE, value))
+        .path("/console")
+        .http_only(true)
+        .same_site(SameSite::Lax)
+        .build()
 }

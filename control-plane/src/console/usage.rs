@@ -1,5 +1,5 @@
-//! Usage: the account's requests by time, by code and by key. Each answer that it is made of has a bounded number of
-//! buckets, however many keys there are.
+//! Usage: the account's requests by time, by code and by key. Each answer that it is made of has a
+//! bounded number of buckets, however many keys there are.
 
 mod totals;
 
@@ -37,7 +37,8 @@ pub(super) fn router() -> Router<Page> {
     Router::new().route(PATH, get(page))
 }
 
-/// What is asked for, as it stands in the address: days, both included. Without any it is the last 24 hours.
+/// What is asked for, as it stands in the address: days, both included. Without any it is the last
+/// 24 hours.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 struct Asked {
@@ -50,11 +51,22 @@ impl Asked {
     /// The last days up to and with the present one.
     fn days(count: i64, now: i64) -> Self {
         let first = now.saturating_sub(count.saturating_sub(1).saturating_mul(DAY));
-        Self { from: day(first), to: day(now), bucket: "day".to_owned() }
+        Self {
+            from: day(first),
+            to: day(now),
+            bucket: "day".to_owned(),
+        }
     }
 
     fn address(&self) -> String {
-        with_query(PATH, &[("from", &self.from), ("to", &self.to), ("bucket", &self.bucket)])
+        with_query(
+            PATH,
+            &[
+                ("from", &self.from),
+                ("to", &self.to),
+                ("bucket", &self.bucket),
+            ],
+        )
     }
 
     fn is_by_day(&self) -> bool {
@@ -68,9 +80,14 @@ impl Asked {
         if let (Some(from), Some(last)) = (from, to.or_else(|| day(now).parse().ok())) {
             self.check((last - from).get_days())?;
         }
-        let end =
-            to.map(Date::tomorrow).transpose().map_err(|_| Refusal::of_field("to", "There is no day after it."))?;
-        let midnight = |date: Option<Date>| date.map(|date| format!("{date}T00:00:00Z")).unwrap_or_default();
+        let end = to
+            .map(Date::tomorrow)
+            .transpose()
+            .map_err(|_| Refusal::of_field("to", "There is no day after it."))?;
+        let midnight = |date: Option<Date>| {
+            date.map(|date| format!("{date}T00:00:00Z"))
+                .unwrap_or_default()
+        };
         Ok((midnight(from), midnight(end)))
     }
 
@@ -78,9 +95,15 @@ impl Asked {
     fn check(&self, between: i32) -> Result<(), Refusal> {
         let refused = |field, reason: &str| Err(Refusal::of_field(field, reason));
         if between < 0 {
-            refused("from", "This has to be no later than the day up to which requests are shown.")
+            refused(
+                "from",
+                "This has to be no later than the day up to which requests are shown.",
+            )
         } else if !self.is_by_day() && between >= HOURLY_DAYS {
-            refused("bucket", &format!("By hour, at most {HOURLY_DAYS} days can be shown."))
+            refused(
+                "bucket",
+                &format!("By hour, at most {HOURLY_DAYS} days can be shown."),
+            )
         } else if between >= DAILY_DAYS {
             refused("from", &format!("At most {DAILY_DAYS} days can be shown."))
         } else {
@@ -92,14 +115,23 @@ impl Asked {
 /// Over time.
 async fn usage(session: &Session, asked: &Asked) -> Result<Usage, Refusal> {
     let (from, to) = asked.times(session.now)?;
-    let parameters = [chart::BY_TIME, ("from", &from), ("to", &to), ("bucket", &asked.bucket)];
+    let parameters = [
+        chart::BY_TIME,
+        ("from", &from),
+        ("to", &to),
+        ("bucket", &asked.bucket),
+    ];
     session.api.get(&with_query("/v1/usage", &parameters)).await
 }
 
 /// The day in a field, if there is one.
 fn date(field: &str, text: &str) -> Result<Option<Date>, Refusal> {
     let refused = |_| Refusal::of_field(field, "This has to be a day, such as 2027-01-31.");
-    if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(refused) }
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        text.parse().map(Some).map_err(refused)
+    }
 }
 
 fn day(second: i64) -> String {
@@ -109,7 +141,9 @@ fn day(second: i64) -> String {
 async fn page(session: Session, Query(asked): Query<Asked>) -> Result<Response, Failure> {
     let (status, shown, refusal) = match usage(&session, &asked).await {
         Ok(usage) => (None, content(&session, &asked, &usage).await?, None),
-        Err(refusal) if refusal.status == StatusCode::BAD_REQUEST => (Some(refusal.status), html! {}, Some(refusal)),
+        Err(refusal) if refusal.status == StatusCode::BAD_REQUEST => {
+            (Some(refusal.status), html! {}, Some(refusal))
+        }
         Err(refusal) => return Err(refusal.into()),
     };
     let content = html! {
@@ -119,7 +153,11 @@ async fn page(session: Session, Query(asked): Query<Asked>) -> Result<Response, 
         (filters(&session, &asked, refusal.as_ref()))
         (shown)
     };
-    Ok((status.unwrap_or_default(), layout::page(&session, PATH, "Usage", &content)).into_response())
+    Ok((
+        status.unwrap_or_default(),
+        layout::page(&session, PATH, "Usage", &content),
+    )
+        .into_response())
 }
 
 fn filters(session: &Session, asked: &Asked, refusal: Option<&Refusal>) -> Markup {
@@ -171,7 +209,11 @@ async fn content(session: &Session, asked: &Asked, usage: &Usage) -> Result<Mark
         ));
     }
     let by_key = ByKey::during(session, usage).await?;
-    let title = if asked.is_by_day() { "Requests by day" } else { "Requests by hour" };
+    let title = if asked.is_by_day() {
+        "Requests by day"
+    } else {
+        "Requests by hour"
+    };
     Ok(html! {
         section .card { h2 { "Over time" } (chart::requests(title, &usage.bars())) }
         (ByCode::of(usage).card())
@@ -187,41 +229,63 @@ mod tests {
     const NOW: i64 = 1_800_000_000;
 
     fn asked(from: &str, to: &str, bucket: &str) -> Asked {
-        Asked { from: from.to_owned(), to: to.to_owned(), bucket: bucket.to_owned() }
+        Asked {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            bucket: bucket.to_owned(),
+        }
     }
 
     /// The field that is refused.
     fn refused(from: &str, to: &str, bucket: &str) -> Option<String> {
-        asked(from, to, bucket).times(NOW).err().and_then(|refusal| refusal.field)
+        asked(from, to, bucket)
+            .times(NOW)
+            .err()
+            .and_then(|refusal| refusal.field)
     }
 
     #[test]
     fn both_days_are_included() {
         let times = |from, to| asked(from, to, "hour").times(NOW).unwrap();
-        let (begin, end) = ("2027-01-31T00:00:00Z".to_owned(), "2027-02-01T00:00:00Z".to_owned());
+        let (begin, end) = (
+            "2027-01-31T00:00:00Z".to_owned(),
+            "2027-02-01T00:00:00Z".to_owned(),
+        );
         assert_eq!(times("2027-01-31", "2027-01-31"), (begin, end.clone()));
         assert_eq!(times("", "2027-01-31"), (String::new(), end));
         // Until now, and not until the day's end.
-        assert_eq!(times("2027-01-15", ""), ("2027-01-15T00:00:00Z".to_owned(), String::new()));
+        assert_eq!(
+            times("2027-01-15", ""),
+            ("2027-01-15T00:00:00Z".to_owned(), String::new())
+        );
         assert_eq!(times("", ""), Default::default());
     }
 
     #[test]
     fn the_last_days_end_with_this_one() {
-        assert_eq!(Asked::days(7, NOW), asked("2027-01-09", "2027-01-15", "day"));
+        assert_eq!(
+            Asked::days(7, NOW),
+            asked("2027-01-09", "2027-01-15", "day")
+        );
     }
 
     #[test]
     fn a_month_at_most_is_shown_by_hour() {
         assert_eq!(refused("2027-01-01", "2027-01-31", "hour"), None);
-        assert_eq!(refused("2027-01-01", "2027-02-01", "").as_deref(), Some("bucket"));
+        assert_eq!(
+            refused("2027-01-01", "2027-02-01", "").as_deref(),
+            Some("bucket")
+        );
         assert_eq!(refused("2027-01-01", "2027-02-01", "day"), None);
     }
 
     #[test]
     fn a_thousand_days_at_most_are_shown_by_day() {
         assert_eq!(refused("2024-04-21", "2027-01-15", "day"), None);
-        assert_eq!(refused("2024-04-20", "2027-01-15", "day").as_deref(), Some("from"));
+        assert_eq!(
+            refused("2024-04-20", "2027-01-15", "day").as_deref(),
+            Some("from")
+        );
     }
 
     #[test]
@@ -235,7 +299,14 @@ mod tests {
     /// Also times that the API would take: what is shown is bounded by days.
     #[test]
     fn only_days_are_taken() {
-        for text in ["tomorrow", "0", "1800000000", "2020-01-01T00:00:00Z", "2027-02-29", "9999-12-31"] {
+        for text in [
+            "tomorrow",
+            "0",
+            "1800000000",
+            "2020-01-01T00:00:00Z",
+            "2027-02-29",
+            "9999-12-31",
+        ] {
             assert_eq!(refused("", text, "day").as_deref(), Some("to"), "{text}");
         }
         assert_eq!(refused("0", "", "hour").as_deref(), Some("from"));
@@ -244,7 +315,10 @@ mod tests {
     #[test]
     fn the_first_day_is_not_after_the_last() {
         for bucket in ["hour", "day"] {
-            assert_eq!(refused("2027-01-16", "2027-01-15", bucket).as_deref(), Some("from"));
+            assert_eq!(
+                refused("2027-01-16", "2027-01-15", bucket).as_deref(),
+                Some("from")
+            );
             assert_eq!(refused("2027-01-16", "", bucket).as_deref(), Some("from"));
         }
     }

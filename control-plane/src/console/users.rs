@@ -22,7 +22,10 @@ pub(super) fn router() -> Router<Page> {
         .route(PATH, get(list::page))
         .route("/console/users/new", get(create::page).post(create::create))
         .route("/console/users/{user_id}", get(edit::page).post(edit::save))
-        .route("/console/users/{user_id}/disabled", post(edit::set_disabled))
+        .route(
+            "/console/users/{user_id}/disabled",
+            post(edit::set_disabled),
+        )
         .route("/console/users/{user_id}/delete", post(delete::delete))
 }
 

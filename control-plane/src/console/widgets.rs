@@ -29,21 +29,33 @@ pub(super) fn time_or(rfc3339: Option<&str>, otherwise: &str) -> Markup {
 
 /// In how many days something ends.
 pub(super) fn ends(rfc3339: Option<&str>, now: i64) -> Markup {
-    let Some(text) = rfc3339 else { return html! { span .faint { "never" } } };
-    let Ok(end) = text.parse::<Timestamp>() else { return time(text) };
+    let Some(text) = rfc3339 else {
+        return html! { span .faint { "never" } };
+    };
+    let Ok(end) = text.parse::<Timestamp>() else {
+        return time(text);
+    };
     let left = end.as_second().saturating_sub(now);
     let (class, said) = match left {
         ..=0 => ("bad", "expired".to_owned()),
         1..DAY => ("bad", "today".to_owned()),
         _ => {
             let days = left / DAY;
-            (if days < SOON { "warn" } else { "" }, if days == 1 { "1 day".to_owned() } else { format!("{days} days") })
+            (
+                if days < SOON { "warn" } else { "" },
+                if days == 1 {
+                    "1 day".to_owned()
+                } else {
+                    format!("{days} days")
+                },
+            )
         }
     };
     html! { span class=(class) title=(text.replace('T', " ").replace('Z', " UTC")) { (said) } }
 }
 
-/// A cell of a table whose rows are stacked on narrow screens, where it stands beside its column's title.
+/// A cell of a table whose rows are stacked on narrow screens, where it stands beside its column's
+/// title.
 pub(super) fn cell(column: &str, content: &Markup) -> Markup {
     html! { td data-label=(column) { (content) } }
 }
@@ -58,7 +70,8 @@ pub(super) fn badge(class: &str, text: &str) -> Markup {
     html! { span class={ "badge " (class) } { (text) } }
 }
 
-/// What is wrong with the field of that name, if the refusal is about it. The field refers to it by its id.
+/// What is wrong with the field of that name, if the refusal is about it. The field refers to it by
+/// its id.
 pub(super) fn error(refusal: Option<&Refusal>, name: &str) -> Markup {
     html! {
         @if let Some(refusal) = refusal.filter(|refusal| refusal.is_about(name)) {
@@ -76,13 +89,18 @@ pub(super) fn general_error(refusal: Option<&Refusal>, fields: &[&str]) -> Marku
     }
 }
 
-/// How many there are of a list, such as `1 key` and `2,000 keys`, or `10,000+ keys` if there may be more.
+/// How many there are of a list, such as `1 key` and `2,000 keys`, or `10,000+ keys` if there may
+/// be more.
 pub(super) fn count(total: u64, is_estimate: bool, thing: &str) -> String {
-    let (more, plural) = (if is_estimate { "+" } else { "" }, if total == 1 && !is_estimate { "" } else { "s" });
+    let (more, plural) = (
+        if is_estimate { "+" } else { "" },
+        if total == 1 && !is_estimate { "" } else { "s" },
+    );
     format!("{}{more} {thing}{plural}", number(total))
 }
 
-/// The place where that is said. It stays when the list is replaced, so that a screen reader tells the new number.
+/// The place where that is said. It stays when the list is replaced, so that a screen reader tells
+/// the new number.
 pub(super) fn counted(count: &str) -> Markup {
     html! { p .count #count role="status" { (count) } }
 }
@@ -110,7 +128,12 @@ pub(super) fn nothing(what: &str, next: &Markup) -> Markup {
 /// A number with separators between thousands.
 pub(super) fn number(number: u64) -> String {
     let digits = number.to_string();
-    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
+    let groups: Vec<_> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .filter_map(|group| str::from_utf8(group).ok())
+        .collect();
     groups.join(",")
 }
 
@@ -120,7 +143,12 @@ mod tests {
 
     #[test]
     fn thousands_are_separated() {
-        for (given, shown) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+        for (given, shown) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (1_234_567, "1,234,567"),
+        ] {
             assert_eq!(number(given), shown);
         }
     }

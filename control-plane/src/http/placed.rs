@@ -35,11 +35,16 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let Self { router, place, peer } = self.clone();
+        let Self {
+            router,
+            place,
+            peer,
+        } = self.clone();
         place.reads(Instant::now());
         request.extensions_mut().insert(peer);
         request.extensions_mut().insert(place.clone());
-        let request = request.map(|body| Body::new(Tracked::new(body, place.clone(), Place::works)));
+        let request =
+            request.map(|body| Body::new(Tracked::new(body, place.clone(), Place::works)));
         Box::pin(async move {
             let response = router.oneshot(request).await?;
             place.writes(Instant::now());

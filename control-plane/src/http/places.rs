@@ -1,9 +1,11 @@
-//! Places for connections. Whoever holds one without having shown a credential can lose it to somebody who comes later.
+//! Places for connections. Whoever holds one without having shown a credential can lose it to
+//! somebody who comes later.
 //!
-//! A connection **waits** while its client has to do something: send a request, or take an answer. A connection that waits
-//! is closed if its place is needed, the one that has waited longest first. It does not wait while its request is worked
-//! on, and from the moment in which the request turns out to be a caller's it is **vouched for** until its answer is taken.
-//! One client has only a part of the places for connections that nobody vouches for, so it takes them from itself.
+//! A connection **waits** while its client has to do something: send a request, or take an answer.
+//! A connection that waits is closed if its place is needed, the one that has waited longest first.
+//! It does not wait while its request is worked on, and from the moment in which the request turns
+//! out to be a caller's it is **vouched for** until its answer is taken. One client has only a part
+//! of the places for connections that nobody vouches for, so it takes them from itself.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -74,16 +76,33 @@ pub(super) enum Admission {
 
 impl Places {
     pub(super) fn new(limits: Limits) -> Self {
-        let Limits { connections, per_client, .. } = limits;
+        let Limits {
+            connections,
+            per_client,
+            ..
+        } = limits;
         let (connections_by_id, clients) = (HashMap::new(), HashMap::new());
-        let table = Table { places: connections, per_client, next_id: 0, connections: connections_by_id, clients };
-        Self(Arc::new(Shared { table: Mutex::new(table), freed: Notify::new() }))
+        let table = Table {
+            places: connections,
+            per_client,
+            next_id: 0,
+            connections: connections_by_id,
+            clients,
+        };
+        Self(Arc::new(Shared {
+            table: Mutex::new(table),
+            freed: Notify::new(),
+        }))
     }
 
     /// Finds a place for a connection of `client`, if need be another connection's.
     pub(super) fn admit(&self, client: ClientNetwork, now: Instant) -> Admission {
         match self.lock().admit(client, now) {
-            Ok((id, lost)) => Admission::Admitted(Place(Arc::new(Held { places: self.clone(), id, lost }))),
+            Ok((id, lost)) => Admission::Admitted(Place(Arc::new(Held {
+                places: self.clone(),
+                id,
+                lost,
+            }))),
             Err(Some(wait)) => Admission::Later(wait),
             Err(None) => Admission::Refused,
         }
@@ -101,14 +120,27 @@ impl Places {
 }
 
 impl Table {
-    fn admit(&mut self, client: ClientNetwork, now: Instant) -> Result<(u64, Arc<Notify>), Option<Duration>> {
+    fn admit(
+        &mut self,
+        client: ClientNetwork,
+        now: Instant,
+    ) -> Result<(u64, Arc<Notify>), Option<Duration>> {
         /// When nobody waits: until it is asked again.
         const PAUSE: Duration = Duration::from_secs(1);
-        if self.clients.get(&client).is_some_and(|own| own.unvouched >= self.per_client) {
+        if self
+            .clients
+            .get(&client)
+            .is_some_and(|own| own.unvouched >= self.per_client)
+        {
             self.evict(client, now)?;
         } else if self.connections.len() >= self.places {
-            let most = self.clients.iter().max_by_key(|(_, client)| client.waiting.len()).map(|(client, _)| *client);
-            self.evict(most.unwrap_or(client), now).map_err(|wait| Some(wait.unwrap_or(PAUSE)))?;
+            let most = self
+                .clients
+                .iter()
+                .max_by_key(|(_, client)| client.waiting.len())
+                .map(|(client, _)| *client);
+            self.evict(most.unwrap_or(client), now)
+                .map_err(|wait| Some(wait.unwrap_or(PAUSE)))?;
         }
         let (id, lost) = (self.next_id, Arc::new(Notify::new()));
         self.next_id = id.wrapping_add(1);
@@ -116,16 +148,26 @@ impl Table {
         own.connections = own.connections.saturating_add(1);
         own.unvouched = own.unvouched.saturating_add(1);
         own.waiting.insert((now, id));
-        let connection = Connection { client, phase: Phase::Reads(now), vouched: false, lost: lost.clone() };
+        let connection = Connection {
+            client,
+            phase: Phase::Reads(now),
+            vouched: false,
+            lost: lost.clone(),
+        };
         self.connections.insert(id, connection);
         Ok((id, lost))
     }
 
-    /// Takes its place from the connection of `client` that has waited longest. Fails with the time that it still has, or
-    /// without one if none waits.
+    /// Takes its place from the connection of `client` that has waited longest. Fails with the time
+    /// that it still has, or without one if none waits.
     fn evict(&mut self, client: ClientNetwork, now: Instant) -> Result<(), Option<Duration>> {
-        let first = self.clients.get(&client).and_then(|client| client.waiting.first().copied());
-        let Some((since, id)) = first else { return Err(None) };
+        let first = self
+            .clients
+            .get(&client)
+            .and_then(|client| client.waiting.first().copied());
+        let Some((since, id)) = first else {
+            return Err(None);
+        };
         let left = GRACE.saturating_sub(now.saturating_duration_since(since));
         if !left.is_zero() {
             return Err(Some(left));
@@ -141,7 +183,9 @@ impl Table {
         if let Some(own) = self.clients.get_mut(&connection.client) {
             own.forget(id, connection.phase);
             own.connections = own.connections.saturating_sub(1);
-            own.unvouched = own.unvouched.saturating_sub(usize::from(!connection.vouched));
+            own.unvouched = own
+                .unvouched
+                .saturating_sub(usize::from(!connection.vouched));
             if own.connections == 0 {
                 self.clients.remove(&connection.client);
             }
@@ -149,10 +193,15 @@ impl Table {
         Some(connection)
     }
 
-    /// Lets a connection enter a phase. From then on it waits, unless it is vouched for or its request is worked on.
+    /// Lets a connection enter a phase. From then on it waits, unless it is vouched for or its
+    /// request is worked on.
     fn enter(&mut self, id: u64, phase: Phase) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
-        let Some(own) = self.clients.get_mut(&connection.client) else { return };
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        let Some(own) = self.clients.get_mut(&connection.client) else {
+            return;
+        };
         own.forget(id, connection.phase);
         connection.phase = phase;
         if let (Phase::Reads(since) | Phase::Writes(since), false) = (phase, connection.vouched) {
@@ -161,11 +210,19 @@ impl Table {
     }
 
     fn vouch(&mut self, id: u64, vouched: bool) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
-        let Some(own) = self.clients.get_mut(&connection.client) else { return };
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        let Some(own) = self.clients.get_mut(&connection.client) else {
+            return;
+        };
         if connection.vouched != vouched {
             connection.vouched = vouched;
-            own.unvouched = if vouched { own.unvouched.saturating_sub(1) } else { own.unvouched.saturating_add(1) };
+            own.unvouched = if vouched {
+                own.unvouched.saturating_sub(1)
+            } else {
+                own.unvouched.saturating_add(1)
+            };
         }
         if vouched {
             own.forget(id, connection.phase);
@@ -181,7 +238,8 @@ impl Client {
     }
 }
 
-/// The place of a connection, and of the request on it. Clones are of the same place, which is free once all are dropped.
+/// The place of a connection, and of the request on it. Clones are of the same place, which is free
+/// once all are dropped.
 #[derive(Clone)]
 pub(crate) struct Place(Arc<Held>);
 
@@ -213,7 +271,11 @@ impl Place {
     pub(super) fn works(&self) {
         let mut table = self.0.places.lock();
         // The answer may be there by now.
-        if table.connections.get(&self.0.id).is_some_and(|connection| matches!(connection.phase, Phase::Reads(_))) {
+        if table
+            .connections
+            .get(&self.0.id)
+            .is_some_and(|connection| matches!(connection.phase, Phase::Reads(_)))
+        {
             table.enter(self.0.id, Phase::Works);
         }
     }
@@ -247,7 +309,11 @@ mod tests {
     }
 
     fn places(connections: usize, per_client: usize) -> Places {
-        Places::new(Limits { connections, per_client, idle: Duration::from_secs(10) })
+        Places::new(Limits {
+            connections,
+            per_client,
+            idle: Duration::from_secs(10),
+        })
     }
 
     fn admit(places: &Places, last: u8, now: Instant) -> Option<Place> {
@@ -261,7 +327,10 @@ mod tests {
     async fn lost(held: &[Place]) -> Vec<usize> {
         let mut lost = Vec::new();
         for (index, place) in held.iter().enumerate() {
-            if tokio::time::timeout(Duration::ZERO, place.lost()).await.is_ok() {
+            if tokio::time::timeout(Duration::ZERO, place.lost())
+                .await
+                .is_ok()
+            {
                 lost.push(index);
             }
         }
@@ -273,7 +342,9 @@ mod tests {
         let (places, now) = (places(8, 4), Instant::now());
         let other = [admit(&places, 1, now).unwrap()];
         let mut held: Vec<_> = (0..4).map(|_| admit(&places, 2, now).unwrap()).collect();
-        let Admission::Later(wait) = places.admit(client(2), now) else { panic!("a fifth has a place") };
+        let Admission::Later(wait) = places.admit(client(2), now) else {
+            panic!("a fifth has a place")
+        };
         assert_eq!(wait, GRACE);
         held.push(admit(&places, 2, now + GRACE).unwrap());
         assert_eq!(lost(&held).await, [0], "the oldest");
@@ -284,8 +355,10 @@ mod tests {
     #[tokio::test]
     async fn newcomer_takes_a_place_of_who_has_most() {
         let (places, now) = (places(8, 4), Instant::now());
-        let held: Vec<_> =
-            [1, 2, 2, 2, 3, 3, 4, 5].into_iter().map(|last| admit(&places, last, now).unwrap()).collect();
+        let held: Vec<_> = [1, 2, 2, 2, 3, 3, 4, 5]
+            .into_iter()
+            .map(|last| admit(&places, last, now).unwrap())
+            .collect();
         let later = now + GRACE;
         let new = admit(&places, 6, later).unwrap();
         assert_eq!(lost(&held).await, [1]);
@@ -324,14 +397,22 @@ mod tests {
     #[tokio::test]
     async fn callers_connections_do_not_count_for_the_client() {
         let (places, now) = (places(8, 2), Instant::now());
-        let callers: Vec<_> = (0..4).filter_map(|_| admit(&places, 1, now).inspect(Place::vouch)).collect();
+        let callers: Vec<_> = (0..4)
+            .filter_map(|_| admit(&places, 1, now).inspect(Place::vouch))
+            .collect();
         assert_eq!(callers.len(), 4);
-        let others = [admit(&places, 1, now).unwrap(), admit(&places, 1, now).unwrap()];
+        let others = [
+            admit(&places, 1, now).unwrap(),
+            admit(&places, 1, now).unwrap(),
+        ];
         assert!(admit(&places, 1, now).is_none());
         assert!(admit(&places, 1, now + GRACE).is_some());
         assert!(lost(&callers).await.is_empty());
         drop((callers, others));
         let table = places.lock();
-        assert!(table.connections.is_empty() && table.clients.is_empty(), "nothing is kept of who has left");
+        assert!(
+            table.connections.is_empty() && table.clients.is_empty(),
+            "nothing is kept of who has left"
+        );
     }
 }

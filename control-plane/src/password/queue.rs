@@ -1,5 +1,5 @@
-//! Who is next. Everybody who asks has a line of their own, and lines take turns: whoever asks for much waits behind
-//! themselves, not in front of others.
+//! Who is next. Everybody who asks has a line of their own, and lines take turns: whoever asks for
+//! much waits behind themselves, not in front of others.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -16,7 +16,8 @@ const TURNS: u32 = 4;
 /// Which of two groups of parties somebody belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rank {
-    /// Callers who have shown a credential, and clients that have logged in before to the same user. They come first.
+    /// Callers who have shown a credential, and clients that have logged in before to the same
+    /// user. They come first.
     Known,
     /// All other clients.
     Unknown,
@@ -33,11 +34,17 @@ pub(super) struct Queue<P, T> {
 
 impl<P: Clone + Eq + Hash, T> Queue<P, T> {
     pub(super) fn new() -> Self {
-        Self { known: Lines::new(), unknown: Lines::new(), contested: 0, next_id: 0 }
+        Self {
+            known: Lines::new(),
+            unknown: Lines::new(),
+            contested: 0,
+            next_id: 0,
+        }
     }
 
-    /// Lets somebody wait, and returns by which number [`remove`](Self::remove) finds them. If all places are taken, the
-    /// party that has the most gives up its last one, unless it has no more than the one who comes: then there is no place.
+    /// Lets somebody wait, and returns by which number [`remove`](Self::remove) finds them. If all
+    /// places are taken, the party that has the most gives up its last one, unless it has no more
+    /// than the one who comes: then there is no place.
     pub(super) fn push(&mut self, rank: Rank, party: &P, waiting: T) -> Option<u64> {
         let id = self.next_id;
         self.next_id = id.wrapping_add(1);
@@ -78,7 +85,11 @@ struct Lines<P, T> {
 
 impl<P: Clone + Eq + Hash, T> Lines<P, T> {
     fn new() -> Self {
-        Self { turns: VecDeque::new(), waiting: HashMap::new(), len: 0 }
+        Self {
+            turns: VecDeque::new(),
+            waiting: HashMap::new(),
+            len: 0,
+        }
     }
 
     fn push(&mut self, party: &P, id: u64, waiting: T) -> bool {
@@ -89,15 +100,21 @@ impl<P: Clone + Eq + Hash, T> Lines<P, T> {
         if own == 0 {
             self.turns.push_back(party.clone());
         }
-        self.waiting.entry(party.clone()).or_default().push_back((id, waiting));
+        self.waiting
+            .entry(party.clone())
+            .or_default()
+            .push_back((id, waiting));
         self.len = self.len.saturating_add(1);
         true
     }
 
-    /// Takes the last one out of the longest line, if that is longer than one of `own` and one more would be.
+    /// Takes the last one out of the longest line, if that is longer than one of `own` and one more
+    /// would be.
     fn make_room(&mut self, own: usize) -> bool {
         let longest = self.waiting.values_mut().max_by_key(|line| line.len());
-        let Some(line) = longest.filter(|line| line.len() > own.saturating_add(1)) else { return false };
+        let Some(line) = longest.filter(|line| line.len() > own.saturating_add(1)) else {
+            return false;
+        };
         line.pop_back();
         self.len = self.len.saturating_sub(1);
         true
@@ -117,7 +134,9 @@ impl<P: Clone + Eq + Hash, T> Lines<P, T> {
     }
 
     fn remove(&mut self, party: &P, id: u64) {
-        let Some(line) = self.waiting.get_mut(party) else { return };
+        let Some(line) = self.waiting.get_mut(party) else {
+            return;
+        };
         let before = line.len();
         line.retain(|(other, _)| *other != id);
         self.len = self.len.saturating_sub(before.saturating_sub(line.len()));
@@ -132,7 +151,12 @@ impl<P: Clone + Eq + Hash, T> Lines<P, T> {
 mod tests {
     use super::*;
 
-    fn push(queue: &mut Queue<u32, &'static str>, rank: Rank, party: u32, waiting: &'static str) -> Option<u64> {
+    fn push(
+        queue: &mut Queue<u32, &'static str>,
+        rank: Rank,
+        party: u32,
+        waiting: &'static str,
+    ) -> Option<u64> {
         queue.push(rank, &party, waiting)
     }
 
@@ -143,7 +167,14 @@ mod tests {
     #[test]
     fn parties_take_turns() {
         let mut queue = Queue::new();
-        for (party, waiting) in [(1, "a1"), (1, "a2"), (1, "a3"), (2, "b1"), (3, "c1"), (2, "b2")] {
+        for (party, waiting) in [
+            (1, "a1"),
+            (1, "a2"),
+            (1, "a3"),
+            (2, "b1"),
+            (3, "c1"),
+            (2, "b2"),
+        ] {
             push(&mut queue, Rank::Unknown, party, waiting).unwrap();
         }
         assert_eq!(order(queue), ["a1", "b1", "c1", "a2", "b2", "a3"]);
@@ -158,14 +189,18 @@ mod tests {
         for party in 0..5 {
             push(&mut queue, Rank::Known, party, "known").unwrap();
         }
-        let expected = ["known", "known", "known", "unknown", "known", "known", "unknown", "unknown"];
+        let expected = [
+            "known", "known", "known", "unknown", "known", "known", "unknown", "unknown",
+        ];
         assert_eq!(order(queue), expected);
     }
 
     #[test]
     fn party_fills_its_own_line_alone() {
         let mut queue = Queue::new();
-        let places = (0..100).filter(|_| push(&mut queue, Rank::Unknown, 1, "a").is_some()).count();
+        let places = (0..100)
+            .filter(|_| push(&mut queue, Rank::Unknown, 1, "a").is_some())
+            .count();
         assert_eq!(places, PER_PARTY);
         push(&mut queue, Rank::Unknown, 2, "b").expect("others wait beside it");
         assert_eq!(queue.pop().zip(queue.pop()), Some(("a", "b")));
@@ -188,14 +223,20 @@ mod tests {
         for party in 0..512 {
             push(&mut queue, Rank::Unknown, party, "one").unwrap();
         }
-        assert_eq!(push(&mut queue, Rank::Unknown, 1_000, "new"), None, "nobody has more than it would have");
+        assert_eq!(
+            push(&mut queue, Rank::Unknown, 1_000, "new"),
+            None,
+            "nobody has more than it would have"
+        );
         push(&mut queue, Rank::Known, 1_000, "known").expect("the ranks have places of their own");
     }
 
     #[test]
     fn those_who_left_keep_no_place() {
         let mut queue = Queue::new();
-        let ids: Vec<_> = (0..16).map(|_| push(&mut queue, Rank::Unknown, 1, "a").unwrap()).collect();
+        let ids: Vec<_> = (0..16)
+            .map(|_| push(&mut queue, Rank::Unknown, 1, "a").unwrap())
+            .collect();
         push(&mut queue, Rank::Unknown, 2, "b").unwrap();
         for id in ids {
             queue.remove(Rank::Unknown, &1, id);

@@ -38,8 +38,14 @@ impl Slots {
     }
 
     fn with_patience(memories: impl Into<Vec<Memory>>, patience: Duration) -> Self {
-        let state = State { free: memories.into(), queue: Queue::new() };
-        Self { state: Arc::new(Mutex::new(state)), patience }
+        let state = State {
+            free: memories.into(),
+            queue: Queue::new(),
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            patience,
+        }
     }
 
     /// Waits for a slot.
@@ -51,11 +57,22 @@ impl Slots {
         let id = {
             let mut state = self.lock();
             if let Some(memory) = state.free.pop() {
-                return Ok(Slot { memory: Some(memory), slots: self.clone() });
+                return Ok(Slot {
+                    memory: Some(memory),
+                    slots: self.clone(),
+                });
             }
-            state.queue.push(rank, party, sender).ok_or(PasswordError::Busy)?
+            state
+                .queue
+                .push(rank, party, sender)
+                .ok_or(PasswordError::Busy)?
         };
-        let _waiting = Waiting { slots: self, rank, party, id };
+        let _waiting = Waiting {
+            slots: self,
+            rank,
+            party,
+            id,
+        };
         // It ends early for somebody whose place went to another.
         match time::timeout(self.patience, receiver).await {
             Ok(Ok(slot)) => Ok(slot),
@@ -72,7 +89,10 @@ impl Slots {
                     None => return state.free.push(memory),
                 }
             };
-            match next.send(Slot { memory: Some(memory), slots: self.clone() }) {
+            match next.send(Slot {
+                memory: Some(memory),
+                slots: self.clone(),
+            }) {
                 Ok(()) => return,
                 // Who was next has left at this moment.
                 Err(mut slot) => match slot.memory.take() {
@@ -113,7 +133,10 @@ struct Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.slots.lock().queue.remove(self.rank, self.party, self.id);
+        self.slots
+            .lock()
+            .queue
+            .remove(self.rank, self.party, self.id);
     }
 }
 
@@ -148,15 +171,24 @@ mod tests {
         for login in &mut waiting {
             assert!(at_once(login).await.is_none());
         }
-        assert!(matches!(slots.acquire(Rank::Unknown, &attacker).await, Err(PasswordError::Busy)));
+        assert!(matches!(
+            slots.acquire(Rank::Unknown, &attacker).await,
+            Err(PasswordError::Busy)
+        ));
         let mut others = acquire(&other);
-        assert!(at_once(&mut others).await.is_none(), "another client has places of its own");
+        assert!(
+            at_once(&mut others).await.is_none(),
+            "another client has places of its own"
+        );
         drop(one);
         assert!(at_once(&mut waiting[0]).await.is_some());
         assert!(at_once(&mut others).await.is_some(), "and is next but one");
         drop(waiting);
         drop(two);
-        assert!(at_once(&mut acquire(&attacker)).await.is_some(), "those who left keep no place");
+        assert!(
+            at_once(&mut acquire(&attacker)).await.is_some(),
+            "those who left keep no place"
+        );
         assert_eq!(slots.lock().free.len(), 2);
     }
 
@@ -164,8 +196,17 @@ mod tests {
     async fn nobody_waits_without_end() {
         let slots = Slots::with_patience([Memory::new(), Memory::new()], Duration::from_millis(10));
         let party = client(1);
-        let _computing = [slots.acquire(Rank::Known, &party).await, slots.acquire(Rank::Known, &party).await];
-        assert!(matches!(slots.acquire(Rank::Known, &party).await, Err(PasswordError::Busy)));
-        assert!(slots.lock().queue.pop().is_none(), "and the place is free again");
+        let _computing = [
+            slots.acquire(Rank::Known, &party).await,
+            slots.acquire(Rank::Known, &party).await,
+        ];
+        assert!(matches!(
+            slots.acquire(Rank::Known, &party).await,
+            Err(PasswordError::Busy)
+        ));
+        assert!(
+            slots.lock().queue.pop().is_none(),
+            "and the place is free again"
+        );
     }
 }

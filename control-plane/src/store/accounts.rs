@@ -53,7 +53,12 @@ macro_rules! columns {
     };
 }
 
-const ACCOUNTS: List = List { columns: columns!(), table: "accounts", joins: "", searched: &["name", "id"] };
+const ACCOUNTS: List = List {
+    columns: columns!(),
+    table: "accounts",
+    joins: "",
+    searched: &["name", "id"],
+};
 
 /// Who logs in, and what their password is verified against.
 #[derive(Debug, FromRow)]
@@ -75,7 +80,10 @@ impl Store {
              AND deleted_at IS NULL";
         // As it was given first: a user whose address collides in NFC keeps it as it was.
         for email in [email.trim().to_lowercase(), text::normalized_email(email)] {
-            let found = sqlx::query_as(QUERY).bind(email).fetch_optional(&self.0.readers).await?;
+            let found = sqlx::query_as(QUERY)
+                .bind(email)
+                .fetch_optional(&self.0.readers)
+                .await?;
             if found.is_some() {
                 return Ok(found);
             }
@@ -92,8 +100,9 @@ impl Store {
         }
     }
 
-    /// Adds an administrator to the operator's account, and that account if there is none yet, unless it has one who is not
-    /// disabled, and this is no `recovery`: whether it has is decided in the same transaction.
+    /// Adds an administrator to the operator's account, and that account if there is none yet,
+    /// unless it has one who is not disabled, and this is no `recovery`: whether it has is decided
+    /// in the same transaction.
     pub(crate) async fn add_admin(
         &self,
         email: &str,
@@ -103,7 +112,11 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut transaction = self.0.begin().await?;
         let account = match operators_account(&mut transaction).await? {
-            Some(account) if !recovery && users::have_administrator(&mut transaction, &account).await? => return Ok(()),
+            Some(account)
+                if !recovery && users::have_administrator(&mut transaction, &account).await? =>
+            {
+                return Ok(());
+            }
             Some(account) => account,
             None => {
                 let account = random::id("acc")?;
@@ -123,16 +136,30 @@ impl Store {
         users::free_email(&mut transaction, &admin.email).await?;
         let admin = users::insert(&mut transaction, &account, admin, now).await?;
         let event = Event::created("user.create", &admin);
-        audit::write(&mut transaction, &account, &Actor::System, &Origin::default(), &[event], now).await?;
+        audit::write(
+            &mut transaction,
+            &account,
+            &Actor::System,
+            &Origin::default(),
+            &[event],
+            now,
+        )
+        .await?;
         Ok(transaction.commit().await?)
     }
 }
 
 impl Store {
     /// A page of the accounts that are not closed, the oldest first.
-    pub(crate) async fn accounts(&self, page: &PageQuery, now: i64) -> Result<Paged<Account>, StoreError> {
+    pub(crate) async fn accounts(
+        &self,
+        page: &PageQuery,
+        now: i64,
+    ) -> Result<Paged<Account>, StoreError> {
         let open = |select: &mut QueryBuilder<Sqlite>| _ = select.push("closed_at IS NULL");
-        let mut found: Paged<Account> = ACCOUNTS.page(&self.0.lists, BY_CREATION, page, open).await?;
+        let mut found: Paged<Account> = ACCOUNTS
+            .page(&self.0.lists, BY_CREATION, page, open)
+            .await?;
         let mut read = self.0.lists.begin().await?;
         for account in &mut found.rows {
             account.leave_out_expired(&mut read, now).await?;
@@ -148,7 +175,11 @@ impl Store {
 
 impl Account {
     /// Makes `keys` the number of those in the snapshot that have not expired.
-    async fn leave_out_expired(&mut self, from: &mut SqliteConnection, now: i64) -> Result<(), StoreError> {
+    async fn leave_out_expired(
+        &mut self,
+        from: &mut SqliteConnection,
+        now: i64,
+    ) -> Result<(), StoreError> {
         let expired = expired::count(from, &self.id, now).await?;
         self.keys = self.keys.saturating_sub(expired).max(0);
         Ok(())
@@ -157,7 +188,10 @@ impl Account {
 
 async fn find(from: &mut SqliteConnection, id: &str, now: i64) -> Result<Account, StoreError> {
     const QUERY: &str = concat!("SELECT ", columns!(), " FROM accounts WHERE id = ?");
-    let account = sqlx::query_as(QUERY).bind(id).fetch_optional(&mut *from).await?;
+    let account = sqlx::query_as(QUERY)
+        .bind(id)
+        .fetch_optional(&mut *from)
+        .await?;
     let mut account: Account = account.ok_or(StoreError::AccountNotFound)?;
     account.leave_out_expired(from, now).await?;
     Ok(account)
@@ -165,5 +199,7 @@ async fn find(from: &mut SqliteConnection, id: &str, now: i64) -> Result<Account
 
 /// The operator's account's id, which is the first one's.
 async fn operators_account(from: &mut SqliteConnection) -> Result<Option<String>, StoreError> {
-    Ok(sqlx::query_scalar("SELECT id FROM accounts WHERE operator").fetch_optional(from).await?)
+    Ok(sqlx::query_scalar("SELECT id FROM accounts WHERE operator")
+        .fetch_optional(from)
+        .await?)
 }

@@ -1,9 +1,10 @@
 //! Changes that somebody who has presented a credential asks for.
 //!
-//! **Invariant: such a change is made only if, in its own transaction, the credential is good and whoever it stands for
-//! holds what the change takes; and it is committed only with its entry in the audit.** What a handler saw before the
-//! request's body was there, or before a password was hashed, can be over by then. The functions of [`Acting`] have
-//! their transaction and the caller from [`Acting::begin`] or [`Acting::begin_unseen`], and from nowhere else.
+//! **Invariant: such a change is made only if, in its own transaction, the credential is good and
+//! whoever it stands for holds what the change takes; and it is committed only with its entry in
+//! the audit.** What a handler saw before the request's body was there, or before a password was
+//! hashed, can be over by then. The functions of [`Acting`] have their transaction and the caller
+//! from [`Acting::begin`] or [`Acting::begin_unseen`], and from nowhere else.
 
 use serde_json::Value;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
@@ -36,7 +37,16 @@ impl Store {
         origin: Origin,
         now: i64,
     ) -> Acting {
-        Acting { store: self.clone(), credential, permission, lasting: None, origin, if_match: None, call: None, now }
+        Acting {
+            store: self.clone(),
+            credential,
+            permission,
+            lasting: None,
+            origin,
+            if_match: None,
+            call: None,
+            now,
+        }
     }
 }
 
@@ -58,7 +68,10 @@ pub(super) struct Deed<T> {
 impl Acting {
     /// For a change that makes or edits something that lasts without what restricts a calling key.
     pub(crate) fn lasting(self, lasting: Lasting) -> Self {
-        Self { lasting: Some(lasting), ..self }
+        Self {
+            lasting: Some(lasting),
+            ..self
+        }
     }
 
     /// The same, for what the caller means by `If-Match` alone.
@@ -83,7 +96,9 @@ impl Acting {
     }
 
     /// For a change that nodes have nothing to do with.
-    pub(super) async fn begin_unseen(&self) -> Result<Deed<Transaction<'static, Sqlite>>, StoreError> {
+    pub(super) async fn begin_unseen(
+        &self,
+    ) -> Result<Deed<Transaction<'static, Sqlite>>, StoreError> {
         let mut transaction = self.store.0.begin().await?;
         let caller = self.caller(&mut transaction).await?;
         Ok(self.deed(transaction, caller))
@@ -105,25 +120,51 @@ impl Acting {
         Ok(recorded.map_or(Outcome::New(deed), Outcome::Repeated))
     }
 
-    async fn recorded(&self, from: &mut SqliteConnection, caller: &Caller) -> Result<Option<Recorded>, StoreError> {
+    async fn recorded(
+        &self,
+        from: &mut SqliteConnection,
+        caller: &Caller,
+    ) -> Result<Option<Recorded>, StoreError> {
         match &self.call {
-            Some(call) => repeatable::find(from, &self.store.0.at_rest, caller, call, self.now).await,
+            Some(call) => {
+                repeatable::find(from, &self.store.0.at_rest, caller, call, self.now).await
+            }
             None => Ok(None),
         }
     }
 
     fn deed<T>(&self, on: T, caller: Caller) -> Deed<T> {
-        let call = self.call.as_ref().map(|call| call.stored(&self.store.0.at_rest));
+        let call = self
+            .call
+            .as_ref()
+            .map(|call| call.stored(&self.store.0.at_rest));
         let if_match = self.if_match.clone();
-        Deed { on, caller, origin: self.origin.clone(), if_match, call, now: self.now }
+        Deed {
+            on,
+            caller,
+            origin: self.origin.clone(),
+            if_match,
+            call,
+            now: self.now,
+        }
     }
 
-    /// Fails with [`StoreError::SessionEnded`], [`StoreError::KeyRefused`], [`StoreError::PermissionMissing`] and
-    /// [`StoreError::KeyRestricted`].
+    /// Fails with [`StoreError::SessionEnded`], [`StoreError::KeyRefused`],
+    /// [`StoreError::PermissionMissing`] and [`StoreError::KeyRestricted`].
     async fn caller(&self, transaction: &mut SqliteConnection) -> Result<Caller, StoreError> {
         let at_rest = &self.store.0.at_rest;
-        let caller = callers::find(transaction, at_rest, &self.credential, self.origin.address, self.now).await?;
-        if let Some(permission) = self.permission.filter(|permission| !caller.holds(permission)) {
+        let caller = callers::find(
+            transaction,
+            at_rest,
+            &self.credential,
+            self.origin.address,
+            self.now,
+        )
+        .await?;
+        if let Some(permission) = self
+            .permission
+            .filter(|permission| !caller.holds(permission))
+        {
             return Err(StoreError::PermissionMissing(permission));
         }
         if let Some(lasting) = self.lasting
@@ -142,12 +183,15 @@ impl<T> Deed<T> {
     /// [`StoreError::PreconditionFailed`].
     pub(super) fn expect(&mut self, before: &(impl Tagged + ?Sized)) -> Result<(), StoreError> {
         match self.if_match.take() {
-            Some(if_match) if !if_match.matches(&before.entity_tag()) => Err(StoreError::PreconditionFailed),
+            Some(if_match) if !if_match.matches(&before.entity_tag()) => {
+                Err(StoreError::PreconditionFailed)
+            }
             _ => Ok(()),
         }
     }
 
-    /// Refuses to commit a change of something that has no tag, as no tag of the caller's matches it.
+    /// Refuses to commit a change of something that has no tag, as no tag of the caller's matches
+    /// it.
     fn ensure_compared(&self) -> Result<(), StoreError> {
         match self.if_match {
             Some(IfMatch::Tags(_)) => Err(StoreError::PreconditionFailed),
@@ -159,9 +203,21 @@ impl<T> Deed<T> {
 impl Deed<Change> {
     /// Records what came of a repeatable call: `data` of its answer, without secrets.
     pub(super) async fn record(&mut self, data: impl FnOnce() -> Value) -> Result<(), StoreError> {
-        let Some(call) = &self.call else { return Ok(()) };
-        let recorded = Recorded { data: data(), revision: Some(self.on.revision().cast_unsigned()) };
-        repeatable::record(self.on.connection(), &self.caller, call, &recorded, self.now).await
+        let Some(call) = &self.call else {
+            return Ok(());
+        };
+        let recorded = Recorded {
+            data: data(),
+            revision: Some(self.on.revision().cast_unsigned()),
+        };
+        repeatable::record(
+            self.on.connection(),
+            &self.caller,
+            call,
+            &recorded,
+            self.now,
+        )
+        .await
     }
 
     /// The revision that is in force while this is not committed. No other change is under way.
@@ -169,10 +225,25 @@ impl Deed<Change> {
         self.on.revision().cast_unsigned().saturating_sub(1)
     }
 
-    /// Writes some of the entries of what is changed, where they are too many to be held until the end.
+    /// Writes some of the entries of what is changed, where they are too many to be held until the
+    /// end.
     pub(super) async fn tell(&mut self, events: &[Event]) -> Result<(), StoreError> {
-        let Self { on, caller, origin, now, .. } = self;
-        audit::write(on.connection(), &caller.account_id, &caller.actor, origin, events, *now).await
+        let Self {
+            on,
+            caller,
+            origin,
+            now,
+            ..
+        } = self;
+        audit::write(
+            on.connection(),
+            &caller.account_id,
+            &caller.actor,
+            origin,
+            events,
+            *now,
+        )
+        .await
     }
 
     /// Returns the revision that is now in force.
@@ -186,14 +257,25 @@ impl Deed<Change> {
 impl Deed<Transaction<'static, Sqlite>> {
     /// Records what came of a repeatable call: `data` of its answer, without secrets.
     pub(super) async fn record(&mut self, data: impl FnOnce() -> Value) -> Result<(), StoreError> {
-        let Some(call) = &self.call else { return Ok(()) };
-        let recorded = Recorded { data: data(), revision: None };
+        let Some(call) = &self.call else {
+            return Ok(());
+        };
+        let recorded = Recorded {
+            data: data(),
+            revision: None,
+        };
         repeatable::record(&mut self.on, &self.caller, call, &recorded, self.now).await
     }
 
     pub(super) async fn commit(mut self, events: &[Event]) -> Result<(), StoreError> {
         self.ensure_compared()?;
-        let Self { on, caller, origin, now, .. } = &mut self;
+        let Self {
+            on,
+            caller,
+            origin,
+            now,
+            ..
+        } = &mut self;
         audit::write(on, &caller.account_id, &caller.actor, origin, events, *now).await?;
         Ok(self.on.commit().await?)
     }

@@ -1,9 +1,10 @@
-//! The audit: who changed what, when and from where. An entry is written in the transaction of what it tells of, and is
-//! never changed. Only an operator's command removes entries, once they are exported ([`cut`]): the database refuses anything
-//! else.
+//! The audit: who changed what, when and from where. An entry is written in the transaction of what
+//! it tells of, and is never changed. Only an operator's command removes entries, once they are
+//! exported ([`cut`]): the database refuses anything else.
 //!
-//! **Invariant: no change that somebody asks for is committed without its entry**; a [`Deed`](super::acting::Deed) asks
-//! for one. Entries hold no secret: they are made from what is shown of things, and of a secret nothing is.
+//! **Invariant: no change that somebody asks for is committed without its entry**; a
+//! [`Deed`](super::acting::Deed) asks for one. Entries hold no secret: they are made from what is
+//! shown of things, and of a secret nothing is.
 
 pub mod cut;
 mod read;
@@ -45,28 +46,53 @@ pub(crate) struct Event {
 impl Event {
     /// Something was done to `target` of which there is nothing more to say.
     pub(crate) fn done(action: &'static str, target: Target) -> Self {
-        Self { action, target, before: None, after: None }
+        Self {
+            action,
+            target,
+            before: None,
+            after: None,
+        }
     }
 
     /// It is there since.
     pub(crate) fn created(action: &'static str, thing: &impl Told) -> Self {
-        Self { action, target: thing.target(), before: None, after: Some(thing.told()) }
+        Self {
+            action,
+            target: thing.target(),
+            before: None,
+            after: Some(thing.told()),
+        }
     }
 
     /// It is no more.
     pub(crate) fn deleted(action: &'static str, thing: &impl Told) -> Self {
-        Self { action, target: thing.target(), before: Some(thing.told()), after: None }
+        Self {
+            action,
+            target: thing.target(),
+            before: Some(thing.told()),
+            after: None,
+        }
     }
 
     /// It is different; told of are the fields that are.
     pub(crate) fn edited<T: Told>(action: &'static str, before: &T, after: &T) -> Self {
         let (was, is) = differing(before.told(), after.told());
-        Self { action, target: after.target(), before: Some(was), after: Some(is) }
+        Self {
+            action,
+            target: after.target(),
+            before: Some(was),
+            after: Some(is),
+        }
     }
 
     /// Something happened to `target`, of which `details` tell more.
     pub(crate) fn noted(action: &'static str, target: Target, details: Value) -> Self {
-        Self { action, target, before: None, after: Some(details) }
+        Self {
+            action,
+            target,
+            before: None,
+            after: Some(details),
+        }
     }
 
     /// The same, with one thing more to say of how it was done.
@@ -92,10 +118,18 @@ impl Event {
 
 /// What of two objects is not the same in both.
 fn differing(was: Value, is: Value) -> (Value, Value) {
-    let (Value::Object(was), Value::Object(is)) = (was, is) else { return (Value::Null, Value::Null) };
+    let (Value::Object(was), Value::Object(is)) = (was, is) else {
+        return (Value::Null, Value::Null);
+    };
     let only = |one: &Map<String, Value>, other: &Map<String, Value>| {
-        let differ = one.iter().filter(|(name, value)| other.get(*name) != Some(value));
-        Value::Object(differ.map(|(name, value)| (name.clone(), value.clone())).collect())
+        let differ = one
+            .iter()
+            .filter(|(name, value)| other.get(*name) != Some(value));
+        Value::Object(
+            differ
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+        )
     };
     (only(&was, &is), only(&is, &was))
 }
@@ -111,18 +145,32 @@ pub(super) async fn write(
 ) -> Result<(), StoreError> {
     let address = origin.address.map(|address| address.to_string());
     for events in events.chunks(ROWS) {
-        let sides = events.iter().map(|event| Ok((kept(event.before.as_ref())?, kept(event.after.as_ref())?)));
+        let sides = events
+            .iter()
+            .map(|event| Ok((kept(event.before.as_ref())?, kept(event.after.as_ref())?)));
         let sides = sides.collect::<Result<Vec<_>, StoreError>>()?;
         let mut query = QueryBuilder::<Sqlite>::new(
             "INSERT INTO audit (account_id, at, actor_kind, actor_id, actor_name, action, target_kind, target_id, \
              target_name, before, after, source_address, request_id) ",
         );
-        query.push_values(events.iter().zip(sides), |mut row, (Event { action, target, .. }, (before, after))| {
-            row.push_bind(account_id).push_bind(now).push_bind(actor.kind()).push_bind(actor.id());
-            row.push_bind(actor.name()).push_bind(*action).push_bind(target.kind).push_bind(&target.id);
-            row.push_bind(&target.name).push_bind(before).push_bind(after).push_bind(&address);
-            row.push_bind(&origin.request_id);
-        });
+        query.push_values(
+            events.iter().zip(sides),
+            |mut row, (Event { action, target, .. }, (before, after))| {
+                row.push_bind(account_id)
+                    .push_bind(now)
+                    .push_bind(actor.kind())
+                    .push_bind(actor.id());
+                row.push_bind(actor.name())
+                    .push_bind(*action)
+                    .push_bind(target.kind)
+                    .push_bind(&target.id);
+                row.push_bind(&target.name)
+                    .push_bind(before)
+                    .push_bind(after)
+                    .push_bind(&address);
+                row.push_bind(&origin.request_id);
+            },
+        );
         query.build().execute(&mut *to).await?;
     }
     Ok(())
@@ -143,14 +191,23 @@ mod tests {
 
     #[test]
     fn what_is_the_same_before_and_after_is_left_out() {
-        let (was, is) = differing(json!({"a": 1, "b": [1], "c": null}), json!({"a": 1, "b": [2], "d": true}));
-        assert_eq!((was, is), (json!({"b": [1], "c": null}), json!({"b": [2], "d": true})));
+        let (was, is) = differing(
+            json!({"a": 1, "b": [1], "c": null}),
+            json!({"a": 1, "b": [2], "d": true}),
+        );
+        assert_eq!(
+            (was, is),
+            (json!({"b": [1], "c": null}), json!({"b": [2], "d": true}))
+        );
     }
 
     #[test]
     fn what_is_too_long_is_told_of_by_its_length() {
         let long = Value::String("x".repeat(MAX_LEN));
-        assert_eq!(kept(Some(&long)).unwrap().unwrap(), r#"{"omitted_bytes":65538}"#);
+        assert_eq!(
+            kept(Some(&long)).unwrap().unwrap(),
+            r#"{"omitted_bytes":65538}"#
+        );
         assert_eq!(kept(Some(&json!({"a": 1}))).unwrap().unwrap(), r#"{"a":1}"#);
         assert_eq!(kept(None).unwrap(), None);
     }

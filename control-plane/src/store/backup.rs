@@ -1,7 +1,8 @@
-//! Copies of the database: a backup, which is made while a control plane may be at work, and what is restored from one.
+//! Copies of the database: a backup, which is made while a control plane may be at work, and what
+//! is restored from one.
 //!
-//! A copy is written under a name of its own in the directory where it belongs. It gets its name once it is whole,
-//! verified and on the disk.
+//! A copy is written under a name of its own in the directory where it belongs. It gets its name
+//! once it is whole, verified and on the disk.
 
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -94,8 +95,8 @@ pub struct Restored {
     pub keys: u64,
     /// Where the database is that was there before.
     pub former: Option<PathBuf>,
-    /// Whether that is a later state of the same database. Otherwise nobody knows which Envoys came and which node tokens
-    /// were revoked since the backup.
+    /// Whether that is a later state of the same database. Otherwise nobody knows which Envoys came
+    /// and which node tokens were revoked since the backup.
     pub replaces_later: bool,
 }
 
@@ -110,13 +111,19 @@ pub async fn backup(database: &Path, file: &Path) -> Result<Backup, BackupError>
 }
 
 /// Does what [`restore_with`] does, without an at-rest key.
-pub async fn restore(file: &Path, database: &Path, force: bool, now: i64) -> Result<Restored, BackupError> {
+pub async fn restore(
+    file: &Path,
+    database: &Path,
+    force: bool,
+    now: i64,
+) -> Result<Restored, BackupError> {
     restore_with(file, database, &AtRestKeys::default(), force, now).await
 }
 
-/// Puts a copy of the backup `file` in the place of `database`, as the beginning of another history: what nodes hold is
-/// not compared with it, and nobody is logged in. A database that is there is kept beside it under another name, if
-/// `force` says that it should go; `now`, in Unix seconds, is part of that name.
+/// Puts a copy of the backup `file` in the place of `database`, as the beginning of another
+/// history: what nodes hold is not compared with it, and nobody is logged in. A database that is
+/// there is kept beside it under another name, if `force` says that it should go; `now`, in Unix
+/// seconds, is part of that name.
 pub async fn restore_with(
     file: &Path,
     database: &Path,
@@ -130,7 +137,9 @@ pub async fn restore_with(
         return Err(BackupError::Exists(database.to_owned()));
     }
     let (copy, revision) = copy(file, database).await?;
-    let (keys, replaces_later) = copy.begin_history(file, replaces.then_some(database), keys, now).await?;
+    let (keys, replaces_later) = copy
+        .begin_history(file, replaces.then_some(database), keys, now)
+        .await?;
     let former = beside(database, &format!(".before-restore-{now}"));
     if replaces {
         // At no moment is there no database: a control plane that starts would make an empty one.
@@ -142,7 +151,12 @@ pub async fn restore_with(
     }
     copy.keep(database)?;
     drop(lock);
-    Ok(Restored { revision, keys, former: replaces.then_some(former), replaces_later })
+    Ok(Restored {
+        revision,
+        keys,
+        former: replaces.then_some(former),
+        replaces_later,
+    })
 }
 
 /// A copy of `database` that is to become `file`, verified, and the newest revision in it.
@@ -151,19 +165,27 @@ async fn copy(database: &Path, file: &Path) -> Result<(Copy, u64), BackupError> 
     let copy = Copy::begin(file)?;
     let mut connection = open(database, true).await?;
     let ours = "SELECT COUNT(*) FROM sqlite_schema WHERE name IN ('_sqlx_migrations', 'meta', 'keys', 'policies')";
-    let tables: i64 = sqlx::query_scalar(ours).fetch_one(&mut connection).await.map_err(refused(database))?;
+    let tables: i64 = sqlx::query_scalar(ours)
+        .fetch_one(&mut connection)
+        .await
+        .map_err(refused(database))?;
     if tables != 4 {
         return Err(BackupError::Foreign(database.to_owned()));
     }
     verify(&mut connection, database).await?;
-    let vacuum = sqlx::query("VACUUM INTO ?").bind(copy.name()?).execute(&mut connection).await;
+    let vacuum = sqlx::query("VACUUM INTO ?")
+        .bind(copy.name()?)
+        .execute(&mut connection)
+        .await;
     vacuum.map_err(refused(database))?;
     connection.close().await.map_err(refused(database))?;
 
     let mut connection = open(&copy.0, true).await?;
     verify(&mut connection, &copy.0).await?;
-    let revision: i64 =
-        sqlx::query_scalar("SELECT revision FROM meta").fetch_one(&mut connection).await.map_err(refused(database))?;
+    let revision: i64 = sqlx::query_scalar("SELECT revision FROM meta")
+        .fetch_one(&mut connection)
+        .await
+        .map_err(refused(database))?;
     connection.close().await.map_err(refused(&copy.0))?;
     Ok((copy, revision.cast_unsigned()))
 }
@@ -171,11 +193,21 @@ async fn copy(database: &Path, file: &Path) -> Result<(Copy, u64), BackupError> 
 async fn verify(connection: &mut SqliteConnection, path: &Path) -> Result<(), BackupError> {
     let check = sqlx::query_scalar("PRAGMA integrity_check(1)").fetch_one(connection);
     let told: String = check.await.map_err(refused(path))?;
-    if told == "ok" { Ok(()) } else { Err(BackupError::Damaged { path: path.to_owned(), told }) }
+    if told == "ok" {
+        Ok(())
+    } else {
+        Err(BackupError::Damaged {
+            path: path.to_owned(),
+            told,
+        })
+    }
 }
 
 async fn open(path: &Path, read_only: bool) -> Result<SqliteConnection, BackupError> {
-    let options = SqliteConnectOptions::new().filename(path).read_only(read_only).busy_timeout(PATIENCE);
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(read_only)
+        .busy_timeout(PATIENCE);
     options.connect().await.map_err(refused(path))
 }
 
@@ -191,17 +223,26 @@ fn set_aside(path: &Path, name: &Path) -> Result<(), BackupError> {
 }
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> BackupError {
-    move |source| BackupError::File { path: path.to_owned(), source }
+    move |source| BackupError::File {
+        path: path.to_owned(),
+        source,
+    }
 }
 
-/// SQLITE_NOTADB and SQLITE_CORRUPT say something about the file: <https://sqlite.org/rescode.html>.
+/// SQLITE_NOTADB and SQLITE_CORRUPT say something about the file:
+/// <https://sqlite.org/rescode.html>.
 fn refused(path: &Path) -> impl Fn(sqlx::Error) -> BackupError {
     move |source| {
         let path = path.to_owned();
-        let code = source.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
+        let code = source
+            .as_database_error()
+            .and_then(|error| error.code()?.parse::<i32>().ok());
         match code.map(|code| code & 0xff) {
             Some(26) => BackupError::Foreign(path),
-            Some(11) => BackupError::Damaged { path, told: source.to_string() },
+            Some(11) => BackupError::Damaged {
+                path,
+                told: source.to_string(),
+            },
             _ => BackupError::Database { path, source },
         }
     }
@@ -216,17 +257,25 @@ impl Copy {
         // Absolute, so that SQLite takes no name for a URI.
         let file = std::path::absolute(file).map_err(failed(file))?;
         let path = beside(&file, &format!(".partial-{}", random::base62(8)?));
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed(&path))?;
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed(&path))?;
         Ok(Self(path))
     }
 
     fn name(&self) -> Result<&str, BackupError> {
         let told = "SQLite takes no file name that is not UTF-8";
-        self.0.to_str().ok_or_else(|| failed(&self.0)(io::Error::new(io::ErrorKind::InvalidInput, told)))
+        self.0
+            .to_str()
+            .ok_or_else(|| failed(&self.0)(io::Error::new(io::ErrorKind::InvalidInput, told)))
     }
 
-    /// Brings the copy of the backup `file` up to date, and makes another history of it, which goes on from that of
-    /// `replaced`. Returns how many live keys it has, and whether `replaced` is a later state of it.
+    /// Brings the copy of the backup `file` up to date, and makes another history of it, which goes
+    /// on from that of `replaced`. Returns how many live keys it has, and whether `replaced` is a
+    /// later state of it.
     async fn begin_history(
         &self,
         file: &Path,
@@ -235,19 +284,32 @@ impl Copy {
         now: i64,
     ) -> Result<(u64, bool), BackupError> {
         let mut connection = open(&self.0, false).await?;
-        MIGRATIONS.run(&mut connection).await.map_err(|error| match error {
-            MigrateError::VersionMissing(migration) => BackupError::Newer { path: file.to_owned(), migration },
-            error => BackupError::Migration(error),
-        })?;
+        MIGRATIONS
+            .run(&mut connection)
+            .await
+            .map_err(|error| match error {
+                MigrateError::VersionMissing(migration) => BackupError::Newer {
+                    path: file.to_owned(),
+                    migration,
+                },
+                error => BackupError::Migration(error),
+            })?;
         let at_rest = AtRest::open(&mut connection, keys).await;
-        at_rest.map_err(|source| BackupError::AtRest { path: file.to_owned(), source })?;
+        at_rest.map_err(|source| BackupError::AtRest {
+            path: file.to_owned(),
+            source,
+        })?;
         let mut epoch = Epoch::default();
         random::fill(&mut epoch)?;
         let skipped = life::numbers_to_skip()?;
         let change = async {
             let later = former::take_over(&mut connection, replaced, now).await?;
-            sqlx::query("UPDATE meta SET epoch = ?").bind(&epoch[..]).execute(&mut connection).await?;
-            // Nodes count anew in another history; what they counted before stays in the sums, as if others had.
+            sqlx::query("UPDATE meta SET epoch = ?")
+                .bind(&epoch[..])
+                .execute(&mut connection)
+                .await?;
+            // Nodes count anew in another history; what they counted before stays in the sums, as
+            // if others had.
             for gone in ["DELETE FROM sessions", "DELETE FROM node_usage"] {
                 sqlx::query(gone).execute(&mut connection).await?;
             }

@@ -107,11 +107,14 @@ impl Caller {
         (self.operator || !permission.starts_with(OPERATORS_GROUP)) && self.grants.hold(permission)
     }
 
-    /// The subaccounts of a key that they make and say nothing about: all that its owner may act on, and of a key that
-    /// is kept to some, those.
+    /// The subaccounts of a key that they make and say nothing about: all that its owner may act
+    /// on, and of a key that is kept to some, those.
     pub(crate) fn own_subaccounts(&self) -> Selection {
         match &self.restrictions {
-            Some(KeyRestrictions { subaccounts: Selection::Listed(_), .. }) => self.subaccounts.clone(),
+            Some(KeyRestrictions {
+                subaccounts: Selection::Listed(_),
+                ..
+            }) => self.subaccounts.clone(),
             Some(_) | None => Selection::All,
         }
     }
@@ -123,8 +126,8 @@ impl Caller {
 }
 
 impl Store {
-    /// Who a credential stands for; this is also a use of it. Fails with [`StoreError::SessionEnded`] and
-    /// [`StoreError::KeyRefused`] if that is nobody.
+    /// Who a credential stands for; this is also a use of it. Fails with
+    /// [`StoreError::SessionEnded`] and [`StoreError::KeyRefused`] if that is nobody.
     pub(crate) async fn caller(
         &self,
         credential: &Credential,
@@ -132,7 +135,10 @@ impl Store {
         now: i64,
     ) -> Result<Caller, StoreError> {
         match credential {
-            Credential::Session(token) => self.use_session(token, now).await?.ok_or(StoreError::SessionEnded),
+            Credential::Session(token) => self
+                .use_session(token, now)
+                .await?
+                .ok_or(StoreError::SessionEnded),
             Credential::Key(digest) => {
                 let mut transaction = self.0.readers.begin().await?;
                 let caller = key(&mut transaction, &self.0.at_rest, digest, address, now).await?;
@@ -183,10 +189,18 @@ async fn key(
 ) -> Result<Caller, StoreError> {
     const ACCOUNT: &str = "SELECT tier, operator, disabled, closed_at IS NOT NULL AS closed FROM accounts WHERE id = ?";
     let refused = |code| Err(StoreError::KeyRefused(code));
-    let Some(Found { account_id, key, expires_at }) = keys::by_digest(&mut *from, at_rest, digest).await? else {
+    let Some(Found {
+        account_id,
+        key,
+        expires_at,
+    }) = keys::by_digest(&mut *from, at_rest, digest).await?
+    else {
         return refused(Code::InvalidKey);
     };
-    let account: AccountRow = sqlx::query_as(ACCOUNT).bind(&account_id).fetch_one(&mut *from).await?;
+    let account: AccountRow = sqlx::query_as(ACCOUNT)
+        .bind(&account_id)
+        .fetch_one(&mut *from)
+        .await?;
     // The key of somebody who no longer exists is revoked, also while its row says nothing of it.
     if account.closed || key.revoked_at.is_some() {
         return refused(Code::InvalidKey);
@@ -199,8 +213,13 @@ async fn key(
         return refused(Code::ExpiredKey);
     }
     let account_tier = (account.tier.clone(), !account.operator);
-    let restrictions =
-        KeyRestrictions::new(&key, expires_at, tiers::with_retired(&mut *from).await?, account_tier, now);
+    let restrictions = KeyRestrictions::new(
+        &key,
+        expires_at,
+        tiers::with_retired(&mut *from).await?,
+        account_tier,
+        now,
+    );
     if !restrictions.admits(address) {
         return refused(Code::IpDenied);
     }
@@ -209,7 +228,10 @@ async fn key(
     }
     let Authority { roles, permissions } = key.settings.authority;
     Ok(Caller {
-        actor: Actor::Key { id: key.id, name: key.settings.name },
+        actor: Actor::Key {
+            id: key.id,
+            name: key.settings.name,
+        },
         account_id,
         user_id: key.user_id,
         tier: account.tier,

@@ -1,4 +1,5 @@
-//! A transaction that changes what nodes decide by: it advances the revision, and tells of it once it is committed.
+//! A transaction that changes what nodes decide by: it advances the revision, and tells of it once
+//! it is committed.
 
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 use std::sync::Arc;
@@ -23,7 +24,12 @@ impl Change {
         let mut transaction = store.0.begin().await?;
         let began = Instant::now();
         let head = history::advance(&mut transaction).await?;
-        Ok(Self { transaction, head, began, store: store.0.clone() })
+        Ok(Self {
+            transaction,
+            head,
+            began,
+            store: store.0.clone(),
+        })
     }
 
     pub(super) fn revision(&self) -> i64 {
@@ -39,8 +45,8 @@ impl Change {
         &mut self.transaction
     }
 
-    /// Returns the revision that is now in force. What follows from the keys that have changed is part of the change,
-    /// whatever changed them.
+    /// Returns the revision that is now in force. What follows from the keys that have changed is
+    /// part of the change, whatever changed them.
     pub(super) async fn commit(mut self) -> Result<u64, StoreError> {
         secrets::follow_keys(&mut self).await?;
         secrets::tell_of_imported(&mut self).await?;
@@ -53,7 +59,9 @@ impl Change {
             self.store.health.record(Some(&error));
             return Err(error);
         }
-        self.store.writes.observe(self.began.elapsed().as_secs_f64());
+        self.store
+            .writes
+            .observe(self.began.elapsed().as_secs_f64());
         let head = self.head;
         // A later change can get here first: its transaction began when this one had ended.
         self.store.head.send_if_modified(|newest| {
@@ -67,10 +75,12 @@ impl Change {
     }
 }
 
-/// Runs a write to its end, even if the caller stops waiting: what is committed is always told of. What it logs belongs
-/// to the caller's request.
+/// Runs a write to its end, even if the caller stops waiting: what is committed is always told of.
+/// What it logs belongs to the caller's request.
 pub(super) async fn to_its_end<T: Send + 'static, E: From<StoreError> + Send + 'static>(
     write: impl Future<Output = Result<T, E>> + Send + 'static,
 ) -> Result<T, E> {
-    tokio::spawn(write.in_current_span()).await.map_err(|_| StoreError::Interrupted)?
+    tokio::spawn(write.in_current_span())
+        .await
+        .map_err(|_| StoreError::Interrupted)?
 }

@@ -1,7 +1,7 @@
 //! Encoded records in runs of bounded length, none of them cut.
 
-/// Bytes in a run at most, unless a single record is longer: what a worker of Envoy applies in about a
-/// millisecond.
+/// Bytes in a run at most, unless a single record is longer: what a worker of Envoy applies in
+/// about a millisecond.
 pub const CHUNK_LEN: usize = 128 * 1024;
 
 /// Concatenated records.
@@ -10,11 +10,16 @@ pub struct Chunks(Vec<Vec<u8>>);
 
 impl Chunks {
     /// Appends what `encode` writes as one record.
-    pub(super) fn push<E>(&mut self, encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
+    pub(super) fn push<E>(
+        &mut self,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
         if self.0.is_empty() {
             self.0.push(Vec::new());
         }
-        let Some(run) = self.0.last_mut() else { return Ok(()) };
+        let Some(run) = self.0.last_mut() else {
+            return Ok(());
+        };
         let before = run.len();
         encode(run)?;
         if run.len() > CHUNK_LEN && before > 0 {
@@ -64,7 +69,10 @@ mod tests {
         }
         assert_eq!(chunks.len(), 40 * 20_000);
         let runs: Vec<_> = chunks.into_iter().collect();
-        assert!(runs.iter().all(|run| run.len() <= CHUNK_LEN && run.len() % 20_000 == 0));
+        assert!(
+            runs.iter()
+                .all(|run| run.len() <= CHUNK_LEN && run.len() % 20_000 == 0)
+        );
         assert_eq!(runs.len(), 40_usize.div_ceil(CHUNK_LEN / 20_000));
         assert_eq!(runs.concat(), records.concat());
     }

@@ -44,7 +44,8 @@ pub struct NewKey {
 }
 
 impl NewKey {
-    /// A key for `secret` that says nothing but this: good for everything that asks for a valid key and nothing more.
+    /// A key for `secret` that says nothing but this: good for everything that asks for a valid key
+    /// and nothing more.
     pub fn new(
         account_id: &str,
         user_id: &str,
@@ -98,24 +99,31 @@ struct Row {
 }
 
 impl Store {
-    /// Makes all of `keys`. Fails with [`StoreError::TierNotFound`] if one has a tier that there is not, with
-    /// [`StoreError::ServiceUnknown`] if one names a service that its account has not, and with
-    /// [`StoreError::TierExceeded`] and [`StoreError::KeyLimit`] beyond what their account may have.
+    /// Makes all of `keys`. Fails with [`StoreError::TierNotFound`] if one has a tier that there is
+    /// not, with [`StoreError::ServiceUnknown`] if one names a service that its account has not,
+    /// and with [`StoreError::TierExceeded`] and [`StoreError::KeyLimit`] beyond what their account
+    /// may have.
     pub async fn create_keys(&self, keys: &[NewKey], now: i64) -> Result<Created, StoreError> {
         let (store, keys) = (self.clone(), keys.to_vec());
         to_its_end(async move {
             let mut change = Change::begin(&store).await?;
-            let keys = create(&mut change, keys, now).await.map_err(StoreError::of_any_row)?;
-            Ok(Created { revision: change.commit().await?, keys })
+            let keys = create(&mut change, keys, now)
+                .await
+                .map_err(StoreError::of_any_row)?;
+            Ok(Created {
+                revision: change.commit().await?,
+                keys,
+            })
         })
         .await
     }
 }
 
 impl Acting {
-    /// Makes the key that `new` says, which sees the caller and the ids of the account's subaccounts, and makes none if
-    /// that fails. Returns it with the revision from which on nodes know it. A repeatable call is recorded with what `data`
-    /// says of the key. Fails as [`create_keys`](Store::create_keys) does.
+    /// Makes the key that `new` says, which sees the caller and the ids of the account's
+    /// subaccounts, and makes none if that fails. Returns it with the revision from which on nodes
+    /// know it. A repeatable call is recorded with what `data` says of the key. Fails as
+    /// [`create_keys`](Store::create_keys) does.
     pub(crate) async fn create_key<E: From<StoreError> + Send + 'static>(
         self,
         new: impl FnOnce(&Caller, &[String]) -> Result<NewKey, E> + Send + 'static,
@@ -128,8 +136,13 @@ impl Acting {
             };
             let there_are = subaccounts::ids(deed.on.connection(), &deed.caller.account_id).await?;
             let key = new(&deed.caller, &there_are)?;
-            let keys = create(&mut deed.on, vec![key], self.now).await.map_err(StoreError::of_any_row)?;
-            let key = keys.into_iter().next().ok_or(StoreError::Damaged("a key that was created"))?;
+            let keys = create(&mut deed.on, vec![key], self.now)
+                .await
+                .map_err(StoreError::of_any_row)?;
+            let key = keys
+                .into_iter()
+                .next()
+                .ok_or(StoreError::Damaged("a key that was created"))?;
             deed.record(|| data(&key)).await?;
             let revision = deed.commit(&[Event::created("key.create", &key)]).await?;
             Ok(Outcome::New((key, revision)))
@@ -138,17 +151,29 @@ impl Acting {
     }
 }
 
-/// Fails with [`StoreError::Row`] about one of them, for [`StoreError::NameTaken`] or [`StoreError::SecretTaken`] also by
-/// another one of them.
-pub(super) async fn create(change: &mut Change, keys: Vec<NewKey>, now: i64) -> Result<Vec<Key>, StoreError> {
+/// Fails with [`StoreError::Row`] about one of them, for [`StoreError::NameTaken`] or
+/// [`StoreError::SecretTaken`] also by another one of them.
+pub(super) async fn create(
+    change: &mut Change,
+    keys: Vec<NewKey>,
+    now: i64,
+) -> Result<Vec<Key>, StoreError> {
     require_owners(change, &keys).await?;
     require_new(change, &keys, now).await?;
     let mut bounds = Bounds::new(change, now).await?;
     let mut policies = HashMap::new();
-    let (mut rows, mut limits) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
+    let (mut rows, mut limits) = (
+        Vec::with_capacity(keys.len()),
+        Vec::with_capacity(keys.len()),
+    );
     let slots = slots::take(change, keys.len(), now).await?;
     for (index, (key, slot)) in keys.into_iter().zip(slots).enumerate() {
-        limits.push(bounds.admit(change, &key).await.map_err(|error| error.of_row(index))?);
+        limits.push(
+            bounds
+                .admit(change, &key)
+                .await
+                .map_err(|error| error.of_row(index))?,
+        );
         let content = Content::of(&key.account_id, &key.user_id, &key.settings)?;
         let policy_id = match policies.get(&content.digest()) {
             Some(&policy_id) => policy_id,
@@ -162,9 +187,18 @@ pub(super) async fn create(change: &mut Change, keys: Vec<NewKey>, now: i64) -> 
         let digest = if key.imported {
             change.at_rest().seal(&key.digest, &id)?
         } else {
-            StoredDigest { digest: key.digest.0, sealed: None }
+            StoredDigest {
+                digest: key.digest.0,
+                sealed: None,
+            }
         };
-        rows.push(Row { id, policy_id, slot, digest, key });
+        rows.push(Row {
+            id,
+            policy_id,
+            slot,
+            digest,
+            key,
+        });
     }
     if rows.iter().any(|row| row.key.imported) {
         at_rest::record_use(change.connection()).await?;
@@ -172,7 +206,12 @@ pub(super) async fn create(change: &mut Change, keys: Vec<NewKey>, now: i64) -> 
     for rows in rows.chunks(ROWS) {
         insert(change, rows, now).await?;
     }
-    outbox::created(change, rows.iter().map(|row| row.key.account_id.as_str()), now).await?;
+    outbox::created(
+        change,
+        rows.iter().map(|row| row.key.account_id.as_str()),
+        now,
+    )
+    .await?;
     let created = |(row, limits): (Row, _)| Key {
         id: row.id,
         user_id: row.key.user_id,
@@ -200,18 +239,31 @@ pub(super) async fn create(change: &mut Change, keys: Vec<NewKey>, now: i64) -> 
 async fn require_new(change: &mut Change, keys: &[NewKey], now: i64) -> Result<(), StoreError> {
     let mut of_accounts = BTreeMap::<_, Vec<_>>::new();
     for key in keys {
-        of_accounts.entry(key.account_id.as_str()).or_default().push(key.settings.name.as_str());
+        of_accounts
+            .entry(key.account_id.as_str())
+            .or_default()
+            .push(key.settings.name.as_str());
     }
     let mut taken = HashSet::new();
     for (account_id, names) in of_accounts {
         for names in names.chunks(NAMES) {
-            let names = expired::taken_names(change.connection(), account_id, names, None, now).await?;
+            let names =
+                expired::taken_names(change.connection(), account_id, names, None, now).await?;
             taken.extend(names.into_iter().map(|name| (account_id.to_owned(), name)));
         }
     }
     let digests: Vec<_> = keys.iter().map(|key| key.digest).collect();
     let mut digests = secrets::known(change, &digests).await?;
-    for (index, NewKey { account_id, digest, settings, .. }) in keys.iter().enumerate() {
+    for (
+        index,
+        NewKey {
+            account_id,
+            digest,
+            settings,
+            ..
+        },
+    ) in keys.iter().enumerate()
+    {
         if !taken.insert((account_id.clone(), settings.name.clone())) {
             return Err(StoreError::NameTaken.of_row(index));
         }
@@ -222,11 +274,15 @@ async fn require_new(change: &mut Change, keys: &[NewKey], now: i64) -> Result<(
     Ok(())
 }
 
-/// Refuses keys of owners who no longer exist. Whoever makes keys for themselves exists; these can be for somebody else.
+/// Refuses keys of owners who no longer exist. Whoever makes keys for themselves exists; these can
+/// be for somebody else.
 async fn require_owners(change: &mut Change, keys: &[NewKey]) -> Result<(), StoreError> {
     const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM users u JOIN accounts a ON a.id = u.account_id \
          WHERE u.id = ? AND a.id = ? AND u.deleted_at IS NULL AND a.closed_at IS NULL)";
-    let owners: BTreeSet<_> = keys.iter().map(|key| (&key.user_id, &key.account_id)).collect();
+    let owners: BTreeSet<_> = keys
+        .iter()
+        .map(|key| (&key.user_id, &key.account_id))
+        .collect();
     for (user_id, account_id) in owners {
         let exists = sqlx::query_scalar(EXISTS).bind(user_id).bind(account_id);
         if !exists.fetch_one(change.connection()).await? {
@@ -243,35 +299,87 @@ async fn insert(change: &mut Change, rows: &[Row], now: i64) -> Result<(), Store
          tier, scope, roles, permissions, subaccounts, limits, allowed_ips, denied_ips, issues, ceilings, issued, expires_at, \
          created_at, updated_at, secret_created_at, revision) ",
     );
-    let encoded = rows.iter().map(|Row { key: NewKey { settings, .. }, .. }| {
-        let Authority { roles, permissions } = &settings.authority;
-        let selections = [listed_to_json(&settings.scope)?, listed_to_json(&settings.subaccounts)?];
-        let lists = [to_json(roles)?, to_json(permissions)?, to_json(&settings.limits)?];
-        let issues = settings.issues.as_ref().map(to_json).transpose()?;
-        let bounds = (issues, to_json(&settings.ceilings)?);
-        Ok((selections, lists, ([to_json(&settings.allowed_ips)?, to_json(&settings.denied_ips)?], bounds)))
-    });
+    let encoded = rows.iter().map(
+        |Row {
+             key: NewKey { settings, .. },
+             ..
+         }| {
+            let Authority { roles, permissions } = &settings.authority;
+            let selections = [
+                listed_to_json(&settings.scope)?,
+                listed_to_json(&settings.subaccounts)?,
+            ];
+            let lists = [
+                to_json(roles)?,
+                to_json(permissions)?,
+                to_json(&settings.limits)?,
+            ];
+            let issues = settings.issues.as_ref().map(to_json).transpose()?;
+            let bounds = (issues, to_json(&settings.ceilings)?);
+            Ok((
+                selections,
+                lists,
+                (
+                    [
+                        to_json(&settings.allowed_ips)?,
+                        to_json(&settings.denied_ips)?,
+                    ],
+                    bounds,
+                ),
+            ))
+        },
+    );
     let encoded = encoded.collect::<Result<Vec<_>, StoreError>>()?;
-    query.push_values(rows.iter().zip(encoded), |mut to, (row, (selections, lists, addresses))| {
-        let Row { id, policy_id, slot, digest, key } = row;
-        let NewKey { account_id, user_id, masked, imported, settings, .. } = key;
-        let ([scope, subaccounts], [roles, permissions, limits]) = (selections, lists);
-        let ([allowed_ips, denied_ips], (issues, ceilings)) = addresses;
-        to.push_bind(id).push_bind(policy_id).push_bind(slot).push_bind(account_id).push_bind(user_id);
-        to.push_bind(&digest.digest[..]).push_bind(digest.sealed.as_deref()).push_bind(masked).push_bind(imported);
-        to.push_bind(&settings.name).push_bind(&settings.description);
-        to.push_bind(settings.environment.as_str()).push_bind(&settings.tier).push_bind(scope).push_bind(roles);
-        to.push_bind(permissions).push_bind(subaccounts).push_bind(limits).push_bind(allowed_ips);
-        to.push_bind(denied_ips)
-            .push_bind(issues)
-            .push_bind(ceilings)
-            .push_bind(settings.issued)
-            .push_bind(settings.expires_at)
-            .push_bind(now)
-            .push_bind(now)
-            .push_bind(now);
-        to.push_bind(revision);
-    });
+    query.push_values(
+        rows.iter().zip(encoded),
+        |mut to, (row, (selections, lists, addresses))| {
+            let Row {
+                id,
+                policy_id,
+                slot,
+                digest,
+                key,
+            } = row;
+            let NewKey {
+                account_id,
+                user_id,
+                masked,
+                imported,
+                settings,
+                ..
+            } = key;
+            let ([scope, subaccounts], [roles, permissions, limits]) = (selections, lists);
+            let ([allowed_ips, denied_ips], (issues, ceilings)) = addresses;
+            to.push_bind(id)
+                .push_bind(policy_id)
+                .push_bind(slot)
+                .push_bind(account_id)
+                .push_bind(user_id);
+            to.push_bind(&digest.digest[..])
+                .push_bind(digest.sealed.as_deref())
+                .push_bind(masked)
+                .push_bind(imported);
+            to.push_bind(&settings.name)
+                .push_bind(&settings.description);
+            to.push_bind(settings.environment.as_str())
+                .push_bind(&settings.tier)
+                .push_bind(scope)
+                .push_bind(roles);
+            to.push_bind(permissions)
+                .push_bind(subaccounts)
+                .push_bind(limits)
+                .push_bind(allowed_ips);
+            to.push_bind(denied_ips)
+                .push_bind(issues)
+                .push_bind(ceilings)
+                .push_bind(settings.issued)
+                .push_bind(settings.expires_at)
+                .push_bind(now)
+                .push_bind(now)
+                .push_bind(now);
+            to.push_bind(revision);
+        },
+    );
     query.build().execute(change.connection()).await?;
     Ok(())
 }

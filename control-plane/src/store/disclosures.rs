@@ -1,8 +1,10 @@
-//! Refusals that show what other accounts have: that an email address is a user's, or that a digest is a key's.
+//! Refusals that show what other accounts have: that an email address is a user's, or that a digest
+//! is a key's.
 //!
-//! They cannot be avoided, as email addresses and digests are unique among all accounts. So how many there are is bounded,
-//! by user, whichever session or key of theirs is used, and by account, as whoever may add users has as many of them as
-//! they like. Beyond that calls are refused before anything is looked up. Each is in the audit.
+//! They cannot be avoided, as email addresses and digests are unique among all accounts. So how
+//! many there are is bounded, by user, whichever session or key of theirs is used, and by account,
+//! as whoever may add users has as many of them as they like. Beyond that calls are refused before
+//! anything is looked up. Each is in the audit.
 
 use sqlx::SqliteConnection;
 
@@ -15,8 +17,9 @@ const PER_ACCOUNT: u32 = 100;
 
 const HOUR: i64 = 60 * 60;
 
-/// Returns whether a user of any account has the email address: then the refusal is recorded, and is to be committed with
-/// the event. Users of closed accounts, whose rows are still to be removed, have none.
+/// Returns whether a user of any account has the email address: then the refusal is recorded, and
+/// is to be committed with the event. Users of closed accounts, whose rows are still to be removed,
+/// have none.
 ///
 /// # Errors
 /// [`StoreError::TooManyDisclosures`], whether a user has it or not.
@@ -28,16 +31,21 @@ pub(super) async fn of_email(
 ) -> Result<Option<Event>, StoreError> {
     ensure_allowed(on, caller, now).await?;
     users::free_email(&mut *on, email).await?;
-    let taken = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM users WHERE email = ?)").bind(email);
+    let taken =
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM users WHERE email = ?)").bind(email);
     if !taken.fetch_one(&mut *on).await? {
         return Ok(None);
     }
     record(on, caller, now).await?;
-    Ok(Some(Event::done("user.email_taken", Target::named("user", email))))
+    Ok(Some(Event::done(
+        "user.email_taken",
+        Target::named("user", email),
+    )))
 }
 
-/// Records refusals that show that other accounts have the keys which were to have these names. Returns the events that
-/// are to be committed, and the error if there are more than the caller may be shown.
+/// Records refusals that show that other accounts have the keys which were to have these names.
+/// Returns the events that are to be committed, and the error if there are more than the caller may
+/// be shown.
 pub(super) async fn of_keys(
     on: &mut SqliteConnection,
     caller: &Caller,
@@ -56,29 +64,47 @@ pub(super) async fn of_keys(
     Ok((events, None))
 }
 
-/// Fails with [`StoreError::TooManyDisclosures`] if the caller has had as many refusals as they may have.
-pub(super) async fn ensure_allowed(on: &mut SqliteConnection, caller: &Caller, now: i64) -> Result<(), StoreError> {
-    const OF_USER: &str = "SELECT COUNT(*), MIN(at) FROM disclosures WHERE account_id = ? AND at > ? AND user_id = ?";
-    const OF_ACCOUNT: &str = "SELECT COUNT(*), MIN(at) FROM disclosures WHERE account_id = ? AND at > ?";
+/// Fails with [`StoreError::TooManyDisclosures`] if the caller has had as many refusals as they may
+/// have.
+pub(super) async fn ensure_allowed(
+    on: &mut SqliteConnection,
+    caller: &Caller,
+    now: i64,
+) -> Result<(), StoreError> {
+    const OF_USER: &str =
+        "SELECT COUNT(*), MIN(at) FROM disclosures WHERE account_id = ? AND at > ? AND user_id = ?";
+    const OF_ACCOUNT: &str =
+        "SELECT COUNT(*), MIN(at) FROM disclosures WHERE account_id = ? AND at > ?";
     let since = now.saturating_sub(HOUR);
-    let of_user = sqlx::query_as(OF_USER).bind(&caller.account_id).bind(since).bind(&caller.user_id);
+    let of_user = sqlx::query_as(OF_USER)
+        .bind(&caller.account_id)
+        .bind(since)
+        .bind(&caller.user_id);
     let of_user: (u32, Option<i64>) = of_user.fetch_one(&mut *on).await?;
-    let of_account = sqlx::query_as(OF_ACCOUNT).bind(&caller.account_id).bind(since);
+    let of_account = sqlx::query_as(OF_ACCOUNT)
+        .bind(&caller.account_id)
+        .bind(since);
     let of_account: (u32, Option<i64>) = of_account.fetch_one(on).await?;
     for ((count, oldest), most) in [(of_user, PER_USER), (of_account, PER_ACCOUNT)] {
         if count >= most {
-            let wait = oldest.unwrap_or(now).saturating_add(HOUR).saturating_sub(now);
-            return Err(StoreError::TooManyDisclosures { seconds: u32::try_from(wait).unwrap_or(1).max(1) });
+            let wait = oldest
+                .unwrap_or(now)
+                .saturating_add(HOUR)
+                .saturating_sub(now);
+            return Err(StoreError::TooManyDisclosures {
+                seconds: u32::try_from(wait).unwrap_or(1).max(1),
+            });
         }
     }
     Ok(())
 }
 
 async fn record(on: &mut SqliteConnection, caller: &Caller, now: i64) -> Result<(), StoreError> {
-    let old = sqlx::query("DELETE FROM disclosures WHERE account_id = ? AND at <= ?").bind(&caller.account_id);
+    let old = sqlx::query("DELETE FROM disclosures WHERE account_id = ? AND at <= ?")
+        .bind(&caller.account_id);
     old.bind(now.saturating_sub(HOUR)).execute(&mut *on).await?;
-    let new =
-        sqlx::query("INSERT INTO disclosures (account_id, user_id, at) VALUES (?, ?, ?)").bind(&caller.account_id);
+    let new = sqlx::query("INSERT INTO disclosures (account_id, user_id, at) VALUES (?, ?, ?)")
+        .bind(&caller.account_id);
     new.bind(&caller.user_id).bind(now).execute(on).await?;
     Ok(())
 }

@@ -64,10 +64,11 @@ fn replace<T>(place: &mut T, value: Option<T>) {
 }
 
 impl Acting {
-    /// Edits one of the account's keys as `edit` says, which sees the caller and the key as they are, and changes
-    /// nothing if that fails. Returns it with the revision from which on nodes go by it. If the edit makes no difference
-    /// nothing changes, and the revision is that of the key's last change. Fails with [`StoreError::KeyRevoked`],
-    /// [`StoreError::NameTaken`], [`StoreError::TierExceeded`], and for a key that had expired and no longer has with
+    /// Edits one of the account's keys as `edit` says, which sees the caller and the key as they
+    /// are, and changes nothing if that fails. Returns it with the revision from which on nodes go
+    /// by it. If the edit makes no difference nothing changes, and the revision is that of the
+    /// key's last change. Fails with [`StoreError::KeyRevoked`], [`StoreError::NameTaken`],
+    /// [`StoreError::TierExceeded`], and for a key that had expired and no longer has with
     /// [`StoreError::KeyLimit`] and [`StoreError::HeldKeyLimit`].
     pub(crate) async fn edit_key<E: From<StoreError> + Send + 'static>(
         self,
@@ -89,23 +90,34 @@ impl Acting {
             if key == before {
                 return Ok((key, held.revision.cast_unsigned()));
             }
-            held.admit(change, account_id, (&before, &key), self.now).await?;
+            held.admit(change, account_id, (&before, &key), self.now)
+                .await?;
             Bounds::admit_edit(change, account_id, &before, &key, self.now).await?;
-            let policy = Content::of(account_id, &key.user_id, &key.settings)?.policy(change).await?;
+            let policy = Content::of(account_id, &key.user_id, &key.settings)?
+                .policy(change)
+                .await?;
             update(change, &key, policy, self.now).await?;
-            held.return_to_snapshot(change, policy, &key, self.now).await?;
+            held.return_to_snapshot(change, policy, &key, self.now)
+                .await?;
             if policy != held.policy_id {
                 policies::retire(change, [held.policy_id]).await?;
             }
             let edited = keys::find(change.connection(), account_id, &id).await?;
-            let revision = deed.commit(&[Event::edited("key.update", &before, &edited)]).await?;
+            let revision = deed
+                .commit(&[Event::edited("key.update", &before, &edited)])
+                .await?;
             Ok((edited, revision))
         })
         .await
     }
 }
 
-async fn update(change: &mut Change, key: &Key, policy_id: i64, now: i64) -> Result<(), StoreError> {
+async fn update(
+    change: &mut Change,
+    key: &Key,
+    policy_id: i64,
+    now: i64,
+) -> Result<(), StoreError> {
     const UPDATE: &str = "UPDATE keys SET policy_id = ?, name = ?, description = ?, expires_at = ?, allowed_ips = ?, \
          denied_ips = ?, disabled = ?, limits = ?, ceilings = ?, updated_at = ?, revision = ? WHERE id = ?";
     let revision = change.revision();

@@ -1,4 +1,5 @@
-//! Former histories whose nodes this database serves: recorded by a restore, or accepted by an operator.
+//! Former histories whose nodes this database serves: recorded by a restore, or accepted by an
+//! operator.
 
 use sqlx::SqliteExecutor;
 use std::collections::BTreeSet;
@@ -30,10 +31,20 @@ impl Acting {
             for epoch in &epochs {
                 accept(&mut *deed.on, epoch, now).await?;
             }
-            let target = |epoch| Target { kind: "epoch", id: Some(hex::encode(epoch)), name: None };
-            let events: Vec<_> = epochs.iter().map(|epoch| Event::done("nodes.accept_epoch", target(epoch))).collect();
+            let target = |epoch| Target {
+                kind: "epoch",
+                id: Some(hex::encode(epoch)),
+                name: None,
+            };
+            let events: Vec<_> = epochs
+                .iter()
+                .map(|epoch| Event::done("nodes.accept_epoch", target(epoch)))
+                .collect();
             deed.commit(&events).await?;
-            store.0.accepted.send_modify(|accepted| accepted.extend(epochs));
+            store
+                .0
+                .accepted
+                .send_modify(|accepted| accepted.extend(epochs));
             Ok(())
         })
         .await
@@ -41,14 +52,28 @@ impl Acting {
 }
 
 /// Records one.
-pub(super) async fn accept(to: impl SqliteExecutor<'_>, epoch: &[u8], now: i64) -> Result<(), sqlx::Error> {
-    let query = sqlx::query("INSERT INTO accepted_epochs (epoch, accepted_at) VALUES (?, ?) ON CONFLICT DO NOTHING");
+pub(super) async fn accept(
+    to: impl SqliteExecutor<'_>,
+    epoch: &[u8],
+    now: i64,
+) -> Result<(), sqlx::Error> {
+    let query = sqlx::query(
+        "INSERT INTO accepted_epochs (epoch, accepted_at) VALUES (?, ?) ON CONFLICT DO NOTHING",
+    );
     query.bind(epoch).bind(now).execute(to).await?;
     Ok(())
 }
 
 /// All of them.
 pub(super) async fn accepted(from: impl SqliteExecutor<'_>) -> Result<BTreeSet<Epoch>, StoreError> {
-    let rows: Vec<Vec<u8>> = sqlx::query_scalar("SELECT epoch FROM accepted_epochs").fetch_all(from).await?;
-    rows.into_iter().map(|epoch| epoch.try_into().map_err(|_| StoreError::Damaged("an epoch"))).collect()
+    let rows: Vec<Vec<u8>> = sqlx::query_scalar("SELECT epoch FROM accepted_epochs")
+        .fetch_all(from)
+        .await?;
+    rows.into_iter()
+        .map(|epoch| {
+            epoch
+                .try_into()
+                .map_err(|_| StoreError::Damaged("an epoch"))
+        })
+        .collect()
 }

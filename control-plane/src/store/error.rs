@@ -108,7 +108,8 @@ pub enum StoreError {
     /// The account has as many keys that have not expired as it may: so many.
     #[error("the account may have {0} keys")]
     KeyLimit(u32),
-    /// With keys that have expired lately, the account has twice as many keys as it may have: so many.
+    /// With keys that have expired lately, the account has twice as many keys as it may have: so
+    /// many.
     #[error("the account may have {0} keys, and has twice as many with expired ones")]
     HeldKeyLimit(u32),
     /// A key would be above its account's tier.
@@ -226,7 +227,8 @@ pub enum StoreError {
     /// The key is revoked, which is for good.
     #[error("the key is revoked")]
     KeyRevoked,
-    /// The open file is no longer the one at the database's path, so what is written would be lost. Nothing was changed.
+    /// The open file is no longer the one at the database's path, so what is written would be lost.
+    /// Nothing was changed.
     #[error("{} {how} while the control plane was running: put it back, or restore a backup and restart", path.display())]
     FileReplaced {
         /// The database's or its log's.
@@ -260,7 +262,10 @@ pub enum StoreError {
 impl StoreError {
     /// The same, of the row `index` of several.
     pub(super) fn of_row(self, index: usize) -> Self {
-        Self::Row { index, error: Box::new(self) }
+        Self::Row {
+            index,
+            error: Box::new(self),
+        }
     }
 
     /// The same, whichever row it is about.
@@ -283,7 +288,11 @@ impl From<sqlx::Error> for StoreError {
         if is_damage(&error) {
             DAMAGE_REPORTS.fetch_add(1, Ordering::Relaxed);
         }
-        if passing(&error) || matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_))
+        if passing(&error)
+            || matches!(
+                error,
+                sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_)
+            )
         {
             return Self::Unavailable(error);
         }
@@ -293,7 +302,9 @@ impl From<sqlx::Error> for StoreError {
 
 /// SQLite names the columns of a violated index, and nothing else about it.
 fn taken(error: &sqlx::Error) -> Option<StoreError> {
-    let unique = error.as_database_error().filter(|error| error.is_unique_violation())?;
+    let unique = error
+        .as_database_error()
+        .filter(|error| error.is_unique_violation())?;
     let names = |column| unique.message().contains(column);
     if names("users.email") {
         Some(StoreError::EmailTaken)
@@ -312,8 +323,8 @@ fn taken(error: &sqlx::Error) -> Option<StoreError> {
     }
 }
 
-/// Counts reports of damage by SQLite in this process. An error says nothing of its database, so whoever has one checks
-/// its own when this has grown.
+/// Counts reports of damage by SQLite in this process. An error says nothing of its database, so
+/// whoever has one checks its own when this has grown.
 static DAMAGE_REPORTS: AtomicU64 = AtomicU64::new(0);
 
 pub(super) fn damage_reports() -> u64 {
@@ -328,13 +339,16 @@ fn is_damage(error: &sqlx::Error) -> bool {
     matches!(primary_code(error), Some(11 | 26))
 }
 
-/// SQLITE_BUSY and LOCKED, READONLY, IOERR, FULL and CANTOPEN: what ends without a change to the database or to us. They are in the
-/// low byte of the extended code: <https://sqlite.org/rescode.html>.
+/// SQLITE_BUSY and LOCKED, READONLY, IOERR, FULL and CANTOPEN: what ends without a change to the
+/// database or to us. They are in the low byte of the extended code:
+/// <https://sqlite.org/rescode.html>.
 fn passing(error: &sqlx::Error) -> bool {
     matches!(primary_code(error), Some(5 | 6 | 8 | 10 | 13 | 14))
 }
 
 fn primary_code(error: &sqlx::Error) -> Option<i32> {
-    let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
+    let code = error
+        .as_database_error()
+        .and_then(|error| error.code()?.parse::<i32>().ok());
     code.map(|code| code & 0xff)
 }

@@ -1,6 +1,7 @@
-//! Expired keys. They neither count towards the account's keys nor hold their name, from the very second of their expiry,
-//! so that no index can say whose a name is: writers ask, in their transaction. (Writers exclude each other. In a database
-//! in which they do not, they have to lock the account's row first.) A day later they leave the snapshot, in steps.
+//! Expired keys. They neither count towards the account's keys nor hold their name, from the very
+//! second of their expiry, so that no index can say whose a name is: writers ask, in their
+//! transaction. (Writers exclude each other. In a database in which they do not, they have to lock
+//! the account's row first.) A day later they leave the snapshot, in steps.
 //!
 //! What has left stays editable, and comes back to the snapshot with a later expiry.
 
@@ -12,7 +13,8 @@ use super::removals::{live_keys, not_ended};
 use super::slots::{self, Leaving};
 use super::{Key, Store, StoreError, policies, to_json, usage};
 
-/// The number of seconds for which nodes still know an expired key: until then they refuse it as `expired_key`.
+/// The number of seconds for which nodes still know an expired key: until then they refuse it as
+/// `expired_key`.
 const KEPT: i64 = 24 * 60 * 60;
 
 /// Keys that leave or come back in one change.
@@ -41,8 +43,8 @@ impl Key {
     }
 }
 
-/// Returns those of `names` that a key of the account has at `now`, other than the key `except`. Each name costs the same,
-/// however many expired keys had it.
+/// Returns those of `names` that a key of the account has at `now`, other than the key `except`.
+/// Each name costs the same, however many expired keys had it.
 pub(super) async fn taken_names(
     from: &mut SqliteConnection,
     account_id: &str,
@@ -50,13 +52,25 @@ pub(super) async fn taken_names(
     except: Option<&str>,
     now: i64,
 ) -> Result<HashSet<String>, StoreError> {
-    let query = sqlx::query_scalar(TAKEN_NAMES).bind(to_json(&names)?).bind(account_id).bind(except).bind(now);
+    let query = sqlx::query_scalar(TAKEN_NAMES)
+        .bind(to_json(&names)?)
+        .bind(account_id)
+        .bind(except)
+        .bind(now);
     Ok(query.fetch_all(from).await?.into_iter().collect())
 }
 
 /// Counts the keys of an account in the snapshot that have expired at `now`.
-pub(super) async fn count(from: &mut SqliteConnection, account_id: &str, now: i64) -> Result<i64, StoreError> {
-    Ok(sqlx::query_scalar(EXPIRED).bind(account_id).bind(now).fetch_one(from).await?)
+pub(super) async fn count(
+    from: &mut SqliteConnection,
+    account_id: &str,
+    now: i64,
+) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar(EXPIRED)
+        .bind(account_id)
+        .bind(now)
+        .fetch_one(from)
+        .await?)
 }
 
 /// The numbers of an account's keys, in so far as they are bounded.
@@ -74,20 +88,39 @@ pub(super) struct KeyNumbers {
 
 impl KeyNumbers {
     /// Reads the numbers of an account at `now`, before the change touches its keys.
-    pub(super) async fn read(change: &mut Change, account_id: &str, now: i64) -> Result<Self, StoreError> {
-        const QUERY: &str = concat!("SELECT max_keys, ", live_keys!(), " FROM accounts WHERE id = ?");
-        let numbers = sqlx::query_as(QUERY).bind(account_id).fetch_optional(change.connection()).await?;
+    pub(super) async fn read(
+        change: &mut Change,
+        account_id: &str,
+        now: i64,
+    ) -> Result<Self, StoreError> {
+        const QUERY: &str = concat!(
+            "SELECT max_keys, ",
+            live_keys!(),
+            " FROM accounts WHERE id = ?"
+        );
+        let numbers = sqlx::query_as(QUERY)
+            .bind(account_id)
+            .fetch_optional(change.connection())
+            .await?;
         let (max_keys, held) = numbers.ok_or(StoreError::AccountNotFound)?;
-        Ok(Self { account_id: account_id.to_owned(), max_keys, held, expired: None, now })
+        Ok(Self {
+            account_id: account_id.to_owned(),
+            max_keys,
+            held,
+            expired: None,
+            now,
+        })
     }
 
     /// Admits one more key that has not expired. `held`: it is in the snapshot already.
     ///
     /// # Errors
-    /// [`StoreError::KeyLimit`] if the account has as many as it may, and [`StoreError::HeldKeyLimit`] if it has twice as
-    /// many with those that have expired lately.
+    /// [`StoreError::KeyLimit`] if the account has as many as it may, and
+    /// [`StoreError::HeldKeyLimit`] if it has twice as many with those that have expired lately.
     pub(super) async fn add(&mut self, change: &mut Change, held: bool) -> Result<(), StoreError> {
-        let Some(most) = self.max_keys else { return Ok(()) };
+        let Some(most) = self.max_keys else {
+            return Ok(());
+        };
         if (held || self.held >= i64::from(most)) && self.live(change).await? >= i64::from(most) {
             return Err(StoreError::KeyLimit(most));
         }
@@ -103,7 +136,9 @@ impl KeyNumbers {
 
     /// The number of keys that [`add`](Self::add) would admit, if that is bounded.
     pub(super) async fn room(&mut self, change: &mut Change) -> Result<Option<u64>, StoreError> {
-        let Some(most) = self.max_keys.map(i64::from) else { return Ok(None) };
+        let Some(most) = self.max_keys.map(i64::from) else {
+            return Ok(None);
+        };
         let room = most.saturating_sub(self.live(change).await?);
         let held = most.saturating_mul(2).saturating_sub(self.held);
         Ok(Some(u64::try_from(room.min(held)).unwrap_or_default()))
@@ -134,12 +169,15 @@ pub(super) struct Held {
 
 impl Held {
     pub(super) async fn find(change: &mut Change, id: &str) -> Result<Self, StoreError> {
-        let query = sqlx::query_as("SELECT seq, policy_id, revision, secret, slot FROM keys WHERE id = ?").bind(id);
+        let query =
+            sqlx::query_as("SELECT seq, policy_id, revision, secret, slot FROM keys WHERE id = ?")
+                .bind(id);
         Ok(query.fetch_one(change.connection()).await?)
     }
 
-    /// Admits `after` in the place of `before`, if it has another name or another expiry: it must have a name of its own
-    /// while it has not expired, and if `before` had expired the account must have room for it.
+    /// Admits `after` in the place of `before`, if it has another name or another expiry: it must
+    /// have a name of its own while it has not expired, and if `before` had expired the account
+    /// must have room for it.
     ///
     /// # Errors
     /// [`StoreError::NameTaken`], [`StoreError::KeyLimit`] and [`StoreError::HeldKeyLimit`].
@@ -155,11 +193,23 @@ impl Held {
             return Ok(());
         }
         let names = [is.name.as_str()];
-        if !taken_names(change.connection(), account_id, &names, Some(&after.id), now).await?.is_empty() {
+        if !taken_names(
+            change.connection(),
+            account_id,
+            &names,
+            Some(&after.id),
+            now,
+        )
+        .await?
+        .is_empty()
+        {
             return Err(StoreError::NameTaken);
         }
         if before.has_expired(now) {
-            KeyNumbers::read(change, account_id, now).await?.add(change, self.slot.is_some()).await?;
+            KeyNumbers::read(change, account_id, now)
+                .await?
+                .add(change, self.slot.is_some())
+                .await?;
             end_old_secret(change, self.seq, was.expires_at).await?;
         }
         Ok(())
@@ -181,20 +231,28 @@ impl Held {
     }
 }
 
-/// Has a key's old secret end with the expiry that the key had: it stays refused although the key no longer is.
-async fn end_old_secret(change: &mut Change, seq: i64, expired_at: Option<i64>) -> Result<(), StoreError> {
-    const END: &str =
-        "UPDATE old_secrets SET ends_at = MIN(ends_at, ?), revision = ? WHERE key_seq = ? AND NOT removed";
-    let query = sqlx::query(END).bind(expired_at).bind(change.revision()).bind(seq);
+/// Has a key's old secret end with the expiry that the key had: it stays refused although the key
+/// no longer is.
+async fn end_old_secret(
+    change: &mut Change,
+    seq: i64,
+    expired_at: Option<i64>,
+) -> Result<(), StoreError> {
+    const END: &str = "UPDATE old_secrets SET ends_at = MIN(ends_at, ?), revision = ? WHERE key_seq = ? AND NOT removed";
+    let query = sqlx::query(END)
+        .bind(expired_at)
+        .bind(change.revision())
+        .bind(seq);
     query.execute(change.connection()).await?;
     Ok(())
 }
 
 impl Store {
-    /// Takes keys out of the snapshot that expired a day ago, and puts keys back that have left it and have not expired, as
-    /// after a clock that was wrong. Each step is a change of its own.
+    /// Takes keys out of the snapshot that expired a day ago, and puts keys back that have left it
+    /// and have not expired, as after a clock that was wrong. Each step is a change of its own.
     pub async fn sweep_expired_keys(&self, now: i64) -> Result<(), StoreError> {
-        // A clock that is ahead must not take keys from nodes. One that is believed is ahead by less than a day.
+        // A clock that is ahead must not take keys from nodes. One that is believed is ahead by
+        // less than a day.
         if usage::trusts(&self.0.readers, now).await? {
             while self.leaving(now).await? {
                 self.step(now, Step::Out).await?;
@@ -209,13 +267,18 @@ impl Store {
     async fn leaving(&self, now: i64) -> Result<bool, StoreError> {
         const QUERY: &str = "SELECT EXISTS (SELECT 1 FROM keys \
              WHERE slot IS NOT NULL AND expires_at IS NOT NULL AND expires_at <= ?)";
-        Ok(sqlx::query_scalar(QUERY).bind(now.saturating_sub(KEPT)).fetch_one(&self.0.readers).await?)
+        Ok(sqlx::query_scalar(QUERY)
+            .bind(now.saturating_sub(KEPT))
+            .fetch_one(&self.0.readers)
+            .await?)
     }
 
     async fn returning(&self, now: i64) -> Result<bool, StoreError> {
-        const QUERY: &str =
-            "SELECT EXISTS (SELECT 1 FROM keys WHERE slot IS NULL AND revoked_at IS NULL AND expires_at > ?)";
-        Ok(sqlx::query_scalar(QUERY).bind(now).fetch_one(&self.0.readers).await?)
+        const QUERY: &str = "SELECT EXISTS (SELECT 1 FROM keys WHERE slot IS NULL AND revoked_at IS NULL AND expires_at > ?)";
+        Ok(sqlx::query_scalar(QUERY)
+            .bind(now)
+            .fetch_one(&self.0.readers)
+            .await?)
     }
 
     async fn step(&self, now: i64, step: Step) -> Result<(), StoreError> {
@@ -241,8 +304,15 @@ enum Step {
 async fn take_out(change: &mut Change, now: i64) -> Result<(), StoreError> {
     const STAMP: &str = "UPDATE keys SET revision = ? WHERE seq IN (SELECT seq FROM keys \
          WHERE slot IS NOT NULL AND expires_at IS NOT NULL AND expires_at <= ? LIMIT ?) RETURNING policy_id";
-    let stamp = sqlx::query_scalar(STAMP).bind(change.revision()).bind(now.saturating_sub(KEPT)).bind(STEP);
-    let policies: HashSet<i64> = stamp.fetch_all(change.connection()).await?.into_iter().collect();
+    let stamp = sqlx::query_scalar(STAMP)
+        .bind(change.revision())
+        .bind(now.saturating_sub(KEPT))
+        .bind(STEP);
+    let policies: HashSet<i64> = stamp
+        .fetch_all(change.connection())
+        .await?
+        .into_iter()
+        .collect();
     slots::free(change, Leaving::Stamped, now).await?;
     policies::retire(change, policies).await
 }
@@ -250,7 +320,11 @@ async fn take_out(change: &mut Change, now: i64) -> Result<(), StoreError> {
 async fn put_back(change: &mut Change, now: i64) -> Result<(), StoreError> {
     const KEYS: &str = "SELECT seq, policy_id FROM keys \
          WHERE slot IS NULL AND revoked_at IS NULL AND expires_at > ? LIMIT ?";
-    let keys: Vec<(i64, i64)> = sqlx::query_as(KEYS).bind(now).bind(STEP).fetch_all(change.connection()).await?;
+    let keys: Vec<(i64, i64)> = sqlx::query_as(KEYS)
+        .bind(now)
+        .bind(STEP)
+        .fetch_all(change.connection())
+        .await?;
     for (seq, policy_id) in keys {
         policies::reuse(change, policy_id).await?;
         slots::take_again(change, seq, now).await?;
@@ -267,12 +341,18 @@ mod tests {
     #[tokio::test]
     async fn names_and_expired_keys_are_found_by_index() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&directory.path().join("latchkey.db"), OpenMode::CreateIfMissing).await.unwrap();
+        let store = Store::open(
+            &directory.path().join("latchkey.db"),
+            OpenMode::CreateIfMissing,
+        )
+        .await
+        .unwrap();
         for (query, steps) in [
             (
                 EXPIRED,
-                &["SEARCH keys USING COVERING INDEX keys_held_expiry (account_id=? AND expires_at>? AND expires_at<?)"]
-                    [..],
+                &[
+                    "SEARCH keys USING COVERING INDEX keys_held_expiry (account_id=? AND expires_at>? AND expires_at<?)",
+                ][..],
             ),
             (
                 TAKEN_NAMES,
@@ -283,9 +363,15 @@ mod tests {
             ),
         ] {
             let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}"));
-            let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(explain).fetch_all(&store.0.readers).await.unwrap();
-            let searches: Vec<_> =
-                plan.iter().map(|(.., step)| step.as_str()).filter(|step| step.contains(" keys ")).collect();
+            let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(explain)
+                .fetch_all(&store.0.readers)
+                .await
+                .unwrap();
+            let searches: Vec<_> = plan
+                .iter()
+                .map(|(.., step)| step.as_str())
+                .filter(|step| step.contains(" keys "))
+                .collect();
             assert_eq!(searches, steps);
         }
     }

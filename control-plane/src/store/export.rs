@@ -29,11 +29,13 @@ pub struct Changes {
     pub removed: Chunks,
     /// Ids of policies that no live key has any more, little-endian.
     pub removed_policies: Chunks,
-    /// Since which revision keys are refused that are not all removed at `to`, as their owners have ended.
+    /// Since which revision keys are refused that are not all removed at `to`, as their owners have
+    /// ended.
     pub ended_since: Option<u64>,
 }
 
-/// The route rules' one record in each format that is sent, from [`MIN_FORMAT`](latchkey_policy::record::MIN_FORMAT) on.
+/// The route rules' one record in each format that is sent, from
+/// [`MIN_FORMAT`](latchkey_policy::record::MIN_FORMAT) on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteRecords(pub Vec<Vec<u8>>);
 
@@ -84,7 +86,10 @@ impl KeyRow {
     /// Puts the digest itself in the place of what the database has.
     fn open(mut self, at_rest: &AtRest) -> Result<Self, StoreError> {
         if let Some(sealed) = self.sealed.take() {
-            self.digest = at_rest.open_digest(&self.digest, Some(&sealed), &self.id)?.0.to_vec();
+            self.digest = at_rest
+                .open_digest(&self.digest, Some(&sealed), &self.id)?
+                .0
+                .to_vec();
         }
         Ok(self)
     }
@@ -104,7 +109,8 @@ impl Store {
         live_policies(&self.0.readers).await
     }
 
-    /// Whether fewer than `bound` secrets, or keys, have changed after `revision`, and all that were removed are known.
+    /// Whether fewer than `bound` secrets, or keys, have changed after `revision`, and all that
+    /// were removed are known.
     pub(crate) async fn few_changes(&self, revision: u64, bound: u32) -> Result<bool, StoreError> {
         const QUERY: &str = "SELECT COUNT(*) FROM (SELECT 1 FROM keys WHERE revision > ?1 \
              UNION ALL SELECT 1 FROM old_secrets WHERE revision > ?1 LIMIT ?2)";
@@ -112,28 +118,47 @@ impl Store {
         if history::is_pruned(&mut *transaction, revision.cast_signed()).await? {
             return Ok(false);
         }
-        let changed: u32 =
-            sqlx::query_scalar(QUERY).bind(revision.cast_signed()).bind(bound).fetch_one(&mut *transaction).await?;
+        let changed: u32 = sqlx::query_scalar(QUERY)
+            .bind(revision.cast_signed())
+            .bind(bound)
+            .fetch_one(&mut *transaction)
+            .await?;
         Ok(changed < bound)
     }
 
-    /// All changes after `revision`, as of one moment. Fails with [`StoreError::Pruned`] if removals after it are no longer
-    /// kept.
+    /// All changes after `revision`, as of one moment. Fails with [`StoreError::Pruned`] if
+    /// removals after it are no longer kept.
     pub async fn changes_since(&self, revision: u64) -> Result<Changes, StoreError> {
-        const QUERY: &str = concat!(current!("revision > ?1"), " UNION ALL ", old!("o.revision > ?1"));
+        const QUERY: &str = concat!(
+            current!("revision > ?1"),
+            " UNION ALL ",
+            old!("o.revision > ?1")
+        );
         let mut transaction = self.0.readers.begin().await?;
         if history::is_pruned(&mut *transaction, revision.cast_signed()).await? {
             return Err(StoreError::Pruned);
         }
         let head = history::newest(&mut *transaction).await?;
-        let (policies, removed_policies) = changed_policies(&mut *transaction, revision.cast_signed()).await?;
+        let (policies, removed_policies) =
+            changed_policies(&mut *transaction, revision.cast_signed()).await?;
         let (keys, removed) = (Chunks::default(), Chunks::default());
         let routes = routes::changed(&mut *transaction, revision.cast_signed()).await?;
         let routes = routes.as_ref().map(routes::encode).transpose()?;
         let (to, tag) = (head.revision, head.tag);
         let ended_since = removals::oldest(&mut *transaction).await?;
-        let mut changes = Changes { to, tag, routes, policies, keys, removed, removed_policies, ended_since };
-        let mut rows = sqlx::query_as(QUERY).bind(revision.cast_signed()).fetch(&mut *transaction);
+        let mut changes = Changes {
+            to,
+            tag,
+            routes,
+            policies,
+            keys,
+            removed,
+            removed_policies,
+            ended_since,
+        };
+        let mut rows = sqlx::query_as(QUERY)
+            .bind(revision.cast_signed())
+            .fetch(&mut *transaction);
         while let Some(row) = rows.try_next().await? {
             let row = KeyRow::open(row, &self.0.at_rest)?;
             if row.removed {
@@ -172,13 +197,22 @@ pub(super) async fn live_key(
         old!("o.digest IN (?1, ?2) AND k.account_id = ?3 AND NOT o.removed")
     );
     let [plain, keyed] = at_rest.forms(digest);
-    let query = sqlx::query_as(QUERY).bind(&plain[..]).bind(&keyed[..]).bind(account_id);
-    let Some(row): Option<KeyRow> = query.fetch_optional(&mut *transaction).await? else { return Ok(None) };
+    let query = sqlx::query_as(QUERY)
+        .bind(&plain[..])
+        .bind(&keyed[..])
+        .bind(account_id);
+    let Some(row): Option<KeyRow> = query.fetch_optional(&mut *transaction).await? else {
+        return Ok(None);
+    };
     let row = row.open(at_rest)?;
     let mut record = Vec::new();
     key_record(&row)?.encode(&mut record)?;
     let policy = policy(&mut *transaction, row.policy_id).await?;
-    Ok(Some(LiveKey { number: row.seq.cast_unsigned(), record, policy }))
+    Ok(Some(LiveKey {
+        number: row.seq.cast_unsigned(),
+        record,
+        policy,
+    }))
 }
 
 fn push_key(row: &KeyRow, keys: &mut Chunks) -> Result<KeyDigest, StoreError> {
@@ -196,11 +230,18 @@ fn key_record(row: &KeyRow) -> Result<KeyRecord<'_>, StoreError> {
         secret: row.secret,
         expires_at: row.expires_at,
         disabled: row.disabled,
-        id: row.id.strip_prefix("key_").ok_or(StoreError::Damaged("a key's id"))?,
+        id: row
+            .id
+            .strip_prefix("key_")
+            .ok_or(StoreError::Damaged("a key's id"))?,
         name: &row.name,
     })
 }
 
 fn digest(row: &KeyRow) -> Result<KeyDigest, StoreError> {
-    row.digest.as_slice().try_into().map(KeyDigest).map_err(|_| StoreError::Damaged("a digest"))
+    row.digest
+        .as_slice()
+        .try_into()
+        .map(KeyDigest)
+        .map_err(|_| StoreError::Damaged("a digest"))
 }

@@ -1,4 +1,5 @@
-//! The database's file: whether there is a database to open, and whether the open file is still the one at its path.
+//! The database's file: whether there is a database to open, and whether the open file is still the
+//! one at its path.
 
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io;
@@ -26,25 +27,37 @@ type Identity = (u64, u64);
 pub(super) struct OpenFile {
     path: PathBuf,
     database: Identity,
-    /// The write-ahead log's, which SQLite replaces when it closes the last connection. `None` before it is known.
+    /// The write-ahead log's, which SQLite replaces when it closes the last connection. `None`
+    /// before it is known.
     log: Mutex<Option<Identity>>,
 }
 
 impl OpenFile {
     /// The file at `path`, which nothing has opened yet.
     pub(super) fn identify(path: &Path) -> Result<Self, OpenError> {
-        let failed = |source| OpenError::File { path: path.to_owned(), source };
+        let failed = |source| OpenError::File {
+            path: path.to_owned(),
+            source,
+        };
         let database = identity(&fs::metadata(path).map_err(failed)?);
-        Ok(Self { path: path.to_owned(), database, log: Mutex::default() })
+        Ok(Self {
+            path: path.to_owned(),
+            database,
+            log: Mutex::default(),
+        })
     }
 
     /// Records the log that a new connection writes to.
     pub(super) fn identify_log(&self) {
-        let log = fs::metadata(beside(&self.path, LOG)).ok().as_ref().map(identity);
+        let log = fs::metadata(beside(&self.path, LOG))
+            .ok()
+            .as_ref()
+            .map(identity);
         *self.log.lock().unwrap_or_else(PoisonError::into_inner) = log;
     }
 
-    /// Checks that what is open is what is at the path: otherwise changes would be lost with the last descriptor.
+    /// Checks that what is open is what is at the path: otherwise changes would be lost with the
+    /// last descriptor.
     ///
     /// # Errors
     /// [`StoreError::FileReplaced`].
@@ -54,7 +67,8 @@ impl OpenFile {
         log.map_or(Ok(()), |log| check(&beside(&self.path, LOG), log))
     }
 
-    /// Checks that what a connection that is being opened reads is the database, and not another file at its path.
+    /// Checks that what a connection that is being opened reads is the database, and not another
+    /// file at its path.
     pub(super) fn check_database(&self) -> Result<(), StoreError> {
         check(&self.path, self.database)
     }
@@ -65,7 +79,12 @@ fn identity(file: &Metadata) -> Identity {
 }
 
 fn check(path: &Path, expected: Identity) -> Result<(), StoreError> {
-    let replaced = |how| Err(StoreError::FileReplaced { path: path.to_owned(), how });
+    let replaced = |how| {
+        Err(StoreError::FileReplaced {
+            path: path.to_owned(),
+            how,
+        })
+    };
     match fs::metadata(path) {
         Ok(file) if identity(&file) == expected => Ok(()),
         Ok(_) => replaced("was replaced by another file"),
@@ -82,9 +101,18 @@ pub(super) fn ensure_openable(path: &Path, mode: OpenMode) -> Result<bool, OpenE
     let exists = match fs::metadata(path) {
         Ok(file) => file.len() > 0,
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-        Err(source) => return Err(OpenError::File { path: path.to_owned(), source }),
+        Err(source) => {
+            return Err(OpenError::File {
+                path: path.to_owned(),
+                source,
+            });
+        }
     };
-    if exists || mode != OpenMode::Existing { Ok(exists) } else { Err(OpenError::Missing(path.to_owned())) }
+    if exists || mode != OpenMode::Existing {
+        Ok(exists)
+    } else {
+        Err(OpenError::Missing(path.to_owned()))
+    }
 }
 
 /// Makes sure that there is a file to open, and returns whether it can have a database in it.
@@ -101,7 +129,10 @@ pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
-        Err(TryLockError::Error(source)) => Err(OpenError::File { path: beside, source }),
+        Err(TryLockError::Error(source)) => Err(OpenError::File {
+            path: beside,
+            source,
+        }),
     }
 }
 
@@ -109,7 +140,10 @@ pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
 fn private(path: &Path) -> Result<File, OpenError> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true).mode(0o600);
-    options.open(path).map_err(|source| OpenError::File { path: path.to_owned(), source })
+    options.open(path).map_err(|source| OpenError::File {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 #[cfg(test)]
@@ -133,7 +167,10 @@ mod tests {
             assert!(removed.contains("was removed"), "{kept}: {removed}");
             fs::write(&file, "").unwrap();
             let replaced = open.check().unwrap_err().to_string();
-            assert!(replaced.contains("was replaced by another file"), "{kept}: {replaced}");
+            assert!(
+                replaced.contains("was replaced by another file"),
+                "{kept}: {replaced}"
+            );
             fs::rename(&elsewhere, &file).unwrap();
             open.check().unwrap();
         }
@@ -144,7 +181,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("latchkey.db");
         for _ in 0..2 {
-            assert!(matches!(prepare(&path, OpenMode::Existing), Err(OpenError::Missing(_))));
+            assert!(matches!(
+                prepare(&path, OpenMode::Existing),
+                Err(OpenError::Missing(_))
+            ));
             fs::write(&path, "").unwrap();
         }
         assert!(!prepare(&path, OpenMode::Create).unwrap());

@@ -1,8 +1,10 @@
-//! What a restored database takes over from the one that it replaces: its epochs, the nodes that may still serve what it
-//! had, and its revoked node tokens. Nodes that came after the backup are in no backup.
+//! What a restored database takes over from the one that it replaces: its epochs, the nodes that
+//! may still serve what it had, and its revoked node tokens. Nodes that came after the backup are
+//! in no backup.
 //!
-//! **Only a later state of the restored database knows all of its nodes.** It has the same epoch, and the backup's revision
-//! with the same tag. After any other database the past is unknown, and nodes that nobody knows count for a time.
+//! **Only a later state of the restored database knows all of its nodes.** It has the same epoch,
+//! and the backup's revision with the same tag. After any other database the past is unknown, and
+//! nodes that nobody knows count for a time.
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _, FromRow};
@@ -20,7 +22,8 @@ struct Former {
     noted_at: Option<i64>,
     unknown_until: Option<i64>,
     longest_limit: i64,
-    /// Whether it is a later state of the database that is restored: then it knows every node that may serve.
+    /// Whether it is a later state of the database that is restored: then it knows every node that
+    /// may serve.
     is_later: bool,
 }
 
@@ -45,48 +48,83 @@ struct RevokedToken {
     revoked_at: i64,
 }
 
-/// Reads it from `database`, of whatever version. None if that is impossible: then the past is unknown.
+/// Reads it from `database`, of whatever version. None if that is impossible: then the past is
+/// unknown.
 async fn read(database: &Path, own: &Own) -> Option<Former> {
-    let options = SqliteConnectOptions::new().filename(database).read_only(true).busy_timeout(PATIENCE);
+    let options = SqliteConnectOptions::new()
+        .filename(database)
+        .read_only(true)
+        .busy_timeout(PATIENCE);
     let former = async {
         let mut connection = options.connect().await?;
         let former = read_from(&mut connection, own).await;
         connection.close().await?;
         former
     };
-    former.await.inspect_err(|error| warn!(%error, "the nodes of the replaced database cannot be read")).ok()
+    former
+        .await
+        .inspect_err(|error| warn!(%error, "the nodes of the replaced database cannot be read"))
+        .ok()
 }
 
 async fn read_from(connection: &mut SqliteConnection, own: &Own) -> Result<Former, sqlx::Error> {
-    const HAS_HISTORY: &str = "SELECT EXISTS (SELECT 1 FROM pragma_table_info('meta') WHERE name = 'noted_at')";
+    const HAS_HISTORY: &str =
+        "SELECT EXISTS (SELECT 1 FROM pragma_table_info('meta') WHERE name = 'noted_at')";
     const REVOKED: &str = "SELECT name, hash, pattern, created_at, last_used_at, revoked_at FROM node_tokens \
          WHERE revoked_at IS NOT NULL";
     const CONTAINS: &str = "SELECT EXISTS (SELECT 1 FROM history WHERE revision = ?1 AND tag = ?2) \
          OR COALESCE((SELECT MIN(revision) FROM history) > ?1, FALSE)";
-    let mut epochs: Vec<Vec<u8>> = sqlx::query_scalar("SELECT epoch FROM meta").fetch_all(&mut *connection).await?;
+    let mut epochs: Vec<Vec<u8>> = sqlx::query_scalar("SELECT epoch FROM meta")
+        .fetch_all(&mut *connection)
+        .await?;
     let is_same = epochs.contains(&own.epoch);
-    if !sqlx::query_scalar::<_, bool>(HAS_HISTORY).fetch_one(&mut *connection).await? {
+    if !sqlx::query_scalar::<_, bool>(HAS_HISTORY)
+        .fetch_one(&mut *connection)
+        .await?
+    {
         let rows: Vec<(String, String, String)> =
-            sqlx::query_as("SELECT node_id, instance, version FROM nodes").fetch_all(connection).await?;
+            sqlx::query_as("SELECT node_id, instance, version FROM nodes")
+                .fetch_all(connection)
+                .await?;
         let nodes = rows.into_iter().map(of_version_0_1).collect();
-        return Ok(Former { epochs, nodes, ..Former::unknown() });
+        return Ok(Former {
+            epochs,
+            nodes,
+            ..Former::unknown()
+        });
     }
-    let accepted = sqlx::query_scalar("SELECT epoch FROM accepted_epochs").fetch_all(&mut *connection).await?;
+    let accepted = sqlx::query_scalar("SELECT epoch FROM accepted_epochs")
+        .fetch_all(&mut *connection)
+        .await?;
     epochs.extend(accepted);
     let (uptime, noted_at, unknown_until, longest_limit) =
         sqlx::query_as("SELECT uptime_seconds, noted_at, unknown_until, longest_limit FROM meta")
             .fetch_one(&mut *connection)
             .await?;
-    let contains = sqlx::query_scalar(CONTAINS).bind(own.revision).bind(&own.tag);
+    let contains = sqlx::query_scalar(CONTAINS)
+        .bind(own.revision)
+        .bind(&own.tag);
     let is_later = is_same && uptime >= own.uptime && contains.fetch_one(&mut *connection).await?;
     let nodes = nodes::all(&mut *connection).await?;
     let has_tokens = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'node_tokens')";
-    let revoked_tokens = if sqlx::query_scalar(has_tokens).fetch_one(&mut *connection).await? {
+    let revoked_tokens = if sqlx::query_scalar(has_tokens)
+        .fetch_one(&mut *connection)
+        .await?
+    {
         sqlx::query_as(REVOKED).fetch_all(connection).await?
     } else {
         Vec::new()
     };
-    Ok(Former { epochs, nodes, revoked_tokens, uptime, noted_at, unknown_until, longest_limit, is_later })
+    Ok(Former {
+        epochs,
+        nodes,
+        revoked_tokens,
+        uptime,
+        noted_at,
+        unknown_until,
+        longest_limit,
+        is_later,
+    })
 }
 
 impl Former {
@@ -119,8 +157,9 @@ fn of_version_0_1((node_id, instance, version): (String, String, String)) -> Nod
     }
 }
 
-/// Writes what `replaced` knew to the restored database, whose own epoch becomes a former one too. Its own nodes may serve
-/// as well, from now on, unless `replaced` is a later state of it. Returns whether it is.
+/// Writes what `replaced` knew to the restored database, whose own epoch becomes a former one too.
+/// Its own nodes may serve as well, from now on, unless `replaced` is a later state of it. Returns
+/// whether it is.
 pub(super) async fn take_over(
     to: &mut SqliteConnection,
     replaced: Option<&Path>,
@@ -143,10 +182,14 @@ pub(super) async fn take_over(
         former.noted_at = Some(0);
         let own_until = own.unknown_until.map(|until| match until {
             FOREVER => FOREVER,
-            until => until.saturating_sub(own.uptime).saturating_add(former.uptime),
+            until => until
+                .saturating_sub(own.uptime)
+                .saturating_add(former.uptime),
         });
         former.unknown_until = former.unknown_until.max(own_until);
-        sqlx::query("UPDATE nodes SET lost_at = NULL, lost_since = NULL").execute(&mut *to).await?;
+        sqlx::query("UPDATE nodes SET lost_at = NULL, lost_since = NULL")
+            .execute(&mut *to)
+            .await?;
     }
     for epoch in former.epochs.iter().chain([&own.epoch]) {
         epochs::accept(&mut *to, epoch, now).await?;
@@ -160,20 +203,42 @@ pub(super) async fn take_over(
     }
     // Times at which nodes were lost are of the former database's uptime.
     let query = sqlx::query("UPDATE meta SET uptime_seconds = ?, noted_at = ?, unknown_until = ?");
-    query.bind(former.uptime).bind(former.noted_at).bind(former.unknown_until).execute(to).await?;
+    query
+        .bind(former.uptime)
+        .bind(former.noted_at)
+        .bind(former.unknown_until)
+        .execute(to)
+        .await?;
     Ok(former.is_later)
 }
 
-/// Revokes a token that is in the restored database. One that was created after the backup is kept as a revoked one, if the
-/// former database is `later`.
-async fn revoke(to: &mut SqliteConnection, token: &RevokedToken, later: bool) -> Result<(), sqlx::Error> {
-    const REVOKE: &str = "UPDATE node_tokens SET revoked_at = ?1 WHERE hash = ?2 AND revoked_at IS NULL";
+/// Revokes a token that is in the restored database. One that was created after the backup is kept
+/// as a revoked one, if the former database is `later`.
+async fn revoke(
+    to: &mut SqliteConnection,
+    token: &RevokedToken,
+    later: bool,
+) -> Result<(), sqlx::Error> {
+    const REVOKE: &str =
+        "UPDATE node_tokens SET revoked_at = ?1 WHERE hash = ?2 AND revoked_at IS NULL";
     const INSERT: &str = "INSERT INTO node_tokens (name, hash, pattern, created_at, last_used_at, revoked_at) \
          VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
-    sqlx::query(REVOKE).bind(token.revoked_at).bind(&token.hash).execute(&mut *to).await?;
+    sqlx::query(REVOKE)
+        .bind(token.revoked_at)
+        .bind(&token.hash)
+        .execute(&mut *to)
+        .await?;
     if later {
-        let query = sqlx::query(INSERT).bind(&token.name).bind(&token.hash).bind(&token.pattern);
-        query.bind(token.created_at).bind(token.last_used_at).bind(token.revoked_at).execute(to).await?;
+        let query = sqlx::query(INSERT)
+            .bind(&token.name)
+            .bind(&token.hash)
+            .bind(&token.pattern);
+        query
+            .bind(token.created_at)
+            .bind(token.last_used_at)
+            .bind(token.revoked_at)
+            .execute(to)
+            .await?;
     }
     Ok(())
 }

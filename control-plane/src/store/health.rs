@@ -1,5 +1,5 @@
-//! Whether the database can be written: the control plane notes each second that it runs, and what became of that
-//! answers probes from outside, which so cost nothing.
+//! Whether the database can be written: the control plane notes each second that it runs, and what
+//! became of that answers probes from outside, which so cost nothing.
 
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnection;
@@ -18,7 +18,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Between two checks of a damaged database, each of which reads all of it.
 const CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long the last note may be ago, if the database did nothing since: one that hangs reports no error.
+/// How long the last note may be ago, if the database did nothing since: one that hangs reports no
+/// error.
 const NOTED_WITHIN: Duration = Duration::from_secs(7);
 
 /// Instructions of SQLite after which a statement that writes counts as making progress.
@@ -56,10 +57,13 @@ impl Health {
         progress: Arc<Mutex<Option<Instant>>>,
         connection: &mut SqliteConnection,
     ) -> Result<(), sqlx::Error> {
-        connection.lock_handle().await?.set_progress_handler(INSTRUCTIONS, move || {
-            *progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-            true
-        });
+        connection
+            .lock_handle()
+            .await?
+            .set_progress_handler(INSTRUCTIONS, move || {
+                *progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                true
+            });
         Ok(())
     }
 
@@ -76,12 +80,18 @@ impl Health {
 
     /// Returns whether neither a note nor a statement that writes has got anywhere for too long.
     fn hangs(&self) -> bool {
-        let Some(noted) = self.change(|state| state.noted) else { return false };
+        let Some(noted) = self.change(|state| state.noted) else {
+            return false;
+        };
         let progress = *self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        progress.map_or(noted, |progress| progress.max(noted)).elapsed() > NOTED_WITHIN
+        progress
+            .map_or(noted, |progress| progress.max(noted))
+            .elapsed()
+            > NOTED_WITHIN
     }
 
-    /// Records how a write ended. One that waited in vain for another one to end says nothing of the database.
+    /// Records how a write ended. One that waited in vain for another one to end says nothing of
+    /// the database.
     pub(super) fn record(&self, failure: Option<&StoreError>) {
         if let Some(StoreError::Unavailable(sqlx::Error::PoolTimedOut)) = failure {
             return;
@@ -102,7 +112,9 @@ impl Store {
     /// Begins to check the database whenever damage is reported, until `stop`.
     pub(crate) fn start_checks(&self, mut stop: Stop) {
         // Damage that was reported before concerns another database of this process, if any.
-        self.0.health.change(|state| state.checked = damage_reports());
+        self.0
+            .health
+            .change(|state| state.checked = damage_reports());
         let store = self.clone();
         tokio::spawn(async move {
             loop {
@@ -118,30 +130,38 @@ impl Store {
         });
     }
 
-    /// Returns whether the last write succeeded and nothing is known that makes the next one fail. A long transaction that
-    /// makes progress keeps others from writing, and is no failure of the database.
+    /// Returns whether the last write succeeded and nothing is known that makes the next one fail.
+    /// A long transaction that makes progress keeps others from writing, and is no failure of the
+    /// database.
     ///
     /// # Errors
     /// The reason, for operators.
     pub(crate) fn check_writable(&self) -> Result<(), String> {
         self.0.file.check().map_err(|error| error.to_string())?;
         if self.0.health.hangs() {
-            return Err("the database does not answer: nothing could be written for some seconds".to_owned());
+            return Err(
+                "the database does not answer: nothing could be written for some seconds"
+                    .to_owned(),
+            );
         }
-        self.0.health.change(|state| match (&state.failure, &state.damage) {
-            (Some(reason), _) | (None, Some(reason)) => Err(reason.clone()),
-            (None, None) if state.checked != damage_reports() => {
-                Err("the database reported damage and is being checked".to_owned())
-            }
-            (None, None) => Ok(()),
-        })
+        self.0
+            .health
+            .change(|state| match (&state.failure, &state.damage) {
+                (Some(reason), _) | (None, Some(reason)) => Err(reason.clone()),
+                (None, None) if state.checked != damage_reports() => {
+                    Err("the database reported damage and is being checked".to_owned())
+                }
+                (None, None) => Ok(()),
+            })
     }
 
     /// Checks all of the database after damage was reported, and again until a check passes.
     async fn check_damage(&self) {
         let reports = damage_reports();
         let due = self.0.health.change(|state| {
-            let waited = state.last_check.is_none_or(|last| last.elapsed() >= CHECK_INTERVAL);
+            let waited = state
+                .last_check
+                .is_none_or(|last| last.elapsed() >= CHECK_INTERVAL);
             state.checked != reports && (state.damage.is_none() || waited)
         });
         if !due {
@@ -163,8 +183,17 @@ impl Store {
     /// On a connection of its own, which has no pages in memory.
     async fn quick_check(&self) -> Result<(), String> {
         let told: Result<String, sqlx::Error> = async {
-            let mut connection = self.0.readers.connect_options().as_ref().clone().connect().await?;
-            sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut connection).await
+            let mut connection = self
+                .0
+                .readers
+                .connect_options()
+                .as_ref()
+                .clone()
+                .connect()
+                .await?;
+            sqlx::query_scalar("PRAGMA quick_check(1)")
+                .fetch_one(&mut connection)
+                .await
         }
         .await;
         match told {
@@ -182,14 +211,25 @@ mod tests {
 
     async fn running() -> (Store, tempfile::TempDir) {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&directory.path().join("latchkey.db"), OpenMode::CreateIfMissing).await.unwrap();
+        let store = Store::open(
+            &directory.path().join("latchkey.db"),
+            OpenMode::CreateIfMissing,
+        )
+        .await
+        .unwrap();
         store.begin_life(0, 0, |_| 0).await.unwrap();
         store.start_checks(crate::stop::channel().1);
         (store, directory)
     }
 
     async fn note(store: &Store) -> Result<(), StoreError> {
-        store.note(Note { now: 0, uptime: 0, unknown_until: None }).await
+        store
+            .note(Note {
+                now: 0,
+                uptime: 0,
+                unknown_until: None,
+            })
+            .await
     }
 
     #[tokio::test]
@@ -197,14 +237,32 @@ mod tests {
         let (store, _directory) = running().await;
         // The connection is taken, and nothing happens on it.
         let hung = store.0.writer.acquire().await.unwrap();
-        assert!(note(&store).await.unwrap_err().to_string().contains("timed out"));
-        assert_eq!(store.check_writable(), Ok(()), "that says nothing of the database");
+        assert!(
+            note(&store)
+                .await
+                .unwrap_err()
+                .to_string()
+                .contains("timed out")
+        );
+        assert_eq!(
+            store.check_writable(),
+            Ok(()),
+            "that says nothing of the database"
+        );
         let began = Instant::now();
         while store.check_writable().is_ok() {
-            assert!(began.elapsed() < Duration::from_secs(20), "it still counts as ready");
+            assert!(
+                began.elapsed() < Duration::from_secs(20),
+                "it still counts as ready"
+            );
             time::sleep(Duration::from_millis(50)).await;
         }
-        assert!(store.check_writable().unwrap_err().contains("does not answer"));
+        assert!(
+            store
+                .check_writable()
+                .unwrap_err()
+                .contains("does not answer")
+        );
         drop(hung);
         note(&store).await.unwrap();
         assert_eq!(store.check_writable(), Ok(()));
@@ -218,8 +276,16 @@ mod tests {
         let mut transaction = store.0.begin().await.unwrap();
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(9) {
-            sqlx::query(COUNT).fetch_one(&mut *transaction).await.unwrap();
-            assert_eq!(store.check_writable(), Ok(()), "after {:?}", began.elapsed());
+            sqlx::query(COUNT)
+                .fetch_one(&mut *transaction)
+                .await
+                .unwrap();
+            assert_eq!(
+                store.check_writable(),
+                Ok(()),
+                "after {:?}",
+                began.elapsed()
+            );
         }
     }
 }

@@ -1,8 +1,9 @@
-//! Importing keys that were made elsewhere, by their digests. A batch is one transaction and one revision, all or nothing.
+//! Importing keys that were made elsewhere, by their digests. A batch is one transaction and one
+//! revision, all or nothing.
 //!
-//! **A digest is accepted once** (`store/secrets.rs`), with one exception, so that a failed import can be repeated: if the
-//! import asks for it, a digest is accepted again that the same account imported at most a week ago and revoked before any
-//! request was admitted with it.
+//! **A digest is accepted once** (`store/secrets.rs`), with one exception, so that a failed import
+//! can be repeated: if the import asks for it, a digest is accepted again that the same account
+//! imported at most a week ago and revoked before any request was admitted with it.
 
 use serde_json::Value;
 use std::collections::HashSet;
@@ -57,15 +58,19 @@ struct Refused<E> {
 
 impl<E: From<StoreError>> Refused<E> {
     fn of_row(error: StoreError, index: usize) -> Self {
-        Self { error: error.of_row(index).into(), elsewhere: None }
+        Self {
+            error: error.of_row(index).into(),
+            elsewhere: None,
+        }
     }
 }
 
 impl Acting {
-    /// Makes the keys that `new` says, which sees the caller and the ids of the account's subaccounts, and makes none if
-    /// one of them is refused. Fails with [`StoreError::Row`] about one of them, for [`StoreError::TierNotFound`],
-    /// [`StoreError::NameTaken`] or [`StoreError::SecretTaken`], also by another one of them. A repeatable call is recorded
-    /// with what `data` says of the keys, and of the number of rows that were skipped.
+    /// Makes the keys that `new` says, which sees the caller and the ids of the account's
+    /// subaccounts, and makes none if one of them is refused. Fails with [`StoreError::Row`] about
+    /// one of them, for [`StoreError::TierNotFound`], [`StoreError::NameTaken`] or
+    /// [`StoreError::SecretTaken`], also by another one of them. A repeatable call is recorded with
+    /// what `data` says of the keys, and of the number of rows that were skipped.
     pub(crate) async fn import_keys<E: From<StoreError> + Send + 'static>(
         self,
         options: ImportOptions,
@@ -81,7 +86,14 @@ impl Acting {
             let there_are = subaccounts::ids(deed.on.connection(), &deed.caller.account_id).await?;
             let rows = new(&deed.caller, &there_are);
             disclosures::ensure_allowed(deed.on.connection(), &deed.caller, self.now).await?;
-            let judged = judge(&mut deed.on, &deed.caller.account_id, rows, options, self.now).await?;
+            let judged = judge(
+                &mut deed.on,
+                &deed.caller.account_id,
+                rows,
+                options,
+                self.now,
+            )
+            .await?;
             let (mut keys, mut indexes, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
             for (index, row) in judged.into_iter().enumerate() {
                 match row {
@@ -93,7 +105,8 @@ impl Acting {
                     Err(Refused { error, elsewhere }) => {
                         if let Some(name) = elsewhere {
                             let on = deed.on.connection();
-                            let (events, _) = disclosures::of_keys(on, &deed.caller, &[name], self.now).await?;
+                            let (events, _) =
+                                disclosures::of_keys(on, &deed.caller, &[name], self.now).await?;
                             deed.commit(&events).await?;
                         }
                         return Err(error);
@@ -102,17 +115,34 @@ impl Acting {
             }
             if keys.is_empty() {
                 let revision = deed.revision_before();
-                return Ok(Outcome::New(Imported { revision, keys: Vec::new(), skipped }));
+                return Ok(Outcome::New(Imported {
+                    revision,
+                    keys: Vec::new(),
+                    skipped,
+                }));
             }
             if options.reimport_unused {
                 let digests: Vec<_> = keys.iter().map(|key| key.digest).collect();
-                secrets::release_unused_imports(&mut deed.on, &deed.caller.account_id, &digests, self.now).await?;
+                secrets::release_unused_imports(
+                    &mut deed.on,
+                    &deed.caller.account_id,
+                    &digests,
+                    self.now,
+                )
+                .await?;
             }
             let created = creation::create(&mut deed.on, keys, self.now).await;
             let keys = created.map_err(|error| of_original_row(error, &indexes))?;
-            let events: Vec<_> = keys.iter().map(|key| Event::created("key.import", key)).collect();
+            let events: Vec<_> = keys
+                .iter()
+                .map(|key| Event::created("key.import", key))
+                .collect();
             deed.record(|| data(&keys, skipped.len())).await?;
-            Ok(Outcome::New(Imported { revision: deed.commit(&events).await?, keys, skipped }))
+            Ok(Outcome::New(Imported {
+                revision: deed.commit(&events).await?,
+                keys,
+                skipped,
+            }))
         })
         .await
     }
@@ -135,22 +165,34 @@ impl Acting {
             let mut elsewhere = Vec::new();
             let mut bounds = Bounds::new(&mut deed.on, self.now).await?;
             let room = bounds.room(&mut deed.on, account_id).await?;
-            let mut check = ImportCheck { importable: 0, skipped: Vec::new(), refused: Vec::new(), room };
+            let mut check = ImportCheck {
+                importable: 0,
+                skipped: Vec::new(),
+                refused: Vec::new(),
+                room,
+            };
             for (index, row) in judged.into_iter().enumerate() {
                 match row {
                     Ok(None) => check.skipped.push(index),
-                    Err(Refused { error, elsewhere: name }) => {
+                    Err(Refused {
+                        error,
+                        elsewhere: name,
+                    }) => {
                         elsewhere.extend(name);
                         check.refused.push((index, error));
                     }
                     Ok(Some(key)) => match bounds.admit(&mut deed.on, &key).await {
                         Ok(_) => check.importable = check.importable.saturating_add(1),
-                        Err(error @ (StoreError::Unavailable(_) | StoreError::Database(_))) => return Err(error.into()),
+                        Err(error @ (StoreError::Unavailable(_) | StoreError::Database(_))) => {
+                            return Err(error.into());
+                        }
                         Err(error) => check.refused.push((index, error.of_row(index).into())),
                     },
                 }
             }
-            let shown = disclosures::of_keys(deed.on.connection(), &deed.caller, &elsewhere, self.now).await?;
+            let shown =
+                disclosures::of_keys(deed.on.connection(), &deed.caller, &elsewhere, self.now)
+                    .await?;
             let (events, beyond) = shown;
             if !events.is_empty() {
                 deed.commit(&events).await?;
@@ -166,13 +208,19 @@ impl Acting {
 
 /// Refuses imports while nothing encrypts their digests.
 fn ensure_possible(change: &Change) -> Result<(), StoreError> {
-    if change.at_rest().is_available() { Ok(()) } else { Err(StoreError::AtRestKeyMissing) }
+    if change.at_rest().is_available() {
+        Ok(())
+    } else {
+        Err(StoreError::AtRestKeyMissing)
+    }
 }
 
 /// An error about one of the keys that are made, about the row that it comes from.
 fn of_original_row(error: StoreError, indexes: &[usize]) -> StoreError {
     match error {
-        StoreError::Row { index, error } => error.of_row(indexes.get(index).copied().unwrap_or(index)),
+        StoreError::Row { index, error } => {
+            error.of_row(indexes.get(index).copied().unwrap_or(index))
+        }
         error => error,
     }
 }
@@ -187,7 +235,8 @@ async fn judge<E: From<StoreError>>(
 ) -> Result<Vec<Judged<E>>, StoreError> {
     let keys: Vec<_> = rows.iter().flatten().collect();
     let names: Vec<_> = keys.iter().map(|key| key.settings.name.as_str()).collect();
-    let mut names = expired::taken_names(change.connection(), account_id, &names, None, now).await?;
+    let mut names =
+        expired::taken_names(change.connection(), account_id, &names, None, now).await?;
     let digests: Vec<_> = keys.iter().map(|key| key.digest).collect();
     let mut known = secrets::known(change, &digests).await?;
     let elsewhere = secrets::of_other_accounts(change, account_id, &digests).await?;
@@ -199,7 +248,10 @@ async fn judge<E: From<StoreError>>(
         unused = secrets::unused_imports(change, account_id, &digests, now).await?;
     }
     let judge = |(index, row): (usize, Result<NewKey, E>)| {
-        let key = row.map_err(|error| Refused { error, elsewhere: None })?;
+        let key = row.map_err(|error| Refused {
+            error,
+            elsewhere: None,
+        })?;
         if own.contains(&key.digest) {
             return Ok(None);
         }
@@ -211,7 +263,10 @@ async fn judge<E: From<StoreError>>(
         if !known.insert(key.digest) && !again {
             let refused = Refused::of_row(StoreError::SecretTaken, index);
             let name = elsewhere.contains(&key.digest).then_some(key.settings.name);
-            return Err(Refused { elsewhere: name, ..refused });
+            return Err(Refused {
+                elsewhere: name,
+                ..refused
+            });
         }
         Ok(Some(key))
     };

@@ -12,7 +12,10 @@ pub(super) fn to_json(value: &impl Serialize) -> Result<String, StoreError> {
 }
 
 /// Reads a column; `what` it should be is told when it is not.
-pub(super) fn from_json<T: DeserializeOwned>(text: &str, what: &'static str) -> Result<T, StoreError> {
+pub(super) fn from_json<T: DeserializeOwned>(
+    text: &str,
+    what: &'static str,
+) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|_| StoreError::Damaged(what))
 }
 
@@ -23,10 +26,16 @@ pub(super) fn listed_to_json(selection: &Selection) -> Result<Option<String>, St
 
 /// The inverse of [`listed_to_json`].
 pub(super) fn selection(column: Option<&str>) -> Result<Selection, StoreError> {
-    Ok(column.map(|text| from_json::<Vec<String>>(text, "a list of names")).transpose()?.into())
+    Ok(column
+        .map(|text| from_json::<Vec<String>>(text, "a list of names"))
+        .transpose()?
+        .into())
 }
 
 /// From the columns `roles` and `permissions`.
 pub(super) fn authority(roles: &str, permissions: &str) -> Result<Authority, StoreError> {
-    Ok(Authority { roles: from_json(roles, "a list of roles")?, permissions: from_json(permissions, "permissions")? })
+    Ok(Authority {
+        roles: from_json(roles, "a list of roles")?,
+        permissions: from_json(permissions, "permissions")?,
+    })
 }

@@ -71,7 +71,8 @@ pub struct Key {
     pub old_secret: Option<Secret>,
     /// All that its owner can say about it.
     pub settings: KeySettings,
-    /// The limits that it has: its own, and else its tier's, but none above those of its ceilings and of its account's tier.
+    /// The limits that it has: its own, and else its tier's, but none above those of its ceilings
+    /// and of its account's tier.
     pub limits: Limits,
     /// Switched off for now.
     pub disabled: bool,
@@ -79,7 +80,8 @@ pub struct Key {
     pub created_at: i64,
     /// Unix seconds.
     pub updated_at: i64,
-    /// Unix seconds: when a request was admitted last, with whichever secret, as far as nodes have told.
+    /// Unix seconds: when a request was admitted last, with whichever secret, as far as nodes have
+    /// told.
     pub last_used_at: Option<i64>,
     /// The address that it came from.
     pub last_used_ip: Option<String>,
@@ -88,8 +90,9 @@ pub struct Key {
 }
 
 impl Key {
-    /// The first field by which it may be valid for more than `before`, the same key: it is on again, lasts longer,
-    /// admits other addresses, has a higher limit, or one limit of its own less.
+    /// The first field by which it may be valid for more than `before`, the same key: it is on
+    /// again, lasts longer, admits other addresses, has a higher limit, or one limit of its own
+    /// less.
     pub(crate) fn wider_than(&self, before: &Self) -> Option<String> {
         let lasts = |key: &Self| key.settings.expires_at.unwrap_or(i64::MAX);
         let raised = |window: &Window| {
@@ -97,7 +100,10 @@ impl Key {
             match (of(before), of(self)) {
                 (Some(_), None) => true,
                 // Where it had none of its own it had the tier's.
-                (_, Some(limit)) => before.limits.get(*window).is_some_and(|before| limit > before),
+                (_, Some(limit)) => before
+                    .limits
+                    .get(*window)
+                    .is_some_and(|before| limit > before),
                 (None, None) => false,
             }
         };
@@ -105,7 +111,12 @@ impl Key {
             Some("active".to_owned())
         } else if lasts(self) > lasts(before) {
             Some("expires_at".to_owned())
-        } else if self.settings.addresses().beyond(&before.settings.addresses()).is_some() {
+        } else if self
+            .settings
+            .addresses()
+            .beyond(&before.settings.addresses())
+            .is_some()
+        {
             Some("allowed_ips".to_owned())
         } else {
             let window = Window::ALL.into_iter().find(raised)?;
@@ -114,8 +125,9 @@ impl Key {
     }
 }
 
-/// What a [`Row`] is read from. A key is revoked since its owner was deleted, also while its row says nothing of it
-/// ([`removals`](super::removals)). A revoked key's tier can be gone, and so can that of a closed account.
+/// What a [`Row`] is read from. A key is revoked since its owner was deleted, also while its row
+/// says nothing of it ([`removals`](super::removals)). A revoked key's tier can be gone, and so can
+/// that of a closed account.
 macro_rules! columns {
     ($ip_lists:literal) => {
         concat!("id, user_id, masked, secret_created_at, secret_used_at, secret_used_ip, old_masked, old_created_at, \
@@ -159,7 +171,14 @@ const SUMMARIES: &str = numbered!("'[]' AS allowed_ips, '[]' AS denied_ips");
 /// Of the account's keys those for which the rest holds.
 macro_rules! select {
     ($rest:literal) => {
-        concat!("SELECT ", columns!(), " FROM keys ", joins!(), " WHERE account_id = ? ", $rest)
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM keys ",
+            joins!(),
+            " WHERE account_id = ? ",
+            $rest
+        )
     };
 }
 
@@ -171,9 +190,17 @@ impl Store {
 }
 
 /// One of the account's keys, revoked or not.
-pub(super) async fn find(from: impl SqliteExecutor<'_>, account_id: &str, id: &str) -> Result<Key, StoreError> {
+pub(super) async fn find(
+    from: impl SqliteExecutor<'_>,
+    account_id: &str,
+    id: &str,
+) -> Result<Key, StoreError> {
     const QUERY: &str = select!("AND id = ?");
-    let row: Option<Row> = sqlx::query_as(QUERY).bind(account_id).bind(id).fetch_optional(from).await?;
+    let row: Option<Row> = sqlx::query_as(QUERY)
+        .bind(account_id)
+        .bind(id)
+        .fetch_optional(from)
+        .await?;
     row.ok_or(StoreError::KeyNotFound)?.try_into()
 }
 
@@ -183,7 +210,13 @@ pub(super) async fn some_of(
     whose: Whose<'_>,
     limit: u32,
 ) -> Result<Vec<Key>, StoreError> {
-    let mut query = QueryBuilder::<Sqlite>::new(concat!("SELECT ", columns!(), " FROM keys ", joins!(), " WHERE "));
+    let mut query = QueryBuilder::<Sqlite>::new(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM keys ",
+        joins!(),
+        " WHERE "
+    ));
     query.push("revoked_at IS NULL AND ");
     match whose {
         Whose::Account(id) => query.push("account_id = ").push_bind(id),
@@ -206,7 +239,8 @@ pub(crate) struct ListedKey {
     pub(crate) with_ip_lists: bool,
 }
 
-/// Bytes of texts and lists in a page of keys, about. The key with which there are more is the last one.
+/// Bytes of texts and lists in a page of keys, about. The key with which there are more is the last
+/// one.
 const PAGE_BYTES: i64 = 1_000_000;
 
 /// The keys of these numbers, in this order: all of them, or as many as fit into a page.
@@ -216,25 +250,50 @@ pub(super) async fn numbered(
     with_ip_lists: bool,
 ) -> Result<Vec<ListedKey>, StoreError> {
     let query = if with_ip_lists { NUMBERED } else { SUMMARIES };
-    let fitting = seqs.get(..fitting(from, seqs, with_ip_lists).await?).unwrap_or(seqs);
-    let rows: Vec<ListedRow> = sqlx::query_as(query).bind(to_json(&fitting)?).fetch_all(from).await?;
+    let fitting = seqs
+        .get(..fitting(from, seqs, with_ip_lists).await?)
+        .unwrap_or(seqs);
+    let rows: Vec<ListedRow> = sqlx::query_as(query)
+        .bind(to_json(&fitting)?)
+        .fetch_all(from)
+        .await?;
     let mut rows: HashMap<_, _> = rows.into_iter().map(|row| (row.seq, row)).collect();
     let listed = |row: ListedRow| {
-        let (allowed_ips, denied_ips) = (row.allowed_ips_count.cast_unsigned(), row.denied_ips_count.cast_unsigned());
-        Ok(ListedKey { key: row.key.try_into()?, allowed_ips, denied_ips, with_ip_lists })
+        let (allowed_ips, denied_ips) = (
+            row.allowed_ips_count.cast_unsigned(),
+            row.denied_ips_count.cast_unsigned(),
+        );
+        Ok(ListedKey {
+            key: row.key.try_into()?,
+            allowed_ips,
+            denied_ips,
+            with_ip_lists,
+        })
     };
-    fitting.iter().filter_map(|seq| rows.remove(seq)).map(listed).collect()
+    fitting
+        .iter()
+        .filter_map(|seq| rows.remove(seq))
+        .map(listed)
+        .collect()
 }
 
 /// How many of these keys fit into a page.
-async fn fitting(from: &mut SqliteConnection, seqs: &[i64], with_ip_lists: bool) -> Result<usize, StoreError> {
+async fn fitting(
+    from: &mut SqliteConnection,
+    seqs: &[i64],
+    with_ip_lists: bool,
+) -> Result<usize, StoreError> {
     // The length of a text is known without reading it.
     const BYTES: &str = "SELECT COALESCE(octet_length(description), 0) + COALESCE(octet_length(scope), 0) \
          + octet_length(roles) + octet_length(permissions) + COALESCE(octet_length(subaccounts), 0) \
          + COALESCE(octet_length(issues), 0) \
          + CASE WHEN ?2 THEN octet_length(allowed_ips) + octet_length(denied_ips) ELSE 0 END \
          FROM json_each(?1) AS listed CROSS JOIN keys ON keys.seq = listed.value ORDER BY listed.key";
-    let sizes: Vec<i64> = sqlx::query_scalar(BYTES).bind(to_json(&seqs)?).bind(with_ip_lists).fetch_all(from).await?;
+    let sizes: Vec<i64> = sqlx::query_scalar(BYTES)
+        .bind(to_json(&seqs)?)
+        .bind(with_ip_lists)
+        .fetch_all(from)
+        .await?;
     let (mut bytes, mut keys) = (0_i64, 0);
     for size in sizes {
         bytes = bytes.saturating_add(size);
@@ -266,10 +325,19 @@ pub(super) async fn by_digest(
     let [plain, keyed] = at_rest.forms(digest);
     let query = sqlx::query_as(QUERY).bind(&plain[..]).bind(&keyed[..]);
     let found: Option<(String, String, Option<i64>)> = query.fetch_optional(&mut *from).await?;
-    let Some((account_id, id, ends_at)) = found else { return Ok(None) };
+    let Some((account_id, id, ends_at)) = found else {
+        return Ok(None);
+    };
     let key = find(from, &account_id, &id).await?;
-    let expires_at = [key.settings.expires_at, ends_at].into_iter().flatten().min();
-    Ok(Some(Found { account_id, key, expires_at }))
+    let expires_at = [key.settings.expires_at, ends_at]
+        .into_iter()
+        .flatten()
+        .min();
+    Ok(Some(Found {
+        account_id,
+        key,
+        expires_at,
+    }))
 }
 
 /// A key in a list, as it is stored.
@@ -330,7 +398,8 @@ impl TryFrom<Row> for Key {
         let tier_limits: DeclaredLimits = from_json(&row.tier_limits, "a tier's limits")?;
         let account_limits: DeclaredLimits = from_json(&row.account_limits, "a tier's limits")?;
         let ceilings: Ceilings = from_json(&row.ceilings, "a key's ceilings")?;
-        let ceiling_limits: BTreeMap<String, DeclaredLimits> = from_json(&row.ceiling_limits, "tiers' limits")?;
+        let ceiling_limits: BTreeMap<String, DeclaredLimits> =
+            from_json(&row.ceiling_limits, "tiers' limits")?;
         let of_tier = |name: &str| ceiling_limits.get(name).copied().unwrap_or_default().0;
         let bounded = ceilings.bound(limits.over(tier_limits.0), of_tier);
         let secret = Secret {
@@ -340,14 +409,19 @@ impl TryFrom<Row> for Key {
             last_used_at: row.secret_used_at,
             last_used_ip: row.secret_used_ip,
         };
-        let old_secret = row.old_masked.zip(row.old_created_at).map(|(masked, created_at)| Secret {
-            masked,
-            created_at,
-            // It never outlasts the key.
-            ends_at: row.old_ends_at.map(|end| row.expires_at.map_or(end, |expiry| expiry.min(end))),
-            last_used_at: row.old_used_at,
-            last_used_ip: row.old_used_ip,
-        });
+        let old_secret = row
+            .old_masked
+            .zip(row.old_created_at)
+            .map(|(masked, created_at)| Secret {
+                masked,
+                created_at,
+                // It never outlasts the key.
+                ends_at: row
+                    .old_ends_at
+                    .map(|end| row.expires_at.map_or(end, |expiry| expiry.min(end))),
+                last_used_at: row.old_used_at,
+                last_used_ip: row.old_used_ip,
+            });
         Ok(Self {
             id: row.id,
             user_id: row.user_id,
@@ -356,7 +430,8 @@ impl TryFrom<Row> for Key {
             settings: KeySettings {
                 name: row.name,
                 description: row.description,
-                environment: Environment::parse(&row.environment).ok_or(StoreError::Damaged("an environment"))?,
+                environment: Environment::parse(&row.environment)
+                    .ok_or(StoreError::Damaged("an environment"))?,
                 tier: row.tier,
                 scope: selection(row.scope.as_deref())?,
                 authority: authority(&row.roles, &row.permissions)?,
@@ -365,7 +440,11 @@ impl TryFrom<Row> for Key {
                 expires_at: row.expires_at,
                 allowed_ips: from_json(&row.allowed_ips, "an IP list")?,
                 denied_ips: from_json(&row.denied_ips, "an IP list")?,
-                issues: row.issues.as_deref().map(|issues| from_json(issues, "a key's `issues`")).transpose()?,
+                issues: row
+                    .issues
+                    .as_deref()
+                    .map(|issues| from_json(issues, "a key's `issues`"))
+                    .transpose()?,
                 ceilings,
                 issued: row.issued,
             },

@@ -9,21 +9,28 @@ use crate::client_network::ClientNetwork;
 const KNOWN: u32 = 20;
 
 impl Store {
-    /// Returns the user with that email address, in whatever case, and whether the client has logged in to them before.
+    /// Returns the user with that email address, in whatever case, and whether the client has
+    /// logged in to them before.
     pub(crate) async fn login(
         &self,
         email: &str,
         client: ClientNetwork,
     ) -> Result<Option<(Credentials, bool)>, StoreError> {
-        const KNOWN: &str = "SELECT EXISTS (SELECT 1 FROM known_clients WHERE user_id = ? AND client = ?)";
-        let Some(user) = self.credentials(email).await? else { return Ok(None) };
-        let query = sqlx::query_scalar(KNOWN).bind(&user.user_id).bind(client.digest().to_vec());
+        const KNOWN: &str =
+            "SELECT EXISTS (SELECT 1 FROM known_clients WHERE user_id = ? AND client = ?)";
+        let Some(user) = self.credentials(email).await? else {
+            return Ok(None);
+        };
+        let query = sqlx::query_scalar(KNOWN)
+            .bind(&user.user_id)
+            .bind(client.digest().to_vec());
         let known = query.fetch_one(&self.0.readers).await?;
         Ok(Some((user, known)))
     }
 }
 
-/// Remembers that a client has logged in to a user, and forgets the one that did so the longest ago if there are too many.
+/// Remembers that a client has logged in to a user, and forgets the one that did so the longest ago
+/// if there are too many.
 pub(super) async fn remember(
     to: &mut SqliteConnection,
     user_id: &str,
@@ -34,8 +41,16 @@ pub(super) async fn remember(
          ON CONFLICT (user_id, client) DO UPDATE SET last_login_at = excluded.last_login_at";
     const FORGET: &str = "DELETE FROM known_clients WHERE user_id = ? AND client NOT IN \
          (SELECT client FROM known_clients WHERE user_id = ? ORDER BY last_login_at DESC, client LIMIT ?)";
-    let remember = sqlx::query(REMEMBER).bind(user_id).bind(client.digest().to_vec()).bind(now);
+    let remember = sqlx::query(REMEMBER)
+        .bind(user_id)
+        .bind(client.digest().to_vec())
+        .bind(now);
     remember.execute(&mut *to).await?;
-    sqlx::query(FORGET).bind(user_id).bind(user_id).bind(KNOWN).execute(to).await?;
+    sqlx::query(FORGET)
+        .bind(user_id)
+        .bind(user_id)
+        .bind(KNOWN)
+        .execute(to)
+        .await?;
     Ok(())
 }

@@ -7,7 +7,8 @@ use super::restrictions::KeyRestrictions;
 use crate::limits::DeclaredLimits;
 use crate::selection::Selection;
 
-/// Something other than a key that a key could change, and that lasts without what restricts the key, or lifts that.
+/// Something other than a key that a key could change, and that lasts without what restricts the
+/// key, or lifts that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lasting {
     /// A user, who could make keys.
@@ -61,9 +62,9 @@ impl KeyRestrictions {
             // A rule is no credential, and what a `public` one admits takes no key.
             Lasting::Routes => of_requests,
             Lasting::Webhook | Lasting::NodeToken => of_requests.or_else(of_callers),
-            Lasting::User | Lasting::Account | Lasting::Tiers => {
-                of_requests.or_else(of_callers).or_else(|| self.kept_as_key())
-            }
+            Lasting::User | Lasting::Account | Lasting::Tiers => of_requests
+                .or_else(of_callers)
+                .or_else(|| self.kept_as_key()),
         }
     }
 

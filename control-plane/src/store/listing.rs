@@ -83,8 +83,8 @@ pub(crate) struct KeyQuery {
 }
 
 impl Store {
-    /// A page of the account's keys. It is shorter than asked for, with a next one, if more than that would be too much
-    /// work or too many bytes.
+    /// A page of the account's keys. It is shorter than asked for, with a next one, if more than
+    /// that would be too much work or too many bytes.
     pub(crate) async fn keys(
         &self,
         account_id: &str,
@@ -93,13 +93,27 @@ impl Store {
         now: i64,
     ) -> Result<Paged<ListedKey>, StoreError> {
         let mut transaction = self.0.lists.begin().await?;
-        let (found, total) = find(&mut transaction, account_id, query, page, now, Effort::default()).await?;
+        let (found, total) = find(
+            &mut transaction,
+            account_id,
+            query,
+            page,
+            now,
+            Effort::default(),
+        )
+        .await?;
         let rows = keys::numbered(&mut transaction, &found.seqs(), query.ip_lists).await?;
         // Not all of them may fit.
-        let last = rows.len().checked_sub(1).filter(|_| rows.len() < found.rows.len());
-        let last = last.and_then(|last| found.rows.get(last)).map(|(_, position)| position.clone());
+        let last = rows
+            .len()
+            .checked_sub(1)
+            .filter(|_| rows.len() < found.rows.len());
+        let last = last
+            .and_then(|last| found.rows.get(last))
+            .map(|(_, position)| position.clone());
         let next = last.or(found.next);
-        let total = match total.is_estimate && query.is_of_all_live_keys() && page.search.is_none() {
+        let total = match total.is_estimate && query.is_of_all_live_keys() && page.search.is_none()
+        {
             true => total.at_least(counted(&mut transaction, account_id).await?),
             false => total,
         };
@@ -110,13 +124,25 @@ impl Store {
 /// The number of the account's live keys that have not expired, as it is counted with every change.
 async fn counted(on: &mut SqliteConnection, account_id: &str) -> Result<u64, StoreError> {
     const COUNTED: &str = concat!("SELECT ", live_keys!(), " FROM accounts WHERE id = ?");
-    let count: i64 = sqlx::query_scalar(COUNTED).bind(account_id).fetch_one(on).await?;
+    let count: i64 = sqlx::query_scalar(COUNTED)
+        .bind(account_id)
+        .fetch_one(on)
+        .await?;
     Ok(u64::try_from(count).unwrap_or_default())
 }
 
 impl KeyQuery {
     fn is_of_all_live_keys(&self) -> bool {
-        let Self { state, role, tier, environment, owner, expires_within_days, unused, .. } = self;
+        let Self {
+            state,
+            role,
+            tier,
+            environment,
+            owner,
+            expires_within_days,
+            unused,
+            ..
+        } = self;
         *state == KeyState::Live
             && (role, tier, environment, owner) == (&None, &None, &None, &None)
             && (expires_within_days, unused) == (&None, &None)
@@ -139,12 +165,20 @@ async fn find(
     let (found, total) = match plan(on, filters, query, effort).await? {
         Plan::Gather(gathering) => {
             let found = gathering.page(on, page).await?;
-            let total = if is_whole(page, &found) { None } else { Some(gathering.total(on).await?) };
+            let total = if is_whole(page, &found) {
+                None
+            } else {
+                Some(gathering.total(on).await?)
+            };
             (found, total)
         }
         Plan::Walk { page: walk, count } => {
             let found = walk.page(on, page, effort).await?;
-            let total = if is_whole(page, &found) { None } else { Some(count.total(on, effort).await?) };
+            let total = if is_whole(page, &found) {
+                None
+            } else {
+                Some(count.total(on, effort).await?)
+            };
             (found, total)
         }
     };
@@ -172,7 +206,11 @@ async fn plan(
     query: &KeyQuery,
     effort: Effort,
 ) -> Result<Plan, StoreError> {
-    let Filters { base, drivers, tests } = filters;
+    let Filters {
+        base,
+        drivers,
+        tests,
+    } = filters;
     let sequence = order::sequence(query.sort, query.descending);
     let mut fewest = None;
     if !drivers.is_empty() {
@@ -184,12 +222,23 @@ async fn plan(
             }
         }
         if let Some((_, driver)) = fewest {
-            return Ok(Plan::Gather(Gathering { sequence, numbers: driver.numbers.clone(), tests }));
+            return Ok(Plan::Gather(Gathering {
+                sequence,
+                numbers: driver.numbers.clone(),
+                tests,
+            }));
         }
     }
-    let ordered = drivers.into_iter().map(|driver| driver.by_creation).find(|runs| !runs.is_empty());
+    let ordered = drivers
+        .into_iter()
+        .map(|driver| driver.by_creation)
+        .find(|runs| !runs.is_empty());
     let by_creation = order::sequence(KeySort::CreatedAt, query.descending);
-    let walk = |sequence, runs| Walk { sequence, runs, tests: tests.clone() };
+    let walk = |sequence, runs| Walk {
+        sequence,
+        runs,
+        tests: tests.clone(),
+    };
     let count = match &ordered {
         Some(runs) => walk(by_creation, runs.clone()),
         None => walk(sequence, base.clone()),

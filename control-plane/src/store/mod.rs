@@ -1,11 +1,12 @@
 //! The store: the only part that knows the database.
 //!
-//! **Invariant: every change to what a node decides by happens in one transaction that also advances the revision by
-//! one and stamps the changed rows with it.** [`change::Change`] is the only way to such a transaction, and sees to the rows
-//! that follow from others.
+//! **Invariant: every change to what a node decides by happens in one transaction that also
+//! advances the revision by one and stamps the changed rows with it.** [`change::Change`] is the
+//! only way to such a transaction, and sees to the rows that follow from others.
 //!
-//! One connection writes; readers have their own and, with SQLite's write-ahead log, never wait for it. Lists and reports
-//! have others ([`reading`]), so that no list holds up a credential, the feed of changes or readiness.
+//! One connection writes; readers have their own and, with SQLite's write-ahead log, never wait for
+//! it. Lists and reports have others ([`reading`]), so that no list holds up a credential, the feed
+//! of changes or readiness.
 
 mod accounts;
 mod acting;
@@ -105,13 +106,17 @@ pub use subaccounts::Subaccount;
 pub use usage::KeyUsage;
 pub(crate) use users::DeletedUser;
 pub use users::{NewUser, User};
-pub(crate) use webhooks::{Backlog, Claim, MAX_MANUAL_DELIVERIES, MAX_WEBHOOKS, NewWebhook, Settled, WebhookChange};
+pub(crate) use webhooks::{
+    Backlog, Claim, MAX_MANUAL_DELIVERIES, MAX_WEBHOOKS, NewWebhook, Settled, WebhookChange,
+};
 pub use webhooks::{Delivery, DeliveryState, KeyFacts, Webhook};
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 use sqlx::{ConnectOptions as _, Connection as _, Sqlite, Transaction};
 use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File};
@@ -125,13 +130,15 @@ use crate::metrics::COMMIT_SECONDS;
 
 const READERS: u32 = 8;
 
-/// Rows that SQLite's thread may be ahead of a reader: with few of them the two threads wake each other all the time.
+/// Rows that SQLite's thread may be ahead of a reader: with few of them the two threads wake each
+/// other all the time.
 const ROWS_AHEAD: usize = 1_000;
 
 /// The schema, from version to version.
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
-/// What the names of files beside the database end with: the lock, and SQLite's write-ahead log with its index.
+/// What the names of files beside the database end with: the lock, and SQLite's write-ahead log
+/// with its index.
 const LOCK: &str = ".lock";
 const LOG: &str = "-wal";
 const LOG_INDEX: &str = "-shm";
@@ -189,7 +196,10 @@ impl Shared {
     /// [`StoreError::FileReplaced`], in which case what is written would be lost.
     async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
         let begun = match self.writer() {
-            Ok(writer) => writer.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::from),
+            Ok(writer) => writer
+                .begin_with("BEGIN IMMEDIATE")
+                .await
+                .map_err(StoreError::from),
             Err(error) => Err(error),
         };
         if let Err(error) = &begun {
@@ -208,11 +218,16 @@ impl Store {
         Self::open_with(path, mode, &AtRestKeys::default()).await
     }
 
-    /// Opens the database at `path`, and brings its schema up to date. `mode` says what happens if there is none.
+    /// Opens the database at `path`, and brings its schema up to date. `mode` says what happens if
+    /// there is none.
     ///
     /// # Errors
     /// When it cannot be opened, or has what another at-rest key encrypted.
-    pub async fn open_with(path: &Path, mode: OpenMode, keys: &AtRestKeys) -> Result<Self, OpenError> {
+    pub async fn open_with(
+        path: &Path,
+        mode: OpenMode,
+        keys: &AtRestKeys,
+    ) -> Result<Self, OpenError> {
         // Before anything is made, a lock included.
         file::ensure_openable(path, mode)?;
         let lock = lock(path)?;
@@ -286,7 +301,9 @@ impl Store {
 
     /// Whether it answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT revision FROM meta").fetch_one(&self.0.readers).await?;
+        sqlx::query("SELECT revision FROM meta")
+            .fetch_one(&self.0.readers)
+            .await?;
         Ok(())
     }
 
@@ -295,7 +312,8 @@ impl Store {
         self.0.writes.clone()
     }
 
-    /// Size of the database and its log. What is not there, as a log that was never written, has none.
+    /// Size of the database and its log. What is not there, as a log that was never written, has
+    /// none.
     pub(crate) fn bytes(&self) -> u64 {
         let len = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
         len(&self.0.path).saturating_add(len(&beside(&self.0.path, LOG)))
@@ -329,7 +347,8 @@ impl Store {
 
 /// Returns whether there is a database of ours, made to its end.
 async fn is_initialized(options: &SqliteConnectOptions) -> Result<bool, StoreError> {
-    const TABLE: &str = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'meta')";
+    const TABLE: &str =
+        "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'meta')";
     const ROW: &str = "SELECT EXISTS (SELECT 1 FROM meta)";
     let mut connection = options.clone().connect().await?;
     let initialized = sqlx::query_scalar(TABLE).fetch_one(&mut connection).await?
@@ -338,26 +357,38 @@ async fn is_initialized(options: &SqliteConnectOptions) -> Result<bool, StoreErr
     Ok(initialized)
 }
 
-/// The connection that writes, those that read, and those that read lists. None is ever opened to another file at the database's path.
+/// The connection that writes, those that read, and those that read lists. None is ever opened to
+/// another file at the database's path.
 async fn pools(
     options: SqliteConnectOptions,
     file: &Arc<OpenFile>,
     health: &Health,
 ) -> Result<(SqlitePool, SqlitePool, ListReads), StoreError> {
-    let pool = SqlitePoolOptions::new().acquire_timeout(PATIENCE).idle_timeout(None).max_lifetime(None);
+    let pool = SqlitePoolOptions::new()
+        .acquire_timeout(PATIENCE)
+        .idle_timeout(None)
+        .max_lifetime(None);
     let (open, progress) = (file.clone(), health.progress());
-    // After some errors SQLite rolls back on its own, sqlx's ROLLBACK then fails, and the connection would count as
-    // in a transaction for ever: https://sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction
-    let writer = pool.clone().max_connections(1).before_acquire(|connection, _| {
-        let clean = !connection.is_in_transaction();
-        Box::pin(async move { Ok(clean) })
-    });
+    // After some errors SQLite rolls back on its own, sqlx's ROLLBACK then fails, and the
+    // connection would count as in a transaction for ever:
+    // https://sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction
+    let writer = pool
+        .clone()
+        .max_connections(1)
+        .before_acquire(|connection, _| {
+            let clean = !connection.is_in_transaction();
+            Box::pin(async move { Ok(clean) })
+        });
     let writer = writer.after_connect(move |connection, _| {
         let (open, progress) = (open.clone(), progress.clone());
         Box::pin(async move {
-            open.check_database().map_err(|error| sqlx::Error::Configuration(error.into()))?;
-            // SQLite opens the log at the first read. It is another file if no other connection was open.
-            sqlx::query("SELECT 1 FROM sqlite_schema").execute(&mut *connection).await?;
+            open.check_database()
+                .map_err(|error| sqlx::Error::Configuration(error.into()))?;
+            // SQLite opens the log at the first read. It is another file if no other connection was
+            // open.
+            sqlx::query("SELECT 1 FROM sqlite_schema")
+                .execute(&mut *connection)
+                .await?;
             open.identify_log();
             Health::observe(progress, connection).await
         })
@@ -365,12 +396,18 @@ async fn pools(
     let writer = writer.connect_with(options.clone()).await?;
     let open = file.clone();
     let readers = pool.after_connect(move |_, _| {
-        let same = open.check_database().map_err(|error| sqlx::Error::Configuration(error.into()));
+        let same = open
+            .check_database()
+            .map_err(|error| sqlx::Error::Configuration(error.into()));
         Box::pin(async move { same })
     });
     let options = options.read_only(true).row_buffer_size(ROWS_AHEAD);
     let lists = ListReads::new(readers.clone(), options.clone(), reading::BUDGET);
-    Ok((writer, readers.max_connections(READERS).connect_lazy_with(options), lists))
+    Ok((
+        writer,
+        readers.max_connections(READERS).connect_lazy_with(options),
+        lists,
+    ))
 }
 
 /// Returns how many connections of a pool are in use.

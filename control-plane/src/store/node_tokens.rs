@@ -39,13 +39,17 @@ pub(crate) struct NewNodeToken {
     pub(crate) pattern: NodePattern,
 }
 
-/// The tokens that were revoked since this process started, by their ids. Streams that were opened with one end.
+/// The tokens that were revoked since this process started, by their ids. Streams that were opened
+/// with one end.
 pub(crate) type RevokedNodeTokens = watch::Receiver<HashSet<i64>>;
 
 /// Of the tokens those for which the rest holds.
 macro_rules! select {
     ($rest:literal) => {
-        concat!("SELECT id, name, pattern, created_at, last_used_at, revoked_at FROM node_tokens ", $rest)
+        concat!(
+            "SELECT id, name, pattern, created_at, last_used_at, revoked_at FROM node_tokens ",
+            $rest
+        )
     };
 }
 
@@ -57,12 +61,19 @@ impl Store {
     }
 
     /// The valid token with this hash.
-    pub(crate) async fn valid_node_token(&self, hash: &TokenHash) -> Result<Option<NodeTokenDetails>, StoreError> {
+    pub(crate) async fn valid_node_token(
+        &self,
+        hash: &TokenHash,
+    ) -> Result<Option<NodeTokenDetails>, StoreError> {
         const QUERY: &str = select!("WHERE hash = ? AND revoked_at IS NULL");
-        Ok(sqlx::query_as(QUERY).bind(hash.as_bytes()).fetch_optional(&self.0.readers).await?)
+        Ok(sqlx::query_as(QUERY)
+            .bind(hash.as_bytes())
+            .fetch_optional(&self.0.readers)
+            .await?)
     }
 
-    /// Notifies of tokens that are revoked. To be called before a token is looked up, so that no revocation is missed.
+    /// Notifies of tokens that are revoked. To be called before a token is looked up, so that no
+    /// revocation is missed.
     pub(crate) fn watch_revoked_node_tokens(&self) -> RevokedNodeTokens {
         self.0.revoked_node_tokens.subscribe()
     }
@@ -70,7 +81,11 @@ impl Store {
     /// Records that a token is used.
     pub(crate) async fn use_node_token(&self, id: i64, now: i64) -> Result<(), StoreError> {
         const UPDATE: &str = "UPDATE node_tokens SET last_used_at = ? WHERE id = ?";
-        sqlx::query(UPDATE).bind(now).bind(id).execute(self.0.writer()?).await?;
+        sqlx::query(UPDATE)
+            .bind(now)
+            .bind(id)
+            .execute(self.0.writer()?)
+            .await?;
         Ok(())
     }
 }
@@ -79,15 +94,16 @@ impl Acting {
     /// Adds a token. A repeatable call is recorded with what `data` says of it.
     ///
     /// # Errors
-    /// [`StoreError::NodeTokenNameTaken`], [`StoreError::NodeTokenTaken`], and [`StoreError::NodeTokenLimit`] at
-    /// [`MAX_NODE_TOKENS`].
+    /// [`StoreError::NodeTokenNameTaken`], [`StoreError::NodeTokenTaken`], and
+    /// [`StoreError::NodeTokenLimit`] at [`MAX_NODE_TOKENS`].
     pub(crate) async fn create_node_token(
         self,
         new: NewNodeToken,
         data: impl FnOnce(&NodeTokenDetails) -> Value + Send + 'static,
     ) -> Result<Outcome<NodeTokenDetails>, StoreError> {
         const COUNT: &str = "SELECT COUNT(*) FROM node_tokens WHERE revoked_at IS NULL";
-        const INSERT: &str = "INSERT INTO node_tokens (name, hash, pattern, created_at) VALUES (?, ?, ?, ?)";
+        const INSERT: &str =
+            "INSERT INTO node_tokens (name, hash, pattern, created_at) VALUES (?, ?, ?, ?)";
         to_its_end(async move {
             let mut deed = match self.begin_repeatable_unseen().await? {
                 Outcome::New(deed) => deed,
@@ -97,32 +113,48 @@ impl Acting {
             if valid >= MAX_NODE_TOKENS {
                 return Err(StoreError::NodeTokenLimit);
             }
-            let insert = sqlx::query(INSERT).bind(&new.name).bind(new.hash.as_bytes()).bind(new.pattern.as_str());
+            let insert = sqlx::query(INSERT)
+                .bind(&new.name)
+                .bind(new.hash.as_bytes())
+                .bind(new.pattern.as_str());
             insert.bind(self.now).execute(&mut *deed.on).await?;
             let token = find(&mut deed.on, &new.name).await?;
             deed.record(|| data(&token)).await?;
-            deed.commit(&[Event::created("node_token.create", &token)]).await?;
+            deed.commit(&[Event::created("node_token.create", &token)])
+                .await?;
             Ok(Outcome::New(token))
         })
         .await
     }
 
-    /// Revokes the valid token of that name, permanently, and ends the streams that were opened with it.
+    /// Revokes the valid token of that name, permanently, and ends the streams that were opened
+    /// with it.
     ///
     /// # Errors
     /// [`StoreError::NodeTokenNotFound`].
-    pub(crate) async fn revoke_node_token(self, name: String) -> Result<NodeTokenDetails, StoreError> {
+    pub(crate) async fn revoke_node_token(
+        self,
+        name: String,
+    ) -> Result<NodeTokenDetails, StoreError> {
         const REVOKE: &str = "UPDATE node_tokens SET revoked_at = ? WHERE id = ?";
         let store = self.store().clone();
         to_its_end(async move {
             let mut deed = self.begin_unseen().await?;
             let token = find(&mut deed.on, &name).await?;
-            sqlx::query(REVOKE).bind(self.now).bind(token.id).execute(&mut *deed.on).await?;
-            deed.commit(&[Event::deleted("node_token.delete", &token)]).await?;
+            sqlx::query(REVOKE)
+                .bind(self.now)
+                .bind(token.id)
+                .execute(&mut *deed.on)
+                .await?;
+            deed.commit(&[Event::deleted("node_token.delete", &token)])
+                .await?;
             store.0.revoked_node_tokens.send_modify(|revoked| {
                 revoked.insert(token.id);
             });
-            Ok(NodeTokenDetails { revoked_at: Some(self.now), ..token })
+            Ok(NodeTokenDetails {
+                revoked_at: Some(self.now),
+                ..token
+            })
         })
         .await
     }
@@ -131,5 +163,9 @@ impl Acting {
 /// The valid token of that name.
 async fn find(from: &mut SqliteConnection, name: &str) -> Result<NodeTokenDetails, StoreError> {
     const QUERY: &str = select!("WHERE name = ? AND revoked_at IS NULL");
-    sqlx::query_as(QUERY).bind(name).fetch_optional(from).await?.ok_or(StoreError::NodeTokenNotFound)
+    sqlx::query_as(QUERY)
+        .bind(name)
+        .fetch_optional(from)
+        .await?
+        .ok_or(StoreError::NodeTokenNotFound)
 }

@@ -1,4 +1,5 @@
-//! Nodes that may be deciding requests, so that a control plane that starts again still counts them.
+//! Nodes that may be deciding requests, so that a control plane that starts again still counts
+//! them.
 
 use sqlx::FromRow;
 use sqlx::SqliteExecutor;
@@ -32,7 +33,8 @@ pub struct NodeRow {
 }
 
 impl NodeRow {
-    /// The limit that it has reported: none is [`FOREVER`]. Version 0.1 reports nothing, which is 0.
+    /// The limit that it has reported: none is [`FOREVER`]. Version 0.1 reports nothing, which is
+    /// 0.
     fn reported_limit(&self) -> i64 {
         match (self.protocol, self.staleness) {
             (0, _) => 0,
@@ -48,8 +50,9 @@ pub(crate) type NodeKey = (String, String);
 const FORGET: &str = "DELETE FROM nodes WHERE node_id = ? AND secret_hash = ?";
 
 impl Store {
-    /// Writes down those that have `come`, forgets those that are `gone`, and notes until which uptime those may serve that
-    /// the database does not know, if that is later than before; all or none.
+    /// Writes down those that have `come`, forgets those that are `gone`, and notes until which
+    /// uptime those may serve that the database does not know, if that is later than before; all or
+    /// none.
     pub(crate) async fn write_nodes(
         &self,
         come: impl Iterator<Item = &NodeRow>,
@@ -65,11 +68,19 @@ impl Store {
             }
             raise_longest_limit(&mut *transaction, longest).await?;
             if let Some(until) = unknown_until {
-                const RAISE: &str = "UPDATE meta SET unknown_until = MAX(COALESCE(unknown_until, 0), ?)";
-                sqlx::query(RAISE).bind(until).execute(&mut *transaction).await?;
+                const RAISE: &str =
+                    "UPDATE meta SET unknown_until = MAX(COALESCE(unknown_until, 0), ?)";
+                sqlx::query(RAISE)
+                    .bind(until)
+                    .execute(&mut *transaction)
+                    .await?;
             }
             for (node_id, secret_hash) in gone {
-                sqlx::query(FORGET).bind(node_id).bind(secret_hash).execute(&mut *transaction).await?;
+                sqlx::query(FORGET)
+                    .bind(node_id)
+                    .bind(secret_hash)
+                    .execute(&mut *transaction)
+                    .await?;
             }
             Ok(transaction.commit().await?)
         }
@@ -83,22 +94,43 @@ impl Store {
 
 impl Acting {
     /// Forgets lost nodes; `unknown` says that those which nobody knows of are forgotten as well.
-    pub(crate) async fn forget_nodes(self, nodes: BTreeSet<NodeKey>, unknown: bool) -> Result<(), StoreError> {
+    pub(crate) async fn forget_nodes(
+        self,
+        nodes: BTreeSet<NodeKey>,
+        unknown: bool,
+    ) -> Result<(), StoreError> {
         to_its_end(async move {
             let mut deed = self.begin_unseen().await?;
             let mut events = Vec::with_capacity(nodes.len());
             for (node_id, secret_hash) in &nodes {
-                sqlx::query(FORGET).bind(node_id).bind(secret_hash).execute(&mut *deed.on).await?;
+                sqlx::query(FORGET)
+                    .bind(node_id)
+                    .bind(secret_hash)
+                    .execute(&mut *deed.on)
+                    .await?;
                 let handle = secret_hash.get(..12).unwrap_or(secret_hash);
-                events.push(Event::done("nodes.forget", Target::of("node", handle, node_id)));
+                events.push(Event::done(
+                    "nodes.forget",
+                    Target::of("node", handle, node_id),
+                ));
             }
             if unknown {
-                sqlx::query("UPDATE meta SET unknown_until = NULL, longest_limit = 0").execute(&mut *deed.on).await?;
-                // Nothing else serves, so nothing else counts after a start that does not know what happened.
+                sqlx::query("UPDATE meta SET unknown_until = NULL, longest_limit = 0")
+                    .execute(&mut *deed.on)
+                    .await?;
+                // Nothing else serves, so nothing else counts after a start that does not know what
+                // happened.
                 let known = all(&mut *deed.on).await?;
-                let longest = known.iter().map(NodeRow::reported_limit).max().unwrap_or_default();
+                let longest = known
+                    .iter()
+                    .map(NodeRow::reported_limit)
+                    .max()
+                    .unwrap_or_default();
                 raise_longest_limit(&mut *deed.on, longest).await?;
-                events.push(Event::done("nodes.forget", Target::of("node", "unknown", "unknown")));
+                events.push(Event::done(
+                    "nodes.forget",
+                    Target::of("node", "unknown", "unknown"),
+                ));
             }
             deed.commit(&events).await
         })
@@ -107,8 +139,14 @@ impl Acting {
 }
 
 /// Keeps the longest limit that any node has reported, also when nothing else is left of that node.
-pub(super) async fn raise_longest_limit(to: impl SqliteExecutor<'_>, limit: i64) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE meta SET longest_limit = ?1 WHERE longest_limit < ?1").bind(limit).execute(to).await?;
+pub(super) async fn raise_longest_limit(
+    to: impl SqliteExecutor<'_>,
+    limit: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE meta SET longest_limit = ?1 WHERE longest_limit < ?1")
+        .bind(limit)
+        .execute(to)
+        .await?;
     Ok(())
 }
 
@@ -116,9 +154,20 @@ pub(super) async fn raise_longest_limit(to: impl SqliteExecutor<'_>, limit: i64)
 pub(super) async fn write(to: impl SqliteExecutor<'_>, node: &NodeRow) -> Result<(), sqlx::Error> {
     const WRITE: &str = "INSERT OR REPLACE INTO nodes (node_id, secret_hash, meter, instance, version, protocol, \
          staleness, lost_at, lost_since) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
-    let query = sqlx::query(WRITE).bind(&node.node_id).bind(&node.secret_hash).bind(&node.meter);
-    let query = query.bind(&node.instance).bind(&node.version).bind(node.protocol).bind(node.staleness);
-    query.bind(node.lost_at).bind(node.lost_since).execute(to).await?;
+    let query = sqlx::query(WRITE)
+        .bind(&node.node_id)
+        .bind(&node.secret_hash)
+        .bind(&node.meter);
+    let query = query
+        .bind(&node.instance)
+        .bind(&node.version)
+        .bind(node.protocol)
+        .bind(node.staleness);
+    query
+        .bind(node.lost_at)
+        .bind(node.lost_since)
+        .execute(to)
+        .await?;
     Ok(())
 }
 

@@ -1,5 +1,6 @@
-//! Names and email addresses of before they were stored in Unicode's NFC: they are normalized once, and those that cannot
-//! be, because their normal form belongs to something else, are logged at each start.
+//! Names and email addresses of before they were stored in Unicode's NFC: they are normalized once,
+//! and those that cannot be, because their normal form belongs to something else, are logged at
+//! each start.
 
 use sqlx::{FromRow, SqliteConnection};
 use tokio_stream::StreamExt as _;
@@ -68,7 +69,9 @@ struct Collision {
 
 /// Normalizes what was named before names were normalized, in one change, and logs what cannot be.
 pub(super) async fn normalize_names(store: &Store) -> Result<(), StoreError> {
-    let done: bool = sqlx::query_scalar("SELECT names_normalized FROM meta").fetch_one(&store.0.writer).await?;
+    let done: bool = sqlx::query_scalar("SELECT names_normalized FROM meta")
+        .fetch_one(&store.0.writer)
+        .await?;
     if !done {
         normalize_all(store).await?;
     }
@@ -98,21 +101,42 @@ async fn normalize_all(store: &Store) -> Result<(), StoreError> {
     for (kind, id, name, normalized) in found {
         let on = change.connection();
         if normalized.is_empty() || is_taken(on, kind, &normalized, &id).await? {
-            let insert = sqlx::query("INSERT INTO name_collisions (kind, id, name) VALUES (?, ?, ?)");
-            insert.bind(kind.name).bind(id).bind(name).execute(on).await?;
+            let insert =
+                sqlx::query("INSERT INTO name_collisions (kind, id, name) VALUES (?, ?, ?)");
+            insert
+                .bind(kind.name)
+                .bind(id)
+                .bind(name)
+                .execute(on)
+                .await?;
         } else {
-            sqlx::query(kind.set).bind(normalized).bind(revision).bind(id).execute(on).await?;
+            sqlx::query(kind.set)
+                .bind(normalized)
+                .bind(revision)
+                .bind(id)
+                .execute(on)
+                .await?;
             renamed = renamed.saturating_add(1);
         }
     }
     sqlx::query(DONE).execute(change.connection()).await?;
     change.commit().await?;
-    info!(renamed, "names and email addresses are stored in Unicode's NFC from now on");
+    info!(
+        renamed,
+        "names and email addresses are stored in Unicode's NFC from now on"
+    );
     Ok(())
 }
 
-async fn is_taken(on: &mut SqliteConnection, kind: &Kind, name: &str, id: &str) -> Result<bool, StoreError> {
-    let taken = sqlx::query_scalar::<_, bool>(kind.taken).bind(name).bind(id);
+async fn is_taken(
+    on: &mut SqliteConnection,
+    kind: &Kind,
+    name: &str,
+    id: &str,
+) -> Result<bool, StoreError> {
+    let taken = sqlx::query_scalar::<_, bool>(kind.taken)
+        .bind(name)
+        .bind(id);
     Ok(taken.fetch_optional(on).await?.unwrap_or(false))
 }
 

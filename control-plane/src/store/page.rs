@@ -1,5 +1,6 @@
-//! Lists page by page. A page begins behind a [`Position`], a row's place in the order, and not behind a number of rows:
-//! whatever comes or goes meanwhile, nothing is listed twice or left out, and the last page costs what the first does.
+//! Lists page by page. A page begins behind a [`Position`], a row's place in the order, and not
+//! behind a number of rows: whatever comes or goes meanwhile, nothing is listed twice or left out,
+//! and the last page costs what the first does.
 
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
@@ -25,7 +26,8 @@ pub(crate) struct PageQuery {
     pub(crate) search: Option<String>,
 }
 
-/// A row's place: its value of what the list is ordered by, and its number, which tells it from others of that value.
+/// A row's place: its value of what the list is ordered by, and its number, which tells it from
+/// others of that value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Position(Value, i64);
 
@@ -97,7 +99,10 @@ impl Found {
     pub(super) fn full(mut rows: Vec<(i64, Position)>, limit: usize) -> Self {
         let more = rows.len() > limit;
         rows.truncate(limit);
-        let next = rows.last().filter(|_| more).map(|(_, position)| position.clone());
+        let next = rows
+            .last()
+            .filter(|_| more)
+            .map(|(_, position)| position.clone());
         Self { rows, next }
     }
 
@@ -116,15 +121,22 @@ pub(crate) struct Total {
 }
 
 impl Total {
-    /// A number that was counted, up to one more than [`TOTAL_LIMIT`]; `all`: no rows were left to count.
+    /// A number that was counted, up to one more than [`TOTAL_LIMIT`]; `all`: no rows were left to
+    /// count.
     pub(super) fn counted(count: u64, all: bool) -> Self {
         let is_estimate = count > TOTAL_LIMIT.into() || !all;
-        Self { count: count.min(TOTAL_LIMIT.into()), is_estimate }
+        Self {
+            count: count.min(TOTAL_LIMIT.into()),
+            is_estimate,
+        }
     }
 
     /// The same of a list that has at least `count` rows.
     pub(super) fn at_least(self, count: u64) -> Self {
-        Self { count: self.count.max(count), ..self }
+        Self {
+            count: self.count.max(count),
+            ..self
+        }
     }
 }
 
@@ -132,7 +144,11 @@ impl<T> Paged<T> {
     /// The same page of something else.
     pub(crate) fn try_map<U, E>(self, map: impl FnMut(T) -> Result<U, E>) -> Result<Paged<U>, E> {
         let rows = self.rows.into_iter().map(map).collect::<Result<_, _>>()?;
-        Ok(Paged { rows, total: self.total, next: self.next })
+        Ok(Paged {
+            rows,
+            total: self.total,
+            next: self.next,
+        })
     }
 }
 
@@ -156,7 +172,10 @@ pub(super) struct Order {
 }
 
 /// The oldest first.
-pub(super) const BY_CREATION: Order = Order { by: "created_at", descending: false };
+pub(super) const BY_CREATION: Order = Order {
+    by: "created_at",
+    descending: false,
+};
 
 /// A row and its place.
 struct Placed<R> {
@@ -166,7 +185,10 @@ struct Placed<R> {
 
 impl<'r, R: FromRow<'r, SqliteRow>> FromRow<'r, SqliteRow> for Placed<R> {
     fn from_row(row: &'r SqliteRow) -> sqlx::Result<Self> {
-        Ok(Self { row: R::from_row(row)?, position: row.try_get("position")? })
+        Ok(Self {
+            row: R::from_row(row)?,
+            position: row.try_get("position")?,
+        })
     }
 }
 
@@ -182,27 +204,45 @@ impl List {
     where
         R: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
     {
-        let Self { columns, table, joins, .. } = self;
+        let Self {
+            columns,
+            table,
+            joins,
+            ..
+        } = self;
         let Order { by, descending } = order;
-        let mut count = QueryBuilder::new(format!("SELECT COUNT(*) FROM (SELECT 1 FROM {table} WHERE "));
+        let mut count = QueryBuilder::new(format!(
+            "SELECT COUNT(*) FROM (SELECT 1 FROM {table} WHERE "
+        ));
         filter(&mut count);
         self.search(&mut count, page);
-        count.push(" LIMIT ").push_bind(TOTAL_LIMIT.saturating_add(1)).push(")");
+        count
+            .push(" LIMIT ")
+            .push_bind(TOTAL_LIMIT.saturating_add(1))
+            .push(")");
         let position = format!("json_array({by}, {table}.rowid)");
-        let mut select =
-            QueryBuilder::new(format!("SELECT {columns}, {position} AS position FROM {table} {joins} WHERE "));
+        let mut select = QueryBuilder::new(format!(
+            "SELECT {columns}, {position} AS position FROM {table} {joins} WHERE "
+        ));
         filter(&mut select);
         self.search(&mut select, page);
-        let (direction, behind) = if descending { ("DESC", '<') } else { ("ASC", '>') };
+        let (direction, behind) = if descending {
+            ("DESC", '<')
+        } else {
+            ("ASC", '>')
+        };
         if let Some(Position(value, number)) = &page.after {
-            // Of rows SQLite looks up only plain columns in an index, and of values any that it has.
+            // Of rows SQLite looks up only plain columns in an index, and of values any that it
+            // has.
             select.push(format_args!(" AND {by} {behind}= "));
             value.push(&mut select);
             select.push(format_args!(" AND ({by}, {table}.rowid) {behind} ("));
             value.push(&mut select);
             select.push(", ").push_bind(*number).push(")");
         }
-        select.push(format_args!(" ORDER BY {by} {direction}, {table}.rowid {direction} LIMIT "));
+        select.push(format_args!(
+            " ORDER BY {by} {direction}, {table}.rowid {direction} LIMIT "
+        ));
         // One more, to see whether there is another page.
         select.push_bind(page.limit.saturating_add(1));
 
@@ -211,7 +251,11 @@ impl List {
         let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
         let total = if more || page.after.is_some() {
-            count.build_query_scalar::<i64>().fetch_one(&mut *transaction).await?.cast_unsigned()
+            count
+                .build_query_scalar::<i64>()
+                .fetch_one(&mut *transaction)
+                .await?
+                .cast_unsigned()
         } else {
             // It is all there is.
             u64::try_from(rows.len()).unwrap_or(u64::MAX)
@@ -219,8 +263,14 @@ impl List {
         let total = Total::counted(total, true);
         rows.truncate(limit);
         let last = rows.last().filter(|_| more);
-        let next = last.map(|last| from_json(&last.position, "a row's place")).transpose()?;
-        Ok(Paged { rows: rows.into_iter().map(|placed| placed.row).collect(), total, next })
+        let next = last
+            .map(|last| from_json(&last.position, "a row's place"))
+            .transpose()?;
+        Ok(Paged {
+            rows: rows.into_iter().map(|placed| placed.row).collect(),
+            total,
+            next,
+        })
     }
 
     fn search(&self, query: &mut QueryBuilder<Sqlite>, page: &PageQuery) {
@@ -228,7 +278,9 @@ impl List {
         let pattern = pattern(text);
         let mut before = " AND (";
         for column in self.searched {
-            query.push(format_args!("{before}{column} LIKE ")).push_bind(pattern.clone());
+            query
+                .push(format_args!("{before}{column} LIKE "))
+                .push_bind(pattern.clone());
             query.push(format_args!(" ESCAPE '{ESCAPE}'"));
             before = " OR ";
         }

@@ -1,8 +1,9 @@
-//! Policies: what keys share. Keys with the same settings have the same policy, found by the SHA-256 of its content.
+//! Policies: what keys share. Keys with the same settings have the same policy, found by the
+//! SHA-256 of its content.
 //!
-//! A policy's row holds what its keys were given. What that amounts to also depends on others (the owner, the account
-//! and its subaccounts, the tier), and is worked out when it is sent: whatever changes one of those has to
-//! [`stamp`] the policies that it means something to.
+//! A policy's row holds what its keys were given. What that amounts to also depends on others (the
+//! owner, the account and its subaccounts, the tier), and is worked out when it is sent: whatever
+//! changes one of those has to [`stamp`] the policies that it means something to.
 
 use sha2::{Digest as _, Sha256};
 use sqlx::{QueryBuilder, Sqlite};
@@ -36,8 +37,15 @@ impl Lists {
     fn of(settings: &KeySettings) -> Result<Self, StoreError> {
         let allowed = settings.allowed_ips.enabled();
         // An allow list leaves nothing for a deny list to say.
-        let denied = if allowed.is_empty() { settings.denied_ips.enabled() } else { Vec::new() };
-        let Authority { mut roles, mut permissions } = settings.authority.clone();
+        let denied = if allowed.is_empty() {
+            settings.denied_ips.enabled()
+        } else {
+            Vec::new()
+        };
+        let Authority {
+            mut roles,
+            mut permissions,
+        } = settings.authority.clone();
         roles.sort_unstable();
         roles.dedup();
         permissions.sort_unstable();
@@ -57,7 +65,11 @@ impl Lists {
 
 impl<'a> Content<'a> {
     /// Of keys of that account and owner with those settings.
-    pub(super) fn of(account_id: &'a str, user_id: &'a str, settings: &'a KeySettings) -> Result<Self, StoreError> {
+    pub(super) fn of(
+        account_id: &'a str,
+        user_id: &'a str,
+        settings: &'a KeySettings,
+    ) -> Result<Self, StoreError> {
         let lists = Lists::of(settings)?;
         // No list of names reads as this, so it tells all from any list.
         let all = "*";
@@ -84,7 +96,13 @@ impl<'a> Content<'a> {
             digest.update(lists.ceilings.len().to_le_bytes());
             digest.update(&lists.ceilings);
         }
-        Ok(Self { account_id, user_id, settings, lists, digest: digest.finalize().into() })
+        Ok(Self {
+            account_id,
+            user_id,
+            settings,
+            lists,
+            digest: digest.finalize().into(),
+        })
     }
 
     /// Tells it from every other.
@@ -92,7 +110,8 @@ impl<'a> Content<'a> {
         self.digest
     }
 
-    /// The id of the policy, made if it is the first of its kind. One that no key in the snapshot had is sent to nodes again.
+    /// The id of the policy, made if it is the first of its kind. One that no key in the snapshot
+    /// had is sent to nodes again.
     pub(super) async fn policy(&self, change: &mut Change) -> Result<i64, StoreError> {
         const INSERT: &str = "INSERT INTO policies (account_id, user_id, tier, environment, allowed_ips, denied_ips, \
              scope, roles, permissions, subaccounts, limits, ceilings, content, revision) \
@@ -118,7 +137,10 @@ impl<'a> Content<'a> {
             .bind(revision)
             .execute(change.connection())
             .await?;
-        Ok(sqlx::query_scalar(SELECT).bind(&self.digest[..]).fetch_one(change.connection()).await?)
+        Ok(sqlx::query_scalar(SELECT)
+            .bind(&self.digest[..])
+            .fetch_one(change.connection())
+            .await?)
     }
 }
 
@@ -130,8 +152,8 @@ pub(super) enum Of<'a> {
     Tier(&'a str),
 }
 
-/// Has the policies of keys in the snapshot sent to nodes again. A tier also bounds the keys of its accounts, and
-/// keys whose ceilings name it.
+/// Has the policies of keys in the snapshot sent to nodes again. A tier also bounds the keys of its
+/// accounts, and keys whose ceilings name it.
 pub(super) async fn stamp(change: &mut Change, of: Of<'_>) -> Result<(), StoreError> {
     let mut query = QueryBuilder::<Sqlite>::new("UPDATE policies SET revision = ");
     query.push_bind(change.revision());
@@ -145,30 +167,47 @@ pub(super) async fn stamp(change: &mut Change, of: Of<'_>) -> Result<(), StoreEr
                 WHERE t.value = ",
             );
             query.push_bind(name).push("))");
-            query.push(" OR account_id IN (SELECT id FROM accounts WHERE NOT operator AND tier = ").push_bind(name);
+            query
+                .push(" OR account_id IN (SELECT id FROM accounts WHERE NOT operator AND tier = ")
+                .push_bind(name);
             query.push(")")
         }
     };
-    query.push(") AND EXISTS (SELECT 1 FROM keys WHERE policy_id = policies.id AND slot IS NOT NULL)");
+    query.push(
+        ") AND EXISTS (SELECT 1 FROM keys WHERE policy_id = policies.id AND slot IS NOT NULL)",
+    );
     query.build().execute(change.connection()).await?;
     Ok(())
 }
 
-/// Stamps a policy that a key is about to bring back to the snapshot, if no other key in it has it: nodes have forgotten it.
+/// Stamps a policy that a key is about to bring back to the snapshot, if no other key in it has it:
+/// nodes have forgotten it.
 pub(super) async fn reuse(change: &mut Change, id: i64) -> Result<(), StoreError> {
     const REUSE: &str = "UPDATE policies SET revision = ? WHERE id = ? \
          AND NOT EXISTS (SELECT 1 FROM keys WHERE policy_id = policies.id AND slot IS NOT NULL)";
-    sqlx::query(REUSE).bind(change.revision()).bind(id).execute(change.connection()).await?;
+    sqlx::query(REUSE)
+        .bind(change.revision())
+        .bind(id)
+        .execute(change.connection())
+        .await?;
     Ok(())
 }
 
-/// Stamps those of the policies that have lost their last key in the snapshot, so that nodes are told to forget them.
-pub(super) async fn retire(change: &mut Change, ids: impl IntoIterator<Item = i64>) -> Result<(), StoreError> {
+/// Stamps those of the policies that have lost their last key in the snapshot, so that nodes are
+/// told to forget them.
+pub(super) async fn retire(
+    change: &mut Change,
+    ids: impl IntoIterator<Item = i64>,
+) -> Result<(), StoreError> {
     const RETIRE: &str = "UPDATE policies SET revision = ? WHERE id = ? \
          AND NOT EXISTS (SELECT 1 FROM keys WHERE policy_id = policies.id AND slot IS NOT NULL)";
     let revision = change.revision();
     for id in ids {
-        sqlx::query(RETIRE).bind(revision).bind(id).execute(change.connection()).await?;
+        sqlx::query(RETIRE)
+            .bind(revision)
+            .bind(id)
+            .execute(change.connection())
+            .await?;
     }
     Ok(())
 }

@@ -1,10 +1,11 @@
-//! Connections for lists and reports, whose cost grows with the data. They are apart from those that look up credentials,
-//! read the feed of changes and answer readiness, so that no list holds these up. A read that exceeds its time budget is
-//! interrupted.
+//! Connections for lists and reports, whose cost grows with the data. They are apart from those
+//! that look up credentials, read the feed of changes and answer readiness, so that no list holds
+//! these up. A read that exceeds its time budget is interrupted.
 //!
-//! Each connection has a page cache of its own: SQLite is compiled without `SQLITE_ENABLE_MEMORY_MANAGEMENT`
-//! (`.cargo/config.toml`). With it all connections share one cache, and a connection that idle ones leave no room reads
-//! each page from the file again: the same list took six times as long, depending on the connection.
+//! Each connection has a page cache of its own: SQLite is compiled without
+//! `SQLITE_ENABLE_MEMORY_MANAGEMENT` (`.cargo/config.toml`). With it all connections share one
+//! cache, and a connection that idle ones leave no room reads each page from the file again: the
+//! same list took six times as long, depending on the connection.
 
 use prometheus_client::metrics::counter::Counter;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions};
@@ -22,8 +23,8 @@ const CONNECTIONS: u32 = 3;
 /// The time that a read has, once it has a connection.
 pub(super) const BUDGET: Duration = Duration::from_secs(3);
 
-/// The time that a read waits for a connection. Callers wait for their turn before ([`crate::api`]), so that many of them
-/// are needed for it to pass.
+/// The time that a read waits for a connection. Callers wait for their turn before
+/// ([`crate::api`]), so that many of them are needed for it to pass.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Instructions of SQLite between two looks at the time: some tens of microseconds.
@@ -36,8 +37,8 @@ pub(super) struct ListReads {
     interrupted: Counter,
 }
 
-/// A read on one of the connections. A statement that is running when it is dropped, as when its client has gone, is
-/// interrupted.
+/// A read on one of the connections. A statement that is running when it is dropped, as when its
+/// client has gone, is interrupted.
 pub(super) struct Read {
     transaction: Transaction<'static, Sqlite>,
     abandoned: Arc<AtomicBool>,
@@ -65,16 +66,27 @@ impl DerefMut for Read {
 
 impl ListReads {
     /// Takes connections as `pool` and `options` describe them, with a time budget for each read.
-    pub(super) fn new(pool: SqlitePoolOptions, options: SqliteConnectOptions, budget: Duration) -> Self {
-        let pool = pool.max_connections(CONNECTIONS).acquire_timeout(TIMEOUT).connect_lazy_with(options);
-        Self { pool, budget, interrupted: Counter::default() }
+    pub(super) fn new(
+        pool: SqlitePoolOptions,
+        options: SqliteConnectOptions,
+        budget: Duration,
+    ) -> Self {
+        let pool = pool
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(TIMEOUT)
+            .connect_lazy_with(options);
+        Self {
+            pool,
+            budget,
+            interrupted: Counter::default(),
+        }
     }
 
     /// Begins a read: all of its statements see the same state, and have the time budget together.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if no connection is free in time. The read's statements fail with
-    /// [`StoreError::ReadTooLong`] once the budget is spent.
+    /// [`StoreError::Unavailable`] if no connection is free in time. The read's statements fail
+    /// with [`StoreError::ReadTooLong`] once the budget is spent.
     pub(super) async fn begin(&self) -> Result<Read, StoreError> {
         let mut transaction = self.pool.begin().await?;
         let (interrupted, mut counted) = (self.interrupted.clone(), false);
@@ -82,19 +94,26 @@ impl ListReads {
         let budget = self.budget;
         let abandoned = Arc::new(AtomicBool::new(false));
         let is_abandoned = abandoned.clone();
-        // The next read replaces it. Until then it ends nothing: a rollback takes far fewer instructions.
-        transaction.lock_handle().await?.set_progress_handler(INSTRUCTIONS, move || {
-            if is_abandoned.load(Ordering::Relaxed) {
-                return false;
-            }
-            let goes_on = began.elapsed() < budget;
-            if !goes_on && !counted {
-                counted = true;
-                interrupted.inc();
-            }
-            goes_on
-        });
-        Ok(Read { transaction, abandoned })
+        // The next read replaces it. Until then it ends nothing: a rollback takes far fewer
+        // instructions.
+        transaction
+            .lock_handle()
+            .await?
+            .set_progress_handler(INSTRUCTIONS, move || {
+                if is_abandoned.load(Ordering::Relaxed) {
+                    return false;
+                }
+                let goes_on = began.elapsed() < budget;
+                if !goes_on && !counted {
+                    counted = true;
+                    interrupted.inc();
+                }
+                goes_on
+            });
+        Ok(Read {
+            transaction,
+            abandoned,
+        })
     }
 
     /// Returns how many connections are in use.
@@ -121,14 +140,20 @@ mod tests {
     use latchkey_policy::key::{Environment, KeyFormat};
     use tokio::time;
 
-    const ENDLESS: &str =
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n WHERE i < 0";
+    const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n WHERE i < 0";
 
     fn reads(budget: Duration) -> ListReads {
-        ListReads::new(SqlitePoolOptions::new(), SqliteConnectOptions::new().filename(":memory:"), budget)
+        ListReads::new(
+            SqlitePoolOptions::new(),
+            SqliteConnectOptions::new().filename(":memory:"),
+            budget,
+        )
     }
 
-    async fn scalar(query: &'static str, connection: &mut SqliteConnection) -> Result<i64, StoreError> {
+    async fn scalar(
+        query: &'static str,
+        connection: &mut SqliteConnection,
+    ) -> Result<i64, StoreError> {
         Ok(sqlx::query_scalar(query).fetch_one(connection).await?)
     }
 
@@ -156,9 +181,16 @@ mod tests {
         for _ in 0..2 * CONNECTIONS {
             let mut read = reads.begin().await.unwrap();
             let endless = scalar(ENDLESS, &mut read);
-            assert!(time::timeout(Duration::from_millis(20), endless).await.is_err(), "it came to an end");
+            assert!(
+                time::timeout(Duration::from_millis(20), endless)
+                    .await
+                    .is_err(),
+                "it came to an end"
+            );
         }
-        let read = time::timeout(Duration::from_secs(5), reads.begin()).await.unwrap();
+        let read = time::timeout(Duration::from_secs(5), reads.begin())
+            .await
+            .unwrap();
         assert_eq!(scalar("SELECT 7", &mut read.unwrap()).await.unwrap(), 7);
         assert_eq!(reads.interrupted().get(), 0, "none exceeded its budget");
     }
@@ -166,8 +198,16 @@ mod tests {
     #[tokio::test]
     async fn lists_that_take_all_their_connections_hold_up_nothing_else() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&directory.path().join("latchkey.db"), OpenMode::CreateIfMissing).await.unwrap();
-        store.add_admin("admin@localhost", "", false, 0).await.unwrap();
+        let store = Store::open(
+            &directory.path().join("latchkey.db"),
+            OpenMode::CreateIfMissing,
+        )
+        .await
+        .unwrap();
+        store
+            .add_admin("admin@localhost", "", false, 0)
+            .await
+            .unwrap();
         let mut lists = Vec::new();
         for _ in 0..CONNECTIONS {
             lists.push(store.0.lists.begin().await.unwrap());
@@ -176,12 +216,28 @@ mod tests {
         let all_else = async {
             store.ping().await.unwrap();
             let user = store.credentials("admin@localhost").await.unwrap().unwrap();
-            let secret = KeyFormat::default().generate(Environment::Live, random::fill).unwrap();
-            let key = NewKey::new(&user.account_id, &user.user_id, "ci", &secret, "basic", Environment::Live);
+            let secret = KeyFormat::default()
+                .generate(Environment::Live, random::fill)
+                .unwrap();
+            let key = NewKey::new(
+                &user.account_id,
+                &user.user_id,
+                "ci",
+                &secret,
+                "basic",
+                Environment::Live,
+            );
             store.create_keys(&[key], 0).await.unwrap();
         };
-        time::timeout(Duration::from_secs(2), all_else).await.unwrap();
-        assert!(time::timeout(Duration::from_millis(50), store.0.lists.begin()).await.is_err(), "none is free");
+        time::timeout(Duration::from_secs(2), all_else)
+            .await
+            .unwrap();
+        assert!(
+            time::timeout(Duration::from_millis(50), store.0.lists.begin())
+                .await
+                .is_err(),
+            "none is free"
+        );
         drop(lists);
         store.0.lists.begin().await.unwrap();
     }
@@ -190,8 +246,21 @@ mod tests {
     async fn idle_connections_keep_no_page_cache_from_busy_ones() {
         let reads = reads(BUDGET);
         let mut read = reads.begin().await.unwrap();
-        let options: Vec<String> = sqlx::query_scalar("PRAGMA compile_options").fetch_all(&mut *read).await.unwrap();
-        assert!(options.iter().any(|option| option.starts_with("THREADSAFE")), "{options:?}");
-        assert!(!options.iter().any(|option| option == "ENABLE_MEMORY_MANAGEMENT"), "{options:?}");
+        let options: Vec<String> = sqlx::query_scalar("PRAGMA compile_options")
+            .fetch_all(&mut *read)
+            .await
+            .unwrap();
+        assert!(
+            options
+                .iter()
+                .any(|option| option.starts_with("THREADSAFE")),
+            "{options:?}"
+        );
+        assert!(
+            !options
+                .iter()
+                .any(|option| option == "ENABLE_MEMORY_MANAGEMENT"),
+            "{options:?}"
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Entries of the audit about refused log-ins, in the account of the user concerned.
 //!
-//! Nobody who asks for them has a credential, so their number is bounded: [`PER_HOUR`] an account and hour. What is beyond
-//! that is left to the caller, who sums it up.
+//! Nobody who asks for them has a credential, so their number is bounded: [`PER_HOUR`] an account
+//! and hour. What is beyond that is left to the caller, who sums it up.
 
 use serde_json::json;
 use std::collections::HashMap;
@@ -46,17 +46,24 @@ pub(crate) struct RefusedLogins {
 
 impl RefusedLogins {
     fn event(&self) -> Event {
-        event(Target::of("user", &self.user_id, &self.email), self.refusals)
+        event(
+            Target::of("user", &self.user_id, &self.email),
+            self.refusals,
+        )
     }
 }
 
 fn event(target: Target, refusals: Refusals) -> Event {
-    Event::noted(ACTION, target, json!({ "attempts": refusals.attempts, "throttled": refusals.throttled }))
+    Event::noted(
+        ACTION,
+        target,
+        json!({ "attempts": refusals.attempts, "throttled": refusals.throttled }),
+    )
 }
 
 impl Store {
-    /// Writes an entry for each of `refused`, and one for each of `sums`, the rest of an account. Returns which of `refused`
-    /// are beyond the bound of their account, and were not written.
+    /// Writes an entry for each of `refused`, and one for each of `sums`, the rest of an account.
+    /// Returns which of `refused` are beyond the bound of their account, and were not written.
     pub(crate) async fn write_refused_logins(
         &self,
         refused: Vec<RefusedLogins>,
@@ -70,7 +77,9 @@ impl Store {
             let room = match rooms.get(&login.account_id) {
                 Some(room) => *room,
                 None => {
-                    let count = sqlx::query_scalar(COUNT).bind(&login.account_id).bind(now.saturating_sub(HOUR));
+                    let count = sqlx::query_scalar(COUNT)
+                        .bind(&login.account_id)
+                        .bind(now.saturating_sub(HOUR));
                     let count: u32 = count.fetch_one(&mut *transaction).await?;
                     PER_HOUR.saturating_sub(count)
                 }
@@ -80,13 +89,32 @@ impl Store {
                 beyond.push(login);
                 continue;
             }
-            let origin = Origin { address: login.address, request_id: login.request_id.clone() };
+            let origin = Origin {
+                address: login.address,
+                request_id: login.request_id.clone(),
+            };
             let event = [login.event()];
-            audit::write(&mut transaction, &login.account_id, &Actor::Unknown, &origin, &event, now).await?;
+            audit::write(
+                &mut transaction,
+                &login.account_id,
+                &Actor::Unknown,
+                &origin,
+                &event,
+                now,
+            )
+            .await?;
         }
         for (account_id, refusals) in sums {
             let event = [event(Target::the("account"), *refusals)];
-            audit::write(&mut transaction, account_id, &Actor::Unknown, &Origin::default(), &event, now).await?;
+            audit::write(
+                &mut transaction,
+                account_id,
+                &Actor::Unknown,
+                &Origin::default(),
+                &event,
+                now,
+            )
+            .await?;
         }
         transaction.commit().await?;
         Ok(beyond)

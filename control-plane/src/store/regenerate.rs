@@ -1,9 +1,10 @@
 //! Giving a key another secret, and what becomes of those that it has.
 //!
-//! Without an overlap every older secret ends at once. With one, the secret in use is good until its end, which no later
-//! call moves: while the overlap runs, the caller who made the newest secret can only replace it, if it was not used, as
-//! whoever has lost an answer does. Whether it was used is decided in the transaction that replaces it, and by its own uses:
-//! those of the old secret do not count.
+//! Without an overlap every older secret ends at once. With one, the secret in use is good until
+//! its end, which no later call moves: while the overlap runs, the caller who made the newest
+//! secret can only replace it, if it was not used, as whoever has lost an answer does. Whether it
+//! was used is decided in the transaction that replaces it, and by its own uses: those of the old
+//! secret do not count.
 
 use latchkey_policy::key::PlainKey;
 use serde_json::{Value, json};
@@ -44,8 +45,8 @@ pub(crate) enum Reported {
 pub(crate) enum Regenerated {
     /// It did, and nodes go by it from this revision on.
     Done(Box<Outcome<(Key, PlainKey, u64)>>),
-    /// It changed nothing: nodes may have admitted requests with the secret of this number, which it would replace, and not
-    /// have reported them yet.
+    /// It changed nothing: nodes may have admitted requests with the secret of this number, which
+    /// it would replace, and not have reported them yet.
     ReportsPending(u32),
 }
 
@@ -78,7 +79,8 @@ impl Key {
         end.is_some_and(|end| now < end) && !self.has_expired(now)
     }
 
-    /// Whether a repeated call may replace its newest secret, as far as that can be known without the caller.
+    /// Whether a repeated call may replace its newest secret, as far as that can be known without
+    /// the caller.
     fn is_replaceable(&self, now: i64) -> bool {
         let age = now.saturating_sub(self.secret.created_at);
         self.overlaps(now) && age <= RETRY_SECONDS && self.secret.last_used_at.is_none()
@@ -86,12 +88,14 @@ impl Key {
 }
 
 impl Acting {
-    /// Gives one of the account's keys the secret that `new` makes, which sees the caller and the key as it will be, bounds
-    /// it, and changes nothing if that fails. A repeatable call is recorded with what `data` says of the key.
+    /// Gives one of the account's keys the secret that `new` makes, which sees the caller and the
+    /// key as it will be, bounds it, and changes nothing if that fails. A repeatable call is
+    /// recorded with what `data` says of the key.
     ///
     /// # Errors
-    /// [`StoreError::KeyRevoked`], [`StoreError::KeyExpired`] without a later expiry, and [`StoreError::OverlapRunning`];
-    /// where the key had expired also [`StoreError::NameTaken`], [`StoreError::KeyLimit`] and [`StoreError::HeldKeyLimit`].
+    /// [`StoreError::KeyRevoked`], [`StoreError::KeyExpired`] without a later expiry, and
+    /// [`StoreError::OverlapRunning`]; where the key had expired also [`StoreError::NameTaken`],
+    /// [`StoreError::KeyLimit`] and [`StoreError::HeldKeyLimit`].
     pub(crate) async fn regenerate_key<E: From<StoreError> + Send + 'static>(
         self,
         id: String,
@@ -102,7 +106,9 @@ impl Acting {
         to_its_end(async move {
             let mut deed = match self.begin_repeatable().await? {
                 Outcome::New(deed) => deed,
-                Outcome::Repeated(recorded) => return Ok(Regenerated::Done(Box::new(Outcome::Repeated(recorded)))),
+                Outcome::Repeated(recorded) => {
+                    return Ok(Regenerated::Done(Box::new(Outcome::Repeated(recorded))));
+                }
             };
             let account_id = deed.caller.account_id.clone();
             let before = keys::find(deed.on.connection(), &account_id, &id).await?;
@@ -118,7 +124,8 @@ impl Acting {
             }
             let secret = new(&deed.caller, &mut after)?;
             let held = Held::find(change, &id).await?;
-            held.admit(change, &account_id, (&before, &after), self.now).await?;
+            held.admit(change, &account_id, (&before, &after), self.now)
+                .await?;
             let former = former(&mut deed, &before, &after, asked.overlap).await?;
             if former == Former::Replace && !asked.reported.covers(held.secret) {
                 return Ok(Regenerated::ReportsPending(held.secret));
@@ -127,8 +134,16 @@ impl Acting {
             secrets::require_new(change, &[secret.digest()]).await?;
             keep(change, held, former, self.now).await?;
             let policy = policy(change, held, (&before, &after), &account_id).await?;
-            give(change, (held, policy), &secret, (&after, deed.caller.actor.id()), self.now).await?;
-            held.return_to_snapshot(change, policy, &after, self.now).await?;
+            give(
+                change,
+                (held, policy),
+                &secret,
+                (&after, deed.caller.actor.id()),
+                self.now,
+            )
+            .await?;
+            held.return_to_snapshot(change, policy, &after, self.now)
+                .await?;
             if policy != held.policy_id {
                 policies::retire(change, [held.policy_id]).await?;
             }
@@ -140,13 +155,20 @@ impl Acting {
             };
             deed.record(|| data(&key)).await?;
             let revision = deed.commit(&[event]).await?;
-            Ok(Regenerated::Done(Box::new(Outcome::New((key, secret, revision)))))
+            Ok(Regenerated::Done(Box::new(Outcome::New((
+                key, secret, revision,
+            )))))
         })
         .await
     }
 }
 
-async fn former(deed: &mut Deed<Change>, before: &Key, after: &Key, overlap: u32) -> Result<Former, StoreError> {
+async fn former(
+    deed: &mut Deed<Change>,
+    before: &Key,
+    after: &Key,
+    overlap: u32,
+) -> Result<Former, StoreError> {
     let now = deed.now;
     // What was refused stays so.
     if overlap == 0 || before.has_expired(now) {
@@ -154,36 +176,65 @@ async fn former(deed: &mut Deed<Change>, before: &Key, after: &Key, overlap: u32
     }
     if !before.overlaps(now) {
         let end = now.saturating_add(overlap.into());
-        return Ok(Former::Overlap(after.settings.expires_at.map_or(end, |expiry| expiry.min(end))));
+        return Ok(Former::Overlap(
+            after
+                .settings
+                .expires_at
+                .map_or(end, |expiry| expiry.min(end)),
+        ));
     }
     let maker = sqlx::query_scalar("SELECT secret_maker FROM keys WHERE id = ?").bind(&before.id);
     let maker: Option<String> = maker.fetch_one(deed.on.connection()).await?;
     let same = maker.is_some() && maker.as_deref() == deed.caller.actor.id();
-    if same && before.is_replaceable(now) { Ok(Former::Replace) } else { Err(StoreError::OverlapRunning) }
+    if same && before.is_replaceable(now) {
+        Ok(Former::Replace)
+    } else {
+        Err(StoreError::OverlapRunning)
+    }
 }
 
 /// Returns the policy of the key, another one if the call gave it ceilings.
-async fn policy(change: &mut Change, held: Held, keys: (&Key, &Key), account_id: &str) -> Result<i64, StoreError> {
+async fn policy(
+    change: &mut Change,
+    held: Held,
+    keys: (&Key, &Key),
+    account_id: &str,
+) -> Result<i64, StoreError> {
     let (before, after) = keys;
     if after.settings.ceilings == before.settings.ceilings {
         return Ok(held.policy_id);
     }
-    Content::of(account_id, &after.user_id, &after.settings)?.policy(change).await
+    Content::of(account_id, &after.user_id, &after.settings)?
+        .policy(change)
+        .await
 }
 
 /// Moves the key's secret to its old ones.
 async fn keep(change: &mut Change, held: Held, former: Former, now: i64) -> Result<(), StoreError> {
-    const END: &str = "UPDATE old_secrets SET removed = TRUE, revision = ? WHERE NOT removed AND key_seq = ?";
+    const END: &str =
+        "UPDATE old_secrets SET removed = TRUE, revision = ? WHERE NOT removed AND key_seq = ?";
     const KEEP: &str = "INSERT INTO old_secrets (digest, sealed, key_seq, secret, masked, imported, created_at, ends_at, \
          last_used_at, last_used_ip, removed, revision) \
          SELECT digest, sealed, seq, secret, masked, imported, secret_created_at, ?, secret_used_at, secret_used_ip, ?, ? \
          FROM keys WHERE seq = ?";
     let revision = change.revision();
     if former != Former::Replace {
-        sqlx::query(END).bind(revision).bind(held.seq).execute(change.connection()).await?;
+        sqlx::query(END)
+            .bind(revision)
+            .bind(held.seq)
+            .execute(change.connection())
+            .await?;
     }
-    let (end, removed) = if let Former::Overlap(end) = former { (end, false) } else { (now, true) };
-    let keep = sqlx::query(KEEP).bind(end).bind(removed).bind(revision).bind(held.seq);
+    let (end, removed) = if let Former::Overlap(end) = former {
+        (end, false)
+    } else {
+        (now, true)
+    };
+    let keep = sqlx::query(KEEP)
+        .bind(end)
+        .bind(removed)
+        .bind(revision)
+        .bind(held.seq);
     keep.execute(change.connection()).await?;
     Ok(())
 }

@@ -1,12 +1,14 @@
 //! What restricts a calling key, and so the keys that it makes, edits, imports and regenerates.
 //!
-//! **Invariant: a key hands on no more than it has.** Each attribute of a key by which a request is admitted, or which
-//! its upstream learns, is compared here, and nowhere else, except for permissions, services and subaccounts, which also
-//! bound sessions (`api/caller.rs`). `control_plane/bounds.rs` tests this by the verdict.
+//! **Invariant: a key hands on no more than it has.** Each attribute of a key by which a request is
+//! admitted, or which its upstream learns, is compared here, and nowhere else, except for
+//! permissions, services and subaccounts, which also bound sessions (`api/caller.rs`).
+//! `control_plane/bounds.rs` tests this by the verdict.
 //!
-//! Limits change without an edit of a key, when its tier does. So they are compared window by window: where the calling key
-//! has a limit of its own, the other key has one of its own that is at most that; where the calling key has its tier's, the
-//! other key is bounded by that tier from then on, whatever becomes of the tier ([`Ceilings`]).
+//! Limits change without an edit of a key, when its tier does. So they are compared window by
+//! window: where the calling key has a limit of its own, the other key has one of its own that is
+//! at most that; where the calling key has its tier's, the other key is bounded by that tier from
+//! then on, whatever becomes of the tier ([`Ceilings`]).
 
 use latchkey_policy::address::{AddressLists, AddressRule, Origin};
 use latchkey_policy::key::Environment;
@@ -51,7 +53,8 @@ pub(super) struct KeyBounds {
     pub(super) tier: String,
     pub(super) declared: DeclaredLimits,
     pub(super) ceilings: Ceilings,
-    /// Those declared over the tier's and below the ceilings, also where the account's tier is lower.
+    /// Those declared over the tier's and below the ceilings, also where the account's tier is
+    /// lower.
     limits: Limits,
     /// From this second on the calling key, or the secret that it presents, is refused.
     pub(super) expires_at: Option<i64>,
@@ -71,7 +74,10 @@ pub struct Exceeded {
 }
 
 fn exceeded(field: impl Into<String>, reason: impl Into<String>) -> Option<Exceeded> {
-    Some(Exceeded { field: field.into(), reason: reason.into() })
+    Some(Exceeded {
+        field: field.into(),
+        reason: reason.into(),
+    })
 }
 
 impl KeyRestrictions {
@@ -84,11 +90,29 @@ impl KeyRestrictions {
         now: i64,
     ) -> Self {
         let own = KeyBounds::of(&key.settings, expires_at, &tiers);
-        let issued = key.settings.issues.as_ref().map(|issues| own.with(issues, &tiers, now));
-        let (key_id, owner, subaccounts) = (key.id.clone(), key.user_id.clone(), key.settings.subaccounts.clone());
+        let issued = key
+            .settings
+            .issues
+            .as_ref()
+            .map(|issues| own.with(issues, &tiers, now));
+        let (key_id, owner, subaccounts) = (
+            key.id.clone(),
+            key.user_id.clone(),
+            key.settings.subaccounts.clone(),
+        );
         let expires_at = key.settings.expires_at;
         let made_by_issuer = key.settings.issued;
-        Self { key_id, owner, expires_at, subaccounts, own, issued, made_by_issuer, tiers, account_tier }
+        Self {
+            key_id,
+            owner,
+            expires_at,
+            subaccounts,
+            own,
+            issued,
+            made_by_issuer,
+            tiers,
+            account_tier,
+        }
     }
 
     /// Whether the calling key can be used from `address`.
@@ -105,10 +129,14 @@ impl KeyRestrictions {
         self.key_id == key.id
     }
 
-    /// The first field by which a new key with these settings would have more than the calling key can give.
+    /// The first field by which a new key with these settings would have more than the calling key
+    /// can give.
     pub(crate) fn exceeded_by_new(&self, settings: &KeySettings) -> Option<Exceeded> {
         if settings.issues.is_some() {
-            return exceeded("issues", "must be left out: only a session gives it to a key");
+            return exceeded(
+                "issues",
+                "must be left out: only a session gives it to a key",
+            );
         }
         self.of_new().exceeded_by(settings, &self.tiers)
     }
@@ -119,7 +147,8 @@ impl KeyRestrictions {
         settings.issued = self.issued.is_some() || self.made_by_issuer;
     }
 
-    /// Has an existing key, which the calling key makes valid for more or gives a secret, follow what bounds the calling key.
+    /// Has an existing key, which the calling key makes valid for more or gives a secret, follow
+    /// what bounds the calling key.
     pub(crate) fn bind(&self, key: &mut Key) {
         self.own.bind(&mut key.settings);
     }
@@ -136,7 +165,8 @@ impl KeyRestrictions {
         exceeded_by_attributes.or_else(|| self.issues_exceeded(key))
     }
 
-    /// A key that is kept to what it or its maker `issues` can make no users, so it takes over no key that can.
+    /// A key that is kept to what it or its maker `issues` can make no users, so it takes over no
+    /// key that can.
     fn issues_exceeded(&self, key: &Key) -> Option<Exceeded> {
         let kept = self.issued.is_some() || self.made_by_issuer;
         if !kept || key.settings.issued || self.is_own(key) {
@@ -150,19 +180,28 @@ impl KeyRestrictions {
         later(key.settings.expires_at, self.expires_at)
     }
 
-    /// The first field by which these tiers would raise the limits of the calling key, which nothing else restricts.
+    /// The first field by which these tiers would raise the limits of the calling key, which
+    /// nothing else restricts.
     pub(crate) fn exceeded_by_tiers(&self, tiers: &[Tier]) -> Option<Exceeded> {
         let index = tiers.iter().position(|tier| tier.name == self.own.tier)?;
         let limits = tiers.get(index)?.limits.0;
-        let window =
-            Window::ALL.into_iter().find(|window| exceeds(limits.get(*window), self.own.limits.get(*window)))?;
+        let window = Window::ALL
+            .into_iter()
+            .find(|window| exceeds(limits.get(*window), self.own.limits.get(*window)))?;
         let most = self.own.limits.get(window)?;
-        exceeded(format!("tiers[{index}].limits.{}", window.as_str()), format!("must be at most {most}"))
+        exceeded(
+            format!("tiers[{index}].limits.{}", window.as_str()),
+            format!("must be at most {most}"),
+        )
     }
 
     /// The environment of a new key by default.
     pub(crate) fn default_environment(&self) -> Environment {
-        self.of_new().environments.first().copied().unwrap_or(Environment::Live)
+        self.of_new()
+            .environments
+            .first()
+            .copied()
+            .unwrap_or(Environment::Live)
     }
 
     /// The tier of a new key by default: the highest that the calling key can give.
@@ -170,23 +209,38 @@ impl KeyRestrictions {
         let (account, bound) = &self.account_tier;
         let own = &self.of_new().tier;
         let above = self.tiers.position(own) > self.tiers.position(account);
-        if *bound && above { account.clone() } else { own.clone() }
+        if *bound && above {
+            account.clone()
+        } else {
+            own.clone()
+        }
     }
 
-    /// The limits of a new key of `tier`, which declares those `given`, and the tiers that bound them. Where it says nothing,
-    /// it has the limits of its tier, and none above the calling key's.
-    pub(crate) fn default_limits(&self, tier: &str, given: DeclaredLimits) -> (DeclaredLimits, Ceilings) {
+    /// The limits of a new key of `tier`, which declares those `given`, and the tiers that bound
+    /// them. Where it says nothing, it has the limits of its tier, and none above the calling
+    /// key's.
+    pub(crate) fn default_limits(
+        &self,
+        tier: &str,
+        given: DeclaredLimits,
+    ) -> (DeclaredLimits, Ceilings) {
         let bounds = self.of_new();
         let (mut limits, mut ceilings) = (given.0, Ceilings::default());
         let account = match &self.account_tier {
             (account, true) => self.tiers.limits(account),
             (_, false) => Limits::default(),
         };
-        for window in Window::ALL.into_iter().filter(|window| given.0.get(*window).is_none()) {
+        for window in Window::ALL
+            .into_iter()
+            .filter(|window| given.0.get(*window).is_none())
+        {
             match bounds.declared.0.get(window) {
                 None => bounds.bind_window(&mut ceilings, window),
                 Some(own) => {
-                    limits = limits.with(window, account.get(window).map_or(own, |most| most.min(own)).into());
+                    limits = limits.with(
+                        window,
+                        account.get(window).map_or(own, |most| most.min(own)).into(),
+                    );
                     ceilings.add(window, tier);
                 }
             }
@@ -222,15 +276,19 @@ impl KeyBounds {
         }
     }
 
-    /// The bounds of new keys: what `issues` says, and these where it says nothing. Each window counts for itself: a limit
-    /// of the key's own stays where `issues` has none, also with another tier.
+    /// The bounds of new keys: what `issues` says, and these where it says nothing. Each window
+    /// counts for itself: a limit of the key's own stays where `issues` has none, also with another
+    /// tier.
     fn with(&self, issues: &Issues, tiers: &Tiers, now: i64) -> Self {
         let mut bounds = self.clone();
         if let Some(tier) = &issues.tier {
             bounds.tier.clone_from(tier);
         }
         let limits = issues.limits.unwrap_or_default();
-        for window in Window::ALL.into_iter().filter(|window| limits.0.get(*window).is_some()) {
+        for window in Window::ALL
+            .into_iter()
+            .filter(|window| limits.0.get(*window).is_some())
+        {
             bounds.ceilings.clear(window);
         }
         bounds.declared = DeclaredLimits(limits.over(bounds.declared.0));
@@ -238,10 +296,17 @@ impl KeyBounds {
         match &issues.addresses {
             None => {}
             Some(addresses) => {
-                let list = if let Addresses::Listed(list) = addresses { list.clone() } else { IpList::default() };
+                let list = if let Addresses::Listed(list) = addresses {
+                    list.clone()
+                } else {
+                    IpList::default()
+                };
                 (bounds.allowed_ips, bounds.denied_ips) = (list, IpList::default());
                 let allow = bounds.allowed_ips.enabled();
-                bounds.addresses = AddressRule::compile(&AddressLists { allow, deny: Vec::new() });
+                bounds.addresses = AddressRule::compile(&AddressLists {
+                    allow,
+                    deny: Vec::new(),
+                });
             }
         }
         bounds.expires_at = issues.expires_at(now).or(bounds.expires_at);
@@ -261,7 +326,11 @@ impl KeyBounds {
         if self.environments.contains(&settings.environment) {
             return None;
         }
-        let names: Vec<_> = self.environments.iter().map(|environment| environment.as_str()).collect();
+        let names: Vec<_> = self
+            .environments
+            .iter()
+            .map(|environment| environment.as_str())
+            .collect();
         exceeded("environment", format!("must be {}", names.join(" or ")))
     }
 
@@ -274,7 +343,8 @@ impl KeyBounds {
         exceeded("tier", format!("must be `{}` at most", self.tier))
     }
 
-    /// A limit that is higher now, or would be with other limits of the tiers. [`bind`](Self::bind) sees to the rest.
+    /// A limit that is higher now, or would be with other limits of the tiers. [`bind`](Self::bind)
+    /// sees to the rest.
     fn limit_exceeded(&self, settings: &KeySettings, tiers: &Tiers) -> Option<Exceeded> {
         let limits = tiers.of_key(&settings.tier, settings.limits, &settings.ceilings);
         Window::ALL.into_iter().find_map(|window| {
@@ -282,7 +352,8 @@ impl KeyBounds {
             let (declared, own) = (settings.limits.0.get(window), self.declared.0.get(window));
             match self.limits.get(window) {
                 Some(most)
-                    if exceeds(limits.get(window), Some(most)) || declared.is_some() && exceeds(declared, own) =>
+                    if exceeds(limits.get(window), Some(most))
+                        || declared.is_some() && exceeds(declared, own) =>
                 {
                     exceeded(field(), format!("must be at most {most}"))
                 }
@@ -307,7 +378,9 @@ impl KeyBounds {
     }
 
     fn bind_window(&self, ceilings: &mut Ceilings, window: Window) {
-        self.ceilings.tiers(window).for_each(|tier| ceilings.add(window, tier));
+        self.ceilings
+            .tiers(window)
+            .for_each(|tier| ceilings.add(window, tier));
         if self.declared.0.get(window).is_none() {
             ceilings.add(window, &self.tier);
         }
@@ -319,11 +392,15 @@ impl KeyBounds {
 
     fn addresses_exceeded(&self, settings: &KeySettings) -> Option<Exceeded> {
         let origin = settings.addresses().beyond(&self.addresses)?;
-        let allows = !settings.allowed_ips.enabled().is_empty() || matches!(self.addresses, AddressRule::Only(_));
+        let allows = !settings.allowed_ips.enabled().is_empty()
+            || matches!(self.addresses, AddressRule::Only(_));
         let field = if allows { "allowed_ips" } else { "denied_ips" };
         match origin {
             Origin::Address(address) => exceeded(field, format!("must not admit {address}")),
-            Origin::Unknown => exceeded(field, "must have an enabled entry, so that no unknown address is admitted"),
+            Origin::Unknown => exceeded(
+                field,
+                "must have an enabled entry, so that no unknown address is admitted",
+            ),
         }
     }
 }

@@ -1,8 +1,10 @@
-//! Deleting the details of revoked keys and old secrets after a time, in steps that keep nobody else waiting for long.
+//! Deleting the details of revoked keys and old secrets after a time, in steps that keep nobody
+//! else waiting for long.
 //!
-//! **What is left is a tombstone**: the digest of each secret, and of an imported one its HMAC, so that it is never accepted again. A deleted row can no
-//! longer tell nodes what to forget. So the history is cut with it: a node that holds an older revision than the newest
-//! removal whose row is deleted gets a whole snapshot.
+//! **What is left is a tombstone**: the digest of each secret, and of an imported one its HMAC, so
+//! that it is never accepted again. A deleted row can no longer tell nodes what to forget. So the
+//! history is cut with it: a node that holds an older revision than the newest removal whose row is
+//! deleted gets a whole snapshot.
 
 use sqlx::SqliteConnection;
 use std::collections::HashSet;
@@ -13,8 +15,8 @@ use super::{Store, StoreError, to_json, usage};
 const STEP: u32 = 250;
 
 impl Store {
-    /// Deletes the details of keys that have been revoked for `kept` seconds, and of secrets that ended as long ago. A clock
-    /// that nobody agrees with deletes nothing.
+    /// Deletes the details of keys that have been revoked for `kept` seconds, and of secrets that
+    /// ended as long ago. A clock that nobody agrees with deletes nothing.
     pub async fn tidy_revoked(&self, now: i64, kept: i64) -> Result<(), StoreError> {
         if !usage::trusts(&self.0.readers, now).await? {
             return Ok(());
@@ -34,7 +36,10 @@ impl Store {
         };
         if let Some(revision) = buried.newest {
             // The newest revision of all stays: it has to be vouched for.
-            sqlx::query("DELETE FROM history WHERE revision < ?").bind(revision).execute(&mut *transaction).await?;
+            sqlx::query("DELETE FROM history WHERE revision < ?")
+                .bind(revision)
+                .execute(&mut *transaction)
+                .await?;
         }
         transaction.commit().await?;
         Ok(buried.more)
@@ -62,12 +67,15 @@ async fn keys(on: &mut SqliteConnection, before: i64) -> Result<Buried, StoreErr
          WHERE seq IN (SELECT value FROM json_each(?)) ON CONFLICT (digest) DO NOTHING";
     const OLD: &str = "INSERT INTO tombstones (digest, keyed) SELECT digest, sealed IS NOT NULL FROM old_secrets \
          WHERE key_seq IN (SELECT value FROM json_each(?)) ON CONFLICT (digest) DO NOTHING";
-    const DELETE_OLD: &str =
-        "DELETE FROM old_secrets WHERE key_seq IN (SELECT value FROM json_each(?)) RETURNING revision";
+    const DELETE_OLD: &str = "DELETE FROM old_secrets WHERE key_seq IN (SELECT value FROM json_each(?)) RETURNING revision";
     const DELETE: &str = "DELETE FROM keys WHERE seq IN (SELECT value FROM json_each(?))";
     const DELETE_POLICIES: &str = "DELETE FROM policies WHERE id IN (SELECT value FROM json_each(?)) \
          AND NOT EXISTS (SELECT 1 FROM keys WHERE policy_id = policies.id) RETURNING revision";
-    let found: Vec<(i64, i64, i64)> = sqlx::query_as(FIND).bind(before).bind(STEP).fetch_all(&mut *on).await?;
+    let found: Vec<(i64, i64, i64)> = sqlx::query_as(FIND)
+        .bind(before)
+        .bind(STEP)
+        .fetch_all(&mut *on)
+        .await?;
     let seqs: Vec<_> = found.iter().map(|(seq, ..)| *seq).collect();
     let policies: HashSet<_> = found.iter().map(|(_, policy, _)| *policy).collect();
     let mut revisions: Vec<_> = found.iter().map(|(.., revision)| *revision).collect();
@@ -81,7 +89,10 @@ async fn keys(on: &mut SqliteConnection, before: i64) -> Result<Buried, StoreErr
     }
     sqlx::query(DELETE).bind(&json).execute(&mut *on).await?;
     revisions.extend(revisions_of(&mut *on, DELETE_POLICIES, &to_json(&policies)?).await?);
-    Ok(Buried { newest: revisions.into_iter().max(), more: seqs.len() >= limit() })
+    Ok(Buried {
+        newest: revisions.into_iter().max(),
+        more: seqs.len() >= limit(),
+    })
 }
 
 /// Secrets that keys had before.
@@ -89,17 +100,30 @@ async fn old_secrets(on: &mut SqliteConnection, before: i64) -> Result<Buried, S
     const FIND: &str = "SELECT hex(digest) FROM old_secrets WHERE removed AND ends_at < ? ORDER BY ends_at LIMIT ?";
     const BURY: &str = "INSERT INTO tombstones (digest, keyed) SELECT digest, sealed IS NOT NULL FROM old_secrets \
          WHERE digest IN (SELECT unhex(value) FROM json_each(?)) ON CONFLICT (digest) DO NOTHING";
-    const DELETE: &str =
-        "DELETE FROM old_secrets WHERE digest IN (SELECT unhex(value) FROM json_each(?)) RETURNING revision";
-    let found: Vec<String> = sqlx::query_scalar(FIND).bind(before).bind(STEP).fetch_all(&mut *on).await?;
+    const DELETE: &str = "DELETE FROM old_secrets WHERE digest IN (SELECT unhex(value) FROM json_each(?)) RETURNING revision";
+    let found: Vec<String> = sqlx::query_scalar(FIND)
+        .bind(before)
+        .bind(STEP)
+        .fetch_all(&mut *on)
+        .await?;
     let json = to_json(&found)?;
     sqlx::query(BURY).bind(&json).execute(&mut *on).await?;
     let revisions = revisions_of(&mut *on, DELETE, &json).await?;
-    Ok(Buried { newest: revisions.into_iter().max(), more: found.len() >= limit() })
+    Ok(Buried {
+        newest: revisions.into_iter().max(),
+        more: found.len() >= limit(),
+    })
 }
 
-async fn revisions_of(on: &mut SqliteConnection, statement: &'static str, json: &str) -> Result<Vec<i64>, StoreError> {
-    Ok(sqlx::query_scalar(statement).bind(json).fetch_all(on).await?)
+async fn revisions_of(
+    on: &mut SqliteConnection,
+    statement: &'static str,
+    json: &str,
+) -> Result<Vec<i64>, StoreError> {
+    Ok(sqlx::query_scalar(statement)
+        .bind(json)
+        .fetch_all(on)
+        .await?)
 }
 
 fn limit() -> usize {

@@ -24,9 +24,14 @@ pub struct Revoked {
 }
 
 impl Store {
-    /// Revokes those of `ids` that are not revoked yet; if that is none, nothing changes. Fails with
-    /// [`StoreError::KeyNotFound`], and revokes none, if the account lacks one of them.
-    pub async fn revoke_keys(&self, account_id: &str, ids: &[String], now: i64) -> Result<Vec<Revoked>, StoreError> {
+    /// Revokes those of `ids` that are not revoked yet; if that is none, nothing changes. Fails
+    /// with [`StoreError::KeyNotFound`], and revokes none, if the account lacks one of them.
+    pub async fn revoke_keys(
+        &self,
+        account_id: &str,
+        ids: &[String],
+        now: i64,
+    ) -> Result<Vec<Revoked>, StoreError> {
         let (store, account_id, ids) = (self.clone(), account_id.to_owned(), ids.to_vec());
         to_its_end(async move {
             let mut change = Change::begin(&store).await?;
@@ -91,7 +96,11 @@ async fn revoke_all(
     }
     let all = ids.into_iter().map(|id| {
         let &(revoked_at, revision) = found.get(&id).ok_or(StoreError::KeyNotFound)?;
-        Ok(Revoked { id, revoked_at, revision })
+        Ok(Revoked {
+            id,
+            revoked_at,
+            revision,
+        })
     });
     let all = all.collect::<Result<_, StoreError>>()?;
     let any = !left.is_empty();
@@ -101,21 +110,42 @@ async fn revoke_all(
     Ok((all, any))
 }
 
-/// What comes after keys were revoked: others get their slots, their `policies` go, and whoever wants to know is told.
-async fn settle(change: &mut Change, account_id: &str, policies: HashSet<i64>, now: i64) -> Result<(), StoreError> {
+/// What comes after keys were revoked: others get their slots, their `policies` go, and whoever
+/// wants to know is told.
+async fn settle(
+    change: &mut Change,
+    account_id: &str,
+    policies: HashSet<i64>,
+    now: i64,
+) -> Result<(), StoreError> {
     slots::free(change, Leaving::Revoked, now).await?;
     policies::retire(change, policies).await?;
     outbox::revoked(change, account_id, now).await
 }
 
 /// The policies of those of `ids` that were not revoked before.
-async fn revoke(change: &mut Change, account_id: &str, ids: &[String], now: i64) -> Result<Vec<i64>, StoreError> {
+async fn revoke(
+    change: &mut Change,
+    account_id: &str,
+    ids: &[String],
+    now: i64,
+) -> Result<Vec<i64>, StoreError> {
     let mut query = QueryBuilder::<Sqlite>::new("UPDATE keys SET revoked_at = ");
-    query.push_bind(now).push(", updated_at = ").push_bind(now).push(", revision = ").push_bind(change.revision());
-    query.push(" WHERE revoked_at IS NULL AND account_id = ").push_bind(account_id);
+    query
+        .push_bind(now)
+        .push(", updated_at = ")
+        .push_bind(now)
+        .push(", revision = ")
+        .push_bind(change.revision());
+    query
+        .push(" WHERE revoked_at IS NULL AND account_id = ")
+        .push_bind(account_id);
     among(&mut query, ids);
     query.push(" RETURNING policy_id");
-    Ok(query.build_query_scalar().fetch_all(change.connection()).await?)
+    Ok(query
+        .build_query_scalar()
+        .fetch_all(change.connection())
+        .await?)
 }
 
 /// When those of `ids` that there are were revoked, and by which revision.
@@ -124,11 +154,18 @@ async fn revoked(
     account_id: &str,
     ids: &[String],
 ) -> Result<impl Iterator<Item = (String, (i64, u64))>, StoreError> {
-    let mut query = QueryBuilder::<Sqlite>::new("SELECT id, revoked_at, revision FROM keys WHERE account_id = ");
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "SELECT id, revoked_at, revision FROM keys WHERE account_id = ",
+    );
     query.push_bind(account_id);
     among(&mut query, ids);
-    let rows: Vec<(String, i64, i64)> = query.build_query_as().fetch_all(change.connection()).await?;
-    Ok(rows.into_iter().map(|(id, revoked_at, revision)| (id, (revoked_at, revision.cast_unsigned()))))
+    let rows: Vec<(String, i64, i64)> = query
+        .build_query_as()
+        .fetch_all(change.connection())
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(id, revoked_at, revision)| (id, (revoked_at, revision.cast_unsigned()))))
 }
 
 fn among(query: &mut QueryBuilder<Sqlite>, ids: &[String]) {

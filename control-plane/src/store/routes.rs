@@ -1,5 +1,6 @@
-//! The route rules: one document for all accounts, as nodes have one set of rules. What else is one for all of a snapshot is
-//! in the same record: whether there are imported keys, and whose keys are being removed.
+//! The route rules: one document for all accounts, as nodes have one set of rules. What else is one
+//! for all of a snapshot is in the same record: whether there are imported keys, and whose keys are
+//! being removed.
 
 use latchkey_policy::record::{FORMAT, MIN_FORMAT};
 use latchkey_policy::route::{PathCase, RouteRecord};
@@ -24,12 +25,16 @@ impl Store {
 }
 
 impl Acting {
-    /// Puts other rules in their place, and returns them as they are kept, with the revision from which on nodes go by
-    /// them.
-    pub(crate) async fn put_routes(self, routes: &RouteRecord) -> Result<(RouteDocument, u64), StoreError> {
+    /// Puts other rules in their place, and returns them as they are kept, with the revision from
+    /// which on nodes go by them.
+    pub(crate) async fn put_routes(
+        self,
+        routes: &RouteRecord,
+    ) -> Result<(RouteDocument, u64), StoreError> {
         // Whatever no node could be sent is refused here.
         encode(routes)?;
-        let document = RouteDocument::try_from(routes).map_err(|_| StoreError::Damaged("a rule that is no JSON"))?;
+        let document = RouteDocument::try_from(routes)
+            .map_err(|_| StoreError::Damaged("a rule that is no JSON"))?;
         let json = to_json(&document)?;
         to_its_end(async move {
             let mut deed = self.begin().await?;
@@ -41,25 +46,34 @@ impl Acting {
                 .bind(revision)
                 .execute(deed.on.connection())
                 .await?;
-            let revision = deed.commit(&[Event::edited("routes.update", &before, &document)]).await?;
+            let revision = deed
+                .commit(&[Event::edited("routes.update", &before, &document)])
+                .await?;
             Ok((document, revision))
         })
         .await
     }
 }
 
-/// Gives rules that were written before there was `path_case` the default, `refuse`, and logs which of them it affects.
-/// Those that can only be told apart by case keep `distinct`.
+/// Gives rules that were written before there was `path_case` the default, `refuse`, and logs which
+/// of them it affects. Those that can only be told apart by case keep `distinct`.
 pub(super) async fn add_path_case(store: &Store) -> Result<(), StoreError> {
-    let text: String = sqlx::query_scalar("SELECT document FROM routes").fetch_one(&store.0.writer).await?;
+    let text: String = sqlx::query_scalar("SELECT document FROM routes")
+        .fetch_one(&store.0.writer)
+        .await?;
     let written: serde_json::Value = from_json(&text, "the route rules")?;
-    let has_rules = written["rules"].as_array().is_some_and(|rules| !rules.is_empty());
+    let has_rules = written["rules"]
+        .as_array()
+        .is_some_and(|rules| !rules.is_empty());
     if !has_rules || written.get("path_case").is_some() {
         return Ok(());
     }
     let document: RouteDocument = from_json(&text, "the route rules")?;
-    let routes = document.check_without_path_case().map_err(|_| StoreError::Damaged("a route rule"))?;
-    let document = RouteDocument::try_from(&routes).map_err(|_| StoreError::Damaged("a rule that is no JSON"))?;
+    let routes = document
+        .check_without_path_case()
+        .map_err(|_| StoreError::Damaged("a route rule"))?;
+    let document = RouteDocument::try_from(&routes)
+        .map_err(|_| StoreError::Damaged("a rule that is no JSON"))?;
     let mut change = Change::begin(store).await?;
     sqlx::query("UPDATE routes SET document = ?, revision = ?")
         .bind(to_json(&document)?)
@@ -83,10 +97,15 @@ fn log_upgrade(routes: &RouteRecord) {
         "route rules now have path_case: refuse; requests that fall under another rule when letter case, and dots and \
          blanks at the end of a segment, are ignored are refused"
     );
-    for AffectedRule { rule, conflicts_with } in affected_rules(routes) {
+    for AffectedRule {
+        rule,
+        conflicts_with,
+    } in affected_rules(routes)
+    {
         warn!(
             rule,
-            conflicts_with, "requests spelled as this route rule are refused now: an earlier rule differs by case"
+            conflicts_with,
+            "requests spelled as this route rule are refused now: an earlier rule differs by case"
         );
     }
 }
@@ -94,10 +113,21 @@ fn log_upgrade(routes: &RouteRecord) {
 const NONE: StoreError = StoreError::Damaged("the absence of route rules");
 
 /// The record, if something in it has changed since `revision`.
-pub(super) async fn changed(from: impl SqliteExecutor<'_>, revision: i64) -> Result<Option<RouteRecord>, StoreError> {
-    let Some((document, imported, ended_owners)) = row(from, revision).await? else { return Ok(None) };
-    let rules = document.check().map_err(|_| StoreError::Damaged("a route rule"))?;
-    Ok(Some(rules.with_imported(imported).with_ended_owners(ended_owners)))
+pub(super) async fn changed(
+    from: impl SqliteExecutor<'_>,
+    revision: i64,
+) -> Result<Option<RouteRecord>, StoreError> {
+    let Some((document, imported, ended_owners)) = row(from, revision).await? else {
+        return Ok(None);
+    };
+    let rules = document
+        .check()
+        .map_err(|_| StoreError::Damaged("a route rule"))?;
+    Ok(Some(
+        rules
+            .with_imported(imported)
+            .with_ended_owners(ended_owners),
+    ))
 }
 
 /// The rules as they were written, whether there are imported keys, and the owners that have ended.
@@ -107,10 +137,19 @@ async fn row(
 ) -> Result<Option<(RouteDocument, bool, Vec<String>)>, StoreError> {
     const QUERY: &str = "SELECT document, imported, (SELECT json_group_array(subject) FROM removals) FROM routes \
          WHERE revision > ?";
-    let row: Option<(String, bool, String)> = sqlx::query_as(QUERY).bind(revision).fetch_optional(from).await?;
-    let Some((document, imported, ended)) = row else { return Ok(None) };
+    let row: Option<(String, bool, String)> = sqlx::query_as(QUERY)
+        .bind(revision)
+        .fetch_optional(from)
+        .await?;
+    let Some((document, imported, ended)) = row else {
+        return Ok(None);
+    };
     let document = from_json(&document, "the route rules")?;
-    Ok(Some((document, imported, from_json(&ended, "the owners that have ended")?)))
+    Ok(Some((
+        document,
+        imported,
+        from_json(&ended, "the owners that have ended")?,
+    )))
 }
 
 pub(super) fn encode(routes: &RouteRecord) -> Result<RouteRecords, StoreError> {
@@ -118,5 +157,9 @@ pub(super) fn encode(routes: &RouteRecord) -> Result<RouteRecords, StoreError> {
         let mut record = Vec::new();
         routes.encode(format, &mut record).map(|()| record)
     };
-    Ok(RouteRecords((MIN_FORMAT..=FORMAT).map(encode).collect::<Result<_, _>>()?))
+    Ok(RouteRecords(
+        (MIN_FORMAT..=FORMAT)
+            .map(encode)
+            .collect::<Result<_, _>>()?,
+    ))
 }

@@ -11,8 +11,12 @@ use super::{Acting, Store, StoreError};
 /// Services that an account can have.
 pub(crate) const MAX_SERVICES: i64 = 1_000;
 
-const SERVICES: List =
-    List { columns: "name, description, created_at", table: "services", joins: "", searched: &["name", "description"] };
+const SERVICES: List = List {
+    columns: "name, description, created_at",
+    table: "services",
+    joins: "",
+    searched: &["name", "description"],
+};
 
 /// Something behind Envoy that scopes and route rules name.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -27,23 +31,39 @@ pub struct Service {
 
 impl Store {
     /// A page of the account's services, the oldest first.
-    pub(crate) async fn services(&self, account_id: &str, page: &PageQuery) -> Result<Paged<Service>, StoreError> {
+    pub(crate) async fn services(
+        &self,
+        account_id: &str,
+        page: &PageQuery,
+    ) -> Result<Paged<Service>, StoreError> {
         let of_account = |select: &mut QueryBuilder<Sqlite>| {
-            select.push("account_id = ").push_bind(account_id.to_owned());
+            select
+                .push("account_id = ")
+                .push_bind(account_id.to_owned());
         };
-        SERVICES.page(&self.0.lists, BY_CREATION, page, of_account).await
+        SERVICES
+            .page(&self.0.lists, BY_CREATION, page, of_account)
+            .await
     }
 
     /// One of the account's services.
-    pub(crate) async fn service(&self, account_id: &str, name: &str) -> Result<Service, StoreError> {
+    pub(crate) async fn service(
+        &self,
+        account_id: &str,
+        name: &str,
+    ) -> Result<Service, StoreError> {
         find(&self.0.readers, account_id, name).await
     }
 }
 
 impl Acting {
-    /// Registers a service. Fails with [`StoreError::ServiceNameTaken`], and with [`StoreError::ServiceLimit`] at
-    /// [`MAX_SERVICES`].
-    pub(crate) async fn create_service(self, name: String, description: Option<String>) -> Result<Service, StoreError> {
+    /// Registers a service. Fails with [`StoreError::ServiceNameTaken`], and with
+    /// [`StoreError::ServiceLimit`] at [`MAX_SERVICES`].
+    pub(crate) async fn create_service(
+        self,
+        name: String,
+        description: Option<String>,
+    ) -> Result<Service, StoreError> {
         to_its_end(async move {
             let service = Service { name, description, created_at: self.now };
             let mut deed = self.begin_unseen().await?;
@@ -68,7 +88,8 @@ impl Acting {
         .await
     }
 
-    /// Describes a service otherwise, if `description` says how. Fails with [`StoreError::ServiceNotFound`].
+    /// Describes a service otherwise, if `description` says how. Fails with
+    /// [`StoreError::ServiceNotFound`].
     pub(crate) async fn edit_service(
         self,
         name: String,
@@ -89,14 +110,15 @@ impl Acting {
                 .bind(&name)
                 .execute(&mut *deed.on)
                 .await?;
-            deed.commit(&[Event::edited("service.update", &before, &after)]).await?;
+            deed.commit(&[Event::edited("service.update", &before, &after)])
+                .await?;
             Ok(after)
         })
         .await
     }
 
-    /// Removes a service. Fails with [`StoreError::ServiceNotFound`], and with [`StoreError::ServiceInUse`] while the
-    /// scope of a live key lists it.
+    /// Removes a service. Fails with [`StoreError::ServiceNotFound`], and with
+    /// [`StoreError::ServiceInUse`] while the scope of a live key lists it.
     pub(crate) async fn delete_service(self, name: String) -> Result<(), StoreError> {
         to_its_end(async move {
             let mut deed = self.begin_unseen().await?;
@@ -106,30 +128,56 @@ impl Acting {
                 return Err(StoreError::ServiceInUse);
             }
             let query = sqlx::query("DELETE FROM services WHERE account_id = ? AND name = ?");
-            query.bind(account_id).bind(&name).execute(&mut *deed.on).await?;
-            deed.commit(&[Event::deleted("service.delete", &service)]).await
+            query
+                .bind(account_id)
+                .bind(&name)
+                .execute(&mut *deed.on)
+                .await?;
+            deed.commit(&[Event::deleted("service.delete", &service)])
+                .await
         })
         .await
     }
 }
 
 /// The names of the account's services.
-pub(super) async fn names(from: impl SqliteExecutor<'_>, account_id: &str) -> Result<HashSet<String>, StoreError> {
-    let query = sqlx::query_scalar("SELECT name FROM services WHERE account_id = ?").bind(account_id);
+pub(super) async fn names(
+    from: impl SqliteExecutor<'_>,
+    account_id: &str,
+) -> Result<HashSet<String>, StoreError> {
+    let query =
+        sqlx::query_scalar("SELECT name FROM services WHERE account_id = ?").bind(account_id);
     let names: Vec<String> = query.fetch_all(from).await?;
     Ok(names.into_iter().collect())
 }
 
-async fn find(from: impl SqliteExecutor<'_>, account_id: &str, name: &str) -> Result<Service, StoreError> {
-    const QUERY: &str = "SELECT name, description, created_at FROM services WHERE account_id = ? AND name = ?";
-    let service = sqlx::query_as(QUERY).bind(account_id).bind(name).fetch_optional(from).await?;
+async fn find(
+    from: impl SqliteExecutor<'_>,
+    account_id: &str,
+    name: &str,
+) -> Result<Service, StoreError> {
+    const QUERY: &str =
+        "SELECT name, description, created_at FROM services WHERE account_id = ? AND name = ?";
+    let service = sqlx::query_as(QUERY)
+        .bind(account_id)
+        .bind(name)
+        .fetch_optional(from)
+        .await?;
     service.ok_or(StoreError::ServiceNotFound)
 }
 
 /// Whether a live key's scope lists it: keys share policies, of which there are fewer.
-async fn is_used(from: &mut SqliteConnection, account_id: &str, name: &str) -> Result<bool, StoreError> {
+async fn is_used(
+    from: &mut SqliteConnection,
+    account_id: &str,
+    name: &str,
+) -> Result<bool, StoreError> {
     const QUERY: &str = "SELECT EXISTS (SELECT 1 FROM policies p, json_each(p.scope) AS listed \
          WHERE p.account_id = ? AND listed.value = ? \
          AND EXISTS (SELECT 1 FROM keys WHERE policy_id = p.id AND revoked_at IS NULL))";
-    Ok(sqlx::query_scalar(QUERY).bind(account_id).bind(name).fetch_one(from).await?)
+    Ok(sqlx::query_scalar(QUERY)
+        .bind(account_id)
+        .bind(name)
+        .fetch_one(from)
+        .await?)
 }

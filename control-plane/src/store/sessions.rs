@@ -3,7 +3,9 @@
 use sqlx::{FromRow, SqliteExecutor};
 
 use super::audit::{self, Event, Origin, Target};
-use super::{Acting, Actor, Caller, Credentials, Store, StoreError, authority, known_clients, selection};
+use super::{
+    Acting, Actor, Caller, Credentials, Store, StoreError, authority, known_clients, selection,
+};
 use crate::authority::Grants;
 use crate::client_network::ClientNetwork;
 use crate::secret::TokenHash;
@@ -30,9 +32,9 @@ struct Row {
 }
 
 impl Store {
-    /// Begins a session for a user whose password was verified against `user`, remembers the client, and clears away sessions
-    /// that have ended.
-    /// `false`, and no session, if they have another password since, or they were deleted, or they or their account are disabled.
+    /// Begins a session for a user whose password was verified against `user`, remembers the
+    /// client, and clears away sessions that have ended. `false`, and no session, if they have
+    /// another password since, or they were deleted, or they or their account are disabled.
     pub(crate) async fn begin_session(
         &self,
         token: &TokenHash,
@@ -46,7 +48,10 @@ impl Store {
              WHERE u.id = ? AND u.password_hash = ? AND u.deleted_at IS NULL AND NOT u.disabled AND NOT a.disabled \
              AND a.closed_at IS NULL";
         let mut transaction = self.0.begin().await?;
-        sqlx::query("DELETE FROM sessions WHERE expires_at <= ?").bind(now).execute(&mut *transaction).await?;
+        sqlx::query("DELETE FROM sessions WHERE expires_at <= ?")
+            .bind(now)
+            .execute(&mut *transaction)
+            .await?;
         let begun = sqlx::query(INSERT)
             .bind(token.as_bytes())
             .bind(expiry(now))
@@ -56,9 +61,20 @@ impl Store {
             .await?;
         let begun = begun.rows_affected() == 1;
         if begun {
-            let actor = Actor::User { id: user.user_id.clone(), email: user.email.clone() };
+            let actor = Actor::User {
+                id: user.user_id.clone(),
+                email: user.email.clone(),
+            };
             let event = Event::done("session.create", Target::the("session"));
-            audit::write(&mut transaction, &user.account_id, &actor, origin, &[event], now).await?;
+            audit::write(
+                &mut transaction,
+                &user.account_id,
+                &actor,
+                origin,
+                &[event],
+                now,
+            )
+            .await?;
             known_clients::remember(&mut transaction, &user.user_id, client, now).await?;
         }
         transaction.commit().await?;
@@ -66,7 +82,11 @@ impl Store {
     }
 
     /// Whose session it is, if it is still one; this is also a use of it.
-    pub(crate) async fn use_session(&self, token: &TokenHash, now: i64) -> Result<Option<Caller>, StoreError> {
+    pub(crate) async fn use_session(
+        &self,
+        token: &TokenHash,
+        now: i64,
+    ) -> Result<Option<Caller>, StoreError> {
         let Some((caller, expires_at)) = find(&self.0.readers, token, now).await? else {
             return Ok(None);
         };
@@ -87,7 +107,8 @@ impl Acting {
         let mut deed = self.begin_unseen().await?;
         let query = sqlx::query("DELETE FROM sessions WHERE token_hash = ?").bind(token.as_bytes());
         query.execute(&mut *deed.on).await?;
-        deed.commit(&[Event::done("session.delete", Target::the("session"))]).await
+        deed.commit(&[Event::done("session.delete", Target::the("session"))])
+            .await
     }
 }
 
@@ -102,13 +123,20 @@ pub(super) async fn find(
          FROM sessions s JOIN users u ON u.id = s.user_id JOIN accounts a ON a.id = u.account_id \
          WHERE s.token_hash = ? AND s.expires_at > ? AND u.deleted_at IS NULL AND NOT u.disabled AND NOT a.disabled \
          AND a.closed_at IS NULL";
-    let found = sqlx::query_as(QUERY).bind(token.as_bytes()).bind(now).fetch_optional(from).await?;
+    let found = sqlx::query_as(QUERY)
+        .bind(token.as_bytes())
+        .bind(now)
+        .fetch_optional(from)
+        .await?;
     let Some(row) = found else {
         return Ok(None);
     };
     let row: Row = row;
     let caller = Caller {
-        actor: Actor::User { id: row.user_id.clone(), email: row.email },
+        actor: Actor::User {
+            id: row.user_id.clone(),
+            email: row.email,
+        },
         account_id: row.account_id,
         user_id: row.user_id,
         tier: row.tier,
@@ -134,24 +162,60 @@ mod tests {
     #[tokio::test]
     async fn a_session_begins_only_by_the_password_that_still_counts() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&directory.path().join("latchkey.db"), OpenMode::CreateIfMissing).await.unwrap();
-        store.add_admin("admin@localhost", "verified", false, 0).await.unwrap();
+        let store = Store::open(
+            &directory.path().join("latchkey.db"),
+            OpenMode::CreateIfMissing,
+        )
+        .await
+        .unwrap();
+        store
+            .add_admin("admin@localhost", "verified", false, 0)
+            .await
+            .unwrap();
         let verified = store.credentials("admin@localhost").await.unwrap().unwrap();
         let begins = async || {
             let token = SessionToken::generate().unwrap().hash();
-            let begun =
-                store.begin_session(&token, &verified, ClientNetwork::of(None), &Origin::default(), 0).await.unwrap();
+            let begun = store
+                .begin_session(
+                    &token,
+                    &verified,
+                    ClientNetwork::of(None),
+                    &Origin::default(),
+                    0,
+                )
+                .await
+                .unwrap();
             assert_eq!(store.use_session(&token, 0).await.unwrap().is_some(), begun);
             begun
         };
-        let set = async |statement| sqlx::query(statement).execute(&store.0.writer).await.unwrap();
+        let set = async |statement| {
+            sqlx::query(statement)
+                .execute(&store.0.writer)
+                .await
+                .unwrap()
+        };
         assert!(begins().await);
         for (change, undo) in [
-            ("UPDATE users SET password_hash = 'another'", "UPDATE users SET password_hash = 'verified'"),
-            ("UPDATE users SET deleted_at = 1", "UPDATE users SET deleted_at = NULL"),
-            ("UPDATE users SET disabled = TRUE", "UPDATE users SET disabled = FALSE"),
-            ("UPDATE accounts SET disabled = TRUE", "UPDATE accounts SET disabled = FALSE"),
-            ("UPDATE accounts SET closed_at = 1", "UPDATE accounts SET closed_at = NULL"),
+            (
+                "UPDATE users SET password_hash = 'another'",
+                "UPDATE users SET password_hash = 'verified'",
+            ),
+            (
+                "UPDATE users SET deleted_at = 1",
+                "UPDATE users SET deleted_at = NULL",
+            ),
+            (
+                "UPDATE users SET disabled = TRUE",
+                "UPDATE users SET disabled = FALSE",
+            ),
+            (
+                "UPDATE accounts SET disabled = TRUE",
+                "UPDATE accounts SET disabled = FALSE",
+            ),
+            (
+                "UPDATE accounts SET closed_at = 1",
+                "UPDATE accounts SET closed_at = NULL",
+            ),
         ] {
             set(change).await;
             assert!(!begins().await, "{change}");

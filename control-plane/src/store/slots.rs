@@ -1,10 +1,12 @@
-//! Slots: where nodes count keys. A key is in the snapshot exactly while it has one. The slots of keys and the free ones
-//! are together all numbers below the most that were ever needed at once. A slot is given out again only after an hour:
-//! until then, a node that is cut off may still have something to report of the key that had it.
+//! Slots: where nodes count keys. A key is in the snapshot exactly while it has one. The slots of
+//! keys and the free ones are together all numbers below the most that were ever needed at once. A
+//! slot is given out again only after an hour: until then, a node that is cut off may still have
+//! something to report of the key that had it.
 //!
-//! A node's counters in a slot belong to the key with the highest number that has used it, and nodes take a key with a
-//! lower number for one that has lost the slot. New keys have the highest numbers. A key that comes back to the snapshot
-//! gets a slot that no later key has had: its own, if nobody took it.
+//! A node's counters in a slot belong to the key with the highest number that has used it, and
+//! nodes take a key with a lower number for one that has lost the slot. New keys have the highest
+//! numbers. A key that comes back to the snapshot gets a slot that no later key has had: its own,
+//! if nobody took it.
 
 use super::change::Change;
 use super::{StoreError, usage};
@@ -12,12 +14,18 @@ use super::{StoreError, usage};
 const REST_SECONDS: i64 = 3600;
 
 /// Slots for `count` new keys: free ones, the longest rested first, and then such as never were.
-pub(super) async fn take(change: &mut Change, count: usize, now: i64) -> Result<Vec<u32>, StoreError> {
+pub(super) async fn take(
+    change: &mut Change,
+    count: usize,
+    now: i64,
+) -> Result<Vec<u32>, StoreError> {
     const TAKE: &str = "DELETE FROM free_slots WHERE slot IN \
          (SELECT slot FROM free_slots WHERE freed_at <= ? ORDER BY freed_at, slot LIMIT ?) RETURNING slot";
     let never_taken = never_taken(change).await?;
     let limit = i64::try_from(count).unwrap_or(i64::MAX);
-    let take = sqlx::query_scalar(TAKE).bind(now.saturating_sub(REST_SECONDS)).bind(limit);
+    let take = sqlx::query_scalar(TAKE)
+        .bind(now.saturating_sub(REST_SECONDS))
+        .bind(limit);
     let mut slots: Vec<u32> = take.fetch_all(change.connection()).await?;
     slots.sort_unstable();
     let missing = count.saturating_sub(slots.len());
@@ -25,22 +33,29 @@ pub(super) async fn take(change: &mut Change, count: usize, now: i64) -> Result<
     Ok(slots)
 }
 
-/// Gives a slot to the key with the number `seq`, which had one before and lost it. In another slot than its own, nodes
-/// count its requests from zero.
+/// Gives a slot to the key with the number `seq`, which had one before and lost it. In another slot
+/// than its own, nodes count its requests from zero.
 pub(super) async fn take_again(change: &mut Change, seq: i64, now: i64) -> Result<(), StoreError> {
     const OWN_OR_EARLIER: &str = "SELECT slot, last_key FROM free_slots \
          WHERE last_key <= ?1 AND (last_key = ?1 OR freed_at <= ?2) ORDER BY last_key DESC LIMIT 1";
-    let query = sqlx::query_as(OWN_OR_EARLIER).bind(seq).bind(now.saturating_sub(REST_SECONDS));
+    let query = sqlx::query_as(OWN_OR_EARLIER)
+        .bind(seq)
+        .bind(now.saturating_sub(REST_SECONDS));
     let free: Option<(u32, i64)> = query.fetch_optional(change.connection()).await?;
     let slot = match free {
         Some((slot, _)) => slot,
         None => never_taken(change).await?,
     };
-    sqlx::query("DELETE FROM free_slots WHERE slot = ?").bind(slot).execute(change.connection()).await?;
+    sqlx::query("DELETE FROM free_slots WHERE slot = ?")
+        .bind(slot)
+        .execute(change.connection())
+        .await?;
     if free.is_none_or(|(_, last_key)| last_key != seq) {
         usage::forget(change.connection(), seq).await?;
     }
-    let give = sqlx::query("UPDATE keys SET slot = ?, revision = ? WHERE seq = ?").bind(slot).bind(change.revision());
+    let give = sqlx::query("UPDATE keys SET slot = ?, revision = ? WHERE seq = ?")
+        .bind(slot)
+        .bind(change.revision());
     give.bind(seq).execute(change.connection()).await?;
     Ok(())
 }
@@ -48,7 +63,9 @@ pub(super) async fn take_again(change: &mut Change, seq: i64, now: i64) -> Resul
 async fn never_taken(change: &mut Change) -> Result<u32, StoreError> {
     const NEVER_TAKEN: &str = "SELECT COALESCE(MAX(slot) + 1, 0) FROM \
          (SELECT MAX(slot) AS slot FROM keys WHERE slot IS NOT NULL UNION ALL SELECT MAX(slot) FROM free_slots)";
-    Ok(sqlx::query_scalar(NEVER_TAKEN).fetch_one(change.connection()).await?)
+    Ok(sqlx::query_scalar(NEVER_TAKEN)
+        .fetch_one(change.connection())
+        .await?)
 }
 
 /// The keys that lose their slots.
@@ -61,7 +78,11 @@ pub(super) enum Leaving {
 }
 
 /// Frees the slots of keys that leave the snapshot by this change.
-pub(super) async fn free(change: &mut Change, leaving: Leaving, now: i64) -> Result<(), StoreError> {
+pub(super) async fn free(
+    change: &mut Change,
+    leaving: Leaving,
+    now: i64,
+) -> Result<(), StoreError> {
     let (free, leave) = match leaving {
         Leaving::Revoked => (
             "INSERT INTO free_slots (slot, freed_at, last_key) SELECT slot, ?, seq FROM keys \
@@ -75,7 +96,14 @@ pub(super) async fn free(change: &mut Change, leaving: Leaving, now: i64) -> Res
         ),
     };
     let revision = change.revision();
-    sqlx::query(free).bind(now).bind(revision).execute(change.connection()).await?;
-    sqlx::query(leave).bind(revision).execute(change.connection()).await?;
+    sqlx::query(free)
+        .bind(now)
+        .bind(revision)
+        .execute(change.connection())
+        .await?;
+    sqlx::query(leave)
+        .bind(revision)
+        .execute(change.connection())
+        .await?;
     Ok(())
 }

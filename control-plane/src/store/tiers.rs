@@ -9,7 +9,8 @@ use super::{Acting, Store, StoreError, from_json, to_json};
 use crate::limits::DeclaredLimits;
 use crate::tier::{Tier, Tiers};
 
-/// The limits of all tiers, also of retired ones, as a JSON object by name: read only for keys that have ceilings.
+/// The limits of all tiers, also of retired ones, as a JSON object by name: read only for keys that
+/// have ceilings.
 macro_rules! ceiling_limits {
     ($ceilings:literal) => {
         concat!(
@@ -30,9 +31,10 @@ impl Store {
 }
 
 impl Acting {
-    /// Puts `tiers` in place of those that there are, and returns the revision from which on keys have their limits.
-    /// Fails with [`StoreError::TierInUse`] if an open account or a live key has one that would be gone, and with
-    /// [`StoreError::KeyExceeded`] if the calling key would have more by it.
+    /// Puts `tiers` in place of those that there are, and returns the revision from which on keys
+    /// have their limits. Fails with [`StoreError::TierInUse`] if an open account or a live key has
+    /// one that would be gone, and with [`StoreError::KeyExceeded`] if the calling key would have
+    /// more by it.
     pub(crate) async fn put_tiers(self, tiers: Vec<Tier>) -> Result<u64, StoreError> {
         to_its_end(async move {
             let mut deed = self.begin().await?;
@@ -40,7 +42,9 @@ impl Acting {
             deed.expect(before.as_slice())?;
             let change = &mut deed.on;
             let restrictions = deed.caller.restrictions.as_ref();
-            if let Some(exceeded) = restrictions.and_then(|restrictions| restrictions.exceeded_by_tiers(&tiers)) {
+            if let Some(exceeded) =
+                restrictions.and_then(|restrictions| restrictions.exceeded_by_tiers(&tiers))
+            {
                 return Err(StoreError::KeyExceeded(exceeded));
             }
             for before in &before {
@@ -52,7 +56,9 @@ impl Acting {
             for tier in tiers.iter().filter(|tier| !before.contains(tier)) {
                 policies::stamp(change, Of::Tier(&tier.name)).await?;
             }
-            sqlx::query("DELETE FROM tiers").execute(change.connection()).await?;
+            sqlx::query("DELETE FROM tiers")
+                .execute(change.connection())
+                .await?;
             for (position, tier) in (0_i64..).zip(&tiers) {
                 sqlx::query("INSERT INTO tiers (name, limits, position) VALUES (?, ?, ?)")
                     .bind(&tier.name)
@@ -62,7 +68,8 @@ impl Acting {
                     .await?;
             }
             forget_retired(change).await?;
-            deed.commit(&[Event::edited("tiers.update", &before, &tiers)]).await
+            deed.commit(&[Event::edited("tiers.update", &before, &tiers)])
+                .await
         })
         .await
     }
@@ -72,14 +79,25 @@ async fn require_unused(change: &mut Change, name: &str) -> Result<(), StoreErro
     const QUERY: &str = "SELECT EXISTS (SELECT 1 FROM accounts WHERE tier = ?1 AND closed_at IS NULL) \
          OR EXISTS (SELECT 1 FROM policies p WHERE tier = ?1 \
          AND EXISTS (SELECT 1 FROM keys WHERE policy_id = p.id AND revoked_at IS NULL))";
-    let used: bool = sqlx::query_scalar(QUERY).bind(name).fetch_one(change.connection()).await?;
-    if used { Err(StoreError::TierInUse(name.to_owned())) } else { Ok(()) }
+    let used: bool = sqlx::query_scalar(QUERY)
+        .bind(name)
+        .fetch_one(change.connection())
+        .await?;
+    if used {
+        Err(StoreError::TierInUse(name.to_owned()))
+    } else {
+        Ok(())
+    }
 }
 
 /// Keeps the limits of a tier that is removed.
 async fn retire(change: &mut Change, tier: &Tier) -> Result<(), StoreError> {
     let query = sqlx::query("INSERT INTO retired_tiers (name, limits) VALUES (?, ?)");
-    query.bind(&tier.name).bind(to_json(&tier.limits)?).execute(change.connection()).await?;
+    query
+        .bind(&tier.name)
+        .bind(to_json(&tier.limits)?)
+        .execute(change.connection())
+        .await?;
     Ok(())
 }
 
@@ -95,23 +113,46 @@ async fn forget_retired(change: &mut Change) -> Result<(), StoreError> {
 /// All tiers, also those that only bound keys.
 pub(super) async fn with_retired(from: &mut SqliteConnection) -> Result<Tiers, StoreError> {
     let current = all(&mut *from).await?;
-    let rows: Vec<(String, String)> = sqlx::query_as("SELECT name, limits FROM retired_tiers").fetch_all(from).await?;
+    let rows: Vec<(String, String)> = sqlx::query_as("SELECT name, limits FROM retired_tiers")
+        .fetch_all(from)
+        .await?;
     let limits = |(name, limits): (_, String)| {
         let limits: DeclaredLimits = from_json(&limits, "a tier's limits")?;
         Ok::<_, StoreError>((name, limits))
     };
-    Ok(Tiers::new(current, rows.into_iter().map(limits).collect::<Result<_, _>>()?))
+    Ok(Tiers::new(
+        current,
+        rows.into_iter().map(limits).collect::<Result<_, _>>()?,
+    ))
 }
 
 pub(super) async fn all(from: impl SqliteExecutor<'_>) -> Result<Vec<Tier>, StoreError> {
     let rows: Vec<(String, String)> =
-        sqlx::query_as("SELECT name, limits FROM tiers ORDER BY position").fetch_all(from).await?;
-    let tier = |(name, limits): (_, String)| Ok(Tier { name, limits: from_json(&limits, "a tier's limits")? });
+        sqlx::query_as("SELECT name, limits FROM tiers ORDER BY position")
+            .fetch_all(from)
+            .await?;
+    let tier = |(name, limits): (_, String)| {
+        Ok(Tier {
+            name,
+            limits: from_json(&limits, "a tier's limits")?,
+        })
+    };
     rows.into_iter().map(tier).collect()
 }
 
 /// Where the tier of that name is among `tiers`.
 pub(super) fn position(tiers: &Tiers, name: &str) -> Result<usize, StoreError> {
-    let there_are = || tiers.current().iter().map(|tier| tier.name.clone()).collect();
-    tiers.position(name).ok_or_else(|| StoreError::TierNotFound { field: "tier", there_are: there_are() })
+    let there_are = || {
+        tiers
+            .current()
+            .iter()
+            .map(|tier| tier.name.clone())
+            .collect()
+    };
+    tiers
+        .position(name)
+        .ok_or_else(|| StoreError::TierNotFound {
+            field: "tier",
+            there_are: there_are(),
+        })
 }

@@ -1,8 +1,10 @@
-//! What nodes have counted: requests by verdict, what they admitted in the calendar's windows, and the last use of keys.
+//! What nodes have counted: requests by verdict, what they admitted in the calendar's windows, and
+//! the last use of keys.
 //!
-//! Nodes report totals. What is stored with a total is the total itself, so a report that comes twice counts once:
-//! [`commit`] turns totals into what is new, [`counts`] says what a node must know of the others and [`news`] of which keys,
-//! [`read`], [`buckets`] and [`top`] are what people ask for, and [`tidy`] deletes what nobody needs any more.
+//! Nodes report totals. What is stored with a total is the total itself, so a report that comes
+//! twice counts once: [`commit`] turns totals into what is new, [`counts`] says what a node must
+//! know of the others and [`news`] of which keys, [`read`], [`buckets`] and [`top`] are what people
+//! ask for, and [`tidy`] deletes what nobody needs any more.
 //!
 //! Nodes do not decide by any of this as part of a snapshot, so none of it advances the revision.
 
@@ -50,7 +52,8 @@ pub(crate) struct Report {
 pub(crate) struct Taken {
     /// What is new to other processes.
     pub(crate) news: News,
-    /// Processes of which counts were held back, as their windows are ahead of our clock or their clock is off.
+    /// Processes of which counts were held back, as their windows are ahead of our clock or their
+    /// clock is off.
     pub(crate) held_back: BTreeSet<String>,
 }
 
@@ -93,7 +96,10 @@ pub(crate) fn kind(window: Window) -> i32 {
 /// What a list holds, however long it is: another version may have had more or fewer kinds.
 fn padded<T: Copy + Default, const N: usize>(list: Vec<T>) -> [T; N] {
     let mut padded = [T::default(); N];
-    padded.iter_mut().zip(list).for_each(|(to, from)| *to = from);
+    padded
+        .iter_mut()
+        .zip(list)
+        .for_each(|(to, from)| *to = from);
     padded
 }
 

@@ -9,8 +9,8 @@ use super::change::to_its_end;
 use super::page::{BY_CREATION, List, PageQuery, Paged};
 use super::policies::{self, Of};
 use super::{
-    Acting, Actor, Caller, Credential, Store, StoreError, authority, disclosures, listed_to_json, selection,
-    subaccounts, to_json,
+    Acting, Actor, Caller, Credential, Store, StoreError, authority, disclosures, listed_to_json,
+    selection, subaccounts, to_json,
 };
 use crate::authority::Authority;
 use crate::random;
@@ -45,7 +45,13 @@ impl User {
 
     /// Whether it is the same for their keys.
     fn decides_like(&self, other: &Self) -> bool {
-        let decisive = |user: &Self| (user.disabled, user.subaccounts.canonical(), user.authority.patterns());
+        let decisive = |user: &Self| {
+            (
+                user.disabled,
+                user.subaccounts.canonical(),
+                user.authority.patterns(),
+            )
+        };
         decisive(self) == decisive(other)
     }
 }
@@ -66,8 +72,16 @@ pub struct NewUser {
 impl NewUser {
     /// One who can do everything.
     pub(super) fn administrator(email: String, password_hash: String) -> Self {
-        let authority = Authority { roles: vec![Role::ADMIN], permissions: Vec::new() };
-        Self { email, password_hash, authority, subaccounts: Selection::All }
+        let authority = Authority {
+            roles: vec![Role::ADMIN],
+            permissions: Vec::new(),
+        };
+        Self {
+            email,
+            password_hash,
+            authority,
+            subaccounts: Selection::All,
+        }
     }
 }
 
@@ -82,11 +96,21 @@ use columns;
 /// Of the account's users, without those who were deleted, those for which the rest holds.
 macro_rules! select {
     ($rest:literal) => {
-        concat!("SELECT ", columns!(), " FROM users WHERE account_id = ? AND deleted_at IS NULL ", $rest)
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM users WHERE account_id = ? AND deleted_at IS NULL ",
+            $rest
+        )
     };
 }
 
-const USERS: List = List { columns: columns!(), table: "users", joins: "", searched: &["email", "id"] };
+const USERS: List = List {
+    columns: columns!(),
+    table: "users",
+    joins: "",
+    searched: &["email", "id"],
+};
 
 impl Store {
     /// One of the account's users.
@@ -95,18 +119,26 @@ impl Store {
     }
 
     /// A page of the account's users, the oldest first.
-    pub(crate) async fn users(&self, account_id: &str, page: &PageQuery) -> Result<Paged<User>, StoreError> {
+    pub(crate) async fn users(
+        &self,
+        account_id: &str,
+        page: &PageQuery,
+    ) -> Result<Paged<User>, StoreError> {
         let of_account = |select: &mut QueryBuilder<Sqlite>| {
-            select.push("deleted_at IS NULL AND account_id = ").push_bind(account_id.to_owned());
+            select
+                .push("deleted_at IS NULL AND account_id = ")
+                .push_bind(account_id.to_owned());
         };
-        let found = USERS.page(&self.0.lists, BY_CREATION, page, of_account).await?;
+        let found = USERS
+            .page(&self.0.lists, BY_CREATION, page, of_account)
+            .await?;
         found.try_map(|row: Row| User::try_from(row))
     }
 }
 
 impl Acting {
-    /// Adds the user that `new` says to the caller's account, and adds none if that fails; it sees the caller and the
-    /// ids of the account's subaccounts. Fails with [`StoreError::EmailTaken`].
+    /// Adds the user that `new` says to the caller's account, and adds none if that fails; it sees
+    /// the caller and the ids of the account's subaccounts. Fails with [`StoreError::EmailTaken`].
     pub(crate) async fn create_user<E: From<StoreError> + Send + 'static>(
         self,
         new: impl FnOnce(&Caller, &[String]) -> Result<NewUser, E> + Send + 'static,
@@ -116,7 +148,9 @@ impl Acting {
             let account_id = &deed.caller.account_id;
             let there_are = subaccounts::ids(&mut *deed.on, account_id).await?;
             let new = new(&deed.caller, &there_are)?;
-            if let Some(event) = disclosures::of_email(&mut deed.on, &deed.caller, &new.email, self.now).await? {
+            if let Some(event) =
+                disclosures::of_email(&mut deed.on, &deed.caller, &new.email, self.now).await?
+            {
                 deed.commit(&[event]).await?;
                 return Err(StoreError::EmailTaken.into());
             }
@@ -127,10 +161,12 @@ impl Acting {
         .await
     }
 
-    /// Changes one of the account's users as `edit` says, which sees the caller, the ids of the account's subaccounts
-    /// and the user as they are, and changes nothing if that fails. Returns the revision from which on their keys go by
-    /// it. Who is disabled, or has another password, is logged out everywhere. Fails with [`StoreError::EmailTaken`], and
-    /// with [`StoreError::LastAdministrator`] if the account would be left without a user who can undo everything.
+    /// Changes one of the account's users as `edit` says, which sees the caller, the ids of the
+    /// account's subaccounts and the user as they are, and changes nothing if that fails. Returns
+    /// the revision from which on their keys go by it. Who is disabled, or has another password, is
+    /// logged out everywhere. Fails with [`StoreError::EmailTaken`], and with
+    /// [`StoreError::LastAdministrator`] if the account would be left without a user who can undo
+    /// everything.
     pub(crate) async fn edit_user<E: From<StoreError> + Send + 'static>(
         self,
         id: String,
@@ -146,7 +182,9 @@ impl Acting {
             let mut user = before.clone();
             edit(caller, &there_are, &mut user)?;
             if user.email != before.email
-                && let Some(event) = disclosures::of_email(change.connection(), caller, &user.email, self.now).await?
+                && let Some(event) =
+                    disclosures::of_email(change.connection(), caller, &user.email, self.now)
+                        .await?
             {
                 deed.commit(&[event]).await?;
                 return Err(StoreError::EmailTaken.into());
@@ -157,8 +195,13 @@ impl Acting {
                 return Err(StoreError::LastAdministrator.into());
             }
             if let Some(hash) = &password_hash {
-                let query = sqlx::query("UPDATE users SET password_hash = ? WHERE id = ?").bind(hash).bind(&id);
-                query.execute(change.connection()).await.map_err(StoreError::from)?;
+                let query = sqlx::query("UPDATE users SET password_hash = ? WHERE id = ?")
+                    .bind(hash)
+                    .bind(&id);
+                query
+                    .execute(change.connection())
+                    .await
+                    .map_err(StoreError::from)?;
             }
             if user.disabled || password_hash.is_some() {
                 log_out(change.connection(), Whose::User(&id)).await?;
@@ -178,25 +221,38 @@ impl Acting {
 }
 
 impl Acting {
-    /// Gives the user who asks for it another password, if theirs is still the one that was `verified`, and ends all
-    /// other sessions of theirs. Fails with [`StoreError::SessionEnded`] if it is not.
-    pub(crate) async fn change_password(self, verified: String, hash: String) -> Result<(), StoreError> {
+    /// Gives the user who asks for it another password, if theirs is still the one that was
+    /// `verified`, and ends all other sessions of theirs. Fails with [`StoreError::SessionEnded`]
+    /// if it is not.
+    pub(crate) async fn change_password(
+        self,
+        verified: String,
+        hash: String,
+    ) -> Result<(), StoreError> {
         to_its_end(async move {
             let mut deed = self.begin_unseen().await?;
-            let (Credential::Session(token), Actor::User { id, email }) = (&self.credential, &deed.caller.actor) else {
+            let (Credential::Session(token), Actor::User { id, email }) =
+                (&self.credential, &deed.caller.actor)
+            else {
                 return Err(StoreError::SessionEnded);
             };
-            let changed = sqlx::query("UPDATE users SET password_hash = ? WHERE id = ? AND password_hash = ?")
-                .bind(hash)
-                .bind(id)
-                .bind(verified)
-                .execute(&mut *deed.on)
-                .await?;
+            let changed = sqlx::query(
+                "UPDATE users SET password_hash = ? WHERE id = ? AND password_hash = ?",
+            )
+            .bind(hash)
+            .bind(id)
+            .bind(verified)
+            .execute(&mut *deed.on)
+            .await?;
             if changed.rows_affected() == 0 {
                 return Err(StoreError::SessionEnded);
             }
             let others = sqlx::query("DELETE FROM sessions WHERE user_id = ? AND token_hash <> ?");
-            others.bind(id).bind(token.as_bytes()).execute(&mut *deed.on).await?;
+            others
+                .bind(id)
+                .bind(token.as_bytes())
+                .execute(&mut *deed.on)
+                .await?;
             let event = Event::done("user.password", Target::of("user", id, email));
             deed.commit(&[event]).await
         })
@@ -214,8 +270,20 @@ pub(super) async fn insert(
     const INSERT: &str = "INSERT INTO users \
          (id, account_id, email, password_hash, roles, permissions, subaccounts, created_at) \
          VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
-    let NewUser { email, password_hash, authority, subaccounts } = new;
-    let user = User { id: random::id("usr")?, email, authority, subaccounts, disabled: false, created_at: now };
+    let NewUser {
+        email,
+        password_hash,
+        authority,
+        subaccounts,
+    } = new;
+    let user = User {
+        id: random::id("usr")?,
+        email,
+        authority,
+        subaccounts,
+        disabled: false,
+        created_at: now,
+    };
     sqlx::query(INSERT)
         .bind(&user.id)
         .bind(account_id)
@@ -231,8 +299,7 @@ pub(super) async fn insert(
 }
 
 async fn update(to: &mut SqliteConnection, user: &User) -> Result<(), StoreError> {
-    const UPDATE: &str =
-        "UPDATE users SET email = ?, roles = ?, permissions = ?, subaccounts = ?, disabled = ? WHERE id = ?";
+    const UPDATE: &str = "UPDATE users SET email = ?, roles = ?, permissions = ?, subaccounts = ?, disabled = ? WHERE id = ?";
     sqlx::query(UPDATE)
         .bind(&user.email)
         .bind(to_json(&user.authority.roles)?)
@@ -246,9 +313,15 @@ async fn update(to: &mut SqliteConnection, user: &User) -> Result<(), StoreError
 }
 
 /// Whether the account has a user who can undo whatever anybody else did.
-pub(super) async fn have_administrator(from: &mut SqliteConnection, account_id: &str) -> Result<bool, StoreError> {
+pub(super) async fn have_administrator(
+    from: &mut SqliteConnection,
+    account_id: &str,
+) -> Result<bool, StoreError> {
     const QUERY: &str = select!("AND NOT disabled AND subaccounts IS NULL");
-    let rows: Vec<Row> = sqlx::query_as(QUERY).bind(account_id).fetch_all(from).await?;
+    let rows: Vec<Row> = sqlx::query_as(QUERY)
+        .bind(account_id)
+        .fetch_all(from)
+        .await?;
     for row in rows {
         if User::try_from(row)?.is_administrator() {
             return Ok(true);
@@ -257,9 +330,17 @@ pub(super) async fn have_administrator(from: &mut SqliteConnection, account_id: 
     Ok(false)
 }
 
-pub(super) async fn find(from: impl SqliteExecutor<'_>, account_id: &str, id: &str) -> Result<User, StoreError> {
+pub(super) async fn find(
+    from: impl SqliteExecutor<'_>,
+    account_id: &str,
+    id: &str,
+) -> Result<User, StoreError> {
     const QUERY: &str = select!("AND id = ?");
-    let row: Option<Row> = sqlx::query_as(QUERY).bind(account_id).bind(id).fetch_optional(from).await?;
+    let row: Option<Row> = sqlx::query_as(QUERY)
+        .bind(account_id)
+        .bind(id)
+        .fetch_optional(from)
+        .await?;
     row.ok_or(StoreError::UserNotFound)?.try_into()
 }
 

@@ -1,8 +1,8 @@
 //! Walks along indexes: the rows of a page, and how many there are, with bounded work.
 //!
-//! A walk goes along one or more runs, each a range of an index that has the rows in the wanted order, and tests each row
-//! that it meets. It ends when the page is full, or when it has met a number of rows: then the page is short, and the next
-//! one begins where the walk ended.
+//! A walk goes along one or more runs, each a range of an index that has the rows in the wanted
+//! order, and tests each row that it meets. It ends when the page is full, or when it has met a
+//! number of rows: then the page is short, and the next one begins where the walk ended.
 
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
@@ -21,12 +21,15 @@ pub(super) struct Effort {
 
 impl Default for Effort {
     fn default() -> Self {
-        Self { few: TOTAL_LIMIT, walk: 30_000 }
+        Self {
+            few: TOTAL_LIMIT,
+            walk: 30_000,
+        }
     }
 }
 
-/// A part of an order in which an index has rows: rows without a value come last in both directions, but an index has them
-/// first or last.
+/// A part of an order in which an index has rows: rows without a value come last in both
+/// directions, but an index has them first or last.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Segment {
     /// That rows are in it.
@@ -49,23 +52,35 @@ pub(super) struct Sequence {
 
 impl Sequence {
     fn direction(&self) -> (&'static str, char) {
-        if self.descending { ("DESC", '<') } else { ("ASC", '>') }
+        if self.descending {
+            ("DESC", '<')
+        } else {
+            ("ASC", '>')
+        }
     }
 
     fn push_order(&self, to: &mut QueryBuilder<Sqlite>) {
         let (Self { table, value, .. }, (direction, _)) = (self, self.direction());
-        to.push(format_args!(" ORDER BY {value} {direction}, {table}.seq {direction}"));
+        to.push(format_args!(
+            " ORDER BY {value} {direction}, {table}.seq {direction}"
+        ));
     }
 
     fn push_select(&self, to: &mut QueryBuilder<Sqlite>) {
         let Self { table, value, .. } = self;
-        to.push(format_args!("SELECT {table}.seq, json_array({value}, {table}.seq) AS position FROM ("));
+        to.push(format_args!(
+            "SELECT {table}.seq, json_array({value}, {table}.seq) AS position FROM ("
+        ));
     }
 
     /// Where the segment is in which the rows behind `after` begin.
     fn segment_of(&self, after: Option<&Position>) -> usize {
         let is_last = after.is_some_and(|position| position.has_number(self.last));
-        if is_last { self.segments.len().saturating_sub(1) } else { 0 }
+        if is_last {
+            self.segments.len().saturating_sub(1)
+        } else {
+            0
+        }
     }
 }
 
@@ -89,17 +104,30 @@ impl Walk {
         let mut rows: Vec<(i64, Position)> = Vec::new();
         let (mut after, mut met) = (page.after.clone(), 0_u32);
         let mut chunk = page.limit.saturating_add(1);
-        for segment in self.sequence.segments.iter().skip(self.sequence.segment_of(after.as_ref())) {
+        for segment in self
+            .sequence
+            .segments
+            .iter()
+            .skip(self.sequence.segment_of(after.as_ref()))
+        {
             loop {
                 let wanted = limit.saturating_add(1).saturating_sub(rows.len());
-                rows.extend(self.rows(on, segment, after.as_ref(), chunk, wanted).await?);
+                rows.extend(
+                    self.rows(on, segment, after.as_ref(), chunk, wanted)
+                        .await?,
+                );
                 if rows.len() > limit {
                     return Ok(Found::full(rows, limit));
                 }
-                let Some(end) = self.end(on, segment, after.as_ref(), chunk).await? else { break };
+                let Some(end) = self.end(on, segment, after.as_ref(), chunk).await? else {
+                    break;
+                };
                 met = met.saturating_add(chunk);
                 if met >= effort.walk {
-                    return Ok(Found { rows, next: Some(end) });
+                    return Ok(Found {
+                        rows,
+                        next: Some(end),
+                    });
                 }
                 after = Some(end);
                 chunk = chunk.saturating_mul(4).min(effort.walk.saturating_sub(met));
@@ -110,21 +138,33 @@ impl Walk {
     }
 
     /// How many rows there are in all.
-    pub(super) async fn total(&self, on: &mut SqliteConnection, effort: Effort) -> Result<Total, StoreError> {
+    pub(super) async fn total(
+        &self,
+        on: &mut SqliteConnection,
+        effort: Effort,
+    ) -> Result<Total, StoreError> {
         let limit = effort.walk.max(TOTAL_LIMIT.saturating_add(1));
         let mut query = QueryBuilder::new("SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM (");
         self.push_met(&mut query, None, None, limit);
         query.push(")");
         if !self.tests.is_empty() {
             let table = self.sequence.table;
-            query.push(format_args!(" AS met CROSS JOIN {table} ON {table}.seq = met.number WHERE "));
+            query.push(format_args!(
+                " AS met CROSS JOIN {table} ON {table}.seq = met.number WHERE "
+            ));
             self.tests.push(&mut query);
         }
-        query.push(" LIMIT ").push_bind(TOTAL_LIMIT.saturating_add(1)).push(")), (SELECT COUNT(*) FROM (");
+        query
+            .push(" LIMIT ")
+            .push_bind(TOTAL_LIMIT.saturating_add(1))
+            .push(")), (SELECT COUNT(*) FROM (");
         self.push_met(&mut query, None, None, limit);
         query.push("))");
         let (found, met): (i64, i64) = query.build_query_as().fetch_one(on).await?;
-        Ok(Total::counted(found.cast_unsigned(), met < i64::from(limit)))
+        Ok(Total::counted(
+            found.cast_unsigned(),
+            met < i64::from(limit),
+        ))
     }
 
     /// Those of the next `chunk` rows that pass, `wanted` at most.
@@ -140,10 +180,14 @@ impl Walk {
         let mut query = QueryBuilder::new("");
         self.sequence.push_select(&mut query);
         self.push_met(&mut query, Some(segment), after, chunk);
-        query.push(format_args!(") AS met CROSS JOIN {table} ON {table}.seq = met.number WHERE "));
+        query.push(format_args!(
+            ") AS met CROSS JOIN {table} ON {table}.seq = met.number WHERE "
+        ));
         self.tests.push(&mut query);
         self.sequence.push_order(&mut query);
-        query.push(" LIMIT ").push_bind(i64::try_from(wanted).unwrap_or(i64::MAX));
+        query
+            .push(" LIMIT ")
+            .push_bind(i64::try_from(wanted).unwrap_or(i64::MAX));
         fetch(on, query).await
     }
 
@@ -160,23 +204,41 @@ impl Walk {
         self.sequence.push_select(&mut query);
         query.push("SELECT number FROM (");
         self.push_met(&mut query, Some(segment), after, chunk);
-        query.push(") LIMIT 1 OFFSET ").push_bind(chunk.saturating_sub(1));
-        query.push(format_args!(") AS met CROSS JOIN {table} ON {table}.seq = met.number"));
+        query
+            .push(") LIMIT 1 OFFSET ")
+            .push_bind(chunk.saturating_sub(1));
+        query.push(format_args!(
+            ") AS met CROSS JOIN {table} ON {table}.seq = met.number"
+        ));
         Ok(fetch(on, query).await?.pop().map(|(_, position)| position))
     }
 
-    /// Selects the numbers of the next `chunk` rows of all runs, in order; without a segment of all segments, in any order.
-    fn push_met(&self, to: &mut QueryBuilder<Sqlite>, segment: Option<&Segment>, after: Option<&Position>, chunk: u32) {
+    /// Selects the numbers of the next `chunk` rows of all runs, in order; without a segment of all
+    /// segments, in any order.
+    fn push_met(
+        &self,
+        to: &mut QueryBuilder<Sqlite>,
+        segment: Option<&Segment>,
+        after: Option<&Position>,
+        chunk: u32,
+    ) {
         let (direction, _) = self.sequence.direction();
         let several = self.runs.len() > 1;
-        let mut before = if several { "SELECT number, value FROM (SELECT * FROM (" } else { "" };
+        let mut before = if several {
+            "SELECT number, value FROM (SELECT * FROM ("
+        } else {
+            ""
+        };
         for run in &self.runs {
             to.push(before);
             self.push_run(to, run, segment, after, chunk);
             before = ") UNION SELECT * FROM (";
         }
         if several {
-            to.push(format_args!(")) ORDER BY value {direction}, number {direction} LIMIT ")).push_bind(chunk);
+            to.push(format_args!(
+                ")) ORDER BY value {direction}, number {direction} LIMIT "
+            ))
+            .push_bind(chunk);
         }
     }
 
@@ -188,10 +250,15 @@ impl Walk {
         after: Option<&Position>,
         chunk: u32,
     ) {
-        let (Sequence { table, .. }, (direction, behind)) = (self.sequence, self.sequence.direction());
-        let by = segment.or(self.sequence.segments.first()).and_then(|segment| segment.by);
+        let (Sequence { table, .. }, (direction, behind)) =
+            (self.sequence, self.sequence.direction());
+        let by = segment
+            .or(self.sequence.segments.first())
+            .and_then(|segment| segment.by);
         let value = by.unwrap_or("NULL");
-        to.push(format_args!("SELECT {table}.seq AS number, {value} AS value FROM {table} WHERE "));
+        to.push(format_args!(
+            "SELECT {table}.seq AS number, {value} AS value FROM {table} WHERE "
+        ));
         run.push(to);
         if let Some(segment) = segment {
             to.push(format_args!(" AND {}", segment.has));
@@ -199,21 +266,27 @@ impl Walk {
         if let Some(after) = after {
             match by {
                 Some(by) => {
-                    // Of rows SQLite looks up only plain columns in an index, and of values any that it has.
+                    // Of rows SQLite looks up only plain columns in an index, and of values any
+                    // that it has.
                     to.push(format_args!(" AND {by} {behind}= "));
                     after.push_value(to);
                     to.push(format_args!(" AND ({by}, {table}.seq) {behind} ("));
                     after.push_value(to);
                     to.push(", ").push_bind(after.number()).push(")");
                 }
-                None => _ = to.push(format_args!(" AND {table}.seq {behind} ")).push_bind(after.number()),
+                None => {
+                    _ = to
+                        .push(format_args!(" AND {table}.seq {behind} "))
+                        .push_bind(after.number())
+                }
             }
         }
         to.push(" ORDER BY ");
         if let Some(by) = by {
             to.push(format_args!("{by} {direction}, "));
         }
-        to.push(format_args!("{table}.seq {direction} LIMIT ")).push_bind(chunk);
+        to.push(format_args!("{table}.seq {direction} LIMIT "))
+            .push_bind(chunk);
     }
 }
 
@@ -227,8 +300,13 @@ pub(super) struct Gathering {
 
 impl Gathering {
     /// The rows of a page.
-    pub(super) async fn page(&self, on: &mut SqliteConnection, page: &PageQuery) -> Result<Found, StoreError> {
-        let (Sequence { table, value, .. }, (_, behind)) = (self.sequence, self.sequence.direction());
+    pub(super) async fn page(
+        &self,
+        on: &mut SqliteConnection,
+        page: &PageQuery,
+    ) -> Result<Found, StoreError> {
+        let (Sequence { table, value, .. }, (_, behind)) =
+            (self.sequence, self.sequence.direction());
         let mut query = QueryBuilder::new("");
         self.sequence.push_select(&mut query);
         self.push_passing(&mut query);
@@ -238,9 +316,14 @@ impl Gathering {
             query.push(", ").push_bind(after.number()).push(")");
         }
         self.sequence.push_order(&mut query);
-        query.push(" LIMIT ").push_bind(page.limit.saturating_add(1));
+        query
+            .push(" LIMIT ")
+            .push_bind(page.limit.saturating_add(1));
         let rows = fetch(on, query).await?;
-        Ok(Found::full(rows, usize::try_from(page.limit).unwrap_or(usize::MAX)))
+        Ok(Found::full(
+            rows,
+            usize::try_from(page.limit).unwrap_or(usize::MAX),
+        ))
     }
 
     /// How many rows there are in all.
@@ -255,14 +338,21 @@ impl Gathering {
         let table = self.sequence.table;
         to.push("SELECT DISTINCT number FROM (");
         self.numbers.push(to);
-        to.push(format_args!(")) AS met CROSS JOIN {table} ON {table}.seq = met.number WHERE "));
+        to.push(format_args!(
+            ")) AS met CROSS JOIN {table} ON {table}.seq = met.number WHERE "
+        ));
         self.tests.push(to);
     }
 }
 
-async fn fetch(on: &mut SqliteConnection, mut query: QueryBuilder<Sqlite>) -> Result<Vec<(i64, Position)>, StoreError> {
+async fn fetch(
+    on: &mut SqliteConnection,
+    mut query: QueryBuilder<Sqlite>,
+) -> Result<Vec<(i64, Position)>, StoreError> {
     let rows: Vec<(i64, String)> = query.build_query_as().fetch_all(on).await?;
-    rows.into_iter().map(|(seq, position)| Ok((seq, from_json(&position, "a row's place")?))).collect()
+    rows.into_iter()
+        .map(|(seq, position)| Ok((seq, from_json(&position, "a row's place")?)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -276,7 +366,9 @@ mod statements {
             let rows = |met: String| {
                 let mut query = QueryBuilder::new("");
                 self.sequence.push_select(&mut query);
-                query.push(met).push(format_args!(") AS met CROSS JOIN {table} ON {table}.seq = met.number WHERE "));
+                query.push(met).push(format_args!(
+                    ") AS met CROSS JOIN {table} ON {table}.seq = met.number WHERE "
+                ));
                 self.tests.push(&mut query);
                 self.sequence.push_order(&mut query);
                 query.sql().as_str().to_owned()

@@ -1,7 +1,8 @@
 //! Webhooks: who is told of what, and in the modules below what they are told.
 //!
-//! [`outbox`] writes down what happened, in the transaction in which it happens; [`expiries`] announces what will.
-//! [`deliveries`] hands out what is due and takes back what came of it, so that no two processes send the same at once.
+//! [`outbox`] writes down what happened, in the transaction in which it happens; [`expiries`]
+//! announces what will. [`deliveries`] hands out what is due and takes back what came of it, so
+//! that no two processes send the same at once.
 
 mod deliveries;
 mod expiries;
@@ -77,7 +78,9 @@ impl WebhookChange {
     fn apply(self, webhook: &mut Webhook) {
         webhook.url = self.url.unwrap_or_else(|| webhook.url.clone());
         webhook.events = self.events.unwrap_or_else(|| webhook.events.clone());
-        webhook.expiring_days = self.expiring_days.unwrap_or_else(|| webhook.expiring_days.clone());
+        webhook.expiring_days = self
+            .expiring_days
+            .unwrap_or_else(|| webhook.expiring_days.clone());
         webhook.active = self.active.unwrap_or(webhook.active);
     }
 }
@@ -97,7 +100,10 @@ impl Store {
     /// The account's webhooks, the oldest first.
     pub async fn webhooks(&self, account_id: &str) -> Result<Vec<Webhook>, StoreError> {
         const QUERY: &str = select!("ORDER BY rowid");
-        let rows: Vec<Row> = sqlx::query_as(QUERY).bind(account_id).fetch_all(&self.0.readers).await?;
+        let rows: Vec<Row> = sqlx::query_as(QUERY)
+            .bind(account_id)
+            .fetch_all(&self.0.readers)
+            .await?;
         rows.into_iter().map(Webhook::try_from).collect()
     }
 
@@ -124,10 +130,11 @@ impl Acting {
                 Outcome::Repeated(recorded) => return Ok(Outcome::Repeated(recorded)),
             };
             let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
-            let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM webhooks WHERE account_id = ?")
-                .bind(account_id)
-                .fetch_one(&mut **transaction)
-                .await?;
+            let count: i64 =
+                sqlx::query_scalar("SELECT COUNT(*) FROM webhooks WHERE account_id = ?")
+                    .bind(account_id)
+                    .fetch_one(&mut **transaction)
+                    .await?;
             if count >= MAX_WEBHOOKS {
                 return Err(StoreError::WebhookLimit);
             }
@@ -146,15 +153,20 @@ impl Acting {
                 .await?;
             let webhook = find(&mut **transaction, account_id, &id).await?;
             deed.record(|| data(&webhook)).await?;
-            deed.commit(&[Event::created("webhook.create", &webhook)]).await?;
+            deed.commit(&[Event::created("webhook.create", &webhook)])
+                .await?;
             Ok(Outcome::New(webhook))
         })
         .await
     }
 
-    /// Changes one. What was still to be sent is given up when it is switched off, and what went wrong is forgotten when
-    /// it is switched on. Fails with [`StoreError::WebhookNotFound`].
-    pub(crate) async fn edit_webhook(self, id: String, change: WebhookChange) -> Result<Webhook, StoreError> {
+    /// Changes one. What was still to be sent is given up when it is switched off, and what went
+    /// wrong is forgotten when it is switched on. Fails with [`StoreError::WebhookNotFound`].
+    pub(crate) async fn edit_webhook(
+        self,
+        id: String,
+        change: WebhookChange,
+    ) -> Result<Webhook, StoreError> {
         to_its_end(async move {
             let mut deed = self.begin_unseen().await?;
             let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
@@ -166,33 +178,40 @@ impl Acting {
             }
             update(transaction, &webhook, self.now).await?;
             match (before.active, webhook.active) {
-                (true, false) => deliveries::give_up(transaction, &id, "switched off", self.now).await?,
+                (true, false) => {
+                    deliveries::give_up(transaction, &id, "switched off", self.now).await?
+                }
                 (false, true) => deliveries::works(transaction, &id).await?,
                 _ => {}
             }
             let webhook = find(&mut **transaction, account_id, &id).await?;
-            deed.commit(&[Event::edited("webhook.update", &before, &webhook)]).await?;
+            deed.commit(&[Event::edited("webhook.update", &before, &webhook)])
+                .await?;
             Ok(webhook)
         })
         .await
     }
 
-    /// Removes one, with all that it was and was to be told. Fails with [`StoreError::WebhookNotFound`].
+    /// Removes one, with all that it was and was to be told. Fails with
+    /// [`StoreError::WebhookNotFound`].
     pub(crate) async fn delete_webhook(self, id: String) -> Result<(), StoreError> {
         to_its_end(async move {
             let mut deed = self.begin_unseen().await?;
             let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
             let webhook = find(&mut **transaction, account_id, &id).await?;
-            sqlx::query("DELETE FROM webhooks WHERE id = ?").bind(id).execute(&mut **transaction).await?;
-            deed.commit(&[Event::deleted("webhook.delete", &webhook)]).await
+            sqlx::query("DELETE FROM webhooks WHERE id = ?")
+                .bind(id)
+                .execute(&mut **transaction)
+                .await?;
+            deed.commit(&[Event::deleted("webhook.delete", &webhook)])
+                .await
         })
         .await
     }
 }
 
 async fn update(to: &mut SqliteConnection, webhook: &Webhook, now: i64) -> Result<(), StoreError> {
-    const UPDATE: &str =
-        "UPDATE webhooks SET url = ?, events = ?, expiring_days = ?, active = ?, updated_at = ? WHERE id = ?";
+    const UPDATE: &str = "UPDATE webhooks SET url = ?, events = ?, expiring_days = ?, active = ?, updated_at = ? WHERE id = ?";
     sqlx::query(UPDATE)
         .bind(&webhook.url)
         .bind(to_json(&webhook.events)?)
@@ -205,9 +224,17 @@ async fn update(to: &mut SqliteConnection, webhook: &Webhook, now: i64) -> Resul
     Ok(())
 }
 
-async fn find(from: impl SqliteExecutor<'_>, account_id: &str, id: &str) -> Result<Webhook, StoreError> {
+async fn find(
+    from: impl SqliteExecutor<'_>,
+    account_id: &str,
+    id: &str,
+) -> Result<Webhook, StoreError> {
     const QUERY: &str = select!("AND id = ?");
-    let row: Option<Row> = sqlx::query_as(QUERY).bind(account_id).bind(id).fetch_optional(from).await?;
+    let row: Option<Row> = sqlx::query_as(QUERY)
+        .bind(account_id)
+        .bind(id)
+        .fetch_optional(from)
+        .await?;
     row.ok_or(StoreError::WebhookNotFound)?.try_into()
 }
 

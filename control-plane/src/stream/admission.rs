@@ -20,14 +20,16 @@ use crate::store::{RevokedNodeTokens, Store, StoreError};
 /// How exactly the last use of a token is recorded.
 const GRANULARITY_SECONDS: i64 = 60;
 
-/// Tokens that are looked up at a time. Whoever presents others leaves connections to the database to the API.
+/// Tokens that are looked up at a time. Whoever presents others leaves connections to the database
+/// to the API.
 const LOOKUPS: usize = 4;
 
 /// What a stream is opened with.
 pub(super) enum Admission {
     /// A valid token. Whether the node may use it is known from its Hello.
     Granted(NodeCredential),
-    /// No valid token. The Hello is read all the same: it may be from a node that this store has served.
+    /// No valid token. The Hello is read all the same: it may be from a node that this store has
+    /// served.
     Refused,
 }
 
@@ -44,23 +46,41 @@ impl Admission {
     ///
     /// # Errors
     /// What the stream ends with.
-    pub(super) fn admit(self, node_id: &str, metrics: &Metrics, logged: &LogLimit) -> Result<NodeCredential, Status> {
+    pub(super) fn admit(
+        self,
+        node_id: &str,
+        metrics: &Metrics,
+        logged: &LogLimit,
+    ) -> Result<NodeCredential, Status> {
         let (refused, status) = match self {
             Self::Granted(mut credential) if credential.permits(node_id) => {
-                credential.session = credential.connection.take().map(|connection| connection.keep_open());
+                credential.session = credential
+                    .connection
+                    .take()
+                    .map(|connection| connection.keep_open());
                 return Ok(credential);
             }
             Self::Granted(credential) => {
                 let name = &credential.name;
                 if logged.permits() {
-                    warn!(node = node_id, token = name, "node refused: its node.id does not match the token's pattern");
+                    warn!(
+                        node = node_id,
+                        token = name,
+                        "node refused: its node.id does not match the token's pattern"
+                    );
                 }
                 let reason = format!("the node token `{name}` is not valid for this node.id");
-                (RefusedCredential::NODE_ID, Status::permission_denied(reason))
+                (
+                    RefusedCredential::NODE_ID,
+                    Status::permission_denied(reason),
+                )
             }
             Self::Refused => {
                 if logged.permits() {
-                    warn!(node = node_id, "node refused: it presents no valid node token");
+                    warn!(
+                        node = node_id,
+                        "node refused: it presents no valid node token"
+                    );
                 }
                 (RefusedCredential::TOKEN, no_valid_token())
             }
@@ -84,8 +104,20 @@ pub(super) struct NodeCredential {
 }
 
 impl NodeCredential {
-    fn new(name: String, pattern: NodePattern, token: Option<(i64, RevokedNodeTokens)>, _counted: Counted) -> Self {
-        Self { name, pattern, token, connection: None, session: None, _counted }
+    fn new(
+        name: String,
+        pattern: NodePattern,
+        token: Option<(i64, RevokedNodeTokens)>,
+        _counted: Counted,
+    ) -> Self {
+        Self {
+            name,
+            pattern,
+            token,
+            connection: None,
+            session: None,
+            _counted,
+        }
     }
 
     /// Returns whether a node of that id may use it.
@@ -95,8 +127,14 @@ impl NodeCredential {
 
     /// Resolves when it is revoked.
     pub(super) async fn revoked(&mut self) {
-        let Some((id, revoked)) = &mut self.token else { return future::pending().await };
-        if revoked.wait_for(|revoked| revoked.contains(id)).await.is_err() {
+        let Some((id, revoked)) = &mut self.token else {
+            return future::pending().await;
+        };
+        if revoked
+            .wait_for(|revoked| revoked.contains(id))
+            .await
+            .is_err()
+        {
             // The store is closed, and nobody can revoke anything.
             future::pending::<()>().await;
         }
@@ -131,9 +169,21 @@ pub(super) struct Admissions {
 }
 
 impl Admissions {
-    pub(super) fn new(store: Store, shared: Option<NodeToken>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(
+        store: Store,
+        shared: Option<NodeToken>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let lookups = Semaphore::new(LOOKUPS);
-        Self { store, shared, clock, metrics, used: Mutex::default(), lookups }
+        Self {
+            store,
+            shared,
+            clock,
+            metrics,
+            used: Mutex::default(),
+            lookups,
+        }
     }
 
     /// Looks up the token that a stream presents.
@@ -141,26 +191,44 @@ impl Admissions {
     /// # Errors
     /// When the store does not answer.
     pub(super) async fn look_up(&self, metadata: &MetadataMap) -> Result<Admission, StoreError> {
-        let presented = metadata.get("authorization").and_then(|value| value.to_str().ok());
+        let presented = metadata
+            .get("authorization")
+            .and_then(|value| value.to_str().ok());
         let Some(presented) = presented.and_then(|value| value.strip_prefix("Bearer ")) else {
             return Ok(Admission::Refused);
         };
-        if self.shared.as_ref().is_some_and(|shared| shared.is(presented)) {
+        if self
+            .shared
+            .as_ref()
+            .is_some_and(|shared| shared.is(presented))
+        {
             let counted = self.counted(CredentialKind::SHARED);
-            let credential = NodeCredential::new("shared".to_owned(), NodePattern::any(), None, counted);
+            let credential =
+                NodeCredential::new("shared".to_owned(), NodePattern::any(), None, counted);
             return Ok(Admission::Granted(credential));
         }
         let revoked = self.store.watch_revoked_node_tokens();
-        let place = self.lookups.acquire().await.map_err(|_| StoreError::Interrupted)?;
-        let Some(token) = self.store.valid_node_token(&TokenHash::of(presented)).await? else {
+        let place = self
+            .lookups
+            .acquire()
+            .await
+            .map_err(|_| StoreError::Interrupted)?;
+        let Some(token) = self
+            .store
+            .valid_node_token(&TokenHash::of(presented))
+            .await?
+        else {
             return Ok(Admission::Refused);
         };
         drop(place);
-        let pattern = NodePattern::parse(&token.pattern).map_err(|_| StoreError::Damaged("a node token"))?;
+        let pattern =
+            NodePattern::parse(&token.pattern).map_err(|_| StoreError::Damaged("a node token"))?;
         self.record_use(token.id, token.last_used_at);
         let counted = self.counted(CredentialKind::TOKEN);
         let revoked = Some((token.id, revoked));
-        Ok(Admission::Granted(NodeCredential::new(token.name, pattern, revoked, counted)))
+        Ok(Admission::Granted(NodeCredential::new(
+            token.name, pattern, revoked, counted,
+        )))
     }
 
     fn counted(&self, kind: CredentialKind) -> Counted {
@@ -188,7 +256,9 @@ impl Admissions {
 
 /// What a stream without a valid token ends with.
 pub(super) fn no_valid_token() -> Status {
-    Status::unauthenticated("metadata `authorization: Bearer <node token>` is missing, wrong or revoked")
+    Status::unauthenticated(
+        "metadata `authorization: Bearer <node token>` is missing, wrong or revoked",
+    )
 }
 
 #[cfg(test)]
@@ -203,17 +273,34 @@ mod tests {
     #[tokio::test]
     async fn lookups_of_tokens_wait_for_each_other() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&directory.path().join("latchkey.db"), OpenMode::CreateIfMissing).await.unwrap();
+        let store = Store::open(
+            &directory.path().join("latchkey.db"),
+            OpenMode::CreateIfMissing,
+        )
+        .await
+        .unwrap();
         let metrics = Arc::new(Metrics::new(&store));
         let admissions = Admissions::new(store.clone(), None, Arc::new(SystemClock), metrics);
         let mut presented = MetadataMap::new();
         presented.insert("authorization", "Bearer x".parse().unwrap());
-        let busy = admissions.lookups.acquire_many(LOOKUPS.try_into().unwrap()).await.unwrap();
+        let busy = admissions
+            .lookups
+            .acquire_many(LOOKUPS.try_into().unwrap())
+            .await
+            .unwrap();
         let mut lookup = pin!(admissions.look_up(&presented));
-        assert!(time::timeout(Duration::from_millis(200), &mut lookup).await.is_err(), "it does not wait");
+        assert!(
+            time::timeout(Duration::from_millis(200), &mut lookup)
+                .await
+                .is_err(),
+            "it does not wait"
+        );
         assert_eq!(store.readers_busy(), 0);
         // Nor do streams that present nothing wait for others.
-        assert!(matches!(admissions.look_up(&MetadataMap::new()).await, Ok(Admission::Refused)));
+        assert!(matches!(
+            admissions.look_up(&MetadataMap::new()).await,
+            Ok(Admission::Refused)
+        ));
         drop(busy);
         assert!(matches!(lookup.await, Ok(Admission::Refused)));
     }

@@ -10,7 +10,8 @@ use crate::store::{CHUNK_LEN, Changes, Chunks, RouteRecords};
 const DIGEST_LEN: usize = 32;
 const POLICY_ID_LEN: usize = 8;
 
-/// Some batches, for nodes of every format. Records are shared by all streams that send clones of them.
+/// Some batches, for nodes of every format. Records are shared by all streams that send clones of
+/// them.
 #[derive(Debug)]
 pub(super) struct Batches {
     batches: Vec<Batch>,
@@ -18,7 +19,8 @@ pub(super) struct Batches {
     routes: Vec<Bytes>,
     /// The batch that they go with.
     routes_at: usize,
-    /// The revision that they complete, and since when keys are refused that are not all removed at it.
+    /// The revision that they complete, and since when keys are refused that are not all removed at
+    /// it.
     completes: Option<(u64, Option<u64>)>,
 }
 
@@ -35,8 +37,19 @@ impl Batches {
 
     /// Those that carry `changes`; the last one completes their revision.
     pub(super) fn of_changes(changes: Changes) -> Self {
-        let Changes { to, tag, routes, policies, keys, removed, removed_policies, ended_since } = changes;
-        let routes = routes.map(|RouteRecords(routes)| routes).unwrap_or_default();
+        let Changes {
+            to,
+            tag,
+            routes,
+            policies,
+            keys,
+            removed,
+            removed_policies,
+            ended_since,
+        } = changes;
+        let routes = routes
+            .map(|RouteRecords(routes)| routes)
+            .unwrap_or_default();
         let routes: Vec<_> = routes.into_iter().map(Bytes::from).collect();
         let routes_len = routes.iter().map(Bytes::len).max().unwrap_or_default();
         let len = routes_len + policies.len() + keys.len() + removed.len() + removed_policies.len();
@@ -49,12 +62,19 @@ impl Batches {
                 ..Batch::default()
             }]
         } else {
-            // Policies before the keys that name them, removals after these. The route rules' record comes last: it no longer
-            // names an ended owner once the owner's last keys are removed.
+            // Policies before the keys that name them, removals after these. The route rules'
+            // record comes last: it no longer names an ended owner once the owner's last keys are
+            // removed.
             let mut batches: Vec<_> = of_policies(policies).chain(of_keys(keys)).collect();
-            batches.extend(removed.into_iter().map(|run| Batch { removed_keys: run.into(), ..Batch::default() }));
+            batches.extend(removed.into_iter().map(|run| Batch {
+                removed_keys: run.into(),
+                ..Batch::default()
+            }));
             let unused = removed_policies.into_iter();
-            batches.extend(unused.map(|run| Batch { removed_policies: run.into(), ..Batch::default() }));
+            batches.extend(unused.map(|run| Batch {
+                removed_policies: run.into(),
+                ..Batch::default()
+            }));
             batches.extend((routes_len > 0).then(Batch::default));
             batches
         };
@@ -63,11 +83,16 @@ impl Batches {
             last.tag = tag.to_vec().into();
         }
         let routes_at = batches.len().saturating_sub(1);
-        Self { batches, routes, routes_at, completes: Some((to, ended_since)) }
+        Self {
+            batches,
+            routes,
+            routes_at,
+            completes: Some((to, ended_since)),
+        }
     }
 
-    /// The revision that they complete, and since which revision keys are refused that are not all removed at it, as their
-    /// owners have ended.
+    /// The revision that they complete, and since which revision keys are refused that are not all
+    /// removed at it, as their owners have ended.
     pub(super) fn completes(&self) -> Option<(u64, Option<u64>)> {
         self.completes
     }
@@ -81,7 +106,12 @@ impl Batches {
         let mut batch = self.batches.get(index)?.clone();
         if index == self.routes_at {
             let format = usize::try_from(format.saturating_sub(MIN_FORMAT)).unwrap_or(usize::MAX);
-            batch.routes = self.routes.get(format).or(self.routes.last()).cloned().unwrap_or_default();
+            batch.routes = self
+                .routes
+                .get(format)
+                .or(self.routes.last())
+                .cloned()
+                .unwrap_or_default();
         }
         Some(batch)
     }
@@ -94,12 +124,18 @@ impl Batches {
 
 /// Batches of nothing but policies.
 pub(super) fn of_policies(policies: Chunks) -> impl Iterator<Item = Batch> {
-    policies.into_iter().map(|run| Batch { policies: run.into(), ..Batch::default() })
+    policies.into_iter().map(|run| Batch {
+        policies: run.into(),
+        ..Batch::default()
+    })
 }
 
 /// Batches of nothing but keys.
 pub(super) fn of_keys(keys: Chunks) -> impl Iterator<Item = Batch> {
-    keys.into_iter().map(|run| Batch { keys: run.into(), ..Batch::default() })
+    keys.into_iter().map(|run| Batch {
+        keys: run.into(),
+        ..Batch::default()
+    })
 }
 
 /// Bytes of records in a batch.
@@ -111,8 +147,8 @@ pub(super) fn record_bytes(batch: &Batch) -> usize {
         + batch.removed_policies.len()
 }
 
-/// Takes records of at most `max` bytes off the front of a batch, but at least one. The last part completes what the
-/// batch does.
+/// Takes records of at most `max` bytes off the front of a batch, but at least one. The last part
+/// completes what the batch does.
 pub(super) fn take(rest: &mut Batch, max: usize) -> Batch {
     let mut part = Batch::default();
     part.policies = split(&mut rest.policies, Unit::Record(Kind::Policy), &part, max);
@@ -122,12 +158,19 @@ pub(super) fn take(rest: &mut Batch, max: usize) -> Batch {
     if rest.policies.is_empty() && rest.keys.is_empty() {
         part.removed_keys = split(&mut rest.removed_keys, Unit::Bytes(DIGEST_LEN), &part, max);
         if rest.removed_keys.is_empty() {
-            part.removed_policies = split(&mut rest.removed_policies, Unit::Bytes(POLICY_ID_LEN), &part, max);
+            part.removed_policies = split(
+                &mut rest.removed_policies,
+                Unit::Bytes(POLICY_ID_LEN),
+                &part,
+                max,
+            );
         }
     }
     // One record, which is not cut.
     let taken = record_bytes(&part);
-    if record_bytes(rest) == rest.routes.len() && (taken == 0 || taken.saturating_add(rest.routes.len()) <= max) {
+    if record_bytes(rest) == rest.routes.len()
+        && (taken == 0 || taken.saturating_add(rest.routes.len()) <= max)
+    {
         part.routes = std::mem::take(&mut rest.routes);
     }
     if record_bytes(rest) == 0 {
@@ -138,7 +181,14 @@ pub(super) fn take(rest: &mut Batch, max: usize) -> Batch {
 
 /// Drops so many bytes off the front of a batch, which were taken off it before.
 pub(super) fn skip(rest: &mut Batch, mut bytes: usize) {
-    let Batch { routes, policies, keys, removed_keys, removed_policies, .. } = rest;
+    let Batch {
+        routes,
+        policies,
+        keys,
+        removed_keys,
+        removed_policies,
+        ..
+    } = rest;
     for field in [policies, keys, removed_keys, removed_policies, routes] {
         let skipped = bytes.min(field.len());
         *field = field.split_off(skipped);
@@ -240,20 +290,43 @@ mod tests {
                 parts.push(take(&mut rest, max));
             }
             assert_eq!(record_bytes(&rest), 0);
-            let concat =
-                |field: fn(&Batch) -> &Bytes| parts.iter().flat_map(|part| field(part).to_vec()).collect::<Vec<_>>();
+            let concat = |field: fn(&Batch) -> &Bytes| {
+                parts
+                    .iter()
+                    .flat_map(|part| field(part).to_vec())
+                    .collect::<Vec<_>>()
+            };
             assert_eq!(concat(|part| &part.routes), batch().routes);
             assert_eq!(concat(|part| &part.keys), batch().keys);
             assert_eq!(concat(|part| &part.removed_keys), batch().removed_keys);
-            assert_eq!(concat(|part| &part.removed_policies), batch().removed_policies);
+            assert_eq!(
+                concat(|part| &part.removed_policies),
+                batch().removed_policies
+            );
             for (index, part) in parts.iter().enumerate() {
                 assert!(Records::new(Kind::Key, &part.keys).all(|record| record.is_ok()));
-                assert_eq!((part.removed_keys.len() % 32, part.removed_policies.len() % 8), (0, 0));
-                assert!(record_bytes(part) <= max.max(300), "{max}: {}", record_bytes(part));
+                assert_eq!(
+                    (
+                        part.removed_keys.len() % 32,
+                        part.removed_policies.len() % 8
+                    ),
+                    (0, 0)
+                );
+                assert!(
+                    record_bytes(part) <= max.max(300),
+                    "{max}: {}",
+                    record_bytes(part)
+                );
                 assert!(record_bytes(part) > 0);
-                assert!(part.routes.is_empty() || index + 1 == parts.len(), "the rules' record comes last");
+                assert!(
+                    part.routes.is_empty() || index + 1 == parts.len(),
+                    "the rules' record comes last"
+                );
                 let last = index + 1 == parts.len();
-                assert_eq!((part.revision, part.tag.len()), if last { (7, 16) } else { (0, 0) });
+                assert_eq!(
+                    (part.revision, part.tag.len()),
+                    if last { (7, 16) } else { (0, 0) }
+                );
             }
         }
     }

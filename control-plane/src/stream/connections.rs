@@ -1,5 +1,5 @@
-//! Connections of nodes: their number is bounded, and so is the time for which one may have no session. Whoever says
-//! nothing, or opens no stream, keeps nobody else out.
+//! Connections of nodes: their number is bounded, and so is the time for which one may have no
+//! session. Whoever says nothing, or opens no stream, keeps nobody else out.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -17,8 +17,8 @@ use tracing::{debug, error};
 
 use crate::stop::Stop;
 
-/// A connection without a session is closed after this time: the five seconds that a session waits for Hello, and a
-/// moment in which the node learns why it was refused.
+/// A connection without a session is closed after this time: the five seconds that a session waits
+/// for Hello, and a moment in which the node learns why it was refused.
 const HELLO_WITHIN: Duration = Duration::from_millis(5_500);
 
 /// Connections that have not had a session yet; more wait to be accepted.
@@ -63,8 +63,16 @@ async fn accept_one(
     places: &Arc<Semaphore>,
     greeting: &Arc<Semaphore>,
 ) -> io::Result<Connection> {
-    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let greeting = greeting.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let place = places
+        .clone()
+        .acquire_owned()
+        .await
+        .map_err(io::Error::other)?;
+    let greeting = greeting
+        .clone()
+        .acquire_owned()
+        .await
+        .map_err(io::Error::other)?;
     let (stream, remote) = listener.accept().await?;
     stream.set_nodelay(true)?;
     Ok(Connection::new(stream, remote, place, greeting))
@@ -104,7 +112,11 @@ impl ConnectionHandle {
     /// When the connection is to be closed, or looked at again.
     fn deadline(&self, now: Instant) -> Instant {
         let shared = self.lock();
-        if shared.sessions > 0 { now + HELLO_WITHIN } else { shared.since + HELLO_WITHIN }
+        if shared.sessions > 0 {
+            now + HELLO_WITHIN
+        } else {
+            shared.since + HELLO_WITHIN
+        }
     }
 }
 
@@ -128,14 +140,31 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    fn new(stream: TcpStream, remote: SocketAddr, place: OwnedSemaphorePermit, greeting: OwnedSemaphorePermit) -> Self {
-        let shared = Shared { sessions: 0, since: Instant::now(), _greeting: Some(greeting) };
-        let handle = ConnectionHandle { remote, shared: Arc::new(Mutex::new(shared)) };
-        Self { stream, handle, deadline: Box::pin(time::sleep(HELLO_WITHIN)), _place: place }
+    fn new(
+        stream: TcpStream,
+        remote: SocketAddr,
+        place: OwnedSemaphorePermit,
+        greeting: OwnedSemaphorePermit,
+    ) -> Self {
+        let shared = Shared {
+            sessions: 0,
+            since: Instant::now(),
+            _greeting: Some(greeting),
+        };
+        let handle = ConnectionHandle {
+            remote,
+            shared: Arc::new(Mutex::new(shared)),
+        };
+        Self {
+            stream,
+            handle,
+            deadline: Box::pin(time::sleep(HELLO_WITHIN)),
+            _place: place,
+        }
     }
 
-    /// Also wakes the task at the deadline. Called before every operation: HTTP/2 reads nothing while it has answers that the
-    /// peer does not read.
+    /// Also wakes the task at the deadline. Called before every operation: HTTP/2 reads nothing
+    /// while it has answers that the peer does not read.
     fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         while self.deadline.as_mut().poll(context).is_ready() {
             let now = Instant::now();
@@ -170,7 +199,11 @@ impl AsyncRead for Connection {
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.check(context)?;
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }

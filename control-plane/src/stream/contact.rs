@@ -1,5 +1,5 @@
-//! What a node may know of being current: an answer to each sign of life, once everything is sent that was committed when
-//! it came. And what its clock says.
+//! What a node may know of being current: an answer to each sign of life, once everything is sent
+//! that was committed when it came. And what its clock says.
 
 use latchkey_protocol::Alive;
 use std::collections::VecDeque;
@@ -37,8 +37,8 @@ impl Contact {
     }
 }
 
-/// By how much a node's clock is ahead. What it says is old when it arrives, so of some differences the largest is the
-/// closest.
+/// By how much a node's clock is ahead. What it says is old when it arrives, so of some differences
+/// the largest is the closest.
 #[derive(Default)]
 pub(super) struct Skew(VecDeque<i64>);
 
@@ -58,7 +58,10 @@ mod tests {
     use super::*;
 
     fn alive(sent: u64) -> Alive {
-        Alive { sent, unix_millis: 0 }
+        Alive {
+            sent,
+            unix_millis: 0,
+        }
     }
 
     #[test]
@@ -67,7 +70,11 @@ mod tests {
         contact.heard(&alive(100), 5);
         assert_eq!(contact.answer(4), None);
         contact.heard(&alive(200), 7);
-        assert_eq!(contact.answer(6), Some(100), "a later one does not keep it from that");
+        assert_eq!(
+            contact.answer(6),
+            Some(100),
+            "a later one does not keep it from that"
+        );
         contact.heard(&alive(300), 7);
         assert_eq!(contact.answer(7), Some(300));
         assert_eq!(contact.answer(8), None);

@@ -80,7 +80,11 @@ async fn follow(
                 Ok(changes) => {
                     let to = changes.to;
                     // No receivers is no error: nobody is connected.
-                    let _ = sender.send(Arc::new(Change { from, to, batches: Batches::of_changes(changes) }));
+                    let _ = sender.send(Arc::new(Change {
+                        from,
+                        to,
+                        batches: Batches::of_changes(changes),
+                    }));
                     from = to;
                     health.set(true);
                 }
@@ -108,21 +112,46 @@ mod tests {
     #[tokio::test]
     async fn what_is_committed_right_after_the_start_is_told() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&directory.path().join("latchkey.db"), OpenMode::CreateIfMissing).await.unwrap();
-        store.add_admin("admin@localhost", "", false, 0).await.unwrap();
+        let store = Store::open(
+            &directory.path().join("latchkey.db"),
+            OpenMode::CreateIfMissing,
+        )
+        .await
+        .unwrap();
+        store
+            .add_admin("admin@localhost", "", false, 0)
+            .await
+            .unwrap();
         let admin = store.credentials("admin@localhost").await.unwrap().unwrap();
-        let secret = KeyFormat::default().generate(Environment::Live, getrandom::fill).unwrap();
-        let key = NewKey::new(&admin.account_id, &admin.user_id, "CI", &secret, "basic", Environment::Live);
+        let secret = KeyFormat::default()
+            .generate(Environment::Live, getrandom::fill)
+            .unwrap();
+        let key = NewKey::new(
+            &admin.account_id,
+            &admin.user_id,
+            "CI",
+            &secret,
+            "basic",
+            Environment::Live,
+        );
 
         let (_stopper, stop) = stop::channel();
         let (feed, _) = Feed::start(store.clone(), stop);
         let mut changes = feed.subscribe();
         // While the feed's task, which is of this thread, cannot run.
         let elsewhere = store.clone();
-        let commit =
-            move || runtime::Runtime::new().unwrap().block_on(elsewhere.create_keys(&[key], 0)).unwrap().revision;
+        let commit = move || {
+            runtime::Runtime::new()
+                .unwrap()
+                .block_on(elsewhere.create_keys(&[key], 0))
+                .unwrap()
+                .revision
+        };
         let revision = thread::spawn(commit).join().unwrap();
-        let change = time::timeout(Duration::from_secs(20), changes.recv()).await.unwrap().unwrap();
+        let change = time::timeout(Duration::from_secs(20), changes.recv())
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!((change.from, change.to), (revision - 1, revision));
     }
 }

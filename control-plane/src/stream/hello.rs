@@ -20,7 +20,8 @@ pub(crate) struct NodeFacts {
     pub(crate) version: String,
     /// The messages that it knows: 0 in version 0.1.
     pub(crate) protocol: u32,
-    /// For how many seconds it goes on without hearing from us; 0 is without an end. Meaningless in version 0.1.
+    /// For how many seconds it goes on without hearing from us; 0 is without an end. Meaningless in
+    /// version 0.1.
     pub(crate) staleness: u64,
     /// What its usage is kept under.
     pub(crate) meter: String,
@@ -65,36 +66,77 @@ impl TryFrom<FromNode> for ValidatedHello {
         let Some(from_node::Message::Hello(hello)) = message.message else {
             return Err(Status::invalid_argument("the first message must be Hello").into());
         };
-        let Hello { node_id, instance, version, format, revision, protocol, .. } = hello;
+        let Hello {
+            node_id,
+            instance,
+            version,
+            format,
+            revision,
+            protocol,
+            ..
+        } = hello;
         if node_id.len() > MAX_NODE_ID_LEN {
-            return Err(invalid(format!("node_id is longer than {MAX_NODE_ID_LEN} bytes")));
+            return Err(invalid(format!(
+                "node_id is longer than {MAX_NODE_ID_LEN} bytes"
+            )));
         }
         if version.len() > MAX_VERSION_LEN {
-            return Err(invalid(format!("version is longer than {MAX_VERSION_LEN} bytes")));
+            return Err(invalid(format!(
+                "version is longer than {MAX_VERSION_LEN} bytes"
+            )));
         }
         let (id, facts) = if protocol == 0 {
             let meter = hexadecimal(instance);
-            let facts = NodeFacts { version, protocol, staleness: 0, meter, instance: Some(instance) };
+            let facts = NodeFacts {
+                version,
+                protocol,
+                staleness: 0,
+                meter,
+                instance: Some(instance),
+            };
             (NodeId::of_instance(node_id, instance), facts)
         } else {
-            for (name, secret) in [("snapshot_secret", &hello.snapshot_secret), ("meter_secret", &hello.meter_secret)] {
+            for (name, secret) in [
+                ("snapshot_secret", &hello.snapshot_secret),
+                ("meter_secret", &hello.meter_secret),
+            ] {
                 if secret.len() != SECRET_LEN {
                     return Err(invalid(format!("{name} must be {SECRET_LEN} bytes")));
                 }
             }
             let staleness = hello.staleness_seconds.min(MAX_STALENESS);
-            let facts = NodeFacts { version, protocol, staleness, meter: hash(&hello.meter_secret), instance: None };
+            let facts = NodeFacts {
+                version,
+                protocol,
+                staleness,
+                meter: hash(&hello.meter_secret),
+                instance: None,
+            };
             (NodeId::of_secret(node_id, &hello.snapshot_secret), facts)
         };
         if format < MIN_FORMAT {
-            let reason = format!("records are written in format {MIN_FORMAT} at least, and the node reads {format}");
-            return Err(RefusedHello { status: Status::failed_precondition(reason), id: Some(id) });
+            let reason = format!(
+                "records are written in format {MIN_FORMAT} at least, and the node reads {format}"
+            );
+            return Err(RefusedHello {
+                status: Status::failed_precondition(reason),
+                id: Some(id),
+            });
         }
         let epoch = optional("epoch", &hello.epoch)?;
         let tag = optional("tag", &hello.tag)?;
         let revision = if epoch.is_some() { revision } else { 0 };
         let unix_millis = clock(hello.unix_millis);
-        Ok(Self { id, facts, format: format.min(FORMAT), epoch, revision, tag, unix_millis, load: hello.load })
+        Ok(Self {
+            id,
+            facts,
+            format: format.min(FORMAT),
+            epoch,
+            revision,
+            tag,
+            unix_millis,
+            load: hello.load,
+        })
     }
 }
 
@@ -111,7 +153,10 @@ fn optional(name: &str, bytes: &[u8]) -> Result<Option<[u8; 16]>, RefusedHello> 
     if bytes.is_empty() {
         return Ok(None);
     }
-    bytes.try_into().map(Some).map_err(|_| invalid(format!("{name} must be 16 bytes")))
+    bytes
+        .try_into()
+        .map(Some)
+        .map_err(|_| invalid(format!("{name} must be 16 bytes")))
 }
 
 #[cfg(test)]
@@ -136,51 +181,110 @@ mod tests {
     }
 
     fn validated(hello: Hello) -> Result<ValidatedHello, RefusedHello> {
-        FromNode { message: Some(from_node::Message::Hello(hello)) }.try_into()
+        FromNode {
+            message: Some(from_node::Message::Hello(hello)),
+        }
+        .try_into()
     }
 
     #[test]
     fn secrets_are_kept_as_hashes() {
         let node = validated(hello()).unwrap();
         assert_eq!(node.id, NodeId::of_secret("edge-1".into(), &[3; 16]));
-        assert_eq!((node.facts.meter, node.facts.staleness), (hash(&[4; 16]), 86_400));
-        let endless = validated(Hello { staleness_seconds: u64::MAX, ..hello() }).unwrap();
+        assert_eq!(
+            (node.facts.meter, node.facts.staleness),
+            (hash(&[4; 16]), 86_400)
+        );
+        let endless = validated(Hello {
+            staleness_seconds: u64::MAX,
+            ..hello()
+        })
+        .unwrap();
         assert_eq!(endless.facts.staleness, MAX_STALENESS);
     }
 
     #[test]
     fn version_0_1_is_told_by_its_instance() {
-        let former = Hello { instance: 7, protocol: 0, staleness_seconds: 9, ..hello() };
-        let node = validated(Hello { snapshot_secret: vec![], meter_secret: vec![], tag: vec![], ..former }).unwrap();
+        let former = Hello {
+            instance: 7,
+            protocol: 0,
+            staleness_seconds: 9,
+            ..hello()
+        };
+        let node = validated(Hello {
+            snapshot_secret: vec![],
+            meter_secret: vec![],
+            tag: vec![],
+            ..former
+        })
+        .unwrap();
         assert_eq!(node.id, NodeId::of_instance("edge-1".into(), 7));
-        assert_eq!((node.facts.meter.as_str(), node.facts.staleness, node.tag), ("0000000000000007", 0, None));
+        assert_eq!(
+            (node.facts.meter.as_str(), node.facts.staleness, node.tag),
+            ("0000000000000007", 0, None)
+        );
     }
 
     #[test]
     fn records_have_a_format_the_node_reads() {
-        for (format, written) in [(MIN_FORMAT, MIN_FORMAT), (FORMAT, FORMAT), (FORMAT + 1, FORMAT)] {
-            assert_eq!(validated(Hello { format, ..hello() }).unwrap().format, written);
+        for (format, written) in [
+            (MIN_FORMAT, MIN_FORMAT),
+            (FORMAT, FORMAT),
+            (FORMAT + 1, FORMAT),
+        ] {
+            assert_eq!(
+                validated(Hello { format, ..hello() }).unwrap().format,
+                written
+            );
         }
         for older in [0, MIN_FORMAT - 1] {
-            let refused = validated(Hello { format: older, ..hello() }).unwrap_err();
+            let refused = validated(Hello {
+                format: older,
+                ..hello()
+            })
+            .unwrap_err();
             assert_eq!(refused.status.code(), Code::FailedPrecondition);
-            assert_eq!(refused.id, Some(NodeId::of_secret("edge-1".into(), &[3; 16])));
+            assert_eq!(
+                refused.id,
+                Some(NodeId::of_secret("edge-1".into(), &[3; 16]))
+            );
         }
     }
 
     #[test]
     fn malformed_hello_is_refused() {
-        let ack = from_node::Message::Ack(latchkey_protocol::Ack { sequence: 1, revision: 1 });
+        let ack = from_node::Message::Ack(latchkey_protocol::Ack {
+            sequence: 1,
+            revision: 1,
+        });
         let long = "x".repeat(257);
         for refused in [
             FromNode { message: None }.try_into(),
             FromNode { message: Some(ack) }.try_into(),
-            validated(Hello { node_id: long.clone(), ..hello() }),
-            validated(Hello { version: long, ..hello() }),
-            validated(Hello { epoch: vec![1; 15], ..hello() }),
-            validated(Hello { tag: vec![1; 17], ..hello() }),
-            validated(Hello { snapshot_secret: vec![], ..hello() }),
-            validated(Hello { meter_secret: vec![1; 8], ..hello() }),
+            validated(Hello {
+                node_id: long.clone(),
+                ..hello()
+            }),
+            validated(Hello {
+                version: long,
+                ..hello()
+            }),
+            validated(Hello {
+                epoch: vec![1; 15],
+                ..hello()
+            }),
+            validated(Hello {
+                tag: vec![1; 17],
+                ..hello()
+            }),
+            validated(Hello {
+                snapshot_secret: vec![],
+                ..hello()
+            }),
+            validated(Hello {
+                meter_secret: vec![1; 8],
+                ..hello()
+            }),
         ] {
             let refused: Result<ValidatedHello, RefusedHello> = refused;
             assert_eq!(refused.unwrap_err().status.code(), Code::InvalidArgument);

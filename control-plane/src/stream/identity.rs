@@ -18,17 +18,25 @@ pub(crate) struct NodeId {
 impl NodeId {
     /// A node by its snapshot secret.
     pub(crate) fn of_secret(node_id: String, secret: &[u8]) -> Self {
-        Self { node_id, secret_hash: hash(secret) }
+        Self {
+            node_id,
+            secret_hash: hash(secret),
+        }
     }
 
     /// A node of version 0.1 by its number, which is no secret.
     pub(crate) fn of_instance(node_id: String, instance: u64) -> Self {
-        Self { node_id, secret_hash: instance_hash(&hexadecimal(instance)) }
+        Self {
+            node_id,
+            secret_hash: instance_hash(&hexadecimal(instance)),
+        }
     }
 
     /// What people name the process by.
     pub(crate) fn handle(&self) -> &str {
-        self.secret_hash.get(..HANDLE_LEN).unwrap_or(&self.secret_hash)
+        self.secret_hash
+            .get(..HANDLE_LEN)
+            .unwrap_or(&self.secret_hash)
     }
 
     /// What the store names it by.
@@ -54,7 +62,10 @@ mod tests {
     #[test]
     fn handle_is_the_beginning_of_the_hash() {
         let node = NodeId::of_secret("edge".to_owned(), b"abc");
-        assert_eq!(node.secret_hash, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(
+            node.secret_hash,
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
         assert_eq!(node.handle(), "ba7816bf8f01");
         let former = NodeId::of_instance("edge".to_owned(), 0xfeed);
         assert_eq!(former.secret_hash, hash(b"instance:000000000000feed"));

@@ -1,7 +1,8 @@
-//! The whole snapshot as batches, read once for all nodes that load it at the same time or soon after one another.
+//! The whole snapshot as batches, read once for all nodes that load it at the same time or soon
+//! after one another.
 //!
-//! Nodes take an image in parts as long as their link carries. How far each has come stays at hand for a while after its
-//! stream is lost, so that it goes on from there.
+//! Nodes take an image in parts as long as their link carries. How far each has come stays at hand
+//! for a while after its stream is lost, so that it goes on from there.
 
 use latchkey_protocol::Load;
 use std::collections::HashMap;
@@ -17,8 +18,8 @@ use crate::random;
 use crate::stop::Stop;
 use crate::store::{Store, StoreError};
 
-/// One that nobody has asked for in so long is forgotten, as it takes the room of all records. So is how far a node has
-/// come with one.
+/// One that nobody has asked for in so long is forgotten, as it takes the room of all records. So
+/// is how far a node has come with one.
 const KEPT: Duration = Duration::from_secs(60);
 
 /// With so many keys changed since, another one is read.
@@ -27,7 +28,8 @@ const STALE: u32 = 10_000;
 /// Images that are kept for nodes that load them, beside the newest.
 const OLDER: usize = 1;
 
-/// All live keys as of `revision`, without those that have changed since: those are among the changes since it.
+/// All live keys as of `revision`, without those that have changed since: those are among the
+/// changes since it.
 pub(super) struct Image {
     /// Random, to name it by on the stream.
     id: [u8; 16],
@@ -37,7 +39,8 @@ pub(super) struct Image {
     used: AtomicBool,
 }
 
-/// Where a node is in an image: so many bytes of the batch of that number are sent, and all before it.
+/// Where a node is in an image: so many bytes of the batch of that number are sent, and all before
+/// it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Cursor {
     pub(super) batch: usize,
@@ -54,12 +57,19 @@ pub(super) struct Loading {
 
 impl Loading {
     fn new(image: Arc<Image>) -> Self {
-        Self { image, sent: Vec::new(), left: Instant::now() }
+        Self {
+            image,
+            sent: Vec::new(),
+            left: Instant::now(),
+        }
     }
 
     /// As Welcome names it.
     pub(super) fn load(&self) -> Load {
-        Load { image: self.image.id.to_vec(), batches: u64::try_from(self.sent.len()).unwrap_or(u64::MAX) }
+        Load {
+            image: self.image.id.to_vec(),
+            batches: u64::try_from(self.sent.len()).unwrap_or(u64::MAX),
+        }
     }
 
     /// What is to be sent next.
@@ -75,7 +85,8 @@ impl Loading {
     /// Goes back to what the node says that it has, if that is of this image.
     fn resume(mut self, load: &Load) -> Option<Self> {
         // It may have more: changes that follow the image, which are sent to it again.
-        self.sent.truncate(usize::try_from(load.batches).unwrap_or(usize::MAX));
+        self.sent
+            .truncate(usize::try_from(load.batches).unwrap_or(usize::MAX));
         (load.image == self.image.id).then_some(self)
     }
 }
@@ -93,13 +104,26 @@ pub(super) struct Images {
 
 impl Images {
     pub(super) fn new(store: Store, stop: Stop) -> Self {
-        Self { store, stop, newest: Arc::default(), left: Mutex::default() }
+        Self {
+            store,
+            stop,
+            newest: Arc::default(),
+            left: Mutex::default(),
+        }
     }
 
-    /// What the node has left off loading, if it has that still, or the newest image. Cancelled, an image is read to its end
-    /// for the next who asks.
-    pub(super) async fn load(&self, id: &NodeId, load: Option<&Load>) -> Result<Loading, StoreError> {
-        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    /// What the node has left off loading, if it has that still, or the newest image. Cancelled, an
+    /// image is read to its end for the next who asks.
+    pub(super) async fn load(
+        &self,
+        id: &NodeId,
+        load: Option<&Load>,
+    ) -> Result<Loading, StoreError> {
+        let left = self
+            .left
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(id);
         if let Some(left) = left.zip(load).and_then(|(left, load)| left.resume(load))
             && self.store.few_changes(left.image.revision, STALE).await?
         {
@@ -172,7 +196,12 @@ async fn read(store: &Store) -> Result<Image, StoreError> {
     // At their newest, so that none is missing that a key of this revision names.
     batches.push(batches::of_policies(store.policies().await?));
     batches.push(batches::of_keys(store.snapshot(revision).await?));
-    Ok(Image { id, revision, batches, used: AtomicBool::new(true) })
+    Ok(Image {
+        id,
+        revision,
+        batches,
+        used: AtomicBool::new(true),
+    })
 }
 
 /// Forgets the image once nobody has asked for it in the time for which it is `kept`.
@@ -180,7 +209,10 @@ async fn forget_unused(newest: Newest, image: Weak<Image>, kept: Duration, mut s
     // If it is gone, another has taken its place.
     while let Some(image) = image.upgrade() {
         if !image.used.swap(false, Ordering::Relaxed) {
-            newest.lock().await.take_if(|newest| Arc::ptr_eq(newest, &image));
+            newest
+                .lock()
+                .await
+                .take_if(|newest| Arc::ptr_eq(newest, &image));
             return;
         }
         drop(image);
@@ -201,10 +233,22 @@ mod tests {
     async fn make_keys(store: &Store, names: std::ops::Range<u32>) {
         let admin = store.credentials("admin@localhost").await.unwrap().unwrap();
         let keys = names.map(|name| {
-            let secret = KeyFormat::default().generate(Environment::Live, getrandom::fill).unwrap();
-            NewKey::new(&admin.account_id, &admin.user_id, &name.to_string(), &secret, "basic", Environment::Live)
+            let secret = KeyFormat::default()
+                .generate(Environment::Live, getrandom::fill)
+                .unwrap();
+            NewKey::new(
+                &admin.account_id,
+                &admin.user_id,
+                &name.to_string(),
+                &secret,
+                "basic",
+                Environment::Live,
+            )
         });
-        store.create_keys(&keys.collect::<Vec<_>>(), 0).await.unwrap();
+        store
+            .create_keys(&keys.collect::<Vec<_>>(), 0)
+            .await
+            .unwrap();
     }
 
     fn node(instance: u64) -> NodeId {
@@ -214,8 +258,16 @@ mod tests {
     #[tokio::test]
     async fn an_image_is_used_again_until_much_has_changed() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&directory.path().join("latchkey.db"), OpenMode::CreateIfMissing).await.unwrap();
-        store.add_admin("admin@localhost", "", false, 0).await.unwrap();
+        let store = Store::open(
+            &directory.path().join("latchkey.db"),
+            OpenMode::CreateIfMissing,
+        )
+        .await
+        .unwrap();
+        store
+            .add_admin("admin@localhost", "", false, 0)
+            .await
+            .unwrap();
         make_keys(&store, 0..10).await;
         let (_stopper, stop) = stop::channel();
         let images = Images::new(store.clone(), stop);
@@ -232,25 +284,72 @@ mod tests {
     #[tokio::test]
     async fn a_node_goes_on_where_it_left_off() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&directory.path().join("latchkey.db"), OpenMode::CreateIfMissing).await.unwrap();
+        let store = Store::open(
+            &directory.path().join("latchkey.db"),
+            OpenMode::CreateIfMissing,
+        )
+        .await
+        .unwrap();
         let (_stopper, stop) = stop::channel();
         let images = Images::new(store, stop);
         let mut loading = images.load(&node(1), None).await.unwrap();
-        assert_eq!((loading.load().batches, loading.cursor()), (0, Cursor::default()));
+        assert_eq!(
+            (loading.load().batches, loading.cursor()),
+            (0, Cursor::default())
+        );
         for bytes in [10, 20, 30] {
             loading.sent(Cursor { batch: 1, bytes });
         }
         let (load, id) = (loading.load(), loading.image.id);
         images.leave(node(1), loading);
         for (node_id, load, batches, bytes) in [
-            (node(2), Some(Load { batches: 2, ..load.clone() }), 0, 0),
-            (node(1), Some(Load { batches: 2, ..load.clone() }), 2, 20),
-            (node(1), Some(Load { batches: 9, ..load.clone() }), 2, 20),
-            (node(1), Some(Load { image: vec![7; 16], batches: 1 }), 0, 0),
+            (
+                node(2),
+                Some(Load {
+                    batches: 2,
+                    ..load.clone()
+                }),
+                0,
+                0,
+            ),
+            (
+                node(1),
+                Some(Load {
+                    batches: 2,
+                    ..load.clone()
+                }),
+                2,
+                20,
+            ),
+            (
+                node(1),
+                Some(Load {
+                    batches: 9,
+                    ..load.clone()
+                }),
+                2,
+                20,
+            ),
+            (
+                node(1),
+                Some(Load {
+                    image: vec![7; 16],
+                    batches: 1,
+                }),
+                0,
+                0,
+            ),
             (node(1), None, 0, 0),
         ] {
             let loading = images.load(&node_id, load.as_ref()).await.unwrap();
-            assert_eq!((loading.load().batches, loading.cursor().bytes, loading.image.id), (batches, bytes, id));
+            assert_eq!(
+                (
+                    loading.load().batches,
+                    loading.cursor().bytes,
+                    loading.image.id
+                ),
+                (batches, bytes, id)
+            );
             images.leave(node_id, loading);
         }
     }
@@ -258,7 +357,14 @@ mod tests {
     #[tokio::test]
     async fn an_image_is_forgotten_unless_another_has_taken_its_place() {
         let batches = || Batches::of_routes(RouteRecords(Vec::new()));
-        let image = || Arc::new(Image { id: [1; 16], revision: 7, batches: batches(), used: AtomicBool::new(true) });
+        let image = || {
+            Arc::new(Image {
+                id: [1; 16],
+                revision: 7,
+                batches: batches(),
+                used: AtomicBool::new(true),
+            })
+        };
         let (old, new) = (image(), image());
         let newest = Arc::new(AsyncMutex::new(Some(new.clone())));
         let (_stopper, stop) = stop::channel();

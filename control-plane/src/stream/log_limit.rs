@@ -22,11 +22,15 @@ struct State {
 }
 
 impl LogLimit {
-    /// Returns whether one more line may be logged. Once there may be again, it is logged how many were left out.
+    /// Returns whether one more line may be logged. Once there may be again, it is logged how many
+    /// were left out.
     pub(super) fn permits(&self) -> bool {
         let (permits, left_out) = self.count(Instant::now());
         if left_out > 0 {
-            warn!(lines = left_out, "there were too many refused streams to log all of them; metrics count them");
+            warn!(
+                lines = left_out,
+                "there were too many refused streams to log all of them; metrics count them"
+            );
         }
         permits
     }
@@ -36,9 +40,15 @@ impl LogLimit {
         // Held for no longer than this, by nobody who panics.
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut left_out = 0;
-        if state.began.is_none_or(|began| now.saturating_duration_since(began) >= PERIOD) {
+        if state
+            .began
+            .is_none_or(|began| now.saturating_duration_since(began) >= PERIOD)
+        {
             left_out = state.left_out;
-            *state = State { began: Some(now), ..State::default() };
+            *state = State {
+                began: Some(now),
+                ..State::default()
+            };
         }
         let permits = state.lines < LINES;
         match permits {

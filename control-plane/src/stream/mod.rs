@@ -1,8 +1,10 @@
 //! The stream: pushes the snapshot, and then every change, to every connected node.
 //!
-//! `connections` bounds how many connections there are, `service` looks up a node's credential, with `admission`, and `session` serves it; `feed` reads each change once for all of them, and
-//! `images` the whole snapshot; `registry` knows which nodes there are and what they have acknowledged, and `roster` writes down the former. `reports` hands what nodes
-//! have counted over to `crate::usage`.
+//! `connections` bounds how many connections there are, `service` looks up a node's credential,
+//! with `admission`, and `session` serves it; `feed` reads each change once for all of them, and
+//! `images` the whole snapshot; `registry` knows which nodes there are and what they have
+//! acknowledged, and `roster` writes down the former. `reports` hands what nodes have counted over
+//! to `crate::usage`.
 
 mod admission;
 mod batches;
@@ -42,8 +44,9 @@ use service::Service;
 /// A peer that answers no ping for so long is gone; an idle stream is pinged as often.
 const KEEPALIVE: Duration = Duration::from_secs(5);
 
-/// Streams of one connection at a time. An Envoy has one for each instance of the filter and format of the records, and two
-/// while its code is replaced. If it needs more it opens another connection.
+/// Streams of one connection at a time. An Envoy has one for each instance of the filter and format
+/// of the records, and two while its code is replaced. If it needs more it opens another
+/// connection.
 const STREAMS: u32 = 8;
 
 /// What of it operators can set.
@@ -63,11 +66,25 @@ pub(crate) fn serve(
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     mut stop: Stop,
-) -> (FeedHealth, impl Future<Output = Result<(), Error>> + Send + 'static) {
+) -> (
+    FeedHealth,
+    impl Future<Output = Result<(), Error>> + Send + 'static,
+) {
     let (feed, health) = Feed::start(store.clone(), stop.clone());
-    let collector = Collector::start(store.clone(), registry.clone(), clock.clone(), metrics.clone(), stop.clone());
+    let collector = Collector::start(
+        store.clone(),
+        registry.clone(),
+        clock.clone(),
+        metrics.clone(),
+        stop.clone(),
+    );
     let images = Images::new(store.clone(), stop.clone());
-    let admissions = Admissions::new(store.clone(), settings.shared_token, clock.clone(), metrics.clone());
+    let admissions = Admissions::new(
+        store.clone(),
+        settings.shared_token,
+        clock.clone(),
+        metrics.clone(),
+    );
     let accepted = connections::accept(listener, settings.connections, stop.clone());
     let shared = Arc::new(session::Shared {
         store,

@@ -1,9 +1,10 @@
 //! Which nodes there are, and what each has acknowledged.
 //!
-//! A node counts from its Hello until it can no longer serve: when its stream has been gone for the longer of the grace
-//! period and the staleness limit that it has reported. A newer stream of the same node takes the place of the older one,
-//! whose end then means nothing. Nodes are also written down, so that a control plane that starts again counts those it
-//! does not see yet; a node that cannot be written down counts all the same.
+//! A node counts from its Hello until it can no longer serve: when its stream has been gone for the
+//! longer of the grace period and the staleness limit that it has reported. A newer stream of the
+//! same node takes the place of the older one, whose end then means nothing. Nodes are also written
+//! down, so that a control plane that starts again counts those it does not see yet; a node that
+//! cannot be written down counts all the same.
 
 mod connection;
 mod full;
@@ -41,7 +42,8 @@ pub(crate) use view::{NodeState, NodeTotals, NodeView};
 pub(crate) struct NodeLimits {
     /// For how long a lost node is waited for, and counts at least.
     pub(crate) grace: Duration,
-    /// Whether nodes that report no staleness limit because they are of version 0.1 count as ones without a limit.
+    /// Whether nodes that report no staleness limit because they are of version 0.1 count as ones
+    /// without a limit.
     pub(crate) require_staleness: bool,
     /// Nodes at most.
     pub(crate) max_nodes: usize,
@@ -64,7 +66,8 @@ pub(crate) struct Registry(Arc<Shared>);
 
 pub(super) struct Shared {
     nodes: Mutex<Nodes>,
-    /// The oldest revision that a node decides by which is waited for; the highest number if there is none.
+    /// The oldest revision that a node decides by which is waited for; the highest number if there
+    /// is none.
     oldest: watch::Sender<u64>,
     roster: mpsc::UnboundedSender<Arrival>,
     refused: RefusedPeers,
@@ -83,7 +86,8 @@ pub(super) struct Shared {
 }
 
 impl Registry {
-    /// The nodes that the store knows of count as lost: just now, unless the store knows since when.
+    /// The nodes that the store knows of count as lost: just now, unless the store knows since
+    /// when.
     pub(crate) async fn open(
         store: Store,
         clock: Arc<dyn Clock>,
@@ -93,7 +97,9 @@ impl Registry {
     ) -> Result<Self, StoreError> {
         let grace = lost::seconds(limits.grace);
         let counts_for = |row: &NodeRow| {
-            limits.counts_for(row.protocol, row.staleness.cast_unsigned()).map_or(crate::store::FOREVER, lost::seconds)
+            limits
+                .counts_for(row.protocol, row.staleness.cast_unsigned())
+                .map_or(crate::store::FOREVER, lost::seconds)
         };
         let past = store.begin_life(clock.now(), grace, counts_for).await?;
         let (roster, entries) = mpsc::unbounded_channel();
@@ -141,7 +147,10 @@ impl Registry {
         let shared = self.0.clone();
         let mailbox = Mailbox::default();
         let (sender, replaced) = tokio::sync::oneshot::channel();
-        let line = Line { _replaced: sender, mailbox: mailbox.clone() };
+        let line = Line {
+            _replaced: sender,
+            mailbox: mailbox.clone(),
+        };
         let mut nodes = shared.lock();
         let before = nodes.remove(&id);
         if before.is_none() && !shared.make_room(&mut nodes) {
@@ -149,26 +158,47 @@ impl Registry {
             return Err(shared.refuse_for_room(&id, remote));
         }
         let stream = nodes.new_stream();
-        let (written, skew, warned) =
-            before.map_or((None, None, SkewWarning::default()), |before| (before.written, before.skew, before.warned));
+        let (written, skew, warned) = before
+            .map_or((None, None, SkewWarning::default()), |before| {
+                (before.written, before.skew, before.warned)
+            });
         let since = shared.clock.now();
-        let node = Node { remote, line: Some(line), skew, warned, written, ..Node::lost(stream, facts, since, 0) };
+        let node = Node {
+            remote,
+            line: Some(line),
+            skew,
+            warned,
+            written,
+            ..Node::lost(stream, facts, since, 0)
+        };
         nodes.insert(id.clone(), node);
         shared.tell(&nodes);
         drop(nodes);
-        Ok(Connection { id, stream, replaced, mailbox, shared })
+        Ok(Connection {
+            id,
+            stream,
+            replaced,
+            mailbox,
+            shared,
+        })
     }
 
     /// Whether a newer stream has taken the place of the node's `stream`.
     pub(crate) fn is_superseded(&self, id: &NodeId, stream: u64) -> bool {
-        self.0.lock().get(id).is_some_and(|node| node.stream > stream && node.line.is_some())
+        self.0
+            .lock()
+            .get(id)
+            .is_some_and(|node| node.stream > stream && node.line.is_some())
     }
 
     /// Where nodes with an open stream are told about usage, by what their usage is kept under.
     pub(crate) fn mailboxes(&self) -> Vec<(String, Mailbox)> {
         let nodes = self.0.lock();
-        let open = nodes.iter().filter_map(|(_, node)| Some((node, node.line.as_ref()?)));
-        open.map(|(node, line)| (node.facts.meter.clone(), line.mailbox.clone())).collect()
+        let open = nodes
+            .iter()
+            .filter_map(|(_, node)| Some((node, node.line.as_ref()?)));
+        open.map(|(node, line)| (node.facts.meter.clone(), line.mailbox.clone()))
+            .collect()
     }
 
     /// How many nodes count, and how many of them have acknowledged `revision`.
@@ -179,11 +209,16 @@ impl Registry {
     /// Resolves once every node that is waited for has acknowledged `revision`.
     pub(crate) async fn acknowledged(&self, revision: u64) {
         // Its sender is here, so it cannot be closed.
-        let _ = self.0.oldest.subscribe().wait_for(|oldest| *oldest >= revision).await;
+        let _ = self
+            .0
+            .oldest
+            .subscribe()
+            .wait_for(|oldest| *oldest >= revision)
+            .await;
     }
 
-    /// The oldest revision that a node decides by which is connected or was lost within the grace; none without such a
-    /// node.
+    /// The oldest revision that a node decides by which is connected or was lost within the grace;
+    /// none without such a node.
     pub(crate) fn slowest(&self) -> Option<u64> {
         let oldest = *self.0.oldest.borrow();
         (oldest < u64::MAX).then_some(oldest)
@@ -202,30 +237,48 @@ impl Shared {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes whoever waits for the slowest node, and nobody for all the others. Under the lock, so that what is told last
-    /// is what holds.
+    /// Wakes whoever waits for the slowest node, and nobody for all the others. Under the lock, so
+    /// that what is told last is what holds.
     fn tell(&self, nodes: &Nodes) {
         let now = nodes.oldest();
-        self.oldest.send_if_modified(|oldest| std::mem::replace(oldest, now) != now);
+        self.oldest
+            .send_if_modified(|oldest| std::mem::replace(oldest, now) != now);
     }
 
     /// Seconds that control planes have run on this database.
     fn uptime(&self) -> i64 {
-        self.uptime_before.saturating_add(lost::seconds(self.began.elapsed()))
+        self.uptime_before
+            .saturating_add(lost::seconds(self.began.elapsed()))
     }
 
-    /// Notes that this control plane runs. Called by the roster alone, when every node is written down.
+    /// Notes that this control plane runs. Called by the roster alone, when every node is written
+    /// down.
     pub(super) async fn note(&self) -> Result<(), StoreError> {
         let began = self.began.elapsed();
-        let uptime = self.uptime_before.saturating_add(i64::try_from(began.as_secs()).unwrap_or(i64::MAX));
+        let uptime = self
+            .uptime_before
+            .saturating_add(i64::try_from(began.as_secs()).unwrap_or(i64::MAX));
         let unknown_until = self.lock().expire_unknown(uptime);
-        self.store.note(Note { now: self.clock.now(), uptime, unknown_until }).await?;
-        self.noted.store(i64::try_from(began.as_millis()).unwrap_or(i64::MAX), Ordering::Release);
+        self.store
+            .note(Note {
+                now: self.clock.now(),
+                uptime,
+                unknown_until,
+            })
+            .await?;
+        self.noted.store(
+            i64::try_from(began.as_millis()).unwrap_or(i64::MAX),
+            Ordering::Release,
+        );
         Ok(())
     }
 
-    /// Makes the table say of these nodes what is in memory. Called by the roster alone, one at a time.
-    pub(super) async fn write_down(&self, ids: impl Iterator<Item = &NodeId>) -> Result<(), StoreError> {
+    /// Makes the table say of these nodes what is in memory. Called by the roster alone, one at a
+    /// time.
+    pub(super) async fn write_down(
+        &self,
+        ids: impl Iterator<Item = &NodeId>,
+    ) -> Result<(), StoreError> {
         let (mut come, mut gone) = (Vec::new(), Vec::new());
         for id in ids {
             match self.lock().get(id) {
@@ -239,8 +292,11 @@ impl Shared {
         }
         // Read after the nodes: it covers those that are gone because there were too many.
         let unknown_until = self.lock().unknown_until.filter(|_| !gone.is_empty());
-        self.store.write_nodes(come.iter().map(|(_, row)| row), &gone, unknown_until).await?;
-        come.into_iter().for_each(|(id, row)| self.lock().written(id, row));
+        self.store
+            .write_nodes(come.iter().map(|(_, row)| row), &gone, unknown_until)
+            .await?;
+        come.into_iter()
+            .for_each(|(id, row)| self.lock().written(id, row));
         Ok(())
     }
 

@@ -11,11 +11,12 @@ use crate::store::usage::Report;
 use crate::usage::collector::Received;
 use crate::usage::{Collector, Mailbox, wire};
 
-/// Reports that may be unacknowledged at a time. Nothing more is received from a node that has sent so many until one of
-/// them is in the store.
+/// Reports that may be unacknowledged at a time. Nothing more is received from a node that has sent
+/// so many until one of them is in the store.
 pub(super) const UNACKNOWLEDGED: usize = 4;
 
-/// A node whose clock differs by more milliseconds is in other windows than the rest: what it admitted in them is held back.
+/// A node whose clock differs by more milliseconds is in other windows than the rest: what it
+/// admitted in them is held back.
 const MAX_SKEW: i64 = 300_000;
 
 /// Those of one stream.
@@ -72,7 +73,9 @@ impl Reports {
 
     pub(super) fn receive(&mut self, usage: Usage) -> Result<(), Status> {
         if usage.sequence <= self.sequence {
-            return Err(Status::invalid_argument("Usage has a sequence that is not higher than the last one's"));
+            return Err(Status::invalid_argument(
+                "Usage has a sequence that is not higher than the last one's",
+            ));
         }
         self.sequence = usage.sequence;
         self.unacknowledged += 1;
@@ -90,9 +93,12 @@ impl Reports {
         Ok(())
     }
 
-    /// Hands the oldest over once there is room for it. False if nobody takes any more. Cancelled, it has done nothing.
+    /// Hands the oldest over once there is room for it. False if nobody takes any more. Cancelled,
+    /// it has done nothing.
     pub(super) async fn hand_over(&mut self) -> bool {
-        let Some(room) = self.collector.room().await else { return false };
+        let Some(room) = self.collector.room().await else {
+            return false;
+        };
         if let Some(oldest) = self.waiting.pop_front() {
             room.send(oldest);
         }

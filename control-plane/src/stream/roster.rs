@@ -1,5 +1,5 @@
-//! Writes down which nodes there are: the table follows what is in memory. Each second in which the table has all of them
-//! it is noted that this control plane runs.
+//! Writes down which nodes there are: the table follows what is in memory. Each second in which the
+//! table has all of them it is noted that this control plane runs.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -26,11 +26,16 @@ pub(super) struct Arrival {
     pub(super) tried: Option<oneshot::Sender<()>>,
 }
 
-/// Writes down whatever has come meanwhile in one transaction after the other, until `stop`. What cannot be written now is
-/// tried again.
+/// Writes down whatever has come meanwhile in one transaction after the other, until `stop`. What
+/// cannot be written now is tried again.
 pub(super) async fn follow(shared: Arc<Shared>, arrivals: mpsc::UnboundedReceiver<Arrival>) {
     let mut stop = shared.stop.clone();
-    let mut roster = Roster { shared, arrivals, new: Vec::new(), unwritten: HashSet::new() };
+    let mut roster = Roster {
+        shared,
+        arrivals,
+        new: Vec::new(),
+        unwritten: HashSet::new(),
+    };
     let mut second = time::interval(PERIOD);
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -75,8 +80,8 @@ impl Roster {
         }
     }
 
-    /// Writes down all that came before, and notes that this control plane runs if every node that it serves is written
-    /// down: a node waits for that, up to [`SERVED_AFTER`].
+    /// Writes down all that came before, and notes that this control plane runs if every node that
+    /// it serves is written down: a node waits for that, up to [`SERVED_AFTER`].
     async fn note(&mut self) {
         let began = Instant::now();
         let mut left = self.arrivals.len();

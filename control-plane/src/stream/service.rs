@@ -13,10 +13,12 @@ use super::connections::ConnectionHandle;
 use super::session::{self, OUTBOX, Shared};
 use crate::metrics::RefusedCredential;
 
-/// Bytes in a message of a node at most: a report of as many keys as there may be in one, of about 100 bytes each.
+/// Bytes in a message of a node at most: a report of as many keys as there may be in one, of about
+/// 100 bytes each.
 const MAX_MESSAGE_LEN: usize = 1024 * 1024;
 
-/// Streams without a valid token whose Hello is waited for at the same time. One more ends the oldest.
+/// Streams without a valid token whose Hello is waited for at the same time. One more ends the
+/// oldest.
 const MAX_REFUSED: usize = 64;
 
 pub(super) struct Service {
@@ -27,13 +29,17 @@ pub(super) struct Service {
 
 impl Service {
     pub(super) fn server(shared: Arc<Shared>, admissions: Admissions) -> SnapshotsServer<Self> {
-        SnapshotsServer::new(Self { shared, admissions, refused: RefusedStreams::default() })
-            .max_decoding_message_size(MAX_MESSAGE_LEN)
+        SnapshotsServer::new(Self {
+            shared,
+            admissions,
+            refused: RefusedStreams::default(),
+        })
+        .max_decoding_message_size(MAX_MESSAGE_LEN)
     }
 }
 
-/// Streams without a valid token whose Hello is waited for, the oldest first. A node's Hello comes with its stream: whoever
-/// holds such streams open keeps no node from being recognized.
+/// Streams without a valid token whose Hello is waited for, the oldest first. A node's Hello comes
+/// with its stream: whoever holds such streams open keeps no node from being recognized.
 #[derive(Default)]
 struct RefusedStreams(Mutex<VecDeque<oneshot::Sender<()>>>);
 
@@ -56,11 +62,18 @@ impl RefusedStreams {
 impl Snapshots for Service {
     type SyncStream = ReceiverStream<Result<ToNode, Status>>;
 
-    async fn sync(&self, request: Request<Streaming<FromNode>>) -> Result<Response<Self::SyncStream>, Status> {
-        let admission = self.admissions.look_up(request.metadata()).await.map_err(|error| {
-            tracing::error!(%error, "a node token cannot be looked up");
-            Status::unavailable("the store does not answer")
-        })?;
+    async fn sync(
+        &self,
+        request: Request<Streaming<FromNode>>,
+    ) -> Result<Response<Self::SyncStream>, Status> {
+        let admission = self
+            .admissions
+            .look_up(request.metadata())
+            .await
+            .map_err(|error| {
+                tracing::error!(%error, "a node token cannot be looked up");
+                Status::unavailable("the store does not answer")
+            })?;
         let refused = matches!(admission, Admission::Refused).then(|| self.refused.begin());
         let connection = request.extensions().get::<ConnectionHandle>().cloned();
         let remote = connection.as_ref().map(|connection| connection.remote);
@@ -69,8 +82,16 @@ impl Snapshots for Service {
         let shared = self.shared.clone();
         tokio::spawn(async move {
             let metrics = shared.metrics.clone();
-            let session = session::run(shared, request.into_inner(), outbox.clone(), remote, admission);
-            let Some(ended) = refused else { return session.await };
+            let session = session::run(
+                shared,
+                request.into_inner(),
+                outbox.clone(),
+                remote,
+                admission,
+            );
+            let Some(ended) = refused else {
+                return session.await;
+            };
             tokio::select! {
                 () = session => {}
                 _ = ended => {

@@ -1,4 +1,5 @@
-//! One node's stream, from its Hello to its end: first what the node lacks, then every change as it comes.
+//! One node's stream, from its Hello to its end: first what the node lacks, then every change as it
+//! comes.
 
 mod begin;
 mod ended;
@@ -37,8 +38,8 @@ use ended::EndedOwners;
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// Messages that wait to be written. Unacknowledged batches, Welcome and the last status always have room, because
-/// everything else leaves it to them.
+/// Messages that wait to be written. Unacknowledged batches, Welcome and the last status always
+/// have room, because everything else leaves it to them.
 pub(super) const OUTBOX: usize = 24;
 const RESERVED: usize = 8;
 
@@ -101,7 +102,18 @@ pub(super) async fn run(
         () = stop.requested() => Err(stopping().into()),
     };
     let end = match hello {
-        Ok(hello) => admit(shared.clone(), inbox, outbox.clone(), hello, remote, admission, stop).await,
+        Ok(hello) => {
+            admit(
+                shared.clone(),
+                inbox,
+                outbox.clone(),
+                hello,
+                remote,
+                admission,
+                stop,
+            )
+            .await
+        }
         Err(end) => Err(end),
     };
     let (served, end) = match end {
@@ -117,8 +129,8 @@ pub(super) async fn run(
     }
 }
 
-/// Serves a node that may be, and returns how that ended. One that may not can be a node that was served before, and goes on
-/// serving.
+/// Serves a node that may be, and returns how that ended. One that may not can be a node that was
+/// served before, and goes on serving.
 ///
 /// # Errors
 /// Why it is not served.
@@ -133,11 +145,19 @@ async fn admit(
 ) -> Result<End, End> {
     let (id, hello) = match ValidatedHello::try_from(first) {
         Ok(hello) => (hello.id.clone(), Ok(hello)),
-        Err(RefusedHello { status, id: Some(id) }) => (id, Err(status)),
+        Err(RefusedHello {
+            status,
+            id: Some(id),
+        }) => (id, Err(status)),
         Err(RefusedHello { status, id: None }) => return Err(status.into()),
     };
-    let (refusal, status) = match (admission.admit(&id.node_id, &shared.metrics, &shared.refusals), hello) {
-        (Ok(credential), Ok(hello)) => return serve(shared, inbox, outbox, hello, credential, remote, stop).await,
+    let (refusal, status) = match (
+        admission.admit(&id.node_id, &shared.metrics, &shared.refusals),
+        hello,
+    ) {
+        (Ok(credential), Ok(hello)) => {
+            return serve(shared, inbox, outbox, hello, credential, remote, stop).await;
+        }
         (Ok(_), Err(status)) => (Refusal::Format, status),
         (Err(status), _) => (Refusal::Token, status),
     };
@@ -162,10 +182,20 @@ async fn serve(
 ) -> Result<End, End> {
     let connection = shared.registry.connect(&hello, remote)?;
     let (node, handle) = (hello.id.node_id.clone(), hello.id.handle().to_owned());
-    info!(node, handle, token = credential.name, version = hello.facts.version, "node connected");
+    info!(
+        node,
+        handle,
+        token = credential.name,
+        version = hello.facts.version,
+        "node connected"
+    );
     // From here on no change is missed: what the feed no longer tells is in the store already.
     let mut changes = shared.feed.subscribe();
-    let reports = Reports::new(&connection, hello.facts.meter.clone(), shared.collector.clone());
+    let reports = Reports::new(
+        &connection,
+        hello.facts.meter.clone(),
+        shared.collector.clone(),
+    );
     let mut session = Session {
         shared,
         inbox,
@@ -222,12 +252,17 @@ struct Session {
     next_heartbeat: Instant,
     /// When to look into the mailbox again.
     next_mail: Instant,
-    /// Behind which key the node must still be told all that it has to know of other nodes' use of its keys.
+    /// Behind which key the node must still be told all that it has to know of other nodes' use of
+    /// its keys.
     untold: Option<u64>,
 }
 
 impl Session {
-    async fn serve(&mut self, hello: ValidatedHello, changes: &mut Receiver<Arc<Change>>) -> Result<Infallible, End> {
+    async fn serve(
+        &mut self,
+        hello: ValidatedHello,
+        changes: &mut Receiver<Arc<Change>>,
+    ) -> Result<Infallible, End> {
         let from = self.begin(hello).await?;
         self.send_changes_since(from).await?;
         loop {
@@ -259,12 +294,16 @@ impl Session {
         self.position.map_or(0, |position| position.revision)
     }
 
-    async fn read<T>(&mut self, read: impl AsyncFnOnce(&Store) -> Result<T, StoreError>) -> Result<T, End> {
+    async fn read<T>(
+        &mut self,
+        read: impl AsyncFnOnce(&Store) -> Result<T, StoreError>,
+    ) -> Result<T, End> {
         let store = self.shared.store.clone();
         Ok(self.meanwhile(read(&store)).await??)
     }
 
-    /// Waits for `work`, and serves the stream meanwhile: a node that hears nothing for long gives it up.
+    /// Waits for `work`, and serves the stream meanwhile: a node that hears nothing for long gives
+    /// it up.
     async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Result<T, End> {
         let mut work = pin!(work);
         loop {
@@ -315,7 +354,9 @@ impl Session {
                 }
                 Ok(())
             }
-            Some(from_node::Message::Hello(_)) => Err(Status::invalid_argument("a second Hello").into()),
+            Some(from_node::Message::Hello(_)) => {
+                Err(Status::invalid_argument("a second Hello").into())
+            }
             Some(from_node::Message::Usage(usage)) => Ok(self.reports.receive(usage)?),
             Some(from_node::Message::Goodbye(_)) => {
                 self.connection.forget();
@@ -340,12 +381,14 @@ impl Session {
         self.reports.observe_skew(skew);
     }
 
-    /// Takes what the node sent before its stream ended: an Envoy that shuts down reports its last counts, says goodbye and
-    /// resets the stream, all at once.
+    /// Takes what the node sent before its stream ended: an Envoy that shuts down reports its last
+    /// counts, says goodbye and resets the stream, all at once.
     async fn take_last_words(&mut self, end: &End) {
         for _ in 0..LAST_WORDS {
             let End::Gone = end else { break };
-            let Ok(Some(message)) = self.inbox.message().await else { break };
+            let Ok(Some(message)) = self.inbox.message().await else {
+                break;
+            };
             if self.receive(message).is_err() {
                 break;
             }
@@ -356,7 +399,9 @@ impl Session {
     /// Keeps what the node has loaded for its next stream.
     fn leave(&mut self) {
         if let Some(loading) = self.loading.take() {
-            self.shared.images.leave(self.connection.id.clone(), loading);
+            self.shared
+                .images
+                .leave(self.connection.id.clone(), loading);
         }
     }
 }

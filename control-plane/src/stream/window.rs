@@ -1,4 +1,5 @@
-//! Which batches of a stream are unacknowledged, what an acknowledgement is worth, and how much the link carries.
+//! Which batches of a stream are unacknowledged, what an acknowledgement is worth, and how much the
+//! link carries.
 
 use latchkey_protocol::Ack;
 use std::collections::VecDeque;
@@ -8,7 +9,8 @@ use tonic::Status;
 
 use crate::store::CHUNK_LEN;
 
-/// Batches that may be unacknowledged at a time. A node may get them all at once, and its requests wait meanwhile.
+/// Batches that may be unacknowledged at a time. A node may get them all at once, and its requests
+/// wait meanwhile.
 pub(super) const WINDOW: usize = 4;
 
 /// Bytes of unacknowledged records at first, at least and at most.
@@ -19,10 +21,12 @@ const MOST: usize = WINDOW * CHUNK_LEN;
 /// A batch that is acknowledged within this time could have been larger.
 const QUICK: Duration = Duration::from_millis(250);
 
-/// A batch that takes longer should have been smaller: what is in flight is to be there within 2 seconds.
+/// A batch that takes longer should have been smaller: what is in flight is to be there within 2
+/// seconds.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// A stream without an acknowledgement ends after this time, and what a link of [`SLOWEST`] takes for the batch.
+/// A stream without an acknowledgement ends after this time, and what a link of [`SLOWEST`] takes
+/// for the batch.
 const PROGRESS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Bytes a second.
@@ -51,15 +55,24 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// Of a stream that goes on from revision `complete`, or begins with a whole snapshot if that is 0.
+    /// Of a stream that goes on from revision `complete`, or begins with a whole snapshot if that
+    /// is 0.
     pub(super) fn new(complete: u64) -> Self {
         let unacknowledged = VecDeque::with_capacity(WINDOW);
-        Self { sequence: 0, unacknowledged, bytes: 0, budget: FIRST, progress: None, complete }
+        Self {
+            sequence: 0,
+            unacknowledged,
+            bytes: 0,
+            budget: FIRST,
+            progress: None,
+            complete,
+        }
     }
 
     /// Whether another batch may be sent.
     pub(super) fn is_open(&self) -> bool {
-        self.unacknowledged.is_empty() || (self.unacknowledged.len() < WINDOW && self.bytes < self.budget)
+        self.unacknowledged.is_empty()
+            || (self.unacknowledged.len() < WINDOW && self.bytes < self.budget)
     }
 
     /// Bytes that the next batch may have.
@@ -71,25 +84,39 @@ impl Window {
     pub(super) fn sent(&mut self, revision: u64, bytes: usize, at: Instant) -> u64 {
         self.sequence += 1;
         self.bytes = self.bytes.saturating_add(bytes);
-        self.unacknowledged.push_back(InFlight { sequence: self.sequence, revision, bytes, at });
+        self.unacknowledged.push_back(InFlight {
+            sequence: self.sequence,
+            revision,
+            bytes,
+            at,
+        });
         self.sequence
     }
 
-    /// When the oldest unacknowledged batch is overdue. Acknowledgements of others before it put that off.
+    /// When the oldest unacknowledged batch is overdue. Acknowledgements of others before it put
+    /// that off.
     pub(super) fn overdue(&self) -> Option<Instant> {
         let oldest = self.unacknowledged.front()?;
-        let since = self.progress.map_or(oldest.at, |progress| progress.max(oldest.at));
+        let since = self
+            .progress
+            .map_or(oldest.at, |progress| progress.max(oldest.at));
         let bytes = u64::try_from(oldest.bytes).unwrap_or(u64::MAX);
         Some(since + PROGRESS_WITHIN + Duration::from_secs(bytes / SLOWEST))
     }
 
-    /// Returns the revision that the node decides by, as far as this stream can vouch for it: until it has
-    /// completed a revision of ours, a node that still serves from another history names revisions of that one.
+    /// Returns the revision that the node decides by, as far as this stream can vouch for it: until
+    /// it has completed a revision of ours, a node that still serves from another history names
+    /// revisions of that one.
     pub(super) fn acknowledge(&mut self, ack: Ack, now: Instant) -> Result<u64, Status> {
         if ack.sequence > self.sequence {
-            return Err(Status::invalid_argument("Ack names a batch that was not sent"));
+            return Err(Status::invalid_argument(
+                "Ack names a batch that was not sent",
+            ));
         }
-        while let Some(sent) = self.unacknowledged.pop_front_if(|sent| sent.sequence <= ack.sequence) {
+        while let Some(sent) = self
+            .unacknowledged
+            .pop_front_if(|sent| sent.sequence <= ack.sequence)
+        {
             self.complete = self.complete.max(sent.revision);
             self.bytes = self.bytes.saturating_sub(sent.bytes);
             self.progress = Some(now);
@@ -171,7 +198,10 @@ mod tests {
     fn bytes_in_flight_take_two_seconds_at_most() {
         for bytes_a_second in [3e3, 5e3, 20e3, 60e3, 1e6] {
             let (longest, budget) = longest_in_flight(bytes_a_second);
-            assert!(longest < Duration::from_secs(2), "{bytes_a_second}: {longest:?} {budget}");
+            assert!(
+                longest < Duration::from_secs(2),
+                "{bytes_a_second}: {longest:?} {budget}"
+            );
         }
         assert_eq!(longest_in_flight(1e9).1, MOST);
     }
@@ -219,6 +249,12 @@ mod tests {
     #[test]
     fn what_was_not_sent_cannot_be_acknowledged() {
         let mut window = Window::new(7);
-        assert_eq!(window.acknowledge(ack(1, 7), Instant::now()).unwrap_err().code(), Code::InvalidArgument);
+        assert_eq!(
+            window
+                .acknowledge(ack(1, 7), Instant::now())
+                .unwrap_err()
+                .code(),
+            Code::InvalidArgument
+        );
     }
 }

@@ -31,12 +31,24 @@ fn names_are_composed_and_trimmed_before_they_are_compared() {
     assert_eq!(name("  Cafe\u{301} \n").as_deref(), Ok("Caf\u{e9}"));
     assert_eq!(name("\u{1112}\u{1161}\u{11ab}").as_deref(), Ok("\u{d55c}"));
     assert_eq!(name("\u{212b}"), name("A\u{30a}"));
-    assert_eq!(email(" JOSE\u{301}@Example.com ").as_deref(), Ok("jos\u{e9}@example.com"));
+    assert_eq!(
+        email(" JOSE\u{301}@Example.com ").as_deref(),
+        Ok("jos\u{e9}@example.com")
+    );
     // In lower case this letter is two characters, and with the mark behind it again one.
-    assert_eq!(email("\u{130}\u{301}@a.b"), email(&normalized_email("\u{130}\u{301}@a.b")));
+    assert_eq!(
+        email("\u{130}\u{301}@a.b"),
+        email(&normalized_email("\u{130}\u{301}@a.b"))
+    );
     assert!(name(&"e\u{301}".repeat(100)).is_ok());
-    assert_eq!(name(&"x".repeat(101)).unwrap_err(), "must have 1 to 100 characters");
-    assert_eq!(name(" \u{3000} ").unwrap_err(), "must have 1 to 100 characters");
+    assert_eq!(
+        name(&"x".repeat(101)).unwrap_err(),
+        "must have 1 to 100 characters"
+    );
+    assert_eq!(
+        name(" \u{3000} ").unwrap_err(),
+        "must have 1 to 100 characters"
+    );
 }
 
 #[test]
@@ -73,25 +85,50 @@ fn look_alikes_with_invisible_characters_are_refused() {
         "\u{17b4}",
         "\u{200d}\u{200d}",
     ] {
-        let texts = [format!("Pro{hidden}d"), format!("{hidden}Prod"), format!("Prod{hidden}")];
+        let texts = [
+            format!("Pro{hidden}d"),
+            format!("{hidden}Prod"),
+            format!("Prod{hidden}"),
+        ];
         // A line break at an end is a blank.
         let blank = hidden.trim().is_empty();
         for text in texts.iter().take(if blank { 1 } else { 3 }) {
             assert!(name(text).is_err(), "{}", escaped(text));
-            assert!(email(&format!("{text}@example.com")).is_err() || text.trim() != text, "{}", escaped(text));
+            assert!(
+                email(&format!("{text}@example.com")).is_err() || text.trim() != text,
+                "{}",
+                escaped(text)
+            );
         }
         assert!(description(&texts[0]).is_err(), "{}", escaped(&texts[0]));
     }
-    for edge in ["\u{200d}Prod", "Prod\u{200c}", "a \u{200d}b", "1\u{200c}2", "👩\u{200d}💻", "क\u{200d}"] {
-        assert!(name(edge).unwrap_err().contains("format characters"), "{}", escaped(edge));
+    for edge in [
+        "\u{200d}Prod",
+        "Prod\u{200c}",
+        "a \u{200d}b",
+        "1\u{200c}2",
+        "👩\u{200d}💻",
+        "क\u{200d}",
+    ] {
+        assert!(
+            name(edge).unwrap_err().contains("format characters"),
+            "{}",
+            escaped(edge)
+        );
     }
-    assert_eq!(name("a\u{202e}b").unwrap_err(), "must not have format characters, such as U+202E here");
+    assert_eq!(
+        name("a\u{202e}b").unwrap_err(),
+        "must not have format characters, such as U+202E here"
+    );
 }
 
 #[test]
 fn names_with_the_form_of_an_id_are_refused() {
     for kind in ID_KINDS {
-        assert!(name(&format!("{kind}_0")).is_err() && name(&random_id(kind)).is_err(), "{kind}");
+        assert!(
+            name(&format!("{kind}_0")).is_err() && name(&random_id(kind)).is_err(),
+            "{kind}"
+        );
     }
     assert!(name("key_").is_ok() && name("KEY_1").is_ok() && name("a key_1").is_ok());
 }
@@ -103,10 +140,20 @@ fn random_id(kind: &'static str) -> String {
 #[test]
 fn descriptions_have_lines_and_no_other_control_characters() {
     assert_eq!(description("a\r\n\tb\n").as_deref(), Ok("a\n\tb\n"));
-    for text in ["a\rb", "a\u{1b}[31mb", "a\u{0}", "a\u{b}b", "\u{7f}", "a\u{202e}b"] {
+    for text in [
+        "a\rb",
+        "a\u{1b}[31mb",
+        "a\u{0}",
+        "a\u{b}b",
+        "\u{7f}",
+        "a\u{202e}b",
+    ] {
         assert!(description(text).is_err(), "{}", escaped(text));
     }
-    assert_eq!(description(&"é".repeat(501)).unwrap_err(), "must have at most 500 characters");
+    assert_eq!(
+        description(&"é".repeat(501)).unwrap_err(),
+        "must have at most 500 characters"
+    );
 }
 
 #[test]
@@ -114,16 +161,26 @@ fn every_control_and_format_character_is_refused_and_escaped() {
     for c in '\u{0}'..=char::MAX {
         let group = c.general_category_group();
         let refused = group == GeneralCategoryGroup::Other
-            || matches!(c.general_category(), GeneralCategory::LineSeparator | GeneralCategory::ParagraphSeparator);
+            || matches!(
+                c.general_category(),
+                GeneralCategory::LineSeparator | GeneralCategory::ParagraphSeparator
+            );
         if refused {
             let text = format!("1{c}2");
             assert!(name(&text).is_err(), "{}", escaped(&text));
             let shown = escaped(&text);
-            assert!(!shown.contains(c) && faults(&shown).all(|(_, fault)| fault.is_none()), "{shown}");
+            assert!(
+                !shown.contains(c) && faults(&shown).all(|(_, fault)| fault.is_none()),
+                "{shown}"
+            );
         }
         let stored = name(&format!("a{c}b"));
         if let Ok(stored) = stored {
-            assert_eq!(name(&stored).as_deref(), Ok(stored.as_str()), "stored names are stored again as they are");
+            assert_eq!(
+                name(&stored).as_deref(),
+                Ok(stored.as_str()),
+                "stored names are stored again as they are"
+            );
         }
     }
 }

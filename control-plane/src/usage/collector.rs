@@ -17,14 +17,15 @@ use crate::store::{Store, StoreError};
 use crate::stream::identity::NodeId;
 use crate::stream::registry::Registry;
 
-/// Between the beginnings of two transactions, at least: what is reported meanwhile goes into the next. A report that comes
-/// after a pause is taken in at once.
+/// Between the beginnings of two transactions, at least: what is reported meanwhile goes into the
+/// next. A report that comes after a pause is taken in at once.
 pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 
 /// Reports that wait. A stream that finds no room goes on with everything else.
 const CAPACITY: usize = 16;
 
-/// With so many keys a transaction begins before the pause is over, because it keeps other writers waiting.
+/// With so many keys a transaction begins before the pause is over, because it keeps other writers
+/// waiting.
 const KEYS: usize = 10_000;
 
 /// After a transaction that failed for now.
@@ -55,7 +56,14 @@ impl Collector {
     ) -> Self {
         let (sender, reports) = mpsc::channel(CAPACITY);
         let herald = Herald::start(store.clone(), registry.clone(), clock.clone(), stop.clone());
-        let work = Work { store, registry, clock, metrics, herald, warned: Mutex::default() };
+        let work = Work {
+            store,
+            registry,
+            clock,
+            metrics,
+            herald,
+            warned: Mutex::default(),
+        };
         tokio::spawn(async move {
             tokio::select! {
                 () = work.run(reports) => {}
@@ -94,8 +102,12 @@ impl Work {
             return;
         }
         *warned = Some(Instant::now());
-        let node = received.iter().find(|received| held_back.contains(&received.report.instance));
-        let (node, handle) = node.map_or(("", ""), |received| (&received.node.node_id, received.node.handle()));
+        let node = received
+            .iter()
+            .find(|received| held_back.contains(&received.report.instance));
+        let (node, handle) = node.map_or(("", ""), |received| {
+            (&received.node.node_id, received.node.handle())
+        });
         warn!(
             node,
             handle,
@@ -113,7 +125,8 @@ impl Work {
     }
 
     async fn take_in(&self, mut received: Vec<Received>) {
-        // An older stream of the same process knows less: its totals would pass for ones that were lost.
+        // An older stream of the same process knows less: its totals would pass for ones that were
+        // lost.
         received.retain(|received| !self.registry.is_superseded(&received.node, received.stream));
         if self.store_all(&received, News::default()).await.is_ok() {
             return;
@@ -128,14 +141,24 @@ impl Work {
         }
     }
 
-    /// Stores reports, all or none, and acknowledges them. Others are told of what is new in them, and of `news`.
+    /// Stores reports, all or none, and acknowledges them. Others are told of what is new in them,
+    /// and of `news`.
     async fn store_all(&self, received: &[Received], mut news: News) -> Result<(), StoreError> {
-        let reports: Vec<_> = received.iter().map(|received| received.report.clone()).collect();
+        let reports: Vec<_> = received
+            .iter()
+            .map(|received| received.report.clone())
+            .collect();
         loop {
             let started = Instant::now();
-            match self.store.take_in_usage(reports.clone(), self.clock.now()).await {
+            match self
+                .store
+                .take_in_usage(reports.clone(), self.clock.now())
+                .await
+            {
                 Ok(taken) => {
-                    self.metrics.usage_commits.observe(started.elapsed().as_secs_f64());
+                    self.metrics
+                        .usage_commits
+                        .observe(started.elapsed().as_secs_f64());
                     self.held_back(received, &taken.held_back);
                     news.append(taken.news);
                     break;
@@ -149,9 +172,15 @@ impl Work {
             }
         }
         let keys: usize = reports.iter().map(|report| report.keys.len()).sum();
-        self.metrics.usage_reports.inc_by(u64::try_from(reports.len()).unwrap_or(u64::MAX));
-        self.metrics.usage_keys.inc_by(u64::try_from(keys).unwrap_or(u64::MAX));
-        received.iter().for_each(|received| received.mailbox.acknowledge(received.sequence));
+        self.metrics
+            .usage_reports
+            .inc_by(u64::try_from(reports.len()).unwrap_or(u64::MAX));
+        self.metrics
+            .usage_keys
+            .inc_by(u64::try_from(keys).unwrap_or(u64::MAX));
+        received
+            .iter()
+            .for_each(|received| received.mailbox.acknowledge(received.sequence));
         self.herald.tell(news);
         Ok(())
     }
@@ -160,8 +189,8 @@ impl Work {
 /// Between two warnings of counts that are held back.
 const WARNED_EVERY: Duration = Duration::from_secs(60);
 
-/// All keys of some reports. After a commit that failed they may be in the store all the same, and then nothing in them is
-/// new to it the next time.
+/// All keys of some reports. After a commit that failed they may be in the store all the same, and
+/// then nothing in them is new to it the next time.
 fn all_of(received: &[Received]) -> News {
     let mut news = News::default();
     let keys = received.iter().flat_map(|received| &received.report.keys);
@@ -172,7 +201,10 @@ fn all_of(received: &[Received]) -> News {
 /// Waits for a report, and for others until `begin`. None once nobody can report any more.
 async fn gather(reports: &mut mpsc::Receiver<Received>, begin: Instant) -> Option<Vec<Received>> {
     let mut gathered = vec![reports.recv().await?];
-    let mut keys = gathered.iter().map(|received| received.report.keys.len()).sum::<usize>();
+    let mut keys = gathered
+        .iter()
+        .map(|received| received.report.keys.len())
+        .sum::<usize>();
     // What is there already is taken after `begin` as well.
     while keys < KEYS
         && let Ok(Some(received)) = time::timeout_at(begin, reports.recv()).await

@@ -1,7 +1,7 @@
 //! Tells processes what others have admitted with the keys that they use.
 //!
-//! What is new is gathered here by key until it has been told, so commits do not wait for it: if there is more than can be
-//! told at a time, one message says what several reports brought.
+//! What is new is gathered here by key until it has been told, so commits do not wait for it: if
+//! there is more than can be told at a time, one message says what several reports brought.
 
 use std::mem;
 use std::sync::Arc;
@@ -27,9 +27,19 @@ pub(super) struct Herald(watch::Sender<News>);
 
 impl Herald {
     /// Begins to tell of what comes, until `stop`.
-    pub(super) fn start(store: Store, registry: Registry, clock: Arc<dyn Clock>, mut stop: Stop) -> Self {
+    pub(super) fn start(
+        store: Store,
+        registry: Registry,
+        clock: Arc<dyn Clock>,
+        mut stop: Stop,
+    ) -> Self {
         let news = watch::Sender::default();
-        let work = Work { news: news.clone(), store, registry, clock };
+        let work = Work {
+            news: news.clone(),
+            store,
+            registry,
+            clock,
+        };
         tokio::spawn(async move {
             tokio::select! {
                 () = work.run() => {}
@@ -68,7 +78,9 @@ impl Work {
                         round.append(news);
                         time::sleep(RETRY).await;
                     }
-                    Err(error) => error!(%error, "nodes cannot be told of other nodes' use of keys"),
+                    Err(error) => {
+                        error!(%error, "nodes cannot be told of other nodes' use of keys")
+                    }
                 }
                 task::yield_now().await;
             }
@@ -79,17 +91,26 @@ impl Work {
     async fn tell(&self, news: &News) -> Result<(), StoreError> {
         let current = Current::at(self.clock.now());
         let mailboxes = self.registry.mailboxes();
-        let instances: Vec<_> = mailboxes.iter().map(|(instance, _)| instance.as_str()).collect();
+        let instances: Vec<_> = mailboxes
+            .iter()
+            .map(|(instance, _)| instance.as_str())
+            .collect();
         let mut told = vec![Vec::new(); instances.len()];
         for counts in self.store.counts(&news.keys(), &instances, current).await? {
             for (position, own) in &counts.processes {
-                let Some((instance, told)) = instances.get(*position).zip(told.get_mut(*position)) else { continue };
+                let Some((instance, told)) = instances.get(*position).zip(told.get_mut(*position))
+                else {
+                    continue;
+                };
                 if news.is_for(counts.key, instance) && current.has_any(own) {
                     told.extend(counts.elsewhere(own, current));
                 }
             }
         }
-        let told = mailboxes.iter().zip(told).filter(|(_, told)| !told.is_empty());
+        let told = mailboxes
+            .iter()
+            .zip(told)
+            .filter(|(_, told)| !told.is_empty());
         told.for_each(|((_, mailbox), told)| mailbox.tell(told));
         Ok(())
     }

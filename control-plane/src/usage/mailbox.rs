@@ -70,7 +70,8 @@ impl Mailbox {
 
     /// The report `sequence` is in the store.
     pub(crate) fn acknowledge(&self, sequence: u64) {
-        self.0.send_modify(|waiting| waiting.acknowledged.push(sequence));
+        self.0
+            .send_modify(|waiting| waiting.acknowledged.push(sequence));
     }
 
     /// A report cannot be taken in.
@@ -80,13 +81,18 @@ impl Mailbox {
 
     /// Others have admitted this.
     pub(crate) fn tell(&self, keys: Vec<Elsewhere>) {
-        self.0.send_modify(|waiting| keys.into_iter().for_each(|told| waiting.tell(told)));
+        self.0
+            .send_modify(|waiting| keys.into_iter().for_each(|told| waiting.tell(told)));
     }
 
     /// Resolves when there is something. Cancelled, it has done nothing.
     pub(crate) async fn filled(&self) {
         // Its sender is here, so it cannot be closed.
-        let _ = self.0.subscribe().wait_for(|waiting| !waiting.is_empty()).await;
+        let _ = self
+            .0
+            .subscribe()
+            .wait_for(|waiting| !waiting.is_empty())
+            .await;
     }
 
     /// Takes out what one round of messages can hold.
@@ -94,8 +100,12 @@ impl Mailbox {
         let mut mail = Mail::default();
         self.0.send_if_modified(|waiting| {
             let rest = waiting.elsewhere.keys().nth(KEYS).copied();
-            let rest = rest.map(|key| waiting.elsewhere.split_off(&key)).unwrap_or_default();
-            mail.elsewhere = std::mem::replace(&mut waiting.elsewhere, rest).into_values().collect();
+            let rest = rest
+                .map(|key| waiting.elsewhere.split_off(&key))
+                .unwrap_or_default();
+            mail.elsewhere = std::mem::replace(&mut waiting.elsewhere, rest)
+                .into_values()
+                .collect();
             mail.acknowledged = std::mem::take(&mut waiting.acknowledged);
             mail.missed = std::mem::take(&mut waiting.missed);
             mail.failed = waiting.failed;
@@ -114,7 +124,11 @@ mod tests {
     fn told(key: u64, minute: Option<u32>, day: Option<u32>) -> Elsewhere {
         let count = |count: Option<u32>| count.map(|count| Count { number: 7, count });
         let windows: Windows = [count(minute), None, count(day), None];
-        Elsewhere { key, slot: 1, windows }
+        Elsewhere {
+            key,
+            slot: 1,
+            windows,
+        }
     }
 
     #[test]
@@ -123,7 +137,10 @@ mod tests {
         mailbox.tell(vec![told(1, Some(5), Some(5)), told(2, Some(1), None)]);
         mailbox.tell(vec![told(1, Some(6), None)]);
         let mail = mailbox.take();
-        assert_eq!(mail.elsewhere, [told(1, Some(6), Some(5)), told(2, Some(1), None)]);
+        assert_eq!(
+            mail.elsewhere,
+            [told(1, Some(6), Some(5)), told(2, Some(1), None)]
+        );
         assert_eq!(mailbox.take(), Mail::default());
     }
 
@@ -142,7 +159,14 @@ mod tests {
         mailbox.tell(vec![told(1, Some(2), None)]);
         mailbox.acknowledge(3);
         let mail = mailbox.take();
-        assert_eq!(mail, Mail { acknowledged: vec![3], missed: true, ..Mail::default() });
+        assert_eq!(
+            mail,
+            Mail {
+                acknowledged: vec![3],
+                missed: true,
+                ..Mail::default()
+            }
+        );
         mailbox.tell(vec![told(1, Some(2), None)]);
         assert_eq!(mailbox.take().elsewhere, [told(1, Some(2), None)]);
     }

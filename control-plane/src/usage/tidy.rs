@@ -1,4 +1,5 @@
-//! Has old usage and the details of revoked keys deleted, and expired keys and old secrets removed from the snapshot, now and then.
+//! Has old usage and the details of revoked keys deleted, and expired keys and old secrets removed
+//! from the snapshot, now and then.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,15 +31,17 @@ pub(crate) fn start(store: Store, clock: Arc<dyn Clock>, ages: Ages, mut stop: S
     });
 }
 
-/// Expired keys every minute, as they count towards what their accounts can hold. Windows every hour, since there are
-/// many short ones, processes, since anybody's can be many, and secrets, as nodes still have them; the rest once a day.
+/// Expired keys every minute, as they count towards what their accounts can hold. Windows every
+/// hour, since there are many short ones, processes, since anybody's can be many, and secrets, as
+/// nodes still have them; the rest once a day.
 async fn tidy(store: Store, clock: Arc<dyn Clock>, ages: Ages) {
     for minute in (0..24 * 60).cycle() {
         told(store.sweep_expired_keys(clock.now()).await);
         if minute % 60 == 0 {
             told(store.tidy_windows(clock.now()).await);
             told(store.tidy_processes().await);
-            // Ahead of secrets, so that none is deleted in the moment in which nodes are told of its removal.
+            // Ahead of secrets, so that none is deleted in the moment in which nodes are told of
+            // its removal.
             told(store.tidy_revoked(clock.now(), ages.revoked_keys).await);
             told(store.tidy_secrets(clock.now()).await);
             told(store.tidy_repeatable_calls(clock.now()).await);

@@ -7,7 +7,9 @@ use std::iter;
 use std::net::IpAddr;
 use tonic::Status;
 
-use crate::store::usage::{self, Count, Elsewhere, KeyReport, LastUse, MAX_REQUESTS, Requests, Windows};
+use crate::store::usage::{
+    self, Count, Elsewhere, KeyReport, LastUse, MAX_REQUESTS, Requests, Windows,
+};
 
 /// Keys in a report at most.
 pub(crate) const MAX_KEYS: usize = 10_000;
@@ -35,10 +37,15 @@ fn key_report(usage: KeyUsage) -> Result<KeyReport, Status> {
 fn requests(reported: &[u64]) -> Result<Requests, Status> {
     let mut requests = Requests::default();
     if reported.len() > requests.len() {
-        return Err(refused(format_args!("has more than {} verdicts", requests.len())));
+        return Err(refused(format_args!(
+            "has more than {} verdicts",
+            requests.len()
+        )));
     }
     if reported.iter().any(|total| *total > MAX_REQUESTS) {
-        return Err(refused(format_args!("has a total of more than {MAX_REQUESTS} requests")));
+        return Err(refused(format_args!(
+            "has a total of more than {MAX_REQUESTS} requests"
+        )));
     }
     iter::zip(&mut requests, reported).for_each(|(to, from)| *to = *from);
     Ok(requests)
@@ -46,11 +53,25 @@ fn requests(reported: &[u64]) -> Result<Requests, Status> {
 
 fn windows(reported: &[WindowCount]) -> Result<Windows, Status> {
     let mut windows = Windows::default();
-    for &WindowCount { kind, number, count } in reported {
-        let window = Window::ALL.into_iter().find(|window| usage::kind(*window) == kind);
-        let window = window.ok_or_else(|| refused(format_args!("has a window of unknown kind {kind}")))?;
-        if windows[window as usize].replace(Count { number, count }).is_some() {
-            return Err(refused(format_args!("has the {} of a key twice", window.as_str())));
+    for &WindowCount {
+        kind,
+        number,
+        count,
+    } in reported
+    {
+        let window = Window::ALL
+            .into_iter()
+            .find(|window| usage::kind(*window) == kind);
+        let window =
+            window.ok_or_else(|| refused(format_args!("has a window of unknown kind {kind}")))?;
+        if windows[window as usize]
+            .replace(Count { number, count })
+            .is_some()
+        {
+            return Err(refused(format_args!(
+                "has the {} of a key twice",
+                window.as_str()
+            )));
         }
     }
     Ok(windows)
@@ -58,11 +79,20 @@ fn windows(reported: &[WindowCount]) -> Result<Windows, Status> {
 
 fn last_uses(reported: &[latchkey_protocol::LastUse]) -> Result<Vec<LastUse>, Status> {
     if reported.len() > MAX_LAST_USES {
-        return Err(refused(format_args!("has last uses of more than {MAX_LAST_USES} secrets of a key")));
+        return Err(refused(format_args!(
+            "has last uses of more than {MAX_LAST_USES} secrets of a key"
+        )));
     }
-    let uses = reported.iter().map(|used| last_use(used.secret, used.at, &used.ip)).collect::<Result<Vec<_>, _>>()?;
+    let uses = reported
+        .iter()
+        .map(|used| last_use(used.secret, used.at, &used.ip))
+        .collect::<Result<Vec<_>, _>>()?;
     let secrets: BTreeSet<_> = uses.iter().map(|used| used.secret).collect();
-    if secrets.len() == uses.len() { Ok(uses) } else { Err(refused("has the last use of a secret twice")) }
+    if secrets.len() == uses.len() {
+        Ok(uses)
+    } else {
+        Err(refused("has the last use of a secret twice"))
+    }
 }
 
 fn last_use(secret: u32, at: i64, address: &[u8]) -> Result<LastUse, Status> {
@@ -93,9 +123,17 @@ fn refused(reason: impl std::fmt::Display) -> Status {
 pub(crate) fn key_elsewhere(told: &Elsewhere) -> KeyElsewhere {
     let windows = iter::zip(Window::ALL, told.windows).filter_map(|(window, count)| {
         let Count { number, count } = count?;
-        Some(WindowCount { kind: usage::kind(window), number, count })
+        Some(WindowCount {
+            kind: usage::kind(window),
+            number,
+            count,
+        })
     });
-    KeyElsewhere { key: told.key, slot: told.slot, windows: windows.collect() }
+    KeyElsewhere {
+        key: told.key,
+        slot: told.slot,
+        windows: windows.collect(),
+    }
 }
 
 #[cfg(test)]

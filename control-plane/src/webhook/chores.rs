@@ -1,4 +1,5 @@
-//! What is done now and then: announcing expiries and deleting ended secrets every minute, and deleting what is old every hour.
+//! What is done now and then: announcing expiries and deleting ended secrets every minute, and
+//! deleting what is old every hour.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,10 +24,19 @@ pub(crate) fn start(store: Store, clock: Arc<dyn Clock>, mut stop: Stop) {
 
 async fn work(store: Store, clock: Arc<dyn Clock>) {
     for minute in (0..60).cycle() {
-        told(store.announce_expiries(clock.now()).await, "expiries cannot be announced");
-        told(store.tidy_webhook_secrets(clock.now()).await, "old secrets of webhooks cannot be deleted");
+        told(
+            store.announce_expiries(clock.now()).await,
+            "expiries cannot be announced",
+        );
+        told(
+            store.tidy_webhook_secrets(clock.now()).await,
+            "old secrets of webhooks cannot be deleted",
+        );
         if minute == 0 {
-            told(store.tidy_webhooks(clock.now()).await, "old deliveries cannot be deleted");
+            told(
+                store.tidy_webhooks(clock.now()).await,
+                "old deliveries cannot be deleted",
+            );
         }
         time::sleep(MINUTE).await;
     }

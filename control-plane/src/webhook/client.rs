@@ -15,7 +15,8 @@ use crate::store::Claim;
 /// From looking up the receiver's name to the end of its answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Bytes that are read of an answer: nothing in it matters, but a connection whose answer was read can be used again.
+/// Bytes that are read of an answer: nothing in it matters, but a connection whose answer was read
+/// can be used again.
 const ANSWER_LEN: usize = 1_024;
 
 /// Characters of an error that are kept.
@@ -34,7 +35,8 @@ pub(super) enum Answer {
     Failed { status: Option<u16>, error: String },
 }
 
-/// Sends to receivers, and asks nobody else: no proxy of the environment, no address that a receiver redirects to.
+/// Sends to receivers, and asks nobody else: no proxy of the environment, no address that a
+/// receiver redirects to.
 pub(super) struct Client {
     http: reqwest::Client,
     reach: Reach,
@@ -43,12 +45,21 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(reach: Reach) -> reqwest::Result<Self> {
         let builder = || {
-            let builder = reqwest::Client::builder().timeout(TIMEOUT).redirect(Policy::none()).no_proxy();
-            let builder = builder.user_agent(USER_AGENT).referer(false).pool_max_idle_per_host(1);
-            builder.https_only(reach == Reach::Public).dns_resolver(Resolver(reach))
+            let builder = reqwest::Client::builder()
+                .timeout(TIMEOUT)
+                .redirect(Policy::none())
+                .no_proxy();
+            let builder = builder
+                .user_agent(USER_AGENT)
+                .referer(false)
+                .pool_max_idle_per_host(1);
+            builder
+                .https_only(reach == Reach::Public)
+                .dns_resolver(Resolver(reach))
         };
         let http = builder().build().or_else(|error| {
-            // Without the system's authorities there is nobody to trust, and yet no reason not to start.
+            // Without the system's authorities there is nobody to trust, and yet no reason not to
+            // start.
             warn!(error = root(&error), "webhooks cannot be sent over TLS");
             builder().tls_certs_only([]).build()
         })?;
@@ -59,7 +70,12 @@ impl Client {
     pub(super) async fn send(&self, delivery: &Claim, now: i64) -> Answer {
         let url = match self.reach.check(&delivery.url) {
             Ok(url) => url,
-            Err(reason) => return Answer::Failed { status: None, error: format!("the URL {reason}") },
+            Err(reason) => {
+                return Answer::Failed {
+                    status: None,
+                    error: format!("the URL {reason}"),
+                };
+            }
         };
         let request = self
             .http
@@ -74,15 +90,20 @@ impl Client {
                 read(response).await;
                 answer(status)
             }
-            Err(error) => Answer::Failed { status: None, error: told(&error) },
+            Err(error) => Answer::Failed {
+                status: None,
+                error: told(&error),
+            },
         }
     }
 }
 
 /// Returns a signature by each secret that is valid at `now`, separated by spaces.
 fn signatures(delivery: &Claim, now: i64) -> String {
-    let signatures: Vec<_> =
-        delivery.secrets(now).map(|secret| sign(&secret, &delivery.id, now, &delivery.body)).collect();
+    let signatures: Vec<_> = delivery
+        .secrets(now)
+        .map(|secret| sign(&secret, &delivery.id, now, &delivery.body))
+        .collect();
     signatures.join(" ")
 }
 
@@ -91,7 +112,10 @@ fn answer(status: StatusCode) -> Answer {
     match status {
         _ if status.is_success() => Answer::Taken(status.as_u16()),
         StatusCode::GONE => Answer::Gone(status.as_u16()),
-        _ => Answer::Failed { status: Some(status.as_u16()), error: format!("the answer was {}", status.as_u16()) },
+        _ => Answer::Failed {
+            status: Some(status.as_u16()),
+            error: format!("the answer was {}", status.as_u16()),
+        },
     }
 }
 
@@ -115,7 +139,9 @@ fn told(error: &reqwest::Error) -> String {
 
 /// What is behind an error: what is in front of it may tell the URL, with whatever is in its query.
 fn root(error: &reqwest::Error) -> String {
-    let Some(mut root) = error.source() else { return error.to_string() };
+    let Some(mut root) = error.source() else {
+        return error.to_string();
+    };
     while let Some(source) = root.source() {
         root = source;
     }
@@ -137,7 +163,11 @@ impl Resolve for Resolver {
             // The port is the URL's.
             let found = lookup_host((name.as_str(), 0)).await?;
             let admitted: Vec<_> = found.filter(|address| reach.admits(address.ip())).collect();
-            if admitted.is_empty() { Err(NotPublic.into()) } else { Ok(Box::new(admitted.into_iter()) as Addrs) }
+            if admitted.is_empty() {
+                Err(NotPublic.into())
+            } else {
+                Ok(Box::new(admitted.into_iter()) as Addrs)
+            }
         })
     }
 }
@@ -148,23 +178,38 @@ mod tests {
 
     async fn resolved(reach: Reach) -> Result<usize, String> {
         let resolving = Resolver(reach).resolve("localhost".parse().unwrap());
-        resolving.await.map(Iterator::count).map_err(|error| error.to_string())
+        resolving
+            .await
+            .map(Iterator::count)
+            .map_err(|error| error.to_string())
     }
 
     #[tokio::test]
     async fn a_name_that_stands_for_this_host_leads_nowhere() {
-        assert_eq!(resolved(Reach::Public).await, Err("the host has no address that is public".to_owned()));
+        assert_eq!(
+            resolved(Reach::Public).await,
+            Err("the host has no address that is public".to_owned())
+        );
         assert!(resolved(Reach::Private).await.unwrap() > 0);
     }
 
     #[test]
     fn only_success_is_success() {
         let answer = |status| answer(StatusCode::from_u16(status).unwrap());
-        assert_eq!((answer(200), answer(204)), (Answer::Taken(200), Answer::Taken(204)));
+        assert_eq!(
+            (answer(200), answer(204)),
+            (Answer::Taken(200), Answer::Taken(204))
+        );
         assert_eq!(answer(410), Answer::Gone(410));
         for status in [302, 400, 404, 429, 500] {
             let error = format!("the answer was {status}");
-            assert_eq!(answer(status), Answer::Failed { status: Some(status), error });
+            assert_eq!(
+                answer(status),
+                Answer::Failed {
+                    status: Some(status),
+                    error
+                }
+            );
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What webhooks tell: types of events, and the body of a delivery,
-//! `{"type":"key.created","timestamp":…,"data":{…}}`. There is no secret in it, and no digest of one.
+//! `{"type":"key.created","timestamp":…,"data":{…}}`. There is no secret in it, and no digest of
+//! one.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -32,8 +33,13 @@ pub enum EventType {
 
 impl EventType {
     /// All that a webhook can subscribe to.
-    pub const ALL: [Self; 5] =
-        [Self::KeyCreated, Self::KeyRevoked, Self::KeyExpiring, Self::KeyOldSecretUsed, Self::KeyLimitReached];
+    pub const ALL: [Self; 5] = [
+        Self::KeyCreated,
+        Self::KeyRevoked,
+        Self::KeyExpiring,
+        Self::KeyOldSecretUsed,
+        Self::KeyLimitReached,
+    ];
 
     /// The name, such as `key.created`.
     pub fn as_str(self) -> &'static str {
@@ -100,12 +106,31 @@ impl Event {
     pub fn body(&self, at: i64) -> serde_json::Result<String> {
         let data = match self {
             Self::Created(key) | Self::Revoked(key) => Data::Key(key.into()),
-            Self::Expiring(key, days) => Data::Expiring { key: key.into(), days: *days },
-            Self::OldSecretUsed(key, secret) => Data::OldSecretUsed { key: key.into(), old_secret: secret.into() },
-            Self::LimitReached(key, hour) => Data::LimitReached { key: key.into(), hour: rfc3339(*hour) },
-            Self::Test { account_id, webhook_id } => Data::Test { account_id, webhook_id },
+            Self::Expiring(key, days) => Data::Expiring {
+                key: key.into(),
+                days: *days,
+            },
+            Self::OldSecretUsed(key, secret) => Data::OldSecretUsed {
+                key: key.into(),
+                old_secret: secret.into(),
+            },
+            Self::LimitReached(key, hour) => Data::LimitReached {
+                key: key.into(),
+                hour: rfc3339(*hour),
+            },
+            Self::Test {
+                account_id,
+                webhook_id,
+            } => Data::Test {
+                account_id,
+                webhook_id,
+            },
         };
-        serde_json::to_string(&Body { kind: self.kind(), timestamp: rfc3339(at), data })
+        serde_json::to_string(&Body {
+            kind: self.kind(),
+            timestamp: rfc3339(at),
+            data,
+        })
     }
 }
 
@@ -216,14 +241,30 @@ mod tests {
 
     #[test]
     fn every_event_has_the_shape_of_the_standard() {
-        let secret =
-            OldSecret { masked: "lk_live_Old1...x9Qz".to_owned(), last_used_at: 5, last_used_ip: None, ends_at: 9 };
-        let test = Event::Test { account_id: "acc_1".to_owned(), webhook_id: "whk_1".to_owned() };
+        let secret = OldSecret {
+            masked: "lk_live_Old1...x9Qz".to_owned(),
+            last_used_at: 5,
+            last_used_ip: None,
+            ends_at: 9,
+        };
+        let test = Event::Test {
+            account_id: "acc_1".to_owned(),
+            webhook_id: "whk_1".to_owned(),
+        };
         for (event, more) in [
             (Event::Created(key()), json!({})),
-            (Event::Revoked(KeyFacts { revoked_at: Some(60), ..key() }), json!({"revoked_at": "1970-01-01T00:01:00Z"})),
+            (
+                Event::Revoked(KeyFacts {
+                    revoked_at: Some(60),
+                    ..key()
+                }),
+                json!({"revoked_at": "1970-01-01T00:01:00Z"}),
+            ),
             (Event::Expiring(key(), 7), json!({"days": 7})),
-            (Event::LimitReached(key(), 3_600), json!({"hour": "1970-01-01T01:00:00Z"})),
+            (
+                Event::LimitReached(key(), 3_600),
+                json!({"hour": "1970-01-01T01:00:00Z"}),
+            ),
             (
                 Event::OldSecretUsed(key(), secret),
                 json!({"old_secret": {"key_prefix": "lk_live_Old1...x9Qz", "last_used_at": "1970-01-01T00:00:05Z",
@@ -238,7 +279,9 @@ mod tests {
                     "key_prefix": "lk_live_Ab3d...x9Qz", "environment": "live", "tier": "basic",
                     "created_at": "1970-01-01T00:00:00Z", "expires_at": "1970-01-02T00:00:00Z"});
             }
-            data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            data.as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
             let expected = json!({"type": event.kind().as_str(), "timestamp": "2024-01-15T10:30:00Z", "data": data});
             assert_eq!(body, expected);
         }

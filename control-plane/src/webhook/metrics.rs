@@ -15,7 +15,9 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    pub(super) const DELIVERED: Self = Self { outcome: "delivered" };
+    pub(super) const DELIVERED: Self = Self {
+        outcome: "delivered",
+    };
     /// It failed, and comes again.
     pub(super) const RETRIED: Self = Self { outcome: "retried" };
     /// It failed for the last time.
@@ -35,15 +37,28 @@ pub(crate) struct WebhookMetrics {
 impl WebhookMetrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        for outcome in [Outcome::DELIVERED, Outcome::RETRIED, Outcome::FAILED, Outcome::GONE] {
+        for outcome in [
+            Outcome::DELIVERED,
+            Outcome::RETRIED,
+            Outcome::FAILED,
+            Outcome::GONE,
+        ] {
             // Zero is told as zero, not as absent.
             drop(metrics.deliveries.get_or_create(&outcome));
         }
         let help = "Attempts to deliver to webhooks, by what came of them";
         registry.register("webhook_deliveries", help, metrics.deliveries.clone());
-        registry.register("webhook_outbox_pending", "Deliveries that are still to be made", metrics.pending.clone());
+        registry.register(
+            "webhook_outbox_pending",
+            "Deliveries that are still to be made",
+            metrics.pending.clone(),
+        );
         let help = "Age of the oldest delivery that is still to be made";
-        registry.register("webhook_oldest_pending_seconds", help, metrics.oldest.clone());
+        registry.register(
+            "webhook_oldest_pending_seconds",
+            help,
+            metrics.oldest.clone(),
+        );
         metrics
     }
 
@@ -54,6 +69,10 @@ impl WebhookMetrics {
     /// Sets the gauges, as of `now`.
     pub(crate) fn set(&self, backlog: Backlog, now: i64) {
         self.pending.set(backlog.pending);
-        self.oldest.set(backlog.oldest.map_or(0, |created_at| now.saturating_sub(created_at).max(0)));
+        self.oldest.set(
+            backlog
+                .oldest
+                .map_or(0, |created_at| now.saturating_sub(created_at).max(0)),
+        );
     }
 }

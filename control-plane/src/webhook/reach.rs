@@ -1,7 +1,9 @@
-//! Where webhooks may be sent: a caller who names a URL must not get at what only this host can reach.
+//! Where webhooks may be sent: a caller who names a URL must not get at what only this host can
+//! reach.
 //!
-//! A URL is checked when it is given and each time before it is used; the addresses that a name stands for are checked
-//! where the connection is made, so the name cannot stand for another one in between.
+//! A URL is checked when it is given and each time before it is used; the addresses that a name
+//! stands for are checked where the connection is made, so the name cannot stand for another one in
+//! between.
 
 use reqwest::Url;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -37,7 +39,9 @@ impl Reach {
             return Err("must not have a fragment");
         }
         match literal(&url) {
-            Some(address) if !self.admits(address) => Err("must not be a private or reserved address"),
+            Some(address) if !self.admits(address) => {
+                Err("must not be a private or reserved address")
+            }
             _ => Ok(url),
         }
     }
@@ -51,11 +55,14 @@ impl Reach {
 /// The URL's host, if it is an address and no name.
 fn literal(url: &Url) -> Option<IpAddr> {
     let host = url.host_str()?;
-    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
+    host.trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse()
+        .ok()
 }
 
-/// Whether an address is one of the public Internet's, by IANA's registries of special-purpose addresses, and none that
-/// a cloud provider answers for its own machines alone.
+/// Whether an address is one of the public Internet's, by IANA's registries of special-purpose
+/// addresses, and none that a cloud provider answers for its own machines alone.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -74,8 +81,8 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         | [192, 0, 0 | 2, _] | [192, 88, 99, _] | [198, 51, 100, _] | [203, 0, 113, _]
         // Multicast, reserved, broadcast.
         | [224..=255, ..]
-        // Public by the registries, but answered inside a cloud: Azure's host and Equinix Metal's metadata service, and
-        // IBM Cloud's service network.
+        // Public by the registries, but answered inside a cloud: Azure's host and Equinix Metal's
+        // metadata service, and IBM Cloud's service network.
         | [168, 63, 129, 16] | [192, 80, 8, 124] | [161, 26, ..] | [166, 8..=11, ..]
     )
 }
@@ -89,14 +96,18 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         [.., 0 | 0x200, 0x5efe, _, _] => false,
         // Protocol assignments with Teredo, documentation, 6to4.
         [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] | [0x2002, ..] => false,
-        // Global unicast. All else is unspecified, loopback, unique-local, link-local, multicast, or not assigned.
+        // Global unicast. All else is unspecified, loopback, unique-local, link-local, multicast,
+        // or not assigned.
         [first, ..] => first & 0xe000 == 0x2000,
     }
 }
 
-/// The IPv4 address behind one that is translated for hosts with IPv6 alone: RFC 6052's well-known prefix.
+/// The IPv4 address behind one that is translated for hosts with IPv6 alone: RFC 6052's well-known
+/// prefix.
 fn translated(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d] = address.octets() else { return None };
+    let [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d] = address.octets() else {
+        return None;
+    };
     Some(Ipv4Addr::new(a, b, c, d))
 }
 
@@ -113,7 +124,10 @@ mod tests {
             fc00::1 fd12:3456::1 fe80::1 fec0::1 ff02::1 2001::1 2001:1ff::1 2001:db8::1 2002:7f00:1::1 3fff::1 4000::1";
         for text in private.split_whitespace() {
             let address = text.parse().unwrap();
-            assert!(!Reach::Public.admits(address) && Reach::Private.admits(address), "{text}");
+            assert!(
+                !Reach::Public.admits(address) && Reach::Private.admits(address),
+                "{text}"
+            );
         }
         let public = "1.1.1.1 9.255.255.255 11.0.0.1 100.63.255.255 100.128.0.1 172.15.0.1 172.32.0.1 192.0.1.1 \
             192.167.1.1 198.17.0.1 198.20.0.1 223.255.255.255 ::ffff:1.1.1.1 64:ff9b::1.1.1.1 2001:200::1 \
@@ -143,7 +157,10 @@ mod tests {
             let v4: Ipv4Addr = address.parse().unwrap();
             let [a, b, c, d] = v4.octets();
             let (high, low) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
-            let inside = |text: &str| text.replace("HHHH", &format!("{high:x}")).replace("LLLL", &format!("{low:x}"));
+            let inside = |text: &str| {
+                text.replace("HHHH", &format!("{high:x}"))
+                    .replace("LLLL", &format!("{low:x}"))
+            };
             for form in [
                 "::ffff:HHHH:LLLL",
                 "::HHHH:LLLL",
@@ -155,13 +172,32 @@ mod tests {
                 "2a00:1450::200:5efe:HHHH:LLLL",
             ] {
                 let written = inside(form);
-                assert!(!Reach::Public.admits(written.parse().unwrap()), "{cloud}: {written}");
-                assert!(Reach::Public.check(&format!("https://[{written}]/")).is_err(), "{cloud}: {written}");
+                assert!(
+                    !Reach::Public.admits(written.parse().unwrap()),
+                    "{cloud}: {written}"
+                );
+                assert!(
+                    Reach::Public
+                        .check(&format!("https://[{written}]/"))
+                        .is_err(),
+                    "{cloud}: {written}"
+                );
             }
-            assert!(!Reach::Public.admits(v4.into()) && Reach::Private.admits(v4.into()), "{cloud}: {address}");
+            assert!(
+                !Reach::Public.admits(v4.into()) && Reach::Private.admits(v4.into()),
+                "{cloud}: {address}"
+            );
             let number = u32::from(v4);
-            for written in [address.to_owned(), number.to_string(), format!("{number:#x}"), format!("{address}.")] {
-                assert!(Reach::Public.check(&format!("https://{written}/")).is_err(), "{cloud}: {written}");
+            for written in [
+                address.to_owned(),
+                number.to_string(),
+                format!("{number:#x}"),
+                format!("{address}."),
+            ] {
+                assert!(
+                    Reach::Public.check(&format!("https://{written}/")).is_err(),
+                    "{cloud}: {written}"
+                );
             }
         }
         for (address, cloud) in [
@@ -171,7 +207,10 @@ mod tests {
             ("fd00:42::42", "Scaleway"),
             ("fe80::a9fe:a9fe", "OpenStack"),
         ] {
-            assert!(!Reach::Public.admits(address.parse().unwrap()), "{cloud}: {address}");
+            assert!(
+                !Reach::Public.admits(address.parse().unwrap()),
+                "{cloud}: {address}"
+            );
         }
         for neighbour in [
             "168.63.129.15",
@@ -183,14 +222,20 @@ mod tests {
             "166.12.0.0",
             "2a00:1450::5eff:a83f:8110",
         ] {
-            assert!(Reach::Public.admits(neighbour.parse().unwrap()), "{neighbour}");
+            assert!(
+                Reach::Public.admits(neighbour.parse().unwrap()),
+                "{neighbour}"
+            );
         }
     }
 
     #[test]
     fn urls_are_encrypted_public_and_hold_no_secret() {
         let check = |text: &str| Reach::Public.check(text).map(String::from);
-        assert_eq!(check("https://Example.com"), Ok("https://example.com/".to_owned()));
+        assert_eq!(
+            check("https://Example.com"),
+            Ok("https://example.com/".to_owned())
+        );
         assert!(check("https://example.com:8443/hooks?a=b").is_ok());
         assert!(check("https://[2606:4700:4700::1111]/").is_ok());
         // A name is looked up when it is used.
@@ -200,20 +245,44 @@ mod tests {
             ("https://", "must be a URL"),
             ("http://example.com/", "must begin with https://"),
             ("ftp://example.com/", "must begin with https://"),
-            ("https://user@example.com/", "must not have a user name or a password in it"),
-            ("https://:secret@example.com/", "must not have a user name or a password in it"),
+            (
+                "https://user@example.com/",
+                "must not have a user name or a password in it",
+            ),
+            (
+                "https://:secret@example.com/",
+                "must not have a user name or a password in it",
+            ),
             ("https://example.com/#part", "must not have a fragment"),
-            (&format!("https://example.com/{}", "x".repeat(2_048)), "must have at most 2048 bytes"),
+            (
+                &format!("https://example.com/{}", "x".repeat(2_048)),
+                "must have at most 2048 bytes",
+            ),
         ] {
             assert_eq!(check(refused), Err(reason), "{refused}");
         }
         // However an address is written.
-        for refused in ["127.0.0.1", "127.1", "2130706433", "0x7f.0.0.1", "0177.0.0.1", "[::1]", "[::ffff:10.0.0.1]"] {
+        for refused in [
+            "127.0.0.1",
+            "127.1",
+            "2130706433",
+            "0x7f.0.0.1",
+            "0177.0.0.1",
+            "[::1]",
+            "[::ffff:10.0.0.1]",
+        ] {
             let expected = Err("must not be a private or reserved address");
-            assert_eq!(check(&format!("https://{refused}:8443/")), expected, "{refused}");
+            assert_eq!(
+                check(&format!("https://{refused}:8443/")),
+                expected,
+                "{refused}"
+            );
         }
         let private = |text| Reach::Private.check(text);
         assert!(private("http://127.0.0.1:8080/").is_ok() && private("https://10.0.0.1/").is_ok());
-        assert_eq!(private("ftp://example.com/").unwrap_err(), "must begin with https:// or http://");
+        assert_eq!(
+            private("ftp://example.com/").unwrap_err(),
+            "must begin with https:// or http://"
+        );
     }
 }

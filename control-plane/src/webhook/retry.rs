@@ -5,16 +5,24 @@ const DELAYS: [i64; 7] = [5, 30, 2 * 60, 10 * 60, HOUR, 6 * HOUR, 12 * HOUR];
 
 const HOUR: i64 = 3_600;
 
-/// From the event on, or from when somebody asked for it again. What is due later than that is not tried any more.
+/// From the event on, or from when somebody asked for it again. What is due later than that is not
+/// tried any more.
 const PATIENCE: i64 = 3 * 24 * HOUR;
 
-/// When to try again what has been tried `attempts` times and failed at `now`, unless it is given up. To that comes up to a
-/// fifth of the delay, as `jitter` says, so that what failed together does not come again together.
+/// When to try again what has been tried `attempts` times and failed at `now`, unless it is given
+/// up. To that comes up to a fifth of the delay, as `jitter` says, so that what failed together
+/// does not come again together.
 pub(super) fn next_attempt(attempts: u32, since: i64, now: i64, jitter: u32) -> Option<i64> {
-    let delay = DELAYS.get(usize::try_from(attempts).unwrap_or(usize::MAX).saturating_sub(1));
+    let delay = DELAYS.get(
+        usize::try_from(attempts)
+            .unwrap_or(usize::MAX)
+            .saturating_sub(1),
+    );
     let [.., longest] = DELAYS;
     let delay = *delay.unwrap_or(&longest);
-    let next = now.saturating_add(delay).saturating_add(i64::from(jitter) % (delay / 5 + 1));
+    let next = now
+        .saturating_add(delay)
+        .saturating_add(i64::from(jitter) % (delay / 5 + 1));
     (next <= since.saturating_add(PATIENCE)).then_some(next)
 }
 
@@ -30,16 +38,28 @@ mod tests {
             delays.push(next - now);
             (now, attempts) = (next, attempts + 1);
         }
-        assert_eq!(delays, [5, 30, 120, 600, 3_600, 21_600, 43_200, 43_200, 43_200, 43_200, 43_200]);
+        assert_eq!(
+            delays,
+            [
+                5, 30, 120, 600, 3_600, 21_600, 43_200, 43_200, 43_200, 43_200, 43_200
+            ]
+        );
         assert!(now - 1_000 <= PATIENCE);
     }
 
     #[test]
     fn jitter_only_delays_and_by_no_more_than_a_fifth() {
-        let with = |jitter| (0..20).map(|attempts| next_attempt(attempts, 0, 0, jitter).unwrap()).collect::<Vec<_>>();
+        let with = |jitter| {
+            (0..20)
+                .map(|attempts| next_attempt(attempts, 0, 0, jitter).unwrap())
+                .collect::<Vec<_>>()
+        };
         for jitter in [0, 1, 2, 7, 100, 12_345, u32::MAX] {
             for (delay, least) in with(jitter).into_iter().zip(with(0)) {
-                assert!((least..=least + least / 5).contains(&delay), "{delay} by {jitter}");
+                assert!(
+                    (least..=least + least / 5).contains(&delay),
+                    "{delay} by {jitter}"
+                );
             }
         }
     }

@@ -1,5 +1,6 @@
-//! Sends what is due. Every webhook has its turn: one delivery at a time, and then the others come first. Those that
-//! failed last get half of the places at most, so what is dead does not hold up what lives.
+//! Sends what is due. Every webhook has its turn: one delivery at a time, and then the others come
+//! first. Those that failed last get half of the places at most, so what is dead does not hold up
+//! what lives.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +25,8 @@ const PLACES: usize = 8;
 /// Of them, those to webhooks whose last delivery failed.
 const FAILING_PLACES: usize = 4;
 
-/// What is due is looked for at every change and so often, as time makes things due as well, and other processes do.
+/// What is due is looked for at every change and so often, as time makes things due as well, and
+/// other processes do.
 const TICK: Duration = Duration::from_millis(500);
 
 /// What each attempt needs.
@@ -44,7 +46,13 @@ pub(crate) fn start(
     stop: Stop,
 ) -> reqwest::Result<impl Future<Output = ()>> {
     let client = Client::new(reach)?;
-    Ok(Arc::new(Work { store, clock, metrics, client }).run(stop))
+    Ok(Arc::new(Work {
+        store,
+        clock,
+        metrics,
+        client,
+    })
+    .run(stop))
 }
 
 impl Work {
@@ -74,10 +82,18 @@ impl Work {
         while attempts.join_next().await.is_some() {}
     }
 
-    /// The next delivery that is due, if there is one, with the place that it takes if its webhook is failing.
-    async fn claim(&self, failing: &Arc<Semaphore>) -> Option<(Claim, Option<OwnedSemaphorePermit>)> {
+    /// The next delivery that is due, if there is one, with the place that it takes if its webhook
+    /// is failing.
+    async fn claim(
+        &self,
+        failing: &Arc<Semaphore>,
+    ) -> Option<(Claim, Option<OwnedSemaphorePermit>)> {
         let place = failing.clone().try_acquire_owned().ok();
-        match self.store.claim_delivery(self.clock.now(), place.is_some()).await {
+        match self
+            .store
+            .claim_delivery(self.clock.now(), place.is_some())
+            .await
+        {
             Ok(claim) => claim.map(|claim| {
                 let place = place.filter(|_| claim.failing);
                 (claim, place)
@@ -95,11 +111,17 @@ impl Work {
         let now = self.clock.now();
         let (settled, outcome) = settle(answer, &claim, now);
         self.metrics.webhooks.count(outcome);
-        let (webhook, delivery, attempts) = (claim.webhook_id.clone(), claim.id.clone(), claim.attempts);
+        let (webhook, delivery, attempts) =
+            (claim.webhook_id.clone(), claim.id.clone(), claim.attempts);
         match &settled {
             Settled::Delivered { .. } => debug!(webhook, delivery, attempts, "delivered"),
-            Settled::Retry { error, .. } => debug!(webhook, delivery, attempts, error, "not delivered yet"),
-            Settled::Failed { error, .. } => warn!(webhook, delivery, attempts, error, "not delivered, and given up"),
+            Settled::Retry { error, .. } => {
+                debug!(webhook, delivery, attempts, error, "not delivered yet")
+            }
+            Settled::Failed { error, .. } => warn!(
+                webhook,
+                delivery, attempts, error, "not delivered, and given up"
+            ),
             Settled::Gone { .. } => warn!(webhook, delivery, "a receiver wants nothing any more"),
         }
         if let Err(error) = self.store.settle_delivery(claim, settled, now).await {
@@ -112,10 +134,19 @@ fn settle(answer: Answer, claim: &Claim, now: i64) -> (Settled, Outcome) {
     match answer {
         Answer::Taken(status) => (Settled::Delivered { status }, Outcome::DELIVERED),
         Answer::Gone(status) => (Settled::Gone { status }, Outcome::GONE),
-        Answer::Failed { status, error } => match retry::next_attempt(claim.attempts, claim.since, now, jitter()) {
-            Some(next_at) => (Settled::Retry { status, error, next_at }, Outcome::RETRIED),
-            None => (Settled::Failed { status, error }, Outcome::FAILED),
-        },
+        Answer::Failed { status, error } => {
+            match retry::next_attempt(claim.attempts, claim.since, now, jitter()) {
+                Some(next_at) => (
+                    Settled::Retry {
+                        status,
+                        error,
+                        next_at,
+                    },
+                    Outcome::RETRIED,
+                ),
+                None => (Settled::Failed { status, error }, Outcome::FAILED),
+            }
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! `/v1/accounts`: how the operator makes, bounds and closes them, and that none sees anything of another.
+//! `/v1/accounts`: how the operator makes, bounds and closes them, and that none sees anything of
+//! another.
 
 use crate::harness::{Client, EMAIL, PASSWORD, Plane, START};
 use crate::node::Node;
@@ -9,7 +10,10 @@ use serde_json::{Value, json};
 /// What the audit says was done, in order.
 pub(crate) async fn audited(plane: &Plane) -> Vec<String> {
     let query = "SELECT action FROM audit WHERE action <> 'session.create' ORDER BY seq";
-    sqlx::query_scalar(query).fetch_all(&plane.pool().await).await.unwrap()
+    sqlx::query_scalar(query)
+        .fetch_all(&plane.pool().await)
+        .await
+        .unwrap()
 }
 
 /// An account's id, of its path.
@@ -40,15 +44,28 @@ async fn an_account_is_made_with_an_administrator_who_decides_about_nothing_else
         &json!({"accounts": [expected], "total": 1, "total_is_estimate": false, "next_cursor": null})
     );
     let own = operator.get("/v1/accounts?limit=1").await;
-    assert_eq!((own.number("/data/total"), own.at("/data/accounts/0/operator")), (2, &json!(true)));
+    assert_eq!(
+        (
+            own.number("/data/total"),
+            own.at("/data/accounts/0/operator")
+        ),
+        (2, &json!(true))
+    );
     assert_eq!(own.at("/data/accounts/0/max_keys"), &Value::Null);
 
     let acme = plane.client("admin@acme.example").await;
     let key = acme.generate(json!({"name": "CI"})).await;
-    assert_eq!((key.status, key.text("/data/tier")), (StatusCode::CREATED, "pro".to_owned()));
-    acme.user("zoe@acme.example", json!({"roles": ["admin"]})).await;
+    assert_eq!(
+        (key.status, key.text("/data/tier")),
+        (StatusCode::CREATED, "pro".to_owned())
+    );
+    acme.user("zoe@acme.example", json!({"roles": ["admin"]}))
+        .await;
     let counted = operator.get(&path).await;
-    assert_eq!((counted.number("/data/keys"), counted.number("/data/users")), (1, 2));
+    assert_eq!(
+        (counted.number("/data/keys"), counted.number("/data/users")),
+        (1, 2)
+    );
     for (method, path) in [
         (Method::GET, "/v1/accounts"),
         (Method::GET, &path),
@@ -56,9 +73,20 @@ async fn an_account_is_made_with_an_administrator_who_decides_about_nothing_else
         (Method::GET, "/v1/routes"),
         (Method::DELETE, &path),
     ] {
-        acme.send(method, path, json!({})).await.refused(403, "missing_permission");
+        acme.send(method, path, json!({}))
+            .await
+            .refused(403, "missing_permission");
     }
-    assert_eq!(audited(&plane).await, ["user.create", "account.create", "user.create", "key.create", "user.create"]);
+    assert_eq!(
+        audited(&plane).await,
+        [
+            "user.create",
+            "account.create",
+            "user.create",
+            "key.create",
+            "user.create"
+        ]
+    );
 }
 
 #[tokio::test]
@@ -73,26 +101,67 @@ async fn a_bad_account_is_refused_by_field() {
         (json!({"max_keys": "many"}), "max_keys"),
         (json!({"keys": 1}), "keys"),
     ] {
-        operator.patch(&path, change.clone()).await.refused_by(400, "invalid_request", field);
-        let mut body = json!({"name": "x", "tier": "pro", "admin": {"email": "x@x", "password": PASSWORD}});
-        body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
-        operator.send(Method::POST, "/v1/accounts", body).await.refused_by(400, "invalid_request", field);
+        operator
+            .patch(&path, change.clone())
+            .await
+            .refused_by(400, "invalid_request", field);
+        let mut body =
+            json!({"name": "x", "tier": "pro", "admin": {"email": "x@x", "password": PASSWORD}});
+        body.as_object_mut()
+            .unwrap()
+            .extend(change.as_object().unwrap().clone());
+        operator
+            .send(Method::POST, "/v1/accounts", body)
+            .await
+            .refused_by(400, "invalid_request", field);
     }
     for (admin, status, code, field) in [
-        (json!({"email": "x", "password": PASSWORD}), 400, "invalid_request", "admin.email"),
-        (json!({"email": "x@x", "password": "short"}), 400, "invalid_request", "admin.password"),
-        (json!({"email": "x@x"}), 400, "invalid_request", "admin.password"),
+        (
+            json!({"email": "x", "password": PASSWORD}),
+            400,
+            "invalid_request",
+            "admin.email",
+        ),
+        (
+            json!({"email": "x@x", "password": "short"}),
+            400,
+            "invalid_request",
+            "admin.password",
+        ),
+        (
+            json!({"email": "x@x"}),
+            400,
+            "invalid_request",
+            "admin.password",
+        ),
         (json!(["x@x", PASSWORD]), 400, "invalid_request", "admin"),
-        (json!({"email": EMAIL, "password": PASSWORD}), 409, "email_taken", "admin.email"),
+        (
+            json!({"email": EMAIL, "password": PASSWORD}),
+            409,
+            "email_taken",
+            "admin.email",
+        ),
     ] {
         let body = json!({"name": "x", "tier": "pro", "admin": admin});
-        operator.send(Method::POST, "/v1/accounts", body).await.refused_by(status, code, field);
+        operator
+            .send(Method::POST, "/v1/accounts", body)
+            .await
+            .refused_by(status, code, field);
     }
-    operator.patch(&path, json!({"tier": null})).await.refused_by(400, "invalid_request", "tier");
+    operator
+        .patch(&path, json!({"tier": null}))
+        .await
+        .refused_by(400, "invalid_request", "tier");
     for path in ["/v1/accounts/acc_000000000000", "/v1/accounts/%ff"] {
         operator.get(path).await.refused(404, "account_not_found");
-        operator.patch(path, json!({"name": "x"})).await.refused(404, "account_not_found");
-        operator.delete(path).await.refused(404, "account_not_found");
+        operator
+            .patch(path, json!({"name": "x"}))
+            .await
+            .refused(404, "account_not_found");
+        operator
+            .delete(path)
+            .await
+            .refused(404, "account_not_found");
     }
     assert_eq!(operator.get("/v1/accounts").await.number("/data/total"), 2);
 }
@@ -115,12 +184,36 @@ async fn an_account_has_no_more_keys_than_it_may() {
     other.key("three").await;
 
     let lowered = operator.patch(&path, json!({"max_keys": 1})).await;
-    assert_eq!((lowered.number("/data/max_keys"), lowered.number("/data/keys")), (1, 2));
-    other.generate(json!({"name": "four"})).await.refused(403, "key_limit");
-    assert_eq!(other.patch(&format!("/v1/keys/{kept}"), json!({"active": false})).await.status, StatusCode::OK);
+    assert_eq!(
+        (
+            lowered.number("/data/max_keys"),
+            lowered.number("/data/keys")
+        ),
+        (1, 2)
+    );
+    other
+        .generate(json!({"name": "four"}))
+        .await
+        .refused(403, "key_limit");
+    assert_eq!(
+        other
+            .patch(&format!("/v1/keys/{kept}"), json!({"active": false}))
+            .await
+            .status,
+        StatusCode::OK
+    );
     other.delete(&format!("/v1/keys/{kept}")).await;
-    other.generate(json!({"name": "four"})).await.refused(403, "key_limit");
-    assert_eq!(operator.patch(&path, json!({"max_keys": null})).await.at("/data/max_keys"), &Value::Null);
+    other
+        .generate(json!({"name": "four"}))
+        .await
+        .refused(403, "key_limit");
+    assert_eq!(
+        operator
+            .patch(&path, json!({"max_keys": null}))
+            .await
+            .at("/data/max_keys"),
+        &Value::Null
+    );
     other.key("four").await;
 }
 
@@ -136,19 +229,35 @@ async fn a_disabled_account_acts_no_more_until_it_is_enabled() {
     for disabled in [true, false] {
         let change = json!({"disabled": disabled});
         let (answer, _) = tokio::join!(operator.patch(&path, change.clone()), node.publish());
-        assert_eq!((answer.at("/data/disabled"), answer.enforcement()), (&json!(disabled), (1, 1)));
+        assert_eq!(
+            (answer.at("/data/disabled"), answer.enforcement()),
+            (&json!(disabled), (1, 1))
+        );
         assert_eq!(node.snapshot.policy("CI").account_disabled, disabled);
         other.get("/v1/keys").await.refused(401, "invalid_session");
         let revision = plane.store().revision();
         let again = operator.patch(&path, change).await;
-        assert_eq!(again.number("/data/enforcement/revision"), revision, "what makes no difference changes nothing");
+        assert_eq!(
+            again.number("/data/enforcement/revision"),
+            revision,
+            "what makes no difference changes nothing"
+        );
         let login = plane.log_in_as("admin@other", PASSWORD).await.status;
         assert_eq!(login == StatusCode::OK, !disabled);
     }
     assert_eq!(node.snapshot.policy("operators"), &untouched);
     let own = format!("/v1/accounts/{}", plane.owner().await.0);
-    operator.patch(&own, json!({"disabled": true})).await.refused(409, "operators_account");
-    assert_eq!(operator.patch(&own, json!({"name": "ours"})).await.text("/data/name"), "ours");
+    operator
+        .patch(&own, json!({"disabled": true}))
+        .await
+        .refused(409, "operators_account");
+    assert_eq!(
+        operator
+            .patch(&own, json!({"name": "ours"}))
+            .await
+            .text("/data/name"),
+        "ours"
+    );
 }
 
 #[tokio::test]
@@ -157,18 +266,34 @@ async fn a_closed_account_is_closed_for_good() {
     let operator = plane.log_in().await;
     let (path, other) = operator.account("other", json!({"tier": "pro"})).await;
     let [one, two] = [other.key("one").await, other.key("two").await];
-    let key = other.generate(json!({"name": "three", "permissions": ["account:*"]})).await.text("/data/api_key");
+    let key = other
+        .generate(json!({"name": "three", "permissions": ["account:*"]}))
+        .await
+        .text("/data/api_key");
     other.user("zoe@other", json!({})).await;
     operator.key("operators").await;
     let mut node = Node::ready(&plane).await;
     let revision = plane.store().revision();
     plane.clock.advance(60);
     let (closed, batches) = tokio::join!(operator.delete(&path), node.publish());
-    assert_eq!((closed.status, closed.enforcement()), (StatusCode::OK, (1, 1)), "{closed:?}");
+    assert_eq!(
+        (closed.status, closed.enforcement()),
+        (StatusCode::OK, (1, 1)),
+        "{closed:?}"
+    );
     assert_eq!(closed.text("/data/closed_at"), "2027-01-15T08:01:00Z");
-    assert_eq!((closed.number("/data/keys"), closed.number("/data/users")), (0, 0));
-    assert_eq!(plane.store().revision(), revision + 1, "all of it is one revision");
-    let [batch] = batches.as_slice() else { panic!("{batches:?}") };
+    assert_eq!(
+        (closed.number("/data/keys"), closed.number("/data/users")),
+        (0, 0)
+    );
+    assert_eq!(
+        plane.store().revision(),
+        revision + 1,
+        "all of it is one revision"
+    );
+    let [batch] = batches.as_slice() else {
+        panic!("{batches:?}")
+    };
     assert_eq!(batch.removed_keys.len(), 3 * 32);
     assert_eq!(node.snapshot.names(), ["operators"]);
 
@@ -178,27 +303,57 @@ async fn a_closed_account_is_closed_for_good() {
     assert_eq!(plane.store().revision(), revision + 1);
     other.get("/v1/keys").await.refused(401, "invalid_session");
     let request = plane.request(Method::GET, "/v1/keys").bearer_auth(&key);
-    crate::harness::Answer::of(request).await.refused(401, "invalid_key");
+    crate::harness::Answer::of(request)
+        .await
+        .refused(401, "invalid_key");
     for email in ["admin@other", "zoe@other"] {
-        plane.log_in_as(email, PASSWORD).await.refused(401, "invalid_credentials");
+        plane
+            .log_in_as(email, PASSWORD)
+            .await
+            .refused(401, "invalid_credentials");
     }
-    assert_eq!(operator.get(&path).await.text("/data/closed_at"), "2027-01-15T08:01:00Z");
+    assert_eq!(
+        operator.get(&path).await.text("/data/closed_at"),
+        "2027-01-15T08:01:00Z"
+    );
     assert_eq!(operator.get("/v1/accounts").await.number("/data/total"), 1);
-    operator.patch(&path, json!({"disabled": false})).await.refused(409, "account_closed");
+    operator
+        .patch(&path, json!({"disabled": false}))
+        .await
+        .refused(409, "account_closed");
     operator.account("other", json!({})).await;
 
     let own = format!("/v1/accounts/{}", plane.owner().await.0);
-    operator.delete(&own).await.refused(409, "operators_account");
+    operator
+        .delete(&own)
+        .await
+        .refused(409, "operators_account");
     let mut tiers = operator.get("/v1/tiers").await.at("/data").clone();
-    tiers["tiers"].as_array_mut().unwrap().retain(|tier| tier["name"] != "pro");
-    assert_eq!(operator.put("/v1/tiers", tiers).await.status, StatusCode::OK, "nobody has it any more");
+    tiers["tiers"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|tier| tier["name"] != "pro");
+    assert_eq!(
+        operator.put("/v1/tiers", tiers).await.status,
+        StatusCode::OK,
+        "nobody has it any more"
+    );
     let actions = audited(&plane).await;
     let (told, rest): (Vec<_>, Vec<_>) = actions.iter().partition(|action| *action == "key.revoke");
-    assert_eq!((told.len(), rest.iter().filter(|action| **action == "account.delete").count()), (3, 1));
-    let told: Vec<String> = sqlx::query_scalar("SELECT target_id FROM audit WHERE action = 'key.revoke'")
-        .fetch_all(&plane.pool().await)
-        .await
-        .unwrap();
+    assert_eq!(
+        (
+            told.len(),
+            rest.iter()
+                .filter(|action| **action == "account.delete")
+                .count()
+        ),
+        (3, 1)
+    );
+    let told: Vec<String> =
+        sqlx::query_scalar("SELECT target_id FROM audit WHERE action = 'key.revoke'")
+            .fetch_all(&plane.pool().await)
+            .await
+            .unwrap();
     assert!(told.contains(&one) && told.contains(&two), "{told:?}");
 }
 
@@ -222,23 +377,54 @@ async fn nothing_of_one_account_is_anothers() {
             ("/v1/services/dns", "service_not_found"),
         ] {
             stranger.get(path).await.refused(404, code);
-            let change = if code == "service_not_found" { json!({"description": "x"}) } else { json!({}) };
+            let change = if code == "service_not_found" {
+                json!({"description": "x"})
+            } else {
+                json!({})
+            };
             stranger.patch(path, change).await.refused(404, code);
             stranger.delete(path).await.refused(404, code);
         }
         let question = json!({"key_id": key.strip_prefix("/v1/keys/"), "request": {}});
-        stranger.send(Method::POST, "/v1/explain", question).await.refused(404, "key_not_found");
-        stranger.get(&format!("/v1/usage?key_id={}", id(&key))).await.refused(404, "key_not_found");
-        for path in ["/v1/keys?state=all", "/v1/keys?search=CI", "/v1/subaccounts", "/v1/services"] {
+        stranger
+            .send(Method::POST, "/v1/explain", question)
+            .await
+            .refused(404, "key_not_found");
+        stranger
+            .get(&format!("/v1/usage?key_id={}", id(&key)))
+            .await
+            .refused(404, "key_not_found");
+        for path in [
+            "/v1/keys?state=all",
+            "/v1/keys?search=CI",
+            "/v1/subaccounts",
+            "/v1/services",
+        ] {
             assert_eq!(stranger.get(path).await.number("/data/total"), 0, "{path}");
         }
-        assert_eq!(stranger.get("/v1/keys?owner=zoe@first").await.number("/data/total"), 0);
+        assert_eq!(
+            stranger
+                .get("/v1/keys?owner=zoe@first")
+                .await
+                .number("/data/total"),
+            0
+        );
         assert_eq!(stranger.get("/v1/users").await.number("/data/total"), 1);
         let theirs = json!({"name": "x", "allowed_subaccounts": [sub]});
-        stranger.generate(theirs).await.refused_by(400, "invalid_request", "allowed_subaccounts[0]");
-        stranger.generate(json!({"name": "x", "scope": ["dns"]})).await.refused_by(400, "invalid_request", "scope[0]");
+        stranger.generate(theirs).await.refused_by(
+            400,
+            "invalid_request",
+            "allowed_subaccounts[0]",
+        );
+        stranger
+            .generate(json!({"name": "x", "scope": ["dns"]}))
+            .await
+            .refused_by(400, "invalid_request", "scope[0]");
     }
-    second.get(&first_path).await.refused(403, "missing_permission");
+    second
+        .get(&first_path)
+        .await
+        .refused(403, "missing_permission");
     assert_eq!(plane.store().revision(), revision);
     // What is unique is so within an account.
     second.key("CI").await;
@@ -264,23 +450,55 @@ async fn no_key_is_made_above_its_accounts_tier() {
     let operator = plane.log_in().await;
     let (path, other) = operator.account("other", json!({"tier": "basic"})).await;
     exceeded(&other, json!({"name": "x", "tier": "pro"}), "tier").await;
-    exceeded(&other, json!({"name": "x", "limits": {"minute": 101}}), "limits.minute").await;
-    exceeded(&other, json!({"name": "x", "tier": "free", "limits": {"minute": 101}}), "limits.minute").await;
-    other.generate(json!({"name": "x", "tier": "gold"})).await.refused_by(400, "invalid_request", "tier");
+    exceeded(
+        &other,
+        json!({"name": "x", "limits": {"minute": 101}}),
+        "limits.minute",
+    )
+    .await;
+    exceeded(
+        &other,
+        json!({"name": "x", "tier": "free", "limits": {"minute": 101}}),
+        "limits.minute",
+    )
+    .await;
+    other
+        .generate(json!({"name": "x", "tier": "gold"}))
+        .await
+        .refused_by(400, "invalid_request", "tier");
     let own = json!({"name": "own", "tier": "free", "limits": {"minute": 100, "hour": 1_000_000}});
     let own = other.generate(own).await;
-    assert_eq!(own.at("/data/limits"), &json!({"minute": 100, "hour": 1_000_000}));
+    assert_eq!(
+        own.at("/data/limits"),
+        &json!({"minute": 100, "hour": 1_000_000})
+    );
     let own = format!("/v1/keys/{}", own.text("/data/key_id"));
-    other.patch(&own, json!({"limits": {"minute": 101}})).await.refused_by(403, "tier_exceeded", "limits.minute");
-    for change in
-        [json!({"limits": {"minute": 50, "day": 5}}), json!({"limits": {"minute": 100}}), json!({"name": "y"})]
-    {
+    other
+        .patch(&own, json!({"limits": {"minute": 101}}))
+        .await
+        .refused_by(403, "tier_exceeded", "limits.minute");
+    for change in [
+        json!({"limits": {"minute": 50, "day": 5}}),
+        json!({"limits": {"minute": 100}}),
+        json!({"name": "y"}),
+    ] {
         assert_eq!(other.patch(&own, change).await.status, StatusCode::OK);
     }
-    let widest = json!({"name": "x", "tier": "enterprise", "limits": {"minute": 4_000_000_000_u32}});
-    assert_eq!(operator.generate(widest).await.status, StatusCode::CREATED, "the operator is bound by none");
+    let widest =
+        json!({"name": "x", "tier": "enterprise", "limits": {"minute": 4_000_000_000_u32}});
+    assert_eq!(
+        operator.generate(widest).await.status,
+        StatusCode::CREATED,
+        "the operator is bound by none"
+    );
     operator.patch(&path, json!({"tier": "pro"})).await;
-    assert_eq!(other.generate(json!({"name": "x"})).await.number("/data/rate_limit"), 1_000);
+    assert_eq!(
+        other
+            .generate(json!({"name": "x"}))
+            .await
+            .number("/data/rate_limit"),
+        1_000
+    );
 }
 
 #[tokio::test]
@@ -289,25 +507,44 @@ async fn a_tier_that_an_account_loses_its_keys_lose() {
     let operator = plane.log_in().await;
     let (path, other) = operator.account("other", json!({"tier": "pro"})).await;
     let pro = other.key("pro").await;
-    other.generate(json!({"name": "own", "limits": {"minute": 500, "hour": 7}})).await;
-    operator.generate(json!({"name": "operators", "tier": "pro"})).await;
+    other
+        .generate(json!({"name": "own", "limits": {"minute": 500, "hour": 7}}))
+        .await;
+    operator
+        .generate(json!({"name": "operators", "tier": "pro"}))
+        .await;
     let mut node = Node::ready(&plane).await;
     assert_eq!(limits(&mut node, &plane, "pro").await, [Some(1_000), None]);
-    let (answer, batches) = tokio::join!(operator.patch(&path, json!({"tier": "basic"})), node.publish());
+    let (answer, batches) = tokio::join!(
+        operator.patch(&path, json!({"tier": "basic"})),
+        node.publish()
+    );
     assert_eq!(answer.enforcement(), (1, 1));
-    assert!(batches.iter().all(|batch| batch.keys.is_empty()), "{batches:?}");
+    assert!(
+        batches.iter().all(|batch| batch.keys.is_empty()),
+        "{batches:?}"
+    );
     assert_eq!(limits(&mut node, &plane, "pro").await, [Some(100), None]);
     assert_eq!(limits(&mut node, &plane, "own").await, [Some(100), Some(7)]);
-    assert_eq!(limits(&mut node, &plane, "operators").await, [Some(1_000), None]);
+    assert_eq!(
+        limits(&mut node, &plane, "operators").await,
+        [Some(1_000), None]
+    );
     let shown = other.get(&format!("/v1/keys/{pro}")).await;
-    assert_eq!((shown.text("/data/tier"), shown.number("/data/rate_limit")), ("pro".to_owned(), 100));
+    assert_eq!(
+        (shown.text("/data/tier"), shown.number("/data/rate_limit")),
+        ("pro".to_owned(), 100)
+    );
 
     let mut tiers = operator.get("/v1/tiers").await.at("/data").clone();
     tiers["tiers"][1]["limits"] = json!({"minute": 60, "hour": 5});
     tokio::join!(operator.put("/v1/tiers", tiers), node.publish());
     assert_eq!(limits(&mut node, &plane, "pro").await, [Some(60), Some(5)]);
     assert_eq!(limits(&mut node, &plane, "own").await, [Some(60), Some(5)]);
-    tokio::join!(operator.patch(&path, json!({"tier": "enterprise"})), node.publish());
+    tokio::join!(
+        operator.patch(&path, json!({"tier": "enterprise"})),
+        node.publish()
+    );
     assert_eq!(limits(&mut node, &plane, "pro").await, [Some(1_000), None]);
     assert_eq!(limits(&mut node, &plane, "own").await, [Some(500), Some(7)]);
 }
@@ -324,7 +561,14 @@ async fn a_batch_is_bounded_like_single_keys() {
     let environment = latchkey_policy::key::Environment::Live;
     let keys = secrets.each_ref().map(|secret| {
         let name = secret.masked();
-        latchkey_control_plane::store::NewKey::new(account, user, &name, secret, "basic", environment)
+        latchkey_control_plane::store::NewKey::new(
+            account,
+            user,
+            &name,
+            secret,
+            "basic",
+            environment,
+        )
     });
     assert!(plane.store().create_keys(&keys, START).await.is_err());
     assert_eq!(operator.get(&own).await.number("/data/keys"), 3);

@@ -14,9 +14,17 @@ struct Unfinished {
 
 impl Unfinished {
     /// Returns once the control plane waits for the body: so it has seen who asks.
-    async fn begin(plane: &Plane, client: &Client<'_>, method: &Method, path: &str, body: &Value) -> Self {
+    async fn begin(
+        plane: &Plane,
+        client: &Client<'_>,
+        method: &Method,
+        path: &str,
+        body: &Value,
+    ) -> Self {
         let address = plane.http_url();
-        let mut stream = TcpStream::connect(address.strip_prefix("http://").unwrap()).await.unwrap();
+        let mut stream = TcpStream::connect(address.strip_prefix("http://").unwrap())
+            .await
+            .unwrap();
         let body = body.to_string();
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\nconnection: close\r\n\
@@ -31,7 +39,10 @@ impl Unfinished {
         assert_eq!(told, expected);
         let (last, rest) = body.as_bytes().split_last().unwrap();
         stream.write_all(rest).await.unwrap();
-        Self { stream, last: *last }
+        Self {
+            stream,
+            last: *last,
+        }
     }
 
     /// The answer's status and body.
@@ -40,7 +51,10 @@ impl Unfinished {
         let mut answer = String::new();
         self.stream.read_to_string(&mut answer).await.unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_str(body).unwrap())
+        (
+            head.split(' ').nth(1).unwrap().parse().unwrap(),
+            serde_json::from_str(body).unwrap(),
+        )
     }
 }
 
@@ -48,41 +62,94 @@ impl Unfinished {
 fn changes(key: &str, user: &str) -> [(Method, String, Value); 11] {
     let admin = json!({"email": "late@localhost", "password": PASSWORD});
     [
-        (Method::POST, "/v1/services".to_owned(), json!({"name": "late"})),
-        (Method::POST, "/v1/accounts".to_owned(), json!({"name": "late", "tier": "free", "admin": admin})),
-        (Method::POST, "/v1/keys/generate".to_owned(), json!({"name": "late"})),
-        (Method::POST, "/v1/keys/import".to_owned(), json!({"keys": [imported("later", "sk-0")]})),
-        (Method::POST, format!("{key}/regenerate"), json!({"overlap_seconds": 60})),
+        (
+            Method::POST,
+            "/v1/services".to_owned(),
+            json!({"name": "late"}),
+        ),
+        (
+            Method::POST,
+            "/v1/accounts".to_owned(),
+            json!({"name": "late", "tier": "free", "admin": admin}),
+        ),
+        (
+            Method::POST,
+            "/v1/keys/generate".to_owned(),
+            json!({"name": "late"}),
+        ),
+        (
+            Method::POST,
+            "/v1/keys/import".to_owned(),
+            json!({"keys": [imported("later", "sk-0")]}),
+        ),
+        (
+            Method::POST,
+            format!("{key}/regenerate"),
+            json!({"overlap_seconds": 60}),
+        ),
         (Method::PATCH, key.to_owned(), json!({"active": false})),
-        (Method::POST, "/v1/users".to_owned(), json!({"email": "late@localhost", "password": PASSWORD})),
-        (Method::PATCH, user.to_owned(), json!({"password": "another password"})),
-        (Method::POST, "/v1/subaccounts".to_owned(), json!({"name": "late"})),
-        (Method::PUT, "/v1/tiers".to_owned(), json!({"tiers": [{"name": "basic", "limits": {}}]})),
-        (Method::PUT, "/v1/routes".to_owned(), json!({"rules": [], "unmatched": "deny"})),
+        (
+            Method::POST,
+            "/v1/users".to_owned(),
+            json!({"email": "late@localhost", "password": PASSWORD}),
+        ),
+        (
+            Method::PATCH,
+            user.to_owned(),
+            json!({"password": "another password"}),
+        ),
+        (
+            Method::POST,
+            "/v1/subaccounts".to_owned(),
+            json!({"name": "late"}),
+        ),
+        (
+            Method::PUT,
+            "/v1/tiers".to_owned(),
+            json!({"tiers": [{"name": "basic", "limits": {}}]}),
+        ),
+        (
+            Method::PUT,
+            "/v1/routes".to_owned(),
+            json!({"rules": [], "unmatched": "deny"}),
+        ),
     ]
 }
 
-/// Begins each of the changes as somebody who may, has `change` made of them, and expects each to be refused.
+/// Begins each of the changes as somebody who may, has `change` made of them, and expects each to
+/// be refused.
 async fn refused_after(change: Value, status: u16, code: &str) {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let key = format!("/v1/keys/{}", admin.key("CI").await);
     let other = admin.user("other@localhost", json!({})).await;
-    let path = admin.user("zoe@localhost", json!({"roles": ["admin"]})).await;
+    let path = admin
+        .user("zoe@localhost", json!({"roles": ["admin"]}))
+        .await;
     let zoe = plane.client("zoe@localhost").await;
     let mut begun = Vec::new();
     for (method, path, body) in changes(&key, &other) {
-        begun.push((Unfinished::begin(&plane, &zoe, &method, &path, &body).await, format!("{method} {path}")));
+        begun.push((
+            Unfinished::begin(&plane, &zoe, &method, &path, &body).await,
+            format!("{method} {path}"),
+        ));
     }
     assert_eq!(admin.patch(&path, change).await.status, StatusCode::OK);
     let revision = plane.store().revision();
     for (request, name) in begun {
         let (answered, body) = request.end().await;
-        assert_eq!((answered, body["code"].as_str()), (status, Some(code)), "{name}: {body}");
+        assert_eq!(
+            (answered, body["code"].as_str()),
+            (status, Some(code)),
+            "{name}: {body}"
+        );
     }
     assert_eq!(plane.store().revision(), revision);
     assert_eq!(admin.get("/v1/users").await.number("/data/total"), 3);
-    assert_eq!(plane.log_in_as("other@localhost", PASSWORD).await.status, StatusCode::OK);
+    assert_eq!(
+        plane.log_in_as("other@localhost", PASSWORD).await.status,
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]
@@ -92,7 +159,12 @@ async fn who_is_disabled_meanwhile_changes_nothing_any_more() {
 
 #[tokio::test]
 async fn who_loses_the_permission_meanwhile_changes_nothing_any_more() {
-    refused_after(json!({"roles": ["read_only_admin"]}), 403, "missing_permission").await;
+    refused_after(
+        json!({"roles": ["read_only_admin"]}),
+        403,
+        "missing_permission",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -100,30 +172,65 @@ async fn what_is_lost_meanwhile_is_given_to_nobody() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let dev = admin.subaccount("dev").await;
-    let path = admin.user("zoe@localhost", json!({"roles": ["admin"]})).await;
+    let path = admin
+        .user("zoe@localhost", json!({"roles": ["admin"]}))
+        .await;
     let zoe = plane.client("zoe@localhost").await;
     let user = |field: &str, value: Value| json!({"email": "late@localhost", "password": PASSWORD, field: value});
     let (plain, mut granting) = (imported("late", "sk-0"), imported("later", "sk-1"));
     granting["permissions"] = json!(["dns:read"]);
     let mut begun = Vec::new();
     for (path, body, field, code) in [
-        ("/v1/keys/generate", json!({"name": "late", "roles": ["dns_manager"]}), "roles", "missing_permission"),
+        (
+            "/v1/keys/generate",
+            json!({"name": "late", "roles": ["dns_manager"]}),
+            "roles",
+            "missing_permission",
+        ),
         (
             "/v1/keys/generate",
             json!({"name": "late", "allowed_subaccounts": [dev]}),
             "allowed_subaccounts[0]",
             "subaccount_denied",
         ),
-        ("/v1/keys/import", json!({"keys": [plain, granting]}), "keys[1].permissions", "missing_permission"),
-        ("/v1/users", user("roles", json!(["dns_manager"])), "roles", "missing_permission"),
-        ("/v1/users", user("subaccounts", json!("all")), "subaccounts", "subaccount_denied"),
+        (
+            "/v1/keys/import",
+            json!({"keys": [plain, granting]}),
+            "keys[1].permissions",
+            "missing_permission",
+        ),
+        (
+            "/v1/users",
+            user("roles", json!(["dns_manager"])),
+            "roles",
+            "missing_permission",
+        ),
+        (
+            "/v1/users",
+            user("subaccounts", json!("all")),
+            "subaccounts",
+            "subaccount_denied",
+        ),
     ] {
-        begun.push((Unfinished::begin(&plane, &zoe, &Method::POST, path, &body).await, field, code));
+        begun.push((
+            Unfinished::begin(&plane, &zoe, &Method::POST, path, &body).await,
+            field,
+            code,
+        ));
     }
-    admin.patch(&path, json!({"roles": [], "permissions": ["account:*"], "subaccounts": []})).await;
+    admin
+        .patch(
+            &path,
+            json!({"roles": [], "permissions": ["account:*"], "subaccounts": []}),
+        )
+        .await;
     for (request, field, code) in begun {
         let (status, body) = request.end().await;
-        assert_eq!((status, &body["code"], &body["field"]), (403, &json!(code), &json!(field)), "{body}");
+        assert_eq!(
+            (status, &body["code"], &body["field"]),
+            (403, &json!(code), &json!(field)),
+            "{body}"
+        );
     }
 }
 
@@ -132,6 +239,7 @@ async fn a_change_whose_caller_stays_is_made() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let body = json!({"name": "late"});
-    let request = Unfinished::begin(&plane, &admin, &Method::POST, "/v1/keys/generate", &body).await;
+    let request =
+        Unfinished::begin(&plane, &admin, &Method::POST, "/v1/keys/generate", &body).await;
     assert_eq!(request.end().await.0, 201);
 }

@@ -1,4 +1,5 @@
-//! What a copy of the database says of imported keys: nothing by which a guess can be confirmed, without the at-rest key.
+//! What a copy of the database says of imported keys: nothing by which a guess can be confirmed,
+//! without the at-rest key.
 
 mod earlier;
 
@@ -39,10 +40,19 @@ fn forms(digest: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         ("its beginning, raw", digest[..8].to_vec()),
         ("hexadecimal", hex.clone().into_bytes()),
         ("upper-case hexadecimal", hex.to_uppercase().into_bytes()),
-        ("the mask of before", format!("sha256:{}", &hex[..8]).into_bytes()),
+        (
+            "the mask of before",
+            format!("sha256:{}", &hex[..8]).into_bytes(),
+        ),
         ("Base64", STANDARD.encode(digest).as_bytes()[..40].to_vec()),
-        ("Base64 without padding", STANDARD_NO_PAD.encode(digest).into_bytes()),
-        ("Base64 for URLs", URL_SAFE_NO_PAD.encode(digest).into_bytes()),
+        (
+            "Base64 without padding",
+            STANDARD_NO_PAD.encode(digest).into_bytes(),
+        ),
+        (
+            "Base64 for URLs",
+            URL_SAFE_NO_PAD.encode(digest).into_bytes(),
+        ),
     ]
 }
 
@@ -52,8 +62,14 @@ fn confirms_nothing(database: &Path, keys: &[&str]) {
     for key in keys {
         assert!(!contains(&bytes, key.as_bytes()), "{key} itself is there");
         let digest = KeyDigest::of(key.as_bytes()).0;
-        for (form, part) in forms(&digest).into_iter().chain(forms(&Sha256::digest(digest))) {
-            assert!(!contains(&bytes, &part), "the digest of {key} is there: {form}");
+        for (form, part) in forms(&digest)
+            .into_iter()
+            .chain(forms(&Sha256::digest(digest)))
+        {
+            assert!(
+                !contains(&bytes, &part),
+                "the digest of {key} is there: {form}"
+            );
         }
     }
 }
@@ -65,7 +81,13 @@ fn unkeyed_body_hash(header: &str, body: &str) -> Vec<u8> {
 }
 
 async fn import(client: &Client<'_>, key: &str) -> Answer {
-    client.send(Method::POST, "/v1/keys/import", json!({"keys": [imported("again", key)]})).await
+    client
+        .send(
+            Method::POST,
+            "/v1/keys/import",
+            json!({"keys": [imported("again", key)]}),
+        )
+        .await
 }
 
 /// Stops it, and begins again with another at-rest key or none.
@@ -80,12 +102,24 @@ async fn database_confirms_no_guess_of_an_imported_key() {
     let mut plane = Plane::start().await;
     let client = plane.log_in().await;
     client.key("other").await;
-    // As the current secret, an old one, a revoked one, one of an import that was made again, and a tombstone.
-    let keys = ["pin-000001", "pin-000002", "pin-000003", "pin-000004", "pin-000005", PIN];
+    // As the current secret, an old one, a revoked one, one of an import that was made again, and a
+    // tombstone.
+    let keys = [
+        "pin-000001",
+        "pin-000002",
+        "pin-000003",
+        "pin-000004",
+        "pin-000005",
+        PIN,
+    ];
     client.import("current", keys[0]).await;
     let id = client.import("old", keys[1]).await;
     client.regenerate(&id, 3_600).await;
-    for (name, key) in [("revoked", keys[2]), ("unused", keys[3]), ("tombstone", keys[4])] {
+    for (name, key) in [
+        ("revoked", keys[2]),
+        ("unused", keys[3]),
+        ("tombstone", keys[4]),
+    ] {
         let id = client.import(name, key).await;
         client.delete(&format!("/v1/keys/{id}?wait_ms=0")).await;
     }
@@ -93,22 +127,43 @@ async fn database_confirms_no_guess_of_an_imported_key() {
     let again = client.send(Method::POST, "/v1/keys/import", again).await;
     assert_eq!(again.status, StatusCode::CREATED, "{again:?}");
     let tombstone = "UPDATE keys SET revoked_at = 5 WHERE name = 'tombstone'";
-    sqlx::query(tombstone).execute(&plane.pool().await).await.unwrap();
+    sqlx::query(tombstone)
+        .execute(&plane.pool().await)
+        .await
+        .unwrap();
     plane.use_a_key_on(1_800_000_000).await;
-    plane.store().tidy_revoked(1_800_000_000, 1_000).await.unwrap();
+    plane
+        .store()
+        .tidy_revoked(1_800_000_000, 1_000)
+        .await
+        .unwrap();
     let body = json!({"keys": [imported("CI", PIN)]}).to_string();
     for status in [StatusCode::CREATED, StatusCode::OK] {
-        let call = client.request(Method::POST, "/v1/keys/import").header("Idempotency-Key", "import-1");
-        let answer = Answer::of(call.header("Content-Type", "application/json").body(body.clone())).await;
-        assert_eq!((answer.status, answer.text("/data/keys/0/key_prefix")), (status, "imported".to_owned()));
+        let call = client
+            .request(Method::POST, "/v1/keys/import")
+            .header("Idempotency-Key", "import-1");
+        let answer = Answer::of(
+            call.header("Content-Type", "application/json")
+                .body(body.clone()),
+        )
+        .await;
+        assert_eq!(
+            (answer.status, answer.text("/data/keys/0/key_prefix")),
+            (status, "imported".to_owned())
+        );
     }
 
     let hash = unkeyed_body_hash("import-1", &body);
-    let tombstones: Vec<(Vec<u8>, bool)> =
-        sqlx::query_as("SELECT digest, keyed FROM tombstones").fetch_all(&plane.pool().await).await.unwrap();
+    let tombstones: Vec<(Vec<u8>, bool)> = sqlx::query_as("SELECT digest, keyed FROM tombstones")
+        .fetch_all(&plane.pool().await)
+        .await
+        .unwrap();
     assert!(tombstones.len() == 1 && tombstones[0].1, "{tombstones:?}");
     let running = bytes(&plane.database());
-    assert!(!contains(&running, &hash), "the body's hash confirms a guess");
+    assert!(
+        !contains(&running, &hash),
+        "the body's hash confirms a guess"
+    );
     confirms_nothing(&plane.database(), &keys);
     plane.take().shutdown().await;
     confirms_nothing(&plane.database(), &keys);
@@ -119,12 +174,22 @@ async fn database_confirms_no_guess_of_an_imported_key() {
     plane.run().await;
     let client = plane.log_in().await;
     for key in keys {
-        import(&client, key).await.refused_by(409, "key_taken", "keys[0].sha256");
+        import(&client, key)
+            .await
+            .refused_by(409, "key_taken", "keys[0].sha256");
     }
     let node = Node::ready(&plane).await;
-    for (key, name) in [(keys[0], Some("current")), (keys[1], Some("old")), (keys[2], None), (keys[3], Some("second"))]
-    {
-        assert_eq!(node.snapshot.by(key).map(|key| key.name.as_str()), name, "{key}");
+    for (key, name) in [
+        (keys[0], Some("current")),
+        (keys[1], Some("old")),
+        (keys[2], None),
+        (keys[3], Some("second")),
+    ] {
+        assert_eq!(
+            node.snapshot.by(key).map(|key| key.name.as_str()),
+            name,
+            "{key}"
+        );
     }
 }
 
@@ -135,7 +200,9 @@ async fn imported_key_calls_the_api_by_its_encrypted_digest() {
     let row = json!({"permissions": ["*"], "scope": ["latchkey"]});
     let mut row = row.as_object().unwrap().clone();
     row.extend(imported("CI", PIN).as_object().unwrap().clone());
-    let made = client.send(Method::POST, "/v1/keys/import", json!({"keys": [row]})).await;
+    let made = client
+        .send(Method::POST, "/v1/keys/import", json!({"keys": [row]}))
+        .await;
     assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
     let id = made.text("/data/keys/0/key_id");
     let machine = plane.bearer(PIN);
@@ -145,9 +212,17 @@ async fn imported_key_calls_the_api_by_its_encrypted_digest() {
     assert!(shown.at("/data/last_used_at").is_string(), "{shown:?}");
     client.regenerate(&id, 3_600).await;
     plane.clock.advance(60);
-    assert_eq!(machine.get("/v1/keys").await.status, StatusCode::OK, "it is the old secret now");
+    assert_eq!(
+        machine.get("/v1/keys").await.status,
+        StatusCode::OK,
+        "it is the old secret now"
+    );
     let shown = client.get(&format!("/v1/keys/{id}")).await;
-    assert_eq!(shown.text("/data/secrets/1/last_used_at"), "2027-01-15T08:01:00Z", "{shown:?}");
+    assert_eq!(
+        shown.text("/data/secrets/1/last_used_at"),
+        "2027-01-15T08:01:00Z",
+        "{shown:?}"
+    );
 }
 
 #[tokio::test]
@@ -158,15 +233,26 @@ async fn imports_without_an_at_rest_key_are_refused() {
     let revision = plane.store().revision();
     let answer = import(&client, PIN).await;
     answer.refused(409, "at_rest_key_missing");
-    assert!(answer.text("/error").contains("latchkey at-rest-key generate"), "{answer:?}");
+    assert!(
+        answer
+            .text("/error")
+            .contains("latchkey at-rest-key generate"),
+        "{answer:?}"
+    );
     let dry = json!({"keys": [imported("a", PIN)], "dry_run": true});
-    client.send(Method::POST, "/v1/keys/import", dry).await.refused(409, "at_rest_key_missing");
+    client
+        .send(Method::POST, "/v1/keys/import", dry)
+        .await
+        .refused(409, "at_rest_key_missing");
     assert_eq!(plane.store().revision(), revision);
     client.key("our own need none").await;
 
     // Nothing depends on the key, so any will do.
     restart_with(&mut plane, Some(OTHER_KEY)).await.unwrap();
-    assert_eq!(import(&plane.log_in().await, PIN).await.status, StatusCode::CREATED);
+    assert_eq!(
+        import(&plane.log_in().await, PIN).await.status,
+        StatusCode::CREATED
+    );
 }
 
 #[tokio::test]
@@ -174,10 +260,16 @@ async fn start_without_the_right_at_rest_key_is_refused() {
     let mut plane = Plane::start().await;
     plane.log_in().await.import("CI", PIN).await;
     let wrong = restart_with(&mut plane, Some(OTHER_KEY)).await.unwrap_err();
-    assert!(wrong.contains("encrypted with another at-rest key than the one that is set"), "{wrong}");
+    assert!(
+        wrong.contains("encrypted with another at-rest key than the one that is set"),
+        "{wrong}"
+    );
     plane.at_rest_key = None;
     let missing = plane.try_run().await.err().unwrap().to_string();
-    assert!(missing.contains("at-rest key, and none is set. Set --at-rest-key-file"), "{missing}");
+    assert!(
+        missing.contains("at-rest key, and none is set. Set --at-rest-key-file"),
+        "{missing}"
+    );
     plane.at_rest_key = Some(AT_REST_KEY.to_owned());
     plane.run().await;
     assert!(Node::ready(&plane).await.snapshot.by(PIN).is_some());
@@ -200,8 +292,12 @@ async fn at_rest_key_is_replaced_by_a_start_with_both() {
     fs::write(&old, format!("{:064x}\n", 1)).unwrap();
     restart_with(&mut plane, Some(OTHER_KEY)).await.unwrap();
     let client = plane.log_in().await;
-    import(&client, PIN).await.refused_by(409, "key_taken", "keys[0].sha256");
-    let refused = restart_with(&mut plane, Some(AT_REST_KEY)).await.unwrap_err();
+    import(&client, PIN)
+        .await
+        .refused_by(409, "key_taken", "keys[0].sha256");
+    let refused = restart_with(&mut plane, Some(AT_REST_KEY))
+        .await
+        .unwrap_err();
     assert!(refused.contains("another at-rest key"), "{refused}");
 }
 
@@ -214,14 +310,28 @@ async fn backup_is_encrypted_and_restored_with_its_key_alone() {
     confirms_nothing(&file, &[PIN]);
     plane.take().shutdown().await;
     let database = plane.database();
-    let keys = |key: Option<&str>| AtRestKeys { current: key.and_then(AtRestKey::from_hex), old: None };
+    let keys = |key: Option<&str>| AtRestKeys {
+        current: key.and_then(AtRestKey::from_hex),
+        old: None,
+    };
     let before = bytes(&database);
-    for (key, reason) in [(None, "and none is set"), (Some(OTHER_KEY), "another at-rest key")] {
-        let refused = restore_with(&file, &database, &keys(key), true, 5).await.unwrap_err().to_string();
+    for (key, reason) in [
+        (None, "and none is set"),
+        (Some(OTHER_KEY), "another at-rest key"),
+    ] {
+        let refused = restore_with(&file, &database, &keys(key), true, 5)
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(refused.contains(reason), "{refused}");
-        assert!(bytes(&database) == before, "a refused restore changes nothing");
+        assert!(
+            bytes(&database) == before,
+            "a refused restore changes nothing"
+        );
     }
-    restore_with(&file, &database, &keys(Some(AT_REST_KEY)), true, 5).await.unwrap();
+    restore_with(&file, &database, &keys(Some(AT_REST_KEY)), true, 5)
+        .await
+        .unwrap();
     plane.run().await;
     assert!(Node::ready(&plane).await.snapshot.by(PIN).is_some());
 }
@@ -231,20 +341,33 @@ async fn masks_show_nothing_of_a_digest() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let body = json!({"url": "https://example.com/", "events": ["key.created"]});
-    assert_eq!(client.send(Method::POST, "/v1/webhooks", body).await.status, StatusCode::CREATED);
+    assert_eq!(
+        client.send(Method::POST, "/v1/webhooks", body).await.status,
+        StatusCode::CREATED
+    );
     let id = client.import("CI", PIN).await;
     let shown = [
-        client.get(&format!("/v1/keys/{id}")).await.text("/data/key_prefix"),
+        client
+            .get(&format!("/v1/keys/{id}"))
+            .await
+            .text("/data/key_prefix"),
         client.get("/v1/keys").await.text("/data/keys/0/key_prefix"),
-        client.get("/v1/audit?action=key.import").await.text("/data/entries/0/after/key_prefix"),
+        client
+            .get("/v1/audit?action=key.import")
+            .await
+            .text("/data/entries/0/after/key_prefix"),
     ];
     assert_eq!(shown, ["imported"; 3]);
-    let sent: String =
-        sqlx::query_scalar("SELECT body FROM webhook_deliveries").fetch_one(&plane.pool().await).await.unwrap();
+    let sent: String = sqlx::query_scalar("SELECT body FROM webhook_deliveries")
+        .fetch_one(&plane.pool().await)
+        .await
+        .unwrap();
     assert!(sent.contains(r#""key_prefix":"imported""#), "{sent}");
     // An export is imported as it is.
     let mut row = imported("CD", "pin-000007");
     row["key_prefix"] = json!("imported");
-    let made = client.send(Method::POST, "/v1/keys/import", json!({"keys": [row]})).await;
+    let made = client
+        .send(Method::POST, "/v1/keys/import", json!({"keys": [row]}))
+        .await;
     assert_eq!(made.text("/data/keys/0/key_prefix"), "imported");
 }

@@ -1,4 +1,5 @@
-//! The audit: every change by somebody, with who, when and from where; append-only, and without a secret.
+//! The audit: every change by somebody, with who, when and from where; append-only, and without a
+//! secret.
 
 use crate::harness::{Answer, Client, EMAIL, PASSWORD, Plane};
 use reqwest::{Method, StatusCode};
@@ -11,7 +12,10 @@ async fn entries(client: &Client<'_>, query: &str) -> Vec<Value> {
 }
 
 fn actions(entries: &[Value]) -> Vec<&str> {
-    entries.iter().map(|entry| entry["action"].as_str().unwrap()).collect()
+    entries
+        .iter()
+        .map(|entry| entry["action"].as_str().unwrap())
+        .collect()
 }
 
 #[tokio::test]
@@ -20,18 +24,30 @@ async fn every_change_has_its_entry() {
     let admin = plane.log_in().await;
     plane.clock.advance(10);
     let id = admin.key("CI").await;
-    let edit = admin.request(Method::PATCH, &format!("/v1/keys/{id}")).json(&json!({"limits": {"minute": 5}}));
-    let edit = edit.header("x-forwarded-for", "198.51.100.7").header("x-request-id", "edit-1");
+    let edit = admin
+        .request(Method::PATCH, &format!("/v1/keys/{id}"))
+        .json(&json!({"limits": {"minute": 5}}));
+    let edit = edit
+        .header("x-forwarded-for", "198.51.100.7")
+        .header("x-request-id", "edit-1");
     assert_eq!(Answer::of(edit).await.status, StatusCode::OK);
     // What makes no difference is no change.
-    admin.patch(&format!("/v1/keys/{id}"), json!({"limits": {"minute": 5}})).await;
+    admin
+        .patch(&format!("/v1/keys/{id}"), json!({"limits": {"minute": 5}}))
+        .await;
     admin.delete(&format!("/v1/keys/{id}")).await;
     admin.delete(&format!("/v1/keys/{id}")).await;
-    let user = admin.user("dev@localhost", json!({"roles": ["dns_manager"]})).await;
-    admin.patch(&user, json!({"password": "another password", "roles": []})).await;
+    let user = admin
+        .user("dev@localhost", json!({"roles": ["dns_manager"]}))
+        .await;
+    admin
+        .patch(&user, json!({"password": "another password", "roles": []}))
+        .await;
     let subaccount = admin.subaccount("dev").await;
     admin.delete(&format!("/v1/subaccounts/{subaccount}")).await;
-    admin.put("/v1/routes", json!({"rules": [], "unmatched": "deny"})).await;
+    admin
+        .put("/v1/routes", json!({"rules": [], "unmatched": "deny"}))
+        .await;
     let tiers = json!({"tiers": [{"name": "basic", "limits": {"minute": 7}}]});
     assert_eq!(admin.put("/v1/tiers", tiers).await.status, StatusCode::OK);
 
@@ -55,25 +71,48 @@ async fn every_change_has_its_entry() {
     let [update, create] = [&all[7], &all[8]];
     assert_eq!(update["before"], json!({"limits": {}}));
     assert_eq!(update["after"], json!({"limits": {"minute": 5}}));
-    assert_eq!(update["target"], json!({"type": "key", "id": id, "name": "CI"}));
-    assert_eq!((&update["source_address"], &update["request_id"]), (&json!("198.51.100.7"), &json!("edit-1")));
+    assert_eq!(
+        update["target"],
+        json!({"type": "key", "id": id, "name": "CI"})
+    );
+    assert_eq!(
+        (&update["source_address"], &update["request_id"]),
+        (&json!("198.51.100.7"), &json!("edit-1"))
+    );
     assert_eq!(update["at"], "2027-01-15T08:00:10Z");
-    assert_eq!((&update["actor"]["type"], &update["actor"]["name"]), (&json!("user"), &json!(EMAIL)));
-    assert_eq!((&create["before"], &create["after"]["name"]), (&Value::Null, &json!("CI")));
+    assert_eq!(
+        (&update["actor"]["type"], &update["actor"]["name"]),
+        (&json!("user"), &json!(EMAIL))
+    );
+    assert_eq!(
+        (&create["before"], &create["after"]["name"]),
+        (&Value::Null, &json!("CI"))
+    );
     // No proxy has said from where.
     assert_eq!(create["source_address"], Value::Null);
-    assert_eq!(all[4]["after"], json!({"roles": [], "password": "[redacted]"}));
-    assert_eq!(all[10]["actor"], json!({"type": "system", "id": null, "name": null}));
+    assert_eq!(
+        all[4]["after"],
+        json!({"roles": [], "password": "[redacted]"})
+    );
+    assert_eq!(
+        all[10]["actor"],
+        json!({"type": "system", "id": null, "name": null})
+    );
 }
 
 #[tokio::test]
 async fn what_a_key_does_is_said_to_be_its_doing() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
-    let key = admin.generate(json!({"name": "CI", "permissions": ["account:*"]})).await;
+    let key = admin
+        .generate(json!({"name": "CI", "permissions": ["account:*"]}))
+        .await;
     plane.bearer(&key.text("/data/api_key")).key("made").await;
     let newest = &entries(&admin, "limit=1").await[0];
-    assert_eq!(newest["actor"], json!({"type": "key", "id": key.text("/data/key_id"), "name": "CI"}));
+    assert_eq!(
+        newest["actor"],
+        json!({"type": "key", "id": key.text("/data/key_id"), "name": "CI"})
+    );
 }
 
 #[tokio::test]
@@ -82,9 +121,18 @@ async fn a_change_that_is_refused_leaves_no_entry() {
     let admin = plane.log_in().await;
     admin.key("CI").await;
     let before = entries(&admin, "").await.len();
-    admin.generate(json!({"name": "CI"})).await.refused_by(409, "name_taken", "name");
-    admin.delete("/v1/keys/key_000000000000").await.refused(404, "key_not_found");
-    plane.log_in_as(EMAIL, "a wrong password").await.refused(401, "invalid_credentials");
+    admin
+        .generate(json!({"name": "CI"}))
+        .await
+        .refused_by(409, "name_taken", "name");
+    admin
+        .delete("/v1/keys/key_000000000000")
+        .await
+        .refused(404, "key_not_found");
+    plane
+        .log_in_as(EMAIL, "a wrong password")
+        .await
+        .refused(401, "invalid_credentials");
     assert_eq!(entries(&admin, "").await.len(), before);
 }
 
@@ -99,19 +147,39 @@ async fn it_is_read_page_by_page_and_by_what_one_looks_for() {
     let first = admin.get("/v1/audit?limit=3&action=key").await;
     assert_eq!(first.at("/data/entries").as_array().unwrap().len(), 3);
     let cursor = first.text("/data/next_cursor");
-    let second = admin.get(&format!("/v1/audit?limit=3&action=key&cursor={cursor}")).await;
+    let second = admin
+        .get(&format!("/v1/audit?limit=3&action=key&cursor={cursor}"))
+        .await;
     assert_eq!(second.at("/data/entries/0/target/name"), "key 1");
     assert_eq!(second.at("/data/entries").as_array().unwrap().len(), 2);
     assert_eq!(second.at("/data/next_cursor"), &Value::Null);
 
-    let named = |entries: Vec<Value>| entries.iter().map(|entry| entry["target"]["name"].clone()).collect::<Vec<_>>();
+    let named = |entries: Vec<Value>| {
+        entries
+            .iter()
+            .map(|entry| entry["target"]["name"].clone())
+            .collect::<Vec<_>>()
+    };
     assert_eq!(named(entries(&admin, "target=key%203").await), ["key 3"]);
     let window = "action=key.create&since=2027-01-15T08:01:00Z&until=2027-01-15T08:03:00Z";
     assert_eq!(named(entries(&admin, window).await), ["key 2", "key 1"]);
     assert_eq!(entries(&admin, "action=ke").await.len(), 0);
-    assert_eq!(entries(&admin, &format!("actor={EMAIL}&action=key")).await.len(), 5);
-    for (query, field) in [("cursor=x", "cursor"), ("limit=0", "limit"), ("since=x", "since"), ("page=1", "page")] {
-        admin.get(&format!("/v1/audit?{query}")).await.refused_by(400, "invalid_request", field);
+    assert_eq!(
+        entries(&admin, &format!("actor={EMAIL}&action=key"))
+            .await
+            .len(),
+        5
+    );
+    for (query, field) in [
+        ("cursor=x", "cursor"),
+        ("limit=0", "limit"),
+        ("since=x", "since"),
+        ("page=1", "page"),
+    ] {
+        admin
+            .get(&format!("/v1/audit?{query}"))
+            .await
+            .refused_by(400, "invalid_request", field);
     }
 }
 
@@ -119,8 +187,18 @@ async fn it_is_read_page_by_page_and_by_what_one_looks_for() {
 async fn nobody_reads_it_without_the_permission() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
-    admin.user("dev@localhost", json!({"permissions": ["account:apikeys:*"]})).await;
-    plane.client("dev@localhost").await.get("/v1/audit").await.refused(403, "missing_permission");
+    admin
+        .user(
+            "dev@localhost",
+            json!({"permissions": ["account:apikeys:*"]}),
+        )
+        .await;
+    plane
+        .client("dev@localhost")
+        .await
+        .get("/v1/audit")
+        .await
+        .refused(403, "missing_permission");
 }
 
 #[tokio::test]
@@ -138,11 +216,22 @@ async fn it_cannot_be_rewritten() {
 async fn no_secret_is_in_it() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
-    let key = admin.generate(json!({"name": "CI", "permissions": ["account:*"]})).await.text("/data/api_key");
+    let key = admin
+        .generate(json!({"name": "CI", "permissions": ["account:*"]}))
+        .await
+        .text("/data/api_key");
     let user = admin.user("dev@localhost", json!({})).await;
-    admin.patch(&user, json!({"password": "another secret of the tests"})).await;
+    admin
+        .patch(&user, json!({"password": "another secret of the tests"}))
+        .await;
     let told = format!("{:?}", entries(&admin, "").await);
-    for secret in [key.as_str(), &key[8..], PASSWORD, "another secret of the tests", &admin.token] {
+    for secret in [
+        key.as_str(),
+        &key[8..],
+        PASSWORD,
+        "another secret of the tests",
+        &admin.token,
+    ] {
         assert!(!told.contains(secret), "{secret} in {told}");
     }
     assert!(told.contains(&format!("{}...", &key[..12])), "{told}");

@@ -12,7 +12,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 async fn opened(path: &Path) -> SqlitePool {
-    SqlitePool::connect_with(SqliteConnectOptions::new().filename(path)).await.unwrap()
+    SqlitePool::connect_with(SqliteConnectOptions::new().filename(path))
+        .await
+        .unwrap()
 }
 
 async fn number(pool: &SqlitePool, query: &'static str) -> i64 {
@@ -21,9 +23,17 @@ async fn number(pool: &SqlitePool, query: &'static str) -> i64 {
 
 /// What is in the database's directory, without the database and what belongs to it.
 fn others(database: &Path) -> BTreeSet<String> {
-    let names = fs::read_dir(database.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name());
+    let names = fs::read_dir(database.parent().unwrap())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
     let names = names.map(|name| name.into_string().unwrap());
-    names.filter(|name| !["latchkey.db", "-wal", "-shm", ".lock"].iter().any(|end| name.ends_with(end))).collect()
+    names
+        .filter(|name| {
+            !["latchkey.db", "-wal", "-shm", ".lock"]
+                .iter()
+                .any(|end| name.ends_with(end))
+        })
+        .collect()
 }
 
 fn beside(plane: &Plane, name: &str) -> PathBuf {
@@ -44,29 +54,51 @@ async fn a_backup_under_writes_is_of_one_moment() {
         });
         // Each revision is two keys more or two less: a moment has an even number.
         while !copy.is_finished() {
-            let made = plane.create_keys(&format!("{round}-{}", plane.store().revision()), 2).await;
+            let made = plane
+                .create_keys(&format!("{round}-{}", plane.store().revision()), 2)
+                .await;
             if plane.store().revision() % 3 == 0 {
                 let ids: Vec<_> = made.into_iter().map(|(_, id)| id).collect();
-                plane.store().revoke_keys(&account, &ids, START).await.unwrap();
+                plane
+                    .store()
+                    .revoke_keys(&account, &ids, START)
+                    .await
+                    .unwrap();
             }
         }
         let Backup { revision, bytes } = copy.await.unwrap();
         assert_eq!(fs::metadata(&file).unwrap().len(), bytes);
-        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         let pool = opened(&file).await;
-        assert_eq!(number(&pool, "SELECT revision FROM meta").await, i64::try_from(revision).unwrap());
+        assert_eq!(
+            number(&pool, "SELECT revision FROM meta").await,
+            i64::try_from(revision).unwrap()
+        );
         assert_eq!(
             number(&pool, "SELECT COALESCE(MAX(revision), 1) FROM keys").await,
             i64::try_from(revision).unwrap()
         );
-        assert_eq!(number(&pool, "SELECT COUNT(*) FROM keys WHERE revoked_at IS NULL").await % 2, 0);
-        assert_eq!(number(&pool, "SELECT COUNT(*) FROM pragma_foreign_key_check").await, 0);
+        assert_eq!(
+            number(&pool, "SELECT COUNT(*) FROM keys WHERE revoked_at IS NULL").await % 2,
+            0
+        );
+        assert_eq!(
+            number(&pool, "SELECT COUNT(*) FROM pragma_foreign_key_check").await,
+            0
+        );
         pool.close().await;
         sizes.insert(revision);
     }
     assert_eq!(sizes.len(), 5, "nothing was written meanwhile");
     let expected = (0..5).map(|round| format!("{round}.db"));
-    assert_eq!(others(&plane.database()), expected.collect(), "something is left behind");
+    assert_eq!(
+        others(&plane.database()),
+        expected.collect(),
+        "something is left behind"
+    );
 }
 
 #[tokio::test]
@@ -76,16 +108,31 @@ async fn a_backup_writes_over_nothing_and_leaves_nothing_behind() {
     fs::write(&taken, "mine").unwrap();
     let refused = backup(&plane.database(), &taken).await.unwrap_err();
     assert!(matches!(refused, BackupError::Exists(_)), "{refused}");
-    assert_eq!(refused.to_string(), format!("{} is there already", taken.display()));
+    assert_eq!(
+        refused.to_string(),
+        format!("{} is there already", taken.display())
+    );
     assert_eq!(fs::read_to_string(&taken).unwrap(), "mine");
-    let refused = backup(&beside(&plane, "absent.db"), &beside(&plane, "copy")).await.unwrap_err().to_string();
+    let refused = backup(&beside(&plane, "absent.db"), &beside(&plane, "copy"))
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(refused.contains("absent.db: "), "{refused}");
     let refused = backup(&taken, &beside(&plane, "copy")).await.unwrap_err();
     assert!(matches!(refused, BackupError::Foreign(_)), "{refused}");
-    assert_eq!(others(&plane.database()), BTreeSet::from(["taken".to_owned()]));
+    assert_eq!(
+        others(&plane.database()),
+        BTreeSet::from(["taken".to_owned()])
+    );
     // It needs no control plane either.
     plane.take().shutdown().await;
-    assert!(backup(&plane.database(), &beside(&plane, "copy")).await.unwrap().revision >= 1);
+    assert!(
+        backup(&plane.database(), &beside(&plane, "copy"))
+            .await
+            .unwrap()
+            .revision
+            >= 1
+    );
 }
 
 #[tokio::test]
@@ -99,34 +146,76 @@ async fn what_is_restored_is_there_and_another_history() {
     let pool = plane.pool().await;
     pool.close().await;
 
-    let refused = restore(&file, &plane.database(), true, 5).await.unwrap_err().to_string();
-    assert!(refused.contains("in use by another control plane"), "{refused}");
+    let refused = restore(&file, &plane.database(), true, 5)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("in use by another control plane"),
+        "{refused}"
+    );
     plane.take().shutdown().await;
-    let refused = restore(&file, &plane.database(), false, 5).await.unwrap_err();
+    let refused = restore(&file, &plane.database(), false, 5)
+        .await
+        .unwrap_err();
     assert!(matches!(refused, BackupError::Exists(_)), "{refused}");
 
     let restored = restore(&file, &plane.database(), true, 5).await.unwrap();
     let former = beside(&plane, "latchkey.db.before-restore-5");
-    let expected = Restored { revision: made.revision, keys: 1, former: Some(former.clone()), replaces_later: true };
+    let expected = Restored {
+        revision: made.revision,
+        keys: 1,
+        former: Some(former.clone()),
+        replaces_later: true,
+    };
     assert_eq!(restored, expected);
-    assert_eq!(fs::metadata(plane.database()).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(plane.database()).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     plane.run().await;
     assert_ne!(plane.store().epoch(), epoch);
-    let ended = plane.request(reqwest::Method::GET, "/v1/keys").bearer_auth(before).send().await.unwrap();
+    let ended = plane
+        .request(reqwest::Method::GET, "/v1/keys")
+        .bearer_auth(before)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(ended.status(), StatusCode::UNAUTHORIZED);
     let client = plane.log_in().await;
-    assert_eq!(client.get(&format!("/v1/keys/{kept}")).await.status, StatusCode::OK);
-    client.get(&format!("/v1/keys/{lost}")).await.refused(404, "key_not_found");
+    assert_eq!(
+        client.get(&format!("/v1/keys/{kept}")).await.status,
+        StatusCode::OK
+    );
+    client
+        .get(&format!("/v1/keys/{lost}"))
+        .await
+        .refused(404, "key_not_found");
     client.key("new").await;
     let pool = plane.pool().await;
-    for next in ["SELECT MAX(seq) FROM keys", "SELECT seq FROM sqlite_sequence WHERE name = 'policies'"] {
-        assert!(number(&pool, next).await > 1_000_000, "a number may be given again");
+    for next in [
+        "SELECT MAX(seq) FROM keys",
+        "SELECT seq FROM sqlite_sequence WHERE name = 'policies'",
+    ] {
+        assert!(
+            number(&pool, next).await > 1_000_000,
+            "a number may be given again"
+        );
     }
-    assert_eq!(number(&opened(&former).await, "SELECT COUNT(*) FROM keys").await, 2, "the former one is whole");
-    assert_eq!(number(&opened(&file).await, "SELECT COUNT(*) FROM keys").await, 1, "the backup is as it was");
+    assert_eq!(
+        number(&opened(&former).await, "SELECT COUNT(*) FROM keys").await,
+        2,
+        "the former one is whole"
+    );
+    assert_eq!(
+        number(&opened(&file).await, "SELECT COUNT(*) FROM keys").await,
+        1,
+        "the backup is as it was"
+    );
 }
 
-/// A control plane that was killed leaves a log with changes that the database's file does not have.
+/// A control plane that was killed leaves a log with changes that the database's file does not
+/// have.
 #[tokio::test]
 async fn a_log_that_was_left_goes_with_its_database() {
     let mut plane = Plane::start().await;
@@ -134,7 +223,8 @@ async fn a_log_that_was_left_goes_with_its_database() {
     let file = beside(&plane, "backup");
     backup(&plane.database(), &file).await.unwrap();
     plane.create_keys("after", 3).await;
-    let left = ["latchkey.db", "latchkey.db-wal"].map(|name| (name, fs::read(beside(&plane, name)).unwrap()));
+    let left = ["latchkey.db", "latchkey.db-wal"]
+        .map(|name| (name, fs::read(beside(&plane, name)).unwrap()));
     plane.take().shutdown().await;
     for (name, content) in left {
         fs::write(beside(&plane, name), content).unwrap();
@@ -150,15 +240,30 @@ async fn a_log_that_was_left_goes_with_its_database() {
 async fn what_cannot_be_restored_leaves_the_database_as_it_is() {
     let mut plane = Plane::start().await;
     plane.create_keys("key", 200).await;
-    let [text, foreign, newer, damaged] = ["text", "foreign", "newer", "damaged"].map(|name| beside(&plane, name));
-    fs::write(&text, "not a database at all, but longer than SQLite's header of a hundred bytes would be".repeat(9))
+    let [text, foreign, newer, damaged] =
+        ["text", "foreign", "newer", "damaged"].map(|name| beside(&plane, name));
+    fs::write(
+        &text,
+        "not a database at all, but longer than SQLite's header of a hundred bytes would be"
+            .repeat(9),
+    )
+    .unwrap();
+    let pool = SqlitePool::connect_with(
+        SqliteConnectOptions::new()
+            .filename(&foreign)
+            .create_if_missing(true),
+    );
+    sqlx::query("CREATE TABLE meta (id INTEGER)")
+        .execute(&pool.await.unwrap())
+        .await
         .unwrap();
-    let pool = SqlitePool::connect_with(SqliteConnectOptions::new().filename(&foreign).create_if_missing(true));
-    sqlx::query("CREATE TABLE meta (id INTEGER)").execute(&pool.await.unwrap()).await.unwrap();
     backup(&plane.database(), &newer).await.unwrap();
     let later = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
          VALUES (9999, 'later', TRUE, x'00', 1)";
-    sqlx::query(later).execute(&opened(&newer).await).await.unwrap();
+    sqlx::query(later)
+        .execute(&opened(&newer).await)
+        .await
+        .unwrap();
     backup(&plane.database(), &damaged).await.unwrap();
     let mut bytes = fs::read(&damaged).unwrap();
     let len = bytes.len();
@@ -170,12 +275,21 @@ async fn what_cannot_be_restored_leaves_the_database_as_it_is() {
     for (file, expected) in [
         (&text, "is not a database of Latchkey"),
         (&foreign, "is not a database of Latchkey"),
-        (&newer, "is from a newer version of Latchkey: it has migration 9999"),
+        (
+            &newer,
+            "is from a newer version of Latchkey: it has migration 9999",
+        ),
         (&damaged, "is damaged: "),
         (&beside(&plane, "absent"), "No such file or directory"),
     ] {
-        let refused = restore(file, &plane.database(), true, 5).await.unwrap_err().to_string();
-        assert!(refused.starts_with(&file.display().to_string()) && refused.contains(expected), "{refused}");
+        let refused = restore(file, &plane.database(), true, 5)
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(
+            refused.starts_with(&file.display().to_string()) && refused.contains(expected),
+            "{refused}"
+        );
         assert!(fs::read(plane.database()).unwrap() == before, "{refused}");
     }
     let expected = ["damaged", "foreign", "newer", "text"].map(str::to_owned);
@@ -192,8 +306,13 @@ async fn a_backup_makes_a_database_where_there_is_none() {
     let database = elsewhere.path().join("latchkey.db");
     let restored = restore(&file, &database, false, 5).await.unwrap();
     assert_eq!((restored.keys, restored.former), (3, None));
-    let store = Store::open(&database, OpenMode::CreateIfMissing).await.unwrap();
+    let store = Store::open(&database, OpenMode::CreateIfMissing)
+        .await
+        .unwrap();
     assert_ne!(store.epoch(), plane.store().epoch());
     assert_eq!(store.revision(), plane.store().revision());
-    assert_eq!(plane.log_in_as("admin@localhost", PASSWORD).await.status, StatusCode::OK);
+    assert_eq!(
+        plane.log_in_as("admin@localhost", PASSWORD).await.status,
+        StatusCode::OK
+    );
 }

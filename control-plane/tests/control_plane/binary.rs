@@ -24,9 +24,18 @@ impl Process {
     }
 
     /// With these variables.
-    pub(crate) fn start_with(directory: &Path, flags: &[&str], environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_with(
+        directory: &Path,
+        flags: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_latchkey"))
-            .args(["serve", "--http-listen=127.0.0.1:0", "--stream-listen=127.0.0.1:0", "--ready-file=ready.json"])
+            .args([
+                "serve",
+                "--http-listen=127.0.0.1:0",
+                "--stream-listen=127.0.0.1:0",
+                "--ready-file=ready.json",
+            ])
             .arg("--create-database")
             .args(flags)
             .current_dir(directory)
@@ -35,7 +44,13 @@ impl Process {
             .env("RUST_LOG", "trace")
             .stdout(Stdio::piped())
             // A pipe that nobody reads would stop it.
-            .stderr(fs::File::options().create(true).append(true).open(directory.join("log")).unwrap())
+            .stderr(
+                fs::File::options()
+                    .create(true)
+                    .append(true)
+                    .open(directory.join("log"))
+                    .unwrap(),
+            )
             .spawn()
             .unwrap();
         Self(Some(child))
@@ -53,7 +68,11 @@ impl Process {
                 let ready: Value = serde_json::from_str(&text).unwrap();
                 return format!("http://{}", ready[of].as_str().unwrap());
             }
-            assert!(Instant::now() < deadline, "not ready: {}", fs::read_to_string(directory.join("log")).unwrap());
+            assert!(
+                Instant::now() < deadline,
+                "not ready: {}",
+                fs::read_to_string(directory.join("log")).unwrap()
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -63,20 +82,39 @@ impl Process {
         self.signal(signal);
         let mut child = self.0.take().unwrap();
         let mut stdout = String::new();
-        child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+        child
+            .stdout
+            .take()
+            .unwrap()
+            .read_to_string(&mut stdout)
+            .unwrap();
         assert!(child.wait().unwrap().success());
         stdout
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.0.as_ref().unwrap().id().try_into().unwrap()), signal).unwrap();
+        kill(
+            Pid::from_raw(self.0.as_ref().unwrap().id().try_into().unwrap()),
+            signal,
+        )
+        .unwrap();
     }
 
-    /// Memory in MB, by its name in `/proc/PID/status`: `VmRSS` is resident, `VmHWM` the most that ever was.
+    /// Memory in MB, by its name in `/proc/PID/status`: `VmRSS` is resident, `VmHWM` the most that
+    /// ever was.
     pub(crate) fn memory(&self, name: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.0.as_ref().unwrap().id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap();
-        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() / 1_024
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.0.as_ref().unwrap().id())).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+            .unwrap();
+        line.trim()
+            .strip_suffix(" kB")
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+            / 1_024
     }
 
     /// Waits until it has ended.
@@ -97,11 +135,18 @@ impl Drop for Process {
 
 async fn log_in(http: &str, password: &str) -> reqwest::Response {
     let body = json!({"email": "admin@localhost", "password": password});
-    http_client().post(format!("{http}/v1/sessions")).json(&body).send().await.unwrap()
+    http_client()
+        .post(format!("{http}/v1/sessions"))
+        .json(&body)
+        .send()
+        .await
+        .unwrap()
 }
 
 fn password(stdout: &str) -> String {
-    let line = stdout.strip_prefix("Password of admin@localhost, shown only this once: ").unwrap();
+    let line = stdout
+        .strip_prefix("Password of admin@localhost, shown only this once: ")
+        .unwrap();
     line.trim_end().to_owned()
 }
 
@@ -118,7 +163,10 @@ async fn the_first_password_is_printed_once_and_no_secret_is_kept() {
     let session: Value = log_in(&http, &password).await.json().await.unwrap();
     let token = session["data"]["token"].as_str().unwrap().to_owned();
     let client = http_client();
-    let request = client.post(format!("{http}/v1/keys/generate")).bearer_auth(&token).json(&json!({"name": "CI"}));
+    let request = client
+        .post(format!("{http}/v1/keys/generate"))
+        .bearer_auth(&token)
+        .json(&json!({"name": "CI"}));
     let made: Value = request.send().await.unwrap().json().await.unwrap();
     let key = made["data"]["api_key"].as_str().unwrap().to_owned();
     // A secret where none belongs is not logged either.
@@ -127,29 +175,61 @@ async fn the_first_password_is_printed_once_and_no_secret_is_kept() {
         assert!(request.send().await.unwrap().status().is_client_error());
     }
     for secret in [&key, &token] {
-        let answer = client.get(format!("{http}/v1/keys")).header("x-request-id", secret).send().await.unwrap();
+        let answer = client
+            .get(format!("{http}/v1/keys"))
+            .header("x-request-id", secret)
+            .send()
+            .await
+            .unwrap();
         assert_ne!(answer.headers()["x-request-id"], secret.as_str());
     }
     assert!(!log_in(&http, &key).await.status().is_success());
     let authorization = format!("Bearer {NODE_TOKEN}");
     let url = process.address(directory.path(), "stream");
     let mut stream = Stream::open_at(url, Some(&authorization)).await.unwrap();
-    let (snapshot_secret, meter_secret) = (b"distinct-snap-01".to_vec(), b"distinct-metr-02".to_vec());
-    let secrets = Hello { snapshot_secret: snapshot_secret.clone(), meter_secret: meter_secret.clone(), ..hello() };
-    stream.send(from_node::Message::Hello(complete(secrets, &Snapshot::default()))).await;
-    assert!(matches!(stream.next().await, Ok(to_node::Message::Welcome(_))));
+    let (snapshot_secret, meter_secret) =
+        (b"distinct-snap-01".to_vec(), b"distinct-metr-02".to_vec());
+    let secrets = Hello {
+        snapshot_secret: snapshot_secret.clone(),
+        meter_secret: meter_secret.clone(),
+        ..hello()
+    };
+    stream
+        .send(from_node::Message::Hello(complete(
+            secrets,
+            &Snapshot::default(),
+        )))
+        .await;
+    assert!(matches!(
+        stream.next().await,
+        Ok(to_node::Message::Welcome(_))
+    ));
     let mut answers = String::new();
     for path in ["/v1/nodes", "/metrics", "/v1/audit"] {
-        let answer = client.get(format!("{http}{path}")).bearer_auth(&token).send().await.unwrap();
+        let answer = client
+            .get(format!("{http}{path}"))
+            .bearer_auth(&token)
+            .send()
+            .await
+            .unwrap();
         answers += &answer.text().await.unwrap();
     }
     assert!(answers.contains("edge-1"), "{answers}");
     fs::write(directory.path().join("answers"), answers).unwrap();
-    assert_eq!(process.stop(Signal::SIGTERM), "", "the password is printed once");
+    assert_eq!(
+        process.stop(Signal::SIGTERM),
+        "",
+        "the password is printed once"
+    );
     let as_list = |secret: &[u8]| format!("{secret:?}").trim_matches(['[', ']']).to_owned();
     let of_node = [snapshot_secret, meter_secret].map(|secret| {
         let text = String::from_utf8(secret.clone()).unwrap();
-        [text, hex::encode(&secret), hex::encode_upper(&secret), as_list(&secret)]
+        [
+            text,
+            hex::encode(&secret),
+            hex::encode_upper(&secret),
+            as_list(&secret),
+        ]
     });
 
     let mut places = 0;
@@ -157,13 +237,21 @@ async fn the_first_password_is_printed_once_and_no_secret_is_kept() {
         let path = entry.unwrap().path();
         let content = fs::read(&path).unwrap();
         let secrets = [key.as_str(), token.as_str(), password.as_str(), NODE_TOKEN];
-        for secret in secrets.into_iter().chain(of_node.iter().flatten().map(String::as_str)) {
-            let found = content.windows(secret.len()).any(|window| window == secret.as_bytes());
+        for secret in secrets
+            .into_iter()
+            .chain(of_node.iter().flatten().map(String::as_str))
+        {
+            let found = content
+                .windows(secret.len())
+                .any(|window| window == secret.as_bytes());
             assert!(!found, "a secret is in {}", path.display());
         }
         places += 1;
     }
-    assert!(places >= 3, "there should be a database, its lock and a log");
+    assert!(
+        places >= 3,
+        "there should be a database, its lock and a log"
+    );
     let log = fs::read_to_string(directory.path().join("log")).unwrap();
     assert!(
         log.contains("key generated") && log.contains("node connected") && log.contains("TRACE"),
@@ -174,7 +262,10 @@ async fn the_first_password_is_printed_once_and_no_secret_is_kept() {
 /// Waits until the log has this.
 fn logs(directory: &Path, text: &str) {
     let deadline = Instant::now() + Duration::from_secs(20);
-    while !fs::read_to_string(directory.join("log")).unwrap().contains(text) {
+    while !fs::read_to_string(directory.join("log"))
+        .unwrap()
+        .contains(text)
+    {
         assert!(Instant::now() < deadline, "`{text}` is not logged");
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -185,11 +276,20 @@ async fn expired_node_of_0_1_is_logged() {
     let directory = tempfile::tempdir().unwrap();
     let process = Process::start(directory.path(), &["--node-grace-ms=100"]);
     let url = process.address(directory.path(), "stream");
-    let mut stream = Stream::open_at(url, Some(&format!("Bearer {NODE_TOKEN}"))).await.unwrap();
+    let mut stream = Stream::open_at(url, Some(&format!("Bearer {NODE_TOKEN}")))
+        .await
+        .unwrap();
     stream.send(from_node::Message::Hello(former_hello())).await;
-    assert!(matches!(stream.next().await, Ok(to_node::Message::Welcome(_))));
+    assert!(matches!(
+        stream.next().await,
+        Ok(to_node::Message::Welcome(_))
+    ));
     let warning = "a lost node of version 0.1 is no longer counted, though it may go on serving";
-    assert!(!fs::read_to_string(directory.path().join("log")).unwrap().contains(warning));
+    assert!(
+        !fs::read_to_string(directory.path().join("log"))
+            .unwrap()
+            .contains(warning)
+    );
     drop(stream);
     logs(directory.path(), warning);
 }
@@ -197,16 +297,36 @@ async fn expired_node_of_0_1_is_logged() {
 #[tokio::test]
 async fn shared_token_is_deprecated() {
     let deprecated = "is one token for all Envoys and is deprecated";
-    for (environment, accepted) in [(&[("LATCHKEY_NODE_TOKEN", NODE_TOKEN)][..], true), (&[], false)] {
+    for (environment, accepted) in [
+        (&[("LATCHKEY_NODE_TOKEN", NODE_TOKEN)][..], true),
+        (&[], false),
+    ] {
         let directory = tempfile::tempdir().unwrap();
         let process = Process::start_with(directory.path(), &[], environment);
         let url = process.address(directory.path(), "stream");
-        let mut stream = Stream::open_at(url, Some(&format!("Bearer {NODE_TOKEN}"))).await.unwrap();
-        stream.send(from_node::Message::Hello(complete(hello(), &Snapshot::default()))).await;
+        let mut stream = Stream::open_at(url, Some(&format!("Bearer {NODE_TOKEN}")))
+            .await
+            .unwrap();
+        stream
+            .send(from_node::Message::Hello(complete(
+                hello(),
+                &Snapshot::default(),
+            )))
+            .await;
         let welcomed = matches!(stream.next().await, Ok(to_node::Message::Welcome(_)));
         let http = process.http(directory.path());
-        let metrics = http_client().get(format!("{http}/metrics")).send().await.unwrap().text().await.unwrap();
-        let refused = format!("latchkey_node_token_refusals_total{{reason=\"token\"}} {}\n", u8::from(!accepted));
+        let metrics = http_client()
+            .get(format!("{http}/metrics"))
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
+        let refused = format!(
+            "latchkey_node_token_refusals_total{{reason=\"token\"}} {}\n",
+            u8::from(!accepted)
+        );
         assert!(metrics.contains(&refused), "{metrics}");
         process.stop(Signal::SIGTERM);
         let log = fs::read_to_string(directory.path().join("log")).unwrap();
@@ -223,14 +343,19 @@ fn a_port_that_is_taken_is_said_in_one_line_and_makes_nothing() {
         let flags = [format!("{flag}={address}"), "--log-level=warn".to_owned()];
         let command = Command::new(env!("CARGO_BIN_EXE_latchkey"))
             .args(["serve", "--node-token", NODE_TOKEN])
-            .arg(if flag == "--http-listen" { "--stream-listen=127.0.0.1:0" } else { "--http-listen=127.0.0.1:0" })
+            .arg(if flag == "--http-listen" {
+                "--stream-listen=127.0.0.1:0"
+            } else {
+                "--http-listen=127.0.0.1:0"
+            })
             .args(flags)
             .current_dir(directory.path())
             .env_clear()
             .output()
             .unwrap();
         assert_eq!(command.status.code(), Some(1));
-        let expected = format!("latchkey: cannot listen on {address} ({flag}): address already in use\n");
+        let expected =
+            format!("latchkey: cannot listen on {address} ({flag}): address already in use\n");
         assert_eq!(String::from_utf8(command.stderr).unwrap(), expected);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
@@ -242,7 +367,13 @@ fn a_password_that_nobody_can_see_is_nobodys() {
     let (reader, unread) = std::io::pipe().unwrap();
     drop(reader);
     let command = Command::new(env!("CARGO_BIN_EXE_latchkey"))
-        .args(["serve", "--http-listen=127.0.0.1:0", "--stream-listen=127.0.0.1:0", "--node-token", NODE_TOKEN])
+        .args([
+            "serve",
+            "--http-listen=127.0.0.1:0",
+            "--stream-listen=127.0.0.1:0",
+            "--node-token",
+            NODE_TOKEN,
+        ])
         .args(["--log-level=warn", "--create-database"])
         .current_dir(directory.path())
         .env_clear()
@@ -253,7 +384,10 @@ fn a_password_that_nobody_can_see_is_nobodys() {
     let output = Process(Some(command)).output();
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(error.starts_with("latchkey: cannot show the first user's password on stdout: "), "{error}");
+    assert!(
+        error.starts_with("latchkey: cannot show the first user's password on stdout: "),
+        "{error}"
+    );
 
     let process = Process::start(directory.path(), &[]);
     process.http(directory.path());
@@ -266,7 +400,8 @@ fn a_setting_that_is_too_short_is_named_and_not_shown() {
     let process = Process::start(directory.path(), &["--admin-password=hunter2"]);
     assert_eq!(process.output().status.code(), Some(1));
     let log = fs::read_to_string(directory.path().join("log")).unwrap();
-    let expected = "latchkey: --admin-password (LATCHKEY_ADMIN_PASSWORD) must have at least 12 characters\n";
+    let expected =
+        "latchkey: --admin-password (LATCHKEY_ADMIN_PASSWORD) must have at least 12 characters\n";
     assert_eq!(log, expected);
 }
 
@@ -282,5 +417,8 @@ async fn the_log_can_be_json() {
         let line: Value = serde_json::from_str(line).unwrap();
         assert!(line["fields"]["message"].is_string(), "{line}");
     }
-    assert!(!directory.path().join("ready.json").exists(), "nobody should find an address that is gone");
+    assert!(
+        !directory.path().join("ready.json").exists(),
+        "nobody should find an address that is gone"
+    );
 }

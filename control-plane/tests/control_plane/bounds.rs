@@ -16,10 +16,15 @@ use serde_json::{Value, json};
 /// A key of the administrator's that manages keys, and is what `more` says.
 async fn manager<'a>(plane: &'a Plane, admin: &Client<'_>, more: Value) -> (Client<'a>, String) {
     let mut body = json!({"name": "manager", "permissions": ["account:apikeys:*"]});
-    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
     let answer = admin.generate(body).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
-    (plane.bearer(&answer.text("/data/api_key")), format!("/v1/keys/{}", answer.text("/data/key_id")))
+    (
+        plane.bearer(&answer.text("/data/api_key")),
+        format!("/v1/keys/{}", answer.text("/data/key_id")),
+    )
 }
 
 fn too_much(answer: &Answer, field: &str) {
@@ -31,34 +36,72 @@ async fn deny_list_is_not_lifted_by_an_allow_list() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let (key, path) = manager(&plane, &admin, json!({"denied_ips": ["127.0.0.2"]})).await;
-    too_much(&key.patch(&path, json!({"allowed_ips": ["0.0.0.0/0"]})).await, "allowed_ips");
-    too_much(&key.patch(&path, json!({"denied_ips": []})).await, "denied_ips");
+    too_much(
+        &key.patch(&path, json!({"allowed_ips": ["0.0.0.0/0"]}))
+            .await,
+        "allowed_ips",
+    );
+    too_much(
+        &key.patch(&path, json!({"denied_ips": []})).await,
+        "denied_ips",
+    );
     let made = |allowed: Value, denied: Value| {
         let body = json!({"name": "made", "allowed_ips": allowed, "denied_ips": denied});
         key.generate(body)
     };
     let both = made(json!(["0.0.0.0/0"]), json!(["127.0.0.2"])).await;
     too_much(&both, "allowed_ips");
-    assert!(both.text("/error").contains("must not admit 127.0.0.2"), "{both:?}");
-    too_much(&made(json!(["::ffff:127.0.0.2"]), json!([])).await, "allowed_ips");
-    too_much(&made(json!([]), json!([{"cidr": "127.0.0.2", "enabled": false}])).await, "denied_ips");
+    assert!(
+        both.text("/error").contains("must not admit 127.0.0.2"),
+        "{both:?}"
+    );
+    too_much(
+        &made(json!(["::ffff:127.0.0.2"]), json!([])).await,
+        "allowed_ips",
+    );
+    too_much(
+        &made(json!([]), json!([{"cidr": "127.0.0.2", "enabled": false}])).await,
+        "denied_ips",
+    );
     let mapped = made(json!(["0.0.0.0/0"]), json!(["::ffff:127.0.0.2"])).await;
     too_much(&mapped, "allowed_ips");
-    assert_eq!(made(json!(["127.0.0.1", "::/0"]), json!([])).await.status, StatusCode::CREATED);
+    assert_eq!(
+        made(json!(["127.0.0.1", "::/0"]), json!([])).await.status,
+        StatusCode::CREATED
+    );
     // What narrows the key itself is its own affair, and what it would take to undo that is not.
-    let narrower = key.patch(&path, json!({"denied_ips": ["127.0.0.2", "192.0.2.0/24"]})).await;
+    let narrower = key
+        .patch(&path, json!({"denied_ips": ["127.0.0.2", "192.0.2.0/24"]}))
+        .await;
     assert_eq!(narrower.status, StatusCode::OK, "{narrower:?}");
-    too_much(&key.patch(&path, json!({"denied_ips": ["127.0.0.2"]})).await, "denied_ips");
+    too_much(
+        &key.patch(&path, json!({"denied_ips": ["127.0.0.2"]})).await,
+        "denied_ips",
+    );
 }
 
 #[tokio::test]
 async fn limits_and_tier_are_not_raised_by_their_key() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
-    let (key, path) = manager(&plane, &admin, json!({"tier": "free", "limits": {"hour": 3}})).await;
-    too_much(&key.patch(&path, json!({"limits": {"hour": 4}})).await, "limits.hour");
-    too_much(&key.patch(&path, json!({"limits": {"minute": 11}})).await, "limits.minute");
-    too_much(&key.patch(&path, json!({"limits": null})).await, "limits.hour");
+    let (key, path) = manager(
+        &plane,
+        &admin,
+        json!({"tier": "free", "limits": {"hour": 3}}),
+    )
+    .await;
+    too_much(
+        &key.patch(&path, json!({"limits": {"hour": 4}})).await,
+        "limits.hour",
+    );
+    too_much(
+        &key.patch(&path, json!({"limits": {"minute": 11}})).await,
+        "limits.minute",
+    );
+    too_much(
+        &key.patch(&path, json!({"limits": null})).await,
+        "limits.hour",
+    );
     for (more, field) in [
         (json!({"tier": "enterprise"}), "tier"),
         (json!({"limits": {"hour": 4}}), "limits.hour"),
@@ -66,23 +109,47 @@ async fn limits_and_tier_are_not_raised_by_their_key() {
         (json!({"environment": "test"}), "environment"),
     ] {
         let mut body = json!({"name": "made"});
-        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         too_much(&key.generate(body.clone()).await, field);
         let mut row = imported("made", "made elsewhere");
-        row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let answer = key.send(Method::POST, "/v1/keys/import", json!({"keys": [row]})).await;
+        row.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        let answer = key
+            .send(Method::POST, "/v1/keys/import", json!({"keys": [row]}))
+            .await;
         too_much(&answer, &format!("keys[0].{field}"));
     }
     for tier in ["basic", "enterprise"] {
-        let other = admin.generate(json!({"name": tier, "tier": tier})).await.text("/data/key_id");
-        let answer = key.send(Method::POST, &format!("/v1/keys/{other}/regenerate"), json!({})).await;
+        let other = admin
+            .generate(json!({"name": tier, "tier": tier}))
+            .await
+            .text("/data/key_id");
+        let answer = key
+            .send(
+                Method::POST,
+                &format!("/v1/keys/{other}/regenerate"),
+                json!({}),
+            )
+            .await;
         too_much(&answer, "tier");
     }
     let mut body = json!({"name": "unlimited by the hour", "tier": "free"});
     let other = admin.generate(body.take()).await.text("/data/key_id");
-    let answer = key.send(Method::POST, &format!("/v1/keys/{other}/regenerate"), json!({})).await;
+    let answer = key
+        .send(
+            Method::POST,
+            &format!("/v1/keys/{other}/regenerate"),
+            json!({}),
+        )
+        .await;
     too_much(&answer, "limits.hour");
-    assert_eq!(answer.text("/error"), "Field `limits.hour` must be at most 3, as your own API key can give no more.");
+    assert_eq!(
+        answer.text("/error"),
+        "Field `limits.hour` must be at most 3, as your own API key can give no more."
+    );
 }
 
 #[tokio::test]
@@ -93,12 +160,26 @@ async fn equal_limit_of_its_own_is_not_given_up_by_a_key() {
     // The tier has the same limit today, and another one tomorrow.
     let answer = key.patch(&path, json!({"limits": null})).await;
     too_much(&answer, "limits.minute");
-    assert!(answer.text("/error").contains("must be set, to at most 100"), "{answer:?}");
+    assert!(
+        answer
+            .text("/error")
+            .contains("must be set, to at most 100"),
+        "{answer:?}"
+    );
     let made = key.generate(json!({"name": "made"})).await;
-    assert_eq!(admin.patch(&path, json!({"limits": null})).await.status, StatusCode::OK);
-    let tiers = ["free", "basic", "pro", "enterprise"].map(|name| json!({"name": name, "limits": {"minute": 5000}}));
-    assert_eq!(admin.put("/v1/tiers", json!({"tiers": tiers})).await.status, StatusCode::OK);
-    let shown = admin.get(&format!("/v1/keys/{}", made.text("/data/key_id"))).await;
+    assert_eq!(
+        admin.patch(&path, json!({"limits": null})).await.status,
+        StatusCode::OK
+    );
+    let tiers = ["free", "basic", "pro", "enterprise"]
+        .map(|name| json!({"name": name, "limits": {"minute": 5000}}));
+    assert_eq!(
+        admin.put("/v1/tiers", json!({"tiers": tiers})).await.status,
+        StatusCode::OK
+    );
+    let shown = admin
+        .get(&format!("/v1/keys/{}", made.text("/data/key_id")))
+        .await;
     assert_eq!(shown.at("/data/limits"), &json!({"minute": 100}));
 }
 
@@ -116,34 +197,60 @@ async fn key_that_is_asked_for_nothing_makes_keys_like_itself() {
     let made = key.generate(json!({"name": "made"})).await;
     assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
     let row = imported("imported", "made elsewhere");
-    let imported = key.send(Method::POST, "/v1/keys/import", json!({"keys": [row]})).await;
+    let imported = key
+        .send(Method::POST, "/v1/keys/import", json!({"keys": [row]}))
+        .await;
     assert_eq!(imported.status, StatusCode::CREATED, "{imported:?}");
     assert!(made.text("/data/api_key").starts_with("lk_test_"));
     for key in [made.at("/data"), imported.at("/data/keys/0")] {
-        for field in ["environment", "tier", "scope", "limits", "expires_at", "allowed_subaccounts"] {
+        for field in [
+            "environment",
+            "tier",
+            "scope",
+            "limits",
+            "expires_at",
+            "allowed_subaccounts",
+        ] {
             assert_eq!(key[field], own[field], "{field}");
         }
         assert_eq!(key["allowed_ips"][0]["cidr"], "127.0.0.0/8");
         assert_eq!(key["denied_ips"][0]["cidr"], "::1/128");
     }
-    // Of a lower tier it has that tier's limits, and of windows that the tier has none for the calling key's.
+    // Of a lower tier it has that tier's limits, and of windows that the tier has none for the
+    // calling key's.
     let lower = key.generate(json!({"name": "lower", "tier": "free"})).await;
     assert_eq!(lower.at("/data/limits"), &json!({"minute": 10, "day": 9}));
-    let partly = key.generate(json!({"name": "partly", "limits": {"day": 5, "hour": 7}})).await;
-    assert_eq!(partly.at("/data/limits"), &json!({"minute": 500, "hour": 7, "day": 5}));
+    let partly = key
+        .generate(json!({"name": "partly", "limits": {"day": 5, "hour": 7}}))
+        .await;
+    assert_eq!(
+        partly.at("/data/limits"),
+        &json!({"minute": 500, "hour": 7, "day": 5})
+    );
 }
 
 #[tokio::test]
 async fn import_of_many_keys_by_a_key_with_long_lists_is_bounded() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
-    let list: Vec<_> = (0..5_000).map(|n| format!("127.{}.{}.1", n / 250, n % 250)).collect();
-    let (key, _) = manager(&plane, &admin, json!({"allowed_ips": ["127.0.0.1"], "denied_ips": list})).await;
+    let list: Vec<_> = (0..5_000)
+        .map(|n| format!("127.{}.{}.1", n / 250, n % 250))
+        .collect();
+    let (key, _) = manager(
+        &plane,
+        &admin,
+        json!({"allowed_ips": ["127.0.0.1"], "denied_ips": list}),
+    )
+    .await;
     let row = |n: usize| imported(&format!("imported {n}"), &format!("made elsewhere {n}"));
     let rows: Vec<_> = (0..1_000).map(row).collect();
-    let answer = key.send(Method::POST, "/v1/keys/import", json!({"keys": rows})).await;
+    let answer = key
+        .send(Method::POST, "/v1/keys/import", json!({"keys": rows}))
+        .await;
     answer.refused_by(400, "invalid_request", "keys[199].allowed_ips");
-    let answer = key.send(Method::POST, "/v1/keys/import", json!({"keys": rows[..2]})).await;
+    let answer = key
+        .send(Method::POST, "/v1/keys/import", json!({"keys": rows[..2]}))
+        .await;
     assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
 }
 
@@ -153,44 +260,71 @@ async fn key_above_its_accounts_tier_makes_keys_within_it() {
     let operator = plane.log_in().await;
     let (account, admin) = operator.account("acme", json!({"tier": "pro"})).await;
     let (key, _) = manager(&plane, &admin, json!({"limits": {"minute": 500}})).await;
-    assert_eq!(operator.patch(&account, json!({"tier": "free"})).await.status, StatusCode::OK);
+    assert_eq!(
+        operator
+            .patch(&account, json!({"tier": "free"}))
+            .await
+            .status,
+        StatusCode::OK
+    );
     let made = key.generate(json!({"name": "made"})).await;
     assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
-    assert_eq!((made.text("/data/tier").as_str(), made.at("/data/limits")), ("free", &json!({"minute": 10})));
+    assert_eq!(
+        (made.text("/data/tier").as_str(), made.at("/data/limits")),
+        ("free", &json!({"minute": 10}))
+    );
 }
 
 #[tokio::test]
 async fn wider_key_is_only_narrowed_by_a_key() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
-    let restricted = json!({"tier": "basic", "allowed_ips": ["127.0.0.0/8"], "expires_at": 1_900_000_000});
+    let restricted =
+        json!({"tier": "basic", "allowed_ips": ["127.0.0.0/8"], "expires_at": 1_900_000_000});
     let (key, _) = manager(&plane, &admin, restricted).await;
     for (name, more) in [
         ("tier", json!({"tier": "pro"})),
         ("environment", json!({"environment": "test"})),
         ("limits.minute", json!({"limits": {"minute": 101}})),
         ("expires_at", json!({"expires_at": 1_900_000_001})),
-        ("allowed_ips", json!({"allowed_ips": ["127.0.0.0/8", "::1"]})),
+        (
+            "allowed_ips",
+            json!({"allowed_ips": ["127.0.0.0/8", "::1"]}),
+        ),
     ] {
         let mut body = json!({
             "name": name, "tier": "basic", "allowed_ips": ["127.0.0.0/8"], "expires_at": 1_850_000_000,
         });
-        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let path = format!("/v1/keys/{}", admin.generate(body).await.text("/data/key_id"));
+        body.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        let path = format!(
+            "/v1/keys/{}",
+            admin.generate(body).await.text("/data/key_id")
+        );
         for narrower in [
             json!({"name": format!("still {name}")}),
             json!({"allowed_ips": ["127.0.0.1"], "denied_ips": ["127.0.0.0/8"]}),
             json!({"limits": {"day": 1}, "active": false}),
         ] {
-            // What it has beyond the calling key goes by none of these, other than what it is about.
+            // What it has beyond the calling key goes by none of these, other than what it is
+            // about.
             if name == "allowed_ips" && narrower.get("allowed_ips").is_some() {
                 continue;
             }
             let answer = key.patch(&path, narrower.clone()).await;
-            assert_eq!(answer.status, StatusCode::OK, "{name} {narrower}: {answer:?}");
+            assert_eq!(
+                answer.status,
+                StatusCode::OK,
+                "{name} {narrower}: {answer:?}"
+            );
         }
         too_much(&key.patch(&path, json!({"active": true})).await, name);
-        too_much(&key.send(Method::POST, &format!("{path}/regenerate"), json!({})).await, name);
+        too_much(
+            &key.send(Method::POST, &format!("{path}/regenerate"), json!({}))
+                .await,
+            name,
+        );
     }
 }
 
@@ -198,14 +332,26 @@ async fn wider_key_is_only_narrowed_by_a_key() {
 async fn key_of_another_owner_is_not_taken_over_by_a_key() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
-    admin.user("zoe@localhost", json!({"roles": ["admin"]})).await;
+    admin
+        .user("zoe@localhost", json!({"roles": ["admin"]}))
+        .await;
     let zoe = plane.client("zoe@localhost").await;
     let (key, _) = manager(&plane, &admin, json!({})).await;
     let path = format!("/v1/keys/{}", zoe.key("hers").await);
-    too_much(&key.send(Method::POST, &format!("{path}/regenerate"), json!({})).await, "owner");
-    assert_eq!(key.patch(&path, json!({"active": false})).await.status, StatusCode::OK);
+    too_much(
+        &key.send(Method::POST, &format!("{path}/regenerate"), json!({}))
+            .await,
+        "owner",
+    );
+    assert_eq!(
+        key.patch(&path, json!({"active": false})).await.status,
+        StatusCode::OK
+    );
     too_much(&key.patch(&path, json!({"active": true})).await, "owner");
-    assert_eq!(admin.patch(&path, json!({"active": true})).await.status, StatusCode::OK);
+    assert_eq!(
+        admin.patch(&path, json!({"active": true})).await.status,
+        StatusCode::OK
+    );
 }
 
 /// A body for `PUT /v1/tiers`.
@@ -219,13 +365,26 @@ fn tiers(all: Value) -> Value {
 async fn tiers_are_raised_by_no_key_that_they_bound() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
-    let more =
-        |tier: &str| json!({"name": tier, "tier": tier, "permissions": ["account:apikeys:*", "gateway:tiers:update"]});
+    let more = |tier: &str| json!({"name": tier, "tier": tier, "permissions": ["account:apikeys:*", "gateway:tiers:update"]});
     let (key, _) = manager(&plane, &admin, more("basic")).await;
-    assert_eq!(key.generate(json!({"name": "made", "tier": "a"})).await.status, StatusCode::BAD_REQUEST);
-    let lower = json!({"a": {"minute": 10}, "basic": {"minute": 100}, "enterprise": {"minute": 10_000}});
-    assert_eq!(admin.put("/v1/tiers", tiers(lower.clone())).await.status, StatusCode::OK);
-    assert_eq!(key.generate(json!({"name": "made", "tier": "a"})).await.status, StatusCode::CREATED);
+    assert_eq!(
+        key.generate(json!({"name": "made", "tier": "a"}))
+            .await
+            .status,
+        StatusCode::BAD_REQUEST
+    );
+    let lower =
+        json!({"a": {"minute": 10}, "basic": {"minute": 100}, "enterprise": {"minute": 10_000}});
+    assert_eq!(
+        admin.put("/v1/tiers", tiers(lower.clone())).await.status,
+        StatusCode::OK
+    );
+    assert_eq!(
+        key.generate(json!({"name": "made", "tier": "a"}))
+            .await
+            .status,
+        StatusCode::CREATED
+    );
     // In two steps: of a lower tier that it raises then, or of its own.
     for raised in [
         json!({"a": {}, "basic": {"minute": 100}, "enterprise": {"minute": 10_000}}),
@@ -234,13 +393,31 @@ async fn tiers_are_raised_by_no_key_that_they_bound() {
     ] {
         let answer = key.put("/v1/tiers", tiers(raised)).await;
         answer.refused(403, "missing_permission");
-        assert!(answer.text("/error").contains("a tier below the highest"), "{answer:?}");
+        assert!(
+            answer.text("/error").contains("a tier below the highest"),
+            "{answer:?}"
+        );
     }
     let (free, _) = manager(&plane, &admin, more("enterprise")).await;
-    let table = |enterprise: Value| tiers(json!({"a": {"day": 1}, "basic": {"minute": 9}, "enterprise": enterprise}));
-    too_much(&free.put("/v1/tiers", table(json!({"minute": 10_001}))).await, "tiers[2].limits.minute");
-    too_much(&free.put("/v1/tiers", table(json!({}))).await, "tiers[2].limits.minute");
-    assert_eq!(free.put("/v1/tiers", table(json!({"minute": 10_000, "day": 5}))).await.status, StatusCode::OK);
+    let table = |enterprise: Value| {
+        tiers(json!({"a": {"day": 1}, "basic": {"minute": 9}, "enterprise": enterprise}))
+    };
+    too_much(
+        &free
+            .put("/v1/tiers", table(json!({"minute": 10_001})))
+            .await,
+        "tiers[2].limits.minute",
+    );
+    too_much(
+        &free.put("/v1/tiers", table(json!({}))).await,
+        "tiers[2].limits.minute",
+    );
+    assert_eq!(
+        free.put("/v1/tiers", table(json!({"minute": 10_000, "day": 5})))
+            .await
+            .status,
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]
@@ -248,27 +425,69 @@ async fn cut_of_a_tier_reaches_limits_that_a_key_declared_within_it() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let (key, path) = manager(&plane, &admin, json!({})).await;
-    let made = key.generate(json!({"name": "made", "limits": {"minute": 100}})).await.text("/data/key_id");
-    let lower = key.generate(json!({"name": "lower", "tier": "free"})).await.text("/data/key_id");
-    let regenerated =
-        admin.generate(json!({"name": "regenerated", "limits": {"minute": 60}})).await.text("/data/key_id");
-    let answer = key.send(Method::POST, &format!("/v1/keys/{regenerated}/regenerate"), json!({})).await;
+    let made = key
+        .generate(json!({"name": "made", "limits": {"minute": 100}}))
+        .await
+        .text("/data/key_id");
+    let lower = key
+        .generate(json!({"name": "lower", "tier": "free"}))
+        .await
+        .text("/data/key_id");
+    let regenerated = admin
+        .generate(json!({"name": "regenerated", "limits": {"minute": 60}}))
+        .await
+        .text("/data/key_id");
+    let answer = key
+        .send(
+            Method::POST,
+            &format!("/v1/keys/{regenerated}/regenerate"),
+            json!({}),
+        )
+        .await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
-    let by_session = admin.generate(json!({"name": "session", "limits": {"minute": 100}})).await.text("/data/key_id");
-    assert_eq!(key.patch(&path, json!({"limits": {"minute": 100}})).await.status, StatusCode::OK);
+    let by_session = admin
+        .generate(json!({"name": "session", "limits": {"minute": 100}}))
+        .await
+        .text("/data/key_id");
+    assert_eq!(
+        key.patch(&path, json!({"limits": {"minute": 100}}))
+            .await
+            .status,
+        StatusCode::OK
+    );
     let cut = tiers(json!({"free": {}, "basic": {"minute": 7}, "enterprise": {"minute": 10_000}}));
     assert_eq!(admin.put("/v1/tiers", cut).await.status, StatusCode::OK);
-    let limits = async |id: &str| admin.get(&format!("/v1/keys/{id}")).await.at("/data/limits").clone();
+    let limits = async |id: &str| {
+        admin
+            .get(&format!("/v1/keys/{id}"))
+            .await
+            .at("/data/limits")
+            .clone()
+    };
     let own = path.strip_prefix("/v1/keys/").unwrap();
-    for (id, minute) in [(own, 7), (&made, 7), (&lower, 7), (&regenerated, 7), (&by_session, 100)] {
+    for (id, minute) in [
+        (own, 7),
+        (&made, 7),
+        (&lower, 7),
+        (&regenerated, 7),
+        (&by_session, 100),
+    ] {
         assert_eq!(limits(id).await, json!({"minute": minute}), "{id}");
     }
     // It bounds them also when it is gone, and when it is back.
     let gone = tiers(json!({"free": {}, "pro": {"minute": 1000}}));
-    let wide = admin.patch(&format!("/v1/accounts/{}", plane.owner().await.0), json!({"tier": "free"})).await;
+    let wide = admin
+        .patch(
+            &format!("/v1/accounts/{}", plane.owner().await.0),
+            json!({"tier": "free"}),
+        )
+        .await;
     assert_eq!(wide.status, StatusCode::OK, "{wide:?}");
     for id in [own, &made, &regenerated, &by_session] {
-        assert_eq!(admin.delete(&format!("/v1/keys/{id}")).await.status, StatusCode::OK);
+        assert_eq!(
+            admin.delete(&format!("/v1/keys/{id}")).await.status,
+            StatusCode::OK
+        );
     }
     assert_eq!(admin.put("/v1/tiers", gone).await.status, StatusCode::OK);
     assert_eq!(limits(&lower).await, json!({"minute": 7}));
@@ -276,26 +495,68 @@ async fn cut_of_a_tier_reaches_limits_that_a_key_declared_within_it() {
     assert_eq!(admin.put("/v1/tiers", back).await.status, StatusCode::OK);
     assert_eq!(limits(&lower).await, json!({"minute": 3}));
     // A session decides a window anew.
-    let answer = admin.patch(&format!("/v1/keys/{lower}"), json!({"limits": {"minute": 50}})).await;
-    assert_eq!(answer.at("/data/limits"), &json!({"minute": 50}), "{answer:?}");
+    let answer = admin
+        .patch(
+            &format!("/v1/keys/{lower}"),
+            json!({"limits": {"minute": 50}}),
+        )
+        .await;
+    assert_eq!(
+        answer.at("/data/limits"),
+        &json!({"minute": 50}),
+        "{answer:?}"
+    );
 }
 
 #[tokio::test]
 async fn inherited_limit_is_not_taken_off_a_made_key() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
-    let (key, _) = manager(&plane, &admin, json!({"limits": {"minute": 100, "hour": 50}})).await;
-    let made = key.generate(json!({"name": "made", "limits": {"hour": null}})).await;
-    assert_eq!(made.at("/data/limits"), &json!({"minute": 100, "hour": 50}), "{made:?}");
+    let (key, _) = manager(
+        &plane,
+        &admin,
+        json!({"limits": {"minute": 100, "hour": 50}}),
+    )
+    .await;
+    let made = key
+        .generate(json!({"name": "made", "limits": {"hour": null}}))
+        .await;
+    assert_eq!(
+        made.at("/data/limits"),
+        &json!({"minute": 100, "hour": 50}),
+        "{made:?}"
+    );
     let path = format!("/v1/keys/{}", made.text("/data/key_id"));
     // The tier has the same limit a minute, but its own.
-    too_much(&key.patch(&path, json!({"limits": {"minute": null}})).await, "limits.minute");
-    too_much(&key.patch(&path, json!({"limits": {"hour": null}})).await, "limits.hour");
-    too_much(&key.patch(&path, json!({"limits": null})).await, "limits.minute");
-    assert_eq!(key.patch(&path, json!({"limits": {"minute": 99}})).await.status, StatusCode::OK);
-    let other =
-        admin.generate(json!({"name": "other", "tier": "free", "limits": {"hour": 50}})).await.text("/data/key_id");
-    let answer = key.send(Method::POST, &format!("/v1/keys/{other}/regenerate"), json!({})).await;
+    too_much(
+        &key.patch(&path, json!({"limits": {"minute": null}})).await,
+        "limits.minute",
+    );
+    too_much(
+        &key.patch(&path, json!({"limits": {"hour": null}})).await,
+        "limits.hour",
+    );
+    too_much(
+        &key.patch(&path, json!({"limits": null})).await,
+        "limits.minute",
+    );
+    assert_eq!(
+        key.patch(&path, json!({"limits": {"minute": 99}}))
+            .await
+            .status,
+        StatusCode::OK
+    );
+    let other = admin
+        .generate(json!({"name": "other", "tier": "free", "limits": {"hour": 50}}))
+        .await
+        .text("/data/key_id");
+    let answer = key
+        .send(
+            Method::POST,
+            &format!("/v1/keys/{other}/regenerate"),
+            json!({}),
+        )
+        .await;
     too_much(&answer, "limits.minute");
 }
 
@@ -303,7 +564,12 @@ async fn inherited_limit_is_not_taken_off_a_made_key() {
 async fn key_does_not_extend_itself_when_it_is_regenerated() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
-    let (key, path) = manager(&plane, &admin, json!({"expires_at": "2027-01-16T08:00:00Z"})).await;
+    let (key, path) = manager(
+        &plane,
+        &admin,
+        json!({"expires_at": "2027-01-16T08:00:00Z"}),
+    )
+    .await;
     let path = format!("{path}/regenerate");
     for overlap in [0, 600] {
         for expires_at in [json!("2027-01-16T08:00:01Z"), Value::Null] {
@@ -312,7 +578,10 @@ async fn key_does_not_extend_itself_when_it_is_regenerated() {
         }
     }
     let sooner = json!({"overlap_seconds": 600, "expires_at": "2027-01-16T07:00:00Z"});
-    assert_eq!(key.send(Method::POST, &path, sooner).await.status, StatusCode::OK);
+    assert_eq!(
+        key.send(Method::POST, &path, sooner).await.status,
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]
@@ -321,16 +590,36 @@ async fn key_repeats_its_own_regeneration_with_the_old_secret_and_does_nothing_e
     let admin = plane.log_in().await;
     let (key, path) = manager(&plane, &admin, json!({})).await;
     let path = format!("{path}/regenerate");
-    let first = key.send(Method::POST, &path, json!({"overlap_seconds": 600})).await;
+    let first = key
+        .send(Method::POST, &path, json!({"overlap_seconds": 600}))
+        .await;
     assert_eq!(first.status, StatusCode::OK, "{first:?}");
     // The answer was lost.
-    too_much(&key.send(Method::POST, &path, json!({})).await, "expires_at");
-    let again = key.send(Method::POST, &path, json!({"overlap_seconds": 600})).await;
+    too_much(
+        &key.send(Method::POST, &path, json!({})).await,
+        "expires_at",
+    );
+    let again = key
+        .send(Method::POST, &path, json!({"overlap_seconds": 600}))
+        .await;
     assert_eq!(again.status, StatusCode::OK, "{again:?}");
-    plane.bearer(&first.text("/data/api_key")).get("/v1/keys").await.refused(401, "invalid_key");
-    assert_eq!(plane.bearer(&again.text("/data/api_key")).get("/v1/keys").await.status, StatusCode::OK);
+    plane
+        .bearer(&first.text("/data/api_key"))
+        .get("/v1/keys")
+        .await
+        .refused(401, "invalid_key");
+    assert_eq!(
+        plane
+            .bearer(&again.text("/data/api_key"))
+            .get("/v1/keys")
+            .await
+            .status,
+        StatusCode::OK
+    );
     // The new secret was used.
-    key.send(Method::POST, &path, json!({"overlap_seconds": 600})).await.refused(409, "overlap_running");
+    key.send(Method::POST, &path, json!({"overlap_seconds": 600}))
+        .await
+        .refused(409, "overlap_running");
 }
 
 #[tokio::test]
@@ -342,7 +631,17 @@ async fn old_secret_makes_nothing_that_outlasts_it() {
     admin.regenerate(id, 600).await;
     let made = key.generate(json!({"name": "made"})).await;
     assert_eq!(made.text("/data/expires_at"), "2027-01-15T08:10:00Z");
-    too_much(&key.generate(json!({"name": "longer", "expires_at": "2027-01-15T08:10:01Z"})).await, "expires_at");
-    let answer = key.send(Method::POST, "/v1/webhooks", json!({"url": "https://webhooks.invalid/"})).await;
+    too_much(
+        &key.generate(json!({"name": "longer", "expires_at": "2027-01-15T08:10:01Z"}))
+            .await,
+        "expires_at",
+    );
+    let answer = key
+        .send(
+            Method::POST,
+            "/v1/webhooks",
+            json!({"url": "https://webhooks.invalid/"}),
+        )
+        .await;
     answer.refused(403, "missing_permission");
 }

@@ -9,18 +9,35 @@ use serde_json::{Value, json};
 async fn answers_with_secrets_are_stored_by_no_cache() {
     let plane = Plane::start().await;
     let log_in = plane.log_in_as(EMAIL, PASSWORD).await;
-    assert_eq!((log_in.status, log_in.headers[header::CACHE_CONTROL].as_bytes()), (StatusCode::OK, &b"no-store"[..]));
+    assert_eq!(
+        (
+            log_in.status,
+            log_in.headers[header::CACHE_CONTROL].as_bytes()
+        ),
+        (StatusCode::OK, &b"no-store"[..])
+    );
     let client = plane.log_in().await;
     let id = client.key("CI").await;
     let regenerate = format!("/v1/keys/{id}/regenerate");
     for (path, body, secret) in [
         ("/v1/keys/generate", json!({"name": "CD"}), "/data/api_key"),
         (regenerate.as_str(), json!({}), "/data/api_key"),
-        ("/v1/webhooks", json!({"url": "https://example.com/hook"}), "/data/secret"),
-        ("/v1/node-tokens", json!({"name": "edge", "node": "edge-*"}), "/data/node_token"),
+        (
+            "/v1/webhooks",
+            json!({"url": "https://example.com/hook"}),
+            "/data/secret",
+        ),
+        (
+            "/v1/node-tokens",
+            json!({"name": "edge", "node": "edge-*"}),
+            "/data/node_token",
+        ),
     ] {
         let answer = client.send(Method::POST, path, body).await;
-        assert!(answer.status.is_success() && answer.at(secret).is_string(), "{path}: {answer:?}");
+        assert!(
+            answer.status.is_success() && answer.at(secret).is_string(),
+            "{path}: {answer:?}"
+        );
         assert_eq!(answer.headers[header::CACHE_CONTROL], "no-store", "{path}");
     }
 }
@@ -42,6 +59,10 @@ async fn other_answers_and_refusals_are_not_stored_either() {
     }
     let nobody = plane.request(Method::GET, "/v1/keys").send().await.unwrap();
     assert_eq!(nobody.headers()[header::CACHE_CONTROL], "no-store");
-    let console = plane.request(Method::GET, "/console/login").send().await.unwrap();
+    let console = plane
+        .request(Method::GET, "/console/login")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(console.headers()[header::CACHE_CONTROL], "no-store");
 }

@@ -7,8 +7,20 @@ use reqwest::header::{ETAG, IF_MATCH};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-async fn conditional(client: &Client<'_>, method: Method, path: &str, tag: &str, body: &Value) -> Answer {
-    Answer::of(client.request(method, path).header(IF_MATCH, tag).json(body)).await
+async fn conditional(
+    client: &Client<'_>,
+    method: Method,
+    path: &str,
+    tag: &str,
+    body: &Value,
+) -> Answer {
+    Answer::of(
+        client
+            .request(method, path)
+            .header(IF_MATCH, tag)
+            .json(body),
+    )
+    .await
 }
 
 fn tag(answer: &Answer) -> String {
@@ -27,15 +39,33 @@ async fn entity_tag_changes_with_edits_and_not_with_usage() {
     let id = made.text("/data/key_id");
     let path = format!("/v1/keys/{id}");
     let first = tag_of(&client, &path).await;
-    assert!(first.starts_with('"') && first.ends_with('"'), "{first} is strong");
+    assert!(
+        first.starts_with('"') && first.ends_with('"'),
+        "{first} is strong"
+    );
     assert_eq!(tag(&made), first);
     let mut node = Node::ready(&plane).await;
     let key = node.snapshot.key("CI").number;
-    let last_uses = vec![LastUse { secret: 1, at: START, ip: vec![192, 0, 2, 1] }];
-    node.count(vec![KeyUsage { key, requests: vec![1], last_uses, ..KeyUsage::default() }]).await;
+    let last_uses = vec![LastUse {
+        secret: 1,
+        at: START,
+        ip: vec![192, 0, 2, 1],
+    }];
+    node.count(vec![KeyUsage {
+        key,
+        requests: vec![1],
+        last_uses,
+        ..KeyUsage::default()
+    }])
+    .await;
     assert_eq!(tag_of(&client, &path).await, first);
     // Nor with what a tier's limits are.
-    client.put("/v1/tiers", json!({"tiers": [{"name": "basic", "limits": {"minute": 5}}]})).await;
+    client
+        .put(
+            "/v1/tiers",
+            json!({"tiers": [{"name": "basic", "limits": {"minute": 5}}]}),
+        )
+        .await;
     assert_eq!(tag_of(&client, &path).await, first);
 
     let mut seen = vec![first];
@@ -48,12 +78,20 @@ async fn entity_tag_changes_with_edits_and_not_with_usage() {
         json!({"limits": {"day": 7}}),
         json!({"active": false}),
     ] {
-        let edited = client.patch(&format!("{path}?wait_ms=0"), change.clone()).await;
+        let edited = client
+            .patch(&format!("{path}?wait_ms=0"), change.clone())
+            .await;
         assert_eq!(tag(&edited), tag_of(&client, &path).await, "{change}");
         assert!(!seen.contains(&tag(&edited)), "{change}");
         seen.push(tag(&edited));
     }
-    let regenerated = client.send(Method::POST, &format!("{path}/regenerate?wait_ms=0"), json!({})).await;
+    let regenerated = client
+        .send(
+            Method::POST,
+            &format!("{path}/regenerate?wait_ms=0"),
+            json!({}),
+        )
+        .await;
     assert_eq!(tag(&regenerated), tag_of(&client, &path).await);
     assert!(!seen.contains(&tag(&regenerated)));
     client.delete(&format!("{path}?wait_ms=0")).await;
@@ -67,31 +105,71 @@ async fn change_of_what_somebody_else_has_changed_is_refused() {
     let user = client.user("zoe@localhost", json!({})).await;
     let key = format!("/v1/keys/{}", client.key("CI").await);
     let regenerate = format!("{key}/regenerate");
-    let rules =
-        |prefix: &str| json!({"rules": [{"path": {"prefix": prefix}, "public": true}], "unmatched": "valid_key"});
+    let rules = |prefix: &str| json!({"rules": [{"path": {"prefix": prefix}, "public": true}], "unmatched": "valid_key"});
     let tiers = |limit: u32| json!({"tiers": [{"name": "basic", "limits": {"minute": limit}}]});
     for (shown, other, (method, path, body)) in [
-        (&key, json!({"name": "CD"}), (Method::PATCH, &key, json!({"description": "late"}))),
-        (&key, json!({"name": "CE"}), (Method::POST, &regenerate, json!({}))),
-        (&key, json!({"name": "CF"}), (Method::DELETE, &key, Value::Null)),
-        (&user, json!({"roles": ["admin"]}), (Method::PATCH, &user, json!({"disabled": true}))),
-        (&user, json!({"roles": []}), (Method::DELETE, &user, Value::Null)),
-        (&"/v1/routes".to_owned(), rules("/a"), (Method::PUT, &"/v1/routes".to_owned(), rules("/b"))),
-        (&"/v1/tiers".to_owned(), tiers(5), (Method::PUT, &"/v1/tiers".to_owned(), tiers(6))),
+        (
+            &key,
+            json!({"name": "CD"}),
+            (Method::PATCH, &key, json!({"description": "late"})),
+        ),
+        (
+            &key,
+            json!({"name": "CE"}),
+            (Method::POST, &regenerate, json!({})),
+        ),
+        (
+            &key,
+            json!({"name": "CF"}),
+            (Method::DELETE, &key, Value::Null),
+        ),
+        (
+            &user,
+            json!({"roles": ["admin"]}),
+            (Method::PATCH, &user, json!({"disabled": true})),
+        ),
+        (
+            &user,
+            json!({"roles": []}),
+            (Method::DELETE, &user, Value::Null),
+        ),
+        (
+            &"/v1/routes".to_owned(),
+            rules("/a"),
+            (Method::PUT, &"/v1/routes".to_owned(), rules("/b")),
+        ),
+        (
+            &"/v1/tiers".to_owned(),
+            tiers(5),
+            (Method::PUT, &"/v1/tiers".to_owned(), tiers(6)),
+        ),
     ] {
         let stale = tag_of(&client, shown).await;
-        let by_other = if method == Method::PUT { Method::PUT } else { Method::PATCH };
+        let by_other = if method == Method::PUT {
+            Method::PUT
+        } else {
+            Method::PATCH
+        };
         let changed = client.send(by_other, shown, other).await;
         assert_eq!(changed.status, StatusCode::OK, "{changed:?}");
         let revision = plane.store().revision();
-        for tag in [stale.clone(), "\"other\"".to_owned(), format!("W/{}", tag(&changed)), format!("{stale}, \"b\"")] {
+        for tag in [
+            stale.clone(),
+            "\"other\"".to_owned(),
+            format!("W/{}", tag(&changed)),
+            format!("{stale}, \"b\""),
+        ] {
             let refused = conditional(&client, method.clone(), path, &tag, &body).await;
             refused.refused(412, "precondition_failed");
         }
         assert_eq!(plane.store().revision(), revision, "{method} {path}");
         let current = format!("{stale} , {}", tag_of(&client, shown).await);
         let accepted = conditional(&client, method.clone(), path, &current, &body).await;
-        assert_eq!(accepted.status, StatusCode::OK, "{method} {path}: {accepted:?}");
+        assert_eq!(
+            accepted.status,
+            StatusCode::OK,
+            "{method} {path}: {accepted:?}"
+        );
     }
 }
 
@@ -104,7 +182,12 @@ async fn one_of_two_conditional_edits_at_once_is_made() {
     let edit = |limit: u32| {
         let body = json!({"limits": {"minute": limit}});
         let (client, path, tag) = (&client, &path, &tag);
-        async move { conditional(client, Method::PATCH, path, tag, &body).await.status.as_u16() }
+        async move {
+            conditional(client, Method::PATCH, path, tag, &body)
+                .await
+                .status
+                .as_u16()
+        }
     };
     let (first, second, third) = tokio::join!(edit(1), edit(2), edit(3));
     let mut statuses = [first, second, third];
@@ -119,15 +202,35 @@ async fn star_matches_whatever_there_is() {
     let path = format!("/v1/keys/{}", client.key("CI").await);
     let edited = conditional(&client, Method::PATCH, &path, "*", &json!({"name": "CD"})).await;
     assert_eq!(edited.status, StatusCode::OK);
-    let missing = conditional(&client, Method::PATCH, "/v1/keys/key_000000000000", "*", &json!({"name": "CD"})).await;
+    let missing = conditional(
+        &client,
+        Method::PATCH,
+        "/v1/keys/key_000000000000",
+        "*",
+        &json!({"name": "CD"}),
+    )
+    .await;
     missing.refused(404, "key_not_found");
-    let webhook = client.send(Method::POST, "/v1/webhooks", json!({"url": "https://example.com/hook"})).await;
+    let webhook = client
+        .send(
+            Method::POST,
+            "/v1/webhooks",
+            json!({"url": "https://example.com/hook"}),
+        )
+        .await;
     let path = format!("/v1/webhooks/{}", webhook.text("/data/webhook_id"));
     let edit = json!({"active": false});
     // What has no tag has none of those that are meant.
-    conditional(&client, Method::PATCH, &path, "\"a\"", &edit).await.refused(412, "precondition_failed");
+    conditional(&client, Method::PATCH, &path, "\"a\"", &edit)
+        .await
+        .refused(412, "precondition_failed");
     assert_eq!(client.get(&path).await.at("/data/active"), &json!(true));
-    assert_eq!(conditional(&client, Method::PATCH, &path, "*", &edit).await.status, StatusCode::OK);
+    assert_eq!(
+        conditional(&client, Method::PATCH, &path, "*", &edit)
+            .await
+            .status,
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]

@@ -16,7 +16,11 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 async fn connections_without_hello_are_closed_after_five_seconds() {
     let plane = Plane::start().await;
     let node = Node::ready(&plane).await;
-    let address = plane.stream_url().strip_prefix("http://").unwrap().to_owned();
+    let address = plane
+        .stream_url()
+        .strip_prefix("http://")
+        .unwrap()
+        .to_owned();
     let began = Instant::now();
     let closed = [&b""[..], b"PRI * HT", PREFACE].map(|sent| {
         let address = address.clone();
@@ -25,8 +29,9 @@ async fn connections_without_hello_are_closed_after_five_seconds() {
             silent.write_all(sent).await.unwrap();
             let mut received = Vec::new();
             // Closed or reset.
-            let _ =
-                time::timeout(Duration::from_secs(20), silent.read_to_end(&mut received)).await.expect("it is closed");
+            let _ = time::timeout(Duration::from_secs(20), silent.read_to_end(&mut received))
+                .await
+                .expect("it is closed");
             began.elapsed()
         }
     });
@@ -43,12 +48,20 @@ async fn connections_without_hello_are_closed_after_five_seconds() {
 #[tokio::test]
 async fn node_is_served_beside_silent_connections() {
     let plane = Plane::start_with(&["--stream-connections=8"]).await;
-    let address = plane.stream_url().strip_prefix("http://").unwrap().to_owned();
+    let address = plane
+        .stream_url()
+        .strip_prefix("http://")
+        .unwrap()
+        .to_owned();
     let mut silent = Vec::new();
     for _ in 0..30 {
         silent.push(TcpStream::connect(&address).await.unwrap());
     }
-    drop(time::timeout(Duration::from_secs(40), Node::ready(&plane)).await.expect("silent ones are closed"));
+    drop(
+        time::timeout(Duration::from_secs(40), Node::ready(&plane))
+            .await
+            .expect("silent ones are closed"),
+    );
 }
 
 /// How long it took until a connection was sent something.
@@ -66,14 +79,23 @@ async fn served(address: String, began: Instant) -> Duration {
 #[tokio::test]
 async fn connections_without_hello_are_served_in_turns() {
     let plane = Plane::start().await;
-    let address = plane.stream_url().strip_prefix("http://").unwrap().to_owned();
+    let address = plane
+        .stream_url()
+        .strip_prefix("http://")
+        .unwrap()
+        .to_owned();
     let began = Instant::now();
     let mut connections = JoinSet::new();
     for _ in 0..300 {
         connections.spawn(served(address.clone(), began));
     }
-    let waited = time::timeout(Duration::from_secs(40), connections.join_all()).await.expect("all are served");
-    let first = waited.iter().filter(|waited| **waited < Duration::from_secs(4)).count();
+    let waited = time::timeout(Duration::from_secs(40), connections.join_all())
+        .await
+        .expect("all are served");
+    let first = waited
+        .iter()
+        .filter(|waited| **waited < Duration::from_secs(4))
+        .count();
     assert_eq!(first, 256, "{waited:?}");
 }
 
@@ -83,7 +105,12 @@ const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0\0\0\0\0\0\0\0\0";
 #[tokio::test]
 async fn peer_that_pings_and_never_reads_is_closed() {
     let plane = Plane::start().await;
-    let address = plane.stream_url().strip_prefix("http://").unwrap().parse().unwrap();
+    let address = plane
+        .stream_url()
+        .strip_prefix("http://")
+        .unwrap()
+        .parse()
+        .unwrap();
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4_096).unwrap();
     let mut peer = socket.connect(address).await.unwrap();
@@ -92,8 +119,14 @@ async fn peer_that_pings_and_never_reads_is_closed() {
     let pings = PING.repeat(1_000);
     // Until it is closed, which resets it: there is more than was read.
     let closed = async { while peer.write_all(&pings).await.is_ok() {} };
-    time::timeout(Duration::from_secs(20), closed).await.expect("it is closed");
-    assert!((4..15).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    time::timeout(Duration::from_secs(20), closed)
+        .await
+        .expect("it is closed");
+    assert!(
+        (4..15).contains(&began.elapsed().as_secs()),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -102,11 +135,21 @@ async fn connection_has_at_most_eight_streams() {
     let mut client = SnapshotsClient::connect(plane.stream_url()).await.unwrap();
     let mut streams = Vec::new();
     for _ in 0..8 {
-        streams.push(Stream::open_on(&mut client, Some("Bearer x")).await.unwrap());
+        streams.push(
+            Stream::open_on(&mut client, Some("Bearer x"))
+                .await
+                .unwrap(),
+        );
     }
-    let ninth = time::timeout(Duration::from_secs(2), Stream::open_on(&mut client, Some("Bearer x")));
+    let ninth = time::timeout(
+        Duration::from_secs(2),
+        Stream::open_on(&mut client, Some("Bearer x")),
+    );
     assert!(ninth.await.is_err(), "it is opened");
     streams.clear();
-    let tenth = time::timeout(Duration::from_secs(20), Stream::open_on(&mut client, Some("Bearer x")));
+    let tenth = time::timeout(
+        Duration::from_secs(20),
+        Stream::open_on(&mut client, Some("Bearer x")),
+    );
     tenth.await.expect("there is room").unwrap();
 }

@@ -10,7 +10,12 @@ use std::time::{Duration, Instant};
 use tokio::time;
 
 async fn alive(node: &Node, sent: u64) {
-    node.stream.send(from_node::Message::Alive(Alive { sent, unix_millis: 0 })).await;
+    node.stream
+        .send(from_node::Message::Alive(Alive {
+            sent,
+            unix_millis: 0,
+        }))
+        .await;
 }
 
 #[tokio::test]
@@ -19,7 +24,10 @@ async fn alive_is_answered_behind_committed_changes() {
     let mut node = Node::ready(&plane).await;
     alive(&node, 100).await;
     let beat = node.stream.beat(true).await;
-    assert_eq!((beat.echo, beat.revision, &beat.tag), (100, node.snapshot.revision, &node.snapshot.tag));
+    assert_eq!(
+        (beat.echo, beat.revision, &beat.tag),
+        (100, node.snapshot.revision, &node.snapshot.tag)
+    );
 
     // As many batches as may be unacknowledged at a time, and a change beyond them.
     for name in ["a", "b", "c", "d"] {
@@ -29,12 +37,18 @@ async fn alive_is_answered_behind_committed_changes() {
     plane.create_keys("e", 1).await;
     alive(&node, 200).await;
     let answered = time::timeout(Duration::from_secs(2), node.stream.beat(true)).await;
-    assert!(answered.is_err(), "it was told that it is current: {answered:?}");
+    assert!(
+        answered.is_err(),
+        "it was told that it is current: {answered:?}"
+    );
     node.sequence += 4;
     node.acknowledge().await;
     let beat = node.stream.beat(true).await;
     let head = plane.store().head();
-    assert_eq!((beat.echo, beat.revision, beat.tag), (200, head.revision, head.tag.to_vec()));
+    assert_eq!(
+        (beat.echo, beat.revision, beat.tag),
+        (200, head.revision, head.tag.to_vec())
+    );
 }
 
 #[tokio::test]
@@ -54,7 +68,10 @@ async fn heartbeats_come_each_second_while_a_snapshot_loads() {
                 batches += 1;
                 // Slowly, so that there is always something to send.
                 time::sleep(Duration::from_millis(300)).await;
-                let ack = Ack { sequence: batch.sequence, revision: 0 };
+                let ack = Ack {
+                    sequence: batch.sequence,
+                    revision: 0,
+                };
                 node.stream.send(from_node::Message::Ack(ack)).await;
             }
             other => panic!("unexpected {other:?}"),
@@ -71,15 +88,32 @@ fn millis(seconds: i64) -> u64 {
 async fn the_skew_of_clocks_is_shown() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
-    let skew = async || client.get("/v1/nodes").await.at("/data/nodes/0/clock_skew_ms").clone();
-    let slow = Hello { unix_millis: millis(-90), ..hello() };
+    let skew = async || {
+        client
+            .get("/v1/nodes")
+            .await
+            .at("/data/nodes/0/clock_skew_ms")
+            .clone()
+    };
+    let slow = Hello {
+        unix_millis: millis(-90),
+        ..hello()
+    };
     let mut node = Node::connect(&plane, slow, Snapshot::default()).await;
     node.publish().await;
     assert_eq!(skew().await, json!(-90_000));
-    assert_eq!(plane.metric("latchkey_node_clock_skew_seconds_max").await, 90.0);
+    assert_eq!(
+        plane.metric("latchkey_node_clock_skew_seconds_max").await,
+        90.0
+    );
     // What is older than it need be was under way for long: the newest word is the closest.
     for (seconds, shown) in [(-1, -1_000), (-30, -1_000), (20, 20_000)] {
-        node.stream.send(from_node::Message::Alive(Alive { sent: 1, unix_millis: millis(seconds) })).await;
+        node.stream
+            .send(from_node::Message::Alive(Alive {
+                sent: 1,
+                unix_millis: millis(seconds),
+            }))
+            .await;
         node.stream.beat(true).await;
         assert_eq!(skew().await, json!(shown));
     }
@@ -88,8 +122,17 @@ async fn the_skew_of_clocks_is_shown() {
 /// A key of which `count` requests were admitted in the minute of `START` plus some seconds.
 fn admitted(key: u64, seconds: i64, count: u32) -> Vec<KeyUsage> {
     let number = Window::Minute.number(START + seconds);
-    let windows = vec![WindowCount { kind: Kind::Minute.into(), number, count }];
-    vec![KeyUsage { key, requests: vec![count.into()], windows, ..KeyUsage::default() }]
+    let windows = vec![WindowCount {
+        kind: Kind::Minute.into(),
+        number,
+        count,
+    }];
+    vec![KeyUsage {
+        key,
+        requests: vec![count.into()],
+        windows,
+        ..KeyUsage::default()
+    }]
 }
 
 #[tokio::test]
@@ -97,14 +140,24 @@ async fn counts_are_accepted_by_window() {
     let plane = Plane::start().await;
     plane.create_keys("key", 1).await;
     let mut one = Node::ready(&plane).await;
-    let mut two = Node::connect(&plane, Hello { instance: 2, ..hello() }, Snapshot::default()).await;
+    let mut two = Node::connect(
+        &plane,
+        Hello {
+            instance: 2,
+            ..hello()
+        },
+        Snapshot::default(),
+    )
+    .await;
     two.publish().await;
     let key = one.snapshot.key("key-0").number;
     let held_back = async || plane.metric("latchkey_usage_held_back_total").await;
     let minutes = |node: &mut Node| {
         let told = std::mem::take(&mut node.elsewhere);
         let windows = told.into_iter().flat_map(|told| told.windows);
-        windows.map(|window| (window.number, window.count)).collect::<Vec<_>>()
+        windows
+            .map(|window| (window.number, window.count))
+            .collect::<Vec<_>>()
     };
     let now = Window::Minute.number(START);
     one.count(admitted(key, 0, 5)).await;
@@ -120,11 +173,15 @@ async fn counts_are_accepted_by_window() {
     one.count(admitted(key, 361, 50)).await;
     assert!(two.stream.is_silent().await);
     assert!(held_back().await > 0.0);
-    // A clock up to 5 minutes fast: others go on in their own windows, and find its requests in their next ones.
+    // A clock up to 5 minutes fast: others go on in their own windows, and find its requests in
+    // their next ones.
     one.count(admitted(key, 240, 7)).await;
     two.count(admitted(key, 0, 2)).await;
     one.told().await;
-    assert!(minutes(&mut two).iter().all(|told| *told == (now, 5)), "it is told of a window that is not its own");
+    assert!(
+        minutes(&mut two).iter().all(|told| *told == (now, 5)),
+        "it is told of a window that is not its own"
+    );
     plane.clock.advance(240);
     two.report(admitted(key, 240, 1)).await;
     two.elsewhere = two.told().await;
@@ -136,7 +193,11 @@ async fn a_rogue_whose_reported_time_is_off_changes_no_limit() {
     let plane = Plane::start().await;
     plane.create_keys("key", 1).await;
     let mut node = Node::ready(&plane).await;
-    let rogue = Hello { instance: 2, unix_millis: millis(-3_600), ..hello() };
+    let rogue = Hello {
+        instance: 2,
+        unix_millis: millis(-3_600),
+        ..hello()
+    };
     let mut rogue = Node::connect(&plane, rogue, Snapshot::default()).await;
     rogue.publish().await;
     let key = node.snapshot.key("key-0").number;
@@ -144,7 +205,10 @@ async fn a_rogue_whose_reported_time_is_off_changes_no_limit() {
     rogue.count(admitted(key, 0, 1_000)).await;
     assert!(node.stream.is_silent().await);
     assert!(plane.metric("latchkey_usage_held_back_total").await > 0.0);
-    assert_eq!(plane.metric("latchkey_node_clock_skew_seconds_max").await, 3_600.0);
+    assert_eq!(
+        plane.metric("latchkey_node_clock_skew_seconds_max").await,
+        3_600.0
+    );
 }
 
 #[tokio::test]
@@ -152,10 +216,29 @@ async fn streams_that_share_a_meter_count_once_and_are_told_the_sum_less_that_on
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let id = client.key("CI").await;
-    let shared = || Hello { meter_secret: secret(METER, INSTANCE), ..hello() };
+    let shared = || Hello {
+        meter_secret: secret(METER, INSTANCE),
+        ..hello()
+    };
     let mut one = Node::connect(&plane, shared(), Snapshot::default()).await;
-    let mut two = Node::connect(&plane, Hello { instance: 2, ..shared() }, Snapshot::default()).await;
-    let mut other = Node::connect(&plane, Hello { instance: 3, ..hello() }, Snapshot::default()).await;
+    let mut two = Node::connect(
+        &plane,
+        Hello {
+            instance: 2,
+            ..shared()
+        },
+        Snapshot::default(),
+    )
+    .await;
+    let mut other = Node::connect(
+        &plane,
+        Hello {
+            instance: 3,
+            ..hello()
+        },
+        Snapshot::default(),
+    )
+    .await;
     for node in [&mut one, &mut two, &mut other] {
         node.publish().await;
     }
@@ -164,9 +247,21 @@ async fn streams_that_share_a_meter_count_once_and_are_told_the_sum_less_that_on
     one.report(admitted(key, 0, 10)).await;
     for node in [&mut one, &mut two] {
         let told = node.told().await;
-        assert!(told.iter().flat_map(|told| &told.windows).all(|window| window.count == 4), "{told:?}");
+        assert!(
+            told.iter()
+                .flat_map(|told| &told.windows)
+                .all(|window| window.count == 4),
+            "{told:?}"
+        );
     }
-    assert!(other.told().await.iter().flat_map(|told| &told.windows).all(|window| window.count == 10));
+    assert!(
+        other
+            .told()
+            .await
+            .iter()
+            .flat_map(|told| &told.windows)
+            .all(|window| window.count == 10)
+    );
     // The other one says the same, and less, as it reads it at another moment.
     for count in [10, 8] {
         two.count(admitted(key, 0, count)).await;

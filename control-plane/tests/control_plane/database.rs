@@ -11,13 +11,23 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 fn latchkey(directory: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_latchkey")).args(arguments).current_dir(directory).env_clear().output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_latchkey"))
+        .args(arguments)
+        .current_dir(directory)
+        .env_clear()
+        .output()
+        .unwrap()
 }
 
 #[test]
 fn missing_database_is_created_only_when_asked_for() {
     let directory = tempfile::tempdir().unwrap();
-    let serve = ["serve", "--http-listen=127.0.0.1:0", "--stream-listen=127.0.0.1:0", "--log-level=error"];
+    let serve = [
+        "serve",
+        "--http-listen=127.0.0.1:0",
+        "--stream-listen=127.0.0.1:0",
+        "--log-level=error",
+    ];
     for content in [None, Some("")] {
         if let Some(content) = content {
             fs::write(directory.path().join("latchkey.db"), content).unwrap();
@@ -26,16 +36,27 @@ fn missing_database_is_created_only_when_asked_for() {
         assert_eq!(refused.status.code(), Some(1));
         let told = String::from_utf8(refused.stderr).unwrap();
         assert!(told.contains("no database at latchkey.db"), "{told}");
-        assert!(told.contains("latchkey init") && told.contains("--create-database"), "{told}");
+        assert!(
+            told.contains("latchkey init") && told.contains("--create-database"),
+            "{told}"
+        );
         assert!(told.contains("not the one that Envoys know"), "{told}");
     }
-    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "it makes nothing");
+    assert_eq!(
+        fs::read_dir(directory.path()).unwrap().count(),
+        1,
+        "it makes nothing"
+    );
 
     let created = latchkey(directory.path(), &["init"]);
     assert!(created.status.success(), "{created:?}");
     let again = latchkey(directory.path(), &["init"]);
     assert_eq!(again.status.code(), Some(1));
-    assert!(String::from_utf8(again.stderr).unwrap().contains("latchkey.db is a database already"));
+    assert!(
+        String::from_utf8(again.stderr)
+            .unwrap()
+            .contains("latchkey.db is a database already")
+    );
 }
 
 #[tokio::test]
@@ -53,10 +74,19 @@ async fn initialized_database_is_opened_and_another_file_is_not() {
     };
     assert_eq!(store.epoch(), epoch);
     let other = directory.path().join("other.db");
-    let pool = sqlx::SqlitePool::connect(&format!("sqlite://{}?mode=rwc", other.display())).await.unwrap();
-    sqlx::query("CREATE TABLE other (a)").execute(&pool).await.unwrap();
+    let pool = sqlx::SqlitePool::connect(&format!("sqlite://{}?mode=rwc", other.display()))
+        .await
+        .unwrap();
+    sqlx::query("CREATE TABLE other (a)")
+        .execute(&pool)
+        .await
+        .unwrap();
     pool.close().await;
-    let refused = Store::open(&other, OpenMode::Existing).await.err().unwrap().to_string();
+    let refused = Store::open(&other, OpenMode::Existing)
+        .await
+        .err()
+        .unwrap()
+        .to_string();
     assert!(refused.contains("no database at"), "{refused}");
 }
 
@@ -71,22 +101,59 @@ async fn changes_to_a_removed_file_are_refused_until_it_is_back() {
     fs::rename(&path, &aside).unwrap();
     let refused = admin.generate(json!({"name": "lost"})).await;
     refused.refused(503, "unavailable");
-    admin.delete(&format!("/v1/keys/{key}?wait_ms=0")).await.refused(503, "unavailable");
+    admin
+        .delete(&format!("/v1/keys/{key}?wait_ms=0"))
+        .await
+        .refused(503, "unavailable");
     let readiness = plane.request(Method::GET, "/readyz").send().await.unwrap();
     assert_eq!(readiness.status(), StatusCode::SERVICE_UNAVAILABLE);
     let told = readiness.text().await.unwrap();
     assert!(told.contains("latchkey.db was removed"), "{told}");
-    assert_eq!(plane.request(Method::GET, "/readyz/stream").send().await.unwrap().status(), StatusCode::OK);
+    assert_eq!(
+        plane
+            .request(Method::GET, "/readyz/stream")
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        StatusCode::OK
+    );
 
     fs::copy(&aside, &path).unwrap();
-    let told = plane.request(Method::GET, "/readyz").send().await.unwrap().text().await.unwrap();
-    assert!(told.contains("latchkey.db was replaced by another file"), "{told}");
-    admin.generate(json!({"name": "lost"})).await.refused(503, "unavailable");
+    let told = plane
+        .request(Method::GET, "/readyz")
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    assert!(
+        told.contains("latchkey.db was replaced by another file"),
+        "{told}"
+    );
+    admin
+        .generate(json!({"name": "lost"}))
+        .await
+        .refused(503, "unavailable");
     fs::rename(&aside, &path).unwrap();
-    assert_eq!(admin.generate(json!({"name": "kept"})).await.status, StatusCode::CREATED);
+    assert_eq!(
+        admin.generate(json!({"name": "kept"})).await.status,
+        StatusCode::CREATED
+    );
     let began = Instant::now();
-    while plane.request(Method::GET, "/readyz").send().await.unwrap().status() != StatusCode::OK {
-        assert!(began.elapsed() < Duration::from_secs(20), "it is not ready again");
+    while plane
+        .request(Method::GET, "/readyz")
+        .send()
+        .await
+        .unwrap()
+        .status()
+        != StatusCode::OK
+    {
+        assert!(
+            began.elapsed() < Duration::from_secs(20),
+            "it is not ready again"
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -96,6 +163,15 @@ async fn waiting_for_a_lost_node_does_not_change_readiness() {
     let plane = Plane::start().await;
     drop(Node::ready(&plane).await);
     for path in ["/readyz", "/readyz/stream"] {
-        assert_eq!(plane.request(Method::GET, path).send().await.unwrap().status(), StatusCode::OK, "{path}");
+        assert_eq!(
+            plane
+                .request(Method::GET, path)
+                .send()
+                .await
+                .unwrap()
+                .status(),
+            StatusCode::OK,
+            "{path}"
+        );
     }
 }

@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 async fn a_deleted_user_is_gone_with_their_keys_and_sessions() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
-    let path = admin.user("zoe@localhost", json!({"roles": ["admin"]})).await;
+    let path = admin
+        .user("zoe@localhost", json!({"roles": ["admin"]}))
+        .await;
     let zoe = plane.client("zoe@localhost").await;
     let [one, two] = [zoe.key("one").await, zoe.key("two").await];
     let revoked = zoe.key("revoked").await;
@@ -23,26 +25,55 @@ async fn a_deleted_user_is_gone_with_their_keys_and_sessions() {
     let mut node = Node::ready(&plane).await;
     let revision = plane.store().revision();
     let (answer, batches) = tokio::join!(admin.delete(&path), node.publish());
-    assert_eq!((answer.status, answer.enforcement()), (StatusCode::OK, (1, 1)), "{answer:?}");
+    assert_eq!(
+        (answer.status, answer.enforcement()),
+        (StatusCode::OK, (1, 1)),
+        "{answer:?}"
+    );
     assert_eq!(answer.number("/data/revoked_keys"), 2);
     assert_eq!(path, format!("/v1/users/{}", answer.text("/data/user_id")));
-    assert_eq!((batches.len(), plane.store().revision()), (1, revision + 1), "all of it is one revision");
+    assert_eq!(
+        (batches.len(), plane.store().revision()),
+        (1, revision + 1),
+        "all of it is one revision"
+    );
     assert_eq!(node.snapshot.names(), ["admins"]);
     assert_eq!(node.snapshot.policies.len(), 1);
 
     zoe.get("/v1/roles").await.refused(401, "invalid_session");
-    plane.log_in_as("zoe@localhost", PASSWORD).await.refused(401, "invalid_credentials");
+    plane
+        .log_in_as("zoe@localhost", PASSWORD)
+        .await
+        .refused(401, "invalid_credentials");
     admin.get(&path).await.refused(404, "user_not_found");
-    admin.patch(&path, json!({"disabled": true})).await.refused(404, "user_not_found");
+    admin
+        .patch(&path, json!({"disabled": true}))
+        .await
+        .refused(404, "user_not_found");
     let again = admin.delete(&path).await;
-    assert_eq!((again.status, again.number("/data/revoked_keys"), again.enforcement()), (StatusCode::OK, 2, (1, 1)));
+    assert_eq!(
+        (
+            again.status,
+            again.number("/data/revoked_keys"),
+            again.enforcement()
+        ),
+        (StatusCode::OK, 2, (1, 1))
+    );
     assert_eq!(admin.get("/v1/users").await.number("/data/total"), 1);
     let shown = admin.get(&format!("/v1/keys/{one}")).await;
-    assert_eq!((shown.at("/data/active"), shown.at("/data/owner")), (&json!(false), answer.at("/data/user_id")));
+    assert_eq!(
+        (shown.at("/data/active"), shown.at("/data/owner")),
+        (&json!(false), answer.at("/data/user_id"))
+    );
 
     admin.user("zoe@localhost", json!({})).await;
-    let told = "SELECT target_id FROM audit WHERE action = 'key.revoke' AND actor_name = ? ORDER BY seq";
-    let told: Vec<String> = sqlx::query_scalar(told).bind(EMAIL).fetch_all(&plane.pool().await).await.unwrap();
+    let told =
+        "SELECT target_id FROM audit WHERE action = 'key.revoke' AND actor_name = ? ORDER BY seq";
+    let told: Vec<String> = sqlx::query_scalar(told)
+        .bind(EMAIL)
+        .fetch_all(&plane.pool().await)
+        .await
+        .unwrap();
     assert_eq!(told, [one, two]);
     let deleted: (String, String) =
         sqlx::query_as("SELECT target_name, before FROM audit WHERE action = 'user.delete'")
@@ -50,7 +81,10 @@ async fn a_deleted_user_is_gone_with_their_keys_and_sessions() {
             .await
             .unwrap();
     let before: Value = serde_json::from_str(&deleted.1).unwrap();
-    assert_eq!((deleted.0.as_str(), &before["email"]), ("zoe@localhost", &json!("zoe@localhost")));
+    assert_eq!(
+        (deleted.0.as_str(), &before["email"]),
+        ("zoe@localhost", &json!("zoe@localhost"))
+    );
 }
 
 #[tokio::test]
@@ -58,29 +92,64 @@ async fn nobody_deletes_themselves_nor_whoever_holds_more() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let own = format!("/v1/users/{}", plane.owner().await.1);
-    let manager = admin.user("manager@localhost", json!({"permissions": ["account:users:*"]})).await;
+    let manager = admin
+        .user(
+            "manager@localhost",
+            json!({"permissions": ["account:users:*"]}),
+        )
+        .await;
     let narrow = admin.subaccount("dev").await;
     let confined = json!({"permissions": ["account:users:*"], "subaccounts": [narrow]});
     admin.user("confined@localhost", confined).await;
-    let reader = admin.user("reader@localhost", json!({"roles": ["read_only_admin"]})).await;
+    let reader = admin
+        .user("reader@localhost", json!({"roles": ["read_only_admin"]}))
+        .await;
     let nobody = admin.user("nobody@localhost", json!({})).await;
     let revision = plane.store().revision();
     let client = plane.client("manager@localhost").await;
-    admin.delete(&own).await.refused(409, "cannot_delete_yourself");
-    client.delete(&manager).await.refused(409, "cannot_delete_yourself");
+    admin
+        .delete(&own)
+        .await
+        .refused(409, "cannot_delete_yourself");
+    client
+        .delete(&manager)
+        .await
+        .refused(409, "cannot_delete_yourself");
     client.delete(&own).await.refused(403, "missing_permission");
-    client.delete(&reader).await.refused(403, "missing_permission");
-    plane.client("confined@localhost").await.delete(&nobody).await.refused(403, "subaccount_denied");
+    client
+        .delete(&reader)
+        .await
+        .refused(403, "missing_permission");
+    plane
+        .client("confined@localhost")
+        .await
+        .delete(&nobody)
+        .await
+        .refused(403, "subaccount_denied");
     assert_eq!(plane.store().revision(), revision);
     assert_eq!(client.delete(&nobody).await.number("/data/revoked_keys"), 0);
 
     // So somebody is always left who can undo everything.
-    let second = admin.user("second@localhost", json!({"roles": ["admin"], "permissions": ["*"]})).await;
+    let second = admin
+        .user(
+            "second@localhost",
+            json!({"roles": ["admin"], "permissions": ["*"]}),
+        )
+        .await;
     let second_client = plane.client("second@localhost").await;
     assert_eq!(second_client.delete(&own).await.status, StatusCode::OK);
-    second_client.delete(&second).await.refused(409, "cannot_delete_yourself");
+    second_client
+        .delete(&second)
+        .await
+        .refused(409, "cannot_delete_yourself");
     let actions = audited(&plane).await;
-    assert_eq!(actions.iter().filter(|action| *action == "user.delete").count(), 2);
+    assert_eq!(
+        actions
+            .iter()
+            .filter(|action| *action == "user.delete")
+            .count(),
+        2
+    );
 }
 
 /// Makes many keys for a user, past the API.
@@ -89,7 +158,14 @@ async fn make_keys(plane: &Plane, path: &str, count: usize) -> Vec<PlainKey> {
     let secrets: Vec<_> = (0..count).map(|_| plain_key()).collect();
     let new = |(index, secret)| {
         let name = format!("zoes-{index}");
-        NewKey::new(account_id, user_id, &name, secret, "basic", Environment::Live)
+        NewKey::new(
+            account_id,
+            user_id,
+            &name,
+            secret,
+            "basic",
+            Environment::Live,
+        )
     };
     let keys: Vec<_> = secrets.iter().enumerate().map(new).collect();
     plane.store().create_keys(&keys, START).await.unwrap();
@@ -100,7 +176,11 @@ async fn make_keys(plane: &Plane, path: &str, count: usize) -> Vec<PlainKey> {
 async fn all_removed(plane: &Plane) {
     let pool = plane.pool().await;
     let began = Instant::now();
-    while sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM removals)").fetch_one(&pool).await.unwrap() {
+    while sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM removals)")
+        .fetch_one(&pool)
+        .await
+        .unwrap()
+    {
         assert!(began.elapsed() < PATIENCE, "keys are still being removed");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -110,20 +190,39 @@ async fn all_removed(plane: &Plane) {
 async fn deleted_user_with_many_keys_is_refused_at_once() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
-    let path = admin.user("zoe@localhost", json!({"roles": ["admin"]})).await;
+    let path = admin
+        .user("zoe@localhost", json!({"roles": ["admin"]}))
+        .await;
     let secrets = make_keys(&plane, &path, 3_000).await;
     let mut node = Node::ready(&plane).await;
     let (answer, _) = tokio::join!(admin.delete(&path), node.publish());
-    assert_eq!((answer.status, answer.enforcement()), (StatusCode::OK, (1, 1)), "{answer:?}");
+    assert_eq!(
+        (answer.status, answer.enforcement()),
+        (StatusCode::OK, (1, 1)),
+        "{answer:?}"
+    );
     assert_eq!(answer.number("/data/revoked_keys"), 3_000);
     let user_id = answer.text("/data/user_id");
     let refuses = |node: &Node| {
-        let ended = node.snapshot.routes.as_ref().unwrap().ended_owners().contains(&user_id);
+        let ended = node
+            .snapshot
+            .routes
+            .as_ref()
+            .unwrap()
+            .ended_owners()
+            .contains(&user_id);
         ended || node.snapshot.names().is_empty()
     };
-    assert!(refuses(&node), "a node that has acknowledged refuses the keys");
+    assert!(
+        refuses(&node),
+        "a node that has acknowledged refuses the keys"
+    );
     // Meanwhile, others go on.
-    plane.bearer(secrets.last().unwrap().expose()).get("/v1/keys").await.refused(401, "invalid_key");
+    plane
+        .bearer(secrets.last().unwrap().expose())
+        .get("/v1/keys")
+        .await
+        .refused(401, "invalid_key");
     assert_eq!(admin.total().await, 0);
     // A name is free at once, too.
     let key = admin.key("zoes-2999").await;
@@ -133,9 +232,21 @@ async fn deleted_user_with_many_keys_is_refused_at_once() {
     }
     all_removed(&plane).await;
     node.catch_up(plane.store().revision()).await;
-    assert_eq!(node.snapshot.routes.as_ref().unwrap().ended_owners(), [""; 0]);
-    assert_eq!((node.snapshot.names(), node.snapshot.policies.len()), (vec!["zoes-2999"], 1));
-    assert_eq!(admin.get(&format!("/v1/keys/{key}")).await.at("/data/active"), &json!(true));
+    assert_eq!(
+        node.snapshot.routes.as_ref().unwrap().ended_owners(),
+        [""; 0]
+    );
+    assert_eq!(
+        (node.snapshot.names(), node.snapshot.policies.len()),
+        (vec!["zoes-2999"], 1)
+    );
+    assert_eq!(
+        admin
+            .get(&format!("/v1/keys/{key}"))
+            .await
+            .at("/data/active"),
+        &json!(true)
+    );
 }
 
 #[tokio::test]
@@ -155,11 +266,20 @@ async fn deletion_goes_on_after_a_crash() {
     let admin = plane.log_in().await;
     assert_eq!(admin.total().await, 0);
     let node = Node::ready(&plane).await;
-    let ended = node.snapshot.routes.as_ref().unwrap().ended_owners().to_vec();
+    let ended = node
+        .snapshot
+        .routes
+        .as_ref()
+        .unwrap()
+        .ended_owners()
+        .to_vec();
     assert!(node.snapshot.keys.is_empty() || ended == [path.rsplit('/').next().unwrap()]);
     all_removed(&plane).await;
     let count = "SELECT COUNT(DISTINCT target_id) FROM audit WHERE action = 'key.revoke'";
-    let entries: i64 = sqlx::query_scalar(count).fetch_one(&plane.pool().await).await.unwrap();
+    let entries: i64 = sqlx::query_scalar(count)
+        .fetch_one(&plane.pool().await)
+        .await
+        .unwrap();
     assert_eq!(entries, 20_000);
 }
 
@@ -179,7 +299,18 @@ async fn node_of_version_0_1_acknowledges_once_keys_are_removed() {
             _ = node.publish() => {}
         }
     };
-    assert_eq!((answer.status, answer.enforcement()), (StatusCode::OK, (1, 1)), "{answer:?}");
-    assert_eq!(node.snapshot.names(), [""; 0], "it was told of no owner, but of each key");
-    assert_eq!(node.snapshot.routes.as_ref().unwrap().ended_owners(), [""; 0]);
+    assert_eq!(
+        (answer.status, answer.enforcement()),
+        (StatusCode::OK, (1, 1)),
+        "{answer:?}"
+    );
+    assert_eq!(
+        node.snapshot.names(),
+        [""; 0],
+        "it was told of no owner, but of each key"
+    );
+    assert_eq!(
+        node.snapshot.routes.as_ref().unwrap().ended_owners(),
+        [""; 0]
+    );
 }

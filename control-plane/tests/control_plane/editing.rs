@@ -23,15 +23,35 @@ async fn a_key_is_edited_part_by_part() {
         (json!({"name": " new "}), "name", json!("new")),
         (json!({"description": "new"}), "description", json!("new")),
         (json!({"description": null}), "description", Value::Null),
-        (json!({"expires_at": 1_800_003_600}), "expires_at", json!("2027-01-15T09:00:00Z")),
+        (
+            json!({"expires_at": 1_800_003_600}),
+            "expires_at",
+            json!("2027-01-15T09:00:00Z"),
+        ),
         (json!({"expires_at": null}), "expires_at", Value::Null),
-        (json!({"allowed_ips": ["10.0.0.1"]}), "allowed_ips", json!([{"cidr": "10.0.0.1/32", "enabled": true}])),
+        (
+            json!({"allowed_ips": ["10.0.0.1"]}),
+            "allowed_ips",
+            json!([{"cidr": "10.0.0.1/32", "enabled": true}]),
+        ),
         (json!({"denied_ips": []}), "denied_ips", json!([])),
         (json!({"active": false}), "active", json!(false)),
         (json!({"active": true}), "active", json!(true)),
-        (json!({"limits": {"hour": 20}}), "limits", json!({"minute": 5, "hour": 20, "day": 50})),
-        (json!({"limits": {"day": null, "hour": 30}}), "limits", json!({"minute": 5, "hour": 30})),
-        (json!({"limits": {"minute": 6, "hour": null}}), "limits", json!({"minute": 6})),
+        (
+            json!({"limits": {"hour": 20}}),
+            "limits",
+            json!({"minute": 5, "hour": 20, "day": 50}),
+        ),
+        (
+            json!({"limits": {"day": null, "hour": 30}}),
+            "limits",
+            json!({"minute": 5, "hour": 30}),
+        ),
+        (
+            json!({"limits": {"minute": 6, "hour": null}}),
+            "limits",
+            json!({"minute": 6}),
+        ),
     ] {
         expected[field] = value;
         expected["rate_limit"] = expected["limits"]["minute"].clone();
@@ -46,10 +66,17 @@ async fn a_key_is_edited_part_by_part() {
         assert_eq!(shown, expected, "{change}");
         let mut answer = edited.at("/data").clone();
         answer.as_object_mut().unwrap().remove("enforcement");
-        assert_eq!((edited.enforcement(), answer), ((0, 0), expected.clone()), "{change}");
+        assert_eq!(
+            (edited.enforcement(), answer),
+            ((0, 0), expected.clone()),
+            "{change}"
+        );
     }
     let all = client.patch(&path, json!({"limits": null})).await;
-    assert_eq!((all.at("/data/limits"), all.number("/data/rate_limit")), (&json!({"minute": 100}), 100));
+    assert_eq!(
+        (all.at("/data/limits"), all.number("/data/rate_limit")),
+        (&json!({"minute": 100}), 100)
+    );
 }
 
 #[tokio::test]
@@ -64,7 +91,10 @@ async fn an_edit_that_makes_no_difference_waits_for_the_last_one_that_did() {
     plane.clock.advance(60);
     for change in [change, json!({})] {
         let again = client.patch(&path, change).await;
-        assert_eq!(again.at("/data/enforcement/revision"), first.at("/data/enforcement/revision"));
+        assert_eq!(
+            again.at("/data/enforcement/revision"),
+            first.at("/data/enforcement/revision")
+        );
         assert_eq!(again.at("/data/updated_at"), first.at("/data/updated_at"));
     }
     assert_eq!(plane.store().revision(), revision);
@@ -74,7 +104,10 @@ async fn an_edit_that_makes_no_difference_waits_for_the_last_one_that_did() {
 async fn who_could_not_have_made_a_key_may_only_narrow_it() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
-    let [dev, prod] = [admin.subaccount("dev").await, admin.subaccount("prod").await];
+    let [dev, prod] = [
+        admin.subaccount("dev").await,
+        admin.subaccount("prod").await,
+    ];
     let holding = json!({"permissions": ["account:apikeys:*", "dns:read"], "subaccounts": [dev]});
     admin.user("zoe@localhost", holding).await;
     let zoe = plane.client("zoe@localhost").await;
@@ -84,12 +117,30 @@ async fn who_could_not_have_made_a_key_may_only_narrow_it() {
             "expires_at": 1_900_000_000, "allowed_ips": ["10.0.0.0/8"],
         })
     };
-    let made_by_zoe = zoe.generate(made("hers", "dns:read", json!([]))).await.text("/data/key_id");
+    let made_by_zoe = zoe
+        .generate(made("hers", "dns:read", json!([])))
+        .await
+        .text("/data/key_id");
     let mut keys = vec![(made_by_zoe, None)];
     for (name, permission, subaccounts, refusal) in [
-        ("more", "dns:write", json!([dev]), Some("missing_permission")),
-        ("elsewhere", "dns:read", json!([dev, prod]), Some("subaccount_denied")),
-        ("everywhere", "dns:read", json!([]), Some("subaccount_denied")),
+        (
+            "more",
+            "dns:write",
+            json!([dev]),
+            Some("missing_permission"),
+        ),
+        (
+            "elsewhere",
+            "dns:read",
+            json!([dev, prod]),
+            Some("subaccount_denied"),
+        ),
+        (
+            "everywhere",
+            "dns:read",
+            json!([]),
+            Some("subaccount_denied"),
+        ),
         ("less", "dns:read", json!([dev]), None),
     ] {
         let answer = admin.generate(made(name, permission, subaccounts)).await;
@@ -125,7 +176,10 @@ async fn who_could_not_have_made_a_key_may_only_narrow_it() {
                 assert_eq!(answer.status, StatusCode::OK, "{wider}: {answer:?}");
                 // As it was, for the next one.
                 let names = ["active", "expires_at", "allowed_ips", "denied_ips"];
-                let mut undo: Value = names.map(|name| (name, before.body["data"][name].clone())).into_iter().collect();
+                let mut undo: Value = names
+                    .map(|name| (name, before.body["data"][name].clone()))
+                    .into_iter()
+                    .collect();
                 undo["limits"] = json!({"minute": 99, "hour": 40, "day": 1_000_000, "month": null});
                 assert_eq!(admin.patch(&path, undo).await.status, StatusCode::OK);
                 continue;
@@ -154,9 +208,16 @@ async fn what_a_key_has_for_life_is_refused_with_what_to_do() {
         ("secret", json!("x")),
         ("sha256", json!("x")),
     ] {
-        let answer: Answer = client.patch(&path, json!({"name": "new", field: value})).await;
+        let answer: Answer = client
+            .patch(&path, json!({"name": "new", field: value}))
+            .await;
         answer.refused_by(400, "invalid_request", field);
-        assert!(answer.text("/error").contains("revoke the key and make another"), "{answer:?}");
+        assert!(
+            answer
+                .text("/error")
+                .contains("revoke the key and make another"),
+            "{answer:?}"
+        );
     }
     for (body, field) in [
         (json!({"name": ""}), "name"),
@@ -169,7 +230,10 @@ async fn what_a_key_has_for_life_is_refused_with_what_to_do() {
         (json!({"limits": {"minute": 0}}), "limits.minute"),
         (json!({"owner": "usr_1"}), "owner"),
     ] {
-        client.patch(&path, body).await.refused_by(400, "invalid_request", field);
+        client
+            .patch(&path, body)
+            .await
+            .refused_by(400, "invalid_request", field);
     }
     assert_eq!(plane.store().revision(), revision);
     assert_eq!(client.get(&path).await.text("/data/name"), "CI");
@@ -181,37 +245,82 @@ async fn a_key_that_is_gone_is_not_edited_and_a_name_stays_unique() {
     let client = plane.log_in().await;
     client.key("taken").await;
     let path = format!("/v1/keys/{}", client.key("CI").await);
-    client.patch(&path, json!({"name": "taken"})).await.refused_by(409, "name_taken", "name");
+    client
+        .patch(&path, json!({"name": "taken"}))
+        .await
+        .refused_by(409, "name_taken", "name");
     client.delete(&path).await;
-    client.patch(&path, json!({"active": true})).await.refused(409, "key_revoked");
-    client.patch("/v1/keys/key_000000000000", json!({})).await.refused(404, "key_not_found");
-    client.patch("/v1/keys/%ff", json!({})).await.refused(404, "key_not_found");
+    client
+        .patch(&path, json!({"active": true}))
+        .await
+        .refused(409, "key_revoked");
+    client
+        .patch("/v1/keys/key_000000000000", json!({}))
+        .await
+        .refused(404, "key_not_found");
+    client
+        .patch("/v1/keys/%ff", json!({}))
+        .await
+        .refused(404, "key_not_found");
 }
 
 #[tokio::test]
 async fn an_edited_key_moves_to_the_policy_of_what_it_is_now() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
-    let [one, two] = [client.key("one").await, client.key("two").await].map(|id| format!("/v1/keys/{id}"));
+    let [one, two] =
+        [client.key("one").await, client.key("two").await].map(|id| format!("/v1/keys/{id}"));
     let mut node = Node::ready(&plane).await;
-    let (shared, slot) = (node.snapshot.key("one").policy, node.snapshot.key("one").slot);
+    let (shared, slot) = (
+        node.snapshot.key("one").policy,
+        node.snapshot.key("one").slot,
+    );
     let limit = json!({"limits": {"minute": 3}});
 
     let (answer, _) = tokio::join!(client.patch(&one, limit.clone()), node.publish());
     assert_eq!(answer.enforcement(), (1, 1));
-    assert_eq!(node.snapshot.policy("one").limits, Limits::default().with(Window::Minute, Some(3)));
-    assert_eq!((node.snapshot.key("two").policy, node.snapshot.policies.len()), (shared, 2));
-    assert_eq!(node.snapshot.key("one").slot, slot, "it is counted where it was");
+    assert_eq!(
+        node.snapshot.policy("one").limits,
+        Limits::default().with(Window::Minute, Some(3))
+    );
+    assert_eq!(
+        (
+            node.snapshot.key("two").policy,
+            node.snapshot.policies.len()
+        ),
+        (shared, 2)
+    );
+    assert_eq!(
+        node.snapshot.key("one").slot,
+        slot,
+        "it is counted where it was"
+    );
 
     tokio::join!(client.patch(&two, limit), node.publish());
-    assert_eq!(node.snapshot.key("two").policy, node.snapshot.key("one").policy);
-    assert_eq!(node.snapshot.policies.len(), 1, "nobody has the first one any more");
+    assert_eq!(
+        node.snapshot.key("two").policy,
+        node.snapshot.key("one").policy
+    );
+    assert_eq!(
+        node.snapshot.policies.len(),
+        1,
+        "nobody has the first one any more"
+    );
 
-    tokio::join!(client.patch(&one, json!({"limits": null, "active": false})), node.publish());
+    tokio::join!(
+        client.patch(&one, json!({"limits": null, "active": false})),
+        node.publish()
+    );
     assert_eq!(node.snapshot.key("one").policy, shared, "it is there again");
     assert!(node.snapshot.key("one").disabled && !node.snapshot.key("two").disabled);
 
-    tokio::join!(client.patch(&one, json!({"name": "renamed", "expires_at": 1_900_000_000})), node.publish());
+    tokio::join!(
+        client.patch(
+            &one,
+            json!({"name": "renamed", "expires_at": 1_900_000_000})
+        ),
+        node.publish()
+    );
     let key = node.snapshot.key("renamed");
     assert_eq!((key.policy, key.expires_at), (shared, Some(1_900_000_000)));
     assert_eq!(node.snapshot, Node::ready(&plane).await.snapshot);

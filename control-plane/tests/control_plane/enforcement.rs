@@ -9,17 +9,34 @@ use tonic::Code;
 
 async fn create(client: &Client<'_>, name: &str, wait_ms: u32) -> Answer {
     let path = format!("/v1/keys/generate?wait_ms={wait_ms}");
-    Answer::of(client.request(reqwest::Method::POST, &path).json(&json!({"name": name}))).await
+    Answer::of(
+        client
+            .request(reqwest::Method::POST, &path)
+            .json(&json!({"name": name})),
+    )
+    .await
 }
 
 async fn revoke(client: &Client<'_>, id: &str, wait_ms: u32) -> Answer {
-    client.delete(&format!("/v1/keys/{id}?wait_ms={wait_ms}")).await
+    client
+        .delete(&format!("/v1/keys/{id}?wait_ms={wait_ms}"))
+        .await
 }
 
 /// Waits until a node that was lost only now is given up; so is by then any that was lost before.
 async fn a_grace_passes(plane: &Plane, client: &Client<'_>) {
     let before = client.get("/v1/nodes").await.number("/data/total");
-    drop(Node::connect(plane, Hello { instance: 99, ..hello() }, Snapshot::default()).await);
+    drop(
+        Node::connect(
+            plane,
+            Hello {
+                instance: 99,
+                ..hello()
+            },
+            Snapshot::default(),
+        )
+        .await,
+    );
     let started = Instant::now();
     while client.get("/v1/nodes").await.number("/data/total") > before {
         assert!(started.elapsed() < PATIENCE, "a lost node is not given up");
@@ -39,7 +56,10 @@ async fn an_answer_comes_as_soon_as_every_node_has_acknowledged() {
         assert_eq!((batches.len(), batches[0].removed_keys.len()), (1, 32));
     });
     assert_eq!(answer.enforcement(), (1, 1));
-    assert_eq!(answer.number("/data/enforcement/revision"), node.snapshot.revision);
+    assert_eq!(
+        answer.number("/data/enforcement/revision"),
+        node.snapshot.revision
+    );
     assert!(started.elapsed() < Duration::from_secs(10));
     assert!(plane.metric("latchkey_enforcement_seconds_count").await >= 1.0);
 }
@@ -50,7 +70,15 @@ async fn a_node_that_does_not_acknowledge_is_not_said_to_have() {
     let client = plane.log_in().await;
     let id = client.key("CI").await;
     let mut node = Node::ready(&plane).await;
-    let mut other = Node::connect(&plane, Hello { instance: 2, ..hello() }, Snapshot::default()).await;
+    let mut other = Node::connect(
+        &plane,
+        Hello {
+            instance: 2,
+            ..hello()
+        },
+        Snapshot::default(),
+    )
+    .await;
     other.publish().await;
     let (answer, _) = tokio::join!(revoke(&client, &id, 200), other.publish());
     assert_eq!(answer.enforcement(), (2, 1));
@@ -59,7 +87,10 @@ async fn a_node_that_does_not_acknowledge_is_not_said_to_have() {
     // Repeated, the question waits again, and for the same revision.
     let (again, _) = tokio::join!(revoke(&client, &id, 20_000), node.publish());
     assert_eq!(again.enforcement(), (2, 2));
-    assert_eq!(again.at("/data/enforcement/revision"), answer.at("/data/enforcement/revision"));
+    assert_eq!(
+        again.at("/data/enforcement/revision"),
+        answer.at("/data/enforcement/revision")
+    );
 }
 
 #[tokio::test]
@@ -70,7 +101,12 @@ async fn a_part_of_a_snapshot_is_no_acknowledgement() {
     let mut node = Node::connect(&plane, hello(), Snapshot::default()).await;
     assert_eq!(node.take().await.revision, 0);
     // It still serves from another control plane's snapshot, whose revisions happen to be higher.
-    node.stream.send(from_node::Message::Ack(Ack { sequence: 1, revision: 500 })).await;
+    node.stream
+        .send(from_node::Message::Ack(Ack {
+            sequence: 1,
+            revision: 500,
+        }))
+        .await;
     assert_eq!(create(&client, "CI", 200).await.enforcement(), (1, 0));
     node.catch_up(plane.store().revision()).await;
     assert_eq!(create(&client, "another", 0).await.enforcement(), (1, 0));
@@ -86,7 +122,10 @@ async fn a_lost_node_counts_until_its_grace_is_over() {
     assert_eq!(create(&client, "early", 100).await.enforcement(), (1, 0));
     let answer = create(&client, "late", 20_000).await;
     assert_eq!(answer.enforcement(), (0, 0));
-    assert!(lost.elapsed() >= Duration::from_millis(1_500), "it was given up early");
+    assert!(
+        lost.elapsed() >= Duration::from_millis(1_500),
+        "it was given up early"
+    );
     assert_eq!(client.get("/v1/nodes").await.number("/data/total"), 0);
 }
 
@@ -167,13 +206,28 @@ async fn a_node_counts_even_if_it_cannot_be_written_down() {
     let client = plane.log_in().await;
     let pool = plane.pool().await;
     let fails = async |operation: &str| {
-        let trigger = format!("CREATE TRIGGER fails BEFORE {operation} ON nodes BEGIN SELECT RAISE(FAIL, 'full'); END");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(trigger)).execute(&pool).await.unwrap();
+        let trigger = format!(
+            "CREATE TRIGGER fails BEFORE {operation} ON nodes BEGIN SELECT RAISE(FAIL, 'full'); END"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(trigger))
+            .execute(&pool)
+            .await
+            .unwrap();
     };
-    let mends = async || sqlx::query("DROP TRIGGER fails").execute(&pool).await.unwrap();
+    let mends = async || {
+        sqlx::query("DROP TRIGGER fails")
+            .execute(&pool)
+            .await
+            .unwrap()
+    };
     let written = async |count: i64| {
         let started = Instant::now();
-        while sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM nodes").fetch_one(&pool).await.unwrap() != count {
+        while sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM nodes")
+            .fetch_one(&pool)
+            .await
+            .unwrap()
+            != count
+        {
             assert!(started.elapsed() < PATIENCE, "the table does not follow");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -198,11 +252,19 @@ async fn a_node_counts_even_if_it_cannot_be_written_down() {
 async fn a_node_that_is_written_down_connects_without_a_write() {
     let plane = Plane::start().await;
     let snapshot = Node::ready(&plane).await.snapshot;
-    let mut writer = plane.pool().await.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let mut writer = plane
+        .pool()
+        .await
+        .begin_with("BEGIN IMMEDIATE")
+        .await
+        .unwrap();
     let started = Instant::now();
     let mut node = Node::connect(&plane, hello(), snapshot).await;
     node.publish().await;
-    assert!(started.elapsed() < Duration::from_millis(900), "it waited for the writer");
+    assert!(
+        started.elapsed() < Duration::from_millis(900),
+        "it waited for the writer"
+    );
     sqlx::query("SELECT 1").execute(&mut *writer).await.unwrap();
 }
 
@@ -217,22 +279,45 @@ async fn a_stream_that_waits_for_the_store_ends_when_it_should() {
     ];
     let writer = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
     let started = Instant::now();
-    older.send(from_node::Message::Hello(complete(hello(), &Snapshot::default()))).await;
+    older
+        .send(from_node::Message::Hello(complete(
+            hello(),
+            &Snapshot::default(),
+        )))
+        .await;
     while plane.metric("latchkey_nodes_connected").await < 1.0 {}
-    newer.send(from_node::Message::Hello(complete(hello(), &Snapshot::default()))).await;
+    newer
+        .send(from_node::Message::Hello(complete(
+            hello(),
+            &Snapshot::default(),
+        )))
+        .await;
     assert_eq!(older.end().await.code(), Code::Aborted);
-    assert!(started.elapsed() < Duration::from_millis(900), "it waited for the writer");
-    // It is served only once a start would know that it does not know this node; until then the stream is held.
+    assert!(
+        started.elapsed() < Duration::from_millis(900),
+        "it waited for the writer"
+    );
+    // It is served only once a start would know that it does not know this node; until then the
+    // stream is held.
     assert_eq!(newer.heartbeat().await, 0);
-    assert!(matches!(newer.next().await, Ok(to_node::Message::Welcome(_))));
-    assert!(started.elapsed() > Duration::from_secs(5), "a start would not count it");
+    assert!(matches!(
+        newer.next().await,
+        Ok(to_node::Message::Welcome(_))
+    ));
+    assert!(
+        started.elapsed() > Duration::from_secs(5),
+        "a start would not count it"
+    );
     drop(writer);
 }
 
 #[tokio::test]
 async fn who_waits_when_it_stops_is_answered() {
     let mut plane = Plane::start().await;
-    let request = plane.log_in().await.request(reqwest::Method::POST, "/v1/keys/generate?wait_ms=30000");
+    let request = plane
+        .log_in()
+        .await
+        .request(reqwest::Method::POST, "/v1/keys/generate?wait_ms=30000");
     let node = Node::ready(&plane).await;
     let mut revisions = plane.store().watch_head();
     let waiting = tokio::spawn(Answer::of(request.json(&json!({"name": "CI"}))));

@@ -1,4 +1,5 @@
-//! Expired keys: their names, what they count towards, when nodes forget them, and how they come back.
+//! Expired keys: their names, what they count towards, when nodes forget them, and how they come
+//! back.
 
 mod cycles;
 
@@ -12,17 +13,30 @@ const DAY: i64 = 86_400;
 
 /// Makes a key that expires `seconds` after the start. Returns its id and its secret.
 async fn expiring(client: &Client<'_>, name: &str, seconds: i64) -> (String, String) {
-    let answer = client.generate(json!({"name": name, "expires_at": START + seconds})).await;
+    let answer = client
+        .generate(json!({"name": name, "expires_at": START + seconds}))
+        .await;
     assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
     (answer.text("/data/key_id"), answer.text("/data/api_key"))
 }
 
 async fn renew(client: &Client<'_>, id: &str, expires_at: Value) -> Answer {
-    client.patch(&format!("/v1/keys/{id}?wait_ms=0"), json!({"expires_at": expires_at})).await
+    client
+        .patch(
+            &format!("/v1/keys/{id}?wait_ms=0"),
+            json!({"expires_at": expires_at}),
+        )
+        .await
 }
 
 async fn regenerate(client: &Client<'_>, id: &str, body: Value) -> Answer {
-    client.send(Method::POST, &format!("/v1/keys/{id}/regenerate?wait_ms=0"), body).await
+    client
+        .send(
+            Method::POST,
+            &format!("/v1/keys/{id}/regenerate?wait_ms=0"),
+            body,
+        )
+        .await
 }
 
 async fn slot(plane: &Plane, id: &str) -> Option<u32> {
@@ -43,24 +57,52 @@ async fn expired_key_frees_name_and_number_at_the_second() {
     let (account, client) = operator.account("acme", json!({"max_keys": 1})).await;
     let (first, _) = expiring(&client, "CI", 60).await;
     plane.clock.advance(59);
-    client.generate(json!({"name": "CI"})).await.refused(409, "name_taken");
-    client.generate(json!({"name": "CD"})).await.refused(403, "key_limit");
+    client
+        .generate(json!({"name": "CI"}))
+        .await
+        .refused(409, "name_taken");
+    client
+        .generate(json!({"name": "CD"}))
+        .await
+        .refused(403, "key_limit");
     plane.clock.advance(1);
     let counted = async || operator.get(&account).await.number("/data/keys");
     assert_eq!(counted().await, 0);
     let second = client.key("CI").await;
-    assert_eq!(counted().await, 1, "of {} keys in the snapshot", Node::ready(&plane).await.snapshot.keys.len());
-    assert_eq!(operator.get("/v1/accounts?search=acme").await.at("/data/accounts/0/keys"), &json!(1));
+    assert_eq!(
+        counted().await,
+        1,
+        "of {} keys in the snapshot",
+        Node::ready(&plane).await.snapshot.keys.len()
+    );
+    assert_eq!(
+        operator
+            .get("/v1/accounts?search=acme")
+            .await
+            .at("/data/accounts/0/keys"),
+        &json!(1)
+    );
     // Both are shown, and either is edited by its id.
     assert_eq!(client.total().await, 2);
-    let renamed = client.patch(&format!("/v1/keys/{first}"), json!({"description": "the former"})).await;
+    let renamed = client
+        .patch(
+            &format!("/v1/keys/{first}"),
+            json!({"description": "the former"}),
+        )
+        .await;
     assert_eq!(renamed.status, StatusCode::OK);
-    client.generate(json!({"name": "CD"})).await.refused(403, "key_limit");
+    client
+        .generate(json!({"name": "CD"}))
+        .await
+        .refused(403, "key_limit");
     let path = format!("/v1/keys/{second}");
     client.delete(&path).await;
     client.key("CD").await;
     let row = json!({"keys": [crate::harness::imported("CI", "made elsewhere")]});
-    client.send(Method::POST, "/v1/keys/import", row).await.refused(403, "key_limit");
+    client
+        .send(Method::POST, "/v1/keys/import", row)
+        .await
+        .refused(403, "key_limit");
 }
 
 #[tokio::test]
@@ -77,13 +119,26 @@ async fn account_holds_at_most_twice_its_keys() {
     plane.clock.advance(60);
     let refused = client.generate(json!({"name": "c"})).await;
     refused.refused(403, "key_limit");
-    assert!(refused.text("/error").contains("twice the 2"), "{refused:?}");
-    // One of those that are held comes back without another place, and then the number of good ones counts.
-    assert_eq!(renew(&client, &third, json!(START + 6_000)).await.status, StatusCode::OK);
-    client.generate(json!({"name": "c"})).await.refused(403, "key_limit");
+    assert!(
+        refused.text("/error").contains("twice the 2"),
+        "{refused:?}"
+    );
+    // One of those that are held comes back without another place, and then the number of good ones
+    // counts.
+    assert_eq!(
+        renew(&client, &third, json!(START + 6_000)).await.status,
+        StatusCode::OK
+    );
+    client
+        .generate(json!({"name": "c"}))
+        .await
+        .refused(403, "key_limit");
     sweep(&plane, START + 120 + DAY).await;
     client.key("c").await;
-    client.generate(json!({"name": "d"})).await.refused(403, "key_limit");
+    client
+        .generate(json!({"name": "d"}))
+        .await
+        .refused(403, "key_limit");
 }
 
 #[tokio::test]
@@ -95,20 +150,36 @@ async fn revived_key_needs_its_name_and_room() {
     plane.clock.advance(60);
     let other = client.key("CI").await;
     let later = json!({"expires_at": START + 6_000});
-    renew(&client, &first, later["expires_at"].clone()).await.refused(409, "name_taken");
-    renew(&client, &first, Value::Null).await.refused(409, "name_taken");
-    regenerate(&client, &first, later.clone()).await.refused(409, "name_taken");
+    renew(&client, &first, later["expires_at"].clone())
+        .await
+        .refused(409, "name_taken");
+    renew(&client, &first, Value::Null)
+        .await
+        .refused(409, "name_taken");
+    regenerate(&client, &first, later.clone())
+        .await
+        .refused(409, "name_taken");
     // With another name in the same change there is no conflict but that of numbers.
     client.key("CD").await;
     let renamed = json!({"name": "CI 1", "expires_at": null});
-    client.patch(&format!("/v1/keys/{first}"), renamed.clone()).await.refused(403, "key_limit");
-    client.patch(&format!("/v1/keys/{first}"), json!({"name": "CI 1"})).await;
-    regenerate(&client, &first, later).await.refused(403, "key_limit");
+    client
+        .patch(&format!("/v1/keys/{first}"), renamed.clone())
+        .await
+        .refused(403, "key_limit");
+    client
+        .patch(&format!("/v1/keys/{first}"), json!({"name": "CI 1"}))
+        .await;
+    regenerate(&client, &first, later)
+        .await
+        .refused(403, "key_limit");
     operator.patch(&account, json!({"max_keys": 3})).await;
     let revived = client.patch(&format!("/v1/keys/{first}"), renamed).await;
     assert_eq!(revived.at("/data/active"), &json!(true));
     // A name that an expired key has can be given to a live one; a live one's cannot.
-    client.patch(&format!("/v1/keys/{other}"), json!({"name": "CI 1"})).await.refused(409, "name_taken");
+    client
+        .patch(&format!("/v1/keys/{other}"), json!({"name": "CI 1"}))
+        .await
+        .refused(409, "name_taken");
 }
 
 #[tokio::test]
@@ -116,18 +187,26 @@ async fn expired_key_leaves_the_snapshot_after_a_day() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let (id, secret) = expiring(&client, "CI", 60).await;
-    let permissions = json!({"name": "manager", "expires_at": START + 60, "permissions": ["account:apikeys:*"]});
+    let permissions =
+        json!({"name": "manager", "expires_at": START + 60, "permissions": ["account:apikeys:*"]});
     let manager = client.generate(permissions).await.text("/data/api_key");
     let mut node = Node::ready(&plane).await;
     let away = node.snapshot.clone();
     plane.clock.advance(60 + DAY);
     let now = START + 60 + DAY;
-    plane.bearer(&manager).get("/v1/keys").await.refused(401, "expired_key");
+    plane
+        .bearer(&manager)
+        .get("/v1/keys")
+        .await
+        .refused(401, "expired_key");
     // A clock that nobody agrees with proves nothing, and a second earlier it is not time yet.
     let revision = plane.store().revision();
     plane.store().sweep_expired_keys(now).await.unwrap();
     sweep(&plane, now - 1).await;
-    assert_eq!((plane.store().revision(), node.snapshot.keys.len()), (revision, 2));
+    assert_eq!(
+        (plane.store().revision(), node.snapshot.keys.len()),
+        (revision, 2)
+    );
 
     sweep(&plane, now).await;
     assert_eq!(plane.store().revision(), revision + 1);
@@ -136,21 +215,51 @@ async fn expired_key_leaves_the_snapshot_after_a_day() {
     // Who was away is told as well, and who comes new is told nothing.
     let mut back = Node::connect(&plane, hello(), away).await;
     back.publish().await;
-    for snapshot in [&node.snapshot, &back.snapshot, &Node::ready(&plane).await.snapshot] {
-        assert!(snapshot.keys.is_empty() && snapshot.policies.is_empty(), "{snapshot:?}");
+    for snapshot in [
+        &node.snapshot,
+        &back.snapshot,
+        &Node::ready(&plane).await.snapshot,
+    ] {
+        assert!(
+            snapshot.keys.is_empty() && snapshot.policies.is_empty(),
+            "{snapshot:?}"
+        );
     }
     sweep(&plane, now).await;
-    assert_eq!(plane.store().revision(), revision + 1, "nothing is left to do");
-    plane.bearer(&manager).get("/v1/keys").await.refused(401, "invalid_key");
+    assert_eq!(
+        plane.store().revision(),
+        revision + 1,
+        "nothing is left to do"
+    );
+    plane
+        .bearer(&manager)
+        .get("/v1/keys")
+        .await
+        .refused(401, "invalid_key");
     let client = plane.log_in().await;
     let question = json!({"request": {"headers": {"x-api-key": secret}}});
     let explained = client.send(Method::POST, "/v1/explain", question).await;
     assert_eq!(explained.text("/data/code"), "invalid_key", "{explained:?}");
 
     // It is shown, edited and revoked as before.
-    assert_eq!(client.get(&format!("/v1/keys/{id}")).await.at("/data/active"), &json!(false));
-    assert_eq!(client.patch(&format!("/v1/keys/{id}"), json!({"name": "old CI"})).await.status, StatusCode::OK);
-    assert_eq!(client.delete(&format!("/v1/keys/{id}")).await.status, StatusCode::OK);
+    assert_eq!(
+        client
+            .get(&format!("/v1/keys/{id}"))
+            .await
+            .at("/data/active"),
+        &json!(false)
+    );
+    assert_eq!(
+        client
+            .patch(&format!("/v1/keys/{id}"), json!({"name": "old CI"}))
+            .await
+            .status,
+        StatusCode::OK
+    );
+    assert_eq!(
+        client.delete(&format!("/v1/keys/{id}")).await.status,
+        StatusCode::OK
+    );
     assert_eq!(client.total().await, 1);
     assert!(Node::ready(&plane).await.snapshot.keys.is_empty());
 }
@@ -172,11 +281,18 @@ async fn revived_key_returns_to_every_node() {
     node.catch_up(plane.store().revision()).await;
     // In its own slot, in which nodes still have its counters.
     let held = node.snapshot.by(&first).unwrap();
-    assert_eq!((held.slot, held.number, held.expires_at), (before.slot, before.number, Some(until)));
+    assert_eq!(
+        (held.slot, held.number, held.expires_at),
+        (before.slot, before.number, Some(until))
+    );
     assert_eq!(node.snapshot.policies.len(), 1);
     let regenerated = regenerate(&client, &other, json!({"expires_at": null})).await;
     node.catch_up(plane.store().revision()).await;
-    assert!(node.snapshot.by(&regenerated.text("/data/api_key")).is_some());
+    assert!(
+        node.snapshot
+            .by(&regenerated.text("/data/api_key"))
+            .is_some()
+    );
     assert_eq!(node.snapshot, Node::ready(&plane).await.snapshot);
 }
 
@@ -187,7 +303,12 @@ async fn revived_key_gets_no_slot_of_a_later_key() {
     let (id, secret) = expiring(&client, "CI", 60).await;
     let mut node = Node::ready(&plane).await;
     let number = node.snapshot.key("CI").number;
-    node.count(vec![KeyUsage { key: number, requests: vec![5], ..KeyUsage::default() }]).await;
+    node.count(vec![KeyUsage {
+        key: number,
+        requests: vec![5],
+        ..KeyUsage::default()
+    }])
+    .await;
     plane.clock.advance(60 + DAY);
     sweep(&plane, START + 60 + DAY).await;
     // A later key takes the slot and leaves it.
@@ -199,14 +320,24 @@ async fn revived_key_gets_no_slot_of_a_later_key() {
     plane.clock.advance(3_600);
     renew(&plane.log_in().await, &id, Value::Null).await;
     node.catch_up(plane.store().revision()).await;
-    assert_eq!(node.snapshot.by(&secret).unwrap().slot, 1, "nodes would take it for superseded in slot 0");
+    assert_eq!(
+        node.snapshot.by(&secret).unwrap().slot,
+        1,
+        "nodes would take it for superseded in slot 0"
+    );
     // There nodes count from zero, and what they report is added to what was.
-    node.count(vec![KeyUsage { key: number, requests: vec![2], ..KeyUsage::default() }]).await;
-    let usage: i64 = sqlx::query_scalar("SELECT SUM(requests) FROM usage_buckets WHERE key_seq = ?")
-        .bind(number.cast_signed())
-        .fetch_one(&plane.pool().await)
-        .await
-        .unwrap();
+    node.count(vec![KeyUsage {
+        key: number,
+        requests: vec![2],
+        ..KeyUsage::default()
+    }])
+    .await;
+    let usage: i64 =
+        sqlx::query_scalar("SELECT SUM(requests) FROM usage_buckets WHERE key_seq = ?")
+            .bind(number.cast_signed())
+            .fetch_one(&plane.pool().await)
+            .await
+            .unwrap();
     assert_eq!(usage, 7);
 }
 
@@ -223,7 +354,10 @@ async fn clock_that_was_ahead_loses_no_key() {
     plane.store().sweep_expired_keys(START).await.unwrap();
     node.publish().await;
     for snapshot in [&node.snapshot, &Node::ready(&plane).await.snapshot] {
-        assert_eq!((&snapshot.keys, &snapshot.policies), (&before.keys, &before.policies));
+        assert_eq!(
+            (&snapshot.keys, &snapshot.policies),
+            (&before.keys, &before.policies)
+        );
     }
 }
 
@@ -239,7 +373,11 @@ async fn clock_that_is_a_day_ahead_removes_nothing() {
     plane.use_a_key_on(START).await;
     let revision = plane.store().revision();
     for ahead in [DAY + 60, 2 * DAY, 3 * DAY] {
-        plane.store().sweep_expired_keys(START + ahead).await.unwrap();
+        plane
+            .store()
+            .sweep_expired_keys(START + ahead)
+            .await
+            .unwrap();
         plane.store().tidy_secrets(START + ahead).await.unwrap();
         assert_eq!(plane.store().revision(), revision, "{ahead}");
     }
@@ -250,7 +388,12 @@ async fn clock_that_is_a_day_ahead_removes_nothing() {
 /// Waits until the control plane has noted the time that its clock has.
 async fn noted(plane: &Plane, now: i64) {
     let pool = plane.pool().await;
-    let noted = async || sqlx::query_scalar::<_, i64>("SELECT noted_at FROM meta").fetch_one(&pool).await.unwrap();
+    let noted = async || {
+        sqlx::query_scalar::<_, i64>("SELECT noted_at FROM meta")
+            .fetch_one(&pool)
+            .await
+            .unwrap()
+    };
     while noted().await != now {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
@@ -269,10 +412,17 @@ async fn steady_clock_removes_expired_keys_of_idle_accounts() {
     assert_eq!(held().await, 1, "the clock was set a moment ago");
     let pool = plane.pool().await;
     let a_day_ago = format!("UPDATE meta SET clock_steady_since = uptime_seconds - {DAY}");
-    sqlx::query(sqlx::AssertSqlSafe(a_day_ago)).execute(&pool).await.unwrap();
+    sqlx::query(sqlx::AssertSqlSafe(a_day_ago))
+        .execute(&pool)
+        .await
+        .unwrap();
     plane.store().sweep_expired_keys(now + DAY).await.unwrap();
     plane.store().sweep_expired_keys(now - 1).await.unwrap();
-    assert_eq!(held().await, 1, "another time than was noted, and a second earlier");
+    assert_eq!(
+        held().await,
+        1,
+        "another time than was noted, and a second earlier"
+    );
     plane.store().sweep_expired_keys(now).await.unwrap();
     assert_eq!(held().await, 0);
 }
@@ -283,7 +433,11 @@ async fn keys_leave_the_snapshot_in_steps() {
     let client = plane.log_in().await;
     plane.create_keys("many", 2_500).await;
     let statement = "UPDATE keys SET expires_at = ?";
-    sqlx::query(statement).bind(START + 60).execute(&plane.pool().await).await.unwrap();
+    sqlx::query(statement)
+        .bind(START + 60)
+        .execute(&plane.pool().await)
+        .await
+        .unwrap();
     let revision = plane.store().revision();
     sweep(&plane, START + 60 + DAY).await;
     assert_eq!(plane.store().revision(), revision + 3);

@@ -1,4 +1,5 @@
-//! What can be done without a credential: how much memory it costs, and whom it holds up. The processes are real.
+//! What can be done without a credential: how much memory it costs, and whom it holds up. The
+//! processes are real.
 
 use crate::binary::Process;
 use reqwest::{Client, StatusCode};
@@ -28,10 +29,19 @@ impl Target {
     fn start(flags: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let password = format!("--admin-password={PASSWORD}");
-        let flags: Vec<_> = flags.iter().copied().chain([password.as_str(), "--log-level=info"]).collect();
+        let flags: Vec<_> = flags
+            .iter()
+            .copied()
+            .chain([password.as_str(), "--log-level=info"])
+            .collect();
         let process = Process::start(directory.path(), &flags);
         let url = process.http(directory.path());
-        Self { _directory: directory, process, url, http: crate::harness::http_client() }
+        Self {
+            _directory: directory,
+            process,
+            url,
+            http: crate::harness::http_client(),
+        }
     }
 
     fn address(&self) -> &str {
@@ -41,19 +51,41 @@ impl Target {
     async fn is_healthy_within(&self, patience: Duration) {
         let began = Instant::now();
         // A connection of its own, as probes have.
-        let answer = crate::harness::http_client().get(format!("{}/healthz", self.url)).send().await.unwrap();
+        let answer = crate::harness::http_client()
+            .get(format!("{}/healthz", self.url))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
         assert!(began.elapsed() < patience, "{:?}", began.elapsed());
     }
 }
 
-async fn log_in(http: &Client, url: &str, address: &str, email: &str, password: &str) -> StatusCode {
-    let request = http.post(format!("{url}/v1/sessions")).header("x-forwarded-for", address);
-    request.json(&json!({"email": email, "password": password})).send().await.unwrap().status()
+async fn log_in(
+    http: &Client,
+    url: &str,
+    address: &str,
+    email: &str,
+    password: &str,
+) -> StatusCode {
+    let request = http
+        .post(format!("{url}/v1/sessions"))
+        .header("x-forwarded-for", address);
+    request
+        .json(&json!({"email": email, "password": password}))
+        .send()
+        .await
+        .unwrap()
+        .status()
 }
 
 /// Sends `count` wrong passwords, so many at a time; `of` says from where and for whom.
-async fn flood(target: &Target, count: usize, concurrency: usize, of: fn(usize) -> (String, String)) -> JoinSet<()> {
+async fn flood(
+    target: &Target,
+    count: usize,
+    concurrency: usize,
+    of: fn(usize) -> (String, String),
+) -> JoinSet<()> {
     let next = Arc::new(AtomicUsize::new(0));
     let mut tasks = JoinSet::new();
     for _ in 0..concurrency {
@@ -80,7 +112,11 @@ fn mixed(n: usize) -> (String, String) {
         1 => format!("2001:db8::{n:x}"),
         _ => format!("10.1.{}.{}", n / 250, n % 250),
     };
-    let email = if n.is_multiple_of(2) { EMAIL.to_owned() } else { format!("user-{n}@localhost") };
+    let email = if n.is_multiple_of(2) {
+        EMAIL.to_owned()
+    } else {
+        format!("user-{n}@localhost")
+    };
     (address, email)
 }
 
@@ -89,21 +125,36 @@ async fn wrong_passwords_cost_bounded_memory_and_hold_up_nobody() {
     for concurrency in [4, 56, 300, 1_000] {
         let target = Target::start(&["--trusted-hops=1"]);
         let known = "198.51.100.7";
-        assert_eq!(log_in(&target.http, &target.url, known, EMAIL, PASSWORD).await, StatusCode::OK);
+        assert_eq!(
+            log_in(&target.http, &target.url, known, EMAIL, PASSWORD).await,
+            StatusCode::OK
+        );
         let mut tasks = flood(&target, 1_000, concurrency, mixed).await;
         let mut accepted = 0;
         while !tasks.is_empty() {
             let began = Instant::now();
-            assert_eq!(log_in(&target.http, &target.url, known, EMAIL, PASSWORD).await, StatusCode::OK);
-            assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+            assert_eq!(
+                log_in(&target.http, &target.url, known, EMAIL, PASSWORD).await,
+                StatusCode::OK
+            );
+            assert!(
+                began.elapsed() < Duration::from_secs(10),
+                "{:?}",
+                began.elapsed()
+            );
             accepted += 1;
             while let Some(ended) = tasks.try_join_next() {
                 ended.unwrap();
             }
         }
         let memory = target.process.memory("VmHWM");
-        println!("{concurrency} at once: {memory} MB, {accepted} right passwords accepted meanwhile");
-        assert!(memory <= MOST_MEMORY, "{memory} MB with {concurrency} at once");
+        println!(
+            "{concurrency} at once: {memory} MB, {accepted} right passwords accepted meanwhile"
+        );
+        assert!(
+            memory <= MOST_MEMORY,
+            "{memory} MB with {concurrency} at once"
+        );
     }
 }
 
@@ -111,10 +162,22 @@ async fn wrong_passwords_cost_bounded_memory_and_hold_up_nobody() {
 async fn right_password_of_a_new_client_is_accepted_during_a_flood() {
     let target = Target::start(&["--trusted-hops=1"]);
     // Nobody of those is held by a limit: they compete for turns.
-    let many = |n: usize| (format!("10.2.{}.{}", n / 250, n % 250), format!("user-{n}@localhost"));
+    let many = |n: usize| {
+        (
+            format!("10.2.{}.{}", n / 250, n % 250),
+            format!("user-{n}@localhost"),
+        )
+    };
     let mut tasks = flood(&target, 600, 200, many).await;
     for n in 0..3 {
-        let status = log_in(&target.http, &target.url, &format!("203.0.113.{n}"), EMAIL, PASSWORD).await;
+        let status = log_in(
+            &target.http,
+            &target.url,
+            &format!("203.0.113.{n}"),
+            EMAIL,
+            PASSWORD,
+        )
+        .await;
         assert_eq!(status, StatusCode::OK);
     }
     while let Some(ended) = tasks.join_next().await {
@@ -150,7 +213,11 @@ async fn half_sent_headers_of_a_client_hold_no_places() {
     for _ in 0..60 {
         let mut stream = TcpStream::connect(target.address()).await.unwrap();
         // It may be refused on the way.
-        let _ = time::timeout(Duration::from_millis(200), stream.write_all(long.as_bytes())).await;
+        let _ = time::timeout(
+            Duration::from_millis(200),
+            stream.write_all(long.as_bytes()),
+        )
+        .await;
         begun.push(stream);
     }
     let after = target.process.memory("VmRSS");
@@ -162,7 +229,9 @@ async fn unfinished_login_bodies_cost_little_and_end_soon() {
     let target = Target::start(&[]);
     let before = target.process.memory("VmRSS");
     let head = |path: &str, kind: &str, len: usize| {
-        format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\ncontent-length: {len}\r\n\r\n")
+        format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\ncontent-length: {len}\r\n\r\n"
+        )
     };
     let (json, form) = ("application/json", "application/x-www-form-urlencoded");
     let unfinished = [
@@ -178,15 +247,26 @@ async fn unfinished_login_bodies_cost_little_and_end_soon() {
         "POST /v1/sessions HTTP/1.1\r\nhost: x\r\ncontent-type: {json}\r\ntransfer-encoding: chunked\r\n\r\n1400\r\n{}\r\n",
         "x".repeat(0x1400)
     );
-    for (request, status) in
-        [(head("/v1/sessions", json, 1 << 20), "413"), (endless, "413"), (head("/console/login", form, 1 << 20), "400")]
-    {
+    for (request, status) in [
+        (head("/v1/sessions", json, 1 << 20), "413"),
+        (endless, "413"),
+        (head("/console/login", form, 1 << 20), "400"),
+    ] {
         let mut stream = begin(&target, 1, &[request]).await.remove(0);
-        assert!(answer(&mut stream).await.starts_with(&format!("HTTP/1.1 {status} ")));
+        assert!(
+            answer(&mut stream)
+                .await
+                .starts_with(&format!("HTTP/1.1 {status} "))
+        );
     }
     for (stream, status) in begun.iter_mut().zip(["408", "400"].into_iter().cycle()) {
-        let answer = time::timeout(Duration::from_secs(20), answer(stream)).await.expect("it ends");
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        let answer = time::timeout(Duration::from_secs(20), answer(stream))
+            .await
+            .expect("it ends");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
     }
 }
 
@@ -200,7 +280,11 @@ async fn answer(stream: &mut TcpStream) -> String {
 async fn callers_upload_goes_on_beside_strangers() {
     let target = Target::start(&["--http-connections=8"]);
     let login = target.http.post(format!("{}/v1/sessions", target.url));
-    let session = login.json(&json!({"email": EMAIL, "password": PASSWORD})).send().await.unwrap();
+    let session = login
+        .json(&json!({"email": EMAIL, "password": PASSWORD}))
+        .send()
+        .await
+        .unwrap();
     let session: serde_json::Value = session.json().await.unwrap();
     let token = session["data"]["token"].as_str().unwrap();
     let body = json!({"name": "uploaded slowly"}).to_string();

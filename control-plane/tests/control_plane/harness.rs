@@ -19,7 +19,8 @@ use tokio::sync::OnceCell;
 pub(crate) const NODE_TOKEN: &str = "node-token-of-the-tests";
 pub(crate) const EMAIL: &str = "admin@localhost";
 /// The key that encrypts imported keys, but where a test sets another one.
-pub(crate) const AT_REST_KEY: &str = "a7b51a1e77c3a0a5d6b7a3a9f1d2e3c4b5a697887766554433221100ffeeddcc";
+pub(crate) const AT_REST_KEY: &str =
+    "a7b51a1e77c3a0a5d6b7a3a9f1d2e3c4b5a697887766554433221100ffeeddcc";
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
 /// 2027-01-15T08:00:00Z.
@@ -84,12 +85,27 @@ impl Plane {
 
     /// Begins again after [`take`](Self::take), or returns why it does not.
     pub(crate) async fn try_run(&mut self) -> Result<(), StartError> {
-        let needed =
-            ["--http-listen=127.0.0.1:0", "--stream-listen=127.0.0.1:0", "--create-database"].map(str::to_owned);
-        let secrets = [format!("--node-token={NODE_TOKEN}"), format!("--admin-password={PASSWORD}")];
+        let needed = [
+            "--http-listen=127.0.0.1:0",
+            "--stream-listen=127.0.0.1:0",
+            "--create-database",
+        ]
+        .map(str::to_owned);
+        let secrets = [
+            format!("--node-token={NODE_TOKEN}"),
+            format!("--admin-password={PASSWORD}"),
+        ];
         let database = format!("--database={}", self.database().display());
-        let key = self.at_rest_key.iter().map(|key| format!("--at-rest-key={key}"));
-        let flags = needed.into_iter().chain(secrets).chain([database]).chain(key).chain(self.flags.iter().cloned());
+        let key = self
+            .at_rest_key
+            .iter()
+            .map(|key| format!("--at-rest-key={key}"));
+        let flags = needed
+            .into_iter()
+            .chain(secrets)
+            .chain([database])
+            .chain(key)
+            .chain(self.flags.iter().cloned());
         let config = Config::try_parse_from(flags).unwrap();
         self.running = Some(start_with_clock(config, Arc::new(self.clock.clone())).await?);
         Ok(())
@@ -113,15 +129,28 @@ impl Plane {
         self.http = http_client();
         let started = Instant::now();
         // What it was about to do holds the database for a moment.
-        while Store::open_with(&self.database(), OpenMode::CreateIfMissing, &self.at_rest_keys()).await.is_err() {
-            assert!(started.elapsed() < Duration::from_secs(20), "the database is still in use");
+        while Store::open_with(
+            &self.database(),
+            OpenMode::CreateIfMissing,
+            &self.at_rest_keys(),
+        )
+        .await
+        .is_err()
+        {
+            assert!(
+                started.elapsed() < Duration::from_secs(20),
+                "the database is still in use"
+            );
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         self.run().await;
     }
 
     fn at_rest_keys(&self) -> AtRestKeys {
-        AtRestKeys { current: self.at_rest_key.as_deref().and_then(AtRestKey::from_hex), old: None }
+        AtRestKeys {
+            current: self.at_rest_key.as_deref().and_then(AtRestKey::from_hex),
+            old: None,
+        }
     }
 
     pub(crate) fn database(&self) -> PathBuf {
@@ -150,7 +179,9 @@ impl Plane {
     }
 
     pub(crate) async fn log_in_as(&self, email: &str, password: &str) -> Answer {
-        let request = self.request(Method::POST, "/v1/sessions").json(&json!({"email": email, "password": password}));
+        let request = self
+            .request(Method::POST, "/v1/sessions")
+            .json(&json!({"email": email, "password": password}));
         Answer::of(request).await
     }
 
@@ -162,19 +193,36 @@ impl Plane {
     pub(crate) async fn client(&self, email: &str) -> Client<'_> {
         let answer = self.log_in_as(email, PASSWORD).await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
-        Client { plane: self, token: answer.text("/data/token") }
+        Client {
+            plane: self,
+            token: answer.text("/data/token"),
+        }
     }
 
     /// Whoever bears this token: a session's, or an API key.
     pub(crate) fn bearer(&self, token: &str) -> Client<'_> {
-        Client { plane: self, token: token.to_owned() }
+        Client {
+            plane: self,
+            token: token.to_owned(),
+        }
     }
 
     /// The value of a metric, with its labels as they are written.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
-        let text = self.request(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+        let text = self
+            .request(Method::GET, "/metrics")
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in {text}"))
+            .parse()
+            .unwrap()
     }
 
     /// Makes `count` keys named `<prefix>-0` and so on in one batch, past the API.
@@ -182,7 +230,12 @@ impl Plane {
         self.create_keys_of("basic", prefix, count).await
     }
 
-    pub(crate) async fn create_keys_of(&self, tier: &str, prefix: &str, count: usize) -> Vec<(PlainKey, String)> {
+    pub(crate) async fn create_keys_of(
+        &self,
+        tier: &str,
+        prefix: &str,
+        count: usize,
+    ) -> Vec<(PlainKey, String)> {
         let owner = self.owner().await;
         let secrets: Vec<_> = (0..count).map(|_| plain_key()).collect();
         let new = |(index, secret)| {
@@ -198,13 +251,24 @@ impl Plane {
     /// The first user's account and id.
     pub(crate) async fn owner(&self) -> &(String, String) {
         let rows = "SELECT account_id, id FROM users ORDER BY created_at LIMIT 1";
-        self.owner.get_or_init(async || sqlx::query_as(rows).fetch_one(&self.pool().await).await.unwrap()).await
+        self.owner
+            .get_or_init(async || {
+                sqlx::query_as(rows)
+                    .fetch_one(&self.pool().await)
+                    .await
+                    .unwrap()
+            })
+            .await
     }
 
     /// Has somebody use a key on the day of `now`, so that the control plane trusts its clock.
     pub(crate) async fn use_a_key_on(&self, now: i64) {
         let statement = "INSERT OR IGNORE INTO window_counts (kind, number, key_seq, count) VALUES (3, ?, 1, 1)";
-        sqlx::query(statement).bind(Window::Day.number(now)).execute(&self.pool().await).await.unwrap();
+        sqlx::query(statement)
+            .bind(Window::Day.number(now))
+            .execute(&self.pool().await)
+            .await
+            .unwrap();
     }
 
     /// The database, behind the control plane's back.
@@ -220,7 +284,9 @@ pub(crate) fn http_client() -> reqwest::Client {
 }
 
 pub(crate) fn plain_key() -> PlainKey {
-    KeyFormat::default().generate(Environment::Live, getrandom::fill).unwrap()
+    KeyFormat::default()
+        .generate(Environment::Live, getrandom::fill)
+        .unwrap()
 }
 
 /// A row for the import of a key.
@@ -275,14 +341,18 @@ impl Client<'_> {
 
     /// Makes a subaccount of that name, and returns its id.
     pub(crate) async fn subaccount(&self, name: &str) -> String {
-        let answer = self.send(Method::POST, "/v1/subaccounts", json!({"name": name})).await;
+        let answer = self
+            .send(Method::POST, "/v1/subaccounts", json!({"name": name}))
+            .await;
         assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
         answer.text("/data/subaccount_id")
     }
 
     /// Registers a service of that name.
     pub(crate) async fn service(&self, name: &str) {
-        let answer = self.send(Method::POST, "/v1/services", json!({"name": name})).await;
+        let answer = self
+            .send(Method::POST, "/v1/services", json!({"name": name}))
+            .await;
         assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
     }
 
@@ -296,14 +366,22 @@ impl Client<'_> {
     /// Gives a key another secret, and returns that.
     pub(crate) async fn regenerate(&self, id: &str, overlap_seconds: u32) -> String {
         let body = json!({"overlap_seconds": overlap_seconds});
-        let answer = self.send(Method::POST, &format!("/v1/keys/{id}/regenerate"), body).await;
+        let answer = self
+            .send(Method::POST, &format!("/v1/keys/{id}/regenerate"), body)
+            .await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
         answer.text("/data/api_key")
     }
 
     /// Imports a key by its name and by itself, which nobody is told, and returns its id.
     pub(crate) async fn import(&self, name: &str, key: &str) -> String {
-        let answer = self.send(Method::POST, "/v1/keys/import", json!({"keys": [imported(name, key)]})).await;
+        let answer = self
+            .send(
+                Method::POST,
+                "/v1/keys/import",
+                json!({"keys": [imported(name, key)]}),
+            )
+            .await;
         assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
         answer.text("/data/keys/0/key_id")
     }
@@ -314,16 +392,22 @@ impl Client<'_> {
 }
 
 impl<'a> Client<'a> {
-    /// Makes an account of tier `basic`, unless `body` says otherwise, as the operator does. Returns its path, and its
-    /// administrator, who is `admin@` its name.
+    /// Makes an account of tier `basic`, unless `body` says otherwise, as the operator does.
+    /// Returns its path, and its administrator, who is `admin@` its name.
     pub(crate) async fn account(&self, name: &str, body: Value) -> (String, Client<'a>) {
         let email = format!("admin@{name}");
         let admin = json!({"email": email, "password": PASSWORD});
         let mut account = json!({"name": name, "tier": "basic", "admin": admin});
-        account.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+        account
+            .as_object_mut()
+            .unwrap()
+            .extend(body.as_object().unwrap().clone());
         let answer = self.send(Method::POST, "/v1/accounts", account).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
-        (format!("/v1/accounts/{}", answer.text("/data/account_id")), self.plane.client(&email).await)
+        (
+            format!("/v1/accounts/{}", answer.text("/data/account_id")),
+            self.plane.client(&email).await,
+        )
     }
 }
 
@@ -338,26 +422,44 @@ impl Answer {
     pub(crate) async fn of(request: reqwest::RequestBuilder) -> Self {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
-        Self { status, headers, body: response.json().await.expect("a body of JSON") }
+        Self {
+            status,
+            headers,
+            body: response.json().await.expect("a body of JSON"),
+        }
     }
 
     pub(crate) fn at(&self, pointer: &str) -> &Value {
-        self.body.pointer(pointer).unwrap_or_else(|| panic!("no {pointer} in {self:?}"))
+        self.body
+            .pointer(pointer)
+            .unwrap_or_else(|| panic!("no {pointer} in {self:?}"))
     }
 
     pub(crate) fn text(&self, pointer: &str) -> String {
-        self.at(pointer).as_str().unwrap_or_else(|| panic!("{pointer} is no text in {self:?}")).to_owned()
+        self.at(pointer)
+            .as_str()
+            .unwrap_or_else(|| panic!("{pointer} is no text in {self:?}"))
+            .to_owned()
     }
 
     pub(crate) fn number(&self, pointer: &str) -> u64 {
-        self.at(pointer).as_u64().unwrap_or_else(|| panic!("{pointer} is no number in {self:?}"))
+        self.at(pointer)
+            .as_u64()
+            .unwrap_or_else(|| panic!("{pointer} is no number in {self:?}"))
     }
 
     /// Asserts that it is this refusal, in the shape that all refusals have.
     pub(crate) fn refused(&self, status: u16, code: &str) {
-        assert_eq!((self.status.as_u16(), self.text("/code").as_str()), (status, code), "{self:?}");
+        assert_eq!(
+            (self.status.as_u16(), self.text("/code").as_str()),
+            (status, code),
+            "{self:?}"
+        );
         assert_eq!(self.text("/status"), "error");
-        assert!(!self.text("/message").is_empty() && self.text("/error").ends_with('.'), "{self:?}");
+        assert!(
+            !self.text("/message").is_empty() && self.text("/error").ends_with('.'),
+            "{self:?}"
+        );
     }
 
     /// Asserts that it is refused because of a field.
@@ -368,6 +470,9 @@ impl Answer {
 
     /// `(nodes, acknowledged)` of an answer's enforcement.
     pub(crate) fn enforcement(&self) -> (u64, u64) {
-        (self.number("/data/enforcement/nodes"), self.number("/data/enforcement/acknowledged"))
+        (
+            self.number("/data/enforcement/nodes"),
+            self.number("/data/enforcement/acknowledged"),
+        )
     }
 }

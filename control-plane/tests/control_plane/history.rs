@@ -1,4 +1,5 @@
-//! The history of revisions: what vouches for them, and what becomes of nodes that hold another one.
+//! The history of revisions: what vouches for them, and what becomes of nodes that hold another
+//! one.
 
 use crate::harness::{Client, NODE_TOKEN, Plane, START};
 use crate::lost::{DAY, enforcement};
@@ -19,7 +20,9 @@ async fn mismatches(plane: &Plane) -> f64 {
 
 /// Opens a stream with this Hello and does not expect a welcome.
 async fn open(plane: &Plane, hello: Hello) -> Stream {
-    let stream = Stream::open(plane, Some(&format!("Bearer {NODE_TOKEN}"))).await.unwrap();
+    let stream = Stream::open(plane, Some(&format!("Bearer {NODE_TOKEN}")))
+        .await
+        .unwrap();
     stream.send(from_node::Message::Hello(hello)).await;
     stream
 }
@@ -39,24 +42,49 @@ async fn each_revision_has_a_random_tag() {
     tags.dedup();
     assert_eq!(tags.len(), 3);
     let beat = node.stream.beat(false).await;
-    assert_eq!((beat.revision, beat.tag), (node.snapshot.revision, node.snapshot.tag));
+    assert_eq!(
+        (beat.revision, beat.tag),
+        (node.snapshot.revision, node.snapshot.tag)
+    );
 }
 
 #[tokio::test]
 async fn a_node_resumes_only_from_a_revision_with_its_tag() {
     let plane = Plane::start().await;
     plane.create_keys("key", 1).await;
-    let mut other = Node::connect(&plane, Hello { instance: 2, ..hello() }, Snapshot::default()).await;
+    let mut other = Node::connect(
+        &plane,
+        Hello {
+            instance: 2,
+            ..hello()
+        },
+        Snapshot::default(),
+    )
+    .await;
     other.publish().await;
     let held = Node::ready(&plane).await.snapshot;
-    assert!(Node::connect(&plane, hello(), held.clone()).await.welcome.resume);
+    assert!(
+        Node::connect(&plane, hello(), held.clone())
+            .await
+            .welcome
+            .resume
+    );
     assert_eq!(mismatches(&plane).await, 0.0);
 
     let epoch = plane.store().epoch();
     for wrong in [
-        Snapshot { tag: vec![7; 16], ..held.clone() },
-        Snapshot { revision: held.revision + 1_000, ..held.clone() },
-        Snapshot { revision: u64::MAX, ..held.clone() },
+        Snapshot {
+            tag: vec![7; 16],
+            ..held.clone()
+        },
+        Snapshot {
+            revision: held.revision + 1_000,
+            ..held.clone()
+        },
+        Snapshot {
+            revision: u64::MAX,
+            ..held.clone()
+        },
     ] {
         let before = mismatches(&plane).await;
         let mut node = Node::connect(&plane, hello(), wrong).await;
@@ -77,7 +105,15 @@ async fn a_missing_or_pruned_tag_is_no_alarm() {
     let plane = Plane::start().await;
     plane.create_keys("key", 1).await;
     let held = Node::ready(&plane).await.snapshot;
-    let node = Node::connect(&plane, Hello { instance: 8, ..former_hello() }, held.clone()).await;
+    let node = Node::connect(
+        &plane,
+        Hello {
+            instance: 8,
+            ..former_hello()
+        },
+        held.clone(),
+    )
+    .await;
     assert!(!node.welcome.resume);
     plane.create_keys("more", 1).await;
     sqlx::query("DELETE FROM history WHERE revision <= ?")
@@ -109,9 +145,12 @@ async fn a_database_that_was_put_back_does_not_serve_what_it_lost() {
         let _ = fs::remove_file(format!("{}{end}", database.display()));
     }
     plane.run().await;
-    // It overtakes what the node holds, and the revision in which a key is revoked is one that the node has, by its number.
+    // It overtakes what the node holds, and the revision in which a key is revoked is one that the
+    // node has, by its number.
     let client = plane.log_in().await;
-    client.delete(&format!("/v1/keys/{}?wait_ms=0", made[0].1)).await;
+    client
+        .delete(&format!("/v1/keys/{}?wait_ms=0", made[0].1))
+        .await;
     for name in ["a", "b", "c", "d"] {
         plane.create_keys(name, 1).await;
     }
@@ -121,7 +160,11 @@ async fn a_database_that_was_put_back_does_not_serve_what_it_lost() {
     node.publish().await;
     assert_eq!(node.snapshot.names(), ["a-0", "b-0", "c-0", "d-0", "key-1"]);
     assert_eq!(mismatches(&plane).await, 1.0);
-    assert_ne!(node.snapshot.key("a-0").number, lost, "a number was given again");
+    assert_ne!(
+        node.snapshot.key("a-0").number,
+        lost,
+        "a number was given again"
+    );
 }
 
 #[tokio::test]
@@ -136,12 +179,25 @@ async fn numbers_jump_at_every_start_and_not_because_of_a_hello() {
     };
     let (first, policy) = created(&plane, "free").await;
     let held = Node::ready(&plane).await.snapshot;
-    drop(Node::connect(&plane, hello(), Snapshot { revision: 500, ..held }).await);
+    drop(
+        Node::connect(
+            &plane,
+            hello(),
+            Snapshot {
+                revision: 500,
+                ..held
+            },
+        )
+        .await,
+    );
     assert_eq!(created(&plane, "basic").await, (first + 1, policy + 1));
     for (restarts, tier) in [(1, "pro"), (2, "enterprise")] {
         plane.restart().await;
         let (number, other) = created(&plane, tier).await;
-        assert!(number >= first + restarts * 1_000_000 && other >= policy + restarts * 1_000_000, "{tier}");
+        assert!(
+            number >= first + restarts * 1_000_000 && other >= policy + restarts * 1_000_000,
+            "{tier}"
+        );
     }
 }
 
@@ -159,10 +215,18 @@ async fn a_node_of_another_database_waits_until_its_epoch_is_accepted() {
     let epoch = hex(&theirs.epoch);
 
     let mut stream = open(&plane, complete(hello(), &theirs)).await;
-    let Ok(to_node::Message::Waiting(waiting)) = stream.next().await else { panic!("it is not told to wait") };
+    let Ok(to_node::Message::Waiting(waiting)) = stream.next().await else {
+        panic!("it is not told to wait")
+    };
     assert_eq!(waiting.epoch, plane.store().epoch());
     is_not_refreshed(&mut stream).await;
-    let answer = client.send(Method::POST, "/v1/keys/generate?wait_ms=0", json!({"name": "new"})).await;
+    let answer = client
+        .send(
+            Method::POST,
+            "/v1/keys/generate?wait_ms=0",
+            json!({"name": "new"}),
+        )
+        .await;
     assert_eq!(answer.enforcement(), (1, 0));
     assert_eq!(answer.at("/data/enforcement/complete"), false);
     let shown = state(&client).await;
@@ -172,16 +236,33 @@ async fn a_node_of_another_database_waits_until_its_epoch_is_accepted() {
     );
     assert_eq!(plane.metric("latchkey_nodes_waiting").await, 1.0);
     for path in ["/readyz", "/readyz/stream"] {
-        assert_eq!(plane.request(Method::GET, path).send().await.unwrap().status(), 200, "{path}");
+        assert_eq!(
+            plane
+                .request(Method::GET, path)
+                .send()
+                .await
+                .unwrap()
+                .status(),
+            200,
+            "{path}"
+        );
     }
 
-    let accepted = client.send(Method::POST, "/v1/nodes/accept-epoch", json!({})).await;
+    let accepted = client
+        .send(Method::POST, "/v1/nodes/accept-epoch", json!({}))
+        .await;
     assert_eq!(accepted.at("/data/epochs"), &json!([epoch]));
-    let Ok(to_node::Message::Welcome(welcome)) = stream.next().await else { panic!("it is not served") };
+    let Ok(to_node::Message::Welcome(welcome)) = stream.next().await else {
+        panic!("it is not served")
+    };
     assert!(!welcome.resume);
     assert_eq!(state(&client).await["state"], "connected");
     let entries = client.get("/v1/audit?action=nodes.accept_epoch").await;
-    assert_eq!(entries.at("/data/entries/0/target/id"), &json!(epoch), "{entries:?}");
+    assert_eq!(
+        entries.at("/data/entries/0/target/id"),
+        &json!(epoch),
+        "{entries:?}"
+    );
     // From now on without waiting, and without an alarm.
     let mut node = Node::connect(&plane, hello(), theirs).await;
     node.publish().await;
@@ -191,10 +272,17 @@ async fn a_node_of_another_database_waits_until_its_epoch_is_accepted() {
 
 /// Asserts that a node that waits hears only heartbeats, of which none refreshes its contact.
 async fn is_not_refreshed(stream: &mut Stream) {
-    stream.send(from_node::Message::Alive(Alive { sent: 7, unix_millis: 0 })).await;
+    stream
+        .send(from_node::Message::Alive(Alive {
+            sent: 7,
+            unix_millis: 0,
+        }))
+        .await;
     let (end, mut beats) = (time::Instant::now() + Duration::from_millis(2_500), 0);
     while let Ok(message) = time::timeout_at(end, stream.any()).await {
-        let to_node::Message::Heartbeat(beat) = message else { panic!("it is sent {message:?}") };
+        let to_node::Message::Heartbeat(beat) = message else {
+            panic!("it is sent {message:?}")
+        };
         assert_eq!((beat.revision, beat.tag.len(), beat.echo), (0, 0, 0));
         beats += 1;
     }
@@ -205,15 +293,34 @@ async fn is_not_refreshed(stream: &mut Stream) {
 async fn waiting_node_counts_across_a_restart() {
     let (mut plane, other) = (Plane::start().await, Plane::start().await);
     let theirs = Node::ready(&other).await.snapshot;
-    let mut stream = open(&plane, complete(Hello { staleness_seconds: DAY, ..hello() }, &theirs)).await;
-    assert!(matches!(stream.next().await, Ok(to_node::Message::Waiting(_))));
+    let mut stream = open(
+        &plane,
+        complete(
+            Hello {
+                staleness_seconds: DAY,
+                ..hello()
+            },
+            &theirs,
+        ),
+    )
+    .await;
+    assert!(matches!(
+        stream.next().await,
+        Ok(to_node::Message::Waiting(_))
+    ));
     for noted in 1..=2 {
         plane.clock.advance(1);
         is_noted(&plane, START + noted).await;
     }
     plane.crash().await;
     let client = plane.log_in().await;
-    let answer = client.send(Method::POST, "/v1/keys/generate?wait_ms=0", json!({"name": "new"})).await;
+    let answer = client
+        .send(
+            Method::POST,
+            "/v1/keys/generate?wait_ms=0",
+            json!({"name": "new"}),
+        )
+        .await;
     assert_eq!(enforcement(&answer), json!([1, 0, 1, false]));
     assert_eq!(state(&client).await["handle"], handle(INSTANCE));
 }
@@ -225,10 +332,24 @@ async fn a_waiting_stream_ends_so_that_the_node_can_try_another_control_plane() 
     let started = Instant::now();
     let mut stream = open(&plane, complete(former_hello(), &theirs)).await;
     assert_eq!(stream.end().await.code(), Code::FailedPrecondition);
-    assert!((9..15).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+    assert!(
+        (9..15).contains(&started.elapsed().as_secs()),
+        "{:?}",
+        started.elapsed()
+    );
     let client = plane.log_in().await;
-    assert_eq!(state(&client).await["state"], "waiting", "it is shown until it is back or gone");
-    let refused = client.send(Method::POST, "/v1/nodes/accept-epoch", json!({"epoch": "00ff"})).await;
+    assert_eq!(
+        state(&client).await["state"],
+        "waiting",
+        "it is shown until it is back or gone"
+    );
+    let refused = client
+        .send(
+            Method::POST,
+            "/v1/nodes/accept-epoch",
+            json!({"epoch": "00ff"}),
+        )
+        .await;
     refused.refused_by(400, "invalid_request", "epoch");
 }
 
@@ -237,7 +358,11 @@ async fn an_accepted_epoch_is_accepted_after_a_restart() {
     let (mut plane, other) = (Plane::start().await, Plane::start().await);
     let theirs = Node::ready(&other).await.snapshot;
     let body = json!({"epoch": hex(&theirs.epoch)});
-    plane.log_in().await.send(Method::POST, "/v1/nodes/accept-epoch", body).await;
+    plane
+        .log_in()
+        .await
+        .send(Method::POST, "/v1/nodes/accept-epoch", body)
+        .await;
     plane.restart().await;
     assert!(!Node::connect(&plane, hello(), theirs).await.welcome.resume);
 }
@@ -255,7 +380,13 @@ async fn after_a_restore_nodes_need_no_confirmation_and_those_after_the_backup_c
     restore(&file, &plane.database(), true, 5).await.unwrap();
     plane.run().await;
     let client = plane.log_in().await;
-    let answer = client.send(Method::POST, "/v1/keys/generate?wait_ms=0", json!({"name": "new"})).await;
+    let answer = client
+        .send(
+            Method::POST,
+            "/v1/keys/generate?wait_ms=0",
+            json!({"name": "new"}),
+        )
+        .await;
     assert_eq!(answer.enforcement(), (1, 0));
     assert_eq!(answer.at("/data/enforcement/lost"), 1);
     let mut node = Node::connect(&plane, hello(), held).await;

@@ -10,13 +10,17 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 async fn import(client: &Client<'_>, rows: &[Value]) -> Answer {
-    client.send(Method::POST, "/v1/keys/import", json!({"keys": rows})).await
+    client
+        .send(Method::POST, "/v1/keys/import", json!({"keys": rows}))
+        .await
 }
 
 /// A row with more in it.
 fn with(name: &str, key: &str, more: Value) -> Value {
     let mut row = imported(name, key);
-    row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    row.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
     row
 }
 
@@ -45,8 +49,14 @@ async fn keys_are_imported_by_their_digests_with_all_that_a_key_can_say() {
         (answer.status, answer.text("/message").as_str()),
         (StatusCode::CREATED, "API keys imported successfully")
     );
-    assert_eq!((answer.number("/data/imported"), answer.enforcement()), (2, (1, 0)));
-    assert_eq!(answer.number("/data/enforcement/revision"), plane.store().revision());
+    assert_eq!(
+        (answer.number("/data/imported"), answer.enforcement()),
+        (2, (1, 0))
+    );
+    assert_eq!(
+        answer.number("/data/enforcement/revision"),
+        plane.store().revision()
+    );
     for (index, pointer, value) in [
         (0, "key_prefix", json!("sk-proj-0...89")),
         (0, "environment", json!("test")),
@@ -58,16 +68,26 @@ async fn keys_are_imported_by_their_digests_with_all_that_a_key_can_say() {
         assert_eq!(answer.at(&format!("/data/keys/{index}/{pointer}")), &value);
     }
     let id = answer.text("/data/keys/0/key_id");
-    let mut shown = client.get(&format!("/v1/keys/{id}")).await.at("/data").clone();
+    let mut shown = client
+        .get(&format!("/v1/keys/{id}"))
+        .await
+        .at("/data")
+        .clone();
     shown.as_object_mut().unwrap().remove("usage");
     assert_eq!(&shown, answer.at("/data/keys/0"));
 
     node.publish().await;
     assert!(node.snapshot.imported());
     let held = node.snapshot.by("sk-proj-0123456789").unwrap();
-    assert_eq!((&held.id, held.secret, held.expires_at), (&id, 1, Some(START + 60)));
+    assert_eq!(
+        (&held.id, held.secret, held.expires_at),
+        (&id, 1, Some(START + 60))
+    );
     let policy = node.snapshot.policy("full");
-    assert_eq!((policy.roles.as_slice(), policy.limits.get(Window::Day)), (&["dns_manager".to_owned()][..], Some(7)));
+    assert_eq!(
+        (policy.roles.as_slice(), policy.limits.get(Window::Day)),
+        (&["dns_manager".to_owned()][..], Some(7))
+    );
     assert_eq!(Node::ready(&plane).await.snapshot, node.snapshot);
 }
 
@@ -85,42 +105,128 @@ async fn a_batch_with_one_bad_row_imports_none() {
     let row = |more: Value| with("bad", "sk-bad-01234", more);
     for (bad, status, code, field) in [
         (json!({"name": "x"}), 400, "invalid_request", "sha256"),
-        (row(json!({"sha256": "abc"})), 400, "invalid_request", "sha256"),
-        (row(json!({"sha256": "g".repeat(64)})), 400, "invalid_request", "sha256"),
+        (
+            row(json!({"sha256": "abc"})),
+            400,
+            "invalid_request",
+            "sha256",
+        ),
+        (
+            row(json!({"sha256": "g".repeat(64)})),
+            400,
+            "invalid_request",
+            "sha256",
+        ),
         (row(json!({"sha256": 7})), 400, "invalid_request", "sha256"),
-        (row(json!({"api_key": "sk-bad-01234"})), 400, "invalid_request", "api_key"),
+        (
+            row(json!({"api_key": "sk-bad-01234"})),
+            400,
+            "invalid_request",
+            "api_key",
+        ),
         (row(json!({"name": ""})), 400, "invalid_request", "name"),
         (row(json!({"name": 7})), 400, "invalid_request", "name"),
-        (row(json!({"key_prefix": "sk-bad-01234"})), 400, "invalid_request", "key_prefix"),
-        (with("bad", "sk-01234", json!({"key_prefix": "sk-01234..."})), 400, "invalid_request", "key_prefix"),
-        (row(json!({"key_prefix": ""})), 400, "invalid_request", "key_prefix"),
-        (row(json!({"key_prefix": "é..."})), 400, "invalid_request", "key_prefix"),
-        (row(json!({"key_prefix": format!("{}...", "x".repeat(38))})), 400, "invalid_request", "key_prefix"),
-        (with("bad", "sk...01234", json!({"key_prefix": "sk...01234"})), 400, "invalid_request", "key_prefix"),
-        (row(json!({"environment": "prod"})), 400, "invalid_request", "environment"),
+        (
+            row(json!({"key_prefix": "sk-bad-01234"})),
+            400,
+            "invalid_request",
+            "key_prefix",
+        ),
+        (
+            with("bad", "sk-01234", json!({"key_prefix": "sk-01234..."})),
+            400,
+            "invalid_request",
+            "key_prefix",
+        ),
+        (
+            row(json!({"key_prefix": ""})),
+            400,
+            "invalid_request",
+            "key_prefix",
+        ),
+        (
+            row(json!({"key_prefix": "é..."})),
+            400,
+            "invalid_request",
+            "key_prefix",
+        ),
+        (
+            row(json!({"key_prefix": format!("{}...", "x".repeat(38))})),
+            400,
+            "invalid_request",
+            "key_prefix",
+        ),
+        (
+            with("bad", "sk...01234", json!({"key_prefix": "sk...01234"})),
+            400,
+            "invalid_request",
+            "key_prefix",
+        ),
+        (
+            row(json!({"environment": "prod"})),
+            400,
+            "invalid_request",
+            "environment",
+        ),
         (row(json!({"tier": "gold"})), 400, "invalid_request", "tier"),
-        (row(json!({"expires_at": START})), 400, "invalid_request", "expires_at"),
-        (row(json!({"allowed_ips": ["here"]})), 400, "invalid_request", "allowed_ips[0]"),
-        (row(json!({"allowed_subaccounts": ["sub_0"]})), 400, "invalid_request", "allowed_subaccounts[0]"),
+        (
+            row(json!({"expires_at": START})),
+            400,
+            "invalid_request",
+            "expires_at",
+        ),
+        (
+            row(json!({"allowed_ips": ["here"]})),
+            400,
+            "invalid_request",
+            "allowed_ips[0]",
+        ),
+        (
+            row(json!({"allowed_subaccounts": ["sub_0"]})),
+            400,
+            "invalid_request",
+            "allowed_subaccounts[0]",
+        ),
         (imported("taken", "sk-bad-01234"), 409, "name_taken", "name"),
         (imported("good", "sk-bad-01234"), 409, "name_taken", "name"),
         (imported("bad", "sk-good-0123"), 409, "key_taken", "sha256"),
         (imported("bad", "sk-gone-0123"), 409, "key_taken", "sha256"),
-        (imported("bad", "sk-replaced-0123"), 409, "key_taken", "sha256"),
+        (
+            imported("bad", "sk-replaced-0123"),
+            409,
+            "key_taken",
+            "sha256",
+        ),
     ] {
         let refused = import(&client, &[good(), bad.clone()]).await;
         let field = format!("keys[1].{field}");
         refused.refused_by(status, code, &field);
-        assert!(refused.text("/error").contains(&format!("`{field}`")), "{bad}: {refused:?}");
-        assert!(!refused.body.to_string().contains("sk-bad-01234"), "{bad}: {refused:?}");
+        assert!(
+            refused.text("/error").contains(&format!("`{field}`")),
+            "{bad}: {refused:?}"
+        );
+        assert!(
+            !refused.body.to_string().contains("sk-bad-01234"),
+            "{bad}: {refused:?}"
+        );
     }
-    let many: Vec<_> = (0..1_001).map(|index| imported(&format!("k{index}"), &format!("sk-{index:010}"))).collect();
+    let many: Vec<_> = (0..1_001)
+        .map(|index| imported(&format!("k{index}"), &format!("sk-{index:010}")))
+        .collect();
     for rows in [&[][..], &many] {
-        import(&client, rows).await.refused_by(400, "invalid_request", "keys");
+        import(&client, rows)
+            .await
+            .refused_by(400, "invalid_request", "keys");
     }
     let rows = json!({"keys": [["good", "x"]]});
-    client.send(Method::POST, "/v1/keys/import", rows).await.refused(400, "invalid_request");
-    assert_eq!((plane.store().revision(), client.total().await), (revision, total));
+    client
+        .send(Method::POST, "/v1/keys/import", rows)
+        .await
+        .refused(400, "invalid_request");
+    assert_eq!(
+        (plane.store().revision(), client.total().await),
+        (revision, total)
+    );
     assert_eq!(import(&client, &[good()]).await.status, StatusCode::CREATED);
 }
 
@@ -128,42 +234,91 @@ async fn a_batch_with_one_bad_row_imports_none() {
 async fn a_thousand_keys_are_one_change() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
-    let ips: Vec<_> = (0..100).map(|host| format!("2001:db8:ffff:ffff:ffff:ffff:ffff:{host:04x}")).collect();
-    let row = |index| with(&format!("k{index}"), &format!("sk-{index:010}"), json!({"allowed_ips": ips}));
+    let ips: Vec<_> = (0..100)
+        .map(|host| format!("2001:db8:ffff:ffff:ffff:ffff:ffff:{host:04x}"))
+        .collect();
+    let row = |index| {
+        with(
+            &format!("k{index}"),
+            &format!("sk-{index:010}"),
+            json!({"allowed_ips": ips}),
+        )
+    };
     let rows: Vec<_> = (0..1_000).map(row).collect();
     let revision = plane.store().revision();
     let answer = import(&client, &rows).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
-    assert_eq!((answer.number("/data/imported"), plane.store().revision()), (1_000, revision + 1));
+    assert_eq!(
+        (answer.number("/data/imported"), plane.store().revision()),
+        (1_000, revision + 1)
+    );
     let node = Node::ready(&plane).await;
-    assert_eq!((node.snapshot.keys.len(), node.snapshot.policies.len()), (1_000, 1));
+    assert_eq!(
+        (node.snapshot.keys.len(), node.snapshot.policies.len()),
+        (1_000, 1)
+    );
     let name = |index: usize| answer.text(&format!("/data/keys/{index}/name"));
     assert_eq!((name(0), name(999)), ("k0".to_owned(), "k999".to_owned()));
 
-    let too_long = client.request(Method::POST, "/v1/keys/import").header("content-type", "application/json");
+    let too_long = client
+        .request(Method::POST, "/v1/keys/import")
+        .header("content-type", "application/json");
     let too_long = Answer::of(too_long.body(" ".repeat(8 * 1024 * 1024 + 1))).await;
     too_long.refused(413, "payload_too_large");
-    assert_eq!(too_long.text("/error"), "The body must have at most 8388608 bytes.");
+    assert_eq!(
+        too_long.text("/error"),
+        "The body must have at most 8388608 bytes."
+    );
 }
 
 #[tokio::test]
 async fn nobody_imports_a_key_that_they_could_not_make() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
-    let [dev, prod] = [admin.subaccount("dev").await, admin.subaccount("prod").await];
+    let [dev, prod] = [
+        admin.subaccount("dev").await,
+        admin.subaccount("prod").await,
+    ];
     let holding = json!({"permissions": ["account:apikeys:*", "dns:read"], "subaccounts": [dev]});
     admin.user("zoe@localhost", holding).await;
     let zoe = plane.client("zoe@localhost").await;
     for (more, field, code) in [
-        (json!({"permissions": ["dns:write"]}), "keys[1].permissions", "missing_permission"),
-        (json!({"roles": ["admin"]}), "keys[1].roles", "missing_permission"),
-        (json!({"allowed_subaccounts": [dev, prod]}), "keys[1].allowed_subaccounts[1]", "subaccount_denied"),
+        (
+            json!({"permissions": ["dns:write"]}),
+            "keys[1].permissions",
+            "missing_permission",
+        ),
+        (
+            json!({"roles": ["admin"]}),
+            "keys[1].roles",
+            "missing_permission",
+        ),
+        (
+            json!({"allowed_subaccounts": [dev, prod]}),
+            "keys[1].allowed_subaccounts[1]",
+            "subaccount_denied",
+        ),
     ] {
-        let rows = [imported("good", "sk-good-0123"), with("bad", "sk-bad-01234", more)];
+        let rows = [
+            imported("good", "sk-good-0123"),
+            with("bad", "sk-bad-01234", more),
+        ];
         import(&zoe, &rows).await.refused_by(403, code, field);
     }
     assert_eq!(admin.total().await, 0);
-    assert_eq!(import(&zoe, &[with("good", "sk-good-0123", json!({"permissions": ["dns:read"]}))]).await.status, 201);
+    assert_eq!(
+        import(
+            &zoe,
+            &[with(
+                "good",
+                "sk-good-0123",
+                json!({"permissions": ["dns:read"]})
+            )]
+        )
+        .await
+        .status,
+        201
+    );
 }
 
 #[tokio::test]
@@ -172,8 +327,17 @@ async fn nodes_are_told_when_the_first_imported_key_comes_and_when_the_last_one_
     let client = plane.log_in().await;
     let mut node = Node::ready(&plane).await;
     let mut told = async |expected: (bool, bool)| {
-        let routes: usize = node.publish().await.iter().map(|batch| batch.routes.len()).sum();
-        assert_eq!((node.snapshot.imported(), routes > 0), expected, "whether there are any, and whether that is news");
+        let routes: usize = node
+            .publish()
+            .await
+            .iter()
+            .map(|batch| batch.routes.len())
+            .sum();
+        assert_eq!(
+            (node.snapshot.imported(), routes > 0),
+            expected,
+            "whether there are any, and whether that is news"
+        );
     };
     client.key("ours").await;
     told((false, false)).await;
@@ -186,8 +350,17 @@ async fn nodes_are_told_when_the_first_imported_key_comes_and_when_the_last_one_
     // It is one of ours now, and the other secret still is not.
     client.regenerate(&second, 60).await;
     told((true, false)).await;
-    let answer = client.send(Method::PUT, "/v1/routes?wait_ms=0", json!({"rules": [], "unmatched": "deny"})).await;
-    assert!(answer.status.is_success() && answer.at("/data").get("imported").is_none(), "{answer:?}");
+    let answer = client
+        .send(
+            Method::PUT,
+            "/v1/routes?wait_ms=0",
+            json!({"rules": [], "unmatched": "deny"}),
+        )
+        .await;
+    assert!(
+        answer.status.is_success() && answer.at("/data").get("imported").is_none(),
+        "{answer:?}"
+    );
     told((true, true)).await;
     client.regenerate(&second, 0).await;
     told((false, true)).await;
@@ -217,7 +390,12 @@ async fn an_imported_key_can_get_a_secret_of_ours() {
     let secret = client.regenerate(&id, 0).await;
     let node = Node::ready(&plane).await;
     assert!(!node.snapshot.imported());
-    assert_eq!(node.snapshot.by(&secret).map(|key| (key.id.as_str(), key.secret)), Some((id.as_str(), 2)));
+    assert_eq!(
+        node.snapshot
+            .by(&secret)
+            .map(|key| (key.id.as_str(), key.secret)),
+        Some((id.as_str(), 2))
+    );
     assert!(secret.starts_with("lk_live_") && node.snapshot.by("sk-first-0123").is_none());
 }
 
@@ -225,12 +403,25 @@ async fn an_imported_key_can_get_a_secret_of_ours() {
 async fn the_audit_tells_of_each_imported_key() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
-    import(&client, &[imported("one", "sk-one-01234"), imported("two", "sk-two-01234")]).await;
+    import(
+        &client,
+        &[
+            imported("one", "sk-one-01234"),
+            imported("two", "sk-two-01234"),
+        ],
+    )
+    .await;
     let answer = client.get("/v1/audit?limit=2").await;
     for (index, name) in ["two", "one"].into_iter().enumerate() {
         let entry = answer.at(&format!("/data/entries/{index}"));
-        assert_eq!((&entry["action"], &entry["after"]["name"]), (&json!("key.import"), &json!(name)));
+        assert_eq!(
+            (&entry["action"], &entry["after"]["name"]),
+            (&json!("key.import"), &json!(name))
+        );
     }
     let text = answer.body.to_string();
-    assert!(!text.contains("sk-one") && !text.contains(&hex("sk-one-01234")), "{text}");
+    assert!(
+        !text.contains("sk-one") && !text.contains(&hex("sk-one-01234")),
+        "{text}"
+    );
 }

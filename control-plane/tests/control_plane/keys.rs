@@ -15,7 +15,10 @@ async fn a_new_key_is_shown_once() {
     assert_eq!(answer.text("/message"), "API key generated successfully");
 
     let secret = answer.text("/data/api_key");
-    assert_eq!(KeyFormat::default().check(secret.as_bytes()), Ok(Environment::Live));
+    assert_eq!(
+        KeyFormat::default().check(secret.as_bytes()),
+        Ok(Environment::Live)
+    );
     let mask = format!("{}...{}", &secret[..12], &secret[36..]);
     let owner = &plane.owner().await.1;
     let mut expected = json!({
@@ -42,14 +45,20 @@ async fn a_new_key_is_shown_once() {
     let listed = client.get("/v1/keys").await;
     assert_eq!(listed.text("/message"), "API keys retrieved successfully");
     let mut summary = expected.clone();
-    summary.as_object_mut().unwrap().retain(|field, _| field != "allowed_ips" && field != "denied_ips");
+    summary
+        .as_object_mut()
+        .unwrap()
+        .retain(|field, _| field != "allowed_ips" && field != "denied_ips");
     assert_eq!(listed.at("/data/keys"), &json!([summary]));
 
     expected["api_key"] = json!(secret);
     expected["enforcement"] = answer.at("/data/enforcement").clone();
     assert_eq!(answer.at("/data"), &expected);
     assert_eq!(answer.enforcement(), (0, 0));
-    assert_eq!(answer.number("/data/enforcement/revision"), plane.store().revision());
+    assert_eq!(
+        answer.number("/data/enforcement/revision"),
+        plane.store().revision()
+    );
 }
 
 #[tokio::test]
@@ -77,23 +86,43 @@ async fn a_key_is_what_was_asked_for() {
             "allowed_ips",
             json!([{"cidr": "192.0.2.1/32", "enabled": true}, {"cidr": "2001:db8::/32", "enabled": false}]),
         ),
-        ("denied_ips", json!([{"cidr": "10.0.0.0/8", "enabled": true}])),
+        (
+            "denied_ips",
+            json!([{"cidr": "10.0.0.0/8", "enabled": true}]),
+        ),
     ] {
         assert_eq!(shown.at(&format!("/data/{field}")), &value);
     }
     plane.clock.advance(3599);
     // That hour was the session's end as well.
     let client = plane.log_in().await;
-    assert_eq!(client.get(&format!("/v1/keys/{id}")).await.at("/data/active"), true);
+    assert_eq!(
+        client
+            .get(&format!("/v1/keys/{id}"))
+            .await
+            .at("/data/active"),
+        true
+    );
     plane.clock.advance(1);
-    assert_eq!(client.get(&format!("/v1/keys/{id}")).await.at("/data/active"), false);
+    assert_eq!(
+        client
+            .get(&format!("/v1/keys/{id}"))
+            .await
+            .at("/data/active"),
+        false
+    );
 }
 
 #[tokio::test]
 async fn every_tier_has_its_rate() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
-    for (tier, rate) in [("free", 10), ("basic", 100), ("pro", 1_000), ("enterprise", 10_000)] {
+    for (tier, rate) in [
+        ("free", 10),
+        ("basic", 100),
+        ("pro", 1_000),
+        ("enterprise", 10_000),
+    ] {
         let answer = client.generate(json!({"name": tier, "tier": tier})).await;
         assert_eq!(answer.number("/data/rate_limit"), rate);
     }
@@ -127,7 +156,11 @@ async fn revoking_again_answers_the_same_and_changes_nothing() {
     plane.clock.advance(60);
     let second = client.delete(&path).await;
     assert_eq!(second.status, StatusCode::OK);
-    for pointer in ["/data/key_id", "/data/revoked_at", "/data/enforcement/revision"] {
+    for pointer in [
+        "/data/key_id",
+        "/data/revoked_at",
+        "/data/enforcement/revision",
+    ] {
         assert_eq!(second.at(pointer), first.at(pointer));
     }
     assert_eq!(plane.store().revision(), revision);
@@ -142,7 +175,10 @@ async fn a_name_is_free_again_once_its_key_is_revoked() {
     let taken = client.generate(json!({"name": " CI "})).await;
     taken.refused(409, "name_taken");
     assert_eq!(taken.body["field"], "name");
-    assert_eq!((client.total().await, plane.store().revision()), (1, revision));
+    assert_eq!(
+        (client.total().await, plane.store().revision()),
+        (1, revision)
+    );
     client.delete(&format!("/v1/keys/{id}")).await;
     assert_ne!(client.key("CI").await, id);
 }
@@ -151,9 +187,21 @@ async fn a_name_is_free_again_once_its_key_is_revoked() {
 async fn what_is_not_there_is_not_found() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
-    for id in ["key_000000000000", "nonsense", "%ff", "key_000000000000%00", "'%20OR%201=1"] {
-        client.get(&format!("/v1/keys/{id}")).await.refused(404, "key_not_found");
-        client.delete(&format!("/v1/keys/{id}")).await.refused(404, "key_not_found");
+    for id in [
+        "key_000000000000",
+        "nonsense",
+        "%ff",
+        "key_000000000000%00",
+        "'%20OR%201=1",
+    ] {
+        client
+            .get(&format!("/v1/keys/{id}"))
+            .await
+            .refused(404, "key_not_found");
+        client
+            .delete(&format!("/v1/keys/{id}"))
+            .await
+            .refused(404, "key_not_found");
     }
 }
 
@@ -168,15 +216,43 @@ async fn another_accounts_key_is_not_there() {
     ] {
         sqlx::query(statement).execute(&pool).await.unwrap();
     }
-    let key = NewKey::new("acc_other", "usr_other", "CI", &plain_key(), "pro", Environment::Live);
-    let theirs = plane.store().create_keys(&[key], 0).await.unwrap().keys.remove(0).id;
+    let key = NewKey::new(
+        "acc_other",
+        "usr_other",
+        "CI",
+        &plain_key(),
+        "pro",
+        Environment::Live,
+    );
+    let theirs = plane
+        .store()
+        .create_keys(&[key], 0)
+        .await
+        .unwrap()
+        .keys
+        .remove(0)
+        .id;
 
     let client = plane.log_in().await;
     client.key("CI").await;
     assert_eq!(client.total().await, 1);
-    client.get(&format!("/v1/keys/{theirs}")).await.refused(404, "key_not_found");
-    client.delete(&format!("/v1/keys/{theirs}")).await.refused(404, "key_not_found");
-    assert_eq!(plane.store().key("acc_other", &theirs).await.unwrap().revoked_at, None);
+    client
+        .get(&format!("/v1/keys/{theirs}"))
+        .await
+        .refused(404, "key_not_found");
+    client
+        .delete(&format!("/v1/keys/{theirs}"))
+        .await
+        .refused(404, "key_not_found");
+    assert_eq!(
+        plane
+            .store()
+            .key("acc_other", &theirs)
+            .await
+            .unwrap()
+            .revoked_at,
+        None
+    );
 }
 
 #[tokio::test]
@@ -187,14 +263,29 @@ async fn a_batch_is_made_or_revoked_whole_or_not_at_all() {
     assert_eq!((client.total().await, plane.store().revision()), (1_000, 2));
 
     let (account, user) = plane.owner().await;
-    let new = |name: &str| NewKey::new(account, user, name, &plain_key(), "basic", Environment::Live);
-    let taken = plane.store().create_keys(&[new("fresh"), new("batch-7")], 0).await;
+    let new = |name: &str| {
+        NewKey::new(
+            account,
+            user,
+            name,
+            &plain_key(),
+            "basic",
+            Environment::Live,
+        )
+    };
+    let taken = plane
+        .store()
+        .create_keys(&[new("fresh"), new("batch-7")], 0)
+        .await;
     assert!(matches!(taken, Err(StoreError::NameTaken)), "{taken:?}");
 
     let mut ids: Vec<_> = made.into_iter().map(|(_, id)| id).collect();
     ids.push("key_000000000000".to_owned());
     let missing = plane.store().revoke_keys(account, &ids, 0).await;
-    assert!(matches!(missing, Err(StoreError::KeyNotFound)), "{missing:?}");
+    assert!(
+        matches!(missing, Err(StoreError::KeyNotFound)),
+        "{missing:?}"
+    );
     assert_eq!((client.total().await, plane.store().revision()), (1_000, 2));
 
     ids.pop();
@@ -213,7 +304,9 @@ async fn everything_is_still_there_after_a_restart() {
     let before = (plane.store().epoch(), plane.store().revision());
     plane.restart().await;
     assert_eq!((plane.store().epoch(), plane.store().revision()), before);
-    let request = plane.request(reqwest::Method::GET, "/v1/keys").bearer_auth(token);
+    let request = plane
+        .request(reqwest::Method::GET, "/v1/keys")
+        .bearer_auth(token);
     let listed: Value = request.send().await.unwrap().json().await.unwrap();
     assert_eq!(listed["data"]["keys"][0]["name"], "kept");
     assert_eq!(listed["data"]["total"], 1);

@@ -14,7 +14,8 @@ use tokio::time;
 /// Bytes that are under way in the kernel, at most about.
 const BUFFER: u32 = 4_096;
 
-/// Forwards connections to `address`, with so many bytes a second to whoever connects. Returns its own address.
+/// Forwards connections to `address`, with so many bytes a second to whoever connects. Returns its
+/// own address.
 async fn throttle(address: SocketAddr, bytes_a_second: u32) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let own = listener.local_addr().unwrap();
@@ -55,12 +56,25 @@ struct Loader {
 impl Loader {
     async fn open(address: SocketAddr, load: Option<Load>) -> Self {
         let authorization = format!("Bearer {NODE_TOKEN}");
-        let mut stream = Stream::open_at(format!("http://{address}"), Some(&authorization)).await.unwrap();
-        let hello = latchkey_protocol::Hello { load, ..complete(hello(), &Snapshot::default()) };
+        let mut stream = Stream::open_at(format!("http://{address}"), Some(&authorization))
+            .await
+            .unwrap();
+        let hello = latchkey_protocol::Hello {
+            load,
+            ..complete(hello(), &Snapshot::default())
+        };
         stream.send(from_node::Message::Hello(hello)).await;
-        let Ok(to_node::Message::Welcome(welcome)) = stream.next().await else { panic!("no Welcome") };
+        let Ok(to_node::Message::Welcome(welcome)) = stream.next().await else {
+            panic!("no Welcome")
+        };
         let longest_silence = Duration::ZERO;
-        Self { stream, welcome, snapshot: Snapshot::default(), sequence: 0, longest_silence }
+        Self {
+            stream,
+            welcome,
+            snapshot: Snapshot::default(),
+            sequence: 0,
+            longest_silence,
+        }
     }
 
     async fn batch(&mut self) -> Batch {
@@ -72,7 +86,10 @@ impl Loader {
         self.longest_silence = self.longest_silence.max(started.elapsed());
         self.snapshot.apply(&batch);
         self.sequence = batch.sequence;
-        let ack = Ack { sequence: batch.sequence, revision: self.snapshot.revision };
+        let ack = Ack {
+            sequence: batch.sequence,
+            revision: self.snapshot.revision,
+        };
         self.stream.send(from_node::Message::Ack(ack)).await;
         batch
     }
@@ -81,7 +98,12 @@ impl Loader {
 async fn plane_behind(keys: usize, bytes_a_second: u32) -> (Plane, SocketAddr) {
     let plane = Plane::start().await;
     plane.create_keys("key", keys).await;
-    let address = plane.stream_url().strip_prefix("http://").unwrap().parse().unwrap();
+    let address = plane
+        .stream_url()
+        .strip_prefix("http://")
+        .unwrap()
+        .parse()
+        .unwrap();
     let address = throttle(address, bytes_a_second).await;
     (plane, address)
 }
@@ -93,11 +115,22 @@ async fn a_snapshot_loads_over_twenty_and_five_kilobytes_a_second() {
         let started = Instant::now();
         let mut loader = Loader::open(address, None).await;
         while loader.batch().await.revision == 0 {}
-        println!("{keys} keys over {bytes_a_second} B/s: {:?}, {:?}", started.elapsed(), loader.longest_silence);
+        println!(
+            "{keys} keys over {bytes_a_second} B/s: {:?}, {:?}",
+            started.elapsed(),
+            loader.longest_silence
+        );
         assert_eq!(loader.snapshot.keys.len(), keys);
-        assert!(started.elapsed() > Duration::from_secs(10), "the link was not slow");
+        assert!(
+            started.elapsed() > Duration::from_secs(10),
+            "the link was not slow"
+        );
         // A node gives up a stream that is silent for longer than 3.5 seconds.
-        assert!(loader.longest_silence < Duration::from_millis(3_500), "{:?}", loader.longest_silence);
+        assert!(
+            loader.longest_silence < Duration::from_millis(3_500),
+            "{:?}",
+            loader.longest_silence
+        );
         drop(plane);
     }
 }
@@ -117,14 +150,20 @@ async fn a_snapshot_goes_on_where_a_lost_stream_left_off() {
     plane.create_keys("meanwhile", 1).await;
     time::sleep(Duration::from_millis(300)).await;
 
-    let load = Load { image: image.image.clone(), batches };
+    let load = Load {
+        image: image.image.clone(),
+        batches,
+    };
     let mut loader = Loader::open(address, Some(load.clone())).await;
     assert_eq!(loader.welcome.load, Some(load));
     loader.snapshot = snapshot;
     while loader.batch().await.revision == 0 {}
     assert_eq!(loader.snapshot.keys.len(), 2_001);
     // Another image is loaded from the beginning.
-    let other = Load { image: vec![7; 16], batches };
+    let other = Load {
+        image: vec![7; 16],
+        batches,
+    };
     let loader = Loader::open(address, Some(other)).await;
     assert_eq!(loader.welcome.load.unwrap().batches, 0);
 }
@@ -134,7 +173,10 @@ async fn records_are_sent_in_the_format_that_a_node_reads() {
     let plane = Plane::start().await;
     let former = Node::connect(&plane, crate::node::former_hello(), Snapshot::default()).await;
     assert_eq!(former.welcome.format, latchkey_policy::record::MIN_FORMAT);
-    let newer = latchkey_protocol::Hello { format: latchkey_policy::record::FORMAT + 1, ..hello() };
+    let newer = latchkey_protocol::Hello {
+        format: latchkey_policy::record::FORMAT + 1,
+        ..hello()
+    };
     let newer = Node::connect(&plane, newer, Snapshot::default()).await;
     assert_eq!(newer.welcome.format, latchkey_policy::record::FORMAT);
 }

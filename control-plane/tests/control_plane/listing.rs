@@ -8,10 +8,16 @@ use serde_json::json;
 async fn pages(client: &Client<'_>, query: &str, limit: usize) -> Vec<Vec<String>> {
     let (mut pages, mut cursor) = (Vec::new(), String::new());
     loop {
-        let answer = client.get(&format!("/v1/keys?limit={limit}&{query}{cursor}")).await;
+        let answer = client
+            .get(&format!("/v1/keys?limit={limit}&{query}{cursor}"))
+            .await;
         assert_eq!(answer.status, StatusCode::OK, "{query}: {answer:?}");
         let keys = answer.at("/data/keys").as_array().unwrap();
-        pages.push(keys.iter().map(|key| key["name"].as_str().unwrap().to_owned()).collect());
+        pages.push(
+            keys.iter()
+                .map(|key| key["name"].as_str().unwrap().to_owned())
+                .collect(),
+        );
         match answer.at("/data/next_cursor").as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
             None => return pages,
@@ -22,13 +28,24 @@ async fn pages(client: &Client<'_>, query: &str, limit: usize) -> Vec<Vec<String
 /// The names that are listed, however long pages are.
 async fn names(client: &Client<'_>, query: &str) -> Vec<String> {
     let all = pages(client, query, 1_000).await;
-    let [whole] = all.as_slice() else { panic!("{all:?}") };
-    let total = client.get(&format!("/v1/keys?{query}")).await.number("/data/total");
+    let [whole] = all.as_slice() else {
+        panic!("{all:?}")
+    };
+    let total = client
+        .get(&format!("/v1/keys?{query}"))
+        .await
+        .number("/data/total");
     assert_eq!(usize::try_from(total).unwrap(), whole.len(), "{query}");
     for limit in [1, 2] {
         let pages = pages(client, query, limit).await;
-        assert!(pages.iter().rev().skip(1).all(|page| page.len() == limit), "{query}: {pages:?}");
-        assert!(pages.len() == 1 || !pages.last().unwrap().is_empty(), "{query}: a page of nothing");
+        assert!(
+            pages.iter().rev().skip(1).all(|page| page.len() == limit),
+            "{query}: {pages:?}"
+        );
+        assert!(
+            pages.len() == 1 || !pages.last().unwrap().is_empty(),
+            "{query}: a page of nothing"
+        );
         assert_eq!(&pages.concat(), whole, "{query}, {limit} a page");
     }
     whole.clone()
@@ -43,23 +60,42 @@ async fn world() -> Plane {
     let zoe = plane.client("zoe@localhost").await;
     for (client, body) in [
         (&admin, json!({"name": "alpha", "tier": "free"})),
-        (&admin, json!({"name": "Beta", "description": "50%_off \\o/", "environment": "test"})),
-        (&zoe, json!({"name": "gamma", "roles": ["dns_manager"], "expires_at": 1_800_000_000 + 86_400})),
-        (&admin, json!({"name": "delta", "expires_at": 1_800_000_000 + 3 * 86_400})),
-        (&admin, json!({"name": "Epsilon", "expires_at": 1_800_000_000 + 60})),
+        (
+            &admin,
+            json!({"name": "Beta", "description": "50%_off \\o/", "environment": "test"}),
+        ),
+        (
+            &zoe,
+            json!({"name": "gamma", "roles": ["dns_manager"], "expires_at": 1_800_000_000 + 86_400}),
+        ),
+        (
+            &admin,
+            json!({"name": "delta", "expires_at": 1_800_000_000 + 3 * 86_400}),
+        ),
+        (
+            &admin,
+            json!({"name": "Epsilon", "expires_at": 1_800_000_000 + 60}),
+        ),
         (&admin, json!({"name": "zeta"})),
         (&admin, json!({"name": "eta"})),
     ] {
         let id = client.generate(body.clone()).await.text("/data/key_id");
         match body["name"].as_str().unwrap() {
-            "zeta" => _ = client.patch(&format!("/v1/keys/{id}"), json!({"active": false})).await,
+            "zeta" => {
+                _ = client
+                    .patch(&format!("/v1/keys/{id}"), json!({"active": false}))
+                    .await
+            }
             "eta" => _ = client.delete(&format!("/v1/keys/{id}")).await,
             _ => {}
         }
         plane.clock.advance(1);
     }
     let used = "UPDATE keys SET last_used_at = 1800000000 + seq WHERE name IN ('alpha', 'delta')";
-    sqlx::query(used).execute(&plane.pool().await).await.unwrap();
+    sqlx::query(used)
+        .execute(&plane.pool().await)
+        .await
+        .unwrap();
     plane.clock.advance(60);
     plane
 }
@@ -88,8 +124,14 @@ async fn keys_are_filtered_and_searched() {
     let plane = world().await;
     let client = plane.log_in().await;
     let beta = client.get("/v1/keys?search=beta").await;
-    let (id, prefix) = (beta.text("/data/keys/0/key_id"), beta.text("/data/keys/0/key_prefix"));
-    let zoe = client.get("/v1/users?search=zoe@").await.text("/data/users/0/user_id");
+    let (id, prefix) = (
+        beta.text("/data/keys/0/key_id"),
+        beta.text("/data/keys/0/key_prefix"),
+    );
+    let zoe = client
+        .get("/v1/users?search=zoe@")
+        .await
+        .text("/data/users/0/user_id");
     for (query, expected) in [
         ("state=live", "alpha Beta gamma delta Epsilon zeta"),
         ("state=active", "alpha Beta gamma delta"),
@@ -121,11 +163,18 @@ async fn keys_are_filtered_and_searched() {
         (&format!("search={prefix}"), "Beta"),
         ("search=dns_manager", ""),
     ] {
-        let sorted = if query.contains("sort=") { query.to_owned() } else { format!("{query}&sort=created_at") };
+        let sorted = if query.contains("sort=") {
+            query.to_owned()
+        } else {
+            format!("{query}&sort=created_at")
+        };
         assert_eq!(names(&client, &sorted).await.join(" "), expected, "{query}");
     }
     let long = "x".repeat(101);
-    client.get(&format!("/v1/keys?search={long}")).await.refused_by(400, "invalid_request", "search");
+    client
+        .get(&format!("/v1/keys?search={long}"))
+        .await
+        .refused_by(400, "invalid_request", "search");
 }
 
 #[tokio::test]
@@ -133,27 +182,57 @@ async fn key_lists_leave_out_ip_lists_unless_asked() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let lists = json!({"allowed_ips": ["10.0.0.0/8", {"cidr": "192.0.2.1", "enabled": false}], "denied_ips": ["::1"]});
-    client.generate(json!({"name": "listed", "allowed_ips": lists["allowed_ips"], "denied_ips": ["::1"]})).await;
+    client
+        .generate(
+            json!({"name": "listed", "allowed_ips": lists["allowed_ips"], "denied_ips": ["::1"]}),
+        )
+        .await;
     let summary = client.get("/v1/keys").await;
     let key = summary.at("/data/keys/0").as_object().unwrap();
-    assert!(!key.contains_key("allowed_ips") && !key.contains_key("denied_ips"), "{key:?}");
-    assert_eq!((&key["allowed_ips_count"], &key["denied_ips_count"]), (&json!(2), &json!(1)));
+    assert!(
+        !key.contains_key("allowed_ips") && !key.contains_key("denied_ips"),
+        "{key:?}"
+    );
+    assert_eq!(
+        (&key["allowed_ips_count"], &key["denied_ips_count"]),
+        (&json!(2), &json!(1))
+    );
     let whole = client.get("/v1/keys?include=ip_lists").await;
-    let single = client.get(&format!("/v1/keys/{}", key["key_id"].as_str().unwrap())).await;
+    let single = client
+        .get(&format!("/v1/keys/{}", key["key_id"].as_str().unwrap()))
+        .await;
     for answer in [whole.at("/data/keys/0"), single.at("/data")] {
-        assert_eq!(answer["allowed_ips"][1], json!({"cidr": "192.0.2.1/32", "enabled": false}), "{answer}");
-        assert_eq!((&answer["denied_ips"][0]["cidr"], &answer["allowed_ips_count"]), (&json!("::1/128"), &json!(2)));
+        assert_eq!(
+            answer["allowed_ips"][1],
+            json!({"cidr": "192.0.2.1/32", "enabled": false}),
+            "{answer}"
+        );
+        assert_eq!(
+            (
+                &answer["denied_ips"][0]["cidr"],
+                &answer["allowed_ips_count"]
+            ),
+            (&json!("::1/128"), &json!(2))
+        );
     }
-    client.get("/v1/keys?include=secrets").await.refused_by(400, "invalid_request", "include");
+    client
+        .get("/v1/keys?include=secrets")
+        .await
+        .refused_by(400, "invalid_request", "include");
 }
 
 #[tokio::test]
 async fn a_cursor_is_good_for_its_own_list_alone() {
     let plane = world().await;
     let client = plane.log_in().await;
-    let cursor = client.get("/v1/keys?limit=1&sort=name&search=a&tier=basic").await.text("/data/next_cursor");
+    let cursor = client
+        .get("/v1/keys?limit=1&sort=name&search=a&tier=basic")
+        .await
+        .text("/data/next_cursor");
     let with = |query: &str| format!("/v1/keys?cursor={cursor}&{query}");
-    let same = client.get(&with("limit=9&tier=basic&search=a&sort=name")).await;
+    let same = client
+        .get(&with("limit=9&tier=basic&search=a&sort=name"))
+        .await;
     assert_eq!(same.status, StatusCode::OK, "{same:?}");
     for other in [
         "",
@@ -163,9 +242,15 @@ async fn a_cursor_is_good_for_its_own_list_alone() {
         "sort=name&tier=basic",
         "sort=name&search=a&tier=basic&state=all",
     ] {
-        client.get(&with(other)).await.refused_by(400, "invalid_request", "cursor");
+        client
+            .get(&with(other))
+            .await
+            .refused_by(400, "invalid_request", "cursor");
     }
-    client.get(&format!("/v1/users?cursor={cursor}")).await.refused_by(400, "invalid_request", "cursor");
+    client
+        .get(&format!("/v1/users?cursor={cursor}"))
+        .await
+        .refused_by(400, "invalid_request", "cursor");
 }
 
 #[tokio::test]
@@ -177,12 +262,32 @@ async fn what_comes_and_goes_meanwhile_shifts_no_page() {
         ids.push(client.key(name).await);
     }
     let first = client.get("/v1/keys?limit=2").await;
-    assert_eq!([first.text("/data/keys/0/name"), first.text("/data/keys/1/name")], ["four", "three"]);
+    assert_eq!(
+        [
+            first.text("/data/keys/0/name"),
+            first.text("/data/keys/1/name")
+        ],
+        ["four", "three"]
+    );
     client.key("five").await;
     client.delete(&format!("/v1/keys/{}", ids[2])).await;
-    let second = client.get(&format!("/v1/keys?limit=2&cursor={}", first.text("/data/next_cursor"))).await;
-    assert_eq!([second.text("/data/keys/0/name"), second.text("/data/keys/1/name")], ["two", "one"]);
-    assert_eq!((second.number("/data/total"), second.at("/data/next_cursor")), (4, &json!(null)));
+    let second = client
+        .get(&format!(
+            "/v1/keys?limit=2&cursor={}",
+            first.text("/data/next_cursor")
+        ))
+        .await;
+    assert_eq!(
+        [
+            second.text("/data/keys/0/name"),
+            second.text("/data/keys/1/name")
+        ],
+        ["two", "one"]
+    );
+    assert_eq!(
+        (second.number("/data/total"), second.at("/data/next_cursor")),
+        (4, &json!(null))
+    );
 }
 
 #[tokio::test]
@@ -195,15 +300,23 @@ async fn all_lists_are_paged_alike() {
         operator.service(name).await;
         operator.account(name, json!({})).await;
     }
-    for (list, field, total) in
-        [("users", "email", 4), ("subaccounts", "name", 3), ("services", "name", 3), ("accounts", "name", 4)]
-    {
+    for (list, field, total) in [
+        ("users", "email", 4),
+        ("subaccounts", "name", 3),
+        ("services", "name", 3),
+        ("accounts", "name", 4),
+    ] {
         let whole = operator.get(&format!("/v1/{list}")).await;
         let (mut rows, mut cursor) = (Vec::new(), String::new());
         loop {
             let page = operator.get(&format!("/v1/{list}?limit=2{cursor}")).await;
             assert_eq!(page.number("/data/total"), total, "{list}");
-            rows.extend(page.at(&format!("/data/{list}")).as_array().unwrap().clone());
+            rows.extend(
+                page.at(&format!("/data/{list}"))
+                    .as_array()
+                    .unwrap()
+                    .clone(),
+            );
             match page.at("/data/next_cursor").as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
                 None => break,
@@ -214,8 +327,14 @@ async fn all_lists_are_paged_alike() {
         assert!(last.starts_with("tertiary"), "{list}: {last}");
         let found = operator.get(&format!("/v1/{list}?search=SECONDARY")).await;
         assert_eq!(found.number("/data/total"), 1, "{list}");
-        operator.get(&format!("/v1/{list}?offset=1")).await.refused_by(400, "invalid_request", "offset");
-        operator.get(&format!("/v1/{list}?cursor=x")).await.refused_by(400, "invalid_request", "cursor");
+        operator
+            .get(&format!("/v1/{list}?offset=1"))
+            .await
+            .refused_by(400, "invalid_request", "offset");
+        operator
+            .get(&format!("/v1/{list}?cursor=x"))
+            .await
+            .refused_by(400, "invalid_request", "cursor");
     }
 }
 
@@ -223,29 +342,47 @@ async fn all_lists_are_paged_alike() {
 async fn page_with_large_ip_lists_ends_early() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
-    let addresses: Vec<_> = (0..5_000).map(|n| format!("10.{}.{}.0/24", n / 250, n % 250)).collect();
+    let addresses: Vec<_> = (0..5_000)
+        .map(|n| format!("10.{}.{}.0/24", n / 250, n % 250))
+        .collect();
     for n in 0..12 {
-        client.generate(json!({"name": format!("key {n:02}"), "allowed_ips": addresses})).await;
+        client
+            .generate(json!({"name": format!("key {n:02}"), "allowed_ips": addresses}))
+            .await;
     }
     let whole = pages(&client, "sort=name&include=ip_lists", 100).await;
-    assert!(whole.len() > 1 && whole.iter().all(|page| !page.is_empty() && page.len() < 8), "{whole:?}");
+    assert!(
+        whole.len() > 1 && whole.iter().all(|page| !page.is_empty() && page.len() < 8),
+        "{whole:?}"
+    );
     let summaries = pages(&client, "sort=name", 100).await;
     assert_eq!(summaries.len(), 1, "without the lists all fit");
     assert_eq!(whole.concat(), summaries.concat());
-    assert_eq!(client.get("/v1/keys?include=ip_lists").await.number("/data/total"), 12);
+    assert_eq!(
+        client
+            .get("/v1/keys?include=ip_lists")
+            .await
+            .number("/data/total"),
+        12
+    );
 }
 
 #[tokio::test]
 async fn totals_beyond_ten_thousand_are_lower_bounds() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
-    client.generate(json!({"name": "first", "tier": "free"})).await;
+    client
+        .generate(json!({"name": "first", "tier": "free"}))
+        .await;
     let copies = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 10050) \
          INSERT INTO keys (id, account_id, user_id, policy_id, digest, masked, name, environment, tier, allowed_ips, \
          denied_ips, created_at, updated_at, revision, slot) \
          SELECT 'copy' || n, account_id, user_id, policy_id, randomblob(32), masked, 'copy ' || n, environment, \
          iif(n <= 9999, 'pro', tier), '[]', '[]', created_at, updated_at, keys.revision, 1000 + n FROM keys, numbers";
-    sqlx::query(copies).execute(&plane.pool().await).await.unwrap();
+    sqlx::query(copies)
+        .execute(&plane.pool().await)
+        .await
+        .unwrap();
     for (query, total, is_estimate) in [
         ("", 10_051, true),
         ("tier=pro", 9_999, false),
@@ -257,6 +394,10 @@ async fn totals_beyond_ten_thousand_are_lower_bounds() {
     ] {
         let answer = client.get(&format!("/v1/keys?limit=1&{query}")).await;
         assert_eq!(answer.number("/data/total"), total, "{query}");
-        assert_eq!(answer.at("/data/total_is_estimate"), &json!(is_estimate), "{query}");
+        assert_eq!(
+            answer.at("/data/total_is_estimate"),
+            &json!(is_estimate),
+            "{query}"
+        );
     }
 }

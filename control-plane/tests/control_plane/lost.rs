@@ -1,7 +1,9 @@
 //! Nodes that are lost: for how long they count, and what ends that.
 
 use crate::harness::{Answer, Client, NODE_TOKEN, Plane};
-use crate::node::{INSTANCE, Node, PATIENCE, Snapshot, Stream, complete, former_hello, handle, hello};
+use crate::node::{
+    INSTANCE, Node, PATIENCE, Snapshot, Stream, complete, former_hello, handle, hello,
+};
 use latchkey_protocol::{Goodbye, Hello, from_node};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -11,8 +13,13 @@ use tonic::Code;
 pub(crate) const DAY: u64 = 86_400;
 
 pub(crate) async fn create(client: &Client<'_>, name: &str, wait_ms: u32) -> Answer {
-    let answer =
-        client.send(Method::POST, &format!("/v1/keys/generate?wait_ms={wait_ms}"), json!({"name": name})).await;
+    let answer = client
+        .send(
+            Method::POST,
+            &format!("/v1/keys/generate?wait_ms={wait_ms}"),
+            json!({"name": name}),
+        )
+        .await;
     assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
     answer
 }
@@ -20,7 +27,12 @@ pub(crate) async fn create(client: &Client<'_>, name: &str, wait_ms: u32) -> Ans
 /// `[nodes, acknowledged, lost, complete]` of an answer's enforcement.
 pub(crate) fn enforcement(answer: &Answer) -> Value {
     let enforcement = answer.at("/data/enforcement");
-    json!([enforcement["nodes"], enforcement["acknowledged"], enforcement["lost"], enforcement["complete"]])
+    json!([
+        enforcement["nodes"],
+        enforcement["acknowledged"],
+        enforcement["lost"],
+        enforcement["complete"]
+    ])
 }
 
 pub(crate) async fn ready(plane: &Plane, hello: Hello) -> Node {
@@ -36,7 +48,10 @@ pub(crate) async fn total(client: &Client<'_>) -> u64 {
 pub(crate) async fn becomes(client: &Client<'_>, expected: u64) {
     let started = Instant::now();
     while total(client).await != expected {
-        assert!(started.elapsed() < PATIENCE, "there are not {expected} nodes");
+        assert!(
+            started.elapsed() < PATIENCE,
+            "there are not {expected} nodes"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -47,7 +62,10 @@ pub(crate) async fn is_lost(client: &Client<'_>, handle: &str) {
     loop {
         let nodes = client.get("/v1/nodes").await;
         let nodes = nodes.at("/data/nodes").as_array().unwrap().clone();
-        if nodes.iter().any(|node| node["handle"] == handle && node["state"] == "lost") {
+        if nodes
+            .iter()
+            .any(|node| node["handle"] == handle && node["state"] == "lost")
+        {
             return;
         }
         assert!(started.elapsed() < PATIENCE, "{handle} is not lost");
@@ -59,28 +77,59 @@ pub(crate) async fn is_lost(client: &Client<'_>, handle: &str) {
 async fn a_lost_node_counts_until_its_staleness_limit_is_over() {
     let plane = Plane::start_with(&["--node-grace-ms=300"]).await;
     let client = plane.log_in().await;
-    let node = ready(&plane, Hello { staleness_seconds: 3, ..hello() }).await;
+    let node = ready(
+        &plane,
+        Hello {
+            staleness_seconds: 3,
+            ..hello()
+        },
+    )
+    .await;
     let lost = Instant::now();
     drop(node);
     is_lost(&client, &handle(INSTANCE)).await;
     // Within the grace a call waits for it; after that it counts, and nobody waits.
     let started = Instant::now();
-    assert_eq!(enforcement(&create(&client, "one", 20_000).await), json!([1, 0, 1, false]));
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    assert_eq!(
+        enforcement(&create(&client, "one", 20_000).await),
+        json!([1, 0, 1, false])
+    );
+    assert!(
+        started.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        started.elapsed()
+    );
     let started = Instant::now();
-    assert_eq!(enforcement(&create(&client, "two", 20_000).await), json!([1, 0, 1, false]));
-    assert!(started.elapsed() < Duration::from_millis(250), "it waited {:?}", started.elapsed());
+    assert_eq!(
+        enforcement(&create(&client, "two", 20_000).await),
+        json!([1, 0, 1, false])
+    );
+    assert!(
+        started.elapsed() < Duration::from_millis(250),
+        "it waited {:?}",
+        started.elapsed()
+    );
     assert_eq!(plane.metric("latchkey_nodes_lost").await, 1.0);
     becomes(&client, 0).await;
-    assert!(lost.elapsed() >= Duration::from_secs(3), "{:?}", lost.elapsed());
-    assert_eq!(enforcement(&create(&client, "three", 0).await), json!([0, 0, 0, true]));
+    assert!(
+        lost.elapsed() >= Duration::from_secs(3),
+        "{:?}",
+        lost.elapsed()
+    );
+    assert_eq!(
+        enforcement(&create(&client, "three", 0).await),
+        json!([0, 0, 0, true])
+    );
 }
 
 #[tokio::test]
 async fn a_node_without_a_limit_counts_until_it_is_back_or_forgotten() {
     let plane = Plane::start_with(&["--node-grace-ms=50"]).await;
     let client = plane.log_in().await;
-    let endless = || Hello { staleness_seconds: 0, ..hello() };
+    let endless = || Hello {
+        staleness_seconds: 0,
+        ..hello()
+    };
     let node = ready(&plane, endless()).await;
     let path = format!("/v1/nodes/{}", handle(INSTANCE));
     client.delete(&path).await.refused(409, "node_connected");
@@ -88,7 +137,10 @@ async fn a_node_without_a_limit_counts_until_it_is_back_or_forgotten() {
     drop(node);
     is_lost(&client, &handle(INSTANCE)).await;
     tokio::time::sleep(Duration::from_millis(1_500)).await;
-    assert_eq!(enforcement(&create(&client, "one", 0).await), json!([1, 0, 1, false]));
+    assert_eq!(
+        enforcement(&create(&client, "one", 0).await),
+        json!([1, 0, 1, false])
+    );
 
     let mut node = Node::connect(&plane, endless(), held).await;
     node.publish().await;
@@ -98,11 +150,21 @@ async fn a_node_without_a_limit_counts_until_it_is_back_or_forgotten() {
     is_lost(&client, &handle(INSTANCE)).await;
     let forgotten = client.delete(&path).await;
     assert_eq!(forgotten.at("/data/forgotten"), &json!([handle(INSTANCE)]));
-    assert_eq!(enforcement(&create(&client, "three", 0).await), json!([0, 0, 0, true]));
+    assert_eq!(
+        enforcement(&create(&client, "three", 0).await),
+        json!([0, 0, 0, true])
+    );
     client.delete(&path).await.refused(404, "node_not_found");
     let entries = client.get("/v1/audit?action=nodes.forget").await;
-    assert_eq!(entries.at("/data/entries/0/target/id"), &json!(handle(INSTANCE)), "{entries:?}");
-    let rows: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM nodes").fetch_one(&plane.pool().await).await.unwrap();
+    assert_eq!(
+        entries.at("/data/entries/0/target/id"),
+        &json!(handle(INSTANCE)),
+        "{entries:?}"
+    );
+    let rows: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM nodes")
+        .fetch_one(&plane.pool().await)
+        .await
+        .unwrap();
     assert_eq!(rows, 0);
 }
 
@@ -111,7 +173,17 @@ async fn nodes_that_were_lost_before_a_time_are_forgotten() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     for instance in [1, 2] {
-        drop(ready(&plane, Hello { instance, staleness_seconds: DAY, ..hello() }).await);
+        drop(
+            ready(
+                &plane,
+                Hello {
+                    instance,
+                    staleness_seconds: DAY,
+                    ..hello()
+                },
+            )
+            .await,
+        );
         is_lost(&client, &handle(instance)).await;
         plane.clock.advance(60);
     }
@@ -119,13 +191,22 @@ async fn nodes_that_were_lost_before_a_time_are_forgotten() {
     let forgotten = client.send(Method::POST, "/v1/nodes/forget", body).await;
     assert_eq!(forgotten.at("/data/forgotten"), &json!([handle(1)]));
     assert_eq!(total(&client).await, 1);
-    let refused = client.send(Method::POST, "/v1/nodes/forget", json!({"lost_before": "yesterday"})).await;
+    let refused = client
+        .send(
+            Method::POST,
+            "/v1/nodes/forget",
+            json!({"lost_before": "yesterday"}),
+        )
+        .await;
     refused.refused_by(400, "invalid_request", "lost_before");
 }
 
 #[tokio::test]
 async fn a_lost_node_of_version_0_1_counts_for_the_grace_unless_staleness_is_required() {
-    for (flags, left) in [(&["--node-grace-ms=100"][..], 0), (&["--node-grace-ms=100", "--require-staleness"], 1)] {
+    for (flags, left) in [
+        (&["--node-grace-ms=100"][..], 0),
+        (&["--node-grace-ms=100", "--require-staleness"], 1),
+    ] {
         let plane = Plane::start_with(flags).await;
         let client = plane.log_in().await;
         drop(ready(&plane, former_hello()).await);
@@ -138,11 +219,23 @@ async fn a_lost_node_of_version_0_1_counts_for_the_grace_unless_staleness_is_req
 async fn a_node_that_says_goodbye_is_forgotten_at_once() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
-    let node = ready(&plane, Hello { staleness_seconds: 0, ..hello() }).await;
-    node.stream.send(from_node::Message::Goodbye(Goodbye {})).await;
+    let node = ready(
+        &plane,
+        Hello {
+            staleness_seconds: 0,
+            ..hello()
+        },
+    )
+    .await;
+    node.stream
+        .send(from_node::Message::Goodbye(Goodbye {}))
+        .await;
     becomes(&client, 0).await;
     drop(node);
-    assert_eq!(enforcement(&create(&client, "one", 0).await), json!([0, 0, 0, true]));
+    assert_eq!(
+        enforcement(&create(&client, "one", 0).await),
+        json!([0, 0, 0, true])
+    );
 }
 
 #[tokio::test]
@@ -150,14 +243,27 @@ async fn what_a_lost_node_acknowledged_before_stays_acknowledged() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let id = client.key("CI").await;
-    let mut node = ready(&plane, Hello { staleness_seconds: DAY, ..hello() }).await;
+    let mut node = ready(
+        &plane,
+        Hello {
+            staleness_seconds: DAY,
+            ..hello()
+        },
+    )
+    .await;
     let revoke = format!("/v1/keys/{id}?wait_ms=20000");
     let (answer, _) = tokio::join!(client.delete(&revoke), node.publish());
     assert_eq!(enforcement(&answer), json!([1, 1, 0, true]));
     drop(node);
     is_lost(&client, &handle(INSTANCE)).await;
-    assert_eq!(enforcement(&client.delete(&revoke).await), json!([1, 1, 0, true]));
-    assert_eq!(enforcement(&create(&client, "new", 0).await), json!([1, 0, 1, false]));
+    assert_eq!(
+        enforcement(&client.delete(&revoke).await),
+        json!([1, 1, 0, true])
+    );
+    assert_eq!(
+        enforcement(&create(&client, "new", 0).await),
+        json!([1, 0, 1, false])
+    );
 }
 
 #[tokio::test]
@@ -165,13 +271,27 @@ async fn the_newest_stream_of_a_node_replaces_the_former_and_another_secret_is_a
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let mut former = ready(&plane, hello()).await;
-    let same_id = ready(&plane, Hello { instance: 2, ..hello() }).await;
+    let same_id = ready(
+        &plane,
+        Hello {
+            instance: 2,
+            ..hello()
+        },
+    )
+    .await;
     assert_eq!(total(&client).await, 2, "it is counted in addition");
     let newest = ready(&plane, hello()).await;
     assert_eq!(former.stream.end().await.code(), Code::Aborted);
     assert_eq!(total(&client).await, 2);
     // A rogue that knows the node id and not the secret takes nobody's place.
-    let rogue = ready(&plane, Hello { snapshot_secret: vec![9; 16], ..hello() }).await;
+    let rogue = ready(
+        &plane,
+        Hello {
+            snapshot_secret: vec![9; 16],
+            ..hello()
+        },
+    )
+    .await;
     assert_eq!(total(&client).await, 3);
     let answer = create(&client, "CI", 100).await;
     assert_eq!(enforcement(&answer), json!([3, 0, 0, false]));
@@ -181,7 +301,16 @@ async fn the_newest_stream_of_a_node_replaces_the_former_and_another_secret_is_a
 #[tokio::test]
 async fn lost_nodes_count_across_restarts_however_the_clock_is_set() {
     let mut plane = Plane::start_with(&["--node-grace-ms=50"]).await;
-    drop(ready(&plane, Hello { staleness_seconds: DAY, ..hello() }).await);
+    drop(
+        ready(
+            &plane,
+            Hello {
+                staleness_seconds: DAY,
+                ..hello()
+            },
+        )
+        .await,
+    );
     is_lost(&plane.log_in().await, &handle(INSTANCE)).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     for seconds in [0, 3 * 86_400, -6 * 86_400] {
@@ -190,7 +319,11 @@ async fn lost_nodes_count_across_restarts_however_the_clock_is_set() {
         plane.run().await;
         let client = plane.log_in().await;
         let nodes = client.get("/v1/nodes").await;
-        assert_eq!(nodes.at("/data/nodes/0/handle"), &json!(handle(INSTANCE)), "{seconds}");
+        assert_eq!(
+            nodes.at("/data/nodes/0/handle"),
+            &json!(handle(INSTANCE)),
+            "{seconds}"
+        );
     }
 }
 
@@ -202,22 +335,43 @@ async fn a_start_with_an_unknown_past_counts_what_nobody_knows_as_one_lost_node(
         plane.clock.advance(seconds);
         plane.run().await;
         let client = plane.log_in().await;
-        assert_eq!(enforcement(&create(&client, "one", 0).await), json!([1, 0, 1, false]));
-        assert!(client.get("/v1/nodes").await.at("/data/unknown").is_object());
+        assert_eq!(
+            enforcement(&create(&client, "one", 0).await),
+            json!([1, 0, 1, false])
+        );
+        assert!(
+            client
+                .get("/v1/nodes")
+                .await
+                .at("/data/unknown")
+                .is_object()
+        );
         assert_eq!(plane.metric("latchkey_nodes_unknown").await, 1.0);
         // For the longest known staleness, or at least the grace.
         let started = Instant::now();
         while plane.metric("latchkey_nodes_unknown").await > 0.0 {
             assert!(started.elapsed() < PATIENCE);
         }
-        assert_eq!(enforcement(&create(&client, "two", 0).await), json!([0, 0, 0, true]));
+        assert_eq!(
+            enforcement(&create(&client, "two", 0).await),
+            json!([0, 0, 0, true])
+        );
     }
 }
 
 #[tokio::test]
 async fn unknown_nodes_count_until_they_are_forgotten() {
     let mut plane = Plane::start().await;
-    drop(ready(&plane, Hello { staleness_seconds: 0, ..hello() }).await);
+    drop(
+        ready(
+            &plane,
+            Hello {
+                staleness_seconds: 0,
+                ..hello()
+            },
+        )
+        .await,
+    );
     is_lost(&plane.log_in().await, &handle(INSTANCE)).await;
     plane.take().shutdown().await;
     plane.clock.advance(60);
@@ -225,28 +379,55 @@ async fn unknown_nodes_count_until_they_are_forgotten() {
     // Also after a start that knows what happened since the last one.
     plane.restart().await;
     let client = plane.log_in().await;
-    assert_eq!(client.get("/v1/nodes").await.at("/data/unknown"), &json!({}), "a known node has no limit");
-    assert_eq!(enforcement(&create(&client, "one", 0).await), json!([2, 0, 2, false]));
-    assert_eq!(client.delete("/v1/nodes/unknown").await.status, StatusCode::OK);
-    assert_eq!(enforcement(&create(&client, "two", 0).await), json!([1, 0, 1, false]));
+    assert_eq!(
+        client.get("/v1/nodes").await.at("/data/unknown"),
+        &json!({}),
+        "a known node has no limit"
+    );
+    assert_eq!(
+        enforcement(&create(&client, "one", 0).await),
+        json!([2, 0, 2, false])
+    );
+    assert_eq!(
+        client.delete("/v1/nodes/unknown").await.status,
+        StatusCode::OK
+    );
+    assert_eq!(
+        enforcement(&create(&client, "two", 0).await),
+        json!([1, 0, 1, false])
+    );
     plane.restart().await;
     let client = plane.log_in().await;
-    client.delete("/v1/nodes/unknown").await.refused(404, "node_not_found");
+    client
+        .delete("/v1/nodes/unknown")
+        .await
+        .refused(404, "node_not_found");
 }
 
 #[tokio::test]
 async fn neither_a_new_database_nor_a_quick_restart_has_an_unknown_past() {
     let mut plane = Plane::start().await;
-    assert_eq!(enforcement(&create(&plane.log_in().await, "one", 0).await), json!([0, 0, 0, true]));
+    assert_eq!(
+        enforcement(&create(&plane.log_in().await, "one", 0).await),
+        json!([0, 0, 0, true])
+    );
     plane.restart().await;
-    assert_eq!(enforcement(&create(&plane.log_in().await, "two", 0).await), json!([0, 0, 0, true]));
+    assert_eq!(
+        enforcement(&create(&plane.log_in().await, "two", 0).await),
+        json!([0, 0, 0, true])
+    );
     plane.crash().await;
-    assert_eq!(enforcement(&create(&plane.log_in().await, "three", 0).await), json!([0, 0, 0, true]));
+    assert_eq!(
+        enforcement(&create(&plane.log_in().await, "three", 0).await),
+        json!([0, 0, 0, true])
+    );
 }
 
 /// How a stream with this token and Hello is refused.
 pub(crate) async fn refused(plane: &Plane, token: &str, hello: Hello) -> Code {
-    let mut stream = Stream::open(plane, Some(&format!("Bearer {token}"))).await.unwrap();
+    let mut stream = Stream::open(plane, Some(&format!("Bearer {token}")))
+        .await
+        .unwrap();
     stream.send(from_node::Message::Hello(hello)).await;
     stream.end().await.code()
 }
@@ -261,12 +442,36 @@ pub(crate) async fn create_unnamed(client: &Client<'_>) -> Answer {
 async fn nodes_are_bounded_and_known_ones_are_let_in() {
     let plane = Plane::start_with(&["--max-nodes=2"]).await;
     let first = ready(&plane, hello()).await;
-    let other = ready(&plane, Hello { instance: 2, ..hello() }).await;
-    let third = complete(Hello { instance: 3, ..hello() }, &Snapshot::default());
-    assert_eq!(refused(&plane, NODE_TOKEN, third).await, Code::ResourceExhausted);
-    assert!(Node::connect(&plane, hello(), first.snapshot.clone()).await.welcome.resume);
+    let other = ready(
+        &plane,
+        Hello {
+            instance: 2,
+            ..hello()
+        },
+    )
+    .await;
+    let third = complete(
+        Hello {
+            instance: 3,
+            ..hello()
+        },
+        &Snapshot::default(),
+    );
+    assert_eq!(
+        refused(&plane, NODE_TOKEN, third).await,
+        Code::ResourceExhausted
+    );
+    assert!(
+        Node::connect(&plane, hello(), first.snapshot.clone())
+            .await
+            .welcome
+            .resume
+    );
     let shown = plane.log_in().await.get("/v1/nodes").await;
     assert_eq!(shown.text("/data/refused_peers/0/reason"), "nodes");
-    assert_eq!(plane.metric("latchkey_node_limit_refusals_total").await, 1.0);
+    assert_eq!(
+        plane.metric("latchkey_node_limit_refusals_total").await,
+        1.0
+    );
     drop((first, other));
 }

@@ -7,25 +7,39 @@ use reqwest::{Method, StatusCode};
 async fn it_is_alive_and_ready() {
     let plane = Plane::start().await;
     for path in ["/healthz", "/readyz"] {
-        assert_eq!(Answer::of(plane.request(Method::GET, path)).await.status, StatusCode::OK);
+        assert_eq!(
+            Answer::of(plane.request(Method::GET, path)).await.status,
+            StatusCode::OK
+        );
     }
 }
 
 #[tokio::test]
 async fn it_is_not_ready_without_its_store() {
     let plane = Plane::start().await;
-    sqlx::query("ALTER TABLE meta RENAME TO hidden").execute(&plane.pool().await).await.unwrap();
+    sqlx::query("ALTER TABLE meta RENAME TO hidden")
+        .execute(&plane.pool().await)
+        .await
+        .unwrap();
     let answer = Answer::of(plane.request(Method::GET, "/readyz")).await;
     answer.refused(503, "not_ready");
     assert_eq!(answer.headers["retry-after"], "1");
-    assert_eq!(Answer::of(plane.request(Method::GET, "/healthz")).await.status, StatusCode::OK);
+    assert_eq!(
+        Answer::of(plane.request(Method::GET, "/healthz"))
+            .await
+            .status,
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]
 async fn a_failure_tells_the_client_no_details() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
-    sqlx::query("ALTER TABLE keys RENAME TO hidden").execute(&plane.pool().await).await.unwrap();
+    sqlx::query("ALTER TABLE keys RENAME TO hidden")
+        .execute(&plane.pool().await)
+        .await
+        .unwrap();
     let answer = client.get("/v1/keys").await;
     answer.refused(500, "internal");
     assert!(!answer.body.to_string().contains("keys"), "{answer:?}");
@@ -35,9 +49,15 @@ async fn a_failure_tells_the_client_no_details() {
 async fn unknown_paths_and_methods_are_refused_like_everything_else() {
     let plane = Plane::start().await;
     for path in ["/", "/v1", "/v1/keys/", "/v2/keys", "/v1/keys/a/b"] {
-        Answer::of(plane.request(Method::GET, path)).await.refused(404, "not_found");
+        Answer::of(plane.request(Method::GET, path))
+            .await
+            .refused(404, "not_found");
     }
-    for (method, path) in [(Method::PUT, "/v1/keys"), (Method::GET, "/v1/sessions"), (Method::PUT, "/v1/keys/x")] {
+    for (method, path) in [
+        (Method::PUT, "/v1/keys"),
+        (Method::GET, "/v1/sessions"),
+        (Method::PUT, "/v1/keys/x"),
+    ] {
         let answer = Answer::of(plane.request(method, path)).await;
         answer.refused(405, "method_not_allowed");
         assert!(answer.headers.contains_key("allow"), "{answer:?}");
@@ -48,11 +68,23 @@ async fn unknown_paths_and_methods_are_refused_like_everything_else() {
 async fn every_answer_has_a_request_id() {
     let plane = Plane::start().await;
     let id = async |given: &str| {
-        let request = plane.request(Method::GET, "/healthz").header("x-request-id", given);
-        request.send().await.unwrap().headers()["x-request-id"].to_str().unwrap().to_owned()
+        let request = plane
+            .request(Method::GET, "/healthz")
+            .header("x-request-id", given);
+        request.send().await.unwrap().headers()["x-request-id"]
+            .to_str()
+            .unwrap()
+            .to_owned()
     };
     assert_eq!(id("from-the-client-1.2").await, "from-the-client-1.2");
-    for harmful in ["", "a b", "lk_live_0", "lks_0", "\"quoted\"", &"x".repeat(65)] {
+    for harmful in [
+        "",
+        "a b",
+        "lk_live_0",
+        "lks_0",
+        "\"quoted\"",
+        &"x".repeat(65),
+    ] {
         let made = id(harmful).await;
         assert!(made.len() == 20 && made != harmful, "{made}");
     }
@@ -64,7 +96,8 @@ async fn requests_are_counted_by_route() {
     let client = plane.log_in().await;
     client.get("/v1/keys/one").await;
     client.get("/v1/keys/two").await;
-    let metric = r#"latchkey_http_requests_total{route="/v1/keys/{key_id}",method="GET",status="404"}"#;
+    let metric =
+        r#"latchkey_http_requests_total{route="/v1/keys/{key_id}",method="GET",status="404"}"#;
     assert!((plane.metric(metric).await - 2.0).abs() < f64::EPSILON);
     assert!((plane.metric("latchkey_revision").await - 1.0).abs() < f64::EPSILON);
     assert!(plane.metric("latchkey_nodes_connected").await.abs() < f64::EPSILON);

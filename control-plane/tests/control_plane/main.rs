@@ -1,6 +1,6 @@
-//! The control plane as its neighbours see it: the API over HTTP, the stream over gRPC, and the binary. Every test
-//! has a control plane of its own, with a database in a temporary directory, free ports and a clock that only moves
-//! when it is told to.
+//! The control plane as its neighbours see it: the API over HTTP, the stream over gRPC, and the
+//! binary. Every test has a control plane of its own, with a database in a temporary directory,
+//! free ports and a clock that only moves when it is told to.
 
 mod accounts;
 mod acting;

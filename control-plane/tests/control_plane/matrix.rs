@@ -1,6 +1,7 @@
-//! Who may make which call: every call of `/openapi.json`, by everyone there is, against what the call says it takes.
-//! A call that is not described cannot be routed, so none can be forgotten here: one that takes no credential has to be
-//! in [`PUBLIC`], and one with a body or an id in its path needs an example.
+//! Who may make which call: every call of `/openapi.json`, by everyone there is, against what the
+//! call says it takes. A call that is not described cannot be routed, so none can be forgotten
+//! here: one that takes no credential has to be in [`PUBLIC`], and one with a body or an id in its
+//! path needs an example.
 
 use crate::harness::{EMAIL, PASSWORD, Plane};
 use crate::openapi::{Call, calls, description};
@@ -12,7 +13,14 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Calls that take no credential, by their ids.
-const PUBLIC: [&str; 6] = ["getDescription", "getMetrics", "isAlive", "isReady", "isStreamReady", "logIn"];
+const PUBLIC: [&str; 6] = [
+    "getDescription",
+    "getMetrics",
+    "isAlive",
+    "isReady",
+    "isStreamReady",
+    "logIn",
+];
 
 /// Calls about a session and a password, which an API key has none of.
 const OF_SESSIONS: [&str; 2] = ["changePassword", "logOut"];
@@ -45,24 +53,52 @@ impl Objects {
             subaccount: admin.subaccount("acted on").await,
             service: made("/v1/services", "/data/name", json!({"name": "acted-on"})).await,
             account: made("/v1/accounts", "/data/account_id", account).await,
-            node_token: made("/v1/node-tokens", "/data/name", json!({"name": "acted-on-too", "node": "*"})).await,
-            webhook: made("/v1/webhooks", "/data/webhook_id", json!({"url": "https://webhooks.invalid/"})).await,
+            node_token: made(
+                "/v1/node-tokens",
+                "/data/name",
+                json!({"name": "acted-on-too", "node": "*"}),
+            )
+            .await,
+            webhook: made(
+                "/v1/webhooks",
+                "/data/webhook_id",
+                json!({"url": "https://webhooks.invalid/"}),
+            )
+            .await,
         }
     }
 
     /// The call's path, with ids of what there is.
     fn path(&self, call: &Call) -> String {
-        let name = if call.id == "revokeNodeToken" { &self.node_token } else { &self.service };
-        let path = call.path.replace("{key_id}", &self.key).replace("{user_id}", &self.user);
-        let path = path.replace("{subaccount_id}", &self.subaccount).replace("{name}", name);
-        let path = path.replace("{account_id}", &self.account).replace("{webhook_id}", &self.webhook);
-        let path = path.replace("{handle}", "000000000000").replace("{delivery_id}", "msg_000000000000");
-        assert!(!path.contains('{'), "{} needs an example of what is in its path, {path}", call.id);
+        let name = if call.id == "revokeNodeToken" {
+            &self.node_token
+        } else {
+            &self.service
+        };
+        let path = call
+            .path
+            .replace("{key_id}", &self.key)
+            .replace("{user_id}", &self.user);
+        let path = path
+            .replace("{subaccount_id}", &self.subaccount)
+            .replace("{name}", name);
+        let path = path
+            .replace("{account_id}", &self.account)
+            .replace("{webhook_id}", &self.webhook);
+        let path = path
+            .replace("{handle}", "000000000000")
+            .replace("{delivery_id}", "msg_000000000000");
+        assert!(
+            !path.contains('{'),
+            "{} needs an example of what is in its path, {path}",
+            call.id
+        );
         path
     }
 }
 
-/// A body that can be read and does no harm, whoever asks: it is refused later, or says what is so already.
+/// A body that can be read and does no harm, whoever asks: it is refused later, or says what is so
+/// already.
 fn body(call: &Call) -> Option<Value> {
     call.operation.get("requestBody")?;
     Some(match call.id.as_str() {
@@ -123,15 +159,23 @@ enum Outcome {
 
 impl Holds {
     fn outcome(&self, call: &Call) -> Outcome {
-        let Some(permissions) = call.permissions() else { return Outcome::Admitted };
+        let Some(permissions) = call.permissions() else {
+            return Outcome::Admitted;
+        };
         match self {
             Self::NoSession => Outcome::NoSession,
             Self::AsKey(_) if OF_SESSIONS.contains(&call.id.as_str()) => Outcome::NoSession,
-            Self::AllElsewhere if permissions.iter().any(|permission| permission.starts_with("gateway:")) => {
+            Self::AllElsewhere
+                if permissions
+                    .iter()
+                    .any(|permission| permission.starts_with("gateway:")) =>
+            {
                 Outcome::MissingPermission
             }
             Self::AllElsewhere if call.path.contains('{') => Outcome::NotFound,
-            Self::These(held) | Self::AsKey(held) if !permissions.iter().all(|permission| holds(held, permission)) => {
+            Self::These(held) | Self::AsKey(held)
+                if !permissions.iter().all(|permission| holds(held, permission)) =>
+            {
                 Outcome::MissingPermission
             }
             Self::These(_) | Self::AsKey(_) | Self::AllElsewhere => Outcome::Admitted,
@@ -146,7 +190,11 @@ fn holds(held: &[Pattern], permission: &str) -> bool {
 
 impl Caller {
     fn new(name: &str, token: &str, holds: Holds) -> Self {
-        Self { name: name.to_owned(), authorization: Some(format!("Bearer {token}")), holds }
+        Self {
+            name: name.to_owned(),
+            authorization: Some(format!("Bearer {token}")),
+            holds,
+        }
     }
 
     /// Whoever makes the call, and whatever it answers, it answers what is documented.
@@ -161,17 +209,30 @@ impl Caller {
         let response = request.send().await.unwrap();
         let status = response.status().as_u16();
         let text = response.text().await.unwrap();
-        let code =
-            serde_json::from_str(&text).ok().and_then(|body: Value| Some(body.get("code")?.as_str()?.to_owned()));
+        let code = serde_json::from_str(&text)
+            .ok()
+            .and_then(|body: Value| Some(body.get("code")?.as_str()?.to_owned()));
         let outcome = match (status, code.as_deref()) {
             (401, _) => Outcome::NoSession,
             (403, Some("missing_permission")) => Outcome::MissingPermission,
             (404, _) if matches!(self.holds, Holds::AllElsewhere) => Outcome::NotFound,
             _ => Outcome::Admitted,
         };
-        assert_eq!(outcome, self.holds.outcome(call), "{} by {}: {status} {text}", call.id, self.name);
-        let described = call.operation["responses"].get(status.to_string()).is_some();
-        assert!(described, "{} by {} answers {status}, which is not described: {text}", call.id, self.name);
+        assert_eq!(
+            outcome,
+            self.holds.outcome(call),
+            "{} by {}: {status} {text}",
+            call.id,
+            self.name
+        );
+        let described = call.operation["responses"]
+            .get(status.to_string())
+            .is_some();
+        assert!(
+            described,
+            "{} by {} answers {status}, which is not described: {text}",
+            call.id, self.name
+        );
     }
 
     /// The call that ends their session comes last.
@@ -199,7 +260,9 @@ async fn other_account(plane: &Plane) -> String {
 #[tokio::test]
 async fn every_call_takes_a_credential_unless_it_is_public() {
     let plane = Plane::start().await;
-    let public = calls(&description(&plane).await).into_iter().filter(|call| call.permissions().is_none());
+    let public = calls(&description(&plane).await)
+        .into_iter()
+        .filter(|call| call.permissions().is_none());
     let public: BTreeSet<_> = public.map(|call| call.id).collect();
     assert_eq!(public, PUBLIC.map(str::to_owned).into());
 }
@@ -212,13 +275,21 @@ async fn without_a_session_nothing_is_done() {
     let ended = plane.log_in().await;
     ended.delete("/v1/sessions/current").await;
     let admin = plane.log_in().await;
-    let generated = admin.generate(json!({"name": "revoked", "roles": ["admin"]})).await;
+    let generated = admin
+        .generate(json!({"name": "revoked", "roles": ["admin"]}))
+        .await;
     let revoked = generated.text("/data/api_key");
-    admin.delete(&format!("/v1/keys/{}", generated.text("/data/key_id"))).await;
+    admin
+        .delete(&format!("/v1/keys/{}", generated.text("/data/key_id")))
+        .await;
     let unknown = format!("lks_{}", "0".repeat(43));
     let malformed = ended.token.replace("lks_", "lk_live_");
     for caller in [
-        Caller { name: "nobody".to_owned(), authorization: None, holds: Holds::NoSession },
+        Caller {
+            name: "nobody".to_owned(),
+            authorization: None,
+            holds: Holds::NoSession,
+        },
         Caller {
             name: "another scheme".to_owned(),
             authorization: Some("Basic eA==".to_owned()),
@@ -241,19 +312,37 @@ async fn every_role_is_admitted_where_its_patterns_say() {
     let objects = Objects::make(&plane).await;
     let admin = plane.log_in().await;
     // While what they ask for is there.
-    let mut callers = vec![Caller::new("another account's admin", &other_account(&plane).await, Holds::AllElsewhere)];
+    let mut callers = vec![Caller::new(
+        "another account's admin",
+        &other_account(&plane).await,
+        Holds::AllElsewhere,
+    )];
     for (role, _) in ROLES {
         let email = format!("{role}@roles.localhost");
         admin.user(&email, json!({"roles": [role]})).await;
         let token = plane.client(&email).await.token;
-        callers.push(Caller::new(role, &token, Holds::These(patterns(role).unwrap())));
+        callers.push(Caller::new(
+            role,
+            &token,
+            Holds::These(patterns(role).unwrap()),
+        ));
     }
     admin.user("none@localhost", json!({})).await;
-    callers.push(Caller::new("no role", &plane.client("none@localhost").await.token, Holds::These(Vec::new())));
+    callers.push(Caller::new(
+        "no role",
+        &plane.client("none@localhost").await.token,
+        Holds::These(Vec::new()),
+    ));
     for role in ["admin", "read_only_admin"] {
-        let key =
-            admin.generate(json!({"name": role, "roles": [role], "tier": "enterprise"})).await.text("/data/api_key");
-        callers.push(Caller::new(&format!("a key of {role}"), &key, Holds::AsKey(patterns(role).unwrap())));
+        let key = admin
+            .generate(json!({"name": role, "roles": [role], "tier": "enterprise"}))
+            .await
+            .text("/data/api_key");
+        callers.push(Caller::new(
+            &format!("a key of {role}"),
+            &key,
+            Holds::AsKey(patterns(role).unwrap()),
+        ));
     }
     for caller in callers {
         caller.make_all(&plane, &calls, &objects).await;
@@ -268,17 +357,32 @@ async fn the_documented_permission_is_needed_and_enough() {
     let admin = plane.log_in().await;
     let zoe = admin.user("zoe@localhost", json!({})).await;
     let token = plane.client("zoe@localhost").await.token;
-    let all: BTreeSet<_> = calls.iter().filter_map(Call::permissions).flatten().collect();
-    for call in calls.iter().filter(|call| call.permissions().is_some_and(|permissions| !permissions.is_empty())) {
+    let all: BTreeSet<_> = calls
+        .iter()
+        .filter_map(Call::permissions)
+        .flatten()
+        .collect();
+    for call in calls.iter().filter(|call| {
+        call.permissions()
+            .is_some_and(|permissions| !permissions.is_empty())
+    }) {
         let needed = call.permissions().unwrap();
         let (resource, _) = needed[0].rsplit_once(':').unwrap();
         // All that there is besides, and whatever else can be done with the resource.
-        let others = all.iter().filter(|permission| !needed.contains(permission)).cloned();
+        let others = all
+            .iter()
+            .filter(|permission| !needed.contains(permission))
+            .cloned();
         let others: Vec<_> = others.chain([format!("{resource}:other")]).collect();
         for (name, held) in [("all but what it takes", others), ("what it takes", needed)] {
             admin.patch(&zoe, json!({"permissions": held})).await;
-            let held = held.iter().map(|permission| Pattern::parse(permission).unwrap()).collect();
-            Caller::new(name, &token, Holds::These(held)).make(&plane, call, &objects).await;
+            let held = held
+                .iter()
+                .map(|permission| Pattern::parse(permission).unwrap())
+                .collect();
+            Caller::new(name, &token, Holds::These(held))
+                .make(&plane, call, &objects)
+                .await;
         }
     }
 }

@@ -17,10 +17,21 @@ use std::path::Path;
 pub(crate) async fn first_schema(database: &Path) {
     let migrations = tempfile::tempdir().unwrap();
     let start = "0001_start.sql";
-    fs::copy(Path::new("migrations").join(start), migrations.path().join(start)).unwrap();
-    let options = SqliteConnectOptions::new().filename(database).create_if_missing(true);
+    fs::copy(
+        Path::new("migrations").join(start),
+        migrations.path().join(start),
+    )
+    .unwrap();
+    let options = SqliteConnectOptions::new()
+        .filename(database)
+        .create_if_missing(true);
     let pool = SqlitePool::connect_with(options).await.unwrap();
-    Migrator::new(migrations.path()).await.unwrap().run(&pool).await.unwrap();
+    Migrator::new(migrations.path())
+        .await
+        .unwrap()
+        .run(&pool)
+        .await
+        .unwrap();
     for statement in [
         "INSERT INTO meta (id, epoch, revision) VALUES (1, x'000102030405060708090a0b0c0d0e0f', 7)",
         "INSERT INTO accounts (id, name, tier, created_at) VALUES ('acc_1', 'first', 'pro', 5)",
@@ -31,15 +42,34 @@ pub(crate) async fn first_schema(database: &Path) {
     ] {
         sqlx::query(statement).execute(&pool).await.unwrap();
     }
-    let hash = Argon2::default().hash_password(PASSWORD.as_bytes()).unwrap().to_string();
-    sqlx::query("UPDATE users SET password_hash = ?").bind(hash).execute(&pool).await.unwrap();
-    for (seq, name, revoked_at) in [(1, "one", None), (2, "gone", Some(6)), (3, "two", None), (9, "three", None)] {
+    let hash = Argon2::default()
+        .hash_password(PASSWORD.as_bytes())
+        .unwrap()
+        .to_string();
+    sqlx::query("UPDATE users SET password_hash = ?")
+        .bind(hash)
+        .execute(&pool)
+        .await
+        .unwrap();
+    for (seq, name, revoked_at) in [
+        (1, "one", None),
+        (2, "gone", Some(6)),
+        (3, "two", None),
+        (9, "three", None),
+    ] {
         let statement = "INSERT INTO keys (seq, id, account_id, user_id, policy_id, digest, masked, name, environment, \
              tier, allowed_ips, denied_ips, created_at, updated_at, revoked_at, revision) \
              VALUES (?1, 'key_' || printf('%012d', ?1), 'acc_1', 'usr_1', 1, ?2, 'lk_live_0000...0000', ?3, 'live', \
              'pro', '[]', '[{\"cidr\":\"10.0.0.0/8\",\"enabled\":true}]', 5, 5, ?4, 6)";
-        let query = sqlx::query(statement).bind(seq).bind(vec![u8::try_from(seq).unwrap(); 32]);
-        query.bind(name).bind(revoked_at).execute(&pool).await.unwrap();
+        let query = sqlx::query(statement)
+            .bind(seq)
+            .bind(vec![u8::try_from(seq).unwrap(); 32]);
+        query
+            .bind(name)
+            .bind(revoked_at)
+            .execute(&pool)
+            .await
+            .unwrap();
     }
     pool.close().await;
 }
@@ -47,18 +77,45 @@ pub(crate) async fn first_schema(database: &Path) {
 #[tokio::test]
 async fn keys_of_the_first_schema_go_on() {
     let plane = Plane::start_after(&["--admin-email=second@localhost"], first_schema).await;
-    plane.log_in_as("second@localhost", PASSWORD).await.refused(401, "invalid_credentials");
-    assert_eq!(plane.store().revision(), 8, "what nodes hold is not what they are sent now");
+    plane
+        .log_in_as("second@localhost", PASSWORD)
+        .await
+        .refused(401, "invalid_credentials");
+    assert_eq!(
+        plane.store().revision(),
+        8,
+        "what nodes hold is not what they are sent now"
+    );
     let client = plane.client("first@localhost").await;
     let node = Node::ready(&plane).await;
     assert_eq!(node.snapshot.names(), ["one", "three", "two"]);
-    let slots: Vec<_> = ["one", "two", "three"].map(|name| node.snapshot.key(name)).map(|key| key.slot).into();
+    let slots: Vec<_> = ["one", "two", "three"]
+        .map(|name| node.snapshot.key(name))
+        .map(|key| key.slot)
+        .into();
     assert_eq!(slots, [0, 1, 2]);
-    assert_eq!((node.snapshot.key("one").secret, node.snapshot.imported()), (1, false));
+    assert_eq!(
+        (node.snapshot.key("one").secret, node.snapshot.imported()),
+        (1, false)
+    );
     let policy = node.snapshot.policy("one");
-    assert_eq!(policy.limits, Limits::default().with(Window::Minute, Some(1_000)));
-    assert_eq!((policy.services.as_deref(), policy.grants.as_slice(), policy.confined), (None, &[][..], false));
-    assert_eq!(policy.owner_grants, [Pattern::parse("*").unwrap()], "whoever was there could do everything");
+    assert_eq!(
+        policy.limits,
+        Limits::default().with(Window::Minute, Some(1_000))
+    );
+    assert_eq!(
+        (
+            policy.services.as_deref(),
+            policy.grants.as_slice(),
+            policy.confined
+        ),
+        (None, &[][..], false)
+    );
+    assert_eq!(
+        policy.owner_grants,
+        [Pattern::parse("*").unwrap()],
+        "whoever was there could do everything"
+    );
 
     let shown = client.get("/v1/keys/key_000000000001").await;
     assert_eq!(shown.status, StatusCode::OK, "{shown:?}");
@@ -89,11 +146,22 @@ pub(crate) async fn migrate_before(end: &str, database: &Path) -> SqlitePool {
     for entry in fs::read_dir("migrations").unwrap() {
         let name = entry.unwrap().file_name();
         if name.to_str().unwrap() < end {
-            fs::copy(Path::new("migrations").join(&name), migrations.path().join(&name)).unwrap();
+            fs::copy(
+                Path::new("migrations").join(&name),
+                migrations.path().join(&name),
+            )
+            .unwrap();
         }
     }
-    let pool = SqlitePool::connect_with(SqliteConnectOptions::new().filename(database)).await.unwrap();
-    Migrator::new(migrations.path()).await.unwrap().run(&pool).await.unwrap();
+    let pool = SqlitePool::connect_with(SqliteConnectOptions::new().filename(database))
+        .await
+        .unwrap();
+    Migrator::new(migrations.path())
+        .await
+        .unwrap()
+        .run(&pool)
+        .await
+        .unwrap();
     pool
 }
 
@@ -111,11 +179,19 @@ async fn database_of_0_1_keeps_its_keys_and_counts_its_nodes() {
     let plane = Plane::start_after(&["--node-grace-ms=60000"], version_0_1).await;
     let client = plane.client("first@localhost").await;
     let nodes = client.get("/v1/nodes").await;
-    let lost = nodes.at("/data/nodes").as_array().unwrap().iter().find(|node| node["node_id"] == "edge-1");
+    let lost = nodes
+        .at("/data/nodes")
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|node| node["node_id"] == "edge-1");
     assert_eq!(lost.unwrap()["connected"], false, "{nodes:?}");
     let revoked = client.delete("/v1/keys/key_000000000003?wait_ms=0").await;
     let (counted, acknowledged) = revoked.enforcement();
-    assert!(counted > acknowledged, "it may still be serving: {revoked:?}");
+    assert!(
+        counted > acknowledged,
+        "it may still be serving: {revoked:?}"
+    );
     let node = Node::ready(&plane).await;
     assert_eq!(node.snapshot.names(), ["one", "three"]);
     // The shared token of 0.1 was the only one.
@@ -126,8 +202,14 @@ async fn database_of_0_1_keeps_its_keys_and_counts_its_nodes() {
 async fn without_services(database: &Path) {
     first_schema(database).await;
     let pool = migrate_before("0005", database).await;
-    for (name, scope) in [("one", r#"["dns","latchkey"]"#), ("gone", r#"["old"]"#), ("three", r#"["cdn","dns"]"#)] {
-        let query = sqlx::query("UPDATE keys SET scope = ? WHERE name = ?").bind(scope).bind(name);
+    for (name, scope) in [
+        ("one", r#"["dns","latchkey"]"#),
+        ("gone", r#"["old"]"#),
+        ("three", r#"["cdn","dns"]"#),
+    ] {
+        let query = sqlx::query("UPDATE keys SET scope = ? WHERE name = ?")
+            .bind(scope)
+            .bind(name);
         query.execute(&pool).await.unwrap();
     }
     pool.close().await;
@@ -138,28 +220,53 @@ async fn services_that_live_keys_name_are_registered_and_keys_are_counted() {
     let plane = Plane::start_after(&[], without_services).await;
     let client = plane.client("first@localhost").await;
     let services = client.get("/v1/services").await;
-    let names: Vec<_> =
-        services.at("/data/services").as_array().unwrap().iter().map(|service| &service["name"]).collect();
+    let names: Vec<_> = services
+        .at("/data/services")
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|service| &service["name"])
+        .collect();
     assert_eq!(names, ["cdn", "dns"]);
     let account = client.get("/v1/accounts/acc_1").await;
-    assert_eq!((account.number("/data/keys"), account.at("/data/max_keys")), (3, &json!(null)));
+    assert_eq!(
+        (account.number("/data/keys"), account.at("/data/max_keys")),
+        (3, &json!(null))
+    );
 }
 
 #[tokio::test]
 async fn whoever_lost_the_only_password_can_ask_for_another_administrator() {
     let flags = ["--admin-email=second@localhost", "--admin-recover"];
     let mut plane = Plane::start_after(&flags, first_schema).await;
-    assert_eq!(plane.log_in_as("second@localhost", PASSWORD).await.status, StatusCode::OK);
+    assert_eq!(
+        plane.log_in_as("second@localhost", PASSWORD).await.status,
+        StatusCode::OK
+    );
     // What is asked for is there already.
     plane.restart().await;
-    assert_eq!(plane.client("second@localhost").await.get("/v1/users").await.number("/data/total"), 2);
+    assert_eq!(
+        plane
+            .client("second@localhost")
+            .await
+            .get("/v1/users")
+            .await
+            .number("/data/total"),
+        2
+    );
 }
 
 /// A document of rules as the previous version left it.
 async fn with_rules(database: &Path, document: &str) {
     without_services(database).await;
-    let pool = SqlitePool::connect_with(SqliteConnectOptions::new().filename(database)).await.unwrap();
-    let changed = sqlx::query("UPDATE routes SET document = ?").bind(document).execute(&pool).await.unwrap();
+    let pool = SqlitePool::connect_with(SqliteConnectOptions::new().filename(database))
+        .await
+        .unwrap();
+    let changed = sqlx::query("UPDATE routes SET document = ?")
+        .bind(document)
+        .execute(&pool)
+        .await
+        .unwrap();
     assert_eq!(changed.rows_affected(), 1);
     pool.close().await;
 }
@@ -169,13 +276,22 @@ async fn rules_of_the_previous_version_refuse_other_cases_unless_they_differ_by_
     let one = r#"{"rules":[{"path":{"prefix":"/v1/admin"},"permission":"admin:read"}],"unmatched":"deny"}"#;
     let two = r#"{"rules":[{"path":{"exact":"/a"},"public":true},{"path":{"exact":"/A"}}],"unmatched":"valid_key"}"#;
     for (document, path_case) in [(one, PathCase::Refuse), (two, PathCase::Distinct)] {
-        let mut plane = Plane::start_after(&[], async |path: &Path| with_rules(path, document).await).await;
+        let mut plane =
+            Plane::start_after(&[], async |path: &Path| with_rules(path, document).await).await;
         let revision = plane.store().revision();
         let routes = Node::ready(&plane).await.snapshot.routes.unwrap();
         assert_eq!(routes.path_case(), path_case);
         assert_eq!(routes.rules().len(), document.matches("\"path\"").count());
         let word = format!("{path_case:?}").to_lowercase();
-        assert_eq!(plane.client("first@localhost").await.get("/v1/routes").await.text("/data/path_case"), word);
+        assert_eq!(
+            plane
+                .client("first@localhost")
+                .await
+                .get("/v1/routes")
+                .await
+                .text("/data/path_case"),
+            word
+        );
         plane.restart().await;
         assert_eq!(plane.store().revision(), revision, "it is done once");
     }

@@ -1,4 +1,5 @@
-//! A node, as far as the control plane can tell: keeps what it is sent, and acknowledges when it is told to.
+//! A node, as far as the control plane can tell: keeps what it is sent, and acknowledges when it is
+//! told to.
 
 use crate::harness::{NODE_TOKEN, Plane};
 use latchkey_policy::key::KeyDigest;
@@ -6,8 +7,8 @@ use latchkey_policy::record::{FORMAT, KeyRecord, Kind, MIN_FORMAT, PolicyRecord,
 use latchkey_policy::route::RouteRecord;
 use latchkey_protocol::snapshots_client::SnapshotsClient;
 use latchkey_protocol::{
-    Ack, Batch, FromNode, Heartbeat, Hello, KeyElsewhere, KeyUsage, ToNode, Usage, UsageAck, Welcome, from_node,
-    to_node,
+    Ack, Batch, FromNode, Heartbeat, Hello, KeyElsewhere, KeyUsage, ToNode, Usage, UsageAck,
+    Welcome, from_node, to_node,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -58,7 +59,10 @@ impl Snapshot {
         }
         for record in Records::new(Kind::Key, &batch.keys) {
             let key = KeyRecord::decode(record.unwrap().1).unwrap();
-            assert!(self.policies.contains_key(&key.policy), "a key came before its policy");
+            assert!(
+                self.policies.contains_key(&key.policy),
+                "a key came before its policy"
+            );
             let held = HeldKey {
                 id: format!("key_{}", key.id),
                 name: key.name.to_owned(),
@@ -80,7 +84,10 @@ impl Snapshot {
         assert!(rest.is_empty());
         for id in unused {
             let id = u64::from_le_bytes(*id);
-            assert!(self.keys.values().all(|key| key.policy != id), "a policy went before its keys");
+            assert!(
+                self.keys.values().all(|key| key.policy != id),
+                "a policy went before its keys"
+            );
             self.policies.remove(&id);
         }
         if batch.revision > 0 {
@@ -105,7 +112,10 @@ impl Snapshot {
     }
 
     pub(crate) fn key(&self, name: &str) -> &HeldKey {
-        self.keys.values().find(|key| key.name == name).unwrap_or_else(|| panic!("no key {name}"))
+        self.keys
+            .values()
+            .find(|key| key.name == name)
+            .unwrap_or_else(|| panic!("no key {name}"))
     }
 
     pub(crate) fn names(&self) -> Vec<&str> {
@@ -130,7 +140,13 @@ pub(crate) fn hello() -> Hello {
 
 /// Of a node of version 0.1.
 pub(crate) fn former_hello() -> Hello {
-    Hello { version: "0.1.0".to_owned(), format: MIN_FORMAT, protocol: 0, staleness_seconds: 0, ..hello() }
+    Hello {
+        version: "0.1.0".to_owned(),
+        format: MIN_FORMAT,
+        protocol: 0,
+        staleness_seconds: 0,
+        ..hello()
+    }
 }
 
 /// The snapshot secret or the meter secret of a node.
@@ -157,7 +173,11 @@ pub(crate) fn complete(mut hello: Hello, snapshot: &Snapshot) -> Hello {
         }
         hello.tag = snapshot.tag.clone();
     }
-    Hello { epoch: snapshot.epoch.clone(), revision: snapshot.revision, ..hello }
+    Hello {
+        epoch: snapshot.epoch.clone(),
+        revision: snapshot.revision,
+        ..hello
+    }
 }
 
 /// An open stream.
@@ -172,7 +192,11 @@ impl Stream {
     }
 
     pub(crate) async fn open_at(url: String, authorization: Option<&str>) -> Result<Self, Status> {
-        Self::open_on(&mut SnapshotsClient::connect(url).await.unwrap(), authorization).await
+        Self::open_on(
+            &mut SnapshotsClient::connect(url).await.unwrap(),
+            authorization,
+        )
+        .await
     }
 
     /// On a connection that there is.
@@ -183,21 +207,34 @@ impl Stream {
         let (outbox, messages) = mpsc::channel(16);
         let mut request = Request::new(ReceiverStream::new(messages));
         if let Some(authorization) = authorization {
-            request.metadata_mut().insert("authorization", authorization.parse().unwrap());
+            request
+                .metadata_mut()
+                .insert("authorization", authorization.parse().unwrap());
         }
         let inbox = client.sync(request).await?.into_inner();
         Ok(Self { outbox, inbox })
     }
 
     pub(crate) async fn send(&self, message: from_node::Message) {
-        self.outbox.send(FromNode { message: Some(message) }).await.unwrap();
+        self.outbox
+            .send(FromNode {
+                message: Some(message),
+            })
+            .await
+            .unwrap();
     }
 
     /// The next message that is no heartbeat, or what ended the stream.
     pub(crate) async fn next(&mut self) -> Result<to_node::Message, Status> {
         loop {
-            let message = time::timeout(PATIENCE, self.inbox.message()).await.expect("a message in time")?;
-            match message.expect("the stream ends with a status").message.unwrap() {
+            let message = time::timeout(PATIENCE, self.inbox.message())
+                .await
+                .expect("a message in time")?;
+            match message
+                .expect("the stream ends with a status")
+                .message
+                .unwrap()
+            {
                 to_node::Message::Heartbeat(_) => {}
                 message => return Ok(message),
             }
@@ -206,14 +243,22 @@ impl Stream {
 
     /// The next message, whatever it is.
     pub(crate) async fn any(&mut self) -> to_node::Message {
-        let message = time::timeout(PATIENCE, self.inbox.message()).await.unwrap().unwrap().unwrap();
+        let message = time::timeout(PATIENCE, self.inbox.message())
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
         message.message.unwrap()
     }
 
     /// The next heartbeat with an echo or, unless it is `answered`, without, whatever comes before.
     pub(crate) async fn beat(&mut self, answered: bool) -> Heartbeat {
         loop {
-            let message = time::timeout(PATIENCE, self.inbox.message()).await.unwrap().unwrap().unwrap();
+            let message = time::timeout(PATIENCE, self.inbox.message())
+                .await
+                .unwrap()
+                .unwrap()
+                .unwrap();
             if let Some(to_node::Message::Heartbeat(heartbeat)) = message.message
                 && (heartbeat.echo > 0) == answered
             {
@@ -224,7 +269,11 @@ impl Stream {
 
     /// The next heartbeat, if it comes before anything else.
     pub(crate) async fn heartbeat(&mut self) -> u64 {
-        let message = time::timeout(PATIENCE, self.inbox.message()).await.unwrap().unwrap().unwrap();
+        let message = time::timeout(PATIENCE, self.inbox.message())
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
         match message.message {
             Some(to_node::Message::Heartbeat(heartbeat)) => heartbeat.revision,
             other => panic!("no heartbeat but {other:?}"),
@@ -242,7 +291,9 @@ impl Stream {
 
     /// Whether nothing but heartbeats comes for a while.
     pub(crate) async fn is_silent(&mut self) -> bool {
-        time::timeout(Duration::from_millis(300), self.next()).await.is_err()
+        time::timeout(Duration::from_millis(300), self.next())
+            .await
+            .is_err()
     }
 }
 
@@ -264,14 +315,32 @@ pub(crate) struct Node {
 impl Node {
     /// Opens a stream and introduces itself as one that holds `snapshot`.
     pub(crate) async fn connect(plane: &Plane, hello: Hello, snapshot: Snapshot) -> Self {
-        let mut stream = Stream::open(plane, Some(&format!("Bearer {NODE_TOKEN}"))).await.unwrap();
-        stream.send(from_node::Message::Hello(complete(hello, &snapshot))).await;
+        let mut stream = Stream::open(plane, Some(&format!("Bearer {NODE_TOKEN}")))
+            .await
+            .unwrap();
+        stream
+            .send(from_node::Message::Hello(complete(hello, &snapshot)))
+            .await;
         let to_node::Message::Welcome(welcome) = stream.next().await.unwrap() else {
             panic!("the first message must be Welcome");
         };
-        let snapshot =
-            if welcome.resume { snapshot } else { Snapshot { epoch: welcome.epoch.clone(), ..Snapshot::default() } };
-        Self { stream, welcome, snapshot, sequence: 0, reported: 0, stored: 0, elsewhere: Vec::new() }
+        let snapshot = if welcome.resume {
+            snapshot
+        } else {
+            Snapshot {
+                epoch: welcome.epoch.clone(),
+                ..Snapshot::default()
+            }
+        };
+        Self {
+            stream,
+            welcome,
+            snapshot,
+            sequence: 0,
+            reported: 0,
+            stored: 0,
+            elsewhere: Vec::new(),
+        }
     }
 
     /// Connects with nothing, and takes in and acknowledges all there is.
@@ -312,7 +381,12 @@ impl Node {
     /// Reports `keys`, without waiting until that is stored.
     pub(crate) async fn report(&mut self, keys: Vec<KeyUsage>) {
         self.reported += 1;
-        self.stream.send(from_node::Message::Usage(Usage { sequence: self.reported, keys })).await;
+        self.stream
+            .send(from_node::Message::Usage(Usage {
+                sequence: self.reported,
+                keys,
+            }))
+            .await;
     }
 
     /// Waits until all reports are stored.
@@ -337,7 +411,10 @@ impl Node {
     }
 
     pub(crate) async fn acknowledge(&self) {
-        let ack = Ack { sequence: self.sequence, revision: self.snapshot.revision };
+        let ack = Ack {
+            sequence: self.sequence,
+            revision: self.snapshot.revision,
+        };
         self.stream.send(from_node::Message::Ack(ack)).await;
     }
 

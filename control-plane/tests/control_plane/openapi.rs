@@ -16,8 +16,16 @@ pub(crate) struct Call {
 impl Call {
     /// The permissions that it takes, each of them; `None` if it takes no credential.
     pub(crate) fn permissions(&self) -> Option<Vec<String>> {
-        let scopes = self.operation.pointer("/security/0/credential")?.as_array()?;
-        Some(scopes.iter().map(|scope| scope.as_str().unwrap().to_owned()).collect())
+        let scopes = self
+            .operation
+            .pointer("/security/0/credential")?
+            .as_array()?;
+        Some(
+            scopes
+                .iter()
+                .map(|scope| scope.as_str().unwrap().to_owned())
+                .collect(),
+        )
     }
 }
 
@@ -31,12 +39,18 @@ pub(crate) async fn description(plane: &Plane) -> Value {
 pub(crate) fn calls(description: &Value) -> Vec<Call> {
     let paths = description["paths"].as_object().unwrap();
     let calls = paths.iter().flat_map(|(path, item)| {
-        item.as_object().unwrap().iter().map(move |(method, operation)| Call {
-            id: operation["operationId"].as_str().unwrap_or_else(|| panic!("{method} {path} has no id")).to_owned(),
-            method: method.to_uppercase().parse().unwrap(),
-            path: path.clone(),
-            operation: operation.clone(),
-        })
+        item.as_object()
+            .unwrap()
+            .iter()
+            .map(move |(method, operation)| Call {
+                id: operation["operationId"]
+                    .as_str()
+                    .unwrap_or_else(|| panic!("{method} {path} has no id"))
+                    .to_owned(),
+                method: method.to_uppercase().parse().unwrap(),
+                path: path.clone(),
+                operation: operation.clone(),
+            })
     });
     calls.collect()
 }
@@ -47,23 +61,48 @@ async fn every_call_says_what_there_is_to_say() {
     let description = description(&plane).await;
     assert_eq!(description["openapi"], "3.1.0");
     assert_eq!(description["info"]["version"], env!("CARGO_PKG_VERSION"));
-    let tags: BTreeSet<_> = description["tags"].as_array().unwrap().iter().map(|tag| &tag["name"]).map(text).collect();
+    let tags: BTreeSet<_> = description["tags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tag| &tag["name"])
+        .map(text)
+        .collect();
     let mut ids = BTreeSet::new();
     for call in calls(&description) {
         let (id, operation) = (&call.id, &call.operation);
-        assert!(id.starts_with(|c: char| c.is_ascii_lowercase()) && id.chars().all(char::is_alphanumeric), "{id}");
+        assert!(
+            id.starts_with(|c: char| c.is_ascii_lowercase())
+                && id.chars().all(char::is_alphanumeric),
+            "{id}"
+        );
         assert!(ids.insert(id.clone()), "{id} is the id of two calls");
         assert!(operation["summary"].is_string(), "{id} has no summary");
         for tag in operation["tags"].as_array().unwrap() {
-            assert!(tags.contains(text(tag)), "{id} has the tag {tag}, which nothing is said of");
+            assert!(
+                tags.contains(text(tag)),
+                "{id} has the tag {tag}, which nothing is said of"
+            );
         }
         let responses = operation["responses"].as_object().unwrap();
-        assert!(responses.keys().any(|status| status.starts_with('2')), "{id} cannot succeed");
-        assert!(responses.contains_key("500") && responses.contains_key("503"), "{id}");
+        assert!(
+            responses.keys().any(|status| status.starts_with('2')),
+            "{id} cannot succeed"
+        );
+        assert!(
+            responses.contains_key("500") && responses.contains_key("503"),
+            "{id}"
+        );
         let in_path = call.path.matches('{').count();
         assert!(in_path == 0 || responses.contains_key("404"), "{id}");
         let parameters = operation["parameters"].as_array().into_iter().flatten();
-        assert_eq!(parameters.filter(|parameter| parameter["in"] == "path").count(), in_path, "{id}");
+        assert_eq!(
+            parameters
+                .filter(|parameter| parameter["in"] == "path")
+                .count(),
+            in_path,
+            "{id}"
+        );
     }
 }
 
@@ -73,8 +112,13 @@ async fn what_is_referred_to_is_there() {
     let description = description(&plane).await;
     let mut unresolved = BTreeSet::new();
     visit(&description, &mut |value| {
-        let Some(reference) = value.get("$ref").and_then(Value::as_str) else { return };
-        if description.pointer(reference.strip_prefix('#').unwrap()).is_none() {
+        let Some(reference) = value.get("$ref").and_then(Value::as_str) else {
+            return;
+        };
+        if description
+            .pointer(reference.strip_prefix('#').unwrap())
+            .is_none()
+        {
             unresolved.insert(reference.to_owned());
         }
     });
@@ -87,12 +131,23 @@ async fn bodies_have_no_other_fields_than_are_described() {
     let plane = Plane::start().await;
     let description = description(&plane).await;
     for call in calls(&description) {
-        let Some(schema) = call.operation.pointer("/requestBody/content/application~1json/schema") else { continue };
+        let Some(schema) = call
+            .operation
+            .pointer("/requestBody/content/application~1json/schema")
+        else {
+            continue;
+        };
         let schema = match schema.get("$ref").and_then(Value::as_str) {
-            Some(reference) => description.pointer(reference.strip_prefix('#').unwrap()).unwrap(),
+            Some(reference) => description
+                .pointer(reference.strip_prefix('#').unwrap())
+                .unwrap(),
             None => schema,
         };
-        assert_eq!(schema["additionalProperties"], false, "{}: {schema}", call.id);
+        assert_eq!(
+            schema["additionalProperties"], false,
+            "{}: {schema}",
+            call.id
+        );
     }
 }
 
@@ -101,10 +156,21 @@ async fn bodies_have_no_other_fields_than_are_described() {
 async fn what_calls_take_can_be_granted() {
     let plane = Plane::start().await;
     let description = description(&plane).await;
-    let taken: BTreeSet<_> = calls(&description).iter().filter_map(Call::permissions).flatten().collect();
-    let granted = plane.log_in().await.get("/v1/keys/allowed-permissions").await;
+    let taken: BTreeSet<_> = calls(&description)
+        .iter()
+        .filter_map(Call::permissions)
+        .flatten()
+        .collect();
+    let granted = plane
+        .log_in()
+        .await
+        .get("/v1/keys/allowed-permissions")
+        .await;
     let granted = granted.at("/data/permissions").as_array().unwrap();
-    let granted = granted.iter().map(|permission| text(permission).to_owned()).collect();
+    let granted = granted
+        .iter()
+        .map(|permission| text(permission).to_owned())
+        .collect();
     let missing: Vec<_> = taken.difference(&granted).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
@@ -112,16 +178,25 @@ async fn what_calls_take_can_be_granted() {
 #[tokio::test]
 async fn a_description_that_is_known_is_not_sent_again() {
     let plane = Plane::start().await;
-    let first = plane.request(Method::GET, "/openapi.json").send().await.unwrap();
+    let first = plane
+        .request(Method::GET, "/openapi.json")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(first.headers()[header::CONTENT_TYPE], "application/json");
     assert_eq!(first.headers()[header::CACHE_CONTROL], "no-cache");
     let etag = first.headers()[header::ETAG].to_str().unwrap().to_owned();
     let asked = async |etags: String| {
-        let request = plane.request(Method::GET, "/openapi.json").header(header::IF_NONE_MATCH, etags);
+        let request = plane
+            .request(Method::GET, "/openapi.json")
+            .header(header::IF_NONE_MATCH, etags);
         request.send().await.unwrap().status()
     };
     assert_eq!(asked(etag.clone()).await, StatusCode::NOT_MODIFIED);
-    assert_eq!(asked(format!("\"other\", {etag}")).await, StatusCode::NOT_MODIFIED);
+    assert_eq!(
+        asked(format!("\"other\", {etag}")).await,
+        StatusCode::NOT_MODIFIED
+    );
     assert_eq!(asked("\"other\"".to_owned()).await, StatusCode::OK);
 }
 
@@ -131,22 +206,44 @@ async fn the_page_loads_nothing_from_anywhere_else() {
     let get = async |path: &str| {
         let response = plane.request(Method::GET, path).send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK, "{path}");
-        let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
-        assert!(policy.starts_with("default-src 'none'; script-src 'self'; ") && !policy.contains("http"), "{policy}");
-        assert_eq!(response.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+        let policy = response.headers()[header::CONTENT_SECURITY_POLICY]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        assert!(
+            policy.starts_with("default-src 'none'; script-src 'self'; ")
+                && !policy.contains("http"),
+            "{policy}"
+        );
+        assert_eq!(
+            response.headers()[header::X_CONTENT_TYPE_OPTIONS],
+            "nosniff"
+        );
         response.text().await.unwrap()
     };
     // By way of the redirect.
     let page = get("/docs").await;
     let named = |text: &str, before: &str| -> Vec<String> {
-        text.split(before).skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
+        text.split(before)
+            .skip(1)
+            .map(|rest| rest.split('"').next().unwrap().to_owned())
+            .collect()
     };
     let files = [named(&page, "src=\""), named(&page, "href=\"")].concat();
-    assert!(files.iter().any(|file| file.ends_with("swagger-ui-bundle.js")), "{files:?}");
+    assert!(
+        files
+            .iter()
+            .any(|file| file.ends_with("swagger-ui-bundle.js")),
+        "{files:?}"
+    );
     assert!(!page.contains("//"), "{page}");
     for file in &files {
         assert!(!file.starts_with('/') && !file.contains(':'), "{file}");
-        assert!(!get(&format!("/docs/{}", file.trim_start_matches("./"))).await.is_empty());
+        assert!(
+            !get(&format!("/docs/{}", file.trim_start_matches("./")))
+                .await
+                .is_empty()
+        );
     }
     let start = get("/docs/swagger-initializer.js").await;
     assert_eq!(named(&start, "\"url\": \""), ["/openapi.json"]);
@@ -154,7 +251,10 @@ async fn the_page_loads_nothing_from_anywhere_else() {
     assert!(!start.contains("://"), "{start}");
     for style in ["index.css", "swagger-ui.css"] {
         let style = get(&format!("/docs/{style}")).await;
-        let urls = style.split("url(").skip(1).map(|rest| rest.trim_start_matches(['"', '\'']));
+        let urls = style
+            .split("url(")
+            .skip(1)
+            .map(|rest| rest.trim_start_matches(['"', '\'']));
         assert!(urls.into_iter().all(|url| url.starts_with("data:")));
     }
 }
@@ -163,9 +263,15 @@ async fn the_page_loads_nothing_from_anywhere_else() {
 async fn the_pages_files_are_counted_as_one_route() {
     let plane = Plane::start().await;
     for file in ["swagger-ui.css", "index.css"] {
-        plane.request(Method::GET, &format!("/docs/{file}")).send().await.unwrap();
+        plane
+            .request(Method::GET, &format!("/docs/{file}"))
+            .send()
+            .await
+            .unwrap();
     }
-    Answer::of(plane.request(Method::GET, "/docs/none.js")).await.refused(404, "not_found");
+    Answer::of(plane.request(Method::GET, "/docs/none.js"))
+        .await
+        .refused(404, "not_found");
     let count = async |status| {
         plane
             .metric(&format!(
@@ -173,7 +279,10 @@ async fn the_pages_files_are_counted_as_one_route() {
             ))
             .await
     };
-    assert!((count(200).await - 2.0).abs() < f64::EPSILON && (count(404).await - 1.0).abs() < f64::EPSILON);
+    assert!(
+        (count(200).await - 2.0).abs() < f64::EPSILON
+            && (count(404).await - 1.0).abs() < f64::EPSILON
+    );
 }
 
 fn visit(value: &Value, see: &mut impl FnMut(&Value)) {

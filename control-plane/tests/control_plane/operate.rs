@@ -25,19 +25,35 @@ fn write_settings(directory: &Path, text: &str) {
 }
 
 fn with_password(directory: &Path) -> Process {
-    write_settings(directory, &format!("admin-password = \"{PASSWORD}\"\nlog-format = \"json\"\n"));
+    write_settings(
+        directory,
+        &format!("admin-password = \"{PASSWORD}\"\nlog-format = \"json\"\n"),
+    );
     Process::start(directory, &["--config=latchkey.toml"])
 }
 
 async fn token(http: &str) -> String {
     let body = json!({"email": "admin@localhost", "password": PASSWORD});
-    let answer = http_client().post(format!("{http}/v1/sessions")).json(&body).send().await.unwrap();
+    let answer = http_client()
+        .post(format!("{http}/v1/sessions"))
+        .json(&body)
+        .send()
+        .await
+        .unwrap();
     let answer: Value = answer.json().await.unwrap();
-    answer["data"]["token"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    answer["data"]["token"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{answer}"))
+        .to_owned()
 }
 
 fn latchkey(directory: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_latchkey")).args(arguments).current_dir(directory).env_clear().output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_latchkey"))
+        .args(arguments)
+        .current_dir(directory)
+        .env_clear()
+        .output()
+        .unwrap()
 }
 
 /// Waits until a metric is zero.
@@ -50,7 +66,9 @@ async fn until_none(metric: impl AsyncFn() -> f64) {
 
 fn log(directory: &Path) -> Vec<Value> {
     let log = fs::read_to_string(directory.join("log")).unwrap();
-    log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
+    log.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")))
+        .collect()
 }
 
 #[tokio::test]
@@ -64,44 +82,96 @@ async fn flags_precede_the_environment_which_precedes_the_file() {
     // The flags are of the addresses, and the environment is of the token and the log's level.
     let process = Process::start(directory.path(), &["--config=latchkey.toml"]);
     let http = process.http(directory.path());
-    let key = http_client().post(format!("{http}/v1/keys/generate")).bearer_auth(token(&http).await);
-    let key: Value = key.json(&json!({"name": "CI"})).send().await.unwrap().json().await.unwrap();
-    assert!(key["data"]["api_key"].as_str().unwrap().starts_with("vg_live_"), "{key}");
+    let key = http_client()
+        .post(format!("{http}/v1/keys/generate"))
+        .bearer_auth(token(&http).await);
+    let key: Value = key
+        .json(&json!({"name": "CI"}))
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert!(
+        key["data"]["api_key"]
+            .as_str()
+            .unwrap()
+            .starts_with("vg_live_"),
+        "{key}"
+    );
     let authorization = format!("Bearer {NODE_TOKEN}");
-    let stream = crate::node::Stream::open_at(process.address(directory.path(), "stream"), Some(&authorization)).await;
+    let stream = crate::node::Stream::open_at(
+        process.address(directory.path(), "stream"),
+        Some(&authorization),
+    )
+    .await;
     assert!(stream.is_ok());
     drop(stream);
-    assert_eq!(process.stop(Signal::SIGTERM), "", "the password is the file's");
-    assert!(log(directory.path()).iter().any(|line| line["level"] == "TRACE"));
+    assert_eq!(
+        process.stop(Signal::SIGTERM),
+        "",
+        "the password is the file's"
+    );
+    assert!(
+        log(directory.path())
+            .iter()
+            .any(|line| line["level"] == "TRACE")
+    );
 }
 
 #[test]
 fn a_file_that_cannot_be_used_is_said_in_one_line() {
     let directory = tempfile::tempdir().unwrap();
-    write_settings(directory.path(), "node-token = \"a-secret-of-the-file\"\nhttp-listn = \"127.0.0.1:0\"\n");
+    write_settings(
+        directory.path(),
+        "node-token = \"a-secret-of-the-file\"\nhttp-listn = \"127.0.0.1:0\"\n",
+    );
     let refused = latchkey(directory.path(), &["serve", "--config", "latchkey.toml"]);
     assert_eq!(refused.status.code(), Some(1));
     let told = String::from_utf8(refused.stderr).unwrap();
-    assert_eq!(told, "latchkey: latchkey.toml: there is no setting `http-listn`\n");
+    assert_eq!(
+        told,
+        "latchkey: latchkey.toml: there is no setting `http-listn`\n"
+    );
     // Without a file clap has its say, with it as well.
     write_settings(directory.path(), "log-level = \"warn\"\n");
-    for arguments in [&["serve", "--none"][..], &["serve", "--none", "--config", "latchkey.toml"]] {
+    for arguments in [
+        &["serve", "--none"][..],
+        &["serve", "--none", "--config", "latchkey.toml"],
+    ] {
         let refused = latchkey(directory.path(), arguments);
         assert_eq!(refused.status.code(), Some(2));
-        assert!(String::from_utf8(refused.stderr).unwrap().contains("--none"));
+        assert!(
+            String::from_utf8(refused.stderr)
+                .unwrap()
+                .contains("--none")
+        );
     }
-    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "it makes nothing");
+    assert_eq!(
+        fs::read_dir(directory.path()).unwrap().count(),
+        1,
+        "it makes nothing"
+    );
 }
 
 /// A row for each of them: flag, variable, default.
 #[test]
 fn the_readme_names_every_setting() {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();
-    let (_, rest) = readme.split_once("<!-- settings -->").expect("the table begins");
-    let (table, _) = rest.split_once("<!-- /settings -->").expect("the table ends");
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();
+    let (_, rest) = readme
+        .split_once("<!-- settings -->")
+        .expect("the table begins");
+    let (table, _) = rest
+        .split_once("<!-- /settings -->")
+        .expect("the table ends");
     let mut rows = 0;
     for setting in Config::command().get_arguments() {
-        let (flag, variable) = (setting.get_long().unwrap(), setting.get_env().unwrap().to_str().unwrap());
+        let (flag, variable) = (
+            setting.get_long().unwrap(),
+            setting.get_env().unwrap().to_str().unwrap(),
+        );
         let row = format!("| `{flag}` | `{variable}` | ");
         let row = table.lines().find_map(|line| line.strip_prefix(&row));
         let row = row.unwrap_or_else(|| panic!("no row of {flag} and {variable} in {table}"));
@@ -114,7 +184,11 @@ fn the_readme_names_every_setting() {
         assert!(row.starts_with(&default), "{flag}: {default} and not {row}");
         rows += 1;
     }
-    assert_eq!(table.lines().filter(|line| line.starts_with("| `")).count(), rows, "there are rows of no setting");
+    assert_eq!(
+        table.lines().filter(|line| line.starts_with("| `")).count(),
+        rows,
+        "there are rows of no setting"
+    );
 }
 
 #[tokio::test]
@@ -125,22 +199,40 @@ async fn what_is_logged_of_a_request_has_its_id() {
     let http = process.http(directory.path());
     let token = token(&http).await;
     let others = log(directory.path()).len();
-    let request = http_client().post(format!("{http}/v1/keys/generate")).header("x-request-id", ID);
-    let answer = request.bearer_auth(token).json(&json!({"name": "CI"})).send().await.unwrap();
+    let request = http_client()
+        .post(format!("{http}/v1/keys/generate"))
+        .header("x-request-id", ID);
+    let answer = request
+        .bearer_auth(token)
+        .json(&json!({"name": "CI"}))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(answer.headers()["x-request-id"], ID);
     process.stop(Signal::SIGTERM);
 
     let lines = log(directory.path());
     let has_id = |line: &&Value| line["span"]["id"] == ID;
     for message in ["key generated", "answered"] {
-        let line = lines.iter().find(|line| line["fields"]["message"] == message && has_id(line));
+        let line = lines
+            .iter()
+            .find(|line| line["fields"]["message"] == message && has_id(line));
         let line = line.unwrap_or_else(|| panic!("no `{message}` with the id"));
-        assert_eq!((&line["span"]["method"], &line["span"]["route"]), (&json!("POST"), &json!("/v1/keys/generate")));
+        assert_eq!(
+            (&line["span"]["method"], &line["span"]["route"]),
+            (&json!("POST"), &json!("/v1/keys/generate"))
+        );
     }
     // The database's part as well, which others do on the request's behalf.
-    let statements = lines[others..].iter().filter(|line| line["target"] == "sqlx::query");
-    let written =
-        |line: &&Value| line["fields"]["summary"].as_str().unwrap_or_default().starts_with("INSERT INTO keys");
+    let statements = lines[others..]
+        .iter()
+        .filter(|line| line["target"] == "sqlx::query");
+    let written = |line: &&Value| {
+        line["fields"]["summary"]
+            .as_str()
+            .unwrap_or_default()
+            .starts_with("INSERT INTO keys")
+    };
     let inserts: Vec<_> = statements.filter(written).collect();
     assert!(!inserts.is_empty(), "no statement is logged");
     assert!(inserts.iter().all(has_id), "{inserts:?}");
@@ -178,7 +270,15 @@ async fn a_request_that_is_under_way_is_answered_at_the_end() {
     let head = head(&http, &token(&http).await, BODY);
     under_way.write_all(head.as_bytes()).unwrap();
     // Others come after it, so it has been taken.
-    assert!(http_client().get(format!("{http}/healthz")).send().await.unwrap().status().is_success());
+    assert!(
+        http_client()
+            .get(format!("{http}/healthz"))
+            .send()
+            .await
+            .unwrap()
+            .status()
+            .is_success()
+    );
 
     process.signal(Signal::SIGTERM);
     wait_until_refused(&http);
@@ -198,11 +298,23 @@ async fn a_request_that_never_ends_does_not_hold_the_end_up() {
     let mut stuck = connect(&http).unwrap();
     let head = head(&http, &token(&http).await, BODY);
     stuck.write_all(head.as_bytes()).unwrap();
-    assert!(http_client().get(format!("{http}/healthz")).send().await.unwrap().status().is_success());
+    assert!(
+        http_client()
+            .get(format!("{http}/healthz"))
+            .send()
+            .await
+            .unwrap()
+            .status()
+            .is_success()
+    );
     let started = Instant::now();
     process.signal(Signal::SIGTERM);
     assert_eq!(process.output().status.code(), Some(0));
-    assert!(started.elapsed() < Duration::from_secs(9), "it took {:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(9),
+        "it took {:?}",
+        started.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -214,16 +326,38 @@ async fn metrics_tell_of_time_and_of_what_is_behind() {
     client.get("/v1/keys/two").await;
     let labels = r#"{route="/v1/keys/{key_id}",method="GET"}"#;
     let metric = async |name: &str| plane.metric(&format!("latchkey_{name}")).await;
-    assert_eq!(metric(&format!("http_request_seconds_count{labels}")).await, 2.0);
+    assert_eq!(
+        metric(&format!("http_request_seconds_count{labels}")).await,
+        2.0
+    );
     assert!(metric(&format!("http_request_seconds_sum{labels}")).await > 0.0);
-    assert_eq!(metric("store_write_seconds_count").await, 1.0, "one change was made");
-    let files = ["", "-wal"].map(|end| fs::metadata(format!("{}{end}", plane.database().display())).unwrap().len());
-    assert_eq!(metric("store_bytes").await, f64::from(u32::try_from(files.iter().sum::<u64>()).unwrap()));
+    assert_eq!(
+        metric("store_write_seconds_count").await,
+        1.0,
+        "one change was made"
+    );
+    let files = ["", "-wal"].map(|end| {
+        fs::metadata(format!("{}{end}", plane.database().display()))
+            .unwrap()
+            .len()
+    });
+    assert_eq!(
+        metric("store_bytes").await,
+        f64::from(u32::try_from(files.iter().sum::<u64>()).unwrap())
+    );
     until_none(async || metric("store_readers_busy").await).await;
 
-    assert_eq!(metric("nodes_lag_revisions_max").await, 0.0, "there is no node");
+    assert_eq!(
+        metric("nodes_lag_revisions_max").await,
+        0.0,
+        "there is no node"
+    );
     let mut node = Node::ready(&plane).await;
-    client.request(Method::GET, "/v1/nodes").send().await.unwrap();
+    client
+        .request(Method::GET, "/v1/nodes")
+        .send()
+        .await
+        .unwrap();
     for lag in [1.0, 2.0] {
         plane.create_keys(&lag.to_string(), 1).await;
         assert_eq!(metric("nodes_lag_revisions_max").await, lag);
@@ -239,29 +373,57 @@ async fn the_commands_back_up_and_restore() {
     let http = process.http(directory.path());
     let token = token(&http).await;
     let make = async |name: &str| {
-        let request = http_client().post(format!("{http}/v1/keys/generate")).bearer_auth(&token);
-        assert_eq!(request.json(&json!({"name": name})).send().await.unwrap().status(), 201);
+        let request = http_client()
+            .post(format!("{http}/v1/keys/generate"))
+            .bearer_auth(&token);
+        assert_eq!(
+            request
+                .json(&json!({"name": name}))
+                .send()
+                .await
+                .unwrap()
+                .status(),
+            201
+        );
     };
     make("one").await;
     let made = latchkey(directory.path(), &["backup", "copy.db"]);
     let told = String::from_utf8(made.stdout).unwrap();
     assert!(
-        told.starts_with("latchkey.db as of revision 2 is in copy.db, ") && told.ends_with("verified.\n"),
+        told.starts_with("latchkey.db as of revision 2 is in copy.db, ")
+            && told.ends_with("verified.\n"),
         "{told}"
     );
     make("two").await;
     for (arguments, expected) in [
-        (&["backup", "copy.db"][..], "latchkey: copy.db is there already\n"),
-        (&["restore", "copy.db", "--force"], "latchkey: latchkey.db is in use by another control plane\n"),
+        (
+            &["backup", "copy.db"][..],
+            "latchkey: copy.db is there already\n",
+        ),
+        (
+            &["restore", "copy.db", "--force"],
+            "latchkey: latchkey.db is in use by another control plane\n",
+        ),
     ] {
         let refused = latchkey(directory.path(), arguments);
-        assert_eq!((refused.status.code(), String::from_utf8(refused.stderr).unwrap().as_str()), (Some(1), expected));
+        assert_eq!(
+            (
+                refused.status.code(),
+                String::from_utf8(refused.stderr).unwrap().as_str()
+            ),
+            (Some(1), expected)
+        );
     }
     process.stop(Signal::SIGTERM);
     let refused = latchkey(directory.path(), &["restore", "copy.db"]);
-    assert_eq!(String::from_utf8(refused.stderr).unwrap(), "latchkey: latchkey.db is there already\n");
+    assert_eq!(
+        String::from_utf8(refused.stderr).unwrap(),
+        "latchkey: latchkey.db is there already\n"
+    );
     let restored = latchkey(directory.path(), &["restore", "copy.db", "--force"]);
     assert_eq!(restored.status.code(), Some(0));
     let told = String::from_utf8(restored.stdout).unwrap();
-    assert!(told.starts_with("latchkey.db is copy.db as of revision 2, with 1 live keys.\nWhat was there before is "));
+    assert!(told.starts_with(
+        "latchkey.db is copy.db as of revision 2, with 1 live keys.\nWhat was there before is "
+    ));
 }

@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 const DAY: i64 = 86_400;
 
 async fn regenerate(client: &Client<'_>, id: &str, body: Value) -> Answer {
-    client.send(Method::POST, &format!("/v1/keys/{id}/regenerate"), body).await
+    client
+        .send(Method::POST, &format!("/v1/keys/{id}/regenerate"), body)
+        .await
 }
 
 /// A key, its id and its secret.
@@ -40,16 +42,34 @@ async fn a_key_gets_another_secret_and_the_old_one_is_good_for_as_long_as_was_as
     let before = node.snapshot.by(&old).unwrap().clone();
     plane.clock.advance(10);
     let answer = regenerate(&client, &id, json!({"overlap_seconds": 60})).await;
-    assert_eq!((answer.status, answer.text("/message").as_str()), (StatusCode::OK, "API key regenerated successfully"));
+    assert_eq!(
+        (answer.status, answer.text("/message").as_str()),
+        (StatusCode::OK, "API key regenerated successfully")
+    );
     let new = answer.text("/data/api_key");
-    assert_eq!(KeyFormat::default().check(new.as_bytes()), Ok(Environment::Test));
-    assert_eq!(answer.number("/data/enforcement/revision"), plane.store().revision());
+    assert_eq!(
+        KeyFormat::default().check(new.as_bytes()),
+        Ok(Environment::Test)
+    );
+    assert_eq!(
+        answer.number("/data/enforcement/revision"),
+        plane.store().revision()
+    );
 
     // One key with two records: counted in one place, under one policy.
     node.publish().await;
-    let ends = HeldKey { expires_at: Some(START + 70), ..before.clone() };
+    let ends = HeldKey {
+        expires_at: Some(START + 70),
+        ..before.clone()
+    };
     assert_eq!(node.snapshot.by(&old), Some(&ends));
-    assert_eq!(node.snapshot.by(&new), Some(&HeldKey { secret: 2, ..before.clone() }));
+    assert_eq!(
+        node.snapshot.by(&new),
+        Some(&HeldKey {
+            secret: 2,
+            ..before.clone()
+        })
+    );
     assert_eq!(Node::ready(&plane).await.snapshot, node.snapshot);
     assert_eq!(Node::ready(&plane).await.welcome.keys, 2);
 
@@ -63,17 +83,35 @@ async fn a_key_gets_another_secret_and_the_old_one_is_good_for_as_long_as_was_as
     let current = secret(&new, "2027-01-15T08:00:10Z", Value::Null);
     let ending = secret(&old, "2027-01-15T08:00:00Z", json!("2027-01-15T08:01:10Z"));
     assert_eq!(shown.at("/data/secrets"), &json!([current, ending]));
-    assert_eq!((shown.text("/data/key_prefix"), shown.text("/data/name").as_str()), (mask(&new), "CI"));
+    assert_eq!(
+        (
+            shown.text("/data/key_prefix"),
+            shown.text("/data/name").as_str()
+        ),
+        (mask(&new), "CI")
+    );
     assert_eq!(shown.text("/data/updated_at"), "2027-01-15T08:00:10Z");
     for pointer in ["secrets", "key_prefix", "created_at"].map(|field| format!("/data/{field}")) {
         assert_eq!(answer.at(&pointer), shown.at(&pointer));
     }
-    assert_eq!(client.get("/v1/keys").await.at("/data/keys/0/secrets"), shown.at("/data/secrets"));
-    for text in [shown.body.to_string(), answer.at("/data/secrets").to_string()] {
+    assert_eq!(
+        client.get("/v1/keys").await.at("/data/keys/0/secrets"),
+        shown.at("/data/secrets")
+    );
+    for text in [
+        shown.body.to_string(),
+        answer.at("/data/secrets").to_string(),
+    ] {
         assert!(!text.contains(&old) && !text.contains(&new), "{text}");
     }
     plane.clock.advance(60);
-    assert_eq!(client.get(&format!("/v1/keys/{id}")).await.at("/data/secrets"), &json!([current]));
+    assert_eq!(
+        client
+            .get(&format!("/v1/keys/{id}"))
+            .await
+            .at("/data/secrets"),
+        &json!([current])
+    );
 }
 
 #[tokio::test]
@@ -86,11 +124,18 @@ async fn without_an_overlap_the_old_secret_is_gone_at_once() {
         let before = node.snapshot.clone();
         let path = format!("/v1/keys/{id}/regenerate?wait_ms=0");
         let answer = client.send(Method::POST, &path, body).await;
-        assert_eq!(answer.enforcement(), (1, 0), "the node has not acknowledged it");
+        assert_eq!(
+            answer.enforcement(),
+            (1, 0),
+            "the node has not acknowledged it"
+        );
         let batches = node.publish().await;
         assert_eq!((batches.len(), batches[0].removed_keys.len()), (1, 32));
         assert_eq!(node.snapshot.keys.len(), 1);
-        assert!(node.snapshot.by(&answer.text("/data/api_key")).is_some() && node.snapshot.by(&old).is_none());
+        assert!(
+            node.snapshot.by(&answer.text("/data/api_key")).is_some()
+                && node.snapshot.by(&old).is_none()
+        );
         assert_eq!(answer.at("/data/secrets").as_array().unwrap().len(), 1);
         // Who was away is told as well.
         let mut late = Node::connect(&plane, hello(), before).await;
@@ -115,13 +160,30 @@ async fn an_old_secret_says_the_same_of_its_key_whatever_is_changed() {
         (json!({"limits": {"minute": 5}}), 3_600),
         (json!({"expires_at": START + 600}), 600),
         (json!({"expires_at": START + 6_000}), 3_600),
-        (json!({"expires_at": null, "denied_ips": ["192.0.2.1"]}), 3_600),
+        (
+            json!({"expires_at": null, "denied_ips": ["192.0.2.1"]}),
+            3_600,
+        ),
     ] {
-        client.patch(&format!("{path}?wait_ms=0"), change.clone()).await;
+        client
+            .patch(&format!("{path}?wait_ms=0"), change.clone())
+            .await;
         node.catch_up(plane.store().revision()).await;
         let [old, new] = [&old, &new].map(|secret| node.snapshot.by(secret).unwrap().clone());
-        assert_eq!(old, HeldKey { secret: 1, expires_at: Some(START + ends), ..new }, "{change}");
-        assert_eq!(node.snapshot.policies.len(), 1, "{change}: the policies before went with both");
+        assert_eq!(
+            old,
+            HeldKey {
+                secret: 1,
+                expires_at: Some(START + ends),
+                ..new
+            },
+            "{change}"
+        );
+        assert_eq!(
+            node.snapshot.policies.len(),
+            1,
+            "{change}: the policies before went with both"
+        );
     }
     assert_eq!(node.snapshot, Node::ready(&plane).await.snapshot);
 }
@@ -137,16 +199,33 @@ async fn revoking_a_key_ends_both_of_its_secrets() {
     assert_eq!(away.keys.len(), 2);
     client.delete(&format!("/v1/keys/{id}?wait_ms=0")).await;
     let batches = node.publish().await;
-    assert_eq!((batches.len(), batches[0].removed_keys.len()), (1, 64), "in one change");
+    assert_eq!(
+        (batches.len(), batches[0].removed_keys.len()),
+        (1, 64),
+        "in one change"
+    );
     let mut back = Node::connect(&plane, hello(), away).await;
     back.publish().await;
-    for snapshot in [&node.snapshot, &back.snapshot, &Node::ready(&plane).await.snapshot] {
-        assert!(snapshot.keys.is_empty() && snapshot.policies.is_empty(), "{snapshot:?}");
+    for snapshot in [
+        &node.snapshot,
+        &back.snapshot,
+        &Node::ready(&plane).await.snapshot,
+    ] {
+        assert!(
+            snapshot.keys.is_empty() && snapshot.policies.is_empty(),
+            "{snapshot:?}"
+        );
     }
-    regenerate(&client, &id, json!({})).await.refused(409, "key_revoked");
+    regenerate(&client, &id, json!({}))
+        .await
+        .refused(409, "key_revoked");
     let shown = client.get(&format!("/v1/keys/{id}")).await;
     assert_eq!(shown.at("/data/secrets/0/key_prefix"), &json!(mask(&new)));
-    assert_eq!(shown.at("/data/secrets").as_array().unwrap().len(), 1, "{old}");
+    assert_eq!(
+        shown.at("/data/secrets").as_array().unwrap().len(),
+        1,
+        "{old}"
+    );
 }
 
 #[tokio::test]
@@ -164,13 +243,22 @@ async fn an_old_secret_is_forgotten_a_day_after_its_end_and_never_accepted_again
     tidy(&plane, START + 60 + DAY).await;
     assert_eq!(plane.store().revision(), revision + 1);
     let batches = node.publish().await;
-    assert_eq!((batches[0].removed_keys.len(), node.snapshot.keys.len()), (32, 1));
+    assert_eq!(
+        (batches[0].removed_keys.len(), node.snapshot.keys.len()),
+        (32, 1)
+    );
     assert!(node.snapshot.by(&old).is_none());
     tidy(&plane, START + 60 + DAY).await;
-    assert_eq!(plane.store().revision(), revision + 1, "nothing is left to do");
+    assert_eq!(
+        plane.store().revision(),
+        revision + 1,
+        "nothing is left to do"
+    );
 
     let (account, user) = plane.owner().await;
-    let unknown = KeyFormat::default().generate(Environment::Live, getrandom::fill).unwrap();
+    let unknown = KeyFormat::default()
+        .generate(Environment::Live, getrandom::fill)
+        .unwrap();
     let mut again = NewKey::new(account, user, "again", &unknown, "basic", Environment::Live);
     again.digest = latchkey_policy::key::KeyDigest::of(old.as_bytes());
     let taken = plane.store().create_keys(&[again], START).await;
@@ -192,39 +280,77 @@ async fn the_last_use_is_told_of_each_secret_and_of_the_key() {
             at: START + second,
             ip: vec![192, 0, 2, host],
         });
-        let usage = KeyUsage { key, requests: vec![count], last_uses: last_uses.collect(), ..KeyUsage::default() };
+        let usage = KeyUsage {
+            key,
+            requests: vec![count],
+            last_uses: last_uses.collect(),
+            ..KeyUsage::default()
+        };
         node.count(vec![usage]).await;
     };
     let told = async |client: &Client<'_>| {
         let shown = client.get(&format!("/v1/keys/{id}")).await;
         let use_of = |value: &Value| {
-            let at = value["last_used_at"].as_str().map(|at| at.trim_start_matches("2027-01-15T08:").to_owned());
-            (at.unwrap_or_default(), value["last_used_ip"].as_str().unwrap_or_default().to_owned())
+            let at = value["last_used_at"]
+                .as_str()
+                .map(|at| at.trim_start_matches("2027-01-15T08:").to_owned());
+            (
+                at.unwrap_or_default(),
+                value["last_used_ip"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned(),
+            )
         };
-        let secrets = shown.at("/data/secrets").as_array().unwrap().iter().map(use_of).collect::<Vec<_>>();
+        let secrets = shown
+            .at("/data/secrets")
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(use_of)
+            .collect::<Vec<_>>();
         (use_of(shown.at("/data")), secrets)
     };
     let used = |at: &str, ip: &str| (at.to_owned(), ip.to_owned());
     plane.clock.advance(600);
     report(&mut node, &[(1, 10, 1)]).await;
-    assert_eq!(told(&client).await, (used("00:10Z", "192.0.2.1"), vec![used("00:10Z", "192.0.2.1")]));
+    assert_eq!(
+        told(&client).await,
+        (
+            used("00:10Z", "192.0.2.1"),
+            vec![used("00:10Z", "192.0.2.1")]
+        )
+    );
 
     client.regenerate(&id, 3_600).await;
     node.publish().await;
     let first = used("00:10Z", "192.0.2.1");
-    assert_eq!(told(&client).await, (first.clone(), vec![used("", ""), first]), "the new one was not used yet");
+    assert_eq!(
+        told(&client).await,
+        (first.clone(), vec![used("", ""), first]),
+        "the new one was not used yet"
+    );
     report(&mut node, &[(2, 20, 2), (1, 30, 3)]).await;
     let (second, first) = (used("00:20Z", "192.0.2.2"), used("00:30Z", "192.0.2.3"));
-    assert_eq!(told(&client).await, (first.clone(), vec![second, first.clone()]));
+    assert_eq!(
+        told(&client).await,
+        (first.clone(), vec![second, first.clone()])
+    );
     report(&mut node, &[(2, 40, 4), (1, 25, 5)]).await;
     let second = used("00:40Z", "192.0.2.4");
-    assert_eq!(told(&client).await, (second.clone(), vec![second.clone(), first]));
+    assert_eq!(
+        told(&client).await,
+        (second.clone(), vec![second.clone(), first])
+    );
     // What is still reported of one that is gone counts for the key alone.
     client.regenerate(&id, 0).await;
     node.publish().await;
     assert_eq!(told(&client).await, (second, vec![used("", "")]));
     report(&mut node, &[(2, 50, 6)]).await;
-    assert_eq!(told(&client).await, (used("00:50Z", "192.0.2.6"), vec![used("", "")]));
+    assert_eq!(
+        told(&client).await,
+        (used("00:50Z", "192.0.2.6"), vec![used("", "")])
+    );
 }
 
 #[tokio::test]
@@ -236,9 +362,17 @@ async fn who_could_not_have_made_a_key_gets_no_secret_of_it() {
     admin.user("zoe@localhost", holding).await;
     let zoe = plane.client("zoe@localhost").await;
     for (name, more, code) in [
-        ("more", json!({"permissions": ["dns:write"]}), Some("missing_permission")),
+        (
+            "more",
+            json!({"permissions": ["dns:write"]}),
+            Some("missing_permission"),
+        ),
         ("everywhere", json!({}), Some("subaccount_denied")),
-        ("less", json!({"permissions": ["dns:read"], "allowed_subaccounts": [dev]}), None),
+        (
+            "less",
+            json!({"permissions": ["dns:read"], "allowed_subaccounts": [dev]}),
+            None,
+        ),
     ] {
         let mut body = more;
         body["name"] = json!(name);
@@ -261,13 +395,23 @@ async fn what_cannot_be_meant_changes_nothing() {
     let client = plane.log_in().await;
     let id = client.key("CI").await;
     let revision = plane.store().revision();
-    for overlap in [json!(2_592_001), json!(-1), json!(1.5), json!("60"), Value::Null] {
+    for overlap in [
+        json!(2_592_001),
+        json!(-1),
+        json!(1.5),
+        json!("60"),
+        Value::Null,
+    ] {
         let refused = regenerate(&client, &id, json!({"overlap_seconds": overlap})).await;
         refused.refused_by(400, "invalid_request", "overlap_seconds");
     }
-    regenerate(&client, &id, json!({"overlap": 60})).await.refused_by(400, "invalid_request", "overlap");
+    regenerate(&client, &id, json!({"overlap": 60}))
+        .await
+        .refused_by(400, "invalid_request", "overlap");
     for unknown in ["key_000000000000", "import", "%ff"] {
-        regenerate(&client, unknown, json!({})).await.refused(404, "key_not_found");
+        regenerate(&client, unknown, json!({}))
+            .await
+            .refused(404, "key_not_found");
     }
     assert_eq!(plane.store().revision(), revision);
     client.regenerate(&id, 2_592_000).await;
@@ -281,7 +425,9 @@ async fn expired_key_gets_a_secret_only_with_a_later_expiry() {
     plane.clock.advance(60);
     let revision = plane.store().revision();
     for body in [json!({}), json!({"overlap_seconds": 3_600})] {
-        regenerate(&client, &id, body).await.refused(409, "key_expired");
+        regenerate(&client, &id, body)
+            .await
+            .refused(409, "key_expired");
     }
     let past = regenerate(&client, &id, json!({"expires_at": START + 60})).await;
     past.refused_by(400, "invalid_request", "expires_at");
@@ -294,9 +440,20 @@ async fn expired_key_gets_a_secret_only_with_a_later_expiry() {
     assert_eq!(answer.at("/data/secrets").as_array().unwrap().len(), 1);
     let node = Node::ready(&plane).await;
     assert!(node.snapshot.by(&old).is_none());
-    assert_eq!(node.snapshot.by(&answer.text("/data/api_key")).unwrap().expires_at, Some(START + 600));
+    assert_eq!(
+        node.snapshot
+            .by(&answer.text("/data/api_key"))
+            .unwrap()
+            .expires_at,
+        Some(START + 600)
+    );
     plane.clock.advance(600);
-    assert_eq!(regenerate(&client, &id, json!({"expires_at": null})).await.at("/data/expires_at"), &Value::Null);
+    assert_eq!(
+        regenerate(&client, &id, json!({"expires_at": null}))
+            .await
+            .at("/data/expires_at"),
+        &Value::Null
+    );
 }
 
 #[tokio::test]
@@ -307,7 +464,13 @@ async fn the_audit_tells_which_secret_took_the_place_of_which() {
     let new = client.regenerate(&id, 60).await;
     let answer = client.get("/v1/audit?limit=1").await;
     let entry = answer.at("/data/entries/0");
-    assert_eq!((&entry["action"], &entry["target"]["id"]), (&json!("key.regenerate"), &json!(id)));
+    assert_eq!(
+        (&entry["action"], &entry["target"]["id"]),
+        (&json!("key.regenerate"), &json!(id))
+    );
     assert_eq!(entry["before"], json!({"key_prefix": mask(&old)}));
-    assert_eq!(entry["after"], json!({"key_prefix": mask(&new), "overlap_seconds": 60}));
+    assert_eq!(
+        entry["after"],
+        json!({"key_prefix": mask(&new), "overlap_seconds": 60})
+    );
 }

@@ -16,10 +16,24 @@ const DAY: u64 = 86_400;
 /// A control plane, a backup with one node, and one node that came later.
 async fn backed_up() -> (Plane, PathBuf) {
     let mut plane = Plane::start().await;
-    drop(Node::connect(&plane, Hello { staleness_seconds: DAY, ..hello() }, Snapshot::default()).await);
+    drop(
+        Node::connect(
+            &plane,
+            Hello {
+                staleness_seconds: DAY,
+                ..hello()
+            },
+            Snapshot::default(),
+        )
+        .await,
+    );
     let file = plane.database().with_extension("backup");
     backup(&plane.database(), &file).await.unwrap();
-    let later = Hello { instance: 2, staleness_seconds: DAY, ..hello() };
+    let later = Hello {
+        instance: 2,
+        staleness_seconds: DAY,
+        ..hello()
+    };
     drop(Node::connect(&plane, later, Snapshot::default()).await);
     plane.take().shutdown().await;
     (plane, file)
@@ -50,13 +64,32 @@ async fn restore_over_an_unrelated_database_has_an_unknown_past() {
             plane.run().await;
             plane.take().shutdown().await;
         } else {
-            drop(Store::open(&plane.database(), OpenMode::Create).await.unwrap());
+            drop(
+                Store::open(&plane.database(), OpenMode::Create)
+                    .await
+                    .unwrap(),
+            );
         }
-        assert!(!restore(&file, &plane.database(), true, 5).await.unwrap().replaces_later);
+        assert!(
+            !restore(&file, &plane.database(), true, 5)
+                .await
+                .unwrap()
+                .replaces_later
+        );
         plane.run().await;
         let client = plane.log_in().await;
-        assert_eq!(nodes(&client).await, (vec![json!(handle(INSTANCE))], true), "{runs}");
-        let answer = client.send(Method::POST, "/v1/keys/generate?wait_ms=0", json!({"name": "new"})).await;
+        assert_eq!(
+            nodes(&client).await,
+            (vec![json!(handle(INSTANCE))], true),
+            "{runs}"
+        );
+        let answer = client
+            .send(
+                Method::POST,
+                "/v1/keys/generate?wait_ms=0",
+                json!({"name": "new"}),
+            )
+            .await;
         assert_eq!(answer.at("/data/enforcement/complete"), false, "{runs}");
     }
 }
@@ -64,17 +97,34 @@ async fn restore_over_an_unrelated_database_has_an_unknown_past() {
 #[tokio::test]
 async fn restore_over_a_database_that_accepted_its_epoch_keeps_the_nodes_of_the_backup() {
     let (mut plane, file) = backed_up().await;
-    let store = Store::open(&plane.database(), OpenMode::Existing).await.unwrap();
-    let epoch: String = store.epoch().iter().map(|byte| format!("{byte:02x}")).collect();
+    let store = Store::open(&plane.database(), OpenMode::Existing)
+        .await
+        .unwrap();
+    let epoch: String = store
+        .epoch()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     drop(store);
     remove_database(&plane);
     plane.run().await;
-    let accepted = plane.log_in().await.send(Method::POST, "/v1/nodes/accept-epoch", json!({"epoch": epoch})).await;
+    let accepted = plane
+        .log_in()
+        .await
+        .send(
+            Method::POST,
+            "/v1/nodes/accept-epoch",
+            json!({"epoch": epoch}),
+        )
+        .await;
     assert_eq!(accepted.status, StatusCode::OK, "{accepted:?}");
     plane.take().shutdown().await;
     restore(&file, &plane.database(), true, 5).await.unwrap();
     plane.run().await;
-    assert_eq!(nodes(&plane.log_in().await).await, (vec![json!(handle(INSTANCE))], true));
+    assert_eq!(
+        nodes(&plane.log_in().await).await,
+        (vec![json!(handle(INSTANCE))], true)
+    );
 }
 
 #[tokio::test]
@@ -89,11 +139,21 @@ async fn restore_over_an_earlier_state_has_an_unknown_past() {
     plane.take().shutdown().await;
     remove_database(&plane);
     fs::copy(&earlier, plane.database()).unwrap();
-    assert!(!restore(&newer, &plane.database(), true, 5).await.unwrap().replaces_later);
+    assert!(
+        !restore(&newer, &plane.database(), true, 5)
+            .await
+            .unwrap()
+            .replaces_later
+    );
     // And over a later one, it is known.
     remove_database(&plane);
     fs::copy(&earlier, plane.database()).unwrap();
-    assert!(restore(&file, &plane.database(), true, 6).await.unwrap().replaces_later);
+    assert!(
+        restore(&file, &plane.database(), true, 6)
+            .await
+            .unwrap()
+            .replaces_later
+    );
     plane.run().await;
     let mut both = vec![json!(handle(INSTANCE)), json!(handle(2))];
     both.sort_by_key(ToString::to_string);
@@ -105,7 +165,13 @@ async fn node_tokens_that_were_revoked_since_the_backup_stay_revoked() {
     let mut plane = Plane::start().await;
     let client = plane.log_in().await;
     let create = async |name: &str| {
-        let answer = client.send(Method::POST, "/v1/node-tokens", json!({"name": name, "node": "*"})).await;
+        let answer = client
+            .send(
+                Method::POST,
+                "/v1/node-tokens",
+                json!({"name": name, "node": "*"}),
+            )
+            .await;
         assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
         answer.text("/data/node_token")
     };
@@ -114,7 +180,13 @@ async fn node_tokens_that_were_revoked_since_the_backup_stay_revoked() {
     backup(&plane.database(), &file).await.unwrap();
     create("later").await;
     for name in ["leaked", "later"] {
-        assert_eq!(client.delete(&format!("/v1/node-tokens/{name}")).await.status, StatusCode::OK);
+        assert_eq!(
+            client
+                .delete(&format!("/v1/node-tokens/{name}"))
+                .await
+                .status,
+            StatusCode::OK
+        );
     }
     drop(client);
     plane.take().shutdown().await;
@@ -122,9 +194,25 @@ async fn node_tokens_that_were_revoked_since_the_backup_stay_revoked() {
     plane.run().await;
     let listed = plane.log_in().await.get("/v1/node-tokens").await;
     let tokens = listed.at("/data/node_tokens").as_array().unwrap().iter();
-    let states: Vec<_> = tokens.map(|token| (token["name"].clone(), token["revoked_at"].is_null())).collect();
-    assert_eq!(states, [(json!("leaked"), false), (json!("kept"), true), (json!("later"), false)]);
-    let mut stream = Stream::open(&plane, Some(&format!("Bearer {leaked}"))).await.unwrap();
-    stream.send(from_node::Message::Hello(complete(hello(), &Snapshot::default()))).await;
+    let states: Vec<_> = tokens
+        .map(|token| (token["name"].clone(), token["revoked_at"].is_null()))
+        .collect();
+    assert_eq!(
+        states,
+        [
+            (json!("leaked"), false),
+            (json!("kept"), true),
+            (json!("later"), false)
+        ]
+    );
+    let mut stream = Stream::open(&plane, Some(&format!("Bearer {leaked}")))
+        .await
+        .unwrap();
+    stream
+        .send(from_node::Message::Hello(complete(
+            hello(),
+            &Snapshot::default(),
+        )))
+        .await;
     assert_eq!(stream.end().await.code(), Code::Unauthenticated);
 }

@@ -31,8 +31,17 @@ async fn rules_are_told_as_they_were_put() {
     }
     let told = client.get("/v1/routes").await;
     assert_eq!(told.at("/data"), &rules());
-    assert_eq!(client.put("/v1/routes", told.at("/data").clone()).await.status, StatusCode::OK);
-    assert_eq!(client.put("/v1/routes", json!({"rules": []})).await.status, StatusCode::OK);
+    assert_eq!(
+        client
+            .put("/v1/routes", told.at("/data").clone())
+            .await
+            .status,
+        StatusCode::OK
+    );
+    assert_eq!(
+        client.put("/v1/routes", json!({"rules": []})).await.status,
+        StatusCode::OK
+    );
     assert_eq!(client.get("/v1/routes").await.at("/data"), &none);
 }
 
@@ -43,21 +52,32 @@ async fn rules_reach_every_node_before_the_keys() {
     client.key("CI").await;
     let mut node = Node::connect(&plane, hello(), Snapshot::default()).await;
     let batches = node.publish().await;
-    assert!(!batches[0].routes.is_empty() && batches[0].keys.is_empty(), "{batches:?}");
-    assert!(batches[1..].iter().all(|batch| batch.routes.is_empty()), "{batches:?}");
+    assert!(
+        !batches[0].routes.is_empty() && batches[0].keys.is_empty(),
+        "{batches:?}"
+    );
+    assert!(
+        batches[1..].iter().all(|batch| batch.routes.is_empty()),
+        "{batches:?}"
+    );
     assert_eq!(node.snapshot.routes, Some(RouteRecord::default()));
 
     let (answer, batches) = tokio::join!(client.put("/v1/routes", rules()), node.publish());
     assert_eq!((answer.enforcement(), batches.len()), ((1, 1), 1));
     let held = node.snapshot.routes.clone().unwrap();
     assert_eq!((held.rules().len(), held.unmatched()), (4, Unmatched::Deny));
-    assert_eq!(held.rules()[2].spec().permission.as_deref(), Some("dns:write"));
+    assert_eq!(
+        held.rules()[2].spec().permission.as_deref(),
+        Some("dns:write")
+    );
 
     // What has not changed is not sent again; what has is, to a node that was away.
     let (_, batches) = tokio::join!(client.key("another"), node.publish());
     assert!(batches[0].routes.is_empty(), "{batches:?}");
     let away = node.snapshot.clone();
-    client.put("/v1/routes?wait_ms=0", json!({"rules": []})).await;
+    client
+        .put("/v1/routes?wait_ms=0", json!({"rules": []}))
+        .await;
     plane.restart().await;
     let mut node = Node::connect(&plane, hello(), away).await;
     assert!(node.welcome.resume);
@@ -73,15 +93,24 @@ async fn many_rules_come_before_many_keys() {
     let mut node = Node::ready(&plane).await;
     let rule = |n: usize| json!({"path": {"exact": format!("/{n:04}{}", "x".repeat(300))}, "service": "dns"});
     let rules: Vec<_> = (0..1_000).map(rule).collect();
-    client.put("/v1/routes?wait_ms=0", json!({"rules": rules})).await;
+    client
+        .put("/v1/routes?wait_ms=0", json!({"rules": rules}))
+        .await;
     plane.create_keys("many", 10).await;
     node.catch_up(plane.store().revision()).await;
     assert_eq!(node.snapshot.routes.as_ref().unwrap().rules().len(), 1_000);
 
-    let behind = Snapshot { revision: 1, epoch: plane.store().epoch().to_vec(), ..Snapshot::default() };
+    let behind = Snapshot {
+        revision: 1,
+        epoch: plane.store().epoch().to_vec(),
+        ..Snapshot::default()
+    };
     let mut node = Node::connect(&plane, hello(), behind).await;
     let batches = node.publish().await;
-    assert!(batches.len() > 1 && !batches[0].routes.is_empty() && batches[0].keys.is_empty(), "in parts");
+    assert!(
+        batches.len() > 1 && !batches[0].routes.is_empty() && batches[0].keys.is_empty(),
+        "in parts"
+    );
     assert_eq!(node.snapshot.names().len(), 10);
 }
 
@@ -93,7 +122,10 @@ async fn bad_rules_are_all_told_of_by_number_and_field_and_nothing_changes() {
     let revision = plane.store().revision();
     let path = json!({"prefix": "/a"});
     for (rule, field) in [
-        (json!({"path": {"template": "/v4/{zone}/{zone}"}}), "path.template"),
+        (
+            json!({"path": {"template": "/v4/{zone}/{zone}"}}),
+            "path.template",
+        ),
         (json!({"path": {"exact": "/a/../b"}}), "path.exact"),
         (json!({"path": {"prefix": "a"}}), "path.prefix"),
         (json!({"path": {"regex": ".*"}}), "path.regex"),
@@ -109,31 +141,53 @@ async fn bad_rules_are_all_told_of_by_number_and_field_and_nothing_changes() {
         (json!({"path": path, "methods": []}), "methods"),
         (json!({"path": path, "methods": ["GET", 5]}), "methods[1]"),
         (json!({"path": path, "public": "yes"}), "public"),
-        (json!({"path": path, "public": true, "service": "dns"}), "service"),
+        (
+            json!({"path": path, "public": true, "service": "dns"}),
+            "service",
+        ),
         (json!({"path": path, "service": "DNS"}), "service"),
         (json!({"path": path, "permission": "dns:*"}), "permission"),
-        (json!({"path": path, "subaccount": {"path": "zone"}}), "subaccount.path"),
-        (json!({"path": path, "subaccount": {"cookie": "a"}}), "subaccount.cookie"),
+        (
+            json!({"path": path, "subaccount": {"path": "zone"}}),
+            "subaccount.path",
+        ),
+        (
+            json!({"path": path, "subaccount": {"cookie": "a"}}),
+            "subaccount.cookie",
+        ),
         (json!({"path": path, "subaccount": {}}), "subaccount"),
         (json!({"path": path, "hosts": ["a"]}), "hosts"),
         (json!({"path": {"prefix": "/first"}}), "path"),
     ] {
         let first = json!({"path": {"prefix": "/first"}});
-        let answer = client.put("/v1/routes", json!({"rules": [first, rule]})).await;
+        let answer = client
+            .put("/v1/routes", json!({"rules": [first, rule]}))
+            .await;
         answer.refused_by(400, "invalid_request", &format!("rules[2].{field}"));
-        assert!(answer.text("/error").starts_with(&format!("rules[2].{field}: ")), "{answer:?}");
+        assert!(
+            answer
+                .text("/error")
+                .starts_with(&format!("rules[2].{field}: ")),
+            "{answer:?}"
+        );
     }
     for (body, field) in [
         (json!({"rules": [5]}), "rules[1]"),
         (json!({"rules": [["/a"]]}), "rules[1]"),
-        (json!({"rules": vec![json!({"path": path}); 1_001]}), "rules"),
+        (
+            json!({"rules": vec![json!({"path": path}); 1_001]}),
+            "rules",
+        ),
         (json!({"rules": {}}), "rules"),
         (json!({}), "rules"),
         (json!({"rules": [], "unmatched": "allow"}), "unmatched"),
         (json!({"rules": [], "default": "deny"}), "default"),
         (json!({"rules": [], "path_case": "lower"}), "path_case"),
     ] {
-        client.put("/v1/routes", body).await.refused_by(400, "invalid_request", field);
+        client
+            .put("/v1/routes", body)
+            .await
+            .refused_by(400, "invalid_request", field);
     }
 
     let several = json!({"rules": [
@@ -143,17 +197,34 @@ async fn bad_rules_are_all_told_of_by_number_and_field_and_nothing_changes() {
     ]});
     let answer = client.put("/v1/routes", several).await;
     answer.refused_by(400, "invalid_request", "rules[2].host");
-    for part in ["rules[2].host: ", "rules[2].path.exact: ", "rules[2].service: ", "rules[3].paths: "] {
+    for part in [
+        "rules[2].host: ",
+        "rules[2].path.exact: ",
+        "rules[2].service: ",
+        "rules[3].paths: ",
+    ] {
         assert!(answer.text("/error").contains(part), "{part}: {answer:?}");
     }
     for (count, told, more) in [(20, 20, false), (25, 20, true)] {
-        let answer = client.put("/v1/routes", json!({"rules": vec![json!({}); count]})).await;
+        let answer = client
+            .put("/v1/routes", json!({"rules": vec![json!({}); count]}))
+            .await;
         answer.refused_by(400, "invalid_request", "rules[1].path");
         assert_eq!(answer.text("/error").matches("is missing").count(), told);
-        assert_eq!(answer.text("/error").ends_with("; and 5 more."), more, "{answer:?}");
+        assert_eq!(
+            answer.text("/error").ends_with("; and 5 more."),
+            more,
+            "{answer:?}"
+        );
     }
-    let many = client.put("/v1/routes", json!({"rules": vec![5; 1_001]})).await;
-    assert_eq!(many.text("/error"), "rules: must be 1000 at most.", "each of them is not looked at");
+    let many = client
+        .put("/v1/routes", json!({"rules": vec![5; 1_001]}))
+        .await;
+    assert_eq!(
+        many.text("/error"),
+        "rules: must be 1000 at most.",
+        "each of them is not looked at"
+    );
     assert_eq!(client.get("/v1/routes").await.at("/data"), &rules());
     assert_eq!(plane.store().revision(), revision);
 }
@@ -182,17 +253,33 @@ async fn rules_that_differ_by_case_are_refused_or_named() {
         (Some("distinct"), "/v1/Admin/health", "distinct", &none),
     ] {
         let put = client.put("/v1/routes", document(path_case, path)).await;
-        assert_eq!(put.at("/data/affected_rules"), affected, "{path_case:?} {path}");
+        assert_eq!(
+            put.at("/data/affected_rules"),
+            affected,
+            "{path_case:?} {path}"
+        );
         assert_eq!(put.text("/data/path_case"), shown);
-        assert_eq!(client.get("/v1/routes").await.text("/data/path_case"), shown);
+        assert_eq!(
+            client.get("/v1/routes").await.text("/data/path_case"),
+            shown
+        );
     }
-    for (path_case, refused) in [(None, true), (Some("ignore"), true), (Some("distinct"), false)] {
+    for (path_case, refused) in [
+        (None, true),
+        (Some("ignore"), true),
+        (Some("distinct"), false),
+    ] {
         let mut same = document(path_case, "/unused");
         same["rules"][1]["path"] = json!({"prefix": "/V1/Admin"});
         let answer = client.put("/v1/routes", same).await;
         if refused {
             answer.refused_by(400, "invalid_request", "rules[2].path");
-            assert!(answer.text("/error").contains("`path_case` must be `distinct`"), "{answer:?}");
+            assert!(
+                answer
+                    .text("/error")
+                    .contains("`path_case` must be `distinct`"),
+                "{answer:?}"
+            );
         } else {
             assert_eq!(answer.status, StatusCode::OK);
         }

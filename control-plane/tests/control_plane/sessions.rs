@@ -64,11 +64,27 @@ async fn without_a_live_session_nothing_is_answered() {
         (Method::GET, "/v1/nodes"),
         (Method::DELETE, "/v1/sessions/current"),
     ] {
-        let other = format!("{}{}", &client.token[..46], if client.token.ends_with('x') { 'y' } else { 'x' });
+        let other = format!(
+            "{}{}",
+            &client.token[..46],
+            if client.token.ends_with('x') {
+                'y'
+            } else {
+                'x'
+            }
+        );
         let node = crate::harness::NODE_TOKEN;
-        for token in [None, Some(""), Some("lks_"), Some(other.as_str()), Some(node)] {
+        for token in [
+            None,
+            Some(""),
+            Some("lks_"),
+            Some(other.as_str()),
+            Some(node),
+        ] {
             let request = plane.request(method.clone(), path);
-            let request = token.map_or(request.try_clone().unwrap(), |token| request.bearer_auth(token));
+            let request = token.map_or(request.try_clone().unwrap(), |token| {
+                request.bearer_auth(token)
+            });
             let answer = Answer::of(request).await;
             answer.refused(401, "invalid_session");
             assert_eq!(answer.headers["www-authenticate"], "Bearer");
@@ -80,7 +96,10 @@ async fn without_a_live_session_nothing_is_answered() {
 async fn a_session_that_was_logged_out_is_over() {
     let plane = Plane::start().await;
     let (client, other) = (plane.log_in().await, plane.log_in().await);
-    assert_eq!(client.delete("/v1/sessions/current").await.status, StatusCode::OK);
+    assert_eq!(
+        client.delete("/v1/sessions/current").await.status,
+        StatusCode::OK
+    );
     client.get("/v1/keys").await.refused(401, "invalid_session");
     assert_eq!(other.get("/v1/keys").await.status, StatusCode::OK);
 }
@@ -106,9 +125,15 @@ async fn a_session_lasts_for_thirty_minutes_after_its_last_use() {
 async fn a_user_who_is_disabled_is_out_at_once() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
-    sqlx::query("UPDATE users SET disabled = TRUE").execute(&plane.pool().await).await.unwrap();
+    sqlx::query("UPDATE users SET disabled = TRUE")
+        .execute(&plane.pool().await)
+        .await
+        .unwrap();
     client.get("/v1/keys").await.refused(401, "invalid_session");
-    plane.log_in_as(EMAIL, PASSWORD).await.refused(401, "invalid_credentials");
+    plane
+        .log_in_as(EMAIL, PASSWORD)
+        .await
+        .refused(401, "invalid_credentials");
 }
 
 #[tokio::test]
@@ -117,10 +142,19 @@ async fn the_password_of_the_first_start_stays() {
     let pool = plane.pool().await;
     let users = "SELECT COUNT(*) FROM users";
     plane.restart().await;
-    assert_eq!(sqlx::query_scalar::<_, i64>(users).fetch_one(&pool).await.unwrap(), 1);
+    assert_eq!(
+        sqlx::query_scalar::<_, i64>(users)
+            .fetch_one(&pool)
+            .await
+            .unwrap(),
+        1
+    );
     let answer = plane.log_in_as("first@example.com", PASSWORD).await;
     assert_eq!(answer.status, StatusCode::OK);
-    assert_eq!(answer.body["data"]["user"], json!({"id": answer.text("/data/user/id"), "email": "first@example.com"}));
+    assert_eq!(
+        answer.body["data"]["user"],
+        json!({"id": answer.text("/data/user/id"), "email": "first@example.com"})
+    );
 }
 
 #[tokio::test]
@@ -129,14 +163,24 @@ async fn guessing_a_password_has_a_pace() {
     let client = plane.log_in().await;
     for email in [EMAIL, "nobody@localhost"] {
         for _ in 0..10 {
-            plane.log_in_as(email, "wrong").await.refused(401, "invalid_credentials");
+            plane
+                .log_in_as(email, "wrong")
+                .await
+                .refused(401, "invalid_credentials");
         }
         plane.clock.advance(20);
         let answer = plane.log_in_as(email, PASSWORD).await;
         answer.refused(429, "too_many_requests");
         assert_eq!(answer.headers["retry-after"], "40");
     }
-    assert_eq!(client.get("/v1/keys").await.status, StatusCode::OK, "a session goes on");
+    assert_eq!(
+        client.get("/v1/keys").await.status,
+        StatusCode::OK,
+        "a session goes on"
+    );
     plane.clock.advance(40);
-    assert_eq!(plane.log_in_as(EMAIL, PASSWORD).await.status, StatusCode::OK);
+    assert_eq!(
+        plane.log_in_as(EMAIL, PASSWORD).await.status,
+        StatusCode::OK
+    );
 }

@@ -1,4 +1,5 @@
-//! The store's exports: whatever happens in between, pages and changes add up to the live keys with all their secrets.
+//! The store's exports: whatever happens in between, pages and changes add up to the live keys with
+//! all their secrets.
 
 use crate::harness::{Client, Plane, START};
 use crate::node::Snapshot;
@@ -13,7 +14,10 @@ struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap() % sides
     }
 }
@@ -24,7 +28,9 @@ fn whole(chunks: Chunks) -> Vec<u8> {
 
 /// The record in the newest format.
 fn newest(routes: Option<RouteRecords>) -> Vec<u8> {
-    routes.and_then(|RouteRecords(mut routes)| routes.pop()).unwrap_or_default()
+    routes
+        .and_then(|RouteRecords(mut routes)| routes.pop())
+        .unwrap_or_default()
 }
 
 fn apply(snapshot: &mut Snapshot, changes: Changes) {
@@ -66,11 +72,17 @@ impl Model {
         let victim = (!self.live.is_empty()).then(|| dice.roll(self.live.len()));
         let victim = victim.and_then(|at| self.live.keys().nth(at)).cloned();
         // More keys are more pages, and so more changes on the way through them.
-        let what = if self.live.len() < ENOUGH { dice.roll(16) } else { REVOCATION };
+        let what = if self.live.len() < ENOUGH {
+            dice.roll(16)
+        } else {
+            REVOCATION
+        };
         match (what, victim) {
             (0, _) => {
                 plane.store().tidy_secrets(LATER).await.unwrap();
-                self.live.values_mut().for_each(|secrets| drop(secrets.drain(..secrets.len() - 1)));
+                self.live
+                    .values_mut()
+                    .for_each(|secrets| drop(secrets.drain(..secrets.len() - 1)));
             }
             (1, _) => {
                 self.made += 1;
@@ -89,52 +101,107 @@ impl Model {
                     (_, 1) => {}
                     _ => drop(secrets.pop()),
                 }
-                secrets.push(KeyDigest::of(client.regenerate(&id, overlap).await.as_bytes()));
+                secrets.push(KeyDigest::of(
+                    client.regenerate(&id, overlap).await.as_bytes(),
+                ));
             }
             (REVOCATION..=9, Some(id)) => {
                 self.live.remove(&id);
-                plane.store().revoke_keys(&plane.owner().await.0, &[id], 0).await.unwrap();
+                plane
+                    .store()
+                    .revoke_keys(&plane.owner().await.0, &[id], 0)
+                    .await
+                    .unwrap();
             }
             _ => {
                 self.made += 1;
-                let made = plane.create_keys(&format!("key-{}", self.made), 1 + dice.roll(3)).await;
-                self.live.extend(made.into_iter().map(|(secret, id)| (id, vec![secret.digest()])));
+                let made = plane
+                    .create_keys(&format!("key-{}", self.made), 1 + dice.roll(3))
+                    .await;
+                self.live.extend(
+                    made.into_iter()
+                        .map(|(secret, id)| (id, vec![secret.digest()])),
+                );
             }
         }
         self.most = self.most.max(self.live.len());
     }
 
     fn matches(&self, snapshot: &Snapshot) -> bool {
-        let held: BTreeMap<_, _> = snapshot.keys.iter().map(|(digest, key)| (*digest, key.id.clone())).collect();
-        let slots: BTreeMap<_, _> = snapshot.keys.values().map(|key| (key.slot, &key.id)).collect();
+        let held: BTreeMap<_, _> = snapshot
+            .keys
+            .iter()
+            .map(|(digest, key)| (*digest, key.id.clone()))
+            .collect();
+        let slots: BTreeMap<_, _> = snapshot
+            .keys
+            .values()
+            .map(|key| (key.slot, &key.id))
+            .collect();
         for key in snapshot.keys.values() {
-            assert_eq!(slots[&key.slot], &key.id, "two keys are counted in one slot");
-            let ends = key.secret != snapshot.keys.values().filter(|k| k.id == key.id).map(|k| k.secret).max().unwrap();
+            assert_eq!(
+                slots[&key.slot], &key.id,
+                "two keys are counted in one slot"
+            );
+            let ends = key.secret
+                != snapshot
+                    .keys
+                    .values()
+                    .filter(|k| k.id == key.id)
+                    .map(|k| k.secret)
+                    .max()
+                    .unwrap();
             assert_eq!(key.expires_at.is_some(), ends, "only an old secret ends");
         }
-        assert!(slots.keys().all(|slot| usize::try_from(*slot).unwrap() < self.most), "slots are not used again");
+        assert!(
+            slots
+                .keys()
+                .all(|slot| usize::try_from(*slot).unwrap() < self.most),
+            "slots are not used again"
+        );
         let secrets = |(id, secrets): (&String, &Vec<KeyDigest>)| {
-            secrets.iter().map(|digest| (*digest, id.clone())).collect::<Vec<_>>()
+            secrets
+                .iter()
+                .map(|digest| (*digest, id.clone()))
+                .collect::<Vec<_>>()
         };
         let live: BTreeMap<_, _> = self.live.iter().flat_map(secrets).collect();
-        assert_eq!(snapshot.imported(), live.keys().any(|digest| self.imported.contains(digest)));
+        assert_eq!(
+            snapshot.imported(),
+            live.keys().any(|digest| self.imported.contains(digest))
+        );
         held == live
     }
 }
 
 /// A snapshot in pages, with changes between them as the dice fall.
-async fn page_through(plane: &Plane, model: &mut Model, client: &Client<'_>, dice: &mut Dice) -> Snapshot {
+async fn page_through(
+    plane: &Plane,
+    model: &mut Model,
+    client: &Client<'_>,
+    dice: &mut Dice,
+) -> Snapshot {
     let store: &Store = plane.store();
     let mut snapshot = Snapshot::default();
     let revision = store.revision();
-    // The first of the changes are the rules and the policies that the pages name; a stream sends them first as well.
-    let Changes { routes, policies, .. } = store.changes_since(0).await.unwrap();
+    // The first of the changes are the rules and the policies that the pages name; a stream sends
+    // them first as well.
+    let Changes {
+        routes, policies, ..
+    } = store.changes_since(0).await.unwrap();
     let (routes, policies) = (newest(routes).into(), whole(policies).into());
-    snapshot.apply(&Batch { routes, policies, ..Batch::default() });
+    snapshot.apply(&Batch {
+        routes,
+        policies,
+        ..Batch::default()
+    });
     let mut after = None;
     loop {
         let page = store.snapshot_page(revision, after, 3).await.unwrap();
-        snapshot.apply(&Batch { keys: whole(page.keys).into(), ..Batch::default() });
+        snapshot.apply(&Batch {
+            keys: whole(page.keys).into(),
+            ..Batch::default()
+        });
         for _ in 0..dice.roll(3) {
             model.change(plane, client, dice).await;
         }
@@ -153,17 +220,33 @@ async fn pages_and_changes_add_up_whatever_happens_in_between() {
     let client = plane.log_in().await;
     // Somebody agrees on what day it will be.
     let statement = "INSERT INTO window_counts (kind, number, key_seq, count) VALUES (3, ?, 1, 1)";
-    sqlx::query(statement).bind(Window::Day.number(LATER)).execute(&plane.pool().await).await.unwrap();
-    let mut model = Model { live: BTreeMap::new(), imported: BTreeSet::new(), made: 0, most: 0 };
+    sqlx::query(statement)
+        .bind(Window::Day.number(LATER))
+        .execute(&plane.pool().await)
+        .await
+        .unwrap();
+    let mut model = Model {
+        live: BTreeMap::new(),
+        imported: BTreeSet::new(),
+        made: 0,
+        most: 0,
+    };
     let mut dice = Dice(7);
-    let mut follower = Snapshot { revision: 1, ..Snapshot::default() };
+    let mut follower = Snapshot {
+        revision: 1,
+        ..Snapshot::default()
+    };
     for round in 0..40 {
         for _ in 0..dice.roll(6) {
             model.change(&plane, &client, &mut dice).await;
         }
         let paged = page_through(&plane, &mut model, &client, &mut dice).await;
         assert!(model.matches(&paged), "pages, round {round}");
-        let changes = plane.store().changes_since(follower.revision).await.unwrap();
+        let changes = plane
+            .store()
+            .changes_since(follower.revision)
+            .await
+            .unwrap();
         apply(&mut follower, changes);
         assert!(model.matches(&follower), "changes, round {round}");
         assert_eq!(follower.revision, plane.store().revision());
@@ -184,16 +267,30 @@ async fn every_change_is_one_revision() {
         let ids: Vec<_> = made.into_iter().map(|(_, id)| id).collect();
         let revoked = plane.store().revoke_keys(account, &ids, 5).await.unwrap();
         expected += 1;
-        assert!(revoked.iter().all(|key| key.revision == expected && key.revoked_at == 5));
+        assert!(
+            revoked
+                .iter()
+                .all(|key| key.revision == expected && key.revoked_at == 5)
+        );
     }
     let pool = plane.pool().await;
-    let stored: i64 = sqlx::query_scalar("SELECT revision FROM meta").fetch_one(&pool).await.unwrap();
+    let stored: i64 = sqlx::query_scalar("SELECT revision FROM meta")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
     assert_eq!(u64::try_from(stored).unwrap(), expected);
 }
 
 #[tokio::test]
 async fn a_database_has_one_control_plane() {
     let plane = Plane::start().await;
-    let second = Store::open(&plane.database(), OpenMode::CreateIfMissing).await.err().unwrap().to_string();
-    assert!(second.contains("in use by another control plane"), "{second}");
+    let second = Store::open(&plane.database(), OpenMode::CreateIfMissing)
+        .await
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        second.contains("in use by another control plane"),
+        "{second}"
+    );
 }

@@ -23,7 +23,12 @@ async fn only_the_node_token_opens_a_stream() {
         Some(&format!("Bearer {session}")),
     ] {
         let mut stream = Stream::open(&plane, authorization).await.unwrap();
-        stream.send(from_node::Message::Hello(complete(hello(), &Snapshot::default()))).await;
+        stream
+            .send(from_node::Message::Hello(complete(
+                hello(),
+                &Snapshot::default(),
+            )))
+            .await;
         let refused = stream.end().await;
         assert_eq!(refused.code(), Code::Unauthenticated, "{authorization:?}");
         assert!(!refused.message().contains(NODE_TOKEN));
@@ -34,9 +39,18 @@ async fn only_the_node_token_opens_a_stream() {
 async fn a_node_says_hello_first_and_once() {
     let plane = Plane::start().await;
     let authorization = format!("Bearer {NODE_TOKEN}");
-    let ack = from_node::Message::Ack(Ack { sequence: 0, revision: 0 });
+    let ack = from_node::Message::Ack(Ack {
+        sequence: 0,
+        revision: 0,
+    });
     let greeting = from_node::Message::Hello(complete(hello(), &Snapshot::default()));
-    let formatless = from_node::Message::Hello(complete(Hello { format: 0, ..hello() }, &Snapshot::default()));
+    let formatless = from_node::Message::Hello(complete(
+        Hello {
+            format: 0,
+            ..hello()
+        },
+        &Snapshot::default(),
+    ));
     for (messages, code) in [
         (vec![ack], Code::InvalidArgument),
         (vec![greeting.clone(), greeting], Code::InvalidArgument),
@@ -53,7 +67,9 @@ async fn a_node_says_hello_first_and_once() {
 #[tokio::test]
 async fn a_stream_without_hello_ends() {
     let plane = Plane::start().await;
-    let mut stream = Stream::open(&plane, Some(&format!("Bearer {NODE_TOKEN}"))).await.unwrap();
+    let mut stream = Stream::open(&plane, Some(&format!("Bearer {NODE_TOKEN}")))
+        .await
+        .unwrap();
     assert_eq!(stream.end().await.code(), Code::InvalidArgument);
 }
 
@@ -67,8 +83,15 @@ async fn a_node_that_acknowledges_nothing_is_disconnected() {
 #[tokio::test]
 async fn a_message_that_is_too_long_ends_the_stream() {
     let plane = Plane::start().await;
-    let mut stream = Stream::open(&plane, Some(&format!("Bearer {NODE_TOKEN}"))).await.unwrap();
-    stream.send(from_node::Message::Hello(Hello { node_id: "x".repeat(1_100_000), ..hello() })).await;
+    let mut stream = Stream::open(&plane, Some(&format!("Bearer {NODE_TOKEN}")))
+        .await
+        .unwrap();
+    stream
+        .send(from_node::Message::Hello(Hello {
+            node_id: "x".repeat(1_100_000),
+            ..hello()
+        }))
+        .await;
     assert_eq!(stream.end().await.code(), Code::OutOfRange);
 }
 
@@ -77,7 +100,12 @@ async fn what_was_not_sent_cannot_be_acknowledged() {
     let plane = Plane::start().await;
     let mut node = Node::ready(&plane).await;
     let next = node.sequence + 1;
-    node.stream.send(from_node::Message::Ack(Ack { sequence: next, revision: 1 })).await;
+    node.stream
+        .send(from_node::Message::Ack(Ack {
+            sequence: next,
+            revision: 1,
+        }))
+        .await;
     assert_eq!(node.stream.end().await.code(), Code::InvalidArgument);
 }
 
@@ -95,20 +123,43 @@ async fn a_new_node_gets_every_live_key() {
 
     let node = Node::ready(&plane).await;
     assert!(!node.welcome.resume);
-    assert_eq!((node.welcome.format, node.welcome.keys, node.welcome.heartbeat_millis), (FORMAT, 2, 1_000));
+    assert_eq!(
+        (
+            node.welcome.format,
+            node.welcome.keys,
+            node.welcome.heartbeat_millis
+        ),
+        (FORMAT, 2, 1_000)
+    );
     assert_eq!(node.snapshot.epoch, plane.store().epoch());
     assert_eq!(node.snapshot.revision, plane.store().revision());
     assert_eq!(node.snapshot.names(), ["expiring", "plain"]);
     let (account, user) = plane.owner().await;
-    for (answer, tier, environment, expires_at) in
-        [(&expiring, "pro", Environment::Test, Some(1_800_000_060)), (&plain, "basic", Environment::Live, None)]
-    {
+    for (answer, tier, environment, expires_at) in [
+        (&expiring, "pro", Environment::Test, Some(1_800_000_060)),
+        (&plain, "basic", Environment::Live, None),
+    ] {
         let held = &node.snapshot.keys[&KeyDigest::of(answer.text("/data/api_key").as_bytes())];
         let (id, name) = (answer.text("/data/key_id"), answer.text("/data/name"));
-        assert_eq!(held, &HeldKey { id, name, expires_at, disabled: false, ..held.clone() });
+        assert_eq!(
+            held,
+            &HeldKey {
+                id,
+                name,
+                expires_at,
+                disabled: false,
+                ..held.clone()
+            }
+        );
         let policy = &node.snapshot.policies[&held.policy];
-        assert_eq!((policy.account.as_str(), policy.user.as_str()), (account.as_str(), user.as_str()));
-        assert_eq!((policy.tier.as_str(), policy.environment), (tier, environment));
+        assert_eq!(
+            (policy.account.as_str(), policy.user.as_str()),
+            (account.as_str(), user.as_str())
+        );
+        assert_eq!(
+            (policy.tier.as_str(), policy.environment),
+            (tier, environment)
+        );
         assert!(!policy.owner_disabled && !policy.account_disabled);
     }
 }
@@ -119,21 +170,35 @@ async fn keys_with_the_same_lists_share_a_policy_of_what_is_enabled() {
     let client = plane.log_in().await;
     let lists = |name: &str, enabled: bool| json!({"name": name, "allowed_ips": ["10.0.0.0/8", {"cidr": "192.0.2.0/24", "enabled": enabled}], "denied_ips": ["::1"]});
     let mut secrets = Vec::new();
-    for asked in [lists("one", false), lists("two", false), lists("three", true), json!({"name": "four"})] {
+    for asked in [
+        lists("one", false),
+        lists("two", false),
+        lists("three", true),
+        json!({"name": "four"}),
+    ] {
         secrets.push(client.generate(asked).await.text("/data/api_key"));
     }
     let node = Node::ready(&plane).await;
-    let policies: Vec<_> =
-        secrets.iter().map(|secret| node.snapshot.keys[&KeyDigest::of(secret.as_bytes())].policy).collect();
+    let policies: Vec<_> = secrets
+        .iter()
+        .map(|secret| node.snapshot.keys[&KeyDigest::of(secret.as_bytes())].policy)
+        .collect();
     assert_eq!(policies[0], policies[1]);
     assert_eq!(node.snapshot.policies.len(), 3);
     let lists = |policy: u64| {
         let addresses = &node.snapshot.policies[&policy].addresses;
-        [&addresses.allow, &addresses.deny].map(|list| list.iter().map(ToString::to_string).collect::<Vec<_>>())
+        [&addresses.allow, &addresses.deny]
+            .map(|list| list.iter().map(ToString::to_string).collect::<Vec<_>>())
     };
     // Behind an allow list a deny list has nothing to say.
     assert_eq!(lists(policies[0]), [vec!["10.0.0.0/8".to_owned()], vec![]]);
-    assert_eq!(lists(policies[2]), [vec!["10.0.0.0/8".to_owned(), "192.0.2.0/24".to_owned()], vec![]]);
+    assert_eq!(
+        lists(policies[2]),
+        [
+            vec!["10.0.0.0/8".to_owned(), "192.0.2.0/24".to_owned()],
+            vec![]
+        ]
+    );
     assert_eq!(lists(policies[3]), [vec![], Vec::<String>::new()]);
 }
 
@@ -146,7 +211,12 @@ async fn a_policy_goes_with_its_last_key_and_comes_back_with_the_next() {
     for round in 0..2 {
         let mut ids = Vec::new();
         for name in ["one", "two"] {
-            ids.push(client.generate(lists(&format!("{name} {round}"))).await.text("/data/key_id"));
+            ids.push(
+                client
+                    .generate(lists(&format!("{name} {round}")))
+                    .await
+                    .text("/data/key_id"),
+            );
             node.publish().await;
         }
         assert_eq!(node.snapshot.policies.len(), 1);
@@ -168,13 +238,21 @@ async fn a_large_snapshot_comes_in_bounded_batches_a_few_at_a_time() {
     for _ in 0..4 {
         assert_eq!(node.take().await.revision, 0);
     }
-    assert!(node.stream.is_silent().await, "a fifth batch came before the first was acknowledged");
+    assert!(
+        node.stream.is_silent().await,
+        "a fifth batch came before the first was acknowledged"
+    );
     node.acknowledge().await;
     let rest = node.publish().await;
-    let bytes = |batch: &latchkey_protocol::Batch| batch.policies.len() + batch.keys.len() + batch.removed_keys.len();
+    let bytes = |batch: &latchkey_protocol::Batch| {
+        batch.policies.len() + batch.keys.len() + batch.removed_keys.len()
+    };
     assert!(rest.len() > 4 && rest.iter().all(|batch| bytes(batch) <= CHUNK_LEN));
     assert_eq!(node.snapshot.keys.len(), 25_000);
-    assert!(made.iter().all(|(secret, id)| &node.snapshot.keys[&secret.digest()].id == id));
+    assert!(
+        made.iter()
+            .all(|(secret, id)| &node.snapshot.keys[&secret.digest()].id == id)
+    );
 }
 
 #[tokio::test]
@@ -194,8 +272,16 @@ async fn changes_during_a_snapshot_are_in_it() {
     node.acknowledge().await;
     node.catch_up(plane.store().revision()).await;
     assert_eq!(node.snapshot.keys.len(), 20_000);
-    assert!(fresh.iter().all(|(secret, _)| node.snapshot.keys.contains_key(&secret.digest())));
-    assert!(made.iter().step_by(100).all(|(secret, _)| !node.snapshot.keys.contains_key(&secret.digest())));
+    assert!(
+        fresh
+            .iter()
+            .all(|(secret, _)| node.snapshot.keys.contains_key(&secret.digest()))
+    );
+    assert!(
+        made.iter()
+            .step_by(100)
+            .all(|(secret, _)| !node.snapshot.keys.contains_key(&secret.digest()))
+    );
 }
 
 #[tokio::test]
@@ -215,12 +301,19 @@ async fn a_node_that_comes_back_gets_the_changes_alone() {
     assert!(node.welcome.resume);
     let batches = node.publish().await;
     assert_eq!(batches.len(), 1);
-    assert!(batches[0].keys.len() < 200 && batches[0].removed_keys.len() == 32, "{batches:?}");
+    assert!(
+        batches[0].keys.len() < 200 && batches[0].removed_keys.len() == 32,
+        "{batches:?}"
+    );
     assert_eq!(node.snapshot.revision, plane.store().revision());
     assert_eq!(node.snapshot, Node::ready(&plane).await.snapshot);
     assert!(!node.snapshot.names().contains(&gone.name.as_str()));
     for (kind, count) in [("resumed", 1.0), ("full", 1.0)] {
-        let metric = plane.metric(&format!("latchkey_stream_snapshots_total{{kind=\"{kind}\"}}")).await;
+        let metric = plane
+            .metric(&format!(
+                "latchkey_stream_snapshots_total{{kind=\"{kind}\"}}"
+            ))
+            .await;
         assert!((metric - count).abs() < f64::EPSILON, "{kind}: {metric}");
     }
 }
@@ -240,7 +333,11 @@ async fn a_node_that_is_very_far_behind_begins_anew() {
     node.publish().await;
     assert_eq!(node.snapshot.keys.len(), 100_001);
     for (kind, count) in [("resumed", 1.0), ("full", 2.0)] {
-        let metric = plane.metric(&format!("latchkey_stream_snapshots_total{{kind=\"{kind}\"}}")).await;
+        let metric = plane
+            .metric(&format!(
+                "latchkey_stream_snapshots_total{{kind=\"{kind}\"}}"
+            ))
+            .await;
         assert!((metric - count).abs() < f64::EPSILON, "{kind}: {metric}");
     }
 }
@@ -254,7 +351,15 @@ async fn a_node_that_missed_nothing_is_told_so() {
     let mut node = Node::connect(&plane, hello(), snapshot.clone()).await;
     let batch = node.take().await;
     let (revision, tag) = (snapshot.revision, snapshot.tag.clone().into());
-    assert_eq!(batch, latchkey_protocol::Batch { sequence: 1, revision, tag, ..Default::default() });
+    assert_eq!(
+        batch,
+        latchkey_protocol::Batch {
+            sequence: 1,
+            revision,
+            tag,
+            ..Default::default()
+        }
+    );
     assert_eq!(node.snapshot, snapshot);
 }
 
@@ -262,7 +367,11 @@ async fn a_node_that_missed_nothing_is_told_so() {
 async fn a_node_of_a_lost_history_begins_anew() {
     let plane = Plane::start().await;
     plane.log_in().await.key("ours").await;
-    let ahead = Snapshot { epoch: plane.store().epoch().to_vec(), revision: 99, ..Snapshot::default() };
+    let ahead = Snapshot {
+        epoch: plane.store().epoch().to_vec(),
+        revision: 99,
+        ..Snapshot::default()
+    };
     let mut node = Node::connect(&plane, hello(), ahead).await;
     assert!(!node.welcome.resume);
     node.publish().await;
@@ -275,12 +384,22 @@ async fn a_change_reaches_every_node_as_it_is_made() {
     let client = plane.log_in().await;
     let mut nodes = Vec::new();
     for instance in 0..3 {
-        let mut node = Node::connect(&plane, Hello { instance, ..hello() }, Snapshot::default()).await;
+        let mut node = Node::connect(
+            &plane,
+            Hello {
+                instance,
+                ..hello()
+            },
+            Snapshot::default(),
+        )
+        .await;
         node.publish().await;
         nodes.push(node);
     }
     let id = client.generate(json!({"name": "CI"})).await;
-    let revision = client.delete(&format!("/v1/keys/{}?wait_ms=0", id.text("/data/key_id"))).await;
+    let revision = client
+        .delete(&format!("/v1/keys/{}?wait_ms=0", id.text("/data/key_id")))
+        .await;
     let revision = revision.number("/data/enforcement/revision");
     for node in &mut nodes {
         node.publish().await;

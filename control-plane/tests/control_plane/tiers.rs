@@ -26,50 +26,88 @@ async fn there_are_those_of_the_contract_until_others_are_put() {
     assert_eq!(put.at("/data/tiers"), &others["tiers"]);
     assert_eq!(client.get("/v1/tiers").await.at("/data"), &others);
 
-    let gold = client.generate(json!({"name": "gold", "tier": "gold", "limits": {"day": 3}})).await;
-    assert_eq!(gold.at("/data/limits"), &json!({"day": 3, "month": 4_294_967_295_u64}));
+    let gold = client
+        .generate(json!({"name": "gold", "tier": "gold", "limits": {"day": 3}}))
+        .await;
+    assert_eq!(
+        gold.at("/data/limits"),
+        &json!({"day": 3, "month": 4_294_967_295_u64})
+    );
     assert_eq!(gold.at("/data/rate_limit"), &Value::Null);
     let basic = client.generate(json!({"name": "basic"})).await;
-    assert_eq!(basic.at("/data/limits"), &json!({}), "no limit, as the operator says");
+    assert_eq!(
+        basic.at("/data/limits"),
+        &json!({}),
+        "no limit, as the operator says"
+    );
     let unknown = client.generate(json!({"name": "x", "tier": "pro"})).await;
     unknown.refused_by(400, "invalid_request", "tier");
-    assert_eq!(unknown.text("/error"), "Field `tier` must be one of gold, basic.");
+    assert_eq!(
+        unknown.text("/error"),
+        "Field `tier` must be one of gold, basic."
+    );
 }
 
 #[tokio::test]
 async fn a_tier_that_is_in_use_stays() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
-    let id = client.generate(json!({"name": "CI", "tier": "pro"})).await.text("/data/key_id");
+    let id = client
+        .generate(json!({"name": "CI", "tier": "pro"}))
+        .await
+        .text("/data/key_id");
     let without = |name: &str| {
         let mut all = contract();
-        all["tiers"].as_array_mut().unwrap().retain(|tier| tier["name"] != name);
+        all["tiers"]
+            .as_array_mut()
+            .unwrap()
+            .retain(|tier| tier["name"] != name);
         all
     };
     let revision = plane.store().revision();
     for name in ["pro", "basic"] {
         let refused = client.put("/v1/tiers", without(name)).await;
         refused.refused_by(409, "tier_in_use", "tiers");
-        assert!(refused.text("/error").contains(&format!("`{name}`")), "{refused:?}");
+        assert!(
+            refused.text("/error").contains(&format!("`{name}`")),
+            "{refused:?}"
+        );
     }
     assert_eq!(client.get("/v1/tiers").await.at("/data"), &contract());
     assert_eq!(plane.store().revision(), revision);
 
     let mut node = Node::ready(&plane).await;
     client.delete(&format!("/v1/keys/{id}?wait_ms=0")).await;
-    assert_eq!(client.put("/v1/tiers?wait_ms=0", without("pro")).await.status, StatusCode::OK);
+    assert_eq!(
+        client
+            .put("/v1/tiers?wait_ms=0", without("pro"))
+            .await
+            .status,
+        StatusCode::OK
+    );
     node.catch_up(plane.store().revision()).await;
-    assert!(node.snapshot.policies.is_empty(), "a policy of a tier that is gone is told of as gone");
-    assert_eq!(client.get(&format!("/v1/keys/{id}")).await.at("/data/limits"), &json!({}));
+    assert!(
+        node.snapshot.policies.is_empty(),
+        "a policy of a tier that is gone is told of as gone"
+    );
+    assert_eq!(
+        client
+            .get(&format!("/v1/keys/{id}"))
+            .await
+            .at("/data/limits"),
+        &json!({})
+    );
 }
 
 #[tokio::test]
 async fn a_tiers_new_limits_reach_its_keys_and_no_others() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
-    for body in
-        [json!({"name": "basic"}), json!({"name": "own", "limits": {"hour": 7}}), json!({"name": "pro", "tier": "pro"})]
-    {
+    for body in [
+        json!({"name": "basic"}),
+        json!({"name": "own", "limits": {"hour": 7}}),
+        json!({"name": "pro", "tier": "pro"}),
+    ] {
         client.generate(body).await;
     }
     let mut node = Node::ready(&plane).await;
@@ -79,10 +117,19 @@ async fn a_tiers_new_limits_reach_its_keys_and_no_others() {
     let (answer, batches) = tokio::join!(client.put("/v1/tiers", others), node.publish());
     assert_eq!(answer.enforcement(), (1, 1));
     let limits = Limits::default().with(Window::Minute, Some(50));
-    assert_eq!(node.snapshot.policy("basic").limits, limits.with(Window::Hour, Some(60)));
-    assert_eq!(node.snapshot.policy("own").limits, limits.with(Window::Hour, Some(7)));
+    assert_eq!(
+        node.snapshot.policy("basic").limits,
+        limits.with(Window::Hour, Some(60))
+    );
+    assert_eq!(
+        node.snapshot.policy("own").limits,
+        limits.with(Window::Hour, Some(7))
+    );
     assert_eq!(node.snapshot.policy("pro"), &pro);
-    let sent = latchkey_policy::record::Records::new(latchkey_policy::record::Kind::Policy, &batches[0].policies);
+    let sent = latchkey_policy::record::Records::new(
+        latchkey_policy::record::Kind::Policy,
+        &batches[0].policies,
+    );
     assert_eq!(sent.count(), 2);
 }
 
@@ -96,16 +143,34 @@ async fn bad_tiers_are_refused_by_field_and_change_nothing() {
         (json!({"tiers": {}}), "tiers"),
         (json!({"tiers": [], "tier": 1}), "tier"),
         (json!({"tiers": [["free", {"minute": 1}]]}), "tiers[0]"),
-        (json!({"tiers": [tier("free"), tier("Free")]}), "tiers[1].name"),
+        (
+            json!({"tiers": [tier("free"), tier("Free")]}),
+            "tiers[1].name",
+        ),
         (json!({"tiers": [tier("free"), tier("")]}), "tiers[1].name"),
-        (json!({"tiers": [tier("free"), tier("free")]}), "tiers[1].name"),
+        (
+            json!({"tiers": [tier("free"), tier("free")]}),
+            "tiers[1].name",
+        ),
         (json!({"tiers": [{"name": "free"}]}), "tiers[0].limits"),
-        (json!({"tiers": [{"name": "free", "limits": null}]}), "tiers[0].limits"),
-        (json!({"tiers": [{"name": "free", "limits": {"minute": 0}}]}), "tiers[0].limits.minute"),
-        (json!({"tiers": [{"name": "free", "limits": {"week": 1}}]}), "tiers[0].limits.week"),
+        (
+            json!({"tiers": [{"name": "free", "limits": null}]}),
+            "tiers[0].limits",
+        ),
+        (
+            json!({"tiers": [{"name": "free", "limits": {"minute": 0}}]}),
+            "tiers[0].limits.minute",
+        ),
+        (
+            json!({"tiers": [{"name": "free", "limits": {"week": 1}}]}),
+            "tiers[0].limits.week",
+        ),
         (json!({"tiers": vec![tier("free"); 257]}), "tiers"),
     ] {
-        client.put("/v1/tiers", body).await.refused_by(400, "invalid_request", field);
+        client
+            .put("/v1/tiers", body)
+            .await
+            .refused_by(400, "invalid_request", field);
     }
     assert_eq!(client.get("/v1/tiers").await.at("/data"), &contract());
     assert_eq!(plane.store().revision(), 1);

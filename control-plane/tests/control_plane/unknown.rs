@@ -1,5 +1,5 @@
-//! What a start does not know: how the past becomes unknown, and for how long nodes count that are in no table. Time that
-//! passes while none runs, or by a clock that is set.
+//! What a start does not know: how the past becomes unknown, and for how long nodes count that are
+//! in no table. Time that passes while none runs, or by a clock that is set.
 
 use crate::harness::Plane;
 use crate::harness::{NODE_TOKEN, START};
@@ -13,7 +13,10 @@ use std::time::{Duration, Instant};
 use tokio::time;
 
 async fn noted_at(plane: &Plane) -> i64 {
-    sqlx::query_scalar("SELECT noted_at FROM meta").fetch_one(&plane.pool().await).await.unwrap()
+    sqlx::query_scalar("SELECT noted_at FROM meta")
+        .fetch_one(&plane.pool().await)
+        .await
+        .unwrap()
 }
 
 /// Waits until it is noted that the control plane runs at `expected`.
@@ -31,24 +34,40 @@ async fn note_is_written_each_second() {
     plane.clock.advance(60);
     is_noted(&plane, START + 60).await;
     plane.crash().await;
-    assert_eq!(enforcement(&create(&plane.log_in().await, "one", 0).await), json!([0, 0, 0, true]));
+    assert_eq!(
+        enforcement(&create(&plane.log_in().await, "one", 0).await),
+        json!([0, 0, 0, true])
+    );
 }
 
 #[tokio::test]
 async fn note_is_not_written_while_a_node_is_not_written_down() {
     let mut plane = Plane::start().await;
     let pool = plane.pool().await;
-    let trigger = "CREATE TRIGGER fails BEFORE INSERT ON nodes BEGIN SELECT RAISE(FAIL, 'full'); END";
+    let trigger =
+        "CREATE TRIGGER fails BEFORE INSERT ON nodes BEGIN SELECT RAISE(FAIL, 'full'); END";
     sqlx::query(trigger).execute(&pool).await.unwrap();
     let node = Node::connect(&plane, hello(), Snapshot::default()).await;
     plane.clock.advance(10);
     time::sleep(Duration::from_millis(2_500)).await;
     assert_eq!(noted_at(&plane).await, START);
     plane.crash().await;
-    sqlx::query("DROP TRIGGER fails").execute(&pool).await.unwrap();
+    sqlx::query("DROP TRIGGER fails")
+        .execute(&pool)
+        .await
+        .unwrap();
     let client = plane.log_in().await;
-    assert_eq!(enforcement(&create(&client, "one", 0).await), json!([1, 0, 1, false]));
-    assert!(client.get("/v1/nodes").await.at("/data/unknown").is_object());
+    assert_eq!(
+        enforcement(&create(&client, "one", 0).await),
+        json!([1, 0, 1, false])
+    );
+    assert!(
+        client
+            .get("/v1/nodes")
+            .await
+            .at("/data/unknown")
+            .is_object()
+    );
     drop(node);
 }
 
@@ -57,17 +76,35 @@ async fn unknown_nodes_count_for_the_longest_limit_that_was_ever_reported() {
     let mut plane = Plane::start_with(&["--node-grace-ms=50"]).await;
     let client = plane.log_in().await;
     for (instance, staleness_seconds) in [(1, 3_600), (2, 60)] {
-        drop(ready(&plane, Hello { instance, staleness_seconds, ..hello() }).await);
+        drop(
+            ready(
+                &plane,
+                Hello {
+                    instance,
+                    staleness_seconds,
+                    ..hello()
+                },
+            )
+            .await,
+        );
         is_lost(&client, &handle(instance)).await;
-        client.delete(&format!("/v1/nodes/{}", handle(instance))).await;
+        client
+            .delete(&format!("/v1/nodes/{}", handle(instance)))
+            .await;
     }
     becomes(&client, 0).await;
     plane.take().shutdown().await;
     plane.clock.advance(6);
     plane.run().await;
     let client = plane.log_in().await;
-    assert_eq!(enforcement(&create(&client, "one", 0).await), json!([1, 0, 1, false]));
-    let left = client.get("/v1/nodes").await.number("/data/unknown/expires_in_seconds");
+    assert_eq!(
+        enforcement(&create(&client, "one", 0).await),
+        json!([1, 0, 1, false])
+    );
+    let left = client
+        .get("/v1/nodes")
+        .await
+        .number("/data/unknown/expires_in_seconds");
     assert!((3_590..=3_600).contains(&left), "{left}");
     // Whoever forgets them says that no such node serves.
     client.delete("/v1/nodes/unknown").await;
@@ -75,7 +112,10 @@ async fn unknown_nodes_count_for_the_longest_limit_that_was_ever_reported() {
     plane.clock.advance(6);
     plane.run().await;
     let left = plane.log_in().await.get("/v1/nodes").await;
-    let left = left.body.pointer("/data/unknown/expires_in_seconds").map(|left| left.as_u64().unwrap());
+    let left = left
+        .body
+        .pointer("/data/unknown/expires_in_seconds")
+        .map(|left| left.as_u64().unwrap());
     assert!(left.is_none_or(|left| left <= 1), "{left:?}");
 }
 
@@ -83,22 +123,46 @@ async fn unknown_nodes_count_for_the_longest_limit_that_was_ever_reported() {
 async fn unknown_nodes_count_without_an_end_once_a_node_had_no_limit() {
     let mut plane = Plane::start_with(&["--node-grace-ms=50"]).await;
     let client = plane.log_in().await;
-    drop(ready(&plane, Hello { staleness_seconds: 0, ..hello() }).await);
+    drop(
+        ready(
+            &plane,
+            Hello {
+                staleness_seconds: 0,
+                ..hello()
+            },
+        )
+        .await,
+    );
     is_lost(&client, &handle(INSTANCE)).await;
-    client.delete(&format!("/v1/nodes/{}", handle(INSTANCE))).await;
+    client
+        .delete(&format!("/v1/nodes/{}", handle(INSTANCE)))
+        .await;
     plane.take().shutdown().await;
     plane.clock.advance(6);
     plane.run().await;
     let client = plane.log_in().await;
-    assert_eq!(client.get("/v1/nodes").await.at("/data/unknown"), &json!({}));
-    assert_eq!(enforcement(&create(&client, "one", 0).await), json!([1, 0, 1, false]));
+    assert_eq!(
+        client.get("/v1/nodes").await.at("/data/unknown"),
+        &json!({})
+    );
+    assert_eq!(
+        enforcement(&create(&client, "one", 0).await),
+        json!([1, 0, 1, false])
+    );
 }
 
 #[tokio::test]
 async fn clock_that_is_set_makes_no_lost_node_expire() {
     let plane = Plane::start_with(&["--node-grace-ms=50"]).await;
     let client = plane.log_in().await;
-    let node = ready(&plane, Hello { staleness_seconds: 3, ..hello() }).await;
+    let node = ready(
+        &plane,
+        Hello {
+            staleness_seconds: 3,
+            ..hello()
+        },
+    )
+    .await;
     let lost = Instant::now();
     drop(node);
     is_lost(&client, &handle(INSTANCE)).await;
@@ -107,16 +171,30 @@ async fn clock_that_is_set_makes_no_lost_node_expire() {
         time::sleep(Duration::from_millis(500)).await;
         // Sessions end by the clock.
         let counted = total(&plane.log_in().await).await;
-        assert!(counted == 1 || lost.elapsed() >= Duration::from_secs(3), "{seconds}");
+        assert!(
+            counted == 1 || lost.elapsed() >= Duration::from_secs(3),
+            "{seconds}"
+        );
     }
     becomes(&plane.log_in().await, 0).await;
-    assert!(lost.elapsed() >= Duration::from_secs(3), "{:?}", lost.elapsed());
+    assert!(
+        lost.elapsed() >= Duration::from_secs(3),
+        "{:?}",
+        lost.elapsed()
+    );
 }
 
 #[tokio::test]
 async fn time_that_a_node_was_lost_adds_up_across_restarts() {
     let mut plane = Plane::start_with(&["--node-grace-ms=50"]).await;
-    let node = ready(&plane, Hello { staleness_seconds: 6, ..hello() }).await;
+    let node = ready(
+        &plane,
+        Hello {
+            staleness_seconds: 6,
+            ..hello()
+        },
+    )
+    .await;
     let lost = Instant::now();
     drop(node);
     is_lost(&plane.log_in().await, &handle(INSTANCE)).await;
@@ -124,27 +202,64 @@ async fn time_that_a_node_was_lost_adds_up_across_restarts() {
         time::sleep(Duration::from_millis(2_500)).await;
         plane.restart().await;
         let counted = total(&plane.log_in().await).await;
-        assert!(counted == 1 || lost.elapsed() >= Duration::from_secs(6), "it expired early");
+        assert!(
+            counted == 1 || lost.elapsed() >= Duration::from_secs(6),
+            "it expired early"
+        );
     }
     // Of each process up to a second is not noted.
     let restarted = Instant::now();
     becomes(&plane.log_in().await, 0).await;
-    assert!(restarted.elapsed() < Duration::from_secs(5), "{:?}", restarted.elapsed());
+    assert!(
+        restarted.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        restarted.elapsed()
+    );
 }
 
 #[tokio::test]
 async fn longer_limit_is_written_down_before_welcome() {
     let plane = Plane::start().await;
-    let held = ready(&plane, Hello { staleness_seconds: 60, ..hello() }).await.snapshot;
-    let writer = plane.pool().await.begin_with("BEGIN IMMEDIATE").await.unwrap();
-    let mut stream = Stream::open(&plane, Some(&format!("Bearer {NODE_TOKEN}"))).await.unwrap();
-    let longer = complete(Hello { staleness_seconds: DAY, ..hello() }, &held);
+    let held = ready(
+        &plane,
+        Hello {
+            staleness_seconds: 60,
+            ..hello()
+        },
+    )
+    .await
+    .snapshot;
+    let writer = plane
+        .pool()
+        .await
+        .begin_with("BEGIN IMMEDIATE")
+        .await
+        .unwrap();
+    let mut stream = Stream::open(&plane, Some(&format!("Bearer {NODE_TOKEN}")))
+        .await
+        .unwrap();
+    let longer = complete(
+        Hello {
+            staleness_seconds: DAY,
+            ..hello()
+        },
+        &held,
+    );
     stream.send(from_node::Message::Hello(longer)).await;
-    assert!(stream.is_silent().await, "it is served before it is written down");
+    assert!(
+        stream.is_silent().await,
+        "it is served before it is written down"
+    );
     writer.rollback().await.unwrap();
-    assert!(matches!(stream.next().await, Ok(to_node::Message::Welcome(_))));
+    assert!(matches!(
+        stream.next().await,
+        Ok(to_node::Message::Welcome(_))
+    ));
     let pool = plane.pool().await;
-    let written: i64 = sqlx::query_scalar("SELECT staleness FROM nodes").fetch_one(&pool).await.unwrap();
+    let written: i64 = sqlx::query_scalar("SELECT staleness FROM nodes")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
     assert_eq!(written.unsigned_abs(), DAY);
 }
 
@@ -153,7 +268,15 @@ async fn restore_without_a_readable_database_does_not_know_all_nodes() {
     for former in [None, Some("no database")] {
         let mut plane = Plane::start().await;
         plane.create_keys("kept", 1).await;
-        let held = ready(&plane, Hello { staleness_seconds: DAY, ..hello() }).await.snapshot;
+        let held = ready(
+            &plane,
+            Hello {
+                staleness_seconds: DAY,
+                ..hello()
+            },
+        )
+        .await
+        .snapshot;
         let file = plane.database().with_extension("backup");
         backup(&plane.database(), &file).await.unwrap();
         plane.take().shutdown().await;
@@ -164,13 +287,25 @@ async fn restore_without_a_readable_database_does_not_know_all_nodes() {
         restore(&file, &plane.database(), true, 5).await.unwrap();
         plane.run().await;
         let client = plane.log_in().await;
-        assert_eq!(enforcement(&create(&client, "new", 0).await), json!([2, 0, 2, false]), "{former:?}");
+        assert_eq!(
+            enforcement(&create(&client, "new", 0).await),
+            json!([2, 0, 2, false]),
+            "{former:?}"
+        );
         let nodes = client.get("/v1/nodes").await;
         assert_eq!(nodes.text("/data/nodes/0/handle"), handle(INSTANCE));
         let left = nodes.number("/data/unknown/expires_in_seconds");
         assert!((DAY - 60..=DAY).contains(&left), "{left}");
         // Its epoch needs nobody's confirmation.
-        let mut node = Node::connect(&plane, Hello { staleness_seconds: DAY, ..hello() }, held).await;
+        let mut node = Node::connect(
+            &plane,
+            Hello {
+                staleness_seconds: DAY,
+                ..hello()
+            },
+            held,
+        )
+        .await;
         assert!(!node.welcome.resume);
         node.publish().await;
         assert_eq!(node.snapshot.names(), ["kept-0", "new"]);

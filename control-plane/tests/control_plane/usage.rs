@@ -1,4 +1,5 @@
-//! Usage: what nodes report counts once, what others must know of it reaches them, and people see it.
+//! Usage: what nodes report counts once, what others must know of it reaches them, and people see
+//! it.
 
 use crate::harness::{Client, NODE_TOKEN, Plane, START};
 use crate::node::{Node, Snapshot, Stream, former_hello, hello};
@@ -25,31 +26,56 @@ const KINDS: [(Window, Kind); 4] = [
 
 /// All four windows at a time, with the same count in each.
 fn windows(at: i64, count: u32) -> Vec<WindowCount> {
-    let window = |(window, kind): (Window, Kind)| WindowCount { kind: kind.into(), number: window.number(at), count };
+    let window = |(window, kind): (Window, Kind)| WindowCount {
+        kind: kind.into(),
+        number: window.number(at),
+        count,
+    };
     KINDS.into_iter().map(window).collect()
 }
 
 /// A key of which so many requests were admitted, all of them just now.
 fn admitted(key: u64, count: u32) -> KeyUsage {
     let windows = windows(START, count);
-    KeyUsage { key, requests: vec![count.into()], windows, last_uses: used(1, START, &[]) }
+    KeyUsage {
+        key,
+        requests: vec![count.into()],
+        windows,
+        last_uses: used(1, START, &[]),
+    }
 }
 
 /// The last use of one secret.
 fn used(secret: u32, at: i64, ip: &[u8]) -> Vec<LastUse> {
-    vec![LastUse { secret, at, ip: ip.to_vec() }]
+    vec![LastUse {
+        secret,
+        at,
+        ip: ip.to_vec(),
+    }]
 }
 
 /// A node of its own, with all that there is.
 async fn node(plane: &Plane, instance: u64) -> Node {
-    let mut node = Node::connect(plane, Hello { instance, ..hello() }, Snapshot::default()).await;
+    let mut node = Node::connect(
+        plane,
+        Hello {
+            instance,
+            ..hello()
+        },
+        Snapshot::default(),
+    )
+    .await;
     node.publish().await;
     node
 }
 
 /// What a key's answer says of its use.
 async fn shown(client: &Client<'_>, id: &str) -> Value {
-    client.get(&format!("/v1/keys/{id}")).await.at("/data").clone()
+    client
+        .get(&format!("/v1/keys/{id}"))
+        .await
+        .at("/data")
+        .clone()
 }
 
 /// When it begins, key, code, requests.
@@ -60,9 +86,20 @@ async fn buckets(client: &Client<'_>, query: &str) -> Vec<Bucket> {
     let text = |bucket: &Value, field: &str| bucket[field].as_str().unwrap().to_owned();
     let bucket = |bucket: &Value| {
         let requests = bucket["requests"].as_u64().unwrap();
-        (text(bucket, "start"), text(bucket, "key_id"), text(bucket, "code"), requests)
+        (
+            text(bucket, "start"),
+            text(bucket, "key_id"),
+            text(bucket, "code"),
+            requests,
+        )
     };
-    answer.at("/data/buckets").as_array().unwrap().iter().map(bucket).collect()
+    answer
+        .at("/data/buckets")
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(bucket)
+        .collect()
 }
 
 #[tokio::test]
@@ -73,26 +110,58 @@ async fn what_is_reported_is_shown_with_the_key() {
     let nothing = json!({"allowed": 0, "disabled_key": 0, "expired_key": 0, "ip_denied": 0, "out_of_scope": 0,
         "missing_permission": 0, "subaccount_denied": 0, "rate_limited": 0});
     let unused = shown(&client, &id).await;
-    assert_eq!(unused["usage"], json!({"requests_today": 0, "requests_this_month": 0, "by_code": nothing}));
-    assert_eq!((&unused["last_used_at"], &unused["last_used_ip"]), (&Value::Null, &Value::Null));
+    assert_eq!(
+        unused["usage"],
+        json!({"requests_today": 0, "requests_this_month": 0, "by_code": nothing})
+    );
+    assert_eq!(
+        (&unused["last_used_at"], &unused["last_used_ip"]),
+        (&Value::Null, &Value::Null)
+    );
 
     let mut node = node(&plane, 1).await;
     let key = node.snapshot.key("CI").number;
     let last_uses = used(1, START, &[192, 0, 2, 7]);
-    node.count(vec![KeyUsage { requests: vec![3, 0, 0, 2, 0, 0, 0, 1], last_uses, ..admitted(key, 3) }]).await;
+    node.count(vec![KeyUsage {
+        requests: vec![3, 0, 0, 2, 0, 0, 0, 1],
+        last_uses,
+        ..admitted(key, 3)
+    }])
+    .await;
     let used = shown(&client, &id).await;
     let mut by_code = nothing;
-    (by_code["allowed"], by_code["ip_denied"], by_code["rate_limited"]) = (json!(3), json!(2), json!(1));
-    assert_eq!(used["usage"], json!({"requests_today": 3, "requests_this_month": 3, "by_code": by_code}));
-    assert_eq!((&used["last_used_at"], &used["last_used_ip"]), (&json!("2027-01-15T08:00:00Z"), &json!("192.0.2.7")));
+    (
+        by_code["allowed"],
+        by_code["ip_denied"],
+        by_code["rate_limited"],
+    ) = (json!(3), json!(2), json!(1));
+    assert_eq!(
+        used["usage"],
+        json!({"requests_today": 3, "requests_this_month": 3, "by_code": by_code})
+    );
+    assert_eq!(
+        (&used["last_used_at"], &used["last_used_ip"]),
+        (&json!("2027-01-15T08:00:00Z"), &json!("192.0.2.7"))
+    );
     let listed = client.get("/v1/keys").await;
-    assert_eq!(listed.at("/data/keys/0/last_used_at"), "2027-01-15T08:00:00Z");
+    assert_eq!(
+        listed.at("/data/keys/0/last_used_at"),
+        "2027-01-15T08:00:00Z"
+    );
     assert_eq!(listed.at("/data/keys/0/last_used_ip"), "192.0.2.7");
-    for (metric, value) in [("reports_total", 1.0), ("keys_total", 1.0), ("commit_seconds_count", 1.0)] {
+    for (metric, value) in [
+        ("reports_total", 1.0),
+        ("keys_total", 1.0),
+        ("commit_seconds_count", 1.0),
+    ] {
         let metric = plane.metric(&format!("latchkey_usage_{metric}")).await;
         assert!((metric - value).abs() < f64::EPSILON, "{metric}");
     }
-    assert_eq!(plane.store().revision(), node.snapshot.revision, "usage is no revision");
+    assert_eq!(
+        plane.store().revision(),
+        node.snapshot.revision,
+        "usage is no revision"
+    );
 }
 
 #[tokio::test]
@@ -102,10 +171,18 @@ async fn a_day_begins_at_midnight_and_a_month_on_the_first() {
     let mut node = node(&plane, 1).await;
     let key = node.snapshot.key("CI").number;
     node.count(vec![admitted(key, 5)]).await;
-    for (seconds, today, month) in [(16 * 3_600 - 1, 5, 5), (1, 0, 5), (16 * 86_400 - 1, 0, 5), (1, 0, 0)] {
+    for (seconds, today, month) in [
+        (16 * 3_600 - 1, 5, 5),
+        (1, 0, 5),
+        (16 * 86_400 - 1, 0, 5),
+        (1, 0, 0),
+    ] {
         plane.clock.advance(seconds);
         let usage = shown(&plane.log_in().await, &id).await["usage"].clone();
-        let seen = (usage["requests_today"].as_u64(), usage["requests_this_month"].as_u64());
+        let seen = (
+            usage["requests_today"].as_u64(),
+            usage["requests_this_month"].as_u64(),
+        );
         assert_eq!(seen, (Some(today), Some(month)));
         assert_eq!(usage["by_code"]["allowed"], month, "after {seconds}");
     }
@@ -127,15 +204,29 @@ async fn the_last_use_is_the_latest_of_any_node_and_never_in_the_future() {
     one.count(vec![used(1, START - 10, &[192, 0, 2, 1])]).await;
     two.count(vec![used(1, START - 20, &[192, 0, 2, 2])]).await;
     let last = shown(&client, &id).await;
-    assert_eq!((&last["last_used_at"], &last["last_used_ip"]), (&json!("2027-01-15T07:59:50Z"), &json!("192.0.2.1")));
+    assert_eq!(
+        (&last["last_used_at"], &last["last_used_ip"]),
+        (&json!("2027-01-15T07:59:50Z"), &json!("192.0.2.1"))
+    );
     // Its clock is ahead.
-    two.count(vec![used(2, START + 500, &[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2])]).await;
+    two.count(vec![used(
+        2,
+        START + 500,
+        &[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2],
+    )])
+    .await;
     let last = shown(&client, &id).await;
-    assert_eq!((&last["last_used_at"], &last["last_used_ip"]), (&json!("2027-01-15T08:00:00Z"), &json!("2001:db8::2")));
+    assert_eq!(
+        (&last["last_used_at"], &last["last_used_ip"]),
+        (&json!("2027-01-15T08:00:00Z"), &json!("2001:db8::2"))
+    );
     plane.clock.advance(5);
     one.count(vec![used(2, START + 4, &[])]).await;
     let last = shown(&client, &id).await;
-    assert_eq!((&last["last_used_at"], &last["last_used_ip"]), (&json!("2027-01-15T08:00:04Z"), &Value::Null));
+    assert_eq!(
+        (&last["last_used_at"], &last["last_used_ip"]),
+        (&json!("2027-01-15T08:00:04Z"), &Value::Null)
+    );
 }
 
 #[tokio::test]
@@ -154,7 +245,10 @@ async fn a_total_that_is_repeated_counts_once() {
     node.report(vec![admitted(key, 9)]).await;
     node.all_stored().await;
     let usage = shown(&client, &id).await["usage"].clone();
-    assert_eq!((&usage["requests_today"], &usage["by_code"]["allowed"]), (&json!(9), &json!(9)));
+    assert_eq!(
+        (&usage["requests_today"], &usage["by_code"]["allowed"]),
+        (&json!(9), &json!(9))
+    );
 }
 
 #[tokio::test]
@@ -168,18 +262,28 @@ async fn a_total_that_went_down_counts_nothing_unless_it_is_of_version_0_1() {
     let key = node.snapshot.key("CI").number;
     let total = |allowed: u64, limited: u64| {
         let requests = vec![allowed, 0, 0, 0, 0, 0, 0, limited];
-        vec![KeyUsage { key, requests, ..KeyUsage::default() }]
+        vec![KeyUsage {
+            key,
+            requests,
+            ..KeyUsage::default()
+        }]
     };
     for (allowed, limited) in [(100, 20), (40, 20), (50, 30)] {
         newer.count(total(allowed, limited)).await;
     }
     let by_code = shown(&client, &id).await["usage"]["by_code"].clone();
-    assert_eq!((&by_code["allowed"], &by_code["rate_limited"]), (&json!(100), &json!(30)));
+    assert_eq!(
+        (&by_code["allowed"], &by_code["rate_limited"]),
+        (&json!(100), &json!(30))
+    );
     node.count(total(10, 2)).await;
     node.count(total(4, 2)).await;
     node.count(total(5, 3)).await;
     let by_code = shown(&client, &id).await["usage"]["by_code"].clone();
-    assert_eq!((&by_code["allowed"], &by_code["rate_limited"]), (&json!(115), &json!(35)));
+    assert_eq!(
+        (&by_code["allowed"], &by_code["rate_limited"]),
+        (&json!(115), &json!(35))
+    );
 }
 
 #[tokio::test]
@@ -192,17 +296,36 @@ async fn a_report_whose_acknowledgement_was_lost_with_the_control_plane_counts_o
     let pool = plane.pool().await;
     let stored = "SELECT COUNT(*) FROM node_usage";
     let started = Instant::now();
-    while sqlx::query_scalar::<_, i64>(stored).fetch_one(&pool).await.unwrap() == 0 {
-        assert!(started.elapsed() < Duration::from_secs(20), "it was never stored");
+    while sqlx::query_scalar::<_, i64>(stored)
+        .fetch_one(&pool)
+        .await
+        .unwrap()
+        == 0
+    {
+        assert!(
+            started.elapsed() < Duration::from_secs(20),
+            "it was never stored"
+        );
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     plane.restart().await;
-    let mut node = Node::connect(&plane, Hello { instance: 1, ..hello() }, node.snapshot).await;
+    let mut node = Node::connect(
+        &plane,
+        Hello {
+            instance: 1,
+            ..hello()
+        },
+        node.snapshot,
+    )
+    .await;
     node.publish().await;
     node.count(vec![admitted(key, 5)]).await;
     let client = plane.log_in().await;
     let usage = shown(&client, &id).await["usage"].clone();
-    assert_eq!((&usage["requests_today"], &usage["by_code"]["allowed"]), (&json!(5), &json!(5)));
+    assert_eq!(
+        (&usage["requests_today"], &usage["by_code"]["allowed"]),
+        (&json!(5), &json!(5))
+    );
     assert_eq!(buckets(&client, "").await.len(), 1);
 }
 
@@ -214,31 +337,74 @@ async fn hostile_reports_end_the_stream_and_change_nothing() {
     let key = node(&plane, 1).await.snapshot.key("CI").number;
     let good = admitted(key, 5);
     for keys in [
-        vec![KeyUsage { requests: vec![1; 9], ..good.clone() }],
-        vec![KeyUsage { requests: vec![u64::MAX], ..good.clone() }],
-        vec![KeyUsage { windows: vec![WindowCount { kind: 5, number: 1, count: 1 }], ..good.clone() }],
-        vec![KeyUsage { windows: [windows(START, 1), windows(START, 1)].concat(), ..good.clone() }],
-        vec![KeyUsage { last_uses: used(1, i64::MIN, &[]), ..good.clone() }],
-        vec![KeyUsage { last_uses: used(1, 0, &[1; 15]), ..good.clone() }],
-        vec![KeyUsage { last_uses: used(0, 0, &[]), ..good.clone() }],
-        vec![KeyUsage { last_uses: [1, 2, 3].map(|secret| used(secret, 0, &[])).concat(), ..good.clone() }],
+        vec![KeyUsage {
+            requests: vec![1; 9],
+            ..good.clone()
+        }],
+        vec![KeyUsage {
+            requests: vec![u64::MAX],
+            ..good.clone()
+        }],
+        vec![KeyUsage {
+            windows: vec![WindowCount {
+                kind: 5,
+                number: 1,
+                count: 1,
+            }],
+            ..good.clone()
+        }],
+        vec![KeyUsage {
+            windows: [windows(START, 1), windows(START, 1)].concat(),
+            ..good.clone()
+        }],
+        vec![KeyUsage {
+            last_uses: used(1, i64::MIN, &[]),
+            ..good.clone()
+        }],
+        vec![KeyUsage {
+            last_uses: used(1, 0, &[1; 15]),
+            ..good.clone()
+        }],
+        vec![KeyUsage {
+            last_uses: used(0, 0, &[]),
+            ..good.clone()
+        }],
+        vec![KeyUsage {
+            last_uses: [1, 2, 3].map(|secret| used(secret, 0, &[])).concat(),
+            ..good.clone()
+        }],
         vec![KeyUsage::default(); 10_001],
     ] {
         let mut node = node(&plane, 1).await;
-        let usage = Usage { sequence: 1, keys: [vec![good.clone()], keys].concat() };
+        let usage = Usage {
+            sequence: 1,
+            keys: [vec![good.clone()], keys].concat(),
+        };
         node.stream.send(from_node::Message::Usage(usage)).await;
         assert_eq!(node.stream.end().await.code(), Code::InvalidArgument);
     }
     for sequences in [vec![0], vec![2, 2], vec![5, 4]] {
         let mut node = node(&plane, 1).await;
         for sequence in sequences {
-            node.stream.send(from_node::Message::Usage(Usage { sequence, keys: Vec::new() })).await;
+            node.stream
+                .send(from_node::Message::Usage(Usage {
+                    sequence,
+                    keys: Vec::new(),
+                }))
+                .await;
         }
         assert_eq!(node.stream.end().await.code(), Code::InvalidArgument);
     }
     // Before Hello nobody has anything to report.
-    let mut stream = Stream::open(&plane, Some(&format!("Bearer {NODE_TOKEN}"))).await.unwrap();
-    stream.send(from_node::Message::Usage(Usage { sequence: 1, keys: vec![good] })).await;
+    let mut stream = Stream::open(&plane, Some(&format!("Bearer {NODE_TOKEN}")))
+        .await
+        .unwrap();
+    stream
+        .send(from_node::Message::Usage(Usage {
+            sequence: 1,
+            keys: vec![good],
+        }))
+        .await;
     assert_eq!(stream.end().await.code(), Code::InvalidArgument);
     assert_eq!(shown(&client, &id).await["usage"]["by_code"]["allowed"], 0);
 }
@@ -255,14 +421,30 @@ async fn what_means_nothing_here_is_passed_over() {
         admitted(0, 5),
         admitted(key + 1, 5),
         admitted(u64::MAX, 5),
-        KeyUsage { key, requests: vec![most], windows: windows(i64::MAX, u32::MAX), ..KeyUsage::default() },
+        KeyUsage {
+            key,
+            requests: vec![most],
+            windows: windows(i64::MAX, u32::MAX),
+            ..KeyUsage::default()
+        },
     ];
     node.count(keys).await;
     // More than the largest bucket holds.
-    node.count(vec![KeyUsage { key, requests: vec![1], ..KeyUsage::default() }]).await;
+    node.count(vec![KeyUsage {
+        key,
+        requests: vec![1],
+        ..KeyUsage::default()
+    }])
+    .await;
     let usage = shown(&client, &id).await["usage"].clone();
-    assert_eq!((&usage["requests_today"], &usage["by_code"]["allowed"]), (&json!(0), &json!(most)));
-    let rows: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM node_usage").fetch_one(&plane.pool().await).await.unwrap();
+    assert_eq!(
+        (&usage["requests_today"], &usage["by_code"]["allowed"]),
+        (&json!(0), &json!(most))
+    );
+    let rows: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM node_usage")
+        .fetch_one(&plane.pool().await)
+        .await
+        .unwrap();
     assert_eq!(rows, 1);
 }
 
@@ -294,13 +476,19 @@ async fn while_usage_cannot_be_stored_streams_go_on() {
     let key = node.snapshot.key("CI").number;
     let pool = plane.pool().await;
     let mut blocked = pool.acquire().await.unwrap();
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut *blocked).await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE")
+        .execute(&mut *blocked)
+        .await
+        .unwrap();
     // More than are taken without an acknowledgement.
     for count in 1..=6 {
         node.report(vec![admitted(key, count)]).await;
     }
     assert_eq!(node.stream.heartbeat().await, plane.store().revision());
-    sqlx::query("ROLLBACK").execute(&mut *blocked).await.unwrap();
+    sqlx::query("ROLLBACK")
+        .execute(&mut *blocked)
+        .await
+        .unwrap();
     node.all_stored().await;
     assert_eq!(shown(&client, &id).await["usage"]["by_code"]["allowed"], 6);
 }

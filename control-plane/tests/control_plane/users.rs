@@ -7,7 +7,11 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 fn owner_grants(policy: &PolicyRecord) -> Vec<String> {
-    policy.owner_grants.iter().map(ToString::to_string).collect()
+    policy
+        .owner_grants
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 #[tokio::test]
@@ -28,9 +32,17 @@ async fn a_new_user_is_shown_and_can_log_in() {
         "subaccounts": [sub], "disabled": false, "created_at": "2027-01-15T08:00:00Z",
     });
     assert_eq!(made.at("/data"), &expected);
-    assert_eq!(client.get(&format!("/v1/users/{id}")).await.at("/data"), &expected);
+    assert_eq!(
+        client.get(&format!("/v1/users/{id}")).await.at("/data"),
+        &expected
+    );
     let first = client.get("/v1/users?limit=1").await;
-    let listed = client.get(&format!("/v1/users?limit=1&cursor={}", first.text("/data/next_cursor"))).await;
+    let listed = client
+        .get(&format!(
+            "/v1/users?limit=1&cursor={}",
+            first.text("/data/next_cursor")
+        ))
+        .await;
     assert_eq!(
         listed.at("/data"),
         &json!({"users": [expected], "total": 2, "total_is_estimate": false, "next_cursor": null})
@@ -38,7 +50,10 @@ async fn a_new_user_is_shown_and_can_log_in() {
     assert_eq!(first.at("/data/users/0/email"), EMAIL);
     assert_eq!(first.at("/data/users/0/roles"), &json!(["admin"]));
     assert_eq!(first.at("/data/users/0/subaccounts"), "all");
-    assert_eq!(plane.log_in_as("zoe@example.com", PASSWORD).await.status, StatusCode::OK);
+    assert_eq!(
+        plane.log_in_as("zoe@example.com", PASSWORD).await.status,
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]
@@ -58,28 +73,48 @@ async fn a_bad_user_is_refused_by_field() {
         (json!({"roles": null}), "roles"),
         (json!({"permissions": ["dns:"]}), "permissions[0]"),
         (json!({"permissions": vec!["dns:read"; 257]}), "permissions"),
-        (json!({"subaccounts": ["sub_000000000000"]}), "subaccounts[0]"),
+        (
+            json!({"subaccounts": ["sub_000000000000"]}),
+            "subaccounts[0]",
+        ),
         (json!({"subaccounts": "some"}), "subaccounts"),
         (json!({"name": "Zoe"}), "name"),
     ] {
-        client.patch(&path, change.clone()).await.refused_by(400, "invalid_request", field);
+        client
+            .patch(&path, change.clone())
+            .await
+            .refused_by(400, "invalid_request", field);
         if field == "roles" {
             continue;
         }
         let mut body = json!({"email": "new@localhost", "password": PASSWORD});
-        body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        body.as_object_mut()
+            .unwrap()
+            .extend(change.as_object().unwrap().clone());
         let answer = client.send(Method::POST, "/v1/users", body).await;
         answer.refused_by(400, "invalid_request", field);
-        assert!(!answer.body.to_string().contains(&"x".repeat(11)), "a password is told");
+        assert!(
+            !answer.body.to_string().contains(&"x".repeat(11)),
+            "a password is told"
+        );
     }
     for field in ["email", "password"] {
         let mut body = json!({"email": "new@localhost", "password": PASSWORD});
         body.as_object_mut().unwrap().remove(field);
-        client.send(Method::POST, "/v1/users", body).await.refused_by(400, "invalid_request", field);
+        client
+            .send(Method::POST, "/v1/users", body)
+            .await
+            .refused_by(400, "invalid_request", field);
     }
     let taken = json!({"email": "ZOE@localhost", "password": PASSWORD});
-    client.send(Method::POST, "/v1/users", taken).await.refused_by(409, "email_taken", "email");
-    client.patch(&path, json!({"email": EMAIL})).await.refused_by(409, "email_taken", "email");
+    client
+        .send(Method::POST, "/v1/users", taken)
+        .await
+        .refused_by(409, "email_taken", "email");
+    client
+        .patch(&path, json!({"email": EMAIL}))
+        .await
+        .refused_by(409, "email_taken", "email");
     assert_eq!(client.get("/v1/users").await.number("/data/total"), 2);
 }
 
@@ -87,16 +122,40 @@ async fn a_bad_user_is_refused_by_field() {
 async fn nobody_gives_what_they_do_not_hold() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
-    let [dev, prod] = [admin.subaccount("dev").await, admin.subaccount("prod").await];
+    let [dev, prod] = [
+        admin.subaccount("dev").await,
+        admin.subaccount("prod").await,
+    ];
     let permissions = ["account:*", "vm:read", "dns:read"];
-    admin.user("some@localhost", json!({"permissions": permissions, "subaccounts": [dev]})).await;
+    admin
+        .user(
+            "some@localhost",
+            json!({"permissions": permissions, "subaccounts": [dev]}),
+        )
+        .await;
     let client = plane.client("some@localhost").await;
     let revision = plane.store().revision();
     for (given, code, field) in [
-        (json!({"roles": ["dns_manager"]}), "missing_permission", "roles"),
-        (json!({"permissions": ["dns:read", "vm:*"]}), "missing_permission", "permissions"),
-        (json!({"permissions": ["*:read"]}), "missing_permission", "permissions"),
-        (json!({"allowed_subaccounts": [dev, prod]}), "subaccount_denied", "allowed_subaccounts[1]"),
+        (
+            json!({"roles": ["dns_manager"]}),
+            "missing_permission",
+            "roles",
+        ),
+        (
+            json!({"permissions": ["dns:read", "vm:*"]}),
+            "missing_permission",
+            "permissions",
+        ),
+        (
+            json!({"permissions": ["*:read"]}),
+            "missing_permission",
+            "permissions",
+        ),
+        (
+            json!({"allowed_subaccounts": [dev, prod]}),
+            "subaccount_denied",
+            "allowed_subaccounts[1]",
+        ),
     ] {
         let mut key = given.clone();
         key["name"] = json!("CI");
@@ -108,18 +167,36 @@ async fn nobody_gives_what_they_do_not_hold() {
             user["subaccounts"] = subaccounts;
         }
         let field = field.strip_prefix("allowed_").unwrap_or(field);
-        client.send(Method::POST, "/v1/users", user).await.refused_by(403, code, field);
+        client
+            .send(Method::POST, "/v1/users", user)
+            .await
+            .refused_by(403, code, field);
     }
     let all = json!({"email": "new@localhost", "password": PASSWORD, "subaccounts": "all"});
-    client.send(Method::POST, "/v1/users", all).await.refused_by(403, "subaccount_denied", "subaccounts");
+    client
+        .send(Method::POST, "/v1/users", all)
+        .await
+        .refused_by(403, "subaccount_denied", "subaccounts");
     assert_eq!(plane.store().revision(), revision);
 
     let given = json!({"name": "CI", "permissions": ["account:users:read", "dns:read"], "allowed_subaccounts": [dev]});
     assert_eq!(client.generate(given).await.status, StatusCode::CREATED);
-    client.user("new@localhost", json!({"permissions": ["vm:read"]})).await;
+    client
+        .user("new@localhost", json!({"permissions": ["vm:read"]}))
+        .await;
     let new = admin.get("/v1/users?search=new@").await;
-    assert_eq!(new.at("/data/users/0/subaccounts"), &json!([dev]), "by default those of whoever made them");
-    assert!(client.generate(json!({"name": "x", "roles": ["admin"]})).await.text("/error").contains("`admin`"));
+    assert_eq!(
+        new.at("/data/users/0/subaccounts"),
+        &json!([dev]),
+        "by default those of whoever made them"
+    );
+    assert!(
+        client
+            .generate(json!({"name": "x", "roles": ["admin"]}))
+            .await
+            .text("/error")
+            .contains("`admin`")
+    );
 }
 
 #[tokio::test]
@@ -131,18 +208,49 @@ async fn who_holds_more_cannot_be_changed() {
     let manager_path = admin.user("manager@localhost", manager).await;
     let peer = json!({"permissions": ["dns:read"], "subaccounts": [dev]});
     let peer = admin.user("peer@localhost", peer).await;
-    let everywhere = admin.user("everywhere@localhost", json!({"permissions": ["dns:read"]})).await;
+    let everywhere = admin
+        .user("everywhere@localhost", json!({"permissions": ["dns:read"]}))
+        .await;
     let admin_path = format!("/v1/users/{}", plane.owner().await.1);
     let client = plane.client("manager@localhost").await;
-    for change in [json!({"password": "a new password"}), json!({"disabled": true}), json!({"roles": []}), json!({})] {
-        client.patch(&admin_path, change.clone()).await.refused(403, "missing_permission");
-        client.patch(&everywhere, change).await.refused(403, "subaccount_denied");
+    for change in [
+        json!({"password": "a new password"}),
+        json!({"disabled": true}),
+        json!({"roles": []}),
+        json!({}),
+    ] {
+        client
+            .patch(&admin_path, change.clone())
+            .await
+            .refused(403, "missing_permission");
+        client
+            .patch(&everywhere, change)
+            .await
+            .refused(403, "subaccount_denied");
     }
-    client.patch(&peer, json!({"permissions": ["vm:read"]})).await.refused_by(403, "missing_permission", "permissions");
-    client.patch(&peer, json!({"subaccounts": "all"})).await.refused_by(403, "subaccount_denied", "subaccounts");
-    client.patch(&manager_path, json!({"roles": ["admin"]})).await.refused_by(403, "missing_permission", "roles");
-    assert_eq!(client.patch(&peer, json!({"permissions": ["dns:*"]})).await.status, StatusCode::OK);
-    assert_eq!(plane.log_in_as(EMAIL, PASSWORD).await.status, StatusCode::OK);
+    client
+        .patch(&peer, json!({"permissions": ["vm:read"]}))
+        .await
+        .refused_by(403, "missing_permission", "permissions");
+    client
+        .patch(&peer, json!({"subaccounts": "all"}))
+        .await
+        .refused_by(403, "subaccount_denied", "subaccounts");
+    client
+        .patch(&manager_path, json!({"roles": ["admin"]}))
+        .await
+        .refused_by(403, "missing_permission", "roles");
+    assert_eq!(
+        client
+            .patch(&peer, json!({"permissions": ["dns:*"]}))
+            .await
+            .status,
+        StatusCode::OK
+    );
+    assert_eq!(
+        plane.log_in_as(EMAIL, PASSWORD).await.status,
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]
@@ -158,22 +266,58 @@ async fn an_account_keeps_an_administrator() {
         json!({"subaccounts": [sub]}),
     ];
     // None of these can undo what the administrator does.
-    admin.user("disabled@localhost", json!({"roles": ["admin"]})).await;
-    let disabled = admin.get("/v1/users?search=disabled").await.text("/data/users/0/user_id");
-    assert_eq!(admin.patch(&format!("/v1/users/{disabled}"), json!({"disabled": true})).await.status, StatusCode::OK);
-    admin.user("kept@localhost", json!({"roles": ["admin"], "subaccounts": [sub]})).await;
-    admin.user("reader@localhost", json!({"roles": ["read_only_admin"]})).await;
+    admin
+        .user("disabled@localhost", json!({"roles": ["admin"]}))
+        .await;
+    let disabled = admin
+        .get("/v1/users?search=disabled")
+        .await
+        .text("/data/users/0/user_id");
+    assert_eq!(
+        admin
+            .patch(&format!("/v1/users/{disabled}"), json!({"disabled": true}))
+            .await
+            .status,
+        StatusCode::OK
+    );
+    admin
+        .user(
+            "kept@localhost",
+            json!({"roles": ["admin"], "subaccounts": [sub]}),
+        )
+        .await;
+    admin
+        .user("reader@localhost", json!({"roles": ["read_only_admin"]}))
+        .await;
     let revision = plane.store().revision();
     for change in &narrowing {
-        admin.patch(&path, change.clone()).await.refused(409, "last_administrator");
+        admin
+            .patch(&path, change.clone())
+            .await
+            .refused(409, "last_administrator");
     }
     assert_eq!(plane.store().revision(), revision);
-    assert_eq!(admin.get(&path).await.at("/data/roles"), &json!(["admin"]), "the session goes on");
-    let same = admin.patch(&path, json!({"roles": [], "permissions": ["*"]})).await;
-    assert_eq!(same.status, StatusCode::OK, "it is everything still: {same:?}");
+    assert_eq!(
+        admin.get(&path).await.at("/data/roles"),
+        &json!(["admin"]),
+        "the session goes on"
+    );
+    let same = admin
+        .patch(&path, json!({"roles": [], "permissions": ["*"]}))
+        .await;
+    assert_eq!(
+        same.status,
+        StatusCode::OK,
+        "it is everything still: {same:?}"
+    );
 
-    admin.user("second@localhost", json!({"roles": ["admin"]})).await;
-    assert_eq!(admin.patch(&path, json!({"disabled": true})).await.status, StatusCode::OK);
+    admin
+        .user("second@localhost", json!({"roles": ["admin"]}))
+        .await;
+    assert_eq!(
+        admin.patch(&path, json!({"disabled": true})).await.status,
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]
@@ -183,29 +327,64 @@ async fn an_address_that_was_changed_does_not_come_back() {
     let path = format!("/v1/users/{}", plane.owner().await.1);
     admin.patch(&path, json!({"email": "root@localhost"})).await;
     plane.restart().await;
-    plane.log_in_as(EMAIL, PASSWORD).await.refused(401, "invalid_credentials");
-    assert_eq!(plane.client("root@localhost").await.get("/v1/users").await.number("/data/total"), 1);
+    plane
+        .log_in_as(EMAIL, PASSWORD)
+        .await
+        .refused(401, "invalid_credentials");
+    assert_eq!(
+        plane
+            .client("root@localhost")
+            .await
+            .get("/v1/users")
+            .await
+            .number("/data/total"),
+        1
+    );
 }
 
 #[tokio::test]
 async fn an_account_without_an_administrator_gets_one_at_the_next_start() {
     let mut plane = Plane::start().await;
-    plane.log_in().await.user("zoe@localhost", json!({"roles": ["read_only_admin"]})).await;
+    plane
+        .log_in()
+        .await
+        .user("zoe@localhost", json!({"roles": ["read_only_admin"]}))
+        .await;
     let pool = plane.pool().await;
     let disable = "UPDATE users SET disabled = TRUE, email = 'gone@localhost' WHERE email = ?";
-    sqlx::query(disable).bind(EMAIL).execute(&pool).await.unwrap();
+    sqlx::query(disable)
+        .bind(EMAIL)
+        .execute(&pool)
+        .await
+        .unwrap();
     pool.close().await;
     plane.restart().await;
-    assert_eq!(plane.log_in().await.get("/v1/users").await.number("/data/total"), 3);
+    assert_eq!(
+        plane
+            .log_in()
+            .await
+            .get("/v1/users")
+            .await
+            .number("/data/total"),
+        3
+    );
 }
 
 #[tokio::test]
 async fn who_is_disabled_or_has_another_password_is_logged_out_for_good() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
-    let path = admin.user("zoe@localhost", json!({"roles": ["admin"]})).await;
+    let path = admin
+        .user("zoe@localhost", json!({"roles": ["admin"]}))
+        .await;
     let client = plane.client("zoe@localhost").await;
-    assert_eq!(admin.patch(&path, json!({"permissions": ["vm:read"]})).await.status, StatusCode::OK);
+    assert_eq!(
+        admin
+            .patch(&path, json!({"permissions": ["vm:read"]}))
+            .await
+            .status,
+        StatusCode::OK
+    );
     assert_eq!(client.get("/v1/keys").await.status, StatusCode::OK);
     for disabled in [true, false] {
         let answer = admin.patch(&path, json!({"disabled": disabled})).await;
@@ -213,10 +392,21 @@ async fn who_is_disabled_or_has_another_password_is_logged_out_for_good() {
         client.get("/v1/keys").await.refused(401, "invalid_session");
     }
     let client = plane.client("zoe@localhost").await;
-    admin.patch(&path, json!({"password": "another password"})).await;
+    admin
+        .patch(&path, json!({"password": "another password"}))
+        .await;
     client.get("/v1/keys").await.refused(401, "invalid_session");
-    plane.log_in_as("zoe@localhost", PASSWORD).await.refused(401, "invalid_credentials");
-    assert_eq!(plane.log_in_as("zoe@localhost", "another password").await.status, StatusCode::OK);
+    plane
+        .log_in_as("zoe@localhost", PASSWORD)
+        .await
+        .refused(401, "invalid_credentials");
+    assert_eq!(
+        plane
+            .log_in_as("zoe@localhost", "another password")
+            .await
+            .status,
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]
@@ -233,13 +423,25 @@ async fn another_accounts_user_is_not_there() {
         sqlx::query(statement).execute(&pool).await.unwrap();
     }
     for id in ["usr_other", "usr_000000000000", "%ff"] {
-        client.get(&format!("/v1/users/{id}")).await.refused(404, "user_not_found");
-        client.patch(&format!("/v1/users/{id}"), json!({})).await.refused(404, "user_not_found");
+        client
+            .get(&format!("/v1/users/{id}"))
+            .await
+            .refused(404, "user_not_found");
+        client
+            .patch(&format!("/v1/users/{id}"), json!({}))
+            .await
+            .refused(404, "user_not_found");
     }
     assert_eq!(client.get("/v1/users").await.number("/data/total"), 1);
-    client.delete("/v1/subaccounts/sub_other").await.refused(404, "subaccount_not_found");
+    client
+        .delete("/v1/subaccounts/sub_other")
+        .await
+        .refused(404, "subaccount_not_found");
     let theirs = json!({"name": "CI", "allowed_subaccounts": ["sub_other"]});
-    client.generate(theirs).await.refused_by(400, "invalid_request", "allowed_subaccounts[0]");
+    client
+        .generate(theirs)
+        .await
+        .refused_by(400, "invalid_request", "allowed_subaccounts[0]");
 }
 
 #[tokio::test]
@@ -250,36 +452,77 @@ async fn what_an_owner_loses_their_keys_lose() {
     let holding = json!({"roles": ["dns_manager"], "permissions": ["account:apikeys:create"]});
     let path = admin.user("zoe@localhost", holding).await;
     let zoe = plane.client("zoe@localhost").await;
-    zoe.generate(json!({"name": "hers", "roles": ["dns_manager"]})).await;
-    let gone = zoe.generate(json!({"name": "gone", "permissions": ["dns:read"]})).await.text("/data/key_id");
+    zoe.generate(json!({"name": "hers", "roles": ["dns_manager"]}))
+        .await;
+    let gone = zoe
+        .generate(json!({"name": "gone", "permissions": ["dns:read"]}))
+        .await
+        .text("/data/key_id");
     admin.delete(&format!("/v1/keys/{gone}")).await;
     admin.key("admins").await;
     let mut node = Node::ready(&plane).await;
-    assert_eq!(owner_grants(node.snapshot.policy("hers")), ["account:apikeys:create", "dns:*"]);
+    assert_eq!(
+        owner_grants(node.snapshot.policy("hers")),
+        ["account:apikeys:create", "dns:*"]
+    );
     let before = node.snapshot.policy("admins").clone();
 
-    for (change, expected) in
-        [(json!({"roles": []}), vec!["account:apikeys:create"]), (json!({"permissions": ["cache:*"]}), vec!["cache:*"])]
-    {
+    for (change, expected) in [
+        (json!({"roles": []}), vec!["account:apikeys:create"]),
+        (json!({"permissions": ["cache:*"]}), vec!["cache:*"]),
+    ] {
         let (answer, batches) = tokio::join!(admin.patch(&path, change), node.publish());
-        assert_eq!((answer.status, answer.enforcement()), (StatusCode::OK, (1, 1)));
-        let [batch] = batches.as_slice() else { panic!("{batches:?}") };
-        assert!(batch.keys.is_empty() && batch.removed_policies.is_empty() && batch.routes.is_empty(), "{batch:?}");
+        assert_eq!(
+            (answer.status, answer.enforcement()),
+            (StatusCode::OK, (1, 1))
+        );
+        let [batch] = batches.as_slice() else {
+            panic!("{batches:?}")
+        };
+        assert!(
+            batch.keys.is_empty() && batch.removed_policies.is_empty() && batch.routes.is_empty(),
+            "{batch:?}"
+        );
         let policy = node.snapshot.policy("hers");
         assert_eq!(owner_grants(policy), expected);
-        assert_eq!(policy.grants.iter().map(ToString::to_string).collect::<Vec<_>>(), ["dns:*"]);
+        assert_eq!(
+            policy
+                .grants
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>(),
+            ["dns:*"]
+        );
     }
-    tokio::join!(admin.patch(&path, json!({"subaccounts": []})), node.publish());
+    tokio::join!(
+        admin.patch(&path, json!({"subaccounts": []})),
+        node.publish()
+    );
     let policy = node.snapshot.policy("hers");
-    assert!(policy.confined && policy.subaccounts.is_empty(), "{policy:?}");
-    tokio::join!(admin.patch(&path, json!({"disabled": true, "subaccounts": "all"})), node.publish());
+    assert!(
+        policy.confined && policy.subaccounts.is_empty(),
+        "{policy:?}"
+    );
+    tokio::join!(
+        admin.patch(&path, json!({"disabled": true, "subaccounts": "all"})),
+        node.publish()
+    );
     let policy = node.snapshot.policy("hers");
-    assert!(policy.owner_disabled && !policy.confined && policy.subaccounts == [sub], "{policy:?}");
+    assert!(
+        policy.owner_disabled && !policy.confined && policy.subaccounts == [sub],
+        "{policy:?}"
+    );
     assert_eq!(node.snapshot.policy("admins"), &before);
 
     // What makes no difference to keys is sent to nobody.
-    let (_, batches) = tokio::join!(admin.patch(&path, json!({"email": "zoe@example.com"})), node.publish());
-    assert!(batches.iter().all(|batch| batch.policies.is_empty()), "{batches:?}");
+    let (_, batches) = tokio::join!(
+        admin.patch(&path, json!({"email": "zoe@example.com"})),
+        node.publish()
+    );
+    assert!(
+        batches.iter().all(|batch| batch.policies.is_empty()),
+        "{batches:?}"
+    );
 }
 
 #[tokio::test]
@@ -287,7 +530,10 @@ async fn roles_and_tiers_are_told_to_everyone_who_is_logged_in() {
     let plane = Plane::start().await;
     plane.log_in().await.user("zoe@localhost", json!({})).await;
     let zoe = plane.client("zoe@localhost").await;
-    assert_eq!(zoe.get("/v1/tiers").await.text("/data/tiers/0/name"), "free");
+    assert_eq!(
+        zoe.get("/v1/tiers").await.text("/data/tiers/0/name"),
+        "free"
+    );
     let answer = zoe.get("/v1/roles").await;
     let roles: Vec<Value> = [
         ("admin", "*"),

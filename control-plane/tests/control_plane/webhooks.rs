@@ -24,7 +24,10 @@ async fn webhook(client: &Client<'_>, url: &str, mut settings: Value) -> (String
     settings["url"] = json!(url);
     let answer = client.send(Method::POST, "/v1/webhooks", settings).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
-    (format!("/v1/webhooks/{}", answer.text("/data/webhook_id")), answer.text("/data/secret"))
+    (
+        format!("/v1/webhooks/{}", answer.text("/data/webhook_id")),
+        answer.text("/data/secret"),
+    )
 }
 
 /// A control plane that may send anywhere, and a receiver that takes everything.
@@ -32,7 +35,8 @@ async fn with_receiver() -> (Plane, Receiver) {
     (Plane::start_with(PRIVATE).await, Receiver::start().await)
 }
 
-/// Waits until nothing is still to be sent. What is under way would be sent again if the clock went on.
+/// Waits until nothing is still to be sent. What is under way would be sent again if the clock went
+/// on.
 async fn all_sent(plane: &Plane) {
     let started = Instant::now();
     while plane.metric("latchkey_webhook_outbox_pending").await > 0.0 {
@@ -42,7 +46,11 @@ async fn all_sent(plane: &Plane) {
 }
 
 /// Waits until `condition` holds of what is at the path.
-async fn eventually(client: &Client<'_>, path: &str, condition: impl Fn(&Answer) -> bool) -> Answer {
+async fn eventually(
+    client: &Client<'_>,
+    path: &str,
+    condition: impl Fn(&Answer) -> bool,
+) -> Answer {
     let started = Instant::now();
     loop {
         let answer = client.get(path).await;
@@ -56,10 +64,16 @@ async fn eventually(client: &Client<'_>, path: &str, condition: impl Fn(&Answer)
 
 /// The Unix second of a time in an answer.
 fn second(time: &Value) -> Option<i64> {
-    Some(time.as_str()?.parse::<jiff::Timestamp>().unwrap().as_second())
+    Some(
+        time.as_str()?
+            .parse::<jiff::Timestamp>()
+            .unwrap()
+            .as_second(),
+    )
 }
 
-/// Waits until the webhook's newest delivery is in that state after so many attempts, and returns it.
+/// Waits until the webhook's newest delivery is in that state after so many attempts, and returns
+/// it.
 async fn delivery(client: &Client<'_>, webhook: &str, state: &str, attempts: usize) -> Value {
     // While one is under way, the delivery is still due.
     let waits = [0, 5, 35][attempts.min(2)];
@@ -69,5 +83,8 @@ async fn delivery(client: &Client<'_>, webhook: &str, state: &str, attempts: usi
         let waiting = next.is_none_or(|(next, created)| next - created >= waits);
         newest["state"] == state && newest["attempts"] == attempts && waiting
     };
-    eventually(client, &format!("{webhook}/deliveries"), is).await.at("/data/deliveries/0").clone()
+    eventually(client, &format!("{webhook}/deliveries"), is)
+        .await
+        .at("/data/deliveries/0")
+        .clone()
 }

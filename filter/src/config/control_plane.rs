@@ -30,8 +30,15 @@ pub enum TokenSource {
 impl ControlPlane {
     pub(super) fn read(mut object: Object, errors: &mut Vec<ConfigError>) -> Option<Self> {
         let cluster = object.string("cluster", errors);
-        if cluster.as_ref().is_some_and(|cluster| cluster.len() > MAX_CLUSTER_LEN) {
-            object.error("cluster", format!("must have at most {MAX_CLUSTER_LEN} characters"), errors);
+        if cluster
+            .as_ref()
+            .is_some_and(|cluster| cluster.len() > MAX_CLUSTER_LEN)
+        {
+            object.error(
+                "cluster",
+                format!("must have at most {MAX_CLUSTER_LEN} characters"),
+                errors,
+            );
         }
         let from_environment = object.fields.contains_key("token_env");
         let token = if from_environment {
@@ -40,14 +47,21 @@ impl ControlPlane {
             }
             let name = object.string("token_env", errors);
             if name.as_ref().is_some_and(|name| name.contains('=')) {
-                object.error("token_env", "must be the name of an environment variable", errors);
+                object.error(
+                    "token_env",
+                    "must be the name of an environment variable",
+                    errors,
+                );
             }
             name.map(TokenSource::Environment)
         } else {
             object.string("token", errors).map(TokenSource::Given)
         };
         object.finish(errors);
-        Some(Self { cluster: cluster?, token: token? })
+        Some(Self {
+            cluster: cluster?,
+            token: token?,
+        })
     }
 }
 
@@ -58,9 +72,13 @@ pub fn is_token(text: &str) -> bool {
 
 /// The name that cells of this configuration begin with.
 pub(super) fn instance(object: &mut Object, errors: &mut Vec<ConfigError>) -> String {
-    let Some(name) = object.optional_string("instance", errors) else { return DEFAULT_INSTANCE.to_owned() };
-    let is_valid =
-        (1..=MAX_INSTANCE_LEN).contains(&name.len()) && name.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '-'));
+    let Some(name) = object.optional_string("instance", errors) else {
+        return DEFAULT_INSTANCE.to_owned();
+    };
+    let is_valid = (1..=MAX_INSTANCE_LEN).contains(&name.len())
+        && name
+            .chars()
+            .all(|c| matches!(c, 'a'..='z' | '0'..='9' | '-'));
     if !is_valid {
         object.error(
             "instance",

@@ -16,18 +16,33 @@ impl Object {
         match value {
             Value::Object(fields) => Some(Self { path, fields }),
             other => {
-                errors.push(ConfigError { path, reason: format!("must be an object, not {}", type_name(&other)) });
+                errors.push(ConfigError {
+                    path,
+                    reason: format!("must be an object, not {}", type_name(&other)),
+                });
                 None
             }
         }
     }
 
     pub(super) fn path(&self, field: &str) -> String {
-        if self.path.is_empty() { field.to_owned() } else { format!("{}.{field}", self.path) }
+        if self.path.is_empty() {
+            field.to_owned()
+        } else {
+            format!("{}.{field}", self.path)
+        }
     }
 
-    pub(super) fn error(&self, field: &str, reason: impl Into<String>, errors: &mut Vec<ConfigError>) {
-        errors.push(ConfigError { path: self.path(field), reason: reason.into() });
+    pub(super) fn error(
+        &self,
+        field: &str,
+        reason: impl Into<String>,
+        errors: &mut Vec<ConfigError>,
+    ) {
+        errors.push(ConfigError {
+            path: self.path(field),
+            reason: reason.into(),
+        });
     }
 
     pub(super) fn object(&mut self, field: &str, errors: &mut Vec<ConfigError>) -> Option<Self> {
@@ -47,27 +62,47 @@ impl Object {
         }
         let value = self.optional_string(field, errors)?;
         if !is_node_token(&value) {
-            self.error(field, "must be printable ASCII without blanks, and not empty", errors);
+            self.error(
+                field,
+                "must be printable ASCII without blanks, and not empty",
+                errors,
+            );
             return None;
         }
         Some(value)
     }
 
-    pub(super) fn optional_string(&mut self, field: &str, errors: &mut Vec<ConfigError>) -> Option<String> {
+    pub(super) fn optional_string(
+        &mut self,
+        field: &str,
+        errors: &mut Vec<ConfigError>,
+    ) -> Option<String> {
         match self.fields.remove(field)? {
             Value::String(value) => Some(value),
             other => {
-                self.error(field, format!("must be a string, not {}", type_name(&other)), errors);
+                self.error(
+                    field,
+                    format!("must be a string, not {}", type_name(&other)),
+                    errors,
+                );
                 None
             }
         }
     }
 
-    pub(super) fn optional_bool(&mut self, field: &str, errors: &mut Vec<ConfigError>) -> Option<bool> {
+    pub(super) fn optional_bool(
+        &mut self,
+        field: &str,
+        errors: &mut Vec<ConfigError>,
+    ) -> Option<bool> {
         match self.fields.remove(field)? {
             Value::Bool(value) => Some(value),
             other => {
-                self.error(field, format!("must be a boolean, not {}", type_name(&other)), errors);
+                self.error(
+                    field,
+                    format!("must be a boolean, not {}", type_name(&other)),
+                    errors,
+                );
                 None
             }
         }
@@ -82,15 +117,27 @@ impl Object {
         let value = self.fields.remove(field)?;
         let number = value.as_u64().filter(|number| range.contains(number));
         if number.is_none() {
-            let reason = format!("must be a whole number from {} to {}", range.start(), range.end());
+            let reason = format!(
+                "must be a whole number from {} to {}",
+                range.start(),
+                range.end()
+            );
             self.error(field, reason, errors);
         }
         number
     }
 
-    pub(super) fn optional_strings(&mut self, field: &str, errors: &mut Vec<ConfigError>) -> Option<Vec<String>> {
+    pub(super) fn optional_strings(
+        &mut self,
+        field: &str,
+        errors: &mut Vec<ConfigError>,
+    ) -> Option<Vec<String>> {
         let value = self.fields.remove(field)?;
-        let texts = |list: &Vec<Value>| list.iter().map(|item| item.as_str().map(str::to_owned)).collect();
+        let texts = |list: &Vec<Value>| {
+            list.iter()
+                .map(|item| item.as_str().map(str::to_owned))
+                .collect()
+        };
         let strings: Option<Vec<String>> = value.as_array().and_then(texts);
         if strings.is_none() {
             self.error(field, "must be a list of strings", errors);
@@ -99,7 +146,12 @@ impl Object {
     }
 
     /// A header that the filter may read, set or remove, in lower case.
-    pub(super) fn header_name(&self, field: &str, name: &str, errors: &mut Vec<ConfigError>) -> String {
+    pub(super) fn header_name(
+        &self,
+        field: &str,
+        name: &str,
+        errors: &mut Vec<ConfigError>,
+    ) -> String {
         let name_is = name.to_ascii_lowercase();
         if !is_token(name.as_bytes()) || name.contains('%') {
             self.error(field, "must be the name of a header", errors);

@@ -69,8 +69,18 @@ unsafe extern "C" {
         value_size: usize,
     ) -> Status;
     fn proxy_remove_header_map_value(map: MapType, name: *const u8, name_size: usize) -> Status;
-    fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> Status;
-    fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> Status;
+    fn proxy_get_property(
+        path: *const u8,
+        path_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> Status;
+    fn proxy_set_property(
+        path: *const u8,
+        path_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> Status;
     fn proxy_get_shared_data(
         name: *const u8,
         name_size: usize,
@@ -95,7 +105,12 @@ unsafe extern "C" {
         headers_size: usize,
         grpc_status: i32,
     ) -> Status;
-    fn proxy_define_metric(kind: MetricType, name: *const u8, name_size: usize, id: *mut u32) -> Status;
+    fn proxy_define_metric(
+        kind: MetricType,
+        name: *const u8,
+        name_size: usize,
+        id: *mut u32,
+    ) -> Status;
     fn proxy_increment_metric(id: u32, offset: i64) -> Status;
     fn proxy_record_metric(id: u32, value: u64) -> Status;
     fn proxy_get_metric(id: u32, value: *mut u64) -> Status;
@@ -141,8 +156,8 @@ pub(super) fn allocate(size: usize) -> *mut u8 {
 /// What a call that hands bytes over gave.
 ///
 /// # Safety
-/// `data` and `size` must be what the host wrote: null, or what it got from [`allocate`] for exactly this many bytes, and
-/// that nobody else frees.
+/// `data` and `size` must be what the host wrote: null, or what it got from [`allocate`] for
+/// exactly this many bytes, and that nobody else frees.
 unsafe fn owned(data: *mut u8, size: usize) -> Vec<u8> {
     if data.is_null() {
         Vec::new()
@@ -185,7 +200,8 @@ pub(super) fn environment() -> Result<Vec<u8>, Status> {
     check(unsafe { environ_sizes_get(&raw mut count, &raw mut size) })?;
     let mut variables = vec![null_mut(); count];
     let mut buffer = vec![0; size];
-    // SAFETY: the host writes as many pointers and bytes as it has just said, into the buffers of that size.
+    // SAFETY: the host writes as many pointers and bytes as it has just said, into the buffers of
+    // that size.
     check(unsafe { environ_get(variables.as_mut_ptr(), buffer.as_mut_ptr()) })?;
     Ok(buffer)
 }
@@ -199,7 +215,13 @@ pub(super) fn buffer(buffer: BufferType) -> Result<Vec<u8>, Status> {
     let (mut data, mut size) = (null_mut(), 0);
     // SAFETY: the host writes an allocation of its own making and its size.
     unsafe {
-        check(proxy_get_buffer_bytes(buffer, 0, usize::MAX, &raw mut data, &raw mut size))?;
+        check(proxy_get_buffer_bytes(
+            buffer,
+            0,
+            usize::MAX,
+            &raw mut data,
+            &raw mut size,
+        ))?;
         Ok(owned(data, size))
     }
 }
@@ -209,14 +231,20 @@ pub(super) fn headers(map: MapType) -> Result<Vec<u8>, Status> {
     let (mut data, mut size) = (null_mut(), 0);
     // SAFETY: the host writes an allocation of its own making and its size.
     unsafe {
-        check(proxy_get_header_map_pairs(map, &raw mut data, &raw mut size))?;
+        check(proxy_get_header_map_pairs(
+            map,
+            &raw mut data,
+            &raw mut size,
+        ))?;
         Ok(owned(data, size))
     }
 }
 
 pub(super) fn replace_header(map: MapType, name: &str, value: &[u8]) -> Result<(), Status> {
     // SAFETY: the host reads name and value during the call.
-    check(unsafe { proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
+    check(unsafe {
+        proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len())
+    })
 }
 
 pub(super) fn remove_header(map: MapType, name: &str) -> Result<(), Status> {
@@ -227,9 +255,15 @@ pub(super) fn remove_header(map: MapType, name: &str) -> Result<(), Status> {
 /// The parts of the path have a NUL in between.
 pub(super) fn get_property(path: &str) -> Result<Vec<u8>, Status> {
     let (mut data, mut size) = (null_mut(), 0);
-    // SAFETY: the host reads the path's bytes, and writes an allocation of its own making and its size.
+    // SAFETY: the host reads the path's bytes, and writes an allocation of its own making and its
+    // size.
     unsafe {
-        check(proxy_get_property(path.as_ptr(), path.len(), &raw mut data, &raw mut size))?;
+        check(proxy_get_property(
+            path.as_ptr(),
+            path.len(),
+            &raw mut data,
+            &raw mut size,
+        ))?;
         Ok(owned(data, size))
     }
 }
@@ -241,9 +275,16 @@ pub(super) fn set_property(path: &str, value: &[u8]) -> Result<(), Status> {
 
 pub(super) fn get_shared_data(name: &str) -> Result<(Vec<u8>, u32), Status> {
     let (mut data, mut size, mut version) = (null_mut(), 0, 0);
-    // SAFETY: the host reads the name, and writes an allocation of its own making, its size and a number.
+    // SAFETY: the host reads the name, and writes an allocation of its own making, its size and a
+    // number.
     unsafe {
-        let status = proxy_get_shared_data(name.as_ptr(), name.len(), &raw mut data, &raw mut size, &raw mut version);
+        let status = proxy_get_shared_data(
+            name.as_ptr(),
+            name.len(),
+            &raw mut data,
+            &raw mut size,
+            &raw mut version,
+        );
         check(status)?;
         Ok((owned(data, size), version))
     }
@@ -251,14 +292,28 @@ pub(super) fn get_shared_data(name: &str) -> Result<(Vec<u8>, u32), Status> {
 
 pub(super) fn set_shared_data(name: &str, value: &[u8], version: u32) -> Result<(), Status> {
     // SAFETY: the host reads both slices during the call.
-    check(unsafe { proxy_set_shared_data(name.as_ptr(), name.len(), value.as_ptr(), value.len(), version) })
+    check(unsafe {
+        proxy_set_shared_data(
+            name.as_ptr(),
+            name.len(),
+            value.as_ptr(),
+            value.len(),
+            version,
+        )
+    })
 }
 
 /// Has the host make a gRPC status of the HTTP status: 429 becomes UNAVAILABLE.
 const GRPC_STATUS_OF_HTTP: i32 = -1;
 
 pub(super) fn send_local_response(response: &LocalResponse<'_>) -> Result<(), Status> {
-    let LocalResponse { status, grpc_status, details, headers, body } = *response;
+    let LocalResponse {
+        status,
+        grpc_status,
+        details,
+        headers,
+        body,
+    } = *response;
     let headers = pairs(headers)?;
     // SAFETY: the host reads all slices during the call.
     check(unsafe {
@@ -353,6 +408,8 @@ pub(super) fn grpc_abandon(stream: u32) {
 
 /// The ABI's form of a header map.
 fn pairs(headers: &[(&str, &str)]) -> Result<Vec<u8>, Status> {
-    let headers = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+    let headers = headers
+        .iter()
+        .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
     RequestHeaders::encode(headers).ok_or(INTERNAL_FAILURE)
 }

@@ -1,10 +1,11 @@
-//! What Envoy calls, and little that it would call for nothing: each call into a VM costs every request a part of a
-//! microsecond, so there is none for bodies or for the log of a request.
+//! What Envoy calls, and little that it would call for nothing: each call into a VM costs every
+//! request a part of a microsecond, so there is none for bodies or for the log of a request.
 //!
-//! Of most requests nothing is kept. What is kept of one goes with its response, or with the request.
+//! Of most requests nothing is kept. What is kept of one goes with its response, or with the
+//! request.
 //!
-//! `proxy_on_done` is called for every request, though it is needed for filters only: a filter that ends in order hands
-//! the stream over, and the last of the process says goodbye.
+//! `proxy_on_done` is called for every request, though it is needed for filters only: a filter that
+//! ends in order hands the stream over, and the last of the process says goodbye.
 // For the attributes that export functions under their names.
 #![allow(unsafe_code)]
 
@@ -57,21 +58,39 @@ struct Stream {
 
 impl Vm {
     fn create(&self, context: u32, parent: u32) {
-        let (Ok(mut roots), Ok(mut streams)) = (self.roots.try_borrow_mut(), self.streams.try_borrow_mut()) else {
+        let (Ok(mut roots), Ok(mut streams)) =
+            (self.roots.try_borrow_mut(), self.streams.try_borrow_mut())
+        else {
             return;
         };
         if parent == 0 {
             let worker = Worker::default();
             let shared = worker.shared();
             let (host, worker) = (Envoy::default(), RefCell::new(worker));
-            roots.push(Root { context, host, worker, shared, ticks: Cell::new(false) });
+            roots.push(Root {
+                context,
+                host,
+                worker,
+                shared,
+                ticks: Cell::new(false),
+            });
         } else if roots.len() > 1 {
-            streams.insert(context, Stream { root: parent, ..Stream::default() });
+            streams.insert(
+                context,
+                Stream {
+                    root: parent,
+                    ..Stream::default()
+                },
+            );
         }
     }
 
     /// Lets `call` use the worker of a root context.
-    fn with_worker<T>(&self, context: u32, call: impl FnOnce(&Envoy, &mut Worker) -> T) -> Option<T> {
+    fn with_worker<T>(
+        &self,
+        context: u32,
+        call: impl FnOnce(&Envoy, &mut Worker) -> T,
+    ) -> Option<T> {
         let roots = self.roots.try_borrow().ok()?;
         let root = roots.iter().find(|root| root.context == context)?;
         Some(call(&root.host, &mut *root.worker.try_borrow_mut().ok()?))
@@ -105,22 +124,35 @@ impl Vm {
             outcome
         });
         if life.is_needed() {
-            let Ok(mut streams) = self.streams.try_borrow_mut() else { return Outcome::Stop };
+            let Ok(mut streams) = self.streams.try_borrow_mut() else {
+                return Outcome::Stop;
+            };
             streams.entry(context).or_default().life = life;
         }
         // A request that is nobody's is not for the upstream; the guard refuses it as well.
         outcome.unwrap_or(Outcome::Stop)
     }
 
-    /// For all filters that share the VM: what none of them lets through in a header must not come in a trailer.
+    /// For all filters that share the VM: what none of them lets through in a header must not come
+    /// in a trailer.
     fn on_request_trailers(&self) -> Outcome {
-        let Ok(roots) = self.roots.try_borrow() else { return Outcome::Stop };
+        let Ok(roots) = self.roots.try_borrow() else {
+            return Outcome::Stop;
+        };
         let pass = |root: &Root| request::on_trailers(&root.host, &root.shared) == Outcome::Pass;
-        if roots.iter().all(pass) { Outcome::Pass } else { Outcome::Stop }
+        if roots.iter().all(pass) {
+            Outcome::Pass
+        } else {
+            Outcome::Stop
+        }
     }
 
     fn on_response_headers(&self, context: u32) {
-        let stream = self.streams.try_borrow_mut().ok().and_then(|mut streams| streams.remove(&context));
+        let stream = self
+            .streams
+            .try_borrow_mut()
+            .ok()
+            .and_then(|mut streams| streams.remove(&context));
         if let Some(stream) = stream {
             stream.life.on_response_headers(&self.host);
         }
@@ -142,8 +174,12 @@ impl Vm {
 
     /// Ends streams whose secret has ended.
     fn check_open_streams(&self, tick_of: u32) {
-        let Ok(roots) = self.roots.try_borrow() else { return };
-        let Some(root) = roots.iter().find(|root| root.context == tick_of) else { return };
+        let Ok(roots) = self.roots.try_borrow() else {
+            return;
+        };
+        let Some(root) = roots.iter().find(|root| root.context == tick_of) else {
+            return;
+        };
         if !root.shared.open_streams.is_empty() {
             root.shared.open_streams.tick(&root.host, &root.shared);
             // What follows in this tick is the root context's.
@@ -152,14 +188,22 @@ impl Vm {
     }
 
     fn is_first_tick(&self, context: u32) -> bool {
-        let Ok(roots) = self.roots.try_borrow() else { return false };
-        roots.iter().any(|root| root.context == context && !root.ticks.replace(true))
+        let Ok(roots) = self.roots.try_borrow() else {
+            return false;
+        };
+        roots
+            .iter()
+            .any(|root| root.context == context && !root.ticks.replace(true))
     }
 
     /// Saves what the workers have counted by themselves, as far as it can be had.
     fn settle(&self) {
-        let Ok(roots) = self.roots.try_borrow() else { return };
-        roots.iter().for_each(|root| root.shared.meters.settle(&root.host));
+        let Ok(roots) = self.roots.try_borrow() else {
+            return;
+        };
+        roots
+            .iter()
+            .for_each(|root| root.shared.meters.settle(&root.host));
     }
 
     /// A request or a filter has come to its end.
@@ -167,9 +211,15 @@ impl Vm {
         if let Ok(mut streams) = self.streams.try_borrow_mut() {
             streams.remove(&context);
         }
-        let Ok(mut roots) = self.roots.try_borrow_mut() else { return };
-        roots.iter().for_each(|root| root.shared.open_streams.remove(context));
-        let Some(at) = roots.iter().position(|root| root.context == context) else { return };
+        let Ok(mut roots) = self.roots.try_borrow_mut() else {
+            return;
+        };
+        roots
+            .iter()
+            .for_each(|root| root.shared.open_streams.remove(context));
+        let Some(at) = roots.iter().position(|root| root.context == context) else {
+            return;
+        };
         let root = roots.remove(at);
         drop(roots);
         if let Ok(mut worker) = root.worker.try_borrow_mut() {
@@ -253,10 +303,18 @@ extern "C" fn proxy_on_response_headers(context: u32, _headers: usize, _end_of_s
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_grpc_receive(context: u32, stream: u32, size: usize) {
-    VM.with(|vm| vm.with_worker(context, |host, worker| worker.on_message(host, stream, size)));
+    VM.with(|vm| {
+        vm.with_worker(context, |host, worker| {
+            worker.on_message(host, stream, size)
+        })
+    });
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_grpc_close(context: u32, stream: u32, status: u32) {
-    VM.with(|vm| vm.with_worker(context, |host, worker| worker.on_close(host, stream, status)));
+    VM.with(|vm| {
+        vm.with_worker(context, |host, worker| {
+            worker.on_close(host, stream, status)
+        })
+    });
 }

@@ -18,8 +18,14 @@ fn the_first_to_come_holds_the_lease_for_as_long_as_it_renews() {
     let (mut first, mut second) = (Candidate::default(), Candidate::default());
     assert_eq!(elected(&mut first, &cells, SECOND), Some(1));
     for tick in 1..100 {
-        assert_eq!(first.tick(&cells, SECOND * tick, Role::Serving), Ok(Standing::Holding));
-        assert_eq!(second.tick(&cells, SECOND * tick, Role::Serving), Ok(Standing::Idle));
+        assert_eq!(
+            first.tick(&cells, SECOND * tick, Role::Serving),
+            Ok(Standing::Holding)
+        );
+        assert_eq!(
+            second.tick(&cells, SECOND * tick, Role::Serving),
+            Ok(Standing::Idle)
+        );
     }
 }
 
@@ -28,10 +34,19 @@ fn a_dead_holder_is_replaced_after_the_expiry_with_a_higher_term() {
     let cells = MemoryCells::default();
     let (mut dead, mut next) = (Candidate::default(), Candidate::default());
     assert_eq!(elected(&mut dead, &cells, SECOND), Some(1));
-    assert_eq!(next.tick(&cells, SECOND + EXPIRY, Role::Serving), Ok(Standing::Idle));
+    assert_eq!(
+        next.tick(&cells, SECOND + EXPIRY, Role::Serving),
+        Ok(Standing::Idle)
+    );
     assert_eq!(elected(&mut next, &cells, SECOND + EXPIRY + 1), Some(2));
-    assert_eq!(dead.tick(&cells, SECOND + EXPIRY + 2, Role::Serving), Ok(Standing::Deposed));
-    assert_eq!(dead.tick(&cells, SECOND + EXPIRY + 3, Role::Serving), Ok(Standing::Idle));
+    assert_eq!(
+        dead.tick(&cells, SECOND + EXPIRY + 2, Role::Serving),
+        Ok(Standing::Deposed)
+    );
+    assert_eq!(
+        dead.tick(&cells, SECOND + EXPIRY + 3, Role::Serving),
+        Ok(Standing::Idle)
+    );
 }
 
 #[test]
@@ -40,12 +55,24 @@ fn a_lease_given_back_is_anybodys_after_the_back_off() {
     let (mut first, mut second) = (Candidate::default(), Candidate::default());
     assert_eq!(elected(&mut first, &cells, SECOND), Some(1));
     assert!(first.release(&cells, SECOND));
-    assert_eq!(second.tick(&cells, SECOND + FIRST_BACKOFF / 2 - 1, Role::Serving), Ok(Standing::Idle));
-    assert_eq!(elected(&mut second, &cells, SECOND + FIRST_BACKOFF), Some(2));
-    assert_eq!(first.tick(&cells, SECOND + FIRST_BACKOFF, Role::Serving), Ok(Standing::Idle));
+    assert_eq!(
+        second.tick(&cells, SECOND + FIRST_BACKOFF / 2 - 1, Role::Serving),
+        Ok(Standing::Idle)
+    );
+    assert_eq!(
+        elected(&mut second, &cells, SECOND + FIRST_BACKOFF),
+        Some(2)
+    );
+    assert_eq!(
+        first.tick(&cells, SECOND + FIRST_BACKOFF, Role::Serving),
+        Ok(Standing::Idle)
+    );
     // Nothing happens to what is somebody else's.
     assert!(!first.release(&cells, SECOND + FIRST_BACKOFF));
-    assert_eq!(second.tick(&cells, SECOND + FIRST_BACKOFF, Role::Serving), Ok(Standing::Holding));
+    assert_eq!(
+        second.tick(&cells, SECOND + FIRST_BACKOFF, Role::Serving),
+        Ok(Standing::Holding)
+    );
 }
 
 #[test]
@@ -64,7 +91,10 @@ fn the_back_off_doubles_up_to_its_bound_and_begins_anew_after_a_success() {
     }
     for (attempt, wait) in waits.iter().enumerate().skip(1) {
         let full = (100 << (attempt - 1)).min(600);
-        assert!((full / 2..=full).contains(wait), "attempt {attempt} waited {wait} ms");
+        assert!(
+            (full / 2..=full).contains(wait),
+            "attempt {attempt} waited {wait} ms"
+        );
     }
     now += SECOND;
     assert!(elected(&mut candidate, &cells, now).is_some());
@@ -80,7 +110,10 @@ fn a_clock_that_was_set_back_keeps_nobody_waiting() {
     let (mut first, mut second) = (Candidate::default(), Candidate::default());
     assert_eq!(elected(&mut first, &cells, 1000 * SECOND), Some(1));
     assert_eq!(elected(&mut second, &cells, SECOND), Some(2));
-    assert_eq!(first.tick(&cells, SECOND, Role::Serving), Ok(Standing::Deposed));
+    assert_eq!(
+        first.tick(&cells, SECOND, Role::Serving),
+        Ok(Standing::Deposed)
+    );
     second.release(&cells, 1000 * SECOND);
     assert!(elected(&mut first, &cells, SECOND).is_some());
 }
@@ -89,9 +122,15 @@ fn a_clock_that_was_set_back_keeps_nobody_waiting() {
 fn all_workers_of_a_process_tell_one_instance() {
     let cells = MemoryCells::default();
     let (mut first, mut second) = (Candidate::default(), Candidate::default());
-    let Ok(Standing::Elected { instance, .. }) = first.tick(&cells, 7 * SECOND, Role::Serving) else { panic!() };
+    let Ok(Standing::Elected { instance, .. }) = first.tick(&cells, 7 * SECOND, Role::Serving)
+    else {
+        panic!()
+    };
     first.release(&cells, 8 * SECOND);
-    let Ok(Standing::Elected { instance: other, .. }) = second.tick(&cells, 9 * SECOND, Role::Serving) else {
+    let Ok(Standing::Elected {
+        instance: other, ..
+    }) = second.tick(&cells, 9 * SECOND, Role::Serving)
+    else {
         panic!()
     };
     assert_eq!((instance, other), (7 * SECOND, 7 * SECOND));
@@ -120,7 +159,10 @@ fn worker_that_ends_in_order_hands_the_lease_over_at_once() {
     let cells = MemoryCells::default();
     let (mut first, mut second) = (Candidate::default(), Candidate::default());
     assert_eq!(elected(&mut first, &cells, SECOND), Some(1));
-    assert_eq!(second.tick(&cells, SECOND, Role::Serving), Ok(Standing::Idle));
+    assert_eq!(
+        second.tick(&cells, SECOND, Role::Serving),
+        Ok(Standing::Idle)
+    );
     assert_eq!(first.leave(&cells, SECOND), Some(Left { is_last: false }));
     assert_eq!(first.leave(&cells, SECOND), None, "it has left");
     assert_eq!(elected(&mut second, &cells, SECOND), Some(2));
@@ -134,9 +176,15 @@ fn worker_that_ends_without_the_lease_leaves_it_where_it_is() {
     let cells = MemoryCells::default();
     let (mut first, mut second) = (Candidate::default(), Candidate::default());
     assert_eq!(elected(&mut first, &cells, SECOND), Some(1));
-    assert_eq!(second.tick(&cells, SECOND, Role::Serving), Ok(Standing::Idle));
+    assert_eq!(
+        second.tick(&cells, SECOND, Role::Serving),
+        Ok(Standing::Idle)
+    );
     assert_eq!(second.leave(&cells, SECOND), Some(Left { is_last: false }));
-    assert_eq!(first.tick(&cells, SECOND, Role::Serving), Ok(Standing::Holding));
+    assert_eq!(
+        first.tick(&cells, SECOND, Role::Serving),
+        Ok(Standing::Holding)
+    );
 }
 
 #[test]
@@ -145,17 +193,33 @@ fn lease_goes_to_a_worker_that_serves_no_requests() {
     let (mut busy, mut main) = (Candidate::default(), Candidate::default());
     assert_eq!(elected(&mut busy, &cells, SECOND), Some(1));
     assert_eq!(main.tick(&cells, SECOND, Role::Idle), Ok(Standing::Idle));
-    assert_eq!(busy.tick(&cells, SECOND, Role::Idle), Ok(Standing::Holding), "it has served none either");
-    assert_eq!(busy.tick(&cells, SECOND, Role::Serving), Ok(Standing::Wanted));
+    assert_eq!(
+        busy.tick(&cells, SECOND, Role::Idle),
+        Ok(Standing::Holding),
+        "it has served none either"
+    );
+    assert_eq!(
+        busy.tick(&cells, SECOND, Role::Serving),
+        Ok(Standing::Wanted)
+    );
     busy.hand_over(&cells, SECOND);
-    assert_eq!(busy.tick(&cells, SECOND + HEAD_START - 1, Role::Serving), Ok(Standing::Idle));
+    assert_eq!(
+        busy.tick(&cells, SECOND + HEAD_START - 1, Role::Serving),
+        Ok(Standing::Idle)
+    );
     let elected = main.tick(&cells, SECOND + HEAD_START - 1, Role::Idle);
-    assert!(matches!(elected, Ok(Standing::Elected { term: 2, .. })), "{elected:?}");
+    assert!(
+        matches!(elected, Ok(Standing::Elected { term: 2, .. })),
+        "{elected:?}"
+    );
     // Once it is gone, a busy one has to do.
     main.leave(&cells, SECOND + HEAD_START).unwrap();
     let later = SECOND + HEAD_START + IDLE_EXPIRY + 1;
     let elected = busy.tick(&cells, later, Role::Serving);
-    assert!(matches!(elected, Ok(Standing::Elected { term: 3, .. })), "{elected:?}");
+    assert!(
+        matches!(elected, Ok(Standing::Elected { term: 3, .. })),
+        "{elected:?}"
+    );
 }
 
 /// Envoy configures the main thread's first, which is the last to end.
@@ -167,13 +231,22 @@ fn lease_goes_to_the_idle_worker_that_was_configured_first() {
         candidate.line_up(&cells);
         candidate
     });
-    let elected = |standing: Result<Standing, CellError>| matches!(standing, Ok(Standing::Elected { .. }));
+    let elected =
+        |standing: Result<Standing, CellError>| matches!(standing, Ok(Standing::Elected { .. }));
     assert!(elected(late.tick(&cells, SECOND, Role::Idle)));
     assert_eq!(idle.tick(&cells, SECOND, Role::Idle), Ok(Standing::Idle));
     assert_eq!(late.tick(&cells, SECOND, Role::Idle), Ok(Standing::Wanted));
     late.hand_over(&cells, SECOND);
-    assert_eq!(main.tick(&cells, SECOND - 1, Role::Idle), Ok(Standing::Idle), "it says that it is there");
-    assert_eq!(idle.tick(&cells, SECOND, Role::Idle), Ok(Standing::Idle), "the first has a head start");
+    assert_eq!(
+        main.tick(&cells, SECOND - 1, Role::Idle),
+        Ok(Standing::Idle),
+        "it says that it is there"
+    );
+    assert_eq!(
+        idle.tick(&cells, SECOND, Role::Idle),
+        Ok(Standing::Idle),
+        "the first has a head start"
+    );
     assert_eq!(late.tick(&cells, SECOND, Role::Idle), Ok(Standing::Idle));
     assert!(elected(main.tick(&cells, SECOND, Role::Idle)));
     for tick in 1..100 {
@@ -185,7 +258,8 @@ fn lease_goes_to_the_idle_worker_that_was_configured_first() {
     }
 }
 
-/// As when a listener is replaced: its workers leave within moments, and nobody waits for one that is gone.
+/// As when a listener is replaced: its workers leave within moments, and nobody waits for one that
+/// is gone.
 #[test]
 fn idle_worker_that_leaves_has_no_head_start() {
     let cells = MemoryCells::default();
@@ -200,7 +274,10 @@ fn idle_worker_that_leaves_has_no_head_start() {
     old_main.leave(&cells, SECOND).unwrap();
     assert_eq!(main.tick(&cells, SECOND, Role::Idle), Ok(Standing::Idle));
     old_idle.leave(&cells, SECOND).unwrap();
-    assert!(matches!(main.tick(&cells, SECOND, Role::Idle), Ok(Standing::Elected { .. })));
+    assert!(matches!(
+        main.tick(&cells, SECOND, Role::Idle),
+        Ok(Standing::Elected { .. })
+    ));
 }
 
 #[test]

@@ -16,19 +16,32 @@ fn key(seed: u8) -> PlainKey {
         bytes.fill(seed);
         Ok::<_, std::convert::Infallible>(())
     };
-    KeyFormat::default().generate(Environment::Live, fill).unwrap()
+    KeyFormat::default()
+        .generate(Environment::Live, fill)
+        .unwrap()
 }
 
-/// A worker with a snapshot: key 1 is good, 2 expires now, 3 is disabled, 4's owner is; 5 is not there; 6 is good
-/// from 10.0.0.0/8.
+/// A worker with a snapshot: key 1 is good, 2 expires now, 3 is disabled, 4's owner is; 5 is not
+/// there; 6 is good from 10.0.0.0/8.
 fn gateway() -> (FakeHost, Worker) {
     let host = FakeHost::default();
     host.clock.set(NOW * 1_000_000_000);
     let (mut policies, mut keys) = (Vec::new(), Vec::new());
-    for (id, owner_disabled, allow) in [(1, false, vec![]), (2, true, vec![]), (3, false, vec!["10.0.0.0/8"])] {
+    for (id, owner_disabled, allow) in [
+        (1, false, vec![]),
+        (2, true, vec![]),
+        (3, false, vec!["10.0.0.0/8"]),
+    ] {
         let allow = allow.iter().map(|range| range.parse().unwrap()).collect();
-        let addresses = AddressLists { allow, deny: Vec::new() };
-        let policy = PolicyRecord { owner_disabled, addresses, ..test_util::policy(id) };
+        let addresses = AddressLists {
+            allow,
+            deny: Vec::new(),
+        };
+        let policy = PolicyRecord {
+            owner_disabled,
+            addresses,
+            ..test_util::policy(id)
+        };
         policy.encode(&mut policies).unwrap();
     }
     for (seed, policy) in [(1, 1), (2, 1), (3, 1), (4, 2), (6, 3)] {
@@ -62,19 +75,32 @@ fn gateway() -> (FakeHost, Worker) {
 /// A worker with more in its configuration than it needs.
 fn configured(host: &FakeHost, more: &str) -> Worker {
     let mut worker = Worker::default();
-    let json = format!(r#"{{"control_plane":{{"cluster":"latchkey","token":"node-token"}}{more}}}"#);
-    assert!(worker.configure(host, json.as_bytes()), "{:?}", host.log.borrow());
+    let json =
+        format!(r#"{{"control_plane":{{"cluster":"latchkey","token":"node-token"}}{more}}}"#);
+    assert!(
+        worker.configure(host, json.as_bytes()),
+        "{:?}",
+        host.log.borrow()
+    );
     worker
 }
 
 /// Sends a request, and tells the verdict by all the ways in which it shows.
 fn send(host: &FakeHost, worker: &Worker, headers: &[(&str, &[u8])]) -> String {
-    *host.headers.borrow_mut() = headers.iter().map(|(name, value)| ((*name).into(), value.to_vec())).collect();
+    *host.headers.borrow_mut() = headers
+        .iter()
+        .map(|(name, value)| ((*name).into(), value.to_vec()))
+        .collect();
     host.filter_state.borrow_mut().clear();
     host.response.take();
     let before = host.metrics.borrow().clone();
     let outcome = Life::default().on_headers(host, &worker.shared());
-    let mut state = host.filter_state.borrow().get("latchkey").cloned().unwrap_or_default();
+    let mut state = host
+        .filter_state
+        .borrow()
+        .get("latchkey")
+        .cloned()
+        .unwrap_or_default();
     let response = host.response.borrow().clone();
     if outcome == Outcome::Pass {
         assert_eq!((response, state.as_str()), (None, "allowed"));
@@ -85,10 +111,19 @@ fn send(host: &FakeHost, worker: &Worker, headers: &[(&str, &[u8])]) -> String {
         let response = response.unwrap();
         assert_eq!(response.details, format!("latchkey_{state}"));
         assert!(response.body.contains(&format!(r#""code":"{state}""#)));
-        assert!(response.headers.contains(&("content-type".into(), "application/json".into())));
+        assert!(
+            response
+                .headers
+                .contains(&("content-type".into(), "application/json".into()))
+        );
     }
     let after = host.metrics.borrow().clone();
-    let counted: Vec<_> = after.iter().zip(&before).filter(|(a, b)| a != b).map(|(a, _)| a.0.clone()).collect();
+    let counted: Vec<_> = after
+        .iter()
+        .zip(&before)
+        .filter(|(a, b)| a != b)
+        .map(|(a, _)| a.0.clone())
+        .collect();
     if worker.shared().ready().is_some() {
         assert_eq!(counted, [format!("latchkey_requests.{state}")]);
     }
@@ -97,7 +132,10 @@ fn send(host: &FakeHost, worker: &Worker, headers: &[(&str, &[u8])]) -> String {
 
 /// Sends a request whose answer is looked at alone.
 fn send_raw(host: &FakeHost, worker: &Worker, headers: &[(&str, &[u8])]) {
-    *host.headers.borrow_mut() = headers.iter().map(|(name, value)| ((*name).into(), value.to_vec())).collect();
+    *host.headers.borrow_mut() = headers
+        .iter()
+        .map(|(name, value)| ((*name).into(), value.to_vec()))
+        .collect();
     host.response.take();
     Life::default().on_headers(host, &worker.shared());
 }
@@ -109,19 +147,31 @@ fn a_good_key_passes_and_the_upstream_learns_who_it_is_but_not_the_key() {
     for headers in [
         vec![("x-api-key", key.expose().to_owned())],
         vec![("authorization", format!("bEARER  {} ", key.expose()))],
-        vec![("x-api-key", key.expose().to_owned()), ("authorization", format!("Bearer {}", key.expose()))],
+        vec![
+            ("x-api-key", key.expose().to_owned()),
+            ("authorization", format!("Bearer {}", key.expose())),
+        ],
     ] {
-        let mut headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        let mut headers: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_bytes()))
+            .collect();
         headers.push(("x-latchkey-identity", b"key=\"key_forged\""));
         headers.push(("accept", b"*/*"));
         assert_eq!(send(&host, &worker, &headers), "allowed");
         let upstream = host.headers.borrow();
-        assert_eq!(upstream.keys().collect::<Vec<_>>(), ["accept", "x-latchkey-identity"]);
+        assert_eq!(
+            upstream.keys().collect::<Vec<_>>(),
+            ["accept", "x-latchkey-identity"]
+        );
         assert_eq!(
             upstream["x-latchkey-identity"],
             br#"key="key_abc123def456", name="CI", account="acc_1", user="usr_1", tier="basic", env="live""#
         );
-        assert_eq!(host.filter_state.borrow()["latchkey_key"], "key_abc123def456");
+        assert_eq!(
+            host.filter_state.borrow()["latchkey_key"],
+            "key_abc123def456"
+        );
     }
 }
 
@@ -129,7 +179,10 @@ fn a_good_key_passes_and_the_upstream_learns_who_it_is_but_not_the_key() {
 fn an_authorization_that_is_no_key_reaches_the_upstream() {
     let (host, worker) = gateway();
     let key = key(1);
-    let headers = [("x-api-key", key.expose().as_bytes()), ("authorization", b"Basic dTpw".as_slice())];
+    let headers = [
+        ("x-api-key", key.expose().as_bytes()),
+        ("authorization", b"Basic dTpw".as_slice()),
+    ];
     assert_eq!(send(&host, &worker, &headers), "allowed");
     assert_eq!(host.headers.borrow()["authorization"], b"Basic dTpw");
 }
@@ -166,11 +219,17 @@ fn a_foreign_credential_beside_a_key_reaches_the_upstream_untouched() {
     let bearer = format!("Bearer {key}");
     for (headers, left) in [
         (
-            vec![("x-api-key", key.to_owned()), ("authorization", format!("Bearer {token}"))],
+            vec![
+                ("x-api-key", key.to_owned()),
+                ("authorization", format!("Bearer {token}")),
+            ],
             vec![("authorization", format!("Bearer {token}"))],
         ),
         (
-            vec![("x-api-key", "undefined".to_owned()), ("authorization", bearer.clone())],
+            vec![
+                ("x-api-key", "undefined".to_owned()),
+                ("authorization", bearer.clone()),
+            ],
             vec![("x-api-key", "undefined".to_owned())],
         ),
         (
@@ -178,19 +237,46 @@ fn a_foreign_credential_beside_a_key_reaches_the_upstream_untouched() {
             vec![("x-api-key", "sk-other , \tsk-more".to_owned())],
         ),
         (
-            vec![("authorization", format!("Bearer {token}, {bearer}, Digest a=\"b, c\""))],
-            vec![("authorization", format!("Bearer {token}, Digest a=\"b, c\""))],
+            vec![(
+                "authorization",
+                format!("Bearer {token}, {bearer}, Digest a=\"b, c\""),
+            )],
+            vec![(
+                "authorization",
+                format!("Bearer {token}, Digest a=\"b, c\""),
+            )],
         ),
-        (vec![("cookie", format!("a=1; k={token}; k={key}; b=,"))], vec![("cookie", format!("a=1; k={token}; b=,"))]),
-        (vec![(":path", format!("/?key=a%20b&x&key={key}&key=+"))], vec![(":path", "/?key=a%20b&x&key=+".to_owned())]),
+        (
+            vec![("cookie", format!("a=1; k={token}; k={key}; b=,"))],
+            vec![("cookie", format!("a=1; k={token}; b=,"))],
+        ),
+        (
+            vec![(":path", format!("/?key=a%20b&x&key={key}&key=+"))],
+            vec![(":path", "/?key=a%20b&x&key=+".to_owned())],
+        ),
     ] {
-        let sent: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        let sent: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_bytes()))
+            .collect();
         assert_eq!(send(&host, &worker, &sent), "allowed", "{headers:?}");
         let upstream = host.headers.borrow();
-        let mut others: Vec<_> = upstream.iter().filter(|(name, _)| *name != "x-latchkey-identity").collect();
+        let mut others: Vec<_> = upstream
+            .iter()
+            .filter(|(name, _)| *name != "x-latchkey-identity")
+            .collect();
         others.sort();
-        let left: Vec<_> = left.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
-        assert_eq!(others, left.iter().map(|(name, value)| (name, value)).collect::<Vec<_>>(), "{headers:?}");
+        let left: Vec<_> = left
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()))
+            .collect();
+        assert_eq!(
+            others,
+            left.iter()
+                .map(|(name, value)| (name, value))
+                .collect::<Vec<_>>(),
+            "{headers:?}"
+        );
     }
     let other = ["x-api-key", "authorization"].map(|name| (name, b"Bearer undefined".as_slice()));
     assert_eq!(send(&host, &worker, &other), "malformed_key");
@@ -200,8 +286,18 @@ fn a_foreign_credential_beside_a_key_reaches_the_upstream_untouched() {
 fn a_word_before_the_key_is_named_to_the_client() {
     let (host, worker) = gateway();
     let value = format!("Bearer {}", key(1).expose());
-    assert_eq!(send(&host, &worker, &[("x-api-key", value.as_bytes())]), "malformed_key");
-    assert!(host.response.borrow().as_ref().unwrap().body.contains("without the word Bearer before it"));
+    assert_eq!(
+        send(&host, &worker, &[("x-api-key", value.as_bytes())]),
+        "malformed_key"
+    );
+    assert!(
+        host.response
+            .borrow()
+            .as_ref()
+            .unwrap()
+            .body
+            .contains("without the word Bearer before it")
+    );
 }
 
 #[test]
@@ -214,8 +310,14 @@ fn a_refusal_is_in_the_clients_terms() {
     let refused = |worker: &Worker, headers: &[(&str, &[u8])]| {
         send(&host, worker, headers);
         let response = host.response.borrow().clone().unwrap();
-        let challenge = response.headers.iter().find(|(name, _)| name == "www-authenticate");
-        (challenge.unwrap().1.clone(), response.grpc_status.map(|status| status as u32))
+        let challenge = response
+            .headers
+            .iter()
+            .find(|(name, _)| name == "www-authenticate");
+        (
+            challenge.unwrap().1.clone(),
+            response.grpc_status.map(|status| status as u32),
+        )
     };
     let bearer = r#"Bearer realm="latchkey""#.to_owned();
     assert_eq!(refused(&worker, &[]), (bearer.clone(), None));
@@ -223,21 +325,37 @@ fn a_refusal_is_in_the_clients_terms() {
     let invalid = r#"Bearer realm="latchkey", error="invalid_token""#.to_owned();
     assert_eq!(refused(&worker, &[expired]), (invalid, None));
     let api_key = r#"ApiKey realm="latchkey""#.to_owned();
-    assert_eq!(refused(&without_bearer, &[expired, grpc]), (api_key.clone(), Some(16)));
+    assert_eq!(
+        refused(&without_bearer, &[expired, grpc]),
+        (api_key.clone(), Some(16))
+    );
     assert_eq!(refused(&without_bearer, &[]), (api_key, None));
 
     // The host does not know this for gRPC.
-    send_raw(&host, &worker, &[("content-type", b"application/grpc;charset=utf-8")]);
+    send_raw(
+        &host,
+        &worker,
+        &[("content-type", b"application/grpc;charset=utf-8")],
+    );
     let response = host.response.borrow().clone().unwrap();
     assert_eq!((response.status, response.body.as_str()), (200, ""));
-    assert!(response.headers.contains(&("grpc-status".into(), "16".into())), "{:?}", response.headers);
+    assert!(
+        response
+            .headers
+            .contains(&("grpc-status".into(), "16".into())),
+        "{:?}",
+        response.headers
+    );
 }
 
 #[test]
 fn the_address_is_the_one_that_envoy_trusts() {
     let (host, worker) = gateway();
     let key = key(6);
-    let headers = [("x-api-key", key.expose().as_bytes()), ("x-forwarded-for", b"10.1.2.3".as_slice())];
+    let headers = [
+        ("x-api-key", key.expose().as_bytes()),
+        ("x-forwarded-for", b"10.1.2.3".as_slice()),
+    ];
     for (source, code) in [
         ("10.1.2.3:4711", "allowed"),
         ("[::ffff:10.1.2.3]:1", "allowed"),
@@ -261,22 +379,41 @@ fn without_a_snapshot_every_answer_is_not_ready() {
         assert_eq!(send(&host, &worker, &headers), "not_ready");
         let response = host.response.borrow().clone().unwrap();
         assert_eq!(response.status, 503);
-        assert!(response.headers.contains(&("retry-after".into(), "1".into())));
+        assert!(
+            response
+                .headers
+                .contains(&("retry-after".into(), "1".into()))
+        );
     }
 }
 
 #[test]
 fn without_a_configuration_every_answer_is_not_ready() {
     let (host, _) = gateway();
-    assert_eq!(send(&host, &Worker::default(), &[("x-api-key", key(1).expose().as_bytes())]), "not_ready");
+    assert_eq!(
+        send(
+            &host,
+            &Worker::default(),
+            &[("x-api-key", key(1).expose().as_bytes())]
+        ),
+        "not_ready"
+    );
 }
 
 #[test]
 fn a_request_that_cannot_be_prepared_does_not_pass() {
     let (host, worker) = gateway();
-    for call in ["remove_request_header", "set_request_header", "set_filter_state latchkey_key"] {
+    for call in [
+        "remove_request_header",
+        "set_request_header",
+        "set_filter_state latchkey_key",
+    ] {
         host.stubborn.set(call);
-        assert_eq!(send(&host, &worker, &[("x-api-key", key(1).expose().as_bytes())]), "not_ready", "{call}");
+        assert_eq!(
+            send(&host, &worker, &[("x-api-key", key(1).expose().as_bytes())]),
+            "not_ready",
+            "{call}"
+        );
     }
 }
 
@@ -286,7 +423,10 @@ fn a_request_that_cannot_be_stamped_does_not_pass() {
     let key = key(1);
     *host.headers.borrow_mut() = [("x-api-key".into(), key.expose().into())].into();
     host.stubborn.set("set_filter_state latchkey");
-    assert_eq!(Life::default().on_headers(&host, &worker.shared()), Outcome::Stop);
+    assert_eq!(
+        Life::default().on_headers(&host, &worker.shared()),
+        Outcome::Stop
+    );
     assert_eq!(host.response.borrow().as_ref().unwrap().status, 503);
 }
 
@@ -295,7 +435,11 @@ fn what_the_host_does_not_tell_is_not_taken_for_absent() {
     let (host, worker) = gateway();
     for call in ["request_headers", "now"] {
         host.stubborn.set(call);
-        assert_eq!(send(&host, &worker, &[("x-api-key", key(2).expose().as_bytes())]), "not_ready", "{call}");
+        assert_eq!(
+            send(&host, &worker, &[("x-api-key", key(2).expose().as_bytes())]),
+            "not_ready",
+            "{call}"
+        );
     }
 }
 
@@ -304,30 +448,49 @@ fn keys_are_found_where_the_configuration_says_and_taken_out() {
     let (host, _) = gateway();
     let key = key(1);
     let key = key.expose();
-    let places = r#","credentials":{"headers":["apikey"],"bearer":false,"query":"key","cookie":"k"}"#;
+    let places =
+        r#","credentials":{"headers":["apikey"],"bearer":false,"query":"key","cookie":"k"}"#;
     let worker = configured(&host, places);
     let path = format!("/a?x=1&key={key}&y=2");
     let cookie = format!("a=1; k={key}; b=2");
     for (headers, left) in [
         (vec![("apikey", key)], vec![]),
-        (vec![(":path", path.as_str())], vec![(":path", "/a?x=1&y=2")]),
-        (vec![("cookie", cookie.as_str())], vec![("cookie", "a=1; b=2")]),
+        (
+            vec![(":path", path.as_str())],
+            vec![(":path", "/a?x=1&y=2")],
+        ),
+        (
+            vec![("cookie", cookie.as_str())],
+            vec![("cookie", "a=1; b=2")],
+        ),
         (vec![("cookie", &cookie[5..cookie.len() - 5])], vec![]),
         (
-            vec![("apikey", key), ("authorization", "Bearer other"), ("x-api-key", "other")],
+            vec![
+                ("apikey", key),
+                ("authorization", "Bearer other"),
+                ("x-api-key", "other"),
+            ],
             vec![("authorization", "Bearer other"), ("x-api-key", "other")],
         ),
     ] {
-        let sent: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        let sent: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_bytes()))
+            .collect();
         assert_eq!(send(&host, &worker, &sent), "allowed", "{headers:?}");
         let mut upstream = host.headers.borrow().clone();
         assert!(upstream.remove("x-latchkey-identity").is_some());
-        let left: std::collections::BTreeMap<_, _> =
-            left.into_iter().map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).collect();
+        let left: std::collections::BTreeMap<_, _> = left
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
+            .collect();
         assert_eq!(upstream, left);
     }
     let (one, two) = (key.as_bytes(), b"/?key=lk_live_other".as_slice());
-    assert_eq!(send(&host, &worker, &[("apikey", one), (":path", two)]), "ambiguous_key");
+    assert_eq!(
+        send(&host, &worker, &[("apikey", one), (":path", two)]),
+        "ambiguous_key"
+    );
     assert_eq!(send(&host, &worker, &[("x-api-key", one)]), "missing_key");
 }
 
@@ -336,16 +499,25 @@ fn a_forwarded_key_stays() {
     let (host, _) = gateway();
     let worker = configured(&host, r#","credentials":{"forward":true}"#);
     let key = key(1);
-    assert_eq!(send(&host, &worker, &[("x-api-key", key.expose().as_bytes())]), "allowed");
+    assert_eq!(
+        send(&host, &worker, &[("x-api-key", key.expose().as_bytes())]),
+        "allowed"
+    );
     assert_eq!(host.headers.borrow()["x-api-key"], key.expose().as_bytes());
 }
 
 #[test]
 fn single_fields_get_headers_of_their_own() {
     let (host, _) = gateway();
-    let worker = configured(&host, r#","identity_headers":{"X-Consumer-Id":"key","x-tier":"tier"}"#);
+    let worker = configured(
+        &host,
+        r#","identity_headers":{"X-Consumer-Id":"key","x-tier":"tier"}"#,
+    );
     let key = key(1);
-    let headers = [("x-api-key", key.expose().as_bytes()), ("x-tier", b"enterprise".as_slice())];
+    let headers = [
+        ("x-api-key", key.expose().as_bytes()),
+        ("x-tier", b"enterprise".as_slice()),
+    ];
     assert_eq!(send(&host, &worker, &headers), "allowed");
     assert_eq!(host.headers.borrow()["x-consumer-id"], b"key_abc123def456");
     assert_eq!(host.headers.borrow()["x-tier"], b"basic");
@@ -354,19 +526,41 @@ fn single_fields_get_headers_of_their_own() {
 #[test]
 fn a_shadowed_refusal_passes_without_an_identity_and_shows_what_it_would_have_been() {
     let (host, _) = gateway();
-    let worker = configured(&host, r#","shadow":["expired_key","missing_key"],"identity_headers":{"x-tier":"tier"}"#);
-    let forged = [("x-latchkey-identity", b"forged".as_slice()), ("x-tier", b"forged".as_slice())];
+    let worker = configured(
+        &host,
+        r#","shadow":["expired_key","missing_key"],"identity_headers":{"x-tier":"tier"}"#,
+    );
+    let forged = [
+        ("x-latchkey-identity", b"forged".as_slice()),
+        ("x-tier", b"forged".as_slice()),
+    ];
     let expired = key(2);
-    for (headers, code) in [(vec![("x-api-key", expired.expose().as_bytes())], "expired_key"), (vec![], "missing_key")]
-    {
+    for (headers, code) in [
+        (
+            vec![("x-api-key", expired.expose().as_bytes())],
+            "expired_key",
+        ),
+        (vec![], "missing_key"),
+    ] {
         let headers: Vec<_> = headers.into_iter().chain(forged).collect();
         assert_eq!(send(&host, &worker, &headers), code);
         assert!(host.response.borrow().is_none(), "{code} was answered");
-        assert!(host.headers.borrow().is_empty(), "{:?}", host.headers.borrow());
+        assert!(
+            host.headers.borrow().is_empty(),
+            "{:?}",
+            host.headers.borrow()
+        );
         assert_eq!(host.filter_state.borrow()["latchkey"], "allowed");
     }
     let disabled = key(3);
-    assert_eq!(send(&host, &worker, &[("x-api-key", disabled.expose().as_bytes())]), "disabled_key");
+    assert_eq!(
+        send(
+            &host,
+            &worker,
+            &[("x-api-key", disabled.expose().as_bytes())]
+        ),
+        "disabled_key"
+    );
     assert!(host.response.borrow().is_some());
 }
 
@@ -390,15 +584,29 @@ fn a_snapshot_that_is_too_old_refuses_until_the_control_plane_is_heard_from() {
 #[test]
 fn trailers_carry_neither_keys_nor_identities() {
     let (host, _) = gateway();
-    for name in ["x-api-key", "authorization", "x-latchkey-identity", "grpc-status"] {
-        host.trailers.borrow_mut().insert(name.into(), b"value".to_vec());
+    for name in [
+        "x-api-key",
+        "authorization",
+        "x-latchkey-identity",
+        "grpc-status",
+    ] {
+        host.trailers
+            .borrow_mut()
+            .insert(name.into(), b"value".to_vec());
     }
     let shared = configured(&host, r#","identity_headers":{"x-tier":"tier"}"#).shared();
-    host.trailers.borrow_mut().insert("x-tier".into(), b"enterprise".to_vec());
+    host.trailers
+        .borrow_mut()
+        .insert("x-tier".into(), b"enterprise".to_vec());
     assert_eq!(on_trailers(&host, &shared), Outcome::Pass);
-    assert_eq!(host.trailers.borrow().keys().collect::<Vec<_>>(), ["grpc-status"]);
+    assert_eq!(
+        host.trailers.borrow().keys().collect::<Vec<_>>(),
+        ["grpc-status"]
+    );
     for call in ["remove_request_trailer", "request_trailers"] {
-        host.trailers.borrow_mut().insert("x-tier".into(), b"enterprise".to_vec());
+        host.trailers
+            .borrow_mut()
+            .insert("x-tier".into(), b"enterprise".to_vec());
         host.stubborn.set(call);
         assert_eq!(on_trailers(&host, &shared), Outcome::Stop);
     }
@@ -413,7 +621,10 @@ fn damaged_memory_is_not_ready_and_complained_about_once() {
         }
     });
     for _ in 0..3 {
-        assert_eq!(send(&host, &worker, &[("x-api-key", key(1).expose().as_bytes())]), "not_ready");
+        assert_eq!(
+            send(&host, &worker, &[("x-api-key", key(1).expose().as_bytes())]),
+            "not_ready"
+        );
     }
     assert_eq!(host.log.borrow().len(), 1, "{:?}", host.log.borrow());
 }

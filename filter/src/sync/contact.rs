@@ -1,8 +1,9 @@
 //! When the snapshot was last known to be the newest.
 //!
-//! The node says that it is alive once a second, and the control plane repeats the node's own time when everything that
-//! was committed before it heard that has been sent. So the contact is the time at which the node asked, and not the one
-//! at which an answer came: heartbeats that waited in a socket while this process stood still refresh nothing.
+//! The node says that it is alive once a second, and the control plane repeats the node's own time
+//! when everything that was committed before it heard that has been sent. So the contact is the
+//! time at which the node asked, and not the one at which an answer came: heartbeats that waited in
+//! a socket while this process stood still refresh nothing.
 
 use crate::host::{Host, Nanos};
 use latchkey_policy::snapshot;
@@ -37,21 +38,29 @@ impl Contact {
 
     /// The next message that says that the node is alive, if it is time for one.
     pub(super) fn next(&mut self, now: Nanos, unix: Nanos) -> Option<Alive> {
-        let is_due = self.echoes && self.last_sent.is_none_or(|sent| now.saturating_sub(sent) >= PAUSE);
+        let is_due = self.echoes
+            && self
+                .last_sent
+                .is_none_or(|sent| now.saturating_sub(sent) >= PAUSE);
         is_due.then(|| {
             if self.last_sent.is_none() {
                 self.first_sent = now;
             }
             self.last_sent = Some(now);
-            Alive { sent: now, unix_millis: unix / 1_000_000 }
+            Alive {
+                sent: now,
+                unix_millis: unix / 1_000_000,
+            }
         })
     }
 
-    /// The snapshot is the newest, as a message says that came at `now`, and that answers what was sent at `echo`. True if
-    /// that is a contact.
+    /// The snapshot is the newest, as a message says that came at `now`, and that answers what was
+    /// sent at `echo`. True if that is a contact.
     pub(super) fn note(&mut self, host: &impl Host, now: Nanos, echo: Nanos) -> bool {
         let at = if self.echoes {
-            let sent = self.last_sent.is_some_and(|last| (self.first_sent..=last).contains(&echo));
+            let sent = self
+                .last_sent
+                .is_some_and(|last| (self.first_sent..=last).contains(&echo));
             if !sent {
                 return false;
             }

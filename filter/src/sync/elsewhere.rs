@@ -9,8 +9,8 @@ use latchkey_policy::snapshot::{Epoch, Unavailable};
 use latchkey_policy::table::WriteError;
 use latchkey_protocol::KeyElsewhere;
 
-/// Keys whose counts are held until their history is in force. Of more than that some are told again only when they are
-/// used elsewhere.
+/// Keys whose counts are held until their history is in force. Of more than that some are told
+/// again only when they are used elsewhere.
 const MAX_HELD: usize = 200_000;
 
 /// What others admitted of a history that is not in force yet.

@@ -32,11 +32,16 @@ impl fmt::Display for End {
         match self {
             Self::Unreachable => f.write_str("the control plane's cluster cannot be reached"),
             Self::Closed { status: 16 } => f.write_str("the control plane refused the node token"),
-            Self::Closed { status } => write!(f, "the control plane closed the stream with gRPC status {status}"),
+            Self::Closed { status } => write!(
+                f,
+                "the control plane closed the stream with gRPC status {status}"
+            ),
             Self::Silent => f.write_str("the control plane was not heard from for too long"),
             Self::Protocol(what) => write!(f, "the control plane sent {what}"),
             Self::Memory(error) => write!(f, "the snapshot cannot be written: {error}"),
-            Self::Damaged => f.write_str("the snapshot in memory is damaged and has to be loaded anew"),
+            Self::Damaged => {
+                f.write_str("the snapshot in memory is damaged and has to be loaded anew")
+            }
             Self::OtherLimit => f.write_str("the staleness limit has changed"),
             Self::Host => f.write_str("Envoy gives neither a monotonic clock nor random numbers"),
         }
@@ -46,7 +51,10 @@ impl fmt::Display for End {
 impl End {
     /// Whether what is in memory should not be built upon.
     pub fn needs_whole_snapshot(self) -> bool {
-        matches!(self, Self::Protocol(_) | Self::Memory(WriteError::Damaged) | Self::Damaged)
+        matches!(
+            self,
+            Self::Protocol(_) | Self::Memory(WriteError::Damaged) | Self::Damaged
+        )
     }
 }
 

@@ -17,9 +17,17 @@ impl Session {
         let fresh = || host.random().map_err(|_| End::Host);
         let snapshot_secret = snapshot::secret(host, fresh()?).map_err(WriteError::from)?;
         let meter_secret = ledger::secret(host, fresh()?).map_err(WriteError::from)?;
-        // Also of a snapshot that is not built upon: a control plane that does not know it must not replace it.
-        let epoch = self.writer.position().map(|(epoch, _)| epoch.to_vec()).unwrap_or_default();
-        let (revision, tag) = self.offered.map(|(_, revision)| (revision, self.writer.tag())).unwrap_or_default();
+        // Also of a snapshot that is not built upon: a control plane that does not know it must not
+        // replace it.
+        let epoch = self
+            .writer
+            .position()
+            .map(|(epoch, _)| epoch.to_vec())
+            .unwrap_or_default();
+        let (revision, tag) = self
+            .offered
+            .map(|(_, revision)| (revision, self.writer.tag()))
+            .unwrap_or_default();
         Ok(Hello {
             node_id: host.node_id(),
             instance: self.who.instance,
@@ -33,21 +41,28 @@ impl Session {
             staleness_seconds: self.staleness,
             unix_millis: now / 1_000_000,
             protocol: PROTOCOL,
-            load: self.offered_load.map(|(image, batches)| Load { image: image.to_vec(), batches }),
+            load: self.offered_load.map(|(image, batches)| Load {
+                image: image.to_vec(),
+                batches,
+            }),
         })
     }
 
-    /// The worker ends in order: reports what was counted, and, if no other worker of this process is left, has nobody
-    /// decide by the snapshot any more and says goodbye. What cannot be sent any more is not.
+    /// The worker ends in order: reports what was counted, and, if no other worker of this process
+    /// is left, has nobody decide by the snapshot any more and says goodbye. What cannot be sent
+    /// any more is not.
     pub fn finish(mut self, host: &impl Host, is_last: bool) {
         let monotonic = host.monotonic().unwrap_or_default();
-        if self.state == State::Following && ledger::is_reporter(host, self.who.term, monotonic) == Ok(true) {
+        if self.state == State::Following
+            && ledger::is_reporter(host, self.who.term, monotonic) == Ok(true)
+        {
             for usage in self.reporter.last(host, &self.epoch).unwrap_or_default() {
                 let _ = self.send(host, from_node::Message::Usage(usage));
             }
             let _ = ledger::stop_reporting(host, self.who.term);
         }
-        // Not before nobody decides any more. Should there be another worker after all, it loads the snapshot again.
+        // Not before nobody decides any more. Should there be another worker after all, it loads
+        // the snapshot again.
         if is_last && self.contact.echoes() && self.writer.suspend(host).is_ok() {
             let _ = self.send(host, from_node::Message::Goodbye(Goodbye {}));
         }

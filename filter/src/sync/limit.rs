@@ -5,8 +5,8 @@ use crate::host::{Host, Nanos};
 use latchkey_policy::snapshot;
 use latchkey_policy::table::WriteError;
 
-/// How often the session looks for another staleness limit. A shorter one is told less soon: it is not urgent, and a
-/// worker that was held up says its limit late.
+/// How often the session looks for another staleness limit. A shorter one is told less soon: it is
+/// not urgent, and a worker that was held up says its limit late.
 const LIMIT_PAUSE: Nanos = 1_000_000_000;
 const SHORTER_LIMIT_PAUSE: Nanos = 10_000_000_000;
 
@@ -16,7 +16,10 @@ impl Session {
         if monotonic.saturating_sub(self.limit_at) < LIMIT_PAUSE {
             return Ok(());
         }
-        let Some(longest) = snapshot::longest_limit(host, monotonic).map_err(WriteError::from)? else { return Ok(()) };
+        let Some(longest) = snapshot::longest_limit(host, monotonic).map_err(WriteError::from)?
+        else {
+            return Ok(());
+        };
         let waited = monotonic.saturating_sub(self.limit_at);
         if longest == self.staleness {
             self.limit_at = monotonic;

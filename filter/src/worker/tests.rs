@@ -42,7 +42,14 @@ fn stream(host: &FakeHost) -> StreamId {
 }
 
 fn deliver(worker: &mut Worker, host: &FakeHost, message: to_node::Message) {
-    deliver_bytes(worker, host, ToNode { message: Some(message) }.encode_to_vec());
+    deliver_bytes(
+        worker,
+        host,
+        ToNode {
+            message: Some(message),
+        }
+        .encode_to_vec(),
+    );
 }
 
 fn deliver_bytes(worker: &mut Worker, host: &FakeHost, message: Vec<u8>) {
@@ -65,7 +72,9 @@ fn welcome(resume: bool) -> to_node::Message {
 fn batch(sequence: u64, revision: u64, name: &str) -> Batch {
     let (mut policies, mut keys) = (Vec::new(), Vec::new());
     test_util::policy(1).encode(&mut policies).unwrap();
-    test_util::key(KeyDigest::of(name.as_bytes()), 1, name).encode(&mut keys).unwrap();
+    test_util::key(KeyDigest::of(name.as_bytes()), 1, name)
+        .encode(&mut keys)
+        .unwrap();
     Batch {
         sequence,
         routes: test_util::no_routes().into(),
@@ -79,7 +88,12 @@ fn batch(sequence: u64, revision: u64, name: &str) -> Batch {
 fn knows(worker: &Worker, host: &FakeHost, name: &str) -> bool {
     let shared = worker.shared();
     let mut reader = shared.reader().unwrap();
-    reader.view(host).unwrap().find(host, &KeyDigest::of(name.as_bytes())).unwrap().is_some()
+    reader
+        .view(host)
+        .unwrap()
+        .find(host, &KeyDigest::of(name.as_bytes()))
+        .unwrap()
+        .is_some()
 }
 
 /// A worker that holds the stream and has a snapshot at revision 5 with the key `one`.
@@ -88,9 +102,16 @@ fn following() -> (FakeHost, Worker) {
     let mut worker = worker(&host);
     worker.tick(&host, false);
     let hello = hello(&host);
-    assert_eq!((hello.epoch.len(), hello.revision, hello.format), (0, 0, FORMAT));
+    assert_eq!(
+        (hello.epoch.len(), hello.revision, hello.format),
+        (0, 0, FORMAT)
+    );
     deliver(&mut worker, &host, welcome(false));
-    deliver(&mut worker, &host, to_node::Message::Batch(batch(1, 5, "one")));
+    deliver(
+        &mut worker,
+        &host,
+        to_node::Message::Batch(batch(1, 5, "one")),
+    );
     assert_eq!(acks(&host), [(1, 5)]);
     assert!(knows(&worker, &host, "one"));
     (host, worker)
@@ -117,10 +138,18 @@ fn a_whole_snapshot_is_acknowledged_batch_by_batch_and_in_force_with_the_last() 
     worker.tick(&host, false);
     hello(&host);
     deliver(&mut worker, &host, welcome(false));
-    deliver(&mut worker, &host, to_node::Message::Batch(batch(1, 0, "one")));
+    deliver(
+        &mut worker,
+        &host,
+        to_node::Message::Batch(batch(1, 0, "one")),
+    );
     assert_eq!(acks(&host), [(1, 0)]);
     assert!(worker.shared().reader().unwrap().view(&host).is_err());
-    deliver(&mut worker, &host, to_node::Message::Batch(batch(2, 5, "two")));
+    deliver(
+        &mut worker,
+        &host,
+        to_node::Message::Batch(batch(2, 5, "two")),
+    );
     assert_eq!(acks(&host), [(2, 5)]);
     assert!(knows(&worker, &host, "one") && knows(&worker, &host, "two"));
     assert_eq!(host.metric("latchkey_revision"), 5);
@@ -134,8 +163,12 @@ fn a_change_is_in_force_for_every_worker_before_it_is_acknowledged() {
     let sibling = host.sibling();
     let other = self::worker(&sibling);
     assert!(knows(&other, &sibling, "one"));
-    let removal =
-        Batch { sequence: 2, removed_keys: KeyDigest::of(b"one").0.to_vec().into(), revision: 6, ..Batch::default() };
+    let removal = Batch {
+        sequence: 2,
+        removed_keys: KeyDigest::of(b"one").0.to_vec().into(),
+        revision: 6,
+        ..Batch::default()
+    };
     deliver(&mut worker, &host, to_node::Message::Batch(removal));
     assert_eq!(acks(&host), [(2, 6)]);
     assert!(!knows(&other, &sibling, "one"));
@@ -153,7 +186,11 @@ fn after_a_lost_stream_the_next_follows_by_changes() {
     let hello = hello(&host);
     assert_eq!((hello.epoch, hello.revision), (vec![9; 16], 5));
     deliver(&mut worker, &host, welcome(true));
-    deliver(&mut worker, &host, to_node::Message::Batch(batch(1, 6, "two")));
+    deliver(
+        &mut worker,
+        &host,
+        to_node::Message::Batch(batch(1, 6, "two")),
+    );
     assert_eq!(acks(&host), [(1, 6)]);
     assert!(knows(&worker, &host, "one") && knows(&worker, &host, "two"));
     assert_eq!(host.metric("latchkey_snapshots_loaded"), 1);
@@ -180,9 +217,17 @@ fn a_worker_that_slept_finds_that_it_was_replaced_and_lets_go() {
     host.advance_millis(3_100);
     next.tick(&sibling, false);
     deliver(&mut next, &sibling, welcome(true));
-    deliver(&mut next, &sibling, to_node::Message::Batch(batch(1, 6, "two")));
+    deliver(
+        &mut next,
+        &sibling,
+        to_node::Message::Batch(batch(1, 6, "two")),
+    );
     // Its own stream delivers something that it has not seen yet.
-    deliver(&mut sleeper, &host, to_node::Message::Batch(batch(2, 6, "stale")));
+    deliver(
+        &mut sleeper,
+        &host,
+        to_node::Message::Batch(batch(2, 6, "stale")),
+    );
     assert_eq!(acks(&host), []);
     sleeper.tick(&host, false);
     assert!(host.streams.borrow().is_empty());
@@ -199,10 +244,31 @@ fn all_workers_learn_when_the_control_plane_was_heard_from() {
     let minute = 60_000_000_000;
     assert_eq!(other.check_staleness(&host, minute), Ok(()));
     host.advance_millis(60_001);
-    assert_eq!(other.check_staleness(&host, minute), Err(Unavailable::Stale));
-    deliver(&mut worker, &host, to_node::Message::Heartbeat(Heartbeat { revision: 99, ..Heartbeat::default() }));
-    assert_eq!(other.check_staleness(&host, minute), Err(Unavailable::Stale), "there is a newer one, not here yet");
-    deliver(&mut worker, &host, to_node::Message::Heartbeat(Heartbeat { revision: 5, ..Heartbeat::default() }));
+    assert_eq!(
+        other.check_staleness(&host, minute),
+        Err(Unavailable::Stale)
+    );
+    deliver(
+        &mut worker,
+        &host,
+        to_node::Message::Heartbeat(Heartbeat {
+            revision: 99,
+            ..Heartbeat::default()
+        }),
+    );
+    assert_eq!(
+        other.check_staleness(&host, minute),
+        Err(Unavailable::Stale),
+        "there is a newer one, not here yet"
+    );
+    deliver(
+        &mut worker,
+        &host,
+        to_node::Message::Heartbeat(Heartbeat {
+            revision: 5,
+            ..Heartbeat::default()
+        }),
+    );
     assert_eq!(other.check_staleness(&host, minute), Ok(()));
 
     // A clock that is set says nothing about the snapshot's age.
@@ -218,8 +284,15 @@ fn all_workers_learn_when_the_control_plane_was_heard_from() {
     host.advance_millis(100);
     worker.tick(&host, false);
     deliver(&mut worker, &host, welcome(true));
-    assert_eq!(other.check_staleness(&host, minute), Err(Unavailable::Stale));
-    deliver(&mut worker, &host, to_node::Message::Batch(batch(1, 6, "two")));
+    assert_eq!(
+        other.check_staleness(&host, minute),
+        Err(Unavailable::Stale)
+    );
+    deliver(
+        &mut worker,
+        &host,
+        to_node::Message::Batch(batch(1, 6, "two")),
+    );
     assert_eq!(other.check_staleness(&host, minute), Ok(()));
 }
 
@@ -228,7 +301,14 @@ fn silence_ends_the_stream_and_a_heartbeat_keeps_it() {
     let (host, mut worker) = following();
     for _ in 0..10 {
         host.advance_millis(1_000);
-        deliver(&mut worker, &host, to_node::Message::Heartbeat(Heartbeat { revision: 5, ..Heartbeat::default() }));
+        deliver(
+            &mut worker,
+            &host,
+            to_node::Message::Heartbeat(Heartbeat {
+                revision: 5,
+                ..Heartbeat::default()
+            }),
+        );
         worker.tick(&host, false);
         assert_eq!(host.streams.borrow().len(), 1);
     }
@@ -248,8 +328,18 @@ fn whatever_makes_no_sense_ends_the_stream_changes_nothing_and_asks_for_a_whole_
         || message(welcome(true)),
         || message(to_node::Message::Batch(batch(3, 6, "two"))),
         || message(to_node::Message::Batch(batch(1, 6, "two"))),
-        || message(to_node::Message::Batch(Batch { keys: vec![1, 2, 3].into(), ..batch(2, 6, "two") })),
-        || message(to_node::Message::Batch(Batch { removed_keys: vec![0; 33].into(), ..batch(2, 6, "two") })),
+        || {
+            message(to_node::Message::Batch(Batch {
+                keys: vec![1, 2, 3].into(),
+                ..batch(2, 6, "two")
+            }))
+        },
+        || {
+            message(to_node::Message::Batch(Batch {
+                removed_keys: vec![0; 33].into(),
+                ..batch(2, 6, "two")
+            }))
+        },
         || {
             // Nothing is wrong with it but its length.
             let mut long = message(to_node::Message::Batch(batch(2, 6, "two")));
@@ -262,7 +352,11 @@ fn whatever_makes_no_sense_ends_the_stream_changes_nothing_and_asks_for_a_whole_
     for nonsense in nonsense {
         let (host, mut worker) = following();
         deliver_bytes(&mut worker, &host, nonsense());
-        assert_eq!(host.streams.borrow().len(), 1, "let go of while Envoy delivers");
+        assert_eq!(
+            host.streams.borrow().len(),
+            1,
+            "let go of while Envoy delivers"
+        );
         assert_eq!(acks(&host), []);
         assert!(knows(&worker, &host, "one") && !knows(&worker, &host, "two"));
         host.advance_millis(100);
@@ -273,15 +367,26 @@ fn whatever_makes_no_sense_ends_the_stream_changes_nothing_and_asks_for_a_whole_
 }
 
 fn message(message: to_node::Message) -> Vec<u8> {
-    ToNode { message: Some(message) }.encode_to_vec()
+    ToNode {
+        message: Some(message),
+    }
+    .encode_to_vec()
 }
 
 #[test]
 fn changes_to_a_snapshot_that_is_not_here_are_refused() {
     for welcome in [
         welcome(true),
-        to_node::Message::Welcome(Welcome { epoch: vec![9; 15], format: FORMAT, ..Welcome::default() }),
-        to_node::Message::Welcome(Welcome { epoch: vec![9; 16], format: FORMAT + 1, ..Welcome::default() }),
+        to_node::Message::Welcome(Welcome {
+            epoch: vec![9; 15],
+            format: FORMAT,
+            ..Welcome::default()
+        }),
+        to_node::Message::Welcome(Welcome {
+            epoch: vec![9; 16],
+            format: FORMAT + 1,
+            ..Welcome::default()
+        }),
         to_node::Message::Batch(batch(1, 1, "one")),
     ] {
         let host = host();
@@ -304,7 +409,11 @@ fn an_unreachable_control_plane_is_tried_again_and_logged_once() {
         worker.tick(&host, false);
         host.advance_millis(100);
     }
-    assert!((15..30).contains(&host.metric("latchkey_stream_opened")), "{}", host.metric("latchkey_stream_opened"));
+    assert!(
+        (15..30).contains(&host.metric("latchkey_stream_opened")),
+        "{}",
+        host.metric("latchkey_stream_opened")
+    );
     assert_eq!(host.log.borrow().len(), 1, "{:?}", host.log.borrow());
     host.unreachable.set(false);
     host.advance_millis(600);
@@ -325,8 +434,12 @@ fn damage_that_a_worker_finds_is_mended_by_a_whole_snapshot() {
     });
     let shared = other.shared();
     let digest = KeyDigest::of(b"one");
-    let damaged =
-        shared.reader().unwrap().view(&sibling).and_then(|mut view| view.find(&sibling, &digest)).unwrap_err();
+    let damaged = shared
+        .reader()
+        .unwrap()
+        .view(&sibling)
+        .and_then(|mut view| view.find(&sibling, &digest))
+        .unwrap_err();
     assert_eq!(damaged, Unavailable::Damaged);
     shared.complain(&sibling, damaged);
     worker.tick(&host, false);
@@ -334,7 +447,11 @@ fn damage_that_a_worker_finds_is_mended_by_a_whole_snapshot() {
     worker.tick(&host, false);
     assert_eq!(hello(&host).revision, 0);
     deliver(&mut worker, &host, welcome(false));
-    deliver(&mut worker, &host, to_node::Message::Batch(batch(1, 6, "one")));
+    deliver(
+        &mut worker,
+        &host,
+        to_node::Message::Batch(batch(1, 6, "one")),
+    );
     assert!(knows(&other, &sibling, "one"));
     // Once reported, once mended.
     let mended = stream(&host);

@@ -1,5 +1,5 @@
-//! What the benchmarks and the count of instructions share: a snapshot in memory, and requests decided by it as the
-//! filter decides them, but for the host.
+//! What the benchmarks and the count of instructions share: a snapshot in memory, and requests
+//! decided by it as the filter decides them, but for the host.
 
 pub(crate) mod records;
 
@@ -13,7 +13,9 @@ use latchkey_policy::record::{FORMAT, KeyRecord, PolicyRecord};
 use latchkey_policy::route::{RouteRecord, Routes};
 use latchkey_policy::snapshot::{Batch, Entry, Epoch, Reader, Unavailable, View, Writer};
 use latchkey_policy::test_util::{self, MemoryCells};
-use latchkey_policy::verdict::{self, Code, Credential, Request, Settings, Silent, Source, Verdict};
+use latchkey_policy::verdict::{
+    self, Code, Credential, Request, Settings, Silent, Source, Verdict,
+};
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -23,7 +25,8 @@ use std::rc::Rc;
 pub(crate) const NOW: i64 = 1_800_000_000;
 pub(crate) const EPOCH: Epoch = [7; 16];
 
-/// What Envoy tells of the client, which the full policy allows, and of what it asks for, which the last rule is for.
+/// What Envoy tells of the client, which the full policy allows, and of what it asks for, which the
+/// last rule is for.
 pub(crate) const SOURCE: &[u8] = b"10.3.132.7:4711";
 pub(crate) const METHOD: &[u8] = b"GET";
 pub(crate) const PATH: &[u8] = b"/v4/service_49/zones/example.com/records?page=2";
@@ -50,14 +53,25 @@ impl Scene {
     fn of(policy: &PolicyRecord, rules: &RouteRecord) -> Self {
         let key = records::plain_key();
         let cells = published(rules, policy, [key.digest()]);
-        Self { cells, reader: Reader::default(), settings: KeyFormat::default(), request: Asked(key) }
+        Self {
+            cells,
+            reader: Reader::default(),
+            settings: KeyFormat::default(),
+            request: Asked(key),
+        }
     }
 
     /// Decides the request, which passes.
     pub(crate) fn decide(&mut self) -> Verdict {
-        let settings = Settings { keys: &self.settings, shadow: &[] };
+        let settings = Settings {
+            keys: &self.settings,
+            shadow: &[],
+        };
         let view = RefCell::new(self.reader.view(&self.cells).unwrap());
-        let source = Memory { cells: &self.cells, view };
+        let source = Memory {
+            cells: &self.cells,
+            view,
+        };
         let verdict = verdict::decide(&source, &self.request, settings, &mut Silent).unwrap();
         assert_eq!(verdict.code, Code::Allowed);
         verdict
@@ -75,11 +89,19 @@ pub(crate) fn published(
     rules.encode(FORMAT, &mut routes).unwrap();
     policy.encode(&mut policies).unwrap();
     for digest in keys {
-        test_util::key(digest, policy.id, "CI").encode(&mut records).unwrap();
+        test_util::key(digest, policy.id, "CI")
+            .encode(&mut records)
+            .unwrap();
     }
     let mut writer = Writer::take_over(&cells, 1).unwrap();
     writer.begin(EPOCH, 0);
-    let batch = Batch { routes: &routes, policies: &policies, keys: &records, revision: Some(1), ..Batch::default() };
+    let batch = Batch {
+        routes: &routes,
+        policies: &policies,
+        keys: &records,
+        revision: Some(1),
+        ..Batch::default()
+    };
     writer.apply(&cells, &batch).unwrap();
     cells
 }
@@ -89,7 +111,9 @@ struct Asked(PlainKey);
 
 impl Request for Asked {
     fn credential(&self) -> Credential<'_> {
-        Credential::Presented(Presented::of(credential::in_header(self.0.expose().as_bytes()).map(Cow::Borrowed)))
+        Credential::Presented(Presented::of(
+            credential::in_header(self.0.expose().as_bytes()).map(Cow::Borrowed),
+        ))
     }
 
     fn source_address(&self) -> Option<IpAddr> {
@@ -105,7 +129,8 @@ impl Request for Asked {
     }
 }
 
-/// What a worker decides by. Each request is counted in shared memory: allowances are the filter's to keep.
+/// What a worker decides by. Each request is counted in shared memory: allowances are the filter's
+/// to keep.
 struct Memory<'m> {
     cells: &'m MemoryCells,
     view: RefCell<View<'m>>,
@@ -135,10 +160,15 @@ impl Source for Memory<'_> {
         _enforced: bool,
         now: i64,
     ) -> Result<Option<Quota>, Unavailable> {
-        ledger::change(self.cells, key.slot, Owner::of(&EPOCH, key.number), |meter| {
-            let quota = meter.admit(limits, now);
-            meter.used(key.secret, now, || parse_source(SOURCE));
-            quota
-        })
+        ledger::change(
+            self.cells,
+            key.slot,
+            Owner::of(&EPOCH, key.number),
+            |meter| {
+                let quota = meter.admit(limits, now);
+                meter.used(key.secret, now, || parse_source(SOURCE));
+                quota
+            },
+        )
     }
 }

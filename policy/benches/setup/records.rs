@@ -21,7 +21,9 @@ const PLENTY: u32 = u32::MAX / 2;
 pub(crate) fn plain_key() -> PlainKey {
     let mut random = Random(1);
     let generated = KeyFormat::default().generate(Environment::Live, |bytes| {
-        bytes.iter_mut().for_each(|byte| *byte = random.number().to_le_bytes()[0]);
+        bytes
+            .iter_mut()
+            .for_each(|byte| *byte = random.number().to_le_bytes()[0]);
         Ok::<_, Infallible>(())
     });
     match generated {
@@ -31,21 +33,34 @@ pub(crate) fn plain_key() -> PlainKey {
 
 /// A key that has its tier's limit and nothing else.
 pub(crate) fn plain_policy() -> PolicyRecord {
-    PolicyRecord { limits: Limits::default().with(Window::Minute, Some(PLENTY)), ..test_util::policy(1) }
+    PolicyRecord {
+        limits: Limits::default().with(Window::Minute, Some(PLENTY)),
+        ..test_util::policy(1)
+    }
 }
 
 /// A key with IP lists, a scope, roles, permissions and three limits.
 pub(crate) fn full_policy() -> PolicyRecord {
-    let patterns = |patterns: &[&str]| patterns.iter().map(|text| Pattern::parse(text).unwrap()).collect();
+    let patterns = |patterns: &[&str]| {
+        patterns
+            .iter()
+            .map(|text| Pattern::parse(text).unwrap())
+            .collect()
+    };
     PolicyRecord {
-        addresses: AddressLists { allow: ranges(), deny: Vec::new() },
+        addresses: AddressLists {
+            allow: ranges(),
+            deny: Vec::new(),
+        },
         services: Some((0..RULES).map(service).collect()),
         roles: vec!["dns_manager".into(), "insights_analyst".into()],
         grants: patterns(&["dns:*", "analytics:read", "*:read"]),
         owner_grants: patterns(&["*"]),
         limits: [Window::Hour, Window::Day]
             .into_iter()
-            .fold(plain_policy().limits, |limits, window| limits.with(window, Some(PLENTY))),
+            .fold(plain_policy().limits, |limits, window| {
+                limits.with(window, Some(PLENTY))
+            }),
         ..test_util::policy(1)
     }
 }
@@ -56,10 +71,15 @@ fn ranges() -> Vec<IpNet> {
         let [high, low] = number.to_be_bytes();
         match number % 2 {
             0 => IpNet::new(Ipv4Addr::new(10, high, low, 0).into(), 24),
-            _ => IpNet::new(Ipv6Addr::new(0x2001, 0xdb8, number, 0, 0, 0, 0, 0).into(), 48),
+            _ => IpNet::new(
+                Ipv6Addr::new(0x2001, 0xdb8, number, 0, 0, 0, 0, 0).into(),
+                48,
+            ),
         }
     };
-    (0..ADDRESSES).map(|number| range(number).unwrap()).collect()
+    (0..ADDRESSES)
+        .map(|number| range(number).unwrap())
+        .collect()
 }
 
 /// Each of the rules is for another path, service and permission.
@@ -75,7 +95,11 @@ pub(crate) fn rules() -> RouteRecord {
             subaccount: None,
         })
     };
-    RouteRecord::new((0..RULES).map(|number| rule(number).unwrap()).collect(), Unmatched::Deny).unwrap()
+    RouteRecord::new(
+        (0..RULES).map(|number| rule(number).unwrap()).collect(),
+        Unmatched::Deny,
+    )
+    .unwrap()
 }
 
 fn service(number: u16) -> String {

@@ -17,11 +17,14 @@ pub enum Origin {
 }
 
 impl AddressRule {
-    /// The first origin that this rule admits and `other` does not. None if this rule admits no more than `other`.
+    /// The first origin that this rule admits and `other` does not. None if this rule admits no
+    /// more than `other`.
     pub fn beyond(&self, other: &Self) -> Option<Origin> {
         let v4 = || {
             let first = first_outside(&self.admitted_v4(), &other.admitted_v4())?;
-            u32::try_from(first).ok().map(|address| IpAddr::V4(Ipv4Addr::from(address)))
+            u32::try_from(first)
+                .ok()
+                .map(|address| IpAddr::V4(Ipv4Addr::from(address)))
         };
         let v6 = || {
             // No request has such an address, so whether `other` admits it does not matter.
@@ -35,7 +38,12 @@ impl AddressRule {
     }
 
     fn admitted_v4(&self) -> Vec<(u128, u128)> {
-        let ranges = |set: &AddressSet| set.v4.iter().map(|(first, last)| ((*first).into(), (*last).into())).collect();
+        let ranges = |set: &AddressSet| {
+            set.v4
+                .iter()
+                .map(|(first, last)| ((*first).into(), (*last).into()))
+                .collect()
+        };
         self.admitted(ranges, u32::MAX.into())
     }
 
@@ -44,7 +52,11 @@ impl AddressRule {
     }
 
     /// The addresses from 0 to `highest` that are admitted, of one family.
-    fn admitted(&self, ranges: impl FnOnce(&AddressSet) -> Vec<(u128, u128)>, highest: u128) -> Vec<(u128, u128)> {
+    fn admitted(
+        &self,
+        ranges: impl FnOnce(&AddressSet) -> Vec<(u128, u128)>,
+        highest: u128,
+    ) -> Vec<(u128, u128)> {
         match self {
             Self::Any => vec![(0, highest)],
             Self::Only(set) => ranges(set),
@@ -72,15 +84,20 @@ fn complement(ranges: &[(u128, u128)], highest: u128) -> Vec<(u128, u128)> {
     left
 }
 
-/// The first number of `ranges` that is not in `covering`. Both are disjoint and ascending; ranges that touch count as
-/// one.
+/// The first number of `ranges` that is not in `covering`. Both are disjoint and ascending; ranges
+/// that touch count as one.
 fn first_outside(ranges: &[(u128, u128)], covering: &[(u128, u128)]) -> Option<u128> {
     for (first, last) in ranges {
         let mut next = *first;
         loop {
             let behind = covering.partition_point(|(begin, _)| *begin <= next);
-            let end = behind.checked_sub(1).and_then(|at| covering.get(at)).map(|(_, end)| *end);
-            let Some(end) = end.filter(|end| next <= *end) else { return Some(next) };
+            let end = behind
+                .checked_sub(1)
+                .and_then(|at| covering.get(at))
+                .map(|(_, end)| *end);
+            let Some(end) = end.filter(|end| next <= *end) else {
+                return Some(next);
+            };
             if *last <= end {
                 break;
             }
@@ -99,8 +116,16 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn rule(allow: &[&str], deny: &[&str]) -> AddressRule {
-        let nets = |texts: &[&str]| texts.iter().map(|text| parse_entry(text).unwrap()).collect();
-        AddressRule::compile(&AddressLists { allow: nets(allow), deny: nets(deny) })
+        let nets = |texts: &[&str]| {
+            texts
+                .iter()
+                .map(|text| parse_entry(text).unwrap())
+                .collect()
+        };
+        AddressRule::compile(&AddressLists {
+            allow: nets(allow),
+            deny: nets(deny),
+        })
     }
 
     fn address(text: &str) -> Option<Origin> {
@@ -111,10 +136,16 @@ mod tests {
     fn allow_list_that_lifts_a_deny_list_is_beyond_it() {
         let own = rule(&[], &["127.0.0.2"]);
         assert_eq!(rule(&["0.0.0.0/0"], &[]).beyond(&own), address("127.0.0.2"));
-        assert_eq!(rule(&["0.0.0.0/0"], &["127.0.0.2"]).beyond(&own), address("127.0.0.2"));
+        assert_eq!(
+            rule(&["0.0.0.0/0"], &["127.0.0.2"]).beyond(&own),
+            address("127.0.0.2")
+        );
         assert_eq!(rule(&["127.0.0.1", "::/0"], &[]).beyond(&own), None);
         assert_eq!(rule(&[], &["127.0.0.0/30"]).beyond(&own), None);
-        assert_eq!(rule(&[], &["127.0.0.0/31"]).beyond(&own), address("127.0.0.2"));
+        assert_eq!(
+            rule(&[], &["127.0.0.0/31"]).beyond(&own),
+            address("127.0.0.2")
+        );
         assert_eq!(rule(&[], &[]).beyond(&own), address("127.0.0.2"));
     }
 
@@ -131,23 +162,45 @@ mod tests {
     fn ranges_that_touch_cover_what_spans_them() {
         let halves = rule(&["0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1"], &[]);
         assert_eq!(rule(&["0.0.0.0/0", "::/0"], &[]).beyond(&halves), None);
-        assert_eq!(rule(&["255.255.255.255", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"], &[]).beyond(&halves), None);
+        assert_eq!(
+            rule(
+                &["255.255.255.255", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"],
+                &[]
+            )
+            .beyond(&halves),
+            None
+        );
     }
 
     #[test]
     fn mapped_addresses_are_compared_as_the_ones_in_them() {
-        assert_eq!(rule(&["::ffff:10.0.0.0/104"], &[]).beyond(&rule(&["10.0.0.0/8"], &[])), None);
-        assert_eq!(rule(&["10.0.0.0/8"], &[]).beyond(&rule(&[], &["::ffff:10.0.0.1"])), address("10.0.0.1"));
+        assert_eq!(
+            rule(&["::ffff:10.0.0.0/104"], &[]).beyond(&rule(&["10.0.0.0/8"], &[])),
+            None
+        );
+        assert_eq!(
+            rule(&["10.0.0.0/8"], &[]).beyond(&rule(&[], &["::ffff:10.0.0.1"])),
+            address("10.0.0.1")
+        );
         // All of IPv6 but the addresses that no request has.
         let but_mapped = (0..96_u8).map(|bit| {
             let flipped = Ipv6Addr::from(MAPPED.0 ^ (1 << (127 - bit)));
-            ipnet::Ipv6Net::new(flipped, bit + 1).unwrap().trunc().to_string()
+            ipnet::Ipv6Net::new(flipped, bit + 1)
+                .unwrap()
+                .trunc()
+                .to_string()
         });
         let but_mapped: Vec<_> = but_mapped.collect();
         let but_mapped: Vec<_> = but_mapped.iter().map(String::as_str).collect();
         assert_eq!(rule(&["::/0"], &[]).beyond(&rule(&but_mapped, &[])), None);
-        assert_eq!(rule(&["::/0"], &[]).beyond(&rule(&but_mapped[1..], &[])), address("8000::"));
-        assert_eq!(rule(&["::/0"], &[]).beyond(&rule(&[], &["0.0.0.0/0"])), None);
+        assert_eq!(
+            rule(&["::/0"], &[]).beyond(&rule(&but_mapped[1..], &[])),
+            address("8000::")
+        );
+        assert_eq!(
+            rule(&["::/0"], &[]).beyond(&rule(&[], &["0.0.0.0/0"])),
+            None
+        );
         assert_eq!(rule(&["::/0"], &[]).beyond(&rule(&["::/0"], &[])), None);
     }
 
@@ -174,19 +227,36 @@ mod tests {
         };
         let mut kinds = [0; 2];
         for _ in 0..20_000 {
-            let mut lists = || AddressLists { allow: nets(&mut random), deny: nets(&mut random) };
-            let rules = [AddressRule::compile(&lists()), AddressRule::compile(&lists())];
+            let mut lists = || AddressLists {
+                allow: nets(&mut random),
+                deny: nets(&mut random),
+            };
+            let rules = [
+                AddressRule::compile(&lists()),
+                AddressRule::compile(&lists()),
+            ];
             let known = (0..20_u32).flat_map(|low| {
                 let v6 = Ipv6Addr::from((0x2001_0db8_u128 << 96) | u128::from(low));
                 [Ipv4Addr::from(0x0a00_0000 | low).into(), IpAddr::V6(v6)]
             });
-            let origins = known.chain([IpAddr::from([192, 0, 2, 1]), IpAddr::V6(Ipv6Addr::LOCALHOST)]).map(Some);
-            let admits_more = |origin: &Option<IpAddr>| rules[0].admits(|| *origin) && !rules[1].admits(|| *origin);
+            let origins = known
+                .chain([
+                    IpAddr::from([192, 0, 2, 1]),
+                    IpAddr::V6(Ipv6Addr::LOCALHOST),
+                ])
+                .map(Some);
+            let admits_more = |origin: &Option<IpAddr>| {
+                rules[0].admits(|| *origin) && !rules[1].admits(|| *origin)
+            };
             let expected = origins.chain([None]).any(|origin| admits_more(&origin));
             let beyond = rules[0].beyond(&rules[1]);
             assert_eq!(beyond.is_some(), expected, "{rules:?}");
             if let Some(beyond) = beyond {
-                let origin = if let Origin::Address(address) = beyond { Some(address) } else { None };
+                let origin = if let Origin::Address(address) = beyond {
+                    Some(address)
+                } else {
+                    None
+                };
                 assert!(admits_more(&origin), "{beyond:?} of {rules:?}");
             }
             kinds[usize::from(expected)] += 1;

@@ -4,11 +4,17 @@ use crate::test_util::Random;
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 fn nets(texts: &[&str]) -> Vec<IpNet> {
-    texts.iter().map(|text| parse_entry(text).unwrap()).collect()
+    texts
+        .iter()
+        .map(|text| parse_entry(text).unwrap())
+        .collect()
 }
 
 fn admits(allow: &[&str], deny: &[&str], address: &str) -> bool {
-    let lists = AddressLists { allow: nets(allow), deny: nets(deny) };
+    let lists = AddressLists {
+        allow: nets(allow),
+        deny: nets(deny),
+    };
     AddressRule::compile(&lists).admits(|| Some(address.parse().unwrap()))
 }
 
@@ -38,7 +44,10 @@ fn mapped_addresses_are_the_ones_in_them() {
     assert!(admits(&["10.0.0.0/8"], &[], "::ffff:10.1.2.3"));
     assert!(admits(&["::ffff:10.0.0.0/104"], &[], "10.1.2.3"));
     assert!(!admits(&[], &["::ffff:10.1.2.3"], "10.1.2.3"));
-    assert!(!admits(&["::/0"], &[], "10.1.2.3"), "all of IPv6 is not all of IPv4");
+    assert!(
+        !admits(&["::/0"], &[], "10.1.2.3"),
+        "all of IPv6 is not all of IPv4"
+    );
     assert!(admits(&["::/0"], &[], "2001:db8::1"));
     assert!(!admits(&["0.0.0.0/0"], &[], "2001:db8::1"));
 }
@@ -46,7 +55,10 @@ fn mapped_addresses_are_the_ones_in_them() {
 #[test]
 fn an_address_that_is_not_known_is_not_admitted_by_lists() {
     for (allow, deny) in [(vec!["10.0.0.0/8"], vec![]), (vec![], vec!["10.0.0.0/8"])] {
-        let lists = AddressLists { allow: nets(&allow), deny: nets(&deny) };
+        let lists = AddressLists {
+            allow: nets(&allow),
+            deny: nets(&deny),
+        };
         assert!(!AddressRule::compile(&lists).admits(|| None));
     }
 }
@@ -54,18 +66,45 @@ fn an_address_that_is_not_known_is_not_admitted_by_lists() {
 #[test]
 fn entries_are_read_with_a_reason_for_what_they_are_not() {
     assert_eq!(parse_entry("10.0.0.1"), Ok("10.0.0.1/32".parse().unwrap()));
-    assert_eq!(parse_entry("2001:db8::/32"), Ok("2001:db8::/32".parse().unwrap()));
-    assert_eq!(parse_entry("10.0.0.1/8"), Err(InvalidEntry::HostBits("10.0.0.0/8".parse().unwrap())));
-    for wrong in ["", "10.0.0", "10.0.0.0/33", "::/129", "10.0.0.1-10.0.0.9", "example.com", " 10.0.0.1", "010.0.0.1"] {
+    assert_eq!(
+        parse_entry("2001:db8::/32"),
+        Ok("2001:db8::/32".parse().unwrap())
+    );
+    assert_eq!(
+        parse_entry("10.0.0.1/8"),
+        Err(InvalidEntry::HostBits("10.0.0.0/8".parse().unwrap()))
+    );
+    for wrong in [
+        "",
+        "10.0.0",
+        "10.0.0.0/33",
+        "::/129",
+        "10.0.0.1-10.0.0.9",
+        "example.com",
+        " 10.0.0.1",
+        "010.0.0.1",
+    ] {
         assert_eq!(parse_entry(wrong), Err(InvalidEntry::Syntax), "{wrong}");
     }
 }
 
 #[test]
 fn sources_are_read_as_envoy_writes_them() {
-    assert_eq!(parse_source(b"192.0.2.1:4711"), Some("192.0.2.1".parse().unwrap()));
-    assert_eq!(parse_source(b"[2001:db8::1]:1"), Some("2001:db8::1".parse().unwrap()));
-    for other in [&b"/var/run/socket"[..], b"192.0.2.1", b"", b"\xff", b"envoy://internal/x"] {
+    assert_eq!(
+        parse_source(b"192.0.2.1:4711"),
+        Some("192.0.2.1".parse().unwrap())
+    );
+    assert_eq!(
+        parse_source(b"[2001:db8::1]:1"),
+        Some("2001:db8::1".parse().unwrap())
+    );
+    for other in [
+        &b"/var/run/socket"[..],
+        b"192.0.2.1",
+        b"",
+        b"\xff",
+        b"envoy://internal/x",
+    ] {
         assert_eq!(parse_source(other), None);
     }
 }
@@ -86,7 +125,11 @@ fn forwarded_entries_are_read_with_ports_and_brackets() {
         ("[::ffff:192.0.2.1]:443", "192.0.2.1"),
         ("::", "::"),
     ] {
-        assert_eq!(parse_forwarded(entry.as_bytes()), Some(address.parse().unwrap()), "{entry}");
+        assert_eq!(
+            parse_forwarded(entry.as_bytes()),
+            Some(address.parse().unwrap()),
+            "{entry}"
+        );
     }
 }
 
@@ -138,7 +181,8 @@ fn forwarded_entries_survive_the_round_trip() {
     let mut random = Random(11);
     for _ in 0..1_000 {
         let v4 = Ipv4Addr::from(random.below(u32::MAX));
-        let groups = [(); 8].map(|()| u16::try_from(random.below(3) * random.below(0x5555)).unwrap());
+        let groups =
+            [(); 8].map(|()| u16::try_from(random.below(3) * random.below(0x5555)).unwrap());
         let (v6, port) = (Ipv6Addr::from(groups), random.below(65_536));
         for (entry, address) in [
             (v4.to_string(), IpAddr::from(v4)),
@@ -147,7 +191,11 @@ fn forwarded_entries_survive_the_round_trip() {
             (format!("[{v6}]"), v6.into()),
             (format!("[{v6}]:{port}"), v6.into()),
         ] {
-            assert_eq!(parse_forwarded(entry.as_bytes()), Some(address.to_canonical()), "{entry}");
+            assert_eq!(
+                parse_forwarded(entry.as_bytes()),
+                Some(address.to_canonical()),
+                "{entry}"
+            );
         }
     }
 }
@@ -165,15 +213,27 @@ fn sets_agree_with_a_look_at_every_entry() {
             nets.push(match random(3) {
                 0 => {
                     let address = Ipv4Addr::from(0x0a00_0000 | low);
-                    IpNet::from(Ipv4Net::new(address, u8::try_from(24 + random(9)).unwrap()).unwrap().trunc())
+                    IpNet::from(
+                        Ipv4Net::new(address, u8::try_from(24 + random(9)).unwrap())
+                            .unwrap()
+                            .trunc(),
+                    )
                 }
                 1 => {
                     let address = Ipv4Addr::from(0x0a00_0000 | low).to_ipv6_mapped();
-                    IpNet::from(Ipv6Net::new(address, u8::try_from(120 + random(9)).unwrap()).unwrap().trunc())
+                    IpNet::from(
+                        Ipv6Net::new(address, u8::try_from(120 + random(9)).unwrap())
+                            .unwrap()
+                            .trunc(),
+                    )
                 }
                 _ => {
                     let address = Ipv6Addr::from((0x2001_0db8u128 << 96) | u128::from(low));
-                    IpNet::from(Ipv6Net::new(address, u8::try_from(120 + random(9)).unwrap()).unwrap().trunc())
+                    IpNet::from(
+                        Ipv6Net::new(address, u8::try_from(120 + random(9)).unwrap())
+                            .unwrap()
+                            .trunc(),
+                    )
                 }
             });
         }
@@ -184,7 +244,11 @@ fn sets_agree_with_a_look_at_every_entry() {
             let has = |address: IpAddr| nets.iter().any(|net| net.contains(&address));
             let expected = has(v4.into()) || has(v4.to_ipv6_mapped().into());
             assert_eq!(set.contains(v4.into()), expected, "{v4} in {nets:?}");
-            assert_eq!(set.contains(v4.to_ipv6_mapped().into()), expected, "{v4} mapped, in {nets:?}");
+            assert_eq!(
+                set.contains(v4.to_ipv6_mapped().into()),
+                expected,
+                "{v4} mapped, in {nets:?}"
+            );
             assert_eq!(set.contains(v6.into()), has(v6.into()), "{v6} in {nets:?}");
         }
     }
@@ -192,7 +256,13 @@ fn sets_agree_with_a_look_at_every_entry() {
 
 #[test]
 fn ranges_survive_the_round_trip() {
-    for net in nets(&["10.0.0.0/8", "192.0.2.1", "2001:db8::/32", "::/0", "::ffff:1.2.3.4"]) {
+    for net in nets(&[
+        "10.0.0.0/8",
+        "192.0.2.1",
+        "2001:db8::/32",
+        "::/0",
+        "::ffff:1.2.3.4",
+    ]) {
         let mut bytes = Vec::new();
         encode(&net, &mut bytes);
         bytes.push(9);

@@ -1,7 +1,8 @@
 //! Which of the sessions that share the meters reports them.
 //!
-//! While Envoy replaces a filter by one with another record format, there are two snapshots in the process, each with its
-//! session, and one set of meters. One session reports; another takes over when it has not been heard of for [`EXPIRY`].
+//! While Envoy replaces a filter by one with another record format, there are two snapshots in the
+//! process, each with its session, and one set of meters. One session reports; another takes over
+//! when it has not been heard of for [`EXPIRY`].
 
 use crate::cell_names::meter_cell;
 use crate::cells::{CellError, Cells, Expect};
@@ -17,7 +18,8 @@ const EXPIRY: u64 = 3_000_000_000;
 /// A role that was renewed less than this long ago is not written again.
 const PAUSE: u64 = 500_000_000;
 
-/// The secret of the meters' memory, under which usage is reported: what was kept first, which is `fresh` if nothing was.
+/// The secret of the meters' memory, under which usage is reported: what was kept first, which is
+/// `fresh` if nothing was.
 pub fn secret(cells: &impl Cells, fresh: [u8; 16]) -> Result<[u8; 16], CellError> {
     secret_in(cells, SECRET, fresh)
 }
@@ -39,14 +41,21 @@ impl Role {
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
-        let [format, term, low, high] = *bytes.as_chunks::<4>().0 else { return None };
-        let renewed_at = u64::from(u32::from_le_bytes(low)) | u64::from(u32::from_le_bytes(high)) << 32;
-        Some(Self { format: u32::from_le_bytes(format), term: u32::from_le_bytes(term), renewed_at })
+        let [format, term, low, high] = *bytes.as_chunks::<4>().0 else {
+            return None;
+        };
+        let renewed_at =
+            u64::from(u32::from_le_bytes(low)) | u64::from(u32::from_le_bytes(high)) << 32;
+        Some(Self {
+            format: u32::from_le_bytes(format),
+            term: u32::from_le_bytes(term),
+            renewed_at,
+        })
     }
 }
 
-/// Whether the session of the snapshot's term `term` reports, at `now` by the monotonic clock. Takes the role if it is
-/// free, or was an earlier session's of the same snapshot.
+/// Whether the session of the snapshot's term `term` reports, at `now` by the monotonic clock.
+/// Takes the role if it is free, or was an earlier session's of the same snapshot.
 pub fn is_reporter(cells: &impl Cells, term: u32, now: u64) -> Result<bool, CellError> {
     is_reporter_of(cells, FORMAT, term, now)
 }
@@ -64,7 +73,16 @@ fn is_reporter_of(cells: &impl Cells, format: u32, term: u32, now: u64) -> Resul
             return Ok(false);
         }
     }
-    match cells.set(ROLE, &Role { format, term, renewed_at: now }.encode(), Expect::unchanged(cell.as_ref())) {
+    match cells.set(
+        ROLE,
+        &Role {
+            format,
+            term,
+            renewed_at: now,
+        }
+        .encode(),
+        Expect::unchanged(cell.as_ref()),
+    ) {
         Ok(()) => Ok(true),
         Err(CellError::Conflict) => Ok(false),
         Err(error) => Err(error),
@@ -102,10 +120,15 @@ mod tests {
         let cells = MemoryCells::default();
         // A secret and a meter, with its marks and a reporter, as this layout writes them.
         let own = MemoryCells::default();
-        let owner = Owner { epoch: [1; 4], key: 7 };
+        let owner = Owner {
+            epoch: [1; 4],
+            key: 7,
+        };
         let limits = Limits::default().with(Window::Day, Some(1));
         let admit = |cells: &MemoryCells| {
-            let admitted = ledger::change(cells, 3, owner, |meter| meter.admit(&limits, 1_000_000).admitted());
+            let admitted = ledger::change(cells, 3, owner, |meter| {
+                meter.admit(&limits, 1_000_000).admitted()
+            });
             admitted.unwrap().unwrap()
         };
         assert_eq!(secret(&own, [1; 16]), Ok([1; 16]));
@@ -114,16 +137,26 @@ mod tests {
         assert!(is_reporter(&own, 7, SECOND).unwrap());
         let mut copied = 0;
         own.tamper(|name, bytes| {
-            assert!(name.starts_with(meter_cell!("")), "{name} is no cell of the meters");
+            assert!(
+                name.starts_with(meter_cell!("")),
+                "{name} is no cell of the meters"
+            );
             cells.set(&old(name), bytes, Expect::Absent).unwrap();
             copied += 1;
         });
         assert_eq!(copied, 5, "secret, meter, two bitmaps and role");
 
-        assert_eq!(secret(&cells, [2; 16]), Ok([2; 16]), "it reports as a new process");
+        assert_eq!(
+            secret(&cells, [2; 16]),
+            Ok([2; 16]),
+            "it reports as a new process"
+        );
         assert_eq!(ledger::read(&cells, 3).unwrap(), (None, 0));
         assert!(ledger::marked(&cells, 0, 10).unwrap().is_empty());
-        assert!(is_reporter(&cells, 1, SECOND).unwrap(), "the former reporter is none of this layout");
+        assert!(
+            is_reporter(&cells, 1, SECOND).unwrap(),
+            "the former reporter is none of this layout"
+        );
         assert_eq!([admit(&cells), admit(&cells)], [true, false]);
         let kept = cells.get(&old(SECRET)).unwrap().unwrap();
         assert_eq!(kept.bytes, [1; 16], "the former code goes on with its own");
@@ -137,13 +170,22 @@ mod tests {
         assert!(!is_reporter(FORMAT + 1, 3, SECOND));
         assert!(is_reporter(FORMAT, 7, 3 * SECOND));
         assert!(!is_reporter(FORMAT + 1, 3, 6 * SECOND));
-        assert!(is_reporter(FORMAT + 1, 3, 6 * SECOND + 1), "the other is silent");
+        assert!(
+            is_reporter(FORMAT + 1, 3, 6 * SECOND + 1),
+            "the other is silent"
+        );
         assert!(!is_reporter(FORMAT, 7, 7 * SECOND));
-        assert!(is_reporter(FORMAT + 1, 4, 7 * SECOND), "the successor of its own snapshot");
+        assert!(
+            is_reporter(FORMAT + 1, 4, 7 * SECOND),
+            "the successor of its own snapshot"
+        );
         assert!(!is_reporter(FORMAT + 1, 3, 7 * SECOND), "it was replaced");
         assert!(is_reporter(FORMAT, 8, 11 * SECOND));
         stop_reporting(&cells, 7).unwrap();
-        assert!(!is_reporter(FORMAT + 1, 4, 11 * SECOND), "a former session gives nothing back");
+        assert!(
+            !is_reporter(FORMAT + 1, 4, 11 * SECOND),
+            "a former session gives nothing back"
+        );
         stop_reporting(&cells, 8).unwrap();
         assert!(is_reporter(FORMAT + 1, 4, 11 * SECOND));
     }

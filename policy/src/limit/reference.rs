@@ -1,8 +1,10 @@
-//! The calendar that tests compare with: a list of days, each found from the one before by the rules of school.
+//! The calendar that tests compare with: a list of days, each found from the one before by the
+//! rules of school.
 
 use super::Window;
 
-/// The days from 1970 to 2200, each with its year, its month from 0 and its day of the month from 1.
+/// The days from 1970 to 2200, each with its year, its month from 0 and its day of the month from
+/// 1.
 pub(crate) struct Calendar {
     days: Vec<(u32, u32, u32)>,
 }
@@ -46,7 +48,11 @@ impl Calendar {
     pub(crate) fn span(&self, window: Window, now: i64) -> Span {
         let even = |length: i64| {
             let number = now / length;
-            Span { number: u32::try_from(number).unwrap(), begin: number * length, end: (number + 1) * length }
+            Span {
+                number: u32::try_from(number).unwrap(),
+                begin: number * length,
+                end: (number + 1) * length,
+            }
         };
         match window {
             Window::Minute => even(60),
@@ -59,7 +65,11 @@ impl Calendar {
                 let before = self.days[..day].iter().rev().take_while(is_in).count();
                 let after = self.days[day..].iter().take_while(is_in).count();
                 let second = |day: usize| i64::try_from(day).unwrap() * 86_400;
-                Span { number: year * 12 + month, begin: second(day - before), end: second(day + after) }
+                Span {
+                    number: year * 12 + month,
+                    begin: second(day - before),
+                    end: second(day + after),
+                }
             }
         }
     }

@@ -10,12 +10,21 @@ fn windows_are_those_of_the_plain_calendar_on_every_day() {
     let calendar = Calendar::new();
     for day in 0..calendar.len() {
         let midnight = i64::from(day) * DAY;
-        for now in [midnight, midnight + 1, midnight + 45_296, midnight + DAY - 1] {
+        for now in [
+            midnight,
+            midnight + 1,
+            midnight + 45_296,
+            midnight + DAY - 1,
+        ] {
             for window in Window::ALL {
                 let number = window.number(now);
                 let end = window.end(number);
                 let begin = end - i64::from(window.seconds(number));
-                assert_eq!(Span { number, begin, end }, calendar.span(window, now), "{window:?} at {now}");
+                assert_eq!(
+                    Span { number, begin, end },
+                    calendar.span(window, now),
+                    "{window:?} at {now}"
+                );
             }
         }
     }
@@ -24,7 +33,10 @@ fn windows_are_those_of_the_plain_calendar_on_every_day() {
 #[test]
 fn months_have_the_lengths_that_they_have() {
     let days = |year: u32, month: u32| Window::Month.seconds(year * 12 + month - 1) / 86_400;
-    assert_eq!([2023, 2024, 1900, 2000, 2100, 2400].map(|year| days(year, 2)), [28, 29, 28, 29, 28, 29]);
+    assert_eq!(
+        [2023, 2024, 1900, 2000, 2100, 2400].map(|year| days(year, 2)),
+        [28, 29, 28, 29, 28, 29]
+    );
     let of_2026: Vec<_> = (1..=12).map(|month| days(2026, month)).collect();
     assert_eq!(of_2026, [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]);
 }
@@ -50,7 +62,11 @@ fn times_beyond_the_calendar_are_taken_for_its_first_or_last_second() {
         for now in [LAST_SECOND + 1, i64::MAX] {
             assert_eq!(window.number(now), window.number(LAST_SECOND), "{window:?}");
         }
-        assert_eq!(window.end(window.number(LAST_SECOND)), LAST_SECOND + 1, "{window:?}");
+        assert_eq!(
+            window.end(window.number(LAST_SECOND)),
+            LAST_SECOND + 1,
+            "{window:?}"
+        );
         // A number from elsewhere may be any.
         assert!(window.end(u32::MAX) > LAST_SECOND);
         assert!(window.seconds(u32::MAX) <= 31 * 86_400);

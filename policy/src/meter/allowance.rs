@@ -1,9 +1,11 @@
-//! Requests that one worker may admit by itself, so that it need not ask the shared counters about each.
+//! Requests that one worker may admit by itself, so that it need not ask the shared counters about
+//! each.
 //!
-//! What is granted to a worker is taken from all windows at once, as `held`, before it admits any of it: so no two
-//! workers ever admit the same request, and the sum of what they admit is never above a limit. What it has admitted, and
-//! what it has not, is [settled](Meter::settle) later. Only where much is left is anything granted; from there on the
-//! counters are asked about each request, and the last of them is admitted wherever it comes in.
+//! What is granted to a worker is taken from all windows at once, as `held`, before it admits any
+//! of it: so no two workers ever admit the same request, and the sum of what they admit is never
+//! above a limit. What it has admitted, and what it has not, is [settled](Meter::settle) later.
+//! Only where much is left is anything granted; from there on the counters are asked about each
+//! request, and the last of them is admitted wherever it comes in.
 
 use super::{LastUses, Meter, Outcome, Quota, Remaining};
 use crate::limit::{Limits, Window};
@@ -34,8 +36,9 @@ pub struct Allowance {
 }
 
 impl Allowance {
-    /// Admits a request at `now`, in Unix seconds, if there is one left, and if `limits` and windows are those that it was
-    /// granted in. `from` is asked of the first request in a second alone.
+    /// Admits a request at `now`, in Unix seconds, if there is one left, and if `limits` and
+    /// windows are those that it was granted in. `from` is asked of the first request in a second
+    /// alone.
     pub fn admit(
         &mut self,
         limits: &Limits,
@@ -43,16 +46,22 @@ impl Allowance {
         now: i64,
         from: impl FnOnce() -> Option<IpAddr>,
     ) -> Option<Quota> {
-        let current = now < self.until && Window::Minute.number(now) == self.minute() && *limits == self.limits;
+        let current = now < self.until
+            && Window::Minute.number(now) == self.minute()
+            && *limits == self.limits;
         if !current || self.admitted >= self.granted {
             return None;
         }
         self.admitted = self.admitted.saturating_add(1);
         self.last_uses.note(secret, now, from);
-        let nearest = self
-            .nearest
-            .map(|nearest| Remaining { remaining: nearest.remaining.saturating_sub(self.admitted), ..nearest });
-        Some(Quota { nearest, refused_by: None })
+        let nearest = self.nearest.map(|nearest| Remaining {
+            remaining: nearest.remaining.saturating_sub(self.admitted),
+            ..nearest
+        });
+        Some(Quota {
+            nearest,
+            refused_by: None,
+        })
     }
 
     /// Settles it, and grants another under the same limits, if there is enough left for one.
@@ -69,7 +78,11 @@ impl Allowance {
     }
 
     fn minute(&self) -> u32 {
-        self.meter.tallies.first().map(|tally| tally.number).unwrap_or_default()
+        self.meter
+            .tallies
+            .first()
+            .map(|tally| tally.number)
+            .unwrap_or_default()
     }
 }
 
@@ -82,8 +95,12 @@ impl Meter {
             Some(Remaining { remaining, .. }) => (remaining / PART).min(MOST),
             None => MOST,
         };
-        // A clock that was set back: until it is in the newest window again, each request is asked about.
-        if Window::ALL.into_iter().any(|window| self.tally(window, now).number != window.number(now)) {
+        // A clock that was set back: until it is in the newest window again, each request is asked
+        // about.
+        if Window::ALL
+            .into_iter()
+            .any(|window| self.tally(window, now).number != window.number(now))
+        {
             return None;
         }
         for window in Window::ALL {
@@ -93,12 +110,26 @@ impl Meter {
         }
         let until = Window::Minute.end(Window::Minute.number(now));
         let last_uses = self.last_uses;
-        Some(Allowance { meter: *self, limits: *limits, until, granted, admitted: 0, nearest, last_uses })
+        Some(Allowance {
+            meter: *self,
+            limits: *limits,
+            until,
+            granted,
+            admitted: 0,
+            nearest,
+            last_uses,
+        })
     }
 
     /// Takes back what was granted, and counts what of it was admitted.
     pub fn settle(&mut self, allowance: &Allowance) {
-        let Allowance { meter, granted, admitted, last_uses, .. } = allowance;
+        let Allowance {
+            meter,
+            granted,
+            admitted,
+            last_uses,
+            ..
+        } = allowance;
         let tallies = self.tallies.iter_mut().zip(&meter.tallies);
         // In a later window it was not taken from anything.
         for (tally, _) in tallies.filter(|(tally, taken_from)| tally.number == taken_from.number) {
@@ -110,7 +141,11 @@ impl Meter {
         }
         for used in last_uses.iter() {
             // Another worker may know of a later one.
-            if self.last_uses.iter().all(|known| known.secret != used.secret || known.at < used.at) {
+            if self
+                .last_uses
+                .iter()
+                .all(|known| known.secret != used.secret || known.at < used.at)
+            {
                 self.used(used.secret, used.at, || used.from);
             }
         }
@@ -127,10 +162,15 @@ mod tests {
 
     /// In the middle of a minute, an hour, a day and a month.
     const NOW: i64 = 1_700_001_030;
-    const OWNER: Owner = Owner { epoch: [1; 4], key: 7 };
+    const OWNER: Owner = Owner {
+        epoch: [1; 4],
+        key: 7,
+    };
 
     fn limits(limit: u32) -> Limits {
-        Limits::default().with(Window::Minute, Some(limit)).with(Window::Month, Some(limit * 2))
+        Limits::default()
+            .with(Window::Minute, Some(limit))
+            .with(Window::Month, Some(limit * 2))
     }
 
     fn take(allowance: &mut Allowance, limits: &Limits, now: i64) -> bool {
@@ -144,22 +184,42 @@ mod tests {
         let left = |meter: &Meter| meter.nearest(&limits, NOW).unwrap().remaining;
         let mut allowance = meter.grant(&limits, NOW).unwrap();
         assert_eq!(left(&meter), 10_000 - 10_000 / PART);
-        assert_eq!((0..500).filter(|_| take(&mut allowance, &limits, NOW)).count(), 156, "and no more");
+        assert_eq!(
+            (0..500)
+                .filter(|_| take(&mut allowance, &limits, NOW))
+                .count(),
+            156,
+            "and no more"
+        );
         meter.settle(&allowance);
         assert_eq!((left(&meter), meter.requests()[0]), (10_000 - 156, 156));
-        assert_eq!(meter.windows().map(|(_, _, here)| here).collect::<Vec<_>>(), [156; 4]);
+        assert_eq!(
+            meter.windows().map(|(_, _, here)| here).collect::<Vec<_>>(),
+            [156; 4]
+        );
         let mut allowance = meter.grant(&limits, NOW).unwrap();
         assert!(take(&mut allowance, &limits, NOW));
         meter.settle(&allowance);
-        assert_eq!((left(&meter), meter.requests()[0]), (10_000 - 157, 157), "the rest is given back");
+        assert_eq!(
+            (left(&meter), meter.requests()[0]),
+            (10_000 - 157, 157),
+            "the rest is given back"
+        );
     }
 
     #[test]
     fn where_little_is_left_nothing_is_granted() {
         for (limit, granted) in [(1, false), (1_000, false), (4_095, false), (4_096, true)] {
-            assert_eq!(Meter::new(OWNER).grant(&limits(limit), NOW).is_some(), granted, "{limit}");
+            assert_eq!(
+                Meter::new(OWNER).grant(&limits(limit), NOW).is_some(),
+                granted,
+                "{limit}"
+            );
         }
-        assert!(Meter::new(OWNER).grant(&Limits::default(), NOW).is_some(), "there is no limit");
+        assert!(
+            Meter::new(OWNER).grant(&Limits::default(), NOW).is_some(),
+            "there is no limit"
+        );
     }
 
     #[test]
@@ -168,7 +228,10 @@ mod tests {
         let limits = limits(10_000);
         let mut allowance = meter.grant(&limits, NOW).unwrap();
         for _ in 0..100 {
-            assert_eq!(allowance.admit(&limits, 1, NOW, || None), Some(asked.admit(&limits, NOW)));
+            assert_eq!(
+                allowance.admit(&limits, 1, NOW, || None),
+                Some(asked.admit(&limits, NOW))
+            );
         }
         meter.settle(&allowance);
         asked.used(1, NOW, || None);
@@ -189,8 +252,16 @@ mod tests {
         // Another began in the meantime.
         meter.pass(end);
         meter.settle(&allowance);
-        let here = meter.windows().map(|(window, _, here)| (window, here)).collect::<Vec<_>>();
-        let later = [(Window::Minute, 1), (Window::Hour, 3), (Window::Day, 3), (Window::Month, 3)];
+        let here = meter
+            .windows()
+            .map(|(window, _, here)| (window, here))
+            .collect::<Vec<_>>();
+        let later = [
+            (Window::Minute, 1),
+            (Window::Hour, 3),
+            (Window::Day, 3),
+            (Window::Month, 3),
+        ];
         assert_eq!((here.as_slice(), meter.requests()[0]), (&later[..], 3));
     }
 
@@ -198,7 +269,10 @@ mod tests {
     fn it_is_good_for_its_limits_alone() {
         let mut meter = Meter::new(OWNER);
         let mut allowance = meter.grant(&limits(10_000), NOW).unwrap();
-        assert!(!take(&mut allowance, &limits(9_999), NOW) && !take(&mut allowance, &Limits::default(), NOW));
+        assert!(
+            !take(&mut allowance, &limits(9_999), NOW)
+                && !take(&mut allowance, &Limits::default(), NOW)
+        );
         assert!(take(&mut allowance, &limits(10_000), NOW));
         let mut settled = meter;
         settled.settle(&allowance);
@@ -218,15 +292,27 @@ mod tests {
         let mut meter = Meter::new(OWNER);
         let mut allowance = meter.grant(&Limits::default(), NOW).unwrap();
         let from = Some([192, 0, 2, 1].into());
-        assert!(allowance.admit(&Limits::default(), 2, NOW + 1, || from).is_some());
-        assert!(allowance.admit(&Limits::default(), 2, NOW + 1, || panic!("it is known")).is_some());
+        assert!(
+            allowance
+                .admit(&Limits::default(), 2, NOW + 1, || from)
+                .is_some()
+        );
+        assert!(
+            allowance
+                .admit(&Limits::default(), 2, NOW + 1, || panic!("it is known"))
+                .is_some()
+        );
         meter.used(1, NOW, || None);
         meter.settle(&allowance);
-        let uses: Vec<_> = meter.last_uses().map(|used| (used.secret, used.at, used.from)).collect();
+        let uses: Vec<_> = meter
+            .last_uses()
+            .map(|used| (used.secret, used.at, used.from))
+            .collect();
         assert_eq!(uses, [(2, NOW + 1, from), (1, NOW, None)]);
     }
 
-    /// Workers that are granted some, admit some, and settle at any time, and the counters asked in between.
+    /// Workers that are granted some, admit some, and settle at any time, and the counters asked in
+    /// between.
     #[test]
     fn together_workers_admit_exactly_the_limit() {
         for seed in 0..20 {
@@ -237,25 +323,40 @@ mod tests {
             let mut admitted = 0;
             for _ in 0..40_000 {
                 let worker = &mut workers[random.below(4) as usize];
-                let by_itself = worker.as_mut().is_some_and(|allowance| take(allowance, &limits, NOW));
+                let by_itself = worker
+                    .as_mut()
+                    .is_some_and(|allowance| take(allowance, &limits, NOW));
                 if by_itself {
                     admitted += 1;
                 } else {
-                    worker.take().iter().for_each(|allowance| meter.settle(allowance));
+                    worker
+                        .take()
+                        .iter()
+                        .for_each(|allowance| meter.settle(allowance));
                     admitted += u32::from(meter.admit(&limits, NOW).admitted());
                     *worker = meter.grant(&limits, NOW);
                 }
                 if random.below(50) == 0 {
                     let other = &mut workers[random.below(4) as usize];
-                    other.take().iter().for_each(|allowance| meter.settle(allowance));
+                    other
+                        .take()
+                        .iter()
+                        .for_each(|allowance| meter.settle(allowance));
                 }
                 assert!(admitted <= limit);
             }
-            workers.iter().flatten().for_each(|allowance| meter.settle(allowance));
+            workers
+                .iter()
+                .flatten()
+                .for_each(|allowance| meter.settle(allowance));
             while meter.admit(&limits, NOW).admitted() {
                 admitted += 1;
             }
-            assert_eq!((admitted, meter.requests()[0]), (limit, limit.into()), "seed {seed}");
+            assert_eq!(
+                (admitted, meter.requests()[0]),
+                (limit, limit.into()),
+                "seed {seed}"
+            );
         }
     }
 }

@@ -1,10 +1,11 @@
 //! How counters are encoded: the content of a cell.
 //!
-//! `format: u8` · the epoch's first 4 bytes · `key` · for each window, the shortest first, `number`, `here`,
-//! `elsewhere`, `held` · `counted: u8`, a bit for each outcome, in the order of `Outcome::ALL`, and for each that is set
-//! `requests` · for each of two last uses, the newest secret's first, `address: u8`: 0 is no last use, 1 one from an
-//! unknown address, 4 and 6 from one of that version, and unless it is 0 `secret`, `at`, the address · `crc: u32` over all
-//! before. Numbers without a type are LEB128; the checksum and addresses are as long as they are.
+//! `format: u8` · the epoch's first 4 bytes · `key` · for each window, the shortest first,
+//! `number`, `here`, `elsewhere`, `held` · `counted: u8`, a bit for each outcome, in the order of
+//! `Outcome::ALL`, and for each that is set `requests` · for each of two last uses, the newest
+//! secret's first, `address: u8`: 0 is no last use, 1 one from an unknown address, 4 and 6 from one
+//! of that version, and unless it is 0 `secret`, `at`, the address · `crc: u32` over all before.
+//! Numbers without a type are LEB128; the checksum and addresses are as long as they are.
 //!
 //! Most numbers are small or 0, and there is a cell for every key that was ever used.
 
@@ -34,7 +35,12 @@ impl Meter {
                 put_number(number.into(), &mut out);
             }
         }
-        let counted = || self.requests.iter().enumerate().filter(|(_, requests)| **requests > 0);
+        let counted = || {
+            self.requests
+                .iter()
+                .enumerate()
+                .filter(|(_, requests)| **requests > 0)
+        };
         out.push(counted().fold(0, |counted, (outcome, _)| counted | 1 << outcome));
         counted().for_each(|(_, requests)| put_number(*requests, &mut out));
         for used in &self.last_uses.0 {
@@ -57,9 +63,17 @@ impl Meter {
         let [FORMAT] = fields.array()? else {
             return Err(Damaged);
         };
-        let mut meter = Self::new(Owner { epoch: fields.array()?, key: fields.number()? });
+        let mut meter = Self::new(Owner {
+            epoch: fields.array()?,
+            key: fields.number()?,
+        });
         for tally in &mut meter.tallies {
-            for number in [&mut tally.number, &mut tally.here, &mut tally.elsewhere, &mut tally.held] {
+            for number in [
+                &mut tally.number,
+                &mut tally.here,
+                &mut tally.elsewhere,
+                &mut tally.held,
+            ] {
                 *number = fields.number()?;
             }
         }

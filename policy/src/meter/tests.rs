@@ -7,19 +7,28 @@ use std::net::Ipv4Addr;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-const OWNER: Owner = Owner { epoch: *b"abcd", key: 7 };
+const OWNER: Owner = Owner {
+    epoch: *b"abcd",
+    key: 7,
+};
 
 /// 2024-02-29T23:59:30Z: the last minute of a leap day, of February.
 const NOW: i64 = 1_709_251_170;
 const HOUR: i64 = 3_600;
 
 fn limits<const N: usize>(limits: [(Window, u32); N]) -> Limits {
-    limits.into_iter().fold(Limits::default(), |all, (window, limit)| all.with(window, Some(limit)))
+    limits
+        .into_iter()
+        .fold(Limits::default(), |all, (window, limit)| {
+            all.with(window, Some(limit))
+        })
 }
 
 /// How many of `requests` are admitted.
 fn admitted(meter: &mut Meter, limits: &Limits, now: i64, requests: u32) -> usize {
-    (0..requests).filter(|_| meter.admit(limits, now).admitted()).count()
+    (0..requests)
+        .filter(|_| meter.admit(limits, now).admitted())
+        .count()
 }
 
 #[test]
@@ -28,20 +37,42 @@ fn exactly_the_limit_passes_in_a_window_and_again_in_the_next() {
         let (mut meter, limits) = (Meter::new(OWNER), limits([(window, 10)]));
         assert_eq!(admitted(&mut meter, &limits, NOW, 15), 10, "{window:?}");
         let refused = meter.admit(&limits, NOW);
-        assert_eq!(refused.refused_by, Some(Exhausted { window, limit: 10, retry_after: 30 }));
-        assert_eq!(refused.nearest.map(|nearest| (nearest.remaining, nearest.reset)), Some((0, NOW + 30)));
+        assert_eq!(
+            refused.refused_by,
+            Some(Exhausted {
+                window,
+                limit: 10,
+                retry_after: 30
+            })
+        );
+        assert_eq!(
+            refused
+                .nearest
+                .map(|nearest| (nearest.remaining, nearest.reset)),
+            Some((0, NOW + 30))
+        );
         assert_eq!(admitted(&mut meter, &limits, NOW + 29, 1), 0, "{window:?}");
-        assert_eq!(admitted(&mut meter, &limits, NOW + 30, 15), 10, "{window:?}");
+        assert_eq!(
+            admitted(&mut meter, &limits, NOW + 30, 15),
+            10,
+            "{window:?}"
+        );
         assert_eq!(meter.requests(), [20, 0, 0, 0, 0, 0, 0, 12]);
     }
 }
 
 #[test]
 fn a_refusal_by_one_limit_takes_nothing_from_another() {
-    let (mut meter, limits) = (Meter::new(OWNER), limits([(Window::Minute, 2), (Window::Day, 5)]));
+    let (mut meter, limits) = (
+        Meter::new(OWNER),
+        limits([(Window::Minute, 2), (Window::Day, 5)]),
+    );
     let mut left = |now| {
         admitted(&mut meter, &limits, now, 100);
-        meter.remaining(&limits, now).map(|limit| limit.remaining).collect::<Vec<_>>()
+        meter
+            .remaining(&limits, now)
+            .map(|limit| limit.remaining)
+            .collect::<Vec<_>>()
     };
     assert_eq!(left(NOW - 120), [0, 3]);
     assert_eq!(left(NOW - 60), [0, 1]);
@@ -51,19 +82,39 @@ fn a_refusal_by_one_limit_takes_nothing_from_another() {
 #[test]
 fn retry_after_lasts_until_the_last_of_the_exhausted_windows_ends() {
     let now = NOW - 600;
-    let (mut meter, limits) = (Meter::new(OWNER), limits([(Window::Minute, 1), (Window::Hour, 1), (Window::Month, 2)]));
+    let (mut meter, limits) = (
+        Meter::new(OWNER),
+        limits([(Window::Minute, 1), (Window::Hour, 1), (Window::Month, 2)]),
+    );
     assert!(meter.admit(&limits, now).admitted());
     let refused = meter.admit(&limits, now);
-    assert_eq!(refused.refused_by, Some(Exhausted { window: Window::Hour, limit: 1, retry_after: 630 }));
+    assert_eq!(
+        refused.refused_by,
+        Some(Exhausted {
+            window: Window::Hour,
+            limit: 1,
+            retry_after: 630
+        })
+    );
 }
 
 #[test]
 fn of_two_limits_as_near_the_one_that_ends_last_is_told() {
     let meter = Meter::new(OWNER);
     let nearest = |limits: &Limits, now| meter.nearest(limits, now).map(|nearest| nearest.window);
-    assert_eq!(nearest(&limits([(Window::Minute, 3), (Window::Hour, 3)]), NOW - 60), Some(Window::Hour));
-    assert_eq!(nearest(&limits([(Window::Minute, 3), (Window::Hour, 3)]), NOW), Some(Window::Hour), "both end at once");
-    assert_eq!(nearest(&limits([(Window::Minute, 2), (Window::Hour, 3)]), NOW), Some(Window::Minute));
+    assert_eq!(
+        nearest(&limits([(Window::Minute, 3), (Window::Hour, 3)]), NOW - 60),
+        Some(Window::Hour)
+    );
+    assert_eq!(
+        nearest(&limits([(Window::Minute, 3), (Window::Hour, 3)]), NOW),
+        Some(Window::Hour),
+        "both end at once"
+    );
+    assert_eq!(
+        nearest(&limits([(Window::Minute, 2), (Window::Hour, 3)]), NOW),
+        Some(Window::Minute)
+    );
     assert_eq!(nearest(&Limits::default(), NOW), None);
 }
 
@@ -75,8 +126,18 @@ fn what_is_not_limited_is_counted_all_the_same() {
     let expected = Window::ALL.map(|window| (window, number(window), 3));
     assert_eq!(meter.windows().collect::<Vec<_>>(), expected);
     // A limit that comes later begins with what was used.
-    assert_eq!(meter.nearest(&limits([(Window::Month, 5)]), NOW).map(|nearest| nearest.remaining), Some(2));
-    assert_eq!(meter.nearest(&limits([(Window::Month, 2)]), NOW).map(|nearest| nearest.remaining), Some(0));
+    assert_eq!(
+        meter
+            .nearest(&limits([(Window::Month, 5)]), NOW)
+            .map(|nearest| nearest.remaining),
+        Some(2)
+    );
+    assert_eq!(
+        meter
+            .nearest(&limits([(Window::Month, 2)]), NOW)
+            .map(|nearest| nearest.remaining),
+        Some(0)
+    );
 }
 
 #[test]
@@ -84,8 +145,12 @@ fn others_requests_use_up_a_limit_and_only_grow() {
     let (mut meter, limits) = (Meter::new(OWNER), limits([(Window::Day, 10)]));
     let day = Window::Day.number(NOW);
     let mut left = |told: &[(u32, u32)]| {
-        told.iter().for_each(|(number, count)| meter.elsewhere(Window::Day, *number, *count, NOW));
-        meter.admit(&limits, NOW).nearest.map(|nearest| nearest.remaining)
+        told.iter()
+            .for_each(|(number, count)| meter.elsewhere(Window::Day, *number, *count, NOW));
+        meter
+            .admit(&limits, NOW)
+            .nearest
+            .map(|nearest| nearest.remaining)
     };
     assert_eq!(left(&[]), Some(9));
     assert_eq!(left(&[(day, 4)]), Some(4));
@@ -94,7 +159,10 @@ fn others_requests_use_up_a_limit_and_only_grow() {
     // Another node is in the next day already.
     assert_eq!(left(&[(day + 1, 2)]), Some(7));
     assert_eq!(left(&[(day, 9)]), Some(6));
-    assert_eq!(meter.windows().last(), Some((Window::Month, Window::Month.number(NOW), 5)));
+    assert_eq!(
+        meter.windows().last(),
+        Some((Window::Month, Window::Month.number(NOW), 5))
+    );
 }
 
 #[test]
@@ -126,8 +194,12 @@ fn used() -> Meter {
     let mut meter = Meter::new(OWNER);
     meter.admit(&Limits::default(), NOW);
     meter.used(1, NOW, || Some(Ipv4Addr::new(192, 0, 2, 1).into()));
-    Window::ALL.into_iter().for_each(|window| meter.elsewhere(window, window.number(NOW), 9, NOW));
-    Outcome::ALL.into_iter().for_each(|outcome| meter.count(outcome));
+    Window::ALL
+        .into_iter()
+        .for_each(|window| meter.elsewhere(window, window.number(NOW), 9, NOW));
+    Outcome::ALL
+        .into_iter()
+        .for_each(|outcome| meter.count(outcome));
     meter
 }
 
@@ -141,18 +213,35 @@ fn counters_survive_the_round_trip() {
             meter.used(secret, NOW + 1, || Some(address.parse().unwrap()));
             assert_eq!(Meter::decode(&meter.encode()), Ok(meter));
         }
-        assert_eq!(meter.last_uses().map(|used| used.secret).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(
+            meter
+                .last_uses()
+                .map(|used| used.secret)
+                .collect::<Vec<_>>(),
+            [2, 1]
+        );
     }
     meter.used(3, i64::MIN, || None);
     assert_eq!(Meter::decode(&meter.encode()), Ok(meter));
     let full = Meter {
-        owner: Owner { epoch: [0xff; 4], key: u64::MAX },
-        tallies: [Tally { number: u32::MAX, here: u32::MAX, elsewhere: u32::MAX, held: u32::MAX }; 4],
+        owner: Owner {
+            epoch: [0xff; 4],
+            key: u64::MAX,
+        },
+        tallies: [Tally {
+            number: u32::MAX,
+            here: u32::MAX,
+            elsewhere: u32::MAX,
+            held: u32::MAX,
+        }; 4],
         requests: [u64::MAX; 8],
-        last_uses: LastUses(
-            [u32::MAX, u32::MAX - 1]
-                .map(|secret| Some(LastUse { secret, at: i64::MAX, from: Some("2001:db8::1".parse().unwrap()) })),
-        ),
+        last_uses: LastUses([u32::MAX, u32::MAX - 1].map(|secret| {
+            Some(LastUse {
+                secret,
+                at: i64::MAX,
+                from: Some("2001:db8::1".parse().unwrap()),
+            })
+        })),
     };
     assert_eq!(Meter::decode(&full.encode()), Ok(full));
 }
@@ -164,7 +253,11 @@ fn every_flipped_bit_and_every_cut_is_noticed() {
         let mut flipped = bytes.clone();
         flipped[at / 8] ^= 1 << (at % 8);
         assert_eq!(Meter::decode(&flipped), Err(Damaged), "bit {at}");
-        assert_eq!(Meter::of(Some(&flipped), OWNER), Err(MeterError::Damaged), "bit {at}");
+        assert_eq!(
+            Meter::of(Some(&flipped), OWNER),
+            Err(MeterError::Damaged),
+            "bit {at}"
+        );
     }
     for len in 0..bytes.len() {
         assert_eq!(Meter::decode(&bytes[..len]), Err(Damaged), "{len} bytes");
@@ -202,8 +295,14 @@ fn secrets_are_counted_together_and_their_last_uses_are_not() {
         assert!(meter.admit(&limits, now).admitted());
         meter.used(secret, now, || None);
     }
-    assert!(!meter.admit(&limits, NOW + 3).admitted(), "one limit for both");
-    let told: Vec<_> = meter.last_uses().map(|used| (used.secret, used.at)).collect();
+    assert!(
+        !meter.admit(&limits, NOW + 3).admitted(),
+        "one limit for both"
+    );
+    let told: Vec<_> = meter
+        .last_uses()
+        .map(|used| (used.secret, used.at))
+        .collect();
     assert_eq!(told, [(2, NOW + 1), (1, NOW + 2)]);
 }
 

@@ -17,5 +17,8 @@ pub const ROLES: [(&str, &[&str]); 8] = [
 /// What a role gives; `None` if there is no role of this name.
 pub fn patterns(role: &str) -> Option<Vec<Pattern>> {
     let (_, patterns) = ROLES.iter().find(|(name, _)| *name == role)?;
-    patterns.iter().map(|pattern| Pattern::parse(pattern).ok()).collect()
+    patterns
+        .iter()
+        .map(|pattern| Pattern::parse(pattern).ok())
+        .collect()
 }

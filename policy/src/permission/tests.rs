@@ -1,4 +1,5 @@
-//! The grammar, and patterns against the plain definition: the set of all the permissions that one gives.
+//! The grammar, and patterns against the plain definition: the set of all the permissions that one
+//! gives.
 
 use super::roles::{ROLES, patterns};
 use super::*;
@@ -13,7 +14,14 @@ fn pattern(text: &str) -> Pattern {
 #[test]
 fn permissions_are_two_or_three_plain_segments() {
     let longest = format!("a:{}", "b".repeat(MAX_LEN - 2));
-    for good in ["dns:read", "account:apikeys:create", "datacenter_shared:read", "a-1:_", "0:0:0", &longest] {
+    for good in [
+        "dns:read",
+        "account:apikeys:create",
+        "datacenter_shared:read",
+        "a-1:_",
+        "0:0:0",
+        &longest,
+    ] {
         assert_eq!(Permission::parse(good).unwrap().to_string(), good);
         assert_eq!(Pattern::parse(good).unwrap().to_string(), good);
     }
@@ -38,7 +46,11 @@ fn permissions_are_two_or_three_plain_segments() {
         "a:b\0",
         &too_long,
     ] {
-        assert_eq!(Permission::parse(bad), Err(Malformed::Permission), "{bad:?}");
+        assert_eq!(
+            Permission::parse(bad),
+            Err(Malformed::Permission),
+            "{bad:?}"
+        );
         assert_eq!(Pattern::parse(bad), Err(Malformed::Pattern), "{bad:?}");
     }
 }
@@ -46,11 +58,28 @@ fn permissions_are_two_or_three_plain_segments() {
 #[test]
 fn a_star_is_a_whole_segment_and_in_patterns_only() {
     let longest = format!("*:{}", "b".repeat(MAX_LEN - 2));
-    for star in ["*", "*:*", "*:*:*", "*:read", "dns:*", "*:a:*", "a:*:c", &longest] {
+    for star in [
+        "*", "*:*", "*:*:*", "*:read", "dns:*", "*:a:*", "a:*:c", &longest,
+    ] {
         assert_eq!(Pattern::parse(star).unwrap().as_str(), star);
-        assert_eq!(Permission::parse(star), Err(Malformed::Permission), "{star:?}");
+        assert_eq!(
+            Permission::parse(star),
+            Err(Malformed::Permission),
+            "{star:?}"
+        );
     }
-    for bad in ["**", "dns*", "dns:re*", "*dns:read", "*:*:*:*", "a:*:*:b", "*:", ":*", "* ", "*:A"] {
+    for bad in [
+        "**",
+        "dns*",
+        "dns:re*",
+        "*dns:read",
+        "*:*:*:*",
+        "a:*:*:b",
+        "*:",
+        ":*",
+        "* ",
+        "*:A",
+    ] {
         assert_eq!(Pattern::parse(bad), Err(Malformed::Pattern), "{bad:?}");
     }
 }
@@ -73,7 +102,11 @@ fn a_star_stands_for_one_or_more_segments() {
         ("dns:read", "dns:read:all", false),
     ] {
         let permission = Permission::parse(permission).unwrap();
-        assert_eq!(pattern(held).matches(&permission), expected, "{held} {permission}");
+        assert_eq!(
+            pattern(held).matches(&permission),
+            expected,
+            "{held} {permission}"
+        );
     }
 }
 
@@ -96,7 +129,11 @@ fn nobody_covers_what_is_more_than_they_hold() {
         (&[], "dns:read", false),
     ] {
         let held: Vec<_> = held.iter().copied().map(pattern).collect();
-        assert_eq!(covers(&held, &pattern(wanted)), expected, "{held:?} {wanted}");
+        assert_eq!(
+            covers(&held, &pattern(wanted)),
+            expected,
+            "{held:?} {wanted}"
+        );
     }
 }
 
@@ -104,15 +141,18 @@ fn nobody_covers_what_is_more_than_they_hold() {
 fn sequences(alphabet: &[&str]) -> Vec<String> {
     let of_one: Vec<String> = alphabet.iter().copied().map(str::to_owned).collect();
     let longer = |shorter: &[String]| -> Vec<String> {
-        shorter.iter().flat_map(|left| alphabet.iter().map(move |right| format!("{left}:{right}"))).collect()
+        shorter
+            .iter()
+            .flat_map(|left| alphabet.iter().map(move |right| format!("{left}:{right}")))
+            .collect()
     };
     let of_two = longer(&of_one);
     let of_three = longer(&of_two);
     [of_one, of_two, of_three].concat()
 }
 
-/// A small world: all its permissions, and its patterns, each with the set of those that it gives, one bit for each.
-/// `z` is what no pattern names.
+/// A small world: all its permissions, and its patterns, each with the set of those that it gives,
+/// one bit for each. `z` is what no pattern names.
 struct World {
     permissions: Vec<Permission>,
     patterns: Vec<(Pattern, u64)>,
@@ -121,43 +161,75 @@ struct World {
 impl World {
     fn new() -> Self {
         let all = sequences(&["a", "b", "z"]);
-        let permissions: Vec<_> = all.iter().filter_map(|text| Permission::parse(text).ok()).collect();
+        let permissions: Vec<_> = all
+            .iter()
+            .filter_map(|text| Permission::parse(text).ok())
+            .collect();
         assert_eq!(permissions.len(), 9 + 27);
         // The definition, taken literally: each `*` replaced by each sequence.
         let gives = |pattern: &str| {
             let mut drawn_out = vec![String::new()];
             for segment in pattern.split(':') {
-                let choices = if segment == "*" { all.clone() } else { vec![segment.to_owned()] };
+                let choices = if segment == "*" {
+                    all.clone()
+                } else {
+                    vec![segment.to_owned()]
+                };
                 let joined = |left: &String, right: &String| format!("{left}:{right}");
-                drawn_out =
-                    drawn_out.iter().flat_map(|left| choices.iter().map(move |right| joined(left, right))).collect();
+                drawn_out = drawn_out
+                    .iter()
+                    .flat_map(|left| choices.iter().map(move |right| joined(left, right)))
+                    .collect();
                 drawn_out.retain(|text| text.split(':').count() <= 1 + MAX_SEGMENTS);
             }
             let given = |permission: &Permission| drawn_out.contains(&format!(":{permission}"));
-            (0..).zip(&permissions).fold(0u64, |set, (bit, permission)| set | (u64::from(given(permission)) << bit))
+            (0..)
+                .zip(&permissions)
+                .fold(0u64, |set, (bit, permission)| {
+                    set | (u64::from(given(permission)) << bit)
+                })
         };
         let texts = sequences(&["a", "b", "*"]);
-        let patterns: Vec<_> =
-            texts.iter().filter_map(|text| Some((Pattern::parse(text).ok()?, gives(text)))).collect();
+        let patterns: Vec<_> = texts
+            .iter()
+            .filter_map(|text| Some((Pattern::parse(text).ok()?, gives(text))))
+            .collect();
         assert_eq!(patterns.len(), 1 + 9 + 27);
-        Self { permissions, patterns }
+        Self {
+            permissions,
+            patterns,
+        }
     }
 
     fn check(&self, held: &[&(Pattern, u64)]) {
-        let (patterns, given): (Vec<_>, Vec<_>) = held.iter().map(|(pattern, given)| (pattern.clone(), *given)).unzip();
+        let (patterns, given): (Vec<_>, Vec<_>) = held
+            .iter()
+            .map(|(pattern, given)| (pattern.clone(), *given))
+            .unzip();
         let given = given.into_iter().fold(0, |all, given| all | given);
         for (wanted, needed) in &self.patterns {
-            assert_eq!(covers(&patterns, wanted), needed & !given == 0, "{patterns:?} {wanted}");
+            assert_eq!(
+                covers(&patterns, wanted),
+                needed & !given == 0,
+                "{patterns:?} {wanted}"
+            );
         }
     }
 }
 
 #[test]
 fn a_pattern_matches_what_the_definition_gives_it() {
-    let World { permissions, patterns } = World::new();
+    let World {
+        permissions,
+        patterns,
+    } = World::new();
     for (pattern, given) in patterns {
         for (bit, permission) in permissions.iter().enumerate() {
-            assert_eq!(pattern.matches(permission), given >> bit & 1 == 1, "{pattern} {permission}");
+            assert_eq!(
+                pattern.matches(permission),
+                given >> bit & 1 == 1,
+                "{pattern} {permission}"
+            );
         }
     }
 }
@@ -173,7 +245,9 @@ fn patterns_cover_what_their_permissions_together_make_up() {
     }
     let mut random = Random(1);
     for _ in 0..2_000 {
-        let held: Vec<_> = (0..3 + random.below(12)).map(|_| random.pick(&world.patterns)).collect();
+        let held: Vec<_> = (0..3 + random.below(12))
+            .map(|_| random.pick(&world.patterns))
+            .collect();
         world.check(&held);
     }
 }
@@ -182,15 +256,34 @@ fn patterns_cover_what_their_permissions_together_make_up() {
 fn predefined_roles_give_what_the_contract_says() {
     let may = |role: &str, permission: &str| {
         let permission = Permission::parse(permission).unwrap();
-        patterns(role).unwrap().iter().any(|pattern| pattern.matches(&permission))
+        patterns(role)
+            .unwrap()
+            .iter()
+            .any(|pattern| pattern.matches(&permission))
     };
     for (role, texts) in ROLES {
-        assert_eq!(patterns(role), Some(texts.iter().copied().map(pattern).collect()), "{role}");
+        assert_eq!(
+            patterns(role),
+            Some(texts.iter().copied().map(pattern).collect()),
+            "{role}"
+        );
         assert_eq!(may(role, "unheard:of"), role == "admin");
-        assert_eq!(may(role, "analytics:read"), matches!(role, "admin" | "read_only_admin" | "insights_analyst"));
-        assert_eq!(may(role, "cache:purge"), matches!(role, "admin" | "cache_purger"));
-        assert_eq!(may(role, "dns:write"), matches!(role, "admin" | "dns_manager"));
-        assert_eq!(may(role, "account:apikeys:read"), matches!(role, "admin" | "read_only_admin"));
+        assert_eq!(
+            may(role, "analytics:read"),
+            matches!(role, "admin" | "read_only_admin" | "insights_analyst")
+        );
+        assert_eq!(
+            may(role, "cache:purge"),
+            matches!(role, "admin" | "cache_purger")
+        );
+        assert_eq!(
+            may(role, "dns:write"),
+            matches!(role, "admin" | "dns_manager")
+        );
+        assert_eq!(
+            may(role, "account:apikeys:read"),
+            matches!(role, "admin" | "read_only_admin")
+        );
     }
     assert_eq!(patterns("Admin"), None);
     assert_eq!(patterns(""), None);

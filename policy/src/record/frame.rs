@@ -1,4 +1,5 @@
-//! What all records have in common: the frame around an identifier and a body, and the fields of bodies.
+//! What all records have in common: the frame around an identifier and a body, and the fields of
+//! bodies.
 
 use super::{Damaged, Kind, TooLong};
 use crate::address;
@@ -22,8 +23,12 @@ impl<'a> Records<'a> {
 
     fn split(&mut self) -> Option<(&'a [u8], &'a [u8])> {
         let (length, _) = split_length(self.kind, self.rest)?;
-        let (record, rest) = self.rest.split_at_checked(length.checked_add(self.kind.length_len())?)?;
-        let id = record.get(self.kind.length_len()..)?.get(..self.kind.id_len())?;
+        let (record, rest) = self
+            .rest
+            .split_at_checked(length.checked_add(self.kind.length_len())?)?;
+        let id = record
+            .get(self.kind.length_len()..)?
+            .get(..self.kind.id_len())?;
         self.rest = rest;
         Some((id, record))
     }
@@ -33,7 +38,9 @@ impl<'a> Records<'a> {
 fn split_length(kind: Kind, bytes: &[u8]) -> Option<(usize, &[u8])> {
     let (length, rest) = bytes.split_at_checked(kind.length_len())?;
     let mut wide = [0; 4];
-    wide.iter_mut().zip(length).for_each(|(to, from)| *to = *from);
+    wide.iter_mut()
+        .zip(length)
+        .for_each(|(to, from)| *to = *from);
     Some((usize::try_from(u32::from_le_bytes(wide)).ok()?, rest))
 }
 
@@ -54,11 +61,15 @@ impl<'a> Iterator for Records<'a> {
 }
 
 pub(crate) fn encode(kind: Kind, id: &[u8], body: &[&[u8]], out: &mut Vec<u8>) -> Option<()> {
-    let body_len = body.iter().try_fold(0usize, |sum, part| sum.checked_add(part.len()))?;
+    let body_len = body
+        .iter()
+        .try_fold(0usize, |sum, part| sum.checked_add(part.len()))?;
     let length = id.len().checked_add(CRC_LEN)?.checked_add(body_len)?;
     match kind {
         Kind::Key => out.extend_from_slice(&u16::try_from(length).ok()?.to_le_bytes()),
-        Kind::Policy | Kind::Routes => out.extend_from_slice(&u32::try_from(length).ok()?.to_le_bytes()),
+        Kind::Policy | Kind::Routes => {
+            out.extend_from_slice(&u32::try_from(length).ok()?.to_le_bytes())
+        }
     }
     out.extend_from_slice(id);
     let mut crc = crc32fast::Hasher::new();
@@ -104,7 +115,10 @@ pub(crate) fn put_number(mut number: u64, out: &mut Vec<u8>) {
     }
 }
 
-pub(crate) fn verify<const ID: usize>(kind: Kind, record: &[u8]) -> Result<([u8; ID], &[u8]), Damaged> {
+pub(crate) fn verify<const ID: usize>(
+    kind: Kind,
+    record: &[u8],
+) -> Result<([u8; ID], &[u8]), Damaged> {
     let (length, rest) = split_length(kind, record).ok_or(Damaged)?;
     if length != rest.len() {
         return Err(Damaged);
@@ -115,7 +129,11 @@ pub(crate) fn verify<const ID: usize>(kind: Kind, record: &[u8]) -> Result<([u8;
     let mut crc = crc32fast::Hasher::new();
     crc.update(&id);
     crc.update(fields.0);
-    if crc.finalize() == expected { Ok((id, fields.0)) } else { Err(Damaged) }
+    if crc.finalize() == expected {
+        Ok((id, fields.0))
+    } else {
+        Err(Damaged)
+    }
 }
 
 /// What is left to read of a body.
@@ -149,12 +167,20 @@ impl<'a> Fields<'a> {
     /// A flag that this version does not know may be a restriction: it must not be passed over.
     pub(crate) fn flags(&mut self, known: u8) -> Result<u8, Damaged> {
         let [flags] = self.array()?;
-        if flags & !known == 0 { Ok(flags) } else { Err(Damaged) }
+        if flags & !known == 0 {
+            Ok(flags)
+        } else {
+            Err(Damaged)
+        }
     }
 
     /// Nor may anything behind what this version knows.
     pub(crate) fn finish(self) -> Result<(), Damaged> {
-        if self.0.is_empty() { Ok(()) } else { Err(Damaged) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(Damaged)
+        }
     }
 
     pub(crate) fn str(&mut self, len: usize) -> Result<&'a str, Damaged> {
@@ -191,7 +217,10 @@ impl<'a> Fields<'a> {
     }
 
     pub(crate) fn patterns(&mut self) -> Result<Vec<Pattern>, Damaged> {
-        self.texts()?.iter().map(|text| Pattern::parse(text).map_err(|_| Damaged)).collect()
+        self.texts()?
+            .iter()
+            .map(|text| Pattern::parse(text).map_err(|_| Damaged))
+            .collect()
     }
 
     pub(crate) fn rest(self) -> Result<&'a str, Damaged> {

@@ -1,12 +1,13 @@
 //! The record of the route rules, of the kind [`Kind::Routes`] (`crate::record`).
 //!
-//! Its body is `flags: u8` (1 what no rule matches is denied, 2 there are imported keys; since format 4: 4 `path_case` is
-//! `refuse`, 8 it is `ignore`; neither: it is `distinct`; 16 there are ended owners), `count: u32`, the rules and, if there are
-//! any, the list of texts of ended owners, in ascending order. A rule is `flags: u8`
-//! (1 public), the text `host`, the list of texts `methods`, the path, the texts `service` and `permission`, and the
-//! place of the subaccount. A path is `kind: u8` (0 exact, 1 prefix, 2 template), `length: u16` and UTF-8. A place is
-//! `kind: u8` (0 none, 1 header, 2 path, 3 query) and, unless there is none, a text. A text or a list that is absent
-//! from a rule is empty; valid ones never are.
+//! Its body is `flags: u8` (1 what no rule matches is denied, 2 there are imported keys; since
+//! format 4: 4 `path_case` is `refuse`, 8 it is `ignore`; neither: it is `distinct`; 16 there are
+//! ended owners), `count: u32`, the rules and, if there are any, the list of texts of ended owners,
+//! in ascending order. A rule is `flags: u8` (1 public), the text `host`, the list of texts
+//! `methods`, the path, the texts `service` and `permission`, and the place of the subaccount. A
+//! path is `kind: u8` (0 exact, 1 prefix, 2 template), `length: u16` and UTF-8. A place is `kind:
+//! u8` (0 none, 1 header, 2 path, 3 query) and, unless there is none, a text. A text or a list that
+//! is absent from a rule is empty; valid ones never are.
 
 use super::{PathCase, PathSpec, PlaceSpec, RouteRecord, Rule, RuleSpec, Unmatched};
 use crate::record::{Damaged, Fields, Kind, TooLong, encode, put_text, put_texts, verify};
@@ -38,8 +39,8 @@ impl RouteRecord {
     /// The first format that has ended owners. Nodes that read an older one do not know of them.
     pub const ENDED_OWNERS_FORMAT: u32 = PATH_CASE_FORMAT;
 
-    /// Appends the record to `out`, in one of the formats of `crate::record`. Before format 4 all readers take paths in
-    /// another case for other paths.
+    /// Appends the record to `out`, in one of the formats of `crate::record`. Before format 4 all
+    /// readers take paths in another case for other paths.
     pub fn encode(&self, format: u32, out: &mut Vec<u8>) -> Result<(), TooLong> {
         let field = "rules";
         let unmatched = match self.unmatched {
@@ -67,36 +68,47 @@ impl RouteRecord {
         encode(Kind::Routes, &Self::ID, &[&body], out).ok_or(TooLong { field })
     }
 
-    /// Reads and verifies one whole record, such as [`Records`](crate::record::Records) yields. Rules that are not
-    /// valid are damage.
+    /// Reads and verifies one whole record, such as [`Records`](crate::record::Records) yields.
+    /// Rules that are not valid are damage.
     pub fn decode(record: &[u8]) -> Result<Self, Damaged> {
         let (id, body) = verify(Kind::Routes, record)?;
         if id != Self::ID {
             return Err(Damaged);
         }
         let mut body = Fields(body);
-        let flags = body.flags(DENY_UNMATCHED | IMPORTED | REFUSE_CASE | IGNORE_CASE | ENDED_OWNERS)?;
+        let flags =
+            body.flags(DENY_UNMATCHED | IMPORTED | REFUSE_CASE | IGNORE_CASE | ENDED_OWNERS)?;
         let path_case = match (flags & REFUSE_CASE != 0, flags & IGNORE_CASE != 0) {
             (true, false) => PathCase::Refuse,
             (false, true) => PathCase::Ignore,
             (false, false) => PathCase::Distinct,
             (true, true) => return Err(Damaged),
         };
-        let unmatched = if flags & DENY_UNMATCHED != 0 { Unmatched::Deny } else { Unmatched::ValidKey };
+        let unmatched = if flags & DENY_UNMATCHED != 0 {
+            Unmatched::Deny
+        } else {
+            Unmatched::ValidKey
+        };
         let count = u32::from_le_bytes(body.array()?);
         // Not sized by `count`, which is only believed as far as there are rules.
         let mut rules = Vec::new();
         for _ in 0..count {
             rules.push(Rule::new(take_rule(&mut body)?).map_err(|_| Damaged)?);
         }
-        let ended_owners = if flags & ENDED_OWNERS != 0 { body.texts()? } else { Vec::new() };
+        let ended_owners = if flags & ENDED_OWNERS != 0 {
+            body.texts()?
+        } else {
+            Vec::new()
+        };
         let ascends = ended_owners.is_sorted_by(|one, next| one < next);
         if !ascends || (flags & ENDED_OWNERS != 0 && ended_owners.is_empty()) {
             return Err(Damaged);
         }
         body.finish()?;
         let record = Self::with_path_case(path_case, rules, unmatched).map_err(|_| Damaged)?;
-        Ok(record.with_imported(flags & IMPORTED != 0).with_ended_owners(ended_owners))
+        Ok(record
+            .with_imported(flags & IMPORTED != 0)
+            .with_ended_owners(ended_owners))
     }
 }
 
@@ -110,10 +122,18 @@ fn put_rule(rule: &RuleSpec, out: &mut Vec<u8>) -> Result<(), TooLong> {
         PathSpec::Template(_) => TEMPLATE,
     });
     let path = rule.path.as_str().as_bytes();
-    out.extend_from_slice(&u16::try_from(path.len()).map_err(|_| TooLong { field: "path" })?.to_le_bytes());
+    out.extend_from_slice(
+        &u16::try_from(path.len())
+            .map_err(|_| TooLong { field: "path" })?
+            .to_le_bytes(),
+    );
     out.extend_from_slice(path);
     put_text("service", rule.service.as_deref().unwrap_or_default(), out)?;
-    put_text("permission", rule.permission.as_deref().unwrap_or_default(), out)?;
+    put_text(
+        "permission",
+        rule.permission.as_deref().unwrap_or_default(),
+        out,
+    )?;
     let (kind, name) = match &rule.subaccount {
         None => {
             out.push(NOWHERE);

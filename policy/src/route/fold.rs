@@ -1,8 +1,8 @@
 //! Segments as upstreams read them that ignore letter case, and dots and blanks at a segment's end.
 //!
-//! Letters are folded one by one, as Unicode's simple case folding does it (`ß` stays one letter, and is not `ss`); the
-//! dotted and the dotless `i` of Turkish are `i` as well. Forms of compatibility, such as full-width letters, are other
-//! letters.
+//! Letters are folded one by one, as Unicode's simple case folding does it (`ß` stays one letter,
+//! and is not `ss`); the dotted and the dotless `i` of Turkish are `i` as well. Forms of
+//! compatibility, such as full-width letters, are other letters.
 
 use super::rule::Segment;
 use crate::percent::Text;
@@ -46,7 +46,10 @@ impl<'a> Folded<'a> {
                 Fold::Case => raw.len(),
                 Fold::CaseAndEnd => kept(raw.iter().map(|byte| char::from(*byte))),
             };
-            return raw.get(..kept).filter(|kept| !kept.is_empty()).map(Self::Ascii);
+            return raw
+                .get(..kept)
+                .filter(|kept| !kept.is_empty())
+                .map(Self::Ascii);
         }
         let text = Text::of_path(raw);
         let kept = match fold {
@@ -87,10 +90,16 @@ fn literal(text: &str, fold: Fold) -> Option<Box<str>> {
 
 /// How many characters there are before the dots and blanks at the end.
 fn kept(characters: impl Iterator<Item = char>) -> usize {
-    (1..).zip(characters).filter(|(_, character)| !is_dropped(*character)).map(|(count, _)| count).last().unwrap_or(0)
+    (1..)
+        .zip(characters)
+        .filter(|(_, character)| !is_dropped(*character))
+        .map(|(count, _)| count)
+        .last()
+        .unwrap_or(0)
 }
 
-/// Whether there are only dots and blanks, and a dot among them: without its blanks it may be `.` or `..`.
+/// Whether there are only dots and blanks, and a dot among them: without its blanks it may be `.`
+/// or `..`.
 pub(super) fn is_dots_and_blanks(mut characters: impl Iterator<Item = char>) -> bool {
     let mut dots = false;
     characters.all(|character| {
@@ -99,8 +108,8 @@ pub(super) fn is_dots_and_blanks(mut characters: impl Iterator<Item = char>) -> 
     }) && dots
 }
 
-/// Dots and blanks: those of ASCII, what Unicode says is white space, characters without width, and the dots that
-/// Unicode takes for a full stop in names.
+/// Dots and blanks: those of ASCII, what Unicode says is white space, characters without width, and
+/// the dots that Unicode takes for a full stop in names.
 fn is_dropped(character: char) -> bool {
     match character {
         ' ' => true,
@@ -110,7 +119,10 @@ fn is_dropped(character: char) -> bool {
 }
 
 fn is_dot(character: char) -> bool {
-    matches!(character, '.' | '\u{2024}' | '\u{3002}' | '\u{fe52}' | '\u{ff0e}' | '\u{ff61}')
+    matches!(
+        character,
+        '.' | '\u{2024}' | '\u{3002}' | '\u{fe52}' | '\u{ff0e}' | '\u{ff61}'
+    )
 }
 
 fn folded(character: char) -> char {

@@ -29,26 +29,39 @@ pub(super) enum Pattern<'a> {
 impl<'a> Pattern<'a> {
     /// Of a rule's host, which [`checked`] admitted.
     pub(super) fn of(host: &'a str) -> Self {
-        host.strip_prefix(BELOW).map_or(Self::Exact(host), Self::Below)
+        host.strip_prefix(BELOW)
+            .map_or(Self::Exact(host), Self::Below)
     }
 }
 
 /// A rule's host in lower case.
 pub(super) fn checked(host: &str) -> Result<String, Malformed> {
     let name = host.strip_prefix(BELOW).unwrap_or(host).as_bytes();
-    let fits = name.len() <= MAX_LEN && name.split(is_dot).all(|label| label.len() <= MAX_LABEL_LEN);
-    if fits && is_name(name) { Ok(host.to_ascii_lowercase()) } else { Err(Malformed) }
+    let fits =
+        name.len() <= MAX_LEN && name.split(is_dot).all(|label| label.len() <= MAX_LABEL_LEN);
+    if fits && is_name(name) {
+        Ok(host.to_ascii_lowercase())
+    } else {
+        Err(Malformed)
+    }
 }
 
-/// A request's host without its port and without a dot at its end; `None` if that is neither a name nor an address.
+/// A request's host without its port and without a dot at its end; `None` if that is neither a name
+/// nor an address.
 pub(super) fn read(host: &[u8]) -> Option<&[u8]> {
     if host.first() == Some(&b'[') {
         let end = host.iter().position(|byte| *byte == b']')?;
         let (address, port) = host.split_at_checked(end.checked_add(1)?)?;
-        let is_address = std::str::from_utf8(address.get(1..end)?).ok()?.parse::<std::net::Ipv6Addr>().is_ok();
+        let is_address = std::str::from_utf8(address.get(1..end)?)
+            .ok()?
+            .parse::<std::net::Ipv6Addr>()
+            .is_ok();
         return (is_address && is_port(port)).then_some(address);
     }
-    let end = host.iter().position(|byte| *byte == b':').unwrap_or(host.len());
+    let end = host
+        .iter()
+        .position(|byte| *byte == b':')
+        .unwrap_or(host.len());
     let (name, port) = host.split_at_checked(end)?;
     let name = name.strip_suffix(b".").unwrap_or(name);
     (is_name(name) && is_port(port)).then_some(name)
@@ -57,7 +70,9 @@ pub(super) fn read(host: &[u8]) -> Option<&[u8]> {
 /// The names that a host is below, the longest first, as far as rules can name them.
 pub(super) fn parents(host: &[u8]) -> impl Iterator<Item = &[u8]> {
     let behind_dots = host.iter().enumerate().filter(|(_, byte)| is_dot(byte));
-    behind_dots.filter_map(|(at, _)| host.get(at.checked_add(1)?..)).filter(|parent| parent.len() <= MAX_LEN)
+    behind_dots
+        .filter_map(|(at, _)| host.get(at.checked_add(1)?..))
+        .filter(|parent| parent.len() <= MAX_LEN)
 }
 
 /// The place of a request's host before or behind a rule's.
@@ -71,12 +86,14 @@ fn is_dot(byte: &u8) -> bool {
 
 fn is_name(name: &[u8]) -> bool {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    name.split(is_dot).all(|label| !label.is_empty() && label.iter().all(plain))
+    name.split(is_dot)
+        .all(|label| !label.is_empty() && label.iter().all(plain))
 }
 
 /// A colon and digits, which may be absent (RFC 3986, section 3.2.3), or nothing.
 fn is_port(port: &[u8]) -> bool {
-    port.split_first().is_none_or(|(colon, digits)| *colon == b':' && digits.iter().all(u8::is_ascii_digit))
+    port.split_first()
+        .is_none_or(|(colon, digits)| *colon == b':' && digits.iter().all(u8::is_ascii_digit))
 }
 
 #[cfg(test)]
@@ -92,7 +109,10 @@ mod tests {
             ("API.Example.com", Pattern::Exact("api.example.com")),
             ("localhost", Pattern::Exact("localhost")),
             ("192.0.2.1", Pattern::Exact("192.0.2.1")),
-            ("xn--bcher-kva.example", Pattern::Exact("xn--bcher-kva.example")),
+            (
+                "xn--bcher-kva.example",
+                Pattern::Exact("xn--bcher-kva.example"),
+            ),
             ("*.Example.com", Pattern::Below("example.com")),
             ("*.com", Pattern::Below("com")),
         ] {
@@ -161,15 +181,24 @@ mod tests {
     #[test]
     fn a_host_is_below_each_of_its_ends() {
         let parents = |host: &'static str| parents(host.as_bytes()).collect::<Vec<_>>();
-        assert_eq!(parents("a.b.example.com"), [&b"b.example.com"[..], b"example.com", b"com"]);
+        assert_eq!(
+            parents("a.b.example.com"),
+            [&b"b.example.com"[..], b"example.com", b"com"]
+        );
         assert_eq!(parents("localhost"), [&b""[..]; 0]);
         let long: &'static str = "a.".repeat(1000).leak();
-        assert_eq!(parents(long).iter().map(|parent| parent.len()).max(), Some(252));
+        assert_eq!(
+            parents(long).iter().map(|parent| parent.len()).max(),
+            Some(252)
+        );
     }
 
     #[test]
     fn hosts_are_compared_in_any_case() {
-        assert_eq!(compare(b"API.example.com", "api.example.com"), Ordering::Equal);
+        assert_eq!(
+            compare(b"API.example.com", "api.example.com"),
+            Ordering::Equal
+        );
         assert_eq!(compare(b"A", "b"), Ordering::Less);
         assert_eq!(compare(b"ab", "a"), Ordering::Greater);
     }

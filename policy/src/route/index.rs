@@ -82,8 +82,8 @@ pub enum Match<'r> {
     Unmatched(Unmatched),
     /// Its host, its method or its path can be read in more than one way.
     Ambiguous,
-    /// Upstreams that ignore letter case, or dots and blanks at a segment's end, take its path for one of which another rule
-    /// asks for something else.
+    /// Upstreams that ignore letter case, or dots and blanks at a segment's end, take its path for
+    /// one of which another rule asks for something else.
     Disputed {
         /// The number of the first rule that matches the path as it came, if one does.
         written: Option<NonZeroU16>,
@@ -103,16 +103,39 @@ impl Match<'_> {
 
     /// Whether it asks for the same as another.
     fn asks_for_the_same(&self, other: &Self) -> bool {
-        self == other || self.needs().is_some_and(|needs| other.needs() == Some(needs))
+        self == other
+            || self
+                .needs()
+                .is_some_and(|needs| other.needs() == Some(needs))
     }
 
     /// What it asks for; `None` if it is refused.
     fn needs(&self) -> Option<Needs<'_>> {
         match self {
-            Self::Rule(Route { access: Access::Public, .. }) => Some(Needs { public: true, ..Needs::default() }),
-            Self::Rule(Route { access: Access::Key { service, permission, subaccount }, .. }) => {
-                let (service, permission, subaccount) = (*service, *permission, subaccount.as_ref());
-                Some(Needs { public: false, service, permission, subaccount })
+            Self::Rule(Route {
+                access: Access::Public,
+                ..
+            }) => Some(Needs {
+                public: true,
+                ..Needs::default()
+            }),
+            Self::Rule(Route {
+                access:
+                    Access::Key {
+                        service,
+                        permission,
+                        subaccount,
+                    },
+                ..
+            }) => {
+                let (service, permission, subaccount) =
+                    (*service, *permission, subaccount.as_ref());
+                Some(Needs {
+                    public: false,
+                    service,
+                    permission,
+                    subaccount,
+                })
             }
             Self::Unmatched(Unmatched::ValidKey) => Some(Needs::default()),
             Self::Unmatched(Unmatched::Deny) | Self::Ambiguous | Self::Disputed { .. } => None,
@@ -133,8 +156,18 @@ impl Routes {
     /// Prepares rules for being found.
     pub fn compile(record: &RouteRecord) -> Self {
         let rules = record.rules();
-        let written = || rules.iter().map(|rule| rule.segments().to_vec()).collect::<Vec<_>>();
-        let folded = |fold| rules.iter().map(|rule| fold::segments(rule.segments(), fold)).collect::<Vec<_>>();
+        let written = || {
+            rules
+                .iter()
+                .map(|rule| rule.segments().to_vec())
+                .collect::<Vec<_>>()
+        };
+        let folded = |fold| {
+            rules
+                .iter()
+                .map(|rule| fold::segments(rule.segments(), fold))
+                .collect::<Vec<_>>()
+        };
         let (first, second) = match record.path_case() {
             PathCase::Distinct => (written(), None),
             PathCase::Refuse => (written(), Some(folded(Fold::CaseAndEnd))),
@@ -143,15 +176,28 @@ impl Routes {
         let mut routes = Self {
             path_case: record.path_case(),
             hosts: Hosts::of(rules, &first),
-            folded: second.filter(|second| *second != first).map(|second| Hosts::of(rules, &second)),
+            folded: second
+                .filter(|second| *second != first)
+                .map(|second| Hosts::of(rules, &second)),
             routes: Vec::new(),
             services: Vec::new(),
             permissions: Vec::new(),
-            subaccount_headers: record.rules().iter().filter_map(subaccount_header).collect(),
-            by_method: record.rules().iter().any(|rule| rule.spec().methods.is_some()),
+            subaccount_headers: record
+                .rules()
+                .iter()
+                .filter_map(subaccount_header)
+                .collect(),
+            by_method: record
+                .rules()
+                .iter()
+                .any(|rule| rule.spec().methods.is_some()),
             unmatched: record.unmatched(),
             imported: record.imported(),
-            ended_owners: record.ended_owners().iter().map(|id| id.as_str().into()).collect(),
+            ended_owners: record
+                .ended_owners()
+                .iter()
+                .map(|id| id.as_str().into())
+                .collect(),
         };
         for (number, rule) in (1..).zip(record.rules()) {
             let access = routes.access(rule);
@@ -172,8 +218,13 @@ impl Routes {
             PlaceSpec::Query(name) => Place::Query(name.as_str().into()),
         };
         Access::Key {
-            service: spec.service.as_deref().map(|service| index_of(&mut self.services, service.into())),
-            permission: rule.permission().map(|permission| index_of(&mut self.permissions, permission.clone())),
+            service: spec
+                .service
+                .as_deref()
+                .map(|service| index_of(&mut self.services, service.into())),
+            permission: rule
+                .permission()
+                .map(|permission| index_of(&mut self.permissions, permission.clone())),
             subaccount: spec.subaccount.as_ref().map(place),
         }
     }
@@ -183,10 +234,14 @@ impl Routes {
         &self.subaccount_headers
     }
 
-    /// The header in which the rule of that number looks for the request's subaccount, if it looks in one.
+    /// The header in which the rule of that number looks for the request's subaccount, if it looks
+    /// in one.
     pub fn subaccount_header(&self, number: usize) -> Option<&str> {
         match &self.routes.get(number.checked_sub(1)?)?.access {
-            Access::Key { subaccount: Some(Place::Header(name)), .. } => Some(name),
+            Access::Key {
+                subaccount: Some(Place::Header(name)),
+                ..
+            } => Some(name),
             _ => None,
         }
     }
@@ -203,7 +258,9 @@ impl Routes {
 
     /// Whether the user or account of this id no longer exists, so that its keys count as revoked.
     pub fn is_ended(&self, id: &str) -> bool {
-        self.ended_owners.binary_search_by(|ended| (**ended).cmp(id)).is_ok()
+        self.ended_owners
+            .binary_search_by(|ended| (**ended).cmp(id))
+            .is_ok()
     }
 
     /// Whether it matters which host a request is for.
@@ -234,7 +291,9 @@ impl Routes {
         if self.by_method && !is_method(target.method) {
             return Match::Ambiguous;
         }
-        let Ok(path) = Path::read(target.path) else { return Match::Ambiguous };
+        let Ok(path) = Path::read(target.path) else {
+            return Match::Ambiguous;
+        };
         let written = if self.path_case == PathCase::Ignore && !path.is_folded() {
             self.search(&self.hosts, target, path.folded_segments(Fold::Case))
         } else {
@@ -246,17 +305,30 @@ impl Routes {
         self.unless_disputed(written, target, path)
     }
 
-    /// What was found for the path, if the folded path is found to need the same. Of most requests nobody has to ask.
+    /// What was found for the path, if the folded path is found to need the same. Of most requests
+    /// nobody has to ask.
     #[cold]
-    fn unless_disputed<'r>(&'r self, written: Match<'r>, target: &Target<'_>, path: Path<'_>) -> Match<'r> {
+    fn unless_disputed<'r>(
+        &'r self,
+        written: Match<'r>,
+        target: &Target<'_>,
+        path: Path<'_>,
+    ) -> Match<'r> {
         let hosts = self.folded.as_ref().unwrap_or(&self.hosts);
         let folded = self.search(hosts, target, path.folded_segments(Fold::CaseAndEnd));
         if written.asks_for_the_same(&folded) {
             return written;
         }
         // Small, so that all that is found stays small. There are no more rules than this.
-        let number = |found: &Match<'_>| found.number().and_then(|number| u16::try_from(number).ok()?.try_into().ok());
-        Match::Disputed { written: number(&written), folded: number(&folded) }
+        let number = |found: &Match<'_>| {
+            found
+                .number()
+                .and_then(|number| u16::try_from(number).ok()?.try_into().ok())
+        };
+        Match::Disputed {
+            written: number(&written),
+            folded: number(&folded),
+        }
     }
 
     /// The first rule of a path with these segments.
@@ -270,7 +342,10 @@ impl Routes {
         if hosts.search(target, segments, &mut search).is_none() {
             return Match::Ambiguous;
         }
-        search.found.and_then(|at| self.routes.get(at)).map_or(Match::Unmatched(self.unmatched), Match::Rule)
+        search
+            .found
+            .and_then(|at| self.routes.get(at))
+            .map_or(Match::Unmatched(self.unmatched), Match::Rule)
     }
 }
 
@@ -288,9 +363,16 @@ impl Hosts {
             entries.push(Entry::new(index, rule, segments));
         }
         let trees = |hosts: BTreeMap<&str, Vec<Entry<'_>>>| {
-            hosts.into_iter().filter_map(|(name, entries)| Some((name.into(), Node::of(&entries)?))).collect()
+            hosts
+                .into_iter()
+                .filter_map(|(name, entries)| Some((name.into(), Node::of(&entries)?)))
+                .collect()
         };
-        Self { exact: trees(exact), below: trees(below), any: Node::of(&any) }
+        Self {
+            exact: trees(exact),
+            below: trees(below),
+            any: Node::of(&any),
+        }
     }
 
     /// Looks for the first rule; `None` if the host can be read in more than one way.
@@ -321,7 +403,9 @@ impl Hosts {
 }
 
 fn tree<'r>(trees: &'r [(Box<str>, Node)], name: &[u8]) -> Option<&'r Node> {
-    let at = trees.binary_search_by(|(host, _)| host::compare(name, host).reverse()).ok()?;
+    let at = trees
+        .binary_search_by(|(host, _)| host::compare(name, host).reverse())
+        .ok()?;
     trees.get(at).map(|(_, node)| node)
 }
 

@@ -1,15 +1,18 @@
-//! Rules that meet an earlier one only when letter case, and dots and blanks at a segment's end, are ignored.
+//! Rules that meet an earlier one only when letter case, and dots and blanks at a segment's end,
+//! are ignored.
 
 use super::fold::{self, Fold};
 use super::rule::{PlaceSpec, Rule, Segment};
 use super::{PathCase, RouteRecord, host};
 
-/// A rule whose requests are refused, or fall under another rule, because paths are not told apart by case.
+/// A rule whose requests are refused, or fall under another rule, because paths are not told apart
+/// by case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Affected {
     /// The rule's number, from 1.
     pub rule: usize,
-    /// The number of the first earlier rule that takes the rule's own spelling for its own, and asks for something else.
+    /// The number of the first earlier rule that takes the rule's own spelling for its own, and
+    /// asks for something else.
     pub by: usize,
 }
 
@@ -20,19 +23,28 @@ struct Folded<'r> {
 }
 
 impl RouteRecord {
-    /// Rules whose own spelling falls under an earlier rule that asks for something else, once it is folded. With
-    /// [`PathCase::Refuse`] such requests are refused, with [`PathCase::Ignore`] the earlier rule applies to them, and
-    /// with [`PathCase::Distinct`] there are none.
+    /// Rules whose own spelling falls under an earlier rule that asks for something else, once it
+    /// is folded. With [`PathCase::Refuse`] such requests are refused, with [`PathCase::Ignore`]
+    /// the earlier rule applies to them, and with [`PathCase::Distinct`] there are none.
     pub fn affected_by_path_case(&self) -> Vec<Affected> {
         if self.path_case == PathCase::Distinct {
             return Vec::new();
         }
-        let folded = |rule| Folded { rule, segments: fold_in_place(rule) };
+        let folded = |rule| Folded {
+            rule,
+            segments: fold_in_place(rule),
+        };
         let rules: Vec<_> = self.rules.iter().map(folded).collect();
         let mut affected = Vec::new();
         for (at, rule) in rules.iter().enumerate() {
-            let earlier = rules.iter().take(at).position(|earlier| rule.is_taken_by(earlier));
-            affected.extend(earlier.map(|by| Affected { rule: at.saturating_add(1), by: by.saturating_add(1) }));
+            let earlier = rules
+                .iter()
+                .take(at)
+                .position(|earlier| rule.is_taken_by(earlier));
+            affected.extend(earlier.map(|by| Affected {
+                rule: at.saturating_add(1),
+                by: by.saturating_add(1),
+            }));
         }
         affected
     }
@@ -48,7 +60,8 @@ fn fold_in_place(rule: &Rule) -> Vec<Segment> {
 }
 
 impl Folded<'_> {
-    /// Whether some path that is spelled as this rule's is the earlier rule's only once it is folded.
+    /// Whether some path that is spelled as this rule's is the earlier rule's only once it is
+    /// folded.
     fn is_taken_by(&self, earlier: &Self) -> bool {
         self.meets_only_folded(earlier)
             && hosts_meet(self.rule, earlier.rule)
@@ -58,14 +71,17 @@ impl Folded<'_> {
 
     fn meets_only_folded(&self, other: &Self) -> bool {
         let (len, of_other) = (self.segments.len(), other.segments.len());
-        if (len < of_other && !self.rule.is_prefix()) || (len > of_other && !other.rule.is_prefix()) {
+        if (len < of_other && !self.rule.is_prefix()) || (len > of_other && !other.rule.is_prefix())
+        {
             return false;
         }
         let folded = self.segments.iter().zip(&other.segments);
         let written = self.rule.segments().iter().zip(other.rule.segments());
         let mut differs = false;
         for ((one, two), (written, of_other)) in folded.zip(written) {
-            let (Some(one), Some(two)) = (one.literal(), two.literal()) else { continue };
+            let (Some(one), Some(two)) = (one.literal(), two.literal()) else {
+                continue;
+            };
             if one != two {
                 return false;
             }
@@ -76,8 +92,13 @@ impl Folded<'_> {
 }
 
 fn hosts_meet(one: &Rule, two: &Rule) -> bool {
-    let (Some(one), Some(two)) = (&one.spec().host, &two.spec().host) else { return true };
-    let is_below = |host: &str, name: &str| host.strip_suffix(name).is_some_and(|rest| rest.ends_with('.'));
+    let (Some(one), Some(two)) = (&one.spec().host, &two.spec().host) else {
+        return true;
+    };
+    let is_below = |host: &str, name: &str| {
+        host.strip_suffix(name)
+            .is_some_and(|rest| rest.ends_with('.'))
+    };
     match (host::Pattern::of(one), host::Pattern::of(two)) {
         (host::Pattern::Exact(one), host::Pattern::Exact(two)) => one == two,
         (host::Pattern::Exact(host), host::Pattern::Below(name))
@@ -89,7 +110,9 @@ fn hosts_meet(one: &Rule, two: &Rule) -> bool {
 }
 
 fn methods_meet(one: &Rule, two: &Rule) -> bool {
-    let (Some(mut one), Some(two)) = (one.methods(), two.methods()) else { return true };
+    let (Some(mut one), Some(two)) = (one.methods(), two.methods()) else {
+        return true;
+    };
     let two: Vec<_> = two.collect();
     one.any(|method| two.contains(&method))
 }
@@ -101,7 +124,12 @@ fn asks_for_the_same(one: &Rule, two: &Rule) -> bool {
             Some(PlaceSpec::Path(name)) => (rule.position(name), None),
             other => (None, other.clone()),
         };
-        (spec.public, spec.service.clone(), spec.permission.clone(), place)
+        (
+            spec.public,
+            spec.service.clone(),
+            spec.permission.clone(),
+            place,
+        )
     };
     asked(one) == asked(two)
 }

@@ -53,7 +53,10 @@ pub(super) struct Path<'a> {
 impl<'a> Path<'a> {
     /// Reads `:path`, up to the query.
     pub(super) fn read(target: &'a [u8]) -> Result<Self, Ambiguity> {
-        let segments = split_query(target).0.strip_prefix(b"/").ok_or(Ambiguity::Relative)?;
+        let segments = split_query(target)
+            .0
+            .strip_prefix(b"/")
+            .ok_or(Ambiguity::Relative)?;
         let mut folded = true;
         if !segments.is_empty() {
             let segments = segments.strip_suffix(b"/").unwrap_or(segments);
@@ -64,20 +67,24 @@ impl<'a> Path<'a> {
         Ok(Self { segments, folded })
     }
 
-    /// Whether it has no letter of another case, no dot or blank at a segment's end, nothing escaped and nothing but ASCII.
+    /// Whether it has no letter of another case, no dot or blank at a segment's end, nothing
+    /// escaped and nothing but ASCII.
     pub(super) fn is_folded(self) -> bool {
         self.folded
     }
 
     /// Its segments, folded.
     pub(super) fn folded_segments(self, fold: Fold) -> impl Iterator<Item = Folded<'a>> + Clone {
-        self.raw_segments().filter_map(move |segment| Folded::new(segment, fold))
+        self.raw_segments()
+            .filter_map(move |segment| Folded::new(segment, fold))
     }
 
     /// As they are written.
     pub(super) fn raw_segments(self) -> impl Iterator<Item = &'a [u8]> + Clone {
         // Checked: the only empty one is behind a slash at the end.
-        self.segments.split(is_slash).filter(|segment| !segment.is_empty())
+        self.segments
+            .split(is_slash)
+            .filter(|segment| !segment.is_empty())
     }
 
     /// As they are compared.
@@ -90,11 +97,14 @@ fn is_slash(byte: &u8) -> bool {
     *byte == b'/'
 }
 
-/// Whether a byte is a character that means nothing but itself to anybody: of most segments all are. Those of RFC 3986's
-/// `pchar`, without `%` and `;`.
+/// Whether a byte is a character that means nothing but itself to anybody: of most segments all
+/// are. Those of RFC 3986's `pchar`, without `%` and `;`.
 const fn is_plain(byte: u8) -> bool {
     matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~')
-        || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' | b':' | b'@')
+        || matches!(
+            byte,
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' | b':' | b'@'
+        )
 }
 
 /// What there is in a segment, as bits: a capital, something that is not plain.
@@ -125,8 +135,9 @@ const KINDS: [u8; 256] = {
 
 /// Whether folding changes nothing, as can be seen at a glance.
 fn check(segment: &[u8]) -> Result<bool, Ambiguity> {
-    let kinds =
-        segment.iter().fold(0, |kinds, byte| kinds | KINDS.get(usize::from(*byte)).copied().unwrap_or(NOT_PLAIN));
+    let kinds = segment.iter().fold(0, |kinds, byte| {
+        kinds | KINDS.get(usize::from(*byte)).copied().unwrap_or(NOT_PLAIN)
+    });
     match segment {
         b"" => Err(Ambiguity::EmptySegment),
         b"." | b".." => Err(Ambiguity::DotSegment),

@@ -29,12 +29,15 @@ pub enum Named<'t> {
 }
 
 impl Place {
-    /// What a request says here. `header` is the value of the header, if that is what is meant: all its values, joined
-    /// by commas.
+    /// What a request says here. `header` is the value of the header, if that is what is meant: all
+    /// its values, joined by commas.
     pub fn named<'t>(&self, target: &Target<'t>, header: Option<&'t [u8]>) -> Named<'t> {
         match self {
             Self::Header(_) => header.map_or(Named::None, in_header),
-            Self::Path(segment) => match Path::read(target.path).ok().and_then(|path| path.segments().nth(*segment)) {
+            Self::Path(segment) => match Path::read(target.path)
+                .ok()
+                .and_then(|path| path.segments().nth(*segment))
+            {
                 Some(text) => Named::One(text),
                 // Whoever asks has found a rule with more segments than this.
                 None => Named::Unclear,
@@ -52,9 +55,9 @@ fn in_header(value: &[u8]) -> Named<'_> {
     Named::One(Text::of_header(value))
 }
 
-/// Pairs are separated by `&`, as in `crate::credential`. Some take `;` for a separator as well, some end a query at `#`,
-/// and some read other names as this one: where they would see another parameter, or none, it is unclear which one
-/// counts.
+/// Pairs are separated by `&`, as in `crate::credential`. Some take `;` for a separator as well,
+/// some end a query at `#`, and some read other names as this one: where they would see another
+/// parameter, or none, it is unclear which one counts.
 fn in_query<'t>(path: &'t [u8], name: &str) -> Named<'t> {
     let query = split_query(path).1.unwrap_or_default();
     let has_fragment = query.contains(&b'#');
@@ -82,18 +85,33 @@ fn is_named(pair: &[u8], name: &str) -> bool {
     name_of(pair) == *name
 }
 
-/// Whether some would read the pair's name as `name`: without regard to case, without blanks around it, only up to a
-/// `[` or a NUL, with `_` for what cannot be in a variable's name.
+/// Whether some would read the pair's name as `name`: without regard to case, without blanks around
+/// it, only up to a `[` or a NUL, with `_` for what cannot be in a variable's name.
 fn resembles(pair: &[u8], name: &str) -> bool {
     let is_blank = |byte: &u8| byte.is_ascii_whitespace();
-    let folded = |byte: u8| if matches!(byte, b'.' | b' ') { b'_' } else { byte.to_ascii_lowercase() };
-    let mut found = name_of(pair).bytes().skip_while(is_blank).take_while(|byte| !matches!(byte, b'[' | 0));
-    name.bytes().all(|expected| found.next().is_some_and(|byte| folded(byte) == folded(expected)))
-        && found.all(|byte| is_blank(&byte))
+    let folded = |byte: u8| {
+        if matches!(byte, b'.' | b' ') {
+            b'_'
+        } else {
+            byte.to_ascii_lowercase()
+        }
+    };
+    let mut found = name_of(pair)
+        .bytes()
+        .skip_while(is_blank)
+        .take_while(|byte| !matches!(byte, b'[' | 0));
+    name.bytes().all(|expected| {
+        found
+            .next()
+            .is_some_and(|byte| folded(byte) == folded(expected))
+    }) && found.all(|byte| is_blank(&byte))
 }
 
 fn value_of(pair: &[u8]) -> Named<'_> {
-    let value = pair.splitn(2, |byte| *byte == b'=').nth(1).unwrap_or_default();
+    let value = pair
+        .splitn(2, |byte| *byte == b'=')
+        .nth(1)
+        .unwrap_or_default();
     if value.is_empty() || !is_well_formed(value) {
         return Named::Unclear;
     }

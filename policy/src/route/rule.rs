@@ -100,7 +100,12 @@ pub struct Rule {
 }
 
 /// The requests that a rule matches. Two rules with the same match the same.
-type Matched<'r> = (Option<&'r str>, Option<Vec<&'r str>>, bool, Vec<Option<&'r str>>);
+type Matched<'r> = (
+    Option<&'r str>,
+    Option<Vec<&'r str>>,
+    bool,
+    Vec<Option<&'r str>>,
+);
 
 impl Rule {
     /// Checks a rule. The errors are all that there are.
@@ -118,8 +123,15 @@ impl Rule {
             errors.collect("permission", check_absence(spec.permission.is_some()));
             errors.collect("subaccount", check_absence(spec.subaccount.is_some()));
         }
-        errors.collect("service", spec.service.as_deref().map_or(Ok(()), check_service));
-        let permission = spec.permission.as_deref().map(Permission::parse).transpose();
+        errors.collect(
+            "service",
+            spec.service.as_deref().map_or(Ok(()), check_service),
+        );
+        let permission = spec
+            .permission
+            .as_deref()
+            .map(Permission::parse)
+            .transpose();
         let permission = errors.collect("permission", permission).flatten();
         match &mut spec.subaccount {
             None => {}
@@ -128,14 +140,21 @@ impl Rule {
                 name.make_ascii_lowercase();
             }
             Some(PlaceSpec::Path(name)) => {
-                errors.collect("subaccount.path", check_parameter(name, segments.as_deref()));
+                errors.collect(
+                    "subaccount.path",
+                    check_parameter(name, segments.as_deref()),
+                );
             }
             Some(PlaceSpec::Query(name)) => {
                 errors.collect("subaccount.query", check_query(name));
             }
         }
         match segments {
-            Some(segments) if errors.0.is_empty() => Ok(Self { spec, segments, permission }),
+            Some(segments) if errors.0.is_empty() => Ok(Self {
+                spec,
+                segments,
+                permission,
+            }),
             _ => Err(errors.0),
         }
     }
@@ -154,7 +173,8 @@ impl Rule {
         self.permission.as_ref()
     }
 
-    /// The methods that it is for, any if there are none. `GET` covers `HEAD`, which upstreams answer like it.
+    /// The methods that it is for, any if there are none. `GET` covers `HEAD`, which upstreams
+    /// answer like it.
     pub(super) fn methods(&self) -> Option<impl Iterator<Item = &str>> {
         let methods = self.spec.methods.as_ref()?;
         let has = |method: &str| methods.iter().any(|name| name == method);
@@ -178,7 +198,12 @@ impl Rule {
             methods.sort_unstable();
             methods
         });
-        (self.spec.host.as_deref(), methods, self.is_prefix(), segments.iter().map(Segment::literal).collect())
+        (
+            self.spec.host.as_deref(),
+            methods,
+            self.is_prefix(),
+            segments.iter().map(Segment::literal).collect(),
+        )
     }
 }
 
@@ -187,16 +212,29 @@ struct Errors(Vec<FieldError>);
 
 impl Errors {
     fn collect<T, E: Display>(&mut self, field: &'static str, result: Result<T, E>) -> Option<T> {
-        result.map_err(|reason| self.0.push(FieldError { field, reason: reason.to_string() })).ok()
+        result
+            .map_err(|reason| {
+                self.0.push(FieldError {
+                    field,
+                    reason: reason.to_string(),
+                })
+            })
+            .ok()
     }
 }
 
 fn check_absence(present: bool) -> Result<(), &'static str> {
-    if present { Err("must be absent where `public` is true: nobody would check it") } else { Ok(()) }
+    if present {
+        Err("must be absent where `public` is true: nobody would check it")
+    } else {
+        Ok(())
+    }
 }
 
 fn check_methods(methods: Option<&[String]>) -> Result<(), String> {
-    let Some(methods) = methods else { return Ok(()) };
+    let Some(methods) = methods else {
+        return Ok(());
+    };
     if methods.is_empty() {
         return Err("must name a method, or be absent: then it is any".to_owned());
     }
@@ -219,14 +257,18 @@ fn check_service(service: &str) -> Result<(), String> {
     if (1..=MAX_WORD_LEN).contains(&service.len()) && service.bytes().all(plain) {
         return Ok(());
     }
-    Err(format!("must be of a-z, 0-9, _ and -, 1 to {MAX_WORD_LEN} characters"))
+    Err(format!(
+        "must be of a-z, 0-9, _ and -, 1 to {MAX_WORD_LEN} characters"
+    ))
 }
 
 fn check_header(name: &str) -> Result<(), String> {
     if is_token(name.as_bytes()) && name.len() <= MAX_NAME_LEN {
         return Ok(());
     }
-    Err(format!("must be a header's name, {MAX_NAME_LEN} characters at most"))
+    Err(format!(
+        "must be a header's name, {MAX_NAME_LEN} characters at most"
+    ))
 }
 
 fn check_query(name: &str) -> Result<(), String> {
@@ -248,7 +290,9 @@ fn check_parameter(name: &str, segments: Option<&[Segment]>) -> Result<(), &'sta
 }
 
 fn position(segments: &[Segment], parameter: &str) -> Option<usize> {
-    segments.iter().position(|segment| matches!(segment, Segment::Parameter(name) if **name == *parameter))
+    segments
+        .iter()
+        .position(|segment| matches!(segment, Segment::Parameter(name) if **name == *parameter))
 }
 
 fn read_path(spec: &PathSpec) -> Result<Vec<Segment>, String> {
@@ -262,13 +306,19 @@ fn read_path(spec: &PathSpec) -> Result<Vec<Segment>, String> {
     let path = Path::read(text.as_bytes()).map_err(|ambiguity: Ambiguity| ambiguity.to_string())?;
     let mut segments = Vec::new();
     for (raw, literal) in path.raw_segments().zip(path.segments()) {
-        let parameter = raw.strip_prefix(b"{").and_then(|raw| raw.strip_suffix(b"}"));
+        let parameter = raw
+            .strip_prefix(b"{")
+            .and_then(|raw| raw.strip_suffix(b"}"));
         let segment = match parameter {
-            Some(name) if matches!(spec, PathSpec::Template(_)) => Segment::Parameter(read_name(name)?),
+            Some(name) if matches!(spec, PathSpec::Template(_)) => {
+                Segment::Parameter(read_name(name)?)
+            }
             _ if raw.iter().any(|byte| matches!(byte, b'{' | b'}')) => {
-                return Err("has a `{` or `}` that is not around a whole segment of a template; \
+                return Err(
+                    "has a `{` or `}` that is not around a whole segment of a template; \
                             their escapes are `%7b` and `%7d`"
-                    .to_owned());
+                        .to_owned(),
+                );
             }
             // Lossless: a path that could be read is UTF-8.
             _ => Segment::Literal(literal.to_string().into()),
@@ -290,7 +340,9 @@ fn read_name(name: &[u8]) -> Result<Box<str>, String> {
     if (1..=MAX_WORD_LEN).contains(&name.len()) && name.as_bytes().iter().all(plain) {
         return Ok(name.into());
     }
-    Err(format!("has a parameter whose name is not of a-z, 0-9 and _, 1 to {MAX_WORD_LEN} characters"))
+    Err(format!(
+        "has a parameter whose name is not of a-z, 0-9 and _, 1 to {MAX_WORD_LEN} characters"
+    ))
 }
 
 #[cfg(test)]

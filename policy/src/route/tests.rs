@@ -7,8 +7,16 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 fn rule(host: Option<&str>, methods: Option<&[&str]>, path: PathSpec) -> Rule {
     let methods = methods.map(|methods| methods.iter().map(|&method| method.to_owned()).collect());
     let host = host.map(str::to_owned);
-    Rule::new(RuleSpec { host, methods, path, public: true, service: None, permission: None, subaccount: None })
-        .unwrap()
+    Rule::new(RuleSpec {
+        host,
+        methods,
+        path,
+        public: true,
+        service: None,
+        permission: None,
+        subaccount: None,
+    })
+    .unwrap()
 }
 
 fn exact(path: &str) -> PathSpec {
@@ -26,16 +34,29 @@ fn a_rule_that_is_never_reached_is_refused() {
         (get(exact("/a")), get(exact("/a"))),
         (get(exact("/a")), get(exact("/%61/"))),
         (get(exact("/a")), get(template("/a"))),
-        (get(exact("/a")), rule(None, Some(&["PUT", "GET"]), exact("/a"))),
+        (
+            get(exact("/a")),
+            rule(None, Some(&["PUT", "GET"]), exact("/a")),
+        ),
         (get(template("/{a}/b")), get(template("/{c}/b"))),
-        (get(PathSpec::Prefix("/a".into())), get(PathSpec::Prefix("/a/".into()))),
-        (rule(Some("a.com"), None, exact("/a")), rule(Some("A.com"), None, exact("/a"))),
+        (
+            get(PathSpec::Prefix("/a".into())),
+            get(PathSpec::Prefix("/a/".into())),
+        ),
+        (
+            rule(Some("a.com"), None, exact("/a")),
+            rule(Some("A.com"), None, exact("/a")),
+        ),
     ];
     for (first, second) in same {
         let other = get(exact("/other"));
-        let (at, error) = RouteRecord::new(vec![other, first, second], Unmatched::Deny).unwrap_err();
+        let (at, error) =
+            RouteRecord::new(vec![other, first, second], Unmatched::Deny).unwrap_err();
         assert_eq!((at, error.field), (2, "path"));
-        assert_eq!(error.reason, "is never reached: rule 2 has the same host, methods and path");
+        assert_eq!(
+            error.reason,
+            "is never reached: rule 2 has the same host, methods and path"
+        );
     }
 }
 
@@ -52,8 +73,12 @@ fn rules_that_differ_in_host_methods_or_path_are_not_the_same() {
         rule(Some("a.com"), None, exact("/a")),
         rule(Some("*.a.com"), None, exact("/a")),
     ];
-    let record = RouteRecord::with_path_case(PathCase::Distinct, rules.clone(), Unmatched::Deny).unwrap();
-    assert_eq!((record.rules(), record.unmatched()), (&rules[..], Unmatched::Deny));
+    let record =
+        RouteRecord::with_path_case(PathCase::Distinct, rules.clone(), Unmatched::Deny).unwrap();
+    assert_eq!(
+        (record.rules(), record.unmatched()),
+        (&rules[..], Unmatched::Deny)
+    );
     assert_eq!(record.affected_by_path_case(), []);
 }
 
@@ -67,9 +92,15 @@ fn rules_that_differ_only_by_case_must_say_distinct() {
         ("/caf%C3%A9", "/caf%c3%89"),
         ("/{a}/b", "/{c}/B"),
     ] {
-        let rules = || vec![rule(None, None, template(first)), rule(None, None, template(second))];
+        let rules = || {
+            vec![
+                rule(None, None, template(first)),
+                rule(None, None, template(second)),
+            ]
+        };
         for path_case in [PathCase::Refuse, PathCase::Ignore] {
-            let (at, error) = RouteRecord::with_path_case(path_case, rules(), Unmatched::Deny).unwrap_err();
+            let (at, error) =
+                RouteRecord::with_path_case(path_case, rules(), Unmatched::Deny).unwrap_err();
             assert_eq!((at, error.field), (1, "path"));
             assert_eq!(
                 error.reason,
@@ -83,15 +114,35 @@ fn rules_that_differ_only_by_case_must_say_distinct() {
 
 #[test]
 fn there_are_a_thousand_rules_at_most() {
-    let rules = |count| (0..count).map(|at| rule(None, None, exact(&format!("/{at}")))).collect::<Vec<_>>();
-    assert_eq!(RouteRecord::new(rules(1000), Unmatched::ValidKey).unwrap().rules().len(), 1000);
+    let rules = |count| {
+        (0..count)
+            .map(|at| rule(None, None, exact(&format!("/{at}"))))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        RouteRecord::new(rules(1000), Unmatched::ValidKey)
+            .unwrap()
+            .rules()
+            .len(),
+        1000
+    );
     let (at, error) = RouteRecord::new(rules(1001), Unmatched::ValidKey).unwrap_err();
-    assert_eq!((at, error.to_string()), (1000, "rules: must be 1000 at most".to_owned()));
+    assert_eq!(
+        (at, error.to_string()),
+        (1000, "rules: must be 1000 at most".to_owned())
+    );
 }
 
 #[test]
 fn people_are_told_why_a_path_is_ambiguous() {
-    let ambiguity = |path: &'static str| Target { host: b"h", method: b"GET", path: path.as_bytes() }.ambiguity();
+    let ambiguity = |path: &'static str| {
+        Target {
+            host: b"h",
+            method: b"GET",
+            path: path.as_bytes(),
+        }
+        .ambiguity()
+    };
     assert_eq!(ambiguity("/a/../b"), Some(Ambiguity::DotSegment));
     assert_eq!(ambiguity("/a?/../b"), None);
 }

@@ -17,7 +17,11 @@ pub(super) struct Entry<'r> {
 impl<'r> Entry<'r> {
     /// A rule, with its segments as they are compared.
     pub(super) fn new(index: usize, rule: &'r Rule, segments: &'r [Segment]) -> Self {
-        Self { rule, index, segments }
+        Self {
+            rule,
+            index,
+            segments,
+        }
     }
 }
 
@@ -46,12 +50,20 @@ struct Candidate {
 
 impl Candidate {
     fn new(entry: &Entry<'_>) -> Self {
-        let methods = entry.rule.methods().map(|methods| methods.map(Into::into).collect());
-        Self { index: entry.index, methods }
+        let methods = entry
+            .rule
+            .methods()
+            .map(|methods| methods.map(Into::into).collect());
+        Self {
+            index: entry.index,
+            methods,
+        }
     }
 
     fn admits(&self, method: &[u8]) -> bool {
-        self.methods.as_ref().is_none_or(|methods| methods.iter().any(|name| name.as_bytes() == method))
+        self.methods
+            .as_ref()
+            .is_none_or(|methods| methods.iter().any(|name| name.as_bytes() == method))
     }
 }
 
@@ -114,7 +126,11 @@ impl Node {
         let (mut literals, mut parameter) = (BTreeMap::<&str, Vec<_>>::new(), Vec::new());
         for entry in entries {
             let Some((segment, segments)) = entry.segments.split_first() else {
-                let list = if entry.rule.is_prefix() { &mut node.prefixes } else { &mut node.ends };
+                let list = if entry.rule.is_prefix() {
+                    &mut node.prefixes
+                } else {
+                    &mut node.ends
+                };
                 list.push(Candidate::new(entry));
                 continue;
             };
@@ -130,8 +146,13 @@ impl Node {
         Some(node)
     }
 
-    /// Looks for a rule before the one that was found. As deep as rules are, and no node is met twice.
-    pub(super) fn search<S: Comparable>(&self, mut segments: impl Iterator<Item = S> + Clone, search: &mut Search<'_>) {
+    /// Looks for a rule before the one that was found. As deep as rules are, and no node is met
+    /// twice.
+    pub(super) fn search<S: Comparable>(
+        &self,
+        mut segments: impl Iterator<Item = S> + Clone,
+        search: &mut Search<'_>,
+    ) {
         search.step();
         if !search.wants(self.first) {
             return;

@@ -1,8 +1,8 @@
 //! Keys that one worker keeps decoded, for as long as the head does not change.
 //!
-//! A set-associative cache, as processors have them: a digest belongs in one set of a few places, and where all are
-//! taken it replaces one in turn. Digests are spread evenly as they are, nobody can choose them without knowing keys
-//! that exist, and what does not exist is not kept.
+//! A set-associative cache, as processors have them: a digest belongs in one set of a few places,
+//! and where all are taken it replaces one in turn. Digests are spread evenly as they are, nobody
+//! can choose them without knowing keys that exist, and what does not exist is not kept.
 
 use super::Entry;
 use crate::key::KeyDigest;
@@ -31,14 +31,19 @@ struct Set {
 impl KeyCache {
     pub(super) fn get(&self, digest: &KeyDigest) -> Option<&Rc<Entry>> {
         let set = self.sets.get(index(digest))?;
-        set.entries.iter().flatten().find(|entry| entry.digest() == digest)
+        set.entries
+            .iter()
+            .flatten()
+            .find(|entry| entry.digest() == digest)
     }
 
     pub(super) fn put(&mut self, entry: Rc<Entry>) {
         if self.sets.is_empty() {
             self.sets.resize_with(SETS, Set::default);
         }
-        let Some(set) = self.sets.get_mut(index(entry.digest())) else { return };
+        let Some(set) = self.sets.get_mut(index(entry.digest())) else {
+            return;
+        };
         let next = usize::from(set.next) % WAYS;
         if let Some(place) = set.entries.get_mut(next) {
             *place = Some(entry);
@@ -86,7 +91,11 @@ mod tests {
         let digests: Vec<_> = (0..100u8).map(|number| KeyDigest::of(&[number])).collect();
         assert!(digests.iter().all(|digest| cache.get(digest).is_none()));
         digests.iter().for_each(|digest| cache.put(entry(*digest)));
-        assert!(digests.iter().all(|digest| cache.get(digest).is_some_and(|entry| entry.digest() == digest)));
+        assert!(digests.iter().all(|digest| {
+            cache
+                .get(digest)
+                .is_some_and(|entry| entry.digest() == digest)
+        }));
         cache.clear();
         assert!(digests.iter().all(|digest| cache.get(digest).is_none()));
     }
@@ -95,7 +104,9 @@ mod tests {
     fn a_full_set_lets_go_of_its_oldest() {
         let mut cache = KeyCache::default();
         (0..10).for_each(|number| cache.put(entry(digest(number))));
-        let kept = (0..10).filter(|number| cache.get(&digest(*number)).is_some()).collect::<Vec<_>>();
+        let kept = (0..10)
+            .filter(|number| cache.get(&digest(*number)).is_some())
+            .collect::<Vec<_>>();
         assert_eq!(kept, [6, 7, 8, 9]);
     }
 }

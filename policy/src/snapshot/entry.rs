@@ -26,17 +26,39 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The key of a record, or none if its owner or account no longer exists: such a key is revoked, though its record is
-    /// still there.
+    /// The key of a record, or none if its owner or account no longer exists: such a key is
+    /// revoked, though its record is still there.
     pub fn of_live(record: &KeyRecord<'_>, policy: Rc<Policy>) -> Option<Self> {
         (!policy.ended).then(|| Self::new(record, policy))
     }
 
     fn new(record: &KeyRecord<'_>, policy: Rc<Policy>) -> Self {
-        let KeyRecord { digest, policy: policy_id, number, slot, secret, expires_at, disabled, name, .. } = *record;
+        let KeyRecord {
+            digest,
+            policy: policy_id,
+            number,
+            slot,
+            secret,
+            expires_at,
+            disabled,
+            name,
+            ..
+        } = *record;
         let (key_id, name) = (record.key_id().into(), name.into());
         let identity = OnceCell::new();
-        Self { digest, policy_id, number, slot, secret, expires_at, disabled, key_id, name, policy, identity }
+        Self {
+            digest,
+            policy_id,
+            number,
+            slot,
+            secret,
+            expires_at,
+            disabled,
+            key_id,
+            name,
+            policy,
+            identity,
+        }
     }
 
     /// The key's own part.
@@ -66,6 +88,7 @@ impl Entry {
 
     /// The identity header of requests that name no subaccount.
     pub fn identity(&self) -> &str {
-        self.identity.get_or_init(|| identity::render(&self.key(), &self.policy.identity, None).into())
+        self.identity
+            .get_or_init(|| identity::render(&self.key(), &self.policy.identity, None).into())
     }
 }

@@ -66,13 +66,24 @@ impl Head {
             // They are one record.
             Kind::Routes => 1,
         };
-        Table { kind, side: self.side, load: self.load, pages }
+        Table {
+            kind,
+            side: self.side,
+            load: self.load,
+            pages,
+        }
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
         let side = if self.side == Side::A { 0 } else { 1 };
         let mut out = vec![FORMAT, side, u8::from(self.suspended), 0];
-        for number in [self.load, self.term, self.key_pages, self.policy_pages, self.routes] {
+        for number in [
+            self.load,
+            self.term,
+            self.key_pages,
+            self.policy_pages,
+            self.routes,
+        ] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         for number in [self.keys, self.policies, self.revision, self.staleness] {
@@ -110,12 +121,17 @@ impl Head {
     }
 }
 
-/// What is published, and the version of its cell, which no other head has had for billions of writes.
+/// What is published, and the version of its cell, which no other head has had for billions of
+/// writes.
 pub(super) fn versioned_head(cells: &impl Cells) -> Result<(Head, u32), Unavailable> {
     let cell = cells.get(CELL)?.ok_or(Unavailable::NotReady)?;
     let head = Head::decode(&cell.bytes)?;
     if head.suspended {
         return Err(Unavailable::Suspended);
     }
-    if head.is_ready() { Ok((head, cell.version)) } else { Err(Unavailable::NotReady) }
+    if head.is_ready() {
+        Ok((head, cell.version))
+    } else {
+        Err(Unavailable::NotReady)
+    }
 }

@@ -1,8 +1,8 @@
 //! The staleness limits of the configurations that read the snapshot.
 //!
-//! Each worker says its own now and then; a limit that nobody has said for [`EXPIRY`] is nobody's any more. What the
-//! control plane is told is the longest, and no worker enforces a longer one than it was told: a worker that could not
-//! say its limit in time only refuses sooner.
+//! Each worker says its own now and then; a limit that nobody has said for [`EXPIRY`] is nobody's
+//! any more. What the control plane is told is the longest, and no worker enforces a longer one
+//! than it was told: a worker that could not say its limit in time only refuses sooner.
 
 use crate::cell_names::snapshot_cell;
 use crate::cells::{CellError, Cells, Expect};
@@ -31,7 +31,8 @@ impl Limit {
     }
 }
 
-/// Says that a worker has a limit of `seconds`, or of none if that is 0, at `now` by the monotonic clock.
+/// Says that a worker has a limit of `seconds`, or of none if that is 0, at `now` by the monotonic
+/// clock.
 pub fn renew_limit(cells: &impl Cells, seconds: u64, now: u64) -> Result<(), CellError> {
     let cell = cells.get(CELL)?;
     let mut limits = decode(cell.as_ref().map(|cell| &*cell.bytes));
@@ -41,24 +42,45 @@ pub fn renew_limit(cells: &impl Cells, seconds: u64, now: u64) -> Result<(), Cel
     }
     limits.retain(|limit| limit.seconds != seconds && limit.is_in_use(now));
     limits.truncate(MAX_LIMITS.saturating_sub(1));
-    limits.push(Limit { seconds, said_at: now });
-    let bytes: Vec<u8> =
-        limits.iter().flat_map(|limit| [limit.seconds, limit.said_at]).flat_map(u64::to_le_bytes).collect();
+    limits.push(Limit {
+        seconds,
+        said_at: now,
+    });
+    let bytes: Vec<u8> = limits
+        .iter()
+        .flat_map(|limit| [limit.seconds, limit.said_at])
+        .flat_map(u64::to_le_bytes)
+        .collect();
     cells.set(CELL, &bytes, Expect::unchanged(cell.as_ref()))
 }
 
-/// The longest limit in use at `now`, in seconds; 0 if one of them is no limit. `None` if nobody has said any.
+/// The longest limit in use at `now`, in seconds; 0 if one of them is no limit. `None` if nobody
+/// has said any.
 pub fn longest_limit(cells: &impl Cells, now: u64) -> Result<Option<u64>, CellError> {
     let limits = decode(cells.get(CELL)?.as_ref().map(|cell| &*cell.bytes));
-    let in_use = || limits.iter().filter(|limit| limit.is_in_use(now)).map(|limit| limit.seconds);
-    Ok(if in_use().any(|seconds| seconds == 0) { Some(0) } else { in_use().max() })
+    let in_use = || {
+        limits
+            .iter()
+            .filter(|limit| limit.is_in_use(now))
+            .map(|limit| limit.seconds)
+    };
+    Ok(if in_use().any(|seconds| seconds == 0) {
+        Some(0)
+    } else {
+        in_use().max()
+    })
 }
 
 fn decode(bytes: Option<&[u8]>) -> Vec<Limit> {
     let pairs = bytes.unwrap_or_default().as_chunks::<16>().0.iter();
     let limit = |pair: &[u8; 16]| {
-        let [seconds, said_at] = *pair.as_chunks::<8>().0 else { return None };
-        Some(Limit { seconds: u64::from_le_bytes(seconds), said_at: u64::from_le_bytes(said_at) })
+        let [seconds, said_at] = *pair.as_chunks::<8>().0 else {
+            return None;
+        };
+        Some(Limit {
+            seconds: u64::from_le_bytes(seconds),
+            said_at: u64::from_le_bytes(said_at),
+        })
     };
     pairs.filter_map(limit).collect()
 }
@@ -80,10 +102,18 @@ mod tests {
         renew_limit(&cells, 20, SECOND).unwrap();
         assert_eq!(longest_limit(&cells, SECOND), Ok(Some(60)));
         renew_limit(&cells, 0, 2 * SECOND).unwrap();
-        assert_eq!(longest_limit(&cells, 2 * SECOND), Ok(Some(0)), "one has none");
+        assert_eq!(
+            longest_limit(&cells, 2 * SECOND),
+            Ok(Some(0)),
+            "one has none"
+        );
         renew_limit(&cells, 20, 6 * SECOND).unwrap();
         assert_eq!(longest_limit(&cells, 7 * SECOND), Ok(Some(0)));
-        assert_eq!(longest_limit(&cells, 8 * SECOND), Ok(Some(20)), "nobody has the others any more");
+        assert_eq!(
+            longest_limit(&cells, 8 * SECOND),
+            Ok(Some(20)),
+            "nobody has the others any more"
+        );
         assert_eq!(longest_limit(&cells, 12 * SECOND), Ok(None));
     }
 

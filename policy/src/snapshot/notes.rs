@@ -13,7 +13,11 @@ const ATTEMPTS: usize = 8;
 pub fn note_contact(cells: &impl Cells, at: u64) -> Result<(), CellError> {
     for _ in 0..ATTEMPTS {
         let cell = cells.get(CONTACT)?;
-        if cell.as_ref().and_then(|cell| time(&cell.bytes)).is_some_and(|known| known >= at) {
+        if cell
+            .as_ref()
+            .and_then(|cell| time(&cell.bytes))
+            .is_some_and(|known| known >= at)
+        {
             return Ok(());
         }
         match cells.set(CONTACT, &at.to_le_bytes(), Expect::unchanged(cell.as_ref())) {
@@ -48,13 +52,17 @@ pub fn report_damage(cells: &impl Cells) -> Result<(), CellError> {
 
 /// Whether a worker has [asked](report_damage) for a new snapshot, and none was published since.
 pub fn is_damaged(cells: &impl Cells) -> Result<bool, CellError> {
-    Ok(cells.get(DAMAGE)?.is_some_and(|cell| !cell.bytes.is_empty()))
+    Ok(cells
+        .get(DAMAGE)?
+        .is_some_and(|cell| !cell.bytes.is_empty()))
 }
 
 /// Notes that a whole snapshot was published. A report that comes at the same moment stays.
 pub fn clear_damage(cells: &impl Cells) -> Result<(), CellError> {
     match cells.get(DAMAGE)? {
-        Some(cell) if !cell.bytes.is_empty() => cells.set(DAMAGE, &[], Expect::Version(cell.version)),
+        Some(cell) if !cell.bytes.is_empty() => {
+            cells.set(DAMAGE, &[], Expect::Version(cell.version))
+        }
         _ => Ok(()),
     }
 }

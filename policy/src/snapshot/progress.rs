@@ -1,7 +1,9 @@
-//! How far a whole snapshot has been loaded: what is in memory when the stream breaks off need not be sent again.
+//! How far a whole snapshot has been loaded: what is in memory when the stream breaks off need not
+//! be sent again.
 //!
-//! The cell belongs to the newest term. Whoever begins a load, goes on with one or follows by changes writes it first, so
-//! that a writer that was thought dead cannot vouch for pages that are no longer its own.
+//! The cell belongs to the newest term. Whoever begins a load, goes on with one or follows by
+//! changes writes it first, so that a writer that was thought dead cannot vouch for pages that are
+//! no longer its own.
 
 use super::Epoch;
 use crate::cell_names::snapshot_cell;
@@ -40,7 +42,11 @@ pub(super) struct Extent {
 
 impl Extent {
     pub(super) fn of(writer: &TableWriter) -> Self {
-        Self { pages: writer.table().pages, records: writer.records(), unwritten: writer.unwritten_bits() }
+        Self {
+            pages: writer.table().pages,
+            records: writer.records(),
+            unwritten: writer.unwritten_bits(),
+        }
     }
 
     /// The table to go on with.
@@ -51,7 +57,12 @@ impl Extent {
         progress: &Progress,
         term: u32,
     ) -> Result<TableWriter, WriteError> {
-        let table = Table { kind, side: progress.side, load: progress.load, pages: self.pages };
+        let table = Table {
+            kind,
+            side: progress.side,
+            load: progress.load,
+            pages: self.pages,
+        };
         TableWriter::restore(cells, table, term, self.records, &self.unwritten)
     }
 }
@@ -64,10 +75,14 @@ struct Content {
 
 /// What a predecessor left.
 pub(super) fn read(cells: &impl Cells) -> Result<Option<Progress>, WriteError> {
-    Ok(cells.get(CELL)?.and_then(|cell| Content::decode(&cell.bytes).ok()).and_then(|content| content.progress))
+    Ok(cells
+        .get(CELL)?
+        .and_then(|cell| Content::decode(&cell.bytes).ok())
+        .and_then(|content| content.progress))
 }
 
-/// Writes the progress of the writer of `term`, or that it has none. With `expected`, the cell has to hold that.
+/// Writes the progress of the writer of `term`, or that it has none. With `expected`, the cell has
+/// to hold that.
 pub(super) fn write(
     cells: &impl Cells,
     term: u32,
@@ -75,13 +90,20 @@ pub(super) fn write(
     expected: Option<&Progress>,
 ) -> Result<(), WriteError> {
     let cell = cells.get(CELL)?;
-    let content = cell.as_ref().and_then(|cell: &Cell| Content::decode(&cell.bytes).ok());
+    let content = cell
+        .as_ref()
+        .and_then(|cell: &Cell| Content::decode(&cell.bytes).ok());
     let is_later = content.as_ref().is_some_and(|content| content.term > term);
-    let is_other = expected.is_some() && content.and_then(|content| content.progress).as_ref() != expected;
+    let is_other =
+        expected.is_some() && content.and_then(|content| content.progress).as_ref() != expected;
     if is_later || is_other {
         return Err(WriteError::Superseded);
     }
-    cells.set(CELL, &encode(term, progress), Expect::unchanged(cell.as_ref()))?;
+    cells.set(
+        CELL,
+        &encode(term, progress),
+        Expect::unchanged(cell.as_ref()),
+    )?;
     Ok(())
 }
 
@@ -94,11 +116,20 @@ fn encode(term: u32, progress: Option<&Progress>) -> Vec<u8> {
         out.push(u8::from(progress.side == Side::B));
         out.extend_from_slice(&progress.load.to_le_bytes());
         out.extend_from_slice(&progress.rerouted.to_le_bytes());
-        for Extent { pages, records, unwritten } in &progress.tables {
+        for Extent {
+            pages,
+            records,
+            unwritten,
+        } in &progress.tables
+        {
             out.extend_from_slice(&pages.to_le_bytes());
             out.extend_from_slice(&records.to_le_bytes());
             // There are never more first pages than 65,536.
-            out.extend_from_slice(&u32::try_from(unwritten.len()).unwrap_or_default().to_le_bytes());
+            out.extend_from_slice(
+                &u32::try_from(unwritten.len())
+                    .unwrap_or_default()
+                    .to_le_bytes(),
+            );
             out.extend_from_slice(unwritten);
         }
     }
@@ -115,22 +146,46 @@ impl Content {
         let mut fields = Fields(content);
         let term = u32::from_le_bytes(fields.array()?);
         if fields.0.is_empty() {
-            return Ok(Self { term, progress: None });
+            return Ok(Self {
+                term,
+                progress: None,
+            });
         }
         let (image, epoch) = (fields.array()?, fields.array()?);
         let batches = u64::from_le_bytes(fields.array()?);
         let [side] = fields.array()?;
         let side = if side == 0 { Side::A } else { Side::B };
-        let (load, rerouted) = (u32::from_le_bytes(fields.array()?), u32::from_le_bytes(fields.array()?));
+        let (load, rerouted) = (
+            u32::from_le_bytes(fields.array()?),
+            u32::from_le_bytes(fields.array()?),
+        );
         let mut extent = || {
-            let (pages, records) = (u32::from_le_bytes(fields.array()?), u64::from_le_bytes(fields.array()?));
+            let (pages, records) = (
+                u32::from_le_bytes(fields.array()?),
+                u64::from_le_bytes(fields.array()?),
+            );
             let len = usize::try_from(u32::from_le_bytes(fields.array()?)).map_err(|_| Damaged)?;
             let (unwritten, rest) = fields.0.split_at_checked(len).ok_or(Damaged)?;
             fields.0 = rest;
-            Ok(Extent { pages, records, unwritten: unwritten.to_vec() })
+            Ok(Extent {
+                pages,
+                records,
+                unwritten: unwritten.to_vec(),
+            })
         };
         let tables = [extent()?, extent()?, extent()?];
         fields.finish()?;
-        Ok(Self { term, progress: Some(Progress { image, batches, epoch, side, load, rerouted, tables }) })
+        Ok(Self {
+            term,
+            progress: Some(Progress {
+                image,
+                batches,
+                epoch,
+                side,
+                load,
+                rerouted,
+                tables,
+            }),
+        })
     }
 }

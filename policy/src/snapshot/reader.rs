@@ -1,4 +1,5 @@
-//! Looking things up: a view for each request, on the head that was published when the request began, or a newer one.
+//! Looking things up: a view for each request, on the head that was published when the request
+//! began, or a newer one.
 
 use super::cache::KeyCache;
 use super::head::{Head, versioned_head};
@@ -19,13 +20,14 @@ const MAX_MOVES: usize = 4;
 const MAX_CACHED_POLICIES: usize = 4096;
 const MAX_CACHED_ENTRIES: usize = 100_000;
 
-/// One worker's view. What it keeps compiled is dropped when the head has changed; the route rules, which cost more,
-/// when they have.
+/// One worker's view. What it keeps compiled is dropped when the head has changed; the route rules,
+/// which cost more, when they have.
 #[derive(Debug, Default)]
 pub struct Reader {
     /// What is published, and the version of its cell: what `keys` and `policies` belong to.
     head: Option<(Head, u32)>,
-    /// What the generation was before `head` was read: while it is the same, no other was published.
+    /// What the generation was before `head` was read: while it is the same, no other was
+    /// published.
     generation: Option<u64>,
     keys: KeyCache,
     policies: HashMap<u64, Rc<Policy>>,
@@ -72,8 +74,8 @@ impl Reader {
         Rc::clone(&self.routes)
     }
 
-    /// Makes the next view read the head, whatever the generation is. Done now and then, it bounds what a generation
-    /// can do that is not what it should be.
+    /// Makes the next view read the head, whatever the generation is. Done now and then, it bounds
+    /// what a generation can do that is not what it should be.
     pub fn look_again(&mut self) {
         self.generation = None;
     }
@@ -89,7 +91,10 @@ impl Reader {
         self.entries = 0;
         if self.routes_of != (head.load, head.routes) {
             // Every snapshot has it, if it only says that there are no rules.
-            let record = head.table(Kind::Routes).find(cells, &RouteRecord::ID)?.ok_or(ReadError::Damaged)?;
+            let record = head
+                .table(Kind::Routes)
+                .find(cells, &RouteRecord::ID)?
+                .ok_or(ReadError::Damaged)?;
             self.routes = Rc::new(Routes::compile(&RouteRecord::decode(&record)?));
             self.routes_of = (head.load, head.routes);
         }
@@ -127,7 +132,11 @@ impl View<'_> {
     }
 
     /// Looks a key up; `None` means unknown or revoked. [`Unavailable::Moved`] asks for a new view.
-    pub fn find(&mut self, cells: &impl Cells, digest: &KeyDigest) -> Result<Option<Rc<Entry>>, Unavailable> {
+    pub fn find(
+        &mut self,
+        cells: &impl Cells,
+        digest: &KeyDigest,
+    ) -> Result<Option<Rc<Entry>>, Unavailable> {
         if let Some(entry) = self.reader.keys.get(digest) {
             return Ok(Some(Rc::clone(entry)));
         }
@@ -142,17 +151,30 @@ impl View<'_> {
         })
     }
 
-    fn read(&mut self, cells: &impl Cells, digest: &KeyDigest) -> Result<Option<Rc<Entry>>, ReadError> {
-        let Some(record) = self.head.table(Kind::Key).find(cells, &digest.0)? else { return Ok(None) };
+    fn read(
+        &mut self,
+        cells: &impl Cells,
+        digest: &KeyDigest,
+    ) -> Result<Option<Rc<Entry>>, ReadError> {
+        let Some(record) = self.head.table(Kind::Key).find(cells, &digest.0)? else {
+            return Ok(None);
+        };
         let record = KeyRecord::decode(&record)?;
         let policy = self.policy(cells, record.policy)?;
-        let Some(entry) = Entry::of_live(&record, policy).map(Rc::new) else { return Ok(None) };
+        let Some(entry) = Entry::of_live(&record, policy).map(Rc::new) else {
+            return Ok(None);
+        };
         self.reader.keys.put(Rc::clone(&entry));
         Ok(Some(entry))
     }
 
     fn policy(&mut self, cells: &impl Cells, id: u64) -> Result<Rc<Policy>, ReadError> {
-        let Reader { policies, entries, routes, .. } = &mut *self.reader;
+        let Reader {
+            policies,
+            entries,
+            routes,
+            ..
+        } = &mut *self.reader;
         if let Some(policy) = policies.get(&id) {
             return Ok(Rc::clone(policy));
         }
@@ -160,9 +182,13 @@ impl View<'_> {
             policies.clear();
             *entries = 0;
         }
-        // Policies are written before the keys that name them, and removed only after a head without those keys: if this
-        // one is not there, there is a newer head.
-        let policy = self.head.table(Kind::Policy).find(cells, &id.to_le_bytes())?.ok_or(ReadError::Gone)?;
+        // Policies are written before the keys that name them, and removed only after a head
+        // without those keys: if this one is not there, there is a newer head.
+        let policy = self
+            .head
+            .table(Kind::Policy)
+            .find(cells, &id.to_le_bytes())?
+            .ok_or(ReadError::Gone)?;
         let policy = Rc::new(Policy::compile(&PolicyRecord::decode(&policy)?, routes));
         *entries = entries.saturating_add(policy.size());
         policies.insert(id, Rc::clone(&policy));

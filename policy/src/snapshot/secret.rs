@@ -5,21 +5,28 @@ use crate::cells::{CellError, Cells, Expect};
 
 const CELL: &str = snapshot_cell!("secret");
 
-/// The secret of this snapshot's memory, by which the control plane knows the node: what was kept first, which is
-/// `fresh` if nothing was.
+/// The secret of this snapshot's memory, by which the control plane knows the node: what was kept
+/// first, which is `fresh` if nothing was.
 pub fn secret(cells: &impl Cells, fresh: [u8; 16]) -> Result<[u8; 16], CellError> {
     secret_in(cells, CELL, fresh)
 }
 
 /// The secret in a cell.
-pub(crate) fn secret_in(cells: &impl Cells, cell: &str, fresh: [u8; 16]) -> Result<[u8; 16], CellError> {
+pub(crate) fn secret_in(
+    cells: &impl Cells,
+    cell: &str,
+    fresh: [u8; 16],
+) -> Result<[u8; 16], CellError> {
     match cells.set(cell, &fresh, Expect::Absent) {
         Ok(()) => return Ok(fresh),
         Err(CellError::Conflict) => {}
         Err(error) => return Err(error),
     }
     let kept = cells.get(cell)?.ok_or(CellError::Host)?;
-    kept.bytes.as_slice().try_into().map_err(|_| CellError::Host)
+    kept.bytes
+        .as_slice()
+        .try_into()
+        .map_err(|_| CellError::Host)
 }
 
 #[cfg(test)]
@@ -35,7 +42,11 @@ mod tests {
         let cells = MemoryCells::default();
         assert_eq!(secret(&cells, [1; 16]), Ok([1; 16]));
         assert_eq!(secret(&cells, [2; 16]), Ok([1; 16]));
-        assert_eq!(ledger::secret(&cells, [3; 16]), Ok([3; 16]), "the meters have their own");
+        assert_eq!(
+            ledger::secret(&cells, [3; 16]),
+            Ok([3; 16]),
+            "the meters have their own"
+        );
         assert_eq!(ledger::secret(&cells, [4; 16]), Ok([3; 16]));
     }
 }

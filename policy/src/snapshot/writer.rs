@@ -44,7 +44,11 @@ impl Batch<'_> {
         }
         let keys = self.removed_keys.as_chunks::<{ KeyDigest::LEN }>().1;
         let policies = self.removed_policies.as_chunks::<POLICY_ID_LEN>().1;
-        if keys.is_empty() && policies.is_empty() { Ok(()) } else { Err(Damaged) }
+        if keys.is_empty() && policies.is_empty() {
+            Ok(())
+        } else {
+            Err(Damaged)
+        }
     }
 }
 
@@ -104,15 +108,26 @@ struct Load {
 }
 
 impl Writer {
-    /// Takes the snapshot over from whoever wrote it before. A head that cannot be read counts as none.
+    /// Takes the snapshot over from whoever wrote it before. A head that cannot be read counts as
+    /// none.
     pub fn take_over(cells: &impl Cells, term: u32) -> Result<Self, WriteError> {
         let cell = cells.get(head::CELL)?;
-        let published = cell.as_ref().and_then(|cell| Head::decode(&cell.bytes).ok()).unwrap_or(Head::NONE);
+        let published = cell
+            .as_ref()
+            .and_then(|cell| Head::decode(&cell.bytes).ok())
+            .unwrap_or(Head::NONE);
         if published.term > term {
             return Err(WriteError::Superseded);
         }
         let expect = Expect::unchanged(cell.as_ref());
-        let mut writer = Self { term, published, head_version: 0, target: None, sweep: None, left: None };
+        let mut writer = Self {
+            term,
+            published,
+            head_version: 0,
+            target: None,
+            sweep: None,
+            left: None,
+        };
         writer.set_head(cells, Head { term, ..published }, expect)?;
         let (side, load) = writer.next_place();
         writer.left = progress::read(cells)?.filter(|left| (left.side, left.load) == (side, load));
@@ -121,12 +136,17 @@ impl Writer {
 
     /// Where the next whole snapshot goes.
     fn next_place(&self) -> (Side, u32) {
-        (self.published.side.other(), self.published.load.wrapping_add(1).max(1))
+        (
+            self.published.side.other(),
+            self.published.load.wrapping_add(1).max(1),
+        )
     }
 
     /// What is published, as `(epoch, revision)`, if anything is.
     pub fn position(&self) -> Option<(Epoch, u64)> {
-        self.published.is_ready().then_some((self.published.epoch, self.published.revision))
+        self.published
+            .is_ready()
+            .then_some((self.published.epoch, self.published.revision))
     }
 
     /// The tag of what is published.
@@ -139,7 +159,8 @@ impl Writer {
         self.published.staleness
     }
 
-    /// The whole snapshot that a predecessor did not finish loading, and how many of its batches are in memory.
+    /// The whole snapshot that a predecessor did not finish loading, and how many of its batches
+    /// are in memory.
     pub fn progress(&self) -> Option<(Image, u64)> {
         self.left.as_ref().map(|left| (left.image, left.batches))
     }
@@ -157,12 +178,29 @@ impl Writer {
         // What was loaded in part is swept.
         self.left = None;
         progress::write(cells, self.term, None, None)?;
-        let Head { epoch, keys, policies, routes: rerouted, .. } = self.published;
-        let resume = |kind, records| TableWriter::resume(cells, self.published.table(kind), self.term, records);
+        let Head {
+            epoch,
+            keys,
+            policies,
+            routes: rerouted,
+            ..
+        } = self.published;
+        let resume = |kind, records| {
+            TableWriter::resume(cells, self.published.table(kind), self.term, records)
+        };
         let (routes, policies) = (resume(Kind::Routes, 1)?, resume(Kind::Policy, policies)?);
         let keys = resume(Kind::Key, keys)?;
-        self.target = Some(Target { epoch, routes, policies, keys, rerouted, unused: Vec::new(), load: None });
-        // A predecessor may have left something on the other side: a former snapshot, or one that it did not finish.
+        self.target = Some(Target {
+            epoch,
+            routes,
+            policies,
+            keys,
+            rerouted,
+            unused: Vec::new(),
+            load: None,
+        });
+        // A predecessor may have left something on the other side: a former snapshot, or one that
+        // it did not finish.
         self.sweep = Some(Sweep::new(self.published.side.other(), self.term));
         Ok(())
     }
@@ -172,25 +210,65 @@ impl Writer {
         self.begin_image(epoch, expected, None);
     }
 
-    /// The batches that follow make up a new snapshot, of about `expected` keys. If `image` names it, a successor can go
-    /// on with it.
+    /// The batches that follow make up a new snapshot, of about `expected` keys. If `image` names
+    /// it, a successor can go on with it.
     pub fn begin_image(&mut self, epoch: Epoch, expected: u64, image: Option<Image>) {
         // Whatever is being swept lies where the new snapshot goes, and is overwritten by it.
         self.sweep = None;
         self.left = None;
         let (side, load) = self.next_place();
-        let create = |kind, expected| TableWriter::create(Table { kind, side, load, pages: 0 }, self.term, expected);
-        let (routes, policies, keys) = (create(Kind::Routes, 0), create(Kind::Policy, 0), create(Kind::Key, expected));
-        let load = Some(Load { image, batches: 0, claimed: false });
-        self.target = Some(Target { epoch, routes, policies, keys, rerouted: 0, unused: Vec::new(), load });
+        let create = |kind, expected| {
+            TableWriter::create(
+                Table {
+                    kind,
+                    side,
+                    load,
+                    pages: 0,
+                },
+                self.term,
+                expected,
+            )
+        };
+        let (routes, policies, keys) = (
+            create(Kind::Routes, 0),
+            create(Kind::Policy, 0),
+            create(Kind::Key, expected),
+        );
+        let load = Some(Load {
+            image,
+            batches: 0,
+            claimed: false,
+        });
+        self.target = Some(Target {
+            epoch,
+            routes,
+            policies,
+            keys,
+            rerouted: 0,
+            unused: Vec::new(),
+            load,
+        });
     }
 
-    /// The batches that follow belong to the snapshot of which a predecessor has loaded a part ([`Self::progress`]), and
-    /// follow the first `batches` of it. What comes a second time does no harm.
-    pub fn continue_load(&mut self, cells: &impl Cells, epoch: Epoch, batches: u64) -> Result<(), WriteError> {
+    /// The batches that follow belong to the snapshot of which a predecessor has loaded a part
+    /// ([`Self::progress`]), and follow the first `batches` of it. What comes a second time does no
+    /// harm.
+    pub fn continue_load(
+        &mut self,
+        cells: &impl Cells,
+        epoch: Epoch,
+        batches: u64,
+    ) -> Result<(), WriteError> {
         let is_here = |left: &Progress| left.epoch == epoch && batches <= left.batches;
-        let found = self.left.take().filter(is_here).ok_or(WriteError::Damaged)?;
-        let left = Progress { batches, ..found.clone() };
+        let found = self
+            .left
+            .take()
+            .filter(is_here)
+            .ok_or(WriteError::Damaged)?;
+        let left = Progress {
+            batches,
+            ..found.clone()
+        };
         progress::write(cells, self.term, Some(&left), Some(&found))?;
         self.sweep = None;
         let [routes, policies, keys] = &left.tables;
@@ -199,35 +277,76 @@ impl Writer {
             policies.restore(cells, Kind::Policy, &left, self.term)?,
             keys.restore(cells, Kind::Key, &left, self.term)?,
         );
-        let load = Some(Load { image: Some(left.image), batches: left.batches, claimed: true });
+        let load = Some(Load {
+            image: Some(left.image),
+            batches: left.batches,
+            claimed: true,
+        });
         let rerouted = left.rerouted;
-        self.target = Some(Target { epoch, routes, policies, keys, rerouted, unused: Vec::new(), load });
+        self.target = Some(Target {
+            epoch,
+            routes,
+            policies,
+            keys,
+            rerouted,
+            unused: Vec::new(),
+            load,
+        });
         Ok(())
     }
 
-    /// Notes what the control plane was told of the staleness limit: no worker enforces a longer one.
+    /// Notes what the control plane was told of the staleness limit: no worker enforces a longer
+    /// one.
     pub fn set_staleness(&mut self, cells: &impl Cells, seconds: u64) -> Result<(), WriteError> {
-        self.change_head(cells, Head { staleness: seconds, ..self.published })
+        self.change_head(
+            cells,
+            Head {
+                staleness: seconds,
+                ..self.published
+            },
+        )
     }
 
     /// Has no worker decide by the snapshot any more, until it is [woken](Self::wake).
     pub fn suspend(&mut self, cells: &impl Cells) -> Result<(), WriteError> {
-        self.change_head(cells, Head { suspended: true, ..self.published })
+        self.change_head(
+            cells,
+            Head {
+                suspended: true,
+                ..self.published
+            },
+        )
     }
 
     /// Has workers decide by the snapshot again, which is current.
     pub fn wake(&mut self, cells: &impl Cells) -> Result<(), WriteError> {
-        self.change_head(cells, Head { suspended: false, ..self.published })
+        self.change_head(
+            cells,
+            Head {
+                suspended: false,
+                ..self.published
+            },
+        )
     }
 
     fn change_head(&mut self, cells: &impl Cells, head: Head) -> Result<(), WriteError> {
-        if head == self.published { Ok(()) } else { self.set_head(cells, head, Expect::Version(self.head_version)) }
+        if head == self.published {
+            Ok(())
+        } else {
+            self.set_head(cells, head, Expect::Version(self.head_version))
+        }
     }
 
     /// Applies a batch; returns the revision that is now published, if the batch completed one.
-    pub fn apply(&mut self, cells: &impl Cells, batch: &Batch<'_>) -> Result<Option<u64>, ApplyError> {
+    pub fn apply(
+        &mut self,
+        cells: &impl Cells,
+        batch: &Batch<'_>,
+    ) -> Result<Option<u64>, ApplyError> {
         batch.verify()?;
-        let Some(target) = &mut self.target else { return Err(ApplyError::Invalid) };
+        let Some(target) = &mut self.target else {
+            return Err(ApplyError::Invalid);
+        };
         // Without rules every valid key could do everything.
         if batch.revision.is_some() && target.routes.records() == 0 && batch.routes.is_empty() {
             return Err(ApplyError::Invalid);
@@ -252,15 +371,17 @@ impl Writer {
             target.keys.remove(cells, digest)?;
         }
         target.keys.flush(cells)?;
-        // Behind removed keys: a worker that has no rules yet reads them at once, and an owner whose last keys go with this
-        // change is no longer among the ended ones.
+        // Behind removed keys: a worker that has no rules yet reads them at once, and an owner
+        // whose last keys go with this change is no longer among the ended ones.
         for record in Records::new(Kind::Routes, batch.routes) {
             let (id, record) = record?;
             target.routes.upsert(cells, id, record)?;
             target.rerouted = target.rerouted.wrapping_add(1);
         }
         target.routes.flush(cells)?;
-        target.unused.extend_from_slice(batch.removed_policies.as_chunks().0);
+        target
+            .unused
+            .extend_from_slice(batch.removed_policies.as_chunks().0);
         let Some(revision) = batch.revision else {
             target.note_progress(cells, self.term)?;
             return Ok(None);
@@ -288,7 +409,8 @@ impl Writer {
         if before.is_ready() && before.side != head.side {
             self.sweep = Some(Sweep::new(before.side, self.term));
         }
-        // Not before: a worker may be on its way from a key's record, which it read under the head before, to its policy.
+        // Not before: a worker may be on its way from a key's record, which it read under the head
+        // before, to its policy.
         if let Some(target) = &mut self.target {
             if target.load.take().is_some() {
                 progress::write(cells, self.term, None, None)?;
@@ -311,7 +433,12 @@ impl Writer {
         Ok(())
     }
 
-    fn set_head(&mut self, cells: &impl Cells, head: Head, expect: Expect) -> Result<(), WriteError> {
+    fn set_head(
+        &mut self,
+        cells: &impl Cells,
+        head: Head,
+        expect: Expect,
+    ) -> Result<(), WriteError> {
         cells.set(head::CELL, &head.encode(), expect)?;
         // The host does not tell the version of what it wrote.
         let cell = cells.get(head::CELL)?.ok_or(WriteError::Host)?;
@@ -329,10 +456,16 @@ impl Writer {
 impl Target {
     /// Notes that another batch of a load is in memory.
     fn note_progress(&mut self, cells: &impl Cells, term: u32) -> Result<(), WriteError> {
-        let Some(load) = &mut self.load else { return Ok(()) };
+        let Some(load) = &mut self.load else {
+            return Ok(());
+        };
         load.batches = load.batches.saturating_add(1);
-        let Some(image) = load.image else { return Ok(()) };
-        let Table { side, load: number, .. } = self.keys.table();
+        let Some(image) = load.image else {
+            return Ok(());
+        };
+        let Table {
+            side, load: number, ..
+        } = self.keys.table();
         let progress = Progress {
             image,
             batches: load.batches,
@@ -340,7 +473,11 @@ impl Target {
             side,
             load: number,
             rerouted: self.rerouted,
-            tables: [Extent::of(&self.routes), Extent::of(&self.policies), Extent::of(&self.keys)],
+            tables: [
+                Extent::of(&self.routes),
+                Extent::of(&self.policies),
+                Extent::of(&self.keys),
+            ],
         };
         progress::write(cells, term, Some(&progress), None)
     }

@@ -43,7 +43,9 @@ impl<'a> Page<'a> {
 
 /// The page at `level`: the hash's low bits.
 pub(super) fn index_at_level(hash: u64, level: u32) -> u64 {
-    let mask = 1u64.checked_shl(level).map_or(u64::MAX, |bit| bit.saturating_sub(1));
+    let mask = 1u64
+        .checked_shl(level)
+        .map_or(u64::MAX, |bit| bit.saturating_sub(1));
     hash & mask
 }
 

@@ -21,13 +21,21 @@ pub struct Sweep {
 impl Sweep {
     /// Of all that was ever written on `side`.
     pub fn new(side: Side, term: u32) -> Self {
-        Self { side, term, next: 0, missing: 0, left: vec![Kind::Key, Kind::Policy, Kind::Routes] }
+        Self {
+            side,
+            term,
+            next: 0,
+            missing: 0,
+            left: vec![Kind::Key, Kind::Policy, Kind::Routes],
+        }
     }
 
     /// Clears at most `pages` pages; true when there is nothing left.
     pub fn step(&mut self, cells: &impl Cells, pages: usize) -> Result<bool, WriteError> {
         for _ in 0..pages {
-            let Some(kind) = self.left.last() else { return Ok(true) };
+            let Some(kind) = self.left.last() else {
+                return Ok(true);
+            };
             let name = name(self.side, *kind, self.next);
             self.next = self.next.saturating_add(1);
             let Some(cell) = cells.get(&name)? else {
@@ -47,8 +55,9 @@ impl Sweep {
     }
 }
 
-/// Behind so many pages that never were there is none. The first ones of a table are written in any order, and perhaps
-/// not all, those behind them one after the other; tables of other kinds than keys begin with one.
+/// Behind so many pages that never were there is none. The first ones of a table are written in any
+/// order, and perhaps not all, those behind them one after the other; tables of other kinds than
+/// keys begin with one.
 fn most_missing(kind: Kind) -> u32 {
     match kind {
         Kind::Key => MAX_FIRST_PAGES,

@@ -11,11 +11,16 @@ const MAX_PAGES: u32 = 1 << 26;
 /// The most pages that a new table begins with, enough for a million records.
 pub(super) const MAX_FIRST_PAGES: u32 = 1 << 16;
 
-/// The level of page `index` in a table of `pages` pages: one more than the table's where it was split already.
+/// The level of page `index` in a table of `pages` pages: one more than the table's where it was
+/// split already.
 fn level_of(index: u32, pages: u32) -> u32 {
     let next = Split::of(pages);
     let is_split = index < next.old || index >= pages.saturating_sub(next.old);
-    if is_split { next.level } else { next.level.saturating_sub(1) }
+    if is_split {
+        next.level
+    } else {
+        next.level.saturating_sub(1)
+    }
 }
 
 /// Changes a table. Readers see each change as soon as it returns.
@@ -27,7 +32,8 @@ pub struct TableWriter {
     records: u64,
     /// The page that was changed last, not yet written: records in hash order come page by page.
     open: Option<OpenPage>,
-    /// Which of the pages that a new table begins with have not been written. They are empty, whatever is in their cells.
+    /// Which of the pages that a new table begins with have not been written. They are empty,
+    /// whatever is in their cells.
     unwritten: Vec<bool>,
 }
 
@@ -40,13 +46,26 @@ struct OpenPage {
 }
 
 impl TableWriter {
-    /// Goes on with a table that is there. A predecessor may have split pages and not lived to publish it: those
-    /// splits are taken over.
-    pub fn resume(cells: &impl Cells, table: Table, term: u32, records: u64) -> Result<Self, WriteError> {
-        Self { table, term, records, open: None, unwritten: Vec::new() }.take_over_splits(cells)
+    /// Goes on with a table that is there. A predecessor may have split pages and not lived to
+    /// publish it: those splits are taken over.
+    pub fn resume(
+        cells: &impl Cells,
+        table: Table,
+        term: u32,
+        records: u64,
+    ) -> Result<Self, WriteError> {
+        Self {
+            table,
+            term,
+            records,
+            open: None,
+            unwritten: Vec::new(),
+        }
+        .take_over_splits(cells)
     }
 
-    /// Goes on with a new table that is not whole yet, of whose first pages those in `unwritten` have not been written.
+    /// Goes on with a new table that is not whole yet, of whose first pages those in `unwritten`
+    /// have not been written.
     pub(crate) fn restore(
         cells: &impl Cells,
         table: Table,
@@ -54,8 +73,18 @@ impl TableWriter {
         records: u64,
         unwritten: &[u8],
     ) -> Result<Self, WriteError> {
-        let unwritten = unwritten.iter().flat_map(|byte| (0..8).map(move |bit| byte & (1 << bit) != 0)).collect();
-        Self { table, term, records, open: None, unwritten }.take_over_splits(cells)
+        let unwritten = unwritten
+            .iter()
+            .flat_map(|byte| (0..8).map(move |bit| byte & (1 << bit) != 0))
+            .collect();
+        Self {
+            table,
+            term,
+            records,
+            open: None,
+            unwritten,
+        }
+        .take_over_splits(cells)
     }
 
     fn take_over_splits(mut self, cells: &impl Cells) -> Result<Self, WriteError> {
@@ -65,7 +94,9 @@ impl TableWriter {
             if self.table.pages >= MAX_PAGES || self.is_unwritten(next.old) {
                 return Ok(self);
             }
-            let old = cells.get(&name(self.table.side, self.table.kind, next.old))?.ok_or(WriteError::Damaged)?;
+            let old = cells
+                .get(&name(self.table.side, self.table.kind, next.old))?
+                .ok_or(WriteError::Damaged)?;
             if self.check(&old)?.level < next.level {
                 return Ok(self);
             }
@@ -78,17 +109,31 @@ impl TableWriter {
         if !self.unwritten.contains(&true) {
             return Vec::new();
         }
-        let byte = |pages: &[bool]| pages.iter().rev().fold(0, |byte, unwritten| byte << 1 | u8::from(*unwritten));
+        let byte = |pages: &[bool]| {
+            pages
+                .iter()
+                .rev()
+                .fold(0, |byte, unwritten| byte << 1 | u8::from(*unwritten))
+        };
         self.unwritten.chunks(8).map(byte).collect()
     }
 
-    /// Makes a table anew, large enough for `expected` records or a million. `table.pages` is overwritten. Until it is
-    /// [whole](Self::complete) it is no reader's. Nothing is written yet: all pages at once would hold a worker up.
+    /// Makes a table anew, large enough for `expected` records or a million. `table.pages` is
+    /// overwritten. Until it is [whole](Self::complete) it is no reader's. Nothing is written yet:
+    /// all pages at once would hold a worker up.
     pub fn create(table: Table, term: u32, expected: u64) -> Self {
         let pages = expected.div_ceil(RECORDS_PER_PAGE).max(1);
-        let pages = u32::try_from(pages).unwrap_or(u32::MAX).min(MAX_FIRST_PAGES);
+        let pages = u32::try_from(pages)
+            .unwrap_or(u32::MAX)
+            .min(MAX_FIRST_PAGES);
         let unwritten = vec![true; usize::try_from(pages).unwrap_or_default()];
-        Self { table: Table { pages, ..table }, term, records: 0, open: None, unwritten }
+        Self {
+            table: Table { pages, ..table },
+            term,
+            records: 0,
+            open: None,
+            unwritten,
+        }
     }
 
     /// The table as it now is.
@@ -102,12 +147,19 @@ impl TableWriter {
     }
 
     /// Adds a record, or puts it in the place of the one with the same identifier.
-    pub fn upsert(&mut self, cells: &impl Cells, id: &[u8], record: &[u8]) -> Result<(), WriteError> {
+    pub fn upsert(
+        &mut self,
+        cells: &impl Cells,
+        id: &[u8],
+        record: &[u8],
+    ) -> Result<(), WriteError> {
         if self.change(cells, id, Some(record))? {
             return Ok(());
         }
         self.records = self.records.saturating_add(1);
-        if self.records > u64::from(self.table.pages).saturating_mul(RECORDS_PER_PAGE) && self.table.pages < MAX_PAGES {
+        if self.records > u64::from(self.table.pages).saturating_mul(RECORDS_PER_PAGE)
+            && self.table.pages < MAX_PAGES
+        {
             self.flush(cells)?;
             self.split(cells)?;
         }
@@ -124,27 +176,39 @@ impl TableWriter {
 
     /// Writes what is not yet written. Only after this does a reader see the last changes.
     pub fn flush(&mut self, cells: &impl Cells) -> Result<(), WriteError> {
-        let Some(open) = self.open.take() else { return Ok(()) };
+        let Some(open) = self.open.take() else {
+            return Ok(());
+        };
         self.write(cells, open.index, open.level, &open.records, open.expect)
     }
 
     /// Writes the pages of a new table to which no record has come.
     pub fn complete(&mut self, cells: &impl Cells) -> Result<(), WriteError> {
         self.flush(cells)?;
-        for (index, _) in (0..).zip(std::mem::take(&mut self.unwritten)).filter(|(_, unwritten)| *unwritten) {
+        for (index, _) in (0..)
+            .zip(std::mem::take(&mut self.unwritten))
+            .filter(|(_, unwritten)| *unwritten)
+        {
             self.replace(cells, index, level_of(index, self.table.pages), &[])?;
         }
         Ok(())
     }
 
     /// Whether a record with this identifier was there before.
-    fn change(&mut self, cells: &impl Cells, id: &[u8], with: Option<&[u8]>) -> Result<bool, WriteError> {
+    fn change(
+        &mut self,
+        cells: &impl Cells,
+        id: &[u8],
+        with: Option<&[u8]>,
+    ) -> Result<bool, WriteError> {
         let index = self.table.index_of(self.table.kind.hash(id));
         if self.open.as_ref().is_none_or(|open| open.index != index) {
             self.flush(cells)?;
             self.open = Some(self.read(cells, index, level_of(index, self.table.pages))?);
         }
-        let Some(open) = &mut self.open else { return Err(WriteError::Damaged) };
+        let Some(open) = &mut self.open else {
+            return Err(WriteError::Damaged);
+        };
         let before = take(self.table.kind, &mut open.records, id)?;
         if let Some(record) = with {
             open.records.extend_from_slice(record);
@@ -152,18 +216,31 @@ impl TableWriter {
         Ok(before)
     }
 
-    /// Reads a page that must be at `level`. One at another has been split by a predecessor that was not done yet when
-    /// this writer resumed: records have moved to where this writer would not look for them.
+    /// Reads a page that must be at `level`. One at another has been split by a predecessor that
+    /// was not done yet when this writer resumed: records have moved to where this writer would not
+    /// look for them.
     fn read(&self, cells: &impl Cells, index: u32, level: u32) -> Result<OpenPage, WriteError> {
         if self.is_unwritten(index) {
-            return Ok(OpenPage { index, level, expect: self.replaceable(cells, index)?, records: Vec::new() });
+            return Ok(OpenPage {
+                index,
+                level,
+                expect: self.replaceable(cells, index)?,
+                records: Vec::new(),
+            });
         }
-        let cell = cells.get(&name(self.table.side, self.table.kind, index))?.ok_or(WriteError::Damaged)?;
+        let cell = cells
+            .get(&name(self.table.side, self.table.kind, index))?
+            .ok_or(WriteError::Damaged)?;
         let page = self.check(&cell)?;
         if page.level != level {
             return Err(WriteError::Superseded);
         }
-        Ok(OpenPage { index, level: page.level, expect: Expect::Version(cell.version), records: page.records.to_vec() })
+        Ok(OpenPage {
+            index,
+            level: page.level,
+            expect: Expect::Version(cell.version),
+            records: page.records.to_vec(),
+        })
     }
 
     fn check<'a>(&self, cell: &'a Cell) -> Result<Page<'a>, WriteError> {
@@ -185,17 +262,32 @@ impl TableWriter {
         for record in Records::new(self.table.kind, &page.records) {
             let (id, record) = record?;
             let index = index_at_level(self.table.kind.hash(id), level);
-            if index == u64::from(old) { &mut stay } else { &mut go }.extend_from_slice(record);
+            if index == u64::from(old) {
+                &mut stay
+            } else {
+                &mut go
+            }
+            .extend_from_slice(record);
         }
         self.replace(cells, new, level, &go)?;
-        self.open = Some(OpenPage { level, records: stay, ..page });
+        self.open = Some(OpenPage {
+            level,
+            records: stay,
+            ..page
+        });
         self.flush(cells)?;
         self.table.pages = new.saturating_add(1);
         Ok(())
     }
 
     /// Writes a page whatever it held, unless a later term did.
-    fn replace(&mut self, cells: &impl Cells, index: u32, level: u32, records: &[u8]) -> Result<(), WriteError> {
+    fn replace(
+        &mut self,
+        cells: &impl Cells,
+        index: u32,
+        level: u32,
+        records: &[u8],
+    ) -> Result<(), WriteError> {
         let expect = self.replaceable(cells, index)?;
         self.write(cells, index, level, records, expect)
     }
@@ -218,15 +310,25 @@ impl TableWriter {
     ) -> Result<(), WriteError> {
         let mut page = Page::begin(level, self.table.load, self.term, records.len());
         page.extend_from_slice(records);
-        cells.set(&name(self.table.side, self.table.kind, index), &page, expect)?;
-        if let Some(unwritten) = usize::try_from(index).ok().and_then(|index| self.unwritten.get_mut(index)) {
+        cells.set(
+            &name(self.table.side, self.table.kind, index),
+            &page,
+            expect,
+        )?;
+        if let Some(unwritten) = usize::try_from(index)
+            .ok()
+            .and_then(|index| self.unwritten.get_mut(index))
+        {
             *unwritten = false;
         }
         Ok(())
     }
 
     fn is_unwritten(&self, index: u32) -> bool {
-        usize::try_from(index).ok().and_then(|index| self.unwritten.get(index)).is_some_and(|unwritten| *unwritten)
+        usize::try_from(index)
+            .ok()
+            .and_then(|index| self.unwritten.get(index))
+            .is_some_and(|unwritten| *unwritten)
     }
 }
 
@@ -244,7 +346,11 @@ impl Split {
     fn of(pages: u32) -> Self {
         let level = pages.max(1).ilog2();
         let half = 1u32.checked_shl(level).unwrap_or(pages);
-        Self { old: pages.saturating_sub(half), new: pages, level: level.saturating_add(1) }
+        Self {
+            old: pages.saturating_sub(half),
+            new: pages,
+            level: level.saturating_add(1),
+        }
     }
 }
 

@@ -58,13 +58,14 @@ pub struct Refusal {
 pub enum Challenge {
     /// No error, where no credential was sent.
     Missing,
-    /// The credential is not one that passes. The RFC's `invalid_request` would have to come with 400.
+    /// The credential is not one that passes. The RFC's `invalid_request` would have to come with
+    /// 400.
     InvalidToken,
 }
 
 impl Challenge {
-    /// The header's value, for the scheme `Bearer` or, where that is not accepted, for `ApiKey`. Only `Bearer` has a
-    /// definition of errors.
+    /// The header's value, for the scheme `Bearer` or, where that is not accepted, for `ApiKey`.
+    /// Only `Bearer` has a definition of errors.
     pub fn header(self, bearer: bool) -> &'static str {
         match (bearer, self) {
             (true, Self::Missing) => r#"Bearer realm="latchkey""#,
@@ -162,13 +163,14 @@ impl Code {
         matches!(self, Self::Public | Self::Allowed)
     }
 
-    /// Whether an operator can let the request pass all the same, to see what would be refused. Without a snapshot
-    /// nothing would be.
+    /// Whether an operator can let the request pass all the same, to see what would be refused.
+    /// Without a snapshot nothing would be.
     pub fn can_be_shadowed(self) -> bool {
         !matches!(self, Self::Public | Self::NotReady | Self::Allowed)
     }
 
-    /// What the client gets; `None` for a verdict that passes. `exhausted` is the limit, where that is the reason.
+    /// What the client gets; `None` for a verdict that passes. `exhausted` is the limit, where that
+    /// is the reason.
     pub fn refusal(self, exhausted: Option<Exhausted>) -> Option<Refusal> {
         Some(match self {
             Self::Public | Self::Allowed => return None,
@@ -210,7 +212,12 @@ impl Code {
             },
             Self::InvalidKey => Refusal {
                 challenge: Some(Challenge::InvalidToken),
-                ..refusal!(401, "invalid_key", "Invalid API key", "The API key is unknown or has been revoked.")
+                ..refusal!(
+                    401,
+                    "invalid_key",
+                    "Invalid API key",
+                    "The API key is unknown or has been revoked."
+                )
             },
             Self::DisabledKey => Refusal {
                 challenge: Some(Challenge::InvalidToken),
@@ -223,10 +230,20 @@ impl Code {
             },
             Self::ExpiredKey => Refusal {
                 challenge: Some(Challenge::InvalidToken),
-                ..refusal!(401, "expired_key", "Expired API key", "The API key has expired.")
+                ..refusal!(
+                    401,
+                    "expired_key",
+                    "Expired API key",
+                    "The API key has expired."
+                )
             },
             Self::IpDenied => {
-                refusal!(403, "ip_denied", "Address not allowed", "The API key may not be used from this address.")
+                refusal!(
+                    403,
+                    "ip_denied",
+                    "Address not allowed",
+                    "The API key may not be used from this address."
+                )
             }
             Self::OutOfScope => refusal!(
                 403,
@@ -247,8 +264,12 @@ impl Code {
                 "The request names no subaccount that the API key may act on."
             ),
             Self::RateLimited => {
-                let refusal =
-                    refusal!(429, "rate_limited", "Rate limit exceeded", "You have exceeded your rate limit.");
+                let refusal = refusal!(
+                    429,
+                    "rate_limited",
+                    "Rate limit exceeded",
+                    "You have exceeded your rate limit."
+                );
                 match exhausted {
                     Some(limit) => Refusal {
                         body: Cow::Owned(refusal.body.replace("rate limit.", &sentence(limit))),
@@ -263,7 +284,8 @@ impl Code {
 }
 
 impl Refusal {
-    /// The same, where a word stands before a malformed key: clients often write the scheme of `Authorization` there.
+    /// The same, where a word stands before a malformed key: clients often write the scheme of
+    /// `Authorization` there.
     #[must_use]
     pub fn naming(self, word: Option<&str>) -> Self {
         match word {
@@ -281,8 +303,15 @@ impl Refusal {
 }
 
 /// How the contract's sentence goes on.
-fn sentence(Exhausted { window, limit, retry_after }: Exhausted) -> String {
-    let of = |count: i64, unit: &str| format!("{count} {unit}{}", if count == 1 { "" } else { "s" });
+fn sentence(
+    Exhausted {
+        window,
+        limit,
+        retry_after,
+    }: Exhausted,
+) -> String {
+    let of =
+        |count: i64, unit: &str| format!("{count} {unit}{}", if count == 1 { "" } else { "s" });
     format!(
         "rate limit of {} per {}. Please wait {} before retrying.",
         of(limit.into(), "request"),
@@ -327,9 +356,19 @@ mod tests {
     #[test]
     fn a_challenge_names_an_accepted_scheme() {
         for code in Code::ALL {
-            let Some(challenge) = code.refusal(None).and_then(|refusal| refusal.challenge) else { continue };
-            let error = if code == Code::MissingKey { "" } else { r#", error="invalid_token""# };
-            assert_eq!(challenge.header(true), format!(r#"Bearer realm="latchkey"{error}"#), "{code:?}");
+            let Some(challenge) = code.refusal(None).and_then(|refusal| refusal.challenge) else {
+                continue;
+            };
+            let error = if code == Code::MissingKey {
+                ""
+            } else {
+                r#", error="invalid_token""#
+            };
+            assert_eq!(
+                challenge.header(true),
+                format!(r#"Bearer realm="latchkey"{error}"#),
+                "{code:?}"
+            );
             assert_eq!(challenge.header(false), r#"ApiKey realm="latchkey""#);
         }
     }
@@ -337,7 +376,13 @@ mod tests {
     #[test]
     fn a_limit_is_told_in_the_contracts_words() {
         let told = |window, limit, retry_after: i64| {
-            let refusal = Code::RateLimited.refusal(Some(Exhausted { window, limit, retry_after })).unwrap();
+            let refusal = Code::RateLimited
+                .refusal(Some(Exhausted {
+                    window,
+                    limit,
+                    retry_after,
+                }))
+                .unwrap();
             assert_eq!(refusal.retry_after, Some(retry_after));
             refusal.body.into_owned()
         };
@@ -345,6 +390,8 @@ mod tests {
             told(Window::Minute, 100, 45),
             r#"{"status":"error","code":"rate_limited","message":"Rate limit exceeded","error":"You have exceeded your rate limit of 100 requests per minute. Please wait 45 seconds before retrying."}"#
         );
-        assert!(told(Window::Day, 1, 1).contains("of 1 request per day. Please wait 1 second before"));
+        assert!(
+            told(Window::Day, 1, 1).contains("of 1 request per day. Please wait 1 second before")
+        );
     }
 }

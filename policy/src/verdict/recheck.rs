@@ -6,7 +6,8 @@ use crate::route::{Match, Unmatched};
 use crate::snapshot::Unavailable;
 use std::net::IpAddr;
 
-/// The code by which rows 6 to 9 refuse a secret by now, for streams that are still open; `None` if they do not.
+/// The code by which rows 6 to 9 refuse a secret by now, for streams that are still open; `None` if
+/// they do not.
 ///
 /// # Errors
 /// When there is nothing to decide by, or the snapshot moved.
@@ -18,12 +19,27 @@ pub fn recheck(
 ) -> Result<Option<Code>, Unavailable> {
     let routes = source.routes()?;
     let matched = Match::Unmatched(Unmatched::ValidKey);
-    let mut checks =
-        Checks { settings, routes: &routes, asked: None, matched, trace: &mut Silent, shadowed: None, word: None };
-    let entry = match checks.existence(&Sought { digest: *digest, foreign: false }, source.find(digest)?) {
+    let mut checks = Checks {
+        settings,
+        routes: &routes,
+        asked: None,
+        matched,
+        trace: &mut Silent,
+        shadowed: None,
+        word: None,
+    };
+    let entry = match checks.existence(
+        &Sought {
+            digest: *digest,
+            foreign: false,
+        },
+        source.find(digest)?,
+    ) {
         Ok(Some(entry)) => entry,
         Ok(None) => return Ok(None),
         Err(code) => return Ok(Some(code)),
     };
-    Ok(checks.key(&entry.key(), &entry.policy, address, source.now()?).err())
+    Ok(checks
+        .key(&entry.key(), &entry.policy, address, source.now()?)
+        .err())
 }

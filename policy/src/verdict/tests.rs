@@ -35,7 +35,11 @@ impl Asking {
 
 impl Request for Asking {
     fn credential(&self) -> Credential<'_> {
-        let keys = self.key.iter().chain(&self.second_key).chain(&self.more_keys);
+        let keys = self
+            .key
+            .iter()
+            .chain(&self.second_key)
+            .chain(&self.more_keys);
         Credential::Presented(Presented::of(keys.map(|key| key.as_slice().into())))
     }
 
@@ -80,8 +84,15 @@ fn a_key() -> Vec<u8> {
 }
 
 fn rule(path: PathSpec, change: impl FnOnce(&mut RuleSpec)) -> Rule {
-    let mut spec =
-        RuleSpec { host: None, methods: None, path, public: false, service: None, permission: None, subaccount: None };
+    let mut spec = RuleSpec {
+        host: None,
+        methods: None,
+        path,
+        public: false,
+        service: None,
+        permission: None,
+        subaccount: None,
+    };
     change(&mut spec);
     Rule::new(spec).unwrap()
 }
@@ -93,30 +104,47 @@ impl World {
             rule.permission = Some("dns:read".to_owned());
             rule.subaccount = Some(PlaceSpec::Header("x-subaccount".to_owned()));
         });
-        let health = rule(PathSpec::Exact("/health".to_owned()), |rule| rule.public = true);
+        let health = rule(PathSpec::Exact("/health".to_owned()), |rule| {
+            rule.public = true
+        });
         let all = vec![Pattern::parse("*").unwrap()];
         Self {
             routes: RouteRecord::new(vec![health, zones], Unmatched::ValidKey).unwrap(),
-            policy: PolicyRecord { grants: all.clone(), owner_grants: all, ..test_util::policy(1) },
+            policy: PolicyRecord {
+                grants: all.clone(),
+                owner_grants: all,
+                ..test_util::policy(1)
+            },
             secret: a_key(),
             looked_up: Cell::new(0),
             disabled: false,
             expires_at: None,
             stale: false,
-            meter: RefCell::new(Meter::new(Owner { epoch: [0; 4], key: 1 })),
+            meter: RefCell::new(Meter::new(Owner {
+                epoch: [0; 4],
+                key: 1,
+            })),
             shadow: Vec::new(),
         }
     }
 
     fn decide(&self, request: &Asking) -> Verdict {
         let keys = KeyFormat::default();
-        let settings = Settings { keys: &keys, shadow: &self.shadow };
+        let settings = Settings {
+            keys: &keys,
+            shadow: &self.shadow,
+        };
         decide(self, request, settings, &mut Silent).unwrap_or(Verdict::NOT_READY)
     }
 
     /// Of a request that nothing is wrong with.
     fn asking() -> Asking {
-        Asking { key: Some(a_key()), path: "/zones", source: Some("10.0.0.1"), ..Asking::default() }
+        Asking {
+            key: Some(a_key()),
+            path: "/zones",
+            source: Some("10.0.0.1"),
+            ..Asking::default()
+        }
     }
 
     fn code(&self) -> Code {
@@ -130,7 +158,11 @@ impl Source for World {
     }
 
     fn check_staleness(&self) -> Result<(), Unavailable> {
-        if self.stale { Err(Unavailable::Stale) } else { Ok(()) }
+        if self.stale {
+            Err(Unavailable::Stale)
+        } else {
+            Ok(())
+        }
     }
 
     fn find(&self, digest: &KeyDigest) -> Result<Option<Rc<Entry>>, Unavailable> {
@@ -139,8 +171,16 @@ impl Source for World {
             return Ok(None);
         }
         let key = test_util::key(*digest, 1, "CI");
-        let key = KeyRecord { disabled: self.disabled, expires_at: self.expires_at, ..key };
-        Ok(Entry::of_live(&key, Rc::new(Policy::compile(&self.policy, &*self.routes()?))).map(Rc::new))
+        let key = KeyRecord {
+            disabled: self.disabled,
+            expires_at: self.expires_at,
+            ..key
+        };
+        Ok(Entry::of_live(
+            &key,
+            Rc::new(Policy::compile(&self.policy, &*self.routes()?)),
+        )
+        .map(Rc::new))
     }
 
     fn now(&self) -> Result<i64, Unavailable> {
@@ -165,9 +205,15 @@ type Break = fn(&mut World, &mut Asking);
 /// Every row that refuses, in the contract's order.
 const ROWS: [(Code, Break); 12] = [
     (Code::NotReady, |world, _| world.stale = true),
-    (Code::MissingKey, |_, request| (request.key, request.second_key) = (None, None)),
-    (Code::AmbiguousKey, |_, request| request.second_key = Some(b"lk_live_another".to_vec())),
-    (Code::MalformedKey, |_, request| request.key = Some(b"lk_live_short".to_vec())),
+    (Code::MissingKey, |_, request| {
+        (request.key, request.second_key) = (None, None)
+    }),
+    (Code::AmbiguousKey, |_, request| {
+        request.second_key = Some(b"lk_live_another".to_vec())
+    }),
+    (Code::MalformedKey, |_, request| {
+        request.key = Some(b"lk_live_short".to_vec())
+    }),
     (Code::InvalidKey, |_, request| {
         let secret = KeyFormat::default().generate(Environment::Test, |bytes| {
             bytes.fill(9);
@@ -178,11 +224,20 @@ const ROWS: [(Code, Break); 12] = [
     (Code::DisabledKey, |world, _| world.disabled = true),
     (Code::ExpiredKey, |world, _| world.expires_at = Some(NOW)),
     (Code::IpDenied, |world, _| {
-        world.policy.addresses = AddressLists { allow: vec!["192.0.2.0/24".parse().unwrap()], deny: Vec::new() };
+        world.policy.addresses = AddressLists {
+            allow: vec!["192.0.2.0/24".parse().unwrap()],
+            deny: Vec::new(),
+        };
     }),
-    (Code::OutOfScope, |world, _| world.policy.services = Some(vec!["cdn".to_owned()])),
-    (Code::MissingPermission, |world, _| world.policy.grants.clear()),
-    (Code::SubaccountDenied, |_, request| request.subaccount = Some("sub_other")),
+    (Code::OutOfScope, |world, _| {
+        world.policy.services = Some(vec!["cdn".to_owned()])
+    }),
+    (Code::MissingPermission, |world, _| {
+        world.policy.grants.clear()
+    }),
+    (Code::SubaccountDenied, |_, request| {
+        request.subaccount = Some("sub_other")
+    }),
     (Code::RateLimited, |world, _| {
         world.policy.limits = Limits::default().with(Window::Day, Some(1));
         world.meter.borrow_mut().admit(&Limits::default(), NOW);
@@ -210,7 +265,10 @@ fn a_public_route_passes_before_anything_else_is_looked_at() {
         request.path = "/health?from=probe";
         let verdict = world.decide(&request);
         assert_eq!(verdict.code, Code::Public);
-        assert!(verdict.entry.is_none() && verdict.quota.is_none(), "nobody is identified, nothing is counted");
+        assert!(
+            verdict.entry.is_none() && verdict.quota.is_none(),
+            "nobody is identified, nothing is counted"
+        );
     }
 }
 
@@ -233,9 +291,16 @@ fn an_imported_key_may_have_any_form_and_nothing_is_looked_up_where_there_is_non
         if exists {
             world.secret = foreign.clone();
         }
-        let verdict = world.decide(&Asking { key: Some(presented.clone()), ..World::asking() });
+        let verdict = world.decide(&Asking {
+            key: Some(presented.clone()),
+            ..World::asking()
+        });
         let told = format!("{} {imported} {exists}", String::from_utf8_lossy(presented));
-        assert_eq!((verdict.code, world.looked_up.get()), (code, look_ups), "{told}");
+        assert_eq!(
+            (verdict.code, world.looked_up.get()),
+            (code, look_ups),
+            "{told}"
+        );
         assert_eq!(verdict.entry.is_some(), code == Code::Allowed, "{told}");
     }
 }
@@ -245,7 +310,12 @@ fn presenting(world: &World, values: &[&[u8]]) -> (Code, usize) {
     world.looked_up.set(0);
     let [key, second_key] = [0, 1].map(|at| values.get(at).map(|value| value.to_vec()));
     let more = values.iter().skip(2).map(|value| value.to_vec()).collect();
-    let verdict = world.decide(&Asking { key, second_key, more_keys: more, ..World::asking() });
+    let verdict = world.decide(&Asking {
+        key,
+        second_key,
+        more_keys: more,
+        ..World::asking()
+    });
     (verdict.code, world.looked_up.get())
 }
 
@@ -253,18 +323,37 @@ fn presenting(world: &World, values: &[&[u8]]) -> (Code, usize) {
 fn a_foreign_credential_beside_a_key_is_ignored() {
     let world = World::new();
     let key = a_key();
-    for other in [&b"undefined"[..], b"eyJhbGciOiJIUzI1NiJ9.e30.sig", b"sk-proj-0123456789", b"lk", b"\xff", &key[1..]]
-    {
+    for other in [
+        &b"undefined"[..],
+        b"eyJhbGciOiJIUzI1NiJ9.e30.sig",
+        b"sk-proj-0123456789",
+        b"lk",
+        b"\xff",
+        &key[1..],
+    ] {
         for values in [[&*key, other], [other, &*key]] {
             assert_eq!(presenting(&world, &values), (Code::Allowed, 1), "{other:?}");
         }
         assert_eq!(presenting(&world, &[other]), (Code::MalformedKey, 0));
-        assert_eq!(presenting(&world, &[other, b"null"]), (Code::MalformedKey, 0));
-        assert_eq!(presenting(&world, &[other, b"null", &*key, &*key, b"0"]), (Code::Allowed, 1));
+        assert_eq!(
+            presenting(&world, &[other, b"null"]),
+            (Code::MalformedKey, 0)
+        );
+        assert_eq!(
+            presenting(&world, &[other, b"null", &*key, &*key, b"0"]),
+            (Code::Allowed, 1)
+        );
     }
     for two in [&b"lk_live_short"[..], b"lk_", b"Bearer lk_live_short"] {
-        assert_eq!(presenting(&world, &[&*key, two]), (Code::AmbiguousKey, 0), "it is meant to be a key");
-        assert_eq!(presenting(&world, &[b"undefined", two]), (Code::MalformedKey, 0));
+        assert_eq!(
+            presenting(&world, &[&*key, two]),
+            (Code::AmbiguousKey, 0),
+            "it is meant to be a key"
+        );
+        assert_eq!(
+            presenting(&world, &[b"undefined", two]),
+            (Code::MalformedKey, 0)
+        );
     }
 }
 
@@ -275,13 +364,26 @@ fn one_key_behind_a_word_and_alone_is_one_key() {
     for word in [&b"Bearer "[..], b"token \t", b"APIKEY "] {
         let behind = [word, &*key].concat();
         for values in [[&*key, &behind], [&behind, &*key]] {
-            assert_eq!(presenting(&world, &values), (Code::Allowed, 1), "{values:?}");
+            assert_eq!(
+                presenting(&world, &values),
+                (Code::Allowed, 1),
+                "{values:?}"
+            );
         }
         let other = [word, b"lk_live_another"].concat();
-        assert_eq!(presenting(&world, &[&behind, &*key, &other]), (Code::AmbiguousKey, 0));
-        assert_eq!(presenting(&world, &[&behind, b"Key lk_"]), (Code::AmbiguousKey, 0));
+        assert_eq!(
+            presenting(&world, &[&behind, &*key, &other]),
+            (Code::AmbiguousKey, 0)
+        );
+        assert_eq!(
+            presenting(&world, &[&behind, b"Key lk_"]),
+            (Code::AmbiguousKey, 0)
+        );
         let twice = [b"Key ", &*key].concat();
-        assert_eq!(presenting(&world, &[&behind, &twice]), (Code::MalformedKey, 0));
+        assert_eq!(
+            presenting(&world, &[&behind, &twice]),
+            (Code::MalformedKey, 0)
+        );
     }
 }
 
@@ -295,13 +397,23 @@ fn an_imported_key_counts_beside_foreign_credentials_if_it_exists() {
         (vec![&imported[..], b"another-token"], Code::Allowed, 3),
         (vec![&b"another-token"[..], &imported], Code::Allowed, 3),
         (vec![&imported, b"short"], Code::Allowed, 2),
-        (vec![&b"another-token"[..], b"one-more-token"], Code::MalformedKey, 2),
+        (
+            vec![&b"another-token"[..], b"one-more-token"],
+            Code::MalformedKey,
+            2,
+        ),
         (vec![&imported, b"lk_live_short"], Code::AmbiguousKey, 1),
-        (vec![&b"another-token"[..], b"lk_live_short"], Code::MalformedKey, 2),
+        (
+            vec![&b"another-token"[..], b"lk_live_short"],
+            Code::MalformedKey,
+            2,
+        ),
     ] {
         assert_eq!(presenting(&world, &values), (code, look_ups), "{values:?}");
     }
-    let tokens: Vec<_> = (0..17).map(|at| format!("token-{at:04}").into_bytes()).collect();
+    let tokens: Vec<_> = (0..17)
+        .map(|at| format!("token-{at:04}").into_bytes())
+        .collect();
     let tokens: Vec<_> = tokens.iter().map(Vec::as_slice).collect();
     assert_eq!(presenting(&world, &tokens[..16]), (Code::MalformedKey, 16));
     assert_eq!(presenting(&world, &tokens), (Code::AmbiguousKey, 0));
@@ -311,10 +423,24 @@ fn an_imported_key_counts_beside_foreign_credentials_if_it_exists() {
 fn a_word_before_a_key_is_named() {
     let world = World::new();
     let value = [b"bearer ", &*a_key()].concat();
-    let verdict = world.decide(&Asking { key: Some(value), ..World::asking() });
-    assert_eq!((verdict.code, verdict.word), (Code::MalformedKey, Some("Bearer")));
-    let body = verdict.code.refusal(None).unwrap().naming(verdict.word).body;
-    assert!(body.contains("send the key without the word Bearer before it."), "{body}");
+    let verdict = world.decide(&Asking {
+        key: Some(value),
+        ..World::asking()
+    });
+    assert_eq!(
+        (verdict.code, verdict.word),
+        (Code::MalformedKey, Some("Bearer"))
+    );
+    let body = verdict
+        .code
+        .refusal(None)
+        .unwrap()
+        .naming(verdict.word)
+        .body;
+    assert!(
+        body.contains("send the key without the word Bearer before it."),
+        "{body}"
+    );
     let plain = Code::MalformedKey.refusal(None).unwrap();
     assert!(plain.body.contains("Was it copied whole?"));
     assert_eq!(plain.clone().naming(None).body, plain.body);
@@ -325,15 +451,31 @@ fn what_else_is_wrong_with_an_imported_key_is_told_as_of_any_other() {
     let mut world = World::new();
     world.routes = world.routes.with_imported(true);
     world.secret = b"0b5ec4a2-96a6-4a61".to_vec();
-    let request = Asking { key: Some(world.secret.clone()), ..World::asking() };
+    let request = Asking {
+        key: Some(world.secret.clone()),
+        ..World::asking()
+    };
     world.expires_at = Some(NOW);
     assert_eq!(world.decide(&request).code, Code::ExpiredKey);
     world.shadow = vec![Code::MalformedKey];
-    assert_eq!(world.decide(&request).code, Code::ExpiredKey, "it is not malformed");
-    let unknown = Asking { key: Some(b"0b5ec4a2-96a6-4a62".to_vec()), ..World::asking() };
+    assert_eq!(
+        world.decide(&request).code,
+        Code::ExpiredKey,
+        "it is not malformed"
+    );
+    let unknown = Asking {
+        key: Some(b"0b5ec4a2-96a6-4a62".to_vec()),
+        ..World::asking()
+    };
     let verdict = world.decide(&unknown);
-    assert_eq!((verdict.code, verdict.shadowed), (Code::Allowed, Some(Code::MalformedKey)));
-    let two = Asking { second_key: Some(a_key()), ..request };
+    assert_eq!(
+        (verdict.code, verdict.shadowed),
+        (Code::Allowed, Some(Code::MalformedKey))
+    );
+    let two = Asking {
+        second_key: Some(a_key()),
+        ..request
+    };
     assert_eq!(world.decide(&two).code, Code::AmbiguousKey);
 }
 
@@ -341,18 +483,35 @@ fn what_else_is_wrong_with_an_imported_key_is_told_as_of_any_other() {
 fn keys_of_ended_owners_count_as_revoked() {
     let mut world = World::new();
     for ended in [&["usr_1"][..], &["acc_1"], &["acc_0", "usr_1", "usr_9"]] {
-        world.routes = world.routes.with_ended_owners(ended.iter().map(ToString::to_string).collect());
+        world.routes = world
+            .routes
+            .with_ended_owners(ended.iter().map(ToString::to_string).collect());
         let verdict = world.decide(&World::asking());
-        assert_eq!((verdict.code, verdict.entry.is_none()), (Code::InvalidKey, true), "{ended:?}");
+        assert_eq!(
+            (verdict.code, verdict.entry.is_none()),
+            (Code::InvalidKey, true),
+            "{ended:?}"
+        );
     }
-    world.routes = world.routes.with_ended_owners(vec!["acc_2".into(), "usr_2".into()]);
+    world.routes = world
+        .routes
+        .with_ended_owners(vec!["acc_2".into(), "usr_2".into()]);
     assert_eq!(world.code(), Code::Allowed);
     // As an imported key that was revoked, its value counts no longer beside a key of ours.
-    world.routes = world.routes.with_imported(true).with_ended_owners(vec!["usr_1".into()]);
+    world.routes = world
+        .routes
+        .with_imported(true)
+        .with_ended_owners(vec!["usr_1".into()]);
     world.secret = b"0b5ec4a2-96a6-4a61".to_vec();
-    let imported = Asking { key: Some(world.secret.clone()), ..World::asking() };
+    let imported = Asking {
+        key: Some(world.secret.clone()),
+        ..World::asking()
+    };
     assert_eq!(world.decide(&imported).code, Code::MalformedKey);
-    let two = Asking { second_key: Some(a_key()), ..imported };
+    let two = Asking {
+        second_key: Some(a_key()),
+        ..imported
+    };
     assert_eq!(world.decide(&two).code, Code::InvalidKey);
 }
 
@@ -361,14 +520,21 @@ fn key_owner_and_account_each_can_disable() {
     let mut world = World::new();
     world.policy.owner_disabled = true;
     assert_eq!(world.code(), Code::DisabledKey);
-    world.policy = PolicyRecord { account_disabled: true, ..test_util::policy(1) };
+    world.policy = PolicyRecord {
+        account_disabled: true,
+        ..test_util::policy(1)
+    };
     assert_eq!(world.code(), Code::DisabledKey);
 }
 
 #[test]
 fn a_key_expires_at_the_very_second() {
     let mut world = World::new();
-    for (expires_at, code) in [(NOW + 1, Code::Allowed), (NOW, Code::ExpiredKey), (NOW - 1, Code::ExpiredKey)] {
+    for (expires_at, code) in [
+        (NOW + 1, Code::Allowed),
+        (NOW, Code::ExpiredKey),
+        (NOW - 1, Code::ExpiredKey),
+    ] {
         world.expires_at = Some(expires_at);
         assert_eq!(world.code(), code);
     }
@@ -414,10 +580,15 @@ fn a_subaccount_is_one_of_the_keys_and_a_confined_key_has_to_name_one() {
         let mut world = World::new();
         world.policy.subaccounts = vec!["sub_2".to_owned(), "sub_1".to_owned()];
         world.policy.confined = confined;
-        let verdict = world.decide(&Asking { subaccount: named, ..World::asking() });
+        let verdict = world.decide(&Asking {
+            subaccount: named,
+            ..World::asking()
+        });
         assert_eq!(verdict.code, code, "{named:?}, confined: {confined}");
         let entry = verdict.entry.unwrap();
-        let subaccount = verdict.subaccount.and_then(|at| entry.policy.subaccount(at));
+        let subaccount = verdict
+            .subaccount
+            .and_then(|at| entry.policy.subaccount(at));
         assert_eq!(subaccount, named.filter(|_| code == Code::Allowed));
     }
 }
@@ -426,22 +597,56 @@ fn a_subaccount_is_one_of_the_keys_and_a_confined_key_has_to_name_one() {
 fn what_no_rule_matches_needs_a_valid_key_or_is_denied() {
     let mut world = World::new();
     (world.policy.services, world.policy.grants) = (Some(Vec::new()), Vec::new());
-    let elsewhere = Asking { path: "/elsewhere", ..World::asking() };
+    let elsewhere = Asking {
+        path: "/elsewhere",
+        ..World::asking()
+    };
     assert_eq!(world.decide(&elsewhere).code, Code::Allowed);
     world.routes = RouteRecord::new(world.routes.rules().to_vec(), Unmatched::Deny).unwrap();
     assert_eq!(world.decide(&elsewhere).code, Code::OutOfScope);
-    assert_eq!(world.decide(&Asking { key: None, ..elsewhere }).code, Code::MissingKey, "the key comes first");
+    assert_eq!(
+        world
+            .decide(&Asking {
+                key: None,
+                ..elsewhere
+            })
+            .code,
+        Code::MissingKey,
+        "the key comes first"
+    );
 }
 
 #[test]
 fn a_path_with_two_readings_is_out_of_every_scope() {
-    for path in ["/zones/../health", "//health", "/health%2f", "/%2e/health", "*", ""] {
-        let request = Asking { path, ..World::asking() };
-        assert_eq!(World::new().decide(&request).code, Code::OutOfScope, "{path}");
+    for path in [
+        "/zones/../health",
+        "//health",
+        "/health%2f",
+        "/%2e/health",
+        "*",
+        "",
+    ] {
+        let request = Asking {
+            path,
+            ..World::asking()
+        };
+        assert_eq!(
+            World::new().decide(&request).code,
+            Code::OutOfScope,
+            "{path}"
+        );
     }
     let mut without_rules = World::new();
     without_rules.routes = RouteRecord::default();
-    assert_eq!(without_rules.decide(&Asking { path: "//", ..World::asking() }).code, Code::Allowed);
+    assert_eq!(
+        without_rules
+            .decide(&Asking {
+                path: "//",
+                ..World::asking()
+            })
+            .code,
+        Code::Allowed
+    );
 }
 
 #[test]
@@ -459,7 +664,11 @@ fn a_request_is_asked_only_for_what_matters() {
     let (mut world, request) = (World::new(), World::asking());
     world.policy.grants.clear();
     assert_eq!(world.decide(&request).code, Code::MissingPermission);
-    assert_eq!(*request.asked.borrow(), ["path"], "the subaccount no longer matters");
+    assert_eq!(
+        *request.asked.borrow(),
+        ["path"],
+        "the subaccount no longer matters"
+    );
 }
 
 #[test]
@@ -469,7 +678,10 @@ fn a_shadowed_check_does_not_switch_off_those_behind_it() {
         breaks(&mut world, &mut request);
         world.shadow = vec![code];
         let verdict = world.decide(&request);
-        assert_eq!((verdict.code, verdict.shadowed), (Code::Allowed, Some(code)));
+        assert_eq!(
+            (verdict.code, verdict.shadowed),
+            (Code::Allowed, Some(code))
+        );
         for (later, also) in &ROWS[at + 1..] {
             also(&mut world, &mut request);
             world.shadow = vec![code];
@@ -488,12 +700,18 @@ fn without_a_key_that_exists_a_shadowed_check_ends_it() {
         breaks(&mut world, &mut request);
         world.shadow = vec![*code];
         let verdict = world.decide(&request);
-        assert_eq!((verdict.code, verdict.shadowed), (Code::Allowed, Some(*code)));
+        assert_eq!(
+            (verdict.code, verdict.shadowed),
+            (Code::Allowed, Some(*code))
+        );
         assert!(verdict.entry.is_none());
         // What can be checked without a key still is.
         world.routes = RouteRecord::new(Vec::new(), Unmatched::Deny).unwrap();
         let verdict = world.decide(&request);
-        assert_eq!((verdict.code, verdict.shadowed), (Code::OutOfScope, Some(*code)));
+        assert_eq!(
+            (verdict.code, verdict.shadowed),
+            (Code::OutOfScope, Some(*code))
+        );
     }
 }
 
@@ -509,8 +727,22 @@ fn a_trace_has_every_check_up_to_the_one_that_refuses() {
     let mut world = World::new();
     world.policy.grants.clear();
     let (mut steps, keys) = (Steps(Vec::new()), KeyFormat::default());
-    decide(&world, &World::asking(), Settings { keys: &keys, shadow: &[] }, &mut steps).unwrap();
-    let expected = Code::ALL[..11].iter().map(|code| (*code, !matches!(code, Code::Public | Code::MissingPermission)));
+    decide(
+        &world,
+        &World::asking(),
+        Settings {
+            keys: &keys,
+            shadow: &[],
+        },
+        &mut steps,
+    )
+    .unwrap();
+    let expected = Code::ALL[..11].iter().map(|code| {
+        (
+            *code,
+            !matches!(code, Code::Public | Code::MissingPermission),
+        )
+    });
     assert_eq!(steps.0, expected.collect::<Vec<_>>());
 }
 
@@ -519,7 +751,9 @@ fn a_trace_has_both_checks_of_a_key_that_was_imported() {
     struct Refusals(Vec<(Code, bool)>);
     impl Trace for Refusals {
         fn step(&mut self, code: Code, passed: bool, _: impl FnOnce() -> String) {
-            self.0.extend(matches!(code, Code::MalformedKey | Code::InvalidKey).then_some((code, passed)));
+            self.0.extend(
+                matches!(code, Code::MalformedKey | Code::InvalidKey).then_some((code, passed)),
+            );
         }
     }
     let mut world = World::new();
@@ -527,12 +761,27 @@ fn a_trace_has_both_checks_of_a_key_that_was_imported() {
     world.secret = b"sk-proj-8".to_vec();
     let keys = KeyFormat::default();
     for (key, steps) in [
-        ("sk-proj-8", vec![(Code::MalformedKey, true), (Code::InvalidKey, true)]),
+        (
+            "sk-proj-8",
+            vec![(Code::MalformedKey, true), (Code::InvalidKey, true)],
+        ),
         ("sk-proj-9", vec![(Code::MalformedKey, false)]),
     ] {
         let mut trace = Refusals(Vec::new());
-        let request = Asking { key: Some(key.into()), ..World::asking() };
-        decide(&world, &request, Settings { keys: &keys, shadow: &[] }, &mut trace).unwrap();
+        let request = Asking {
+            key: Some(key.into()),
+            ..World::asking()
+        };
+        decide(
+            &world,
+            &request,
+            Settings {
+                keys: &keys,
+                shadow: &[],
+            },
+            &mut trace,
+        )
+        .unwrap();
         assert_eq!(trace.0, steps, "{key}");
     }
 }
@@ -546,8 +795,20 @@ fn a_trace_says_what_is_wrong_with_a_path() {
         }
     }
     let (mut last, keys) = (Last(String::new()), KeyFormat::default());
-    let request = Asking { path: "/zones/../health", ..World::asking() };
-    decide(&World::new(), &request, Settings { keys: &keys, shadow: &[] }, &mut last).unwrap();
+    let request = Asking {
+        path: "/zones/../health",
+        ..World::asking()
+    };
+    decide(
+        &World::new(),
+        &request,
+        Settings {
+            keys: &keys,
+            shadow: &[],
+        },
+        &mut last,
+    )
+    .unwrap();
     let reason = "the path has a segment `.` or `..`, or one that is when its escapes are undone, so no rule applies";
     assert_eq!(last.0, reason);
 }

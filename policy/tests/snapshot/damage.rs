@@ -10,10 +10,16 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 #[test]
 fn a_damaged_batch_changes_nothing() {
     let cells = MemoryCells::default();
-    let mut model = Model { revision: 1, ..Model::default() };
+    let mut model = Model {
+        revision: 1,
+        ..Model::default()
+    };
     model.keys.insert(1, (1, "name".into()));
     let mut writer = load(&cells, 1, &model);
-    let mut good = Owned { revision: Some(2), ..Owned::default() };
+    let mut good = Owned {
+        revision: Some(2),
+        ..Owned::default()
+    };
     good.put(1, 1, "changed");
     good.put(2, 2, "added");
     good.removed.extend(digest(1).0);
@@ -28,16 +34,23 @@ fn a_damaged_batch_changes_nothing() {
     for damage in damage {
         let mut batch = good.clone();
         damage(&mut batch);
-        assert_eq!(writer.apply(&cells, &batch.batch()), Err(ApplyError::Invalid));
+        assert_eq!(
+            writer.apply(&cells, &batch.batch()),
+            Err(ApplyError::Invalid)
+        );
         model.assert_is_what_readers_see(&cells, &mut Reader::default());
         assert_eq!(writer.position(), Some((EPOCH, 1)));
     }
 }
 
-/// Whatever one flipped bit in memory does, it never turns an unknown key into a known one, nor one key into another.
+/// Whatever one flipped bit in memory does, it never turns an unknown key into a known one, nor one
+/// key into another.
 #[test]
 fn damaged_memory_refuses() {
-    let mut model = Model { revision: 1, ..Model::default() };
+    let mut model = Model {
+        revision: 1,
+        ..Model::default()
+    };
     for number in 0..3 {
         model.keys.insert(number, (1, format!("key {number}")));
     }
@@ -64,7 +77,9 @@ fn damaged_memory_refuses() {
                         let key = entry.key();
                         assert_eq!(key.name, format!("key {number}"));
                         assert_eq!(key.digest, digest(number));
-                        assert!(render(&key, &entry.policy.identity, None).contains("user=\"usr_1\""));
+                        assert!(
+                            render(&key, &entry.policy.identity, None).contains("user=\"usr_1\"")
+                        );
                     }
                     Ok(None) | Err(_) => refused += 1,
                 }

@@ -22,7 +22,10 @@ fn readers_see_the_model_through_changes_takeovers_and_new_snapshots() {
         let mut random = Random(seed);
         let cells = MemoryCells::default();
         let mut reader = Reader::default();
-        let mut model = Model { revision: 1, ..Model::default() };
+        let mut model = Model {
+            revision: 1,
+            ..Model::default()
+        };
         let mut term = 1;
         let mut writer = load(&cells, term, &model);
         for _ in 0..60 {
@@ -40,7 +43,10 @@ fn readers_see_the_model_through_changes_takeovers_and_new_snapshots() {
                 2 => writer.sweep(&cells, 3).unwrap(),
                 _ => {
                     let batch = model.change(&mut random);
-                    assert_eq!(writer.apply(&cells, &batch.batch()), Ok(Some(model.revision)));
+                    assert_eq!(
+                        writer.apply(&cells, &batch.batch()),
+                        Ok(Some(model.revision))
+                    );
                 }
             }
             model.assert_is_what_readers_see(&cells, &mut reader);
@@ -61,10 +67,19 @@ fn nothing_is_ready_before_the_first_whole_snapshot() {
     batch.put(1, 1, "one");
     assert_eq!(writer.apply(&cells, &batch.batch()), Ok(None));
     assert_eq!(reader.view(&cells).err(), Some(Unavailable::NotReady));
-    let published = Owned { revision: Some(5), ..Owned::default() };
+    let published = Owned {
+        revision: Some(5),
+        ..Owned::default()
+    };
     // Without rules every valid key could do everything.
-    assert_eq!(writer.apply(&cells, &published.batch()), Err(ApplyError::Invalid));
-    let published = Owned { routes: test_util::no_routes(), ..published };
+    assert_eq!(
+        writer.apply(&cells, &published.batch()),
+        Err(ApplyError::Invalid)
+    );
+    let published = Owned {
+        routes: test_util::no_routes(),
+        ..published
+    };
     assert_eq!(writer.apply(&cells, &published.batch()), Ok(Some(5)));
     assert!(find(&mut reader, &cells, 1).unwrap().is_some());
     assert!(find(&mut reader, &cells, 2).unwrap().is_none());
@@ -74,15 +89,30 @@ fn nothing_is_ready_before_the_first_whole_snapshot() {
 fn a_snapshot_that_is_being_built_changes_nothing_for_readers() {
     let cells = MemoryCells::default();
     let mut reader = Reader::default();
-    let mut model = Model { revision: 1, ..Model::default() };
+    let mut model = Model {
+        revision: 1,
+        ..Model::default()
+    };
     model.keys.insert(1, (1, "old".into()));
     let mut writer = load(&cells, 1, &model);
     writer.begin(EPOCH, 1);
-    let mut batch = Owned { routes: test_util::no_routes(), ..Owned::default() };
+    let mut batch = Owned {
+        routes: test_util::no_routes(),
+        ..Owned::default()
+    };
     batch.put(2, 2, "new");
     writer.apply(&cells, &batch.batch()).unwrap();
     model.assert_is_what_readers_see(&cells, &mut reader);
-    writer.apply(&cells, &Owned { revision: Some(2), ..Owned::default() }.batch()).unwrap();
+    writer
+        .apply(
+            &cells,
+            &Owned {
+                revision: Some(2),
+                ..Owned::default()
+            }
+            .batch(),
+        )
+        .unwrap();
     model.keys = BTreeMap::from([(2, (2, "new".into()))]);
     model.assert_is_what_readers_see(&cells, &mut reader);
 }
@@ -90,7 +120,10 @@ fn a_snapshot_that_is_being_built_changes_nothing_for_readers() {
 #[test]
 fn a_snapshot_of_fewer_keys_than_were_announced_is_whole() {
     let cells = MemoryCells::default();
-    let mut model = Model { revision: 1, ..Model::default() };
+    let mut model = Model {
+        revision: 1,
+        ..Model::default()
+    };
     model.keys.insert(1, (1, "one".into()));
     drop(load(&cells, 1, &Model::of(300)));
     // Over what an earlier snapshot left there.
@@ -104,7 +137,9 @@ fn a_snapshot_of_fewer_keys_than_were_announced_is_whole() {
     model.assert_is_what_readers_see(&cells, &mut reader);
     let mut random = Random(1);
     for _ in 0..20 {
-        writer.apply(&cells, &model.change(&mut random).batch()).unwrap();
+        writer
+            .apply(&cells, &model.change(&mut random).batch())
+            .unwrap();
         model.assert_is_what_readers_see(&cells, &mut reader);
     }
 }
@@ -113,14 +148,26 @@ fn a_snapshot_of_fewer_keys_than_were_announced_is_whole() {
 #[test]
 fn a_policy_that_goes_while_a_reader_is_on_its_way_is_no_damage() {
     let cells = MemoryCells::default();
-    let mut model = Model { revision: 1, ..Model::default() };
+    let mut model = Model {
+        revision: 1,
+        ..Model::default()
+    };
     model.keys.insert(1, (1, "name".into()));
     let mut writer = load(&cells, 1, &model);
-    let mut removal = Owned { revision: Some(2), ..Owned::default() };
+    let mut removal = Owned {
+        revision: Some(2),
+        ..Owned::default()
+    };
     removal.removed.extend(digest(1).0);
     removal.removed_policies.extend(1u64.to_le_bytes());
-    let overtaken = Overtaken { cells: &cells, reads: std::cell::Cell::new(0), other: RefCell::new(None) };
-    overtaken.other.replace(Some(Box::new(|| assert_eq!(writer.apply(&cells, &removal.batch()), Ok(Some(2))))));
+    let overtaken = Overtaken {
+        cells: &cells,
+        reads: std::cell::Cell::new(0),
+        other: RefCell::new(None),
+    };
+    overtaken.other.replace(Some(Box::new(|| {
+        assert_eq!(writer.apply(&cells, &removal.batch()), Ok(Some(2)))
+    })));
     let found = find(&mut Reader::default(), &overtaken, 1);
     assert!(matches!(found, Ok(None)), "{found:?}");
     assert!(overtaken.other.take().is_none());
@@ -155,27 +202,50 @@ impl Cells for Counted<'_> {
 #[test]
 fn what_a_worker_has_found_is_read_again_only_when_something_was_published() {
     let cells = MemoryCells::default();
-    let mut model = Model { revision: 1, ..Model::default() };
+    let mut model = Model {
+        revision: 1,
+        ..Model::default()
+    };
     model.keys.insert(1, (1, "name".into()));
     let mut writer = load(&cells, 1, &model);
-    let counted = Counted { cells: &cells, reads: std::cell::Cell::new(0), generation: true };
+    let counted = Counted {
+        cells: &cells,
+        reads: std::cell::Cell::new(0),
+        generation: true,
+    };
     let mut reader = Reader::default();
     let reads = |reader: &mut Reader| {
         counted.reads.set(0);
-        let found = find(reader, &counted, 1).unwrap().map(|entry| entry.key().name.to_owned());
+        let found = find(reader, &counted, 1)
+            .unwrap()
+            .map(|entry| entry.key().name.to_owned());
         (found, counted.reads.get())
     };
     let name = |name: &str| Some(name.to_owned());
-    assert_eq!(reads(&mut reader), (name("name"), 4), "head, rules, page, policy");
+    assert_eq!(
+        reads(&mut reader),
+        (name("name"), 4),
+        "head, rules, page, policy"
+    );
     assert_eq!(reads(&mut reader), (name("name"), 0));
-    let mut change = Owned { revision: Some(2), ..Owned::default() };
+    let mut change = Owned {
+        revision: Some(2),
+        ..Owned::default()
+    };
     change.put(1, 1, "renamed");
     writer.apply(&cells, &change.batch()).unwrap();
     assert_eq!(reads(&mut reader), (name("renamed"), 3));
     assert_eq!(reads(&mut reader), (name("renamed"), 0));
     reader.look_again();
-    assert_eq!(reads(&mut reader), (name("renamed"), 1), "the head, which is the same");
-    let mut removal = Owned { revision: Some(3), ..Owned::default() };
+    assert_eq!(
+        reads(&mut reader),
+        (name("renamed"), 1),
+        "the head, which is the same"
+    );
+    let mut removal = Owned {
+        revision: Some(3),
+        ..Owned::default()
+    };
     removal.removed.extend(digest(1).0);
     writer.apply(&cells, &removal.batch()).unwrap();
     assert_eq!(reads(&mut reader).0, None);
@@ -184,10 +254,17 @@ fn what_a_worker_has_found_is_read_again_only_when_something_was_published() {
 #[test]
 fn where_there_is_no_generation_the_head_is_read_each_time() {
     let cells = MemoryCells::default();
-    let mut model = Model { revision: 1, ..Model::default() };
+    let mut model = Model {
+        revision: 1,
+        ..Model::default()
+    };
     model.keys.insert(1, (1, "name".into()));
     let _writer = load(&cells, 1, &model);
-    let counted = Counted { cells: &cells, reads: std::cell::Cell::new(0), generation: false };
+    let counted = Counted {
+        cells: &cells,
+        reads: std::cell::Cell::new(0),
+        generation: false,
+    };
     let mut reader = Reader::default();
     find(&mut reader, &counted, 1).unwrap();
     counted.reads.set(0);
@@ -195,7 +272,8 @@ fn where_there_is_no_generation_the_head_is_read_each_time() {
     assert_eq!(counted.reads.get(), 1);
 }
 
-/// Runs something else before the fourth read: behind the head, the rules and the key's page, before the policy's.
+/// Runs something else before the fourth read: behind the head, the rules and the key's page,
+/// before the policy's.
 struct Overtaken<'a> {
     cells: &'a MemoryCells,
     reads: std::cell::Cell<usize>,

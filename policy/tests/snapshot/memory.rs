@@ -11,7 +11,16 @@ fn memory_is_bounded_however_many_keys_come_and_go() {
     let cells = MemoryCells::default();
     let mut writer = Writer::take_over(&cells, 1).unwrap();
     writer.begin(EPOCH, 0);
-    writer.apply(&cells, &Owned { routes: test_util::no_routes(), ..Owned::default() }.batch()).unwrap();
+    writer
+        .apply(
+            &cells,
+            &Owned {
+                routes: test_util::no_routes(),
+                ..Owned::default()
+            }
+            .batch(),
+        )
+        .unwrap();
     let mut revision = 0;
     let mut after_first = None;
     for round in 0..40u32 {
@@ -32,8 +41,16 @@ fn memory_is_bounded_however_many_keys_come_and_go() {
         }
     }
     let (cells_then, bytes_then) = after_first.unwrap();
-    assert!(cells.len() <= cells_then + cells_then / 4, "{} cells, {cells_then} before", cells.len());
-    assert!(cells.bytes() <= bytes_then + bytes_then / 4, "{} bytes, {bytes_then} before", cells.bytes());
+    assert!(
+        cells.len() <= cells_then + cells_then / 4,
+        "{} cells, {cells_then} before",
+        cells.len()
+    );
+    assert!(
+        cells.bytes() <= bytes_then + bytes_then / 4,
+        "{} bytes, {bytes_then} before",
+        cells.bytes()
+    );
 }
 
 #[test]
@@ -42,14 +59,28 @@ fn policies_that_no_key_has_any_more_leave_no_memory_behind() {
     let mut reader = Reader::default();
     let mut writer = Writer::take_over(&cells, 1).unwrap();
     writer.begin(EPOCH, 0);
-    writer.apply(&cells, &Owned { routes: test_util::no_routes(), ..Owned::default() }.batch()).unwrap();
+    writer
+        .apply(
+            &cells,
+            &Owned {
+                routes: test_util::no_routes(),
+                ..Owned::default()
+            }
+            .batch(),
+        )
+        .unwrap();
     let mut after_first = 0;
     for number in 0..500u32 {
-        let mut batch = Owned { revision: Some(u64::from(number) + 1), ..Owned::default() };
+        let mut batch = Owned {
+            revision: Some(u64::from(number) + 1),
+            ..Owned::default()
+        };
         batch.put(number, u64::from(number), "its own policy");
         if let Some(before) = number.checked_sub(1) {
             batch.removed.extend(digest(before).0);
-            batch.removed_policies.extend(u64::from(before).to_le_bytes());
+            batch
+                .removed_policies
+                .extend(u64::from(before).to_le_bytes());
         }
         writer.apply(&cells, &batch.batch()).unwrap();
         assert!(find(&mut reader, &cells, number).unwrap().is_some());
@@ -57,7 +88,11 @@ fn policies_that_no_key_has_any_more_leave_no_memory_behind() {
             after_first = cells.bytes();
         }
     }
-    assert!(cells.bytes() <= after_first + 300, "{} bytes, {after_first} before", cells.bytes());
+    assert!(
+        cells.bytes() <= after_first + 300,
+        "{} bytes, {after_first} before",
+        cells.bytes()
+    );
 }
 
 #[test]
@@ -69,7 +104,11 @@ fn a_former_snapshot_is_swept_and_readers_on_it_find_the_new_one() {
     let mut writer = load(&cells, 2, &model);
     assert!(cells.bytes() > one + one / 2);
     writer.sweep(&cells, 1000).unwrap();
-    assert!(cells.bytes() < one + one / 4, "{} bytes after, {one} for one", cells.bytes());
+    assert!(
+        cells.bytes() < one + one / 4,
+        "{} bytes after, {one} for one",
+        cells.bytes()
+    );
     model.assert_is_what_readers_see(&cells, &mut Reader::default());
 }
 
@@ -85,12 +124,25 @@ fn a_successor_sweeps_what_its_predecessors_left() {
         let mut unfinished = Writer::take_over(&cells, 2).unwrap();
         unfinished.begin(EPOCH, expected);
         let batch = model.whole().remove(0);
-        unfinished.apply(&cells, &Owned { revision: None, ..batch }.batch()).unwrap();
+        unfinished
+            .apply(
+                &cells,
+                &Owned {
+                    revision: None,
+                    ..batch
+                }
+                .batch(),
+            )
+            .unwrap();
         assert!(cells.bytes() > one);
         let mut writer = Writer::take_over(&cells, 3).unwrap();
         writer.resume(&cells).unwrap();
         writer.sweep(&cells, 100_000).unwrap();
-        assert!(cells.bytes() <= one, "{} bytes after, {one} for one", cells.bytes());
+        assert!(
+            cells.bytes() <= one,
+            "{} bytes after, {one} for one",
+            cells.bytes()
+        );
         model.assert_is_what_readers_see(&cells, &mut Reader::default());
     }
 }

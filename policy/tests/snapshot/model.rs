@@ -1,4 +1,5 @@
-//! The control plane's side of a snapshot: a plain map, each change to it as a batch, and what readers must see.
+//! The control plane's side of a snapshot: a plain map, each change to it as a batch, and what
+//! readers must see.
 
 use latchkey_policy::cells::Cells;
 use latchkey_policy::identity::render;
@@ -61,7 +62,10 @@ impl Owned {
     }
 
     pub(crate) fn put(&mut self, number: u32, policy: u64, name: &str) {
-        let record = PolicyRecord { user: format!("usr_{policy}"), ..test_util::policy(policy) };
+        let record = PolicyRecord {
+            user: format!("usr_{policy}"),
+            ..test_util::policy(policy)
+        };
         record.encode(&mut self.policies).unwrap();
         let key = test_util::key(digest(number), policy, name);
         key.encode(&mut self.keys).unwrap();
@@ -73,7 +77,11 @@ pub(crate) fn service_name(service: u32) -> String {
 }
 
 /// As a request does it.
-pub(crate) fn find(reader: &mut Reader, cells: &impl Cells, number: u32) -> Result<Option<Rc<Entry>>, Unavailable> {
+pub(crate) fn find(
+    reader: &mut Reader,
+    cells: &impl Cells,
+    number: u32,
+) -> Result<Option<Rc<Entry>>, Unavailable> {
     for _ in 0..4 {
         match reader.view(cells)?.find(cells, &digest(number)) {
             Err(Unavailable::Moved) => {}
@@ -90,7 +98,13 @@ pub(crate) fn digest(number: u32) -> KeyDigest {
 impl Model {
     /// So many keys of one policy, at revision 1.
     pub(crate) fn of(keys: u32) -> Self {
-        Self { keys: (0..keys).map(|number| (number, (1, "name".into()))).collect(), revision: 1, ..Self::default() }
+        Self {
+            keys: (0..keys)
+                .map(|number| (number, (1, "name".into())))
+                .collect(),
+            revision: 1,
+            ..Self::default()
+        }
     }
 
     pub(crate) fn change(&mut self, random: &mut Random) -> Owned {
@@ -101,7 +115,10 @@ impl Model {
                 self.keys.remove(&number);
                 batch.removed.extend(digest(number).0);
             } else {
-                let (policy, name) = (u64::from(random.below(40)), format!("key {}", random.below(1000)));
+                let (policy, name) = (
+                    u64::from(random.below(40)),
+                    format!("key {}", random.below(1000)),
+                );
                 batch.put(number, policy, &name);
                 // Removals come last in a batch.
                 if !batch.removed.as_chunks().0.contains(&digest(number).0) {
@@ -137,16 +154,33 @@ impl Model {
 
     pub(crate) fn assert_is_what_readers_see(&self, cells: &impl Cells, reader: &mut Reader) {
         let routes = reader.view(cells).unwrap().routes();
-        let services: Vec<_> = self.routed.map(|service| service_name(service).into()).into_iter().collect();
-        assert_eq!(routes.services(), services, "rules at revision {}", self.revision);
+        let services: Vec<_> = self
+            .routed
+            .map(|service| service_name(service).into())
+            .into_iter()
+            .collect();
+        assert_eq!(
+            routes.services(),
+            services,
+            "rules at revision {}",
+            self.revision
+        );
         for number in 0..300 {
             let found = find(reader, cells, number).unwrap();
             let found = found.map(|entry| {
                 let key = entry.key();
-                assert!(render(&key, &entry.policy.identity, None).contains(&format!("user=\"usr_{}\"", key.policy)));
+                assert!(
+                    render(&key, &entry.policy.identity, None)
+                        .contains(&format!("user=\"usr_{}\"", key.policy))
+                );
                 (key.policy, key.name.to_owned())
             });
-            assert_eq!(found.as_ref(), self.keys.get(&number), "key {number} at revision {}", self.revision);
+            assert_eq!(
+                found.as_ref(),
+                self.keys.get(&number),
+                "key {number} at revision {}",
+                self.revision
+            );
         }
     }
 }

@@ -14,19 +14,30 @@ const IMAGE: Image = [3; 16];
 
 /// More keys than were announced, so that pages are split, and a rule.
 fn model() -> Model {
-    Model { routed: Some(5), ..Model::of(300) }
+    Model {
+        routed: Some(5),
+        ..Model::of(300)
+    }
 }
 
 /// The batches of the image, and the one that publishes.
 fn batches(model: &Model) -> Vec<Owned> {
     let mut batches = model.whole();
-    let published = Owned { revision: batches.last_mut().and_then(|last| last.revision.take()), ..Owned::default() };
+    let published = Owned {
+        revision: batches.last_mut().and_then(|last| last.revision.take()),
+        ..Owned::default()
+    };
     batches.push(published);
     batches
 }
 
 /// Applies the batches behind the first `done`; returns how many of all were applied.
-fn go_on(writer: &mut Writer, cells: &impl Cells, batches: &[Owned], done: u64) -> Result<(), ApplyError> {
+fn go_on(
+    writer: &mut Writer,
+    cells: &impl Cells,
+    batches: &[Owned],
+    done: u64,
+) -> Result<(), ApplyError> {
     for batch in &batches[usize::try_from(done).unwrap()..] {
         writer.apply(cells, &batch.batch())?;
     }
@@ -56,15 +67,24 @@ fn load_that_breaks_off_at_any_write_goes_on_where_it_was() {
     let mut resumed_from = 0;
     for pause in 0.. {
         let cells = MemoryCells::default();
-        let mortal = Mortal { cells: &cells, writes: Cell::new(pause) };
+        let mortal = Mortal {
+            cells: &cells,
+            writes: Cell::new(pause),
+        };
         let done = load_on(&mortal, 1, &batches).is_ok();
         if done {
-            assert!(pause > 60 && resumed_from > 5, "{pause} writes, resumed from {resumed_from}");
+            assert!(
+                pause > 60 && resumed_from > 5,
+                "{pause} writes, resumed from {resumed_from}"
+            );
             return;
         }
         let is_published = Reader::default().view(&cells).is_ok();
         let from = load_on(&cells, 2, &batches).unwrap();
-        assert!(from >= resumed_from || is_published, "progress is never lost");
+        assert!(
+            from >= resumed_from || is_published,
+            "progress is never lost"
+        );
         resumed_from = from.max(resumed_from);
         model.assert_is_what_readers_see(&cells, &mut Reader::default());
     }
@@ -88,12 +108,19 @@ fn loader_that_wakes_up_behind_its_successor_changes_nothing() {
             } else {
                 writer.begin_image(EPOCH, 40, Some(IMAGE));
             }
-            let end = if half { (usize::try_from(done).unwrap() + 2).min(batches.len()) } else { batches.len() };
+            let end = if half {
+                (usize::try_from(done).unwrap() + 2).min(batches.len())
+            } else {
+                batches.len()
+            };
             go_on(&mut writer, &cells, &batches[..end], done).unwrap();
             successor.replace(Some((writer, end)));
         };
-        let preempted =
-            Preempted { cells: &cells, writes_left: Cell::new(pause), other: RefCell::new(Some(Box::new(other))) };
+        let preempted = Preempted {
+            cells: &cells,
+            writes_left: Cell::new(pause),
+            other: RefCell::new(Some(Box::new(other))),
+        };
         let outcome = load_on(&preempted, 1, &batches);
         if preempted.other.take().is_some() {
             assert!(pause > 60);
@@ -128,13 +155,22 @@ fn progress_ends_with_another_load_or_with_changes() {
     part(2);
     assert_eq!(progress(3), Some((IMAGE, 3)));
     let mut other_epoch = Writer::take_over(&cells, 4).unwrap();
-    assert_eq!(other_epoch.continue_load(&cells, [1; 16], 3), Err(WriteError::Damaged));
+    assert_eq!(
+        other_epoch.continue_load(&cells, [1; 16], 3),
+        Err(WriteError::Damaged)
+    );
     let mut fewer = Writer::take_over(&cells, 5).unwrap();
     fewer.continue_load(&cells, EPOCH, 2).unwrap();
     assert_eq!(progress(6), Some((IMAGE, 2)), "as the control plane counts");
     let mut more = Writer::take_over(&cells, 6).unwrap();
-    assert_eq!(more.continue_load(&cells, EPOCH, 3), Err(WriteError::Damaged));
-    Writer::take_over(&cells, 6).unwrap().resume(&cells).unwrap();
+    assert_eq!(
+        more.continue_load(&cells, EPOCH, 3),
+        Err(WriteError::Damaged)
+    );
+    Writer::take_over(&cells, 6)
+        .unwrap()
+        .resume(&cells)
+        .unwrap();
     assert_eq!(progress(6), None, "it is swept");
     part(7);
     let mut unnamed = Writer::take_over(&cells, 8).unwrap();
@@ -166,10 +202,20 @@ fn suspended_snapshot_is_read_by_nobody_until_it_is_woken() {
     let mut next = Writer::take_over(&cells, 2).unwrap();
     assert_eq!(next.position(), Some((EPOCH, 1)));
     next.resume(&cells).unwrap();
-    let change = Owned { revision: Some(2), ..Owned::default() };
+    let change = Owned {
+        revision: Some(2),
+        ..Owned::default()
+    };
     next.apply(&cells, &change.batch()).unwrap();
-    assert_eq!(reader.view(&cells).err(), Some(Unavailable::Suspended), "there may be a newer one");
+    assert_eq!(
+        reader.view(&cells).err(),
+        Some(Unavailable::Suspended),
+        "there may be a newer one"
+    );
     next.wake(&cells).unwrap();
-    assert_eq!((next.staleness(), reader.view(&cells).unwrap().revision()), (60, 2));
+    assert_eq!(
+        (next.staleness(), reader.view(&cells).unwrap().revision()),
+        (60, 2)
+    );
     assert!(writer.wake(&cells).is_err(), "it was replaced");
 }

@@ -27,7 +27,8 @@ impl Cells for Preempted<'_> {
         {
             other();
         }
-        self.writes_left.set(self.writes_left.get().saturating_sub(1));
+        self.writes_left
+            .set(self.writes_left.get().saturating_sub(1));
         self.cells.set(name, bytes, expect)
     }
 
@@ -40,13 +41,16 @@ impl Cells for Preempted<'_> {
     }
 }
 
-/// A worker sleeps in the middle of applying a batch, at every possible place; another takes over, follows from the
-/// last published revision, and goes on; then the first wakes up.
+/// A worker sleeps in the middle of applying a batch, at every possible place; another takes over,
+/// follows from the last published revision, and goes on; then the first wakes up.
 #[test]
 fn a_writer_that_wakes_up_after_another_took_over_changes_nothing() {
     for whole in [false, true] {
         let mut random = Random(11);
-        let mut model = Model { revision: 1, ..Model::default() };
+        let mut model = Model {
+            revision: 1,
+            ..Model::default()
+        };
         for _ in 0..12 {
             model.change(&mut random);
         }
@@ -88,16 +92,23 @@ fn a_writer_that_wakes_up_after_another_took_over_changes_nothing() {
                 break;
             }
             interrupted += 1;
-            assert_eq!(outcome, Err(ApplyError::Write(WriteError::Superseded)), "pause before write {pause}");
+            assert_eq!(
+                outcome,
+                Err(ApplyError::Write(WriteError::Superseded)),
+                "pause before write {pause}"
+            );
             assert!(sleeper.apply(&cells, &batch.batch()).is_err());
             after.assert_is_what_readers_see(&cells, &mut Reader::default());
         }
-        assert!(interrupted > 20, "the batch takes only {interrupted} writes");
+        assert!(
+            interrupted > 20,
+            "the batch takes only {interrupted} writes"
+        );
     }
 }
 
-/// The sleeper is in the middle of a split that its successor does not come by: the page that it leaves behind must not
-/// hide records from the successor.
+/// The sleeper is in the middle of a split that its successor does not come by: the page that it
+/// leaves behind must not hide records from the successor.
 #[test]
 fn a_split_that_is_finished_behind_the_successors_back_hides_nothing() {
     let mut stopped = 0;
@@ -106,7 +117,10 @@ fn a_split_that_is_finished_behind_the_successors_back_hides_nothing() {
         let mut model = Model::of(160);
         let mut sleeper = load(&cells, 1, &model);
         // 160 keys in 10 pages: one more splits a page.
-        let mut batch = Owned { revision: Some(2), ..Owned::default() };
+        let mut batch = Owned {
+            revision: Some(2),
+            ..Owned::default()
+        };
         batch.put(161, 1, "name");
         let successor = RefCell::new(None);
         let other = || {
@@ -122,13 +136,19 @@ fn a_split_that_is_finished_behind_the_successors_back_hides_nothing() {
         };
         let _ = sleeper.apply(&preempted, &batch.batch());
         if preempted.other.take().is_some() {
-            assert!(pause > 3 && stopped > 0, "{stopped} of {pause} takeovers met a split");
+            assert!(
+                pause > 3 && stopped > 0,
+                "{stopped} of {pause} takeovers met a split"
+            );
             return;
         }
         let mut writer = successor.take().unwrap();
         let mut term = 2;
         for (revision, number) in (3..).zip(0..160) {
-            let mut removal = Owned { revision: Some(revision), ..Owned::default() };
+            let mut removal = Owned {
+                revision: Some(revision),
+                ..Owned::default()
+            };
             removal.removed.extend(digest(number).0);
             if writer.apply(&cells, &removal.batch()).is_err() {
                 // It gives its term up, and goes on as the next.
@@ -145,13 +165,17 @@ fn a_split_that_is_finished_behind_the_successors_back_hides_nothing() {
     }
 }
 
-/// The same, but the worker never wakes up, and its successor does not know what was already written.
+/// The same, but the worker never wakes up, and its successor does not know what was already
+/// written.
 #[test]
 fn a_writer_that_never_wakes_up_leaves_nothing_in_the_way() {
     for pause in 0..200 {
         let cells = MemoryCells::default();
         let mut random = Random(3);
-        let mut model = Model { revision: 1, ..Model::default() };
+        let mut model = Model {
+            revision: 1,
+            ..Model::default()
+        };
         model.change(&mut random);
         let mut writer = load(&cells, 1, &model);
         let mut batch = Owned::default();
@@ -161,7 +185,10 @@ fn a_writer_that_never_wakes_up_leaves_nothing_in_the_way() {
         }
         model.revision += 1;
         batch.revision = Some(model.revision);
-        let mortal = Mortal { cells: &cells, writes: std::cell::Cell::new(pause) };
+        let mortal = Mortal {
+            cells: &cells,
+            writes: std::cell::Cell::new(pause),
+        };
         let done = writer.apply(&mortal, &batch.batch()).is_ok();
         let mut next = Writer::take_over(&cells, 2).unwrap();
         next.resume(&cells).unwrap();

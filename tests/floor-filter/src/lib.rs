@@ -1,8 +1,10 @@
-//! A proxy-wasm filter that asks of Envoy what Latchkey's asks for a request that passes, and does nothing else: it
-//! hashes nothing, looks nothing up, and counts in one gauge. What it and the guard behind it take is the least that a
-//! filter with Latchkey's promises can take on this ABI. `make bench` compares with it.
+//! A proxy-wasm filter that asks of Envoy what Latchkey's asks for a request that passes, and does
+//! nothing else: it hashes nothing, looks nothing up, and counts in one gauge. What it and the
+//! guard behind it take is the least that a filter with Latchkey's promises can take on this ABI.
+//! `make bench` compares with it.
 //!
-//! Its configuration is `plain`, or `full` for a key with IP lists and limits that the client is told of.
+//! Its configuration is `plain`, or `full` for a key with IP lists and limits that the client is
+//! told of.
 #![cfg(target_arch = "wasm32")]
 #![allow(unsafe_code, reason = "it is the bare ABI")]
 
@@ -25,10 +27,26 @@ unsafe extern "C" {
     fn proxy_get_metric(id: u32, value: *mut u64) -> u32;
     fn proxy_increment_metric(id: u32, offset: i64) -> u32;
     fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
-    fn proxy_get_buffer_bytes(buffer: u32, start: usize, most: usize, data: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_get_buffer_bytes(
+        buffer: u32,
+        start: usize,
+        most: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
     fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
-    fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
-    fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> u32;
+    fn proxy_get_property(
+        path: *const u8,
+        path_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
+    fn proxy_set_property(
+        path: *const u8,
+        path_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
     fn proxy_remove_header_map_value(map: u32, name: *const u8, name_size: usize) -> u32;
     fn proxy_replace_header_map_value(
         map: u32,
@@ -59,7 +77,9 @@ fn set_state(name: &str, value: &str) {
 
 fn set_header(map: u32, name: &str, value: &[u8]) {
     // SAFETY: the host reads both during the call.
-    unsafe { proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
+    unsafe {
+        proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len())
+    };
 }
 
 #[unsafe(no_mangle)]
@@ -67,7 +87,11 @@ extern "C" fn proxy_abi_version_0_2_1() {}
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
-    if size <= 1 << 16 { ARENA.0.get().cast() } else { null_mut() }
+    if size <= 1 << 16 {
+        ARENA.0.get().cast()
+    } else {
+        null_mut()
+    }
 }
 
 #[unsafe(no_mangle)]
@@ -82,10 +106,17 @@ extern "C" fn proxy_on_vm_start(_context: u32, _size: usize) -> u32 {
 extern "C" fn proxy_on_configure(_context: u32, _size: usize) -> u32 {
     let (name, mut metric) = ("latchkey_floor", 0);
     let (mut data, mut size) = (null_mut(), 0);
-    // SAFETY: the host reads the name, and writes numbers and a pointer to what it got from `proxy_on_memory_allocate`.
+    // SAFETY: the host reads the name, and writes numbers and a pointer to what it got from
+    // `proxy_on_memory_allocate`.
     unsafe {
         proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &raw mut metric);
-        proxy_get_buffer_bytes(PLUGIN_CONFIGURATION, 0, 1 << 16, &raw mut data, &raw mut size);
+        proxy_get_buffer_bytes(
+            PLUGIN_CONFIGURATION,
+            0,
+            1 << 16,
+            &raw mut data,
+            &raw mut size,
+        );
     }
     METRIC.set(metric);
     IS_FULL.set(size == "full".len());
@@ -96,13 +127,19 @@ extern "C" fn proxy_on_configure(_context: u32, _size: usize) -> u32 {
 extern "C" fn proxy_on_request_headers(_context: u32, _headers: usize, _end_of_stream: u32) -> u32 {
     let (mut number, mut data, mut size) = (0, null_mut(), 0);
     let (address, key) = ("source\0address", "x-api-key");
-    // SAFETY: the host reads the names, and writes numbers and pointers to what it got from `proxy_on_memory_allocate`.
+    // SAFETY: the host reads the names, and writes numbers and pointers to what it got from
+    // `proxy_on_memory_allocate`.
     unsafe {
         proxy_get_header_map_pairs(REQUEST_HEADERS, &raw mut data, &raw mut size);
         proxy_get_metric(METRIC.get(), &raw mut number);
         proxy_get_current_time_nanoseconds(&raw mut number);
         if IS_FULL.get() {
-            proxy_get_property(address.as_ptr(), address.len(), &raw mut data, &raw mut size);
+            proxy_get_property(
+                address.as_ptr(),
+                address.len(),
+                &raw mut data,
+                &raw mut size,
+            );
         }
         proxy_remove_header_map_value(REQUEST_HEADERS, key.as_ptr(), key.len());
     }
@@ -115,9 +152,17 @@ extern "C" fn proxy_on_request_headers(_context: u32, _headers: usize, _end_of_s
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_response_headers(_context: u32, _headers: usize, _end_of_stream: u32) -> u32 {
+extern "C" fn proxy_on_response_headers(
+    _context: u32,
+    _headers: usize,
+    _end_of_stream: u32,
+) -> u32 {
     if IS_FULL.get() {
-        for name in ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"] {
+        for name in [
+            "x-ratelimit-limit",
+            "x-ratelimit-remaining",
+            "x-ratelimit-reset",
+        ] {
             set_header(RESPONSE_HEADERS, name, b"1000000");
         }
     }

@@ -28,7 +28,11 @@ pub struct Finding {
 
 impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({}) on {}: {}", self.rule, self.impact, self.page, self.element)
+        write!(
+            f,
+            "{} ({}) on {}: {}",
+            self.rule, self.impact, self.page, self.element
+        )
     }
 }
 
@@ -54,25 +58,37 @@ impl Browser {
     /// When it is not there or does not run.
     pub async fn findings(&self) -> Result<Vec<Finding>> {
         if self.run("return typeof axe", vec![]).await? == "undefined" {
-            self.run(&std::fs::read_to_string(axe_script()?)?, vec![]).await?;
+            self.run(&std::fs::read_to_string(axe_script()?)?, vec![])
+                .await?;
         }
-        let script = "return axe.run(document, { resultTypes: ['violations'] }).then(r => r.violations)";
+        let script =
+            "return axe.run(document, { resultTypes: ['violations'] }).then(r => r.violations)";
         let violations: Vec<Violation> = serde_json::from_value(self.run(script, vec![]).await?)?;
         let page = self.path().await;
         let of = |Violation { id, impact, nodes }: Violation| {
             let impact = impact.unwrap_or_default();
             let page = page.clone();
-            nodes.into_iter().map(move |Node { html, target, summary }| Finding {
-                rule: id.clone(),
-                impact: impact.clone(),
-                page: page.clone(),
-                element: format!("{target} {html} {}", summary.unwrap_or_default().replace('\n', " ")),
-            })
+            nodes.into_iter().map(
+                move |Node {
+                          html,
+                          target,
+                          summary,
+                      }| Finding {
+                    rule: id.clone(),
+                    impact: impact.clone(),
+                    page: page.clone(),
+                    element: format!(
+                        "{target} {html} {}",
+                        summary.unwrap_or_default().replace('\n', " ")
+                    ),
+                },
+            )
         };
         Ok(violations.into_iter().flat_map(of).collect())
     }
 
-    /// What the browser itself has complained of since it was last asked, such as what a page's policy forbids.
+    /// What the browser itself has complained of since it was last asked, such as what a page's
+    /// policy forbids.
     ///
     /// # Errors
     /// When it does not answer.
@@ -101,7 +117,8 @@ impl Browser {
         Ok(weight.as_u64().unwrap_or_default())
     }
 
-    /// Follows the link that says this: how many milliseconds it takes from the click to the end of the page's `load`.
+    /// Follows the link that says this: how many milliseconds it takes from the click to the end of
+    /// the page's `load`.
     ///
     /// # Errors
     /// When the browser does not answer.

@@ -25,7 +25,14 @@ impl Browser {
     /// # Panics
     /// When the browser does not answer.
     pub async fn types(&self, text: &str) {
-        let typed = async || Ok(self.driver()?.active_element().await?.send_keys(text).await?);
+        let typed = async || {
+            Ok(self
+                .driver()?
+                .active_element()
+                .await?
+                .send_keys(text)
+                .await?)
+        };
         self.waits(typed).await;
     }
 
@@ -36,7 +43,10 @@ impl Browser {
     pub async fn tabs_to(&self, words: &str) {
         // What takes the place of a former page may still be on its way.
         self.waits(async || {
-            ensure!(self.is_there(words).await?, "nothing on the page is called {words:?}");
+            ensure!(
+                self.is_there(words).await?,
+                "nothing on the page is called {words:?}"
+            );
             Ok(())
         })
         .await;
@@ -54,7 +64,9 @@ impl Browser {
     /// # Panics
     /// When the browser does not answer.
     pub async fn has_focus(&self, words: &str) -> bool {
-        self.asks("found.includes(document.activeElement)", words).await.unwrap()
+        self.asks("found.includes(document.activeElement)", words)
+            .await
+            .unwrap()
     }
 
     async fn is_there(&self, words: &str) -> Result<bool> {

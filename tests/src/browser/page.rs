@@ -1,5 +1,6 @@
-//! What a person does on a page, and sees there. They find things by their words; what takes its time they wait for.
-//! Where it does not come to that there is a panic, which says what the page shows.
+//! What a person does on a page, and sees there. They find things by their words; what takes its
+//! time they wait for. Where it does not come to that there is a panic, which says what the page
+//! shows.
 
 use std::time::Duration;
 
@@ -25,15 +26,18 @@ impl Browser {
     /// # Panics
     /// When there is no such field.
     pub async fn fill(&self, label: &str, text: &str) {
-        self.waits(async || type_into(&self.field(label, None).await?, text).await).await;
+        self.waits(async || type_into(&self.field(label, None).await?, text).await)
+            .await;
     }
 
-    /// The same, where several fields have this label: of the part of the page with these words in it.
+    /// The same, where several fields have this label: of the part of the page with these words in
+    /// it.
     ///
     /// # Panics
     /// When there is no such field.
     pub async fn fill_in(&self, part: &str, label: &str, text: &str) {
-        self.waits(async || type_into(&self.field(label, Some(part)).await?, text).await).await;
+        self.waits(async || type_into(&self.field(label, Some(part)).await?, text).await)
+            .await;
     }
 
     /// What is in the field with this label.
@@ -41,7 +45,14 @@ impl Browser {
     /// # Panics
     /// When there is no such field.
     pub async fn value(&self, label: &str) -> String {
-        let value = async || Ok(self.field(label, None).await?.prop("value").await?.unwrap_or_default());
+        let value = async || {
+            Ok(self
+                .field(label, None)
+                .await?
+                .prop("value")
+                .await?
+                .unwrap_or_default())
+        };
         self.waits(value).await
     }
 
@@ -102,10 +113,12 @@ impl Browser {
     /// # Panics
     /// When there is none, or it cannot be pressed.
     pub async fn press(&self, text: &str) {
-        self.waits(async || press(&self.button(text, None).await?, text).await).await;
+        self.waits(async || press(&self.button(text, None).await?, text).await)
+            .await;
     }
 
-    /// Presses the button that says this, and waits until another page, or the same one anew, is there.
+    /// Presses the button that says this, and waits until another page, or the same one anew, is
+    /// there.
     ///
     /// # Panics
     /// When there is none, or it cannot be pressed, or leads nowhere.
@@ -113,12 +126,14 @@ impl Browser {
         self.leaves(async || self.press(text).await).await;
     }
 
-    /// Presses the button, or follows the link, that says this in the part of the page with these words in it.
+    /// Presses the button, or follows the link, that says this in the part of the page with these
+    /// words in it.
     ///
     /// # Panics
     /// When there is none, or it cannot be pressed.
     pub async fn press_in(&self, part: &str, text: &str) {
-        self.waits(async || press(&self.button(text, Some(part)).await?, text).await).await;
+        self.waits(async || press(&self.button(text, Some(part)).await?, text).await)
+            .await;
     }
 
     /// Opens everything on the page that can be unfolded.
@@ -126,7 +141,8 @@ impl Browser {
     /// # Panics
     /// When the browser does not answer.
     pub async fn unfold(&self) {
-        let script = "for (const folded of document.querySelectorAll('details')) folded.open = true";
+        let script =
+            "for (const folded of document.querySelectorAll('details')) folded.open = true";
         self.run(script, vec![]).await.unwrap();
     }
 
@@ -144,7 +160,10 @@ impl Browser {
     /// When it can.
     pub async fn withholds(&self, text: &str) {
         let withheld = async || {
-            ensure!(!self.button(text, None).await?.is_enabled().await?, "{text:?} can be pressed");
+            ensure!(
+                !self.button(text, None).await?.is_enabled().await?,
+                "{text:?} can be pressed"
+            );
             Ok(())
         };
         self.waits(withheld).await;
@@ -156,7 +175,10 @@ impl Browser {
     /// When it does not.
     pub async fn sees(&self, text: &str) {
         let seen = async || {
-            ensure!(self.text().await?.contains(text), "{text:?} is not on the page");
+            ensure!(
+                self.text().await?.contains(text),
+                "{text:?} is not on the page"
+            );
             Ok(())
         };
         self.waits(seen).await;
@@ -168,7 +190,10 @@ impl Browser {
     /// When it still does.
     pub async fn no_longer_sees(&self, text: &str) {
         let gone = async || {
-            ensure!(!self.text().await?.contains(text), "{text:?} is on the page");
+            ensure!(
+                !self.text().await?.contains(text),
+                "{text:?} is on the page"
+            );
             Ok(())
         };
         self.waits(gone).await;
@@ -179,7 +204,12 @@ impl Browser {
     /// # Errors
     /// When the browser does not answer.
     pub async fn text(&self) -> Result<String> {
-        let text = self.run(r#"return document.body.innerText.replace(/\s+/g, " ").trim()"#, vec![]).await?;
+        let text = self
+            .run(
+                r#"return document.body.innerText.replace(/\s+/g, " ").trim()"#,
+                vec![],
+            )
+            .await?;
         Ok(text.as_str().unwrap_or_default().to_owned())
     }
 
@@ -188,7 +218,8 @@ impl Browser {
     /// # Panics
     /// When the browser does not answer.
     pub async fn texts(&self, selector: &str) -> Vec<String> {
-        let script = r#"return [...document.querySelectorAll(arguments[0])].map(e => e.innerText.trim())"#;
+        let script =
+            r#"return [...document.querySelectorAll(arguments[0])].map(e => e.innerText.trim())"#;
         let texts = self.run(script, vec![json!(selector)]).await.unwrap();
         serde_json::from_value(texts).unwrap()
     }
@@ -199,7 +230,10 @@ impl Browser {
     /// When the browser does not answer.
     pub async fn cookie(&self, name: &str) -> Option<String> {
         let cookies = self.driver().unwrap().get_all_cookies().await.unwrap();
-        cookies.into_iter().find(|cookie| cookie.name == name).map(|cookie| cookie.value)
+        cookies
+            .into_iter()
+            .find(|cookie| cookie.name == name)
+            .map(|cookie| cookie.value)
     }
 
     /// Waits for a file that is saved under this name; what is in it.
@@ -228,7 +262,13 @@ impl Browser {
         match tried.await {
             Ok(found) => found,
             Err(error) => {
-                let text: String = self.text().await.unwrap_or_default().chars().take(SHOWN).collect();
+                let text: String = self
+                    .text()
+                    .await
+                    .unwrap_or_default()
+                    .chars()
+                    .take(SHOWN)
+                    .collect();
                 panic!("{error:#}. {} shows: {text}", self.path().await)
             }
         }
@@ -245,7 +285,11 @@ impl Browser {
     async fn only(&self, kind: &str, text: &str, part: Option<&str>) -> Result<WebElement> {
         let mut found = self.find(kind, text, part).await?;
         let place = part.map(|part| format!(" at {part:?}")).unwrap_or_default();
-        ensure!(found.len() == 1, "{} of kind {kind:?} are called {text:?}{place}", found.len());
+        ensure!(
+            found.len() == 1,
+            "{} of kind {kind:?} are called {text:?}{place}",
+            found.len()
+        );
         found.pop().context("none")
     }
 
@@ -256,7 +300,10 @@ impl Browser {
 }
 
 async fn type_into(field: &WebElement, text: &str) -> Result<()> {
-    let (tag, kind) = (field.tag_name().await?, field.prop("type").await?.unwrap_or_default());
+    let (tag, kind) = (
+        field.tag_name().await?,
+        field.prop("type").await?.unwrap_or_default(),
+    );
     if tag == "select" || kind.starts_with("date") {
         // Which keys these want depends on the system.
         let script = r#"
@@ -265,7 +312,10 @@ async fn type_into(field: &WebElement, text: &str) -> Result<()> {
             field.value = option ? option.value : text;
             for (const event of ["input", "change"]) field.dispatchEvent(new Event(event, { bubbles: true }));
             return field.value !== "" || text === """#;
-        let chosen = field.handle().execute(script, vec![field.to_json()?, json!(text)]).await?;
+        let chosen = field
+            .handle()
+            .execute(script, vec![field.to_json()?, json!(text)])
+            .await?;
         ensure!(chosen.json() == true, "the field does not take {text:?}");
         return Ok(());
     }
@@ -280,5 +330,10 @@ async fn press(button: &WebElement, text: &str) -> Result<()> {
 
 fn is_stale(error: &anyhow::Error) -> bool {
     let error = error.downcast_ref::<WebDriverError>();
-    error.is_some_and(|error| matches!(error.as_inner(), WebDriverErrorInner::StaleElementReference(_)))
+    error.is_some_and(|error| {
+        matches!(
+            error.as_inner(),
+            WebDriverErrorInner::StaleElementReference(_)
+        )
+    })
 }

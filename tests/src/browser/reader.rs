@@ -34,8 +34,10 @@ impl Browser {
     /// # Errors
     /// When the browser does not answer.
     pub async fn resize(&self, (width, height): Size) -> Result<()> {
-        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
-        self.devtools("Emulation.setDeviceMetricsOverride", metrics).await?;
+        let metrics =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics)
+            .await?;
         Ok(())
     }
 
@@ -49,7 +51,11 @@ impl Browser {
             // No colour is on its way to another one when it is looked at.
             { "name": "prefers-reduced-motion", "value": "reduce" },
         ]);
-        self.devtools("Emulation.setEmulatedMedia", json!({ "features": features })).await?;
+        self.devtools(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": features }),
+        )
+        .await?;
         Ok(())
     }
 
@@ -58,7 +64,8 @@ impl Browser {
     /// # Errors
     /// When the browser does not answer.
     pub async fn forget_cache(&self) -> Result<()> {
-        self.devtools("Network.clearBrowserCache", json!({})).await?;
+        self.devtools("Network.clearBrowserCache", json!({}))
+            .await?;
         Ok(())
     }
 
@@ -67,7 +74,11 @@ impl Browser {
     /// # Errors
     /// When the browser does not answer.
     pub async fn live_in(&self, zone: &str) -> Result<()> {
-        self.devtools("Emulation.setTimezoneOverride", json!({ "timezoneId": zone })).await?;
+        self.devtools(
+            "Emulation.setTimezoneOverride",
+            json!({ "timezoneId": zone }),
+        )
+        .await?;
         Ok(())
     }
 
@@ -76,7 +87,11 @@ impl Browser {
     /// # Errors
     /// When the browser does not answer.
     pub async fn without_script(&self) -> Result<()> {
-        self.devtools("Emulation.setScriptExecutionDisabled", json!({ "value": true })).await?;
+        self.devtools(
+            "Emulation.setScriptExecutionDisabled",
+            json!({ "value": true }),
+        )
+        .await?;
         Ok(())
     }
 }

@@ -11,7 +11,11 @@ impl Browser {
     /// # Panics
     /// When the browser cannot.
     pub async fn open(&self, path: &str) {
-        self.driver().unwrap().goto(format!("{}{path}", self.site)).await.unwrap();
+        self.driver()
+            .unwrap()
+            .goto(format!("{}{path}", self.site))
+            .await
+            .unwrap();
     }
 
     /// Loads the page again.
@@ -28,7 +32,10 @@ impl Browser {
     /// When the browser does not answer.
     pub async fn path(&self) -> String {
         let url = self.driver().unwrap().current_url().await.unwrap();
-        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let query = url
+            .query()
+            .map(|query| format!("?{query}"))
+            .unwrap_or_default();
         format!("{}{query}", url.path())
     }
 
@@ -50,7 +57,8 @@ impl Browser {
     /// # Panics
     /// When it does not come.
     pub async fn goes_back(&self) {
-        self.leaves(async || drop(self.run("history.back()", vec![]).await.unwrap())).await;
+        self.leaves(async || drop(self.run("history.back()", vec![]).await.unwrap()))
+            .await;
     }
 
     /// Does what leads away from this document, and waits until another is there.
@@ -58,8 +66,12 @@ impl Browser {
         self.run("window.isLeft = true", vec![]).await.unwrap();
         how().await;
         let left = async || {
-            let is_another = "return window.isLeft === undefined && document.readyState === 'complete'";
-            ensure!(self.run(is_another, vec![]).await? == json!(true), "the page is still the same");
+            let is_another =
+                "return window.isLeft === undefined && document.readyState === 'complete'";
+            ensure!(
+                self.run(is_another, vec![]).await? == json!(true),
+                "the page is still the same"
+            );
             Ok(())
         };
         self.waits(left).await;
@@ -71,7 +83,11 @@ impl Browser {
     /// When the browser does not answer.
     pub async fn status(&self) -> u64 {
         let script = "return performance.getEntriesByType('navigation')[0].responseStatus";
-        self.run(script, vec![]).await.unwrap().as_u64().unwrap_or_default()
+        self.run(script, vec![])
+            .await
+            .unwrap()
+            .as_u64()
+            .unwrap_or_default()
     }
 
     /// Waits until so many requests that the page has sent to this path by itself are answered.
@@ -84,7 +100,10 @@ impl Browser {
             return performance.getEntriesByType("resource").filter(of).length"#;
         let heard = async || {
             let answers = self.run(script, vec![json!(path)]).await?;
-            ensure!(answers.as_u64() >= Some(times), "{answers} answers came from {path}");
+            ensure!(
+                answers.as_u64() >= Some(times),
+                "{answers} answers came from {path}"
+            );
             Ok(())
         };
         self.waits(heard).await;

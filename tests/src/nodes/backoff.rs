@@ -19,11 +19,14 @@ pub(super) struct Backoff {
 
 impl Backoff {
     pub(super) fn new(seed: u64) -> Self {
-        Self { failures: 0, chance: Chance(seed) }
+        Self {
+            failures: 0,
+            chance: Chance(seed),
+        }
     }
 
-    /// How long to wait after a stream that has `lived` so long. It doubles up to a bound, and the upper half of it is
-    /// left to chance.
+    /// How long to wait after a stream that has `lived` so long. It doubles up to a bound, and the
+    /// upper half of it is left to chance.
     pub(super) fn after(&mut self, lived: Duration) -> Duration {
         if lived > PROBATION {
             self.failures = 0;

@@ -38,7 +38,12 @@ impl Fleet {
             numbers: OnceLock::new(),
             broken: Mutex::default(),
         });
-        Self { shared, nodes: Vec::new(), chance: Chance(1), tasks: JoinSet::new() }
+        Self {
+            shared,
+            nodes: Vec::new(),
+            chance: Chance(1),
+            tasks: JoinSet::new(),
+        }
     }
 
     /// How many there are.
@@ -58,7 +63,8 @@ impl Fleet {
         self.add(count, &Position::default());
     }
 
-    /// Adds so many nodes that were connected before: they serve from what the first node has, and go on from there.
+    /// Adds so many nodes that were connected before: they serve from what the first node has, and
+    /// go on from there.
     pub fn resume(&mut self, count: usize) {
         let position = self.nodes.first().map(|node| lock(&node.position).clone());
         self.add(count, &position.unwrap_or_default());
@@ -76,7 +82,12 @@ impl Fleet {
                 withholds: watch::Sender::new(false),
             });
             let (number, instance) = (self.nodes.len(), self.chance.number());
-            self.tasks.spawn(node::run(number, instance, self.shared.clone(), view.clone()));
+            self.tasks.spawn(node::run(
+                number,
+                instance,
+                self.shared.clone(),
+                view.clone(),
+            ));
             self.nodes.push(view);
         }
     }
@@ -97,7 +108,11 @@ impl Fleet {
             }
         };
         let Ok(all) = time::timeout(within, all).await else {
-            bail!("{} of {} nodes are not at revision {revision} after {within:?}", self.behind(revision), self.len());
+            bail!(
+                "{} of {} nodes are not at revision {revision} after {within:?}",
+                self.behind(revision),
+                self.len()
+            );
         };
         all
     }
@@ -112,8 +127,10 @@ impl Fleet {
     }
 
     fn behind(&self, revision: u64) -> usize {
-        let current =
-            |node: &View| node.connected.load(Ordering::Acquire) && node.revision.load(Ordering::Acquire) >= revision;
+        let current = |node: &View| {
+            node.connected.load(Ordering::Acquire)
+                && node.revision.load(Ordering::Acquire) >= revision
+        };
         self.nodes.iter().filter(|node| !current(node)).count()
     }
 
@@ -141,14 +158,20 @@ impl Fleet {
     /// Streams that were opened so far.
     #[must_use]
     pub fn streams(&self) -> u64 {
-        self.nodes.iter().map(|node| node.streams.load(Ordering::Relaxed)).sum()
+        self.nodes
+            .iter()
+            .map(|node| node.streams.load(Ordering::Relaxed))
+            .sum()
     }
 
     /// Bytes that each node has received, and sent, over TCP.
     #[must_use]
     pub fn traffic(&self) -> Vec<(u64, u64)> {
         let load = |bytes: &AtomicU64| bytes.load(Ordering::Relaxed);
-        self.nodes.iter().map(|node| (load(&node.traffic.received), load(&node.traffic.sent))).collect()
+        self.nodes
+            .iter()
+            .map(|node| (load(&node.traffic.received), load(&node.traffic.sent)))
+            .collect()
     }
 }
 

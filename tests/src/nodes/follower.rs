@@ -1,4 +1,5 @@
-//! What a node makes of the messages that it is sent. Sans-IO: messages go in, acknowledgements come out.
+//! What a node makes of the messages that it is sent. Sans-IO: messages go in, acknowledgements
+//! come out.
 
 use std::hash::{DefaultHasher, Hasher as _};
 
@@ -68,11 +69,22 @@ impl Follower {
     /// Of a node that serves from `position`, which has revision 0 if it has no snapshot.
     pub(super) fn new(position: Position) -> Self {
         let (totals, numbers) = (Totals::default(), Vec::new());
-        Self { state: State::Greeted, position, epoch: Vec::new(), sequence: 0, totals, numbers }
+        Self {
+            state: State::Greeted,
+            position,
+            epoch: Vec::new(),
+            sequence: 0,
+            totals,
+            numbers,
+        }
     }
 
     pub(super) fn hello(&self, node_id: String, instance: u64) -> Hello {
-        let Position { epoch, revision, tag } = self.position.clone();
+        let Position {
+            epoch,
+            revision,
+            tag,
+        } = self.position.clone();
         let secret = |kind: u8| [[kind; 8], instance.to_le_bytes()].concat();
         Hello {
             node_id,
@@ -110,21 +122,37 @@ impl Follower {
     /// Fails at whatever the filter gives a stream up for.
     pub(super) fn receive(&mut self, message: ToNode) -> Result<Outcome> {
         match message.message {
-            Some(to_node::Message::Welcome(welcome)) => self.welcome(welcome).map(|()| Outcome::Welcomed),
+            Some(to_node::Message::Welcome(welcome)) => {
+                self.welcome(welcome).map(|()| Outcome::Welcomed)
+            }
             Some(to_node::Message::Batch(batch)) => self.apply(&batch).map(Outcome::Taken),
-            Some(to_node::Message::UsageAck(UsageAck { sequence })) => Ok(Outcome::Stored(sequence)),
+            Some(to_node::Message::UsageAck(UsageAck { sequence })) => {
+                Ok(Outcome::Stored(sequence))
+            }
             Some(to_node::Message::Elsewhere(_)) => {
-                ensure!(self.state != State::Greeted, "counts came before the welcome");
+                ensure!(
+                    self.state != State::Greeted,
+                    "counts came before the welcome"
+                );
                 Ok(Outcome::Nothing)
             }
-            Some(to_node::Message::Heartbeat(_) | to_node::Message::Waiting(_)) | None => Ok(Outcome::Nothing),
+            Some(to_node::Message::Heartbeat(_) | to_node::Message::Waiting(_)) | None => {
+                Ok(Outcome::Nothing)
+            }
         }
     }
 
     fn welcome(&mut self, welcome: Welcome) -> Result<()> {
         ensure!(self.state == State::Greeted, "a second welcome came");
-        ensure!(welcome.format == FORMAT, "records are in format {}, not {FORMAT}", welcome.format);
-        ensure!(welcome.epoch.len() == 16, "an epoch came that is not 16 bytes");
+        ensure!(
+            welcome.format == FORMAT,
+            "records are in format {}, not {FORMAT}",
+            welcome.format
+        );
+        ensure!(
+            welcome.epoch.len() == 16,
+            "an epoch came that is not 16 bytes"
+        );
         if welcome.resume {
             let known = self.position.revision > 0 && self.position.epoch == welcome.epoch;
             ensure!(known, "changes to a snapshot came that is not here");
@@ -137,23 +165,50 @@ impl Follower {
     }
 
     fn apply(&mut self, batch: &Batch) -> Result<Ack> {
-        ensure!(self.state != State::Greeted, "a batch came before the welcome");
-        ensure!(batch.sequence == self.sequence + 1, "batch {} came after {}", batch.sequence, self.sequence);
-        self.take(batch).with_context(|| format!("batch {}", batch.sequence))?;
+        ensure!(
+            self.state != State::Greeted,
+            "a batch came before the welcome"
+        );
+        ensure!(
+            batch.sequence == self.sequence + 1,
+            "batch {} came after {}",
+            batch.sequence,
+            self.sequence
+        );
+        self.take(batch)
+            .with_context(|| format!("batch {}", batch.sequence))?;
         self.sequence = batch.sequence;
         if batch.revision != 0 {
             if self.state == State::Loading {
-                ensure!(self.totals.routes, "a whole snapshot came without its route rules");
+                ensure!(
+                    self.totals.routes,
+                    "a whole snapshot came without its route rules"
+                );
                 self.state = State::Following;
             } else if batch.revision < self.position.revision {
-                bail!("revision {} came after {}", batch.revision, self.position.revision);
+                bail!(
+                    "revision {} came after {}",
+                    batch.revision,
+                    self.position.revision
+                );
             }
             let (epoch, tag) = (self.epoch.clone(), batch.tag.to_vec());
-            self.position = Position { epoch, revision: batch.revision, tag };
+            self.position = Position {
+                epoch,
+                revision: batch.revision,
+                tag,
+            };
         }
         // While a whole snapshot is being loaded, what is in force says nothing about it.
-        let revision = if self.state == State::Loading { 0 } else { self.position.revision };
-        Ok(Ack { sequence: self.sequence, revision })
+        let revision = if self.state == State::Loading {
+            0
+        } else {
+            self.position.revision
+        };
+        Ok(Ack {
+            sequence: self.sequence,
+            revision,
+        })
     }
 
     /// Reads every record with its checksum, as the filter does.
@@ -179,8 +234,17 @@ impl Follower {
             self.totals.keys += 1;
             self.totals.add(record);
         }
-        ensure!(batch.removed_keys.len().is_multiple_of(KeyDigest::LEN), "a digest is cut");
-        ensure!(batch.removed_policies.len().is_multiple_of(size_of::<u64>()), "a policy's id is cut");
+        ensure!(
+            batch.removed_keys.len().is_multiple_of(KeyDigest::LEN),
+            "a digest is cut"
+        );
+        ensure!(
+            batch
+                .removed_policies
+                .len()
+                .is_multiple_of(size_of::<u64>()),
+            "a policy's id is cut"
+        );
         Ok(())
     }
 }
@@ -201,24 +265,53 @@ mod tests {
     const EPOCH: [u8; 16] = [7; 16];
 
     fn welcome(resume: bool) -> ToNode {
-        let welcome = Welcome { epoch: EPOCH.to_vec(), format: FORMAT, resume, ..Welcome::default() };
-        ToNode { message: Some(to_node::Message::Welcome(welcome)) }
+        let welcome = Welcome {
+            epoch: EPOCH.to_vec(),
+            format: FORMAT,
+            resume,
+            ..Welcome::default()
+        };
+        ToNode {
+            message: Some(to_node::Message::Welcome(welcome)),
+        }
     }
 
     fn batch(sequence: u64, revision: u64) -> ToNode {
-        ToNode { message: Some(to_node::Message::Batch(Batch { sequence, revision, ..Batch::default() })) }
+        ToNode {
+            message: Some(to_node::Message::Batch(Batch {
+                sequence,
+                revision,
+                ..Batch::default()
+            })),
+        }
     }
 
     fn at(revision: u64) -> Follower {
-        Follower::new(Position { epoch: EPOCH.to_vec(), revision, tag: vec![1; 16] })
+        Follower::new(Position {
+            epoch: EPOCH.to_vec(),
+            revision,
+            tag: vec![1; 16],
+        })
     }
 
     #[test]
     fn one_that_resumes_acknowledges_what_it_had_until_a_batch_completes_more() {
         let mut follower = at(5);
         follower.receive(welcome(true)).unwrap();
-        assert_eq!(follower.receive(batch(1, 0)).unwrap(), Outcome::Taken(Ack { sequence: 1, revision: 5 }));
-        assert_eq!(follower.receive(batch(2, 6)).unwrap(), Outcome::Taken(Ack { sequence: 2, revision: 6 }));
+        assert_eq!(
+            follower.receive(batch(1, 0)).unwrap(),
+            Outcome::Taken(Ack {
+                sequence: 1,
+                revision: 5
+            })
+        );
+        assert_eq!(
+            follower.receive(batch(2, 6)).unwrap(),
+            Outcome::Taken(Ack {
+                sequence: 2,
+                revision: 6
+            })
+        );
         assert_eq!(follower.position().revision, 6);
     }
 
@@ -226,21 +319,39 @@ mod tests {
     fn one_that_loads_acknowledges_no_revision_until_all_is_there() {
         let mut follower = at(5);
         follower.receive(welcome(false)).unwrap();
-        assert_eq!(follower.receive(batch(1, 0)).unwrap(), Outcome::Taken(Ack { sequence: 1, revision: 0 }));
+        assert_eq!(
+            follower.receive(batch(1, 0)).unwrap(),
+            Outcome::Taken(Ack {
+                sequence: 1,
+                revision: 0
+            })
+        );
         let incomplete = follower.receive(batch(2, 6)).unwrap_err();
-        assert!(format!("{incomplete:#}").contains("without its route rules"), "{incomplete:#}");
+        assert!(
+            format!("{incomplete:#}").contains("without its route rules"),
+            "{incomplete:#}"
+        );
     }
 
     #[test]
     fn what_the_filter_gives_a_stream_up_for_is_an_error() {
-        assert!(at(5).receive(batch(1, 6)).is_err(), "a batch before the welcome");
+        assert!(
+            at(5).receive(batch(1, 6)).is_err(),
+            "a batch before the welcome"
+        );
         assert!(at(0).receive(welcome(true)).is_err(), "changes to nothing");
         let mut follower = at(5);
         follower.receive(welcome(true)).unwrap();
         assert!(follower.receive(batch(2, 6)).is_err(), "out of sequence");
         assert!(follower.receive(welcome(true)).is_err(), "a second welcome");
-        let damaged = Batch { sequence: 1, keys: vec![9; 40].into(), ..Batch::default() };
-        let damaged = ToNode { message: Some(to_node::Message::Batch(damaged)) };
+        let damaged = Batch {
+            sequence: 1,
+            keys: vec![9; 40].into(),
+            ..Batch::default()
+        };
+        let damaged = ToNode {
+            message: Some(to_node::Message::Batch(damaged)),
+        };
         assert!(follower.receive(damaged).is_err(), "a record that is cut");
     }
 }

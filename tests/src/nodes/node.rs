@@ -67,12 +67,22 @@ pub(super) async fn run(number: NodeId, instance: u64, shared: Arc<Shared>, view
     let mut reporter = Reporter::default();
     loop {
         let began = Instant::now();
-        let mut node = Node { number, instance, shared: &shared, view: &view, reporter: &mut reporter };
+        let mut node = Node {
+            number,
+            instance,
+            shared: &shared,
+            view: &view,
+            reporter: &mut reporter,
+        };
         let ended = node.stream().await;
         view.connected.store(false, Ordering::Release);
         if let Err(Broken(error)) = ended {
             let told = format!("node {number}: {error:#}");
-            shared.broken.lock().unwrap_or_else(PoisonError::into_inner).push(told);
+            shared
+                .broken
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(told);
             shared.published.notify_waiters();
         }
         time::sleep(backoff.after(began.elapsed())).await;
@@ -93,12 +103,22 @@ struct Node<'a> {
 impl Node<'_> {
     /// Serves one stream to its end. Whatever the network does is an end like any other.
     async fn stream(&mut self) -> Result<(), Broken> {
-        let position = self.view.position.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let position = self
+            .view
+            .position
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let mut follower = Follower::new(position);
-        let Ok(Ok((outbox, mut inbox))) = time::timeout(CONNECT, self.open(&follower)).await else { return Ok(()) };
+        let Ok(Ok((outbox, mut inbox))) = time::timeout(CONNECT, self.open(&follower)).await else {
+            return Ok(());
+        };
         self.view.streams.fetch_add(1, Ordering::Relaxed);
         self.reporter.begin_anew();
-        let (mut withholds, mut reports) = (self.view.withholds.subscribe(), self.shared.reports.subscribe());
+        let (mut withholds, mut reports) = (
+            self.view.withholds.subscribe(),
+            self.shared.reports.subscribe(),
+        );
         let (mut owed, mut next_report) = (None, self.next_report(*reports.borrow_and_update()));
         loop {
             let deadline = next_report;
@@ -144,11 +164,19 @@ impl Node<'_> {
         let hello = follower.hello(format!("node-{}", self.number), self.instance);
         outbox.send(from_node::Message::Hello(hello)).await?;
         let mut request = Request::new(ReceiverStream::new(messages));
-        request.metadata_mut().insert("authorization", format!("Bearer {}", self.shared.token).parse()?);
+        request.metadata_mut().insert(
+            "authorization",
+            format!("Bearer {}", self.shared.token).parse()?,
+        );
         Ok((outbox, client.sync(request).await?.into_inner()))
     }
 
-    fn take(&mut self, follower: &mut Follower, message: ToNode, owed: &mut Option<Ack>) -> Result<()> {
+    fn take(
+        &mut self,
+        follower: &mut Follower,
+        message: ToNode,
+        owed: &mut Option<Ack>,
+    ) -> Result<()> {
         match follower.receive(message)? {
             Outcome::Nothing => {}
             Outcome::Welcomed => {
@@ -160,8 +188,16 @@ impl Node<'_> {
                 *owed = Some(ack);
                 let before = self.view.revision.swap(ack.revision, Ordering::Release);
                 if follower.is_following() && before != ack.revision {
-                    *self.view.position.lock().unwrap_or_else(PoisonError::into_inner) = follower.position().clone();
-                    *self.view.totals.lock().unwrap_or_else(PoisonError::into_inner) = follower.totals().clone();
+                    *self
+                        .view
+                        .position
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner) = follower.position().clone();
+                    *self
+                        .view
+                        .totals
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner) = follower.totals().clone();
                     if self.shared.numbers.get().is_none() && !follower.numbers().is_empty() {
                         // Another that was faster has as good ones.
                         let _ = self.shared.numbers.set(follower.numbers().to_vec());
@@ -181,14 +217,26 @@ impl Node<'_> {
     }
 
     /// Whether the stream has ended.
-    async fn report(&mut self, reports: Option<Reports>, follower: &Follower, outbox: &Outbox) -> bool {
-        let (Some(reports), Some(numbers), true) = (reports, self.shared.numbers.get(), follower.is_following()) else {
+    async fn report(
+        &mut self,
+        reports: Option<Reports>,
+        follower: &Follower,
+        outbox: &Outbox,
+    ) -> bool {
+        let (Some(reports), Some(numbers), true) =
+            (reports, self.shared.numbers.get(), follower.is_following())
+        else {
             return false;
         };
         // Neighbours share keys, so that there is something to tell of other nodes.
         let place = self.number / 2 * reports.keys;
-        let keys: Vec<_> =
-            numbers.iter().cycle().skip(place % numbers.len().max(1)).take(reports.keys).copied().collect();
+        let keys: Vec<_> = numbers
+            .iter()
+            .cycle()
+            .skip(place % numbers.len().max(1))
+            .take(reports.keys)
+            .copied()
+            .collect();
         match self.reporter.next(&keys) {
             Some(usage) => outbox.send(from_node::Message::Usage(usage)).await.is_err(),
             None => false,
@@ -200,7 +248,12 @@ struct Outbox(mpsc::Sender<FromNode>);
 
 impl Outbox {
     async fn send(&self, message: from_node::Message) -> Result<()> {
-        self.0.send(FromNode { message: Some(message) }).await.context("the stream has ended")
+        self.0
+            .send(FromNode {
+                message: Some(message),
+            })
+            .await
+            .context("the stream has ended")
     }
 }
 

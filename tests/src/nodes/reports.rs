@@ -32,9 +32,18 @@ impl Reporter {
         self.unacknowledged = true;
         self.sequence += 1;
         self.requests += 1;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let keys = keys.iter().map(|&key| usage(key, self.requests, now)).collect();
-        Some(Usage { sequence: self.sequence, keys })
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
+        let keys = keys
+            .iter()
+            .map(|&key| usage(key, self.requests, now))
+            .collect();
+        Some(Usage {
+            sequence: self.sequence,
+            keys,
+        })
     }
 
     /// A report is stored.
@@ -58,7 +67,15 @@ fn usage(key: u64, requests: u64, now: u64) -> KeyUsage {
         key,
         requests: vec![requests],
         // Months are not all of one length; three kinds make the same work.
-        windows: vec![window(Kind::Minute, 60), window(Kind::Hour, 3_600), window(Kind::Day, 86_400)],
-        last_uses: vec![LastUse { secret: 1, at: now.cast_signed(), ip: vec![192, 0, 2, 1] }],
+        windows: vec![
+            window(Kind::Minute, 60),
+            window(Kind::Hour, 3_600),
+            window(Kind::Day, 86_400),
+        ],
+        last_uses: vec![LastUse {
+            secret: 1,
+            at: now.cast_signed(),
+            ip: vec![192, 0, 2, 1],
+        }],
     }
 }

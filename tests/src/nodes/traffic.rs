@@ -19,7 +19,10 @@ pub(super) struct Traffic {
 }
 
 /// Connects, as hyper wants it.
-pub(super) async fn connect(address: SocketAddr, traffic: Arc<Traffic>) -> io::Result<TokioIo<Counted>> {
+pub(super) async fn connect(
+    address: SocketAddr,
+    traffic: Arc<Traffic>,
+) -> io::Result<TokioIo<Counted>> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     Ok(TokioIo::new(Counted { stream, traffic }))
@@ -36,7 +39,11 @@ fn count(to: &AtomicU64, bytes: usize) {
 }
 
 impl AsyncRead for Counted {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         count(&self.traffic.received, buf.filled().len() - before);
@@ -45,7 +52,11 @@ impl AsyncRead for Counted {
 }
 
 impl AsyncWrite for Counted {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let wrote = Pin::new(&mut self.stream).poll_write(cx, buf);
         if let Poll::Ready(Ok(bytes)) = wrote {
             count(&self.traffic.sent, bytes);

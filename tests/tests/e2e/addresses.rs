@@ -1,6 +1,8 @@
-//! From where a key may be used: the rules of its IP lists, each with addresses on both sides of it.
+//! From where a key may be used: the rules of its IP lists, each with addresses on both sides of
+//! it.
 //!
-//! Envoy trusts one proxy in front here, so a request comes from the last address of `x-forwarded-for`.
+//! Envoy trusts one proxy in front here, so a request comes from the last address of
+//! `x-forwarded-for`.
 
 use latchkey_tests::{Answer, Gateway};
 use serde_json::{Value, json};
@@ -14,17 +16,27 @@ struct Rule {
 }
 
 async fn gateway() -> Gateway {
-    Gateway::builder().envoy(|envoy| envoy.trusted_proxies = 1).start().await
+    Gateway::builder()
+        .envoy(|envoy| envoy.trusted_proxies = 1)
+        .start()
+        .await
 }
 
 async fn ask(gateway: &Gateway, key: &str, forwarded_for: &str) -> Answer {
-    gateway.ask_with("/", &[("x-api-key", key), ("x-forwarded-for", forwarded_for)]).await
+    gateway
+        .ask_with(
+            "/",
+            &[("x-api-key", key), ("x-forwarded-for", forwarded_for)],
+        )
+        .await
 }
 
 #[tokio::test]
 async fn each_rule_of_the_ip_lists_holds_at_envoy() {
     let gateway = gateway().await;
-    let thousands: Vec<String> = (0..3_000).map(|n| format!("10.{}.{}.0/25", n / 250, n % 250)).collect();
+    let thousands: Vec<String> = (0..3_000)
+        .map(|n| format!("10.{}.{}.0/25", n / 250, n % 250))
+        .collect();
     let rules = [
         Rule {
             name: "no lists admit every address",
@@ -37,7 +49,12 @@ async fn each_rule_of_the_ip_lists_holds_at_envoy() {
             name: "an allow list admits its single addresses and ranges alone",
             allowed: json!(["192.0.2.1", "198.51.100.0/24", "2001:db8::/32"]),
             denied: json!([]),
-            admits: &["192.0.2.1", "198.51.100.0", "198.51.100.255", "2001:db8:ffff::1"],
+            admits: &[
+                "192.0.2.1",
+                "198.51.100.0",
+                "198.51.100.255",
+                "2001:db8:ffff::1",
+            ],
             refuses: &["192.0.2.2", "198.51.99.255", "198.51.101.0", "2001:db9::1"],
         },
         Rule {
@@ -76,7 +93,14 @@ async fn each_rule_of_the_ip_lists_holds_at_envoy() {
             refuses: &["10.0.0.128", "10.12.0.1", "10.5.250.1"],
         },
     ];
-    for Rule { name, allowed, denied, admits, refuses } in rules {
+    for Rule {
+        name,
+        allowed,
+        denied,
+        admits,
+        refuses,
+    } in rules
+    {
         let key = json!({ "name": name, "allowed_ips": allowed, "denied_ips": denied });
         let key = gateway.control_plane.create_key(key).await.unwrap().api_key;
         for address in admits {
@@ -85,7 +109,11 @@ async fn each_rule_of_the_ip_lists_holds_at_envoy() {
         }
         for address in refuses {
             let answer = ask(&gateway, &key, address).await;
-            assert_eq!((answer.status, answer.code()), (403, "ip_denied"), "{name}: {address}");
+            assert_eq!(
+                (answer.status, answer.code()),
+                (403, "ip_denied"),
+                "{name}: {address}"
+            );
             assert!(!answer.headers.contains_key("www-authenticate"));
         }
     }
@@ -97,8 +125,14 @@ async fn what_a_client_writes_before_the_trusted_proxy_does_not_count() {
     let key = json!({ "name": "CI", "allowed_ips": ["192.0.2.1"] });
     let key = gateway.control_plane.create_key(key).await.unwrap().api_key;
     assert_eq!(ask(&gateway, &key, "192.0.2.1").await.status, 200);
-    assert_eq!(ask(&gateway, &key, "198.51.100.1, 192.0.2.1").await.status, 200);
-    assert_eq!(ask(&gateway, &key, "192.0.2.1, 198.51.100.1").await.code(), "ip_denied");
+    assert_eq!(
+        ask(&gateway, &key, "198.51.100.1, 192.0.2.1").await.status,
+        200
+    );
+    assert_eq!(
+        ask(&gateway, &key, "192.0.2.1, 198.51.100.1").await.code(),
+        "ip_denied"
+    );
 }
 
 #[tokio::test]
@@ -110,10 +144,14 @@ async fn without_a_trusted_proxy_the_address_is_the_connections() {
         keys.push(gateway.control_plane.create_key(key).await.unwrap().api_key);
     }
     assert_eq!(ask(&gateway, &keys[0], "192.0.2.1").await.status, 200);
-    assert_eq!(ask(&gateway, &keys[1], "192.0.2.1").await.code(), "ip_denied");
+    assert_eq!(
+        ask(&gateway, &keys[1], "192.0.2.1").await.code(),
+        "ip_denied"
+    );
 }
 
-/// Entries that Envoy does not read, so that it goes by the proxy's address, which here is the test's own.
+/// Entries that Envoy does not read, so that it goes by the proxy's address, which here is the
+/// test's own.
 const NO_ADDRESS: [&str; 9] = [
     "203.0.113.9:4711",
     "[2001:db8::1]:443",
@@ -126,14 +164,27 @@ const NO_ADDRESS: [&str; 9] = [
     "",
 ];
 
-/// With `client_address`, on keys with a deny list, an allow list of the proxy, one of the client, and without lists.
+/// With `client_address`, on keys with a deny list, an allow list of the proxy, one of the client,
+/// and without lists.
 async fn lists(gateway: &Gateway) -> [String; 4] {
     let mut keys = Vec::new();
     for (name, allowed, denied) in [
-        ("deny", json!([]), json!(["203.0.113.0/24", "2001:db8::/32"])),
+        (
+            "deny",
+            json!([]),
+            json!(["203.0.113.0/24", "2001:db8::/32"]),
+        ),
         ("allow the proxy", json!(["127.0.0.0/8"]), json!([])),
-        ("allow the client", json!(["203.0.113.0/24", "2001:db8::/32"]), json!([])),
-        ("a disabled entry", json!([{ "cidr": "192.0.2.1", "enabled": false }]), json!([])),
+        (
+            "allow the client",
+            json!(["203.0.113.0/24", "2001:db8::/32"]),
+            json!([]),
+        ),
+        (
+            "a disabled entry",
+            json!([{ "cidr": "192.0.2.1", "enabled": false }]),
+            json!([]),
+        ),
     ] {
         let key = json!({ "name": name, "allowed_ips": allowed, "denied_ips": denied });
         keys.push(gateway.control_plane.create_key(key).await.unwrap().api_key);
@@ -144,7 +195,9 @@ async fn lists(gateway: &Gateway) -> [String; 4] {
 async fn codes(gateway: &Gateway, keys: &[String; 4], forwarded_for: &[&str]) -> [String; 4] {
     let mut codes = Vec::new();
     for key in keys {
-        let headers = forwarded_for.iter().map(|value| ("x-forwarded-for", *value));
+        let headers = forwarded_for
+            .iter()
+            .map(|value| ("x-forwarded-for", *value));
         let headers: Vec<_> = headers.chain([("x-api-key", key.as_str())]).collect();
         codes.push(gateway.ask_with("/", &headers).await.code().to_owned());
     }
@@ -167,11 +220,23 @@ async fn an_entry_that_envoy_does_not_read_is_refused_by_every_list() {
             let value = format!("{entry}{inner}");
             // To Envoy an empty element at the end is none, so that the one before it counts.
             let before = format!("198.51.100.1, {value}");
-            assert_eq!(codes(&gateway, &keys, &[&value]).await, refused, "{hops} {value}");
-            assert_eq!(codes(&gateway, &keys, &[&before]).await, refused, "{hops} {before}");
+            assert_eq!(
+                codes(&gateway, &keys, &[&value]).await,
+                refused,
+                "{hops} {value}"
+            );
+            assert_eq!(
+                codes(&gateway, &keys, &[&before]).await,
+                refused,
+                "{hops} {before}"
+            );
             if !value.is_empty() {
                 // Envoy passes over a header without a value.
-                assert_eq!(codes(&gateway, &keys, &["198.51.100.1", &value]).await, refused, "{hops} {value}");
+                assert_eq!(
+                    codes(&gateway, &keys, &["198.51.100.1", &value]).await,
+                    refused,
+                    "{hops} {value}"
+                );
             }
         }
         assert_eq!(codes(&gateway, &keys, &[]).await, refused, "{hops}");
@@ -183,10 +248,23 @@ async fn an_entry_that_envoy_does_not_read_is_refused_by_every_list() {
             ("127.0.0.1", ["", "", "ip_denied", ""]),
         ] {
             let value = format!("{entry}{inner}");
-            assert_eq!(codes(&gateway, &keys, &[&value]).await, expected, "{hops} {value}");
-            // What stands before the trusted entry does not count, in the same header or in one before.
-            assert_eq!(codes(&gateway, &keys, &[&format!("unknown, {value}")]).await, expected, "{hops} {value}");
-            assert_eq!(codes(&gateway, &keys, &["203.0.113.9:1", &value]).await, expected, "{hops} {value}");
+            assert_eq!(
+                codes(&gateway, &keys, &[&value]).await,
+                expected,
+                "{hops} {value}"
+            );
+            // What stands before the trusted entry does not count, in the same header or in one
+            // before.
+            assert_eq!(
+                codes(&gateway, &keys, &[&format!("unknown, {value}")]).await,
+                expected,
+                "{hops} {value}"
+            );
+            assert_eq!(
+                codes(&gateway, &keys, &["203.0.113.9:1", &value]).await,
+                expected,
+                "{hops} {value}"
+            );
         }
     }
 }
@@ -203,9 +281,18 @@ async fn without_remote_address_the_last_entry_counts_as_well() {
         let refused = ["ip_denied", "ip_denied", "ip_denied", ""];
         assert_eq!(codes(&gateway, &keys, &[entry]).await, refused, "{entry}");
     }
-    assert_eq!(codes(&gateway, &keys, &["203.0.113.9"]).await, ["ip_denied", "ip_denied", "", ""]);
-    assert_eq!(codes(&gateway, &keys, &["1.1.1.1", "2001:db8::1"]).await, ["ip_denied", "ip_denied", "", ""]);
-    assert_eq!(codes(&gateway, &keys, &["198.51.100.1"]).await, ["", "ip_denied", "ip_denied", ""]);
+    assert_eq!(
+        codes(&gateway, &keys, &["203.0.113.9"]).await,
+        ["ip_denied", "ip_denied", "", ""]
+    );
+    assert_eq!(
+        codes(&gateway, &keys, &["1.1.1.1", "2001:db8::1"]).await,
+        ["ip_denied", "ip_denied", "", ""]
+    );
+    assert_eq!(
+        codes(&gateway, &keys, &["198.51.100.1"]).await,
+        ["", "ip_denied", "ip_denied", ""]
+    );
 }
 
 /// What README says of a gateway without `client_address`.
@@ -213,5 +300,8 @@ async fn without_remote_address_the_last_entry_counts_as_well() {
 async fn without_client_address_the_proxys_own_address_counts() {
     let gateway = gateway().await;
     let keys = lists(&gateway).await;
-    assert_eq!(codes(&gateway, &keys, &["203.0.113.9:4711"]).await, ["", "", "ip_denied", ""]);
+    assert_eq!(
+        codes(&gateway, &keys, &["203.0.113.9:4711"]).await,
+        ["", "", "ip_denied", ""]
+    );
 }

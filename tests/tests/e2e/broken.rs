@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use latchkey_tests::{Answer, FailurePolicy, Gateway, GatewayBuilder, eventually, faulty_filter, http_client};
+use latchkey_tests::{
+    Answer, FailurePolicy, Gateway, GatewayBuilder, eventually, faulty_filter, http_client,
+};
 use serde_json::json;
 
 const POLICIES: [FailurePolicy; 2] = [FailurePolicy::FailClosed, FailurePolicy::FailReload];
@@ -24,7 +26,8 @@ fn faulty(policy: FailurePolicy, fault: serde_json::Value) -> GatewayBuilder {
         .without_waiting()
 }
 
-/// Each request on a connection of its own, without a valid key. None may get 200, whichever worker it meets.
+/// Each request on a connection of its own, without a valid key. None may get 200, whichever worker
+/// it meets.
 async fn assert_admits_nothing(gateway: &Gateway, when: &str) {
     let unknown = crate::unknown_key();
     for connection in 0..CONNECTIONS {
@@ -36,7 +39,12 @@ async fn assert_admits_nothing(gateway: &Gateway, when: &str) {
         // A connection that Envoy closes admits nothing either.
         if let Ok(response) = request.send().await {
             let answer = Answer::read(response).await.unwrap();
-            assert!(matches!(answer.status, 401 | 403 | 503), "{when}: {} {}", answer.status, answer.body);
+            assert!(
+                matches!(answer.status, 401 | 403 | 503),
+                "{when}: {} {}",
+                answer.status,
+                answer.body
+            );
         }
     }
     assert_eq!(gateway.upstream.requests(), 0, "{when}");
@@ -76,12 +84,21 @@ async fn a_filter_that_traps_while_it_is_configured_on_any_thread_admits_nothing
 async fn a_filter_that_traps_on_a_request_admits_nothing() {
     for policy in POLICIES {
         let when = format!("{policy:?}");
-        let gateway = faulty(policy, json!({ "request_header": "x-trap" })).start().await;
+        let gateway = faulty(policy, json!({ "request_header": "x-trap" }))
+            .start()
+            .await;
         gateway.ready().await.unwrap();
-        let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap();
+        let key = gateway
+            .control_plane
+            .create_key(json!({ "name": "CI" }))
+            .await
+            .unwrap();
         for _ in 0..CONNECTIONS {
             let client = http_client();
-            let request = client.get(gateway.envoy.url("/")).header("x-trap", "1").header("x-api-key", &key.api_key);
+            let request = client
+                .get(gateway.envoy.url("/"))
+                .header("x-trap", "1")
+                .header("x-api-key", &key.api_key);
             if let Ok(response) = request.send().await {
                 assert_ne!(response.status(), 200, "{when}: the request that traps");
             }
@@ -96,9 +113,17 @@ async fn crashed(policy: FailurePolicy) -> (Gateway, String) {
     let gateway = faulty(policy, json!({ "request_header": "x-trap" }));
     let gateway = gateway.envoy(|envoy| envoy.concurrency = 1).start().await;
     gateway.ready().await.unwrap();
-    let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap().api_key;
+    let key = gateway
+        .control_plane
+        .create_key(json!({ "name": "CI" }))
+        .await
+        .unwrap()
+        .api_key;
     assert_eq!(gateway.ask("/", Some(&key)).await.status, 200);
-    let request = http_client().get(gateway.envoy.url("/")).header("x-trap", "1").header("x-api-key", &key);
+    let request = http_client()
+        .get(gateway.envoy.url("/"))
+        .header("x-trap", "1")
+        .header("x-api-key", &key);
     if let Ok(response) = request.send().await {
         assert_ne!(response.status(), 200, "the request that traps");
     }
@@ -107,8 +132,13 @@ async fn crashed(policy: FailurePolicy) -> (Gateway, String) {
 
 /// The status of a request on a connection of its own; 0 if the connection was closed.
 async fn status(gateway: &Gateway, key: &str) -> u16 {
-    let request = http_client().get(gateway.envoy.url("/")).header("x-api-key", key);
-    request.send().await.map_or(0, |response| response.status().as_u16())
+    let request = http_client()
+        .get(gateway.envoy.url("/"))
+        .header("x-api-key", key);
+    request
+        .send()
+        .await
+        .map_or(0, |response| response.status().as_u16())
 }
 
 #[tokio::test]
@@ -122,7 +152,11 @@ async fn crashed_worker_admits_again_once_envoy_has_reloaded_it() {
     });
     reloaded.await.unwrap();
     println!("it admitted again after {} ms", began.elapsed().as_millis());
-    assert_eq!(status(&gateway, &crate::unknown_key()).await, 401, "by its verdict");
+    assert_eq!(
+        status(&gateway, &crate::unknown_key()).await,
+        401,
+        "by its verdict"
+    );
 }
 
 #[tokio::test]
@@ -150,7 +184,10 @@ async fn a_broken_configuration_stops_the_listener_and_says_what_is_wrong_with_i
             .without_waiting()
             .try_start()
             .await;
-        let error = format!("{:#}", started.err().unwrap_or_else(|| panic!("{raw} was taken")));
+        let error = format!(
+            "{:#}",
+            started.err().unwrap_or_else(|| panic!("{raw} was taken"))
+        );
         assert!(error.contains(told), "{raw}: {error}");
     }
 }

@@ -19,8 +19,15 @@ async fn complete_changes_bind_every_envoy_while_parts_fail() {
     let mut command = Command::new(chaos_binary().unwrap());
     command.args(["--duration", SECONDS]);
     let mut trial = Process::spawn("chaos", &mut command, &log, Some(&output)).unwrap();
-    let ended = eventually(LIMIT, async || trial.exited().ok_or_else(|| anyhow!("it runs"))).await;
+    let ended = eventually(LIMIT, async || {
+        trial.exited().ok_or_else(|| anyhow!("it runs"))
+    })
+    .await;
     let report = std::fs::read_to_string(&output).unwrap();
     println!("{report}");
-    assert!(ended.as_ref().is_ok_and(ExitStatus::success), "{ended:?}\n{report}\n{}", trial.log());
+    assert!(
+        ended.as_ref().is_ok_and(ExitStatus::success),
+        "{ended:?}\n{report}\n{}",
+        trial.log()
+    );
 }

@@ -8,7 +8,13 @@ use latchkey_tests::eventually;
 
 /// Unix time in seconds.
 pub(crate) fn now() -> i64 {
-    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap()
+    i64::try_from(
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_secs(),
+    )
+    .unwrap()
 }
 
 /// When the window that it is now is over, in Unix seconds.
@@ -16,11 +22,16 @@ pub(crate) fn end(window: Window) -> i64 {
     window.end(window.number(now()))
 }
 
-/// Waits until at least so many seconds are left of the window, so that it does not turn in the midst of a test.
+/// Waits until at least so many seconds are left of the window, so that it does not turn in the
+/// midst of a test.
 pub(crate) async fn time_in(window: Window, seconds: u32) {
     let enough = eventually(Duration::from_secs(u64::from(seconds) + 2), async || {
         let left = end(window) - now();
-        ensure!(left >= i64::from(seconds), "{left} s are left of this {}", window.as_str());
+        ensure!(
+            left >= i64::from(seconds),
+            "{left} s are left of this {}",
+            window.as_str()
+        );
         Ok(())
     });
     enough.await.unwrap();

@@ -7,9 +7,15 @@ use latchkey_tests::{CreatedKey, Gateway, eventually};
 use serde_json::{Value, json};
 
 async fn gateway(configuration: Value) -> (Gateway, CreatedKey) {
-    let gateway = Gateway::builder().envoy(move |envoy| envoy.configuration = configuration).start().await;
-    let key =
-        gateway.control_plane.create_key(json!({ "name": "CI", "limits": { "minute": u32::MAX } })).await.unwrap();
+    let gateway = Gateway::builder()
+        .envoy(move |envoy| envoy.configuration = configuration)
+        .start()
+        .await;
+    let key = gateway
+        .control_plane
+        .create_key(json!({ "name": "CI", "limits": { "minute": u32::MAX } }))
+        .await
+        .unwrap();
     (gateway, key)
 }
 
@@ -20,37 +26,112 @@ async fn keys_are_found_in_the_configured_places_and_do_not_reach_the_upstream()
     let key = &key.api_key;
     let cookie = format!("a=1; session_key={key}; b=2");
     let table = [
-        ("a header", "/a?b=c".to_owned(), vec![("apikey", key.as_str())], "/a?b=c", None),
-        ("another header", "/".to_owned(), vec![("x-key", key)], "/", None),
-        ("the query", format!("/a?b=%20&key={key}&c"), vec![], "/a?b=%20&c", None),
-        ("the query alone", format!("/a?key={key}"), vec![], "/a", None),
-        ("the query, escaped", format!("/?%6bey={}", key.replace('_', "%5F")), vec![], "/", None),
-        ("a cookie", "/".to_owned(), vec![("cookie", &cookie)], "/", Some("a=1; b=2")),
-        ("two places", format!("/?key={key}"), vec![("apikey", key)], "/", None),
+        (
+            "a header",
+            "/a?b=c".to_owned(),
+            vec![("apikey", key.as_str())],
+            "/a?b=c",
+            None,
+        ),
+        (
+            "another header",
+            "/".to_owned(),
+            vec![("x-key", key)],
+            "/",
+            None,
+        ),
+        (
+            "the query",
+            format!("/a?b=%20&key={key}&c"),
+            vec![],
+            "/a?b=%20&c",
+            None,
+        ),
+        (
+            "the query alone",
+            format!("/a?key={key}"),
+            vec![],
+            "/a",
+            None,
+        ),
+        (
+            "the query, escaped",
+            format!("/?%6bey={}", key.replace('_', "%5F")),
+            vec![],
+            "/",
+            None,
+        ),
+        (
+            "a cookie",
+            "/".to_owned(),
+            vec![("cookie", &cookie)],
+            "/",
+            Some("a=1; b=2"),
+        ),
+        (
+            "two places",
+            format!("/?key={key}"),
+            vec![("apikey", key)],
+            "/",
+            None,
+        ),
     ];
     for (what, path, headers, upstream_path, upstream_cookie) in table {
         let answer = gateway.ask_with(&path, &headers).await;
         assert_eq!(answer.status, 200, "{what}: {}", answer.body);
         assert_eq!(answer.body["path"], upstream_path, "{what}");
         assert_eq!(answer.reached_upstream("cookie"), upstream_cookie, "{what}");
-        assert!(!answer.body.to_string().contains(key.as_str()), "{what}: {}", answer.body);
-        assert!(answer.reached_upstream("x-latchkey-identity").is_some(), "{what}");
+        assert!(
+            !answer.body.to_string().contains(key.as_str()),
+            "{what}: {}",
+            answer.body
+        );
+        assert!(
+            answer.reached_upstream("x-latchkey-identity").is_some(),
+            "{what}"
+        );
     }
-    assert_eq!(gateway.ask_with("/", &[("x-api-key", key)]).await.code(), "missing_key");
-    assert_eq!(gateway.ask_with("/", &[("authorization", &format!("Bearer {key}"))]).await.code(), "missing_key");
+    assert_eq!(
+        gateway.ask_with("/", &[("x-api-key", key)]).await.code(),
+        "missing_key"
+    );
+    assert_eq!(
+        gateway
+            .ask_with("/", &[("authorization", &format!("Bearer {key}"))])
+            .await
+            .code(),
+        "missing_key"
+    );
     let other = crate::unknown_key();
-    assert_eq!(gateway.ask_with(&format!("/?key={other}"), &[("apikey", key)]).await.code(), "ambiguous_key");
+    assert_eq!(
+        gateway
+            .ask_with(&format!("/?key={other}"), &[("apikey", key)])
+            .await
+            .code(),
+        "ambiguous_key"
+    );
     assert!(!gateway.logs().contains(key.as_str()));
 }
 
 #[tokio::test]
 async fn the_upstream_gets_the_key_and_headers_of_its_own_when_the_operator_says_so() {
     let headers = json!({ "X-Consumer-Id": "key", "x-consumer-name": "name", "x-tier": "tier" });
-    let (gateway, key) = gateway(json!({ "credentials": { "forward": true }, "identity_headers": headers })).await;
-    let forged = [("x-api-key", key.api_key.as_str()), ("x-tier", "enterprise"), ("x-tier", "pro")];
+    let (gateway, key) =
+        gateway(json!({ "credentials": { "forward": true }, "identity_headers": headers })).await;
+    let forged = [
+        ("x-api-key", key.api_key.as_str()),
+        ("x-tier", "enterprise"),
+        ("x-tier", "pro"),
+    ];
     let answer = gateway.ask_with("/", &forged).await;
-    assert_eq!(answer.reached_upstream("x-api-key"), Some(key.api_key.as_str()));
-    assert_eq!(answer.reached_upstream("x-consumer-id"), Some(key.key_id.as_str()));
+    assert_eq!(
+        answer.reached_upstream("x-api-key"),
+        Some(key.api_key.as_str())
+    );
+    assert_eq!(
+        answer.reached_upstream("x-consumer-id"),
+        Some(key.key_id.as_str())
+    );
     assert_eq!(answer.reached_upstream("x-consumer-name"), Some("CI"));
     assert_eq!(answer.body["headers"]["x-tier"], json!(["basic"]));
 }
@@ -58,7 +139,10 @@ async fn the_upstream_gets_the_key_and_headers_of_its_own_when_the_operator_says
 #[tokio::test]
 async fn a_shadowed_refusal_passes_the_guard_and_is_counted_and_logged() {
     let (gateway, key) = gateway(json!({ "shadow": ["malformed_key", "invalid_key"] })).await;
-    let forged = [("x-latchkey-identity", "key=\"key_forged\""), ("x-api-key", "nonsense")];
+    let forged = [
+        ("x-latchkey-identity", "key=\"key_forged\""),
+        ("x-api-key", "nonsense"),
+    ];
     let answer = gateway.ask_with("/shadowed", &forged).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert_eq!(answer.reached_upstream("x-latchkey-identity"), None);
@@ -67,16 +151,43 @@ async fn a_shadowed_refusal_passes_the_guard_and_is_counted_and_logged() {
         Some("nonsense"),
         "what is none of our keys may be the upstream's"
     );
-    let answer = gateway.ask_with("/", &[("x-api-key", &crate::unknown_key())]).await;
-    assert_eq!((answer.status, answer.reached_upstream("x-api-key")), (200, None));
+    let answer = gateway
+        .ask_with("/", &[("x-api-key", &crate::unknown_key())])
+        .await;
+    assert_eq!(
+        (answer.status, answer.reached_upstream("x-api-key")),
+        (200, None)
+    );
     assert_eq!(gateway.ask_with("/", &[]).await.code(), "missing_key");
-    assert_eq!(gateway.ask_with("/", &[("x-api-key", &key.api_key)]).await.status, 200);
-    let count = async |code: &str| gateway.envoy.stat(&format!("wasmcustom.latchkey_requests.{code}")).await.unwrap();
-    assert_eq!((count("invalid_key").await, count("malformed_key").await, count("allowed").await), (1, 1, 1));
+    assert_eq!(
+        gateway
+            .ask_with("/", &[("x-api-key", &key.api_key)])
+            .await
+            .status,
+        200
+    );
+    let count = async |code: &str| {
+        gateway
+            .envoy
+            .stat(&format!("wasmcustom.latchkey_requests.{code}"))
+            .await
+            .unwrap()
+    };
+    assert_eq!(
+        (
+            count("invalid_key").await,
+            count("malformed_key").await,
+            count("allowed").await
+        ),
+        (1, 1, 1)
+    );
     let logged = eventually(Duration::from_secs(5), async || {
         let lines = gateway.envoy.access_log();
         let line = lines.iter().find(|line| line["path"] == "/shadowed");
-        ensure!(line.is_some_and(|line| line["shadow"] == "malformed_key" && line["status"] == 200), "{lines:?}");
+        ensure!(
+            line.is_some_and(|line| line["shadow"] == "malformed_key" && line["status"] == 200),
+            "{lines:?}"
+        );
         Ok(())
     });
     logged.await.unwrap();
@@ -92,7 +203,11 @@ async fn a_snapshot_that_is_too_old_refuses_until_the_control_plane_is_back() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     gateway.control_plane.kill();
-    assert_eq!(gateway.ask("/", Some(&key.api_key)).await.status, 200, "not at once");
+    assert_eq!(
+        gateway.ask("/", Some(&key.api_key)).await.status,
+        200,
+        "not at once"
+    );
     let stale = eventually(Duration::from_secs(6), async || {
         let answer = gateway.ask("/", Some(&key.api_key)).await;
         ensure!(answer.code() == "not_ready", "answered {}", answer.status);

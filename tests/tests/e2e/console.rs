@@ -46,7 +46,10 @@ async fn log_in(browser: &Browser, (email, password): (&str, &str)) {
 
 /// The page for logging in, by why one is there and where it leads on to.
 fn login_page(parameters: &[(&str, &str)]) -> String {
-    format!("/console/login?{}", serde_urlencoded::to_string(parameters).unwrap())
+    format!(
+        "/console/login?{}",
+        serde_urlencoded::to_string(parameters).unwrap()
+    )
 }
 
 /// A session, for requests that no page of the console sends.
@@ -60,13 +63,21 @@ impl Session {
     async fn of(browser: &Browser) -> Self {
         let cookie = browser.cookie(SESSION).await.unwrap();
         let script = r#"return document.querySelector("input[name=csrf]").value"#;
-        let csrf = browser.run(script, vec![]).await.unwrap().as_str().unwrap().to_owned();
+        let csrf = browser
+            .run(script, vec![])
+            .await
+            .unwrap()
+            .as_str()
+            .unwrap()
+            .to_owned();
         Self { cookie, csrf }
     }
 
     /// What a GET answers.
     async fn get(&self, control_plane: &ControlPlane, path: &str) -> reqwest::Response {
-        let request = http_client().get(control_plane.url(path)).header(COOKIE, format!("{SESSION}={}", self.cookie));
+        let request = http_client()
+            .get(control_plane.url(path))
+            .header(COOKIE, format!("{SESSION}={}", self.cookie));
         request.send().await.unwrap()
     }
 

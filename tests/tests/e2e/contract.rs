@@ -1,10 +1,13 @@
-//! The API answers as its description says, whatever it is sent: Schemathesis against a control plane without nodes.
+//! The API answers as its description says, whatever it is sent: Schemathesis against a control
+//! plane without nodes.
 
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use latchkey_tests::{ControlPlane, ControlPlaneOptions, Process, eventually, schemathesis, workspace};
+use latchkey_tests::{
+    ControlPlane, ControlPlaneOptions, Process, eventually, schemathesis, workspace,
+};
 
 /// It takes about a minute; on a busy machine more.
 const RUN: Duration = Duration::from_secs(600);
@@ -14,8 +17,13 @@ async fn the_api_keeps_to_its_description() {
     let dir = tempfile::tempdir().unwrap();
     let mut options = ControlPlaneOptions::on_free_ports(dir.path()).unwrap();
     // It asks much more than people do; and each of its logins can come from an address of its own.
-    let settings = [("LATCHKEY_CALLS_PER_MINUTE", "0"), ("LATCHKEY_TRUSTED_HOPS", "1")];
-    options.environment = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let settings = [
+        ("LATCHKEY_CALLS_PER_MINUTE", "0"),
+        ("LATCHKEY_TRUSTED_HOPS", "1"),
+    ];
+    options.environment = settings
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
     let mut control_plane = ControlPlane::new(options);
     control_plane.start().await.unwrap();
     let (email, password) = control_plane.credentials();
@@ -24,7 +32,12 @@ async fn the_api_keeps_to_its_description() {
     command
         .arg("--config-file")
         .arg(configuration.join("schemathesis.toml"))
-        .args(["run", "--checks", "all", &control_plane.url("/openapi.json")])
+        .args([
+            "run",
+            "--checks",
+            "all",
+            &control_plane.url("/openapi.json"),
+        ])
         .env("SCHEMATHESIS_HOOKS", configuration.join("hooks.py"))
         .env("LATCHKEY_URL", control_plane.url(""))
         .env("LATCHKEY_ADMIN_EMAIL", email)
@@ -34,6 +47,12 @@ async fn the_api_keeps_to_its_description() {
         .current_dir(dir.path());
     let report = dir.path().join("report");
     let mut run = Process::spawn("Schemathesis", &mut command, &report, None).unwrap();
-    let ended = eventually(RUN, async || run.exited().context("it still runs")).await.unwrap();
-    assert!(ended.success(), "{}", std::fs::read_to_string(&report).unwrap());
+    let ended = eventually(RUN, async || run.exited().context("it still runs"))
+        .await
+        .unwrap();
+    assert!(
+        ended.success(),
+        "{}",
+        std::fs::read_to_string(&report).unwrap()
+    );
 }

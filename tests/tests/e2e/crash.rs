@@ -1,11 +1,13 @@
-//! A control plane that is killed in the middle of changes: what it has answered holds, and what Envoy decides by is
-//! what the database says.
+//! A control plane that is killed in the middle of changes: what it has answered holds, and what
+//! Envoy decides by is what the database says.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use latchkey_tests::{Chance, Connection, CreatedKey, Gateway, Refused, eventually, http_client, request};
+use latchkey_tests::{
+    Chance, Connection, CreatedKey, Gateway, Refused, eventually, http_client, request,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -47,17 +49,29 @@ struct Place {
 }
 
 impl Place {
-    /// `data` of the answer; none if it did not come, which says nothing about what became of the call.
+    /// `data` of the answer; none if it did not come, which says nothing about what became of the
+    /// call.
     ///
     /// # Panics
     /// When the call is refused.
     async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Option<Value> {
-        let call = self.http.request(method.clone(), format!("{}{path}", self.api)).bearer_auth(&self.session);
-        let call = if let Some(body) = body { call.json(body) } else { call };
+        let call = self
+            .http
+            .request(method.clone(), format!("{}{path}", self.api))
+            .bearer_auth(&self.session);
+        let call = if let Some(body) = body {
+            call.json(body)
+        } else {
+            call
+        };
         let answer = call.send().await.ok()?;
         let status = answer.status();
         let text = answer.text().await.ok()?;
-        let refused = || Refused { call: format!("{method} {path}"), status: status.as_u16(), body: text.clone() };
+        let refused = || Refused {
+            call: format!("{method} {path}"),
+            status: status.as_u16(),
+            body: text.clone(),
+        };
         assert!(status.is_success(), "{}", refused());
         let mut answer: Value = serde_json::from_str(&text).unwrap();
         Some(answer["data"].take())
@@ -92,7 +106,9 @@ impl Client {
     }
 
     async fn change(&mut self, round: u64) -> Option<()> {
-        let live: Vec<_> = (0..self.keys.len()).filter(|&key| !self.keys[key].state.revoked).collect();
+        let live: Vec<_> = (0..self.keys.len())
+            .filter(|&key| !self.keys[key].state.revoked)
+            .collect();
         if live.is_empty() || live.len() < LIVE && self.chance.once_in(2) {
             return self.make(round).await;
         }
@@ -100,9 +116,27 @@ impl Client {
         let (wait, name) = (self.wait(), self.name());
         let now = self.keys[key].state.clone();
         let (method, body, then) = match self.chance.below(4) {
-            0 => (Method::PATCH, Some(json!({ "name": name })), State { name, ..now }),
-            1 => (Method::PATCH, Some(json!({ "active": !now.active })), State { active: !now.active, ..now }),
-            _ => (Method::DELETE, None, State { revoked: true, ..now }),
+            0 => (
+                Method::PATCH,
+                Some(json!({ "name": name })),
+                State { name, ..now },
+            ),
+            1 => (
+                Method::PATCH,
+                Some(json!({ "active": !now.active })),
+                State {
+                    active: !now.active,
+                    ..now
+                },
+            ),
+            _ => (
+                Method::DELETE,
+                None,
+                State {
+                    revoked: true,
+                    ..now
+                },
+            ),
         };
         let path = format!("/v1/keys/{}?{wait}", self.keys[key].made.key_id);
         (self.keys[key].doubt, self.keys[key].round) = (Some(then), round);
@@ -114,17 +148,36 @@ impl Client {
     async fn make(&mut self, round: u64) -> Option<()> {
         let (name, wait) = (self.name(), self.wait());
         let body = json!({ "name": name, "limits": { "minute": u32::MAX } });
-        let data = self.place.call(Method::POST, &format!("/v1/keys/generate?{wait}"), Some(&body)).await?;
+        let data = self
+            .place
+            .call(
+                Method::POST,
+                &format!("/v1/keys/generate?{wait}"),
+                Some(&body),
+            )
+            .await?;
         let made: CreatedKey = serde_json::from_value(data).unwrap();
-        let state = State { name, active: true, revoked: false };
-        self.keys.push(Key { made, state, doubt: None, round });
+        let state = State {
+            name,
+            active: true,
+            revoked: false,
+        };
+        self.keys.push(Key {
+            made,
+            state,
+            doubt: None,
+            round,
+        });
         Some(())
     }
 
-    /// Holds the store to what was answered, and Envoy to the store: all that was changed in `round` or later, and some
-    /// of the others. Returns how many keys passed at Envoy, and how many were refused as revoked.
+    /// Holds the store to what was answered, and Envoy to the store: all that was changed in
+    /// `round` or later, and some of the others. Returns how many keys passed at Envoy, and how
+    /// many were refused as revoked.
     async fn verify(mut self, round: u64) -> (Self, [usize; 2]) {
-        let mut some: Vec<_> = (0..self.keys.len()).filter(|&key| self.keys[key].round >= round).collect();
+        let mut some: Vec<_> = (0..self.keys.len())
+            .filter(|&key| self.keys[key].round >= round)
+            .collect();
         if !self.keys.is_empty() {
             some.extend((0..SAMPLE).map(|_| self.chance.below(self.keys.len())));
         }
@@ -136,7 +189,9 @@ impl Client {
             key.holds(&self.place.call(Method::GET, &path, None).await.unwrap());
             let bytes = request("GET", "/", &[("x-api-key", &key.made.api_key)]);
             let answer = envoy.send(&bytes).await.unwrap();
-            let State { active, revoked, .. } = key.state;
+            let State {
+                active, revoked, ..
+            } = key.state;
             let expected = match (revoked, active) {
                 (true, _) => (401, "invalid_key"),
                 (false, false) => (401, "disabled_key"),
@@ -171,7 +226,11 @@ impl Key {
             self.settle();
         }
         self.doubt = None;
-        assert_eq!(told, self.state, "{} is not what was answered", self.made.key_id);
+        assert_eq!(
+            told, self.state,
+            "{} is not what was answered",
+            self.made.key_id
+        );
     }
 }
 
@@ -180,14 +239,22 @@ async fn all<T>(clients: Vec<Client>, act: impl Fn(Client) -> T) -> Vec<T::Outpu
 where
     T: Future<Output: Send + 'static> + Send + 'static,
 {
-    clients.into_iter().map(act).collect::<JoinSet<_>>().join_all().await
+    clients
+        .into_iter()
+        .map(act)
+        .collect::<JoinSet<_>>()
+        .join_all()
+        .await
 }
 
 /// Waits until Envoy decides by the newest revision.
 async fn caught_up(gateway: &Gateway) -> Result<()> {
     let caught_up = eventually(Duration::from_secs(10), async || {
         let nodes = gateway.control_plane.nodes().await?;
-        ensure!(nodes.len() == 1 && nodes[0]["connected"] == true && nodes[0]["lag"] == 0, "{nodes:?}");
+        ensure!(
+            nodes.len() == 1 && nodes[0]["connected"] == true && nodes[0]["lag"] == 0,
+            "{nodes:?}"
+        );
         Ok(())
     });
     caught_up.await
@@ -204,7 +271,13 @@ async fn what_was_answered_outlasts_every_crash() {
     };
     let client = |number| {
         let chance = Chance(0x00c0_ffee + number);
-        Client { number, chance, place: place.clone(), keys: Vec::new(), made: 0 }
+        Client {
+            number,
+            chance,
+            place: place.clone(),
+            keys: Vec::new(),
+            made: 0,
+        }
     };
     let mut clients: Vec<_> = (0..CLIENTS).map(client).collect();
     let mut chance = Chance(7);
@@ -218,7 +291,10 @@ async fn what_was_answered_outlasts_every_crash() {
         gateway.control_plane.start().await.unwrap();
         // It fails if the database is not whole.
         let backup = gateway.dir().join(format!("after-{round}.db"));
-        gateway.control_plane.run("backup", &[backup.to_str().unwrap()]).unwrap();
+        gateway
+            .control_plane
+            .run("backup", &[backup.to_str().unwrap()])
+            .unwrap();
         std::fs::remove_file(backup).unwrap();
 
         caught_up(&gateway).await.unwrap();
@@ -230,8 +306,13 @@ async fn what_was_answered_outlasts_every_crash() {
             clients.push(client);
         }
         let round_passed = passed >= 10 && refused >= 10;
-        assert!(round == 1 || round_passed, "round {round}: {passed} passed, and {refused} were refused");
+        assert!(
+            round == 1 || round_passed,
+            "round {round}: {passed} passed, and {refused} were refused"
+        );
     }
     let made: u64 = clients.iter().map(|client| client.made).sum();
-    println!("{made} names were given in {ROUNDS} lives; at the end {passed} keys passed, and {refused} were revoked");
+    println!(
+        "{made} names were given in {ROUNDS} lives; at the end {passed} keys passed, and {refused} were revoked"
+    );
 }

@@ -32,7 +32,11 @@ async fn user_with_keys(control_plane: &ControlPlane, keys: usize, distinct: boo
     for first in (0..keys).step_by(IMPORTED) {
         let row = |number| {
             let sha256 = format!("{:?}", KeyDigest::of(secret(number).as_bytes()));
-            let limit = if distinct { 1_000_000 + number } else { 1_000_000 };
+            let limit = if distinct {
+                1_000_000 + number
+            } else {
+                1_000_000
+            };
             json!({ "name": format!("zoe {number}"), "sha256": sha256, "limits": { "minute": limit } })
         };
         let rows: Vec<Value> = (first..keys.min(first + IMPORTED)).map(row).collect();
@@ -52,7 +56,8 @@ struct Seen {
     others: Vec<Duration>,
 }
 
-/// Deletes the user, and has somebody else make keys until all of theirs are removed. The answer must be true.
+/// Deletes the user, and has somebody else make keys until all of theirs are removed. The answer
+/// must be true.
 async fn delete(gateway: &Gateway, user: &User, keys: usize) -> Seen {
     let control_plane = &gateway.control_plane;
     let path = format!("/v1/users/{}", user.user_id);
@@ -63,7 +68,10 @@ async fn delete(gateway: &Gateway, user: &User, keys: usize) -> Seen {
         let other = async {
             number += 1;
             let began = Instant::now();
-            control_plane.create_key(json!({ "name": format!("other {number}") })).await.unwrap();
+            control_plane
+                .create_key(json!({ "name": format!("other {number}") }))
+                .await
+                .unwrap();
             began.elapsed()
         };
         tokio::select! {
@@ -76,11 +84,19 @@ async fn delete(gateway: &Gateway, user: &User, keys: usize) -> Seen {
             }
             took = other => others.push(took),
         }
-        if answered.is_some() && control_plane.log().contains("all keys of an owner are removed") {
+        if answered.is_some()
+            && control_plane
+                .log()
+                .contains("all keys of an owner are removed")
+        {
             break;
         }
     }
-    Seen { answered: answered.unwrap(), removed: began.elapsed(), others }
+    Seen {
+        answered: answered.unwrap(),
+        removed: began.elapsed(),
+        others,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -90,7 +106,11 @@ async fn no_key_of_deleted_user_passes_after_the_answer() {
     let user = user_with_keys(&gateway.control_plane, KEYS, true).await;
     // Those that are removed last, and first.
     let requests = (0..CONNECTIONS).map(|number| {
-        let number = if number % 2 == 0 { KEYS - 1 - number } else { number };
+        let number = if number % 2 == 0 {
+            KEYS - 1 - number
+        } else {
+            number
+        };
         request("GET", "/", &[("x-api-key", &secret(number))])
     });
     for number in [0, KEYS - 1] {
@@ -102,28 +122,56 @@ async fn no_key_of_deleted_user_passes_after_the_answer() {
     let seen = delete(&gateway, &user, KEYS).await;
     let answered = began + seen.answered;
     let shots: Vec<Shot> = fire.cease().await.concat();
-    assert!(shots.iter().all(|shot| matches!(shot.status, 200 | 401)), "{shots:?}");
-    let before = shots.iter().filter(|shot| shot.start < answered && shot.status == 200).count();
+    assert!(
+        shots.iter().all(|shot| matches!(shot.status, 200 | 401)),
+        "{shots:?}"
+    );
+    let before = shots
+        .iter()
+        .filter(|shot| shot.start < answered && shot.status == 200)
+        .count();
     let after = shots.iter().filter(|shot| shot.start > answered).count();
-    let late = shots.iter().filter(|shot| shot.start > answered && shot.status == 200).count();
-    assert_eq!(late, 0, "{late} requests passed that started after the answer");
-    assert!(before > CONNECTIONS && after > CONNECTIONS, "{before} passed before, {after} were sent after");
+    let late = shots
+        .iter()
+        .filter(|shot| shot.start > answered && shot.status == 200)
+        .count();
+    assert_eq!(
+        late, 0,
+        "{late} requests passed that started after the answer"
+    );
+    assert!(
+        before > CONNECTIONS && after > CONNECTIONS,
+        "{before} passed before, {after} were sent after"
+    );
     for number in [0, KEYS / 2, KEYS - 1] {
         let refused = gateway.ask("/", Some(&secret(number))).await;
         assert_eq!((refused.status, refused.code()), (401, "invalid_key"));
     }
-    assert!(gateway.control_plane.key(&made(&gateway).await).await.unwrap()["active"] == true);
+    assert!(
+        gateway
+            .control_plane
+            .key(&made(&gateway).await)
+            .await
+            .unwrap()["active"]
+            == true
+    );
 }
 
 /// A key that somebody else made meanwhile.
 async fn made(gateway: &Gateway) -> String {
     let keys = gateway.control_plane.get("/v1/keys?limit=1").await.unwrap();
-    assert!(keys["keys"][0]["name"].as_str().unwrap().starts_with("other"), "{keys}");
+    assert!(
+        keys["keys"][0]["name"]
+            .as_str()
+            .unwrap()
+            .starts_with("other"),
+        "{keys}"
+    );
     keys["keys"][0]["key_id"].as_str().unwrap().to_owned()
 }
 
-/// Of a release build: `cargo build --release --bins`, then `cargo test --release --package latchkey-tests --test e2e -- --ignored
-/// deletion --nocapture`.
+/// Of a release build: `cargo build --release --bins`, then `cargo test --release --package
+/// latchkey-tests --test e2e -- --ignored deletion --nocapture`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "it measures, which takes a quiet machine and minutes"]
 async fn deletion_of_100_000_keys_holds_nobody_up() {
@@ -132,13 +180,21 @@ async fn deletion_of_100_000_keys_holds_nobody_up() {
         let gateway = Gateway::start().await;
         let user = user_with_keys(&gateway.control_plane, KEYS, distinct).await;
         eventually(Duration::from_secs(120), async || {
-            let answer = http_client().get(gateway.envoy.url("/")).header("x-api-key", secret(KEYS - 1)).send().await?;
+            let answer = http_client()
+                .get(gateway.envoy.url("/"))
+                .header("x-api-key", secret(KEYS - 1))
+                .send()
+                .await?;
             anyhow::ensure!(answer.status() == 200, "{}", answer.status());
             Ok(())
         })
         .await
         .unwrap();
-        let Seen { answered, removed, mut others } = delete(&gateway, &user, KEYS).await;
+        let Seen {
+            answered,
+            removed,
+            mut others,
+        } = delete(&gateway, &user, KEYS).await;
         others.sort_unstable();
         let (median, longest) = (others[others.len() / 2], others[others.len() - 1]);
         println!(

@@ -11,15 +11,27 @@ use crate::unknown_key;
 #[tokio::test]
 async fn a_key_admits_and_its_absence_does_not() {
     let gateway = Gateway::start().await;
-    let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap();
+    let key = gateway
+        .control_plane
+        .create_key(json!({ "name": "CI" }))
+        .await
+        .unwrap();
 
     let admitted = gateway.ask("/zones?page=2", Some(&key.api_key)).await;
     assert_eq!(admitted.status, 200, "{}", admitted.body);
     assert_eq!(admitted.body["path"], "/zones?page=2");
     assert_eq!(admitted.reached_upstream("x-api-key"), None);
-    let identity = admitted.reached_upstream("x-latchkey-identity").unwrap_or_default();
-    assert!(identity.starts_with(&format!("key=\"{}\", name=\"CI\", account=\"", key.key_id)), "{identity}");
-    assert!(identity.ends_with("tier=\"basic\", env=\"live\""), "{identity}");
+    let identity = admitted
+        .reached_upstream("x-latchkey-identity")
+        .unwrap_or_default();
+    assert!(
+        identity.starts_with(&format!("key=\"{}\", name=\"CI\", account=\"", key.key_id)),
+        "{identity}"
+    );
+    assert!(
+        identity.ends_with("tier=\"basic\", env=\"live\""),
+        "{identity}"
+    );
 
     let before = gateway.upstream.requests();
     let refused = gateway.ask("/zones", None).await;
@@ -32,15 +44,30 @@ async fn a_key_admits_and_its_absence_does_not() {
 /// One request as bytes, for what HTTP clients do not send. The answer's status and body.
 async fn send_raw(gateway: &Gateway, headers: &[u8]) -> (u16, Value) {
     let request = [b"GET / HTTP/1.1\r\nhost: gateway\r\n", headers, b"\r\n"].concat();
-    let answer = Connection::to(gateway.envoy.gateway()).send(&request).await.unwrap();
+    let answer = Connection::to(gateway.envoy.gateway())
+        .send(&request)
+        .await
+        .unwrap();
     (answer.status, answer.body)
 }
 
 #[tokio::test]
 async fn each_thing_that_can_come_to_the_door_gets_its_answer() {
     let gateway = Gateway::start().await;
-    let CreatedKey { key_id, api_key: key } = gateway.control_plane.create_key(json!({ "name": "one" })).await.unwrap();
-    let other = gateway.control_plane.create_key(json!({ "name": "two" })).await.unwrap().api_key;
+    let CreatedKey {
+        key_id,
+        api_key: key,
+    } = gateway
+        .control_plane
+        .create_key(json!({ "name": "one" }))
+        .await
+        .unwrap();
+    let other = gateway
+        .control_plane
+        .create_key(json!({ "name": "two" }))
+        .await
+        .unwrap()
+        .api_key;
     let mut typo = key.clone().into_bytes();
     let last = typo.last_mut().unwrap();
     *last = if *last == b'x' { b'y' } else { b'x' };
@@ -50,25 +77,115 @@ async fn each_thing_that_can_come_to_the_door_gets_its_answer() {
 
     let table: &[(&str, Vec<u8>, u16, &str)] = &[
         ("no header", Vec::new(), 401, "missing_key"),
-        ("an empty header", b"x-api-key:\r\n".to_vec(), 401, "missing_key"),
-        ("nothing but blanks", b"x-api-key:    \r\n".to_vec(), 401, "missing_key"),
-        ("a scheme alone", b"authorization: Bearer\r\n".to_vec(), 401, "missing_key"),
-        ("another scheme", b"authorization: Basic dTpw\r\n".to_vec(), 401, "missing_key"),
-        ("10 kB", format!("x-api-key: {long}\r\n").into(), 401, "malformed_key"),
-        ("bytes that are no text", b"x-api-key: lk_live_\xff\xfe\x80\r\n".to_vec(), 401, "malformed_key"),
-        ("such a bearer", b"authorization: Bearer \xc3\x28\r\n".to_vec(), 401, "malformed_key"),
-        ("a wrong prefix", format!("x-api-key: {foreign}\r\n").into(), 401, "malformed_key"),
-        ("a wrong checksum", format!("x-api-key: {typo}\r\n").into(), 401, "malformed_key"),
-        ("an unknown key", format!("x-api-key: {unknown}\r\n").into(), 401, "invalid_key"),
+        (
+            "an empty header",
+            b"x-api-key:\r\n".to_vec(),
+            401,
+            "missing_key",
+        ),
+        (
+            "nothing but blanks",
+            b"x-api-key:    \r\n".to_vec(),
+            401,
+            "missing_key",
+        ),
+        (
+            "a scheme alone",
+            b"authorization: Bearer\r\n".to_vec(),
+            401,
+            "missing_key",
+        ),
+        (
+            "another scheme",
+            b"authorization: Basic dTpw\r\n".to_vec(),
+            401,
+            "missing_key",
+        ),
+        (
+            "10 kB",
+            format!("x-api-key: {long}\r\n").into(),
+            401,
+            "malformed_key",
+        ),
+        (
+            "bytes that are no text",
+            b"x-api-key: lk_live_\xff\xfe\x80\r\n".to_vec(),
+            401,
+            "malformed_key",
+        ),
+        (
+            "such a bearer",
+            b"authorization: Bearer \xc3\x28\r\n".to_vec(),
+            401,
+            "malformed_key",
+        ),
+        (
+            "a wrong prefix",
+            format!("x-api-key: {foreign}\r\n").into(),
+            401,
+            "malformed_key",
+        ),
+        (
+            "a wrong checksum",
+            format!("x-api-key: {typo}\r\n").into(),
+            401,
+            "malformed_key",
+        ),
+        (
+            "an unknown key",
+            format!("x-api-key: {unknown}\r\n").into(),
+            401,
+            "invalid_key",
+        ),
         ("a key", format!("x-api-key: {key}\r\n").into(), 200, ""),
-        ("a key with blanks around", format!("x-api-key: \t {key} \t \r\n").into(), 200, ""),
-        ("a bearer", format!("authorization: Bearer {key}\r\n").into(), 200, ""),
-        ("a bearer in lower case", format!("authorization: bearer {key}\r\n").into(), 200, ""),
-        ("a bearer in any case", format!("Authorization:   bEaReR   {key}  \r\n").into(), 200, ""),
-        ("the key twice", format!("x-api-key: {key}\r\nx-api-key: {key}\r\n").into(), 200, ""),
-        ("the key in two places", format!("x-api-key: {key}\r\nauthorization: Bearer {key}\r\n").into(), 200, ""),
-        ("two keys under one name", format!("x-api-key: {key}\r\nx-api-key: {other}\r\n").into(), 401, "ambiguous_key"),
-        ("two keys in one header", format!("x-api-key: {key}, {other}\r\n").into(), 401, "ambiguous_key"),
+        (
+            "a key with blanks around",
+            format!("x-api-key: \t {key} \t \r\n").into(),
+            200,
+            "",
+        ),
+        (
+            "a bearer",
+            format!("authorization: Bearer {key}\r\n").into(),
+            200,
+            "",
+        ),
+        (
+            "a bearer in lower case",
+            format!("authorization: bearer {key}\r\n").into(),
+            200,
+            "",
+        ),
+        (
+            "a bearer in any case",
+            format!("Authorization:   bEaReR   {key}  \r\n").into(),
+            200,
+            "",
+        ),
+        (
+            "the key twice",
+            format!("x-api-key: {key}\r\nx-api-key: {key}\r\n").into(),
+            200,
+            "",
+        ),
+        (
+            "the key in two places",
+            format!("x-api-key: {key}\r\nauthorization: Bearer {key}\r\n").into(),
+            200,
+            "",
+        ),
+        (
+            "two keys under one name",
+            format!("x-api-key: {key}\r\nx-api-key: {other}\r\n").into(),
+            401,
+            "ambiguous_key",
+        ),
+        (
+            "two keys in one header",
+            format!("x-api-key: {key}, {other}\r\n").into(),
+            401,
+            "ambiguous_key",
+        ),
         (
             "two keys in two places",
             format!("authorization: Bearer {other}\r\nx-api-key: {key}\r\n").into(),
@@ -81,8 +198,18 @@ async fn each_thing_that_can_come_to_the_door_gets_its_answer() {
             401,
             "ambiguous_key",
         ),
-        ("a word before the key", format!("x-api-key: Bearer {key}\r\n").into(), 401, "malformed_key"),
-        ("a key and one that is cut", format!("x-api-key: {key}, lk_live_cut\r\n").into(), 401, "ambiguous_key"),
+        (
+            "a word before the key",
+            format!("x-api-key: Bearer {key}\r\n").into(),
+            401,
+            "malformed_key",
+        ),
+        (
+            "a key and one that is cut",
+            format!("x-api-key: {key}, lk_live_cut\r\n").into(),
+            401,
+            "ambiguous_key",
+        ),
         (
             "only foreign credentials",
             "x-api-key: undefined\r\nauthorization: Bearer a.b.c\r\n".into(),
@@ -96,29 +223,55 @@ async fn each_thing_that_can_come_to_the_door_gets_its_answer() {
         assert_eq!((got, got_code), (*status, *code), "{what}: {body}");
         if *status == 200 {
             for hidden in ["x-api-key", "authorization"] {
-                assert_eq!(body["headers"][hidden], Value::Null, "{what}: {hidden} reached the upstream");
+                assert_eq!(
+                    body["headers"][hidden],
+                    Value::Null,
+                    "{what}: {hidden} reached the upstream"
+                );
             }
         } else {
             assert_eq!(body["status"], "error", "{what}");
-            assert!(body["message"].is_string() && body["error"].is_string(), "{what}: {body}");
+            assert!(
+                body["message"].is_string() && body["error"].is_string(),
+                "{what}: {body}"
+            );
         }
     }
 
     // Each verdict is in a metric and in the access log; no key is in any log or on any page.
-    let refused = table.iter().filter(|(.., code)| *code == "malformed_key").count();
-    assert_eq!(gateway.envoy.stat("wasmcustom.latchkey_requests.malformed_key").await.unwrap(), refused as u64);
-    let page = gateway.envoy.admin_get("/stats/prometheus?filter=latchkey_requests").await.unwrap();
+    let refused = table
+        .iter()
+        .filter(|(.., code)| *code == "malformed_key")
+        .count();
+    assert_eq!(
+        gateway
+            .envoy
+            .stat("wasmcustom.latchkey_requests.malformed_key")
+            .await
+            .unwrap(),
+        refused as u64
+    );
+    let page = gateway
+        .envoy
+        .admin_get("/stats/prometheus?filter=latchkey_requests")
+        .await
+        .unwrap();
     assert!(page.contains(r#"code="malformed_key""#), "{page}");
     let logged = eventually(Duration::from_secs(5), async || {
         let lines = gateway.envoy.access_log();
         for (what, _, status, code) in table {
             let verdict = if *status == 200 { "allowed" } else { code };
             ensure!(
-                lines.iter().any(|line| line["verdict"] == verdict && line["status"] == *status),
+                lines
+                    .iter()
+                    .any(|line| line["verdict"] == verdict && line["status"] == *status),
                 "{what}: {lines:?}"
             );
         }
-        ensure!(lines.iter().any(|line| line["key"] == key_id), "{key_id}: {lines:?}");
+        ensure!(
+            lines.iter().any(|line| line["key"] == key_id),
+            "{key_id}: {lines:?}"
+        );
         Ok(())
     });
     logged.await.unwrap();
@@ -129,44 +282,84 @@ async fn each_thing_that_can_come_to_the_door_gets_its_answer() {
         gateway.control_plane.metrics().await.unwrap(),
     ];
     for secret in [&key, &other, &typo, &unknown, &long] {
-        assert!(everything.iter().all(|text| !text.contains(secret.as_str())), "{secret} is somewhere it must not be");
+        assert!(
+            everything
+                .iter()
+                .all(|text| !text.contains(secret.as_str())),
+            "{secret} is somewhere it must not be"
+        );
     }
 }
 
 #[tokio::test]
 async fn what_a_client_says_about_its_identity_never_reaches_the_upstream() {
     let gateway = Gateway::start().await;
-    let key = gateway.control_plane.create_key(json!({ "name": "a \"name\", äöü" })).await.unwrap();
-    for forged in ["x-latchkey-identity", "X-Latchkey-Identity", "X-LATCHKEY-IDENTITY"] {
-        let headers =
-            format!("{forged}: key=\"key_forged\"\r\n{forged}: user=\"root\"\r\nx-api-key: {}\r\n", key.api_key);
+    let key = gateway
+        .control_plane
+        .create_key(json!({ "name": "a \"name\", äöü" }))
+        .await
+        .unwrap();
+    for forged in [
+        "x-latchkey-identity",
+        "X-Latchkey-Identity",
+        "X-LATCHKEY-IDENTITY",
+    ] {
+        let headers = format!(
+            "{forged}: key=\"key_forged\"\r\n{forged}: user=\"root\"\r\nx-api-key: {}\r\n",
+            key.api_key
+        );
         let (status, body) = send_raw(&gateway, headers.as_bytes()).await;
         assert_eq!(status, 200);
         let values = body["headers"]["x-latchkey-identity"].as_array().unwrap();
-        let [identity] = values.as_slice() else { panic!("{values:?}") };
+        let [identity] = values.as_slice() else {
+            panic!("{values:?}")
+        };
         let identity = identity.as_str().unwrap();
-        assert!(identity.starts_with(&format!("key=\"{}\", name=%\"a %22name%22, %c3%a4", key.key_id)), "{identity}");
+        assert!(
+            identity.starts_with(&format!(
+                "key=\"{}\", name=%\"a %22name%22, %c3%a4",
+                key.key_id
+            )),
+            "{identity}"
+        );
     }
     // Upstreams that turn headers into variables read this one as the same.
-    let headers = format!("x_latchkey_identity: forged\r\nx-api-key: {}\r\n", key.api_key);
+    let headers = format!(
+        "x_latchkey_identity: forged\r\nx-api-key: {}\r\n",
+        key.api_key
+    );
     let (status, body) = send_raw(&gateway, headers.as_bytes()).await;
-    assert_eq!((status, &body["headers"]["x_latchkey_identity"]), (200, &Value::Null));
+    assert_eq!(
+        (status, &body["headers"]["x_latchkey_identity"]),
+        (200, &Value::Null)
+    );
 }
 
 #[tokio::test]
 async fn an_expired_key_is_refused_from_the_very_second_on() {
     let gateway = Gateway::start().await;
     let expiry = std::time::SystemTime::now() + Duration::from_secs(2);
-    let expiry = expiry.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let expiry = expiry
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
     let key = json!({ "name": "short", "expires_at": expiry });
     let key = gateway.control_plane.create_key(key).await.unwrap();
-    let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let now = || {
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_secs()
+    };
     let mut admitted = 0;
     let refused = eventually(Duration::from_secs(10), async || {
         let before = now();
         let answer = gateway.ask("/", Some(&key.api_key)).await;
         if answer.status == 200 {
-            assert!(before < expiry, "admitted at {before}, it expires at {expiry}");
+            assert!(
+                before < expiry,
+                "admitted at {before}, it expires at {expiry}"
+            );
             admitted += 1;
         } else {
             assert_eq!(answer.code(), "expired_key");
@@ -179,25 +372,59 @@ async fn an_expired_key_is_refused_from_the_very_second_on() {
     assert!(admitted > 0);
 }
 
-/// Clients of other services send a credential of theirs beside the key: it cannot be a key here, and is the upstream's.
+/// Clients of other services send a credential of theirs beside the key: it cannot be a key here,
+/// and is the upstream's.
 #[tokio::test]
 async fn a_foreign_credential_beside_a_key_reaches_the_upstream() {
     let gateway = Gateway::start().await;
-    let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap().api_key;
-    let (bearer, token) = (format!("Bearer {key}"), "Bearer eyJhbGciOiJIUzI1NiJ9.e30.c2ln");
+    let key = gateway
+        .control_plane
+        .create_key(json!({ "name": "CI" }))
+        .await
+        .unwrap()
+        .api_key;
+    let (bearer, token) = (
+        format!("Bearer {key}"),
+        "Bearer eyJhbGciOiJIUzI1NiJ9.e30.c2ln",
+    );
     let joined = format!("sk-ant-0123456789, {key}");
     for (headers, arrived) in [
-        ([("x-api-key", key.as_str()), ("authorization", token)], [None, Some(token)]),
-        ([("x-api-key", "sk-ant-0123456789"), ("authorization", &bearer)], [Some("sk-ant-0123456789"), None]),
-        ([("x-api-key", "undefined"), ("authorization", &bearer)], [Some("undefined"), None]),
-        ([("x-api-key", &joined), ("authorization", token)], [Some("sk-ant-0123456789"), Some(token)]),
+        (
+            [("x-api-key", key.as_str()), ("authorization", token)],
+            [None, Some(token)],
+        ),
+        (
+            [
+                ("x-api-key", "sk-ant-0123456789"),
+                ("authorization", &bearer),
+            ],
+            [Some("sk-ant-0123456789"), None],
+        ),
+        (
+            [("x-api-key", "undefined"), ("authorization", &bearer)],
+            [Some("undefined"), None],
+        ),
+        (
+            [("x-api-key", &joined), ("authorization", token)],
+            [Some("sk-ant-0123456789"), Some(token)],
+        ),
     ] {
         let answer = gateway.ask_with("/", &headers).await;
         assert_eq!(answer.status, 200, "{headers:?}: {}", answer.body);
-        assert_eq!(["x-api-key", "authorization"].map(|name| answer.reached_upstream(name)), arrived);
+        assert_eq!(
+            ["x-api-key", "authorization"].map(|name| answer.reached_upstream(name)),
+            arrived
+        );
         assert!(!answer.body.to_string().contains(&key));
     }
     let word = gateway.ask_with("/", &[("x-api-key", &bearer)]).await;
     assert_eq!(word.code(), "malformed_key");
-    assert!(word.body["error"].as_str().unwrap().contains("without the word Bearer before it"), "{}", word.body);
+    assert!(
+        word.body["error"]
+            .as_str()
+            .unwrap()
+            .contains("without the word Bearer before it"),
+        "{}",
+        word.body
+    );
 }

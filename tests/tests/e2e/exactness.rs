@@ -14,7 +14,10 @@ const RUNS: usize = 20;
 const TOO_MANY: usize = 300;
 
 async fn gateway() -> Gateway {
-    Gateway::builder().envoy(|envoy| envoy.concurrency = WORKERS).start().await
+    Gateway::builder()
+        .envoy(|envoy| envoy.concurrency = WORKERS)
+        .start()
+        .await
 }
 
 /// What became of `limit` requests and some more with a new key that has these limits.
@@ -31,8 +34,18 @@ async fn exactly_as_many_pass_as_the_limit_says_in_every_run() {
         for round in 0..RUNS {
             time_in(Window::Day, 30).await;
             let name = format!("{limit}, run {round}");
-            let tally = run(&gateway, &name, &json!({ "minute": u32::MAX, "day": limit }), limit).await;
-            assert_eq!(tally, Tally::from([(200, limit), (429, TOO_MANY)]), "{name}");
+            let tally = run(
+                &gateway,
+                &name,
+                &json!({ "minute": u32::MAX, "day": limit }),
+                limit,
+            )
+            .await;
+            assert_eq!(
+                tally,
+                Tally::from([(200, limit), (429, TOO_MANY)]),
+                "{name}"
+            );
         }
     }
 }
@@ -41,7 +54,13 @@ async fn exactly_as_many_pass_as_the_limit_says_in_every_run() {
 async fn exactly_as_many_pass_in_a_minute() {
     let gateway = gateway().await;
     time_in(Window::Minute, 10).await;
-    let tally = run(&gateway, "CI", &json!({ "minute": 500, "day": 1_000_000 }), 500).await;
+    let tally = run(
+        &gateway,
+        "CI",
+        &json!({ "minute": 500, "day": 1_000_000 }),
+        500,
+    )
+    .await;
     assert_eq!(tally, Tally::from([(200, 500), (429, TOO_MANY)]));
 }
 
@@ -51,11 +70,31 @@ async fn the_smaller_of_two_limits_is_exact_and_the_other_is_charged_as_often() 
     time_in(Window::Day, 30).await;
     let key = json!({ "name": "CI", "limits": { "minute": u32::MAX, "day": 200, "month": 250 } });
     let key = gateway.control_plane.create_key(key).await.unwrap();
-    let tally = burst(gateway.envoy.gateway(), &key.api_key, CONNECTIONS, 200 + TOO_MANY).await;
+    let tally = burst(
+        gateway.envoy.gateway(),
+        &key.api_key,
+        CONNECTIONS,
+        200 + TOO_MANY,
+    )
+    .await;
     assert_eq!(tally, Tally::from([(200, 200), (429, TOO_MANY)]));
     let path = format!("/v1/keys/{}", key.key_id);
     let roomier = json!({ "limits": { "day": 100_000 } });
-    gateway.control_plane.change(Method::PATCH, &path, roomier).await.unwrap();
-    let tally = burst(gateway.envoy.gateway(), &key.api_key, CONNECTIONS, 50 + TOO_MANY).await;
-    assert_eq!(tally, Tally::from([(200, 50), (429, TOO_MANY)]), "what was refused took nothing from the month");
+    gateway
+        .control_plane
+        .change(Method::PATCH, &path, roomier)
+        .await
+        .unwrap();
+    let tally = burst(
+        gateway.envoy.gateway(),
+        &key.api_key,
+        CONNECTIONS,
+        50 + TOO_MANY,
+    )
+    .await;
+    assert_eq!(
+        tally,
+        Tally::from([(200, 50), (429, TOO_MANY)]),
+        "what was refused took nothing from the month"
+    );
 }

@@ -15,9 +15,13 @@ const REQUESTS: usize = 10_000;
 const CONNECTIONS: usize = 8;
 const SEED: u64 = 3;
 
-/// The verdict as the answer shows it. Only the filter says who is calling, and on a public route it does not.
+/// The verdict as the answer shows it. Only the filter says who is calling, and on a public route
+/// it does not.
 fn code(answer: &Answer) -> &str {
-    match (answer.status, answer.reached_upstream("x-latchkey-identity")) {
+    match (
+        answer.status,
+        answer.reached_upstream("x-latchkey-identity"),
+    ) {
         (200, Some(_)) => "allowed",
         (200, None) => "public",
         _ => answer.code(),
@@ -36,7 +40,9 @@ async fn explain_and_the_filter_agree_on_ten_thousand_requests() {
     let world = World::make(&gateway, &mut chance).await;
     let mut tasks = JoinSet::new();
     for _ in 0..CONNECTIONS {
-        let requests: Vec<_> = (0..REQUESTS / CONNECTIONS).map(|_| world.request(&mut chance)).collect();
+        let requests: Vec<_> = (0..REQUESTS / CONNECTIONS)
+            .map(|_| world.request(&mut chance))
+            .collect();
         tasks.spawn(compare(gateway.clone(), requests));
     }
     let mut codes = BTreeMap::<String, usize>::new();
@@ -45,7 +51,10 @@ async fn explain_and_the_filter_agree_on_ten_thousand_requests() {
     }
     println!("{codes:?}");
     // All but `not_ready`.
-    assert!(codes.len() == 13 && codes.values().all(|count| *count >= REQUESTS / 200), "{codes:?}");
+    assert!(
+        codes.len() == 13 && codes.values().all(|count| *count >= REQUESTS / 200),
+        "{codes:?}"
+    );
 }
 
 /// Sends each request, and asks for its verdict; the codes.
@@ -53,9 +62,19 @@ async fn compare(gateway: Arc<Gateway>, requests: Vec<Asked>) -> Vec<String> {
     let mut connection = Connection::to(gateway.envoy.gateway());
     let mut codes = Vec::new();
     for asked in requests {
-        let headers: Vec<_> = asked.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let answer = connection.send(&request(asked.method, &asked.path, &headers)).await.unwrap();
-        let told = gateway.control_plane.call(Method::POST, "/v1/explain", asked.question.clone()).await;
+        let headers: Vec<_> = asked
+            .headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        let answer = connection
+            .send(&request(asked.method, &asked.path, &headers))
+            .await
+            .unwrap();
+        let told = gateway
+            .control_plane
+            .call(Method::POST, "/v1/explain", asked.question.clone())
+            .await;
         let told = told.unwrap_or_else(|error| panic!("{asked:?}: {error:#}"));
         let code = code(&answer);
         assert_eq!(told["code"], code, "{asked:?}: {} {told}", answer.body);

@@ -14,7 +14,10 @@ use crate::usage::{TOLD, used_today};
 async fn send(envoy: &Envoy, key: &str, count: usize, status: u16) {
     let mut connection = Connection::to(envoy.gateway());
     for number in 0..count {
-        let answer = connection.send(&request("GET", "/", &[("x-api-key", key)])).await.unwrap();
+        let answer = connection
+            .send(&request("GET", "/", &[("x-api-key", key)]))
+            .await
+            .unwrap();
         assert_eq!(answer.status, status, "request {number}: {}", answer.body);
     }
 }
@@ -25,7 +28,10 @@ async fn is_told(gateway: &Gateway, key: &str, remaining: i64) {
         // This one takes none: no service has this name.
         let answer = gateway.ask("/nowhere", Some(key)).await;
         ensure!(answer.code() == "out_of_scope", "{}", answer.body);
-        let left = answer.headers.get("x-ratelimit-remaining").map(|value| value.to_str().unwrap().parse());
+        let left = answer
+            .headers
+            .get("x-ratelimit-remaining")
+            .map(|value| value.to_str().unwrap().parse());
         ensure!(left == Some(Ok(remaining)), "{left:?} are left");
         Ok(())
     });
@@ -35,7 +41,11 @@ async fn is_told(gateway: &Gateway, key: &str, remaining: i64) {
 async fn start() -> Gateway {
     let gateway = Gateway::start().await;
     let rules = json!([{ "path": { "exact": "/nowhere" }, "service": "nowhere" }]);
-    gateway.control_plane.put_routes(json!({ "rules": rules })).await.unwrap();
+    gateway
+        .control_plane
+        .put_routes(json!({ "rules": rules }))
+        .await
+        .unwrap();
     gateway
 }
 
@@ -92,9 +102,10 @@ async fn paced(envoy: &Envoy, key: &str) -> (u64, f64) {
     }
 }
 
-/// Three Envoys together admit the limit L, and beyond it no more than each of them may admit before it has heard of
-/// the others' requests. When the last request of L has passed, every node knows of all that the others admitted
-/// earlier than D = 1 s ago, so what a node does not know of is what the others admitted within D:
+/// Three Envoys together admit the limit L, and beyond it no more than each of them may admit
+/// before it has heard of the others' requests. When the last request of L has passed, every node
+/// knows of all that the others admitted earlier than D = 1 s ago, so what a node does not know of
+/// is what the others admitted within D:
 ///
 /// total ≤ L + Σ over the other nodes of (rate of the node × D)
 ///
@@ -102,7 +113,10 @@ async fn paced(envoy: &Envoy, key: &str) -> (u64, f64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_envoys_overshoot_a_limit_by_what_two_admit_in_a_second_at_most() {
     let gateway = Gateway::start().await;
-    let others = [gateway.another_envoy("second").await.unwrap(), gateway.another_envoy("third").await.unwrap()];
+    let others = [
+        gateway.another_envoy("second").await.unwrap(),
+        gateway.another_envoy("third").await.unwrap(),
+    ];
     let envoys = [&gateway.envoy, &others[0], &others[1]];
     time_in(Window::Day, 30).await;
     let key = json!({ "name": "CI", "limits": { "minute": u32::MAX, "day": LIMIT } });

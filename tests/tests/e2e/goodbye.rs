@@ -1,4 +1,5 @@
-//! Envoys that end, stand still or change their record format, with a control plane that knows all messages.
+//! Envoys that end, stand still or change their record format, with a control plane that knows all
+//! messages.
 
 use std::time::Duration;
 
@@ -33,15 +34,23 @@ async fn stopped_envoy_is_forgotten_at_once() {
     assert_eq!((enforcement.nodes, enforcement.acknowledged), (0, 0));
 }
 
-/// Of workers without requests each could have the stream; only the main thread's is the last to end.
+/// Of workers without requests each could have the stream; only the main thread's is the last to
+/// end.
 #[tokio::test]
 async fn envoy_with_idle_workers_is_forgotten_at_once() {
-    let mut gateway = Gateway::builder().envoy(|envoy| envoy.concurrency = 8).without_waiting().start().await;
+    let mut gateway = Gateway::builder()
+        .envoy(|envoy| envoy.concurrency = 8)
+        .without_waiting()
+        .start()
+        .await;
     for _ in 0..4 {
         gateway.control_plane.restart().await.unwrap();
         let settled = eventually(Duration::from_secs(20), async || {
             let nodes = gateway.control_plane.nodes().await?;
-            ensure!(nodes.len() == 1 && nodes[0]["connected"] == true, "{nodes:?}");
+            ensure!(
+                nodes.len() == 1 && nodes[0]["connected"] == true,
+                "{nodes:?}"
+            );
             ensure_main_thread_opened_stream(&gateway)
         });
         settled.await.unwrap();
@@ -57,14 +66,20 @@ async fn drained_listeners_are_no_goodbye() {
     let url = gateway.envoy.url("/");
     gateway.envoy.admin_post("/drain_listeners").await.unwrap();
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(gateway.control_plane.nodes().await.unwrap().len(), 1, "{url}");
+    assert_eq!(
+        gateway.control_plane.nodes().await.unwrap().len(),
+        1,
+        "{url}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn limit_is_exact_while_the_record_format_changes() {
     let mut gateway = Gateway::builder().envoy(with_lds).start().await;
-    let (key, admitted) =
-        limit_holds_through_update(&mut gateway, |envoy| envoy.filter = next_format_filter().unwrap()).await;
+    let (key, admitted) = limit_holds_through_update(&mut gateway, |envoy| {
+        envoy.filter = next_format_filter().unwrap()
+    })
+    .await;
     used_today(&gateway, &key.key_id, admitted).await;
     // Until the old listener's drain has ended each format has a stream, and one of them reports.
     tokio::time::sleep(Duration::from_secs(4)).await;
@@ -74,9 +89,14 @@ async fn limit_is_exact_while_the_record_format_changes() {
 /// A process that stood still does not trust what waited in its sockets meanwhile.
 #[tokio::test]
 async fn envoy_that_was_stopped_for_longer_than_its_limit_serves_nothing_old() {
-    let limit = |envoy: &mut EnvoyOptions| envoy.configuration = json!({ "max_staleness_seconds": 2 });
+    let limit =
+        |envoy: &mut EnvoyOptions| envoy.configuration = json!({ "max_staleness_seconds": 2 });
     let mut gateway = Gateway::builder().envoy(limit).start().await;
-    let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap();
+    let key = gateway
+        .control_plane
+        .create_key(json!({ "name": "CI" }))
+        .await
+        .unwrap();
     assert_eq!(gateway.ask("/", Some(&key.api_key)).await.status, 200);
     let pid = Pid::from_raw(i32::try_from(gateway.envoy.pid()).unwrap());
     for signal in [Signal::SIGSTOP, Signal::SIGCONT] {

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use latchkey_tests::{
-    CreatedKey, EnvoyOptions, Fire, Gateway, Tally, burst, eventually, faulty_filter, filter, http_client, request,
+    CreatedKey, EnvoyOptions, Fire, Gateway, Tally, burst, eventually, faulty_filter, filter,
+    http_client, request,
 };
 use serde_json::json;
 
@@ -29,11 +30,19 @@ async fn gateway() -> Gateway {
 async fn longest_revocation(gateway: &Gateway) -> Duration {
     let (begin, mut longest) = (Instant::now(), Duration::ZERO);
     while begin.elapsed() < WATCHED {
-        let key = gateway.control_plane.create_key(json!({ "name": "short-lived" })).await.unwrap();
+        let key = gateway
+            .control_plane
+            .create_key(json!({ "name": "short-lived" }))
+            .await
+            .unwrap();
         let start = Instant::now();
         let enforcement = gateway.control_plane.revoke(&key.key_id).await.unwrap();
         longest = longest.max(start.elapsed());
-        assert_eq!((enforcement.nodes, enforcement.acknowledged), (1, 1), "{enforcement:?}");
+        assert_eq!(
+            (enforcement.nodes, enforcement.acknowledged),
+            (1, 1),
+            "{enforcement:?}"
+        );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     longest
@@ -44,9 +53,16 @@ async fn revocations_stay_fast_when_the_configuration_is_updated() {
     let mut gateway = gateway().await;
     for round in 0..3 {
         let header = json!({ "identity_headers": { format!("x-round-{round}"): "name" } });
-        gateway.envoy.update(|envoy| envoy.configuration = header).await.unwrap();
+        gateway
+            .envoy
+            .update(|envoy| envoy.configuration = header)
+            .await
+            .unwrap();
         let longest = longest_revocation(&gateway).await;
-        println!("round {round}: the longest revocation took {} ms", longest.as_millis());
+        println!(
+            "round {round}: the longest revocation took {} ms",
+            longest.as_millis()
+        );
         assert!(longest < LIMIT, "{longest:?}");
     }
 }
@@ -54,10 +70,20 @@ async fn revocations_stay_fast_when_the_configuration_is_updated() {
 #[tokio::test]
 async fn revocations_stay_fast_when_the_code_is_updated() {
     let mut gateway = gateway().await;
-    for (round, wasm) in [faulty_filter().unwrap(), filter().unwrap()].into_iter().enumerate() {
-        gateway.envoy.update(|envoy| envoy.filter = wasm).await.unwrap();
+    for (round, wasm) in [faulty_filter().unwrap(), filter().unwrap()]
+        .into_iter()
+        .enumerate()
+    {
+        gateway
+            .envoy
+            .update(|envoy| envoy.filter = wasm)
+            .await
+            .unwrap();
         let longest = longest_revocation(&gateway).await;
-        println!("round {round}: the longest revocation took {} ms", longest.as_millis());
+        println!(
+            "round {round}: the longest revocation took {} ms",
+            longest.as_millis()
+        );
         assert!(longest < LIMIT, "{longest:?}");
     }
 }
@@ -65,7 +91,10 @@ async fn revocations_stay_fast_when_the_code_is_updated() {
 /// The main thread is the last to end when Envoy shuts down, so it is the one that can say goodbye.
 #[tokio::test]
 async fn stream_moves_to_the_thread_that_serves_no_requests() {
-    let gateway = Gateway::builder().envoy(|envoy| envoy.concurrency = 1).start().await;
+    let gateway = Gateway::builder()
+        .envoy(|envoy| envoy.concurrency = 1)
+        .start()
+        .await;
     let key = json!({ "name": "CI", "limits": { "minute": u32::MAX } });
     let key = gateway.control_plane.create_key(key).await.unwrap();
     stream_is_on_the_main_thread(&gateway, &key).await;
@@ -84,7 +113,9 @@ pub(crate) async fn stream_is_on_the_main_thread(gateway: &Gateway, key: &Create
 /// Fails unless the last stream is the main thread's.
 pub(crate) fn ensure_main_thread_opened_stream(gateway: &Gateway) -> Result<()> {
     let log = gateway.envoy.log();
-    let last = log.lines().rfind(|line| line.contains("following the") || line.contains("loading a snapshot"));
+    let last = log
+        .lines()
+        .rfind(|line| line.contains("following the") || line.contains("loading a snapshot"));
     let thread = format!("[{}]", gateway.envoy.pid());
     ensure!(last.is_some_and(|line| line.contains(&thread)), "{last:?}");
     Ok(())
@@ -95,19 +126,36 @@ async fn usage_is_complete_when_envoy_is_stopped() {
     let mut gateway = gateway().await;
     for round in 0..3 {
         let made = |name: String| json!({ "name": name, "limits": { "minute": u32::MAX } });
-        let other = gateway.control_plane.create_key(made(format!("before {round}"))).await.unwrap();
-        let key = gateway.control_plane.create_key(made(format!("round {round}"))).await.unwrap();
+        let other = gateway
+            .control_plane
+            .create_key(made(format!("before {round}")))
+            .await
+            .unwrap();
+        let key = gateway
+            .control_plane
+            .create_key(made(format!("round {round}")))
+            .await
+            .unwrap();
         // The main thread ends last, and reports what all workers have counted.
         stream_is_on_the_main_thread(&gateway, &other).await;
         let requests = vec![request("GET", "/", &[("x-api-key", &key.api_key)]); 8];
         let load = Fire::open(gateway.envoy.gateway(), requests);
         tokio::time::sleep(Duration::from_millis(1_500)).await;
         // Answered before the stop, so counted.
-        let answered = load.cease().await.iter().flatten().filter(|shot| shot.status == 200).count();
+        let answered = load
+            .cease()
+            .await
+            .iter()
+            .flatten()
+            .filter(|shot| shot.status == 200)
+            .count();
         gateway.envoy.stop().await.unwrap();
         let told = eventually(Duration::from_secs(2), async || {
             let usage = gateway.control_plane.key(&key.key_id).await?["usage"].take();
-            ensure!(usage["requests_today"] == json!(answered), "{answered} requests, but {usage}");
+            ensure!(
+                usage["requests_today"] == json!(answered),
+                "{answered} requests, but {usage}"
+            );
             Ok(())
         });
         told.await.unwrap();

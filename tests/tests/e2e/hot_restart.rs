@@ -1,22 +1,28 @@
-//! A hot restart of Envoy: another process takes the listeners over, and for a while both decide requests.
+//! A hot restart of Envoy: another process takes the listeners over, and for a while both decide
+//! requests.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use latchkey_tests::{
-    Answer, Connection, Enforcement, Envoy, EnvoyOptions, Fire, Gateway, HotRestart, Shot, eventually, request,
+    Answer, Connection, Enforcement, Envoy, EnvoyOptions, Fire, Gateway, HotRestart, Shot,
+    eventually, request,
 };
 use serde_json::json;
 
 const WITHIN: Duration = Duration::from_secs(5);
 
-/// Shorter than a change waits, so that no answer is given while an Envoy that is gone still counts.
+/// Shorter than a change waits, so that no answer is given while an Envoy that is gone still
+/// counts.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// With a key, on a connection of its own, which comes to whichever process listens.
 async fn ask(gate: SocketAddr, key: &str) -> Answer {
-    Connection::to(gate).send(&request("GET", "/", &[("x-api-key", key)])).await.unwrap()
+    Connection::to(gate)
+        .send(&request("GET", "/", &[("x-api-key", key)]))
+        .await
+        .unwrap()
 }
 
 /// The process that takes this gateway's listeners over.
@@ -25,7 +31,9 @@ async fn successor(gateway: &Gateway) -> Envoy {
     std::fs::create_dir(&dir).unwrap();
     let options = EnvoyOptions {
         gateway_port: gateway.envoy.gateway().port(),
-        hot_restart: HotRestart::Successor { base_id: gateway.envoy.base_id().unwrap() },
+        hot_restart: HotRestart::Successor {
+            base_id: gateway.envoy.base_id().unwrap(),
+        },
         dir,
         ..gateway.envoy_options()
     };
@@ -35,22 +43,42 @@ async fn successor(gateway: &Gateway) -> Envoy {
 /// A new key works, a revoked one does not, and another is as good as before.
 async fn a_key_comes_and_goes(gateway: &Gateway, good: &str) -> Enforcement {
     let gate = gateway.envoy.gateway();
-    let key = gateway.control_plane.create_key(json!({ "name": "short-lived" })).await.unwrap();
-    assert_eq!(ask(gate, &key.api_key).await.status, 200, "a key works from the answer on");
+    let key = gateway
+        .control_plane
+        .create_key(json!({ "name": "short-lived" }))
+        .await
+        .unwrap();
+    assert_eq!(
+        ask(gate, &key.api_key).await.status,
+        200,
+        "a key works from the answer on"
+    );
     let enforcement = gateway.control_plane.revoke(&key.key_id).await.unwrap();
-    assert_eq!(enforcement.acknowledged, enforcement.nodes, "{enforcement:?}");
+    assert_eq!(
+        enforcement.acknowledged, enforcement.nodes,
+        "{enforcement:?}"
+    );
     let refused = ask(gate, &key.api_key).await;
-    assert_eq!((refused.status, refused.code()), (401, "invalid_key"), "{enforcement:?}");
+    assert_eq!(
+        (refused.status, refused.code()),
+        (401, "invalid_key"),
+        "{enforcement:?}"
+    );
     assert_eq!(ask(gate, good).await.status, 200);
     enforcement
 }
 
-/// While both processes live, the successor adds its predecessor's statistics to its own, and so the predecessor's
-/// generation to what its workers share.
+/// While both processes live, the successor adds its predecessor's statistics to its own, and so
+/// the predecessor's generation to what its workers share.
 async fn streams_in_statistics(successor: &Envoy, expected: u64) {
     let merged = eventually(WITHIN, async || {
-        let streams = successor.stat("wasmcustom.latchkey_stream_connected").await?;
-        ensure!(streams == expected, "the statistics tell of {streams} streams");
+        let streams = successor
+            .stat("wasmcustom.latchkey_stream_connected")
+            .await?;
+        ensure!(
+            streams == expected,
+            "the statistics tell of {streams} streams"
+        );
         Ok(())
     });
     merged.await.unwrap();
@@ -65,43 +93,78 @@ async fn a_revocation_is_in_force_before_during_and_after_it() {
         .await;
     let gate = gateway.envoy.gateway();
     let unlimited = json!({ "name": "CI", "limits": { "minute": u32::MAX } });
-    let good = gateway.control_plane.create_key(unlimited).await.unwrap().api_key;
+    let good = gateway
+        .control_plane
+        .create_key(unlimited)
+        .await
+        .unwrap()
+        .api_key;
     for _ in 0..5 {
         assert_eq!(a_key_comes_and_goes(&gateway, &good).await.nodes, 1);
     }
-    let held = gateway.control_plane.create_key(json!({ "name": "on a connection that stays" })).await.unwrap();
+    let held = gateway
+        .control_plane
+        .create_key(json!({ "name": "on a connection that stays" }))
+        .await
+        .unwrap();
     let mut stays = Connection::to(gate);
     let on_it = request("GET", "/", &[("x-api-key", &held.api_key)]);
     assert_eq!(stays.send(&on_it).await.unwrap().status, 200);
 
     // Each on a new connection; one that nobody accepts would end the test.
-    let fire = Fire::open(gate, [request("GET", "/", &[("x-api-key", &good), ("connection", "close")])]);
+    let fire = Fire::open(
+        gate,
+        [request(
+            "GET",
+            "/",
+            &[("x-api-key", &good), ("connection", "close")],
+        )],
+    );
     let restart = Instant::now();
     let successor = successor(&gateway).await;
     let decides = eventually(WITHIN, async || {
         let answer = ask(gate, &good).await;
-        assert!(answer.status == 200 || answer.code() == "not_ready", "{answer:?}");
+        assert!(
+            answer.status == 200 || answer.code() == "not_ready",
+            "{answer:?}"
+        );
         // The predecessor may have accepted that one, so its answer does not tell.
         let nodes = gateway.control_plane.nodes().await?;
-        ensure!(nodes.len() == 2 && nodes.iter().all(|node| node["lag"] == 0), "{nodes:?}");
+        ensure!(
+            nodes.len() == 2 && nodes.iter().all(|node| node["lag"] == 0),
+            "{nodes:?}"
+        );
         Ok(())
     });
     decides.await.unwrap();
     let ready = Instant::now();
     a_key_comes_and_goes(&gateway, &good).await;
     let shots = fire.cease().await.concat();
-    // The successor listens before it has a snapshot: until then it refuses, and its predecessor accepts no more.
+    // The successor listens before it has a snapshot: until then it refuses, and its predecessor
+    // accepts no more.
     let refused: Vec<&Shot> = shots.iter().filter(|shot| shot.status != 200).collect();
     let meanwhile = |shot: &&Shot| shot.status == 503 && restart < shot.start && shot.start < ready;
     assert!(refused.iter().all(meanwhile), "{refused:?}");
     if let [first, .., last] = &*refused {
-        println!("the successor refused {} requests within {:?}", refused.len(), last.start - first.start);
+        println!(
+            "the successor refused {} requests within {:?}",
+            refused.len(),
+            last.start - first.start
+        );
     }
 
     streams_in_statistics(&successor, 2).await;
     let enforcement = gateway.control_plane.revoke(&held.key_id).await.unwrap();
-    assert_eq!((enforcement.nodes, enforcement.acknowledged), (2, 2), "both are asked");
-    assert_eq!(stays.send(&on_it).await.unwrap().code(), "invalid_key", "the predecessor goes on to decide");
+    assert_eq!(
+        (enforcement.nodes, enforcement.acknowledged),
+        (2, 2),
+        "both are asked"
+    );
+    assert_eq!(
+        stays.send(&on_it).await.unwrap().code(),
+        "invalid_key",
+        "the predecessor goes on to decide"
+    );
 
     let mut by_both = 0;
     while gateway.envoy.process().exited().is_none() {

@@ -44,7 +44,13 @@ async fn serve(stream: TcpStream, arrivals: UnboundedSender<Arrival>) {
         tokio::spawn(async move {
             let (head, body) = request.into_parts();
             let (body, trailers) = read(body).await;
-            arrivals.send(Arrival { headers: head.headers, body, trailers }).unwrap();
+            arrivals
+                .send(Arrival {
+                    headers: head.headers,
+                    body,
+                    trailers,
+                })
+                .unwrap();
             respond.send_response(Response::new(()), true).unwrap();
         });
     }
@@ -59,7 +65,12 @@ async fn read(mut stream: h2::RecvStream) -> (Vec<u8>, HeaderMap) {
 }
 
 /// One request over a connection of its own. The answer's status, and the code in its error body.
-async fn send(gateway: &Gateway, headers: &Fields<'_>, body: &'static str, trailers: &Fields<'_>) -> (u16, String) {
+async fn send(
+    gateway: &Gateway,
+    headers: &Fields<'_>,
+    body: &'static str,
+    trailers: &Fields<'_>,
+) -> (u16, String) {
     let exchange = async {
         let stream = TcpStream::connect(gateway.envoy.gateway()).await.unwrap();
         let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
@@ -76,45 +87,79 @@ async fn send(gateway: &Gateway, headers: &Fields<'_>, body: &'static str, trail
         }
         let response = response.await.unwrap();
         let status = response.status().as_u16();
-        let body: Value = serde_json::from_slice(&read(response.into_body()).await.0).unwrap_or_default();
+        let body: Value =
+            serde_json::from_slice(&read(response.into_body()).await.0).unwrap_or_default();
         (status, body["code"].as_str().unwrap_or_default().to_owned())
     };
-    timeout(Duration::from_secs(10), exchange).await.expect("an answer within 10 s")
+    timeout(Duration::from_secs(10), exchange)
+        .await
+        .expect("an answer within 10 s")
 }
 
 /// Fields of the same name stay apart.
 fn header_map(fields: &Fields<'_>) -> HeaderMap {
-    let field =
-        |(name, value): &(&'static str, &str)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+    let field = |(name, value): &(&'static str, &str)| {
+        (
+            HeaderName::from_static(name),
+            HeaderValue::from_str(value).unwrap(),
+        )
+    };
     fields.iter().map(field).collect()
 }
 
 #[tokio::test]
 async fn one_key_admits_over_http2_and_none_or_two_do_not() {
     let (gateway, mut arrived) = start().await;
-    let key = gateway.control_plane.create_key(json!({ "name": "one" })).await.unwrap();
-    let other = gateway.control_plane.create_key(json!({ "name": "two" })).await.unwrap();
+    let key = gateway
+        .control_plane
+        .create_key(json!({ "name": "one" }))
+        .await
+        .unwrap();
+    let other = gateway
+        .control_plane
+        .create_key(json!({ "name": "two" }))
+        .await
+        .unwrap();
 
-    let (status, code) = send(&gateway, &[("x-api-key", &key.api_key), ("x-other", "stays")], "", &[]).await;
+    let (status, code) = send(
+        &gateway,
+        &[("x-api-key", &key.api_key), ("x-other", "stays")],
+        "",
+        &[],
+    )
+    .await;
     assert_eq!((status, code.as_str()), (200, ""));
     let arrival = arrived.try_recv().unwrap();
     assert_eq!(arrival.headers.get("x-api-key"), None);
     assert_eq!(arrival.headers["x-other"], "stays");
     let identity = arrival.headers["x-latchkey-identity"].to_str().unwrap();
-    assert!(identity.starts_with(&format!("key=\"{}\", name=\"one\", account=\"", key.key_id)), "{identity}");
+    assert!(
+        identity.starts_with(&format!("key=\"{}\", name=\"one\", account=\"", key.key_id)),
+        "{identity}"
+    );
 
     let (status, code) = send(&gateway, &[], "", &[]).await;
     assert_eq!((status, code.as_str()), (401, "missing_key"));
-    let two = [("x-api-key", key.api_key.as_str()), ("x-api-key", &other.api_key)];
+    let two = [
+        ("x-api-key", key.api_key.as_str()),
+        ("x-api-key", &other.api_key),
+    ];
     let (status, code) = send(&gateway, &two, "", &[]).await;
     assert_eq!((status, code.as_str()), (401, "ambiguous_key"));
-    assert!(arrived.try_recv().is_err(), "a refused request reached the upstream");
+    assert!(
+        arrived.try_recv().is_err(),
+        "a refused request reached the upstream"
+    );
 }
 
 #[tokio::test]
 async fn trailers_reach_the_upstream_without_keys_and_identities() {
     let (gateway, mut arrived) = start().await;
-    let key = gateway.control_plane.create_key(json!({ "name": "one" })).await.unwrap();
+    let key = gateway
+        .control_plane
+        .create_key(json!({ "name": "one" }))
+        .await
+        .unwrap();
     let bearer = format!("Bearer {}", key.api_key);
     let trailers = [
         ("x-api-key", key.api_key.as_str()),
@@ -128,14 +173,33 @@ async fn trailers_reach_the_upstream_without_keys_and_identities() {
         assert_eq!((status, code.as_str()), (200, ""), "{body:?}");
         let arrival = arrived.try_recv().unwrap();
         assert_eq!(arrival.body, body.as_bytes());
-        assert_eq!(arrival.trailers, header_map(&[("x-checksum", "stays")]), "{body:?}");
-        let identities: Vec<_> = arrival.headers.get_all("x-latchkey-identity").iter().collect();
-        let [identity] = identities.as_slice() else { panic!("{identities:?}") };
-        assert!(identity.to_str().unwrap().starts_with(&format!("key=\"{}\"", key.key_id)), "{identity:?}");
+        assert_eq!(
+            arrival.trailers,
+            header_map(&[("x-checksum", "stays")]),
+            "{body:?}"
+        );
+        let identities: Vec<_> = arrival
+            .headers
+            .get_all("x-latchkey-identity")
+            .iter()
+            .collect();
+        let [identity] = identities.as_slice() else {
+            panic!("{identities:?}")
+        };
+        assert!(
+            identity
+                .to_str()
+                .unwrap()
+                .starts_with(&format!("key=\"{}\"", key.key_id)),
+            "{identity:?}"
+        );
     }
 
     // A key in the trailers alone is none.
     let (status, code) = send(&gateway, &[], "", &trailers).await;
     assert_eq!((status, code.as_str()), (401, "missing_key"));
-    assert!(arrived.try_recv().is_err(), "a refused request reached the upstream");
+    assert!(
+        arrived.try_recv().is_err(),
+        "a refused request reached the upstream"
+    );
 }

@@ -1,4 +1,5 @@
-//! Who calls, and for which subaccount, as the upstream is told: `x-latchkey-identity`, read as a structured field.
+//! Who calls, and for which subaccount, as the upstream is told: `x-latchkey-identity`, read as a
+//! structured field.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,11 @@ async fn gateway() -> Gateway {
         { "path": { "template": "/path/{sub}/records" }, "subaccount": { "path": "sub" } },
         { "path": { "prefix": "/query" }, "subaccount": { "query": "sub" } }
     ]);
-    gateway.control_plane.put_routes(json!({ "rules": rules })).await.unwrap();
+    gateway
+        .control_plane
+        .put_routes(json!({ "rules": rules }))
+        .await
+        .unwrap();
     gateway
 }
 
@@ -23,17 +28,27 @@ async fn ask_everywhere(gateway: &Gateway, key: &str, subaccount: &str) -> [Answ
     let by_header = [("x-api-key", key), ("x-subaccount", subaccount)];
     [
         gateway.ask_with("/header", &by_header).await,
-        gateway.ask(&format!("/path/{subaccount}/records"), Some(key)).await,
-        gateway.ask(&format!("/query?a=b&sub={subaccount}"), Some(key)).await,
+        gateway
+            .ask(&format!("/path/{subaccount}/records"), Some(key))
+            .await,
+        gateway
+            .ask(&format!("/query?a=b&sub={subaccount}"), Some(key))
+            .await,
     ]
 }
 
-/// The members of a dictionary (RFC 9651, section 4.2.2): strings, display strings and lists of those.
+/// The members of a dictionary (RFC 9651, section 4.2.2): strings, display strings and lists of
+/// those.
 fn read_dictionary(text: &str) -> BTreeMap<String, Vec<String>> {
     let (mut members, mut rest) = (BTreeMap::new(), text);
     loop {
-        let (name, value) = rest.split_once('=').unwrap_or_else(|| panic!("no member: {rest}"));
-        assert!(name.bytes().all(|byte| byte.is_ascii_lowercase()), "no name: {name}");
+        let (name, value) = rest
+            .split_once('=')
+            .unwrap_or_else(|| panic!("no member: {rest}"));
+        assert!(
+            name.bytes().all(|byte| byte.is_ascii_lowercase()),
+            "no name: {name}"
+        );
         let (values, behind) = match value.strip_prefix('(') {
             None => {
                 let (item, behind) = read_string(value);
@@ -49,7 +64,10 @@ fn read_dictionary(text: &str) -> BTreeMap<String, Vec<String>> {
                 (items, &list[1..])
             }
         };
-        assert!(members.insert(name.to_owned(), values).is_none(), "{name} twice: {text}");
+        assert!(
+            members.insert(name.to_owned(), values).is_none(),
+            "{name} twice: {text}"
+        );
         match behind.strip_prefix(", ") {
             Some(behind) => rest = behind,
             None => {
@@ -66,7 +84,9 @@ fn read_string(text: &str) -> (String, &str) {
         Some(quoted) => (true, quoted),
         None => (false, text),
     };
-    let quoted = quoted.strip_prefix('"').unwrap_or_else(|| panic!("no string: {text}"));
+    let quoted = quoted
+        .strip_prefix('"')
+        .unwrap_or_else(|| panic!("no string: {text}"));
     let (mut bytes, mut rest) = (Vec::new(), quoted.bytes().enumerate());
     while let Some((at, byte)) = rest.next() {
         match byte {
@@ -83,7 +103,11 @@ fn read_string(text: &str) -> (String, &str) {
 }
 
 fn identity(answer: &Answer) -> BTreeMap<String, Vec<String>> {
-    read_dictionary(answer.reached_upstream("x-latchkey-identity").unwrap_or_else(|| panic!("{}", answer.body)))
+    read_dictionary(
+        answer
+            .reached_upstream("x-latchkey-identity")
+            .unwrap_or_else(|| panic!("{}", answer.body)),
+    )
 }
 
 #[tokio::test]
@@ -91,8 +115,10 @@ async fn the_upstream_is_told_key_owner_subaccount_and_roles() {
     let gateway = gateway().await;
     let control_plane = &gateway.control_plane;
     let alpha = control_plane.create_subaccount("alpha").await.unwrap();
-    let user: User =
-        control_plane.create_user(json!({ "email": "owner@example.com", "roles": ["admin"] })).await.unwrap();
+    let user: User = control_plane
+        .create_user(json!({ "email": "owner@example.com", "roles": ["admin"] }))
+        .await
+        .unwrap();
     let name = "a \"name\", back\\slash, äöü";
     let key = json!({ "name": name, "roles": ["cache_purger", "dns_manager"], "tier": "pro", "environment": "test" });
     let key = control_plane.create_key_of(&user, key).await.unwrap();
@@ -109,14 +135,24 @@ async fn the_upstream_is_told_key_owner_subaccount_and_roles() {
             ("tier", vec!["pro"]),
             ("user", vec![user.user_id.as_str()]),
         ];
-        let told: Vec<_> = told.iter().map(|(name, values)| (name.as_str(), values.clone())).collect();
-        let expected: Vec<_> =
-            expected.map(|(name, values)| (name, values.iter().map(ToString::to_string).collect())).into();
+        let told: Vec<_> = told
+            .iter()
+            .map(|(name, values)| (name.as_str(), values.clone()))
+            .collect();
+        let expected: Vec<_> = expected
+            .map(|(name, values)| (name, values.iter().map(ToString::to_string).collect()))
+            .into();
         assert_eq!(told, expected);
     }
-    let plain = control_plane.create_key(json!({ "name": "plain" })).await.unwrap();
+    let plain = control_plane
+        .create_key(json!({ "name": "plain" }))
+        .await
+        .unwrap();
     let told = identity(&gateway.ask("/header", Some(&plain.api_key)).await);
-    assert!(!told.contains_key("subaccount") && !told.contains_key("roles"), "{told:?}");
+    assert!(
+        !told.contains_key("subaccount") && !told.contains_key("roles"),
+        "{told:?}"
+    );
 }
 
 /// A rule, whom the key is made by and with which subaccounts, and those that it may act on.
@@ -136,11 +172,20 @@ async fn each_rule_of_subaccounts_holds_in_each_place() {
     let every = administrators("all of the account's", json!([])).await;
     let one = administrators("one of them", json!([alpha])).await;
     let both = administrators("two of them", json!([alpha, beta])).await;
-    let owners = control_plane.create_key_of(&owner, json!({ "name": "all of its owner's" })).await.unwrap().api_key;
+    let owners = control_plane
+        .create_key_of(&owner, json!({ "name": "all of its owner's" }))
+        .await
+        .unwrap()
+        .api_key;
     let gamma = control_plane.create_subaccount("gamma").await.unwrap();
 
     let table = [
-        ("all of the account's, those made later too", &every, [true, true, true], true),
+        (
+            "all of the account's, those made later too",
+            &every,
+            [true, true, true],
+            true,
+        ),
         ("a list of one", &one, [true, false, false], false),
         ("a list of two", &both, [true, true, false], false),
         ("all of its owner's", &owners, [true, false, false], false),
@@ -148,34 +193,80 @@ async fn each_rule_of_subaccounts_holds_in_each_place() {
     for (rule, key, may, may_name_none) in table {
         for (subaccount, may) in [&alpha, &beta, &gamma].into_iter().zip(may) {
             for answer in ask_everywhere(&gateway, key, subaccount).await {
-                let (status, code) = if may { (200, "") } else { (403, "subaccount_denied") };
-                assert_eq!((answer.status, answer.code()), (status, code), "{rule}: {subaccount}: {}", answer.body);
+                let (status, code) = if may {
+                    (200, "")
+                } else {
+                    (403, "subaccount_denied")
+                };
+                assert_eq!(
+                    (answer.status, answer.code()),
+                    (status, code),
+                    "{rule}: {subaccount}: {}",
+                    answer.body
+                );
                 if may {
-                    assert_eq!(identity(&answer)["subaccount"], [subaccount.as_str()], "{rule}");
+                    assert_eq!(
+                        identity(&answer)["subaccount"],
+                        [subaccount.as_str()],
+                        "{rule}"
+                    );
                 }
             }
         }
         for path in ["/header", "/query", "/query?a=b"] {
             let answer = gateway.ask(path, Some(key)).await;
-            assert_eq!(answer.code(), if may_name_none { "" } else { "subaccount_denied" }, "{rule}: none at {path}");
+            assert_eq!(
+                answer.code(),
+                if may_name_none {
+                    ""
+                } else {
+                    "subaccount_denied"
+                },
+                "{rule}: none at {path}"
+            );
         }
         for answer in ask_everywhere(&gateway, key, "sub_000000000000").await {
-            assert_eq!(answer.code(), "subaccount_denied", "{rule}: one that there is not");
+            assert_eq!(
+                answer.code(),
+                "subaccount_denied",
+                "{rule}: one that there is not"
+            );
         }
-        assert_eq!(gateway.ask("/elsewhere", Some(key)).await.status, 200, "{rule}: where none is asked for");
+        assert_eq!(
+            gateway.ask("/elsewhere", Some(key)).await.status,
+            200,
+            "{rule}: where none is asked for"
+        );
     }
 
     let kept_to_beta = json!({ "subaccounts": [beta] });
     let path = format!("/v1/users/{}", owner.user_id);
-    control_plane.change(Method::PATCH, &path, kept_to_beta).await.unwrap();
+    control_plane
+        .change(Method::PATCH, &path, kept_to_beta)
+        .await
+        .unwrap();
     for (subaccount, status) in [(&alpha, 403), (&beta, 200)] {
         for answer in ask_everywhere(&gateway, &owners, subaccount).await {
-            assert_eq!(answer.status, status, "an owner's other subaccounts are their keys' on the next request");
+            assert_eq!(
+                answer.status, status,
+                "an owner's other subaccounts are their keys' on the next request"
+            );
         }
     }
-    control_plane.change(Method::DELETE, &format!("/v1/subaccounts/{gamma}"), json!({})).await.unwrap();
+    control_plane
+        .change(
+            Method::DELETE,
+            &format!("/v1/subaccounts/{gamma}"),
+            json!({}),
+        )
+        .await
+        .unwrap();
     for answer in ask_everywhere(&gateway, &every, &gamma).await {
-        assert_eq!(answer.code(), "subaccount_denied", "a subaccount that is no more");
+        assert_eq!(
+            answer.code(),
+            "subaccount_denied",
+            "a subaccount that is no more"
+        );
     }
 }
 
@@ -185,22 +276,86 @@ async fn a_subaccount_that_is_named_unclearly_is_denied() {
     let control_plane = &gateway.control_plane;
     let alpha = control_plane.create_subaccount("alpha").await.unwrap();
     let beta = control_plane.create_subaccount("beta").await.unwrap();
-    let key = control_plane.create_key(json!({ "name": "all of the account's" })).await.unwrap().api_key;
+    let key = control_plane
+        .create_key(json!({ "name": "all of the account's" }))
+        .await
+        .unwrap()
+        .api_key;
     let escaped = alpha.replacen('s', "%73", 1);
     let table: [(&str, String, Vec<&str>, bool); 13] = [
-        ("two headers", "/header".to_owned(), vec![&alpha, &beta], false),
-        ("the same header twice", "/header".to_owned(), vec![&alpha, &alpha], false),
-        ("a list in a header", "/header".to_owned(), vec!["a, b"], false),
+        (
+            "two headers",
+            "/header".to_owned(),
+            vec![&alpha, &beta],
+            false,
+        ),
+        (
+            "the same header twice",
+            "/header".to_owned(),
+            vec![&alpha, &alpha],
+            false,
+        ),
+        (
+            "a list in a header",
+            "/header".to_owned(),
+            vec!["a, b"],
+            false,
+        ),
         ("an empty header", "/header".to_owned(), vec![""], false),
-        ("escapes in a header, where there are none", "/header".to_owned(), vec![&escaped], false),
-        ("two parameters", format!("/query?sub={alpha}&sub={beta}"), vec![], false),
-        ("the same parameter twice", format!("/query?sub={alpha}&sub={alpha}"), vec![], false),
-        ("a second one whose name is escaped", format!("/query?sub={alpha}&%73ub={beta}"), vec![], false),
-        ("a second one behind a semicolon", format!("/query?sub={alpha}&x=y;sub={beta}"), vec![], false),
-        ("an empty parameter", "/query?sub=".to_owned(), vec![], false),
-        ("escapes in a parameter", format!("/query?sub={escaped}"), vec![], true),
-        ("a parameter of a similar name", format!("/query?subs={beta}&sub={alpha}"), vec![], true),
-        ("escapes in the path", format!("/path/{escaped}/records"), vec![], true),
+        (
+            "escapes in a header, where there are none",
+            "/header".to_owned(),
+            vec![&escaped],
+            false,
+        ),
+        (
+            "two parameters",
+            format!("/query?sub={alpha}&sub={beta}"),
+            vec![],
+            false,
+        ),
+        (
+            "the same parameter twice",
+            format!("/query?sub={alpha}&sub={alpha}"),
+            vec![],
+            false,
+        ),
+        (
+            "a second one whose name is escaped",
+            format!("/query?sub={alpha}&%73ub={beta}"),
+            vec![],
+            false,
+        ),
+        (
+            "a second one behind a semicolon",
+            format!("/query?sub={alpha}&x=y;sub={beta}"),
+            vec![],
+            false,
+        ),
+        (
+            "an empty parameter",
+            "/query?sub=".to_owned(),
+            vec![],
+            false,
+        ),
+        (
+            "escapes in a parameter",
+            format!("/query?sub={escaped}"),
+            vec![],
+            true,
+        ),
+        (
+            "a parameter of a similar name",
+            format!("/query?subs={beta}&sub={alpha}"),
+            vec![],
+            true,
+        ),
+        (
+            "escapes in the path",
+            format!("/path/{escaped}/records"),
+            vec![],
+            true,
+        ),
     ];
     for (what, path, values, passes) in table {
         let mut headers = vec![("x-api-key", key.as_str())];
@@ -210,7 +365,11 @@ async fn a_subaccount_that_is_named_unclearly_is_denied() {
             assert_eq!(answer.status, 200, "{what}: {}", answer.body);
             assert_eq!(identity(&answer)["subaccount"], [alpha.as_str()], "{what}");
         } else {
-            assert_eq!((answer.status, answer.code()), (403, "subaccount_denied"), "{what}");
+            assert_eq!(
+                (answer.status, answer.code()),
+                (403, "subaccount_denied"),
+                "{what}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Keys that were made elsewhere: Envoy admits them, though nobody has told it more than their digests.
+//! Keys that were made elsewhere: Envoy admits them, though nobody has told it more than their
+//! digests.
 
 use latchkey_policy::key::{Environment, KeyDigest, KeyFormat};
 use latchkey_tests::{Gateway, Refused};
@@ -10,20 +11,29 @@ const FOREIGN: [(&str, &str); 3] = [
     ("an api's", "sk-proj-4c0f9dW8mWQyb7Xo2sKqYh3T"),
     ("a uuid", "0b5ec4a2-96a6-4a61-8c3c-3fb8dbe1a4e0"),
     // The form of ours, but for prefix and checksum.
-    ("another gateway's", "vg_live_Ab3dEf6hIj9lMn2pQr5tUv8xYz1B4D7F"),
+    (
+        "another gateway's",
+        "vg_live_Ab3dEf6hIj9lMn2pQr5tUv8xYz1B4D7F",
+    ),
 ];
 
 /// What is sent of keys: their names and their digests.
 fn rows(keys: &[(&str, &str)]) -> Value {
     let digest = |key: &str| format!("{:?}", KeyDigest::of(key.as_bytes()));
-    keys.iter().map(|(name, key)| json!({ "name": name, "sha256": digest(key) })).collect()
+    keys.iter()
+        .map(|(name, key)| json!({ "name": name, "sha256": digest(key) }))
+        .collect()
 }
 
 #[tokio::test]
 async fn keys_of_any_form_are_imported_by_their_digests_and_pass() {
     let gateway = Gateway::start().await;
     for (name, key) in FOREIGN {
-        assert_eq!(gateway.ask("/", Some(key)).await.code(), "malformed_key", "{name}");
+        assert_eq!(
+            gateway.ask("/", Some(key)).await.code(),
+            "malformed_key",
+            "{name}"
+        );
     }
     let ids = gateway.control_plane.import(rows(&FOREIGN)).await.unwrap();
     for ((name, key), id) in FOREIGN.iter().zip(&ids) {
@@ -33,7 +43,10 @@ async fn keys_of_any_form_are_imported_by_their_digests_and_pass() {
             assert_eq!(answer.status, 200, "{name}: {}", answer.body);
             assert_eq!(answer.reached_upstream(header.0), None);
             let identity = answer.reached_upstream("x-latchkey-identity").unwrap();
-            assert!(identity.starts_with(&format!("key=\"{id}\", name=\"{name}\"")), "{identity}");
+            assert!(
+                identity.starts_with(&format!("key=\"{id}\", name=\"{name}\"")),
+                "{identity}"
+            );
         }
         // One character less, one that is another, as one of two, and beside what can be no key.
         for (wrong, code) in [
@@ -42,16 +55,27 @@ async fn keys_of_any_form_are_imported_by_their_digests_and_pass() {
             (format!("{key},{}", crate::unknown_key()), "ambiguous_key"),
             (format!("{key},{}", &key[1..]), ""),
         ] {
-            assert_eq!(gateway.ask("/", Some(&wrong)).await.code(), code, "{name}: {wrong}");
+            assert_eq!(
+                gateway.ask("/", Some(&wrong)).await.code(),
+                code,
+                "{name}: {wrong}"
+            );
         }
     }
-    assert_eq!(gateway.ask("/", Some(&crate::unknown_key())).await.code(), "invalid_key");
+    assert_eq!(
+        gateway.ask("/", Some(&crate::unknown_key())).await.code(),
+        "invalid_key"
+    );
 
     // Each is revoked like any other; the last one takes the look-ups with it.
     for ((name, key), id) in FOREIGN.iter().zip(&ids) {
         let enforcement = gateway.control_plane.revoke(id).await.unwrap();
         assert_eq!((enforcement.nodes, enforcement.acknowledged), (1, 1));
-        assert_eq!(gateway.ask("/", Some(key)).await.code(), "malformed_key", "{name}");
+        assert_eq!(
+            gateway.ask("/", Some(key)).await.code(),
+            "malformed_key",
+            "{name}"
+        );
     }
     let everything = [
         gateway.logs(),
@@ -60,19 +84,37 @@ async fn keys_of_any_form_are_imported_by_their_digests_and_pass() {
         gateway.control_plane.metrics().await.unwrap(),
     ];
     for (_, key) in FOREIGN {
-        assert!(everything.iter().all(|text| !text.contains(key)), "{key} is somewhere it must not be");
+        assert!(
+            everything.iter().all(|text| !text.contains(key)),
+            "{key} is somewhere it must not be"
+        );
     }
 }
 
 #[tokio::test]
 async fn an_import_with_one_bad_row_lets_nobody_in() {
     let gateway = Gateway::start().await;
-    let taken = gateway.control_plane.create_key(json!({ "name": "a uuid" })).await.unwrap();
-    let refused = gateway.control_plane.import(rows(&FOREIGN)).await.unwrap_err();
+    let taken = gateway
+        .control_plane
+        .create_key(json!({ "name": "a uuid" }))
+        .await
+        .unwrap();
+    let refused = gateway
+        .control_plane
+        .import(rows(&FOREIGN))
+        .await
+        .unwrap_err();
     let Refused { status, body, .. } = refused.downcast().unwrap();
-    assert!(status == 409 && body.contains(r#""field":"keys[1].name""#), "{status}: {body}");
+    assert!(
+        status == 409 && body.contains(r#""field":"keys[1].name""#),
+        "{status}: {body}"
+    );
     for (name, key) in FOREIGN {
-        assert_eq!(gateway.ask("/", Some(key)).await.code(), "malformed_key", "{name}");
+        assert_eq!(
+            gateway.ask("/", Some(key)).await.code(),
+            "malformed_key",
+            "{name}"
+        );
     }
     gateway.control_plane.revoke(&taken.key_id).await.unwrap();
     gateway.control_plane.import(rows(&FOREIGN)).await.unwrap();
@@ -83,7 +125,11 @@ async fn an_import_with_one_bad_row_lets_nobody_in() {
 async fn a_public_route_hides_imported_keys_and_leaves_what_is_none() {
     let gateway = Gateway::start().await;
     let rules = json!([{ "path": { "prefix": "/public" }, "public": true }]);
-    gateway.control_plane.put_routes(json!({ "rules": rules })).await.unwrap();
+    gateway
+        .control_plane
+        .put_routes(json!({ "rules": rules }))
+        .await
+        .unwrap();
     let [(name, key), _, _] = FOREIGN;
     let bearer = format!("Bearer {key}");
     let foreign = "Bearer eyJhbGciOiJub25lIn0.e30.";
@@ -93,11 +139,22 @@ async fn a_public_route_hides_imported_keys_and_leaves_what_is_none() {
         assert_eq!(answer.reached_upstream("x-latchkey-identity"), None);
         answer.reached_upstream(name).map(str::to_owned)
     };
-    assert_eq!(arrives("x-api-key", key).await.as_deref(), Some(key), "it is nobody's");
-    gateway.control_plane.import(rows(&[(name, key)])).await.unwrap();
+    assert_eq!(
+        arrives("x-api-key", key).await.as_deref(),
+        Some(key),
+        "it is nobody's"
+    );
+    gateway
+        .control_plane
+        .import(rows(&[(name, key)]))
+        .await
+        .unwrap();
     assert_eq!(arrives("x-api-key", key).await, None);
     assert_eq!(arrives("authorization", &bearer).await, None);
-    assert_eq!(arrives("authorization", foreign).await.as_deref(), Some(foreign));
+    assert_eq!(
+        arrives("authorization", foreign).await.as_deref(),
+        Some(foreign)
+    );
 }
 
 /// From there on it is a key of ours, of which the imported secret is the old one.
@@ -105,19 +162,44 @@ async fn a_public_route_hides_imported_keys_and_leaves_what_is_none() {
 async fn an_imported_key_moves_on_to_a_secret_of_ours() {
     let gateway = Gateway::start().await;
     let (name, key) = FOREIGN[2];
-    let ids = gateway.control_plane.import(rows(&[(name, key)])).await.unwrap();
-    let new = gateway.control_plane.regenerate(&ids[0], 3_600).await.unwrap().api_key;
-    assert_eq!(KeyFormat::default().check(new.as_bytes()), Ok(Environment::Live));
+    let ids = gateway
+        .control_plane
+        .import(rows(&[(name, key)]))
+        .await
+        .unwrap();
+    let new = gateway
+        .control_plane
+        .regenerate(&ids[0], 3_600)
+        .await
+        .unwrap()
+        .api_key;
+    assert_eq!(
+        KeyFormat::default().check(new.as_bytes()),
+        Ok(Environment::Live)
+    );
     for secret in [key, &new] {
         assert_eq!(gateway.ask("/", Some(secret)).await.status, 200);
     }
     let path = format!("/v1/keys/{}", ids[0]);
-    gateway.control_plane.change(Method::PATCH, &path, json!({ "active": false })).await.unwrap();
+    gateway
+        .control_plane
+        .change(Method::PATCH, &path, json!({ "active": false }))
+        .await
+        .unwrap();
     for secret in [key, &new] {
         assert_eq!(gateway.ask("/", Some(secret)).await.code(), "disabled_key");
     }
-    gateway.control_plane.change(Method::PATCH, &path, json!({ "active": true })).await.unwrap();
-    let newest = gateway.control_plane.regenerate(&ids[0], 0).await.unwrap().api_key;
+    gateway
+        .control_plane
+        .change(Method::PATCH, &path, json!({ "active": true }))
+        .await
+        .unwrap();
+    let newest = gateway
+        .control_plane
+        .regenerate(&ids[0], 0)
+        .await
+        .unwrap()
+        .api_key;
     for (secret, code) in [(key, "malformed_key"), (&new, "invalid_key"), (&newest, "")] {
         assert_eq!(gateway.ask("/", Some(secret)).await.code(), code);
     }

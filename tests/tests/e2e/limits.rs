@@ -8,38 +8,67 @@ use serde_json::{Value, json};
 use crate::clock::{end, now, time_in};
 
 async fn key(gateway: &Gateway, name: &str, limits: Value) -> CreatedKey {
-    gateway.control_plane.create_key(json!({ "name": name, "limits": limits })).await.unwrap()
+    gateway
+        .control_plane
+        .create_key(json!({ "name": name, "limits": limits }))
+        .await
+        .unwrap()
 }
 
 fn number(answer: &Answer, header: &str) -> Option<i64> {
-    answer.headers.get(header).map(|value| value.to_str().unwrap().parse().unwrap())
+    answer
+        .headers
+        .get(header)
+        .map(|value| value.to_str().unwrap().parse().unwrap())
 }
 
 /// Limit, remaining and reset, as `X-RateLimit-*` tells them.
 fn told(answer: &Answer) -> Option<(i64, i64, i64)> {
     let [limit, remaining, reset] =
         ["limit", "remaining", "reset"].map(|name| number(answer, &format!("x-ratelimit-{name}")));
-    assert_eq!((limit.is_some(), limit.is_some()), (remaining.is_some(), reset.is_some()));
-    limit.zip(remaining).zip(reset).map(|((limit, remaining), reset)| (limit, remaining, reset))
+    assert_eq!(
+        (limit.is_some(), limit.is_some()),
+        (remaining.is_some(), reset.is_some())
+    );
+    limit
+        .zip(remaining)
+        .zip(reset)
+        .map(|((limit, remaining), reset)| (limit, remaining, reset))
 }
 
 #[tokio::test]
 async fn an_answer_tells_the_limit_that_is_nearest_to_used_up() {
     let gateway = Gateway::start().await;
     time_in(Window::Minute, 10).await;
-    let key = key(&gateway, "CI", json!({ "minute": 4, "hour": 3, "day": 1_000 })).await;
+    let key = key(
+        &gateway,
+        "CI",
+        json!({ "minute": 4, "hour": 3, "day": 1_000 }),
+    )
+    .await;
     let (minute, hour) = (end(Window::Minute), end(Window::Hour));
     for remaining in [2, 1, 0] {
         let answer = gateway.ask("/", Some(&key.api_key)).await;
-        assert_eq!((answer.status, told(&answer)), (200, Some((3, remaining, hour))));
+        assert_eq!(
+            (answer.status, told(&answer)),
+            (200, Some((3, remaining, hour)))
+        );
     }
     let refused = gateway.ask("/", Some(&key.api_key)).await;
     assert_eq!((refused.status, told(&refused)), (429, Some((3, 0, hour))));
     let path = format!("/v1/keys/{}", key.key_id);
     let roomier = json!({ "limits": { "hour": 50 } });
-    gateway.control_plane.change(Method::PATCH, &path, roomier).await.unwrap();
+    gateway
+        .control_plane
+        .change(Method::PATCH, &path, roomier)
+        .await
+        .unwrap();
     let answer = gateway.ask("/", Some(&key.api_key)).await;
-    assert_eq!((answer.status, told(&answer)), (200, Some((4, 0, minute))), "the refusal took nothing");
+    assert_eq!(
+        (answer.status, told(&answer)),
+        (200, Some((4, 0, minute))),
+        "the refusal took nothing"
+    );
 }
 
 #[tokio::test]
@@ -58,7 +87,10 @@ async fn a_refusal_says_in_the_contracts_words_how_long_to_wait() {
         let wait = number(&answer, "retry-after").unwrap();
         let reset = number(&answer, "x-ratelimit-reset").unwrap();
         assert_eq!(reset, end(window));
-        assert!((reset - now()..=reset - before).contains(&wait), "{wait} s, from {before} to {reset}");
+        assert!(
+            (reset - now()..=reset - before).contains(&wait),
+            "{wait} s, from {before} to {reset}"
+        );
         let seconds = if wait == 1 { "second" } else { "seconds" };
         let sentence = format!(
             "You have exceeded your rate limit of 2 requests per {}. Please wait {wait} {seconds} before retrying.",
@@ -84,15 +116,23 @@ async fn a_refusal_by_one_limit_takes_nothing_from_another() {
     }
     let path = format!("/v1/keys/{}", key.key_id);
     let more = json!({ "limits": { "hour": 1_000 } });
-    gateway.control_plane.change(Method::PATCH, &path, more).await.unwrap();
+    gateway
+        .control_plane
+        .change(Method::PATCH, &path, more)
+        .await
+        .unwrap();
     for remaining in [2, 1, 0] {
         let answer = gateway.ask("/", Some(&key.api_key)).await;
-        assert_eq!((answer.status, told(&answer)), (200, Some((5, remaining, end(Window::Day)))));
+        assert_eq!(
+            (answer.status, told(&answer)),
+            (200, Some((5, remaining, end(Window::Day))))
+        );
     }
     assert_eq!(gateway.ask("/", Some(&key.api_key)).await.status, 429);
 }
 
-/// So that a client learns its limits from whatever answer it gets; and what is refused for another reason takes none.
+/// So that a client learns its limits from whatever answer it gets; and what is refused for another
+/// reason takes none.
 #[tokio::test]
 async fn a_refusal_for_another_reason_tells_the_limits_and_takes_nothing() {
     let gateway = Gateway::start().await;
@@ -101,14 +141,32 @@ async fn a_refusal_for_another_reason_tells_the_limits_and_takes_nothing() {
         { "path": { "exact": "/permission" }, "permission": "dns:read" },
         { "path": { "exact": "/subaccount" }, "subaccount": { "header": "x-subaccount" } }
     ]);
-    gateway.control_plane.put_routes(json!({ "rules": rules })).await.unwrap();
-    let subaccount = gateway.control_plane.create_subaccount("alpha").await.unwrap();
+    gateway
+        .control_plane
+        .put_routes(json!({ "rules": rules }))
+        .await
+        .unwrap();
+    let subaccount = gateway
+        .control_plane
+        .create_subaccount("alpha")
+        .await
+        .unwrap();
     let confined = json!({
         "name": "confined", "scope": ["cdn"], "allowed_subaccounts": [subaccount], "limits": { "day": 7 },
     });
-    let confined = gateway.control_plane.create_key(confined).await.unwrap().api_key;
+    let confined = gateway
+        .control_plane
+        .create_key(confined)
+        .await
+        .unwrap()
+        .api_key;
     let abroad = json!({ "name": "abroad", "allowed_ips": ["192.0.2.1"], "limits": { "day": 7 } });
-    let abroad = gateway.control_plane.create_key(abroad).await.unwrap().api_key;
+    let abroad = gateway
+        .control_plane
+        .create_key(abroad)
+        .await
+        .unwrap()
+        .api_key;
     for (path, key, code) in [
         ("/", &abroad, "ip_denied"),
         ("/service", &confined, "out_of_scope"),
@@ -116,7 +174,11 @@ async fn a_refusal_for_another_reason_tells_the_limits_and_takes_nothing() {
         ("/subaccount", &confined, "subaccount_denied"),
     ] {
         let answer = gateway.ask(path, Some(key)).await;
-        assert_eq!((answer.code(), told(&answer)), (code, Some((7, 7, end(Window::Day)))), "{path}");
+        assert_eq!(
+            (answer.code(), told(&answer)),
+            (code, Some((7, 7, end(Window::Day)))),
+            "{path}"
+        );
         assert_eq!(number(&answer, "retry-after"), None, "{path}");
     }
     let answer = gateway.ask("/", Some(&confined)).await;
@@ -129,17 +191,33 @@ async fn a_refusal_for_another_reason_tells_the_limits_and_takes_nothing() {
 async fn tiers_are_what_the_operator_says_from_the_answer_on() {
     let gateway = Gateway::start().await;
     let control_plane = &gateway.control_plane;
-    for (tier, limit) in [("free", 10), ("basic", 100), ("pro", 1_000), ("enterprise", 10_000)] {
-        let key = control_plane.create_key(json!({ "name": tier, "tier": tier })).await.unwrap().api_key;
+    for (tier, limit) in [
+        ("free", 10),
+        ("basic", 100),
+        ("pro", 1_000),
+        ("enterprise", 10_000),
+    ] {
+        let key = control_plane
+            .create_key(json!({ "name": tier, "tier": tier }))
+            .await
+            .unwrap()
+            .api_key;
         let (limit_told, _, reset) = told(&gateway.ask("/", Some(&key)).await).unwrap();
         assert_eq!(limit_told, limit, "{tier}");
         assert!((0..=60).contains(&(reset - now())), "{tier}");
     }
     let own = json!({ "name": "own", "tier": "pro", "limits": { "minute": 3 } });
     let own = control_plane.create_key(own).await.unwrap().api_key;
-    let plain = control_plane.create_key(json!({ "name": "plain", "tier": "pro" })).await.unwrap().api_key;
+    let plain = control_plane
+        .create_key(json!({ "name": "plain", "tier": "pro" }))
+        .await
+        .unwrap()
+        .api_key;
     let limit = async |key: &str| told(&gateway.ask("/", Some(key)).await).map(|(limit, ..)| limit);
-    assert_eq!((limit(&own).await, limit(&plain).await), (Some(3), Some(1_000)));
+    assert_eq!(
+        (limit(&own).await, limit(&plain).await),
+        (Some(3), Some(1_000))
+    );
 
     let tiers = json!({ "tiers": [
         { "name": "free", "limits": { "minute": 10 } },
@@ -147,42 +225,77 @@ async fn tiers_are_what_the_operator_says_from_the_answer_on() {
         { "name": "pro", "limits": { "hour": 77 } },
         { "name": "enterprise", "limits": {} }
     ] });
-    let enforcement = control_plane.change(Method::PUT, "/v1/tiers", tiers).await.unwrap();
+    let enforcement = control_plane
+        .change(Method::PUT, "/v1/tiers", tiers)
+        .await
+        .unwrap();
     assert_eq!((enforcement.nodes, enforcement.acknowledged), (1, 1));
-    assert_eq!((limit(&own).await, limit(&plain).await), (Some(3), Some(77)));
-    let unlimited = control_plane.create_key(json!({ "name": "unlimited", "tier": "enterprise" })).await.unwrap();
+    assert_eq!(
+        (limit(&own).await, limit(&plain).await),
+        (Some(3), Some(77))
+    );
+    let unlimited = control_plane
+        .create_key(json!({ "name": "unlimited", "tier": "enterprise" }))
+        .await
+        .unwrap();
     let answer = gateway.ask("/", Some(&unlimited.api_key)).await;
-    assert_eq!((answer.status, told(&answer)), (200, None), "a key without limits is told of none");
+    assert_eq!(
+        (answer.status, told(&answer)),
+        (200, None),
+        "a key without limits is told of none"
+    );
 }
 
 #[tokio::test]
 async fn the_ietfs_fields_tell_every_limit_where_the_operator_wants_them() {
-    for (styles, has_x, has_ietf) in
-        [(json!(["ietf"]), false, true), (json!(["x-ratelimit", "ietf"]), true, true), (json!([]), false, false)]
-    {
+    for (styles, has_x, has_ietf) in [
+        (json!(["ietf"]), false, true),
+        (json!(["x-ratelimit", "ietf"]), true, true),
+        (json!([]), false, false),
+    ] {
         let configuration = json!({ "rate_limit_headers": styles });
-        let gateway = Gateway::builder().envoy(move |envoy| envoy.configuration = configuration).start().await;
+        let gateway = Gateway::builder()
+            .envoy(move |envoy| envoy.configuration = configuration)
+            .start()
+            .await;
         time_in(Window::Hour, 10).await;
-        let key = key(&gateway, "CI", json!({ "hour": 20, "day": 2 })).await.api_key;
+        let key = key(&gateway, "CI", json!({ "hour": 20, "day": 2 }))
+            .await
+            .api_key;
         for (status, hour, day) in [(200, 19, 1), (200, 18, 0), (429, 18, 0)] {
             let before = now();
             let answer = gateway.ask("/", Some(&key)).await;
             assert_eq!(answer.status, status, "{}", answer.body);
             assert_eq!(told(&answer).is_some(), has_x, "{styles}");
-            let field = |name: &str| answer.headers.get(name).map(|value| value.to_str().unwrap());
+            let field = |name: &str| {
+                answer
+                    .headers
+                    .get(name)
+                    .map(|value| value.to_str().unwrap())
+            };
             if !has_ietf {
-                assert_eq!((field("ratelimit"), field("ratelimit-policy")), (None, None));
+                assert_eq!(
+                    (field("ratelimit"), field("ratelimit-policy")),
+                    (None, None)
+                );
                 continue;
             }
             let policy = r#""minute";q=100;w=60, "hour";q=20;w=3600, "day";q=2;w=86400"#;
             assert_eq!(field("ratelimit-policy"), Some(policy));
             let left: Vec<_> = field("ratelimit").unwrap().split(", ").collect();
-            let [minute, in_hour, in_day] = left[..] else { panic!("{left:?}") };
+            let [minute, in_hour, in_day] = left[..] else {
+                panic!("{left:?}")
+            };
             assert!(minute.starts_with(r#""minute";r="#), "{left:?}");
-            for (item, window, remaining) in [(in_hour, Window::Hour, hour), (in_day, Window::Day, day)] {
+            for (item, window, remaining) in
+                [(in_hour, Window::Hour, hour), (in_day, Window::Day, day)]
+            {
                 let rest = item.strip_prefix(&format!("\"{}\";r={remaining};t=", window.as_str()));
                 let rest: i64 = rest.unwrap_or_else(|| panic!("{left:?}")).parse().unwrap();
-                assert!((end(window) - now()..=end(window) - before).contains(&rest), "{left:?}");
+                assert!(
+                    (end(window) - now()..=end(window) - before).contains(&rest),
+                    "{left:?}"
+                );
             }
         }
     }

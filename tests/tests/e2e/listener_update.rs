@@ -1,4 +1,5 @@
-//! Listeners that are replaced by LDS while Envoy serves: other configuration of the filter, and other code.
+//! Listeners that are replaced by LDS while Envoy serves: other configuration of the filter, and
+//! other code.
 
 use std::time::Duration;
 
@@ -21,12 +22,25 @@ async fn new_configuration_and_new_code_take_effect_at_the_same_address() {
     let (mut gateway, key) = gateway().await;
     let address = gateway.envoy.gateway();
     let with_header = json!({ "identity_headers": { "x-consumer-name": "name" } });
-    gateway.envoy.update(|envoy| envoy.configuration = with_header).await.unwrap();
+    gateway
+        .envoy
+        .update(|envoy| envoy.configuration = with_header)
+        .await
+        .unwrap();
     gateway.client = http_client();
     let answer = gateway.ask("/", Some(&key)).await;
-    assert_eq!((answer.status, answer.reached_upstream("x-consumer-name")), (200, Some("CI")), "{}", answer.body);
+    assert_eq!(
+        (answer.status, answer.reached_upstream("x-consumer-name")),
+        (200, Some("CI")),
+        "{}",
+        answer.body
+    );
 
-    gateway.envoy.update(|envoy| envoy.filter = faulty_filter().unwrap()).await.unwrap();
+    gateway
+        .envoy
+        .update(|envoy| envoy.filter = faulty_filter().unwrap())
+        .await
+        .unwrap();
     gateway.client = http_client();
     gateway.ready().await.unwrap();
     assert_eq!(gateway.ask("/", Some(&key)).await.status, 200);

@@ -1,5 +1,5 @@
-//! The end-to-end tests: each starts a Latchkey of its own, from the harness in `tests/src`. One binary, so that the
-//! harness is linked once.
+//! The end-to-end tests: each starts a Latchkey of its own, from the harness in `tests/src`. One
+//! binary, so that the harness is linked once.
 
 mod addresses;
 mod broken;

@@ -13,11 +13,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A control plane with keys, and nodes that have all of them; the keys' ids.
 async fn start(dir: &TempDir) -> (ControlPlane, Fleet, Vec<String>) {
-    let mut control_plane = ControlPlane::new(ControlPlaneOptions::on_free_ports(dir.path()).unwrap());
+    let mut control_plane =
+        ControlPlane::new(ControlPlaneOptions::on_free_ports(dir.path()).unwrap());
     control_plane.start().await.unwrap();
     let digest = |n: usize| format!("{:?}", KeyDigest::of(format!("key {n}").as_bytes()));
     let row = |n| json!({ "name": format!("service {n}"), "sha256": digest(n) });
-    let keys = control_plane.import((0..KEYS).map(row).collect::<Value>()).await.unwrap();
+    let keys = control_plane
+        .import((0..KEYS).map(row).collect::<Value>())
+        .await
+        .unwrap();
     let mut fleet = Fleet::new(control_plane.stream(), control_plane.node_token());
     fleet.load(NODES);
     fleet.current(1, PATIENCE).await.unwrap();
@@ -34,7 +38,10 @@ async fn all_nodes_hold_the_same_and_acknowledge_a_revocation() {
         assert_eq!(fleet.totals(node), first);
     }
     // What they report does not keep them from it.
-    fleet.report(Some(Reports { every: Duration::from_millis(50), keys: 3 }));
+    fleet.report(Some(Reports {
+        every: Duration::from_millis(50),
+        keys: 3,
+    }));
     for key in &keys[..10] {
         let enforcement = control_plane.revoke(key).await.unwrap();
         assert_eq!((enforcement.nodes, enforcement.acknowledged), (20, 20));
@@ -57,14 +64,22 @@ async fn a_node_that_lags_is_told_of_until_it_has_caught_up() {
     let enforcement = control_plane.revoke(&keys[0]).await.unwrap();
     assert_eq!((enforcement.nodes, enforcement.acknowledged), (20, 19));
     let behind = |nodes: Vec<Value>| {
-        let behind = nodes.iter().filter(|node| node["revision"].as_u64() < Some(enforcement.revision));
-        behind.filter_map(|node| node["node_id"].as_str()).map(str::to_owned).collect::<Vec<_>>()
+        let behind = nodes
+            .iter()
+            .filter(|node| node["revision"].as_u64() < Some(enforcement.revision));
+        behind
+            .filter_map(|node| node["node_id"].as_str())
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
     };
     assert_eq!(behind(control_plane.nodes().await.unwrap()), ["node-7"]);
 
     fleet.withhold(7, false);
     let again = control_plane.revoke(&keys[0]).await.unwrap();
-    assert_eq!((again.nodes, again.acknowledged, again.revision), (20, 20, enforcement.revision));
+    assert_eq!(
+        (again.nodes, again.acknowledged, again.revision),
+        (20, 20, enforcement.revision)
+    );
 }
 
 #[tokio::test]
@@ -76,7 +91,13 @@ async fn after_a_restart_all_nodes_come_back_and_catch_up_by_changes_alone() {
     let enforcement = control_plane.revoke(&keys[0]).await.unwrap();
     assert_eq!(enforcement.nodes, 20, "also those that are not back yet");
     fleet.current(enforcement.revision, PATIENCE).await.unwrap();
-    assert_eq!(control_plane.metric(r#"latchkey_stream_snapshots_total{kind="full"}"#).await.unwrap(), 0.0);
+    assert_eq!(
+        control_plane
+            .metric(r#"latchkey_stream_snapshots_total{kind="full"}"#)
+            .await
+            .unwrap(),
+        0.0
+    );
     assert_eq!(fleet.totals(0).keys, 0, "none was sent again");
     fleet.intact().unwrap();
 }

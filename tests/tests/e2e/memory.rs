@@ -17,8 +17,8 @@ const LIVE: usize = 3;
 const FIRST: usize = 10;
 const ALLOWED_GROWTH: u64 = 10 << 20;
 
-/// The control plane runs in this process, so that keys can be made a thousand at a time; what it sends to Envoy is
-/// what it always sends.
+/// The control plane runs in this process, so that keys can be made a thousand at a time; what it
+/// sends to Envoy is what it always sends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_thousand_keys_that_come_and_go_leave_no_memory_behind() {
     let gateway = Gateway::builder().without_control_plane().start().await;
@@ -36,17 +36,36 @@ async fn a_hundred_thousand_keys_that_come_and_go_leave_no_memory_behind() {
             .enumerate()
             .map(|(number, secret)| {
                 let name = format!("key {number} of batch {batch}");
-                NewKey::new(&owner.account_id, &owner.user_id, &name, secret, "basic", Environment::Live)
+                NewKey::new(
+                    &owner.account_id,
+                    &owner.user_id,
+                    &name,
+                    secret,
+                    "basic",
+                    Environment::Live,
+                )
             })
             .collect();
         let created = store.create_keys(&keys, 0).await.unwrap();
-        live.push_back(created.keys.iter().map(|key| key.id.clone()).collect::<Vec<_>>());
+        live.push_back(
+            created
+                .keys
+                .iter()
+                .map(|key| key.id.clone())
+                .collect::<Vec<_>>(),
+        );
         if live.len() > LIVE {
             let revoked = live.pop_front().unwrap();
-            store.revoke_keys(&owner.account_id, &revoked, 0).await.unwrap();
+            store
+                .revoke_keys(&owner.account_id, &revoked, 0)
+                .await
+                .unwrap();
         }
         caught_up(&gateway.envoy, store).await;
-        assert_eq!(gateway.ask("/", Some(secrets[0].expose())).await.status, 200);
+        assert_eq!(
+            gateway.ask("/", Some(secrets[0].expose())).await.status,
+            200
+        );
         if let Some(gone) = last.replace(secrets).filter(|_| batch == LIVE + 1) {
             assert_eq!(gateway.ask("/", Some(gone[0].expose())).await.status, 200);
         }
@@ -54,7 +73,10 @@ async fn a_hundred_thousand_keys_that_come_and_go_leave_no_memory_behind() {
             after_first = gateway.envoy.rss_bytes().unwrap();
         }
     }
-    assert_eq!(gateway.ask("/", Some(secret(0, 0).expose())).await.code(), "invalid_key");
+    assert_eq!(
+        gateway.ask("/", Some(secret(0, 0).expose())).await.code(),
+        "invalid_key"
+    );
     let at_the_end = gateway.envoy.rss_bytes().unwrap();
     println!(
         "resident: {} kB after the first {}, {} kB at the end",
@@ -62,15 +84,29 @@ async fn a_hundred_thousand_keys_that_come_and_go_leave_no_memory_behind() {
         FIRST * BATCH,
         at_the_end >> 10
     );
-    assert!(at_the_end <= after_first + ALLOWED_GROWTH, "{after_first} bytes grew to {at_the_end}");
-    assert_eq!(gateway.envoy.stat("wasmcustom.latchkey_keys").await.unwrap(), (LIVE * BATCH) as u64);
+    assert!(
+        at_the_end <= after_first + ALLOWED_GROWTH,
+        "{after_first} bytes grew to {at_the_end}"
+    );
+    assert_eq!(
+        gateway
+            .envoy
+            .stat("wasmcustom.latchkey_keys")
+            .await
+            .unwrap(),
+        (LIVE * BATCH) as u64
+    );
     control_plane.shutdown().await;
 }
 
 async fn caught_up(envoy: &Envoy, store: &Store) {
     let caught_up = eventually(Duration::from_secs(10), async || {
         let revision = envoy.stat("wasmcustom.latchkey_revision").await?;
-        ensure!(revision == store.revision(), "Envoy is at {revision}, the store at {}", store.revision());
+        ensure!(
+            revision == store.revision(),
+            "Envoy is at {revision}, the store at {}",
+            store.revision()
+        );
         Ok(())
     });
     caught_up.await.unwrap();
@@ -79,9 +115,19 @@ async fn caught_up(envoy: &Envoy, store: &Store) {
 fn config(gateway: &Gateway) -> Config {
     use clap::Parser as _;
 
-    let (stream, token) = (gateway.control_plane.stream().to_string(), gateway.envoy_options().node_token);
+    let (stream, token) = (
+        gateway.control_plane.stream().to_string(),
+        gateway.envoy_options().node_token,
+    );
     let database = gateway.dir().join("latchkey.db");
-    let settings = ["--node-token", &token, "--stream-listen", &stream, "--http-listen", "127.0.0.1:0"];
+    let settings = [
+        "--node-token",
+        &token,
+        "--stream-listen",
+        &stream,
+        "--http-listen",
+        "127.0.0.1:0",
+    ];
     let mut config = Config::parse_from(settings.into_iter().chain(["--create-database"]));
     config.store.database = database;
     config
@@ -91,7 +137,8 @@ fn secret(batch: usize, number: usize) -> PlainKey {
     let seed = (batch * BATCH + number).to_le_bytes();
     let fill = |bytes: &mut [u8]| {
         for (at, byte) in bytes.iter_mut().enumerate() {
-            // Four bits of the number in each byte: none of them is a value that would be drawn again.
+            // Four bits of the number in each byte: none of them is a value that would be drawn
+            // again.
             *byte = (seed[at % 8] >> (4 * (at / 8 % 2))) & 15;
         }
         Ok::<_, std::convert::Infallible>(())

@@ -46,7 +46,10 @@ impl Open {
             Kind::WebSocket => {
                 let mut stream = TcpStream::connect(address).await.unwrap();
                 let headers = [&[own][..], &upgrade].concat();
-                stream.write_all(&request("GET", "/", &headers)).await.unwrap();
+                stream
+                    .write_all(&request("GET", "/", &headers))
+                    .await
+                    .unwrap();
                 Self::Http1(stream)
             }
             Kind::Connect => {
@@ -61,12 +64,17 @@ impl Open {
             }
             Kind::ExtendedConnect | Kind::Grpc => {
                 let (mut client, connection) =
-                    h2::client::handshake(TcpStream::connect(address).await.unwrap()).await.unwrap();
+                    h2::client::handshake(TcpStream::connect(address).await.unwrap())
+                        .await
+                        .unwrap();
                 tokio::spawn(connection);
                 if kind == Kind::ExtendedConnect {
                     let settings = async || {
                         client.clone().ready().await?;
-                        ensure!(client.is_extended_connect_protocol_enabled(), "no extended CONNECT");
+                        ensure!(
+                            client.is_extended_connect_protocol_enabled(),
+                            "no extended CONNECT"
+                        );
                         Ok(())
                     };
                     eventually(ANSWER, settings).await.unwrap();
@@ -74,20 +82,29 @@ impl Open {
                 Self::on(&mut client, kind, key).await
             }
         };
-        open.read_until(if kind == Kind::Grpc { "" } else { "}\n" }).await;
+        open.read_until(if kind == Kind::Grpc { "" } else { "}\n" })
+            .await;
         open.assert_alive().await;
         open
     }
 
     /// A stream on a connection that there is.
     async fn on(client: &mut SendRequest<Bytes>, kind: Kind, key: &str) -> Self {
-        let mut request = Request::builder().uri("http://gateway/").header("x-api-key", key);
+        let mut request = Request::builder()
+            .uri("http://gateway/")
+            .header("x-api-key", key);
         if kind == Kind::Grpc {
-            request = request.method(HttpMethod::POST).header("content-type", "application/grpc+proto");
+            request = request
+                .method(HttpMethod::POST)
+                .header("content-type", "application/grpc+proto");
         } else {
-            request = request.method(HttpMethod::CONNECT).extension(Protocol::from_static("websocket"));
+            request = request
+                .method(HttpMethod::CONNECT)
+                .extension(Protocol::from_static("websocket"));
         }
-        let (response, send) = client.send_request(request.body(()).unwrap(), false).unwrap();
+        let (response, send) = client
+            .send_request(request.body(()).unwrap(), false)
+            .unwrap();
         let response = timeout(ANSWER, response).await.unwrap().unwrap();
         assert_eq!(response.status(), 200);
         Self::Http2(send, response.into_body())
@@ -98,7 +115,10 @@ impl Open {
         let stream = TcpStream::connect(gateway.envoy.gateway()).await.unwrap();
         let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
         tokio::spawn(connection);
-        let request = Request::post("http://gateway/").header("x-api-key", key).body(()).unwrap();
+        let request = Request::post("http://gateway/")
+            .header("x-api-key", key)
+            .body(())
+            .unwrap();
         let (response, send) = client.send_request(request, false).unwrap();
         let response = timeout(ANSWER, response).await.unwrap().unwrap();
         assert_eq!(response.status(), 200);
@@ -110,7 +130,9 @@ impl Open {
     async fn write(&mut self, bytes: &[u8]) {
         match self {
             Self::Http1(stream) => stream.write_all(bytes).await.unwrap(),
-            Self::Http2(send, _) => send.send_data(Bytes::copy_from_slice(bytes), false).unwrap(),
+            Self::Http2(send, _) => send
+                .send_data(Bytes::copy_from_slice(bytes), false)
+                .unwrap(),
         }
     }
 
@@ -119,7 +141,11 @@ impl Open {
         match self {
             Self::Http1(stream) => {
                 let mut bytes = vec![0; 4096];
-                let read = stream.read(&mut bytes).await.ok().filter(|read| *read > 0)?;
+                let read = stream
+                    .read(&mut bytes)
+                    .await
+                    .ok()
+                    .filter(|read| *read > 0)?;
                 bytes.truncate(read);
                 Some(bytes)
             }
@@ -134,7 +160,10 @@ impl Open {
     async fn read_until(&mut self, text: &str) {
         let mut seen = String::new();
         while !seen.contains(text) {
-            let more = timeout(ANSWER, self.read()).await.unwrap().unwrap_or_else(|| panic!("no {text:?}: {seen}"));
+            let more = timeout(ANSWER, self.read())
+                .await
+                .unwrap()
+                .unwrap_or_else(|| panic!("no {text:?}: {seen}"));
             seen.push_str(&String::from_utf8_lossy(&more));
         }
     }
@@ -147,7 +176,9 @@ impl Open {
     /// How long it takes until the stream ends.
     async fn end(&mut self) -> Duration {
         let began = Instant::now();
-        timeout(RESET, self.end_whenever()).await.unwrap_or_else(|_| panic!("still open after {RESET:?}"));
+        timeout(RESET, self.end_whenever())
+            .await
+            .unwrap_or_else(|_| panic!("still open after {RESET:?}"));
         began.elapsed()
     }
 
@@ -199,21 +230,48 @@ async fn echo_upstream() -> u16 {
 }
 
 async fn create(gateway: &Gateway, name: &str) -> CreatedKey {
-    gateway.control_plane.create_key(json!({ "name": name, "limits": { "minute": u32::MAX } })).await.unwrap()
+    gateway
+        .control_plane
+        .create_key(json!({ "name": name, "limits": { "minute": u32::MAX } }))
+        .await
+        .unwrap()
 }
 
 /// A key of an account of its own, and that account.
 async fn create_in_account(gateway: &Gateway) -> (CreatedKey, String) {
     let admin = json!({ "email": "admin@other.test", "password": "a password of an account" });
     let account = json!({ "name": "Other", "tier": "basic", "admin": admin });
-    let account = gateway.control_plane.call(Method::POST, "/v1/accounts", account).await.unwrap();
+    let account = gateway
+        .control_plane
+        .call(Method::POST, "/v1/accounts", account)
+        .await
+        .unwrap();
     let post = async |path: &str, token: &str, body: serde_json::Value| {
-        let request = gateway.client.post(gateway.control_plane.url(path)).bearer_auth(token).json(&body);
-        request.send().await.unwrap().json::<serde_json::Value>().await.unwrap()["data"].take()
+        let request = gateway
+            .client
+            .post(gateway.control_plane.url(path))
+            .bearer_auth(token)
+            .json(&body);
+        request
+            .send()
+            .await
+            .unwrap()
+            .json::<serde_json::Value>()
+            .await
+            .unwrap()["data"]
+            .take()
     };
     let session = post("/v1/sessions", "", admin).await;
-    let key = post("/v1/keys/generate", session["token"].as_str().unwrap(), json!({ "name": "CI" })).await;
-    (serde_json::from_value(key).unwrap(), account["account_id"].as_str().unwrap().to_owned())
+    let key = post(
+        "/v1/keys/generate",
+        session["token"].as_str().unwrap(),
+        json!({ "name": "CI" }),
+    )
+    .await;
+    (
+        serde_json::from_value(key).unwrap(),
+        account["account_id"].as_str().unwrap().to_owned(),
+    )
 }
 
 /// Ends one stream after the other, each of a key of its own, in every way in which a secret ends.
@@ -242,7 +300,12 @@ async fn every_end_resets(kind: Kind) {
         let key = create(&gateway, name).await;
         let mut open = Open::new(&gateway, kind, &key.api_key).await;
         if name == "expires" {
-            change(Method::PATCH, key_path(&key), json!({ "expires_at": now() + 3 })).await;
+            change(
+                Method::PATCH,
+                key_path(&key),
+                json!({ "expires_at": now() + 3 }),
+            )
+            .await;
             open.assert_alive().await;
         } else {
             change(Method::PATCH, key_path(&key), edit).await;
@@ -252,30 +315,63 @@ async fn every_end_resets(kind: Kind) {
 
     let user = json!({ "email": "owner@example.com", "roles": ["admin"] });
     let user = control_plane.create_user(user).await.unwrap();
-    let key = control_plane.create_key_of(&user, json!({ "name": "owner's" })).await.unwrap();
+    let key = control_plane
+        .create_key_of(&user, json!({ "name": "owner's" }))
+        .await
+        .unwrap();
     let mut open = Open::new(&gateway, kind, &key.api_key).await;
-    change(Method::PATCH, format!("/v1/users/{}", user.user_id), json!({ "disabled": true })).await;
+    change(
+        Method::PATCH,
+        format!("/v1/users/{}", user.user_id),
+        json!({ "disabled": true }),
+    )
+    .await;
     open.end().await;
 
     let (key, account) = create_in_account(&gateway).await;
     let mut open = Open::new(&gateway, kind, &key.api_key).await;
-    change(Method::PATCH, format!("/v1/accounts/{account}"), json!({ "disabled": true })).await;
+    change(
+        Method::PATCH,
+        format!("/v1/accounts/{account}"),
+        json!({ "disabled": true }),
+    )
+    .await;
     open.end().await;
 
     for overlap in [0, 2] {
         let key = create(&gateway, &format!("regenerated {overlap}")).await;
         let mut open = Open::new(&gateway, kind, &key.api_key).await;
-        let new = control_plane.regenerate(&key.key_id, overlap).await.unwrap().api_key;
+        let new = control_plane
+            .regenerate(&key.key_id, overlap)
+            .await
+            .unwrap()
+            .api_key;
         let mut with_new = Open::new(&gateway, kind, &new).await;
         open.end().await;
         with_new.assert_alive().await;
     }
 
     bystander.assert_alive().await;
-    assert_eq!(gateway.envoy.stat("wasmcustom.latchkey_streams_ended").await.unwrap(), 9);
-    assert_eq!(gateway.ask("/", None).await.code(), "missing_key", "Envoy lives");
+    assert_eq!(
+        gateway
+            .envoy
+            .stat("wasmcustom.latchkey_streams_ended")
+            .await
+            .unwrap(),
+        9
+    );
+    assert_eq!(
+        gateway.ask("/", None).await.code(),
+        "missing_key",
+        "Envoy lives"
+    );
     let logged = eventually(Duration::from_secs(5), async || {
-        let ended = gateway.envoy.access_log().iter().filter(|line| line["ended"].is_string()).count();
+        let ended = gateway
+            .envoy
+            .access_log()
+            .iter()
+            .filter(|line| line["ended"].is_string())
+            .count();
         ensure!(ended == 9, "{ended} in the access log");
         Ok(())
     });
@@ -308,7 +404,10 @@ async fn streams_stay_when_the_operator_says_so() {
     let key = create(&gateway, "CI").await;
     let mut open = Open::new(&gateway, Kind::WebSocket, &key.api_key).await;
     gateway.control_plane.revoke(&key.key_id).await.unwrap();
-    assert!(timeout(Duration::from_secs(2), open.read()).await.is_err(), "the stream ended");
+    assert!(
+        timeout(Duration::from_secs(2), open.read()).await.is_err(),
+        "the stream ended"
+    );
     open.assert_alive().await;
 }
 
@@ -316,7 +415,10 @@ async fn streams_stay_when_the_operator_says_so() {
 #[tokio::test]
 async fn long_request_ends_with_its_secret_where_all_are_tracked() {
     const TRACKED_AFTER: Duration = Duration::from_secs(30);
-    let (tracking, lax) = (gateway(Kind::Grpc, "all").await, gateway(Kind::Grpc, "upgrades").await);
+    let (tracking, lax) = (
+        gateway(Kind::Grpc, "all").await,
+        gateway(Kind::Grpc, "upgrades").await,
+    );
     let mut open = Vec::new();
     for gateway in [&tracking, &lax] {
         let key = create(gateway, "CI").await;
@@ -327,11 +429,18 @@ async fn long_request_ends_with_its_secret_where_all_are_tracked() {
         gateway.control_plane.revoke(&key.key_id).await.unwrap();
     }
     let began = Instant::now();
-    let [ended, kept, untracked, untracked_kept] = &mut open[..] else { panic!() };
+    let [ended, kept, untracked, untracked_kept] = &mut open[..] else {
+        panic!()
+    };
     ended.assert_alive().await;
-    timeout(TRACKED_AFTER + RESET, ended.end_whenever()).await.unwrap();
+    timeout(TRACKED_AFTER + RESET, ended.end_whenever())
+        .await
+        .unwrap();
     let took = began.elapsed();
-    assert!(took > TRACKED_AFTER - Duration::from_secs(3), "a young request was reset, after {took:?}");
+    assert!(
+        took > TRACKED_AFTER - Duration::from_secs(3),
+        "a young request was reset, after {took:?}"
+    );
     for open in [kept, untracked, untracked_kept] {
         open.assert_alive().await;
     }
@@ -372,7 +481,10 @@ async fn hundreds_of_streams_end_at_once_under_load() {
                 }
             };
             tokio::join!(load, end);
-            Open::new(&gateway, kind, &other.api_key).await.assert_alive().await;
+            Open::new(&gateway, kind, &other.api_key)
+                .await
+                .assert_alive()
+                .await;
         }
     }
 }

@@ -11,18 +11,32 @@ use crate::unknown_key;
 #[tokio::test]
 async fn while_the_control_plane_is_away_known_keys_pass_and_unknown_ones_do_not() {
     let mut gateway = Gateway::start().await;
-    let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap();
+    let key = gateway
+        .control_plane
+        .create_key(json!({ "name": "CI" }))
+        .await
+        .unwrap();
     assert_eq!(gateway.ask("/", Some(&key.api_key)).await.status, 200);
 
     gateway.control_plane.kill();
     let lost = eventually(Duration::from_secs(5), async || {
-        ensure!(gateway.envoy.stat("wasmcustom.latchkey_stream_connected").await? == 0, "still connected");
+        ensure!(
+            gateway
+                .envoy
+                .stat("wasmcustom.latchkey_stream_connected")
+                .await?
+                == 0,
+            "still connected"
+        );
         Ok(())
     });
     lost.await.unwrap();
     for _ in 0..20 {
         assert_eq!(gateway.ask("/", Some(&key.api_key)).await.status, 200);
-        assert_eq!(gateway.ask("/", Some(&unknown_key())).await.code(), "invalid_key");
+        assert_eq!(
+            gateway.ask("/", Some(&unknown_key())).await.code(),
+            "invalid_key"
+        );
         assert_eq!(gateway.ask("/", None).await.code(), "missing_key");
     }
 }
@@ -30,10 +44,22 @@ async fn while_the_control_plane_is_away_known_keys_pass_and_unknown_ones_do_not
 #[tokio::test]
 async fn a_control_plane_that_comes_back_is_followed_by_changes_alone() {
     let mut gateway = Gateway::start().await;
-    let kept = gateway.control_plane.create_key(json!({ "name": "kept" })).await.unwrap();
-    let revoked = gateway.control_plane.create_key(json!({ "name": "revoked" })).await.unwrap();
+    let kept = gateway
+        .control_plane
+        .create_key(json!({ "name": "kept" }))
+        .await
+        .unwrap();
+    let revoked = gateway
+        .control_plane
+        .create_key(json!({ "name": "revoked" }))
+        .await
+        .unwrap();
     assert_eq!(gateway.ask("/", Some(&revoked.api_key)).await.status, 200);
-    let loaded = gateway.envoy.stat("wasmcustom.latchkey_snapshots_loaded").await.unwrap();
+    let loaded = gateway
+        .envoy
+        .stat("wasmcustom.latchkey_snapshots_loaded")
+        .await
+        .unwrap();
 
     // The stream is cut and not the API: the revocation happens where this Envoy cannot hear of it.
     gateway.control_plane.kill();
@@ -41,7 +67,11 @@ async fn a_control_plane_that_comes_back_is_followed_by_changes_alone() {
     gateway.control_plane.options().stream.set_port(0);
     gateway.control_plane.start().await.unwrap();
     let enforcement = gateway.control_plane.revoke(&revoked.key_id).await.unwrap();
-    assert_eq!((enforcement.nodes, enforcement.acknowledged), (1, 0), "an Envoy that may still admit it is counted");
+    assert_eq!(
+        (enforcement.nodes, enforcement.acknowledged),
+        (1, 0),
+        "an Envoy that may still admit it is counted"
+    );
     assert_eq!(gateway.ask("/", Some(&revoked.api_key)).await.status, 200);
 
     gateway.control_plane.kill();
@@ -55,14 +85,36 @@ async fn a_control_plane_that_comes_back_is_followed_by_changes_alone() {
     });
     refused.await.unwrap();
     let took = back.elapsed();
-    println!("refused {} ms after the control plane was back", took.as_millis());
+    println!(
+        "refused {} ms after the control plane was back",
+        took.as_millis()
+    );
     assert!(took < Duration::from_secs(1), "refused after {took:?}");
 
     assert_eq!(gateway.ask("/", Some(&kept.api_key)).await.status, 200);
     let control_plane = &gateway.control_plane;
-    assert_eq!(control_plane.metric(r#"latchkey_stream_snapshots_total{kind="full"}"#).await.unwrap(), 0.0);
-    assert_eq!(control_plane.metric(r#"latchkey_stream_snapshots_total{kind="resumed"}"#).await.unwrap(), 1.0);
-    assert_eq!(gateway.envoy.stat("wasmcustom.latchkey_snapshots_loaded").await.unwrap(), loaded);
+    assert_eq!(
+        control_plane
+            .metric(r#"latchkey_stream_snapshots_total{kind="full"}"#)
+            .await
+            .unwrap(),
+        0.0
+    );
+    assert_eq!(
+        control_plane
+            .metric(r#"latchkey_stream_snapshots_total{kind="resumed"}"#)
+            .await
+            .unwrap(),
+        1.0
+    );
+    assert_eq!(
+        gateway
+            .envoy
+            .stat("wasmcustom.latchkey_snapshots_loaded")
+            .await
+            .unwrap(),
+        loaded
+    );
 }
 
 #[tokio::test]
@@ -75,7 +127,11 @@ async fn an_envoy_that_starts_before_the_control_plane_refuses_until_it_has_a_sn
     }
     gateway.control_plane.start().await.unwrap();
     gateway.ready().await.unwrap();
-    let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap();
+    let key = gateway
+        .control_plane
+        .create_key(json!({ "name": "CI" }))
+        .await
+        .unwrap();
     assert_eq!(gateway.ask("/", Some(&key.api_key)).await.status, 200);
 }
 
@@ -86,12 +142,25 @@ async fn a_node_with_a_wrong_token_gets_no_keys() {
         .without_waiting()
         .start()
         .await;
-    let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap();
+    let key = gateway
+        .control_plane
+        .create_key(json!({ "name": "CI" }))
+        .await
+        .unwrap();
     let told = eventually(Duration::from_secs(10), async || {
-        ensure!(gateway.envoy.log().contains("the control plane refused the node token"), "the log does not say it");
+        ensure!(
+            gateway
+                .envoy
+                .log()
+                .contains("the control plane refused the node token"),
+            "the log does not say it"
+        );
         Ok(())
     });
     told.await.unwrap();
-    assert_eq!(gateway.ask("/", Some(&key.api_key)).await.code(), "not_ready");
+    assert_eq!(
+        gateway.ask("/", Some(&key.api_key)).await.code(),
+        "not_ready"
+    );
     assert_eq!(gateway.control_plane.nodes().await.unwrap().len(), 0);
 }

@@ -1,5 +1,5 @@
-//! However a path is spelled, it leads nowhere that its rule does not: told by what the upstream really gets, with the
-//! shipped options of Envoy and without them.
+//! However a path is spelled, it leads nowhere that its rule does not: told by what the upstream
+//! really gets, with the shipped options of Envoy and without them.
 
 use latchkey_tests::{Answer, Chance, Connection, Gateway, WireUpstream, arrived_path, request};
 use serde_json::json;
@@ -44,7 +44,8 @@ impl World {
         });
         let document = json!({ "rules": rules, "unmatched": "deny" });
         gateway.control_plane.put_routes(document).await.unwrap();
-        let key = json!({ "name": "CI", "permissions": ["dns:read"], "limits": { "minute": u32::MAX } });
+        let key =
+            json!({ "name": "CI", "permissions": ["dns:read"], "limits": { "minute": u32::MAX } });
         let key = gateway.control_plane.create_key(key).await.unwrap().api_key;
         Self { gateway, key }
     }
@@ -52,26 +53,40 @@ impl World {
     async fn ask(&self, connection: &mut Connection, target: &[u8], with_key: bool) -> Answer {
         let headers = [("x-api-key", self.key.as_str())];
         let request = request("GET", target, if with_key { &headers } else { &[] });
-        connection.send(&request).await.unwrap_or_else(|error| panic!("{}: {error:#}", target.escape_ascii()))
+        connection
+            .send(&request)
+            .await
+            .unwrap_or_else(|error| panic!("{}: {error:#}", target.escape_ascii()))
     }
 }
 
-/// What upstreams of different habits may take a path for: segments, without their escapes. All of them resolve dots
-/// and merge slashes; some also undo escapes twice, take `\` for `/`, drop what is behind a `;`, stop at a NUL, or
-/// resolve dots before they undo escapes.
+/// What upstreams of different habits may take a path for: segments, without their escapes. All of
+/// them resolve dots and merge slashes; some also undo escapes twice, take `\` for `/`, drop what
+/// is behind a `;`, stop at a NUL, or resolve dots before they undo escapes.
 fn readings(target: &[u8]) -> Vec<Vec<Vec<u8>>> {
-    let path = target.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
+    let path = target
+        .split(|byte| matches!(byte, b'?' | b'#'))
+        .next()
+        .unwrap_or_default();
     let once = decoded(path);
-    let texts = [once.clone(), decoded(&once), decoded(&resolved(path).join(&b'/'))];
+    let texts = [
+        once.clone(),
+        decoded(&once),
+        decoded(&resolved(path).join(&b'/')),
+    ];
     let habits = (0..8).flat_map(|habits| texts.iter().map(move |text| (habits, text)));
     habits
         .map(|(habits, text)| {
             let mut text = text.clone();
             if habits & 1 > 0 {
-                text.iter_mut().filter(|byte| **byte == b'\\').for_each(|byte| *byte = b'/');
+                text.iter_mut()
+                    .filter(|byte| **byte == b'\\')
+                    .for_each(|byte| *byte = b'/');
             }
             if habits & 2 > 0 {
-                let segments = text.split(|byte| *byte == b'/').map(|segment| before(segment, b';'));
+                let segments = text
+                    .split(|byte| *byte == b'/')
+                    .map(|segment| before(segment, b';'));
                 text = segments.collect::<Vec<_>>().join(&b'/');
             }
             if habits & 4 > 0 {
@@ -89,8 +104,13 @@ fn before(bytes: &[u8], end: u8) -> &[u8] {
 fn decoded(text: &[u8]) -> Vec<u8> {
     let (mut bytes, mut rest) = (Vec::new(), text);
     while let [byte, behind @ ..] = rest {
-        let digits = behind.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|_| *byte == b'%') {
+        let digits = behind
+            .get(..2)
+            .and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok())
+            .filter(|_| *byte == b'%')
+        {
             Some(escaped) => {
                 bytes.push(escaped);
                 rest = &behind[2..];
@@ -119,7 +139,9 @@ fn resolved(path: &[u8]) -> Vec<Vec<u8>> {
 
 /// Under which rule an upstream takes the path to be.
 fn access(segments: &[Vec<u8>]) -> Access {
-    let rule = RULES.iter().find(|(prefix, _)| segments.starts_with(&resolved(&decoded(prefix.as_bytes()))));
+    let rule = RULES
+        .iter()
+        .find(|(prefix, _)| segments.starts_with(&resolved(&decoded(prefix.as_bytes()))));
     rule.map_or(Access::Nobody, |(_, access)| *access)
 }
 
@@ -137,10 +159,16 @@ fn what_a_path_hides_is_seen_through() {
         b"/public/..%2fzones%2fsecret",
     ];
     for path in hiding {
-        let found = readings(path).iter().any(|reading| access(reading) == Access::Nobody);
+        let found = readings(path)
+            .iter()
+            .any(|reading| access(reading) == Access::Nobody);
         assert!(found, "{}", path.escape_ascii());
     }
-    assert!(readings(b"/caf%c3%a9/7?/../x").iter().all(|reading| access(reading) == Access::Key));
+    assert!(
+        readings(b"/caf%c3%a9/7?/../x")
+            .iter()
+            .all(|reading| access(reading) == Access::Key)
+    );
 }
 
 /// That whatever the upstream got is open to whoever asked, in whatever way it is read.
@@ -160,8 +188,9 @@ fn assert_open(sent: &[u8], answer: &Answer, with_key: bool) {
     }
 }
 
-/// A way to spell a path; one; and what comes of it with the shipped options and without them: 200 where the request
-/// arrives, else who refuses it: 400 and 404 are Envoy's own. Two are separated by `|`, where versions of Envoy differ.
+/// A way to spell a path; one; and what comes of it with the shipped options and without them: 200
+/// where the request arrives, else who refuses it: 400 and 404 are Envoy's own. Two are separated
+/// by `|`, where versions of Envoy differ.
 const SPELLINGS: [(&str, &[u8], &str, &str); 37] = [
     ("as in the rule", b"/zones/7", "200", "200"),
     ("a slash at the end", b"/zones/", "200", "200"),
@@ -170,36 +199,156 @@ const SPELLINGS: [(&str, &[u8], &str, &str); 37] = [
     ("an escaped letter", b"/%7aones/7", "200", "200"),
     ("an escape in lower case", b"/caf%c3%a9", "200", "200"),
     ("an escape in upper case", b"/caf%C3%A9", "200", "200"),
-    ("an escaped letter of what is shut", b"/zones/%73ecret", "missing_permission", "missing_permission"),
-    ("the same with a slash at the end", b"/zones/%73ecret/", "missing_permission", "missing_permission"),
+    (
+        "an escaped letter of what is shut",
+        b"/zones/%73ecret",
+        "missing_permission",
+        "missing_permission",
+    ),
+    (
+        "the same with a slash at the end",
+        b"/zones/%73ecret/",
+        "missing_permission",
+        "missing_permission",
+    ),
     ("another case", b"/Zones/7", "out_of_scope", "out_of_scope"),
-    ("another case of what is public", b"/Public/7", "out_of_scope", "out_of_scope"),
-    ("a dot at the end of a segment", b"/public/private./7", "out_of_scope", "out_of_scope"),
-    ("an escaped blank at the end of a segment", b"/zones/secret%20", "out_of_scope", "out_of_scope"),
-    ("two slashes", b"/zones//secret", "missing_permission", "out_of_scope"),
+    (
+        "another case of what is public",
+        b"/Public/7",
+        "out_of_scope",
+        "out_of_scope",
+    ),
+    (
+        "a dot at the end of a segment",
+        b"/public/private./7",
+        "out_of_scope",
+        "out_of_scope",
+    ),
+    (
+        "an escaped blank at the end of a segment",
+        b"/zones/secret%20",
+        "out_of_scope",
+        "out_of_scope",
+    ),
+    (
+        "two slashes",
+        b"/zones//secret",
+        "missing_permission",
+        "out_of_scope",
+    ),
     ("two slashes in front", b"//zones/7", "200", "out_of_scope"),
-    ("a dot", b"/zones/./secret", "missing_permission", "out_of_scope"),
-    ("two dots", b"/public/../zones/secret", "missing_permission", "out_of_scope"),
-    ("two dots to the top", b"/zones/../../public/private", "missing_permission", "out_of_scope"),
-    ("escaped dots", b"/public/%2e%2e/zones/secret", "missing_permission", "out_of_scope"),
-    ("a dot and an escaped one", b"/public/.%2E/zones/secret", "missing_permission", "out_of_scope"),
+    (
+        "a dot",
+        b"/zones/./secret",
+        "missing_permission",
+        "out_of_scope",
+    ),
+    (
+        "two dots",
+        b"/public/../zones/secret",
+        "missing_permission",
+        "out_of_scope",
+    ),
+    (
+        "two dots to the top",
+        b"/zones/../../public/private",
+        "missing_permission",
+        "out_of_scope",
+    ),
+    (
+        "escaped dots",
+        b"/public/%2e%2e/zones/secret",
+        "missing_permission",
+        "out_of_scope",
+    ),
+    (
+        "a dot and an escaped one",
+        b"/public/.%2E/zones/secret",
+        "missing_permission",
+        "out_of_scope",
+    ),
     // Some versions resolve these dots, others leave the path as it is.
-    ("dots behind a semicolon", b"/public/..;/zones/secret", "missing_permission|out_of_scope", "out_of_scope"),
-    ("a semicolon", b"/zones/secret;x=1", "out_of_scope", "out_of_scope"),
-    ("an escaped semicolon", b"/zones/secret%3bx", "out_of_scope", "out_of_scope"),
-    ("an escaped slash", b"/zones%2fsecret", "400", "out_of_scope"),
-    ("one in upper case", b"/zones%2Fsecret", "400", "out_of_scope"),
-    ("an escaped backslash", b"/zones/7%5c..%5csecret", "400", "out_of_scope"),
-    ("a backslash", b"/zones\\secret", "missing_permission", "out_of_scope"),
+    (
+        "dots behind a semicolon",
+        b"/public/..;/zones/secret",
+        "missing_permission|out_of_scope",
+        "out_of_scope",
+    ),
+    (
+        "a semicolon",
+        b"/zones/secret;x=1",
+        "out_of_scope",
+        "out_of_scope",
+    ),
+    (
+        "an escaped semicolon",
+        b"/zones/secret%3bx",
+        "out_of_scope",
+        "out_of_scope",
+    ),
+    (
+        "an escaped slash",
+        b"/zones%2fsecret",
+        "400",
+        "out_of_scope",
+    ),
+    (
+        "one in upper case",
+        b"/zones%2Fsecret",
+        "400",
+        "out_of_scope",
+    ),
+    (
+        "an escaped backslash",
+        b"/zones/7%5c..%5csecret",
+        "400",
+        "out_of_scope",
+    ),
+    (
+        "a backslash",
+        b"/zones\\secret",
+        "missing_permission",
+        "out_of_scope",
+    ),
     ("a NUL", b"/zones/secret%00", "400", "out_of_scope"),
-    ("a control character", b"/zones/secret%0a", "out_of_scope", "out_of_scope"),
-    ("escaped twice", b"/zones/%2573ecret", "out_of_scope", "out_of_scope"),
-    ("a slash that is escaped twice", b"/zones%252fsecret", "out_of_scope", "out_of_scope"),
+    (
+        "a control character",
+        b"/zones/secret%0a",
+        "out_of_scope",
+        "out_of_scope",
+    ),
+    (
+        "escaped twice",
+        b"/zones/%2573ecret",
+        "out_of_scope",
+        "out_of_scope",
+    ),
+    (
+        "a slash that is escaped twice",
+        b"/zones%252fsecret",
+        "out_of_scope",
+        "out_of_scope",
+    ),
     ("no escape", b"/zones/%zz", "out_of_scope", "out_of_scope"),
-    ("half an escape", b"/zones/%7", "out_of_scope", "out_of_scope"),
+    (
+        "half an escape",
+        b"/zones/%7",
+        "out_of_scope",
+        "out_of_scope",
+    ),
     ("no UTF-8", b"/zones/%ff", "out_of_scope", "out_of_scope"),
-    ("a slash in too many bytes", b"/zones%c0%afsecret", "out_of_scope", "out_of_scope"),
-    ("a whole URL", b"http://gateway/zones/secret", "missing_permission", "missing_permission"),
+    (
+        "a slash in too many bytes",
+        b"/zones%c0%afsecret",
+        "out_of_scope",
+        "out_of_scope",
+    ),
+    (
+        "a whole URL",
+        b"http://gateway/zones/secret",
+        "missing_permission",
+        "missing_permission",
+    ),
     ("a fragment", b"/zones#/secret", "400", "400"),
 ];
 
@@ -217,7 +366,10 @@ async fn each_spelling_of_a_path_falls_under_the_rule_that_the_upstream_takes_it
                 code => code.to_owned(),
             };
             if !expected.split('|').any(|expected| expected == code) {
-                unexpected.push(format!("{what}: {}, tidy: {tidy_paths}: {code}", target.escape_ascii()));
+                unexpected.push(format!(
+                    "{what}: {}, tidy: {tidy_paths}: {code}",
+                    target.escape_ascii()
+                ));
             }
             if answer.status == 200 {
                 assert_open(target, &answer, true);
@@ -305,6 +457,9 @@ async fn whatever_arrives_at_the_upstream_is_open_to_whoever_sent_it() {
             "tidy: {tidy_paths}: of {SPELLINGS} paths arrived {} without a key, {} with one",
             arrived[0], arrived[1]
         );
-        assert!(arrived.iter().all(|count| *count > SPELLINGS / 100), "{arrived:?}");
+        assert!(
+            arrived.iter().all(|count| *count > SPELLINGS / 100),
+            "{arrived:?}"
+        );
     }
 }

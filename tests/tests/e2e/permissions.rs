@@ -1,4 +1,5 @@
-//! What a key may do: (its roles ∪ its own permissions) ∩ what its owner holds now; and for which services.
+//! What a key may do: (its roles ∪ its own permissions) ∩ what its owner holds now; and for which
+//! services.
 
 use std::time::{Duration, Instant};
 
@@ -9,13 +10,29 @@ use serde_json::{Value, json};
 /// Each permission has a path, such as `/dns:read`; each service too, such as `/service/dns`.
 async fn gateway() -> Gateway {
     let gateway = Gateway::start().await;
-    let permissions = ["dns:read", "dns:write", "cache:purge", "billing:invoices:read", "datacenter_shared:read"];
-    let permissions = permissions.map(|name| json!({ "path": { "exact": format!("/{name}") }, "permission": name }));
+    let permissions = [
+        "dns:read",
+        "dns:write",
+        "cache:purge",
+        "billing:invoices:read",
+        "datacenter_shared:read",
+    ];
+    let permissions = permissions
+        .map(|name| json!({ "path": { "exact": format!("/{name}") }, "permission": name }));
     let services = ["dns", "cdn"];
-    let services = services.map(|name| json!({ "path": { "prefix": format!("/service/{name}") }, "service": name }));
+    let services = services
+        .map(|name| json!({ "path": { "prefix": format!("/service/{name}") }, "service": name }));
     let both = json!({ "path": { "exact": "/both" }, "service": "dns", "permission": "dns:read" });
-    let rules: Vec<Value> = permissions.into_iter().chain(services).chain([both]).collect();
-    gateway.control_plane.put_routes(json!({ "rules": rules })).await.unwrap();
+    let rules: Vec<Value> = permissions
+        .into_iter()
+        .chain(services)
+        .chain([both])
+        .collect();
+    gateway
+        .control_plane
+        .put_routes(json!({ "rules": rules }))
+        .await
+        .unwrap();
     gateway
 }
 
@@ -28,11 +45,20 @@ async fn owner(gateway: &Gateway) -> User {
 async fn owner_has(gateway: &Gateway, owner: &User, roles: &[&str], permissions: &[&str]) {
     let change = json!({ "roles": roles, "permissions": permissions });
     let path = format!("/v1/users/{}", owner.user_id);
-    let enforcement = gateway.control_plane.change(Method::PATCH, &path, change).await.unwrap();
-    assert_eq!((enforcement.nodes, enforcement.acknowledged), (1, 1), "{enforcement:?}");
+    let enforcement = gateway
+        .control_plane
+        .change(Method::PATCH, &path, change)
+        .await
+        .unwrap();
+    assert_eq!(
+        (enforcement.nodes, enforcement.acknowledged),
+        (1, 1),
+        "{enforcement:?}"
+    );
 }
 
-/// A rule, the key's roles and permissions, those of its owner, and which paths they open and which they do not.
+/// A rule, the key's roles and permissions, those of its owner, and which paths they open and which
+/// they do not.
 struct Case {
     rule: &'static str,
     key: (&'static [&'static str], &'static [&'static str]),
@@ -81,14 +107,24 @@ const CASES: [Case; 11] = [
         rule: "a star stands for one segment or more, in front",
         key: (&["read_only_admin"], &[]),
         owner: (&["admin"], &[]),
-        opens: &["/dns:read", "/billing:invoices:read", "/datacenter_shared:read"],
+        opens: &[
+            "/dns:read",
+            "/billing:invoices:read",
+            "/datacenter_shared:read",
+        ],
         keeps_shut: &["/dns:write", "/cache:purge"],
     },
     Case {
         rule: "an administrator's key opens everything",
         key: (&["admin"], &[]),
         owner: (&["admin"], &[]),
-        opens: &["/dns:read", "/dns:write", "/cache:purge", "/billing:invoices:read", "/datacenter_shared:read"],
+        opens: &[
+            "/dns:read",
+            "/dns:write",
+            "/cache:purge",
+            "/billing:invoices:read",
+            "/datacenter_shared:read",
+        ],
         keeps_shut: &[],
     },
     Case {
@@ -126,11 +162,33 @@ async fn each_rule_of_permissions_holds_at_envoy() {
     let gateway = gateway().await;
     let owner = owner(&gateway).await;
     let mut keys = Vec::new();
-    for Case { rule, key: (roles, permissions), .. } in &CASES {
+    for Case {
+        rule,
+        key: (roles, permissions),
+        ..
+    } in &CASES
+    {
         let key = json!({ "name": rule, "roles": roles, "permissions": permissions });
-        keys.push(gateway.control_plane.create_key_of(&owner, key).await.unwrap().api_key);
+        keys.push(
+            gateway
+                .control_plane
+                .create_key_of(&owner, key)
+                .await
+                .unwrap()
+                .api_key,
+        );
     }
-    for (Case { rule, owner: (roles, permissions), opens, keeps_shut, .. }, key) in CASES.iter().zip(&keys) {
+    for (
+        Case {
+            rule,
+            owner: (roles, permissions),
+            opens,
+            keeps_shut,
+            ..
+        },
+        key,
+    ) in CASES.iter().zip(&keys)
+    {
         owner_has(&gateway, &owner, roles, permissions).await;
         for path in *opens {
             let answer = gateway.ask(path, Some(key)).await;
@@ -138,11 +196,19 @@ async fn each_rule_of_permissions_holds_at_envoy() {
         }
         for path in *keeps_shut {
             let answer = gateway.ask(path, Some(key)).await;
-            assert_eq!((answer.status, answer.code()), (403, "missing_permission"), "{rule}: {path}");
+            assert_eq!(
+                (answer.status, answer.code()),
+                (403, "missing_permission"),
+                "{rule}: {path}"
+            );
         }
     }
     owner_has(&gateway, &owner, &["admin"], &[]).await;
-    assert_eq!(gateway.ask("/dns:write", Some(&keys[1])).await.status, 200, "what came back is there again");
+    assert_eq!(
+        gateway.ask("/dns:write", Some(&keys[1])).await.status,
+        200,
+        "what came back is there again"
+    );
 }
 
 #[tokio::test]
@@ -150,50 +216,92 @@ async fn a_scope_is_all_services_or_a_list() {
     let gateway = gateway().await;
     let table = [
         ("left out, it is all", json!({}), [200, 200]),
-        ("all, those of later rules too", json!({ "scope": "all" }), [200, 200]),
+        (
+            "all, those of later rules too",
+            json!({ "scope": "all" }),
+            [200, 200],
+        ),
         ("a list", json!({ "scope": ["dns"] }), [200, 403]),
-        ("a list of several", json!({ "scope": ["vm", "cdn", "dns"] }), [200, 200]),
-        ("a list of what no rule names", json!({ "scope": ["vm"] }), [403, 403]),
+        (
+            "a list of several",
+            json!({ "scope": ["vm", "cdn", "dns"] }),
+            [200, 200],
+        ),
+        (
+            "a list of what no rule names",
+            json!({ "scope": ["vm"] }),
+            [403, 403],
+        ),
     ];
     for (rule, mut key, statuses) in table {
         key["name"] = rule.into();
         let key = gateway.control_plane.create_key(key).await.unwrap().api_key;
         for (service, status) in ["dns", "cdn"].into_iter().zip(statuses) {
-            let answer = gateway.ask(&format!("/service/{service}"), Some(&key)).await;
+            let answer = gateway
+                .ask(&format!("/service/{service}"), Some(&key))
+                .await;
             assert_eq!(answer.status, status, "{rule}: {service}: {}", answer.body);
-            assert_eq!(answer.code(), if status == 200 { "" } else { "out_of_scope" }, "{rule}: {service}");
+            assert_eq!(
+                answer.code(),
+                if status == 200 { "" } else { "out_of_scope" },
+                "{rule}: {service}"
+            );
         }
-        assert_eq!(gateway.ask("/", Some(&key)).await.status, 200, "{rule}: where no service is asked for");
+        assert_eq!(
+            gateway.ask("/", Some(&key)).await.status,
+            200,
+            "{rule}: where no service is asked for"
+        );
     }
 }
 
-/// Demotes or disables the owner of many keys while all of them are in use: not one request that starts after the
-/// API's answer passes.
+/// Demotes or disables the owner of many keys while all of them are in use: not one request that
+/// starts after the API's answer passes.
 async fn after_the_answer_every_key_is_refused(change: Value, status: u16, code: &str) {
     const KEYS: usize = 16;
     let gateway = gateway().await;
     let owner = owner(&gateway).await;
     let mut keys = Vec::new();
     for number in 0..KEYS {
-        let key =
-            json!({ "name": format!("key {number}"), "roles": ["dns_manager"], "limits": { "minute": u32::MAX } });
-        keys.push(gateway.control_plane.create_key_of(&owner, key).await.unwrap().api_key);
+        let key = json!({ "name": format!("key {number}"), "roles": ["dns_manager"], "limits": { "minute": u32::MAX } });
+        keys.push(
+            gateway
+                .control_plane
+                .create_key_of(&owner, key)
+                .await
+                .unwrap()
+                .api_key,
+        );
     }
-    let requests = keys.iter().map(|key| request("GET", "/dns:read", &[("x-api-key", key)]));
+    let requests = keys
+        .iter()
+        .map(|key| request("GET", "/dns:read", &[("x-api-key", key)]));
     let fire = Fire::open(gateway.envoy.gateway(), requests);
     tokio::time::sleep(Duration::from_millis(200)).await;
     let path = format!("/v1/users/{}", owner.user_id);
-    let enforcement = gateway.control_plane.change(Method::PATCH, &path, change).await.unwrap();
+    let enforcement = gateway
+        .control_plane
+        .change(Method::PATCH, &path, change)
+        .await
+        .unwrap();
     let answered = Instant::now();
-    assert_eq!((enforcement.nodes, enforcement.acknowledged), (1, 1), "{enforcement:?}");
+    assert_eq!(
+        (enforcement.nodes, enforcement.acknowledged),
+        (1, 1),
+        "{enforcement:?}"
+    );
     for key in &keys {
         let answer = gateway.ask("/dns:read", Some(key)).await;
         assert_eq!((answer.status, answer.code()), (status, code));
     }
     for shots in fire.cease().await {
-        let (after, before): (Vec<Shot>, Vec<Shot>) = shots.into_iter().partition(|shot| shot.start > answered);
+        let (after, before): (Vec<Shot>, Vec<Shot>) =
+            shots.into_iter().partition(|shot| shot.start > answered);
         assert!(before.iter().any(|shot| shot.status == 200), "{before:?}");
-        assert!(!after.is_empty() && after.iter().all(|shot| shot.status == status), "{after:?}");
+        assert!(
+            !after.is_empty() && after.iter().all(|shot| shot.status == status),
+            "{after:?}"
+        );
     }
 }
 

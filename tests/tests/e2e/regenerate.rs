@@ -19,28 +19,60 @@ async fn both_secrets_pass_while_they_overlap_and_share_every_limit() {
     let key = json!({ "name": "CI", "limits": { "minute": 10 } });
     let key = gateway.control_plane.create_key(key).await.unwrap();
     let old = key.api_key;
-    let regenerated = gateway.control_plane.regenerate(&key.key_id, 3_600).await.unwrap();
-    assert_eq!((regenerated.enforcement.nodes, regenerated.enforcement.acknowledged), (1, 1));
+    let regenerated = gateway
+        .control_plane
+        .regenerate(&key.key_id, 3_600)
+        .await
+        .unwrap();
+    assert_eq!(
+        (
+            regenerated.enforcement.nodes,
+            regenerated.enforcement.acknowledged
+        ),
+        (1, 1)
+    );
     let new = regenerated.api_key;
     for (used, secret) in [&old, &new].into_iter().cycle().take(10).enumerate() {
         let answer = gateway.ask("/", Some(secret)).await;
         assert_eq!(answer.status, 200, "request {used}: {}", answer.body);
-        assert_eq!(answer.headers["x-ratelimit-remaining"], (9 - used).to_string());
+        assert_eq!(
+            answer.headers["x-ratelimit-remaining"],
+            (9 - used).to_string()
+        );
         let identity = answer.reached_upstream("x-latchkey-identity").unwrap();
-        assert!(identity.starts_with(&format!("key=\"{}\"", key.key_id)), "{identity}");
+        assert!(
+            identity.starts_with(&format!("key=\"{}\"", key.key_id)),
+            "{identity}"
+        );
         assert_eq!(answer.reached_upstream("x-api-key"), None);
     }
     for secret in [&old, &new] {
         assert_eq!(gateway.ask("/", Some(secret)).await.code(), "rate_limited");
     }
-    assert!([&old, &new].iter().all(|secret| !gateway.logs().contains(secret.as_str())));
+    assert!(
+        [&old, &new]
+            .iter()
+            .all(|secret| !gateway.logs().contains(secret.as_str()))
+    );
 }
 
 #[tokio::test]
 async fn the_last_use_is_told_of_each_secret() {
-    let gateway = Gateway::builder().envoy(|envoy| envoy.trusted_proxies = 1).start().await;
-    let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap();
-    let new = gateway.control_plane.regenerate(&key.key_id, 3_600).await.unwrap().api_key;
+    let gateway = Gateway::builder()
+        .envoy(|envoy| envoy.trusted_proxies = 1)
+        .start()
+        .await;
+    let key = gateway
+        .control_plane
+        .create_key(json!({ "name": "CI" }))
+        .await
+        .unwrap();
+    let new = gateway
+        .control_plane
+        .regenerate(&key.key_id, 3_600)
+        .await
+        .unwrap()
+        .api_key;
     let ask = async |secret: &str, from: &str| {
         // The address is noted of the first request in a second.
         reaches(now() + 1).await;
@@ -50,8 +82,15 @@ async fn the_last_use_is_told_of_each_secret() {
     let told = async |expected: [Value; 3]| {
         let told = eventually(TOLD, async || {
             let key = gateway.control_plane.key(&key.key_id).await?;
-            let ips = [&key["last_used_ip"], &key["secrets"][0]["last_used_ip"], &key["secrets"][1]["last_used_ip"]];
-            ensure!(ips.map(Clone::clone) == expected, "{ips:?}, not {expected:?}");
+            let ips = [
+                &key["last_used_ip"],
+                &key["secrets"][0]["last_used_ip"],
+                &key["secrets"][1]["last_used_ip"],
+            ];
+            ensure!(
+                ips.map(Clone::clone) == expected,
+                "{ips:?}, not {expected:?}"
+            );
             Ok(())
         });
         told.await.unwrap();
@@ -68,16 +107,28 @@ async fn the_last_use_is_told_of_each_secret() {
 #[tokio::test]
 async fn the_old_secret_is_refused_from_the_very_second_on_in_which_its_overlap_is_over() {
     let gateway = Gateway::start().await;
-    let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap();
+    let key = gateway
+        .control_plane
+        .create_key(json!({ "name": "CI" }))
+        .await
+        .unwrap();
     let earliest = now() + 3;
-    let new = gateway.control_plane.regenerate(&key.key_id, 3).await.unwrap().api_key;
+    let new = gateway
+        .control_plane
+        .regenerate(&key.key_id, 3)
+        .await
+        .unwrap()
+        .api_key;
     let latest = now() + 3;
     let mut admitted = 0;
     let refused = eventually(Duration::from_secs(10), async || {
         let before = now();
         let answer = gateway.ask("/", Some(&key.api_key)).await;
         if answer.status == 200 {
-            assert!(before < latest, "admitted at {before}, the overlap ends at {latest} at the latest");
+            assert!(
+                before < latest,
+                "admitted at {before}, the overlap ends at {latest} at the latest"
+            );
             admitted += 1;
         } else {
             assert_eq!(answer.code(), "expired_key");
@@ -103,14 +154,31 @@ async fn without_an_overlap_no_request_that_starts_after_the_answer_passes_with_
         let request = request("GET", "/", &[("x-api-key", &secret)]);
         let fire = Fire::open(gateway.envoy.gateway(), vec![request; CONNECTIONS]);
         tokio::time::sleep(Duration::from_millis(200)).await;
-        let regenerated = gateway.control_plane.regenerate(&key.key_id, 0).await.unwrap();
+        let regenerated = gateway
+            .control_plane
+            .regenerate(&key.key_id, 0)
+            .await
+            .unwrap();
         let answered = Instant::now();
-        assert_eq!((regenerated.enforcement.nodes, regenerated.enforcement.acknowledged), (1, 1));
-        assert_eq!(gateway.ask("/", Some(&regenerated.api_key)).await.status, 200);
+        assert_eq!(
+            (
+                regenerated.enforcement.nodes,
+                regenerated.enforcement.acknowledged
+            ),
+            (1, 1)
+        );
+        assert_eq!(
+            gateway.ask("/", Some(&regenerated.api_key)).await.status,
+            200
+        );
         tokio::time::sleep(Duration::from_millis(200)).await;
         let shots: Vec<Shot> = fire.cease().await.concat();
-        let (before, after): (Vec<&Shot>, Vec<&Shot>) = shots.iter().partition(|shot| shot.start < answered);
-        assert!(before.iter().any(|shot| shot.status == 200) && after.len() > CONNECTIONS, "{shots:?}");
+        let (before, after): (Vec<&Shot>, Vec<&Shot>) =
+            shots.iter().partition(|shot| shot.start < answered);
+        assert!(
+            before.iter().any(|shot| shot.status == 200) && after.len() > CONNECTIONS,
+            "{shots:?}"
+        );
         assert!(after.iter().all(|shot| shot.status == 401), "{after:?}");
         secret = regenerated.api_key;
     }
@@ -119,9 +187,23 @@ async fn without_an_overlap_no_request_that_starts_after_the_answer_passes_with_
 #[tokio::test]
 async fn revoking_a_key_ends_both_of_its_secrets() {
     let gateway = Gateway::start().await;
-    let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap();
-    let first = gateway.control_plane.regenerate(&key.key_id, 3_600).await.unwrap().api_key;
-    let second = gateway.control_plane.regenerate(&key.key_id, 3_600).await.unwrap().api_key;
+    let key = gateway
+        .control_plane
+        .create_key(json!({ "name": "CI" }))
+        .await
+        .unwrap();
+    let first = gateway
+        .control_plane
+        .regenerate(&key.key_id, 3_600)
+        .await
+        .unwrap()
+        .api_key;
+    let second = gateway
+        .control_plane
+        .regenerate(&key.key_id, 3_600)
+        .await
+        .unwrap()
+        .api_key;
     let codes = async || {
         let mut codes = Vec::new();
         for secret in [&key.api_key, &first, &second] {
@@ -129,7 +211,11 @@ async fn revoking_a_key_ends_both_of_its_secrets() {
         }
         codes
     };
-    assert_eq!(codes().await, ["", "invalid_key", ""], "the secret that nobody has used is replaced");
+    assert_eq!(
+        codes().await,
+        ["", "invalid_key", ""],
+        "the secret that nobody has used is replaced"
+    );
     let enforcement = gateway.control_plane.revoke(&key.key_id).await.unwrap();
     assert_eq!((enforcement.nodes, enforcement.acknowledged), (1, 1));
     assert_eq!(codes().await, ["invalid_key"; 3]);

@@ -14,7 +14,10 @@ use crate::usage::used_today;
 const BACK: Duration = Duration::from_secs(10);
 
 async fn make(control_plane: &ControlPlane, name: &str) -> CreatedKey {
-    control_plane.create_key(json!({ "name": name })).await.unwrap()
+    control_plane
+        .create_key(json!({ "name": name }))
+        .await
+        .unwrap()
 }
 
 /// The verdict's code at Envoy; empty if the key passes.
@@ -51,28 +54,55 @@ async fn envoys_take_what_was_restored_for_what_holds() {
     for (key, expected) in [(&kept, ""), (&lost, ""), (&revived, "invalid_key")] {
         assert_eq!(code(&gateway, key).await, expected);
     }
-    let in_use = gateway.control_plane.run("restore", &[backup, "--force"]).unwrap_err().to_string();
-    assert!(in_use.contains("in use by another control plane"), "{in_use}");
+    let in_use = gateway
+        .control_plane
+        .run("restore", &[backup, "--force"])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        in_use.contains("in use by another control plane"),
+        "{in_use}"
+    );
 
     // Killed, so that it leaves a log that does not belong to what is restored.
     gateway.control_plane.kill();
-    gateway.control_plane.run("restore", &[backup, "--force"]).unwrap();
+    gateway
+        .control_plane
+        .run("restore", &[backup, "--force"])
+        .unwrap();
     for (key, expected) in [(&kept, ""), (&lost, ""), (&revived, "invalid_key")] {
-        assert_eq!(code(&gateway, key).await, expected, "until then Envoy goes on with what it has");
+        assert_eq!(
+            code(&gateway, key).await,
+            expected,
+            "until then Envoy goes on with what it has"
+        );
     }
     gateway.control_plane.start().await.unwrap();
     for (key, expected) in [(&lost, "invalid_key"), (&kept, ""), (&revived, "")] {
         becomes(&gateway, key, expected).await;
     }
     for expected in ["", "rate_limited"] {
-        assert_eq!(code(&gateway, &limited).await, expected, "what was counted before the backup counts");
+        assert_eq!(
+            code(&gateway, &limited).await,
+            expected,
+            "what was counted before the backup counts"
+        );
     }
-    let ended = gateway.control_plane.key(&kept.key_id).await.unwrap_err().to_string();
+    let ended = gateway
+        .control_plane
+        .key(&kept.key_id)
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(ended.contains("401"), "a session went on: {ended}");
 
     gateway.control_plane.forget_session();
     let new = make(&gateway.control_plane, "new").await;
-    assert_eq!(code(&gateway, &new).await, "", "a key works from the answer on");
+    assert_eq!(
+        code(&gateway, &new).await,
+        "",
+        "a key works from the answer on"
+    );
     let enforcement = gateway.control_plane.revoke(&kept.key_id).await.unwrap();
     assert_eq!((enforcement.nodes, enforcement.acknowledged), (1, 1));
     assert_eq!(code(&gateway, &kept).await, "invalid_key");

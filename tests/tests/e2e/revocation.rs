@@ -20,17 +20,36 @@ async fn under_load_no_request_that_starts_after_the_answer_passes() {
 
         let enforcement = gateway.control_plane.revoke(&key.key_id).await.unwrap();
         let answered = Instant::now();
-        assert_eq!((enforcement.nodes, enforcement.acknowledged), (1, 1), "{enforcement:?}");
+        assert_eq!(
+            (enforcement.nodes, enforcement.acknowledged),
+            (1, 1),
+            "{enforcement:?}"
+        );
         times.push(enforcement.elapsed_ms);
 
         tokio::time::sleep(Duration::from_millis(300)).await;
         let shots: Vec<Shot> = fire.cease().await.concat();
-        assert!(shots.iter().all(|shot| matches!(shot.status, 200 | 401)), "{shots:?}");
-        let before = shots.iter().filter(|shot| shot.start < answered && shot.status == 200).count();
+        assert!(
+            shots.iter().all(|shot| matches!(shot.status, 200 | 401)),
+            "{shots:?}"
+        );
+        let before = shots
+            .iter()
+            .filter(|shot| shot.start < answered && shot.status == 200)
+            .count();
         let after = shots.iter().filter(|shot| shot.start > answered).count();
-        let late = shots.iter().filter(|shot| shot.start > answered && shot.status == 200).count();
-        assert_eq!(late, 0, "{late} requests passed that started after the answer");
-        assert!(before > CONNECTIONS && after > CONNECTIONS, "{before} passed before, {after} were sent after");
+        let late = shots
+            .iter()
+            .filter(|shot| shot.start > answered && shot.status == 200)
+            .count();
+        assert_eq!(
+            late, 0,
+            "{late} requests passed that started after the answer"
+        );
+        assert!(
+            before > CONNECTIONS && after > CONNECTIONS,
+            "{before} passed before, {after} were sent after"
+        );
     }
     times.sort_unstable();
     println!("from revocation to acknowledgement under load, in ms: {times:?}");
@@ -41,8 +60,16 @@ async fn a_revocation_is_acknowledged_within_milliseconds() {
     let gateway = Gateway::start().await;
     let mut times = Vec::new();
     for round in 0..20 {
-        let key = gateway.control_plane.create_key(json!({ "name": format!("round {round}") })).await.unwrap();
-        assert_eq!(gateway.ask("/", Some(&key.api_key)).await.status, 200, "a key works from the answer on");
+        let key = gateway
+            .control_plane
+            .create_key(json!({ "name": format!("round {round}") }))
+            .await
+            .unwrap();
+        assert_eq!(
+            gateway.ask("/", Some(&key.api_key)).await.status,
+            200,
+            "a key works from the answer on"
+        );
         let enforcement = gateway.control_plane.revoke(&key.key_id).await.unwrap();
         assert_eq!((enforcement.nodes, enforcement.acknowledged), (1, 1));
         let refused = gateway.ask("/", Some(&key.api_key)).await;
@@ -59,9 +86,20 @@ async fn a_revocation_is_acknowledged_within_milliseconds() {
 async fn every_envoy_acknowledges_and_refuses() {
     let gateway = Gateway::start().await;
     let second = gateway.another_envoy("second").await.unwrap();
-    let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap();
-    let status =
-        async |url: String| http_client().get(url).header("x-api-key", &key.api_key).send().await.unwrap().status();
+    let key = gateway
+        .control_plane
+        .create_key(json!({ "name": "CI" }))
+        .await
+        .unwrap();
+    let status = async |url: String| {
+        http_client()
+            .get(url)
+            .header("x-api-key", &key.api_key)
+            .send()
+            .await
+            .unwrap()
+            .status()
+    };
     for url in [gateway.envoy.url("/"), second.url("/")] {
         assert_eq!(status(url).await, 200);
     }
@@ -71,7 +109,10 @@ async fn every_envoy_acknowledges_and_refuses() {
         assert_eq!(status(url).await, 401);
     }
     let nodes = gateway.control_plane.nodes().await.unwrap();
-    let mut names: Vec<_> = nodes.iter().map(|node| node["node_id"].as_str().unwrap()).collect();
+    let mut names: Vec<_> = nodes
+        .iter()
+        .map(|node| node["node_id"].as_str().unwrap())
+        .collect();
     names.sort_unstable();
     assert_eq!(names, ["envoy", "second"]);
 }
@@ -81,42 +122,73 @@ const GENERATION: &str = "wasmcustom.latchkey_generation";
 
 /// Of those that Envoy keeps, and not what it says of them.
 async fn stats(gateway: &Gateway) -> Vec<String> {
-    let page = gateway.envoy.admin_get("/stats?filter=^wasmcustom").await.unwrap();
-    page.lines().filter_map(|line| Some(line.split_once(": ")?.0.to_owned())).collect()
+    let page = gateway
+        .envoy
+        .admin_get("/stats?filter=^wasmcustom")
+        .await
+        .unwrap();
+    page.lines()
+        .filter_map(|line| Some(line.split_once(": ")?.0.to_owned()))
+        .collect()
 }
 
 /// Where the operator leaves it out of Envoy's statistics, workers look at the snapshot itself.
 #[tokio::test]
 async fn without_the_generation_changes_are_in_force_all_the_same() {
     let mut ordinary = stats(&Gateway::start().await).await;
-    let gateway = Gateway::builder().envoy(|envoy| envoy.without_stat = Some(GENERATION.to_owned())).start().await;
+    let gateway = Gateway::builder()
+        .envoy(|envoy| envoy.without_stat = Some(GENERATION.to_owned()))
+        .start()
+        .await;
     let kept = stats(&gateway).await;
-    assert!(ordinary.iter().any(|stat| stat == GENERATION), "{ordinary:?}");
+    assert!(
+        ordinary.iter().any(|stat| stat == GENERATION),
+        "{ordinary:?}"
+    );
     ordinary.retain(|stat| stat != GENERATION);
     assert_eq!(kept, ordinary, "it is the only one that is left out");
 
     // Enough to reach both workers.
-    let mut connections: Vec<_> = (0..8).map(|_| Connection::to(gateway.envoy.gateway())).collect();
+    let mut connections: Vec<_> = (0..8)
+        .map(|_| Connection::to(gateway.envoy.gateway()))
+        .collect();
     for round in 0..30 {
-        let key = gateway.control_plane.create_key(json!({ "name": format!("round {round}") })).await.unwrap();
+        let key = gateway
+            .control_plane
+            .create_key(json!({ "name": format!("round {round}") }))
+            .await
+            .unwrap();
         let request = request("GET", "/", &[("x-api-key", &key.api_key)]);
         for connection in &mut connections {
-            assert_eq!(connection.send(&request).await.unwrap().status, 200, "round {round}");
+            assert_eq!(
+                connection.send(&request).await.unwrap().status,
+                200,
+                "round {round}"
+            );
         }
         let enforcement = gateway.control_plane.revoke(&key.key_id).await.unwrap();
         assert_eq!((enforcement.nodes, enforcement.acknowledged), (1, 1));
         for connection in &mut connections {
             let refused = connection.send(&request).await.unwrap();
-            assert_eq!((refused.status, refused.code()), (401, "invalid_key"), "round {round}");
+            assert_eq!(
+                (refused.status, refused.code()),
+                (401, "invalid_key"),
+                "round {round}"
+            );
         }
     }
 }
 
-/// An Envoy that does not answer may still admit the key: the answer says so, and repeating the call tells when it holds.
+/// An Envoy that does not answer may still admit the key: the answer says so, and repeating the
+/// call tells when it holds.
 #[tokio::test]
 async fn an_envoy_that_sleeps_is_counted_as_not_acknowledging() {
     let mut gateway = Gateway::start().await;
-    let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap();
+    let key = gateway
+        .control_plane
+        .create_key(json!({ "name": "CI" }))
+        .await
+        .unwrap();
     gateway.envoy.process().pause().unwrap();
     let enforcement = gateway.control_plane.revoke(&key.key_id).await.unwrap();
     assert_eq!((enforcement.nodes, enforcement.acknowledged), (1, 0));
@@ -125,5 +197,8 @@ async fn an_envoy_that_sleeps_is_counted_as_not_acknowledging() {
     let again = gateway.control_plane.revoke(&key.key_id).await.unwrap();
     assert_eq!((again.nodes, again.acknowledged), (1, 1));
     assert_eq!(again.revision, enforcement.revision);
-    assert_eq!(gateway.ask("/", Some(&key.api_key)).await.code(), "invalid_key");
+    assert_eq!(
+        gateway.ask("/", Some(&key.api_key)).await.code(),
+        "invalid_key"
+    );
 }

@@ -1,5 +1,5 @@
-//! No key, password or session token is anywhere that it was not asked for: not in a log, not in a metric, not in the
-//! database, not on the stream, not in an error.
+//! No key, password or session token is anywhere that it was not asked for: not in a log, not in a
+//! metric, not in the database, not on the stream, not in an error.
 
 use std::time::Duration;
 
@@ -26,7 +26,8 @@ impl Secrets {
     /// A key, and what of it is secret.
     fn key(&mut self, key: &str) {
         self.0.push(key.to_owned());
-        self.0.extend(key.rsplit_once('_').map(|(_, secret)| secret.to_owned()));
+        self.0
+            .extend(key.rsplit_once('_').map(|(_, secret)| secret.to_owned()));
     }
 
     fn other(&mut self, secret: &str) {
@@ -34,7 +35,9 @@ impl Secrets {
     }
 
     fn assert_absent(&self, places: &[Place]) {
-        let found = places.iter().filter(|Place(_, bytes)| self.0.iter().any(|secret| holds(bytes, secret.as_bytes())));
+        let found = places
+            .iter()
+            .filter(|Place(_, bytes)| self.0.iter().any(|secret| holds(bytes, secret.as_bytes())));
         let found: Vec<_> = found.map(|place| &place.0).collect();
         assert!(found.is_empty(), "secrets are in {found:#?}");
     }
@@ -48,7 +51,11 @@ fn holds(bytes: &[u8], wanted: &[u8]) -> bool {
 }
 
 fn place<'p>(places: &'p [Place], name: &str) -> &'p [u8] {
-    &places.iter().find(|place| place.0 == name).unwrap_or_else(|| panic!("nobody looked at {name}")).1
+    &places
+        .iter()
+        .find(|place| place.0 == name)
+        .unwrap_or_else(|| panic!("nobody looked at {name}"))
+        .1
 }
 
 /// A gateway with keys in every place where it can look for them, and its stream with a tap.
@@ -58,11 +65,14 @@ async fn tapped() -> (Gateway, Tap) {
     let gateway = Gateway::builder()
         .control_plane(move |options| {
             exit.lead_to(options.stream);
-            options.environment.push(("RUST_LOG".to_owned(), "debug".to_owned()));
+            options
+                .environment
+                .push(("RUST_LOG".to_owned(), "debug".to_owned()));
         })
         .envoy(move |envoy| {
             envoy.stream = entry.address();
-            envoy.configuration = json!({ "credentials": { "query": "key", "cookie": "session_key" } });
+            envoy.configuration =
+                json!({ "credentials": { "query": "key", "cookie": "session_key" } });
         })
         .start()
         .await;
@@ -87,9 +97,18 @@ async fn knock(gateway: &Gateway, key: &str, status: u16) {
 /// A call that is refused: its answer, which must not tell what it was given.
 async fn refused(gateway: &Gateway, method: Method, path: &str, body: Value) -> Place {
     let name = format!("the answer to {method} {path} {body}");
-    let call = gateway.control_plane.request(method, path).await.unwrap().json(&body);
+    let call = gateway
+        .control_plane
+        .request(method, path)
+        .await
+        .unwrap()
+        .json(&body);
     let answer = call.send().await.unwrap();
-    assert!(answer.status().is_client_error(), "{name}: {}", answer.status());
+    assert!(
+        answer.status().is_client_error(),
+        "{name}: {}",
+        answer.status()
+    );
     Place(name, answer.bytes().await.unwrap().into())
 }
 
@@ -123,35 +142,96 @@ async fn mistakes(gateway: &Gateway, secret: &str) -> Vec<Place> {
         (Method::GET, format!("/v1/keys?{secret}=1"), json!({})),
         (Method::GET, format!("/{secret}"), json!({})),
         (Method::GET, format!("/v1/usage?key_id={secret}"), json!({})),
-        (Method::POST, "/v1/users".to_owned(), json!({ "email": 5, "password": secret })),
-        (Method::POST, "/v1/users".to_owned(), json!({ "email": "a@example.com", "password": [secret] })),
-        (Method::POST, "/v1/users".to_owned(), json!({ "email": secret, "password": PASSWORD })),
-        (Method::PUT, "/v1/routes".to_owned(), json!({ "rules": [{ "path": { "exact": secret } }] })),
-        (Method::PUT, "/v1/routes".to_owned(), json!({ "rules": [], "unmatched": secret })),
-        (Method::PUT, "/v1/tiers".to_owned(), json!({ "tiers": [{ "name": secret, "limits": secret }] })),
-        (Method::POST, "/v1/explain".to_owned(), json!({ "key_id": secret, "request": { "method": "GET" } })),
-        (Method::POST, "/v1/explain".to_owned(), json!({ "request": { "method": "GET", "headers": secret } })),
-        (Method::POST, "/v1/sessions".to_owned(), json!({ "email": "admin@example.com", "password": secret })),
-        (Method::POST, "/v1/sessions".to_owned(), json!({ "email": secret, "password": WRONG_PASSWORD })),
-        (Method::POST, "/v1/sessions".to_owned(), json!({ "email": [secret], "password": 5 })),
+        (
+            Method::POST,
+            "/v1/users".to_owned(),
+            json!({ "email": 5, "password": secret }),
+        ),
+        (
+            Method::POST,
+            "/v1/users".to_owned(),
+            json!({ "email": "a@example.com", "password": [secret] }),
+        ),
+        (
+            Method::POST,
+            "/v1/users".to_owned(),
+            json!({ "email": secret, "password": PASSWORD }),
+        ),
+        (
+            Method::PUT,
+            "/v1/routes".to_owned(),
+            json!({ "rules": [{ "path": { "exact": secret } }] }),
+        ),
+        (
+            Method::PUT,
+            "/v1/routes".to_owned(),
+            json!({ "rules": [], "unmatched": secret }),
+        ),
+        (
+            Method::PUT,
+            "/v1/tiers".to_owned(),
+            json!({ "tiers": [{ "name": secret, "limits": secret }] }),
+        ),
+        (
+            Method::POST,
+            "/v1/explain".to_owned(),
+            json!({ "key_id": secret, "request": { "method": "GET" } }),
+        ),
+        (
+            Method::POST,
+            "/v1/explain".to_owned(),
+            json!({ "request": { "method": "GET", "headers": secret } }),
+        ),
+        (
+            Method::POST,
+            "/v1/sessions".to_owned(),
+            json!({ "email": "admin@example.com", "password": secret }),
+        ),
+        (
+            Method::POST,
+            "/v1/sessions".to_owned(),
+            json!({ "email": secret, "password": WRONG_PASSWORD }),
+        ),
+        (
+            Method::POST,
+            "/v1/sessions".to_owned(),
+            json!({ "email": [secret], "password": 5 }),
+        ),
     ] {
         answers.push(refused(gateway, method, &path, body).await);
     }
     // As headers that are told of elsewhere, or that say who is calling.
-    for header in ["x-request-id", "authorization", "user-agent", "x-forwarded-for", "traceparent"] {
-        let call = gateway.client.get(gateway.control_plane.url("/v1/nodes")).header(header, secret);
+    for header in [
+        "x-request-id",
+        "authorization",
+        "user-agent",
+        "x-forwarded-for",
+        "traceparent",
+    ] {
+        let call = gateway
+            .client
+            .get(gateway.control_plane.url("/v1/nodes"))
+            .header(header, secret);
         let answer = call.send().await.unwrap();
         assert_eq!(answer.status(), 401);
-        answers.push(Place(format!("the headers of the answer to {header}"), format!("{answer:?}").into_bytes()));
+        answers.push(Place(
+            format!("the headers of the answer to {header}"),
+            format!("{answer:?}").into_bytes(),
+        ));
     }
     answers
 }
 
-/// The verdict on a request with the key, by the control plane: it tells which key it is and not the key.
+/// The verdict on a request with the key, by the control plane: it tells which key it is and not
+/// the key.
 async fn explain(gateway: &Gateway, key: &str) -> Place {
     let headers = json!({ "x-api-key": key, "authorization": format!("Bearer {key}") });
     let request = json!({ "method": "GET", "path": "/", "headers": headers });
-    let told = gateway.control_plane.call(Method::POST, "/v1/explain", json!({ "request": request })).await.unwrap();
+    let told = gateway
+        .control_plane
+        .call(Method::POST, "/v1/explain", json!({ "request": request }))
+        .await
+        .unwrap();
     Place("the explanation".to_owned(), told.to_string().into_bytes())
 }
 
@@ -163,13 +243,39 @@ async fn everywhere(gateway: &Gateway, tap: &Tap) -> Vec<Place> {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         places.push(Place(name, std::fs::read(path).unwrap()));
     }
-    for page in ["/stats", "/stats/prometheus", "/config_dump", "/clusters", "/listeners"] {
-        places.push(Place(page.to_owned(), gateway.envoy.admin_get(page).await.unwrap().into_bytes()));
+    for page in [
+        "/stats",
+        "/stats/prometheus",
+        "/config_dump",
+        "/clusters",
+        "/listeners",
+    ] {
+        places.push(Place(
+            page.to_owned(),
+            gateway.envoy.admin_get(page).await.unwrap().into_bytes(),
+        ));
     }
-    places.push(Place("/metrics".to_owned(), gateway.control_plane.metrics().await.unwrap().into_bytes()));
-    for page in ["/v1/audit", "/v1/keys", "/v1/users", "/v1/usage", "/v1/nodes", "/openapi.json"] {
-        let call = gateway.control_plane.request(Method::GET, page).await.unwrap();
-        places.push(Place(page.to_owned(), call.send().await.unwrap().bytes().await.unwrap().into()));
+    places.push(Place(
+        "/metrics".to_owned(),
+        gateway.control_plane.metrics().await.unwrap().into_bytes(),
+    ));
+    for page in [
+        "/v1/audit",
+        "/v1/keys",
+        "/v1/users",
+        "/v1/usage",
+        "/v1/nodes",
+        "/openapi.json",
+    ] {
+        let call = gateway
+            .control_plane
+            .request(Method::GET, page)
+            .await
+            .unwrap();
+        places.push(Place(
+            page.to_owned(),
+            call.send().await.unwrap().bytes().await.unwrap().into(),
+        ));
     }
     places.push(Place("the stream".to_owned(), tap.bytes()));
     places
@@ -178,12 +284,26 @@ async fn everywhere(gateway: &Gateway, tap: &Tap) -> Vec<Place> {
 async fn user(gateway: &Gateway, secrets: &mut Secrets) -> String {
     let control_plane = &gateway.control_plane;
     let body = json!({ "email": "somebody@example.com", "password": PASSWORD, "roles": ["read_only_admin"] });
-    let user = control_plane.call(Method::POST, "/v1/users", body).await.unwrap();
+    let user = control_plane
+        .call(Method::POST, "/v1/users", body)
+        .await
+        .unwrap();
     let path = format!("/v1/users/{}", user["user_id"].as_str().unwrap());
-    control_plane.call(Method::PATCH, &path, json!({ "password": NEW_PASSWORD })).await.unwrap();
+    control_plane
+        .call(Method::PATCH, &path, json!({ "password": NEW_PASSWORD }))
+        .await
+        .unwrap();
     let body = json!({ "email": "somebody@example.com", "password": NEW_PASSWORD });
-    let session = control_plane.call(Method::POST, "/v1/sessions", body).await.unwrap();
-    for secret in [PASSWORD, NEW_PASSWORD, WRONG_PASSWORD, control_plane.credentials().1] {
+    let session = control_plane
+        .call(Method::POST, "/v1/sessions", body)
+        .await
+        .unwrap();
+    for secret in [
+        PASSWORD,
+        NEW_PASSWORD,
+        WRONG_PASSWORD,
+        control_plane.credentials().1,
+    ] {
         secrets.other(secret);
     }
     let token = session["token"].as_str().unwrap().to_owned();
@@ -214,11 +334,18 @@ async fn no_secret_is_where_it_was_not_asked_for() {
         keys.push(made);
     }
     let [plain, limited, afar, revoked]: [CreatedKey; 4] = keys.try_into().unwrap();
-    let renewed = control_plane.regenerate(&plain.key_id, 3_600).await.unwrap().api_key;
+    let renewed = control_plane
+        .regenerate(&plain.key_id, 3_600)
+        .await
+        .unwrap()
+        .api_key;
     secrets.key(&renewed);
     secrets.other(FOREIGN_KEY);
     let digest = format!("{:?}", KeyDigest::of(FOREIGN_KEY.as_bytes()));
-    control_plane.import(json!([{ "name": "imported", "sha256": digest }])).await.unwrap();
+    control_plane
+        .import(json!([{ "name": "imported", "sha256": digest }]))
+        .await
+        .unwrap();
     let session = control_plane.login().await.unwrap();
     secrets.other(&session);
     let (typo, unknown) = (mistyped(&plain.api_key), unknown_key());
@@ -226,7 +353,13 @@ async fn no_secret_is_where_it_was_not_asked_for() {
     secrets.key(&unknown);
 
     control_plane.revoke(&revoked.key_id).await.unwrap();
-    for (key, status) in [(&plain, 200), (&limited, 200), (&limited, 429), (&afar, 403), (&revoked, 401)] {
+    for (key, status) in [
+        (&plain, 200),
+        (&limited, 200),
+        (&limited, 429),
+        (&afar, 403),
+        (&revoked, 401),
+    ] {
         knock(&gateway, &key.api_key, status).await;
     }
     for key in [&typo, &unknown] {
@@ -242,32 +375,77 @@ async fn no_secret_is_where_it_was_not_asked_for() {
     }
     answers.extend(mistakes(&gateway, &token).await);
     // Ended, so that it is looked for among those that were deleted, too.
-    let ended = gateway.client.delete(control_plane.url("/v1/sessions/current")).bearer_auth(&session);
+    let ended = gateway
+        .client
+        .delete(control_plane.url("/v1/sessions/current"))
+        .bearer_auth(&session);
     assert_eq!(ended.send().await.unwrap().status(), 200);
 
     let told = eventually(Duration::from_secs(5), async || {
-        ensure!(gateway.envoy.access_log().iter().any(|line| line["key"] == plain.key_id), "nothing is logged yet");
+        ensure!(
+            gateway
+                .envoy
+                .access_log()
+                .iter()
+                .any(|line| line["key"] == plain.key_id),
+            "nothing is logged yet"
+        );
         Ok(())
     });
     told.await.unwrap();
     let mut places = everywhere(&gateway, &tap).await;
     places.extend(answers);
     // First, that it is found where it is.
-    let mask = format!("{}...{}", &plain.api_key[..12], &plain.api_key[plain.api_key.len() - 4..]);
-    let database = [place(&places, "latchkey.db"), place(&places, "latchkey.db-wal")].concat();
+    let mask = format!(
+        "{}...{}",
+        &plain.api_key[..12],
+        &plain.api_key[plain.api_key.len() - 4..]
+    );
+    let database = [
+        place(&places, "latchkey.db"),
+        place(&places, "latchkey.db-wal"),
+    ]
+    .concat();
     for (what, found) in [
-        ("the mask in the database", holds(&database, mask.as_bytes())),
-        ("the digest in the database", holds(&database, &KeyDigest::of(plain.api_key.as_bytes()).0)),
-        ("the digest on the stream", holds(place(&places, "the stream"), &KeyDigest::of(plain.api_key.as_bytes()).0)),
+        (
+            "the mask in the database",
+            holds(&database, mask.as_bytes()),
+        ),
+        (
+            "the digest in the database",
+            holds(&database, &KeyDigest::of(plain.api_key.as_bytes()).0),
+        ),
+        (
+            "the digest on the stream",
+            holds(
+                place(&places, "the stream"),
+                &KeyDigest::of(plain.api_key.as_bytes()).0,
+            ),
+        ),
         (
             "the key's id in the control plane's log",
             holds(place(&places, "control-plane.log"), plain.key_id.as_bytes()),
         ),
-        ("statements in the control plane's log", holds(place(&places, "control-plane.log"), b"INSERT INTO keys")),
-        ("the key's id in the access log", holds(place(&places, "envoy-access.log"), plain.key_id.as_bytes())),
-        ("verdicts in Envoy's stats", holds(place(&places, "/stats"), b"latchkey_requests.malformed_key")),
-        ("the filter in Envoy's configuration", holds(place(&places, "/config_dump"), b"session_key")),
-        ("the key's id in its explanation", holds(place(&places, "the explanation"), plain.key_id.as_bytes())),
+        (
+            "statements in the control plane's log",
+            holds(place(&places, "control-plane.log"), b"INSERT INTO keys"),
+        ),
+        (
+            "the key's id in the access log",
+            holds(place(&places, "envoy-access.log"), plain.key_id.as_bytes()),
+        ),
+        (
+            "verdicts in Envoy's stats",
+            holds(place(&places, "/stats"), b"latchkey_requests.malformed_key"),
+        ),
+        (
+            "the filter in Envoy's configuration",
+            holds(place(&places, "/config_dump"), b"session_key"),
+        ),
+        (
+            "the key's id in its explanation",
+            holds(place(&places, "the explanation"), plain.key_id.as_bytes()),
+        ),
     ] {
         assert!(found, "{what} is not found, so nothing would be");
     }

@@ -1,4 +1,5 @@
-//! What filters of one Envoy share: counters through updates of the code, and nothing with another instance.
+//! What filters of one Envoy share: counters through updates of the code, and nothing with another
+//! instance.
 
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ pub(crate) fn with_lds(envoy: &mut EnvoyOptions) {
     envoy.drain_time = Some(Duration::from_secs(2));
 }
 
-/// Uses a key up while the filter's code is replaced: exactly as many requests pass as its limit says.
+/// Uses a key up while the filter's code is replaced: exactly as many requests pass as its limit
+/// says.
 pub(crate) async fn limit_holds_through_update(
     gateway: &mut Gateway,
     change: impl FnOnce(&mut EnvoyOptions),
@@ -48,36 +50,66 @@ pub(crate) async fn limit_holds_through_update(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn limit_is_exact_while_the_code_is_updated() {
     let mut gateway = Gateway::builder().envoy(with_lds).start().await;
-    limit_holds_through_update(&mut gateway, |envoy| envoy.filter = faulty_filter().unwrap()).await;
+    limit_holds_through_update(&mut gateway, |envoy| {
+        envoy.filter = faulty_filter().unwrap()
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn node_token_comes_from_the_environment() {
     let from_environment = |envoy: &mut EnvoyOptions| {
         envoy.environment = vec![("EDGE_TOKEN".to_owned(), envoy.node_token.clone())];
-        envoy.configuration = json!({ "control_plane": { "token": null, "token_env": "EDGE_TOKEN" } });
+        envoy.configuration =
+            json!({ "control_plane": { "token": null, "token_env": "EDGE_TOKEN" } });
     };
     let gateway = Gateway::builder().envoy(from_environment).start().await;
-    let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap();
+    let key = gateway
+        .control_plane
+        .create_key(json!({ "name": "CI" }))
+        .await
+        .unwrap();
     assert_eq!(gateway.ask("/", Some(&key.api_key)).await.status, 200);
     let token = gateway.envoy_options().node_token;
-    assert!(!gateway.envoy.admin_get("/config_dump").await.unwrap().contains(&token));
+    assert!(
+        !gateway
+            .envoy
+            .admin_get("/config_dump")
+            .await
+            .unwrap()
+            .contains(&token)
+    );
 }
 
 #[tokio::test]
 async fn no_stream_is_opened_without_the_node_token() {
     let missing = |envoy: &mut EnvoyOptions| {
-        envoy.configuration = json!({ "control_plane": { "token": null, "token_env": "EDGE_TOKEN" } });
+        envoy.configuration =
+            json!({ "control_plane": { "token": null, "token_env": "EDGE_TOKEN" } });
     };
-    let gateway = Gateway::builder().envoy(missing).without_waiting().start().await;
+    let gateway = Gateway::builder()
+        .envoy(missing)
+        .without_waiting()
+        .start()
+        .await;
     let logged = eventually(Duration::from_secs(5), async || {
         let log = gateway.envoy.log();
-        ensure!(log.contains("[error]") && log.contains("the environment variable EDGE_TOKEN holds no node token"));
+        ensure!(
+            log.contains("[error]")
+                && log.contains("the environment variable EDGE_TOKEN holds no node token")
+        );
         Ok(())
     });
     logged.await.unwrap();
     assert_eq!(gateway.ask("/", None).await.code(), "not_ready");
-    assert_eq!(gateway.envoy.stat("wasmcustom.latchkey_stream_opened").await.unwrap_or(0), 0);
+    assert_eq!(
+        gateway
+            .envoy
+            .stat("wasmcustom.latchkey_stream_opened")
+            .await
+            .unwrap_or(0),
+        0
+    );
 }
 
 /// Two listeners in the same VMs, with an instance each: two nodes, and each counts by itself.
@@ -93,14 +125,24 @@ async fn instances_have_streams_and_counters_of_their_own() {
     });
     both.await.unwrap();
     for round in 0..5 {
-        let key = gateway.control_plane.create_key(json!({ "name": format!("{round}") })).await.unwrap();
+        let key = gateway
+            .control_plane
+            .create_key(json!({ "name": format!("{round}") }))
+            .await
+            .unwrap();
         for listener in [gateway.envoy.gateway(), other] {
-            assert_eq!(burst(listener, &key.api_key, 1, 1).await, Tally::from([(200, 1)]));
+            assert_eq!(
+                burst(listener, &key.api_key, 1, 1).await,
+                Tally::from([(200, 1)])
+            );
         }
         let enforcement = gateway.control_plane.revoke(&key.key_id).await.unwrap();
         assert_eq!((enforcement.nodes, enforcement.acknowledged), (2, 2));
         for listener in [gateway.envoy.gateway(), other] {
-            assert_eq!(burst(listener, &key.api_key, 1, 1).await, Tally::from([(401, 1)]));
+            assert_eq!(
+                burst(listener, &key.api_key, 1, 1).await,
+                Tally::from([(401, 1)])
+            );
         }
     }
 }

@@ -1,5 +1,6 @@
-//! Two listeners whose filters have different configurations and the same `vm_config`: Envoy gives them one VM a thread,
-//! and each request is decided by the configuration of the listener that it came to.
+//! Two listeners whose filters have different configurations and the same `vm_config`: Envoy gives
+//! them one VM a thread, and each request is decided by the configuration of the listener that it
+//! came to.
 
 use std::net::SocketAddr;
 
@@ -33,7 +34,10 @@ impl Both {
     async fn ask(&mut self, place: &str, key: &CreatedKey) -> [Answer; 2] {
         let request = request("GET", "/", &[(place, &key.api_key)]);
         let [one, other] = &mut self.0;
-        [one.send(&request).await.unwrap(), other.send(&request).await.unwrap()]
+        [
+            one.send(&request).await.unwrap(),
+            other.send(&request).await.unwrap(),
+        ]
     }
 
     /// At each listener with the key where it is looked for.
@@ -44,7 +48,8 @@ impl Both {
     }
 }
 
-/// The shipped gateway, and beside it a listener of which everything is different that can be seen from outside.
+/// The shipped gateway, and beside it a listener of which everything is different that can be seen
+/// from outside.
 async fn gateway() -> (Gateway, [SocketAddr; 2]) {
     let second = json!({
         "credentials": { "headers": [PLACES[1]], "bearer": false, "forward": true },
@@ -57,9 +62,19 @@ async fn gateway() -> (Gateway, [SocketAddr; 2]) {
         envoy.second = Some(second);
     };
     let gateway = Gateway::builder().envoy(options).start().await;
-    let listeners = [gateway.envoy.gateway(), gateway.envoy.listener("second").await.unwrap()];
+    let listeners = [
+        gateway.envoy.gateway(),
+        gateway.envoy.listener("second").await.unwrap(),
+    ];
     // One for each worker, one for the main thread, and the one that they are copies of.
-    assert_eq!(gateway.envoy.stat("wasm.envoy.wasm.runtime.v8.active").await.unwrap(), u64::from(WORKERS) + 2);
+    assert_eq!(
+        gateway
+            .envoy
+            .stat("wasm.envoy.wasm.runtime.v8.active")
+            .await
+            .unwrap(),
+        u64::from(WORKERS) + 2
+    );
     (gateway, listeners)
 }
 
@@ -68,11 +83,21 @@ async fn make(gateway: &Gateway) -> CreatedKey {
     gateway.control_plane.create_key(key).await.unwrap()
 }
 
-/// What tells the listeners apart: code, how limits are told of, and what of key and identity reaches the upstream.
+/// What tells the listeners apart: code, how limits are told of, and what of key and identity
+/// reaches the upstream.
 fn seen(answer: &Answer) -> (&str, Option<&str>, Option<&str>, Option<&str>) {
-    let limits = ["x-ratelimit-limit", "ratelimit"].into_iter().find(|name| answer.headers.contains_key(*name));
-    let key = PLACES.iter().find_map(|place| answer.reached_upstream(place));
-    (answer.code(), limits, key, answer.reached_upstream("x-consumer-id"))
+    let limits = ["x-ratelimit-limit", "ratelimit"]
+        .into_iter()
+        .find(|name| answer.headers.contains_key(*name));
+    let key = PLACES
+        .iter()
+        .find_map(|place| answer.reached_upstream(place));
+    (
+        answer.code(),
+        limits,
+        key,
+        answer.reached_upstream("x-consumer-id"),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -111,10 +136,18 @@ async fn a_revocation_is_in_force_at_both_listeners() {
     for _ in 0..ROUNDS {
         let key = make(&gateway).await;
         for both in &mut connections {
-            assert_eq!(both.codes(&key).await, ["", ""], "a key works from the answer on");
+            assert_eq!(
+                both.codes(&key).await,
+                ["", ""],
+                "a key works from the answer on"
+            );
         }
         let enforcement = gateway.control_plane.revoke(&key.key_id).await.unwrap();
-        assert_eq!((enforcement.nodes, enforcement.acknowledged), (1, 1), "the filters share a stream");
+        assert_eq!(
+            (enforcement.nodes, enforcement.acknowledged),
+            (1, 1),
+            "the filters share a stream"
+        );
         for both in &mut connections {
             assert_eq!(both.codes(&key).await, ["invalid_key", "invalid_key"]);
         }

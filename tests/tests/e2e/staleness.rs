@@ -27,12 +27,19 @@ async fn create_key(gateway: &Gateway) -> CreatedKey {
 async fn reports_staleness(gateway: &Gateway, seconds: &Value) {
     let reported = eventually(SOON, async || {
         let nodes = gateway.control_plane.nodes().await?;
-        ensure!(nodes.len() == 1 && nodes[0]["staleness_seconds"] == *seconds, "{nodes:?}");
+        ensure!(
+            nodes.len() == 1 && nodes[0]["staleness_seconds"] == *seconds,
+            "{nodes:?}"
+        );
         Ok(())
     });
     reported.await.unwrap();
     // What it acknowledges it was sent behind the Welcome.
-    let other = gateway.control_plane.create_key(json!({ "name": "other" })).await.unwrap();
+    let other = gateway
+        .control_plane
+        .create_key(json!({ "name": "other" }))
+        .await
+        .unwrap();
     let acknowledged = eventually(SOON, async || {
         let enforcement = gateway.control_plane.revoke(&other.key_id).await?;
         ensure!(enforcement.complete, "{enforcement:?}");
@@ -62,7 +69,10 @@ async fn each_listener_enforces_its_own_limit() {
     }
     let served = killed.elapsed();
     println!("served for {} ms", served.as_millis());
-    assert!(served > Duration::from_millis(1_500), "refused after {served:?}");
+    assert!(
+        served > Duration::from_millis(1_500),
+        "refused after {served:?}"
+    );
     assert_eq!(gateway.ask("/", Some(&key)).await.code(), "not_ready");
     assert_eq!(burst(other, &key, 1, 1).await, [(200, 1)].into());
     gateway.control_plane.start().await.unwrap();
@@ -70,7 +80,8 @@ async fn each_listener_enforces_its_own_limit() {
     assert_eq!(gateway.ask("/", Some(&key)).await.status, 200);
 }
 
-/// The grace is short, and the control plane cannot be reached: the node counts for as long as it serves.
+/// The grace is short, and the control plane cannot be reached: the node counts for as long as it
+/// serves.
 #[tokio::test]
 async fn lost_node_counts_until_it_no_longer_serves() {
     const STALENESS: u64 = 8;
@@ -87,13 +98,28 @@ async fn lost_node_counts_until_it_no_longer_serves() {
     gateway.control_plane.start().await.unwrap();
     let not_waited_for = eventually(Duration::from_secs(5), async || {
         let enforcement = gateway.control_plane.revoke(&key.key_id).await?;
-        ensure!(enforcement.elapsed_ms < 1_000, "it is waited for: {enforcement:?}");
+        ensure!(
+            enforcement.elapsed_ms < 1_000,
+            "it is waited for: {enforcement:?}"
+        );
         Ok(enforcement)
     });
     let enforcement = not_waited_for.await.unwrap();
-    assert_eq!((enforcement.nodes, enforcement.acknowledged, enforcement.lost), (1, 0, 1), "{enforcement:?}");
+    assert_eq!(
+        (
+            enforcement.nodes,
+            enforcement.acknowledged,
+            enforcement.lost
+        ),
+        (1, 0, 1),
+        "{enforcement:?}"
+    );
     assert!(!enforcement.complete, "{enforcement:?}");
-    assert_eq!(gateway.ask("/", Some(&key.api_key)).await.status, 200, "it serves what it has");
+    assert_eq!(
+        gateway.ask("/", Some(&key.api_key)).await.status,
+        200,
+        "it serves what it has"
+    );
 
     let began = Instant::now();
     let complete = eventually(SOON, async || {
@@ -104,10 +130,25 @@ async fn lost_node_counts_until_it_no_longer_serves() {
     let enforcement = complete.await.unwrap();
     println!("complete after {} ms", began.elapsed().as_millis());
     for _ in 0..20 {
-        assert_eq!(gateway.ask("/", Some(&key.api_key)).await.code(), "not_ready", "{enforcement:?}");
+        assert_eq!(
+            gateway.ask("/", Some(&key.api_key)).await.code(),
+            "not_ready",
+            "{enforcement:?}"
+        );
     }
-    assert_eq!((enforcement.nodes, enforcement.acknowledged, enforcement.lost), (0, 0, 0), "{enforcement:?}");
-    assert_eq!(gateway.control_plane.nodes().await.unwrap(), [Value::Null; 0]);
+    assert_eq!(
+        (
+            enforcement.nodes,
+            enforcement.acknowledged,
+            enforcement.lost
+        ),
+        (0, 0, 0),
+        "{enforcement:?}"
+    );
+    assert_eq!(
+        gateway.control_plane.nodes().await.unwrap(),
+        [Value::Null; 0]
+    );
 }
 
 #[tokio::test]
@@ -122,16 +163,26 @@ async fn limit_raised_while_the_stream_is_lost_does_not_count() {
     reports_staleness(&gateway, &json!(STALENESS)).await;
     gateway.control_plane.kill();
     let killed = Instant::now();
-    let raised = |envoy: &mut EnvoyOptions| envoy.configuration = json!({ "max_staleness_seconds": 60 });
+    let raised =
+        |envoy: &mut EnvoyOptions| envoy.configuration = json!({ "max_staleness_seconds": 60 });
     gateway.envoy.update(raised).await.unwrap();
     let mut served = 0;
     // Each on a connection of its own, and so by the new listener.
-    while burst(gateway.envoy.gateway(), &key, 1, 1).await.contains_key(&200) {
+    while burst(gateway.envoy.gateway(), &key, 1, 1)
+        .await
+        .contains_key(&200)
+    {
         served += 1;
-        assert!(killed.elapsed() < Duration::from_secs(STALENESS + 2), "the limit that nobody was told is in force");
+        assert!(
+            killed.elapsed() < Duration::from_secs(STALENESS + 2),
+            "the limit that nobody was told is in force"
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert!(served > 0, "the new listener serves until the reported limit");
+    assert!(
+        served > 0,
+        "the new listener serves until the reported limit"
+    );
     gateway.client = http_client();
     assert_eq!(gateway.ask("/", Some(&key)).await.code(), "not_ready");
 

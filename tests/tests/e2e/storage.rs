@@ -1,4 +1,5 @@
-//! What becomes of the database's file and its disk while the control plane runs, or before it starts.
+//! What becomes of the database's file and its disk while the control plane runs, or before it
+//! starts.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt as _;
@@ -18,10 +19,16 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// The status of a probe, and the reason in its answer.
 async fn probe(control_plane: &ControlPlane, path: &str) -> Result<(u16, String)> {
-    let response = latchkey_tests::http_client().get(control_plane.url(path)).send().await?;
+    let response = latchkey_tests::http_client()
+        .get(control_plane.url(path))
+        .send()
+        .await?;
     let status = response.status().as_u16();
     let body: Value = response.json().await?;
-    Ok((status, body["error"].as_str().unwrap_or_default().to_owned()))
+    Ok((
+        status,
+        body["error"].as_str().unwrap_or_default().to_owned(),
+    ))
 }
 
 async fn becomes(control_plane: &ControlPlane, path: &str, status: u16) -> String {
@@ -35,27 +42,57 @@ async fn becomes(control_plane: &ControlPlane, path: &str, status: u16) -> Strin
 
 #[tokio::test]
 async fn removed_database_file_loses_nothing_that_was_acknowledged() {
-    let mut gateway = Gateway::builder().control_plane(|options| options.create_database = true).start().await;
-    let kept = gateway.control_plane.create_key(json!({ "name": "kept" })).await.unwrap();
+    let mut gateway = Gateway::builder()
+        .control_plane(|options| options.create_database = true)
+        .start()
+        .await;
+    let kept = gateway
+        .control_plane
+        .create_key(json!({ "name": "kept" }))
+        .await
+        .unwrap();
     let database = gateway.control_plane.options().database.clone();
     let aside = database.with_file_name("aside.db");
     std::fs::rename(&database, &aside).unwrap();
 
-    let refused = gateway.control_plane.create_key(json!({ "name": "lost" })).await.unwrap_err().to_string();
+    let refused = gateway
+        .control_plane
+        .create_key(json!({ "name": "lost" }))
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(refused.contains("503"), "{refused}");
-    let refused = gateway.control_plane.revoke(&kept.key_id).await.unwrap_err().to_string();
+    let refused = gateway
+        .control_plane
+        .revoke(&kept.key_id)
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(refused.contains("503"), "{refused}");
     let reason = becomes(&gateway.control_plane, "/readyz", 503).await;
     assert!(reason.contains("was removed"), "{reason}");
-    assert_eq!(probe(&gateway.control_plane, "/readyz/stream").await.unwrap().0, 200);
+    assert_eq!(
+        probe(&gateway.control_plane, "/readyz/stream")
+            .await
+            .unwrap()
+            .0,
+        200
+    );
     assert_eq!(gateway.ask("/", Some(&kept.api_key)).await.status, 200);
 
     // A restart does not put an empty database in its place.
     gateway.control_plane.kill();
     gateway.control_plane.options().create_database = false;
     let refused = gateway.control_plane.start().await.unwrap_err();
-    assert!(format!("{refused:#}").contains("there is no database at"), "{refused:#}");
-    assert_eq!(gateway.ask("/", Some(&kept.api_key)).await.status, 200, "Envoy goes on with what it has");
+    assert!(
+        format!("{refused:#}").contains("there is no database at"),
+        "{refused:#}"
+    );
+    assert_eq!(
+        gateway.ask("/", Some(&kept.api_key)).await.status,
+        200,
+        "Envoy goes on with what it has"
+    );
     std::fs::rename(&aside, &database).unwrap();
     gateway.control_plane.start().await.unwrap();
     becomes(&gateway.control_plane, "/readyz", 200).await;
@@ -69,9 +106,13 @@ impl Disk {
     /// `None` if the test may not mount one.
     fn mount(path: &Path, bytes: u64) -> Option<Self> {
         std::fs::create_dir_all(path).unwrap();
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"]).arg(path).status();
-        mounted.is_ok_and(|status| status.success()).then(|| Self(path.to_owned()))
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"])
+            .arg(path)
+            .status();
+        mounted
+            .is_ok_and(|status| status.success())
+            .then(|| Self(path.to_owned()))
     }
 }
 
@@ -89,30 +130,56 @@ async fn full_disk_fails_readiness_but_not_that_of_the_stream() {
         return;
     };
     let database = disk.0.join("latchkey.db");
-    let gateway = Gateway::builder().control_plane(move |options| options.database = database).start().await;
-    let kept = gateway.control_plane.create_key(json!({ "name": "kept" })).await.unwrap();
+    let gateway = Gateway::builder()
+        .control_plane(move |options| options.database = database)
+        .start()
+        .await;
+    let kept = gateway
+        .control_plane
+        .create_key(json!({ "name": "kept" }))
+        .await
+        .unwrap();
     becomes(&gateway.control_plane, "/readyz", 200).await;
     // Until nothing more can be written.
     let filler = disk.0.join("filler");
     let _ = std::fs::write(&filler, vec![0; 16 * 1024 * 1024]);
     let reason = becomes(&gateway.control_plane, "/readyz", 503).await;
     assert!(!reason.is_empty());
-    assert_eq!(probe(&gateway.control_plane, "/readyz/stream").await.unwrap().0, 200);
+    assert_eq!(
+        probe(&gateway.control_plane, "/readyz/stream")
+            .await
+            .unwrap()
+            .0,
+        200
+    );
     assert_eq!(gateway.ask("/", Some(&kept.api_key)).await.status, 200);
     let new = gateway.another_envoy("edge-2").await;
     assert!(new.is_ok(), "nodes are served: {:?}", new.err());
     std::fs::remove_file(&filler).unwrap();
     becomes(&gateway.control_plane, "/readyz", 200).await;
-    gateway.control_plane.create_key(json!({ "name": "after" })).await.unwrap();
+    gateway
+        .control_plane
+        .create_key(json!({ "name": "after" }))
+        .await
+        .unwrap();
 }
 
-/// The file is whole to look at, and its newest pages hold nothing of use. Reads and writes that need them fail.
+/// The file is whole to look at, and its newest pages hold nothing of use. Reads and writes that
+/// need them fail.
 #[tokio::test]
 async fn damaged_pages_fail_readiness() {
     let mut gateway = Gateway::start().await;
-    let kept = gateway.control_plane.create_key(json!({ "name": "kept" })).await.unwrap();
+    let kept = gateway
+        .control_plane
+        .create_key(json!({ "name": "kept" }))
+        .await
+        .unwrap();
     for number in 0..200 {
-        gateway.control_plane.create_key(json!({ "name": format!("filler {number}") })).await.unwrap();
+        gateway
+            .control_plane
+            .create_key(json!({ "name": format!("filler {number}") }))
+            .await
+            .unwrap();
     }
     // All pages are in the file itself once it has stopped.
     gateway.control_plane.stop().await.unwrap();
@@ -135,5 +202,9 @@ async fn damaged_pages_fail_readiness() {
     });
     let reason = damaged.await.unwrap();
     assert!(!reason.is_empty());
-    assert_eq!(gateway.ask("/", Some(&kept.api_key)).await.status, 200, "Envoy goes on with what it has");
+    assert_eq!(
+        gateway.ask("/", Some(&kept.api_key)).await.status,
+        200,
+        "Envoy goes on with what it has"
+    );
 }

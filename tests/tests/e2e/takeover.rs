@@ -8,8 +8,8 @@ use serde_json::json;
 
 const WITHIN: Duration = Duration::from_secs(5);
 
-/// The thread that holds the stream traps, and so does the one that takes over. Each time another goes on within five
-/// seconds, and in the end changes arrive as before.
+/// The thread that holds the stream traps, and so does the one that takes over. Each time another
+/// goes on within five seconds, and in the end changes arrive as before.
 #[tokio::test]
 async fn another_thread_takes_the_stream_over() {
     let gateway = Gateway::builder()
@@ -25,22 +25,40 @@ async fn another_thread_takes_the_stream_over() {
     let first = Instant::now();
     trapped(&gateway, 2).await;
     let second = Instant::now();
-    let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap();
+    let key = gateway
+        .control_plane
+        .create_key(json!({ "name": "CI" }))
+        .await
+        .unwrap();
     let enforced = eventually(WITHIN, async || {
         let enforcement = gateway.control_plane.revoke(&key.key_id).await?;
-        ensure!((enforcement.nodes, enforcement.acknowledged) == (1, 1), "{enforcement:?}");
+        ensure!(
+            (enforcement.nodes, enforcement.acknowledged) == (1, 1),
+            "{enforcement:?}"
+        );
         Ok(())
     });
     enforced.await.unwrap();
     let (one, other) = (second - first, second.elapsed());
-    println!("takeovers took {} ms and {} ms", one.as_millis(), other.as_millis());
-    assert!(one < WITHIN && other < WITHIN, "takeovers took {one:?} and {other:?}");
+    println!(
+        "takeovers took {} ms and {} ms",
+        one.as_millis(),
+        other.as_millis()
+    );
+    assert!(
+        one < WITHIN && other < WITHIN,
+        "takeovers took {one:?} and {other:?}"
+    );
 }
 
 /// A holder that traps has a revision in force: it has taken over.
 async fn trapped(gateway: &Gateway, times: usize) {
     let trapped = eventually(Duration::from_secs(10), async || {
-        let trapped = gateway.envoy.log().matches("fault: the holder of the stream traps").count();
+        let trapped = gateway
+            .envoy
+            .log()
+            .matches("fault: the holder of the stream traps")
+            .count();
         ensure!(trapped >= times, "{trapped} holders have trapped");
         Ok(())
     });
@@ -56,11 +74,24 @@ async fn a_stream_that_is_cut_is_opened_again() {
         let back = Instant::now();
         let followed = eventually(Duration::from_secs(5), async || {
             let nodes = gateway.control_plane.nodes().await?;
-            ensure!(nodes.len() == 1 && nodes[0]["connected"] == true, "{nodes:?}");
+            ensure!(
+                nodes.len() == 1 && nodes[0]["connected"] == true,
+                "{nodes:?}"
+            );
             Ok(())
         });
         followed.await.unwrap();
-        println!("round {round}: the stream was back after {} ms", back.elapsed().as_millis());
+        println!(
+            "round {round}: the stream was back after {} ms",
+            back.elapsed().as_millis()
+        );
     }
-    assert_eq!(gateway.envoy.stat("wasmcustom.latchkey_snapshots_loaded").await.unwrap(), 1);
+    assert_eq!(
+        gateway
+            .envoy
+            .stat("wasmcustom.latchkey_snapshots_loaded")
+            .await
+            .unwrap(),
+        1
+    );
 }

@@ -1,4 +1,5 @@
-//! What a key was used for, as the API tells it: within a second, whatever happens in between, and each request once.
+//! What a key was used for, as the API tells it: within a second, whatever happens in between, and
+//! each request once.
 
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use crate::clock::{now, reaches, time_in};
 /// It takes less than a second; other tests share the machine.
 pub(crate) const TOLD: Duration = Duration::from_secs(2);
 
-/// A thread that dies with the stream is missed after three seconds, and its successor reports within another.
+/// A thread that dies with the stream is missed after three seconds, and its successor reports
+/// within another.
 const TAKEOVER: Duration = Duration::from_secs(8);
 
 /// Waits until the API tells of exactly that many requests today and this month.
@@ -25,7 +27,10 @@ async fn used_within(time: Duration, gateway: &Gateway, key_id: &str, requests: 
     let told = eventually(time, async || {
         let usage = gateway.control_plane.key(key_id).await?["usage"].take();
         let today_and_this_month = (&usage["requests_today"], &usage["requests_this_month"]);
-        ensure!(today_and_this_month == (&json!(requests), &json!(requests)), "{requests} requests, but {usage}");
+        ensure!(
+            today_and_this_month == (&json!(requests), &json!(requests)),
+            "{requests} requests, but {usage}"
+        );
         Ok(())
     });
     told.await.unwrap();
@@ -46,38 +51,63 @@ async fn send(gateway: &Gateway, key: &CreatedKey, count: usize) {
 
 #[tokio::test]
 async fn a_key_tells_when_from_where_and_for_what_it_was_used() {
-    let gateway = Gateway::builder().envoy(|envoy| envoy.trusted_proxies = 1).start().await;
+    let gateway = Gateway::builder()
+        .envoy(|envoy| envoy.trusted_proxies = 1)
+        .start()
+        .await;
     let control_plane = &gateway.control_plane;
     let rules = json!([
         { "path": { "exact": "/service" }, "service": "dns" },
         { "path": { "exact": "/permission" }, "permission": "dns:read" },
         { "path": { "exact": "/subaccount" }, "subaccount": { "header": "x-subaccount" } }
     ]);
-    control_plane.put_routes(json!({ "rules": rules })).await.unwrap();
+    control_plane
+        .put_routes(json!({ "rules": rules }))
+        .await
+        .unwrap();
     let key = json!({
         "name": "CI", "scope": ["cdn"], "denied_ips": ["198.51.100.1"], "limits": { "minute": 1_000, "day": 3 },
     });
     let key = control_plane.create_key(key).await.unwrap();
     time_in(Window::Day, 60).await;
     let unused = control_plane.key(&key.key_id).await.unwrap();
-    assert_eq!((&unused["last_used_at"], &unused["last_used_ip"]), (&Value::Null, &Value::Null));
+    assert_eq!(
+        (&unused["last_used_at"], &unused["last_used_ip"]),
+        (&Value::Null, &Value::Null)
+    );
     assert_eq!(unused["usage"]["requests_today"], 0);
 
     let from = ["192.0.2.1", "2001:db8::1", "::ffff:203.0.113.9"];
-    for (address, known_as) in from.into_iter().zip(["192.0.2.1", "2001:db8::1", "203.0.113.9"]) {
+    for (address, known_as) in from
+        .into_iter()
+        .zip(["192.0.2.1", "2001:db8::1", "203.0.113.9"])
+    {
         // The address is noted of the first request in a second.
         reaches(now() + 1).await;
         let before = now();
-        let headers = [("x-api-key", key.api_key.as_str()), ("x-forwarded-for", address)];
+        let headers = [
+            ("x-api-key", key.api_key.as_str()),
+            ("x-forwarded-for", address),
+        ];
         assert_eq!(gateway.ask_with("/", &headers).await.status, 200);
         let told = eventually(TOLD, async || {
             let key = control_plane.key(&key.key_id).await?;
-            ensure!(key["last_used_ip"] == known_as, "last used from {}", key["last_used_ip"]);
+            ensure!(
+                key["last_used_ip"] == known_as,
+                "last used from {}",
+                key["last_used_ip"]
+            );
             Ok(key["last_used_at"].as_str().unwrap().to_owned())
         });
         let at: u64 = seconds_of_the_day(&told.await.unwrap());
-        let (before, after) = (before.unsigned_abs() % 86_400, now().unsigned_abs() % 86_400);
-        assert!((before..=after).contains(&at), "used at {at}, between {before} and {after}");
+        let (before, after) = (
+            before.unsigned_abs() % 86_400,
+            now().unsigned_abs() % 86_400,
+        );
+        assert!(
+            (before..=after).contains(&at),
+            "used at {at}, between {before} and {after}"
+        );
     }
     for (path, from, code) in [
         ("/", "198.51.100.1", "ip_denied"),
@@ -85,17 +115,36 @@ async fn a_key_tells_when_from_where_and_for_what_it_was_used() {
         ("/permission", "192.0.2.1", "missing_permission"),
         ("/subaccount", "192.0.2.1", ""),
     ] {
-        let headers =
-            [("x-api-key", key.api_key.as_str()), ("x-forwarded-for", from), ("x-subaccount", "sub_000000000000")];
-        let code = if code.is_empty() { "subaccount_denied" } else { code };
+        let headers = [
+            ("x-api-key", key.api_key.as_str()),
+            ("x-forwarded-for", from),
+            ("x-subaccount", "sub_000000000000"),
+        ];
+        let code = if code.is_empty() {
+            "subaccount_denied"
+        } else {
+            code
+        };
         assert_eq!(gateway.ask_with(path, &headers).await.code(), code);
     }
     for _ in 0..2 {
-        assert_eq!(gateway.ask_with("/", &[("x-api-key", &key.api_key)]).await.code(), "rate_limited");
+        assert_eq!(
+            gateway
+                .ask_with("/", &[("x-api-key", &key.api_key)])
+                .await
+                .code(),
+            "rate_limited"
+        );
     }
     let path = format!("/v1/keys/{}", key.key_id);
-    control_plane.change(Method::PATCH, &path, json!({ "active": false })).await.unwrap();
-    assert_eq!(gateway.ask("/", Some(&key.api_key)).await.code(), "disabled_key");
+    control_plane
+        .change(Method::PATCH, &path, json!({ "active": false }))
+        .await
+        .unwrap();
+    assert_eq!(
+        gateway.ask("/", Some(&key.api_key)).await.code(),
+        "disabled_key"
+    );
 
     let expected = json!({
         "allowed": 3, "disabled_key": 1, "ip_denied": 1, "missing_permission": 1, "out_of_scope": 1,
@@ -104,23 +153,39 @@ async fn a_key_tells_when_from_where_and_for_what_it_was_used() {
     let told = eventually(TOLD, async || {
         let usage = control_plane.key(&key.key_id).await?["usage"].take();
         let by_code = usage["by_code"].as_object().cloned().unwrap_or_default();
-        let by_code: Value = by_code.into_iter().filter(|(_, count)| *count != 0).collect();
+        let by_code: Value = by_code
+            .into_iter()
+            .filter(|(_, count)| *count != 0)
+            .collect();
         ensure!(by_code == expected, "{usage}");
-        ensure!(usage["requests_today"] == 3, "what was refused is no use: {usage}");
+        ensure!(
+            usage["requests_today"] == 3,
+            "what was refused is no use: {usage}"
+        );
         Ok(())
     });
     told.await.unwrap();
-    let listed = control_plane.request(Method::GET, &format!("/v1/usage?key_id={}", key.key_id)).await.unwrap();
+    let listed = control_plane
+        .request(Method::GET, &format!("/v1/usage?key_id={}", key.key_id))
+        .await
+        .unwrap();
     let listed: Value = listed.send().await.unwrap().json().await.unwrap();
-    let buckets = listed["data"]["buckets"].as_array().unwrap_or_else(|| panic!("{listed}"));
-    let total: u64 = buckets.iter().map(|bucket| bucket["requests"].as_u64().unwrap()).sum();
+    let buckets = listed["data"]["buckets"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{listed}"));
+    let total: u64 = buckets
+        .iter()
+        .map(|bucket| bucket["requests"].as_u64().unwrap())
+        .sum();
     assert_eq!(total, 10, "{listed}");
 }
 
 /// Of an RFC 3339 time in UTC.
 fn seconds_of_the_day(time: &str) -> u64 {
     let clock = time.split_once('T').unwrap().1.trim_end_matches('Z');
-    clock.split(':').fold(0, |seconds, part| seconds * 60 + part.split('.').next().unwrap().parse::<u64>().unwrap())
+    clock.split(':').fold(0, |seconds, part| {
+        seconds * 60 + part.split('.').next().unwrap().parse::<u64>().unwrap()
+    })
 }
 
 #[tokio::test]
@@ -137,7 +202,8 @@ async fn what_happens_while_the_control_plane_is_away_is_counted_once_it_is_back
     }
 }
 
-/// It is killed in the midst of reports again and again; each time some may have been stored and not acknowledged.
+/// It is killed in the midst of reports again and again; each time some may have been stored and
+/// not acknowledged.
 #[tokio::test]
 async fn a_control_plane_that_is_killed_between_reports_counts_nothing_twice() {
     let mut gateway = Gateway::start().await;
@@ -158,14 +224,16 @@ async fn a_control_plane_that_is_killed_between_reports_counts_nothing_twice() {
     used_today(&gateway, &key.key_id, sent + 1).await;
 }
 
-/// First the thread that holds the stream, and with it the reports, and then one that was in the midst of a request.
+/// First the thread that holds the stream, and with it the reports, and then one that was in the
+/// midst of a request.
 #[tokio::test]
 async fn a_thread_that_dies_takes_no_counts_with_it() {
     let gateway = Gateway::builder()
         .filter(faulty_filter().unwrap())
         .envoy(|envoy| {
             envoy.concurrency = 4;
-            envoy.configuration = json!({ "fault": { "request_header": "x-trap", "holder_traps": 1 } });
+            envoy.configuration =
+                json!({ "fault": { "request_header": "x-trap", "holder_traps": 1 } });
         })
         .start()
         .await;
@@ -173,7 +241,9 @@ async fn a_thread_that_dies_takes_no_counts_with_it() {
     // Each on a connection of its own, so that it meets any worker; one that has died answers 503.
     let ask = async |trap: &[(&str, &str)]| {
         let headers = [&[("x-api-key", key.api_key.as_str())], trap].concat();
-        let answer = Connection::to(gateway.envoy.gateway()).send(&request("GET", "/", &headers)).await;
+        let answer = Connection::to(gateway.envoy.gateway())
+            .send(&request("GET", "/", &headers))
+            .await;
         answer.is_ok_and(|answer| answer.status == 200)
     };
     // The holder may die before it has heard of the key, which its successor then brings.
@@ -191,5 +261,10 @@ async fn a_thread_that_dies_takes_no_counts_with_it() {
     }
     assert!(passed > 10, "{passed} passed");
     used_within(TAKEOVER, &gateway, &key.key_id, passed).await;
-    assert!(gateway.envoy.log().contains("fault: the holder of the stream traps"));
+    assert!(
+        gateway
+            .envoy
+            .log()
+            .contains("fault: the holder of the stream traps")
+    );
 }

@@ -1,5 +1,6 @@
-//! The contract's table of verdicts, row by row, and that the first row that applies ends it. Each request's verdict is
-//! looked for everywhere that shows it: the answer, the metric and the access log.
+//! The contract's table of verdicts, row by row, and that the first row that applies ends it. Each
+//! request's verdict is looked for everywhere that shows it: the answer, the metric and the access
+//! log.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -40,9 +41,24 @@ struct Refusal {
 
 const REFUSALS: [Refusal; 12] = [
     refusal(503, "not_ready", None, "Service unavailable"),
-    refusal(401, "missing_key", Some(r#"Bearer realm="latchkey""#), "Missing API key"),
-    refusal(401, "ambiguous_key", Some(INVALID_TOKEN), "Ambiguous API key"),
-    refusal(401, "malformed_key", Some(INVALID_TOKEN), "Malformed API key"),
+    refusal(
+        401,
+        "missing_key",
+        Some(r#"Bearer realm="latchkey""#),
+        "Missing API key",
+    ),
+    refusal(
+        401,
+        "ambiguous_key",
+        Some(INVALID_TOKEN),
+        "Ambiguous API key",
+    ),
+    refusal(
+        401,
+        "malformed_key",
+        Some(INVALID_TOKEN),
+        "Malformed API key",
+    ),
     refusal(401, "invalid_key", Some(INVALID_TOKEN), "Invalid API key"),
     refusal(401, "disabled_key", Some(INVALID_TOKEN), "Disabled API key"),
     refusal(401, "expired_key", Some(INVALID_TOKEN), "Expired API key"),
@@ -55,42 +71,91 @@ const REFUSALS: [Refusal; 12] = [
 
 const INVALID_TOKEN: &str = r#"Bearer realm="latchkey", error="invalid_token""#;
 
-const fn refusal(status: u16, code: &'static str, challenge: Option<&'static str>, message: &'static str) -> Refusal {
-    Refusal { status, code, challenge, message }
+const fn refusal(
+    status: u16,
+    code: &'static str,
+    challenge: Option<&'static str>,
+    message: &'static str,
+) -> Refusal {
+    Refusal {
+        status,
+        code,
+        challenge,
+        message,
+    }
 }
 
 /// That an answer is the one that the contract has for `code`.
 fn assert_answer(rule: &str, answer: &Answer, code: &str) {
     let Some(refusal) = REFUSALS.iter().find(|refusal| refusal.code == code) else {
-        assert_eq!((answer.status, answer.code()), (200, ""), "{rule}: {}", answer.body);
+        assert_eq!(
+            (answer.status, answer.code()),
+            (200, ""),
+            "{rule}: {}",
+            answer.body
+        );
         return;
     };
-    assert_eq!((answer.status, answer.code()), (refusal.status, code), "{rule}: {}", answer.body);
+    assert_eq!(
+        (answer.status, answer.code()),
+        (refusal.status, code),
+        "{rule}: {}",
+        answer.body
+    );
     let mut fields: Vec<_> = answer.body.as_object().unwrap().keys().collect();
     fields.sort();
     assert_eq!(fields, ["code", "error", "message", "status"], "{rule}");
-    assert_eq!((&answer.body["status"], &answer.body["message"]), (&json!("error"), &json!(refusal.message)), "{rule}");
-    assert!(answer.body["error"].as_str().is_some_and(|error| !error.is_empty()), "{rule}: {}", answer.body);
+    assert_eq!(
+        (&answer.body["status"], &answer.body["message"]),
+        (&json!("error"), &json!(refusal.message)),
+        "{rule}"
+    );
+    assert!(
+        answer.body["error"]
+            .as_str()
+            .is_some_and(|error| !error.is_empty()),
+        "{rule}: {}",
+        answer.body
+    );
     assert_eq!(answer.headers["content-type"], "application/json", "{rule}");
-    let challenge = answer.headers.get("www-authenticate").map(|value| value.to_str().unwrap());
+    let challenge = answer
+        .headers
+        .get("www-authenticate")
+        .map(|value| value.to_str().unwrap());
     assert_eq!(challenge, refusal.challenge, "{rule}");
-    assert_eq!(answer.headers.contains_key("retry-after"), matches!(refusal.status, 429 | 503), "{rule}");
+    assert_eq!(
+        answer.headers.contains_key("retry-after"),
+        matches!(refusal.status, 429 | 503),
+        "{rule}"
+    );
 }
 
 /// Requests by verdict.
 async fn counts(envoy: &Envoy) -> BTreeMap<String, u64> {
-    let page = envoy.admin_get("/stats?filter=wasmcustom.latchkey_requests").await.unwrap();
-    let counts = page.lines().filter_map(|line| line.strip_prefix("wasmcustom.latchkey_requests.")?.split_once(": "));
-    counts.map(|(code, count)| (code.to_owned(), count.parse().unwrap())).collect()
+    let page = envoy
+        .admin_get("/stats?filter=wasmcustom.latchkey_requests")
+        .await
+        .unwrap();
+    let counts = page.lines().filter_map(|line| {
+        line.strip_prefix("wasmcustom.latchkey_requests.")?
+            .split_once(": ")
+    });
+    counts
+        .map(|(code, count)| (code.to_owned(), count.parse().unwrap()))
+        .collect()
 }
 
-/// Waits until the access log has a line for each of `paths`, with the verdict that stands beside it.
+/// Waits until the access log has a line for each of `paths`, with the verdict that stands beside
+/// it.
 async fn assert_logged(envoy: &Envoy, paths: &[(String, &str)]) {
     let logged = eventually(Duration::from_secs(5), async || {
         let lines = envoy.access_log();
         for (path, code) in paths {
             let line = lines.iter().find(|line| line["path"] == **path);
-            ensure!(line.is_some_and(|line| line["verdict"] == *code), "{path}, {code}: {line:?}");
+            ensure!(
+                line.is_some_and(|line| line["verdict"] == *code),
+                "{path}, {code}: {line:?}"
+            );
             let refused = !matches!(*code, "allowed" | "public");
             let details = line.map(|line| line["details"] == format!("latchkey_{code}"));
             ensure!(details == Some(refused), "{path}: {line:?}");
@@ -128,7 +193,14 @@ impl World {
             "permissions": ["account:apikeys:create"] });
         let owner = control_plane.create_user(owner).await.unwrap();
         let mut keys = BTreeMap::new();
-        for name in ["good", "used up", "expired", "disabled", "disabled owner's", "revoked"] {
+        for name in [
+            "good",
+            "used up",
+            "expired",
+            "disabled",
+            "disabled owner's",
+            "revoked",
+        ] {
             let mut key = good.clone();
             key["name"] = name.into();
             key["limits"]["day"] = if name == "good" { 1_000 } else { 1 }.into();
@@ -138,7 +210,12 @@ impl World {
             };
             keys.insert(name, created.unwrap());
         }
-        let world = Self { gateway, keys, alpha, beta };
+        let world = Self {
+            gateway,
+            keys,
+            alpha,
+            beta,
+        };
         world.wear_out(&owner.user_id).await;
         world
     }
@@ -158,50 +235,227 @@ impl World {
             ("revoked", json!({ "expires_at": soon, "active": false })),
         ] {
             let key = format!("/v1/keys/{}", self.keys[name].key_id);
-            control_plane.change(Method::PATCH, &key, change).await.unwrap();
+            control_plane
+                .change(Method::PATCH, &key, change)
+                .await
+                .unwrap();
         }
         let owner = format!("/v1/users/{owner}");
-        control_plane.change(Method::PATCH, &owner, json!({ "disabled": true })).await.unwrap();
-        control_plane.revoke(&self.keys["revoked"].key_id).await.unwrap();
+        control_plane
+            .change(Method::PATCH, &owner, json!({ "disabled": true }))
+            .await
+            .unwrap();
+        control_plane
+            .revoke(&self.keys["revoked"].key_id)
+            .await
+            .unwrap();
         reaches(soon).await;
     }
 
-    async fn ask(&self, key: Option<&str>, path: &str, from: &str, subaccount: Option<&str>) -> Answer {
-        let headers = [("x-api-key", key), ("x-forwarded-for", Some(from)), ("x-subaccount", subaccount)];
-        let headers: Vec<_> = headers.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    async fn ask(
+        &self,
+        key: Option<&str>,
+        path: &str,
+        from: &str,
+        subaccount: Option<&str>,
+    ) -> Answer {
+        let headers = [
+            ("x-api-key", key),
+            ("x-forwarded-for", Some(from)),
+            ("x-subaccount", subaccount),
+        ];
+        let headers: Vec<_> = headers
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect();
         self.gateway.ask_with(path, &headers).await
     }
 }
 
-/// Which key, path, address and subaccount, and the code that this has. Wherever it can, a request also violates the
-/// rows below the one that it is for.
+/// Which key, path, address and subaccount, and the code that this has. Wherever it can, a request
+/// also violates the rows below the one that it is for.
 const ROWS: &[(&str, &str, &str, &str, &str, &str)] = &[
-    ("1: a public route needs no key", "none", "/public", ABROAD, "beta", "public"),
-    ("1: nor does it look at one that is ambiguous", "ambiguous", "/public", ABROAD, "beta", "public"),
-    ("1: or malformed", "malformed", "/public", ABROAD, "beta", "public"),
-    ("1: or disabled", "disabled", "/public", ABROAD, "beta", "public"),
-    ("3: no credential", "none", "/cdn", ABROAD, "beta", "missing_key"),
-    ("4: two different credentials", "ambiguous", "/cdn", ABROAD, "beta", "ambiguous_key"),
-    ("5: a wrong form", "malformed", "/cdn", ABROAD, "beta", "malformed_key"),
-    ("6: a key that nobody made", "unknown", "/cdn", ABROAD, "beta", "invalid_key"),
-    ("6: a key that was revoked", "revoked", "/cdn", ABROAD, "beta", "invalid_key"),
-    ("7: a key that is disabled", "disabled", "/cdn", ABROAD, "beta", "disabled_key"),
-    ("7: a key whose owner is disabled", "disabled owner's", "/cdn", ABROAD, "beta", "disabled_key"),
-    ("8: a key past its expiry", "expired", "/cdn", ABROAD, "beta", "expired_key"),
-    ("9: an address that is not on the allow list", "used up", "/cdn", ABROAD, "beta", "ip_denied"),
-    ("10: a service outside the scope", "used up", "/cdn", HOME, "beta", "out_of_scope"),
-    ("11: a permission that is missing", "used up", "/dns/write", HOME, "beta", "missing_permission"),
-    ("12: another subaccount", "used up", "/dns", HOME, "beta", "subaccount_denied"),
-    ("12: no subaccount, with a key that is kept to one", "used up", "/dns", HOME, "none", "subaccount_denied"),
-    ("13: a limit that is used up", "used up", "/dns", HOME, "alpha", "rate_limited"),
-    ("13: also where a valid key is all that is asked", "used up", "/open", HOME, "none", "rate_limited"),
-    ("14: a key with all that is asked", "good", "/dns", HOME, "alpha", "allowed"),
-    ("14: a key where it is all that is asked", "good", "/open", HOME, "none", "allowed"),
-    ("14: a path that no rule is about", "good", "/else", HOME, "beta", "allowed"),
+    (
+        "1: a public route needs no key",
+        "none",
+        "/public",
+        ABROAD,
+        "beta",
+        "public",
+    ),
+    (
+        "1: nor does it look at one that is ambiguous",
+        "ambiguous",
+        "/public",
+        ABROAD,
+        "beta",
+        "public",
+    ),
+    (
+        "1: or malformed",
+        "malformed",
+        "/public",
+        ABROAD,
+        "beta",
+        "public",
+    ),
+    (
+        "1: or disabled",
+        "disabled",
+        "/public",
+        ABROAD,
+        "beta",
+        "public",
+    ),
+    (
+        "3: no credential",
+        "none",
+        "/cdn",
+        ABROAD,
+        "beta",
+        "missing_key",
+    ),
+    (
+        "4: two different credentials",
+        "ambiguous",
+        "/cdn",
+        ABROAD,
+        "beta",
+        "ambiguous_key",
+    ),
+    (
+        "5: a wrong form",
+        "malformed",
+        "/cdn",
+        ABROAD,
+        "beta",
+        "malformed_key",
+    ),
+    (
+        "6: a key that nobody made",
+        "unknown",
+        "/cdn",
+        ABROAD,
+        "beta",
+        "invalid_key",
+    ),
+    (
+        "6: a key that was revoked",
+        "revoked",
+        "/cdn",
+        ABROAD,
+        "beta",
+        "invalid_key",
+    ),
+    (
+        "7: a key that is disabled",
+        "disabled",
+        "/cdn",
+        ABROAD,
+        "beta",
+        "disabled_key",
+    ),
+    (
+        "7: a key whose owner is disabled",
+        "disabled owner's",
+        "/cdn",
+        ABROAD,
+        "beta",
+        "disabled_key",
+    ),
+    (
+        "8: a key past its expiry",
+        "expired",
+        "/cdn",
+        ABROAD,
+        "beta",
+        "expired_key",
+    ),
+    (
+        "9: an address that is not on the allow list",
+        "used up",
+        "/cdn",
+        ABROAD,
+        "beta",
+        "ip_denied",
+    ),
+    (
+        "10: a service outside the scope",
+        "used up",
+        "/cdn",
+        HOME,
+        "beta",
+        "out_of_scope",
+    ),
+    (
+        "11: a permission that is missing",
+        "used up",
+        "/dns/write",
+        HOME,
+        "beta",
+        "missing_permission",
+    ),
+    (
+        "12: another subaccount",
+        "used up",
+        "/dns",
+        HOME,
+        "beta",
+        "subaccount_denied",
+    ),
+    (
+        "12: no subaccount, with a key that is kept to one",
+        "used up",
+        "/dns",
+        HOME,
+        "none",
+        "subaccount_denied",
+    ),
+    (
+        "13: a limit that is used up",
+        "used up",
+        "/dns",
+        HOME,
+        "alpha",
+        "rate_limited",
+    ),
+    (
+        "13: also where a valid key is all that is asked",
+        "used up",
+        "/open",
+        HOME,
+        "none",
+        "rate_limited",
+    ),
+    (
+        "14: a key with all that is asked",
+        "good",
+        "/dns",
+        HOME,
+        "alpha",
+        "allowed",
+    ),
+    (
+        "14: a key where it is all that is asked",
+        "good",
+        "/open",
+        HOME,
+        "none",
+        "allowed",
+    ),
+    (
+        "14: a path that no rule is about",
+        "good",
+        "/else",
+        HOME,
+        "beta",
+        "allowed",
+    ),
 ];
 
 impl World {
-    /// Sends a row's request, and tells the answer. It must be counted as this row's code and as no other.
+    /// Sends a row's request, and tells the answer. It must be counted as this row's code and as no
+    /// other.
     async fn send(&self, number: usize) -> Answer {
         let (rule, key, path, from, subaccount, code) = ROWS[number];
         let unknown = unknown_key();
@@ -219,9 +473,14 @@ impl World {
             _ => None,
         };
         let before = counts(&self.gateway.envoy).await;
-        let answer = self.ask(key, &row_path(number, path), from, subaccount).await;
+        let answer = self
+            .ask(key, &row_path(number, path), from, subaccount)
+            .await;
         let after = counts(&self.gateway.envoy).await;
-        let counted: Vec<_> = after.iter().filter(|(code, count)| before.get(*code) != Some(count)).collect();
+        let counted: Vec<_> = after
+            .iter()
+            .filter(|(code, count)| before.get(*code) != Some(count))
+            .collect();
         let total = before.get(code).copied().unwrap_or_default() + 1;
         assert_eq!(counted, [(&code.to_owned(), &total)], "{rule}");
         answer
@@ -242,37 +501,57 @@ async fn each_row_of_the_contract_comes_before_those_below_it() {
         let answer = world.send(number).await;
         assert_answer(rule, &answer, code);
         let passed = u64::from(matches!(*code, "allowed" | "public"));
-        assert_eq!(world.gateway.upstream.requests() - arrived, passed, "{rule}");
+        assert_eq!(
+            world.gateway.upstream.requests() - arrived,
+            passed,
+            "{rule}"
+        );
         logged.push((row_path(number, path), *code));
     }
     assert_logged(&world.gateway.envoy, &logged).await;
     let lines = world.gateway.envoy.access_log();
     for ((path, code), (rule, key, ..)) in logged.iter().zip(ROWS) {
         let line = lines.iter().find(|line| line["path"] == **path).unwrap();
-        let known = world.keys.get(key).filter(|_| !matches!(*code, "public" | "invalid_key"));
+        let known = world
+            .keys
+            .get(key)
+            .filter(|_| !matches!(*code, "public" | "invalid_key"));
         assert_eq!(line["key"], json!(known.map(|key| &key.key_id)), "{rule}");
     }
 }
 
 #[tokio::test]
 async fn each_check_can_be_shadowed_and_still_counts_and_logs_what_it_would_have_refused() {
-    let shadowed: Vec<_> = REFUSALS.iter().map(|refusal| refusal.code).filter(|code| *code != "not_ready").collect();
+    let shadowed: Vec<_> = REFUSALS
+        .iter()
+        .map(|refusal| refusal.code)
+        .filter(|code| *code != "not_ready")
+        .collect();
     let world = World::start(json!({ "shadow": shadowed })).await;
     for (number, (rule, _, _, _, _, code)) in ROWS.iter().enumerate() {
         let answer = world.send(number).await;
         assert_eq!(answer.status, 200, "{rule}: {}", answer.body);
         let identity = answer.reached_upstream("x-latchkey-identity");
-        assert_eq!(identity.is_some(), *code == "allowed", "{rule}: {identity:?}");
+        assert_eq!(
+            identity.is_some(),
+            *code == "allowed",
+            "{rule}: {identity:?}"
+        );
     }
     let logged = eventually(Duration::from_secs(5), async || {
         let lines = world.gateway.envoy.access_log();
         for (number, (rule, _, path, _, _, code)) in ROWS.iter().enumerate() {
-            let line = lines.iter().find(|line| line["path"] == row_path(number, path));
+            let line = lines
+                .iter()
+                .find(|line| line["path"] == row_path(number, path));
             let line = line.with_context(|| format!("{rule}: no line"))?;
             let passes = matches!(*code, "allowed" | "public");
             let shadow = if passes { Value::Null } else { json!(code) };
             let verdict = if passes { code } else { "allowed" };
-            ensure!((&line["verdict"], &line["shadow"]) == (&json!(verdict), &shadow), "{rule}: {line}");
+            ensure!(
+                (&line["verdict"], &line["shadow"]) == (&json!(verdict), &shadow),
+                "{rule}: {line}"
+            );
         }
         Ok(())
     });
@@ -283,13 +562,19 @@ async fn each_check_can_be_shadowed_and_still_counts_and_logs_what_it_would_have
 async fn a_public_route_needs_no_snapshot_that_is_fresh_and_all_else_does() {
     let mut gateway = Gateway::builder().without_control_plane().start().await;
     let answer = gateway.ask("/public", None).await;
-    assert_answer("2: no snapshot yet, so nothing says that the route is public", &answer, "not_ready");
+    assert_answer(
+        "2: no snapshot yet, so nothing says that the route is public",
+        &answer,
+        "not_ready",
+    );
     assert_eq!(answer.headers["retry-after"], "1");
     assert_eq!(counts(&gateway.envoy).await["not_ready"], 1);
     assert_logged(&gateway.envoy, &[("/public".to_owned(), "not_ready")]).await;
 
-    gateway =
-        Gateway::builder().envoy(|envoy| envoy.configuration = json!({ "max_staleness_seconds": 2 })).start().await;
+    gateway = Gateway::builder()
+        .envoy(|envoy| envoy.configuration = json!({ "max_staleness_seconds": 2 }))
+        .start()
+        .await;
     gateway.control_plane.put_routes(routes()).await.unwrap();
     gateway.control_plane.kill();
     let stale = eventually(Duration::from_secs(6), async || {
@@ -297,7 +582,15 @@ async fn a_public_route_needs_no_snapshot_that_is_fresh_and_all_else_does() {
         ensure!(answer.code() == "not_ready", "{}", answer.body);
         Ok(answer)
     });
-    assert_answer("2: a snapshot that is too old", &stale.await.unwrap(), "not_ready");
-    assert_answer("1: public all the same", &gateway.ask("/public", None).await, "public");
+    assert_answer(
+        "2: a snapshot that is too old",
+        &stale.await.unwrap(),
+        "not_ready",
+    );
+    assert_answer(
+        "1: public all the same",
+        &gateway.ask("/public", None).await,
+        "public",
+    );
     assert_eq!(counts(&gateway.envoy).await["public"], 1);
 }

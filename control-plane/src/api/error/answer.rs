@@ -39,7 +39,12 @@ fn error_status() -> Object {
 impl ApiError {
     pub(in crate::api) fn parts(&self) -> (StatusCode, &'static str, &'static str, &'static str) {
         match self {
-            Self::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid_request", "Invalid request", ""),
+            Self::Invalid { .. } => (
+                StatusCode::BAD_REQUEST,
+                "invalid_request",
+                "Invalid request",
+                "",
+            ),
             Self::Credentials => (
                 StatusCode::UNAUTHORIZED,
                 "invalid_credentials",
@@ -53,17 +58,30 @@ impl ApiError {
                 "Log in with POST /v1/sessions and send `Authorization: Bearer <token>`, or send an API key.",
             ),
             Self::Key(code) => key_refused(*code),
-            Self::MissingPermission { .. } => (StatusCode::FORBIDDEN, "missing_permission", "Permission missing", ""),
-            Self::SubaccountDenied { .. } => (StatusCode::FORBIDDEN, "subaccount_denied", "Subaccount denied", ""),
+            Self::MissingPermission { .. } => (
+                StatusCode::FORBIDDEN,
+                "missing_permission",
+                "Permission missing",
+                "",
+            ),
+            Self::SubaccountDenied { .. } => (
+                StatusCode::FORBIDDEN,
+                "subaccount_denied",
+                "Subaccount denied",
+                "",
+            ),
             Self::KeyNotFound => (
                 StatusCode::NOT_FOUND,
                 "key_not_found",
                 "API key not found",
                 "The account has no API key with this id.",
             ),
-            Self::AccountNotFound => {
-                (StatusCode::NOT_FOUND, "account_not_found", "Account not found", "There is no account with this id.")
-            }
+            Self::AccountNotFound => (
+                StatusCode::NOT_FOUND,
+                "account_not_found",
+                "Account not found",
+                "There is no account with this id.",
+            ),
             Self::AccountClosed => (
                 StatusCode::CONFLICT,
                 "account_closed",
@@ -76,13 +94,24 @@ impl ApiError {
                 "Operator's account",
                 "The operator's own account can be neither disabled nor closed.",
             ),
-            Self::KeyLimit(_) | Self::HeldKeyLimit(_) => {
-                (StatusCode::FORBIDDEN, "key_limit", "Account key limit reached", "")
-            }
-            Self::TierExceeded { .. } => (StatusCode::FORBIDDEN, "tier_exceeded", "Account tier exceeded", ""),
-            Self::NodeNotFound => {
-                (StatusCode::NOT_FOUND, "node_not_found", "Node not found", "There is no node with this handle.")
-            }
+            Self::KeyLimit(_) | Self::HeldKeyLimit(_) => (
+                StatusCode::FORBIDDEN,
+                "key_limit",
+                "Account key limit reached",
+                "",
+            ),
+            Self::TierExceeded { .. } => (
+                StatusCode::FORBIDDEN,
+                "tier_exceeded",
+                "Account tier exceeded",
+                "",
+            ),
+            Self::NodeNotFound => (
+                StatusCode::NOT_FOUND,
+                "node_not_found",
+                "Node not found",
+                "There is no node with this handle.",
+            ),
             Self::NodeConnected => (
                 StatusCode::CONFLICT,
                 "node_connected",
@@ -101,7 +130,12 @@ impl ApiError {
                 "Service name already in use",
                 "Field `name` is the name of another service of the account.",
             ),
-            Self::ServiceLimit => (StatusCode::FORBIDDEN, "service_limit", "Account service limit reached", ""),
+            Self::ServiceLimit => (
+                StatusCode::FORBIDDEN,
+                "service_limit",
+                "Account service limit reached",
+                "",
+            ),
             Self::ServiceInUse => (
                 StatusCode::CONFLICT,
                 "service_in_use",
@@ -114,10 +148,18 @@ impl ApiError {
                 "Cannot delete yourself",
                 "Nobody can delete themselves. Somebody else has to.",
             ),
-            Self::UserNotFound => {
-                (StatusCode::NOT_FOUND, "user_not_found", "User not found", "The account has no user with this id.")
-            }
-            Self::EmailTaken(_) => (StatusCode::CONFLICT, "email_taken", "Email address already in use", ""),
+            Self::UserNotFound => (
+                StatusCode::NOT_FOUND,
+                "user_not_found",
+                "User not found",
+                "The account has no user with this id.",
+            ),
+            Self::EmailTaken(_) => (
+                StatusCode::CONFLICT,
+                "email_taken",
+                "Email address already in use",
+                "",
+            ),
             Self::LastAdministrator => (
                 StatusCode::CONFLICT,
                 "last_administrator",
@@ -174,9 +216,12 @@ impl ApiError {
                 "Subaccount name already in use",
                 "Field `name` is the name of another subaccount of the account.",
             ),
-            Self::SubaccountLimit => {
-                (StatusCode::FORBIDDEN, "subaccount_limit", "Account subaccount limit reached", "")
-            }
+            Self::SubaccountLimit => (
+                StatusCode::FORBIDDEN,
+                "subaccount_limit",
+                "Account subaccount limit reached",
+                "",
+            ),
             Self::WebhookNotFound => (
                 StatusCode::NOT_FOUND,
                 "webhook_not_found",
@@ -189,14 +234,24 @@ impl ApiError {
                 "Webhook inactive",
                 "Nothing is sent to the webhook until it is active again.",
             ),
-            Self::WebhookBusy(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "Too many requests", ""),
+            Self::WebhookBusy(_) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_requests",
+                "Too many requests",
+                "",
+            ),
             Self::DeliveryNotFound => (
                 StatusCode::NOT_FOUND,
                 "delivery_not_found",
                 "Delivery not found",
                 "The webhook has no delivery with this id. Deliveries are kept for seven days once they are done.",
             ),
-            Self::WebhookLimit => (StatusCode::FORBIDDEN, "webhook_limit", "Account webhook limit reached", ""),
+            Self::WebhookLimit => (
+                StatusCode::FORBIDDEN,
+                "webhook_limit",
+                "Account webhook limit reached",
+                "",
+            ),
             Self::NodeTokenNotFound => (
                 StatusCode::NOT_FOUND,
                 "node_token_not_found",
@@ -215,8 +270,18 @@ impl ApiError {
                 "Node token already known",
                 "Field `sha256` is that of a node token that exists or has been revoked.",
             ),
-            Self::NodeTokenLimit => (StatusCode::FORBIDDEN, "node_token_limit", "Node token limit reached", ""),
-            Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "Not found", "There is nothing at this path."),
+            Self::NodeTokenLimit => (
+                StatusCode::FORBIDDEN,
+                "node_token_limit",
+                "Node token limit reached",
+                "",
+            ),
+            Self::NotFound => (
+                StatusCode::NOT_FOUND,
+                "not_found",
+                "Not found",
+                "There is nothing at this path.",
+            ),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
@@ -255,7 +320,12 @@ impl ApiError {
                 "Request timeout",
                 "The body did not arrive within 5 seconds.",
             ),
-            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "Payload too large", ""),
+            Self::TooLarge(_) => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "payload_too_large",
+                "Payload too large",
+                "",
+            ),
             Self::TooManyLogins(_) => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_requests",
@@ -268,7 +338,12 @@ impl ApiError {
                 "Too many requests",
                 "Too many email addresses or keys that you gave were taken. Please wait, and try again.",
             ),
-            Self::TooManyCalls { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Rate limit exceeded", ""),
+            Self::TooManyCalls { .. } => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate_limited",
+                "Rate limit exceeded",
+                "",
+            ),
             Self::PasswordsBusy => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_requests",
@@ -287,7 +362,12 @@ impl ApiError {
                 "Read too long",
                 "Reading the list took longer than 3 seconds. Narrow its filter, its search or its time range.",
             ),
-            Self::NotReady(_) => (StatusCode::SERVICE_UNAVAILABLE, "not_ready", "Not ready", ""),
+            Self::NotReady(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "not_ready",
+                "Not ready",
+                "",
+            ),
             Self::Unavailable(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "unavailable",
@@ -319,15 +399,29 @@ impl IntoResponse for ApiError {
             | Self::TooManyConflicts(seconds)
             | Self::TooManyCalls { seconds, .. }
             | Self::WebhookBusy(seconds) => Some(HeaderValue::from(seconds)),
-            Self::PasswordsBusy | Self::TooManyReads | Self::ReadTooLong | Self::Unavailable(_) | Self::NotReady(_) => {
-                Some(HeaderValue::from(1))
-            }
+            Self::PasswordsBusy
+            | Self::TooManyReads
+            | Self::ReadTooLong
+            | Self::Unavailable(_)
+            | Self::NotReady(_) => Some(HeaderValue::from(1)),
             _ => None,
         };
         let (_, error, field) = self.summary();
-        let mut response = (status, Json(Body { status: "error", code, message, error, field })).into_response();
+        let mut response = (
+            status,
+            Json(Body {
+                status: "error",
+                code,
+                message,
+                error,
+                field,
+            }),
+        )
+            .into_response();
         if status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, seconds);

@@ -61,10 +61,13 @@ impl From<StoreError> for ApiError {
             StoreError::NodeTokenTaken => Self::NodeTokenTaken,
             StoreError::NodeTokenLimit => Self::NodeTokenLimit,
             StoreError::KeyNotFound => Self::KeyNotFound,
-            StoreError::TierNotFound { field, there_are } => {
-                Self::field(field, format_args!("must be one of {}", there_are.join(", ")))
+            StoreError::TierNotFound { field, there_are } => Self::field(
+                field,
+                format_args!("must be one of {}", there_are.join(", ")),
+            ),
+            StoreError::Unavailable(_) | StoreError::FileReplaced { .. } => {
+                Self::Unavailable(error.to_string())
             }
-            StoreError::Unavailable(_) | StoreError::FileReplaced { .. } => Self::Unavailable(error.to_string()),
             StoreError::Database(_)
             | StoreError::Damaged(_)
             | StoreError::Pruned
@@ -79,7 +82,10 @@ impl From<Fault> for ApiError {
     fn from(fault: Fault) -> Self {
         match fault.field {
             Some(field) => Self::field(&field, fault.reason),
-            None => Self::Invalid { field: None, error: format!("The body {}.", fault.reason) },
+            None => Self::Invalid {
+                field: None,
+                error: format!("The body {}.", fault.reason),
+            },
         }
     }
 }
@@ -102,12 +108,27 @@ impl From<NoRandomness> for ApiError {
 /// As the filter says it, in words that fit here.
 pub(super) fn key_refused(code: Code) -> (StatusCode, &'static str, &'static str, &'static str) {
     let (status, sentence) = match code {
-        Code::AmbiguousKey => (StatusCode::UNAUTHORIZED, "The request has two different credentials."),
-        Code::DisabledKey => (StatusCode::UNAUTHORIZED, "The API key, its owner or its account is disabled."),
+        Code::AmbiguousKey => (
+            StatusCode::UNAUTHORIZED,
+            "The request has two different credentials.",
+        ),
+        Code::DisabledKey => (
+            StatusCode::UNAUTHORIZED,
+            "The API key, its owner or its account is disabled.",
+        ),
         Code::ExpiredKey => (StatusCode::UNAUTHORIZED, "The API key has expired."),
-        Code::IpDenied => (StatusCode::FORBIDDEN, "The API key may not be used from this address."),
-        Code::OutOfScope => (StatusCode::FORBIDDEN, "The API key's scope does not include the service `latchkey`."),
-        _ => (StatusCode::UNAUTHORIZED, "There is no such API key, or no more."),
+        Code::IpDenied => (
+            StatusCode::FORBIDDEN,
+            "The API key may not be used from this address.",
+        ),
+        Code::OutOfScope => (
+            StatusCode::FORBIDDEN,
+            "The API key's scope does not include the service `latchkey`.",
+        ),
+        _ => (
+            StatusCode::UNAUTHORIZED,
+            "There is no such API key, or no more.",
+        ),
     };
     (status, code.as_str(), "API key refused", sentence)
 }
@@ -121,7 +142,10 @@ mod tests {
     #[test]
     fn a_busy_hasher_is_told_as_what_it_is() {
         let error = ApiError::from(PasswordError::Busy);
-        assert_eq!(error.parts().3, "Too many passwords are being hashed at once. Please try again.");
+        assert_eq!(
+            error.parts().3,
+            "Too many passwords are being hashed at once. Please try again."
+        );
         let response = error.into_response();
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(response.headers()[header::RETRY_AFTER], "1");

@@ -2,7 +2,9 @@
 
 use super::super::redact::redacted;
 use super::ApiError;
-use crate::store::{MAX_MANUAL_DELIVERIES, MAX_NODE_TOKENS, MAX_SERVICES, MAX_SUBACCOUNTS, MAX_WEBHOOKS};
+use crate::store::{
+    MAX_MANUAL_DELIVERIES, MAX_NODE_TOKENS, MAX_SERVICES, MAX_SUBACCOUNTS, MAX_WEBHOOKS,
+};
 
 impl ApiError {
     /// The code, a sentence, and the field that is to blame, as an answer would have them.
@@ -12,7 +14,8 @@ impl ApiError {
         (code, redacted(&error), field.as_deref().map(redacted))
     }
 
-    /// The field that is to blame, and a sentence, which may be the one that all errors of the kind have.
+    /// The field that is to blame, and a sentence, which may be the one that all errors of the kind
+    /// have.
     fn told(self, code: &'static str, sentence: &'static str) -> (Option<String>, String) {
         match self {
             Self::Invalid { field, error }
@@ -20,40 +23,72 @@ impl ApiError {
             | Self::SubaccountDenied { field, error } => (field, error),
             Self::TooLarge(most) => (None, format!("The body must have at most {most} bytes.")),
             Self::TooManyCalls { limit, seconds } => {
-                let limit = format!("You have exceeded your rate limit of {limit} requests per minute.");
-                (None, format!("{limit} Please wait {seconds} seconds before retrying."))
-            }
-            Self::SubaccountLimit => (None, format!("An account can have at most {MAX_SUBACCOUNTS} subaccounts.")),
-            Self::WebhookBusy(seconds) => {
                 let limit =
-                    format!("At most {MAX_MANUAL_DELIVERIES} deliveries of a webhook can be asked for in a minute.");
+                    format!("You have exceeded your rate limit of {limit} requests per minute.");
+                (
+                    None,
+                    format!("{limit} Please wait {seconds} seconds before retrying."),
+                )
+            }
+            Self::SubaccountLimit => (
+                None,
+                format!("An account can have at most {MAX_SUBACCOUNTS} subaccounts."),
+            ),
+            Self::WebhookBusy(seconds) => {
+                let limit = format!(
+                    "At most {MAX_MANUAL_DELIVERIES} deliveries of a webhook can be asked for in a minute."
+                );
                 (None, format!("{limit} Please wait {seconds} seconds."))
             }
-            Self::WebhookLimit => (None, format!("An account can have at most {MAX_WEBHOOKS} webhooks.")),
-            Self::ServiceLimit => (None, format!("An account can have at most {MAX_SERVICES} services.")),
-            Self::KeyLimit(most) => {
-                (None, format!("The account may have at most {most} API keys that are not revoked or expired."))
-            }
+            Self::WebhookLimit => (
+                None,
+                format!("An account can have at most {MAX_WEBHOOKS} webhooks."),
+            ),
+            Self::ServiceLimit => (
+                None,
+                format!("An account can have at most {MAX_SERVICES} services."),
+            ),
+            Self::KeyLimit(most) => (
+                None,
+                format!(
+                    "The account may have at most {most} API keys that are not revoked or expired."
+                ),
+            ),
             Self::HeldKeyLimit(most) => {
-                let held = "Expired API keys are held for a day, in which the account can have at most";
-                (None, format!("{held} twice the {most} API keys that it may have. Revoke some of the expired ones."))
+                let held =
+                    "Expired API keys are held for a day, in which the account can have at most";
+                (
+                    None,
+                    format!(
+                        "{held} twice the {most} API keys that it may have. Revoke some of the expired ones."
+                    ),
+                )
             }
             Self::TierExceeded { field, tier } => {
                 let error = format!("Field `{field}` is above the account's tier `{tier}`.");
                 (Some(field), error)
             }
             Self::TierInUse(name) => {
-                let error = format!("Tier `{name}` is that of an account, or of an API key that is not revoked.");
+                let error = format!(
+                    "Tier `{name}` is that of an account, or of an API key that is not revoked."
+                );
                 (Some("tiers".to_owned()), error)
             }
-            Self::EmailTaken(field) => {
-                (Some(field.to_owned()), format!("Field `{field}` is the email address of another user."))
+            Self::EmailTaken(field) => (
+                Some(field.to_owned()),
+                format!("Field `{field}` is the email address of another user."),
+            ),
+            Self::NodeTokenLimit => (
+                None,
+                format!("There can be at most {MAX_NODE_TOKENS} valid node tokens."),
+            ),
+            Self::NameTaken
+            | Self::SubaccountNameTaken
+            | Self::ServiceNameTaken
+            | Self::NodeTokenNameTaken => (Some("name".to_owned()), sentence.to_owned()),
+            Self::SecretTaken | Self::NodeTokenTaken => {
+                (Some("sha256".to_owned()), sentence.to_owned())
             }
-            Self::NodeTokenLimit => (None, format!("There can be at most {MAX_NODE_TOKENS} valid node tokens.")),
-            Self::NameTaken | Self::SubaccountNameTaken | Self::ServiceNameTaken | Self::NodeTokenNameTaken => {
-                (Some("name".to_owned()), sentence.to_owned())
-            }
-            Self::SecretTaken | Self::NodeTokenTaken => (Some("sha256".to_owned()), sentence.to_owned()),
             Self::Row { error, place } => match error.told(code, sentence) {
                 (Some(field), error) => {
                     let whole = format!("{place}.{field}");

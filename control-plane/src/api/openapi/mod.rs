@@ -15,7 +15,9 @@ use std::sync::Arc;
 use utoipa::PartialSchema as _;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::{Tag, TagBuilder};
-use utoipa::openapi::{ComponentsBuilder, Info, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Server};
+use utoipa::openapi::{
+    ComponentsBuilder, Info, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Server,
+};
 
 use super::error;
 
@@ -38,19 +40,33 @@ const TAGS: [(&str, &str); 11] = [
     ("Sessions", "Logging in and out."),
     ("Keys", "API keys, and what becomes of requests with them."),
     ("Users", "Who acts for the account, and what they hold."),
-    ("Accounts", "Who users and keys belong to, for the operator."),
+    (
+        "Accounts",
+        "Who users and keys belong to, for the operator.",
+    ),
     ("Services", "What keys can be scoped to."),
-    ("Subaccounts", "Parts of the account that users and keys can be kept to."),
+    (
+        "Subaccounts",
+        "Parts of the account that users and keys can be kept to.",
+    ),
     ("Usage", "How much keys are used."),
     ("Audit", "Who changed what, when and from where."),
-    ("Webhooks", "Who is told what becomes of the account's keys."),
-    ("Gateway", "What every Envoy decides by, and how far each is."),
+    (
+        "Webhooks",
+        "Who is told what becomes of the account's keys.",
+    ),
+    (
+        "Gateway",
+        "What every Envoy decides by, and how far each is.",
+    ),
     ("Machines", "For probes, collectors and generators."),
 ];
 
 /// What there is to say before any call is routed.
 pub(super) fn base() -> OpenApi {
-    let license = LicenseBuilder::new().name(env!("CARGO_PKG_LICENSE")).identifier(Some(env!("CARGO_PKG_LICENSE")));
+    let license = LicenseBuilder::new()
+        .name(env!("CARGO_PKG_LICENSE"))
+        .identifier(Some(env!("CARGO_PKG_LICENSE")));
     let info: Info = InfoBuilder::new()
         .title("Latchkey")
         .version(env!("CARGO_PKG_VERSION"))
@@ -76,7 +92,10 @@ pub(super) fn base() -> OpenApi {
 }
 
 fn tag(name: &str, description: &str) -> Tag {
-    TagBuilder::new().name(name).description(Some(description)).build()
+    TagBuilder::new()
+        .name(name)
+        .description(Some(description))
+        .build()
 }
 
 /// The description as it is sent.
@@ -92,7 +111,10 @@ impl Document {
         answers::complete(&mut document);
         let json = serde_json::to_vec(&document)?;
         let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(Sha256::digest(&json)));
-        Ok(Self { json: json.into(), etag })
+        Ok(Self {
+            json: json.into(),
+            etag,
+        })
     }
 }
 
@@ -105,12 +127,23 @@ impl Document {
             headers(("ETag" = String, description = "For `If-None-Match`."))),
         (status = 304, description = "It is the one that the caller has."),
     ))]
-pub(super) async fn get(Extension(document): Extension<Arc<Document>>, request: HeaderMap) -> Response {
-    let known = request.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    let headers = [(header::ETAG, document.etag.as_str()), (header::CACHE_CONTROL, "no-cache")];
+pub(super) async fn get(
+    Extension(document): Extension<Arc<Document>>,
+    request: HeaderMap,
+) -> Response {
+    let known = request
+        .get(header::IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok());
+    let headers = [
+        (header::ETAG, document.etag.as_str()),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
     if known.is_some_and(|known| known.split(',').any(|etag| etag.trim() == document.etag)) {
         return (StatusCode::NOT_MODIFIED, headers).into_response();
     }
-    let kind = [(header::CONTENT_TYPE, "application/json"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    let kind = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
     (headers, kind, document.json.clone()).into_response()
 }

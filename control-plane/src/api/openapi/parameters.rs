@@ -8,7 +8,9 @@ use utoipa::{IntoParams, PartialSchema as _};
 use super::super::extract::{DEFAULT_LIMIT, DEFAULT_WAIT_MS, MAX_LIMIT, MAX_WAIT_MS};
 use super::super::key_list::{MAX_DAYS, SORTS};
 use super::super::page::MAX_SEARCH_LEN;
-use super::texts::{AccountId, DeliveryId, Environment, Instant, KeyId, SubaccountId, UserId, WebhookId, Word};
+use super::texts::{
+    AccountId, DeliveryId, Environment, Instant, KeyId, SubaccountId, UserId, WebhookId, Word,
+};
 use crate::role::Role;
 use crate::schema::{matching, number, one_of, text};
 use crate::store::{DeliveryState, KeyState};
@@ -119,7 +121,11 @@ parameters! {
 }
 
 fn limit() -> Parameter {
-    query("limit", "How many entries there are in the answer at most.", whole(1, MAX_LIMIT, DEFAULT_LIMIT))
+    query(
+        "limit",
+        "How many entries there are in the answer at most.",
+        whole(1, MAX_LIMIT, DEFAULT_LIMIT),
+    )
 }
 
 fn cursor() -> Parameter {
@@ -129,7 +135,11 @@ fn cursor() -> Parameter {
 
 fn search(places: &str) -> Parameter {
     let description = format!("Entries that have this text in {places}, in upper or lower case.");
-    query("search", &description, text().max_length(Some(MAX_SEARCH_LEN)))
+    query(
+        "search",
+        &description,
+        text().max_length(Some(MAX_SEARCH_LEN)),
+    )
 }
 
 /// A parameter that can be left out.
@@ -165,5 +175,7 @@ fn path(name: &str, description: &str, schema: RefOr<Schema>) -> Parameter {
 }
 
 fn whole(least: u32, most: u32, default: u32) -> ObjectBuilder {
-    number(least).maximum(Some(most)).default(Some(default.into()))
+    number(least)
+        .maximum(Some(most))
+        .default(Some(default.into()))
 }

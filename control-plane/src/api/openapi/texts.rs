@@ -30,8 +30,8 @@ schemas! {
     /// The id of a webhook's delivery.
     DeliveryId = id("msg");
 
-    /// Where a webhook is sent: `https://`, to a public address unless the operator allows others, without a user name, a
-    /// password or a fragment.
+    /// Where a webhook is sent: `https://`, to a public address unless the operator allows others,
+    /// without a user name, a password or a fragment.
     WebhookUrl = formatted("uri").max_length(Some(2_048));
 
     /// An account's id.
@@ -46,8 +46,9 @@ schemas! {
     /// A subaccount's id.
     SubaccountId = id("sub");
 
-    /// What people call it. It is stored and compared in Unicode's NFC, without the blanks around it. Control and format
-    /// characters are refused, except joiners between letters; so is a name that has the form of an id, such as `key_1`.
+    /// What people call it. It is stored and compared in Unicode's NFC, without the blanks around
+    /// it. Control and format characters are refused, except joiners between letters; so is a name
+    /// that has the form of an id, such as `key_1`.
     Name = matching(format!(r"^{NO_CONTROL}*[^\s\u0000-\u001f\u007f-\u009f]{NO_CONTROL}*$"))
         .min_length(Some(1))
         .max_length(Some(MAX_NAME_LEN));
@@ -58,8 +59,8 @@ schemas! {
     /// What machines call it: a service, a tier.
     Word = matching(format!("^[a-z0-9_-]{{1,{}}}$", fields::MAX_WORD_LEN));
 
-    /// An email address. It is stored and compared in lower case and in Unicode's NFC; control and format characters are
-    /// refused, except joiners between letters.
+    /// An email address. It is stored and compared in lower case and in Unicode's NFC; control and
+    /// format characters are refused, except joiners between letters.
     Email = matching(r"^[^\s@\u0000-\u001f\u007f-\u009f]+@[^\s@\u0000-\u001f\u007f-\u009f]+$")
         .max_length(Some(MAX_EMAIL_LEN));
 
@@ -69,10 +70,12 @@ schemas! {
     /// A whole API key.
     ApiKey = matching("^[a-z][a-z0-9]*_(live|test)_[0-9A-Za-z]{32}$");
 
-    /// An API key, for people to recognise it by; of one that was imported, what whoever imported it said.
+    /// An API key, for people to recognise it by; of one that was imported, what whoever imported
+    /// it said.
     MaskedKey = matching(r"^([ -~]*\.\.\.[ -~]*|imported)$").max_length(Some(80));
 
-    /// What people are shown of a key that is imported, and not the whole key. `imported` shows nothing of it.
+    /// What people are shown of a key that is imported, and not the whole key. `imported` shows
+    /// nothing of it.
     Mask = matching(r"^([ -~]*\.\.\.[ -~]*|imported)$").max_length(Some(40));
 
     /// The identity of a database's history, in hexadecimal.
@@ -87,7 +90,8 @@ schemas! {
     /// The secret of a node token.
     NodeTokenSecret = matching("^lkn_[0-9A-Za-z]{43}$");
 
-    /// A pattern of Envoy's `node.id`: `*` stands for any characters. An empty `node.id` needs the pattern `*`.
+    /// A pattern of Envoy's `node.id`: `*` stands for any characters. An empty `node.id` needs the
+    /// pattern `*`.
     NodePattern = matching(format!("^{NO_CONTROL}*$")).min_length(Some(1)).max_length(Some(node_pattern::NodePattern::MAX_LEN));
 
     /// An IPv4 or an IPv6 address.

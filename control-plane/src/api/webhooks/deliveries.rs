@@ -1,4 +1,5 @@
-//! `/v1/webhooks/{id}/deliveries` and `/test`: what was sent and is to be sent, and what somebody asks to have sent.
+//! `/v1/webhooks/{id}/deliveries` and `/test`: what was sent and is to be sent, and what somebody
+//! asks to have sent.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -81,23 +82,35 @@ impl From<Delivery> for DeliveryView {
     responses((status = 200, description = "What was sent, and what is to be.", body = Answer<Deliveries>)))]
 pub(in crate::api) async fn list(
     State(app): State<Arc<App>>,
-    ListSession { caller, turn: _turn }: ListSession,
+    ListSession {
+        caller,
+        turn: _turn,
+    }: ListSession,
     mut params: Params,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Answer<Deliveries>, ApiError> {
     caller.require("account:webhooks:read")?;
-    let state = params.word("state", &DeliveryState::ALL.map(|state| (state.as_str(), state)))?;
+    let state = params.word(
+        "state",
+        &DeliveryState::ALL.map(|state| (state.as_str(), state)),
+    )?;
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::WebhookNotFound)?;
-    let deliveries = app.store.webhook_deliveries(&caller.account_id, &id, state).await?;
+    let deliveries = app
+        .store
+        .webhook_deliveries(&caller.account_id, &id, state)
+        .await?;
     let deliveries = deliveries.into_iter().map(DeliveryView::from).collect();
-    Ok(Answer::ok("Deliveries retrieved successfully", Deliveries { deliveries }))
+    Ok(Answer::ok(
+        "Deliveries retrieved successfully",
+        Deliveries { deliveries },
+    ))
 }
 
 /// Send a delivery again
 ///
-/// Sends it at once, whatever became of it, with the same id and a fresh signature, and then retries as for a new
-/// delivery. Together with tests, at most 60 a minute for each webhook.
+/// Sends it at once, whatever became of it, with the same id and a fresh signature, and then
+/// retries as for a new delivery. Together with tests, at most 60 a minute for each webhook.
 #[utoipa::path(post, path = "/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver",
     operation_id = "redeliverWebhookDelivery", tag = "Webhooks",
     security(("credential" = ["account:webhooks:update"])),
@@ -115,15 +128,25 @@ pub(in crate::api) async fn redeliver(
     let acting = session.acting(&app, "account:webhooks:update")?;
     params.finish()?;
     let Path((webhook, delivery_id)) = ids.map_err(|_| ApiError::WebhookNotFound)?;
-    acting.redeliver(webhook.clone(), delivery_id.clone()).await?;
-    info!(webhook, user = session.caller.user_id, delivery = delivery_id, "delivery is sent again");
-    Ok(Answer::accepted("Redelivery accepted", Accepted { delivery_id }))
+    acting
+        .redeliver(webhook.clone(), delivery_id.clone())
+        .await?;
+    info!(
+        webhook,
+        user = session.caller.user_id,
+        delivery = delivery_id,
+        "delivery is sent again"
+    );
+    Ok(Answer::accepted(
+        "Redelivery accepted",
+        Accepted { delivery_id },
+    ))
 }
 
 /// Test a webhook
 ///
-/// Sends `webhook.test`. What comes of it is told by the delivery. Together with redeliveries, at most 60 a minute for
-/// each webhook.
+/// Sends `webhook.test`. What comes of it is told by the delivery. Together with redeliveries, at
+/// most 60 a minute for each webhook.
 #[utoipa::path(post, path = "/v1/webhooks/{webhook_id}/test", operation_id = "testWebhook", tag = "Webhooks",
     security(("credential" = ["account:webhooks:update"])),
     params(WebhookPath),
@@ -141,6 +164,14 @@ pub(in crate::api) async fn test(
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::WebhookNotFound)?;
     let delivery_id = acting.test_webhook(id.clone()).await?;
-    info!(webhook = id, user = session.caller.user_id, delivery = delivery_id, "webhook tested");
-    Ok(Answer::accepted("Test event accepted", Accepted { delivery_id }))
+    info!(
+        webhook = id,
+        user = session.caller.user_id,
+        delivery = delivery_id,
+        "webhook tested"
+    );
+    Ok(Answer::accepted(
+        "Test event accepted",
+        Accepted { delivery_id },
+    ))
 }

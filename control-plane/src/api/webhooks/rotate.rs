@@ -41,9 +41,10 @@ pub(in crate::api) struct Rotation {
 
 /// Rotate the secret of a webhook
 ///
-/// Deliveries have two signatures, separated by a space, until the old secret ends. While that overlap runs, the caller
-/// of the last rotation can repeat it within 10 minutes: that replaces the newest secret, and the old one keeps its end.
-/// Repeated with the same `Idempotency-Key` within 24 hours, the call makes no other secret, and is answered without one.
+/// Deliveries have two signatures, separated by a space, until the old secret ends. While that
+/// overlap runs, the caller of the last rotation can repeat it within 10 minutes: that replaces the
+/// newest secret, and the old one keeps its end. Repeated with the same `Idempotency-Key` within 24
+/// hours, the call makes no other secret, and is answered without one.
 #[utoipa::path(post, path = "/v1/webhooks/{webhook_id}/rotate-secret", operation_id = "rotateWebhookSecret",
     tag = "Webhooks", security(("credential" = ["account:webhooks:update"])),
     params(WebhookPath, IdempotencyKey), request_body = Rotation,
@@ -56,25 +57,49 @@ pub(in crate::api) async fn rotate_secret(
     session: Session,
     params: Params,
     id: Result<Path<String>, PathRejection>,
-    Repeatable { request: Rotation { overlap_seconds: Whole(overlap) }, call }: Repeatable<Rotation>,
+    Repeatable {
+        request: Rotation {
+            overlap_seconds: Whole(overlap),
+        },
+        call,
+    }: Repeatable<Rotation>,
 ) -> Result<Answer<Created>, ApiError> {
     let acting = session.acting_unrestricted(&app, "account:webhooks:update", Lasting::Webhook)?;
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::WebhookNotFound)?;
     if overlap > MAX_OVERLAP {
-        return Err(ApiError::field("overlap_seconds", format_args!("must be {MAX_OVERLAP} at most")));
+        return Err(ApiError::field(
+            "overlap_seconds",
+            format_args!("must be {MAX_OVERLAP} at most"),
+        ));
     }
     let secret = WebhookSecret::generate()?;
     let now = app.clock.now();
-    let data = move |webhook: &Webhook| repeatable::recorded(&WebhookView::new(webhook.clone(), now));
-    let (webhook, secret) =
-        match acting.repeatable(call).rotate_webhook_secret(id, secret.clone(), overlap, data).await? {
-            Outcome::New(webhook) => {
-                info!(webhook = webhook.id, user = session.caller.user_id, overlap, "webhook secret rotated");
-                (Made::New(WebhookView::new(webhook, now)), Some(secret.expose()))
-            }
-            Outcome::Repeated(recorded) => (Made::Repeated(recorded.data), None),
-        };
-    let data = Created { replayed: webhook.replayed(), webhook, secret };
+    let data =
+        move |webhook: &Webhook| repeatable::recorded(&WebhookView::new(webhook.clone(), now));
+    let (webhook, secret) = match acting
+        .repeatable(call)
+        .rotate_webhook_secret(id, secret.clone(), overlap, data)
+        .await?
+    {
+        Outcome::New(webhook) => {
+            info!(
+                webhook = webhook.id,
+                user = session.caller.user_id,
+                overlap,
+                "webhook secret rotated"
+            );
+            (
+                Made::New(WebhookView::new(webhook, now)),
+                Some(secret.expose()),
+            )
+        }
+        Outcome::Repeated(recorded) => (Made::Repeated(recorded.data), None),
+    };
+    let data = Created {
+        replayed: webhook.replayed(),
+        webhook,
+        secret,
+    };
     Ok(Answer::ok("Webhook secret rotated successfully", data))
 }

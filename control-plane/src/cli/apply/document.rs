@@ -86,7 +86,8 @@ impl Key {
     }
 }
 
-/// Unix seconds, written as they are or as RFC 3339. No spans: the same file is to mean the same later.
+/// Unix seconds, written as they are or as RFC 3339. No spans: the same file is to mean the same
+/// later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Second(pub(super) i64);
 
@@ -110,12 +111,15 @@ impl Visitor<'_> for SecondVisitor {
     }
 
     fn visit_u64<E: de::Error>(self, second: u64) -> Result<Second, E> {
-        i64::try_from(second).map(Second).map_err(|_| E::invalid_value(de::Unexpected::Unsigned(second), &self))
+        i64::try_from(second)
+            .map(Second)
+            .map_err(|_| E::invalid_value(de::Unexpected::Unsigned(second), &self))
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Second, E> {
         let time: Result<Timestamp, _> = text.parse();
-        time.map(|time| Second(time.as_second())).map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+        time.map(|time| Second(time.as_second()))
+            .map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
     }
 }
 
@@ -123,27 +127,68 @@ impl Document {
     /// Whether something in it is one, or names one.
     pub(super) fn is_about_subaccounts(&self) -> bool {
         self.subaccounts.is_some()
-            || self.users.iter().flatten().any(|user| user.subaccounts.is_some())
-            || self.keys.iter().flatten().any(|key| key.subaccounts.is_some())
+            || self
+                .users
+                .iter()
+                .flatten()
+                .any(|user| user.subaccounts.is_some())
+            || self
+                .keys
+                .iter()
+                .flatten()
+                .any(|key| key.subaccounts.is_some())
     }
 
     /// With names as the API keeps them and rules as it reads them, or all that is wrong.
     pub(super) fn check(mut self) -> Result<Self, Vec<String>> {
         let mut errors = Vec::new();
-        names("tiers", "name", self.tiers.iter_mut().flatten().map(|tier| &mut tier.name), &mut errors);
-        names("services", "name", self.services.iter_mut().flatten().map(|service| &mut service.name), &mut errors);
-        let subaccounts = self.subaccounts.iter_mut().flatten().map(|subaccount| &mut subaccount.name);
+        names(
+            "tiers",
+            "name",
+            self.tiers.iter_mut().flatten().map(|tier| &mut tier.name),
+            &mut errors,
+        );
+        names(
+            "services",
+            "name",
+            self.services
+                .iter_mut()
+                .flatten()
+                .map(|service| &mut service.name),
+            &mut errors,
+        );
+        let subaccounts = self
+            .subaccounts
+            .iter_mut()
+            .flatten()
+            .map(|subaccount| &mut subaccount.name);
         names("subaccounts", "name", subaccounts, &mut errors);
         let normalize = |user: &mut User| user.email = normalized_email(&user.email);
         self.users.iter_mut().flatten().for_each(normalize);
-        names("users", "email", self.users.iter_mut().flatten().map(|user| &mut user.email), &mut errors);
-        names("keys", "name", self.keys.iter_mut().flatten().map(|key| &mut key.name), &mut errors);
+        names(
+            "users",
+            "email",
+            self.users.iter_mut().flatten().map(|user| &mut user.email),
+            &mut errors,
+        );
+        names(
+            "keys",
+            "name",
+            self.keys.iter_mut().flatten().map(|key| &mut key.name),
+            &mut errors,
+        );
         let mut files = BTreeSet::new();
-        for (index, file) in
-            self.keys.iter().flatten().enumerate().filter_map(|(index, key)| Some((index, key.save.as_ref()?)))
+        for (index, file) in self
+            .keys
+            .iter()
+            .flatten()
+            .enumerate()
+            .filter_map(|(index, key)| Some((index, key.save.as_ref()?)))
         {
             if !files.insert(normalised(file)) {
-                errors.push(format!("keys[{index}].save: is the file of another key as well"));
+                errors.push(format!(
+                    "keys[{index}].save: is the file of another key as well"
+                ));
             }
         }
         if let Some(routes) = self.routes.take() {
@@ -152,7 +197,11 @@ impl Document {
                 Err(faults) => errors.extend(faults),
             }
         }
-        if errors.is_empty() { Ok(self) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(self)
+        } else {
+            Err(errors)
+        }
     }
 }
 
@@ -172,14 +221,22 @@ fn normalised(path: &Path) -> PathBuf {
 }
 
 /// Without the blanks around them; none is empty, and none is there twice.
-fn names<'a>(section: &str, field: &str, names: impl Iterator<Item = &'a mut String>, errors: &mut Vec<String>) {
+fn names<'a>(
+    section: &str,
+    field: &str,
+    names: impl Iterator<Item = &'a mut String>,
+    errors: &mut Vec<String>,
+) {
     let mut seen = BTreeSet::new();
     for (index, name) in names.enumerate() {
         *name = normalized_name(name);
         if name.is_empty() {
             errors.push(format!("{section}[{index}].{field}: is empty"));
         } else if !seen.insert(name.clone()) {
-            errors.push(format!("{section}[{index}].{field}: {} is there twice", plain(name)));
+            errors.push(format!(
+                "{section}[{index}].{field}: {} is there twice",
+                plain(name)
+            ));
         }
     }
 }
@@ -187,12 +244,18 @@ fn names<'a>(section: &str, field: &str, names: impl Iterator<Item = &'a mut Str
 /// Route rules as the API shows them once it has them. By the very code that reads them there.
 pub(super) fn canonical(routes: &Value) -> Result<Value, Vec<String>> {
     let told = |fault: json::Fault| {
-        let place = fault.field.map_or_else(|| "routes".to_owned(), |field| format!("routes.{field}"));
+        let place = fault
+            .field
+            .map_or_else(|| "routes".to_owned(), |field| format!("routes.{field}"));
         plain(&format!("{place}: {}", fault.reason))
     };
-    let document: RouteDocument = json::read(routes.to_string().as_bytes()).map_err(|fault| vec![told(fault)])?;
-    let rules = document.check().map_err(|faults| faults.into_iter().map(told).collect::<Vec<_>>())?;
-    let shown = RouteDocument::try_from(&rules).and_then(|document| serde_json::to_value(&document));
+    let document: RouteDocument =
+        json::read(routes.to_string().as_bytes()).map_err(|fault| vec![told(fault)])?;
+    let rules = document
+        .check()
+        .map_err(|faults| faults.into_iter().map(told).collect::<Vec<_>>())?;
+    let shown =
+        RouteDocument::try_from(&rules).and_then(|document| serde_json::to_value(&document));
     shown.map_err(|error| vec![format!("routes: {error}")])
 }
 
@@ -237,13 +300,34 @@ routes: {rules: [{path: {prefix: /v4/}, permission: "dns:read"}], unmatched: den
     #[test]
     fn what_is_wrong_is_told_with_its_place() {
         for (text, places) in [
-            ("keys:\n- name: CI\n  colour: red\n", ["keys[0]", "colour", "line 3"]),
-            ("keys:\n- name: CI\n  roles: [king]\n", ["keys[0].roles[0]", "must be one of admin", "line 3"]),
-            ("keys:\n- name: CI\n  allowed_ips: [10.0.0.1/8]\n", ["keys[0].allowed_ips", "has bits set", "line 3"]),
-            ("keys:\n- {name: CI, limits: {minute: 0}}\n", ["keys[0].limits.minute", "whole number from 1", "line 2"]),
-            ("keys:\n- {name: CI, expires_at: 30d}\n", ["keys[0].expires_at", "RFC 3339", "line 2"]),
-            ("users:\n- {email: a@b.c, password: hunter2}\n", ["users[0]", "password", "line 2"]),
-            ("tiers: [{name: free, limits: [1]}]", ["tiers[0].limits", "mapping", "line 1"]),
+            (
+                "keys:\n- name: CI\n  colour: red\n",
+                ["keys[0]", "colour", "line 3"],
+            ),
+            (
+                "keys:\n- name: CI\n  roles: [king]\n",
+                ["keys[0].roles[0]", "must be one of admin", "line 3"],
+            ),
+            (
+                "keys:\n- name: CI\n  allowed_ips: [10.0.0.1/8]\n",
+                ["keys[0].allowed_ips", "has bits set", "line 3"],
+            ),
+            (
+                "keys:\n- {name: CI, limits: {minute: 0}}\n",
+                ["keys[0].limits.minute", "whole number from 1", "line 2"],
+            ),
+            (
+                "keys:\n- {name: CI, expires_at: 30d}\n",
+                ["keys[0].expires_at", "RFC 3339", "line 2"],
+            ),
+            (
+                "users:\n- {email: a@b.c, password: hunter2}\n",
+                ["users[0]", "password", "line 2"],
+            ),
+            (
+                "tiers: [{name: free, limits: [1]}]",
+                ["tiers[0].limits", "mapping", "line 1"],
+            ),
         ] {
             let error = parse::<Document>(text).unwrap_err();
             assert!(places.iter().all(|place| error.contains(place)), "{error}");
@@ -280,6 +364,9 @@ routes: {rules: [{path: {prefix: /v4/}, permission: "dns:read"}], unmatched: den
         ];
         assert_eq!(errors[..3], expected);
         assert!(errors[3].starts_with("routes.rules[1].path"), "{errors:?}");
-        assert!(errors[4].starts_with("routes.rules[2].colour: is unknown"), "{errors:?}");
+        assert!(
+            errors[4].starts_with("routes.rules[2].colour: is unknown"),
+            "{errors:?}"
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! `latchkey apply`: makes everything as a file says. What is so already is left alone, so that the same file applied
-//! again changes nothing. The plan is made, and checked as a whole, before the first change.
+//! `latchkey apply`: makes everything as a file says. What is so already is left alone, so that the
+//! same file applied again changes nothing. The plan is made, and checked as a whole, before the
+//! first change.
 
 mod document;
 mod plan;
@@ -55,7 +56,9 @@ pub struct Apply {
 impl Run for Apply {
     async fn run(self, context: &Context) -> Result<Exit, CommandError> {
         let document: Document = file::read(&self.file)?;
-        let document = document.check().map_err(|errors| CommandError::file(&self.file, errors.join("; ")))?;
+        let document = document
+            .check()
+            .map_err(|errors| CommandError::file(&self.file, errors.join("; ")))?;
         let state = State::read(&context.api, &document, self.prune).await?;
         let directory = &Path::new(".").join(self.file.parent().unwrap_or(Path::new("")));
         let facts = Facts {
@@ -69,18 +72,32 @@ impl Run for Apply {
         let told = told(&plan, self.dry_run);
         if self.dry_run {
             context.output.show(&told, || plan.to_string())?;
-            return Ok(if plan.actions.is_empty() { Exit::Done } else { Exit::Changes });
+            return Ok(if plan.actions.is_empty() {
+                Exit::Done
+            } else {
+                Exit::Changes
+            });
         }
         context.output.show(&told, || plan.to_string())?;
         if plan.actions.is_empty() {
             return Ok(Exit::Done);
         }
         let removals = plan.removals();
-        let wider = plan.is_wider().then_some("lets more through, see the lines with !");
-        let parts: Vec<_> =
-            [Some(removals.as_str()).filter(|text| !text.is_empty()), wider].into_iter().flatten().collect();
+        let wider = plan
+            .is_wider()
+            .then_some("lets more through, see the lines with !");
+        let parts: Vec<_> = [
+            Some(removals.as_str()).filter(|text| !text.is_empty()),
+            wider,
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
         if !parts.is_empty() {
-            self.confirmation.ask(&format!("this {}", parts.join(", and ")), !removals.is_empty())?;
+            self.confirmation.ask(
+                &format!("this {}", parts.join(", and ")),
+                !removals.is_empty(),
+            )?;
         }
         let exit = run::run(context, &plan, &state, directory).await?;
         if exit == Exit::NotEverywhere {
@@ -92,7 +109,10 @@ impl Run for Apply {
 
 fn refused(lines: &[plan::Line]) -> CommandError {
     let lines: Vec<_> = lines.iter().map(ToString::to_string).collect();
-    CommandError::usage(format!("nothing was changed, as this cannot be done:\n{}", lines.join("\n")))
+    CommandError::usage(format!(
+        "nothing was changed, as this cannot be done:\n{}",
+        lines.join("\n")
+    ))
 }
 
 /// The plan for scripts.

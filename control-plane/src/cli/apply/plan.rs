@@ -1,7 +1,8 @@
-//! What has to be done so that all is as a document says. Pure: what there is goes in, actions come out.
+//! What has to be done so that all is as a document says. Pure: what there is goes in, actions come
+//! out.
 //!
-//! First what is made and edited: tiers, services, subaccounts, users, routes, keys. Then what is pruned, the other way
-//! around, as nothing goes while something else names it.
+//! First what is made and edited: tiers, services, subaccounts, users, routes, keys. Then what is
+//! pruned, the other way around, as nothing goes while something else names it.
 
 mod keys;
 mod names;
@@ -40,7 +41,11 @@ pub(super) struct Left {
 
 impl Left {
     fn new(kind: &'static str, others: &Others) -> Self {
-        Self { kind, count: others.count, sample: others.sample.clone() }
+        Self {
+            kind,
+            count: others.count,
+            sample: others.sample.clone(),
+        }
     }
 
     pub(super) fn json(&self) -> Value {
@@ -51,11 +56,28 @@ impl Left {
 impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = if self.count == 1 { "is" } else { "are" };
-        let pruned = if self.kind == KEYS { "revoke" } else { "delete" };
+        let pruned = if self.kind == KEYS {
+            "revoke"
+        } else {
+            "delete"
+        };
         let object = if self.count == 1 { "it" } else { "them" };
-        write!(f, "= {} {verb} not in the file; --prune would {pruned} {object}", counted(self.count, self.kind))?;
-        let shown: Vec<_> = self.sample.iter().take(NAMED).map(|name| plain(name)).collect();
-        let more = if self.count > shown.len() { ", …" } else { "" };
+        write!(
+            f,
+            "= {} {verb} not in the file; --prune would {pruned} {object}",
+            counted(self.count, self.kind)
+        )?;
+        let shown: Vec<_> = self
+            .sample
+            .iter()
+            .take(NAMED)
+            .map(|name| plain(name))
+            .collect();
+        let more = if self.count > shown.len() {
+            ", …"
+        } else {
+            ""
+        };
         write!(f, ": {}{more}", shown.join(", "))
     }
 }
@@ -117,13 +139,24 @@ pub(super) struct Call {
 
 impl Call {
     fn new<const N: usize>(method: Method, path: [&str; N], body: Option<Value>) -> Self {
-        Self { method, path: path.map(str::to_owned).to_vec(), body }
+        Self {
+            method,
+            path: path.map(str::to_owned).to_vec(),
+            body,
+        }
     }
 }
 
 impl Action {
     fn new(line: Line, call: impl Into<Option<Call>>) -> Self {
-        Self { line, call: call.into(), subaccounts: None, then: None, save: None, password_env: None }
+        Self {
+            line,
+            call: call.into(),
+            subaccounts: None,
+            then: None,
+            save: None,
+            password_env: None,
+        }
     }
 }
 
@@ -162,7 +195,14 @@ impl Sign {
 
 impl Line {
     fn new(sign: Sign, kind: &'static str, name: &str, detail: impl Into<String>) -> Self {
-        Self { sign, kind, name: name.to_owned(), detail: detail.into(), differences: Vec::new(), wider: Vec::new() }
+        Self {
+            sign,
+            kind,
+            name: name.to_owned(),
+            detail: detail.into(),
+            differences: Vec::new(),
+            wider: Vec::new(),
+        }
     }
 
     /// The same, with what it lets through that was not let through before.
@@ -171,7 +211,8 @@ impl Line {
     }
 
     pub(super) fn json(&self) -> Value {
-        let mut line = json!({ "action": self.sign.told().1, "kind": self.kind, "name": self.name });
+        let mut line =
+            json!({ "action": self.sign.told().1, "kind": self.kind, "name": self.name });
         if !self.detail.is_empty() {
             line["detail"] = json!(self.detail);
         }
@@ -186,16 +227,24 @@ impl Line {
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = if self.name.is_empty() { String::new() } else { format!(" {}", plain(&self.name)) };
+        let name = if self.name.is_empty() {
+            String::new()
+        } else {
+            format!(" {}", plain(&self.name))
+        };
         write!(f, "{} {}{name}", self.sign.told().0, self.kind)?;
         match self.sign {
             _ if self.detail.is_empty() => {}
             Sign::Remove => write!(f, " {}", self.detail)?,
             _ => write!(f, ": {}", self.detail)?,
         }
-        self.differences.iter().try_for_each(|line| write!(f, "\n    {line}"))?;
+        self.differences
+            .iter()
+            .try_for_each(|line| write!(f, "\n    {line}"))?;
         let shown = self.wider.iter().take(WIDER_SHOWN);
-        shown.into_iter().try_for_each(|line| write!(f, "\n    ! {line}"))?;
+        shown
+            .into_iter()
+            .try_for_each(|line| write!(f, "\n    ! {line}"))?;
         match self.wider.len().saturating_sub(WIDER_SHOWN) {
             0 => Ok(()),
             more => write!(f, "\n    ! and {more} more"),
@@ -216,11 +265,24 @@ impl fmt::Display for Plan {
             }
             writeln!(f, "{line}")?;
         }
-        for (kind, count) in removals.into_iter().filter(|(_, count)| *count > REMOVALS_SHOWN) {
-            writeln!(f, "- and {} more", counted(count.saturating_sub(REMOVALS_SHOWN), kind))?;
+        for (kind, count) in removals
+            .into_iter()
+            .filter(|(_, count)| *count > REMOVALS_SHOWN)
+        {
+            writeln!(
+                f,
+                "- and {} more",
+                counted(count.saturating_sub(REMOVALS_SHOWN), kind)
+            )?;
         }
-        self.left.iter().try_for_each(|line| writeln!(f, "{line}"))?;
-        if self.actions.is_empty() { f.write_str("nothing to do\n") } else { Ok(()) }
+        self.left
+            .iter()
+            .try_for_each(|line| writeln!(f, "{line}"))?;
+        if self.actions.is_empty() {
+            f.write_str("nothing to do\n")
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -233,7 +295,10 @@ struct Removal {
 
 impl From<Call> for Removal {
     fn from(call: Call) -> Self {
-        Self { call, detail: String::new() }
+        Self {
+            call,
+            detail: String::new(),
+        }
     }
 }
 
@@ -249,10 +314,12 @@ struct Draft {
 
 impl Draft {
     fn refuse(&mut self, kind: &'static str, name: &str, reason: impl Into<String>) {
-        self.refused.push(Line::new(Sign::Refused, kind, name, reason));
+        self.refused
+            .push(Line::new(Sign::Refused, kind, name, reason));
     }
 
-    /// What of `there_is` is not among `wanted` is left, or removed as `removal` says of it, or why it cannot be.
+    /// What of `there_is` is not among `wanted` is left, or removed as `removal` says of it, or why
+    /// it cannot be.
     fn rest(
         &mut self,
         kind: &'static str,
@@ -262,11 +329,17 @@ impl Draft {
         removal: Option<Judge<'_>>,
     ) {
         let mut others = Others::default();
-        for entry in there_is.iter().filter(|entry| !wanted.contains(text::field(entry, field))) {
+        for entry in there_is
+            .iter()
+            .filter(|entry| !wanted.contains(text::field(entry, field)))
+        {
             let name = text::field(entry, field);
             match removal.map(|removal| removal(entry)) {
                 Some(Ok(Removal { call, detail })) => {
-                    self.removals.push(Action::new(Line::new(Sign::Remove, kind, name, detail), call));
+                    self.removals.push(Action::new(
+                        Line::new(Sign::Remove, kind, name, detail),
+                        call,
+                    ));
                 }
                 Some(Err(reason)) => self.refuse(kind, name, reason),
                 None => others.add(name),
@@ -288,19 +361,31 @@ type Judge<'a> = &'a dyn Fn(&Value) -> Result<Removal, String>;
 
 impl Plan {
     /// The plan, or everything in the document that cannot be done.
-    pub(super) fn new(document: &Document, state: &State, facts: &Facts<'_>) -> Result<Self, Vec<Line>> {
+    pub(super) fn new(
+        document: &Document,
+        state: &State,
+        facts: &Facts<'_>,
+    ) -> Result<Self, Vec<Line>> {
         let mut draft = Draft::default();
         let changed_tiers = tiers::plan(document, state, facts, &mut draft);
         names::services(document, state, facts, &mut draft);
         let subaccounts = names::subaccounts(document, state, facts, &mut draft);
         users::plan(document, state, facts, &subaccounts, &mut draft);
         routes::plan(document, state, &mut draft);
-        let around = keys::Around { subaccounts: &subaccounts, changed_tiers: &changed_tiers };
+        let around = keys::Around {
+            subaccounts: &subaccounts,
+            changed_tiers: &changed_tiers,
+        };
         keys::plan(document, state, facts, &around, &mut draft);
         if !draft.refused.is_empty() {
             return Err(draft.refused);
         }
-        let Draft { mut actions, removals, left, .. } = draft;
+        let Draft {
+            mut actions,
+            removals,
+            left,
+            ..
+        } = draft;
         actions.extend(removals.into_iter().rev());
         Ok(Self { actions, left })
     }
@@ -309,7 +394,10 @@ impl Plan {
 impl Plan {
     /// What is removed, such as `revokes 3 keys, deletes 1 user`; empty if nothing is.
     pub(super) fn removals(&self) -> String {
-        let removed = self.actions.iter().filter(|action| action.line.sign == Sign::Remove);
+        let removed = self
+            .actions
+            .iter()
+            .filter(|action| action.line.sign == Sign::Remove);
         let mut counts = Vec::<(&str, usize)>::new();
         for Action { line, .. } in removed {
             match counts.iter_mut().find(|(kind, _)| *kind == line.kind) {
@@ -318,20 +406,28 @@ impl Plan {
             }
         }
         let verb = |kind| if kind == KEYS { "revokes" } else { "deletes" };
-        let told = counts.into_iter().map(|(kind, count)| format!("{} {}", verb(kind), counted(count, kind)));
+        let told = counts
+            .into_iter()
+            .map(|(kind, count)| format!("{} {}", verb(kind), counted(count, kind)));
         told.collect::<Vec<_>>().join(", ")
     }
 
     /// Whether something lets more through than before.
     pub(super) fn is_wider(&self) -> bool {
-        self.actions.iter().any(|action| !action.line.wider.is_empty())
+        self.actions
+            .iter()
+            .any(|action| !action.line.wider.is_empty())
     }
 }
 
 /// Entries of `now` that are not among those of `before`, such as permissions that somebody gets.
 fn added(before: &Value, now: &Value) -> Vec<String> {
     let before = before.as_array().map_or(&[][..], Vec::as_slice);
-    let new = now.as_array().into_iter().flatten().filter(|entry| !before.contains(entry));
+    let new = now
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|entry| !before.contains(entry));
     new.map(text::of).collect()
 }
 

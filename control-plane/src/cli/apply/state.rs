@@ -40,7 +40,8 @@ pub(super) struct State {
     pub(super) services: Vec<Value>,
     pub(super) subaccounts: Vec<Value>,
     pub(super) users: Vec<Value>,
-    /// Those that the file names; where keys are pruned, all. Expired keys can have the names of others.
+    /// Those that the file names; where keys are pruned, all. Expired keys can have the names of
+    /// others.
     pub(super) keys: Vec<Value>,
     /// The keys that are not among `keys`.
     pub(super) other_keys: Others,
@@ -53,7 +54,11 @@ pub(super) struct State {
 
 impl State {
     /// Asks for nothing that the document is not about. With users that are pruned go their keys.
-    pub(super) async fn read(api: &Api, document: &Document, prune: bool) -> Result<Self, CommandError> {
+    pub(super) async fn read(
+        api: &Api,
+        document: &Document,
+        prune: bool,
+    ) -> Result<Self, CommandError> {
         let none = Query::default;
         let mut state = Self::default();
         if document.tiers.is_some() {
@@ -63,7 +68,8 @@ impl State {
             state.services = pages::all(api, &["services"], "services", none()).await?;
         }
         if document.is_about_subaccounts() {
-            state.subaccounts = text::entries(&api.get(&["subaccounts"], &none()).await?, "subaccounts").to_vec();
+            state.subaccounts =
+                text::entries(&api.get(&["subaccounts"], &none()).await?, "subaccounts").to_vec();
         }
         if document.users.is_some() {
             state.users = pages::all(api, &["users"], "users", none()).await?;
@@ -83,13 +89,25 @@ impl State {
     /// Reads a document that is put as a whole.
     async fn document(&mut self, api: &Api, name: &str) -> Result<Value, CommandError> {
         let Tagged { data, tag } = api.get_tagged(&[name]).await?;
-        self.tags.extend(tag.map(|tag| (vec![name.to_owned()], tag)));
+        self.tags
+            .extend(tag.map(|tag| (vec![name.to_owned()], tag)));
         Ok(data)
     }
 
-    /// Keeps of a key that the file does not have only what removing it takes, and without that its name at most.
-    async fn read_keys(&mut self, api: &Api, document: &Document, prune: bool) -> Result<(), CommandError> {
-        let named: BTreeSet<_> = document.keys.iter().flatten().map(|key| key.name.as_str()).collect();
+    /// Keeps of a key that the file does not have only what removing it takes, and without that its
+    /// name at most.
+    async fn read_keys(
+        &mut self,
+        api: &Api,
+        document: &Document,
+        prune: bool,
+    ) -> Result<(), CommandError> {
+        let named: BTreeSet<_> = document
+            .keys
+            .iter()
+            .flatten()
+            .map(|key| key.name.as_str())
+            .collect();
         let query = Query::default().with("include", Some("ip_lists"));
         let mut pages = Pages::new(api, (&["keys"], "keys"), query);
         while let Some(keys) = pages.next().await? {
@@ -116,7 +134,10 @@ impl State {
 
     /// What the subaccount with this id is called. One that is gone keeps its id for a name.
     pub(super) fn subaccount_name<'s>(&'s self, id: &'s str) -> &'s str {
-        let found = self.subaccounts.iter().find(|subaccount| text::field(subaccount, "subaccount_id") == id);
+        let found = self
+            .subaccounts
+            .iter()
+            .find(|subaccount| text::field(subaccount, "subaccount_id") == id);
         found.map_or(id, |subaccount| text::field(subaccount, "name"))
     }
 }

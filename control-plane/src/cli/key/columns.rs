@@ -1,5 +1,5 @@
-//! The columns of keys in CSV, which export and import have in common, and the fields of a key in JSON that an export has
-//! and an import has no use for.
+//! The columns of keys in CSV, which export and import have in common, and the fields of a key in
+//! JSON that an export has and an import has no use for.
 
 use serde_json::{Map, Value, json};
 
@@ -13,14 +13,24 @@ const SEPARATOR: char = ';';
 const OFF: &str = " off";
 
 /// Columns that are lists.
-const LISTS: [&str; 5] = ["roles", "permissions", "allowed_subaccounts", "allowed_ips", "denied_ips"];
+const LISTS: [&str; 5] = [
+    "roles",
+    "permissions",
+    "allowed_subaccounts",
+    "allowed_ips",
+    "denied_ips",
+];
 
 /// Columns that are lists of IP ranges.
 const IP_LISTS: [&str; 2] = ["allowed_ips", "denied_ips"];
 
 /// Columns that are limits, by their windows.
-const WINDOWS: [(&str, &str); 4] =
-    [("limit_minute", "minute"), ("limit_hour", "hour"), ("limit_day", "day"), ("limit_month", "month")];
+const WINDOWS: [(&str, &str); 4] = [
+    ("limit_minute", "minute"),
+    ("limit_hour", "hour"),
+    ("limit_day", "day"),
+    ("limit_month", "month"),
+];
 
 /// The digest is only imported: it is never given out.
 pub(super) const DIGEST: &str = "sha256";
@@ -45,7 +55,15 @@ const SETTINGS: [&str; 12] = [
 ];
 
 /// Columns that are only exported. An import passes over them.
-const EXPORTED: [&str; 7] = ["key_id", "owner", "active", "created_at", "updated_at", "last_used_at", "revoked_at"];
+const EXPORTED: [&str; 7] = [
+    "key_id",
+    "owner",
+    "active",
+    "created_at",
+    "updated_at",
+    "last_used_at",
+    "revoked_at",
+];
 
 /// Fields of a key in JSON that an import passes over as well.
 const SHOWN: [&str; 9] = [
@@ -62,7 +80,10 @@ const SHOWN: [&str; 9] = [
 
 /// The names of the columns of an export.
 pub(super) fn exported() -> impl Iterator<Item = &'static str> {
-    SETTINGS.into_iter().chain(EXPORTED).chain(WINDOWS.map(|(column, _)| column))
+    SETTINGS
+        .into_iter()
+        .chain(EXPORTED)
+        .chain(WINDOWS.map(|(column, _)| column))
 }
 
 /// The names of the columns that an import can have.
@@ -84,13 +105,20 @@ fn cell(key: &Value, name: &str) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
-        Value::Array(entries) => entries.iter().map(entry).collect::<Vec<_>>().join(&SEPARATOR.to_string()),
+        Value::Array(entries) => entries
+            .iter()
+            .map(entry)
+            .collect::<Vec<_>>()
+            .join(&SEPARATOR.to_string()),
         other => other.to_string(),
     }
 }
 
 fn entry(entry: &Value) -> String {
-    let text = entry.as_str().or(entry["cidr"].as_str()).unwrap_or_default();
+    let text = entry
+        .as_str()
+        .or(entry["cidr"].as_str())
+        .unwrap_or_default();
     format!("{text}{}", if entry["enabled"] == false { OFF } else { "" })
 }
 
@@ -100,7 +128,11 @@ pub(super) fn ensure_known<'n>(names: impl Iterator<Item = &'n str>) -> Result<(
     for name in names {
         if !imported().any(|known| known == name) {
             let known: Vec<_> = imported().collect();
-            return Err(format!("column `{}` is unknown, expected one of {}", text::plain(name), known.join(", ")));
+            return Err(format!(
+                "column `{}` is unknown, expected one of {}",
+                text::plain(name),
+                known.join(", ")
+            ));
         }
         if seen.contains(&name) {
             return Err(format!("column `{name}` is there twice"));
@@ -114,9 +146,15 @@ pub(super) fn ensure_known<'n>(names: impl Iterator<Item = &'n str>) -> Result<(
 pub(super) fn row<'c>(cells: impl Iterator<Item = (&'c str, &'c str)>) -> Result<Value, String> {
     let (mut key, mut limits) = (Map::new(), Map::new());
     for (name, cell) in cells.filter(|(_, cell)| !cell.is_empty()) {
-        let list = || cell.split(SEPARATOR).map(str::trim).filter(|entry| !entry.is_empty());
+        let list = || {
+            cell.split(SEPARATOR)
+                .map(str::trim)
+                .filter(|entry| !entry.is_empty())
+        };
         if let Some((_, window)) = WINDOWS.iter().find(|(column, _)| *column == name) {
-            let requests: u32 = cell.parse().map_err(|_| format!("`{name}` must be a whole number"))?;
+            let requests: u32 = cell
+                .parse()
+                .map_err(|_| format!("`{name}` must be a whole number"))?;
             limits.insert((*window).to_owned(), json!(requests));
         } else if IP_LISTS.contains(&name) {
             key.insert(name.to_owned(), list().map(ip_range).collect());
@@ -141,9 +179,12 @@ fn ip_range(entry: &str) -> Value {
     }
 }
 
-/// A row without what an export has besides. A key that is revoked or disabled is refused: imported, it would be good.
+/// A row without what an export has besides. A key that is revoked or disabled is refused:
+/// imported, it would be good.
 pub(super) fn settings(mut row: Value) -> Result<Value, String> {
-    let Some(fields) = row.as_object_mut() else { return Ok(row) };
+    let Some(fields) = row.as_object_mut() else {
+        return Ok(row);
+    };
     if fields.get("revoked_at").is_some_and(|time| !time.is_null()) {
         return Err("`revoked_at` is set: a revoked key is not imported".to_owned());
     }
@@ -164,7 +205,10 @@ mod tests {
     fn rows(text: &str) -> Vec<Result<Value, String>> {
         let records = csv::read(text).unwrap();
         let names: Vec<_> = records[0].cells().collect();
-        records[1..].iter().map(|record| row(names.iter().copied().zip(record.cells()))).collect()
+        records[1..]
+            .iter()
+            .map(|record| row(names.iter().copied().zip(record.cells())))
+            .collect()
     }
 
     #[test]
@@ -181,14 +225,25 @@ mod tests {
             json!({"sha256": "cd", "name": "a, b", "scope": "all", "expires_at": "2030-01-01T00:00:00Z"}),
         ];
         let found = rows(text);
-        assert_eq!([found[0].clone().unwrap(), found[1].clone().unwrap()], expected);
-        assert_eq!(found[2], Err("`limit_minute` must be a whole number".to_owned()));
+        assert_eq!(
+            [found[0].clone().unwrap(), found[1].clone().unwrap()],
+            expected
+        );
+        assert_eq!(
+            found[2],
+            Err("`limit_minute` must be a whole number".to_owned())
+        );
         let unknown = ensure_known(["sha256", "colour"].into_iter()).unwrap_err();
         assert!(
-            unknown.starts_with("column `colour` is unknown, expected one of sha256, key, key_prefix"),
+            unknown
+                .starts_with("column `colour` is unknown, expected one of sha256, key, key_prefix"),
             "{unknown}"
         );
-        assert!(ensure_known(["name", "name"].into_iter()).unwrap_err().contains("twice"));
+        assert!(
+            ensure_known(["name", "name"].into_iter())
+                .unwrap_err()
+                .contains("twice")
+        );
     }
 
     #[test]
@@ -204,7 +259,10 @@ mod tests {
         let text = csv::line(exported()) + &line(&key);
         ensure_known(exported()).unwrap();
         let mut expected = settings(key.clone()).unwrap();
-        expected.as_object_mut().unwrap().retain(|_, value| *value != json!([]));
+        expected
+            .as_object_mut()
+            .unwrap()
+            .retain(|_, value| *value != json!([]));
         let mut found = rows(&text).remove(0).unwrap();
         found["allowed_ips"][0] = json!({"cidr": found["allowed_ips"][0], "enabled": true});
         assert_eq!(found, expected);
@@ -214,8 +272,14 @@ mod tests {
     #[test]
     fn keys_that_would_come_to_life_are_refused() {
         let refused = |key: Value| settings(key).unwrap_err();
-        assert!(refused(json!({"revoked_at": "2020-01-01T00:00:00Z"})).starts_with("`revoked_at` is set"));
+        assert!(
+            refused(json!({"revoked_at": "2020-01-01T00:00:00Z"}))
+                .starts_with("`revoked_at` is set")
+        );
         assert!(refused(json!({"active": false})).starts_with("`active` is false"));
-        assert!(rows("name,active\nCI,false\n")[0].is_err() && rows("name,active\nCI,true\n")[0].is_ok());
+        assert!(
+            rows("name,active\nCI,false\n")[0].is_err()
+                && rows("name,active\nCI,true\n")[0].is_ok()
+        );
     }
 }

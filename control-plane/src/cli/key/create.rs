@@ -53,9 +53,9 @@ pub struct Create {
     /// A limit of its own, such as minute=100, in place of its tier's
     #[arg(long = "limit", value_name = "WINDOW=REQUESTS", value_delimiter = ',')]
     limits: Vec<Limit>,
-    /// What bounds the keys that it makes, in place of its own attributes: an object such as {"tier": "pro",
-    /// "limits": {"day": 1000}, "addresses": "all", "expiry_days": 90, "environments": ["live"]}, or a file with one,
-    /// in JSON or YAML
+    /// What bounds the keys that it makes, in place of its own attributes: an object such as
+    /// {"tier": "pro", "limits": {"day": 1000}, "addresses": "all", "expiry_days": 90,
+    /// "environments": ["live"]}, or a file with one, in JSON or YAML
     #[arg(long, value_name = "JSON|FILE")]
     issues: Option<String>,
     #[command(flatten)]
@@ -71,14 +71,31 @@ impl Create {
         let subaccounts = arguments::subaccount_ids(context, &self.subaccounts).await?;
         let body = self.body(&subaccounts)?;
         let ready = self.destination.ready()?;
-        let data = context.api.post_once(&["keys", "generate"], &self.wait.query(), &body, &self.repeat).await?;
-        let (id, exit) = (text::field(&data, "key_id").to_owned(), context.output.exit(&data));
+        let data = context
+            .api
+            .post_once(
+                &["keys", "generate"],
+                &self.wait.query(),
+                &body,
+                &self.repeat,
+            )
+            .await?;
+        let (id, exit) = (
+            text::field(&data, "key_id").to_owned(),
+            context.output.exit(&data),
+        );
         if Repeat::is_repeated(&data) {
             let id = text::plain(&id);
-            let made = format!("the key {id} was made by an earlier call, and its secret is not shown again");
-            return Err(CommandError::Halfway(format!("{made}: latchkey key regenerate {id} makes another")));
+            let made = format!(
+                "the key {id} was made by an earlier call, and its secret is not shown again"
+            );
+            return Err(CommandError::Halfway(format!(
+                "{made}: latchkey key regenerate {id} makes another"
+            )));
         }
-        let delivered = ready.deliver(context.output, data, "api_key", |key| view::one(key, moment::now()));
+        let delivered = ready.deliver(context.output, data, "api_key", |key| {
+            view::one(key, moment::now())
+        });
         match delivered {
             Ok(()) => Ok(exit),
             Err(error) => Err(undone(context, &id, &error).await),
@@ -86,8 +103,12 @@ impl Create {
     }
 
     fn body(&self, subaccounts: &[String]) -> Result<Value, CommandError> {
-        let scope = (!self.scope.is_empty()).then(|| arguments::selection("--scope", &self.scope)).transpose()?;
-        let limits = (!self.limits.is_empty()).then(|| arguments::limits(&self.limits)).transpose()?;
+        let scope = (!self.scope.is_empty())
+            .then(|| arguments::selection("--scope", &self.scope))
+            .transpose()?;
+        let limits = (!self.limits.is_empty())
+            .then(|| arguments::limits(&self.limits))
+            .transpose()?;
         let body = Body::default()
             .with("name", Some(json!(self.name)))
             .with("description", self.description.as_deref())
@@ -113,16 +134,31 @@ fn issues(text: &str) -> Result<Value, CommandError> {
         document::value(text).map_err(refused)?
     } else {
         let file = Path::new(text);
-        document::value(&document::text(file)?).map_err(|reason| CommandError::file(file, reason))?
+        document::value(&document::text(file)?)
+            .map_err(|reason| CommandError::file(file, reason))?
     };
-    if value.is_object() { Ok(value) } else { Err(refused("must be an object".to_owned())) }
+    if value.is_object() {
+        Ok(value)
+    } else {
+        Err(refused("must be an object".to_owned()))
+    }
 }
 
 /// A key that nobody has seen is revoked.
-pub(in crate::cli) async fn undone(context: &Context, id: &str, error: &CommandError) -> CommandError {
+pub(in crate::cli) async fn undone(
+    context: &Context,
+    id: &str,
+    error: &CommandError,
+) -> CommandError {
     let told = match context.api.delete(&["keys", id], &Query::default()).await {
-        Ok(_) => format!("{error}; the key {} was revoked, as nobody has seen it", text::plain(id)),
-        Err(kept) => format!("{error}; revoke the key {}, which nobody has seen: {kept}", text::plain(id)),
+        Ok(_) => format!(
+            "{error}; the key {} was revoked, as nobody has seen it",
+            text::plain(id)
+        ),
+        Err(kept) => format!(
+            "{error}; revoke the key {}, which nobody has seen: {kept}",
+            text::plain(id)
+        ),
     };
     CommandError::Halfway(told)
 }
@@ -141,8 +177,11 @@ mod tests {
     }
 
     fn body(arguments: &[&str]) -> Result<Value, String> {
-        let line = Line::try_parse_from(["create"].iter().chain(arguments)).map_err(|error| error.to_string())?;
-        line.create.body(&line.create.subaccounts).map_err(|error| error.to_string())
+        let line = Line::try_parse_from(["create"].iter().chain(arguments))
+            .map_err(|error| error.to_string())?;
+        line.create
+            .body(&line.create.subaccounts)
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -188,7 +227,10 @@ mod tests {
             "limits": {"minute": 100, "day": 5}, "issues": {"tier": "free", "addresses": "all"},
         });
         assert_eq!(body(&all).unwrap(), expected);
-        assert_eq!(body(&["CI", "--scope", "all"]).unwrap(), json!({"name": "CI", "scope": "all"}));
+        assert_eq!(
+            body(&["CI", "--scope", "all"]).unwrap(),
+            json!({"name": "CI", "scope": "all"})
+        );
     }
 
     #[test]
@@ -197,7 +239,10 @@ mod tests {
             (["CI", "--expires", "soon"], "--expires <TIME>"),
             (["CI", "--limit", "minute=0"], "--limit <WINDOW=REQUESTS>"),
             (["CI", "--scope", "all,dns"], "--scope: all is all"),
-            (["CI", "--environment", "prod"], "--environment <ENVIRONMENT>"),
+            (
+                ["CI", "--environment", "prod"],
+                "--environment <ENVIRONMENT>",
+            ),
             (["CI", "--issues", "{"], "--issues: "),
             (["CI", "--issues", "/does/not/exist"], "/does/not/exist"),
             (["CI", "--quiet", "--save=x"], "cannot be used with"),

@@ -1,4 +1,5 @@
-//! `latchkey key export`: all keys, page by page, so that it takes no more memory for a million than for a thousand.
+//! `latchkey key export`: all keys, page by page, so that it takes no more memory for a million
+//! than for a thousand.
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -20,8 +21,8 @@ enum Format {
     Json,
     /// An object in each line
     Ndjson,
-    /// A line for each key under a line of names; lists are separated by semicolons. A cell that a spreadsheet would run
-    /// begins with an apostrophe, which `key import` takes off
+    /// A line for each key under a line of names; lists are separated by semicolons. A cell that a
+    /// spreadsheet would run begins with an apostrophe, which `key import` takes off
     Csv,
 }
 
@@ -50,7 +51,10 @@ impl Export {
             let text = match self.format {
                 Format::Json => document.entries(&keys),
                 Format::Ndjson => keys.iter().map(|key| text::json_line(key) + "\n").collect(),
-                Format::Csv => keys.iter().map(|key| shown(columns::line(key), terminal)).collect(),
+                Format::Csv => keys
+                    .iter()
+                    .map(|key| shown(columns::line(key), terminal))
+                    .collect(),
             };
             output::print(&text)?;
             progress.update(pages.seen, pages.total(), pages.total_is_estimate());
@@ -65,7 +69,11 @@ impl Export {
 
 /// A terminal is not given what it would obey, other than line breaks.
 fn shown(line: String, terminal: bool) -> String {
-    if terminal { text::plain(line.trim_end_matches('\n')) + "\n" } else { line }
+    if terminal {
+        text::plain(line.trim_end_matches('\n')) + "\n"
+    } else {
+        line
+    }
 }
 
 #[cfg(test)]
@@ -74,8 +82,14 @@ mod tests {
 
     #[test]
     fn terminal_is_not_given_what_it_would_obey() {
-        let line = || columns::line(&json!({"name": "\u{1b}[31mred", "description": "a\nb\u{202e}"}));
-        assert!(shown(line(), true).contains("\\u{1b}[31mred") && shown(line(), true).lines().count() == 1);
-        assert!(shown(line(), false).contains('\u{1b}') && shown(line(), false).lines().count() == 2);
+        let line =
+            || columns::line(&json!({"name": "\u{1b}[31mred", "description": "a\nb\u{202e}"}));
+        assert!(
+            shown(line(), true).contains("\\u{1b}[31mred")
+                && shown(line(), true).lines().count() == 1
+        );
+        assert!(
+            shown(line(), false).contains('\u{1b}') && shown(line(), false).lines().count() == 2
+        );
     }
 }

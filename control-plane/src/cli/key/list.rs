@@ -15,8 +15,16 @@ use crate::text::{has_form_of_id, normalized_name};
 
 const STATES: [&str; 6] = ["active", "disabled", "expired", "revoked", "live", "all"];
 
-const SORTS: [&str; 8] =
-    ["created_at", "-created_at", "name", "-name", "expires_at", "-expires_at", "last_used_at", "-last_used_at"];
+const SORTS: [&str; 8] = [
+    "created_at",
+    "-created_at",
+    "name",
+    "-name",
+    "expires_at",
+    "-expires_at",
+    "last_used_at",
+    "-last_used_at",
+];
 
 /// Which keys.
 #[derive(Clone, Args)]
@@ -77,7 +85,11 @@ impl List {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, CommandError> {
         let query = self.filter.query().with("sort", self.sort.as_ref());
         let now = moment::now();
-        self.extent.show(context, (&["keys"], "keys"), query, view::HEADINGS, |key| view::line(key, now)).await
+        self.extent
+            .show(context, (&["keys"], "keys"), query, view::HEADINGS, |key| {
+                view::line(key, now)
+            })
+            .await
     }
 }
 
@@ -91,9 +103,15 @@ pub struct Show {
 
 impl Show {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, CommandError> {
-        let id = if has_form_of_id(&self.key) { self.key } else { named(context, &self.key).await? };
+        let id = if has_form_of_id(&self.key) {
+            self.key
+        } else {
+            named(context, &self.key).await?
+        };
         let data = context.api.get(&["keys", &id], &Query::default()).await?;
-        context.output.show(&data, || view::one(&data, moment::now()))?;
+        context
+            .output
+            .show(&data, || view::one(&data, moment::now()))?;
         Ok(Exit::Done)
     }
 }
@@ -105,8 +123,13 @@ async fn named(context: &Context, name: &str) -> Result<String, CommandError> {
     let found = pages::all(&context.api, &["keys"], "keys", query).await?;
     let of_name = |key: &&Value| text::field(key, "name") == *name && key["revoked_at"].is_null();
     // Expired keys can have the same name.
-    let key = found.iter().filter(of_name).min_by_key(|key| view::has_expired(key, moment::now()));
-    let key = key.ok_or_else(|| CommandError::NotFound(format!("there is no key named {}", text::plain(name))))?;
+    let key = found
+        .iter()
+        .filter(of_name)
+        .min_by_key(|key| view::has_expired(key, moment::now()));
+    let key = key.ok_or_else(|| {
+        CommandError::NotFound(format!("there is no key named {}", text::plain(name)))
+    })?;
     Ok(text::field(key, "key_id").to_owned())
 }
 
@@ -125,7 +148,10 @@ mod tests {
     fn filters_are_parameters() {
         let query = |arguments: &[&str]| {
             let line = Line::try_parse_from(["list"].iter().chain(arguments)).unwrap();
-            line.list.filter.query().with("sort", line.list.sort.as_ref())
+            line.list
+                .filter
+                .query()
+                .with("sort", line.list.sort.as_ref())
         };
         assert_eq!(query(&[]).pairs(), []);
         let all = [
@@ -155,7 +181,10 @@ mod tests {
             ("unused", "true"),
             ("sort", "-last_used_at"),
         ];
-        assert_eq!(query(&all).pairs(), pairs.map(|(name, value)| (name, value.to_owned())));
+        assert_eq!(
+            query(&all).pairs(),
+            pairs.map(|(name, value)| (name, value.to_owned()))
+        );
         assert!(Line::try_parse_from(["list", "--sort", "colour"]).is_err());
         assert!(Line::try_parse_from(["list", "--all", "--limit", "5"]).is_err());
         assert!(Line::try_parse_from(["list", "--limit", "0"]).is_err());

@@ -23,8 +23,8 @@ pub struct Revoke {
 }
 
 impl Revoke {
-    /// Each for itself: one that cannot be revoked, or told of, keeps none of the others. It ends as the first that
-    /// failed.
+    /// Each for itself: one that cannot be revoked, or told of, keeps none of the others. It ends
+    /// as the first that failed.
     pub(super) async fn run(self, context: &Context) -> Result<Exit, CommandError> {
         let what = match self.keys.as_slice() {
             [key] => format!("{} is revoked permanently", text::plain(key)),
@@ -40,7 +40,10 @@ impl Revoke {
                 }
                 Err(error) if self.keys.len() == 1 => return Err(error),
                 Err(error) => {
-                    output::note(&format!("latchkey: {} is not revoked: {error}", text::plain(key)));
+                    output::note(&format!(
+                        "latchkey: {} is not revoked: {error}",
+                        text::plain(key)
+                    ));
                     failed.get_or_insert(error.exit());
                 }
             }

@@ -12,7 +12,11 @@ pub(in crate::cli) fn has_expired(key: &Value, now: i64) -> bool {
 
 /// `active`, or why it is not.
 pub(super) fn state(key: &Value, now: i64) -> &'static str {
-    match (key["revoked_at"].is_string(), has_expired(key, now), &key["active"]) {
+    match (
+        key["revoked_at"].is_string(),
+        has_expired(key, now),
+        &key["active"],
+    ) {
         (true, _, _) => "revoked",
         (false, true, _) => "expired",
         (false, false, Value::Bool(false)) => "disabled",
@@ -21,7 +25,8 @@ pub(super) fn state(key: &Value, now: i64) -> &'static str {
 }
 
 /// Above the lines of keys.
-pub(super) const HEADINGS: [&str; 7] = ["ID", "NAME", "KEY", "STATE", "TIER", "EXPIRES", "LAST USED"];
+pub(super) const HEADINGS: [&str; 7] =
+    ["ID", "NAME", "KEY", "STATE", "TIER", "EXPIRES", "LAST USED"];
 
 /// A key in one line.
 pub(super) fn line(key: &Value, now: i64) -> [String; 7] {
@@ -39,7 +44,11 @@ pub(super) fn line(key: &Value, now: i64) -> [String; 7] {
 /// All of one.
 pub(super) fn one(key: &Value, now: i64) -> String {
     let last_used = match &key["last_used_ip"] {
-        Value::String(address) => format!("{} from {}", text::date(&key["last_used_at"]), text::plain(address)),
+        Value::String(address) => format!(
+            "{} from {}",
+            text::date(&key["last_used_at"]),
+            text::plain(address)
+        ),
         _ => text::date(&key["last_used_at"]),
     };
     let subaccounts = match key["allowed_subaccounts"].as_array() {
@@ -75,25 +84,41 @@ pub(super) fn one(key: &Value, now: i64) -> String {
 
 /// `tier pro, 1000 a day, from everywhere, for 90 days at most, environments live`
 fn issues(issues: &Value) -> String {
-    let tier = issues["tier"].is_string().then(|| format!("tier {}", text::of(&issues["tier"])));
-    let limits = issues["limits"].is_object().then(|| limits(&issues["limits"]));
+    let tier = issues["tier"]
+        .is_string()
+        .then(|| format!("tier {}", text::of(&issues["tier"])));
+    let limits = issues["limits"]
+        .is_object()
+        .then(|| limits(&issues["limits"]));
     let addresses = match &issues["addresses"] {
         Value::String(_) => Some("from everywhere".to_owned()),
         Value::Array(_) => Some(format!("from {}", addresses(&issues["addresses"]))),
         _ => None,
     };
-    let days = issues["expiry_days"].as_u64().map(|days| format!("for {days} days at most"));
-    let environments = issues["environments"].is_array().then(|| text::of(&issues["environments"]));
+    let days = issues["expiry_days"]
+        .as_u64()
+        .map(|days| format!("for {days} days at most"));
+    let environments = issues["environments"]
+        .is_array()
+        .then(|| text::of(&issues["environments"]));
     let environments = environments.map(|environments| format!("environments {environments}"));
-    text::joined([tier, limits, addresses, days, environments].into_iter().flatten())
+    text::joined(
+        [tier, limits, addresses, days, environments]
+            .into_iter()
+            .flatten(),
+    )
 }
 
 /// `100 a minute, 5000 a day`
 pub(in crate::cli) fn limits(limits: &Value) -> String {
     let windows = ["minute", "hour", "day", "month"].into_iter();
-    text::joined(
-        windows.filter_map(|window| Some(format!("{} a{} {window}", limits[window].as_u64()?, article(window)))),
-    )
+    text::joined(windows.filter_map(|window| {
+        Some(format!(
+            "{} a{} {window}",
+            limits[window].as_u64()?,
+            article(window)
+        ))
+    }))
 }
 
 fn article(window: &str) -> &'static str {
@@ -105,7 +130,11 @@ pub(super) fn addresses(list: &Value) -> String {
     let entries = list.as_array().map_or(&[] as &[Value], Vec::as_slice);
     text::joined(entries.iter().map(|entry| {
         let cidr = text::of(&entry["cidr"]);
-        if entry["enabled"] == false { format!("{cidr} (off)") } else { cidr }
+        if entry["enabled"] == false {
+            format!("{cidr} (off)")
+        } else {
+            cidr
+        }
     }))
 }
 
@@ -121,8 +150,14 @@ mod tests {
         for (key, expected) in [
             (json!({"active": true, "expires_at": null}), "active"),
             (json!({"active": false}), "disabled"),
-            (json!({"active": false, "expires_at": "2027-01-15T08:00:00Z"}), "expired"),
-            (json!({"active": true, "expires_at": "2027-01-15T08:00:01Z"}), "active"),
+            (
+                json!({"active": false, "expires_at": "2027-01-15T08:00:00Z"}),
+                "expired",
+            ),
+            (
+                json!({"active": true, "expires_at": "2027-01-15T08:00:01Z"}),
+                "active",
+            ),
             (
                 json!({"active": false, "expires_at": "2020-01-01T00:00:00Z", "revoked_at": "2021-01-01T00:00:00Z"}),
                 "revoked",
@@ -138,7 +173,15 @@ mod tests {
             "key_id": "key_1", "name": "\u{1b}[31mCI", "key_prefix": "lk_live_Ab3d...x9Qz", "active": true, "tier": "pro",
             "expires_at": null, "last_used_at": "2027-01-15T07:59:00Z",
         });
-        let shown = ["key_1", "\\u{1b}[31mCI", "lk_live_Ab3d...x9Qz", "active", "pro", "-", "2027-01-15 07:59"];
+        let shown = [
+            "key_1",
+            "\\u{1b}[31mCI",
+            "lk_live_Ab3d...x9Qz",
+            "active",
+            "pro",
+            "-",
+            "2027-01-15 07:59",
+        ];
         assert_eq!(line(&key, NOW), shown);
     }
 

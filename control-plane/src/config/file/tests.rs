@@ -16,9 +16,14 @@ fn read(text: &str, mode: u32, flags: &[&str]) -> Result<Config, String> {
     fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
     let command = with_file(Config::command(), &path).map_err(|error| {
         let error = error.to_string();
-        error.strip_prefix(&format!("{}: ", path.display())).expect("it names the file").to_owned()
+        error
+            .strip_prefix(&format!("{}: ", path.display()))
+            .expect("it names the file")
+            .to_owned()
     })?;
-    let matches = command.try_get_matches_from(flags).map_err(|error| error.to_string())?;
+    let matches = command
+        .try_get_matches_from(flags)
+        .map_err(|error| error.to_string())?;
     Ok(Config::from_arg_matches(&matches).unwrap())
 }
 
@@ -31,10 +36,20 @@ fn a_file_says_what_no_flag_says() {
     let config = read(&text, 0o600, &["--stream-listen=127.0.0.1:3"]).unwrap();
     assert_eq!(config.http.listen.port(), 1);
     assert_eq!(config.stream.listen.port(), 3, "a flag precedes");
-    assert_eq!((config.stream.node_grace_ms, config.admin.recover), (5000, true));
+    assert_eq!(
+        (config.stream.node_grace_ms, config.admin.recover),
+        (5000, true)
+    );
     assert!(config.keys.format.resembles(b"vg_"));
-    assert!(config.stream.node_token.unwrap().is(SECRET), "secrets may be in the file");
-    assert_eq!(config.store.database, Path::new("latchkey.db"), "the default, as nobody says otherwise");
+    assert!(
+        config.stream.node_token.unwrap().is(SECRET),
+        "secrets may be in the file"
+    );
+    assert_eq!(
+        config.store.database,
+        Path::new("latchkey.db"),
+        "the default, as nobody says otherwise"
+    );
 }
 
 #[test]
@@ -44,17 +59,41 @@ fn what_is_wrong_is_named_and_not_shown() {
         ("[http]\nlisten = \"SECRET\"", "there is no setting `http`"),
         ("config = \"SECRET\"", "there is no setting `config`"),
         ("help = true", "there is no setting `help`"),
-        ("node-grace-ms = \"SECRET\"", "`node-grace-ms` must be a whole number"),
+        (
+            "node-grace-ms = \"SECRET\"",
+            "`node-grace-ms` must be a whole number",
+        ),
         ("node-token = 12345678", "`node-token` must be a text"),
         ("node-token = [\"SECRET\"]", "`node-token` must be a text"),
-        ("admin-recover = \"SECRET\"", "`admin-recover` must be true or false"),
-        ("http-listen = \"SECRET\"", "`http-listen` is not understood: invalid socket address syntax"),
-        ("node-grace-ms = -1", "`node-grace-ms` is not understood: invalid digit found in string"),
-        ("log-format = \"SECRET\"", "`log-format` must be one of text, json"),
+        (
+            "admin-recover = \"SECRET\"",
+            "`admin-recover` must be true or false",
+        ),
+        (
+            "http-listen = \"SECRET\"",
+            "`http-listen` is not understood: invalid socket address syntax",
+        ),
+        (
+            "node-grace-ms = -1",
+            "`node-grace-ms` is not understood: invalid digit found in string",
+        ),
+        (
+            "log-format = \"SECRET\"",
+            "`log-format` must be one of text, json",
+        ),
         ("database = \"\"", "`database` is not understood"),
-        ("log-level = \"info\"\nnode-token = SECRET", "line 2 is not TOML: "),
-        ("node-token = \"SECRET\nlog-level = \"info\"", "line 1 is not TOML: "),
-        ("node-token = \"SECRET\"\nnode-token = \"SECRET\"", "line 2 is not TOML: "),
+        (
+            "log-level = \"info\"\nnode-token = SECRET",
+            "line 2 is not TOML: ",
+        ),
+        (
+            "node-token = \"SECRET\nlog-level = \"info\"",
+            "line 1 is not TOML: ",
+        ),
+        (
+            "node-token = \"SECRET\"\nnode-token = \"SECRET\"",
+            "line 2 is not TOML: ",
+        ),
     ] {
         let error = read(&text.replace("SECRET", SECRET), 0o600, &[]).unwrap_err();
         assert!(error.starts_with(expected), "{text}: {error}");
@@ -68,15 +107,31 @@ fn file_with_a_secret_may_be_readable_by_its_group() {
         let text = format!("{key} = \"{SECRET}\"");
         for mode in [0o644, 0o604, 0o620, 0o660] {
             let error = read(&text, mode, &[]).unwrap_err();
-            assert!(error.starts_with(&format!("`{key}` is a secret, but ")), "{error}");
-            assert!(error.ends_with(&format!("(mode {mode:04o}): use mode 0640 or 0600")), "{error}");
+            assert!(
+                error.starts_with(&format!("`{key}` is a secret, but ")),
+                "{error}"
+            );
+            assert!(
+                error.ends_with(&format!("(mode {mode:04o}): use mode 0640 or 0600")),
+                "{error}"
+            );
         }
         // A Secret of Kubernetes in a pod with `fsGroup` has mode 0440.
         for mode in [0o600, 0o400, 0o640, 0o440] {
-            assert!(read(&text, mode, &["--node-token=0123456789abcdef"]).is_ok(), "{mode:o}");
+            assert!(
+                read(&text, mode, &["--node-token=0123456789abcdef"]).is_ok(),
+                "{mode:o}"
+            );
         }
     }
-    assert!(read("log-level = \"warn\"", 0o644, &["--node-token=0123456789abcdef"]).is_ok());
+    assert!(
+        read(
+            "log-level = \"warn\"",
+            0o644,
+            &["--node-token=0123456789abcdef"]
+        )
+        .is_ok()
+    );
 }
 
 #[test]
@@ -86,11 +141,24 @@ fn secrets_lose_one_line_break() {
     assert!(config.stream.node_token.unwrap().is(SECRET));
     assert_eq!(config.admin.password.unwrap().expose(), SECRET);
     let flag = format!("--admin-password={SECRET}\n\n");
-    assert_eq!(read("", 0o600, &[&flag]).unwrap().admin.password.unwrap().expose(), format!("{SECRET}\n"));
+    assert_eq!(
+        read("", 0o600, &[&flag])
+            .unwrap()
+            .admin
+            .password
+            .unwrap()
+            .expose(),
+        format!("{SECRET}\n")
+    );
 }
 
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
-    let error = with_file(Config::command(), Path::new("/nowhere/latchkey.toml")).unwrap_err().to_string();
-    assert!(error.starts_with("/nowhere/latchkey.toml: cannot be read: "), "{error}");
+    let error = with_file(Config::command(), Path::new("/nowhere/latchkey.toml"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("/nowhere/latchkey.toml: cannot be read: "),
+        "{error}"
+    );
 }

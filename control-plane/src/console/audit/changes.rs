@@ -7,18 +7,28 @@ use std::collections::BTreeSet;
 /// Characters that a value has at most to stand in a line.
 const MAX_LINE: usize = 160;
 
-/// What a change was, to be opened; nothing where there is no more to say of it. Of a thing that is new or gone all of
-/// it is shown.
+/// What a change was, to be opened; nothing where there is no more to say of it. Of a thing that is
+/// new or gone all of it is shown.
 pub(super) fn details(action: &str, before: Option<&Value>, after: Option<&Value>) -> Markup {
-    let (summary, fields) = match (before.and_then(Value::as_object), after.and_then(Value::as_object)) {
+    let (summary, fields) = match (
+        before.and_then(Value::as_object),
+        after.and_then(Value::as_object),
+    ) {
         (None, None) => return html! { span .faint { "none" } },
         (Some(before), Some(after)) => {
             let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
             if names.is_empty() {
                 return html! { span .faint { "none" } };
             }
-            let summary = names.iter().map(|name| words(name)).collect::<Vec<_>>().join(", ");
-            (summary, html! { @for name in names { (changed(name, before.get(name), after.get(name))) } })
+            let summary = names
+                .iter()
+                .map(|name| words(name))
+                .collect::<Vec<_>>()
+                .join(", ");
+            (
+                summary,
+                html! { @for name in names { (changed(name, before.get(name), after.get(name))) } },
+            )
         }
         (Some(before), None) => ("What it was".to_owned(), all(before)),
         (None, Some(after)) if action.ends_with(".refused") => ("How often".to_owned(), all(after)),
@@ -77,16 +87,30 @@ mod tests {
 
     #[test]
     fn an_edit_is_told_field_by_field() {
-        let (before, after) = (json!({ "name": "a", "roles": ["admin"] }), json!({ "name": "<b>", "roles": [] }));
+        let (before, after) = (
+            json!({ "name": "a", "roles": ["admin"] }),
+            json!({ "name": "<b>", "roles": [] }),
+        );
         let shown = details("key.update", Some(&before), Some(&after)).into_string();
-        assert!(shown.contains("<del><span class=\"hidden\">was </span>a</del>"), "{shown}");
+        assert!(
+            shown.contains("<del><span class=\"hidden\">was </span>a</del>"),
+            "{shown}"
+        );
         assert!(shown.contains("is </span>&lt;b&gt;</ins>"), "{shown}");
         assert!(shown.contains("<summary>name, roles<span"), "{shown}");
     }
 
     #[test]
     fn a_change_of_which_nothing_is_told_has_no_details() {
-        assert!(!details("session.create", None, None).into_string().contains("<details"));
-        assert!(!details("key.regenerate", Some(&json!({})), Some(&json!({}))).into_string().contains("<details"));
+        assert!(
+            !details("session.create", None, None)
+                .into_string()
+                .contains("<details")
+        );
+        assert!(
+            !details("key.regenerate", Some(&json!({})), Some(&json!({})))
+                .into_string()
+                .contains("<details")
+        );
     }
 }

@@ -70,7 +70,9 @@ impl Party {
     /// Its name, which leads to its page if it has one that the user may see.
     fn shown(&self, session: &Session) -> Markup {
         let Self { kind, id, name } = self;
-        let Some(id) = id else { return html! { (name.as_deref().unwrap_or(kind)) } };
+        let Some(id) = id else {
+            return html! { (name.as_deref().unwrap_or(kind)) };
+        };
         let name = name.as_deref().unwrap_or(id);
         let path = match kind.as_str() {
             "key" if session.me.may("account:apikeys:read") => Some(format!("/console/keys/{id}")),
@@ -87,6 +89,8 @@ impl Party {
 
     /// Its id, if it is not all that it is called.
     fn id_beside_name(&self) -> Option<&str> {
-        self.id.as_deref().filter(|id| self.name.as_deref().is_some_and(|name| name != *id))
+        self.id
+            .as_deref()
+            .filter(|id| self.name.as_deref().is_some_and(|name| name != *id))
     }
 }

@@ -54,8 +54,8 @@ impl Told {
         }
     }
 
-    /// The rule that applies and the checks, of a request that is described without a key. That there is none is then
-    /// not what matters.
+    /// The rule that applies and the checks, of a request that is described without a key. That
+    /// there is none is then not what matters.
     pub(in crate::console) fn tried(&self) -> Markup {
         html! {
             p .lead {
@@ -132,7 +132,8 @@ fn outcome(outcome: &str) -> Markup {
     }
 }
 
-/// A sentence, with the times in it, which are Unix seconds behind one of these words, as people read them.
+/// A sentence, with the times in it, which are Unix seconds behind one of these words, as people
+/// read them.
 fn with_times(sentence: &str) -> Markup {
     let mut before = "";
     html! {
@@ -176,7 +177,10 @@ mod tests {
     fn times_in_a_sentence_are_shown_as_times() {
         let shown = with_times("it expires at 1800000000, and it is 1700000000").into_string();
         assert_eq!(shown.matches("<time").count(), 2);
-        assert!(shown.contains("2027-01-15 08:00:00 UTC</time>, and it is <time"), "{shown}");
+        assert!(
+            shown.contains("2027-01-15 08:00:00 UTC</time>, and it is <time"),
+            "{shown}"
+        );
         let limit = "595 of 4294967295 requests per minute left until 1800000000";
         assert_eq!(with_times(limit).into_string().matches("<time").count(), 1);
     }

@@ -13,8 +13,14 @@ use super::super::widgets::error;
 use super::answer::Told;
 
 /// What refusals can be about that has a field of its own.
-pub(in crate::console) const FIELDS: [&str; 6] =
-    ["key_id", "request.method", "request.host", "request.path", "request.headers", "request.source_address"];
+pub(in crate::console) const FIELDS: [&str; 6] = [
+    "key_id",
+    "request.method",
+    "request.host",
+    "request.path",
+    "request.headers",
+    "request.source_address",
+];
 
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
@@ -43,16 +49,20 @@ impl Question {
     }
 
     /// The verdict, or what is wrong with the question.
-    pub(in crate::console) async fn ask(&self, session: &Session) -> Result<Result<Told, Refusal>, Failure> {
+    pub(in crate::console) async fn ask(
+        &self,
+        session: &Session,
+    ) -> Result<Result<Told, Refusal>, Failure> {
         let asked = match self.body() {
             Ok(body) => session.api.send(Method::POST, "/v1/explain", &body).await,
             Err(refusal) => Err(refusal),
         };
         match asked {
             // That there is no such key is about the field, not the page.
-            Err(refusal) if refusal.status == StatusCode::NOT_FOUND => {
-                Ok(Err(Refusal { field: Some("key_id".to_owned()), ..refusal }))
-            }
+            Err(refusal) if refusal.status == StatusCode::NOT_FOUND => Ok(Err(Refusal {
+                field: Some("key_id".to_owned()),
+                ..refusal
+            })),
             Err(refusal) if refusal.status == StatusCode::BAD_REQUEST => Ok(Err(refusal)),
             Err(refusal) => Err(refusal.into()),
             Ok(told) => Ok(Ok(told)),
@@ -60,7 +70,8 @@ impl Question {
     }
 
     fn body(&self) -> Result<Value, Refusal> {
-        let headers = headers(&self.headers).map_err(|error| Refusal::of_field("request.headers", &error))?;
+        let headers =
+            headers(&self.headers).map_err(|error| Refusal::of_field("request.headers", &error))?;
         let mut request = Map::from_iter([("headers".to_owned(), Value::Object(headers))]);
         let fields = [
             ("method", &self.method),
@@ -77,7 +88,9 @@ impl Question {
 
     /// The fields for what route rules are about.
     pub(in crate::console) fn line(&self, refusal: Option<&Refusal>) -> Markup {
-        let Self { method, host, path, .. } = self;
+        let Self {
+            method, host, path, ..
+        } = self;
         html! {
             div .request {
                 label { "Method"
@@ -106,9 +119,16 @@ impl Question {
 /// One header a line; what is there more than once is joined, as HTTP does.
 fn headers(text: &str) -> Result<Map<String, Value>, String> {
     let mut headers: Vec<(String, String)> = Vec::new();
-    for (index, line) in text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty()) {
+    for (index, line) in text
+        .lines()
+        .map(str::trim)
+        .enumerate()
+        .filter(|(_, line)| !line.is_empty())
+    {
         let number = index.saturating_add(1);
-        let (name, value) = line.split_once(':').ok_or_else(|| format!("Line {number} must be `name: value`."))?;
+        let (name, value) = line
+            .split_once(':')
+            .ok_or_else(|| format!("Line {number} must be `name: value`."))?;
         let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
         match headers.iter_mut().find(|(known, _)| *known == name) {
             _ if name.is_empty() => return Err(format!("Line {number} must be `name: value`.")),
@@ -116,7 +136,10 @@ fn headers(text: &str) -> Result<Map<String, Value>, String> {
             None => headers.push((name, value.to_owned())),
         }
     }
-    Ok(headers.into_iter().map(|(name, value)| (name, value.into())).collect())
+    Ok(headers
+        .into_iter()
+        .map(|(name, value)| (name, value.into()))
+        .collect())
 }
 
 #[cfg(test)]
@@ -126,9 +149,15 @@ mod tests {
     #[test]
     fn headers_are_read_line_by_line() {
         let read = |text| headers(text).map(|headers| Value::Object(headers).to_string());
-        assert_eq!(read("Accept: a\r\n\r\nx-b : c: d \naccept:e"), Ok(r#"{"accept":"a, e","x-b":"c: d"}"#.to_owned()));
+        assert_eq!(
+            read("Accept: a\r\n\r\nx-b : c: d \naccept:e"),
+            Ok(r#"{"accept":"a, e","x-b":"c: d"}"#.to_owned())
+        );
         assert_eq!(read(""), Ok("{}".to_owned()));
-        assert_eq!(read("accept: a\nnothing"), Err("Line 2 must be `name: value`.".to_owned()));
+        assert_eq!(
+            read("accept: a\nnothing"),
+            Err("Line 2 must be `name: value`.".to_owned())
+        );
         assert_eq!(read(": a"), Err("Line 1 must be `name: value`.".to_owned()));
     }
 }

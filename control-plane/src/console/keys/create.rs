@@ -1,5 +1,5 @@
-//! Making a key, in four steps and on one form: what was filled in goes from step to step in the page, and nothing is kept
-//! here until the key is made.
+//! Making a key, in four steps and on one form: what was filled in goes from step to step in the
+//! page, and nothing is kept here until the key is made.
 
 mod draft;
 mod steps;
@@ -28,7 +28,10 @@ pub(super) async fn begin(session: Session, headers: HeaderMap) -> Result<Respon
     show(&session, &headers, &Draft::default(), Step::Details, None).await
 }
 
-pub(super) async fn go_on(headers: HeaderMap, Sent { session, fields }: Sent) -> Result<Response, Failure> {
+pub(super) async fn go_on(
+    headers: HeaderMap,
+    Sent { session, fields }: Sent,
+) -> Result<Response, Failure> {
     let step = Step::numbered(fields.text("step"));
     let go = fields.text("go").to_owned();
     let draft = Draft::of(fields);
@@ -43,8 +46,16 @@ pub(super) async fn go_on(headers: HeaderMap, Sent { session, fields }: Sent) ->
 }
 
 /// Shows the key, or the step that is to blame.
-async fn create(session: &Session, headers: &HeaderMap, draft: &Draft) -> Result<Response, Failure> {
-    match session.api.send::<Generated>(Method::POST, "/v1/keys/generate", &draft.as_json()).await {
+async fn create(
+    session: &Session,
+    headers: &HeaderMap,
+    draft: &Draft,
+) -> Result<Response, Failure> {
+    match session
+        .api
+        .send::<Generated>(Method::POST, "/v1/keys/generate", &draft.as_json())
+        .await
+    {
         Ok(key) => {
             let content = html! {
                 h1 { "Your new key" }
@@ -55,7 +66,11 @@ async fn create(session: &Session, headers: &HeaderMap, draft: &Draft) -> Result
             Ok(([("hx-push-url", format!("{PATH}/{}", key.key_id))], page).into_response())
         }
         Err(refusal) if refusal.is_of_form() => {
-            let step = refusal.field.as_deref().and_then(Step::of_field).unwrap_or(Step::LAST);
+            let step = refusal
+                .field
+                .as_deref()
+                .and_then(Step::of_field)
+                .unwrap_or(Step::LAST);
             show(session, headers, draft, step, Some(&refusal)).await
         }
         Err(refusal) => Err(refusal.into()),
@@ -73,5 +88,9 @@ async fn show(
     let choices = Choices::of(session, step).await?;
     let content = steps::page(session, &choices, draft, step, refusal);
     let status = refusal.map(|refusal| refusal.status).unwrap_or_default();
-    Ok((status, layout::content(session, headers, PATH, "Create a key", &content)).into_response())
+    Ok((
+        status,
+        layout::content(session, headers, PATH, "Create a key", &content),
+    )
+        .into_response())
 }

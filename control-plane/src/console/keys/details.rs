@@ -87,7 +87,10 @@ pub(super) async fn access(session: &Session, key: &Key) -> Markup {
 
 /// What bounds new keys, where it is not the key's own attribute.
 fn bounds(issues: &Issues) -> Vec<String> {
-    let tier = issues.tier.as_ref().map(|tier| format!("tier {tier} at most"));
+    let tier = issues
+        .tier
+        .as_ref()
+        .map(|tier| format!("tier {tier} at most"));
     let limit = |window: Window| {
         let limit = issues.limits?.0.get(window)?;
         Some(format!("{limit} requests a {} at most", window.as_str()))
@@ -99,10 +102,20 @@ fn bounds(issues: &Issues) -> Vec<String> {
             format!("from {}", ranges.join(", "))
         }
     });
-    let days = issues.expiry_days.map(|Whole(days)| format!("expire within {days} days"));
-    let environments = issues.environments.as_ref().map(|names| format!("environment {}", names.join(" or ")));
+    let days = issues
+        .expiry_days
+        .map(|Whole(days)| format!("expire within {days} days"));
+    let environments = issues
+        .environments
+        .as_ref()
+        .map(|names| format!("environment {}", names.join(" or ")));
     let limits = Window::ALL.into_iter().map(limit);
-    [tier].into_iter().chain(limits).chain([addresses, days, environments]).flatten().collect()
+    [tier]
+        .into_iter()
+        .chain(limits)
+        .chain([addresses, days, environments])
+        .flatten()
+        .collect()
 }
 
 /// What it is presented by.
@@ -155,13 +168,21 @@ fn role_with_patterns(name: &str) -> Markup {
     }
 }
 
-/// By the address, and with whether they are disabled, for those who may see users. Of a disabled user no key is good.
+/// By the address, and with whether they are disabled, for those who may see users. Of a disabled
+/// user no key is good.
 async fn owner(session: &Session, key: &Key) -> Markup {
     let mut found = None;
     if session.me.user_id == key.owner {
-        found = Some(User { email: session.me.email.clone(), disabled: false });
+        found = Some(User {
+            email: session.me.email.clone(),
+            disabled: false,
+        });
     } else if session.me.may("account:users:read") {
-        found = session.api.get::<User>(&format!("/v1/users/{}", key.owner)).await.ok();
+        found = session
+            .api
+            .get::<User>(&format!("/v1/users/{}", key.owner))
+            .await
+            .ok();
     }
     html! {
         @if let Some(user) = found {
@@ -177,6 +198,10 @@ async fn subaccounts(session: &Session, key: &Key) -> HashMap<String, String> {
     if key.allowed_subaccounts.is_empty() || !grants::lists_subaccounts(session) {
         return HashMap::new();
     }
-    let all = grants::subaccounts(session, &Grantable::default()).await.unwrap_or_default();
-    all.into_iter().map(|subaccount| (subaccount.subaccount_id, subaccount.name)).collect()
+    let all = grants::subaccounts(session, &Grantable::default())
+        .await
+        .unwrap_or_default();
+    all.into_iter()
+        .map(|subaccount| (subaccount.subaccount_id, subaccount.name))
+        .collect()
 }

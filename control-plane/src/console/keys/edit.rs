@@ -23,7 +23,14 @@ use change::Before;
 use latchkey_policy::limit::{Limits, Window};
 
 /// The fields that say themselves what is wrong with them.
-const FIELDS: [&str; 6] = ["name", "description", "expires_at", "active", SURE, "limits"];
+const FIELDS: [&str; 6] = [
+    "name",
+    "description",
+    "expires_at",
+    "active",
+    SURE,
+    "limits",
+];
 
 /// The box without which no key is disabled.
 const SURE: &str = "sure";
@@ -39,7 +46,10 @@ pub(super) async fn page(session: Session, target: Target) -> Result<Response, F
     Ok(form(&session, &key, inherited, &before, before.fields(), None).into_response())
 }
 
-pub(super) async fn save(target: Target, Sent { session, fields }: Sent) -> Result<Response, Failure> {
+pub(super) async fn save(
+    target: Target,
+    Sent { session, fields }: Sent,
+) -> Result<Response, Failure> {
     session.require("account:apikeys:update", "edit API keys")?;
     let key = target.shown(&session).await?.key;
     let inherited = inherited(&session, &key).await?;
@@ -52,7 +62,11 @@ pub(super) async fn save(target: Target, Sent { session, fields }: Sent) -> Resu
         Ok(change)
     });
     let changed = match change {
-        Ok(change) => target.call::<Changed>(&session, Method::PATCH, "", &change).await?,
+        Ok(change) => {
+            target
+                .call::<Changed>(&session, Method::PATCH, "", &change)
+                .await?
+        }
         Err(refusal) => Err(refusal),
     };
     Ok(match changed {
@@ -64,12 +78,23 @@ pub(super) async fn save(target: Target, Sent { session, fields }: Sent) -> Resu
     })
 }
 
-/// What is in force where a key has no limit of its own: its tier's limits, within those of its account's tier.
+/// What is in force where a key has no limit of its own: its tier's limits, within those of its
+/// account's tier.
 async fn inherited(session: &Session, key: &Key) -> Result<Limits, Failure> {
     let tiers = tiers(session).await?;
-    let of = |name: &str| tiers.iter().find(|tier| tier.name == name).map(|tier| tier.limits).unwrap_or_default();
+    let of = |name: &str| {
+        tiers
+            .iter()
+            .find(|tier| tier.name == name)
+            .map(|tier| tier.limits)
+            .unwrap_or_default()
+    };
     let limits = of(&key.tier).0;
-    Ok(if session.me.operator { limits } else { of(&session.me.tier).bound(limits) })
+    Ok(if session.me.operator {
+        limits
+    } else {
+        of(&session.me.tier).bound(limits)
+    })
 }
 
 /// `fields` are as they are filled in, `before` as they are without that.

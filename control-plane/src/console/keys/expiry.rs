@@ -14,7 +14,11 @@ const SHORTCUTS: [u32; 3] = [30, 60, 90];
 const NAME: &str = "expires_at";
 
 /// The fields. `present` is when the key ends as it is.
-pub(super) fn fieldset(fields: &Fields, present: Option<&str>, refusal: Option<&Refusal>) -> Markup {
+pub(super) fn fieldset(
+    fields: &Fields,
+    present: Option<&str>,
+    refusal: Option<&Refusal>,
+) -> Markup {
     let on_a_date = is_set(fields);
     html! {
         fieldset {
@@ -50,5 +54,8 @@ pub(super) fn is_set(fields: &Fields) -> bool {
 /// The end of the chosen day in UTC, in Unix seconds, if it is one.
 pub(super) fn end(fields: &Fields) -> Option<i64> {
     let day = fields.text(NAME);
-    format!("{day}T23:59:59Z").parse::<Timestamp>().ok().map(Timestamp::as_second)
+    format!("{day}T23:59:59Z")
+        .parse::<Timestamp>()
+        .ok()
+        .map(Timestamp::as_second)
 }

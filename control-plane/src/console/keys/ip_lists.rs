@@ -39,7 +39,9 @@ fn effect(key: &Key) -> &'static str {
     let counts = |list: &[IpEntry]| list.iter().any(|entry| entry.enabled);
     match (counts(&key.allowed_ips), counts(&key.denied_ips)) {
         (true, false) => "The key works from the allowed addresses alone.",
-        (true, true) => "The key works from the allowed addresses alone. What is denied does not count beside them.",
+        (true, true) => {
+            "The key works from the allowed addresses alone. What is denied does not count beside them."
+        }
         (false, true) => "The key works from everywhere but the denied addresses.",
         (false, false) => "The key works from everywhere.",
     }
@@ -65,20 +67,29 @@ pub(super) async fn page(session: Session, target: Target) -> Result<Response, F
     Ok(form(&session, &key, &key.allowed_ips, &key.denied_ips, None).into_response())
 }
 
-pub(super) async fn save(target: Target, Sent { session, fields }: Sent) -> Result<Response, Failure> {
+pub(super) async fn save(
+    target: Target,
+    Sent { session, fields }: Sent,
+) -> Result<Response, Failure> {
     session.require("account:apikeys:update", "edit API keys")?;
     let key = target.shown(&session).await?.key;
     let (allowed, denied) = (ip_rows::read(ALLOW, &fields), ip_rows::read(DENY, &fields));
     let changed = match conflict::check(&fields, &(&key.allowed_ips, &key.denied_ips)) {
         Ok(()) => {
             let change = json!({ ALLOW: allowed, DENY: denied });
-            target.call::<Changed>(&session, Method::PATCH, "", &change).await?
+            target
+                .call::<Changed>(&session, Method::PATCH, "", &change)
+                .await?
         }
         Err(refusal) => Err(refusal),
     };
     Ok(match changed {
         Ok(Changed { enforcement }) => done::redirect(&target.page(), "saved", Some(enforcement)),
-        Err(refusal) => (refusal.status, form(&session, &key, &allowed, &denied, Some(&refusal))).into_response(),
+        Err(refusal) => (
+            refusal.status,
+            form(&session, &key, &allowed, &denied, Some(&refusal)),
+        )
+            .into_response(),
     })
 }
 

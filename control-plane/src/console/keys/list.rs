@@ -49,8 +49,20 @@ pub(super) struct Asked {
 
 impl Asked {
     fn parameters(&self) -> [(&str, &str); 5] {
-        let Self { search, state, role, sort, cursor } = self;
-        [("search", search), ("state", state), ("role", role), ("sort", sort), ("cursor", cursor)]
+        let Self {
+            search,
+            state,
+            role,
+            sort,
+            cursor,
+        } = self;
+        [
+            ("search", search),
+            ("state", state),
+            ("role", role),
+            ("sort", sort),
+            ("cursor", cursor),
+        ]
     }
 
     fn address(&self) -> String {
@@ -59,7 +71,11 @@ impl Asked {
 
     /// The same list from there on.
     fn from(&self, cursor: &str) -> String {
-        Self { cursor: cursor.to_owned(), ..self.clone() }.address()
+        Self {
+            cursor: cursor.to_owned(),
+            ..self.clone()
+        }
+        .address()
     }
 
     fn is_filtered(&self) -> bool {
@@ -68,8 +84,16 @@ impl Asked {
 
     /// The same list by `column`, the other way round if it is that already.
     fn sorted_by(&self, column: &str) -> Self {
-        let sort = if self.sort == column { format!("-{column}") } else { column.to_owned() };
-        Self { sort, cursor: String::new(), ..self.clone() }
+        let sort = if self.sort == column {
+            format!("-{column}")
+        } else {
+            column.to_owned()
+        };
+        Self {
+            sort,
+            cursor: String::new(),
+            ..self.clone()
+        }
     }
 }
 
@@ -80,7 +104,10 @@ pub(super) async fn page(
 ) -> Result<Response, Failure> {
     let mut parameters = vec![("limit", ROWS)];
     parameters.extend(asked.parameters());
-    let found: Keys = session.api.get(&with_query("/v1/keys", &parameters)).await?;
+    let found: Keys = session
+        .api
+        .get(&with_query("/v1/keys", &parameters))
+        .await?;
     let list = list(&session, &asked, &found);
     let count = count(found.total, found.total_is_estimate, "key");
     if is_partial(&headers) {

@@ -54,7 +54,11 @@ pub(super) async fn regenerate(
 ) -> Result<Response, Failure> {
     let shown = target.shown(&session).await?;
     let made = match body(&shown.key, &fields, session.now) {
-        Ok(body) => target.call::<Regenerated>(&session, Method::POST, "/regenerate", &body).await?,
+        Ok(body) => {
+            target
+                .call::<Regenerated>(&session, Method::POST, "/regenerate", &body)
+                .await?
+        }
         Err(refusal) => Err(refusal),
     };
     let key = match made {
@@ -71,19 +75,28 @@ pub(super) async fn regenerate(
     Ok(([("hx-push-url", target.page())], page).into_response())
 }
 
-/// What the form asks the API for. An expired key has no secret in use, so nothing is asked about its end.
+/// What the form asks the API for. An expired key has no secret in use, so nothing is asked about
+/// its end.
 fn body(key: &Key, fields: &Fields, now: i64) -> Result<Value, Refusal> {
     if key.has_expired(now) {
         let expires_at = match fields.text("expires") {
             "never" => json!(null),
-            "date" => expiry::end(fields).map_or_else(|| json!(fields.text("expires_at")), |end| json!(end)),
+            "date" => expiry::end(fields)
+                .map_or_else(|| json!(fields.text("expires_at")), |end| json!(end)),
             // The key has expired since the form was shown.
-            _ => return Err(Refusal::of_field("expires_at", "The key has expired. Choose a new expiry.")),
+            _ => {
+                return Err(Refusal::of_field(
+                    "expires_at",
+                    "The key has expired. Choose a new expiry.",
+                ));
+            }
         };
         return Ok(json!({ "expires_at": expires_at }));
     }
     let overlap = fields.text(OVERLAP);
-    let overlap = overlap.parse::<u32>().map_or_else(|_| json!(overlap), |number| json!(number));
+    let overlap = overlap
+        .parse::<u32>()
+        .map_or_else(|_| json!(overlap), |number| json!(number));
     if overlap == json!(0) && fields.text(CONFIRM) != key.name {
         let error = "Type the key's name here to end every older secret at once, or choose how long the present one stays good.";
         return Err(Refusal::of_field(CONFIRM, error));
@@ -99,20 +112,32 @@ async fn refused(
 ) -> Result<Response, Failure> {
     let status = refusal.status;
     let shown = target.shown(session).await?;
-    let notes = Notes { overlap: Some(refusal), ..Notes::default() };
+    let notes = Notes {
+        overlap: Some(refusal),
+        ..Notes::default()
+    };
     let content = show::content(session, target, &shown, &notes).await?;
-    Ok((status, layout::content(session, headers, PATH, &shown.key.name, &content)).into_response())
+    Ok((
+        status,
+        layout::content(session, headers, PATH, &shown.key.name, &content),
+    )
+        .into_response())
 }
 
 /// The fields of an expiry that is still to be chosen.
 fn on_a_date() -> Fields {
-    [("expires".to_owned(), "date".to_owned())].into_iter().collect()
+    [("expires".to_owned(), "date".to_owned())]
+        .into_iter()
+        .collect()
 }
 
 /// Where it is asked for.
 pub(super) fn card(session: &Session, key: &Key, refusal: Option<&Refusal>) -> Markup {
     let path = format!("{}/regenerate", key.path());
-    let old = key.secrets.iter().find_map(|secret| Some((&secret.key_prefix, secret.ends_at.as_deref()?)));
+    let old = key
+        .secrets
+        .iter()
+        .find_map(|secret| Some((&secret.key_prefix, secret.ends_at.as_deref()?)));
     html! {
         section .card id="regenerate" aria-labelledby="regenerate-title" {
             h2 id="regenerate-title" { "Regenerate" }

@@ -18,18 +18,28 @@ use super::view::Key;
 /// The field that the key's name is typed into.
 const NAME: &str = "name";
 
-pub(super) async fn revoke(target: Target, Sent { session, fields }: Sent) -> Result<Response, Failure> {
+pub(super) async fn revoke(
+    target: Target,
+    Sent { session, fields }: Sent,
+) -> Result<Response, Failure> {
     let shown = target.shown(&session).await?;
     let revoked = if fields.text(NAME) == shown.key.name {
-        target.call::<Changed>(&session, Method::DELETE, "", &json!({})).await?
+        target
+            .call::<Changed>(&session, Method::DELETE, "", &json!({}))
+            .await?
     } else {
         Err(Refusal::of_field(NAME, "This is not the name of the key."))
     };
     match revoked {
-        Ok(Changed { enforcement }) => Ok(done::redirect(&target.page(), "revoked", Some(enforcement))),
+        Ok(Changed { enforcement }) => {
+            Ok(done::redirect(&target.page(), "revoked", Some(enforcement)))
+        }
         Err(refusal) => {
             let status = refusal.status;
-            let notes = Notes { revocation: Some(refusal), ..Notes::default() };
+            let notes = Notes {
+                revocation: Some(refusal),
+                ..Notes::default()
+            };
             Ok((status, show::whole(&session, &target, &notes).await?).into_response())
         }
     }

@@ -10,8 +10,14 @@ const EXTENSION: &str = ".PAK";
 /// What the button is called by that goes on, once the box is ticked.
 const DONE: &str = "done";
 
-/// Shows the key, and a line to try it at the `gateway` where that is known, until its reader says that it is stored and goes on to its page.
-pub(in crate::console) fn secret_card(gateway: Option<&str>, name: &str, key_id: &str, api_key: &str) -> Markup {
+/// Shows the key, and a line to try it at the `gateway` where that is known, until its reader says
+/// that it is stored and goes on to its page.
+pub(in crate::console) fn secret_card(
+    gateway: Option<&str>,
+    name: &str,
+    key_id: &str,
+    api_key: &str,
+) -> Markup {
     html! {
         section .card aria-labelledby="secret-title" {
             h2 id="secret-title" tabindex="-1" autofocus { "The key of " (name) }
@@ -45,7 +51,13 @@ pub(in crate::console) fn secret_card(gateway: Option<&str>, name: &str, key_id:
 
 /// A name that every system takes for a file's.
 fn file(name: &str) -> String {
-    let plain = |c: char| if c.is_alphanumeric() || matches!(c, ' ' | '.' | '_' | '-') { c } else { '-' };
+    let plain = |c: char| {
+        if c.is_alphanumeric() || matches!(c, ' ' | '.' | '_' | '-') {
+            c
+        } else {
+            '-'
+        }
+    };
     let name: String = name.chars().map(plain).collect();
     let name = name.trim_matches([' ', '.']);
     format!("{}{EXTENSION}", if name.is_empty() { "key" } else { name })
@@ -71,13 +83,26 @@ mod tests {
     fn the_key_is_in_what_is_copied_and_nowhere_else() {
         let card = secret_card(None, "<b>CI</b>", "key_1", "lk_live_secret").into_string();
         assert_eq!(card.matches("lk_live_secret").count(), 2);
-        assert!(card.contains("id=\"secret\">lk_live_secret</code>"), "{card}");
-        assert!(card.contains("https://YOUR-GATEWAY/"), "{card}");
-        let known = secret_card(Some("https://api.example.com"), "CI", "key_1", "lk_live_secret").into_string();
         assert!(
-            known.contains("X-API-Key: lk_live_secret' 'https://api.example.com/'") && !known.contains("YOUR"),
+            card.contains("id=\"secret\">lk_live_secret</code>"),
+            "{card}"
+        );
+        assert!(card.contains("https://YOUR-GATEWAY/"), "{card}");
+        let known = secret_card(
+            Some("https://api.example.com"),
+            "CI",
+            "key_1",
+            "lk_live_secret",
+        )
+        .into_string();
+        assert!(
+            known.contains("X-API-Key: lk_live_secret' 'https://api.example.com/'")
+                && !known.contains("YOUR"),
             "{known}"
         );
-        assert!(card.contains("action=\"/console/keys/key_1\"") && !card.contains("<b>"), "{card}");
+        assert!(
+            card.contains("action=\"/console/keys/key_1\"") && !card.contains("<b>"),
+            "{card}"
+        );
     }
 }

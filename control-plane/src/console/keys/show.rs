@@ -28,12 +28,29 @@ pub(super) struct Notes {
     pub(super) revocation: Option<Refusal>,
 }
 
-pub(super) async fn page(session: Session, target: Target, done: Done) -> Result<Response, Failure> {
-    Ok(whole(&session, &target, &Notes { done, ..Notes::default() }).await?.into_response())
+pub(super) async fn page(
+    session: Session,
+    target: Target,
+    done: Done,
+) -> Result<Response, Failure> {
+    Ok(whole(
+        &session,
+        &target,
+        &Notes {
+            done,
+            ..Notes::default()
+        },
+    )
+    .await?
+    .into_response())
 }
 
 /// The page with these notes.
-pub(super) async fn whole(session: &Session, target: &Target, notes: &Notes) -> Result<Html<String>, Failure> {
+pub(super) async fn whole(
+    session: &Session,
+    target: &Target,
+    notes: &Notes,
+) -> Result<Html<String>, Failure> {
     let shown = target.shown(session).await?;
     let content = content(session, target, &shown, notes).await?;
     Ok(layout::page(session, PATH, &shown.key.name, &content))

@@ -59,8 +59,8 @@ impl Target {
         Ok(session.api.get(&format!("/v1/keys/{}", self.id)).await?)
     }
 
-    /// Makes a call on the key, or on what is `below` it. What the API refuses of a form is for the form to show;
-    /// everything else is no page.
+    /// Makes a call on the key, or on what is `below` it. What the API refuses of a form is for the
+    /// form to show; everything else is no page.
     pub(super) async fn call<T: DeserializeOwned>(
         &self,
         session: &Session,
@@ -68,9 +68,15 @@ impl Target {
         below: &str,
         body: &impl Serialize,
     ) -> Result<Result<T, Refusal>, Failure> {
-        match session.api.send(method, &format!("/v1/keys/{}{below}", self.id), body).await {
+        match session
+            .api
+            .send(method, &format!("/v1/keys/{}{below}", self.id), body)
+            .await
+        {
             Ok(answer) => Ok(Ok(answer)),
-            Err(refusal) if refusal.is_of_form() && refusal.status != StatusCode::NOT_FOUND => Ok(Err(refusal)),
+            Err(refusal) if refusal.is_of_form() && refusal.status != StatusCode::NOT_FOUND => {
+                Ok(Err(refusal))
+            }
             Err(refusal) => Err(refusal.into()),
         }
     }

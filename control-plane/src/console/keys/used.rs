@@ -18,14 +18,27 @@ const HOURS: i64 = 48;
 const DAYS: i64 = 30;
 
 /// The card. Charts are for those who may see the account's usage.
-pub(super) async fn card(session: &Session, target: &Target, shown: &Shown) -> Result<Markup, Failure> {
+pub(super) async fn card(
+    session: &Session,
+    target: &Target,
+    shown: &Shown,
+) -> Result<Markup, Failure> {
     let charts = session.me.may("account:usage:read");
     let usage = async |bucket, seconds: i64| -> Result<Markup, Refusal> {
         let from = session.now.saturating_sub(seconds).max(0).to_string();
-        let asked = [chart::BY_TIME, ("key_id", target.id()), ("bucket", bucket), ("from", &from)];
+        let asked = [
+            chart::BY_TIME,
+            ("key_id", target.id()),
+            ("bucket", bucket),
+            ("from", &from),
+        ];
         let path = with_query("/v1/usage", &asked);
         let usage: Usage = session.api.get(&path).await?;
-        let title = if bucket == "hour" { "The last 48 hours" } else { "The last 30 days" };
+        let title = if bucket == "hour" {
+            "The last 48 hours"
+        } else {
+            "The last 30 days"
+        };
         Ok(chart::requests(title, &usage.bars()))
     };
     Ok(html! {
@@ -75,7 +88,11 @@ fn limits(shown: &Shown) -> Markup {
 
 /// Codes that there were none of are left out.
 fn by_code(used: &Used) -> Markup {
-    let codes: Vec<_> = used.by_code.iter().filter(|(_, requests)| **requests > 0).collect();
+    let codes: Vec<_> = used
+        .by_code
+        .iter()
+        .filter(|(_, requests)| **requests > 0)
+        .collect();
     html! {
         h3 { "This month by code" }
         @if codes.is_empty() {

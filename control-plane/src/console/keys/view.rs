@@ -73,7 +73,10 @@ impl Key {
 
     /// Whether it is past its expiry at `now`, in Unix seconds.
     pub(in crate::console) fn has_expired(&self, now: i64) -> bool {
-        let end = self.expires_at.as_deref().and_then(|end| end.parse::<jiff::Timestamp>().ok());
+        let end = self
+            .expires_at
+            .as_deref()
+            .and_then(|end| end.parse::<jiff::Timestamp>().ok());
         end.is_some_and(|end| end.as_second() <= now)
     }
 

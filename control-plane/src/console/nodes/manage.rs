@@ -18,16 +18,26 @@ pub(super) async fn forget(Sent { session, fields }: Sent) -> Result<Response, F
     session.require(PERMISSION, "forget nodes")?;
     let handle = fields.text("handle");
     // What names a node is of these alone, and nothing else is put into the call's path.
-    let handle = if handle.bytes().all(|byte| byte.is_ascii_alphanumeric()) { handle } else { "" };
+    let handle = if handle.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        handle
+    } else {
+        ""
+    };
     let call = format!("/v1/nodes/{handle}");
-    session.api.send::<IgnoredAny>(Method::DELETE, &call, &json!({})).await?;
+    session
+        .api
+        .send::<IgnoredAny>(Method::DELETE, &call, &json!({}))
+        .await?;
     Ok(done::redirect(PATH, "forgotten", None))
 }
 
 pub(super) async fn accept(Sent { session, fields }: Sent) -> Result<Response, Failure> {
     session.require(PERMISSION, "accept the nodes of another database")?;
     let epoch = json!({ "epoch": fields.text("epoch") });
-    session.api.send::<IgnoredAny>(Method::POST, "/v1/nodes/accept-epoch", &epoch).await?;
+    session
+        .api
+        .send::<IgnoredAny>(Method::POST, "/v1/nodes/accept-epoch", &epoch)
+        .await?;
     Ok(done::redirect(PATH, "accepted", None))
 }
 

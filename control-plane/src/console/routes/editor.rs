@@ -12,8 +12,7 @@ use super::super::session::Session;
 use super::super::widgets::csrf;
 use super::PATH;
 
-const EXAMPLE: &str =
-    r#"{ "path": { "template": "/v4/zones/{zone}" }, "methods": ["GET"], "service": "dns", "permission": "dns:read" }"#;
+const EXAMPLE: &str = r#"{ "path": { "template": "/v4/zones/{zone}" }, "methods": ["GET"], "service": "dns", "permission": "dns:read" }"#;
 
 /// What was typed, and which document it was made of.
 pub(super) struct Edited {
@@ -22,13 +21,16 @@ pub(super) struct Edited {
 
 impl Edited {
     pub(super) fn of(fields: &Fields) -> Self {
-        Self { text: fields.raw("document").to_owned() }
+        Self {
+            text: fields.raw("document").to_owned(),
+        }
     }
 
     /// The new document.
     pub(super) fn document(&self) -> Result<Box<RawValue>, Refusal> {
-        RawValue::from_string(self.text.trim().to_owned())
-            .map_err(|error| Refusal::of_field("document", &format!("This is not valid JSON: {error}.")))
+        RawValue::from_string(self.text.trim().to_owned()).map_err(|error| {
+            Refusal::of_field("document", &format!("This is not valid JSON: {error}."))
+        })
     }
 }
 
@@ -36,13 +38,26 @@ impl Edited {
 pub(super) fn check(fields: &Fields, current: &Value) -> Result<(), Refusal> {
     let told = "Somebody else has changed the rules meanwhile. They are shown above as they are now: saving again \
                 replaces them by what stands here.";
-    conflict::check(fields, current).map_err(|outdated| Refusal { error: told.to_owned(), ..outdated })
+    conflict::check(fields, current).map_err(|outdated| Refusal {
+        error: told.to_owned(),
+        ..outdated
+    })
 }
 
 /// What is typed is kept where it was refused; whatever the API says is wrong, it names the field.
-pub(super) fn form(session: &Session, document: &Value, refused: Option<(&Edited, &Refusal)>) -> Markup {
-    let text = refused.map_or_else(|| format!("{document:#}"), |(edited, _)| edited.text.clone());
-    let refusal = refused.map(|(_, refusal)| Refusal { field: Some("document".to_owned()), ..refusal.clone() });
+pub(super) fn form(
+    session: &Session,
+    document: &Value,
+    refused: Option<(&Edited, &Refusal)>,
+) -> Markup {
+    let text = refused.map_or_else(
+        || format!("{document:#}"),
+        |(edited, _)| edited.text.clone(),
+    );
+    let refusal = refused.map(|(_, refusal)| Refusal {
+        field: Some("document".to_owned()),
+        ..refusal.clone()
+    });
     let refusal = refusal.as_ref();
     html! {
         section #edit .card {

@@ -45,7 +45,12 @@ struct Place {
 }
 
 pub(super) fn table(document: &Value) -> Markup {
-    let Ok(Document { rules, unmatched, path_case }) = Document::deserialize(document) else {
+    let Ok(Document {
+        rules,
+        unmatched,
+        path_case,
+    }) = Document::deserialize(document)
+    else {
         return html! { p .error role="alert" { "The rules cannot be shown as a table." } };
     };
     let rest = match unmatched.as_str() {
@@ -53,10 +58,17 @@ pub(super) fn table(document: &Value) -> Markup {
         _ => html! { "a valid key, and nothing more" },
     };
     if rules.is_empty() {
-        return nothing("There are no rules yet.", &html! { p { "Every request gets: " (rest) "." } });
+        return nothing(
+            "There are no rules yet.",
+            &html! { p { "Every request gets: " (rest) "." } },
+        );
     }
     let affected = affected(document);
-    let of = |number| affected.iter().find(|affected| u64::try_from(affected.rule) == Ok(number));
+    let of = |number| {
+        affected
+            .iter()
+            .find(|affected| u64::try_from(affected.rule) == Ok(number))
+    };
     html! {
         p { (in_another_case(&path_case)) }
         div .wide tabindex="0" role="region" aria-label="Route rules" {
@@ -98,7 +110,9 @@ fn in_another_case(path_case: &str) -> &'static str {
 /// The rules that do not apply in their own spelling.
 fn affected(document: &Value) -> Vec<AffectedRule> {
     let read = serde_json::from_str::<RouteDocument>(&document.to_string());
-    read.ok().and_then(|document| document.check().ok()).map_or_else(Vec::new, |routes| affected_rules(&routes))
+    read.ok()
+        .and_then(|document| document.check().ok())
+        .map_or_else(Vec::new, |routes| affected_rules(&routes))
 }
 
 impl Rule {
@@ -133,7 +147,12 @@ impl Rule {
     }
 
     fn needs(&self) -> Markup {
-        let Self { public, service, permission, .. } = self;
+        let Self {
+            public,
+            service,
+            permission,
+            ..
+        } = self;
         html! {
             @if *public { (badge("warn", "public")) " no key" }
             @else if service.is_none() && permission.is_none() { "a valid key" }
@@ -147,7 +166,11 @@ impl Rule {
 
 impl Path {
     fn shown(&self) -> Markup {
-        let Self { exact, prefix, template } = self;
+        let Self {
+            exact,
+            prefix,
+            template,
+        } = self;
         html! {
             @if let Some(path) = exact.as_ref().or(template.as_ref()) { code { (path) } }
             @if let Some(path) = prefix { code { (path) } " " span .faint { "and all below" } }
@@ -157,7 +180,11 @@ impl Path {
 
 impl Place {
     fn shown(&self) -> Markup {
-        let Self { header, path, query } = self;
+        let Self {
+            header,
+            path,
+            query,
+        } = self;
         html! {
             @if let Some(name) = header { "header " code { (name) } }
             @if let Some(name) = path { "path " code { "{" (name) "}" } }

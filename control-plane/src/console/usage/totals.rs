@@ -100,15 +100,35 @@ impl<'u> ByCode<'u> {
 impl ByKey {
     /// Of the time that `usage` is of, even if the next hour has begun since.
     pub(super) async fn during(session: &Session, usage: &Usage) -> Result<Self, Refusal> {
-        let asked = [("group_by", "key,code"), ("top_keys", ROWS), ("from", &usage.from), ("to", &usage.to)];
-        session.api.get(&with_query("/v1/usage", &asked)).await.map(Self::of)
+        let asked = [
+            ("group_by", "key,code"),
+            ("top_keys", ROWS),
+            ("from", &usage.from),
+            ("to", &usage.to),
+        ];
+        session
+            .api
+            .get(&with_query("/v1/usage", &asked))
+            .await
+            .map(Self::of)
     }
 
     fn of(answer: OfKeys) -> Self {
         let mut rows: Vec<Row> = Vec::new();
-        for OfKey { key_id, key_name, code, requests } in answer.buckets {
+        for OfKey {
+            key_id,
+            key_name,
+            code,
+            requests,
+        } in answer.buckets
+        {
             if rows.last().is_none_or(|row| row.key_id != key_id) {
-                rows.push(Row { key_id, key_name, allowed: 0, refused: BTreeMap::new() });
+                rows.push(Row {
+                    key_id,
+                    key_name,
+                    allowed: 0,
+                    refused: BTreeMap::new(),
+                });
             }
             let Some(row) = rows.last_mut() else { continue };
             if code == ALLOWED {
@@ -119,8 +139,18 @@ impl ByKey {
         }
         let shown = u64::try_from(rows.len()).unwrap_or(u64::MAX);
         let more = answer.keys.saturating_sub(shown);
-        let more = (more > 0).then(|| format!("{}{}", number(more), if answer.keys_is_estimate { "+" } else { "" }));
-        Self { rows, more, about: answer.top_keys_is_estimate }
+        let more = (more > 0).then(|| {
+            format!(
+                "{}{}",
+                number(more),
+                if answer.keys_is_estimate { "+" } else { "" }
+            )
+        });
+        Self {
+            rows,
+            more,
+            about: answer.top_keys_is_estimate,
+        }
     }
 
     pub(super) fn card(&self) -> Markup {
@@ -177,7 +207,9 @@ fn sum<'c>(counts: impl Iterator<Item = &'c u64>) -> u64 {
 
 fn share(count: u64, all: u64) -> String {
     let (count, all) = (u128::from(count), u128::from(all));
-    let tenths = (count * 1_000 + all / 2).checked_div(all).unwrap_or_default();
+    let tenths = (count * 1_000 + all / 2)
+        .checked_div(all)
+        .unwrap_or_default();
     format!("{}.{} %", tenths / 10, tenths % 10)
 }
 
@@ -208,8 +240,14 @@ mod tests {
             "buckets": [bucket(8, "allowed", 5), bucket(8, "ip_denied", 4), bucket(9, "allowed", 7)],
         }))
         .unwrap();
-        assert_eq!(ByCode::of(&usage).0, BTreeMap::from([("allowed", 12), ("ip_denied", 4)]));
-        assert_eq!((share(2, 3), share(4, 4), share(0, 0)), ("66.7 %".into(), "100.0 %".into(), "0.0 %".into()));
+        assert_eq!(
+            ByCode::of(&usage).0,
+            BTreeMap::from([("allowed", 12), ("ip_denied", 4)])
+        );
+        assert_eq!(
+            (share(2, 3), share(4, 4), share(0, 0)),
+            ("66.7 %".into(), "100.0 %".into(), "0.0 %".into())
+        );
     }
 
     #[test]
@@ -223,8 +261,14 @@ mod tests {
             ],
         });
         let by_key = ByKey::of(serde_json::from_value(answer).unwrap());
-        let rows = by_key.rows.iter().map(|row| (row.key_id.as_str(), row.allowed, sum(row.refused.values())));
-        assert_eq!(rows.collect::<Vec<_>>(), [("key_b", 7, 4), ("key_a", 0, 10)]);
+        let rows = by_key
+            .rows
+            .iter()
+            .map(|row| (row.key_id.as_str(), row.allowed, sum(row.refused.values())));
+        assert_eq!(
+            rows.collect::<Vec<_>>(),
+            [("key_b", 7, 4), ("key_a", 0, 10)]
+        );
         assert_eq!(by_key.more.as_deref(), Some("3"));
     }
 }

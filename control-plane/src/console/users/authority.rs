@@ -33,13 +33,18 @@ impl Authority {
             roles: all("roles"),
             permissions: all("permissions"),
             patterns: fields.text("patterns").to_owned(),
-            subaccounts: if some { Selection::Listed(all("subaccount")) } else { Selection::All },
+            subaccounts: if some {
+                Selection::Listed(all("subaccount"))
+            } else {
+                Selection::All
+            },
         }
     }
 
     pub(super) fn of_user(user: &User, choices: &Choices) -> Self {
         let boxed = |permission: &String| choices.grantable.permissions.contains(permission);
-        let (permissions, patterns): (Vec<_>, Vec<_>) = user.permissions.iter().cloned().partition(boxed);
+        let (permissions, patterns): (Vec<_>, Vec<_>) =
+            user.permissions.iter().cloned().partition(boxed);
         Self {
             roles: user.roles.clone(),
             permissions,

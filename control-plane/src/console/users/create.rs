@@ -16,7 +16,13 @@ use super::PATH;
 use super::authority::{self, Authority};
 use super::choices::Choices;
 
-const FIELDS: [&str; 5] = ["email", "password", authority::FIELDS[0], authority::FIELDS[1], authority::FIELDS[2]];
+const FIELDS: [&str; 5] = [
+    "email",
+    "password",
+    authority::FIELDS[0],
+    authority::FIELDS[1],
+    authority::FIELDS[2],
+];
 
 #[derive(Deserialize)]
 struct Created {
@@ -35,8 +41,16 @@ pub(super) async fn create(Sent { session, fields }: Sent) -> Result<Response, F
     let mut body = authority.body();
     body["email"] = email.into();
     body["password"] = fields.raw("password").into();
-    match session.api.send::<Created>(Method::POST, "/v1/users", &body).await {
-        Ok(Created { user_id }) => Ok(done::redirect(&format!("{PATH}/{user_id}"), "created", None)),
+    match session
+        .api
+        .send::<Created>(Method::POST, "/v1/users", &body)
+        .await
+    {
+        Ok(Created { user_id }) => Ok(done::redirect(
+            &format!("{PATH}/{user_id}"),
+            "created",
+            None,
+        )),
         Err(refusal) if refusal.is_of_form() => {
             let choices = Choices::of(&session).await?;
             let page = form(&session, &choices, email, &authority, Some(&refusal));

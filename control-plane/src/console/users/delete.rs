@@ -21,21 +21,37 @@ pub(super) async fn delete(id: Id, Sent { session, fields }: Sent) -> Result<Res
     let call = call(&id);
     let user: User = session.api.get(&call).await?;
     let deleted = if fields.text("confirm").eq_ignore_ascii_case(&user.email) {
-        session.api.send::<Changed>(Method::DELETE, &call, &json!({})).await
+        session
+            .api
+            .send::<Changed>(Method::DELETE, &call, &json!({}))
+            .await
     } else {
-        Err(Refusal::of_field("confirm", "This is not the user's email address, so nothing has changed."))
+        Err(Refusal::of_field(
+            "confirm",
+            "This is not the user's email address, so nothing has changed.",
+        ))
     };
     match deleted {
         Ok(Changed { enforcement }) => Ok(done::redirect(PATH, "deleted", Some(enforcement))),
         Err(refusal) if refusal.is_of_form() => {
-            show(&session, &id, &Done::default(), &Refused::Deletion(&refusal)).await
+            show(
+                &session,
+                &id,
+                &Done::default(),
+                &Refused::Deletion(&refusal),
+            )
+            .await
         }
         Err(refusal) => Err(refusal.into()),
     }
 }
 
 pub(super) fn form(session: &Session, user: &User, refused: &Refused<'_>) -> Markup {
-    let refusal = if let Refused::Deletion(refusal) = refused { Some(*refusal) } else { None };
+    let refusal = if let Refused::Deletion(refusal) = refused {
+        Some(*refusal)
+    } else {
+        None
+    };
     html! {
         section .card #delete {
             h2 { "Delete" }

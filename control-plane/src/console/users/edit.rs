@@ -21,9 +21,15 @@ use super::view::User;
 use super::{PATH, call, delete};
 
 const SENTENCES: [(&str, &str); 4] = [
-    ("created", "The user is added. Tell them their password in private"),
+    (
+        "created",
+        "The user is added. Tell them their password in private",
+    ),
     ("saved", "The changes are saved"),
-    ("disabled", "The user is disabled: neither they nor their API keys may act"),
+    (
+        "disabled",
+        "The user is disabled: neither they nor their API keys may act",
+    ),
     ("enabled", "The user is enabled"),
 ];
 
@@ -47,29 +53,55 @@ pub(super) async fn save(id: Id, Sent { session, fields }: Sent) -> Result<Respo
     let authority = Authority::of_form(&fields);
     let user: User = session.api.get(&call(&id)).await?;
     let saved = match conflict::check(&fields, &user.held()) {
-        Ok(()) => session.api.send::<Changed>(Method::PATCH, &call(&id), &authority.body()).await,
+        Ok(()) => {
+            session
+                .api
+                .send::<Changed>(Method::PATCH, &call(&id), &authority.body())
+                .await
+        }
         Err(refusal) => Err(refusal),
     };
     match saved {
         Ok(Changed { enforcement }) => Ok(to(&id, "saved", enforcement)),
         Err(refusal) if refusal.is_of_form() => {
-            show(&session, &id, &Done::default(), &Refused::Edit(&authority, &refusal)).await
+            show(
+                &session,
+                &id,
+                &Done::default(),
+                &Refused::Edit(&authority, &refusal),
+            )
+            .await
         }
         Err(refusal) => Err(refusal.into()),
     }
 }
 
-pub(super) async fn set_disabled(id: Id, Sent { session, fields }: Sent) -> Result<Response, Failure> {
+pub(super) async fn set_disabled(
+    id: Id,
+    Sent { session, fields }: Sent,
+) -> Result<Response, Failure> {
     session.require("account:users:update", "change users")?;
     let disabled = fields.is_set("disabled");
     let edited = if disabled && !fields.is_set(SURE) {
-        Err(Refusal::of_field(SURE, "Tick the box to say that you mean it."))
+        Err(Refusal::of_field(
+            SURE,
+            "Tick the box to say that you mean it.",
+        ))
     } else {
-        session.api.send::<Changed>(Method::PATCH, &call(&id), &json!({ "disabled": disabled })).await
+        session
+            .api
+            .send::<Changed>(Method::PATCH, &call(&id), &json!({ "disabled": disabled }))
+            .await
     };
     match edited {
-        Ok(Changed { enforcement }) => Ok(to(&id, if disabled { "disabled" } else { "enabled" }, enforcement)),
-        Err(refusal) if refusal.is_of_form() => show(&session, &id, &Done::default(), &Refused::State(&refusal)).await,
+        Ok(Changed { enforcement }) => Ok(to(
+            &id,
+            if disabled { "disabled" } else { "enabled" },
+            enforcement,
+        )),
+        Err(refusal) if refusal.is_of_form() => {
+            show(&session, &id, &Done::default(), &Refused::State(&refusal)).await
+        }
         Err(refusal) => Err(refusal.into()),
     }
 }
@@ -79,7 +111,12 @@ fn to(Id(id): &Id, done: &str, enforcement: Enforcement) -> Response {
 }
 
 /// The page, with what was refused in its place.
-pub(super) async fn show(session: &Session, id: &Id, done: &Done, refused: &Refused<'_>) -> Result<Response, Failure> {
+pub(super) async fn show(
+    session: &Session,
+    id: &Id,
+    done: &Done,
+    refused: &Refused<'_>,
+) -> Result<Response, Failure> {
     let user: User = session.api.get(&call(id)).await?;
     let choices = Choices::of(session).await?;
     let (within, themselves) = (user.is_within(&choices), user.user_id == session.me.user_id);
@@ -103,7 +140,9 @@ pub(super) async fn show(session: &Session, id: &Id, done: &Done, refused: &Refu
     };
     let status = match refused {
         Refused::Nothing => axum::http::StatusCode::OK,
-        Refused::Edit(_, refusal) | Refused::State(refusal) | Refused::Deletion(refusal) => refusal.status,
+        Refused::Edit(_, refusal) | Refused::State(refusal) | Refused::Deletion(refusal) => {
+            refusal.status
+        }
     };
     Ok((status, layout::page(session, PATH, &user.email, &content)).into_response())
 }
@@ -145,7 +184,11 @@ fn form(session: &Session, user: &User, choices: &Choices, refused: &Refused<'_>
 }
 
 fn state(session: &Session, user: &User, refused: &Refused<'_>) -> Markup {
-    let refusal = if let Refused::State(refusal) = refused { Some(*refusal) } else { None };
+    let refusal = if let Refused::State(refusal) = refused {
+        Some(*refusal)
+    } else {
+        None
+    };
     html! {
         section .card {
             @if user.disabled { h2 { "Enable" } p { "They can log in again, and their API keys work again." } }

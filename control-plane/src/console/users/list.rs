@@ -21,7 +21,10 @@ use super::view::User;
 /// Rows on a page.
 const ROWS: &str = "25";
 
-const SENTENCES: [(&str, &str); 1] = [("deleted", "The user is deleted, and their API keys are revoked")];
+const SENTENCES: [(&str, &str); 1] = [(
+    "deleted",
+    "The user is deleted, and their API keys are revoked",
+)];
 
 #[derive(Deserialize)]
 struct Users {
@@ -51,8 +54,15 @@ pub(super) async fn page(
     Query(asked): Query<Asked>,
     done: Done,
 ) -> Result<Response, Failure> {
-    let parameters = [("limit", ROWS), ("search", &asked.search), ("cursor", &asked.cursor)];
-    let found: Users = session.api.get(&with_query("/v1/users", &parameters)).await?;
+    let parameters = [
+        ("limit", ROWS),
+        ("search", &asked.search),
+        ("cursor", &asked.cursor),
+    ];
+    let found: Users = session
+        .api
+        .get(&with_query("/v1/users", &parameters))
+        .await?;
     let choices = Choices::of(&session).await?;
     let list = list(&asked, &found, &choices);
     let count = count(found.total, found.total_is_estimate, "user");

@@ -31,10 +31,15 @@ impl User {
     }
 
     pub(super) fn state(&self) -> Markup {
-        if self.disabled { badge("warn", "disabled") } else { badge("good", "enabled") }
+        if self.disabled {
+            badge("warn", "disabled")
+        } else {
+            badge("good", "enabled")
+        }
     }
 
-    /// Whether those who may choose of `choices` hold all that the user does: only they can change them.
+    /// Whether those who may choose of `choices` hold all that the user does: only they can change
+    /// them.
     pub(super) fn is_within(&self, choices: &Choices) -> bool {
         let held = choices.held();
         let given = choices.patterns_of(&self.roles, &self.permissions);
@@ -62,7 +67,9 @@ impl User {
         match self.subaccounts.listed() {
             None => html! { "all" },
             Some([]) => html! { span .faint { "none" } },
-            Some(ids) => html! { (ids.iter().map(|id| choices.name_of(id)).collect::<Vec<_>>().join(", ")) },
+            Some(ids) => {
+                html! { (ids.iter().map(|id| choices.name_of(id)).collect::<Vec<_>>().join(", ")) }
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Changes of accounts, by the operator. An account is closed for good; its row stays for what refers to it.
+//! Changes of accounts, by the operator. An account is closed for good; its row stays for what
+//! refers to it.
 
 use super::{Account, find};
 use crate::random;
@@ -46,7 +47,10 @@ impl AccountChange {
 impl Acting {
     /// Adds an account and its first administrator. Fails with [`StoreError::TierNotFound`] and
     /// [`StoreError::EmailTaken`].
-    pub(crate) async fn create_account(self, new: NewAccount) -> Result<(Account, User), StoreError> {
+    pub(crate) async fn create_account(
+        self,
+        new: NewAccount,
+    ) -> Result<(Account, User), StoreError> {
         to_its_end(async move {
             let NewAccount { name, tier, max_keys, email, password_hash } = new;
             let mut deed = self.begin_unseen().await?;
@@ -78,10 +82,15 @@ impl Acting {
         .await
     }
 
-    /// Changes an account, and returns it with the revision from which on its keys go by it. Who is in a disabled one is
-    /// logged out. Fails with [`StoreError::AccountNotFound`], [`StoreError::AccountClosed`],
-    /// [`StoreError::TierNotFound`], and with [`StoreError::OperatorsAccount`] if it would disable that one.
-    pub(crate) async fn edit_account(self, id: String, change: AccountChange) -> Result<(Account, u64), StoreError> {
+    /// Changes an account, and returns it with the revision from which on its keys go by it. Who is
+    /// in a disabled one is logged out. Fails with [`StoreError::AccountNotFound`],
+    /// [`StoreError::AccountClosed`], [`StoreError::TierNotFound`], and with
+    /// [`StoreError::OperatorsAccount`] if it would disable that one.
+    pub(crate) async fn edit_account(
+        self,
+        id: String,
+        change: AccountChange,
+    ) -> Result<(Account, u64), StoreError> {
         to_its_end(async move {
             let mut deed = self.begin().await?;
             let before = find(deed.on.connection(), &id, self.now).await?;
@@ -95,7 +104,10 @@ impl Acting {
             if after.disabled && after.operator {
                 return Err(StoreError::OperatorsAccount);
             }
-            tiers::position(&tiers::with_retired(deed.on.connection()).await?, &after.tier)?;
+            tiers::position(
+                &tiers::with_retired(deed.on.connection()).await?,
+                &after.tier,
+            )?;
             update(&mut deed.on, &after).await?;
             if after.disabled {
                 users::log_out(deed.on.connection(), Whose::Account(&id)).await?;
@@ -103,15 +115,17 @@ impl Acting {
             if (after.disabled, &after.tier) != (before.disabled, &before.tier) {
                 policies::stamp(&mut deed.on, Of::Account(&id)).await?;
             }
-            let revision = deed.commit(&[Event::edited("account.update", &before, &after)]).await?;
+            let revision = deed
+                .commit(&[Event::edited("account.update", &before, &after)])
+                .await?;
             Ok((after, revision))
         })
         .await
     }
 
-    /// Closes an account permanently, unless it is closed already. Its users are logged out, and nodes refuse its keys from
-    /// the returned revision on; both are removed in steps. Fails with [`StoreError::AccountNotFound`] and
-    /// [`StoreError::OperatorsAccount`].
+    /// Closes an account permanently, unless it is closed already. Its users are logged out, and
+    /// nodes refuse its keys from the returned revision on; both are removed in steps. Fails with
+    /// [`StoreError::AccountNotFound`] and [`StoreError::OperatorsAccount`].
     pub(crate) async fn close_account(self, id: String) -> Result<(Account, u64), StoreError> {
         to_its_end(async move {
             let mut deed = self.begin().await?;
@@ -122,11 +136,15 @@ impl Acting {
             if before.closed_at.is_some() {
                 return Ok((before, deed.revision_before()));
             }
-            let close = sqlx::query("UPDATE accounts SET closed_at = ? WHERE id = ?").bind(self.now).bind(&id);
+            let close = sqlx::query("UPDATE accounts SET closed_at = ? WHERE id = ?")
+                .bind(self.now)
+                .bind(&id);
             close.execute(deed.on.connection()).await?;
             deed.remove_keys_of(&id, Whose::Account(&id)).await?;
             let closed = find(deed.on.connection(), &id, self.now).await?;
-            let revision = deed.commit(&[Event::deleted("account.delete", &before)]).await?;
+            let revision = deed
+                .commit(&[Event::deleted("account.delete", &before)])
+                .await?;
             Ok((closed, revision))
         })
         .await

@@ -1,9 +1,10 @@
 //! Cutting the audit: entries are removed once they are exported, and no others.
 //!
-//! **Nothing is removed that the file has not, and that is not recorded.** The entries are written to a file, which is on the
-//! disk and read again before anything else happens. Then the cut is recorded, in the audit too. Only then entries are
-//! removed, in steps: the database refuses to remove any that no recorded cut is about, or that is younger than 90 days. A
-//! control plane can run meanwhile.
+//! **Nothing is removed that the file has not, and that is not recorded.** The entries are written
+//! to a file, which is on the disk and read again before anything else happens. Then the cut is
+//! recorded, in the audit too. Only then entries are removed, in steps: the database refuses to
+//! remove any that no recorded cut is about, or that is younger than 90 days. A control plane can
+//! run meanwhile.
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -102,7 +103,9 @@ impl Row {
     /// A line of JSON, with the names that the API uses.
     fn line(&self) -> Result<String, StoreError> {
         let side = |side: &Option<String>| match side {
-            Some(text) => serde_json::from_str(text).map_err(|_| StoreError::Damaged("an entry of the audit")),
+            Some(text) => {
+                serde_json::from_str(text).map_err(|_| StoreError::Damaged("an entry of the audit"))
+            }
             None => Ok(Value::Null),
         };
         let line = json!({
@@ -128,16 +131,26 @@ struct Export {
     sha256: String,
 }
 
-/// Exports the entries of all accounts that are older than `before`, in Unix seconds, to `file`, and removes them.
+/// Exports the entries of all accounts that are older than `before`, in Unix seconds, to `file`,
+/// and removes them.
 pub async fn cut(database: &Path, before: i64, file: &Path, now: i64) -> Result<Cut, CutError> {
     let latest = now.saturating_sub(KEPT);
     if before > latest {
         return Err(CutError::TooYoung(latest));
     }
-    let foreign = |reason| CutError::Foreign { path: database.to_owned(), reason };
-    let options = SqliteConnectOptions::new().filename(database).foreign_keys(true).busy_timeout(PATIENCE);
+    let foreign = |reason| CutError::Foreign {
+        path: database.to_owned(),
+        reason,
+    };
+    let options = SqliteConnectOptions::new()
+        .filename(database)
+        .foreign_keys(true)
+        .busy_timeout(PATIENCE);
     let mut connection = options.connect().await.map_err(foreign)?;
-    sqlx::query("SELECT 1 FROM audit_cuts LIMIT 1").fetch_optional(&mut connection).await.map_err(foreign)?;
+    sqlx::query("SELECT 1 FROM audit_cuts LIMIT 1")
+        .fetch_optional(&mut connection)
+        .await
+        .map_err(foreign)?;
     let export = export(&mut connection, before, file).await?;
     if !is_whole(file, &export.sha256).map_err(failed(file))? {
         return Err(CutError::NotExported(file.to_owned()));
@@ -147,22 +160,41 @@ pub async fn cut(database: &Path, before: i64, file: &Path, now: i64) -> Result<
         remove(&mut connection, &export, before).await?;
     }
     connection.close().await?;
-    Ok(Cut { entries: export.entries, sha256: export.sha256 })
+    Ok(Cut {
+        entries: export.entries,
+        sha256: export.sha256,
+    })
 }
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> CutError {
-    move |source| CutError::File { path: path.to_owned(), source }
+    move |source| CutError::File {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// Writes the entries to a new file, which is on the disk then.
-async fn export(connection: &mut SqliteConnection, before: i64, file: &Path) -> Result<Export, CutError> {
+async fn export(
+    connection: &mut SqliteConnection,
+    before: i64,
+    file: &Path,
+) -> Result<Export, CutError> {
     const PAGE: &str = "SELECT seq, account_id, at, actor_kind, actor_id, actor_name, action, target_kind, target_id, \
          target_name, before, after, source_address, request_id FROM audit WHERE seq > ? AND at < ? ORDER BY seq LIMIT ?";
-    let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(failed(file))?;
+    let created = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file)
+        .map_err(failed(file))?;
     let (mut out, mut digest) = (BufWriter::new(created), Sha256::new());
     let (mut entries, mut through) = (0_u64, 0);
     loop {
-        let page = sqlx::query_as(PAGE).bind(through).bind(before).bind(STEP).fetch_all(&mut *connection);
+        let page = sqlx::query_as(PAGE)
+            .bind(through)
+            .bind(before)
+            .bind(STEP)
+            .fetch_all(&mut *connection);
         let page: Vec<Row> = page.await?;
         let Some(last) = page.last() else { break };
         through = last.seq;
@@ -173,11 +205,22 @@ async fn export(connection: &mut SqliteConnection, before: i64, file: &Path) -> 
             entries = entries.saturating_add(1);
         }
     }
-    let out = out.into_inner().map_err(|error| failed(file)(error.into_error()))?;
+    let out = out
+        .into_inner()
+        .map_err(|error| failed(file)(error.into_error()))?;
     out.sync_all().map_err(failed(file))?;
-    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed(file))?;
-    Ok(Export { entries, through, sha256: hex::encode(digest.finalize()) })
+    let directory = file
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(failed(file))?;
+    Ok(Export {
+        entries,
+        through,
+        sha256: hex::encode(digest.finalize()),
+    })
 }
 
 fn is_whole(file: &Path, sha256: &str) -> io::Result<bool> {
@@ -190,27 +233,62 @@ fn is_whole(file: &Path, sha256: &str) -> io::Result<bool> {
     }
 }
 
-async fn record(connection: &mut SqliteConnection, export: &Export, before: i64, now: i64) -> Result<(), CutError> {
-    const RECORD: &str = "INSERT INTO audit_cuts (through, before, entries, sha256, cut_at) VALUES (?, ?, ?, ?, ?)";
+async fn record(
+    connection: &mut SqliteConnection,
+    export: &Export,
+    before: i64,
+    now: i64,
+) -> Result<(), CutError> {
+    const RECORD: &str =
+        "INSERT INTO audit_cuts (through, before, entries, sha256, cut_at) VALUES (?, ?, ?, ?, ?)";
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let record = sqlx::query(RECORD).bind(export.through).bind(before).bind(export.entries.cast_signed());
-    record.bind(&export.sha256).bind(now).execute(&mut *transaction).await?;
-    let operator: String =
-        sqlx::query_scalar("SELECT id FROM accounts WHERE operator").fetch_one(&mut *transaction).await?;
-    let told = json!({ "before": rfc3339(before), "entries": export.entries, "sha256": export.sha256 });
-    let event = Event { after: Some(told), ..Event::done("audit.cut", Target::the("audit")) };
-    write(&mut transaction, &operator, &Actor::System, &Origin::default(), &[event], now).await?;
+    let record = sqlx::query(RECORD)
+        .bind(export.through)
+        .bind(before)
+        .bind(export.entries.cast_signed());
+    record
+        .bind(&export.sha256)
+        .bind(now)
+        .execute(&mut *transaction)
+        .await?;
+    let operator: String = sqlx::query_scalar("SELECT id FROM accounts WHERE operator")
+        .fetch_one(&mut *transaction)
+        .await?;
+    let told =
+        json!({ "before": rfc3339(before), "entries": export.entries, "sha256": export.sha256 });
+    let event = Event {
+        after: Some(told),
+        ..Event::done("audit.cut", Target::the("audit"))
+    };
+    write(
+        &mut transaction,
+        &operator,
+        &Actor::System,
+        &Origin::default(),
+        &[event],
+        now,
+    )
+    .await?;
     Ok(transaction.commit().await?)
 }
 
 /// Removes as many entries as were exported. Between two steps others write.
-async fn remove(connection: &mut SqliteConnection, export: &Export, before: i64) -> Result<(), CutError> {
+async fn remove(
+    connection: &mut SqliteConnection,
+    export: &Export,
+    before: i64,
+) -> Result<(), CutError> {
     const REMOVE: &str = "DELETE FROM audit WHERE seq IN \
          (SELECT seq FROM audit WHERE seq <= ? AND at < ? ORDER BY seq LIMIT ?)";
     let mut removed = 0_u64;
     loop {
         let began = time::Instant::now();
-        let step = sqlx::query(REMOVE).bind(export.through).bind(before).bind(STEP).execute(&mut *connection).await?;
+        let step = sqlx::query(REMOVE)
+            .bind(export.through)
+            .bind(before)
+            .bind(STEP)
+            .execute(&mut *connection)
+            .await?;
         removed = removed.saturating_add(step.rows_affected());
         if step.rows_affected() == 0 {
             break;
@@ -220,7 +298,10 @@ async fn remove(connection: &mut SqliteConnection, export: &Export, before: i64)
     if removed == export.entries {
         return Ok(());
     }
-    Err(CutError::Changed { removed, exported: export.entries })
+    Err(CutError::Changed {
+        removed,
+        exported: export.entries,
+    })
 }
 
 #[cfg(test)]

@@ -53,7 +53,10 @@ const SEQUENCE: Sequence = Sequence {
     table: "audit",
     value: "at",
     descending: true,
-    segments: &[Segment { has: "TRUE", by: Some("at") }],
+    segments: &[Segment {
+        has: "TRUE",
+        by: Some("at"),
+    }],
     last: -1,
 };
 
@@ -92,18 +95,25 @@ async fn find(
         times = times.and(&Condition::new("at < ").number(until));
     }
     let mut filters = Vec::new();
-    for (id, name, wanted) in
-        [("actor_id = ", "actor_name = ", &query.actor), ("target_id = ", "target_name = ", &query.target)]
-    {
+    for (id, name, wanted) in [
+        ("actor_id = ", "actor_name = ", &query.actor),
+        ("target_id = ", "target_name = ", &query.target),
+    ] {
         if let Some(wanted) = wanted {
-            filters.push(vec![Condition::new(id).text(wanted), Condition::new(name).text(wanted)]);
+            filters.push(vec![
+                Condition::new(id).text(wanted),
+                Condition::new(name).text(wanted),
+            ]);
         }
     }
     if let Some(action) = &query.action {
         filters.push(actions(on, account_id, action).await?);
     }
     let runs = |filter: &[Condition]| -> Vec<Condition> {
-        filter.iter().map(|one| of_account.clone().and(one).and(&times)).collect()
+        filter
+            .iter()
+            .map(|one| of_account.clone().and(one).and(&times))
+            .collect()
     };
     let mut tests = Condition::default();
     let mut fewest: Option<(u32, Vec<Condition>)> = None;
@@ -111,15 +121,29 @@ async fn find(
         tests = tests.and(&any(filter));
         let runs = runs(filter);
         // With one filter there is nothing to choose.
-        let count = if filters.len() > 1 { count(on, &runs, effort.few).await? } else { 0 };
+        let count = if filters.len() > 1 {
+            count(on, &runs, effort.few).await?
+        } else {
+            0
+        };
         if fewest.as_ref().is_none_or(|(fewest, _)| count < *fewest) {
             fewest = Some((count, runs));
         }
     }
     let runs = fewest.map_or_else(|| vec![of_account.clone().and(&times)], |(_, runs)| runs);
     // An index of one filter has nothing that does not pass.
-    let tests = if filters.len() > 1 { tests } else { Condition::default() };
-    Walk { sequence: SEQUENCE, runs, tests }.page(on, page, effort).await
+    let tests = if filters.len() > 1 {
+        tests
+    } else {
+        Condition::default()
+    };
+    Walk {
+        sequence: SEQUENCE,
+        runs,
+        tests,
+    }
+    .page(on, page, effort)
+    .await
 }
 
 /// Holds where one of `filter` does.
@@ -135,21 +159,37 @@ fn any(filter: &[Condition]) -> Condition {
 async fn count(on: &mut SqliteConnection, runs: &[Condition], few: u32) -> Result<u32, StoreError> {
     let mut query = QueryBuilder::<Sqlite>::new("SELECT COUNT(*) FROM (");
     for (index, run) in runs.iter().enumerate() {
-        query.push(if index > 0 { " UNION ALL " } else { "" }).push("SELECT 1 FROM audit WHERE ");
+        query
+            .push(if index > 0 { " UNION ALL " } else { "" })
+            .push("SELECT 1 FROM audit WHERE ");
         run.push(&mut query);
     }
-    query.push(" LIMIT ").push_bind(few.saturating_add(1)).push(")");
+    query
+        .push(" LIMIT ")
+        .push_bind(few.saturating_add(1))
+        .push(")");
     Ok(query.build_query_scalar().fetch_one(on).await?)
 }
 
-/// The account's actions that are `action`, or begin with it and a dot. One look-up leads from one to the next.
-async fn actions(on: &mut SqliteConnection, account_id: &str, action: &str) -> Result<Vec<Condition>, StoreError> {
+/// The account's actions that are `action`, or begin with it and a dot. One look-up leads from one
+/// to the next.
+async fn actions(
+    on: &mut SqliteConnection,
+    account_id: &str,
+    action: &str,
+) -> Result<Vec<Condition>, StoreError> {
     const ACTIONS: &str = "WITH RECURSIVE actions (action) AS (\
          SELECT MIN(action) FROM audit WHERE account_id = ?1 AND action > ?2 AND action < ?3 UNION ALL \
          SELECT (SELECT MIN(action) FROM audit WHERE account_id = ?1 AND action > actions.action AND action < ?3) \
          FROM actions WHERE actions.action IS NOT NULL) SELECT action FROM actions WHERE action IS NOT NULL";
     let query = sqlx::query_scalar(ACTIONS).bind(account_id);
-    let found: Vec<String> = query.bind(format!("{action}.")).bind(format!("{action}/")).fetch_all(on).await?;
+    let found: Vec<String> = query
+        .bind(format!("{action}."))
+        .bind(format!("{action}/"))
+        .fetch_all(on)
+        .await?;
     let actions = std::iter::once(action.to_owned()).chain(found);
-    Ok(actions.map(|action| Condition::new("action = ").text(action)).collect())
+    Ok(actions
+        .map(|action| Condition::new("action = ").text(action))
+        .collect())
 }

@@ -21,17 +21,29 @@ pub(crate) struct Target {
 impl Target {
     /// What there is only one of.
     pub(crate) fn the(kind: &'static str) -> Self {
-        Self { kind, id: None, name: None }
+        Self {
+            kind,
+            id: None,
+            name: None,
+        }
     }
 
     /// Something by the name that somebody gave it, which may be nothing.
     pub(crate) fn named(kind: &'static str, name: &str) -> Self {
-        Self { kind, id: None, name: Some(name.to_owned()) }
+        Self {
+            kind,
+            id: None,
+            name: Some(name.to_owned()),
+        }
     }
 
     /// One of many.
     pub(crate) fn of(kind: &'static str, id: &str, name: &str) -> Self {
-        Self { kind, id: Some(id.to_owned()), name: Some(name.to_owned()) }
+        Self {
+            kind,
+            id: Some(id.to_owned()),
+            name: Some(name.to_owned()),
+        }
     }
 }
 

@@ -12,8 +12,9 @@ use crate::limits::DeclaredLimits;
 use crate::role::Role;
 use crate::store::{Chunks, StoreError, authority, from_json, selection};
 
-/// Subaccounts are those that there are, of the policy's list and of its owner's. A tier is there while a live key or its
-/// account has it. The account's bounds its keys, other than the operator's.
+/// Subaccounts are those that there are, of the policy's list and of its owner's. A tier is there
+/// while a live key or its account has it. The account's bounds its keys, other than the
+/// operator's.
 macro_rules! select {
     ($rest:literal) => {
         select!("", "policies p", $rest)
@@ -69,7 +70,8 @@ struct Row {
     used: bool,
 }
 
-/// Every policy that a live key has. No other one is read: one look-up in the index of live keys leads to the next.
+/// Every policy that a live key has. No other one is read: one look-up in the index of live keys
+/// leads to the next.
 pub(super) async fn live_policies(from: impl SqliteExecutor<'_>) -> Result<Chunks, StoreError> {
     const QUERY: &str = select!(
         "WITH RECURSIVE live (id) AS ( \
@@ -90,7 +92,8 @@ pub(super) async fn live_policies(from: impl SqliteExecutor<'_>) -> Result<Chunk
     Ok(policies)
 }
 
-/// Policies that have changed since `revision`: those that live keys have, and the ids of those that none has.
+/// Policies that have changed since `revision`: those that live keys have, and the ids of those
+/// that none has.
 pub(super) async fn changed_policies(
     from: impl SqliteExecutor<'_>,
     revision: i64,
@@ -114,7 +117,10 @@ pub(super) async fn changed_policies(
 }
 
 /// One policy that a live key has.
-pub(super) async fn policy(from: impl SqliteExecutor<'_>, id: i64) -> Result<PolicyRecord, StoreError> {
+pub(super) async fn policy(
+    from: impl SqliteExecutor<'_>,
+    id: i64,
+) -> Result<PolicyRecord, StoreError> {
     const QUERY: &str = select!("WHERE p.id = ?");
     let row: Option<Row> = sqlx::query_as(QUERY).bind(id).fetch_optional(from).await?;
     row.ok_or(StoreError::Damaged("a key's policy"))?.try_into()
@@ -126,12 +132,17 @@ impl TryFrom<Row> for PolicyRecord {
     fn try_from(row: Row) -> Result<Self, StoreError> {
         let granted = authority(&row.roles, &row.permissions)?;
         let limits: DeclaredLimits = from_json(&row.limits, "a policy's limits")?;
-        let tier_limits = row.tier_limits.ok_or(StoreError::Damaged("a policy's tier"))?;
+        let tier_limits = row
+            .tier_limits
+            .ok_or(StoreError::Damaged("a policy's tier"))?;
         let tier_limits: DeclaredLimits = from_json(&tier_limits, "a tier's limits")?;
-        let account_limits = row.account_limits.ok_or(StoreError::Damaged("an account's tier"))?;
+        let account_limits = row
+            .account_limits
+            .ok_or(StoreError::Damaged("an account's tier"))?;
         let account_limits: DeclaredLimits = from_json(&account_limits, "a tier's limits")?;
         let ceilings: Ceilings = from_json(&row.ceilings, "a policy's ceilings")?;
-        let ceiling_limits: BTreeMap<String, DeclaredLimits> = from_json(&row.ceiling_limits, "tiers' limits")?;
+        let ceiling_limits: BTreeMap<String, DeclaredLimits> =
+            from_json(&row.ceiling_limits, "tiers' limits")?;
         let of_tier = |name: &str| ceiling_limits.get(name).copied().unwrap_or_default().0;
         let bounded = ceilings.bound(limits.over(tier_limits.0), of_tier);
         Ok(Self {
@@ -139,15 +150,24 @@ impl TryFrom<Row> for PolicyRecord {
             account: row.account_id,
             user: row.user_id,
             tier: row.tier,
-            environment: Environment::parse(&row.environment).ok_or(StoreError::Damaged("an environment"))?,
+            environment: Environment::parse(&row.environment)
+                .ok_or(StoreError::Damaged("an environment"))?,
             owner_disabled: row.owner_disabled,
             account_disabled: row.account_disabled,
             addresses: AddressLists {
                 allow: from_json(&row.allowed_ips, "a policy's ranges")?,
                 deny: from_json(&row.denied_ips, "a policy's ranges")?,
             },
-            services: selection(row.scope.as_deref())?.listed().map(<[String]>::to_vec),
-            roles: granted.roles.iter().copied().map(Role::as_str).map(str::to_owned).collect(),
+            services: selection(row.scope.as_deref())?
+                .listed()
+                .map(<[String]>::to_vec),
+            roles: granted
+                .roles
+                .iter()
+                .copied()
+                .map(Role::as_str)
+                .map(str::to_owned)
+                .collect(),
             grants: granted.patterns(),
             owner_grants: authority(&row.owner_roles, &row.owner_permissions)?.patterns(),
             subaccounts: from_json(&row.subaccounts, "a list of subaccounts")?,

@@ -35,8 +35,8 @@ pub enum Place {
     OldSecret(Vec<u8>),
 }
 
-/// A secret, where in the store it is, and the rest in JSON: as one value, because each one by itself costs an allocation
-/// and a lock on its way from SQLite's thread.
+/// A secret, where in the store it is, and the rest in JSON: as one value, because each one by
+/// itself costs an allocation and a lock on its way from SQLite's thread.
 type PackedRow = (i64, Vec<u8>, Option<Vec<u8>>, String);
 
 /// The rest of a key's columns, in their order.
@@ -44,23 +44,36 @@ type PackedRow = (i64, Vec<u8>, Option<Vec<u8>>, String);
 struct Rest(Option<u32>, String, i64, u32, String, Option<i64>, u8);
 
 impl Store {
-    /// At most `limit` live keys, by each of their secrets, that follow `after` and have not changed since `revision`.
-    /// Keys that have are among the [`changes_since`](Self::changes_since) it. Live are also disabled keys, and keys
-    /// that have expired within the last day: a node tells them from unknown ones.
-    pub async fn snapshot_page(&self, revision: u64, after: Option<Place>, limit: u32) -> Result<Page, StoreError> {
+    /// At most `limit` live keys, by each of their secrets, that follow `after` and have not
+    /// changed since `revision`. Keys that have are among the
+    /// [`changes_since`](Self::changes_since) it. Live are also disabled keys, and keys that have
+    /// expired within the last day: a node tells them from unknown ones.
+    pub async fn snapshot_page(
+        &self,
+        revision: u64,
+        after: Option<Place>,
+        limit: u32,
+    ) -> Result<Page, StoreError> {
         let mut keys = Chunks::default();
-        let next = self.visit_page(revision, after, limit, |row| push_key(row, &mut keys).map(|_| ())).await?;
+        let next = self
+            .visit_page(revision, after, limit, |row| {
+                push_key(row, &mut keys).map(|_| ())
+            })
+            .await?;
         Ok(Page { keys, next })
     }
 
-    /// All live keys, by each of their secrets, that have not changed since `revision`, in the order of their digests,
-    /// in which a node fills one page of its table after the other. They are read in the order in which they are
-    /// stored, which costs a fraction of what another order does.
+    /// All live keys, by each of their secrets, that have not changed since `revision`, in the
+    /// order of their digests, in which a node fills one page of its table after the other. They
+    /// are read in the order in which they are stored, which costs a fraction of what another order
+    /// does.
     pub(crate) async fn snapshot(&self, revision: u64) -> Result<Chunks, StoreError> {
         let mut buckets = Buckets::new(self.live_keys().await?);
         let mut after = None;
         loop {
-            after = self.visit_page(revision, after, PAGE, |row| buckets.push(row)).await?;
+            after = self
+                .visit_page(revision, after, PAGE, |row| buckets.push(row))
+                .await?;
             if after.is_none() {
                 return buckets.sorted().await;
             }
@@ -81,7 +94,9 @@ impl Store {
                 last.map_or_else(|| Place::OldSecret(Vec::new()), Place::Key)
             }
             Place::OldSecret(after) => {
-                return self.visit_old_secrets(revision, after, limit, &mut visit).await;
+                return self
+                    .visit_old_secrets(revision, after, limit, &mut visit)
+                    .await;
             }
         };
         Ok(Some(last))
@@ -97,15 +112,30 @@ impl Store {
     ) -> Result<Option<i64>, StoreError> {
         const QUERY: &str = "SELECT seq, digest, sealed, json_array(slot, id, policy_id, secret, name, expires_at, disabled) \
              FROM keys WHERE seq > ?1 AND slot IS NOT NULL AND revision <= ?2 ORDER BY seq LIMIT ?3";
-        let query = sqlx::query_as(QUERY).bind(after).bind(revision.cast_signed()).bind(limit);
+        let query = sqlx::query_as(QUERY)
+            .bind(after)
+            .bind(revision.cast_signed())
+            .bind(limit);
         let mut rows = query.fetch(&self.0.readers);
         let (mut last, mut count) = (None, 0);
         while let Some(row) = rows.try_next().await? {
             let (seq, digest, sealed, rest): PackedRow = row;
-            let Rest(slot, id, policy_id, secret, name, expires_at, disabled) = from_json(&rest, "a key's row")?;
+            let Rest(slot, id, policy_id, secret, name, expires_at, disabled) =
+                from_json(&rest, "a key's row")?;
             let disabled = disabled != 0;
-            let row =
-                KeyRow { seq, slot, id, policy_id, digest, sealed, secret, name, expires_at, disabled, removed: false };
+            let row = KeyRow {
+                seq,
+                slot,
+                id,
+                policy_id,
+                digest,
+                sealed,
+                secret,
+                name,
+                expires_at,
+                disabled,
+                removed: false,
+            };
             visit(&row.open(&self.0.at_rest)?)?;
             last = Some(seq);
             count += 1;
@@ -120,8 +150,12 @@ impl Store {
         limit: u32,
         visit: &mut impl FnMut(&KeyRow) -> Result<(), StoreError>,
     ) -> Result<Option<Place>, StoreError> {
-        const QUERY: &str = old!("o.digest > ?1 AND NOT o.removed AND o.revision <= ?2 ORDER BY o.digest LIMIT ?3");
-        let query = sqlx::query_as(QUERY).bind(after).bind(revision.cast_signed()).bind(limit);
+        const QUERY: &str =
+            old!("o.digest > ?1 AND NOT o.removed AND o.revision <= ?2 ORDER BY o.digest LIMIT ?3");
+        let query = sqlx::query_as(QUERY)
+            .bind(after)
+            .bind(revision.cast_signed())
+            .bind(limit);
         let mut rows = query.fetch(&self.0.readers);
         let (mut last, mut count) = (None, 0);
         while let Some(row) = rows.try_next().await? {
@@ -144,8 +178,14 @@ struct Buckets {
 impl Buckets {
     /// For about so many records.
     fn new(records: u64) -> Self {
-        let count = usize::try_from(records / BUCKET).unwrap_or(MAX_BUCKETS).clamp(1, MAX_BUCKETS).next_power_of_two();
-        Self { buckets: vec![Vec::new(); count], shift: u16::BITS.saturating_sub(count.trailing_zeros()) }
+        let count = usize::try_from(records / BUCKET)
+            .unwrap_or(MAX_BUCKETS)
+            .clamp(1, MAX_BUCKETS)
+            .next_power_of_two();
+        Self {
+            buckets: vec![Vec::new(); count],
+            shift: u16::BITS.saturating_sub(count.trailing_zeros()),
+        }
     }
 
     fn push(&mut self, row: &KeyRow) -> Result<(), StoreError> {
@@ -153,7 +193,9 @@ impl Buckets {
         let KeyDigest([first, second, ..]) = record.digest;
         let bucket = usize::from(u16::from_be_bytes([first, second])) >> self.shift;
         // There is one for each of those bits.
-        self.buckets.get_mut(bucket).map_or(Ok(()), |bucket| Ok(record.encode(bucket)?))
+        self.buckets
+            .get_mut(bucket)
+            .map_or(Ok(()), |bucket| Ok(record.encode(bucket)?))
     }
 
     async fn sorted(self) -> Result<Chunks, StoreError> {
@@ -198,15 +240,33 @@ mod tests {
 
     #[tokio::test]
     async fn records_come_in_the_order_of_their_digests_however_many_buckets_there_are() {
-        for (records, buckets) in [(0, 1), (1_999, 1), (6_000, 4), (1_000_000, 512), (u64::MAX, 65_536)] {
+        for (records, buckets) in [
+            (0, 1),
+            (1_999, 1),
+            (6_000, 4),
+            (1_000_000, 512),
+            (u64::MAX, 65_536),
+        ] {
             let mut into = Buckets::new(records);
             assert_eq!(into.buckets.len(), buckets);
             (0..3_000).for_each(|number| into.push(&row(number)).unwrap());
-            let sorted = into.sorted().await.unwrap().into_iter().collect::<Vec<_>>().concat();
-            let sorted: Vec<_> = Records::new(Kind::Key, &sorted).map(|record| record.unwrap()).collect();
+            let sorted = into
+                .sorted()
+                .await
+                .unwrap()
+                .into_iter()
+                .collect::<Vec<_>>()
+                .concat();
+            let sorted: Vec<_> = Records::new(Kind::Key, &sorted)
+                .map(|record| record.unwrap())
+                .collect();
             assert_eq!(sorted.len(), 3_000);
             assert!(sorted.is_sorted_by_key(|(digest, _)| *digest));
-            assert!(sorted.iter().all(|(_, record)| KeyRecord::decode(record).is_ok()));
+            assert!(
+                sorted
+                    .iter()
+                    .all(|(_, record)| KeyRecord::decode(record).is_ok())
+            );
         }
     }
 }

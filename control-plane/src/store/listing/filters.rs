@@ -1,4 +1,5 @@
-//! The filters of a list of keys: each as a test of a key, and where an index has those that pass, as a driver.
+//! The filters of a list of keys: each as a test of a key, and where an index has those that pass,
+//! as a driver.
 
 use sqlx::{QueryBuilder, SqliteConnection};
 
@@ -15,7 +16,8 @@ const SECONDS_PER_DAY: i64 = 24 * 60 * 60;
 const MAX_ROLE_SETS: u32 = 64;
 
 /// The key was revoked, or its owner was deleted.
-const OWNER_DELETED: &str = "(revoked_at IS NOT NULL OR keys.user_id IN (SELECT subject FROM removals))";
+const OWNER_DELETED: &str =
+    "(revoked_at IS NOT NULL OR keys.user_id IN (SELECT subject FROM removals))";
 
 /// Keys that pass a filter, as an index has them.
 pub(super) struct Driver {
@@ -27,23 +29,39 @@ pub(super) struct Driver {
 
 impl Driver {
     fn ordered(runs: Vec<Condition>) -> Self {
-        Self { numbers: numbers(&runs, "", ""), by_creation: runs }
+        Self {
+            numbers: numbers(&runs, "", ""),
+            by_creation: runs,
+        }
     }
 
     fn unordered(runs: &[Condition]) -> Self {
-        Self { numbers: numbers(runs, "", ""), by_creation: Vec::new() }
+        Self {
+            numbers: numbers(runs, "", ""),
+            by_creation: Vec::new(),
+        }
     }
 
     /// All keys of the account and state. The order leads to an index that has nothing else.
     pub(super) fn base(runs: &[Condition]) -> Self {
-        Self { numbers: numbers(runs, "SELECT * FROM (", " ORDER BY created_at)"), by_creation: Vec::new() }
+        Self {
+            numbers: numbers(runs, "SELECT * FROM (", " ORDER BY created_at)"),
+            by_creation: Vec::new(),
+        }
     }
 
     /// How many keys there are, up to one more than `few`.
-    pub(super) async fn count(&self, on: &mut SqliteConnection, few: u32) -> Result<u32, StoreError> {
+    pub(super) async fn count(
+        &self,
+        on: &mut SqliteConnection,
+        few: u32,
+    ) -> Result<u32, StoreError> {
         let mut query = QueryBuilder::new("SELECT COUNT(*) FROM (");
         self.numbers.push(&mut query);
-        query.push(" LIMIT ").push_bind(few.saturating_add(1)).push(")");
+        query
+            .push(" LIMIT ")
+            .push_bind(few.saturating_add(1))
+            .push(")");
         Ok(query.build_query_scalar().fetch_one(on).await?)
     }
 }
@@ -61,8 +79,17 @@ impl Driver {
 fn numbers(runs: &[Condition], before: &'static str, behind: &'static str) -> Condition {
     let mut numbers = Condition::default();
     for run in runs {
-        let union = if numbers.is_empty() { "" } else { " UNION ALL " };
-        numbers = numbers.sql(union).sql(before).sql("SELECT seq AS number FROM keys WHERE ").then(run).sql(behind);
+        let union = if numbers.is_empty() {
+            ""
+        } else {
+            " UNION ALL "
+        };
+        numbers = numbers
+            .sql(union)
+            .sql(before)
+            .sql("SELECT seq AS number FROM keys WHERE ")
+            .then(run)
+            .sql(behind);
     }
     numbers
 }
@@ -85,7 +112,9 @@ impl Filters {
         text: Option<&str>,
         now: i64,
     ) -> Result<Option<Self>, StoreError> {
-        let removing = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM removals)").fetch_one(&mut *on).await?;
+        let removing = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM removals)")
+            .fetch_one(&mut *on)
+            .await?;
         let owner = match &query.owner {
             None => None,
             Some(owner) => match find_owner(on, account_id, owner).await? {
@@ -100,8 +129,11 @@ impl Filters {
         if matches!(&role_sets, Some((_, Some(sets))) if sets.is_empty()) {
             return Ok(None);
         }
-        let mut filters =
-            Self { base: base(account_id, query.state, removing), drivers: Vec::new(), tests: Condition::default() };
+        let mut filters = Self {
+            base: base(account_id, query.state, removing),
+            drivers: Vec::new(),
+            tests: Condition::default(),
+        };
         filters.of_state(account_id, query.state, removing, now);
         filters.of_columns(account_id, query, owner);
         filters.of_times(query, now);
@@ -111,7 +143,10 @@ impl Filters {
         if let Some(text) = text {
             filters.test(search::test(text));
             if let Some(numbers) = search::numbers(text) {
-                filters.drivers.push(Driver { numbers, by_creation: Vec::new() });
+                filters.drivers.push(Driver {
+                    numbers,
+                    by_creation: Vec::new(),
+                });
             }
         }
         // What drives has keys of other accounts and states, too.
@@ -141,12 +176,16 @@ impl Filters {
         }
         match state {
             KeyState::Active => {
-                let active = Condition::new("NOT disabled AND (expires_at IS NULL OR expires_at > ").number(now);
+                let active =
+                    Condition::new("NOT disabled AND (expires_at IS NULL OR expires_at > ")
+                        .number(now);
                 self.test(active.sql(")"));
             }
             KeyState::Disabled => {
                 self.test(Condition::new("disabled"));
-                self.drivers.push(Driver::ordered(vec![of_account(account_id).sql(" AND disabled")]));
+                self.drivers.push(Driver::ordered(vec![
+                    of_account(account_id).sql(" AND disabled"),
+                ]));
             }
             KeyState::Expired => {
                 let expired = Condition::new("expires_at <= ").number(now);
@@ -163,11 +202,16 @@ impl Filters {
             self.drivers.push(Driver::ordered(vec![owned.clone()]));
             self.test(owned);
         }
-        let tier = query.tier.as_ref().map(|tier| Condition::new("keys.tier = ").text(tier));
-        let environment =
-            query.environment.map(|environment| Condition::new("environment = ").text(environment.as_str()));
+        let tier = query
+            .tier
+            .as_ref()
+            .map(|tier| Condition::new("keys.tier = ").text(tier));
+        let environment = query
+            .environment
+            .map(|environment| Condition::new("environment = ").text(environment.as_str()));
         for test in [tier, environment].into_iter().flatten() {
-            self.drivers.push(Driver::ordered(vec![of_account(account_id).and(&test)]));
+            self.drivers
+                .push(Driver::ordered(vec![of_account(account_id).and(&test)]));
             self.test(test);
         }
     }
@@ -175,29 +219,43 @@ impl Filters {
     fn of_times(&mut self, query: &KeyQuery, now: i64) {
         if let Some(days) = query.expires_within_days {
             let until = now.saturating_add(i64::from(days).saturating_mul(SECONDS_PER_DAY));
-            let expiring = Condition::new("expires_at > ").number(now).sql(" AND expires_at <= ").number(until);
+            let expiring = Condition::new("expires_at > ")
+                .number(now)
+                .sql(" AND expires_at <= ")
+                .number(until);
             self.drive_by(&expiring);
             self.test(expiring);
         }
         if let Some(unused) = query.unused {
-            let used = Condition::new(if unused { "last_used_at IS NULL" } else { "last_used_at >= 0" });
+            let used = Condition::new(if unused {
+                "last_used_at IS NULL"
+            } else {
+                "last_used_at >= 0"
+            });
             self.drive_by(&used);
             self.test(used);
         }
     }
 
     fn of_role(&mut self, account_id: &str, role: Role, sets: Option<Vec<String>>) {
-        let has = Condition::new("EXISTS (SELECT 1 FROM json_each(roles) WHERE value = ").text(role.as_str()).sql(")");
+        let has = Condition::new("EXISTS (SELECT 1 FROM json_each(roles) WHERE value = ")
+            .text(role.as_str())
+            .sql(")");
         self.test(has);
         if let Some(sets) = sets {
             let run = |set| of_account(account_id).sql(" AND roles = ").text(set);
-            self.drivers.push(Driver::ordered(sets.into_iter().map(run).collect()));
+            self.drivers
+                .push(Driver::ordered(sets.into_iter().map(run).collect()));
         }
     }
 
     /// Adds the keys of all states for which `range` holds, which is one of an index of each state.
     fn drive_by(&mut self, range: &Condition) {
-        let runs: Vec<_> = self.base.iter().map(|base| base.clone().and(range)).collect();
+        let runs: Vec<_> = self
+            .base
+            .iter()
+            .map(|base| base.clone().and(range))
+            .collect();
         self.drivers.push(Driver::unordered(&runs));
     }
 }
@@ -217,21 +275,41 @@ fn base(account_id: &str, state: KeyState, removing: bool) -> Vec<Condition> {
     }
 }
 
-async fn find_owner(on: &mut SqliteConnection, account_id: &str, owner: &str) -> Result<Option<String>, StoreError> {
-    const QUERY: &str = "SELECT id FROM users WHERE account_id = ? AND (id = ? OR email = ?) LIMIT 1";
-    let query = sqlx::query_scalar(QUERY).bind(account_id).bind(owner).bind(text::normalized_email(owner));
+async fn find_owner(
+    on: &mut SqliteConnection,
+    account_id: &str,
+    owner: &str,
+) -> Result<Option<String>, StoreError> {
+    const QUERY: &str =
+        "SELECT id FROM users WHERE account_id = ? AND (id = ? OR email = ?) LIMIT 1";
+    let query = sqlx::query_scalar(QUERY)
+        .bind(account_id)
+        .bind(owner)
+        .bind(text::normalized_email(owner));
     Ok(query.fetch_optional(on).await?)
 }
 
-/// The combinations of roles that keys of the account have and `role` is in; none if there are too many combinations. One
-/// look-up leads from one to the next.
-async fn role_sets(on: &mut SqliteConnection, account_id: &str, role: Role) -> Result<Option<Vec<String>>, StoreError> {
+/// The combinations of roles that keys of the account have and `role` is in; none if there are too
+/// many combinations. One look-up leads from one to the next.
+async fn role_sets(
+    on: &mut SqliteConnection,
+    account_id: &str,
+    role: Role,
+) -> Result<Option<Vec<String>>, StoreError> {
     const SETS: &str = "WITH RECURSIVE sets (roles) AS (SELECT MIN(roles) FROM keys WHERE account_id = ?1 UNION ALL \
          SELECT (SELECT MIN(roles) FROM keys WHERE account_id = ?1 AND roles > sets.roles) FROM sets \
          WHERE sets.roles IS NOT NULL) SELECT roles, EXISTS (SELECT 1 FROM json_each(roles) WHERE value = ?2) \
          FROM sets WHERE roles IS NOT NULL LIMIT ?3";
-    let query = sqlx::query_as(SETS).bind(account_id).bind(role.as_str()).bind(MAX_ROLE_SETS.saturating_add(1));
+    let query = sqlx::query_as(SETS)
+        .bind(account_id)
+        .bind(role.as_str())
+        .bind(MAX_ROLE_SETS.saturating_add(1));
     let sets: Vec<(String, bool)> = query.fetch_all(on).await?;
     let few = sets.len() <= usize::try_from(MAX_ROLE_SETS).unwrap_or(usize::MAX);
-    Ok(few.then(|| sets.into_iter().filter(|(_, has)| *has).map(|(roles, _)| roles).collect()))
+    Ok(few.then(|| {
+        sets.into_iter()
+            .filter(|(_, has)| *has)
+            .map(|(roles, _)| roles)
+            .collect()
+    }))
 }

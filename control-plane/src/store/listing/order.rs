@@ -3,15 +3,33 @@
 use super::KeySort;
 use crate::store::walk::{Segment, Sequence};
 
-const CREATION: [Segment; 1] = [Segment { has: "TRUE", by: Some("created_at") }];
-const NAME: [Segment; 1] = [Segment { has: "TRUE", by: Some("keys.name COLLATE NOCASE") }];
+const CREATION: [Segment; 1] = [Segment {
+    has: "TRUE",
+    by: Some("created_at"),
+}];
+const NAME: [Segment; 1] = [Segment {
+    has: "TRUE",
+    by: Some("keys.name COLLATE NOCASE"),
+}];
 const EXPIRY: [Segment; 2] = [
-    Segment { has: "expires_at IS NOT NULL", by: Some("expires_at") },
-    Segment { has: "expires_at IS NULL", by: None },
+    Segment {
+        has: "expires_at IS NOT NULL",
+        by: Some("expires_at"),
+    },
+    Segment {
+        has: "expires_at IS NULL",
+        by: None,
+    },
 ];
 const LAST_USE: [Segment; 2] = [
-    Segment { has: "last_used_at IS NOT NULL", by: Some("last_used_at") },
-    Segment { has: "last_used_at IS NULL", by: None },
+    Segment {
+        has: "last_used_at IS NOT NULL",
+        by: Some("last_used_at"),
+    },
+    Segment {
+        has: "last_used_at IS NULL",
+        by: None,
+    },
 ];
 
 /// No time is so late, or so early.
@@ -27,5 +45,11 @@ pub(super) fn sequence(sort: KeySort, descending: bool) -> Sequence {
         (KeySort::LastUsedAt, false) => ("COALESCE(last_used_at, 9223372036854775807)", &LAST_USE),
         (KeySort::LastUsedAt, true) => ("COALESCE(last_used_at, -1)", &LAST_USE),
     };
-    Sequence { table: "keys", value, descending, segments, last: if descending { EARLIEST } else { LATEST } }
+    Sequence {
+        table: "keys",
+        value,
+        descending,
+        segments,
+        last: if descending { EARLIEST } else { LATEST },
+    }
 }

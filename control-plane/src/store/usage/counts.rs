@@ -1,7 +1,9 @@
-//! What was admitted with keys in the calendar's windows, and what an Envoy process is to know of it.
+//! What was admitted with keys in the calendar's windows, and what an Envoy process is to know of
+//! it.
 //!
-//! `window_counts` has the sums over all processes, `node_usage` what each of them said of itself. So what a process is to
-//! know of the others is the sum less its own, and costs the same however many others there are and ever were.
+//! `window_counts` has the sums over all processes, `node_usage` what each of them said of itself.
+//! So what a process is to know of the others is the sum less its own, and costs the same however
+//! many others there are and ever were.
 
 use latchkey_policy::limit::Window;
 use sqlx::{FromRow, QueryBuilder, Sqlite};
@@ -12,12 +14,12 @@ use super::{Windows, kind, padded};
 use crate::store::json::{from_json, to_json};
 use crate::store::{Store, StoreError};
 
-/// How far clocks may be behind, in seconds. A window that such a clock is in counts as current. Nodes begin a window that
-/// they are told of if it is no further ahead of their own clock.
+/// How far clocks may be behind, in seconds. A window that such a clock is in counts as current.
+/// Nodes begin a window that they are told of if it is no further ahead of their own clock.
 const SKEW: i64 = 60;
 
-/// How far clocks may be ahead, in seconds. What a node with such a clock admits is taken from the others' next windows.
-/// What is further ahead is held back.
+/// How far clocks may be ahead, in seconds. What a node with such a clock admits is taken from the
+/// others' next windows. What is further ahead is held back.
 const AHEAD: i64 = 300;
 
 /// Requests that were admitted in one window.
@@ -29,8 +31,8 @@ pub(crate) struct Count {
 }
 
 impl Count {
-    /// How many more these are than what the same process said `before`: a newer window takes the place of the older, and
-    /// within one counts only grow.
+    /// How many more these are than what the same process said `before`: a newer window takes the
+    /// place of the older, and within one counts only grow.
     pub(super) fn since(self, before: Option<Self>) -> u32 {
         match before {
             Some(before) if before.number > self.number => 0,
@@ -74,14 +76,18 @@ impl Current {
     /// Whether one of `windows` is among them.
     pub(crate) fn has_any(self, windows: &Windows) -> bool {
         let mut windows = Window::ALL.into_iter().zip(windows);
-        windows.any(|(window, count)| count.is_some_and(|count| self.contains(window, count.number)))
+        windows
+            .any(|(window, count)| count.is_some_and(|count| self.contains(window, count.number)))
     }
 
     /// Kinds and numbers, as they are stored.
     fn stored(self) -> Vec<(i32, u32)> {
         Window::ALL
             .into_iter()
-            .flat_map(|window| self.numbers(window).map(move |number| (kind(window), number)))
+            .flat_map(|window| {
+                self.numbers(window)
+                    .map(move |number| (kind(window), number))
+            })
             .collect()
     }
 }
@@ -104,32 +110,43 @@ pub(crate) struct KeyCounts {
     pub(crate) slot: u32,
     /// By all processes: sums by the number of each kind's windows, the oldest first.
     sums: [Vec<(u32, u64)>; Window::ALL.len()],
-    /// What some of those that were asked for said, by their index among them, of their newest windows.
+    /// What some of those that were asked for said, by their index among them, of their newest
+    /// windows.
     pub(crate) processes: Vec<(usize, Windows)>,
 }
 
 impl KeyCounts {
-    /// What a process is to know that said `own` of itself: of each kind the newest window that has been used and that our
-    /// clock is in or near to, or the process' own one if its clock is further ahead. None if others have used no such
-    /// window.
+    /// What a process is to know that said `own` of itself: of each kind the newest window that has
+    /// been used and that our clock is in or near to, or the process' own one if its clock is
+    /// further ahead. None if others have used no such window.
     pub(crate) fn elsewhere(&self, own: &Windows, current: Current) -> Option<Elsewhere> {
         let mut windows = Windows::default();
-        for (window, (told, (own, sums))) in
-            Window::ALL.into_iter().zip(windows.iter_mut().zip(own.iter().zip(&self.sums)))
+        for (window, (told, (own, sums))) in Window::ALL
+            .into_iter()
+            .zip(windows.iter_mut().zip(own.iter().zip(&self.sums)))
         {
-            let ahead = own.filter(|own| !current.is_near(window, own.number)).map(|own| own.number);
+            let ahead = own
+                .filter(|own| !current.is_near(window, own.number))
+                .map(|own| own.number);
             let relevant = |(number, _): &&(u32, u64)| match ahead {
                 Some(ahead) => *number == ahead,
                 None => current.is_near(window, *number),
             };
-            let Some(&(number, sum)) = sums.iter().rev().find(relevant) else { continue };
-            let own = own.filter(|own| own.number == number).map_or(0, |own| own.count);
+            let Some(&(number, sum)) = sums.iter().rev().find(relevant) else {
+                continue;
+            };
+            let own = own
+                .filter(|own| own.number == number)
+                .map_or(0, |own| own.count);
             let others = sum.saturating_sub(own.into());
             let count = u32::try_from(others).unwrap_or(u32::MAX);
             *told = (count > 0).then_some(Count { number, count });
         }
         let Self { key, slot, .. } = *self;
-        windows.iter().any(Option::is_some).then_some(Elsewhere { key, slot, windows })
+        windows
+            .iter()
+            .any(Option::is_some)
+            .then_some(Elsewhere { key, slot, windows })
     }
 }
 
@@ -142,15 +159,16 @@ pub(crate) struct ElsewherePage {
 }
 
 impl Store {
-    /// What was admitted in the `current` windows with those of `keys` that are live; and what `instances` said of it,
-    /// such as have used the key.
+    /// What was admitted in the `current` windows with those of `keys` that are live; and what
+    /// `instances` said of it, such as have used the key.
     pub(crate) async fn counts(
         &self,
         keys: &[u64],
         instances: &[&str],
         current: Current,
     ) -> Result<Vec<KeyCounts>, StoreError> {
-        // Each of these is a look-up by a whole primary key. Texts are joined as they are stored, which is JSON.
+        // Each of these is a look-up by a whole primary key. Texts are joined as they are stored,
+        // which is JSON.
         const QUERY: &str = "WITH \
              current (kind, number) AS MATERIALIZED (SELECT value->>0, value->>1 FROM json_each(?1)), \
              instances (position, instance) AS MATERIALIZED (SELECT key, value FROM json_each(?2)) \
@@ -167,8 +185,9 @@ impl Store {
         rows.into_iter().map(KeyCounts::try_from).collect()
     }
 
-    /// What `instance` is to know of the others, of at most `limit` keys behind the number `after`: of all keys that
-    /// anybody has used in the `current` windows, or of those that it has `used` itself.
+    /// What `instance` is to know of the others, of at most `limit` keys behind the number `after`:
+    /// of all keys that anybody has used in the `current` windows, or of those that it has `used`
+    /// itself.
     pub(crate) async fn elsewhere_page(
         &self,
         instance: &str,
@@ -180,23 +199,46 @@ impl Store {
         let rows = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut query = QueryBuilder::<Sqlite>::new("");
         if used {
-            query.push("SELECT key_seq FROM node_usage WHERE instance = ").push_bind(instance);
+            query
+                .push("SELECT key_seq FROM node_usage WHERE instance = ")
+                .push_bind(instance);
             query.push(" AND key_seq > ").push_bind(after.cast_signed());
         } else {
             for (index, (kind, number)) in current.stored().into_iter().enumerate() {
                 query.push(if index > 0 { " UNION " } else { "" });
-                query.push("SELECT key_seq FROM (SELECT key_seq FROM window_counts WHERE kind = ").push_bind(kind);
-                query.push(" AND number = ").push_bind(number).push(" AND key_seq > ").push_bind(after.cast_signed());
-                query.push(" ORDER BY key_seq LIMIT ").push_bind(rows).push(")");
+                query
+                    .push("SELECT key_seq FROM (SELECT key_seq FROM window_counts WHERE kind = ")
+                    .push_bind(kind);
+                query
+                    .push(" AND number = ")
+                    .push_bind(number)
+                    .push(" AND key_seq > ")
+                    .push_bind(after.cast_signed());
+                query
+                    .push(" ORDER BY key_seq LIMIT ")
+                    .push_bind(rows)
+                    .push(")");
             }
         }
         query.push(" ORDER BY key_seq LIMIT ").push_bind(rows);
-        let seqs: Vec<i64> = query.build_query_scalar().fetch_all(&self.0.readers).await?;
+        let seqs: Vec<i64> = query
+            .build_query_scalar()
+            .fetch_all(&self.0.readers)
+            .await?;
         let keys: Vec<_> = seqs.iter().map(|seq| seq.cast_unsigned()).collect();
         let next = keys.last().copied().filter(|_| keys.len() == limit);
         let counts = self.counts(&keys, &[instance], current).await?;
-        let own = |counts: &KeyCounts| counts.processes.first().map(|(_, own)| *own).unwrap_or_default();
-        let keys = counts.iter().filter_map(|counts| counts.elsewhere(&own(counts), current)).collect();
+        let own = |counts: &KeyCounts| {
+            counts
+                .processes
+                .first()
+                .map(|(_, own)| *own)
+                .unwrap_or_default()
+        };
+        let keys = counts
+            .iter()
+            .filter_map(|counts| counts.elsewhere(&own(counts), current))
+            .collect();
         Ok(ElsewherePage { keys, next })
     }
 }
@@ -216,14 +258,25 @@ impl TryFrom<Row> for KeyCounts {
 
     fn try_from(row: Row) -> Result<Self, StoreError> {
         let stored: Vec<(i32, u32, u64)> = from_json(&row.sums, "a window's count")?;
-        let newest: BTreeMap<_, _> = stored.into_iter().map(|(kind, number, sum)| ((kind, number), sum)).collect();
+        let newest: BTreeMap<_, _> = stored
+            .into_iter()
+            .map(|(kind, number, sum)| ((kind, number), sum))
+            .collect();
         let sums = Window::ALL.map(|window| {
             let of_kind = newest.range((kind(window), 0)..=(kind(window), u32::MAX));
             of_kind.map(|(&(_, number), &sum)| (number, sum)).collect()
         });
         let stored: Vec<(usize, StoredWindows)> = from_json(&row.processes, WINDOWS)?;
-        let processes = stored.into_iter().map(|(position, stored)| (position, windows(stored))).collect();
-        Ok(Self { key: row.seq.cast_unsigned(), slot: row.slot, sums, processes })
+        let processes = stored
+            .into_iter()
+            .map(|(position, stored)| (position, windows(stored)))
+            .collect();
+        Ok(Self {
+            key: row.seq.cast_unsigned(),
+            slot: row.slot,
+            sums,
+            processes,
+        })
     }
 }
 

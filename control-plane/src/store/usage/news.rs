@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-/// Keys with which something was admitted, until all have been told who use them. There is one entry for a key, however
-/// often it comes.
+/// Keys with which something was admitted, until all have been told who use them. There is one
+/// entry for a key, however often it comes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct News {
-    /// By the key's number. The only process to which it is no news, if there is one: what it has admitted itself.
+    /// By the key's number. The only process to which it is no news, if there is one: what it has
+    /// admitted itself.
     keys: BTreeMap<u64, Option<String>>,
 }
 
@@ -28,14 +29,21 @@ impl News {
 
     /// The same as all of `newer` after the other.
     pub(crate) fn append(&mut self, newer: Self) {
-        newer.keys.into_iter().for_each(|(key, known_to)| self.add(key, known_to.as_deref()));
+        newer
+            .keys
+            .into_iter()
+            .for_each(|(key, known_to)| self.add(key, known_to.as_deref()));
     }
 
     /// Takes at most `count` keys out.
     pub(crate) fn take(&mut self, count: usize) -> Self {
         let rest = self.keys.keys().nth(count).copied();
-        let rest = rest.map(|key| self.keys.split_off(&key)).unwrap_or_default();
-        Self { keys: std::mem::replace(&mut self.keys, rest) }
+        let rest = rest
+            .map(|key| self.keys.split_off(&key))
+            .unwrap_or_default();
+        Self {
+            keys: std::mem::replace(&mut self.keys, rest),
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -49,7 +57,9 @@ impl News {
 
     /// Whether a process that uses `key` may not know it yet.
     pub(crate) fn is_for(&self, key: u64, instance: &str) -> bool {
-        self.keys.get(&key).is_some_and(|known_to| known_to.as_deref() != Some(instance))
+        self.keys
+            .get(&key)
+            .is_some_and(|known_to| known_to.as_deref() != Some(instance))
     }
 }
 
@@ -62,7 +72,10 @@ mod tests {
         let mut news = News::default();
         news.add(1, Some("a"));
         news.add(1, Some("a"));
-        assert_eq!(["a", "b"].map(|instance| news.is_for(1, instance)), [false, true]);
+        assert_eq!(
+            ["a", "b"].map(|instance| news.is_for(1, instance)),
+            [false, true]
+        );
         assert!(!news.is_for(2, "b"), "nothing is new there");
         let mut newer = News::default();
         newer.add(1, Some("b"));

@@ -1,4 +1,5 @@
-//! Deleting users. Their rows stay, as keys and the audit refer to them, and are found by nobody any more.
+//! Deleting users. Their rows stay, as keys and the audit refer to them, and are found by nobody
+//! any more.
 
 use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
 
@@ -36,10 +37,11 @@ pub(crate) struct DeletedUser {
 }
 
 impl Acting {
-    /// Deletes one of the account's users, unless `may` refuses; it sees the caller and the user as they are. Nodes refuse
-    /// the user's keys from the returned revision on, and they are removed in steps. Whoever was deleted before is returned
-    /// again, as they are. Fails with [`StoreError::DeletesThemselves`], and with [`StoreError::LastAdministrator`] if the
-    /// account would be left without a user who can undo everything.
+    /// Deletes one of the account's users, unless `may` refuses; it sees the caller and the user as
+    /// they are. Nodes refuse the user's keys from the returned revision on, and they are removed
+    /// in steps. Whoever was deleted before is returned again, as they are. Fails with
+    /// [`StoreError::DeletesThemselves`], and with [`StoreError::LastAdministrator`] if the account
+    /// would be left without a user who can undo everything.
     pub(crate) async fn delete_user<E: From<StoreError> + Send + 'static>(
         self,
         id: String,
@@ -48,9 +50,15 @@ impl Acting {
         to_its_end(async move {
             let mut deed = self.begin().await?;
             let account_id = deed.caller.account_id.clone();
-            if let Some((user, revoked_keys)) = find_deleted(deed.on.connection(), &account_id, &id).await? {
+            if let Some((user, revoked_keys)) =
+                find_deleted(deed.on.connection(), &account_id, &id).await?
+            {
                 may(&deed.caller, &user)?;
-                return Ok(DeletedUser { user, revoked_keys, revision: deed.revision_before() });
+                return Ok(DeletedUser {
+                    user,
+                    revoked_keys,
+                    revision: deed.revision_before(),
+                });
             }
             let user = find(deed.on.connection(), &account_id, &id).await?;
             if deed.caller.user_id == id {
@@ -60,11 +68,17 @@ impl Acting {
             may(&deed.caller, &user)?;
             let revoked_keys = deed.remove_keys_of(&account_id, Whose::User(&id)).await?;
             delete(deed.on.connection(), &id, revoked_keys, self.now).await?;
-            if user.is_administrator() && !have_administrator(deed.on.connection(), &account_id).await? {
+            if user.is_administrator()
+                && !have_administrator(deed.on.connection(), &account_id).await?
+            {
                 return Err(StoreError::LastAdministrator.into());
             }
             let revision = deed.commit(&[Event::deleted("user.delete", &user)]).await?;
-            Ok(DeletedUser { user, revoked_keys, revision })
+            Ok(DeletedUser {
+                user,
+                revoked_keys,
+                revision,
+            })
         })
         .await
     }
@@ -87,16 +101,31 @@ async fn find_deleted(
         columns!(),
         ", deleted_keys FROM users WHERE account_id = ? AND id = ? AND deleted_at IS NOT NULL"
     );
-    let row: Option<DeletedRow> = sqlx::query_as(QUERY).bind(account_id).bind(id).fetch_optional(from).await?;
-    row.map(|row| Ok((row.user.try_into()?, row.deleted_keys.cast_unsigned()))).transpose()
+    let row: Option<DeletedRow> = sqlx::query_as(QUERY)
+        .bind(account_id)
+        .bind(id)
+        .fetch_optional(from)
+        .await?;
+    row.map(|row| Ok((row.user.try_into()?, row.deleted_keys.cast_unsigned())))
+        .transpose()
 }
 
-/// Deletes a user: they no longer log in, and their email address is free. Their keys have to be removed.
-async fn delete(from: &mut SqliteConnection, id: &str, keys: u64, now: i64) -> Result<(), StoreError> {
-    const DELETE: &str =
-        "UPDATE users SET email = id, password_hash = '', deleted_at = ?, deleted_keys = ? WHERE id = ?";
+/// Deletes a user: they no longer log in, and their email address is free. Their keys have to be
+/// removed.
+async fn delete(
+    from: &mut SqliteConnection,
+    id: &str,
+    keys: u64,
+    now: i64,
+) -> Result<(), StoreError> {
+    const DELETE: &str = "UPDATE users SET email = id, password_hash = '', deleted_at = ?, deleted_keys = ? WHERE id = ?";
     log_out(&mut *from, Whose::User(id)).await?;
-    sqlx::query(DELETE).bind(now).bind(keys.cast_signed()).bind(id).execute(from).await?;
+    sqlx::query(DELETE)
+        .bind(now)
+        .bind(keys.cast_signed())
+        .bind(id)
+        .execute(from)
+        .await?;
     Ok(())
 }
 
@@ -111,17 +140,29 @@ pub(in crate::store) async fn delete_some(
     const LOG_OUT: &str = "DELETE FROM sessions WHERE user_id IN (SELECT value FROM json_each(?))";
     const DELETE: &str = "UPDATE users SET email = id, password_hash = '', deleted_at = ? \
          WHERE id IN (SELECT value FROM json_each(?))";
-    let ids: Vec<String> = sqlx::query_scalar(SOME).bind(account_id).bind(limit).fetch_all(&mut *from).await?;
+    let ids: Vec<String> = sqlx::query_scalar(SOME)
+        .bind(account_id)
+        .bind(limit)
+        .fetch_all(&mut *from)
+        .await?;
     if ids.is_empty() {
         return Ok(0);
     }
     let json = to_json(&ids)?;
     sqlx::query(LOG_OUT).bind(&json).execute(&mut *from).await?;
-    Ok(sqlx::query(DELETE).bind(now).bind(&json).execute(from).await?.rows_affected())
+    Ok(sqlx::query(DELETE)
+        .bind(now)
+        .bind(&json)
+        .execute(from)
+        .await?
+        .rows_affected())
 }
 
 /// Has no user of a closed account keep an email address that somebody else is to have.
-pub(in crate::store) async fn free_email(from: &mut SqliteConnection, email: &str) -> Result<(), StoreError> {
+pub(in crate::store) async fn free_email(
+    from: &mut SqliteConnection,
+    email: &str,
+) -> Result<(), StoreError> {
     const FREE: &str = "UPDATE users SET email = id WHERE email = ? \
          AND account_id IN (SELECT id FROM accounts WHERE closed_at IS NOT NULL)";
     sqlx::query(FREE).bind(email).execute(from).await?;
@@ -129,8 +170,13 @@ pub(in crate::store) async fn free_email(from: &mut SqliteConnection, email: &st
 }
 
 /// Ends all sessions of a user, or of an account's users.
-pub(in crate::store) async fn log_out(from: &mut SqliteConnection, whose: Whose<'_>) -> Result<(), StoreError> {
-    let mut query = QueryBuilder::<Sqlite>::new("DELETE FROM sessions WHERE user_id IN (SELECT id FROM users WHERE ");
+pub(in crate::store) async fn log_out(
+    from: &mut SqliteConnection,
+    whose: Whose<'_>,
+) -> Result<(), StoreError> {
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "DELETE FROM sessions WHERE user_id IN (SELECT id FROM users WHERE ",
+    );
     whose.push(&mut query);
     query.push(")");
     query.build().execute(from).await?;

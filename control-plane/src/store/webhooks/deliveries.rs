@@ -1,7 +1,8 @@
 //! Deliveries, between the outbox and whoever sends them.
 //!
-//! A webhook with something due is *held* by whoever sends to it, until they say what came of it or their time is over:
-//! so nobody else sends to it meanwhile, and what somebody did not finish is sent again by somebody else.
+//! A webhook with something due is *held* by whoever sends to it, until they say what came of it or
+//! their time is over: so nobody else sends to it meanwhile, and what somebody did not finish is
+//! sent again by somebody else.
 
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
 use std::iter;
@@ -13,8 +14,8 @@ use crate::store::{Store, StoreError};
 /// Seconds for an attempt, and for writing down what came of it.
 const HELD: i64 = 30;
 
-/// Seconds without an attempt after one that failed: other deliveries would fail as well. Not longer than a delivery waits
-/// for its second attempt.
+/// Seconds without an attempt after one that failed: other deliveries would fail as well. Not
+/// longer than a delivery waits for its second attempt.
 const REST: i64 = 5;
 
 /// Something that is to be sent, now and by nobody else.
@@ -43,7 +44,10 @@ pub(crate) struct Claim {
 impl Claim {
     /// Returns the secrets that sign what is sent at `now`, the newest first.
     pub(crate) fn secrets(&self, now: i64) -> impl Iterator<Item = WebhookSecret> {
-        let old = self.old_secret.clone().filter(|_| self.old_secret_ends_at.is_some_and(|ends_at| now < ends_at));
+        let old = self
+            .old_secret
+            .clone()
+            .filter(|_| self.old_secret_ends_at.is_some_and(|ends_at| now < ends_at));
         iter::once(self.secret.clone()).chain(old.map(WebhookSecret::from))
     }
 }
@@ -54,7 +58,11 @@ pub(crate) enum Settled {
     /// The receiver has it.
     Delivered { status: u16 },
     /// It is to be tried again.
-    Retry { status: Option<u16>, error: String, next_at: i64 },
+    Retry {
+        status: Option<u16>,
+        error: String,
+        next_at: i64,
+    },
     /// It is given up.
     Failed { status: Option<u16>, error: String },
     /// The receiver wants nothing any more: it gets nothing until somebody switches it on again.
@@ -70,8 +78,13 @@ pub(crate) struct Backlog {
 }
 
 impl Store {
-    /// Takes what has been due for longest, of webhooks that nobody holds; of those that are failing only if `failing`.
-    pub(crate) async fn claim_delivery(&self, now: i64, failing: bool) -> Result<Option<Claim>, StoreError> {
+    /// Takes what has been due for longest, of webhooks that nobody holds; of those that are
+    /// failing only if `failing`.
+    pub(crate) async fn claim_delivery(
+        &self,
+        now: i64,
+        failing: bool,
+    ) -> Result<Option<Claim>, StoreError> {
         const HOLD: &str = "UPDATE webhooks SET held_until = ? WHERE id = ?";
         // Of what is due the earliest; only that has a turn.
         const TAKE: &str = "UPDATE webhook_deliveries SET attempts = attempts + 1 WHERE seq = \
@@ -86,14 +99,25 @@ impl Store {
         let store = self.clone();
         to_its_end(async move {
             let mut transaction = store.0.begin().await?;
-            let Some(webhook_id) = due(&mut *transaction, now, failing).await? else { return Ok(None) };
+            let Some(webhook_id) = due(&mut *transaction, now, failing).await? else {
+                return Ok(None);
+            };
             let take = sqlx::query_scalar(TAKE).bind(&webhook_id).bind(now);
             let taken: Option<String> = take.fetch_optional(&mut *transaction).await?;
             let claim = match taken {
                 Some(id) => {
                     let until = now.saturating_add(HELD);
-                    sqlx::query(HOLD).bind(until).bind(&webhook_id).execute(&mut *transaction).await?;
-                    Some(sqlx::query_as(CLAIM).bind(id).fetch_one(&mut *transaction).await?)
+                    sqlx::query(HOLD)
+                        .bind(until)
+                        .bind(&webhook_id)
+                        .execute(&mut *transaction)
+                        .await?;
+                    Some(
+                        sqlx::query_as(CLAIM)
+                            .bind(id)
+                            .fetch_one(&mut *transaction)
+                            .await?,
+                    )
                 }
                 // Its turn was early.
                 None => {
@@ -107,14 +131,22 @@ impl Store {
         .await
     }
 
-    /// Writes down what came of an attempt. If the webhook is held by somebody else by now, or is no more, that is left to
-    /// them.
-    pub(crate) async fn settle_delivery(&self, claim: Claim, settled: Settled, now: i64) -> Result<(), StoreError> {
-        const HELD_BY: &str = "SELECT EXISTS (SELECT 1 FROM webhooks WHERE id = ? AND held_until = ?)";
+    /// Writes down what came of an attempt. If the webhook is held by somebody else by now, or is
+    /// no more, that is left to them.
+    pub(crate) async fn settle_delivery(
+        &self,
+        claim: Claim,
+        settled: Settled,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        const HELD_BY: &str =
+            "SELECT EXISTS (SELECT 1 FROM webhooks WHERE id = ? AND held_until = ?)";
         let store = self.clone();
         to_its_end(async move {
             let mut transaction = store.0.begin().await?;
-            let query = sqlx::query_scalar(HELD_BY).bind(&claim.webhook_id).bind(claim.held_until);
+            let query = sqlx::query_scalar(HELD_BY)
+                .bind(&claim.webhook_id)
+                .bind(claim.held_until);
             let ours: bool = query.fetch_one(&mut *transaction).await?;
             if !ours {
                 return Ok(());
@@ -134,11 +166,19 @@ impl Store {
     }
 }
 
-/// The webhook whose turn it is. Nobody holds one for longer than [`HELD`], but by a clock that has been set back since.
-async fn due(from: impl SqliteExecutor<'_>, now: i64, failing: bool) -> Result<Option<String>, StoreError> {
+/// The webhook whose turn it is. Nobody holds one for longer than [`HELD`], but by a clock that has
+/// been set back since.
+async fn due(
+    from: impl SqliteExecutor<'_>,
+    now: i64,
+    failing: bool,
+) -> Result<Option<String>, StoreError> {
     const QUERY: &str = "SELECT id FROM webhooks WHERE due_at <= ?1 AND NOT (held_until > ?1 AND held_until <= ?2) \
          AND (failures = 0 OR ?3) ORDER BY due_at LIMIT 1";
-    let query = sqlx::query_scalar(QUERY).bind(now).bind(now.saturating_add(HELD)).bind(failing);
+    let query = sqlx::query_scalar(QUERY)
+        .bind(now)
+        .bind(now.saturating_add(HELD))
+        .bind(failing);
     Ok(query.fetch_optional(from).await?)
 }
 
@@ -146,17 +186,28 @@ async fn due(from: impl SqliteExecutor<'_>, now: i64, failing: bool) -> Result<O
 async fn plan(to: &mut SqliteConnection, webhook_id: &str, now: i64) -> Result<(), StoreError> {
     const PLAN: &str = "UPDATE webhooks SET due_at = (SELECT MAX(?1, MIN(next_at)) FROM webhook_deliveries \
          WHERE webhook_id = ?2 AND done_at IS NULL) WHERE id = ?2";
-    sqlx::query(PLAN).bind(now).bind(webhook_id).execute(to).await?;
+    sqlx::query(PLAN)
+        .bind(now)
+        .bind(webhook_id)
+        .execute(to)
+        .await?;
     Ok(())
 }
 
-async fn write_delivery(to: &mut SqliteConnection, id: &str, settled: &Settled, now: i64) -> Result<(), StoreError> {
+async fn write_delivery(
+    to: &mut SqliteConnection,
+    id: &str,
+    settled: &Settled,
+    now: i64,
+) -> Result<(), StoreError> {
     const UPDATE: &str = "UPDATE webhook_deliveries SET delivered = ?, next_at = ?, done_at = ?, last_status = ?, \
          last_error = ? WHERE id = ? AND done_at IS NULL";
     let (status, error) = match settled {
         Settled::Delivered { status } => (Some(*status), None),
         Settled::Gone { status } => (Some(*status), Some(GONE)),
-        Settled::Retry { status, error, .. } | Settled::Failed { status, error } => (*status, Some(error.as_str())),
+        Settled::Retry { status, error, .. } | Settled::Failed { status, error } => {
+            (*status, Some(error.as_str()))
+        }
     };
     let (next_at, done_at) = match settled {
         Settled::Retry { next_at, .. } => (Some(*next_at), None),
@@ -176,7 +227,12 @@ async fn write_delivery(to: &mut SqliteConnection, id: &str, settled: &Settled, 
 
 const GONE: &str = "the answer was 410: the receiver wants nothing any more";
 
-async fn write_webhook(to: &mut SqliteConnection, id: &str, settled: &Settled, now: i64) -> Result<(), StoreError> {
+async fn write_webhook(
+    to: &mut SqliteConnection,
+    id: &str,
+    settled: &Settled,
+    now: i64,
+) -> Result<(), StoreError> {
     const FAILS: &str = "UPDATE webhooks SET failures = failures + 1, last_error = ?, last_error_at = ?, \
          held_until = ? WHERE id = ?";
     const ENDS: &str = "UPDATE webhooks SET active = FALSE, last_error = ?, last_error_at = ?, held_until = 0, \
@@ -185,10 +241,22 @@ async fn write_webhook(to: &mut SqliteConnection, id: &str, settled: &Settled, n
         Settled::Delivered { .. } => works(to, id).await?,
         Settled::Retry { error, .. } | Settled::Failed { error, .. } => {
             let rest = now.saturating_add(REST);
-            sqlx::query(FAILS).bind(error).bind(now).bind(rest).bind(id).execute(to).await?;
+            sqlx::query(FAILS)
+                .bind(error)
+                .bind(now)
+                .bind(rest)
+                .bind(id)
+                .execute(to)
+                .await?;
         }
         Settled::Gone { .. } => {
-            sqlx::query(ENDS).bind(GONE).bind(now).bind(now).bind(id).execute(&mut *to).await?;
+            sqlx::query(ENDS)
+                .bind(GONE)
+                .bind(now)
+                .bind(now)
+                .bind(id)
+                .execute(&mut *to)
+                .await?;
             give_up(to, id, "the receiver wants nothing any more", now).await?;
         }
     }
@@ -212,7 +280,12 @@ pub(super) async fn give_up(
 ) -> Result<(), StoreError> {
     const GIVE_UP: &str = "UPDATE webhook_deliveries SET next_at = NULL, done_at = ?, last_error = ? \
          WHERE webhook_id = ? AND done_at IS NULL";
-    sqlx::query(GIVE_UP).bind(now).bind(reason).bind(webhook_id).execute(&mut *to).await?;
+    sqlx::query(GIVE_UP)
+        .bind(now)
+        .bind(reason)
+        .bind(webhook_id)
+        .execute(&mut *to)
+        .await?;
     plan(to, webhook_id, now).await
 }
 

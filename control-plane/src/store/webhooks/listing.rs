@@ -84,8 +84,8 @@ macro_rules! select {
 }
 
 impl Store {
-    /// Returns the newest deliveries to one of the account's webhooks: of `state`, or of any. Fails with
-    /// [`StoreError::WebhookNotFound`].
+    /// Returns the newest deliveries to one of the account's webhooks: of `state`, or of any. Fails
+    /// with [`StoreError::WebhookNotFound`].
     pub async fn webhook_deliveries(
         &self,
         account_id: &str,
@@ -100,10 +100,15 @@ impl Store {
         };
         let mut transaction = self.0.lists.begin().await?;
         super::find(&mut *transaction, account_id, webhook_id).await?;
-        Ok(sqlx::query_as(query).bind(webhook_id).bind(SHOWN).fetch_all(&mut *transaction).await?)
+        Ok(sqlx::query_as(query)
+            .bind(webhook_id)
+            .bind(SHOWN)
+            .fetch_all(&mut *transaction)
+            .await?)
     }
 
-    /// Deletes deliveries that were done long ago, and what was announced of expiries that are past.
+    /// Deletes deliveries that were done long ago, and what was announced of expiries that are
+    /// past.
     pub async fn tidy_webhooks(&self, now: i64) -> Result<(), StoreError> {
         const DONE: &str = "DELETE FROM webhook_deliveries WHERE seq IN \
              (SELECT seq FROM webhook_deliveries WHERE done_at < ? LIMIT ?)";

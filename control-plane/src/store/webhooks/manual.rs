@@ -1,4 +1,5 @@
-//! Deliveries that somebody asks for: tests, and deliveries that are sent again. Each webhook has a bound for them.
+//! Deliveries that somebody asks for: tests, and deliveries that are sent again. Each webhook has a
+//! bound for them.
 
 use serde_json::json;
 use sqlx::SqliteConnection;
@@ -16,18 +17,25 @@ pub(crate) const MAX_PER_MINUTE: i64 = 60;
 const MINUTE: i64 = 60;
 
 impl Acting {
-    /// Has a webhook sent `webhook.test`, and returns the delivery's id. Fails with [`StoreError::WebhookNotFound`],
-    /// [`StoreError::WebhookInactive`] and [`StoreError::WebhookBusy`].
+    /// Has a webhook sent `webhook.test`, and returns the delivery's id. Fails with
+    /// [`StoreError::WebhookNotFound`], [`StoreError::WebhookInactive`] and
+    /// [`StoreError::WebhookBusy`].
     pub(crate) async fn test_webhook(self, id: String) -> Result<String, StoreError> {
         to_its_end(async move {
             let mut deed = self.begin_unseen().await?;
             let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
             let webhook = find(&mut **transaction, account_id, &id).await?;
             admit(transaction, &webhook, self.now).await?;
-            let event = event::Event::Test { account_id: account_id.clone(), webhook_id: id.clone() };
-            let delivery = outbox::write(transaction, &[(id, event)], self.now).await?.pop();
+            let event = event::Event::Test {
+                account_id: account_id.clone(),
+                webhook_id: id.clone(),
+            };
+            let delivery = outbox::write(transaction, &[(id, event)], self.now)
+                .await?
+                .pop();
             let delivery = delivery.ok_or(StoreError::Damaged("a delivery that was written"))?;
-            deed.commit(&[Event::done("webhook.test", webhook.target())]).await?;
+            deed.commit(&[Event::done("webhook.test", webhook.target())])
+                .await?;
             Ok(delivery)
         })
         .await
@@ -44,8 +52,14 @@ impl Acting {
             let mut deed = self.begin_unseen().await?;
             let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
             let webhook = find(&mut **transaction, account_id, &webhook_id).await?;
-            let again = sqlx::query(AGAIN).bind(self.now).bind(&id).bind(&webhook_id);
-            let again = again.bind(self.now.saturating_sub(KEPT)).execute(&mut **transaction).await?;
+            let again = sqlx::query(AGAIN)
+                .bind(self.now)
+                .bind(&id)
+                .bind(&webhook_id);
+            let again = again
+                .bind(self.now.saturating_sub(KEPT))
+                .execute(&mut **transaction)
+                .await?;
             if again.rows_affected() == 0 {
                 return Err(StoreError::DeliveryNotFound);
             }
@@ -65,10 +79,15 @@ async fn admit(to: &mut SqliteConnection, webhook: &Webhook, now: i64) -> Result
     if !webhook.active {
         return Err(StoreError::WebhookInactive);
     }
-    let count = sqlx::query(COUNT).bind(now.div_euclid(MINUTE)).bind(&webhook.id).bind(MAX_PER_MINUTE);
+    let count = sqlx::query(COUNT)
+        .bind(now.div_euclid(MINUTE))
+        .bind(&webhook.id)
+        .bind(MAX_PER_MINUTE);
     if count.execute(to).await?.rows_affected() == 0 {
         let seconds = MINUTE - now.rem_euclid(MINUTE);
-        return Err(StoreError::WebhookBusy { seconds: u32::try_from(seconds).unwrap_or(1) });
+        return Err(StoreError::WebhookBusy {
+            seconds: u32::try_from(seconds).unwrap_or(1),
+        });
     }
     Ok(())
 }

@@ -1,6 +1,8 @@
-//! The outbox: what is to be told is written in the transaction in which it happens, so it is told exactly if it did.
+//! The outbox: what is to be told is written in the transaction in which it happens, so it is told
+//! exactly if it did.
 //!
-//! An account without a webhook that wants to know costs one look-up for each change, however many keys that is about.
+//! An account without a webhook that wants to know costs one look-up for each change, however many
+//! keys that is about.
 
 use latchkey_policy::meter::Outcome;
 use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
@@ -65,14 +67,32 @@ pub(in crate::store) async fn created<'a>(
     now: i64,
 ) -> Result<(), StoreError> {
     for account_id in accounts.collect::<BTreeSet<_>>() {
-        tell_of_changed(change, account_id, EventType::KeyCreated, Event::Created, now).await?;
+        tell_of_changed(
+            change,
+            account_id,
+            EventType::KeyCreated,
+            Event::Created,
+            now,
+        )
+        .await?;
     }
     Ok(())
 }
 
 /// Has the account's webhooks told of the keys that `change` has revoked.
-pub(in crate::store) async fn revoked(change: &mut Change, account_id: &str, now: i64) -> Result<(), StoreError> {
-    tell_of_changed(change, account_id, EventType::KeyRevoked, Event::Revoked, now).await
+pub(in crate::store) async fn revoked(
+    change: &mut Change,
+    account_id: &str,
+    now: i64,
+) -> Result<(), StoreError> {
+    tell_of_changed(
+        change,
+        account_id,
+        EventType::KeyRevoked,
+        Event::Revoked,
+        now,
+    )
+    .await
 }
 
 /// Of the account's keys that `change` has stamped: those that are revoked, or those that are not.
@@ -89,23 +109,32 @@ async fn tell_of_changed(
         "",
         "keys k WHERE k.revision = ? AND k.account_id = ? AND (k.revoked_at IS NOT NULL) = ? ORDER BY k.seq"
     );
-    let query = sqlx::query_scalar(WANTING).bind(account_id).bind(kind.as_str());
+    let query = sqlx::query_scalar(WANTING)
+        .bind(account_id)
+        .bind(kind.as_str());
     let webhooks: Vec<String> = query.fetch_all(change.connection()).await?;
     if webhooks.is_empty() {
         return Ok(());
     }
-    let query = sqlx::query_as(CHANGED).bind(change.revision()).bind(account_id).bind(kind == EventType::KeyRevoked);
+    let query = sqlx::query_as(CHANGED)
+        .bind(change.revision())
+        .bind(account_id)
+        .bind(kind == EventType::KeyRevoked);
     let keys: Vec<KeyFacts> = query.fetch_all(change.connection()).await?;
     for keys in keys.chunks(ROWS) {
-        let told = |webhook: &String| keys.iter().map(|key| (webhook.clone(), event(key.clone()))).collect::<Vec<_>>();
+        let told = |webhook: &String| {
+            keys.iter()
+                .map(|key| (webhook.clone(), event(key.clone())))
+                .collect::<Vec<_>>()
+        };
         let events: Vec<_> = webhooks.iter().flat_map(told).collect();
         write(change.connection(), &events, now).await?;
     }
     Ok(())
 }
 
-/// Has webhooks told of the keys that met a limit for the first time in this hour: of requests by key and code, which
-/// are about to be added to those of the hour.
+/// Has webhooks told of the keys that met a limit for the first time in this hour: of requests by
+/// key and code, which are about to be added to those of the hour.
 pub(in crate::store) async fn limits_reached(
     to: &mut SqliteConnection,
     added: &BTreeMap<(i64, &'static str), u64>,
@@ -119,14 +148,25 @@ pub(in crate::store) async fn limits_reached(
          WHERE NOT EXISTS (SELECT 1 FROM usage_buckets WHERE key_seq = k.seq AND hour = ?3 AND code = ?4)"
     );
     let refused = Outcome::RateLimited.code().as_str();
-    let limited: Vec<_> = added.keys().filter(|(_, code)| *code == refused).map(|(seq, _)| *seq).collect();
+    let limited: Vec<_> = added
+        .keys()
+        .filter(|(_, code)| *code == refused)
+        .map(|(seq, _)| *seq)
+        .collect();
     if limited.is_empty() {
         return Ok(());
     }
     let hour = now.div_euclid(HOUR);
-    let query = sqlx::query_as(FIRST).bind(to_json(&limited)?).bind(EventType::KeyLimitReached.as_str());
+    let query = sqlx::query_as(FIRST)
+        .bind(to_json(&limited)?)
+        .bind(EventType::KeyLimitReached.as_str());
     let first: Vec<Told> = query.bind(hour).bind(refused).fetch_all(&mut *to).await?;
-    let event = |told: Told| (told.webhook_id, Event::LimitReached(told.key, hour.saturating_mul(HOUR)));
+    let event = |told: Told| {
+        (
+            told.webhook_id,
+            Event::LimitReached(told.key, hour.saturating_mul(HOUR)),
+        )
+    };
     let events: Vec<_> = first.into_iter().map(event).collect();
     for events in events.chunks(ROWS) {
         write(to, events, now).await?;
@@ -134,8 +174,9 @@ pub(in crate::store) async fn limits_reached(
     Ok(())
 }
 
-/// Has webhooks told of secrets that were used although another took their place: of the keys' numbers that are given those
-/// that are still good. Of each once, and once more for each day after which it still is.
+/// Has webhooks told of secrets that were used although another took their place: of the keys'
+/// numbers that are given those that are still good. Of each once, and once more for each day after
+/// which it still is.
 pub(in crate::store) async fn old_secrets_used(
     to: &mut SqliteConnection,
     keys: &BTreeSet<i64>,
@@ -153,13 +194,22 @@ pub(in crate::store) async fn old_secrets_used(
     );
     const TOLD: &str = "UPDATE old_secrets SET told_at = ? \
          WHERE NOT removed AND key_seq IN (SELECT value FROM json_each(?))";
-    let query = sqlx::query_as(USED).bind(to_json(keys)?).bind(EventType::KeyOldSecretUsed.as_str());
-    let used: Vec<ToldOfOld> = query.bind(now.saturating_sub(DAY)).fetch_all(&mut *to).await?;
+    let query = sqlx::query_as(USED)
+        .bind(to_json(keys)?)
+        .bind(EventType::KeyOldSecretUsed.as_str());
+    let used: Vec<ToldOfOld> = query
+        .bind(now.saturating_sub(DAY))
+        .fetch_all(&mut *to)
+        .await?;
     if used.is_empty() {
         return Ok(());
     }
     let told: BTreeSet<_> = used.iter().map(|used| used.told.key.seq).collect();
-    sqlx::query(TOLD).bind(now).bind(to_json(&told)?).execute(&mut *to).await?;
+    sqlx::query(TOLD)
+        .bind(now)
+        .bind(to_json(&told)?)
+        .execute(&mut *to)
+        .await?;
     let events: Vec<_> = used.into_iter().map(ToldOfOld::event).collect();
     for events in events.chunks(ROWS) {
         write(to, events, now).await?;
@@ -186,7 +236,10 @@ impl ToldOfOld {
             last_used_ip: self.old_used_ip,
             ends_at: self.old_ends_at,
         };
-        (self.told.webhook_id, Event::OldSecretUsed(self.told.key, secret))
+        (
+            self.told.webhook_id,
+            Event::OldSecretUsed(self.told.key, secret),
+        )
     }
 }
 
@@ -198,7 +251,8 @@ struct Told {
     key: KeyFacts,
 }
 
-/// Writes down that webhooks, by their ids, are to be told of events. Returns the deliveries' ids, in the same order.
+/// Writes down that webhooks, by their ids, are to be told of events. Returns the deliveries' ids,
+/// in the same order.
 pub(super) async fn write(
     to: &mut SqliteConnection,
     events: &[(String, Event)],
@@ -209,7 +263,9 @@ pub(super) async fn write(
     }
     let mut rows = Vec::with_capacity(events.len());
     for (webhook_id, event) in events {
-        let body = event.body(now).map_err(|_| StoreError::Damaged("an event that is no JSON"))?;
+        let body = event
+            .body(now)
+            .map_err(|_| StoreError::Damaged("an event that is no JSON"))?;
         rows.push((random::id("msg")?, webhook_id, event.kind(), body));
     }
     for rows in rows.chunks(ROWS) {
@@ -217,7 +273,10 @@ pub(super) async fn write(
             "INSERT INTO webhook_deliveries (id, webhook_id, event, body, created_at, next_at) ",
         );
         query.push_values(rows, |mut row, (id, webhook_id, kind, body)| {
-            row.push_bind(id).push_bind(webhook_id).push_bind(kind.as_str()).push_bind(body);
+            row.push_bind(id)
+                .push_bind(webhook_id)
+                .push_bind(kind.as_str())
+                .push_bind(body);
             row.push_bind(now).push_bind(now);
         });
         query.build().execute(&mut *to).await?;
@@ -236,6 +295,10 @@ pub(super) async fn set_due<'a>(
     const DUE: &str = "UPDATE webhooks SET due_at = MIN(COALESCE(due_at, ?1), ?1) \
          WHERE id IN (SELECT value FROM json_each(?2))";
     let ids: Vec<_> = webhooks.into_iter().collect();
-    sqlx::query(DUE).bind(now).bind(to_json(&ids)?).execute(to).await?;
+    sqlx::query(DUE)
+        .bind(now)
+        .bind(to_json(&ids)?)
+        .execute(to)
+        .await?;
     Ok(())
 }

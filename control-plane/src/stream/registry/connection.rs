@@ -11,7 +11,8 @@ use crate::store::Epoch;
 use crate::stream::roster::Arrival;
 use crate::usage::Mailbox;
 
-/// From so many milliseconds on a node's clock is worth a warning, and each further change of as many, a minute later.
+/// From so many milliseconds on a node's clock is worth a warning, and each further change of as
+/// many, a minute later.
 pub(crate) const SKEW_WARNED: i64 = 5_000;
 
 /// Between two warnings about the same node.
@@ -25,14 +26,19 @@ pub(super) struct SkewWarning {
 }
 
 impl SkewWarning {
-    /// Returns whether this skew is worth a warning, and remembers it then. A node that has its clock jump logs one line a
-    /// minute.
+    /// Returns whether this skew is worth a warning, and remembers it then. A node that has its
+    /// clock jump logs one line a minute.
     fn is_due(&mut self, millis: i64, now: Instant) -> bool {
         let due = millis.saturating_abs() > SKEW_WARNED
             && millis.abs_diff(self.millis) > SKEW_WARNED.unsigned_abs()
-            && self.at.is_none_or(|at| now.saturating_duration_since(at) >= SKEW_WARNED_EACH);
+            && self
+                .at
+                .is_none_or(|at| now.saturating_duration_since(at) >= SKEW_WARNED_EACH);
         if due {
-            *self = Self { millis, at: Some(now) };
+            *self = Self {
+                millis,
+                at: Some(now),
+            };
         }
         due
     }
@@ -51,12 +57,16 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Has the node written down if it is not. Resolves when that was done, or could not be done for now.
+    /// Has the node written down if it is not. Resolves when that was done, or could not be done
+    /// for now.
     pub(crate) fn write_down(&self) -> impl Future<Output = ()> + use<> {
         let tried = (!self.is_written()).then(|| {
             let (sender, tried) = oneshot::channel();
             // Nobody follows any more once it stops.
-            let _ = self.shared.roster.send(Arrival { id: self.id.clone(), tried: Some(sender) });
+            let _ = self.shared.roster.send(Arrival {
+                id: self.id.clone(),
+                tried: Some(sender),
+            });
             tried
         });
         async {
@@ -68,17 +78,23 @@ impl Connection {
 
     /// Whether the table has the node as it is.
     pub(crate) fn is_written(&self) -> bool {
-        self.shared.lock().get(&self.id).is_some_and(|node| node.is_written(&self.id))
+        self.shared
+            .lock()
+            .get(&self.id)
+            .is_some_and(|node| node.is_written(&self.id))
     }
 
     /// The node decides by `revision`, and never again by an older one while this stream lives.
     pub(crate) fn acknowledge(&self, revision: u64) {
-        self.shared.change(&self.id, self.stream, |node| node.acknowledged = node.acknowledged.max(revision));
+        self.shared.change(&self.id, self.stream, |node| {
+            node.acknowledged = node.acknowledged.max(revision)
+        });
     }
 
     /// The node's snapshot is of an epoch that nobody has accepted, or no longer.
     pub(crate) fn wait(&self, epoch: Option<Epoch>) {
-        self.shared.change(&self.id, self.stream, |node| node.waiting = epoch);
+        self.shared
+            .change(&self.id, self.stream, |node| node.waiting = epoch);
     }
 
     /// The node's clock is ahead by so many milliseconds.
@@ -90,14 +106,23 @@ impl Connection {
         });
         if warned {
             let (node, handle) = (self.id.node_id.as_str(), self.id.handle());
-            warn!(node, handle, clock_skew_ms = millis, "a node's clock differs: limits over several Envoys suffer");
+            warn!(
+                node,
+                handle,
+                clock_skew_ms = millis,
+                "a node's clock differs: limits over several Envoys suffer"
+            );
         }
     }
 
     /// The Envoy has shut down in order: it serves no further request.
     pub(crate) fn forget(&self) {
         if self.shared.remove(&self.id, self.stream).is_some() {
-            info!(node = self.id.node_id, handle = self.id.handle(), "node has shut down");
+            info!(
+                node = self.id.node_id,
+                handle = self.id.handle(),
+                "node has shut down"
+            );
             self.shared.follow(self.id.clone());
         }
     }
@@ -113,7 +138,9 @@ impl Drop for Connection {
             node.grace_over = false;
         });
         if lost {
-            self.shared.clone().lose(self.id.clone(), self.stream, Duration::ZERO);
+            self.shared
+                .clone()
+                .lose(self.id.clone(), self.stream, Duration::ZERO);
         }
     }
 }
@@ -126,11 +153,16 @@ mod tests {
     fn jumping_clock_is_warned_of_once_a_minute() {
         let (mut warning, began) = (SkewWarning::default(), Instant::now());
         let mut warned = |skews: std::ops::Range<i64>, now| {
-            skews.filter(|n| warning.is_due(if n % 2 == 0 { 90_000 } else { -90_000 }, now)).count()
+            skews
+                .filter(|n| warning.is_due(if n % 2 == 0 { 90_000 } else { -90_000 }, now))
+                .count()
         };
         assert_eq!(warned(0..100, began), 1);
         assert_eq!(warned(0..100, began + SKEW_WARNED_EACH / 2), 0);
         assert_eq!(warned(0..100, began + SKEW_WARNED_EACH), 1);
-        assert!(!SkewWarning::default().is_due(-5_000, began), "it is not worth one");
+        assert!(
+            !SkewWarning::default().is_due(-5_000, began),
+            "it is not worth one"
+        );
     }
 }

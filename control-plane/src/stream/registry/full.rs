@@ -1,7 +1,9 @@
-//! As many nodes as there may be: lost ones make room for others, and count among the unknown nodes from then on.
+//! As many nodes as there may be: lost ones make room for others, and count among the unknown nodes
+//! from then on.
 //!
-//! Envoys that crash again and again leave a lost node each time. So they keep no other Envoy out, and the promise about
-//! revocations holds: unknown nodes count for as long as the last of them would have counted.
+//! Envoys that crash again and again leave a lost node each time. So they keep no other Envoy out,
+//! and the promise about revocations holds: unknown nodes count for as long as the last of them
+//! would have counted.
 
 use std::net::SocketAddr;
 use tonic::Status;
@@ -18,7 +20,8 @@ impl Registry {
         self.0.lock().merged.0
     }
 
-    /// Says that no node serves of which nobody knows, except for those that became unknown after there were `merged`.
+    /// Says that no node serves of which nobody knows, except for those that became unknown after
+    /// there were `merged`.
     pub(crate) fn forget_unknown(&self, merged: u64) {
         let mut nodes = self.0.lock();
         if nodes.merged.0 == merged {
@@ -31,7 +34,8 @@ impl Registry {
 }
 
 impl Nodes {
-    /// Counts the unknown nodes no longer once they can no longer serve. Returns until when they count.
+    /// Counts the unknown nodes no longer once they can no longer serve. Returns until when they
+    /// count.
     pub(super) fn expire_unknown(&mut self, uptime: i64) -> Option<i64> {
         self.unknown_until = self.unknown_until.filter(|until| *until > uptime);
         self.unknown_until
@@ -39,13 +43,23 @@ impl Nodes {
 }
 
 impl Shared {
-    /// Makes room for one more node: those that were lost first become unknown ones. Returns whether there is room.
+    /// Makes room for one more node: those that were lost first become unknown ones. Returns
+    /// whether there is room.
     pub(super) fn make_room(&self, nodes: &mut Nodes) -> bool {
         while nodes.len() >= self.limits.max_nodes {
             let lost = nodes.iter().filter(|(_, node)| node.line.is_none());
-            let Some(id) = lost.min_by_key(|(_, node)| node.lost_at).map(|(id, _)| id.clone()) else { return false };
-            let Some(node) = nodes.remove(&id) else { return false };
-            let limit = self.limits.counts_for(node.facts.protocol, node.facts.staleness);
+            let Some(id) = lost
+                .min_by_key(|(_, node)| node.lost_at)
+                .map(|(id, _)| id.clone())
+            else {
+                return false;
+            };
+            let Some(node) = nodes.remove(&id) else {
+                return false;
+            };
+            let limit = self
+                .limits
+                .counts_for(node.facts.protocol, node.facts.staleness);
             let until = limit.map_or(FOREVER, |limit| node.lost_at.saturating_add(seconds(limit)));
             nodes.unknown_until = nodes.unknown_until.max(Some(until));
             nodes.merged = (nodes.merged.0.saturating_add(1), Some(id.clone()));
@@ -67,14 +81,20 @@ impl Shared {
         true
     }
 
-    /// Remembers a node that is refused because there are too many connected ones. Returns what its stream ends with.
+    /// Remembers a node that is refused because there are too many connected ones. Returns what its
+    /// stream ends with.
     pub(super) fn refuse_for_room(&self, id: &NodeId, remote: Option<SocketAddr>) -> Status {
         let nodes = self.limits.max_nodes;
         self.metrics.node_limit_refusals.inc();
         self.remember_refused(id, remote, Refusal::Nodes);
         if self.full.permits() {
-            warn!(node = id.node_id, nodes, "node refused: too many nodes are connected (--max-nodes)");
+            warn!(
+                node = id.node_id,
+                nodes, "node refused: too many nodes are connected (--max-nodes)"
+            );
         }
-        Status::resource_exhausted(format!("there are {nodes} connected nodes already (--max-nodes)"))
+        Status::resource_exhausted(format!(
+            "there are {nodes} connected nodes already (--max-nodes)"
+        ))
     }
 }

@@ -1,7 +1,9 @@
-//! What becomes of lost nodes: they are waited for during the grace, and count until they can no longer serve.
+//! What becomes of lost nodes: they are waited for during the grace, and count until they can no
+//! longer serve.
 //!
-//! Durations are measured by monotonic time, and across restarts by the uptime that is kept in the database: neither a
-//! clock that is set nor time in which no control plane ran makes a node expire early.
+//! Durations are measured by monotonic time, and across restarts by the uptime that is kept in the
+//! database: neither a clock that is set nor time in which no control plane ran makes a node expire
+//! early.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +16,8 @@ use super::{NodeId, Registry, Shared};
 use crate::store::{NodeRow, StoreError};
 use crate::stream::hello::NodeFacts;
 
-/// The task in which a lost node expires. Dropped with the node's entry, it ends: no task outlives its reason.
+/// The task in which a lost node expires. Dropped with the node's entry, it ends: no task outlives
+/// its reason.
 pub(super) struct Expiry(AbortHandle);
 
 impl Drop for Expiry {
@@ -57,8 +60,15 @@ impl Shared {
     /// The nodes that were there before the start.
     pub(super) fn recall(self: Arc<Self>, rows: Vec<NodeRow>) -> Result<(), StoreError> {
         for row in rows {
-            let id = NodeId { node_id: row.node_id.clone(), secret_hash: row.secret_hash.clone() };
-            let instance = row.instance.as_deref().map(|instance| u64::from_str_radix(instance, 16)).transpose();
+            let id = NodeId {
+                node_id: row.node_id.clone(),
+                secret_hash: row.secret_hash.clone(),
+            };
+            let instance = row
+                .instance
+                .as_deref()
+                .map(|instance| u64::from_str_radix(instance, 16))
+                .transpose();
             let facts = NodeFacts {
                 version: row.version.clone(),
                 protocol: row.protocol,
@@ -66,7 +76,10 @@ impl Shared {
                 meter: row.meter.clone(),
                 instance: instance.map_err(|_| StoreError::Damaged("a node"))?,
             };
-            let lost_at = row.lost_at.unwrap_or(self.uptime_before).min(self.uptime_before);
+            let lost_at = row
+                .lost_at
+                .unwrap_or(self.uptime_before)
+                .min(self.uptime_before);
             let lost_for = self.uptime_before.saturating_sub(lost_at);
             let since = row.lost_since.unwrap_or_else(|| self.clock.now());
             let mut nodes = self.lock();
@@ -77,16 +90,18 @@ impl Shared {
             nodes.insert(id.clone(), node);
             self.tell(&nodes);
             drop(nodes);
-            self.clone().lose(id, stream, Duration::from_secs(lost_for.cast_unsigned()));
+            self.clone()
+                .lose(id, stream, Duration::from_secs(lost_for.cast_unsigned()));
         }
         Ok(())
     }
 
     /// Lets a node that was lost some time ago expire, unless it comes back.
     pub(super) fn lose(self: Arc<Self>, id: NodeId, stream: u64, lost_for: Duration) {
-        let Some(limit) =
-            self.lock().get(&id).map(|node| self.limits.counts_for(node.facts.protocol, node.facts.staleness))
-        else {
+        let Some(limit) = self.lock().get(&id).map(|node| {
+            self.limits
+                .counts_for(node.facts.protocol, node.facts.staleness)
+        }) else {
             return;
         };
         let expiry = tokio::spawn({
@@ -106,8 +121,15 @@ impl Shared {
         self.change(&id, stream, |node| node.expiry = Some(expiry));
     }
 
-    /// Returns once the node can no longer serve, or once its end is not to be waited for: whether it may still serve.
-    async fn expire(&self, id: &NodeId, stream: u64, lost_for: Duration, limit: Option<Duration>) -> bool {
+    /// Returns once the node can no longer serve, or once its end is not to be waited for: whether
+    /// it may still serve.
+    async fn expire(
+        &self,
+        id: &NodeId,
+        stream: u64,
+        lost_for: Duration,
+        limit: Option<Duration>,
+    ) -> bool {
         let grace = self.limits.grace;
         time::sleep(grace.saturating_sub(lost_for)).await;
         if limit.is_none_or(|limit| limit > grace.max(lost_for)) {
@@ -123,7 +145,9 @@ impl Shared {
 
     /// Counts a lost node no longer.
     fn give_up(&self, id: NodeId, stream: u64) {
-        let Some(facts) = self.remove(&id, stream) else { return };
+        let Some(facts) = self.remove(&id, stream) else {
+            return;
+        };
         let (node, handle, version) = (id.node_id.as_str(), id.handle(), facts.version.as_str());
         if facts.protocol == 0 {
             warn!(

@@ -45,7 +45,8 @@ pub(super) enum Class {
 
 /// One that may be deciding requests.
 pub(super) struct Node {
-    /// Which of the node's streams this is; one more for each, and for each time that the grace begins again.
+    /// Which of the node's streams this is; one more for each, and for each time that the grace
+    /// begins again.
     pub(super) stream: u64,
     pub(super) facts: NodeFacts,
     pub(super) since: i64,
@@ -107,15 +108,18 @@ impl Node {
         }
     }
 
-    /// What the table should have of it. A row of a node that was lost just now says nothing of that: a start counts it as
-    /// lost then, which is later.
+    /// What the table should have of it. A row of a node that was lost just now says nothing of
+    /// that: a start counts it as lost then, which is later.
     pub(super) fn row(&self, id: &NodeId) -> NodeRow {
         let lost = self.class() == Class::Lost;
         NodeRow {
             node_id: id.node_id.clone(),
             secret_hash: id.secret_hash.clone(),
             meter: self.facts.meter.clone(),
-            instance: self.facts.instance.map(crate::stream::identity::hexadecimal),
+            instance: self
+                .facts
+                .instance
+                .map(crate::stream::identity::hexadecimal),
             version: self.facts.version.clone(),
             protocol: self.facts.protocol,
             staleness: i64::try_from(self.facts.staleness).unwrap_or(i64::MAX),
@@ -158,7 +162,9 @@ impl Counts {
     }
 
     fn oldest(&self) -> u64 {
-        self.0.first_key_value().map_or(u64::MAX, |(revision, _)| *revision)
+        self.0
+            .first_key_value()
+            .map_or(u64::MAX, |(revision, _)| *revision)
     }
 }
 
@@ -208,7 +214,8 @@ impl Nodes {
     pub(super) fn progress(&self, revision: u64) -> Progress {
         let unknown = self.unknown_until.is_some();
         let uncounted = usize::from(unknown);
-        let acknowledged = [&self.open, &self.recent, &self.lost].map(|counts| counts.reached(revision));
+        let acknowledged =
+            [&self.open, &self.recent, &self.lost].map(|counts| counts.reached(revision));
         Progress {
             nodes: self.by_id.len().saturating_add(uncounted),
             acknowledged: acknowledged.into_iter().sum(),
@@ -230,8 +237,15 @@ impl Nodes {
     }
 
     /// Runs `change` on the node, if `stream` is still its newest.
-    pub(super) fn change(&mut self, id: &NodeId, stream: u64, change: impl FnOnce(&mut Node)) -> bool {
-        let Some(node) = self.by_id.get_mut(id).filter(|node| node.stream == stream) else { return false };
+    pub(super) fn change(
+        &mut self,
+        id: &NodeId,
+        stream: u64,
+        change: impl FnOnce(&mut Node),
+    ) -> bool {
+        let Some(node) = self.by_id.get_mut(id).filter(|node| node.stream == stream) else {
+            return false;
+        };
         let before = (node.class(), node.acknowledged);
         change(node);
         let after = (node.class(), node.acknowledged);
@@ -250,7 +264,8 @@ impl Nodes {
         }
     }
 
-    /// The oldest revision that one of those decides by which are waited for; the highest number if there is none.
+    /// The oldest revision that one of those decides by which are waited for; the highest number if
+    /// there is none.
     pub(super) fn oldest(&self) -> u64 {
         self.open.oldest().min(self.recent.oldest())
     }
@@ -265,13 +280,26 @@ mod tests {
     }
 
     fn at(stream: u64, acknowledged: u64) -> Node {
-        let facts =
-            NodeFacts { version: String::new(), protocol: 1, staleness: 0, meter: String::new(), instance: None };
-        Node { acknowledged, ..Node::lost(stream, facts, 0, 0) }
+        let facts = NodeFacts {
+            version: String::new(),
+            protocol: 1,
+            staleness: 0,
+            meter: String::new(),
+            instance: None,
+        };
+        Node {
+            acknowledged,
+            ..Node::lost(stream, facts, 0, 0)
+        }
     }
 
     fn progress(nodes: usize, acknowledged: usize, lost: usize) -> Progress {
-        Progress { nodes, acknowledged, lost, unknown: false }
+        Progress {
+            nodes,
+            acknowledged,
+            lost,
+            unknown: false,
+        }
     }
 
     #[test]
@@ -291,7 +319,10 @@ mod tests {
         for instance in 1..=3 {
             nodes.remove(&id(instance));
         }
-        assert_eq!((nodes.progress(1), nodes.oldest()), (progress(0, 0, 0), u64::MAX));
+        assert_eq!(
+            (nodes.progress(1), nodes.oldest()),
+            (progress(0, 0, 0), u64::MAX)
+        );
         assert!(nodes.recent.0.is_empty());
     }
 
@@ -303,15 +334,36 @@ mod tests {
         assert!(nodes.change(&id(1), 1, |node| node.grace_over = true));
         assert_eq!((nodes.progress(6), nodes.oldest()), (progress(2, 1, 1), 6));
         assert!(!nodes.progress(6).complete());
-        assert!(nodes.progress(5).complete(), "it decides by that since before it was lost");
+        assert!(
+            nodes.progress(5).complete(),
+            "it decides by that since before it was lost"
+        );
     }
 
     #[test]
     fn unknown_nodes_count_as_one_that_never_acknowledges() {
-        let mut nodes = Nodes { unknown_until: Some(9), ..Nodes::default() };
-        let expected = Progress { nodes: 1, acknowledged: 0, lost: 1, unknown: true };
-        assert_eq!((nodes.progress(1), nodes.progress(1).complete()), (expected, false));
+        let mut nodes = Nodes {
+            unknown_until: Some(9),
+            ..Nodes::default()
+        };
+        let expected = Progress {
+            nodes: 1,
+            acknowledged: 0,
+            lost: 1,
+            unknown: true,
+        };
+        assert_eq!(
+            (nodes.progress(1), nodes.progress(1).complete()),
+            (expected, false)
+        );
         nodes.insert(id(1), at(1, 5));
-        assert_eq!((nodes.progress(5).nodes, nodes.progress(5).acknowledged, nodes.progress(5).lost), (2, 1, 1));
+        assert_eq!(
+            (
+                nodes.progress(5).nodes,
+                nodes.progress(5).acknowledged,
+                nodes.progress(5).lost
+            ),
+            (2, 1, 1)
+        );
     }
 }

@@ -56,8 +56,15 @@ pub(crate) struct RefusedPeer {
 pub(super) struct RefusedPeers(Mutex<Vec<RefusedPeer>>);
 
 impl Registry {
-    /// Notes that a peer was refused. If it is a node that this store has served, it may still be serving.
-    pub(crate) fn refuse(&self, id: &NodeId, remote: Option<SocketAddr>, refusal: Refusal, status: &Status) {
+    /// Notes that a peer was refused. If it is a node that this store has served, it may still be
+    /// serving.
+    pub(crate) fn refuse(
+        &self,
+        id: &NodeId,
+        remote: Option<SocketAddr>,
+        refusal: Refusal,
+        status: &Status,
+    ) {
         if refusal == Refusal::Format {
             self.0.metrics.refused_formats.inc();
         }
@@ -68,7 +75,12 @@ impl Registry {
 
     /// Peers that were refused, the newest last.
     pub(crate) fn refused(&self) -> Vec<RefusedPeer> {
-        self.0.refused.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .refused
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -76,7 +88,8 @@ impl RefusedPeers {
     fn remember(&self, mut peer: RefusedPeer) {
         let mut peers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let same = |other: &RefusedPeer| {
-            (&other.node_id, other.remote, other.refusal) == (&peer.node_id, peer.remote, peer.refusal)
+            (&other.node_id, other.remote, other.refusal)
+                == (&peer.node_id, peer.remote, peer.refusal)
         };
         if let Some(at) = peers.iter().position(same) {
             peer.count = peers.remove(at).count.saturating_add(1);
@@ -87,8 +100,8 @@ impl RefusedPeers {
     }
 }
 
-/// Nodes of version 0.1 whose grace is over, the newest last. They may serve for ever, so one that is refused counts
-/// again. They are in no table: a start does not know them.
+/// Nodes of version 0.1 whose grace is over, the newest last. They may serve for ever, so one that
+/// is refused counts again. They are in no table: a start does not know them.
 #[derive(Default)]
 pub(super) struct FormerNodes(VecDeque<(NodeId, NodeFacts)>);
 
@@ -108,14 +121,31 @@ impl FormerNodes {
 }
 
 impl super::Shared {
-    pub(super) fn remember_refused(&self, id: &NodeId, remote: Option<SocketAddr>, refusal: Refusal) {
+    pub(super) fn remember_refused(
+        &self,
+        id: &NodeId,
+        remote: Option<SocketAddr>,
+        refusal: Refusal,
+    ) {
         let (node_id, remote) = (id.node_id.clone(), remote.map(|remote| remote.ip()));
-        self.refused.remember(RefusedPeer { node_id, remote, refusal, count: 1, at: self.clock.now() });
+        self.refused.remember(RefusedPeer {
+            node_id,
+            remote,
+            refusal,
+            count: 1,
+            at: self.clock.now(),
+        });
     }
 
-    /// Counts a node as lost that was refused, if there is or was such a node and it has no other stream. One of version 0.1
-    /// reports no limit, so its grace begins again. Returns whether there is or was such a node.
-    fn lose_refused(self: std::sync::Arc<Self>, id: &NodeId, refusal: Refusal, reason: &str) -> bool {
+    /// Counts a node as lost that was refused, if there is or was such a node and it has no other
+    /// stream. One of version 0.1 reports no limit, so its grace begins again. Returns whether
+    /// there is or was such a node.
+    fn lose_refused(
+        self: std::sync::Arc<Self>,
+        id: &NodeId,
+        refusal: Refusal,
+        reason: &str,
+    ) -> bool {
         let mut nodes = self.lock();
         if nodes.get(id).is_none()
             && let Some(facts) = nodes.former.take(id)
@@ -124,13 +154,19 @@ impl super::Shared {
             nodes.insert(id.clone(), node);
             self.follow(id.clone());
         }
-        let Some(node) = nodes.get(id) else { return false };
+        let Some(node) = nodes.get(id) else {
+            return false;
+        };
         if node.line.is_some() {
             return true;
         }
         let (first, stream) = (node.refused.is_none(), node.stream);
         let begins_again = node.facts.protocol == 0;
-        let newest = if begins_again { nodes.new_stream() } else { stream };
+        let newest = if begins_again {
+            nodes.new_stream()
+        } else {
+            stream
+        };
         let uptime = self.uptime();
         nodes.change(id, stream, |node| {
             node.refused = Some(reason.to_owned());
@@ -144,7 +180,13 @@ impl super::Shared {
         drop(nodes);
         if first {
             let (node, handle) = (id.node_id.as_str(), id.handle());
-            warn!(node, handle, refused_for = refusal.as_str(), reason, "a node is refused and may go on serving");
+            warn!(
+                node,
+                handle,
+                refused_for = refusal.as_str(),
+                reason,
+                "a node is refused and may go on serving"
+            );
         }
         if begins_again {
             self.lose(id.clone(), newest, Duration::ZERO);

@@ -80,7 +80,8 @@ impl Registry {
         nodes
     }
 
-    /// Whether nodes that nobody knows of may be serving, and for how many more seconds if that has an end.
+    /// Whether nodes that nobody knows of may be serving, and for how many more seconds if that has
+    /// an end.
     pub(crate) fn unknown(&self) -> Option<Option<u64>> {
         let until = self.0.lock().unknown_until?;
         let left = until.saturating_sub(self.0.uptime()).max(0).cast_unsigned();
@@ -90,14 +91,20 @@ impl Registry {
     /// How many nodes there are.
     pub(crate) fn totals(&self) -> NodeTotals {
         let nodes = self.0.lock();
-        let mut totals = NodeTotals { unknown: nodes.unknown_until.is_some(), ..NodeTotals::default() };
+        let mut totals = NodeTotals {
+            unknown: nodes.unknown_until.is_some(),
+            ..NodeTotals::default()
+        };
         for (_, node) in nodes.iter() {
             match node.line {
                 Some(_) => totals.connected += 1,
                 None => totals.lost += 1,
             }
             totals.waiting += usize::from(node.waiting.is_some());
-            let skew = node.skew.filter(|_| node.line.is_some()).unwrap_or_default();
+            let skew = node
+                .skew
+                .filter(|_| node.line.is_some())
+                .unwrap_or_default();
             totals.clock_skew = totals.clock_skew.max(skew.unsigned_abs());
         }
         totals
@@ -106,7 +113,9 @@ impl Registry {
 
 fn state(node: &Node) -> NodeState {
     match node {
-        Node { waiting: Some(_), .. } => NodeState::Waiting,
+        Node {
+            waiting: Some(_), ..
+        } => NodeState::Waiting,
         Node { line: Some(_), .. } => NodeState::Connected,
         Node { line: None, .. } => NodeState::Lost,
     }

@@ -12,21 +12,23 @@ use crate::store::{Epoch, Head, Vouched};
 use crate::stream::hello::ValidatedHello;
 use crate::stream::window::Window;
 
-/// Changes are read all at once, unlike a whole snapshot, which is what a node gets that is further behind.
+/// Changes are read all at once, unlike a whole snapshot, which is what a node gets that is further
+/// behind.
 const RESUME_BELOW: u32 = 100_000;
 
-/// For how long a stream of an unknown epoch is held, before the node may try another control plane.
+/// For how long a stream of an unknown epoch is held, before the node may try another control
+/// plane.
 const WAITING_FOR: Duration = Duration::from_secs(10);
 
-/// A node that cannot be written down is served once the last note is so old that a start knows that it does not know all
-/// nodes.
+/// A node that cannot be written down is served once the last note is so old that a start knows
+/// that it does not know all nodes.
 const NOTED_BEFORE: Duration = Duration::from_secs(7);
 
 const WRITTEN_CHECKED: Duration = Duration::from_millis(100);
 
 impl Session {
-    /// Welcomes the node, and sends it a whole snapshot unless it can go on with what it has. Returns the revision from
-    /// which on changes are to be sent.
+    /// Welcomes the node, and sends it a whole snapshot unless it can go on with what it has.
+    /// Returns the revision from which on changes are to be sent.
     pub(super) async fn begin(&mut self, hello: ValidatedHello) -> Result<u64, End> {
         // Also one that is to wait may be serving, and a start has to count it.
         let written = self.connection.write_down();
@@ -44,7 +46,10 @@ impl Session {
         self.window = Window::new(head.revision);
         self.position = Some(head);
         self.connection.acknowledge(head.revision);
-        self.welcome(Welcome { resume: true, ..Welcome::default() })?;
+        self.welcome(Welcome {
+            resume: true,
+            ..Welcome::default()
+        })?;
         // It was not told what others admitted while it was away.
         self.untold = Some(0);
         Ok(head.revision)
@@ -52,10 +57,16 @@ impl Session {
 
     async fn load(&mut self, hello: &ValidatedHello) -> Result<u64, End> {
         let shared = self.shared.clone();
-        let load = self.meanwhile(shared.images.load(&hello.id, hello.load.as_ref())).await??;
+        let load = self
+            .meanwhile(shared.images.load(&hello.id, hello.load.as_ref()))
+            .await??;
         // To make room for.
         let keys = self.read(async |store| store.live_keys().await).await?;
-        self.welcome(Welcome { keys, load: Some(load.load()), ..Welcome::default() })?;
+        self.welcome(Welcome {
+            keys,
+            load: Some(load.load()),
+            ..Welcome::default()
+        })?;
         self.loading = Some(load);
         // Before it admits anything: what was admitted is counted.
         let mut page = Some(0);
@@ -66,7 +77,11 @@ impl Session {
     }
 
     fn welcome(&mut self, welcome: Welcome) -> Result<(), End> {
-        let kind = if welcome.resume { Snapshot::RESUMED } else { Snapshot::FULL };
+        let kind = if welcome.resume {
+            Snapshot::RESUMED
+        } else {
+            Snapshot::FULL
+        };
         self.shared.metrics.snapshots.get_or_create(&kind).inc();
         self.welcomed = true;
         self.send(to_node::Message::Welcome(Welcome {
@@ -78,8 +93,8 @@ impl Session {
         }))
     }
 
-    /// Waits until the node is written down, so that a control plane that starts again counts it with the limit that it has
-    /// from Welcome on.
+    /// Waits until the node is written down, so that a control plane that starts again counts it
+    /// with the limit that it has from Welcome on.
     async fn written(&mut self, written: impl Future<Output = ()>) -> Result<(), End> {
         let written = time::timeout(NOTED_BEFORE, written);
         let _ = self.meanwhile(written).await?;
@@ -95,8 +110,11 @@ impl Session {
         if self.shared.store.accepts(&epoch) {
             return Ok(());
         }
-        let (node, handle, name) =
-            (self.connection.id.node_id.clone(), self.connection.id.handle().to_owned(), hex::encode(epoch));
+        let (node, handle, name) = (
+            self.connection.id.node_id.clone(),
+            self.connection.id.handle().to_owned(),
+            hex::encode(epoch),
+        );
         warn!(
             node,
             handle,
@@ -112,8 +130,12 @@ impl Session {
         self.heartbeat();
         let deadline = Instant::now() + WAITING_FOR;
         let accepted = accepted.wait_for(|accepted| accepted.contains(&epoch));
-        let Ok(accepted) = self.meanwhile(time::timeout_at(deadline, async { accepted.await.is_ok() })).await? else {
-            let reason = "the node's snapshot is of another database, and its epoch is not accepted";
+        let Ok(accepted) = self
+            .meanwhile(time::timeout_at(deadline, async { accepted.await.is_ok() }))
+            .await?
+        else {
+            let reason =
+                "the node's snapshot is of another database, and its epoch is not accepted";
             return Err(Status::failed_precondition(reason).into());
         };
         if !accepted {
@@ -131,15 +153,23 @@ impl Session {
         if hello.epoch != Some(self.shared.store.epoch()) || revision == 0 {
             return Ok(None);
         }
-        // What it has may hold keys of ended owners, which it does not know of. Its acknowledgements are not to say so.
+        // What it has may hold keys of ended owners, which it does not know of. Its
+        // acknowledgements are not to say so.
         if self.ended.are_unknown() {
             return Ok(None);
         }
         // Version 0.1 has no tags.
-        let Some(tag) = hello.tag else { return Ok(None) };
-        match self.read(async |store| store.vouches(revision, &tag).await).await? {
+        let Some(tag) = hello.tag else {
+            return Ok(None);
+        };
+        match self
+            .read(async |store| store.vouches(revision, &tag).await)
+            .await?
+        {
             Vouched::Known => {
-                let few = self.read(async |store| store.few_changes(revision, RESUME_BELOW).await).await?;
+                let few = self
+                    .read(async |store| store.few_changes(revision, RESUME_BELOW).await)
+                    .await?;
                 Ok(few.then_some(Head { revision, tag }))
             }
             Vouched::Pruned => Ok(None),

@@ -1,8 +1,9 @@
 //! Acknowledgements of nodes that cannot be told whose keys no longer count.
 //!
-//! A deleted user with many keys is named in the record of the route rules until all of the keys are removed. A record in
-//! format 3 has no place for that: such a node refuses each key once it is removed. So as long as there are keys left, its
-//! acknowledgements count only up to the revision before the deletion, and whoever waits for that is told the truth.
+//! A deleted user with many keys is named in the record of the route rules until all of the keys
+//! are removed. A record in format 3 has no place for that: such a node refuses each key once it is
+//! removed. So as long as there are keys left, its acknowledgements count only up to the revision
+//! before the deletion, and whoever waits for that is told the truth.
 
 use latchkey_policy::route::RouteRecord;
 use std::collections::VecDeque;
@@ -11,14 +12,17 @@ use std::collections::VecDeque;
 pub(super) struct EndedOwners {
     /// Whether the node reads a record that names them.
     known: bool,
-    /// Each revision that was sent, from the newest acknowledged one on, and since which revision keys are refused that are
-    /// not all removed at it.
+    /// Each revision that was sent, from the newest acknowledged one on, and since which revision
+    /// keys are refused that are not all removed at it.
     sent: VecDeque<(u64, Option<u64>)>,
 }
 
 impl EndedOwners {
     pub(super) fn of_format(format: u32) -> Self {
-        Self { known: format >= RouteRecord::ENDED_OWNERS_FORMAT, sent: VecDeque::new() }
+        Self {
+            known: format >= RouteRecord::ENDED_OWNERS_FORMAT,
+            sent: VecDeque::new(),
+        }
     }
 
     pub(super) fn are_unknown(&self) -> bool {
@@ -51,7 +55,14 @@ mod tests {
     #[test]
     fn node_of_format_3_acknowledges_deletion_once_all_keys_are_removed() {
         let mut ended = EndedOwners::of_format(3);
-        for completed in [(4, None), (5, Some(5)), (6, Some(5)), (8, Some(5)), (9, Some(7)), (10, None)] {
+        for completed in [
+            (4, None),
+            (5, Some(5)),
+            (6, Some(5)),
+            (8, Some(5)),
+            (9, Some(7)),
+            (10, None),
+        ] {
             ended.sent(Some(completed));
         }
         let in_force = [0, 4, 5, 6, 7, 8, 9, 10, 11].map(|revision| ended.in_force(revision));

@@ -1,4 +1,5 @@
-//! What a stream tells its node about usage: that reports are stored, and what other nodes have admitted.
+//! What a stream tells its node about usage: that reports are stored, and what other nodes have
+//! admitted.
 
 use latchkey_protocol::{Elsewhere, UsageAck, to_node};
 use tokio::time::{self, Instant};
@@ -9,15 +10,28 @@ use crate::store::usage::{self as counts, Current, ElsewherePage};
 use crate::stream::reports;
 use crate::usage::{Mailbox, mailbox, wire};
 
-/// What a mailbox is emptied into at a time: an acknowledgement for each report, and one message about other nodes.
+/// What a mailbox is emptied into at a time: an acknowledgement for each report, and one message
+/// about other nodes.
 const MAIL: usize = reports::UNACKNOWLEDGED + 1;
 
 impl Session {
-    /// Tells what other instances have admitted in the current windows, with some keys behind the number `after`: of all
-    /// or of those that the node has `used` itself. Returns behind which key there may be more.
-    pub(super) async fn send_elsewhere(&mut self, after: u64, used: bool) -> Result<Option<u64>, End> {
-        let (instance, current) = (self.reports.meter().to_owned(), Current::at(self.shared.clock.now()));
-        let page = self.read(async |store| store.elsewhere_page(&instance, used, after, current, mailbox::KEYS).await);
+    /// Tells what other instances have admitted in the current windows, with some keys behind the
+    /// number `after`: of all or of those that the node has `used` itself. Returns behind which key
+    /// there may be more.
+    pub(super) async fn send_elsewhere(
+        &mut self,
+        after: u64,
+        used: bool,
+    ) -> Result<Option<u64>, End> {
+        let (instance, current) = (
+            self.reports.meter().to_owned(),
+            Current::at(self.shared.clock.now()),
+        );
+        let page = self.read(async |store| {
+            store
+                .elsewhere_page(&instance, used, after, current, mailbox::KEYS)
+                .await
+        });
         let ElsewherePage { keys, next } = page.await?;
         while !keys.is_empty() && self.outbox.capacity() <= RESERVED {
             self.meanwhile(time::sleep(mailbox::PACE)).await?;

@@ -44,43 +44,95 @@ impl Room {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("latchkey.db");
         let store = Store::open(&path, OpenMode::CreateIfMissing).await.unwrap();
-        store.add_admin("admin@localhost", "", false, 0).await.unwrap();
+        store
+            .add_admin("admin@localhost", "", false, 0)
+            .await
+            .unwrap();
         let admin = store.credentials("admin@localhost").await.unwrap().unwrap();
         let key = |number: u64| {
-            let secret = KeyFormat::default().generate(Environment::Live, getrandom::fill).unwrap();
+            let secret = KeyFormat::default()
+                .generate(Environment::Live, getrandom::fill)
+                .unwrap();
             let name = format!("key-{number}");
-            NewKey::new(&admin.account_id, &admin.user_id, &name, &secret, "basic", Environment::Live)
+            NewKey::new(
+                &admin.account_id,
+                &admin.user_id,
+                &name,
+                &secret,
+                "basic",
+                Environment::Live,
+            )
         };
         let keys: Vec<_> = (1..=count).map(key).collect();
         let key_id = store.create_keys(&keys, 0).await.unwrap().keys.remove(0).id;
         let (stopper, stop) = stop::channel();
         let clock = Arc::new(Still);
         let metrics = Arc::new(Metrics::new(&store));
-        let limits = NodeLimits { grace: Duration::from_secs(60), require_staleness: false, max_nodes: 100 };
-        let registry =
-            Registry::open(store.clone(), clock.clone(), metrics.clone(), limits, stop.clone()).await.unwrap();
-        let collector = Collector::start(store.clone(), registry.clone(), clock, metrics, stop.clone());
+        let limits = NodeLimits {
+            grace: Duration::from_secs(60),
+            require_staleness: false,
+            max_nodes: 100,
+        };
+        let registry = Registry::open(
+            store.clone(),
+            clock.clone(),
+            metrics.clone(),
+            limits,
+            stop.clone(),
+        )
+        .await
+        .unwrap();
+        let collector = Collector::start(
+            store.clone(),
+            registry.clone(),
+            clock,
+            metrics,
+            stop.clone(),
+        );
         let account = admin.account_id;
-        Self { store, registry, collector, account, key_id, path, _directory: directory, _stopper: stopper }
+        Self {
+            store,
+            registry,
+            collector,
+            account,
+            key_id,
+            path,
+            _directory: directory,
+            _stopper: stopper,
+        }
     }
 
     async fn hand_over(&self, connection: &Connection, sequence: u64, allowed: u64) {
         let mut requests = Requests::default();
         requests[0] = allowed;
-        let key = KeyReport { key: 1, requests, windows: Windows::default(), last_uses: Vec::new() };
+        let key = KeyReport {
+            key: 1,
+            requests,
+            windows: Windows::default(),
+            last_uses: Vec::new(),
+        };
         self.hand_over_keys(connection, sequence, vec![key]).await;
     }
 
     async fn hand_over_keys(&self, connection: &Connection, sequence: u64, keys: Vec<KeyReport>) {
         let mailboxes = self.registry.mailboxes();
-        let meters = mailboxes.into_iter().filter(|(_, mailbox)| mailbox.is(&connection.mailbox));
-        let instance = meters.map(|(meter, _)| meter).next().unwrap_or_else(|| hexadecimal(1));
+        let meters = mailboxes
+            .into_iter()
+            .filter(|(_, mailbox)| mailbox.is(&connection.mailbox));
+        let instance = meters
+            .map(|(meter, _)| meter)
+            .next()
+            .unwrap_or_else(|| hexadecimal(1));
         let received = Received {
             node: connection.id.clone(),
             stream: connection.stream,
             sequence,
             mailbox: connection.mailbox.clone(),
-            report: Arc::new(Report { instance, keys, clock_is_off: false }),
+            report: Arc::new(Report {
+                instance,
+                keys,
+                clock_is_off: false,
+            }),
         };
         self.collector.room().await.unwrap().send(received);
     }
@@ -93,18 +145,34 @@ impl Room {
         let id = NodeId::of_instance("edge".to_owned(), instance);
         let meter = hexadecimal(instance);
         let version = "0.1.0".to_owned();
-        let facts = NodeFacts { version, protocol: 0, staleness: 0, meter, instance: Some(instance) };
+        let facts = NodeFacts {
+            version,
+            protocol: 0,
+            staleness: 0,
+            meter,
+            instance: Some(instance),
+        };
         self.registry.admit(id, facts, None).unwrap()
     }
 
     /// Changes the database behind the store's back.
     async fn execute(&self, statement: &'static str) {
-        let mut connection = SqliteConnection::connect(self.path.to_str().unwrap()).await.unwrap();
-        sqlx::query(statement).execute(&mut connection).await.unwrap();
+        let mut connection = SqliteConnection::connect(self.path.to_str().unwrap())
+            .await
+            .unwrap();
+        sqlx::query(statement)
+            .execute(&mut connection)
+            .await
+            .unwrap();
     }
 
     async fn allowed(&self) -> u64 {
-        self.store.key_usage(&self.account, &self.key_id, Still.now()).await.unwrap().by_code[0].1
+        self.store
+            .key_usage(&self.account, &self.key_id, Still.now())
+            .await
+            .unwrap()
+            .by_code[0]
+            .1
     }
 }
 
@@ -122,10 +190,20 @@ async fn stored(connection: &Connection, sequence: u64) {
 
 /// All windows have this count.
 fn used(key: u64, count: u32) -> KeyReport {
-    let window = |window: Window| Some(Count { number: window.number(Still.now()), count });
+    let window = |window: Window| {
+        Some(Count {
+            number: window.number(Still.now()),
+            count,
+        })
+    };
     let mut requests = Requests::default();
     requests[0] = count.into();
-    KeyReport { key, requests, windows: Window::ALL.map(window), last_uses: Vec::new() }
+    KeyReport {
+        key,
+        requests,
+        windows: Window::ALL.map(window),
+        last_uses: Vec::new(),
+    }
 }
 
 /// Waits until it has been told this sum for so many keys.
@@ -135,7 +213,12 @@ async fn told(connection: &Connection, keys: usize, sum: u32) {
         connection.mailbox.filled().await;
         let mail = connection.mailbox.take();
         assert!(!mail.missed && !mail.failed);
-        let all = |told: &&Elsewhere| told.windows.iter().flatten().all(|count| count.count == sum);
+        let all = |told: &&Elsewhere| {
+            told.windows
+                .iter()
+                .flatten()
+                .all(|count| count.count == sum)
+        };
         told.extend(mail.elsewhere.iter().filter(all).map(|told| told.key));
     }
 }
@@ -173,7 +256,8 @@ async fn a_report_that_cannot_be_stored_keeps_no_other_from_it() {
     let (one, two) = (room.connect_as(1), room.connect_as(2));
     room.hand_over(&one, 1, 3).await;
     stored(&one, 1).await;
-    room.execute("UPDATE node_usage SET requests = 'no list'").await;
+    room.execute("UPDATE node_usage SET requests = 'no list'")
+        .await;
     // Both go into one transaction.
     room.hand_over(&one, 2, 4).await;
     room.hand_over(&two, 1, 5).await;
@@ -195,9 +279,10 @@ async fn after_an_attempt_that_failed_everything_is_news() {
     told(&two, 1, 3).await;
     room.hand_over(&three, 1, 1).await;
     stored(&three, 1).await;
-    room.execute("UPDATE node_usage SET requests = 'no list' WHERE instance LIKE '%3'").await;
-    // For all that is known the first attempt has stored this before, and nobody was told. On a slow machine the two may
-    // come too late for one attempt.
+    room.execute("UPDATE node_usage SET requests = 'no list' WHERE instance LIKE '%3'")
+        .await;
+    // For all that is known the first attempt has stored this before, and nobody was told. On a
+    // slow machine the two may come too late for one attempt.
     for sequence in 2..12 {
         room.hand_over_keys(&one, sequence, vec![used(1, 3)]).await;
         room.hand_over(&three, sequence, 2).await;
@@ -215,7 +300,8 @@ async fn what_another_version_stored_is_read_as_far_as_it_goes() {
     let stream = room.connect();
     room.hand_over(&stream, 1, 7).await;
     stored(&stream, 1).await;
-    room.execute("UPDATE node_usage SET requests = '[2]', windows = '[]'").await;
+    room.execute("UPDATE node_usage SET requests = '[2]', windows = '[]'")
+        .await;
     room.hand_over(&stream, 2, 9).await;
     stored(&stream, 2).await;
     assert_eq!(room.allowed().await, 7 + 7);
@@ -233,7 +319,12 @@ async fn what_a_full_report_costs() {
     let room = Room::with_keys(KEYS).await;
     let report = async |connection: &Connection, sequence: u64, count: u32| {
         let started = Instant::now();
-        room.hand_over_keys(connection, sequence, (1..=KEYS).map(|key| used(key, count)).collect()).await;
+        room.hand_over_keys(
+            connection,
+            sequence,
+            (1..=KEYS).map(|key| used(key, count)).collect(),
+        )
+        .await;
         stored(connection, sequence).await;
         started.elapsed()
     };
@@ -254,5 +345,8 @@ async fn what_a_full_report_costs() {
     for connection in &connections[1..] {
         told(connection, 10_000, 51).await;
     }
-    println!("50 processes: stored within {stored:?}, and all told within {:?}", started.elapsed());
+    println!(
+        "50 processes: stored within {stored:?}, and all told within {:?}",
+        started.elapsed()
+    );
 }

@@ -51,18 +51,34 @@ pub(super) const SOURCES: [Option<&str>; 10] = [
 
 const REQUESTS: [u32; 4] = [3, 50, 100, 2_000];
 
-/// Limits of the tiers, in their order, after the first ones: cut, in other windows, and in another order.
+/// Limits of the tiers, in their order, after the first ones: cut, in other windows, and in another
+/// order.
 const TIER_LIMITS: [[&str; 4]; 3] = [
-    [r#"{"minute": 3}"#, r#"{"minute": 50, "hour": 100}"#, r#"{"minute": 100, "day": 50}"#, r#"{"minute": 2000}"#],
-    ["{}", r#"{"minute": 10000}"#, r#"{"minute": 100, "hour": 50}"#, r#"{"minute": 50, "month": 3}"#],
-    [r#"{"minute": 10000}"#, r#"{"hour": 3}"#, r#"{"minute": 3, "month": 2000}"#, r#"{"minute": 10}"#],
+    [
+        r#"{"minute": 3}"#,
+        r#"{"minute": 50, "hour": 100}"#,
+        r#"{"minute": 100, "day": 50}"#,
+        r#"{"minute": 2000}"#,
+    ],
+    [
+        "{}",
+        r#"{"minute": 10000}"#,
+        r#"{"minute": 100, "hour": 50}"#,
+        r#"{"minute": 50, "month": 3}"#,
+    ],
+    [
+        r#"{"minute": 10000}"#,
+        r#"{"hour": 3}"#,
+        r#"{"minute": 3, "month": 2000}"#,
+        r#"{"minute": 10}"#,
+    ],
 ];
 
 /// The bodies of changes of the tiers.
 pub(super) fn tables() -> [Value; 3] {
-    let tier =
-        |(name, limits): (&str, &str)| json!({"name": name, "limits": serde_json::from_str::<Value>(limits).unwrap()});
-    TIER_LIMITS.map(|limits| json!({"tiers": TIERS.into_iter().zip(limits).map(tier).collect::<Vec<_>>()}))
+    let tier = |(name, limits): (&str, &str)| json!({"name": name, "limits": serde_json::from_str::<Value>(limits).unwrap()});
+    TIER_LIMITS
+        .map(|limits| json!({"tiers": TIERS.into_iter().zip(limits).map(tier).collect::<Vec<_>>()}))
 }
 
 /// Seconds after the start at which keys expire.
@@ -94,27 +110,55 @@ impl Random {
             "environment" => json!(self.pick(&["live", "test"])),
             "tier" => json!(self.pick(&TIERS)),
             "limits" => {
-                let windows = Window::ALL.into_iter().filter(|_| self.one_in(2)).collect::<Vec<_>>();
-                windows.iter().map(|window| (window.as_str().to_owned(), json!(self.pick(&REQUESTS)))).collect()
+                let windows = Window::ALL
+                    .into_iter()
+                    .filter(|_| self.one_in(2))
+                    .collect::<Vec<_>>();
+                windows
+                    .iter()
+                    .map(|window| (window.as_str().to_owned(), json!(self.pick(&REQUESTS))))
+                    .collect()
             }
             "scope" => self
-                .pick(&[json!("all"), json!(["latchkey"]), json!(["latchkey", "dns"]), json!(["cdn", "latchkey"])])
+                .pick(&[
+                    json!("all"),
+                    json!(["latchkey"]),
+                    json!(["latchkey", "dns"]),
+                    json!(["cdn", "latchkey"]),
+                ])
                 .clone(),
             "permissions" => {
-                let own = ["dns:write", "cdn:read"].into_iter().filter(|_| !self.one_in(3));
+                let own = ["dns:write", "cdn:read"]
+                    .into_iter()
+                    .filter(|_| !self.one_in(3));
                 json!(own.chain(["account:apikeys:*"]).collect::<Vec<_>>())
             }
-            "allowed_subaccounts" => {
-                self.pick(&[json!([]), json!([]), json!([dev]), json!([prod]), json!([dev, prod])]).clone()
-            }
+            "allowed_subaccounts" => self
+                .pick(&[
+                    json!([]),
+                    json!([]),
+                    json!([dev]),
+                    json!([prod]),
+                    json!([dev, prod]),
+                ])
+                .clone(),
             "expires_at" => {
-                let ends = [Value::Null, json!(START + ENDS[0]), json!(START + ENDS[1]), json!(START + ENDS[2])];
+                let ends = [
+                    Value::Null,
+                    json!(START + ENDS[0]),
+                    json!(START + ENDS[1]),
+                    json!(START + ENDS[2]),
+                ];
                 self.pick(&ends).clone()
             }
             "allowed_ips" | "denied_ips" => {
-                let ranges = (0..self.below(3)).map(|_| (*self.pick(&RANGES), !self.one_in(5))).collect::<Vec<_>>();
-                let trunc = |range: &str| range.parse::<ipnet::IpNet>().unwrap().trunc().to_string();
-                let entry = |(range, on): &(&str, bool)| json!({"cidr": trunc(range), "enabled": on});
+                let ranges = (0..self.below(3))
+                    .map(|_| (*self.pick(&RANGES), !self.one_in(5)))
+                    .collect::<Vec<_>>();
+                let trunc =
+                    |range: &str| range.parse::<ipnet::IpNet>().unwrap().trunc().to_string();
+                let entry =
+                    |(range, on): &(&str, bool)| json!({"cidr": trunc(range), "enabled": on});
                 json!(ranges.iter().map(entry).collect::<Vec<_>>())
             }
             field => panic!("{field} is not known"),
@@ -195,12 +239,25 @@ pub(super) fn universe(subaccounts: &[String; 2]) -> Vec<Asked> {
         ("/subaccount", Some(subaccounts[0].clone())),
         ("/subaccount", Some(subaccounts[1].clone())),
     ];
-    let times: Vec<_> = [START].into_iter().chain(ENDS.iter().flat_map(|end| [START + end - 1, START + end])).collect();
+    let times: Vec<_> = [START]
+        .into_iter()
+        .chain(ENDS.iter().flat_map(|end| [START + end - 1, START + end]))
+        .collect();
     for source in SOURCES {
         let source = source.map(|source| source.parse().unwrap());
-        let asked = |path, subaccount, now, used| Asked { path, subaccount, source, now, used };
+        let asked = |path, subaccount, now, used| Asked {
+            path,
+            subaccount,
+            source,
+            now,
+            used,
+        };
         for (path, subaccount) in &targets {
-            universe.extend(times.iter().map(|now| asked(*path, subaccount.clone(), *now, (Window::Minute, 0))));
+            universe.extend(
+                times
+                    .iter()
+                    .map(|now| asked(*path, subaccount.clone(), *now, (Window::Minute, 0))),
+            );
         }
         for window in Window::ALL {
             let used = REQUESTS.into_iter().chain([10, 1_000, 10_000, 4_000_000]);

@@ -1,4 +1,5 @@
-//! The same of keys that issue others: what they make admits no more than a key with all that they may issue.
+//! The same of keys that issue others: what they make admits no more than a key with all that they
+//! may issue.
 
 use super::draw::{EDITABLE, FIELDS, Random, SOURCES, rules, tables, universe};
 use super::judge::Judge;
@@ -19,11 +20,18 @@ fn issues(random: &mut Random, own: &Fields, subaccounts: &[String; 2]) -> (Valu
     }
     if random.one_in(2) {
         issues["limits"] = random.value("limits", subaccounts);
-        most["limits"].as_object_mut().unwrap().extend(issues["limits"].as_object().unwrap().clone());
+        most["limits"]
+            .as_object_mut()
+            .unwrap()
+            .extend(issues["limits"].as_object().unwrap().clone());
     }
     if random.one_in(2) {
         let list = random.value("allowed_ips", subaccounts);
-        let enabled = list.as_array().unwrap().iter().any(|entry| entry["enabled"] == true);
+        let enabled = list
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|entry| entry["enabled"] == true);
         issues["addresses"] = if enabled { list.clone() } else { json!("all") };
         most["allowed_ips"] = if enabled { list } else { json!([]) };
         most["denied_ips"] = json!([]);
@@ -34,7 +42,9 @@ fn issues(random: &mut Random, own: &Fields, subaccounts: &[String; 2]) -> (Valu
         most["expires_at"] = json!(START + i64::from(days) * 86_400);
     }
     if random.one_in(2) {
-        issues["environments"] = random.pick(&[json!(["test"]), json!(["live"]), json!(["live", "test"])]).clone();
+        issues["environments"] = random
+            .pick(&[json!(["test"]), json!(["live"]), json!(["live", "test"])])
+            .clone();
     }
     (issues, most)
 }
@@ -51,7 +61,13 @@ async fn made(by: &Client<'_>, key: Value) -> String {
 }
 
 /// Makes a key with a key.
-async fn make(plane: &Plane, key: &str, name: &str, mut body: Value, imports: bool) -> Option<Answer> {
+async fn make(
+    plane: &Plane,
+    key: &str,
+    name: &str,
+    mut body: Value,
+    imports: bool,
+) -> Option<Answer> {
     let mut path = "/v1/keys/generate";
     if imports {
         body["sha256"] = imported(name, name)["sha256"].clone();
@@ -61,9 +77,18 @@ async fn make(plane: &Plane, key: &str, name: &str, mut body: Value, imports: bo
 }
 
 /// A call with a key, from an address that it admits; none if it admits none.
-async fn call(plane: &Plane, key: &str, method: Method, path: &str, body: &Value) -> Option<Answer> {
+async fn call(
+    plane: &Plane,
+    key: &str,
+    method: Method,
+    path: &str,
+    body: &Value,
+) -> Option<Answer> {
     for source in SOURCES {
-        let mut request = plane.request(method.clone(), path).bearer_auth(key).json(body);
+        let mut request = plane
+            .request(method.clone(), path)
+            .bearer_auth(key)
+            .json(body);
         if let Some(source) = source {
             request = request.header("x-forwarded-for", source);
         }
@@ -82,13 +107,22 @@ async fn nothing_that_a_key_issues_admits_more_than_it_may_issue() {
     for service in ["dns", "cdn"] {
         admin.service(service).await;
     }
-    let subaccounts = [admin.subaccount("dev").await, admin.subaccount("prod").await];
-    assert_eq!(admin.put("/v1/routes", rules()).await.status, StatusCode::OK);
+    let subaccounts = [
+        admin.subaccount("dev").await,
+        admin.subaccount("prod").await,
+    ];
+    assert_eq!(
+        admin.put("/v1/routes", rules()).await.status,
+        StatusCode::OK
+    );
     let (mut random, mut done, mut refused) = (Random(7), Vec::new(), 0);
     for n in 0..200 {
         let own = random.key(&subaccounts);
         let (issues, most) = issues(&mut random, &own, &subaccounts);
-        let environments = issues.get("environments").cloned().unwrap_or(json!([own["environment"]]));
+        let environments = issues
+            .get("environments")
+            .cloned()
+            .unwrap_or(json!([own["environment"]]));
         let mut issuer = named(own, &format!("issuer-{n}"));
         issuer["issues"] = issues.clone();
         let secret = made(&admin, issuer).await;
@@ -97,22 +131,40 @@ async fn nothing_that_a_key_issues_admits_more_than_it_may_issue() {
         body.retain(|_, _| !random.one_in(4));
         let (name, imports) = (format!("made-{n}"), random.one_in(3));
         let body = named(body, &name);
-        let Some(answer) = make(&plane, &secret, &name, body.clone(), imports).await else { continue };
+        let Some(answer) = make(&plane, &secret, &name, body.clone(), imports).await else {
+            continue;
+        };
         if answer.status == StatusCode::CREATED {
             let what = format!("{body} with {issues}");
             done.push((name.clone(), n, environments.clone(), what.clone()));
-            let id = answer.text(if imports { "/data/keys/0/key_id" } else { "/data/key_id" });
+            let id = answer.text(if imports {
+                "/data/keys/0/key_id"
+            } else {
+                "/data/key_id"
+            });
             // The issuer edits the key. The key makes another one.
             let field = *random.pick(&EDITABLE);
             let edit = json!({field: random.edited(field, &subaccounts)});
-            call(&plane, &secret, Method::PATCH, &format!("/v1/keys/{id}"), &edit).await;
+            call(
+                &plane,
+                &secret,
+                Method::PATCH,
+                &format!("/v1/keys/{id}"),
+                &edit,
+            )
+            .await;
             if !imports {
                 let (name, by) = (format!("made-by-made-{n}"), answer.text("/data/api_key"));
                 let mut body = random.changed(&most, &FIELDS, &subaccounts);
                 body.retain(|_, _| random.one_in(2));
                 let answer = make(&plane, &by, &name, named(body, &name), false).await;
                 if answer.is_some_and(|answer| answer.status == StatusCode::CREATED) {
-                    done.push((name, n, environments, format!("by a key that was made: {what}")));
+                    done.push((
+                        name,
+                        n,
+                        environments,
+                        format!("by a key that was made: {what}"),
+                    ));
                 }
             }
         } else {
@@ -120,7 +172,11 @@ async fn nothing_that_a_key_issues_admits_more_than_it_may_issue() {
             refused += 1;
         }
     }
-    assert!(done.len() > 20 && refused > 20, "{} and {refused}", done.len());
+    assert!(
+        done.len() > 20 && refused > 20,
+        "{} and {refused}",
+        done.len()
+    );
     let universe = universe(&subaccounts);
     for tiers in [None].into_iter().chain(tables().map(Some)) {
         if let Some(tiers) = tiers {
@@ -133,8 +189,17 @@ async fn nothing_that_a_key_issues_admits_more_than_it_may_issue() {
             let exceeding = beyond(&judge, &universe, made, &[most.clone(), issuer]);
             assert!(exceeding.is_none(), "{what}: {exceeding:?}");
             let [made, most] = [judge.policy(made), judge.policy(&most)];
-            assert!(place(&made.tier) <= place(&most.tier) && made.user == most.user, "{what}");
-            assert!(environments.as_array().unwrap().contains(&json!(made.environment.as_str())), "{what}");
+            assert!(
+                place(&made.tier) <= place(&most.tier) && made.user == most.user,
+                "{what}"
+            );
+            assert!(
+                environments
+                    .as_array()
+                    .unwrap()
+                    .contains(&json!(made.environment.as_str())),
+                "{what}"
+            );
         }
     }
 }

@@ -36,7 +36,8 @@ pub(super) struct Judge {
 impl Judge {
     pub(super) fn new(snapshot: &Snapshot) -> Self {
         let routes = Rc::new(Routes::compile(snapshot.routes.as_ref().unwrap()));
-        let compile = |(id, record): (&u64, &PolicyRecord)| (*id, Rc::new(Policy::compile(record, &routes)));
+        let compile =
+            |(id, record): (&u64, &PolicyRecord)| (*id, Rc::new(Policy::compile(record, &routes)));
         let policies: HashMap<_, _> = snapshot.policies.iter().map(compile).collect();
         let entry = |(digest, key): (&KeyDigest, &HeldKey)| {
             let record = KeyRecord {
@@ -50,13 +51,23 @@ impl Judge {
                 id: key.id.strip_prefix("key_").unwrap(),
                 name: &key.name,
             };
-            Some((*digest, Rc::new(Entry::of_live(&record, Rc::clone(&policies[&key.policy]))?)))
+            Some((
+                *digest,
+                Rc::new(Entry::of_live(&record, Rc::clone(&policies[&key.policy]))?),
+            ))
         };
         let entries = snapshot.keys.iter().filter_map(entry).collect();
         let name = |(digest, key): (&KeyDigest, &HeldKey)| {
-            (key.name.clone(), (*digest, snapshot.policies[&key.policy].clone()))
+            (
+                key.name.clone(),
+                (*digest, snapshot.policies[&key.policy].clone()),
+            )
         };
-        Self { routes, entries, keys: snapshot.keys.iter().map(name).collect() }
+        Self {
+            routes,
+            entries,
+            keys: snapshot.keys.iter().map(name).collect(),
+        }
     }
 
     /// The policy of the key of that name.
@@ -66,10 +77,21 @@ impl Judge {
 
     /// Whether a filter admits the request with the key of that name.
     pub(super) fn admits(&self, name: &str, asked: &Asked) -> bool {
-        let request = WithKey { digest: self.keys[name].0, asked };
+        let request = WithKey {
+            digest: self.keys[name].0,
+            asked,
+        };
         let keys = KeyFormat::default();
         let source = At { judge: self, asked };
-        let verdict = verdict::decide(&source, &request, Settings { keys: &keys, shadow: &[] }, &mut Silent);
+        let verdict = verdict::decide(
+            &source,
+            &request,
+            Settings {
+                keys: &keys,
+                shadow: &[],
+            },
+            &mut Silent,
+        );
         verdict.unwrap().code == Code::Allowed
     }
 }

@@ -6,8 +6,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Calls that make or edit something that lasts and is not restricted as a key is, or that lift what restricts it: refused
-/// to a restricted key.
+/// Calls that make or edit something that lasts and is not restricted as a key is, or that lift
+/// what restricts it: refused to a restricted key.
 const REFUSED: [&str; 10] = [
     "createUser",
     "editUser",
@@ -24,8 +24,8 @@ const REFUSED: [&str; 10] = [
 /// Calls about keys, which are bounded attribute by attribute.
 const BOUNDED: [&str; 4] = ["generateKey", "importKeys", "editKey", "regenerateKey"];
 
-/// Calls that give nobody anything that could be used in place of the key: they take something away, describe, or
-/// configure what their permission is for.
+/// Calls that give nobody anything that could be used in place of the key: they take something
+/// away, describe, or configure what their permission is for.
 const PERMITTED: [&str; 20] = [
     "revokeKey",
     "deleteUser",
@@ -54,18 +54,52 @@ const PERMITTED: [&str; 20] = [
 fn example(id: &str, objects: &Objects) -> (Method, String, Value) {
     let admin = json!({"email": "new@acme", "password": PASSWORD});
     let (method, path, body) = match id {
-        "createUser" => (Method::POST, "/v1/users".to_owned(), json!({"email": "new@localhost", "password": PASSWORD})),
-        "editUser" => (Method::PATCH, objects.user.clone(), json!({"password": "another password"})),
-        "createAccount" => {
-            (Method::POST, "/v1/accounts".to_owned(), json!({"name": "acme", "tier": "free", "admin": admin}))
-        }
-        "editAccount" => (Method::PATCH, objects.account.clone(), json!({"tier": "enterprise"})),
+        "createUser" => (
+            Method::POST,
+            "/v1/users".to_owned(),
+            json!({"email": "new@localhost", "password": PASSWORD}),
+        ),
+        "editUser" => (
+            Method::PATCH,
+            objects.user.clone(),
+            json!({"password": "another password"}),
+        ),
+        "createAccount" => (
+            Method::POST,
+            "/v1/accounts".to_owned(),
+            json!({"name": "acme", "tier": "free", "admin": admin}),
+        ),
+        "editAccount" => (
+            Method::PATCH,
+            objects.account.clone(),
+            json!({"tier": "enterprise"}),
+        ),
         "putTiers" => (Method::PUT, "/v1/tiers".to_owned(), objects.tiers.clone()),
-        "putRoutes" => (Method::PUT, "/v1/routes".to_owned(), json!({"unmatched": "valid_key", "rules": []})),
-        "createWebhook" => (Method::POST, "/v1/webhooks".to_owned(), json!({"url": "https://webhooks.invalid/"})),
-        "editWebhook" => (Method::PATCH, objects.webhook.clone(), json!({"url": "https://webhooks.invalid/other"})),
-        "rotateWebhookSecret" => (Method::POST, format!("{}/rotate-secret", objects.webhook), json!({})),
-        "createNodeToken" => (Method::POST, "/v1/node-tokens".to_owned(), json!({"name": "edge", "node": "*"})),
+        "putRoutes" => (
+            Method::PUT,
+            "/v1/routes".to_owned(),
+            json!({"unmatched": "valid_key", "rules": []}),
+        ),
+        "createWebhook" => (
+            Method::POST,
+            "/v1/webhooks".to_owned(),
+            json!({"url": "https://webhooks.invalid/"}),
+        ),
+        "editWebhook" => (
+            Method::PATCH,
+            objects.webhook.clone(),
+            json!({"url": "https://webhooks.invalid/other"}),
+        ),
+        "rotateWebhookSecret" => (
+            Method::POST,
+            format!("{}/rotate-secret", objects.webhook),
+            json!({}),
+        ),
+        "createNodeToken" => (
+            Method::POST,
+            "/v1/node-tokens".to_owned(),
+            json!({"name": "edge", "node": "*"}),
+        ),
         id => panic!("{id} needs an example"),
     };
     (method, path, body)
@@ -93,14 +127,18 @@ enum KeptTo {
 fn refused_from(id: &str) -> KeptTo {
     match id {
         "putRoutes" => KeptTo::Requests,
-        "createWebhook" | "editWebhook" | "rotateWebhookSecret" | "createNodeToken" => KeptTo::Callers,
+        "createWebhook" | "editWebhook" | "rotateWebhookSecret" | "createNodeToken" => {
+            KeptTo::Callers
+        }
         _ => KeptTo::Keys,
     }
 }
 
 async fn key<'a>(plane: &'a Plane, admin: &Client<'_>, name: &str, more: Value) -> Client<'a> {
     let mut body = json!({"name": name, "roles": ["admin"], "tier": "enterprise"});
-    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
     let answer = admin.generate(body).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
     plane.bearer(&answer.text("/data/api_key"))
@@ -109,12 +147,17 @@ async fn key<'a>(plane: &'a Plane, admin: &Client<'_>, name: &str, more: Value) 
 #[tokio::test]
 async fn every_changing_call_is_bounded_for_a_restricted_key_or_harmless() {
     let plane = Plane::start().await;
-    let changing = calls(&description(&plane).await).into_iter().filter(|call| call.method != Method::GET);
+    let changing = calls(&description(&plane).await)
+        .into_iter()
+        .filter(|call| call.method != Method::GET);
     let changing: BTreeSet<_> = changing.map(|call| call.id).collect();
     let known = [&REFUSED[..], &BOUNDED, &PERMITTED].concat();
     let listed: BTreeSet<_> = known.iter().map(ToString::to_string).collect();
     let unlisted: Vec<_> = changing.symmetric_difference(&listed).collect();
-    assert!(unlisted.is_empty(), "decide what a restricted key may do, in one of the lists above: {unlisted:?}");
+    assert!(
+        unlisted.is_empty(),
+        "decide what a restricted key may do, in one of the lists above: {unlisted:?}"
+    );
     assert_eq!(known.len(), changing.len(), "a call is listed twice");
 }
 
@@ -124,7 +167,10 @@ async fn restricted_key_makes_nothing_that_lasts_without_its_restrictions() {
     let admin = plane.log_in().await;
     let dev = admin.subaccount("dev").await;
     let webhook = json!({"url": "https://webhooks.invalid/"});
-    let webhook = admin.send(Method::POST, "/v1/webhooks", webhook).await.text("/data/webhook_id");
+    let webhook = admin
+        .send(Method::POST, "/v1/webhooks", webhook)
+        .await
+        .text("/data/webhook_id");
     let objects = Objects {
         user: admin.user("zoe@localhost", json!({})).await,
         account: admin.account("other", json!({})).await.0,
@@ -132,24 +178,73 @@ async fn restricted_key_makes_nothing_that_lasts_without_its_restrictions() {
         tiers: admin.get("/v1/tiers").await.at("/data").clone(),
     };
     for (name, restriction, kept_to) in [
-        ("some services", json!({"scope": ["latchkey"]}), KeptTo::Requests),
-        ("some subaccounts", json!({"allowed_subaccounts": [dev]}), KeptTo::Requests),
-        ("a time", json!({"expires_at": 1_900_000_000}), KeptTo::Callers),
-        ("addresses", json!({"allowed_ips": ["0.0.0.0/0", "::/0"]}), KeptTo::Callers),
-        ("addresses", json!({"denied_ips": ["192.0.2.1"]}), KeptTo::Callers),
-        ("the environment `test`", json!({"environment": "test"}), KeptTo::Keys),
-        ("limits of its own", json!({"limits": {"month": 5}}), KeptTo::Keys),
-        ("a tier below the highest", json!({"tier": "pro"}), KeptTo::Keys),
-        ("what it `issues`", json!({"issues": {"tier": "free"}}), KeptTo::Keys),
-        ("what it `issues`", json!({"issues": {"tier": "enterprise"}}), KeptTo::Keys),
+        (
+            "some services",
+            json!({"scope": ["latchkey"]}),
+            KeptTo::Requests,
+        ),
+        (
+            "some subaccounts",
+            json!({"allowed_subaccounts": [dev]}),
+            KeptTo::Requests,
+        ),
+        (
+            "a time",
+            json!({"expires_at": 1_900_000_000}),
+            KeptTo::Callers,
+        ),
+        (
+            "addresses",
+            json!({"allowed_ips": ["0.0.0.0/0", "::/0"]}),
+            KeptTo::Callers,
+        ),
+        (
+            "addresses",
+            json!({"denied_ips": ["192.0.2.1"]}),
+            KeptTo::Callers,
+        ),
+        (
+            "the environment `test`",
+            json!({"environment": "test"}),
+            KeptTo::Keys,
+        ),
+        (
+            "limits of its own",
+            json!({"limits": {"month": 5}}),
+            KeptTo::Keys,
+        ),
+        (
+            "a tier below the highest",
+            json!({"tier": "pro"}),
+            KeptTo::Keys,
+        ),
+        (
+            "what it `issues`",
+            json!({"issues": {"tier": "free"}}),
+            KeptTo::Keys,
+        ),
+        (
+            "what it `issues`",
+            json!({"issues": {"tier": "enterprise"}}),
+            KeptTo::Keys,
+        ),
     ] {
-        let key = key(&plane, &admin, &restriction.to_string(), restriction.clone()).await;
+        let key = key(
+            &plane,
+            &admin,
+            &restriction.to_string(),
+            restriction.clone(),
+        )
+        .await;
         for id in REFUSED.into_iter().filter(|id| refused_from(id) <= kept_to) {
             let (method, path, body) = example(id, &objects);
             let answer = key.send(method, &path, body).await;
             answer.refused(403, "missing_permission");
             let error = answer.text("/error");
-            assert!(error.starts_with(&format!("Your API key is kept to {name}")), "{id} {restriction}: {error}");
+            assert!(
+                error.starts_with(&format!("Your API key is kept to {name}")),
+                "{id} {restriction}: {error}"
+            );
         }
     }
     // A disabled entry is none, and so nothing restricts this one.

@@ -1,5 +1,6 @@
-//! The bounds matrix: whatever a key makes, edits, imports or regenerates admits no request that the key itself would
-//! not, by the verdict, and shows its upstream no other environment, owner or higher tier.
+//! The bounds matrix: whatever a key makes, edits, imports or regenerates admits no request that
+//! the key itself would not, by the verdict, and shows its upstream no other environment, owner or
+//! higher tier.
 
 use super::draw::{EDITABLE, FIELDS, Random, SOURCES, TIERS, rules, tables, universe};
 use super::judge::{Asked, Judge};
@@ -40,14 +41,22 @@ fn named(mut key: Map<String, Value>, name: &str) -> Value {
 /// Has `body` say everything: where it says nothing, what `own` has, and limits for all windows.
 fn say_all(body: &mut Map<String, Value>, own: &Map<String, Value>) {
     let none = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
-    for fields in [&["expires_at"][..], &["allowed_subaccounts"], &["allowed_ips", "denied_ips"]] {
+    for fields in [
+        &["expires_at"][..],
+        &["allowed_subaccounts"],
+        &["allowed_ips", "denied_ips"],
+    ] {
         if fields.iter().all(|field| none(&body[*field])) {
-            fields.iter().for_each(|field| body[*field] = own[*field].clone());
+            fields
+                .iter()
+                .for_each(|field| body[*field] = own[*field].clone());
         }
     }
     for (window, limit) in [("minute", 10), ("hour", 50), ("day", 100), ("month", 2_000)] {
         let limits = body["limits"].as_object_mut().unwrap();
-        limits.entry(window).or_insert_with(|| own["limits"].get(window).cloned().unwrap_or(json!(limit)));
+        limits
+            .entry(window)
+            .or_insert_with(|| own["limits"].get(window).cloned().unwrap_or(json!(limit)));
     }
 }
 
@@ -61,7 +70,11 @@ impl<'a> Trial<'a> {
     /// A call with a key, from an address that it admits; none if it admits none.
     async fn call(&self, key: &str, method: Method, path: &str, body: &Value) -> Option<Answer> {
         for source in SOURCES {
-            let mut request = self.plane.request(method.clone(), path).bearer_auth(key).json(body);
+            let mut request = self
+                .plane
+                .request(method.clone(), path)
+                .bearer_auth(key)
+                .json(body);
             if let Some(source) = source {
                 request = request.header("x-forwarded-for", source);
             }
@@ -75,7 +88,10 @@ impl<'a> Trial<'a> {
 
     fn note(&mut self, kind: &str, accepted: bool) {
         let outcome = if accepted { "accepted" } else { "refused" };
-        let count = self.outcomes.entry(kind.to_owned()).or_insert_with(|| json!({"accepted": 0, "refused": 0}));
+        let count = self
+            .outcomes
+            .entry(kind.to_owned())
+            .or_insert_with(|| json!({"accepted": 0, "refused": 0}));
         count[outcome] = json!(count[outcome].as_u64().unwrap() + 1);
     }
 
@@ -89,7 +105,8 @@ impl<'a> Trial<'a> {
             0 | 1 => self.make(n, &caller, &secret, &own, body).await,
             2 => {
                 let owned_by_zoe = self.random.one_in(4);
-                self.regenerate(n, &caller, &secret, &body, owned_by_zoe).await;
+                self.regenerate(n, &caller, &secret, &body, owned_by_zoe)
+                    .await;
             }
             3 => {
                 let owned_by_zoe = self.random.one_in(4);
@@ -110,7 +127,8 @@ impl<'a> Trial<'a> {
         let (name, imports) = (format!("made-{n}"), self.random.one_in(3));
         let whole = self.random.one_in(2);
         if whole {
-            // Made in a session, to be compared with: what is not asked for is as it is with the calling key.
+            // Made in a session, to be compared with: what is not asked for is as it is with the
+            // calling key.
             say_all(&mut body, own);
             self.made(&self.admin, &body, &format!("asked-{n}")).await;
         } else {
@@ -125,31 +143,63 @@ impl<'a> Trial<'a> {
         } else {
             "/v1/keys/generate"
         };
-        let Some(answer) = self.call(secret, Method::POST, path, &asked).await else { return };
+        let Some(answer) = self.call(secret, Method::POST, path, &asked).await else {
+            return;
+        };
         let accepted = answer.status == StatusCode::CREATED;
-        assert!(accepted || answer.status == StatusCode::FORBIDDEN, "{asked}: {answer:?}");
+        assert!(
+            accepted || answer.status == StatusCode::FORBIDDEN,
+            "{asked}: {answer:?}"
+        );
         self.note(if imports { "import" } else { "generate" }, accepted);
         if whole {
-            self.asked.push((format!("asked-{n}"), caller.to_owned(), accepted));
+            self.asked
+                .push((format!("asked-{n}"), caller.to_owned(), accepted));
         }
         if accepted {
             let what = format!("{caller} made {asked}");
-            self.done.push(Done { key: name.clone(), within: vec![caller.to_owned()], handed_out: true, what });
-            let id = if imports { answer.text("/data/keys/0/key_id") } else { answer.text("/data/key_id") };
+            self.done.push(Done {
+                key: name.clone(),
+                within: vec![caller.to_owned()],
+                handed_out: true,
+                what,
+            });
+            let id = if imports {
+                answer.text("/data/keys/0/key_id")
+            } else {
+                answer.text("/data/key_id")
+            };
             if self.random.one_in(2) {
                 self.edit_made(secret, caller, (&name, &id)).await;
             }
         }
     }
 
-    /// A second step with a key that was made: it is edited, given another secret, or the tiers are changed.
+    /// A second step with a key that was made: it is edited, given another secret, or the tiers are
+    /// changed.
     async fn edit_made(&mut self, secret: &str, caller: &str, (name, id): (&str, &str)) {
-        let field = *self.random.pick(&["limits", "limits", "expires_at", "allowed_ips", "denied_ips"]);
-        let edit = [(field.to_owned(), self.random.edited(field, &self.subaccounts))].into_iter().collect();
-        self.edited(id, name, vec![caller.to_owned()], secret, edit).await;
+        let field = *self.random.pick(&[
+            "limits",
+            "limits",
+            "expires_at",
+            "allowed_ips",
+            "denied_ips",
+        ]);
+        let edit = [(
+            field.to_owned(),
+            self.random.edited(field, &self.subaccounts),
+        )]
+        .into_iter()
+        .collect();
+        self.edited(id, name, vec![caller.to_owned()], secret, edit)
+            .await;
         let path = format!("/v1/keys/{id}/regenerate");
         if let Some(answer) = self.call(secret, Method::POST, &path, &json!({})).await {
-            assert_eq!(answer.status, StatusCode::OK, "{name}, which {caller} made: {answer:?}");
+            assert_eq!(
+                answer.status,
+                StatusCode::OK,
+                "{name}, which {caller} made: {answer:?}"
+            );
         }
     }
 
@@ -165,17 +215,31 @@ impl<'a> Trial<'a> {
         let by = if owned_by_zoe { &self.zoe } else { &self.admin };
         let id = self.made(by, body, &name).await.text("/data/key_id");
         let path = format!("/v1/keys/{id}/regenerate");
-        let Some(answer) = self.call(secret, Method::POST, &path, &json!({})).await else { return };
+        let Some(answer) = self.call(secret, Method::POST, &path, &json!({})).await else {
+            return;
+        };
         self.note("regenerate", answer.status == StatusCode::OK);
         if answer.status == StatusCode::OK {
             let what = format!("{caller} regenerated {body:?}");
-            self.done.push(Done { key: name, within: vec![caller.to_owned()], handed_out: true, what });
+            self.done.push(Done {
+                key: name,
+                within: vec![caller.to_owned()],
+                handed_out: true,
+                what,
+            });
         } else {
             answer.refused(403, &answer.text("/code"));
         }
     }
 
-    async fn edit(&mut self, n: usize, caller: &str, secret: &str, body: &Map<String, Value>, owned_by_zoe: bool) {
+    async fn edit(
+        &mut self,
+        n: usize,
+        caller: &str,
+        secret: &str,
+        body: &Map<String, Value>,
+        owned_by_zoe: bool,
+    ) {
         let [name, before] = [format!("edited-{n}"), format!("before-{n}")];
         let by = if owned_by_zoe { &self.zoe } else { &self.admin };
         let id = self.made(by, body, &name).await.text("/data/key_id");
@@ -183,26 +247,44 @@ impl<'a> Trial<'a> {
         let disabled = self.random.one_in(3);
         if disabled {
             for key in [&id, &id_before] {
-                let answer = self.admin.patch(&format!("/v1/keys/{key}"), json!({"active": false})).await;
+                let answer = self
+                    .admin
+                    .patch(&format!("/v1/keys/{key}"), json!({"active": false}))
+                    .await;
                 assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
             }
         }
         let mut edit = Map::new();
         for _ in 0..=self.random.below(2) {
             let field = *self.random.pick(&EDITABLE);
-            edit.insert(field.to_owned(), self.random.edited(field, &self.subaccounts));
+            edit.insert(
+                field.to_owned(),
+                self.random.edited(field, &self.subaccounts),
+            );
         }
         if disabled && self.random.one_in(2) {
             edit.insert("active".to_owned(), json!(true));
         }
-        self.edited(&id, &name, vec![caller.to_owned(), before], secret, edit).await;
+        self.edited(&id, &name, vec![caller.to_owned(), before], secret, edit)
+            .await;
     }
 
-    async fn edit_itself(&mut self, n: usize, (caller, id): (&str, &str), secret: &str, own: &Map<String, Value>) {
+    async fn edit_itself(
+        &mut self,
+        n: usize,
+        (caller, id): (&str, &str),
+        secret: &str,
+        own: &Map<String, Value>,
+    ) {
         let before = format!("before-{n}");
         self.made(&self.admin, own, &before).await;
         let field = *self.random.pick(&EDITABLE);
-        let edit = [(field.to_owned(), self.random.edited(field, &self.subaccounts))].into_iter().collect();
+        let edit = [(
+            field.to_owned(),
+            self.random.edited(field, &self.subaccounts),
+        )]
+        .into_iter()
+        .collect();
         self.edited(id, caller, vec![before], secret, edit).await;
     }
 
@@ -210,10 +292,19 @@ impl<'a> Trial<'a> {
     async fn compare(&self) {
         let judge = Judge::new(&Node::ready(self.plane).await.snapshot);
         let universe = universe(&self.subaccounts);
-        for Done { key, within, handed_out, what } in &self.done {
+        for Done {
+            key,
+            within,
+            handed_out,
+            what,
+        } in &self.done
+        {
             let beyond = beyond(&judge, &universe, key, within);
             assert!(beyond.is_none(), "{what}: {beyond:?}");
-            assert!(!handed_out || !shows_more(&judge, key, &within[0]), "{what}");
+            assert!(
+                !handed_out || !shows_more(&judge, key, &within[0]),
+                "{what}"
+            );
         }
     }
 
@@ -223,7 +314,8 @@ impl<'a> Trial<'a> {
         let universe = universe(&self.subaccounts);
         for (key, own, accepted) in self.asked.drain(..) {
             let within = [own.clone()];
-            let more = shows_more(&judge, &key, &own) || beyond(&judge, &universe, &key, &within).is_some();
+            let more = shows_more(&judge, &key, &own)
+                || beyond(&judge, &universe, &key, &within).is_some();
             let of_no_use = beyond(&judge, &universe, &key, &[]).is_none();
             assert!(
                 of_no_use || accepted != more,
@@ -234,13 +326,27 @@ impl<'a> Trial<'a> {
         }
     }
 
-    async fn edited(&mut self, id: &str, name: &str, within: Vec<String>, secret: &str, edit: Map<String, Value>) {
+    async fn edited(
+        &mut self,
+        id: &str,
+        name: &str,
+        within: Vec<String>,
+        secret: &str,
+        edit: Map<String, Value>,
+    ) {
         let (path, edit) = (format!("/v1/keys/{id}"), edit.into());
-        let Some(answer) = self.call(secret, Method::PATCH, &path, &edit).await else { return };
+        let Some(answer) = self.call(secret, Method::PATCH, &path, &edit).await else {
+            return;
+        };
         self.note("edit", answer.status == StatusCode::OK);
         if answer.status == StatusCode::OK {
             let what = format!("{name} of {within:?} edited: {edit}");
-            self.done.push(Done { key: name.to_owned(), within, handed_out: false, what });
+            self.done.push(Done {
+                key: name.to_owned(),
+                within,
+                handed_out: false,
+                what,
+            });
         } else {
             answer.refused(403, &answer.text("/code"));
         }
@@ -248,8 +354,15 @@ impl<'a> Trial<'a> {
 }
 
 /// The first request that `key` admits, and none of `within`.
-pub(super) fn beyond<'u>(judge: &Judge, universe: &'u [Asked], key: &str, within: &[String]) -> Option<&'u Asked> {
-    let admitted = |asked: &&Asked| judge.admits(key, asked) && !within.iter().any(|other| judge.admits(other, asked));
+pub(super) fn beyond<'u>(
+    judge: &Judge,
+    universe: &'u [Asked],
+    key: &str,
+    within: &[String],
+) -> Option<&'u Asked> {
+    let admitted = |asked: &&Asked| {
+        judge.admits(key, asked) && !within.iter().any(|other| judge.admits(other, asked))
+    };
     universe.iter().find(admitted)
 }
 
@@ -261,7 +374,9 @@ pub(super) fn place(tier: &str) -> usize {
 /// Whether `key` shows its upstream what `own` does not.
 fn shows_more(judge: &Judge, key: &str, own: &str) -> bool {
     let (key, own) = (judge.policy(key), judge.policy(own));
-    key.user != own.user || key.environment != own.environment || place(&key.tier) > place(&own.tier)
+    key.user != own.user
+        || key.environment != own.environment
+        || place(&key.tier) > place(&own.tier)
 }
 
 #[tokio::test]
@@ -272,14 +387,28 @@ async fn nothing_that_a_key_hands_on_admits_more_than_the_key() {
     for service in ["dns", "cdn"] {
         admin.service(service).await;
     }
-    let subaccounts = [admin.subaccount("dev").await, admin.subaccount("prod").await];
+    let subaccounts = [
+        admin.subaccount("dev").await,
+        admin.subaccount("prod").await,
+    ];
     let routes = admin.put("/v1/routes", rules()).await;
     assert_eq!(routes.status, StatusCode::OK, "{routes:?}");
-    admin.user("zoe@localhost", json!({"roles": ["admin"]})).await;
+    admin
+        .user("zoe@localhost", json!({"roles": ["admin"]}))
+        .await;
     let zoe = plane.client("zoe@localhost").await;
     let (done, asked, outcomes) = (Vec::new(), Vec::new(), Map::new());
     let random = Random(11);
-    let mut trial = Trial { plane: &plane, admin, zoe, subaccounts, random, done, asked, outcomes };
+    let mut trial = Trial {
+        plane: &plane,
+        admin,
+        zoe,
+        subaccounts,
+        random,
+        done,
+        asked,
+        outcomes,
+    };
     for n in 0..800 {
         trial.step(n).await;
     }
@@ -296,6 +425,10 @@ async fn nothing_that_a_key_hands_on_admits_more_than_the_key() {
     for kind in ["generate", "import", "regenerate", "edit"] {
         let outcomes = &trial.outcomes[kind];
         let often = |outcome: &str| outcomes[outcome].as_u64().unwrap() >= 20;
-        assert!(often("accepted") && often("refused"), "{:?}", trial.outcomes);
+        assert!(
+            often("accepted") && often("refused"),
+            "{:?}",
+            trial.outcomes
+        );
     }
 }

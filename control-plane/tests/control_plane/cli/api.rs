@@ -1,5 +1,6 @@
-//! Commands for calls that have more to them than a control plane of a test shows: many pages, answers that are none, and
-//! what an API of another version may say. The API is one that answers what it is told to, and keeps what it was asked.
+//! Commands for calls that have more to them than a control plane of a test shows: many pages,
+//! answers that are none, and what an API of another version may say. The API is one that answers
+//! what it is told to, and keeps what it was asked.
 
 use super::{Person, mode};
 use axum::Router;
@@ -20,17 +21,28 @@ struct Api {
 impl Api {
     /// Answers with these data, one after the other.
     async fn start(data: impl IntoIterator<Item = Value>) -> (Self, Person) {
-        Self::answering(data.into_iter().map(|data| (200, json!({"status": "success", "message": "", "data": data}))))
-            .await
+        Self::answering(data.into_iter().map(|data| {
+            (
+                200,
+                json!({"status": "success", "message": "", "data": data}),
+            )
+        }))
+        .await
     }
 
     async fn answering(answers: impl IntoIterator<Item = (u16, Value)>) -> (Self, Person) {
-        let api = Self { answers: Arc::new(Mutex::new(answers.into_iter().collect())), ..Self::default() };
+        let api = Self {
+            answers: Arc::new(Mutex::new(answers.into_iter().collect())),
+            ..Self::default()
+        };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let router = Router::new().fallback(answer).with_state(api.clone());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        (api, Person::stranger(&url).with("LATCHKEY_TOKEN", "lk_live_an-api-key"))
+        (
+            api,
+            Person::stranger(&url).with("LATCHKEY_TOKEN", "lk_live_an-api-key"),
+        )
     }
 
     /// What was asked since the last time: `GET /v1/keys?limit=1`, and the body.
@@ -41,13 +53,29 @@ impl Api {
 
 async fn answer(State(api): State<Api>, request: Request) -> Response {
     let (head, body) = request.into_parts();
-    assert_eq!(head.headers[header::AUTHORIZATION], "Bearer lk_live_an-api-key");
+    assert_eq!(
+        head.headers[header::AUTHORIZATION],
+        "Bearer lk_live_an-api-key"
+    );
     let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
     let body = serde_json::from_slice(&body).unwrap_or_default();
-    api.asked.lock().unwrap().push((format!("{} {}", head.method, head.uri), body));
-    let (status, answer) = api.answers.lock().unwrap().pop_front().expect("an answer to what was asked");
+    api.asked
+        .lock()
+        .unwrap()
+        .push((format!("{} {}", head.method, head.uri), body));
+    let (status, answer) = api
+        .answers
+        .lock()
+        .unwrap()
+        .pop_front()
+        .expect("an answer to what was asked");
     let status = StatusCode::from_u16(status).unwrap();
-    (status, [(header::LOCATION, "http://127.0.0.1:1/")], axum::Json(answer)).into_response()
+    (
+        status,
+        [(header::LOCATION, "http://127.0.0.1:1/")],
+        axum::Json(answer),
+    )
+        .into_response()
 }
 
 fn key(name: &str) -> Value {
@@ -57,16 +85,25 @@ fn key(name: &str) -> Value {
 #[tokio::test]
 async fn pages_are_read_as_far_as_is_wanted() {
     let page = |names: &[&str], next: Value| json!({"keys": names.iter().map(|name| key(name)).collect::<Vec<_>>(), "total": 3, "next_cursor": next});
-    let (api, person) = Api::start([page(&["a", "b"], json!("two/+")), page(&["c"], json!(null))]).await;
-    let told = person.json(&["key", "list", "--all", "--state", "all", "--sort", "-name"]).await;
+    let (api, person) =
+        Api::start([page(&["a", "b"], json!("two/+")), page(&["c"], json!(null))]).await;
+    let told = person
+        .json(&["key", "list", "--all", "--state", "all", "--sort", "-name"])
+        .await;
     assert_eq!(told["keys"].as_array().unwrap().len(), 3);
     let asked: Vec<_> = api.asked().into_iter().map(|(asked, _)| asked).collect();
     let first = "GET /v1/keys?state=all&sort=-name&limit=1000";
-    assert_eq!(asked, [first.to_owned(), format!("{first}&cursor=two%2F%2B")]);
+    assert_eq!(
+        asked,
+        [first.to_owned(), format!("{first}&cursor=two%2F%2B")]
+    );
 
     let (api, person) = Api::start([page(&["a", "b"], json!("more"))]).await;
     let told = person.run(&["key", "list", "--limit", "2"]).await;
-    assert_eq!((told.code, told.stderr.as_str()), (0, "latchkey: 2 of 3 are shown; --all shows all\n"));
+    assert_eq!(
+        (told.code, told.stderr.as_str()),
+        (0, "latchkey: 2 of 3 are shown; --all shows all\n")
+    );
     assert_eq!(api.asked()[0].0, "GET /v1/keys?limit=2");
 }
 
@@ -76,8 +113,14 @@ async fn a_key_is_found_by_its_name() {
     let (api, person) = Api::start([found.clone(), key("CI"), found]).await;
     person.run(&["key", "show", "CI"]).await.done();
     let asked: Vec<_> = api.asked().into_iter().map(|(asked, _)| asked).collect();
-    assert_eq!(asked, ["GET /v1/keys?search=CI&limit=1000", "GET /v1/keys/key_CI"]);
-    person.run(&["key", "show", "C\u{1b}"]).await.failed(7, "there is no key named C\\u{1b}");
+    assert_eq!(
+        asked,
+        ["GET /v1/keys?search=CI&limit=1000", "GET /v1/keys/key_CI"]
+    );
+    person
+        .run(&["key", "show", "C\u{1b}"])
+        .await
+        .failed(7, "there is no key named C\\u{1b}");
 }
 
 #[tokio::test]
@@ -87,8 +130,17 @@ async fn a_user_is_found_by_their_address() {
     let (api, person) = Api::start([found.clone(), user, found]).await;
     person.run(&["user", "show", "A@b.c"]).await.done();
     let asked: Vec<_> = api.asked().into_iter().map(|(asked, _)| asked).collect();
-    assert_eq!(asked, ["GET /v1/users?search=A%40b.c&limit=1000", "GET /v1/users/usr_1"]);
-    person.run(&["user", "show", "nobody@b.c"]).await.failed(7, "there is no user nobody@b.c");
+    assert_eq!(
+        asked,
+        [
+            "GET /v1/users?search=A%40b.c&limit=1000",
+            "GET /v1/users/usr_1"
+        ]
+    );
+    person
+        .run(&["user", "show", "nobody@b.c"])
+        .await
+        .failed(7, "there is no user nobody@b.c");
 }
 
 #[tokio::test]
@@ -98,15 +150,36 @@ async fn a_key_is_given_another_secret() {
     data["secrets"] = json!([{}, {"key_prefix": "lk_live_old", "ends_at": "2027-01-16T08:00:00Z"}]);
     data["enforcement"] = json!({"revision": 7, "nodes": 2, "acknowledged": 1, "elapsed_ms": 9});
     let (api, person) = Api::start([data.clone(), data]).await;
-    let told =
-        person.run(&["key", "regenerate", "key_CI", "--overlap", "24h", "--save", "ci.pak", "--wait", "9"]).await;
+    let told = person
+        .run(&[
+            "key",
+            "regenerate",
+            "key_CI",
+            "--overlap",
+            "24h",
+            "--save",
+            "ci.pak",
+            "--wait",
+            "9",
+        ])
+        .await;
     assert_eq!((told.code, told.stderr.as_str()), (4, ""));
-    assert!(told.stdout.contains("The old secret lk_live_old ends 2027-01-16 08:00 UTC. It is in force on 1 of 2"));
+    assert!(told.stdout.contains(
+        "The old secret lk_live_old ends 2027-01-16 08:00 UTC. It is in force on 1 of 2"
+    ));
     assert!(!told.stdout.contains("lk_live_another"));
-    assert_eq!(fs::read_to_string(person.path("ci.pak")).unwrap(), "lk_live_another\n");
-    let expected = ("POST /v1/keys/key_CI/regenerate?wait_ms=9".to_owned(), json!({"overlap_seconds": 86_400}));
+    assert_eq!(
+        fs::read_to_string(person.path("ci.pak")).unwrap(),
+        "lk_live_another\n"
+    );
+    let expected = (
+        "POST /v1/keys/key_CI/regenerate?wait_ms=9".to_owned(),
+        json!({"overlap_seconds": 86_400}),
+    );
     assert_eq!(api.asked(), [expected]);
-    let told = person.run(&["key", "regenerate", "key_CI", "--quiet"]).await;
+    let told = person
+        .run(&["key", "regenerate", "key_CI", "--quiet"])
+        .await;
     assert_eq!(told.stdout, "lk_live_another\n");
 }
 
@@ -114,16 +187,34 @@ async fn a_key_is_given_another_secret() {
 async fn services_accounts_webhooks_and_audit_are_asked_for_by_their_shapes() {
     let done = || json!({});
     let (api, person) = Api::start([done(), done(), done(), done(), done(), done(), done()]).await;
-    let person = person.with("LATCHKEY_NEW_PASSWORD", "a rather long password").with("LATCHKEY_PASSWORD", "present");
-    let create = ["account", "create", "acme", "--tier", "pro", "--admin-email", "a@b.c"];
+    let person = person
+        .with("LATCHKEY_NEW_PASSWORD", "a rather long password")
+        .with("LATCHKEY_PASSWORD", "present");
+    let create = [
+        "account",
+        "create",
+        "acme",
+        "--tier",
+        "pro",
+        "--admin-email",
+        "a@b.c",
+    ];
     for (arguments, call, body) in [
         (
             &["service", "create", "dns", "--description", "DNS"][..],
             "POST /v1/services",
             json!({"name": "dns", "description": "DNS"}),
         ),
-        (&["service", "edit", "dns", "--description", ""], "PATCH /v1/services/dns", json!({"description": null})),
-        (&["service", "delete", "dns"], "DELETE /v1/services/dns", json!(null)),
+        (
+            &["service", "edit", "dns", "--description", ""],
+            "PATCH /v1/services/dns",
+            json!({"description": null}),
+        ),
+        (
+            &["service", "delete", "dns"],
+            "DELETE /v1/services/dns",
+            json!(null),
+        ),
         (
             &create,
             "POST /v1/accounts",
@@ -134,7 +225,11 @@ async fn services_accounts_webhooks_and_audit_are_asked_for_by_their_shapes() {
             "PATCH /v1/accounts/acc_1?wait_ms=5",
             json!({"disabled": true}),
         ),
-        (&["user", "delete", "usr_1"], "DELETE /v1/users/usr_1", json!(null)),
+        (
+            &["user", "delete", "usr_1"],
+            "DELETE /v1/users/usr_1",
+            json!(null),
+        ),
         (
             &["user", "password"],
             "PUT /v1/users/me/password",
@@ -147,14 +242,43 @@ async fn services_accounts_webhooks_and_audit_are_asked_for_by_their_shapes() {
     let entries = json!({"entries": [{"at": "2027-01-15T08:00:00Z", "action": "key.created"}], "next_cursor": null});
     let webhook = json!({"webhook_id": "whk_1", "url": "https://a/b", "secret": "whsec_1"});
     let (api, person) = Api::start([entries, webhook]).await;
-    let told = person.run(&["audit", "--since", "2027-01-01T00:00:00Z", "--action", "key.created"]).await.done();
-    assert!(told.contains("2027-01-15 08:00   -       key.created"), "{told}");
-    assert_eq!(api.asked()[0].0, "GET /v1/audit?since=2027-01-01T00%3A00%3A00Z&action=key.created&limit=100");
-    let create = ["webhook", "create", "https://a/b", "--event", "key.created", "--save", "webhook"];
-    let told = person.run(&create).await.done();
-    assert!(told.ends_with("Saved to webhook.\n") && !told.contains("whsec_1"), "{told}");
+    let told = person
+        .run(&[
+            "audit",
+            "--since",
+            "2027-01-01T00:00:00Z",
+            "--action",
+            "key.created",
+        ])
+        .await
+        .done();
+    assert!(
+        told.contains("2027-01-15 08:00   -       key.created"),
+        "{told}"
+    );
     assert_eq!(
-        (fs::read_to_string(person.path("webhook")).unwrap().as_str(), mode(&person.path("webhook"))),
+        api.asked()[0].0,
+        "GET /v1/audit?since=2027-01-01T00%3A00%3A00Z&action=key.created&limit=100"
+    );
+    let create = [
+        "webhook",
+        "create",
+        "https://a/b",
+        "--event",
+        "key.created",
+        "--save",
+        "webhook",
+    ];
+    let told = person.run(&create).await.done();
+    assert!(
+        told.ends_with("Saved to webhook.\n") && !told.contains("whsec_1"),
+        "{told}"
+    );
+    assert_eq!(
+        (
+            fs::read_to_string(person.path("webhook")).unwrap().as_str(),
+            mode(&person.path("webhook"))
+        ),
         ("whsec_1\n", 0o600)
     );
 }
@@ -165,21 +289,57 @@ async fn webhook_secrets_are_rotated_and_deliveries_sent_again() {
     let delivery = json!({"delivery_id": "msg_1", "event": "key.created", "state": "failed", "attempts": 11,
         "created_at": "2027-01-15T08:00:00Z", "last_status": 500, "last_error": "the answer was 500\u{1b}[2J"});
     let done = || json!({"delivery_id": "msg_1"});
-    let (api, person) = Api::start([webhook, json!({"deliveries": [delivery]}), done(), done()]).await;
-    let told = person.run(&["webhook", "rotate", "whk_1", "--overlap", "1h", "--save", "new"]).await.done();
-    assert!(told.contains("signs as well until 2027-01-15 09:00 UTC.") && !told.contains("whsec_2"), "{told}");
+    let (api, person) =
+        Api::start([webhook, json!({"deliveries": [delivery]}), done(), done()]).await;
+    let told = person
+        .run(&[
+            "webhook",
+            "rotate",
+            "whk_1",
+            "--overlap",
+            "1h",
+            "--save",
+            "new",
+        ])
+        .await
+        .done();
+    assert!(
+        told.contains("signs as well until 2027-01-15 09:00 UTC.") && !told.contains("whsec_2"),
+        "{told}"
+    );
     assert_eq!(fs::read_to_string(person.path("new")).unwrap(), "whsec_2\n");
-    let told = person.run(&["webhook", "deliveries", "whk_1", "--state", "failed"]).await.done();
-    assert!(told.contains("msg_1") && told.contains("the answer was 500\\u{1b}[2J"), "{told}");
-    let told = person.run(&["webhook", "resend", "whk_1", "msg_1", "msg_2"]).await.done();
+    let told = person
+        .run(&["webhook", "deliveries", "whk_1", "--state", "failed"])
+        .await
+        .done();
+    assert!(
+        told.contains("msg_1") && told.contains("the answer was 500\\u{1b}[2J"),
+        "{told}"
+    );
+    let told = person
+        .run(&["webhook", "resend", "whk_1", "msg_1", "msg_2"])
+        .await
+        .done();
     assert!(told.contains("msg_2 is sent again"), "{told}");
     assert_eq!(
         api.asked(),
         [
-            ("POST /v1/webhooks/whk_1/rotate-secret".to_owned(), json!({"overlap_seconds": 3_600})),
-            ("GET /v1/webhooks/whk_1/deliveries?state=failed".to_owned(), Value::Null),
-            ("POST /v1/webhooks/whk_1/deliveries/msg_1/redeliver".to_owned(), json!({})),
-            ("POST /v1/webhooks/whk_1/deliveries/msg_2/redeliver".to_owned(), json!({})),
+            (
+                "POST /v1/webhooks/whk_1/rotate-secret".to_owned(),
+                json!({"overlap_seconds": 3_600})
+            ),
+            (
+                "GET /v1/webhooks/whk_1/deliveries?state=failed".to_owned(),
+                Value::Null
+            ),
+            (
+                "POST /v1/webhooks/whk_1/deliveries/msg_1/redeliver".to_owned(),
+                json!({})
+            ),
+            (
+                "POST /v1/webhooks/whk_1/deliveries/msg_2/redeliver".to_owned(),
+                json!({})
+            ),
         ]
     );
 }
@@ -187,11 +347,31 @@ async fn webhook_secrets_are_rotated_and_deliveries_sent_again() {
 #[tokio::test]
 async fn an_answer_that_is_none_is_told_as_such() {
     for (status, body, code, reason) in [
-        (200, json!("hello"), 1, "200: the answer is not one of Latchkey's API"),
-        (302, json!({}), 1, "302: the API is elsewhere, and redirections are not followed"),
-        (500, json!({"error": "bad\u{1b}[2J"}), 1, "500: bad\\u{1b}[2J"),
+        (
+            200,
+            json!("hello"),
+            1,
+            "200: the answer is not one of Latchkey's API",
+        ),
+        (
+            302,
+            json!({}),
+            1,
+            "302: the API is elsewhere, and redirections are not followed",
+        ),
+        (
+            500,
+            json!({"error": "bad\u{1b}[2J"}),
+            1,
+            "500: bad\\u{1b}[2J",
+        ),
         (503, json!(null), 1, "503: "),
-        (200, json!({"status": "success", "data": {}}), 1, "the answer has no list `keys`"),
+        (
+            200,
+            json!({"status": "success", "data": {}}),
+            1,
+            "the answer has no list `keys`",
+        ),
     ] {
         let (_, person) = Api::answering([(status, body)]).await;
         person.run(&["key", "list"]).await.failed(code, reason);
@@ -202,8 +382,24 @@ async fn an_answer_that_is_none_is_told_as_such() {
 async fn services_of_a_file_are_made_before_what_names_them() {
     let there_is = json!({"services": [{"name": "old", "description": null}], "next_cursor": null});
     let (api, person) = Api::start([there_is, json!({}), json!({})]).await;
-    let file = person.file("latchkey.yaml", "services: [{name: dns, description: DNS}]\n");
-    assert_eq!(person.run(&["apply", "-f", &file, "--prune", "--yes"]).await.done(), "+ service dns\n- service old\n");
+    let file = person.file(
+        "latchkey.yaml",
+        "services: [{name: dns, description: DNS}]\n",
+    );
+    assert_eq!(
+        person
+            .run(&["apply", "-f", &file, "--prune", "--yes"])
+            .await
+            .done(),
+        "+ service dns\n- service old\n"
+    );
     let asked: Vec<_> = api.asked().into_iter().map(|(asked, _)| asked).collect();
-    assert_eq!(asked, ["GET /v1/services?limit=1000", "POST /v1/services", "DELETE /v1/services/old"]);
+    assert_eq!(
+        asked,
+        [
+            "GET /v1/services?limit=1000",
+            "POST /v1/services",
+            "DELETE /v1/services/old"
+        ]
+    );
 }

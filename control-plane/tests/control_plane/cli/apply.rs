@@ -62,8 +62,15 @@ async fn a_file_applied_again_changes_nothing() {
 
     let revision = plane.store().revision();
     let told = person.run(&dry_run).await;
-    assert_eq!((told.code, told.stdout.as_str(), told.stderr.as_str()), (5, PLAN, ""));
-    assert_eq!(plane.store().revision(), revision, "a dry run changes nothing");
+    assert_eq!(
+        (told.code, told.stdout.as_str(), told.stderr.as_str()),
+        (5, PLAN, "")
+    );
+    assert_eq!(
+        plane.store().revision(),
+        revision,
+        "a dry run changes nothing"
+    );
     assert!(!person.path("ci.pak").exists());
 
     assert_eq!(person.run(&apply).await.done(), PLAN);
@@ -73,15 +80,31 @@ async fn a_file_applied_again_changes_nothing() {
     assert_eq!(plane.store().revision(), revision);
 
     let key = fs::read_to_string(person.path("ci.pak")).unwrap();
-    assert!(key.starts_with("lk_live_") && key.ends_with('\n') && mode(&person.path("ci.pak")) == 0o600);
+    assert!(
+        key.starts_with("lk_live_") && key.ends_with('\n') && mode(&person.path("ci.pak")) == 0o600
+    );
     let keys = person.json(&["key", "list"]).await;
     let [off, ci] = [&keys["keys"][0], &keys["keys"][1]];
-    assert_eq!((&off["name"], &off["active"]), (&json!("off"), &json!(false)));
-    assert_eq!((&ci["tier"], &ci["scope"], &ci["limits"]["minute"]), (&json!("pro"), &json!(["dns"]), &json!(5)));
+    assert_eq!(
+        (&off["name"], &off["active"]),
+        (&json!("off"), &json!(false))
+    );
+    assert_eq!(
+        (&ci["tier"], &ci["scope"], &ci["limits"]["minute"]),
+        (&json!("pro"), &json!(["dns"]), &json!(5))
+    );
     assert_eq!(ci["allowed_subaccounts"].as_array().unwrap().len(), 2);
     let users = person.json(&["user", "list"]).await;
-    let ops = users["users"].as_array().unwrap().iter().find(|user| user["email"] == "ops@b.c").unwrap();
-    assert_eq!((&ops["disabled"], &ops["roles"]), (&json!(true), &json!(["dns_manager"])));
+    let ops = users["users"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|user| user["email"] == "ops@b.c")
+        .unwrap();
+    assert_eq!(
+        (&ops["disabled"], &ops["roles"]),
+        (&json!(true), &json!(["dns_manager"]))
+    );
 }
 
 #[tokio::test]
@@ -93,9 +116,15 @@ async fn what_is_changed_in_the_file_is_changed_and_the_rest_is_left_or_pruned()
     let client = plane.log_in().await;
     client.key("by hand").await;
 
-    let changed = FILE.replace("limits: {minute: 5}", "limits: {minute: 9}").replace("active: false, ", "");
-    let changed = changed.replace("- {name: off, save: off.pak}\n", "").replace("{name: dev}, ", "");
-    let changed = changed.replace("subaccounts: [dev], ", "").replace("subaccounts: [prod, dev]\n", "tier: pro\n");
+    let changed = FILE
+        .replace("limits: {minute: 5}", "limits: {minute: 9}")
+        .replace("active: false, ", "");
+    let changed = changed
+        .replace("- {name: off, save: off.pak}\n", "")
+        .replace("{name: dev}, ", "");
+    let changed = changed
+        .replace("subaccounts: [dev], ", "")
+        .replace("subaccounts: [prod, dev]\n", "tier: pro\n");
     let changed = changed.replacen("  tier: pro\n", "", 1);
     let file = person.file("latchkey.yaml", &changed);
     let told = person.run(&["apply", "-f", &file]).await.done();
@@ -106,12 +135,21 @@ async fn what_is_changed_in_the_file_is_changed_and_the_rest_is_left_or_pruned()
          = 2 keys are not in the file; --prune would revoke them: by hand, off\n"
     );
     let told = person.run(&["apply", "-f", &file, "--prune"]).await;
-    told.failed(2, "this revokes 2 keys, deletes 1 subaccount, so it takes --yes; nothing was changed");
+    told.failed(
+        2,
+        "this revokes 2 keys, deletes 1 subaccount, so it takes --yes; nothing was changed",
+    );
     assert_eq!(client.total().await, 3);
-    let told = person.run(&["apply", "-f", &file, "--prune", "--yes"]).await.done();
+    let told = person
+        .run(&["apply", "-f", &file, "--prune", "--yes"])
+        .await
+        .done();
     assert_eq!(told, "- key off\n- key by hand\n- subaccount dev\n");
     assert_eq!(client.total().await, 1);
-    assert_eq!(person.run(&["apply", "-f", &file, "--prune"]).await.done(), "nothing to do\n");
+    assert_eq!(
+        person.run(&["apply", "-f", &file, "--prune"]).await.done(),
+        "nothing to do\n"
+    );
     let told = person.json(&["apply", "-f", &file]).await;
     assert_eq!(told, json!({"dry_run": false, "changes": [], "left": []}));
 }
@@ -123,17 +161,34 @@ async fn a_plan_that_cannot_be_carried_out_changes_nothing() {
     plane.log_in().await.key("CI").await;
     let revision = plane.store().revision();
     person.file("off.pak", "");
-    let told = person.run(&["apply", "-f", &person.file("latchkey.yaml", FILE)]).await;
+    let told = person
+        .run(&["apply", "-f", &person.file("latchkey.yaml", FILE)])
+        .await;
     told.failed(
         2,
         "nothing was changed, as this cannot be done:\n! key CI: tier, scope, roles, subaccounts differ, which",
     );
-    told.failed(2, "\n! key off: off.pak is there already, and is not overwritten");
+    told.failed(
+        2,
+        "\n! key off: off.pak is there already, and is not overwritten",
+    );
     let unknown = person.file("unknown.yaml", "keys:\n- name: CI\n  colour: red\n");
-    person.run(&["apply", "-f", &unknown]).await.failed(2, "unknown.yaml: keys[0]");
-    let two = person.file("two.yaml", "keys:\n- {name: a, save: x.pak}\n- {name: b, save: none/x.pak}\n");
-    person.run(&["apply", "-f", &two]).await.failed(2, "\n! key b: there is no directory none for none/x.pak");
-    assert!(!person.path("x.pak").exists(), "a file that nothing was saved in");
+    person
+        .run(&["apply", "-f", &unknown])
+        .await
+        .failed(2, "unknown.yaml: keys[0]");
+    let two = person.file(
+        "two.yaml",
+        "keys:\n- {name: a, save: x.pak}\n- {name: b, save: none/x.pak}\n",
+    );
+    person
+        .run(&["apply", "-f", &two])
+        .await
+        .failed(2, "\n! key b: there is no directory none for none/x.pak");
+    assert!(
+        !person.path("x.pak").exists(),
+        "a file that nothing was saved in"
+    );
     assert_eq!(plane.store().revision(), revision);
 }
 
@@ -146,13 +201,21 @@ subaccounts: [{name: dev}]
 users: [{email: admin@localhost, disabled: true}]
 keys: [{name: CI, save: ci.pak}]
 ";
-    let told = person.run(&["apply", "-f", &person.file("latchkey.yaml", file)]).await;
+    let told = person
+        .run(&["apply", "-f", &person.file("latchkey.yaml", file)])
+        .await;
     let expected = "latchkey: ~ user admin@localhost: disabled no → yes: 409: The account needs a user who is not \
                     disabled, holds `*` and may act on all subaccounts.\ndone:\n  + subaccount dev\nnot done:\n  \
                     ~ user admin@localhost: disabled no → yes\n  + key CI\n";
     assert_eq!((told.code, told.stderr.as_str()), (1, expected));
     assert!(!person.path("ci.pak").exists(), "nothing was saved in it");
-    assert_eq!(plane.log_in_as(EMAIL, crate::harness::PASSWORD).await.status, 200);
+    assert_eq!(
+        plane
+            .log_in_as(EMAIL, crate::harness::PASSWORD)
+            .await
+            .status,
+        200
+    );
 }
 
 #[tokio::test]
@@ -163,23 +226,49 @@ async fn pruning_takes_neither_the_caller_nor_a_key_that_the_file_has() {
     client.user("ops@b.c", json!({"roles": ["admin"]})).await;
     let ops = Person::admin(&plane).with("LATCHKEY_EMAIL", "ops@b.c");
     ops.run(&["key", "create", "CI", "--quiet"]).await.done();
-    let applying = admin.run(&["key", "create", "CD", "--role", "admin", "--quiet"]).await.done();
+    let applying = admin
+        .run(&["key", "create", "CD", "--role", "admin", "--quiet"])
+        .await
+        .done();
     let keyed = Person::stranger(&plane.http_url()).with("LATCHKEY_TOKEN", applying.trim());
     let revision = plane.store().revision();
     let prune = async |person: &Person, text: &str| {
-        person.run(&["apply", "--prune", "--yes", "-f", &person.file("latchkey.yaml", text)]).await
+        person
+            .run(&[
+                "apply",
+                "--prune",
+                "--yes",
+                "-f",
+                &person.file("latchkey.yaml", text),
+            ])
+            .await
     };
 
-    let told = prune(&admin, "users: [{email: admin@localhost}]\nkeys: [{name: CI}, {name: CD}]").await;
-    told.failed(2, "\n! user ops@b.c: this would revoke keys of theirs that the file has: CI\n");
+    let told = prune(
+        &admin,
+        "users: [{email: admin@localhost}]\nkeys: [{name: CI}, {name: CD}]",
+    )
+    .await;
+    told.failed(
+        2,
+        "\n! user ops@b.c: this would revoke keys of theirs that the file has: CI\n",
+    );
     let told = prune(&admin, "users: [{email: ops@b.c}]").await;
-    told.failed(2, "\n! user admin@localhost: the file is applied as them, or with a key of theirs");
+    told.failed(
+        2,
+        "\n! user admin@localhost: the file is applied as them, or with a key of theirs",
+    );
     let told = prune(&keyed, "users: [{email: ops@b.c}]\nkeys: [{name: CI}]").await;
-    told.failed(2, "\n! user admin@localhost: the file is applied as them, or with a key of theirs");
+    told.failed(
+        2,
+        "\n! user admin@localhost: the file is applied as them, or with a key of theirs",
+    );
     told.failed(2, "\n! key CD: the file is applied with it");
     assert_eq!(plane.store().revision(), revision);
 
-    let told = prune(&admin, "users: [{email: admin@localhost}]").await.done();
+    let told = prune(&admin, "users: [{email: admin@localhost}]")
+        .await
+        .done();
     assert_eq!(told, "- user ops@b.c and revokes 1 key\n");
     assert_eq!(client.total().await, 1);
 }
@@ -188,12 +277,32 @@ async fn pruning_takes_neither_the_caller_nor_a_key_that_the_file_has() {
 async fn file_applied_with_a_key_gives_no_more_than_the_key_has() {
     let plane = Plane::start().await;
     let admin = Person::admin(&plane);
-    let create = ["key", "create", "CD", "--role", "admin", "--tier", "free", "--expires", "2030-01-01T00:00:00Z"];
-    let key = admin.run(&[&create[..], &["--quiet"]].concat()).await.done();
+    let create = [
+        "key",
+        "create",
+        "CD",
+        "--role",
+        "admin",
+        "--tier",
+        "free",
+        "--expires",
+        "2030-01-01T00:00:00Z",
+    ];
+    let key = admin
+        .run(&[&create[..], &["--quiet"]].concat())
+        .await
+        .done();
     let keyed = Person::stranger(&plane.http_url()).with("LATCHKEY_TOKEN", key.trim());
-    let apply = async |text: &str| keyed.run(&["apply", "-f", &keyed.file("latchkey.yaml", text)]).await;
+    let apply = async |text: &str| {
+        keyed
+            .run(&["apply", "-f", &keyed.file("latchkey.yaml", text)])
+            .await
+    };
     for (file, reason) in [
-        ("keys: [{name: CI, tier: pro, save: ci.pak}]", "403: Field `tier` must be `free` at most"),
+        (
+            "keys: [{name: CI, tier: pro, save: ci.pak}]",
+            "403: Field `tier` must be `free` at most",
+        ),
         (
             "keys: [{name: CI, expires_at: 2031-01-01T00:00:00Z, save: ci.pak}]",
             "403: Field `expires_at` must be at most",
@@ -202,15 +311,29 @@ async fn file_applied_with_a_key_gives_no_more_than_the_key_has() {
             "keys: [{name: CD, limits: {minute: 11}}]",
             "403: Field `limits.minute` would make your own API key valid for more",
         ),
-        ("tiers: [{name: free, limits: {minute: 11}}, {name: basic, limits: {}}]", "403: Your API key is kept to"),
+        (
+            "tiers: [{name: free, limits: {minute: 11}}, {name: basic, limits: {}}]",
+            "403: Your API key is kept to",
+        ),
     ] {
         let told = apply(file).await;
-        assert!(told.code != 0 && told.stderr.contains(reason), "{file}: {told:?}");
+        assert!(
+            told.code != 0 && told.stderr.contains(reason),
+            "{file}: {told:?}"
+        );
     }
-    let told = apply("services: [{name: dns}]\nkeys: [{name: CI, save: ci.pak}]").await.done();
-    assert_eq!(told, "+ service dns\n+ key CI\n= 1 key is not in the file; --prune would revoke it: CD\n");
+    let told = apply("services: [{name: dns}]\nkeys: [{name: CI, save: ci.pak}]")
+        .await
+        .done();
+    assert_eq!(
+        told,
+        "+ service dns\n+ key CI\n= 1 key is not in the file; --prune would revoke it: CD\n"
+    );
     let shown = admin.json(&["key", "show", "CI"]).await;
-    assert_eq!((&shown["tier"], &shown["expires_at"]), (&json!("free"), &json!("2030-01-01T00:00:00Z")));
+    assert_eq!(
+        (&shown["tier"], &shown["expires_at"]),
+        (&json!("free"), &json!("2030-01-01T00:00:00Z"))
+    );
 }
 
 #[tokio::test]
@@ -220,14 +343,26 @@ async fn keys_that_are_not_in_the_file_are_one_line_and_a_count() {
     plane.create_keys("k", 2_001).await;
     let file = person.file("latchkey.yaml", "keys: [{name: k-7}]\n");
     let told = person.run(&["apply", "-f", &file]).await.done();
-    assert!(told.starts_with("= 2,000 keys are not in the file; --prune would revoke them: "), "{told}");
+    assert!(
+        told.starts_with("= 2,000 keys are not in the file; --prune would revoke them: "),
+        "{told}"
+    );
     assert_eq!(told.lines().count(), 2, "{told}");
     let told = person.json(&["apply", "-f", &file]).await;
     assert_eq!(told["left"][0]["count"], 2_000);
     assert_eq!(told["left"][0]["sample"].as_array().unwrap().len(), 10);
-    let told = person.run(&["apply", "--dry-run", "--prune", "-f", &file]).await;
-    assert_eq!((told.code, told.stdout.lines().count()), (5, 21), "{told:?}");
+    let told = person
+        .run(&["apply", "--dry-run", "--prune", "-f", &file])
+        .await;
+    assert_eq!(
+        (told.code, told.stdout.lines().count()),
+        (5, 21),
+        "{told:?}"
+    );
     assert!(told.stdout.ends_with("- and 1,980 keys more\n"), "{told:?}");
-    person.run(&["apply", "--prune", "-f", &file]).await.failed(2, "this revokes 2,000 keys, so it takes --yes");
+    person
+        .run(&["apply", "--prune", "-f", &file])
+        .await
+        .failed(2, "this revokes 2,000 keys, so it takes --yes");
     assert_eq!(plane.log_in().await.total().await, 2_001);
 }

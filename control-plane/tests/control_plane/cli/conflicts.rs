@@ -9,14 +9,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A way to the control plane on which `change` is made just before the first request that begins with `before`. Returns
-/// its URL.
-async fn meddled(client: &Client<'_>, plane: &Plane, before: &'static str, change: (Method, String, Value)) -> String {
+/// A way to the control plane on which `change` is made just before the first request that begins
+/// with `before`. Returns its URL.
+async fn meddled(
+    client: &Client<'_>,
+    plane: &Plane,
+    before: &'static str,
+    change: (Method, String, Value),
+) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let upstream = plane.http_url().strip_prefix("http://").unwrap().to_owned();
     let (method, path, body) = change;
-    let change = http_client().request(method, format!("{}{path}", plane.http_url())).bearer_auth(&client.token);
+    let change = http_client()
+        .request(method, format!("{}{path}", plane.http_url()))
+        .bearer_auth(&client.token);
     let change = Arc::new(change.json(&body));
     let made = Arc::new(AtomicBool::new(false));
     tokio::spawn(async move {
@@ -55,9 +62,16 @@ async fn applied_file_overwrites_no_change_of_somebody_else() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let key = format!("/v1/keys/{}", client.key("CI").await);
-    let user = client.user("zoe@localhost", json!({"roles": ["dns_manager"]})).await;
+    let user = client
+        .user("zoe@localhost", json!({"roles": ["dns_manager"]}))
+        .await;
     let tiers = |free: u32| {
-        let tiers = [("free", free), ("basic", 100), ("pro", 1_000), ("enterprise", 10_000)];
+        let tiers = [
+            ("free", free),
+            ("basic", 100),
+            ("pro", 1_000),
+            ("enterprise", 10_000),
+        ];
         json!({"tiers": tiers.map(|(name, minute)| json!({"name": name, "limits": {"minute": minute}}))})
     };
     let routes = |path: &str| json!({"rules": [{"path": {"exact": path}, "public": true}]});
@@ -90,9 +104,21 @@ async fn applied_file_overwrites_no_change_of_somebody_else() {
             routes("/theirs"),
             json!({"routes": routes("/ours")}),
         ),
-        ("PUT /v1/tiers", &"/v1/tiers".to_owned(), Method::PUT, tiers(11), tiers(12)),
+        (
+            "PUT /v1/tiers",
+            &"/v1/tiers".to_owned(),
+            Method::PUT,
+            tiers(11),
+            tiers(12),
+        ),
     ] {
-        let url = meddled(&client, &plane, before, (method, path.clone(), theirs.clone())).await;
+        let url = meddled(
+            &client,
+            &plane,
+            before,
+            (method, path.clone(), theirs.clone()),
+        )
+        .await;
         let person = Person::stranger(&url).with("LATCHKEY_TOKEN", &client.token);
         let file = person.file("latchkey.yaml", &ours.to_string());
         let told = person.run(&["apply", "-f", &file]).await;
@@ -100,7 +126,11 @@ async fn applied_file_overwrites_no_change_of_somebody_else() {
         let shown = client.get(path).await;
         for (field, value) in theirs.as_object().unwrap() {
             let shown = &shown.body["data"][field];
-            let same = if field == "rules" { shown[0]["path"] == value[0]["path"] } else { shown == value };
+            let same = if field == "rules" {
+                shown[0]["path"] == value[0]["path"]
+            } else {
+                shown == value
+            };
             assert!(same, "{before} {field}: {shown}");
         }
         // The next plan is made on what there is.
@@ -113,11 +143,18 @@ async fn what_was_done_before_a_conflict_is_told() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let id = client.key("CI").await;
-    let change = (Method::PATCH, format!("/v1/keys/{id}"), json!({"description": "theirs"}));
+    let change = (
+        Method::PATCH,
+        format!("/v1/keys/{id}"),
+        json!({"description": "theirs"}),
+    );
     let url = meddled(&client, &plane, "PATCH /v1/keys/", change).await;
     let person = Person::stranger(&url).with("LATCHKEY_TOKEN", &client.token);
     let file = "{services: [{name: dns}], keys: [{name: CI, description: ours}]}";
     let file = person.file("latchkey.yaml", file);
     let told = person.run(&["apply", "-f", &file]).await;
-    told.failed(8, "apply the file again\ndone:\n  + service dns\nnot done:\n  ~ key CI: description - → ours");
+    told.failed(
+        8,
+        "apply the file again\ndone:\n  + service dns\nnot done:\n  ~ key CI: description - → ours",
+    );
 }

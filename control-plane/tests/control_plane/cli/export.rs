@@ -22,7 +22,11 @@ async fn names(client: &Client<'_>) -> Vec<String> {
     loop {
         let page = client.get(&format!("/v1/keys?limit=1000{cursor}")).await;
         names.extend(
-            page.at("/data/keys").as_array().unwrap().iter().map(|key| key["name"].as_str().unwrap().to_owned()),
+            page.at("/data/keys")
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|key| key["name"].as_str().unwrap().to_owned()),
         );
         match page.at("/data/next_cursor").as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
@@ -32,7 +36,9 @@ async fn names(client: &Client<'_>) -> Vec<String> {
 }
 
 fn names_in(keys: &[Value]) -> Vec<&str> {
-    keys.iter().map(|key| key["name"].as_str().unwrap()).collect()
+    keys.iter()
+        .map(|key| key["name"].as_str().unwrap())
+        .collect()
 }
 
 #[tokio::test]
@@ -40,7 +46,10 @@ async fn exports_of_several_pages_are_whole_in_every_form() {
     let plane = Plane::start().await;
     let (person, client) = (Person::admin(&plane), plane.log_in().await);
     let empty = person.run(&["key", "export"]).await.done();
-    assert_eq!(serde_json::from_str::<Value>(&empty).unwrap(), json!({"keys": []}));
+    assert_eq!(
+        serde_json::from_str::<Value>(&empty).unwrap(),
+        json!({"keys": []})
+    );
     plane.create_keys("k", KEYS - 1).await;
     client.service("dns").await;
     let made = client
@@ -52,14 +61,29 @@ async fn exports_of_several_pages_are_whole_in_every_form() {
     let document: Value = serde_json::from_str(&json).unwrap();
     let keys = document["keys"].as_array().unwrap();
     assert_eq!(names_in(keys), expected);
-    assert_eq!((keys.len(), &keys[0]["allowed_ips"][0]["cidr"]), (KEYS, &json!("10.0.0.0/8")));
+    assert_eq!(
+        (keys.len(), &keys[0]["allowed_ips"][0]["cidr"]),
+        (KEYS, &json!("10.0.0.0/8"))
+    );
     assert_eq!(document.as_object().unwrap().len(), 1);
-    let lines = person.run(&["key", "export", "--format", "ndjson"]).await.done();
-    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines = person
+        .run(&["key", "export", "--format", "ndjson"])
+        .await
+        .done();
+    let lines: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     assert_eq!(&lines, keys);
-    let csv = person.run(&["key", "export", "--format", "csv"]).await.done();
+    let csv = person
+        .run(&["key", "export", "--format", "csv"])
+        .await
+        .done();
     assert_eq!(csv.lines().count(), KEYS + 1);
-    assert!(csv.contains("\"a, \"\"b\"\"\",'=1+1,") && csv.contains(",10.0.0.0/8,"), "{csv}");
+    assert!(
+        csv.contains("\"a, \"\"b\"\"\",'=1+1,") && csv.contains(",10.0.0.0/8,"),
+        "{csv}"
+    );
     assert!(![json, csv].concat().contains(&made.text("/data/api_key")));
 
     let told = person.json(&["key", "list", "--all"]).await;
@@ -77,10 +101,22 @@ async fn progress_is_shown_on_request_and_never_in_the_output() {
     plane.create_keys("k", KEYS).await;
     for arguments in [&["key", "export"][..], &["key", "list", "--all", "--json"]] {
         let told = person.run(&[arguments, &["--progress"]].concat()).await;
-        assert!(told.stderr.starts_with("latchkey: 1,000 of 2,001 keys\n"), "{}", told.stderr);
-        assert!(told.stderr.ends_with("latchkey: 2,001 of 2,001 keys\n"), "{}", told.stderr);
+        assert!(
+            told.stderr.starts_with("latchkey: 1,000 of 2,001 keys\n"),
+            "{}",
+            told.stderr
+        );
+        assert!(
+            told.stderr.ends_with("latchkey: 2,001 of 2,001 keys\n"),
+            "{}",
+            told.stderr
+        );
         assert!(serde_json::from_str::<Value>(&told.stdout).is_ok());
-        assert_eq!(person.run(arguments).await.stderr, "", "stderr is no terminal");
+        assert_eq!(
+            person.run(arguments).await.stderr,
+            "",
+            "stderr is no terminal"
+        );
     }
 }
 
@@ -90,7 +126,9 @@ async fn export_that_nobody_reads_to_its_end_ends_quietly() {
     let person = Person::admin(&plane);
     plane.create_keys("k", KEYS).await;
     for format in ["json", "ndjson", "csv"] {
-        let told = person.run_unheard(&["key", "export", "--format", format]).await;
+        let told = person
+            .run_unheard(&["key", "export", "--format", format])
+            .await;
         assert_eq!((told.code, told.stderr.as_str()), (1, ""), "{format}");
     }
 }
@@ -113,9 +151,14 @@ async fn many_pages(pages: usize) -> String {
         json!({"status": "success", "message": "", "data": data}).to_string()
     };
     let bodies = Arc::new((body(Some(1)), body(None), AtomicUsize::new(0)));
-    let answer = async move |State(bodies): State<Arc<(String, String, AtomicUsize)>>, _: Request| {
+    let answer = async move |State(bodies): State<Arc<(String, String, AtomicUsize)>>,
+                             _: Request| {
         let page = bodies.2.fetch_add(1, Ordering::Relaxed) + 1;
-        let body = if page % pages == 0 { &bodies.1 } else { &bodies.0 };
+        let body = if page % pages == 0 {
+            &bodies.1
+        } else {
+            &bodies.0
+        };
         ([(CONTENT_TYPE, "application/json")], body.clone()).into_response()
     };
     let router = Router::new().fallback(answer).with_state(bodies);
@@ -128,7 +171,11 @@ async fn many_pages(pages: usize) -> String {
 /// Runs it to its end, and returns the most memory that it had resident, in kB.
 async fn peak(mut command: Command) -> (Told, u64) {
     let measured = tokio::task::spawn_blocking(move || {
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let status = format!("/proc/{}/status", child.id());
         let mut peak = 0;
         while child.try_wait().unwrap().is_none() {
@@ -142,14 +189,22 @@ async fn peak(mut command: Command) -> (Told, u64) {
     });
     let (output, peak) = measured.await.unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
-    (Told { code: output.status.code().unwrap(), stdout: String::new(), stderr }, peak)
+    (
+        Told {
+            code: output.status.code().unwrap(),
+            stdout: String::new(),
+            stderr,
+        },
+        peak,
+    )
 }
 
 /// 12.6 GB for a million keys was seen, 1.2 GB for these.
 #[tokio::test]
 async fn memory_of_long_lists_does_not_grow_with_them() {
     let pages = std::env::var("LATCHKEY_TEST_PAGES").map_or(100, |pages| pages.parse().unwrap());
-    let person = Person::stranger(&many_pages(pages).await).with("LATCHKEY_TOKEN", "lk_live_an-api-key");
+    let person =
+        Person::stranger(&many_pages(pages).await).with("LATCHKEY_TOKEN", "lk_live_an-api-key");
     for arguments in [
         &["key", "export"][..],
         &["key", "export", "--format", "csv"],

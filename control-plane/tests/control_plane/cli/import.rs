@@ -15,14 +15,29 @@ fn sha256(key: &str) -> String {
 fn csv(keys: usize, bad: Option<usize>) -> String {
     let mut text = "sha256,name,allowed_ips\n".to_owned();
     for index in 0..keys {
-        let addresses = if bad == Some(index) { "10.0.0.1/8" } else { "10.0.0.0/8;::1/128 off" };
-        writeln!(text, "{},k{index},{addresses}", sha256(&format!("sk-{index:010}"))).unwrap();
+        let addresses = if bad == Some(index) {
+            "10.0.0.1/8"
+        } else {
+            "10.0.0.0/8;::1/128 off"
+        };
+        writeln!(
+            text,
+            "{},k{index},{addresses}",
+            sha256(&format!("sk-{index:010}"))
+        )
+        .unwrap();
     }
     text
 }
 
 async fn imports(client: &Client<'_>) -> u64 {
-    client.get("/v1/audit?action=key.import&limit=1000").await.at("/data/entries").as_array().unwrap().len() as u64
+    client
+        .get("/v1/audit?action=key.import&limit=1000")
+        .await
+        .at("/data/entries")
+        .as_array()
+        .unwrap()
+        .len() as u64
 }
 
 #[tokio::test]
@@ -30,16 +45,31 @@ async fn file_with_one_bad_row_imports_nothing() {
     let plane = Plane::start().await;
     let (person, client) = (Person::admin(&plane), plane.log_in().await);
     let file = person.file("keys.csv", &csv(2_500, Some(2_400)));
-    let told = person.run(&["key", "import", "--entropy-confirmed", "-f", &file]).await;
+    let told = person
+        .run(&["key", "import", "--entropy-confirmed", "-f", &file])
+        .await;
     told.failed(2, "nothing was imported, as 1 row of the file cannot be:");
-    assert!(told.stderr.contains("keys.csv, line 2402: Field `allowed_ips[0]` "), "{told:?}");
+    assert!(
+        told.stderr
+            .contains("keys.csv, line 2402: Field `allowed_ips[0]` "),
+        "{told:?}"
+    );
     assert_eq!(client.total().await, 0);
 
     let file = person.file("keys.csv", &csv(2_500, None));
     client.generate(json!({"name": "k2300"})).await;
-    let told = person.run(&["key", "import", "--entropy-confirmed", "-f", &file]).await;
-    told.failed(8, "keys.csv, line 2302: Field `name` is the name of another API key");
-    assert_eq!(client.total().await, 1, "the API is asked about all of the file before the first change");
+    let told = person
+        .run(&["key", "import", "--entropy-confirmed", "-f", &file])
+        .await;
+    told.failed(
+        8,
+        "keys.csv, line 2302: Field `name` is the name of another API key",
+    );
+    assert_eq!(
+        client.total().await,
+        1,
+        "the API is asked about all of the file before the first change"
+    );
 }
 
 #[tokio::test]
@@ -50,25 +80,62 @@ async fn all_that_is_wrong_is_told_up_to_twenty_rows() {
     for index in 0..30 {
         writeln!(text, "{},,,,", sha256(&format!("sk-{index:010}"))).unwrap();
     }
-    let told = person.run(&["key", "import", "--entropy-confirmed", "-f", &person.file("keys.csv", &text)]).await;
+    let told = person
+        .run(&[
+            "key",
+            "import",
+            "--entropy-confirmed",
+            "-f",
+            &person.file("keys.csv", &text),
+        ])
+        .await;
     told.failed(2, "as 30 rows of the file cannot be:");
     assert_eq!(told.stderr.matches("keys.csv, line ").count(), 20);
     assert!(told.stderr.contains("and 10 more"), "{told:?}");
 
     let [one, two] = [sha256("sk-one-0123"), sha256("sk-two-0123")];
     for (row, reason) in [
-        ("abc,a,,,".to_owned(), "Field `sha256` must be 64 hexadecimal digits"),
-        (format!("{two},a\u{202e},,,"), "Field `name` must not have format characters"),
-        (format!("{two},key_1,,,"), "Field `name` must not have the form of an id"),
-        (format!("{two},b,many,,"), "`limit_minute` must be a whole number"),
+        (
+            "abc,a,,,".to_owned(),
+            "Field `sha256` must be 64 hexadecimal digits",
+        ),
+        (
+            format!("{two},a\u{202e},,,"),
+            "Field `name` must not have format characters",
+        ),
+        (
+            format!("{two},key_1,,,"),
+            "Field `name` must not have the form of an id",
+        ),
+        (
+            format!("{two},b,many,,"),
+            "`limit_minute` must be a whole number",
+        ),
         (format!("{two},b,0,,"), "Field `limits.minute` is refused"),
-        (format!("{two},b,,2020-01-01T00:00:00Z,"), "Field `expires_at` "),
+        (
+            format!("{two},b,,2020-01-01T00:00:00Z,"),
+            "Field `expires_at` ",
+        ),
         (format!("{two},b,,,false"), "`active` is false"),
-        (format!("{one},b,,,"), "Field `sha256` is that of line 2 as well"),
-        (format!("{two},e\u{301},,,"), "Field `name` is that of line 2 as well"),
+        (
+            format!("{one},b,,,"),
+            "Field `sha256` is that of line 2 as well",
+        ),
+        (
+            format!("{two},e\u{301},,,"),
+            "Field `name` is that of line 2 as well",
+        ),
     ] {
         let text = format!("sha256,name,limit_minute,expires_at,active\n{one},\u{e9},,,\n{row}\n");
-        let told = person.run(&["key", "import", "--entropy-confirmed", "-f", &person.file("keys.csv", &text)]).await;
+        let told = person
+            .run(&[
+                "key",
+                "import",
+                "--entropy-confirmed",
+                "-f",
+                &person.file("keys.csv", &text),
+            ])
+            .await;
         told.failed(2, reason);
         assert!(told.stderr.contains("keys.csv, line 3: "), "{told:?}");
     }
@@ -81,25 +148,58 @@ async fn import_is_tried_without_a_change_made_and_made_again() {
     let (person, client) = (Person::admin(&plane), plane.log_in().await);
     let file = person.file("keys.csv", &csv(2_001, None));
     let import = ["key", "import", "--entropy-confirmed", "-f", &file];
-    let told = person.run(&[&import[..], &["--dry-run"]].concat()).await.done();
-    assert_eq!(told, "2,001 keys would be imported, 0 skipped; nothing was changed\n");
+    let told = person
+        .run(&[&import[..], &["--dry-run"]].concat())
+        .await
+        .done();
+    assert_eq!(
+        told,
+        "2,001 keys would be imported, 0 skipped; nothing was changed\n"
+    );
     assert_eq!(imports(&client).await, 0);
     // An import that ended after its first batch.
     let part = person.file("part.csv", &csv(1_000, None));
-    person.run(&["key", "import", "--entropy-confirmed", "-f", &part]).await.done();
-    person.run(&import).await.failed(8, "1,000 rows of the file cannot be");
+    person
+        .run(&["key", "import", "--entropy-confirmed", "-f", &part])
+        .await
+        .done();
+    person
+        .run(&import)
+        .await
+        .failed(8, "1,000 rows of the file cannot be");
     let again = [&import[..], &["--skip-existing"]].concat();
     let dry = person.json(&[&again[..], &["--dry-run"]].concat()).await;
-    assert_eq!(dry, json!({"dry_run": true, "importable": 1_001, "skipped": 1_000}));
+    assert_eq!(
+        dry,
+        json!({"dry_run": true, "importable": 1_001, "skipped": 1_000})
+    );
     let told = person.run(&[&again[..], &["--progress"]].concat()).await;
-    assert!(told.stdout.starts_with("1,001 keys imported, 1,000 skipped: in force on 0 of 0 nodes"), "{told:?}");
-    assert!(told.stderr.contains("latchkey: 1,000 of 2,001 keys checked\n"), "{told:?}");
-    assert!(told.stderr.ends_with("latchkey: 2,001 of 2,001 keys imported\n"), "{told:?}");
+    assert!(
+        told.stdout
+            .starts_with("1,001 keys imported, 1,000 skipped: in force on 0 of 0 nodes"),
+        "{told:?}"
+    );
+    assert!(
+        told.stderr
+            .contains("latchkey: 1,000 of 2,001 keys checked\n"),
+        "{told:?}"
+    );
+    assert!(
+        told.stderr
+            .ends_with("latchkey: 2,001 of 2,001 keys imported\n"),
+        "{told:?}"
+    );
     assert_eq!(client.total().await, 2_001);
     let told = person.json(&again).await;
-    assert_eq!((&told["imported"], &told["skipped"], &told["keys"]), (&json!(0), &json!(2_001), &json!([])));
+    assert_eq!(
+        (&told["imported"], &told["skipped"], &told["keys"]),
+        (&json!(0), &json!(2_001), &json!([]))
+    );
     let shown = client.get("/v1/keys?search=k2000&include=ip_lists").await;
-    let list = [json!({"cidr": "10.0.0.0/8", "enabled": true}), json!({"cidr": "::1/128", "enabled": false})];
+    let list = [
+        json!({"cidr": "10.0.0.0/8", "enabled": true}),
+        json!({"cidr": "::1/128", "enabled": false}),
+    ];
     assert_eq!(shown.at("/data/keys/0/allowed_ips"), &json!(list));
 }
 
@@ -107,7 +207,16 @@ async fn import_is_tried_without_a_change_made_and_made_again() {
 async fn exports_are_imported_elsewhere_with_nothing_lost() {
     let (from, to) = (Plane::start().await, Plane::start().await);
     let (person, client) = (Person::admin(&from), from.log_in().await);
-    let names = ["=cmd|' /C calc'!A0", "'=1", "-2+3", "@SUM(1)", " plain", "＝1", "a, \"b\"; c", "é\u{200c}\u{301}"];
+    let names = [
+        "=cmd|' /C calc'!A0",
+        "'=1",
+        "-2+3",
+        "@SUM(1)",
+        " plain",
+        "＝1",
+        "a, \"b\"; c",
+        "é\u{200c}\u{301}",
+    ];
     for (index, name) in names.iter().enumerate() {
         let ips = json!([{"cidr": "10.0.0.0/8", "enabled": index % 2 == 0}, {"cidr": "::1/128", "enabled": true}]);
         let body = json!({
@@ -115,10 +224,16 @@ async fn exports_are_imported_elsewhere_with_nothing_lost() {
             "expires_at": START + 10_000_000_000, "environment": "test", "permissions": ["dns:read"],
         });
         let made = client.generate(body).await;
-        assert!(made.status.is_success() || name.contains('\u{200c}'), "{made:?}");
+        assert!(
+            made.status.is_success() || name.contains('\u{200c}'),
+            "{made:?}"
+        );
     }
     for format in ["csv", "json", "ndjson"] {
-        let export = person.run(&["key", "export", "--format", format]).await.done();
+        let export = person
+            .run(&["key", "export", "--format", format])
+            .await
+            .done();
         let with_digests = match format {
             "csv" => {
                 let mut records = export.split_inclusive('\n').collect::<String>();
@@ -135,8 +250,14 @@ async fn exports_are_imported_elsewhere_with_nothing_lost() {
             }
             _ => {
                 let list: Vec<Value> = match format {
-                    "json" => serde_json::from_str::<Value>(&export).unwrap()["keys"].as_array().unwrap().clone(),
-                    _ => export.lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
+                    "json" => serde_json::from_str::<Value>(&export).unwrap()["keys"]
+                        .as_array()
+                        .unwrap()
+                        .clone(),
+                    _ => export
+                        .lines()
+                        .map(|line| serde_json::from_str(line).unwrap())
+                        .collect(),
                 };
                 let lines = list.into_iter().enumerate().map(|(index, mut key)| {
                     key["sha256"] = json!(sha256(&format!("sk-{format}-{index:010}")));
@@ -151,10 +272,13 @@ async fn exports_are_imported_elsewhere_with_nothing_lost() {
         };
         let other = Person::admin(&to);
         let file = other.file(&format!("keys.{format}"), &with_digests);
-        other.run(&["key", "import", "--entropy-confirmed", "-f", &file]).await.done();
+        other
+            .run(&["key", "import", "--entropy-confirmed", "-f", &file])
+            .await
+            .done();
         let there = to.log_in().await;
-        let [before, after] =
-            [&client, &there].map(|client| client.get("/v1/keys?sort=name&limit=100&include=ip_lists"));
+        let [before, after] = [&client, &there]
+            .map(|client| client.get("/v1/keys?sort=name&limit=100&include=ip_lists"));
         let (before, after) = tokio::join!(before, after);
         let settings = |answer: &crate::harness::Answer| {
             let keys = answer.at("/data/keys").as_array().unwrap().clone();
@@ -174,7 +298,13 @@ async fn exports_are_imported_elsewhere_with_nothing_lost() {
         };
         assert_eq!(settings(&before), settings(&after), "{format}");
         for key in after.at("/data/keys").as_array().unwrap() {
-            there.send(Method::DELETE, &format!("/v1/keys/{}", key["key_id"].as_str().unwrap()), json!(null)).await;
+            there
+                .send(
+                    Method::DELETE,
+                    &format!("/v1/keys/{}", key["key_id"].as_str().unwrap()),
+                    json!(null),
+                )
+                .await;
         }
     }
 }
@@ -188,23 +318,41 @@ async fn failed_import_is_made_again_on_request() {
     let made = person.json(&import).await;
     assert_eq!(made["keys"].as_array().unwrap().len(), 3);
     for key in made["keys"].as_array().unwrap() {
-        client.delete(&format!("/v1/keys/{}", key["key_id"].as_str().unwrap())).await;
+        client
+            .delete(&format!("/v1/keys/{}", key["key_id"].as_str().unwrap()))
+            .await;
     }
-    person.run(&import).await.failed(8, "keys.csv, line 2: Field `sha256` is that of an API key that there is, or was");
-    let told = person.run(&[&import[..], &["--reimport-unused"]].concat()).await.done();
-    assert!(told.starts_with("3 keys imported: in force on 0 of 0 nodes"), "{told}");
+    person.run(&import).await.failed(
+        8,
+        "keys.csv, line 2: Field `sha256` is that of an API key that there is, or was",
+    );
+    let told = person
+        .run(&[&import[..], &["--reimport-unused"]].concat())
+        .await
+        .done();
+    assert!(
+        told.starts_with("3 keys imported: in force on 0 of 0 nodes"),
+        "{told}"
+    );
 }
 
 #[tokio::test]
 async fn import_beyond_the_accounts_keys_changes_nothing() {
     let plane = Plane::start().await;
-    let (_, admin) = plane.log_in().await.account("acme", json!({"max_keys": 1_500})).await;
+    let (_, admin) = plane
+        .log_in()
+        .await
+        .account("acme", json!({"max_keys": 1_500}))
+        .await;
     let person = Person::admin(&plane).with("LATCHKEY_EMAIL", "admin@acme");
     let file = person.file("keys.csv", &csv(1_600, None));
     person
         .run(&["key", "import", "--entropy-confirmed", "-f", &file])
         .await
-        .failed(6, "the account may have 1,500 more keys, and these are 1,600");
+        .failed(
+            6,
+            "the account may have 1,500 more keys, and these are 1,600",
+        );
     assert_eq!(admin.total().await, 0);
 }
 
@@ -216,7 +364,18 @@ async fn large_import_is_made_to_its_end_although_nobody_reads_of_it() {
     for json in [&[][..], &["--json"]] {
         let told = person
             .run_unheard(
-                &[&["key", "import", "--entropy-confirmed", "--skip-existing", "-f", &file][..], json].concat(),
+                &[
+                    &[
+                        "key",
+                        "import",
+                        "--entropy-confirmed",
+                        "--skip-existing",
+                        "-f",
+                        &file,
+                    ][..],
+                    json,
+                ]
+                .concat(),
             )
             .await;
         assert_eq!((told.code, told.stderr.as_str()), (1, ""));
@@ -229,13 +388,17 @@ async fn large_import_is_made_to_its_end_although_nobody_reads_of_it() {
 async fn keys_with_long_lists_are_imported_in_smaller_batches() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
-    let list: Vec<_> = (0..5_000).map(|n| format!("2001:db8:ffff:ffff:ffff:ffff:{:x}:{:x}", n / 100, n)).collect();
-    let key =
-        |index| json!({"sha256": sha256(&format!("sk-{index:010}")), "name": format!("k{index}"), "allowed_ips": list});
+    let list: Vec<_> = (0..5_000)
+        .map(|n| format!("2001:db8:ffff:ffff:ffff:ffff:{:x}:{:x}", n / 100, n))
+        .collect();
+    let key = |index| json!({"sha256": sha256(&format!("sk-{index:010}")), "name": format!("k{index}"), "allowed_ips": list});
     let keys: Vec<_> = (0..60).map(key).collect();
     let file = person.file("keys.json", &json!(keys).to_string());
     assert!(std::fs::metadata(&file).unwrap().len() > 8 * 1024 * 1024);
-    let told = person.run(&["key", "import", "--entropy-confirmed", "-f", &file]).await.done();
+    let told = person
+        .run(&["key", "import", "--entropy-confirmed", "-f", &file])
+        .await
+        .done();
     assert!(told.starts_with("60 keys imported: "), "{told}");
 }
 
@@ -243,39 +406,72 @@ async fn keys_with_long_lists_are_imported_in_smaller_batches() {
 async fn plain_keys_are_hashed_here_and_weak_ones_refused() {
     let plane = Plane::start().await;
     let (person, client) = (Person::admin(&plane), plane.log_in().await);
-    let good = ["d8Fk2LqP9sX3vB7nM1cZ5g", "0b5ec4a2-96a6-4a61-8c3c-3fb8dbe1a4e0", "8f14e45fceea167a5a36dedd4bea2543"];
+    let good = [
+        "d8Fk2LqP9sX3vB7nM1cZ5g",
+        "0b5ec4a2-96a6-4a61-8c3c-3fb8dbe1a4e0",
+        "8f14e45fceea167a5a36dedd4bea2543",
+    ];
     let mut text = "key,name\n".to_owned();
     for (index, key) in good.iter().enumerate() {
         writeln!(text, "{key},good-{index}").unwrap();
     }
-    let weak = (0..30).map(|index| format!("pin-{index:06},weak-{index}\n")).collect::<String>();
+    let weak = (0..30)
+        .map(|index| format!("pin-{index:06},weak-{index}\n"))
+        .collect::<String>();
     let file = person.file("keys.csv", &format!("{text}{weak}"));
     for more in [&[][..], &["--entropy-confirmed"]] {
-        let told = person.run(&[&["key", "import", "-f", &file], more].concat()).await;
+        let told = person
+            .run(&[&["key", "import", "-f", &file], more].concat())
+            .await;
         told.failed(2, "nothing was imported, as 30 rows of the file cannot be:");
-        assert!(told.stderr.contains("line 5, line 6, line 7, line 8, "), "{told:?}");
-        assert!(told.stderr.contains("line 14 and 20 more: Field `key` can be guessed"), "{told:?}");
+        assert!(
+            told.stderr.contains("line 5, line 6, line 7, line 8, "),
+            "{told:?}"
+        );
+        assert!(
+            told.stderr
+                .contains("line 14 and 20 more: Field `key` can be guessed"),
+            "{told:?}"
+        );
         assert_eq!(told.stderr.matches("can be guessed").count(), 1, "{told:?}");
         assert!(!told.stderr.contains("pin-"), "no key is shown: {told:?}");
     }
     assert_eq!(client.total().await, 0);
-    let told = person.run(&["key", "import", "-f", &person.file("keys.csv", &text)]).await.done();
+    let told = person
+        .run(&["key", "import", "-f", &person.file("keys.csv", &text)])
+        .await
+        .done();
     assert!(told.starts_with("3 keys imported"), "{told}");
     for key in good {
         let row = json!({"keys": [{"name": "again", "sha256": sha256(key)}]});
-        client.send(Method::POST, "/v1/keys/import", row).await.refused(409, "key_taken");
+        client
+            .send(Method::POST, "/v1/keys/import", row)
+            .await
+            .refused(409, "key_taken");
     }
     for (row, reason) in [
         (format!("{},,both", good[0]), ""),
-        (format!("{},{},both", good[0], sha256("x")), "`key` and `sha256` are both set"),
-        ("short,,short".to_owned(), "`key` must have 8 to 512 visible ASCII characters"),
+        (
+            format!("{},{},both", good[0], sha256("x")),
+            "`key` and `sha256` are both set",
+        ),
+        (
+            "short,,short".to_owned(),
+            "`key` must have 8 to 512 visible ASCII characters",
+        ),
     ] {
         let file = person.file("keys.csv", &format!("key,sha256,name\n{row}\n"));
         let told = person.run(&["key", "import", "-f", &file]).await;
-        assert!(told.stderr.contains(reason) && !told.stderr.contains(good[0]), "{told:?}");
+        assert!(
+            told.stderr.contains(reason) && !told.stderr.contains(good[0]),
+            "{told:?}"
+        );
     }
     let file = person.file("keys.json", "[{\"name\": \"a\", \"key\": 12345678}]");
-    person.run(&["key", "import", "-f", &file]).await.failed(2, "`key` must be text");
+    person
+        .run(&["key", "import", "-f", &file])
+        .await
+        .failed(2, "`key` must be text");
 }
 
 #[tokio::test]
@@ -284,10 +480,22 @@ async fn digests_need_a_confirmation_of_their_entropy() {
     let person = Person::admin(&plane);
     let file = person.file("keys.csv", &csv(2_500, None));
     for more in [&[][..], &["--dry-run"]] {
-        let told = person.run(&[&["key", "import", "-f", &file], more].concat()).await;
+        let told = person
+            .run(&[&["key", "import", "-f", &file], more].concat())
+            .await;
         told.failed(2, "as 2,500 rows of the file cannot be:");
-        assert!(told.stderr.contains("line 11 and 2,490 more: Field `sha256` says nothing"), "{told:?}");
-        assert!(told.stderr.contains("--entropy-confirmed") && told.stderr.lines().count() == 2, "{told:?}");
+        assert!(
+            told.stderr
+                .contains("line 11 and 2,490 more: Field `sha256` says nothing"),
+            "{told:?}"
+        );
+        assert!(
+            told.stderr.contains("--entropy-confirmed") && told.stderr.lines().count() == 2,
+            "{told:?}"
+        );
     }
-    person.run(&["key", "import", "--entropy-confirmed", "-f", &file]).await.done();
+    person
+        .run(&["key", "import", "--entropy-confirmed", "-f", &file])
+        .await
+        .done();
 }

@@ -21,9 +21,36 @@ async fn a_new_key_is_shown_this_once_and_alone_for_scripts() {
     let key = quiet.strip_suffix('\n').unwrap();
     assert!(key.starts_with("lk_live_") && key.len() == 40, "{quiet}");
     register(&person).await;
-    let all = ["--environment", "test", "--tier", "pro", "--scope", "dns,cdn", "--role", "dns_manager", "--permission"];
-    let more = ["cache:purge", "--allow-ip", "10.0.0.0/8", "--expires", "2030-01-01T00:00:00Z", "--limit", "day=5"];
-    let told = person.run(&[&["key", "create", "CD", "--description", "a\nb"], &all[..], &more[..]].concat()).await;
+    let all = [
+        "--environment",
+        "test",
+        "--tier",
+        "pro",
+        "--scope",
+        "dns,cdn",
+        "--role",
+        "dns_manager",
+        "--permission",
+    ];
+    let more = [
+        "cache:purge",
+        "--allow-ip",
+        "10.0.0.0/8",
+        "--expires",
+        "2030-01-01T00:00:00Z",
+        "--limit",
+        "day=5",
+    ];
+    let told = person
+        .run(
+            &[
+                &["key", "create", "CD", "--description", "a\nb"],
+                &all[..],
+                &more[..],
+            ]
+            .concat(),
+        )
+        .await;
     let told = told.done();
     for line in [
         "NAME             CD\n",
@@ -36,36 +63,63 @@ async fn a_new_key_is_shown_this_once_and_alone_for_scripts() {
     ] {
         assert!(told.contains(line), "{line} is not in {told}");
     }
-    assert_eq!(told.matches("lk_test_").count(), 2, "masked, and once in full: {told}");
+    assert_eq!(
+        told.matches("lk_test_").count(),
+        2,
+        "masked, and once in full: {told}"
+    );
     let shown = person.run(&["key", "show", key_id(&told)]).await.done();
-    assert!(shown.contains("PERMISSIONS      cache:purge\n") && !shown.contains('\u{1b}'), "{shown}");
+    assert!(
+        shown.contains("PERMISSIONS      cache:purge\n") && !shown.contains('\u{1b}'),
+        "{shown}"
+    );
     let list = person.run(&["key", "list"]).await.done();
-    let lines: Vec<_> = list.lines().map(|line| line.split_whitespace().nth(1).unwrap()).collect();
+    let lines: Vec<_> = list
+        .lines()
+        .map(|line| line.split_whitespace().nth(1).unwrap())
+        .collect();
     assert_eq!(lines, ["NAME", "CD", "CI"]);
     assert!(!list.contains(key));
 }
 
 fn key_id(told: &str) -> &str {
-    told.lines().find_map(|line| line.strip_prefix("ID ")).unwrap().trim()
+    told.lines()
+        .find_map(|line| line.strip_prefix("ID "))
+        .unwrap()
+        .trim()
 }
 
 #[tokio::test]
 async fn a_new_key_is_saved_before_it_is_told_of_and_overwrites_nothing() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
-    let told = person.run(&["key", "create", "CI", "--save", "ci.pak"]).await.done();
+    let told = person
+        .run(&["key", "create", "CI", "--save", "ci.pak"])
+        .await
+        .done();
     let saved = fs::read_to_string(person.path("ci.pak")).unwrap();
     let key = saved.strip_suffix('\n').unwrap();
     assert!(key.starts_with("lk_live_") && key.len() == 40);
     assert_eq!(mode(&person.path("ci.pak")), 0o600);
-    assert!(told.ends_with("Saved to ci.pak.\n") && !told.contains(key), "{told}");
-    let told = person.json(&["key", "create", "JSON", "--save", "json.pak"]).await;
+    assert!(
+        told.ends_with("Saved to ci.pak.\n") && !told.contains(key),
+        "{told}"
+    );
+    let told = person
+        .json(&["key", "create", "JSON", "--save", "json.pak"])
+        .await;
     assert_eq!((&told["name"], told.get("api_key")), (&json!("JSON"), None));
 
-    person.run(&["key", "create", "CD", "--save", "ci.pak"]).await.failed(2, "ci.pak: is there already");
+    person
+        .run(&["key", "create", "CD", "--save", "ci.pak"])
+        .await
+        .failed(2, "ci.pak: is there already");
     assert_eq!(fs::read_to_string(person.path("ci.pak")).unwrap(), saved);
     assert_eq!(plane.log_in().await.total().await, 2, "nothing was made");
-    person.run(&["key", "create", "CI", "--save", "again.pak"]).await.failed(8, "409: ");
+    person
+        .run(&["key", "create", "CI", "--save", "again.pak"])
+        .await
+        .failed(8, "409: ");
     assert!(!person.path("again.pak").exists(), "nothing was saved");
 }
 
@@ -73,15 +127,28 @@ async fn a_new_key_is_saved_before_it_is_told_of_and_overwrites_nothing() {
 async fn a_key_that_nobody_can_see_is_revoked() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
-    for arguments in [&["key", "create", "CI"][..], &["key", "create", "CI", "--quiet"]] {
+    for arguments in [
+        &["key", "create", "CI"][..],
+        &["key", "create", "CI", "--quiet"],
+    ] {
         let told = person.run_unheard(arguments).await;
         told.failed(1, "was revoked, as nobody has seen it");
         assert_eq!(plane.log_in().await.total().await, 0);
     }
-    let told = person.run_unheard(&["key", "create", "CI", "--save", "ci.pak"]).await;
-    assert_eq!((told.code, plane.log_in().await.total().await), (0, 1), "it is saved, which is what counts");
+    let told = person
+        .run_unheard(&["key", "create", "CI", "--save", "ci.pak"])
+        .await;
+    assert_eq!(
+        (told.code, plane.log_in().await.total().await),
+        (0, 1),
+        "it is saved, which is what counts"
+    );
     let told = person.run_unheard(&["key", "list"]).await;
-    assert_eq!((told.code, told.stderr.as_str()), (1, ""), "whoever closed it knows");
+    assert_eq!(
+        (told.code, told.stderr.as_str()),
+        (1, ""),
+        "whoever closed it knows"
+    );
 }
 
 #[tokio::test]
@@ -90,23 +157,71 @@ async fn a_key_is_edited_and_revoked() {
     let person = Person::admin(&plane);
     let client = plane.log_in().await;
     let [one, two] = [client.key("one").await, client.key("two").await];
-    let arguments = ["--name", "uno", "--expires", "2030-01-01T00:00:00Z", "--limit", "minute=7", "--deny-ip", "::1"];
-    let told = person.run(&[&["key", "edit", &one], &arguments[..], &["--disable"]].concat()).await.done();
-    for line in ["NAME             uno\n", "STATE            disabled\n", "DENIED IPS       ::1/128\n"] {
+    let arguments = [
+        "--name",
+        "uno",
+        "--expires",
+        "2030-01-01T00:00:00Z",
+        "--limit",
+        "minute=7",
+        "--deny-ip",
+        "::1",
+    ];
+    let told = person
+        .run(&[&["key", "edit", &one], &arguments[..], &["--disable"]].concat())
+        .await
+        .done();
+    for line in [
+        "NAME             uno\n",
+        "STATE            disabled\n",
+        "DENIED IPS       ::1/128\n",
+    ] {
         assert!(told.contains(line), "{told}");
     }
-    assert!(told.contains("edited: in force on 0 of 0 nodes at revision "), "{told}");
-    let told =
-        person.json(&["key", "edit", &one, "--enable", "--no-expiry", "--clear-limits", "--clear-deny-ips"]).await;
-    assert_eq!((&told["active"], &told["expires_at"], &told["denied_ips"]), (&json!(true), &json!(null), &json!([])));
-    person.run(&["key", "edit", &one]).await.failed(2, "there is nothing to edit");
+    assert!(
+        told.contains("edited: in force on 0 of 0 nodes at revision "),
+        "{told}"
+    );
+    let told = person
+        .json(&[
+            "key",
+            "edit",
+            &one,
+            "--enable",
+            "--no-expiry",
+            "--clear-limits",
+            "--clear-deny-ips",
+        ])
+        .await;
+    assert_eq!(
+        (&told["active"], &told["expires_at"], &told["denied_ips"]),
+        (&json!(true), &json!(null), &json!([]))
+    );
+    person
+        .run(&["key", "edit", &one])
+        .await
+        .failed(2, "there is nothing to edit");
 
-    let told = person.run(&["key", "revoke", &one, "key_000000000000", &two]).await;
+    let told = person
+        .run(&["key", "revoke", &one, "key_000000000000", &two])
+        .await;
     assert_eq!(told.code, 7, "{told:?}");
-    assert!(told.stderr.contains("key_000000000000 is not revoked: 404: "), "{told:?}");
+    assert!(
+        told.stderr
+            .contains("key_000000000000 is not revoked: 404: "),
+        "{told:?}"
+    );
     let lines: Vec<_> = told.stdout.lines().collect();
-    assert!(lines[0].starts_with(&format!("{one} revoked: in force on 0 of 0 nodes at revision ")), "{told:?}");
-    assert!(lines[1].starts_with(&format!("{two} revoked: ")) && lines.len() == 2, "{told:?}");
+    assert!(
+        lines[0].starts_with(&format!(
+            "{one} revoked: in force on 0 of 0 nodes at revision "
+        )),
+        "{told:?}"
+    );
+    assert!(
+        lines[1].starts_with(&format!("{two} revoked: ")) && lines.len() == 2,
+        "{told:?}"
+    );
     assert_eq!(client.total().await, 0);
 }
 
@@ -115,10 +230,20 @@ async fn all_keys_are_revoked_although_nobody_reads_of_it() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
     let client = plane.log_in().await;
-    let [one, two, three] = [client.key("one").await, client.key("two").await, client.key("three").await];
-    let told = person.run_unheard(&["key", "revoke", &one, "key_000000000000", &two, &three]).await;
+    let [one, two, three] = [
+        client.key("one").await,
+        client.key("two").await,
+        client.key("three").await,
+    ];
+    let told = person
+        .run_unheard(&["key", "revoke", &one, "key_000000000000", &two, &three])
+        .await;
     assert_eq!(told.code, 1);
-    assert!(told.stderr.starts_with("latchkey: key_000000000000 is not revoked: 404: "), "{told:?}");
+    assert!(
+        told.stderr
+            .starts_with("latchkey: key_000000000000 is not revoked: 404: "),
+        "{told:?}"
+    );
     assert_eq!(client.total().await, 0);
 }
 
@@ -142,18 +267,30 @@ async fn a_revocation_that_is_not_in_force_everywhere_in_time_ends_otherwise() {
 async fn key_that_issues_keys_is_created_and_shown() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
-    let file = person.file("issues.yaml", "tier: pro\nlimits: {day: 9}\naddresses: [10.0.0.0/8]\n");
+    let file = person.file(
+        "issues.yaml",
+        "tier: pro\nlimits: {day: 9}\naddresses: [10.0.0.0/8]\n",
+    );
     for (name, issues, line) in [
         (
             "one",
             r#"{"expiry_days": 90, "addresses": "all"}"#,
             "ISSUES           from everywhere, for 90 days at most\n",
         ),
-        ("two", &file, "ISSUES           tier pro, 9 a day, from 10.0.0.0/8\n"),
+        (
+            "two",
+            &file,
+            "ISSUES           tier pro, 9 a day, from 10.0.0.0/8\n",
+        ),
     ] {
-        let told = person.run(&["key", "create", name, "--issues", issues]).await.done();
+        let told = person
+            .run(&["key", "create", name, "--issues", issues])
+            .await
+            .done();
         assert!(told.contains(line), "{told}");
     }
-    let refused = person.run(&["key", "create", "CI", "--issues", r#"{"scope": "all"}"#]).await;
+    let refused = person
+        .run(&["key", "create", "CI", "--issues", r#"{"scope": "all"}"#])
+        .await;
     assert!(refused.stderr.contains("issues.scope"), "{refused:?}");
 }

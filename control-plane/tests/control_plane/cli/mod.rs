@@ -1,4 +1,5 @@
-//! `latchkey`'s commands, run as people run them: by the binary, with nothing in its environment but what is said.
+//! `latchkey`'s commands, run as people run them: by the binary, with nothing in its environment
+//! but what is said.
 
 mod api;
 mod apply;
@@ -36,17 +37,24 @@ struct Told {
 impl Person {
     /// Who has no credentials yet.
     fn stranger(url: &str) -> Self {
-        Self { home: tempfile::tempdir().unwrap(), environment: Vec::new() }.with("LATCHKEY_URL", url)
+        Self {
+            home: tempfile::tempdir().unwrap(),
+            environment: Vec::new(),
+        }
+        .with("LATCHKEY_URL", url)
     }
 
     /// The first administrator.
     fn admin(plane: &Plane) -> Self {
-        Self::stranger(&plane.http_url()).with("LATCHKEY_EMAIL", EMAIL).with("LATCHKEY_PASSWORD", PASSWORD)
+        Self::stranger(&plane.http_url())
+            .with("LATCHKEY_EMAIL", EMAIL)
+            .with("LATCHKEY_PASSWORD", PASSWORD)
     }
 
     fn with(mut self, variable: &str, value: &str) -> Self {
         self.environment.retain(|(name, _)| name != variable);
-        self.environment.push((variable.to_owned(), value.to_owned()));
+        self.environment
+            .push((variable.to_owned(), value.to_owned()));
         self
     }
 
@@ -62,8 +70,14 @@ impl Person {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_latchkey"));
-        command.args(arguments).env_clear().env("HOME", self.home.path()).current_dir(self.home.path());
-        command.envs(self.environment.iter().cloned()).stdin(Stdio::null());
+        command
+            .args(arguments)
+            .env_clear()
+            .env("HOME", self.home.path())
+            .current_dir(self.home.path());
+        command
+            .envs(self.environment.iter().cloned())
+            .stdin(Stdio::null());
         command
     }
 
@@ -99,21 +113,35 @@ impl Person {
 
 impl Told {
     async fn of(mut command: Command) -> Self {
-        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap())
+            .await
+            .unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        Self { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
+        Self {
+            code: output.status.code().unwrap(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
     }
 
     /// Asserts that all was done, and returns what was printed.
     fn done(self) -> String {
-        assert_eq!((self.code, self.stderr.as_str()), (0, ""), "{}", self.stdout);
+        assert_eq!(
+            (self.code, self.stderr.as_str()),
+            (0, ""),
+            "{}",
+            self.stdout
+        );
         self.stdout
     }
 
     /// Asserts that it came to nothing, with this code and for this reason.
     fn failed(&self, code: i32, reason: &str) {
         assert_eq!(self.code, code, "{self:?}");
-        assert!(self.stderr.starts_with("latchkey: ") || code == 2, "{self:?}");
+        assert!(
+            self.stderr.starts_with("latchkey: ") || code == 2,
+            "{self:?}"
+        );
         assert!(self.stderr.contains(reason), "{reason} is not in {self:?}");
     }
 }
@@ -129,13 +157,36 @@ async fn completions_and_help_need_no_api() {
     let person = Person::stranger("http://127.0.0.1:1");
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = person.run(&["completions", shell]).await.done();
-        assert!(script.contains("latchkey") && script.contains("regenerate"), "{shell}");
+        assert!(
+            script.contains("latchkey") && script.contains("regenerate"),
+            "{shell}"
+        );
     }
     let help = person.run(&["--help"]).await.done();
-    assert!(help.contains("Exit codes:") && help.contains("9  too many requests"), "{help}");
-    for command in ["login", "key", "user", "tier", "route", "audit", "usage", "apply", "explain", "completions"] {
-        assert!(help.contains(&format!("\n  {command}  ")), "{command} is not in {help}");
+    assert!(
+        help.contains("Exit codes:") && help.contains("9  too many requests"),
+        "{help}"
+    );
+    for command in [
+        "login",
+        "key",
+        "user",
+        "tier",
+        "route",
+        "audit",
+        "usage",
+        "apply",
+        "explain",
+        "completions",
+    ] {
+        assert!(
+            help.contains(&format!("\n  {command}  ")),
+            "{command} is not in {help}"
+        );
     }
     let help = person.run(&["key", "create", "--help"]).await.done();
-    assert!(help.contains("Make a key, and show or save it this once") && !help.contains("PASSWORD>"), "{help}");
+    assert!(
+        help.contains("Make a key, and show or save it this once") && !help.contains("PASSWORD>"),
+        "{help}"
+    );
 }

@@ -1,4 +1,5 @@
-//! `latchkey node` and `latchkey node-token` against a control plane, and changes while nodes are lost.
+//! `latchkey node` and `latchkey node-token` against a control plane, and changes while nodes are
+//! lost.
 
 use super::{Person, mode};
 use crate::harness::{NODE_TOKEN, Plane};
@@ -11,7 +12,17 @@ use tonic::Code;
 
 /// Has a node connect and lose its stream. Returns its handle.
 async fn lose(plane: &Plane, instance: u64) -> String {
-    drop(ready(plane, Hello { instance, staleness_seconds: DAY, ..hello() }).await);
+    drop(
+        ready(
+            plane,
+            Hello {
+                instance,
+                staleness_seconds: DAY,
+                ..hello()
+            },
+        )
+        .await,
+    );
     is_lost(&plane.log_in().await, &handle(instance)).await;
     handle(instance)
 }
@@ -26,15 +37,39 @@ async fn revoke_exits_4_while_a_node_is_lost() {
     let told = person.run(&["key", "revoke", &one, "--wait", "50"]).await;
     assert_eq!(told.code, 4, "{told:?}");
     assert!(told.stdout.contains("in force on 0 of 1 nodes"), "{told:?}");
-    assert!(told.stderr.starts_with("1 lost node has not acknowledged the change"), "{told:?}");
+    assert!(
+        told.stderr
+            .starts_with("1 lost node has not acknowledged the change"),
+        "{told:?}"
+    );
     lose(&plane, 2).await;
-    let told = person.run(&["key", "revoke", &two, "--wait", "50", "--ignore-lost"]).await;
+    let told = person
+        .run(&["key", "revoke", &two, "--wait", "50", "--ignore-lost"])
+        .await;
     assert_eq!(told.code, 0, "{told:?}");
-    assert!(told.stderr.starts_with("2 lost nodes have not acknowledged the change"), "{told:?}");
+    assert!(
+        told.stderr
+            .starts_with("2 lost nodes have not acknowledged the change"),
+        "{told:?}"
+    );
     // A node that is connected and does not acknowledge is not ignored.
-    let _node = Node::connect(&plane, Hello { instance: 3, ..hello() }, Snapshot::default()).await;
+    let _node = Node::connect(
+        &plane,
+        Hello {
+            instance: 3,
+            ..hello()
+        },
+        Snapshot::default(),
+    )
+    .await;
     let three = client.key("three").await;
-    assert_eq!(person.run(&["key", "revoke", &three, "--wait", "50", "--ignore-lost"]).await.code, 4);
+    assert_eq!(
+        person
+            .run(&["key", "revoke", &three, "--wait", "50", "--ignore-lost"])
+            .await
+            .code,
+        4
+    );
 }
 
 #[tokio::test]
@@ -43,15 +78,33 @@ async fn lost_nodes_are_listed_and_forgotten() {
     let person = Person::admin(&plane);
     let lost = lose(&plane, 1).await;
     let list = person.run(&["node", "list"]).await.done();
-    let line: Vec<_> = list.lines().nth(1).unwrap().split_whitespace().take(3).collect();
+    let line: Vec<_> = list
+        .lines()
+        .nth(1)
+        .unwrap()
+        .split_whitespace()
+        .take(3)
+        .collect();
     assert_eq!(line, ["edge-1", &lost, "lost"], "{list}");
-    assert_eq!(person.run(&["node", "forget", &lost]).await.done(), format!("forgotten: {lost}\n"));
-    person.run(&["node", "forget", &lost]).await.failed(7, "node");
+    assert_eq!(
+        person.run(&["node", "forget", &lost]).await.done(),
+        format!("forgotten: {lost}\n")
+    );
+    person
+        .run(&["node", "forget", &lost])
+        .await
+        .failed(7, "node");
 
     let lost = lose(&plane, 2).await;
     let before = |time| ["node", "forget", "--lost-before", time];
-    assert_eq!(person.run(&before("2027-01-15T08:00:00Z")).await.done(), "no node was forgotten\n");
-    assert_eq!(person.run(&before("2027-01-15T08:00:01Z")).await.done(), format!("forgotten: {lost}\n"));
+    assert_eq!(
+        person.run(&before("2027-01-15T08:00:00Z")).await.done(),
+        "no node was forgotten\n"
+    );
+    assert_eq!(
+        person.run(&before("2027-01-15T08:00:01Z")).await.done(),
+        format!("forgotten: {lost}\n")
+    );
     becomes(&plane.log_in().await, 0).await;
 }
 
@@ -60,15 +113,31 @@ async fn epochs_of_waiting_nodes_are_accepted() {
     let (plane, other) = (Plane::start().await, Plane::start().await);
     let person = Person::admin(&plane);
     let theirs = Node::ready(&other).await.snapshot;
-    let mut stream = Stream::open(&plane, Some(&format!("Bearer {NODE_TOKEN}"))).await.unwrap();
-    stream.send(from_node::Message::Hello(complete(hello(), &theirs))).await;
-    assert!(matches!(stream.next().await, Ok(to_node::Message::Waiting(_))));
+    let mut stream = Stream::open(&plane, Some(&format!("Bearer {NODE_TOKEN}")))
+        .await
+        .unwrap();
+    stream
+        .send(from_node::Message::Hello(complete(hello(), &theirs)))
+        .await;
+    assert!(matches!(
+        stream.next().await,
+        Ok(to_node::Message::Waiting(_))
+    ));
     let told = person.run(&["node", "accept-epoch"]).await;
     let epoch = hex::encode(&theirs.epoch);
-    assert_eq!((told.code, told.stdout), (0, format!("accepted: {epoch}\n")));
+    assert_eq!(
+        (told.code, told.stdout),
+        (0, format!("accepted: {epoch}\n"))
+    );
     assert_eq!(told.stderr, format!("epoch {epoch}: edge-1\n"));
-    assert!(matches!(stream.next().await, Ok(to_node::Message::Welcome(_))));
-    assert_eq!(person.run(&["node", "accept-epoch"]).await.done(), "no node waits\n");
+    assert!(matches!(
+        stream.next().await,
+        Ok(to_node::Message::Welcome(_))
+    ));
+    assert_eq!(
+        person.run(&["node", "accept-epoch"]).await.done(),
+        "no node waits\n"
+    );
 }
 
 #[tokio::test]
@@ -76,8 +145,14 @@ async fn node_tokens_are_created_saved_and_revoked() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
     let create = |name: &'static str| ["node-token", "create", name, "--node", "edge-*"];
-    let shown = person.run(&[&create("shown")[..], &["--quiet"]].concat()).await.done();
-    person.run(&[&create("saved")[..], &["--save", "edge.token"]].concat()).await.done();
+    let shown = person
+        .run(&[&create("shown")[..], &["--quiet"]].concat())
+        .await
+        .done();
+    person
+        .run(&[&create("saved")[..], &["--save", "edge.token"]].concat())
+        .await
+        .done();
     let saved = fs::read_to_string(person.path("edge.token")).unwrap();
     assert_eq!(mode(&person.path("edge.token")), 0o600);
     let given = "a token of a Secret";
@@ -89,11 +164,31 @@ async fn node_tokens_are_created_saved_and_revoked() {
     }
     let revoked = person.run(&["node-token", "revoke", "given"]).await.done();
     assert!(revoked.contains("given revoked"), "{revoked}");
-    assert_eq!(connect(&plane, given, "edge-1", 3).await.err().unwrap().code(), Code::Unauthenticated);
+    assert_eq!(
+        connect(&plane, given, "edge-1", 3)
+            .await
+            .err()
+            .unwrap()
+            .code(),
+        Code::Unauthenticated
+    );
     let list = person.run(&["node-token", "list"]).await.done();
-    let lines = list.lines().skip(1).map(|line| line.split_whitespace().take(3).collect::<Vec<_>>());
+    let lines = list
+        .lines()
+        .skip(1)
+        .map(|line| line.split_whitespace().take(3).collect::<Vec<_>>());
     let mut lines: Vec<_> = lines.collect();
     lines.sort();
-    assert_eq!(lines, [["given", "edge-*", "revoked"], ["saved", "edge-*", "valid"], ["shown", "edge-*", "valid"]]);
-    person.run(&["node-token", "revoke", "given"]).await.failed(7, "node token");
+    assert_eq!(
+        lines,
+        [
+            ["given", "edge-*", "revoked"],
+            ["saved", "edge-*", "valid"],
+            ["shown", "edge-*", "valid"]
+        ]
+    );
+    person
+        .run(&["node-token", "revoke", "given"])
+        .await
+        .failed(7, "node token");
 }

@@ -39,52 +39,119 @@ async fn lossy(plane: &Plane) -> String {
 async fn command_whose_answer_is_lost_makes_nothing_twice() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
-    let person = || async { Person::stranger(&lossy(&plane).await).with("LATCHKEY_TOKEN", &client.token) };
-    let told = person().await.run(&["key", "create", "CI", "--quiet"]).await;
+    let person =
+        || async { Person::stranger(&lossy(&plane).await).with("LATCHKEY_TOKEN", &client.token) };
+    let told = person()
+        .await
+        .run(&["key", "create", "CI", "--quiet"])
+        .await;
     told.failed(1, "was made by an earlier call, and its secret is not shown again: latchkey key regenerate key_");
     assert_eq!((told.stdout.as_str(), client.total().await), ("", 1));
 
     let person_of_import = person().await;
-    let rows = person_of_import.file("keys.json", &json!([imported("old", "made elsewhere")]).to_string());
-    let told = person_of_import.run(&["key", "import", "--entropy-confirmed", "-f", &rows]).await.done();
+    let rows = person_of_import.file(
+        "keys.json",
+        &json!([imported("old", "made elsewhere")]).to_string(),
+    );
+    let told = person_of_import
+        .run(&["key", "import", "--entropy-confirmed", "-f", &rows])
+        .await
+        .done();
     assert!(told.starts_with("1 key imported"), "{told}");
     assert_eq!(client.total().await, 2);
 
     // A lost secret is replaced, and the one in use stays good.
     let id = client.key("rotated").await;
-    let told = person().await.run(&["key", "regenerate", &id, "--overlap", "1h", "--quiet"]).await.done();
+    let told = person()
+        .await
+        .run(&["key", "regenerate", &id, "--overlap", "1h", "--quiet"])
+        .await
+        .done();
     let shown = client.get(&format!("/v1/keys/{id}")).await;
-    assert!(told.starts_with(&shown.text("/data/key_prefix")[..12]), "{told}");
-    assert_eq!(shown.text("/data/secrets/1/ends_at"), "2027-01-15T09:00:00Z");
+    assert!(
+        told.starts_with(&shown.text("/data/key_prefix")[..12]),
+        "{told}"
+    );
+    assert_eq!(
+        shown.text("/data/secrets/1/ends_at"),
+        "2027-01-15T09:00:00Z"
+    );
 }
 
 #[tokio::test]
 async fn repeated_command_with_the_same_key_names_what_was_made() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
-    let create = ["key", "create", "CI", "--quiet", "--idempotency-key", "job-1"];
+    let create = [
+        "key",
+        "create",
+        "CI",
+        "--quiet",
+        "--idempotency-key",
+        "job-1",
+    ];
     assert!(person.run(&create).await.done().starts_with("lk_live_"));
-    person.run(&create).await.failed(1, "was made by an earlier call");
-    person.run(&["key", "create", "CD", "--idempotency-key", "job-1"]).await.failed(8, "409");
-    person.run(&["key", "create", "CD", "--idempotency-key", "job 1"]).await.failed(2, "visible ASCII");
-    let token = ["node-token", "create", "edge", "--node", "*", "--quiet", "--idempotency-key", "job-1"];
+    person
+        .run(&create)
+        .await
+        .failed(1, "was made by an earlier call");
+    person
+        .run(&["key", "create", "CD", "--idempotency-key", "job-1"])
+        .await
+        .failed(8, "409");
+    person
+        .run(&["key", "create", "CD", "--idempotency-key", "job 1"])
+        .await
+        .failed(2, "visible ASCII");
+    let token = [
+        "node-token",
+        "create",
+        "edge",
+        "--node",
+        "*",
+        "--quiet",
+        "--idempotency-key",
+        "job-1",
+    ];
     person.run(&token).await.done();
-    person.run(&token).await.failed(1, "was created by an earlier call");
-    let webhook =
-        ["webhook", "create", "https://a.example/b", "--event", "key.created", "--quiet", "--idempotency-key", "job-1"];
+    person
+        .run(&token)
+        .await
+        .failed(1, "was created by an earlier call");
+    let webhook = [
+        "webhook",
+        "create",
+        "https://a.example/b",
+        "--event",
+        "key.created",
+        "--quiet",
+        "--idempotency-key",
+        "job-1",
+    ];
     person.run(&webhook).await.done();
-    person.run(&webhook).await.failed(1, "was made by an earlier call");
+    person
+        .run(&webhook)
+        .await
+        .failed(1, "was made by an earlier call");
 }
 
 #[tokio::test]
 async fn expired_key_is_regenerated_with_a_new_expiry() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
-    let made = client.generate(json!({"name": "CI", "expires_at": crate::harness::START + 60})).await;
+    let made = client
+        .generate(json!({"name": "CI", "expires_at": crate::harness::START + 60}))
+        .await;
     let id = made.text("/data/key_id");
     plane.clock.advance(60);
     let person = Person::admin(&plane);
-    person.run(&["key", "regenerate", &id]).await.failed(8, "has expired");
-    let told = person.run(&["key", "regenerate", &id, "--no-expiry", "--quiet", "--yes"]).await.done();
+    person
+        .run(&["key", "regenerate", &id])
+        .await
+        .failed(8, "has expired");
+    let told = person
+        .run(&["key", "regenerate", &id, "--no-expiry", "--quiet", "--yes"])
+        .await
+        .done();
     assert!(told.starts_with("lk_live_"));
 }

@@ -11,12 +11,31 @@ const SAVED: &str = ".config/latchkey/session.json";
 async fn a_saved_session_is_shared_by_the_commands_after_it() {
     let plane = Plane::start().await;
     let person = Person::stranger(&plane.http_url());
-    person.run(&["key", "list"]).await.failed(2, "log in with `latchkey login`, or set LATCHKEY_TOKEN");
-    let told = person.run_with(&["login", "--email", EMAIL, "--password-stdin"], &format!("{PASSWORD}\n")).await.done();
-    assert!(told.starts_with("Logged in as admin@localhost at http://127.0.0.1:"), "{told}");
-    let saved: Value = serde_json::from_str(&fs::read_to_string(person.path(SAVED)).unwrap()).unwrap();
+    person
+        .run(&["key", "list"])
+        .await
+        .failed(2, "log in with `latchkey login`, or set LATCHKEY_TOKEN");
+    let told = person
+        .run_with(
+            &["login", "--email", EMAIL, "--password-stdin"],
+            &format!("{PASSWORD}\n"),
+        )
+        .await
+        .done();
+    assert!(
+        told.starts_with("Logged in as admin@localhost at http://127.0.0.1:"),
+        "{told}"
+    );
+    let saved: Value =
+        serde_json::from_str(&fs::read_to_string(person.path(SAVED)).unwrap()).unwrap();
     assert_eq!(saved["expires_at"], "2027-01-15T08:30:00Z");
-    assert_eq!((mode(&person.path(SAVED)), mode(&person.path(".config/latchkey"))), (0o600, 0o700));
+    assert_eq!(
+        (
+            mode(&person.path(SAVED)),
+            mode(&person.path(".config/latchkey"))
+        ),
+        (0o600, 0o700)
+    );
     let token = saved["token"].as_str().unwrap();
     assert!(token.starts_with("lks_") && !told.contains(token));
 
@@ -26,11 +45,22 @@ async fn a_saved_session_is_shared_by_the_commands_after_it() {
     assert_eq!(plane.client(EMAIL).await.total().await, 1);
 
     let told = person.run(&["logout"]).await.done();
-    assert!(told.starts_with("Logged out at http://127.0.0.1:"), "{told}");
+    assert!(
+        told.starts_with("Logged out at http://127.0.0.1:"),
+        "{told}"
+    );
     assert!(!person.path(SAVED).exists());
-    let session = plane.request(reqwest::Method::GET, "/v1/keys").bearer_auth(token).send().await.unwrap();
+    let session = plane
+        .request(reqwest::Method::GET, "/v1/keys")
+        .bearer_auth(token)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(session.status(), 401, "the session has ended");
-    assert_eq!(person.run(&["logout"]).await.done(), "No session is saved.\n");
+    assert_eq!(
+        person.run(&["logout"]).await.done(),
+        "No session is saved.\n"
+    );
 }
 
 #[tokio::test]
@@ -39,12 +69,27 @@ async fn a_saved_session_is_sent_nowhere_else() {
     let person = Person::admin(&plane);
     person.run(&["login"]).await.done();
     let other = Plane::start().await;
-    let stranger = Person { environment: Vec::new(), ..person };
-    for url in [other.http_url(), plane.http_url().replace("127.0.0.1", "localhost")] {
-        stranger.run(&["--url", &url, "key", "list"]).await.failed(2, "unexpected argument");
-        stranger.run(&["key", "list", "--url", &url]).await.failed(2, "log in with `latchkey login`");
+    let stranger = Person {
+        environment: Vec::new(),
+        ..person
+    };
+    for url in [
+        other.http_url(),
+        plane.http_url().replace("127.0.0.1", "localhost"),
+    ] {
+        stranger
+            .run(&["--url", &url, "key", "list"])
+            .await
+            .failed(2, "unexpected argument");
+        stranger
+            .run(&["key", "list", "--url", &url])
+            .await
+            .failed(2, "log in with `latchkey login`");
     }
-    stranger.run(&["key", "--url", &plane.http_url(), "list"]).await.done();
+    stranger
+        .run(&["key", "--url", &plane.http_url(), "list"])
+        .await
+        .done();
 }
 
 #[tokio::test]
@@ -52,11 +97,24 @@ async fn a_saved_session_is_used_for_nobody_else() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
     person.run(&["login"]).await.done();
-    let person = Person { environment: Vec::new(), ..person }.with("LATCHKEY_URL", &plane.http_url());
-    person.run(&["key", "list", "--email", "Admin@Localhost"]).await.done();
-    person.run(&["key", "list", "--email", "ops@b.c"]).await.failed(2, "log in with `latchkey login`");
+    let person = Person {
+        environment: Vec::new(),
+        ..person
+    }
+    .with("LATCHKEY_URL", &plane.http_url());
+    person
+        .run(&["key", "list", "--email", "Admin@Localhost"])
+        .await
+        .done();
+    person
+        .run(&["key", "list", "--email", "ops@b.c"])
+        .await
+        .failed(2, "log in with `latchkey login`");
     let other = person.with("LATCHKEY_EMAIL", "ops@b.c");
-    other.run(&["key", "list"]).await.failed(2, "log in with `latchkey login`");
+    other
+        .run(&["key", "list"])
+        .await
+        .failed(2, "log in with `latchkey login`");
 }
 
 #[tokio::test]
@@ -64,10 +122,17 @@ async fn a_saved_session_that_has_ended_says_to_log_in_again() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
     person.run(&["login"]).await.done();
-    let person = Person { environment: Vec::new(), ..person }.with("LATCHKEY_URL", &plane.http_url());
+    let person = Person {
+        environment: Vec::new(),
+        ..person
+    }
+    .with("LATCHKEY_URL", &plane.http_url());
     person.run(&["key", "list"]).await.done();
     plane.clock.advance(60 * 60);
-    person.run(&["key", "list"]).await.failed(6, "log in again: latchkey login");
+    person
+        .run(&["key", "list"])
+        .await
+        .failed(6, "log in again: latchkey login");
     person.run(&["logout"]).await.done();
     assert!(!person.path(SAVED).exists());
 }
@@ -77,22 +142,51 @@ async fn each_kind_of_failure_has_a_code_of_its_own() {
     let plane = Plane::start().await;
     let admin = Person::admin(&plane);
     let client = plane.log_in().await;
-    client.user("reader@localhost", json!({"roles": ["read_only_admin"]})).await;
+    client
+        .user("reader@localhost", json!({"roles": ["read_only_admin"]}))
+        .await;
     client.key("CI").await;
     let reader = Person::admin(&plane).with("LATCHKEY_EMAIL", "reader@localhost");
-    reader.run(&["key", "create", "x"]).await.failed(6, "403: This takes the permission `account:apikeys:create`.");
-    admin.run(&["key", "show", "key_000000000000"]).await.failed(7, "404: ");
-    admin.run(&["key", "create", "CI"]).await.failed(8, "409: Field `name` is the name of another API key");
-    admin.run(&["key", "create", ""]).await.failed(2, "400: Field `name` must have 1 to 100 characters.");
-    admin.run(&["key", "show", ".."]).await.failed(7, "there is no key named ..");
-    admin.run(&["key", "revoke", ".."]).await.failed(2, "\"..\" is no name and no id");
+    reader.run(&["key", "create", "x"]).await.failed(
+        6,
+        "403: This takes the permission `account:apikeys:create`.",
+    );
+    admin
+        .run(&["key", "show", "key_000000000000"])
+        .await
+        .failed(7, "404: ");
+    admin
+        .run(&["key", "create", "CI"])
+        .await
+        .failed(8, "409: Field `name` is the name of another API key");
+    admin
+        .run(&["key", "create", ""])
+        .await
+        .failed(2, "400: Field `name` must have 1 to 100 characters.");
+    admin
+        .run(&["key", "show", ".."])
+        .await
+        .failed(7, "there is no key named ..");
+    admin
+        .run(&["key", "revoke", ".."])
+        .await
+        .failed(2, "\"..\" is no name and no id");
     let wrong = Person::admin(&plane).with("LATCHKEY_PASSWORD", "wrong password");
     for _ in 0..10 {
-        wrong.run(&["key", "list"]).await.failed(6, "401: Email address or password is wrong.");
+        wrong
+            .run(&["key", "list"])
+            .await
+            .failed(6, "401: Email address or password is wrong.");
     }
-    wrong.run(&["key", "list"]).await.failed(9, "429: Too many logins");
+    wrong
+        .run(&["key", "list"])
+        .await
+        .failed(9, "429: Too many logins");
     let nowhere = Person::admin(&plane).with("LATCHKEY_URL", "http://127.0.0.1:1");
-    nowhere.run(&["key", "list"]).await.failed(1, "http://127.0.0.1:1/v1/sessions cannot be asked: ");
+    nowhere
+        .run(&["key", "list"])
+        .await
+        .failed(1, "http://127.0.0.1:1/v1/sessions cannot be asked: ");
     let secret = Person::admin(&plane).with("LATCHKEY_URL", "http://a:hunter2@b");
     let told = secret.run(&["key", "list"]).await;
     told.failed(2, "--url: must not have a user");

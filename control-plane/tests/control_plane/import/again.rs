@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 async fn import_with(client: &Client<'_>, rows: &[Value], options: Value) -> Answer {
     let mut body = json!({ "keys": rows });
-    body.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+    body.as_object_mut()
+        .unwrap()
+        .extend(options.as_object().unwrap().clone());
     client.send(Method::POST, "/v1/keys/import", body).await
 }
 
@@ -33,12 +35,27 @@ async fn dry_run_tells_all_that_is_wrong_and_changes_nothing() {
     ];
     let told = import_with(&client, &rows, json!({"dry_run": true})).await;
     assert_eq!(told.status, StatusCode::OK, "{told:?}");
-    assert_eq!((told.number("/data/importable"), told.number("/data/refused")), (1, 7));
-    let problems: Vec<_> = told.at("/data/problems").as_array().unwrap().iter().collect();
+    assert_eq!(
+        (
+            told.number("/data/importable"),
+            told.number("/data/refused")
+        ),
+        (1, 7)
+    );
+    let problems: Vec<_> = told
+        .at("/data/problems")
+        .as_array()
+        .unwrap()
+        .iter()
+        .collect();
     let found: Vec<_> = problems
         .iter()
         .map(|problem| {
-            (problem["row"].as_u64().unwrap(), problem["code"].as_str().unwrap(), problem["field"].as_str().unwrap())
+            (
+                problem["row"].as_u64().unwrap(),
+                problem["code"].as_str().unwrap(),
+                problem["field"].as_str().unwrap(),
+            )
         })
         .collect();
     let expected = [
@@ -51,11 +68,24 @@ async fn dry_run_tells_all_that_is_wrong_and_changes_nothing() {
         (7, "invalid_request", "keys[7].scope[0]"),
     ];
     assert_eq!(found, expected);
-    assert_eq!((plane.store().revision(), client.total().await), (revision, total));
-    assert!(import_with(&client, &rows[..1], json!({"dry_run": true})).await.at("/data/problems") == &json!([]));
-    assert_eq!(import(&client, &rows[..1]).await.status, StatusCode::CREATED);
+    assert_eq!(
+        (plane.store().revision(), client.total().await),
+        (revision, total)
+    );
+    assert!(
+        import_with(&client, &rows[..1], json!({"dry_run": true}))
+            .await
+            .at("/data/problems")
+            == &json!([])
+    );
+    assert_eq!(
+        import(&client, &rows[..1]).await.status,
+        StatusCode::CREATED
+    );
 
-    let many: Vec<_> = (0..30).map(|index| imported("taken", &format!("sk-{index:010}"))).collect();
+    let many: Vec<_> = (0..30)
+        .map(|index| imported("taken", &format!("sk-{index:010}")))
+        .collect();
     let told = import_with(&client, &many, json!({"dry_run": true})).await;
     let problems = told.at("/data/problems").as_array().unwrap().len();
     assert_eq!((told.number("/data/refused"), problems), (30, 20));
@@ -67,20 +97,41 @@ async fn dry_run_tells_how_many_keys_the_account_may_have_more() {
     let operator = plane.log_in().await;
     let (_, admin) = operator.account("acme", json!({"max_keys": 2})).await;
     admin.key("one").await;
-    let rows = [imported("two", "sk-two-012345"), imported("three", "sk-three-0123")];
+    let rows = [
+        imported("two", "sk-two-012345"),
+        imported("three", "sk-three-0123"),
+    ];
     let told = import_with(&admin, &rows, json!({"dry_run": true})).await;
-    assert_eq!((told.number("/data/room"), told.number("/data/importable")), (1, 1));
+    assert_eq!(
+        (told.number("/data/room"), told.number("/data/importable")),
+        (1, 1)
+    );
     assert_eq!(told.text("/data/problems/0/code"), "key_limit");
-    assert_eq!(import_with(&operator, &rows, json!({"dry_run": true})).await.at("/data/room"), &Value::Null);
+    assert_eq!(
+        import_with(&operator, &rows, json!({"dry_run": true}))
+            .await
+            .at("/data/room"),
+        &Value::Null
+    );
 }
 
 #[tokio::test]
 async fn dry_run_takes_the_permission_to_import() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
-    admin.user("zoe@localhost", json!({"permissions": ["account:apikeys:read"]})).await;
+    admin
+        .user(
+            "zoe@localhost",
+            json!({"permissions": ["account:apikeys:read"]}),
+        )
+        .await;
     let zoe = plane.client("zoe@localhost").await;
-    let told = import_with(&zoe, &[imported("a", "sk-there-0123")], json!({"dry_run": true})).await;
+    let told = import_with(
+        &zoe,
+        &[imported("a", "sk-there-0123")],
+        json!({"dry_run": true}),
+    )
+    .await;
     told.refused(403, "missing_permission");
 }
 
@@ -88,26 +139,58 @@ async fn dry_run_takes_the_permission_to_import() {
 async fn import_that_was_interrupted_goes_on_where_it_ended() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
-    let rows: Vec<_> = (0..5).map(|index| imported(&format!("k{index}"), &format!("sk-{index:010}"))).collect();
+    let rows: Vec<_> = (0..5)
+        .map(|index| imported(&format!("k{index}"), &format!("sk-{index:010}")))
+        .collect();
     import(&client, &rows[..3]).await;
-    import(&client, &rows).await.refused_by(409, "name_taken", "keys[0].name");
+    import(&client, &rows)
+        .await
+        .refused_by(409, "name_taken", "keys[0].name");
     let skip = json!({"skip_existing": true});
     let told = import_with(&client, &rows, skip.clone()).await;
-    assert_eq!((told.status, told.number("/data/imported"), told.number("/data/skipped")), (StatusCode::CREATED, 2, 3));
+    assert_eq!(
+        (
+            told.status,
+            told.number("/data/imported"),
+            told.number("/data/skipped")
+        ),
+        (StatusCode::CREATED, 2, 3)
+    );
     assert_eq!(told.text("/data/keys/0/name"), "k3");
     assert_eq!(client.total().await, 5);
     let revision = plane.store().revision();
     let told = import_with(&client, &rows, skip.clone()).await;
-    assert_eq!((told.number("/data/imported"), told.number("/data/skipped")), (0, 5));
+    assert_eq!(
+        (told.number("/data/imported"), told.number("/data/skipped")),
+        (0, 5)
+    );
     assert_eq!(plane.store().revision(), revision, "nothing has changed");
-    let told = import_with(&client, &rows, json!({"skip_existing": true, "dry_run": true})).await;
-    assert_eq!((told.number("/data/importable"), told.number("/data/skipped")), (0, 5));
+    let told = import_with(
+        &client,
+        &rows,
+        json!({"skip_existing": true, "dry_run": true}),
+    )
+    .await;
+    assert_eq!(
+        (
+            told.number("/data/importable"),
+            told.number("/data/skipped")
+        ),
+        (0, 5)
+    );
 
     // A name is no key: it is not skipped, and its row is named as it stands in the request.
     let rows = [rows[0].clone(), imported("k1", "sk-another-0123")];
-    import_with(&client, &rows, skip.clone()).await.refused_by(409, "name_taken", "keys[1].name");
-    let rows = [rows[0].clone(), with("new", "sk-another-0123", json!({"tier": "gold"}))];
-    import_with(&client, &rows, skip).await.refused_by(400, "invalid_request", "keys[1].tier");
+    import_with(&client, &rows, skip.clone())
+        .await
+        .refused_by(409, "name_taken", "keys[1].name");
+    let rows = [
+        rows[0].clone(),
+        with("new", "sk-another-0123", json!({"tier": "gold"})),
+    ];
+    import_with(&client, &rows, skip)
+        .await
+        .refused_by(400, "invalid_request", "keys[1].tier");
 }
 
 #[tokio::test]
@@ -116,7 +199,10 @@ async fn keys_of_other_accounts_are_not_skipped() {
     let operator = plane.log_in().await;
     let (_, admin) = operator.account("acme", json!({})).await;
     operator.import("theirs", "sk-there-0123").await;
-    for options in [json!({"skip_existing": true}), json!({"skip_existing": true, "reimport_unused": true})] {
+    for options in [
+        json!({"skip_existing": true}),
+        json!({"skip_existing": true, "reimport_unused": true}),
+    ] {
         let told = import_with(&admin, &[imported("ours", "sk-there-0123")], options).await;
         told.refused_by(409, "key_taken", "keys[0].sha256");
     }
@@ -132,18 +218,23 @@ async fn digest_of_a_failed_import_is_not_burned() {
     let away = node.snapshot.clone();
     client.delete(&format!("/v1/keys/{first}?wait_ms=0")).await;
     let row = imported("CI", "sk-there-0123");
-    import(&client, std::slice::from_ref(&row)).await.refused_by(409, "key_taken", "keys[0].sha256");
+    import(&client, std::slice::from_ref(&row))
+        .await
+        .refused_by(409, "key_taken", "keys[0].sha256");
     let again = json!({"reimport_unused": true});
-    import_with(&client, &[row.clone(), imported("CD", "sk-there-0123")], again.clone()).await.refused_by(
-        409,
-        "key_taken",
-        "keys[1].sha256",
-    );
+    import_with(
+        &client,
+        &[row.clone(), imported("CD", "sk-there-0123")],
+        again.clone(),
+    )
+    .await
+    .refused_by(409, "key_taken", "keys[1].sha256");
     let made = import_with(&client, std::slice::from_ref(&row), again.clone()).await;
     assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
     let second = made.text("/data/keys/0/key_id");
     assert_ne!(second, first);
-    // A node that follows, one that was away, and one that comes now have the second key by the digest.
+    // A node that follows, one that was away, and one that comes now have the second key by the
+    // digest.
     let revision = plane.store().revision();
     node.catch_up(revision).await;
     let mut away = Node::connect(&plane, complete(hello(), &away), away).await;
@@ -153,7 +244,10 @@ async fn digest_of_a_failed_import_is_not_burned() {
     let mut node = Node::ready(&plane).await;
     assert_eq!(node.snapshot, away.snapshot);
     let old = client.get(&format!("/v1/keys/{first}")).await;
-    assert!(old.at("/data/revoked_at").is_string(), "the first is what it was: {old:?}");
+    assert!(
+        old.at("/data/revoked_at").is_string(),
+        "the first is what it was: {old:?}"
+    );
     client.delete(&format!("/v1/keys/{second}?wait_ms=0")).await;
     node.catch_up(plane.store().revision()).await;
     assert!(node.snapshot.by("sk-there-0123").is_none());
@@ -171,7 +265,11 @@ async fn revoked_keys_that_were_used_or_are_not_the_accounts_stay_burned() {
     ];
     let ours = operator.generate(json!({"name": "ours"})).await;
     let pool = plane.pool().await;
-    sqlx::query("UPDATE keys SET last_used_at = 1 WHERE id = ?").bind(&used).execute(&pool).await.unwrap();
+    sqlx::query("UPDATE keys SET last_used_at = 1 WHERE id = ?")
+        .bind(&used)
+        .execute(&pool)
+        .await
+        .unwrap();
     operator.regenerate(&replaced, 0).await;
     for id in [&used, &old, &replaced, &ours.text("/data/key_id")] {
         operator.delete(&format!("/v1/keys/{id}")).await;

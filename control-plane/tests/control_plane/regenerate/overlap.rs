@@ -10,7 +10,10 @@ use std::time::Duration;
 
 /// The number of the newest secret of the only key.
 async fn secret(plane: &Plane) -> u32 {
-    sqlx::query_scalar("SELECT secret FROM keys").fetch_one(&plane.pool().await).await.unwrap()
+    sqlx::query_scalar("SELECT secret FROM keys")
+        .fetch_one(&plane.pool().await)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -19,15 +22,29 @@ async fn use_of_the_old_secret_is_no_use_of_the_newest() {
     let admin = plane.log_in().await;
     // Also the key itself can repeat its call, with its old secret.
     for name in ["CI", "by itself"] {
-        let (id, old) = made(&admin, json!({"name": name, "permissions": ["account:apikeys:*"]})).await;
+        let (id, old) = made(
+            &admin,
+            json!({"name": name, "permissions": ["account:apikeys:*"]}),
+        )
+        .await;
         let key = plane.bearer(&old);
         let client = if name == "CI" { &admin } else { &key };
         let mut node = Node::ready(&plane).await;
         let number = node.snapshot.key(name).number;
         let first = client.regenerate(&id, 3_600).await;
         node.catch_up(plane.store().revision()).await;
-        let last_uses = vec![LastUse { secret: 1, at: START, ip: vec![192, 0, 2, 1] }];
-        node.count(vec![KeyUsage { key: number, requests: vec![1], last_uses, ..KeyUsage::default() }]).await;
+        let last_uses = vec![LastUse {
+            secret: 1,
+            at: START,
+            ip: vec![192, 0, 2, 1],
+        }];
+        node.count(vec![KeyUsage {
+            key: number,
+            requests: vec![1],
+            last_uses,
+            ..KeyUsage::default()
+        }])
+        .await;
         let second = client.regenerate(&id, 3_600).await;
         let snapshot = Node::ready(&plane).await.snapshot;
         let held = [&old, &first, &second].map(|secret| snapshot.by(secret).is_some());
@@ -43,21 +60,42 @@ async fn secret_made_while_a_call_waits_is_not_replaced_unreported() {
     let mut node = Node::ready(&plane).await;
     let key = node.snapshot.key("CI").number;
     client.regenerate(&id, 3_600).await;
-    // Both calls wait for reports of the second secret. One makes a third, of which the other has to wait for reports.
+    // Both calls wait for reports of the second secret. One makes a third, of which the other has
+    // to wait for reports.
     let rotate = || regenerate(&client, &id, json!({"overlap_seconds": 3_600}));
     let report = async {
         while secret(&plane).await < 3 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         node.catch_up(plane.store().revision()).await;
-        let last_uses = vec![LastUse { secret: 3, at: START, ip: vec![192, 0, 2, 1] }];
-        node.count(vec![KeyUsage { key, requests: vec![1], last_uses, ..KeyUsage::default() }]).await;
+        let last_uses = vec![LastUse {
+            secret: 3,
+            at: START,
+            ip: vec![192, 0, 2, 1],
+        }];
+        node.count(vec![KeyUsage {
+            key,
+            requests: vec![1],
+            last_uses,
+            ..KeyUsage::default()
+        }])
+        .await;
     };
     let (one, other, ()) = tokio::join!(rotate(), rotate(), report);
-    let (done, refused) = if one.status == StatusCode::OK { (one, other) } else { (other, one) };
+    let (done, refused) = if one.status == StatusCode::OK {
+        (one, other)
+    } else {
+        (other, one)
+    };
     assert_eq!(done.status, StatusCode::OK, "{done:?}");
     refused.refused(409, "overlap_running");
-    assert!(Node::ready(&plane).await.snapshot.by(&done.text("/data/api_key")).is_some());
+    assert!(
+        Node::ready(&plane)
+            .await
+            .snapshot
+            .by(&done.text("/data/api_key"))
+            .is_some()
+    );
 }
 
 #[tokio::test]
@@ -69,18 +107,37 @@ async fn repeated_rotation_keeps_the_secret_in_use() {
     let second = client.regenerate(&id, 3_600).await;
     let third = client.regenerate(&id, 60).await;
     node.catch_up(plane.store().revision()).await;
-    let held = [&first, &second, &third].map(|secret| node.snapshot.by(secret).map(|key| (key.secret, key.expires_at)));
-    assert_eq!(held, [Some((1, Some(START + 3_600))), None, Some((3, None))]);
+    let held = [&first, &second, &third].map(|secret| {
+        node.snapshot
+            .by(secret)
+            .map(|key| (key.secret, key.expires_at))
+    });
+    assert_eq!(
+        held,
+        [Some((1, Some(START + 3_600))), None, Some((3, None))]
+    );
     assert_eq!(Node::ready(&plane).await.snapshot, node.snapshot);
     let shown = client.get(&format!("/v1/keys/{id}")).await;
-    let masks: Vec<_> =
-        shown.at("/data/secrets").as_array().unwrap().iter().map(|one| one["key_prefix"].clone()).collect();
+    let masks: Vec<_> = shown
+        .at("/data/secrets")
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["key_prefix"].clone())
+        .collect();
     assert_eq!(masks, [mask(&third), mask(&first)]);
     let entry = client.get("/v1/audit?limit=1").await;
-    assert_eq!(entry.at("/data/entries/0/after"), &json!({"key_prefix": mask(&third), "retry": true}));
+    assert_eq!(
+        entry.at("/data/entries/0/after"),
+        &json!({"key_prefix": mask(&third), "retry": true})
+    );
     // What was replaced is never a secret again.
     client
-        .send(Method::POST, "/v1/keys/import", json!({"keys": [imported("again", &second)]}))
+        .send(
+            Method::POST,
+            "/v1/keys/import",
+            json!({"keys": [imported("again", &second)]}),
+        )
         .await
         .refused(409, "key_taken");
 }
@@ -91,10 +148,18 @@ async fn overlap_ends_with_the_key() {
     let client = plane.log_in().await;
     let (id, old) = made(&client, json!({"name": "CI", "expires_at": START + 60})).await;
     let answer = regenerate(&client, &id, json!({"overlap_seconds": 3_600})).await;
-    assert_eq!(answer.text("/data/secrets/1/ends_at"), "2027-01-15T08:01:00Z");
+    assert_eq!(
+        answer.text("/data/secrets/1/ends_at"),
+        "2027-01-15T08:01:00Z"
+    );
     // A later expiry does not bring it back.
     plane.clock.advance(60);
-    client.patch(&format!("/v1/keys/{id}"), json!({"expires_at": START + 6_000})).await;
+    client
+        .patch(
+            &format!("/v1/keys/{id}"),
+            json!({"expires_at": START + 6_000}),
+        )
+        .await;
     let node = Node::ready(&plane).await;
     assert_eq!(node.snapshot.by(&old).unwrap().expires_at, Some(START + 60));
 
@@ -102,32 +167,63 @@ async fn overlap_ends_with_the_key() {
     let (id, old) = made(&client, json!({"name": "CD"})).await;
     regenerate(&client, &id, json!({"overlap_seconds": 36_000})).await;
     let path = format!("/v1/keys/{id}");
-    let expiring = client.patch(&path, json!({"expires_at": START + 100})).await;
-    assert_eq!(expiring.text("/data/secrets/1/ends_at"), "2027-01-15T08:01:40Z");
+    let expiring = client
+        .patch(&path, json!({"expires_at": START + 100}))
+        .await;
+    assert_eq!(
+        expiring.text("/data/secrets/1/ends_at"),
+        "2027-01-15T08:01:40Z"
+    );
     plane.clock.advance(100);
     let revived = client.patch(&path, json!({"expires_at": null})).await;
-    assert_eq!(revived.at("/data/secrets").as_array().unwrap().len(), 1, "{revived:?}");
-    assert_eq!(Node::ready(&plane).await.snapshot.by(&old).unwrap().expires_at, Some(START + 100));
+    assert_eq!(
+        revived.at("/data/secrets").as_array().unwrap().len(),
+        1,
+        "{revived:?}"
+    );
+    assert_eq!(
+        Node::ready(&plane)
+            .await
+            .snapshot
+            .by(&old)
+            .unwrap()
+            .expires_at,
+        Some(START + 100)
+    );
 }
 
 #[tokio::test]
 async fn second_overlap_is_refused_unless_it_is_a_retry() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
-    client.user("zoe@localhost", json!({"roles": ["admin"]})).await;
+    client
+        .user("zoe@localhost", json!({"roles": ["admin"]}))
+        .await;
     let zoe = plane.client("zoe@localhost").await;
     let (id, old) = made(&client, json!({"name": "CI"})).await;
     client.regenerate(&id, 3_600).await;
     let overlap = || json!({"overlap_seconds": 3_600});
-    regenerate(&zoe, &id, overlap()).await.refused(409, "overlap_running");
+    regenerate(&zoe, &id, overlap())
+        .await
+        .refused(409, "overlap_running");
     // Who logs in again is the same.
     let again = plane.log_in().await;
     plane.clock.advance(600);
-    assert_eq!(regenerate(&again, &id, overlap()).await.text("/data/secrets/1/ends_at"), "2027-01-15T09:00:00Z");
+    assert_eq!(
+        regenerate(&again, &id, overlap())
+            .await
+            .text("/data/secrets/1/ends_at"),
+        "2027-01-15T09:00:00Z"
+    );
     plane.clock.advance(601);
-    regenerate(&again, &id, overlap()).await.refused(409, "overlap_running");
+    regenerate(&again, &id, overlap())
+        .await
+        .refused(409, "overlap_running");
     let node = Node::ready(&plane).await;
-    assert_eq!(node.snapshot.by(&old).unwrap().expires_at, Some(START + 3_600));
+    assert_eq!(
+        node.snapshot.by(&old).unwrap().expires_at,
+        Some(START + 3_600)
+    );
 
     // Without an overlap all end, and with one again once that of the old secret is over.
     plane.clock.advance(3_600 - 1_201);
@@ -153,8 +249,18 @@ async fn secret_that_an_envoy_has_just_admitted_is_not_replaced() {
     let report = async {
         // As late as an Envoy reports what it has admitted by an allowance.
         tokio::time::sleep(Duration::from_millis(1_500)).await;
-        let last_uses = vec![LastUse { secret: 2, at: START, ip: vec![192, 0, 2, 1] }];
-        node.count(vec![KeyUsage { key, requests: vec![1], last_uses, ..KeyUsage::default() }]).await;
+        let last_uses = vec![LastUse {
+            secret: 2,
+            at: START,
+            ip: vec![192, 0, 2, 1],
+        }];
+        node.count(vec![KeyUsage {
+            key,
+            requests: vec![1],
+            last_uses,
+            ..KeyUsage::default()
+        }])
+        .await;
     };
     let (answer, ()) = tokio::join!(call, report);
     answer.refused(409, "overlap_running");
@@ -169,21 +275,37 @@ async fn five_rotations_at_once_leave_the_promised_secrets() {
     let rotate = || regenerate(&client, &id, json!({"overlap_seconds": 3_600}));
     let answers = tokio::join!(rotate(), rotate(), rotate(), rotate(), rotate());
     let answers = [answers.0, answers.1, answers.2, answers.3, answers.4];
-    assert!(answers.iter().all(|answer| answer.status == StatusCode::OK), "{answers:?}");
+    assert!(
+        answers.iter().all(|answer| answer.status == StatusCode::OK),
+        "{answers:?}"
+    );
     let node = Node::ready(&plane).await;
-    assert_eq!(node.snapshot.by(&first).unwrap().expires_at, Some(START + 3_600));
-    let valid: Vec<_> =
-        answers.iter().filter(|answer| node.snapshot.by(&answer.text("/data/api_key")).is_some()).collect();
+    assert_eq!(
+        node.snapshot.by(&first).unwrap().expires_at,
+        Some(START + 3_600)
+    );
+    let valid: Vec<_> = answers
+        .iter()
+        .filter(|answer| node.snapshot.by(&answer.text("/data/api_key")).is_some())
+        .collect();
     assert_eq!((valid.len(), node.snapshot.keys.len()), (1, 2));
     let revision = |answer: &Answer| answer.number("/data/enforcement/revision");
-    assert_eq!(answers.iter().map(revision).max(), Some(revision(valid[0])), "the last one");
+    assert_eq!(
+        answers.iter().map(revision).max(),
+        Some(revision(valid[0])),
+        "the last one"
+    );
 }
 
 #[tokio::test]
 async fn both_secrets_are_credentials_of_the_api_while_they_overlap() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
-    let (id, old) = made(&admin, json!({"name": "CI", "permissions": ["account:apikeys:*"]})).await;
+    let (id, old) = made(
+        &admin,
+        json!({"name": "CI", "permissions": ["account:apikeys:*"]}),
+    )
+    .await;
     // A key can do this for itself.
     let by_old = plane.bearer(&old);
     let new = by_old.regenerate(&id, 60).await;

@@ -10,10 +10,20 @@ use std::time::{Duration, Instant};
 async fn nodes_that_use_a_key_learn_of_each_other_and_others_do_not() {
     let plane = Plane::start().await;
     plane.create_keys("key", 2).await;
-    let (mut one, mut two, mut idle) = (node(&plane, 1).await, node(&plane, 2).await, node(&plane, 3).await);
+    let (mut one, mut two, mut idle) = (
+        node(&plane, 1).await,
+        node(&plane, 2).await,
+        node(&plane, 3).await,
+    );
     let held = one.snapshot.key("key-1").clone();
     let other = one.snapshot.key("key-0").number;
-    let told = |count| vec![KeyElsewhere { key: held.number, slot: held.slot, windows: windows(START, count) }];
+    let told = |count| {
+        vec![KeyElsewhere {
+            key: held.number,
+            slot: held.slot,
+            windows: windows(START, count),
+        }]
+    };
     one.count(vec![admitted(held.number, 5)]).await;
     assert_eq!(one.elsewhere, [], "nobody else uses it");
     // Whoever begins to use a key learns right then what was before.
@@ -25,7 +35,11 @@ async fn nodes_that_use_a_key_learn_of_each_other_and_others_do_not() {
         let reported = Instant::now();
         one.report(vec![admitted(held.number, count)]).await;
         assert_eq!(two.told().await, told(count));
-        assert!(reported.elapsed() < Duration::from_secs(1), "it took {:?}", reported.elapsed());
+        assert!(
+            reported.elapsed() < Duration::from_secs(1),
+            "it took {:?}",
+            reported.elapsed()
+        );
         one.all_stored().await;
     }
     // What changes nothing is no news, nor is what a node has reported itself.
@@ -41,7 +55,11 @@ async fn nodes_that_use_a_key_learn_of_each_other_and_others_do_not() {
 async fn sums_are_over_all_others_and_of_windows_that_are_current() {
     let plane = Plane::start().await;
     plane.create_keys("key", 1).await;
-    let (mut one, mut two, mut three) = (node(&plane, 1).await, node(&plane, 2).await, node(&plane, 3).await);
+    let (mut one, mut two, mut three) = (
+        node(&plane, 1).await,
+        node(&plane, 2).await,
+        node(&plane, 3).await,
+    );
     let key = one.snapshot.key("key-0").number;
     one.count(vec![admitted(key, 5)]).await;
     two.count(vec![admitted(key, 7)]).await;
@@ -49,7 +67,10 @@ async fn sums_are_over_all_others_and_of_windows_that_are_current() {
     two.told().await;
     // Two minutes later.
     plane.clock.advance(120);
-    let later = KeyUsage { windows: windows(START + 120, 1), ..admitted(key, 1) };
+    let later = KeyUsage {
+        windows: windows(START + 120, 1),
+        ..admitted(key, 1)
+    };
     three.report(vec![later]).await;
     // That minute is new, and the other one is over; the rest goes on.
     let mut sums = windows(START, 12);
@@ -60,7 +81,11 @@ async fn sums_are_over_all_others_and_of_windows_that_are_current() {
     sums[0].count = 1;
     assert_eq!(told, sums);
     // Windows that no clock is in are passed over, whoever has them.
-    let ahead = KeyUsage { windows: windows(START + 86_400 * 40, 90), requests: vec![9], ..admitted(key, 9) };
+    let ahead = KeyUsage {
+        windows: windows(START + 86_400 * 40, 90),
+        requests: vec![9],
+        ..admitted(key, 9)
+    };
     two.count(vec![ahead]).await;
     assert!(one.stream.is_silent().await);
 }
@@ -70,15 +95,34 @@ async fn a_new_process_is_told_what_was_admitted_before_it_may_admit_anything() 
     let mut plane = Plane::start().await;
     plane.create_keys("key", 3).await;
     let mut before = node(&plane, 1).await;
-    let [used, other, gone] = ["key-0", "key-1", "key-2"].map(|name| before.snapshot.key(name).clone());
-    before.count(vec![admitted(used.number, 5), admitted(other.number, 3), admitted(gone.number, 9)]).await;
+    let [used, other, gone] =
+        ["key-0", "key-1", "key-2"].map(|name| before.snapshot.key(name).clone());
+    before
+        .count(vec![
+            admitted(used.number, 5),
+            admitted(other.number, 3),
+            admitted(gone.number, 9),
+        ])
+        .await;
     drop(before);
     let client = plane.log_in().await;
-    client.delete(&format!("/v1/keys/{}?wait_ms=0", gone.id)).await;
+    client
+        .delete(&format!("/v1/keys/{}?wait_ms=0", gone.id))
+        .await;
     plane.restart().await;
 
-    let mut after = Node::connect(&plane, Hello { instance: 2, ..hello() }, Snapshot::default()).await;
-    let to_node::Message::Elsewhere(told) = after.stream.next().await.unwrap() else { panic!("a batch came first") };
+    let mut after = Node::connect(
+        &plane,
+        Hello {
+            instance: 2,
+            ..hello()
+        },
+        Snapshot::default(),
+    )
+    .await;
+    let to_node::Message::Elsewhere(told) = after.stream.next().await.unwrap() else {
+        panic!("a batch came first")
+    };
     let expected = [(&used, 5), (&other, 3)].map(|(key, count)| KeyElsewhere {
         key: key.number,
         slot: key.slot,
@@ -95,12 +139,29 @@ async fn a_new_process_is_told_of_many_keys_in_several_messages() {
     let plane = Plane::start().await;
     plane.create_keys("key", 2_500).await;
     let mut before = node(&plane, 1).await;
-    let numbers: Vec<_> = before.snapshot.keys.values().map(|key| key.number).collect();
-    before.count(numbers.iter().map(|&key| admitted(key, 1)).collect()).await;
-    let mut after = Node::connect(&plane, Hello { instance: 2, ..hello() }, Snapshot::default()).await;
+    let numbers: Vec<_> = before
+        .snapshot
+        .keys
+        .values()
+        .map(|key| key.number)
+        .collect();
+    before
+        .count(numbers.iter().map(|&key| admitted(key, 1)).collect())
+        .await;
+    let mut after = Node::connect(
+        &plane,
+        Hello {
+            instance: 2,
+            ..hello()
+        },
+        Snapshot::default(),
+    )
+    .await;
     let mut told = Vec::new();
     for _ in 0..3 {
-        let to_node::Message::Elsewhere(more) = after.stream.next().await.unwrap() else { panic!("a batch came") };
+        let to_node::Message::Elsewhere(more) = after.stream.next().await.unwrap() else {
+            panic!("a batch came")
+        };
         assert!(more.keys.len() <= 1_000);
         told.extend(more.keys.into_iter().map(|key| key.key));
     }
@@ -122,12 +183,25 @@ async fn a_node_that_resumes_is_told_of_the_keys_that_it_uses() {
     one.count(vec![admitted(both.number, 5)]).await;
     let snapshot = one.snapshot.clone();
     drop(one);
-    two.count(vec![admitted(both.number, 7), admitted(theirs.number, 3)]).await;
+    two.count(vec![admitted(both.number, 7), admitted(theirs.number, 3)])
+        .await;
 
-    let mut one = Node::connect(&plane, Hello { instance: 1, ..hello() }, snapshot).await;
+    let mut one = Node::connect(
+        &plane,
+        Hello {
+            instance: 1,
+            ..hello()
+        },
+        snapshot,
+    )
+    .await;
     assert!(one.welcome.resume);
     one.publish().await;
-    let told = KeyElsewhere { key: both.number, slot: both.slot, windows: windows(START, 7) };
+    let told = KeyElsewhere {
+        key: both.number,
+        slot: both.slot,
+        windows: windows(START, 7),
+    };
     assert_eq!(one.told().await, [told]);
     assert!(one.stream.is_silent().await);
 }

@@ -24,27 +24,44 @@ async fn used(plane: &Plane) -> Vec<String> {
         // Before the day that is asked for.
         (3, hour - 48, "allowed", 100),
     ] {
-        let insert = sqlx::query("INSERT INTO usage_buckets (key_seq, hour, code, requests) VALUES (?, ?, ?, ?)");
-        insert.bind(seq).bind(hour).bind(code).bind(requests).execute(&pool).await.unwrap();
+        let insert = sqlx::query(
+            "INSERT INTO usage_buckets (key_seq, hour, code, requests) VALUES (?, ?, ?, ?)",
+        );
+        insert
+            .bind(seq)
+            .bind(hour)
+            .bind(code)
+            .bind(requests)
+            .execute(&pool)
+            .await
+            .unwrap();
     }
-    client.delete(&format!("/v1/keys/{}?wait_ms=0", ids[2])).await;
+    client
+        .delete(&format!("/v1/keys/{}?wait_ms=0", ids[2]))
+        .await;
     ids
 }
 
 async fn asked(plane: &Plane, query: &str) -> Answer {
-    plane.log_in().await.get(&format!("/v1/usage?{query}")).await
+    plane
+        .log_in()
+        .await
+        .get(&format!("/v1/usage?{query}"))
+        .await
 }
 
 #[tokio::test]
 async fn what_is_not_told_apart_is_summed_up() {
     let plane = Plane::start().await;
     let ids = used(&plane).await;
-    let key =
-        |index: usize, name: &str, requests: u64| json!({"key_id": ids[index], "key_name": name, "requests": requests});
+    let key = |index: usize, name: &str, requests: u64| json!({"key_id": ids[index], "key_name": name, "requests": requests});
     let mut by_key = vec![key(0, "one", 7), key(1, "two", 7), key(2, "three", 9)];
     by_key.sort_by_key(|bucket| bucket["key_id"].to_string());
     for (query, buckets) in [
-        ("group_by=code", json!([{"code": "allowed", "requests": 21}, {"code": "rate_limited", "requests": 2}])),
+        (
+            "group_by=code",
+            json!([{"code": "allowed", "requests": 21}, {"code": "rate_limited", "requests": 2}]),
+        ),
         (
             "group_by=code,time&from=1799996400",
             json!([
@@ -60,11 +77,18 @@ async fn what_is_not_told_apart_is_summed_up() {
                 {"start": "2027-01-15T00:00:00Z", "requests": 14},
             ]),
         ),
-        ("group_by=time,time&code=rate_limited", json!([{"start": "2027-01-15T07:00:00Z", "requests": 2}])),
+        (
+            "group_by=time,time&code=rate_limited",
+            json!([{"start": "2027-01-15T07:00:00Z", "requests": 2}]),
+        ),
         ("group_by=key", json!(by_key)),
         ("group_by=key&to=5", json!([])),
     ] {
-        assert_eq!(asked(&plane, query).await.at("/data/buckets"), &buckets, "{query}");
+        assert_eq!(
+            asked(&plane, query).await.at("/data/buckets"),
+            &buckets,
+            "{query}"
+        );
     }
 }
 
@@ -73,25 +97,48 @@ async fn the_keys_that_are_used_most_come_first() {
     let plane = Plane::start().await;
     let ids = used(&plane).await;
     // The first two have the same number of requests.
-    let tied = if ids[0] < ids[1] { ["one", "two"] } else { ["two", "one"] };
+    let tied = if ids[0] < ids[1] {
+        ["one", "two"]
+    } else {
+        ["two", "one"]
+    };
     for (query, names) in [
-        ("group_by=key&top_keys=1000", ["three", tied[0], tied[1]].to_vec()),
+        (
+            "group_by=key&top_keys=1000",
+            ["three", tied[0], tied[1]].to_vec(),
+        ),
         ("group_by=key&top_keys=2", vec!["three", tied[0]]),
         ("group_by=key&top_keys=1&from=1799996400", vec![tied[0]]),
-        ("group_by=key,code&top_keys=1&code=rate_limited", vec!["one"]),
+        (
+            "group_by=key,code&top_keys=1&code=rate_limited",
+            vec!["one"],
+        ),
         ("top_keys=1&bucket=day", vec!["three"]),
     ] {
         let answer = asked(&plane, query).await;
         let buckets = answer.at("/data/buckets").as_array().unwrap();
-        let seen: Vec<_> = buckets.iter().map(|bucket| bucket["key_name"].as_str().unwrap()).collect();
+        let seen: Vec<_> = buckets
+            .iter()
+            .map(|bucket| bucket["key_name"].as_str().unwrap())
+            .collect();
         assert_eq!(seen, names, "{query}");
     }
     // Each of them with all of its codes and times.
     let detailed = asked(&plane, "top_keys=2&from=1799996400").await;
     let buckets = detailed.at("/data/buckets").as_array().unwrap();
-    let of = |name: &str| buckets.iter().filter(|bucket| bucket["key_name"] == name).count();
+    let of = |name: &str| {
+        buckets
+            .iter()
+            .filter(|bucket| bucket["key_name"] == name)
+            .count()
+    };
     assert_eq!((buckets.len(), of("one"), of("two")), (4, 2, 2));
-    assert!(buckets[..2].iter().all(|bucket| bucket["key_name"] == tied[0]), "{detailed:?}");
+    assert!(
+        buckets[..2]
+            .iter()
+            .all(|bucket| bucket["key_name"] == tied[0]),
+        "{detailed:?}"
+    );
 }
 
 #[tokio::test]
@@ -107,7 +154,11 @@ async fn keys_are_counted_whether_or_not_they_are_told_apart() {
         (format!("group_by=code&key_id={}", ids[1]), 1),
         ("to=5".to_owned(), 0),
     ] {
-        assert_eq!(asked(&plane, &query).await.number("/data/keys"), keys, "{query}");
+        assert_eq!(
+            asked(&plane, &query).await.number("/data/keys"),
+            keys,
+            "{query}"
+        );
     }
 }
 
@@ -115,14 +166,27 @@ async fn keys_are_counted_whether_or_not_they_are_told_apart() {
 async fn buckets_have_the_name_that_the_key_has_now() {
     let plane = Plane::start().await;
     let ids = used(&plane).await;
-    plane.log_in().await.patch(&format!("/v1/keys/{}?wait_ms=0", ids[0]), json!({"name": "uno"})).await;
+    plane
+        .log_in()
+        .await
+        .patch(
+            &format!("/v1/keys/{}?wait_ms=0", ids[0]),
+            json!({"name": "uno"}),
+        )
+        .await;
     for query in ["", "group_by=key", "group_by=key&top_keys=9"] {
         let answer = asked(&plane, query).await;
         let buckets = answer.at("/data/buckets").as_array().unwrap();
         let text = |bucket: &Value, field: &str| bucket[field].as_str().unwrap().to_owned();
-        let names: BTreeMap<_, _> =
-            buckets.iter().map(|bucket| (text(bucket, "key_id"), text(bucket, "key_name"))).collect();
-        let expected = ids.iter().cloned().zip(["uno", "two", "three"].map(str::to_owned)).collect();
+        let names: BTreeMap<_, _> = buckets
+            .iter()
+            .map(|bucket| (text(bucket, "key_id"), text(bucket, "key_name")))
+            .collect();
+        let expected = ids
+            .iter()
+            .cloned()
+            .zip(["uno", "two", "three"].map(str::to_owned))
+            .collect();
         assert_eq!(names, expected, "{query}");
     }
 }
@@ -134,22 +198,50 @@ async fn every_sum_is_that_of_the_full_answer() {
     for bucket in ["hour", "day"] {
         let full = asked(&plane, &format!("bucket={bucket}")).await;
         let full = full.at("/data/buckets").as_array().unwrap().clone();
-        for group in ["time", "key", "code", "time,key", "time,code", "key,code", "time,key,code"] {
-            let fields: Vec<_> = [("time", "start"), ("key", "key_id"), ("key", "key_name"), ("code", "code")]
-                .into_iter()
-                .filter_map(|(name, field)| group.split(',').any(|named| named == name).then_some(field))
-                .collect();
+        for group in [
+            "time",
+            "key",
+            "code",
+            "time,key",
+            "time,code",
+            "key,code",
+            "time,key,code",
+        ] {
+            let fields: Vec<_> = [
+                ("time", "start"),
+                ("key", "key_id"),
+                ("key", "key_name"),
+                ("code", "code"),
+            ]
+            .into_iter()
+            .filter_map(|(name, field)| {
+                group.split(',').any(|named| named == name).then_some(field)
+            })
+            .collect();
             let mut sums: BTreeMap<Vec<String>, u64> = BTreeMap::new();
-            let place = |bucket: &Value| fields.iter().map(|field| bucket[field].to_string()).collect::<Vec<_>>();
+            let place = |bucket: &Value| {
+                fields
+                    .iter()
+                    .map(|field| bucket[field].to_string())
+                    .collect::<Vec<_>>()
+            };
             for bucket in &full {
                 *sums.entry(place(bucket)).or_default() += bucket["requests"].as_u64().unwrap();
             }
             let grouped = asked(&plane, &format!("bucket={bucket}&group_by={group}")).await;
             let grouped = grouped.at("/data/buckets").as_array().unwrap();
-            let seen = grouped.iter().map(|bucket| (place(bucket), bucket["requests"].as_u64().unwrap())).collect();
+            let seen = grouped
+                .iter()
+                .map(|bucket| (place(bucket), bucket["requests"].as_u64().unwrap()))
+                .collect();
             assert_eq!(sums, seen, "{bucket} {group}");
             assert_eq!(grouped.len(), sums.len(), "{bucket} {group}");
-            assert!(grouped.iter().all(|bucket| bucket.as_object().unwrap().len() == fields.len() + 1), "{grouped:?}");
+            assert!(
+                grouped
+                    .iter()
+                    .all(|bucket| bucket.as_object().unwrap().len() == fields.len() + 1),
+                "{grouped:?}"
+            );
         }
     }
 }
@@ -168,7 +260,9 @@ async fn what_cannot_be_told_apart_is_refused() {
         ("top_keys=many", "top_keys"),
         ("group_by=time,code&top_keys=5", "top_keys"),
     ] {
-        asked(&plane, query).await.refused_by(400, "invalid_request", field);
+        asked(&plane, query)
+            .await
+            .refused_by(400, "invalid_request", field);
     }
 }
 
@@ -182,8 +276,19 @@ async fn sums_end_where_exact_numbers_do() {
          INSERT INTO usage_buckets SELECT 1, ? / 3600 - n, 'allowed', ? FROM numbers";
     let insert = sqlx::query(insert).bind(START).bind(MOST.cast_signed());
     insert.execute(&plane.pool().await).await.unwrap();
-    for query in ["from=0&group_by=code", "from=0&group_by=key&top_keys=1", "group_by=time", "bucket=day"] {
-        assert_eq!(asked(&plane, query).await.number("/data/buckets/0/requests"), MOST, "{query}");
+    for query in [
+        "from=0&group_by=code",
+        "from=0&group_by=key&top_keys=1",
+        "group_by=time",
+        "bucket=day",
+    ] {
+        assert_eq!(
+            asked(&plane, query)
+                .await
+                .number("/data/buckets/0/requests"),
+            MOST,
+            "{query}"
+        );
     }
 }
 
@@ -195,24 +300,44 @@ async fn the_consoles_page_is_there_however_many_keys_are_used() {
     let insert = "WITH hours (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM hours WHERE n < 8) \
          INSERT INTO usage_buckets SELECT seq, ? / 3600 - n, iif(seq = 7 AND n = 3, 'ip_denied', 'allowed'), seq \
          FROM keys CROSS JOIN hours";
-    sqlx::query(insert).bind(START).execute(&plane.pool().await).await.unwrap();
+    sqlx::query(insert)
+        .bind(START)
+        .execute(&plane.pool().await)
+        .await
+        .unwrap();
     asked(&plane, "").await.refused(400, "invalid_request");
     let token = plane.log_in().await.token;
     let page = async |query: &str| {
         let request = plane.request(Method::GET, &format!("/console/usage{query}"));
-        let response = request.header(COOKIE, format!("latchkey_session={token}")).send().await.unwrap();
+        let response = request
+            .header(COOKIE, format!("latchkey_session={token}"))
+            .send()
+            .await
+            .unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
     };
-    for query in ["", "?bucket=day", "?from=2027-01-14&to=2027-01-15&bucket=hour", "?from=2027-01-15"] {
+    for query in [
+        "",
+        "?bucket=day",
+        "?from=2027-01-14&to=2027-01-15&bucket=hour",
+        "?from=2027-01-15",
+    ] {
         let (status, page) = page(query).await;
         assert_eq!(status, 200, "{query}: {page}");
         // In the chart, by code, and all together.
-        for shown in ["18,008,993 allowed, 7 refused", ">18,008,993<", ">18,009,000<"] {
+        for shown in [
+            "18,008,993 allowed, 7 refused",
+            ">18,008,993<",
+            ">18,009,000<",
+        ] {
             assert!(page.contains(shown), "{query}: no {shown} in {page}");
         }
         let first = page.find(">key-1999<").unwrap();
         assert!(first < page.find(">key-1950<").unwrap(), "{page}");
-        assert!(page.contains(">18,000<") && !page.contains(">key-1949<"), "{page}");
+        assert!(
+            page.contains(">18,000<") && !page.contains(">key-1949<"),
+            "{page}"
+        );
         assert!(page.contains("there are 1,950 more."), "{page}");
     }
     for (query, field) in [
@@ -225,7 +350,10 @@ async fn the_consoles_page_is_there_however_many_keys_are_used() {
         let (status, page) = page(query).await;
         assert_eq!(status, 400, "{query}");
         let said = format!("aria-describedby=\"{field}-error\"");
-        assert!(page.contains(&said) && page.contains(&format!("id=\"{field}-error\"")), "{query}: {page}");
+        assert!(
+            page.contains(&said) && page.contains(&format!("id=\"{field}-error\"")),
+            "{query}: {page}"
+        );
         assert!(!page.contains("<svg class=\"chart\""), "{query}: {page}");
     }
 }
@@ -235,9 +363,22 @@ async fn what_keys_are_called_is_told_to_those_who_may_see_keys() {
     let plane = Plane::start().await;
     used(&plane).await;
     let permissions = json!({"permissions": ["account:usage:read"]});
-    plane.log_in().await.user("usage@example.com", permissions).await;
-    let answer = plane.client("usage@example.com").await.get("/v1/usage?group_by=key").await;
+    plane
+        .log_in()
+        .await
+        .user("usage@example.com", permissions)
+        .await;
+    let answer = plane
+        .client("usage@example.com")
+        .await
+        .get("/v1/usage?group_by=key")
+        .await;
     let buckets = answer.at("/data/buckets").as_array().unwrap();
     assert_eq!(buckets.len(), 3);
-    assert!(buckets.iter().all(|bucket| bucket.get("key_name").is_none()), "{buckets:?}");
+    assert!(
+        buckets
+            .iter()
+            .all(|bucket| bucket.get("key_name").is_none()),
+        "{buckets:?}"
+    );
 }

@@ -9,7 +9,11 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 
 fn all_where(buckets: &[Bucket], wanted: impl Fn(&Bucket) -> bool) -> Vec<Bucket> {
-    buckets.iter().filter(|bucket| wanted(bucket)).cloned().collect()
+    buckets
+        .iter()
+        .filter(|bucket| wanted(bucket))
+        .cloned()
+        .collect()
 }
 
 #[tokio::test]
@@ -24,13 +28,19 @@ async fn usage_is_told_by_time_key_and_code() {
         requests: vec![allowed, 0, 0, 0, 0, 0, 0, limited],
         ..KeyUsage::default()
     };
-    node.count(vec![total(first, 5, 0), total(second, 1, 2)]).await;
+    node.count(vec![total(first, 5, 0), total(second, 1, 2)])
+        .await;
     plane.clock.advance(5_400);
     let client = plane.log_in().await;
     node.count(vec![total(first, 9, 0)]).await;
 
     let bucket = |start: &str, key: &str, code: &str, requests: u64| {
-        (format!("2027-01-15T{start}:00:00Z"), key.to_owned(), code.to_owned(), requests)
+        (
+            format!("2027-01-15T{start}:00:00Z"),
+            key.to_owned(),
+            code.to_owned(),
+            requests,
+        )
     };
     let mut all = vec![
         bucket("08", &one, "allowed", 5),
@@ -40,24 +50,56 @@ async fn usage_is_told_by_time_key_and_code() {
     ];
     all.sort();
     assert_eq!(buckets(&client, "").await, all);
-    assert_eq!(buckets(&client, "?code=allowed").await, all_where(&all, |bucket| bucket.2 == "allowed"));
-    assert_eq!(buckets(&client, &format!("?key_id={two}")).await, all_where(&all, |bucket| bucket.1 == two));
+    assert_eq!(
+        buckets(&client, "?code=allowed").await,
+        all_where(&all, |bucket| bucket.2 == "allowed")
+    );
+    assert_eq!(
+        buckets(&client, &format!("?key_id={two}")).await,
+        all_where(&all, |bucket| bucket.1 == two)
+    );
     assert_eq!(
         buckets(&client, "?from=2027-01-15T09:15:00Z").await,
         all_where(&all, |bucket| bucket.0.contains("T09"))
     );
-    assert_eq!(buckets(&client, "?to=2027-01-15T09:00:00Z").await, all_where(&all, |bucket| bucket.0.contains("T08")));
+    assert_eq!(
+        buckets(&client, "?to=2027-01-15T09:00:00Z").await,
+        all_where(&all, |bucket| bucket.0.contains("T08"))
+    );
     assert_eq!(buckets(&client, "?to=1799999999").await, []);
     let by_day = buckets(&client, &format!("?bucket=day&key_id={one}")).await;
     assert_eq!(by_day, [bucket("00", &one, "allowed", 9)]);
     let answer = client.get("/v1/usage?bucket=day").await;
-    let told = ["/data/from", "/data/to", "/data/bucket", "/message"].map(|pointer| answer.text(pointer));
-    assert_eq!(told, ["2027-01-14T00:00:00Z", "2027-01-16T00:00:00Z", "day", "Usage retrieved successfully"]);
+    let told =
+        ["/data/from", "/data/to", "/data/bucket", "/message"].map(|pointer| answer.text(pointer));
+    assert_eq!(
+        told,
+        [
+            "2027-01-14T00:00:00Z",
+            "2027-01-16T00:00:00Z",
+            "day",
+            "Usage retrieved successfully"
+        ]
+    );
 
-    for refused in ["bucket=week", "code=public", "from=tomorrow", "to=0", "from=5&to=5", "limit=3", "from=1&from=2"] {
-        client.get(&format!("/v1/usage?{refused}")).await.refused(400, "invalid_request");
+    for refused in [
+        "bucket=week",
+        "code=public",
+        "from=tomorrow",
+        "to=0",
+        "from=5&to=5",
+        "limit=3",
+        "from=1&from=2",
+    ] {
+        client
+            .get(&format!("/v1/usage?{refused}"))
+            .await
+            .refused(400, "invalid_request");
     }
-    client.get("/v1/usage?key_id=key_000000000000").await.refused(404, "key_not_found");
+    client
+        .get("/v1/usage?key_id=key_000000000000")
+        .await
+        .refused(404, "key_not_found");
 }
 
 #[tokio::test]
@@ -65,9 +107,14 @@ async fn usage_that_is_too_much_for_an_answer_is_refused() {
     let plane = Plane::start().await;
     plane.create_keys("key", 5_001).await;
     let mut node = node(&plane, 1).await;
-    let used = |&key: &u64| KeyUsage { key, requests: vec![1, 0, 0, 1], ..KeyUsage::default() };
+    let used = |&key: &u64| KeyUsage {
+        key,
+        requests: vec![1, 0, 0, 1],
+        ..KeyUsage::default()
+    };
     let numbers: Vec<_> = node.snapshot.keys.values().map(|key| key.number).collect();
-    node.count(numbers[..5_000].iter().map(used).collect()).await;
+    node.count(numbers[..5_000].iter().map(used).collect())
+        .await;
     let client = plane.log_in().await;
     for query in ["", "?bucket=day"] {
         assert_eq!(buckets(&client, query).await.len(), 10_000);
@@ -76,13 +123,22 @@ async fn usage_that_is_too_much_for_an_answer_is_refused() {
     for query in ["", "?bucket=day"] {
         let refused = client.get(&format!("/v1/usage{query}")).await;
         refused.refused(400, "invalid_request");
-        assert!(refused.text("/error").contains("`from`, `to`, `key_id` or `code`"), "{refused:?}");
+        assert!(
+            refused
+                .text("/error")
+                .contains("`from`, `to`, `key_id` or `code`"),
+            "{refused:?}"
+        );
         assert!(refused.text("/error").contains("`group_by`"), "{refused:?}");
     }
     assert_eq!(buckets(&client, "?code=allowed").await.len(), 5_001);
     for (group, len) in [("time,code", 2), ("key", 5_001)] {
         let answer = client.get(&format!("/v1/usage?group_by={group}")).await;
-        assert_eq!(answer.at("/data/buckets").as_array().unwrap().len(), len, "{group}");
+        assert_eq!(
+            answer.at("/data/buckets").as_array().unwrap().len(),
+            len,
+            "{group}"
+        );
     }
 }
 
@@ -92,7 +148,8 @@ async fn usage_is_the_accounts_own_and_needs_a_permission() {
     let client = plane.log_in().await;
     client.key("CI").await;
     let mut node = node(&plane, 1).await;
-    node.count(vec![admitted(node.snapshot.key("CI").number, 5)]).await;
+    node.count(vec![admitted(node.snapshot.key("CI").number, 5)])
+        .await;
     let pool = plane.pool().await;
     for statement in [
         "INSERT INTO accounts (id, name, tier, created_at) VALUES ('acc_other', 'other', 'pro', 2000000000)",
@@ -102,12 +159,24 @@ async fn usage_is_the_accounts_own_and_needs_a_permission() {
         sqlx::query(statement).execute(&pool).await.unwrap();
     }
     let other = plane.client("other@localhost").await;
-    assert_eq!((buckets(&client, "").await.len(), buckets(&other, "").await.len()), (1, 0));
+    assert_eq!(
+        (
+            buckets(&client, "").await.len(),
+            buckets(&other, "").await.len()
+        ),
+        (1, 0)
+    );
 
-    sqlx::query("UPDATE users SET roles = '[\"dns_manager\"]' WHERE id = 'usr_other'").execute(&pool).await.unwrap();
+    sqlx::query("UPDATE users SET roles = '[\"dns_manager\"]' WHERE id = 'usr_other'")
+        .execute(&pool)
+        .await
+        .unwrap();
     let refused = other.get("/v1/usage").await;
     refused.refused(403, "missing_permission");
-    assert!(refused.text("/error").contains("account:usage:read"), "{refused:?}");
+    assert!(
+        refused.text("/error").contains("account:usage:read"),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]
@@ -123,10 +192,19 @@ async fn what_is_old_is_deleted() {
     for (instance, reported_at) in [("gone", START - 1), ("left", START + DAY)] {
         let statement = "INSERT INTO node_usage (instance, key_seq, requests, windows, reported_at) \
              VALUES (?, ?, '[1]', '[]', ?)";
-        sqlx::query(statement).bind(instance).bind(key.cast_signed()).bind(reported_at).execute(&pool).await.unwrap();
+        sqlx::query(statement)
+            .bind(instance)
+            .bind(key.cast_signed())
+            .bind(reported_at)
+            .execute(&pool)
+            .await
+            .unwrap();
     }
     let rows = async |query: &str| -> Vec<String> {
-        sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_all(&pool).await.unwrap()
+        sqlx::query_scalar(sqlx::AssertSqlSafe(query))
+            .fetch_all(&pool)
+            .await
+            .unwrap()
     };
     let (instances, kinds) = (
         "SELECT DISTINCT instance FROM node_usage WHERE key_seq = 1 ORDER BY 1",
@@ -138,7 +216,12 @@ async fn what_is_old_is_deleted() {
     assert_eq!(key, 1);
     for (seconds, left, counted, kept) in [
         // The windows before the present ones are kept.
-        (60, vec![reported, "gone", "left"], vec!["1", "2", "3", "4"], 1),
+        (
+            60,
+            vec![reported, "gone", "left"],
+            vec!["1", "2", "3", "4"],
+            1,
+        ),
         (60, vec![reported, "gone", "left"], vec!["2", "3", "4"], 1),
         (2 * 3_600, vec![reported, "gone", "left"], vec!["3", "4"], 1),
         (2 * DAY, vec![reported, "gone", "left"], vec!["4"], 1),
@@ -152,7 +235,12 @@ async fn what_is_old_is_deleted() {
         plane.clock.advance(seconds);
         let now = plane.clock.now();
         // Somebody agrees on what day it is.
-        two.count(vec![KeyUsage { key: other, windows: windows(now, 1), ..KeyUsage::default() }]).await;
+        two.count(vec![KeyUsage {
+            key: other,
+            windows: windows(now, 1),
+            ..KeyUsage::default()
+        }])
+        .await;
         tidy(&plane, now).await;
         assert_eq!(rows(instances).await, left, "after {seconds}");
         assert_eq!(rows(kinds).await, counted, "after {seconds}");
@@ -162,7 +250,11 @@ async fn what_is_old_is_deleted() {
 
 async fn tidy(plane: &Plane, now: i64) {
     plane.store().tidy_windows(now).await.unwrap();
-    plane.store().tidy_history(now, 400 * 24 * 3_600).await.unwrap();
+    plane
+        .store()
+        .tidy_history(now, 400 * 24 * 3_600)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -180,7 +272,10 @@ async fn a_clock_that_no_node_agrees_with_deletes_nothing() {
     tidy(&plane, plane.clock.now()).await;
     plane.clock.advance(-years);
     let usage = shown(&plane.log_in().await, &id).await["usage"].clone();
-    assert_eq!((&usage["requests_today"], &usage["requests_this_month"]), (&json!(5), &json!(5)));
+    assert_eq!(
+        (&usage["requests_today"], &usage["requests_this_month"]),
+        (&json!(5), &json!(5))
+    );
 }
 
 #[tokio::test]
@@ -196,15 +291,32 @@ async fn many_old_rows_are_deleted_in_steps() {
         "INSERT INTO usage_buckets SELECT 1, n, 'allowed', 1",
         "INSERT INTO node_usage SELECT 'gone', n, '[]', '[]', 0",
     ] {
-        let numbers = "WITH numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 12000)";
-        sqlx::query(sqlx::AssertSqlSafe(format!("{numbers} {insert} FROM numbers"))).execute(&pool).await.unwrap();
+        let numbers =
+            "WITH numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 12000)";
+        sqlx::query(sqlx::AssertSqlSafe(format!(
+            "{numbers} {insert} FROM numbers"
+        )))
+        .execute(&pool)
+        .await
+        .unwrap();
     }
     tidy(&plane, plane.clock.now()).await;
-    for (table, left) in
-        [("window_counts", 4), ("usage_buckets", 1), ("usage_sums", 1), ("usage_days", 1), ("node_usage", 1)]
-    {
+    for (table, left) in [
+        ("window_counts", 4),
+        ("usage_buckets", 1),
+        ("usage_sums", 1),
+        ("usage_days", 1),
+        ("node_usage", 1),
+    ] {
         let count = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
-        assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&pool).await.unwrap(), left, "{table}");
+        assert_eq!(
+            sqlx::query_scalar::<_, i64>(count)
+                .fetch_one(&pool)
+                .await
+                .unwrap(),
+            left,
+            "{table}"
+        );
     }
 }
 
@@ -219,7 +331,10 @@ async fn ten_thousand_keys_are_stored_in_well_below_a_second() {
     for round in 1..=3 {
         for node in [&mut one, &mut two] {
             let last_uses = used(1, START + i64::from(round), &[192, 0, 2, 1]);
-            let used = |&key: &u64| KeyUsage { last_uses: last_uses.clone(), ..admitted(key, round) };
+            let used = |&key: &u64| KeyUsage {
+                last_uses: last_uses.clone(),
+                ..admitted(key, round)
+            };
             let started = Instant::now();
             node.count(numbers.iter().map(used).collect()).await;
             fastest = fastest.min(started.elapsed());

@@ -1,4 +1,5 @@
-//! Details of revoked keys, which are deleted after a time: what is left is that they are never accepted again.
+//! Details of revoked keys, which are deleted after a time: what is left is that they are never
+//! accepted again.
 
 use super::*;
 use crate::harness::{Client, Plane, imported};
@@ -13,18 +14,32 @@ const KEPT: i64 = 100 * DAY;
 async fn tidy(plane: &Plane, node: &mut Node) {
     let now = plane.clock.now();
     let other = node.snapshot.key("other").number;
-    node.count(vec![KeyUsage { key: other, windows: windows(now, 1), ..KeyUsage::default() }]).await;
+    node.count(vec![KeyUsage {
+        key: other,
+        windows: windows(now, 1),
+        ..KeyUsage::default()
+    }])
+    .await;
     plane.store().tidy_revoked(now, KEPT).await.unwrap();
 }
 
 async fn refused_as_taken(client: &Client<'_>, key: &str) {
-    let import = client.send(Method::POST, "/v1/keys/import", json!({"keys": [imported("again", key)]})).await;
+    let import = client
+        .send(
+            Method::POST,
+            "/v1/keys/import",
+            json!({"keys": [imported("again", key)]}),
+        )
+        .await;
     import.refused(409, "key_taken");
 }
 
 async fn count(plane: &Plane, table: &str) -> i64 {
     let query = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
-    sqlx::query_scalar(query).fetch_one(&plane.pool().await).await.unwrap()
+    sqlx::query_scalar(query)
+        .fetch_one(&plane.pool().await)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -36,9 +51,19 @@ async fn tombstone_of_revoked_key_is_never_accepted_again() {
     let new = client.regenerate(&id, 0).await;
     let newest = client.regenerate(&id, 0).await;
     // It shares its policy with none.
-    client.patch(&format!("/v1/keys/{id}"), json!({"limits": {"day": 5}})).await;
+    client
+        .patch(&format!("/v1/keys/{id}"), json!({"limits": {"day": 5}}))
+        .await;
     let mut node = node(&plane, 1).await;
-    let mut away = Node::connect(&plane, Hello { instance: 9, ..hello() }, Snapshot::default()).await;
+    let mut away = Node::connect(
+        &plane,
+        Hello {
+            instance: 9,
+            ..hello()
+        },
+        Snapshot::default(),
+    )
+    .await;
     away.publish().await;
     let (held, policies) = (away.snapshot.clone(), count(&plane, "policies").await);
     drop(away);
@@ -49,27 +74,63 @@ async fn tombstone_of_revoked_key_is_never_accepted_again() {
     plane.clock.advance(KEPT);
     let client = plane.log_in().await;
     tidy(&plane, &mut node).await;
-    assert_eq!(client.get(&format!("/v1/keys/{id}")).await.status, StatusCode::OK, "it is kept to the end");
+    assert_eq!(
+        client.get(&format!("/v1/keys/{id}")).await.status,
+        StatusCode::OK,
+        "it is kept to the end"
+    );
     plane.clock.advance(1);
     tidy(&plane, &mut node).await;
-    client.get(&format!("/v1/keys/{id}")).await.refused(404, "key_not_found");
+    client
+        .get(&format!("/v1/keys/{id}"))
+        .await
+        .refused(404, "key_not_found");
     for key in ["sk-0", new.as_str(), newest.as_str()] {
         refused_as_taken(&client, key).await;
     }
     for key in [new, newest] {
-        plane.bearer(&key).get("/v1/keys").await.refused(401, "invalid_key");
+        plane
+            .bearer(&key)
+            .get("/v1/keys")
+            .await
+            .refused(401, "invalid_key");
     }
-    assert_eq!((count(&plane, "old_secrets").await, count(&plane, "tombstones").await), (0, 3));
+    assert_eq!(
+        (
+            count(&plane, "old_secrets").await,
+            count(&plane, "tombstones").await
+        ),
+        (0, 3)
+    );
     assert_eq!(count(&plane, "policies").await, policies - 1);
 
     // Whoever was not told of the removal cannot be any more.
-    let mut back = Node::connect(&plane, Hello { instance: 9, ..hello() }, held).await;
-    assert!(!back.welcome.resume, "it goes on with a key that it does not know to be revoked");
+    let mut back = Node::connect(
+        &plane,
+        Hello {
+            instance: 9,
+            ..hello()
+        },
+        held,
+    )
+    .await;
+    assert!(
+        !back.welcome.resume,
+        "it goes on with a key that it does not know to be revoked"
+    );
     back.publish().await;
     assert_eq!(back.snapshot.names(), ["other"]);
     let held = node.snapshot.clone();
     drop(node);
-    let follows = Node::connect(&plane, Hello { instance: 1, ..hello() }, held).await;
+    let follows = Node::connect(
+        &plane,
+        Hello {
+            instance: 1,
+            ..hello()
+        },
+        held,
+    )
+    .await;
     assert!(follows.welcome.resume, "it knows all that there is to know");
 }
 
@@ -86,7 +147,13 @@ async fn old_secrets_of_live_keys_leave_tombstones() {
     let client = plane.log_in().await;
     tidy(&plane, &mut node).await;
     // The other one ended too, but nodes were not told so yet.
-    assert_eq!((count(&plane, "old_secrets").await, count(&plane, "tombstones").await), (1, 1));
+    assert_eq!(
+        (
+            count(&plane, "old_secrets").await,
+            count(&plane, "tombstones").await
+        ),
+        (1, 1)
+    );
     refused_as_taken(&client, "sk-0").await;
     let shown = client.get(&format!("/v1/keys/{id}")).await;
     assert_eq!(shown.at("/data/active"), &json!(true), "{shown:?}");
@@ -101,14 +168,27 @@ async fn many_revoked_keys_are_deleted_in_steps() {
     let mut node = node(&plane, 1).await;
     let ids: Vec<_> = keys.iter().map(|(_, id)| id.clone()).collect();
     let account = plane.owner().await.0.clone();
-    plane.store().revoke_keys(&account, &ids, plane.clock.now()).await.unwrap();
+    plane
+        .store()
+        .revoke_keys(&account, &ids, plane.clock.now())
+        .await
+        .unwrap();
     node.publish().await;
     plane.clock.advance(KEPT + 1);
     tidy(&plane, &mut node).await;
-    assert_eq!((count(&plane, "keys").await, count(&plane, "tombstones").await), (1, 700));
+    assert_eq!(
+        (
+            count(&plane, "keys").await,
+            count(&plane, "tombstones").await
+        ),
+        (1, 700)
+    );
     assert_eq!(count(&plane, "node_usage").await, 1);
     let client = plane.log_in().await;
-    assert_eq!(client.get("/v1/keys?state=all").await.number("/data/total"), 1);
+    assert_eq!(
+        client.get("/v1/keys?state=all").await.number("/data/total"),
+        1
+    );
     // Its policy is the other key's, too.
     let added = client.key("added").await;
     node.publish().await;

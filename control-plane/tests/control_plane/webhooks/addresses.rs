@@ -12,12 +12,25 @@ async fn private_addresses_are_refused_when_they_are_given() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let (path, _) = webhook(&client, "https://receiver.example/", json!({})).await;
-    for address in
-        ["127.0.0.1", "127.1", "2130706433", "10.0.0.1", "169.254.169.254", "168.63.129.16", "[::1]", "[::ffff:7f00:1]"]
-    {
+    for address in [
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "10.0.0.1",
+        "169.254.169.254",
+        "168.63.129.16",
+        "[::1]",
+        "[::ffff:7f00:1]",
+    ] {
         let url = json!({"url": format!("https://{address}/latest/meta-data")});
-        client.send(Method::POST, "/v1/webhooks", url.clone()).await.refused_by(400, "invalid_request", "url");
-        client.patch(&path, url).await.refused_by(400, "invalid_request", "url");
+        client
+            .send(Method::POST, "/v1/webhooks", url.clone())
+            .await
+            .refused_by(400, "invalid_request", "url");
+        client
+            .patch(&path, url)
+            .await
+            .refused_by(400, "invalid_request", "url");
     }
 }
 
@@ -30,8 +43,15 @@ async fn a_name_of_a_private_address_is_not_connected_to() {
     let (path, _) = webhook(&client, &format!("https://localhost:{port}/"), json!({})).await;
     client.key("CI").await;
     let failed = delivery(&client, &path, "pending", 1).await;
-    assert_eq!(failed["last_error"], "the host has no address that is public");
-    assert!(time::timeout(Duration::from_millis(1), listener.accept()).await.is_err());
+    assert_eq!(
+        failed["last_error"],
+        "the host has no address that is public"
+    );
+    assert!(
+        time::timeout(Duration::from_millis(1), listener.accept())
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test]
@@ -41,9 +61,20 @@ async fn an_address_that_was_given_when_it_was_allowed_is_refused_when_it_is_use
     let (path, _) = webhook(&client, "https://receiver.example/", json!({})).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}/", listener.local_addr().unwrap());
-    sqlx::query("UPDATE webhooks SET url = ?").bind(url).execute(&plane.pool().await).await.unwrap();
+    sqlx::query("UPDATE webhooks SET url = ?")
+        .bind(url)
+        .execute(&plane.pool().await)
+        .await
+        .unwrap();
     client.key("CI").await;
     let failed = delivery(&client, &path, "pending", 1).await;
-    assert_eq!(failed["last_error"], "the URL must not be a private or reserved address");
-    assert!(time::timeout(Duration::from_millis(1), listener.accept()).await.is_err());
+    assert_eq!(
+        failed["last_error"],
+        "the URL must not be a private or reserved address"
+    );
+    assert!(
+        time::timeout(Duration::from_millis(1), listener.accept())
+            .await
+            .is_err()
+    );
 }

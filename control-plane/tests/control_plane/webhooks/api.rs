@@ -11,21 +11,40 @@ const URL: &str = "https://receiver.example/hooks";
 async fn a_webhook_is_shown_and_its_secret_once() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
-    let answer = client.send(Method::POST, "/v1/webhooks", json!({"url": "https://Receiver.example"})).await;
+    let answer = client
+        .send(
+            Method::POST,
+            "/v1/webhooks",
+            json!({"url": "https://Receiver.example"}),
+        )
+        .await;
     assert_eq!(answer.status, StatusCode::CREATED);
     let (id, secret) = (answer.text("/data/webhook_id"), answer.text("/data/secret"));
-    assert!(id.starts_with("whk_") && secret.starts_with("whsec_") && secret.len() == 50, "{id}");
+    assert!(
+        id.starts_with("whk_") && secret.starts_with("whsec_") && secret.len() == 50,
+        "{id}"
+    );
     let mut expected = json!({
         "webhook_id": id, "url": "https://receiver.example/", "active": true, "expiring_days": [7],
         "events": ["key.created", "key.revoked", "key.expiring", "key.old_secret_used", "key.limit_reached"],
         "created_at": "2027-01-15T08:00:00Z", "updated_at": "2027-01-15T08:00:00Z",
         "secret_created_at": "2027-01-15T08:00:00Z", "old_secret_ends_at": null, "last_error": null, "last_error_at": null,
     });
-    assert_eq!(client.get(&format!("/v1/webhooks/{id}")).await.at("/data"), &expected);
-    assert_eq!(client.get("/v1/webhooks").await.at("/data"), &json!({"webhooks": [expected], "total": 1}));
+    assert_eq!(
+        client.get(&format!("/v1/webhooks/{id}")).await.at("/data"),
+        &expected
+    );
+    assert_eq!(
+        client.get("/v1/webhooks").await.at("/data"),
+        &json!({"webhooks": [expected], "total": 1})
+    );
     expected["secret"] = json!(secret);
     assert_eq!(answer.at("/data"), &expected);
-    assert_eq!(plane.store().revision(), 1, "nodes have nothing to do with it");
+    assert_eq!(
+        plane.store().revision(),
+        1,
+        "nodes have nothing to do with it"
+    );
 }
 
 #[tokio::test]
@@ -35,7 +54,10 @@ async fn a_webhook_is_what_was_asked_for_and_can_be_changed() {
     let settings = json!({"events": ["key.expiring", "key.created", "key.expiring"], "expiring_days": [1, 30, 7, 7]});
     let (path, _) = webhook(&client, URL, settings).await;
     let shown = client.get(&path).await;
-    assert_eq!(shown.at("/data/events"), &json!(["key.created", "key.expiring"]));
+    assert_eq!(
+        shown.at("/data/events"),
+        &json!(["key.created", "key.expiring"])
+    );
     assert_eq!(shown.at("/data/expiring_days"), &json!([30, 7, 1]));
 
     plane.clock.advance(5);
@@ -46,15 +68,24 @@ async fn a_webhook_is_what_was_asked_for_and_can_be_changed() {
         ("active", json!(false)),
     ] {
         let answer = client.patch(&path, json!({field: value})).await;
-        assert_eq!((answer.status, answer.at(&format!("/data/{field}"))), (StatusCode::OK, &value));
+        assert_eq!(
+            (answer.status, answer.at(&format!("/data/{field}"))),
+            (StatusCode::OK, &value)
+        );
     }
     let changed = client.get(&path).await;
     assert_eq!(changed.at("/data/url"), "https://other.example/");
     assert_eq!(changed.at("/data/updated_at"), "2027-01-15T08:00:05Z");
-    assert_eq!(client.patch(&path, json!({})).await.at("/data"), changed.at("/data"));
+    assert_eq!(
+        client.patch(&path, json!({})).await.at("/data"),
+        changed.at("/data")
+    );
 
     let answer = client.delete(&path).await;
-    assert_eq!((answer.status, answer.text("/message").as_str()), (StatusCode::OK, "Webhook deleted successfully"));
+    assert_eq!(
+        (answer.status, answer.text("/message").as_str()),
+        (StatusCode::OK, "Webhook deleted successfully")
+    );
     assert_eq!(client.get("/v1/webhooks").await.number("/data/total"), 0);
 }
 
@@ -67,27 +98,54 @@ async fn what_a_webhook_cannot_be_is_refused_by_its_field() {
     for (field, settings) in [
         ("url", json!({"url": "receiver.example"})),
         ("url", json!({"url": "http://receiver.example/"})),
-        ("url", json!({"url": "https://user:password@receiver.example/"})),
+        (
+            "url",
+            json!({"url": "https://user:password@receiver.example/"}),
+        ),
         ("url", json!({"url": "https://receiver.example/#here"})),
-        ("url", json!({"url": format!("https://receiver.example/{}", "x".repeat(2_100))})),
+        (
+            "url",
+            json!({"url": format!("https://receiver.example/{}", "x".repeat(2_100))}),
+        ),
         ("url", json!({"url": null})),
         ("events", json!({"events": []})),
-        ("events[1]", json!({"events": ["key.created", "key.renamed"]})),
+        (
+            "events[1]",
+            json!({"events": ["key.created", "key.renamed"]}),
+        ),
         ("events[0]", json!({"events": ["webhook.test"]})),
         ("expiring_days", json!({"expiring_days": []})),
-        ("expiring_days", json!({"expiring_days": (1..=11).collect::<Vec<_>>()})),
+        (
+            "expiring_days",
+            json!({"expiring_days": (1..=11).collect::<Vec<_>>()}),
+        ),
         ("expiring_days[1]", json!({"expiring_days": [7, 0]})),
         ("expiring_days[0]", json!({"expiring_days": [366]})),
         ("expiring_days[0]", json!({"expiring_days": [-1]})),
         ("secret", json!({"secret": "whsec_mine"})),
     ] {
-        client.patch(&path, settings.clone()).await.refused_by(400, "invalid_request", field);
+        client
+            .patch(&path, settings.clone())
+            .await
+            .refused_by(400, "invalid_request", field);
         let mut whole = json!({"url": URL});
-        whole.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
-        client.send(Method::POST, "/v1/webhooks", whole).await.refused_by(400, "invalid_request", field);
+        whole
+            .as_object_mut()
+            .unwrap()
+            .extend(settings.as_object().unwrap().clone());
+        client
+            .send(Method::POST, "/v1/webhooks", whole)
+            .await
+            .refused_by(400, "invalid_request", field);
     }
-    client.send(Method::POST, "/v1/webhooks", json!({})).await.refused_by(400, "invalid_request", "url");
-    assert_eq!(client.get("/v1/webhooks").await.at("/data/webhooks"), &json!([before.at("/data")]));
+    client
+        .send(Method::POST, "/v1/webhooks", json!({}))
+        .await
+        .refused_by(400, "invalid_request", "url");
+    assert_eq!(
+        client.get("/v1/webhooks").await.at("/data/webhooks"),
+        &json!([before.at("/data")])
+    );
 }
 
 #[tokio::test]
@@ -97,7 +155,9 @@ async fn there_is_a_most_of_webhooks() {
     for _ in 0..20 {
         webhook(&client, URL, json!({})).await;
     }
-    let refused = client.send(Method::POST, "/v1/webhooks", json!({"url": URL})).await;
+    let refused = client
+        .send(Method::POST, "/v1/webhooks", json!({"url": URL}))
+        .await;
     refused.refused(403, "webhook_limit");
     assert_eq!(client.get("/v1/webhooks").await.number("/data/total"), 20);
 }
@@ -117,18 +177,45 @@ async fn other_accounts_webhooks_are_none() {
     assert_eq!(client.get("/v1/webhooks").await.number("/data/total"), 0);
     for path in ["/v1/webhooks/whk_2", "/v1/webhooks/nothing"] {
         client.get(path).await.refused(404, "webhook_not_found");
-        client.get(&format!("{path}/deliveries")).await.refused(404, "webhook_not_found");
-        client.patch(path, json!({"active": false})).await.refused(404, "webhook_not_found");
+        client
+            .get(&format!("{path}/deliveries"))
+            .await
+            .refused(404, "webhook_not_found");
+        client
+            .patch(path, json!({"active": false}))
+            .await
+            .refused(404, "webhook_not_found");
         client.delete(path).await.refused(404, "webhook_not_found");
-        let test = client.send(Method::POST, &format!("{path}/test"), Value::Null).await;
+        let test = client
+            .send(Method::POST, &format!("{path}/test"), Value::Null)
+            .await;
         test.refused(404, "webhook_not_found");
-        let rotate = client.send(Method::POST, &format!("{path}/rotate-secret"), json!({})).await;
+        let rotate = client
+            .send(Method::POST, &format!("{path}/rotate-secret"), json!({}))
+            .await;
         rotate.refused(404, "webhook_not_found");
-        let again = client.send(Method::POST, &format!("{path}/deliveries/msg_1/redeliver"), Value::Null).await;
+        let again = client
+            .send(
+                Method::POST,
+                &format!("{path}/deliveries/msg_1/redeliver"),
+                Value::Null,
+            )
+            .await;
         again.refused(404, "webhook_not_found");
     }
     client.key("of the first account").await;
-    let told: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM webhook_deliveries").fetch_one(&pool).await.unwrap();
+    let told: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM webhook_deliveries")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
     assert_eq!(told, 0);
-    assert!(plane.store().webhook("acc_2", "whk_2").await.unwrap().active && START > 5);
+    assert!(
+        plane
+            .store()
+            .webhook("acc_2", "whk_2")
+            .await
+            .unwrap()
+            .active
+            && START > 5
+    );
 }

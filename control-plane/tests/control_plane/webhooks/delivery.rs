@@ -11,8 +11,12 @@ async fn a_delivery_has_the_form_and_the_signature_of_the_standard() {
     let (plane, receiver) = with_receiver().await;
     let client = plane.log_in().await;
     let (path, secret) = webhook(&client, &receiver.url, json!({})).await;
-    let key = client.generate(json!({"name": "CI", "expires_at": "2030-01-01T00:00:00Z"})).await;
-    let [told] = &receiver.wait_for(1).await[..] else { panic!("one is enough") };
+    let key = client
+        .generate(json!({"name": "CI", "expires_at": "2030-01-01T00:00:00Z"}))
+        .await;
+    let [told] = &receiver.wait_for(1).await[..] else {
+        panic!("one is enough")
+    };
     told.verify(&secret);
     assert_eq!(told.header("webhook-timestamp"), "1800000000");
     assert_eq!(told.header("content-type"), "application/json");
@@ -30,7 +34,9 @@ async fn a_delivery_has_the_form_and_the_signature_of_the_standard() {
         "created_at": "2027-01-15T08:00:00Z", "done_at": "2027-01-15T08:00:00Z", "next_at": null, "redelivered_at": null,
         "last_status": 204, "last_error": null});
     assert_eq!(delivered, expected);
-    let metric = plane.metric(r#"latchkey_webhook_deliveries_total{outcome="delivered"}"#).await;
+    let metric = plane
+        .metric(r#"latchkey_webhook_deliveries_total{outcome="delivered"}"#)
+        .await;
     assert!((metric - 1.0).abs() < f64::EPSILON);
 }
 
@@ -45,7 +51,10 @@ async fn everybody_who_wants_to_know_is_told_with_a_secret_of_their_own() {
     let (off, _) = webhook(&client, &deaf.url, json!({})).await;
     client.patch(&off, json!({"active": false})).await;
     client.key("CI").await;
-    let (one, two) = (one.wait_for(1).await.remove(0), two.wait_for(1).await.remove(0));
+    let (one, two) = (
+        one.wait_for(1).await.remove(0),
+        two.wait_for(1).await.remove(0),
+    );
     assert!(first != second && one.id() != two.id());
     one.verify(&first);
     two.verify(&second);
@@ -58,7 +67,9 @@ async fn a_test_is_sent_when_it_is_asked_for() {
     let (plane, receiver) = with_receiver().await;
     let client = plane.log_in().await;
     let (path, secret) = webhook(&client, &receiver.url, json!({"events": ["key.revoked"]})).await;
-    let answer = client.send(Method::POST, &format!("{path}/test"), Value::Null).await;
+    let answer = client
+        .send(Method::POST, &format!("{path}/test"), Value::Null)
+        .await;
     assert_eq!(answer.status, StatusCode::ACCEPTED);
     let told = receiver.wait_for(1).await.remove(0);
     told.verify(&secret);
@@ -66,11 +77,17 @@ async fn a_test_is_sent_when_it_is_asked_for() {
     let (account, id) = (&plane.owner().await.0, path.rsplit('/').next().unwrap());
     assert_eq!(
         (told.kind(), &told.json()["data"]),
-        ("webhook.test".to_owned(), &json!({"account_id": account, "webhook_id": id}))
+        (
+            "webhook.test".to_owned(),
+            &json!({"account_id": account, "webhook_id": id})
+        )
     );
 
     client.patch(&path, json!({"active": false})).await;
-    client.send(Method::POST, &format!("{path}/test"), Value::Null).await.refused(409, "webhook_inactive");
+    client
+        .send(Method::POST, &format!("{path}/test"), Value::Null)
+        .await
+        .refused(409, "webhook_inactive");
 }
 
 #[tokio::test]
@@ -90,7 +107,10 @@ async fn what_was_under_way_when_the_control_plane_died_is_sent_again_as_the_sam
     plane.clock.advance(31);
     let told = receiver.wait_for(2).await;
     assert_eq!((told[0].id(), &told[0].body), (told[1].id(), &told[1].body));
-    assert_ne!(told[0].header("webhook-signature"), told[1].header("webhook-signature"));
+    assert_ne!(
+        told[0].header("webhook-signature"),
+        told[1].header("webhook-signature")
+    );
     let client = plane.log_in().await;
     delivery(&client, &path, "delivered", 2).await;
 }
@@ -126,7 +146,10 @@ async fn one_that_hangs_holds_up_nobody() {
     webhook(&client, &lively.url, json!({})).await;
     plane.create_keys("key", 50).await;
     let told = lively.wait_for(50).await;
-    assert!(hanging.received().len() <= 4, "each webhook gets one at a time");
+    assert!(
+        hanging.received().len() <= 4,
+        "each webhook gets one at a time"
+    );
     let mut ids: Vec<_> = told.iter().map(|told| told.id().to_owned()).collect();
     ids.sort_unstable();
     ids.dedup();

@@ -14,12 +14,20 @@ use std::collections::BTreeSet;
 
 /// What happened to which keys.
 fn told(received: &[Received]) -> BTreeSet<(String, String)> {
-    let told = |received: &Received| (received.kind(), received.json()["data"]["name"].as_str().unwrap().to_owned());
+    let told = |received: &Received| {
+        (
+            received.kind(),
+            received.json()["data"]["name"].as_str().unwrap().to_owned(),
+        )
+    };
     received.iter().map(told).collect()
 }
 
 fn pairs(kind: &str, names: &[&str]) -> BTreeSet<(String, String)> {
-    names.iter().map(|name| (kind.to_owned(), (*name).to_owned())).collect()
+    names
+        .iter()
+        .map(|name| (kind.to_owned(), (*name).to_owned()))
+        .collect()
 }
 
 #[tokio::test]
@@ -36,14 +44,27 @@ async fn keys_are_told_of_when_they_are_made_and_when_they_are_revoked() {
     let made = plane.create_keys("batch", 3).await;
     let ids: Vec<_> = made.into_iter().map(|(_, id)| id).collect();
     let account = &plane.owner().await.0;
-    plane.store().revoke_keys(account, &[ids[0].clone(), ids[2].clone(), id.clone()], START).await.unwrap();
+    plane
+        .store()
+        .revoke_keys(
+            account,
+            &[ids[0].clone(), ids[2].clone(), id.clone()],
+            START,
+        )
+        .await
+        .unwrap();
     let received = receiver.wait_for(7).await;
     let mut expected = pairs("key.created", &["one", "batch-0", "batch-1", "batch-2"]);
     expected.extend(pairs("key.revoked", &["one", "batch-0", "batch-2"]));
     assert_eq!((told(&received), received.len()), (expected, 7));
-    let revoked = received.iter().find(|told| told.kind() == "key.revoked" && told.json()["data"]["name"] == "one");
+    let revoked = received
+        .iter()
+        .find(|told| told.kind() == "key.revoked" && told.json()["data"]["name"] == "one");
     let revoked = revoked.unwrap().json();
-    assert_eq!((&revoked["timestamp"], &revoked["data"]["key_id"]), (&json!("2027-01-15T08:01:00Z"), &json!(id)));
+    assert_eq!(
+        (&revoked["timestamp"], &revoked["data"]["key_id"]),
+        (&json!("2027-01-15T08:01:00Z"), &json!(id))
+    );
     assert_eq!(revoked["data"]["revoked_at"], "2027-01-15T08:01:00Z");
 }
 
@@ -54,17 +75,37 @@ async fn what_is_rolled_back_is_not_told() {
     webhook(&client, &receiver.url, json!({})).await;
     let made = plane.create_keys("taken", 1).await;
     let (account, user) = plane.owner().await;
-    let new = |name: &str| NewKey::new(account, user, name, &plain_key(), "basic", Environment::Live);
-    let error = plane.store().create_keys(&[new("free"), new("taken-0")], START).await.unwrap_err();
+    let new = |name: &str| {
+        NewKey::new(
+            account,
+            user,
+            name,
+            &plain_key(),
+            "basic",
+            Environment::Live,
+        )
+    };
+    let error = plane
+        .store()
+        .create_keys(&[new("free"), new("taken-0")], START)
+        .await
+        .unwrap_err();
     assert!(matches!(error, StoreError::NameTaken));
     let ids = [made[0].1.clone(), "key_unknown".to_owned()];
-    let error = plane.store().revoke_keys(account, &ids, START).await.unwrap_err();
+    let error = plane
+        .store()
+        .revoke_keys(account, &ids, START)
+        .await
+        .unwrap_err();
     assert!(matches!(error, StoreError::KeyNotFound));
     client.key("last").await;
     let received = receiver.wait_for(2).await;
     assert_eq!(told(&received), pairs("key.created", &["taken-0", "last"]));
     let pool = plane.pool().await;
-    let written: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM webhook_deliveries").fetch_one(&pool).await.unwrap();
+    let written: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM webhook_deliveries")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
     assert_eq!(written, 2);
 }
 
@@ -72,13 +113,21 @@ async fn what_is_rolled_back_is_not_told() {
 async fn a_limit_that_is_reached_is_told_once_an_hour() {
     let (plane, receiver) = with_receiver().await;
     let client = plane.log_in().await;
-    webhook(&client, &receiver.url, json!({"events": ["key.limit_reached"]})).await;
+    webhook(
+        &client,
+        &receiver.url,
+        json!({"events": ["key.limit_reached"]}),
+    )
+    .await;
     client.key("one").await;
     client.key("two").await;
     let mut node = Node::ready(&plane).await;
     let [one, two] = ["one", "two"].map(|name| node.snapshot.key(name).number);
-    let used =
-        |key: u64, limited: u64| KeyUsage { key, requests: vec![5, 0, 0, 0, 0, 0, 0, limited], ..KeyUsage::default() };
+    let used = |key: u64, limited: u64| KeyUsage {
+        key,
+        requests: vec![5, 0, 0, 0, 0, 0, 0, limited],
+        ..KeyUsage::default()
+    };
     node.count(vec![used(one, 0)]).await;
     node.count(vec![used(one, 1), used(two, 0)]).await;
     node.count(vec![used(one, 7)]).await;
@@ -91,9 +140,15 @@ async fn a_limit_that_is_reached_is_told_once_an_hour() {
     node.count(vec![used(one, 8), used(two, 3)]).await;
     node.count(vec![used(one, 9), used(two, 4)]).await;
     let received = receiver.wait_for(3).await;
-    assert_eq!(told(&received[1..]), pairs("key.limit_reached", &["one", "two"]));
+    assert_eq!(
+        told(&received[1..]),
+        pairs("key.limit_reached", &["one", "two"])
+    );
     let pool = plane.pool().await;
-    let written: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM webhook_deliveries").fetch_one(&pool).await.unwrap();
+    let written: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM webhook_deliveries")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
     assert_eq!(written, 3);
 }
 
@@ -101,21 +156,42 @@ async fn a_limit_that_is_reached_is_told_once_an_hour() {
 async fn an_old_secret_that_is_still_used_is_told_of_once_a_day() {
     let (plane, receiver) = with_receiver().await;
     let client = plane.log_in().await;
-    webhook(&client, &receiver.url, json!({"events": ["key.old_secret_used"]})).await;
+    webhook(
+        &client,
+        &receiver.url,
+        json!({"events": ["key.old_secret_used"]}),
+    )
+    .await;
     let id = client.key("CI").await;
     let mut node = Node::ready(&plane).await;
     let key = node.snapshot.key("CI").number;
     let mut count = 0;
     let mut use_secret = async |node: &mut Node, secret| {
         count += 1;
-        let last_uses = vec![LastUse { secret, at: plane.clock.now(), ip: vec![192, 0, 2, 1] }];
-        node.count(vec![KeyUsage { key, requests: vec![count], last_uses, ..KeyUsage::default() }]).await;
+        let last_uses = vec![LastUse {
+            secret,
+            at: plane.clock.now(),
+            ip: vec![192, 0, 2, 1],
+        }];
+        node.count(vec![KeyUsage {
+            key,
+            requests: vec![count],
+            last_uses,
+            ..KeyUsage::default()
+        }])
+        .await;
     };
     // While it is the only one.
     use_secret(&mut node, 1).await;
     plane.clock.advance(60);
     let regenerate = json!({"overlap_seconds": 200_000});
-    client.send(Method::POST, &format!("/v1/keys/{id}/regenerate?wait_ms=0"), regenerate).await;
+    client
+        .send(
+            Method::POST,
+            &format!("/v1/keys/{id}/regenerate?wait_ms=0"),
+            regenerate,
+        )
+        .await;
     node.catch_up(plane.store().revision()).await;
     use_secret(&mut node, 2).await;
     use_secret(&mut node, 1).await;
@@ -124,7 +200,10 @@ async fn an_old_secret_that_is_still_used_is_told_of_once_a_day() {
     let received = receiver.wait_for(1).await;
     assert_eq!(told(&received), pairs("key.old_secret_used", &["CI"]));
     let old = &received[0].json()["data"]["old_secret"];
-    assert_eq!((&old["last_used_at"], &old["last_used_ip"]), (&json!("2027-01-15T08:01:00Z"), &json!("192.0.2.1")));
+    assert_eq!(
+        (&old["last_used_at"], &old["last_used_ip"]),
+        (&json!("2027-01-15T08:01:00Z"), &json!("192.0.2.1"))
+    );
     assert_eq!(old["ends_at"], "2027-01-17T15:34:20Z");
     all_sent(&plane).await;
     plane.clock.advance(24 * 3_600);
@@ -132,7 +211,10 @@ async fn an_old_secret_that_is_still_used_is_told_of_once_a_day() {
     use_secret(&mut node, 1).await;
     assert_eq!(receiver.wait_for(2).await.len(), 2);
     let pool = plane.pool().await;
-    let written: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM webhook_deliveries").fetch_one(&pool).await.unwrap();
+    let written: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM webhook_deliveries")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
     assert_eq!(written, 2);
 }
 
@@ -141,18 +223,29 @@ async fn no_secret_is_told() {
     let (plane, receiver) = with_receiver().await;
     let client = plane.log_in().await;
     let (path, secret) = webhook(&client, &receiver.url, json!({})).await;
-    let key = client.generate(json!({"name": "CI", "expires_at": START + 3_600})).await;
+    let key = client
+        .generate(json!({"name": "CI", "expires_at": START + 3_600}))
+        .await;
     let api_key = key.text("/data/api_key");
     plane.store().announce_expiries(START).await.unwrap();
-    client.delete(&format!("/v1/keys/{}", key.text("/data/key_id"))).await;
+    client
+        .delete(&format!("/v1/keys/{}", key.text("/data/key_id")))
+        .await;
     let received = receiver.wait_for(3).await;
     let pool = plane.pool().await;
     let query = sqlx::query_scalar("SELECT lower(hex(digest)) FROM keys");
     let digest: String = query.fetch_one(&pool).await.unwrap();
     let shown = client.get(&format!("{path}/deliveries")).await.body;
-    let bodies = received.iter().map(|told| Value::from(told.body.clone()).to_string());
+    let bodies = received
+        .iter()
+        .map(|told| Value::from(told.body.clone()).to_string());
     for text in bodies.chain([shown.to_string(), client.get(&path).await.body.to_string()]) {
-        for secret in [&api_key, &secret, &secret["whsec_".len()..].to_owned(), &digest] {
+        for secret in [
+            &api_key,
+            &secret,
+            &secret["whsec_".len()..].to_owned(),
+            &digest,
+        ] {
             assert!(!text.contains(secret.as_str()), "a secret is in {text}");
         }
     }

@@ -10,7 +10,9 @@ const DAY: i64 = 86_400;
 
 /// A key that expires so many seconds from the tests' beginning, by its path.
 async fn key(client: &Client<'_>, name: &str, expires_in: i64) -> String {
-    let answer = client.generate(json!({"name": name, "expires_at": START + expires_in})).await;
+    let answer = client
+        .generate(json!({"name": name, "expires_at": START + expires_in}))
+        .await;
     format!("/v1/keys/{}", answer.text("/data/key_id"))
 }
 
@@ -23,7 +25,10 @@ async fn announced(receiver: &Receiver, count: usize) -> Vec<(String, u64)> {
         .map(|told| {
             assert_eq!(told.kind(), "key.expiring");
             let data = told.json()["data"].clone();
-            (data["name"].as_str().unwrap().to_owned(), data["days"].as_u64().unwrap())
+            (
+                data["name"].as_str().unwrap().to_owned(),
+                data["days"].as_u64().unwrap(),
+            )
         })
         .collect();
     announced.sort_unstable();
@@ -31,7 +36,10 @@ async fn announced(receiver: &Receiver, count: usize) -> Vec<(String, u64)> {
 }
 
 fn expected(announced: &[(&str, u64)]) -> Vec<(String, u64)> {
-    announced.iter().map(|(name, days)| ((*name).to_owned(), *days)).collect()
+    announced
+        .iter()
+        .map(|(name, days)| ((*name).to_owned(), *days))
+        .collect()
 }
 
 #[tokio::test]
@@ -49,25 +57,39 @@ async fn an_expiry_is_announced_once_for_each_number_of_days() {
         client.key("everlasting").await;
     }
     announce(&plane, 0).await;
-    assert_eq!(announced(&receiver, 2).await, expected(&[("near", 7), ("soon", 1)]));
+    assert_eq!(
+        announced(&receiver, 2).await,
+        expected(&[("near", 7), ("soon", 1)])
+    );
     announce(&plane, DAY - 1).await;
     assert_eq!(receiver.received().len(), 2);
     announce(&plane, DAY).await;
-    assert_eq!(announced(&receiver, 3).await, expected(&[("far", 30), ("near", 7), ("soon", 1)]));
+    assert_eq!(
+        announced(&receiver, 3).await,
+        expected(&[("far", 30), ("near", 7), ("soon", 1)])
+    );
     plane.restart().await;
     announce(&plane, DAY + 60).await;
     announce(&plane, 6 * DAY).await;
-    assert_eq!(announced(&receiver, 4).await, expected(&[("far", 30), ("near", 1), ("near", 7), ("soon", 1)]));
+    assert_eq!(
+        announced(&receiver, 4).await,
+        expected(&[("far", 30), ("near", 1), ("near", 7), ("soon", 1)])
+    );
     plane.store().tidy_webhooks(START + 6 * DAY).await.unwrap();
     announce(&plane, 6 * DAY + 60).await;
     assert_eq!(receiver.received().len(), 4);
 }
 
-/// Announces twice what is to be announced so many seconds from the tests' beginning, and has it sent.
+/// Announces twice what is to be announced so many seconds from the tests' beginning, and has it
+/// sent.
 async fn announce(plane: &Plane, seconds: i64) {
     plane.clock.advance(START + seconds - plane.clock.now());
     for _ in 0..2 {
-        plane.store().announce_expiries(START + seconds).await.unwrap();
+        plane
+            .store()
+            .announce_expiries(START + seconds)
+            .await
+            .unwrap();
     }
     all_sent(plane).await;
 }
@@ -81,11 +103,18 @@ async fn another_expiry_is_announced_anew() {
     plane.store().announce_expiries(START).await.unwrap();
     client.patch(&path, json!({"name": "renamed"})).await;
     plane.store().announce_expiries(START).await.unwrap();
-    client.patch(&path, json!({"expires_at": START + 2 * DAY})).await;
+    client
+        .patch(&path, json!({"expires_at": START + 2 * DAY}))
+        .await;
     plane.store().announce_expiries(START).await.unwrap();
-    client.patch(&path, json!({"expires_at": START + DAY})).await;
+    client
+        .patch(&path, json!({"expires_at": START + DAY}))
+        .await;
     plane.store().announce_expiries(START).await.unwrap();
-    assert_eq!(announced(&receiver, 2).await, expected(&[("CI", 7), ("renamed", 7)]));
+    assert_eq!(
+        announced(&receiver, 2).await,
+        expected(&[("CI", 7), ("renamed", 7)])
+    );
     let told = receiver.received();
     assert_eq!(told.len(), 2, "the first expiry was announced before");
     assert_eq!(told[1].json()["data"]["expires_at"], "2027-01-17T08:00:00Z");
@@ -102,7 +131,10 @@ async fn many_expiries_are_announced_in_steps() {
     plane.store().announce_expiries(START).await.unwrap();
     plane.store().announce_expiries(START).await.unwrap();
     let query = "SELECT COUNT(*) FROM webhook_deliveries WHERE event = 'key.expiring'";
-    let written: i64 = sqlx::query_scalar(query).fetch_one(&plane.pool().await).await.unwrap();
+    let written: i64 = sqlx::query_scalar(query)
+        .fetch_one(&plane.pool().await)
+        .await
+        .unwrap();
     assert_eq!(written, 1_200);
     let shown = client.get(&format!("{path}/deliveries")).await;
     assert_eq!(shown.at("/data/deliveries").as_array().unwrap().len(), 100);

@@ -20,11 +20,17 @@ async fn a_failed_delivery_is_tried_again_ever_later() {
     let (path, secret) = webhook(&client, &receiver.url, json!({})).await;
     client.key("CI").await;
     let failed = delivery(&client, &path, "pending", 1).await;
-    assert_eq!((&failed["last_status"], &failed["last_error"]), (&json!(503), &json!("the answer was 503")));
+    assert_eq!(
+        (&failed["last_status"], &failed["last_error"]),
+        (&json!(503), &json!("the answer was 503"))
+    );
     assert!((5..=6).contains(&next(&failed)), "{failed}");
     let shown = client.get(&path).await;
     assert_eq!(
-        (shown.text("/data/last_error").as_str(), shown.at("/data/active")),
+        (
+            shown.text("/data/last_error").as_str(),
+            shown.at("/data/active")
+        ),
         ("the answer was 503", &json!(true))
     );
     assert_eq!(shown.text("/data/last_error_at"), "2027-01-15T08:00:00Z");
@@ -35,16 +41,29 @@ async fn a_failed_delivery_is_tried_again_ever_later() {
     receiver.answer(Reply::Status(200));
     plane.clock.advance(36);
     let delivered = delivery(&client, &path, "delivered", 3).await;
-    assert_eq!((&delivered["last_status"], &delivered["last_error"]), (&json!(200), &Value::Null));
+    assert_eq!(
+        (&delivered["last_status"], &delivered["last_error"]),
+        (&json!(200), &Value::Null)
+    );
     assert_eq!(client.get(&path).await.at("/data/last_error"), &Value::Null);
 
     let told = receiver.received();
     told.iter().for_each(|told| told.verify(&secret));
-    let times: Vec<_> = told.iter().map(|told| told.header("webhook-timestamp")).collect();
+    let times: Vec<_> = told
+        .iter()
+        .map(|told| told.header("webhook-timestamp"))
+        .collect();
     assert_eq!(times, ["1800000000", "1800000006", "1800000042"]);
-    assert!(told.iter().all(|one| one.id() == told[0].id() && one.body == told[0].body));
+    assert!(
+        told.iter()
+            .all(|one| one.id() == told[0].id() && one.body == told[0].body)
+    );
     for (outcome, count) in [("retried", 2.0), ("delivered", 1.0), ("failed", 0.0)] {
-        let metric = plane.metric(&format!("latchkey_webhook_deliveries_total{{outcome=\"{outcome}\"}}")).await;
+        let metric = plane
+            .metric(&format!(
+                "latchkey_webhook_deliveries_total{{outcome=\"{outcome}\"}}"
+            ))
+            .await;
         assert!((metric - count).abs() < f64::EPSILON, "{outcome}");
     }
 }
@@ -63,26 +82,51 @@ async fn a_delivery_is_given_up_after_three_days() {
     let pending = plane.metric("latchkey_webhook_outbox_pending").await;
     assert!((pending - 1.0).abs() < f64::EPSILON);
     plane.clock.advance(3 * 86_400 - 60);
-    let age = plane.metric("latchkey_webhook_oldest_pending_seconds").await;
+    let age = plane
+        .metric("latchkey_webhook_oldest_pending_seconds")
+        .await;
     assert!((age - (3.0 * 86_400.0 - 60.0)).abs() < f64::EPSILON);
     // The next one would be too late.
     plane.clock.advance(60);
     let client = plane.log_in().await;
     let path_of_all = format!("{path}/deliveries");
     let is_failed = |answer: &Answer| answer.body["data"]["deliveries"][0]["state"] == "failed";
-    let failed = eventually(&client, &path_of_all, is_failed).await.at("/data/deliveries/0").clone();
-    assert_eq!((&failed["next_at"], &failed["last_error"]), (&Value::Null, &json!("the answer was 500")));
-    assert_eq!(client.get(&path).await.text("/data/last_error"), "the answer was 500");
+    let failed = eventually(&client, &path_of_all, is_failed)
+        .await
+        .at("/data/deliveries/0")
+        .clone();
+    assert_eq!(
+        (&failed["next_at"], &failed["last_error"]),
+        (&Value::Null, &json!("the answer was 500"))
+    );
+    assert_eq!(
+        client.get(&path).await.text("/data/last_error"),
+        "the answer was 500"
+    );
     assert!(plane.metric("latchkey_webhook_outbox_pending").await.abs() < f64::EPSILON);
-    let metric = plane.metric(r#"latchkey_webhook_deliveries_total{outcome="failed"}"#).await;
+    let metric = plane
+        .metric(r#"latchkey_webhook_deliveries_total{outcome="failed"}"#)
+        .await;
     assert!((metric - 1.0).abs() < f64::EPSILON);
 
     // Seven days later nobody asks any more.
     let later = plane.clock.now() + 7 * 86_400;
     plane.store().tidy_webhooks(later).await.unwrap();
-    assert_eq!(client.get(&path_of_all).await.at("/data/deliveries").as_array().unwrap().len(), 1);
+    assert_eq!(
+        client
+            .get(&path_of_all)
+            .await
+            .at("/data/deliveries")
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
     plane.store().tidy_webhooks(later + 60).await.unwrap();
-    assert_eq!(client.get(&path_of_all).await.at("/data/deliveries"), &json!([]));
+    assert_eq!(
+        client.get(&path_of_all).await.at("/data/deliveries"),
+        &json!([])
+    );
 }
 
 #[tokio::test]
@@ -93,7 +137,10 @@ async fn a_redirect_is_not_followed() {
     let (path, _) = webhook(&client, &receiver.url, json!({})).await;
     client.key("CI").await;
     let failed = delivery(&client, &path, "pending", 1).await;
-    assert_eq!((&failed["last_status"], &failed["last_error"]), (&json!(307), &json!("the answer was 307")));
+    assert_eq!(
+        (&failed["last_status"], &failed["last_error"]),
+        (&json!(307), &json!("the answer was 307"))
+    );
     assert!(elsewhere.received().is_empty());
 }
 
@@ -108,19 +155,31 @@ async fn a_receiver_that_is_gone_is_told_nothing_until_it_is_switched_on_again()
     receiver.answer(Reply::Status(410));
     client.key("two").await;
     plane.clock.advance(6);
-    let gone = eventually(&client, &path, |answer| answer.body["data"]["active"] == false).await;
+    let gone = eventually(&client, &path, |answer| {
+        answer.body["data"]["active"] == false
+    })
+    .await;
     assert!(gone.text("/data/last_error").contains("410"), "{gone:?}");
     let deliveries = client.get(&format!("{path}/deliveries")).await;
     for index in 0..2 {
-        assert_eq!(deliveries.at(&format!("/data/deliveries/{index}/state")), "failed");
+        assert_eq!(
+            deliveries.at(&format!("/data/deliveries/{index}/state")),
+            "failed"
+        );
     }
     let seen = receiver.received().len();
     client.key("three").await;
-    client.send(Method::POST, &format!("{path}/test"), Value::Null).await.refused(409, "webhook_inactive");
+    client
+        .send(Method::POST, &format!("{path}/test"), Value::Null)
+        .await
+        .refused(409, "webhook_inactive");
 
     receiver.answer(Reply::Status(200));
     let on = client.patch(&path, json!({"active": true})).await;
-    assert_eq!((on.at("/data/active"), on.at("/data/last_error")), (&json!(true), &Value::Null));
+    assert_eq!(
+        (on.at("/data/active"), on.at("/data/last_error")),
+        (&json!(true), &Value::Null)
+    );
     client.key("four").await;
     let told = receiver.wait_for(seen + 1).await;
     assert_eq!(told.last().unwrap().json()["data"]["name"], "four");
@@ -136,7 +195,10 @@ async fn what_is_pending_is_given_up_when_a_webhook_is_switched_off() {
     client.key("CI").await;
     delivery(&client, &path, "pending", 1).await;
     client.patch(&path, json!({"active": false})).await;
-    assert_eq!(delivery(&client, &path, "failed", 1).await["last_error"], "switched off");
+    assert_eq!(
+        delivery(&client, &path, "failed", 1).await["last_error"],
+        "switched off"
+    );
     assert_eq!(client.delete(&path).await.status, 200);
     client.get(&path).await.refused(404, "webhook_not_found");
 }
@@ -145,13 +207,29 @@ async fn what_is_pending_is_given_up_when_a_webhook_is_switched_off() {
 async fn a_receiver_that_is_not_there_is_said_to_be() {
     let (plane, receiver) = with_receiver().await;
     let client = plane.log_in().await;
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let (path, _) = webhook(&client, &format!("http://{nobody}/?token=hidden"), json!({})).await;
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let (path, _) = webhook(
+        &client,
+        &format!("http://{nobody}/?token=hidden"),
+        json!({}),
+    )
+    .await;
     // It speaks, but not TLS.
-    let (plain, _) = webhook(&client, &receiver.url.replace("http://", "https://"), json!({})).await;
+    let (plain, _) = webhook(
+        &client,
+        &receiver.url.replace("http://", "https://"),
+        json!({}),
+    )
+    .await;
     client.key("CI").await;
     let refused = delivery(&client, &path, "pending", 1).await;
-    assert!(refused["last_error"].as_str().unwrap().contains("refused"), "{refused}");
+    assert!(
+        refused["last_error"].as_str().unwrap().contains("refused"),
+        "{refused}"
+    );
     assert!(!refused.to_string().contains("hidden"));
     let failed = delivery(&client, &plain, "pending", 1).await;
     assert_eq!(failed["last_status"], Value::Null);

@@ -8,16 +8,27 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 async fn redeliver(client: &Client<'_>, webhook: &str, id: &str) -> Answer {
-    client.send(Method::POST, &format!("{webhook}/deliveries/{id}/redeliver"), Value::Null).await
+    client
+        .send(
+            Method::POST,
+            &format!("{webhook}/deliveries/{id}/redeliver"),
+            Value::Null,
+        )
+        .await
 }
 
 /// Waits until the first attempt since `now` has failed, and returns the newest delivery.
 async fn failed_once(client: &Client<'_>, webhook: &str, now: i64) -> Value {
     let failed = |answer: &Answer| {
         let newest = &answer.body["data"]["deliveries"][0];
-        newest["state"] == "pending" && newest["attempts"] == 1 && second(&newest["next_at"]) > Some(now)
+        newest["state"] == "pending"
+            && newest["attempts"] == 1
+            && second(&newest["next_at"]) > Some(now)
     };
-    eventually(client, &format!("{webhook}/deliveries"), failed).await.at("/data/deliveries/0").clone()
+    eventually(client, &format!("{webhook}/deliveries"), failed)
+        .await
+        .at("/data/deliveries/0")
+        .clone()
 }
 
 #[tokio::test]
@@ -39,24 +50,39 @@ async fn failed_delivery_is_sent_again_by_hand() {
     plane.clock.advance(5);
     // It is retried as a new one would be, although it happened more than three days ago.
     let answer = redeliver(&client, &path, &id).await;
-    assert_eq!((answer.status, answer.text("/data/delivery_id")), (StatusCode::ACCEPTED, id.clone()));
+    assert_eq!(
+        (answer.status, answer.text("/data/delivery_id")),
+        (StatusCode::ACCEPTED, id.clone())
+    );
     let again = failed_once(&client, &path, plane.clock.now()).await;
     let wait = second(&again["next_at"]).unwrap() - plane.clock.now();
     assert!((5..=6).contains(&wait), "{again}");
     assert_eq!(second(&again["redelivered_at"]), Some(plane.clock.now()));
     assert_eq!(second(&again["created_at"]), Some(START));
-    assert!(plane.metric("latchkey_webhook_oldest_pending_seconds").await.abs() < f64::EPSILON);
+    assert!(
+        plane
+            .metric("latchkey_webhook_oldest_pending_seconds")
+            .await
+            .abs()
+            < f64::EPSILON
+    );
     receiver.answer(Reply::Status(200));
     plane.clock.advance(6);
     delivery(&client, &path, "delivered", 2).await;
     let told = receiver.wait_for(seen + 2).await;
     let (first, last) = (&told[0], &told[seen + 1]);
     assert_eq!((first.id(), &first.body), (last.id(), &last.body));
-    assert_eq!(last.header("webhook-timestamp"), plane.clock.now().to_string());
+    assert_eq!(
+        last.header("webhook-timestamp"),
+        plane.clock.now().to_string()
+    );
     last.verify(&secret);
 
     let entries = client.get("/v1/audit?action=webhook.redeliver").await;
-    assert_eq!(entries.at("/data/entries/0/after"), &json!({"delivery_id": id}));
+    assert_eq!(
+        entries.at("/data/entries/0/after"),
+        &json!({"delivery_id": id})
+    );
 }
 
 #[tokio::test]
@@ -88,15 +114,32 @@ async fn deliveries_past_their_retention_are_not_found() {
     let (path, _) = webhook(&client, &receiver.url, json!({})).await;
     let (other, _) = webhook(&client, &receiver.url, json!({"events": ["key.revoked"]})).await;
     client.key("CI").await;
-    let id = delivery(&client, &path, "delivered", 1).await["delivery_id"].as_str().unwrap().to_owned();
-    redeliver(&client, &other, &id).await.refused(404, "delivery_not_found");
-    redeliver(&client, &path, "msg_000000000000").await.refused(404, "delivery_not_found");
+    let id = delivery(&client, &path, "delivered", 1).await["delivery_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    redeliver(&client, &other, &id)
+        .await
+        .refused(404, "delivery_not_found");
+    redeliver(&client, &path, "msg_000000000000")
+        .await
+        .refused(404, "delivery_not_found");
     // Whether they are deleted already or not.
-    sqlx::query("UPDATE webhook_deliveries SET done_at = done_at - 604801").execute(&plane.pool().await).await.unwrap();
-    redeliver(&client, &path, &id).await.refused(404, "delivery_not_found");
+    sqlx::query("UPDATE webhook_deliveries SET done_at = done_at - 604801")
+        .execute(&plane.pool().await)
+        .await
+        .unwrap();
+    redeliver(&client, &path, &id)
+        .await
+        .refused(404, "delivery_not_found");
     client.patch(&path, json!({"active": false})).await;
-    sqlx::query("UPDATE webhook_deliveries SET done_at = done_at + 604801").execute(&plane.pool().await).await.unwrap();
-    redeliver(&client, &path, &id).await.refused(409, "webhook_inactive");
+    sqlx::query("UPDATE webhook_deliveries SET done_at = done_at + 604801")
+        .execute(&plane.pool().await)
+        .await
+        .unwrap();
+    redeliver(&client, &path, &id)
+        .await
+        .refused(409, "webhook_inactive");
     assert_eq!(receiver.received().len(), 1);
 }
 
@@ -105,10 +148,17 @@ async fn tests_and_redeliveries_share_a_limit_a_minute() {
     let (plane, receiver) = with_receiver().await;
     let client = plane.log_in().await;
     let (path, _) = webhook(&client, &receiver.url, json!({"events": ["key.revoked"]})).await;
-    let test = async |path: &str| client.send(Method::POST, &format!("{path}/test"), Value::Null).await;
+    let test = async |path: &str| {
+        client
+            .send(Method::POST, &format!("{path}/test"), Value::Null)
+            .await
+    };
     let id = test(&path).await.text("/data/delivery_id");
     for _ in 1..60 {
-        assert_eq!(redeliver(&client, &path, &id).await.status, StatusCode::ACCEPTED);
+        assert_eq!(
+            redeliver(&client, &path, &id).await.status,
+            StatusCode::ACCEPTED
+        );
     }
     let refused = redeliver(&client, &path, &id).await;
     refused.refused(429, "too_many_requests");
@@ -134,14 +184,25 @@ async fn deliveries_are_listed_by_state() {
     let counts = async || {
         let mut counts = Vec::new();
         for (state, _) in states {
-            let answer = client.get(&format!("{path}/deliveries?state={state}")).await;
-            counts.push((state, answer.at("/data/deliveries").as_array().unwrap().len()));
+            let answer = client
+                .get(&format!("{path}/deliveries?state={state}"))
+                .await;
+            counts.push((
+                state,
+                answer.at("/data/deliveries").as_array().unwrap().len(),
+            ));
         }
         counts
     };
     assert_eq!(counts().await, states);
-    sqlx::query("UPDATE webhook_deliveries SET delivered = FALSE WHERE seq = 1").execute(&pool).await.unwrap();
-    assert_eq!(counts().await, [("delivered", 1), ("failed", 1), ("pending", 0)]);
+    sqlx::query("UPDATE webhook_deliveries SET delivered = FALSE WHERE seq = 1")
+        .execute(&pool)
+        .await
+        .unwrap();
+    assert_eq!(
+        counts().await,
+        [("delivered", 1), ("failed", 1), ("pending", 0)]
+    );
     let unknown = client.get(&format!("{path}/deliveries?state=lost")).await;
     unknown.refused_by(400, "invalid_request", "state");
 }

@@ -55,8 +55,16 @@ impl Received {
     /// Panics unless it has a signature of each of `secrets`, and no other.
     pub(super) fn verify_with(&self, secrets: &[&str]) {
         let time = self.header("webhook-timestamp");
-        let expected: Vec<_> = secrets.iter().map(|secret| sign(secret, self.id(), time, &self.body)).collect();
-        assert_eq!(self.header("webhook-signature").split(' ').collect::<Vec<_>>(), expected);
+        let expected: Vec<_> = secrets
+            .iter()
+            .map(|secret| sign(secret, self.id(), time, &self.body))
+            .collect();
+        assert_eq!(
+            self.header("webhook-signature")
+                .split(' ')
+                .collect::<Vec<_>>(),
+            expected
+        );
     }
 }
 
@@ -77,9 +85,15 @@ impl Receiver {
     }
 
     pub(super) async fn answering(reply: Reply) -> Self {
-        let shared = Arc::new(Shared { reply: Mutex::new(reply), received: watch::Sender::default() });
+        let shared = Arc::new(Shared {
+            reply: Mutex::new(reply),
+            received: watch::Sender::default(),
+        });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/hooks?from=latchkey", listener.local_addr().unwrap());
+        let url = format!(
+            "http://{}/hooks?from=latchkey",
+            listener.local_addr().unwrap()
+        );
         let router = Router::new().fallback(receive).with_state(shared.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { url, shared }
@@ -96,25 +110,41 @@ impl Receiver {
     /// Waits until there are so many, and returns all.
     pub(super) async fn wait_for(&self, count: usize) -> Vec<Received> {
         let mut received = self.shared.received.subscribe();
-        let enough = time::timeout(PATIENCE, received.wait_for(|received| received.len() >= count)).await;
-        enough.unwrap_or_else(|_| panic!("not {count} but {:?}", self.received())).unwrap().clone()
+        let enough = time::timeout(
+            PATIENCE,
+            received.wait_for(|received| received.len() >= count),
+        )
+        .await;
+        enough
+            .unwrap_or_else(|_| panic!("not {count} but {:?}", self.received()))
+            .unwrap()
+            .clone()
     }
 }
 
 async fn receive(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: String) -> Response {
     let reply = shared.reply.lock().unwrap().clone();
-    shared.received.send_modify(|all| all.push(Received { headers, body }));
+    shared
+        .received
+        .send_modify(|all| all.push(Received { headers, body }));
     match reply {
         Reply::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
-        Reply::Redirect(to) => (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, to)]).into_response(),
+        Reply::Redirect(to) => {
+            (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, to)]).into_response()
+        }
         Reply::Hang => future::pending().await,
     }
 }
 
 /// HMAC as RFC 2104 writes it, from SHA-256 alone.
 fn sign(secret: &str, id: &str, timestamp: &str, body: &str) -> String {
-    let mut key = STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap();
-    assert!((24..=64).contains(&key.len()), "the standard asks for 24 to 64 bytes");
+    let mut key = STANDARD
+        .decode(secret.strip_prefix("whsec_").unwrap())
+        .unwrap();
+    assert!(
+        (24..=64).contains(&key.len()),
+        "the standard asks for 24 to 64 bytes"
+    );
     key.resize(64, 0);
     let pad = |with: u8| key.iter().map(|byte| byte ^ with).collect::<Vec<_>>();
     let message = format!("{id}.{timestamp}.{body}");
@@ -127,6 +157,11 @@ fn sign(secret: &str, id: &str, timestamp: &str, body: &str) -> String {
 #[test]
 fn it_verifies_as_the_standard_does() {
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-    let signature = sign(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", r#"{"test": 2432232314}"#);
+    let signature = sign(
+        secret,
+        "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        "1614265330",
+        r#"{"test": 2432232314}"#,
+    );
     assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
 }

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 const DAY: i64 = 86_400;
 
 async fn rotate(client: &Client<'_>, path: &str, body: Value) -> Answer {
-    client.send(Method::POST, &format!("{path}/rotate-secret"), body).await
+    client
+        .send(Method::POST, &format!("{path}/rotate-secret"), body)
+        .await
 }
 
 /// Rotates the secret, and returns the new one.
@@ -25,12 +27,21 @@ async fn deliveries_have_two_signatures_until_the_overlap_ends() {
     let (path, old) = webhook(&client, &receiver.url, json!({})).await;
     plane.clock.advance(60);
     let answer = rotate(&client, &path, json!({"overlap_seconds": 600})).await;
-    assert_eq!(answer.text("/data/old_secret_ends_at"), "2027-01-15T08:11:00Z");
-    assert_eq!(answer.text("/data/secret_created_at"), "2027-01-15T08:01:00Z");
+    assert_eq!(
+        answer.text("/data/old_secret_ends_at"),
+        "2027-01-15T08:11:00Z"
+    );
+    assert_eq!(
+        answer.text("/data/secret_created_at"),
+        "2027-01-15T08:01:00Z"
+    );
     let new = answer.text("/data/secret");
     assert_ne!(old, new);
     let shown = client.get(&path).await;
-    assert_eq!(shown.text("/data/old_secret_ends_at"), "2027-01-15T08:11:00Z");
+    assert_eq!(
+        shown.text("/data/old_secret_ends_at"),
+        "2027-01-15T08:11:00Z"
+    );
     assert!(!shown.body.to_string().contains("whsec_"), "{shown:?}");
 
     plane.clock.advance(599);
@@ -39,7 +50,10 @@ async fn deliveries_have_two_signatures_until_the_overlap_ends() {
     plane.clock.advance(1);
     client.key("from that second on").await;
     receiver.wait_for(2).await[1].verify_with(&[&new]);
-    assert_eq!(client.get(&path).await.at("/data/old_secret_ends_at"), &Value::Null);
+    assert_eq!(
+        client.get(&path).await.at("/data/old_secret_ends_at"),
+        &Value::Null
+    );
 }
 
 #[tokio::test]
@@ -54,11 +68,19 @@ async fn overlap_is_a_day_by_default_and_thirty_at_most() {
         (json!({"overlap_seconds": null}), "overlap_seconds"),
         (json!({"secret": "whsec_mine"}), "secret"),
     ] {
-        rotate(&client, &path, body).await.refused_by(400, "invalid_request", field);
+        rotate(&client, &path, body)
+            .await
+            .refused_by(400, "invalid_request", field);
     }
-    assert_eq!(client.get(&path).await.at("/data/old_secret_ends_at"), &Value::Null);
+    assert_eq!(
+        client.get(&path).await.at("/data/old_secret_ends_at"),
+        &Value::Null
+    );
     let answer = rotate(&client, &path, json!({})).await;
-    assert_eq!(answer.text("/data/old_secret_ends_at"), "2027-01-16T08:00:00Z");
+    assert_eq!(
+        answer.text("/data/old_secret_ends_at"),
+        "2027-01-16T08:00:00Z"
+    );
 }
 
 #[tokio::test]
@@ -86,20 +108,31 @@ async fn second_rotation_during_an_overlap_is_refused() {
     let (path, old) = webhook(&client, &receiver.url, json!({})).await;
     let lost = rotated(&client, &path, json!({"overlap_seconds": 3_600})).await;
 
-    // The caller's answer may have been lost: another session of the same user, as late as it can be.
+    // The caller's answer may have been lost: another session of the same user, as late as it can
+    // be.
     plane.clock.advance(600);
     let again = plane.log_in().await;
     let answer = rotate(&again, &path, json!({"overlap_seconds": 30})).await;
-    assert_eq!(answer.text("/data/old_secret_ends_at"), "2027-01-15T09:00:00Z", "the old secret keeps its end");
+    assert_eq!(
+        answer.text("/data/old_secret_ends_at"),
+        "2027-01-15T09:00:00Z",
+        "the old secret keeps its end"
+    );
     let new = answer.text("/data/secret");
     assert_ne!(lost, new);
 
     // Somebody else, and the same caller later.
-    client.user("zoe@localhost", json!({"roles": ["admin"]})).await;
+    client
+        .user("zoe@localhost", json!({"roles": ["admin"]}))
+        .await;
     let zoe = plane.client("zoe@localhost").await;
-    rotate(&zoe, &path, json!({})).await.refused(409, "overlap_running");
+    rotate(&zoe, &path, json!({}))
+        .await
+        .refused(409, "overlap_running");
     plane.clock.advance(601);
-    rotate(&client, &path, json!({})).await.refused(409, "overlap_running");
+    rotate(&client, &path, json!({}))
+        .await
+        .refused(409, "overlap_running");
     client.key("CI").await;
     receiver.wait_for(1).await[0].verify_with(&[&new, &old]);
 
@@ -135,18 +168,39 @@ async fn ended_secret_is_deleted_unless_the_clock_is_wrong() {
     let (path, _) = webhook(&client, "https://receiver.example/", json!({})).await;
     rotated(&client, &path, json!({"overlap_seconds": 60})).await;
     let pool = plane.pool().await;
-    let kept = async || sqlx::query_scalar::<_, bool>(OLD).fetch_one(&pool).await.unwrap();
+    let kept = async || {
+        sqlx::query_scalar::<_, bool>(OLD)
+            .fetch_one(&pool)
+            .await
+            .unwrap()
+    };
     let now = crate::harness::START;
-    plane.store().tidy_webhook_secrets(now + 30 * DAY).await.unwrap();
+    plane
+        .store()
+        .tidy_webhook_secrets(now + 30 * DAY)
+        .await
+        .unwrap();
     assert!(kept().await, "no Envoy has agreed to that time");
     plane.use_a_key_on(now).await;
-    plane.store().tidy_webhook_secrets(now + DAY + 60).await.unwrap();
+    plane
+        .store()
+        .tidy_webhook_secrets(now + DAY + 60)
+        .await
+        .unwrap();
     assert!(kept().await, "no Envoy has agreed that it is tomorrow");
     plane.use_a_key_on(now + DAY + 60).await;
     plane.store().tidy_webhooks(now + DAY + 59).await.unwrap();
-    plane.store().tidy_webhook_secrets(now + DAY + 59).await.unwrap();
+    plane
+        .store()
+        .tidy_webhook_secrets(now + DAY + 59)
+        .await
+        .unwrap();
     assert!(kept().await);
-    plane.store().tidy_webhook_secrets(now + DAY + 60).await.unwrap();
+    plane
+        .store()
+        .tidy_webhook_secrets(now + DAY + 60)
+        .await
+        .unwrap();
     assert!(!kept().await);
 }
 

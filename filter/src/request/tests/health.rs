@@ -6,14 +6,35 @@ use latchkey_policy::snapshot::note_contact;
 const CONFIGURATION: &str = r#","health_path":"/latchkey/ready","max_staleness_seconds":60"#;
 
 /// The answer to a request, and its body; nothing if it was not answered.
-fn probe(host: &FakeHost, worker: &Worker, method: &str, path: &str) -> Option<(u32, serde_json::Value)> {
-    *host.headers.borrow_mut() = [(":path".into(), path.into()), (":method".into(), method.into())].into();
+fn probe(
+    host: &FakeHost,
+    worker: &Worker,
+    method: &str,
+    path: &str,
+) -> Option<(u32, serde_json::Value)> {
+    *host.headers.borrow_mut() = [
+        (":path".into(), path.into()),
+        (":method".into(), method.into()),
+    ]
+    .into();
     host.filter_state.borrow_mut().clear();
     host.response.take();
-    assert_eq!(Life::default().on_headers(host, &worker.shared()), Outcome::Stop);
+    assert_eq!(
+        Life::default().on_headers(host, &worker.shared()),
+        Outcome::Stop
+    );
     let response = host.response.borrow().clone()?;
-    assert!(!host.filter_state.borrow().get("latchkey").is_some_and(|state| state == "allowed" || state == "public"));
-    Some((response.status, serde_json::from_str(&response.body).unwrap()))
+    assert!(
+        !host
+            .filter_state
+            .borrow()
+            .get("latchkey")
+            .is_some_and(|state| state == "allowed" || state == "public")
+    );
+    Some((
+        response.status,
+        serde_json::from_str(&response.body).unwrap(),
+    ))
 }
 
 #[test]
@@ -23,8 +44,16 @@ fn health_is_200_exactly_while_requests_are_decided() {
     let status = |host: &FakeHost| {
         let (status, body) = probe(host, &worker, "GET", "/latchkey/ready").unwrap();
         let (code, _) = probe(host, &worker, "GET", "/other").unwrap();
-        assert_eq!(status == 200, code == 401, "the same as for a request without a key: {body}");
-        (status, body["revision"].clone(), body["age_seconds"].clone())
+        assert_eq!(
+            status == 200,
+            code == 401,
+            "the same as for a request without a key: {body}"
+        );
+        (
+            status,
+            body["revision"].clone(),
+            body["age_seconds"].clone(),
+        )
     };
     assert_eq!(status(&host), (503, 1.into(), ().into()));
     note_contact(&host, host.monotonic.get()).unwrap();
@@ -37,7 +66,10 @@ fn health_is_200_exactly_while_requests_are_decided() {
     let empty = FakeHost::default();
     let worker = configured(&empty, CONFIGURATION);
     let (status, body) = probe(&empty, &worker, "HEAD", "/latchkey/ready").unwrap();
-    assert_eq!((status, &body["code"], &body["revision"]), (503, &"not_ready".into(), &().into()));
+    assert_eq!(
+        (status, &body["code"], &body["revision"]),
+        (503, &"not_ready".into(), &().into())
+    );
 }
 
 #[test]

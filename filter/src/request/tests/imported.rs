@@ -9,7 +9,8 @@ use latchkey_policy::route::{PathSpec, RouteRecord, Rule, RuleSpec, Unmatched};
 
 const FOREIGN: &str = "sk-proj-0123456789";
 
-/// Where `/health` is public, and key 1 is known besides an imported one; whether the snapshot says so is `told`.
+/// Where `/health` is public, and key 1 is known besides an imported one; whether the snapshot says
+/// so is `told`.
 fn gateway_with_imported(told: bool, more: &str) -> (FakeHost, Worker) {
     let (host, worker) = routed(&limited(Limits::default()), more);
     let (mut routes, mut keys) = (Vec::new(), Vec::new());
@@ -23,22 +24,49 @@ fn gateway_with_imported(told: bool, more: &str) -> (FakeHost, Worker) {
         subaccount: None,
     };
     let record = RouteRecord::new(vec![Rule::new(health).unwrap()], Unmatched::ValidKey).unwrap();
-    record.with_imported(told).encode(FORMAT, &mut routes).unwrap();
-    KeyRecord { slot: 2, number: 2, ..test_util::key(KeyDigest::of(FOREIGN.as_bytes()), 1, "foreign") }
-        .encode(&mut keys)
+    record
+        .with_imported(told)
+        .encode(FORMAT, &mut routes)
         .unwrap();
+    KeyRecord {
+        slot: 2,
+        number: 2,
+        ..test_util::key(KeyDigest::of(FOREIGN.as_bytes()), 1, "foreign")
+    }
+    .encode(&mut keys)
+    .unwrap();
     let mut writer = Writer::take_over(&host, 2).unwrap();
     writer.resume(&host).unwrap();
-    let batch = Batch { routes: &routes, keys: &keys, revision: Some(2), ..Batch::default() };
+    let batch = Batch {
+        routes: &routes,
+        keys: &keys,
+        revision: Some(2),
+        ..Batch::default()
+    };
     writer.apply(&host, &batch).unwrap();
     (host, worker)
 }
 
 /// What is left of a header on a public route.
-fn left_on_a_public_route(host: &FakeHost, worker: &Worker, name: &str, value: &str) -> Option<String> {
-    *host.headers.borrow_mut() = [(":path".into(), b"/health".to_vec()), (name.into(), value.into())].into();
-    assert_eq!(Life::default().on_headers(host, &worker.shared()), Outcome::Pass);
-    host.headers.borrow().get(name).map(|value| String::from_utf8(value.clone()).unwrap())
+fn left_on_a_public_route(
+    host: &FakeHost,
+    worker: &Worker,
+    name: &str,
+    value: &str,
+) -> Option<String> {
+    *host.headers.borrow_mut() = [
+        (":path".into(), b"/health".to_vec()),
+        (name.into(), value.into()),
+    ]
+    .into();
+    assert_eq!(
+        Life::default().on_headers(host, &worker.shared()),
+        Outcome::Pass
+    );
+    host.headers
+        .borrow()
+        .get(name)
+        .map(|value| String::from_utf8(value.clone()).unwrap())
 }
 
 #[test]
@@ -46,10 +74,20 @@ fn an_imported_key_passes_in_whatever_form_it_has_and_the_upstream_does_not_get_
     let (host, worker) = gateway_with_imported(true, "");
     let bearer = format!("Bearer {FOREIGN}");
     for (name, value) in [("x-api-key", FOREIGN), ("authorization", &bearer)] {
-        assert_eq!(send(&host, &worker, &[(name, value.as_bytes()), (":path", b"/")]), "allowed", "{name}");
+        assert_eq!(
+            send(&host, &worker, &[(name, value.as_bytes()), (":path", b"/")]),
+            "allowed",
+            "{name}"
+        );
         let upstream = host.headers.borrow();
-        assert_eq!(upstream.keys().collect::<Vec<_>>(), [":path", "x-latchkey-identity"]);
-        assert!(upstream["x-latchkey-identity"].starts_with(br#"key="key_abc123def456", name="foreign""#));
+        assert_eq!(
+            upstream.keys().collect::<Vec<_>>(),
+            [":path", "x-latchkey-identity"]
+        );
+        assert!(
+            upstream["x-latchkey-identity"]
+                .starts_with(br#"key="key_abc123def456", name="foreign""#)
+        );
     }
     for (value, code) in [
         ("sk-proj-0123456780", "malformed_key"),
@@ -57,26 +95,51 @@ fn an_imported_key_passes_in_whatever_form_it_has_and_the_upstream_does_not_get_
         (key(9).expose(), "invalid_key"),
         (key(1).expose(), "allowed"),
     ] {
-        assert_eq!(send(&host, &worker, &[("x-api-key", value.as_bytes()), (":path", b"/")]), code, "{value}");
+        assert_eq!(
+            send(
+                &host,
+                &worker,
+                &[("x-api-key", value.as_bytes()), (":path", b"/")]
+            ),
+            code,
+            "{value}"
+        );
     }
 }
 
 #[test]
 fn while_no_key_is_imported_nothing_of_another_form_is_looked_up() {
     let (host, worker) = gateway_with_imported(false, "");
-    assert_eq!(send(&host, &worker, &[("x-api-key", FOREIGN.as_bytes()), (":path", b"/")]), "malformed_key");
-    assert_eq!(left_on_a_public_route(&host, &worker, "x-api-key", FOREIGN).as_deref(), Some(FOREIGN));
+    assert_eq!(
+        send(
+            &host,
+            &worker,
+            &[("x-api-key", FOREIGN.as_bytes()), (":path", b"/")]
+        ),
+        "malformed_key"
+    );
+    assert_eq!(
+        left_on_a_public_route(&host, &worker, "x-api-key", FOREIGN).as_deref(),
+        Some(FOREIGN)
+    );
 }
 
 #[test]
 fn a_public_route_hides_imported_keys_and_leaves_what_is_for_the_upstream() {
-    let (host, worker) = gateway_with_imported(true, r#","credentials":{"query":"key","cookie":"k"}"#);
+    let (host, worker) =
+        gateway_with_imported(true, r#","credentials":{"query":"key","cookie":"k"}"#);
     let left = |name: &str, value: &str| left_on_a_public_route(&host, &worker, name, value);
     assert_eq!(left("x-api-key", FOREIGN), None);
     assert_eq!(left("authorization", &format!("Bearer {FOREIGN}")), None);
     let both = format!("Bearer of-the-upstream, Bearer {FOREIGN}");
-    assert_eq!(left("authorization", &both).as_deref(), Some("Bearer of-the-upstream"));
-    assert_eq!(left("cookie", &format!("a=1; k={FOREIGN}")).as_deref(), Some("a=1"));
+    assert_eq!(
+        left("authorization", &both).as_deref(),
+        Some("Bearer of-the-upstream")
+    );
+    assert_eq!(
+        left("cookie", &format!("a=1; k={FOREIGN}")).as_deref(),
+        Some("a=1")
+    );
     for (name, value) in [
         ("authorization", "Bearer of-the-upstream"),
         ("authorization", "Basic dTpw"),
@@ -87,15 +150,26 @@ fn a_public_route_hides_imported_keys_and_leaves_what_is_for_the_upstream() {
     }
     let many = |count| vec!["of-the-upstream"; count].join(",");
     assert_eq!(left("x-api-key", &many(16)), Some(many(16)));
-    assert_eq!(left("x-api-key", &many(17)), None, "of so many it is not known what they are");
+    assert_eq!(
+        left("x-api-key", &many(17)),
+        None,
+        "of so many it is not known what they are"
+    );
 }
 
 #[test]
 fn a_shadowed_request_without_a_key_hides_imported_keys_as_well() {
     let (host, worker) = gateway_with_imported(true, r#","shadow":["ambiguous_key"]"#);
     let two = format!("{FOREIGN}, {}, of-the-upstream", key(1).expose());
-    *host.headers.borrow_mut() = [(":path".into(), b"/".to_vec()), ("x-api-key".into(), two.into())].into();
-    assert_eq!(Life::default().on_headers(&host, &worker.shared()), Outcome::Pass);
+    *host.headers.borrow_mut() = [
+        (":path".into(), b"/".to_vec()),
+        ("x-api-key".into(), two.into()),
+    ]
+    .into();
+    assert_eq!(
+        Life::default().on_headers(&host, &worker.shared()),
+        Outcome::Pass
+    );
     assert_eq!(host.headers.borrow()["x-api-key"], b"of-the-upstream");
 }
 
@@ -107,7 +181,14 @@ fn a_public_request_whose_candidates_cannot_be_looked_up_does_not_pass() {
             bytes.truncate(20);
         }
     });
-    *host.headers.borrow_mut() = [(":path".into(), b"/health".to_vec()), ("x-api-key".into(), FOREIGN.into())].into();
-    assert_eq!(Life::default().on_headers(&host, &worker.shared()), Outcome::Stop);
+    *host.headers.borrow_mut() = [
+        (":path".into(), b"/health".to_vec()),
+        ("x-api-key".into(), FOREIGN.into()),
+    ]
+    .into();
+    assert_eq!(
+        Life::default().on_headers(&host, &worker.shared()),
+        Outcome::Stop
+    );
     assert_eq!(host.response.borrow().as_ref().unwrap().status, 503);
 }

@@ -16,7 +16,11 @@ impl Streams {
     fn new(configuration: &str) -> Self {
         let (host, _) = gateway();
         let worker = configured(&host, configuration);
-        Self { host, worker, next: 7 }
+        Self {
+            host,
+            worker,
+            next: 7,
+        }
     }
 
     /// Admits a request from an address, which stays open. Returns whether it is kept.
@@ -24,16 +28,28 @@ impl Streams {
         self.next += 1;
         let key = key(seed);
         self.host.source.replace(source.to_owned());
-        self.host.open.borrow_mut().insert(self.next, source.to_owned());
+        self.host
+            .open
+            .borrow_mut()
+            .insert(self.next, source.to_owned());
         let mut sent = vec![("x-api-key", key.expose())];
         sent.extend(headers);
-        *self.host.headers.borrow_mut() = sent.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        *self.host.headers.borrow_mut() = sent
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
         let shared = self.worker.shared();
         let mut life = Life::default();
-        assert_eq!(life.on_headers(&self.host, &shared), Outcome::Pass, "{:?}", self.host.response.borrow());
+        assert_eq!(
+            life.on_headers(&self.host, &shared),
+            Outcome::Pass,
+            "{:?}",
+            self.host.response.borrow()
+        );
         let open = life.take_open();
         let kept = open.is_some();
-        open.into_iter().for_each(|open| shared.open_streams.add(self.next, open));
+        open.into_iter()
+            .for_each(|open| shared.open_streams.add(self.next, open));
         kept
     }
 
@@ -53,12 +69,18 @@ impl Streams {
 
     /// Publishes a change to the record of a key, or its removal.
     fn change(&self, seed: u8, change: impl FnOnce(&mut KeyRecord<'_>)) {
-        let mut record =
-            KeyRecord { number: seed.into(), slot: seed.into(), ..test_util::key(key(seed).digest(), 1, "CI") };
+        let mut record = KeyRecord {
+            number: seed.into(),
+            slot: seed.into(),
+            ..test_util::key(key(seed).digest(), 1, "CI")
+        };
         change(&mut record);
         let mut keys = Vec::new();
         record.encode(&mut keys).unwrap();
-        self.publish(&Batch { keys: &keys, ..Batch::default() });
+        self.publish(&Batch {
+            keys: &keys,
+            ..Batch::default()
+        });
     }
 
     fn change_policy(&self, id: u64, change: impl FnOnce(&mut PolicyRecord)) {
@@ -66,24 +88,36 @@ impl Streams {
         change(&mut policy);
         let mut policies = Vec::new();
         policy.encode(&mut policies).unwrap();
-        self.publish(&Batch { policies: &policies, ..Batch::default() });
+        self.publish(&Batch {
+            policies: &policies,
+            ..Batch::default()
+        });
     }
 
     fn publish(&self, batch: &Batch<'_>) {
         let mut writer = Writer::take_over(&self.host, 2).unwrap();
         writer.resume(&self.host).unwrap();
         let revision = writer.position().map(|(_, revision)| revision + 1);
-        writer.apply(&self.host, &Batch { revision, ..*batch }).unwrap();
+        writer
+            .apply(&self.host, &Batch { revision, ..*batch })
+            .unwrap();
     }
 
     fn revoke(&self, digest: &KeyDigest) {
-        self.publish(&Batch { removed_keys: &digest.0, ..Batch::default() });
+        self.publish(&Batch {
+            removed_keys: &digest.0,
+            ..Batch::default()
+        });
     }
 }
 
 #[test]
 fn only_what_outlives_its_request_is_kept() {
-    for (mode, websocket, plain) in [("off", false, false), ("upgrades", true, false), ("all", true, true)] {
+    for (mode, websocket, plain) in [
+        ("off", false, false),
+        ("upgrades", true, false),
+        ("all", true, true),
+    ] {
         let mut streams = Streams::new(&format!(r#","end_streams":"{mode}""#));
         for headers in [
             [WEBSOCKET],
@@ -91,28 +125,52 @@ fn only_what_outlives_its_request_is_kept() {
             [("content-type", "application/grpc+proto")],
             [("content-type", "application/grpc-web")],
         ] {
-            assert_eq!(streams.open(1, "", &headers), websocket, "{mode} {headers:?}");
+            assert_eq!(
+                streams.open(1, "", &headers),
+                websocket,
+                "{mode} {headers:?}"
+            );
         }
-        for headers in
-            [&[(":method", "GET")][..], &[("content-type", "application/json")], &[("connection", "Upgrade")]]
-        {
+        for headers in [
+            &[(":method", "GET")][..],
+            &[("content-type", "application/json")],
+            &[("connection", "Upgrade")],
+        ] {
             assert_eq!(streams.open(1, "", headers), plain, "{mode} {headers:?}");
         }
     }
-    assert!(Streams::new("").open(1, "", &[WEBSOCKET]), "upgrades are the default");
+    assert!(
+        Streams::new("").open(1, "", &[WEBSOCKET]),
+        "upgrades are the default"
+    );
 }
 
 #[test]
 fn every_end_of_a_secret_resets_its_streams_and_no_others() {
     let from_inside = "10.1.2.3:4711";
     for (how, end) in [
-        ("invalid_key", (|streams| streams.revoke(&key(1).digest())) as fn(&Streams)),
-        ("disabled_key", |streams| streams.change(1, |key| key.disabled = true)),
-        ("disabled_key", |streams| streams.change_policy(1, |policy| policy.owner_disabled = true)),
-        ("disabled_key", |streams| streams.change_policy(1, |policy| policy.account_disabled = true)),
-        ("expired_key", |streams| streams.change(1, |key| key.expires_at = Some(i64::try_from(NOW).unwrap() + 1))),
+        (
+            "invalid_key",
+            (|streams| streams.revoke(&key(1).digest())) as fn(&Streams),
+        ),
+        ("disabled_key", |streams| {
+            streams.change(1, |key| key.disabled = true)
+        }),
+        ("disabled_key", |streams| {
+            streams.change_policy(1, |policy| policy.owner_disabled = true)
+        }),
+        ("disabled_key", |streams| {
+            streams.change_policy(1, |policy| policy.account_disabled = true)
+        }),
+        ("expired_key", |streams| {
+            streams.change(1, |key| {
+                key.expires_at = Some(i64::try_from(NOW).unwrap() + 1)
+            })
+        }),
         ("ip_denied", |streams| {
-            streams.change_policy(1, |policy| policy.addresses.deny = vec!["10.1.0.0/16".parse().unwrap()]);
+            streams.change_policy(1, |policy| {
+                policy.addresses.deny = vec!["10.1.0.0/16".parse().unwrap()]
+            });
         }),
     ] {
         let mut streams = Streams::new("");
@@ -126,7 +184,14 @@ fn every_end_of_a_secret_resets_its_streams_and_no_others() {
         assert_eq!(streams.resets_after(20), 3, "{how}");
         assert_eq!(streams.host.filter_state.borrow()["latchkey_ended"], how);
         assert_eq!(streams.host.metric("latchkey_streams_ended"), 3);
-        assert_eq!((streams.worker.shared().open_streams.len(), streams.host.open.borrow().len()), (1, 1), "{how}");
+        assert_eq!(
+            (
+                streams.worker.shared().open_streams.len(),
+                streams.host.open.borrow().len()
+            ),
+            (1, 1),
+            "{how}"
+        );
     }
 }
 
@@ -142,9 +207,15 @@ fn a_shadowed_check_resets_nothing() {
 fn an_address_that_was_unknown_stays_unknown() {
     for (forwarded, resets) in [("10.9.9.9,10.1.2.3", 0), ("10.9.9.9:80,10.1.2.3", 1)] {
         let mut streams = Streams::new(r#","client_address":{"xff_trusted_hops":1}"#);
-        let source = if resets == 0 { "10.9.9.9:0" } else { "10.1.2.3:4711" };
+        let source = if resets == 0 {
+            "10.9.9.9:0"
+        } else {
+            "10.1.2.3:4711"
+        };
         assert!(streams.open(1, source, &[WEBSOCKET, ("x-forwarded-for", forwarded)]));
-        streams.change_policy(1, |policy| policy.addresses.deny = vec!["192.0.2.0/24".parse().unwrap()]);
+        streams.change_policy(1, |policy| {
+            policy.addresses.deny = vec!["192.0.2.0/24".parse().unwrap()]
+        });
         assert_eq!(streams.resets_after(10), resets, "{forwarded}");
     }
 }
@@ -165,7 +236,11 @@ fn many_streams_are_checked_within_a_second_and_those_that_are_gone_are_forgotte
     for _ in 0..5_000 {
         streams.open(1, "", &[WEBSOCKET]);
     }
-    streams.host.open.borrow_mut().retain(|context, _| context % 5 == 0);
+    streams
+        .host
+        .open
+        .borrow_mut()
+        .retain(|context, _| context % 5 == 0);
     assert_eq!(streams.resets_after(10), 0);
     assert_eq!(streams.worker.shared().open_streams.len(), 1_000);
     for _ in 0..4_000 {
@@ -202,6 +277,12 @@ fn a_damaged_snapshot_resets_nothing() {
     });
     let shared = streams.worker.shared();
     assert_eq!(streams.resets_after(20), 0);
-    let error = shared.reader().unwrap().view(&streams.host).unwrap().find(&streams.host, &key(1).digest()).err();
+    let error = shared
+        .reader()
+        .unwrap()
+        .view(&streams.host)
+        .unwrap()
+        .find(&streams.host, &key(1).digest())
+        .err();
     assert_eq!(error, Some(Unavailable::Damaged));
 }

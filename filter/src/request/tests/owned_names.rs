@@ -7,8 +7,11 @@ use latchkey_policy::token::is_token;
 
 /// Every name that some upstreams take for `name`, but for `name` itself.
 fn spellings(name: &str) -> Vec<String> {
-    let separators = (0..=u8::MAX).filter(|byte| is_token(&[*byte]) && !byte.is_ascii_alphanumeric() && *byte != b'-');
-    separators.map(|byte| name.replace('-', char::from(byte).encode_utf8(&mut [0; 4]))).collect()
+    let separators = (0..=u8::MAX)
+        .filter(|byte| is_token(&[*byte]) && !byte.is_ascii_alphanumeric() && *byte != b'-');
+    separators
+        .map(|byte| name.replace('-', char::from(byte).encode_utf8(&mut [0; 4])))
+        .collect()
 }
 
 /// What is left for the upstream of a request for `path`, with a key unless the path is public.
@@ -17,16 +20,30 @@ fn left(host: &FakeHost, worker: &Worker, path: &str, more: &[(&str, &str)]) -> 
     let mut headers = vec![(":path", path), (":method", "GET"), ("accept", "*/*")];
     headers.extend((path != "/health").then_some(("x-api-key", key.expose())));
     headers.extend(more);
-    *host.headers.borrow_mut() = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    *host.headers.borrow_mut() = headers
+        .iter()
+        .map(|(name, value)| ((*name).into(), (*value).into()))
+        .collect();
     host.response.take();
-    assert_eq!(Life::default().on_headers(host, &worker.shared()), Outcome::Pass, "{path} {more:?}");
+    assert_eq!(
+        Life::default().on_headers(host, &worker.shared()),
+        Outcome::Pass,
+        "{path} {more:?}"
+    );
     let headers = host.headers.borrow();
-    headers.keys().filter(|name| !name.starts_with(':') && *name != "accept").cloned().collect()
+    headers
+        .keys()
+        .filter(|name| !name.starts_with(':') && *name != "accept")
+        .cloned()
+        .collect()
 }
 
 #[test]
 fn other_spellings_of_owned_headers_do_not_reach_the_upstream() {
-    let (host, worker) = routed(&limited(Limits::default()), r#","identity_headers":{"x-consumer-id":"key"}"#);
+    let (host, worker) = routed(
+        &limited(Limits::default()),
+        r#","identity_headers":{"x-consumer-id":"key"}"#,
+    );
     for owned in ["x-latchkey-identity", "x-consumer-id", "x-sub"] {
         let spellings = spellings(owned);
         assert_eq!(spellings.len(), 14);
@@ -36,42 +53,83 @@ fn other_spellings_of_owned_headers_do_not_reach_the_upstream() {
             let with_key = left(&host, &worker, "/other", &forged);
             assert_eq!(with_key, ["x-consumer-id", "x-latchkey-identity"], "{name}");
             let read = left(&host, &worker, "/records", &[("x-sub", "sub_1"), forged[0]]);
-            assert_eq!(read, ["x-consumer-id", "x-latchkey-identity", "x-sub"], "{name}");
+            assert_eq!(
+                read,
+                ["x-consumer-id", "x-latchkey-identity", "x-sub"],
+                "{name}"
+            );
         }
     }
-    let others = [("x-sub2", "1"), ("x--sub", "2"), ("xxsub", "3"), ("x-latchkey-identity2", "4")];
+    let others = [
+        ("x-sub2", "1"),
+        ("x--sub", "2"),
+        ("xxsub", "3"),
+        ("x-latchkey-identity2", "4"),
+    ];
     assert_eq!(left(&host, &worker, "/health", &others).len(), others.len());
 }
 
 #[test]
 fn other_spellings_of_owned_trailers_do_not_reach_the_upstream() {
     let (host, worker) = routed(&limited(Limits::default()), "");
-    let names = ["x-latchkey-identity", "x-sub"].map(|name| [spellings(name), vec![name.to_owned()]].concat());
+    let names = ["x-latchkey-identity", "x-sub"]
+        .map(|name| [spellings(name), vec![name.to_owned()]].concat());
     for name in names.concat() {
-        *host.trailers.borrow_mut() = [(name.clone(), b"forged".to_vec()), ("x-sum".into(), b"1".to_vec())].into();
+        *host.trailers.borrow_mut() = [
+            (name.clone(), b"forged".to_vec()),
+            ("x-sum".into(), b"1".to_vec()),
+        ]
+        .into();
         assert_eq!(on_trailers(&host, &worker.shared()), Outcome::Pass);
-        assert_eq!(host.trailers.borrow().keys().collect::<Vec<_>>(), ["x-sum"], "{name}");
+        assert_eq!(
+            host.trailers.borrow().keys().collect::<Vec<_>>(),
+            ["x-sum"],
+            "{name}"
+        );
     }
 }
 
-/// Several filters may share a VM, of which one has no snapshot, and a snapshot may end between headers and trailers.
+/// Several filters may share a VM, of which one has no snapshot, and a snapshot may end between
+/// headers and trailers.
 #[test]
 fn trailers_are_cleaned_without_a_snapshot() {
-    let forged = || [("x.latchkey.identity".into(), b"forged".to_vec()), ("x-sum".into(), b"1".to_vec())].into();
+    let forged = || {
+        [
+            ("x.latchkey.identity".into(), b"forged".to_vec()),
+            ("x-sum".into(), b"1".to_vec()),
+        ]
+        .into()
+    };
     let without_snapshot = FakeHost::default();
     let cold = configured(&without_snapshot, "");
     *without_snapshot.trailers.borrow_mut() = forged();
-    assert_eq!(on_trailers(&without_snapshot, &cold.shared()), Outcome::Pass);
-    assert_eq!(without_snapshot.trailers.borrow().keys().collect::<Vec<_>>(), ["x-sum"]);
+    assert_eq!(
+        on_trailers(&without_snapshot, &cold.shared()),
+        Outcome::Pass
+    );
+    assert_eq!(
+        without_snapshot
+            .trailers
+            .borrow()
+            .keys()
+            .collect::<Vec<_>>(),
+        ["x-sum"]
+    );
 
     let (host, worker) = routed(&limited(Limits::default()), "");
     left(&host, &worker, "/records", &[("x-sub", "sub_1")]);
     let mut writer = Writer::take_over(&host, 9).unwrap();
     writer.suspend(&host).unwrap();
-    *host.trailers.borrow_mut() =
-        [forged(), [("x.sub".to_owned(), b"2".to_vec())].into()].into_iter().flatten().collect();
+    *host.trailers.borrow_mut() = [forged(), [("x.sub".to_owned(), b"2".to_vec())].into()]
+        .into_iter()
+        .flatten()
+        .collect();
     assert_eq!(on_trailers(&host, &worker.shared()), Outcome::Pass);
-    assert_eq!(host.trailers.borrow().keys().collect::<Vec<_>>(), ["x-sum"], "by the rules of the last snapshot");
+    assert_eq!(
+        host.trailers.borrow().keys().collect::<Vec<_>>(),
+        ["x-sum"],
+        "by the rules of the last snapshot"
+    );
 }
 
 #[test]
@@ -83,9 +141,18 @@ fn connection_does_not_name_an_owned_header() {
         ("keep-alive , Upgrade", Some("keep-alive , Upgrade")),
     ] {
         for path in ["/health", "/other"] {
-            left(&host, &worker, path, &[("connection", value), ("upgrade", "websocket")]);
+            left(
+                &host,
+                &worker,
+                path,
+                &[("connection", value), ("upgrade", "websocket")],
+            );
             let headers = host.headers.borrow();
-            assert_eq!(headers.get("connection").map(Vec::as_slice), rest.map(str::as_bytes), "{path} {value}");
+            assert_eq!(
+                headers.get("connection").map(Vec::as_slice),
+                rest.map(str::as_bytes),
+                "{path} {value}"
+            );
         }
     }
 }
@@ -93,13 +160,22 @@ fn connection_does_not_name_an_owned_header() {
 #[test]
 fn a_header_that_cannot_be_removed_refuses_the_request() {
     let (host, worker) = routed(&limited(Limits::default()), "");
-    for (call, name, value) in
-        [("remove_request_header", "x.sub", "1"), ("set_request_header", "connection", "Upgrade, x-sub")]
-    {
-        *host.headers.borrow_mut() = [(":path".into(), "/health".into()), (name.into(), value.into())].into();
+    for (call, name, value) in [
+        ("remove_request_header", "x.sub", "1"),
+        ("set_request_header", "connection", "Upgrade, x-sub"),
+    ] {
+        *host.headers.borrow_mut() = [
+            (":path".into(), "/health".into()),
+            (name.into(), value.into()),
+        ]
+        .into();
         host.response.take();
         host.stubborn.set(call);
-        assert_eq!(Life::default().on_headers(&host, &worker.shared()), Outcome::Stop, "{name}");
+        assert_eq!(
+            Life::default().on_headers(&host, &worker.shared()),
+            Outcome::Stop,
+            "{name}"
+        );
         assert_eq!(host.response.borrow().as_ref().unwrap().status, 503);
     }
 }

@@ -35,17 +35,36 @@ pub(super) fn routed(policy: &PolicyRecord, more: &str) -> (FakeHost, Worker) {
         permission: permission.map(str::to_owned),
         subaccount: permission.map(|_| PlaceSpec::Query("sub".to_owned())),
     };
-    let by_header =
-        RuleSpec { subaccount: Some(PlaceSpec::Header("x-sub".to_owned())), ..rule("/records", Some("dns:read")) };
-    let (zones, cache) = (rule("/zones/{zone}", Some("dns:read")), rule("/cache", Some("cache:purge")));
+    let by_header = RuleSpec {
+        subaccount: Some(PlaceSpec::Header("x-sub".to_owned())),
+        ..rule("/records", Some("dns:read"))
+    };
+    let (zones, cache) = (
+        rule("/zones/{zone}", Some("dns:read")),
+        rule("/cache", Some("cache:purge")),
+    );
     let rules = [rule("/health", None), zones, cache, by_header];
     let rules = rules.map(|rule| Rule::new(rule).unwrap()).into();
-    RouteRecord::new(rules, Unmatched::ValidKey).unwrap().encode(FORMAT, &mut routes).unwrap();
+    RouteRecord::new(rules, Unmatched::ValidKey)
+        .unwrap()
+        .encode(FORMAT, &mut routes)
+        .unwrap();
     policy.encode(&mut policies).unwrap();
-    KeyRecord { slot: 1, ..test_util::key(key(1).digest(), 1, "CI") }.encode(&mut keys).unwrap();
+    KeyRecord {
+        slot: 1,
+        ..test_util::key(key(1).digest(), 1, "CI")
+    }
+    .encode(&mut keys)
+    .unwrap();
     let mut writer = Writer::take_over(&host, 1).unwrap();
     writer.begin([1; 16], 1);
-    let batch = Batch { routes: &routes, policies: &policies, keys: &keys, revision: Some(1), ..Batch::default() };
+    let batch = Batch {
+        routes: &routes,
+        policies: &policies,
+        keys: &keys,
+        revision: Some(1),
+        ..Batch::default()
+    };
     writer.apply(&host, &batch).unwrap();
     let worker = configured(&host, more);
     (host, worker)
@@ -54,18 +73,30 @@ pub(super) fn routed(policy: &PolicyRecord, more: &str) -> (FakeHost, Worker) {
 /// The verdict of a request for a path with key 1, and the response's headers about limits.
 fn ask(host: &FakeHost, worker: &Worker, path: &str) -> (String, Vec<String>) {
     let key = key(1);
-    *host.headers.borrow_mut() =
-        [("x-api-key".into(), key.expose().into()), (":path".into(), path.into()), (":method".into(), "GET".into())]
-            .into();
+    *host.headers.borrow_mut() = [
+        ("x-api-key".into(), key.expose().into()),
+        (":path".into(), path.into()),
+        (":method".into(), "GET".into()),
+    ]
+    .into();
     host.filter_state.borrow_mut().clear();
     host.response_headers.borrow_mut().clear();
     let mut life = Life::default();
     life.on_headers(host, &worker.shared());
     life.on_response_headers(host);
-    let answered = host.response.take().map(|response| response.headers).unwrap_or_default();
+    let answered = host
+        .response
+        .take()
+        .map(|response| response.headers)
+        .unwrap_or_default();
     let passed = host.response_headers.borrow().clone();
-    let headers = passed.into_iter().chain(answered).filter(|(name, _)| name.contains("ratelimit"));
-    let mut headers: Vec<_> = headers.map(|(name, value)| format!("{name}: {value}")).collect();
+    let headers = passed
+        .into_iter()
+        .chain(answered)
+        .filter(|(name, _)| name.contains("ratelimit"));
+    let mut headers: Vec<_> = headers
+        .map(|(name, value)| format!("{name}: {value}"))
+        .collect();
     headers.sort();
     (host.filter_state.borrow()["latchkey"].clone(), headers)
 }
@@ -87,12 +118,19 @@ fn rules_decide_and_the_upstream_learns_subaccount_and_roles() {
         ("/other", "allowed"),
         ("/health", "public"),
     ] {
-        assert_eq!(ask(&host, &worker, path), (code.to_owned(), Vec::new()), "{path}");
+        assert_eq!(
+            ask(&host, &worker, path),
+            (code.to_owned(), Vec::new()),
+            "{path}"
+        );
     }
     ask(&host, &worker, "/zones/7?sub=sub_1");
     let identity = host.headers.borrow()["x-latchkey-identity"].clone();
     let identity = String::from_utf8(identity).unwrap();
-    assert!(identity.contains(r#"user="usr_1", subaccount="sub_1", roles=("dns_manager"), tier="#), "{identity}");
+    assert!(
+        identity.contains(r#"user="usr_1", subaccount="sub_1", roles=("dns_manager"), tier="#),
+        "{identity}"
+    );
 }
 
 #[test]
@@ -106,15 +144,24 @@ fn a_public_route_hides_keys_of_ours_and_leaves_what_is_for_the_upstream() {
             ("x-latchkey-identity".into(), b"forged".to_vec()),
         ]
         .into();
-        assert_eq!(Life::default().on_headers(&host, &worker.shared()), Outcome::Pass);
-        assert_eq!(host.headers.borrow().contains_key("authorization"), left, "{authorization}");
+        assert_eq!(
+            Life::default().on_headers(&host, &worker.shared()),
+            Outcome::Pass
+        );
+        assert_eq!(
+            host.headers.borrow().contains_key("authorization"),
+            left,
+            "{authorization}"
+        );
         assert!(!host.headers.borrow().contains_key("x-latchkey-identity"));
     }
 }
 
 #[test]
 fn a_limit_admits_so_many_and_says_so() {
-    let limits = Limits::default().with(Window::Minute, Some(2)).with(Window::Day, Some(3));
+    let limits = Limits::default()
+        .with(Window::Minute, Some(2))
+        .with(Window::Day, Some(3));
     let (host, worker) = routed(&limited(limits), "");
     // 1,700,000,000 is 20 seconds past a minute, and 80,000 past a day.
     let headers = |limit: u32, remaining: u32, reset: u64| {
@@ -124,38 +171,84 @@ fn a_limit_admits_so_many_and_says_so() {
             format!("x-ratelimit-reset: {reset}"),
         ]
     };
-    assert_eq!(ask(&host, &worker, "/"), ("allowed".into(), headers(2, 1, NOW + 40)));
-    assert_eq!(ask(&host, &worker, "/cache"), ("missing_permission".into(), headers(2, 1, NOW + 40)));
-    assert_eq!(ask(&host, &worker, "/"), ("allowed".into(), headers(2, 0, NOW + 40)));
-    assert_eq!(ask(&host, &worker, "/"), ("rate_limited".into(), headers(2, 0, NOW + 40)));
+    assert_eq!(
+        ask(&host, &worker, "/"),
+        ("allowed".into(), headers(2, 1, NOW + 40))
+    );
+    assert_eq!(
+        ask(&host, &worker, "/cache"),
+        ("missing_permission".into(), headers(2, 1, NOW + 40))
+    );
+    assert_eq!(
+        ask(&host, &worker, "/"),
+        ("allowed".into(), headers(2, 0, NOW + 40))
+    );
+    assert_eq!(
+        ask(&host, &worker, "/"),
+        ("rate_limited".into(), headers(2, 0, NOW + 40))
+    );
     host.advance_millis(40_000);
-    assert_eq!(ask(&host, &worker, "/"), ("allowed".into(), headers(3, 0, NOW + 6_400)), "none was lost by refusals");
-    assert_eq!(ask(&host, &worker, "/health"), ("public".into(), Vec::new()));
+    assert_eq!(
+        ask(&host, &worker, "/"),
+        ("allowed".into(), headers(3, 0, NOW + 6_400)),
+        "none was lost by refusals"
+    );
+    assert_eq!(
+        ask(&host, &worker, "/health"),
+        ("public".into(), Vec::new())
+    );
 }
 
 #[test]
 fn a_refusal_by_a_limit_says_how_long_to_wait() {
-    let (host, worker) = routed(&limited(Limits::default().with(Window::Minute, Some(1))), "");
+    let (host, worker) = routed(
+        &limited(Limits::default().with(Window::Minute, Some(1))),
+        "",
+    );
     ask(&host, &worker, "/");
     let key = key(1);
-    *host.headers.borrow_mut() = [("x-api-key".into(), key.expose().into()), (":path".into(), b"/".to_vec())].into();
+    *host.headers.borrow_mut() = [
+        ("x-api-key".into(), key.expose().into()),
+        (":path".into(), b"/".to_vec()),
+    ]
+    .into();
     Life::default().on_headers(&host, &worker.shared());
     let response = host.response.take().unwrap();
-    assert_eq!((response.status, response.details.as_str()), (429, "latchkey_rate_limited"));
-    assert!(response.headers.contains(&("retry-after".into(), "40".into())), "{:?}", response.headers);
-    assert!(response.body.contains("limit of 1 request per minute. Please wait 40 seconds"), "{}", response.body);
+    assert_eq!(
+        (response.status, response.details.as_str()),
+        (429, "latchkey_rate_limited")
+    );
+    assert!(
+        response
+            .headers
+            .contains(&("retry-after".into(), "40".into())),
+        "{:?}",
+        response.headers
+    );
+    assert!(
+        response
+            .body
+            .contains("limit of 1 request per minute. Please wait 40 seconds"),
+        "{}",
+        response.body
+    );
 }
 
 #[test]
 fn the_ietf_headers_tell_of_every_limit() {
-    let limits = Limits::default().with(Window::Minute, Some(10)).with(Window::Day, Some(500));
+    let limits = Limits::default()
+        .with(Window::Minute, Some(10))
+        .with(Window::Day, Some(500));
     let (host, worker) = routed(&limited(limits), r#","rate_limit_headers":["ietf"]"#);
     let expected = [
         r#"ratelimit-policy: "minute";q=10;w=60, "day";q=500;w=86400"#,
         r#"ratelimit: "minute";r=9;t=40, "day";r=499;t=6400"#,
     ];
     let (code, headers) = ask(&host, &worker, "/");
-    assert_eq!((code.as_str(), headers), ("allowed", expected.map(str::to_owned).into()));
+    assert_eq!(
+        (code.as_str(), headers),
+        ("allowed", expected.map(str::to_owned).into())
+    );
     let (host, worker) = routed(&limited(limits), r#","rate_limit_headers":[]"#);
     assert_eq!(ask(&host, &worker, "/").1, [""; 0]);
 }
@@ -167,11 +260,20 @@ fn what_becomes_of_requests_is_counted_by_code_and_the_address_is_asked_once_a_s
         ask(&host, &worker, path);
     }
     assert_eq!(meter(&host).requests(), [2, 0, 0, 0, 0, 1, 1, 1]);
-    let used = |host: &FakeHost| meter(host).last_uses().map(|used| (used.secret, used.from)).collect::<Vec<_>>();
+    let used = |host: &FakeHost| {
+        meter(host)
+            .last_uses()
+            .map(|used| (used.secret, used.from))
+            .collect::<Vec<_>>()
+    };
     let from = |address: &str| vec![(1, Some(address.parse().unwrap()))];
     assert_eq!(used(&host), from("192.0.2.7"));
-    assert_eq!(meter(&host).last_uses().next().map(|used| used.at), Some(i64::try_from(NOW).unwrap()));
-    // In the same second the address is not asked again; where that fails, the request still passes.
+    assert_eq!(
+        meter(&host).last_uses().next().map(|used| used.at),
+        Some(i64::try_from(NOW).unwrap())
+    );
+    // In the same second the address is not asked again; where that fails, the request still
+    // passes.
     let (host, worker) = routed(&limited(Limits::default()), "");
     ask(&host, &worker, "/");
     host.source.replace("192.0.2.8:4711".into());
@@ -206,18 +308,33 @@ fn all_workers_of_an_envoy_take_from_one_limit() {
 #[test]
 fn a_key_whose_slot_is_anothers_by_now_is_no_more() {
     let (host, worker) = routed(&limited(Limits::default()), "");
-    let later = latchkey_policy::meter::Owner { epoch: [1; 4], key: 9 };
+    let later = latchkey_policy::meter::Owner {
+        epoch: [1; 4],
+        key: 9,
+    };
     ledger::change(&host, 1, later, |_| ()).unwrap();
     assert_eq!(ask(&host, &worker, "/").0, "invalid_key");
 }
 
 #[test]
 fn a_shadowed_request_without_a_key_keeps_what_is_for_the_upstream() {
-    let (host, worker) = routed(&limited(Limits::default()), r#","shadow":["malformed_key"]"#);
-    *host.headers.borrow_mut() =
-        [(":path".into(), b"/".to_vec()), ("authorization".into(), b"Bearer of-the-upstream".to_vec())].into();
-    assert_eq!(Life::default().on_headers(&host, &worker.shared()), Outcome::Pass);
-    assert_eq!(host.headers.borrow()["authorization"], b"Bearer of-the-upstream");
+    let (host, worker) = routed(
+        &limited(Limits::default()),
+        r#","shadow":["malformed_key"]"#,
+    );
+    *host.headers.borrow_mut() = [
+        (":path".into(), b"/".to_vec()),
+        ("authorization".into(), b"Bearer of-the-upstream".to_vec()),
+    ]
+    .into();
+    assert_eq!(
+        Life::default().on_headers(&host, &worker.shared()),
+        Outcome::Pass
+    );
+    assert_eq!(
+        host.headers.borrow()["authorization"],
+        b"Bearer of-the-upstream"
+    );
 }
 
 #[test]
@@ -228,7 +345,10 @@ fn a_shadowed_limit_counts_what_passes() {
         let (code, headers) = ask(&host, &worker, "/");
         assert_eq!(
             (code.as_str(), headers[1].as_str()),
-            ("allowed", format!("x-ratelimit-remaining: {remaining}").as_str())
+            (
+                "allowed",
+                format!("x-ratelimit-remaining: {remaining}").as_str()
+            )
         );
     }
     assert_eq!(meter(&host).requests()[0], 3);
@@ -244,8 +364,13 @@ fn the_header_that_names_the_subaccount_is_not_in_the_trailers() {
         ("x-sub".into(), b"sub_1".to_vec()),
     ]
     .into();
-    host.trailers.borrow_mut().insert("x-sub".into(), b"sub_2".to_vec());
-    assert_eq!(Life::default().on_headers(&host, &worker.shared()), Outcome::Pass);
+    host.trailers
+        .borrow_mut()
+        .insert("x-sub".into(), b"sub_2".to_vec());
+    assert_eq!(
+        Life::default().on_headers(&host, &worker.shared()),
+        Outcome::Pass
+    );
     assert_eq!(on_trailers(&host, &worker.shared()), Outcome::Pass);
     assert!(host.trailers.borrow().is_empty());
 }

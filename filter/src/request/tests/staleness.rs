@@ -1,15 +1,23 @@
-//! The staleness limit that requests meet: the smaller of the worker's own and the one that was reported.
+//! The staleness limit that requests meet: the smaller of the worker's own and the one that was
+//! reported.
 
 use super::*;
 use latchkey_policy::snapshot;
 
-/// Serves a valid key until the contact is older than `limit` seconds, with `reported` as the limit of the snapshot and
-/// `own` as that of the configuration; 0 is none.
+/// Serves a valid key until the contact is older than `limit` seconds, with `reported` as the limit
+/// of the snapshot and `own` as that of the configuration; 0 is none.
 fn serves_until(limit: u64, reported: u64, own: u64) {
     let host = gateway().0;
-    let own_limit = if own == 0 { String::new() } else { format!(r#","max_staleness_seconds":{own}"#) };
+    let own_limit = if own == 0 {
+        String::new()
+    } else {
+        format!(r#","max_staleness_seconds":{own}"#)
+    };
     let worker = configured(&host, &own_limit);
-    Writer::take_over(&host, 2).unwrap().set_staleness(&host, reported).unwrap();
+    Writer::take_over(&host, 2)
+        .unwrap()
+        .set_staleness(&host, reported)
+        .unwrap();
     snapshot::note_contact(&host, host.monotonic.get()).unwrap();
     let key = key(1);
     let valid = [("x-api-key", key.expose().as_bytes())];
@@ -19,9 +27,17 @@ fn serves_until(limit: u64, reported: u64, own: u64) {
     assert_eq!(send(&host, &worker, &valid), "allowed", "{case}");
     host.advance_millis(1);
     assert_eq!(send(&host, &worker, &valid), "not_ready", "{case}");
-    assert_eq!(send(&host, &worker, &[]), "not_ready", "{case}: ahead of the credential");
+    assert_eq!(
+        send(&host, &worker, &[]),
+        "not_ready",
+        "{case}: ahead of the credential"
+    );
     snapshot::note_contact(&host, host.monotonic.get()).unwrap();
-    assert_eq!(send(&host, &worker, &valid), "allowed", "{case}: a contact renews it");
+    assert_eq!(
+        send(&host, &worker, &valid),
+        "allowed",
+        "{case}: a contact renews it"
+    );
 }
 
 #[test]
@@ -42,5 +58,8 @@ fn snapshot_has_no_age_limit_when_none_is_set() {
     let worker = configured(&host, "");
     let key = key(1);
     host.advance_millis(365 * 86_400_000);
-    assert_eq!(send(&host, &worker, &[("x-api-key", key.expose().as_bytes())]), "allowed");
+    assert_eq!(
+        send(&host, &worker, &[("x-api-key", key.expose().as_bytes())]),
+        "allowed"
+    );
 }

@@ -8,14 +8,25 @@ use latchkey_policy::route::RouteRecord;
 
 /// The format of the records and the messages that version 0.1 writes.
 fn earlier_welcome(resume: bool) -> to_node::Message {
-    let to_node::Message::Welcome(welcome) = welcome(resume) else { panic!() };
-    to_node::Message::Welcome(Welcome { format: MIN_FORMAT, protocol: 0, ..welcome })
+    let to_node::Message::Welcome(welcome) = welcome(resume) else {
+        panic!()
+    };
+    to_node::Message::Welcome(Welcome {
+        format: MIN_FORMAT,
+        protocol: 0,
+        ..welcome
+    })
 }
 
 fn earlier_batch(sequence: u64, revision: u64, name: &str) -> to_node::Message {
     let mut routes = Vec::new();
-    RouteRecord::default().encode(MIN_FORMAT, &mut routes).unwrap();
-    to_node::Message::Batch(Batch { routes: routes.into(), ..batch(sequence, revision, name) })
+    RouteRecord::default()
+        .encode(MIN_FORMAT, &mut routes)
+        .unwrap();
+    to_node::Message::Batch(Batch {
+        routes: routes.into(),
+        ..batch(sequence, revision, name)
+    })
 }
 
 /// A worker that follows such a control plane from revision 5 on.
@@ -34,14 +45,21 @@ fn following_the_earlier() -> (FakeHost, Worker) {
 fn earlier_control_plane_is_followed_by_its_records() {
     let (host, mut worker) = following_the_earlier();
     assert!(knows(&worker, &host, "one"));
-    let removal =
-        Batch { sequence: 2, removed_keys: KeyDigest::of(b"one").0.to_vec().into(), revision: 6, ..Batch::default() };
+    let removal = Batch {
+        sequence: 2,
+        removed_keys: KeyDigest::of(b"one").0.to_vec().into(),
+        revision: 6,
+        ..Batch::default()
+    };
     deliver(&mut worker, &host, to_node::Message::Batch(removal));
     assert_eq!(acks(&host), [(2, 6)]);
     assert!(!knows(&worker, &host, "one"));
     // By changes after a lost stream, as it names the revision.
     let hello = reconnect(&host, &mut worker);
-    assert_eq!((hello.epoch, hello.revision, hello.tag), (vec![9; 16], 6, Vec::new()));
+    assert_eq!(
+        (hello.epoch, hello.revision, hello.tag),
+        (vec![9; 16], 6, Vec::new())
+    );
     deliver(&mut worker, &host, earlier_welcome(true));
     deliver(&mut worker, &host, earlier_batch(1, 7, "two"));
     assert_eq!(acks(&host), [(1, 7)]);
@@ -54,9 +72,23 @@ fn earlier_control_plane_refreshes_the_contact_by_revision() {
     for _ in 0..5 {
         host.advance_millis(1_000);
         deliver(&mut worker, &host, heartbeat(4, [0; 16], 0));
-        assert_ne!(snapshot::last_contact(&host), Ok(Some(host.monotonic.get())), "there is another revision");
-        deliver(&mut worker, &host, to_node::Message::Heartbeat(Heartbeat { revision: 5, ..Heartbeat::default() }));
-        assert_eq!(snapshot::last_contact(&host), Ok(Some(host.monotonic.get())));
+        assert_ne!(
+            snapshot::last_contact(&host),
+            Ok(Some(host.monotonic.get())),
+            "there is another revision"
+        );
+        deliver(
+            &mut worker,
+            &host,
+            to_node::Message::Heartbeat(Heartbeat {
+                revision: 5,
+                ..Heartbeat::default()
+            }),
+        );
+        assert_eq!(
+            snapshot::last_contact(&host),
+            Ok(Some(host.monotonic.get()))
+        );
         worker.tick(&host, false);
     }
     assert_eq!(host.streams.borrow().len(), 1);
@@ -67,14 +99,22 @@ fn earlier_control_plane_is_sent_no_message_that_it_does_not_know() {
     let (host, mut worker) = following_the_earlier();
     for _ in 0..50 {
         host.advance_millis(100);
-        deliver(&mut worker, &host, to_node::Message::Heartbeat(Heartbeat { revision: 5, ..Heartbeat::default() }));
+        deliver(
+            &mut worker,
+            &host,
+            to_node::Message::Heartbeat(Heartbeat {
+                revision: 5,
+                ..Heartbeat::default()
+            }),
+        );
         worker.tick(&host, false);
     }
     worker.finish(&host);
-    let unknown = host
-        .sent
-        .take()
-        .into_iter()
-        .find(|message| matches!(message, from_node::Message::Alive(_) | from_node::Message::Goodbye(_)));
+    let unknown = host.sent.take().into_iter().find(|message| {
+        matches!(
+            message,
+            from_node::Message::Alive(_) | from_node::Message::Goodbye(_)
+        )
+    });
     assert_eq!(unknown, None);
 }

@@ -35,11 +35,18 @@ fn last_filter_reports_what_was_counted_and_says_goodbye() {
     assert!(sibling.sent.take().is_empty());
     worker.finish(&host);
     match &*sent(&host) {
-        [from_node::Message::Usage(usage), from_node::Message::Goodbye(_)] => assert_eq!(totals(usage), [(101, 60)]),
+        [
+            from_node::Message::Usage(usage),
+            from_node::Message::Goodbye(_),
+        ] => assert_eq!(totals(usage), [(101, 60)]),
         other => panic!("{other:?}"),
     }
     let late = self::worker(&host).shared();
-    assert_eq!(late.reader().unwrap().view(&host).err(), Some(Unavailable::Suspended), "it serves nothing");
+    assert_eq!(
+        late.reader().unwrap().view(&host).err(),
+        Some(Unavailable::Suspended),
+        "it serves nothing"
+    );
 }
 
 #[test]
@@ -54,9 +61,20 @@ fn snapshot_is_read_again_once_it_is_current() {
     let hello = hello(&sibling);
     assert_eq!((hello.epoch, hello.revision), (vec![9; 16], 5));
     deliver(&mut next, &sibling, welcome_of_this_version(true));
-    deliver(&mut next, &sibling, to_node::Message::Batch(Batch { tag: vec![6; 16].into(), ..batch(1, 6, "two") }));
+    deliver(
+        &mut next,
+        &sibling,
+        to_node::Message::Batch(Batch {
+            tag: vec![6; 16].into(),
+            ..batch(1, 6, "two")
+        }),
+    );
     assert!(!is_read(&next), "there may be a newer one");
-    deliver(&mut next, &sibling, heartbeat(6, [6; 16], sibling.monotonic.get()));
+    deliver(
+        &mut next,
+        &sibling,
+        heartbeat(6, [6; 16], sibling.monotonic.get()),
+    );
     assert!(is_read(&next));
 }
 
@@ -84,7 +102,14 @@ fn filter_ends_though_nothing_can_be_sent() {
     let (host, mut worker) = following_with_tags();
     host.stubborn.set("send");
     worker.finish(&host);
-    assert_eq!(host.log.borrow().iter().filter(|line| line.contains("damaged")).count(), 0);
+    assert_eq!(
+        host.log
+            .borrow()
+            .iter()
+            .filter(|line| line.contains("damaged"))
+            .count(),
+        0
+    );
 }
 
 #[test]
@@ -92,7 +117,11 @@ fn busy_thread_leaves_the_stream_to_one_that_serves_no_requests() {
     let (host, mut busy) = following_with_tags();
     reconnect(&host, &mut busy);
     deliver(&mut busy, &host, welcome_of_this_version(true));
-    deliver(&mut busy, &host, heartbeat(5, [5; 16], host.monotonic.get()));
+    deliver(
+        &mut busy,
+        &host,
+        heartbeat(5, [5; 16], host.monotonic.get()),
+    );
     let sibling = host.sibling();
     let mut main = worker(&sibling);
     let mut moved_after = 0;
@@ -104,6 +133,9 @@ fn busy_thread_leaves_the_stream_to_one_that_serves_no_requests() {
         main.tick(&sibling, false);
         busy.tick(&host, true);
     }
-    assert!((10..15).contains(&moved_after), "after {moved_after} ticks: once the stream is not quite new");
+    assert!(
+        (10..15).contains(&moved_after),
+        "after {moved_after} ticks: once the stream is not quite new"
+    );
     assert_eq!(hello(&sibling).revision, 5);
 }

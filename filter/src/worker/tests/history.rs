@@ -7,12 +7,20 @@ use latchkey_protocol::Waiting;
 const TAG: [u8; 16] = [5; 16];
 
 fn tagged(batch: Batch) -> to_node::Message {
-    to_node::Message::Batch(Batch { tag: TAG.to_vec().into(), ..batch })
+    to_node::Message::Batch(Batch {
+        tag: TAG.to_vec().into(),
+        ..batch
+    })
 }
 
 pub(super) fn welcome_of_this_version(resume: bool) -> to_node::Message {
-    let to_node::Message::Welcome(welcome) = welcome(resume) else { panic!() };
-    to_node::Message::Welcome(Welcome { protocol: 1, ..welcome })
+    let to_node::Message::Welcome(welcome) = welcome(resume) else {
+        panic!()
+    };
+    to_node::Message::Welcome(Welcome {
+        protocol: 1,
+        ..welcome
+    })
 }
 
 /// All but what says that the node is alive.
@@ -48,10 +56,23 @@ pub(super) fn reconnect(host: &FakeHost, worker: &mut Worker) -> Hello {
 fn hello_names_epoch_revision_and_tag() {
     let (host, mut worker) = following_with_tags();
     let hello = reconnect(&host, &mut worker);
-    assert_eq!((hello.epoch, hello.revision, hello.tag), (vec![9; 16], 5, TAG.to_vec()));
-    assert_eq!((hello.protocol, hello.unix_millis), (1, host.clock.get() / 1_000_000));
+    assert_eq!(
+        (hello.epoch, hello.revision, hello.tag),
+        (vec![9; 16], 5, TAG.to_vec())
+    );
+    assert_eq!(
+        (hello.protocol, hello.unix_millis),
+        (1, host.clock.get() / 1_000_000)
+    );
     deliver(&mut worker, &host, welcome_of_this_version(true));
-    deliver(&mut worker, &host, to_node::Message::Batch(Batch { tag: vec![6; 16].into(), ..batch(1, 6, "two") }));
+    deliver(
+        &mut worker,
+        &host,
+        to_node::Message::Batch(Batch {
+            tag: vec![6; 16].into(),
+            ..batch(1, 6, "two")
+        }),
+    );
     host.sent.take();
     let hello = reconnect(&host, &mut worker);
     assert_eq!((hello.revision, hello.tag), (6, vec![6; 16]));
@@ -73,7 +94,11 @@ fn secrets_stay_while_the_process_lives() {
     let mut worker = self::worker(&other);
     other.random().unwrap();
     worker.tick(&other, false);
-    assert_ne!(self::hello(&other).snapshot_secret, secrets.0, "another process has others");
+    assert_ne!(
+        self::hello(&other).snapshot_secret,
+        secrets.0,
+        "another process has others"
+    );
 }
 
 #[test]
@@ -90,7 +115,14 @@ fn no_stream_is_opened_without_random_numbers() {
 #[test]
 fn tag_of_another_length_ends_the_stream() {
     let (host, mut worker) = following_with_tags();
-    deliver(&mut worker, &host, to_node::Message::Batch(Batch { tag: vec![1; 15].into(), ..batch(2, 6, "two") }));
+    deliver(
+        &mut worker,
+        &host,
+        to_node::Message::Batch(Batch {
+            tag: vec![1; 15].into(),
+            ..batch(2, 6, "two")
+        }),
+    );
     worker.tick(&host, false);
     assert!(host.streams.borrow().is_empty());
     assert!(!knows(&worker, &host, "two"));
@@ -106,7 +138,10 @@ fn damaged_snapshot_is_replaced_by_its_own_history_only() {
     host.advance_millis(600);
     worker.tick(&host, false);
     let hello = hello(&host);
-    assert_eq!((hello.epoch, hello.revision, hello.tag), (vec![9; 16], 0, Vec::new()));
+    assert_eq!(
+        (hello.epoch, hello.revision, hello.tag),
+        (vec![9; 16], 0, Vec::new())
+    );
 }
 
 /// The worker that was told may end before it has done anything about it.
@@ -140,11 +175,19 @@ fn waiting_is_shown_until_another_attempt_ends_otherwise() {
     let (host, mut worker) = following_with_tags();
     for _ in 0..2 {
         reconnect(&host, &mut worker);
-        deliver(&mut worker, &host, to_node::Message::Waiting(Waiting { epoch: vec![1; 16] }));
+        deliver(
+            &mut worker,
+            &host,
+            to_node::Message::Waiting(Waiting { epoch: vec![1; 16] }),
+        );
         assert_eq!(host.metric("latchkey_waiting"), 1);
     }
     reconnect(&host, &mut worker);
-    assert_eq!(host.metric("latchkey_waiting"), 1, "the control plane closed the stream, and may wait still");
+    assert_eq!(
+        host.metric("latchkey_waiting"),
+        1,
+        "the control plane closed the stream, and may wait still"
+    );
     reconnect(&host, &mut worker);
     assert_eq!(host.metric("latchkey_waiting"), 0);
 }
@@ -157,15 +200,35 @@ fn waiting_node_keeps_its_snapshot_and_is_not_refreshed() {
     snapshot::note_contact(&host, contact).unwrap();
     for round in 0..3 {
         reconnect(&host, &mut worker);
-        deliver(&mut worker, &host, to_node::Message::Waiting(Waiting { epoch: vec![1; 16] }));
+        deliver(
+            &mut worker,
+            &host,
+            to_node::Message::Waiting(Waiting { epoch: vec![1; 16] }),
+        );
         for _ in 0..10 {
             host.advance_millis(1_000);
-            deliver(&mut worker, &host, to_node::Message::Heartbeat(Heartbeat::default()));
+            deliver(
+                &mut worker,
+                &host,
+                to_node::Message::Heartbeat(Heartbeat::default()),
+            );
             // What would refresh a node that follows.
-            for (tag, echo) in [(TAG, 0), (TAG, host.monotonic.get()), ([0; 16], 0), ([0; 16], host.monotonic.get())] {
+            for (tag, echo) in [
+                (TAG, 0),
+                (TAG, host.monotonic.get()),
+                ([0; 16], 0),
+                ([0; 16], host.monotonic.get()),
+            ] {
                 deliver(&mut worker, &host, heartbeat(5, tag, echo));
             }
-            deliver(&mut worker, &host, to_node::Message::Heartbeat(Heartbeat { revision: 5, ..Heartbeat::default() }));
+            deliver(
+                &mut worker,
+                &host,
+                to_node::Message::Heartbeat(Heartbeat {
+                    revision: 5,
+                    ..Heartbeat::default()
+                }),
+            );
             assert_eq!(snapshot::last_contact(&host), Ok(Some(contact)));
             worker.tick(&host, false);
         }
@@ -174,10 +237,18 @@ fn waiting_node_keeps_its_snapshot_and_is_not_refreshed() {
         assert_eq!(host.metric("latchkey_waiting"), 1);
         assert!(knows(&worker, &host, "one"));
         let waited = 10_600_000_000 * (round + 1);
-        assert_eq!(shared.check_staleness(&host, waited - 1), Err(Unavailable::Stale));
+        assert_eq!(
+            shared.check_staleness(&host, waited - 1),
+            Err(Unavailable::Stale)
+        );
         assert_eq!(shared.check_staleness(&host, waited), Ok(()));
     }
-    let said = host.log.borrow().iter().filter(|line| line.contains("accept-epoch")).count();
+    let said = host
+        .log
+        .borrow()
+        .iter()
+        .filter(|line| line.contains("accept-epoch"))
+        .count();
     assert_eq!(said, 1);
     // The operator accepts the epoch.
     deliver(&mut worker, &host, welcome_of_this_version(true));
@@ -190,8 +261,16 @@ fn waiting_node_keeps_its_snapshot_and_is_not_refreshed() {
 fn batch_before_the_epoch_is_accepted_ends_the_stream() {
     let (host, mut worker) = following_with_tags();
     reconnect(&host, &mut worker);
-    deliver(&mut worker, &host, to_node::Message::Waiting(Waiting { epoch: vec![1; 16] }));
-    deliver(&mut worker, &host, to_node::Message::Batch(batch(1, 6, "two")));
+    deliver(
+        &mut worker,
+        &host,
+        to_node::Message::Waiting(Waiting { epoch: vec![1; 16] }),
+    );
+    deliver(
+        &mut worker,
+        &host,
+        to_node::Message::Batch(batch(1, 6, "two")),
+    );
     worker.tick(&host, false);
     assert!(host.streams.borrow().is_empty());
     assert!(!knows(&worker, &host, "two"));
@@ -202,7 +281,9 @@ fn node_token_comes_from_the_environment() {
     const BY_NAME: &[u8] = br#"{"control_plane":{"cluster":"latchkey","token_env":"TOKEN"}}"#;
     let host = host();
     // As a Secret that was made with `echo`.
-    host.environment.borrow_mut().insert("TOKEN".to_owned(), "node-token\n".to_owned());
+    host.environment
+        .borrow_mut()
+        .insert("TOKEN".to_owned(), "node-token\n".to_owned());
     let mut worker = Worker::default();
     assert!(worker.configure(&host, BY_NAME));
     worker.tick(&host, false);
@@ -215,16 +296,24 @@ fn no_stream_is_opened_without_the_node_token() {
     const BY_NAME: &[u8] = br#"{"control_plane":{"cluster":"latchkey","token_env":"TOKEN"}}"#;
     for token in [None, Some(""), Some("a b"), Some("token\n\n")] {
         let host = host();
-        host.environment.borrow_mut().extend(token.map(|token| ("TOKEN".to_owned(), token.to_owned())));
+        host.environment
+            .borrow_mut()
+            .extend(token.map(|token| ("TOKEN".to_owned(), token.to_owned())));
         let mut worker = Worker::default();
-        assert!(worker.configure(&host, BY_NAME), "the configuration is valid");
+        assert!(
+            worker.configure(&host, BY_NAME),
+            "the configuration is valid"
+        );
         assert!(host.log.borrow()[0].contains("TOKEN holds no node token"));
         for _ in 0..20 {
             worker.tick(&host, false);
             host.advance_millis(1_000);
         }
         assert_eq!(host.metric("latchkey_stream_opened"), 0);
-        assert_eq!(worker.shared().reader().unwrap().view(&host).err(), Some(Unavailable::NotReady));
+        assert_eq!(
+            worker.shared().reader().unwrap().view(&host).err(),
+            Some(Unavailable::NotReady)
+        );
     }
 }
 
@@ -233,10 +322,18 @@ fn instances_share_nothing() {
     let (host, _worker) = following_with_tags();
     let sibling = host.sibling();
     let mut other = Worker::default();
-    let other_instance = br#"{"control_plane":{"cluster":"latchkey","token":"node-token"},"instance":"other"}"#;
+    let other_instance =
+        br#"{"control_plane":{"cluster":"latchkey","token":"node-token"},"instance":"other"}"#;
     assert!(other.configure(&sibling, other_instance));
-    assert_eq!(other.shared().reader().unwrap().view(&sibling).err(), Some(Unavailable::NotReady));
+    assert_eq!(
+        other.shared().reader().unwrap().view(&sibling).err(),
+        Some(Unavailable::NotReady)
+    );
     other.tick(&sibling, false);
     let hello = hello(&sibling);
-    assert_eq!((hello.epoch.len(), hello.revision), (0, 0), "it has a stream of its own");
+    assert_eq!(
+        (hello.epoch.len(), hello.revision),
+        (0, 0),
+        "it has a stream of its own"
+    );
 }

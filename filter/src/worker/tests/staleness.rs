@@ -15,20 +15,35 @@ fn alive(host: &FakeHost) -> Vec<Alive> {
 }
 
 pub(super) fn heartbeat(revision: u64, tag: [u8; 16], echo: u64) -> to_node::Message {
-    to_node::Message::Heartbeat(Heartbeat { revision, tag: tag.to_vec(), echo })
+    to_node::Message::Heartbeat(Heartbeat {
+        revision,
+        tag: tag.to_vec(),
+        echo,
+    })
 }
 
 fn configured(host: &FakeHost, seconds: u64) -> Worker {
     let mut worker = Worker::default();
-    let limit = if seconds == 0 { String::new() } else { format!(r#","max_staleness_seconds":{seconds}"#) };
-    let configuration = format!(r#"{{"control_plane":{{"cluster":"latchkey","token":"node-token"}}{limit}}}"#);
+    let limit = if seconds == 0 {
+        String::new()
+    } else {
+        format!(r#","max_staleness_seconds":{seconds}"#)
+    };
+    let configuration =
+        format!(r#"{{"control_plane":{{"cluster":"latchkey","token":"node-token"}}{limit}}}"#);
     assert!(worker.configure(host, configuration.as_bytes()));
     worker
 }
 
 /// The limit that all workers enforce, whatever their own.
 fn enforced(worker: &Worker, host: &FakeHost) -> u64 {
-    worker.shared().reader().unwrap().view(host).unwrap().staleness()
+    worker
+        .shared()
+        .reader()
+        .unwrap()
+        .view(host)
+        .unwrap()
+        .staleness()
 }
 
 #[test]
@@ -36,17 +51,29 @@ fn contact_is_the_time_at_which_the_node_asked() {
     let (host, mut worker) = following_with_tags();
     let shared = worker.shared();
     let asked = host.monotonic.get();
-    assert_eq!(shared.check_staleness(&host, SECOND), Err(Unavailable::Stale), "a batch is no contact");
+    assert_eq!(
+        shared.check_staleness(&host, SECOND),
+        Err(Unavailable::Stale),
+        "a batch is no contact"
+    );
     host.advance_millis(700);
     deliver(&mut worker, &host, heartbeat(5, [5; 16], asked));
     assert_eq!(snapshot::last_contact(&host), Ok(Some(asked)));
     assert_eq!(shared.check_staleness(&host, 700_000_000), Ok(()));
-    assert_eq!(shared.check_staleness(&host, 699_999_999), Err(Unavailable::Stale));
+    assert_eq!(
+        shared.check_staleness(&host, 699_999_999),
+        Err(Unavailable::Stale)
+    );
     // An older answer changes nothing.
     host.advance_millis(300);
     worker.tick(&host, false);
-    let [second] = *alive(&host) else { panic!("one a second") };
-    assert_eq!((second.sent, second.unix_millis), (asked + SECOND, host.clock.get() / 1_000_000));
+    let [second] = *alive(&host) else {
+        panic!("one a second")
+    };
+    assert_eq!(
+        (second.sent, second.unix_millis),
+        (asked + SECOND, host.clock.get() / 1_000_000)
+    );
     deliver(&mut worker, &host, heartbeat(5, [5; 16], second.sent));
     deliver(&mut worker, &host, heartbeat(5, [5; 16], asked));
     assert_eq!(snapshot::last_contact(&host), Ok(Some(second.sent)));
@@ -68,14 +95,26 @@ fn heartbeats_that_answer_nothing_refresh_nothing() {
         (4, [5; 16], asked),
     ] {
         deliver(&mut worker, &host, heartbeat(revision, tag, echo));
-        assert_eq!(snapshot::last_contact(&host), Ok(None), "{revision} {tag:?} {echo}");
+        assert_eq!(
+            snapshot::last_contact(&host),
+            Ok(None),
+            "{revision} {tag:?} {echo}"
+        );
     }
     deliver(
         &mut worker,
         &host,
-        to_node::Message::Heartbeat(Heartbeat { revision: 5, echo: asked, ..Heartbeat::default() }),
+        to_node::Message::Heartbeat(Heartbeat {
+            revision: 5,
+            echo: asked,
+            ..Heartbeat::default()
+        }),
     );
-    assert_eq!(snapshot::last_contact(&host), Ok(None), "this version sends tags");
+    assert_eq!(
+        snapshot::last_contact(&host),
+        Ok(None),
+        "this version sends tags"
+    );
     deliver(&mut worker, &host, heartbeat(5, [5; 16], asked));
     assert_eq!(snapshot::last_contact(&host), Ok(Some(asked)));
 }
@@ -98,24 +137,47 @@ fn longest_limit_is_reported_and_none_is_the_longest() {
     workers[1].tick(&siblings[1], false);
     assert_eq!(hello(&siblings[1]).staleness_seconds, 20);
     workers[0].tick(&siblings[0], false);
-    deliver(&mut workers[1], &siblings[1], welcome_of_this_version(false));
-    deliver(&mut workers[1], &siblings[1], to_node::Message::Batch(batch(1, 5, "one")));
+    deliver(
+        &mut workers[1],
+        &siblings[1],
+        welcome_of_this_version(false),
+    );
+    deliver(
+        &mut workers[1],
+        &siblings[1],
+        to_node::Message::Batch(batch(1, 5, "one")),
+    );
     assert_eq!(enforced(&workers[1], &host), 20);
     host.advance_millis(1_000);
     siblings[1].sent.take();
     workers[1].tick(&siblings[1], false);
-    assert_eq!(hello(&siblings[1]).staleness_seconds, 60, "on another stream");
-    assert_eq!(enforced(&workers[0], &host), 20, "not before the control plane has it");
+    assert_eq!(
+        hello(&siblings[1]).staleness_seconds,
+        60,
+        "on another stream"
+    );
+    assert_eq!(
+        enforced(&workers[0], &host),
+        20,
+        "not before the control plane has it"
+    );
     deliver(&mut workers[1], &siblings[1], welcome_of_this_version(true));
     assert_eq!(enforced(&workers[0], &host), 60);
     // One without a limit comes.
     let sibling = host.sibling();
     let mut unlimited = configured(&sibling, 0);
     unlimited.tick(&sibling, false);
-    assert_eq!(enforced(&unlimited, &host), 60, "it enforces what was reported");
+    assert_eq!(
+        enforced(&unlimited, &host),
+        60,
+        "it enforces what was reported"
+    );
     host.advance_millis(1_000);
     siblings[1].sent.take();
-    workers.iter_mut().zip(&siblings).for_each(|(worker, host)| worker.tick(host, false));
+    workers
+        .iter_mut()
+        .zip(&siblings)
+        .for_each(|(worker, host)| worker.tick(host, false));
     assert_eq!(hello(&siblings[1]).staleness_seconds, 0);
     deliver(&mut workers[1], &siblings[1], welcome_of_this_version(true));
     assert_eq!(enforced(&unlimited, &host), 0);
@@ -128,7 +190,11 @@ fn shorter_limit_holds_before_it_is_reported() {
     long.tick(&host, false);
     hello(&host);
     deliver(&mut long, &host, welcome_of_this_version(false));
-    deliver(&mut long, &host, to_node::Message::Batch(batch(1, 5, "one")));
+    deliver(
+        &mut long,
+        &host,
+        to_node::Message::Batch(batch(1, 5, "one")),
+    );
     assert_eq!(enforced(&long, &host), 60);
     // Its successor has a shorter one, and nobody answers it.
     let sibling = host.sibling();
@@ -151,11 +217,19 @@ fn limit_that_one_configuration_no_longer_has_is_forgotten_in_time() {
     holder.tick(&host, false);
     assert_eq!(hello(&host).staleness_seconds, 60);
     deliver(&mut holder, &host, welcome_of_this_version(false));
-    deliver(&mut holder, &host, to_node::Message::Batch(batch(1, 5, "one")));
+    deliver(
+        &mut holder,
+        &host,
+        to_node::Message::Batch(batch(1, 5, "one")),
+    );
     let mut reported = Vec::new();
     for second in 1..=30 {
         host.advance_millis(1_000);
-        deliver(&mut holder, &host, to_node::Message::Heartbeat(Heartbeat::default()));
+        deliver(
+            &mut holder,
+            &host,
+            to_node::Message::Heartbeat(Heartbeat::default()),
+        );
         holder.tick(&host, false);
         for message in host.sent.take() {
             if let from_node::Message::Hello(hello) = message {
@@ -171,8 +245,18 @@ fn limit_that_one_configuration_no_longer_has_is_forgotten_in_time() {
 fn control_plane_of_version_0_1_refreshes_by_the_time_of_arrival() {
     let (host, mut worker) = following();
     host.advance_millis(10_000);
-    deliver(&mut worker, &host, to_node::Message::Heartbeat(Heartbeat { revision: 5, ..Heartbeat::default() }));
-    assert_eq!(snapshot::last_contact(&host), Ok(Some(host.monotonic.get())));
+    deliver(
+        &mut worker,
+        &host,
+        to_node::Message::Heartbeat(Heartbeat {
+            revision: 5,
+            ..Heartbeat::default()
+        }),
+    );
+    assert_eq!(
+        snapshot::last_contact(&host),
+        Ok(Some(host.monotonic.get()))
+    );
     worker.tick(&host, false);
     assert_eq!(alive(&host), [], "it does not know the message");
 }

@@ -15,7 +15,14 @@ const NOW: i64 = 1_700_000_000;
 fn in_time() -> (FakeHost, Worker) {
     let (host, mut worker) = following();
     host.clock.set(NOW.unsigned_abs() * 1_000_000_000);
-    deliver(&mut worker, &host, to_node::Message::Heartbeat(Heartbeat { revision: 5, ..Heartbeat::default() }));
+    deliver(
+        &mut worker,
+        &host,
+        to_node::Message::Heartbeat(Heartbeat {
+            revision: 5,
+            ..Heartbeat::default()
+        }),
+    );
     worker.tick(&host, false);
     host.sent.take();
     (host, worker)
@@ -40,8 +47,19 @@ fn admit_by(host: &FakeHost, worker: &Worker, slot: u32, secret: u32) {
         ..test_util::key(KeyDigest::of(b"one"), 1, "one")
     };
     let source = || Some("192.0.2.7".parse().unwrap());
-    let request = Admission { limits: &Limits::default(), enforced: true, now: NOW, source, metered: false };
-    worker.shared().meters.admit(host, &EPOCH, &key, &request).unwrap().unwrap();
+    let request = Admission {
+        limits: &Limits::default(),
+        enforced: true,
+        now: NOW,
+        source,
+        metered: false,
+    };
+    worker
+        .shared()
+        .meters
+        .admit(host, &EPOCH, &key, &request)
+        .unwrap()
+        .unwrap();
 }
 
 /// As many requests, of which the worker counts most by itself.
@@ -63,11 +81,19 @@ fn reports(host: &FakeHost, worker: &mut Worker, ticks: u32) -> Vec<Usage> {
 }
 
 pub(super) fn totals(usage: &Usage) -> Vec<(u64, u64)> {
-    usage.keys.iter().map(|key| (key.key, key.requests[Outcome::Allowed as usize])).collect()
+    usage
+        .keys
+        .iter()
+        .map(|key| (key.key, key.requests[Outcome::Allowed as usize]))
+        .collect()
 }
 
 fn acknowledge(host: &FakeHost, worker: &mut Worker, sequence: u64) {
-    deliver(worker, host, to_node::Message::UsageAck(UsageAck { sequence }));
+    deliver(
+        worker,
+        host,
+        to_node::Message::UsageAck(UsageAck { sequence }),
+    );
 }
 
 #[test]
@@ -81,10 +107,24 @@ fn what_all_workers_admit_is_reported_in_totals_until_it_is_acknowledged() {
     other.tick(&sibling, false);
     let sent = reports(&host, &mut worker, 4);
     assert_eq!(sent.len(), 1, "one at a time");
-    assert_eq!((sent[0].sequence, totals(&sent[0])), (1, vec![(101, 2), (102, 1)]));
+    assert_eq!(
+        (sent[0].sequence, totals(&sent[0])),
+        (1, vec![(101, 2), (102, 1)])
+    );
     let key = &sent[0].keys[0];
-    assert_eq!(key.last_uses, [LastUse { secret: 1, at: NOW, ip: vec![192, 0, 2, 7] }]);
-    let minute = WindowCount { kind: Kind::Minute.into(), number: Window::Minute.number(NOW), count: 2 };
+    assert_eq!(
+        key.last_uses,
+        [LastUse {
+            secret: 1,
+            at: NOW,
+            ip: vec![192, 0, 2, 7]
+        }]
+    );
+    let minute = WindowCount {
+        kind: Kind::Minute.into(),
+        number: Window::Minute.number(NOW),
+        count: 2,
+    };
     assert_eq!((key.windows.len(), key.windows[0]), (4, minute));
 
     // One of them is used again before the acknowledgement, which is for what was sent.
@@ -105,7 +145,11 @@ fn the_secrets_of_a_key_are_counted_together_and_each_has_its_last_use() {
     settle(&host, &worker);
     let sent = reports(&host, &mut worker, 4);
     assert_eq!(totals(&sent[0]), [(101, 3)]);
-    let used = |secret| LastUse { secret, at: NOW, ip: vec![192, 0, 2, 7] };
+    let used = |secret| LastUse {
+        secret,
+        at: NOW,
+        ip: vec![192, 0, 2, 7],
+    };
     assert_eq!(sent[0].keys[0].last_uses, [used(2), used(1)]);
 }
 
@@ -169,22 +213,58 @@ fn what_others_admitted_is_held_until_its_history_is_in_force() {
         worker.tick(&host, false);
     }
     let epoch = [8; 16];
-    let other = Welcome { epoch: epoch.to_vec(), format: FORMAT, resume: false, ..Welcome::default() };
+    let other = Welcome {
+        epoch: epoch.to_vec(),
+        format: FORMAT,
+        resume: false,
+        ..Welcome::default()
+    };
     deliver(&mut worker, &host, to_node::Message::Welcome(other));
-    let windows = vec![WindowCount { kind: Kind::Day.into(), number: Window::Day.number(NOW), count: 4 }];
-    let keys = vec![KeyElsewhere { key: 101, slot: 1, windows }];
-    deliver(&mut worker, &host, to_node::Message::Elsewhere(Elsewhere { keys }));
+    let windows = vec![WindowCount {
+        kind: Kind::Day.into(),
+        number: Window::Day.number(NOW),
+        count: 4,
+    }];
+    let keys = vec![KeyElsewhere {
+        key: 101,
+        slot: 1,
+        windows,
+    }];
+    deliver(
+        &mut worker,
+        &host,
+        to_node::Message::Elsewhere(Elsewhere { keys }),
+    );
     admit(&host, &worker, 1);
-    deliver(&mut worker, &host, to_node::Message::Batch(batch(1, 5, "one")));
+    deliver(
+        &mut worker,
+        &host,
+        to_node::Message::Batch(batch(1, 5, "one")),
+    );
     let meter = ledger::read(&host, 1).unwrap().0.unwrap();
     assert_eq!(meter.owner(), Owner::of(&epoch, 101));
-    assert_eq!(meter.nearest(&Limits::default().with(Window::Day, Some(10)), NOW).unwrap().remaining, 6);
+    assert_eq!(
+        meter
+            .nearest(&Limits::default().with(Window::Day, Some(10)), NOW)
+            .unwrap()
+            .remaining,
+        6
+    );
 }
 
 #[test]
 fn keys_of_another_history_are_not_reported() {
     let (host, mut worker) = in_time();
-    ledger::change(&host, 1, Owner { epoch: [8; 4], key: 101 }, |meter| meter.count(Outcome::IpDenied)).unwrap();
+    ledger::change(
+        &host,
+        1,
+        Owner {
+            epoch: [8; 4],
+            key: 101,
+        },
+        |meter| meter.count(Outcome::IpDenied),
+    )
+    .unwrap();
     ledger::mark(&host, &[1]).unwrap();
     assert_eq!(reports(&host, &mut worker, 5), []);
     assert_eq!(ledger::marked(&host, 0, 10).unwrap(), [0; 0]);
@@ -196,13 +276,28 @@ fn what_others_admitted_is_taken_from_the_limits_here() {
     admit(&host, &worker, 1);
     let day = Window::Day.number(NOW);
     let tell = |worker: &mut Worker, kind: i32, number, count| {
-        let windows = vec![WindowCount { kind, number, count }];
-        let keys = vec![KeyElsewhere { key: 101, slot: 1, windows }];
-        deliver(worker, &host, to_node::Message::Elsewhere(Elsewhere { keys }));
+        let windows = vec![WindowCount {
+            kind,
+            number,
+            count,
+        }];
+        let keys = vec![KeyElsewhere {
+            key: 101,
+            slot: 1,
+            windows,
+        }];
+        deliver(
+            worker,
+            &host,
+            to_node::Message::Elsewhere(Elsewhere { keys }),
+        );
     };
     let left = || {
         let meter: Meter = ledger::read(&host, 1).unwrap().0.unwrap();
-        meter.nearest(&Limits::default().with(Window::Day, Some(10)), NOW).unwrap().remaining
+        meter
+            .nearest(&Limits::default().with(Window::Day, Some(10)), NOW)
+            .unwrap()
+            .remaining
     };
     assert_eq!(left(), 9);
     tell(&mut worker, Kind::Day.into(), day, 4);
@@ -220,8 +315,19 @@ fn counts_before_the_welcome_end_the_stream() {
     let host = host();
     let mut worker = worker(&host);
     worker.tick(&host, false);
-    deliver(&mut worker, &host, to_node::Message::Elsewhere(Elsewhere { keys: Vec::new() }));
-    assert!(host.log.borrow().iter().any(|line| line.contains("counts before the welcome")), "{:?}", host.log.borrow());
+    deliver(
+        &mut worker,
+        &host,
+        to_node::Message::Elsewhere(Elsewhere { keys: Vec::new() }),
+    );
+    assert!(
+        host.log
+            .borrow()
+            .iter()
+            .any(|line| line.contains("counts before the welcome")),
+        "{:?}",
+        host.log.borrow()
+    );
 }
 
 /// Admits as requests do, with the time going on by itself.
@@ -231,8 +337,21 @@ fn admit_limited(host: &FakeHost, worker: &Worker, slot: u32, limits: &Limits) -
         number: u64::from(slot) + 100,
         ..test_util::key(KeyDigest::of(b"one"), 1, "one")
     };
-    let request = Admission { limits, enforced: true, now: NOW, source: || None, metered: false };
-    worker.shared().meters.admit(host, &EPOCH, &key, &request).unwrap().unwrap().0.admitted()
+    let request = Admission {
+        limits,
+        enforced: true,
+        now: NOW,
+        source: || None,
+        metered: false,
+    };
+    worker
+        .shared()
+        .meters
+        .admit(host, &EPOCH, &key, &request)
+        .unwrap()
+        .unwrap()
+        .0
+        .admitted()
 }
 
 fn in_shared_memory(host: &FakeHost, slot: u32) -> u64 {
@@ -265,7 +384,8 @@ fn workers_with_allowances_admit_the_limit_together_and_no_more() {
     let other = self::worker(&sibling);
     let limits = Limits::default().with(Window::Day, Some(6_000));
     let all = (0..4_000).map(|_| {
-        u32::from(admit_limited(&host, &worker, 1, &limits)) + u32::from(admit_limited(&sibling, &other, 1, &limits))
+        u32::from(admit_limited(&host, &worker, 1, &limits))
+            + u32::from(admit_limited(&sibling, &other, 1, &limits))
     });
     assert_eq!(all.sum::<u32>(), 6_000);
     assert_eq!(in_shared_memory(&host, 1), 6_000);
@@ -294,6 +414,12 @@ fn a_worker_that_goes_leaves_what_it_has_counted() {
     drop(worker);
     assert_eq!(in_shared_memory(&host, 1), 100);
     assert_eq!(ledger::marked(&host, 0, 9).unwrap(), [1]);
-    let left = ledger::read(&host, 1).unwrap().0.unwrap().nearest(&limits, NOW).unwrap().remaining;
+    let left = ledger::read(&host, 1)
+        .unwrap()
+        .0
+        .unwrap()
+        .nearest(&limits, NOW)
+        .unwrap()
+        .remaining;
     assert_eq!(left, 9_900, "nothing is held");
 }

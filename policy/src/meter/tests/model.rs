@@ -1,4 +1,5 @@
-//! Counters against a plain model: a list of everything that ever happened, counted anew for every question.
+//! Counters against a plain model: a list of everything that ever happened, counted anew for every
+//! question.
 
 use super::*;
 use crate::limit::reference::Calendar;
@@ -7,7 +8,8 @@ use std::collections::BTreeMap;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-/// What the model remembers of a window of one kind: in which window it happened, by that window's first second.
+/// What the model remembers of a window of one kind: in which window it happened, by that window's
+/// first second.
 struct Event {
     begin: i64,
     /// `None` is one request that was admitted here.
@@ -21,18 +23,37 @@ struct Model<'a> {
 }
 
 impl Model<'_> {
-    /// First and last second of the window that counts, and how much of it is used. It is that of the newest event, if
-    /// it has begun and not ended, or begins soon; then it has all events since the one before that was of another.
+    /// First and last second of the window that counts, and how much of it is used. It is that of
+    /// the newest event, if it has begun and not ended, or begins soon; then it has all events
+    /// since the one before that was of another.
     fn used(&self, window: Window, now: i64) -> (i64, i64, u64) {
         let current = self.calendar.span(window, now);
         let events = &self.events[window as usize];
         let soon = now + MAX_STEP_BACK;
-        let newest = events.last().map(|event| event.begin).filter(|begin| (current.begin..=soon).contains(begin));
+        let newest = events
+            .last()
+            .map(|event| event.begin)
+            .filter(|begin| (current.begin..=soon).contains(begin));
         let begin = newest.unwrap_or(current.begin);
-        let of_it: Vec<_> = events.iter().rev().take_while(|event| event.begin == begin).collect();
-        let here = of_it.iter().filter(|event| event.elsewhere.is_none()).count();
-        let elsewhere = of_it.iter().filter_map(|event| event.elsewhere).max().unwrap_or(0);
-        (begin, self.calendar.span(window, begin).end, here as u64 + u64::from(elsewhere))
+        let of_it: Vec<_> = events
+            .iter()
+            .rev()
+            .take_while(|event| event.begin == begin)
+            .collect();
+        let here = of_it
+            .iter()
+            .filter(|event| event.elsewhere.is_none())
+            .count();
+        let elsewhere = of_it
+            .iter()
+            .filter_map(|event| event.elsewhere)
+            .max()
+            .unwrap_or(0);
+        (
+            begin,
+            self.calendar.span(window, begin).end,
+            here as u64 + u64::from(elsewhere),
+        )
     }
 
     fn remaining(&self, limits: &Limits, now: i64) -> Vec<(Window, u32, u32, i64)> {
@@ -46,24 +67,37 @@ impl Model<'_> {
 
     /// Whether all admit, and if so, a request in each.
     fn admit(&mut self, limits: &Limits, now: i64) -> bool {
-        let admitted = self.remaining(limits, now).iter().all(|(_, _, remaining, _)| *remaining > 0);
+        let admitted = self
+            .remaining(limits, now)
+            .iter()
+            .all(|(_, _, remaining, _)| *remaining > 0);
         for window in Window::ALL.into_iter().filter(|_| admitted) {
             let (begin, ..) = self.used(window, now);
-            self.events[window as usize].push(Event { begin, elsewhere: None });
+            self.events[window as usize].push(Event {
+                begin,
+                elsewhere: None,
+            });
         }
         admitted
     }
 
     /// Something that is told about the window that `then` is in.
     fn elsewhere(&mut self, window: Window, then: i64, count: u32, now: i64) {
-        let (begin, told) = (self.used(window, now).0, self.calendar.span(window, then).begin);
+        let (begin, told) = (
+            self.used(window, now).0,
+            self.calendar.span(window, then).begin,
+        );
         if told == begin || (begin..=now + MAX_SKEW).contains(&told) {
-            self.events[window as usize].push(Event { begin: told, elsewhere: Some(count) });
+            self.events[window as usize].push(Event {
+                begin: told,
+                elsewhere: Some(count),
+            });
         }
     }
 }
 
-/// The next moment: mostly a little later, often around the end of a window, sometimes earlier, rarely nonsense.
+/// The next moment: mostly a little later, often around the end of a window, sometimes earlier,
+/// rarely nonsense.
 fn step(random: &mut Random, calendar: &Calendar, now: i64) -> i64 {
     let about = |random: &mut Random, moment: i64| moment - 3 + i64::from(random.below(6));
     let next = match random.below(20) {
@@ -75,7 +109,10 @@ fn step(random: &mut Random, calendar: &Calendar, now: i64) -> i64 {
             let end = calendar.span(*random.pick(&Window::ALL), now).end;
             about(random, end)
         }
-        18 => about(random, calendar.span(Window::Month, now).end) + i64::from(random.below(3)) * 24 * HOUR,
+        18 => {
+            about(random, calendar.span(Window::Month, now).end)
+                + i64::from(random.below(3)) * 24 * HOUR
+        }
         _ => match random.below(4) {
             0 => i64::from(random.below(u32::MAX)),
             1 => now + MAX_SKEW,
@@ -94,10 +131,17 @@ fn any_sequence_of_requests_is_decided_as_by_counting_all_that_ever_happened() {
         let mut random = Random(seed);
         let random_limits = |random: &mut Random| {
             let some = |random: &mut Random| (random.below(2) == 0).then(|| 1 + random.below(12));
-            Window::ALL.into_iter().fold(Limits::default(), |limits, window| limits.with(window, some(random)))
+            Window::ALL
+                .into_iter()
+                .fold(Limits::default(), |limits, window| {
+                    limits.with(window, some(random))
+                })
         };
         let (mut meter, mut limits) = (Meter::new(OWNER), random_limits(&mut random));
-        let mut model = Model { calendar: &calendar, events: Default::default() };
+        let mut model = Model {
+            calendar: &calendar,
+            events: Default::default(),
+        };
         // When each secret was used last; one that comes later has a higher number.
         let (mut secrets, mut newest, mut last_used) = (BTreeMap::new(), 1, None);
         let (mut now, mut allowed, mut limited) = (NOW - 90, 0, 0);
@@ -116,8 +160,16 @@ fn any_sequence_of_requests_is_decided_as_by_counting_all_that_ever_happened() {
                     let told = meter.quota(&limits, now);
                     let quota = meter.admit(&limits, now);
                     assert_eq!(quota, told);
-                    assert_eq!(quota.admitted(), model.admit(&limits, now), "seed {seed} at {now}");
-                    *(if quota.admitted() { &mut allowed } else { &mut limited }) += 1;
+                    assert_eq!(
+                        quota.admitted(),
+                        model.admit(&limits, now),
+                        "seed {seed} at {now}"
+                    );
+                    *(if quota.admitted() {
+                        &mut allowed
+                    } else {
+                        &mut limited
+                    }) += 1;
                     newest += u32::from(random.below(8) == 0);
                     let secret = newest.saturating_sub(random.below(3)).max(1);
                     if quota.admitted() {
@@ -127,25 +179,55 @@ fn any_sequence_of_requests_is_decided_as_by_counting_all_that_ever_happened() {
                     }
                     assert_eq!(quota.nearest, meter.nearest(&limits, now));
                     // Those left, and the end.
-                    let expected = model.remaining(&limits, now).into_iter().map(|limit| (limit.2, limit.3));
-                    let expected = expected.min_by_key(|(remaining, end)| (*remaining, Reverse(*end)));
-                    let nearest = quota.nearest.map(|nearest| (nearest.remaining, nearest.reset));
+                    let expected = model
+                        .remaining(&limits, now)
+                        .into_iter()
+                        .map(|limit| (limit.2, limit.3));
+                    let expected =
+                        expected.min_by_key(|(remaining, end)| (*remaining, Reverse(*end)));
+                    let nearest = quota
+                        .nearest
+                        .map(|nearest| (nearest.remaining, nearest.reset));
                     assert_eq!(nearest, expected, "seed {seed} at {now}");
                     if let Some(refused) = quota.refused_by {
-                        assert_eq!(expected, Some((0, now + refused.retry_after)), "seed {seed} at {now}");
+                        assert_eq!(
+                            expected,
+                            Some((0, now + refused.retry_after)),
+                            "seed {seed} at {now}"
+                        );
                         assert!(refused.retry_after >= 1);
                     }
                 }
             }
-            let state = |limit: Remaining| (limit.window, limit.limit, limit.remaining, limit.reset);
+            let state =
+                |limit: Remaining| (limit.window, limit.limit, limit.remaining, limit.reset);
             let remaining: Vec<_> = meter.remaining(&limits, now).map(state).collect();
-            assert_eq!(remaining, model.remaining(&limits, now), "seed {seed} at {now}");
-            let told: BTreeMap<_, _> = meter.last_uses().map(|used| (used.secret, used.at)).collect();
-            // Of the newest secret, of the one used last, and if these are the same, of another one.
+            assert_eq!(
+                remaining,
+                model.remaining(&limits, now),
+                "seed {seed} at {now}"
+            );
+            let told: BTreeMap<_, _> = meter
+                .last_uses()
+                .map(|used| (used.secret, used.at))
+                .collect();
+            // Of the newest secret, of the one used last, and if these are the same, of another
+            // one.
             assert_eq!(told.len(), secrets.len().min(2), "seed {seed} at {now}");
-            assert!(told.iter().all(|(secret, at)| secrets.get(secret) == Some(at)), "seed {seed} at {now}: {told:?}");
-            assert_eq!(told.last_key_value(), secrets.last_key_value(), "seed {seed} at {now}");
-            assert!(last_used.is_none_or(|secret| told.contains_key(&secret)), "seed {seed} at {now}: {told:?}");
+            assert!(
+                told.iter()
+                    .all(|(secret, at)| secrets.get(secret) == Some(at)),
+                "seed {seed} at {now}: {told:?}"
+            );
+            assert_eq!(
+                told.last_key_value(),
+                secrets.last_key_value(),
+                "seed {seed} at {now}"
+            );
+            assert!(
+                last_used.is_none_or(|secret| told.contains_key(&secret)),
+                "seed {seed} at {now}: {told:?}"
+            );
             assert_eq!(meter.requests(), [allowed, 0, 0, 0, 0, 0, 0, limited]);
             // What lies between two requests is only the cell.
             meter = Meter::of(Some(&meter.encode()), OWNER).unwrap();

@@ -27,12 +27,22 @@ fn record() -> RouteRecord {
     let at = |place, path: &str| RuleSpec {
         subaccount: Some(place),
         path: PathSpec::Prefix(path.into()),
-        ..RuleSpec { public: false, ..public.clone() }
+        ..RuleSpec {
+            public: false,
+            ..public.clone()
+        }
     };
-    let (header, query) = (PlaceSpec::Header("x-sub".into()), PlaceSpec::Query("sub".into()));
+    let (header, query) = (
+        PlaceSpec::Header("x-sub".into()),
+        PlaceSpec::Query("sub".into()),
+    );
     let longest = format!("/{}", "a".repeat(1023));
     let rules = [public.clone(), key, at(header, "/"), at(query, &longest)];
-    RouteRecord::new(rules.map(|rule| Rule::new(rule).unwrap()).into(), Unmatched::Deny).unwrap()
+    RouteRecord::new(
+        rules.map(|rule| Rule::new(rule).unwrap()).into(),
+        Unmatched::Deny,
+    )
+    .unwrap()
 }
 
 fn encoded(record: &RouteRecord) -> Vec<u8> {
@@ -51,7 +61,12 @@ fn decode(body: &[&[u8]]) -> Result<RouteRecord, Damaged> {
 #[test]
 fn rules_survive_the_round_trip() {
     let ended = || record().with_ended_owners(vec!["usr_2".into(), "acc_1".into(), "usr_2".into()]);
-    for record in [record(), RouteRecord::default(), record().with_imported(true), ended()] {
+    for record in [
+        record(),
+        RouteRecord::default(),
+        record().with_imported(true),
+        ended(),
+    ] {
         let bytes = encoded(&record);
         assert_eq!(RouteRecord::decode(&bytes), Ok(record));
         let split: Vec<_> = Records::new(Kind::Routes, &bytes).collect();
@@ -63,11 +78,18 @@ fn rules_survive_the_round_trip() {
 fn format_3_leaves_out_path_case_and_is_read_as_distinct() {
     for path_case in [PathCase::Refuse, PathCase::Ignore, PathCase::Distinct] {
         let record = record().with_imported(true);
-        let with = |path_case| RouteRecord { path_case, ..record.clone() };
+        let with = |path_case| RouteRecord {
+            path_case,
+            ..record.clone()
+        };
         for (format, expected) in [(MIN_FORMAT, PathCase::Distinct), (FORMAT, path_case)] {
             let mut bytes = Vec::new();
             with(path_case).encode(format, &mut bytes).unwrap();
-            assert_eq!(RouteRecord::decode(&bytes), Ok(with(expected)), "format {format}");
+            assert_eq!(
+                RouteRecord::decode(&bytes),
+                Ok(with(expected)),
+                "format {format}"
+            );
         }
     }
 }
@@ -86,12 +108,20 @@ fn every_truncation_and_every_flipped_bit_is_noticed() {
 }
 
 /// `GET /a`, in a document of one rule.
-const RULE: [&[u8]; 5] = [b"\x04\x01\0\0\0", b"\0\0\x01\0\0\0\x03GET", b"\0\x02\0/a", b"\0\0", b"\0"];
+const RULE: [&[u8]; 5] = [
+    b"\x04\x01\0\0\0",
+    b"\0\0\x01\0\0\0\x03GET",
+    b"\0\x02\0/a",
+    b"\0\0",
+    b"\0",
+];
 
 #[test]
 fn the_layout_is_what_the_documentation_says() {
     let record = decode(&RULE).unwrap();
-    let [rule] = record.rules() else { panic!("{record:?}") };
+    let [rule] = record.rules() else {
+        panic!("{record:?}")
+    };
     assert_eq!(rule.spec().methods, Some(vec!["GET".to_owned()]));
     assert_eq!(rule.spec().path, PathSpec::Exact("/a".into()));
     let mut bytes = Vec::new();
@@ -103,34 +133,88 @@ fn the_layout_is_what_the_documentation_says() {
 fn what_means_nothing_here_is_damage() {
     let [head, rule, path, names, place] = RULE;
     for (what, body) in [
-        ("an unknown flag", [b"\x10\x01\0\0\0", rule, path, names, place]),
-        ("two kinds of path_case", [b"\x0c\x01\0\0\0", rule, path, names, place]),
-        ("an unknown flag of a rule", [head, b"\x02\0\0\0\0\0", path, names, place]),
-        ("an unknown kind of path", [head, rule, b"\x03\x02\0/a", names, place]),
+        (
+            "an unknown flag",
+            [b"\x10\x01\0\0\0", rule, path, names, place],
+        ),
+        (
+            "two kinds of path_case",
+            [b"\x0c\x01\0\0\0", rule, path, names, place],
+        ),
+        (
+            "an unknown flag of a rule",
+            [head, b"\x02\0\0\0\0\0", path, names, place],
+        ),
+        (
+            "an unknown kind of path",
+            [head, rule, b"\x03\x02\0/a", names, place],
+        ),
         ("an unknown place", [head, rule, path, names, b"\x04\x01a"]),
-        ("something behind the rest", [head, rule, path, names, b"\0\0"]),
-        ("fewer rules than are counted", [b"\0\xff\xff\xff\xff", rule, path, names, place]),
-        ("more rules than are counted", [b"\0\0\0\0\0", rule, path, names, place]),
-        ("fewer methods than are counted", [head, b"\0\0\xff\xff\xff\xff\x03GET", path, names, place]),
-        ("an ambiguous path", [head, rule, b"\0\x02\0//", names, place]),
-        ("an invalid host", [head, b"\0\x01*\0\0\0\0", path, names, place]),
-        ("an invalid permission", [head, rule, path, b"\0\x01a", place]),
-        ("a public rule with a service", [head, b"\x01\0\0\0\0\0", path, b"\x03dns\0", place]),
-        ("a place without a name", [head, rule, path, names, b"\x01\0"]),
-        ("a parameter that the path has not", [head, rule, path, names, b"\x02\x01a"]),
+        (
+            "something behind the rest",
+            [head, rule, path, names, b"\0\0"],
+        ),
+        (
+            "fewer rules than are counted",
+            [b"\0\xff\xff\xff\xff", rule, path, names, place],
+        ),
+        (
+            "more rules than are counted",
+            [b"\0\0\0\0\0", rule, path, names, place],
+        ),
+        (
+            "fewer methods than are counted",
+            [head, b"\0\0\xff\xff\xff\xff\x03GET", path, names, place],
+        ),
+        (
+            "an ambiguous path",
+            [head, rule, b"\0\x02\0//", names, place],
+        ),
+        (
+            "an invalid host",
+            [head, b"\0\x01*\0\0\0\0", path, names, place],
+        ),
+        (
+            "an invalid permission",
+            [head, rule, path, b"\0\x01a", place],
+        ),
+        (
+            "a public rule with a service",
+            [head, b"\x01\0\0\0\0\0", path, b"\x03dns\0", place],
+        ),
+        (
+            "a place without a name",
+            [head, rule, path, names, b"\x01\0"],
+        ),
+        (
+            "a parameter that the path has not",
+            [head, rule, path, names, b"\x02\x01a"],
+        ),
     ] {
         assert_eq!(decode(&body), Err(Damaged), "{what}");
     }
-    let twice = [&b"\0\x02\0\0\0"[..], &RULE[1..].concat(), &RULE[1..].concat()];
+    let twice = [
+        &b"\0\x02\0\0\0"[..],
+        &RULE[1..].concat(),
+        &RULE[1..].concat(),
+    ];
     assert_eq!(decode(&twice), Err(Damaged), "a rule that is never reached");
     let mut other = Vec::new();
     encode(Kind::Routes, &[1; 8], &RULE, &mut other).unwrap();
-    assert_eq!(RouteRecord::decode(&other), Err(Damaged), "another identifier");
+    assert_eq!(
+        RouteRecord::decode(&other),
+        Err(Damaged),
+        "another identifier"
+    );
 }
 
 #[test]
 fn ended_owners_are_told_since_format_4() {
-    let ended = RouteRecord::default().with_ended_owners(vec!["usr_2".into(), "acc_1".into(), "usr_2".into()]);
+    let ended = RouteRecord::default().with_ended_owners(vec![
+        "usr_2".into(),
+        "acc_1".into(),
+        "usr_2".into(),
+    ]);
     assert_eq!(ended.ended_owners(), ["acc_1", "usr_2"]);
     let mut before = Vec::new();
     ended.encode(MIN_FORMAT, &mut before).unwrap();
@@ -146,9 +230,11 @@ fn ended_owners_are_told_since_format_4() {
     let decoded = |ids: &[&str]| decode(&[&[ENDED_OWNERS], &no_rules, &list(ids)]);
     assert_eq!(
         decoded(&["acc_1", "usr_2"]),
-        Ok(RouteRecord::with_path_case(PathCase::Distinct, Vec::new(), Unmatched::ValidKey)
-            .unwrap()
-            .with_ended_owners(vec!["acc_1".into(), "usr_2".into()]))
+        Ok(
+            RouteRecord::with_path_case(PathCase::Distinct, Vec::new(), Unmatched::ValidKey)
+                .unwrap()
+                .with_ended_owners(vec!["acc_1".into(), "usr_2".into()])
+        )
     );
     for damaged in [&[][..], &["usr_2", "acc_1"], &["acc_1", "acc_1"]] {
         assert_eq!(decoded(damaged), Err(Damaged), "{damaged:?}");

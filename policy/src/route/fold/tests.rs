@@ -29,10 +29,19 @@ fn letter_case_is_ignored_in_ascii_and_beyond() {
     ] {
         for fold in [Fold::Case, Fold::CaseAndEnd] {
             assert!(is(raw, fold, text), "{raw}");
-            assert_eq!(literal(text, fold).as_deref(), Some(text), "a folded literal stays as it is");
+            assert_eq!(
+                literal(text, fold).as_deref(),
+                Some(text),
+                "a folded literal stays as it is"
+            );
         }
     }
-    for (raw, text) in [("ß", "ss"), ("ＡＤＭＩＮ", "admin"), ("é", "e"), ("e\u{301}", "é")] {
+    for (raw, text) in [
+        ("ß", "ss"),
+        ("ＡＤＭＩＮ", "admin"),
+        ("é", "e"),
+        ("e\u{301}", "é"),
+    ] {
         assert!(!is(raw, Fold::CaseAndEnd, text), "{raw}");
     }
 }
@@ -60,35 +69,62 @@ fn dots_and_blanks_are_ignored_at_the_end_alone() {
         let raw = format!("Zones{end}");
         assert!(is(&raw, Fold::CaseAndEnd, "zones"), "{raw:?}");
         assert!(!is(&raw, Fold::Case, "zones"), "{raw:?}");
-        assert!(!is(&format!("{end}zones"), Fold::CaseAndEnd, "zones"), "{end:?} before");
-        assert!(Folded::new(end.as_bytes(), Fold::CaseAndEnd).is_none(), "{end:?} alone");
+        assert!(
+            !is(&format!("{end}zones"), Fold::CaseAndEnd, "zones"),
+            "{end:?} before"
+        );
+        assert!(
+            Folded::new(end.as_bytes(), Fold::CaseAndEnd).is_none(),
+            "{end:?} alone"
+        );
     }
-    for raw in ["zones-", "zones+", "zones_", "zones\u{301}", "zones\u{ff0f}", "zones%25"] {
+    for raw in [
+        "zones-",
+        "zones+",
+        "zones_",
+        "zones\u{301}",
+        "zones\u{ff0f}",
+        "zones%25",
+    ] {
         assert!(!is(raw, Fold::CaseAndEnd, "zones"), "{raw:?}");
     }
     assert!(is("v1.Zip", Fold::CaseAndEnd, "v1.zip") && is("v1.Zip", Fold::Case, "v1.zip"));
 }
 
-/// What was folded is folded; and a segment meets a literal exactly when both are the same once folded.
+/// What was folded is folded; and a segment meets a literal exactly when both are the same once
+/// folded.
 #[test]
 fn every_character_is_folded_once() {
     for character in (0x20..=0x10_ffff).filter_map(char::from_u32) {
         let once = folded(character);
         assert_eq!(folded(once), once, "{character:?}");
         let lower = only(character.to_lowercase());
-        assert!(lower.is_none_or(|lower| folded(lower) == once), "{character:?}");
+        assert!(
+            lower.is_none_or(|lower| folded(lower) == once),
+            "{character:?}"
+        );
         let upper = only(character.to_uppercase());
-        assert!(upper.is_none_or(|upper| folded(upper) == once), "{character:?}");
+        assert!(
+            upper.is_none_or(|upper| folded(upper) == once),
+            "{character:?}"
+        );
     }
 }
 
 #[test]
 fn folded_segments_keep_the_order_of_literals() {
     let literals = ["", "a", "aa", "b", "é", "éa", "ｚ", "\u{10428}"];
-    for (at, raw) in ["A", "Aa.", "B%20", "É", "%c3%89A", "Ｚ", "\u{10400}"].into_iter().enumerate() {
+    for (at, raw) in ["A", "Aa.", "B%20", "É", "%c3%89A", "Ｚ", "\u{10400}"]
+        .into_iter()
+        .enumerate()
+    {
         let segment = Folded::new(raw.as_bytes(), Fold::CaseAndEnd).unwrap();
         for (other, literal) in literals.into_iter().enumerate() {
-            assert_eq!(segment.compare(literal), (at + 1).cmp(&other), "{raw} and {literal}");
+            assert_eq!(
+                segment.compare(literal),
+                (at + 1).cmp(&other),
+                "{raw} and {literal}"
+            );
         }
     }
 }

@@ -6,7 +6,15 @@ use crate::route::{PathSpec, RuleSpec};
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 fn spec(path: PathSpec) -> RuleSpec {
-    RuleSpec { host: None, methods: None, path, public: false, service: None, permission: None, subaccount: None }
+    RuleSpec {
+        host: None,
+        methods: None,
+        path,
+        public: false,
+        service: None,
+        permission: None,
+        subaccount: None,
+    }
 }
 
 fn exact(path: &str) -> RuleSpec {
@@ -22,15 +30,24 @@ fn template(path: &str) -> RuleSpec {
 }
 
 fn on(host: &str, rule: RuleSpec) -> RuleSpec {
-    RuleSpec { host: Some(host.into()), ..rule }
+    RuleSpec {
+        host: Some(host.into()),
+        ..rule
+    }
 }
 
 fn by(methods: &[&str], rule: RuleSpec) -> RuleSpec {
-    RuleSpec { methods: Some(methods.iter().map(|&method| method.to_owned()).collect()), ..rule }
+    RuleSpec {
+        methods: Some(methods.iter().map(|&method| method.to_owned()).collect()),
+        ..rule
+    }
 }
 
 fn record(rules: impl IntoIterator<Item = RuleSpec>, unmatched: Unmatched) -> RouteRecord {
-    let rules = rules.into_iter().map(|rule| Rule::new(rule).unwrap()).collect();
+    let rules = rules
+        .into_iter()
+        .map(|rule| Rule::new(rule).unwrap())
+        .collect();
     RouteRecord::with_path_case(PathCase::Distinct, rules, unmatched).unwrap()
 }
 
@@ -39,7 +56,11 @@ fn routes(rules: impl IntoIterator<Item = RuleSpec>) -> Routes {
 }
 
 fn target<'t>(host: &'t str, method: &'t str, path: &'t str) -> Target<'t> {
-    Target { host: host.as_bytes(), method: method.as_bytes(), path: path.as_bytes() }
+    Target {
+        host: host.as_bytes(),
+        method: method.as_bytes(),
+        path: path.as_bytes(),
+    }
 }
 
 /// The number of the rule that a request gets; 0 if none matches.
@@ -54,13 +75,21 @@ fn number(routes: &Routes, target: Target<'_>) -> Option<usize> {
 #[track_caller]
 fn assert_paths(routes: &Routes, expected: &[(&str, usize)]) {
     for (path, rule) in expected {
-        assert_eq!(number(routes, target("h", "GET", path)), Some(*rule), "{path}");
+        assert_eq!(
+            number(routes, target("h", "GET", path)),
+            Some(*rule),
+            "{path}"
+        );
     }
 }
 
 #[test]
 fn an_exact_path_is_that_path_alone() {
-    let routes = routes([exact("/v4/zones"), exact("/"), exact("/caf%C3%A9/a b".replace(' ', "%20").as_str())]);
+    let routes = routes([
+        exact("/v4/zones"),
+        exact("/"),
+        exact("/caf%C3%A9/a b".replace(' ', "%20").as_str()),
+    ]);
     assert_paths(
         &routes,
         &[
@@ -97,7 +126,10 @@ fn a_prefix_is_of_whole_segments() {
             ("/", 0),
         ],
     );
-    assert_paths(&self::routes([prefix("/")]), &[("/", 1), ("/a", 1), ("/a/b/?c", 1)]);
+    assert_paths(
+        &self::routes([prefix("/")]),
+        &[("/", 1), ("/a", 1), ("/a/b/?c", 1)],
+    );
 }
 
 #[test]
@@ -131,15 +163,37 @@ fn the_first_rule_wins_whatever_its_kind() {
     ];
     assert_paths(
         &routes(rules.clone()),
-        &[("/a/b/c", 1), ("/a/b/d", 3), ("/a/b/e", 4), ("/a/b", 4), ("/a/c/e", 6), ("/z/b/d", 7), ("/z", 0)],
+        &[
+            ("/a/b/c", 1),
+            ("/a/b/d", 3),
+            ("/a/b/e", 4),
+            ("/a/b", 4),
+            ("/a/c/e", 6),
+            ("/z/b/d", 7),
+            ("/z", 0),
+        ],
     );
     let reversed = routes(rules.into_iter().rev());
-    assert_paths(&reversed, &[("/a/b/c", 2), ("/a/b/d", 1), ("/a/b/e", 2), ("/a/b", 2), ("/z/b/d", 1), ("/z", 0)]);
+    assert_paths(
+        &reversed,
+        &[
+            ("/a/b/c", 2),
+            ("/a/b/d", 1),
+            ("/a/b/e", 2),
+            ("/a/b", 2),
+            ("/z/b/d", 1),
+            ("/z", 0),
+        ],
+    );
 }
 
 #[test]
 fn a_rule_of_the_wrong_method_leaves_the_request_to_later_ones() {
-    let rules = [by(&["GET", "HEAD"], exact("/a")), by(&["POST"], exact("/a")), by(&["GET", "PUT"], prefix("/"))];
+    let rules = [
+        by(&["GET", "HEAD"], exact("/a")),
+        by(&["POST"], exact("/a")),
+        by(&["GET", "PUT"], prefix("/")),
+    ];
     let routes = routes(rules);
     for (method, path, rule) in [
         ("GET", "/a", 1),
@@ -149,7 +203,11 @@ fn a_rule_of_the_wrong_method_leaves_the_request_to_later_ones() {
         ("GET", "/b", 3),
         ("DELETE", "/a", 0),
     ] {
-        assert_eq!(number(&routes, target("h", method, path)), Some(rule), "{method} {path}");
+        assert_eq!(
+            number(&routes, target("h", method, path)),
+            Some(rule),
+            "{method} {path}"
+        );
     }
 }
 
@@ -158,9 +216,21 @@ fn a_method_that_some_read_as_another_is_ambiguous_where_methods_matter() {
     let by_method = routes([by(&["DELETE"], exact("/a")), exact("/")]);
     let by_path = routes([exact("/a")]);
     for method in ["delete", "Delete", "", "A B", "a"] {
-        assert_eq!(number(&by_method, target("h", method, "/a")), None, "{method}");
-        assert_eq!(number(&by_method, target("h", method, "/")), None, "{method}");
-        assert_eq!(number(&by_path, target("h", method, "/a")), Some(1), "{method}");
+        assert_eq!(
+            number(&by_method, target("h", method, "/a")),
+            None,
+            "{method}"
+        );
+        assert_eq!(
+            number(&by_method, target("h", method, "/")),
+            None,
+            "{method}"
+        );
+        assert_eq!(
+            number(&by_path, target("h", method, "/a")),
+            Some(1),
+            "{method}"
+        );
     }
     assert!(by_method.reads_method() && !by_path.reads_method() && !by_method.reads_host());
 }
@@ -188,26 +258,68 @@ fn hosts_are_exact_or_below_a_name_and_the_first_rule_of_all_wins() {
         ("localhost:80", "/b", 4),
         ("[::1]:80", "/b", 4),
     ] {
-        assert_eq!(number(&routes, target(host, "GET", path)), Some(rule), "{host}{path}");
+        assert_eq!(
+            number(&routes, target(host, "GET", path)),
+            Some(rule),
+            "{host}{path}"
+        );
     }
 }
 
 #[test]
 fn a_host_that_cannot_be_read_is_ambiguous_where_rules_name_hosts() {
-    let (with, without) = (routes([on("a.com", prefix("/")), prefix("/")]), routes([prefix("/")]));
-    for host in ["", "a.com:80:80", "x@a.com", "a.com,b.com", "a%2ecom", "a..com"] {
-        assert_eq!(with.find(&target(host, "GET", "/")), Match::Ambiguous, "{host}");
-        assert_eq!(number(&without, target(host, "GET", "/")), Some(1), "{host}");
+    let (with, without) = (
+        routes([on("a.com", prefix("/")), prefix("/")]),
+        routes([prefix("/")]),
+    );
+    for host in [
+        "",
+        "a.com:80:80",
+        "x@a.com",
+        "a.com,b.com",
+        "a%2ecom",
+        "a..com",
+    ] {
+        assert_eq!(
+            with.find(&target(host, "GET", "/")),
+            Match::Ambiguous,
+            "{host}"
+        );
+        assert_eq!(
+            number(&without, target(host, "GET", "/")),
+            Some(1),
+            "{host}"
+        );
     }
 }
 
 #[test]
 fn an_ambiguous_path_matches_nothing_not_even_a_public_rule() {
-    let public = RuleSpec { public: true, ..prefix("/") };
+    let public = RuleSpec {
+        public: true,
+        ..prefix("/")
+    };
     for unmatched in [Unmatched::ValidKey, Unmatched::Deny] {
         let routes = Routes::compile(&record([public.clone()], unmatched));
-        for path in ["", "*", "a", "//", "/a//b", "/a/../b", "/%2e", "/a%2fb", "/a;b", "/%00", "/%zz", "http://h/"] {
-            assert_eq!(routes.find(&target("h", "GET", path)), Match::Ambiguous, "{path}");
+        for path in [
+            "",
+            "*",
+            "a",
+            "//",
+            "/a//b",
+            "/a/../b",
+            "/%2e",
+            "/a%2fb",
+            "/a;b",
+            "/%00",
+            "/%zz",
+            "http://h/",
+        ] {
+            assert_eq!(
+                routes.find(&target("h", "GET", path)),
+                Match::Ambiguous,
+                "{path}"
+            );
         }
     }
 }
@@ -216,29 +328,56 @@ fn an_ambiguous_path_matches_nothing_not_even_a_public_rule() {
 fn without_rules_nothing_is_looked_at() {
     let none = Routes::compile(&RouteRecord::default());
     assert!(none.is_empty());
-    assert_eq!(none.find(&target("", "", "//")), Match::Unmatched(Unmatched::ValidKey));
+    assert_eq!(
+        none.find(&target("", "", "//")),
+        Match::Unmatched(Unmatched::ValidKey)
+    );
     let deny = Routes::compile(&record([], Unmatched::Deny));
     assert!(!deny.is_empty());
-    assert_eq!(deny.find(&target("h", "GET", "/")), Match::Unmatched(Unmatched::Deny));
+    assert_eq!(
+        deny.find(&target("h", "GET", "/")),
+        Match::Unmatched(Unmatched::Deny)
+    );
     assert!(!routes([exact("/a")]).is_empty());
 }
 
 #[test]
 fn rules_refer_to_services_and_permissions_that_are_kept_once() {
-    let dns = |rule| RuleSpec { service: Some("dns".into()), permission: Some("dns:read".into()), ..rule };
-    let cdn = RuleSpec { service: Some("cdn".into()), permission: Some("dns:read".into()), ..exact("/c") };
-    let place = |place, rule| RuleSpec { subaccount: Some(place), ..rule };
+    let dns = |rule| RuleSpec {
+        service: Some("dns".into()),
+        permission: Some("dns:read".into()),
+        ..rule
+    };
+    let cdn = RuleSpec {
+        service: Some("cdn".into()),
+        permission: Some("dns:read".into()),
+        ..exact("/c")
+    };
+    let place = |place, rule| RuleSpec {
+        subaccount: Some(place),
+        ..rule
+    };
     let routes = routes([
         dns(exact("/a")),
         cdn,
         place(PlaceSpec::Path("z".into()), dns(template("/zones/{y}/{z}"))),
         place(PlaceSpec::Header("X-Sub".into()), exact("/h")),
-        RuleSpec { public: true, ..exact("/p") },
+        RuleSpec {
+            public: true,
+            ..exact("/p")
+        },
         place(PlaceSpec::Query("sub".into()), exact("/q")),
     ]);
     assert_eq!(routes.services(), ["dns".into(), "cdn".into()]);
-    assert_eq!(routes.permissions(), [Permission::parse("dns:read").unwrap()]);
-    let key = |service, permission, subaccount| Access::Key { service, permission, subaccount };
+    assert_eq!(
+        routes.permissions(),
+        [Permission::parse("dns:read").unwrap()]
+    );
+    let key = |service, permission, subaccount| Access::Key {
+        service,
+        permission,
+        subaccount,
+    };
     for (path, access) in [
         ("/a", key(Some(0), Some(0), None)),
         ("/c", key(Some(1), Some(0), None)),
@@ -247,7 +386,9 @@ fn rules_refer_to_services_and_permissions_that_are_kept_once() {
         ("/p", Access::Public),
         ("/q", key(None, None, Some(Place::Query("sub".into())))),
     ] {
-        let Match::Rule(route) = routes.find(&target("h", "GET", path)) else { panic!("{path}") };
+        let Match::Rule(route) = routes.find(&target("h", "GET", path)) else {
+            panic!("{path}")
+        };
         assert_eq!(route.access, access, "{path}");
     }
 }
@@ -255,21 +396,34 @@ fn rules_refer_to_services_and_permissions_that_are_kept_once() {
 /// What a search of an API's paths looks at, with so many services of ten rules each.
 fn steps(services: usize, hosts: bool) -> usize {
     let rules = (0..services).flat_map(|service| {
-        let rule = move |rule: RuleSpec| if hosts { on(&format!("s{service}.example.com"), rule) } else { rule };
+        let rule = move |rule: RuleSpec| {
+            if hosts {
+                on(&format!("s{service}.example.com"), rule)
+            } else {
+                rule
+            }
+        };
         let path = move |rest: &str| format!("/v1/service{service}/{rest}");
         let items = (0..8).map(move |item| rule(template(&path(&format!("{{id}}/item{item}")))));
-        items.chain([rule(by(&["POST"], exact(&path("new")))), rule(prefix(&path("")))])
+        items.chain([
+            rule(by(&["POST"], exact(&path("new")))),
+            rule(prefix(&path(""))),
+        ])
     });
     let routes = routes(rules);
     let worst = (0..services).flat_map(|service| {
-        ["7/item7", "7/item7/x", "7/none", "new", "", "a/b/c/d"].map(|rest| format!("/v1/service{service}/{rest}"))
+        ["7/item7", "7/item7/x", "7/none", "new", "", "a/b/c/d"]
+            .map(|rest| format!("/v1/service{service}/{rest}"))
     });
     let worst = worst.map(|path| {
         let mut search = Search::new(b"GET");
         let host = path.replace("/v1/service", "s");
         let host = format!("{}.example.com", host.split('/').next().unwrap());
         let segments = Path::read(path.as_bytes()).unwrap().segments();
-        routes.hosts.search(&target(&host, "GET", &path), segments, &mut search).unwrap();
+        routes
+            .hosts
+            .search(&target(&host, "GET", &path), segments, &mut search)
+            .unwrap();
         assert!(search.found.is_some(), "{path}");
         search.steps
     });
@@ -285,13 +439,18 @@ fn what_is_looked_at_hardly_grows_with_the_number_of_rules() {
     }
 }
 
-/// What a request finds with each [`PathCase`]: refuse, ignore, distinct; 0 if no rule matches, `None` if it is disputed.
+/// What a request finds with each [`PathCase`]: refuse, ignore, distinct; 0 if no rule matches,
+/// `None` if it is disputed.
 #[track_caller]
 fn assert_cases(rules: &[RuleSpec], unmatched: Unmatched, expected: &[(&str, [Option<usize>; 3])]) {
     for (path, expected) in expected {
         let found = [PathCase::Refuse, PathCase::Ignore, PathCase::Distinct].map(|path_case| {
-            let rules = rules.iter().map(|rule| Rule::new(rule.clone()).unwrap()).collect();
-            let routes = Routes::compile(&RouteRecord::with_path_case(path_case, rules, unmatched).unwrap());
+            let rules = rules
+                .iter()
+                .map(|rule| Rule::new(rule.clone()).unwrap())
+                .collect();
+            let routes =
+                Routes::compile(&RouteRecord::with_path_case(path_case, rules, unmatched).unwrap());
             number(&routes, target("h", "GET", path))
         });
         assert_eq!(found, *expected, "{path}");
@@ -299,13 +458,19 @@ fn assert_cases(rules: &[RuleSpec], unmatched: Unmatched, expected: &[(&str, [Op
 }
 
 fn needs(permission: &str, rule: RuleSpec) -> RuleSpec {
-    RuleSpec { permission: Some(permission.into()), ..rule }
+    RuleSpec {
+        permission: Some(permission.into()),
+        ..rule
+    }
 }
 
 #[test]
 fn a_path_that_some_upstreams_take_for_a_guarded_one_is_disputed() {
     let rules = [
-        RuleSpec { public: true, ..exact("/health") },
+        RuleSpec {
+            public: true,
+            ..exact("/health")
+        },
         needs("zones:read", prefix("/v4/zones")),
         needs("caf:read", exact("/caf%C3%A9")),
         prefix("/plain"),
@@ -342,18 +507,28 @@ fn a_path_that_some_upstreams_take_for_a_guarded_one_is_disputed() {
     assert_cases(
         &rules,
         Unmatched::Deny,
-        &[("/plain", all(4)), ("/Plain", [None, Some(4), Some(0)]), ("/Elsewhere.", all(0))],
+        &[
+            ("/plain", all(4)),
+            ("/Plain", [None, Some(4), Some(0)]),
+            ("/Elsewhere.", all(0)),
+        ],
     );
 }
 
 #[test]
 fn rules_with_capitals_apply_in_their_own_spelling() {
-    let public = |path| RuleSpec { public: true, ..exact(path) };
+    let public = |path| RuleSpec {
+        public: true,
+        ..exact(path)
+    };
     let rules = [
         needs("a:read", exact("/Users/Me")),
         public("/users/all"),
         needs("b:read", template("/users/{id}")),
-        RuleSpec { subaccount: Some(PlaceSpec::Path("id".into())), ..template("/Zones/{id}") },
+        RuleSpec {
+            subaccount: Some(PlaceSpec::Path("id".into())),
+            ..template("/Zones/{id}")
+        },
     ];
     assert_cases(
         &rules,
@@ -373,31 +548,94 @@ fn rules_with_capitals_apply_in_their_own_spelling() {
 
 #[test]
 fn rules_that_ask_for_the_same_are_not_in_dispute() {
-    let place = |name: &str, rule| RuleSpec { subaccount: Some(PlaceSpec::Path(name.into())), ..rule };
+    let place = |name: &str, rule| RuleSpec {
+        subaccount: Some(PlaceSpec::Path(name.into())),
+        ..rule
+    };
     for (one, two, disputed) in [
         (exact("/a/x"), prefix("/A"), false),
-        (RuleSpec { public: true, ..exact("/a/x") }, RuleSpec { public: true, ..prefix("/A") }, false),
-        (RuleSpec { public: true, ..exact("/a/x") }, prefix("/A"), true),
-        (needs("a:read", exact("/a/x")), needs("a:read", prefix("/A")), false),
-        (needs("a:read", exact("/a/x")), needs("b:read", prefix("/A")), true),
-        (RuleSpec { service: Some("dns".into()), ..exact("/a/x") }, prefix("/A"), true),
-        (place("p", template("/a/{p}/{q}")), place("q", template("/A/{q}/x")), false),
-        (place("p", template("/a/{p}/{q}")), place("q", template("/A/x/{q}")), true),
+        (
+            RuleSpec {
+                public: true,
+                ..exact("/a/x")
+            },
+            RuleSpec {
+                public: true,
+                ..prefix("/A")
+            },
+            false,
+        ),
+        (
+            RuleSpec {
+                public: true,
+                ..exact("/a/x")
+            },
+            prefix("/A"),
+            true,
+        ),
+        (
+            needs("a:read", exact("/a/x")),
+            needs("a:read", prefix("/A")),
+            false,
+        ),
+        (
+            needs("a:read", exact("/a/x")),
+            needs("b:read", prefix("/A")),
+            true,
+        ),
+        (
+            RuleSpec {
+                service: Some("dns".into()),
+                ..exact("/a/x")
+            },
+            prefix("/A"),
+            true,
+        ),
+        (
+            place("p", template("/a/{p}/{q}")),
+            place("q", template("/A/{q}/x")),
+            false,
+        ),
+        (
+            place("p", template("/a/{p}/{q}")),
+            place("q", template("/A/x/{q}")),
+            true,
+        ),
     ] {
-        let path = if one.subaccount.is_some() { "/A/x/x" } else { "/A/x" };
+        let path = if one.subaccount.is_some() {
+            "/A/x/x"
+        } else {
+            "/A/x"
+        };
         let rules = [one, two];
         let valid = rules.clone().map(|rule| Rule::new(rule).unwrap()).into();
         let routes = Routes::compile(&RouteRecord::new(valid, Unmatched::ValidKey).unwrap());
-        assert_eq!(number(&routes, target("h", "GET", path)), (!disputed).then_some(2), "{rules:?}");
+        assert_eq!(
+            number(&routes, target("h", "GET", path)),
+            (!disputed).then_some(2),
+            "{rules:?}"
+        );
     }
 }
 
 #[test]
 fn a_rule_for_get_is_for_head_as_well() {
-    let routes = routes([by(&["GET"], exact("/a")), by(&["HEAD"], prefix("/")), by(&["GET", "HEAD"], exact("/b"))]);
-    for (method, path, rule) in
-        [("GET", "/a", 1), ("HEAD", "/a", 1), ("HEAD", "/b", 2), ("GET", "/b", 3), ("PUT", "/a", 0)]
-    {
-        assert_eq!(number(&routes, target("h", method, path)), Some(rule), "{method} {path}");
+    let routes = routes([
+        by(&["GET"], exact("/a")),
+        by(&["HEAD"], prefix("/")),
+        by(&["GET", "HEAD"], exact("/b")),
+    ]);
+    for (method, path, rule) in [
+        ("GET", "/a", 1),
+        ("HEAD", "/a", 1),
+        ("HEAD", "/b", 2),
+        ("GET", "/b", 3),
+        ("PUT", "/a", 0),
+    ] {
+        assert_eq!(
+            number(&routes, target("h", method, path)),
+            Some(rule),
+            "{method} {path}"
+        );
     }
 }

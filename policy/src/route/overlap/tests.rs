@@ -32,15 +32,24 @@ fn template(path: &str) -> RuleSpec {
 }
 
 fn on(host: &str, rule: RuleSpec) -> RuleSpec {
-    RuleSpec { host: Some(host.into()), ..rule }
+    RuleSpec {
+        host: Some(host.into()),
+        ..rule
+    }
 }
 
 fn by(method: &str, rule: RuleSpec) -> RuleSpec {
-    RuleSpec { methods: Some(vec![method.into()]), ..rule }
+    RuleSpec {
+        methods: Some(vec![method.into()]),
+        ..rule
+    }
 }
 
 fn record(path_case: PathCase, rules: &[RuleSpec]) -> RouteRecord {
-    let rules = rules.iter().map(|rule| Rule::new(rule.clone()).unwrap()).collect();
+    let rules = rules
+        .iter()
+        .map(|rule| Rule::new(rule.clone()).unwrap())
+        .collect();
     RouteRecord::with_path_case(path_case, rules, Unmatched::ValidKey).unwrap()
 }
 
@@ -55,17 +64,33 @@ fn rules_behind_one_that_their_own_spelling_falls_under_are_affected() {
         (guarded("/caf%C3%A9"), public("/caf%C3%89/menu")),
         (template("/{x}/Admin"), guarded("/a/admin")),
         (on("a.com", guarded("/admin")), public("/Admin/login")),
-        (on("*.a.com", guarded("/admin")), on("b.a.com", public("/Admin/login"))),
-        (on("*.a.com", guarded("/admin")), on("*.b.a.com", public("/Admin/login"))),
-        (by("GET", guarded("/admin")), by("HEAD", public("/Admin/login"))),
+        (
+            on("*.a.com", guarded("/admin")),
+            on("b.a.com", public("/Admin/login")),
+        ),
+        (
+            on("*.a.com", guarded("/admin")),
+            on("*.b.a.com", public("/Admin/login")),
+        ),
+        (
+            by("GET", guarded("/admin")),
+            by("HEAD", public("/Admin/login")),
+        ),
     ] {
         let other = public("/other");
         let rules = [other, earlier.clone(), later.clone()];
         for path_case in [PathCase::Refuse, PathCase::Ignore] {
             let affected = record(path_case, &rules).affected_by_path_case();
-            assert_eq!(affected, [Affected { rule: 3, by: 2 }], "{earlier:?} {later:?}");
+            assert_eq!(
+                affected,
+                [Affected { rule: 3, by: 2 }],
+                "{earlier:?} {later:?}"
+            );
         }
-        assert_eq!(record(PathCase::Distinct, &rules).affected_by_path_case(), []);
+        assert_eq!(
+            record(PathCase::Distinct, &rules).affected_by_path_case(),
+            []
+        );
     }
 }
 
@@ -73,15 +98,28 @@ fn rules_behind_one_that_their_own_spelling_falls_under_are_affected() {
 fn rules_that_no_earlier_one_takes_are_not_affected() {
     for (earlier, later) in [
         (guarded("/admin"), public("/admin/login")),
-        (guarded("/admin"), rule(PathSpec::Exact("/Admin/login".into()), Some("admin:read"))),
+        (
+            guarded("/admin"),
+            rule(PathSpec::Exact("/Admin/login".into()), Some("admin:read")),
+        ),
         (guarded("/admin"), public("/Administrator")),
         (guarded("/admin"), template("/{x}/Login")),
         (guarded("/admin/users"), public("/Admin")),
-        (by("POST", guarded("/admin")), by("GET", public("/Admin/login"))),
-        (on("a.com", guarded("/admin")), on("b.com", public("/Admin/login"))),
-        (on("*.a.com", guarded("/admin")), on("a.com", public("/Admin/login"))),
+        (
+            by("POST", guarded("/admin")),
+            by("GET", public("/Admin/login")),
+        ),
+        (
+            on("a.com", guarded("/admin")),
+            on("b.com", public("/Admin/login")),
+        ),
+        (
+            on("*.a.com", guarded("/admin")),
+            on("a.com", public("/Admin/login")),
+        ),
     ] {
-        let affected = record(PathCase::Refuse, &[earlier.clone(), later.clone()]).affected_by_path_case();
+        let affected =
+            record(PathCase::Refuse, &[earlier.clone(), later.clone()]).affected_by_path_case();
         assert_eq!(affected, [], "{earlier:?} {later:?}");
     }
 }
@@ -91,9 +129,17 @@ fn an_affected_rule_is_refused_in_its_own_spelling() {
     let rules = [guarded("/admin"), public("/Admin/Login")];
     let find = |path_case, path: &str| {
         let routes = Routes::compile(&record(path_case, &rules));
-        match routes.find(&Target { host: b"h", method: b"GET", path: path.as_bytes() }) {
+        match routes.find(&Target {
+            host: b"h",
+            method: b"GET",
+            path: path.as_bytes(),
+        }) {
             Match::Rule(route) => Ok(route.number),
-            found => Err(found == Match::Disputed { written: NonZeroU16::new(2), folded: NonZeroU16::new(1) }),
+            found => Err(found
+                == Match::Disputed {
+                    written: NonZeroU16::new(2),
+                    folded: NonZeroU16::new(1),
+                }),
         }
     };
     assert_eq!(find(PathCase::Refuse, "/Admin/Login"), Err(true));

@@ -20,18 +20,33 @@ fn assert_segments(cases: &[(&str, &[&str])]) {
 fn assert_refused(because: Ambiguity, paths: &[&str]) {
     for path in paths {
         assert_eq!(read(path.as_bytes()), Err(because), "{path:?}");
-        assert_eq!(read(format!("/a{path}/b").as_bytes()).is_err(), path.starts_with('/'), "{path:?} further on");
+        assert_eq!(
+            read(format!("/a{path}/b").as_bytes()).is_err(),
+            path.starts_with('/'),
+            "{path:?} further on"
+        );
     }
 }
 
 #[test]
 fn a_path_is_its_segments_and_one_slash_at_the_end_is_ignored() {
-    assert_segments(&[("/", &[]), ("/a", &["a"]), ("/a/", &["a"]), ("/a/b", &["a", "b"]), ("/a/b/", &["a", "b"])]);
+    assert_segments(&[
+        ("/", &[]),
+        ("/a", &["a"]),
+        ("/a/", &["a"]),
+        ("/a/b", &["a", "b"]),
+        ("/a/b/", &["a", "b"]),
+    ]);
 }
 
 #[test]
 fn a_path_ends_at_the_first_question_mark() {
-    assert_segments(&[("/?", &[]), ("/a?b", &["a"]), ("/a/?/b", &["a"]), ("/a?b?c//../;#%zz", &["a"])]);
+    assert_segments(&[
+        ("/?", &[]),
+        ("/a?b", &["a"]),
+        ("/a/?/b", &["a"]),
+        ("/a?b?c//../;#%zz", &["a"]),
+    ]);
 }
 
 #[test]
@@ -55,17 +70,43 @@ fn escapes_are_undone_and_compared_in_their_case() {
 
 #[test]
 fn dots_are_only_refused_as_whole_segments() {
-    assert_segments(&[("/...", &["..."]), ("/.a", &[".a"]), ("/a.", &["a."]), ("/a..b/..c", &["a..b", "..c"])]);
+    assert_segments(&[
+        ("/...", &["..."]),
+        ("/.a", &[".a"]),
+        ("/a.", &["a."]),
+        ("/a..b/..c", &["a..b", "..c"]),
+    ]);
     assert_refused(
         Ambiguity::DotSegment,
-        &["/.", "/..", "/./", "/../a", "/%2e", "/%2E", "/.%2e", "/%2e.", "/%2e%2E", "/a/.", "/a/..", "/a/%2e%2e/b"],
+        &[
+            "/.",
+            "/..",
+            "/./",
+            "/../a",
+            "/%2e",
+            "/%2E",
+            "/.%2e",
+            "/%2e.",
+            "/%2e%2E",
+            "/a/.",
+            "/a/..",
+            "/a/%2e%2e/b",
+        ],
     );
 }
 
-/// An upstream that ignores blanks at the end of a segment, or takes other dots for full stops, reads `.` or `..`.
+/// An upstream that ignores blanks at the end of a segment, or takes other dots for full stops,
+/// reads `.` or `..`.
 #[test]
 fn dots_beside_blanks_are_refused_as_whole_segments() {
-    for blank in ["%20", "%c2%a0", "%e2%80%8b", "%e3%80%80", "%ef%bb%bf", "%20%20"] {
+    for blank in [
+        "%20",
+        "%c2%a0",
+        "%e2%80%8b",
+        "%e3%80%80",
+        "%ef%bb%bf",
+        "%20%20",
+    ] {
         for segment in [
             format!("..{blank}"),
             format!(".{blank}"),
@@ -75,16 +116,33 @@ fn dots_beside_blanks_are_refused_as_whole_segments() {
             format!("%2e%2e{blank}"),
             format!("...{blank}"),
         ] {
-            for path in [format!("/public/{segment}/admin"), format!("/{segment}"), format!("/{segment}?a=b")] {
+            for path in [
+                format!("/public/{segment}/admin"),
+                format!("/{segment}"),
+                format!("/{segment}?a=b"),
+            ] {
                 assert_eq!(read(path.as_bytes()), Err(Ambiguity::DotSegment), "{path}");
             }
         }
-        assert!(read(format!("/a..{blank}/{blank}").as_bytes()).is_ok(), "{blank}");
+        assert!(
+            read(format!("/a..{blank}/{blank}").as_bytes()).is_ok(),
+            "{blank}"
+        );
     }
-    for dots in ["%e2%80%a4", "%e3%80%82", "%ef%b9%92", "%ef%bc%8e", "%ef%bd%a1"] {
+    for dots in [
+        "%e2%80%a4",
+        "%e3%80%82",
+        "%ef%b9%92",
+        "%ef%bc%8e",
+        "%ef%bd%a1",
+    ] {
         assert_refused(
             Ambiguity::DotSegment,
-            &[&format!("/{dots}{dots}"), &format!("/a/.{dots}/b"), &format!("/{dots}")],
+            &[
+                &format!("/{dots}{dots}"),
+                &format!("/a/.{dots}/b"),
+                &format!("/{dots}"),
+            ],
         );
     }
     assert_segments(&[("/%2e%2e%2e", &["..."]), ("/....", &["...."])]);
@@ -99,17 +157,30 @@ fn a_path_begins_with_a_slash() {
 
 #[test]
 fn empty_segments_are_refused() {
-    assert_refused(Ambiguity::EmptySegment, &["//", "///", "//a", "/a//", "/a//b", "/a///", "//?", "/a//?b"]);
+    assert_refused(
+        Ambiguity::EmptySegment,
+        &[
+            "//", "///", "//a", "/a//", "/a//b", "/a///", "//?", "/a//?b",
+        ],
+    );
 }
 
 #[test]
 fn what_may_be_taken_for_a_slash_is_refused() {
-    assert_refused(Ambiguity::Separator, &["/a%2fb", "/%2F", "/a%5cb", "/%5C", "/a\\b", "/\\", "/..\\a", "/..%2fa"]);
+    assert_refused(
+        Ambiguity::Separator,
+        &[
+            "/a%2fb", "/%2F", "/a%5cb", "/%5C", "/a\\b", "/\\", "/..\\a", "/..%2fa",
+        ],
+    );
 }
 
 #[test]
 fn semicolons_are_refused() {
-    assert_refused(Ambiguity::Semicolon, &["/;", "/a;b=c", "/a%3bb", "/%3B", "/..;/a"]);
+    assert_refused(
+        Ambiguity::Semicolon,
+        &["/;", "/a;b=c", "/a%3bb", "/%3B", "/..;/a"],
+    );
 }
 
 #[test]
@@ -117,43 +188,79 @@ fn control_characters_are_refused() {
     assert_refused(
         Ambiguity::Control,
         &[
-            "/\0", "/a%00", "/a%00b", "/%0a", "/%0D", "/\t", "/%09", "/\x1f", "/%1F", "/\x7f", "/%7f", "/%c2%85",
-            "/\u{9f}",
+            "/\0", "/a%00", "/a%00b", "/%0a", "/%0D", "/\t", "/%09", "/\x1f", "/%1F", "/\x7f",
+            "/%7f", "/%c2%85", "/\u{9f}",
         ],
     );
 }
 
 #[test]
 fn delimiters_and_blanks_are_refused() {
-    assert_refused(Ambiguity::Delimiter, &["/#", "/a#b", "/#?a", "/%23", "/a%3fb", "/%3F"]);
+    assert_refused(
+        Ambiguity::Delimiter,
+        &["/#", "/a#b", "/#?a", "/%23", "/a%3fb", "/%3F"],
+    );
     assert_refused(Ambiguity::Blank, &["/ ", "/a b", "/a /b"]);
 }
 
 #[test]
 fn invalid_escapes_are_refused() {
-    assert_refused(Ambiguity::Escape, &["/%", "/%4", "/%/41", "/%zz", "/%4g", "/%%41", "/a%", "/%u0041", "/%?41"]);
+    assert_refused(
+        Ambiguity::Escape,
+        &[
+            "/%", "/%4", "/%/41", "/%zz", "/%4g", "/%%41", "/a%", "/%u0041", "/%?41",
+        ],
+    );
 }
 
 #[test]
 fn what_is_not_utf_8_is_refused() {
     // A byte too many, one too few, overlong, a surrogate, beyond the last character.
-    let escaped = ["/%80", "/%c3", "/%c3%28", "/%c0%af", "/%c1%81", "/%e0%80%af", "/%e2%82", "/%ed%a0%80"];
+    let escaped = [
+        "/%80",
+        "/%c3",
+        "/%c3%28",
+        "/%c0%af",
+        "/%c1%81",
+        "/%e0%80%af",
+        "/%e2%82",
+        "/%ed%a0%80",
+    ];
     assert_refused(Ambiguity::Encoding, &escaped);
     assert_refused(
         Ambiguity::Encoding,
-        &["/%f4%90%80%80", "/%f8%88%80%80%80", "/%ff", "/%f0%9f%94", "/é%a9", "/%c3/%a9"],
+        &[
+            "/%f4%90%80%80",
+            "/%f8%88%80%80%80",
+            "/%ff",
+            "/%f0%9f%94",
+            "/é%a9",
+            "/%c3/%a9",
+        ],
     );
     for path in [&b"/\xff"[..], b"/\xc3", b"/\xc3%28", b"/\xc0\xaf"] {
         assert_eq!(read(path), Err(Ambiguity::Encoding));
     }
-    assert_eq!(read(b"/\xc3%a9"), Ok(vec!["é".to_owned()]), "half escaped is still one character");
+    assert_eq!(
+        read(b"/\xc3%a9"),
+        Ok(vec!["é".to_owned()]),
+        "half escaped is still one character"
+    );
 }
 
 #[test]
 fn what_is_still_escaped_is_refused() {
     assert_refused(
         Ambiguity::EscapedTwice,
-        &["/%2541", "/%252f", "/%252e%252e", "/%25%34%31", "/%254%31", "/%252541", "/a%25aFb"],
+        &[
+            "/%2541",
+            "/%252f",
+            "/%252e%252e",
+            "/%25%34%31",
+            "/%254%31",
+            "/%252541",
+            "/a%25aFb",
+        ],
     );
 }
 
@@ -161,13 +268,21 @@ fn what_is_still_escaped_is_refused() {
 fn what_is_not_looked_at_closely_would_have_passed() {
     let bytes = (0..=u8::MAX).filter(|byte| !b"/".contains(byte));
     for segment in bytes.map(|byte| vec![b'a', byte, b'z']) {
-        assert_eq!(check(&segment).map(drop), check_closely(&segment), "{segment:?}");
+        assert_eq!(
+            check(&segment).map(drop),
+            check_closely(&segment),
+            "{segment:?}"
+        );
     }
     let mut random = Random(1);
     for _ in 0..10_000 {
         let segment = random.bytes(5, b"ab.2eE%;~:@!*+,=()'$& \\");
         if !segment.is_empty() {
-            assert_eq!(check(&segment).map(drop), check_closely(&segment), "{segment:?}");
+            assert_eq!(
+                check(&segment).map(drop),
+                check_closely(&segment),
+                "{segment:?}"
+            );
         }
     }
 }

@@ -14,7 +14,11 @@ fn clear(named: Named<'_>) -> Option<String> {
 }
 
 fn at(place: &Place, path: &str, header: Option<&str>) -> Option<String> {
-    let target = Target { host: b"h", method: b"GET", path: path.as_bytes() };
+    let target = Target {
+        host: b"h",
+        method: b"GET",
+        path: path.as_bytes(),
+    };
     clear(place.named(&target, header.map(str::as_bytes)))
 }
 
@@ -37,7 +41,11 @@ fn a_header_has_one_visible_value() {
         (Some("a\0"), None),
         (Some("é"), None),
     ] {
-        assert_eq!(at(&place, "/a?x-sub=b", value).as_deref(), said, "{value:?}");
+        assert_eq!(
+            at(&place, "/a?x-sub=b", value).as_deref(),
+            said,
+            "{value:?}"
+        );
     }
 }
 
@@ -52,7 +60,11 @@ fn a_segment_of_the_path_is_read_with_its_escapes_undone() {
         ("/zones//sub_1", None),
         ("/zones/a%2fb", None),
     ] {
-        assert_eq!(at(&Place::Path(1), path, Some("other")).as_deref(), said, "{path}");
+        assert_eq!(
+            at(&Place::Path(1), path, Some("other")).as_deref(),
+            said,
+            "{path}"
+        );
     }
     assert_eq!(at(&Place::Path(usize::MAX), "/a", None), None);
 }
@@ -79,7 +91,11 @@ fn a_parameter_of_the_query_is_there_once() {
         ("/a?sub=%zz", None),
         ("/a?sub=a%", None),
     ] {
-        assert_eq!(at(&Place::Query("sub".into()), path, Some("other")).as_deref(), said, "{path}");
+        assert_eq!(
+            at(&Place::Query("sub".into()), path, Some("other")).as_deref(),
+            said,
+            "{path}"
+        );
     }
 }
 
@@ -108,7 +124,11 @@ fn a_parameter_that_is_one_for_some_readers_only_is_unclear() {
         ("/a?sub=a#b", None),
         ("/a?x#sub=a", None),
     ] {
-        assert_eq!(at(&Place::Query("sub".into()), path, None).as_deref(), said, "{path}");
+        assert_eq!(
+            at(&Place::Query("sub".into()), path, None).as_deref(),
+            said,
+            "{path}"
+        );
     }
 }
 
@@ -121,7 +141,14 @@ fn some_read_dots_and_blanks_in_a_name_as_underscores() {
         ("/a?sub_id=a&sub.id=b", None),
         ("/a?sub-id=a", Some("")),
     ] {
-        assert_eq!(at(&Place::Query("sub_id".into()), path, None).as_deref(), said, "{path}");
+        assert_eq!(
+            at(&Place::Query("sub_id".into()), path, None).as_deref(),
+            said,
+            "{path}"
+        );
     }
-    assert_eq!(at(&Place::Query("sub[id]".into()), "/a?sub[id]=a", None).as_deref(), Some("a"));
+    assert_eq!(
+        at(&Place::Query("sub[id]".into()), "/a?sub[id]=a", None).as_deref(),
+        Some("a")
+    );
 }

@@ -22,15 +22,30 @@ fn words(words: &[&str]) -> Option<Vec<String>> {
 
 /// The fields that are wrong, in their order.
 fn faults(spec: RuleSpec) -> Vec<&'static str> {
-    Rule::new(spec).err().unwrap_or_default().iter().map(|error| error.field).collect()
+    Rule::new(spec)
+        .err()
+        .unwrap_or_default()
+        .iter()
+        .map(|error| error.field)
+        .collect()
 }
 
 #[track_caller]
 fn assert_path(path: PathSpec, reason: &str) {
-    let errors = Rule::new(RuleSpec { path: path.clone(), ..spec() }).unwrap_err();
-    let [error] = errors.as_slice() else { panic!("{errors:?}") };
+    let errors = Rule::new(RuleSpec {
+        path: path.clone(),
+        ..spec()
+    })
+    .unwrap_err();
+    let [error] = errors.as_slice() else {
+        panic!("{errors:?}")
+    };
     assert_eq!(error.field, path.field());
-    assert!(error.reason.starts_with(reason), "{path:?}: {}", error.reason);
+    assert!(
+        error.reason.starts_with(reason),
+        "{path:?}: {}",
+        error.reason
+    );
 }
 
 fn segments(path: PathSpec) -> Vec<Segment> {
@@ -53,8 +68,11 @@ fn a_rule_is_kept_as_it_was_written_but_for_case_that_has_no_meaning() {
         subaccount: Some(PlaceSpec::Header("X-Sub".into())),
     };
     let rule = Rule::new(written.clone()).unwrap();
-    let kept =
-        RuleSpec { host: Some("*.example.com".into()), subaccount: Some(PlaceSpec::Header("x-sub".into())), ..written };
+    let kept = RuleSpec {
+        host: Some("*.example.com".into()),
+        subaccount: Some(PlaceSpec::Header("x-sub".into())),
+        ..written
+    };
     assert_eq!(rule.spec(), &kept);
     assert_eq!(Rule::new(kept).unwrap(), rule);
 }
@@ -82,19 +100,44 @@ fn every_fault_is_told_with_its_field() {
         "subaccount.query",
     ];
     assert_eq!(faults(wrong), expected);
-    assert_eq!(faults(RuleSpec { public: true, ..spec() }), [""; 0]);
+    assert_eq!(
+        faults(RuleSpec {
+            public: true,
+            ..spec()
+        }),
+        [""; 0]
+    );
 }
 
 #[test]
 fn errors_are_sentences_about_their_field() {
-    let errors = Rule::new(RuleSpec { service: Some(String::new()), ..spec() }).unwrap_err();
-    assert_eq!(errors[0].to_string(), "service: must be of a-z, 0-9, _ and -, 1 to 64 characters");
+    let errors = Rule::new(RuleSpec {
+        service: Some(String::new()),
+        ..spec()
+    })
+    .unwrap_err();
+    assert_eq!(
+        errors[0].to_string(),
+        "service: must be of a-z, 0-9, _ and -, 1 to 64 characters"
+    );
 }
 
 #[test]
 fn methods_are_tokens_in_capitals_each_once() {
-    for good in [&["GET"][..], &["GET", "HEAD"], &["M-SEARCH", "A.B!"], &["X".repeat(64).as_str()]] {
-        assert_eq!(faults(RuleSpec { methods: words(good), ..spec() }), [""; 0], "{good:?}");
+    for good in [
+        &["GET"][..],
+        &["GET", "HEAD"],
+        &["M-SEARCH", "A.B!"],
+        &["X".repeat(64).as_str()],
+    ] {
+        assert_eq!(
+            faults(RuleSpec {
+                methods: words(good),
+                ..spec()
+            }),
+            [""; 0],
+            "{good:?}"
+        );
     }
     for bad in [
         &[][..],
@@ -107,40 +150,109 @@ fn methods_are_tokens_in_capitals_each_once() {
         &["A", "B", "A"],
         &["X".repeat(65).as_str()],
     ] {
-        assert_eq!(faults(RuleSpec { methods: words(bad), ..spec() }), ["methods"], "{bad:?}");
+        assert_eq!(
+            faults(RuleSpec {
+                methods: words(bad),
+                ..spec()
+            }),
+            ["methods"],
+            "{bad:?}"
+        );
     }
 }
 
 #[test]
 fn services_and_permissions_are_names() {
-    for (service, good) in [("dns", true), ("a_b-1", true), ("", false), ("Dns", false), ("a b", false), ("a:b", false)]
-    {
-        assert_eq!(Rule::new(RuleSpec { service: Some(service.into()), ..spec() }).is_ok(), good, "{service}");
+    for (service, good) in [
+        ("dns", true),
+        ("a_b-1", true),
+        ("", false),
+        ("Dns", false),
+        ("a b", false),
+        ("a:b", false),
+    ] {
+        assert_eq!(
+            Rule::new(RuleSpec {
+                service: Some(service.into()),
+                ..spec()
+            })
+            .is_ok(),
+            good,
+            "{service}"
+        );
     }
-    assert_eq!(faults(RuleSpec { service: Some("a".repeat(65)), ..spec() }), ["service"]);
-    for (permission, good) in [("dns:read", true), ("a:b:c", true), ("dns", false), ("dns:*", false), ("", false)] {
-        assert_eq!(Rule::new(RuleSpec { permission: Some(permission.into()), ..spec() }).is_ok(), good, "{permission}");
+    assert_eq!(
+        faults(RuleSpec {
+            service: Some("a".repeat(65)),
+            ..spec()
+        }),
+        ["service"]
+    );
+    for (permission, good) in [
+        ("dns:read", true),
+        ("a:b:c", true),
+        ("dns", false),
+        ("dns:*", false),
+        ("", false),
+    ] {
+        assert_eq!(
+            Rule::new(RuleSpec {
+                permission: Some(permission.into()),
+                ..spec()
+            })
+            .is_ok(),
+            good,
+            "{permission}"
+        );
     }
 }
 
 #[test]
 fn a_subaccount_is_named_where_requests_can_name_it() {
-    let faults = |place| faults(RuleSpec { subaccount: Some(place), ..spec() });
+    let faults = |place| {
+        faults(RuleSpec {
+            subaccount: Some(place),
+            ..spec()
+        })
+    };
     for name in ["x-sub", "X-SUB", "a!"] {
         assert_eq!(faults(PlaceSpec::Header(name.into())), [""; 0], "{name}");
     }
     for name in ["", ":path", "x sub", "x-süb", "a,b", &"x".repeat(129)] {
-        assert_eq!(faults(PlaceSpec::Header(name.into())), ["subaccount.header"], "{name}");
+        assert_eq!(
+            faults(PlaceSpec::Header(name.into())),
+            ["subaccount.header"],
+            "{name}"
+        );
     }
     assert_eq!(faults(PlaceSpec::Path("zone".into())), [""; 0]);
     for name in ["", "zones", "Zone", "{zone}"] {
-        assert_eq!(faults(PlaceSpec::Path(name.into())), ["subaccount.path"], "{name}");
+        assert_eq!(
+            faults(PlaceSpec::Path(name.into())),
+            ["subaccount.path"],
+            "{name}"
+        );
     }
     for name in ["sub", "süb", "sub[id]"] {
         assert_eq!(faults(PlaceSpec::Query(name.into())), [""; 0], "{name}");
     }
-    for name in ["", "a&b", "a=b", "a;b", "a#b", "s%75b", "a+b", "a b", "a\n", &"x".repeat(129)] {
-        assert_eq!(faults(PlaceSpec::Query(name.into())), ["subaccount.query"], "{name}");
+    for name in [
+        "",
+        "a&b",
+        "a=b",
+        "a;b",
+        "a#b",
+        "s%75b",
+        "a+b",
+        "a b",
+        "a\n",
+        &"x".repeat(129),
+    ] {
+        assert_eq!(
+            faults(PlaceSpec::Query(name.into())),
+            ["subaccount.query"],
+            "{name}"
+        );
     }
 }
 
@@ -148,17 +260,37 @@ fn a_subaccount_is_named_where_requests_can_name_it() {
 fn only_a_template_has_parameters() {
     let path = PathSpec::Exact("/zones/zone".into());
     let place = Some(PlaceSpec::Path("zone".into()));
-    assert_eq!(faults(RuleSpec { path, subaccount: place.clone(), ..spec() }), ["subaccount.path"]);
+    assert_eq!(
+        faults(RuleSpec {
+            path,
+            subaccount: place.clone(),
+            ..spec()
+        }),
+        ["subaccount.path"]
+    );
     // Nothing is said of a name when the path itself could not be read.
     let path = PathSpec::Template("zones/{zone}".into());
-    assert_eq!(faults(RuleSpec { path, subaccount: place, ..spec() }), ["path.template"]);
+    assert_eq!(
+        faults(RuleSpec {
+            path,
+            subaccount: place,
+            ..spec()
+        }),
+        ["path.template"]
+    );
 }
 
 #[test]
 fn paths_are_read_like_those_of_requests() {
     assert_eq!(segments(PathSpec::Exact("/".into())), []);
-    assert_eq!(segments(PathSpec::Exact("/caf%C3%A9/%7bx%7D/".into())), literals(["café", "{x}"]));
-    assert_eq!(segments(PathSpec::Prefix("/café".into())), literals(["café"]));
+    assert_eq!(
+        segments(PathSpec::Exact("/caf%C3%A9/%7bx%7D/".into())),
+        literals(["café", "{x}"])
+    );
+    assert_eq!(
+        segments(PathSpec::Prefix("/café".into())),
+        literals(["café"])
+    );
     for (path, because) in [
         ("a", Ambiguity::Relative),
         ("/a//b", Ambiguity::EmptySegment),
@@ -184,16 +316,25 @@ fn paths_are_bounded() {
     let (most, long) = ("/a".repeat(32), "a".repeat(1023));
     assert_eq!(segments(PathSpec::Exact(most.clone())).len(), 32);
     assert_eq!(segments(PathSpec::Exact(format!("{most}/"))).len(), 32);
-    assert_path(PathSpec::Exact(format!("{most}/a")), "must have 32 segments at most");
+    assert_path(
+        PathSpec::Exact(format!("{most}/a")),
+        "must have 32 segments at most",
+    );
     assert_eq!(segments(PathSpec::Exact(format!("/{long}"))).len(), 1);
-    assert_path(PathSpec::Exact(format!("/{long}a")), "must be 1024 bytes at most");
+    assert_path(
+        PathSpec::Exact(format!("/{long}a")),
+        "must be 1024 bytes at most",
+    );
 }
 
 #[test]
 fn a_parameter_is_a_whole_segment_of_a_template() {
     let parameter = |name: &str| Segment::Parameter(name.into());
     let [a, b] = literals(["a", "b"]);
-    assert_eq!(segments(PathSpec::Template("/{x}/a/{y_2}/b".into())), [parameter("x"), a, parameter("y_2"), b],);
+    assert_eq!(
+        segments(PathSpec::Template("/{x}/a/{y_2}/b".into())),
+        [parameter("x"), a, parameter("y_2"), b],
+    );
     let braces = "has a `{` or `}`";
     for path in ["/a{x}", "/{x}a", "/{x", "/x}", "/{", "/}", "/a{", "/{x}/b}"] {
         assert_path(PathSpec::Template(path.into()), braces);
@@ -204,8 +345,15 @@ fn a_parameter_is_a_whole_segment_of_a_template() {
     }
     let long = "x".repeat(65);
     for name in ["", "X", "a-b", "a b", "{x}", "é", "%61", &long] {
-        let errors = Rule::new(RuleSpec { path: PathSpec::Template(format!("/{{{name}}}")), ..spec() }).unwrap_err();
+        let errors = Rule::new(RuleSpec {
+            path: PathSpec::Template(format!("/{{{name}}}")),
+            ..spec()
+        })
+        .unwrap_err();
         assert_eq!(errors[0].field, "path.template", "{name}");
     }
-    assert_path(PathSpec::Template("/{x}/{y}/{x}".into()), "has two parameters of the same name");
+    assert_path(
+        PathSpec::Template("/{x}/{y}/{x}".into()),
+        "has two parameters of the same name",
+    );
 }

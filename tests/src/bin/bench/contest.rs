@@ -1,5 +1,6 @@
-//! Contenders that are measured in turns: a machine that is slower for a while is so for all of them, and what is
-//! compared is compared within a round. In a round everybody has several short turns, each time in another order.
+//! Contenders that are measured in turns: a machine that is slower for a while is so for all of
+//! them, and what is compared is compared within a round. In a round everybody has several short
+//! turns, each time in another order.
 
 use std::time::Duration;
 
@@ -37,7 +38,13 @@ impl Contender {
         connections: usize,
     ) -> Result<Self> {
         let load = Load::connect(envoy.gateway(), connections)?;
-        Ok(Self { id, what: what.to_owned(), pid: envoy.pid(), load, traffic })
+        Ok(Self {
+            id,
+            what: what.to_owned(),
+            pid: envoy.pid(),
+            load,
+            traffic,
+        })
     }
 }
 
@@ -96,7 +103,10 @@ impl Contest {
     pub(crate) fn hold(contenders: &mut [Contender], rules: Rules) -> Result<Self> {
         let mut rounds: Vec<Vec<Round>> = contenders.iter().map(|_| Vec::new()).collect();
         for round in 0..rules.rounds {
-            let mut sums = contenders.iter().map(|_| Sum::new()).collect::<Result<Vec<_>>>()?;
+            let mut sums = contenders
+                .iter()
+                .map(|_| Sum::new())
+                .collect::<Result<Vec<_>>>()?;
             for turn in 0..rules.turns {
                 for place in 0..contenders.len() {
                     let index = (round * rules.turns + turn + place) % contenders.len();
@@ -111,17 +121,27 @@ impl Contest {
             eprintln!("  round {} of {} is over", round + 1, rules.rounds);
         }
         let of = |id: &str| contenders.iter().position(|contender| contender.id == id);
-        let bare = of(BARE).map(|index| rounds[index].clone()).unwrap_or_default();
-        let native = of(NATIVE).map(|index| added(&rounds[index], &bare)).unwrap_or_default();
+        let bare = of(BARE)
+            .map(|index| rounds[index].clone())
+            .unwrap_or_default();
+        let native = of(NATIVE)
+            .map(|index| added(&rounds[index], &bare))
+            .unwrap_or_default();
         let standings = contenders.iter().zip(rounds);
-        let standings = standings.map(|(contender, rounds)| Standing::new(contender, rounds, &bare, &native));
-        Ok(Self { rules, standings: standings.collect() })
+        let standings =
+            standings.map(|(contender, rounds)| Standing::new(contender, rounds, &bare, &native));
+        Ok(Self {
+            rules,
+            standings: standings.collect(),
+        })
     }
 
-    /// Whether the bare Envoy did not have its core to itself, or the load not its own: something else ran.
+    /// Whether the bare Envoy did not have its core to itself, or the load not its own: something
+    /// else ran.
     pub(crate) fn was_disturbed(&self) -> bool {
         const BUSY: f64 = 0.95;
-        self.standing(BARE).is_some_and(|bare| bare.busy.median < BUSY)
+        self.standing(BARE)
+            .is_some_and(|bare| bare.busy.median < BUSY)
     }
 
     pub(crate) fn standing(&self, id: &str) -> Option<&Standing> {
@@ -131,8 +151,13 @@ impl Contest {
     /// What one adds to a bare Envoy's time, divided by what another adds in the same round.
     pub(crate) fn ratio(&self, id: &str, to: &str) -> Option<Spread> {
         let bare = &self.standing(BARE)?.rounds;
-        let (one, other) = (added(&self.standing(id)?.rounds, bare), added(&self.standing(to)?.rounds, bare));
-        Some(Spread::of(one.iter().zip(&other).map(|(one, other)| one / other)))
+        let (one, other) = (
+            added(&self.standing(id)?.rounds, bare),
+            added(&self.standing(to)?.rounds, bare),
+        );
+        Some(Spread::of(
+            one.iter().zip(&other).map(|(one, other)| one / other),
+        ))
     }
 }
 
@@ -147,9 +172,16 @@ impl Contender {
     }
 
     fn turn(&mut self, rules: Rules, sum: &mut Sum) -> Result<()> {
-        self.load.run_for(&mut self.traffic, Duration::from_secs_f64(rules.warm_up_seconds))?.all_passed()?;
+        self.load
+            .run_for(
+                &mut self.traffic,
+                Duration::from_secs_f64(rules.warm_up_seconds),
+            )?
+            .all_passed()?;
         let before = cpu_time(self.pid)?;
-        let outcome = self.load.run_for(&mut self.traffic, Duration::from_secs_f64(rules.seconds))?;
+        let outcome = self
+            .load
+            .run_for(&mut self.traffic, Duration::from_secs_f64(rules.seconds))?;
         sum.cpu += cpu_time(self.pid)?.saturating_sub(before);
         outcome.all_passed()?;
         sum.elapsed += outcome.elapsed;
@@ -169,14 +201,21 @@ struct Sum {
 
 impl Sum {
     fn new() -> Result<Self> {
-        Ok(Self { cpu: Duration::ZERO, elapsed: Duration::ZERO, requests: 0, latencies: latencies()? })
+        Ok(Self {
+            cpu: Duration::ZERO,
+            elapsed: Duration::ZERO,
+            requests: 0,
+            latencies: latencies()?,
+        })
     }
 
     fn round(&self) -> Round {
         #[expect(clippy::cast_precision_loss, reason = "there are not that many")]
         let requests = self.requests as f64;
         let (cpu, elapsed) = (self.cpu.as_secs_f64(), self.elapsed.as_secs_f64());
-        let latency = |quantile| Duration::from_nanos(self.latencies.value_at_quantile(quantile)).as_secs_f64() * 1e6;
+        let latency = |quantile| {
+            Duration::from_nanos(self.latencies.value_at_quantile(quantile)).as_secs_f64() * 1e6
+        };
         Round {
             requests: self.requests,
             cpu_us: cpu * 1e6 / requests,
@@ -191,7 +230,11 @@ impl Sum {
 
 /// In each round over the bare Envoy's time.
 fn added(rounds: &[Round], bare: &[Round]) -> Vec<f64> {
-    rounds.iter().zip(bare).map(|(round, bare)| round.cpu_us - bare.cpu_us).collect()
+    rounds
+        .iter()
+        .zip(bare)
+        .map(|(round, bare)| round.cpu_us - bare.cpu_us)
+        .collect()
 }
 
 impl Standing {
@@ -202,7 +245,12 @@ impl Standing {
             id: contender.id.to_owned(),
             what: contender.what.clone(),
             cpu_us: spread(|round| round.cpu_us),
-            to_native: Spread::of(added.iter().zip(native).map(|(added, native)| added / native)),
+            to_native: Spread::of(
+                added
+                    .iter()
+                    .zip(native)
+                    .map(|(added, native)| added / native),
+            ),
             added_us: Spread::of(added),
             busy: spread(|round| round.busy),
             per_second: spread(|round| round.per_second),

@@ -12,11 +12,18 @@ pub(crate) struct Cores {
 }
 
 impl Cores {
-    /// Takes the first two that are allowed, and moves this process to the second one: before it has threads.
+    /// Takes the first two that are allowed, and moves this process to the second one: before it
+    /// has threads.
     pub(crate) fn divide() -> Result<Self> {
         let allowed = allowed_cores()?;
-        ensure!(allowed.len() >= 2, "it takes two cores: one for Envoy, one for all else");
-        let cores = Self { envoy: allowed[0], everything_else: allowed[1] };
+        ensure!(
+            allowed.len() >= 2,
+            "it takes two cores: one for Envoy, one for all else"
+        );
+        let cores = Self {
+            envoy: allowed[0],
+            everything_else: allowed[1],
+        };
         stay_on(cores.everything_else)?;
         Ok(cores)
     }

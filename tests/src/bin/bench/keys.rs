@@ -23,8 +23,8 @@ pub(crate) fn key(number: usize) -> PlainKey {
     key
 }
 
-/// Makes the keys of these numbers by their digests; each is what `settings` says for its number, and has a name.
-/// Their ids.
+/// Makes the keys of these numbers by their digests; each is what `settings` says for its number,
+/// and has a name. Their ids.
 pub(crate) async fn import(
     control_plane: &ControlPlane,
     numbers: std::ops::Range<usize>,
@@ -39,7 +39,11 @@ pub(crate) async fn import(
             row["sha256"] = json!(format!("{:?}", key(number).digest()));
             row
         };
-        ids.extend(control_plane.import(batch.iter().map(row).collect()).await?);
+        ids.extend(
+            control_plane
+                .import(batch.iter().map(row).collect())
+                .await?,
+        );
         if told.elapsed().as_secs() >= 10 {
             told = Instant::now();
             eprintln!("  {} of {all} keys imported", ids.len());

@@ -1,6 +1,8 @@
-//! Load from one thread: each of some connections sends its next request when the last one is answered.
+//! Load from one thread: each of some connections sends its next request when the last one is
+//! answered.
 //!
-//! It reads no more of an answer than its status and its end, so that the thread can keep an Envoy on another core busy.
+//! It reads no more of an answer than its status and its end, so that the thread can keep an Envoy
+//! on another core busy.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -44,7 +46,11 @@ impl Outcome {
     /// Fails unless every request passed.
     pub(crate) fn all_passed(&self) -> Result<()> {
         let passed = self.statuses.get(&200).copied().unwrap_or_default();
-        ensure!(passed > 0 && passed == self.requests(), "not all requests passed: {:?}", self.statuses);
+        ensure!(
+            passed > 0 && passed == self.requests(),
+            "not all requests passed: {:?}",
+            self.statuses
+        );
         Ok(())
     }
 }
@@ -69,28 +75,53 @@ impl Load {
             stream.set_nonblocking(true)?;
             Ok(stream)
         };
-        Ok(Self { streams: (0..connections).map(connect).collect::<Result<_>>()? })
+        Ok(Self {
+            streams: (0..connections).map(connect).collect::<Result<_>>()?,
+        })
     }
 
-    /// Sends requests while `goes_on` says so, which is asked with their number, and waits for the answers to all.
-    pub(crate) fn run(&self, traffic: &mut Traffic, mut goes_on: impl FnMut(u64) -> bool) -> Result<Outcome> {
+    /// Sends requests while `goes_on` says so, which is asked with their number, and waits for the
+    /// answers to all.
+    pub(crate) fn run(
+        &self,
+        traffic: &mut Traffic,
+        mut goes_on: impl FnMut(u64) -> bool,
+    ) -> Result<Outcome> {
         let began = Instant::now();
-        let mut outcome = Outcome { statuses: BTreeMap::new(), latencies: latencies()?, elapsed: Duration::ZERO };
-        let mut polled: Vec<_> =
-            self.streams.iter().map(|stream| PollFd::new(stream.as_fd(), PollFlags::POLLIN)).collect();
+        let mut outcome = Outcome {
+            statuses: BTreeMap::new(),
+            latencies: latencies()?,
+            elapsed: Duration::ZERO,
+        };
+        let mut polled: Vec<_> = self
+            .streams
+            .iter()
+            .map(|stream| PollFd::new(stream.as_fd(), PollFlags::POLLIN))
+            .collect();
         let mut pending = Vec::new();
         for mut stream in &self.streams {
             stream.write_all(traffic.next())?;
-            pending.push(Pending { sent: Instant::now(), answer: vec![0; LONGEST_ANSWER], filled: 0 });
+            pending.push(Pending {
+                sent: Instant::now(),
+                answer: vec![0; LONGEST_ANSWER],
+                filled: 0,
+            });
         }
         let (mut sent, mut under_way) = (self.streams.len() as u64, self.streams.len());
         while under_way > 0 {
-            ensure!(poll(&mut polled, PollTimeout::from(ANSWER_MS))? > 0, "no answer within {ANSWER_MS} ms");
-            for ((mut stream, polled), pending) in self.streams.iter().zip(&polled).zip(&mut pending) {
+            ensure!(
+                poll(&mut polled, PollTimeout::from(ANSWER_MS))? > 0,
+                "no answer within {ANSWER_MS} ms"
+            );
+            for ((mut stream, polled), pending) in
+                self.streams.iter().zip(&polled).zip(&mut pending)
+            {
                 if !polled.any().unwrap_or(true) {
                     continue;
                 }
-                let Some(status) = pending.read(stream)? else { continue };
+                let Some(status) = pending.read(stream)? else {
+                    continue;
+                };
                 let nanos = u64::try_from(pending.sent.elapsed().as_nanos())?;
                 outcome.latencies.saturating_record(nanos);
                 *outcome.statuses.entry(status).or_default() += 1;
@@ -119,17 +150,25 @@ impl Pending {
     /// The answer's status, once all of it is there.
     fn read(&mut self, mut stream: &TcpStream) -> Result<Option<u16>> {
         match stream.read(&mut self.answer[self.filled..]) {
-            Ok(0) => bail!("the connection ended, or the answer is longer than {LONGEST_ANSWER} bytes"),
+            Ok(0) => {
+                bail!("the connection ended, or the answer is longer than {LONGEST_ANSWER} bytes")
+            }
             Ok(read) => self.filled += read,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
             Err(error) => return Err(error.into()),
         }
         let answer = &self.answer[..self.filled];
-        let Some((status, len)) = head(answer)? else { return Ok(None) };
+        let Some((status, len)) = head(answer)? else {
+            return Ok(None);
+        };
         if answer.len() < len {
             return Ok(None);
         }
-        ensure!(answer.len() == len, "{} bytes behind an answer", answer.len() - len);
+        ensure!(
+            answer.len() == len,
+            "{} bytes behind an answer",
+            answer.len() - len
+        );
         self.filled = 0;
         Ok(Some(status))
     }
@@ -138,11 +177,16 @@ impl Pending {
 /// Status and length of an answer whose head is complete.
 pub(crate) fn head(answer: &[u8]) -> Result<Option<(u16, usize)>> {
     const LENGTH: &[u8] = b"content-length: ";
-    let Some(end) = find(answer, b"\r\n\r\n") else { return Ok(None) };
+    let Some(end) = find(answer, b"\r\n\r\n") else {
+        return Ok(None);
+    };
     let head = &answer[..end];
     let status = std::str::from_utf8(head.get(9..12).context("no status line")?)?.parse()?;
     let digits = &head[find(head, LENGTH).context("an answer without a length")? + LENGTH.len()..];
-    let digits = digits.split(|byte| !byte.is_ascii_digit()).next().unwrap_or_default();
+    let digits = digits
+        .split(|byte| !byte.is_ascii_digit())
+        .next()
+        .unwrap_or_default();
     let body: usize = std::str::from_utf8(digits)?.parse()?;
     Ok(Some((status, end + 4 + body)))
 }

@@ -1,4 +1,5 @@
-//! `latchkey-bench`: what Latchkey takes, in one report. `make bench` runs it and has it written down.
+//! `latchkey-bench`: what Latchkey takes, in one report. `make bench` runs it and has it written
+//! down.
 //!
 //! | module | owns |
 //! |---|---|
@@ -99,16 +100,36 @@ impl Arguments {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let origin = Origin::of_this_run(allowed_cores()?.len())?;
-    let mut report = if arguments.write { Report::read()? } else { Report::empty() };
+    let mut report = if arguments.write {
+        Report::read()?
+    } else {
+        Report::empty()
+    };
     // Not in memory, as `/tmp` often is.
     let target = workspace().join("target");
     std::fs::create_dir_all(&target)?;
     let dir = tempfile::tempdir_in(target).context("cannot make a folder in target/")?;
-    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = || {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+    };
     // This thread starts all processes, and they end with it. The first of them have all cores.
-    runtime()?.block_on(measure_control_plane(&arguments, dir.path(), &origin, &mut report))?;
+    runtime()?.block_on(measure_control_plane(
+        &arguments,
+        dir.path(),
+        &origin,
+        &mut report,
+    ))?;
     let cores = Cores::divide()?;
-    runtime()?.block_on(measure_envoy(&arguments, cores, dir.path(), &origin, &mut report))?;
+    runtime()?.block_on(measure_envoy(
+        &arguments,
+        cores,
+        dir.path(),
+        &origin,
+        &mut report,
+    ))?;
     if arguments.write {
         report.write()?;
     }
@@ -116,7 +137,12 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-async fn measure_control_plane(arguments: &Arguments, dir: &Path, origin: &Origin, report: &mut Report) -> Result<()> {
+async fn measure_control_plane(
+    arguments: &Arguments,
+    dir: &Path,
+    origin: &Origin,
+    report: &mut Report,
+) -> Result<()> {
     if arguments.want(Section::Management) {
         eprintln!("management");
         report.put("management", origin, &management::measure(dir).await?)?;

@@ -28,8 +28,18 @@ pub(crate) async fn measure(dir: &Path) -> Result<Nodes> {
     let json = dir.join("nodes.json");
     let mut command = Command::new(nodes_binary()?);
     command.arg("--json").arg(&json).kill_on_drop(true);
-    let output = command.stderr(std::process::Stdio::inherit()).output().await?;
-    ensure!(output.status.success(), "latchkey-nodes ended with {}", output.status);
+    let output = command
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .await?;
+    ensure!(
+        output.status.success(),
+        "latchkey-nodes ended with {}",
+        output.status
+    );
     let figures = std::fs::read_to_string(&json).context("latchkey-nodes left no figures")?;
-    Ok(Nodes { table: String::from_utf8(output.stdout)?, figures: serde_json::from_str(&figures)? })
+    Ok(Nodes {
+        table: String::from_utf8(output.stdout)?,
+        figures: serde_json::from_str(&figures)?,
+    })
 }

@@ -19,9 +19,16 @@ impl Spread {
         figures.sort_unstable_by(f64::total_cmp);
         let at = |index: usize| figures.get(index).copied().unwrap_or_default();
         let middle = figures.len() / 2;
-        let median =
-            if figures.len() % 2 == 1 { at(middle) } else { f64::midpoint(at(middle.saturating_sub(1)), at(middle)) };
-        Self { median, min: at(0), max: at(figures.len().saturating_sub(1)) }
+        let median = if figures.len() % 2 == 1 {
+            at(middle)
+        } else {
+            f64::midpoint(at(middle.saturating_sub(1)), at(middle))
+        };
+        Self {
+            median,
+            min: at(0),
+            max: at(figures.len().saturating_sub(1)),
+        }
     }
 }
 
@@ -29,7 +36,11 @@ impl Spread {
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let decimals = f.precision().unwrap_or(2);
-        write!(f, "{:.decimals$} ({:.decimals$}–{:.decimals$})", self.median, self.min, self.max)
+        write!(
+            f,
+            "{:.decimals$} ({:.decimals$}–{:.decimals$})",
+            self.median, self.min, self.max
+        )
     }
 }
 
@@ -39,8 +50,14 @@ mod tests {
 
     #[test]
     fn the_median_is_the_middle_one_or_between_the_two() {
-        assert_eq!(format!("{:.1}", Spread::of([3.0, 1.0, 2.0])), "2.0 (1.0–3.0)");
-        assert_eq!(format!("{:.1}", Spread::of([4.0, 1.0, 2.0, 3.0])), "2.5 (1.0–4.0)");
+        assert_eq!(
+            format!("{:.1}", Spread::of([3.0, 1.0, 2.0])),
+            "2.0 (1.0–3.0)"
+        );
+        assert_eq!(
+            format!("{:.1}", Spread::of([4.0, 1.0, 2.0, 3.0])),
+            "2.5 (1.0–4.0)"
+        );
         assert_eq!(format!("{:.0}", Spread::of([])), "0 (0–0)");
     }
 }

@@ -33,7 +33,9 @@ impl Traffic {
             let before = format!("{method} {path} HTTP/1.1\r\n{HEADERS}x-api-key: ");
             (before.into_bytes(), b"\r\n\r\n".to_vec())
         };
-        let keys: Vec<u8> = (0..count).flat_map(|number| keys::key(number).expose().as_bytes().to_vec()).collect();
+        let keys: Vec<u8> = (0..count)
+            .flat_map(|number| keys::key(number).expose().as_bytes().to_vec())
+            .collect();
         Self {
             kinds: targets.iter().map(kind).collect(),
             key_len: keys.len() / count.max(1),
@@ -80,7 +82,8 @@ impl Traffic {
         let (before, after) = &self.kinds[kind];
         self.request.clear();
         self.request.extend_from_slice(before);
-        self.request.extend_from_slice(&self.keys[key * self.key_len..][..self.key_len]);
+        self.request
+            .extend_from_slice(&self.keys[key * self.key_len..][..self.key_len]);
         self.request.extend_from_slice(after);
         &self.request
     }

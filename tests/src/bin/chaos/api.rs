@@ -8,14 +8,19 @@ use latchkey_tests::{ControlPlane, http_client};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// Longer than any wait for enforcement, so that a control plane that is stopped does not hold a change for long.
+/// Longer than any wait for enforcement, so that a control plane that is stopped does not hold a
+/// change for long.
 const CALL: Duration = Duration::from_secs(6);
 
 /// What became of a call.
 #[derive(Debug, Clone)]
 pub(crate) enum Outcome {
     /// Each node has acknowledged it. When that was read, and how long the call took.
-    Complete { data: Value, at: Instant, took: Duration },
+    Complete {
+        data: Value,
+        at: Instant,
+        took: Duration,
+    },
     /// It is made, but a node that may still serve has not acknowledged it.
     Incomplete { data: Value },
     /// There is no such key.
@@ -40,7 +45,13 @@ impl Api {
         let (email, password) = control_plane.credentials();
         let session = Mutex::default();
         let (email, password) = (email.to_owned(), password.to_owned());
-        let api = Self { client: http_client(), base: control_plane.url(""), email, password, session };
+        let api = Self {
+            client: http_client(),
+            base: control_plane.url(""),
+            email,
+            password,
+            session,
+        };
         api.log_in().await?;
         Ok(api)
     }
@@ -54,25 +65,49 @@ impl Api {
     /// Opens a session of a user.
     pub(crate) async fn session_of(&self, email: &str, password: &str) -> Result<String> {
         let credentials = json!({ "email": email, "password": password });
-        let call = self.client.post(format!("{}/v1/sessions", self.base)).timeout(CALL).json(&credentials);
+        let call = self
+            .client
+            .post(format!("{}/v1/sessions", self.base))
+            .timeout(CALL)
+            .json(&credentials);
         let answer: Value = call.send().await?.error_for_status()?.json().await?;
-        Ok(answer["data"]["token"].as_str().context("a session without a token")?.to_owned())
+        Ok(answer["data"]["token"]
+            .as_str()
+            .context("a session without a token")?
+            .to_owned())
     }
 
-    async fn send(&self, session: &str, method: Method, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {
-        let mut call = self.client.request(method, format!("{}{path}", self.base)).timeout(CALL).bearer_auth(session);
+    async fn send(
+        &self,
+        session: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(u16, Value)> {
+        let mut call = self
+            .client
+            .request(method, format!("{}{path}", self.base))
+            .timeout(CALL)
+            .bearer_auth(session);
         if let Some(body) = body {
             call = call.json(body);
         }
         let answer = call.send().await?;
         let status = answer.status().as_u16();
         let mut body: Value = answer.json().await?;
-        let data = if status < 300 { body["data"].take() } else { body };
+        let data = if status < 300 {
+            body["data"].take()
+        } else {
+            body
+        };
         Ok((status, data))
     }
 
     fn session(&self) -> String {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.session
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// A change: how far it had come when it was answered.
@@ -84,8 +119,17 @@ impl Api {
             Ok((200 | 201, data)) => {
                 let enforcement = &data["enforcement"];
                 // Answers of version 0.1 have no `complete`.
-                let complete = enforcement["acknowledged"] == enforcement["nodes"] && enforcement["complete"] != false;
-                if complete { Outcome::Complete { data, at, took: at - sent } } else { Outcome::Incomplete { data } }
+                let complete = enforcement["acknowledged"] == enforcement["nodes"]
+                    && enforcement["complete"] != false;
+                if complete {
+                    Outcome::Complete {
+                        data,
+                        at,
+                        took: at - sent,
+                    }
+                } else {
+                    Outcome::Incomplete { data }
+                }
             }
             Ok((404, _)) => Outcome::Gone,
             Ok((401, _)) => {
@@ -113,9 +157,17 @@ impl Api {
     }
 
     /// A call that has to succeed, in the session of `session` or the administrator's.
-    pub(crate) async fn make(&self, session: Option<&str>, method: Method, path: &str, body: &Value) -> Result<Value> {
+    pub(crate) async fn make(
+        &self,
+        session: Option<&str>,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<Value> {
         let own = self.session();
-        let (status, data) = self.send(session.unwrap_or(&own), method, path, Some(body)).await?;
+        let (status, data) = self
+            .send(session.unwrap_or(&own), method, path, Some(body))
+            .await?;
         ensure!(status < 300, "{path} answers {status}: {data}");
         Ok(data)
     }

@@ -1,4 +1,5 @@
-//! Changes of keys, owners and routes, each of which is followed until every node has acknowledged it.
+//! Changes of keys, owners and routes, each of which is followed until every node has acknowledged
+//! it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -55,17 +56,39 @@ enum Settled {
 }
 
 /// Makes all keys, owners and routes, and the tasks that change them.
-pub(crate) async fn start(world: &Arc<World>, chance: &mut Chance, tasks: &mut JoinSet<()>) -> Result<()> {
-    let key = world.api.make(None, Method::POST, "/v1/keys/generate", &key_body("routes")).await?;
+pub(crate) async fn start(
+    world: &Arc<World>,
+    chance: &mut Chance,
+    tasks: &mut JoinSet<()>,
+) -> Result<()> {
+    let key = world
+        .api
+        .make(None, Method::POST, "/v1/keys/generate", &key_body("routes"))
+        .await?;
     let routes = routes(world, key["api_key"].as_str());
-    world.api.make(None, Method::PUT, "/v1/routes", &document(&[true; ROUTES])).await?;
+    world
+        .api
+        .make(None, Method::PUT, "/v1/routes", &document(&[true; ROUTES]))
+        .await?;
     for number in 0..UNTOUCHED {
-        let (target, _) = make_key(world, None, &format!("untouched {number}"), Expectation::Untouched, "/").await?;
+        let (target, _) = make_key(
+            world,
+            None,
+            &format!("untouched {number}"),
+            Expectation::Untouched,
+            "/",
+        )
+        .await?;
         world.targets().untouched.push(target);
     }
     let limited = json!({ "name": "limited", "limits": { "minute": LIMIT } });
-    let limited = world.api.make(None, Method::POST, "/v1/keys/generate", &limited).await?;
-    let subject = world.model().add("limited".to_owned(), Expectation::Unknown);
+    let limited = world
+        .api
+        .make(None, Method::POST, "/v1/keys/generate", &limited)
+        .await?;
+    let subject = world
+        .model()
+        .add("limited".to_owned(), Expectation::Unknown);
     world.targets().limited = Some(target(subject, "/", limited["api_key"].as_str()));
 
     let kinds: [(&'static str, usize); 3] = [("disable", 4), ("expiry", 2), ("IP list", 2)];
@@ -74,23 +97,42 @@ pub(crate) async fn start(world: &Arc<World>, chance: &mut Chance, tasks: &mut J
             let name = format!("{kind} {number}");
             let (target, key_id) = make_key(world, None, &name, Expectation::Unknown, "/").await?;
             let path = format!("/v1/keys/{key_id}");
-            tasks.spawn_local(toggle(world.clone(), target, kind, path, Chance(chance.number())));
+            tasks.spawn_local(toggle(
+                world.clone(),
+                target,
+                kind,
+                path,
+                Chance(chance.number()),
+            ));
         }
     }
     for number in 0..2 {
         let (target, path) = make_owner(world, number).await?;
-        tasks.spawn_local(toggle(world.clone(), target, "owner", path, Chance(chance.number())));
+        tasks.spawn_local(toggle(
+            world.clone(),
+            target,
+            "owner",
+            path,
+            Chance(chance.number()),
+        ));
     }
     for number in 0..REVOKERS {
         tasks.spawn_local(revoke(world.clone(), number, Chance(chance.number())));
     }
-    tasks.spawn_local(change_routes(world.clone(), routes, Chance(chance.number())));
+    tasks.spawn_local(change_routes(
+        world.clone(),
+        routes,
+        Chance(chance.number()),
+    ));
     Ok(())
 }
 
 fn target(subject: Subject, path: &str, api_key: Option<&str>) -> Target {
     let header = api_key.map(|key| ("x-api-key", key));
-    Target { subject, request: request("GET", path, header.as_slice()).into() }
+    Target {
+        subject,
+        request: request("GET", path, header.as_slice()).into(),
+    }
 }
 
 fn key_body(name: &str) -> Value {
@@ -104,42 +146,76 @@ async fn make_key(
     expectation: Expectation,
     path: &str,
 ) -> Result<(Target, String)> {
-    let data = world.api.make(session, Method::POST, "/v1/keys/generate", &key_body(name)).await?;
+    let data = world
+        .api
+        .make(session, Method::POST, "/v1/keys/generate", &key_body(name))
+        .await?;
     let subject = world.model().add(name.to_owned(), expectation);
     let target = target(subject, path, data["api_key"].as_str());
     if expectation == Expectation::Unknown {
         world.targets().changing.insert(subject, target.clone());
     }
-    Ok((target, data["key_id"].as_str().context("a key without an id")?.to_owned()))
+    Ok((
+        target,
+        data["key_id"]
+            .as_str()
+            .context("a key without an id")?
+            .to_owned(),
+    ))
 }
 
 /// A user with a key whose permission comes from the user.
 async fn make_owner(world: &World, number: usize) -> Result<(Target, String)> {
-    let (email, password) = (format!("owner-{number}@example.com"), "a password of an owner");
+    let (email, password) = (
+        format!("owner-{number}@example.com"),
+        "a password of an owner",
+    );
     let user = json!({ "email": email, "password": password, "roles": ["dns_manager"],
         "permissions": ["account:apikeys:create"] });
-    let user = world.api.make(None, Method::POST, "/v1/users", &user).await?;
+    let user = world
+        .api
+        .make(None, Method::POST, "/v1/users", &user)
+        .await?;
     let session = world.api.session_of(&email, password).await?;
     let name = format!("owner {number}");
-    let (target, _) = make_key(world, Some(&session), &name, Expectation::Unknown, "/owned").await?;
+    let (target, _) =
+        make_key(world, Some(&session), &name, Expectation::Unknown, "/owned").await?;
     let user_id = user["user_id"].as_str().context("a user without an id")?;
     Ok((target, format!("/v1/users/{user_id}")))
 }
 
 /// Closes and opens a subject in turn, in the ways of its kind.
-async fn toggle(world: Arc<World>, target: Target, kind: &'static str, path: String, mut chance: Chance) {
+async fn toggle(
+    world: Arc<World>,
+    target: Target,
+    kind: &'static str,
+    path: String,
+    mut chance: Chance,
+) {
     // What opens it undoes each way: the database may have been put back to another one.
     let ways = match kind {
         "disable" => vec![(json!({ "active": false }), json!({ "active": true }))],
         // What closes it names a time.
         "expiry" => vec![(Value::Null, json!({ "expires_at": null }))],
         "IP list" => vec![
-            (json!({ "denied_ips": ["127.0.0.0/8"] }), json!({ "denied_ips": [], "allowed_ips": [] })),
-            (json!({ "allowed_ips": ["203.0.113.1"] }), json!({ "denied_ips": [], "allowed_ips": [] })),
+            (
+                json!({ "denied_ips": ["127.0.0.0/8"] }),
+                json!({ "denied_ips": [], "allowed_ips": [] }),
+            ),
+            (
+                json!({ "allowed_ips": ["203.0.113.1"] }),
+                json!({ "denied_ips": [], "allowed_ips": [] }),
+            ),
         ],
         _ => vec![
-            (json!({ "disabled": true }), json!({ "disabled": false, "roles": ["dns_manager"] })),
-            (json!({ "roles": [] }), json!({ "disabled": false, "roles": ["dns_manager"] })),
+            (
+                json!({ "disabled": true }),
+                json!({ "disabled": false, "roles": ["dns_manager"] }),
+            ),
+            (
+                json!({ "roles": [] }),
+                json!({ "disabled": false, "roles": ["dns_manager"] }),
+            ),
         ],
     };
     let mut open = true;
@@ -149,7 +225,15 @@ async fn toggle(world: Arc<World>, target: Target, kind: &'static str, path: Str
         let body = Some(if open { close } else { reopen }.clone());
         let (subject, method, path) = (target.subject, Method::PATCH, path.as_str());
         let expires = open && kind == "expiry";
-        let change = Change { kind, subject, closes: open, method, path, body, expires };
+        let change = Change {
+            kind,
+            subject,
+            closes: open,
+            method,
+            path,
+            body,
+            expires,
+        };
         if settle(&world, &change).await == Settled::Gone {
             world.violated(Violation::Broken, format!("the subject of {kind} is gone"));
             return;
@@ -169,7 +253,10 @@ async fn revoke(world: Arc<World>, number: usize, mut chance: Chance) {
         made += 1;
         let name = format!("revoke {number}.{made}");
         let gate = world.gate.read().await;
-        let outcome = world.api.change(Method::POST, "/v1/keys/generate", Some(&key_body(&name))).await;
+        let outcome = world
+            .api
+            .change(Method::POST, "/v1/keys/generate", Some(&key_body(&name)))
+            .await;
         let (Outcome::Complete { data, .. } | Outcome::Incomplete { data }) = &outcome else {
             drop(gate);
             sleep(AGAIN).await;
@@ -206,7 +293,14 @@ impl RevokedKey {
     /// Revokes it without waiting for any node. Called with the gate held.
     pub(crate) async fn begin(&self, world: &World) {
         // What becomes of it is seen when it settles.
-        world.api.change(Method::DELETE, &format!("/v1/keys/{}?wait_ms=1", self.key_id), None).await;
+        world
+            .api
+            .change(
+                Method::DELETE,
+                &format!("/v1/keys/{}?wait_ms=1", self.key_id),
+                None,
+            )
+            .await;
     }
 
     /// Revokes it until that is complete. From then on it is asked for as a revoked key.
@@ -214,7 +308,15 @@ impl RevokedKey {
         let Self { target, key_id } = self;
         let path = format!("/v1/keys/{key_id}");
         let (method, path, subject) = (Method::DELETE, path.as_str(), target.subject);
-        let change = Change { kind: "revoke", subject, closes: true, method, path, body: None, expires: false };
+        let change = Change {
+            kind: "revoke",
+            subject,
+            closes: true,
+            method,
+            path,
+            body: None,
+            expires: false,
+        };
         if settle(world, &change).await == Settled::Complete {
             world.archive(Revoked { target, key_id });
         } else {
@@ -234,7 +336,11 @@ async fn settle(world: &World, change: &Change<'_>) -> Settled {
         let wait = if calm { CALM } else { Duration::from_secs(1) };
         let path = format!("{}?wait_ms={}", change.path, wait.as_millis());
         let expiry = json!({ "expires_at": unix_now() + 1 });
-        let body = if change.expires { Some(&expiry) } else { change.body.as_ref() };
+        let body = if change.expires {
+            Some(&expiry)
+        } else {
+            change.body.as_ref()
+        };
         let outcome = world.api.change(change.method.clone(), &path, body).await;
         match outcome {
             Outcome::Complete { at, took, .. } => {
@@ -276,19 +382,25 @@ fn routes(world: &World, api_key: Option<&str>) -> Vec<Subject> {
     let add = |number| {
         let path = format!("/route-{number}");
         let subject = world.model().add(path.clone(), Expectation::Unknown);
-        world.targets().changing.insert(subject, target(subject, &path, api_key));
+        world
+            .targets()
+            .changing
+            .insert(subject, target(subject, &path, api_key));
         subject
     };
     (0..ROUTES).map(add).collect()
 }
 
-/// The rules, in which each route asks for a permission that the key has, or for one that it lacks. None is public: public
-/// routes pass at an Envoy whose snapshot is too old as well, so no answer about them binds a lost Envoy.
+/// The rules, in which each route asks for a permission that the key has, or for one that it lacks.
+/// None is public: public routes pass at an Envoy whose snapshot is too old as well, so no answer
+/// about them binds a lost Envoy.
 fn document(open: &[bool; ROUTES]) -> Value {
     let mut rules = vec![json!({ "path": { "prefix": "/owned" }, "permission": "dns:read" })];
     for (number, open) in open.iter().enumerate() {
         let permission = if *open { "dns:read" } else { "billing:write" };
-        rules.push(json!({ "path": { "exact": format!("/route-{number}") }, "permission": permission }));
+        rules.push(
+            json!({ "path": { "exact": format!("/route-{number}") }, "permission": permission }),
+        );
     }
     json!({ "rules": rules })
 }
@@ -301,7 +413,15 @@ async fn change_routes(world: Arc<World>, routes: Vec<Subject>, mut chance: Chan
         open[changed] = !open[changed];
         let (subject, body) = (routes[changed], Some(document(&open)));
         let (method, path, closes) = (Method::PUT, "/v1/routes", !open[changed]);
-        let change = Change { kind: "route", subject, closes, method, path, body, expires: false };
+        let change = Change {
+            kind: "route",
+            subject,
+            closes,
+            method,
+            path,
+            body,
+            expires: false,
+        };
         if settle(&world, &change).await == Settled::Complete {
             let now = Instant::now();
             let mut model = world.model();
@@ -319,12 +439,17 @@ async fn change_routes(world: Arc<World>, routes: Vec<Subject>, mut chance: Chan
 }
 
 fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
 }
 
 /// From now to the expiry that the body sets.
 fn until(body: Option<&Value>) -> Duration {
-    let expiry = body.and_then(|body| body["expires_at"].as_u64()).unwrap_or(0);
+    let expiry = body
+        .and_then(|body| body["expires_at"].as_u64())
+        .unwrap_or(0);
     let expiry = UNIX_EPOCH + Duration::from_secs(expiry);
     expiry.duration_since(SystemTime::now()).unwrap_or_default()
 }

@@ -45,8 +45,15 @@ enum Fault {
     Restore,
 }
 
-const FAULTS: [Fault; 7] =
-    [Fault::Stop, Fault::Kill, Fault::Rollback, Fault::Removed, Fault::Foreign, Fault::Second, Fault::Restore];
+const FAULTS: [Fault; 7] = [
+    Fault::Stop,
+    Fault::Kill,
+    Fault::Rollback,
+    Fault::Removed,
+    Fault::Foreign,
+    Fault::Second,
+    Fault::Restore,
+];
 
 impl Fault {
     fn kind(self) -> &'static str {
@@ -64,7 +71,12 @@ impl Fault {
 
 impl Control {
     pub(crate) fn new(control_plane: ControlPlane, second: ControlPlane, dir: &Path) -> Self {
-        Self { control_plane, second, dir: dir.to_path_buf(), copies: 0 }
+        Self {
+            control_plane,
+            second,
+            dir: dir.to_path_buf(),
+            copies: 0,
+        }
     }
 
     /// Copies the database's files while nobody writes: what a snapshot of the volume has.
@@ -116,7 +128,9 @@ pub(crate) async fn faults(world: Arc<World>, mut chance: Chance) {
     let mut deck = Deck::new(&FAULTS);
     while !world.faults_end.load(Ordering::SeqCst) {
         sleep(world.settings.next_pause(&mut chance)).await;
-        let Some(fault) = deck.draw(&mut chance) else { return };
+        let Some(fault) = deck.draw(&mut chance) else {
+            return;
+        };
         world.say(fault.kind());
         world.figures.fault(fault.kind());
         if let Err(error) = make(fault, &world, &mut chance).await {
@@ -143,8 +157,8 @@ async fn make(fault: Fault, world: &World, chance: &mut Chance) -> Result<()> {
     }
 }
 
-/// An Envoy that is stopped meanwhile comes back when the new history has overtaken what it has. In the new history a key
-/// was revoked by then, under a number that this Envoy has from the lost one.
+/// An Envoy that is stopped meanwhile comes back when the new history has overtaken what it has. In
+/// the new history a key was revoked by then, under a number that this Envoy has from the lost one.
 async fn roll_back(control: &mut Control, world: &World, chance: &mut Chance) -> Result<()> {
     let revoked = RevokedKey::create(world, format!("rollback {}", control.copies)).await?;
     let gate = world.gate.write().await;
@@ -165,7 +179,10 @@ async fn roll_back(control: &mut Control, world: &World, chance: &mut Chance) ->
     drop(gate);
     sleep(between(chance, 900 * MS, 1_800 * MS)).await;
     let overtaken = eventually(OVERTAKING, async || {
-        ensure!(newest(world).await? > lost, "the new history is behind revision {lost}");
+        ensure!(
+            newest(world).await? > lost,
+            "the new history is behind revision {lost}"
+        );
         Ok(())
     });
     overtaken.await?;
@@ -177,10 +194,13 @@ async fn roll_back(control: &mut Control, world: &World, chance: &mut Chance) ->
 
 /// The newest revision.
 async fn newest(world: &World) -> Result<u64> {
-    world.api.get("/v1/nodes").await?["revision"].as_u64().context("nodes without a revision")
+    world.api.get("/v1/nodes").await?["revision"]
+        .as_u64()
+        .context("nodes without a revision")
 }
 
-/// The file is removed while the control plane runs, which is then killed. It must not come up with an empty database.
+/// The file is removed while the control plane runs, which is then killed. It must not come up with
+/// an empty database.
 async fn remove(control: &mut Control, world: &World, chance: &mut Chance) -> Result<()> {
     let gate = world.gate.write().await;
     let copy = control.copy_files()?;
@@ -191,7 +211,10 @@ async fn remove(control: &mut Control, world: &World, chance: &mut Chance) -> Re
     let _gate = world.gate.write().await;
     control.control_plane.kill();
     if control.control_plane.start().await.is_ok() {
-        world.violated(Violation::Broken, "an empty database was created".to_owned());
+        world.violated(
+            Violation::Broken,
+            "an empty database was created".to_owned(),
+        );
         // Envoys have time to follow it.
         sleep(between(chance, WRONG[0], WRONG[1])).await;
         control.control_plane.kill();
@@ -206,8 +229,8 @@ async fn put_back_and_start(control: &mut Control, world: &World, copy: &Path) -
     world.look_up_revocations().await
 }
 
-/// Keeps each Envoy as it is once it has a snapshot: one that has none takes that of whatever database there is, and
-/// one that starts has none.
+/// Keeps each Envoy as it is once it has a snapshot: one that has none takes that of whatever
+/// database there is, and one that starts has none.
 async fn hold_envoys(world: &World) -> Vec<MutexGuard<'_, Running>> {
     let mut held = Vec::new();
     for node in &world.nodes {
@@ -229,7 +252,8 @@ async fn foreign(control: &mut Control, world: &World, chance: &mut Chance) -> R
     control.control_plane.restart().await
 }
 
-/// The control plane is away while another one, with another database, is at another endpoint of the Envoys' cluster.
+/// The control plane is away while another one, with another database, is at another endpoint of
+/// the Envoys' cluster.
 async fn second(control: &mut Control, world: &World, chance: &mut Chance) -> Result<()> {
     let _envoys = hold_envoys(world).await;
     control.second.start().await?;
@@ -246,7 +270,10 @@ async fn restore(control: &mut Control, world: &World, chance: &mut Chance) -> R
     let gate = world.gate.write().await;
     control.copies += 1;
     let file = control.dir.join(format!("backup-{}.db", control.copies));
-    let path = file.to_str().context("a path that is not UTF-8")?.to_owned();
+    let path = file
+        .to_str()
+        .context("a path that is not UTF-8")?
+        .to_owned();
     control.control_plane.run("backup", &[&path])?;
     drop(gate);
     sleep(between(chance, 200 * MS, 1_000 * MS)).await;

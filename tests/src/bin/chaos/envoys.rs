@@ -44,15 +44,31 @@ enum Fault {
     Hold,
 }
 
-const FAULTS: [Fault; 7] =
-    [Fault::Cut, Fault::Hold, Fault::Stop, Fault::Kill, Fault::Terminate, Fault::Configuration, Fault::Code];
+const FAULTS: [Fault; 7] = [
+    Fault::Cut,
+    Fault::Hold,
+    Fault::Stop,
+    Fault::Kill,
+    Fault::Terminate,
+    Fault::Configuration,
+    Fault::Code,
+];
 
 impl Node {
     pub(crate) async fn start(options: EnvoyOptions, link: Link) -> Result<Self> {
         let envoy = Envoy::start(&options).await?;
         let address = Mutex::new(Some(envoy.gateway()));
         let name = options.node_id.clone();
-        Ok(Self { name, envoy: tokio::sync::Mutex::new(Running { envoy, options, updates: 0 }), link, address })
+        Ok(Self {
+            name,
+            envoy: tokio::sync::Mutex::new(Running {
+                envoy,
+                options,
+                updates: 0,
+            }),
+            link,
+            address,
+        })
     }
 
     pub(crate) fn address(&self) -> Option<SocketAddr> {
@@ -79,18 +95,30 @@ impl Node {
             "max_staleness_seconds": staleness,
             "identity_headers": { format!("x-update-{}", running.updates): "key" },
         });
-        self.update(&mut running, |options| options.configuration = configuration).await
+        self.update(&mut running, |options| {
+            options.configuration = configuration
+        })
+        .await
     }
 
     /// Replaces the filter's code by the other one.
     pub(crate) async fn update_code(&self) -> Result<()> {
         let mut running = self.envoy.lock().await;
         let [one, other] = filters()?;
-        let next = if running.options.filter == one { other } else { one };
-        self.update(&mut running, |options| options.filter = next).await
+        let next = if running.options.filter == one {
+            other
+        } else {
+            one
+        };
+        self.update(&mut running, |options| options.filter = next)
+            .await
     }
 
-    async fn update(&self, running: &mut Running, change: impl FnOnce(&mut EnvoyOptions)) -> Result<()> {
+    async fn update(
+        &self,
+        running: &mut Running,
+        change: impl FnOnce(&mut EnvoyOptions),
+    ) -> Result<()> {
         change(&mut running.options);
         let options = running.options.clone();
         running.envoy.update(|current| *current = options).await?;
@@ -124,7 +152,11 @@ impl Node {
             Fault::Cut | Fault::Hold => {
                 // Held: databases are not exchanged meanwhile.
                 let _running = self.envoy.lock().await;
-                self.link.set(if matches!(fault, Fault::Cut) { Passage::Cut } else { Passage::Held });
+                self.link.set(if matches!(fault, Fault::Cut) {
+                    Passage::Cut
+                } else {
+                    Passage::Held
+                });
                 sleep(world.settings.next_outage(chance)).await;
                 self.link.set(Passage::Open);
                 Ok(())
@@ -139,7 +171,9 @@ pub(crate) async fn faults(world: Arc<World>, number: usize, mut chance: Chance)
     let mut deck = Deck::new(&FAULTS);
     while !world.faults_end.load(Ordering::SeqCst) {
         sleep(world.settings.next_pause(&mut chance)).await;
-        let Some(fault) = deck.draw(&mut chance) else { return };
+        let Some(fault) = deck.draw(&mut chance) else {
+            return;
+        };
         let kind = match fault {
             Fault::Stop => "Envoy stopped",
             Fault::Kill => "Envoy killed",

@@ -22,13 +22,13 @@ const PROBE: Duration = Duration::from_secs(5);
 /// What a killed Envoy has admitted and not reported.
 const UNREPORTED: u64 = 30;
 
-/// From how many new connections an Envoy has to decide before it counts as recovered: its workers share a snapshot, and
-/// a replaced listener may take one more.
+/// From how many new connections an Envoy has to decide before it counts as recovered: its workers
+/// share a snapshot, and a replaced listener may take one more.
 const PROBES: usize = 4;
 
-/// Waits until each Envoy is connected, has the newest revision, and decides by it on new connections: a filter that
-/// has just replaced another may be without a snapshot while the former one is still connected. False if that takes too
-/// long, which is a violation.
+/// Waits until each Envoy is connected, has the newest revision, and decides by it on new
+/// connections: a filter that has just replaced another may be without a snapshot while the former
+/// one is still connected. False if that takes too long, which is a violation.
 pub(crate) async fn recover(world: &World) -> bool {
     recover_nodes(world, &world.nodes).await
 }
@@ -37,11 +37,16 @@ pub(crate) async fn recover(world: &World) -> bool {
 pub(crate) async fn recover_nodes(world: &World, recovering: &[Node]) -> bool {
     let recovered = eventually(RECOVERY, async || {
         let answer = world.api.get("/v1/nodes").await?;
-        let nodes = answer["nodes"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let nodes = answer["nodes"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         for node in recovering {
-            let current = nodes
-                .iter()
-                .any(|shown| shown["node_id"] == node.name.as_str() && shown["connected"] == true && shown["lag"] == 0);
+            let current = nodes.iter().any(|shown| {
+                shown["node_id"] == node.name.as_str()
+                    && shown["connected"] == true
+                    && shown["lag"] == 0
+            });
             ensure!(current, "{} is not current: {answer}", node.name);
             decides(world, node).await?;
         }
@@ -49,17 +54,29 @@ pub(crate) async fn recover_nodes(world: &World, recovering: &[Node]) -> bool {
     });
     let recovered = recovered.await;
     if let Err(error) = &recovered {
-        world.violated(Violation::Broken, format!("the nodes do not recover: {error:#}"));
+        world.violated(
+            Violation::Broken,
+            format!("the nodes do not recover: {error:#}"),
+        );
     }
     recovered.is_ok()
 }
 
 async fn decides(world: &World, node: &Node) -> Result<()> {
-    let Some(untouched) = world.targets().untouched.first().cloned() else { return Ok(()) };
-    let address = node.address().with_context(|| format!("{} does not run", node.name))?;
+    let Some(untouched) = world.targets().untouched.first().cloned() else {
+        return Ok(());
+    };
+    let address = node
+        .address()
+        .with_context(|| format!("{} does not run", node.name))?;
     for _ in 0..PROBES {
         let answer = timeout(PROBE, Connection::to(address).send(&untouched.request)).await??;
-        ensure!(decision(&answer).is_some(), "{} answers {}", node.name, answer.status);
+        ensure!(
+            decision(&answer).is_some(),
+            "{} answers {}",
+            node.name,
+            answer.status
+        );
     }
     Ok(())
 }
@@ -69,7 +86,13 @@ pub(crate) async fn verify(world: &World) {
     let targets = {
         let targets = world.targets();
         let revoked = targets.revoked.iter().map(|revoked| &revoked.target);
-        targets.untouched.iter().chain(targets.changing.values()).chain(revoked).cloned().collect::<Vec<_>>()
+        targets
+            .untouched
+            .iter()
+            .chain(targets.changing.values())
+            .chain(revoked)
+            .cloned()
+            .collect::<Vec<_>>()
     };
     for target in targets {
         if let Err(error) = verify_target(world, &target).await {
@@ -81,7 +104,10 @@ pub(crate) async fn verify(world: &World) {
     for revoked in revoked {
         let found = world.api.revoked(&revoked.key_id).await;
         if !matches!(found, Ok(Some(true))) {
-            world.violated(Violation::RevocationLost, format!("{}: {found:?}", revoked.key_id));
+            world.violated(
+                Violation::RevocationLost,
+                format!("{}: {found:?}", revoked.key_id),
+            );
         }
     }
     verify_limit(world);
@@ -95,7 +121,9 @@ async fn verify_target(world: &World, target: &Target) -> Result<()> {
     }
     let mut decisions = Vec::new();
     for node in &world.nodes {
-        let Some(address) = node.address() else { continue };
+        let Some(address) = node.address() else {
+            continue;
+        };
         let mut connection = Connection::to(address);
         let answer = eventually(RECOVERY, async || {
             let answer = connection.send(&target.request).await?;
@@ -106,7 +134,9 @@ async fn verify_target(world: &World, target: &Target) -> Result<()> {
         decisions.push(answer.code().to_owned());
         let admitted = decision(&answer) == Some(Decision::Admitted);
         match expectation {
-            Expectation::Open(_) | Expectation::Untouched => ensure!(admitted, "{}: {}", node.name, answer.code()),
+            Expectation::Open(_) | Expectation::Untouched => {
+                ensure!(admitted, "{}: {}", node.name, answer.code())
+            }
             Expectation::Closed(_) => ensure!(!admitted, "admitted by {}", node.name),
             Expectation::Unknown => {}
         }
@@ -116,10 +146,14 @@ async fn verify_target(world: &World, target: &Target) -> Result<()> {
     Ok(())
 }
 
-/// The bound of a limit across Envoys is far below twice the limit here; an Envoy that is killed loses counts.
+/// The bound of a limit across Envoys is far below twice the limit here; an Envoy that is killed
+/// loses counts.
 fn verify_limit(world: &World) {
     let faults = world.figures.faults();
-    let ended: u64 = ["Envoy killed", "Envoy restarted"].iter().filter_map(|kind| faults.get(kind)).sum();
+    let ended: u64 = ["Envoy killed", "Envoy restarted"]
+        .iter()
+        .filter_map(|kind| faults.get(kind))
+        .sum();
     let windows = world.model().limited().clone();
     for (window, admitted) in windows {
         if admitted > 2 * LIMIT + UNREPORTED * ended {
@@ -133,7 +167,10 @@ fn verify_limit(world: &World) {
 pub(crate) fn report(world: &World) -> bool {
     let figures = &world.figures;
     let listed = |counts: &std::collections::BTreeMap<&'static str, u64>| {
-        let listed: Vec<_> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        let listed: Vec<_> = counts
+            .iter()
+            .map(|(kind, count)| format!("{count} {kind}"))
+            .collect();
         format!("{}: {}", counts.values().sum::<u64>(), listed.join(", "))
     };
     let settings = &world.settings;
@@ -152,11 +189,25 @@ pub(crate) fn report(world: &World) -> bool {
         println!("            complete: median {median:.1?}, p99 {p99:.1?}, longest {longest:.1?}");
     }
     let (incomplete, unknown) = (count(&figures.incomplete), count(&figures.unknown));
-    println!("            {incomplete} answers were not complete, {unknown} calls had no answer; all were repeated");
-    let (decided, not_ready, broken) = (count(&figures.decided), count(&figures.not_ready), count(&figures.broken));
+    println!(
+        "            {incomplete} answers were not complete, {unknown} calls had no answer; all were repeated"
+    );
+    let (decided, not_ready, broken) = (
+        count(&figures.decided),
+        count(&figures.not_ready),
+        count(&figures.broken),
+    );
     println!("requests    {decided} decided, {not_ready} not ready, {broken} broken connections");
-    let limited: Vec<_> = world.model().limited().values().map(u64::to_string).collect();
-    println!("            admitted of {LIMIT} a minute, by minute: {}", limited.join(", "));
+    let limited: Vec<_> = world
+        .model()
+        .limited()
+        .values()
+        .map(u64::to_string)
+        .collect();
+    println!(
+        "            admitted of {LIMIT} a minute, by minute: {}",
+        limited.join(", ")
+    );
     println!("faults      {}", listed(&figures.faults()));
     let model = world.model();
     let violations = model.violations();

@@ -1,4 +1,5 @@
-//! Requests on many keep-alive connections to each Envoy, which report to the model what was decided.
+//! Requests on many keep-alive connections to each Envoy, which report to the model what was
+//! decided.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,7 +25,8 @@ const LIMITED_ONE_IN: usize = 40;
 pub(crate) fn start(world: &Arc<World>, connections: usize, seed: u64, tasks: &mut JoinSet<()>) {
     for envoy in 0..world.nodes.len() {
         for connection in 0..connections {
-            let chance = Chance(seed ^ (u64::try_from(envoy * 1_000 + connection).unwrap_or(0) << 20));
+            let chance =
+                Chance(seed ^ (u64::try_from(envoy * 1_000 + connection).unwrap_or(0) << 20));
             tasks.spawn_local(connect(world.clone(), envoy, chance));
         }
     }
@@ -34,13 +36,21 @@ async fn connect(world: Arc<World>, envoy: usize, mut chance: Chance) {
     let mut open: Option<(std::net::SocketAddr, Connection)> = None;
     while !world.load_ends.load(Ordering::SeqCst) {
         sleep(PAUSE).await;
-        let Some(address) = world.nodes[envoy].address() else { continue };
+        let Some(address) = world.nodes[envoy].address() else {
+            continue;
+        };
         if open.as_ref().is_none_or(|(to, _)| *to != address) {
             open = Some((address, Connection::to(address)));
         }
-        let Some((_, connection)) = &mut open else { continue };
+        let Some((_, connection)) = &mut open else {
+            continue;
+        };
         let limited = chance.once_in(LIMITED_ONE_IN);
-        let target = if limited { world.limited() } else { world.pick(&mut chance) };
+        let target = if limited {
+            world.limited()
+        } else {
+            world.pick(&mut chance)
+        };
         let Some(target) = target else { continue };
         if !ask(&world, envoy, connection, &target, limited).await {
             open = None;
@@ -49,9 +59,19 @@ async fn connect(world: Arc<World>, envoy: usize, mut chance: Chance) {
 }
 
 /// One request; false when the connection is of no more use.
-async fn ask(world: &World, envoy: usize, connection: &mut Connection, target: &Target, limited: bool) -> bool {
+async fn ask(
+    world: &World,
+    envoy: usize,
+    connection: &mut Connection,
+    target: &Target,
+    limited: bool,
+) -> bool {
     let start = Instant::now();
-    let window = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / WINDOW.as_secs();
+    let window = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
+        / WINDOW.as_secs();
     let answer = timeout(ANSWER, connection.send(&target.request)).await;
     let Ok(Ok(answer)) = answer else {
         world.figures.broken.fetch_add(1, Ordering::Relaxed);

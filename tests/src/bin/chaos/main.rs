@@ -1,9 +1,10 @@
 //! `latchkey-chaos`: whether the promise about revocations holds while parts of Latchkey fail.
 //!
-//! Several Envoys and a control plane run, connections send requests all the time, and keys, owners and routes change.
-//! Meanwhile processes are stopped and killed, listeners are updated, and the database is rolled back, removed,
-//! exchanged and restored. Each change that is answered as complete binds every request that starts after the answer,
-//! at every Envoy. The trial ends with 1 if one request breaks that.
+//! Several Envoys and a control plane run, connections send requests all the time, and keys, owners
+//! and routes change. Meanwhile processes are stopped and killed, listeners are updated, and the
+//! database is rolled back, removed, exchanged and restored. Each change that is answered as
+//! complete binds every request that starts after the answer, at every Envoy. The trial ends with 1
+//! if one request breaks that.
 
 mod api;
 mod changes;
@@ -31,7 +32,8 @@ use crate::model::Violation;
 use crate::settings::{Arguments, Settings};
 use crate::world::World;
 
-/// From an update in a calm trial to the next: longer than the old listener drains and a lease is taken over.
+/// From an update in a calm trial to the next: longer than the old listener drains and a lease is
+/// taken over.
 const CALM_STEP: Duration = Duration::from_millis(1_800);
 
 /// How long changes and faults that are under way may take to end.
@@ -62,12 +64,17 @@ async fn run() -> Result<bool> {
     let settings = Settings::new(&arguments, seed);
     eprintln!("latchkey-chaos: seed {seed}");
     raise_file_limit()?;
-    let mut dir = tempfile::Builder::new().prefix("latchkey-chaos-").tempdir()?;
+    let mut dir = tempfile::Builder::new()
+        .prefix("latchkey-chaos-")
+        .tempdir()?;
     dir.disable_cleanup(arguments.keep);
     if arguments.keep {
         eprintln!("latchkey-chaos: everything is in {}", dir.path().display());
     }
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (mut interrupt, mut terminate) = (
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    );
     let limit = settings.duration + AROUND;
     let tasks = LocalSet::new();
     tokio::select! {
@@ -85,13 +92,22 @@ async fn trial(settings: Settings, dir: &std::path::Path) -> Result<Arc<World>> 
     let world = World::start(settings, dir).await?;
     let (mut load, mut changes, mut faults) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
     changes::start(&world, &mut chance, &mut changes).await?;
-    load::start(&world, world.settings.connections, chance.number(), &mut load);
+    load::start(
+        &world,
+        world.settings.connections,
+        chance.number(),
+        &mut load,
+    );
     finish::recover(&world).await;
 
     calm(&world).await?;
     faults.spawn_local(control::faults(world.clone(), Chance(chance.number())));
     for number in 0..world.nodes.len() {
-        faults.spawn_local(envoys::faults(world.clone(), number, Chance(chance.number())));
+        faults.spawn_local(envoys::faults(
+            world.clone(),
+            number,
+            Chance(chance.number()),
+        ));
     }
     sleep(world.settings.duration).await;
     world.say("no more faults");
@@ -109,17 +125,26 @@ async fn trial(settings: Settings, dir: &std::path::Path) -> Result<Arc<World>> 
     Ok(world)
 }
 
-/// First only configurations are updated: no change may take longer for it. Then the code: what ran before is another
-/// node, and counts as lost until its staleness limit where it could not say goodbye.
+/// First only configurations are updated: no change may take longer for it. Then the code: what ran
+/// before is another node, and counts as lost until its staleness limit where it could not say
+/// goodbye.
 async fn calm(world: &World) -> Result<()> {
     sleep(Duration::from_secs(1)).await;
     for round in 0..3 {
-        let kind = if round < 2 { "configuration updated" } else { "code updated" };
+        let kind = if round < 2 {
+            "configuration updated"
+        } else {
+            "code updated"
+        };
         world.calm.store(round < 2, Ordering::SeqCst);
         for node in &world.nodes {
             world.say(&format!("{}: {kind}, calm", node.name));
             world.figures.fault(kind);
-            if round < 2 { node.update_configuration(world).await? } else { node.update_code().await? }
+            if round < 2 {
+                node.update_configuration(world).await?
+            } else {
+                node.update_code().await?
+            }
         }
         sleep(world.settings.drain + CALM_STEP).await;
     }

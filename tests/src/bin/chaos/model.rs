@@ -1,13 +1,15 @@
 //! What each Envoy may answer by now, as the control plane's answers have it.
 //!
-//! Pure: requests and changes are reported to it with their times. A request that started after a change was answered
-//! as complete has to be decided by that change. While a change is under way, either answer is right.
+//! Pure: requests and changes are reported to it with their times. A request that started after a
+//! change was answered as complete has to be decided by that change. While a change is under way,
+//! either answer is right.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// How long Envoys may refuse what is open again. Faults that cut them off for this long are not made.
+/// How long Envoys may refuse what is open again. Faults that cut them off for this long are not
+/// made.
 const REOPEN: Duration = Duration::from_secs(40);
 
 /// The width of a window of the limited key.
@@ -101,12 +103,22 @@ impl Model {
     /// Nothing yet.
     pub(crate) fn new(begin: Instant) -> Self {
         let (limited, violations) = (BTreeMap::new(), BTreeMap::new());
-        Self { subjects: Vec::new(), begin, limited, violations, described: Vec::new() }
+        Self {
+            subjects: Vec::new(),
+            begin,
+            limited,
+            violations,
+            described: Vec::new(),
+        }
     }
 
     /// Adds a subject.
     pub(crate) fn add(&mut self, name: String, expectation: Expectation) -> Subject {
-        self.subjects.push(State { name, expectation, admitted: None });
+        self.subjects.push(State {
+            name,
+            expectation,
+            admitted: None,
+        });
         Subject(self.subjects.len() - 1)
     }
 
@@ -150,7 +162,13 @@ impl Model {
     }
 
     /// A request about `subject` that started at `start` was decided by Envoy number `envoy`.
-    pub(crate) fn decided(&mut self, subject: Subject, start: Instant, envoy: usize, decision: Decision<'_>) {
+    pub(crate) fn decided(
+        &mut self,
+        subject: Subject,
+        start: Instant,
+        envoy: usize,
+        decision: Decision<'_>,
+    ) {
         let state = &mut self.subjects[subject.0];
         let (expectation, name) = (state.expectation, &state.name);
         match decision {
@@ -170,7 +188,8 @@ impl Model {
                     self.violated(Violation::GoodKeyRefused, text);
                 }
                 Expectation::Open(at) if start > at + REOPEN => {
-                    let text = format!("{name} got {code} at Envoy {envoy}, {:?} after", start - at);
+                    let text =
+                        format!("{name} got {code} at Envoy {envoy}, {:?} after", start - at);
                     self.violated(Violation::NotReopened, text);
                 }
                 _ => {}
@@ -178,7 +197,8 @@ impl Model {
         }
     }
 
-    /// A request of the limited key was admitted in the window of the wall clock that has this number.
+    /// A request of the limited key was admitted in the window of the wall clock that has this
+    /// number.
     pub(crate) fn counted(&mut self, window: u64) {
         *self.limited.entry(window).or_default() += 1;
     }
@@ -190,7 +210,10 @@ impl Model {
 
     fn admitted_late(&mut self, subject: Subject, start: Instant, at: Instant, envoy: usize) {
         let late = start - at;
-        let text = format!("{} at Envoy {envoy}, {late:?} after the answer", self.name(subject));
+        let text = format!(
+            "{} at Envoy {envoy}, {late:?} after the answer",
+            self.name(subject)
+        );
         self.violated(Violation::Admitted, text);
     }
 
@@ -199,7 +222,10 @@ impl Model {
         let count = self.violations.entry(violation).or_default();
         *count += 1;
         if *count <= DESCRIBED {
-            self.described.push(format!("{:6.2} s: {violation}: {text}", self.begin.elapsed().as_secs_f64()));
+            self.described.push(format!(
+                "{:6.2} s: {violation}: {text}",
+                self.begin.elapsed().as_secs_f64()
+            ));
         }
     }
 
@@ -246,7 +272,12 @@ mod tests {
         model.decided(key, now + 20 * MS, 0, Decision::Refused("invalid_key"));
         assert!(model.violations().is_empty());
         model.decided(key, now + 11 * MS, 1, Decision::Admitted);
-        assert_eq!(count(&model, Violation::Admitted), 1, "{:?}", model.described());
+        assert_eq!(
+            count(&model, Violation::Admitted),
+            1,
+            "{:?}",
+            model.described()
+        );
     }
 
     #[test]
@@ -278,7 +309,12 @@ mod tests {
         let (mut model, key, now) = model(Expectation::Open(Instant::now()));
         model.decided(key, now + MS, 0, Decision::Refused("disabled_key"));
         assert!(model.violations().is_empty());
-        model.decided(key, now + REOPEN + 100 * MS, 0, Decision::Refused("disabled_key"));
+        model.decided(
+            key,
+            now + REOPEN + 100 * MS,
+            0,
+            Decision::Refused("disabled_key"),
+        );
         assert_eq!(count(&model, Violation::NotReopened), 1);
     }
 }

@@ -69,7 +69,8 @@ impl Settings {
         between(chance, self.stopped / 8, self.stopped)
     }
 
-    /// For how long an Envoy is cut off: longer than the grace, at times also than the staleness limit.
+    /// For how long an Envoy is cut off: longer than the grace, at times also than the staleness
+    /// limit.
     pub(crate) fn next_outage(&self, chance: &mut Chance) -> Duration {
         between(chance, self.grace, self.staleness + self.grace)
     }
@@ -90,7 +91,10 @@ pub(crate) struct Deck<T> {
 
 impl<T: Copy> Deck<T> {
     pub(crate) fn new(kinds: &[T]) -> Self {
-        Self { kinds: kinds.to_vec(), left: Vec::new() }
+        Self {
+            kinds: kinds.to_vec(),
+            left: Vec::new(),
+        }
     }
 
     /// The next one; none of an empty deck.

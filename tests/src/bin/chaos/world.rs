@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use latchkey_tests::{Chance, ControlPlane, ControlPlaneOptions, EnvoyOptions, Link, filter, next_format_filter};
+use latchkey_tests::{
+    Chance, ControlPlane, ControlPlaneOptions, EnvoyOptions, Link, filter, next_format_filter,
+};
 use serde_json::json;
 use tokio::sync::RwLock;
 
@@ -92,8 +94,8 @@ pub(crate) struct World {
     pub(crate) api: Api,
     pub(crate) nodes: Vec<Node>,
     pub(crate) control: tokio::sync::Mutex<Control>,
-    /// A change holds it for reading while it is under way. Who puts the database back holds it for writing, and so
-    /// knows which changes the database loses.
+    /// A change holds it for reading while it is under way. Who puts the database back holds it for
+    /// writing, and so knows which changes the database loses.
     pub(crate) gate: RwLock<()>,
     pub(crate) figures: Figures,
     /// Only listeners are updated.
@@ -130,7 +132,8 @@ impl World {
             options.answers_itself = true;
             options.lds = true;
             options.drain_time = Some(settings.drain);
-            options.configuration = json!({ "max_staleness_seconds": settings.staleness.as_secs() });
+            options.configuration =
+                json!({ "max_staleness_seconds": settings.staleness.as_secs() });
             // Every other one finds another database when its control plane is away.
             if number % 2 == 1 {
                 options.more_streams.push(second.stream());
@@ -170,7 +173,11 @@ impl World {
             return Some(chance.pick(&targets.untouched).clone());
         }
         if which == 1 && !targets.revoked.is_empty() {
-            return Some(targets.revoked[chance.below(targets.revoked.len())].target.clone());
+            return Some(
+                targets.revoked[chance.below(targets.revoked.len())]
+                    .target
+                    .clone(),
+            );
         }
         let changing = chance.below(targets.changing.len().max(1));
         targets.changing.values().nth(changing).cloned()
@@ -205,8 +212,8 @@ impl World {
         self.calm.load(Ordering::SeqCst)
     }
 
-    /// The database has been put back, and runs again: revocations that it does not have are the operator's loss.
-    /// Called with the gate held for writing, after [`Model::forget_changes`].
+    /// The database has been put back, and runs again: revocations that it does not have are the
+    /// operator's loss. Called with the gate held for writing, after [`Model::forget_changes`].
     pub(crate) async fn look_up_revocations(&self) -> Result<()> {
         let archived: Vec<Revoked> = self.targets().revoked.iter().cloned().collect();
         let now = Instant::now();
@@ -214,7 +221,9 @@ impl World {
             if self.api.revoked(&revoked.key_id).await? == Some(true) {
                 self.model().closed(revoked.target.subject, now);
             } else {
-                self.targets().revoked.retain(|other| other.key_id != revoked.key_id);
+                self.targets()
+                    .revoked
+                    .retain(|other| other.key_id != revoked.key_id);
             }
         }
         Ok(())

@@ -27,7 +27,11 @@ pub(crate) struct Import {
 }
 
 /// Puts a database with `keys` keys where `options` say that it is.
-pub(crate) async fn prepare(cache: &Path, keys: usize, options: &mut ControlPlaneOptions) -> Result<Option<Import>> {
+pub(crate) async fn prepare(
+    cache: &Path,
+    keys: usize,
+    options: &mut ControlPlaneOptions,
+) -> Result<Option<Import>> {
     let kept = cache.join(format!("nodes-{keys}-keys-format-{FORMAT}.db"));
     let mut import = None;
     if !kept.exists() {
@@ -36,19 +40,26 @@ pub(crate) async fn prepare(cache: &Path, keys: usize, options: &mut ControlPlan
         for leftover in ["", "-wal", "-shm", ".lock"] {
             let _ = fs::remove_file(beside(&partial, leftover));
         }
-        let mut control_plane = ControlPlane::new(ControlPlaneOptions { database: partial.clone(), ..options.clone() });
+        let mut control_plane = ControlPlane::new(ControlPlaneOptions {
+            database: partial.clone(),
+            ..options.clone()
+        });
         control_plane.start().await?;
         let began = Instant::now();
         fill(&control_plane, keys).await?;
         let seconds = began.elapsed().as_secs_f64();
         let peak_rss_bytes = Usage::of(control_plane.process()?.pid())?.peak_rss_bytes;
-        import = Some(Import { seconds, peak_rss_bytes });
+        import = Some(Import {
+            seconds,
+            peak_rss_bytes,
+        });
         // Its log is in the database once it has closed it.
         control_plane.stop().await?;
         let _ = fs::remove_file(beside(&partial, ".lock"));
         fs::rename(&partial, &kept)?;
     }
-    fs::copy(&kept, &options.database).with_context(|| format!("cannot copy {}", kept.display()))?;
+    fs::copy(&kept, &options.database)
+        .with_context(|| format!("cannot copy {}", kept.display()))?;
     // Or the first commits wait for that.
     File::open(&options.database)?.sync_all()?;
     Ok(import)
@@ -61,7 +72,10 @@ async fn fill(control_plane: &ControlPlane, keys: usize) -> Result<()> {
             let mut seed = random_hex(64)?.into_bytes();
             let fill = |bytes: &mut [u8]| {
                 let rest = seed.split_off(bytes.len().min(seed.len()));
-                bytes.iter_mut().zip(&seed).for_each(|(to, from)| *to = *from);
+                bytes
+                    .iter_mut()
+                    .zip(&seed)
+                    .for_each(|(to, from)| *to = *from);
                 seed = rest;
                 Ok::<_, std::convert::Infallible>(())
             };

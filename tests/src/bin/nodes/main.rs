@@ -1,9 +1,11 @@
-//! `latchkey-nodes`: one control plane with a million keys and a thousand nodes. How long a revocation takes to all of
-//! them, what it costs on the wire and in the control plane, and how long all need to be current after a restart.
+//! `latchkey-nodes`: one control plane with a million keys and a thousand nodes. How long a
+//! revocation takes to all of them, what it costs on the wire and in the control plane, and how
+//! long all need to be current after a restart.
 //!
-//! The nodes are in this process (`latchkey_tests::Fleet`), so what they need of the machine is in all figures but the
-//! control plane's own CPU and memory. A few of them load the whole snapshot; the others say Hello as nodes that were
-//! connected before, because a thousand whole snapshots would be all that is measured.
+//! The nodes are in this process (`latchkey_tests::Fleet`), so what they need of the machine is in
+//! all figures but the control plane's own CPU and memory. A few of them load the whole snapshot;
+//! the others say Hello as nodes that were connected before, because a thousand whole snapshots
+//! would be all that is measured.
 
 mod database;
 mod measure;
@@ -53,7 +55,11 @@ struct Arguments {
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     raise_file_limit()?;
-    let (nodes, keys) = if arguments.quick { (100, 10_000) } else { (1_000, 1_000_000) };
+    let (nodes, keys) = if arguments.quick {
+        (100, 10_000)
+    } else {
+        (1_000, 1_000_000)
+    };
     let plan = measure::Plan {
         nodes: arguments.nodes.unwrap_or(nodes),
         keys: arguments.keys.unwrap_or(keys),
@@ -62,7 +68,9 @@ async fn main() -> Result<()> {
         away: arguments.away,
         report_ms: arguments.report_ms,
     };
-    let cache = arguments.cache.unwrap_or_else(|| workspace().join("target/bench"));
+    let cache = arguments
+        .cache
+        .unwrap_or_else(|| workspace().join("target/bench"));
     std::fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
     // Not in memory, as `/tmp` often is.
     let dir = tempfile::tempdir_in(&cache)?;

@@ -84,16 +84,30 @@ pub(crate) struct Restart {
     pub(crate) peak_rss_bytes: u64,
 }
 
-pub(crate) async fn all(control_plane: &mut ControlPlane, plan: Plan, import: Option<Import>) -> Result<Figures> {
-    ensure!(plan.nodes >= plan.whole && plan.whole > 0, "some nodes have to load the whole snapshot");
-    ensure!(plan.keys >= 2 * plan.deletes + plan.away, "there are fewer keys than are to be revoked");
+pub(crate) async fn all(
+    control_plane: &mut ControlPlane,
+    plan: Plan,
+    import: Option<Import>,
+) -> Result<Figures> {
+    ensure!(
+        plan.nodes >= plan.whole && plan.whole > 0,
+        "some nodes have to load the whole snapshot"
+    );
+    ensure!(
+        plan.keys >= 2 * plan.deletes + plan.away,
+        "there are fewer keys than are to be revoked"
+    );
     let began = Instant::now();
     control_plane.start().await?;
     let start_ms = milliseconds(began);
     let mut keys = ids(control_plane, 2 * plan.deletes + plan.away).await?;
     let mut fleet = Fleet::new(control_plane.stream(), control_plane.node_token());
 
-    eprintln!("{} nodes load the snapshot, {} resume", plan.whole, plan.nodes - plan.whole);
+    eprintln!(
+        "{} nodes load the snapshot, {} resume",
+        plan.whole,
+        plan.nodes - plan.whole
+    );
     let snapshot = load(&mut fleet, plan).await?;
     let resumed = Instant::now();
     fleet.resume(plan.nodes - plan.whole);
@@ -106,7 +120,10 @@ pub(crate) async fn all(control_plane: &mut ControlPlane, plan: Plan, import: Op
 
     eprintln!("{} revocations", plan.deletes);
     let quiet = deletes(control_plane, &fleet, keys.drain(..plan.deletes)).await?;
-    fleet.report(Some(Reports { every: Duration::from_millis(plan.report_ms), keys: KEYS_IN_A_REPORT }));
+    fleet.report(Some(Reports {
+        every: Duration::from_millis(plan.report_ms),
+        keys: KEYS_IN_A_REPORT,
+    }));
     eprintln!("{} revocations while all nodes report usage", plan.deletes);
     let reporting = deletes(control_plane, &fleet, keys.drain(..plan.deletes)).await?;
     let reported = control_plane.metric("latchkey_usage_reports_total").await?;
@@ -116,7 +133,11 @@ pub(crate) async fn all(control_plane: &mut ControlPlane, plan: Plan, import: Op
     eprintln!("restart");
     let restart = restart(control_plane, &fleet, &keys).await?;
     fleet.intact()?;
-    let Usage { rss_bytes, peak_rss_bytes, .. } = used;
+    let Usage {
+        rss_bytes,
+        peak_rss_bytes,
+        ..
+    } = used;
     Ok(Figures {
         plan,
         import,
@@ -142,11 +163,23 @@ async fn load(fleet: &mut Fleet, plan: Plan) -> Result<Snapshot> {
     fleet.current(1, PATIENCE).await?;
     let others_ms = milliseconds(began);
     let first = fleet.totals(0);
-    ensure!(usize::try_from(first.keys)? == plan.keys, "a snapshot of {} keys has {}", plan.keys, first.keys);
+    ensure!(
+        usize::try_from(first.keys)? == plan.keys,
+        "a snapshot of {} keys has {}",
+        plan.keys,
+        first.keys
+    );
     for node in 1..plan.whole {
-        ensure!(fleet.totals(node) == first, "node {node} was sent another snapshot than node 0");
+        ensure!(
+            fleet.totals(node) == first,
+            "node {node} was sent another snapshot than node 0"
+        );
     }
-    Ok(Snapshot { bytes: first.bytes, one_node_ms, others_ms })
+    Ok(Snapshot {
+        bytes: first.bytes,
+        one_node_ms,
+        others_ms,
+    })
 }
 
 async fn deletes(
@@ -160,7 +193,12 @@ async fn deletes(
         let began = Instant::now();
         let answer = control_plane.revoke(&key).await?;
         wall.push(milliseconds(began));
-        let Enforcement { nodes, acknowledged, elapsed_ms, .. } = answer;
+        let Enforcement {
+            nodes,
+            acknowledged,
+            elapsed_ms,
+            ..
+        } = answer;
         ensure!(
             usize::try_from(nodes)? == fleet.len() && acknowledged == nodes,
             "{acknowledged} of {nodes} nodes have acknowledged a revocation, and there are {}",
@@ -186,7 +224,11 @@ async fn deletes(
     })
 }
 
-async fn restart(control_plane: &mut ControlPlane, fleet: &Fleet, keys: &[String]) -> Result<Restart> {
+async fn restart(
+    control_plane: &mut ControlPlane,
+    fleet: &Fleet,
+    keys: &[String],
+) -> Result<Restart> {
     // Where the nodes do not look, so that they have something to catch up with.
     let stream = control_plane.stream();
     control_plane.stop().await?;
@@ -194,8 +236,15 @@ async fn restart(control_plane: &mut ControlPlane, fleet: &Fleet, keys: &[String
     control_plane.start().await?;
     let mut revision = 0;
     for key in keys {
-        let answer = ask(control_plane, Method::DELETE, &format!("/v1/keys/{key}?wait_ms=0")).await?;
-        revision = answer["enforcement"]["revision"].as_u64().context("no revision in the answer")?;
+        let answer = ask(
+            control_plane,
+            Method::DELETE,
+            &format!("/v1/keys/{key}?wait_ms=0"),
+        )
+        .await?;
+        revision = answer["enforcement"]["revision"]
+            .as_u64()
+            .context("no revision in the answer")?;
     }
     control_plane.stop().await?;
     control_plane.options().stream = stream;
@@ -204,13 +253,29 @@ async fn restart(control_plane: &mut ControlPlane, fleet: &Fleet, keys: &[String
     let ready_ms = milliseconds(began);
     fleet.current(revision, PATIENCE).await?;
     let all_current_ms = milliseconds(began);
-    let Usage { cpu_seconds, peak_rss_bytes, .. } = Usage::of(control_plane.process()?.pid())?;
+    let Usage {
+        cpu_seconds,
+        peak_rss_bytes,
+        ..
+    } = Usage::of(control_plane.process()?.pid())?;
     let known = control_plane.nodes().await?;
-    let lagging = known.iter().filter(|node| node["revision"].as_u64().is_none_or(|at| at < revision)).count();
+    let lagging = known
+        .iter()
+        .filter(|node| node["revision"].as_u64().is_none_or(|at| at < revision))
+        .count();
     if known.len() != fleet.len() || lagging > 0 {
-        bail!("the control plane knows {} nodes, and {lagging} of them are not current", known.len());
+        bail!(
+            "the control plane knows {} nodes, and {lagging} of them are not current",
+            known.len()
+        );
     }
-    Ok(Restart { changes: keys.len(), ready_ms, all_current_ms, cpu_ms: cpu_seconds * 1e3, peak_rss_bytes })
+    Ok(Restart {
+        changes: keys.len(),
+        ready_ms,
+        all_current_ms,
+        cpu_ms: cpu_seconds * 1e3,
+        peak_rss_bytes,
+    })
 }
 
 /// Of the newest keys.
@@ -218,9 +283,18 @@ async fn ids(control_plane: &ControlPlane, count: usize) -> Result<Vec<String>> 
     let mut ids = Vec::new();
     let mut cursor = String::new();
     while ids.len() < count {
-        let page = ask(control_plane, Method::GET, &format!("/v1/keys?limit=1000{cursor}")).await?;
+        let page = ask(
+            control_plane,
+            Method::GET,
+            &format!("/v1/keys?limit=1000{cursor}"),
+        )
+        .await?;
         let keys = page["keys"].as_array().context("no keys in the answer")?;
-        ids.extend(keys.iter().filter_map(|key| key["key_id"].as_str()).map(str::to_owned));
+        ids.extend(
+            keys.iter()
+                .filter_map(|key| key["key_id"].as_str())
+                .map(str::to_owned),
+        );
         match page["next_cursor"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
             None => break,
@@ -232,7 +306,12 @@ async fn ids(control_plane: &ControlPlane, count: usize) -> Result<Vec<String>> 
 }
 
 async fn ask(control_plane: &ControlPlane, method: Method, path: &str) -> Result<Value> {
-    let answer = control_plane.request(method, path).await?.send().await?.error_for_status()?;
+    let answer = control_plane
+        .request(method, path)
+        .await?
+        .send()
+        .await?
+        .error_for_status()?;
     let mut answer: Value = answer.json().await?;
     Ok(answer["data"].take())
 }

@@ -18,7 +18,11 @@ impl Quantiles {
             let rank = (values.len() * percent).div_ceil(100).max(1) - 1;
             values.get(rank).copied().unwrap_or_default()
         };
-        Self { p50: at(50), p99: at(99), max: at(100) }
+        Self {
+            p50: at(50),
+            p99: at(99),
+            max: at(100),
+        }
     }
 }
 

@@ -17,11 +17,15 @@ impl Usage {
     pub(crate) fn of(pid: u32) -> Result<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let kilobytes = |name: &str| -> Result<u64> {
-            let value = status.lines().find_map(|line| line.strip_prefix(name)).context("no memory in the status")?;
+            let value = status
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .context("no memory in the status")?;
             Ok(value.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
         };
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        // Behind the name, which may hold anything, user and system time are the 12th and 13th field.
+        // Behind the name, which may hold anything, user and system time are the 12th and 13th
+        // field.
         let (_, fields) = stat.rsplit_once(") ").context("no name in the stat")?;
         let mut fields = fields.split(' ').skip(11).map(str::parse::<u32>);
         let mut ticks = || fields.next().context("no time in the stat");

@@ -4,7 +4,9 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use latchkey_tests::{ControlPlane, CreatedKey, Envoy, Refused, eventually, http_client, write_private};
+use latchkey_tests::{
+    ControlPlane, CreatedKey, Envoy, Refused, eventually, http_client, write_private,
+};
 use serde_json::json;
 
 use crate::settings::State;
@@ -26,27 +28,39 @@ pub(crate) struct Demo {
 
 impl Demo {
     /// Takes the last run's key, or makes one when that is lost or no longer admits.
-    pub(crate) async fn prepare(control_plane: &ControlPlane, envoy: &Envoy, state: &State) -> Result<Self> {
+    pub(crate) async fn prepare(
+        control_plane: &ControlPlane,
+        envoy: &Envoy,
+        state: &State,
+    ) -> Result<Self> {
         let (file, last_run) = (state.path(FILE), state.path(LAST_RUN));
         if file.exists() {
             fs::rename(&file, &last_run)?;
         }
         let decides = async || ensure_is(401, status(envoy, None).await?);
-        eventually(SNAPSHOT, decides).await.context("Envoy has no snapshot yet")?;
+        eventually(SNAPSHOT, decides)
+            .await
+            .context("Envoy has no snapshot yet")?;
         let alone = async || {
             let nodes = control_plane.nodes().await?.len();
             ensure!(nodes == 1, "the control plane counts {nodes} Envoys");
             Ok(())
         };
-        eventually(SNAPSHOT, alone).await.context("an Envoy of an earlier run still counts")?;
+        eventually(SNAPSHOT, alone)
+            .await
+            .context("an Envoy of an earlier run still counts")?;
 
-        let last = fs::read_to_string(&last_run).ok().and_then(|text| key_in(&text));
+        let last = fs::read_to_string(&last_run)
+            .ok()
+            .and_then(|text| key_in(&text));
         let key = match last {
             Some(key) if status(envoy, Some(&key)).await? == 200 => key,
             _ => new_key(control_plane).await?,
         };
         let admits = async || ensure_is(200, status(envoy, Some(&key)).await?);
-        eventually(SNAPSHOT, admits).await.context("Envoy does not admit the demo key")?;
+        eventually(SNAPSHOT, admits)
+            .await
+            .context("Envoy does not admit the demo key")?;
         let (email, password) = control_plane.credentials();
         Ok(Self {
             gateway: envoy.url(""),
@@ -67,7 +81,10 @@ impl Demo {
             ("DEMO_KEY_ID", &self.key.key_id),
         ];
         // None of these has a character that a shell minds.
-        let text: String = lines.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        let text: String = lines
+            .iter()
+            .map(|(name, value)| format!("{name}={value}\n"))
+            .collect();
         write_private(&state.path(FILE), &text)?;
         // There is none after a first run.
         let _ = fs::remove_file(state.path(LAST_RUN));
@@ -75,7 +92,12 @@ impl Demo {
     }
 
     pub(crate) fn explain(&self) {
-        let Self { gateway, control_plane, email, .. } = self;
+        let Self {
+            gateway,
+            control_plane,
+            email,
+            ..
+        } = self;
         println!(
             r#"
 Latchkey is ready: gateway {gateway}, control plane {control_plane}, logs in .run/. Ctrl-C ends it.
@@ -95,13 +117,26 @@ Revoked, the key is refused (401 invalid_key) from the answer on:
     }
 }
 
-/// Makes a key. Its name is the first one that is free: an earlier key whose secret is lost may still be there.
+/// Makes a key. Its name is the first one that is free: an earlier key whose secret is lost may
+/// still be there.
 async fn new_key(control_plane: &ControlPlane) -> Result<CreatedKey> {
     let mut number = 1;
     loop {
-        let name = if number == 1 { "demo".to_owned() } else { format!("demo {number}") };
-        match control_plane.create_key(json!({ "name": name, "description": "Made by make run." })).await {
-            Err(error) if number < 100 && error.downcast_ref().is_some_and(|Refused { status, .. }| *status == 409) => {
+        let name = if number == 1 {
+            "demo".to_owned()
+        } else {
+            format!("demo {number}")
+        };
+        match control_plane
+            .create_key(json!({ "name": name, "description": "Made by make run." }))
+            .await
+        {
+            Err(error)
+                if number < 100
+                    && error
+                        .downcast_ref()
+                        .is_some_and(|Refused { status, .. }| *status == 409) =>
+            {
                 number += 1;
             }
             made => return made.context("cannot make the demo key"),
@@ -112,10 +147,15 @@ async fn new_key(control_plane: &ControlPlane) -> Result<CreatedKey> {
 /// The key in an earlier `demo.env`.
 fn key_in(text: &str) -> Option<CreatedKey> {
     let value = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
         line.filter(|value| !value.is_empty()).map(str::to_owned)
     };
-    Some(CreatedKey { key_id: value("DEMO_KEY_ID")?, api_key: value("DEMO_KEY")? })
+    Some(CreatedKey {
+        key_id: value("DEMO_KEY_ID")?,
+        api_key: value("DEMO_KEY")?,
+    })
 }
 
 /// What Envoy answers to a request with this key.
@@ -128,6 +168,9 @@ async fn status(envoy: &Envoy, key: Option<&CreatedKey>) -> Result<u16> {
 }
 
 fn ensure_is(expected: u16, status: u16) -> Result<()> {
-    ensure!(status == expected, "Envoy answers {status} where {expected} is due");
+    ensure!(
+        status == expected,
+        "Envoy answers {status} where {expected} is due"
+    );
     Ok(())
 }

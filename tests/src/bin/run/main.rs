@@ -10,14 +10,16 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use latchkey_tests::{
-    ControlPlane, ControlPlaneOptions, Envoy, EnvoyOptions, Upstream, envoy_binary, filter, latchkey_binary,
+    ControlPlane, ControlPlaneOptions, Envoy, EnvoyOptions, Upstream, envoy_binary, filter,
+    latchkey_binary,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::demo::Demo;
 use crate::settings::{Settings, State};
 
-/// The Envoy of an earlier run has ended with it, so nobody needs to be told for long that it may still be serving.
+/// The Envoy of an earlier run has ended with it, so nobody needs to be told for long that it may
+/// still be serving.
 const NODE_GRACE: Duration = Duration::from_secs(1);
 
 /// The first user of a new database.
@@ -36,7 +38,10 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<()> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (mut interrupt, mut terminate) = (
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    );
     let settings = Settings::from_environment()?;
     settings.check_ports()?;
     // Before anything is started, so that what is missing is all that there is to read about.
@@ -87,8 +92,12 @@ impl Parts {
         let upstream = Upstream::start(local(settings.upstream_port))?;
         eprintln!("latchkey-run: starting the control plane");
         // Any free port is only known once Envoy has it.
-        let gateway = (settings.gateway_port != 0)
-            .then(|| ("LATCHKEY_GATEWAY_URL".to_owned(), format!("http://{}", local(settings.gateway_port))));
+        let gateway = (settings.gateway_port != 0).then(|| {
+            (
+                "LATCHKEY_GATEWAY_URL".to_owned(),
+                format!("http://{}", local(settings.gateway_port)),
+            )
+        });
         let at_rest_key = ("LATCHKEY_AT_REST_KEY".to_owned(), state.at_rest_key.clone());
         let mut control_plane = ControlPlane::new(ControlPlaneOptions {
             create_database: true,
@@ -107,18 +116,40 @@ impl Parts {
         let node_token = state.node_token(&control_plane).await?;
         eprintln!("latchkey-run: starting Envoy");
         let port = upstream.address().port();
-        let options = EnvoyOptions::new(filter()?, port, control_plane.stream(), &node_token, &state.dir);
-        let options = EnvoyOptions { gateway_port: settings.gateway_port, admin_port: settings.admin_port, ..options };
+        let options = EnvoyOptions::new(
+            filter()?,
+            port,
+            control_plane.stream(),
+            &node_token,
+            &state.dir,
+        );
+        let options = EnvoyOptions {
+            gateway_port: settings.gateway_port,
+            admin_port: settings.admin_port,
+            ..options
+        };
         let envoy = Envoy::start(&options).await?;
-        Ok(Self { envoy, control_plane, _upstream: upstream })
+        Ok(Self {
+            envoy,
+            control_plane,
+            _upstream: upstream,
+        })
     }
 
     /// Waits until a process ends by itself; says which, and how its log ends.
     async fn first_to_end(&mut self) -> String {
-        let Ok(mut child_ended) = signal(SignalKind::child()) else { return pending().await };
+        let Ok(mut child_ended) = signal(SignalKind::child()) else {
+            return pending().await;
+        };
         loop {
-            let control_plane = self.control_plane.process().map(|process| process.still_running());
-            for running in [self.envoy.process().still_running(), control_plane.unwrap_or(Ok(()))] {
+            let control_plane = self
+                .control_plane
+                .process()
+                .map(|process| process.still_running());
+            for running in [
+                self.envoy.process().still_running(),
+                control_plane.unwrap_or(Ok(())),
+            ] {
                 if let Err(ended) = running {
                     return ended.to_string();
                 }

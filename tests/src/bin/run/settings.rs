@@ -61,7 +61,8 @@ impl Settings {
                     if error.kind() == ErrorKind::AddrInUse {
                         bail!("port {port} is taken; set {variable} to use another");
                     }
-                    return Err(error).with_context(|| format!("port {port} cannot be used ({variable})"));
+                    return Err(error)
+                        .with_context(|| format!("port {port} cannot be used ({variable})"));
                 }
             }
         }
@@ -92,7 +93,10 @@ impl State {
     /// Makes what is not there yet, and clears away the logs of the last run.
     pub(crate) fn open() -> Result<Self> {
         let dir = workspace().join(".run");
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&dir)?;
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))?;
         for entry in fs::read_dir(&dir)? {
             let path = entry?.path();
@@ -102,19 +106,32 @@ impl State {
         }
         let password = dir.join("admin-password");
         if dir.join("latchkey.db").exists() && !password.exists() {
-            bail!("{} is gone, but not the database that it opens: remove .run/ to begin anew", password.display());
+            bail!(
+                "{} is gone, but not the database that it opens: remove .run/ to begin anew",
+                password.display()
+            );
         }
         let admin_password = secret(&password)?;
         let at_rest_key = secret(&dir.join("at-rest-key"))?;
-        Ok(Self { dir, admin_password, at_rest_key })
+        Ok(Self {
+            dir,
+            admin_password,
+            at_rest_key,
+        })
     }
 
-    /// The node token that Envoy presents: the last run's, or a new one if the database does not have that.
+    /// The node token that Envoy presents: the last run's, or a new one if the database does not
+    /// have that.
     pub(crate) async fn node_token(&self, control_plane: &ControlPlane) -> Result<String> {
         let path = self.path("node-token");
         let tokens = control_plane.get("/v1/node-tokens").await?;
-        let tokens = tokens["node_tokens"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let exists = tokens.iter().any(|token| token["name"] == NODE_TOKEN && token["revoked_at"].is_null());
+        let tokens = tokens["node_tokens"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let exists = tokens
+            .iter()
+            .any(|token| token["name"] == NODE_TOKEN && token["revoked_at"].is_null());
         match fs::read_to_string(&path) {
             Ok(token) if exists => return Ok(token.trim_end().to_owned()),
             Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -124,11 +141,21 @@ impl State {
         }
         if exists {
             // Its secret is gone.
-            control_plane.call(Method::DELETE, &format!("/v1/node-tokens/{NODE_TOKEN}"), Value::Null).await?;
+            control_plane
+                .call(
+                    Method::DELETE,
+                    &format!("/v1/node-tokens/{NODE_TOKEN}"),
+                    Value::Null,
+                )
+                .await?;
         }
         let token = json!({ "name": NODE_TOKEN, "node": "*" });
-        let token = control_plane.call(Method::POST, "/v1/node-tokens", token).await?;
-        let token = token["node_token"].as_str().context("a node token without its secret")?;
+        let token = control_plane
+            .call(Method::POST, "/v1/node-tokens", token)
+            .await?;
+        let token = token["node_token"]
+            .as_str()
+            .context("a node token without its secret")?;
         write_private(&path, &format!("{token}\n"))?;
         Ok(token.to_owned())
     }

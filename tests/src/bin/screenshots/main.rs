@@ -1,4 +1,5 @@
-//! `make screenshots`: pictures of all pages of the console, as people see them who have used it for weeks.
+//! `make screenshots`: pictures of all pages of the console, as people see them who have used it
+//! for weeks.
 
 mod palette;
 
@@ -9,7 +10,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use latchkey_tests::{Browser, Gateway, Organisation, Scheme, Size, day_in, workspace};
 
-/// What a picture's name says of its width, and how large a screen it is at least and how long a page at most.
+/// What a picture's name says of its width, and how large a screen it is at least and how long a
+/// page at most.
 const SIZES: [(&str, Size, u32); 2] = [("wide", (1280, 720), 1000), ("narrow", (390, 700), 900)];
 
 // On one thread: the children end with the thread that started them.
@@ -25,19 +27,28 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<()> {
-    let gateway_url = ("LATCHKEY_GATEWAY_URL".to_owned(), "https://api.example.com".to_owned());
+    let gateway_url = (
+        "LATCHKEY_GATEWAY_URL".to_owned(),
+        "https://api.example.com".to_owned(),
+    );
     let gateway = Gateway::builder().control_plane(|options| options.environment.push(gateway_url));
     let mut gateway = gateway.try_start().await?;
     let organisation = gateway.with_organisation().await?;
     let browser = Browser::try_start(gateway.control_plane.url("")).await?;
     let album = Album::empty(workspace().join("docs/console"))?;
-    album.log_in(&browser, gateway.control_plane.credentials()).await?;
+    album
+        .log_in(&browser, gateway.control_plane.credentials())
+        .await?;
     album.pages(&browser, &organisation).await?;
     album.wizard(&browser).await?;
     album.explain(&browser, &organisation).await?;
     album.show()?;
     let bytes = album.weight()?;
-    eprintln!("latchkey-screenshots: {} KB in {}", bytes / 1_000, album.0.display());
+    eprintln!(
+        "latchkey-screenshots: {} KB in {}",
+        bytes / 1_000,
+        album.0.display()
+    );
     Ok(())
 }
 
@@ -73,7 +84,14 @@ impl Album {
             ("key", &key),
             ("key-edit", &format!("{key}/edit")),
             ("key-ip-lists", &format!("{key}/ip-lists")),
-            ("usage", &format!("/console/usage?from={}&to={}&bucket=day", day_in(-12), day_in(0))),
+            (
+                "usage",
+                &format!(
+                    "/console/usage?from={}&to={}&bucket=day",
+                    day_in(-12),
+                    day_in(0)
+                ),
+            ),
             ("users", "/console/users"),
             ("user", &reader),
             ("user-new", "/console/users/new"),
@@ -92,7 +110,9 @@ impl Album {
     async fn wizard(&self, browser: &Browser) -> Result<()> {
         browser.open("/console/keys/new").await;
         browser.fill("Name", "Deployment of the shop").await;
-        browser.fill("Description", "GitHub Actions; ask Grace").await;
+        browser
+            .fill("Description", "GitHub Actions; ask Grace")
+            .await;
         browser.fill("Date", &day_in(90)).await;
         self.take(browser, "new-1-details").await?;
         browser.press("Next").await;
@@ -108,7 +128,9 @@ impl Album {
         browser.press("Next").await;
         browser.sees("Requests a minute").await;
         browser.press_in("Allow", "Add an address").await;
-        browser.fill_in("Allow", "Address or range", "192.0.2.0/24").await;
+        browser
+            .fill_in("Allow", "Address or range", "192.0.2.0/24")
+            .await;
         browser.fill("Requests a minute", "600").await;
         self.take(browser, "new-4-bounds").await?;
         browser.press("Create the key").await;
@@ -116,7 +138,12 @@ impl Album {
         self.take(browser, "new-key").await?;
         browser.tick("I have stored the key").await;
         browser.press("Done").await;
-        browser.fill("Type the key's name to confirm: Deployment of the shop", "Deployment of the shop").await;
+        browser
+            .fill(
+                "Type the key's name to confirm: Deployment of the shop",
+                "Deployment of the shop",
+            )
+            .await;
         browser.press("Revoke this key").await;
         browser.sees("In force on").await;
         self.take(browser, "key-revoked").await
@@ -139,7 +166,9 @@ impl Album {
             for scheme in Scheme::ALL {
                 browser.prefer(scheme).await?;
                 let picture = browser.picture(size, longest).await?;
-                let file = self.0.join(format!("{name}-{width}-{}.png", scheme.as_str()));
+                let file = self
+                    .0
+                    .join(format!("{name}-{width}-{}.png", scheme.as_str()));
                 std::fs::write(&file, palette::reduce(&picture)?)
                     .with_context(|| format!("cannot write {}", file.display()))?;
             }
@@ -150,22 +179,43 @@ impl Album {
 
     /// A page with all of them.
     fn show(&self) -> Result<()> {
-        let files: Vec<String> =
-            self.pictures()?.iter().filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect();
-        let names: BTreeSet<&str> = files.iter().filter_map(|file| file.strip_suffix("-wide-light")).collect();
-        let mut page = "# The console\n\nBy `make screenshots`, of a made-up organisation.\n".to_owned();
+        let files: Vec<String> = self
+            .pictures()?
+            .iter()
+            .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
+            .collect();
+        let names: BTreeSet<&str> = files
+            .iter()
+            .filter_map(|file| file.strip_suffix("-wide-light"))
+            .collect();
+        let mut page =
+            "# The console\n\nBy `make screenshots`, of a made-up organisation.\n".to_owned();
         for name in names {
-            let picture =
-                |width: &str, scheme: &str| format!("![{name}, {width}, {scheme}]({name}-{width}-{scheme}.png)");
-            let row = |width| format!("| {} | {} |\n", picture(width, "light"), picture(width, "dark"));
+            let picture = |width: &str, scheme: &str| {
+                format!("![{name}, {width}, {scheme}]({name}-{width}-{scheme}.png)")
+            };
+            let row = |width| {
+                format!(
+                    "| {} | {} |\n",
+                    picture(width, "light"),
+                    picture(width, "dark")
+                )
+            };
             let title = name.replace('-', " ");
-            page += &format!("\n## {title}\n\n| light | dark |\n|---|---|\n{}{}", row("wide"), row("narrow"));
+            page += &format!(
+                "\n## {title}\n\n| light | dark |\n|---|---|\n{}{}",
+                row("wide"),
+                row("narrow")
+            );
         }
         Ok(std::fs::write(self.0.join("README.md"), page)?)
     }
 
     fn weight(&self) -> Result<u64> {
-        self.pictures()?.iter().map(|picture| Ok(std::fs::metadata(picture)?.len())).sum()
+        self.pictures()?
+            .iter()
+            .map(|picture| Ok(std::fs::metadata(picture)?.len()))
+            .sum()
     }
 
     fn pictures(&self) -> Result<Vec<PathBuf>> {

@@ -15,34 +15,56 @@ const COLOURS: usize = 64;
 /// So many of the commonest are taken however alike they are: grounds, lines and text.
 const COMMONEST: usize = 12;
 
-/// What people take for one colour where there is little of it: sum of the squares of the differences.
+/// What people take for one colour where there is little of it: sum of the squares of the
+/// differences.
 const ALIKE: u32 = 300;
 
-/// The same picture with a palette of its commonest colours that are not alike; the others become those that are nearest.
+/// The same picture with a palette of its commonest colours that are not alike; the others become
+/// those that are nearest.
 pub(crate) fn reduce(picture: &[u8]) -> Result<Vec<u8>> {
     let mut reader = Decoder::new(Cursor::new(picture)).read_info()?;
-    let mut pixels = vec![0; reader.output_buffer_size().context("the picture is too large")?];
+    let mut pixels = vec![
+        0;
+        reader
+            .output_buffer_size()
+            .context("the picture is too large")?
+    ];
     let info = reader.next_frame(&mut pixels)?;
     let samples = info.color_type.samples();
-    ensure!(info.bit_depth == BitDepth::Eight && samples >= 3, "a picture of an unexpected kind: {info:?}");
-    let colours = pixels[..info.buffer_size()].chunks_exact(samples).map(|pixel| [pixel[0], pixel[1], pixel[2]]);
+    ensure!(
+        info.bit_depth == BitDepth::Eight && samples >= 3,
+        "a picture of an unexpected kind: {info:?}"
+    );
+    let colours = pixels[..info.buffer_size()]
+        .chunks_exact(samples)
+        .map(|pixel| [pixel[0], pixel[1], pixel[2]]);
     let colours: Vec<Colour> = colours.collect();
 
     let mut counts: HashMap<Colour, usize> = HashMap::new();
     for colour in &colours {
         *counts.entry(*colour).or_default() += 1;
     }
-    let mut commonest: Vec<(Colour, usize)> = counts.iter().map(|(colour, count)| (*colour, *count)).collect();
+    let mut commonest: Vec<(Colour, usize)> = counts
+        .iter()
+        .map(|(colour, count)| (*colour, *count))
+        .collect();
     // The same picture is the same file.
     commonest.sort_by_key(|(colour, count)| (std::cmp::Reverse(*count), *colour));
     let mut palette: Vec<Colour> = Vec::new();
     for (colour, _) in commonest {
-        let is_new = || palette.iter().all(|other| difference(&colour, other) > ALIKE);
+        let is_new = || {
+            palette
+                .iter()
+                .all(|other| difference(&colour, other) > ALIKE)
+        };
         if palette.len() < COMMONEST || (palette.len() < COLOURS && is_new()) {
             palette.push(colour);
         }
     }
-    let places: HashMap<Colour, u8> = counts.keys().map(|colour| (*colour, nearest(&palette, *colour))).collect();
+    let places: HashMap<Colour, u8> = counts
+        .keys()
+        .map(|colour| (*colour, nearest(&palette, *colour)))
+        .collect();
     let indices: Vec<u8> = colours.iter().map(|colour| places[colour]).collect();
 
     let mut reduced = Vec::new();
@@ -58,10 +80,15 @@ pub(crate) fn reduce(picture: &[u8]) -> Result<Vec<u8>> {
 
 /// The place of the colour that differs least.
 fn nearest(palette: &[Colour], colour: Colour) -> u8 {
-    let place = (0..palette.len()).min_by_key(|place| difference(&palette[*place], &colour)).unwrap_or_default();
+    let place = (0..palette.len())
+        .min_by_key(|place| difference(&palette[*place], &colour))
+        .unwrap_or_default();
     u8::try_from(place).unwrap_or(u8::MAX)
 }
 
 fn difference(one: &Colour, other: &Colour) -> u32 {
-    one.iter().zip(other).map(|(one, other)| u32::from(one.abs_diff(*other)).pow(2)).sum()
+    one.iter()
+        .zip(other)
+        .map(|(one, other)| u32::from(one.abs_diff(*other)).pow(2))
+        .sum()
 }

@@ -1,4 +1,5 @@
-//! Every page can be used by keyboard, with a screen reader, and by who does not see well: as far as axe-core finds out.
+//! Every page can be used by keyboard, with a screen reader, and by who does not see well: as far
+//! as axe-core finds out.
 
 use latchkey_tests::{Browser, Finding, Gateway, Scheme};
 use serde_json::json;
@@ -11,17 +12,24 @@ use super::{browser_of, log_in, start};
 async fn grave(browser: &Browser) -> Vec<String> {
     let findings = browser.findings().await.unwrap();
     let grave = |finding: &Finding| matches!(finding.impact.as_str(), "serious" | "critical");
-    findings.into_iter().filter(grave).map(|finding| finding.to_string()).collect()
+    findings
+        .into_iter()
+        .filter(grave)
+        .map(|finding| finding.to_string())
+        .collect()
 }
 
-/// The same in light on a wide screen, and in dark on a narrow one: what each of the four is like is seen in the two.
+/// The same in light on a wide screen, and in dark on a narrow one: what each of the four is like
+/// is seen in the two.
 async fn grave_anywhere(browser: &Browser) -> Vec<String> {
     let mut found = Vec::new();
     for (scheme, size) in [(Scheme::Dark, (390, 844)), (Scheme::Light, (1280, 900))] {
         browser.resize(size).await.unwrap();
         browser.prefer(scheme).await.unwrap();
         let findings = grave(browser).await.into_iter();
-        found.extend(findings.map(|finding| format!("{}, {} wide: {finding}", scheme.as_str(), size.0)));
+        found.extend(
+            findings.map(|finding| format!("{}, {} wide: {finding}", scheme.as_str(), size.0)),
+        );
     }
     found
 }
@@ -50,8 +58,16 @@ async fn nothing_serious_is_found_on_any_page_in_light_and_dark() {
 #[tokio::test]
 async fn nothing_serious_is_found_on_the_way_to_a_key() {
     let (gateway, browser) = start().await;
-    gateway.control_plane.create_key(json!({ "name": "taken", "scope": ["dns"] })).await.unwrap();
-    gateway.control_plane.create_subaccount("Shop").await.unwrap();
+    gateway
+        .control_plane
+        .create_key(json!({ "name": "taken", "scope": ["dns"] }))
+        .await
+        .unwrap();
+    gateway
+        .control_plane
+        .create_subaccount("Shop")
+        .await
+        .unwrap();
     let mut found = Vec::new();
     browser.open("/console/keys/new").await;
     browser.fill("Name", "taken").await;

@@ -8,15 +8,23 @@ use super::{SESSION, login_page, start};
 /// Ends the session that is open in a browser, without the browser.
 async fn end_session(control_plane: &ControlPlane, browser: &Browser) {
     let token = browser.cookie(SESSION).await.unwrap();
-    let ended =
-        http_client().delete(control_plane.url("/v1/sessions/current")).bearer_auth(token).send().await.unwrap();
+    let ended = http_client()
+        .delete(control_plane.url("/v1/sessions/current"))
+        .bearer_auth(token)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(ended.status(), 200);
 }
 
 /// Is told why the page for logging in is there, and gets back by it.
 async fn comes_back(control_plane: &ControlPlane, browser: &Browser, page: &str) {
-    browser.arrives_at(&login_page(&[("why", "ended"), ("next", page)])).await;
-    browser.sees("Your session has ended. Log in to go on.").await;
+    browser
+        .arrives_at(&login_page(&[("why", "ended"), ("next", page)]))
+        .await;
+    browser
+        .sees("Your session has ended. Log in to go on.")
+        .await;
     let (email, password) = control_plane.credentials();
     browser.fill("Email address", email).await;
     browser.fill("Password", password).await;
@@ -57,7 +65,11 @@ async fn whose_session_ends_on_an_open_page_is_told_so_and_comes_back_to_it() {
 #[tokio::test]
 async fn the_check_of_an_address_takes_nothing_away_when_the_session_has_ended() {
     let (gateway, browser) = start().await;
-    let key = gateway.control_plane.create_key(json!({ "name": "CI" })).await.unwrap();
+    let key = gateway
+        .control_plane
+        .create_key(json!({ "name": "CI" }))
+        .await
+        .unwrap();
     let page = format!("/console/keys/{}/ip-lists", key.key_id);
     browser.open(&page).await;
     browser.press_in("Deny list", "Add an address").await;
@@ -65,15 +77,23 @@ async fn the_check_of_an_address_takes_nothing_away_when_the_session_has_ended()
     browser.fill("Address or range", "10.0.0.0/8").await;
     browser.hears_from("/console/check/ip", 1).await;
     browser.press_in("Allow list", "Add an address").await;
-    browser.fill_in("Allow list", "Address or range", "192.0.2.0/24").await;
+    browser
+        .fill_in("Allow list", "Address or range", "192.0.2.0/24")
+        .await;
     browser.hears_from("/console/check/ip", 2).await;
     assert_eq!(browser.path().await, page);
-    let typed = r#"return [...document.querySelectorAll("[name$='.cidr']")].map((field) => field.value)"#;
-    assert_eq!(browser.run(typed, vec![]).await.unwrap(), json!(["192.0.2.0/24", "10.0.0.0/8"]));
+    let typed =
+        r#"return [...document.querySelectorAll("[name$='.cidr']")].map((field) => field.value)"#;
+    assert_eq!(
+        browser.run(typed, vec![]).await.unwrap(),
+        json!(["192.0.2.0/24", "10.0.0.0/8"])
+    );
     // What is sent on purpose leads to the log-in.
     browser.press("Save the lists").await;
     browser.arrives_at(&login_page(&[("why", "ended")])).await;
-    browser.sees("Your session has ended. Log in to go on.").await;
+    browser
+        .sees("Your session has ended. Log in to go on.")
+        .await;
 }
 
 #[tokio::test]

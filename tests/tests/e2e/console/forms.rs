@@ -15,7 +15,10 @@ pub(crate) struct Form {
 }
 
 /// Those of all these pages, of each kind one.
-pub(crate) async fn all_forms(browser: &Browser, pages: impl Iterator<Item = &String>) -> Vec<Form> {
+pub(crate) async fn all_forms(
+    browser: &Browser,
+    pages: impl Iterator<Item = &String>,
+) -> Vec<Form> {
     let mut found: Vec<Form> = Vec::new();
     for page in pages {
         for form in forms(browser, page).await {
@@ -84,16 +87,30 @@ async fn no_form_is_taken_without_the_sessions_own_token() {
 
     let before = state(&gateway).await;
     for Form { path, fields } in &found {
-        for wrong in [None, Some(""), Some(other.csrf.as_str()), Some(&session.csrf[1..])] {
+        for wrong in [
+            None,
+            Some(""),
+            Some(other.csrf.as_str()),
+            Some(&session.csrf[1..]),
+        ] {
             let answer = session.post(control_plane, path, wrong, fields).await;
             assert_eq!(answer.status(), 403, "{path} with the token {wrong:?}");
-            assert!(answer.text().await.unwrap().contains("nothing has changed"), "{path}");
+            assert!(
+                answer.text().await.unwrap().contains("nothing has changed"),
+                "{path}"
+            );
         }
     }
     assert_eq!(state(&gateway).await, before);
-    assert_eq!(session.get(control_plane, "/console/keys").await.status(), 200, "the session goes on");
+    assert_eq!(
+        session.get(control_plane, "/console/keys").await.status(),
+        200,
+        "the session goes on"
+    );
     // With it, one of them is.
-    let taken = session.post(control_plane, "/console/logout", Some(&session.csrf), &[]).await;
+    let taken = session
+        .post(control_plane, "/console/logout", Some(&session.csrf), &[])
+        .await;
     assert_eq!(taken.headers()["location"], "/console/login?why=logged_out");
 }
 
@@ -118,5 +135,11 @@ async fn no_other_site_sends_a_form_or_logs_somebody_in() {
             );
         }
     }
-    assert_eq!(session.get(&gateway.control_plane, "/console/keys").await.status(), 200);
+    assert_eq!(
+        session
+            .get(&gateway.control_plane, "/console/keys")
+            .await
+            .status(),
+        200
+    );
 }

@@ -11,7 +11,9 @@ async fn key(gateway: &Gateway, browser: &Browser) -> CreatedKey {
     assert_eq!(gateway.ask("/", Some(&key.api_key)).await.status, 200);
     browser.reload().await;
     browser.press("CI pipeline").await;
-    browser.arrives_at(&format!("/console/keys/{}", key.key_id)).await;
+    browser
+        .arrives_at(&format!("/console/keys/{}", key.key_id))
+        .await;
     key
 }
 
@@ -23,9 +25,13 @@ async fn ip_lists_are_edited_and_hold_at_envoy() {
 
     browser.press("Edit the IP lists").await;
     browser.press_in("Deny list", "Add an address").await;
-    browser.fill_in("Deny list", "Address or range", "10.0.0.1/8").await;
+    browser
+        .fill_in("Deny list", "Address or range", "10.0.0.1/8")
+        .await;
     browser.sees("10.0.0.0/8").await;
-    browser.fill_in("Deny list", "Address or range", "127.0.0.0/8").await;
+    browser
+        .fill_in("Deny list", "Address or range", "127.0.0.0/8")
+        .await;
     browser.press("Save the lists").await;
     browser.sees("In force on 1 of 1 node").await;
     browser.sees("everywhere but the denied addresses").await;
@@ -41,7 +47,9 @@ async fn ip_lists_are_edited_and_hold_at_envoy() {
 
     browser.press("Edit the IP lists").await;
     browser.press_in("Allow list", "Add an address").await;
-    browser.fill_in("Allow list", "Address or range", "192.0.2.0/24").await;
+    browser
+        .fill_in("Allow list", "Address or range", "192.0.2.0/24")
+        .await;
     browser.press("Save the lists").await;
     browser.sees("from the allowed addresses alone").await;
     assert_eq!(code().await, "ip_denied");
@@ -80,9 +88,17 @@ async fn another_name_revokes_nothing() {
     let session = super::Session::of(&browser).await;
     let path = format!("/console/keys/{}/revoke", key.key_id);
     let fields = [("name".to_owned(), "CI pipelin".to_owned())];
-    let answer = session.post(&gateway.control_plane, &path, Some(&session.csrf), &fields).await;
+    let answer = session
+        .post(&gateway.control_plane, &path, Some(&session.csrf), &fields)
+        .await;
     assert!(answer.status().is_client_error(), "{}", answer.status());
-    assert!(answer.text().await.unwrap().contains("This is not the name of the key."));
+    assert!(
+        answer
+            .text()
+            .await
+            .unwrap()
+            .contains("This is not the name of the key.")
+    );
     assert_eq!(gateway.ask("/", Some(&key.api_key)).await.status, 200);
 }
 
@@ -94,20 +110,47 @@ async fn a_key_gets_another_secret_and_the_old_one_stops_when_it_was_said() {
     browser.sees("I have stored the key").await;
     let second = browser.texts("#secret").await.remove(0);
     for secret in [&key.api_key, &second] {
-        assert_eq!(gateway.ask("/", Some(secret)).await.status, 200, "both are good for a day");
+        assert_eq!(
+            gateway.ask("/", Some(secret)).await.status,
+            200,
+            "both are good for a day"
+        );
     }
     browser.tick("I have stored the key").await;
     browser.press("Done").await;
-    browser.fill("The present secret stays good for", "None: every older secret ends at once").await;
+    browser
+        .fill(
+            "The present secret stays good for",
+            "None: every older secret ends at once",
+        )
+        .await;
     browser.press("Regenerate the secret").await;
     browser.sees("Type the key's name here").await;
-    assert_eq!(gateway.ask("/", Some(&second)).await.status, 200, "nobody has confirmed it");
-    browser.fill("The present secret stays good for", "None: every older secret ends at once").await;
-    browser.fill("Key's name, to end every older secret at once", "CI pipeline").await;
+    assert_eq!(
+        gateway.ask("/", Some(&second)).await.status,
+        200,
+        "nobody has confirmed it"
+    );
+    browser
+        .fill(
+            "The present secret stays good for",
+            "None: every older secret ends at once",
+        )
+        .await;
+    browser
+        .fill(
+            "Key's name, to end every older secret at once",
+            "CI pipeline",
+        )
+        .await;
     browser.press("Regenerate the secret").await;
     browser.sees("I have stored the key").await;
     let third = browser.texts("#secret").await.remove(0);
-    for (secret, code) in [(&key.api_key, "invalid_key"), (&second, "invalid_key"), (&third, "")] {
+    for (secret, code) in [
+        (&key.api_key, "invalid_key"),
+        (&second, "invalid_key"),
+        (&third, ""),
+    ] {
         assert_eq!(gateway.ask("/", Some(secret)).await.code(), code);
     }
 }
@@ -121,24 +164,42 @@ async fn what_may_be_edited_is_and_holds_at_envoy() {
     browser.fill("Description", "").await;
     browser.fill("Per minute", "many").await;
     browser.sends("Save").await;
-    let invalid = browser.run(r#"return document.querySelector("[aria-invalid=true]").name"#, vec![]).await.unwrap();
+    let invalid = browser
+        .run(
+            r#"return document.querySelector("[aria-invalid=true]").name"#,
+            vec![],
+        )
+        .await
+        .unwrap();
     assert_eq!(invalid, "limits.minute");
     assert_eq!(browser.value("Name").await, "Deployment");
     browser.fill("Per minute", "77").await;
     browser.untick("Enabled").await;
     browser.press("Save").await;
     browser.sees("Tick the box to disable the key").await;
-    assert_eq!(gateway.ask("/", Some(&key.api_key)).await.status, 200, "nobody has confirmed it");
-    browser.tick("All requests with this key are to be refused from now on").await;
+    assert_eq!(
+        gateway.ask("/", Some(&key.api_key)).await.status,
+        200,
+        "nobody has confirmed it"
+    );
+    browser
+        .tick("All requests with this key are to be refused from now on")
+        .await;
     browser.press("Save").await;
     browser.sees("In force on 1 of 1 node").await;
     browser.sees("disabled").await;
-    assert_eq!(gateway.ask("/", Some(&key.api_key)).await.code(), "disabled_key");
+    assert_eq!(
+        gateway.ask("/", Some(&key.api_key)).await.code(),
+        "disabled_key"
+    );
     browser.press("Edit").await;
     browser.tick("Enabled").await;
     browser.press("Save").await;
     browser.sees("active").await;
-    assert_eq!(gateway.ask("/", Some(&key.api_key)).await.headers["x-ratelimit-limit"], "77");
+    assert_eq!(
+        gateway.ask("/", Some(&key.api_key)).await.headers["x-ratelimit-limit"],
+        "77"
+    );
     assert_eq!(browser.texts("h1").await, ["Deployment"]);
 }
 
@@ -156,7 +217,11 @@ async fn what_was_done_is_said_once_and_no_address_makes_it_up() {
     browser.sees(&key.key_id).await;
     let says = async || browser.text().await.unwrap().contains("In force on");
     assert!(!says().await, "it is said again");
-    for made_up in ["done=saved&nodes=9&acknowledged=9&elapsed_ms=1", "done=saved.9.9.1", "latchkey_done=saved.9.9.1"] {
+    for made_up in [
+        "done=saved&nodes=9&acknowledged=9&elapsed_ms=1",
+        "done=saved.9.9.1",
+        "latchkey_done=saved.9.9.1",
+    ] {
         browser.open(&format!("{page}?{made_up}")).await;
         browser.sees(&key.key_id).await;
         assert!(!says().await, "{made_up}");

@@ -61,16 +61,25 @@ async fn ten_thousand_keys_are_there_within_a_blink_and_weigh_little() {
     let first = names().await;
     let time = async |click: &str, path: &str| {
         let time = browser.time_of_click(click).await.unwrap();
-        assert!(browser.path().await.starts_with(path), "{click:?} leads to {}", browser.path().await);
+        assert!(
+            browser.path().await.starts_with(path),
+            "{click:?} leads to {}",
+            browser.path().await
+        );
         println!("{click}: {time:.0} ms");
     };
     time("Next page", "/console/keys?cursor=").await;
     let second = names().await;
     assert_eq!(second.len(), 25);
-    assert!(second.iter().all(|name| !first.contains(name)), "{second:?}");
+    assert!(
+        second.iter().all(|name| !first.contains(name)),
+        "{second:?}"
+    );
     time("Name", "/console/keys?sort=name").await;
     let by_name: Vec<_> = names().await;
-    let mut sorted: Vec<_> = (0..KEYS).map(|number| format!("Deployment of service {number}")).collect();
+    let mut sorted: Vec<_> = (0..KEYS)
+        .map(|number| format!("Deployment of service {number}"))
+        .collect();
     sorted.sort();
     assert_eq!(by_name, sorted[..25]);
     time("Next page", "/console/keys?sort=name&cursor=").await;
@@ -86,9 +95,16 @@ async fn ten_thousand_keys_are_there_within_a_blink_and_weigh_little() {
 #[tokio::test]
 async fn keys_are_searched_filtered_and_sorted() {
     let (gateway, browser) = start().await;
-    for (name, roles) in [("Bravo", json!(["dns_manager"])), ("Alpha", json!([])), ("Charlie", json!(["dns_manager"]))]
-    {
-        gateway.control_plane.create_key(json!({ "name": name, "roles": roles })).await.unwrap();
+    for (name, roles) in [
+        ("Bravo", json!(["dns_manager"])),
+        ("Alpha", json!([])),
+        ("Charlie", json!(["dns_manager"])),
+    ] {
+        gateway
+            .control_plane
+            .create_key(json!({ "name": name, "roles": roles }))
+            .await
+            .unwrap();
     }
     let names = async || browser.texts("tbody th a").await;
     browser.reload().await;

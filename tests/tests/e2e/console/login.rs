@@ -10,9 +10,18 @@ use super::{SESSION, Session, log_in, login_page, start};
 /// A log-in as no page of the console sends it.
 async fn send_login(control_plane: &ControlPlane, origin: &str, next: &str) -> reqwest::Response {
     let (email, password) = control_plane.credentials();
-    let request = http_client().post(control_plane.url("/console/login")).header(ORIGIN, origin);
-    let form = serde_urlencoded::to_string([("email", email), ("password", password), ("next", next)]).unwrap();
-    request.header("content-type", "application/x-www-form-urlencoded").body(form).send().await.unwrap()
+    let request = http_client()
+        .post(control_plane.url("/console/login"))
+        .header(ORIGIN, origin);
+    let form =
+        serde_urlencoded::to_string([("email", email), ("password", password), ("next", next)])
+            .unwrap();
+    request
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(form)
+        .send()
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -47,7 +56,13 @@ async fn logging_in_leads_to_the_page_that_was_asked_for_also_at_the_second_try(
     assert_eq!(browser.status().await, 401);
     let said = browser.texts("[role=alert]").await;
     assert!(said.len() == 1 && said[0].contains("password"), "{said:?}");
-    assert_eq!((browser.value("Email address").await.as_str(), browser.value("Password").await.as_str()), (email, ""));
+    assert_eq!(
+        (
+            browser.value("Email address").await.as_str(),
+            browser.value("Password").await.as_str()
+        ),
+        (email, "")
+    );
     assert_eq!(browser.cookie(SESSION).await, None);
     browser.fill("Password", password).await;
     browser.press("Log in").await;
@@ -63,7 +78,9 @@ async fn a_wrong_password_opens_nothing() {
     log_in(&browser, (email, "not the password")).await;
     browser.arrives_at("/console/login").await;
     browser.open("/console/keys").await;
-    browser.arrives_at(&login_page(&[("next", "/console/keys")])).await;
+    browser
+        .arrives_at(&login_page(&[("next", "/console/keys")]))
+        .await;
 }
 
 #[tokio::test]
@@ -89,12 +106,17 @@ async fn logging_in_leads_nowhere_else_than_to_a_page_of_the_console() {
     ] {
         let answer = send_login(control_plane, &own, next).await;
         assert_eq!(answer.status(), 303, "{next:?}");
-        led.push((next, answer.headers()[LOCATION].to_str().unwrap().to_owned()));
+        led.push((
+            next,
+            answer.headers()[LOCATION].to_str().unwrap().to_owned(),
+        ));
     }
     led.retain(|(_, to)| to != "/console");
     assert!(led.is_empty(), "these lead there: {led:?}");
     let browser = Browser::start(own).await;
-    browser.open(&login_page(&[("next", "https://evil.example/")])).await;
+    browser
+        .open(&login_page(&[("next", "https://evil.example/")]))
+        .await;
     let (email, password) = control_plane.credentials();
     browser.fill("Email address", email).await;
     browser.fill("Password", password).await;
@@ -111,17 +133,35 @@ async fn the_sessions_cookie_is_for_the_console_alone_and_over_https_for_nothing
     for (origin, secure) in [(&plain, false), (&encrypted, true)] {
         let answer = send_login(control_plane, origin, "").await;
         assert_eq!(answer.status(), 303, "from {origin}");
-        let cookies: Vec<_> =
-            answer.headers().get_all(SET_COOKIE).iter().map(|value| value.to_str().unwrap()).collect();
+        let cookies: Vec<_> = answer
+            .headers()
+            .get_all(SET_COOKIE)
+            .iter()
+            .map(|value| value.to_str().unwrap())
+            .collect();
         let of_session = format!("{SESSION}=");
-        let cookie =
-            cookies.iter().find(|cookie| cookie.starts_with(&of_session)).unwrap_or_else(|| panic!("{cookies:?}"));
+        let cookie = cookies
+            .iter()
+            .find(|cookie| cookie.starts_with(&of_session))
+            .unwrap_or_else(|| panic!("{cookies:?}"));
         let attributes: BTreeSet<_> = cookie.split("; ").skip(1).collect();
         for attribute in ["HttpOnly", "SameSite=Lax", "Path=/console"] {
-            assert!(attributes.contains(attribute), "from {origin}: {attribute} is not among {attributes:?}");
+            assert!(
+                attributes.contains(attribute),
+                "from {origin}: {attribute} is not among {attributes:?}"
+            );
         }
-        assert_eq!(attributes.contains("Secure"), secure, "from {origin}: {attributes:?}");
-        assert!(!attributes.iter().any(|attribute| attribute.starts_with("Domain")), "{attributes:?}");
+        assert_eq!(
+            attributes.contains("Secure"),
+            secure,
+            "from {origin}: {attributes:?}"
+        );
+        assert!(
+            !attributes
+                .iter()
+                .any(|attribute| attribute.starts_with("Domain")),
+            "{attributes:?}"
+        );
     }
 }
 
@@ -129,19 +169,39 @@ async fn the_sessions_cookie_is_for_the_console_alone_and_over_https_for_nothing
 async fn logging_out_ends_the_session_also_for_who_has_kept_its_cookie() {
     let (gateway, browser) = start().await;
     let kept = Session::of(&browser).await;
-    assert_eq!(kept.get(&gateway.control_plane, "/console/keys").await.status(), 200);
+    assert_eq!(
+        kept.get(&gateway.control_plane, "/console/keys")
+            .await
+            .status(),
+        200
+    );
 
     browser.press("Log out").await;
-    browser.arrives_at(&login_page(&[("why", "logged_out")])).await;
+    browser
+        .arrives_at(&login_page(&[("why", "logged_out")]))
+        .await;
     browser.sees("You have logged out.").await;
     assert_eq!(browser.cookie(SESSION).await, None);
     browser.open("/console/keys").await;
-    browser.arrives_at(&login_page(&[("next", "/console/keys")])).await;
+    browser
+        .arrives_at(&login_page(&[("next", "/console/keys")]))
+        .await;
 
     let answer = kept.get(&gateway.control_plane, "/console/keys").await;
     let to = login_page(&[("why", "ended"), ("next", "/console/keys")]);
-    assert_eq!((answer.status().as_u16(), answer.headers()[LOCATION].to_str().unwrap()), (303, to.as_str()));
+    assert_eq!(
+        (
+            answer.status().as_u16(),
+            answer.headers()[LOCATION].to_str().unwrap()
+        ),
+        (303, to.as_str())
+    );
     let csrf = Some(kept.csrf.as_str());
-    let answer = kept.post(&gateway.control_plane, "/console/logout", csrf, &[]).await;
-    assert_eq!(answer.headers()[LOCATION].to_str().unwrap(), login_page(&[("why", "ended")]));
+    let answer = kept
+        .post(&gateway.control_plane, "/console/logout", csrf, &[])
+        .await;
+    assert_eq!(
+        answer.headers()[LOCATION].to_str().unwrap(),
+        login_page(&[("why", "ended")])
+    );
 }

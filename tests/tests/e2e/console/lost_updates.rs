@@ -1,4 +1,5 @@
-//! Two people change the same: who comes second is told, and undoes nothing of what the first one did.
+//! Two people change the same: who comes second is told, and undoes nothing of what the first one
+//! did.
 
 use latchkey_tests::{Browser, Gateway};
 use serde_json::json;
@@ -18,8 +19,15 @@ async fn two() -> (Gateway, Browser, Browser) {
 #[tokio::test]
 async fn a_key_that_was_edited_meanwhile_stays_as_it_is() {
     let (gateway, first, second) = two().await;
-    let key = gateway.control_plane.create_key(json!({ "name": "CI", "description": "Deploys" })).await.unwrap();
-    let (page, call) = (format!("/console/keys/{}/edit", key.key_id), format!("/v1/keys/{}", key.key_id));
+    let key = gateway
+        .control_plane
+        .create_key(json!({ "name": "CI", "description": "Deploys" }))
+        .await
+        .unwrap();
+    let (page, call) = (
+        format!("/console/keys/{}/edit", key.key_id),
+        format!("/v1/keys/{}", key.key_id),
+    );
     for browser in [&first, &second] {
         browser.open(&page).await;
     }
@@ -33,14 +41,25 @@ async fn a_key_that_was_edited_meanwhile_stays_as_it_is() {
     second.sees(TOLD).await;
     assert_eq!(second.status().await, 409);
     assert_eq!(gateway.control_plane.get(&call).await.unwrap(), saved);
-    assert_eq!(second.value("Description").await, "Deploys the shop", "nothing of what was typed is lost");
+    assert_eq!(
+        second.value("Description").await,
+        "Deploys the shop",
+        "nothing of what was typed is lost"
+    );
 }
 
 #[tokio::test]
 async fn ip_lists_that_were_edited_meanwhile_stay_as_they_are() {
     let (gateway, first, second) = two().await;
-    let key = gateway.control_plane.create_key(json!({ "name": "CI", "denied_ips": ["10.0.0.0/8"] })).await.unwrap();
-    let (page, call) = (format!("/console/keys/{}/ip-lists", key.key_id), format!("/v1/keys/{}", key.key_id));
+    let key = gateway
+        .control_plane
+        .create_key(json!({ "name": "CI", "denied_ips": ["10.0.0.0/8"] }))
+        .await
+        .unwrap();
+    let (page, call) = (
+        format!("/console/keys/{}/ip-lists", key.key_id),
+        format!("/v1/keys/{}", key.key_id),
+    );
     for (browser, address) in [(&first, "127.0.0.0/8"), (&second, "192.0.2.0/24")] {
         browser.open(&page).await;
         browser.press_in("Deny list", "Add an address").await;
@@ -53,9 +72,15 @@ async fn ip_lists_that_were_edited_meanwhile_stay_as_they_are() {
     second.sees(TOLD).await;
     assert_eq!(second.status().await, 409);
     assert_eq!(gateway.control_plane.get(&call).await.unwrap(), saved);
-    assert_eq!(gateway.ask("/", Some(&key.api_key)).await.code(), "ip_denied");
+    assert_eq!(
+        gateway.ask("/", Some(&key.api_key)).await.code(),
+        "ip_denied"
+    );
     second.shows_fields("Address or range", 2).await;
-    assert!(second.fields_hold("192.0.2.0/24").await, "nothing of what was typed is lost");
+    assert!(
+        second.fields_hold("192.0.2.0/24").await,
+        "nothing of what was typed is lost"
+    );
 }
 
 #[tokio::test]
@@ -63,17 +88,26 @@ async fn a_user_who_was_changed_meanwhile_stays_as_they_are() {
     let (gateway, first, second) = two().await;
     let user = json!({ "email": "ada@example.com", "roles": ["dns_manager"] });
     let user = gateway.control_plane.create_user(user).await.unwrap();
-    let (page, call) = (format!("/console/users/{}", user.user_id), format!("/v1/users/{}", user.user_id));
+    let (page, call) = (
+        format!("/console/users/{}", user.user_id),
+        format!("/v1/users/{}", user.user_id),
+    );
     for browser in [&first, &second] {
         browser.open(&page).await;
     }
     first.untick("dns_manager").await;
     first.press("Save").await;
-    first.sees("The changes are saved. In force on 1 of 1 node").await;
+    first
+        .sees("The changes are saved. In force on 1 of 1 node")
+        .await;
     let saved = gateway.control_plane.get(&call).await.unwrap();
     second.tick("cache_purger").await;
     second.press("Save").await;
     second.sees(TOLD).await;
     assert_eq!(second.status().await, 409);
-    assert_eq!(gateway.control_plane.get(&call).await.unwrap(), saved, "the role is taken back from them");
+    assert_eq!(
+        gateway.control_plane.get(&call).await.unwrap(),
+        saved,
+        "the role is taken back from them"
+    );
 }

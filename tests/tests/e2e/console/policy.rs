@@ -41,29 +41,56 @@ async fn every_page_forbids_scripts_and_styles_in_it_and_has_none() {
     pages.extend(others.map(str::to_owned));
     for path in &pages {
         let answer = session.get(&gateway.control_plane, path).await;
-        let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let header = |name: &str| {
+            answer
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+        };
         let policy = header("content-security-policy");
         let rule = |name: &str| {
-            let mut rules = policy.split(';').map(str::trim).filter_map(|rule| rule.split_once(' '));
-            rules.find(|(rule, _)| *rule == name).map(|(_, value)| value)
+            let mut rules = policy
+                .split(';')
+                .map(str::trim)
+                .filter_map(|rule| rule.split_once(' '));
+            rules
+                .find(|(rule, _)| *rule == name)
+                .map(|(_, value)| value)
         };
         for name in ["default-src", "frame-ancestors", "base-uri"] {
             assert_eq!(rule(name), Some("'none'"), "{path}: {name} of {policy:?}");
         }
-        for name in ["script-src", "style-src", "img-src", "connect-src", "form-action"] {
+        for name in [
+            "script-src",
+            "style-src",
+            "img-src",
+            "connect-src",
+            "form-action",
+        ] {
             assert_eq!(rule(name), Some("'self'"), "{path}: {name} of {policy:?}");
         }
         assert!(!policy.contains("unsafe"), "{path}: {policy}");
-        assert_eq!((header("x-content-type-options"), header("cache-control")), ("nosniff", "no-store"), "{path}");
+        assert_eq!(
+            (header("x-content-type-options"), header("cache-control")),
+            ("nosniff", "no-store"),
+            "{path}"
+        );
 
         browser.open(path).await;
         let inline = inline(&browser, path).await;
         assert!(inline.is_empty(), "{path} has {inline:?}");
-        let ran = browser.run("return typeof htmx.version", vec![]).await.unwrap();
+        let ran = browser
+            .run("return typeof htmx.version", vec![])
+            .await
+            .unwrap();
         assert_eq!(ran, Value::from("string"), "{path}: its own script runs");
     }
     // Those that are not there are errors to the browser, too.
     let complaints = browser.complaints().await.unwrap();
-    let of_policy: Vec<_> = complaints.iter().filter(|message| !message.contains("Failed to load resource")).collect();
+    let of_policy: Vec<_> = complaints
+        .iter()
+        .filter(|message| !message.contains("Failed to load resource"))
+        .collect();
     assert!(of_policy.is_empty(), "{of_policy:?}");
 }

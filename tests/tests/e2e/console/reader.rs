@@ -10,8 +10,13 @@ use super::{
 };
 
 /// What everybody may send: it concerns nobody else, or changes nothing.
-const FREE: [&str; 5] =
-    ["/console/logout", "/console/me", "/console/explain", "/console/routes/try", "/console/check/ip"];
+const FREE: [&str; 5] = [
+    "/console/logout",
+    "/console/me",
+    "/console/explain",
+    "/console/routes/try",
+    "/console/check/ip",
+];
 
 fn changes(form: &Form) -> bool {
     !FREE.contains(&form.path.as_str())
@@ -24,10 +29,23 @@ async fn a_read_only_administrator_is_offered_no_change_and_refused_each() {
     let control_plane = &gateway.control_plane;
     let administrator = browser_of(control_plane, control_plane.credentials()).await;
     let pages = tour(&administrator, &organisation).await;
-    let changing: Vec<Form> = all_forms(&administrator, pages.values()).await.into_iter().filter(changes).collect();
+    let changing: Vec<Form> = all_forms(&administrator, pages.values())
+        .await
+        .into_iter()
+        .filter(changes)
+        .collect();
     let offered = |path: &str| changing.iter().any(|form| form.path.ends_with(path));
     assert!(
-        ["/new", "/edit", "/ip-lists", "/regenerate", "/revoke", "/routes"].into_iter().all(offered),
+        [
+            "/new",
+            "/edit",
+            "/ip-lists",
+            "/regenerate",
+            "/revoke",
+            "/routes"
+        ]
+        .into_iter()
+        .all(offered),
         "{changing:?}"
     );
 
@@ -36,25 +54,57 @@ async fn a_read_only_administrator_is_offered_no_change_and_refused_each() {
         assert!(!browser.offers(action).await, "{action}");
     }
     let theirs = follow(&browser, &organisation).await;
-    for section in ["keys", "keys/{revoked}", "usage", "explain", "users", "audit", "nodes", "routes"] {
-        assert!(theirs.contains_key(&format!("/console/{section}")), "{section} is not among {:?}", theirs.keys());
+    for section in [
+        "keys",
+        "keys/{revoked}",
+        "usage",
+        "explain",
+        "users",
+        "audit",
+        "nodes",
+        "routes",
+    ] {
+        assert!(
+            theirs.contains_key(&format!("/console/{section}")),
+            "{section} is not among {:?}",
+            theirs.keys()
+        );
     }
-    let leading: Vec<_> = theirs.keys().filter(|page| page.ends_with("/new") || page.contains("}/")).collect();
+    let leading: Vec<_> = theirs
+        .keys()
+        .filter(|page| page.ends_with("/new") || page.contains("}/"))
+        .collect();
     assert!(leading.is_empty(), "they are led to {leading:?}");
-    let theirs: Vec<Form> = all_forms(&browser, theirs.values()).await.into_iter().filter(changes).collect();
+    let theirs: Vec<Form> = all_forms(&browser, theirs.values())
+        .await
+        .into_iter()
+        .filter(changes)
+        .collect();
     assert!(theirs.is_empty(), "they are offered {theirs:?}");
 
     let session = Session::of(&browser).await;
     let before = state(&gateway).await;
     for Form { path, fields } in &changing {
-        let answer = session.post(control_plane, path, Some(&session.csrf), fields).await;
+        let answer = session
+            .post(control_plane, path, Some(&session.csrf), fields)
+            .await;
         let (status, text) = (answer.status(), answer.text().await.unwrap());
         assert_eq!(status, 403, "{path} with {fields:?}");
-        assert!(!text.contains("nothing has changed"), "{path} was refused for what it may, and not for its token");
+        assert!(
+            !text.contains("nothing has changed"),
+            "{path} was refused for what it may, and not for its token"
+        );
     }
     assert_eq!(state(&gateway).await, before);
-    for path in pages.values().filter(|path| path.ends_with("/new") || path.ends_with("/edit")) {
-        assert_eq!(session.get(control_plane, path).await.status(), 403, "{path}");
+    for path in pages
+        .values()
+        .filter(|path| path.ends_with("/new") || path.ends_with("/edit"))
+    {
+        assert_eq!(
+            session.get(control_plane, path).await.status(),
+            403,
+            "{path}"
+        );
     }
 }
 
@@ -65,12 +115,18 @@ async fn who_may_not_even_see_keys_comes_in_changes_their_password_and_leaves() 
     let user = json!({ "email": "grace@example.com", "roles": ["dns_manager", "traffic_manager"] });
     let user = control_plane.create_user(user).await.unwrap();
     let (email, old) = user.credentials();
-    let (browser, new) = (Browser::start(control_plane.url("")).await, "another password of hers");
+    let (browser, new) = (
+        Browser::start(control_plane.url("")).await,
+        "another password of hers",
+    );
     log_in(&browser, (email, old)).await;
     browser.sees(email).await;
     assert!(browser.offers("Log out").await);
     for section in ["API keys", "Users", "Audit", "Nodes"] {
-        assert!(!browser.offers(section).await, "they are led to {section}, which they may not see");
+        assert!(
+            !browser.offers(section).await,
+            "they are led to {section}, which they may not see"
+        );
     }
     browser.press(email).await;
     browser.arrives_at("/console/me").await;

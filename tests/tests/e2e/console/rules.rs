@@ -20,31 +20,52 @@ async fn the_rules_are_edited_and_hold_at_envoy_and_broken_ones_are_kept_beside_
     browser.press("Routes").await;
     browser.sees("There are no rules yet.").await;
     browser.press("All rules, as JSON").await;
-    browser.fill("Document", &public("/status").to_string()).await;
+    browser
+        .fill("Document", &public("/status").to_string())
+        .await;
     assert_eq!(status("/status").await, 401);
     browser.press("Save the rules").await;
-    browser.sees("The rules are saved. In force on 1 of 1 node").await;
+    browser
+        .sees("The rules are saved. In force on 1 of 1 node")
+        .await;
     browser.sees("/status").await;
-    assert_eq!((status("/status").await, status("/health").await), (200, 401));
+    assert_eq!(
+        (status("/status").await, status("/health").await),
+        (200, 401)
+    );
 
     let saved = rules(&gateway).await;
     for (broken, told) in [
         (r#"{ "rules": ["#, "This is not valid JSON"),
-        (r#"{ "rules": [{ "path": { "exact": "status" }, "public": true }] }"#, "path"),
-        (r#"{ "rules": [{ "path": { "exact": "/status" }, "public": "yes" }] }"#, "public"),
+        (
+            r#"{ "rules": [{ "path": { "exact": "status" }, "public": true }] }"#,
+            "path",
+        ),
+        (
+            r#"{ "rules": [{ "path": { "exact": "/status" }, "public": "yes" }] }"#,
+            "public",
+        ),
     ] {
         browser.unfold().await;
         browser.fill("Document", broken).await;
         browser.sends("Save the rules").await;
         let said = browser.texts("#document-error").await;
-        assert!(said.len() == 1 && said[0].contains(told), "{broken}: {said:?}");
+        assert!(
+            said.len() == 1 && said[0].contains(told),
+            "{broken}: {said:?}"
+        );
         assert_eq!(browser.value("Document").await, broken);
         assert_eq!(rules(&gateway).await, saved);
     }
-    browser.fill("Document", &public("/health").to_string()).await;
+    browser
+        .fill("Document", &public("/health").to_string())
+        .await;
     browser.press("Save the rules").await;
     browser.sees("The rules are saved.").await;
-    assert_eq!((status("/status").await, status("/health").await), (401, 200));
+    assert_eq!(
+        (status("/status").await, status("/health").await),
+        (401, 200)
+    );
 }
 
 #[tokio::test]
@@ -54,10 +75,16 @@ async fn rules_that_somebody_else_has_saved_meanwhile_are_not_replaced_unseen() 
     browser.press("All rules, as JSON").await;
     let mine = public("/mine");
     browser.fill("Document", &mine.to_string()).await;
-    gateway.control_plane.put_routes(public("/theirs")).await.unwrap();
+    gateway
+        .control_plane
+        .put_routes(public("/theirs"))
+        .await
+        .unwrap();
     let theirs = rules(&gateway).await;
     browser.press("Save the rules").await;
-    browser.sees("Somebody else has changed the rules meanwhile.").await;
+    browser
+        .sees("Somebody else has changed the rules meanwhile.")
+        .await;
     browser.sees("/theirs").await;
     assert_eq!(rules(&gateway).await, theirs);
     assert_eq!(browser.value("Document").await, mine.to_string());
@@ -70,15 +97,27 @@ async fn rules_that_somebody_else_has_saved_meanwhile_are_not_replaced_unseen() 
 #[tokio::test]
 async fn a_request_is_tried_and_explained_as_envoy_decides_it() {
     let (gateway, browser) = start().await;
-    let rule = json!({ "path": { "prefix": "/zones" }, "service": "dns", "permission": "dns:read" });
+    let rule =
+        json!({ "path": { "prefix": "/zones" }, "service": "dns", "permission": "dns:read" });
     let keys = ["without", "with"].map(|name| {
-        let permissions = if name == "with" { json!(["dns:read"]) } else { json!([]) };
+        let permissions = if name == "with" {
+            json!(["dns:read"])
+        } else {
+            json!([])
+        };
         json!({ "name": name, "scope": ["dns"], "permissions": permissions })
     });
-    gateway.control_plane.put_routes(json!({ "rules": [rule] })).await.unwrap();
+    gateway
+        .control_plane
+        .put_routes(json!({ "rules": [rule] }))
+        .await
+        .unwrap();
     browser.press("Routes").await;
     browser.fill("Host", "api.example.com").await;
-    for (path, told) in [("/zones/example.com", "Rule 1 applies: a key is needed."), ("/", "No rule applies.")] {
+    for (path, told) in [
+        ("/zones/example.com", "Rule 1 applies: a key is needed."),
+        ("/", "No rule applies."),
+    ] {
         browser.fill("Path", path).await;
         browser.press("Try").await;
         browser.sees(told).await;
@@ -88,31 +127,67 @@ async fn a_request_is_tried_and_explained_as_envoy_decides_it() {
     let [without, with] = keys;
     let key = gateway.control_plane.create_key(without).await.unwrap();
     browser.open(&format!("/console/keys/{}", key.key_id)).await;
-    browser.open(&format!("/console/explain?key_id={}", key.key_id)).await;
+    browser
+        .open(&format!("/console/explain?key_id={}", key.key_id))
+        .await;
     assert_eq!(browser.value("Key id").await, key.key_id);
     browser.fill("Host", "api.example.com").await;
     browser.fill("Path", "/zones/example.com").await;
     browser.press_in("Source address", "Explain").await;
-    browser.sees("The request is refused missing_permission").await;
+    browser
+        .sees("The request is refused missing_permission")
+        .await;
     let steps = browser.texts("#verdict tbody tr").await;
-    let step = |name: &str| steps.iter().find(|step| step.contains(name)).unwrap_or_else(|| panic!("{steps:?}"));
+    let step = |name: &str| {
+        steps
+            .iter()
+            .find(|step| step.contains(name))
+            .unwrap_or_else(|| panic!("{steps:?}"))
+    };
     assert!(step("out_of_scope").contains("passed"), "{steps:?}");
-    assert!(step("missing_permission").contains("refused") && step("missing_permission").contains("dns:read"));
-    assert_eq!(gateway.ask("/zones/example.com", Some(&key.api_key)).await.code(), "missing_permission");
+    assert!(
+        step("missing_permission").contains("refused")
+            && step("missing_permission").contains("dns:read")
+    );
+    assert_eq!(
+        gateway
+            .ask("/zones/example.com", Some(&key.api_key))
+            .await
+            .code(),
+        "missing_permission"
+    );
 
     let key = gateway.control_plane.create_key(with).await.unwrap();
     browser.fill("Key id", "").await;
-    browser.fill("Headers", &format!("x-api-key: {}", key.api_key)).await;
+    browser
+        .fill("Headers", &format!("x-api-key: {}", key.api_key))
+        .await;
     browser.press_in("Source address", "Explain").await;
     browser.sees("The request passes").await;
     browser.press(&key.key_id).await;
-    browser.arrives_at(&format!("/console/keys/{}", key.key_id)).await;
-    assert_eq!(gateway.ask("/zones/example.com", Some(&key.api_key)).await.status, 200);
+    browser
+        .arrives_at(&format!("/console/keys/{}", key.key_id))
+        .await;
+    assert_eq!(
+        gateway
+            .ask("/zones/example.com", Some(&key.api_key))
+            .await
+            .status,
+        200
+    );
 
-    browser.open("/console/explain?key_id=key_000000000000").await;
+    browser
+        .open("/console/explain?key_id=key_000000000000")
+        .await;
     browser.fill("Host", "api.example.com").await;
     browser.press_in("Source address", "Explain").await;
     browser.sees("no API key with this id").await;
-    let wrong = browser.run(r#"return document.querySelector("[aria-invalid=true]").name"#, vec![]).await.unwrap();
+    let wrong = browser
+        .run(
+            r#"return document.querySelector("[aria-invalid=true]").name"#,
+            vec![],
+        )
+        .await
+        .unwrap();
     assert_eq!(wrong, "key_id");
 }

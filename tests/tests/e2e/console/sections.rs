@@ -16,7 +16,14 @@ const PASSWORD: &str = "a password of theirs";
 /// What the API answers somebody who wants to log in.
 async fn login_status(control_plane: &ControlPlane, email: &str, password: &str) -> u16 {
     let login = json!({ "email": email, "password": password });
-    http_client().post(control_plane.url("/v1/sessions")).json(&login).send().await.unwrap().status().as_u16()
+    http_client()
+        .post(control_plane.url("/v1/sessions"))
+        .json(&login)
+        .send()
+        .await
+        .unwrap()
+        .status()
+        .as_u16()
 }
 
 /// Whether what is wrong stands beside its field.
@@ -39,30 +46,65 @@ async fn a_user_is_added_comes_in_is_edited_disabled_and_deleted() {
     browser.tick("read_only_admin").await;
     browser.press("Add the user").await;
     browser.sees("The user is added.").await;
-    let call = format!("/v1/users/{}", browser.path().await.rsplit('/').next().unwrap());
-    assert_eq!(control_plane.get(&call).await.unwrap()["roles"], json!(["read_only_admin"]));
+    let call = format!(
+        "/v1/users/{}",
+        browser.path().await.rsplit('/').next().unwrap()
+    );
+    assert_eq!(
+        control_plane.get(&call).await.unwrap()["roles"],
+        json!(["read_only_admin"])
+    );
     let theirs = browser_of(control_plane, (email, PASSWORD)).await;
     assert!(!theirs.offers("Create a key").await);
 
     browser.untick("read_only_admin").await;
     browser.tick("admin").await;
     browser.press("Save").await;
-    browser.sees("The changes are saved. In force on 1 of 1 node").await;
-    assert_eq!(control_plane.get(&call).await.unwrap()["roles"], json!(["admin"]));
+    browser
+        .sees("The changes are saved. In force on 1 of 1 node")
+        .await;
+    assert_eq!(
+        control_plane.get(&call).await.unwrap()["roles"],
+        json!(["admin"])
+    );
     theirs.reload().await;
     theirs.press("Create a key").await;
 
     let session = theirs.cookie(SESSION).await.unwrap();
-    let made = http_client().post(control_plane.url("/v1/keys/generate")).bearer_auth(session);
-    let made: Value = made.json(&json!({ "name": "Ada's" })).send().await.unwrap().json().await.unwrap();
-    let key = made["data"]["api_key"].as_str().unwrap_or_else(|| panic!("{made}"));
+    let made = http_client()
+        .post(control_plane.url("/v1/keys/generate"))
+        .bearer_auth(session);
+    let made: Value = made
+        .json(&json!({ "name": "Ada's" }))
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    let key = made["data"]["api_key"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{made}"));
     assert_eq!(gateway.ask("/", Some(key)).await.status, 200);
     browser.withholds("Disable the user").await;
-    let (unsure, session) = ([("disabled".to_owned(), "true".to_owned())], Session::of(&browser).await);
+    let (unsure, session) = (
+        [("disabled".to_owned(), "true".to_owned())],
+        Session::of(&browser).await,
+    );
     let path = format!("{}/disabled", browser.path().await);
-    let answer = session.post(control_plane, &path, Some(&session.csrf), &unsure).await;
-    assert_eq!((answer.status().as_u16(), &control_plane.get(&call).await.unwrap()["disabled"]), (400, &json!(false)));
-    browser.tick("All of their API keys are to be refused from now on").await;
+    let answer = session
+        .post(control_plane, &path, Some(&session.csrf), &unsure)
+        .await;
+    assert_eq!(
+        (
+            answer.status().as_u16(),
+            &control_plane.get(&call).await.unwrap()["disabled"]
+        ),
+        (400, &json!(false))
+    );
+    browser
+        .tick("All of their API keys are to be refused from now on")
+        .await;
     browser.press("Disable the user").await;
     browser.sees("The user is disabled: neither they nor their API keys may act. In force on 1 of 1 node").await;
     assert_eq!(gateway.ask("/", Some(key)).await.code(), "disabled_key");
@@ -80,7 +122,9 @@ async fn a_user_is_added_comes_in_is_edited_disabled_and_deleted() {
     browser.fill(&confirm, email).await;
     browser.press("Delete the user").await;
     browser.arrives_at("/console/users").await;
-    browser.sees("The user is deleted, and their API keys are revoked. In force on 1 of 1 node").await;
+    browser
+        .sees("The user is deleted, and their API keys are revoked. In force on 1 of 1 node")
+        .await;
     assert_eq!(gateway.ask("/", Some(key)).await.code(), "invalid_key");
     assert!(control_plane.get(&call).await.is_err());
 }
@@ -92,10 +136,15 @@ async fn whoever_changes_their_password_logs_in_by_the_new_one_alone() {
     let user = json!({ "email": "ada@example.com", "roles": ["read_only_admin"] });
     let user = control_plane.create_user(user).await.unwrap();
     let (email, old) = user.credentials();
-    let (browser, other) =
-        (browser_of(control_plane, (email, old)).await, browser_of(control_plane, (email, old)).await);
+    let (browser, other) = (
+        browser_of(control_plane, (email, old)).await,
+        browser_of(control_plane, (email, old)).await,
+    );
     browser.press(email).await;
-    for (present, again, wrong) in [("not it", PASSWORD, "current_password"), (old, "another", "again")] {
+    for (present, again, wrong) in [
+        ("not it", PASSWORD, "current_password"),
+        (old, "another", "again"),
+    ] {
         browser.fill("Present password", present).await;
         browser.fill("New password", PASSWORD).await;
         browser.fill("New password again", again).await;
@@ -107,7 +156,9 @@ async fn whoever_changes_their_password_logs_in_by_the_new_one_alone() {
     browser.fill("New password", PASSWORD).await;
     browser.fill("New password again", PASSWORD).await;
     browser.press("Change my password").await;
-    browser.sees("Your password is changed. All of your other sessions have ended.").await;
+    browser
+        .sees("Your password is changed. All of your other sessions have ended.")
+        .await;
     assert_eq!(login_status(control_plane, email, old).await, 401);
     other.reload().await;
     other.sees("Your session has ended.").await;
@@ -122,7 +173,10 @@ async fn the_audit_is_filtered() {
     let (gateway, browser) = start().await;
     let control_plane = &gateway.control_plane;
     for name in ["CI", "CD"] {
-        let key = control_plane.create_key(json!({ "name": name })).await.unwrap();
+        let key = control_plane
+            .create_key(json!({ "name": name }))
+            .await
+            .unwrap();
         control_plane.revoke(&key.key_id).await.unwrap();
     }
     let actions = async || browser.texts("tbody td:nth-child(3)").await;
@@ -142,9 +196,12 @@ async fn the_audit_is_filtered() {
     browser.fill("Who", control_plane.credentials().0).await;
     browser.sends("Filter").await;
     assert_eq!(actions().await, both);
-    for (field, day, found) in
-        [("Until (UTC)", -1, 0), ("Until (UTC)", 1, 2), ("Since (UTC)", 1, 0), ("Since (UTC)", -1, 2)]
-    {
+    for (field, day, found) in [
+        ("Until (UTC)", -1, 0),
+        ("Until (UTC)", 1, 2),
+        ("Since (UTC)", 1, 0),
+        ("Since (UTC)", -1, 2),
+    ] {
         browser.fill(field, &format!("{}T00:00", day_in(day))).await;
         browser.sends("Filter").await;
         assert_eq!(actions().await, both[..found], "{field} in {day} days");
@@ -165,7 +222,10 @@ async fn requests_through_envoy_are_counted_where_usage_is_shown() {
     }
     let told = eventually(crate::usage::TOLD, async || {
         let usage = gateway.control_plane.key(&key.key_id).await?["usage"].take();
-        let counted = (&usage["by_code"]["allowed"], &usage["by_code"]["rate_limited"]);
+        let counted = (
+            &usage["by_code"]["allowed"],
+            &usage["by_code"]["rate_limited"],
+        );
         ensure!(counted == (&json!(3), &json!(2)), "{usage}");
         Ok(())
     });
@@ -177,25 +237,38 @@ async fn requests_through_envoy_are_counted_where_usage_is_shown() {
     browser.sees("Requests by day").await;
     browser.sees(&row).await;
     browser.press("CI").await;
-    browser.arrives_at(&format!("/console/keys/{}", key.key_id)).await;
+    browser
+        .arrives_at(&format!("/console/keys/{}", key.key_id))
+        .await;
     browser.sees("rate_limited").await;
 }
 
 #[tokio::test]
 async fn an_envoy_is_among_the_nodes_as_long_as_it_is_there_without_a_reload() {
-    let gateway =
-        Gateway::builder().control_plane(|options| options.node_grace = Some(Duration::from_millis(500))).start().await;
+    let gateway = Gateway::builder()
+        .control_plane(|options| options.node_grace = Some(Duration::from_millis(500)))
+        .start()
+        .await;
     let browser = browser_of(&gateway.control_plane, gateway.control_plane.credentials()).await;
     browser.press("Nodes").await;
     browser.sees("on 1 of 1 node").await;
-    browser.run("window.isSameDocument = true", vec![]).await.unwrap();
+    browser
+        .run("window.isSameDocument = true", vec![])
+        .await
+        .unwrap();
     let second = gateway.another_envoy("edge-2").await.unwrap();
     browser.sees("edge-2 connected").await;
     browser.sees("on 2 of 2 nodes").await;
     drop(second);
     browser.no_longer_sees("edge-2 connected").await;
     browser.sees("envoy connected").await;
-    assert_eq!(browser.run("return window.isSameDocument", vec![]).await.unwrap(), true);
+    assert_eq!(
+        browser
+            .run("return window.isSameDocument", vec![])
+            .await
+            .unwrap(),
+        true
+    );
 }
 
 #[tokio::test]
@@ -211,13 +284,20 @@ async fn a_lost_node_is_forgotten_on_the_page() {
     browser.sees("Forgotten").await;
     browser.no_longer_sees("edge-2 lost").await;
     let nodes = gateway.control_plane.nodes().await.unwrap();
-    assert!(nodes.iter().all(|node| node["node_id"] != "edge-2"), "{nodes:?}");
+    assert!(
+        nodes.iter().all(|node| node["node_id"] != "edge-2"),
+        "{nodes:?}"
+    );
 }
 
 #[tokio::test]
 async fn another_databases_envoys_are_accepted_on_the_page() {
     let mut gateway = Gateway::start().await;
-    let kept = gateway.control_plane.create_key(json!({ "name": "kept" })).await.unwrap();
+    let kept = gateway
+        .control_plane
+        .create_key(json!({ "name": "kept" }))
+        .await
+        .unwrap();
     assert_eq!(gateway.ask("/", Some(&kept.api_key)).await.status, 200);
     gateway.control_plane.kill();
     gateway.control_plane.options().database = gateway.dir().join("other.db");
@@ -225,8 +305,14 @@ async fn another_databases_envoys_are_accepted_on_the_page() {
     gateway.control_plane.forget_session();
     let browser = browser_of(&gateway.control_plane, gateway.control_plane.credentials()).await;
     browser.press("Nodes").await;
-    browser.sees("1 node holds a snapshot of another database").await;
-    assert_eq!(gateway.ask("/", Some(&kept.api_key)).await.status, 200, "it serves while it waits");
+    browser
+        .sees("1 node holds a snapshot of another database")
+        .await;
+    assert_eq!(
+        gateway.ask("/", Some(&kept.api_key)).await.status,
+        200,
+        "it serves while it waits"
+    );
     browser.press("Accept the database of envoy").await;
     browser.sees("Accepted").await;
     browser.sees("envoy connected").await;

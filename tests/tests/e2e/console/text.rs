@@ -7,11 +7,19 @@ use serde_json::json;
 use super::start;
 
 const NAME: &str = "<script>window.owned=1</script>";
-const DESCRIPTION: &str = r#""><img src=x onerror="window.owned=1">'</textarea><script>window.owned=1</script>"#;
+const DESCRIPTION: &str =
+    r#""><img src=x onerror="window.owned=1">'</textarea><script>window.owned=1</script>"#;
 
 async fn nothing_ran(browser: &Browser) {
     let path = browser.path().await;
-    assert_eq!(browser.run("return window.owned === undefined", vec![]).await.unwrap(), true, "{path}");
+    assert_eq!(
+        browser
+            .run("return window.owned === undefined", vec![])
+            .await
+            .unwrap(),
+        true,
+        "{path}"
+    );
     let script = r#"return document.querySelectorAll("script:not([src]), img[onerror]").length"#;
     assert_eq!(browser.run(script, vec![]).await.unwrap(), 0, "{path}");
 }
@@ -22,19 +30,29 @@ async fn a_script_as_a_name_or_description_is_shown_as_text() {
     let control_plane = &gateway.control_plane;
     let subaccount = control_plane.create_subaccount(NAME).await.unwrap();
     let service = json!({ "name": "dns", "description": DESCRIPTION });
-    control_plane.call(Method::POST, "/v1/services", service).await.unwrap();
-    let key = json!({ "name": NAME, "description": DESCRIPTION, "allowed_subaccounts": [subaccount] });
+    control_plane
+        .call(Method::POST, "/v1/services", service)
+        .await
+        .unwrap();
+    let key =
+        json!({ "name": NAME, "description": DESCRIPTION, "allowed_subaccounts": [subaccount] });
     let key = control_plane.create_key(key).await.unwrap();
     assert_eq!(gateway.ask("/", Some(&key.api_key)).await.status, 200);
     let edit = json!({ "description": format!("{DESCRIPTION}!") });
-    control_plane.call(Method::PATCH, &format!("/v1/keys/{}", key.key_id), edit).await.unwrap();
+    control_plane
+        .call(Method::PATCH, &format!("/v1/keys/{}", key.key_id), edit)
+        .await
+        .unwrap();
     crate::usage::used_today(&gateway, &key.key_id, 1).await;
 
     let of_key = format!("/console/keys/{}", key.key_id);
     let description = format!("{DESCRIPTION}!");
     for (page, texts) in [
         ("/console/keys".to_owned(), vec![NAME, &description]),
-        ("/console/keys?search=script".to_owned(), vec![NAME, &description]),
+        (
+            "/console/keys?search=script".to_owned(),
+            vec![NAME, &description],
+        ),
         (of_key.clone(), vec![NAME, &description]),
         (format!("{of_key}/ip-lists"), vec![NAME]),
         ("/console/audit".to_owned(), vec![NAME, &description]),

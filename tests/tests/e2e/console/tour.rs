@@ -26,16 +26,25 @@ const KNOWN: [&str; 15] = [
 ];
 
 /// Each kind of page that there is, such as `/console/keys/{key}`, once: by its kind, its path.
-pub(crate) async fn tour(browser: &Browser, organisation: &Organisation) -> BTreeMap<String, String> {
+pub(crate) async fn tour(
+    browser: &Browser,
+    organisation: &Organisation,
+) -> BTreeMap<String, String> {
     let pages = follow(browser, organisation).await;
     println!("pages: {:?}", pages.keys());
-    let missing: Vec<_> = KNOWN.iter().filter(|known| !pages.contains_key(**known)).collect();
+    let missing: Vec<_> = KNOWN
+        .iter()
+        .filter(|known| !pages.contains_key(**known))
+        .collect();
     assert!(missing.is_empty(), "nothing leads to {missing:?}");
     pages
 }
 
 /// The same for one who is not led everywhere.
-pub(crate) async fn follow(browser: &Browser, organisation: &Organisation) -> BTreeMap<String, String> {
+pub(crate) async fn follow(
+    browser: &Browser,
+    organisation: &Organisation,
+) -> BTreeMap<String, String> {
     let links = r#"
         return fetch(arguments[0]).then((answer) => answer.ok && answer.text()).then((text) => {
             if (text === false) return null;
@@ -44,16 +53,26 @@ pub(crate) async fn follow(browser: &Browser, organisation: &Organisation) -> BT
         })"#;
     let key = |id: &str| format!("/console/keys/{id}");
     // Where one key's page is not like the next one's, both are looked at.
-    let from = [key(&organisation.busy_key), key(&organisation.revoked_key), "/console/keys".to_owned()];
+    let from = [
+        key(&organisation.busy_key),
+        key(&organisation.revoked_key),
+        "/console/keys".to_owned(),
+    ];
     let mut pages = BTreeMap::new();
     let mut todo: Vec<String> = from.iter().rev().cloned().collect();
     while let Some(path) = todo.pop() {
         let path = path.split(['?', '#']).next().unwrap().to_owned();
-        let kind = if path == from[1] { "/console/keys/{revoked}".to_owned() } else { kind(&path) };
+        let kind = if path == from[1] {
+            "/console/keys/{revoked}".to_owned()
+        } else {
+            kind(&path)
+        };
         if let Entry::Vacant(new) = pages.entry(kind) {
             let found = browser.run(links, vec![json!(path)]).await.unwrap();
             let found: Option<Vec<String>> = serde_json::from_value(found).unwrap();
-            todo.extend(found.unwrap_or_else(|| panic!("a link leads to {path}, where nothing is")));
+            todo.extend(
+                found.unwrap_or_else(|| panic!("a link leads to {path}, where nothing is")),
+            );
             new.insert(path);
         }
     }

@@ -9,7 +9,11 @@ use super::wizard::{LATER_STEPS, goes_on_to_the_last_step};
 #[tokio::test]
 async fn a_key_is_made_by_keyboard_alone() {
     let (gateway, browser) = start().await;
-    gateway.control_plane.create_key(json!({ "name": "taken", "scope": ["dns"] })).await.unwrap();
+    gateway
+        .control_plane
+        .create_key(json!({ "name": "taken", "scope": ["dns"] }))
+        .await
+        .unwrap();
     let press = async |words: &str, key: &str| {
         browser.tabs_to(words).await;
         browser.types(key).await;
@@ -32,11 +36,21 @@ async fn a_key_is_made_by_keyboard_alone() {
     press("Create the key", keys::ENTER).await;
     browser.sees("I have stored the key").await;
     let secret = browser.texts("#secret").await.remove(0);
-    assert_eq!(gateway.ask("/", Some(&secret)).await.headers["x-ratelimit-limit"], "60");
+    assert_eq!(
+        gateway.ask("/", Some(&secret)).await.headers["x-ratelimit-limit"],
+        "60"
+    );
     press("I have stored the key", keys::SPACE).await;
     press("Done", keys::ENTER).await;
     browser.sees("Revoke this key").await;
-    let id = browser.path().await.rsplit('/').next().unwrap().trim_end_matches('?').to_owned();
+    let id = browser
+        .path()
+        .await
+        .rsplit('/')
+        .next()
+        .unwrap()
+        .trim_end_matches('?')
+        .to_owned();
     let made = gateway.control_plane.key(&id).await.unwrap();
     assert_eq!(
         (&made["name"], &made["scope"], &made["roles"]),
@@ -52,7 +66,10 @@ async fn a_key_is_made_and_revoked_without_a_script() {
     browser.press("Create the first key").await;
     browser.fill("Name", "CI").await;
     goes_on_to_the_last_step(&browser).await;
-    assert!(!browser.offers("Add an address").await, "it does nothing without a script");
+    assert!(
+        !browser.offers("Add an address").await,
+        "it does nothing without a script"
+    );
     browser.press("Create the key").await;
     browser.sees("I have stored the key").await;
     assert!(!browser.offers("Copy").await);
@@ -78,7 +95,11 @@ async fn a_key_is_made_and_revoked_without_a_script() {
 async fn times_are_the_readers_and_utc_is_shown_on_hover() {
     let (gateway, browser) = start().await;
     let end = "2099-12-31T23:59:59Z";
-    let key = gateway.control_plane.create_key(json!({ "name": "CI", "expires_at": end })).await.unwrap();
+    let key = gateway
+        .control_plane
+        .create_key(json!({ "name": "CI", "expires_at": end }))
+        .await
+        .unwrap();
     let page = format!("/console/keys/{}", key.key_id);
     for (zone, shown) in [
         ("Pacific/Auckland", "Jan 1, 2100, 12:59 PM"),

@@ -38,20 +38,35 @@ async fn makes_a_key(browser: &Browser) -> String {
 
 /// All that the page holds, shown or not.
 async fn source(browser: &Browser) -> String {
-    let source = browser.run("return document.documentElement.outerHTML", vec![]).await.unwrap();
+    let source = browser
+        .run("return document.documentElement.outerHTML", vec![])
+        .await
+        .unwrap();
     source.as_str().unwrap().to_owned()
 }
 
 #[tokio::test]
 async fn the_wizard_leads_to_a_key_that_works_at_once_and_is_shown_once() {
     let (gateway, browser) = start().await;
-    gateway.control_plane.call(Method::POST, "/v1/services", json!({ "name": "dns" })).await.unwrap();
-    gateway.control_plane.create_subaccount("Shop").await.unwrap();
+    gateway
+        .control_plane
+        .call(Method::POST, "/v1/services", json!({ "name": "dns" }))
+        .await
+        .unwrap();
+    gateway
+        .control_plane
+        .create_subaccount("Shop")
+        .await
+        .unwrap();
     let rules = json!([
         { "path": { "prefix": "/zones" }, "service": "dns", "permission": "dns:read" },
         { "path": { "prefix": "/bills" }, "service": "billing" }
     ]);
-    gateway.control_plane.put_routes(json!({ "rules": rules })).await.unwrap();
+    gateway
+        .control_plane
+        .put_routes(json!({ "rules": rules }))
+        .await
+        .unwrap();
 
     browser.press("Create the first key").await;
     browser.arrives_at("/console/keys/new").await;
@@ -87,30 +102,55 @@ async fn the_wizard_leads_to_a_key_that_works_at_once_and_is_shown_once() {
 
     browser.sees("I have stored the key").await;
     let key = secret(&browser).await;
-    assert_eq!(KeyFormat::default().check(key.as_bytes()), Ok(Environment::Live));
+    assert_eq!(
+        KeyFormat::default().check(key.as_bytes()),
+        Ok(Environment::Live)
+    );
     let answer = gateway.ask("/zones/example.com", Some(&key)).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert_eq!(answer.headers["x-ratelimit-limit"], "600");
-    assert_eq!(gateway.ask("/bills", Some(&key)).await.code(), "out_of_scope");
+    assert_eq!(
+        gateway.ask("/bills", Some(&key)).await.code(),
+        "out_of_scope"
+    );
 
     browser.withholds("Done").await;
     browser.tick("I have stored the key").await;
     browser.press("Done").await;
     browser.sees("Deploys the shop").await;
     let page = browser.path().await;
-    let key_id = page.rsplit('/').next().unwrap().trim_end_matches('?').to_owned();
-    for step in ["as it is", "after going back", "loaded again", "in the wizard"] {
+    let key_id = page
+        .rsplit('/')
+        .next()
+        .unwrap()
+        .trim_end_matches('?')
+        .to_owned();
+    for step in [
+        "as it is",
+        "after going back",
+        "loaded again",
+        "in the wizard",
+    ] {
         match step {
             "after going back" | "in the wizard" => browser.goes_back().await,
             "loaded again" => browser.reload().await,
             _ => {}
         }
-        assert!(!source(&browser).await.contains(&key), "the key is on the page {step}");
+        assert!(
+            !source(&browser).await.contains(&key),
+            "the key is on the page {step}"
+        );
     }
     let listed = gateway.control_plane.key(&key_id).await.unwrap();
     assert_eq!(listed["expires_at"], format!("{day}T23:59:59Z"));
-    assert_eq!((&listed["scope"], &listed["roles"]), (&json!(["dns"]), &json!(["dns_manager"])));
-    assert_eq!(listed["allowed_ips"], json!([{ "cidr": "127.0.0.0/8", "enabled": true }]));
+    assert_eq!(
+        (&listed["scope"], &listed["roles"]),
+        (&json!(["dns"]), &json!(["dns_manager"]))
+    );
+    assert_eq!(
+        listed["allowed_ips"],
+        json!([{ "cidr": "127.0.0.0/8", "enabled": true }])
+    );
 }
 
 #[tokio::test]
@@ -136,7 +176,13 @@ async fn the_key_is_saved_as_a_file() {
 /// Of the boxes for permissions.
 async fn permissions(browser: &Browser, which: &str) -> BTreeSet<String> {
     let script = "return [...document.querySelectorAll(arguments[0])].map((box) => box.value)";
-    let found = browser.run(script, vec![json!(format!("input[name=permissions]{which}"))]).await.unwrap();
+    let found = browser
+        .run(
+            script,
+            vec![json!(format!("input[name=permissions]{which}"))],
+        )
+        .await
+        .unwrap();
     serde_json::from_value(found).unwrap()
 }
 
@@ -145,7 +191,11 @@ async fn all_that_reads_is_ticked_at_once() {
     let (gateway, browser) = start().await;
     let rule = |verb| json!({ "path": { "prefix": format!("/{verb}") }, "permission": format!("dns:zones:{verb}") });
     let rules: Vec<_> = ["read", "write", "delete"].into_iter().map(rule).collect();
-    gateway.control_plane.put_routes(json!({ "rules": rules })).await.unwrap();
+    gateway
+        .control_plane
+        .put_routes(json!({ "rules": rules }))
+        .await
+        .unwrap();
     browser.open("/console/keys/new").await;
     browser.fill("Name", "CI").await;
     for step in &LATER_STEPS[..2] {
@@ -153,9 +203,17 @@ async fn all_that_reads_is_ticked_at_once() {
         browser.sees(step).await;
     }
     let all = permissions(&browser, "").await;
-    let of = |verb: &str| all.iter().filter(|name| name.ends_with(verb)).cloned().collect::<BTreeSet<_>>();
+    let of = |verb: &str| {
+        all.iter()
+            .filter(|name| name.ends_with(verb))
+            .cloned()
+            .collect::<BTreeSet<_>>()
+    };
     let (reading, deleting) = (of(":read"), of(":delete"));
-    assert!(reading.contains("dns:zones:read") && deleting.contains("dns:zones:delete"), "{all:?}");
+    assert!(
+        reading.contains("dns:zones:read") && deleting.contains("dns:zones:delete"),
+        "{all:?}"
+    );
     let ticked = async || permissions(&browser, ":checked").await;
 
     browser.tick("dns:zones:read").await;
@@ -165,15 +223,24 @@ async fn all_that_reads_is_ticked_at_once() {
     assert_eq!(ticked().await, BTreeSet::new());
     browser.press("Delete all").await;
     let mut now = ticked().await;
-    assert!(now.is_superset(&deleting) && now.is_disjoint(&reading) && !now.contains("dns:zones:write"), "{now:?}");
+    assert!(
+        now.is_superset(&deleting) && now.is_disjoint(&reading) && !now.contains("dns:zones:write"),
+        "{now:?}"
+    );
     browser.press("Write all").await;
     now = ticked().await;
-    assert!(now.contains("dns:zones:write") && now.is_superset(&deleting) && now.is_disjoint(&reading), "{now:?}");
+    assert!(
+        now.contains("dns:zones:write") && now.is_superset(&deleting) && now.is_disjoint(&reading),
+        "{now:?}"
+    );
     browser.press("Read all").await;
     assert_eq!(ticked().await, all, "the three buttons leave nothing out");
     browser.press("Delete all").await;
     now = ticked().await;
-    assert!(now.is_superset(&reading) && now.is_disjoint(&deleting) && now.contains("dns:zones:write"), "{now:?}");
+    assert!(
+        now.is_superset(&reading) && now.is_disjoint(&deleting) && now.contains("dns:zones:write"),
+        "{now:?}"
+    );
 
     browser.press("Next").await;
     browser.sees(LATER_STEPS[2]).await;
@@ -183,7 +250,8 @@ async fn all_that_reads_is_ticked_at_once() {
     browser.press("Done").await;
     browser.sees("Revoke this key").await;
     let keys = gateway.control_plane.get("/v1/keys").await.unwrap();
-    let held: BTreeSet<String> = serde_json::from_value(keys["keys"][0]["permissions"].clone()).unwrap();
+    let held: BTreeSet<String> =
+        serde_json::from_value(keys["keys"][0]["permissions"].clone()).unwrap();
     assert_eq!(held, now);
 }
 
@@ -207,20 +275,36 @@ async fn enter_behind_an_address_asks_for_the_next_one_and_sends_nothing() {
     browser.sees("I have stored the key").await;
     browser.reload().await;
     let id = browser.path().await.rsplit('/').next().unwrap().to_owned();
-    assert_eq!(gateway.control_plane.key(&id).await.unwrap()["allowed_ips"], addresses);
+    assert_eq!(
+        gateway.control_plane.key(&id).await.unwrap()["allowed_ips"],
+        addresses
+    );
 
-    let other = gateway.control_plane.create_key(json!({ "name": "CD" })).await.unwrap();
-    browser.open(&format!("/console/keys/{}/ip-lists", other.key_id)).await;
+    let other = gateway
+        .control_plane
+        .create_key(json!({ "name": "CD" }))
+        .await
+        .unwrap();
+    browser
+        .open(&format!("/console/keys/{}/ip-lists", other.key_id))
+        .await;
     fill_in_two("Deny list").await;
     browser.press("Save the lists").await;
     browser.sees("In force on 1 of 1 node").await;
-    assert_eq!(gateway.control_plane.key(&other.key_id).await.unwrap()["denied_ips"], addresses);
+    assert_eq!(
+        gateway.control_plane.key(&other.key_id).await.unwrap()["denied_ips"],
+        addresses
+    );
 }
 
 #[tokio::test]
 async fn what_is_wrong_is_said_beside_its_field_and_what_was_typed_stays() {
     let (gateway, browser) = start().await;
-    gateway.control_plane.create_key(json!({ "name": "taken" })).await.unwrap();
+    gateway
+        .control_plane
+        .create_key(json!({ "name": "taken" }))
+        .await
+        .unwrap();
     browser.open("/console/keys/new").await;
     browser.fill("Name", "taken").await;
     browser.fill("Description", "Another one").await;
@@ -232,7 +316,10 @@ async fn what_is_wrong_is_said_beside_its_field_and_what_was_typed_stays() {
         const field = document.querySelector("[aria-invalid=true]");
         const said = field?.getAttribute("aria-describedby");
         return [field?.name, said && document.getElementById(said).innerText.trim() !== ""]"#;
-    assert_eq!(browser.run(script, vec![]).await.unwrap(), json!(["name", true]));
+    assert_eq!(
+        browser.run(script, vec![]).await.unwrap(),
+        json!(["name", true])
+    );
     assert_eq!(browser.value("Name").await, "taken");
     assert_eq!(browser.value("Description").await, "Another one");
     browser.fill("Name", "free").await;

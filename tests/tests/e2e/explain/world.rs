@@ -1,4 +1,5 @@
-//! A world by chance: owners, subaccounts, keys with all kinds of restrictions, route rules; and requests to it.
+//! A world by chance: owners, subaccounts, keys with all kinds of restrictions, route rules; and
+//! requests to it.
 
 use std::collections::BTreeSet;
 
@@ -16,9 +17,28 @@ const KEYS: usize = 40;
 const RULES: usize = 30;
 
 const SERVICES: [&str; 3] = ["dns", "cdn", "vm"];
-const PERMISSIONS: [&str; 5] = ["dns:read", "dns:write", "cache:purge", "vm:disks:read", "analytics:read"];
-const PATTERNS: [&str; 6] = ["*", "dns:*", "*:read", "cache:purge", "vm:*:read", "dns:read"];
-const ROLES: [&str; 5] = ["admin", "read_only_admin", "dns_manager", "cache_purger", "insights_analyst"];
+const PERMISSIONS: [&str; 5] = [
+    "dns:read",
+    "dns:write",
+    "cache:purge",
+    "vm:disks:read",
+    "analytics:read",
+];
+const PATTERNS: [&str; 6] = [
+    "*",
+    "dns:*",
+    "*:read",
+    "cache:purge",
+    "vm:*:read",
+    "dns:read",
+];
+const ROLES: [&str; 5] = [
+    "admin",
+    "read_only_admin",
+    "dns_manager",
+    "cache_purger",
+    "insights_analyst",
+];
 const METHODS: [&str; 4] = ["GET", "POST", "PUT", "DELETE"];
 const RULE_HOSTS: [&str; 3] = ["api.example.com", "*.example.com", "other.test"];
 const HOSTS: [&str; 8] = [
@@ -32,8 +52,14 @@ const HOSTS: [&str; 8] = [
     "user@other.test",
 ];
 const SEGMENTS: [&str; 5] = ["v4", "zones", "records", "caf%C3%A9", "7"];
-const ADDRESSES: [&str; 6] =
-    ["192.0.2.1", "192.0.2.200", "198.51.100.7", "2001:db8::1", "2001:db8:1::1", "::ffff:203.0.113.9"];
+const ADDRESSES: [&str; 6] = [
+    "192.0.2.1",
+    "192.0.2.200",
+    "198.51.100.7",
+    "2001:db8::1",
+    "2001:db8:1::1",
+    "::ffff:203.0.113.9",
+];
 const RANGES: [&str; 7] = [
     "192.0.2.0/24",
     "192.0.2.128/25",
@@ -69,8 +95,8 @@ pub(super) struct Asked {
 }
 
 impl World {
-    /// Makes one at the control plane, and waits until all that takes time has happened: some keys have expired, and
-    /// some limits are used up.
+    /// Makes one at the control plane, and waits until all that takes time has happened: some keys
+    /// have expired, and some limits are used up.
     pub(super) async fn make(gateway: &Gateway, chance: &mut Chance) -> Self {
         time_in(Window::Day, 60).await;
         let control_plane = &gateway.control_plane;
@@ -80,16 +106,26 @@ impl World {
         }
         let mut owners = Vec::new();
         for number in 0..OWNERS {
-            let owner = json!({ "email": format!("owner-{number}@example.com"), "roles": ["admin"] });
+            let owner =
+                json!({ "email": format!("owner-{number}@example.com"), "roles": ["admin"] });
             owners.push(control_plane.create_user(owner).await.unwrap());
         }
         let names: Vec<&str> = subaccounts.iter().map(String::as_str).collect();
         let mut keys = Vec::new();
         for number in 0..KEYS {
             let key = random_key(chance, number, &names);
-            keys.push(control_plane.create_key_of(chance.pick(&owners), key).await.unwrap());
+            keys.push(
+                control_plane
+                    .create_key_of(chance.pick(&owners), key)
+                    .await
+                    .unwrap(),
+            );
         }
-        let world = Self { keys, subaccounts, paths: Vec::new() };
+        let world = Self {
+            keys,
+            subaccounts,
+            paths: Vec::new(),
+        };
         world.wear_out(gateway).await;
         world.narrow(gateway, chance, &owners).await;
         world.put_rules(gateway, chance).await
@@ -113,7 +149,10 @@ impl World {
                 2 => json!({ "active": false }),
                 _ => continue,
             };
-            control_plane.change(Method::PATCH, &path, change).await.unwrap();
+            control_plane
+                .change(Method::PATCH, &path, change)
+                .await
+                .unwrap();
         }
         for key in [&self.keys[3], &self.keys[9]] {
             control_plane.revoke(&key.key_id).await.unwrap();
@@ -125,9 +164,16 @@ impl World {
     async fn use_up(&self, gateway: &Gateway, key: &CreatedKey) {
         let path = format!("/v1/keys/{}", key.key_id);
         let once = json!({ "limits": { "day": 1 } });
-        gateway.control_plane.change(Method::PATCH, &path, once).await.unwrap();
+        gateway
+            .control_plane
+            .change(Method::PATCH, &path, once)
+            .await
+            .unwrap();
         for address in ADDRESSES {
-            let headers = [("x-api-key", key.api_key.as_str()), ("x-forwarded-for", address)];
+            let headers = [
+                ("x-api-key", key.api_key.as_str()),
+                ("x-forwarded-for", address),
+            ];
             if gateway.ask_with("/", &headers).await.status == 200 {
                 return used_today(gateway, &key.key_id, 1).await;
             }
@@ -137,13 +183,21 @@ impl World {
     /// Lets each owner hold less than when their keys were made.
     async fn narrow(&self, gateway: &Gateway, chance: &mut Chance, owners: &[User]) {
         for (number, owner) in owners.iter().enumerate() {
-            let subaccounts = if chance.once_in(2) { json!("all") } else { json!([chance.pick(&self.subaccounts)]) };
+            let subaccounts = if chance.once_in(2) {
+                json!("all")
+            } else {
+                json!([chance.pick(&self.subaccounts)])
+            };
             let change = json!({
                 "roles": some(chance, &ROLES[2..]), "permissions": some(chance, &PATTERNS[1..]),
                 "subaccounts": subaccounts, "disabled": number == 0,
             });
             let path = format!("/v1/users/{}", owner.user_id);
-            gateway.control_plane.change(Method::PATCH, &path, change).await.unwrap();
+            gateway
+                .control_plane
+                .change(Method::PATCH, &path, change)
+                .await
+                .unwrap();
         }
     }
 
@@ -158,7 +212,11 @@ impl World {
                 rules.push(rule);
             }
         }
-        gateway.control_plane.put_routes(json!({ "rules": rules, "unmatched": "deny" })).await.unwrap();
+        gateway
+            .control_plane
+            .put_routes(json!({ "rules": rules, "unmatched": "deny" }))
+            .await
+            .unwrap();
         self
     }
 
@@ -179,7 +237,13 @@ impl World {
         match chance.below(6) {
             0 => path = format!("{path}?a=b&sub={}", subaccount(chance)),
             1 => path = format!("{path}?sub={}", subaccount(chance)),
-            2 => path = format!("{path}?sub={}&sub={}", subaccount(chance), subaccount(chance)),
+            2 => {
+                path = format!(
+                    "{path}?sub={}&sub={}",
+                    subaccount(chance),
+                    subaccount(chance)
+                )
+            }
             _ => {}
         }
         let method = *chance.pick(&METHODS);
@@ -187,7 +251,10 @@ impl World {
         let mut said = Vec::new();
         match chance.below(4) {
             0 => {}
-            1 => said.push(("x-subaccount", format!("{}, {}", subaccount(chance), subaccount(chance)))),
+            1 => said.push((
+                "x-subaccount",
+                format!("{}, {}", subaccount(chance), subaccount(chance)),
+            )),
             _ => said.push(("x-subaccount", subaccount(chance))),
         }
         let (mut key_id, key) = (Value::Null, chance.pick(&self.keys));
@@ -207,7 +274,10 @@ impl World {
         if key_id.is_null() {
             said.extend(credential.clone());
         }
-        let described: Value = said.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let described: Value = said
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
         let mut question = json!({ "request": {
             "method": method, "host": host, "path": path, "headers": described, "source_address": address,
         } });
@@ -215,8 +285,16 @@ impl World {
             question["key_id"] = key_id;
             said.extend(credential);
         }
-        said.extend([("host", host.to_owned()), ("x-forwarded-for", address.to_owned())]);
-        Asked { method, path, headers: said, question }
+        said.extend([
+            ("host", host.to_owned()),
+            ("x-forwarded-for", address.to_owned()),
+        ]);
+        Asked {
+            method,
+            path,
+            headers: said,
+            question,
+        }
     }
 }
 
@@ -237,14 +315,18 @@ fn random_key(chance: &mut Chance, number: usize, subaccounts: &[&str]) -> Value
     for list in ["allowed_ips", "denied_ips"] {
         if chance.once_in(3) {
             let ranges = some(chance, &RANGES).into_iter();
-            key[list] = ranges.map(|range| json!({ "cidr": range, "enabled": !chance.once_in(4) })).collect();
+            key[list] = ranges
+                .map(|range| json!({ "cidr": range, "enabled": !chance.once_in(4) }))
+                .collect();
         }
     }
     key
 }
 
 fn random_rule(chance: &mut Chance) -> Value {
-    let mut segments: Vec<&str> = (0..=chance.below(3)).map(|_| *chance.pick(&SEGMENTS)).collect();
+    let mut segments: Vec<&str> = (0..=chance.below(3))
+        .map(|_| *chance.pick(&SEGMENTS))
+        .collect();
     let mut rule = json!({});
     let kind = *chance.pick(&["exact", "prefix", "template"]);
     if kind == "template" {

@@ -12,23 +12,34 @@ use crate::json;
 use crate::route_document::RouteDocument;
 
 pub(super) fn plan(document: &Document, state: &State, draft: &mut Draft) {
-    let Some(wanted) = &document.routes else { return };
+    let Some(wanted) = &document.routes else {
+        return;
+    };
     // What cannot be read is of another version, and no reason to keep it.
     let there_are = canonical(&state.routes).unwrap_or_default();
     if &there_are != wanted {
         let call = Call::new(Method::PUT, ["routes"], Some(wanted.clone()));
         let mut line = Line::new(Sign::Edit, "routes", "", detail(&there_are, wanted));
-        line.differences = rules::differences(text::entries(&there_are, "rules"), text::entries(wanted, "rules"));
+        line.differences = rules::differences(
+            text::entries(&there_are, "rules"),
+            text::entries(wanted, "rules"),
+        );
         line.wider = match (record(&there_are), record(wanted)) {
             (Some(before), Some(after)) => wider::requests(&before, &after),
-            _ => vec!["the rules that there are cannot be read, so it is not known what changes".to_owned()],
+            _ => vec![
+                "the rules that there are cannot be read, so it is not known what changes"
+                    .to_owned(),
+            ],
         };
         draft.actions.push(Action::new(line, call));
     }
 }
 
 fn record(document: &Value) -> Option<RouteRecord> {
-    json::read::<RouteDocument>(document.to_string().as_bytes()).ok()?.check().ok()
+    json::read::<RouteDocument>(document.to_string().as_bytes())
+        .ok()?
+        .check()
+        .ok()
 }
 
 /// `3 rules → 4 rules, unmatched valid_key → deny`
@@ -38,7 +49,15 @@ fn detail(from: &Value, to: &Value) -> String {
     if before.len() != after.len() {
         details.push(format!("{} rules → {} rules", before.len(), after.len()));
     }
-    details.extend(difference("unmatched", &from["unmatched"], &to["unmatched"]));
-    details.extend(difference("path_case", &from["path_case"], &to["path_case"]));
+    details.extend(difference(
+        "unmatched",
+        &from["unmatched"],
+        &to["unmatched"],
+    ));
+    details.extend(difference(
+        "path_case",
+        &from["path_case"],
+        &to["path_case"],
+    ));
     details.join(", ")
 }

@@ -1,5 +1,5 @@
-//! Two lists of route rules, and how one becomes the other: which rules are new, gone, moved, or changed, and in which
-//! fields.
+//! Two lists of route rules, and how one becomes the other: which rules are new, gone, moved, or
+//! changed, and in which fields.
 
 use serde_json::Value;
 
@@ -13,12 +13,17 @@ pub(super) fn differences(before: &[Value], after: &[Value]) -> Vec<String> {
     let mut pairs = unchanged(before, after);
     // Rules that are for the same requests are the same rule; then those of the same path.
     for same in [same_requests, same_path] {
-        let unpaired =
-            |paired: &[usize], count: usize| (0..count).filter(|index| !paired.contains(index)).collect::<Vec<_>>();
+        let unpaired = |paired: &[usize], count: usize| {
+            (0..count)
+                .filter(|index| !paired.contains(index))
+                .collect::<Vec<_>>()
+        };
         let (old, new) = pairs.iter().copied().unzip::<_, _, Vec<_>, Vec<_>>();
         let mut free = unpaired(&old, before.len());
         for new in unpaired(&new, after.len()) {
-            let matching = free.iter().position(|old| same(rule(before, *old), rule(after, new)));
+            let matching = free
+                .iter()
+                .position(|old| same(rule(before, *old), rule(after, new)));
             pairs.extend(matching.map(|position| (free.remove(position), new)));
         }
     }
@@ -32,8 +37,15 @@ pub(super) fn differences(before: &[Value], after: &[Value]) -> Vec<String> {
             Some((old, _)) => lines.push((index, changed(*old, index, &before[*old], rule))),
         }
     }
-    for (index, rule) in before.iter().enumerate().filter(|(index, _)| pairs.iter().all(|(old, _)| old != index)) {
-        lines.push((index, format!("- rule {}: {}", index.saturating_add(1), described(rule))));
+    for (index, rule) in before
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| pairs.iter().all(|(old, _)| old != index))
+    {
+        lines.push((
+            index,
+            format!("- rule {}: {}", index.saturating_add(1), described(rule)),
+        ));
     }
     lines.sort_by_key(|(index, _)| *index);
     lines.into_iter().map(|(_, line)| line).collect()
@@ -75,7 +87,9 @@ fn unchanged(before: &[Value], after: &[Value]) -> Vec<(usize, usize)> {
 }
 
 fn same_requests(one: &Value, other: &Value) -> bool {
-    ["host", "methods", "path"].iter().all(|field| one[field] == other[field])
+    ["host", "methods", "path"]
+        .iter()
+        .all(|field| one[field] == other[field])
 }
 
 fn same_path(one: &Value, other: &Value) -> bool {
@@ -84,20 +98,37 @@ fn same_path(one: &Value, other: &Value) -> bool {
 
 /// `GET api.example.com prefix /v4`
 fn requests(rule: &Value) -> String {
-    let methods = rule["methods"].as_array().map(|_| text::of(&rule["methods"]).replace(", ", ","));
+    let methods = rule["methods"]
+        .as_array()
+        .map(|_| text::of(&rule["methods"]).replace(", ", ","));
     let host = rule["host"].as_str().map(text::plain);
     let path = rule["path"].as_object().into_iter().flatten();
     let path = path.map(|(kind, path)| format!("{kind} {}", text::of(path)));
-    methods.into_iter().chain(host).chain(path).collect::<Vec<_>>().join(" ")
+    methods
+        .into_iter()
+        .chain(host)
+        .chain(path)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// `prefix /v4, permission dns:read`
 fn described(rule: &Value) -> String {
-    let needs = NEEDS.iter().filter(|field| !rule[**field].is_null() && rule[**field] != false);
+    let needs = NEEDS
+        .iter()
+        .filter(|field| !rule[**field].is_null() && rule[**field] != false);
     let needs = needs.map(|field| {
-        if *field == "public" { "public".to_owned() } else { format!("{field} {}", text::of(&rule[*field])) }
+        if *field == "public" {
+            "public".to_owned()
+        } else {
+            format!("{field} {}", text::of(&rule[*field]))
+        }
     });
-    [requests(rule)].into_iter().chain(needs).collect::<Vec<_>>().join(", ")
+    [requests(rule)]
+        .into_iter()
+        .chain(needs)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// `rule 2: prefix /v4: permission dns:write → dns:read`
@@ -110,11 +141,25 @@ fn changed(old: usize, new: usize, before: &Value, after: &Value) -> String {
     let fields = ["host", "methods", "path"].iter().chain(&NEEDS);
     let differences = fields.filter(|field| before[**field] != after[**field]);
     let differences: Vec<_> = differences
-        .map(|field| format!("{field} {} → {}", shown(&before[*field], field), shown(&after[*field], field)))
+        .map(|field| {
+            format!(
+                "{field} {} → {}",
+                shown(&before[*field], field),
+                shown(&after[*field], field)
+            )
+        })
         .collect();
     let (from, to) = (old.saturating_add(1), new.saturating_add(1));
-    let number = if from == to { to.to_string() } else { format!("{to} (was {from})") };
-    let what = if differences.is_empty() { "moved".to_owned() } else { differences.join(", ") };
+    let number = if from == to {
+        to.to_string()
+    } else {
+        format!("{to} (was {from})")
+    };
+    let what = if differences.is_empty() {
+        "moved".to_owned()
+    } else {
+        differences.join(", ")
+    };
     format!("~ rule {number}: {}: {what}", requests(before))
 }
 
@@ -129,7 +174,12 @@ mod tests {
 
     #[test]
     fn each_rule_that_differs_has_a_line() {
-        let before = [rule("/a", "a:b"), rule("/b", "a:b"), rule("/c", "a:b"), rule("/d", "a:b")];
+        let before = [
+            rule("/a", "a:b"),
+            rule("/b", "a:b"),
+            rule("/c", "a:b"),
+            rule("/d", "a:b"),
+        ];
         let public = json!({"path": {"prefix": "/b"}, "public": true});
         let get = json!({"path": {"prefix": "/d"}, "methods": ["GET", "PUT"], "host": "x.test", "permission": "a:b"});
         let after = [rule("/new", "a:c"), rule("/a", "a:b"), public, get];
@@ -143,20 +193,32 @@ mod tests {
             ]
         );
         assert_eq!(differences(&before, &before), [""; 0]);
-        assert_eq!(differences(&[], &before[..1]), ["+ rule 1: prefix /a, permission a:b"]);
+        assert_eq!(
+            differences(&[], &before[..1]),
+            ["+ rule 1: prefix /a, permission a:b"]
+        );
     }
 
     #[test]
     fn rules_in_another_order_are_moved() {
         let rules = [rule("/a", "a:b"), rule("/b", "a:b"), rule("/c", "a:b")];
         let after = [rules[1].clone(), rules[2].clone(), rules[0].clone()];
-        assert_eq!(differences(&rules, &after), ["~ rule 3 (was 1): prefix /a: moved"]);
+        assert_eq!(
+            differences(&rules, &after),
+            ["~ rule 3 (was 1): prefix /a: moved"]
+        );
     }
 
     #[test]
     fn a_thousand_rules_are_compared() {
-        let rules: Vec<_> = (0..1_000).map(|number| rule(&format!("/{number}"), "a:b")).collect();
+        let rules: Vec<_> = (0..1_000)
+            .map(|number| rule(&format!("/{number}"), "a:b"))
+            .collect();
         let after: Vec<_> = rules[1..].iter().rev().cloned().collect();
-        assert_eq!(differences(&rules, &after).len(), 999, "one is where it was, another is gone");
+        assert_eq!(
+            differences(&rules, &after).len(),
+            999,
+            "one is where it was, another is gone"
+        );
     }
 }

@@ -20,7 +20,10 @@ fn state() -> State {
             json!({"name": "free", "limits": {"minute": 10}}),
             json!({"name": "pro", "limits": {"minute": 1000}}),
         ],
-        services: vec![json!({"name": "dns", "description": "DNS"}), json!({"name": "old", "description": null})],
+        services: vec![
+            json!({"name": "dns", "description": "DNS"}),
+            json!({"name": "old", "description": null}),
+        ],
         subaccounts: vec![json!({"subaccount_id": "sub_1", "name": "dev"})],
         users: vec![json!({
             "user_id": "usr_1", "email": "a@b.c", "roles": ["admin"], "permissions": [], "subaccounts": "all",
@@ -43,8 +46,15 @@ fn planned_with(yaml: &str, state: &State, prune: bool) -> Result<Plan, Vec<Stri
     };
     let is_there = |path: &Path| path == Path::new("taken.pak");
     let is_directory = |path: &Path| path == Path::new("");
-    let facts = Facts { prune, now: NOW, secret: &secret, is_there: &is_there, is_directory: &is_directory };
-    Plan::new(&document, state, &facts).map_err(|lines| lines.iter().map(ToString::to_string).collect())
+    let facts = Facts {
+        prune,
+        now: NOW,
+        secret: &secret,
+        is_there: &is_there,
+        is_directory: &is_directory,
+    };
+    Plan::new(&document, state, &facts)
+        .map_err(|lines| lines.iter().map(ToString::to_string).collect())
 }
 
 fn planned(yaml: &str) -> Plan {
@@ -92,7 +102,11 @@ keys:
         let plan = planned_with(same, &state(), prune).unwrap();
         assert_eq!(plan.to_string(), "nothing to do\n");
     }
-    assert_eq!(planned("{}").to_string(), "nothing to do\n", "sections that are left out are left alone");
+    assert_eq!(
+        planned("{}").to_string(),
+        "nothing to do\n",
+        "sections that are left out are left alone"
+    );
 }
 
 #[test]
@@ -139,14 +153,33 @@ tiers: [{name: free, limits: {minute: 20}}, {name: pro, limits: {minute: 1000}},
          + key CD\n"
     );
     let first = text::entries(body(&plan.actions[0]), "tiers").len();
-    assert_eq!((first, &plan.actions[1].call), (3, &None), "one call makes all tiers so");
+    assert_eq!(
+        (first, &plan.actions[1].call),
+        (3, &None),
+        "one call makes all tiers so"
+    );
     let key = &plan.actions[6];
     assert_eq!(call(key), "POST keys/generate");
-    assert_eq!(body(key), &json!({"name": "CD", "expires_at": "2030-03-17T17:46:40Z"}));
-    assert_eq!(key.subaccounts, Some(("allowed_subaccounts", vec!["ops".to_owned(), "dev".to_owned()])));
-    assert_eq!((&key.then, key.save.as_deref()), (&Some(json!({"active": false})), Some(Path::new("cd.pak"))));
+    assert_eq!(
+        body(key),
+        &json!({"name": "CD", "expires_at": "2030-03-17T17:46:40Z"})
+    );
+    assert_eq!(
+        key.subaccounts,
+        Some((
+            "allowed_subaccounts",
+            vec!["ops".to_owned(), "dev".to_owned()]
+        ))
+    );
+    assert_eq!(
+        (&key.then, key.save.as_deref()),
+        (&Some(json!({"active": false})), Some(Path::new("cd.pak")))
+    );
     let user = &plan.actions[4];
-    assert_eq!((body(user), user.password_env.as_deref()), (&json!({"email": "b@b.c"}), Some("LONG")));
+    assert_eq!(
+        (body(user), user.password_env.as_deref()),
+        (&json!({"email": "b@b.c"}), Some("LONG"))
+    );
     assert_eq!(user.then, Some(json!({"disabled": true})));
 }
 
@@ -170,12 +203,23 @@ keys: [{name: CI}]
          nothing to do\n"
     );
     let pruned = planned_with(yaml, &state(), true).unwrap();
-    assert_eq!(pruned.to_string(), "- key old\n- user a@b.c\n- subaccount dev\n- service old\n- tier pro\n");
+    assert_eq!(
+        pruned.to_string(),
+        "- key old\n- user a@b.c\n- subaccount dev\n- service old\n- tier pro\n"
+    );
     let calls: Vec<_> = pruned.actions.iter().map(call).collect();
-    let expected =
-        ["DELETE keys/key_2", "DELETE users/usr_1", "DELETE subaccounts/sub_1", "DELETE services/old", "PUT tiers"];
+    let expected = [
+        "DELETE keys/key_2",
+        "DELETE users/usr_1",
+        "DELETE subaccounts/sub_1",
+        "DELETE services/old",
+        "PUT tiers",
+    ];
     assert_eq!(calls, expected);
-    assert_eq!(body(&pruned.actions[4]), &json!({"tiers": [{"name": "free", "limits": {"minute": 10}}]}));
+    assert_eq!(
+        body(&pruned.actions[4]),
+        &json!({"tiers": [{"name": "free", "limits": {"minute": 10}}]})
+    );
 }
 
 #[test]
@@ -193,7 +237,10 @@ fn a_user_who_is_pruned_takes_along_no_key_that_the_file_has() {
     assert_eq!(told, "- key old\n- key CI\n- user a@b.c\n");
     let users_alone = plan("users: []", true).unwrap();
     assert_eq!(users_alone.to_string(), "- user a@b.c and revokes 2 keys\n");
-    assert_eq!(users_alone.actions[0].line.json()["detail"], "and revokes 2 keys");
+    assert_eq!(
+        users_alone.actions[0].line.json()["detail"],
+        "and revokes 2 keys"
+    );
 }
 
 #[test]
@@ -206,17 +253,26 @@ fn whoever_applies_the_file_is_not_pruned_by_it() {
     assert!(planned_with("users: [{email: a@b.c}]\nkeys: []", &state, true).is_ok());
     state.caller["key_id"] = json!("key_2");
     let key = "! key old: the file is applied with it, so it is not revoked";
-    assert_eq!(planned_with("users: []\nkeys: []", &state, true).unwrap_err(), [user, key]);
+    assert_eq!(
+        planned_with("users: []\nkeys: []", &state, true).unwrap_err(),
+        [user, key]
+    );
 }
 
 #[test]
 fn tiers_that_the_file_does_not_have_stay_at_the_end() {
     let plan = planned("tiers: [{name: top, limits: {}}, {name: pro, limits: {minute: 1000}}]");
-    assert_eq!(plan.to_string(), "+ tier top: -\n= 1 tier is not in the file; --prune would delete it: free\n");
-    let names: Vec<_> =
-        text::entries(body(&plan.actions[0]), "tiers").iter().map(|tier| text::field(tier, "name")).collect();
+    assert_eq!(
+        plan.to_string(),
+        "+ tier top: -\n= 1 tier is not in the file; --prune would delete it: free\n"
+    );
+    let names: Vec<_> = text::entries(body(&plan.actions[0]), "tiers")
+        .iter()
+        .map(|tier| text::field(tier, "name"))
+        .collect();
     assert_eq!(names, ["top", "pro", "free"]);
-    let plan = planned("tiers: [{name: pro, limits: {minute: 1000}}, {name: free, limits: {minute: 10}}]");
+    let plan =
+        planned("tiers: [{name: pro, limits: {minute: 1000}}, {name: free, limits: {minute: 10}}]");
     assert_eq!(plan.to_string(), "~ tiers: in another order\n");
 }
 
@@ -270,8 +326,15 @@ fn everything_that_cannot_be_done_is_told_at_once() {
             "! key k5: there is no directory none for none/a",
         ]
     );
-    let pruned = planned_with("subaccounts: []\nkeys: [{name: k, save: a, subaccounts: [dev]}]", &state(), true);
-    assert_eq!(pruned.unwrap_err(), ["! key k: there will be no subaccount dev"]);
+    let pruned = planned_with(
+        "subaccounts: []\nkeys: [{name: k, save: a, subaccounts: [dev]}]",
+        &state(),
+        true,
+    );
+    assert_eq!(
+        pruned.unwrap_err(),
+        ["! key k: there will be no subaccount dev"]
+    );
 }
 
 #[test]
@@ -283,41 +346,89 @@ fn expired_key_is_left_and_another_one_made() {
         Ok(plan) => plan.to_string(),
         Err(lines) => lines.join("\n"),
     };
-    let renewal = "key_1 of this name has expired, and latchkey key edit key_1 --expires TIME renews it";
+    let renewal =
+        "key_1 of this name has expired, and latchkey key edit key_1 --expires TIME renews it";
     for (key, told) in [
-        ("save: new.pak, active: true", "+ key CI: key_1 of this name has expired, and stays as it is\n".to_owned()),
-        ("save: new.pak, tier: pro", "+ key CI: key_1 of this name has expired, and stays as it is\n".to_owned()),
-        ("expires_at: '2026-01-01T00:00:00Z'", "nothing to do\n".to_owned()),
+        (
+            "save: new.pak, active: true",
+            "+ key CI: key_1 of this name has expired, and stays as it is\n".to_owned(),
+        ),
+        (
+            "save: new.pak, tier: pro",
+            "+ key CI: key_1 of this name has expired, and stays as it is\n".to_owned(),
+        ),
+        (
+            "expires_at: '2026-01-01T00:00:00Z'",
+            "nothing to do\n".to_owned(),
+        ),
         (
             "description: for CI",
-            format!("! key CI: it is to be made, so it needs `save`, a file for its secret; {renewal}"),
+            format!(
+                "! key CI: it is to be made, so it needs `save`, a file for its secret; {renewal}"
+            ),
         ),
-        ("save: taken.pak", format!("! key CI: taken.pak is there already, and is not overwritten; {renewal}")),
+        (
+            "save: taken.pak",
+            format!("! key CI: taken.pak is there already, and is not overwritten; {renewal}"),
+        ),
     ] {
-        assert_eq!(plan(&format!("keys: [{{name: CI, {key}}}, {{name: old}}]"), &state), told, "{key}");
+        assert_eq!(
+            plan(
+                &format!("keys: [{{name: CI, {key}}}, {{name: old}}]"),
+                &state
+            ),
+            told,
+            "{key}"
+        );
     }
     // An unexpired one of that name is meant, wherever it is in the list.
     let mut twin = state.keys[0].clone();
     twin["key_id"] = json!("key_3");
     twin["expires_at"] = json!("2030-01-01T00:00:00Z");
     for at in [0, 1, 2] {
-        let mut state = State { keys: state.keys.clone(), ..State::default() };
+        let mut state = State {
+            keys: state.keys.clone(),
+            ..State::default()
+        };
         state.keys.insert(at, twin.clone());
-        let plan = planned_with("keys: [{name: CI, description: for CI}, {name: old}]", &state, false).unwrap();
-        assert_eq!((plan.actions.len(), call(&plan.actions[0]).as_str()), (1, "PATCH keys/key_3"), "{at}");
+        let plan = planned_with(
+            "keys: [{name: CI, description: for CI}, {name: old}]",
+            &state,
+            false,
+        )
+        .unwrap();
+        assert_eq!(
+            (plan.actions.len(), call(&plan.actions[0]).as_str()),
+            (1, "PATCH keys/key_3"),
+            "{at}"
+        );
     }
 }
 
 #[test]
 fn a_user_is_edited_by_names_of_subaccounts() {
-    let plan = planned("users: [{email: a@b.c, roles: [dns_manager], subaccounts: [dev], disabled: true}]");
-    assert_eq!(plan.to_string(), "~ user a@b.c: roles admin → dns_manager, disabled no → yes, subaccounts all → dev\n");
-    assert_eq!(body(&plan.actions[0]), &json!({"roles": ["dns_manager"], "disabled": true}));
-    assert_eq!(plan.actions[0].subaccounts, Some(("subaccounts", vec!["dev".to_owned()])));
+    let plan = planned(
+        "users: [{email: a@b.c, roles: [dns_manager], subaccounts: [dev], disabled: true}]",
+    );
+    assert_eq!(
+        plan.to_string(),
+        "~ user a@b.c: roles admin → dns_manager, disabled no → yes, subaccounts all → dev\n"
+    );
+    assert_eq!(
+        body(&plan.actions[0]),
+        &json!({"roles": ["dns_manager"], "disabled": true})
+    );
+    assert_eq!(
+        plan.actions[0].subaccounts,
+        Some(("subaccounts", vec!["dev".to_owned()]))
+    );
     let mut confined = state();
     confined.users[0]["subaccounts"] = json!(["sub_1"]);
     let yaml = "users: [{email: a@b.c, subaccounts: [dev]}]";
-    assert_eq!(planned_with(yaml, &confined, false).unwrap().to_string(), "nothing to do\n");
+    assert_eq!(
+        planned_with(yaml, &confined, false).unwrap().to_string(),
+        "nothing to do\n"
+    );
     let yaml = "users: [{email: a@b.c, subaccounts: all}]";
     let plan = planned_with(yaml, &confined, false).unwrap();
     assert_eq!(body(&plan.actions[0]), &json!({"subaccounts": "all"}));
@@ -328,7 +439,10 @@ fn names_are_data() {
     let mut state = state();
     state.keys[1]["name"] = json!("\u{1b}[2Jold");
     let plan = planned_with("keys: [{name: CI}]", &state, false).unwrap();
-    assert_eq!(plan.to_string(), "= 1 key is not in the file; --prune would revoke it: \\u{1b}[2Jold\nnothing to do\n");
+    assert_eq!(
+        plan.to_string(),
+        "= 1 key is not in the file; --prune would revoke it: \\u{1b}[2Jold\nnothing to do\n"
+    );
 }
 
 #[test]
@@ -351,7 +465,13 @@ fn rule_that_becomes_public_is_shown_and_marked() {
     assert!(plan.is_wider() && plan.removals().is_empty());
     let line = plan.actions[0].line.json();
     assert_eq!(line["wider"][0], "/admin (any method) becomes public");
-    assert!(line["differences"][0].as_str().unwrap().contains("public no → yes"), "{line}");
+    assert!(
+        line["differences"][0]
+            .as_str()
+            .unwrap()
+            .contains("public no → yes"),
+        "{line}"
+    );
 }
 
 #[test]
@@ -361,17 +481,44 @@ fn what_is_wider_is_marked_and_what_is_narrower_is_not() {
     state.users[0]["subaccounts"] = json!(["sub_1"]);
     state.users[0]["disabled"] = json!(true);
     for (yaml, expected) in [
-        ("users: [{email: a@b.c, roles: [dns_manager, admin]}]", &["gets admin"][..]),
-        ("users: [{email: a@b.c, permissions: ['a:b']}]", &["gets a:b"]),
-        ("users: [{email: a@b.c, subaccounts: all}]", &["gets all subaccounts"]),
-        ("users: [{email: a@b.c, disabled: false}]", &["is no longer disabled"]),
+        (
+            "users: [{email: a@b.c, roles: [dns_manager, admin]}]",
+            &["gets admin"][..],
+        ),
+        (
+            "users: [{email: a@b.c, permissions: ['a:b']}]",
+            &["gets a:b"],
+        ),
+        (
+            "users: [{email: a@b.c, subaccounts: all}]",
+            &["gets all subaccounts"],
+        ),
+        (
+            "users: [{email: a@b.c, disabled: false}]",
+            &["is no longer disabled"],
+        ),
         ("users: [{email: a@b.c, roles: []}]", &[]),
-        ("tiers: [{name: free, limits: {}}, {name: pro, limits: {minute: 1000}}]", &["more requests a minute"]),
-        ("tiers: [{name: free, limits: {minute: 9, day: 5}}, {name: pro, limits: {minute: 1000}}]", &[]),
-        ("keys: [{name: CI, allowed_ips: []}, {name: old}]", &["may be used from other addresses"]),
-        ("keys: [{name: CI, allowed_ips: [10.0.0.0/8, '::1']}, {name: old}]", &["may be used from other addresses"]),
+        (
+            "tiers: [{name: free, limits: {}}, {name: pro, limits: {minute: 1000}}]",
+            &["more requests a minute"],
+        ),
+        (
+            "tiers: [{name: free, limits: {minute: 9, day: 5}}, {name: pro, limits: {minute: 1000}}]",
+            &[],
+        ),
+        (
+            "keys: [{name: CI, allowed_ips: []}, {name: old}]",
+            &["may be used from other addresses"],
+        ),
+        (
+            "keys: [{name: CI, allowed_ips: [10.0.0.0/8, '::1']}, {name: old}]",
+            &["may be used from other addresses"],
+        ),
         ("keys: [{name: CI, denied_ips: ['::1']}, {name: old}]", &[]),
-        ("keys: [{name: CI, expires_at: 1890000000}, {name: old}]", &[]),
+        (
+            "keys: [{name: CI, expires_at: 1890000000}, {name: old}]",
+            &[],
+        ),
         ("keys: [{name: CI, active: false}, {name: old}]", &[]),
     ] {
         let plan = planned_with(yaml, &state, false).unwrap();
@@ -388,13 +535,20 @@ fn thousands_of_keys_that_are_left_are_one_line() {
     let line = "= 50,014 keys are not in the file; --prune would revoke them: k0, k1, k2, k3, k4, …\nnothing to do\n";
     assert_eq!(plan.to_string(), line);
     let json = plan.left[0].json();
-    assert_eq!((&json["count"], json["sample"].as_array().unwrap().len()), (&json!(50_014), 10));
+    assert_eq!(
+        (&json["count"], json["sample"].as_array().unwrap().len()),
+        (&json!(50_014), 10)
+    );
 
-    let key = |number: u32| json!({"key_id": format!("key_{number}"), "name": format!("k{number}")});
+    let key =
+        |number: u32| json!({"key_id": format!("key_{number}"), "name": format!("k{number}")});
     state.keys.extend((0..50).map(key));
     state.other_keys = Others::default();
     let plan = planned_with("keys: [{name: CI}, {name: old}]", &state, true).unwrap();
     let told = plan.to_string();
-    assert_eq!((told.lines().count(), told.lines().last()), (21, Some("- and 30 keys more")));
+    assert_eq!(
+        (told.lines().count(), told.lines().last()),
+        (21, Some("- and 30 keys more"))
+    );
     assert_eq!(plan.removals(), "revokes 50 keys");
 }

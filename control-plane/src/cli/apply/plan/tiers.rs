@@ -1,4 +1,5 @@
-//! Tiers: one document, put as a whole. What the file does not have stays at its end, until it is pruned.
+//! Tiers: one document, put as a whole. What the file does not have stays at its end, until it is
+//! pruned.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -11,12 +12,22 @@ use crate::cli::key::limits;
 use crate::cli::text;
 
 /// Returns the names of the tiers whose limits will be others.
-pub(super) fn plan(document: &Document, state: &State, facts: &Facts<'_>, draft: &mut Draft) -> BTreeSet<String> {
+pub(super) fn plan(
+    document: &Document,
+    state: &State,
+    facts: &Facts<'_>,
+    draft: &mut Draft,
+) -> BTreeSet<String> {
     let mut changed = BTreeSet::new();
-    let Some(tiers) = &document.tiers else { return changed };
+    let Some(tiers) = &document.tiers else {
+        return changed;
+    };
     let wanted: Vec<Value> = tiers.iter().map(|tier| json!(tier)).collect();
     let names: BTreeSet<_> = tiers.iter().map(|tier| tier.name.as_str()).collect();
-    let rest = state.tiers.iter().filter(|tier| !names.contains(text::field(tier, "name")));
+    let rest = state
+        .tiers
+        .iter()
+        .filter(|tier| !names.contains(text::field(tier, "name")));
     let all: Vec<Value> = wanted.iter().chain(rest.clone()).cloned().collect();
     let mut lines = Vec::new();
     for tier in &wanted {
@@ -24,7 +35,11 @@ pub(super) fn plan(document: &Document, state: &State, facts: &Facts<'_>, draft:
         match named(&state.tiers, "name", name) {
             None => lines.push(Line::new(Sign::Make, "tier", name, limits(&tier["limits"]))),
             Some(there_is) if there_is["limits"] != tier["limits"] => {
-                let detail = format!("limits {} → {}", limits(&there_is["limits"]), limits(&tier["limits"]));
+                let detail = format!(
+                    "limits {} → {}",
+                    limits(&there_is["limits"]),
+                    limits(&tier["limits"])
+                );
                 let wider = raised(&there_is["limits"], &tier["limits"]);
                 lines.push(Line::new(Sign::Edit, "tier", name, detail).with_wider(wider));
                 changed.insert(name.to_owned());
@@ -37,7 +52,9 @@ pub(super) fn plan(document: &Document, state: &State, facts: &Facts<'_>, draft:
     }
     draft.actions.extend(together(lines, &all));
     if facts.prune {
-        let lines = rest.map(|tier| Line::new(Sign::Remove, "tier", text::field(tier, "name"), "")).collect();
+        let lines = rest
+            .map(|tier| Line::new(Sign::Remove, "tier", text::field(tier, "name"), ""))
+            .collect();
         draft.removals.extend(together(lines, &wanted));
     } else {
         draft.rest("tier", "name", &state.tiers, &names, None);
@@ -53,11 +70,21 @@ pub(super) fn raised(before: &Value, after: &Value) -> Vec<String> {
         (Some(before), Some(after)) => after > before,
     };
     let windows = ["minute", "hour", "day", "month"];
-    windows.into_iter().filter(|window| raised(window)).map(|window| format!("more requests a {window}")).collect()
+    windows
+        .into_iter()
+        .filter(|window| raised(window))
+        .map(|window| format!("more requests a {window}"))
+        .collect()
 }
 
 /// One call for all lines.
 fn together(lines: Vec<Line>, tiers: &[Value]) -> impl Iterator<Item = Action> {
-    let mut call = Some(Call::new(Method::PUT, ["tiers"], Some(json!({ "tiers": tiers }))));
-    lines.into_iter().map(move |line| Action::new(line, call.take()))
+    let mut call = Some(Call::new(
+        Method::PUT,
+        ["tiers"],
+        Some(json!({ "tiers": tiers })),
+    ));
+    lines
+        .into_iter()
+        .map(move |line| Action::new(line, call.take()))
 }

@@ -22,9 +22,20 @@ pub(super) fn plan(
 ) {
     let Some(users) = &document.users else { return };
     for user in users {
-        let listed = user.subaccounts.as_ref().and_then(Selection::listed).unwrap_or_default();
-        if let Some(unknown) = listed.iter().find(|name| !subaccounts.contains(name.as_str())) {
-            draft.refuse(KIND, &user.email, format!("there will be no subaccount {}", text::plain(unknown)));
+        let listed = user
+            .subaccounts
+            .as_ref()
+            .and_then(Selection::listed)
+            .unwrap_or_default();
+        if let Some(unknown) = listed
+            .iter()
+            .find(|name| !subaccounts.contains(name.as_str()))
+        {
+            draft.refuse(
+                KIND,
+                &user.email,
+                format!("there will be no subaccount {}", text::plain(unknown)),
+            );
             continue;
         }
         match named(&state.users, "email", &user.email) {
@@ -37,26 +48,48 @@ pub(super) fn plan(
     }
     let wanted = users.iter().map(|user| user.email.as_str()).collect();
     let removal = |user: &_| removal(user, document, state);
-    draft.rest(KIND, "email", &state.users, &wanted, if facts.prune { Some(&removal) } else { None });
+    draft.rest(
+        KIND,
+        "email",
+        &state.users,
+        &wanted,
+        if facts.prune { Some(&removal) } else { None },
+    );
 }
 
-/// Whoever is removed takes their keys with them: so none of those may be a key that the file has. Nor may it be who
-/// applies the file, or whose key it is applied with.
+/// Whoever is removed takes their keys with them: so none of those may be a key that the file has.
+/// Nor may it be who applies the file, or whose key it is applied with.
 fn removal(user: &Value, document: &Document, state: &State) -> Result<Removal, String> {
     let id = text::field(user, "user_id");
     if state.is_caller("user_id", id) {
-        return Err("the file is applied as them, or with a key of theirs, so they are not deleted".to_owned());
+        return Err(
+            "the file is applied as them, or with a key of theirs, so they are not deleted"
+                .to_owned(),
+        );
     }
-    let owned: BTreeSet<_> =
-        state.keys.iter().filter(|key| text::field(key, "owner") == id).map(|key| text::field(key, "name")).collect();
+    let owned: BTreeSet<_> = state
+        .keys
+        .iter()
+        .filter(|key| text::field(key, "owner") == id)
+        .map(|key| text::field(key, "name"))
+        .collect();
     let call = Call::new(Method::DELETE, ["users", id], None);
     let Some(keys) = &document.keys else {
-        return Ok(Removal { call, detail: and_revokes(owned.len()) });
+        return Ok(Removal {
+            call,
+            detail: and_revokes(owned.len()),
+        });
     };
-    let kept: Vec<_> = keys.iter().map(|key| key.name.as_str()).filter(|name| owned.contains(name)).collect();
+    let kept: Vec<_> = keys
+        .iter()
+        .map(|key| key.name.as_str())
+        .filter(|name| owned.contains(name))
+        .collect();
     if !kept.is_empty() {
         let names = text::joined(kept.into_iter().map(text::plain));
-        return Err(format!("this would revoke keys of theirs that the file has: {names}"));
+        return Err(format!(
+            "this would revoke keys of theirs that the file has: {names}"
+        ));
     }
     // The others have lines of their own.
     Ok(call.into())
@@ -74,14 +107,18 @@ fn and_revokes(keys: usize) -> String {
 fn password(user: &User, facts: &Facts<'_>) -> Result<String, String> {
     let needed = "they are to be made, so they need `password_env`, the environment variable with their password";
     let variable = user.password_env.as_ref().ok_or(needed)?;
-    let password = (facts.secret)(variable).ok_or_else(|| format!("{} is not set", text::plain(variable)))?;
+    let password =
+        (facts.secret)(variable).ok_or_else(|| format!("{} is not set", text::plain(variable)))?;
     long_enough(&text::plain(variable), &password).map_err(|error| error.to_string())?;
     Ok(variable.clone())
 }
 
 fn make(user: &User, password_env: String) -> Action {
     let mut body = json!({ "email": user.email });
-    for (field, value) in [("roles", json!(user.roles)), ("permissions", json!(user.permissions))] {
+    for (field, value) in [
+        ("roles", json!(user.roles)),
+        ("permissions", json!(user.permissions)),
+    ] {
         if !value.is_null() {
             body[field] = value;
         }
@@ -96,7 +133,10 @@ fn make(user: &User, password_env: String) -> Action {
 }
 
 /// "all" goes into the body, and names are left to be looked up.
-fn select(body: &mut Value, subaccounts: Option<&Selection>) -> Option<(&'static str, Vec<String>)> {
+fn select(
+    body: &mut Value,
+    subaccounts: Option<&Selection>,
+) -> Option<(&'static str, Vec<String>)> {
     match subaccounts? {
         Selection::Listed(names) => Some(("subaccounts", names.clone())),
         Selection::All => {
@@ -109,20 +149,29 @@ fn select(body: &mut Value, subaccounts: Option<&Selection>) -> Option<(&'static
 fn edit(user: &User, there_is: &Value, state: &State) -> Option<Action> {
     let (mut body, mut details) = (Map::new(), Vec::new());
     let lists = [("roles", user.roles.as_ref().map(|list| json!(list)))];
-    let lists = lists.into_iter().chain([("permissions", user.permissions.as_ref().map(|list| json!(list)))]);
+    let lists = lists.into_iter().chain([(
+        "permissions",
+        user.permissions.as_ref().map(|list| json!(list)),
+    )]);
     for (field, wanted) in lists.filter_map(|(field, list)| Some((field, list?))) {
         if let Some(detail) = difference(field, &sorted(&there_is[field]), &sorted(&wanted)) {
             details.push(detail);
             body.insert(field.to_owned(), wanted);
         }
     }
-    if let Some(detail) = user.disabled.and_then(|wanted| difference("disabled", &there_is["disabled"], &json!(wanted)))
+    if let Some(detail) = user
+        .disabled
+        .and_then(|wanted| difference("disabled", &there_is["disabled"], &json!(wanted)))
     {
         details.push(detail);
         body.insert("disabled".to_owned(), json!(user.disabled));
     }
     let subaccounts = user.subaccounts.as_ref().filter(|wanted| {
-        let detail = difference("subaccounts", &names(&there_is["subaccounts"], state), &canonical(wanted));
+        let detail = difference(
+            "subaccounts",
+            &names(&there_is["subaccounts"], state),
+            &canonical(wanted),
+        );
         let differs = detail.is_some();
         details.extend(detail);
         differs
@@ -133,7 +182,11 @@ fn edit(user: &User, there_is: &Value, state: &State) -> Option<Action> {
     let wider = wider(user, there_is, state);
     let mut body = Value::Object(body);
     let subaccounts = select(&mut body, subaccounts);
-    let call = Call::new(Method::PATCH, ["users", text::field(there_is, "user_id")], Some(body));
+    let call = Call::new(
+        Method::PATCH,
+        ["users", text::field(there_is, "user_id")],
+        Some(body),
+    );
     let line = Line::new(Sign::Edit, KIND, &user.email, details.join(", ")).with_wider(wider);
     let mut action = Action::new(line, call);
     action.subaccounts = subaccounts;
@@ -143,17 +196,35 @@ fn edit(user: &User, there_is: &Value, state: &State) -> Option<Action> {
 /// What the user may do that they may not do now.
 fn wider(user: &User, there_is: &Value, state: &State) -> Vec<String> {
     let mut wider = Vec::new();
-    let holds = |field: &str, name: &str| text::entries(there_is, field).iter().any(|held| held == name);
+    let holds = |field: &str, name: &str| {
+        text::entries(there_is, field)
+            .iter()
+            .any(|held| held == name)
+    };
     let holds_all = holds("roles", "admin") || holds("permissions", "*");
-    for (field, wanted) in [("roles", json!(user.roles)), ("permissions", json!(user.permissions))] {
+    for (field, wanted) in [
+        ("roles", json!(user.roles)),
+        ("permissions", json!(user.permissions)),
+    ] {
         let added = added(&there_is[field], &wanted);
-        wider.extend(added.into_iter().filter(|_| !holds_all).map(|name| format!("gets {name}")));
+        wider.extend(
+            added
+                .into_iter()
+                .filter(|_| !holds_all)
+                .map(|name| format!("gets {name}")),
+        );
     }
     let before = names(&there_is["subaccounts"], state);
     match user.subaccounts.as_ref().map(canonical) {
-        Some(wanted) if wanted == "all" && before != "all" => wider.push("gets all subaccounts".to_owned()),
+        Some(wanted) if wanted == "all" && before != "all" => {
+            wider.push("gets all subaccounts".to_owned())
+        }
         Some(wanted) if before != "all" => {
-            wider.extend(added(&before, &wanted).into_iter().map(|name| format!("gets the subaccount {name}")));
+            wider.extend(
+                added(&before, &wanted)
+                    .into_iter()
+                    .map(|name| format!("gets the subaccount {name}")),
+            );
         }
         _ => {}
     }
@@ -165,8 +236,12 @@ fn wider(user: &User, there_is: &Value, state: &State) -> Vec<String> {
 
 /// "all", or the names of those that are listed by id.
 fn names(selection: &Value, state: &State) -> Value {
-    let Some(ids) = selection.as_array() else { return selection.clone() };
-    let names = ids.iter().map(|id| json!(state.subaccount_name(id.as_str().unwrap_or_default())));
+    let Some(ids) = selection.as_array() else {
+        return selection.clone();
+    };
+    let names = ids
+        .iter()
+        .map(|id| json!(state.subaccount_name(id.as_str().unwrap_or_default())));
     sorted(&Value::Array(names.collect()))
 }
 

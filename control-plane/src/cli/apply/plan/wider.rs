@@ -1,6 +1,6 @@
-//! What lets more through than before: which requests become public or need less by other route rules. It is found by the
-//! filter's own code, for requests of each rule's path, so no form of a change is overlooked: a rule that goes, another
-//! order, fewer methods.
+//! What lets more through than before: which requests become public or need less by other route
+//! rules. It is found by the filter's own code, for requests of each rule's path, so no form of a
+//! change is overlooked: a rule that goes, another order, fewer methods.
 
 use latchkey_policy::route::{Match, PathSpec, PlaceSpec, RouteRecord, Routes, Target, Unmatched};
 use std::collections::BTreeMap;
@@ -32,10 +32,18 @@ pub(super) fn requests(before: &RouteRecord, after: &RouteRecord) -> Vec<String>
     let mut found = BTreeMap::<(String, String, String), Vec<&str>>::new();
     for (host, path) in places([before, after]) {
         for method in &methods {
-            let target = Target { host: host.as_bytes(), method: method.as_bytes(), path: path.as_bytes() };
-            let [was, is] = [&compiled[0], &compiled[1]].map(|(routes, record)| need(routes, record, &target));
+            let target = Target {
+                host: host.as_bytes(),
+                method: method.as_bytes(),
+                path: path.as_bytes(),
+            };
+            let [was, is] =
+                [&compiled[0], &compiled[1]].map(|(routes, record)| need(routes, record, &target));
             if let Some(change) = less(&was, &is) {
-                found.entry((path.clone(), host.clone(), change)).or_default().push(method);
+                found
+                    .entry((path.clone(), host.clone(), change))
+                    .or_default()
+                    .push(method);
             }
         }
     }
@@ -44,19 +52,32 @@ pub(super) fn requests(before: &RouteRecord, after: &RouteRecord) -> Vec<String>
             all if all == methods.len() => "any method".to_owned(),
             _ => of
                 .into_iter()
-                .map(|method| if method == OTHER_METHOD { "others" } else { method })
+                .map(|method| {
+                    if method == OTHER_METHOD {
+                        "others"
+                    } else {
+                        method
+                    }
+                })
                 .collect::<Vec<_>>()
                 .join(", "),
         };
-        let host = if host.contains(ANY) { String::new() } else { format!(" of {host}") };
+        let host = if host.contains(ANY) {
+            String::new()
+        } else {
+            format!(" of {host}")
+        };
         format!("{}{host} ({of}) {change}", path.replace(ANY, "…"))
     };
     found.into_iter().map(describe).collect()
 }
 
 fn methods(records: [&RouteRecord; 2]) -> Vec<&str> {
-    let named =
-        records.into_iter().flat_map(RouteRecord::rules).filter_map(|rule| rule.spec().methods.as_ref()).flatten();
+    let named = records
+        .into_iter()
+        .flat_map(RouteRecord::rules)
+        .filter_map(|rule| rule.spec().methods.as_ref())
+        .flatten();
     let mut methods: Vec<_> = named.map(String::as_str).chain(METHODS).collect();
     methods.sort_unstable();
     methods.dedup();
@@ -65,8 +86,16 @@ fn methods(records: [&RouteRecord; 2]) -> Vec<&str> {
 
 /// Hosts and paths of requests: one at least for each rule, and one that no rule names.
 fn places(records: [&RouteRecord; 2]) -> Vec<(String, String)> {
-    let rules = || records.into_iter().flat_map(RouteRecord::rules).map(|rule| rule.spec());
-    let mut hosts: Vec<_> = rules().filter_map(|rule| rule.host.as_deref()).map(of_host).collect();
+    let rules = || {
+        records
+            .into_iter()
+            .flat_map(RouteRecord::rules)
+            .map(|rule| rule.spec())
+    };
+    let mut hosts: Vec<_> = rules()
+        .filter_map(|rule| rule.host.as_deref())
+        .map(of_host)
+        .collect();
     hosts.sort_unstable();
     hosts.dedup();
     hosts.truncate(HOSTS);
@@ -74,7 +103,10 @@ fn places(records: [&RouteRecord; 2]) -> Vec<(String, String)> {
     let other_case = records[0].path_case() != records[1].path_case();
     let mut places = Vec::new();
     let none = PathSpec::Prefix("/".to_owned());
-    for (host, path) in rules().map(|rule| (rule.host.as_deref(), &rule.path)).chain([(None, &none)]) {
+    for (host, path) in rules()
+        .map(|rule| (rule.host.as_deref(), &rule.path))
+        .chain([(None, &none)])
+    {
         let hosts = host.map_or_else(|| hosts.clone(), |host| vec![of_host(host)]);
         for path in of_path(path) {
             let spelled = other_case.then(|| path.to_ascii_uppercase());
@@ -89,15 +121,25 @@ fn places(records: [&RouteRecord; 2]) -> Vec<(String, String)> {
 }
 
 fn of_host(host: &str) -> String {
-    host.strip_prefix("*.").map_or_else(|| host.to_owned(), |above| format!("{ANY}.{above}"))
+    host.strip_prefix("*.")
+        .map_or_else(|| host.to_owned(), |above| format!("{ANY}.{above}"))
 }
 
 fn of_path(path: &PathSpec) -> Vec<String> {
     match path {
         PathSpec::Exact(path) => vec![path.clone()],
-        PathSpec::Prefix(path) => vec![path.clone(), format!("{}/{ANY}", path.trim_end_matches('/'))],
+        PathSpec::Prefix(path) => vec![
+            path.clone(),
+            format!("{}/{ANY}", path.trim_end_matches('/')),
+        ],
         PathSpec::Template(path) => {
-            let segment = |segment: &str| if segment.starts_with('{') { ANY.to_owned() } else { segment.to_owned() };
+            let segment = |segment: &str| {
+                if segment.starts_with('{') {
+                    ANY.to_owned()
+                } else {
+                    segment.to_owned()
+                }
+            };
             vec![path.split('/').map(segment).collect::<Vec<_>>().join("/")]
         }
     }
@@ -105,11 +147,18 @@ fn of_path(path: &PathSpec) -> Vec<String> {
 
 fn need(routes: &Routes, record: &RouteRecord, target: &Target<'_>) -> Need {
     let rule = match routes.find(target) {
-        Match::Rule(route) => route.number.checked_sub(1).and_then(|index| record.rules().get(index)),
+        Match::Rule(route) => route
+            .number
+            .checked_sub(1)
+            .and_then(|index| record.rules().get(index)),
         Match::Unmatched(Unmatched::ValidKey) => return Need::Key(Vec::new()),
-        Match::Unmatched(Unmatched::Deny) | Match::Ambiguous | Match::Disputed { .. } => return Need::Refused,
+        Match::Unmatched(Unmatched::Deny) | Match::Ambiguous | Match::Disputed { .. } => {
+            return Need::Refused;
+        }
     };
-    let Some(spec) = rule.map(|rule| rule.spec()) else { return Need::Refused };
+    let Some(spec) = rule.map(|rule| rule.spec()) else {
+        return Need::Refused;
+    };
     if spec.public {
         return Need::Public;
     }
@@ -118,19 +167,39 @@ fn need(routes: &Routes, record: &RouteRecord, target: &Target<'_>) -> Need {
         PlaceSpec::Path(name) => format!("in the path as {name}"),
         PlaceSpec::Query(name) => format!("in the query as {name}"),
     });
-    let needs = [("service", spec.service.clone()), ("permission", spec.permission.clone()), ("subaccount", place)];
-    Need::Key(needs.into_iter().filter_map(|(kind, what)| Some((kind, what?))).collect())
+    let needs = [
+        ("service", spec.service.clone()),
+        ("permission", spec.permission.clone()),
+        ("subaccount", place),
+    ];
+    Need::Key(
+        needs
+            .into_iter()
+            .filter_map(|(kind, what)| Some((kind, what?)))
+            .collect(),
+    )
 }
 
-/// How a request needs less, or something else, than it did; `None` if whatever passes now passed before.
+/// How a request needs less, or something else, than it did; `None` if whatever passes now passed
+/// before.
 fn less(was: &Need, is: &Need) -> Option<String> {
     match (was, is) {
         (Need::Public, _) | (_, Need::Refused) => None,
         (_, Need::Public) => Some("becomes public".to_owned()),
-        (Need::Refused, Need::Key(needs)) => Some(format!("was refused, and needs {}", told(needs))),
+        (Need::Refused, Need::Key(needs)) => {
+            Some(format!("was refused, and needs {}", told(needs)))
+        }
         (Need::Key(before), Need::Key(after)) => {
-            let lost: Vec<_> = before.iter().filter(|need| !after.contains(need)).cloned().collect();
-            let now: Vec<_> = after.iter().filter(|need| !before.contains(need)).cloned().collect();
+            let lost: Vec<_> = before
+                .iter()
+                .filter(|need| !after.contains(need))
+                .cloned()
+                .collect();
+            let now: Vec<_> = after
+                .iter()
+                .filter(|need| !before.contains(need))
+                .cloned()
+                .collect();
             match (lost.is_empty(), now.is_empty()) {
                 (true, _) => None,
                 (false, true) => Some(format!("no longer needs {}", told(&lost))),
@@ -143,7 +212,11 @@ fn less(was: &Need, is: &Need) -> Option<String> {
 fn told(needs: &[(&'static str, String)]) -> String {
     match needs {
         [] => "any valid key".to_owned(),
-        needs => needs.iter().map(|(kind, what)| format!("the {kind} {what}")).collect::<Vec<_>>().join(", "),
+        needs => needs
+            .iter()
+            .map(|(kind, what)| format!("the {kind} {what}"))
+            .collect::<Vec<_>>()
+            .join(", "),
     }
 }
 
@@ -155,7 +228,10 @@ mod tests {
 
     fn record(yaml: &str) -> RouteRecord {
         let value: serde_json::Value = crate::cli::document::parse(yaml).unwrap();
-        json::read::<RouteDocument>(value.to_string().as_bytes()).unwrap().check().unwrap()
+        json::read::<RouteDocument>(value.to_string().as_bytes())
+            .unwrap()
+            .check()
+            .unwrap()
     }
 
     fn wider(before: &str, after: &str) -> Vec<String> {
@@ -174,10 +250,17 @@ mod tests {
     fn requests_that_become_public_are_named() {
         let after = "{rules: [{path: {prefix: /}, public: true}]}";
         let found = wider(GUARDED, after);
-        for place in
-            ["/ (any method)", "/… (any method)", "/admin (any method)", "/admin/… (any method)", "/v1 (any method)"]
-        {
-            assert!(found.contains(&format!("{place} becomes public")), "{place} is not in {found:?}");
+        for place in [
+            "/ (any method)",
+            "/… (any method)",
+            "/admin (any method)",
+            "/admin/… (any method)",
+            "/v1 (any method)",
+        ] {
+            assert!(
+                found.contains(&format!("{place} becomes public")),
+                "{place} is not in {found:?}"
+            );
         }
     }
 
@@ -187,7 +270,10 @@ mod tests {
         let lost = "no longer needs the permission admin:write";
         assert_eq!(
             wider(GUARDED, after),
-            [format!("/admin (any method) {lost}"), format!("/admin/… (any method) {lost}")]
+            [
+                format!("/admin (any method) {lost}"),
+                format!("/admin/… (any method) {lost}")
+            ]
         );
     }
 
@@ -200,12 +286,18 @@ mod tests {
                 "/admin (GET, others) no longer needs",
             ),
             // Less is below the path.
-            ("{path: {exact: /admin}, permission: 'admin:write'}", "/admin/… (any method) no longer needs"),
+            (
+                "{path: {exact: /admin}, permission: 'admin:write'}",
+                "/admin/… (any method) no longer needs",
+            ),
             (
                 "{path: {prefix: /admin}, permission: 'admin:read'}",
                 "/admin (any method) needs the permission admin:read instead of",
             ),
-            ("{path: {prefix: /admin}}", "/admin (any method) no longer needs the permission admin:write"),
+            (
+                "{path: {prefix: /admin}}",
+                "/admin (any method) no longer needs the permission admin:write",
+            ),
             (
                 "{path: {exact: /admin/a}, public: true}, {path: {prefix: /admin}, permission: 'admin:write'}",
                 "/admin/a (any method) becomes public",
@@ -213,20 +305,30 @@ mod tests {
         ] {
             let before = "{rules: [{path: {prefix: /admin}, permission: 'admin:write'}]}";
             let found = wider(before, &format!("{{rules: [{rules}]}}"));
-            assert!(found.iter().any(|line| line.starts_with(expected)), "{expected} is not in {found:?}");
             assert!(
-                wider(&format!("{{rules: [{rules}]}}"), before).iter().all(|line| line.contains("instead")),
+                found.iter().any(|line| line.starts_with(expected)),
+                "{expected} is not in {found:?}"
+            );
+            assert!(
+                wider(&format!("{{rules: [{rules}]}}"), before)
+                    .iter()
+                    .all(|line| line.contains("instead")),
                 "{rules}"
             );
         }
-        let swapped = "{rules: [{path: {prefix: /}, public: true}, {path: {exact: /a}, permission: 'a:b'}]}";
-        let before = "{rules: [{path: {exact: /a}, permission: 'a:b'}, {path: {prefix: /}, public: true}]}";
+        let swapped =
+            "{rules: [{path: {prefix: /}, public: true}, {path: {exact: /a}, permission: 'a:b'}]}";
+        let before =
+            "{rules: [{path: {exact: /a}, permission: 'a:b'}, {path: {prefix: /}, public: true}]}";
         assert_eq!(wider(before, swapped), ["/a (any method) becomes public"]);
     }
 
     #[test]
     fn unmatched_requests_hosts_services_and_subaccounts_are_compared() {
-        let (deny, key) = ("{unmatched: deny, rules: []}", "{unmatched: valid_key, rules: []}");
+        let (deny, key) = (
+            "{unmatched: deny, rules: []}",
+            "{unmatched: valid_key, rules: []}",
+        );
         assert_eq!(
             wider(deny, key),
             [
@@ -240,16 +342,24 @@ mod tests {
         let found = wider(one, other);
         assert_eq!(
             found,
-            ["/x of a.test (any method) no longer needs the service dns, the subaccount in the header x-sub"]
+            [
+                "/x of a.test (any method) no longer needs the service dns, the subaccount in the header x-sub"
+            ]
         );
     }
 
     #[test]
     fn spelling_is_compared_where_path_case_changes() {
         let rules = "rules: [{path: {prefix: /admin}, permission: 'a:b'}]";
-        let found = wider(&format!("{{path_case: refuse, {rules}}}"), &format!("{{path_case: distinct, {rules}}}"));
+        let found = wider(
+            &format!("{{path_case: refuse, {rules}}}"),
+            &format!("{{path_case: distinct, {rules}}}"),
+        );
         assert!(
-            found.iter().any(|line| line.starts_with("/ADMIN (any method) was refused, and needs any valid key")),
+            found
+                .iter()
+                .any(|line| line
+                    .starts_with("/ADMIN (any method) was refused, and needs any valid key")),
             "{found:?}"
         );
     }

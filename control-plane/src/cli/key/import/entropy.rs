@@ -1,9 +1,10 @@
 //! An estimate of how hard a key is to guess, for keys that are imported in plain.
 //!
-//! The estimate is the length of a short description of the key, in bits: of a character by itself, by the alphabet that it
-//! seems to be from; of a word that keys often have in them; of a run, such as `abcd` or `0000`; and of what the key has
-//! repeated. The shortest description counts. So no key has a higher estimate than its alphabet and its length allow, and what
-//! is random has about as much as that: few random texts have a short description.
+//! The estimate is the length of a short description of the key, in bits: of a character by itself,
+//! by the alphabet that it seems to be from; of a word that keys often have in them; of a run, such
+//! as `abcd` or `0000`; and of what the key has repeated. The shortest description counts. So no
+//! key has a higher estimate than its alphabet and its length allow, and what is random has about
+//! as much as that: few random texts have a short description.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::LazyLock;
@@ -23,8 +24,8 @@ const SEPARATOR_BITS: f64 = 1.5;
 /// Characters of which a run or a repetition has at least.
 const MIN_RUN: usize = 4;
 
-/// From this number of different characters that are no letters and digits on they are part of the alphabet, and separate
-/// nothing.
+/// From this number of different characters that are no letters and digits on they are part of the
+/// alphabet, and separate nothing.
 const MANY_SYMBOLS: usize = 4;
 
 /// Characters of which a part has at least that has an alphabet of its own.
@@ -178,7 +179,10 @@ const MAX_LEN: usize = 128;
 static BY_LAST: LazyLock<HashMap<u8, Vec<&'static [u8]>>> = LazyLock::new(|| {
     let mut words = HashMap::<_, Vec<_>>::new();
     for word in WORDS.iter().map(|word| word.as_bytes()) {
-        words.entry(word.last().copied().unwrap_or_default()).or_default().push(word);
+        words
+            .entry(word.last().copied().unwrap_or_default())
+            .or_default()
+            .push(word);
     }
     words
 });
@@ -192,14 +196,32 @@ pub(super) fn bits(key: &str) -> f64 {
     let mut shortest = vec![0.0_f64];
     for (end, bits) in (1..).zip(alone) {
         let text = lower.get(..end).unwrap_or_default();
-        let before = |len: usize| end.checked_sub(len).and_then(|start| shortest.get(start)).copied();
-        let words = text.last().and_then(|last| BY_LAST.get(last)).into_iter().flatten();
-        let words = words.filter(|word| text.ends_with(word)).map(|word| (word.len(), WORD_BITS));
-        let runs = (MIN_RUN..=end).take_while(|len| is_run(ending(text, *len))).map(|len| (len, RUN_BITS));
+        let before = |len: usize| {
+            end.checked_sub(len)
+                .and_then(|start| shortest.get(start))
+                .copied()
+        };
+        let words = text
+            .last()
+            .and_then(|last| BY_LAST.get(last))
+            .into_iter()
+            .flatten();
+        let words = words
+            .filter(|word| text.ends_with(word))
+            .map(|word| (word.len(), WORD_BITS));
+        let runs = (MIN_RUN..=end)
+            .take_while(|len| is_run(ending(text, *len)))
+            .map(|len| (len, RUN_BITS));
         let repeated = (MIN_RUN..=end / 2).take_while(|len| repeats(text, *len));
         let repeated = repeated.map(|len| (len, 2.0 * log2(key.len())));
-        let ways = [(1, bits)].into_iter().chain(words).chain(runs).chain(repeated);
-        let best = ways.filter_map(|(len, bits)| Some(before(len)? + bits)).fold(f64::MAX, f64::min);
+        let ways = [(1, bits)]
+            .into_iter()
+            .chain(words)
+            .chain(runs)
+            .chain(repeated);
+        let best = ways
+            .filter_map(|(len, bits)| Some(before(len)? + bits))
+            .fold(f64::MAX, f64::min);
         shortest.push(best);
     }
     shortest.last().copied().unwrap_or_default()
@@ -211,26 +233,38 @@ fn log2(number: usize) -> f64 {
 
 /// The last `len` characters.
 fn ending(text: &[u8], len: usize) -> &[u8] {
-    text.get(text.len().saturating_sub(len)..).unwrap_or_default()
+    text.get(text.len().saturating_sub(len)..)
+        .unwrap_or_default()
 }
 
 /// Whether the last `len` characters are there before as well.
 fn repeats(text: &[u8], len: usize) -> bool {
-    let earlier = text.get(..text.len().saturating_sub(len)).unwrap_or_default();
-    earlier.windows(len).any(|window| window == ending(text, len))
+    let earlier = text
+        .get(..text.len().saturating_sub(len))
+        .unwrap_or_default();
+    earlier
+        .windows(len)
+        .any(|window| window == ending(text, len))
 }
 
 /// Whether each character is as far from the one before it: `aaaa`, `abcd`, `9876`.
 fn is_run(part: &[u8]) -> bool {
-    let mut steps = part.iter().zip(part.iter().skip(1)).map(|(one, next)| i16::from(*next) - i16::from(*one));
+    let mut steps = part
+        .iter()
+        .zip(part.iter().skip(1))
+        .map(|(one, next)| i16::from(*next) - i16::from(*one));
     let first = steps.next().unwrap_or_default();
     (-1..=1).contains(&first) && steps.all(|step| step == first)
 }
 
-/// The number of bits of each character by itself. Long parts between separators have alphabets of their own, so that a prefix
-/// in front of hexadecimal digits makes no more of them. Short ones say too little of theirs.
+/// The number of bits of each character by itself. Long parts between separators have alphabets of
+/// their own, so that a prefix in front of hexadecimal digits makes no more of them. Short ones say
+/// too little of theirs.
 fn by_itself(text: &[u8]) -> Vec<f64> {
-    let symbols: BTreeSet<_> = text.iter().filter(|byte| !byte.is_ascii_alphanumeric()).collect();
+    let symbols: BTreeSet<_> = text
+        .iter()
+        .filter(|byte| !byte.is_ascii_alphanumeric())
+        .collect();
     if symbols.len() >= MANY_SYMBOLS {
         return vec![(alphabet(text) + 32.0).log2(); text.len()];
     }
@@ -238,7 +272,13 @@ fn by_itself(text: &[u8]) -> Vec<f64> {
     for part in text.split_inclusive(|byte| !byte.is_ascii_alphanumeric()) {
         let of_part = if part.len() < LONG_PART { text } else { part };
         let of_part = alphabet(of_part).log2();
-        bits.extend(part.iter().map(|byte| if byte.is_ascii_alphanumeric() { of_part } else { SEPARATOR_BITS }));
+        bits.extend(part.iter().map(|byte| {
+            if byte.is_ascii_alphanumeric() {
+                of_part
+            } else {
+                SEPARATOR_BITS
+            }
+        }));
     }
     bits
 }
@@ -253,7 +293,11 @@ fn alphabet(text: &[u8]) -> f64 {
         return 16.0;
     }
     let sizes = [(digits, 10.0), (lower, 26.0), (upper, 26.0)];
-    let size: f64 = sizes.iter().filter(|(is_there, _)| *is_there).map(|(_, size)| size).sum();
+    let size: f64 = sizes
+        .iter()
+        .filter(|(is_there, _)| *is_there)
+        .map(|(_, size)| size)
+        .sum();
     size.max(1.0)
 }
 
@@ -308,7 +352,8 @@ mod tests {
         }
     }
 
-    const BASE64_URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    const BASE64_URL: &[u8; 64] =
+        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     const HEX: &[u8; 16] = b"0123456789abcdef";
 
     /// A source of random bits, much faster than the system's.
@@ -329,25 +374,39 @@ mod tests {
 
         fn text(&mut self, alphabet: &[u8], len: usize) -> String {
             let mask = u8::try_from(alphabet.len() - 1).unwrap();
-            (0..len).map(|_| char::from(alphabet[usize::from(self.byte() & mask)])).collect()
+            (0..len)
+                .map(|_| char::from(alphabet[usize::from(self.byte() & mask)]))
+                .collect()
         }
 
         fn uuid(&mut self) -> String {
             let hex = self.text(HEX, 31);
             let variant = self.text(b"89ab", 1);
-            format!("{}-{}-4{}-{variant}{}-{}", &hex[..8], &hex[8..12], &hex[12..15], &hex[15..18], &hex[18..30])
+            format!(
+                "{}-{}-4{}-{variant}{}-{}",
+                &hex[..8],
+                &hex[8..12],
+                &hex[12..15],
+                &hex[15..18],
+                &hex[18..30]
+            )
         }
     }
 
-    /// At most one in a million is allowed. These are fewer, for the time that they take; the mean and the deviation of the
-    /// estimates say that the bound is many deviations away.
+    /// At most one in a million is allowed. These are fewer, for the time that they take; the mean
+    /// and the deviation of the estimates say that the bound is many deviations away.
     #[test]
     fn random_keys_are_never_refused() {
         const SAMPLES: u32 = 20_000;
-        let mut source = Source { bytes: vec![0; 4096], at: 4096 };
+        let mut source = Source {
+            bytes: vec![0; 4096],
+            at: 4096,
+        };
         type Draw = fn(&mut Source) -> String;
         let kinds: [(&str, Draw); 3] = [
-            ("22 characters of Base64", |source| source.text(BASE64_URL, 22)),
+            ("22 characters of Base64", |source| {
+                source.text(BASE64_URL, 22)
+            }),
             ("32 hexadecimal digits", |source| source.text(HEX, 32)),
             ("a UUID", Source::uuid),
         ];
@@ -361,7 +420,10 @@ mod tests {
             let deviation = (squares / f64::from(SAMPLES) - mean * mean).sqrt();
             println!("{kind}: {mean:.1} bits, deviation {deviation:.1}, least {least:.1}");
             assert!(least >= MIN_BITS, "{kind}: {least}");
-            assert!((mean - MIN_BITS) / deviation > 6.0, "{kind}: {mean} {deviation}");
+            assert!(
+                (mean - MIN_BITS) / deviation > 6.0,
+                "{kind}: {mean} {deviation}"
+            );
         }
     }
 }

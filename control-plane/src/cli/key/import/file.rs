@@ -1,5 +1,5 @@
-//! A file of keys, row by row: each row is made when it is asked for, so that a large file takes little more memory than its
-//! text.
+//! A file of keys, row by row: each row is made when it is asked for, so that a large file takes
+//! little more memory than its text.
 
 use clap::ValueEnum;
 use serde::Deserialize;
@@ -17,18 +17,21 @@ use crate::cli::{csv, document, text};
 /// Forms of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// A list of objects, as the API has them, or an object with such a list in `keys`; also as YAML
+    /// A list of objects, as the API has them, or an object with such a list in `keys`; also as
+    /// YAML
     Json,
     /// An object in each line
     Ndjson,
-    /// A line for each key under a line of names; lists are separated by semicolons. An apostrophe before a cell that a
-    /// spreadsheet would run is taken off
+    /// A line for each key under a line of names; lists are separated by semicolons. An apostrophe
+    /// before a cell that a spreadsheet would run is taken off
     Csv,
 }
 
 impl Format {
     fn of(file: &Path) -> Self {
-        let extension = file.extension().map(|extension| extension.to_ascii_lowercase());
+        let extension = file
+            .extension()
+            .map(|extension| extension.to_ascii_lowercase());
         match extension.as_ref().and_then(|extension| extension.to_str()) {
             Some("csv") => Self::Csv,
             Some("ndjson" | "jsonl") => Self::Ndjson,
@@ -67,17 +70,25 @@ impl KeyFile {
     /// Reads the file, or stdin for `-`.
     pub(super) fn read(file: &Path, format: Option<Format>) -> Result<Self, CommandError> {
         let text = document::text(file)?;
-        Self::parse(text, format.unwrap_or_else(|| Format::of(file))).map_err(|reason| CommandError::file(file, reason))
+        Self::parse(text, format.unwrap_or_else(|| Format::of(file)))
+            .map_err(|reason| CommandError::file(file, reason))
     }
 
     fn parse(text: String, format: Format) -> Result<Self, String> {
         let rows = match format {
             Format::Csv => from_csv(&text)?,
-            Format::Ndjson => Rows::Json { rows: lines(&text), one_line: false },
+            Format::Ndjson => Rows::Json {
+                rows: lines(&text),
+                one_line: false,
+            },
             Format::Json => from_json(&text).map_or_else(|| from_yaml(&text), Ok)?,
         };
         let file = Self { text, rows };
-        if file.len() == 0 { Err("has no keys".to_owned()) } else { Ok(file) }
+        if file.len() == 0 {
+            Err("has no keys".to_owned())
+        } else {
+            Ok(file)
+        }
     }
 
     /// How many rows it has.
@@ -121,19 +132,33 @@ impl KeyFile {
                 columns::row(names.iter().map(String::as_str).zip(record.cells()))
             }
             Rows::Json { rows, .. } => {
-                let text = rows.get(row).and_then(|(_, place)| self.text.get(place.clone()));
+                let text = rows
+                    .get(row)
+                    .and_then(|(_, place)| self.text.get(place.clone()));
                 document::value(text.unwrap_or_default()).and_then(columns::settings)
             }
-            Rows::Values(rows) => columns::settings(rows.get(row).map(|(_, value)| value.clone()).unwrap_or_default()),
+            Rows::Values(rows) => columns::settings(
+                rows.get(row)
+                    .map(|(_, value)| value.clone())
+                    .unwrap_or_default(),
+            ),
         }
     }
 }
 
 fn from_csv(text: &str) -> Result<Rows, String> {
     let mut records = csv::read(text)?.into_iter();
-    let names: Vec<_> = records.next().ok_or("must have a line of names")?.cells().map(str::to_owned).collect();
+    let names: Vec<_> = records
+        .next()
+        .ok_or("must have a line of names")?
+        .cells()
+        .map(str::to_owned)
+        .collect();
     columns::ensure_known(names.iter().map(String::as_str))?;
-    Ok(Rows::Csv { names, records: records.collect() })
+    Ok(Rows::Csv {
+        names,
+        records: records.collect(),
+    })
 }
 
 /// Each line that is not blank.
@@ -158,14 +183,26 @@ fn from_json(text: &str) -> Option<Rows> {
     let (mut line, mut counted) = (1_u64, 0_usize);
     let place = |row: &RawValue| {
         // Rows are parts of the text, one behind the other.
-        let start = row.get().as_ptr().addr().saturating_sub(text.as_ptr().addr());
-        let breaks = text.get(counted..start).unwrap_or_default().bytes().filter(|byte| *byte == b'\n').count();
+        let start = row
+            .get()
+            .as_ptr()
+            .addr()
+            .saturating_sub(text.as_ptr().addr());
+        let breaks = text
+            .get(counted..start)
+            .unwrap_or_default()
+            .bytes()
+            .filter(|byte| *byte == b'\n')
+            .count();
         line = line.saturating_add(u64::try_from(breaks).unwrap_or_default());
         counted = start;
         (line, start..start.saturating_add(row.get().len()))
     };
     let rows: Vec<_> = rows.into_iter().map(place).collect();
-    let one_line = rows.iter().zip(rows.iter().skip(1)).any(|((one, _), (next, _))| one == next);
+    let one_line = rows
+        .iter()
+        .zip(rows.iter().skip(1))
+        .any(|((one, _), (next, _))| one == next);
     Some(Rows::Json { rows, one_line })
 }
 
@@ -181,7 +218,11 @@ fn from_yaml(text: &str) -> Result<Rows, String> {
         _ => return Err(FORM.to_owned()),
     };
     let rows = rows.map_err(|error| text::plain(error.to_string().trim_end()))?;
-    Ok(Rows::Values(rows.into_iter().map(|row| (row.referenced.line(), row.value)).collect()))
+    Ok(Rows::Values(
+        rows.into_iter()
+            .map(|row| (row.referenced.line(), row.value))
+            .collect(),
+    ))
 }
 
 #[cfg(test)]
@@ -191,7 +232,9 @@ mod tests {
 
     fn rows(text: &str, format: Format) -> Vec<(u64, Value)> {
         let file = KeyFile::parse(text.to_owned(), format).unwrap();
-        (0..file.len()).map(|row| (file.line(row), file.row(row).unwrap().value)).collect()
+        (0..file.len())
+            .map(|row| (file.line(row), file.row(row).unwrap().value))
+            .collect()
     }
 
     #[test]
@@ -199,17 +242,36 @@ mod tests {
         let key = |name: &str| json!({"name": name});
         for (text, format, lines) in [
             ("name\nCI\n\n\"a\nb\"\nCD\n", Format::Csv, [2, 4, 6]),
-            ("\n{\"name\": \"CI\"}\n\n{\"name\": \"a\\nb\"}\n{\"name\": \"CD\"}", Format::Ndjson, [2, 4, 5]),
+            (
+                "\n{\"name\": \"CI\"}\n\n{\"name\": \"a\\nb\"}\n{\"name\": \"CD\"}",
+                Format::Ndjson,
+                [2, 4, 5],
+            ),
             (
                 "{\"keys\": [{\"name\": \"CI\"},\n {\"name\":\n\"a\\nb\"}, {\"name\": \"CD\"}], \"total\": 3}",
                 Format::Json,
                 [1, 2, 3],
             ),
-            ("[{\"name\": \"CI\"},\n\n{\"name\": \"a\\nb\"},\n{\"name\": \"CD\"}]", Format::Json, [1, 3, 4]),
-            ("keys:\n- name: CI\n- name: \"a\\nb\"\n\n- name: CD\n", Format::Json, [2, 3, 5]),
-            ("- {name: CI}\n- {name: \"a\\nb\"}\n- {name: CD}\n", Format::Json, [1, 2, 3]),
+            (
+                "[{\"name\": \"CI\"},\n\n{\"name\": \"a\\nb\"},\n{\"name\": \"CD\"}]",
+                Format::Json,
+                [1, 3, 4],
+            ),
+            (
+                "keys:\n- name: CI\n- name: \"a\\nb\"\n\n- name: CD\n",
+                Format::Json,
+                [2, 3, 5],
+            ),
+            (
+                "- {name: CI}\n- {name: \"a\\nb\"}\n- {name: CD}\n",
+                Format::Json,
+                [1, 2, 3],
+            ),
         ] {
-            let expected: Vec<_> = lines.into_iter().zip([key("CI"), key("a\nb"), key("CD")]).collect();
+            let expected: Vec<_> = lines
+                .into_iter()
+                .zip([key("CI"), key("a\nb"), key("CD")])
+                .collect();
             assert_eq!(rows(text, format), expected, "{text}");
         }
     }
@@ -217,11 +279,23 @@ mod tests {
     #[test]
     fn files_without_keys_are_refused() {
         for text in ["{}", "[]", "\"CI\"", "null", "keys: CI", ""] {
-            assert!(KeyFile::parse(text.to_owned(), Format::Json).is_err(), "{text}");
+            assert!(
+                KeyFile::parse(text.to_owned(), Format::Json).is_err(),
+                "{text}"
+            );
         }
         assert!(KeyFile::parse("name\n".to_owned(), Format::Csv).is_err());
         assert!(KeyFile::parse("\n".to_owned(), Format::Ndjson).is_err());
-        let twice = KeyFile::parse("[{\"name\": \"a\", \"name\": \"b\"}]".to_owned(), Format::Json).unwrap();
-        assert!(twice.written(0).unwrap_err().contains("duplicate field `name`"));
+        let twice = KeyFile::parse(
+            "[{\"name\": \"a\", \"name\": \"b\"}]".to_owned(),
+            Format::Json,
+        )
+        .unwrap();
+        assert!(
+            twice
+                .written(0)
+                .unwrap_err()
+                .contains("duplicate field `name`")
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Rows with the key itself: its SHA-256 takes its place, and how hard it is to guess is looked at, as nobody can tell that
-//! afterwards.
+//! Rows with the key itself: its SHA-256 takes its place, and how hard it is to guess is looked at,
+//! as nobody can tell that afterwards.
 
 use latchkey_policy::credential::may_be_imported;
 use latchkey_policy::key::KeyDigest;
@@ -36,15 +36,32 @@ pub(super) enum Strength {
 
 /// Puts the digest of `key` in its place. No error shows it.
 pub(super) fn hashed(mut row: Value) -> Result<ImportRow, String> {
-    let plain = row.as_object_mut().and_then(|fields| fields.remove(PLAIN)).filter(|key| !key.is_null());
-    let Some(key) = plain else { return Ok(ImportRow { value: row, plain: None }) };
-    let Value::String(key) = key else { return Err(format!("`{PLAIN}` must be text")) };
+    let plain = row
+        .as_object_mut()
+        .and_then(|fields| fields.remove(PLAIN))
+        .filter(|key| !key.is_null());
+    let Some(key) = plain else {
+        return Ok(ImportRow {
+            value: row,
+            plain: None,
+        });
+    };
+    let Value::String(key) = key else {
+        return Err(format!("`{PLAIN}` must be text"));
+    };
     if !may_be_imported(key.as_bytes()) || key.contains(',') {
-        return Err(format!("`{PLAIN}` must have 8 to 512 visible ASCII characters, and no comma"));
+        return Err(format!(
+            "`{PLAIN}` must have 8 to 512 visible ASCII characters, and no comma"
+        ));
     }
     if row.get(DIGEST).is_some_and(|digest| !digest.is_null()) {
-        return Err(format!("`{PLAIN}` and `{DIGEST}` are both set, and one of them is enough"));
+        return Err(format!(
+            "`{PLAIN}` and `{DIGEST}` are both set, and one of them is enough"
+        ));
     }
     row[DIGEST] = json!(format!("{:?}", KeyDigest::of(key.as_bytes())));
-    Ok(ImportRow { value: row, plain: Some(key) })
+    Ok(ImportRow {
+        value: row,
+        plain: Some(key),
+    })
 }

@@ -46,20 +46,40 @@ impl Choices {
         let api = &session.api;
         let none = Self::default();
         Ok(match step {
-            Step::Details => Self { tiers: tiers(session).await?, ..none },
+            Step::Details => Self {
+                tiers: tiers(session).await?,
+                ..none
+            },
             Step::Access => {
                 let services = if session.me.may("account:services:read") {
-                    Some(api.get::<Services>("/v1/services?limit=1000").await?.services)
+                    Some(
+                        api.get::<Services>("/v1/services?limit=1000")
+                            .await?
+                            .services,
+                    )
                 } else {
                     None
                 };
                 let grantable = grants::grantable(session).await?;
                 let subaccounts = grants::subaccounts(session, &grantable).await?;
-                Self { services, subaccounts, lists_subaccounts: grants::lists_subaccounts(session), grantable, ..none }
+                Self {
+                    services,
+                    subaccounts,
+                    lists_subaccounts: grants::lists_subaccounts(session),
+                    grantable,
+                    ..none
+                }
             }
             Step::Roles => {
-                let (grantable, roles) = (grants::grantable(session).await?, grants::roles(session).await?);
-                Self { grantable, roles, ..none }
+                let (grantable, roles) = (
+                    grants::grantable(session).await?,
+                    grants::roles(session).await?,
+                );
+                Self {
+                    grantable,
+                    roles,
+                    ..none
+                }
             }
             Step::Bounds => none,
         })
@@ -161,12 +181,20 @@ fn details(choices: &Choices, draft: &Draft, refusal: Option<&Refusal>) -> Marku
 fn in_words(limits: Limits) -> String {
     let each = |window: Window| Some(format!("{} {}", limits.get(window)?, per(window)));
     let limits: Vec<_> = Window::ALL.into_iter().filter_map(each).collect();
-    if limits.is_empty() { String::new() } else { format!(": {}", limits.join(", ")) }
+    if limits.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", limits.join(", "))
+    }
 }
 
 /// `a minute`, `an hour`.
 fn per(window: Window) -> String {
-    format!("{} {}", if window == Window::Hour { "an" } else { "a" }, window.as_str())
+    format!(
+        "{} {}",
+        if window == Window::Hour { "an" } else { "a" },
+        window.as_str()
+    )
 }
 
 fn access(choices: &Choices, draft: &Draft, refusal: Option<&Refusal>) -> Markup {
@@ -233,7 +261,9 @@ fn access(choices: &Choices, draft: &Draft, refusal: Option<&Refusal>) -> Markup
 }
 
 fn roles(choices: &Choices, draft: &Draft, refusal: Option<&Refusal>) -> Markup {
-    let Choices { grantable, roles, .. } = choices;
+    let Choices {
+        grantable, roles, ..
+    } = choices;
     html! {
         p .help { "Only what you may do yourself can be given. A key never has more than its owner." }
         fieldset aria-describedby=[described(refusal, "roles", None)] {

@@ -17,15 +17,29 @@ impl Before {
         let end = key.expires_at.as_deref();
         let mut fields = vec![
             ("name".to_owned(), key.name.clone()),
-            ("description".to_owned(), key.description.clone().unwrap_or_default()),
-            ("expires".to_owned(), if end.is_some() { "date" } else { "never" }.to_owned()),
-            ("expires_at".to_owned(), end.and_then(|end| end.get(..10)).unwrap_or_default().to_owned()),
+            (
+                "description".to_owned(),
+                key.description.clone().unwrap_or_default(),
+            ),
+            (
+                "expires".to_owned(),
+                if end.is_some() { "date" } else { "never" }.to_owned(),
+            ),
+            (
+                "expires_at".to_owned(),
+                end.and_then(|end| end.get(..10))
+                    .unwrap_or_default()
+                    .to_owned(),
+            ),
         ];
         if !key.disabled {
             fields.push(("active".to_owned(), "true".to_owned()));
         }
         for window in Window::ALL {
-            let own = key.limits.get(window.as_str()).filter(|limit| inherited.get(window) != Some(**limit));
+            let own = key
+                .limits
+                .get(window.as_str())
+                .filter(|limit| inherited.get(window) != Some(**limit));
             fields.extend(own.map(|own| (limit_field(window), own.to_string())));
         }
         Self(fields.into_iter().collect())
@@ -45,16 +59,23 @@ impl Before {
             let text = sent.given("description").map(unix_lines);
             change.insert("description".to_owned(), json!(text));
         }
-        let day = |fields: &Fields| expiry::is_set(fields).then(|| fields.text("expires_at").to_owned());
+        let day =
+            |fields: &Fields| expiry::is_set(fields).then(|| fields.text("expires_at").to_owned());
         let lasts = day(sent);
         if lasts != day(&self.0) {
-            change.insert("expires_at".to_owned(), lasts.map(|_| end(sent)).transpose()?.into());
+            change.insert(
+                "expires_at".to_owned(),
+                lasts.map(|_| end(sent)).transpose()?.into(),
+            );
         }
         if self.differs(sent, "active") {
             change.insert("active".to_owned(), json!(sent.is_set("active")));
         }
-        let windows = Window::ALL.into_iter().filter(|window| self.differs(sent, &limit_field(*window)));
-        let limits = windows.map(|window| Ok((window.as_str().to_owned(), requests(sent, window)?)));
+        let windows = Window::ALL
+            .into_iter()
+            .filter(|window| self.differs(sent, &limit_field(*window)));
+        let limits =
+            windows.map(|window| Ok((window.as_str().to_owned(), requests(sent, window)?)));
         let limits: Map<_, _> = limits.collect::<Result<_, Refusal>>()?;
         if !limits.is_empty() {
             change.insert("limits".to_owned(), limits.into());
@@ -83,9 +104,16 @@ fn end(sent: &Fields) -> Result<Value, Refusal> {
 /// None is no limit of its own.
 fn requests(sent: &Fields, window: Window) -> Result<Value, Refusal> {
     let name = limit_field(window);
-    let Some(text) = sent.given(&name) else { return Ok(Value::Null) };
+    let Some(text) = sent.given(&name) else {
+        return Ok(Value::Null);
+    };
     let number = text.parse::<u32>().ok().filter(|number| *number > 0);
-    let wrong = || Refusal::of_field(&name, "Must be a whole number from 1 to 4,294,967,295, or nothing.");
+    let wrong = || {
+        Refusal::of_field(
+            &name,
+            "Must be a whole number from 1 to 4,294,967,295, or nothing.",
+        )
+    };
     number.map(Value::from).ok_or_else(wrong)
 }
 
@@ -102,7 +130,9 @@ mod tests {
             "created_at": "2027-01-01T00:00:00Z", "updated_at": "2027-01-01T00:00:00Z", "last_used_at": null,
             "last_used_ip": null,
         });
-        key.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        key.as_object_mut()
+            .unwrap()
+            .extend(change.as_object().unwrap().clone());
         serde_json::from_value(key).unwrap()
     }
 
@@ -110,17 +140,34 @@ mod tests {
     fn changed(key: &Key, other: &[(&str, &str)]) -> Result<Value, String> {
         let inherited = Limits::default().with(Window::Minute, Some(100));
         let before = Before::of(key, inherited);
-        let kept = before.fields().iter().filter(|(name, _)| other.iter().all(|(changed, _)| changed != name));
-        let sent = kept.chain(other.iter().copied()).map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
-        before.change(&sent).map(Value::from).map_err(|refusal| refusal.error)
+        let kept = before
+            .fields()
+            .iter()
+            .filter(|(name, _)| other.iter().all(|(changed, _)| changed != name));
+        let sent = kept
+            .chain(other.iter().copied())
+            .map(|(name, text)| (name.to_owned(), text.to_owned()))
+            .collect();
+        before
+            .change(&sent)
+            .map(Value::from)
+            .map_err(|refusal| refusal.error)
     }
 
     #[test]
     fn a_form_that_says_what_is_so_changes_nothing() {
         let key = key(json!({}));
         assert_eq!(changed(&key, &[]), Ok(json!({})));
-        assert_eq!(changed(&key, &[("description", "one\r\ntwo"), ("name", " CI ")]), Ok(json!({})));
-        assert_eq!(Before::of(&key, Limits::default()).fields().text("limits.minute"), "100");
+        assert_eq!(
+            changed(&key, &[("description", "one\r\ntwo"), ("name", " CI ")]),
+            Ok(json!({}))
+        );
+        assert_eq!(
+            Before::of(&key, Limits::default())
+                .fields()
+                .text("limits.minute"),
+            "100"
+        );
     }
 
     #[test]
@@ -129,29 +176,55 @@ mod tests {
         for (field, text, change) in [
             ("name", "CD", json!({ "name": "CD" })),
             ("description", "", json!({ "description": null })),
-            ("description", "one\r\n2", json!({ "description": "one\n2" })),
+            (
+                "description",
+                "one\r\n2",
+                json!({ "description": "one\n2" }),
+            ),
             ("expires", "never", json!({ "expires_at": null })),
-            ("expires_at", "2027-01-15", json!({ "expires_at": 1_800_057_599 })),
+            (
+                "expires_at",
+                "2027-01-15",
+                json!({ "expires_at": 1_800_057_599 }),
+            ),
             ("expires_at", "soon", json!({ "expires_at": "soon" })),
             ("active", "", json!({ "active": false })),
             ("limits.minute", "7", json!({ "limits": { "minute": 7 } })),
             ("limits.day", "", json!({ "limits": { "day": null } })),
-            ("limits.month", "4294967295", json!({ "limits": { "month": u32::MAX } })),
+            (
+                "limits.month",
+                "4294967295",
+                json!({ "limits": { "month": u32::MAX } }),
+            ),
         ] {
-            assert_eq!(changed(&key, &[(field, text)]), Ok(change), "{field}: {text}");
+            assert_eq!(
+                changed(&key, &[(field, text)]),
+                Ok(change),
+                "{field}: {text}"
+            );
         }
-        assert_eq!(changed(&key, &[("expires_at", "")]), Err("Choose a date.".to_owned()));
+        assert_eq!(
+            changed(&key, &[("expires_at", "")]),
+            Err("Choose a date.".to_owned())
+        );
         for text in ["-1", "0", "4294967296", "1.5", "many"] {
             let error = changed(&key, &[("limits.month", text)]).unwrap_err();
-            assert!(error.starts_with("Must be a whole number from 1"), "{text}: {error}");
+            assert!(
+                error.starts_with("Must be a whole number from 1"),
+                "{text}: {error}"
+            );
         }
     }
 
     #[test]
     fn a_key_that_was_disabled_and_has_expired_stays_disabled_when_it_lasts_longer() {
-        let key = key(json!({ "expires_at": "2027-01-01T23:59:59Z", "active": false, "disabled": true }));
+        let key =
+            key(json!({ "expires_at": "2027-01-01T23:59:59Z", "active": false, "disabled": true }));
         let longer = ("expires_at", "2027-02-15");
-        assert_eq!(changed(&key, &[longer]), Ok(json!({ "expires_at": 1_802_735_999 })));
+        assert_eq!(
+            changed(&key, &[longer]),
+            Ok(json!({ "expires_at": 1_802_735_999 }))
+        );
         assert_eq!(
             changed(&key, &[longer, ("active", "true")]),
             Ok(json!({ "expires_at": 1_802_735_999, "active": true }))

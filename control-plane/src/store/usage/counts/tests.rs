@@ -6,29 +6,61 @@ use super::*;
 const NOW: i64 = 1_800_000_000;
 
 fn count(window: Window, second: i64, count: u32) -> Count {
-    Count { number: window.number(second), count }
+    Count {
+        number: window.number(second),
+        count,
+    }
 }
 
 /// A key with which all processes together admitted so many on one day.
 fn on_a_day(sum: u64) -> KeyCounts {
     let sums = [vec![], vec![], vec![(Window::Day.number(NOW), sum)], vec![]];
-    KeyCounts { key: 7, slot: 2, sums, processes: Vec::new() }
+    KeyCounts {
+        key: 7,
+        slot: 2,
+        sums,
+        processes: Vec::new(),
+    }
 }
 
 /// What a process is told of that day that said `own` of itself.
 fn told(counts: &KeyCounts, own: Option<Count>) -> Option<u32> {
     let told = counts.elsewhere(&[None, None, own, None], Current::at(NOW))?;
-    assert_eq!((told.key, told.slot, told.windows.iter().flatten().count()), (7, 2, 1));
+    assert_eq!(
+        (told.key, told.slot, told.windows.iter().flatten().count()),
+        (7, 2, 1)
+    );
     told.windows[Window::Day as usize].map(|count| count.count)
 }
 
 #[test]
 fn counts_only_grow_and_windows_only_move_on() {
-    let before = Some(Count { number: 5, count: 3 });
-    for (number, count, more) in [(5, 3, 0), (5, 2, 0), (5, 4, 1), (4, 9, 0), (6, 1, 1), (6, 0, 0)] {
-        assert_eq!(Count { number, count }.since(before), more, "{number} {count}");
+    let before = Some(Count {
+        number: 5,
+        count: 3,
+    });
+    for (number, count, more) in [
+        (5, 3, 0),
+        (5, 2, 0),
+        (5, 4, 1),
+        (4, 9, 0),
+        (6, 1, 1),
+        (6, 0, 0),
+    ] {
+        assert_eq!(
+            Count { number, count }.since(before),
+            more,
+            "{number} {count}"
+        );
     }
-    assert_eq!(Count { number: 1, count: 9 }.since(None), 9);
+    assert_eq!(
+        Count {
+            number: 1,
+            count: 9
+        }
+        .since(None),
+        9
+    );
 }
 
 #[test]
@@ -50,7 +82,10 @@ fn a_process_is_told_the_sum_of_the_others() {
 fn a_sum_that_is_too_large_stays_at_the_most() {
     let counts = on_a_day(u64::from(u32::MAX) + 7);
     assert_eq!(told(&counts, None), Some(u32::MAX));
-    assert_eq!(told(&counts, Some(count(Window::Day, NOW, 8))), Some(u32::MAX - 1));
+    assert_eq!(
+        told(&counts, Some(count(Window::Day, NOW, 8))),
+        Some(u32::MAX - 1)
+    );
 }
 
 #[test]
@@ -69,13 +104,24 @@ fn only_windows_count_that_a_clock_can_be_in() {
     ] {
         let mut windows = Windows::default();
         windows[window as usize] = Some(count(window, second, 5));
-        assert_eq!(Current::at(NOW).has_any(&windows), current, "{window:?} at {}", second - NOW);
+        assert_eq!(
+            Current::at(NOW).has_any(&windows),
+            current,
+            "{window:?} at {}",
+            second - NOW
+        );
     }
     assert_eq!(Current::at(NOW).stored().len(), 7 + 2 + 1 + 1);
 }
 
 fn row(sums: &str, processes: &str) -> Result<KeyCounts, StoreError> {
-    Row { seq: 7, slot: 2, sums: sums.to_owned(), processes: processes.to_owned() }.try_into()
+    Row {
+        seq: 7,
+        slot: 2,
+        sums: sums.to_owned(),
+        processes: processes.to_owned(),
+    }
+    .try_into()
 }
 
 #[test]
@@ -84,10 +130,21 @@ fn newer_window_counts_unless_clock_is_fast() {
     let sums = format!("[[1,{},9],[1,{now},5],[1,{},4],[4,3,1]]", now - 1, now + 4);
     let counts = row(&sums, "[]").unwrap();
     assert_eq!(counts.sums[0], [(now - 1, 9), (now, 5), (now + 4, 4)]);
-    for (number, told) in [(None, Some((now, 5))), (Some(now), Some((now, 3))), (Some(now + 4), Some((now + 4, 2)))] {
+    for (number, told) in [
+        (None, Some((now, 5))),
+        (Some(now), Some((now, 3))),
+        (Some(now + 4), Some((now + 4, 2))),
+    ] {
         let own = number.map(|number| Count { number, count: 2 });
-        let windows = counts.elsewhere(&[own, None, None, None], Current::at(NOW)).unwrap().windows;
-        assert_eq!(windows[0].map(|count| (count.number, count.count)), told, "{number:?}");
+        let windows = counts
+            .elsewhere(&[own, None, None, None], Current::at(NOW))
+            .unwrap()
+            .windows;
+        assert_eq!(
+            windows[0].map(|count| (count.number, count.count)),
+            told,
+            "{number:?}"
+        );
     }
 }
 
@@ -95,9 +152,15 @@ fn newer_window_counts_unless_clock_is_fast() {
 fn processes_are_read_whatever_kinds_of_windows_they_have() {
     let counts = row("[]", "[[3,[[7,5],null]],[0,[null,null,null,[1,2],[9,9]]]]").unwrap();
     let count = |number, count| Some(Count { number, count });
-    let expected = [(3, [count(7, 5), None, None, None]), (0, [None, None, None, count(1, 2)])];
+    let expected = [
+        (3, [count(7, 5), None, None, None]),
+        (0, [None, None, None, count(1, 2)]),
+    ];
     assert_eq!(counts.processes, expected);
     for damaged in ["", "[[1]]", "{}", "[[0,[[-1,5]]]]"] {
-        assert!(matches!(row("[]", damaged), Err(StoreError::Damaged(_))), "{damaged}");
+        assert!(
+            matches!(row("[]", damaged), Err(StoreError::Damaged(_))),
+            "{damaged}"
+        );
     }
 }

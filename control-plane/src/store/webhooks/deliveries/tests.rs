@@ -12,10 +12,22 @@ async fn store(ids: &[&str]) -> (Store, TempDir) {
          (id, account_id, url, secret, events, expiring_days, created_at, updated_at) \
          SELECT ?, id, 'https://receiver.example/', x'00', '[]', '[]', 0, 0 FROM accounts";
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(&directory.path().join("latchkey.db"), OpenMode::CreateIfMissing).await.unwrap();
-    store.add_admin("admin@localhost", "", false, 0).await.unwrap();
+    let store = Store::open(
+        &directory.path().join("latchkey.db"),
+        OpenMode::CreateIfMissing,
+    )
+    .await
+    .unwrap();
+    store
+        .add_admin("admin@localhost", "", false, 0)
+        .await
+        .unwrap();
     for id in ids {
-        sqlx::query(INSERT).bind(id).execute(&store.0.writer).await.unwrap();
+        sqlx::query(INSERT)
+            .bind(id)
+            .execute(&store.0.writer)
+            .await
+            .unwrap();
     }
     (store, directory)
 }
@@ -24,8 +36,13 @@ async fn store(ids: &[&str]) -> (Store, TempDir) {
 async fn tell(store: &Store, ids: &[&str], now: i64) {
     let mut transaction = store.0.writer.begin().await.unwrap();
     for id in ids {
-        let event = Event::Test { account_id: String::new(), webhook_id: (*id).to_owned() };
-        outbox::write(&mut transaction, &[((*id).to_owned(), event)], now).await.unwrap();
+        let event = Event::Test {
+            account_id: String::new(),
+            webhook_id: (*id).to_owned(),
+        };
+        outbox::write(&mut transaction, &[((*id).to_owned(), event)], now)
+            .await
+            .unwrap();
     }
     transaction.commit().await.unwrap();
 }
@@ -37,7 +54,11 @@ async fn claim(store: &Store, now: i64) -> Option<Claim> {
 const DELIVERED: Settled = Settled::Delivered { status: 200 };
 
 fn failed(next_at: i64) -> Settled {
-    Settled::Retry { status: None, error: "no".to_owned(), next_at }
+    Settled::Retry {
+        status: None,
+        error: "no".to_owned(),
+        next_at,
+    }
 }
 
 #[tokio::test]
@@ -46,12 +67,23 @@ async fn whoever_had_a_turn_comes_after_those_that_waited() {
     tell(&store, &["one", "one", "one", "two"], 100).await;
     let mut turns = Vec::new();
     for now in 101.. {
-        let Some(claimed) = claim(&store, now).await else { break };
+        let Some(claimed) = claim(&store, now).await else {
+            break;
+        };
         turns.push(claimed.webhook_id.clone());
-        store.settle_delivery(claimed, DELIVERED, now).await.unwrap();
+        store
+            .settle_delivery(claimed, DELIVERED, now)
+            .await
+            .unwrap();
     }
     assert_eq!(turns, ["one", "two", "one", "one"]);
-    assert_eq!(store.webhook_backlog().await.unwrap(), Backlog { pending: 0, oldest: None });
+    assert_eq!(
+        store.webhook_backlog().await.unwrap(),
+        Backlog {
+            pending: 0,
+            oldest: None
+        }
+    );
 }
 
 #[tokio::test]
@@ -70,7 +102,11 @@ async fn a_webhook_is_held_by_one_and_for_a_time() {
     assert_eq!(claim(&store, 132).await.unwrap().attempts, 1);
     // A clock that is set back does not hold it for longer.
     tell(&store, &["one"], 120).await;
-    assert!(claim(&store, 120).await.is_some_and(|claimed| claimed.attempts == 2));
+    assert!(
+        claim(&store, 120)
+            .await
+            .is_some_and(|claimed| claimed.attempts == 2)
+    );
 }
 
 #[tokio::test]
@@ -79,15 +115,28 @@ async fn a_webhook_that_failed_rests_and_can_be_passed_over() {
     tell(&store, &["failing", "failing"], 100).await;
     let claimed = claim(&store, 100).await.unwrap();
     assert!(!claimed.failing);
-    store.settle_delivery(claimed, failed(500), 101).await.unwrap();
+    store
+        .settle_delivery(claimed, failed(500), 101)
+        .await
+        .unwrap();
     assert!(claim(&store, 105).await.is_none(), "it rests");
     tell(&store, &["lively"], 106).await;
     let lively = store.claim_delivery(106, false).await.unwrap().unwrap();
     assert_eq!(lively.webhook_id, "lively");
     assert!(store.claim_delivery(106, false).await.unwrap().is_none());
     let claimed = claim(&store, 106).await.unwrap();
-    assert!(claimed.failing && claimed.attempts == 1, "the other one is tried before the first comes again");
-    store.settle_delivery(claimed, Settled::Gone { status: 410 }, 107).await.unwrap();
-    assert!(claim(&store, 1_000).await.is_some_and(|claimed| claimed.webhook_id == "lively"));
+    assert!(
+        claimed.failing && claimed.attempts == 1,
+        "the other one is tried before the first comes again"
+    );
+    store
+        .settle_delivery(claimed, Settled::Gone { status: 410 }, 107)
+        .await
+        .unwrap();
+    assert!(
+        claim(&store, 1_000)
+            .await
+            .is_some_and(|claimed| claimed.webhook_id == "lively")
+    );
     assert_eq!(store.webhook_backlog().await.unwrap().pending, 1);
 }

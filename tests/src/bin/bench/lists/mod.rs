@@ -1,5 +1,5 @@
-//! How long each list of the API and each page of the console takes with a million keys, and how long others wait while
-//! somebody reads many slow ones.
+//! How long each list of the API and each page of the console takes with a million keys, and how
+//! long others wait while somebody reads many slow ones.
 
 mod calls;
 mod slow_reads;
@@ -38,7 +38,11 @@ pub(crate) struct Lists {
 impl Lists {
     /// The longest of all, 99 times of 100.
     pub(crate) fn longest_ms(&self) -> f64 {
-        self.api.iter().chain(&self.console).map(|row| row.p99_ms).fold(0.0, f64::max)
+        self.api
+            .iter()
+            .chain(&self.console)
+            .map(|row| row.p99_ms)
+            .fold(0.0, f64::max)
     }
 }
 
@@ -61,13 +65,24 @@ pub(crate) async fn measure(dir: &Path) -> Result<Lists> {
     let (client, cookie) = (Client::new(), console(&control_plane).await?);
     let mut pages = Vec::new();
     for path in calls::CONSOLE {
-        let request = async || Ok(client.get(control_plane.url(path)).header(header::COOKIE, &cookie));
+        let request = async || {
+            Ok(client
+                .get(control_plane.url(path))
+                .header(header::COOKIE, &cookie))
+        };
         pages.push(timed(path, request).await?);
     }
     let mut control_plane = Arc::new(control_plane);
     let slow_reads = slow_reads::measure(&control_plane).await?;
-    Arc::get_mut(&mut control_plane).context("it is still in use")?.stop().await?;
-    Ok(Lists { api, console: pages, slow_reads })
+    Arc::get_mut(&mut control_plane)
+        .context("it is still in use")?
+        .stop()
+        .await?;
+    Ok(Lists {
+        api,
+        console: pages,
+        slow_reads,
+    })
 }
 
 async fn fill(database: &Path) -> Result<()> {
@@ -86,18 +101,36 @@ async fn fill(database: &Path) -> Result<()> {
 
 /// The cookie of a browser that is logged in to the console.
 async fn console(control_plane: &ControlPlane) -> Result<String> {
-    let client = Client::builder().redirect(redirect::Policy::none()).build()?;
+    let client = Client::builder()
+        .redirect(redirect::Policy::none())
+        .build()?;
     let (email, password) = control_plane.credentials();
     let form = serde_urlencoded::to_string([("email", email), ("password", password)])?;
     let request = client.post(control_plane.url("/console/login"));
-    let request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(form);
-    let answer = request.header(header::ORIGIN, control_plane.url("")).send().await?;
-    ensure!(answer.status().is_redirection(), "the console's log-in answers {}", answer.status());
-    let cookie = answer.headers().get(header::SET_COOKIE).context("the log-in sets no cookie")?.to_str()?;
+    let request = request
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(form);
+    let answer = request
+        .header(header::ORIGIN, control_plane.url(""))
+        .send()
+        .await?;
+    ensure!(
+        answer.status().is_redirection(),
+        "the console's log-in answers {}",
+        answer.status()
+    );
+    let cookie = answer
+        .headers()
+        .get(header::SET_COOKIE)
+        .context("the log-in sets no cookie")?
+        .to_str()?;
     Ok(cookie.split(';').next().unwrap_or_default().to_owned())
 }
 
-async fn timed(path: &str, request: impl AsyncFn() -> Result<reqwest::RequestBuilder>) -> Result<Row> {
+async fn timed(
+    path: &str,
+    request: impl AsyncFn() -> Result<reqwest::RequestBuilder>,
+) -> Result<Row> {
     let mut timings = Timings::default();
     for _ in 0..REPETITIONS {
         let request = request().await?;

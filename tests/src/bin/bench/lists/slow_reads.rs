@@ -32,7 +32,8 @@ const READS: [&str; 5] = [
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct SlowReads {
     pub(crate) readers: usize,
-    /// Reads that were answered, that were refused because too many wait (429), and that took too long (503).
+    /// Reads that were answered, that were refused because too many wait (429), and that took too
+    /// long (503).
     pub(crate) answered: usize,
     pub(crate) refused: usize,
     pub(crate) interrupted: usize,
@@ -47,7 +48,8 @@ struct Counts {
     interrupted: usize,
 }
 
-/// Measures on a control plane with many keys. Fails if a revocation or readiness is not answered with success.
+/// Measures on a control plane with many keys. Fails if a revocation or readiness is not answered
+/// with success.
 pub(crate) async fn measure(control_plane: &Arc<ControlPlane>) -> Result<SlowReads> {
     let reader = json!({"email": "slow-reader@example.com", "roles": ["read_only_admin"]});
     let reader = control_plane.create_user(reader).await?;
@@ -62,13 +64,22 @@ pub(crate) async fn measure(control_plane: &Arc<ControlPlane>) -> Result<SlowRea
     let stop = Arc::new(AtomicBool::new(false));
     let mut readers = JoinSet::new();
     for n in 0..READERS {
-        readers.spawn(read(Arc::clone(control_plane), reader.clone(), n, Arc::clone(&stop)));
+        readers.spawn(read(
+            Arc::clone(control_plane),
+            reader.clone(),
+            n,
+            Arc::clone(&stop),
+        ));
     }
     let (revocations, readiness) = revoke(control_plane, second).await?;
     stop.store(true, Ordering::Relaxed);
     let mut counts = Counts::default();
     while let Some(ended) = readers.join_next().await {
-        let Counts { answered, refused, interrupted } = ended??;
+        let Counts {
+            answered,
+            refused,
+            interrupted,
+        } = ended??;
         counts.answered += answered;
         counts.refused += refused;
         counts.interrupted += interrupted;
@@ -79,8 +90,18 @@ pub(crate) async fn measure(control_plane: &Arc<ControlPlane>) -> Result<SlowRea
         revocations.row("`DELETE /v1/keys/{id}`, during the reads"),
         readiness.row("`GET /readyz`, during the reads"),
     ];
-    let Counts { answered, refused, interrupted } = counts;
-    Ok(SlowReads { readers: READERS, answered, refused, interrupted, rows })
+    let Counts {
+        answered,
+        refused,
+        interrupted,
+    } = counts;
+    Ok(SlowReads {
+        readers: READERS,
+        answered,
+        refused,
+        interrupted,
+        rows,
+    })
 }
 
 /// Revokes keys one by one, and asks for readiness after each.
@@ -91,20 +112,32 @@ async fn revoke(control_plane: &ControlPlane, keys: &[String]) -> Result<(Timing
         control_plane.revoke(key).await?;
         revocations.add(began.elapsed());
         let began = Instant::now();
-        let ready = control_plane.request(Method::GET, "/readyz").await?.send().await?;
+        let ready = control_plane
+            .request(Method::GET, "/readyz")
+            .await?
+            .send()
+            .await?;
         ready.error_for_status().context("not ready")?;
         readiness.add(began.elapsed());
     }
     Ok((revocations, readiness))
 }
 
-async fn read(control_plane: Arc<ControlPlane>, reader: User, n: usize, stop: Arc<AtomicBool>) -> Result<Counts> {
+async fn read(
+    control_plane: Arc<ControlPlane>,
+    reader: User,
+    n: usize,
+    stop: Arc<AtomicBool>,
+) -> Result<Counts> {
     let mut counts = Counts::default();
     for path in READS.iter().cycle().skip(n) {
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        let answer = control_plane.request_as(&reader, Method::GET, path).send().await?;
+        let answer = control_plane
+            .request_as(&reader, Method::GET, path)
+            .send()
+            .await?;
         match answer.status() {
             StatusCode::TOO_MANY_REQUESTS => counts.refused += 1,
             StatusCode::SERVICE_UNAVAILABLE => counts.interrupted += 1,

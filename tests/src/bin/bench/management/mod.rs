@@ -1,7 +1,8 @@
-//! How much management the control plane can take with 100,000 keys, beside what SQLite itself can write on the same
-//! disk in the same run.
+//! How much management the control plane can take with 100,000 keys, beside what SQLite itself can
+//! write on the same disk in the same run.
 //!
-//! What depends on each other is measured in turns, so that a machine that is busy for a while is so for all of it.
+//! What depends on each other is measured in turns, so that a machine that is busy for a while is
+//! so for all of it.
 
 mod raw;
 mod timing;
@@ -53,10 +54,16 @@ pub(crate) async fn measure(dir: &Path) -> Result<Management> {
     let raw = Raw::open(&dir.join("raw.db")).await?;
     let imported_per_second = fill(&control_plane).await?;
 
-    let (mut rows, mut alone, mut together) = (Timings::default(), Timings::default(), Timings::default());
+    let (mut rows, mut alone, mut together) =
+        (Timings::default(), Timings::default(), Timings::default());
     for turn in 0..TURNS {
         rows.extend(repeated(TURN, |_| raw.insert()).await?);
-        alone.extend(repeated(TURN, |n| create(&control_plane, format!("{turn} alone {n}"))).await?);
+        alone.extend(
+            repeated(TURN, |n| {
+                create(&control_plane, format!("{turn} alone {n}"))
+            })
+            .await?,
+        );
         together.extend(many(&control_plane, turn).await?);
     }
     let writes = vec![
@@ -69,14 +76,28 @@ pub(crate) async fn measure(dir: &Path) -> Result<Management> {
     for (what, path) in [
         ("`GET /v1/keys`: the newest", "/v1/keys?limit=100"),
         ("`sort=name`", "/v1/keys?limit=100&sort=name"),
-        ("`search=…`, in names, descriptions and ids", "/v1/keys?limit=100&search=imported%20777"),
+        (
+            "`search=…`, in names, descriptions and ids",
+            "/v1/keys?limit=100&search=imported%20777",
+        ),
         ("`unused=true`", "/v1/keys?limit=100&unused=true"),
     ] {
         reads.push(read(&control_plane, path).await?.row(what));
     }
     let (walk_pages, walk_seconds) = walk(&control_plane).await?;
-    Arc::get_mut(&mut control_plane).context("it is still in use")?.stop().await?;
-    Ok(Management { keys: KEYS, keys_in_a_call: BATCH, imported_per_second, writes, reads, walk_pages, walk_seconds })
+    Arc::get_mut(&mut control_plane)
+        .context("it is still in use")?
+        .stop()
+        .await?;
+    Ok(Management {
+        keys: KEYS,
+        keys_in_a_call: BATCH,
+        imported_per_second,
+        writes,
+        reads,
+        walk_pages,
+        walk_seconds,
+    })
 }
 
 /// Clients that create keys at the same time.
@@ -84,8 +105,12 @@ async fn many(control_plane: &Arc<ControlPlane>, turn: usize) -> Result<Timings>
     let mut clients = JoinSet::new();
     for client in 0..CLIENTS {
         let control_plane = Arc::clone(control_plane);
-        clients
-            .spawn(async move { repeated(TURN, |n| create(&control_plane, format!("{turn} of {client} {n}"))).await });
+        clients.spawn(async move {
+            repeated(TURN, |n| {
+                create(&control_plane, format!("{turn} of {client} {n}"))
+            })
+            .await
+        });
     }
     let mut timings = Timings::default();
     while let Some(ended) = clients.join_next().await {
@@ -100,7 +125,9 @@ async fn fill(control_plane: &ControlPlane) -> Result<f64> {
     for batch in 0..KEYS / BATCH {
         let row = |n| json!({"name": format!("imported {n}"), "sha256": format!("{n:064x}")});
         let rows: Vec<_> = (batch * BATCH..(batch + 1) * BATCH).map(row).collect();
-        control_plane.call(Method::POST, "/v1/keys/import", json!({ "keys": rows })).await?;
+        control_plane
+            .call(Method::POST, "/v1/keys/import", json!({ "keys": rows }))
+            .await?;
     }
     #[expect(clippy::cast_precision_loss, reason = "it is 100,000")]
     let keys = KEYS as f64;
@@ -108,7 +135,9 @@ async fn fill(control_plane: &ControlPlane) -> Result<f64> {
 }
 
 async fn create(control_plane: &ControlPlane, name: String) -> Result<()> {
-    control_plane.create_key(json!({"name": name, "description": "measured", "scope": "all"})).await?;
+    control_plane
+        .create_key(json!({"name": name, "description": "measured", "scope": "all"}))
+        .await?;
     Ok(())
 }
 
@@ -136,7 +165,12 @@ async fn walk(control_plane: &ControlPlane) -> Result<(usize, f64)> {
 }
 
 async fn get(control_plane: &ControlPlane, path: &str) -> Result<Value> {
-    let answer = control_plane.request(Method::GET, path).await?.send().await?.error_for_status()?;
+    let answer = control_plane
+        .request(Method::GET, path)
+        .await?
+        .send()
+        .await?
+        .error_for_status()?;
     let mut answer: Value = answer.json().await?;
     Ok(answer["data"].take())
 }

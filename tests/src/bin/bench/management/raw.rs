@@ -19,16 +19,24 @@ impl Raw {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full);
-        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
-        sqlx::query("CREATE TABLE rows (seq INTEGER PRIMARY KEY AUTOINCREMENT, content BLOB NOT NULL)")
-            .execute(&pool)
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options)
             .await?;
+        sqlx::query(
+            "CREATE TABLE rows (seq INTEGER PRIMARY KEY AUTOINCREMENT, content BLOB NOT NULL)",
+        )
+        .execute(&pool)
+        .await?;
         Ok(Self(pool))
     }
 
     /// One row in a transaction of its own, on the disk when it returns.
     pub(crate) async fn insert(&self) -> Result<()> {
-        sqlx::query("INSERT INTO rows (content) VALUES (?)").bind(&ROW[..]).execute(&self.0).await?;
+        sqlx::query("INSERT INTO rows (content) VALUES (?)")
+            .bind(&ROW[..])
+            .execute(&self.0)
+            .await?;
         Ok(())
     }
 }

@@ -41,9 +41,20 @@ impl Timings {
     pub(crate) fn row(&self, what: &str) -> Row {
         let mut sorted = self.each.clone();
         sorted.sort_unstable();
-        let at =
-            |percent: usize| sorted.get(sorted.len() * percent / 100).copied().unwrap_or_default().as_secs_f64() * 1e3;
-        Row { what: what.to_owned(), per_second: self.per_second(), median_ms: at(50), p99_ms: at(99) }
+        let at = |percent: usize| {
+            sorted
+                .get(sorted.len() * percent / 100)
+                .copied()
+                .unwrap_or_default()
+                .as_secs_f64()
+                * 1e3
+        };
+        Row {
+            what: what.to_owned(),
+            per_second: self.per_second(),
+            median_ms: at(50),
+            p99_ms: at(99),
+        }
     }
 }
 

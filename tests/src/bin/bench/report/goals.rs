@@ -33,24 +33,60 @@ impl Goal {
 }
 
 /// All of them, in order; each section may be missing.
-pub(crate) fn all(requests: Option<&Requests>, scale: Option<&Scale>, nodes: Option<&Nodes>) -> Vec<Goal> {
-    [of_requests(requests), of_scale(scale), of_nodes(nodes)].into_iter().flatten().collect()
+pub(crate) fn all(
+    requests: Option<&Requests>,
+    scale: Option<&Scale>,
+    nodes: Option<&Nodes>,
+) -> Vec<Goal> {
+    [of_requests(requests), of_scale(scale), of_nodes(nodes)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn of_requests(requests: Option<&Requests>) -> Vec<Goal> {
     let ratio = |id, to| Some(requests?.contest.ratio(id, to)?.median);
-    let goal = |what, figure, bound, aim| Goal { what, unit: "", figure, bound, aim };
+    let goal = |what, figure, bound, aim| Goal {
+        what,
+        unit: "",
+        figure,
+        bound,
+        aim,
+    };
     vec![
-        goal("added CPU a request, *plain* ÷ native chain", ratio(PLAIN, NATIVE), Bound::AtMost(2.0), Some(1.3)),
-        goal("added CPU a request, *full* ÷ native chain", ratio(FULL, NATIVE), Bound::AtMost(3.0), Some(2.0)),
-        goal("added CPU a request, `ext_authz` ÷ *full*", ratio(EXT_AUTHZ, FULL), Bound::AtLeast(4.0), None),
+        goal(
+            "added CPU a request, *plain* ÷ native chain",
+            ratio(PLAIN, NATIVE),
+            Bound::AtMost(2.0),
+            Some(1.3),
+        ),
+        goal(
+            "added CPU a request, *full* ÷ native chain",
+            ratio(FULL, NATIVE),
+            Bound::AtMost(3.0),
+            Some(2.0),
+        ),
+        goal(
+            "added CPU a request, `ext_authz` ÷ *full*",
+            ratio(EXT_AUTHZ, FULL),
+            Bound::AtLeast(4.0),
+            None,
+        ),
     ]
 }
 
 fn of_nodes(nodes: Option<&Nodes>) -> Vec<Goal> {
     let goal = |what, unit, path, divisor: f64, bound, aim| {
-        let figure = nodes.and_then(|nodes| nodes.figure(path)).map(|figure| figure / divisor);
-        Goal { what, unit, figure, bound: Bound::AtMost(bound), aim: Some(aim) }
+        let figure = nodes
+            .and_then(|nodes| nodes.figure(path))
+            .map(|figure| figure / divisor);
+        Goal {
+            what,
+            unit,
+            figure,
+            bound: Bound::AtMost(bound),
+            aim: Some(aim),
+        }
     };
     vec![
         goal(
@@ -84,11 +120,24 @@ fn of_nodes(nodes: Option<&Nodes>) -> Vec<Goal> {
 const MANY_KEYS: usize = 1_000_000;
 
 fn of_scale(scale: Option<&Scale>) -> Vec<Goal> {
-    let step = scale.and_then(|scale| Some((scale, scale.steps.iter().find(|step| step.keys == MANY_KEYS)?)));
-    let in_use = scale.and_then(|scale| scale.in_use.as_ref()).filter(|in_use| in_use.most == MANY_KEYS);
+    let step = scale.and_then(|scale| {
+        Some((
+            scale,
+            scale.steps.iter().find(|step| step.keys == MANY_KEYS)?,
+        ))
+    });
+    let in_use = scale
+        .and_then(|scale| scale.in_use.as_ref())
+        .filter(|in_use| in_use.most == MANY_KEYS);
     let ratio = |id| Some(in_use?.contest.ratio(id, FEW)?.median);
     let of_step = |figure: fn(&Scale, &Step) -> f64| step.map(|(scale, step)| figure(scale, step));
-    let at_most = |what, unit, figure, bound, aim| Goal { what, unit, figure, bound: Bound::AtMost(bound), aim };
+    let at_most = |what, unit, figure, bound, aim| Goal {
+        what,
+        unit,
+        figure,
+        bound: Bound::AtMost(bound),
+        aim,
+    };
     vec![
         at_most(
             "added CPU a request, *plain*, with 1,000,000 keys (1,000 in use) ÷ with 1,000",
@@ -97,7 +146,13 @@ fn of_scale(scale: Option<&Scale>) -> Vec<Goal> {
             1.1,
             None,
         ),
-        at_most("the same with all of the 1,000,000 in use", "", ratio(MANY_IN_USE), 1.1, None),
+        at_most(
+            "the same with all of the 1,000,000 in use",
+            "",
+            ratio(MANY_IN_USE),
+            1.1,
+            None,
+        ),
         at_most(
             "Envoy's memory for each of 1,000,000 keys",
             " B",

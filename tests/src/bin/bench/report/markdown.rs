@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::tables::{goals_table, lists_tables, management_tables, megabytes, scale_table, standings, thousands};
+use super::tables::{
+    goals_table, lists_tables, management_tables, megabytes, scale_table, standings, thousands,
+};
 use super::{Report, Section, goals};
 use crate::contest::Contest;
 use crate::lists::Lists;
@@ -28,19 +30,44 @@ pub(crate) fn page(report: &Report) -> String {
     );
     page.push_str(&goals_table(&goals));
     if let Some(Section { origin, result }) = &requests {
-        let _ = write!(page, "\n## Requests\n\n{}\n\n{}", origin.sentence(), requests_text(result));
+        let _ = write!(
+            page,
+            "\n## Requests\n\n{}\n\n{}",
+            origin.sentence(),
+            requests_text(result)
+        );
     }
     if let Some(Section { origin, result }) = &scale {
-        let _ = write!(page, "\n## Scale\n\n{}\n\n{}", origin.sentence(), scale_text(result));
+        let _ = write!(
+            page,
+            "\n## Scale\n\n{}\n\n{}",
+            origin.sentence(),
+            scale_text(result)
+        );
     }
     if let Some(Section { origin, result }) = &nodes {
-        let _ = write!(page, "\n## Nodes\n\n{}\n\n{NODES}\n\n{}", origin.sentence(), result.table);
+        let _ = write!(
+            page,
+            "\n## Nodes\n\n{}\n\n{NODES}\n\n{}",
+            origin.sentence(),
+            result.table
+        );
     }
     if let Some(Section { origin, result }) = report.section::<Management>("management") {
-        let _ = write!(page, "\n## Management\n\n{}\n\n{}", origin.sentence(), management_tables(&result));
+        let _ = write!(
+            page,
+            "\n## Management\n\n{}\n\n{}",
+            origin.sentence(),
+            management_tables(&result)
+        );
     }
     if let Some(Section { origin, result }) = report.section::<Lists>("lists") {
-        let _ = write!(page, "\n## Lists\n\n{}\n\n{}", origin.sentence(), lists_tables(&result));
+        let _ = write!(
+            page,
+            "\n## Lists\n\n{}\n\n{}",
+            origin.sentence(),
+            lists_tables(&result)
+        );
     }
     page
 }
@@ -67,7 +94,11 @@ pub(crate) fn summary(report: &Report) -> String {
         );
     }
     if let Some(Section { result, .. }) = report.section::<Scale>("scale") {
-        let _ = write!(text, "One Envoy with more and more keys:\n\n{}\n", scale_table(&result));
+        let _ = write!(
+            text,
+            "One Envoy with more and more keys:\n\n{}\n",
+            scale_table(&result)
+        );
     }
     if let Some(Section { result, .. }) = report.section::<Nodes>("nodes") {
         let _ = write!(text, "\n{}\n", result.table);
@@ -117,7 +148,12 @@ fn disturbance(contest: &Contest) -> &'static str {
 }
 
 fn scale_text(scale: &Scale) -> String {
-    let Scale { quiet, empty, in_use, .. } = scale;
+    let Scale {
+        quiet,
+        empty,
+        in_use,
+        ..
+    } = scale;
     let mut text = String::from(
         "A control plane with so many keys that have a tier, and an Envoy that starts beside it, on one core, with one \
          worker and with four. It is ready when the key that was made last passes. Other traffic is a request each \
@@ -150,7 +186,9 @@ fn scale_text(scale: &Scale) -> String {
             contest.rules.turns,
             contest.rules.seconds,
             thousands(*most),
-            in_use.as_ref().map_or(0.0, |in_use| scale.bytes_per_key_in_use(in_use)),
+            in_use
+                .as_ref()
+                .map_or(0.0, |in_use| scale.bytes_per_key_in_use(in_use)),
             disturbance(contest),
             standings(contest, true),
         );

@@ -1,7 +1,9 @@
-//! The one report: what each section found when it ran last, as JSON, and what is made of it for people.
+//! The one report: what each section found when it ran last, as JSON, and what is made of it for
+//! people.
 //!
-//! `docs/bench/results.json` has an object of sections by name. A run replaces the sections that it measures and leaves
-//! the others, whoever wrote them; each says when, where and how it was measured.
+//! `docs/bench/results.json` has an object of sections by name. A run replaces the sections that it
+//! measures and leaves the others, whoever wrote them; each says when, where and how it was
+//! measured.
 
 mod goals;
 mod markdown;
@@ -40,21 +42,34 @@ impl Report {
     pub(crate) fn read() -> Result<Self> {
         let path = file("results.json");
         if !path.exists() {
-            return Ok(Self { sections: Map::new() });
+            return Ok(Self {
+                sections: Map::new(),
+            });
         }
         let text = std::fs::read_to_string(&path)?;
-        let sections = serde_json::from_str(&text).with_context(|| format!("{} cannot be read", path.display()))?;
+        let sections = serde_json::from_str(&text)
+            .with_context(|| format!("{} cannot be read", path.display()))?;
         Ok(Self { sections })
     }
 
     /// One without sections.
     pub(crate) fn empty() -> Self {
-        Self { sections: Map::new() }
+        Self {
+            sections: Map::new(),
+        }
     }
 
     /// Puts what a section found in place of what it found before.
-    pub(crate) fn put(&mut self, name: &str, origin: &Origin, result: &impl Serialize) -> Result<()> {
-        self.sections.insert(name.to_owned(), json!({ "origin": origin, "result": serde_json::to_value(result)? }));
+    pub(crate) fn put(
+        &mut self,
+        name: &str,
+        origin: &Origin,
+        result: &impl Serialize,
+    ) -> Result<()> {
+        self.sections.insert(
+            name.to_owned(),
+            json!({ "origin": origin, "result": serde_json::to_value(result)? }),
+        );
         Ok(())
     }
 
@@ -62,7 +77,10 @@ impl Report {
     fn section<T: DeserializeOwned>(&self, name: &str) -> Option<Section<T>> {
         let section = self.sections.get(name)?;
         let origin = serde_json::from_value(section["origin"].clone()).ok()?;
-        Some(Section { origin, result: serde_json::from_value(section["result"].clone()).ok()? })
+        Some(Section {
+            origin,
+            result: serde_json::from_value(section["result"].clone()).ok()?,
+        })
     }
 
     /// All of it in Markdown.
@@ -73,16 +91,29 @@ impl Report {
     /// Writes `docs/bench/` and the tables in README.
     pub(crate) fn write(&self) -> Result<()> {
         std::fs::create_dir_all(file(""))?;
-        std::fs::write(file("results.json"), serde_json::to_string_pretty(&self.sections)? + "\n")?;
+        std::fs::write(
+            file("results.json"),
+            serde_json::to_string_pretty(&self.sections)? + "\n",
+        )?;
         std::fs::write(file("README.md"), self.markdown())?;
         if let Some(requests) = self.section::<crate::requests::Requests>("requests") {
-            std::fs::write(file("requests.svg"), svg::added_time(&requests.result.contest))?;
+            std::fs::write(
+                file("requests.svg"),
+                svg::added_time(&requests.result.contest),
+            )?;
         }
         let path = workspace().join("README.md");
         let readme = std::fs::read_to_string(&path)?;
-        let (before, rest) = readme.split_once(BEGIN).with_context(|| format!("README has no {BEGIN}"))?;
-        let (_, after) = rest.split_once(END).with_context(|| format!("README has no {END}"))?;
-        std::fs::write(&path, format!("{before}{BEGIN}\n{}{END}{after}", markdown::summary(self)))?;
+        let (before, rest) = readme
+            .split_once(BEGIN)
+            .with_context(|| format!("README has no {BEGIN}"))?;
+        let (_, after) = rest
+            .split_once(END)
+            .with_context(|| format!("README has no {END}"))?;
+        std::fs::write(
+            &path,
+            format!("{before}{BEGIN}\n{}{END}{after}", markdown::summary(self)),
+        )?;
         Ok(())
     }
 }

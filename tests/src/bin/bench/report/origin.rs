@@ -37,15 +37,21 @@ impl Origin {
     /// Of this run, on this machine.
     pub(crate) fn of_this_run(cores: usize) -> Result<Self> {
         let cpus = std::fs::read_to_string("/proc/cpuinfo")?;
-        let cpu = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+        let cpu = cpus
+            .lines()
+            .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         let memory = std::fs::read_to_string("/proc/meminfo")?;
-        let memory = memory.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"));
+        let memory = memory
+            .lines()
+            .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"));
         let memory: u64 = memory.context("no MemTotal")?.parse()?;
         let machine = Machine {
             cpu: cpu.map_or("unknown", |(_, model)| model).to_owned(),
             cores,
             memory_gib: memory.div_ceil(1 << 20),
-            kernel: std::fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned(),
+            kernel: std::fs::read_to_string("/proc/sys/kernel/osrelease")?
+                .trim()
+                .to_owned(),
         };
         let envoy = told(Command::new(envoy_binary()?).arg("--version"))?;
         let versions = Versions {
@@ -57,15 +63,29 @@ impl Origin {
                 .and_then(|version| version.split('/').nth(1))
                 .unwrap_or("unknown")
                 .to_owned(),
-            rustc: told(Command::new("rustc").arg("--version"))?.split(' ').nth(1).unwrap_or("unknown").to_owned(),
+            rustc: told(Command::new("rustc").arg("--version"))?
+                .split(' ')
+                .nth(1)
+                .unwrap_or("unknown")
+                .to_owned(),
         };
         let taken_at = Timestamp::now().round(Unit::Second)?.to_string();
-        Ok(Self { taken_at, arguments: std::env::args().skip(1).collect(), machine, versions })
+        Ok(Self {
+            taken_at,
+            arguments: std::env::args().skip(1).collect(),
+            machine,
+            versions,
+        })
     }
 
     /// In a sentence.
     pub(crate) fn sentence(&self) -> String {
-        let Self { taken_at, arguments, machine, versions } = self;
+        let Self {
+            taken_at,
+            arguments,
+            machine,
+            versions,
+        } = self;
         format!(
             "Measured {taken_at} by `latchkey-bench {}` on {} ({} cores, {} GiB, Linux {}), Envoy {}, Rust {}, Latchkey {}.",
             arguments.join(" "),
@@ -81,6 +101,8 @@ impl Origin {
 }
 
 fn told(command: &mut Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("cannot run {}", command.get_program().display()))?;
+    let output = command
+        .output()
+        .with_context(|| format!("cannot run {}", command.get_program().display()))?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

@@ -14,8 +14,15 @@ const TOP: f64 = 48.0;
 
 /// A picture of its own, legible on light and dark pages alike.
 pub(crate) fn added_time(contest: &Contest) -> String {
-    let shown: Vec<_> = contest.standings.iter().filter(|standing| standing.id != BARE).collect();
-    let longest = shown.iter().map(|standing| standing.added_us.max).fold(1.0, f64::max);
+    let shown: Vec<_> = contest
+        .standings
+        .iter()
+        .filter(|standing| standing.id != BARE)
+        .collect();
+    let longest = shown
+        .iter()
+        .map(|standing| standing.added_us.max)
+        .fold(1.0, f64::max);
     let across = |us: f64| us.max(0.0) / longest * (WIDTH - LEFT - RIGHT);
     #[expect(clippy::cast_precision_loss, reason = "there are not that many")]
     let height = TOP + ROW * shown.len() as f64 + 12.0;
@@ -29,7 +36,11 @@ pub(crate) fn added_time(contest: &Contest) -> String {
     for (row, standing) in (0_u32..).zip(shown) {
         let middle = TOP + ROW * (f64::from(row) + 0.5);
         let added = standing.added_us;
-        let color = if is_ours(&standing.id) { "#0969da" } else { "#8c959f" };
+        let color = if is_ours(&standing.id) {
+            "#0969da"
+        } else {
+            "#8c959f"
+        };
         let (from, to) = (LEFT + across(added.min), LEFT + across(added.max));
         // Writing to a string does not fail.
         let _ = writeln!(

@@ -1,5 +1,6 @@
-//! The least service that Envoy's `ext_authz` can ask: gRPC `envoy.service.auth.v3.Authorization/Check`, which looks the
-//! key up in a map and counts its requests.
+//! The least service that Envoy's `ext_authz` can ask: gRPC
+//! `envoy.service.auth.v3.Authorization/Check`, which looks the key up in a map and counts its
+//! requests.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -18,7 +19,8 @@ use tonic_prost::ProstCodec;
 
 use super::job::LIMIT;
 use messages::{
-    CheckRequest, CheckResponse, DeniedHttpResponse, Header, HeaderValueOption, HttpStatus, OkHttpResponse, Status,
+    CheckRequest, CheckResponse, DeniedHttpResponse, Header, HeaderValueOption, HttpStatus,
+    OkHttpResponse, Status,
 };
 
 const UNAUTHENTICATED: i32 = 16;
@@ -33,16 +35,32 @@ pub(crate) struct Authorization {
 /// Serves on a free port.
 pub(crate) fn serve(keys: impl Iterator<Item = PlainKey>) -> Result<Authorization> {
     let clients = keys.enumerate().map(|(number, key)| {
-        (key.expose().to_owned(), Client { name: format!("client-{number}"), used: Mutex::default() })
+        (
+            key.expose().to_owned(),
+            Client {
+                name: format!("client-{number}"),
+                used: Mutex::default(),
+            },
+        )
     });
-    let check = Check { clients: Arc::new(clients.collect()), began: Instant::now() };
+    let check = Check {
+        clients: Arc::new(clients.collect()),
+        began: Instant::now(),
+    };
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
     // It ends with the runtime; what goes wrong before shows as requests that do not pass.
-    tokio::spawn(async move { drop(Server::builder().add_service(check).serve_with_incoming(incoming).await) });
+    tokio::spawn(async move {
+        drop(
+            Server::builder()
+                .add_service(check)
+                .serve_with_incoming(incoming)
+                .await,
+        )
+    });
     Ok(Authorization { address })
 }
 
@@ -72,25 +90,43 @@ struct Check {
 
 impl Check {
     fn check(&self, request: &CheckRequest) -> CheckResponse {
-        let http = request.attributes.as_ref().and_then(|all| all.request.as_ref()?.http.as_ref());
+        let http = request
+            .attributes
+            .as_ref()
+            .and_then(|all| all.request.as_ref()?.http.as_ref());
         let client = http.and_then(|http| self.clients.get(http.headers.get("x-api-key")?));
-        let Some(client) = client else { return CheckResponse::denied(UNAUTHENTICATED, 401) };
+        let Some(client) = client else {
+            return CheckResponse::denied(UNAUTHENTICATED, 401);
+        };
         if !client.take(self.began.elapsed().as_secs() / 60) {
             return CheckResponse::denied(RESOURCE_EXHAUSTED, TOO_MANY_REQUESTS);
         }
-        let header = Some(Header { key: "x-client-id".to_owned(), value: client.name.clone() });
+        let header = Some(Header {
+            key: "x-client-id".to_owned(),
+            value: client.name.clone(),
+        });
         let ok = OkHttpResponse {
             headers: vec![HeaderValueOption { header }],
             headers_to_remove: vec!["x-api-key".to_owned()],
         };
-        CheckResponse { status: Some(Status::default()), ok_response: Some(ok), denied_response: None }
+        CheckResponse {
+            status: Some(Status::default()),
+            ok_response: Some(ok),
+            denied_response: None,
+        }
     }
 }
 
 impl CheckResponse {
     fn denied(code: i32, http: i32) -> Self {
-        let denied = DeniedHttpResponse { status: Some(HttpStatus { code: http }) };
-        Self { status: Some(Status { code }), denied_response: Some(denied), ok_response: None }
+        let denied = DeniedHttpResponse {
+            status: Some(HttpStatus { code: http }),
+        };
+        Self {
+            status: Some(Status { code }),
+            denied_response: Some(denied),
+            ok_response: None,
+        }
     }
 }
 

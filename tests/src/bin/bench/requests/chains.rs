@@ -1,7 +1,8 @@
 //! The HTTP filters of the contenders that are not Latchkey, as Envoy takes them: YAML, a list.
 //!
-//! Each does the job of a *plain* Latchkey as nearly as it can: it looks the key in `x-api-key` up among the same keys,
-//! counts the key's requests, and gives the upstream the client's name in place of the key.
+//! Each does the job of a *plain* Latchkey as nearly as it can: it looks the key in `x-api-key` up
+//! among the same keys, counts the key's requests, and gives the upstream the client's name in
+//! place of the key.
 
 use std::fmt::Write as _;
 
@@ -33,8 +34,8 @@ pub(crate) fn empty_filter() -> Result<String> {
     ))
 }
 
-/// `api_key_auth` with the keys of the first `count` numbers, `rbac` that admits who has a name, and
-/// `local_ratelimit`, which has a token bucket for each name, or one for all.
+/// `api_key_auth` with the keys of the first `count` numbers, `rbac` that admits who has a name,
+/// and `local_ratelimit`, which has a token bucket for each name, or one for all.
 pub(crate) fn native(count: usize, bucket_each: bool) -> String {
     let mut filters = String::from(
         r#"- name: envoy.filters.http.api_key_auth
@@ -47,7 +48,11 @@ pub(crate) fn native(count: usize, bucket_each: bool) -> String {
     );
     for number in 0..count {
         // Writing to a string does not fail.
-        let _ = writeln!(filters, "    - {{ key: {}, client: client-{number} }}", key(number).expose());
+        let _ = writeln!(
+            filters,
+            "    - {{ key: {}, client: client-{number} }}",
+            key(number).expose()
+        );
     }
     filters.push_str(
         r#"- name: envoy.filters.http.rbac
@@ -90,7 +95,11 @@ pub(crate) fn native(count: usize, bucket_each: bool) -> String {
 pub(crate) fn lua(count: usize) -> String {
     let mut script = format!("local LIMIT = {LIMIT}\nlocal KEYS = {{}}\n");
     for number in 0..count {
-        let _ = writeln!(script, "KEYS[\"{}\"] = \"client-{number}\"", key(number).expose());
+        let _ = writeln!(
+            script,
+            "KEYS[\"{}\"] = \"client-{number}\"",
+            key(number).expose()
+        );
     }
     script.push_str(include_str!("keys.lua"));
     format!(

@@ -26,8 +26,14 @@ pub(crate) const TARGETS: [(&str, &str); 8] = [
 /// Services, and of each five kinds of things; each can be read and written.
 const SERVICES: [(&str, [&str; 5]); 5] = [
     ("dns", ["accounts", "tokens", "reports", "zones", "records"]),
-    ("cdn", ["accounts", "tokens", "reports", "caches", "domains"]),
-    ("billing", ["accounts", "tokens", "reports", "invoices", "orders"]),
+    (
+        "cdn",
+        ["accounts", "tokens", "reports", "caches", "domains"],
+    ),
+    (
+        "billing",
+        ["accounts", "tokens", "reports", "invoices", "orders"],
+    ),
     ("vm", ["accounts", "tokens", "reports", "images", "servers"]),
     ("ai", ["accounts", "tokens", "reports", "models", "chats"]),
 ];
@@ -64,7 +70,10 @@ fn routes() -> Value {
     };
     let rules = SERVICES.iter().flat_map(|(service, things)| {
         things.iter().flat_map(move |thing| {
-            [rule(service, thing, &["GET", "HEAD"], "read"), rule(service, thing, &["POST", "PUT", "DELETE"], "write")]
+            [
+                rule(service, thing, &["GET", "HEAD"], "read"),
+                rule(service, thing, &["POST", "PUT", "DELETE"], "write"),
+            ]
         })
     });
     json!({ "rules": rules.collect::<Vec<_>>(), "unmatched": "deny" })
@@ -74,7 +83,9 @@ fn routes() -> Value {
 pub(crate) async fn start(dir: &Path, cores: Cores, count: usize) -> Result<Latchkey> {
     let control_plane = latchkey::control_plane(FULL, dir).await?;
     for (service, _) in SERVICES {
-        control_plane.call(Method::POST, "/v1/services", json!({ "name": service })).await?;
+        control_plane
+            .call(Method::POST, "/v1/services", json!({ "name": service }))
+            .await?;
     }
     control_plane.put_routes(routes()).await?;
     keys::import(&control_plane, 0..count, full_key).await?;
@@ -94,7 +105,8 @@ mod tests {
             let (head, _) = path.rsplit_once('/').unwrap();
             let meets = |rule: &&Value| {
                 let methods = rule["methods"].as_array().unwrap();
-                rule["path"]["template"] == format!("{head}/{{id}}") && methods.contains(&json!(method))
+                rule["path"]["template"] == format!("{head}/{{id}}")
+                    && methods.contains(&json!(method))
             };
             assert_eq!(rules.iter().filter(meets).count(), 1, "{method} {path}");
         }

@@ -20,8 +20,9 @@ pub(crate) enum Limits {
 /// Requests a minute of each key.
 pub(crate) const LIMIT: u32 = 10_000;
 
-/// Fails unless requests without a key and with one that nobody made are refused, and those of the key of number
-/// `spare`, which it uses up, beyond what that key may send. Where a minute ends meanwhile, it begins again.
+/// Fails unless requests without a key and with one that nobody made are refused, and those of the
+/// key of number `spare`, which it uses up, beyond what that key may send. Where a minute ends
+/// meanwhile, it begins again.
 pub(crate) async fn check(envoy: &Envoy, spare: usize, limits: Limits) -> Result<()> {
     let client = http_client();
     let (_, path) = full::TARGETS[0];
@@ -31,7 +32,10 @@ pub(crate) async fn check(envoy: &Envoy, spare: usize, limits: Limits) -> Result
             request = request.header("x-api-key", key.expose());
         }
         let status = request.send().await?.status().as_u16();
-        ensure!(matches!(status, 401 | 403), "a request with {what} gets {status}");
+        ensure!(
+            matches!(status, 401 | 403),
+            "a request with {what} gets {status}"
+        );
     }
     if limits == Limits::None {
         return Ok(());
@@ -40,6 +44,10 @@ pub(crate) async fn check(envoy: &Envoy, spare: usize, limits: Limits) -> Result
     let mut traffic = Traffic::of_one(full::TARGETS[0], spare);
     // Two full minutes' worth at most, whenever the minute ends, and more.
     let outcome = load.run(&mut traffic, |sent| sent < u64::from(LIMIT) * 2 + 1_000)?;
-    ensure!(outcome.statuses.contains_key(&429), "no limit holds: {:?}", outcome.statuses);
+    ensure!(
+        outcome.statuses.contains_key(&429),
+        "no limit holds: {:?}",
+        outcome.statuses
+    );
     Ok(())
 }

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use latchkey_tests::{ControlPlane, ControlPlaneOptions, Envoy, EnvoyOptions, eventually, filter, http_client};
+use latchkey_tests::{
+    ControlPlane, ControlPlaneOptions, Envoy, EnvoyOptions, eventually, filter, http_client,
+};
 use serde_json::Value;
 
 use super::full;
@@ -22,7 +24,8 @@ pub(crate) struct Latchkey {
 }
 
 impl Latchkey {
-    /// Keys from 0, each with the settings of its number, and the filter's shipped configuration with a change.
+    /// Keys from 0, each with the settings of its number, and the filter's shipped configuration
+    /// with a change.
     pub(crate) async fn start(
         id: &str,
         dir: &Path,
@@ -53,7 +56,10 @@ impl Latchkey {
         };
         let envoy = Envoy::start(&options).await?;
         admits(&envoy, count.saturating_sub(1)).await?;
-        Ok(Self { envoy, _control_plane: control_plane })
+        Ok(Self {
+            envoy,
+            _control_plane: control_plane,
+        })
     }
 }
 
@@ -69,7 +75,12 @@ pub(crate) async fn control_plane(id: &str, dir: &Path) -> Result<ControlPlane> 
 }
 
 /// One worker on Envoy's core, which answers itself.
-pub(crate) fn envoy_options(dir: &Path, cores: Cores, stream: SocketAddr, token: &str) -> Result<EnvoyOptions> {
+pub(crate) fn envoy_options(
+    dir: &Path,
+    cores: Cores,
+    stream: SocketAddr,
+    token: &str,
+) -> Result<EnvoyOptions> {
     // No upstream is asked for anything.
     let mut options = EnvoyOptions::new(filter()?, 9, stream, token, dir);
     options.concurrency = 1;
@@ -83,9 +94,20 @@ pub(crate) async fn admits(envoy: &Envoy, number: usize) -> Result<()> {
     let (client, key) = (http_client(), keys::key(number));
     let (_, path) = full::TARGETS[0];
     let passes = eventually(SNAPSHOT, async || {
-        let answer = client.get(envoy.url(path)).header("x-api-key", key.expose()).send().await?;
-        ensure!(answer.status() == 200, "{}: {}", answer.status(), answer.text().await?);
+        let answer = client
+            .get(envoy.url(path))
+            .header("x-api-key", key.expose())
+            .send()
+            .await?;
+        ensure!(
+            answer.status() == 200,
+            "{}: {}",
+            answer.status(),
+            answer.text().await?
+        );
         Ok(())
     });
-    passes.await.with_context(|| format!("key {number} does not pass"))
+    passes
+        .await
+        .with_context(|| format!("key {number} does not pass"))
 }

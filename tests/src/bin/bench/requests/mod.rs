@@ -37,40 +37,102 @@ pub(crate) struct Requests {
 }
 
 /// Starts all contenders, sees that they do their job, and has them measured in turns.
-pub(crate) async fn measure(dir: &Path, cores: Cores, keys: usize, rules: Rules) -> Result<Requests> {
+pub(crate) async fn measure(
+    dir: &Path,
+    cores: Cores,
+    keys: usize,
+    rules: Rules,
+) -> Result<Requests> {
     // Nobody asks anybody, at first.
     let service = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
-    let mut field = Field { dir, cores, keys, rules, service, contenders: Vec::new(), envoys: Vec::new() };
+    let mut field = Field {
+        dir,
+        cores,
+        keys,
+        rules,
+        service,
+        contenders: Vec::new(),
+        envoys: Vec::new(),
+    };
     // One key more than are in use, which is used up when they show that they count.
     let service = authorization::serve((0..=keys).map(key))?;
 
     field.enter(BARE, "bare Envoy", None, None).await?;
-    field.enter("empty", "Wasm filter that does nothing", Some(chains::empty_filter()?), None).await?;
+    field
+        .enter(
+            "empty",
+            "Wasm filter that does nothing",
+            Some(chains::empty_filter()?),
+            None,
+        )
+        .await?;
     let what = "native chain: `api_key_auth`, `rbac`, `local_ratelimit` with a bucket for each key";
-    field.enter(NATIVE, what, Some(chains::native(keys + 1, true)), Some(Limits::EachKey)).await?;
+    field
+        .enter(
+            NATIVE,
+            what,
+            Some(chains::native(keys + 1, true)),
+            Some(Limits::EachKey),
+        )
+        .await?;
     let what = "native chain with one bucket for all keys";
-    field.enter("native_shared", what, Some(chains::native(keys + 1, false)), Some(Limits::None)).await?;
+    field
+        .enter(
+            "native_shared",
+            what,
+            Some(chains::native(keys + 1, false)),
+            Some(Limits::None),
+        )
+        .await?;
 
     let no_headers = json!({ "rate_limit_headers": [] });
     let plain = Latchkey::start(PLAIN, dir, cores, keys + 1, plain_key, no_headers).await?;
-    field.enter_latchkey(PLAIN, "Latchkey *plain*: keys with a tier", &plain).await?;
+    field
+        .enter_latchkey(PLAIN, "Latchkey *plain*: keys with a tier", &plain)
+        .await?;
     let default = Latchkey::start(DEFAULT, dir, cores, keys + 1, plain_key, json!({})).await?;
-    field.enter_latchkey(DEFAULT, "Latchkey as shipped: *plain* and `X-RateLimit-*`", &default).await?;
+    field
+        .enter_latchkey(
+            DEFAULT,
+            "Latchkey as shipped: *plain* and `X-RateLimit-*`",
+            &default,
+        )
+        .await?;
     let what = "the floor of *plain*: its host calls and the guard, without what they are made for";
     field.enter_floor("plain_floor", what, "plain").await?;
     let full = full::start(dir, cores, keys + 1).await?;
-    let what = "Latchkey *full*: IP lists, 50 route rules with permissions, three limits, `X-RateLimit-*`";
+    let what =
+        "Latchkey *full*: IP lists, 50 route rules with permissions, three limits, `X-RateLimit-*`";
     field.enter_latchkey(FULL, what, &full).await?;
-    field.enter_floor("full_floor", "the floor of *full*", "full").await?;
+    field
+        .enter_floor("full_floor", "the floor of *full*", "full")
+        .await?;
 
     let what = "Lua: look-up, counter, method and path, without a hash";
-    field.enter("lua", what, Some(chains::lua(keys + 1)), Some(Limits::EachKey)).await?;
+    field
+        .enter(
+            "lua",
+            what,
+            Some(chains::lua(keys + 1)),
+            Some(Limits::EachKey),
+        )
+        .await?;
     field.service = service.address;
     let what = "`ext_authz`, gRPC to a minimal service (Envoy's share alone)";
-    field.enter(EXT_AUTHZ, what, Some(chains::ext_authz()), Some(Limits::EachKey)).await?;
+    field
+        .enter(
+            EXT_AUTHZ,
+            what,
+            Some(chains::ext_authz()),
+            Some(Limits::EachKey),
+        )
+        .await?;
 
     let mut contenders = field.contenders;
-    Ok(Requests { keys, contest: Contest::hold(&mut contenders, rules)? })
+    Ok(Requests {
+        keys,
+        contest: Contest::hold(&mut contenders, rules)?,
+    })
 }
 
 /// The native chain with the keys of the first `keys` numbers.
@@ -108,7 +170,8 @@ impl Field<'_> {
         self.start(id, what, &options, job).await
     }
 
-    /// An Envoy that is configured as Latchkey's are, with the filter that makes the host calls for such a key.
+    /// An Envoy that is configured as Latchkey's are, with the filter that makes the host calls for
+    /// such a key.
     async fn enter_floor(&mut self, id: &'static str, what: &str, key: &str) -> Result<()> {
         let options = EnvoyOptions {
             node_id: id.to_owned(),
@@ -119,23 +182,49 @@ impl Field<'_> {
         self.start(id, what, &options, None).await
     }
 
-    async fn start(&mut self, id: &'static str, what: &str, options: &EnvoyOptions, job: Option<Limits>) -> Result<()> {
+    async fn start(
+        &mut self,
+        id: &'static str,
+        what: &str,
+        options: &EnvoyOptions,
+        job: Option<Limits>,
+    ) -> Result<()> {
         let envoy = Envoy::start(options).await?;
         self.admit(id, what, &envoy, job).await?;
         self.envoys.push(envoy);
         Ok(())
     }
 
-    async fn enter_latchkey(&mut self, id: &'static str, what: &str, latchkey: &Latchkey) -> Result<()> {
-        self.admit(id, what, &latchkey.envoy, Some(Limits::EachKey)).await
+    async fn enter_latchkey(
+        &mut self,
+        id: &'static str,
+        what: &str,
+        latchkey: &Latchkey,
+    ) -> Result<()> {
+        self.admit(id, what, &latchkey.envoy, Some(Limits::EachKey))
+            .await
     }
 
-    async fn admit(&mut self, id: &'static str, what: &str, envoy: &Envoy, job: Option<Limits>) -> Result<()> {
+    async fn admit(
+        &mut self,
+        id: &'static str,
+        what: &str,
+        envoy: &Envoy,
+        job: Option<Limits>,
+    ) -> Result<()> {
         if let Some(limits) = job {
-            job::check(envoy, self.keys, limits).await.with_context(|| format!("{id} does not do its job"))?;
+            job::check(envoy, self.keys, limits)
+                .await
+                .with_context(|| format!("{id} does not do its job"))?;
         }
         let traffic = Traffic::new(&TARGETS, self.keys);
-        self.contenders.push(Contender::new(id, what, envoy, traffic, self.rules.connections)?);
+        self.contenders.push(Contender::new(
+            id,
+            what,
+            envoy,
+            traffic,
+            self.rules.connections,
+        )?);
         Ok(())
     }
 }

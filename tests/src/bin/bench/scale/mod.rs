@@ -67,7 +67,11 @@ pub(crate) struct InUse {
 impl Scale {
     /// Memory for each key, with one worker (0) or with four (1).
     pub(crate) fn bytes_per_key(&self, step: &Step, which: usize) -> f64 {
-        per_key(step.loaded[which].resident_bytes.median, self.empty[which], step.keys)
+        per_key(
+            step.loaded[which].resident_bytes.median,
+            self.empty[which],
+            step.keys,
+        )
     }
 
     /// Memory for each key that has been used.
@@ -95,14 +99,30 @@ pub(crate) async fn measure(
     let mut steps = Vec::new();
     for &keys in sizes {
         eprintln!("  {keys} keys");
-        steps.push(step(&dir.join(format!("step-{keys}")), cores, keys, loads, revocations).await?);
+        steps.push(
+            step(
+                &dir.join(format!("step-{keys}")),
+                cores,
+                keys,
+                loads,
+                revocations,
+            )
+            .await?,
+        );
     }
     let (fewest, most) = (sizes.iter().min().copied(), sizes.iter().max().copied());
     let in_use = match (fewest, most) {
-        (Some(fewest), Some(most)) if fewest < most => Some(in_use(dir, cores, fewest, most, rules).await?),
+        (Some(fewest), Some(most)) if fewest < most => {
+            Some(in_use(dir, cores, fewest, most, rules).await?)
+        }
         _ => None,
     };
-    Ok(Scale { quiet, empty, steps, in_use })
+    Ok(Scale {
+        quiet,
+        empty,
+        steps,
+        in_use,
+    })
 }
 
 /// An Envoy without filters and with nothing else to do.
@@ -120,7 +140,10 @@ async fn bare(dir: &Path, cores: Cores) -> Result<(Envoy, f64)> {
 /// An Envoy with these filters, and how much memory it takes.
 async fn with_filters(dir: &Path, cores: Cores, filters: String) -> Result<(Envoy, f64)> {
     let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 9));
-    let options = EnvoyOptions { http_filters: Some(filters), ..envoy_options(dir, cores, nowhere, "")? };
+    let options = EnvoyOptions {
+        http_filters: Some(filters),
+        ..envoy_options(dir, cores, nowhere, "")?
+    };
     let envoy = Envoy::start(&options).await?;
     #[expect(clippy::cast_precision_loss, reason = "there is not that much memory")]
     let bytes = step::settled(envoy.pid()).await? as f64;
@@ -138,7 +161,13 @@ async fn empty(dir: &Path, cores: Cores) -> Result<[f64; 2]> {
     Ok(bytes)
 }
 
-async fn step(dir: &Path, cores: Cores, keys: usize, loads: usize, revocations: usize) -> Result<Step> {
+async fn step(
+    dir: &Path,
+    cores: Cores,
+    keys: usize,
+    loads: usize,
+    revocations: usize,
+) -> Result<Step> {
     let mut control_plane = stock::control_plane(keys, dir).await?;
     let (four, loaded_by_four) = step::load(dir, cores, &control_plane, keys, 4, loads).await?;
     drop(four);
@@ -153,11 +182,24 @@ async fn step(dir: &Path, cores: Cores, keys: usize, loads: usize, revocations: 
     };
     #[expect(clippy::cast_precision_loss, reason = "there is not that much memory")]
     let control_plane_bytes = resident_bytes(control_plane.process()?.pid())? as f64;
-    Ok(Step { keys, loaded: [loaded_by_one, loaded_by_four], revocations, control_plane_bytes, native_bytes_per_key })
+    Ok(Step {
+        keys,
+        loaded: [loaded_by_one, loaded_by_four],
+        revocations,
+        control_plane_bytes,
+        native_bytes_per_key,
+    })
 }
 
-/// Requests with keys out of `fewest`, out of `most` of which few are used, and out of `most` of which all are.
-async fn in_use(dir: &Path, cores: Cores, fewest: usize, most: usize, rules: Rules) -> Result<InUse> {
+/// Requests with keys out of `fewest`, out of `most` of which few are used, and out of `most` of
+/// which all are.
+async fn in_use(
+    dir: &Path,
+    cores: Cores,
+    fewest: usize,
+    most: usize,
+    rules: Rules,
+) -> Result<InUse> {
     let (bare, _) = bare(dir, cores).await?;
     let (native, _) = with_filters(dir, cores, native_chain(IN_USE)).await?;
     let latchkey = async |id: &'static str, keys: usize| {
@@ -172,14 +214,26 @@ async fn in_use(dir: &Path, cores: Cores, fewest: usize, most: usize, rules: Rul
 
     let few_keys = || Traffic::new(&TARGETS, IN_USE.min(fewest));
     let of_few = format!("*plain* of {} keys", thousands(fewest));
-    let of_many = format!("*plain* of {} keys, of which {} are in use", thousands(most), thousands(IN_USE));
-    let of_all = format!("*plain* of {} keys, of which all are in use", thousands(most));
+    let of_many = format!(
+        "*plain* of {} keys, of which {} are in use",
+        thousands(most),
+        thousands(IN_USE)
+    );
+    let of_all = format!(
+        "*plain* of {} keys, of which all are in use",
+        thousands(most)
+    );
     let entries = [
         (BARE, "bare Envoy", &bare, few_keys()),
         (NATIVE, "native chain", &native, few_keys()),
         (FEW, of_few.as_str(), &few.envoy, few_keys()),
         (MANY, of_many.as_str(), &many.envoy, few_keys()),
-        (MANY_IN_USE, of_all.as_str(), &all.envoy, Traffic::new(&TARGETS, most)),
+        (
+            MANY_IN_USE,
+            of_all.as_str(),
+            &all.envoy,
+            Traffic::new(&TARGETS, most),
+        ),
     ];
     let mut contenders = Vec::new();
     for (id, what, envoy, traffic) in entries {
@@ -189,5 +243,10 @@ async fn in_use(dir: &Path, cores: Cores, fewest: usize, most: usize, rules: Rul
     last.use_every_key().context("not every key passes")?;
     #[expect(clippy::cast_precision_loss, reason = "there is not that much memory")]
     let resident_bytes = step::settled(last.pid).await? as f64;
-    Ok(InUse { fewest, most, resident_bytes, contest: Contest::hold(&mut contenders, rules)? })
+    Ok(InUse {
+        fewest,
+        most,
+        resident_bytes,
+        contest: Contest::hold(&mut contenders, rules)?,
+    })
 }

@@ -1,5 +1,5 @@
-//! Somebody else's traffic: a request each millisecond, whether or not the last one was answered, and how long the
-//! slowest took.
+//! Somebody else's traffic: a request each millisecond, whether or not the last one was answered,
+//! and how long the slowest took.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -49,7 +49,10 @@ impl Prober {
             std::thread::spawn(move || probe(address, first, &ceased))
         });
         let connections = connections.collect();
-        Self { ceased, connections }
+        Self {
+            ceased,
+            connections,
+        }
     }
 
     /// Ends it.
@@ -57,17 +60,28 @@ impl Prober {
         self.ceased.store(true, Ordering::Relaxed);
         let mut all = latencies()?;
         for connection in self.connections {
-            all.add(connection.join().map_err(|_| anyhow!("a prober panicked"))??)?;
+            all.add(
+                connection
+                    .join()
+                    .map_err(|_| anyhow!("a prober panicked"))??,
+            )?;
         }
-        let at = |quantile| Duration::from_nanos(all.value_at_quantile(quantile)).as_secs_f64() * 1e3;
-        Ok(Seen { requests: all.len(), median_ms: at(0.5), p99_ms: at(0.99), longest_ms: at(1.0) })
+        let at =
+            |quantile| Duration::from_nanos(all.value_at_quantile(quantile)).as_secs_f64() * 1e3;
+        Ok(Seen {
+            requests: all.len(),
+            median_ms: at(0.5),
+            p99_ms: at(0.99),
+            longest_ms: at(1.0),
+        })
     }
 }
 
-/// One connection. A request that had to wait for the one before it counts from when it was due; otherwise from when it
-/// was sent, since a prober that woke up late is not Envoy's fault.
+/// One connection. A request that had to wait for the one before it counts from when it was due;
+/// otherwise from when it was sent, since a prober that woke up late is not Envoy's fault.
 fn probe(address: SocketAddr, first: Instant, ceased: &AtomicBool) -> Result<Histogram<u64>> {
-    // This thread ahead of the control plane, which is busy on the same core. Who may not has to do without.
+    // This thread ahead of the control plane, which is busy on the same core. Who may not has to do
+    // without.
     let _ = setpriority_process(None, -20);
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;

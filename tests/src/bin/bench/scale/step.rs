@@ -103,25 +103,42 @@ async fn load_once(
         concurrency: workers,
         beside: true,
         configuration: json!({ "rate_limit_headers": [] }),
-        ..envoy_options(dir, cores, control_plane.stream(), control_plane.node_token())?
+        ..envoy_options(
+            dir,
+            cores,
+            control_plane.stream(),
+            control_plane.node_token(),
+        )?
     };
     let began = Instant::now();
     let envoy = Envoy::start(&options).await?;
     let prober = Prober::start(envoy.listener("beside").await?);
     let (client, key) = (http_client(), keys::key(keys - 1));
     loop {
-        let request = client.get(envoy.url(TARGETS[0].1)).header("x-api-key", key.expose());
+        let request = client
+            .get(envoy.url(TARGETS[0].1))
+            .header("x-api-key", key.expose());
         let status = request.send().await?.status();
         if status == 200 {
             break;
         }
-        ensure!(began.elapsed() < SNAPSHOT, "the last of {keys} keys still gets {status}");
+        ensure!(
+            began.elapsed() < SNAPSHOT,
+            "the last of {keys} keys still gets {status}"
+        );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let ready_seconds = began.elapsed().as_secs_f64();
     let resident_bytes = settled(envoy.pid()).await?;
     let beside = prober.cease()?;
-    Ok((envoy, Load { ready_seconds, beside, resident_bytes }))
+    Ok((
+        envoy,
+        Load {
+            ready_seconds,
+            beside,
+            resident_bytes,
+        },
+    ))
 }
 
 /// Resident memory, once it does not grow any more.
@@ -147,7 +164,10 @@ pub(crate) async fn revoke(
 ) -> Result<Revocations> {
     let alone = eventually(Duration::from_secs(30), async || {
         let nodes = control_plane.nodes().await?;
-        ensure!(nodes.len() == 1 && nodes[0]["connected"] == true, "{nodes:?}");
+        ensure!(
+            nodes.len() == 1 && nodes[0]["connected"] == true,
+            "{nodes:?}"
+        );
         Ok(())
     });
     alone.await.context("there is not one node")?;
@@ -156,9 +176,14 @@ pub(crate) async fn revoke(
     let before = received(envoy).await?;
     for id in &ids {
         let began = Instant::now();
-        let enforcement = control_plane.change(Method::DELETE, &format!("/v1/keys/{id}"), json!({})).await?;
+        let enforcement = control_plane
+            .change(Method::DELETE, &format!("/v1/keys/{id}"), json!({}))
+            .await?;
         answered.push(began.elapsed().as_secs_f64() * 1e3);
-        ensure!((enforcement.nodes, enforcement.acknowledged) == (1, 1), "{enforcement:?}");
+        ensure!(
+            (enforcement.nodes, enforcement.acknowledged) == (1, 1),
+            "{enforcement:?}"
+        );
         acknowledged.push(enforcement.elapsed_ms);
     }
     let bytes = received(envoy).await? - before;
@@ -179,5 +204,7 @@ pub(crate) async fn revoke(
 
 /// Bytes that Envoy has received from the control plane, HTTP/2 and all.
 async fn received(envoy: &Envoy) -> Result<u64> {
-    envoy.stat("cluster.latchkey.upstream_cx_rx_bytes_total").await
+    envoy
+        .stat("cluster.latchkey.upstream_cx_rx_bytes_total")
+        .await
 }

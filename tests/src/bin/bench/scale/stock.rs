@@ -1,6 +1,8 @@
-//! Databases with so many keys, kept from run to run in `target/bench/`: a million keys take a minute to import.
+//! Databases with so many keys, kept from run to run in `target/bench/`: a million keys take a
+//! minute to import.
 //!
-//! What they hold depends on the database's form and on how keys are made of their numbers; the folder is named by both.
+//! What they hold depends on the database's form and on how keys are made of their numbers; the
+//! folder is named by both.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -36,7 +38,8 @@ async fn stocked(keys: usize) -> Result<PathBuf> {
     if wanted.exists() {
         return Ok(wanted);
     }
-    let smaller = std::fs::read_dir(&stock)?.filter_map(|entry| entry.ok()?.path().file_stem()?.to_str()?.parse().ok());
+    let smaller = std::fs::read_dir(&stock)?
+        .filter_map(|entry| entry.ok()?.path().file_stem()?.to_str()?.parse().ok());
     let from: Option<usize> = smaller.filter(|there: &usize| *there < keys).max();
 
     let dir = tempfile::tempdir_in(&stock)?;
@@ -52,7 +55,11 @@ async fn stocked(keys: usize) -> Result<PathBuf> {
     // It leaves one file without a log of what is to be written.
     control_plane.stop().await?;
     std::fs::rename(&database, &wanted)?;
-    eprintln!("  {keys} keys are in {} after {:.0} s", wanted.display(), began.elapsed().as_secs_f64());
+    eprintln!(
+        "  {keys} keys are in {} after {:.0} s",
+        wanted.display(),
+        began.elapsed().as_secs_f64()
+    );
     Ok(wanted)
 }
 
@@ -66,5 +73,8 @@ fn form() -> Result<String> {
     for migration in migrations {
         all.push_str(&std::fs::read_to_string(migration)?);
     }
-    Ok(format!("{:?}", KeyDigest::of(all.as_bytes())).chars().take(12).collect())
+    Ok(format!("{:?}", KeyDigest::of(all.as_bytes()))
+        .chars()
+        .take(12)
+        .collect())
 }
