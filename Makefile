@@ -10,6 +10,8 @@
 #   ARGS='verdict'            bench-policy: which benchmarks, and other arguments of Criterion
 #   ACCEPT=1                  instructions: what is counted is what later counts are compared to
 #   DURATION=600 SEED=7       chaos: for how many seconds faults are made, and where chance begins, to repeat a run
+#   AT= BEFORE=bf0ffcd        metrics: measure a commit instead of the working tree; show another one beside it
+#   LIST=idioms CHECK=1       metrics: print the places instead (tests/metrics/metrics --help); fail if a bound is not met
 #   FUZZ_SECONDS=60           fuzz: how long each target runs
 #   CHROMIUM=, CHROMEDRIVER=  e2e and screenshots use these, of one version (default: see tests/browser/install)
 
@@ -108,10 +110,16 @@ instructions: need-cargo need-cc ## Check that a verdict takes no more instructi
 	@policy/benches/instructions $(if $(filter 1,$(ACCEPT)),--accept) $(TARGET)/release/examples/verdicts
 
 .PHONY: lint
-lint: need-cargo need-cc need-clippy wasm-target ## Check the formatting, and clippy natively and for Wasm, warnings denied
+lint: need-cargo need-cc need-clippy need-python3 wasm-target ## Check the formatting, and clippy natively and for Wasm, warnings denied
 	cargo fmt --all --check
+	python3 -B -m unittest discover --start-directory tests/metrics
 	cargo clippy --release --workspace --all-targets -- --deny warnings
 	cargo clippy --release $(WASM_ONLY) --package latchkey-policy --package latchkey-filter --all-features --target $(WASM) -- --deny warnings
+
+.PHONY: metrics
+metrics: need-python3 ## Measure the source: sizes, shape and language, each beside its bound
+	@tests/metrics/metrics $(if $(AT),--at $(AT)) $(if $(BEFORE),--before $(BEFORE)) $(if $(LIST),--list $(LIST)) \
+		$(if $(filter 1,$(CHECK)),--check)
 
 .PHONY: fmt
 fmt: need-cargo ## Format the code
@@ -164,8 +172,9 @@ need-clippy: need-cargo
 
 hint-cargo := install Rust with rustup, or the packages cargo and rustc of a distribution that is new enough
 hint-cc := install a C compiler, such as the package gcc
+hint-python3 := install Python 3, such as the package python3
 hint-node := install Node.js, such as the package nodejs
 
-.PHONY: need-cargo need-cc need-node
-need-cargo need-cc need-node: need-%:
+.PHONY: need-cargo need-cc need-node need-python3
+need-cargo need-cc need-node need-python3: need-%:
 	@command -v $* >/dev/null || { echo "make: $* is needed: $(hint-$*)" >&2; exit 1; }
