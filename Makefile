@@ -110,9 +110,10 @@ instructions: need-cargo need-cc ## Check that a verdict takes no more instructi
 	@policy/benches/instructions $(if $(filter 1,$(ACCEPT)),--accept) $(TARGET)/release/examples/verdicts
 
 .PHONY: lint
-lint: need-cargo need-cc need-clippy need-python3 wasm-target ## Check the formatting, and clippy natively and for Wasm, warnings denied
+lint: need-cargo need-cc need-clippy need-python3 wasm-target ## Check the formatting, that no modules form a circle, and clippy, warnings denied
 	cargo fmt --all --check
 	python3 -B -m unittest discover --start-directory tests/metrics
+	tests/metrics/circles
 	cargo clippy --release --workspace --all-targets -- --deny warnings
 	cargo clippy --release $(WASM_ONLY) --package latchkey-policy --package latchkey-filter --all-features --target $(WASM) -- --deny warnings
 

@@ -257,7 +257,9 @@ class Measures:
         types = Counter(name for file in self.files for name, _ in rust.types(file.cut))
         shared = sum(count for count in types.values() if count > 1)
         return [
-            Figure("functions named of, told… or tell…", len(self.places("of")), bound=5, note=f"of: {names['of']}"),
+            Figure(
+                "functions named of, told… or tell…", len(self.places("of")), bound=5, note=f"of: {names['of']}"
+            ),
             Figure("tests", len(tests)),
             Figure(
                 "words in the name of a test",
