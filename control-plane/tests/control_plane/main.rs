@@ -19,6 +19,7 @@ mod contact;
 mod credentials;
 mod database;
 mod deletion;
+mod documentation;
 mod editing;
 mod flood;
 mod grants;

@@ -1,6 +1,7 @@
 //! What operators see of the binary: its settings, its log, its metrics, its end, and its backups.
 
 use crate::binary::{NODE_TOKEN, Process};
+use crate::documentation::workspace;
 use crate::harness::{Plane, http_client};
 use crate::node::Node;
 use clap::CommandFactory as _;
@@ -157,10 +158,10 @@ fn a_file_that_cannot_be_used_is_said_in_one_line() {
 
 /// A row for each of them: flag, variable, default.
 #[test]
-fn the_readme_names_every_setting() {
-    let readme =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();
-    let (_, rest) = readme
+fn configuration_page_names_every_setting() {
+    let page = workspace().join("docs/operations/configuration.md");
+    let page = fs::read_to_string(page).unwrap();
+    let (_, rest) = page
         .split_once("<!-- settings -->")
         .expect("the table begins");
     let (table, _) = rest

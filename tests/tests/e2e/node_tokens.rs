@@ -83,8 +83,8 @@ async fn revoked_node_token_cuts_off_its_envoy_only() {
     );
 }
 
-/// As docs/upgrading.md says: another token for each Envoy first, and then a start without the
-/// shared one.
+/// As docs/operations/upgrading.md says: another token for each Envoy first, and then a start
+/// without the shared one.
 #[tokio::test]
 async fn removed_shared_token_cuts_off_the_envoys_that_present_it() {
     let mut gateway = Gateway::start().await;

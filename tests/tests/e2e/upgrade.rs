@@ -1,5 +1,5 @@
-//! An upgrade from an earlier version, in the order that docs/upgrading.md names: the control plane
-//! first, then Envoys.
+//! An upgrade from an earlier version, in the order that docs/operations/upgrading.md names: the
+//! control plane first, then Envoys.
 
 use std::time::Duration;
 

@@ -1,0 +1,139 @@
+//! Documents that cannot drift: the tests that they name exist, and their tables have a row for
+//! each call and each metric.
+
+use crate::harness::Plane;
+use latchkey_control_plane::cli::EXIT_CODES;
+use reqwest::Method;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The workspace's directory.
+pub(crate) fn workspace() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = manifest
+        .ancestors()
+        .find(|directory| directory.join("Cargo.lock").exists());
+    root.expect("the workspace has a lock file").to_owned()
+}
+
+/// The text of each file below `directory` with the extension, by its path from the workspace.
+fn files(directory: &Path, extension: &str) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().and_then(OsStr::to_str).unwrap();
+        if path.is_dir() && name != "target" && !name.starts_with('.') {
+            found.extend(files(&path, extension));
+        } else if path.extension() == Some(OsStr::new(extension)) {
+            let text = fs::read_to_string(&path).unwrap();
+            found.insert(path.to_str().unwrap().to_owned(), text);
+        }
+    }
+    found
+}
+
+/// The `file.rs::function` references of a document, which are in backquotes.
+fn references(document: &str) -> impl Iterator<Item = (&str, &str)> {
+    document
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter_map(|code| code.split_once(".rs::"))
+}
+
+#[test]
+fn tests_named_in_documents_exist() {
+    let root = workspace();
+    let sources = files(&root, "rs");
+    let is_there = |file: &str, function: &str| {
+        let (file, function) = (format!("/{file}.rs"), format!("fn {function}("));
+        let mut named = sources.iter().filter(|(path, _)| path.ends_with(&file));
+        named.any(|(_, text)| text.contains(&function))
+    };
+    let mut checked = 0;
+    for (path, document) in files(&root, "md") {
+        for (file, function) in references(&document) {
+            assert!(
+                is_there(file, function),
+                "{path} names {file}.rs::{function}, which does not exist"
+            );
+            checked += 1;
+        }
+    }
+    assert!(checked > 100, "only {checked} references are found");
+}
+
+#[tokio::test]
+async fn every_metric_is_documented() {
+    let page = workspace().join("docs/operations/metrics-and-logs.md");
+    let page = fs::read_to_string(page).unwrap();
+    let plane = Plane::start().await;
+    let metrics = plane.request(Method::GET, "/metrics").send().await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    let types = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "));
+    let mut documented = 0;
+    for (name, kind) in types.filter_map(|line| line.split_once(' ')) {
+        let end = if kind == "counter" { "_total" } else { "" };
+        let name = format!("`{name}{end}");
+        assert!(
+            [format!("{name}`"), format!("{name}{{")]
+                .iter()
+                .any(|name| page.contains(name)),
+            "the page has no {name}`"
+        );
+        documented += 1;
+    }
+    assert!(documented > 30, "only {documented} metrics are found");
+}
+
+/// The table of calls has each operation of the description, with its permission.
+#[tokio::test]
+async fn every_call_is_documented() {
+    let page = workspace().join("docs/api-reference.md");
+    let page = fs::read_to_string(page).unwrap();
+    let (_, rest) = page.split_once("<!-- calls -->").unwrap();
+    let (table, _) = rest.split_once("<!-- /calls -->").unwrap();
+    let plane = Plane::start().await;
+    let description = plane.request(Method::GET, "/openapi.json").send().await;
+    let description: Value = description.unwrap().json().await.unwrap();
+    let mut calls = 0;
+    for (path, operations) in description["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let call = format!("`{} {path}`", method.to_uppercase());
+            let row = table.lines().find(|line| line.contains(&call));
+            let row = row.unwrap_or_else(|| panic!("no row has {call}"));
+            let permission = row.split(" | ").nth(1).unwrap();
+            let permissions = operation.pointer("/security/0/credential");
+            match permissions.map(|permissions| permissions[0].as_str()) {
+                Some(Some(needed)) => assert_eq!(permission, format!("`{needed}`"), "{call}"),
+                Some(None) => assert!(["any", "a session"].contains(&permission), "{call}"),
+                None => assert_eq!(permission, "none", "{call}"),
+            }
+            calls += 1;
+        }
+    }
+    let methods = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+    let documented = methods.map(|method| table.matches(&format!("`{method} /")).count());
+    assert_eq!(documented.iter().sum::<usize>(), calls);
+}
+
+#[test]
+fn every_exit_code_is_documented() {
+    let page = fs::read_to_string(workspace().join("docs/cli.md")).unwrap();
+    let codes = EXIT_CODES
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ")?.split_once("  "));
+    let codes: Vec<_> = codes.map(|(code, _)| code).collect();
+    assert_eq!(codes.len(), 10, "{EXIT_CODES}");
+    for code in codes {
+        assert!(
+            page.contains(&format!("\n| {code} | ")),
+            "no row has {code}"
+        );
+    }
+}
