@@ -295,7 +295,7 @@ async fn without_remote_address_the_last_entry_counts_as_well() {
     );
 }
 
-/// What README says of a gateway without `client_address`.
+/// As docs/tutorials/harden-the-listener.md describes a gateway without `client_address`.
 #[tokio::test]
 async fn without_client_address_the_proxys_own_address_counts() {
     let gateway = gateway().await;
