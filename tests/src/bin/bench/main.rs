@@ -44,7 +44,7 @@ use report::{Origin, Report};
 struct Arguments {
     /// What to measure [default: all]
     sections: Vec<Section>,
-    /// Writes docs/bench/ and the tables in README; what is not measured now stays there as it is
+    /// Writes docs/bench/ and the figures in README. Sections that are not measured now stay as they are
     #[arg(long)]
     write: bool,
     /// Rounds in which contenders are compared

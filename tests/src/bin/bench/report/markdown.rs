@@ -1,4 +1,4 @@
-//! The report in Markdown: a page of its own, and what README has of it.
+//! The report in Markdown: a page of its own, and four figures for README.
 
 use std::fmt::Write as _;
 
@@ -6,19 +6,19 @@ use super::tables::{
     goals_table, lists_tables, management_tables, megabytes, scale_table, standings, thousands,
 };
 use super::{Report, Section, goals};
-use crate::contest::Contest;
+use crate::contest::{Contest, NATIVE};
 use crate::lists::Lists;
 use crate::management::Management;
 use crate::nodes::Nodes;
-use crate::requests::Requests;
+use crate::requests::{EXT_AUTHZ, FULL, PLAIN, Requests};
 use crate::scale::{InUse, Scale};
 
 /// The whole page.
 pub(crate) fn page(report: &Report) -> String {
     let mut page = String::from(
-        "# Measurements\n\n`make bench` measures all of this, and rewrites this page, `results.json`, which has every round, \
-         `requests.svg`, and the tables in README. `make bench ARGS='requests --rounds 3'` measures a part; the rest stays as it was \
-         measured before.\n",
+        "# Measurements\n\n`make bench` measures everything on this page. It rewrites the page, `results.json`, which has every round, \
+         `requests.svg`, and the four figures in README. `make bench ARGS='requests --rounds 3'` measures one section and keeps \
+         the others. [costs.md](costs.md) explains where the time of a request goes.\n",
     );
     let requests: Option<Section<Requests>> = report.section("requests");
     let scale: Option<Section<Scale>> = report.section("scale");
@@ -76,37 +76,84 @@ const NODES: &str = "A real control plane, and nodes in one process that speak t
     (`latchkey-nodes`, `tests/src/nodes/`); they share the machine. Some of them load the whole snapshot, the others connect \
     with the revision that those got to, as nodes that were connected before.";
 
-/// The tables for README.
+/// README's four figures, how many goals are not met, and the chart. A figure that was not measured
+/// is left out.
 pub(crate) fn summary(report: &Report) -> String {
-    let mut text = String::new();
-    if let Some(Section { origin, result }) = report.section::<Requests>("requests") {
-        let _ = write!(
-            text,
-            "{} All of it, how it was measured and what was to be reached are in \
-             [docs/bench/README.md](docs/bench/README.md).\n\n{}\
-             CPU of the Envoy process for a request, with one worker and {} keys; medians of {} rounds, and their \
-             range:\n\n{}\n![Added CPU a request](docs/bench/requests.svg)\n\n",
-            origin.sentence(),
-            disturbance(&result.contest),
-            thousands(result.keys),
-            result.contest.rules.rounds,
-            standings(&result.contest, false)
-        );
+    let requests: Option<Section<Requests>> = report.section("requests");
+    let scale: Option<Section<Scale>> = report.section("scale");
+    let nodes: Option<Section<Nodes>> = report.section("nodes");
+    let figures = figures(requests.as_ref(), scale.as_ref(), nodes.as_ref());
+    let goals = goals::all(
+        requests.as_ref().map(|section| &section.result),
+        scale.as_ref().map(|section| &section.result),
+        nodes.as_ref().map(|section| &section.result),
+    );
+    let missed = goals
+        .iter()
+        .filter(|goal| goal.met() == Some(false))
+        .count();
+
+    let mut text = String::from("| | measured |\n|---|---|\n");
+    for (name, figure) in figures {
+        let _ = writeln!(text, "| {name} | {figure} |");
     }
-    if let Some(Section { result, .. }) = report.section::<Scale>("scale") {
-        let _ = write!(
-            text,
-            "One Envoy with more and more keys:\n\n{}\n",
-            scale_table(&result)
-        );
-    }
-    if let Some(Section { result, .. }) = report.section::<Nodes>("nodes") {
-        let _ = write!(text, "\n{}\n", result.table);
-    }
-    if let Some(Section { result, .. }) = report.section::<Management>("management") {
-        text.push_str(&management_tables(&result));
+    let _ = write!(
+        text,
+        "\n{missed} of {} goals are **not met**. [docs/bench/README.md](docs/bench/README.md) has all figures, the \
+         machine, the method and the goals.\n",
+        goals.len()
+    );
+    if requests.is_some() {
+        text.push_str("\n![CPU that each filter adds to a request](docs/bench/requests.svg)\n");
     }
     text
+}
+
+/// The figures for README, each with what it measures.
+fn figures(
+    requests: Option<&Section<Requests>>,
+    scale: Option<&Section<Scale>>,
+    nodes: Option<&Section<Nodes>>,
+) -> Vec<(String, String)> {
+    let added = requests.and_then(|section| {
+        let added = |id| Some(section.result.contest.standing(id)?.added_us.median);
+        let figure = format!("{:.1} µs, {:.1} µs", added(PLAIN)?, added(FULL)?);
+        let (native, ext_authz) = (added(NATIVE)?, added(EXT_AUTHZ)?);
+        let name = format!(
+            "CPU of Envoy that Latchkey adds to a request: keys with a tier; keys with every check \
+             (`api_key_auth` with `rbac` and `local_ratelimit`: {native:.1}; `ext_authz`: {ext_authz:.1})"
+        );
+        Some((name, figure))
+    });
+    let revocation = nodes.and_then(|section| {
+        let figure = |path| section.result.figure(path);
+        let (median, p99) = (figure("/quiet/wall_ms/p50")?, figure("/quiet/wall_ms/p99")?);
+        let name = "`DELETE` of a key to its answer, acknowledged by 1,000 nodes with 1,000,000 keys: \
+                    median; 99th percentile";
+        Some((name.to_owned(), format!("{median:.1} ms, {p99:.1} ms")))
+    });
+    let step = scale.and_then(|section| {
+        let step = section.result.steps.iter().max_by_key(|step| step.keys)?;
+        Some((&section.result, step))
+    });
+    let memory = step.map(|(scale, step)| {
+        let name = format!("memory of Envoy for each of {} keys", thousands(step.keys));
+        (name, format!("{:.0} B", scale.bytes_per_key(step, 0)))
+    });
+    let start = step.map(|(_, step)| {
+        let name = format!(
+            "start of an Envoy with {} keys until it is ready",
+            thousands(step.keys)
+        );
+        (
+            name,
+            format!("{:.2} s", step.loaded[0].ready_seconds.median),
+        )
+    });
+    [added, revocation, memory, start]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn requests_text(requests: &Requests) -> String {
@@ -133,7 +180,7 @@ fn requests_text(requests: &Requests) -> String {
         rules.seconds,
         rules.warm_up_seconds,
         disturbance(contest),
-        standings(contest, true),
+        standings(contest),
     )
 }
 
@@ -190,7 +237,7 @@ fn scale_text(scale: &Scale) -> String {
                 .as_ref()
                 .map_or(0.0, |in_use| scale.bytes_per_key_in_use(in_use)),
             disturbance(contest),
-            standings(contest, true),
+            standings(contest),
         );
     }
     text

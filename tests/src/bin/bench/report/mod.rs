@@ -22,7 +22,7 @@ use serde_json::{Map, Value, json};
 pub(crate) use origin::Origin;
 pub(crate) use tables::thousands;
 
-/// Where README has the tables.
+/// Where README has the four figures.
 const BEGIN: &str = "<!-- bench:begin -->";
 const END: &str = "<!-- bench:end -->";
 
@@ -88,7 +88,7 @@ impl Report {
         markdown::page(self)
     }
 
-    /// Writes `docs/bench/` and the tables in README.
+    /// Writes `docs/bench/` and the figures in README.
     pub(crate) fn write(&self) -> Result<()> {
         std::fs::create_dir_all(file(""))?;
         std::fs::write(
@@ -104,20 +104,48 @@ impl Report {
         }
         let path = workspace().join("README.md");
         let readme = std::fs::read_to_string(&path)?;
+        std::fs::write(&path, self.with_figures(&readme)?)?;
+        Ok(())
+    }
+
+    /// Returns README with the figures of this report between its markers.
+    fn with_figures(&self, readme: &str) -> Result<String> {
         let (before, rest) = readme
             .split_once(BEGIN)
             .with_context(|| format!("README has no {BEGIN}"))?;
         let (_, after) = rest
             .split_once(END)
             .with_context(|| format!("README has no {END}"))?;
-        std::fs::write(
-            &path,
-            format!("{before}{BEGIN}\n{}{END}{after}", markdown::summary(self)),
-        )?;
-        Ok(())
+        Ok(format!(
+            "{before}{BEGIN}\n{}{END}{after}",
+            markdown::summary(self)
+        ))
     }
 }
 
 fn file(name: &str) -> PathBuf {
     workspace().join("docs/bench").join(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_what_the_results_give() {
+        let report = Report::read().unwrap();
+        let page = std::fs::read_to_string(file("README.md")).unwrap();
+        ensure_same("docs/bench/README.md", &page, &report.markdown());
+        let readme = std::fs::read_to_string(workspace().join("README.md")).unwrap();
+        ensure_same("README.md", &readme, &report.with_figures(&readme).unwrap());
+    }
+
+    /// Compares line by line, so that a failure shows one line and not two pages.
+    fn ensure_same(path: &str, written: &str, given: &str) {
+        let lines = written.lines().zip(given.lines());
+        for (line, (written, given)) in (1..).zip(lines) {
+            assert_eq!(written, given, "{path}:{line}");
+        }
+        assert_eq!(written.len(), given.len(), "{path} ends elsewhere");
+    }
 }

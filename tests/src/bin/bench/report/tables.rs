@@ -57,19 +57,11 @@ pub(crate) fn thousands(number: usize) -> String {
     text
 }
 
-pub(super) fn standings(contest: &Contest, all: bool) -> String {
-    let mut table =
-        String::from("| | CPU, µs | over bare, µs | ÷ native | requests/s | p50, µs | p99, µs |");
-    table.push_str(if all {
-        " p99.9, µs | Envoy's core busy |\n"
-    } else {
-        "\n"
-    });
-    table.push_str(if all {
-        "|---|---|---|---|---|---|---|---|---|\n"
-    } else {
-        "|---|---|---|---|---|---|---|\n"
-    });
+pub(super) fn standings(contest: &Contest) -> String {
+    let mut table = String::from(
+        "| | CPU, µs | over bare, µs | ÷ native | requests/s | p50, µs | p99, µs | p99.9, µs | Envoy's core busy |\n\
+         |---|---|---|---|---|---|---|---|---|\n",
+    );
     for standing in &contest.standings {
         let (over, ratio) = if standing.id == BARE {
             (String::new(), String::new())
@@ -84,20 +76,15 @@ pub(super) fn standings(contest: &Contest, all: bool) -> String {
             "| {} | {:.2} | {over} | {ratio} |",
             standing.what, standing.cpu_us
         );
-        let _ = write!(
+        let _ = writeln!(
             table,
-            " {:.0} | {:.0} | {:.0} |",
-            standing.per_second, standing.p50_us, standing.p99_us
+            " {:.0} | {:.0} | {:.0} | {:.0} | {:.0} % |",
+            standing.per_second,
+            standing.p50_us,
+            standing.p99_us,
+            standing.p999_us,
+            standing.busy.median * 100.0
         );
-        if all {
-            let _ = write!(
-                table,
-                " {:.0} | {:.0} % |",
-                standing.p999_us,
-                standing.busy.median * 100.0
-            );
-        }
-        table.push('\n');
     }
     table
 }
