@@ -1,6 +1,6 @@
 //! Digests of imported keys as the database has them.
 //!
-//! A key of ours has 190 random bits, so its SHA-256 gives nothing away. A key that was made
+//! A key of ours has 154 random bits, so its SHA-256 gives nothing away. A key that was made
 //! elsewhere can be one of a million: then whoever has its SHA-256 has the key. **So no row and no
 //! page of the database has the digest of an imported key, or anything else by which a guess can be
 //! confirmed without the at-rest key**: in place of the digest stands its HMAC, by which it is
