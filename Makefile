@@ -23,8 +23,9 @@ WASM := wasm32-unknown-unknown
 FAULTY_FILTER := $(TARGET)/$(WASM)/release/latchkey_filter_fault.wasm
 NEXT_FORMAT_FILTER := $(TARGET)/$(WASM)/release/latchkey_filter_next_format.wasm
 
-# Always both, in one command: cargo then builds their common dependencies once.
-NATIVE := --release --package latchkey-control-plane --package latchkey-tests
+# Always all of them, in one command: cargo then builds their common dependencies once.
+NATIVE := --release --package latchkey-model --package latchkey-store --package latchkey-server --package latchkey-console \
+	--package latchkey-cli --package latchkey-control-plane --package latchkey-tests
 
 # The versions of Envoy that Latchkey is tested on, and the oldest of them.
 ENVOY_VERSIONS := 1.36.4 1.37.0 1.39.3 1.40.0

@@ -1,68 +1,44 @@
-//! Latchkey's control plane: owns the keys, and pushes every change to every Envoy.
+//! Latchkey's control plane as a whole: the API and all that is behind it (`latchkey-server`), with
+//! the console over it (`latchkey-console`).
 //!
-//! | module | owns |
+//! | crate | owns |
 //! |---|---|
-//! | `http`, `api` | HTTP: what people and their tools ask for |
-//! | [`store`] | the database, and the revision that every change advances |
-//! | `stream` | gRPC: what nodes are sent, and what they have acknowledged |
-//! | `refused_logins` | entries of the audit about log-ins that were refused |
-//! | `usage` | what nodes have counted, and what each is told of the others |
-//! | [`webhook`] | telling receivers what becomes of keys |
-//! | `removals` | removing the keys of deleted users and closed accounts, in steps |
-//! | `enforcement` | waiting until every node decides by a revision |
-//! | `explain` | what the filter would decide on a request, and why |
-//! | [`cli`] | the commands that call the API |
-//! | [`backup`] | the commands that work on the database's file |
-//! | [`at_rest`] | the key that encrypts the digests of imported keys in the database |
-//! | [`start`](mod@start), [`config`] | putting it together |
-//!
-//! A revocation goes: `api` → `store` (one transaction, revision + 1) → `stream` (woken by the
-//! revision; one batch to every node) → acknowledgements → `enforcement` → the caller's answer.
+//! | `latchkey-model` | the values that the others have in common |
+//! | `latchkey-store` | the database, and the revision that every change advances |
+//! | `latchkey-server` | the API, the stream to the nodes, usage, webhooks, starting and stopping |
+//! | `latchkey-console` | pages over the API, of which it knows no more than its calls |
+//! | `latchkey-cli` | the commands that call the API over HTTP |
 
-mod api;
-pub mod at_rest;
-pub mod authority;
-pub mod backup;
-mod ceilings;
-pub mod cli;
-mod client_network;
-pub mod clock;
-pub mod config;
-mod console;
-mod enforcement;
-mod entity_tag;
-mod explain;
-mod http;
-pub mod ip_list;
-pub mod issues;
-mod json;
-pub mod limits;
-pub mod log;
-mod metrics;
-mod node_pattern;
-mod open_files;
-pub mod password;
-mod permissions;
-pub mod random;
-mod refused_logins;
-mod removals;
-pub mod role;
-mod route_document;
-mod schema;
-pub mod secret;
-mod secret_files;
-pub mod selection;
-mod serve;
-pub mod start;
-mod stop;
-pub mod store;
-mod stream;
-mod text;
-pub mod tier;
-pub mod tls;
-mod usage;
-pub mod webhook;
+use latchkey_model::clock::{Clock, SystemClock};
+use std::sync::Arc;
 
-pub use config::Config;
-pub use serve::serve;
-pub use start::{Running, StartError, start, start_with_clock};
+pub use latchkey_server::{
+    Config, Running, StartError, at_rest, backup, check_import_row, config, log, tls,
+};
+
+/// Runs the control plane until SIGINT or SIGTERM.
+///
+/// # Errors
+/// When it cannot start, or a server ends on its own.
+pub async fn serve(config: Config) -> Result<(), StartError> {
+    latchkey_server::serve(config, latchkey_console::router).await
+}
+
+/// Starts the control plane.
+///
+/// # Errors
+/// When a setting cannot be used, or something that it needs cannot be opened.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    start_with_clock(config, Arc::new(SystemClock)).await
+}
+
+/// Starts the control plane with a clock of the caller's.
+///
+/// # Errors
+/// Those of [`start`].
+pub async fn start_with_clock(
+    config: Config,
+    clock: Arc<dyn Clock>,
+) -> Result<Running, StartError> {
+    latchkey_server::start_with_clock(config, clock, latchkey_console::router).await
+}

@@ -1,7 +1,8 @@
 //! The command line.
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use latchkey_control_plane::{Config, at_rest, backup, cli, config, log, serve, tls};
+use latchkey_cli as cli;
+use latchkey_control_plane::{Config, at_rest, backup, check_import_row, config, log, serve, tls};
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -40,7 +41,7 @@ async fn main() -> ExitCode {
     };
     match command {
         Command::Serve(config) => run(*config).await,
-        Command::Client(command) => ended(command.run().await),
+        Command::Client(command) => ended(command.run(check_import_row).await),
         Command::Completions(completions) => ended(completions.run(Cli::command())),
         Command::Init(init) => done(init.run().await),
         Command::Backup(backup) => done(backup.run().await),

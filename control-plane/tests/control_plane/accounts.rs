@@ -561,14 +561,7 @@ async fn a_batch_is_bounded_like_single_keys() {
     let environment = latchkey_policy::key::Environment::Live;
     let keys = secrets.each_ref().map(|secret| {
         let name = secret.masked();
-        latchkey_control_plane::store::NewKey::new(
-            account,
-            user,
-            &name,
-            secret,
-            "basic",
-            environment,
-        )
+        latchkey_store::NewKey::new(account, user, &name, secret, "basic", environment)
     });
     assert!(plane.store().create_keys(&keys, START).await.is_err());
     assert_eq!(operator.get(&own).await.number("/data/keys"), 3);

@@ -1,8 +1,8 @@
 //! Backups, and what becomes of them.
 
 use crate::harness::{PASSWORD, Plane, START};
-use latchkey_control_plane::store::backup::{Backup, BackupError, Restored, backup, restore};
-use latchkey_control_plane::store::{OpenMode, Store};
+use latchkey_store::backup::{Backup, BackupError, Restored, backup, restore};
+use latchkey_store::{OpenMode, Store};
 use reqwest::StatusCode;
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnectOptions;

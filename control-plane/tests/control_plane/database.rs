@@ -2,7 +2,7 @@
 
 use crate::harness::Plane;
 use crate::node::Node;
-use latchkey_control_plane::store::{OpenMode, Store};
+use latchkey_store::{OpenMode, Store};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use std::fs;

@@ -3,8 +3,8 @@
 use crate::accounts::audited;
 use crate::harness::{EMAIL, PASSWORD, Plane, START, plain_key};
 use crate::node::{Node, PATIENCE, Snapshot, former_hello};
-use latchkey_control_plane::store::NewKey;
 use latchkey_policy::key::{Environment, PlainKey};
+use latchkey_store::NewKey;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use std::pin::pin;

@@ -2,7 +2,7 @@
 //! each call and each metric.
 
 use crate::harness::Plane;
-use latchkey_control_plane::cli::EXIT_CODES;
+use latchkey_cli::EXIT_CODES;
 use reqwest::Method;
 use serde_json::Value;
 use std::collections::BTreeMap;

@@ -1,8 +1,8 @@
 //! `/v1/explain`, and `latchkey explain`.
 
 use crate::harness::{Answer, Client, EMAIL, PASSWORD, Plane, plain_key};
-use latchkey_control_plane::store::NewKey;
 use latchkey_policy::key::{Environment, PlainKey};
+use latchkey_store::NewKey;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::fs;

@@ -1,12 +1,12 @@
 //! A control plane to test, and a client that is logged in.
 
 use clap::Parser as _;
-use latchkey_control_plane::at_rest::{AtRestKey, AtRestKeys};
-use latchkey_control_plane::clock::Clock;
-use latchkey_control_plane::store::{NewKey, OpenMode, Store};
 use latchkey_control_plane::{Config, Running, StartError, start_with_clock, tls};
+use latchkey_model::clock::Clock;
 use latchkey_policy::key::{Environment, KeyDigest, KeyFormat, PlainKey};
 use latchkey_policy::limit::Window;
+use latchkey_store::{AtRestKey, AtRestKeys};
+use latchkey_store::{NewKey, OpenMode, Store};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! `/v1/keys`.
 
 use crate::harness::{Plane, plain_key};
-use latchkey_control_plane::store::{NewKey, StoreError};
 use latchkey_policy::key::{Environment, KeyFormat};
+use latchkey_store::{NewKey, StoreError};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 

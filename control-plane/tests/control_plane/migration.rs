@@ -18,7 +18,7 @@ pub(crate) async fn first_schema(database: &Path) {
     let migrations = tempfile::tempdir().unwrap();
     let start = "0001_start.sql";
     fs::copy(
-        Path::new("migrations").join(start),
+        Path::new("store/migrations").join(start),
         migrations.path().join(start),
     )
     .unwrap();
@@ -143,11 +143,11 @@ async fn keys_of_the_first_schema_go_on() {
 /// Brings a database of the first schema to the last migration before `end`.
 pub(crate) async fn migrate_before(end: &str, database: &Path) -> SqlitePool {
     let migrations = tempfile::tempdir().unwrap();
-    for entry in fs::read_dir("migrations").unwrap() {
+    for entry in fs::read_dir("store/migrations").unwrap() {
         let name = entry.unwrap().file_name();
         if name.to_str().unwrap() < end {
             fs::copy(
-                Path::new("migrations").join(&name),
+                Path::new("store/migrations").join(&name),
                 migrations.path().join(&name),
             )
             .unwrap();

@@ -4,9 +4,9 @@ mod overlap;
 
 use crate::harness::{Answer, Client, Plane, START};
 use crate::node::{HeldKey, Node, hello};
-use latchkey_control_plane::store::{NewKey, StoreError};
 use latchkey_policy::key::{Environment, KeyFormat};
 use latchkey_protocol::{KeyUsage, LastUse};
+use latchkey_store::{NewKey, StoreError};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 

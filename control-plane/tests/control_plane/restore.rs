@@ -2,9 +2,9 @@
 
 use crate::harness::{Client, Plane};
 use crate::node::{INSTANCE, Node, Snapshot, Stream, complete, handle, hello};
-use latchkey_control_plane::store::backup::{backup, restore};
-use latchkey_control_plane::store::{OpenMode, Store};
 use latchkey_protocol::{Hello, from_node};
+use latchkey_store::backup::{backup, restore};
+use latchkey_store::{OpenMode, Store};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::fs;

@@ -3,10 +3,10 @@
 
 use crate::harness::{Client, Plane, START};
 use crate::node::Snapshot;
-use latchkey_control_plane::store::{Changes, Chunks, OpenMode, RouteRecords, Store};
 use latchkey_policy::key::KeyDigest;
 use latchkey_policy::limit::Window;
 use latchkey_protocol::Batch;
+use latchkey_store::{Changes, Chunks, OpenMode, RouteRecords, Store};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Numbers that are the same in every run.

@@ -2,10 +2,10 @@
 
 use crate::harness::{NODE_TOKEN, Plane};
 use crate::node::{HeldKey, Node, Snapshot, Stream, complete, hello};
-use latchkey_control_plane::store::CHUNK_LEN;
 use latchkey_policy::key::{Environment, KeyDigest};
 use latchkey_policy::record::FORMAT;
 use latchkey_protocol::{Ack, Hello, from_node};
+use latchkey_store::CHUNK_LEN;
 use serde_json::json;
 use tonic::Code;
 

@@ -3,7 +3,7 @@
 
 use crate::harness::{Client, NODE_TOKEN, Plane, START};
 use crate::node::{Node, Snapshot, Stream, former_hello, hello};
-use latchkey_control_plane::clock::Clock as _;
+use latchkey_model::clock::Clock as _;
 use latchkey_policy::limit::Window;
 use latchkey_protocol::window_count::Kind;
 use latchkey_protocol::{Hello, KeyUsage, LastUse, Usage, WindowCount, from_node};

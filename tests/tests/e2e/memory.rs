@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use anyhow::ensure;
-use latchkey_control_plane::store::{NewKey, Store};
 use latchkey_control_plane::{Config, start};
 use latchkey_policy::key::{Environment, KeyFormat, PlainKey};
+use latchkey_store::{NewKey, Store};
 use latchkey_tests::{Envoy, Gateway, eventually};
 
 const BATCH: usize = 1_000;

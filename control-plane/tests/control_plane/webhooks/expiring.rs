@@ -3,7 +3,7 @@
 use super::receiver::Receiver;
 use super::{all_sent, webhook, with_receiver};
 use crate::harness::{Client, Plane, START};
-use latchkey_control_plane::clock::Clock as _;
+use latchkey_model::clock::Clock as _;
 use serde_json::json;
 
 const DAY: i64 = 86_400;

@@ -3,7 +3,7 @@
 use super::receiver::{Receiver, Reply};
 use super::{delivery, eventually, second, webhook, with_receiver};
 use crate::harness::{Answer, START};
-use latchkey_control_plane::clock::Clock as _;
+use latchkey_model::clock::Clock as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -65,9 +65,10 @@ async fn stocked(keys: usize) -> Result<PathBuf> {
 
 /// Of the database, of a key, and of what is said of each.
 fn form() -> Result<String> {
-    let mut migrations: Vec<_> = std::fs::read_dir(workspace().join("control-plane/migrations"))?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<Result<_>>()?;
+    let mut migrations: Vec<_> =
+        std::fs::read_dir(workspace().join("control-plane/store/migrations"))?
+            .map(|entry| Ok(entry?.path()))
+            .collect::<Result<_>>()?;
     migrations.sort();
     let mut all = format!("{}{}", key(1).expose(), plain_key(1));
     for migration in migrations {

@@ -1,0 +1,114 @@
+//! Services and subaccounts: little more than names.
+
+use reqwest::Method;
+use serde_json::json;
+use std::collections::BTreeSet;
+
+use super::super::document::Document;
+use super::super::state::{State, named};
+use super::{Action, Call, Draft, Facts, Line, Removal, Sign, difference};
+use crate::text;
+
+pub(super) fn services(document: &Document, state: &State, facts: &Facts<'_>, draft: &mut Draft) {
+    let Some(services) = &document.services else {
+        return;
+    };
+    for service in services {
+        let name = service.name.as_str();
+        let description = json!(service.description.as_ref().and_then(Option::as_ref));
+        match named(&state.services, "name", name) {
+            None => {
+                let call = Call::new(
+                    Method::POST,
+                    ["services"],
+                    Some(json!({ "name": name, "description": description })),
+                );
+                draft.actions.push(Action::new(
+                    Line::new(Sign::Make, "service", name, ""),
+                    call,
+                ));
+            }
+            Some(there_is) if service.description.is_some() => {
+                let Some(detail) =
+                    difference("description", &there_is["description"], &description)
+                else {
+                    continue;
+                };
+                let body = json!({ "description": description });
+                let call = Call::new(Method::PATCH, ["services", name], Some(body));
+                draft.actions.push(Action::new(
+                    Line::new(Sign::Edit, "service", name, detail),
+                    call,
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    let wanted = services
+        .iter()
+        .map(|service| service.name.as_str())
+        .collect();
+    let removal = |service: &_| {
+        Ok(Removal::from(Call::new(
+            Method::DELETE,
+            ["services", text::field(service, "name")],
+            None,
+        )))
+    };
+    draft.rest(
+        "service",
+        "name",
+        &state.services,
+        &wanted,
+        if facts.prune { Some(&removal) } else { None },
+    );
+}
+
+/// Returns the names that there will be.
+pub(super) fn subaccounts<'d>(
+    document: &'d Document,
+    state: &'d State,
+    facts: &Facts<'_>,
+    draft: &mut Draft,
+) -> BTreeSet<&'d str> {
+    let there_are = state
+        .subaccounts
+        .iter()
+        .map(|subaccount| text::field(subaccount, "name"));
+    let Some(subaccounts) = &document.subaccounts else {
+        return there_are.collect();
+    };
+    let wanted: BTreeSet<_> = subaccounts
+        .iter()
+        .map(|subaccount| subaccount.name.as_str())
+        .collect();
+    for subaccount in subaccounts {
+        if named(&state.subaccounts, "name", &subaccount.name).is_none() {
+            let call = Call::new(
+                Method::POST,
+                ["subaccounts"],
+                Some(json!({ "name": subaccount.name })),
+            );
+            draft.actions.push(Action::new(
+                Line::new(Sign::Make, "subaccount", &subaccount.name, ""),
+                call,
+            ));
+        }
+    }
+    let removal = |subaccount: &_| {
+        let path = ["subaccounts", text::field(subaccount, "subaccount_id")];
+        Ok(Removal::from(Call::new(Method::DELETE, path, None)))
+    };
+    draft.rest(
+        "subaccount",
+        "name",
+        &state.subaccounts,
+        &wanted,
+        if facts.prune { Some(&removal) } else { None },
+    );
+    if facts.prune {
+        wanted
+    } else {
+        wanted.into_iter().chain(there_are).collect()
+    }
+}

@@ -1,0 +1,63 @@
+//! Route rules: one document, put as a whole.
+
+use latchkey_model::json;
+use latchkey_model::route_document::RouteDocument;
+use latchkey_policy::route::RouteRecord;
+use reqwest::Method;
+use serde_json::Value;
+
+use super::super::document::{Document, canonical};
+use super::super::state::State;
+use super::{Action, Call, Draft, Line, Sign, difference, rules, wider};
+use crate::text;
+
+pub(super) fn plan(document: &Document, state: &State, draft: &mut Draft) {
+    let Some(wanted) = &document.routes else {
+        return;
+    };
+    // What cannot be read is of another version, and no reason to keep it.
+    let there_are = canonical(&state.routes).unwrap_or_default();
+    if &there_are != wanted {
+        let call = Call::new(Method::PUT, ["routes"], Some(wanted.clone()));
+        let mut line = Line::new(Sign::Edit, "routes", "", detail(&there_are, wanted));
+        line.differences = rules::differences(
+            text::entries(&there_are, "rules"),
+            text::entries(wanted, "rules"),
+        );
+        line.wider = match (record(&there_are), record(wanted)) {
+            (Some(before), Some(after)) => wider::requests(&before, &after),
+            _ => vec![
+                "the rules that there are cannot be read, so it is not known what changes"
+                    .to_owned(),
+            ],
+        };
+        draft.actions.push(Action::new(line, call));
+    }
+}
+
+fn record(document: &Value) -> Option<RouteRecord> {
+    json::read::<RouteDocument>(document.to_string().as_bytes())
+        .ok()?
+        .check()
+        .ok()
+}
+
+/// `3 rules → 4 rules, unmatched valid_key → deny`
+fn detail(from: &Value, to: &Value) -> String {
+    let (before, after) = (text::entries(from, "rules"), text::entries(to, "rules"));
+    let mut details = Vec::new();
+    if before.len() != after.len() {
+        details.push(format!("{} rules → {} rules", before.len(), after.len()));
+    }
+    details.extend(difference(
+        "unmatched",
+        &from["unmatched"],
+        &to["unmatched"],
+    ));
+    details.extend(difference(
+        "path_case",
+        &from["path_case"],
+        &to["path_case"],
+    ));
+    details.join(", ")
+}

@@ -1,0 +1,90 @@
+//! Tiers: one document, put as a whole. What the file does not have stays at its end, until it is
+//! pruned.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+use super::super::document::Document;
+use super::super::state::{State, named};
+use super::{Action, Call, Draft, Facts, Line, Sign};
+use crate::key::limits;
+use crate::text;
+
+/// Returns the names of the tiers whose limits will be others.
+pub(super) fn plan(
+    document: &Document,
+    state: &State,
+    facts: &Facts<'_>,
+    draft: &mut Draft,
+) -> BTreeSet<String> {
+    let mut changed = BTreeSet::new();
+    let Some(tiers) = &document.tiers else {
+        return changed;
+    };
+    let wanted: Vec<Value> = tiers.iter().map(|tier| json!(tier)).collect();
+    let names: BTreeSet<_> = tiers.iter().map(|tier| tier.name.as_str()).collect();
+    let rest = state
+        .tiers
+        .iter()
+        .filter(|tier| !names.contains(text::field(tier, "name")));
+    let all: Vec<Value> = wanted.iter().chain(rest.clone()).cloned().collect();
+    let mut lines = Vec::new();
+    for tier in &wanted {
+        let name = text::field(tier, "name");
+        match named(&state.tiers, "name", name) {
+            None => lines.push(Line::new(Sign::Make, "tier", name, limits(&tier["limits"]))),
+            Some(there_is) if there_is["limits"] != tier["limits"] => {
+                let detail = format!(
+                    "limits {} → {}",
+                    limits(&there_is["limits"]),
+                    limits(&tier["limits"])
+                );
+                let wider = raised(&there_is["limits"], &tier["limits"]);
+                lines.push(Line::new(Sign::Edit, "tier", name, detail).with_wider(wider));
+                changed.insert(name.to_owned());
+            }
+            Some(_) => {}
+        }
+    }
+    if lines.is_empty() && all != state.tiers {
+        lines.push(Line::new(Sign::Edit, "tiers", "", "in another order"));
+    }
+    draft.actions.extend(together(lines, &all));
+    if facts.prune {
+        let lines = rest
+            .map(|tier| Line::new(Sign::Remove, "tier", text::field(tier, "name"), ""))
+            .collect();
+        draft.removals.extend(together(lines, &wanted));
+    } else {
+        draft.rest("tier", "name", &state.tiers, &names, None);
+    }
+    changed
+}
+
+/// The windows for which `after` allows more requests than `before`.
+pub(super) fn raised(before: &Value, after: &Value) -> Vec<String> {
+    let raised = |window: &str| match (before[window].as_u64(), after[window].as_u64()) {
+        (None, _) => false,
+        (Some(_), None) => true,
+        (Some(before), Some(after)) => after > before,
+    };
+    let windows = ["minute", "hour", "day", "month"];
+    windows
+        .into_iter()
+        .filter(|window| raised(window))
+        .map(|window| format!("more requests a {window}"))
+        .collect()
+}
+
+/// One call for all lines.
+fn together(lines: Vec<Line>, tiers: &[Value]) -> impl Iterator<Item = Action> {
+    let mut call = Some(Call::new(
+        Method::PUT,
+        ["tiers"],
+        Some(json!({ "tiers": tiers })),
+    ));
+    lines
+        .into_iter()
+        .map(move |line| Action::new(line, call.take()))
+}

@@ -1,0 +1,253 @@
+//! Users, by their email addresses. A password is set where a user is made, and never compared.
+
+use latchkey_model::selection::Selection;
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+
+use super::super::document::{Document, User};
+use super::super::state::{State, named};
+use super::{Action, Call, Draft, Facts, Line, Removal, Sign, added, difference, sorted};
+use crate::password::long_enough;
+use crate::text;
+
+const KIND: &str = "user";
+
+pub(super) fn plan(
+    document: &Document,
+    state: &State,
+    facts: &Facts<'_>,
+    subaccounts: &BTreeSet<&str>,
+    draft: &mut Draft,
+) {
+    let Some(users) = &document.users else { return };
+    for user in users {
+        let listed = user
+            .subaccounts
+            .as_ref()
+            .and_then(Selection::listed)
+            .unwrap_or_default();
+        if let Some(unknown) = listed
+            .iter()
+            .find(|name| !subaccounts.contains(name.as_str()))
+        {
+            draft.refuse(
+                KIND,
+                &user.email,
+                format!("there will be no subaccount {}", text::plain(unknown)),
+            );
+            continue;
+        }
+        match named(&state.users, "email", &user.email) {
+            Some(there_is) => draft.actions.extend(edit(user, there_is, state)),
+            None => match password(user, facts) {
+                Ok(variable) => draft.actions.push(make(user, variable)),
+                Err(reason) => draft.refuse(KIND, &user.email, reason),
+            },
+        }
+    }
+    let wanted = users.iter().map(|user| user.email.as_str()).collect();
+    let removal = |user: &_| removal(user, document, state);
+    draft.rest(
+        KIND,
+        "email",
+        &state.users,
+        &wanted,
+        if facts.prune { Some(&removal) } else { None },
+    );
+}
+
+/// Whoever is removed takes their keys with them: so none of those may be a key that the file has.
+/// Nor may it be who applies the file, or whose key it is applied with.
+fn removal(user: &Value, document: &Document, state: &State) -> Result<Removal, String> {
+    let id = text::field(user, "user_id");
+    if state.is_caller("user_id", id) {
+        return Err(
+            "the file is applied as them, or with a key of theirs, so they are not deleted"
+                .to_owned(),
+        );
+    }
+    let owned: BTreeSet<_> = state
+        .keys
+        .iter()
+        .filter(|key| text::field(key, "owner") == id)
+        .map(|key| text::field(key, "name"))
+        .collect();
+    let call = Call::new(Method::DELETE, ["users", id], None);
+    let Some(keys) = &document.keys else {
+        return Ok(Removal {
+            call,
+            detail: and_revokes(owned.len()),
+        });
+    };
+    let kept: Vec<_> = keys
+        .iter()
+        .map(|key| key.name.as_str())
+        .filter(|name| owned.contains(name))
+        .collect();
+    if !kept.is_empty() {
+        let names = text::joined(kept.into_iter().map(text::plain));
+        return Err(format!(
+            "this would revoke keys of theirs that the file has: {names}"
+        ));
+    }
+    // The others have lines of their own.
+    Ok(call.into())
+}
+
+fn and_revokes(keys: usize) -> String {
+    match keys {
+        0 => String::new(),
+        1 => "and revokes 1 key".to_owned(),
+        several => format!("and revokes {several} keys"),
+    }
+}
+
+/// The variable that has a password which is good enough.
+fn password(user: &User, facts: &Facts<'_>) -> Result<String, String> {
+    let needed = "they are to be made, so they need `password_env`, the environment variable with their password";
+    let variable = user.password_env.as_ref().ok_or(needed)?;
+    let password =
+        (facts.secret)(variable).ok_or_else(|| format!("{} is not set", text::plain(variable)))?;
+    long_enough(&text::plain(variable), &password).map_err(|error| error.to_string())?;
+    Ok(variable.clone())
+}
+
+fn make(user: &User, password_env: String) -> Action {
+    let mut body = json!({ "email": user.email });
+    for (field, value) in [
+        ("roles", json!(user.roles)),
+        ("permissions", json!(user.permissions)),
+    ] {
+        if !value.is_null() {
+            body[field] = value;
+        }
+    }
+    let subaccounts = select(&mut body, user.subaccounts.as_ref());
+    let call = Call::new(Method::POST, ["users"], Some(body));
+    let mut action = Action::new(Line::new(Sign::Make, KIND, &user.email, ""), call);
+    action.subaccounts = subaccounts;
+    action.then = (user.disabled == Some(true)).then(|| json!({ "disabled": true }));
+    action.password_env = Some(password_env);
+    action
+}
+
+/// "all" goes into the body, and names are left to be looked up.
+fn select(
+    body: &mut Value,
+    subaccounts: Option<&Selection>,
+) -> Option<(&'static str, Vec<String>)> {
+    match subaccounts? {
+        Selection::Listed(names) => Some(("subaccounts", names.clone())),
+        Selection::All => {
+            body["subaccounts"] = json!("all");
+            None
+        }
+    }
+}
+
+fn edit(user: &User, there_is: &Value, state: &State) -> Option<Action> {
+    let (mut body, mut details) = (Map::new(), Vec::new());
+    let lists = [("roles", user.roles.as_ref().map(|list| json!(list)))];
+    let lists = lists.into_iter().chain([(
+        "permissions",
+        user.permissions.as_ref().map(|list| json!(list)),
+    )]);
+    for (field, wanted) in lists.filter_map(|(field, list)| Some((field, list?))) {
+        if let Some(detail) = difference(field, &sorted(&there_is[field]), &sorted(&wanted)) {
+            details.push(detail);
+            body.insert(field.to_owned(), wanted);
+        }
+    }
+    if let Some(detail) = user
+        .disabled
+        .and_then(|wanted| difference("disabled", &there_is["disabled"], &json!(wanted)))
+    {
+        details.push(detail);
+        body.insert("disabled".to_owned(), json!(user.disabled));
+    }
+    let subaccounts = user.subaccounts.as_ref().filter(|wanted| {
+        let detail = difference(
+            "subaccounts",
+            &names(&there_is["subaccounts"], state),
+            &canonical(wanted),
+        );
+        let differs = detail.is_some();
+        details.extend(detail);
+        differs
+    });
+    if details.is_empty() {
+        return None;
+    }
+    let wider = wider(user, there_is, state);
+    let mut body = Value::Object(body);
+    let subaccounts = select(&mut body, subaccounts);
+    let call = Call::new(
+        Method::PATCH,
+        ["users", text::field(there_is, "user_id")],
+        Some(body),
+    );
+    let line = Line::new(Sign::Edit, KIND, &user.email, details.join(", ")).with_wider(wider);
+    let mut action = Action::new(line, call);
+    action.subaccounts = subaccounts;
+    Some(action)
+}
+
+/// What the user may do that they may not do now.
+fn wider(user: &User, there_is: &Value, state: &State) -> Vec<String> {
+    let mut wider = Vec::new();
+    let holds = |field: &str, name: &str| {
+        text::entries(there_is, field)
+            .iter()
+            .any(|held| held == name)
+    };
+    let holds_all = holds("roles", "admin") || holds("permissions", "*");
+    for (field, wanted) in [
+        ("roles", json!(user.roles)),
+        ("permissions", json!(user.permissions)),
+    ] {
+        let added = added(&there_is[field], &wanted);
+        wider.extend(
+            added
+                .into_iter()
+                .filter(|_| !holds_all)
+                .map(|name| format!("gets {name}")),
+        );
+    }
+    let before = names(&there_is["subaccounts"], state);
+    match user.subaccounts.as_ref().map(canonical) {
+        Some(wanted) if wanted == "all" && before != "all" => {
+            wider.push("gets all subaccounts".to_owned())
+        }
+        Some(wanted) if before != "all" => {
+            wider.extend(
+                added(&before, &wanted)
+                    .into_iter()
+                    .map(|name| format!("gets the subaccount {name}")),
+            );
+        }
+        _ => {}
+    }
+    if user.disabled == Some(false) && there_is["disabled"] == true {
+        wider.push("is no longer disabled".to_owned());
+    }
+    wider
+}
+
+/// "all", or the names of those that are listed by id.
+fn names(selection: &Value, state: &State) -> Value {
+    let Some(ids) = selection.as_array() else {
+        return selection.clone();
+    };
+    let names = ids
+        .iter()
+        .map(|id| json!(state.subaccount_name(id.as_str().unwrap_or_default())));
+    sorted(&Value::Array(names.collect()))
+}
+
+fn canonical(selection: &Selection) -> Value {
+    match selection {
+        Selection::All => json!("all"),
+        Selection::Listed(names) => sorted(&json!(names)),
+    }
+}

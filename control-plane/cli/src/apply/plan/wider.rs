@@ -1,0 +1,366 @@
+//! What lets more through than before: which requests become public or need less by other route
+//! rules. It is found by the filter's own code, for requests of each rule's path, so no form of a
+//! change is overlooked: a rule that goes, another order, fewer methods.
+
+use latchkey_policy::route::{Match, PathSpec, PlaceSpec, RouteRecord, Routes, Target, Unmatched};
+use std::collections::BTreeMap;
+
+/// A segment, and a label of a host, that no rule names.
+const ANY: &str = "any-other-1f0e";
+
+/// A method that no rule names.
+const OTHER_METHOD: &str = "OTHER";
+
+/// Methods that are asked about beside those that rules name.
+const METHODS: [&str; 3] = ["GET", "POST", OTHER_METHOD];
+
+/// Hosts that are asked about for rules of any host, beside one that no rule names.
+const HOSTS: usize = 20;
+
+/// What a request needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Need {
+    Refused,
+    Key(Vec<(&'static str, String)>),
+    Public,
+}
+
+/// Describes each kind of request that needs less by the rules `after` than by those `before`.
+pub(super) fn requests(before: &RouteRecord, after: &RouteRecord) -> Vec<String> {
+    let compiled = [before, after].map(|record| (Routes::compile(record), record));
+    let methods = methods([before, after]);
+    let mut found = BTreeMap::<(String, String, String), Vec<&str>>::new();
+    for (host, path) in places([before, after]) {
+        for method in &methods {
+            let target = Target {
+                host: host.as_bytes(),
+                method: method.as_bytes(),
+                path: path.as_bytes(),
+            };
+            let [was, is] =
+                [&compiled[0], &compiled[1]].map(|(routes, record)| need(routes, record, &target));
+            if let Some(change) = less(&was, &is) {
+                found
+                    .entry((path.clone(), host.clone(), change))
+                    .or_default()
+                    .push(method);
+            }
+        }
+    }
+    let describe = |((path, host, change), of): ((String, String, String), Vec<&str>)| {
+        let of = match of.len() {
+            all if all == methods.len() => "any method".to_owned(),
+            _ => of
+                .into_iter()
+                .map(|method| {
+                    if method == OTHER_METHOD {
+                        "others"
+                    } else {
+                        method
+                    }
+                })
+                .collect::<Vec<_>>()
+                .join(", "),
+        };
+        let host = if host.contains(ANY) {
+            String::new()
+        } else {
+            format!(" of {host}")
+        };
+        format!("{}{host} ({of}) {change}", path.replace(ANY, "…"))
+    };
+    found.into_iter().map(describe).collect()
+}
+
+fn methods(records: [&RouteRecord; 2]) -> Vec<&str> {
+    let named = records
+        .into_iter()
+        .flat_map(RouteRecord::rules)
+        .filter_map(|rule| rule.spec().methods.as_ref())
+        .flatten();
+    let mut methods: Vec<_> = named.map(String::as_str).chain(METHODS).collect();
+    methods.sort_unstable();
+    methods.dedup();
+    methods
+}
+
+/// Hosts and paths of requests: one at least for each rule, and one that no rule names.
+fn places(records: [&RouteRecord; 2]) -> Vec<(String, String)> {
+    let rules = || {
+        records
+            .into_iter()
+            .flat_map(RouteRecord::rules)
+            .map(|rule| rule.spec())
+    };
+    let mut hosts: Vec<_> = rules()
+        .filter_map(|rule| rule.host.as_deref())
+        .map(of_host)
+        .collect();
+    hosts.sort_unstable();
+    hosts.dedup();
+    hosts.truncate(HOSTS);
+    hosts.push(format!("{ANY}.test"));
+    let other_case = records[0].path_case() != records[1].path_case();
+    let mut places = Vec::new();
+    let none = PathSpec::Prefix("/".to_owned());
+    for (host, path) in rules()
+        .map(|rule| (rule.host.as_deref(), &rule.path))
+        .chain([(None, &none)])
+    {
+        let hosts = host.map_or_else(|| hosts.clone(), |host| vec![of_host(host)]);
+        for path in of_path(path) {
+            let spelled = other_case.then(|| path.to_ascii_uppercase());
+            for path in [path].into_iter().chain(spelled) {
+                places.extend(hosts.iter().map(|host| (host.clone(), path.clone())));
+            }
+        }
+    }
+    places.sort_unstable();
+    places.dedup();
+    places
+}
+
+fn of_host(host: &str) -> String {
+    host.strip_prefix("*.")
+        .map_or_else(|| host.to_owned(), |above| format!("{ANY}.{above}"))
+}
+
+fn of_path(path: &PathSpec) -> Vec<String> {
+    match path {
+        PathSpec::Exact(path) => vec![path.clone()],
+        PathSpec::Prefix(path) => vec![
+            path.clone(),
+            format!("{}/{ANY}", path.trim_end_matches('/')),
+        ],
+        PathSpec::Template(path) => {
+            let segment = |segment: &str| {
+                if segment.starts_with('{') {
+                    ANY.to_owned()
+                } else {
+                    segment.to_owned()
+                }
+            };
+            vec![path.split('/').map(segment).collect::<Vec<_>>().join("/")]
+        }
+    }
+}
+
+fn need(routes: &Routes, record: &RouteRecord, target: &Target<'_>) -> Need {
+    let rule = match routes.find(target) {
+        Match::Rule(route) => route
+            .number
+            .checked_sub(1)
+            .and_then(|index| record.rules().get(index)),
+        Match::Unmatched(Unmatched::ValidKey) => return Need::Key(Vec::new()),
+        Match::Unmatched(Unmatched::Deny) | Match::Ambiguous | Match::Disputed { .. } => {
+            return Need::Refused;
+        }
+    };
+    let Some(spec) = rule.map(|rule| rule.spec()) else {
+        return Need::Refused;
+    };
+    if spec.public {
+        return Need::Public;
+    }
+    let place = spec.subaccount.as_ref().map(|place| match place {
+        PlaceSpec::Header(name) => format!("in the header {name}"),
+        PlaceSpec::Path(name) => format!("in the path as {name}"),
+        PlaceSpec::Query(name) => format!("in the query as {name}"),
+    });
+    let needs = [
+        ("service", spec.service.clone()),
+        ("permission", spec.permission.clone()),
+        ("subaccount", place),
+    ];
+    Need::Key(
+        needs
+            .into_iter()
+            .filter_map(|(kind, what)| Some((kind, what?)))
+            .collect(),
+    )
+}
+
+/// How a request needs less, or something else, than it did; `None` if whatever passes now passed
+/// before.
+fn less(was: &Need, is: &Need) -> Option<String> {
+    match (was, is) {
+        (Need::Public, _) | (_, Need::Refused) => None,
+        (_, Need::Public) => Some("becomes public".to_owned()),
+        (Need::Refused, Need::Key(needs)) => {
+            Some(format!("was refused, and needs {}", told(needs)))
+        }
+        (Need::Key(before), Need::Key(after)) => {
+            let lost: Vec<_> = before
+                .iter()
+                .filter(|need| !after.contains(need))
+                .cloned()
+                .collect();
+            let now: Vec<_> = after
+                .iter()
+                .filter(|need| !before.contains(need))
+                .cloned()
+                .collect();
+            match (lost.is_empty(), now.is_empty()) {
+                (true, _) => None,
+                (false, true) => Some(format!("no longer needs {}", told(&lost))),
+                (false, false) => Some(format!("needs {} instead of {}", told(&now), told(&lost))),
+            }
+        }
+    }
+}
+
+fn told(needs: &[(&'static str, String)]) -> String {
+    match needs {
+        [] => "any valid key".to_owned(),
+        needs => needs
+            .iter()
+            .map(|(kind, what)| format!("the {kind} {what}"))
+            .collect::<Vec<_>>()
+            .join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use latchkey_model::json;
+    use latchkey_model::route_document::RouteDocument;
+
+    fn record(yaml: &str) -> RouteRecord {
+        let value: serde_json::Value = crate::document::parse(yaml).unwrap();
+        json::read::<RouteDocument>(value.to_string().as_bytes())
+            .unwrap()
+            .check()
+            .unwrap()
+    }
+
+    fn wider(before: &str, after: &str) -> Vec<String> {
+        requests(&record(before), &record(after))
+    }
+
+    const GUARDED: &str = "{unmatched: valid_key, rules: [{path: {exact: /health}, public: true}, \
+         {path: {prefix: /admin}, permission: 'admin:write'}, {path: {prefix: /v1}, methods: [GET], permission: 'v1:read'}]}";
+
+    #[test]
+    fn the_same_rules_let_nothing_more_through() {
+        assert_eq!(wider(GUARDED, GUARDED), [""; 0]);
+    }
+
+    #[test]
+    fn requests_that_become_public_are_named() {
+        let after = "{rules: [{path: {prefix: /}, public: true}]}";
+        let found = wider(GUARDED, after);
+        for place in [
+            "/ (any method)",
+            "/… (any method)",
+            "/admin (any method)",
+            "/admin/… (any method)",
+            "/v1 (any method)",
+        ] {
+            assert!(
+                found.contains(&format!("{place} becomes public")),
+                "{place} is not in {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn removed_rules_that_guarded_a_path_are_told() {
+        let after = "{rules: [{path: {exact: /health}, public: true}, {path: {prefix: /v1}, methods: [GET], permission: 'v1:read'}]}";
+        let lost = "no longer needs the permission admin:write";
+        assert_eq!(
+            wider(GUARDED, after),
+            [
+                format!("/admin (any method) {lost}"),
+                format!("/admin/… (any method) {lost}")
+            ]
+        );
+    }
+
+    #[test]
+    fn order_methods_prefixes_and_permissions_are_compared_by_what_they_do() {
+        for (rules, expected) in [
+            // Fewer methods are guarded.
+            (
+                "{path: {prefix: /admin}, methods: [POST], permission: 'admin:write'}",
+                "/admin (GET, others) no longer needs",
+            ),
+            // Less is below the path.
+            (
+                "{path: {exact: /admin}, permission: 'admin:write'}",
+                "/admin/… (any method) no longer needs",
+            ),
+            (
+                "{path: {prefix: /admin}, permission: 'admin:read'}",
+                "/admin (any method) needs the permission admin:read instead of",
+            ),
+            (
+                "{path: {prefix: /admin}}",
+                "/admin (any method) no longer needs the permission admin:write",
+            ),
+            (
+                "{path: {exact: /admin/a}, public: true}, {path: {prefix: /admin}, permission: 'admin:write'}",
+                "/admin/a (any method) becomes public",
+            ),
+        ] {
+            let before = "{rules: [{path: {prefix: /admin}, permission: 'admin:write'}]}";
+            let found = wider(before, &format!("{{rules: [{rules}]}}"));
+            assert!(
+                found.iter().any(|line| line.starts_with(expected)),
+                "{expected} is not in {found:?}"
+            );
+            assert!(
+                wider(&format!("{{rules: [{rules}]}}"), before)
+                    .iter()
+                    .all(|line| line.contains("instead")),
+                "{rules}"
+            );
+        }
+        let swapped =
+            "{rules: [{path: {prefix: /}, public: true}, {path: {exact: /a}, permission: 'a:b'}]}";
+        let before =
+            "{rules: [{path: {exact: /a}, permission: 'a:b'}, {path: {prefix: /}, public: true}]}";
+        assert_eq!(wider(before, swapped), ["/a (any method) becomes public"]);
+    }
+
+    #[test]
+    fn unmatched_requests_hosts_services_and_subaccounts_are_compared() {
+        let (deny, key) = (
+            "{unmatched: deny, rules: []}",
+            "{unmatched: valid_key, rules: []}",
+        );
+        assert_eq!(
+            wider(deny, key),
+            [
+                "/ (any method) was refused, and needs any valid key",
+                "/… (any method) was refused, and needs any valid key"
+            ]
+        );
+        assert_eq!(wider(key, deny), [""; 0]);
+        let one = "{rules: [{host: a.test, path: {exact: /x}, service: dns, subaccount: {header: x-sub}}]}";
+        let other = "{rules: [{host: b.test, path: {exact: /x}, service: dns}]}";
+        let found = wider(one, other);
+        assert_eq!(
+            found,
+            [
+                "/x of a.test (any method) no longer needs the service dns, the subaccount in the header x-sub"
+            ]
+        );
+    }
+
+    #[test]
+    fn spelling_is_compared_where_path_case_changes() {
+        let rules = "rules: [{path: {prefix: /admin}, permission: 'a:b'}]";
+        let found = wider(
+            &format!("{{path_case: refuse, {rules}}}"),
+            &format!("{{path_case: distinct, {rules}}}"),
+        );
+        assert!(
+            found
+                .iter()
+                .any(|line| line
+                    .starts_with("/ADMIN (any method) was refused, and needs any valid key")),
+            "{found:?}"
+        );
+    }
+}

@@ -1,0 +1,148 @@
+//! What there is, as far as a file is about it.
+
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::document::Document;
+use crate::client::{Api, Tagged};
+use crate::error::CommandError;
+use crate::pages::{self, Pages};
+use crate::query::Query;
+use crate::text;
+
+/// How many names are kept of things that are not in a file.
+const SAMPLE: usize = 10;
+
+/// Things of a kind that are not in a file.
+#[derive(Debug, Default)]
+pub(super) struct Others {
+    pub(super) count: usize,
+    /// The names of the first.
+    pub(super) sample: Vec<String>,
+}
+
+impl Others {
+    pub(super) fn add(&mut self, name: &str) {
+        self.count = self.count.saturating_add(1);
+        if self.sample.len() < SAMPLE {
+            self.sample.push(name.to_owned());
+        }
+    }
+}
+
+/// Entity tags by paths.
+pub(super) type Tags = BTreeMap<Vec<String>, String>;
+
+/// As the API shows it.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) tiers: Vec<Value>,
+    pub(super) services: Vec<Value>,
+    pub(super) subaccounts: Vec<Value>,
+    pub(super) users: Vec<Value>,
+    /// Those that the file names; where keys are pruned, all. Expired keys can have the names of
+    /// others.
+    pub(super) keys: Vec<Value>,
+    /// The keys that are not among `keys`.
+    pub(super) other_keys: Others,
+    pub(super) routes: Value,
+    /// Who applies the file, where users or keys are pruned.
+    pub(super) caller: Value,
+    /// Entity tags of the documents that are put as a whole, as they were read.
+    pub(super) tags: Tags,
+}
+
+impl State {
+    /// Asks for nothing that the document is not about. With users that are pruned go their keys.
+    pub(super) async fn read(
+        api: &Api,
+        document: &Document,
+        prune: bool,
+    ) -> Result<Self, CommandError> {
+        let none = Query::default;
+        let mut state = Self::default();
+        if document.tiers.is_some() {
+            state.tiers = text::entries(&state.document(api, "tiers").await?, "tiers").to_vec();
+        }
+        if document.services.is_some() {
+            state.services = pages::all(api, &["services"], "services", none()).await?;
+        }
+        if document.is_about_subaccounts() {
+            state.subaccounts =
+                text::entries(&api.get(&["subaccounts"], &none()).await?, "subaccounts").to_vec();
+        }
+        if document.users.is_some() {
+            state.users = pages::all(api, &["users"], "users", none()).await?;
+        }
+        if document.routes.is_some() {
+            state.routes = state.document(api, "routes").await?;
+        }
+        if document.keys.is_some() || (prune && document.users.is_some()) {
+            state.read_keys(api, document, prune).await?;
+        }
+        if prune && (document.users.is_some() || document.keys.is_some()) {
+            state.caller = api.get(&["sessions", "current"], &none()).await?;
+        }
+        Ok(state)
+    }
+
+    /// Reads a document that is put as a whole.
+    async fn document(&mut self, api: &Api, name: &str) -> Result<Value, CommandError> {
+        let Tagged { data, tag } = api.get_tagged(&[name]).await?;
+        self.tags
+            .extend(tag.map(|tag| (vec![name.to_owned()], tag)));
+        Ok(data)
+    }
+
+    /// Keeps of a key that the file does not have only what removing it takes, and without that its
+    /// name at most.
+    async fn read_keys(
+        &mut self,
+        api: &Api,
+        document: &Document,
+        prune: bool,
+    ) -> Result<(), CommandError> {
+        let named: BTreeSet<_> = document
+            .keys
+            .iter()
+            .flatten()
+            .map(|key| key.name.as_str())
+            .collect();
+        let query = Query::default().with("include", Some("ip_lists"));
+        let mut pages = Pages::new(api, (&["keys"], "keys"), query);
+        while let Some(keys) = pages.next().await? {
+            for key in keys.into_iter().filter(|key| key["revoked_at"].is_null()) {
+                if named.contains(text::field(&key, "name")) {
+                    self.keys.push(key);
+                } else if prune {
+                    let kept = |field: &str| key[field].clone();
+                    self.keys.push(json!({
+                        "key_id": kept("key_id"), "name": kept("name"), "owner": kept("owner"),
+                    }));
+                } else {
+                    self.other_keys.add(text::field(&key, "name"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the caller has this id in `field`, which is `user_id` or `key_id`.
+    pub(super) fn is_caller(&self, field: &str, id: &str) -> bool {
+        self.caller[field] == id
+    }
+
+    /// What the subaccount with this id is called. One that is gone keeps its id for a name.
+    pub(super) fn subaccount_name<'s>(&'s self, id: &'s str) -> &'s str {
+        let found = self
+            .subaccounts
+            .iter()
+            .find(|subaccount| text::field(subaccount, "subaccount_id") == id);
+        found.map_or(id, |subaccount| text::field(subaccount, "name"))
+    }
+}
+
+/// The one of that name.
+pub(super) fn named<'v>(list: &'v [Value], field: &str, name: &str) -> Option<&'v Value> {
+    list.iter().find(|entry| text::field(entry, field) == name)
+}

@@ -1,0 +1,249 @@
+//! Arguments that several commands take, as the API takes them.
+
+use clap::Args;
+use latchkey_model::text::{has_form_of_id, normalized_name};
+use latchkey_policy::limit::Window;
+use serde_json::{Map, Value, json};
+use std::str::FromStr;
+
+use super::Context;
+use super::error::CommandError;
+use super::query::Query;
+use super::text;
+
+/// How long to wait for nodes.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Wait {
+    /// Milliseconds to wait until the change is in force on every node; 1000 unless told
+    #[arg(long, value_name = "MILLISECONDS")]
+    wait: Option<u32>,
+}
+
+impl Wait {
+    pub(super) fn query(&self) -> Query {
+        Query::default().with("wait_ms", self.wait)
+    }
+}
+
+/// A limit, as in `minute=100`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Limit {
+    window: Window,
+    requests: u32,
+}
+
+impl FromStr for Limit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let refused = || {
+            "must be minute, hour, day or month, a =, and a whole number from 1, as in minute=100"
+                .to_owned()
+        };
+        let (name, requests) = text.split_once('=').ok_or_else(refused)?;
+        let window = Window::ALL
+            .into_iter()
+            .find(|window| window.as_str() == name)
+            .ok_or_else(refused)?;
+        let requests = requests
+            .parse()
+            .ok()
+            .filter(|requests| *requests > 0)
+            .ok_or_else(refused)?;
+        Ok(Self { window, requests })
+    }
+}
+
+/// `{"minute": 100}`; a window has one limit.
+pub(super) fn limits(limits: &[Limit]) -> Result<Value, CommandError> {
+    let mut object = Map::new();
+    for Limit { window, requests } in limits {
+        if object
+            .insert(window.as_str().to_owned(), json!(requests))
+            .is_some()
+        {
+            return Err(CommandError::usage(format!(
+                "--limit: {} is given twice",
+                window.as_str()
+            )));
+        }
+    }
+    Ok(Value::Object(object))
+}
+
+/// `"all"`, or a list that does not have it.
+pub(super) fn selection(argument: &str, names: &[String]) -> Result<Value, CommandError> {
+    match names {
+        [only] if only == "all" => Ok(json!("all")),
+        names if names.iter().any(|name| name == "all") => Err(CommandError::usage(format!(
+            "{argument}: all is all, and goes with nothing else"
+        ))),
+        names => Ok(json!(names)),
+    }
+}
+
+/// A body of what is given; what is not is left out.
+#[derive(Default)]
+pub(super) struct Body(Map<String, Value>);
+
+impl Body {
+    pub(super) fn with(mut self, field: &str, value: Option<impl Into<Value>>) -> Self {
+        self.0
+            .extend(value.map(|value| (field.to_owned(), value.into())));
+        self
+    }
+
+    /// A list, unless it is empty.
+    pub(super) fn listed(self, field: &str, entries: &[String]) -> Self {
+        self.with(field, (!entries.is_empty()).then(|| json!(entries)))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn json(self) -> Value {
+        Value::Object(self.0)
+    }
+
+    /// Of an edit, which has to say something.
+    pub(super) fn edit(self) -> Result<Value, CommandError> {
+        if self.is_empty() {
+            return Err(CommandError::usage(
+                "there is nothing to edit: say what is to be otherwise, see --help",
+            ));
+        }
+        Ok(self.json())
+    }
+}
+
+/// The subaccounts' ids. Who names none by name need not be allowed to list them.
+pub(super) async fn subaccount_ids(
+    context: &Context,
+    named: &[String],
+) -> Result<Vec<String>, CommandError> {
+    if named.iter().all(|name| is_id(name)) {
+        return Ok(named.to_vec());
+    }
+    let there_are = context.api.get(&["subaccounts"], &Query::default()).await?;
+    let there_are = text::entries(&there_are, "subaccounts");
+    named
+        .iter()
+        .map(|name| subaccount_id(there_are, name))
+        .collect()
+}
+
+fn is_id(name: &str) -> bool {
+    has_form_of_id(name) || name == "all"
+}
+
+fn subaccount_id(there_are: &[Value], name: &str) -> Result<String, CommandError> {
+    if is_id(name) {
+        return Ok(name.to_owned());
+    }
+    let normalized = normalized_name(name);
+    let found = there_are
+        .iter()
+        .find(|subaccount| text::field(subaccount, "name") == normalized);
+    let unknown = || {
+        CommandError::NotFound(format!(
+            "there is no subaccount named {}",
+            text::plain(name)
+        ))
+    };
+    let found = found.ok_or_else(unknown)?;
+    Ok(text::field(found, "subaccount_id").to_owned())
+}
+
+/// By what the API recognises a call that is repeated.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Repeat {
+    /// Makes nothing twice: a call that is repeated with the same key within 24 hours has no second
+    /// effect, and shows no secret. Unless told it is random, and for this command alone
+    #[arg(long, value_name = "KEY", value_parser = idempotency_key)]
+    pub(super) idempotency_key: Option<String>,
+}
+
+impl Repeat {
+    /// Whether `data` is the answer to a call that had been made before.
+    pub(super) fn is_repeated(data: &Value) -> bool {
+        data["replayed"] == true
+    }
+}
+
+fn idempotency_key(text: &str) -> Result<String, String> {
+    let valid = (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if valid {
+        Ok(text.to_owned())
+    } else {
+        Err("must have 1 to 255 visible ASCII characters".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_an_object_by_window() {
+        let limit = |text: &str| text.parse::<Limit>();
+        let two = [
+            limit("minute=100").unwrap(),
+            limit("month=4294967295").unwrap(),
+        ];
+        assert_eq!(
+            limits(&two).unwrap(),
+            json!({"minute": 100, "month": 4_294_967_295_u32})
+        );
+        let twice = [limit("day=1").unwrap(), limit("day=2").unwrap()];
+        assert_eq!(
+            limits(&twice).unwrap_err().to_string(),
+            "--limit: day is given twice"
+        );
+        for refused in [
+            "minute",
+            "minute=",
+            "minute=0",
+            "second=1",
+            "day=-1",
+            "day=4294967296",
+            "=1",
+        ] {
+            assert!(
+                limit(refused)
+                    .unwrap_err()
+                    .starts_with("must be minute, hour, day or month"),
+                "{refused}"
+            );
+        }
+    }
+
+    #[test]
+    fn all_goes_with_nothing_else() {
+        let of = |names: &[&str]| {
+            selection(
+                "--scope",
+                &names.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(of(&["all"]).unwrap(), json!("all"));
+        assert_eq!(of(&["dns", "cdn"]).unwrap(), json!(["dns", "cdn"]));
+        assert!(
+            of(&["dns", "all"])
+                .unwrap_err()
+                .to_string()
+                .starts_with("--scope: all is all")
+        );
+    }
+
+    #[test]
+    fn subaccounts_are_found_by_name_or_taken_by_id() {
+        let there_are = [json!({"subaccount_id": "sub_1", "name": "dev"})];
+        assert_eq!(subaccount_id(&there_are, "dev").unwrap(), "sub_1");
+        assert_eq!(subaccount_id(&there_are, "sub_2").unwrap(), "sub_2");
+        assert_eq!(
+            subaccount_id(&there_are, "prod").unwrap_err().to_string(),
+            "there is no subaccount named prod"
+        );
+    }
+}

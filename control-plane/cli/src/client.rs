@@ -1,0 +1,303 @@
+//! The API, as commands call it.
+
+use latchkey_model::random;
+use reqwest::header::ETAG;
+use reqwest::{Client, Method, RequestBuilder, Url};
+use serde_json::{Value, json};
+
+use super::arguments::Repeat;
+use super::error::CommandError;
+use super::query::Query;
+use super::secret::Secret;
+
+/// Characters of an `Idempotency-Key` that nobody has chosen.
+const KEY_LEN: usize = 32;
+
+/// What requests are made with.
+pub(super) struct Api {
+    client: Client,
+    url: Url,
+    token: Secret,
+    from: Origin,
+}
+
+/// `data` of an answer, with the entity tag of what it shows, if that has one.
+pub(super) struct Tagged {
+    pub(super) data: Value,
+    pub(super) tag: Option<String>,
+}
+
+/// Where the token comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The environment: a session's, or a key.
+    Given,
+    /// A session that was opened for this command.
+    Opened,
+    /// A session that `latchkey login` opened.
+    Saved,
+}
+
+impl Api {
+    pub(super) fn new(client: Client, url: Url, token: Secret, from: Origin) -> Self {
+        Self {
+            client,
+            url,
+            token,
+            from,
+        }
+    }
+
+    /// `data` of the answer. `path` is what comes after `/v1`, by segments.
+    pub(super) async fn get(&self, path: &[&str], query: &Query) -> Result<Value, CommandError> {
+        self.call(Method::GET, path, query, None).await
+    }
+
+    /// The same, with its entity tag.
+    pub(super) async fn get_tagged(&self, path: &[&str]) -> Result<Tagged, CommandError> {
+        self.ask(Method::GET, path, &Query::default(), None, None)
+            .await
+    }
+
+    pub(super) async fn post(
+        &self,
+        path: &[&str],
+        query: &Query,
+        body: &Value,
+    ) -> Result<Value, CommandError> {
+        self.call(Method::POST, path, query, Some(body)).await
+    }
+
+    /// Makes a call that has no second effect if it is repeated with the same `Idempotency-Key`,
+    /// which is random if the caller has none. If the answer is lost, it is repeated once.
+    pub(super) async fn post_once(
+        &self,
+        path: &[&str],
+        query: &Query,
+        body: &Value,
+        Repeat { idempotency_key }: &Repeat,
+    ) -> Result<Value, CommandError> {
+        let key = match idempotency_key {
+            Some(key) => key.clone(),
+            None => {
+                random::base62(KEY_LEN).map_err(|error| CommandError::usage(error.to_string()))?
+            }
+        };
+        let ask = || {
+            self.ask(
+                Method::POST,
+                path,
+                query,
+                Some(body),
+                Some(("Idempotency-Key", &key)),
+            )
+        };
+        let answer = match ask().await {
+            Err(CommandError::Unreachable { sent: true, .. }) => ask().await,
+            answer => answer,
+        };
+        Ok(answer?.data)
+    }
+
+    pub(super) async fn put(
+        &self,
+        path: &[&str],
+        query: &Query,
+        body: &Value,
+    ) -> Result<Value, CommandError> {
+        self.call(Method::PUT, path, query, Some(body)).await
+    }
+
+    pub(super) async fn patch(
+        &self,
+        path: &[&str],
+        query: &Query,
+        body: &Value,
+    ) -> Result<Value, CommandError> {
+        self.call(Method::PATCH, path, query, Some(body)).await
+    }
+
+    pub(super) async fn delete(&self, path: &[&str], query: &Query) -> Result<Value, CommandError> {
+        self.call(Method::DELETE, path, query, None).await
+    }
+
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &Query,
+        body: Option<&Value>,
+    ) -> Result<Value, CommandError> {
+        Ok(self.ask(method, path, query, body, None).await?.data)
+    }
+
+    /// Makes a call that is refused if what is at `path` has another entity tag than this. Without
+    /// one it is not compared.
+    pub(super) async fn call_if_match(
+        &self,
+        method: Method,
+        path: &[&str],
+        body: Option<&Value>,
+        tag: Option<&str>,
+    ) -> Result<Tagged, CommandError> {
+        let header = tag.map(|tag| ("If-Match", tag));
+        self.ask(method, path, &Query::default(), body, header)
+            .await
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &Query,
+        body: Option<&Value>,
+        header: Option<(&str, &str)>,
+    ) -> Result<Tagged, CommandError> {
+        let request = self
+            .client
+            .request(method, address(&self.url, path)?)
+            .query(query.pairs());
+        let request = request.bearer_auth(self.token.expose());
+        let request = match header {
+            None => request,
+            Some((name, value)) => request.header(name, value),
+        };
+        let request = match body {
+            None => request,
+            Some(body) => request.json(body),
+        };
+        match send(request).await {
+            Err(CommandError::Refused { status: 401, .. }) if self.from == Origin::Saved => {
+                Err(CommandError::LogInAgain)
+            }
+            answer => answer,
+        }
+    }
+
+    /// Ends the session if it was opened for this command. One that cannot be ended ends by itself.
+    pub(super) async fn close(self) {
+        if self.from == Origin::Opened {
+            let _ = self.log_out().await;
+        }
+    }
+
+    /// Ends the session.
+    pub(super) async fn log_out(&self) -> Result<Value, CommandError> {
+        self.delete(&["sessions", "current"], &Query::default())
+            .await
+    }
+}
+
+/// Opens a session: `data` of the answer, with the token.
+pub(super) async fn log_in(
+    client: &Client,
+    url: &Url,
+    email: &str,
+    password: &Secret,
+) -> Result<Value, CommandError> {
+    let credentials = json!({ "email": email, "password": password });
+    Ok(
+        send(client.post(address(url, &["sessions"])?).json(&credentials))
+            .await?
+            .data,
+    )
+}
+
+/// Of what is at `path` below `/v1`. A segment that would lead elsewhere is refused: URLs are
+/// tidied up.
+fn address(base: &Url, path: &[&str]) -> Result<Url, CommandError> {
+    if let Some(segment) = path
+        .iter()
+        .find(|segment| ["", ".", ".."].contains(segment))
+    {
+        return Err(CommandError::usage(format!(
+            "\"{segment}\" is no name and no id"
+        )));
+    }
+    let mut url = base.clone();
+    let segments = url.path_segments_mut().map(|mut segments| {
+        segments.pop_if_empty().push("v1").extend(path);
+    });
+    segments.map_err(|()| CommandError::usage("--url: must be the address of an HTTP server"))?;
+    Ok(url)
+}
+
+async fn send(request: RequestBuilder) -> Result<Tagged, CommandError> {
+    let unreachable = |error: reqwest::Error| CommandError::Unreachable {
+        url: error.url().map_or_else(String::new, ToString::to_string),
+        sent: !error.is_connect() && !error.is_builder(),
+        reason: chain(&error.without_url()),
+    };
+    let response = request.send().await.map_err(unreachable)?;
+    let status = response.status();
+    if status.is_redirection() {
+        return Err(CommandError::refused(
+            status.as_u16(),
+            "the API is elsewhere, and redirections are not followed",
+        ));
+    }
+    let tag = response
+        .headers()
+        .get(ETAG)
+        .and_then(|tag| tag.to_str().ok())
+        .map(str::to_owned);
+    let text = response.text().await.map_err(unreachable)?;
+    let mut answer: Value = serde_json::from_str(&text).unwrap_or_default();
+    if status.is_success() && answer["status"] == "success" {
+        return Ok(Tagged {
+            data: answer["data"].take(),
+            tag,
+        });
+    }
+    Err(CommandError::refused(
+        status.as_u16(),
+        answer["error"].as_str().unwrap_or(NOT_OURS),
+    ))
+}
+
+const NOT_OURS: &str = "the answer is not one of Latchkey's API";
+
+/// An error with what is behind it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_name_cannot_lead_to_another_address() {
+        for (base, path, url) in [
+            ("http://a", ["keys", "key_1"], "http://a/v1/keys/key_1"),
+            (
+                "https://a:1/latchkey/",
+                ["keys", "a/b?c#d e"],
+                "https://a:1/latchkey/v1/keys/a%2Fb%3Fc%23d%20e",
+            ),
+            (
+                "http://a",
+                ["keys", "%2e%2e"],
+                "http://a/v1/keys/%252e%252e",
+            ),
+        ] {
+            assert_eq!(
+                address(&Url::parse(base).unwrap(), &path).unwrap().as_str(),
+                url
+            );
+        }
+        for segment in ["", ".", ".."] {
+            assert!(
+                address(&Url::parse("http://a").unwrap(), &["keys", segment]).is_err(),
+                "{segment}"
+            );
+        }
+    }
+}

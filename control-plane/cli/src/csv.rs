@@ -1,0 +1,231 @@
+//! CSV as RFC 4180 has it, in which no cell is a formula.
+//!
+//! A spreadsheet runs a cell that begins with `=`, `+`, `-` or `@`, also behind blanks, quotation
+//! marks or an apostrophe. Such a cell is written with one more apostrophe before it, which makes
+//! it a text there, and exactly that apostrophe is taken off when it is read. As a cell counts as
+//! one that would run whatever apostrophes it begins with, what is written and read again is what
+//! it was, whatever it was.
+
+use ::csv::{Position, ReaderBuilder, StringRecord, WriterBuilder};
+use latchkey_model::text;
+use std::borrow::Cow;
+
+/// Marks a cell that a spreadsheet would run.
+const MARK: char = '\'';
+
+/// A record of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Record {
+    /// The number of its first line, from 1.
+    pub(super) line: u64,
+    cells: StringRecord,
+}
+
+impl Record {
+    /// Its cells, as they were before they were written.
+    pub(super) fn cells(&self) -> impl Iterator<Item = &str> {
+        self.cells.iter().map(unmarked)
+    }
+}
+
+/// A record for each line that is not blank; each has as many fields as the first.
+pub(super) fn read(text: &str) -> Result<Vec<Record>, String> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut reader = ReaderBuilder::new()
+        .has_headers(false)
+        .from_reader(text.as_bytes());
+    let record = |cells: StringRecord| Record {
+        line: cells.position().map_or(0, |place| line_of(text, place)),
+        cells,
+    };
+    reader
+        .records()
+        .map(|cells| cells.map(record).map_err(|error| error.to_string()))
+        .collect()
+}
+
+/// The line of a record, which the reader places before the blank lines above it.
+fn line_of(text: &str, place: &Position) -> u64 {
+    let start = usize::try_from(place.byte()).unwrap_or(usize::MAX);
+    let above = text
+        .get(start..)
+        .unwrap_or_default()
+        .bytes()
+        .take_while(|byte| matches!(byte, b'\r' | b'\n'));
+    let blank = above.filter(|byte| *byte == b'\n').count();
+    place
+        .line()
+        .saturating_add(u64::try_from(blank).unwrap_or_default())
+}
+
+/// A record, with its line break.
+pub(super) fn line<'a>(fields: impl IntoIterator<Item = &'a str>) -> String {
+    let mut writer = WriterBuilder::new().from_writer(Vec::new());
+    let cells: Vec<_> = fields.into_iter().map(marked).collect();
+    // Writing into memory cannot fail, and what is made of texts is one.
+    let _ = writer.write_record(cells.iter().map(AsRef::<str>::as_ref));
+    writer
+        .into_inner()
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .unwrap_or_default()
+}
+
+fn marked(cell: &str) -> Cow<'_, str> {
+    if runs(cell) {
+        Cow::Owned(format!("{MARK}{cell}"))
+    } else {
+        Cow::Borrowed(cell)
+    }
+}
+
+fn unmarked(cell: &str) -> &str {
+    match cell.strip_prefix(MARK) {
+        Some(text) if runs(cell) => text,
+        _ => cell,
+    }
+}
+
+/// Returns whether some spreadsheet would run the cell, or would without what it begins with.
+fn runs(cell: &str) -> bool {
+    for c in cell.chars() {
+        match c {
+            '\t' | '\r' | '\n' => return true,
+            '=' | '+' | '-' | '@' => return true,
+            // The same, as East Asian and small forms, and the minus of mathematics.
+            '＝' | '＋' | '－' | '＠' | '﹦' | '﹢' | '﹣' | '﹫' | '−' => return true,
+            _ if is_skipped(c) => {}
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// Returns whether a spreadsheet, or whoever copies from one, may take it off.
+fn is_skipped(c: char) -> bool {
+    matches!(c, MARK | '"' | '’' | '＇' | '＂')
+        || c.is_whitespace()
+        || !text::is_plain(c.encode_utf8(&mut [0; 4]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use latchkey_model::random;
+
+    fn cells(text: &str) -> Vec<Vec<String>> {
+        let records = read(text).unwrap();
+        records
+            .iter()
+            .map(|record| record.cells().map(str::to_owned).collect())
+            .collect()
+    }
+
+    #[test]
+    fn records_are_read_as_they_were_written() {
+        let records = [
+            ["name", "description"],
+            ["CI", "a \"b\", c\nd"],
+            ["", "é;"],
+            ["x", ""],
+        ];
+        let text: String = records
+            .iter()
+            .map(|record| line(record.iter().copied()))
+            .collect();
+        assert_eq!(
+            text,
+            "name,description\nCI,\"a \"\"b\"\", c\nd\"\n,é;\nx,\n"
+        );
+        assert_eq!(cells(&text), records);
+        assert_eq!(cells(text.trim_end()), records);
+        assert_eq!(cells("\u{feff}a,b\r\n\r\n1,2"), [["a", "b"], ["1", "2"]]);
+        assert!(read("").unwrap().is_empty());
+        let lines: Vec<_> = read(&text)
+            .unwrap()
+            .iter()
+            .map(|record| record.line)
+            .collect();
+        assert_eq!(lines, [1, 2, 4, 5], "a cell with a line break takes two");
+    }
+
+    #[test]
+    fn records_of_another_length_are_refused() {
+        let error = read("a,b\n1\n").unwrap_err();
+        assert!(
+            error.contains("1 fields") && error.contains("2 fields"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn cells_that_a_spreadsheet_would_run_are_marked() {
+        for cell in [
+            "=cmd|' /C calc'!A0",
+            "+1+1",
+            "-2+3",
+            "@SUM(1)",
+            "\tx",
+            "\rx",
+            " =1",
+            "\u{a0}=1",
+            "\"=1",
+            "'=1",
+            "''=1",
+            "' \"=1",
+            "＝1",
+            "＋1",
+            "－1",
+            "＠a",
+            "\u{feff}=1",
+            "\u{0}=1",
+            "\n=1",
+        ] {
+            let text = line([cell, "x"]);
+            let raw = ReaderBuilder::new()
+                .has_headers(false)
+                .from_reader(text.as_bytes())
+                .records()
+                .next();
+            assert_eq!(
+                raw.unwrap().unwrap().get(0).unwrap(),
+                format!("'{cell}"),
+                "{}",
+                text::escaped(cell)
+            );
+            assert_eq!(cells(&text), [[cell, "x"]]);
+        }
+        for cell in [
+            "", "CI", "a=b", "'quoted'", "key_1", "1-2", " x", "\"=\"\"x",
+        ] {
+            let marked = line([cell]).starts_with(['\'', '"']) && runs(cell);
+            assert!(!marked || cell.starts_with('"'), "{cell}");
+            assert_eq!(cells(&line([cell, "x"])), [[cell, "x"]]);
+        }
+    }
+
+    #[test]
+    fn random_cells_come_back_as_they_were() {
+        const PIECES: [&str; 20] = [
+            "'", "'", "''", "=", "+", "-", "@", "\t", "\r", "\n", " ", "\"", ",", "a", "＝",
+            "\u{200b}", "\u{a0}", ";", "’", "é",
+        ];
+        let mut random = [0; 8];
+        for _ in 0..20_000 {
+            random::fill(&mut random).unwrap();
+            let len = usize::from(random[0] % 8);
+            let cell: String = random[1..]
+                .iter()
+                .take(len)
+                .map(|byte| PIECES[usize::from(*byte) % PIECES.len()])
+                .collect();
+            // The reader takes a record of one empty cell for a blank line.
+            assert_eq!(
+                cells(&line([cell.as_str(), "x"])),
+                [[cell.as_str(), "x"]],
+                "{}",
+                text::escaped(&cell)
+            );
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! `latchkey key create`.
+
+use clap::Args;
+use serde_json::{Value, json};
+use std::path::Path;
+
+use super::view;
+use crate::Context;
+use crate::arguments::{self, Body, Limit, Repeat, Wait};
+use crate::destination::Destination;
+use crate::document;
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::moment::{self, Moment};
+use crate::query::Query;
+use crate::text;
+
+/// A key to be.
+#[derive(Clone, Args)]
+pub struct Create {
+    /// What it is called; unique among the keys that are not revoked
+    name: String,
+    /// What it is for
+    #[arg(long)]
+    description: Option<String>,
+    /// live or test; live unless told
+    #[arg(long, value_parser = ["live", "test"])]
+    environment: Option<String>,
+    /// Its tier; the account's unless told
+    #[arg(long)]
+    tier: Option<String>,
+    /// Services that it is good for, or all, which it is unless told
+    #[arg(long, value_name = "SERVICE,...|all", value_delimiter = ',')]
+    scope: Vec<String>,
+    /// A role that it has
+    #[arg(long = "role", value_name = "ROLE", value_delimiter = ',')]
+    roles: Vec<String>,
+    /// A permission that it has
+    #[arg(long = "permission", value_name = "PERMISSION", value_delimiter = ',')]
+    permissions: Vec<String>,
+    /// A subaccount that it is confined to, by name or id
+    #[arg(long = "subaccount", value_name = "SUBACCOUNT", value_delimiter = ',')]
+    subaccounts: Vec<String>,
+    /// An address or range that it may be used from
+    #[arg(long = "allow-ip", value_name = "CIDR", value_delimiter = ',')]
+    allowed_ips: Vec<String>,
+    /// An address or range that it may not be used from
+    #[arg(long = "deny-ip", value_name = "CIDR", value_delimiter = ',')]
+    denied_ips: Vec<String>,
+    /// When it expires: RFC 3339, Unix seconds, or a span such as 30d or 12h
+    #[arg(long, value_name = "TIME")]
+    expires: Option<Moment>,
+    /// A limit of its own, such as minute=100, in place of its tier's
+    #[arg(long = "limit", value_name = "WINDOW=REQUESTS", value_delimiter = ',')]
+    limits: Vec<Limit>,
+    /// What bounds the keys that it makes, in place of its own attributes: an object such as
+    /// {"tier": "pro", "limits": {"day": 1000}, "addresses": "all", "expiry_days": 90,
+    /// "environments": ["live"]}, or a file with one, in JSON or YAML
+    #[arg(long, value_name = "JSON|FILE")]
+    issues: Option<String>,
+    #[command(flatten)]
+    destination: Destination,
+    #[command(flatten)]
+    repeat: Repeat,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+impl Create {
+    pub(super) async fn run(self, context: &Context) -> Result<Exit, CommandError> {
+        let subaccounts = arguments::subaccount_ids(context, &self.subaccounts).await?;
+        let body = self.body(&subaccounts)?;
+        let ready = self.destination.ready()?;
+        let data = context
+            .api
+            .post_once(
+                &["keys", "generate"],
+                &self.wait.query(),
+                &body,
+                &self.repeat,
+            )
+            .await?;
+        let (id, exit) = (
+            text::field(&data, "key_id").to_owned(),
+            context.output.exit(&data),
+        );
+        if Repeat::is_repeated(&data) {
+            let id = text::plain(&id);
+            let made = format!(
+                "the key {id} was made by an earlier call, and its secret is not shown again"
+            );
+            return Err(CommandError::Halfway(format!(
+                "{made}: latchkey key regenerate {id} makes another"
+            )));
+        }
+        let delivered = ready.deliver(context.output, data, "api_key", |key| {
+            view::one(key, moment::now())
+        });
+        match delivered {
+            Ok(()) => Ok(exit),
+            Err(error) => Err(undone(context, &id, &error).await),
+        }
+    }
+
+    fn body(&self, subaccounts: &[String]) -> Result<Value, CommandError> {
+        let scope = (!self.scope.is_empty())
+            .then(|| arguments::selection("--scope", &self.scope))
+            .transpose()?;
+        let limits = (!self.limits.is_empty())
+            .then(|| arguments::limits(&self.limits))
+            .transpose()?;
+        let body = Body::default()
+            .with("name", Some(json!(self.name)))
+            .with("description", self.description.as_deref())
+            .with("environment", self.environment.as_deref())
+            .with("tier", self.tier.as_deref())
+            .with("scope", scope)
+            .listed("roles", &self.roles)
+            .listed("permissions", &self.permissions)
+            .listed("allowed_subaccounts", subaccounts)
+            .listed("allowed_ips", &self.allowed_ips)
+            .listed("denied_ips", &self.denied_ips)
+            .with("expires_at", self.expires.map(Moment::ahead))
+            .with("limits", limits)
+            .with("issues", self.issues.as_deref().map(issues).transpose()?);
+        Ok(body.json())
+    }
+}
+
+/// The object itself, or what the file of that name says.
+fn issues(text: &str) -> Result<Value, CommandError> {
+    let refused = |reason: String| CommandError::usage(format!("--issues: {reason}"));
+    let value = if text.trim_start().starts_with('{') {
+        document::value(text).map_err(refused)?
+    } else {
+        let file = Path::new(text);
+        document::value(&document::text(file)?)
+            .map_err(|reason| CommandError::file(file, reason))?
+    };
+    if value.is_object() {
+        Ok(value)
+    } else {
+        Err(refused("must be an object".to_owned()))
+    }
+}
+
+/// A key that nobody has seen is revoked.
+pub(crate) async fn undone(context: &Context, id: &str, error: &CommandError) -> CommandError {
+    let told = match context.api.delete(&["keys", id], &Query::default()).await {
+        Ok(_) => format!(
+            "{error}; the key {} was revoked, as nobody has seen it",
+            text::plain(id)
+        ),
+        Err(kept) => format!(
+            "{error}; revoke the key {}, which nobody has seen: {kept}",
+            text::plain(id)
+        ),
+    };
+    CommandError::Halfway(told)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        create: Create,
+        #[arg(long)]
+        json: bool,
+    }
+
+    fn body(arguments: &[&str]) -> Result<Value, String> {
+        let line = Line::try_parse_from(["create"].iter().chain(arguments))
+            .map_err(|error| error.to_string())?;
+        line.create
+            .body(&line.create.subaccounts)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_not_said_is_left_to_the_api() {
+        assert_eq!(body(&["CI"]).unwrap(), json!({"name": "CI"}));
+    }
+
+    #[test]
+    fn everything_can_be_said() {
+        let all = [
+            "CI",
+            "--description",
+            "for CI",
+            "--environment",
+            "test",
+            "--tier",
+            "pro",
+            "--scope",
+            "dns,cdn",
+            "--role",
+            "dns_manager",
+            "--permission",
+            "cache:purge,dns:read",
+            "--subaccount",
+            "sub_1",
+            "--allow-ip",
+            "10.0.0.0/8",
+            "--deny-ip",
+            "::1",
+            "--expires",
+            "2030-01-01T00:00:00Z",
+            "--limit",
+            "minute=100",
+            "--limit",
+            "day=5",
+            "--issues",
+            r#"{"tier": "free", "addresses": "all"}"#,
+        ];
+        let expected = json!({
+            "name": "CI", "description": "for CI", "environment": "test", "tier": "pro", "scope": ["dns", "cdn"],
+            "roles": ["dns_manager"], "permissions": ["cache:purge", "dns:read"], "allowed_subaccounts": ["sub_1"],
+            "allowed_ips": ["10.0.0.0/8"], "denied_ips": ["::1"], "expires_at": "2030-01-01T00:00:00Z",
+            "limits": {"minute": 100, "day": 5}, "issues": {"tier": "free", "addresses": "all"},
+        });
+        assert_eq!(body(&all).unwrap(), expected);
+        assert_eq!(
+            body(&["CI", "--scope", "all"]).unwrap(),
+            json!({"name": "CI", "scope": "all"})
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_by_name() {
+        for (arguments, reason) in [
+            (["CI", "--expires", "soon"], "--expires <TIME>"),
+            (["CI", "--limit", "minute=0"], "--limit <WINDOW=REQUESTS>"),
+            (["CI", "--scope", "all,dns"], "--scope: all is all"),
+            (
+                ["CI", "--environment", "prod"],
+                "--environment <ENVIRONMENT>",
+            ),
+            (["CI", "--issues", "{"], "--issues: "),
+            (["CI", "--issues", "/does/not/exist"], "/does/not/exist"),
+            (["CI", "--quiet", "--save=x"], "cannot be used with"),
+        ] {
+            let error = body(&arguments).unwrap_err();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+}

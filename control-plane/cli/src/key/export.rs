@@ -1,0 +1,95 @@
+//! `latchkey key export`: all keys, page by page, so that it takes no more memory for a million
+//! than for a thousand.
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use std::io::{self, IsTerminal as _};
+
+use super::columns;
+use super::list::Filter;
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::list_document::ListDocument;
+use crate::pages::Pages;
+use crate::progress::{Progress, ShowProgress};
+use crate::{Context, csv, output, text};
+
+/// Forms of exports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// An object with a list of objects, as the API has them
+    Json,
+    /// An object in each line
+    Ndjson,
+    /// A line for each key under a line of names; lists are separated by semicolons. A cell that a
+    /// spreadsheet would run begins with an apostrophe, which `key import` takes off
+    Csv,
+}
+
+/// Which keys, and how.
+#[derive(Clone, Args)]
+pub struct Export {
+    #[command(flatten)]
+    filter: Filter,
+    /// The form to print them in
+    #[arg(long, value_enum, default_value_t = Format::Json)]
+    format: Format,
+    #[command(flatten)]
+    progress: ShowProgress,
+}
+
+impl Export {
+    pub(super) async fn run(self, context: &Context) -> Result<Exit, CommandError> {
+        let query = self.filter.query().with("include", Some("ip_lists"));
+        let mut pages = Pages::new(&context.api, (&["keys"], "keys"), query);
+        let mut progress = Progress::new(self.progress, "keys");
+        let (mut document, terminal) = (ListDocument::new("keys"), io::stdout().is_terminal());
+        if self.format == Format::Csv {
+            output::print(&csv::line(columns::exported()))?;
+        }
+        while let Some(keys) = pages.next().await? {
+            let text = match self.format {
+                Format::Json => document.entries(&keys),
+                Format::Ndjson => keys.iter().map(|key| text::json_line(key) + "\n").collect(),
+                Format::Csv => keys
+                    .iter()
+                    .map(|key| shown(columns::line(key), terminal))
+                    .collect(),
+            };
+            output::print(&text)?;
+            progress.update(pages.seen, pages.total(), pages.total_is_estimate());
+        }
+        if self.format == Format::Json {
+            output::print(&document.end(&json!({})))?;
+        }
+        progress.end();
+        Ok(Exit::Done)
+    }
+}
+
+/// A terminal is not given what it would obey, other than line breaks.
+fn shown(line: String, terminal: bool) -> String {
+    if terminal {
+        text::plain(line.trim_end_matches('\n')) + "\n"
+    } else {
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terminal_is_not_given_what_it_would_obey() {
+        let line =
+            || columns::line(&json!({"name": "\u{1b}[31mred", "description": "a\nb\u{202e}"}));
+        assert!(
+            shown(line(), true).contains("\\u{1b}[31mred")
+                && shown(line(), true).lines().count() == 1
+        );
+        assert!(
+            shown(line(), false).contains('\u{1b}') && shown(line(), false).lines().count() == 2
+        );
+    }
+}

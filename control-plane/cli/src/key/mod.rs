@@ -1,0 +1,62 @@
+//! `latchkey key`: making, finding, editing and revoking keys.
+
+mod columns;
+mod create;
+mod edit;
+mod export;
+mod import;
+mod list;
+mod regenerate;
+mod revoke;
+mod view;
+
+use clap::Subcommand;
+
+pub(super) use create::undone;
+pub(super) use view::{has_expired, limits};
+
+use super::error::CommandError;
+use super::exit::Exit;
+use super::{CheckImportRow, Context, Run};
+
+/// What is done with keys.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Make a key, and show or save it this once
+    Create(Box<create::Create>),
+    /// List keys
+    List(list::List),
+    /// Show one key, and how much it is used
+    Show(list::Show),
+    /// Edit what may be edited of a key
+    Edit(edit::Edit),
+    /// Revoke keys for good; ends with 4 if that is not in force on every node in time
+    Revoke(revoke::Revoke),
+    /// Give a key another secret, and show or save it this once
+    Regenerate(regenerate::Regenerate),
+    /// Take over keys that were made elsewhere, by their SHA-256
+    Import(import::Import),
+    /// Print all keys, which are no secrets without their secret
+    Export(export::Export),
+}
+
+/// A command about keys, with the API's check of rows that are imported.
+pub(super) struct KeyCommand {
+    pub(super) command: Command,
+    pub(super) check_import_row: CheckImportRow,
+}
+
+impl Run for KeyCommand {
+    async fn run(self, context: &Context) -> Result<Exit, CommandError> {
+        match self.command {
+            Command::Create(create) => create.run(context).await,
+            Command::List(list) => list.run(context).await,
+            Command::Show(show) => show.run(context).await,
+            Command::Edit(edit) => edit.run(context).await,
+            Command::Revoke(revoke) => revoke.run(context).await,
+            Command::Regenerate(regenerate) => regenerate.run(context).await,
+            Command::Import(import) => import.run(context, self.check_import_row).await,
+            Command::Export(export) => export.run(context).await,
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Keys, as people are shown them.
+
+use serde_json::Value;
+
+use crate::table::details;
+use crate::{moment, text};
+
+/// Whether a key is past its expiry, so that another one can have its name.
+pub(crate) fn has_expired(key: &Value, now: i64) -> bool {
+    moment::second(text::field(key, "expires_at")).is_some_and(|second| second <= now)
+}
+
+/// `active`, or why it is not.
+pub(super) fn state(key: &Value, now: i64) -> &'static str {
+    match (
+        key["revoked_at"].is_string(),
+        has_expired(key, now),
+        &key["active"],
+    ) {
+        (true, _, _) => "revoked",
+        (false, true, _) => "expired",
+        (false, false, Value::Bool(false)) => "disabled",
+        _ => "active",
+    }
+}
+
+/// Above the lines of keys.
+pub(super) const HEADINGS: [&str; 7] =
+    ["ID", "NAME", "KEY", "STATE", "TIER", "EXPIRES", "LAST USED"];
+
+/// A key in one line.
+pub(super) fn line(key: &Value, now: i64) -> [String; 7] {
+    [
+        text::of(&key["key_id"]),
+        text::of(&key["name"]),
+        text::of(&key["key_prefix"]),
+        state(key, now).to_owned(),
+        text::of(&key["tier"]),
+        text::date(&key["expires_at"]),
+        text::date(&key["last_used_at"]),
+    ]
+}
+
+/// All of one.
+pub(super) fn one(key: &Value, now: i64) -> String {
+    let last_used = match &key["last_used_ip"] {
+        Value::String(address) => format!(
+            "{} from {}",
+            text::date(&key["last_used_at"]),
+            text::plain(address)
+        ),
+        _ => text::date(&key["last_used_at"]),
+    };
+    let subaccounts = match key["allowed_subaccounts"].as_array() {
+        Some(listed) if !listed.is_empty() => text::of(&key["allowed_subaccounts"]),
+        _ => "all that the owner may act on".to_owned(),
+    };
+    details([
+        ("ID", text::of(&key["key_id"])),
+        ("NAME", text::of(&key["name"])),
+        ("DESCRIPTION", text::of(&key["description"])),
+        ("KEY", text::of(&key["key_prefix"])),
+        ("STATE", state(key, now).to_owned()),
+        ("ENVIRONMENT", text::of(&key["environment"])),
+        ("OWNER", text::of(&key["owner"])),
+        ("TIER", text::of(&key["tier"])),
+        ("LIMITS", limits(&key["limits"])),
+        ("SCOPE", text::of(&key["scope"])),
+        ("ROLES", text::of(&key["roles"])),
+        ("PERMISSIONS", text::of(&key["permissions"])),
+        ("SUBACCOUNTS", subaccounts),
+        ("ALLOWED IPS", addresses(&key["allowed_ips"])),
+        ("DENIED IPS", addresses(&key["denied_ips"])),
+        ("ISSUES", issues(&key["issues"])),
+        ("EXPIRES", text::date(&key["expires_at"])),
+        ("CREATED", text::date(&key["created_at"])),
+        ("UPDATED", text::date(&key["updated_at"])),
+        ("REVOKED", text::date(&key["revoked_at"])),
+        ("LAST USED", last_used),
+        ("REQUESTS TODAY", text::of(&key["usage"]["requests_today"])),
+        ("THIS MONTH", text::of(&key["usage"]["requests_this_month"])),
+    ])
+}
+
+/// `tier pro, 1000 a day, from everywhere, for 90 days at most, environments live`
+fn issues(issues: &Value) -> String {
+    let tier = issues["tier"]
+        .is_string()
+        .then(|| format!("tier {}", text::of(&issues["tier"])));
+    let limits = issues["limits"]
+        .is_object()
+        .then(|| limits(&issues["limits"]));
+    let addresses = match &issues["addresses"] {
+        Value::String(_) => Some("from everywhere".to_owned()),
+        Value::Array(_) => Some(format!("from {}", addresses(&issues["addresses"]))),
+        _ => None,
+    };
+    let days = issues["expiry_days"]
+        .as_u64()
+        .map(|days| format!("for {days} days at most"));
+    let environments = issues["environments"]
+        .is_array()
+        .then(|| text::of(&issues["environments"]));
+    let environments = environments.map(|environments| format!("environments {environments}"));
+    text::joined(
+        [tier, limits, addresses, days, environments]
+            .into_iter()
+            .flatten(),
+    )
+}
+
+/// `100 a minute, 5000 a day`
+pub(crate) fn limits(limits: &Value) -> String {
+    let windows = ["minute", "hour", "day", "month"].into_iter();
+    text::joined(windows.filter_map(|window| {
+        Some(format!(
+            "{} a{} {window}",
+            limits[window].as_u64()?,
+            article(window)
+        ))
+    }))
+}
+
+fn article(window: &str) -> &'static str {
+    if window == "hour" { "n" } else { "" }
+}
+
+/// Those that are switched off are said to be.
+pub(super) fn addresses(list: &Value) -> String {
+    let entries = list.as_array().map_or(&[] as &[Value], Vec::as_slice);
+    text::joined(entries.iter().map(|entry| {
+        let cidr = text::of(&entry["cidr"]);
+        if entry["enabled"] == false {
+            format!("{cidr} (off)")
+        } else {
+            cidr
+        }
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const NOW: i64 = 1_800_000_000;
+
+    #[test]
+    fn a_key_is_in_one_state() {
+        for (key, expected) in [
+            (json!({"active": true, "expires_at": null}), "active"),
+            (json!({"active": false}), "disabled"),
+            (
+                json!({"active": false, "expires_at": "2027-01-15T08:00:00Z"}),
+                "expired",
+            ),
+            (
+                json!({"active": true, "expires_at": "2027-01-15T08:00:01Z"}),
+                "active",
+            ),
+            (
+                json!({"active": false, "expires_at": "2020-01-01T00:00:00Z", "revoked_at": "2021-01-01T00:00:00Z"}),
+                "revoked",
+            ),
+        ] {
+            assert_eq!(state(&key, NOW), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn keys_are_lines_of_a_table_and_their_names_are_data() {
+        let key = json!({
+            "key_id": "key_1", "name": "\u{1b}[31mCI", "key_prefix": "lk_live_Ab3d...x9Qz", "active": true, "tier": "pro",
+            "expires_at": null, "last_used_at": "2027-01-15T07:59:00Z",
+        });
+        let shown = [
+            "key_1",
+            "\\u{1b}[31mCI",
+            "lk_live_Ab3d...x9Qz",
+            "active",
+            "pro",
+            "-",
+            "2027-01-15 07:59",
+        ];
+        assert_eq!(line(&key, NOW), shown);
+    }
+
+    #[test]
+    fn one_key_is_told_line_by_line() {
+        let key = json!({
+            "key_id": "key_1", "name": "CI", "limits": {"minute": 100, "hour": 5}, "active": true,
+            "allowed_ips": [{"cidr": "10.0.0.0/8", "enabled": true}, {"cidr": "::1/128", "enabled": false}],
+            "last_used_at": "2027-01-15T07:59:00Z", "last_used_ip": "192.0.2.1",
+            "issues": {"tier": "pro", "limits": {"day": 9}, "addresses": "all", "expiry_days": 90},
+        });
+        let told = one(&key, NOW);
+        for line in [
+            "LIMITS           100 a minute, 5 an hour\n",
+            "ALLOWED IPS      10.0.0.0/8, ::1/128 (off)\n",
+            "DENIED IPS       -\n",
+            "ISSUES           tier pro, 9 a day, from everywhere, for 90 days at most\n",
+            "SUBACCOUNTS      all that the owner may act on\n",
+            "LAST USED        2027-01-15 07:59 from 192.0.2.1\n",
+        ] {
+            assert!(told.contains(line), "{told}");
+        }
+    }
+}

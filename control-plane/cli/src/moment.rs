@@ -1,0 +1,141 @@
+//! Times and spans as people write them.
+
+use jiff::Timestamp;
+use latchkey_model::clock::{Clock as _, SystemClock, rfc3339};
+use std::str::FromStr;
+
+/// A second, or a distance from the present one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// Unix seconds.
+    At(i64),
+    /// Seconds, in the direction that the argument is about.
+    Away(i64),
+}
+
+impl FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let what = "must be RFC 3339, Unix seconds, or a span such as 30d, 12h, 15m";
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let parsed = if digits {
+            text.parse().ok().map(Self::At)
+        } else if let Ok(Span(seconds)) = text.parse() {
+            Some(Self::Away(seconds))
+        } else {
+            text.parse()
+                .ok()
+                .map(|time: Timestamp| Self::At(time.as_second()))
+        };
+        parsed.ok_or_else(|| what.to_owned())
+    }
+}
+
+impl Moment {
+    /// With a span that lies ahead, as RFC 3339.
+    pub(super) fn ahead(self) -> String {
+        self.ahead_of(now())
+    }
+
+    /// With a span that lies behind, as RFC 3339.
+    pub(super) fn back(self) -> String {
+        self.before(now())
+    }
+
+    fn ahead_of(self, now: i64) -> String {
+        match self {
+            Self::At(second) => rfc3339(second),
+            Self::Away(seconds) => rfc3339(now.saturating_add(seconds)),
+        }
+    }
+
+    fn before(self, now: i64) -> String {
+        match self {
+            Self::At(second) => rfc3339(second),
+            Self::Away(seconds) => rfc3339(now.saturating_sub(seconds).max(0)),
+        }
+    }
+}
+
+/// Seconds, written as `90s`, `15m`, `12h`, `30d` or `2w`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span(pub(super) i64);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let refused = || "must be a whole number and one of s, m, h, d, w, as in 30d".to_owned();
+        let unit = text.chars().next_back().ok_or_else(refused)?;
+        let seconds = match unit {
+            's' => 1,
+            'm' => 60,
+            'h' => 3_600,
+            'd' => 86_400,
+            'w' => 604_800,
+            _ => return Err(refused()),
+        };
+        let number = &text[..text.len() - unit.len_utf8()];
+        let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        let number: Option<i64> = number.parse().ok().filter(|_| digits);
+        number
+            .and_then(|number| number.checked_mul(seconds))
+            .map(Self)
+            .ok_or_else(refused)
+    }
+}
+
+/// The present second.
+pub(super) fn now() -> i64 {
+    SystemClock.now()
+}
+
+/// The Unix second of a time in an answer.
+pub(super) fn second(text: &str) -> Option<i64> {
+    text.parse().ok().map(|time: Timestamp| time.as_second())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_a_time_or_a_span() {
+        for (text, ahead) in [
+            ("1800000000", "2027-01-15T08:00:00Z"),
+            ("2027-01-15T09:00:00+01:00", "2027-01-15T08:00:00Z"),
+            ("30d", "2027-02-14T08:00:00Z"),
+            ("12h", "2027-01-15T20:00:00Z"),
+            ("2w", "2027-01-29T08:00:00Z"),
+        ] {
+            assert_eq!(
+                text.parse::<Moment>().unwrap().ahead_of(1_800_000_000),
+                ahead,
+                "{text}"
+            );
+        }
+        assert_eq!(
+            "15m".parse::<Moment>().unwrap().before(1_800_000_000),
+            "2027-01-15T07:45:00Z"
+        );
+        assert_eq!(
+            "900000w".parse::<Moment>().unwrap().before(1_800_000_000),
+            "1970-01-01T00:00:00Z"
+        );
+        for refused in [
+            "",
+            "d",
+            "-1d",
+            "1.5h",
+            "tomorrow",
+            "2027-01-15",
+            "30 d",
+            "9999999999999999d",
+            "5é",
+        ] {
+            assert!(refused.parse::<Moment>().is_err(), "{refused}");
+            assert!(refused.parse::<Span>().is_err(), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Passwords, from where nobody else sees them: the environment, stdin, or the terminal without
+//! echo.
+
+use clap::Args;
+use latchkey_model::secret::Password;
+use latchkey_policy::line_break::without_line_break;
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+
+use super::error::CommandError;
+use super::secret::Secret;
+
+/// Where a password that is being set comes from: LATCHKEY_NEW_PASSWORD, stdin, or the terminal.
+#[derive(Clone, Args)]
+pub(super) struct NewPassword {
+    /// Read the new password from stdin, instead of from LATCHKEY_NEW_PASSWORD or the terminal
+    #[arg(long)]
+    password_stdin: bool,
+    #[arg(skip = Secret::of_env("LATCHKEY_NEW_PASSWORD"))]
+    given: Option<Secret>,
+}
+
+impl NewPassword {
+    /// One that is long enough; on the terminal it is asked for twice.
+    pub(super) fn read(&self) -> Result<Secret, CommandError> {
+        let password = match &self.given {
+            _ if self.password_stdin => of_stdin()?,
+            Some(password) => password.clone(),
+            None => {
+                let password = ask("New password: ")?;
+                if ask("Once more: ")? != password {
+                    return Err(CommandError::usage("the two passwords differ"));
+                }
+                password
+            }
+        };
+        long_enough("the new password", &password)?;
+        Ok(password)
+    }
+}
+
+/// As the API asks for it.
+pub(super) fn long_enough(what: &str, password: &Secret) -> Result<(), CommandError> {
+    if password.len() < Password::MIN_LEN {
+        return Err(CommandError::usage(format!(
+            "{what} must have at least {} characters",
+            Password::MIN_LEN
+        )));
+    }
+    Ok(())
+}
+
+/// The first line of stdin.
+pub(super) fn of_stdin() -> Result<Secret, CommandError> {
+    let mut line = String::new();
+    let failed = |error: io::Error| CommandError::usage(format!("stdin cannot be read: {error}"));
+    io::stdin().lock().read_line(&mut line).map_err(failed)?;
+    Ok(Secret::new(without_line_break(&line)))
+}
+
+/// On the terminal, without echo.
+pub(super) fn ask(prompt: &str) -> Result<Secret, CommandError> {
+    let failed =
+        |error: io::Error| CommandError::usage(format!("a password cannot be asked for: {error}"));
+    rpassword::prompt_password(prompt)
+        .map(Secret::new)
+        .map_err(failed)
+}
+
+/// What need not be hidden, on the terminal; nobody is asked where there is none.
+pub(super) fn ask_email() -> Result<String, CommandError> {
+    let stdin = io::stdin();
+    if !stdin.is_terminal() {
+        return Err(CommandError::usage("--email: whose session is it to be?"));
+    }
+    let failed =
+        |error: io::Error| CommandError::usage(format!("the terminal cannot be read: {error}"));
+    let mut stderr = io::stderr();
+    stderr
+        .write_all(b"Email address: ")
+        .and_then(|()| stderr.flush())
+        .map_err(failed)?;
+    let mut line = String::new();
+    stdin.lock().read_line(&mut line).map_err(failed)?;
+    Ok(line.trim().to_owned())
+}

@@ -1,0 +1,155 @@
+//! What the API answers, as text for a terminal. Names and descriptions are data: what a terminal
+//! would obey is shown as an escape, and so is whatever a name may not have ([`latchkey_model::text`]).
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use latchkey_model::text::{escaped, faults};
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// For nothing.
+pub(super) const NOTHING: &str = "-";
+
+/// With what is not to be seen as it is written in Rust: `\u{1b}`, `\n`.
+pub(super) fn plain(text: &str) -> String {
+    escaped(text).into_owned()
+}
+
+/// A file's path.
+pub(super) fn path(path: &Path) -> String {
+    plain(&path.display().to_string())
+}
+
+/// JSON on several lines, with what is not to be seen as it is as JSON's own escapes.
+pub(super) fn json(value: &Value) -> String {
+    json_escaped(&format!("{value:#}"))
+}
+
+/// The same on one line.
+pub(super) fn json_line(value: &Value) -> String {
+    json_escaped(&value.to_string())
+}
+
+fn json_escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for (c, fault) in faults(json) {
+        if fault.is_some() && c != '\n' {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing into a String cannot fail.
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// A value in one line.
+pub(super) fn of(value: &Value) -> String {
+    match value {
+        Value::Null => NOTHING.to_owned(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) if text.is_empty() => NOTHING.to_owned(),
+        Value::String(text) => plain(text),
+        Value::Array(entries) => joined(entries.iter().map(of)),
+        Value::Object(fields) => joined(
+            fields
+                .iter()
+                .map(|(name, value)| format!("{}={}", plain(name), of(value))),
+        ),
+    }
+}
+
+/// A list in one line.
+pub(super) fn joined(texts: impl Iterator<Item = String>) -> String {
+    let texts: Vec<_> = texts.collect();
+    if texts.is_empty() {
+        NOTHING.to_owned()
+    } else {
+        texts.join(", ")
+    }
+}
+
+/// A number with separators between thousands.
+pub(super) fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<_> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .filter_map(|group| str::from_utf8(group).ok())
+        .collect();
+    groups.join(",")
+}
+
+/// A time to the minute, in UTC: `2027-01-15 08:00`.
+pub(super) fn date(value: &Value) -> String {
+    let time: Option<Timestamp> = value.as_str().and_then(|text| text.parse().ok());
+    time.map_or_else(
+        || of(value),
+        |time| {
+            time.to_zoned(TimeZone::UTC)
+                .strftime("%Y-%m-%d %H:%M")
+                .to_string()
+        },
+    )
+}
+
+/// A field's text, to act by; empty where there is none.
+pub(super) fn field<'v>(value: &'v Value, name: &str) -> &'v str {
+    value[name].as_str().unwrap_or_default()
+}
+
+/// A list, of which there is none where something else is.
+pub(super) fn entries<'v>(value: &'v Value, name: &str) -> &'v [Value] {
+    value[name].as_array().map_or(&[], Vec::as_slice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown_as_an_escape() {
+        for (text, shown) in [
+            ("CI é 例", "CI é 例"),
+            ("\u{1b}[31mred", "\\u{1b}[31mred"),
+            ("a\nb\tc\rd", "a\\nb\\tc\\rd"),
+            ("\u{9b}2J\u{7f}", "\\u{9b}2J\\u{7f}"),
+            ("\u{202e}gpj.exe", "\\u{202e}gpj.exe"),
+        ] {
+            assert_eq!(plain(text), shown);
+        }
+    }
+
+    #[test]
+    fn json_is_the_same_without_what_a_terminal_would_obey() {
+        let value =
+            json!({"name": "\u{1b}[2J\u{9b}31m\u{7f}\u{202e}é\u{e0001}", "list": [1, null]});
+        let text = json(&value);
+        assert!(
+            faults(&text).all(|(c, fault)| c == '\n' || fault.is_none()),
+            "{text}"
+        );
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+    }
+
+    #[test]
+    fn values_have_one_line_and_times_are_short() {
+        assert_eq!(of(&json!(null)), "-");
+        assert_eq!(of(&json!([])), "-");
+        assert_eq!(of(&json!(["a", "b\n"])), "a, b\\n");
+        assert_eq!(
+            of(&json!({"minute": 10, "day": true})),
+            "minute=10, day=yes"
+        );
+        assert_eq!(date(&json!("2027-01-15T08:00:59Z")), "2027-01-15 08:00");
+        assert_eq!(date(&json!(null)), "-");
+        assert_eq!(date(&json!("so\u{1b}on")), "so\\u{1b}on");
+    }
+}

@@ -1,0 +1,223 @@
+//! The API, as the console's pages call it: in this process, with what the browser's request says
+//! of itself.
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{
+    Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tower::ServiceExt as _;
+use tracing::error;
+
+use super::HandOn;
+
+/// No answer to a page is longer.
+const MAX_ANSWER_LEN: usize = 64 << 20;
+
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// All calls.
+#[derive(Clone)]
+pub(super) struct Calls {
+    router: Router,
+    hand_on: HandOn,
+}
+
+/// The API on behalf of one request of a browser.
+#[derive(Clone)]
+pub(super) struct Api {
+    calls: Calls,
+    /// What the API is handed on from the browser's request.
+    extensions: Extensions,
+    forwarded_for: Vec<HeaderValue>,
+    token: Option<String>,
+}
+
+/// What the API has refused, and why.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Refusal {
+    #[serde(skip)]
+    pub(super) status: StatusCode,
+    /// A sentence.
+    pub(super) error: String,
+    /// What is to blame, if it is one field.
+    pub(super) field: Option<String>,
+    /// In how many seconds it may be tried again.
+    #[serde(skip)]
+    pub(super) retry_after: Option<HeaderValue>,
+}
+
+impl Refusal {
+    fn broken(reason: impl std::fmt::Display) -> Self {
+        error!(%reason, "the console could not call the API");
+        Self {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            error: "Something went wrong. The log of the control plane says what.".to_owned(),
+            field: None,
+            retry_after: None,
+        }
+    }
+
+    /// The header that says when to try again, if there is one.
+    pub(super) fn wait(&self) -> Option<[(HeaderName, HeaderValue); 1]> {
+        self.retry_after
+            .clone()
+            .map(|seconds| [(header::RETRY_AFTER, seconds)])
+    }
+
+    /// What is wrong with a field, found out before the API is asked.
+    pub(super) fn of_field(field: &str, error: &str) -> Self {
+        let field = Some(field.to_owned());
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            error: error.to_owned(),
+            field,
+            retry_after: None,
+        }
+    }
+
+    /// Whether it is about what was filled in, so that it is told at the form.
+    pub(super) fn is_of_form(&self) -> bool {
+        self.status.is_client_error() && self.status != StatusCode::UNAUTHORIZED
+    }
+
+    /// The sentence as it stands beside its field, which it need not name.
+    pub(super) fn beside(&self) -> String {
+        let named = self
+            .error
+            .strip_prefix("Field `")
+            .or_else(|| self.error.strip_prefix("Query parameter `"));
+        let rest = named
+            .and_then(|rest| rest.split_once("` "))
+            .map_or(self.error.as_str(), |(_, rest)| rest);
+        let mut letters = rest.chars();
+        letters
+            .next()
+            .map(|first| first.to_uppercase().chain(letters).collect())
+            .unwrap_or_default()
+    }
+
+    /// Whether it is about the field of that name, or a part of it.
+    pub(super) fn is_about(&self, name: &str) -> bool {
+        let rest = self
+            .field
+            .as_deref()
+            .and_then(|field| field.strip_prefix(name));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer<T> {
+    data: T,
+}
+
+impl Calls {
+    pub(super) fn new(router: Router, hand_on: HandOn) -> Self {
+        Self { router, hand_on }
+    }
+
+    /// On behalf of a request with these headers, and of a session if there is one.
+    pub(super) fn of(
+        &self,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+        token: Option<String>,
+    ) -> Api {
+        Api {
+            calls: self.clone(),
+            // Not all of them: the calls would take the parts of the page's address for their own.
+            extensions: (self.hand_on)(extensions),
+            forwarded_for: headers.get_all(FORWARDED_FOR).iter().cloned().collect(),
+            token,
+        }
+    }
+}
+
+impl Api {
+    /// The data that a call answers.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Refusal> {
+        let bytes = self.call(Method::GET, path, Body::empty()).await?;
+        read(&bytes)
+    }
+
+    /// Makes a call with a body, and returns the data that it answers.
+    pub(super) async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Refusal> {
+        let bytes = self.call(method, path, self::body(body)?).await?;
+        read(&bytes)
+    }
+
+    /// Makes a call that has no body and whose answer says no more than that it is done.
+    pub(super) async fn tell(&self, method: Method, path: &str) -> Result<(), Refusal> {
+        self.call(method, path, Body::empty()).await.map(drop)
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Body) -> Result<Vec<u8>, Refusal> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .body(body)
+            .map_err(Refusal::broken)?;
+        let headers = request.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        for value in &self.forwarded_for {
+            headers.append(FORWARDED_FOR, value.clone());
+        }
+        if let Some(token) = &self.token {
+            let mut bearer =
+                HeaderValue::try_from(format!("Bearer {token}")).map_err(Refusal::broken)?;
+            bearer.set_sensitive(true);
+            headers.insert(header::AUTHORIZATION, bearer);
+        }
+        request.extensions_mut().extend(self.extensions.clone());
+        let Ok(response) = self.calls.router.clone().oneshot(request).await;
+        let status = response.status();
+        let retry_after = response.headers().get(header::RETRY_AFTER).cloned();
+        let bytes = to_bytes(response.into_body(), MAX_ANSWER_LEN)
+            .await
+            .map_err(Refusal::broken)?;
+        if status.is_success() {
+            return Ok(bytes.into());
+        }
+        let refusal: Refusal = serde_json::from_slice(&bytes).map_err(Refusal::broken)?;
+        Err(Refusal {
+            status,
+            retry_after,
+            ..refusal
+        })
+    }
+}
+
+fn body(body: &impl Serialize) -> Result<Body, Refusal> {
+    serde_json::to_vec(body)
+        .map(Body::from)
+        .map_err(Refusal::broken)
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(bytes)
+        .map(|Answer { data }| data)
+        .map_err(Refusal::broken)
+}
+
+/// A path with a query, of those parameters that have a value.
+pub(super) fn with_query(path: &str, parameters: &[(&str, &str)]) -> String {
+    let given: Vec<_> = parameters
+        .iter()
+        .filter(|(_, value)| !value.is_empty())
+        .collect();
+    match serde_urlencoded::to_string(&given) {
+        Ok(query) if !query.is_empty() => format!("{path}?{query}"),
+        _ => path.to_owned(),
+    }
+}

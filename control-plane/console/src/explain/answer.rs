@@ -1,0 +1,187 @@
+//! A verdict, and the checks that led there.
+
+use latchkey_model::clock::rfc3339;
+use maud::{Markup, html};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::super::session::Session;
+use super::super::widgets::{badge, time};
+
+#[derive(Deserialize)]
+pub(crate) struct Told {
+    code: String,
+    passes: bool,
+    refusal: Option<Answer>,
+    rule: Option<u64>,
+    key_id: Option<String>,
+    subaccount: Option<String>,
+    steps: Vec<Step>,
+}
+
+/// What the client is answered.
+#[derive(Deserialize)]
+struct Answer {
+    status: u16,
+    error: Value,
+    retry_after: Option<i64>,
+}
+
+#[derive(Deserialize)]
+struct Step {
+    check: String,
+    outcome: String,
+    compared: String,
+}
+
+impl Told {
+    /// The whole of it, as a section of a page.
+    pub(crate) fn shown(&self, session: &Session) -> Markup {
+        html! {
+            section #verdict .card tabindex="-1" aria-label="Verdict" {
+                h2 {
+                    @if self.passes { "The request passes " (badge("good", &self.code)) }
+                    @else { "The request is refused " (badge("bad", &self.code)) }
+                }
+                (self.facts(session))
+                h3 { "Step by step" }
+                (self.steps())
+                @if let Some(answer) = &self.refusal {
+                    h3 { "What the client is answered" }
+                    pre tabindex="0" { (format!("{:#}", answer.error)) }
+                }
+            }
+        }
+    }
+
+    /// The rule that applies and the checks, of a request that is described without a key. That
+    /// there is none is then not what matters.
+    pub(crate) fn tried(&self) -> Markup {
+        html! {
+            p .lead {
+                @match (self.rule, self.code.as_str()) {
+                    (Some(rule), "public") => { a href={ "#rule-" (rule) } { "Rule " (rule) } " applies: no key is needed." },
+                    (Some(rule), _) => { a href={ "#rule-" (rule) } { "Rule " (rule) } " applies: a key is needed." },
+                    (None, _) => "No rule applies.",
+                }
+            }
+            (self.steps())
+        }
+    }
+
+    fn facts(&self, session: &Session) -> Markup {
+        html! {
+            dl {
+                dt { "Route rule" }
+                dd { @match self.rule {
+                    Some(rule) if session.me.may("gateway:routes:read") => {
+                        a href={ "/console/routes#rule-" (rule) } { "rule " (rule) }
+                    },
+                    Some(rule) => { "rule " (rule) },
+                    None => "none applies",
+                } }
+                @if let Some(id) = &self.key_id {
+                    dt { "Key" }
+                    dd { a href={ "/console/keys/" (id) } { (id) } }
+                }
+                @if let Some(subaccount) = &self.subaccount {
+                    dt { "Subaccount" }
+                    dd { (subaccount) }
+                }
+                @if let Some(answer) = &self.refusal {
+                    dt { "Status" }
+                    dd { (answer.status) }
+                    @if let Some(seconds) = answer.retry_after {
+                        dt { "Retry after" }
+                        dd { (seconds) @if seconds == 1 { " second" } @else { " seconds" } }
+                    }
+                }
+            }
+        }
+    }
+
+    fn steps(&self) -> Markup {
+        html! {
+            div .wide tabindex="0" role="region" aria-label="Steps" {
+                table {
+                    thead { tr {
+                        th scope="col" { "Check" }
+                        th scope="col" { "Outcome" }
+                        th scope="col" { "What was compared" }
+                    } }
+                    tbody {
+                        @for step in &self.steps {
+                            tr {
+                                th scope="row" { (title(&step.check)) div .faint { code { (step.check) } } }
+                                td { (outcome(&step.outcome)) }
+                                td { (with_times(&step.compared)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn outcome(outcome: &str) -> Markup {
+    match outcome {
+        "passed" | "applies" => badge("good", &outcome.replace('_', " ")),
+        "refused" => badge("bad", outcome),
+        other => badge("", &other.replace('_', " ")),
+    }
+}
+
+/// A sentence, with the times in it, which are Unix seconds behind one of these words, as people
+/// read them.
+fn with_times(sentence: &str) -> Markup {
+    let mut before = "";
+    html! {
+        @for word in sentence.split(' ') {
+            @let (digits, end) = word.split_at(word.trim_end_matches(',').len());
+            @match digits.parse::<i64>() {
+                Ok(second) if ["at", "is", "until"].contains(&before) => { (time(&rfc3339(second))) (end) },
+                _ => (word),
+            }
+            " "
+            ({ before = word; "" })
+        }
+    }
+}
+
+/// What a check asks, by the code with which it refuses.
+fn title(check: &str) -> &str {
+    match check {
+        "public" => "Public route",
+        "not_ready" => "Ready to decide",
+        "missing_key" => "A key is there",
+        "ambiguous_key" => "It is only one",
+        "malformed_key" => "Its form is right",
+        "invalid_key" => "It exists",
+        "disabled_key" => "It is enabled",
+        "expired_key" => "It has not expired",
+        "ip_denied" => "Source address",
+        "out_of_scope" => "Scope",
+        "missing_permission" => "Permission",
+        "subaccount_denied" => "Subaccount",
+        "rate_limited" => "Limits",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_times;
+
+    #[test]
+    fn times_in_a_sentence_are_shown_as_times() {
+        let shown = with_times("it expires at 1800000000, and it is 1700000000").into_string();
+        assert_eq!(shown.matches("<time").count(), 2);
+        assert!(
+            shown.contains("2027-01-15 08:00:00 UTC</time>, and it is <time"),
+            "{shown}"
+        );
+        let limit = "595 of 4294967295 requests per minute left until 1800000000";
+        assert_eq!(with_times(limit).into_string().matches("<time").count(), 1);
+    }
+}

@@ -1,0 +1,102 @@
+//! What pages are sent: the fields of a form by name, in the order of the page, as people typed
+//! them; and what stands in an address.
+
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
+use axum::{Form, RequestExt as _, extract};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time;
+
+use super::Page;
+use super::failure::Failure;
+use latchkey_model::body::{STRANGERS_MAX_LEN, STRANGERS_PATIENCE, announces_more_than};
+
+/// The fields of a form. One that was not sent is empty, as one that was not filled in is.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct Fields(Vec<(String, String)>);
+
+impl FromRequest<Page> for Fields {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, _: &Page) -> Result<Self, Failure> {
+        let Form(fields) = request.extract().await.map_err(|_| Failure::Unreadable)?;
+        Ok(Self(fields))
+    }
+}
+
+/// What an address asks for.
+pub(super) struct Query<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequestParts<Page> for Query<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Page) -> Result<Self, Failure> {
+        let extract::Query(asked) =
+            extract::Query::try_from_uri(&parts.uri).map_err(|_| Failure::Unreadable)?;
+        Ok(Self(asked))
+    }
+}
+
+impl Fields {
+    /// The fields of a form of somebody without a session: a short one, that has to come soon.
+    pub(super) async fn from_stranger(
+        mut request: Request,
+        console: &Page,
+    ) -> Result<Self, Failure> {
+        let content_length = request.headers().get(header::CONTENT_LENGTH);
+        let content_length = content_length.map(HeaderValue::as_bytes);
+        if announces_more_than(content_length, STRANGERS_MAX_LEN) {
+            return Err(Failure::Unreadable);
+        }
+        DefaultBodyLimit::max(STRANGERS_MAX_LEN).apply(&mut request);
+        let fields = time::timeout(STRANGERS_PATIENCE, Self::from_request(request, console)).await;
+        fields.unwrap_or(Err(Failure::Unreadable))
+    }
+
+    /// The field of this name, without blanks around it.
+    pub(super) fn text(&self, name: &str) -> &str {
+        self.all(name).next().unwrap_or_default()
+    }
+
+    /// As it was typed.
+    pub(super) fn raw(&self, name: &str) -> &str {
+        self.0
+            .iter()
+            .find(|(field, _)| field == name)
+            .map(|(_, value)| value.as_str())
+            .unwrap_or_default()
+    }
+
+    /// What was filled in, unless it is nothing.
+    pub(super) fn given(&self, name: &str) -> Option<&str> {
+        Some(self.text(name)).filter(|text| !text.is_empty())
+    }
+
+    /// All fields of this name: what was chosen of several.
+    pub(super) fn all<'f>(&'f self, name: &str) -> impl Iterator<Item = &'f str> {
+        self.0
+            .iter()
+            .filter(move |(field, _)| field == name)
+            .map(|(_, value)| value.trim())
+    }
+
+    /// All of them, as they were sent.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Whether a box of this name is ticked.
+    pub(super) fn is_set(&self, name: &str) -> bool {
+        !self.text(name).is_empty()
+    }
+}
+
+impl FromIterator<(String, String)> for Fields {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(fields: I) -> Self {
+        Self(fields.into_iter().collect())
+    }
+}

@@ -1,0 +1,62 @@
+//! API keys: the list, and what is on each one's page.
+
+mod create;
+mod details;
+mod edit;
+mod expiry;
+mod ip_lists;
+mod list;
+mod regenerate;
+mod revoke;
+pub(super) mod secret;
+mod show;
+mod target;
+mod used;
+pub(super) mod view;
+
+use axum::Router;
+use axum::routing::{get, post};
+use latchkey_model::tier::Tier;
+
+use serde::Deserialize;
+
+use super::Page;
+use super::api::Refusal;
+use super::session::Session;
+use latchkey_policy::limit::Window;
+
+/// The section.
+pub(super) const PATH: &str = "/console/keys";
+
+#[derive(Deserialize)]
+struct Tiers {
+    tiers: Vec<Tier>,
+}
+
+/// All of them.
+async fn tiers(session: &Session) -> Result<Vec<Tier>, Refusal> {
+    let Tiers { tiers } = session.api.get("/v1/tiers").await?;
+    Ok(tiers)
+}
+
+/// The field for the limit of a window.
+fn limit_field(window: Window) -> String {
+    format!("limits.{}", window.as_str())
+}
+
+pub(super) fn router() -> Router<Page> {
+    Router::new()
+        .route(PATH, get(list::page))
+        .route("/console/keys/new", get(create::begin).post(create::go_on))
+        .route("/console/keys/{id}", get(show::page))
+        .route("/console/keys/{id}/edit", get(edit::page).post(edit::save))
+        .route(
+            "/console/keys/{id}/ip-lists",
+            get(ip_lists::page).post(ip_lists::save),
+        )
+        .route(
+            "/console/keys/{id}/regenerate",
+            post(regenerate::regenerate),
+        )
+        .route("/console/keys/{id}/revoke", post(revoke::revoke))
+}

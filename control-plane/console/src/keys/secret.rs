@@ -1,0 +1,108 @@
+//! A key itself, the one time that it is shown: to be copied, saved and tried.
+
+use maud::{Markup, html};
+
+use super::PATH;
+
+/// Ends the names of files with a key in them, and nothing else.
+const EXTENSION: &str = ".PAK";
+
+/// What the button is called by that goes on, once the box is ticked.
+const DONE: &str = "done";
+
+/// Shows the key, and a line to try it at the `gateway` where that is known, until its reader says
+/// that it is stored and goes on to its page.
+pub(crate) fn secret_card(
+    gateway: Option<&str>,
+    name: &str,
+    key_id: &str,
+    api_key: &str,
+) -> Markup {
+    html! {
+        section .card aria-labelledby="secret-title" {
+            h2 id="secret-title" tabindex="-1" autofocus { "The key of " (name) }
+            p .notice .warn { "This is the only time that it is shown. Store it now, as you would a password." }
+            code .secret id="secret" { (api_key) }
+            p .buttons .scripted {
+                button type="button" data-copy="secret" { "Copy" }
+                button .quiet type="button" data-save="secret" data-save-as=(file(name)) { "Save as .PAK" }
+            }
+            h3 { "Try it" }
+            pre tabindex="0" role="region" aria-label="A request with the key" {
+                code id="try" { "curl -i -H 'X-API-Key: " (api_key) "' '" (gateway.unwrap_or("https://YOUR-GATEWAY")) "/'" }
+            }
+            @if gateway.is_none() {
+                p .help {
+                    "With the address of your Envoy in place of https://YOUR-GATEWAY. The setting " code { "gateway-url" }
+                    " of the control plane puts it there."
+                }
+            }
+            p .buttons .scripted { button .quiet type="button" data-copy="try" { "Copy the line" } }
+            form action={ (PATH) "/" (key_id) } {
+                label .box {
+                    input type="checkbox" required data-enables=(DONE);
+                    "I have stored the key"
+                }
+                button type="submit" id=(DONE) { "Done" }
+            }
+        }
+    }
+}
+
+/// A name that every system takes for a file's.
+fn file(name: &str) -> String {
+    let plain = |c: char| {
+        if c.is_alphanumeric() || matches!(c, ' ' | '.' | '_' | '-') {
+            c
+        } else {
+            '-'
+        }
+    };
+    let name: String = name.chars().map(plain).collect();
+    let name = name.trim_matches([' ', '.']);
+    format!("{}{EXTENSION}", if name.is_empty() { "key" } else { name })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_called_by_the_key() {
+        for (name, called) in [
+            ("CI of Zürich", "CI of Zürich.PAK"),
+            ("../../etc/passwd", "-..-etc-passwd.PAK"),
+            ("<script>", "-script-.PAK"),
+            ("...", "key.PAK"),
+        ] {
+            assert_eq!(file(name), called);
+        }
+    }
+
+    #[test]
+    fn the_key_is_in_what_is_copied_and_nowhere_else() {
+        let card = secret_card(None, "<b>CI</b>", "key_1", "lk_live_secret").into_string();
+        assert_eq!(card.matches("lk_live_secret").count(), 2);
+        assert!(
+            card.contains("id=\"secret\">lk_live_secret</code>"),
+            "{card}"
+        );
+        assert!(card.contains("https://YOUR-GATEWAY/"), "{card}");
+        let known = secret_card(
+            Some("https://api.example.com"),
+            "CI",
+            "key_1",
+            "lk_live_secret",
+        )
+        .into_string();
+        assert!(
+            known.contains("X-API-Key: lk_live_secret' 'https://api.example.com/'")
+                && !known.contains("YOUR"),
+            "{known}"
+        );
+        assert!(
+            card.contains("action=\"/console/keys/key_1\"") && !card.contains("<b>"),
+            "{card}"
+        );
+    }
+}

@@ -1,0 +1,260 @@
+//! Nodes: every Envoy that may be deciding requests, and how far each is. The page follows them by
+//! itself.
+
+mod manage;
+
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use latchkey_model::clock::rfc3339;
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::Page;
+use super::api::with_query;
+use super::done::Done;
+use super::failure::Failure;
+use super::form::Query;
+use super::layout;
+use super::partial::is_partial;
+use super::session::Session;
+use super::widgets::{badge, cell, cell_of_number, number, time};
+use latchkey_model::clock::SKEW_WARNED;
+
+const PATH: &str = "/console/nodes";
+
+/// For how many seconds a page follows the nodes. A page that did so for ever would keep its
+/// session for ever.
+const FOLLOWED: i64 = 15 * 60;
+
+/// What ends the polling of htmx.
+const STOP_POLLING: u16 = 286;
+
+pub(super) fn router() -> Router<Page> {
+    Router::new()
+        .route(PATH, get(page))
+        .route(&format!("{PATH}/forget"), post(manage::forget))
+        .route(&format!("{PATH}/accept-epoch"), post(manage::accept))
+}
+
+#[derive(Deserialize)]
+struct Nodes {
+    nodes: Vec<Node>,
+    revision: u64,
+    unknown: Option<Unknown>,
+    refused_peers: Vec<Peer>,
+}
+
+/// Nodes that the database does not know.
+#[derive(Deserialize)]
+struct Unknown {
+    expires_in_seconds: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Peer {
+    node_id: String,
+    remote: Option<String>,
+    reason: String,
+    count: u64,
+    at: String,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    handle: String,
+    node_id: String,
+    version: String,
+    state: String,
+    connected: bool,
+    since: String,
+    revision: u64,
+    lag: u64,
+    clock_skew_ms: Option<i64>,
+    /// The epoch of its snapshot's database, while that is not accepted.
+    epoch: Option<String>,
+    /// Why it was not let in again.
+    refused: Option<String>,
+    remote: Option<String>,
+}
+
+/// Until when the page asks again by itself, in Unix seconds.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Asked {
+    until: String,
+}
+
+/// Notices after a change.
+const DONE: [(&str, &str); 2] = [
+    ("forgotten", "Forgotten"),
+    (
+        "accepted",
+        "Accepted: nodes of that database load this one's snapshot",
+    ),
+];
+
+async fn page(
+    session: Session,
+    done: Done,
+    headers: HeaderMap,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Failure> {
+    let found: Nodes = session.api.get("/v1/nodes").await?;
+    if is_partial(&headers) {
+        let goes_on = asked
+            .until
+            .parse()
+            .is_ok_and(|until: i64| session.now < until);
+        let status = StatusCode::from_u16(STOP_POLLING).unwrap_or_default();
+        let status = if goes_on { StatusCode::OK } else { status };
+        return Ok((status, Html(state(&session, &found, goes_on).into_string())).into_response());
+    }
+    let until = session.now.saturating_add(FOLLOWED).to_string();
+    let content = html! {
+        h1 { "Nodes" }
+        (done.notice(&DONE))
+        p { "A node is an Envoy that decides requests by the keys and rules from here. A change is in force everywhere \
+             once every node has the newest revision." }
+        div #nodes .wide tabindex="0" role="region" aria-label="Nodes"
+            hx-get=(with_query(PATH, &[("until", &until)])) hx-trigger="every 2s" hx-swap="innerHTML settle:0ms" {
+            (state(&session, &found, true))
+        }
+    };
+    Ok(layout::page(&session, PATH, "Nodes", &content).into_response())
+}
+
+/// What is replaced every time.
+fn state(session: &Session, found: &Nodes, goes_on: bool) -> Markup {
+    if found.nodes.is_empty() {
+        return html! { (warnings(session, found)) (nobody(goes_on)) };
+    }
+    let current = found
+        .nodes
+        .iter()
+        .filter(|node| node.state == "connected" && node.lag == 0)
+        .count();
+    html! {
+        (warnings(session, found))
+        table .stack {
+            caption {
+                "Newest revision " strong { (number(found.revision)) } ", on " (current) " of " (found.nodes.len())
+                @if found.nodes.len() == 1 { " node" } @else { " nodes" } ", as of " (time(&rfc3339(session.now))) "."
+                @if !goes_on { " This page no longer follows: " a href=(PATH) { "follow again" } "." }
+            }
+            thead { tr {
+                th scope="col" { "Node" }
+                th scope="col" { "State" }
+                th scope="col" { "Since" }
+                th .number scope="col" { "Revision" }
+                th .number scope="col" { "Behind by" }
+                th scope="col" { "Address" }
+                th scope="col" { "Filter" }
+                th scope="col" { "Clock" }
+                th scope="col" { "Handle" }
+                th scope="col" { "Actions" }
+            } }
+            tbody { @for node in &found.nodes { (row(session, node)) } }
+        }
+    }
+}
+
+/// Shows waiting and unknown nodes, and refused peers, which keep changes from being complete.
+fn warnings(session: &Session, found: &Nodes) -> Markup {
+    let waiting = found
+        .nodes
+        .iter()
+        .filter(|node| node.state == "waiting")
+        .count();
+    html! {
+        @if waiting > 0 {
+            p .notice .warn role="status" {
+                (waiting) @if waiting == 1 { " node holds" } @else { " nodes hold" }
+                " a snapshot of another database, and follows no change until you accept that. If this control plane has the \
+                 wrong database, stop it instead."
+            }
+        }
+        @if let Some(unknown) = &found.unknown {
+            div .notice .warn role="status" {
+                p { "Nodes that the database does not know may be serving, since nobody noted what happened before this \
+                     control plane started. They count as one lost node "
+                    @match unknown.expires_in_seconds {
+                        Some(seconds) => { "for " (number(seconds)) " more seconds." },
+                        None => "until you forget them.",
+                    }
+                }
+                (manage::forget_unknown(session))
+            }
+        }
+        @for peer in &found.refused_peers {
+            p .faint {
+                "Refused for " (refused_for(&peer.reason)) ": " (peer.node_id)
+                @if let Some(remote) = &peer.remote { " from " (remote) }
+                ", " (number(peer.count)) @if peer.count == 1 { " time" } @else { " times" }
+                ", last " (time(&peer.at)) "."
+            }
+        }
+    }
+}
+
+fn badge_of(node: &Node) -> Markup {
+    match node.state.as_str() {
+        "connected" => badge("good", "connected"),
+        "waiting" => badge("warn", "waiting"),
+        _ => badge("bad", "lost"),
+    }
+}
+
+fn row(session: &Session, node: &Node) -> Markup {
+    html! {
+        tr {
+            th scope="row" { (node.node_id) }
+            (cell("State", &html! { span {
+                (badge_of(node))
+                @if let Some(refused) = &node.refused { " " span .faint { (refused) } }
+            } }))
+            (cell("Since", &time(&node.since)))
+            (cell_of_number("Revision", &html! { @if node.revision == 0 { span .faint { "none yet" } } @else { (number(node.revision)) } }))
+            (cell_of_number("Behind by", &html! { @match node.lag {
+                0 => "0",
+                lag => { span .warn { (number(lag)) } },
+            } }))
+            (cell("Address", &html! { @if let Some(remote) = &node.remote { (remote) } @else { span .faint { "none" } } }))
+            (cell("Filter", &html! { (node.version) }))
+            (cell("Clock", &html! { @match node.clock_skew_ms {
+                Some(skew) => { span .warn[skew.abs() > SKEW_WARNED] { (skew) " ms" } },
+                None => { span .faint { "not reported" } },
+            } }))
+            (cell("Handle", &html! { code { (node.handle) } }))
+            (cell("Actions", &manage::actions(session, node)))
+        }
+    }
+}
+
+fn nobody(goes_on: bool) -> Markup {
+    html! {
+        div .nothing {
+            p .lead { "No Envoy is connected." }
+            p { "Nothing is enforced until one is. To connect an Envoy, take over from " code { "envoy/latchkey.yaml" }
+                " into its configuration:" }
+            ol .left {
+                li { "the filter " code { "latchkey" } " and the guard behind it, first among the HTTP filters;" }
+                li { "the cluster " code { "latchkey" } ", with the address of this control plane's stream ("
+                    code { "--stream-listen" } ");" }
+                li { "as " code { "control_plane.token" } " of the filter, a token that "
+                    code { "latchkey node-token create" } " shows." }
+            }
+            @if goes_on { p .faint { "This page shows the Envoy as soon as it is there." } }
+            @else { p { "This page no longer follows: " a href=(PATH) { "follow again" } "." } }
+        }
+    }
+}
+
+/// What a peer was refused for, in words.
+fn refused_for(reason: &str) -> String {
+    match reason {
+        "nodes" => "the number of connected nodes".to_owned(),
+        reason => format!("its {reason}"),
+    }
+}

@@ -1,0 +1,167 @@
+//! Who looks at a page: the session in the browser's cookie, and what its user may do. Changes are
+//! only taken from the console's own pages.
+
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::{HeaderMap, HeaderName, header, request::Parts};
+use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
+use latchkey_model::secret::SessionToken;
+use latchkey_policy::permission::{Pattern, Permission};
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use super::Page;
+use super::api::Api;
+use super::failure::Failure;
+use super::form::Fields;
+
+const COOKIE: &str = "latchkey_session";
+
+/// The field of a form, and the header of a request by script, that shows that it comes from a page
+/// of the console.
+pub(super) const CSRF_FIELD: &str = "csrf";
+const CSRF_HEADER: HeaderName = HeaderName::from_static("x-csrf-token");
+
+/// The call about it.
+pub(super) const SESSION: &str = "/v1/sessions/current";
+
+/// A session, and the API on its behalf.
+pub(super) struct Session {
+    pub(super) api: Api,
+    pub(super) me: Me,
+    /// What forms of this session carry.
+    pub(super) csrf: String,
+    /// Now, in Unix seconds.
+    pub(super) now: i64,
+    /// Where clients reach Envoy, if that is known.
+    pub(super) gateway: Option<String>,
+}
+
+/// The API's answer on who calls.
+#[derive(Debug, Deserialize)]
+pub(super) struct Me {
+    pub(super) operator: bool,
+    pub(super) tier: String,
+    pub(super) user_id: String,
+    #[serde(default)]
+    pub(super) email: String,
+    permissions: Vec<String>,
+}
+
+impl Me {
+    /// Whether a call that takes this permission would be allowed: what is not is not offered. What
+    /// all accounts share is for the operator's account alone.
+    pub(super) fn may(&self, permission: &str) -> bool {
+        if permission.starts_with("gateway:") && !self.operator {
+            return false;
+        }
+        let Ok(permission) = Permission::parse(permission) else {
+            return false;
+        };
+        let mut patterns = self
+            .permissions
+            .iter()
+            .filter_map(|pattern| Pattern::parse(pattern).ok());
+        patterns.any(|pattern| pattern.matches(&permission))
+    }
+}
+
+impl Session {
+    /// Refuses a page, or a form, that is not for this user.
+    pub(super) fn require(&self, permission: &str, what: &'static str) -> Result<(), Failure> {
+        if self.me.may(permission) {
+            Ok(())
+        } else {
+            Err(Failure::NotAllowed(what))
+        }
+    }
+}
+
+impl FromRequestParts<Page> for Session {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, console: &Page) -> Result<Self, Failure> {
+        let token = token(&parts.headers).ok_or(Failure::LoggedOut)?;
+        let csrf = csrf(&token);
+        let api = console
+            .calls
+            .of(&parts.headers, &parts.extensions, Some(token));
+        let me = api.get(SESSION).await?;
+        Ok(Self {
+            api,
+            me,
+            csrf,
+            now: console.clock.now(),
+            gateway: console.gateway.clone(),
+        })
+    }
+}
+
+/// A form that was sent from one of the session's own pages.
+pub(super) struct Sent {
+    pub(super) session: Session,
+    pub(super) fields: Fields,
+}
+
+impl FromRequest<Page> for Sent {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, console: &Page) -> Result<Self, Failure> {
+        let (mut parts, body) = request.into_parts();
+        let session = Session::from_request_parts(&mut parts, console).await?;
+        let by_script = parts
+            .headers
+            .get(CSRF_HEADER)
+            .map(|value| value.as_bytes().to_vec());
+        let fields = Fields::from_request(Request::from_parts(parts, body), console).await?;
+        let shown = by_script.unwrap_or_else(|| fields.text(CSRF_FIELD).as_bytes().to_vec());
+        if !bool::from(shown.ct_eq(session.csrf.as_bytes())) {
+            return Err(Failure::Forged);
+        }
+        Ok(Self { session, fields })
+    }
+}
+
+/// The session's token, if the cookie has the form of one.
+fn token(headers: &HeaderMap) -> Option<String> {
+    let jar = CookieJar::from_headers(headers);
+    let value = jar.get(COOKIE)?.value();
+    SessionToken::parse(value).map(|token| token.expose().to_owned())
+}
+
+/// Nobody has it who does not have the session's token, nor can that be told from it.
+fn csrf(token: &str) -> String {
+    hex::encode(
+        Sha256::new()
+            .chain_update("latchkey console csrf\0")
+            .chain_update(token)
+            .finalize(),
+    )
+}
+
+/// The cookie of a session. For the console alone and for no script. Other sites can only lead to a
+/// page with it, which changes nothing: links in mails and chats are to work. By HTTPS alone, if
+/// the browser says that the log-in came by it.
+pub(super) fn cookie(headers: &HeaderMap, token: String) -> Cookie<'static> {
+    let origin = headers
+        .get(header::ORIGIN)
+        .and_then(|origin| origin.to_str().ok());
+    let mut cookie = of_console(token);
+    cookie.set_secure(origin.is_some_and(|origin| origin.starts_with("https://")));
+    cookie
+}
+
+/// That the browser has no session any more.
+pub(super) fn no_cookie() -> Cookie<'static> {
+    let mut cookie = of_console(String::new());
+    cookie.make_removal();
+    cookie
+}
+
+fn of_console(value: String) -> Cookie<'static> {
+    Cookie::build((COOKIE, value))
+        .path("/console")
+        .http_only(true)
+        .same_site(SameSite::Lax)
+        .build()
+}

@@ -1,0 +1,325 @@
+//! Usage: the account's requests by time, by code and by key. Each answer that it is made of has a
+//! bounded number of buckets, however many keys there are.
+
+mod totals;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use jiff::civil::Date;
+use latchkey_model::clock::rfc3339;
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::Page;
+use super::api::{Refusal, with_query};
+use super::aria::{described, invalid};
+use super::chart::{self, Usage};
+use super::failure::Failure;
+use super::form::Query;
+use super::layout;
+use super::session::Session;
+use super::widgets::{error, general_error, nothing};
+use totals::{ByCode, ByKey};
+
+const PATH: &str = "/console/usage";
+
+const DAY: i64 = 86_400;
+
+/// Days that are shown by hour at most.
+const HOURLY_DAYS: i32 = 31;
+
+/// Days that are shown by day at most: all of them have a bar.
+const DAILY_DAYS: i32 = chart::MAX_BARS as i32;
+
+pub(super) fn router() -> Router<Page> {
+    Router::new().route(PATH, get(page))
+}
+
+/// What is asked for, as it stands in the address: days, both included. Without any it is the last
+/// 24 hours.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+struct Asked {
+    from: String,
+    to: String,
+    bucket: String,
+}
+
+impl Asked {
+    /// The last days up to and with the present one.
+    fn days(count: i64, now: i64) -> Self {
+        let first = now.saturating_sub(count.saturating_sub(1).saturating_mul(DAY));
+        Self {
+            from: day(first),
+            to: day(now),
+            bucket: "day".to_owned(),
+        }
+    }
+
+    fn address(&self) -> String {
+        with_query(
+            PATH,
+            &[
+                ("from", &self.from),
+                ("to", &self.to),
+                ("bucket", &self.bucket),
+            ],
+        )
+    }
+
+    fn is_by_day(&self) -> bool {
+        self.bucket == "day"
+    }
+
+    /// The API's parameters `from` and `to`.
+    fn times(&self, now: i64) -> Result<(String, String), Refusal> {
+        let (from, to) = (date("from", &self.from)?, date("to", &self.to)?);
+        // Without a day to end with, it is the present one.
+        if let (Some(from), Some(last)) = (from, to.or_else(|| day(now).parse().ok())) {
+            self.check((last - from).get_days())?;
+        }
+        let end = to
+            .map(Date::tomorrow)
+            .transpose()
+            .map_err(|_| Refusal::of_field("to", "There is no day after it."))?;
+        let midnight = |date: Option<Date>| {
+            date.map(|date| format!("{date}T00:00:00Z"))
+                .unwrap_or_default()
+        };
+        Ok((midnight(from), midnight(end)))
+    }
+
+    /// Refuses what cannot be drawn: so many days lie between the first and the last.
+    fn check(&self, between: i32) -> Result<(), Refusal> {
+        let refused = |field, reason: &str| Err(Refusal::of_field(field, reason));
+        if between < 0 {
+            refused(
+                "from",
+                "This has to be no later than the day up to which requests are shown.",
+            )
+        } else if !self.is_by_day() && between >= HOURLY_DAYS {
+            refused(
+                "bucket",
+                &format!("By hour, at most {HOURLY_DAYS} days can be shown."),
+            )
+        } else if between >= DAILY_DAYS {
+            refused("from", &format!("At most {DAILY_DAYS} days can be shown."))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Over time.
+async fn usage(session: &Session, asked: &Asked) -> Result<Usage, Refusal> {
+    let (from, to) = asked.times(session.now)?;
+    let parameters = [
+        chart::BY_TIME,
+        ("from", &from),
+        ("to", &to),
+        ("bucket", &asked.bucket),
+    ];
+    session.api.get(&with_query("/v1/usage", &parameters)).await
+}
+
+/// The day in a field, if there is one.
+fn date(field: &str, text: &str) -> Result<Option<Date>, Refusal> {
+    let refused = |_| Refusal::of_field(field, "This has to be a day, such as 2027-01-31.");
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        text.parse().map(Some).map_err(refused)
+    }
+}
+
+fn day(second: i64) -> String {
+    rfc3339(second).chars().take_while(|c| *c != 'T').collect()
+}
+
+async fn page(session: Session, Query(asked): Query<Asked>) -> Result<Response, Failure> {
+    let (status, shown, refusal) = match usage(&session, &asked).await {
+        Ok(usage) => (None, content(&session, &asked, &usage).await?, None),
+        Err(refusal) if refusal.status == StatusCode::BAD_REQUEST => {
+            (Some(refusal.status), html! {}, Some(refusal))
+        }
+        Err(refusal) => return Err(refusal.into()),
+    };
+    let content = html! {
+        h1 { "Usage" }
+        p { "Requests with an API key of the account, as the nodes report them. What is refused before a key is known is \
+             not among them." }
+        (filters(&session, &asked, refusal.as_ref()))
+        (shown)
+    };
+    Ok((
+        status.unwrap_or_default(),
+        layout::page(&session, PATH, "Usage", &content),
+    )
+        .into_response())
+}
+
+fn filters(session: &Session, asked: &Asked, refusal: Option<&Refusal>) -> Markup {
+    let presets = [
+        ("Last 24 hours", Asked::default()),
+        ("Last 7 days", Asked::days(7, session.now)),
+        ("Last 30 days", Asked::days(30, session.now)),
+    ];
+    let date = |name: &str, title: &str, value: &str| {
+        html! {
+            label { (title)
+                input type="date" name=(name) value=(value)
+                    aria-invalid=[invalid(refusal, name)] aria-describedby=[described(refusal, name, None)];
+                (error(refusal, name))
+            }
+        }
+    };
+    html! {
+        nav .presets aria-label="Times" {
+            @for (title, preset) in presets {
+                a href=(preset.address()) aria-current=[(preset == *asked).then_some("true")] { (title) }
+            }
+        }
+        (general_error(refusal, &["from", "to", "bucket"]))
+        form .filters action=(PATH) {
+            (date("from", "From (UTC)", &asked.from))
+            (date("to", "To, that day included", &asked.to))
+            label { "By"
+                select name="bucket"
+                    aria-invalid=[invalid(refusal, "bucket")] aria-describedby=[described(refusal, "bucket", None)] {
+                    option value="hour" selected[!asked.is_by_day()] { "Hour" }
+                    option value="day" selected[asked.is_by_day()] { "Day" }
+                }
+                (error(refusal, "bucket"))
+            }
+            button type="submit" { "Show" }
+        }
+    }
+}
+
+async fn content(session: &Session, asked: &Asked, usage: &Usage) -> Result<Markup, Refusal> {
+    if usage.buckets.is_empty() {
+        return Ok(nothing(
+            "No requests in this time.",
+            &html! {
+                p { "Nodes report what they have decided every few seconds." }
+                p { a href=(Asked::days(30, session.now).address()) { "Show the last 30 days" } }
+            },
+        ));
+    }
+    let by_key = ByKey::during(session, usage).await?;
+    let title = if asked.is_by_day() {
+        "Requests by day"
+    } else {
+        "Requests by hour"
+    };
+    Ok(html! {
+        section .card { h2 { "Over time" } (chart::requests(title, &usage.bars())) }
+        (ByCode::of(usage).card())
+        (by_key.card())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2027-01-15T08:00:00Z.
+    const NOW: i64 = 1_800_000_000;
+
+    fn asked(from: &str, to: &str, bucket: &str) -> Asked {
+        Asked {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            bucket: bucket.to_owned(),
+        }
+    }
+
+    /// The field that is refused.
+    fn refused(from: &str, to: &str, bucket: &str) -> Option<String> {
+        asked(from, to, bucket)
+            .times(NOW)
+            .err()
+            .and_then(|refusal| refusal.field)
+    }
+
+    #[test]
+    fn both_days_are_included() {
+        let times = |from, to| asked(from, to, "hour").times(NOW).unwrap();
+        let (begin, end) = (
+            "2027-01-31T00:00:00Z".to_owned(),
+            "2027-02-01T00:00:00Z".to_owned(),
+        );
+        assert_eq!(times("2027-01-31", "2027-01-31"), (begin, end.clone()));
+        assert_eq!(times("", "2027-01-31"), (String::new(), end));
+        // Until now, and not until the day's end.
+        assert_eq!(
+            times("2027-01-15", ""),
+            ("2027-01-15T00:00:00Z".to_owned(), String::new())
+        );
+        assert_eq!(times("", ""), Default::default());
+    }
+
+    #[test]
+    fn the_last_days_end_with_this_one() {
+        assert_eq!(
+            Asked::days(7, NOW),
+            asked("2027-01-09", "2027-01-15", "day")
+        );
+    }
+
+    #[test]
+    fn a_month_at_most_is_shown_by_hour() {
+        assert_eq!(refused("2027-01-01", "2027-01-31", "hour"), None);
+        assert_eq!(
+            refused("2027-01-01", "2027-02-01", "").as_deref(),
+            Some("bucket")
+        );
+        assert_eq!(refused("2027-01-01", "2027-02-01", "day"), None);
+    }
+
+    #[test]
+    fn a_thousand_days_at_most_are_shown_by_day() {
+        assert_eq!(refused("2024-04-21", "2027-01-15", "day"), None);
+        assert_eq!(
+            refused("2024-04-20", "2027-01-15", "day").as_deref(),
+            Some("from")
+        );
+    }
+
+    #[test]
+    fn without_a_last_day_it_is_this_one() {
+        assert_eq!(refused("2026-12-16", "", "hour"), None);
+        assert_eq!(refused("2026-12-15", "", "hour").as_deref(), Some("bucket"));
+        assert_eq!(refused("2024-04-21", "", "day"), None);
+        assert_eq!(refused("2024-04-20", "", "day").as_deref(), Some("from"));
+    }
+
+    /// Also times that the API would take: what is shown is bounded by days.
+    #[test]
+    fn only_days_are_taken() {
+        for text in [
+            "tomorrow",
+            "0",
+            "1800000000",
+            "2020-01-01T00:00:00Z",
+            "2027-02-29",
+            "9999-12-31",
+        ] {
+            assert_eq!(refused("", text, "day").as_deref(), Some("to"), "{text}");
+        }
+        assert_eq!(refused("0", "", "hour").as_deref(), Some("from"));
+    }
+
+    #[test]
+    fn the_first_day_is_not_after_the_last() {
+        for bucket in ["hour", "day"] {
+            assert_eq!(
+                refused("2027-01-16", "2027-01-15", bucket).as_deref(),
+                Some("from")
+            );
+            assert_eq!(refused("2027-01-16", "", bucket).as_deref(), Some("from"));
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The part of forms that says what a user holds: roles, permissions and subaccounts.
+
+use latchkey_model::selection::Selection;
+use maud::{Markup, html};
+use serde_json::{Value, json};
+
+use super::super::api::Refusal;
+use super::super::aria::{described, invalid};
+use super::super::form::Fields;
+use super::super::widgets::error;
+use super::choices::Choices;
+use super::view::User;
+
+/// What refusals can be about that is told here.
+pub(super) const FIELDS: [&str; 3] = ["roles", "permissions", "subaccounts"];
+
+/// As it was chosen.
+#[derive(Default)]
+pub(super) struct Authority {
+    roles: Vec<String>,
+    /// Those that have a box.
+    permissions: Vec<String>,
+    /// All others, one a line.
+    patterns: String,
+    subaccounts: Selection,
+}
+
+impl Authority {
+    pub(super) fn of_form(fields: &Fields) -> Self {
+        let all = |name| fields.all(name).map(str::to_owned).collect();
+        let some = fields.text("subaccounts") == "some";
+        Self {
+            roles: all("roles"),
+            permissions: all("permissions"),
+            patterns: fields.text("patterns").to_owned(),
+            subaccounts: if some {
+                Selection::Listed(all("subaccount"))
+            } else {
+                Selection::All
+            },
+        }
+    }
+
+    pub(super) fn of_user(user: &User, choices: &Choices) -> Self {
+        let boxed = |permission: &String| choices.grantable.permissions.contains(permission);
+        let (permissions, patterns): (Vec<_>, Vec<_>) =
+            user.permissions.iter().cloned().partition(boxed);
+        Self {
+            roles: user.roles.clone(),
+            permissions,
+            patterns: patterns.join("\n"),
+            subaccounts: user.subaccounts.clone(),
+        }
+    }
+
+    /// The fields of the API.
+    pub(super) fn body(&self) -> Value {
+        let patterns = self.patterns.split_whitespace().map(str::to_owned);
+        let permissions: Vec<_> = self.permissions.iter().cloned().chain(patterns).collect();
+        json!({ "roles": self.roles, "permissions": permissions, "subaccounts": self.subaccounts })
+    }
+
+    pub(super) fn fields(&self, choices: &Choices, refusal: Option<&Refusal>) -> Markup {
+        html! {
+            (self.role_boxes(choices, refusal))
+            (self.permission_boxes(choices, refusal))
+            (self.subaccount_boxes(choices, refusal))
+        }
+    }
+
+    fn role_boxes(&self, choices: &Choices, refusal: Option<&Refusal>) -> Markup {
+        html! {
+            fieldset aria-describedby=[described(refusal, "roles", None)] {
+                legend { "Roles" }
+                (error(refusal, "roles"))
+                div .grid {
+                    @for role in choices.grantable_roles() {
+                        label .box {
+                            input type="checkbox" name="roles" value=(role.name) checked[self.roles.contains(&role.name)];
+                            span {
+                                (role.name)
+                                span .help { (role.meaning()) " " code { (role.permissions.join(", ")) } }
+                            }
+                        }
+                    }
+                }
+                @if choices.grantable_roles().next().is_none() {
+                    p .help { "You hold no role that you could give." }
+                }
+            }
+        }
+    }
+
+    fn permission_boxes(&self, choices: &Choices, refusal: Option<&Refusal>) -> Markup {
+        let open = !self.permissions.is_empty() || !self.patterns.is_empty();
+        html! {
+            fieldset {
+                legend { "Permissions besides" }
+                (error(refusal, "permissions"))
+                details open[open || invalid(refusal, "permissions").is_some()] {
+                    summary { "Single permissions and patterns" }
+                    div .grid {
+                        @for permission in &choices.grantable.permissions {
+                            label .box {
+                                input type="checkbox" name="permissions" value=(permission)
+                                    checked[self.permissions.contains(permission)];
+                                code { (permission) }
+                            }
+                        }
+                    }
+                    label { "Others"
+                        textarea .code .short name="patterns" rows="3" spellcheck="false"
+                            aria-invalid=[invalid(refusal, "permissions")]
+                            aria-describedby=[described(refusal, "permissions", Some("patterns-help"))] { (self.patterns) }
+                        span .help #patterns-help { "One a line, such as " code { "dns:read" } " or " code { "dns:*" } "." }
+                    }
+                }
+            }
+        }
+    }
+
+    fn subaccount_boxes(&self, choices: &Choices, refusal: Option<&Refusal>) -> Markup {
+        let chosen = self.subaccounts.listed();
+        html! {
+            fieldset aria-describedby=[described(refusal, "subaccounts", None)] {
+                legend { "Subaccounts" }
+                (error(refusal, "subaccounts"))
+                @if choices.grantable.subaccounts == Selection::All {
+                    label .box {
+                        input type="radio" name="subaccounts" value="all" checked[chosen.is_none()];
+                        "All, also those that are made later"
+                    }
+                }
+                label .box {
+                    input type="radio" #some-subaccounts name="subaccounts" value="some"
+                        checked[chosen.is_some() || choices.grantable.subaccounts != Selection::All];
+                    "Only these:"
+                }
+                div .grid {
+                    @for subaccount in choices.grantable_subaccounts() {
+                        label .box {
+                            input type="checkbox" name="subaccount" value=(subaccount.subaccount_id)
+                                checked[chosen.is_some_and(|chosen| chosen.contains(&subaccount.subaccount_id))]
+                                data-chooses="some-subaccounts";
+                            (subaccount.name)
+                        }
+                    }
+                    @for gone in chosen.unwrap_or_default().iter().filter(|id| !choices.has_subaccount(id)) {
+                        label .box {
+                            input type="checkbox" name="subaccount" value=(gone) checked;
+                            span { code { (gone) } @if choices.lists_subaccounts { " " span .faint { "deleted" } } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! What the API says of users, as far as pages show it.
+
+use latchkey_model::selection::Selection;
+use latchkey_policy::permission::covers;
+use maud::{Markup, html};
+use serde::{Deserialize, Serialize};
+
+use super::super::widgets::badge;
+use super::PATH;
+use super::choices::Choices;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct User {
+    pub(super) user_id: String,
+    pub(super) email: String,
+    pub(super) roles: Vec<String>,
+    pub(super) permissions: Vec<String>,
+    pub(super) subaccounts: Selection,
+    pub(super) disabled: bool,
+    pub(super) created_at: String,
+}
+
+impl User {
+    pub(super) fn path(&self) -> String {
+        format!("{PATH}/{}", self.user_id)
+    }
+
+    /// What they may do, as far as it can be edited.
+    pub(super) fn held(&self) -> impl Serialize {
+        (&self.roles, &self.permissions, &self.subaccounts)
+    }
+
+    pub(super) fn state(&self) -> Markup {
+        if self.disabled {
+            badge("warn", "disabled")
+        } else {
+            badge("good", "enabled")
+        }
+    }
+
+    /// Whether those who may choose of `choices` hold all that the user does: only they can change
+    /// them.
+    pub(super) fn is_within(&self, choices: &Choices) -> bool {
+        let held = choices.held();
+        let given = choices.patterns_of(&self.roles, &self.permissions);
+        given.is_some_and(|given| given.iter().all(|pattern| covers(&held, pattern)))
+            && choices.grantable.subaccounts.has_all(&self.subaccounts)
+    }
+
+    pub(super) fn roles(&self) -> Markup {
+        html! { @if self.roles.is_empty() { span .faint { "none" } } @else { (self.roles.join(", ")) } }
+    }
+
+    pub(super) fn permissions(&self) -> Markup {
+        html! {
+            @match &self.permissions[..] {
+                [] => { span .faint { "none" } },
+                [first, rest @ ..] => {
+                    code { (first) }
+                    @for permission in rest { ", " code { (permission) } }
+                },
+            }
+        }
+    }
+
+    pub(super) fn subaccounts(&self, choices: &Choices) -> Markup {
+        match self.subaccounts.listed() {
+            None => html! { "all" },
+            Some([]) => html! { span .faint { "none" } },
+            Some(ids) => {
+                html! { (ids.iter().map(|id| choices.name_of(id)).collect::<Vec<_>>().join(", ")) }
+            }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The time of day, as a parameter, and how answers write it.
+
+use jiff::Timestamp;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What sessions and keys expire by. The lengths of waits are not its business.
+pub trait Clock: Send + Sync + 'static {
+    /// Unix seconds.
+    fn now(&self) -> i64;
+
+    /// Unix milliseconds.
+    fn now_millis(&self) -> i64 {
+        self.now().saturating_mul(1_000)
+    }
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> i64 {
+        // A clock before 1970 counts as 1970: nothing has expired then, and nothing is created with
+        // a negative time.
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    }
+
+    fn now_millis(&self) -> i64 {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+/// From so many milliseconds on, the error of a node's clock is worth a warning, and each further
+/// change of as many.
+pub const SKEW_WARNED: i64 = 5_000;
+
+/// RFC 3339 in UTC to the second, as in `2024-01-15T10:30:00Z`.
+pub fn rfc3339(unix: i64) -> String {
+    Timestamp::from_second(unix)
+        .unwrap_or(if unix < 0 {
+            Timestamp::MIN
+        } else {
+            Timestamp::MAX
+        })
+        .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rfc3339;
+
+    #[test]
+    fn times_are_written_to_the_second_in_utc() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(1_705_314_600), "2024-01-15T10:30:00Z");
+        assert_eq!(rfc3339(253_370_764_799), "9998-12-31T23:59:59Z");
+    }
+}

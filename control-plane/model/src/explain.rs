@@ -1,0 +1,222 @@
+//! What the filter would decide on a request, and why: the very function that the filter decides
+//! by, over what the store says instead of Envoy's memory.
+
+use latchkey_policy::credential::{Presented, in_authorization, in_header, may_be_imported};
+use latchkey_policy::key::{KeyDigest, KeyFormat};
+use latchkey_policy::limit::Limits;
+use latchkey_policy::meter::{Meter, Quota};
+use latchkey_policy::policy::Policy;
+use latchkey_policy::record::{KeyRecord, PolicyRecord};
+use latchkey_policy::route::{RouteRecord, Routes};
+use latchkey_policy::snapshot::{Entry, Unavailable};
+use latchkey_policy::verdict::{self, Code, Credential, Request, Settings, Source, Trace, Verdict};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+/// A request as it is described.
+#[derive(Debug, Clone)]
+pub struct Described {
+    /// Such as `GET`.
+    pub method: String,
+    /// `:authority`.
+    pub host: String,
+    /// With the query.
+    pub path: String,
+    /// By name in lower case; the values of one that is there more than once joined by commas.
+    pub headers: BTreeMap<String, String>,
+    /// The client's, as Envoy trusts it.
+    pub source_address: Option<IpAddr>,
+    /// The key, if it is named by its id and not in the headers.
+    pub key: Option<KeyDigest>,
+}
+
+impl Described {
+    fn value(&self, name: &str) -> Option<&[u8]> {
+        self.headers.get(name).map(String::as_bytes)
+    }
+
+    /// The key in the places where filters look for one unless they are configured otherwise.
+    fn presented(&self) -> Presented<'_> {
+        let plain = self.value("x-api-key").into_iter().flat_map(in_header);
+        let bearer = self
+            .value("authorization")
+            .into_iter()
+            .flat_map(in_authorization);
+        Presented::of(plain.chain(bearer).map(Cow::Borrowed))
+    }
+
+    /// The digests of all keys that it may be about: of the form of ours, or imported.
+    pub fn digests(&self, keys: &KeyFormat) -> Vec<KeyDigest> {
+        if let Some(digest) = self.key {
+            return vec![digest];
+        }
+        let candidates = match self.presented() {
+            Presented::None | Presented::TooMany => Vec::new(),
+            Presented::One(candidate) => vec![candidate],
+            Presented::Several(candidates) => candidates,
+        };
+        let can_exist =
+            |candidate: &[u8]| keys.check(candidate).is_ok() || may_be_imported(candidate);
+        let candidates = candidates.iter().filter(|candidate| can_exist(candidate));
+        candidates
+            .map(|candidate| KeyDigest::of(candidate))
+            .collect()
+    }
+}
+
+impl Request for Described {
+    fn credential(&self) -> Credential<'_> {
+        self.key.map_or_else(
+            || Credential::Presented(self.presented()),
+            Credential::Known,
+        )
+    }
+
+    fn source_address(&self) -> Option<IpAddr> {
+        self.source_address
+    }
+
+    fn header(&self, name: &str) -> Result<Option<Cow<'_, [u8]>>, Unavailable> {
+        let value = match name {
+            ":authority" => Some(self.host.as_bytes()),
+            ":method" => Some(self.method.as_bytes()),
+            ":path" => Some(self.path.as_bytes()),
+            name => self.value(name),
+        };
+        Ok(value.map(Cow::Borrowed))
+    }
+}
+
+/// What is decided by, at one revision of the store.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The route rules, and whether there are imported keys.
+    pub routes: RouteRecord,
+    /// Those of the keys that the request may name which exist.
+    pub keys: Vec<KeyFacts>,
+    /// Unix seconds.
+    pub now: i64,
+}
+
+/// One key.
+#[derive(Debug, Clone)]
+pub struct KeyFacts {
+    /// Its encoded record.
+    pub record: Vec<u8>,
+    /// What it shares with others.
+    pub policy: PolicyRecord,
+    /// What all nodes together have admitted.
+    pub meter: Meter,
+}
+
+/// One check on the way to a verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// The code with which it refuses, or with which a public route passes.
+    pub check: Code,
+    /// Whether the verdict went on to the next one.
+    pub passed: bool,
+    /// What was compared.
+    pub compared: String,
+}
+
+/// A verdict, and how it came about.
+#[derive(Debug)]
+pub struct Explanation {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// All checks that were made, in their order.
+    pub steps: Vec<Step>,
+}
+
+/// Decides on the request. Nothing is counted.
+///
+/// # Errors
+/// When a record does not make sense.
+pub fn explain(
+    facts: &Facts,
+    request: &Described,
+    keys: &KeyFormat,
+) -> Result<Explanation, Unavailable> {
+    let routes = Rc::new(Routes::compile(&facts.routes));
+    let mut steps = Steps(Vec::new());
+    let source = Ledger { facts, routes };
+    let verdict = verdict::decide(&source, request, Settings { keys, shadow: &[] }, &mut steps)?;
+    Ok(Explanation {
+        verdict,
+        steps: steps.0,
+    })
+}
+
+struct Steps(Vec<Step>);
+
+impl Trace for Steps {
+    fn step(&mut self, check: Code, passed: bool, compared: impl FnOnce() -> String) {
+        self.0.push(Step {
+            check,
+            passed,
+            compared: compared(),
+        });
+    }
+}
+
+/// The facts, as a verdict asks for them.
+struct Ledger<'f> {
+    facts: &'f Facts,
+    routes: Rc<Routes>,
+}
+
+impl Source for Ledger<'_> {
+    fn routes(&self) -> Result<Rc<Routes>, Unavailable> {
+        Ok(Rc::clone(&self.routes))
+    }
+
+    /// The store is never behind itself.
+    fn check_staleness(&self) -> Result<(), Unavailable> {
+        Ok(())
+    }
+
+    fn find(&self, digest: &KeyDigest) -> Result<Option<Rc<Entry>>, Unavailable> {
+        let Some((key, record)) = self.key(digest)? else {
+            return Ok(None);
+        };
+        Ok(
+            Entry::of_live(&record, Rc::new(Policy::compile(&key.policy, &self.routes)))
+                .map(Rc::new),
+        )
+    }
+
+    fn now(&self) -> Result<i64, Unavailable> {
+        Ok(self.facts.now)
+    }
+
+    fn admit(
+        &self,
+        key: &KeyRecord<'_>,
+        limits: &Limits,
+        _enforced: bool,
+        now: i64,
+    ) -> Result<Option<Quota>, Unavailable> {
+        Ok(self
+            .key(&key.digest)?
+            .map(|(key, _)| key.meter.quota(limits, now)))
+    }
+}
+
+impl<'f> Ledger<'f> {
+    /// The key of this digest.
+    fn key(
+        &self,
+        digest: &KeyDigest,
+    ) -> Result<Option<(&'f KeyFacts, KeyRecord<'f>)>, Unavailable> {
+        for key in &self.facts.keys {
+            let record = KeyRecord::decode(&key.record)?;
+            if record.digest == *digest {
+                return Ok(Some((key, record)));
+            }
+        }
+        Ok(None)
+    }
+}

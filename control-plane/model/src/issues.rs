@@ -1,0 +1,246 @@
+//! What bounds the new keys that a key makes, in place of its own attributes: for keys that
+//! provision keys for others.
+
+use latchkey_policy::key::Environment;
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+use std::borrow::Cow;
+use std::fmt;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ArrayBuilder, OneOfBuilder, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::ip_list::IpList;
+use crate::json::{Whole, given};
+use crate::limits::DeclaredLimits;
+use crate::schema::{matching, number, object, one_of};
+
+/// 100 years.
+pub const MAX_EXPIRY_DAYS: u32 = 36_500;
+
+/// Entries of `addresses`, which lists of keys show whole.
+const MAX_ADDRESSES: u64 = 64;
+
+const ALL: &str = "all";
+
+const SECONDS_A_DAY: i64 = 24 * 60 * 60;
+
+/// Bounds of new keys. What is left out is bounded by the key's own attribute.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Issues {
+    /// The highest tier.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
+    /// The highest limits. A window without one is bounded by the key's own limit, and else by the
+    /// tier.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub limits: Option<DeclaredLimits>,
+    /// Where new keys can be used from.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub addresses: Option<Addresses>,
+    /// New keys expire within this number of days.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub expiry_days: Option<Whole>,
+    /// Environments by their names; the first is the default.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub environments: Option<Vec<String>>,
+}
+
+/// `"all"`, or a list of addresses and ranges, as an allow list has them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Addresses {
+    /// Everywhere.
+    All,
+    /// From these.
+    Listed(IpList),
+}
+
+impl Issues {
+    /// Returns the first field that is not what it must be, and what that is.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        if *self == Self::default() {
+            return Err(("issues", "must have at least one field".to_owned()));
+        }
+        if let Some(Addresses::Listed(list)) = &self.addresses {
+            if list.enabled().is_empty() {
+                return Err((
+                    "issues.addresses",
+                    "must be \"all\" or have at least one enabled entry".to_owned(),
+                ));
+            }
+            if list.len() > MAX_ADDRESSES {
+                return Err((
+                    "issues.addresses",
+                    format!("must have at most {MAX_ADDRESSES} entries"),
+                ));
+            }
+        }
+        if self
+            .expiry_days
+            .is_some_and(|Whole(days)| !(1..=MAX_EXPIRY_DAYS).contains(&days))
+        {
+            return Err((
+                "issues.expiry_days",
+                format!("must be a whole number from 1 to {MAX_EXPIRY_DAYS}"),
+            ));
+        }
+        let known = |words: &[String]| words.iter().all(|word| Environment::parse(word).is_some());
+        if self
+            .environments
+            .as_ref()
+            .is_some_and(|words| !(1..=2).contains(&words.len()) || !known(words))
+        {
+            return Err((
+                "issues.environments",
+                "must name live, test or both".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The environments that new keys can have, if they are not bounded by the key's own.
+    pub fn environments(&self) -> Option<Vec<Environment>> {
+        Some(
+            self.environments
+                .as_ref()?
+                .iter()
+                .filter_map(|word| Environment::parse(word))
+                .collect(),
+        )
+    }
+
+    /// The last expiry of a key that is made at `now`, if it is not bounded by the key's own.
+    pub fn expires_at(&self, now: i64) -> Option<i64> {
+        let Whole(days) = self.expiry_days?;
+        Some(now.saturating_add(i64::from(days).saturating_mul(SECONDS_A_DAY)))
+    }
+}
+
+impl PartialSchema for Issues {
+    fn schema() -> RefOr<Schema> {
+        let environments = ["live", "test"];
+        let schema = object()
+            .property(
+                "tier",
+                matching("^[a-z0-9_-]{1,64}$").description(Some("The highest tier.")),
+            )
+            .property("limits", DeclaredLimits::schema())
+            .property("addresses", Addresses::schema())
+            .property("expiry_days", number(1).maximum(Some(MAX_EXPIRY_DAYS)))
+            .property(
+                "environments",
+                ArrayBuilder::new()
+                    .items(one_of(environments))
+                    .min_items(Some(1))
+                    .max_items(Some(environments.len())),
+            );
+        let description = "Bounds of the new keys that the key makes, in place of its own attributes. What is left out \
+             is bounded by the key's own.";
+        schema.description(Some(description)).into()
+    }
+}
+
+impl ToSchema for Issues {
+    fn name() -> Cow<'static, str> {
+        "Issues".into()
+    }
+}
+
+impl Serialize for Addresses {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::All => serializer.serialize_str(ALL),
+            Self::Listed(list) => list.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Addresses {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AddressesVisitor)
+    }
+}
+
+impl PartialSchema for Addresses {
+    fn schema() -> RefOr<Schema> {
+        let schema = OneOfBuilder::new()
+            .item(one_of([ALL]))
+            .item(IpList::schema());
+        schema
+            .description(Some(
+                "Where new keys can be used from: \"all\", or addresses and ranges.",
+            ))
+            .into()
+    }
+}
+
+struct AddressesVisitor;
+
+impl<'de> Visitor<'de> for AddressesVisitor {
+    type Value = Addresses;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"all\" or a list of IP addresses and ranges")
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<Addresses, E> {
+        if word == ALL {
+            Ok(Addresses::All)
+        } else {
+            Err(E::invalid_value(de::Unexpected::Str(word), &self))
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Addresses, A::Error> {
+        IpList::deserialize(de::value::SeqAccessDeserializer::new(list)).map(Addresses::Listed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Result<Issues, String> {
+        serde_json::from_str(json).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn issues_are_written_as_they_were_read() {
+        for json in [
+            r#"{"tier":"pro"}"#,
+            r#"{"limits":{"minute":5},"addresses":"all","expiry_days":30,"environments":["test","live"]}"#,
+            r#"{"addresses":[{"cidr":"10.0.0.0/8","enabled":true}]}"#,
+        ] {
+            let issues = read(json).unwrap();
+            issues.check().unwrap();
+            assert_eq!(serde_json::to_string(&issues).unwrap(), json);
+        }
+    }
+
+    #[test]
+    fn issues_that_mean_nothing_are_refused_by_field() {
+        for (json, field) in [
+            ("{}", "issues"),
+            (r#"{"addresses":[]}"#, "issues.addresses"),
+            (
+                r#"{"addresses":[{"cidr":"10.0.0.0/8","enabled":false}]}"#,
+                "issues.addresses",
+            ),
+            (r#"{"expiry_days":0}"#, "issues.expiry_days"),
+            (r#"{"expiry_days":36501}"#, "issues.expiry_days"),
+            (r#"{"environments":[]}"#, "issues.environments"),
+            (r#"{"environments":["prod"]}"#, "issues.environments"),
+        ] {
+            assert_eq!(read(json).unwrap().check().unwrap_err().0, field, "{json}");
+        }
+        for json in [
+            r#"{"tier":null}"#,
+            r#"{"addresses":"some"}"#,
+            r#"{"scope":"all"}"#,
+            r#"{"addresses":["x"]}"#,
+        ] {
+            assert!(read(json).is_err(), "{json}");
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! `/v1/accounts`: who keys belong to, for the operator to make, bound and close.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use latchkey_model::clock::rfc3339;
+use latchkey_model::json::{Object, given};
+use latchkey_model::secret::Password;
+use latchkey_store::{Account, AccountChange, Lasting, NewAccount, StoreError, Total};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use tracing::info;
+use utoipa::ToSchema;
+
+use super::App;
+use super::answer::Answer;
+use super::caller::Rules as _;
+use super::error::ApiError;
+use super::extract::{Body, Params, Session};
+use super::fields;
+use super::list_reads::ListSession;
+use super::openapi::parameters::{AccountPath, Page, Wait};
+use super::openapi::texts;
+use super::page::Asked;
+use crate::enforcement::Enforcement;
+
+/// Keys that an account may have about which nothing else is said.
+const MAX_KEYS: u32 = 1_000;
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewAccount)]
+pub(super) struct Creation {
+    #[schema(value_type = texts::Name)]
+    name: String,
+    #[schema(value_type = texts::Word)]
+    tier: String,
+    /// How many keys it may have that are not revoked or expired; null is any number. Left out, it
+    /// is 1,000.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<u32>)]
+    max_keys: Option<Option<u32>>,
+    /// Holds everything in the account.
+    #[schema(value_type = Admin)]
+    admin: Object<Admin>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewAdministrator)]
+struct Admin {
+    #[schema(value_type = texts::Email)]
+    email: String,
+    password: Password,
+}
+
+/// What is left out stays as it is.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = AccountEdit)]
+pub(super) struct Edit {
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, value_type = Option<texts::Name>)]
+    name: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, value_type = Option<texts::Word>)]
+    tier: Option<String>,
+    /// Null is any number.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<u32>)]
+    max_keys: Option<Option<u32>>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    disabled: Option<bool>,
+}
+
+/// An account as it is shown.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Account)]
+pub(super) struct AccountView {
+    #[schema(value_type = texts::AccountId)]
+    account_id: String,
+    #[schema(value_type = texts::Name)]
+    name: String,
+    #[schema(value_type = texts::Word)]
+    tier: String,
+    /// None is any number.
+    #[schema(required)]
+    max_keys: Option<u32>,
+    disabled: bool,
+    /// Whether it is the operator's own.
+    operator: bool,
+    /// Keys that count towards `max_keys`: neither revoked nor expired.
+    keys: i64,
+    users: i64,
+    #[schema(value_type = texts::Time)]
+    created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<texts::Time>)]
+    closed_at: Option<String>,
+}
+
+impl From<Account> for AccountView {
+    fn from(account: Account) -> Self {
+        Self {
+            account_id: account.id,
+            name: account.name,
+            tier: account.tier,
+            max_keys: account.max_keys,
+            disabled: account.disabled,
+            operator: account.operator,
+            keys: account.keys,
+            users: account.users,
+            created_at: rfc3339(account.created_at),
+            closed_at: account.closed_at.map(rfc3339),
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = AccountList)]
+pub(super) struct List {
+    accounts: Vec<AccountView>,
+    total: u64,
+    /// Whether there are more than `total`, which is exact up to 10,000.
+    total_is_estimate: bool,
+    /// Where the next page begins; null after the last.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = CreatedAccount)]
+pub(super) struct Created {
+    #[serde(flatten)]
+    account: AccountView,
+    admin: AdminView,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Administrator)]
+struct AdminView {
+    #[schema(value_type = texts::UserId)]
+    user_id: String,
+    #[schema(value_type = texts::Email)]
+    email: String,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = EditedAccount)]
+pub(super) struct Edited {
+    #[serde(flatten)]
+    account: AccountView,
+    enforcement: Enforcement,
+}
+
+/// List the accounts
+///
+/// Those that are not closed.
+#[utoipa::path(get, path = "/v1/accounts", operation_id = "listAccounts", tag = "Accounts",
+    params(Page), security(("credential" = ["gateway:accounts:read"])),
+    responses((status = 200, description = "Some of the accounts, and how many there are.", body = Answer<List>)))]
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    ListSession {
+        caller,
+        turn: _turn,
+    }: ListSession,
+    mut params: Params,
+) -> Result<Answer<List>, ApiError> {
+    caller.require("gateway:accounts:read")?;
+    let asked = Asked::take(&mut params, "accounts")?;
+    params.finish()?;
+    let found = app.store.accounts(&asked.page, app.clock.now()).await?;
+    let next_cursor = asked.cursor(found.next.as_ref());
+    let accounts = found.rows.into_iter().map(AccountView::from).collect();
+    let Total {
+        count: total,
+        is_estimate: total_is_estimate,
+    } = found.total;
+    Ok(Answer::ok(
+        "Accounts retrieved successfully",
+        List {
+            accounts,
+            total,
+            total_is_estimate,
+            next_cursor,
+        },
+    ))
+}
+
+/// Get an account
+///
+/// Also one that is closed.
+#[utoipa::path(get, path = "/v1/accounts/{account_id}", operation_id = "getAccount", tag = "Accounts",
+    params(AccountPath), security(("credential" = ["gateway:accounts:read"])),
+    responses((status = 200, description = "The account.", body = Answer<AccountView>)))]
+pub(super) async fn get(
+    State(app): State<Arc<App>>,
+    Session { caller, .. }: Session,
+    params: Params,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Answer<AccountView>, ApiError> {
+    caller.require("gateway:accounts:read")?;
+    params.finish()?;
+    let Path(id) = id.map_err(|_| ApiError::AccountNotFound)?;
+    let account = app.store.account(&id, app.clock.now()).await?;
+    Ok(Answer::ok("Account retrieved successfully", account.into()))
+}
+
+/// Create an account
+///
+/// It takes the permission `*` besides, which its first administrator has, and no API key that is
+/// kept to something. No node knows of an account that has no key yet, so there is nothing to wait
+/// for.
+#[utoipa::path(post, path = "/v1/accounts", operation_id = "createAccount", tag = "Accounts",
+    request_body = Creation, security(("credential" = ["gateway:accounts:create"])),
+    responses(
+        (status = 201, description = "The new account and its first administrator.", body = Answer<Created>),
+        (status = 409, description = "Another user has the email address."),
+    ))]
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    session: Session,
+    params: Params,
+    Body(request): Body<Creation>,
+) -> Result<Answer<Created>, ApiError> {
+    let acting = session.acting_unrestricted(&app, "gateway:accounts:create", Lasting::Account)?;
+    params.finish()?;
+    let Creation {
+        name,
+        tier,
+        max_keys,
+        admin: Object(admin),
+    } = request;
+    let name = fields::name("name", &name)?;
+    let email = fields::email("admin.email", &admin.email)?;
+    fields::password("admin.password", &admin.password)?;
+    let password_hash = app
+        .passwords
+        .hash(admin.password, &session.caller.user_id)
+        .await?;
+    let new = NewAccount {
+        name,
+        tier,
+        max_keys: max_keys.unwrap_or(Some(MAX_KEYS)),
+        email,
+        password_hash,
+    };
+    let (account, admin) = acting
+        .create_account(new)
+        .await
+        .map_err(|error| match error {
+            StoreError::EmailTaken => ApiError::EmailTaken("admin.email"),
+            error => error.into(),
+        })?;
+    info!(
+        account = account.id,
+        by = session.caller.user_id,
+        "account created"
+    );
+    let admin = AdminView {
+        user_id: admin.id,
+        email: admin.email,
+    };
+    Ok(Answer::created(
+        "Account created successfully",
+        Created {
+            account: account.into(),
+            admin,
+        },
+    ))
+}
+
+/// Edit an account
+///
+/// To disable an account is to refuse all its keys, and to log out all its users. An API key that
+/// is kept to something changes no accounts.
+#[utoipa::path(patch, path = "/v1/accounts/{account_id}", operation_id = "editAccount", tag = "Accounts",
+    params(AccountPath, Wait), request_body = Edit, security(("credential" = ["gateway:accounts:update"])),
+    responses(
+        (status = 200, description = "The account as it is now, and how far that has come.", body = Answer<Edited>),
+        (status = 409, description = "The account is closed, or is the operator's and would be disabled."),
+    ))]
+pub(super) async fn edit(
+    State(app): State<Arc<App>>,
+    session: Session,
+    mut params: Params,
+    id: Result<Path<String>, PathRejection>,
+    Body(request): Body<Edit>,
+) -> Result<Answer<Edited>, ApiError> {
+    let acting = session.acting_unrestricted(&app, "gateway:accounts:update", Lasting::Account)?;
+    let patience = params.patience()?;
+    params.finish()?;
+    let Path(id) = id.map_err(|_| ApiError::AccountNotFound)?;
+    let change = AccountChange {
+        name: request
+            .name
+            .map(|name| fields::name("name", &name))
+            .transpose()?,
+        tier: request.tier,
+        max_keys: request.max_keys,
+        disabled: request.disabled,
+    };
+    let (account, revision) = acting.edit_account(id, change).await?;
+    info!(
+        account = account.id,
+        by = session.caller.user_id,
+        revision,
+        "account changed"
+    );
+    let enforcement = app.enforced(revision, patience).await;
+    Ok(Answer::ok(
+        "Account updated successfully",
+        Edited {
+            account: account.into(),
+            enforcement,
+        },
+    ))
+}
+
+/// Close an account
+///
+/// For good: its keys are revoked, and its users deleted. Repeated, it answers the same, so that a
+/// client that lost the answer can ask again.
+#[utoipa::path(delete, path = "/v1/accounts/{account_id}", operation_id = "closeAccount", tag = "Accounts",
+    params(AccountPath, Wait), security(("credential" = ["gateway:accounts:delete"])),
+    responses(
+        (status = 200, description = "When it was closed, and how far that has come.", body = Answer<Edited>),
+        (status = 409, description = "It is the operator's account."),
+    ))]
+pub(super) async fn close(
+    State(app): State<Arc<App>>,
+    session: Session,
+    mut params: Params,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Answer<Edited>, ApiError> {
+    let acting = session.acting(&app, "gateway:accounts:delete")?;
+    let patience = params.patience()?;
+    params.finish()?;
+    let Path(id) = id.map_err(|_| ApiError::AccountNotFound)?;
+    let (account, revision) = acting.close_account(id).await?;
+    info!(
+        account = account.id,
+        by = session.caller.user_id,
+        revision,
+        "account closed"
+    );
+    let enforcement = app.enforced(revision, patience).await;
+    Ok(Answer::ok(
+        "Account closed successfully",
+        Edited {
+            account: account.into(),
+            enforcement,
+        },
+    ))
+}

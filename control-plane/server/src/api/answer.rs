@@ -1,0 +1,104 @@
+//! What a successful request is answered.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use latchkey_model::entity_tag::EntityTag;
+use latchkey_model::schema::{object, one_of, text};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::Object;
+
+use super::schemas::schemas;
+
+/// `{"status":"success","message":…,"data":…}`
+#[derive(Serialize, ToSchema)]
+pub(super) struct Answer<T> {
+    #[schema(schema_with = success)]
+    status: &'static str,
+    /// What was done, for people.
+    message: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = T, required)]
+    data: Option<T>,
+    #[serde(skip)]
+    code: StatusCode,
+    #[serde(skip)]
+    etag: Option<EntityTag>,
+}
+
+schemas! {
+    /// A success that there is no more to say of.
+    Done = object()
+        .property("status", success()).required("status")
+        .property("message", text().description(Some("What was done, for people."))).required("message");
+}
+
+fn success() -> Object {
+    one_of(["success"]).build()
+}
+
+impl<T: Serialize> Answer<T> {
+    pub(super) fn ok(message: &'static str, data: T) -> Self {
+        Self {
+            status: "success",
+            message,
+            data: Some(data),
+            code: StatusCode::OK,
+            etag: None,
+        }
+    }
+
+    pub(super) fn created(message: &'static str, data: T) -> Self {
+        Self::with_status(StatusCode::CREATED, message, data)
+    }
+
+    pub(super) fn with_status(code: StatusCode, message: &'static str, data: T) -> Self {
+        Self {
+            code,
+            ..Self::ok(message, data)
+        }
+    }
+
+    /// The same, with the entity tag of what it shows.
+    pub(super) fn tagged(self, tag: impl Into<Option<EntityTag>>) -> Self {
+        Self {
+            etag: tag.into(),
+            ..self
+        }
+    }
+
+    /// It is written down, and comes about later.
+    pub(super) fn accepted(message: &'static str, data: T) -> Self {
+        Self {
+            code: StatusCode::ACCEPTED,
+            ..Self::ok(message, data)
+        }
+    }
+}
+
+impl Answer<()> {
+    pub(super) fn done(message: &'static str) -> Self {
+        Self {
+            status: "success",
+            message,
+            data: None,
+            code: StatusCode::OK,
+            etag: None,
+        }
+    }
+}
+
+impl<T: Serialize> IntoResponse for Answer<T> {
+    fn into_response(self) -> Response {
+        let etag = self
+            .etag
+            .as_ref()
+            .and_then(|tag| HeaderValue::try_from(tag.quoted()).ok());
+        let mut response = (self.code, Json(self)).into_response();
+        if let Some(etag) = etag {
+            response.headers_mut().insert(header::ETAG, etag);
+        }
+        response
+    }
+}

@@ -1,0 +1,88 @@
+//! What parts of bodies must be, wherever they occur.
+
+use latchkey_model::secret::Password;
+use latchkey_model::selection::Selection;
+use latchkey_model::text;
+
+use super::error::ApiError;
+
+/// Entries that one list can have, other than of IP addresses.
+pub(super) const MAX_ENTRIES: usize = 256;
+
+pub(super) const MAX_WORD_LEN: usize = 64;
+
+/// Returns the name as it is stored. See [`text::name`].
+pub(super) fn name(field: &str, text: &str) -> Result<String, ApiError> {
+    text::name(text).map_err(|reason| ApiError::field(field, reason))
+}
+
+/// Returns the email address as it is stored. See [`text::email`].
+pub(super) fn email(field: &str, text: &str) -> Result<String, ApiError> {
+    text::email(text).map_err(|reason| ApiError::field(field, reason))
+}
+
+/// A password that somebody chose.
+pub(super) fn password(field: &str, password: &Password) -> Result<(), ApiError> {
+    if password.long_enough() {
+        Ok(())
+    } else {
+        Err(ApiError::field(
+            field,
+            format_args!("must have at least {} characters", Password::MIN_LEN),
+        ))
+    }
+}
+
+/// Returns the description as it is stored. See [`text::description`].
+pub(super) fn description(text: Option<String>) -> Result<Option<String>, ApiError> {
+    let stored = text.map(|text| text::description(&text)).transpose();
+    stored.map_err(|reason| ApiError::field("description", reason))
+}
+
+/// What machines call something: a service, a tier.
+pub(super) fn word(field: &str, text: &str) -> Result<(), ApiError> {
+    let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+    if (1..=MAX_WORD_LEN).contains(&text.len()) && text.bytes().all(plain) {
+        Ok(())
+    } else {
+        Err(ApiError::field(
+            field,
+            format_args!("must have 1 to {MAX_WORD_LEN} characters of a-z, 0-9, _ and -"),
+        ))
+    }
+}
+
+/// Not more entries than a list can have.
+pub(super) fn bounded<T>(field: &str, list: &[T]) -> Result<(), ApiError> {
+    if list.len() <= MAX_ENTRIES {
+        Ok(())
+    } else {
+        Err(ApiError::field(
+            field,
+            format_args!("must have at most {MAX_ENTRIES} entries"),
+        ))
+    }
+}
+
+/// Not more than a list can have.
+pub(super) fn selection(field: &str, selection: &Selection) -> Result<(), ApiError> {
+    bounded(field, selection.listed().unwrap_or_default())
+}
+
+/// All services, or at least one by name.
+pub(super) fn scope(field: &str, scope: &Selection) -> Result<(), ApiError> {
+    let Some(services) = scope.listed() else {
+        return Ok(());
+    };
+    if services.is_empty() {
+        return Err(ApiError::field(
+            field,
+            "must be \"all\" or name at least one service",
+        ));
+    }
+    bounded(field, services)?;
+    services
+        .iter()
+        .enumerate()
+        .try_for_each(|(index, service)| word(&format!("{field}[{index}]"), service))
+}

@@ -1,0 +1,450 @@
+//! `POST /v1/keys/import`: keys that were made elsewhere, by their SHA-256 alone. All rows or none.
+
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use latchkey_model::authority::Grant;
+use latchkey_model::ip_list::IpList;
+use latchkey_model::json::{self, Object, given};
+use latchkey_model::limits::LimitsChange;
+use latchkey_model::role::Role;
+use latchkey_model::selection::Selection;
+use latchkey_policy::key::KeyDigest;
+use latchkey_store::{Caller, ImportCheck, ImportOptions, Key, KeySettings, NewKey, Outcome};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use tracing::info;
+use utoipa::ToSchema;
+
+use super::answer::Answer;
+use super::caller::{self, Rules as _};
+use super::error::{ApiError, MAX_FAULTS};
+use super::expiry::Expiry;
+use super::extract::{Params, Session};
+use super::key_view::KeyView;
+use super::openapi::parameters::{IdempotencyKey, Wait};
+use super::openapi::texts;
+use super::repeatable::{self, Made, Repeatable};
+use super::{App, new_key};
+use crate::enforcement::Enforcement;
+
+const MAX_ROWS: usize = 1_000;
+
+/// Entries in the IP lists of all rows. A row without lists has those of the calling key, so its
+/// body does not bound them.
+const MAX_ENTRIES: u64 = 1_000_000;
+
+/// Bytes in a body: 8 kB for each row.
+const MAX_BODY_LEN: usize = 8 * 1024 * 1024;
+
+const MAX_PREFIX_LEN: usize = 40;
+
+/// The mask of an imported key of which nobody said what to show.
+const IMPORTED: &str = "imported";
+
+/// Stands for what a mask leaves out.
+const ELLIPSIS: &str = "...";
+
+/// Keys that were made elsewhere.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = KeyImport)]
+pub(super) struct Request {
+    #[schema(value_type = Vec<Row>, min_items = 1, max_items = 1000)]
+    keys: Vec<Object<Row>>,
+    /// Only tell what would come of it, with everything that is wrong.
+    #[serde(default)]
+    dry_run: bool,
+    /// Pass over rows whose `sha256` is that of a key of the account that is not revoked.
+    #[serde(default)]
+    skip_existing: bool,
+    /// Accept again what the account imported at most 7 days ago and revoked before any request was
+    /// admitted with it.
+    #[serde(default)]
+    reimport_unused: bool,
+}
+
+/// What [`new_key::Request`] takes, and what there is in place of a secret.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ImportedKey)]
+struct Row {
+    /// Of the key as clients send it, in hexadecimal.
+    #[schema(value_type = texts::Sha256)]
+    sha256: String,
+    /// What people are shown of it; without, `imported`.
+    #[schema(value_type = Option<texts::Mask>)]
+    key_prefix: Option<String>,
+    #[schema(value_type = texts::Name)]
+    name: String,
+    #[schema(value_type = Option<texts::Description>)]
+    description: Option<String>,
+    #[schema(value_type = Option<texts::Environment>)]
+    environment: Option<String>,
+    #[schema(value_type = Option<texts::Word>)]
+    tier: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, value_type = Option<texts::Scope>)]
+    scope: Option<Selection>,
+    #[serde(default)]
+    #[schema(max_items = 256)]
+    roles: Vec<Role>,
+    #[serde(default)]
+    #[schema(max_items = 256)]
+    permissions: Vec<Grant>,
+    #[serde(default)]
+    #[schema(value_type = Vec<texts::SubaccountId>, max_items = 256)]
+    allowed_subaccounts: Vec<String>,
+    limits: Option<LimitsChange>,
+    expires_at: Option<Expiry>,
+    #[serde(default)]
+    allowed_ips: IpList,
+    #[serde(default)]
+    denied_ips: IpList,
+}
+
+/// A row that says what it may say.
+struct Checked {
+    digest: KeyDigest,
+    masked: String,
+    settings: KeySettings,
+}
+
+impl Row {
+    fn check(self, now: i64, caller: &Caller) -> Result<Checked, ApiError> {
+        let digest = KeyDigest::from_hex(&self.sha256);
+        let digest =
+            digest.ok_or_else(|| ApiError::field("sha256", "must be 64 hexadecimal digits"))?;
+        let masked = mask(&digest, self.key_prefix)?;
+        let request = new_key::Request {
+            name: self.name,
+            description: self.description,
+            environment: self.environment,
+            tier: self.tier,
+            scope: self.scope,
+            roles: self.roles,
+            permissions: self.permissions,
+            allowed_subaccounts: self.allowed_subaccounts,
+            limits: self.limits,
+            expires_at: self.expires_at,
+            allowed_ips: self.allowed_ips,
+            denied_ips: self.denied_ips,
+            issues: None,
+        };
+        Ok(Checked {
+            digest,
+            masked,
+            settings: request.check(now, caller)?,
+        })
+    }
+}
+
+/// What people recognise the key by. Nothing of its digest is shown: 32 bits of it are enough to
+/// find a key of low entropy.
+fn mask(digest: &KeyDigest, key_prefix: Option<String>) -> Result<String, ApiError> {
+    // An export has that of a key of which nobody said anything.
+    let Some(prefix) = key_prefix.filter(|prefix| prefix != IMPORTED) else {
+        return Ok(IMPORTED.to_owned());
+    };
+    let plain = prefix.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if !plain || prefix.len() > MAX_PREFIX_LEN {
+        let reason = format_args!("must have 1 to {MAX_PREFIX_LEN} printable ASCII characters");
+        return Err(ApiError::field("key_prefix", reason));
+    }
+    let shows_all = |text: &str| KeyDigest::of(text.as_bytes()) == *digest;
+    let parts = || prefix.split(ELLIPSIS);
+    if !prefix.contains(ELLIPSIS)
+        || shows_all(&prefix)
+        || parts().any(shows_all)
+        || shows_all(&parts().collect::<String>())
+    {
+        let reason =
+            format_args!("must not be the whole key: `{ELLIPSIS}` stands for what it leaves out");
+        return Err(ApiError::field("key_prefix", reason));
+    }
+    Ok(prefix)
+}
+
+impl Checked {
+    fn key(self, caller: &Caller, there_are: &[String]) -> Result<NewKey, ApiError> {
+        let Self {
+            digest,
+            masked,
+            settings,
+        } = self;
+        let settings = caller.may_make(settings, there_are)?;
+        let (account_id, user_id) = (caller.account_id.clone(), caller.user_id.clone());
+        Ok(NewKey {
+            account_id,
+            user_id,
+            digest,
+            masked,
+            imported: true,
+            settings,
+        })
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ImportedKeys)]
+pub(super) struct Imported {
+    #[serde(flatten)]
+    #[schema(value_type = ImportedRows)]
+    rows: Made<ImportedRows>,
+    /// The call had been made before, with the same `Idempotency-Key`, and had no second effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    replayed: Option<bool>,
+    enforcement: Enforcement,
+}
+
+#[derive(Serialize, ToSchema)]
+struct ImportedRows {
+    /// In the order of the rows, without those that were skipped.
+    keys: Vec<KeyView>,
+    imported: usize,
+    /// Rows whose keys were there already.
+    skipped: usize,
+}
+
+impl ImportedRows {
+    fn new(keys: impl IntoIterator<Item = Key>, skipped: usize, now: i64) -> Self {
+        let keys: Vec<_> = keys.into_iter().map(|key| KeyView::new(key, now)).collect();
+        Self {
+            imported: keys.len(),
+            keys,
+            skipped,
+        }
+    }
+}
+
+/// An answer to a call that makes no keys now.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = ImportCheckOrKeys)]
+pub(super) enum CheckOrKeys {
+    Check(Check),
+    Keys(Imported),
+}
+
+/// What would come of an import.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ImportCheck)]
+pub(super) struct Check {
+    /// Always true: nothing was changed.
+    dry_run: bool,
+    /// Rows that would be imported.
+    importable: usize,
+    /// Rows whose keys are there already.
+    skipped: usize,
+    /// Rows that are refused, because of each of which nothing would be imported.
+    refused: usize,
+    /// What is wrong with the first 20 of them.
+    #[schema(max_items = 20)]
+    problems: Vec<Problem>,
+    /// Keys that the account may have besides those that it has; null if that is not limited.
+    #[schema(required)]
+    room: Option<u64>,
+}
+
+/// What is wrong with a row.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ImportProblem)]
+struct Problem {
+    /// The index of the row in `keys`, from 0.
+    row: usize,
+    /// As in the error that an import would be answered.
+    #[schema(pattern = "^[a-z][a-z0-9_]*$", example = "name_taken")]
+    code: &'static str,
+    /// What is wrong, as a sentence.
+    error: String,
+    /// The field that is to blame, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    field: Option<String>,
+}
+
+impl Check {
+    fn new(check: ImportCheck<ApiError>) -> Self {
+        let ImportCheck {
+            importable,
+            skipped,
+            refused,
+            room,
+        } = check;
+        let count = refused.len();
+        let problem = |(row, error): (usize, ApiError)| {
+            let (code, error, field) = error.summary();
+            Problem {
+                row,
+                code,
+                error,
+                field,
+            }
+        };
+        let problems = refused.into_iter().take(MAX_FAULTS).map(problem).collect();
+        Self {
+            dry_run: true,
+            importable,
+            skipped: skipped.len(),
+            refused: count,
+            problems,
+            room,
+        }
+    }
+}
+
+/// Import API keys
+///
+/// By their SHA-256 alone, so that nobody needs another key. They need not look like ours. All rows
+/// or none. A key that calls bounds them as it bounds keys that it generates.
+///
+/// Repeated with the same `Idempotency-Key` within 24 hours, the call makes no second keys, and is
+/// answered 200.
+#[utoipa::path(post, path = "/v1/keys/import", operation_id = "importKeys", tag = "Keys",
+    params(Wait, IdempotencyKey), request_body = Request, security(("credential" = ["account:apikeys:create"])),
+    responses(
+        (status = 200, description = "With `dry_run`: what would come of it. Or the keys that the call made before.",
+            body = Answer<CheckOrKeys>),
+        (status = 201, description = "The keys, in the order of the rows.", body = Answer<Imported>),
+        (status = 409, description = "A key of that name or digest is there already; `field` says whose. Or the \
+            `Idempotency-Key` was used with another body. Or the control plane has no at-rest key."),
+    ))]
+pub(super) async fn import(
+    State(app): State<Arc<App>>,
+    session: Session,
+    mut params: Params,
+    Repeatable { request, call }: Repeatable<Request, MAX_BODY_LEN>,
+) -> Result<Response, ApiError> {
+    let acting = session.acting(&app, "account:apikeys:create")?;
+    let patience = params.patience()?;
+    params.finish()?;
+    if !(1..=MAX_ROWS).contains(&request.keys.len()) {
+        return Err(ApiError::field(
+            "keys",
+            format_args!("must have 1 to {MAX_ROWS} rows"),
+        ));
+    }
+    let now = app.clock.now();
+    let Request {
+        keys,
+        dry_run,
+        skip_existing,
+        reimport_unused,
+    } = request;
+    let rows = check_each(keys, now, &session.caller);
+    // What can be known without the store takes none of its time.
+    let rows = if dry_run {
+        rows
+    } else {
+        each(rows)?.into_iter().map(Ok).collect()
+    };
+    let options = ImportOptions {
+        skip_existing,
+        reimport_unused,
+    };
+    let new = move |caller: &Caller, there_are: &[String]| {
+        let key = |(index, row): (usize, Result<Checked, ApiError>)| {
+            row.and_then(|row| row.key(caller, there_are))
+                .map_err(|error| error.of_row(index))
+        };
+        rows.into_iter().enumerate().map(key).collect()
+    };
+    if dry_run {
+        let check = acting.check_import(options, new).await?;
+        return Ok(Answer::ok(
+            "Nothing was imported",
+            CheckOrKeys::Check(Check::new(check)),
+        )
+        .into_response());
+    }
+    let message = "API keys imported successfully";
+    let data = move |keys: &[Key], skipped| {
+        repeatable::recorded(&ImportedRows::new(keys.iter().cloned(), skipped, now))
+    };
+    match acting
+        .repeatable(call)
+        .import_keys(options, new, data)
+        .await?
+    {
+        Outcome::New(latchkey_store::Imported {
+            revision,
+            keys,
+            skipped,
+        }) => {
+            let skipped = skipped.len();
+            info!(
+                keys = keys.len(),
+                skipped,
+                user = session.caller.user_id,
+                revision,
+                "keys imported"
+            );
+            let enforcement = app.enforced(revision, patience).await;
+            let rows = Made::New(ImportedRows::new(keys, skipped, now));
+            Ok(Answer::created(
+                message,
+                Imported {
+                    rows,
+                    replayed: None,
+                    enforcement,
+                },
+            )
+            .into_response())
+        }
+        Outcome::Repeated(recorded) => {
+            let enforcement = app
+                .enforced(recorded.revision.unwrap_or_default(), patience)
+                .await;
+            let rows = Made::Repeated(recorded.data);
+            let keys = CheckOrKeys::Keys(Imported {
+                rows,
+                replayed: Some(true),
+                enforcement,
+            });
+            Ok(Answer::ok(message, keys).into_response())
+        }
+    }
+}
+
+/// What each row may say, or what is wrong with it. Nothing is kept of rows whose lists are too
+/// much together.
+fn check_each(rows: Vec<Object<Row>>, now: i64, caller: &Caller) -> Vec<Result<Checked, ApiError>> {
+    let mut entries = 0_u64;
+    let check = |Object(row): Object<Row>| {
+        let row = row.check(now, caller)?;
+        entries = entries
+            .saturating_add(row.settings.allowed_ips.len())
+            .saturating_add(row.settings.denied_ips.len());
+        if entries > MAX_ENTRIES {
+            let reason = format_args!(
+                "is one entry too many: the IP lists of all rows, with those that the calling key gives to rows without \
+                 any, must have at most {MAX_ENTRIES} entries"
+            );
+            return Err(ApiError::field("allowed_ips", reason));
+        }
+        Ok(row)
+    };
+    rows.into_iter().map(check).collect()
+}
+
+/// Checks a row as far as it can be without the store, by the code that checks those of a request.
+/// Returns its digest and its name as it would be stored.
+///
+/// # Errors
+/// A sentence.
+pub fn check_row(json: &[u8], now: i64) -> Result<(KeyDigest, String), String> {
+    let row: Result<Object<Row>, ApiError> = json::read(json).map_err(ApiError::from);
+    let checked = row.and_then(|Object(row)| row.check(now, &caller::anybody()));
+    let sentence = |error: ApiError| error.summary().1;
+    checked
+        .map(|checked| (checked.digest, checked.settings.name))
+        .map_err(sentence)
+}
+
+/// The rows, or what is wrong with the first one with which something is.
+fn each(rows: Vec<Result<Checked, ApiError>>) -> Result<Vec<Checked>, ApiError> {
+    rows.into_iter()
+        .enumerate()
+        .map(|(index, row)| row.map_err(|error| error.of_row(index)))
+        .collect()
+}

@@ -1,0 +1,121 @@
+//! `GET /v1/keys`: the account's keys, page by page, filtered and sorted.
+
+use axum::extract::State;
+use latchkey_model::role::Role;
+use latchkey_policy::key::Environment;
+use latchkey_store::{KeyQuery, KeySort, KeyState, Total};
+use serde::Serialize;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+use super::App;
+use super::answer::Answer;
+use super::caller::Rules as _;
+use super::error::ApiError;
+use super::extract::Params;
+use super::key_view::KeyView;
+use super::list_reads::ListSession;
+use super::openapi::parameters::KeyPage;
+use super::page::Asked;
+
+/// A century.
+pub(super) const MAX_DAYS: u32 = 36_500;
+
+/// Each word upwards, and with `-` before it downwards.
+pub(super) const SORTS: [(&str, (KeySort, bool)); 8] = [
+    ("created_at", (KeySort::CreatedAt, false)),
+    ("-created_at", (KeySort::CreatedAt, true)),
+    ("name", (KeySort::Name, false)),
+    ("-name", (KeySort::Name, true)),
+    ("expires_at", (KeySort::ExpiresAt, false)),
+    ("-expires_at", (KeySort::ExpiresAt, true)),
+    ("last_used_at", (KeySort::LastUsedAt, false)),
+    ("-last_used_at", (KeySort::LastUsedAt, true)),
+];
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = KeyList)]
+pub(super) struct List {
+    keys: Vec<KeyView>,
+    /// The number of keys on all pages: exact up to 10,000.
+    total: u64,
+    /// Whether there are at least `total` keys, and perhaps more: over 10,000, or counting them
+    /// would take too long.
+    total_is_estimate: bool,
+    /// Where the next page begins; null after the last.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+/// List the API keys
+///
+/// Those of the account that are not revoked, the newest first, unless something else is asked for.
+/// Entries are summaries: `include=ip_lists` adds `allowed_ips` and `denied_ips`.
+///
+/// A page can have fewer keys than `limit`, even none, and still a `next_cursor`: it ends after
+/// about 1 MB, and when many thousand keys were looked at for it. The list ends with the page whose
+/// `next_cursor` is null.
+#[utoipa::path(get, path = "/v1/keys", operation_id = "listKeys", tag = "Keys",
+    params(KeyPage), security(("credential" = ["account:apikeys:read"])),
+    responses((status = 200, description = "Some of the keys, and how many there are.", body = Answer<List>)))]
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    ListSession {
+        caller,
+        turn: _turn,
+    }: ListSession,
+    mut params: Params,
+) -> Result<Answer<List>, ApiError> {
+    caller.require("account:apikeys:read")?;
+    let query = query(&mut params)?;
+    let asked = Asked::take(&mut params, &format!("keys {query:?}"))?;
+    params.finish()?;
+    let now = app.clock.now();
+    let found = app
+        .store
+        .keys(&caller.account_id, &query, &asked.page, now)
+        .await?;
+    let next_cursor = asked.cursor(found.next.as_ref());
+    let keys = found
+        .rows
+        .into_iter()
+        .map(|key| KeyView::listed(key, now))
+        .collect();
+    let Total {
+        count: total,
+        is_estimate: total_is_estimate,
+    } = found.total;
+    Ok(Answer::ok(
+        "API keys retrieved successfully",
+        List {
+            keys,
+            total,
+            total_is_estimate,
+            next_cursor,
+        },
+    ))
+}
+
+fn query(params: &mut Params) -> Result<KeyQuery, ApiError> {
+    let roles: Vec<_> = Role::all().map(|role| (role.as_str(), role)).collect();
+    let environments = [Environment::Live, Environment::Test]
+        .map(|environment| (environment.as_str(), environment));
+    let (sort, descending) = params
+        .word("sort", &SORTS)?
+        .unwrap_or((KeySort::CreatedAt, true));
+    let days = params.optional_number("expires_within_days", 1..=MAX_DAYS)?;
+    Ok(KeyQuery {
+        state: params.word("state", &KeyState::ALL)?.unwrap_or_default(),
+        role: params.word("role", &roles)?,
+        tier: params.text("tier")?,
+        environment: params.word("environment", &environments)?,
+        owner: params.text("owner")?,
+        expires_within_days: days,
+        unused: params.word("unused", &[("true", true), ("false", false)])?,
+        ip_lists: params
+            .word("include", &[("ip_lists", true)])?
+            .unwrap_or_default(),
+        sort,
+        descending,
+    })
+}

@@ -1,0 +1,217 @@
+//! `/v1/keys`: making, showing and revoking keys.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use latchkey_model::clock::rfc3339;
+use latchkey_model::entity_tag::{EntityTag, Tagged as _};
+use latchkey_model::random;
+use latchkey_policy::key::PlainKey;
+use latchkey_store::{Caller, Key, NewKey, Outcome};
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::info;
+use utoipa::ToSchema;
+
+use super::answer::Answer;
+use super::caller::Rules as _;
+use super::error::ApiError;
+use super::extract::{Params, Session};
+use super::key_view::KeyView;
+use super::openapi::parameters::{IdempotencyKey, IfMatch, KeyPath, Wait};
+use super::openapi::texts;
+use super::repeatable::{self, Made, Repeatable};
+use super::{App, new_key, usage};
+use crate::enforcement::Enforcement;
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = GeneratedKey)]
+pub(super) struct Generated {
+    #[serde(flatten)]
+    #[schema(value_type = KeyView)]
+    pub(super) key: Made<KeyView>,
+    /// The secret, shown only in this answer. Absent if the call was repeated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<texts::ApiKey>, nullable = false)]
+    pub(super) api_key: Option<String>,
+    /// The call had been made before, with the same `Idempotency-Key`, and had no second effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) replayed: Option<bool>,
+    pub(super) enforcement: Enforcement,
+}
+
+impl Generated {
+    /// Shows a key with its new secret, once that is in force or `patience` is over.
+    pub(super) async fn new(
+        app: &App,
+        outcome: Outcome<(Key, PlainKey, u64)>,
+        patience: Duration,
+        now: i64,
+    ) -> (Self, Option<EntityTag>) {
+        let (key, api_key, revision, tag) = match outcome {
+            Outcome::New((key, secret, revision)) => {
+                let (tag, api_key) = (key.entity_tag(), secret.expose().to_owned());
+                (
+                    Made::New(KeyView::new(key, now)),
+                    Some(api_key),
+                    revision,
+                    Some(tag),
+                )
+            }
+            Outcome::Repeated(recorded) => (
+                Made::Repeated(recorded.data),
+                None,
+                recorded.revision.unwrap_or_default(),
+                None,
+            ),
+        };
+        let enforcement = app.enforced(revision, patience).await;
+        (
+            Self {
+                replayed: key.replayed(),
+                key,
+                api_key,
+                enforcement,
+            },
+            tag,
+        )
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = KeyWithUsage)]
+pub(super) struct Shown {
+    #[serde(flatten)]
+    key: KeyView,
+    usage: usage::OfKey,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = RevokedKey)]
+pub(super) struct Revoked {
+    #[schema(value_type = texts::KeyId)]
+    key_id: String,
+    #[schema(value_type = texts::Time)]
+    revoked_at: String,
+    enforcement: Enforcement,
+}
+
+/// Generate an API key
+///
+/// `data.api_key` is the only sight of the key itself. Nobody can give a key what they do not hold
+/// themselves. A key that calls gives no more than it has, or than a session let it issue:
+/// environment, tier, limits, services, subaccounts, expiry and addresses. What is left out is as
+/// it is with the calling key.
+///
+/// Repeated with the same `Idempotency-Key` within 24 hours, the call makes no second key, and is
+/// answered 200 without `api_key`.
+#[utoipa::path(post, path = "/v1/keys/generate", operation_id = "generateKey", tag = "Keys",
+    params(Wait, IdempotencyKey), request_body = new_key::Request,
+    security(("credential" = ["account:apikeys:create"])),
+    responses(
+        (status = 201, description = "The new key.", body = Answer<Generated>,
+            headers(("ETag" = String, description = "For `If-Match`."))),
+        (status = 200, description = "The key that the call made before.", body = Answer<Generated>),
+        (status = 409, description = "Another key has the name and has not expired, or the `Idempotency-Key` was used \
+            with another body."),
+    ))]
+pub(super) async fn generate(
+    State(app): State<Arc<App>>,
+    session: Session,
+    mut params: Params,
+    Repeatable { request, call }: Repeatable<new_key::Request>,
+) -> Result<Answer<Generated>, ApiError> {
+    let acting = session.acting(&app, "account:apikeys:create")?;
+    let patience = params.patience()?;
+    params.finish()?;
+    let now = app.clock.now();
+    let settings = request.check(now, &session.caller)?;
+    let secret = app
+        .key_format
+        .generate(settings.environment, random::fill)?;
+    let (digest, masked) = (secret.digest(), secret.masked());
+    let new = move |caller: &Caller, there_are: &[String]| {
+        let settings = caller.may_make(settings, there_are)?;
+        let (account_id, user_id) = (caller.account_id.clone(), caller.user_id.clone());
+        Ok::<_, ApiError>(NewKey {
+            account_id,
+            user_id,
+            digest,
+            masked,
+            imported: false,
+            settings,
+        })
+    };
+    let data = move |key: &Key| repeatable::recorded(&KeyView::new(key.clone(), now));
+    let outcome = acting.repeatable(call).create_key(new, data).await?;
+    if let Outcome::New((key, revision)) = &outcome {
+        info!(key = key.id, user = key.user_id, revision, "key generated");
+    }
+    let outcome = outcome.map(|(key, revision)| (key, secret, revision));
+    let (data, tag) = Generated::new(&app, outcome, patience, now).await;
+    Ok(Answer::with_status(data.key.status(), "API key generated successfully", data).tagged(tag))
+}
+
+/// Get an API key
+///
+/// Also one that is revoked.
+#[utoipa::path(get, path = "/v1/keys/{key_id}", operation_id = "getKey", tag = "Keys",
+    params(KeyPath), security(("credential" = ["account:apikeys:read"])),
+    responses((status = 200, description = "The key, and how much it is used.", body = Answer<Shown>,
+        headers(("ETag" = String, description = "Of what can be edited, for `If-Match`.")))))]
+pub(super) async fn get(
+    State(app): State<Arc<App>>,
+    Session { caller, .. }: Session,
+    params: Params,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Answer<Shown>, ApiError> {
+    caller.require("account:apikeys:read")?;
+    params.finish()?;
+    let Path(id) = id.map_err(|_| ApiError::KeyNotFound)?;
+    let now = app.clock.now();
+    let key = app.store.key(&caller.account_id, &id).await?;
+    let usage = app
+        .store
+        .key_usage(&caller.account_id, &id, now)
+        .await?
+        .into();
+    let tag = key.entity_tag();
+    let shown = Shown {
+        key: KeyView::new(key, now),
+        usage,
+    };
+    Ok(Answer::ok("API key retrieved successfully", shown).tagged(tag))
+}
+
+/// Revoke an API key
+///
+/// For good. Repeated, it answers the same, so that a client that lost the answer can ask again.
+#[utoipa::path(delete, path = "/v1/keys/{key_id}", operation_id = "revokeKey", tag = "Keys",
+    params(KeyPath, Wait, IfMatch), security(("credential" = ["account:apikeys:delete"])),
+    responses((status = 200, description = "When it was revoked, and how far that has come.", body = Answer<Revoked>)))]
+pub(super) async fn revoke(
+    State(app): State<Arc<App>>,
+    session: Session,
+    mut params: Params,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Answer<Revoked>, ApiError> {
+    let acting = session.acting(&app, "account:apikeys:delete")?;
+    let patience = params.patience()?;
+    params.finish()?;
+    let Path(id) = id.map_err(|_| ApiError::KeyNotFound)?;
+    let revoked = acting.revoke_key(id).await?;
+    info!(
+        key = revoked.id,
+        user = session.caller.user_id,
+        revision = revoked.revision,
+        "key revoked"
+    );
+    let enforcement = app.enforced(revoked.revision, patience).await;
+    let data = Revoked {
+        key_id: revoked.id,
+        revoked_at: rfc3339(revoked.revoked_at),
+        enforcement,
+    };
+    Ok(Answer::ok("API key revoked successfully", data))
+}

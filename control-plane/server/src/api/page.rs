@@ -1,0 +1,80 @@
+//! Lists page by page: `limit`, `cursor` and `search`, the same for all of them.
+//!
+//! A cursor says where a page begins, and which list it is of: base64url of `[list, [value,
+//! number]]`, where `list` stands for the list with all that was asked of it. In another list it
+//! would mean something else, and is refused.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use latchkey_model::text::nfc;
+use latchkey_store::{PageQuery, Position};
+use sha2::{Digest as _, Sha256};
+
+use super::error::ApiError;
+use super::extract::Params;
+
+pub(super) const MAX_SEARCH_LEN: usize = 100;
+
+/// Bytes of a digest that tell one list from another.
+const LIST_LEN: usize = 9;
+
+/// What a request asks of a list.
+pub(super) struct Asked {
+    pub(super) page: PageQuery,
+    /// Stands for the list.
+    list: String,
+}
+
+impl Asked {
+    /// Takes it from the query. `list` is the list's name, with all else that decides what is in it
+    /// and in which order.
+    pub(super) fn take(params: &mut Params, list: &str) -> Result<Self, ApiError> {
+        let limit = params.limit()?;
+        let search = params
+            .text("search")?
+            .filter(|text| !text.is_empty())
+            .map(|text| nfc(&text).into_owned());
+        if search
+            .as_ref()
+            .is_some_and(|text| text.chars().count() > MAX_SEARCH_LEN)
+        {
+            let reason = format_args!("must have at most {MAX_SEARCH_LEN} characters");
+            return Err(ApiError::parameter("search", reason));
+        }
+        let digest = Sha256::digest(format!("{list} {search:?}"));
+        let list = URL_SAFE_NO_PAD.encode(digest.get(..LIST_LEN).unwrap_or_default());
+        let after = params
+            .text("cursor")?
+            .map(|cursor| position(&cursor, &list))
+            .transpose()?;
+        Ok(Self {
+            page: PageQuery {
+                limit,
+                after,
+                search,
+            },
+            list,
+        })
+    }
+
+    /// For the page that begins behind `position`.
+    pub(super) fn cursor(&self, position: Option<&Position>) -> Option<String> {
+        let json = serde_json::to_vec(&(&self.list, position?)).ok()?;
+        Some(URL_SAFE_NO_PAD.encode(json))
+    }
+}
+
+fn position(cursor: &str, list: &str) -> Result<Position, ApiError> {
+    let json = URL_SAFE_NO_PAD.decode(cursor).unwrap_or_default();
+    match serde_json::from_slice::<(String, Position)>(&json) {
+        Ok((of, position)) if of == list => Ok(position),
+        Ok(_) => Err(ApiError::parameter(
+            "cursor",
+            "is of a list that was sorted, filtered or searched otherwise",
+        )),
+        Err(_) => Err(ApiError::parameter(
+            "cursor",
+            "must be the `next_cursor` of an earlier answer",
+        )),
+    }
+}

@@ -1,0 +1,45 @@
+//! `/v1/roles`: the predefined roles.
+
+use latchkey_model::authority::Grant;
+use latchkey_model::role::Role;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::answer::Answer;
+use super::error::ApiError;
+use super::extract::{Params, Session};
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = RoleList)]
+pub(super) struct List {
+    roles: Vec<RoleView>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = RoleDefinition)]
+struct RoleView {
+    name: Role,
+    #[schema(value_type = Vec<Grant>)]
+    permissions: Vec<String>,
+}
+
+/// List the predefined roles
+///
+/// For everyone who has a credential: names are needed to make keys, and to make sense of what one
+/// holds.
+#[utoipa::path(get, path = "/v1/roles", operation_id = "listRoles", tag = "Users",
+    security(("credential" = [])),
+    responses((status = 200, description = "All roles, and the patterns that each gives.", body = Answer<List>)))]
+pub(super) async fn list(_: Session, params: Params) -> Result<Answer<List>, ApiError> {
+    params.finish()?;
+    let roles = Role::all().map(|name| {
+        let permissions = name.patterns().iter().map(ToString::to_string).collect();
+        RoleView { name, permissions }
+    });
+    Ok(Answer::ok(
+        "Roles retrieved successfully",
+        List {
+            roles: roles.collect(),
+        },
+    ))
+}

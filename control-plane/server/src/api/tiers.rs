@@ -1,0 +1,117 @@
+//! `/v1/tiers`: names for limits, for the operator to define.
+
+use axum::extract::State;
+use latchkey_model::entity_tag::Tagged as _;
+use latchkey_model::json::Object;
+use latchkey_model::limits::LimitsChange;
+use latchkey_model::schema::object;
+use latchkey_model::tier::Tier;
+use latchkey_store::Lasting;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tracing::info;
+use utoipa::ToSchema;
+
+use super::App;
+use super::answer::Answer;
+use super::error::ApiError;
+use super::extract::{Body, Params, Session};
+use super::fields;
+use super::openapi::parameters::{IfMatch, Wait};
+use super::openapi::texts;
+use super::schemas::schemas;
+use crate::enforcement::Enforcement;
+
+/// All of them, in order.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewTiers)]
+pub(super) struct Document {
+    #[schema(value_type = Vec<NewTier>, max_items = 256)]
+    tiers: Vec<Object<Tier>>,
+}
+
+schemas! {
+    /// A tier as it is to be.
+    NewTier = object()
+        .property("name", texts::Word::schema()).required("name")
+        .property("limits", LimitsChange::schema()).required("limits");
+}
+
+impl Document {
+    fn check(self) -> Result<Vec<Tier>, ApiError> {
+        let tiers: Vec<_> = self.tiers.into_iter().map(|Object(tier)| tier).collect();
+        fields::bounded("tiers", &tiers)?;
+        let mut names = BTreeSet::new();
+        for (index, tier) in tiers.iter().enumerate() {
+            let field = format!("tiers[{index}].name");
+            fields::word(&field, &tier.name)?;
+            if !names.insert(tier.name.as_str()) {
+                return Err(ApiError::field(
+                    &field,
+                    "is the name of another tier as well",
+                ));
+            }
+        }
+        Ok(tiers)
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Tiers)]
+pub(super) struct View {
+    tiers: Vec<Tier>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ChangedTiers)]
+pub(super) struct Changed {
+    tiers: Vec<Tier>,
+    enforcement: Enforcement,
+}
+
+/// Get the tiers
+///
+/// For everyone who has a credential: names are needed to make keys.
+#[utoipa::path(get, path = "/v1/tiers", operation_id = "getTiers", tag = "Gateway",
+    security(("credential" = [])),
+    responses((status = 200, description = "All tiers.", body = Answer<View>,
+        headers(("ETag" = String, description = "For `If-Match`.")))))]
+pub(super) async fn get(
+    State(app): State<Arc<App>>,
+    _: Session,
+    params: Params,
+) -> Result<Answer<View>, ApiError> {
+    params.finish()?;
+    let tiers = app.store.tiers().await?;
+    let tag = tiers.entity_tag();
+    Ok(Answer::ok("Tiers retrieved successfully", View { tiers }).tagged(tag))
+}
+
+/// Replace the tiers
+///
+/// All of them at once. A key that is restricted puts none.
+#[utoipa::path(put, path = "/v1/tiers", operation_id = "putTiers", tag = "Gateway",
+    params(Wait, IfMatch), request_body = Document, security(("credential" = ["gateway:tiers:update"])),
+    responses(
+        (status = 200, description = "The tiers as they are now, and how far that has come.", body = Answer<Changed>,
+            headers(("ETag" = String, description = "For `If-Match`."))),
+        (status = 409, description = "A tier that would be gone is that of an account or of a live key."),
+    ))]
+pub(super) async fn put(
+    State(app): State<Arc<App>>,
+    session: Session,
+    mut params: Params,
+    Body(document): Body<Document>,
+) -> Result<Answer<Changed>, ApiError> {
+    let acting = session.acting_unrestricted(&app, "gateway:tiers:update", Lasting::Tiers)?;
+    let patience = params.patience()?;
+    params.finish()?;
+    let tiers = document.check()?;
+    let revision = acting.put_tiers(tiers.clone()).await?;
+    info!(user = session.caller.user_id, revision, "tiers changed");
+    let enforcement = app.enforced(revision, patience).await;
+    let tag = tiers.entity_tag();
+    Ok(Answer::ok("Tiers updated successfully", Changed { tiers, enforcement }).tagged(tag))
+}

@@ -1,0 +1,375 @@
+//! `/v1/users`: who acts for the account, and what they hold.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use latchkey_model::authority::{Authority, Grant};
+use latchkey_model::clock::rfc3339;
+use latchkey_model::entity_tag::Tagged as _;
+use latchkey_model::json::given;
+use latchkey_model::role::Role;
+use latchkey_model::secret::Password;
+use latchkey_model::selection::Selection;
+use latchkey_store::{Caller, DeletedUser, Lasting, NewUser, Total, User};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use tracing::info;
+use utoipa::ToSchema;
+
+use super::App;
+use super::answer::Answer;
+use super::caller::Rules as _;
+use super::error::ApiError;
+use super::extract::{Body, Params, Session};
+use super::fields;
+use super::list_reads::ListSession;
+use super::openapi::parameters::{IfMatch, Page, UserPath, Wait};
+use super::openapi::texts;
+use super::page::Asked;
+use crate::enforcement::Enforcement;
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewUser)]
+pub(super) struct Creation {
+    #[schema(value_type = texts::Email)]
+    email: String,
+    password: Password,
+    #[serde(default)]
+    #[schema(max_items = 256)]
+    roles: Vec<Role>,
+    #[serde(default)]
+    #[schema(max_items = 256)]
+    permissions: Vec<Grant>,
+    /// Left out, it is what the creator may act on, of what there is.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, value_type = Option<texts::Subaccounts>)]
+    subaccounts: Option<Selection>,
+}
+
+/// What is left out stays as it is.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = UserEdit)]
+pub(super) struct Edit {
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, value_type = Option<texts::Email>)]
+    email: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    password: Option<Password>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, max_items = 256)]
+    roles: Option<Vec<Role>>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, max_items = 256)]
+    permissions: Option<Vec<Grant>>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, value_type = Option<texts::Subaccounts>)]
+    subaccounts: Option<Selection>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    disabled: Option<bool>,
+}
+
+/// A user as they are shown.
+#[derive(Serialize, ToSchema)]
+#[schema(as = User)]
+pub(super) struct UserView {
+    #[schema(value_type = texts::UserId)]
+    user_id: String,
+    #[schema(value_type = texts::Email)]
+    email: String,
+    roles: Vec<Role>,
+    permissions: Vec<Grant>,
+    #[schema(value_type = texts::Subaccounts)]
+    subaccounts: Selection,
+    disabled: bool,
+    #[schema(value_type = texts::Time)]
+    created_at: String,
+}
+
+impl From<User> for UserView {
+    fn from(user: User) -> Self {
+        let Authority { roles, permissions } = user.authority;
+        Self {
+            user_id: user.id,
+            email: user.email,
+            roles,
+            permissions,
+            subaccounts: user.subaccounts,
+            disabled: user.disabled,
+            created_at: rfc3339(user.created_at),
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = UserList)]
+pub(super) struct List {
+    users: Vec<UserView>,
+    total: u64,
+    /// Whether there are more than `total`, which is exact up to 10,000.
+    total_is_estimate: bool,
+    /// Where the next page begins; null after the last.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = EditedUser)]
+pub(super) struct Edited {
+    #[serde(flatten)]
+    user: UserView,
+    enforcement: Enforcement,
+}
+
+/// List the users
+#[utoipa::path(get, path = "/v1/users", operation_id = "listUsers", tag = "Users",
+    params(Page), security(("credential" = ["account:users:read"])),
+    responses((status = 200, description = "Some of the users, and how many there are.", body = Answer<List>)))]
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    ListSession {
+        caller,
+        turn: _turn,
+    }: ListSession,
+    mut params: Params,
+) -> Result<Answer<List>, ApiError> {
+    caller.require("account:users:read")?;
+    let asked = Asked::take(&mut params, "users")?;
+    params.finish()?;
+    let found = app.store.users(&caller.account_id, &asked.page).await?;
+    let next_cursor = asked.cursor(found.next.as_ref());
+    let users = found.rows.into_iter().map(UserView::from).collect();
+    let Total {
+        count: total,
+        is_estimate: total_is_estimate,
+    } = found.total;
+    Ok(Answer::ok(
+        "Users retrieved successfully",
+        List {
+            users,
+            total,
+            total_is_estimate,
+            next_cursor,
+        },
+    ))
+}
+
+/// Get a user
+#[utoipa::path(get, path = "/v1/users/{user_id}", operation_id = "getUser", tag = "Users",
+    params(UserPath), security(("credential" = ["account:users:read"])),
+    responses((status = 200, description = "The user.", body = Answer<UserView>,
+        headers(("ETag" = String, description = "Of what can be edited, for `If-Match`.")))))]
+pub(super) async fn get(
+    State(app): State<Arc<App>>,
+    Session { caller, .. }: Session,
+    params: Params,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Answer<UserView>, ApiError> {
+    caller.require("account:users:read")?;
+    params.finish()?;
+    let Path(id) = id.map_err(|_| ApiError::UserNotFound)?;
+    let user = app.store.user(&caller.account_id, &id).await?;
+    let tag = user.entity_tag();
+    Ok(Answer::ok("User retrieved successfully", user.into()).tagged(tag))
+}
+
+/// Create a user
+///
+/// Nobody can give a user what they do not hold themselves, and no API key that is kept to
+/// something makes users. No node decides otherwise by a user who has no key yet, so there is
+/// nothing to wait for.
+#[utoipa::path(post, path = "/v1/users", operation_id = "createUser", tag = "Users",
+    request_body = Creation, security(("credential" = ["account:users:create"])),
+    responses(
+        (status = 201, description = "The new user.", body = Answer<UserView>),
+        (status = 409, description = "A user has the email address."),
+    ))]
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    session: Session,
+    params: Params,
+    Body(request): Body<Creation>,
+) -> Result<Answer<UserView>, ApiError> {
+    let acting = session.acting_unrestricted(&app, "account:users:create", Lasting::User)?;
+    params.finish()?;
+    let email = fields::email("email", &request.email)?;
+    fields::password("password", &request.password)?;
+    let authority = Authority {
+        roles: request.roles,
+        permissions: request.permissions,
+    };
+    check_authority(&authority)?;
+    if let Some(subaccounts) = &request.subaccounts {
+        fields::selection("subaccounts", subaccounts)?;
+    }
+    let password_hash = app
+        .passwords
+        .hash(request.password, &session.caller.user_id)
+        .await?;
+    let new = move |caller: &Caller, there_are: &[String]| {
+        caller.may_grant(&authority)?;
+        let subaccounts = request
+            .subaccounts
+            .unwrap_or_else(|| caller.subaccounts.clone().among(there_are));
+        caller.may_select("subaccounts", &subaccounts, there_are)?;
+        caller.may_hand_on("subaccounts", &subaccounts)?;
+        Ok::<_, ApiError>(NewUser {
+            email,
+            password_hash,
+            authority,
+            subaccounts,
+        })
+    };
+    let user = acting.create_user(new).await?;
+    info!(user = user.id, by = session.caller.user_id, "user created");
+    Ok(Answer::created("User created successfully", user.into()))
+}
+
+/// Edit a user
+///
+/// What is left out stays as it is. It takes all that the user holds: who can change a user can act
+/// as them. So an API key that is kept to something changes no users. What a user loses, their keys
+/// lose.
+#[utoipa::path(patch, path = "/v1/users/{user_id}", operation_id = "editUser", tag = "Users",
+    params(UserPath, Wait, IfMatch), request_body = Edit, security(("credential" = ["account:users:update"])),
+    responses(
+        (status = 200, description = "The user as they are now, and how far that has come.", body = Answer<Edited>,
+            headers(("ETag" = String, description = "Of what can be edited, for `If-Match`."))),
+        (status = 409, description = "A user has the email address, or nobody would be left as an administrator."),
+    ))]
+pub(super) async fn edit(
+    State(app): State<Arc<App>>,
+    session: Session,
+    mut params: Params,
+    id: Result<Path<String>, PathRejection>,
+    Body(request): Body<Edit>,
+) -> Result<Answer<Edited>, ApiError> {
+    let acting = session.acting_unrestricted(&app, "account:users:update", Lasting::User)?;
+    let patience = params.patience()?;
+    params.finish()?;
+    let Path(id) = id.map_err(|_| ApiError::UserNotFound)?;
+    let email = request
+        .email
+        .map(|email| fields::email("email", &email))
+        .transpose()?;
+    if let Some(subaccounts) = &request.subaccounts {
+        fields::selection("subaccounts", subaccounts)?;
+    }
+    let password_hash = match request.password {
+        None => None,
+        Some(password) => {
+            fields::password("password", &password)?;
+            Some(
+                app.passwords
+                    .hash(password, &session.caller.user_id)
+                    .await?,
+            )
+        }
+    };
+    let with_password = password_hash.is_some();
+    let edit = move |caller: &Caller, there_are: &[String], user: &mut User| {
+        caller.may_change(user)?;
+        if with_password && caller.user_id == user.id {
+            return Err(ApiError::field(
+                "password",
+                "of your own is changed by PUT /v1/users/me/password",
+            ));
+        }
+        if let Some(subaccounts) = request.subaccounts {
+            // What they have stays, also once it is deleted.
+            let known = [there_are, user.subaccounts.listed().unwrap_or_default()].concat();
+            caller.may_select("subaccounts", &subaccounts, &known)?;
+            caller.may_hand_on("subaccounts", &subaccounts)?;
+            user.subaccounts = subaccounts;
+        }
+        user.email = email.unwrap_or_else(|| user.email.clone());
+        user.authority.roles = request
+            .roles
+            .unwrap_or_else(|| user.authority.roles.clone());
+        user.authority.permissions = request
+            .permissions
+            .unwrap_or_else(|| user.authority.permissions.clone());
+        user.disabled = request.disabled.unwrap_or(user.disabled);
+        check_authority(&user.authority)?;
+        caller.may_grant(&user.authority)
+    };
+    let (user, revision) = acting.edit_user(id, password_hash, edit).await?;
+    info!(
+        user = user.id,
+        by = session.caller.user_id,
+        revision,
+        "user changed"
+    );
+    let enforcement = app.enforced(revision, patience).await;
+    let tag = user.entity_tag();
+    Ok(Answer::ok(
+        "User updated successfully",
+        Edited {
+            user: user.into(),
+            enforcement,
+        },
+    )
+    .tagged(tag))
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeletedUser)]
+pub(super) struct Deleted {
+    #[schema(value_type = texts::UserId)]
+    user_id: String,
+    /// The number of the user's keys, which are revoked.
+    revoked_keys: u64,
+    enforcement: Enforcement,
+}
+
+/// Delete a user
+///
+/// Their keys are revoked by it, their sessions end, and their email address is free again. However
+/// many keys there are, all of them are refused from this revision on, and nobody waits for it;
+/// what is kept of them follows in the background. For a user who was deleted before, the answer is
+/// the same again.
+#[utoipa::path(delete, path = "/v1/users/{user_id}", operation_id = "deleteUser", tag = "Users",
+    params(UserPath, Wait, IfMatch), security(("credential" = ["account:users:delete"])),
+    responses(
+        (status = 200, description = "How many keys are revoked, and how many nodes refuse them.", body = Answer<Deleted>),
+        (status = 409, description = "It is the caller, or the account would be left without an administrator."),
+    ))]
+pub(super) async fn delete(
+    State(app): State<Arc<App>>,
+    session: Session,
+    mut params: Params,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Answer<Deleted>, ApiError> {
+    let acting = session.acting(&app, "account:users:delete")?;
+    let patience = params.patience()?;
+    params.finish()?;
+    let Path(id) = id.map_err(|_| ApiError::UserNotFound)?;
+    let DeletedUser {
+        user,
+        revoked_keys,
+        revision,
+    } = acting.delete_user(id, Caller::may_change).await?;
+    info!(
+        user = user.id,
+        by = session.caller.user_id,
+        revoked_keys,
+        revision,
+        "user deleted"
+    );
+    let enforcement = app.enforced(revision, patience).await;
+    Ok(Answer::ok(
+        "User deleted successfully",
+        Deleted {
+            user_id: user.id,
+            revoked_keys,
+            enforcement,
+        },
+    ))
+}
+
+fn check_authority(authority: &Authority) -> Result<(), ApiError> {
+    fields::bounded("roles", &authority.roles)?;
+    fields::bounded("permissions", &authority.permissions)
+}

@@ -1,0 +1,204 @@
+//! `latchkey init`, `latchkey backup`, `latchkey restore` and `latchkey audit-cut`: commands that
+//! work on the database's file, not through the API.
+
+use clap::Args;
+use latchkey_model::clock::{Clock as _, SystemClock};
+use latchkey_store::audit::cut::{CutError, cut};
+use latchkey_store::backup::{BackupError, backup, restore_with};
+use latchkey_store::{OpenError, OpenMode, Store};
+use std::path::PathBuf;
+
+use crate::at_rest::AtRestConfig;
+use crate::config::InvalidSetting;
+use latchkey_store::AT_REST_KEY_HOW_TO as HOW_TO;
+
+/// Create an empty database, once for each deployment; the first start makes the administrator
+#[derive(Debug, Clone, Args)]
+pub struct Init {
+    /// The database
+    #[arg(
+        long,
+        env = "LATCHKEY_DATABASE",
+        default_value = "latchkey.db",
+        value_name = "PATH"
+    )]
+    database: PathBuf,
+    #[command(flatten)]
+    at_rest: AtRestConfig,
+}
+
+/// Write a copy of the database, as it is at one moment, while the control plane goes on
+#[derive(Debug, Clone, Args)]
+pub struct Backup {
+    /// The database
+    #[arg(
+        long,
+        env = "LATCHKEY_DATABASE",
+        default_value = "latchkey.db",
+        value_name = "PATH"
+    )]
+    database: PathBuf,
+    /// Where to write the copy; must not be there yet
+    file: PathBuf,
+}
+
+/// Put a backup in the place of the database, while no control plane runs
+#[derive(Debug, Clone, Args)]
+pub struct Restore {
+    /// The database
+    #[arg(
+        long,
+        env = "LATCHKEY_DATABASE",
+        default_value = "latchkey.db",
+        value_name = "PATH"
+    )]
+    database: PathBuf,
+    /// Although a database is there, which is kept beside it under another name
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    at_rest: AtRestConfig,
+    /// The backup
+    file: PathBuf,
+}
+
+/// Export entries of the audit that are at least 90 days old to a file, and then remove them; a
+/// control plane may run meanwhile
+#[derive(Debug, Clone, Args)]
+pub struct AuditCut {
+    /// The database
+    #[arg(
+        long,
+        env = "LATCHKEY_DATABASE",
+        default_value = "latchkey.db",
+        value_name = "PATH"
+    )]
+    database: PathBuf,
+    /// Entries of before then: RFC 3339, such as 2030-01-01T00:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = unix_seconds)]
+    before: i64,
+    /// Where to write the entries, a line of JSON for each; must not be there yet
+    #[arg(long, value_name = "FILE")]
+    export: PathBuf,
+}
+
+/// Why no database was created.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// The at-rest key cannot be used.
+    #[error(transparent)]
+    Setting(#[from] InvalidSetting),
+    /// The database could not be created.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+/// Why nothing was restored.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The at-rest key cannot be used.
+    #[error(transparent)]
+    Setting(#[from] InvalidSetting),
+    /// The backup could not be put in the database's place.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+}
+
+fn unix_seconds(text: &str) -> Result<i64, String> {
+    let time: jiff::Timestamp = text
+        .parse()
+        .map_err(|_| "must be a time as in 2030-01-01T00:00:00Z".to_owned())?;
+    Ok(time.as_second())
+}
+
+impl AuditCut {
+    /// Exports and removes the entries, and reports both.
+    ///
+    /// # Errors
+    /// When the entries are too young, or could not be exported; nothing was removed then.
+    pub async fn run(self) -> Result<(), CutError> {
+        let cut = cut(&self.database, self.before, &self.export, SystemClock.now()).await?;
+        let (database, file) = (self.database.display(), self.export.display());
+        println!(
+            "{} entries are in {file} and no longer in {database}. SHA-256: {}",
+            cut.entries, cut.sha256
+        );
+        Ok(())
+    }
+}
+
+impl Init {
+    /// Creates the database.
+    ///
+    /// # Errors
+    /// When there is one already, or it cannot be created, or the at-rest key cannot be used.
+    pub async fn run(self) -> Result<(), InitError> {
+        let exists = self.database.try_exists().unwrap_or(true);
+        let keys = if exists {
+            self.at_rest.keys()?
+        } else {
+            self.at_rest.keys_of_new_database()?
+        };
+        let store = Store::open_with(&self.database, OpenMode::Create, &keys).await?;
+        store.close().await;
+        println!("{} is an empty database.", self.database.display());
+        match (&keys.current, &self.at_rest.key_file) {
+            (Some(_), Some(file)) => println!(
+                "{} has its at-rest key. Keep a copy of it apart from the database and its backups.",
+                file.display()
+            ),
+            (Some(_), None) => {}
+            (None, _) => println!("To import keys that were made elsewhere, {HOW_TO}."),
+        }
+        Ok(())
+    }
+}
+
+impl Backup {
+    /// Makes the copy, and tells of it.
+    pub async fn run(self) -> Result<(), BackupError> {
+        let made = backup(&self.database, &self.file).await?;
+        let (database, file) = (self.database.display(), self.file.display());
+        println!(
+            "{database} as of revision {} is in {file}, {} bytes, verified.",
+            made.revision, made.bytes
+        );
+        Ok(())
+    }
+}
+
+impl Restore {
+    /// Restores, and tells what that did.
+    ///
+    /// # Errors
+    /// When the backup cannot be restored, or has what another at-rest key encrypted.
+    pub async fn run(self) -> Result<(), RestoreError> {
+        let keys = self.at_rest.keys()?;
+        let restored = restore_with(
+            &self.file,
+            &self.database,
+            &keys,
+            self.force,
+            SystemClock.now(),
+        )
+        .await?;
+        let (database, file) = (self.database.display(), self.file.display());
+        println!(
+            "{database} is {file} as of revision {}, with {} live keys.",
+            restored.revision, restored.keys
+        );
+        if let Some(former) = restored.former {
+            println!("What was there before is {}.", former.display());
+        }
+        if !restored.replaces_later {
+            println!(
+                "No later state of it was there: node tokens that were revoked since the backup are valid again \
+                 (`latchkey node-token list`), and Envoys that connected since are not known."
+            );
+        }
+        println!(
+            "It is another history: every Envoy loads it whole, and everybody has to log in again."
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,215 @@
+//! Serves the API: HTTP/1.1, on a bounded number of connections, none of which is waited for
+//! without end.
+
+mod placed;
+mod places;
+mod unread;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use latchkey_model::client_network::ClientNetwork;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{self, Instant};
+use tracing::{debug, error};
+
+use crate::stop::Stop;
+use placed::Placed;
+pub(crate) use places::Place;
+use places::{Admission, Places};
+use unread::Unread;
+
+/// What clients can take of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Connections that are open at once. One more takes the place of one that waits for its
+    /// client, or waits itself.
+    pub(crate) connections: usize,
+    /// How many of them can be one client's on which nobody has shown a credential.
+    pub(crate) per_client: usize,
+    /// From a connection's first moment, or the end of its last answer, to the end of the next
+    /// request's headers, and while nothing of an answer is taken. What comes after the headers has
+    /// the time that a request has.
+    pub(crate) idle: Duration,
+}
+
+/// After a connection that could not be accepted, as when too many files are open.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Bytes of a connection that are held until they are dealt with: so much is there for a request's
+/// headers.
+const MAX_BUFFERED: usize = 32 * 1024;
+
+/// Who has opened the connection of a request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// Serves until `stop`, and then until requests that are under way are answered.
+pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits, mut stop: Stop) {
+    let mut http = Builder::new(TokioExecutor::new()).http1_only();
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.idle)
+        .max_buf_size(MAX_BUFFERED);
+    let graceful = GracefulShutdown::new();
+    let places = Places::new(limits);
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &places) => accepted,
+            () = stop.requested() => break,
+        };
+        let (stream, peer, place) = match accepted {
+            Ok(Some(accepted)) => accepted,
+            Ok(None) => continue,
+            Err(error) => {
+                error!(%error, "a connection cannot be accepted");
+                time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let service = TowerToHyperService::new(Placed {
+            router: router.clone(),
+            place: place.clone(),
+            peer,
+        });
+        let stream = TokioIo::new(Unread::new(stream, limits.idle));
+        let connection = graceful.watch(http.serve_connection(stream, service).into_owned());
+        tokio::spawn(async move {
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    debug!(error, "a connection ended early");
+                },
+                () = place.lost() => debug!("a connection has lost its place to another"),
+            }
+        });
+    }
+    drop(listener);
+    graceful.shutdown().await;
+}
+
+/// The next connection, once it has a place; nothing if it can have none.
+async fn accept(
+    listener: &TcpListener,
+    places: &Places,
+) -> io::Result<Option<(TcpStream, Peer, Place)>> {
+    let (stream, address) = listener.accept().await?;
+    let client = ClientNetwork::of(Some(address.ip()));
+    loop {
+        match places.admit(client, Instant::now()) {
+            Admission::Admitted(place) => return Ok(Some((stream, Peer(address), place))),
+            Admission::Refused => return Ok(None),
+            Admission::Later(wait) => tokio::select! {
+                () = places.freed() => {}
+                () = time::sleep(wait) => {}
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stop;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    const IDLE: Duration = Duration::from_millis(200);
+
+    /// A router behind one place, and how to end it.
+    fn one_place(router: Router) -> (SocketAddr, impl AsyncFnOnce()) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stopper, stop) = stop::channel();
+        let limits = Limits {
+            connections: 1,
+            per_client: 1,
+            idle: IDLE,
+        };
+        let server = tokio::spawn(serve(
+            TcpListener::from_std(listener).unwrap(),
+            router,
+            limits,
+            stop,
+        ));
+        let end = async move || {
+            stopper.stop();
+            server.await.unwrap();
+        };
+        (address, end)
+    }
+
+    async fn is_served(address: SocketAddr) {
+        let mut other = TcpStream::connect(address).await.unwrap();
+        other
+            .write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = String::new();
+        let answered = time::timeout(Duration::from_secs(20), other.read_to_string(&mut answer));
+        answered.await.unwrap().unwrap();
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.ends_with("here"),
+            "{answer}"
+        );
+    }
+
+    #[tokio::test]
+    async fn connection_waits_for_a_place_and_silence_holds_none() {
+        let (address, end) = one_place(Router::new().route("/", get(async || "here")));
+        for begun in [
+            "",
+            "GET / HTTP/1.1\r\nhost: ",
+            "GET / HTTP/1.1\r\nhost: x\r\n\r\n",
+        ] {
+            let mut slow = TcpStream::connect(address).await.unwrap();
+            slow.write_all(begun.as_bytes()).await.unwrap();
+            let started = Instant::now();
+            is_served(address).await;
+            assert!(
+                started.elapsed() >= places::GRACE / 2,
+                "there was a second place beside {begun:?}"
+            );
+        }
+        end().await;
+    }
+
+    #[tokio::test]
+    async fn headers_that_trickle_in_are_not_waited_for() {
+        let (address, end) = one_place(Router::new().route("/", get(async || "here")));
+        let (mut reader, mut writer) = TcpStream::connect(address).await.unwrap().into_split();
+        let trickle = tokio::spawn(async move {
+            writer.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+            while writer.write_all(b"x: y\r\n").await.is_ok() {
+                time::sleep(IDLE / 10).await;
+            }
+        });
+        is_served(address).await;
+        let mut rest = Vec::new();
+        // The server may reset it.
+        let _ = reader.read_to_end(&mut rest).await;
+        trickle.await.unwrap();
+        end().await;
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_reads_holds_no_place() {
+        const LONG: usize = 64 * 1024 * 1024;
+        let router = Router::new()
+            .route("/", get(async || "here"))
+            .route("/long", get(async || vec![b'x'; LONG]));
+        let (address, end) = one_place(router);
+        let mut deaf = TcpStream::connect(address).await.unwrap();
+        deaf.write_all(b"GET /long HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
+        is_served(address).await;
+        end().await;
+        drop(deaf);
+    }
+}

@@ -1,0 +1,409 @@
+//! What `/metrics` tells, in the OpenMetrics text format.
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use crate::stream::registry::NodeTotals;
+use crate::webhook::WebhookMetrics;
+use latchkey_store::{COMMIT_SECONDS, Store};
+
+/// From a millisecond to the longest wait.
+const ENFORCEMENT_SECONDS: [f64; 13] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
+];
+
+/// Fewer than of the others, as there are so many for each route and method. Those that wait for
+/// nodes are long.
+const REQUEST_SECONDS: [f64; 8] = [0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0];
+
+/// The route is the pattern, never the path: a path can hold anything.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Request {
+    pub(crate) route: String,
+    pub(crate) method: &'static str,
+    pub(crate) status: u16,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Endpoint {
+    pub(crate) route: String,
+    pub(crate) method: &'static str,
+}
+
+/// How a stream began.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Snapshot {
+    kind: &'static str,
+}
+
+impl Snapshot {
+    pub(crate) const FULL: Self = Self { kind: "full" };
+    pub(crate) const RESUMED: Self = Self { kind: "resumed" };
+}
+
+/// The kind of credential that a stream was opened with.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct CredentialKind {
+    credential: &'static str,
+}
+
+impl CredentialKind {
+    pub(crate) const TOKEN: Self = Self {
+        credential: "token",
+    };
+    pub(crate) const SHARED: Self = Self {
+        credential: "shared_token",
+    };
+}
+
+/// Why a stream's credential was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct RefusedCredential {
+    reason: &'static str,
+}
+
+impl RefusedCredential {
+    /// There is no valid token.
+    pub(crate) const TOKEN: Self = Self { reason: "token" };
+    /// The token is not valid for the `node.id`.
+    pub(crate) const NODE_ID: Self = Self { reason: "node_id" };
+}
+
+/// What became of a log-in. Whether there is such a user is not told: everybody may read metrics.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct LoginOutcome {
+    outcome: &'static str,
+}
+
+impl LoginOutcome {
+    pub(crate) const ACCEPTED: Self = Self {
+        outcome: "accepted",
+    };
+    /// Email address or password was wrong.
+    pub(crate) const REFUSED: Self = Self { outcome: "refused" };
+    /// There had been too many wrong ones.
+    pub(crate) const THROTTLED: Self = Self {
+        outcome: "throttled",
+    };
+    /// Too many passwords were being verified.
+    pub(crate) const BUSY: Self = Self { outcome: "busy" };
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.outcome
+    }
+}
+
+/// What is wrong with `X-Forwarded-For`, given the setting `trusted-hops`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ForwardedFor {
+    problem: &'static str,
+}
+
+impl ForwardedFor {
+    /// It is there, and the setting is 0.
+    pub(crate) const IGNORED: Self = Self { problem: "ignored" };
+    /// It does not have the client's address.
+    pub(crate) const MISSING: Self = Self { problem: "missing" };
+}
+
+/// What is so at the moment when metrics are read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) revision: u64,
+    pub(crate) nodes: NodeTotals,
+    /// The oldest revision that a node decides by which is connected or was lost within the grace;
+    /// the newest if there is no node.
+    pub(crate) slowest_node: u64,
+    pub(crate) store_bytes: u64,
+    pub(crate) readers_busy: u64,
+    pub(crate) list_readers_busy: u64,
+}
+
+/// All of them. Parts count on their own; the gauges are set when they are read.
+pub(crate) struct Metrics {
+    registry: Registry,
+    pub(crate) requests: Family<Request, Counter>,
+    pub(crate) request_seconds: Family<Endpoint, Histogram, fn() -> Histogram>,
+    pub(crate) logins: Family<LoginOutcome, Counter>,
+    pub(crate) forwarded_for: Family<ForwardedFor, Counter>,
+    pub(crate) batches: Counter,
+    pub(crate) batch_bytes: Counter,
+    pub(crate) snapshots: Family<Snapshot, Counter>,
+    pub(crate) credentials: Family<CredentialKind, Gauge>,
+    pub(crate) refused_credentials: Family<RefusedCredential, Counter>,
+    pub(crate) history_mismatches: Counter,
+    pub(crate) waiting_streams: Counter,
+    pub(crate) refused_formats: Counter,
+    pub(crate) nodes_merged: Counter,
+    pub(crate) node_limit_refusals: Counter,
+    pub(crate) usage_held_back: Counter,
+    pub(crate) enforcement: Histogram,
+    pub(crate) unenforced: Counter,
+    pub(crate) usage_reports: Counter,
+    pub(crate) usage_keys: Counter,
+    pub(crate) usage_commits: Histogram,
+    pub(crate) webhooks: WebhookMetrics,
+    nodes_connected: Gauge,
+    nodes_lost: Gauge,
+    nodes_waiting: Gauge,
+    nodes_unknown: Gauge,
+    clock_skew: Gauge<f64, AtomicU64>,
+    nodes_lag: Gauge,
+    revision: Gauge,
+    store_bytes: Gauge,
+    readers_busy: Gauge,
+    list_readers_busy: Gauge,
+}
+
+impl Metrics {
+    /// Those of a control plane on `store`.
+    pub(crate) fn new(store: &Store) -> Self {
+        let mut registry = Registry::with_prefix("latchkey");
+        let mut metrics = Self {
+            webhooks: WebhookMetrics::register(&mut registry),
+            registry,
+            requests: Family::default(),
+            request_seconds: Family::new_with_constructor(|| Histogram::new(REQUEST_SECONDS)),
+            logins: Family::default(),
+            forwarded_for: Family::default(),
+            batches: Counter::default(),
+            batch_bytes: Counter::default(),
+            snapshots: Family::default(),
+            credentials: Family::default(),
+            refused_credentials: Family::default(),
+            history_mismatches: Counter::default(),
+            waiting_streams: Counter::default(),
+            refused_formats: Counter::default(),
+            nodes_merged: Counter::default(),
+            node_limit_refusals: Counter::default(),
+            usage_held_back: Counter::default(),
+            enforcement: Histogram::new(ENFORCEMENT_SECONDS),
+            unenforced: Counter::default(),
+            usage_reports: Counter::default(),
+            usage_keys: Counter::default(),
+            usage_commits: Histogram::new(COMMIT_SECONDS),
+            nodes_connected: Gauge::default(),
+            nodes_lost: Gauge::default(),
+            nodes_waiting: Gauge::default(),
+            nodes_unknown: Gauge::default(),
+            clock_skew: Gauge::default(),
+            nodes_lag: Gauge::default(),
+            revision: Gauge::default(),
+            store_bytes: Gauge::default(),
+            readers_busy: Gauge::default(),
+            list_readers_busy: Gauge::default(),
+        };
+        for kind in [Snapshot::FULL, Snapshot::RESUMED] {
+            // Zero is told as zero, not as absent.
+            drop(metrics.snapshots.get_or_create(&kind));
+        }
+        for kind in [CredentialKind::TOKEN, CredentialKind::SHARED] {
+            drop(metrics.credentials.get_or_create(&kind));
+        }
+        for outcome in [
+            LoginOutcome::ACCEPTED,
+            LoginOutcome::REFUSED,
+            LoginOutcome::THROTTLED,
+            LoginOutcome::BUSY,
+        ] {
+            drop(metrics.logins.get_or_create(&outcome));
+        }
+        for problem in [ForwardedFor::IGNORED, ForwardedFor::MISSING] {
+            drop(metrics.forwarded_for.get_or_create(&problem));
+        }
+        for reason in [RefusedCredential::TOKEN, RefusedCredential::NODE_ID] {
+            drop(metrics.refused_credentials.get_or_create(&reason));
+        }
+        let registry = &mut metrics.registry;
+        registry.register(
+            "http_requests",
+            "Requests answered by the API",
+            metrics.requests.clone(),
+        );
+        registry.register(
+            "http_request_seconds",
+            "Time that requests to the API took, with what they waited for nodes",
+            metrics.request_seconds.clone(),
+        );
+        registry.register(
+            "logins",
+            "Log-ins, by what became of them",
+            metrics.logins.clone(),
+        );
+        registry.register(
+            "forwarded_for_mismatches",
+            "Requests whose X-Forwarded-For does not fit the setting trusted-hops",
+            metrics.forwarded_for.clone(),
+        );
+        registry.register(
+            "nodes_connected",
+            "Nodes with an open stream",
+            metrics.nodes_connected.clone(),
+        );
+        registry.register(
+            "nodes_lost",
+            "Nodes without a stream that may still be serving",
+            metrics.nodes_lost.clone(),
+        );
+        registry.register(
+            "nodes_waiting",
+            "Nodes that hold a snapshot of another database, whose epoch is not accepted",
+            metrics.nodes_waiting.clone(),
+        );
+        registry.register(
+            "nodes_unknown",
+            "1 while nodes that the database does not know may be serving, else 0",
+            metrics.nodes_unknown.clone(),
+        );
+        registry.register(
+            "node_clock_skew_seconds_max",
+            "Largest difference between a connected node's clock and the control plane's",
+            metrics.clock_skew.clone(),
+        );
+        registry.register(
+            "node_format_refusals",
+            "Streams that were refused because the node does not read the records that are written",
+            metrics.refused_formats.clone(),
+        );
+        registry.register(
+            "nodes_merged",
+            "Lost nodes that count as unknown ones because there were too many nodes",
+            metrics.nodes_merged.clone(),
+        );
+        registry.register(
+            "node_limit_refusals",
+            "Streams that were refused because too many nodes were connected",
+            metrics.node_limit_refusals.clone(),
+        );
+        registry.register(
+            "streams_waiting",
+            "Streams of nodes that hold a snapshot of another database, whose epoch was not accepted",
+            metrics.waiting_streams.clone(),
+        );
+        registry.register(
+            "history_mismatches",
+            "Nodes that held a revision which this database does not have, and loaded everything again",
+            metrics.history_mismatches.clone(),
+        );
+        registry.register(
+            "usage_held_back",
+            "Reports with counts of windows in the future, or of nodes whose clock is off, which count for no limit",
+            metrics.usage_held_back.clone(),
+        );
+        registry.register(
+            "nodes_lag_revisions_max",
+            "Revisions by which the slowest node that is connected or was lost within the grace is behind the newest",
+            metrics.nodes_lag.clone(),
+        );
+        registry.register(
+            "revision",
+            "Newest committed revision",
+            metrics.revision.clone(),
+        );
+        registry.register(
+            "store_write_seconds",
+            "Time that changes kept the database from other writers, each in one transaction",
+            store.write_seconds(),
+        );
+        registry.register(
+            "store_bytes",
+            "Size of the database and its log",
+            metrics.store_bytes.clone(),
+        );
+        registry.register(
+            "store_readers_busy",
+            "Connections for short reads in use",
+            metrics.readers_busy.clone(),
+        );
+        registry.register(
+            "store_list_readers_busy",
+            "Connections for lists and reports in use",
+            metrics.list_readers_busy.clone(),
+        );
+        registry.register(
+            "store_interrupted_reads",
+            "Lists and reports that exceeded their time budget",
+            store.interrupted_reads(),
+        );
+        registry.register(
+            "stream_batches",
+            "Batches sent to nodes",
+            metrics.batches.clone(),
+        );
+        registry.register(
+            "stream_bytes",
+            "Bytes of records in batches sent to nodes",
+            metrics.batch_bytes.clone(),
+        );
+        registry.register(
+            "stream_snapshots",
+            "Streams begun, by what they began with",
+            metrics.snapshots.clone(),
+        );
+        registry.register(
+            "node_streams",
+            "Open streams, by the kind of credential",
+            metrics.credentials.clone(),
+        );
+        registry.register(
+            "node_token_refusals",
+            "Streams that were refused because of their node token",
+            metrics.refused_credentials.clone(),
+        );
+        registry.register(
+            "enforcement_seconds",
+            "Time from a committed change until every counted node had acknowledged it",
+            metrics.enforcement.clone(),
+        );
+        registry.register(
+            "enforcement_timeouts",
+            "Changes that not every counted node had acknowledged when their caller was answered",
+            metrics.unenforced.clone(),
+        );
+        registry.register(
+            "usage_reports",
+            "Reports of usage taken in",
+            metrics.usage_reports.clone(),
+        );
+        registry.register(
+            "usage_keys",
+            "Keys in reports of usage taken in",
+            metrics.usage_keys.clone(),
+        );
+        registry.register(
+            "usage_commit_seconds",
+            "Time that it took to write some reports of usage down, in one transaction",
+            metrics.usage_commits.clone(),
+        );
+        metrics
+    }
+
+    /// The exposition.
+    pub(crate) fn encode(&self, now: &Moment) -> Result<String, fmt::Error> {
+        self.revision.set(now.revision.cast_signed());
+        let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        self.nodes_connected.set(gauge(now.nodes.connected));
+        self.nodes_lost.set(gauge(now.nodes.lost));
+        self.nodes_waiting.set(gauge(now.nodes.waiting));
+        self.nodes_unknown.set(i64::from(now.nodes.unknown));
+        self.clock_skew
+            .set(Duration::from_millis(now.nodes.clock_skew).as_secs_f64());
+        self.nodes_lag
+            .set(now.revision.saturating_sub(now.slowest_node).cast_signed());
+        self.store_bytes.set(now.store_bytes.cast_signed());
+        self.readers_busy.set(now.readers_busy.cast_signed());
+        self.list_readers_busy
+            .set(now.list_readers_busy.cast_signed());
+        let mut text = String::new();
+        text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}

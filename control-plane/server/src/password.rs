@@ -1,0 +1,128 @@
+//! Password hashes: argon2id. A few are computed at once, in memory that is allocated once; the
+//! others wait in turns, those of each client behind each other.
+
+mod hashing;
+mod queue;
+mod slots;
+
+use latchkey_model::client_network::ClientNetwork;
+use latchkey_model::random::NoRandomness;
+use latchkey_model::secret::Password;
+use std::sync::Arc;
+use tokio::task;
+
+use hashing::Memory;
+pub(crate) use queue::Rank;
+use slots::Slots;
+
+/// Why a password could be neither hashed nor verified.
+#[derive(Debug, thiserror::Error)]
+pub enum PasswordError {
+    /// argon2 refused the parameters or a stored hash.
+    #[error("argon2: {0}")]
+    Hash(String),
+    /// No salt.
+    #[error(transparent)]
+    Random(#[from] NoRandomness),
+    /// Too many others wait.
+    #[error("too many passwords are being verified")]
+    Busy,
+    /// The thread that computed it is gone.
+    #[error("hashing was interrupted")]
+    Interrupted,
+}
+
+/// Whose turn it is that a password is hashed or verified.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Party {
+    /// Somebody who logs in.
+    Client(ClientNetwork),
+    /// A caller, by their id.
+    Caller(String),
+}
+
+/// Hashes and verifies, a bounded number at a time and away from the threads that serve requests.
+#[derive(Clone)]
+pub(crate) struct Passwords {
+    slots: Slots,
+    /// Verified against when there is no such user, so that the answer takes as long.
+    nobody: Arc<str>,
+}
+
+impl Passwords {
+    pub(crate) fn new() -> Result<Self, PasswordError> {
+        let mut memory = Memory::new();
+        let nobody = memory.hash(&Password::generate()?)?.into();
+        Ok(Self {
+            slots: Slots::new([memory, Memory::new()]),
+            nobody,
+        })
+    }
+
+    /// Returns the PHC string of `password`, on behalf of a caller.
+    pub(crate) async fn hash(
+        &self,
+        password: Password,
+        caller: &str,
+    ) -> Result<String, PasswordError> {
+        let party = Party::Caller(caller.to_owned());
+        self.run(Rank::Known, &party, move |memory| memory.hash(&password))
+            .await
+    }
+
+    /// Returns whether `password` belongs to `stored`. Without a stored hash it does not, after the
+    /// same work.
+    pub(crate) async fn verify(
+        &self,
+        password: Password,
+        stored: Option<String>,
+        rank: Rank,
+        party: &Party,
+    ) -> Result<bool, PasswordError> {
+        let nobody = self.nobody.clone();
+        self.run(rank, party, move |memory| {
+            let matches = memory.verify(&password, stored.as_deref().unwrap_or(&nobody))?;
+            Ok(matches && stored.is_some())
+        })
+        .await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        rank: Rank,
+        party: &Party,
+        work: impl FnOnce(&mut Memory) -> Result<T, PasswordError> + Send + 'static,
+    ) -> Result<T, PasswordError> {
+        let mut slot = self.slots.acquire(rank, party).await?;
+        // The slot goes along, so that a caller who leaves does not free it before the work is
+        // done.
+        task::spawn_blocking(move || work(slot.memory()?))
+            .await
+            .map_err(|_| PasswordError::Interrupted)?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_hash_verifies_its_own_password_only() {
+        let passwords = Passwords::new().unwrap();
+        let password = |text: &str| text.parse::<Password>().unwrap();
+        let party = Party::Client(ClientNetwork::of(None));
+        let stored = passwords
+            .hash(password("correct horse"), "usr_1")
+            .await
+            .unwrap();
+        let verify = async |text, stored| {
+            passwords
+                .verify(password(text), stored, Rank::Unknown, &party)
+                .await
+                .unwrap()
+        };
+        assert!(verify("correct horse", Some(stored.clone())).await);
+        assert!(!verify("correct hors", Some(stored)).await);
+        assert!(!verify("correct horse", None).await);
+    }
+}

@@ -1,0 +1,305 @@
+//! Refused log-ins: their entries in the audit.
+//!
+//! They are written a moment later and by another task: a refusal must take as long for an email
+//! address that nobody has. Of a client and a user there is at most one entry a minute, which tells
+//! how many log-ins were refused since the one before. Entries of an account are bounded by the
+//! hour; beyond that one entry an hour has the sum. Counts of the last minute, and such a sum, are
+//! lost if the process dies; the log has each refused log-in, and a metric counts them.
+
+use latchkey_model::client_network::ClientNetwork;
+use latchkey_model::clock::Clock;
+use latchkey_store::{Refusals, RefusedLogins, Store};
+use std::collections::HashMap;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::{self, MissedTickBehavior};
+use tracing::error;
+
+use crate::stop::Stop;
+
+/// How often entries are written.
+const TICK: Duration = Duration::from_secs(1);
+
+const MINUTE: i64 = 60;
+const HOUR: i64 = 60 * 60;
+
+/// Clients and users of which the counts are kept. What is beyond that goes into the account's sum.
+const CAPACITY: usize = 10_000;
+
+/// What is still to be written.
+#[derive(Default)]
+pub(crate) struct Collector(Mutex<Pending>);
+
+#[derive(Default)]
+struct Pending {
+    /// By user and client.
+    logins: HashMap<(String, ClientNetwork), Count>,
+    /// By account: the rest, and since when it is summed up.
+    sums: HashMap<String, (Refusals, i64)>,
+}
+
+/// What is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    /// What is due.
+    Due,
+    /// That, and all that is not summed up.
+    Logins,
+    /// All, at the end.
+    All,
+}
+
+struct Count {
+    /// Since the last entry.
+    refused: RefusedLogins,
+    written_at: Option<i64>,
+}
+
+impl Count {
+    fn is_due(&self, now: i64) -> bool {
+        self.written_at
+            .is_none_or(|at| !(0..MINUTE).contains(&now.saturating_sub(at)))
+    }
+}
+
+impl Collector {
+    /// Notes refused log-ins of a client.
+    pub(crate) fn note(&self, client: ClientNetwork, refused: RefusedLogins, now: i64) {
+        self.lock().note(client, refused, now);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        // Nobody panics while holding it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn write(&self, store: &Store, now: i64, which: Which) {
+        let (logins, sums) = self.lock().take(now, which);
+        if logins.is_empty() && sums.is_empty() {
+            return;
+        }
+        let (clients, refused): (Vec<_>, Vec<_>) = logins.into_iter().unzip();
+        match store
+            .write_refused_logins(refused.clone(), &sums, now)
+            .await
+        {
+            Ok(beyond) => self.lock().sum_up(beyond, now),
+            Err(error) => {
+                error!(%error, "refused log-ins cannot be written into the audit; it is tried again");
+                self.lock()
+                    .put_back(clients.into_iter().zip(refused), sums, now);
+            }
+        }
+    }
+}
+
+impl Pending {
+    fn note(&mut self, client: ClientNetwork, refused: RefusedLogins, now: i64) {
+        let key = (refused.user_id.clone(), client);
+        if let Some(count) = self.logins.get_mut(&key) {
+            if count.refused.refusals == Refusals::default() {
+                count.refused = refused;
+            } else {
+                count.refused.refusals.add(refused.refusals);
+            }
+        } else if self.logins.len() < CAPACITY {
+            self.logins.insert(
+                key,
+                Count {
+                    refused,
+                    written_at: None,
+                },
+            );
+        } else {
+            self.sum_up([refused], now);
+        }
+    }
+
+    fn sum_up(&mut self, refused: impl IntoIterator<Item = RefusedLogins>, now: i64) {
+        for RefusedLogins {
+            account_id,
+            refusals,
+            ..
+        } in refused
+        {
+            self.sums
+                .entry(account_id)
+                .or_insert((Refusals::default(), now))
+                .0
+                .add(refusals);
+        }
+    }
+
+    /// Takes out what is due. Forgets clients that have done nothing for a minute.
+    #[expect(
+        clippy::type_complexity,
+        reason = "what is written, as the store takes it"
+    )]
+    fn take(
+        &mut self,
+        now: i64,
+        which: Which,
+    ) -> (Vec<(ClientNetwork, RefusedLogins)>, Vec<(String, Refusals)>) {
+        let mut due = Vec::new();
+        self.logins.retain(|(_, client), count| {
+            if which == Which::Due && !count.is_due(now) {
+                return true;
+            }
+            if count.refused.refusals == Refusals::default() {
+                return false;
+            }
+            let refusals = mem::take(&mut count.refused.refusals);
+            due.push((
+                *client,
+                RefusedLogins {
+                    refusals,
+                    ..count.refused.clone()
+                },
+            ));
+            count.written_at = Some(now);
+            true
+        });
+        let is_due =
+            |since: i64| which == Which::All || !(0..HOUR).contains(&now.saturating_sub(since));
+        let sums = self.sums.extract_if(|_, (_, since)| is_due(*since));
+        (
+            due,
+            sums.map(|(account, (refusals, _))| (account, refusals))
+                .collect(),
+        )
+    }
+
+    fn put_back(
+        &mut self,
+        logins: impl Iterator<Item = (ClientNetwork, RefusedLogins)>,
+        sums: Vec<(String, Refusals)>,
+        now: i64,
+    ) {
+        for (client, refused) in logins {
+            let key = (refused.user_id.clone(), client);
+            self.note(client, refused, now);
+            if let Some(count) = self.logins.get_mut(&key) {
+                count.written_at = None;
+            }
+        }
+        for (account, refusals) in sums {
+            self.sums
+                .entry(account)
+                .or_insert((Refusals::default(), now))
+                .0
+                .add(refusals);
+        }
+    }
+}
+
+/// Writes entries until `stop`, and then the rest.
+pub(crate) async fn run(
+    collector: Arc<Collector>,
+    store: Store,
+    clock: Arc<dyn Clock>,
+    mut stop: Stop,
+) {
+    let mut ticks = time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => collector.write(&store, clock.now(), Which::Due).await,
+            () = stop.requested() => break,
+        }
+    }
+    // What is beyond a bound at first is in a sum then.
+    collector.write(&store, clock.now(), Which::Logins).await;
+    collector.write(&store, clock.now(), Which::All).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(n: u32) -> ClientNetwork {
+        ClientNetwork::of(Some(std::net::Ipv4Addr::from_bits(n).into()))
+    }
+
+    fn refused(user: &str) -> RefusedLogins {
+        RefusedLogins {
+            account_id: "acc_1".to_owned(),
+            user_id: user.to_owned(),
+            email: format!("{user}@localhost"),
+            address: None,
+            request_id: None,
+            refusals: Refusals {
+                attempts: 1,
+                throttled: 0,
+            },
+        }
+    }
+
+    fn attempts(pending: &mut Pending, now: i64) -> Vec<u64> {
+        pending
+            .take(now, Which::Due)
+            .0
+            .iter()
+            .map(|(_, refused)| refused.refusals.attempts)
+            .collect()
+    }
+
+    #[test]
+    fn client_and_user_have_one_entry_a_minute() {
+        let mut pending = Pending::default();
+        pending.note(client(1), refused("usr_1"), 100);
+        assert_eq!(
+            attempts(&mut pending, 100),
+            [1],
+            "the first is written at once"
+        );
+        for _ in 0..5 {
+            pending.note(client(1), refused("usr_1"), 101);
+        }
+        assert!(attempts(&mut pending, 159).is_empty());
+        pending.note(client(2), refused("usr_1"), 159);
+        assert_eq!(
+            attempts(&mut pending, 159),
+            [1],
+            "another client has its own"
+        );
+        assert_eq!(attempts(&mut pending, 160), [5]);
+        assert!(attempts(&mut pending, 219).is_empty());
+        assert!(attempts(&mut pending, 220).is_empty());
+        assert!(pending.logins.is_empty(), "it is forgotten after a minute");
+    }
+
+    #[test]
+    fn what_is_beyond_the_bounds_is_summed_up_by_the_hour() {
+        let mut pending = Pending::default();
+        for n in 0..u32::try_from(CAPACITY).unwrap() + 7 {
+            pending.note(client(n), refused("usr_1"), 100);
+        }
+        assert_eq!(attempts(&mut pending, 100).len(), CAPACITY);
+        pending.sum_up([refused("usr_1")], 200);
+        assert!(pending.take(3_699, Which::Due).1.is_empty());
+        assert_eq!(
+            pending.take(3_700, Which::Due).1,
+            [(
+                "acc_1".to_owned(),
+                Refusals {
+                    attempts: 8,
+                    throttled: 0
+                }
+            )]
+        );
+        assert!(pending.sums.is_empty());
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_later() {
+        let mut pending = Pending::default();
+        pending.note(client(1), refused("usr_1"), 100);
+        pending.sum_up([refused("usr_2")], 100);
+        let (logins, sums) = pending.take(100, Which::All);
+        pending.note(client(1), refused("usr_1"), 101);
+        pending.put_back(logins.into_iter(), sums, 101);
+        assert_eq!(attempts(&mut pending, 102), [2]);
+        assert_eq!(pending.take(102, Which::All).1.len(), 1);
+    }
+}

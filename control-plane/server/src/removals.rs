@@ -1,0 +1,93 @@
+//! Removes the keys of deleted users and closed accounts, in steps between which others write.
+
+use latchkey_model::clock::Clock;
+use latchkey_store::{Store, StoreError};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time;
+use tracing::error;
+
+use crate::stop::Stop;
+
+/// For how long a step keeps others from writing, about.
+const STEP: Duration = Duration::from_millis(25);
+
+/// Keys in one step. Fewer than the least take hardly less time, as the transaction itself takes
+/// most of it.
+const LEAST: u32 = 200;
+const MOST: u32 = 2_000;
+const FIRST: u32 = LEAST;
+
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Begins with it at once, and goes on until `stop`.
+pub(crate) fn start(store: Store, clock: Arc<dyn Clock>, mut stop: Stop) {
+    tokio::spawn(async move {
+        tokio::select! {
+            () = follow(store, clock) => {}
+            () = stop.requested() => {}
+        }
+    });
+}
+
+/// A removal begins with a revision.
+async fn follow(store: Store, clock: Arc<dyn Clock>) {
+    let mut revisions = store.watch_head();
+    loop {
+        revisions.mark_unchanged();
+        while let Err(error) = remove(&store, &*clock).await {
+            error!(%error, "keys of deleted users cannot be removed for now; Envoys refuse them all the same");
+            time::sleep(RETRY).await;
+        }
+        if revisions.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Removes all that is to be removed.
+async fn remove(store: &Store, clock: &dyn Clock) -> Result<(), StoreError> {
+    let mut limit = FIRST;
+    while store.has_removals().await? {
+        let step = store.continue_removal(limit, clock.now()).await?;
+        if !step.more {
+            return Ok(());
+        }
+        limit = next_limit(limit, step.took);
+        // Whoever waits to write has been let in by now. Readers and nodes have to keep up as well.
+        time::sleep(step.took).await;
+    }
+    Ok(())
+}
+
+/// The number of keys that a step of the same kind can have.
+fn next_limit(limit: u32, took: Duration) -> u32 {
+    let took = took.as_micros().max(1_000);
+    let in_time = u128::from(limit)
+        .saturating_mul(STEP.as_micros())
+        .checked_div(took);
+    let in_time = in_time
+        .and_then(|keys| u32::try_from(keys).ok())
+        .unwrap_or(MOST);
+    in_time.min(limit.saturating_mul(2)).clamp(LEAST, MOST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_follow_the_time_that_they_take() {
+        let millis = Duration::from_millis;
+        for (limit, took, next) in [
+            (1_000, millis(25), 1_000),
+            (1_000, millis(50), 500),
+            (400, millis(5), 800),
+            (400, Duration::ZERO, 800),
+            (1_000, millis(10_000), LEAST),
+            (MOST, millis(1), MOST),
+        ] {
+            assert_eq!(next_limit(limit, took), next, "{limit} in {took:?}");
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! Starting and stopping: listeners first, so that nothing is made when a port is taken; then the
+//! store and the first user; then both servers.
+
+use latchkey_model::clock::Clock;
+use latchkey_model::random::NoRandomness;
+use latchkey_model::secret::Password;
+use latchkey_store::{OpenError, Store, StoreError};
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time;
+use tracing::{error, info, warn};
+
+use crate::api::{self, App, HopsCheck, ListReads, LogDigests, LoginLimits, Pages, Throttle};
+use crate::config::{AdminConfig, Config, InvalidSetting};
+use crate::http;
+use crate::metrics::Metrics;
+use crate::open_files::{self, Connections};
+use crate::password::{PasswordError, Passwords};
+use crate::refused_logins;
+use crate::removals;
+use crate::stop::{self, Stopper};
+use crate::stream::{self, StreamSettings, registry::Registry};
+use crate::tls;
+use crate::usage;
+use crate::webhook;
+
+/// How long requests that are under way can take to end once it stops.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Why the control plane does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Setting(#[from] InvalidSetting),
+    /// A listener could not be bound.
+    #[error("cannot listen on {address} ({flag}): {}", reason(source))]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// The flag that says where.
+        flag: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The store could not be opened.
+    #[error("cannot open the store: {0}")]
+    Open(#[from] OpenError),
+    /// The store could not be used.
+    #[error("cannot use the store: {0}")]
+    Store(#[from] StoreError),
+    /// The first user's password could not be hashed.
+    #[error("cannot make the first user: {0}")]
+    Password(#[from] PasswordError),
+    /// No password could be drawn.
+    #[error(transparent)]
+    Random(#[from] NoRandomness),
+    /// Nothing could be sent to webhooks.
+    #[error("cannot make an HTTP client for webhooks: {0}")]
+    Webhooks(#[source] reqwest::Error),
+    /// The first user's password could not be shown.
+    #[error("cannot show the first user's password on stdout: {0}")]
+    Stdout(#[source] io::Error),
+    /// The ready file could not be written.
+    #[error("cannot write {} (--ready-file): {source}", path.display())]
+    ReadyFile {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The API's description could not be written.
+    #[error("cannot describe the API: {0}")]
+    Description(#[from] serde_json::Error),
+    /// Signals could not be listened to.
+    #[error("cannot listen to signals: {0}")]
+    Signals(#[source] io::Error),
+    /// A server ended although nobody told it to.
+    #[error("a server ended unexpectedly")]
+    Ended,
+}
+
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "address already in use".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// A control plane that answers.
+pub struct Running {
+    /// Where the API is.
+    pub http_addr: SocketAddr,
+    /// Where nodes connect.
+    pub stream_addr: SocketAddr,
+    store: Store,
+    servers: JoinSet<()>,
+    stopper: Stopper,
+}
+
+/// Starts the control plane with a clock of the caller's, and with `pages` for people.
+///
+/// # Errors
+/// When a setting cannot be used, or something that it needs cannot be opened.
+pub async fn start_with_clock(
+    config: Config,
+    clock: Arc<dyn Clock>,
+    pages: Pages,
+) -> Result<Running, StartError> {
+    config.check()?;
+    tls::init();
+    let http_listener = bind(config.http.listen, "--http-listen").await?;
+    let nodes = bind(config.stream.listen, "--stream-listen").await?;
+    let (http_addr, stream_addr) = (
+        address(&http_listener, "--http-listen")?,
+        address(&nodes, "--stream-listen")?,
+    );
+
+    let keys = if config.store.is_new() {
+        config.at_rest.keys_of_new_database()?
+    } else {
+        config.at_rest.keys()?
+    };
+    let store = Store::open_with(&config.store.database, config.store.mode(), &keys).await?;
+    let passwords = Passwords::new()?;
+    first_user(&store, &passwords, &config.admin, clock.now()).await?;
+
+    let (stopper, stop) = stop::channel();
+    let metrics = Arc::new(Metrics::new(&store));
+    let limits = config.stream.node_limits();
+    let registry = Registry::open(
+        store.clone(),
+        clock.clone(),
+        metrics.clone(),
+        limits,
+        stop.clone(),
+    )
+    .await?;
+    let reach = config.webhook.reach();
+    let deliveries = webhook::worker::start(
+        store.clone(),
+        clock.clone(),
+        metrics.clone(),
+        reach,
+        stop.clone(),
+    )
+    .map_err(StartError::Webhooks)?;
+    let wanted = (config.http.connections, config.stream.connections);
+    let [http, stream] =
+        [wanted.0, wanted.1].map(|wanted| usize::try_from(wanted).unwrap_or(usize::MAX));
+    let connections = open_files::divide(Connections { http, stream });
+    let settings = StreamSettings {
+        shared_token: config.stream.node_token,
+        connections: connections.stream,
+    };
+    if settings.shared_token.is_some() {
+        warn!(
+            "--node-token (LATCHKEY_NODE_TOKEN) is one token for all Envoys and is deprecated: create a token for each \
+             group of them with `latchkey node-token create`, then remove it"
+        );
+    }
+    let (feed, streams) = stream::serve(
+        nodes,
+        settings,
+        store.clone(),
+        registry.clone(),
+        clock.clone(),
+        metrics.clone(),
+        stop.clone(),
+    );
+    store.start_checks({
+        let mut stop = stop.clone();
+        async move { stop.requested().await }
+    });
+    let refused_logins = Arc::new(refused_logins::Collector::default());
+    let app = App {
+        store: store.clone(),
+        clock: clock.clone(),
+        registry,
+        metrics,
+        feed,
+        passwords,
+        logins: LoginLimits::new(),
+        refused_logins: refused_logins.clone(),
+        digests: LogDigests::new()?,
+        calls: Throttle::new(config.http.calls_per_minute),
+        list_reads: ListReads::new(),
+        trusted_hops: config.http.trusted_hops,
+        hops_check: HopsCheck::default(),
+        gateway: config.http.gateway_url.clone(),
+        key_format: config.keys.format,
+        reach,
+        stop: stop.clone(),
+    };
+    let router = api::router(app, pages)?;
+    let mut servers = JoinSet::new();
+    servers.spawn(deliveries);
+    servers.spawn(refused_logins::run(
+        refused_logins,
+        store.clone(),
+        clock.clone(),
+        stop.clone(),
+    ));
+    webhook::chores::start(store.clone(), clock.clone(), stop.clone());
+    removals::start(store.clone(), clock.clone(), stop.clone());
+    usage::tidy::start(
+        store.clone(),
+        clock.clone(),
+        config.retention.ages(),
+        stop.clone(),
+    );
+    servers.spawn(async move {
+        if let Err(error) = streams.await {
+            error!(%error, "the stream's server failed");
+        }
+    });
+    servers.spawn(http::serve(
+        http_listener,
+        router,
+        config.http.limits(connections.http),
+        stop,
+    ));
+    info!(http = %http_addr, stream = %stream_addr, revision = store.revision(), "ready");
+    Ok(Running {
+        http_addr,
+        stream_addr,
+        store,
+        servers,
+        stopper,
+    })
+}
+
+impl Running {
+    /// The store, for whoever embeds the control plane.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Resolves when a server ends on its own.
+    pub(crate) async fn ended(&mut self) {
+        self.servers.join_next().await;
+    }
+
+    /// Ends all streams at once, lets requests that are under way end, and closes the store.
+    pub async fn shutdown(mut self) {
+        self.stopper.stop();
+        let ended = async { while self.servers.join_next().await.is_some() {} };
+        if time::timeout(DRAIN, ended).await.is_err() {
+            self.servers.shutdown().await;
+        }
+        if time::timeout(DRAIN, self.store.close()).await.is_err() {
+            error!("the store was still in use at the end");
+        }
+        info!("stopped");
+    }
+}
+
+async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Listen {
+            address,
+            flag,
+            source,
+        })
+}
+
+fn address(listener: &TcpListener, flag: &'static str) -> Result<SocketAddr, StartError> {
+    let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
+    listener.local_addr().map_err(|source| StartError::Listen {
+        address: unspecified,
+        flag,
+        source,
+    })
+}
+
+/// Makes the first user, or another one where nobody is left who could make users, or where that is
+/// asked for.
+async fn first_user(
+    store: &Store,
+    passwords: &Passwords,
+    config: &AdminConfig,
+    now: i64,
+) -> Result<(), StartError> {
+    if !config.recover && !store.lacks_admin().await? {
+        return Ok(());
+    }
+    if store.credentials(&config.email).await?.is_some() {
+        warn!(
+            email = config.email,
+            "no administrator is made, as this user is there: name another email address"
+        );
+        return Ok(());
+    }
+    let password = match &config.password {
+        Some(password) => password.clone(),
+        None => {
+            let password = Password::generate()?;
+            // Before the user is there: a password that nobody saw would lock everybody out.
+            show(&config.email, &password).map_err(StartError::Stdout)?;
+            password
+        }
+    };
+    let hash = passwords.hash(password, "").await?;
+    store
+        .add_admin(&config.email, &hash, config.recover, now)
+        .await?;
+    Ok(())
+}
+
+/// Not in the log: this is the only place that ever shows it.
+fn show(email: &str, password: &Password) -> io::Result<()> {
+    let mut stdout = io::stdout();
+    writeln!(
+        stdout,
+        "Password of {email}, shown only this once: {}",
+        password.expose()
+    )?;
+    stdout.flush()
+}

@@ -1,0 +1,157 @@
+//! Reads every committed change once, and hands it to all streams.
+
+use latchkey_store::{Head, Store, StoreError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::{broadcast, watch};
+use tokio::time;
+use tracing::error;
+
+use super::batches::Batches;
+use crate::stop::Stop;
+
+/// Changes that a stream can be behind before it reads them itself.
+const CAPACITY: usize = 16;
+
+const RETRY: Duration = Duration::from_millis(100);
+
+/// What turns a snapshot of any revision in `from..to` into one of `to`.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) from: u64,
+    pub(super) to: u64,
+    pub(super) batches: Batches,
+}
+
+/// Where streams subscribe.
+#[derive(Clone)]
+pub(super) struct Feed(broadcast::Sender<Arc<Change>>);
+
+/// Whether nodes are sent changes.
+#[derive(Clone)]
+pub(crate) struct FeedHealth(Arc<AtomicBool>);
+
+impl FeedHealth {
+    pub(crate) fn is_alive(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, alive: bool) {
+        self.0.store(alive, Ordering::Relaxed);
+    }
+}
+
+impl Feed {
+    /// Begins to follow the store, until `stop`.
+    pub(super) fn start(store: Store, mut stop: Stop) -> (Self, FeedHealth) {
+        let health = FeedHealth(Arc::new(AtomicBool::new(true)));
+        let told = health.clone();
+        let feed = Self(broadcast::Sender::new(CAPACITY));
+        let sender = feed.0.clone();
+        // Not in the task: what is committed before it runs is a change as well.
+        let mut revisions = store.watch_head();
+        let from = revisions.borrow_and_update().revision;
+        tokio::spawn(async move {
+            tokio::select! {
+                () = follow(store, revisions, from, sender, &told) => {}
+                () = stop.requested() => {}
+            }
+            told.set(false);
+        });
+        (feed, health)
+    }
+
+    pub(super) fn subscribe(&self) -> broadcast::Receiver<Arc<Change>> {
+        self.0.subscribe()
+    }
+}
+
+async fn follow(
+    store: Store,
+    mut revisions: watch::Receiver<Head>,
+    mut from: u64,
+    sender: broadcast::Sender<Arc<Change>>,
+    health: &FeedHealth,
+) {
+    while revisions.changed().await.is_ok() {
+        while from < revisions.borrow_and_update().revision {
+            match store.changes_since(from).await {
+                Ok(changes) => {
+                    let to = changes.to;
+                    // No receivers is no error: nobody is connected.
+                    let _ = sender.send(Arc::new(Change {
+                        from,
+                        to,
+                        batches: Batches::of_changes(changes),
+                    }));
+                    from = to;
+                    health.set(true);
+                }
+                // Streams that are behind load everything again.
+                Err(StoreError::Pruned) => from = store.revision(),
+                Err(error) => {
+                    health.set(false);
+                    error!(%error, "changes cannot be read; nodes are not told of them");
+                    time::sleep(RETRY).await;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stop;
+    use latchkey_policy::key::{Environment, KeyFormat};
+    use latchkey_store::{NewKey, OpenMode};
+    use std::thread;
+    use tokio::runtime;
+
+    #[tokio::test]
+    async fn what_is_committed_right_after_the_start_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(
+            &directory.path().join("latchkey.db"),
+            OpenMode::CreateIfMissing,
+        )
+        .await
+        .unwrap();
+        store
+            .add_admin("admin@localhost", "", false, 0)
+            .await
+            .unwrap();
+        let admin = store.credentials("admin@localhost").await.unwrap().unwrap();
+        let secret = KeyFormat::default()
+            .generate(Environment::Live, getrandom::fill)
+            .unwrap();
+        let key = NewKey::new(
+            &admin.account_id,
+            &admin.user_id,
+            "CI",
+            &secret,
+            "basic",
+            Environment::Live,
+        );
+
+        let (_stopper, stop) = stop::channel();
+        let (feed, _) = Feed::start(store.clone(), stop);
+        let mut changes = feed.subscribe();
+        // While the feed's task, which is of this thread, cannot run.
+        let elsewhere = store.clone();
+        let commit = move || {
+            runtime::Runtime::new()
+                .unwrap()
+                .block_on(elsewhere.create_keys(&[key], 0))
+                .unwrap()
+                .revision
+        };
+        let revision = thread::spawn(commit).join().unwrap();
+        let change = time::timeout(Duration::from_secs(20), changes.recv())
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!((change.from, change.to), (revision - 1, revision));
+    }
+}

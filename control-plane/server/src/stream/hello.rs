@@ -1,0 +1,293 @@
+//! The first message of a node, checked.
+
+use latchkey_policy::record::{FORMAT, MIN_FORMAT};
+use latchkey_protocol::{FromNode, Hello, Load, from_node};
+use latchkey_store::{Epoch, Tag};
+use tonic::Status;
+
+use super::identity::{NodeId, hash, hexadecimal};
+
+const MAX_NODE_ID_LEN: usize = 256;
+const MAX_VERSION_LEN: usize = 64;
+const SECRET_LEN: usize = 16;
+
+/// Ten years. Whatever is longer is as good as that.
+const MAX_STALENESS: u64 = 315_360_000;
+
+/// What a node says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NodeFacts {
+    pub(crate) version: String,
+    /// The messages that it knows: 0 in version 0.1.
+    pub(crate) protocol: u32,
+    /// For how many seconds it goes on without hearing from us; 0 is without an end. Meaningless in
+    /// version 0.1.
+    pub(crate) staleness: u64,
+    /// What its usage is kept under.
+    pub(crate) meter: String,
+    /// Of version 0.1.
+    pub(crate) instance: Option<u64>,
+}
+
+/// Who a node is, and what it holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ValidatedHello {
+    pub(super) id: NodeId,
+    pub(super) facts: NodeFacts,
+    /// Of the records that it is sent.
+    pub(super) format: u32,
+    /// The history of its snapshot, if it has one.
+    pub(super) epoch: Option<Epoch>,
+    pub(super) revision: u64,
+    pub(super) tag: Option<Tag>,
+    /// Its clock, if it says.
+    pub(super) unix_millis: Option<i64>,
+    /// What it has loaded of a snapshot.
+    pub(super) load: Option<Load>,
+}
+
+/// Why a first message is refused, and which node sent it, as far as that is known.
+#[derive(Debug)]
+pub(super) struct RefusedHello {
+    pub(super) status: Status,
+    pub(super) id: Option<NodeId>,
+}
+
+impl From<Status> for RefusedHello {
+    fn from(status: Status) -> Self {
+        Self { status, id: None }
+    }
+}
+
+impl TryFrom<FromNode> for ValidatedHello {
+    type Error = RefusedHello;
+
+    fn try_from(message: FromNode) -> Result<Self, RefusedHello> {
+        let Some(from_node::Message::Hello(hello)) = message.message else {
+            return Err(Status::invalid_argument("the first message must be Hello").into());
+        };
+        let Hello {
+            node_id,
+            instance,
+            version,
+            format,
+            revision,
+            protocol,
+            ..
+        } = hello;
+        if node_id.len() > MAX_NODE_ID_LEN {
+            return Err(invalid(format!(
+                "node_id is longer than {MAX_NODE_ID_LEN} bytes"
+            )));
+        }
+        if version.len() > MAX_VERSION_LEN {
+            return Err(invalid(format!(
+                "version is longer than {MAX_VERSION_LEN} bytes"
+            )));
+        }
+        let (id, facts) = if protocol == 0 {
+            let meter = hexadecimal(instance);
+            let facts = NodeFacts {
+                version,
+                protocol,
+                staleness: 0,
+                meter,
+                instance: Some(instance),
+            };
+            (NodeId::of_instance(node_id, instance), facts)
+        } else {
+            for (name, secret) in [
+                ("snapshot_secret", &hello.snapshot_secret),
+                ("meter_secret", &hello.meter_secret),
+            ] {
+                if secret.len() != SECRET_LEN {
+                    return Err(invalid(format!("{name} must be {SECRET_LEN} bytes")));
+                }
+            }
+            let staleness = hello.staleness_seconds.min(MAX_STALENESS);
+            let facts = NodeFacts {
+                version,
+                protocol,
+                staleness,
+                meter: hash(&hello.meter_secret),
+                instance: None,
+            };
+            (NodeId::of_secret(node_id, &hello.snapshot_secret), facts)
+        };
+        if format < MIN_FORMAT {
+            let reason = format!(
+                "records are written in format {MIN_FORMAT} at least, and the node reads {format}"
+            );
+            return Err(RefusedHello {
+                status: Status::failed_precondition(reason),
+                id: Some(id),
+            });
+        }
+        let epoch = optional("epoch", &hello.epoch)?;
+        let tag = optional("tag", &hello.tag)?;
+        let revision = if epoch.is_some() { revision } else { 0 };
+        let unix_millis = clock(hello.unix_millis);
+        Ok(Self {
+            id,
+            facts,
+            format: format.min(FORMAT),
+            epoch,
+            revision,
+            tag,
+            unix_millis,
+            load: hello.load,
+        })
+    }
+}
+
+/// A node's clock, if it says.
+pub(super) fn clock(unix_millis: u64) -> Option<i64> {
+    i64::try_from(unix_millis).ok().filter(|millis| *millis > 0)
+}
+
+fn invalid(reason: String) -> RefusedHello {
+    Status::invalid_argument(reason).into()
+}
+
+fn optional(name: &str, bytes: &[u8]) -> Result<Option<[u8; 16]>, RefusedHello> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    bytes
+        .try_into()
+        .map(Some)
+        .map_err(|_| invalid(format!("{name} must be 16 bytes")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tonic::Code;
+
+    fn hello() -> Hello {
+        Hello {
+            node_id: "edge-1".into(),
+            version: "0.2.0".into(),
+            format: FORMAT,
+            epoch: vec![1; 16],
+            revision: 5,
+            tag: vec![2; 16],
+            snapshot_secret: vec![3; 16],
+            meter_secret: vec![4; 16],
+            staleness_seconds: 86_400,
+            protocol: 1,
+            ..Hello::default()
+        }
+    }
+
+    fn validated(hello: Hello) -> Result<ValidatedHello, RefusedHello> {
+        FromNode {
+            message: Some(from_node::Message::Hello(hello)),
+        }
+        .try_into()
+    }
+
+    #[test]
+    fn secrets_are_kept_as_hashes() {
+        let node = validated(hello()).unwrap();
+        assert_eq!(node.id, NodeId::of_secret("edge-1".into(), &[3; 16]));
+        assert_eq!(
+            (node.facts.meter, node.facts.staleness),
+            (hash(&[4; 16]), 86_400)
+        );
+        let endless = validated(Hello {
+            staleness_seconds: u64::MAX,
+            ..hello()
+        })
+        .unwrap();
+        assert_eq!(endless.facts.staleness, MAX_STALENESS);
+    }
+
+    #[test]
+    fn version_0_1_is_told_by_its_instance() {
+        let former = Hello {
+            instance: 7,
+            protocol: 0,
+            staleness_seconds: 9,
+            ..hello()
+        };
+        let node = validated(Hello {
+            snapshot_secret: vec![],
+            meter_secret: vec![],
+            tag: vec![],
+            ..former
+        })
+        .unwrap();
+        assert_eq!(node.id, NodeId::of_instance("edge-1".into(), 7));
+        assert_eq!(
+            (node.facts.meter.as_str(), node.facts.staleness, node.tag),
+            ("0000000000000007", 0, None)
+        );
+    }
+
+    #[test]
+    fn records_have_a_format_the_node_reads() {
+        for (format, written) in [
+            (MIN_FORMAT, MIN_FORMAT),
+            (FORMAT, FORMAT),
+            (FORMAT + 1, FORMAT),
+        ] {
+            assert_eq!(
+                validated(Hello { format, ..hello() }).unwrap().format,
+                written
+            );
+        }
+        for older in [0, MIN_FORMAT - 1] {
+            let refused = validated(Hello {
+                format: older,
+                ..hello()
+            })
+            .unwrap_err();
+            assert_eq!(refused.status.code(), Code::FailedPrecondition);
+            assert_eq!(
+                refused.id,
+                Some(NodeId::of_secret("edge-1".into(), &[3; 16]))
+            );
+        }
+    }
+
+    #[test]
+    fn malformed_hello_is_refused() {
+        let ack = from_node::Message::Ack(latchkey_protocol::Ack {
+            sequence: 1,
+            revision: 1,
+        });
+        let long = "x".repeat(257);
+        for refused in [
+            FromNode { message: None }.try_into(),
+            FromNode { message: Some(ack) }.try_into(),
+            validated(Hello {
+                node_id: long.clone(),
+                ..hello()
+            }),
+            validated(Hello {
+                version: long,
+                ..hello()
+            }),
+            validated(Hello {
+                epoch: vec![1; 15],
+                ..hello()
+            }),
+            validated(Hello {
+                tag: vec![1; 17],
+                ..hello()
+            }),
+            validated(Hello {
+                snapshot_secret: vec![],
+                ..hello()
+            }),
+            validated(Hello {
+                meter_secret: vec![1; 8],
+                ..hello()
+            }),
+        ] {
+            let refused: Result<ValidatedHello, RefusedHello> = refused;
+            assert_eq!(refused.unwrap_err().status.code(), Code::InvalidArgument);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Which node is which: by its `node.id` and the hash of a secret that only its process knows.
+
+use latchkey_store::{NodeKey, instance_hash};
+use sha2::{Digest as _, Sha256};
+
+/// Hexadecimal digits of the hash in a handle.
+const HANDLE_LEN: usize = 12;
+
+/// One Envoy process: its node id, and SHA-256 of its snapshot secret.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct NodeId {
+    pub(crate) node_id: String,
+    /// In hexadecimal.
+    pub(crate) secret_hash: String,
+}
+
+impl NodeId {
+    /// A node by its snapshot secret.
+    pub(crate) fn of_secret(node_id: String, secret: &[u8]) -> Self {
+        Self {
+            node_id,
+            secret_hash: hash(secret),
+        }
+    }
+
+    /// A node of version 0.1 by its number, which is no secret.
+    pub(crate) fn of_instance(node_id: String, instance: u64) -> Self {
+        Self {
+            node_id,
+            secret_hash: instance_hash(&hexadecimal(instance)),
+        }
+    }
+
+    /// What people name the process by.
+    pub(crate) fn handle(&self) -> &str {
+        self.secret_hash
+            .get(..HANDLE_LEN)
+            .unwrap_or(&self.secret_hash)
+    }
+
+    /// What the store names it by.
+    pub(crate) fn key(&self) -> NodeKey {
+        (self.node_id.clone(), self.secret_hash.clone())
+    }
+}
+
+/// SHA-256 in hexadecimal.
+pub(super) fn hash(secret: &[u8]) -> String {
+    hex::encode(Sha256::digest(secret))
+}
+
+/// How instances are written outside the stream.
+pub(crate) fn hexadecimal(instance: u64) -> String {
+    format!("{instance:016x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handle_is_the_beginning_of_the_hash() {
+        let node = NodeId::of_secret("edge".to_owned(), b"abc");
+        assert_eq!(
+            node.secret_hash,
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+        assert_eq!(node.handle(), "ba7816bf8f01");
+        let former = NodeId::of_instance("edge".to_owned(), 0xfeed);
+        assert_eq!(former.secret_hash, hash(b"instance:000000000000feed"));
+    }
+}

@@ -1,0 +1,377 @@
+//! The whole snapshot as batches, read once for all nodes that load it at the same time or soon
+//! after one another.
+//!
+//! Nodes take an image in parts as long as their link carries. How far each has come stays at hand
+//! for a while after its stream is lost, so that it goes on from there.
+
+use latchkey_model::random;
+use latchkey_protocol::Load;
+use latchkey_store::{Store, StoreError};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+use tokio::time::{self, Instant};
+
+use super::batches::{self, Batches};
+use super::identity::NodeId;
+use crate::stop::Stop;
+
+/// One that nobody has asked for in so long is forgotten, as it takes the room of all records. So
+/// is how far a node has come with one.
+const KEPT: Duration = Duration::from_secs(60);
+
+/// With so many keys changed since, another one is read.
+const STALE: u32 = 10_000;
+
+/// Images that are kept for nodes that load them, beside the newest.
+const OLDER: usize = 1;
+
+/// All live keys as of `revision`, without those that have changed since: those are among the
+/// changes since it.
+pub(super) struct Image {
+    /// Random, to name it by on the stream.
+    id: [u8; 16],
+    pub(super) revision: u64,
+    pub(super) batches: Batches,
+    /// Since it was looked at last whether anybody does.
+    used: AtomicBool,
+}
+
+/// Where a node is in an image: so many bytes of the batch of that number are sent, and all before
+/// it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Cursor {
+    pub(super) batch: usize,
+    pub(super) bytes: usize,
+}
+
+/// A node's way through an image.
+pub(super) struct Loading {
+    pub(super) image: Arc<Image>,
+    /// Where it was after each batch.
+    sent: Vec<Cursor>,
+    left: Instant,
+}
+
+impl Loading {
+    fn new(image: Arc<Image>) -> Self {
+        Self {
+            image,
+            sent: Vec::new(),
+            left: Instant::now(),
+        }
+    }
+
+    /// As Welcome names it.
+    pub(super) fn load(&self) -> Load {
+        Load {
+            image: self.image.id.to_vec(),
+            batches: u64::try_from(self.sent.len()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// What is to be sent next.
+    pub(super) fn cursor(&self) -> Cursor {
+        self.sent.last().copied().unwrap_or_default()
+    }
+
+    /// Everything before `cursor` is sent.
+    pub(super) fn sent(&mut self, cursor: Cursor) {
+        self.sent.push(cursor);
+    }
+
+    /// Goes back to what the node says that it has, if that is of this image.
+    fn resume(mut self, load: &Load) -> Option<Self> {
+        // It may have more: changes that follow the image, which are sent to it again.
+        self.sent
+            .truncate(usize::try_from(load.batches).unwrap_or(usize::MAX));
+        (load.image == self.image.id).then_some(self)
+    }
+}
+
+type Newest = Arc<AsyncMutex<Option<Arc<Image>>>>;
+
+/// The newest that was asked for, and what nodes have loaded.
+pub(super) struct Images {
+    store: Store,
+    stop: Stop,
+    /// Held by whoever reads one: others wait for that.
+    newest: Newest,
+    left: Mutex<HashMap<NodeId, Loading>>,
+}
+
+impl Images {
+    pub(super) fn new(store: Store, stop: Stop) -> Self {
+        Self {
+            store,
+            stop,
+            newest: Arc::default(),
+            left: Mutex::default(),
+        }
+    }
+
+    /// What the node has left off loading, if it has that still, or the newest image. Cancelled, an
+    /// image is read to its end for the next who asks.
+    pub(super) async fn load(
+        &self,
+        id: &NodeId,
+        load: Option<&Load>,
+    ) -> Result<Loading, StoreError> {
+        let left = self
+            .left
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(id);
+        if let Some(left) = left.zip(load).and_then(|(left, load)| left.resume(load))
+            && self.store.few_changes(left.image.revision, STALE).await?
+        {
+            return Ok(left);
+        }
+        Ok(Loading::new(self.get().await?))
+    }
+
+    /// A node has left off loading.
+    pub(super) fn leave(&self, id: NodeId, mut loading: Loading) {
+        let now = Instant::now();
+        loading.left = now;
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        left.retain(|_, loading| now.duration_since(loading.left) < KEPT);
+        let mut images: Vec<_> = left.values().map(|left| Arc::as_ptr(&left.image)).collect();
+        images.push(Arc::as_ptr(&loading.image));
+        images.sort_unstable();
+        images.dedup();
+        if images.len() <= 1 + OLDER {
+            left.insert(id, loading);
+        }
+    }
+
+    /// The newest if it is good enough, or another one.
+    async fn get(&self) -> Result<Arc<Image>, StoreError> {
+        let newest = self.newest.clone().lock_owned().await;
+        if let Some(image) = &*newest
+            && self.store.few_changes(image.revision, STALE).await?
+        {
+            image.used.store(true, Ordering::Relaxed);
+            return Ok(image.clone());
+        }
+        let read = tokio::spawn(replace(newest, self.store.clone(), self.stop.clone()));
+        read.await.map_err(|_| StoreError::Interrupted)?
+    }
+
+    /// Forgets what nodes have left for long, until `stop`.
+    pub(super) async fn tidy(&self) {
+        let mut stop = self.stop.clone();
+        loop {
+            tokio::select! {
+                () = time::sleep(KEPT) => {}
+                () = stop.requested() => return,
+            }
+            let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+            left.retain(|_, loading| loading.left.elapsed() < KEPT);
+        }
+    }
+}
+
+async fn replace(
+    mut newest: OwnedMutexGuard<Option<Arc<Image>>>,
+    store: Store,
+    stop: Stop,
+) -> Result<Arc<Image>, StoreError> {
+    // Not both at a time.
+    *newest = None;
+    let image = Arc::new(read(&store).await?);
+    *newest = Some(image.clone());
+    let all = OwnedMutexGuard::mutex(&newest).clone();
+    tokio::spawn(forget_unused(all, Arc::downgrade(&image), KEPT, stop));
+    Ok(image)
+}
+
+async fn read(store: &Store) -> Result<Image, StoreError> {
+    let mut id = [0; 16];
+    random::fill(&mut id)?;
+    let revision = store.revision();
+    let mut batches = Batches::of_routes(store.encoded_routes().await?);
+    // At their newest, so that none is missing that a key of this revision names.
+    batches.push(batches::of_policies(store.policies().await?));
+    batches.push(batches::of_keys(store.snapshot(revision).await?));
+    Ok(Image {
+        id,
+        revision,
+        batches,
+        used: AtomicBool::new(true),
+    })
+}
+
+/// Forgets the image once nobody has asked for it in the time for which it is `kept`.
+async fn forget_unused(newest: Newest, image: Weak<Image>, kept: Duration, mut stop: Stop) {
+    // If it is gone, another has taken its place.
+    while let Some(image) = image.upgrade() {
+        if !image.used.swap(false, Ordering::Relaxed) {
+            newest
+                .lock()
+                .await
+                .take_if(|newest| Arc::ptr_eq(newest, &image));
+            return;
+        }
+        drop(image);
+        tokio::select! {
+            () = time::sleep(kept) => {}
+            () = stop.requested() => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stop;
+    use latchkey_policy::key::{Environment, KeyFormat};
+    use latchkey_store::{NewKey, OpenMode, RouteRecords};
+
+    async fn make_keys(store: &Store, names: std::ops::Range<u32>) {
+        let admin = store.credentials("admin@localhost").await.unwrap().unwrap();
+        let keys = names.map(|name| {
+            let secret = KeyFormat::default()
+                .generate(Environment::Live, getrandom::fill)
+                .unwrap();
+            NewKey::new(
+                &admin.account_id,
+                &admin.user_id,
+                &name.to_string(),
+                &secret,
+                "basic",
+                Environment::Live,
+            )
+        });
+        store
+            .create_keys(&keys.collect::<Vec<_>>(), 0)
+            .await
+            .unwrap();
+    }
+
+    fn node(instance: u64) -> NodeId {
+        NodeId::of_instance("edge".to_owned(), instance)
+    }
+
+    #[tokio::test]
+    async fn an_image_is_used_again_until_much_has_changed() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(
+            &directory.path().join("latchkey.db"),
+            OpenMode::CreateIfMissing,
+        )
+        .await
+        .unwrap();
+        store
+            .add_admin("admin@localhost", "", false, 0)
+            .await
+            .unwrap();
+        make_keys(&store, 0..10).await;
+        let (_stopper, stop) = stop::channel();
+        let images = Images::new(store.clone(), stop);
+        let first = images.get().await.unwrap();
+        assert_eq!(first.revision, store.revision());
+        make_keys(&store, 10..20).await;
+        assert!(Arc::ptr_eq(&images.get().await.unwrap(), &first));
+        make_keys(&store, 20..20 + STALE).await;
+        let second = images.get().await.unwrap();
+        assert_eq!(second.revision, store.revision());
+        assert!(second.batches.bytes() > 100 * first.batches.bytes());
+    }
+
+    #[tokio::test]
+    async fn a_node_goes_on_where_it_left_off() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(
+            &directory.path().join("latchkey.db"),
+            OpenMode::CreateIfMissing,
+        )
+        .await
+        .unwrap();
+        let (_stopper, stop) = stop::channel();
+        let images = Images::new(store, stop);
+        let mut loading = images.load(&node(1), None).await.unwrap();
+        assert_eq!(
+            (loading.load().batches, loading.cursor()),
+            (0, Cursor::default())
+        );
+        for bytes in [10, 20, 30] {
+            loading.sent(Cursor { batch: 1, bytes });
+        }
+        let (load, id) = (loading.load(), loading.image.id);
+        images.leave(node(1), loading);
+        for (node_id, load, batches, bytes) in [
+            (
+                node(2),
+                Some(Load {
+                    batches: 2,
+                    ..load.clone()
+                }),
+                0,
+                0,
+            ),
+            (
+                node(1),
+                Some(Load {
+                    batches: 2,
+                    ..load.clone()
+                }),
+                2,
+                20,
+            ),
+            (
+                node(1),
+                Some(Load {
+                    batches: 9,
+                    ..load.clone()
+                }),
+                2,
+                20,
+            ),
+            (
+                node(1),
+                Some(Load {
+                    image: vec![7; 16],
+                    batches: 1,
+                }),
+                0,
+                0,
+            ),
+            (node(1), None, 0, 0),
+        ] {
+            let loading = images.load(&node_id, load.as_ref()).await.unwrap();
+            assert_eq!(
+                (
+                    loading.load().batches,
+                    loading.cursor().bytes,
+                    loading.image.id
+                ),
+                (batches, bytes, id)
+            );
+            images.leave(node_id, loading);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_image_is_forgotten_unless_another_has_taken_its_place() {
+        let batches = || Batches::of_routes(RouteRecords(Vec::new()));
+        let image = || {
+            Arc::new(Image {
+                id: [1; 16],
+                revision: 7,
+                batches: batches(),
+                used: AtomicBool::new(true),
+            })
+        };
+        let (old, new) = (image(), image());
+        let newest = Arc::new(AsyncMutex::new(Some(new.clone())));
+        let (_stopper, stop) = stop::channel();
+        let kept = Duration::from_millis(1);
+        forget_unused(newest.clone(), Arc::downgrade(&old), kept, stop.clone()).await;
+        assert!(newest.lock().await.is_some());
+        forget_unused(newest.clone(), Arc::downgrade(&new), kept, stop).await;
+        assert!(newest.lock().await.is_none());
+    }
+}

@@ -1,0 +1,111 @@
+//! The stream: pushes the snapshot, and then every change, to every connected node.
+//!
+//! `connections` bounds how many connections there are, `service` looks up a node's credential,
+//! with `admission`, and `session` serves it; `feed` reads each change once for all of them, and
+//! `images` the whole snapshot; `registry` knows which nodes there are and what they have
+//! acknowledged, and `roster` writes down the former. `reports` hands what nodes have counted over
+//! to `crate::usage`.
+
+mod admission;
+mod batches;
+mod connections;
+mod contact;
+mod feed;
+pub(crate) mod hello;
+pub(crate) mod identity;
+mod images;
+mod log_limit;
+pub(crate) mod registry;
+mod reports;
+mod roster;
+mod service;
+mod session;
+mod window;
+
+use latchkey_model::clock::Clock;
+use latchkey_model::secret::NodeToken;
+use latchkey_store::Store;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tonic::transport::{Error, Server};
+
+use crate::metrics::Metrics;
+use crate::stop::Stop;
+use crate::usage::Collector;
+use admission::Admissions;
+use feed::Feed;
+pub(crate) use feed::FeedHealth;
+use images::Images;
+use log_limit::LogLimit;
+use registry::Registry;
+use service::Service;
+
+/// A peer that answers no ping for so long is gone; an idle stream is pinged as often.
+const KEEPALIVE: Duration = Duration::from_secs(5);
+
+/// Streams of one connection at a time. An Envoy has one for each instance of the filter and format
+/// of the records, and two while its code is replaced. If it needs more it opens another
+/// connection.
+const STREAMS: u32 = 8;
+
+/// What of it operators can set.
+pub(crate) struct StreamSettings {
+    /// The token that any node may present, if there is one.
+    pub(crate) shared_token: Option<NodeToken>,
+    /// Connections that are open at once.
+    pub(crate) connections: usize,
+}
+
+/// Serves nodes until `stop`, which ends every stream. Also returns whether nodes are sent changes.
+pub(crate) fn serve(
+    listener: TcpListener,
+    settings: StreamSettings,
+    store: Store,
+    registry: Registry,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    mut stop: Stop,
+) -> (
+    FeedHealth,
+    impl Future<Output = Result<(), Error>> + Send + 'static,
+) {
+    let (feed, health) = Feed::start(store.clone(), stop.clone());
+    let collector = Collector::start(
+        store.clone(),
+        registry.clone(),
+        clock.clone(),
+        metrics.clone(),
+        stop.clone(),
+    );
+    let images = Images::new(store.clone(), stop.clone());
+    let admissions = Admissions::new(
+        store.clone(),
+        settings.shared_token,
+        clock.clone(),
+        metrics.clone(),
+    );
+    let accepted = connections::accept(listener, settings.connections, stop.clone());
+    let shared = Arc::new(session::Shared {
+        store,
+        registry,
+        feed,
+        images,
+        collector,
+        clock,
+        metrics,
+        refusals: LogLimit::default(),
+        stop: stop.clone(),
+    });
+    tokio::spawn({
+        let shared = shared.clone();
+        async move { shared.images.tidy().await }
+    });
+    let server = Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
+        .max_concurrent_streams(Some(STREAMS))
+        .add_service(Service::server(shared, admissions))
+        .serve_with_incoming_shutdown(accepted, async move { stop.requested().await });
+    (health, server)
+}

@@ -1,0 +1,165 @@
+//! A node's stream, as the registry sees it.
+
+use latchkey_model::clock::SKEW_WARNED;
+use latchkey_store::Epoch;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::{NodeId, Shared};
+use crate::stream::roster::Arrival;
+use crate::usage::Mailbox;
+
+/// Between two warnings about the same node.
+const SKEW_WARNED_EACH: Duration = Duration::from_secs(60);
+
+/// The last warning about a node's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct SkewWarning {
+    millis: i64,
+    at: Option<Instant>,
+}
+
+impl SkewWarning {
+    /// Returns whether this skew is worth a warning, and remembers it then. A node that has its
+    /// clock jump logs one line a minute.
+    fn is_due(&mut self, millis: i64, now: Instant) -> bool {
+        let due = millis.saturating_abs() > SKEW_WARNED
+            && millis.abs_diff(self.millis) > SKEW_WARNED.unsigned_abs()
+            && self
+                .at
+                .is_none_or(|at| now.saturating_duration_since(at) >= SKEW_WARNED_EACH);
+        if due {
+            *self = Self {
+                millis,
+                at: Some(now),
+            };
+        }
+        due
+    }
+}
+
+/// A node's stream, as long as it lives.
+pub(crate) struct Connection {
+    pub(crate) id: NodeId,
+    /// Which of all streams this is.
+    pub(crate) stream: u64,
+    /// Resolves when a newer stream has taken this one's place.
+    pub(crate) replaced: oneshot::Receiver<()>,
+    /// What the node is to be told about usage.
+    pub(crate) mailbox: Mailbox,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Connection {
+    /// Has the node written down if it is not. Resolves when that was done, or could not be done
+    /// for now.
+    pub(crate) fn write_down(&self) -> impl Future<Output = ()> + use<> {
+        let tried = (!self.is_written()).then(|| {
+            let (sender, tried) = oneshot::channel();
+            // Nobody follows any more once it stops.
+            let _ = self.shared.roster.send(Arrival {
+                id: self.id.clone(),
+                tried: Some(sender),
+            });
+            tried
+        });
+        async {
+            if let Some(tried) = tried {
+                let _ = tried.await;
+            }
+        }
+    }
+
+    /// Whether the table has the node as it is.
+    pub(crate) fn is_written(&self) -> bool {
+        self.shared
+            .lock()
+            .get(&self.id)
+            .is_some_and(|node| node.is_written(&self.id))
+    }
+
+    /// The node decides by `revision`, and never again by an older one while this stream lives.
+    pub(crate) fn acknowledge(&self, revision: u64) {
+        self.shared.change(&self.id, self.stream, |node| {
+            node.acknowledged = node.acknowledged.max(revision)
+        });
+    }
+
+    /// The node's snapshot is of an epoch that nobody has accepted, or no longer.
+    pub(crate) fn wait(&self, epoch: Option<Epoch>) {
+        self.shared
+            .change(&self.id, self.stream, |node| node.waiting = epoch);
+    }
+
+    /// The node's clock is ahead by so many milliseconds.
+    pub(crate) fn observe_skew(&self, millis: i64) {
+        let mut warned = false;
+        self.shared.change(&self.id, self.stream, |node| {
+            node.skew = Some(millis);
+            warned = node.warned.is_due(millis, Instant::now());
+        });
+        if warned {
+            let (node, handle) = (self.id.node_id.as_str(), self.id.handle());
+            warn!(
+                node,
+                handle,
+                clock_skew_ms = millis,
+                "a node's clock differs: limits over several Envoys suffer"
+            );
+        }
+    }
+
+    /// The Envoy has shut down in order: it serves no further request.
+    pub(crate) fn forget(&self) {
+        if self.shared.remove(&self.id, self.stream).is_some() {
+            info!(
+                node = self.id.node_id,
+                handle = self.id.handle(),
+                "node has shut down"
+            );
+            self.shared.follow(self.id.clone());
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let (now, uptime) = (self.shared.clock.now(), self.shared.uptime());
+        let lost = self.shared.change(&self.id, self.stream, |node| {
+            node.line = None;
+            node.since = now;
+            node.lost_at = uptime;
+            node.grace_over = false;
+        });
+        if lost {
+            self.shared
+                .clone()
+                .lose(self.id.clone(), self.stream, Duration::ZERO);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jumping_clock_is_warned_of_once_a_minute() {
+        let (mut warning, began) = (SkewWarning::default(), Instant::now());
+        let mut warned = |skews: std::ops::Range<i64>, now| {
+            skews
+                .filter(|n| warning.is_due(if n % 2 == 0 { 90_000 } else { -90_000 }, now))
+                .count()
+        };
+        assert_eq!(warned(0..100, began), 1);
+        assert_eq!(warned(0..100, began + SKEW_WARNED_EACH / 2), 0);
+        assert_eq!(warned(0..100, began + SKEW_WARNED_EACH), 1);
+        assert!(
+            !SkewWarning::default().is_due(-5_000, began),
+            "it is not worth one"
+        );
+    }
+}

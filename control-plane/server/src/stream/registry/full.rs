@@ -1,0 +1,100 @@
+//! As many nodes as there may be: lost ones make room for others, and count among the unknown nodes
+//! from then on.
+//!
+//! Envoys that crash again and again leave a lost node each time. So they keep no other Envoy out,
+//! and the promise about revocations holds: unknown nodes count for as long as the last of them
+//! would have counted.
+
+use latchkey_store::FOREVER;
+use std::net::SocketAddr;
+use tonic::Status;
+use tracing::warn;
+
+use super::lost::seconds;
+use super::nodes::Nodes;
+use super::{NodeId, Refusal, Registry, Shared};
+
+impl Registry {
+    /// How many nodes have become unknown ones.
+    pub(crate) fn merged(&self) -> u64 {
+        self.0.lock().merged.0
+    }
+
+    /// Says that no node serves of which nobody knows, except for those that became unknown after
+    /// there were `merged`.
+    pub(crate) fn forget_unknown(&self, merged: u64) {
+        let mut nodes = self.0.lock();
+        if nodes.merged.0 == merged {
+            nodes.unknown_until = None;
+        } else if let Some(last) = nodes.merged.1.clone() {
+            // The table is to say so again.
+            self.0.follow(last);
+        }
+    }
+}
+
+impl Nodes {
+    /// Counts the unknown nodes no longer once they can no longer serve. Returns until when they
+    /// count.
+    pub(super) fn expire_unknown(&mut self, uptime: i64) -> Option<i64> {
+        self.unknown_until = self.unknown_until.filter(|until| *until > uptime);
+        self.unknown_until
+    }
+}
+
+impl Shared {
+    /// Makes room for one more node: those that were lost first become unknown ones. Returns
+    /// whether there is room.
+    pub(super) fn make_room(&self, nodes: &mut Nodes) -> bool {
+        while nodes.len() >= self.limits.max_nodes {
+            let lost = nodes.iter().filter(|(_, node)| node.line.is_none());
+            let Some(id) = lost
+                .min_by_key(|(_, node)| node.lost_at)
+                .map(|(id, _)| id.clone())
+            else {
+                return false;
+            };
+            let Some(node) = nodes.remove(&id) else {
+                return false;
+            };
+            let limit = self
+                .limits
+                .counts_for(node.facts.protocol, node.facts.staleness);
+            let until = limit.map_or(FOREVER, |limit| node.lost_at.saturating_add(seconds(limit)));
+            nodes.unknown_until = nodes.unknown_until.max(Some(until));
+            nodes.merged = (nodes.merged.0.saturating_add(1), Some(id.clone()));
+            if node.facts.protocol == 0 {
+                nodes.former.remember(id.clone(), node.facts);
+            }
+            self.metrics.nodes_merged.inc();
+            if self.full.permits() {
+                warn!(
+                    node = id.node_id,
+                    handle = id.handle(),
+                    nodes = self.limits.max_nodes,
+                    "there are too many nodes (--max-nodes): the one that was lost first counts as an unknown one"
+                );
+            }
+            // Its row goes in the same transaction in which the unknown nodes are noted.
+            self.follow(id);
+        }
+        true
+    }
+
+    /// Remembers a node that is refused because there are too many connected ones. Returns what its
+    /// stream ends with.
+    pub(super) fn refuse_for_room(&self, id: &NodeId, remote: Option<SocketAddr>) -> Status {
+        let nodes = self.limits.max_nodes;
+        self.metrics.node_limit_refusals.inc();
+        self.remember_refused(id, remote, Refusal::Nodes);
+        if self.full.permits() {
+            warn!(
+                node = id.node_id,
+                nodes, "node refused: too many nodes are connected (--max-nodes)"
+            );
+        }
+        Status::resource_exhausted(format!(
+            "there are {nodes} connected nodes already (--max-nodes)"
+        ))
+    }
+}

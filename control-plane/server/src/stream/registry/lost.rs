@@ -1,0 +1,187 @@
+//! What becomes of lost nodes: they are waited for during the grace, and count until they can no
+//! longer serve.
+//!
+//! Durations are measured by monotonic time, and across restarts by the uptime that is kept in the
+//! database: neither a clock that is set nor time in which no control plane ran makes a node expire
+//! early.
+
+use latchkey_store::{NodeRow, StoreError};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::AbortHandle;
+use tokio::time;
+use tracing::{info, warn};
+
+use super::nodes::Node;
+use super::{NodeId, Registry, Shared};
+use crate::stream::hello::NodeFacts;
+
+/// The task in which a lost node expires. Dropped with the node's entry, it ends: no task outlives
+/// its reason.
+pub(super) struct Expiry(AbortHandle);
+
+impl Drop for Expiry {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Whole seconds, rounded up.
+pub(super) fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis().div_ceil(1_000)).unwrap_or(i64::MAX)
+}
+
+impl Registry {
+    /// Forgets nodes that were forgotten in the store, unless one has come back.
+    pub(crate) fn forget(&self, ids: &[NodeId]) {
+        let mut nodes = self.0.lock();
+        for id in ids {
+            if nodes.get(id).is_some_and(|node| node.line.is_none()) {
+                nodes.remove(id);
+            }
+        }
+        self.0.tell(&nodes);
+        drop(nodes);
+        // One that came back meanwhile is to be written again.
+        ids.iter().for_each(|id| self.0.rewrite(id));
+    }
+}
+
+impl Shared {
+    fn rewrite(&self, id: &NodeId) {
+        let mut nodes = self.lock();
+        if let Some(stream) = nodes.get(id).map(|node| node.stream) {
+            nodes.change(id, stream, |node| node.written = None);
+        }
+        drop(nodes);
+        self.follow(id.clone());
+    }
+
+    /// The nodes that were there before the start.
+    pub(super) fn recall(self: Arc<Self>, rows: Vec<NodeRow>) -> Result<(), StoreError> {
+        for row in rows {
+            let id = NodeId {
+                node_id: row.node_id.clone(),
+                secret_hash: row.secret_hash.clone(),
+            };
+            let instance = row
+                .instance
+                .as_deref()
+                .map(|instance| u64::from_str_radix(instance, 16))
+                .transpose();
+            let facts = NodeFacts {
+                version: row.version.clone(),
+                protocol: row.protocol,
+                staleness: row.staleness.cast_unsigned(),
+                meter: row.meter.clone(),
+                instance: instance.map_err(|_| StoreError::Damaged("a node"))?,
+            };
+            let lost_at = row
+                .lost_at
+                .unwrap_or(self.uptime_before)
+                .min(self.uptime_before);
+            let lost_for = self.uptime_before.saturating_sub(lost_at);
+            let since = row.lost_since.unwrap_or_else(|| self.clock.now());
+            let mut nodes = self.lock();
+            let stream = nodes.new_stream();
+            let mut node = Node::lost(stream, facts, since, lost_at);
+            node.grace_over = row.lost_at.is_some();
+            node.written = Some(row);
+            nodes.insert(id.clone(), node);
+            self.tell(&nodes);
+            drop(nodes);
+            self.clone()
+                .lose(id, stream, Duration::from_secs(lost_for.cast_unsigned()));
+        }
+        Ok(())
+    }
+
+    /// Lets a node that was lost some time ago expire, unless it comes back.
+    pub(super) fn lose(self: Arc<Self>, id: NodeId, stream: u64, lost_for: Duration) {
+        let Some(limit) = self.lock().get(&id).map(|node| {
+            self.limits
+                .counts_for(node.facts.protocol, node.facts.staleness)
+        }) else {
+            return;
+        };
+        let expiry = tokio::spawn({
+            let (shared, id) = (self.clone(), id.clone());
+            async move {
+                let mut stop = shared.stop.clone();
+                tokio::select! {
+                    can_serve = shared.expire(&id, stream, lost_for, limit) => if !can_serve {
+                        shared.give_up(id, stream);
+                    },
+                    // A control plane that stops gives up nobody.
+                    () = stop.requested() => {}
+                }
+            }
+        });
+        let expiry = Expiry(expiry.abort_handle());
+        self.change(&id, stream, |node| node.expiry = Some(expiry));
+    }
+
+    /// Returns once the node can no longer serve, or once its end is not to be waited for: whether
+    /// it may still serve.
+    async fn expire(
+        &self,
+        id: &NodeId,
+        stream: u64,
+        lost_for: Duration,
+        limit: Option<Duration>,
+    ) -> bool {
+        let grace = self.limits.grace;
+        time::sleep(grace.saturating_sub(lost_for)).await;
+        if limit.is_none_or(|limit| limit > grace.max(lost_for)) {
+            if !self.change(id, stream, |node| node.grace_over = true) {
+                return true;
+            }
+            self.follow(id.clone());
+            let Some(limit) = limit else { return true };
+            time::sleep(limit.saturating_sub(grace.max(lost_for))).await;
+        }
+        false
+    }
+
+    /// Counts a lost node no longer.
+    fn give_up(&self, id: NodeId, stream: u64) {
+        let Some(facts) = self.remove(&id, stream) else {
+            return;
+        };
+        let (node, handle, version) = (id.node_id.as_str(), id.handle(), facts.version.as_str());
+        if facts.protocol == 0 {
+            warn!(
+                node,
+                handle,
+                version,
+                "a lost node of version 0.1 is no longer counted, though it may go on serving: \
+                 it reports no staleness limit"
+            );
+            self.lock().former.remember(id.clone(), facts);
+        } else {
+            info!(node, handle, "a lost node can no longer serve");
+        }
+        self.follow(id);
+    }
+
+    /// Removes the node if `stream` is its newest, and returns what it said of itself.
+    pub(super) fn remove(&self, id: &NodeId, stream: u64) -> Option<NodeFacts> {
+        let mut nodes = self.lock();
+        if nodes.get(id).is_none_or(|node| node.stream != stream) {
+            return None;
+        }
+        let node = nodes.remove(id);
+        self.tell(&nodes);
+        node.map(|node| node.facts)
+    }
+
+    /// Says if there may be nodes that nobody knows of.
+    pub(super) fn warn_of_unknown(&self) {
+        if self.lock().unknown_until.is_some() {
+            warn!(
+                "what happened since the last note in the database is not known: nodes that are not in it may be \
+                 serving, and count as one until they can no longer serve or `latchkey node forget unknown`"
+            );
+        }
+    }
+}

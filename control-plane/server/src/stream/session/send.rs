@@ -1,0 +1,148 @@
+//! What a stream sends: batches within what its link carries, and heartbeats.
+
+use latchkey_protocol::{Batch, Heartbeat, ToNode, to_node};
+use latchkey_store::Head;
+use tokio::time::Instant;
+
+use super::{End, HEARTBEAT, RESERVED, Session};
+use crate::stream::batches::{self, Batches};
+use crate::stream::images::Cursor;
+
+impl Session {
+    /// Sends the rest of the image that the node loads. Keys that have changed since are left to
+    /// the changes. Returns the image's revision.
+    pub(super) async fn send_image(&mut self) -> Result<u64, End> {
+        let Some((image, cursor)) = self
+            .loading
+            .as_ref()
+            .map(|loading| (loading.image.clone(), loading.cursor()))
+        else {
+            return Ok(0);
+        };
+        let Cursor {
+            mut batch,
+            bytes: mut skipped,
+        } = cursor;
+        while let Some(mut rest) = image.batches.get(batch, self.format) {
+            let whole = batches::record_bytes(&rest);
+            batches::skip(&mut rest, skipped);
+            skipped = 0;
+            while batches::record_bytes(&rest) > 0 {
+                self.window_opens().await?;
+                let part = batches::take(&mut rest, self.window.batch_bytes());
+                let bytes = whole.saturating_sub(batches::record_bytes(&rest));
+                if let Some(loading) = &mut self.loading {
+                    loading.sent(Cursor { batch, bytes });
+                }
+                self.send_part(part)?;
+            }
+            batch += 1;
+        }
+        Ok(image.revision)
+    }
+
+    pub(super) async fn send_changes_since(&mut self, revision: u64) -> Result<(), End> {
+        let changes = self
+            .read(async |store| store.changes_since(revision).await)
+            .await?;
+        self.send_batches(&Batches::of_changes(changes)).await
+    }
+
+    pub(super) async fn send_batches(&mut self, batches: &Batches) -> Result<(), End> {
+        self.ended.sent(batches.completes());
+        for index in 0.. {
+            let Some(mut rest) = batches.get(index, self.format) else {
+                break;
+            };
+            loop {
+                self.window_opens().await?;
+                let part = batches::take(&mut rest, self.window.batch_bytes());
+                self.send_part(part)?;
+                if batches::record_bytes(&rest) == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until few enough batches are unacknowledged.
+    async fn window_opens(&mut self) -> Result<(), End> {
+        while !self.window.is_open() {
+            self.step().await?;
+        }
+        Ok(())
+    }
+
+    fn send_part(&mut self, mut batch: Batch) -> Result<(), End> {
+        let bytes = batches::record_bytes(&batch);
+        batch.sequence = self.window.sent(batch.revision, bytes, Instant::now());
+        let completed = <[u8; 16]>::try_from(&batch.tag[..]).map(|tag| Head {
+            revision: batch.revision,
+            tag,
+        });
+        self.shared.metrics.batches.inc();
+        self.shared
+            .metrics
+            .batch_bytes
+            .inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
+        self.send(to_node::Message::Batch(batch))?;
+        if let Ok(head) = completed {
+            self.position = Some(head);
+            self.answer_contact();
+        }
+        Ok(())
+    }
+
+    pub(super) fn send(&mut self, message: to_node::Message) -> Result<(), End> {
+        self.outbox
+            .try_send(Ok(ToNode {
+                message: Some(message),
+            }))
+            .map_err(|_| End::Gone)
+    }
+
+    /// Sends what can be left out.
+    pub(super) fn tell(&mut self, message: to_node::Message) {
+        // A closed outbox shows in the next step.
+        let _ = self.outbox.try_send(Ok(ToNode {
+            message: Some(message),
+        }));
+    }
+
+    /// Tells the node that it is current as of a sign of life, once that is so.
+    pub(super) fn answer_contact(&mut self) {
+        let Some(Head { revision, tag }) = self.position.filter(|_| !self.waiting) else {
+            return;
+        };
+        if self.outbox.capacity() <= RESERVED {
+            return;
+        }
+        if let Some(echo) = self.contact.answer(revision) {
+            self.tell(to_node::Message::Heartbeat(Heartbeat {
+                revision,
+                tag: tag.to_vec(),
+                echo,
+            }));
+        }
+    }
+
+    /// Holds the stream. Before Welcome it says nothing about revisions.
+    pub(super) fn heartbeat(&mut self) {
+        let heartbeat = if self.welcomed {
+            let Head { revision, tag } = self.shared.store.head();
+            Heartbeat {
+                revision,
+                tag: tag.to_vec(),
+                echo: 0,
+            }
+        } else {
+            Heartbeat::default()
+        };
+        if self.outbox.capacity() > RESERVED {
+            self.tell(to_node::Message::Heartbeat(heartbeat));
+        }
+        self.answer_contact();
+        self.next_heartbeat = Instant::now() + HEARTBEAT;
+    }
+}

@@ -1,0 +1,219 @@
+//! Takes the reports of all streams in, one transaction after the other.
+
+use latchkey_model::clock::Clock;
+use latchkey_store::usage::{News, Report};
+use latchkey_store::{Store, StoreError};
+use std::collections::BTreeSet;
+use std::slice;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{self, Instant};
+use tracing::{error, warn};
+
+use super::{Herald, Mailbox};
+use crate::metrics::Metrics;
+use crate::stop::Stop;
+use crate::stream::identity::NodeId;
+use crate::stream::registry::Registry;
+
+/// Between the beginnings of two transactions, at least: what is reported meanwhile goes into the
+/// next. A report that comes after a pause is taken in at once.
+pub(crate) const PAUSE: Duration = Duration::from_millis(100);
+
+/// Reports that wait. A stream that finds no room goes on with everything else.
+const CAPACITY: usize = 16;
+
+/// With so many keys a transaction begins before the pause is over, because it keeps other writers
+/// waiting.
+const KEYS: usize = 10_000;
+
+/// After a transaction that failed for now.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A report, and who waits for it.
+pub(crate) struct Received {
+    pub(crate) node: NodeId,
+    /// Which of the node's streams it came on.
+    pub(crate) stream: u64,
+    pub(crate) sequence: u64,
+    pub(crate) mailbox: Mailbox,
+    pub(crate) report: Arc<Report>,
+}
+
+/// Where streams hand their reports over.
+#[derive(Clone)]
+pub(crate) struct Collector(mpsc::Sender<Received>);
+
+impl Collector {
+    /// Begins to take reports in, until `stop`.
+    pub(crate) fn start(
+        store: Store,
+        registry: Registry,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        mut stop: Stop,
+    ) -> Self {
+        let (sender, reports) = mpsc::channel(CAPACITY);
+        let herald = Herald::start(store.clone(), registry.clone(), clock.clone(), stop.clone());
+        let work = Work {
+            store,
+            registry,
+            clock,
+            metrics,
+            herald,
+            warned: Mutex::default(),
+        };
+        tokio::spawn(async move {
+            tokio::select! {
+                () = work.run(reports) => {}
+                () = stop.requested() => {}
+            }
+        });
+        Self(sender)
+    }
+
+    /// Waits for room for one report; none once it stops. Cancelled, it has done nothing.
+    pub(crate) async fn room(&self) -> Option<mpsc::Permit<'_, Received>> {
+        self.0.reserve().await.ok()
+    }
+}
+
+struct Work {
+    store: Store,
+    registry: Registry,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    herald: Herald,
+    /// When it was warned last that counts are held back.
+    warned: Mutex<Option<Instant>>,
+}
+
+impl Work {
+    /// Raises the alarm: what these nodes admit counts for no limit of others.
+    fn held_back(&self, received: &[Received], held_back: &BTreeSet<String>) {
+        if held_back.is_empty() {
+            return;
+        }
+        let nodes = u64::try_from(held_back.len()).unwrap_or(u64::MAX);
+        self.metrics.usage_held_back.inc_by(nodes);
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.is_some_and(|warned| warned.elapsed() < WARNED_EVERY) {
+            return;
+        }
+        *warned = Some(Instant::now());
+        let node = received
+            .iter()
+            .find(|received| held_back.contains(&received.report.instance));
+        let (node, handle) = node.map_or(("", ""), |received| {
+            (&received.node.node_id, received.node.handle())
+        });
+        warn!(
+            node,
+            handle,
+            nodes,
+            "a node reports requests of the future: they do not count for limits over several Envoys until clocks agree"
+        );
+    }
+
+    async fn run(self, mut reports: mpsc::Receiver<Received>) {
+        let mut begin = Instant::now();
+        while let Some(received) = gather(&mut reports, begin).await {
+            begin = Instant::now() + PAUSE;
+            self.take_in(received).await;
+        }
+    }
+
+    async fn take_in(&self, mut received: Vec<Received>) {
+        // An older stream of the same process knows less: its totals would pass for ones that were
+        // lost.
+        received.retain(|received| !self.registry.is_superseded(&received.node, received.stream));
+        if self.store_all(&received, News::default()).await.is_ok() {
+            return;
+        }
+        // One that cannot be stored must not keep the others from it.
+        for received in received {
+            let alone = slice::from_ref(&received);
+            if let Err(error) = self.store_all(alone, all_of(alone)).await {
+                error!(%error, instance = received.report.instance, "usage cannot be written down");
+                received.mailbox.fail();
+            }
+        }
+    }
+
+    /// Stores reports, all or none, and acknowledges them. Others are told of what is new in them,
+    /// and of `news`.
+    async fn store_all(&self, received: &[Received], mut news: News) -> Result<(), StoreError> {
+        let reports: Vec<_> = received
+            .iter()
+            .map(|received| received.report.clone())
+            .collect();
+        loop {
+            let started = Instant::now();
+            match self
+                .store
+                .take_in_usage(reports.clone(), self.clock.now())
+                .await
+            {
+                Ok(taken) => {
+                    self.metrics
+                        .usage_commits
+                        .observe(started.elapsed().as_secs_f64());
+                    self.held_back(received, &taken.held_back);
+                    news.append(taken.news);
+                    break;
+                }
+                Err(error @ StoreError::Unavailable(_)) => {
+                    error!(%error, "usage cannot be written down yet");
+                    news = all_of(received);
+                    time::sleep(RETRY).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let keys: usize = reports.iter().map(|report| report.keys.len()).sum();
+        self.metrics
+            .usage_reports
+            .inc_by(u64::try_from(reports.len()).unwrap_or(u64::MAX));
+        self.metrics
+            .usage_keys
+            .inc_by(u64::try_from(keys).unwrap_or(u64::MAX));
+        received
+            .iter()
+            .for_each(|received| received.mailbox.acknowledge(received.sequence));
+        self.herald.tell(news);
+        Ok(())
+    }
+}
+
+/// Between two warnings of counts that are held back.
+const WARNED_EVERY: Duration = Duration::from_secs(60);
+
+/// All keys of some reports. After a commit that failed they may be in the store all the same, and
+/// then nothing in them is new to it the next time.
+fn all_of(received: &[Received]) -> News {
+    let mut news = News::default();
+    let keys = received.iter().flat_map(|received| &received.report.keys);
+    keys.for_each(|report| news.add(report.key, None));
+    news
+}
+
+/// Waits for a report, and for others until `begin`. None once nobody can report any more.
+async fn gather(reports: &mut mpsc::Receiver<Received>, begin: Instant) -> Option<Vec<Received>> {
+    let mut gathered = vec![reports.recv().await?];
+    let mut keys = gathered
+        .iter()
+        .map(|received| received.report.keys.len())
+        .sum::<usize>();
+    // What is there already is taken after `begin` as well.
+    while keys < KEYS
+        && let Ok(Some(received)) = time::timeout_at(begin, reports.recv()).await
+    {
+        keys += received.report.keys.len();
+        gathered.push(received);
+    }
+    Some(gathered)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,49 @@
+//! What is done now and then: announcing expiries and deleting ended secrets every minute, and
+//! deleting what is old every hour.
+
+use latchkey_model::clock::Clock;
+use latchkey_store::{Store, StoreError};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time;
+use tracing::error;
+
+use crate::stop::Stop;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Begins with it at once, and goes on until `stop`.
+pub(crate) fn start(store: Store, clock: Arc<dyn Clock>, mut stop: Stop) {
+    tokio::spawn(async move {
+        tokio::select! {
+            () = work(store, clock) => {}
+            () = stop.requested() => {}
+        }
+    });
+}
+
+async fn work(store: Store, clock: Arc<dyn Clock>) {
+    for minute in (0..60).cycle() {
+        told(
+            store.announce_expiries(clock.now()).await,
+            "expiries cannot be announced",
+        );
+        told(
+            store.tidy_webhook_secrets(clock.now()).await,
+            "old secrets of webhooks cannot be deleted",
+        );
+        if minute == 0 {
+            told(
+                store.tidy_webhooks(clock.now()).await,
+                "old deliveries cannot be deleted",
+            );
+        }
+        time::sleep(MINUTE).await;
+    }
+}
+
+fn told(done: Result<(), StoreError>, message: &str) {
+    if let Err(error) = done {
+        error!(%error, "{message}");
+    }
+}

@@ -1,0 +1,215 @@
+//! Sending a delivery, once: where it may be sent, signed, and without waiting for long.
+
+use latchkey_store::Claim;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::redirect::Policy;
+use reqwest::{Response, StatusCode, header};
+use std::error::Error;
+use std::time::Duration;
+use tokio::net::lookup_host;
+use tracing::warn;
+
+use super::reach::Reach;
+use super::signature::sign;
+
+/// From looking up the receiver's name to the end of its answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes that are read of an answer: nothing in it matters, but a connection whose answer was read
+/// can be used again.
+const ANSWER_LEN: usize = 1_024;
+
+/// Characters of an error that are kept.
+const ERROR_LEN: usize = 200;
+
+const USER_AGENT: &str = concat!("latchkey/", env!("CARGO_PKG_VERSION"));
+
+/// What came of sending.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// The receiver has it.
+    Taken(u16),
+    /// The receiver wants nothing any more.
+    Gone(u16),
+    /// It has to be sent again.
+    Failed { status: Option<u16>, error: String },
+}
+
+/// Sends to receivers, and asks nobody else: no proxy of the environment, no address that a
+/// receiver redirects to.
+pub(super) struct Client {
+    http: reqwest::Client,
+    reach: Reach,
+}
+
+impl Client {
+    pub(super) fn new(reach: Reach) -> reqwest::Result<Self> {
+        let builder = || {
+            let builder = reqwest::Client::builder()
+                .timeout(TIMEOUT)
+                .redirect(Policy::none())
+                .no_proxy();
+            let builder = builder
+                .user_agent(USER_AGENT)
+                .referer(false)
+                .pool_max_idle_per_host(1);
+            builder
+                .https_only(reach == Reach::Public)
+                .dns_resolver(Resolver(reach))
+        };
+        let http = builder().build().or_else(|error| {
+            // Without the system's authorities there is nobody to trust, and yet no reason not to
+            // start.
+            warn!(error = root(&error), "webhooks cannot be sent over TLS");
+            builder().tls_certs_only([]).build()
+        })?;
+        Ok(Self { http, reach })
+    }
+
+    /// Sends `delivery` at `now`, in Unix seconds.
+    pub(super) async fn send(&self, delivery: &Claim, now: i64) -> Answer {
+        let url = match self.reach.check(&delivery.url) {
+            Ok(url) => url,
+            Err(reason) => {
+                return Answer::Failed {
+                    status: None,
+                    error: format!("the URL {reason}"),
+                };
+            }
+        };
+        let request = self
+            .http
+            .post(url)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header("webhook-id", &delivery.id)
+            .header("webhook-timestamp", now)
+            .header("webhook-signature", signatures(delivery, now));
+        match request.body(delivery.body.clone()).send().await {
+            Ok(response) => {
+                let status = response.status();
+                read(response).await;
+                answer(status)
+            }
+            Err(error) => Answer::Failed {
+                status: None,
+                error: told(&error),
+            },
+        }
+    }
+}
+
+/// Returns a signature by each secret that is valid at `now`, separated by spaces.
+fn signatures(delivery: &Claim, now: i64) -> String {
+    let signatures: Vec<_> = delivery
+        .secrets(now)
+        .map(|secret| sign(&secret, &delivery.id, now, &delivery.body))
+        .collect();
+    signatures.join(" ")
+}
+
+/// A redirect is not followed: it would go where nobody said.
+fn answer(status: StatusCode) -> Answer {
+    match status {
+        _ if status.is_success() => Answer::Taken(status.as_u16()),
+        StatusCode::GONE => Answer::Gone(status.as_u16()),
+        _ => Answer::Failed {
+            status: Some(status.as_u16()),
+            error: format!("the answer was {}", status.as_u16()),
+        },
+    }
+}
+
+/// Reads an answer to its end, if that is near. Whatever goes wrong, its status has been told.
+async fn read(mut response: Response) {
+    let mut left = ANSWER_LEN;
+    while let Ok(Some(chunk)) = response.chunk().await {
+        match left.checked_sub(chunk.len()) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
+}
+
+fn told(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return format!("no answer within {} seconds", TIMEOUT.as_secs());
+    }
+    root(error).chars().take(ERROR_LEN).collect()
+}
+
+/// What is behind an error: what is in front of it may tell the URL, with whatever is in its query.
+fn root(error: &reqwest::Error) -> String {
+    let Some(mut root) = error.source() else {
+        return error.to_string();
+    };
+    while let Some(source) = root.source() {
+        root = source;
+    }
+    root.to_string()
+}
+
+/// Looks names up, and leaves out the addresses that may not be sent to.
+struct Resolver(Reach);
+
+/// A name that stands for nothing else.
+#[derive(Debug, thiserror::Error)]
+#[error("the host has no address that is public")]
+struct NotPublic;
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let Self(reach) = *self;
+        Box::pin(async move {
+            // The port is the URL's.
+            let found = lookup_host((name.as_str(), 0)).await?;
+            let admitted: Vec<_> = found.filter(|address| reach.admits(address.ip())).collect();
+            if admitted.is_empty() {
+                Err(NotPublic.into())
+            } else {
+                Ok(Box::new(admitted.into_iter()) as Addrs)
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn resolved(reach: Reach) -> Result<usize, String> {
+        let resolving = Resolver(reach).resolve("localhost".parse().unwrap());
+        resolving
+            .await
+            .map(Iterator::count)
+            .map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn a_name_that_stands_for_this_host_leads_nowhere() {
+        assert_eq!(
+            resolved(Reach::Public).await,
+            Err("the host has no address that is public".to_owned())
+        );
+        assert!(resolved(Reach::Private).await.unwrap() > 0);
+    }
+
+    #[test]
+    fn only_success_is_success() {
+        let answer = |status| answer(StatusCode::from_u16(status).unwrap());
+        assert_eq!(
+            (answer(200), answer(204)),
+            (Answer::Taken(200), Answer::Taken(204))
+        );
+        assert_eq!(answer(410), Answer::Gone(410));
+        for status in [302, 400, 404, 429, 500] {
+            let error = format!("the answer was {status}");
+            assert_eq!(
+                answer(status),
+                Answer::Failed {
+                    status: Some(status),
+                    error
+                }
+            );
+        }
+    }
+}

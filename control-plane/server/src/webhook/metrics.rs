@@ -1,0 +1,77 @@
+//! What `/metrics` tells of webhooks.
+
+use latchkey_store::Backlog;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// What came of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Outcome {
+    outcome: &'static str,
+}
+
+impl Outcome {
+    pub(super) const DELIVERED: Self = Self {
+        outcome: "delivered",
+    };
+    /// It failed, and comes again.
+    pub(super) const RETRIED: Self = Self { outcome: "retried" };
+    /// It failed for the last time.
+    pub(super) const FAILED: Self = Self { outcome: "failed" };
+    /// The receiver wants nothing any more.
+    pub(super) const GONE: Self = Self { outcome: "gone" };
+}
+
+/// Attempts count on their own; the gauges are set when they are read.
+#[derive(Default)]
+pub(crate) struct WebhookMetrics {
+    deliveries: Family<Outcome, Counter>,
+    pending: Gauge,
+    oldest: Gauge,
+}
+
+impl WebhookMetrics {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        for outcome in [
+            Outcome::DELIVERED,
+            Outcome::RETRIED,
+            Outcome::FAILED,
+            Outcome::GONE,
+        ] {
+            // Zero is told as zero, not as absent.
+            drop(metrics.deliveries.get_or_create(&outcome));
+        }
+        let help = "Attempts to deliver to webhooks, by what came of them";
+        registry.register("webhook_deliveries", help, metrics.deliveries.clone());
+        registry.register(
+            "webhook_outbox_pending",
+            "Deliveries that are still to be made",
+            metrics.pending.clone(),
+        );
+        let help = "Age of the oldest delivery that is still to be made";
+        registry.register(
+            "webhook_oldest_pending_seconds",
+            help,
+            metrics.oldest.clone(),
+        );
+        metrics
+    }
+
+    pub(super) fn count(&self, outcome: Outcome) {
+        self.deliveries.get_or_create(&outcome).inc();
+    }
+
+    /// Sets the gauges, as of `now`.
+    pub(crate) fn set(&self, backlog: Backlog, now: i64) {
+        self.pending.set(backlog.pending);
+        self.oldest.set(
+            backlog
+                .oldest
+                .map_or(0, |created_at| now.saturating_sub(created_at).max(0)),
+        );
+    }
+}

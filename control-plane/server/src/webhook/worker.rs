@@ -1,0 +1,157 @@
+//! Sends what is due. Every webhook has its turn: one delivery at a time, and then the others come
+//! first. Those that failed last get half of the places at most, so what is dead does not hold up
+//! what lives.
+
+use latchkey_model::clock::Clock;
+use latchkey_model::random;
+use latchkey_store::{Claim, Settled, Store};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::{self, MissedTickBehavior};
+use tracing::{debug, error, warn};
+
+use super::client::{Answer, Client};
+use super::metrics::Outcome;
+use super::reach::Reach;
+use super::retry;
+use crate::metrics::Metrics;
+use crate::stop::Stop;
+
+/// Deliveries that are under way at once.
+const PLACES: usize = 8;
+
+/// Of them, those to webhooks whose last delivery failed.
+const FAILING_PLACES: usize = 4;
+
+/// What is due is looked for at every change and so often, as time makes things due as well, and
+/// other processes do.
+const TICK: Duration = Duration::from_millis(500);
+
+/// What each attempt needs.
+struct Work {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    client: Client,
+}
+
+/// Ready to send; what it resolves to sends until `stop`, and then ends with what is under way.
+pub(crate) fn start(
+    store: Store,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    reach: Reach,
+    stop: Stop,
+) -> reqwest::Result<impl Future<Output = ()>> {
+    let client = Client::new(reach)?;
+    Ok(Arc::new(Work {
+        store,
+        clock,
+        metrics,
+        client,
+    })
+    .run(stop))
+}
+
+impl Work {
+    async fn run(self: Arc<Self>, mut stop: Stop) {
+        let mut attempts = JoinSet::new();
+        let failing = Arc::new(Semaphore::new(FAILING_PLACES));
+        let mut changes = self.store.watch_head();
+        let mut tick = time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            while attempts.len() < PLACES
+                && let Some((claim, place)) = self.claim(&failing).await
+            {
+                let work = self.clone();
+                attempts.spawn(async move {
+                    let _place = place;
+                    work.attempt(claim).await;
+                });
+            }
+            tokio::select! {
+                () = stop.requested() => break,
+                _ = tick.tick() => {}
+                Ok(()) = changes.changed() => {}
+                Some(_) = attempts.join_next() => {}
+            }
+        }
+        while attempts.join_next().await.is_some() {}
+    }
+
+    /// The next delivery that is due, if there is one, with the place that it takes if its webhook
+    /// is failing.
+    async fn claim(
+        &self,
+        failing: &Arc<Semaphore>,
+    ) -> Option<(Claim, Option<OwnedSemaphorePermit>)> {
+        let place = failing.clone().try_acquire_owned().ok();
+        match self
+            .store
+            .claim_delivery(self.clock.now(), place.is_some())
+            .await
+        {
+            Ok(claim) => claim.map(|claim| {
+                let place = place.filter(|_| claim.failing);
+                (claim, place)
+            }),
+            Err(error) => {
+                error!(%error, "no delivery can be taken from the outbox");
+                None
+            }
+        }
+    }
+
+    /// If what came of it cannot be written down, it is made again.
+    async fn attempt(&self, claim: Claim) {
+        let answer = self.client.send(&claim, self.clock.now()).await;
+        let now = self.clock.now();
+        let (settled, outcome) = settle(answer, &claim, now);
+        self.metrics.webhooks.count(outcome);
+        let (webhook, delivery, attempts) =
+            (claim.webhook_id.clone(), claim.id.clone(), claim.attempts);
+        match &settled {
+            Settled::Delivered { .. } => debug!(webhook, delivery, attempts, "delivered"),
+            Settled::Retry { error, .. } => {
+                debug!(webhook, delivery, attempts, error, "not delivered yet")
+            }
+            Settled::Failed { error, .. } => warn!(
+                webhook,
+                delivery, attempts, error, "not delivered, and given up"
+            ),
+            Settled::Gone { .. } => warn!(webhook, delivery, "a receiver wants nothing any more"),
+        }
+        if let Err(error) = self.store.settle_delivery(claim, settled, now).await {
+            error!(%error, webhook, delivery, "what came of a delivery cannot be written down");
+        }
+    }
+}
+
+fn settle(answer: Answer, claim: &Claim, now: i64) -> (Settled, Outcome) {
+    match answer {
+        Answer::Taken(status) => (Settled::Delivered { status }, Outcome::DELIVERED),
+        Answer::Gone(status) => (Settled::Gone { status }, Outcome::GONE),
+        Answer::Failed { status, error } => {
+            match retry::next_attempt(claim.attempts, claim.since, now, jitter()) {
+                Some(next_at) => (
+                    Settled::Retry {
+                        status,
+                        error,
+                        next_at,
+                    },
+                    Outcome::RETRIED,
+                ),
+                None => (Settled::Failed { status, error }, Outcome::FAILED),
+            }
+        }
+    }
+}
+
+/// None, if there is no chance to be had.
+fn jitter() -> u32 {
+    let mut bytes = [0; 4];
+    random::fill(&mut bytes).map_or(0, |()| u32::from_le_bytes(bytes))
+}

@@ -1,0 +1,201 @@
+//! Accounts, and those who act for them.
+
+mod change;
+
+use latchkey_model::{random, text};
+use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
+
+use super::audit::{self, Event, Origin};
+use super::page::{BY_CREATION, List, PageQuery, Paged};
+use super::removals::live_keys;
+use super::users::{self, NewUser};
+use super::{Actor, Store, StoreError, expired};
+
+pub use change::{AccountChange, NewAccount};
+
+/// The tier of an account that was given no other.
+const DEFAULT_TIER: &str = "basic";
+
+/// An organisation, as it is told of.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Account {
+    /// `acc_…`
+    pub id: String,
+    /// As the operator calls it.
+    pub name: String,
+    /// No key of it is above, unless it is the operator's.
+    pub tier: String,
+    /// The number of keys that it may have, not counting expired ones, or any number.
+    pub max_keys: Option<u32>,
+    /// Its users and keys may not act at present.
+    pub disabled: bool,
+    /// Its users decide about what all accounts share.
+    pub operator: bool,
+    /// Unix seconds.
+    pub created_at: i64,
+    /// Unix seconds, once it was.
+    pub closed_at: Option<i64>,
+    /// Keys that count towards `max_keys`: neither revoked nor expired.
+    pub keys: i64,
+    /// That were not deleted.
+    pub users: i64,
+}
+
+/// What an [`Account`] is read from.
+macro_rules! columns {
+    () => {
+        concat!(
+            "id, name, tier, max_keys, disabled, operator, created_at, closed_at, ",
+            live_keys!(),
+            " AS keys, (SELECT COUNT(*) FROM users \
+             WHERE account_id = accounts.id AND deleted_at IS NULL AND closed_at IS NULL) AS users"
+        )
+    };
+}
+
+const ACCOUNTS: List = List {
+    columns: columns!(),
+    table: "accounts",
+    joins: "",
+    searched: &["name", "id"],
+};
+
+/// Who logs in, and what their password is verified against.
+#[derive(Debug, FromRow)]
+pub struct Credentials {
+    /// `usr_…`
+    pub user_id: String,
+    /// `acc_…`
+    pub account_id: String,
+    /// In lower case.
+    pub email: String,
+    /// A PHC string.
+    pub password_hash: String,
+}
+
+impl Store {
+    /// The user with that email address, in whatever case.
+    pub async fn credentials(&self, email: &str) -> Result<Option<Credentials>, StoreError> {
+        const QUERY: &str = "SELECT id AS user_id, account_id, email, password_hash FROM users WHERE email = ? \
+             AND deleted_at IS NULL";
+        // As it was given first: a user whose address collides in NFC keeps it as it was.
+        for email in [email.trim().to_lowercase(), text::normalized_email(email)] {
+            let found = sqlx::query_as(QUERY)
+                .bind(email)
+                .fetch_optional(&self.0.readers)
+                .await?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether [`add_admin`](Self::add_admin) would add one.
+    pub async fn lacks_admin(&self) -> Result<bool, StoreError> {
+        let mut transaction = self.0.readers.begin().await?;
+        match operators_account(&mut transaction).await? {
+            Some(account) => Ok(!users::have_administrator(&mut transaction, &account).await?),
+            None => Ok(true),
+        }
+    }
+
+    /// Adds an administrator to the operator's account, and that account if there is none yet,
+    /// unless it has one who is not disabled, and this is no `recovery`: whether it has is decided
+    /// in the same transaction.
+    pub async fn add_admin(
+        &self,
+        email: &str,
+        password_hash: &str,
+        recovery: bool,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.0.begin().await?;
+        let account = match operators_account(&mut transaction).await? {
+            Some(account)
+                if !recovery && users::have_administrator(&mut transaction, &account).await? =>
+            {
+                return Ok(());
+            }
+            Some(account) => account,
+            None => {
+                let account = random::id("acc")?;
+                sqlx::query(
+                    "INSERT INTO accounts (id, name, tier, operator, created_at) \
+                     VALUES (?, 'default', ?, TRUE, ?)",
+                )
+                .bind(&account)
+                .bind(DEFAULT_TIER)
+                .bind(now)
+                .execute(&mut *transaction)
+                .await?;
+                account
+            }
+        };
+        let admin = NewUser::administrator(text::normalized_email(email), password_hash.to_owned());
+        users::free_email(&mut transaction, &admin.email).await?;
+        let admin = users::insert(&mut transaction, &account, admin, now).await?;
+        let event = Event::created("user.create", &admin);
+        audit::write(
+            &mut transaction,
+            &account,
+            &Actor::System,
+            &Origin::default(),
+            &[event],
+            now,
+        )
+        .await?;
+        Ok(transaction.commit().await?)
+    }
+}
+
+impl Store {
+    /// A page of the accounts that are not closed, the oldest first.
+    pub async fn accounts(&self, page: &PageQuery, now: i64) -> Result<Paged<Account>, StoreError> {
+        let open = |select: &mut QueryBuilder<Sqlite>| _ = select.push("closed_at IS NULL");
+        let mut found: Paged<Account> = ACCOUNTS
+            .page(&self.0.lists, BY_CREATION, page, open)
+            .await?;
+        let mut read = self.0.lists.begin().await?;
+        for account in &mut found.rows {
+            account.leave_out_expired(&mut read, now).await?;
+        }
+        Ok(found)
+    }
+
+    /// One account, closed or not.
+    pub async fn account(&self, id: &str, now: i64) -> Result<Account, StoreError> {
+        find(&mut *self.0.readers.begin().await?, id, now).await
+    }
+}
+
+impl Account {
+    /// Makes `keys` the number of those in the snapshot that have not expired.
+    async fn leave_out_expired(
+        &mut self,
+        from: &mut SqliteConnection,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let expired = expired::count(from, &self.id, now).await?;
+        self.keys = self.keys.saturating_sub(expired).max(0);
+        Ok(())
+    }
+}
+
+async fn find(from: &mut SqliteConnection, id: &str, now: i64) -> Result<Account, StoreError> {
+    const QUERY: &str = concat!("SELECT ", columns!(), " FROM accounts WHERE id = ?");
+    let account = sqlx::query_as(QUERY)
+        .bind(id)
+        .fetch_optional(&mut *from)
+        .await?;
+    let mut account: Account = account.ok_or(StoreError::AccountNotFound)?;
+    account.leave_out_expired(from, now).await?;
+    Ok(account)
+}
+
+/// The operator's account's id, which is the first one's.
+async fn operators_account(from: &mut SqliteConnection) -> Result<Option<String>, StoreError> {
+    Ok(sqlx::query_scalar("SELECT id FROM accounts WHERE operator")
+        .fetch_optional(from)
+        .await?)
+}

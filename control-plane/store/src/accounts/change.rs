@@ -1,0 +1,168 @@
+//! Changes of accounts, by the operator. An account is closed for good; its row stays for what
+//! refers to it.
+
+use latchkey_model::random;
+use latchkey_model::role::Role;
+
+use super::{Account, find};
+use crate::audit::Event;
+use crate::change::{Change, to_its_end};
+use crate::policies::{self, Of};
+use crate::users::{self, NewUser, User, Whose};
+use crate::{Acting, StoreError, disclosures, tiers};
+
+/// An account that is to be added, with its first administrator.
+pub struct NewAccount {
+    /// The account's name.
+    pub name: String,
+    /// The name of its tier.
+    pub tier: String,
+    /// `None`: any number.
+    pub max_keys: Option<u32>,
+    /// In lower case.
+    pub email: String,
+    /// A PHC string.
+    pub password_hash: String,
+}
+
+/// Parts of an account that are to be different.
+#[derive(Debug, Default)]
+pub struct AccountChange {
+    /// The name.
+    pub name: Option<String>,
+    /// The name of the tier.
+    pub tier: Option<String>,
+    /// The greatest number of keys, or none.
+    pub max_keys: Option<Option<u32>>,
+    /// Whether its keys are refused.
+    pub disabled: Option<bool>,
+}
+
+impl AccountChange {
+    fn applied_to(self, account: &Account) -> Account {
+        let account = account.clone();
+        Account {
+            name: self.name.unwrap_or(account.name),
+            tier: self.tier.unwrap_or(account.tier),
+            max_keys: self.max_keys.unwrap_or(account.max_keys),
+            disabled: self.disabled.unwrap_or(account.disabled),
+            ..account
+        }
+    }
+}
+
+impl Acting {
+    /// Adds an account and its first administrator. Fails with [`StoreError::TierNotFound`] and
+    /// [`StoreError::EmailTaken`].
+    pub async fn create_account(self, new: NewAccount) -> Result<(Account, User), StoreError> {
+        to_its_end(async move {
+            let NewAccount { name, tier, max_keys, email, password_hash } = new;
+            let mut deed = self.begin_unseen().await?;
+            // The administrator can do everything.
+            if !deed.caller.grants.cover_role(Role::ADMIN) {
+                return Err(StoreError::PermissionMissing("*"));
+            }
+            tiers::position(&tiers::with_retired(&mut deed.on).await?, &tier)?;
+            if let Some(event) = disclosures::of_email(&mut deed.on, &deed.caller, &email, self.now).await? {
+                deed.commit(&[event]).await?;
+                return Err(StoreError::EmailTaken);
+            }
+            let id = random::id("acc")?;
+            sqlx::query("INSERT INTO accounts (id, name, tier, max_keys, created_at) VALUES (?, ?, ?, ?, ?)")
+                .bind(&id)
+                .bind(name)
+                .bind(tier)
+                .bind(max_keys)
+                .bind(self.now)
+                .execute(&mut *deed.on)
+                .await?;
+            let admin =
+                users::insert(&mut deed.on, &id, NewUser::administrator(email, password_hash), self.now).await?;
+            let account = find(&mut deed.on, &id, self.now).await?;
+            let events = [Event::created("account.create", &account), Event::created("user.create", &admin)];
+            deed.commit(&events).await?;
+            Ok((account, admin))
+        })
+        .await
+    }
+
+    /// Changes an account, and returns it with the revision from which on its keys go by it. Who is
+    /// in a disabled one is logged out. Fails with [`StoreError::AccountNotFound`],
+    /// [`StoreError::AccountClosed`], [`StoreError::TierNotFound`], and with
+    /// [`StoreError::OperatorsAccount`] if it would disable that one.
+    pub async fn edit_account(
+        self,
+        id: String,
+        change: AccountChange,
+    ) -> Result<(Account, u64), StoreError> {
+        to_its_end(async move {
+            let mut deed = self.begin().await?;
+            let before = find(deed.on.connection(), &id, self.now).await?;
+            if before.closed_at.is_some() {
+                return Err(StoreError::AccountClosed);
+            }
+            let after = change.applied_to(&before);
+            if after == before {
+                return Ok((after, deed.revision_before()));
+            }
+            if after.disabled && after.operator {
+                return Err(StoreError::OperatorsAccount);
+            }
+            tiers::position(
+                &tiers::with_retired(deed.on.connection()).await?,
+                &after.tier,
+            )?;
+            update(&mut deed.on, &after).await?;
+            if after.disabled {
+                users::log_out(deed.on.connection(), Whose::Account(&id)).await?;
+            }
+            if (after.disabled, &after.tier) != (before.disabled, &before.tier) {
+                policies::stamp(&mut deed.on, Of::Account(&id)).await?;
+            }
+            let revision = deed
+                .commit(&[Event::edited("account.update", &before, &after)])
+                .await?;
+            Ok((after, revision))
+        })
+        .await
+    }
+
+    /// Closes an account permanently, unless it is closed already. Its users are logged out, and
+    /// nodes refuse its keys from the returned revision on; both are removed in steps. Fails with
+    /// [`StoreError::AccountNotFound`] and [`StoreError::OperatorsAccount`].
+    pub async fn close_account(self, id: String) -> Result<(Account, u64), StoreError> {
+        to_its_end(async move {
+            let mut deed = self.begin().await?;
+            let before = find(deed.on.connection(), &id, self.now).await?;
+            if before.operator {
+                return Err(StoreError::OperatorsAccount);
+            }
+            if before.closed_at.is_some() {
+                return Ok((before, deed.revision_before()));
+            }
+            let close = sqlx::query("UPDATE accounts SET closed_at = ? WHERE id = ?")
+                .bind(self.now)
+                .bind(&id);
+            close.execute(deed.on.connection()).await?;
+            deed.remove_keys_of(&id, Whose::Account(&id)).await?;
+            let closed = find(deed.on.connection(), &id, self.now).await?;
+            let revision = deed
+                .commit(&[Event::deleted("account.delete", &before)])
+                .await?;
+            Ok((closed, revision))
+        })
+        .await
+    }
+}
+
+async fn update(change: &mut Change, account: &Account) -> Result<(), StoreError> {
+    sqlx::query("UPDATE accounts SET name = ?, tier = ?, max_keys = ?, disabled = ? WHERE id = ?")
+        .bind(&account.name)
+        .bind(&account.tier)
+        .bind(account.max_keys)
+        .bind(account.disabled)
+        .bind(&account.id)
+        .execute(change.connection())
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,210 @@
+//! What an account may have: a number of keys, scopes of its own services, and no key above its
+//! tier. The operator's account is bound by no tier.
+
+use latchkey_model::limits::DeclaredLimits;
+use latchkey_model::tier::{Tier, Tiers};
+use latchkey_policy::limit::{Limits, Window};
+use std::collections::{HashMap, HashSet};
+
+use super::callers::SERVICE;
+use super::change::Change;
+use super::expired::KeyNumbers;
+use super::{Key, NewKey, StoreError, services, tiers};
+
+/// Of all accounts that have been asked for, as of one change.
+pub(super) struct Bounds {
+    tiers: Tiers,
+    accounts: HashMap<String, Account>,
+    /// Unix seconds.
+    now: i64,
+}
+
+struct Account {
+    keys: KeyNumbers,
+    services: HashSet<String>,
+    /// Where its tier is among the tiers, unless it is bound by none.
+    tier: Option<usize>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    tier: String,
+    operator: bool,
+}
+
+impl Bounds {
+    pub(super) async fn new(change: &mut Change, now: i64) -> Result<Self, StoreError> {
+        Ok(Self {
+            tiers: tiers::with_retired(change.connection()).await?,
+            accounts: HashMap::new(),
+            now,
+        })
+    }
+
+    /// Lets a new key in, and returns the limits that it has.
+    pub(super) async fn admit(
+        &mut self,
+        change: &mut Change,
+        key: &NewKey,
+    ) -> Result<Limits, StoreError> {
+        let settings = &key.settings;
+        let (own_tier, own) = (
+            tiers::position(&self.tiers, &settings.tier)?,
+            settings.limits,
+        );
+        let issued_tier = settings
+            .issues
+            .as_ref()
+            .and_then(|issues| issues.tier.as_deref());
+        let issued_tier = issued_tier
+            .map(|tier| tiers::position(&self.tiers, tier).map_err(of_issues))
+            .transpose()?;
+        let account = self.account(change, &key.account_id).await?;
+        for (index, service) in settings
+            .scope
+            .listed()
+            .unwrap_or_default()
+            .iter()
+            .enumerate()
+        {
+            if service != SERVICE && !account.services.contains(service) {
+                return Err(StoreError::ServiceUnknown { index });
+            }
+        }
+        account.keys.add(change, false).await?;
+        let limits = self.tiers.of_key(&settings.tier, own, &settings.ceilings);
+        let Some((place, tier)) = self.tier_of(&key.account_id) else {
+            return Ok(limits);
+        };
+        if own_tier > place {
+            return Err(StoreError::TierExceeded {
+                field: "tier".to_owned(),
+                tier: tier.name.clone(),
+            });
+        }
+        within(tier, "limits", own, Window::ALL)?;
+        if let Some(issues) = &settings.issues {
+            within(
+                tier,
+                "issues.limits",
+                issues.limits.unwrap_or_default(),
+                Window::ALL,
+            )?;
+            if issued_tier.is_some_and(|issued| issued > place) {
+                return Err(StoreError::TierExceeded {
+                    field: "issues.tier".to_owned(),
+                    tier: tier.name.clone(),
+                });
+            }
+        }
+        Ok(tier.limits.bound(limits))
+    }
+
+    /// The number of keys that an account may have besides those that it has, if that is bounded.
+    pub(super) async fn room(
+        &mut self,
+        change: &mut Change,
+        account_id: &str,
+    ) -> Result<Option<u64>, StoreError> {
+        self.account(change, account_id)
+            .await?
+            .keys
+            .room(change)
+            .await
+    }
+
+    /// Refuses an edit by which a limit of the key's own would be above the account's tier, and
+    /// above what it was.
+    pub(super) async fn admit_edit(
+        change: &mut Change,
+        account_id: &str,
+        before: &Key,
+        after: &Key,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let (was, is) = (before.settings.limits, after.settings.limits);
+        if was == is {
+            return Ok(());
+        }
+        let mut bounds = Self::new(change, now).await?;
+        bounds.account(change, account_id).await?;
+        let Some((_, tier)) = bounds.tier_of(account_id) else {
+            return Ok(());
+        };
+        // No limit is less than any.
+        let raised = |window: &Window| is.0.get(*window) > was.0.get(*window);
+        within(tier, "limits", is, Window::ALL.into_iter().filter(raised))
+    }
+
+    async fn account(&mut self, change: &mut Change, id: &str) -> Result<&mut Account, StoreError> {
+        if !self.accounts.contains_key(id) {
+            self.accounts.insert(
+                id.to_owned(),
+                Account::find(change, id, &self.tiers, self.now).await?,
+            );
+        }
+        self.accounts.get_mut(id).ok_or(StoreError::AccountNotFound)
+    }
+
+    /// The tier that bounds an account, and where it is.
+    fn tier_of(&self, account_id: &str) -> Option<(usize, &Tier)> {
+        let place = self.accounts.get(account_id)?.tier?;
+        Some((place, self.tiers.current().get(place)?))
+    }
+}
+
+impl Account {
+    async fn find(
+        change: &mut Change,
+        id: &str,
+        tiers: &Tiers,
+        now: i64,
+    ) -> Result<Self, StoreError> {
+        const QUERY: &str = "SELECT tier, operator FROM accounts WHERE id = ?";
+        let row = sqlx::query_as(QUERY)
+            .bind(id)
+            .fetch_optional(change.connection())
+            .await?;
+        let row: Row = row.ok_or(StoreError::AccountNotFound)?;
+        let tier = (!row.operator)
+            .then(|| tiers::position(tiers, &row.tier))
+            .transpose()?;
+        let services = services::names(change.connection(), id).await?;
+        Ok(Self {
+            keys: KeyNumbers::read(change, id, now).await?,
+            services,
+            tier,
+        })
+    }
+}
+
+/// The same, about the tier that a key issues.
+fn of_issues(error: StoreError) -> StoreError {
+    match error {
+        StoreError::TierNotFound { there_are, .. } => StoreError::TierNotFound {
+            field: "issues.tier",
+            there_are,
+        },
+        error => error,
+    }
+}
+
+/// Refuses limits of a key's own that are above those of the account's tier, where that has one.
+fn within(
+    tier: &Tier,
+    field: &str,
+    own: DeclaredLimits,
+    windows: impl IntoIterator<Item = Window>,
+) -> Result<(), StoreError> {
+    for window in windows {
+        let (own, most) = (own.0.get(window), tier.limits.0.get(window));
+        if own.zip(most).is_some_and(|(own, most)| own > most) {
+            let field = format!("{field}.{}", window.as_str());
+            return Err(StoreError::TierExceeded {
+                field,
+                tier: tier.name.clone(),
+            });
+        }
+    }
+    Ok(())
+}

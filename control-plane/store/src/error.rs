@@ -1,0 +1,354 @@
+//! What can go wrong in the store, and whether trying again can help.
+
+use latchkey_model::random::NoRandomness;
+use latchkey_policy::record::TooLong;
+use latchkey_policy::verdict::Code;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::lasting::Lasting;
+use super::restrictions::Exceeded;
+
+/// Why the store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Two control planes on one database would not see each other's changes.
+    #[error("{} is in use by another control plane", .0.display())]
+    InUse(PathBuf),
+    /// There is no database.
+    #[error(
+        "there is no database at {}. Create one with `latchkey init`, or with `latchkey serve --create-database`. An \
+         empty database is not the one that Envoys know: if there was one, look for it, or restore a backup", .0.display()
+    )]
+    Missing(PathBuf),
+    /// A database should be created where there is one.
+    #[error("{} is a database already", .0.display())]
+    Exists(PathBuf),
+    /// The database's file or its lock could not be created or opened.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Imported keys are encrypted, and there is no key.
+    #[error(
+        "the database has imported keys that are encrypted with an at-rest key, and none is set. Set --at-rest-key-file \
+         (LATCHKEY_AT_REST_KEY_FILE) or LATCHKEY_AT_REST_KEY to the key of this database"
+    )]
+    AtRestKeyMissing,
+    /// Imported keys are encrypted with another key.
+    #[error(
+        "the database has imported keys that are encrypted with another at-rest key than the one that is set. Set \
+         --at-rest-key-file (LATCHKEY_AT_REST_KEY_FILE) or LATCHKEY_AT_REST_KEY to the key of this database, and to replace \
+         that key, --at-rest-old-key-file (LATCHKEY_AT_REST_OLD_KEY_FILE)"
+    )]
+    AtRestKeyWrong,
+    /// The schema could not be brought up to date.
+    #[error("migration: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// Anything after that.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The session that asked for the change has ended.
+    #[error("the session has ended")]
+    SessionEnded,
+    /// The API key that asked for the change is good for nothing, or is not from where it was used.
+    #[error("the API key is refused: {}", .0.as_str())]
+    KeyRefused(Code),
+    /// Its user does not hold this permission, or does not any more.
+    #[error("the caller lacks the permission {0}")]
+    PermissionMissing(&'static str),
+    /// The API key that asked for the change is restricted, and what it would make would not be.
+    #[error("the calling API key is kept to {what}, and {} would not be", lasting.as_str())]
+    KeyRestricted {
+        /// What restricts it.
+        what: &'static str,
+        /// What it would make.
+        lasting: Lasting,
+    },
+    /// A field would raise what the calling API key has.
+    #[error("{} {}", .0.field, .0.reason)]
+    KeyExceeded(Exceeded),
+    /// Another live key of the account has the name.
+    #[error("a live key of that name exists")]
+    NameTaken,
+    /// The secret is a key's, or was.
+    #[error("a key of that secret exists, or existed")]
+    SecretTaken,
+    /// There is no at-rest key, without which no key is imported.
+    #[error("there is no at-rest key")]
+    AtRestKeyMissing,
+    /// One of several rows is to blame.
+    #[error("row {index}: {error}")]
+    Row {
+        /// Which, from 0.
+        index: usize,
+        /// What for.
+        error: Box<StoreError>,
+    },
+    /// The account has no such key.
+    #[error("no such key")]
+    KeyNotFound,
+    /// There is no such account.
+    #[error("no such account")]
+    AccountNotFound,
+    /// The account is closed, which is for good.
+    #[error("the account is closed")]
+    AccountClosed,
+    /// The operator's own account can be neither disabled nor closed.
+    #[error("it is the operator's account")]
+    OperatorsAccount,
+    /// The account has as many keys that have not expired as it may: so many.
+    #[error("the account may have {0} keys")]
+    KeyLimit(u32),
+    /// With keys that have expired lately, the account has twice as many keys as it may have: so
+    /// many.
+    #[error("the account may have {0} keys, and has twice as many with expired ones")]
+    HeldKeyLimit(u32),
+    /// A key would be above its account's tier.
+    #[error("{field} is above the account's tier {tier}")]
+    TierExceeded {
+        /// What of the key.
+        field: String,
+        /// The account's.
+        tier: String,
+    },
+    /// A key's scope names a service that its account does not have.
+    #[error("scope[{index}] is no service of the account")]
+    ServiceUnknown {
+        /// Which of the scope's.
+        index: usize,
+    },
+    /// The account has no such service.
+    #[error("no such service")]
+    ServiceNotFound,
+    /// Another service of the account has the name.
+    #[error("a service of that name exists")]
+    ServiceNameTaken,
+    /// The account has as many services as it can.
+    #[error("the account has too many services")]
+    ServiceLimit,
+    /// The scope of a live key lists the service.
+    #[error("the service is in use")]
+    ServiceInUse,
+    /// The account has no such user.
+    #[error("no such user")]
+    UserNotFound,
+    /// Another user has the email address.
+    #[error("a user of that email address exists")]
+    EmailTaken,
+    /// The caller was shown often enough what other accounts have.
+    #[error("too many refusals because of other accounts; {seconds} seconds to wait")]
+    TooManyDisclosures {
+        /// Until there may be another.
+        seconds: u32,
+    },
+    /// Whoever asks to delete a user is that user.
+    #[error("nobody can delete themselves")]
+    DeletesThemselves,
+    /// Nobody of the account could undo the change.
+    #[error("the account needs an administrator")]
+    LastAdministrator,
+    /// The account has no such subaccount.
+    #[error("no such subaccount")]
+    SubaccountNotFound,
+    /// Another subaccount of the account has the name.
+    #[error("a subaccount of that name exists")]
+    SubaccountNameTaken,
+    /// The account has as many subaccounts as it can.
+    #[error("the account has too many subaccounts")]
+    SubaccountLimit,
+    /// The account has no such webhook.
+    #[error("no such webhook")]
+    WebhookNotFound,
+    /// The webhook is switched off.
+    #[error("the webhook is not active")]
+    WebhookInactive,
+    /// The account has as many webhooks as it can.
+    #[error("the account has too many webhooks")]
+    WebhookLimit,
+    /// Too many deliveries of the webhook were asked for in this minute.
+    #[error("too many deliveries of the webhook were asked for")]
+    WebhookBusy {
+        /// Until more can be asked for.
+        seconds: u32,
+    },
+    /// The webhook has no such delivery, or no longer.
+    #[error("no such delivery")]
+    DeliveryNotFound,
+    /// There is no valid node token of that name.
+    #[error("no such node token")]
+    NodeTokenNotFound,
+    /// Another valid node token has the name.
+    #[error("a valid node token of that name exists")]
+    NodeTokenNameTaken,
+    /// The token is a node token, or was one before it was revoked.
+    #[error("the node token exists, or existed")]
+    NodeTokenTaken,
+    /// There are as many valid node tokens as there can be.
+    #[error("there are too many node tokens")]
+    NodeTokenLimit,
+    /// There is no such tier.
+    #[error("no such tier")]
+    TierNotFound {
+        /// What names it.
+        field: &'static str,
+        /// The names of all tiers.
+        there_are: Vec<String>,
+    },
+    /// An account or a live key has the tier of that name.
+    #[error("tier {0} is in use")]
+    TierInUse(String),
+    /// The key has expired, and would get no later expiry.
+    #[error("the key has expired")]
+    KeyExpired,
+    /// An old secret of the key is still good, and the newest one is not to be replaced.
+    #[error("an overlap is running")]
+    OverlapRunning,
+    /// Changes after a revision were asked for that are no longer kept.
+    #[error("changes since that revision are no longer kept")]
+    Pruned,
+    /// What there is has none of the entity tags that the caller means.
+    #[error("the caller means another state")]
+    PreconditionFailed,
+    /// A call with the same `Idempotency-Key` asked for something else.
+    #[error("a call with another body had the idempotency key")]
+    IdempotencyConflict,
+    /// The account has too many calls recorded, or too long answers.
+    #[error("too many repeatable calls are recorded")]
+    IdempotencyLimit,
+    /// The key is revoked, which is for good.
+    #[error("the key is revoked")]
+    KeyRevoked,
+    /// The open file is no longer the one at the database's path, so what is written would be lost.
+    /// Nothing was changed.
+    #[error("{} {how} while the control plane was running: put it back, or restore a backup and restart", path.display())]
+    FileReplaced {
+        /// The database's or its log's.
+        path: PathBuf,
+        /// What happened to it.
+        how: &'static str,
+    },
+    /// It does not answer now. Nothing was changed; later it may be.
+    #[error("the store does not answer: {0}")]
+    Unavailable(#[source] sqlx::Error),
+    /// A list or a report took longer than its time budget.
+    #[error("the read took too long")]
+    ReadTooLong,
+    /// The database refused.
+    #[error("database: {0}")]
+    Database(#[source] sqlx::Error),
+    /// A row holds what this version cannot have written.
+    #[error("{0} in the database means nothing")]
+    Damaged(&'static str),
+    /// A value that passed the API has no place in a record.
+    #[error(transparent)]
+    Record(#[from] TooLong),
+    /// No identifier could be drawn.
+    #[error(transparent)]
+    Random(#[from] NoRandomness),
+    /// The task that wrote it died. Whether it committed is not known.
+    #[error("a write was interrupted")]
+    Interrupted,
+}
+
+impl StoreError {
+    /// The same, of the row `index` of several.
+    pub(super) fn of_row(self, index: usize) -> Self {
+        Self::Row {
+            index,
+            error: Box::new(self),
+        }
+    }
+
+    /// The same, whichever row it is about.
+    pub(super) fn of_any_row(self) -> Self {
+        match self {
+            Self::Row { error, .. } => *error,
+            error => error,
+        }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        if let Some(taken) = taken(&error) {
+            return taken;
+        }
+        if primary_code(&error) == Some(INTERRUPT) {
+            return Self::ReadTooLong;
+        }
+        if is_damage(&error) {
+            DAMAGE_REPORTS.fetch_add(1, Ordering::Relaxed);
+        }
+        if passing(&error)
+            || matches!(
+                error,
+                sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_)
+            )
+        {
+            return Self::Unavailable(error);
+        }
+        Self::Database(error)
+    }
+}
+
+/// SQLite names the columns of a violated index, and nothing else about it.
+fn taken(error: &sqlx::Error) -> Option<StoreError> {
+    let unique = error
+        .as_database_error()
+        .filter(|error| error.is_unique_violation())?;
+    let names = |column| unique.message().contains(column);
+    if names("users.email") {
+        Some(StoreError::EmailTaken)
+    } else if names("subaccounts.name") {
+        Some(StoreError::SubaccountNameTaken)
+    } else if names("services.name") {
+        Some(StoreError::ServiceNameTaken)
+    } else if names("node_tokens.name") {
+        Some(StoreError::NodeTokenNameTaken)
+    } else if names("node_tokens.hash") {
+        Some(StoreError::NodeTokenTaken)
+    } else if names("keys.digest") {
+        Some(StoreError::SecretTaken)
+    } else {
+        None
+    }
+}
+
+/// Counts reports of damage by SQLite in this process. An error says nothing of its database, so
+/// whoever has one checks its own when this has grown.
+static DAMAGE_REPORTS: AtomicU64 = AtomicU64::new(0);
+
+pub(super) fn damage_reports() -> u64 {
+    DAMAGE_REPORTS.load(Ordering::Relaxed)
+}
+
+/// SQLITE_INTERRUPT. Only lists and reports are interrupted ([`super::reading`]).
+const INTERRUPT: i32 = 9;
+
+/// SQLITE_CORRUPT and NOTADB.
+fn is_damage(error: &sqlx::Error) -> bool {
+    matches!(primary_code(error), Some(11 | 26))
+}
+
+/// SQLITE_BUSY and LOCKED, READONLY, IOERR, FULL and CANTOPEN: what ends without a change to the
+/// database or to us. They are in the low byte of the extended code:
+/// <https://sqlite.org/rescode.html>.
+fn passing(error: &sqlx::Error) -> bool {
+    matches!(primary_code(error), Some(5 | 6 | 8 | 10 | 13 | 14))
+}
+
+fn primary_code(error: &sqlx::Error) -> Option<i32> {
+    let code = error
+        .as_database_error()
+        .and_then(|error| error.code()?.parse::<i32>().ok());
+    code.map(|code| code & 0xff)
+}

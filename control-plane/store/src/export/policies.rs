@@ -1,0 +1,178 @@
+//! Policies as nodes get them: with what their keys were given worked out as of now.
+
+use latchkey_model::ceilings::Ceilings;
+use latchkey_model::limits::DeclaredLimits;
+use latchkey_model::role::Role;
+use latchkey_policy::address::AddressLists;
+use latchkey_policy::key::Environment;
+use latchkey_policy::record::PolicyRecord;
+use sqlx::{FromRow, SqliteExecutor};
+use std::collections::BTreeMap;
+use tokio_stream::StreamExt as _;
+
+use crate::{Chunks, StoreError, authority, from_json, selection};
+
+/// Subaccounts are those that there are, of the policy's list and of its owner's. A tier is there
+/// while a live key or its account has it. The account's bounds its keys, other than the
+/// operator's.
+macro_rules! select {
+    ($rest:literal) => {
+        select!("", "policies p", $rest)
+    };
+    ($with:literal, $from:literal, $rest:literal) => {
+        concat!(
+            $with,
+            "SELECT p.id, p.account_id, p.user_id, p.tier, p.environment, p.allowed_ips, p.denied_ips, p.scope, \
+     p.roles, p.permissions, p.limits, p.ceilings, ",
+            $crate::tiers::ceiling_limits!("p.ceilings"),
+            " AS ceiling_limits, \
+     t.limits AS tier_limits, \
+     CASE WHEN a.operator THEN '{}' ELSE bound.limits END AS account_limits, \
+     u.roles AS owner_roles, u.permissions AS owner_permissions, \
+     u.disabled AS owner_disabled, a.disabled AS account_disabled, \
+     p.subaccounts IS NOT NULL OR u.subaccounts IS NOT NULL AS confined, \
+     (SELECT json_group_array(s.id ORDER BY s.id) FROM subaccounts s WHERE s.account_id = p.account_id \
+      AND (p.subaccounts IS NULL OR s.id IN (SELECT value FROM json_each(p.subaccounts))) \
+      AND (u.subaccounts IS NULL OR s.id IN (SELECT value FROM json_each(u.subaccounts)))) AS subaccounts, \
+     EXISTS (SELECT 1 FROM keys WHERE policy_id = p.id AND slot IS NOT NULL) AS used \
+     FROM ",
+            $from,
+            " JOIN users u ON u.id = p.user_id JOIN accounts a ON a.id = p.account_id \
+     LEFT JOIN tiers t ON t.name = p.tier LEFT JOIN tiers bound ON bound.name = a.tier ",
+            $rest
+        )
+    };
+}
+
+#[derive(FromRow)]
+struct Row {
+    id: i64,
+    account_id: String,
+    user_id: String,
+    tier: String,
+    environment: String,
+    allowed_ips: String,
+    denied_ips: String,
+    scope: Option<String>,
+    roles: String,
+    permissions: String,
+    limits: String,
+    ceilings: String,
+    ceiling_limits: String,
+    tier_limits: Option<String>,
+    account_limits: Option<String>,
+    owner_roles: String,
+    owner_permissions: String,
+    owner_disabled: bool,
+    account_disabled: bool,
+    confined: bool,
+    subaccounts: String,
+    used: bool,
+}
+
+/// Every policy that a live key has. No other one is read: one look-up in the index of live keys
+/// leads to the next.
+pub(super) async fn live_policies(from: impl SqliteExecutor<'_>) -> Result<Chunks, StoreError> {
+    const QUERY: &str = select!(
+        "WITH RECURSIVE live (id) AS ( \
+         SELECT MIN(policy_id) FROM keys WHERE slot IS NOT NULL \
+         UNION ALL \
+         SELECT (SELECT MIN(policy_id) FROM keys WHERE slot IS NOT NULL AND policy_id > live.id) FROM live \
+         WHERE live.id IS NOT NULL) ",
+        "live CROSS JOIN policies p ON p.id = live.id",
+        ""
+    );
+    let mut rows = sqlx::query_as(QUERY).fetch(from);
+    let mut policies = Chunks::default();
+    while let Some(row) = rows.try_next().await? {
+        let row: Row = row;
+        let record = PolicyRecord::try_from(row)?;
+        policies.push(|out| record.encode(out))?;
+    }
+    Ok(policies)
+}
+
+/// Policies that have changed since `revision`: those that live keys have, and the ids of those
+/// that none has.
+pub(super) async fn changed_policies(
+    from: impl SqliteExecutor<'_>,
+    revision: i64,
+) -> Result<(Chunks, Chunks), StoreError> {
+    const QUERY: &str = select!("WHERE p.revision > ? ORDER BY p.id");
+    let mut rows = sqlx::query_as(QUERY).bind(revision).fetch(from);
+    let (mut policies, mut unused) = (Chunks::default(), Chunks::default());
+    while let Some(row) = rows.try_next().await? {
+        let row: Row = row;
+        if row.used {
+            let record = PolicyRecord::try_from(row)?;
+            policies.push(|out| record.encode(out))?;
+        } else {
+            unused.push(|out| {
+                out.extend_from_slice(&row.id.cast_unsigned().to_le_bytes());
+                Ok::<_, StoreError>(())
+            })?;
+        }
+    }
+    Ok((policies, unused))
+}
+
+/// One policy that a live key has.
+pub(super) async fn policy(
+    from: impl SqliteExecutor<'_>,
+    id: i64,
+) -> Result<PolicyRecord, StoreError> {
+    const QUERY: &str = select!("WHERE p.id = ?");
+    let row: Option<Row> = sqlx::query_as(QUERY).bind(id).fetch_optional(from).await?;
+    row.ok_or(StoreError::Damaged("a key's policy"))?.try_into()
+}
+
+impl TryFrom<Row> for PolicyRecord {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let granted = authority(&row.roles, &row.permissions)?;
+        let limits: DeclaredLimits = from_json(&row.limits, "a policy's limits")?;
+        let tier_limits = row
+            .tier_limits
+            .ok_or(StoreError::Damaged("a policy's tier"))?;
+        let tier_limits: DeclaredLimits = from_json(&tier_limits, "a tier's limits")?;
+        let account_limits = row
+            .account_limits
+            .ok_or(StoreError::Damaged("an account's tier"))?;
+        let account_limits: DeclaredLimits = from_json(&account_limits, "a tier's limits")?;
+        let ceilings: Ceilings = from_json(&row.ceilings, "a policy's ceilings")?;
+        let ceiling_limits: BTreeMap<String, DeclaredLimits> =
+            from_json(&row.ceiling_limits, "tiers' limits")?;
+        let of_tier = |name: &str| ceiling_limits.get(name).copied().unwrap_or_default().0;
+        let bounded = ceilings.bound(limits.over(tier_limits.0), of_tier);
+        Ok(Self {
+            id: row.id.cast_unsigned(),
+            account: row.account_id,
+            user: row.user_id,
+            tier: row.tier,
+            environment: Environment::parse(&row.environment)
+                .ok_or(StoreError::Damaged("an environment"))?,
+            owner_disabled: row.owner_disabled,
+            account_disabled: row.account_disabled,
+            addresses: AddressLists {
+                allow: from_json(&row.allowed_ips, "a policy's ranges")?,
+                deny: from_json(&row.denied_ips, "a policy's ranges")?,
+            },
+            services: selection(row.scope.as_deref())?
+                .listed()
+                .map(<[String]>::to_vec),
+            roles: granted
+                .roles
+                .iter()
+                .copied()
+                .map(Role::as_str)
+                .map(str::to_owned)
+                .collect(),
+            grants: granted.patterns(),
+            owner_grants: authority(&row.owner_roles, &row.owner_permissions)?.patterns(),
+            subaccounts: from_json(&row.subaccounts, "a list of subaccounts")?,
+            confined: row.confined,
+            limits: account_limits.bound(bounded),
+        })
+    }
+}

@@ -1,0 +1,275 @@
+//! Importing keys that were made elsewhere, by their digests. A batch is one transaction and one
+//! revision, all or nothing.
+//!
+//! **A digest is accepted once** (`store/secrets.rs`), with one exception, so that a failed import
+//! can be repeated: if the import asks for it, a digest is accepted again that the same account
+//! imported at most a week ago and revoked before any request was admitted with it.
+
+use serde_json::Value;
+use std::collections::HashSet;
+
+use super::audit::Event;
+use super::bounds::Bounds;
+use super::change::{Change, to_its_end};
+use super::creation::{self, NewKey};
+use super::{Acting, Caller, Key, Outcome, StoreError, disclosures, expired, secrets, subaccounts};
+
+/// What an import does with rows whose keys are known already.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ImportOptions {
+    /// Passes over rows whose keys are live keys of the account.
+    pub skip_existing: bool,
+    /// Accepts digests of unused imports again.
+    pub reimport_unused: bool,
+}
+
+/// What came of an import.
+#[derive(Debug)]
+pub struct Imported {
+    /// From this revision on nodes know the keys.
+    pub revision: u64,
+    /// In the order of the rows, without those that were skipped.
+    pub keys: Vec<Key>,
+    /// The indexes of the rows that were skipped.
+    pub skipped: Vec<usize>,
+}
+
+/// What would come of an import.
+#[derive(Debug)]
+pub struct ImportCheck<E> {
+    /// The number of rows that would be imported.
+    pub importable: usize,
+    /// The indexes of the rows that would be skipped.
+    pub skipped: Vec<usize>,
+    /// The rows that stand against it, by their indexes.
+    pub refused: Vec<(usize, E)>,
+    /// Keys that the account may have besides those that it has, without these.
+    pub room: Option<u64>,
+}
+
+/// What becomes of a row: a key, or none as it is skipped, or a refusal.
+type Judged<E> = Result<Option<NewKey>, Refused<E>>;
+
+/// Why a row is refused.
+struct Refused<E> {
+    error: E,
+    /// The name of the row, if another account has its digest.
+    elsewhere: Option<String>,
+}
+
+impl<E: From<StoreError>> Refused<E> {
+    fn of_row(error: StoreError, index: usize) -> Self {
+        Self {
+            error: error.of_row(index).into(),
+            elsewhere: None,
+        }
+    }
+}
+
+impl Acting {
+    /// Makes the keys that `new` says, which sees the caller and the ids of the account's
+    /// subaccounts, and makes none if one of them is refused. Fails with [`StoreError::Row`] about
+    /// one of them, for [`StoreError::TierNotFound`], [`StoreError::NameTaken`] or
+    /// [`StoreError::SecretTaken`], also by another one of them. A repeatable call is recorded with
+    /// what `data` says of the keys, and of the number of rows that were skipped.
+    pub async fn import_keys<E: From<StoreError> + Send + 'static>(
+        self,
+        options: ImportOptions,
+        new: impl FnOnce(&Caller, &[String]) -> Vec<Result<NewKey, E>> + Send + 'static,
+        data: impl FnOnce(&[Key], usize) -> Value + Send + 'static,
+    ) -> Result<Outcome<Imported>, E> {
+        to_its_end(async move {
+            let mut deed = match self.begin_repeatable().await? {
+                Outcome::New(deed) => deed,
+                Outcome::Repeated(recorded) => return Ok(Outcome::Repeated(recorded)),
+            };
+            ensure_possible(&deed.on)?;
+            let there_are = subaccounts::ids(deed.on.connection(), &deed.caller.account_id).await?;
+            let rows = new(&deed.caller, &there_are);
+            disclosures::ensure_allowed(deed.on.connection(), &deed.caller, self.now).await?;
+            let judged = judge(
+                &mut deed.on,
+                &deed.caller.account_id,
+                rows,
+                options,
+                self.now,
+            )
+            .await?;
+            let (mut keys, mut indexes, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
+            for (index, row) in judged.into_iter().enumerate() {
+                match row {
+                    Ok(Some(key)) => {
+                        keys.push(key);
+                        indexes.push(index);
+                    }
+                    Ok(None) => skipped.push(index),
+                    Err(Refused { error, elsewhere }) => {
+                        if let Some(name) = elsewhere {
+                            let on = deed.on.connection();
+                            let (events, _) =
+                                disclosures::of_keys(on, &deed.caller, &[name], self.now).await?;
+                            deed.commit(&events).await?;
+                        }
+                        return Err(error);
+                    }
+                }
+            }
+            if keys.is_empty() {
+                let revision = deed.revision_before();
+                return Ok(Outcome::New(Imported {
+                    revision,
+                    keys: Vec::new(),
+                    skipped,
+                }));
+            }
+            if options.reimport_unused {
+                let digests: Vec<_> = keys.iter().map(|key| key.digest).collect();
+                secrets::release_unused_imports(
+                    &mut deed.on,
+                    &deed.caller.account_id,
+                    &digests,
+                    self.now,
+                )
+                .await?;
+            }
+            let created = creation::create(&mut deed.on, keys, self.now).await;
+            let keys = created.map_err(|error| of_original_row(error, &indexes))?;
+            let events: Vec<_> = keys
+                .iter()
+                .map(|key| Event::created("key.import", key))
+                .collect();
+            deed.record(|| data(&keys, skipped.len())).await?;
+            Ok(Outcome::New(Imported {
+                revision: deed.commit(&events).await?,
+                keys,
+                skipped,
+            }))
+        })
+        .await
+    }
+
+    /// Decides on each row as [`import_keys`](Self::import_keys) does, and makes no key.
+    pub async fn check_import<E: From<StoreError> + Send + 'static>(
+        self,
+        options: ImportOptions,
+        new: impl FnOnce(&Caller, &[String]) -> Vec<Result<NewKey, E>> + Send + 'static,
+    ) -> Result<ImportCheck<E>, E> {
+        to_its_end(async move {
+            // It is committed only to record what it shows of other accounts.
+            let mut deed = self.begin().await?;
+            ensure_possible(&deed.on)?;
+            let account_id = &deed.caller.account_id.clone();
+            let there_are = subaccounts::ids(deed.on.connection(), account_id).await?;
+            let rows = new(&deed.caller, &there_are);
+            disclosures::ensure_allowed(deed.on.connection(), &deed.caller, self.now).await?;
+            let judged = judge(&mut deed.on, account_id, rows, options, self.now).await?;
+            let mut elsewhere = Vec::new();
+            let mut bounds = Bounds::new(&mut deed.on, self.now).await?;
+            let room = bounds.room(&mut deed.on, account_id).await?;
+            let mut check = ImportCheck {
+                importable: 0,
+                skipped: Vec::new(),
+                refused: Vec::new(),
+                room,
+            };
+            for (index, row) in judged.into_iter().enumerate() {
+                match row {
+                    Ok(None) => check.skipped.push(index),
+                    Err(Refused {
+                        error,
+                        elsewhere: name,
+                    }) => {
+                        elsewhere.extend(name);
+                        check.refused.push((index, error));
+                    }
+                    Ok(Some(key)) => match bounds.admit(&mut deed.on, &key).await {
+                        Ok(_) => check.importable = check.importable.saturating_add(1),
+                        Err(error @ (StoreError::Unavailable(_) | StoreError::Database(_))) => {
+                            return Err(error.into());
+                        }
+                        Err(error) => check.refused.push((index, error.of_row(index).into())),
+                    },
+                }
+            }
+            let shown =
+                disclosures::of_keys(deed.on.connection(), &deed.caller, &elsewhere, self.now)
+                    .await?;
+            let (events, beyond) = shown;
+            if !events.is_empty() {
+                deed.commit(&events).await?;
+            }
+            match beyond {
+                Some(error) => Err(error.into()),
+                None => Ok(check),
+            }
+        })
+        .await
+    }
+}
+
+/// Refuses imports while nothing encrypts their digests.
+fn ensure_possible(change: &Change) -> Result<(), StoreError> {
+    if change.at_rest().is_available() {
+        Ok(())
+    } else {
+        Err(StoreError::AtRestKeyMissing)
+    }
+}
+
+/// An error about one of the keys that are made, about the row that it comes from.
+fn of_original_row(error: StoreError, indexes: &[usize]) -> StoreError {
+    match error {
+        StoreError::Row { index, error } => {
+            error.of_row(indexes.get(index).copied().unwrap_or(index))
+        }
+        error => error,
+    }
+}
+
+/// What becomes of each row, by what is there already and by the rows before it.
+async fn judge<E: From<StoreError>>(
+    change: &mut Change,
+    account_id: &str,
+    rows: Vec<Result<NewKey, E>>,
+    options: ImportOptions,
+    now: i64,
+) -> Result<Vec<Judged<E>>, StoreError> {
+    let keys: Vec<_> = rows.iter().flatten().collect();
+    let names: Vec<_> = keys.iter().map(|key| key.settings.name.as_str()).collect();
+    let mut names =
+        expired::taken_names(change.connection(), account_id, &names, None, now).await?;
+    let digests: Vec<_> = keys.iter().map(|key| key.digest).collect();
+    let mut known = secrets::known(change, &digests).await?;
+    let elsewhere = secrets::of_other_accounts(change, account_id, &digests).await?;
+    let (mut own, mut unused) = (HashSet::new(), HashSet::new());
+    if options.skip_existing {
+        own = secrets::live_of_account(change, account_id, &digests).await?;
+    }
+    if options.reimport_unused {
+        unused = secrets::unused_imports(change, account_id, &digests, now).await?;
+    }
+    let judge = |(index, row): (usize, Result<NewKey, E>)| {
+        let key = row.map_err(|error| Refused {
+            error,
+            elsewhere: None,
+        })?;
+        if own.contains(&key.digest) {
+            return Ok(None);
+        }
+        if !names.insert(key.settings.name.clone()) {
+            return Err(Refused::of_row(StoreError::NameTaken, index));
+        }
+        // The second row of a digest finds it known.
+        let again = unused.remove(&key.digest);
+        if !known.insert(key.digest) && !again {
+            let refused = Refused::of_row(StoreError::SecretTaken, index);
+            let name = elsewhere.contains(&key.digest).then_some(key.settings.name);
+            return Err(Refused {
+                elsewhere: name,
+                ..refused
+            });
+        }
+        Ok(Some(key))
+    };
+    Ok(rows.into_iter().enumerate().map(judge).collect())
+}

@@ -1,0 +1,430 @@
+//! The store: the only part that knows the database.
+//!
+//! **Invariant: every change to what a node decides by happens in one transaction that also
+//! advances the revision by one and stamps the changed rows with it.** [`change::Change`] is the
+//! only way to such a transaction, and sees to the rows that follow from others.
+//!
+//! One connection writes; readers have their own and, with SQLite's write-ahead log, never wait for
+//! it. Lists and reports have others ([`reading`]), so that no list holds up a credential, the feed
+//! of changes or readiness.
+
+mod accounts;
+mod acting;
+mod at_rest;
+pub mod audit;
+pub mod backup;
+mod bounds;
+mod callers;
+mod change;
+mod chunks;
+mod condition;
+mod creation;
+mod disclosures;
+mod editing;
+mod entity_tags;
+mod epochs;
+mod error;
+mod expired;
+mod explain;
+mod export;
+mod file;
+mod former;
+mod health;
+mod history;
+mod import;
+mod json;
+mod keys;
+mod known_clients;
+mod lasting;
+mod life;
+mod listing;
+mod node_tokens;
+mod nodes;
+mod normalization;
+mod page;
+mod policies;
+mod reading;
+mod refused_logins;
+mod regenerate;
+mod removals;
+mod repeatable;
+mod restrictions;
+mod retention;
+mod revocation;
+mod routes;
+mod secrets;
+mod services;
+mod sessions;
+mod slots;
+mod subaccounts;
+mod tiers;
+pub mod usage;
+mod users;
+mod walk;
+mod webhooks;
+
+use at_rest::AtRest;
+pub use at_rest::{AtRestKey, AtRestKeys, HOW_TO as AT_REST_KEY_HOW_TO};
+use json::{authority, from_json, listed_to_json, selection, to_json};
+
+pub use accounts::{Account, Credentials};
+pub use accounts::{AccountChange, NewAccount};
+pub use acting::Acting;
+pub use callers::{Actor, Caller};
+pub use callers::{Credential, SERVICE};
+pub use chunks::{CHUNK_LEN, Chunks};
+pub use creation::{Created, NewKey};
+pub use editing::KeyChange;
+pub use error::{OpenError, StoreError};
+pub use export::{Changes, Page, Place, RouteRecords};
+pub use file::OpenMode;
+use file::{OpenFile, lock};
+use health::Health;
+pub use history::Vouched;
+pub use history::{Head, Tag};
+pub use import::{ImportCheck, ImportOptions, Imported};
+pub use keys::ListedKey;
+pub use keys::{Key, KeySettings};
+pub use lasting::Lasting;
+pub use life::{FOREVER, Note, instance_hash};
+pub use listing::{KeyQuery, KeySort, KeyState};
+pub use node_tokens::NodeTokenDetails;
+pub use node_tokens::{MAX_NODE_TOKENS, NewNodeToken, RevokedNodeTokens};
+pub use nodes::NodeKey;
+pub use nodes::NodeRow;
+pub use page::{PageQuery, Position, Total};
+use reading::ListReads;
+pub use refused_logins::{Refusals, RefusedLogins};
+pub use regenerate::{Regenerated, Regeneration, Reported};
+pub use repeatable::{Outcome, RepeatableCall};
+pub use restrictions::{Exceeded, KeyRestrictions};
+pub use revocation::Revoked;
+pub use secrets::Secret;
+pub use services::MAX_SERVICES;
+pub use services::Service;
+pub use sessions::IDLE_SECONDS as SESSION_IDLE_SECONDS;
+pub use subaccounts::MAX_SUBACCOUNTS;
+pub use subaccounts::Subaccount;
+pub use usage::KeyUsage;
+pub use users::DeletedUser;
+pub use users::{NewUser, User};
+pub use webhooks::{
+    Backlog, Claim, MAX_MANUAL_DELIVERIES, MAX_WEBHOOKS, NewWebhook, Settled, WebhookChange,
+};
+pub use webhooks::{Delivery, DeliveryState, EventType, KeyFacts, Webhook};
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::Histogram;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions as _, Connection as _, Sqlite, Transaction};
+use std::collections::{BTreeSet, HashSet};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// From a millisecond to what keeps other writers waiting for too long.
+pub const COMMIT_SECONDS: [f64; 10] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
+
+const READERS: u32 = 8;
+
+/// Rows that SQLite's thread may be ahead of a reader: with few of them the two threads wake each
+/// other all the time.
+const ROWS_AHEAD: usize = 1_000;
+
+/// The schema, from version to version.
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// What the names of files beside the database end with: the lock, and SQLite's write-ahead log
+/// with its index.
+const LOCK: &str = ".lock";
+const LOG: &str = "-wal";
+const LOG_INDEX: &str = "-shm";
+
+/// How long a caller waits for a connection, and SQLite for another process' lock.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Identity of the store's history. Revisions of two epochs cannot be compared.
+pub type Epoch = [u8; 16];
+
+/// A handle to the store; clones share it.
+#[derive(Clone)]
+pub struct Store(Arc<Shared>);
+
+struct Shared {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    /// Reads whose cost grows with the data.
+    lists: ListReads,
+    epoch: Epoch,
+    /// What encrypts digests of imported keys.
+    at_rest: AtRest,
+    /// Whether this process has made the database.
+    created: bool,
+    /// The newest committed revision.
+    head: watch::Sender<Head>,
+    /// Former epochs whose nodes are served.
+    accepted: watch::Sender<BTreeSet<Epoch>>,
+    /// The node tokens that were revoked since it was opened.
+    revoked_node_tokens: watch::Sender<HashSet<i64>>,
+    /// How long changes took.
+    writes: Histogram,
+    /// Where it is.
+    path: PathBuf,
+    /// Which file that is.
+    file: Arc<OpenFile>,
+    health: Health,
+    /// Held while the store is open.
+    lock: File,
+}
+
+impl Shared {
+    /// Connections for single statements that write.
+    ///
+    /// # Errors
+    /// [`StoreError::FileReplaced`], in which case what is written would be lost.
+    fn writer(&self) -> Result<&SqlitePool, StoreError> {
+        self.file.check()?;
+        Ok(&self.writer)
+    }
+
+    /// Begins a transaction that writes.
+    ///
+    /// # Errors
+    /// [`StoreError::FileReplaced`], in which case what is written would be lost.
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        let begun = match self.writer() {
+            Ok(writer) => writer
+                .begin_with("BEGIN IMMEDIATE")
+                .await
+                .map_err(StoreError::from),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &begun {
+            self.health.record(Some(error));
+        }
+        begun
+    }
+}
+
+impl Store {
+    /// Opens the database at `path` without an at-rest key, so that no key can be imported.
+    ///
+    /// # Errors
+    /// Those of [`open_with`](Self::open_with).
+    pub async fn open(path: &Path, mode: OpenMode) -> Result<Self, OpenError> {
+        Self::open_with(path, mode, &AtRestKeys::default()).await
+    }
+
+    /// Opens the database at `path`, and brings its schema up to date. `mode` says what happens if
+    /// there is none.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or has what another at-rest key encrypted.
+    pub async fn open_with(
+        path: &Path,
+        mode: OpenMode,
+        keys: &AtRestKeys,
+    ) -> Result<Self, OpenError> {
+        // Before anything is made, a lock included.
+        file::ensure_openable(path, mode)?;
+        let lock = lock(path)?;
+        let exists = file::prepare(path, mode)?;
+        let file = Arc::new(OpenFile::identify(path)?);
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .foreign_keys(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(PATIENCE);
+        if exists && !is_initialized(&options).await? {
+            if mode == OpenMode::Existing {
+                return Err(OpenError::Missing(path.to_owned()));
+            }
+        } else if exists && mode == OpenMode::Create {
+            return Err(OpenError::Exists(path.to_owned()));
+        }
+        let health = Health::default();
+        let (writer, readers, lists) = pools(options, &file, &health).await?;
+        MIGRATIONS.run(&writer).await?;
+        let mut transaction = writer.begin().await.map_err(StoreError::from)?;
+        let (epoch, head, created) = history::identity(&mut transaction).await?;
+        let at_rest = AtRest::open(&mut transaction, keys).await?;
+        let accepted = watch::Sender::new(epochs::accepted(&mut *transaction).await?);
+        transaction.commit().await.map_err(StoreError::from)?;
+        file.identify_log();
+        let head = watch::Sender::new(head);
+        let (writes, path) = (Histogram::new(COMMIT_SECONDS), path.to_owned());
+        let store = Self(Arc::new(Shared {
+            writer,
+            readers,
+            lists,
+            epoch,
+            at_rest,
+            created,
+            head,
+            accepted,
+            revoked_node_tokens: watch::Sender::default(),
+            writes,
+            path,
+            file,
+            health,
+            lock,
+        }));
+        routes::add_path_case(&store).await?;
+        normalization::normalize_names(&store).await?;
+        at_rest::encrypt_earlier_imports(&store).await?;
+        Ok(store)
+    }
+
+    /// Identity of this store's history.
+    pub fn epoch(&self) -> Epoch {
+        self.0.epoch
+    }
+
+    /// The newest committed revision. A store begins with 1.
+    pub fn revision(&self) -> u64 {
+        self.head().revision
+    }
+
+    /// The newest committed revision with its tag.
+    pub fn head(&self) -> Head {
+        *self.0.head.borrow()
+    }
+
+    /// Wakes at every committed revision.
+    pub fn watch_head(&self) -> watch::Receiver<Head> {
+        self.0.head.subscribe()
+    }
+
+    /// Whether it answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT revision FROM meta")
+            .fetch_one(&self.0.readers)
+            .await?;
+        Ok(())
+    }
+
+    /// How long changes took, in seconds.
+    pub fn write_seconds(&self) -> Histogram {
+        self.0.writes.clone()
+    }
+
+    /// Size of the database and its log. What is not there, as a log that was never written, has
+    /// none.
+    pub fn bytes(&self) -> u64 {
+        let len = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+        len(&self.0.path).saturating_add(len(&beside(&self.0.path, LOG)))
+    }
+
+    /// Connections for reading that are in use.
+    pub fn readers_busy(&self) -> u64 {
+        busy(&self.0.readers)
+    }
+
+    /// Returns how many connections for lists and reports are in use.
+    pub fn list_readers_busy(&self) -> u64 {
+        self.0.lists.busy()
+    }
+
+    /// Returns the number of lists and reports that exceeded their time budget.
+    pub fn interrupted_reads(&self) -> Counter {
+        self.0.lists.interrupted()
+    }
+
+    /// Waits for what is being written, and closes the database.
+    pub async fn close(&self) {
+        self.0.lists.close().await;
+        self.0.readers.close().await;
+        self.0.writer.close().await;
+        if let Err(error) = self.0.lock.unlock() {
+            tracing::warn!(%error, "the database stays locked until this process ends");
+        }
+    }
+}
+
+/// Returns whether there is a database of ours, made to its end.
+async fn is_initialized(options: &SqliteConnectOptions) -> Result<bool, StoreError> {
+    const TABLE: &str =
+        "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'meta')";
+    const ROW: &str = "SELECT EXISTS (SELECT 1 FROM meta)";
+    let mut connection = options.clone().connect().await?;
+    let initialized = sqlx::query_scalar(TABLE).fetch_one(&mut connection).await?
+        && sqlx::query_scalar(ROW).fetch_one(&mut connection).await?;
+    connection.close().await?;
+    Ok(initialized)
+}
+
+/// The connection that writes, those that read, and those that read lists. None is ever opened to
+/// another file at the database's path.
+async fn pools(
+    options: SqliteConnectOptions,
+    file: &Arc<OpenFile>,
+    health: &Health,
+) -> Result<(SqlitePool, SqlitePool, ListReads), StoreError> {
+    let pool = SqlitePoolOptions::new()
+        .acquire_timeout(PATIENCE)
+        .idle_timeout(None)
+        .max_lifetime(None);
+    let (open, progress) = (file.clone(), health.progress());
+    // After some errors SQLite rolls back on its own, sqlx's ROLLBACK then fails, and the
+    // connection would count as in a transaction for ever:
+    // https://sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction
+    let writer = pool
+        .clone()
+        .max_connections(1)
+        .before_acquire(|connection, _| {
+            let clean = !connection.is_in_transaction();
+            Box::pin(async move { Ok(clean) })
+        });
+    let writer = writer.after_connect(move |connection, _| {
+        let (open, progress) = (open.clone(), progress.clone());
+        Box::pin(async move {
+            open.check_database()
+                .map_err(|error| sqlx::Error::Configuration(error.into()))?;
+            // SQLite opens the log at the first read. It is another file if no other connection was
+            // open.
+            sqlx::query("SELECT 1 FROM sqlite_schema")
+                .execute(&mut *connection)
+                .await?;
+            open.identify_log();
+            Health::observe(progress, connection).await
+        })
+    });
+    let writer = writer.connect_with(options.clone()).await?;
+    let open = file.clone();
+    let readers = pool.after_connect(move |_, _| {
+        let same = open
+            .check_database()
+            .map_err(|error| sqlx::Error::Configuration(error.into()));
+        Box::pin(async move { same })
+    });
+    let options = options.read_only(true).row_buffer_size(ROWS_AHEAD);
+    let lists = ListReads::new(readers.clone(), options.clone(), reading::BUDGET);
+    Ok((
+        writer,
+        readers.max_connections(READERS).connect_lazy_with(options),
+        lists,
+    ))
+}
+
+/// Returns how many connections of a pool are in use.
+fn busy(pool: &SqlitePool) -> u64 {
+    let idle = u64::try_from(pool.num_idle()).unwrap_or(u64::MAX);
+    u64::from(pool.size()).saturating_sub(idle)
+}
+
+/// The file beside the database that has its name and more.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(suffix);
+    beside.into()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,255 @@
+//! Keys page by page: which of them are wanted, and in which order.
+
+mod filters;
+mod order;
+mod search;
+#[cfg(test)]
+mod tests;
+
+use latchkey_model::role::Role;
+use latchkey_policy::key::Environment;
+use sqlx::SqliteConnection;
+
+use super::keys::{self, ListedKey};
+use super::page::{Found, PageQuery, Paged, Total};
+use super::removals::live_keys;
+use super::walk::{Effort, Gathering, Walk};
+use super::{Store, StoreError};
+use filters::Filters;
+
+/// What becomes of a key that is presented, as far as the key alone decides it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum KeyState {
+    /// Not revoked.
+    #[default]
+    Live,
+    /// Live, neither switched off nor expired.
+    Active,
+    /// Live and switched off.
+    Disabled,
+    /// Live and expired.
+    Expired,
+    /// Revoked.
+    Revoked,
+    /// Any.
+    All,
+}
+
+impl KeyState {
+    /// With the words that ask for them.
+    pub const ALL: [(&'static str, Self); 6] = [
+        ("live", Self::Live),
+        ("active", Self::Active),
+        ("disabled", Self::Disabled),
+        ("expired", Self::Expired),
+        ("revoked", Self::Revoked),
+        ("all", Self::All),
+    ];
+}
+
+/// What keys are ordered by. Those that have none come last, in both directions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum KeySort {
+    /// When they were made.
+    #[default]
+    CreatedAt,
+    /// In whatever case.
+    Name,
+    /// When they expire.
+    ExpiresAt,
+    /// When they were used last.
+    LastUsedAt,
+}
+
+/// Which of an account's keys are wanted, and in which order.
+#[derive(Debug, Clone, Default)]
+pub struct KeyQuery {
+    /// In this state.
+    pub state: KeyState,
+    /// That have this role.
+    pub role: Option<Role>,
+    /// Of this tier.
+    pub tier: Option<String>,
+    /// Of this environment.
+    pub environment: Option<Environment>,
+    /// Of the user of this id or email address.
+    pub owner: Option<String>,
+    /// That expire within so many days, and have not yet.
+    pub expires_within_days: Option<u32>,
+    /// That were never used, or were.
+    pub unused: Option<bool>,
+    /// Whether the entries of their IP lists are read.
+    pub ip_lists: bool,
+    /// The order.
+    pub sort: KeySort,
+    /// Whether the order is reversed.
+    pub descending: bool,
+}
+
+impl Store {
+    /// A page of the account's keys. It is shorter than asked for, with a next one, if more than
+    /// that would be too much work or too many bytes.
+    pub async fn keys(
+        &self,
+        account_id: &str,
+        query: &KeyQuery,
+        page: &PageQuery,
+        now: i64,
+    ) -> Result<Paged<ListedKey>, StoreError> {
+        let mut transaction = self.0.lists.begin().await?;
+        let (found, total) = find(
+            &mut transaction,
+            account_id,
+            query,
+            page,
+            now,
+            Effort::default(),
+        )
+        .await?;
+        let rows = keys::numbered(&mut transaction, &found.seqs(), query.ip_lists).await?;
+        // Not all of them may fit.
+        let last = rows
+            .len()
+            .checked_sub(1)
+            .filter(|_| rows.len() < found.rows.len());
+        let last = last
+            .and_then(|last| found.rows.get(last))
+            .map(|(_, position)| position.clone());
+        let next = last.or(found.next);
+        let total = match total.is_estimate && query.is_of_all_live_keys() && page.search.is_none()
+        {
+            true => total.at_least(counted(&mut transaction, account_id).await?),
+            false => total,
+        };
+        Ok(Paged { rows, total, next })
+    }
+}
+
+/// The number of the account's live keys that have not expired, as it is counted with every change.
+async fn counted(on: &mut SqliteConnection, account_id: &str) -> Result<u64, StoreError> {
+    const COUNTED: &str = concat!("SELECT ", live_keys!(), " FROM accounts WHERE id = ?");
+    let count: i64 = sqlx::query_scalar(COUNTED)
+        .bind(account_id)
+        .fetch_one(on)
+        .await?;
+    Ok(u64::try_from(count).unwrap_or_default())
+}
+
+impl KeyQuery {
+    fn is_of_all_live_keys(&self) -> bool {
+        let Self {
+            state,
+            role,
+            tier,
+            environment,
+            owner,
+            expires_within_days,
+            unused,
+            ..
+        } = self;
+        *state == KeyState::Live
+            && (role, tier, environment, owner) == (&None, &None, &None, &None)
+            && (expires_within_days, unused) == (&None, &None)
+    }
+}
+
+/// The numbers of a page's keys, and how many there are on all pages.
+async fn find(
+    on: &mut SqliteConnection,
+    account_id: &str,
+    query: &KeyQuery,
+    page: &PageQuery,
+    now: i64,
+    effort: Effort,
+) -> Result<(Found, Total), StoreError> {
+    let search = page.search.as_deref();
+    let Some(filters) = Filters::read(on, account_id, query, search, now).await? else {
+        return Ok((Found::default(), Total::counted(0, true)));
+    };
+    let (found, total) = match plan(on, filters, query, effort).await? {
+        Plan::Gather(gathering) => {
+            let found = gathering.page(on, page).await?;
+            let total = if is_whole(page, &found) {
+                None
+            } else {
+                Some(gathering.total(on).await?)
+            };
+            (found, total)
+        }
+        Plan::Walk { page: walk, count } => {
+            let found = walk.page(on, page, effort).await?;
+            let total = if is_whole(page, &found) {
+                None
+            } else {
+                Some(count.total(on, effort).await?)
+            };
+            (found, total)
+        }
+    };
+    let rows = u64::try_from(found.rows.len()).unwrap_or(u64::MAX);
+    Ok((found, total.unwrap_or_else(|| Total::counted(rows, true))))
+}
+
+/// Whether a page is all there is.
+fn is_whole(page: &PageQuery, found: &Found) -> bool {
+    page.after.is_none() && found.next.is_none()
+}
+
+/// How a page is found.
+enum Plan {
+    /// All keys that pass one of the filters, as they are few.
+    Gather(Gathering),
+    /// Key by key, as many pass each of the filters.
+    Walk { page: Walk, count: Walk },
+}
+
+/// Chooses: the filter that the fewest keys pass, if they are few; else the order itself.
+async fn plan(
+    on: &mut SqliteConnection,
+    filters: Filters,
+    query: &KeyQuery,
+    effort: Effort,
+) -> Result<Plan, StoreError> {
+    let Filters {
+        base,
+        drivers,
+        tests,
+    } = filters;
+    let sequence = order::sequence(query.sort, query.descending);
+    let mut fewest = None;
+    if !drivers.is_empty() {
+        let base_driver = filters::Driver::base(&base);
+        for driver in drivers.iter().chain([&base_driver]) {
+            let count = driver.count(on, effort.few).await?;
+            if count <= effort.few && fewest.is_none_or(|(fewest, _)| count < fewest) {
+                fewest = Some((count, driver));
+            }
+        }
+        if let Some((_, driver)) = fewest {
+            return Ok(Plan::Gather(Gathering {
+                sequence,
+                numbers: driver.numbers.clone(),
+                tests,
+            }));
+        }
+    }
+    let ordered = drivers
+        .into_iter()
+        .map(|driver| driver.by_creation)
+        .find(|runs| !runs.is_empty());
+    let by_creation = order::sequence(KeySort::CreatedAt, query.descending);
+    let walk = |sequence, runs| Walk {
+        sequence,
+        runs,
+        tests: tests.clone(),
+    };
+    let count = match &ordered {
+        Some(runs) => walk(by_creation, runs.clone()),
+        None => walk(sequence, base.clone()),
+    };
+    let page = match ordered {
+        Some(runs) if query.sort == KeySort::CreatedAt => walk(sequence, runs),
+        _ => walk(sequence, base),
+    };
+    Ok(Plan::Walk { page, count })
+}

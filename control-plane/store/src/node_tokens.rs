@@ -1,0 +1,171 @@
+//! Tokens of nodes: which are valid, and for which nodes.
+
+use latchkey_model::node_pattern::NodePattern;
+use latchkey_model::secret::TokenHash;
+use serde_json::Value;
+use sqlx::{FromRow, SqliteConnection};
+use std::collections::HashSet;
+use tokio::sync::watch;
+
+use super::audit::Event;
+use super::change::to_its_end;
+use super::{Acting, Outcome, Store, StoreError};
+
+/// Valid tokens at a time.
+pub const MAX_NODE_TOKENS: i64 = 1_000;
+
+/// A node token without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct NodeTokenDetails {
+    /// Identifies the token permanently, unlike its name.
+    pub id: i64,
+    /// Unique among the valid tokens.
+    pub name: String,
+    /// Which values of Envoy's `node.id` it is valid for.
+    pub pattern: String,
+    /// Unix seconds.
+    pub created_at: i64,
+    /// Unix seconds, to the minute.
+    pub last_used_at: Option<i64>,
+    /// Unix seconds.
+    pub revoked_at: Option<i64>,
+}
+
+/// A node token to create.
+#[derive(Debug, Clone)]
+pub struct NewNodeToken {
+    /// The name, for people.
+    pub name: String,
+    /// The token's hash.
+    pub hash: TokenHash,
+    /// The nodes that may use it.
+    pub pattern: NodePattern,
+}
+
+/// The tokens that were revoked since this process started, by their ids. Streams that were opened
+/// with one end.
+pub type RevokedNodeTokens = watch::Receiver<HashSet<i64>>;
+
+/// Of the tokens those for which the rest holds.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, name, pattern, created_at, last_used_at, revoked_at FROM node_tokens ",
+            $rest
+        )
+    };
+}
+
+impl Store {
+    /// All node tokens, the oldest first, revoked ones included.
+    pub async fn node_tokens(&self) -> Result<Vec<NodeTokenDetails>, StoreError> {
+        const QUERY: &str = select!("ORDER BY id");
+        Ok(sqlx::query_as(QUERY).fetch_all(&self.0.readers).await?)
+    }
+
+    /// The valid token with this hash.
+    pub async fn valid_node_token(
+        &self,
+        hash: &TokenHash,
+    ) -> Result<Option<NodeTokenDetails>, StoreError> {
+        const QUERY: &str = select!("WHERE hash = ? AND revoked_at IS NULL");
+        Ok(sqlx::query_as(QUERY)
+            .bind(hash.as_bytes())
+            .fetch_optional(&self.0.readers)
+            .await?)
+    }
+
+    /// Notifies of tokens that are revoked. To be called before a token is looked up, so that no
+    /// revocation is missed.
+    pub fn watch_revoked_node_tokens(&self) -> RevokedNodeTokens {
+        self.0.revoked_node_tokens.subscribe()
+    }
+
+    /// Records that a token is used.
+    pub async fn use_node_token(&self, id: i64, now: i64) -> Result<(), StoreError> {
+        const UPDATE: &str = "UPDATE node_tokens SET last_used_at = ? WHERE id = ?";
+        sqlx::query(UPDATE)
+            .bind(now)
+            .bind(id)
+            .execute(self.0.writer()?)
+            .await?;
+        Ok(())
+    }
+}
+
+impl Acting {
+    /// Adds a token. A repeatable call is recorded with what `data` says of it.
+    ///
+    /// # Errors
+    /// [`StoreError::NodeTokenNameTaken`], [`StoreError::NodeTokenTaken`], and
+    /// [`StoreError::NodeTokenLimit`] at [`MAX_NODE_TOKENS`].
+    pub async fn create_node_token(
+        self,
+        new: NewNodeToken,
+        data: impl FnOnce(&NodeTokenDetails) -> Value + Send + 'static,
+    ) -> Result<Outcome<NodeTokenDetails>, StoreError> {
+        const COUNT: &str = "SELECT COUNT(*) FROM node_tokens WHERE revoked_at IS NULL";
+        const INSERT: &str =
+            "INSERT INTO node_tokens (name, hash, pattern, created_at) VALUES (?, ?, ?, ?)";
+        to_its_end(async move {
+            let mut deed = match self.begin_repeatable_unseen().await? {
+                Outcome::New(deed) => deed,
+                Outcome::Repeated(recorded) => return Ok(Outcome::Repeated(recorded)),
+            };
+            let valid: i64 = sqlx::query_scalar(COUNT).fetch_one(&mut *deed.on).await?;
+            if valid >= MAX_NODE_TOKENS {
+                return Err(StoreError::NodeTokenLimit);
+            }
+            let insert = sqlx::query(INSERT)
+                .bind(&new.name)
+                .bind(new.hash.as_bytes())
+                .bind(new.pattern.as_str());
+            insert.bind(self.now).execute(&mut *deed.on).await?;
+            let token = find(&mut deed.on, &new.name).await?;
+            deed.record(|| data(&token)).await?;
+            deed.commit(&[Event::created("node_token.create", &token)])
+                .await?;
+            Ok(Outcome::New(token))
+        })
+        .await
+    }
+
+    /// Revokes the valid token of that name, permanently, and ends the streams that were opened
+    /// with it.
+    ///
+    /// # Errors
+    /// [`StoreError::NodeTokenNotFound`].
+    pub async fn revoke_node_token(self, name: String) -> Result<NodeTokenDetails, StoreError> {
+        const REVOKE: &str = "UPDATE node_tokens SET revoked_at = ? WHERE id = ?";
+        let store = self.store().clone();
+        to_its_end(async move {
+            let mut deed = self.begin_unseen().await?;
+            let token = find(&mut deed.on, &name).await?;
+            sqlx::query(REVOKE)
+                .bind(self.now)
+                .bind(token.id)
+                .execute(&mut *deed.on)
+                .await?;
+            deed.commit(&[Event::deleted("node_token.delete", &token)])
+                .await?;
+            store.0.revoked_node_tokens.send_modify(|revoked| {
+                revoked.insert(token.id);
+            });
+            Ok(NodeTokenDetails {
+                revoked_at: Some(self.now),
+                ..token
+            })
+        })
+        .await
+    }
+}
+
+/// The valid token of that name.
+async fn find(from: &mut SqliteConnection, name: &str) -> Result<NodeTokenDetails, StoreError> {
+    const QUERY: &str = select!("WHERE name = ? AND revoked_at IS NULL");
+    sqlx::query_as(QUERY)
+        .bind(name)
+        .fetch_optional(from)
+        .await?
+        .ok_or(StoreError::NodeTokenNotFound)
+}

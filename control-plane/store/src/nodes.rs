@@ -1,0 +1,179 @@
+//! Nodes that may be deciding requests, so that a control plane that starts again still counts
+//! them.
+
+use sqlx::FromRow;
+use sqlx::SqliteExecutor;
+use std::collections::BTreeSet;
+
+use super::audit::{Event, Target};
+use super::change::to_its_end;
+use super::{Acting, FOREVER, Store, StoreError};
+
+/// One Envoy process.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct NodeRow {
+    /// Envoy's `node.id`.
+    pub node_id: String,
+    /// SHA-256 of what tells it from other nodes of that id, in hexadecimal.
+    pub secret_hash: String,
+    /// What its usage is kept under.
+    pub meter: String,
+    /// Its number in hexadecimal, if it is of version 0.1.
+    pub instance: Option<String>,
+    /// The filter's version.
+    pub version: String,
+    /// The messages that it knows.
+    pub protocol: u32,
+    /// The staleness limit that it has reported, in seconds; 0 is none.
+    pub staleness: i64,
+    /// The uptime at which it was lost, in seconds.
+    pub lost_at: Option<i64>,
+    /// When that was, in Unix seconds.
+    pub lost_since: Option<i64>,
+}
+
+impl NodeRow {
+    /// The limit that it has reported: none is [`FOREVER`]. Version 0.1 reports nothing, which is
+    /// 0.
+    fn reported_limit(&self) -> i64 {
+        match (self.protocol, self.staleness) {
+            (0, _) => 0,
+            (_, 0) => FOREVER,
+            (_, staleness) => staleness,
+        }
+    }
+}
+
+/// A node's `node.id` and the hash of its secret.
+pub type NodeKey = (String, String);
+
+const FORGET: &str = "DELETE FROM nodes WHERE node_id = ? AND secret_hash = ?";
+
+impl Store {
+    /// Writes down those that have `come`, forgets those that are `gone`, and notes until which
+    /// uptime those may serve that the database does not know, if that is later than before; all or
+    /// none.
+    pub async fn write_nodes(
+        &self,
+        come: impl Iterator<Item = &NodeRow>,
+        gone: &[NodeKey],
+        unknown_until: Option<i64>,
+    ) -> Result<(), StoreError> {
+        let written: Result<(), StoreError> = async {
+            let mut transaction = self.0.begin().await?;
+            let mut longest = 0;
+            for node in come {
+                write(&mut *transaction, node).await?;
+                longest = longest.max(node.reported_limit());
+            }
+            raise_longest_limit(&mut *transaction, longest).await?;
+            if let Some(until) = unknown_until {
+                const RAISE: &str =
+                    "UPDATE meta SET unknown_until = MAX(COALESCE(unknown_until, 0), ?)";
+                sqlx::query(RAISE)
+                    .bind(until)
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            for (node_id, secret_hash) in gone {
+                sqlx::query(FORGET)
+                    .bind(node_id)
+                    .bind(secret_hash)
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            Ok(transaction.commit().await?)
+        }
+        .await;
+        if let Err(error) = &written {
+            self.0.health.record(Some(error));
+        }
+        written
+    }
+}
+
+impl Acting {
+    /// Forgets lost nodes; `unknown` says that those which nobody knows of are forgotten as well.
+    pub async fn forget_nodes(
+        self,
+        nodes: BTreeSet<NodeKey>,
+        unknown: bool,
+    ) -> Result<(), StoreError> {
+        to_its_end(async move {
+            let mut deed = self.begin_unseen().await?;
+            let mut events = Vec::with_capacity(nodes.len());
+            for (node_id, secret_hash) in &nodes {
+                sqlx::query(FORGET)
+                    .bind(node_id)
+                    .bind(secret_hash)
+                    .execute(&mut *deed.on)
+                    .await?;
+                let handle = secret_hash.get(..12).unwrap_or(secret_hash);
+                events.push(Event::done(
+                    "nodes.forget",
+                    Target::of("node", handle, node_id),
+                ));
+            }
+            if unknown {
+                sqlx::query("UPDATE meta SET unknown_until = NULL, longest_limit = 0")
+                    .execute(&mut *deed.on)
+                    .await?;
+                // Nothing else serves, so nothing else counts after a start that does not know what
+                // happened.
+                let known = all(&mut *deed.on).await?;
+                let longest = known
+                    .iter()
+                    .map(NodeRow::reported_limit)
+                    .max()
+                    .unwrap_or_default();
+                raise_longest_limit(&mut *deed.on, longest).await?;
+                events.push(Event::done(
+                    "nodes.forget",
+                    Target::of("node", "unknown", "unknown"),
+                ));
+            }
+            deed.commit(&events).await
+        })
+        .await
+    }
+}
+
+/// Keeps the longest limit that any node has reported, also when nothing else is left of that node.
+pub(super) async fn raise_longest_limit(
+    to: impl SqliteExecutor<'_>,
+    limit: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE meta SET longest_limit = ?1 WHERE longest_limit < ?1")
+        .bind(limit)
+        .execute(to)
+        .await?;
+    Ok(())
+}
+
+/// Inserts a node, or replaces what was written of it.
+pub(super) async fn write(to: impl SqliteExecutor<'_>, node: &NodeRow) -> Result<(), sqlx::Error> {
+    const WRITE: &str = "INSERT OR REPLACE INTO nodes (node_id, secret_hash, meter, instance, version, protocol, \
+         staleness, lost_at, lost_since) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let query = sqlx::query(WRITE)
+        .bind(&node.node_id)
+        .bind(&node.secret_hash)
+        .bind(&node.meter);
+    let query = query
+        .bind(&node.instance)
+        .bind(&node.version)
+        .bind(node.protocol)
+        .bind(node.staleness);
+    query
+        .bind(node.lost_at)
+        .bind(node.lost_since)
+        .execute(to)
+        .await?;
+    Ok(())
+}
+
+/// All of them.
+pub(super) async fn all(from: impl SqliteExecutor<'_>) -> Result<Vec<NodeRow>, sqlx::Error> {
+    const QUERY: &str = "SELECT node_id, secret_hash, meter, instance, version, protocol, staleness, lost_at, \
+         lost_since FROM nodes";
+    sqlx::query_as(QUERY).fetch_all(from).await
+}

@@ -1,0 +1,213 @@
+//! Policies: what keys share. Keys with the same settings have the same policy, found by the
+//! SHA-256 of its content.
+//!
+//! A policy's row holds what its keys were given. What that amounts to also depends on others (the
+//! owner, the account and its subaccounts, the tier), and is worked out when it is sent: whatever
+//! changes one of those has to [`stamp`] the policies that it means something to.
+
+use latchkey_model::authority::Authority;
+use sha2::{Digest as _, Sha256};
+use sqlx::{QueryBuilder, Sqlite};
+
+use super::change::Change;
+use super::{KeySettings, StoreError, listed_to_json, to_json};
+
+/// What makes a policy, in the form in which it is stored.
+pub(super) struct Content<'a> {
+    account_id: &'a str,
+    user_id: &'a str,
+    settings: &'a KeySettings,
+    lists: Lists,
+    digest: [u8; 32],
+}
+
+/// In JSON, and the same for all who mean the same.
+struct Lists {
+    allowed_ips: String,
+    denied_ips: String,
+    scope: Option<String>,
+    roles: String,
+    permissions: String,
+    subaccounts: Option<String>,
+    limits: String,
+    ceilings: String,
+}
+
+impl Lists {
+    fn of(settings: &KeySettings) -> Result<Self, StoreError> {
+        let allowed = settings.allowed_ips.enabled();
+        // An allow list leaves nothing for a deny list to say.
+        let denied = if allowed.is_empty() {
+            settings.denied_ips.enabled()
+        } else {
+            Vec::new()
+        };
+        let Authority {
+            mut roles,
+            mut permissions,
+        } = settings.authority.clone();
+        roles.sort_unstable();
+        roles.dedup();
+        permissions.sort_unstable();
+        permissions.dedup();
+        Ok(Self {
+            allowed_ips: to_json(&allowed)?,
+            denied_ips: to_json(&denied)?,
+            scope: listed_to_json(&settings.scope.canonical())?,
+            roles: to_json(&roles)?,
+            permissions: to_json(&permissions)?,
+            subaccounts: listed_to_json(&settings.subaccounts.canonical())?,
+            limits: to_json(&settings.limits)?,
+            ceilings: to_json(&settings.ceilings)?,
+        })
+    }
+}
+
+impl<'a> Content<'a> {
+    /// Of keys of that account and owner with those settings.
+    pub(super) fn of(
+        account_id: &'a str,
+        user_id: &'a str,
+        settings: &'a KeySettings,
+    ) -> Result<Self, StoreError> {
+        let lists = Lists::of(settings)?;
+        // No list of names reads as this, so it tells all from any list.
+        let all = "*";
+        let mut digest = Sha256::new();
+        for part in [
+            account_id,
+            user_id,
+            &settings.tier,
+            settings.environment.as_str(),
+            &lists.allowed_ips,
+            &lists.denied_ips,
+            lists.scope.as_deref().unwrap_or(all),
+            &lists.roles,
+            &lists.permissions,
+            lists.subaccounts.as_deref().unwrap_or(all),
+            &lists.limits,
+        ] {
+            // With their lengths, so that no two lists of parts read the same.
+            digest.update(part.len().to_le_bytes());
+            digest.update(part);
+        }
+        // Policies without ceilings keep the digest that they had before there were any.
+        if !settings.ceilings.is_empty() {
+            digest.update(lists.ceilings.len().to_le_bytes());
+            digest.update(&lists.ceilings);
+        }
+        Ok(Self {
+            account_id,
+            user_id,
+            settings,
+            lists,
+            digest: digest.finalize().into(),
+        })
+    }
+
+    /// Tells it from every other.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    /// The id of the policy, made if it is the first of its kind. One that no key in the snapshot
+    /// had is sent to nodes again.
+    pub(super) async fn policy(&self, change: &mut Change) -> Result<i64, StoreError> {
+        const INSERT: &str = "INSERT INTO policies (account_id, user_id, tier, environment, allowed_ips, denied_ips, \
+             scope, roles, permissions, subaccounts, limits, ceilings, content, revision) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+             ON CONFLICT (content) DO UPDATE SET revision = excluded.revision \
+             WHERE NOT EXISTS (SELECT 1 FROM keys WHERE policy_id = policies.id AND slot IS NOT NULL)";
+        const SELECT: &str = "SELECT id FROM policies WHERE content = ?";
+        let revision = change.revision();
+        sqlx::query(INSERT)
+            .bind(self.account_id)
+            .bind(self.user_id)
+            .bind(&self.settings.tier)
+            .bind(self.settings.environment.as_str())
+            .bind(&self.lists.allowed_ips)
+            .bind(&self.lists.denied_ips)
+            .bind(&self.lists.scope)
+            .bind(&self.lists.roles)
+            .bind(&self.lists.permissions)
+            .bind(&self.lists.subaccounts)
+            .bind(&self.lists.limits)
+            .bind(&self.lists.ceilings)
+            .bind(&self.digest[..])
+            .bind(revision)
+            .execute(change.connection())
+            .await?;
+        Ok(sqlx::query_scalar(SELECT)
+            .bind(&self.digest[..])
+            .fetch_one(change.connection())
+            .await?)
+    }
+}
+
+/// Those whose policies mean something else from now on.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Of<'a> {
+    Account(&'a str),
+    User(&'a str),
+    Tier(&'a str),
+}
+
+/// Has the policies of keys in the snapshot sent to nodes again. A tier also bounds the keys of its
+/// accounts, and keys whose ceilings name it.
+pub(super) async fn stamp(change: &mut Change, of: Of<'_>) -> Result<(), StoreError> {
+    let mut query = QueryBuilder::<Sqlite>::new("UPDATE policies SET revision = ");
+    query.push_bind(change.revision());
+    match of {
+        Of::Account(id) => query.push(" WHERE (account_id = ").push_bind(id),
+        Of::User(id) => query.push(" WHERE (user_id = ").push_bind(id),
+        Of::Tier(name) => {
+            query.push(" WHERE (tier = ").push_bind(name);
+            query.push(
+                " OR (ceilings <> '{}' AND EXISTS (SELECT 1 FROM json_each(ceilings) AS w, json_each(w.value) AS t \
+                WHERE t.value = ",
+            );
+            query.push_bind(name).push("))");
+            query
+                .push(" OR account_id IN (SELECT id FROM accounts WHERE NOT operator AND tier = ")
+                .push_bind(name);
+            query.push(")")
+        }
+    };
+    query.push(
+        ") AND EXISTS (SELECT 1 FROM keys WHERE policy_id = policies.id AND slot IS NOT NULL)",
+    );
+    query.build().execute(change.connection()).await?;
+    Ok(())
+}
+
+/// Stamps a policy that a key is about to bring back to the snapshot, if no other key in it has it:
+/// nodes have forgotten it.
+pub(super) async fn reuse(change: &mut Change, id: i64) -> Result<(), StoreError> {
+    const REUSE: &str = "UPDATE policies SET revision = ? WHERE id = ? \
+         AND NOT EXISTS (SELECT 1 FROM keys WHERE policy_id = policies.id AND slot IS NOT NULL)";
+    sqlx::query(REUSE)
+        .bind(change.revision())
+        .bind(id)
+        .execute(change.connection())
+        .await?;
+    Ok(())
+}
+
+/// Stamps those of the policies that have lost their last key in the snapshot, so that nodes are
+/// told to forget them.
+pub(super) async fn retire(
+    change: &mut Change,
+    ids: impl IntoIterator<Item = i64>,
+) -> Result<(), StoreError> {
+    const RETIRE: &str = "UPDATE policies SET revision = ? WHERE id = ? \
+         AND NOT EXISTS (SELECT 1 FROM keys WHERE policy_id = policies.id AND slot IS NOT NULL)";
+    let revision = change.revision();
+    for id in ids {
+        sqlx::query(RETIRE)
+            .bind(revision)
+            .bind(id)
+            .execute(change.connection())
+            .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,268 @@
+//! Giving a key another secret, and what becomes of those that it has.
+//!
+//! Without an overlap every older secret ends at once. With one, the secret in use is good until
+//! its end, which no later call moves: while the overlap runs, the caller who made the newest
+//! secret can only replace it, if it was not used, as whoever has lost an answer does. Whether it
+//! was used is decided in the transaction that replaces it, and by its own uses: those of the old
+//! secret do not count.
+
+use latchkey_policy::key::PlainKey;
+use serde_json::{Value, json};
+
+use super::acting::Deed;
+use super::audit::Event;
+use super::change::{Change, to_its_end};
+use super::expired::Held;
+use super::policies::{self, Content};
+use super::{Acting, Caller, Key, Outcome, StoreError, keys, secrets, to_json};
+
+/// The number of seconds within which a newest secret is replaced.
+const RETRY_SECONDS: i64 = 600;
+
+/// How a key is to get another secret.
+#[derive(Debug, Clone, Copy)]
+pub struct Regeneration {
+    /// The number of seconds for which the secret in use stays good.
+    pub overlap: u32,
+    /// Another expiry of the key, or none.
+    pub expires_at: Option<Option<i64>>,
+    /// The uses that nodes have reported.
+    pub reported: Reported,
+}
+
+/// What nodes have reported of the uses of a key's secrets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reported {
+    /// All that there is: no node is connected.
+    All,
+    /// All uses of the secret with this number, and of the older ones, that were before the call.
+    Secret(u32),
+    /// Nobody has waited for that.
+    Unknown,
+}
+
+/// What came of a call that is to give a key another secret.
+#[derive(Debug)]
+pub enum Regenerated {
+    /// It did, and nodes go by it from this revision on.
+    Done(Box<Outcome<(Key, PlainKey, u64)>>),
+    /// It changed nothing: nodes may have admitted requests with the secret of this number, which
+    /// it would replace, and not have reported them yet.
+    ReportsPending(u32),
+}
+
+impl Reported {
+    /// Returns whether no use of the secret with this number is outstanding.
+    fn covers(self, secret: u32) -> bool {
+        match self {
+            Self::All => true,
+            Self::Secret(reported) => secret <= reported,
+            Self::Unknown => false,
+        }
+    }
+}
+
+/// What becomes of the secrets that a key has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Former {
+    /// All of them end.
+    End,
+    /// The newest one is good until this second.
+    Overlap(i64),
+    /// The newest one ends, and the one before it keeps its end.
+    Replace,
+}
+
+impl Key {
+    /// Whether its old secret is good besides the newest one.
+    fn overlaps(&self, now: i64) -> bool {
+        let end = self.old_secret.as_ref().and_then(|secret| secret.ends_at);
+        end.is_some_and(|end| now < end) && !self.has_expired(now)
+    }
+
+    /// Whether a repeated call may replace its newest secret, as far as that can be known without
+    /// the caller.
+    fn is_replaceable(&self, now: i64) -> bool {
+        let age = now.saturating_sub(self.secret.created_at);
+        self.overlaps(now) && age <= RETRY_SECONDS && self.secret.last_used_at.is_none()
+    }
+}
+
+impl Acting {
+    /// Gives one of the account's keys the secret that `new` makes, which sees the caller and the
+    /// key as it will be, bounds it, and changes nothing if that fails. A repeatable call is
+    /// recorded with what `data` says of the key.
+    ///
+    /// # Errors
+    /// [`StoreError::KeyRevoked`], [`StoreError::KeyExpired`] without a later expiry, and
+    /// [`StoreError::OverlapRunning`]; where the key had expired also [`StoreError::NameTaken`],
+    /// [`StoreError::KeyLimit`] and [`StoreError::HeldKeyLimit`].
+    pub async fn regenerate_key<E: From<StoreError> + Send + 'static>(
+        self,
+        id: String,
+        asked: Regeneration,
+        new: impl FnOnce(&Caller, &mut Key) -> Result<PlainKey, E> + Send + 'static,
+        data: impl FnOnce(&Key) -> Value + Send + 'static,
+    ) -> Result<Regenerated, E> {
+        to_its_end(async move {
+            let mut deed = match self.begin_repeatable().await? {
+                Outcome::New(deed) => deed,
+                Outcome::Repeated(recorded) => {
+                    return Ok(Regenerated::Done(Box::new(Outcome::Repeated(recorded))));
+                }
+            };
+            let account_id = deed.caller.account_id.clone();
+            let before = keys::find(deed.on.connection(), &account_id, &id).await?;
+            deed.expect(&before)?;
+            let change = &mut deed.on;
+            if before.revoked_at.is_some() {
+                return Err(StoreError::KeyRevoked.into());
+            }
+            let mut after = before.clone();
+            after.settings.expires_at = asked.expires_at.unwrap_or(before.settings.expires_at);
+            if after.has_expired(self.now) {
+                return Err(StoreError::KeyExpired.into());
+            }
+            let secret = new(&deed.caller, &mut after)?;
+            let held = Held::find(change, &id).await?;
+            held.admit(change, &account_id, (&before, &after), self.now)
+                .await?;
+            let former = former(&mut deed, &before, &after, asked.overlap).await?;
+            if former == Former::Replace && !asked.reported.covers(held.secret) {
+                return Ok(Regenerated::ReportsPending(held.secret));
+            }
+            let change = &mut deed.on;
+            secrets::require_new(change, &[secret.digest()]).await?;
+            keep(change, held, former, self.now).await?;
+            let policy = policy(change, held, (&before, &after), &account_id).await?;
+            give(
+                change,
+                (held, policy),
+                &secret,
+                (&after, deed.caller.actor.id()),
+                self.now,
+            )
+            .await?;
+            held.return_to_snapshot(change, policy, &after, self.now)
+                .await?;
+            if policy != held.policy_id {
+                policies::retire(change, [held.policy_id]).await?;
+            }
+            let key = keys::find(change.connection(), &account_id, &id).await?;
+            let event = Event::edited("key.regenerate", &before, &key);
+            let event = match former {
+                Former::Replace => event.with("retry", json!(true)),
+                _ => event.with("overlap_seconds", json!(asked.overlap)),
+            };
+            deed.record(|| data(&key)).await?;
+            let revision = deed.commit(&[event]).await?;
+            Ok(Regenerated::Done(Box::new(Outcome::New((
+                key, secret, revision,
+            )))))
+        })
+        .await
+    }
+}
+
+async fn former(
+    deed: &mut Deed<Change>,
+    before: &Key,
+    after: &Key,
+    overlap: u32,
+) -> Result<Former, StoreError> {
+    let now = deed.now;
+    // What was refused stays so.
+    if overlap == 0 || before.has_expired(now) {
+        return Ok(Former::End);
+    }
+    if !before.overlaps(now) {
+        let end = now.saturating_add(overlap.into());
+        return Ok(Former::Overlap(
+            after
+                .settings
+                .expires_at
+                .map_or(end, |expiry| expiry.min(end)),
+        ));
+    }
+    let maker = sqlx::query_scalar("SELECT secret_maker FROM keys WHERE id = ?").bind(&before.id);
+    let maker: Option<String> = maker.fetch_one(deed.on.connection()).await?;
+    let same = maker.is_some() && maker.as_deref() == deed.caller.actor.id();
+    if same && before.is_replaceable(now) {
+        Ok(Former::Replace)
+    } else {
+        Err(StoreError::OverlapRunning)
+    }
+}
+
+/// Returns the policy of the key, another one if the call gave it ceilings.
+async fn policy(
+    change: &mut Change,
+    held: Held,
+    keys: (&Key, &Key),
+    account_id: &str,
+) -> Result<i64, StoreError> {
+    let (before, after) = keys;
+    if after.settings.ceilings == before.settings.ceilings {
+        return Ok(held.policy_id);
+    }
+    Content::of(account_id, &after.user_id, &after.settings)?
+        .policy(change)
+        .await
+}
+
+/// Moves the key's secret to its old ones.
+async fn keep(change: &mut Change, held: Held, former: Former, now: i64) -> Result<(), StoreError> {
+    const END: &str =
+        "UPDATE old_secrets SET removed = TRUE, revision = ? WHERE NOT removed AND key_seq = ?";
+    const KEEP: &str = "INSERT INTO old_secrets (digest, sealed, key_seq, secret, masked, imported, created_at, ends_at, \
+         last_used_at, last_used_ip, removed, revision) \
+         SELECT digest, sealed, seq, secret, masked, imported, secret_created_at, ?, secret_used_at, secret_used_ip, ?, ? \
+         FROM keys WHERE seq = ?";
+    let revision = change.revision();
+    if former != Former::Replace {
+        sqlx::query(END)
+            .bind(revision)
+            .bind(held.seq)
+            .execute(change.connection())
+            .await?;
+    }
+    let (end, removed) = if let Former::Overlap(end) = former {
+        (end, false)
+    } else {
+        (now, true)
+    };
+    let keep = sqlx::query(KEEP)
+        .bind(end)
+        .bind(removed)
+        .bind(revision)
+        .bind(held.seq);
+    keep.execute(change.connection()).await?;
+    Ok(())
+}
+
+async fn give(
+    change: &mut Change,
+    (held, policy_id): (Held, i64),
+    secret: &PlainKey,
+    (after, maker): (&Key, Option<&str>),
+    now: i64,
+) -> Result<(), StoreError> {
+    const GIVE: &str = "UPDATE keys SET digest = ?, sealed = NULL, masked = ?, secret = secret + 1, secret_maker = ?, imported = FALSE, \
+         secret_created_at = ?, secret_used_at = NULL, secret_used_ip = NULL, expires_at = ?, updated_at = ?, \
+         policy_id = ?, ceilings = ?, revision = ? WHERE seq = ?";
+    let revision = change.revision();
+    sqlx::query(GIVE)
+        .bind(&secret.digest().0[..])
+        .bind(secret.masked())
+        .bind(maker)
+        .bind(now)
+        .bind(after.settings.expires_at)
+        .bind(now)
+        .bind(policy_id)
+        .bind(to_json(&after.settings.ceilings)?)
+        .bind(revision)
+        .bind(held.seq)
+        .execute(change.connection())
+        .await?;
+    Ok(())
+}

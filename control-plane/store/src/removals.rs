@@ -1,0 +1,273 @@
+//! Removing the keys of a user or an account that no longer exists.
+//!
+//! **What is deleted is refused at once, however many keys it has, and nobody else waits for it.**
+//! The deletion itself is one small transaction: it marks the user or the account, and names it
+//! among the ended owners in the record of the route rules, so that nodes refuse its keys. The
+//! keys' rows follow in steps of bounded time. Each step is a transaction of its own that takes the
+//! removal's row first, so several control planes can share the work, and one that starts goes on
+//! where another one stopped. A deletion takes its first step itself: with few keys nothing is left
+//! to do.
+//!
+//! Until then a key's row says that it is live, and whoever reads rows has to know better:
+//! [`NOT_ENDED`].
+
+use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
+use std::time::{Duration, Instant};
+
+use super::acting::Deed;
+use super::audit::{self, Event, Origin};
+use super::change::{Change, to_its_end};
+use super::users::{self, Whose};
+use super::{Actor, Store, StoreError, keys, revocation};
+
+/// Keys that are removed, and users that are deleted, by the deletion itself.
+const AT_ONCE: u32 = 200;
+
+/// A condition on rows of `keys`: the owner still exists. Keys of a closed account are shown to
+/// nobody.
+macro_rules! not_ended {
+    () => {
+        "keys.user_id NOT IN (SELECT subject FROM removals)"
+    };
+}
+pub(super) use not_ended;
+
+pub(super) const NOT_ENDED: &str = not_ended!();
+
+/// The number of an account's keys that are live, in so far as their owners still exist.
+macro_rules! live_keys {
+    () => {
+        "live_keys - (SELECT COALESCE(SUM(keys_left), 0) FROM removals WHERE account_id = accounts.id)"
+    };
+}
+pub(super) use live_keys;
+
+/// A user or an account whose keys are being removed.
+#[derive(FromRow)]
+struct Removal {
+    id: i64,
+    account_id: String,
+    subject: String,
+    removed_at: i64,
+    revision: i64,
+    author_account_id: String,
+    actor_kind: String,
+    actor_id: Option<String>,
+    actor_name: Option<String>,
+    source_address: Option<String>,
+    request_id: Option<String>,
+}
+
+/// A step that was taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    /// For how long nobody else could write.
+    pub took: Duration,
+    /// Whether there may be another one.
+    pub more: bool,
+}
+
+impl Removal {
+    fn owner(&self) -> Whose<'_> {
+        if self.subject == self.account_id {
+            Whose::Account(&self.subject)
+        } else {
+            Whose::User(&self.subject)
+        }
+    }
+
+    fn actor(&self) -> Result<Actor, StoreError> {
+        let [id, name] =
+            [&self.actor_id, &self.actor_name].map(|text| text.clone().unwrap_or_default());
+        match self.actor_kind.as_str() {
+            "user" => Ok(Actor::User { id, email: name }),
+            "key" => Ok(Actor::Key { id, name }),
+            "system" => Ok(Actor::System),
+            _ => Err(StoreError::Damaged("the author of a removal")),
+        }
+    }
+
+    /// Removes at most `limit` keys, and of an account deletes as many users. Returns whether that
+    /// may not be all.
+    async fn step(&self, change: &mut Change, limit: u32, now: i64) -> Result<bool, StoreError> {
+        const LEFT: &str = "UPDATE removals SET keys_left = MAX(0, keys_left - ?) WHERE id = ?";
+        let keys = keys::some_of(change.connection(), self.owner(), limit).await?;
+        if !keys.is_empty() {
+            let live = count_live(change.connection(), &self.account_id).await?;
+            let ids: Vec<_> = keys.iter().map(|key| key.id.clone()).collect();
+            revocation::revoke_ended(change, &self.account_id, &ids, self.removed_at, now).await?;
+            let removed =
+                live.saturating_sub(count_live(change.connection(), &self.account_id).await?);
+            sqlx::query(LEFT)
+                .bind(removed)
+                .bind(self.id)
+                .execute(change.connection())
+                .await?;
+            let origin = Origin {
+                address: self
+                    .source_address
+                    .as_deref()
+                    .and_then(|address| address.parse().ok()),
+                request_id: self.request_id.clone(),
+            };
+            let events: Vec<_> = keys
+                .iter()
+                .map(|key| Event::deleted("key.revoke", key))
+                .collect();
+            let (author, actor) = (&self.author_account_id, self.actor()?);
+            audit::write(
+                change.connection(),
+                author,
+                &actor,
+                &origin,
+                &events,
+                self.removed_at,
+            )
+            .await?;
+        }
+        let users = match self.owner() {
+            Whose::Account(id) => {
+                users::delete_some(change.connection(), id, limit, self.removed_at).await?
+            }
+            Whose::User(_) => 0,
+        };
+        let more = keys.len() >= to_usize(limit) || users >= limit.into();
+        if !more {
+            sqlx::query("DELETE FROM removals WHERE id = ?")
+                .bind(self.id)
+                .execute(change.connection())
+                .await?;
+        }
+        Ok(more)
+    }
+}
+
+impl Deed<Change> {
+    /// Has the keys of a user or an account removed that no longer exists as of this change.
+    /// Returns how many live keys a user had.
+    pub(super) async fn remove_keys_of(
+        &mut self,
+        account_id: &str,
+        owner: Whose<'_>,
+    ) -> Result<u64, StoreError> {
+        const OF_USER: &str =
+            "SELECT COUNT(*), COUNT(slot) FROM keys WHERE user_id = ? AND revoked_at IS NULL";
+        const OF_ACCOUNT: &str = concat!("SELECT 0, ", live_keys!(), " FROM accounts WHERE id = ?");
+        const INSERT: &str = "INSERT INTO removals (account_id, subject, removed_at, revision, keys_left, \
+             author_account_id, actor_kind, actor_id, actor_name, source_address, request_id) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        let (query, subject) = match owner {
+            Whose::User(id) => (OF_USER, id),
+            Whose::Account(id) => (OF_ACCOUNT, id),
+        };
+        let counted = sqlx::query_as(query)
+            .bind(subject)
+            .fetch_one(self.on.connection())
+            .await?;
+        let (keys, left): (i64, i64) = counted;
+        let (actor, revision) = (self.caller.actor.clone(), self.on.revision());
+        let insert = sqlx::query(INSERT)
+            .bind(account_id)
+            .bind(subject)
+            .bind(self.now)
+            .bind(revision)
+            .bind(left);
+        let insert = insert
+            .bind(&self.caller.account_id)
+            .bind(actor.kind())
+            .bind(actor.id())
+            .bind(actor.name());
+        let address = self.origin.address.map(|address| address.to_string());
+        insert
+            .bind(address)
+            .bind(&self.origin.request_id)
+            .execute(self.on.connection())
+            .await?;
+        let removal = find(self.on.connection(), Some(subject)).await?;
+        let removal = removal.ok_or(StoreError::Damaged("a removal that was written"))?;
+        if removal.step(&mut self.on, AT_ONCE, self.now).await? {
+            tell_nodes(&mut self.on).await?;
+        }
+        Ok(keys.cast_unsigned())
+    }
+}
+
+impl Store {
+    /// Whether keys are to be removed.
+    pub async fn has_removals(&self) -> Result<bool, StoreError> {
+        let query = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM removals)");
+        Ok(query.fetch_one(&self.0.readers).await?)
+    }
+
+    /// Takes the next step of the oldest removal, of at most `limit` keys.
+    pub async fn continue_removal(&self, limit: u32, now: i64) -> Result<Step, StoreError> {
+        let store = self.clone();
+        to_its_end(async move {
+            let mut change = Change::begin(&store).await?;
+            let began = Instant::now();
+            let Some(removal) = find(change.connection(), None).await? else {
+                return Ok(Step {
+                    took: began.elapsed(),
+                    more: false,
+                });
+            };
+            if !removal.step(&mut change, limit, now).await? {
+                tell_nodes(&mut change).await?;
+                tracing::info!(
+                    removed = removal.subject,
+                    since = removal.revision,
+                    "all keys of an owner are removed"
+                );
+            }
+            change.commit().await?;
+            Ok(Step {
+                took: began.elapsed(),
+                more: true,
+            })
+        })
+        .await
+    }
+}
+
+/// The removal of `subject`, or the oldest one.
+async fn find(
+    from: &mut SqliteConnection,
+    subject: Option<&str>,
+) -> Result<Option<Removal>, StoreError> {
+    const QUERY: &str = "SELECT id, account_id, subject, removed_at, revision, author_account_id, actor_kind, actor_id, \
+         actor_name, source_address, request_id FROM removals WHERE ?1 IS NULL OR subject = ?1 ORDER BY id LIMIT 1";
+    Ok(sqlx::query_as(QUERY)
+        .bind(subject)
+        .fetch_optional(from)
+        .await?)
+}
+
+/// Since which revision keys are refused that are not all removed yet.
+pub(super) async fn oldest(from: impl SqliteExecutor<'_>) -> Result<Option<u64>, StoreError> {
+    let oldest: Option<i64> = sqlx::query_scalar("SELECT MIN(revision) FROM removals")
+        .fetch_one(from)
+        .await?;
+    Ok(oldest.map(i64::cast_unsigned))
+}
+
+/// Has nodes told which owners have ended.
+async fn tell_nodes(change: &mut Change) -> Result<(), StoreError> {
+    let revision = change.revision();
+    sqlx::query("UPDATE routes SET revision = ?")
+        .bind(revision)
+        .execute(change.connection())
+        .await?;
+    Ok(())
+}
+
+async fn count_live(from: &mut SqliteConnection, account_id: &str) -> Result<i64, StoreError> {
+    let query = sqlx::query_scalar("SELECT live_keys FROM accounts WHERE id = ?").bind(account_id);
+    Ok(query.fetch_one(from).await?)
+}
+
+fn to_usize(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests;

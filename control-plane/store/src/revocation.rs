@@ -1,0 +1,178 @@
+//! Revoking keys. A batch is one transaction and one revision, all or nothing.
+
+use sqlx::{QueryBuilder, Sqlite};
+use std::collections::{HashMap, HashSet};
+
+use super::audit::Event;
+use super::change::{Change, to_its_end};
+use super::slots::{self, Leaving};
+use super::webhooks::outbox;
+use super::{Acting, Store, StoreError, keys, policies};
+
+/// Keys in one statement.
+const ROWS: usize = 500;
+
+/// What came of revoking one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revoked {
+    /// `key_…`
+    pub id: String,
+    /// When it was revoked first.
+    pub revoked_at: i64,
+    /// From this revision on nodes refuse it.
+    pub revision: u64,
+}
+
+impl Store {
+    /// Revokes those of `ids` that are not revoked yet; if that is none, nothing changes. Fails
+    /// with [`StoreError::KeyNotFound`], and revokes none, if the account lacks one of them.
+    pub async fn revoke_keys(
+        &self,
+        account_id: &str,
+        ids: &[String],
+        now: i64,
+    ) -> Result<Vec<Revoked>, StoreError> {
+        let (store, account_id, ids) = (self.clone(), account_id.to_owned(), ids.to_vec());
+        to_its_end(async move {
+            let mut change = Change::begin(&store).await?;
+            let (revoked, any) = revoke_all(&mut change, &account_id, ids, now).await?;
+            if any {
+                change.commit().await?;
+            }
+            Ok(revoked)
+        })
+        .await
+    }
+}
+
+impl Acting {
+    /// Revokes one key, unless it is revoked already. Fails with [`StoreError::KeyNotFound`].
+    pub async fn revoke_key(self, id: String) -> Result<Revoked, StoreError> {
+        to_its_end(async move {
+            let mut deed = self.begin().await?;
+            let key = keys::find(deed.on.connection(), &deed.caller.account_id, &id).await?;
+            // A repeated call answers the same, whatever it meant.
+            if key.revoked_at.is_none() {
+                deed.expect(&key)?;
+            }
+            let (change, account_id) = (&mut deed.on, &deed.caller.account_id);
+            let (revoked, any) = revoke_all(change, account_id, vec![id], self.now).await?;
+            if any {
+                deed.commit(&[Event::deleted("key.revoke", &key)]).await?;
+            }
+            revoked.into_iter().next().ok_or(StoreError::KeyNotFound)
+        })
+        .await
+    }
+}
+
+/// Revokes keys whose owner no longer exists since `revoked_at`.
+pub(super) async fn revoke_ended(
+    change: &mut Change,
+    account_id: &str,
+    ids: &[String],
+    revoked_at: i64,
+    now: i64,
+) -> Result<(), StoreError> {
+    let mut left = HashSet::new();
+    for ids in ids.chunks(ROWS) {
+        left.extend(revoke(change, account_id, ids, revoked_at).await?);
+    }
+    settle(change, account_id, left, now).await
+}
+
+/// What came of it, and whether there is anything to commit.
+async fn revoke_all(
+    change: &mut Change,
+    account_id: &str,
+    ids: Vec<String>,
+    now: i64,
+) -> Result<(Vec<Revoked>, bool), StoreError> {
+    let mut left = HashSet::new();
+    let mut found = HashMap::with_capacity(ids.len());
+    for ids in ids.chunks(ROWS) {
+        left.extend(revoke(change, account_id, ids, now).await?);
+        found.extend(revoked(change, account_id, ids).await?);
+    }
+    let all = ids.into_iter().map(|id| {
+        let &(revoked_at, revision) = found.get(&id).ok_or(StoreError::KeyNotFound)?;
+        Ok(Revoked {
+            id,
+            revoked_at,
+            revision,
+        })
+    });
+    let all = all.collect::<Result<_, StoreError>>()?;
+    let any = !left.is_empty();
+    if any {
+        settle(change, account_id, left, now).await?;
+    }
+    Ok((all, any))
+}
+
+/// What comes after keys were revoked: others get their slots, their `policies` go, and whoever
+/// wants to know is told.
+async fn settle(
+    change: &mut Change,
+    account_id: &str,
+    policies: HashSet<i64>,
+    now: i64,
+) -> Result<(), StoreError> {
+    slots::free(change, Leaving::Revoked, now).await?;
+    policies::retire(change, policies).await?;
+    outbox::revoked(change, account_id, now).await
+}
+
+/// The policies of those of `ids` that were not revoked before.
+async fn revoke(
+    change: &mut Change,
+    account_id: &str,
+    ids: &[String],
+    now: i64,
+) -> Result<Vec<i64>, StoreError> {
+    let mut query = QueryBuilder::<Sqlite>::new("UPDATE keys SET revoked_at = ");
+    query
+        .push_bind(now)
+        .push(", updated_at = ")
+        .push_bind(now)
+        .push(", revision = ")
+        .push_bind(change.revision());
+    query
+        .push(" WHERE revoked_at IS NULL AND account_id = ")
+        .push_bind(account_id);
+    among(&mut query, ids);
+    query.push(" RETURNING policy_id");
+    Ok(query
+        .build_query_scalar()
+        .fetch_all(change.connection())
+        .await?)
+}
+
+/// When those of `ids` that there are were revoked, and by which revision.
+async fn revoked(
+    change: &mut Change,
+    account_id: &str,
+    ids: &[String],
+) -> Result<impl Iterator<Item = (String, (i64, u64))>, StoreError> {
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "SELECT id, revoked_at, revision FROM keys WHERE account_id = ",
+    );
+    query.push_bind(account_id);
+    among(&mut query, ids);
+    let rows: Vec<(String, i64, i64)> = query
+        .build_query_as()
+        .fetch_all(change.connection())
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(id, revoked_at, revision)| (id, (revoked_at, revision.cast_unsigned()))))
+}
+
+fn among(query: &mut QueryBuilder<Sqlite>, ids: &[String]) {
+    query.push(" AND id IN (");
+    let mut list = query.separated(", ");
+    for id in ids {
+        list.push_bind(id);
+    }
+    query.push(")");
+}

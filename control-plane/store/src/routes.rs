@@ -1,0 +1,165 @@
+//! The route rules: one document for all accounts, as nodes have one set of rules. What else is one
+//! for all of a snapshot is in the same record: whether there are imported keys, and whose keys are
+//! being removed.
+
+use latchkey_model::route_document::{AffectedRule, RouteDocument, affected_rules};
+use latchkey_policy::record::{FORMAT, MIN_FORMAT};
+use latchkey_policy::route::{PathCase, RouteRecord};
+use sqlx::SqliteExecutor;
+use tracing::{info, warn};
+
+use super::audit::Event;
+use super::change::{Change, to_its_end};
+use super::{Acting, RouteRecords, Store, StoreError, from_json, to_json};
+
+impl Store {
+    /// The rules, as people write them.
+    pub async fn routes(&self) -> Result<RouteDocument, StoreError> {
+        Ok(row(&self.0.readers, 0).await?.ok_or(NONE)?.0)
+    }
+
+    /// The rules, as nodes get them.
+    pub async fn encoded_routes(&self) -> Result<RouteRecords, StoreError> {
+        encode(&changed(&self.0.readers, 0).await?.ok_or(NONE)?)
+    }
+}
+
+impl Acting {
+    /// Puts other rules in their place, and returns them as they are kept, with the revision from
+    /// which on nodes go by them.
+    pub async fn put_routes(
+        self,
+        routes: &RouteRecord,
+    ) -> Result<(RouteDocument, u64), StoreError> {
+        // Whatever no node could be sent is refused here.
+        encode(routes)?;
+        let document = RouteDocument::try_from(routes)
+            .map_err(|_| StoreError::Damaged("a rule that is no JSON"))?;
+        let json = to_json(&document)?;
+        to_its_end(async move {
+            let mut deed = self.begin().await?;
+            let revision = deed.on.revision();
+            let (before, ..) = row(deed.on.connection(), 0).await?.ok_or(NONE)?;
+            deed.expect(&before)?;
+            sqlx::query("UPDATE routes SET document = ?, revision = ?")
+                .bind(json)
+                .bind(revision)
+                .execute(deed.on.connection())
+                .await?;
+            let revision = deed
+                .commit(&[Event::edited("routes.update", &before, &document)])
+                .await?;
+            Ok((document, revision))
+        })
+        .await
+    }
+}
+
+/// Gives rules that were written before there was `path_case` the default, `refuse`, and logs which
+/// of them it affects. Those that can only be told apart by case keep `distinct`.
+pub(super) async fn add_path_case(store: &Store) -> Result<(), StoreError> {
+    let text: String = sqlx::query_scalar("SELECT document FROM routes")
+        .fetch_one(&store.0.writer)
+        .await?;
+    let written: serde_json::Value = from_json(&text, "the route rules")?;
+    let has_rules = written["rules"]
+        .as_array()
+        .is_some_and(|rules| !rules.is_empty());
+    if !has_rules || written.get("path_case").is_some() {
+        return Ok(());
+    }
+    let document: RouteDocument = from_json(&text, "the route rules")?;
+    let routes = document
+        .check_without_path_case()
+        .map_err(|_| StoreError::Damaged("a route rule"))?;
+    let document = RouteDocument::try_from(&routes)
+        .map_err(|_| StoreError::Damaged("a rule that is no JSON"))?;
+    let mut change = Change::begin(store).await?;
+    sqlx::query("UPDATE routes SET document = ?, revision = ?")
+        .bind(to_json(&document)?)
+        .bind(change.revision())
+        .execute(change.connection())
+        .await?;
+    change.commit().await?;
+    log_upgrade(&routes);
+    Ok(())
+}
+
+fn log_upgrade(routes: &RouteRecord) {
+    if routes.path_case() == PathCase::Distinct {
+        warn!(
+            "route rules now have path_case: distinct, as some differ only by letter case, or by dots and blanks at the \
+             end of a segment; upstreams that ignore these are not protected"
+        );
+        return;
+    }
+    info!(
+        "route rules now have path_case: refuse; requests that fall under another rule when letter case, and dots and \
+         blanks at the end of a segment, are ignored are refused"
+    );
+    for AffectedRule {
+        rule,
+        conflicts_with,
+    } in affected_rules(routes)
+    {
+        warn!(
+            rule,
+            conflicts_with,
+            "requests spelled as this route rule are refused now: an earlier rule differs by case"
+        );
+    }
+}
+
+const NONE: StoreError = StoreError::Damaged("the absence of route rules");
+
+/// The record, if something in it has changed since `revision`.
+pub(super) async fn changed(
+    from: impl SqliteExecutor<'_>,
+    revision: i64,
+) -> Result<Option<RouteRecord>, StoreError> {
+    let Some((document, imported, ended_owners)) = row(from, revision).await? else {
+        return Ok(None);
+    };
+    let rules = document
+        .check()
+        .map_err(|_| StoreError::Damaged("a route rule"))?;
+    Ok(Some(
+        rules
+            .with_imported(imported)
+            .with_ended_owners(ended_owners),
+    ))
+}
+
+/// The rules as they were written, whether there are imported keys, and the owners that have ended.
+async fn row(
+    from: impl SqliteExecutor<'_>,
+    revision: i64,
+) -> Result<Option<(RouteDocument, bool, Vec<String>)>, StoreError> {
+    const QUERY: &str = "SELECT document, imported, (SELECT json_group_array(subject) FROM removals) FROM routes \
+         WHERE revision > ?";
+    let row: Option<(String, bool, String)> = sqlx::query_as(QUERY)
+        .bind(revision)
+        .fetch_optional(from)
+        .await?;
+    let Some((document, imported, ended)) = row else {
+        return Ok(None);
+    };
+    let document = from_json(&document, "the route rules")?;
+    Ok(Some((
+        document,
+        imported,
+        from_json(&ended, "the owners that have ended")?,
+    )))
+}
+
+pub(super) fn encode(routes: &RouteRecord) -> Result<RouteRecords, StoreError> {
+    let encode = |format| {
+        let mut record = Vec::new();
+        routes.encode(format, &mut record).map(|()| record)
+    };
+    Ok(RouteRecords(
+        (MIN_FORMAT..=FORMAT)
+            .map(encode)
+            .collect::<Result<_, _>>()?,
+    ))
+}

@@ -1,0 +1,226 @@
+//! Sessions: found by the SHA-256 of their token, gone after a time without use.
+
+use latchkey_model::authority::Grants;
+use latchkey_model::client_network::ClientNetwork;
+use latchkey_model::secret::TokenHash;
+use latchkey_model::selection::Selection;
+use sqlx::{FromRow, SqliteExecutor};
+
+use super::audit::{self, Event, Origin, Target};
+use super::{
+    Acting, Actor, Caller, Credentials, Store, StoreError, authority, known_clients, selection,
+};
+
+/// A session ends when it has not been used for so many seconds.
+pub const IDLE_SECONDS: i64 = 30 * 60;
+
+/// Use is written down at most so often; so that no session ends early, it can end this much late.
+const GRANULARITY_SECONDS: i64 = 30;
+
+/// A live session, with its user.
+#[derive(FromRow)]
+struct Row {
+    expires_at: i64,
+    account_id: String,
+    user_id: String,
+    email: String,
+    tier: String,
+    operator: bool,
+    roles: String,
+    permissions: String,
+    subaccounts: Option<String>,
+}
+
+impl Store {
+    /// Begins a session for a user whose password was verified against `user`, remembers the
+    /// client, and clears away sessions that have ended. `false`, and no session, if they have
+    /// another password since, or they were deleted, or they or their account are disabled.
+    pub async fn begin_session(
+        &self,
+        token: &TokenHash,
+        user: &Credentials,
+        client: ClientNetwork,
+        origin: &Origin,
+        now: i64,
+    ) -> Result<bool, StoreError> {
+        const INSERT: &str = "INSERT INTO sessions (token_hash, user_id, expires_at) \
+             SELECT ?, u.id, ? FROM users u JOIN accounts a ON a.id = u.account_id \
+             WHERE u.id = ? AND u.password_hash = ? AND u.deleted_at IS NULL AND NOT u.disabled AND NOT a.disabled \
+             AND a.closed_at IS NULL";
+        let mut transaction = self.0.begin().await?;
+        sqlx::query("DELETE FROM sessions WHERE expires_at <= ?")
+            .bind(now)
+            .execute(&mut *transaction)
+            .await?;
+        let begun = sqlx::query(INSERT)
+            .bind(token.as_bytes())
+            .bind(expiry(now))
+            .bind(&user.user_id)
+            .bind(&user.password_hash)
+            .execute(&mut *transaction)
+            .await?;
+        let begun = begun.rows_affected() == 1;
+        if begun {
+            let actor = Actor::User {
+                id: user.user_id.clone(),
+                email: user.email.clone(),
+            };
+            let event = Event::done("session.create", Target::the("session"));
+            audit::write(
+                &mut transaction,
+                &user.account_id,
+                &actor,
+                origin,
+                &[event],
+                now,
+            )
+            .await?;
+            known_clients::remember(&mut transaction, &user.user_id, client, now).await?;
+        }
+        transaction.commit().await?;
+        Ok(begun)
+    }
+
+    /// Whose session it is, if it is still one; this is also a use of it.
+    pub async fn use_session(
+        &self,
+        token: &TokenHash,
+        now: i64,
+    ) -> Result<Option<Caller>, StoreError> {
+        let Some((caller, expires_at)) = find(&self.0.readers, token, now).await? else {
+            return Ok(None);
+        };
+        if expiry(now) - expires_at >= GRANULARITY_SECONDS {
+            sqlx::query("UPDATE sessions SET expires_at = ? WHERE token_hash = ?")
+                .bind(expiry(now))
+                .bind(token.as_bytes())
+                .execute(self.0.writer()?)
+                .await?;
+        }
+        Ok(Some(caller))
+    }
+}
+
+impl Acting {
+    /// Ends the session that asks for it.
+    pub async fn end_session(self, token: TokenHash) -> Result<(), StoreError> {
+        let mut deed = self.begin_unseen().await?;
+        let query = sqlx::query("DELETE FROM sessions WHERE token_hash = ?").bind(token.as_bytes());
+        query.execute(&mut *deed.on).await?;
+        deed.commit(&[Event::done("session.delete", Target::the("session"))])
+            .await
+    }
+}
+
+/// Whose session it is, if it is still one, and when it ends unless it is used.
+pub(super) async fn find(
+    from: impl SqliteExecutor<'_>,
+    token: &TokenHash,
+    now: i64,
+) -> Result<Option<(Caller, i64)>, StoreError> {
+    const QUERY: &str = "SELECT s.expires_at, u.account_id, u.id AS user_id, u.email, a.tier, a.operator, u.roles, \
+         u.permissions, u.subaccounts \
+         FROM sessions s JOIN users u ON u.id = s.user_id JOIN accounts a ON a.id = u.account_id \
+         WHERE s.token_hash = ? AND s.expires_at > ? AND u.deleted_at IS NULL AND NOT u.disabled AND NOT a.disabled \
+         AND a.closed_at IS NULL";
+    let found = sqlx::query_as(QUERY)
+        .bind(token.as_bytes())
+        .bind(now)
+        .fetch_optional(from)
+        .await?;
+    let Some(row) = found else {
+        return Ok(None);
+    };
+    let row: Row = row;
+    let caller = Caller {
+        actor: Actor::User {
+            id: row.user_id.clone(),
+            email: row.email,
+        },
+        account_id: row.account_id,
+        user_id: row.user_id,
+        tier: row.tier,
+        operator: row.operator,
+        grants: Grants::of(&authority(&row.roles, &row.permissions)?),
+        subaccounts: selection(row.subaccounts.as_deref())?,
+        scope: Selection::All,
+        restrictions: None,
+    };
+    Ok(Some((caller, row.expires_at)))
+}
+
+fn expiry(used_at: i64) -> i64 {
+    used_at.saturating_add(IDLE_SECONDS + GRANULARITY_SECONDS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::OpenMode;
+    use latchkey_model::secret::SessionToken;
+
+    #[tokio::test]
+    async fn a_session_begins_only_by_the_password_that_still_counts() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(
+            &directory.path().join("latchkey.db"),
+            OpenMode::CreateIfMissing,
+        )
+        .await
+        .unwrap();
+        store
+            .add_admin("admin@localhost", "verified", false, 0)
+            .await
+            .unwrap();
+        let verified = store.credentials("admin@localhost").await.unwrap().unwrap();
+        let begins = async || {
+            let token = SessionToken::generate().unwrap().hash();
+            let begun = store
+                .begin_session(
+                    &token,
+                    &verified,
+                    ClientNetwork::of(None),
+                    &Origin::default(),
+                    0,
+                )
+                .await
+                .unwrap();
+            assert_eq!(store.use_session(&token, 0).await.unwrap().is_some(), begun);
+            begun
+        };
+        let set = async |statement| {
+            sqlx::query(statement)
+                .execute(&store.0.writer)
+                .await
+                .unwrap()
+        };
+        assert!(begins().await);
+        for (change, undo) in [
+            (
+                "UPDATE users SET password_hash = 'another'",
+                "UPDATE users SET password_hash = 'verified'",
+            ),
+            (
+                "UPDATE users SET deleted_at = 1",
+                "UPDATE users SET deleted_at = NULL",
+            ),
+            (
+                "UPDATE users SET disabled = TRUE",
+                "UPDATE users SET disabled = FALSE",
+            ),
+            (
+                "UPDATE accounts SET disabled = TRUE",
+                "UPDATE accounts SET disabled = FALSE",
+            ),
+            (
+                "UPDATE accounts SET closed_at = 1",
+                "UPDATE accounts SET closed_at = NULL",
+            ),
+        ] {
+            set(change).await;
+            assert!(!begins().await, "{change}");
+            set(undo).await;
+            assert!(begins().await, "{undo}");
+        }
+    }
+}

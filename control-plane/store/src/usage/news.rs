@@ -1,0 +1,98 @@
+//! Keys of which processes have to be told something.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+/// Keys with which something was admitted, until all have been told who use them. There is one
+/// entry for a key, however often it comes.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// By the key's number. The only process to which it is no news, if there is one: what it has
+    /// admitted itself.
+    keys: BTreeMap<u64, Option<String>>,
+}
+
+impl News {
+    /// Something is new with `key` to all processes, but for `known_to`.
+    pub fn add(&mut self, key: u64, known_to: Option<&str>) {
+        match self.keys.entry(key) {
+            Entry::Vacant(entry) => {
+                entry.insert(known_to.map(str::to_owned));
+            }
+            Entry::Occupied(mut entry) => {
+                if entry.get().as_deref() != known_to {
+                    entry.insert(None);
+                }
+            }
+        }
+    }
+
+    /// The same as all of `newer` after the other.
+    pub fn append(&mut self, newer: Self) {
+        newer
+            .keys
+            .into_iter()
+            .for_each(|(key, known_to)| self.add(key, known_to.as_deref()));
+    }
+
+    /// Takes at most `count` keys out.
+    pub fn take(&mut self, count: usize) -> Self {
+        let rest = self.keys.keys().nth(count).copied();
+        let rest = rest
+            .map(|key| self.keys.split_off(&key))
+            .unwrap_or_default();
+        Self {
+            keys: std::mem::replace(&mut self.keys, rest),
+        }
+    }
+
+    /// Returns whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// The keys' numbers.
+    pub fn keys(&self) -> Vec<u64> {
+        self.keys.keys().copied().collect()
+    }
+
+    /// Whether a process that uses `key` may not know it yet.
+    pub fn is_for(&self, key: u64, instance: &str) -> bool {
+        self.keys
+            .get(&key)
+            .is_some_and(|known_to| known_to.as_deref() != Some(instance))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_process_admits_is_news_to_all_others() {
+        let mut news = News::default();
+        news.add(1, Some("a"));
+        news.add(1, Some("a"));
+        assert_eq!(
+            ["a", "b"].map(|instance| news.is_for(1, instance)),
+            [false, true]
+        );
+        assert!(!news.is_for(2, "b"), "nothing is new there");
+        let mut newer = News::default();
+        newer.add(1, Some("b"));
+        newer.add(2, None);
+        news.append(newer);
+        for (key, instance) in [(1, "a"), (1, "b"), (1, "c"), (2, "a")] {
+            assert!(news.is_for(key, instance), "{key} {instance}");
+        }
+    }
+
+    #[test]
+    fn keys_are_taken_in_their_order() {
+        let mut news = News::default();
+        (1..=5).for_each(|key| news.add(key, None));
+        let taken: Vec<_> = (0..4).map(|_| news.take(2).keys()).collect();
+        assert_eq!(taken, [vec![1, 2], vec![3, 4], vec![5], vec![]]);
+        assert!(news.is_empty());
+    }
+}

@@ -1,0 +1,247 @@
+//! Which keys had requests, and which of them the most, from their sums by day.
+
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use super::buckets::{UsageQuery, push_code, push_sum, push_which};
+use super::{DAY, HOUR};
+use crate::page::TOTAL_LIMIT;
+use crate::{StoreError, Total, to_json};
+
+/// Keys of a day and a code that are looked at first, and at most, for those with the most
+/// requests.
+const FIRST_CANDIDATES: u32 = 200;
+const MORE_CANDIDATES: u32 = 800;
+
+/// Candidates of all days and codes together at most, or twice the top keys if that is more. Each
+/// is looked up for each day and code.
+const MAX_CANDIDATES: usize = 800;
+
+/// Days that are looked through for keys, times the number of their keys.
+const MAX_ROWS: u32 = 250_000;
+
+/// The numbers of some keys.
+pub(super) struct UsedKeys {
+    pub(super) seqs: Vec<i64>,
+    /// Whether there may be keys that should be here instead.
+    pub(super) is_estimate: bool,
+}
+
+/// The keys that had such requests, `limit` at most.
+pub(super) async fn used(
+    on: &mut SqliteConnection,
+    query: &UsageQuery<'_>,
+    limit: usize,
+) -> Result<UsedKeys, StoreError> {
+    let mut select = QueryBuilder::new("");
+    push_used(
+        &mut select,
+        query,
+        i64::try_from(limit).unwrap_or(i64::MAX),
+        true,
+    );
+    let seqs = select.build_query_scalar().fetch_all(on).await?;
+    Ok(UsedKeys {
+        seqs,
+        is_estimate: false,
+    })
+}
+
+/// How many keys had such requests, those whose details are deleted included.
+pub(super) async fn count(
+    on: &mut SqliteConnection,
+    query: &UsageQuery<'_>,
+) -> Result<Total, StoreError> {
+    let mut rows = QueryBuilder::new("SELECT COUNT(*) FROM (SELECT 1 FROM (");
+    push_days(&mut rows, query);
+    let rows = rows
+        .push(") LIMIT ")
+        .push_bind(MAX_ROWS)
+        .push(")")
+        .build_query_scalar();
+    let rows: u32 = rows.fetch_one(&mut *on).await?;
+    let mut count = QueryBuilder::new("SELECT COUNT(*) FROM (");
+    push_used(&mut count, query, i64::from(TOTAL_LIMIT) + 1, false);
+    count.push(")");
+    let keys: i64 = count.build_query_scalar().fetch_one(on).await?;
+    Ok(Total::counted(keys.cast_unsigned(), rows < MAX_ROWS))
+}
+
+/// The keys with the most requests, the first one has the most.
+///
+/// Candidates are those that had the most on a day. No other key can have more than the last
+/// candidates of all days had together, and none that is left out of too many candidates more than
+/// that and what it is known to have: if that is less than what the last of the top keys has, they
+/// are the right ones; else there are more candidates, up to a number.
+pub(super) async fn keys(
+    on: &mut SqliteConnection,
+    query: &UsageQuery<'_>,
+    top_keys: u32,
+) -> Result<UsedKeys, StoreError> {
+    let days = days(on, query).await?;
+    let limit = usize::try_from(top_keys).unwrap_or(usize::MAX);
+    let max_candidates = MAX_CANDIDATES.max(limit.saturating_mul(2));
+    let mut wanted = FIRST_CANDIDATES.max(top_keys.saturating_add(1));
+    loop {
+        let (mut scores, mut bound) = (HashMap::<i64, i64>::new(), 0_i64);
+        for (day, code) in &days {
+            let most = most(on, query, *day, code, wanted).await?;
+            if most.len() >= usize::try_from(wanted).unwrap_or(usize::MAX) {
+                bound = bound.saturating_add(most.last().map_or(0, |(_, requests)| *requests));
+            }
+            for (seq, requests) in most {
+                let score = scores.entry(seq).or_default();
+                *score = score.saturating_add(requests);
+            }
+        }
+        let too_many = scores.len() > max_candidates;
+        let mut candidates: Vec<_> = scores.into_iter().collect();
+        candidates.sort_unstable_by_key(|(seq, score)| (Reverse(*score), *seq));
+        // No key that is left out has more.
+        let bound = bound.saturating_add(
+            candidates
+                .get(max_candidates)
+                .map_or(0, |(_, score)| *score),
+        );
+        candidates.truncate(max_candidates);
+        let candidates: Vec<_> = candidates.into_iter().map(|(seq, _)| seq).collect();
+        let top = sums(on, query, &candidates, top_keys).await?;
+        let full = top.len() >= limit;
+        let least = top
+            .last()
+            .filter(|_| full)
+            .map_or(0, |(_, requests)| *requests);
+        let is_exact = bound == 0 || bound < least;
+        if is_exact || too_many || wanted >= MORE_CANDIDATES {
+            return Ok(UsedKeys {
+                seqs: top.into_iter().map(|(seq, _)| seq).collect(),
+                is_estimate: !is_exact,
+            });
+        }
+        wanted = MORE_CANDIDATES;
+    }
+}
+
+/// The days and codes of which there are requests.
+async fn days(
+    on: &mut SqliteConnection,
+    query: &UsageQuery<'_>,
+) -> Result<Vec<(i64, String)>, StoreError> {
+    let mut select = QueryBuilder::new(
+        "SELECT DISTINCT b.hour / 24, b.code FROM usage_sums b WHERE b.account_id = ",
+    );
+    select.push_bind(query.account_id.to_owned()).push(" AND ");
+    push_which(&mut select, query);
+    Ok(select.build_query_as().fetch_all(on).await?)
+}
+
+/// The keys with the most requests of a day and a code.
+async fn most(
+    on: &mut SqliteConnection,
+    query: &UsageQuery<'_>,
+    day: i64,
+    code: &str,
+    wanted: u32,
+) -> Result<Vec<(i64, i64)>, StoreError> {
+    const MOST: &str = "SELECT key_seq, requests FROM usage_days WHERE account_id = ? AND day = ? AND code = ? \
+         ORDER BY requests DESC LIMIT ?";
+    let most = sqlx::query_as(MOST)
+        .bind(query.account_id)
+        .bind(day)
+        .bind(code)
+        .bind(wanted);
+    Ok(most.fetch_all(on).await?)
+}
+
+/// What these keys had in all, those with the most first: by day where a day is whole, and by hour
+/// at both ends.
+async fn sums(
+    on: &mut SqliteConnection,
+    query: &UsageQuery<'_>,
+    candidates: &[i64],
+    top_keys: u32,
+) -> Result<Vec<(i64, i64)>, StoreError> {
+    let (hours, day) = (query.hours(), DAY / HOUR);
+    let first = hours.start.saturating_add(day - 1).div_euclid(day);
+    let days = first..hours.end.div_euclid(day).max(first);
+    let (before, behind) = (
+        days.start.saturating_mul(day).min(hours.end),
+        days.end.saturating_mul(day),
+    );
+    let list = to_json(&candidates)?;
+    let mut select = QueryBuilder::<Sqlite>::new("SELECT k.seq, ");
+    push_sum(&mut select);
+    select.push(" AS total FROM (");
+    for hours in [hours.start..before, behind.max(before)..hours.end] {
+        select
+            .push("SELECT b.key_seq, b.requests FROM json_each(")
+            .push_bind(list.clone());
+        select.push(
+            ") AS listed CROSS JOIN usage_buckets b ON b.key_seq = listed.value WHERE b.hour >= ",
+        );
+        select
+            .push_bind(hours.start)
+            .push(" AND b.hour < ")
+            .push_bind(hours.end);
+        push_code(&mut select, query);
+        select.push(" UNION ALL ");
+    }
+    let pairs = self::days(on, query)
+        .await?
+        .into_iter()
+        .filter(|(day, _)| days.contains(day));
+    select
+        .push("SELECT b.key_seq, b.requests FROM json_each(")
+        .push_bind(list);
+    select
+        .push(") AS listed CROSS JOIN json_each(")
+        .push_bind(to_json(&pairs.collect::<Vec<_>>())?);
+    select
+        .push(") AS days CROSS JOIN usage_days b ON b.account_id = ")
+        .push_bind(query.account_id.to_owned());
+    select.push(
+        " AND b.day = days.value->>0 AND b.code = days.value->>1 AND b.key_seq = listed.value",
+    );
+    select.push(") AS used CROSS JOIN keys k ON k.seq = used.key_seq GROUP BY k.seq ORDER BY total DESC, k.id LIMIT ");
+    select.push_bind(top_keys);
+    Ok(select.build_query_as().fetch_all(on).await?)
+}
+
+/// Selects the numbers of keys that had such requests, `limit` at most; only of keys that there
+/// are, if they must exist.
+fn push_used(to: &mut QueryBuilder<Sqlite>, query: &UsageQuery<'_>, limit: i64, must_exist: bool) {
+    to.push("SELECT used.key_seq FROM (SELECT DISTINCT key_seq FROM (");
+    push_days(to, query);
+    to.push(" LIMIT ")
+        .push_bind(MAX_ROWS)
+        .push(")) AS used WHERE TRUE");
+    if must_exist {
+        to.push(" AND EXISTS (SELECT 1 FROM keys WHERE seq = used.key_seq)");
+    }
+    if !is_whole_days(query) {
+        to.push(" AND EXISTS (SELECT 1 FROM usage_buckets b WHERE b.key_seq = used.key_seq AND ");
+        push_which(to, query);
+        to.push(")");
+    }
+    to.push(" LIMIT ").push_bind(limit);
+}
+
+/// Selects the keys of all days and codes.
+fn push_days(to: &mut QueryBuilder<Sqlite>, query: &UsageQuery<'_>) {
+    let days = query.days();
+    to.push("SELECT key_seq FROM usage_days WHERE account_id = ")
+        .push_bind(query.account_id.to_owned());
+    to.push(" AND day >= ")
+        .push_bind(days.start)
+        .push(" AND day < ")
+        .push_bind(days.end);
+    if let Some(outcome) = query.code {
+        to.push(" AND code = ").push_bind(outcome.code().as_str());
+    }
+}
+
+fn is_whole_days(query: &UsageQuery<'_>) -> bool {
+    let (hours, day) = (query.hours(), DAY / HOUR);
+    hours.start % day == 0 && hours.end % day == 0
+}

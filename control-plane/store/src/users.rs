@@ -1,0 +1,367 @@
+//! Users: who they are, and what they hold. What they hold bounds every key of theirs.
+
+mod deletion;
+
+use latchkey_model::authority::Authority;
+use latchkey_model::random;
+use latchkey_model::role::Role;
+use latchkey_model::selection::Selection;
+use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection, SqliteExecutor};
+
+use super::audit::{Event, Target};
+use super::change::to_its_end;
+use super::page::{BY_CREATION, List, PageQuery, Paged};
+use super::policies::{self, Of};
+use super::{
+    Acting, Actor, Caller, Credential, Store, StoreError, authority, disclosures, listed_to_json,
+    selection, subaccounts, to_json,
+};
+
+pub use deletion::DeletedUser;
+pub(super) use deletion::{Whose, delete_some, free_email, log_out};
+
+/// A user as they are told of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// `usr_…`
+    pub id: String,
+    /// In lower case. No other user has it, of whatever account.
+    pub email: String,
+    /// What they and their keys may do.
+    pub authority: Authority,
+    /// The subaccounts that they and their keys may act on.
+    pub subaccounts: Selection,
+    /// They and their keys may not act at present.
+    pub disabled: bool,
+    /// Unix seconds.
+    pub created_at: i64,
+}
+
+impl User {
+    /// Whether they can undo whatever anybody else did.
+    fn is_administrator(&self) -> bool {
+        !self.disabled && self.subaccounts == Selection::All && self.authority.is_everything()
+    }
+
+    /// Whether it is the same for their keys.
+    fn decides_like(&self, other: &Self) -> bool {
+        let decisive = |user: &Self| {
+            (
+                user.disabled,
+                user.subaccounts.canonical(),
+                user.authority.patterns(),
+            )
+        };
+        decisive(self) == decisive(other)
+    }
+}
+
+/// A user who is to be added.
+#[derive(Debug, Clone)]
+pub struct NewUser {
+    /// In lower case.
+    pub email: String,
+    /// A PHC string.
+    pub password_hash: String,
+    /// What they may do.
+    pub authority: Authority,
+    /// The subaccounts that they may act on.
+    pub subaccounts: Selection,
+}
+
+impl NewUser {
+    /// One who can do everything.
+    pub(super) fn administrator(email: String, password_hash: String) -> Self {
+        let authority = Authority {
+            roles: vec![Role::ADMIN],
+            permissions: Vec::new(),
+        };
+        Self {
+            email,
+            password_hash,
+            authority,
+            subaccounts: Selection::All,
+        }
+    }
+}
+
+/// What a [`Row`] is read from.
+macro_rules! columns {
+    () => {
+        "id, email, roles, permissions, subaccounts, disabled, created_at"
+    };
+}
+use columns;
+
+/// Of the account's users, without those who were deleted, those for which the rest holds.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM users WHERE account_id = ? AND deleted_at IS NULL ",
+            $rest
+        )
+    };
+}
+
+const USERS: List = List {
+    columns: columns!(),
+    table: "users",
+    joins: "",
+    searched: &["email", "id"],
+};
+
+impl Store {
+    /// One of the account's users.
+    pub async fn user(&self, account_id: &str, id: &str) -> Result<User, StoreError> {
+        find(&self.0.readers, account_id, id).await
+    }
+
+    /// A page of the account's users, the oldest first.
+    pub async fn users(
+        &self,
+        account_id: &str,
+        page: &PageQuery,
+    ) -> Result<Paged<User>, StoreError> {
+        let of_account = |select: &mut QueryBuilder<Sqlite>| {
+            select
+                .push("deleted_at IS NULL AND account_id = ")
+                .push_bind(account_id.to_owned());
+        };
+        let found = USERS
+            .page(&self.0.lists, BY_CREATION, page, of_account)
+            .await?;
+        found.try_map(|row: Row| User::try_from(row))
+    }
+}
+
+impl Acting {
+    /// Adds the user that `new` says to the caller's account, and adds none if that fails; it sees
+    /// the caller and the ids of the account's subaccounts. Fails with [`StoreError::EmailTaken`].
+    pub async fn create_user<E: From<StoreError> + Send + 'static>(
+        self,
+        new: impl FnOnce(&Caller, &[String]) -> Result<NewUser, E> + Send + 'static,
+    ) -> Result<User, E> {
+        to_its_end(async move {
+            let mut deed = self.begin_unseen().await?;
+            let account_id = &deed.caller.account_id;
+            let there_are = subaccounts::ids(&mut *deed.on, account_id).await?;
+            let new = new(&deed.caller, &there_are)?;
+            if let Some(event) =
+                disclosures::of_email(&mut deed.on, &deed.caller, &new.email, self.now).await?
+            {
+                deed.commit(&[event]).await?;
+                return Err(StoreError::EmailTaken.into());
+            }
+            let user = insert(&mut deed.on, account_id, new, self.now).await?;
+            deed.commit(&[Event::created("user.create", &user)]).await?;
+            Ok(user)
+        })
+        .await
+    }
+
+    /// Changes one of the account's users as `edit` says, which sees the caller, the ids of the
+    /// account's subaccounts and the user as they are, and changes nothing if that fails. Returns
+    /// the revision from which on their keys go by it. Who is disabled, or has another password, is
+    /// logged out everywhere. Fails with [`StoreError::EmailTaken`], and with
+    /// [`StoreError::LastAdministrator`] if the account would be left without a user who can undo
+    /// everything.
+    pub async fn edit_user<E: From<StoreError> + Send + 'static>(
+        self,
+        id: String,
+        password_hash: Option<String>,
+        edit: impl FnOnce(&Caller, &[String], &mut User) -> Result<(), E> + Send + 'static,
+    ) -> Result<(User, u64), E> {
+        to_its_end(async move {
+            let mut deed = self.begin().await?;
+            let before = find(deed.on.connection(), &deed.caller.account_id, &id).await?;
+            deed.expect(&before)?;
+            let (change, caller) = (&mut deed.on, &deed.caller);
+            let there_are = subaccounts::ids(change.connection(), &caller.account_id).await?;
+            let mut user = before.clone();
+            edit(caller, &there_are, &mut user)?;
+            if user.email != before.email
+                && let Some(event) =
+                    disclosures::of_email(change.connection(), caller, &user.email, self.now)
+                        .await?
+            {
+                deed.commit(&[event]).await?;
+                return Err(StoreError::EmailTaken.into());
+            }
+            update(change.connection(), &user).await?;
+            let steps_down = before.is_administrator() && !user.is_administrator();
+            if steps_down && !have_administrator(change.connection(), &caller.account_id).await? {
+                return Err(StoreError::LastAdministrator.into());
+            }
+            if let Some(hash) = &password_hash {
+                let query = sqlx::query("UPDATE users SET password_hash = ? WHERE id = ?")
+                    .bind(hash)
+                    .bind(&id);
+                query
+                    .execute(change.connection())
+                    .await
+                    .map_err(StoreError::from)?;
+            }
+            if user.disabled || password_hash.is_some() {
+                log_out(change.connection(), Whose::User(&id)).await?;
+            }
+            if !user.decides_like(&before) {
+                policies::stamp(change, Of::User(&id)).await?;
+            }
+            let mut event = Event::edited("user.update", &before, &user);
+            if password_hash.is_some() {
+                event = event.with_other("password");
+            }
+            let revision = deed.commit(&[event]).await?;
+            Ok((user, revision))
+        })
+        .await
+    }
+}
+
+impl Acting {
+    /// Gives the user who asks for it another password, if theirs is still the one that was
+    /// `verified`, and ends all other sessions of theirs. Fails with [`StoreError::SessionEnded`]
+    /// if it is not.
+    pub async fn change_password(self, verified: String, hash: String) -> Result<(), StoreError> {
+        to_its_end(async move {
+            let mut deed = self.begin_unseen().await?;
+            let (Credential::Session(token), Actor::User { id, email }) =
+                (&self.credential, &deed.caller.actor)
+            else {
+                return Err(StoreError::SessionEnded);
+            };
+            let changed = sqlx::query(
+                "UPDATE users SET password_hash = ? WHERE id = ? AND password_hash = ?",
+            )
+            .bind(hash)
+            .bind(id)
+            .bind(verified)
+            .execute(&mut *deed.on)
+            .await?;
+            if changed.rows_affected() == 0 {
+                return Err(StoreError::SessionEnded);
+            }
+            let others = sqlx::query("DELETE FROM sessions WHERE user_id = ? AND token_hash <> ?");
+            others
+                .bind(id)
+                .bind(token.as_bytes())
+                .execute(&mut *deed.on)
+                .await?;
+            let event = Event::done("user.password", Target::of("user", id, email));
+            deed.commit(&[event]).await
+        })
+        .await
+    }
+}
+
+/// Adds a user to an account.
+pub(super) async fn insert(
+    to: &mut SqliteConnection,
+    account_id: &str,
+    new: NewUser,
+    now: i64,
+) -> Result<User, StoreError> {
+    const INSERT: &str = "INSERT INTO users \
+         (id, account_id, email, password_hash, roles, permissions, subaccounts, created_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    let NewUser {
+        email,
+        password_hash,
+        authority,
+        subaccounts,
+    } = new;
+    let user = User {
+        id: random::id("usr")?,
+        email,
+        authority,
+        subaccounts,
+        disabled: false,
+        created_at: now,
+    };
+    sqlx::query(INSERT)
+        .bind(&user.id)
+        .bind(account_id)
+        .bind(&user.email)
+        .bind(password_hash)
+        .bind(to_json(&user.authority.roles)?)
+        .bind(to_json(&user.authority.permissions)?)
+        .bind(listed_to_json(&user.subaccounts)?)
+        .bind(now)
+        .execute(to)
+        .await?;
+    Ok(user)
+}
+
+async fn update(to: &mut SqliteConnection, user: &User) -> Result<(), StoreError> {
+    const UPDATE: &str = "UPDATE users SET email = ?, roles = ?, permissions = ?, subaccounts = ?, disabled = ? WHERE id = ?";
+    sqlx::query(UPDATE)
+        .bind(&user.email)
+        .bind(to_json(&user.authority.roles)?)
+        .bind(to_json(&user.authority.permissions)?)
+        .bind(listed_to_json(&user.subaccounts)?)
+        .bind(user.disabled)
+        .bind(&user.id)
+        .execute(to)
+        .await?;
+    Ok(())
+}
+
+/// Whether the account has a user who can undo whatever anybody else did.
+pub(super) async fn have_administrator(
+    from: &mut SqliteConnection,
+    account_id: &str,
+) -> Result<bool, StoreError> {
+    const QUERY: &str = select!("AND NOT disabled AND subaccounts IS NULL");
+    let rows: Vec<Row> = sqlx::query_as(QUERY)
+        .bind(account_id)
+        .fetch_all(from)
+        .await?;
+    for row in rows {
+        if User::try_from(row)?.is_administrator() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+pub(super) async fn find(
+    from: impl SqliteExecutor<'_>,
+    account_id: &str,
+    id: &str,
+) -> Result<User, StoreError> {
+    const QUERY: &str = select!("AND id = ?");
+    let row: Option<Row> = sqlx::query_as(QUERY)
+        .bind(account_id)
+        .bind(id)
+        .fetch_optional(from)
+        .await?;
+    row.ok_or(StoreError::UserNotFound)?.try_into()
+}
+
+#[derive(FromRow)]
+struct Row {
+    id: String,
+    email: String,
+    roles: String,
+    permissions: String,
+    subaccounts: Option<String>,
+    disabled: bool,
+    created_at: i64,
+}
+
+impl TryFrom<Row> for User {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.id,
+            email: row.email,
+            authority: authority(&row.roles, &row.permissions)?,
+            subaccounts: selection(row.subaccounts.as_deref())?,
+            disabled: row.disabled,
+            created_at: row.created_at,
+        })
+    }
+}

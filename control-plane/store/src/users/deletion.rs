@@ -1,0 +1,181 @@
+//! Deleting users. Their rows stay, as keys and the audit refer to them, and are found by nobody
+//! any more.
+
+use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
+
+use super::{Row, User, columns, find, have_administrator};
+use crate::audit::Event;
+use crate::change::to_its_end;
+use crate::{Acting, Caller, StoreError, to_json};
+
+/// One user, or all of an account.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Whose<'a> {
+    Account(&'a str),
+    User(&'a str),
+}
+
+impl Whose<'_> {
+    /// The condition on rows of `users`.
+    fn push(self, query: &mut QueryBuilder<Sqlite>) {
+        match self {
+            Self::Account(id) => query.push("account_id = ").push_bind(id),
+            Self::User(id) => query.push("id = ").push_bind(id),
+        };
+    }
+}
+
+/// A user who was deleted.
+#[derive(Debug)]
+pub struct DeletedUser {
+    /// Who it was.
+    pub user: User,
+    /// So many keys of theirs went along.
+    pub revoked_keys: u64,
+    /// From this revision on nodes refuse those.
+    pub revision: u64,
+}
+
+impl Acting {
+    /// Deletes one of the account's users, unless `may` refuses; it sees the caller and the user as
+    /// they are. Nodes refuse the user's keys from the returned revision on, and they are removed
+    /// in steps. Whoever was deleted before is returned again, as they are. Fails with
+    /// [`StoreError::DeletesThemselves`], and with [`StoreError::LastAdministrator`] if the account
+    /// would be left without a user who can undo everything.
+    pub async fn delete_user<E: From<StoreError> + Send + 'static>(
+        self,
+        id: String,
+        may: impl FnOnce(&Caller, &User) -> Result<(), E> + Send + 'static,
+    ) -> Result<DeletedUser, E> {
+        to_its_end(async move {
+            let mut deed = self.begin().await?;
+            let account_id = deed.caller.account_id.clone();
+            if let Some((user, revoked_keys)) =
+                find_deleted(deed.on.connection(), &account_id, &id).await?
+            {
+                may(&deed.caller, &user)?;
+                return Ok(DeletedUser {
+                    user,
+                    revoked_keys,
+                    revision: deed.revision_before(),
+                });
+            }
+            let user = find(deed.on.connection(), &account_id, &id).await?;
+            if deed.caller.user_id == id {
+                return Err(StoreError::DeletesThemselves.into());
+            }
+            deed.expect(&user)?;
+            may(&deed.caller, &user)?;
+            let revoked_keys = deed.remove_keys_of(&account_id, Whose::User(&id)).await?;
+            delete(deed.on.connection(), &id, revoked_keys, self.now).await?;
+            if user.is_administrator()
+                && !have_administrator(deed.on.connection(), &account_id).await?
+            {
+                return Err(StoreError::LastAdministrator.into());
+            }
+            let revision = deed.commit(&[Event::deleted("user.delete", &user)]).await?;
+            Ok(DeletedUser {
+                user,
+                revoked_keys,
+                revision,
+            })
+        })
+        .await
+    }
+}
+
+/// A user who was deleted before, and how many keys they had.
+async fn find_deleted(
+    from: &mut SqliteConnection,
+    account_id: &str,
+    id: &str,
+) -> Result<Option<(User, u64)>, StoreError> {
+    #[derive(FromRow)]
+    struct DeletedRow {
+        #[sqlx(flatten)]
+        user: Row,
+        deleted_keys: i64,
+    }
+    const QUERY: &str = concat!(
+        "SELECT ",
+        columns!(),
+        ", deleted_keys FROM users WHERE account_id = ? AND id = ? AND deleted_at IS NOT NULL"
+    );
+    let row: Option<DeletedRow> = sqlx::query_as(QUERY)
+        .bind(account_id)
+        .bind(id)
+        .fetch_optional(from)
+        .await?;
+    row.map(|row| Ok((row.user.try_into()?, row.deleted_keys.cast_unsigned())))
+        .transpose()
+}
+
+/// Deletes a user: they no longer log in, and their email address is free. Their keys have to be
+/// removed.
+async fn delete(
+    from: &mut SqliteConnection,
+    id: &str,
+    keys: u64,
+    now: i64,
+) -> Result<(), StoreError> {
+    const DELETE: &str = "UPDATE users SET email = id, password_hash = '', deleted_at = ?, deleted_keys = ? WHERE id = ?";
+    log_out(&mut *from, Whose::User(id)).await?;
+    sqlx::query(DELETE)
+        .bind(now)
+        .bind(keys.cast_signed())
+        .bind(id)
+        .execute(from)
+        .await?;
+    Ok(())
+}
+
+/// Deletes at most `limit` users of a closed account, and returns how many there were.
+pub(crate) async fn delete_some(
+    from: &mut SqliteConnection,
+    account_id: &str,
+    limit: u32,
+    now: i64,
+) -> Result<u64, StoreError> {
+    const SOME: &str = "SELECT id FROM users WHERE account_id = ? AND deleted_at IS NULL LIMIT ?";
+    const LOG_OUT: &str = "DELETE FROM sessions WHERE user_id IN (SELECT value FROM json_each(?))";
+    const DELETE: &str = "UPDATE users SET email = id, password_hash = '', deleted_at = ? \
+         WHERE id IN (SELECT value FROM json_each(?))";
+    let ids: Vec<String> = sqlx::query_scalar(SOME)
+        .bind(account_id)
+        .bind(limit)
+        .fetch_all(&mut *from)
+        .await?;
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let json = to_json(&ids)?;
+    sqlx::query(LOG_OUT).bind(&json).execute(&mut *from).await?;
+    Ok(sqlx::query(DELETE)
+        .bind(now)
+        .bind(&json)
+        .execute(from)
+        .await?
+        .rows_affected())
+}
+
+/// Has no user of a closed account keep an email address that somebody else is to have.
+pub(crate) async fn free_email(from: &mut SqliteConnection, email: &str) -> Result<(), StoreError> {
+    const FREE: &str = "UPDATE users SET email = id WHERE email = ? \
+         AND account_id IN (SELECT id FROM accounts WHERE closed_at IS NOT NULL)";
+    sqlx::query(FREE).bind(email).execute(from).await?;
+    Ok(())
+}
+
+/// Ends all sessions of a user, or of an account's users.
+pub(crate) async fn log_out(
+    from: &mut SqliteConnection,
+    whose: Whose<'_>,
+) -> Result<(), StoreError> {
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "DELETE FROM sessions WHERE user_id IN (SELECT id FROM users WHERE ",
+    );
+    whose.push(&mut query);
+    query.push(")");
+    query.build().execute(from).await?;
+    Ok(())
+}

@@ -1,0 +1,282 @@
+//! Webhooks: who is told of what, and in the modules below what they are told.
+//!
+//! [`outbox`] writes down what happened, in the transaction in which it happens; [`expiries`]
+//! announces what will. [`deliveries`] hands out what is due and takes back what came of it, so
+//! that no two processes send the same at once.
+
+mod deliveries;
+mod event;
+mod expiries;
+mod listing;
+mod manual;
+pub(super) mod outbox;
+mod rotation;
+
+pub use deliveries::{Backlog, Claim, Settled};
+pub use event::{EventType, KeyFacts};
+pub use listing::{Delivery, DeliveryState};
+pub use manual::MAX_PER_MINUTE as MAX_MANUAL_DELIVERIES;
+
+use latchkey_model::random;
+use latchkey_model::secret::WebhookSecret;
+use serde_json::Value;
+use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
+
+use super::audit::Event;
+use super::change::to_its_end;
+use super::{Acting, Outcome, Store, StoreError, from_json, to_json};
+
+/// Webhooks that an account can have.
+pub const MAX_WEBHOOKS: i64 = 20;
+
+/// A receiver, and what it is told of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Webhook {
+    /// `whk_…`
+    pub id: String,
+    /// Where deliveries are sent.
+    pub url: String,
+    /// What it is told of.
+    pub events: Vec<EventType>,
+    /// So many days before a key expires.
+    pub expiring_days: Vec<u32>,
+    /// Otherwise it is told nothing.
+    pub active: bool,
+    /// Unix seconds.
+    pub created_at: i64,
+    /// Unix seconds.
+    pub updated_at: i64,
+    /// Creation of the current secret, in Unix seconds.
+    pub secret_created_at: i64,
+    /// From this second on the old secret does not sign, if there is one.
+    pub old_secret_ends_at: Option<i64>,
+    /// What is wrong with it, if the last attempt failed, or if its receiver has ended it.
+    pub last_error: Option<String>,
+    /// Unix seconds: when that was.
+    pub last_error_at: Option<i64>,
+}
+
+/// A webhook that is to be made.
+#[derive(Debug, Clone)]
+pub struct NewWebhook {
+    /// The URL that deliveries are sent to.
+    pub url: String,
+    /// The secret that signs them.
+    pub secret: WebhookSecret,
+    /// The types of events to send.
+    pub events: Vec<EventType>,
+    /// The numbers of days before its expiry at which a key is announced.
+    pub expiring_days: Vec<u32>,
+}
+
+/// Parts of a webhook that are to be different.
+#[derive(Debug, Clone, Default)]
+pub struct WebhookChange {
+    /// The URL.
+    pub url: Option<String>,
+    /// The types of events.
+    pub events: Option<Vec<EventType>>,
+    /// The numbers of days before a key's expiry.
+    pub expiring_days: Option<Vec<u32>>,
+    /// Whether deliveries are sent.
+    pub active: Option<bool>,
+}
+
+impl WebhookChange {
+    fn apply(self, webhook: &mut Webhook) {
+        webhook.url = self.url.unwrap_or_else(|| webhook.url.clone());
+        webhook.events = self.events.unwrap_or_else(|| webhook.events.clone());
+        webhook.expiring_days = self
+            .expiring_days
+            .unwrap_or_else(|| webhook.expiring_days.clone());
+        webhook.active = self.active.unwrap_or(webhook.active);
+    }
+}
+
+/// Of the account's webhooks those for which the rest holds.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, url, events, expiring_days, active, created_at, updated_at, secret_created_at, \
+             old_secret_ends_at, last_error, last_error_at FROM webhooks WHERE account_id = ? ",
+            $rest
+        )
+    };
+}
+
+impl Store {
+    /// The account's webhooks, the oldest first.
+    pub async fn webhooks(&self, account_id: &str) -> Result<Vec<Webhook>, StoreError> {
+        const QUERY: &str = select!("ORDER BY rowid");
+        let rows: Vec<Row> = sqlx::query_as(QUERY)
+            .bind(account_id)
+            .fetch_all(&self.0.readers)
+            .await?;
+        rows.into_iter().map(Webhook::try_from).collect()
+    }
+
+    /// One of the account's webhooks. Fails with [`StoreError::WebhookNotFound`].
+    pub async fn webhook(&self, account_id: &str, id: &str) -> Result<Webhook, StoreError> {
+        find(&self.0.readers, account_id, id).await
+    }
+}
+
+impl Acting {
+    /// Adds a webhook. Fails with [`StoreError::WebhookLimit`] at [`MAX_WEBHOOKS`].
+    /// A repeatable call is recorded with what `data` says of the webhook.
+    pub async fn create_webhook(
+        self,
+        new: NewWebhook,
+        data: impl FnOnce(&Webhook) -> Value + Send + 'static,
+    ) -> Result<Outcome<Webhook>, StoreError> {
+        const INSERT: &str = "INSERT INTO webhooks \
+             (id, account_id, url, secret, events, expiring_days, created_at, updated_at, secret_created_at) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        to_its_end(async move {
+            let mut deed = match self.begin_repeatable_unseen().await? {
+                Outcome::New(deed) => deed,
+                Outcome::Repeated(recorded) => return Ok(Outcome::Repeated(recorded)),
+            };
+            let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
+            let count: i64 =
+                sqlx::query_scalar("SELECT COUNT(*) FROM webhooks WHERE account_id = ?")
+                    .bind(account_id)
+                    .fetch_one(&mut **transaction)
+                    .await?;
+            if count >= MAX_WEBHOOKS {
+                return Err(StoreError::WebhookLimit);
+            }
+            let id = random::id("whk")?;
+            sqlx::query(INSERT)
+                .bind(&id)
+                .bind(account_id)
+                .bind(new.url)
+                .bind(new.secret.as_bytes())
+                .bind(to_json(&new.events)?)
+                .bind(to_json(&new.expiring_days)?)
+                .bind(self.now)
+                .bind(self.now)
+                .bind(self.now)
+                .execute(&mut **transaction)
+                .await?;
+            let webhook = find(&mut **transaction, account_id, &id).await?;
+            deed.record(|| data(&webhook)).await?;
+            deed.commit(&[Event::created("webhook.create", &webhook)])
+                .await?;
+            Ok(Outcome::New(webhook))
+        })
+        .await
+    }
+
+    /// Changes one. What was still to be sent is given up when it is switched off, and what went
+    /// wrong is forgotten when it is switched on. Fails with [`StoreError::WebhookNotFound`].
+    pub async fn edit_webhook(
+        self,
+        id: String,
+        change: WebhookChange,
+    ) -> Result<Webhook, StoreError> {
+        to_its_end(async move {
+            let mut deed = self.begin_unseen().await?;
+            let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
+            let before = find(&mut **transaction, account_id, &id).await?;
+            let mut webhook = before.clone();
+            change.apply(&mut webhook);
+            if webhook == before {
+                return Ok(webhook);
+            }
+            update(transaction, &webhook, self.now).await?;
+            match (before.active, webhook.active) {
+                (true, false) => {
+                    deliveries::give_up(transaction, &id, "switched off", self.now).await?
+                }
+                (false, true) => deliveries::works(transaction, &id).await?,
+                _ => {}
+            }
+            let webhook = find(&mut **transaction, account_id, &id).await?;
+            deed.commit(&[Event::edited("webhook.update", &before, &webhook)])
+                .await?;
+            Ok(webhook)
+        })
+        .await
+    }
+
+    /// Removes one, with all that it was and was to be told. Fails with
+    /// [`StoreError::WebhookNotFound`].
+    pub async fn delete_webhook(self, id: String) -> Result<(), StoreError> {
+        to_its_end(async move {
+            let mut deed = self.begin_unseen().await?;
+            let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
+            let webhook = find(&mut **transaction, account_id, &id).await?;
+            sqlx::query("DELETE FROM webhooks WHERE id = ?")
+                .bind(id)
+                .execute(&mut **transaction)
+                .await?;
+            deed.commit(&[Event::deleted("webhook.delete", &webhook)])
+                .await
+        })
+        .await
+    }
+}
+
+async fn update(to: &mut SqliteConnection, webhook: &Webhook, now: i64) -> Result<(), StoreError> {
+    const UPDATE: &str = "UPDATE webhooks SET url = ?, events = ?, expiring_days = ?, active = ?, updated_at = ? WHERE id = ?";
+    sqlx::query(UPDATE)
+        .bind(&webhook.url)
+        .bind(to_json(&webhook.events)?)
+        .bind(to_json(&webhook.expiring_days)?)
+        .bind(webhook.active)
+        .bind(now)
+        .bind(&webhook.id)
+        .execute(to)
+        .await?;
+    Ok(())
+}
+
+async fn find(
+    from: impl SqliteExecutor<'_>,
+    account_id: &str,
+    id: &str,
+) -> Result<Webhook, StoreError> {
+    const QUERY: &str = select!("AND id = ?");
+    let row: Option<Row> = sqlx::query_as(QUERY)
+        .bind(account_id)
+        .bind(id)
+        .fetch_optional(from)
+        .await?;
+    row.ok_or(StoreError::WebhookNotFound)?.try_into()
+}
+
+#[derive(FromRow)]
+struct Row {
+    id: String,
+    url: String,
+    events: String,
+    expiring_days: String,
+    active: bool,
+    created_at: i64,
+    updated_at: i64,
+    secret_created_at: i64,
+    old_secret_ends_at: Option<i64>,
+    last_error: Option<String>,
+    last_error_at: Option<i64>,
+}
+
+impl TryFrom<Row> for Webhook {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.id,
+            url: row.url,
+            events: from_json(&row.events, "a webhook's events")?,
+            expiring_days: from_json(&row.expiring_days, "a webhook's days")?,
+            active: row.active,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            secret_created_at: row.secret_created_at,
+            old_secret_ends_at: row.old_secret_ends_at,
+            last_error: row.last_error,
+            last_error_at: row.last_error_at,
+        })
+    }
+}

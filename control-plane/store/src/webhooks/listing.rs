@@ -1,0 +1,121 @@
+//! What became of deliveries, for people to see, and for some days.
+
+use sqlx::FromRow;
+
+use crate::{Store, StoreError};
+
+/// Deliveries that are shown.
+const SHOWN: u32 = 100;
+
+/// Seconds that deliveries are kept once they are done.
+pub(super) const KEPT: i64 = 7 * 86_400;
+
+/// A delivery as it is told of. Times are Unix seconds.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Delivery {
+    /// `msg_…`
+    pub id: String,
+    /// The kind of event that it tells.
+    pub event: String,
+    /// When that happened.
+    pub created_at: i64,
+    /// When somebody asked for it again.
+    pub redelivered_at: Option<i64>,
+    /// How often it was tried, since somebody asked for it again if they did.
+    pub attempts: u32,
+    /// When it is tried next, unless it is done.
+    pub next_at: Option<i64>,
+    /// When it was delivered, or given up.
+    pub done_at: Option<i64>,
+    /// The receiver has it.
+    pub delivered: bool,
+    /// HTTP status of the last attempt's answer.
+    pub last_status: Option<u16>,
+    /// What went wrong with it.
+    pub last_error: Option<String>,
+}
+
+/// The state of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryState {
+    /// It is still to be sent.
+    Pending,
+    /// The receiver has it.
+    Delivered,
+    /// It was given up.
+    Failed,
+}
+
+impl DeliveryState {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Pending, Self::Delivered, Self::Failed];
+
+    /// The name, such as `pending`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Delivery {
+    /// Returns its state.
+    pub fn state(&self) -> DeliveryState {
+        match self.done_at {
+            None => DeliveryState::Pending,
+            Some(_) if self.delivered => DeliveryState::Delivered,
+            Some(_) => DeliveryState::Failed,
+        }
+    }
+}
+
+/// Selects the newest deliveries of a webhook for which the rest holds.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, event, created_at, redelivered_at, attempts, next_at, done_at, delivered, last_status, \
+             last_error FROM webhook_deliveries WHERE webhook_id = ? ",
+            $rest,
+            " ORDER BY seq DESC LIMIT ?"
+        )
+    };
+}
+
+impl Store {
+    /// Returns the newest deliveries to one of the account's webhooks: of `state`, or of any. Fails
+    /// with [`StoreError::WebhookNotFound`].
+    pub async fn webhook_deliveries(
+        &self,
+        account_id: &str,
+        webhook_id: &str,
+        state: Option<DeliveryState>,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let query = match state {
+            None => select!(""),
+            Some(DeliveryState::Pending) => select!("AND done_at IS NULL"),
+            Some(DeliveryState::Delivered) => select!("AND delivered"),
+            Some(DeliveryState::Failed) => select!("AND done_at IS NOT NULL AND NOT delivered"),
+        };
+        let mut transaction = self.0.lists.begin().await?;
+        super::find(&mut *transaction, account_id, webhook_id).await?;
+        Ok(sqlx::query_as(query)
+            .bind(webhook_id)
+            .bind(SHOWN)
+            .fetch_all(&mut *transaction)
+            .await?)
+    }
+
+    /// Deletes deliveries that were done long ago, and what was announced of expiries that are
+    /// past.
+    pub async fn tidy_webhooks(&self, now: i64) -> Result<(), StoreError> {
+        const DONE: &str = "DELETE FROM webhook_deliveries WHERE seq IN \
+             (SELECT seq FROM webhook_deliveries WHERE done_at < ? LIMIT ?)";
+        const PAST: &str = "DELETE FROM webhook_expiries WHERE (webhook_id, key_seq, expires_at, days) IN \
+             (SELECT webhook_id, key_seq, expires_at, days FROM webhook_expiries WHERE expires_at < ? LIMIT ?)";
+        let before = now.saturating_sub(KEPT);
+        self.delete(|| sqlx::query(DONE).bind(before)).await?;
+        self.delete(|| sqlx::query(PAST).bind(before)).await
+    }
+}

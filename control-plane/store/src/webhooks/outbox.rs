@@ -1,0 +1,277 @@
+//! The outbox: what is to be told is written in the transaction in which it happens, so it is told
+//! exactly if it did.
+//!
+//! An account without a webhook that wants to know costs one look-up for each change, however many
+//! keys that is about.
+
+use latchkey_model::random;
+use latchkey_policy::meter::Outcome;
+use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::change::Change;
+use crate::webhooks::event::{Event, EventType, KeyFacts, OldSecret};
+use crate::{StoreError, to_json};
+
+/// Rows in one statement.
+const ROWS: usize = 500;
+
+const HOUR: i64 = 3_600;
+const DAY: i64 = 24 * HOUR;
+
+/// [`KeyFacts`] of `keys k`, from what the rest says.
+macro_rules! select_facts {
+    ($more:literal, $rest:literal) => {
+        concat!(
+            "SELECT ",
+            $more,
+            "k.seq, k.account_id, k.id, k.name, k.masked, k.user_id, k.environment, k.tier, k.created_at, \
+             k.expires_at, k.revoked_at FROM ",
+            $rest
+        )
+    };
+}
+pub(super) use select_facts;
+
+/// Has the webhooks of `accounts` told of the keys that `change` has made.
+pub(crate) async fn created<'a>(
+    change: &mut Change,
+    accounts: impl Iterator<Item = &'a str>,
+    now: i64,
+) -> Result<(), StoreError> {
+    for account_id in accounts.collect::<BTreeSet<_>>() {
+        tell_of_changed(
+            change,
+            account_id,
+            EventType::KeyCreated,
+            Event::Created,
+            now,
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+/// Has the account's webhooks told of the keys that `change` has revoked.
+pub(crate) async fn revoked(
+    change: &mut Change,
+    account_id: &str,
+    now: i64,
+) -> Result<(), StoreError> {
+    tell_of_changed(
+        change,
+        account_id,
+        EventType::KeyRevoked,
+        Event::Revoked,
+        now,
+    )
+    .await
+}
+
+/// Of the account's keys that `change` has stamped: those that are revoked, or those that are not.
+async fn tell_of_changed(
+    change: &mut Change,
+    account_id: &str,
+    kind: EventType,
+    event: fn(KeyFacts) -> Event,
+    now: i64,
+) -> Result<(), StoreError> {
+    const WANTING: &str = "SELECT id FROM webhooks WHERE account_id = ? AND active \
+         AND EXISTS (SELECT 1 FROM json_each(events) WHERE value = ?)";
+    const CHANGED: &str = select_facts!(
+        "",
+        "keys k WHERE k.revision = ? AND k.account_id = ? AND (k.revoked_at IS NOT NULL) = ? ORDER BY k.seq"
+    );
+    let query = sqlx::query_scalar(WANTING)
+        .bind(account_id)
+        .bind(kind.as_str());
+    let webhooks: Vec<String> = query.fetch_all(change.connection()).await?;
+    if webhooks.is_empty() {
+        return Ok(());
+    }
+    let query = sqlx::query_as(CHANGED)
+        .bind(change.revision())
+        .bind(account_id)
+        .bind(kind == EventType::KeyRevoked);
+    let keys: Vec<KeyFacts> = query.fetch_all(change.connection()).await?;
+    for keys in keys.chunks(ROWS) {
+        let told = |webhook: &String| {
+            keys.iter()
+                .map(|key| (webhook.clone(), event(key.clone())))
+                .collect::<Vec<_>>()
+        };
+        let events: Vec<_> = webhooks.iter().flat_map(told).collect();
+        write(change.connection(), &events, now).await?;
+    }
+    Ok(())
+}
+
+/// Has webhooks told of the keys that met a limit for the first time in this hour: of requests by
+/// key and code, which are about to be added to those of the hour.
+pub(crate) async fn limits_reached(
+    to: &mut SqliteConnection,
+    added: &BTreeMap<(i64, &'static str), u64>,
+    now: i64,
+) -> Result<(), StoreError> {
+    const FIRST: &str = select_facts!(
+        "w.id AS webhook_id, ",
+        "json_each(?1) limited CROSS JOIN keys k ON k.seq = limited.value AND k.revoked_at IS NULL \
+         CROSS JOIN webhooks w ON w.account_id = k.account_id AND w.active \
+         AND EXISTS (SELECT 1 FROM json_each(w.events) WHERE value = ?2) \
+         WHERE NOT EXISTS (SELECT 1 FROM usage_buckets WHERE key_seq = k.seq AND hour = ?3 AND code = ?4)"
+    );
+    let refused = Outcome::RateLimited.code().as_str();
+    let limited: Vec<_> = added
+        .keys()
+        .filter(|(_, code)| *code == refused)
+        .map(|(seq, _)| *seq)
+        .collect();
+    if limited.is_empty() {
+        return Ok(());
+    }
+    let hour = now.div_euclid(HOUR);
+    let query = sqlx::query_as(FIRST)
+        .bind(to_json(&limited)?)
+        .bind(EventType::KeyLimitReached.as_str());
+    let first: Vec<Told> = query.bind(hour).bind(refused).fetch_all(&mut *to).await?;
+    let event = |told: Told| {
+        (
+            told.webhook_id,
+            Event::LimitReached(told.key, hour.saturating_mul(HOUR)),
+        )
+    };
+    let events: Vec<_> = first.into_iter().map(event).collect();
+    for events in events.chunks(ROWS) {
+        write(to, events, now).await?;
+    }
+    Ok(())
+}
+
+/// Has webhooks told of secrets that were used although another took their place: of the keys'
+/// numbers that are given those that are still good. Of each once, and once more for each day after
+/// which it still is.
+pub(crate) async fn old_secrets_used(
+    to: &mut SqliteConnection,
+    keys: &BTreeSet<i64>,
+    now: i64,
+) -> Result<(), StoreError> {
+    // The current secret is as old as the replacement.
+    const USED: &str = select_facts!(
+        "w.id AS webhook_id, o.masked AS old_masked, o.last_used_at AS old_used_at, o.last_used_ip AS old_used_ip, \
+         o.ends_at AS old_ends_at, ",
+        "json_each(?1) used CROSS JOIN old_secrets o ON o.key_seq = used.value AND NOT o.removed \
+         CROSS JOIN keys k ON k.seq = o.key_seq AND k.revoked_at IS NULL AND o.last_used_at >= k.secret_created_at \
+         CROSS JOIN webhooks w ON w.account_id = k.account_id AND w.active \
+         AND EXISTS (SELECT 1 FROM json_each(w.events) WHERE value = ?2) \
+         WHERE o.told_at IS NULL OR o.told_at <= ?3"
+    );
+    const TOLD: &str = "UPDATE old_secrets SET told_at = ? \
+         WHERE NOT removed AND key_seq IN (SELECT value FROM json_each(?))";
+    let query = sqlx::query_as(USED)
+        .bind(to_json(keys)?)
+        .bind(EventType::KeyOldSecretUsed.as_str());
+    let used: Vec<ToldOfOld> = query
+        .bind(now.saturating_sub(DAY))
+        .fetch_all(&mut *to)
+        .await?;
+    if used.is_empty() {
+        return Ok(());
+    }
+    let told: BTreeSet<_> = used.iter().map(|used| used.told.key.seq).collect();
+    sqlx::query(TOLD)
+        .bind(now)
+        .bind(to_json(&told)?)
+        .execute(&mut *to)
+        .await?;
+    let events: Vec<_> = used.into_iter().map(ToldOfOld::event).collect();
+    for events in events.chunks(ROWS) {
+        write(to, events, now).await?;
+    }
+    Ok(())
+}
+
+/// A webhook, and the key and its old secret that it is to be told of.
+#[derive(FromRow)]
+struct ToldOfOld {
+    #[sqlx(flatten)]
+    told: Told,
+    old_masked: String,
+    old_used_at: i64,
+    old_used_ip: Option<String>,
+    old_ends_at: i64,
+}
+
+impl ToldOfOld {
+    fn event(self) -> (String, Event) {
+        let secret = OldSecret {
+            masked: self.old_masked,
+            last_used_at: self.old_used_at,
+            last_used_ip: self.old_used_ip,
+            ends_at: self.old_ends_at,
+        };
+        (
+            self.told.webhook_id,
+            Event::OldSecretUsed(self.told.key, secret),
+        )
+    }
+}
+
+/// A webhook, and the key that it is to be told of.
+#[derive(FromRow)]
+struct Told {
+    webhook_id: String,
+    #[sqlx(flatten)]
+    key: KeyFacts,
+}
+
+/// Writes down that webhooks, by their ids, are to be told of events. Returns the deliveries' ids,
+/// in the same order.
+pub(super) async fn write(
+    to: &mut SqliteConnection,
+    events: &[(String, Event)],
+    now: i64,
+) -> Result<Vec<String>, StoreError> {
+    if events.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut rows = Vec::with_capacity(events.len());
+    for (webhook_id, event) in events {
+        let body = event
+            .body(now)
+            .map_err(|_| StoreError::Damaged("an event that is no JSON"))?;
+        rows.push((random::id("msg")?, webhook_id, event.kind(), body));
+    }
+    for rows in rows.chunks(ROWS) {
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO webhook_deliveries (id, webhook_id, event, body, created_at, next_at) ",
+        );
+        query.push_values(rows, |mut row, (id, webhook_id, kind, body)| {
+            row.push_bind(id)
+                .push_bind(webhook_id)
+                .push_bind(kind.as_str())
+                .push_bind(body);
+            row.push_bind(now).push_bind(now);
+        });
+        query.build().execute(&mut *to).await?;
+    }
+    let webhooks: BTreeSet<_> = events.iter().map(|(webhook_id, _)| webhook_id).collect();
+    set_due(to, webhooks, now).await?;
+    Ok(rows.into_iter().map(|(id, ..)| id).collect())
+}
+
+/// Has something sent to webhooks, by their ids, at `now` at the latest.
+pub(super) async fn set_due<'a>(
+    to: &mut SqliteConnection,
+    webhooks: impl IntoIterator<Item = &'a String>,
+    now: i64,
+) -> Result<(), StoreError> {
+    const DUE: &str = "UPDATE webhooks SET due_at = MIN(COALESCE(due_at, ?1), ?1) \
+         WHERE id IN (SELECT value FROM json_each(?2))";
+    let ids: Vec<_> = webhooks.into_iter().collect();
+    sqlx::query(DUE)
+        .bind(now)
+        .bind(to_json(&ids)?)
+        .execute(to)
+        .await?;
+    Ok(())
+}
