@@ -10,6 +10,7 @@ mod console;
 mod contract;
 mod crash;
 mod deletion;
+mod docs;
 mod door;
 mod edge;
 mod exactness;

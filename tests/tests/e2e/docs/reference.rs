@@ -1,0 +1,72 @@
+//! The checks that stand in for blocks that do not run.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use latchkey_tests::workspace;
+
+/// Ensures that a check exists: a test `PATH::NAME`, or a target `make NAME`.
+///
+/// # Errors
+/// When it does not exist, or has another form.
+pub(super) fn ensure_exists(check: &str) -> Result<()> {
+    if let Some(target) = check.strip_prefix("make ") {
+        let makefile = read("Makefile")?;
+        ensure!(
+            has_target(&makefile, target),
+            "the Makefile has no such target"
+        );
+    } else if let Some((path, name)) = check.split_once("::") {
+        ensure!(has_test(&read(path)?, name), "the file has no such test");
+    } else {
+        bail!("a check is PATH::TEST or make TARGET");
+    }
+    Ok(())
+}
+
+fn read(path: &str) -> Result<String> {
+    fs::read_to_string(workspace().join(path)).with_context(|| path.to_owned())
+}
+
+fn has_target(makefile: &str, target: &str) -> bool {
+    let targets = makefile
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .filter(|(targets, _)| !targets.starts_with(['\t', '#', '.']));
+    targets
+        .flat_map(|(targets, _)| targets.split_whitespace())
+        .any(|name| name == target)
+}
+
+/// Whether the source has a function of that name that an attribute makes a test.
+fn has_test(source: &str, name: &str) -> bool {
+    let name = name.rsplit("::").next().unwrap_or(name);
+    let mut is_test = false;
+    for line in source.lines().map(str::trim) {
+        if line.starts_with("#[") {
+            is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+            continue;
+        }
+        let function = line.strip_prefix("async ").unwrap_or(line);
+        let function = function.strip_prefix("fn ").unwrap_or_default();
+        if is_test && function.split('(').next() == Some(name) {
+            return true;
+        }
+        is_test &= line.starts_with("//");
+    }
+    false
+}
+
+#[test]
+fn reference_needs_a_function_with_a_test_attribute() {
+    let source = "#[test]\n#[ignore]\nfn one() {}\n\nfn two() {}\n\n#[tokio::test(flavor = \"a\")]\n// Why.\nasync fn three() {}\n";
+    let tests = ["one", "two", "three", "tests::three", "thre"].map(|name| has_test(source, name));
+    assert_eq!(tests, [true, false, true, true, false]);
+}
+
+#[test]
+fn reference_to_make_needs_a_target() {
+    let makefile = ".PHONY: run\nrun: build ## Run\n\techo a: b\nA := b\nneed-a need-b: x\n";
+    let targets = ["run", "need-b", "build", "echo"].map(|name| has_target(makefile, name));
+    assert_eq!(targets, [true, true, false, false]);
+}

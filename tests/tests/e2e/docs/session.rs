@@ -1,0 +1,139 @@
+//! The shell that runs a page's commands, and the demo beside it.
+
+mod script;
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use latchkey_tests::{
+    Demo, DemoCredentials, DemoPorts, DemoState, Fatal, Process, eventually, latchkey_binary,
+};
+use tempfile::TempDir;
+
+use self::script::Script;
+use super::page::{Block, Kind, Page};
+
+/// How long a block may take.
+const BLOCK: Duration = Duration::from_secs(60);
+
+/// Stands where `jq` may be: not every reader has it.
+const NO_JQ: &str = "#!/bin/sh\necho 'jq is not installed' >&2\nexit 127\n";
+
+/// Runs the blocks of a page.
+///
+/// # Errors
+/// At the first block that does not do what the page says: with its line, the command that failed
+/// and its output.
+pub(super) async fn run(page: &Page) -> Result<()> {
+    let directory = Directory::create()?;
+    let state = DemoState::open(directory.work().join(".run"))?;
+    let demo = Demo::start(&DemoPorts::default(), &state).await?;
+    let credentials = demo.prepare(&state).await?;
+    credentials.write(&state)?;
+
+    let script = Script::write(page, directory.path())?;
+    let mut shell = directory.start_shell(&script, &credentials)?;
+    for block in page.blocks.iter().filter(|block| block.kind.runs()) {
+        let checked = check(block, &script, &mut shell).await;
+        checked.map_err(|error| {
+            anyhow!(
+                "{}:{}: {error:#}\n{}",
+                page.path,
+                block.line,
+                script.report(block)
+            )
+        })?;
+    }
+    Ok(())
+}
+
+/// Waits for the end of a block, and compares its exit code and output with what the page says.
+async fn check(block: &Block, script: &Script, shell: &mut Process) -> Result<()> {
+    let Kind::Run { prints, exits } = &block.kind else {
+        return Ok(());
+    };
+    let ended = eventually(BLOCK, async || {
+        if let Some(code) = script.exit_code(block) {
+            return Ok(code);
+        }
+        let running = shell.exited().is_none();
+        // What ended with the shell may have been written since.
+        match script.exit_code(block).or_else(|| script.shell_exit_code()) {
+            Some(code) => Ok(code),
+            None if running => Err(anyhow!("the block still runs")),
+            None => Err(Fatal("the shell was killed".to_owned()).into()),
+        }
+    });
+    let code = ended.await?;
+    ensure!(
+        code == *exits,
+        "the block ended with exit code {code}, not {exits}"
+    );
+    let output = script.output(block);
+    for text in prints {
+        // The same text twice is to be printed twice.
+        let expected = prints.iter().filter(|other| *other == text).count();
+        let found = output.matches(text.as_str()).count();
+        ensure!(
+            found >= expected,
+            "the output has {text:?} {found} times, not {expected} times"
+        );
+    }
+    Ok(())
+}
+
+/// The directory of a session: the reader's working directory, and beside it what the reader does
+/// not see.
+struct Directory(TempDir);
+
+impl Directory {
+    fn create() -> Result<Self> {
+        let directory = Self(
+            tempfile::Builder::new()
+                .prefix("latchkey-docs-")
+                .tempdir()?,
+        );
+        for name in ["work", "bin", "tmp"] {
+            fs::create_dir(directory.path().join(name))?;
+        }
+        let bin = directory.path().join("bin");
+        symlink(latchkey_binary()?, bin.join("latchkey"))?;
+        fs::write(bin.join("jq"), NO_JQ)?;
+        fs::set_permissions(bin.join("jq"), fs::Permissions::from_mode(0o755))?;
+        Ok(directory)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn work(&self) -> PathBuf {
+        self.path().join("work")
+    }
+
+    fn start_shell(&self, script: &Script, demo: &DemoCredentials) -> Result<Process> {
+        let mut search = OsString::from(self.path().join("bin"));
+        search.push(":");
+        search.push(std::env::var_os("PATH").context("PATH is not set")?);
+        let mut command = script.command();
+        command
+            .current_dir(self.work())
+            .env_clear()
+            .env("PATH", search)
+            .env("HOME", self.work())
+            .env("TMPDIR", self.path().join("tmp"))
+            .env("LANG", "C.UTF-8")
+            .env("TZ", "UTC")
+            .envs(demo.variables());
+        self.spawn(&mut command)
+    }
+
+    fn spawn(&self, command: &mut Command) -> Result<Process> {
+        Process::spawn("shell", command, &self.path().join("shell.log"), None)
+    }
+}
