@@ -1,18 +1,16 @@
 //! The shell that runs a page's commands, and the demo beside it.
 
 mod script;
+mod tests;
 
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use latchkey_tests::{
-    Demo, DemoCredentials, DemoPorts, DemoState, Fatal, Process, eventually, latchkey_binary,
-};
+use latchkey_tests::{Demo, DemoPorts, DemoState, Process, eventually, latchkey_binary};
 use tempfile::TempDir;
 
 use self::script::Script;
@@ -24,7 +22,7 @@ const BLOCK: Duration = Duration::from_secs(60);
 /// Stands where `jq` may be: not every reader has it.
 const NO_JQ: &str = "#!/bin/sh\necho 'jq is not installed' >&2\nexit 127\n";
 
-/// Runs the blocks of a page.
+/// Runs the blocks of a page beside a demo of its own.
 ///
 /// # Errors
 /// At the first block that does not do what the page says: with its line, the command that failed
@@ -35,11 +33,19 @@ pub(super) async fn run(page: &Page) -> Result<()> {
     let demo = Demo::start(&DemoPorts::default(), &state).await?;
     let credentials = demo.prepare(&state).await?;
     credentials.write(&state)?;
+    run_blocks(page, &directory, &credentials.variables(), BLOCK).await
+}
 
+async fn run_blocks(
+    page: &Page,
+    directory: &Directory,
+    variables: &[(&str, &str)],
+    limit: Duration,
+) -> Result<()> {
     let script = Script::write(page, directory.path())?;
-    let mut shell = directory.start_shell(&script, &credentials)?;
+    let mut shell = directory.start_shell(&script, variables)?;
     for block in page.blocks.iter().filter(|block| block.kind.runs()) {
-        let checked = check(block, &script, &mut shell).await;
+        let checked = check(block, &script, &mut shell, limit).await;
         checked.map_err(|error| {
             anyhow!(
                 "{}:{}: {error:#}\n{}",
@@ -53,26 +59,27 @@ pub(super) async fn run(page: &Page) -> Result<()> {
 }
 
 /// Waits for the end of a block, and compares its exit code and output with what the page says.
-async fn check(block: &Block, script: &Script, shell: &mut Process) -> Result<()> {
+async fn check(block: &Block, script: &Script, shell: &mut Process, limit: Duration) -> Result<()> {
     let Kind::Run { prints, exits } = &block.kind else {
         return Ok(());
     };
-    let ended = eventually(BLOCK, async || {
-        if let Some(code) = script.exit_code(block) {
-            return Ok(code);
-        }
-        let running = shell.exited().is_none();
-        // What ended with the shell may have been written since.
-        match script.exit_code(block).or_else(|| script.shell_exit_code()) {
+    let ended = eventually(limit, async || {
+        // In this order: the block's code is written before the shell's.
+        let shell_ended = script.shell_exit_code().is_some() || shell.exited().is_some();
+        match script.exit_code(block) {
             Some(code) => Ok(code),
-            None if running => Err(anyhow!("the block still runs")),
-            None => Err(Fatal("the shell was killed".to_owned()).into()),
+            None if shell_ended => Ok(script.shell_exit_code().unwrap_or_default()),
+            None => Err(anyhow!("the block still runs")),
         }
     });
     let code = ended.await?;
     ensure!(
         code == *exits,
         "the block ended with exit code {code}, not {exits}"
+    );
+    ensure!(
+        script.exit_code(block).is_some(),
+        "the block ended the shell"
     );
     let output = script.output(block);
     for text in prints {
@@ -116,7 +123,7 @@ impl Directory {
         self.path().join("work")
     }
 
-    fn start_shell(&self, script: &Script, demo: &DemoCredentials) -> Result<Process> {
+    fn start_shell(&self, script: &Script, variables: &[(&str, &str)]) -> Result<Process> {
         let mut search = OsString::from(self.path().join("bin"));
         search.push(":");
         search.push(std::env::var_os("PATH").context("PATH is not set")?);
@@ -129,11 +136,7 @@ impl Directory {
             .env("TMPDIR", self.path().join("tmp"))
             .env("LANG", "C.UTF-8")
             .env("TZ", "UTC")
-            .envs(demo.variables());
-        self.spawn(&mut command)
-    }
-
-    fn spawn(&self, command: &mut Command) -> Result<Process> {
-        Process::spawn("shell", command, &self.path().join("shell.log"), None)
+            .envs(variables.iter().copied());
+        Process::spawn("shell", &mut command, &self.path().join("shell.log"), None)
     }
 }
