@@ -12,6 +12,7 @@
 mod page;
 mod reference;
 mod session;
+mod tutorial;
 
 use std::fs;
 use std::path::Path;
