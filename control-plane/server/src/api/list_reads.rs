@@ -20,8 +20,9 @@ const RUNNING: usize = 2;
 /// Reads of a caller that wait for others of theirs.
 const WAITING: usize = 100;
 
-/// The time that a read waits for others of its caller.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// The time that a read waits for others of its caller. With the wait for a connection and the read
+/// itself it stays below the time that a request may take (`observe`).
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The reads that run and wait, by caller. Callers without any take no memory.
 pub(crate) struct ListReads {

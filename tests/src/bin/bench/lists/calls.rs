@@ -1,4 +1,20 @@
-//! The calls and pages that are measured.
+//! The calls and pages that are measured. `{7 hours ago}` stands for the begin of that hour.
+
+use anyhow::{Context as _, Result};
+use jiff::{SignedDuration, Timestamp};
+
+/// Returns the path with its times filled in.
+pub(super) fn at(path: &str, now: Timestamp) -> Result<String> {
+    let Some((before, rest)) = path.split_once('{') else {
+        return Ok(path.to_owned());
+    };
+    let (hours, after) = rest
+        .split_once(" hours ago}")
+        .context("a time without its end")?;
+    let time = now - SignedDuration::from_hours(hours.parse()?);
+    let time = Timestamp::from_second(time.as_second() / 3600 * 3600)?;
+    Ok(format!("{before}{time}{}", at(after, now)?))
+}
 
 /// Lists of the API.
 pub(super) const API: &[&str] = &[
@@ -77,20 +93,20 @@ pub(super) const API: &[&str] = &[
     "/v1/audit?action=routes.update&actor=user001@example.com",
     "/v1/audit?action=key.update&actor=user001@example.com",
     "/v1/audit?action=session.create&actor=user002@example.com&target=x",
-    "/v1/audit?since=2026-11-28T00:00:00Z",
-    "/v1/audit?until=2025-06-01T00:00:00Z",
-    "/v1/audit?until=2025-06-01T00:00:00Z&action=key.update&actor=user005@example.com",
+    "/v1/audit?since={24 hours ago}",
+    "/v1/audit?until={13000 hours ago}",
+    "/v1/audit?until={13000 hours ago}&action=key.update&actor=user005@example.com",
     "/v1/usage?group_by=time",
     "/v1/usage?group_by=time,code",
     "/v1/usage?group_by=code",
     "/v1/usage?group_by=key,code&top_keys=10",
     "/v1/usage?group_by=key&top_keys=1000",
     "/v1/usage?group_by=key,time&top_keys=10&bucket=day",
-    "/v1/usage?group_by=key&top_keys=10&from=2026-10-30T00:00:00Z&to=2026-11-29T00:00:00Z",
-    "/v1/usage?group_by=time,code&bucket=day&from=2026-10-15T00:00:00Z",
+    "/v1/usage?group_by=key&top_keys=10&from={720 hours ago}&to={0 hours ago}",
+    "/v1/usage?group_by=time,code&bucket=day&from={1080 hours ago}",
     "/v1/usage?group_by=time&code=rate_limited",
     "/v1/usage?group_by=key&code=rate_limited&top_keys=10",
-    "/v1/usage?group_by=code&from=2026-11-29T05:00:00Z",
+    "/v1/usage?group_by=code&from={7 hours ago}",
     "/v1/users",
     "/v1/users?search=user1",
     "/v1/users?limit=1000",

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
+use jiff::Timestamp;
 use latchkey_tests::{ControlPlane, ControlPlaneOptions};
 use reqwest::{Client, Method, header, redirect};
 use serde::{Deserialize, Serialize};
@@ -58,8 +59,10 @@ pub(crate) async fn measure(dir: &Path) -> Result<Lists> {
     fill(&database).await?;
     control_plane.start().await?;
     let mut api = Vec::new();
+    let now = Timestamp::now();
     for path in calls::API {
-        let request = async || Ok(control_plane.request(Method::GET, path).await?);
+        let at = calls::at(path, now)?;
+        let request = async || Ok(control_plane.request(Method::GET, &at).await?);
         api.push(timed(path, request).await?);
     }
     let (client, cookie) = (Client::new(), console(&control_plane).await?);
