@@ -3,6 +3,7 @@
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::buckets::{UsageQuery, push_code, push_sum, push_which};
 use super::{DAY, HOUR};
@@ -16,7 +17,7 @@ const MORE_CANDIDATES: u32 = 800;
 
 /// Candidates of all days and codes together at most, or twice the top keys if that is more. Each
 /// is looked up for each day and code.
-const MAX_CANDIDATES: usize = 800;
+const MAX_CANDIDATES: usize = 300;
 
 /// Days that are looked through for keys, times the number of their keys.
 const MAX_ROWS: u32 = 250_000;
@@ -53,19 +54,19 @@ pub(super) async fn count(
     on: &mut SqliteConnection,
     query: &UsageQuery<'_>,
 ) -> Result<Total, StoreError> {
-    let mut rows = QueryBuilder::new("SELECT COUNT(*) FROM (SELECT 1 FROM (");
-    push_days(&mut rows, query);
-    let rows = rows
-        .push(") LIMIT ")
-        .push_bind(MAX_ROWS)
-        .push(")")
-        .build_query_scalar();
-    let rows: u32 = rows.fetch_one(&mut *on).await?;
     let mut count = QueryBuilder::new("SELECT COUNT(*) FROM (");
     push_used(&mut count, query, i64::from(TOTAL_LIMIT) + 1, false);
     count.push(")");
-    let keys: i64 = count.build_query_scalar().fetch_one(on).await?;
-    Ok(Total::counted(keys.cast_unsigned(), rows < MAX_ROWS))
+    let keys: i64 = count.build_query_scalar().fetch_one(&mut *on).await?;
+
+    // With more keys than are counted the total is an estimate anyway.
+    let all_rows = keys > i64::from(TOTAL_LIMIT) || {
+        let mut rows = QueryBuilder::new("SELECT COUNT(*) FROM (SELECT 1 FROM (");
+        push_days(&mut rows, query, &query.days());
+        rows.push(") LIMIT ").push_bind(MAX_ROWS).push(")");
+        rows.build_query_scalar::<u32>().fetch_one(on).await? < MAX_ROWS
+    };
+    Ok(Total::counted(keys.cast_unsigned(), all_rows))
 }
 
 /// The keys with the most requests, the first one has the most.
@@ -162,9 +163,7 @@ async fn sums(
     candidates: &[i64],
     top_keys: u32,
 ) -> Result<Vec<(i64, i64)>, StoreError> {
-    let (hours, day) = (query.hours(), DAY / HOUR);
-    let first = hours.start.saturating_add(day - 1).div_euclid(day);
-    let days = first..hours.end.div_euclid(day).max(first);
+    let (hours, days, day) = (query.hours(), whole_days(query), DAY / HOUR);
     let (before, behind) = (
         days.start.saturating_mul(day).min(hours.end),
         days.end.saturating_mul(day),
@@ -208,40 +207,49 @@ async fn sums(
     Ok(select.build_query_as().fetch_all(on).await?)
 }
 
-/// Selects the numbers of keys that had such requests, `limit` at most; only of keys that there
-/// are, if they must exist.
+/// Selects the numbers of keys that had such requests, `limit` at most; only of existing keys if they
+/// must exist. Whole days come first: only keys of the other days are looked up by hour.
 fn push_used(to: &mut QueryBuilder<Sqlite>, query: &UsageQuery<'_>, limit: i64, must_exist: bool) {
-    to.push("SELECT used.key_seq FROM (SELECT DISTINCT key_seq FROM (");
-    push_days(to, query);
-    to.push(" LIMIT ")
-        .push_bind(MAX_ROWS)
-        .push(")) AS used WHERE TRUE");
-    if must_exist {
-        to.push(" AND EXISTS (SELECT 1 FROM keys WHERE seq = used.key_seq)");
-    }
-    if !is_whole_days(query) {
-        to.push(" AND EXISTS (SELECT 1 FROM usage_buckets b WHERE b.key_seq = used.key_seq AND ");
+    let (days, whole) = (query.days(), whole_days(query));
+    to.push("SELECT used.key_seq FROM (SELECT DISTINCT key_seq FROM (SELECT key_seq FROM (");
+    push_days(to, query, &whole);
+    to.push(" LIMIT ").push_bind(MAX_ROWS).push(")");
+    for rest in [
+        days.start..whole.start.min(days.end),
+        whole.end.max(days.start)..days.end,
+    ] {
+        if rest.is_empty() {
+            continue;
+        }
+        to.push(" UNION ALL SELECT rest.key_seq FROM (");
+        push_days(to, query, &rest);
+        to.push(" LIMIT ").push_bind(MAX_ROWS);
+        to.push(") AS rest WHERE EXISTS (SELECT 1 FROM usage_buckets b WHERE b.key_seq = rest.key_seq AND ");
         push_which(to, query);
         to.push(")");
+    }
+    to.push(")) AS used WHERE TRUE");
+    if must_exist {
+        to.push(" AND EXISTS (SELECT 1 FROM keys WHERE seq = used.key_seq)");
     }
     to.push(" LIMIT ").push_bind(limit);
 }
 
-/// Selects the keys of all days and codes.
-fn push_days(to: &mut QueryBuilder<Sqlite>, query: &UsageQuery<'_>) {
-    let days = query.days();
+/// Selects the keys of some days, once for each day and code.
+fn push_days(to: &mut QueryBuilder<Sqlite>, query: &UsageQuery<'_>, days: &Range<i64>) {
     to.push("SELECT key_seq FROM usage_days WHERE account_id = ")
         .push_bind(query.account_id.to_owned());
-    to.push(" AND day >= ")
-        .push_bind(days.start)
-        .push(" AND day < ")
-        .push_bind(days.end);
+    to.push(" AND day >= ").push_bind(days.start);
+    to.push(" AND day < ").push_bind(days.end);
     if let Some(outcome) = query.code {
         to.push(" AND code = ").push_bind(outcome.code().as_str());
     }
 }
 
-fn is_whole_days(query: &UsageQuery<'_>) -> bool {
+/// The days that are whole in what is asked for. They are empty, at a day within or beside it, if
+/// none is.
+fn whole_days(query: &UsageQuery<'_>) -> Range<i64> {
     let (hours, day) = (query.hours(), DAY / HOUR);
-    hours.start % day == 0 && hours.end % day == 0
+    let first = hours.start.saturating_add(day - 1).div_euclid(day);
+    first..hours.end.div_euclid(day).max(first)
 }
