@@ -2,14 +2,21 @@
 
 use axum::response::{Html, IntoResponse as _, Response};
 use maud::{Markup, html};
+use serde::{Deserialize, Serialize};
 
 use super::api::Refusal;
 use super::failure::Failure;
 use super::form::Fields;
-use super::keys::view::IpEntry;
 use super::partial::unseen;
 use super::session::Sent;
 use latchkey_policy::address::parse_entry;
+
+/// An entry of an IP list.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub(crate) struct IpEntry {
+    pub(crate) cidr: String,
+    pub(crate) enabled: bool,
+}
 
 /// Where rows are checked one by one.
 pub(super) const CHECK: &str = "/console/check/ip";

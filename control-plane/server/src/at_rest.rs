@@ -18,7 +18,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::config::InvalidSetting;
+use crate::setting::InvalidSetting;
 
 /// A key as a setting holds it, which may be none. It is not shown, even if it is none.
 #[derive(Clone)]

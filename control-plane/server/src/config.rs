@@ -3,6 +3,7 @@
 
 mod file;
 
+pub use crate::setting::InvalidSetting;
 pub use file::{InvalidFile, parse};
 
 use axum::http::Uri;
@@ -20,18 +21,6 @@ use crate::http;
 use crate::stream::registry::NodeLimits;
 use crate::usage::tidy::Ages;
 use crate::webhook::reach::Reach;
-
-/// A value that parses but cannot be used. The value itself is not told: it may be a secret.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{flag} ({variable}) {reason}")]
-pub struct InvalidSetting {
-    /// The flag that sets it.
-    pub flag: &'static str,
-    /// The environment variable that sets it.
-    pub variable: &'static str,
-    /// What is wrong with it.
-    pub reason: String,
-}
 
 /// All settings of `latchkey serve`.
 #[derive(Debug, Clone, Parser)]

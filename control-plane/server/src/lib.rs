@@ -34,6 +34,7 @@ mod password;
 mod refused_logins;
 mod removals;
 mod serve;
+mod setting;
 pub mod start;
 mod stop;
 mod stream;

@@ -17,10 +17,7 @@
 
 pub(crate) mod chores;
 mod client;
-mod metrics;
 pub(crate) mod reach;
 mod retry;
 mod signature;
 pub(crate) mod worker;
-
-pub(crate) use metrics::WebhookMetrics;

@@ -20,7 +20,7 @@ pub struct Changes {
     /// What vouches for `to`.
     pub tag: Tag,
     /// The route rules' one record, if they have changed.
-    pub routes: Option<RouteRecords>,
+    pub routes: Option<routes::RouteRecords>,
     /// Policies that are new or have changed.
     pub policies: Chunks,
     /// Keys that are new or have changed.
@@ -33,11 +33,6 @@ pub struct Changes {
     /// ended.
     pub ended_since: Option<u64>,
 }
-
-/// The route rules' one record in each format that is sent, from
-/// [`MIN_FORMAT`](latchkey_policy::record::MIN_FORMAT) on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RouteRecords(pub Vec<Vec<u8>>);
 
 /// Keys by their current secrets, those for which the rest holds.
 macro_rules! current {

@@ -10,7 +10,12 @@ use tracing::{info, warn};
 
 use super::audit::Event;
 use super::change::{Change, to_its_end};
-use super::{Acting, RouteRecords, Store, StoreError, from_json, to_json};
+use super::{Acting, Store, StoreError, from_json, to_json};
+
+/// The route rules' one record in each format that is sent, from
+/// [`MIN_FORMAT`](latchkey_policy::record::MIN_FORMAT) on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteRecords(pub Vec<Vec<u8>>);
 
 impl Store {
     /// The rules, as people write them.

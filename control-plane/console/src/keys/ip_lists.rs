@@ -9,12 +9,13 @@ use super::super::api::Refusal;
 use super::super::conflict;
 use super::super::done::{self, Changed};
 use super::super::failure::Failure;
+use super::super::ip_rows::{self, IpEntry};
+use super::super::layout;
 use super::super::session::{Sent, Session};
 use super::super::widgets::{csrf, general_error};
-use super::super::{ip_rows, layout};
 use super::PATH;
 use super::target::Target;
-use super::view::{IpEntry, Key};
+use super::view::Key;
 
 const ALLOW: &str = "allowed_ips";
 const DENY: &str = "denied_ips";

@@ -6,6 +6,7 @@ use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+use super::super::ip_rows::IpEntry;
 use super::super::widgets::badge;
 
 /// A key.
@@ -48,13 +49,6 @@ pub(crate) struct Secret {
     pub(crate) ends_at: Option<String>,
     pub(crate) last_used_at: Option<String>,
     pub(crate) last_used_ip: Option<String>,
-}
-
-/// An entry of an IP list.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-pub(crate) struct IpEntry {
-    pub(crate) cidr: String,
-    pub(crate) enabled: bool,
 }
 
 impl Key {

@@ -3,6 +3,7 @@
 use latchkey_model::secret::Password;
 use latchkey_model::selection::Selection;
 use latchkey_model::text;
+use latchkey_store::KeySort;
 
 use super::error::ApiError;
 
@@ -10,6 +11,21 @@ use super::error::ApiError;
 pub(super) const MAX_ENTRIES: usize = 256;
 
 pub(super) const MAX_WORD_LEN: usize = 64;
+
+/// Days until keys of a list expire, at most: a century.
+pub(super) const MAX_DAYS: u32 = 36_500;
+
+/// The words that sort a list of keys: each upwards, and with `-` before it downwards.
+pub(super) const SORTS: [(&str, (KeySort, bool)); 8] = [
+    ("created_at", (KeySort::CreatedAt, false)),
+    ("-created_at", (KeySort::CreatedAt, true)),
+    ("name", (KeySort::Name, false)),
+    ("-name", (KeySort::Name, true)),
+    ("expires_at", (KeySort::ExpiresAt, false)),
+    ("-expires_at", (KeySort::ExpiresAt, true)),
+    ("last_used_at", (KeySort::LastUsedAt, false)),
+    ("-last_used_at", (KeySort::LastUsedAt, true)),
+];
 
 /// Returns the name as it is stored. See [`text::name`].
 pub(super) fn name(field: &str, text: &str) -> Result<String, ApiError> {

@@ -13,25 +13,11 @@ use super::answer::Answer;
 use super::caller::Rules as _;
 use super::error::ApiError;
 use super::extract::Params;
+use super::fields::{MAX_DAYS, SORTS};
 use super::key_view::KeyView;
 use super::list_reads::ListSession;
 use super::openapi::parameters::KeyPage;
 use super::page::Asked;
-
-/// A century.
-pub(super) const MAX_DAYS: u32 = 36_500;
-
-/// Each word upwards, and with `-` before it downwards.
-pub(super) const SORTS: [(&str, (KeySort, bool)); 8] = [
-    ("created_at", (KeySort::CreatedAt, false)),
-    ("-created_at", (KeySort::CreatedAt, true)),
-    ("name", (KeySort::Name, false)),
-    ("-name", (KeySort::Name, true)),
-    ("expires_at", (KeySort::ExpiresAt, false)),
-    ("-expires_at", (KeySort::ExpiresAt, true)),
-    ("last_used_at", (KeySort::LastUsedAt, false)),
-    ("-last_used_at", (KeySort::LastUsedAt, true)),
-];
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = KeyList)]

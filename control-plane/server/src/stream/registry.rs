@@ -35,7 +35,7 @@ pub(crate) use nodes::Progress;
 use nodes::{Line, Node, Nodes};
 use refused::RefusedPeers;
 pub(crate) use refused::{Refusal, RefusedPeer};
-pub(crate) use view::{NodeState, NodeTotals, NodeView};
+pub(crate) use view::{NodeState, NodeView};
 
 /// For how long lost nodes count, and how many nodes there can be.
 #[derive(Debug, Clone, Copy)]

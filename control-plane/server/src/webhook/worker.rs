@@ -13,10 +13,10 @@ use tokio::time::{self, MissedTickBehavior};
 use tracing::{debug, error, warn};
 
 use super::client::{Answer, Client};
-use super::metrics::Outcome;
 use super::reach::Reach;
 use super::retry;
 use crate::metrics::Metrics;
+use crate::metrics::webhook::Outcome;
 use crate::stop::Stop;
 
 /// Deliveries that are under way at once.

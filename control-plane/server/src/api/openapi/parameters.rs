@@ -9,7 +9,7 @@ use utoipa::openapi::{RefOr, Required, Schema};
 use utoipa::{IntoParams, PartialSchema as _};
 
 use super::super::extract::{DEFAULT_LIMIT, DEFAULT_WAIT_MS, MAX_LIMIT, MAX_WAIT_MS};
-use super::super::key_list::{MAX_DAYS, SORTS};
+use super::super::fields::{MAX_DAYS, SORTS};
 use super::super::page::MAX_SEARCH_LEN;
 use super::texts::{
     AccountId, DeliveryId, Environment, Instant, KeyId, SubaccountId, UserId, WebhookId, Word,

@@ -1,5 +1,6 @@
 //! The nodes as people see them.
 
+use crate::metrics::NodeTotals;
 use latchkey_store::Epoch;
 use std::net::SocketAddr;
 
@@ -39,17 +40,6 @@ pub(crate) struct NodeView {
     pub(crate) clock_skew: Option<i64>,
     pub(crate) waiting_epoch: Option<Epoch>,
     pub(crate) refused: Option<String>,
-}
-
-/// Numbers of nodes, for metrics.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct NodeTotals {
-    pub(crate) connected: usize,
-    pub(crate) lost: usize,
-    pub(crate) waiting: usize,
-    pub(crate) unknown: bool,
-    /// The largest difference of a connected node's clock, in milliseconds.
-    pub(crate) clock_skew: u64,
 }
 
 impl Registry {

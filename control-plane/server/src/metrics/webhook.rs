@@ -9,20 +9,20 @@ use prometheus_client::registry::Registry;
 
 /// What came of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     outcome: &'static str,
 }
 
 impl Outcome {
-    pub(super) const DELIVERED: Self = Self {
+    pub(crate) const DELIVERED: Self = Self {
         outcome: "delivered",
     };
     /// It failed, and comes again.
-    pub(super) const RETRIED: Self = Self { outcome: "retried" };
+    pub(crate) const RETRIED: Self = Self { outcome: "retried" };
     /// It failed for the last time.
-    pub(super) const FAILED: Self = Self { outcome: "failed" };
+    pub(crate) const FAILED: Self = Self { outcome: "failed" };
     /// The receiver wants nothing any more.
-    pub(super) const GONE: Self = Self { outcome: "gone" };
+    pub(crate) const GONE: Self = Self { outcome: "gone" };
 }
 
 /// Attempts count on their own; the gauges are set when they are read.
@@ -61,7 +61,7 @@ impl WebhookMetrics {
         metrics
     }
 
-    pub(super) fn count(&self, outcome: Outcome) {
+    pub(crate) fn count(&self, outcome: Outcome) {
         self.deliveries.get_or_create(&outcome).inc();
     }
 
