@@ -1,6 +1,5 @@
-//! What the descriptions of values are made of. A type that serde reads or writes by code of its
-//! own says beside that code what it looks like; what is a text of some form, or is shared by many
-//! types, is declared by [`schemas!`].
+//! The parts of which descriptions of values are made. A type that serde reads or writes by code of
+//! its own has its description beside that code.
 
 use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, SchemaFormat, Type};
 

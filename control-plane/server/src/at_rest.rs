@@ -1,6 +1,6 @@
 //! The at-rest key: what the digests of imported keys are encrypted with in the database. It is
 //! kept outside the database, so that a copy of the database alone confirms no guess of an imported
-//! key. What is done with it is in `store/at_rest.rs`.
+//! key. What is done with it is in `store/src/at_rest.rs`.
 
 mod command;
 

@@ -1,7 +1,7 @@
 //! Importing keys that were made elsewhere, by their digests. A batch is one transaction and one
 //! revision, all or nothing.
 //!
-//! **A digest is accepted once** (`store/secrets.rs`), with one exception, so that a failed import
+//! **A digest is accepted once** (`secrets.rs`), with one exception, so that a failed import
 //! can be repeated: if the import asks for it, a digest is accepted again that the same account
 //! imported at most a week ago and revoked before any request was admitted with it.
 

@@ -1,4 +1,18 @@
-//! The store: the only part that knows the database.
+//! The store: the only crate that knows the database.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `file`, `health`, `reading`, `at_rest` | the database's file, its health, connections for lists, encrypted digests |
+//! | `change`, `acting`, `callers`, `repeatable` | transactions, and who asks for them |
+//! | `keys`, `creation`, `editing`, `import`, `regenerate`, `revocation`, `expired` | keys |
+//! | `accounts`, `users`, `subaccounts`, `services`, `tiers`, `routes`, `policies` | the rest of what the API manages |
+//! | `bounds`, `restrictions`, `lasting`, `disclosures` | what a change may do |
+//! | `sessions`, `known_clients`, `refused_logins` | log-ins |
+//! | `nodes`, `node_tokens`, `life`, `epochs`, `history`, `export` | nodes, and what they are sent |
+//! | `listing`, `page`, `walk`, `condition` | lists |
+//! | [`audit`], [`usage`], `webhooks`, `explain` | the audit, usage, the outbox, facts for `explain` |
+//! | [`backup`], `former` | backups, and what a replaced database knew |
+//! | `removals`, `retention`, `secrets`, `slots` | what is removed, and what is kept of it |
 //!
 //! **Invariant: every change to what a node decides by happens in one transaction that also
 //! advances the revision by one and stamps the changed rows with it.** [`change::Change`] is the

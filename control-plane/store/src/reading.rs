@@ -24,7 +24,7 @@ const CONNECTIONS: u32 = 3;
 pub(super) const BUDGET: Duration = Duration::from_secs(3);
 
 /// The time that a read waits for a connection. Callers wait for their turn before
-/// ([`crate::api`]), so that many of them are needed for it to pass.
+/// (`api/list_reads.rs` of the server), so that many of them are needed for it to pass.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Instructions of SQLite between two looks at the time: some tens of microseconds.

@@ -6,7 +6,7 @@
 //! Nothing secret is recorded. Of the header and the body only hashes are: that of the body is
 //! keyed with the header, so that a body cannot be guessed by whoever has only the database. As it
 //! can hold the digest of an imported key, and the header may be guessed as well, it is also keyed
-//! at rest (`store/at_rest.rs`).
+//! at rest (`at_rest.rs`).
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::Value;

@@ -3,7 +3,7 @@
 use latchkey_model::issues::Issues;
 use latchkey_model::selection::Selection;
 use maud::{Markup, html};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 
 use super::super::ip_rows::IpEntry;

@@ -4,7 +4,7 @@
 //! believed ([`trusts`]). Either somebody admitted a request today: such a count is taken in only
 //! if the clock of the node that reports it agrees with this one, so this one is wrong by less than
 //! a day. Or it ran for a day without being set, as the notes of control planes show
-//! (`store/life.rs`): so a control plane whose keys nobody uses also deletes what is old. A host
+//! (`life.rs`): so a control plane whose keys nobody uses also deletes what is old. A host
 //! that comes up with a clock that is days ahead has neither, until its clock is set right.
 //!
 //! **So whatever is deleted has ended a day ago at least**, but for counts of windows: of those,
