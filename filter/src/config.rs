@@ -23,11 +23,12 @@
 //! The outcome depends on nothing but the bytes, so that all of Envoy's threads come to the same
 //! one.
 
+mod control_plane;
+mod end_streams;
 mod object;
 
 use crate::host::Nanos;
 use crate::limit_headers::Styles;
-use crate::open_streams::EndStreams;
 use latchkey_policy::identity::{self, Field};
 use latchkey_policy::key::KeyFormat;
 use latchkey_policy::names::{HeaderNames, is_spelling};
@@ -36,9 +37,8 @@ use latchkey_policy::verdict::Code;
 use object::Object;
 use std::fmt;
 
-mod control_plane;
-
-pub use control_plane::{ControlPlane, TokenSource, is_token as is_node_token};
+pub use control_plane::{ControlPlane, TokenSource, is_node_token};
+pub use end_streams::EndStreams;
 
 /// Headers that hold no key alone, and that the filter must not set.
 const OTHER_USE: [&str; 10] = [
@@ -220,7 +220,7 @@ impl Config {
         let max_staleness =
             root.optional_number("max_staleness_seconds", 1..=MAX_STALENESS_SECONDS, errors);
         let trusted_hops = trusted_hops(&mut root, errors);
-        let end_streams = end_streams(&mut root, errors);
+        let end_streams = EndStreams::read(&mut root, errors);
         let health_path = health_path(&mut root, errors);
         let shadow = root.optional_strings("shadow", errors).unwrap_or_default();
         let shadow = shadow.iter().enumerate().filter_map(|(at, code)| {
@@ -360,18 +360,6 @@ fn trusted_hops(root: &mut Object, errors: &mut Vec<ConfigError>) -> Option<usiz
     let hops = object.optional_number("xff_trusted_hops", 0..=MAX_TRUSTED_HOPS, errors);
     object.finish(errors);
     hops.and_then(|hops| usize::try_from(hops).ok())
-}
-
-fn end_streams(root: &mut Object, errors: &mut Vec<ConfigError>) -> EndStreams {
-    let Some(name) = root.optional_string("end_streams", errors) else {
-        return EndStreams::default();
-    };
-    let found = EndStreams::NAMES.iter().find(|(known, _)| *known == name);
-    if found.is_none() {
-        let known = EndStreams::NAMES.map(|(name, _)| name).join(", ");
-        root.error("end_streams", format!("must be one of {known}"), errors);
-    }
-    found.map_or(EndStreams::default(), |(_, mode)| *mode)
 }
 
 fn health_path(root: &mut Object, errors: &mut Vec<ConfigError>) -> Option<String> {

@@ -161,10 +161,12 @@ impl Host for Envoy {
 
     fn request_headers(&self) -> Result<RequestHeaders, Refused> {
         RequestHeaders::read(abi::headers(MapType::RequestHeaders).map_err(|_| Refused)?)
+            .ok_or(Refused)
     }
 
     fn request_trailers(&self) -> Result<RequestHeaders, Refused> {
         RequestHeaders::read(abi::headers(MapType::RequestTrailers).map_err(|_| Refused)?)
+            .ok_or(Refused)
     }
 
     fn source_address(&self) -> Result<Vec<u8>, Refused> {

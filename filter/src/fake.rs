@@ -159,7 +159,7 @@ impl Host for FakeHost {
         let headers = headers
             .iter()
             .map(|(name, value)| (name.as_bytes(), &**value));
-        RequestHeaders::read(RequestHeaders::encode(headers).unwrap())
+        RequestHeaders::read(RequestHeaders::encode(headers).unwrap()).ok_or(Refused)
     }
 
     fn request_trailers(&self) -> Result<RequestHeaders, Refused> {
@@ -168,7 +168,7 @@ impl Host for FakeHost {
         let trailers = trailers
             .iter()
             .map(|(name, value)| (name.as_bytes(), &**value));
-        RequestHeaders::read(RequestHeaders::encode(trailers).unwrap())
+        RequestHeaders::read(RequestHeaders::encode(trailers).unwrap()).ok_or(Refused)
     }
 
     fn source_address(&self) -> Result<Vec<u8>, Refused> {

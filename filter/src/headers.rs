@@ -1,7 +1,6 @@
 //! The headers of a request, all of them at once: asking the host for each would cost as much for
 //! every one.
 
-use crate::host::Refused;
 use std::borrow::Cow;
 
 /// Bytes in a number.
@@ -18,29 +17,22 @@ pub struct RequestHeaders {
 }
 
 impl RequestHeaders {
-    /// What the host handed over.
-    ///
-    /// # Errors
-    /// When it is not of that form.
-    pub fn read(bytes: Vec<u8>) -> Result<Self, Refused> {
+    /// Reads what the host handed over; `None` if it is not of that form.
+    pub fn read(bytes: Vec<u8>) -> Option<Self> {
         let count = if bytes.is_empty() {
             0
         } else {
-            usize::try_from(number(&bytes)?).map_err(|_| Refused)?
+            usize::try_from(number(&bytes)?).ok()?
         };
         let content = count
             .checked_mul(2 * NUMBER_LEN)
             .and_then(|lengths| lengths.checked_add(NUMBER_LEN));
         let headers = Self {
             bytes,
-            content: content.ok_or(Refused)?,
+            content: content?,
         };
         // Each of them is there, or there is no telling what is missing.
-        if headers.iter().count() == count {
-            Ok(headers)
-        } else {
-            Err(Refused)
-        }
+        (headers.iter().count() == count).then_some(headers)
     }
 
     /// In that form.
@@ -139,11 +131,8 @@ impl<'h> Iterator for Iter<'h> {
     }
 }
 
-fn number(bytes: &[u8]) -> Result<u32, Refused> {
-    bytes
-        .first_chunk()
-        .map(|bytes| u32::from_le_bytes(*bytes))
-        .ok_or(Refused)
+fn number(bytes: &[u8]) -> Option<u32> {
+    bytes.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
 }
 
 #[cfg(test)]
@@ -217,14 +206,14 @@ mod tests {
         let whole = encoded(&SENT);
         for end in 1..whole.len() {
             assert!(
-                RequestHeaders::read(whole[..end].to_vec()).is_err(),
+                RequestHeaders::read(whole[..end].to_vec()).is_none(),
                 "{end}"
             );
         }
         for at in 0..NUMBER_LEN + SENT.len() * 2 * NUMBER_LEN {
             let mut damaged = whole.clone();
             damaged[at] = 0xff;
-            assert!(RequestHeaders::read(damaged).is_err(), "{at}");
+            assert!(RequestHeaders::read(damaged).is_none(), "{at}");
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::headers::RequestHeaders;
 use crate::host::{Host, Level, LocalResponse};
 use crate::memory::Memory;
-use crate::worker::{Ready, Shared};
+use crate::shared::{Ready, Shared};
 use latchkey_policy::snapshot::Unavailable;
 use latchkey_policy::verdict::Source as _;
 use serde_json::json;

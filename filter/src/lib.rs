@@ -14,10 +14,12 @@
 //! | [`client_address`] | where a request comes from, for IP lists |
 //! | [`health`] | the answer to readiness probes |
 //! | [`open_streams`] | streams that end when their secret does |
+//! | [`stream_check`] | checking these again, and ending them |
 //! | [`owned`] | header names that belong to the filter, and other spellings of them |
 //! | [`report`] | telling the control plane what was counted |
 //! | [`sync`] | one stream to the control plane |
 //! | [`lease`] | which worker holds that stream |
+//! | [`shared`] | what the requests of one worker share |
 //! | [`worker`] | one worker: its configuration, its ticks, its stream when it has the lease |
 //! | [`metrics`] | what Envoy's statistics show of all this |
 //!
@@ -53,6 +55,8 @@ pub mod open_streams;
 pub mod owned;
 pub mod report;
 pub mod request;
+pub mod shared;
+pub mod stream_check;
 pub mod sync;
 pub mod worker;
 

@@ -6,7 +6,7 @@ use crate::credentials::Credentials;
 use crate::headers::RequestHeaders;
 use crate::host::{Host, NANOS_PER_SECOND};
 use crate::meters::Admission;
-use crate::worker::{Ready, Shared};
+use crate::shared::{Ready, Shared};
 use latchkey_policy::key::KeyDigest;
 use latchkey_policy::limit::Limits;
 use latchkey_policy::meter::{Meter, Outcome, Quota};

@@ -10,7 +10,7 @@ use crate::limit_headers::Told;
 use crate::memory::{Asked, Memory};
 use crate::open_streams::OpenStream;
 use crate::owned::OwnedNames;
-use crate::worker::{Ready, Shared};
+use crate::shared::{Ready, Shared};
 use latchkey_policy::identity;
 use latchkey_policy::meter::{Outcome as Counted, Quota};
 use latchkey_policy::route::Routes;
@@ -274,7 +274,8 @@ fn imported<'c, H: Host>(
 /// As what a refusal is counted in the key's meter. Admissions and limits are counted where they
 /// are decided.
 fn counted(code: Code) -> Option<Counted> {
-    Counted::of(code).filter(|outcome| !matches!(outcome, Counted::Allowed | Counted::RateLimited))
+    code.outcome()
+        .filter(|outcome| !matches!(outcome, Counted::Allowed | Counted::RateLimited))
 }
 
 /// Makes the request what the upstream, the guard and access logs are to see of it.

@@ -1,116 +1,20 @@
-//! One worker of Envoy: what its requests share, its ticks, and the stream while it holds the
-//! lease.
+//! One worker of Envoy: its configuration, its ticks, and the stream while it holds the lease.
 
 use crate::config::{Config, TokenSource, is_node_token};
 use crate::host::{Host, Level, NANOS_PER_SECOND, Nanos, StreamId};
 use crate::lease::{Candidate, Role, Standing};
-use crate::meters::Meters;
 use crate::metrics::Metrics;
-use crate::open_streams::OpenStreams;
+use crate::shared::{Ready, Shared};
 use crate::sync::{End, Health, Identity, Received, Session};
 use latchkey_policy::line_break::without_line_break;
-use latchkey_policy::snapshot::{self, Reader, Unavailable};
-use std::cell::{Cell, OnceCell, RefCell, RefMut};
+use latchkey_policy::snapshot;
 use std::rc::Rc;
 
 /// How often a worker looks after the lease.
 pub const TICK_MILLIS: u32 = 100;
 
-/// Least time between two log lines about the same trouble.
-const COMPLAINT_PAUSE: Nanos = 10_000_000_000;
-
 const WAITING: &str = "the control plane does not know this snapshot's epoch and waits for its operator \
     (latchkey node accept-epoch); requests are decided by the snapshot until its staleness limit";
-
-/// What the requests of one worker share.
-#[derive(Default)]
-pub struct Shared {
-    ready: OnceCell<Ready>,
-    reader: RefCell<Reader>,
-    /// What requests are counted by.
-    pub meters: Meters,
-    /// Requests that are still open, as far as they are kept.
-    pub open_streams: OpenStreams,
-    complained_at: Cell<Nanos>,
-    /// When the snapshot was last known to be the newest, by the monotonic clock, as far as this
-    /// worker has looked.
-    contact: Cell<Option<Nanos>>,
-}
-
-/// What there is once the configuration has been read.
-pub struct Ready {
-    /// The plugin's configuration.
-    pub config: Config,
-    /// Defined metrics.
-    pub metrics: Metrics,
-    /// The node token; none if the environment does not have it.
-    token: Option<String>,
-}
-
-impl Shared {
-    /// Nothing, before a valid configuration.
-    pub fn ready(&self) -> Option<&Ready> {
-        self.ready.get()
-    }
-
-    /// The worker's view of the snapshot.
-    pub fn reader(&self) -> Result<RefMut<'_, Reader>, Unavailable> {
-        self.reader.try_borrow_mut().map_err(|_| Unavailable::Host)
-    }
-
-    /// Fails when the snapshot was not known to be the newest for longer than `limit`.
-    pub fn check_staleness(&self, host: &impl Host, limit: Nanos) -> Result<(), Unavailable> {
-        let fresh = |contact: Nanos, now: Nanos| now.abs_diff(contact) <= limit;
-        let now = host.monotonic().map_err(|_| Unavailable::Host)?;
-        if self
-            .contact
-            .get()
-            .is_some_and(|contact| fresh(contact, now))
-        {
-            return Ok(());
-        }
-        // Only when what is known is too old does it pay to look again.
-        self.contact.set(snapshot::last_contact(host)?);
-        if self
-            .contact
-            .get()
-            .is_some_and(|contact| fresh(contact, now))
-        {
-            Ok(())
-        } else {
-            Err(Unavailable::Stale)
-        }
-    }
-
-    /// How long ago the control plane was last heard from, as far as any worker knows.
-    pub fn snapshot_age(&self, host: &impl Host) -> Option<Nanos> {
-        let contact = snapshot::last_contact(host).ok()??;
-        Some(host.monotonic().ok()?.saturating_sub(contact))
-    }
-
-    /// Reports damage to the worker that can mend it.
-    pub fn report_damage(&self, host: &impl Host, unavailable: Unavailable) {
-        if unavailable == Unavailable::Damaged {
-            // If another worker was faster, it said the same.
-            let _ = snapshot::report_damage(host);
-        }
-    }
-
-    /// Logs that requests cannot be decided, but not for each of them. Damage is reported each
-    /// time.
-    pub fn complain(&self, host: &impl Host, unavailable: Unavailable) {
-        self.report_damage(host, unavailable);
-        let now = host.now().unwrap_or_default();
-        if now.abs_diff(self.complained_at.get()) <= COMPLAINT_PAUSE {
-            return;
-        }
-        self.complained_at.set(now);
-        host.log(
-            Level::Warn,
-            &format!("refusing requests with not_ready: {unavailable}"),
-        );
-    }
-}
 
 /// A worker's root context.
 #[derive(Default)]
@@ -150,14 +54,11 @@ impl Worker {
                 let (metrics, token) = (Metrics::define(host), node_token(host, &config));
                 self.candidate.line_up(host);
                 // A VM is configured once; were it twice, requests stay with the first.
-                self.shared
-                    .ready
-                    .set(Ready {
-                        config,
-                        metrics,
-                        token,
-                    })
-                    .is_ok()
+                self.shared.configure(Ready {
+                    config,
+                    metrics,
+                    token,
+                })
             }
             Err(errors) => {
                 for error in errors {
@@ -232,8 +133,7 @@ impl Worker {
     fn role(&self, serves: bool) -> Role {
         let has_token = self
             .shared
-            .ready
-            .get()
+            .ready()
             .is_some_and(|ready| ready.token.is_some());
         match (has_token, serves) {
             (false, _) => Role::Unfit,
@@ -254,8 +154,7 @@ impl Worker {
     fn staleness(&self) -> u64 {
         let limit = self
             .shared
-            .ready
-            .get()
+            .ready()
             .and_then(|ready| ready.config.max_staleness);
         limit.map_or(0, |limit| limit / NANOS_PER_SECOND)
     }
@@ -277,7 +176,7 @@ impl Worker {
 
     /// A message of so many bytes came on a stream.
     pub fn on_message(&mut self, host: &impl Host, stream: StreamId, size: usize) {
-        let (Some(session), Some(ready)) = (&mut self.session, self.shared.ready.get()) else {
+        let (Some(session), Some(ready)) = (&mut self.session, self.shared.ready()) else {
             return;
         };
         if session.stream() != stream {
@@ -317,7 +216,7 @@ impl Worker {
             config,
             metrics,
             token: Some(token),
-        }) = self.shared.ready.get()
+        }) = self.shared.ready()
         else {
             self.candidate.release(host, now);
             return;
@@ -364,7 +263,7 @@ impl Worker {
         let was_waiting = ended.as_ref().is_some_and(Session::is_waiting);
         self.abandoned.extend(ended.map(|session| session.stream()));
         let was_ours = self.candidate.release(host, now);
-        if was_ours && let Some(ready) = self.shared.ready.get() {
+        if was_ours && let Some(ready) = self.shared.ready() {
             ready.metrics.stream_connected(host, false);
             // A control plane that waits for its operator closes the stream now and then: only the
             // next attempt shows whether it still does.

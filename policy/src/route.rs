@@ -45,6 +45,7 @@ mod overlap;
 mod path;
 mod place;
 mod rule;
+mod segment;
 mod trie;
 
 use std::collections::BTreeMap;

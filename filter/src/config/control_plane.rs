@@ -1,6 +1,7 @@
 //! The control plane's part of the configuration.
 
-use super::{ConfigError, Object};
+use super::ConfigError;
+use super::object::{Object, is_visible};
 
 /// The SDK can pass on no longer name.
 const MAX_CLUSTER_LEN: usize = 100;
@@ -66,8 +67,8 @@ impl ControlPlane {
 }
 
 /// Whether a text can be a node token.
-pub fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| matches!(c, '!'..='~'))
+pub fn is_node_token(text: &str) -> bool {
+    is_visible(text)
 }
 
 /// The name that cells of this configuration begin with.

@@ -1,6 +1,6 @@
 //! Reading JSON objects field by field, with the path of each field that is wrong.
 
-use super::{ConfigError, OTHER_USE, is_node_token};
+use super::{ConfigError, OTHER_USE};
 use latchkey_policy::token::is_token;
 use serde_json::{Map, Value};
 use std::ops::RangeInclusive;
@@ -61,7 +61,7 @@ impl Object {
             return None;
         }
         let value = self.optional_string(field, errors)?;
-        if !is_node_token(&value) {
+        if !is_visible(&value) {
             self.error(
                 field,
                 "must be printable ASCII without blanks, and not empty",
@@ -167,6 +167,11 @@ impl Object {
             self.error(field, "is unknown", errors);
         }
     }
+}
+
+/// Whether a text is printable ASCII without blanks, and not empty.
+pub(super) fn is_visible(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| matches!(c, '!'..='~'))
 }
 
 fn type_name(value: &Value) -> &'static str {

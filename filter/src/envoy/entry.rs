@@ -11,7 +11,9 @@
 
 use super::{Envoy, abi};
 use crate::request::{self, Life, Outcome};
-use crate::worker::{Shared, TICK_MILLIS, Worker};
+use crate::shared::Shared;
+use crate::stream_check::StreamCheck;
+use crate::worker::{TICK_MILLIS, Worker};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -44,6 +46,7 @@ struct Root {
     host: Envoy,
     worker: RefCell<Worker>,
     shared: Rc<Shared>,
+    stream_check: StreamCheck,
     /// Whether it has had a tick.
     ticks: Cell<bool>,
 }
@@ -72,6 +75,7 @@ impl Vm {
                 host,
                 worker,
                 shared,
+                stream_check: StreamCheck::default(),
                 ticks: Cell::new(false),
             });
         } else if roots.len() > 1 {
@@ -181,7 +185,7 @@ impl Vm {
             return;
         };
         if !root.shared.open_streams.is_empty() {
-            root.shared.open_streams.tick(&root.host, &root.shared);
+            root.stream_check.tick(&root.host, &root.shared);
             // What follows in this tick is the root context's.
             let _ = abi::set_effective_context(tick_of);
         }

@@ -4,6 +4,7 @@ use super::*;
 use crate::fake::FakeHost;
 use latchkey_policy::key::KeyDigest;
 use latchkey_policy::record::FORMAT;
+use latchkey_policy::snapshot::Unavailable;
 use latchkey_policy::test_util;
 use latchkey_protocol::{Ack, Batch, Heartbeat, Hello, ToNode, Welcome, from_node, to_node};
 use prost::Message as _;

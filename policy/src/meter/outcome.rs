@@ -1,7 +1,5 @@
 //! What becomes of requests, as it is counted for each key.
 
-use crate::verdict::Code;
-
 /// What can become of a request with a key that exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -35,23 +33,4 @@ impl Outcome {
         Self::SubaccountDenied,
         Self::RateLimited,
     ];
-
-    /// As what a verdict on a key is counted, if it is about one at all.
-    pub fn of(code: Code) -> Option<Self> {
-        Self::ALL.into_iter().find(|outcome| outcome.code() == code)
-    }
-
-    /// The verdict that it is counted for.
-    pub fn code(self) -> Code {
-        match self {
-            Self::Allowed => Code::Allowed,
-            Self::DisabledKey => Code::DisabledKey,
-            Self::ExpiredKey => Code::ExpiredKey,
-            Self::IpDenied => Code::IpDenied,
-            Self::OutOfScope => Code::OutOfScope,
-            Self::MissingPermission => Code::MissingPermission,
-            Self::SubaccountDenied => Code::SubaccountDenied,
-            Self::RateLimited => Code::RateLimited,
-        }
-    }
 }

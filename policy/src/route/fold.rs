@@ -4,7 +4,7 @@
 //! and is not `ss`); the dotted and the dotless `i` of Turkish are `i` as well. Forms of
 //! compatibility, such as full-width letters, are other letters.
 
-use super::rule::Segment;
+use super::segment::Segment;
 use crate::percent::Text;
 use std::cmp::Ordering;
 

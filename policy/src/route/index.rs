@@ -3,7 +3,8 @@
 use super::fold::{self, Comparable, Fold};
 use super::path::Path;
 use super::place::Place;
-use super::rule::{PlaceSpec, Rule, Segment};
+use super::rule::{PlaceSpec, Rule};
+use super::segment::Segment;
 use super::trie::{Entry, Node, Search};
 use super::{PathCase, RouteRecord, Target, Unmatched, host};
 use crate::names::HeaderNames;

@@ -2,7 +2,8 @@
 //! are ignored.
 
 use super::fold::{self, Fold};
-use super::rule::{PlaceSpec, Rule, Segment};
+use super::rule::{PlaceSpec, Rule};
+use super::segment::Segment;
 use super::{PathCase, RouteRecord, host};
 
 /// A rule whose requests are refused, or fall under another rule, because paths are not told apart

@@ -1,6 +1,7 @@
 //! Rules: as they are written, and what makes one valid.
 
 use super::path::{Ambiguity, Path};
+use super::segment::Segment;
 use super::{FieldError, host};
 use crate::permission::Permission;
 use crate::token::{is_method, is_token};
@@ -71,24 +72,6 @@ pub enum PlaceSpec {
     Path(String),
     /// In this parameter of the query.
     Query(String),
-}
-
-/// A segment of a rule's path.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Segment {
-    /// Itself, its escapes undone.
-    Literal(Box<str>),
-    /// Any, by this name.
-    Parameter(Box<str>),
-}
-
-impl Segment {
-    pub(super) fn literal(&self) -> Option<&str> {
-        match self {
-            Self::Literal(text) => Some(text),
-            Self::Parameter(_) => None,
-        }
-    }
 }
 
 /// A valid rule.

@@ -1,7 +1,8 @@
 //! The paths of rules for the same hosts, as a tree of segments.
 
 use super::fold::Comparable;
-use super::rule::{Rule, Segment};
+use super::rule::Rule;
+use super::segment::Segment;
 use std::collections::BTreeMap;
 
 /// One rule on its way into the tree.

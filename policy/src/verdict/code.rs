@@ -1,6 +1,6 @@
 //! The verdicts' codes, and what a refused client is told.
 
-use crate::meter::Exhausted;
+use crate::meter::{Exhausted, Outcome};
 use std::borrow::Cow;
 
 /// A verdict's stable name: in the error body, in metrics, in access logs.
@@ -169,6 +169,13 @@ impl Code {
         !matches!(self, Self::Public | Self::NotReady | Self::Allowed)
     }
 
+    /// The outcome that a verdict on a key is counted as; `None` if the verdict is not about a key.
+    pub fn outcome(self) -> Option<Outcome> {
+        Outcome::ALL
+            .into_iter()
+            .find(|outcome| Self::from(*outcome) == self)
+    }
+
     /// What the client gets; `None` for a verdict that passes. `exhausted` is the limit, where that
     /// is the reason.
     pub fn refusal(self, exhausted: Option<Exhausted>) -> Option<Refusal> {
@@ -280,6 +287,21 @@ impl Code {
                 }
             }
         })
+    }
+}
+
+impl From<Outcome> for Code {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Allowed => Self::Allowed,
+            Outcome::DisabledKey => Self::DisabledKey,
+            Outcome::ExpiredKey => Self::ExpiredKey,
+            Outcome::IpDenied => Self::IpDenied,
+            Outcome::OutOfScope => Self::OutOfScope,
+            Outcome::MissingPermission => Self::MissingPermission,
+            Outcome::SubaccountDenied => Self::SubaccountDenied,
+            Outcome::RateLimited => Self::RateLimited,
+        }
     }
 }
 

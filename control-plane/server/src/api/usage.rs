@@ -4,6 +4,7 @@ use axum::extract::State;
 use latchkey_model::clock::rfc3339;
 use latchkey_model::schema::{matching, number, object, one_of};
 use latchkey_policy::meter::Outcome;
+use latchkey_policy::verdict::Code;
 use latchkey_store::usage::{self, Group, NamedKey, Resolution, UsageQuery};
 use latchkey_store::{KeyUsage, Total};
 use serde::{Serialize, Serializer};
@@ -68,7 +69,7 @@ fn as_object<S: Serializer>(
 fn by_code() -> Object {
     let codes = Outcome::ALL
         .into_iter()
-        .map(|outcome| outcome.code().as_str());
+        .map(|outcome| Code::from(outcome).as_str());
     codes
         .fold(object(), |codes, code| {
             codes.property(code, number(0)).required(code)
@@ -327,7 +328,7 @@ fn times(
 
 fn outcome(code: Option<String>) -> Result<Option<Outcome>, ApiError> {
     let Some(code) = code else { return Ok(None) };
-    let name = |outcome: Outcome| outcome.code().as_str();
+    let name = |outcome: Outcome| Code::from(outcome).as_str();
     let found = Outcome::ALL
         .into_iter()
         .find(|outcome| name(*outcome) == code);

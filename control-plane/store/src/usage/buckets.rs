@@ -2,6 +2,7 @@
 //! `usage_buckets`, of an account from `usage_sums`.
 
 use latchkey_policy::meter::Outcome;
+use latchkey_policy::verdict::Code;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use std::ops::Range;
 
@@ -286,7 +287,8 @@ pub(super) fn push_which(to: &mut QueryBuilder<Sqlite>, query: &UsageQuery<'_>) 
 
 pub(super) fn push_code(to: &mut QueryBuilder<Sqlite>, query: &UsageQuery<'_>) {
     if let Some(outcome) = query.code {
-        to.push(" AND b.code = ").push_bind(outcome.code().as_str());
+        to.push(" AND b.code = ")
+            .push_bind(Code::from(outcome).as_str());
     }
 }
 

@@ -6,6 +6,7 @@
 
 use latchkey_policy::limit::Window;
 use latchkey_policy::meter::Outcome;
+use latchkey_policy::verdict::Code;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::iter;
@@ -177,7 +178,7 @@ impl<'a> New<'a> {
             if total > was {
                 let sum = self
                     .requests
-                    .entry((seq, outcome.code().as_str()))
+                    .entry((seq, Code::from(outcome).as_str()))
                     .or_default();
                 *sum = sum.saturating_add(total - was).min(MAX_REQUESTS);
             }

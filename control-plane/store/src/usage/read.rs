@@ -2,6 +2,7 @@
 
 use latchkey_policy::limit::Window;
 use latchkey_policy::meter::Outcome;
+use latchkey_policy::verdict::Code;
 use sqlx::SqliteConnection;
 
 use super::{HOUR, kind};
@@ -44,7 +45,7 @@ impl Store {
             .bind(begin.div_euclid(HOUR));
         let rows: Vec<(String, i64)> = query.fetch_all(&mut *transaction).await?;
         let by_code = Outcome::ALL.map(|outcome| {
-            let code = outcome.code().as_str();
+            let code = Code::from(outcome).as_str();
             let requests = rows
                 .iter()
                 .find_map(|(stored, requests)| (stored == code).then_some(*requests));

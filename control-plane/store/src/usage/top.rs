@@ -1,5 +1,6 @@
 //! Which keys had requests, and which of them the most, from their sums by day.
 
+use latchkey_policy::verdict::Code;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -242,7 +243,8 @@ fn push_days(to: &mut QueryBuilder<Sqlite>, query: &UsageQuery<'_>, days: &Range
     to.push(" AND day >= ").push_bind(days.start);
     to.push(" AND day < ").push_bind(days.end);
     if let Some(outcome) = query.code {
-        to.push(" AND code = ").push_bind(outcome.code().as_str());
+        to.push(" AND code = ")
+            .push_bind(Code::from(outcome).as_str());
     }
 }
 

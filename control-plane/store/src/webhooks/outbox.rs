@@ -5,7 +5,7 @@
 //! keys that is about.
 
 use latchkey_model::random;
-use latchkey_policy::meter::Outcome;
+use latchkey_policy::verdict::Code;
 use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -120,7 +120,7 @@ pub(crate) async fn limits_reached(
          AND EXISTS (SELECT 1 FROM json_each(w.events) WHERE value = ?2) \
          WHERE NOT EXISTS (SELECT 1 FROM usage_buckets WHERE key_seq = k.seq AND hour = ?3 AND code = ?4)"
     );
-    let refused = Outcome::RateLimited.code().as_str();
+    let refused = Code::RateLimited.as_str();
     let limited: Vec<_> = added
         .keys()
         .filter(|(_, code)| *code == refused)

@@ -1,6 +1,7 @@
 //! Streams that are still open when the secret that admitted them ends.
 
 use super::*;
+use crate::stream_check::StreamCheck;
 use latchkey_policy::key::KeyDigest;
 use latchkey_policy::snapshot::Unavailable;
 
@@ -9,6 +10,7 @@ const WEBSOCKET: (&str, &str) = ("upgrade", "websocket");
 struct Streams {
     host: FakeHost,
     worker: Worker,
+    check: StreamCheck,
     next: u32,
 }
 
@@ -19,6 +21,7 @@ impl Streams {
         Self {
             host,
             worker,
+            check: StreamCheck::default(),
             next: 7,
         }
     }
@@ -63,8 +66,7 @@ impl Streams {
     }
 
     fn tick(&self) {
-        let shared = self.worker.shared();
-        shared.open_streams.tick(&self.host, &shared);
+        self.check.tick(&self.host, &self.worker.shared());
     }
 
     /// Publishes a change to the record of a key, or its removal.

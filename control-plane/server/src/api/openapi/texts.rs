@@ -102,7 +102,7 @@ schemas! {
     VerdictCode = one_of(Code::ALL.map(Code::as_str));
 
     /// What became of a request with an API key.
-    OutcomeCode = one_of(Outcome::ALL.map(|outcome| outcome.code().as_str()));
+    OutcomeCode = one_of(Outcome::ALL.map(|outcome| Code::from(outcome).as_str()));
 
     /// `"all"`, or some services by name.
     Scope = selection::schema(Word::schema(), 1, fields::MAX_ENTRIES);

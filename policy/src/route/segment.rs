@@ -1,0 +1,20 @@
+//! The segments of a rule's path.
+
+/// A segment of a rule's path.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Segment {
+    /// Itself, its escapes undone.
+    Literal(Box<str>),
+    /// Any, by this name.
+    Parameter(Box<str>),
+}
+
+impl Segment {
+    /// The text of a literal segment.
+    pub(super) fn literal(&self) -> Option<&str> {
+        match self {
+            Self::Literal(text) => Some(text),
+            Self::Parameter(_) => None,
+        }
+    }
+}
