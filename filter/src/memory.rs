@@ -11,7 +11,7 @@ use latchkey_policy::key::KeyDigest;
 use latchkey_policy::limit::Limits;
 use latchkey_policy::meter::{Meter, Outcome, Quota};
 use latchkey_policy::record::KeyRecord;
-use latchkey_policy::route::Routes;
+use latchkey_policy::settings::SnapshotSettings;
 use latchkey_policy::snapshot::{Entry, Epoch, Unavailable, View};
 use latchkey_policy::verdict::{Credential, Request, Source};
 use std::borrow::Cow;
@@ -63,12 +63,12 @@ impl<'m, H: Host> Memory<'m, H> {
 }
 
 impl<H: Host> Source for Memory<'_, H> {
-    fn routes(&self) -> Result<Rc<Routes>, Unavailable> {
+    fn settings(&self) -> Result<Rc<SnapshotSettings>, Unavailable> {
         Ok(self
             .view
             .try_borrow()
             .map_err(|_| Unavailable::Host)?
-            .routes())
+            .settings())
     }
 
     fn check_staleness(&self) -> Result<(), Unavailable> {

@@ -13,7 +13,7 @@ use crate::owned::OwnedNames;
 use crate::shared::{Ready, Shared};
 use latchkey_policy::identity;
 use latchkey_policy::meter::{Outcome as Counted, Quota};
-use latchkey_policy::route::Routes;
+use latchkey_policy::settings::SnapshotSettings;
 use latchkey_policy::snapshot::{Entry, Unavailable};
 use latchkey_policy::verdict::{self, Code, Settings, Silent, Source as _, Verdict};
 use std::borrow::Cow;
@@ -61,8 +61,8 @@ struct Judged<'c> {
     verdict: Verdict,
     /// Which of the request's values are imported keys, if it passes without a key.
     imported: Imported<'c>,
-    /// The route rules by which it was decided.
-    routes: Rc<Routes>,
+    /// The settings of the snapshot by which it was decided.
+    snapshot: Rc<SnapshotSettings>,
 }
 
 /// What is kept of a request until its response.
@@ -120,7 +120,7 @@ impl Life {
                 Judged {
                     verdict: Verdict::NOT_READY,
                     imported: Imported::default(),
-                    routes: Rc::default(),
+                    snapshot: Rc::default(),
                 }
             });
         let prepared = prepare(host, &ready.config, credentials, &headers, &judged);
@@ -185,19 +185,19 @@ impl Life {
                 verdict::decide(&memory, request, settings, &mut Silent).and_then(|verdict| {
                     Ok((
                         imported(&memory, credentials, &verdict)?,
-                        memory.routes()?,
+                        memory.settings()?,
                         verdict,
                     ))
                 });
             match decided {
                 Err(Unavailable::Moved) => {}
                 Err(unavailable) => return Err(unavailable),
-                Ok((imported, routes, verdict)) => {
+                Ok((imported, snapshot, verdict)) => {
                     self.account(ready, &memory, &verdict)?;
                     return Ok(Judged {
                         verdict,
                         imported,
-                        routes,
+                        snapshot,
                     });
                 }
             }
@@ -239,8 +239,8 @@ pub fn on_trailers(host: &impl Host, worker: &Shared) -> Outcome {
     let remove = || {
         let Ready { config, .. } = worker.ready()?;
         let mut reader = worker.reader().ok()?;
-        let routes = reader.view(host).map(|view| view.routes());
-        let routes = routes.unwrap_or_else(|_| reader.last_routes());
+        let snapshot = reader.view(host).map(|view| view.settings());
+        let snapshot = snapshot.unwrap_or_else(|_| reader.last_settings());
         let trailers = host.request_trailers().ok()?;
         for name in config
             .credentials
@@ -249,7 +249,7 @@ pub fn on_trailers(host: &impl Host, worker: &Shared) -> Outcome {
         {
             host.remove_request_trailer(name).ok()?;
         }
-        OwnedNames::new(&config.identity_names, &routes, None)
+        OwnedNames::new(&config.identity_names, &snapshot.routes, None)
             .clean_trailers(host, &trailers)
             .ok()
     };
@@ -263,7 +263,7 @@ fn imported<'c, H: Host>(
     credentials: Credentials<'c>,
     verdict: &Verdict,
 ) -> Result<Imported<'c>, Unavailable> {
-    if verdict.entry.is_some() || !verdict.code.passes() || !memory.routes()?.imported() {
+    if verdict.entry.is_some() || !verdict.code.passes() || !memory.settings()?.imported {
         return Ok(Imported::default());
     }
     Imported::among(credentials.candidates(), |digest| {
@@ -289,7 +289,7 @@ fn prepare(
     let Judged {
         verdict,
         imported,
-        routes,
+        snapshot,
     } = judged;
     if let Some(entry) = &verdict.entry {
         host.set_filter_state(KEY_STATE, entry.key_id())?;
@@ -302,7 +302,8 @@ fn prepare(
     }
     let used = verdict.entry.as_ref().map(|entry| entry.digest());
     credentials.hide(host, &config.keys, imported, used)?;
-    OwnedNames::new(&config.identity_names, routes, verdict.rule).clean_headers(host, headers)?;
+    OwnedNames::new(&config.identity_names, &snapshot.routes, verdict.rule)
+        .clean_headers(host, headers)?;
     match &verdict.entry {
         Some(entry) if verdict.shadowed.is_none() => identify(host, config, entry, verdict)?,
         // Whom a public or a shadowed request comes from has not been established.

@@ -10,6 +10,7 @@ use latchkey_policy::meter::{Allowance, Meter, Owner};
 use latchkey_policy::policy::Policy;
 use latchkey_policy::record::{KeyRecord, PolicyRecord};
 use latchkey_policy::route::{RouteRecord, Routes, Target};
+use latchkey_policy::settings::SnapshotSettings;
 use latchkey_policy::snapshot::Reader;
 use latchkey_policy::test_util;
 use setup::{EPOCH, METHOD, NOW, PATH, SOURCE, Scene, published, records};
@@ -51,10 +52,10 @@ fn record(criterion: &mut Criterion) {
     criterion.bench_function("record/decode a key", |bencher| {
         bencher.iter(|| KeyRecord::decode(black_box(&record)).unwrap().number);
     });
-    let routes = Routes::compile(&records::rules());
+    let settings = SnapshotSettings::compile(&records::rules().into());
     let mut compile = |name, policy: PolicyRecord| {
         criterion.bench_function(name, |bencher| {
-            bencher.iter(|| Policy::compile(black_box(&policy), &routes))
+            bencher.iter(|| Policy::compile(black_box(&policy), &settings))
         });
     };
     compile("policy/compile a plain one", records::plain_policy());
@@ -153,7 +154,7 @@ fn meter(criterion: &mut Criterion) {
 }
 
 fn identity_header(criterion: &mut Criterion) {
-    let policy = Policy::compile(&records::full_policy(), &Routes::default());
+    let policy = Policy::compile(&records::full_policy(), &SnapshotSettings::default());
     let key = test_util::key(records::plain_key().digest(), 1, "CI");
     criterion.bench_function("identity/render the header", |bencher| {
         bencher.iter(|| identity::render(black_box(&key), &policy.identity, None));

@@ -13,6 +13,7 @@
 //! | [`limit`] | how often a key may be used, and in which windows of the calendar |
 //! | [`meter`], [`ledger`] | one key's counters, and where all workers of an Envoy keep those of all keys |
 //! | [`policy`] | what keys share, as requests use it |
+//! | [`settings`] | what is one for a whole snapshot: the rules, imported keys, ended owners |
 //! | [`route`] | which rule a request falls under, and what it asks for there |
 //! | [`names`] | header names in every spelling that some servers take for the same |
 //! | [`token`] | what is a name in HTTP |
@@ -43,6 +44,7 @@ pub mod permission;
 pub mod policy;
 pub mod record;
 pub mod route;
+pub mod settings;
 pub mod snapshot;
 pub mod table;
 #[cfg(any(test, feature = "test-util"))]

@@ -5,7 +5,7 @@ use crate::identity::Shared;
 use crate::limit::Limits;
 use crate::permission::{Pattern, Permission};
 use crate::record::PolicyRecord;
-use crate::route::Routes;
+use crate::settings::SnapshotSettings;
 use std::cmp::Ordering;
 
 /// What keys share. Services and permissions are those of the route rules that it was compiled for,
@@ -45,7 +45,8 @@ pub struct Held {
 
 impl Policy {
     /// Compiles what came from the control plane.
-    pub fn compile(record: &PolicyRecord, routes: &Routes) -> Self {
+    pub fn compile(record: &PolicyRecord, settings: &SnapshotSettings) -> Self {
+        let routes = &settings.routes;
         let in_scope = record.services.as_ref().map(|scope| {
             routes
                 .services()
@@ -67,7 +68,7 @@ impl Policy {
             .collect();
         subaccounts.sort_unstable();
         Self {
-            ended: routes.is_ended(&record.user) || routes.is_ended(&record.account),
+            ended: settings.is_ended(&record.user) || settings.is_ended(&record.account),
             owner_disabled: record.owner_disabled,
             account_disabled: record.account_disabled,
             addresses: AddressRule::compile(&record.addresses),

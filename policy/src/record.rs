@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | key | SHA-256 of the key, 32 bytes | `policy: u64`, `number: u64`, `slot: u32`, `secret: u32`, `expires_at: i64` (Unix seconds; `i64::MAX` is never), `flags: u8` (1 disabled), `key_id` 12 bytes, `name` the rest, UTF-8 |
 //! | policy | `id: u64` | `flags: u8` (1 owner disabled, 2 account disabled, 4 environment is test, 8 scope is a list, 16 confined to its subaccounts), then the texts `account`, `user`, `tier`; the allow list and the deny list, each `count: u32` and the ranges (`crate::address`); the lists of texts `services`, `roles`, `grants`, `owner_grants`, `subaccounts`; and a limit for each window, the shortest first, each `u32` (0 is none) |
-//! | routes | `0u64` | `crate::route` |
+//! | routes | `0u64` | `crate::settings` |
 //!
 //! A text is `length: u8` and UTF-8, a list of texts `count: u32` and the texts.
 //!
@@ -31,7 +31,7 @@ pub(crate) use frame::{Fields, encode, put_number, put_text, put_texts, verify};
 
 /// The newest format that this module reads and writes. Named on the stream by Hello and Welcome.
 ///
-/// Format 4 adds flags and ended owners to the record of the route rules (`crate::route`), and is
+/// Format 4 adds flags and ended owners to the record of the settings (`crate::settings`), and is
 /// otherwise format 3.
 ///
 /// With the feature `next-format` it is 5, for tests of filters of two formats in one Envoy.
@@ -75,7 +75,7 @@ pub enum Kind {
     Key,
     /// A [`PolicyRecord`].
     Policy,
-    /// The one [`RouteRecord`](crate::route::RouteRecord).
+    /// The one [`SettingsRecord`](crate::settings::SettingsRecord).
     Routes,
 }
 

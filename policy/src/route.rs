@@ -35,7 +35,7 @@
 //! | `overlap` | which rules meet others that differ only by that |
 //! | `index`, `trie` | finding a request's rule |
 //! | `place` | where a request names its subaccount |
-//! | `codec` | the record |
+//! | `codec` | the rules in the record of the settings |
 
 mod codec;
 mod fold;
@@ -118,8 +118,6 @@ pub struct RouteRecord {
     rules: Vec<Rule>,
     unmatched: Unmatched,
     path_case: PathCase,
-    imported: bool,
-    ended_owners: Vec<String>,
 }
 
 impl RouteRecord {
@@ -185,27 +183,7 @@ impl RouteRecord {
             rules,
             unmatched,
             path_case,
-            imported: false,
-            ended_owners: Vec::new(),
         })
-    }
-
-    /// The same, and whether there are imported keys.
-    #[must_use]
-    pub fn with_imported(self, imported: bool) -> Self {
-        Self { imported, ..self }
-    }
-
-    /// The same, with the ids of the users and accounts that no longer exist although some of their
-    /// keys are still in the snapshot.
-    #[must_use]
-    pub fn with_ended_owners(self, mut ended_owners: Vec<String>) -> Self {
-        ended_owners.sort_unstable();
-        ended_owners.dedup();
-        Self {
-            ended_owners,
-            ..self
-        }
     }
 
     /// The rules, the first to be tried first.
@@ -221,19 +199,6 @@ impl RouteRecord {
     /// What is done about paths that differ by letter case.
     pub fn path_case(&self) -> PathCase {
         self.path_case
-    }
-
-    /// Whether there are imported keys, which need not have the form of ours. Not about routes, but
-    /// about the whole snapshot, of which this is the one record.
-    pub fn imported(&self) -> bool {
-        self.imported
-    }
-
-    /// The ids of users and accounts that were deleted or closed while they had too many keys to
-    /// remove at once, in ascending order. Their keys count as revoked. Like
-    /// [`imported`](Self::imported) it is about the whole snapshot.
-    pub fn ended_owners(&self) -> &[String] {
-        &self.ended_owners
     }
 }
 

@@ -14,22 +14,21 @@ use crate::cells::{Cell, CellError, Cells, Expect};
 use crate::key::{Environment, KeyDigest};
 use crate::limit::Limits;
 use crate::record::{FORMAT, KeyRecord, PolicyRecord};
-use crate::route::RouteRecord;
+use crate::settings::SettingsRecord;
 
 /// Route rules that ask for nothing but a valid key, encoded: every snapshot has some.
 pub fn no_routes() -> Vec<u8> {
     let mut record = Vec::new();
-    RouteRecord::default().encode(FORMAT, &mut record).unwrap();
+    let settings = SettingsRecord::default();
+    settings.encode(FORMAT, &mut record).unwrap();
     record
 }
 
 /// The same, where keys need not have our form.
 pub fn no_routes_and_imported_keys() -> Vec<u8> {
     let mut record = Vec::new();
-    RouteRecord::default()
-        .with_imported(true)
-        .encode(FORMAT, &mut record)
-        .unwrap();
+    let settings = SettingsRecord::default().with_imported(true);
+    settings.encode(FORMAT, &mut record).unwrap();
     record
 }
 

@@ -19,6 +19,7 @@ use crate::permission::Permission;
 use crate::policy::{Held, Policy};
 use crate::record::KeyRecord;
 use crate::route::{Access, Match, Named, Place, Route, Routes, Target, Unmatched};
+use crate::settings::SnapshotSettings;
 use crate::snapshot::{Entry, Unavailable};
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -52,13 +53,13 @@ pub trait Request {
 
 /// What a verdict is decided by: in the filter the memory of Envoy, in the control plane the store.
 pub trait Source {
-    /// The route rules of the newest snapshot.
-    fn routes(&self) -> Result<Rc<Routes>, Unavailable>;
+    /// The settings of the newest snapshot.
+    fn settings(&self) -> Result<Rc<SnapshotSettings>, Unavailable>;
 
     /// Fails when that snapshot is older than the operator allows.
     fn check_staleness(&self) -> Result<(), Unavailable>;
 
-    /// The key, with its policy compiled for the rules that [`routes`](Self::routes) told of;
+    /// The key, with its policy compiled for the rules of the [`settings`](Self::settings);
     /// `None` if there is no such key, or no more.
     fn find(&self, digest: &KeyDigest) -> Result<Option<Rc<Entry>>, Unavailable>;
 
@@ -145,8 +146,9 @@ pub fn decide(
     settings: Settings<'_>,
     trace: &mut impl Trace,
 ) -> Result<Verdict, Unavailable> {
-    let routes = source.routes()?;
-    let asked = Asked::of(request, &routes)?;
+    let snapshot = source.settings()?;
+    let routes = &snapshot.routes;
+    let asked = Asked::of(request, routes)?;
     let matched = asked
         .as_ref()
         .map_or(Match::Unmatched(Unmatched::ValidKey), |asked| {
@@ -173,7 +175,7 @@ pub fn decide(
     let asked = asked.as_ref();
     let mut checks = Checks {
         settings,
-        routes: &routes,
+        snapshot: &snapshot,
         asked,
         matched,
         trace,
@@ -283,7 +285,7 @@ enum Counted<'v> {
 /// The checks that refuse, each `Err` with its code unless it is shadowed.
 struct Checks<'c, T> {
     settings: Settings<'c>,
-    routes: &'c Routes,
+    snapshot: &'c SnapshotSettings,
     asked: Option<&'c Asked<'c>>,
     matched: Match<'c>,
     trace: &'c mut T,
@@ -351,7 +353,7 @@ impl<'c, T: Trace> Checks<'c, T> {
         let mut counted = Counted::None;
         for candidate in candidates {
             let ours = is_ours(candidate, self.settings.keys);
-            let foreign = !ours && self.routes.imported() && may_be_imported(candidate);
+            let foreign = !ours && self.snapshot.imported && may_be_imported(candidate);
             if ours || (foreign && source.find(&KeyDigest::of(candidate))?.is_some()) {
                 counted = match counted {
                     Counted::None => Counted::One(candidate),
@@ -407,7 +409,7 @@ impl<'c, T: Trace> Checks<'c, T> {
             return Ok(None);
         };
         let form = self.settings.keys.check(candidate);
-        if form.is_err() && self.routes.imported() && may_be_imported(candidate) {
+        if form.is_err() && self.snapshot.imported && may_be_imported(candidate) {
             return Ok(Some(Sought {
                 digest: KeyDigest::of(candidate),
                 foreign: true,
@@ -542,7 +544,12 @@ impl<'c, T: Trace> Checks<'c, T> {
         };
         if let Some(service) = service {
             self.check(Code::OutOfScope, policy.is_in_scope(service), || {
-                let name = self.routes.services().get(service).map_or("", |name| name);
+                let name = self
+                    .snapshot
+                    .routes
+                    .services()
+                    .get(service)
+                    .map_or("", |name| name);
                 format!("the key's scope against the service {name}")
             })?;
         }
@@ -551,6 +558,7 @@ impl<'c, T: Trace> Checks<'c, T> {
             self.check(Code::MissingPermission, by_key && by_owner, || {
                 let has = |held| if held { "has" } else { "lacks" };
                 let name = self
+                    .snapshot
                     .routes
                     .permissions()
                     .get(permission)

@@ -7,6 +7,7 @@ use latchkey_policy::route::{
     Access, Match, Named, PathCase, PathSpec, Place, PlaceSpec, RouteRecord, Routes, Rule,
     RuleSpec, Target, Unmatched,
 };
+use latchkey_policy::settings::SettingsRecord;
 use latchkey_policy::test_util::{Random, fuzz};
 
 /// So few that requests meet rules, and rules each other.
@@ -626,14 +627,14 @@ fn fuzz_route_records() {
         let ended = (0..random.below(3))
             .map(|_| format!("usr_{}", random.below(9)))
             .collect();
-        let record = document(random)
+        let record = SettingsRecord::from(document(random))
             .with_imported(random.below(2) == 0)
             .with_ended_owners(ended);
         let mut bytes = Vec::new();
         record.encode(FORMAT, &mut bytes).unwrap();
-        assert_eq!(RouteRecord::decode(&bytes).as_ref(), Ok(&record));
+        assert_eq!(SettingsRecord::decode(&bytes).as_ref(), Ok(&record));
         let other = random.mutated(&bytes);
-        assert!(other == bytes || RouteRecord::decode(&other) == Err(Damaged));
+        assert!(other == bytes || SettingsRecord::decode(&other) == Err(Damaged));
 
         // With a length and a CRC that are right, whatever is read is valid.
         let body = random.mutated(&bytes[BODY..]);
@@ -646,23 +647,22 @@ fn fuzz_route_records() {
             &body,
         ]
         .concat();
-        if let Ok(read) = RouteRecord::decode(&forged) {
+        if let Ok(read) = SettingsRecord::decode(&forged) {
             let rules = read
+                .routes
                 .rules()
                 .iter()
                 .map(|rule| Rule::new(rule.spec().clone()).unwrap())
                 .collect();
-            let same = RouteRecord::with_path_case(read.path_case(), rules, read.unmatched()).map(
-                |record| {
-                    record
-                        .with_imported(read.imported())
-                        .with_ended_owners(read.ended_owners().to_vec())
-                },
-            );
-            assert_eq!(same.as_ref(), Ok(&read));
+            let (path_case, unmatched) = (read.routes.path_case(), read.routes.unmatched());
+            let rules = RouteRecord::with_path_case(path_case, rules, unmatched).unwrap();
+            let same = SettingsRecord::from(rules)
+                .with_imported(read.imported)
+                .with_ended_owners(read.ended_owners().to_vec());
+            assert_eq!(same, read);
             let mut again = Vec::new();
             read.encode(FORMAT, &mut again).unwrap();
-            assert_eq!(RouteRecord::decode(&again), Ok(read));
+            assert_eq!(SettingsRecord::decode(&again), Ok(read));
         }
     });
 }

@@ -7,7 +7,7 @@ use latchkey_policy::limit::Limits;
 use latchkey_policy::meter::{Meter, Quota};
 use latchkey_policy::policy::Policy;
 use latchkey_policy::record::{KeyRecord, PolicyRecord};
-use latchkey_policy::route::{RouteRecord, Routes};
+use latchkey_policy::settings::{SettingsRecord, SnapshotSettings};
 use latchkey_policy::snapshot::{Entry, Unavailable};
 use latchkey_policy::verdict::{self, Code, Credential, Request, Settings, Source, Trace, Verdict};
 use std::borrow::Cow;
@@ -92,8 +92,8 @@ impl Request for Described {
 /// What is decided by, at one revision of the store.
 #[derive(Debug, Clone)]
 pub struct Facts {
-    /// The route rules, and whether there are imported keys.
-    pub routes: RouteRecord,
+    /// The settings of the snapshot.
+    pub settings: SettingsRecord,
     /// Those of the keys that the request may name which exist.
     pub keys: Vec<KeyFacts>,
     /// Unix seconds.
@@ -140,9 +140,9 @@ pub fn explain(
     request: &Described,
     keys: &KeyFormat,
 ) -> Result<Explanation, Unavailable> {
-    let routes = Rc::new(Routes::compile(&facts.routes));
+    let snapshot = Rc::new(SnapshotSettings::compile(&facts.settings));
     let mut steps = Steps(Vec::new());
-    let source = Ledger { facts, routes };
+    let source = Ledger { facts, snapshot };
     let verdict = verdict::decide(&source, request, Settings { keys, shadow: &[] }, &mut steps)?;
     Ok(Explanation {
         verdict,
@@ -165,12 +165,12 @@ impl Trace for Steps {
 /// The facts, as a verdict asks for them.
 struct Ledger<'f> {
     facts: &'f Facts,
-    routes: Rc<Routes>,
+    snapshot: Rc<SnapshotSettings>,
 }
 
 impl Source for Ledger<'_> {
-    fn routes(&self) -> Result<Rc<Routes>, Unavailable> {
-        Ok(Rc::clone(&self.routes))
+    fn settings(&self) -> Result<Rc<SnapshotSettings>, Unavailable> {
+        Ok(Rc::clone(&self.snapshot))
     }
 
     /// The store is never behind itself.
@@ -182,10 +182,11 @@ impl Source for Ledger<'_> {
         let Some((key, record)) = self.key(digest)? else {
             return Ok(None);
         };
-        Ok(
-            Entry::of_live(&record, Rc::new(Policy::compile(&key.policy, &self.routes)))
-                .map(Rc::new),
+        Ok(Entry::of_live(
+            &record,
+            Rc::new(Policy::compile(&key.policy, &self.snapshot)),
         )
+        .map(Rc::new))
     }
 
     fn now(&self) -> Result<i64, Unavailable> {

@@ -31,7 +31,7 @@ impl Store {
         now: i64,
     ) -> Result<Facts, StoreError> {
         let mut transaction = self.0.readers.begin().await?;
-        let routes = routes::changed(&mut *transaction, 0)
+        let settings = routes::changed(&mut *transaction, 0)
             .await?
             .unwrap_or_default();
         let mut keys = Vec::new();
@@ -41,7 +41,11 @@ impl Store {
                     .await?,
             );
         }
-        Ok(Facts { routes, keys, now })
+        Ok(Facts {
+            settings,
+            keys,
+            now,
+        })
     }
 
     async fn key_facts(

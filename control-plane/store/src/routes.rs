@@ -5,6 +5,7 @@
 use latchkey_model::route_document::{AffectedRule, RouteDocument, affected_rules};
 use latchkey_policy::record::{FORMAT, MIN_FORMAT};
 use latchkey_policy::route::{PathCase, RouteRecord};
+use latchkey_policy::settings::SettingsRecord;
 use sqlx::SqliteExecutor;
 use tracing::{info, warn};
 
@@ -37,7 +38,7 @@ impl Acting {
         routes: &RouteRecord,
     ) -> Result<(RouteDocument, u64), StoreError> {
         // Whatever no node could be sent is refused here.
-        encode(routes)?;
+        encode(&routes.clone().into())?;
         let document = RouteDocument::try_from(routes)
             .map_err(|_| StoreError::Damaged("a rule that is no JSON"))?;
         let json = to_json(&document)?;
@@ -121,18 +122,17 @@ const NONE: StoreError = StoreError::Damaged("the absence of route rules");
 pub(super) async fn changed(
     from: impl SqliteExecutor<'_>,
     revision: i64,
-) -> Result<Option<RouteRecord>, StoreError> {
+) -> Result<Option<SettingsRecord>, StoreError> {
     let Some((document, imported, ended_owners)) = row(from, revision).await? else {
         return Ok(None);
     };
-    let rules = document
+    let routes = document
         .check()
         .map_err(|_| StoreError::Damaged("a route rule"))?;
-    Ok(Some(
-        rules
-            .with_imported(imported)
-            .with_ended_owners(ended_owners),
-    ))
+    let settings = SettingsRecord::from(routes)
+        .with_imported(imported)
+        .with_ended_owners(ended_owners);
+    Ok(Some(settings))
 }
 
 /// The rules as they were written, whether there are imported keys, and the owners that have ended.
@@ -157,10 +157,10 @@ async fn row(
     )))
 }
 
-pub(super) fn encode(routes: &RouteRecord) -> Result<RouteRecords, StoreError> {
+pub(super) fn encode(settings: &SettingsRecord) -> Result<RouteRecords, StoreError> {
     let encode = |format| {
         let mut record = Vec::new();
-        routes.encode(format, &mut record).map(|()| record)
+        settings.encode(format, &mut record).map(|()| record)
     };
     Ok(RouteRecords(
         (MIN_FORMAT..=FORMAT)

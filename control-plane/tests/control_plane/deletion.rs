@@ -206,7 +206,7 @@ async fn deleted_user_with_many_keys_is_refused_at_once() {
     let refuses = |node: &Node| {
         let ended = node
             .snapshot
-            .routes
+            .settings
             .as_ref()
             .unwrap()
             .ended_owners()
@@ -233,7 +233,7 @@ async fn deleted_user_with_many_keys_is_refused_at_once() {
     all_removed(&plane).await;
     node.catch_up(plane.store().revision()).await;
     assert_eq!(
-        node.snapshot.routes.as_ref().unwrap().ended_owners(),
+        node.snapshot.settings.as_ref().unwrap().ended_owners(),
         [""; 0]
     );
     assert_eq!(
@@ -268,7 +268,7 @@ async fn deletion_goes_on_after_a_crash() {
     let node = Node::ready(&plane).await;
     let ended = node
         .snapshot
-        .routes
+        .settings
         .as_ref()
         .unwrap()
         .ended_owners()
@@ -310,7 +310,7 @@ async fn node_of_version_0_1_acknowledges_once_keys_are_removed() {
         "it was told of no owner, but of each key"
     );
     assert_eq!(
-        node.snapshot.routes.as_ref().unwrap().ended_owners(),
+        node.snapshot.settings.as_ref().unwrap().ended_owners(),
         [""; 0]
     );
 }

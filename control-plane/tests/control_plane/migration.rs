@@ -279,7 +279,7 @@ async fn rules_of_the_previous_version_refuse_other_cases_unless_they_differ_by_
         let mut plane =
             Plane::start_after(&[], async |path: &Path| with_rules(path, document).await).await;
         let revision = plane.store().revision();
-        let routes = Node::ready(&plane).await.snapshot.routes.unwrap();
+        let routes = Node::ready(&plane).await.snapshot.settings.unwrap().routes;
         assert_eq!(routes.path_case(), path_case);
         assert_eq!(routes.rules().len(), document.matches("\"path\"").count());
         let word = format!("{path_case:?}").to_lowercase();

@@ -4,7 +4,7 @@
 use crate::harness::{NODE_TOKEN, Plane};
 use latchkey_policy::key::KeyDigest;
 use latchkey_policy::record::{FORMAT, KeyRecord, Kind, MIN_FORMAT, PolicyRecord, Records};
-use latchkey_policy::route::RouteRecord;
+use latchkey_policy::settings::SettingsRecord;
 use latchkey_protocol::snapshots_client::SnapshotsClient;
 use latchkey_protocol::{
     Ack, Batch, FromNode, Heartbeat, Hello, KeyElsewhere, KeyUsage, ToNode, Usage, UsageAck,
@@ -42,7 +42,7 @@ pub(crate) struct Snapshot {
     pub(crate) epoch: Vec<u8>,
     pub(crate) revision: u64,
     pub(crate) tag: Vec<u8>,
-    pub(crate) routes: Option<RouteRecord>,
+    pub(crate) settings: Option<SettingsRecord>,
     pub(crate) policies: BTreeMap<u64, PolicyRecord>,
     pub(crate) keys: BTreeMap<KeyDigest, HeldKey>,
 }
@@ -51,7 +51,7 @@ impl Snapshot {
     /// Panics at what a node would have to refuse.
     pub(crate) fn apply(&mut self, batch: &Batch) {
         for record in Records::new(Kind::Routes, &batch.routes) {
-            self.routes = Some(RouteRecord::decode(record.unwrap().1).unwrap());
+            self.settings = Some(SettingsRecord::decode(record.unwrap().1).unwrap());
         }
         for record in Records::new(Kind::Policy, &batch.policies) {
             let policy = PolicyRecord::decode(record.unwrap().1).unwrap();
@@ -98,7 +98,9 @@ impl Snapshot {
 
     /// Whether it was told that there are imported keys.
     pub(crate) fn imported(&self) -> bool {
-        self.routes.as_ref().is_some_and(RouteRecord::imported)
+        self.settings
+            .as_ref()
+            .is_some_and(|settings| settings.imported)
     }
 
     /// The key by this secret, as it is sent by clients.

@@ -2,7 +2,8 @@
 
 use crate::harness::Plane;
 use crate::node::{Node, Snapshot, hello};
-use latchkey_policy::route::{RouteRecord, Unmatched};
+use latchkey_policy::route::Unmatched;
+use latchkey_policy::settings::SettingsRecord;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -60,11 +61,11 @@ async fn rules_reach_every_node_before_the_keys() {
         batches[1..].iter().all(|batch| batch.routes.is_empty()),
         "{batches:?}"
     );
-    assert_eq!(node.snapshot.routes, Some(RouteRecord::default()));
+    assert_eq!(node.snapshot.settings, Some(SettingsRecord::default()));
 
     let (answer, batches) = tokio::join!(client.put("/v1/routes", rules()), node.publish());
     assert_eq!((answer.enforcement(), batches.len()), ((1, 1), 1));
-    let held = node.snapshot.routes.clone().unwrap();
+    let held = node.snapshot.settings.clone().unwrap().routes;
     assert_eq!((held.rules().len(), held.unmatched()), (4, Unmatched::Deny));
     assert_eq!(
         held.rules()[2].spec().permission.as_deref(),
@@ -82,7 +83,7 @@ async fn rules_reach_every_node_before_the_keys() {
     let mut node = Node::connect(&plane, hello(), away).await;
     assert!(node.welcome.resume);
     node.publish().await;
-    assert_eq!(node.snapshot.routes, Some(RouteRecord::default()));
+    assert_eq!(node.snapshot.settings, Some(SettingsRecord::default()));
     assert_eq!(node.snapshot, Node::ready(&plane).await.snapshot);
 }
 
@@ -98,7 +99,8 @@ async fn many_rules_come_before_many_keys() {
         .await;
     plane.create_keys("many", 10).await;
     node.catch_up(plane.store().revision()).await;
-    assert_eq!(node.snapshot.routes.as_ref().unwrap().rules().len(), 1_000);
+    let settings = node.snapshot.settings.as_ref().unwrap();
+    assert_eq!(settings.routes.rules().len(), 1_000);
 
     let behind = Snapshot {
         revision: 1,

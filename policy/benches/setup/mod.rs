@@ -10,7 +10,8 @@ use latchkey_policy::ledger;
 use latchkey_policy::limit::Limits;
 use latchkey_policy::meter::{Owner, Quota};
 use latchkey_policy::record::{FORMAT, KeyRecord, PolicyRecord};
-use latchkey_policy::route::{RouteRecord, Routes};
+use latchkey_policy::route::RouteRecord;
+use latchkey_policy::settings::{SettingsRecord, SnapshotSettings};
 use latchkey_policy::snapshot::{Batch, Entry, Epoch, Reader, Unavailable, View, Writer};
 use latchkey_policy::test_util::{self, MemoryCells};
 use latchkey_policy::verdict::{
@@ -86,7 +87,8 @@ pub(crate) fn published(
 ) -> MemoryCells {
     let cells = MemoryCells::default();
     let (mut routes, mut policies, mut records) = (Vec::new(), Vec::new(), Vec::new());
-    rules.encode(FORMAT, &mut routes).unwrap();
+    let settings = SettingsRecord::from(rules.clone());
+    settings.encode(FORMAT, &mut routes).unwrap();
     policy.encode(&mut policies).unwrap();
     for digest in keys {
         test_util::key(digest, policy.id, "CI")
@@ -137,8 +139,8 @@ struct Memory<'m> {
 }
 
 impl Source for Memory<'_> {
-    fn routes(&self) -> Result<Rc<Routes>, Unavailable> {
-        Ok(self.view.borrow().routes())
+    fn settings(&self) -> Result<Rc<SnapshotSettings>, Unavailable> {
+        Ok(self.view.borrow().settings())
     }
 
     fn check_staleness(&self) -> Result<(), Unavailable> {

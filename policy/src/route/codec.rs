@@ -1,24 +1,21 @@
-//! The record of the route rules, of the kind [`Kind::Routes`] (`crate::record`).
+//! The route rules in the record of a snapshot's settings (`crate::settings`).
 //!
-//! Its body is `flags: u8` (1 what no rule matches is denied, 2 there are imported keys; since
-//! format 4: 4 `path_case` is `refuse`, 8 it is `ignore`; neither: it is `distinct`; 16 there are
-//! ended owners), `count: u32`, the rules and, if there are any, the list of texts of ended owners,
-//! in ascending order. A rule is `flags: u8` (1 public), the text `host`, the list of texts
-//! `methods`, the path, the texts `service` and `permission`, and the place of the subaccount. A
-//! path is `kind: u8` (0 exact, 1 prefix, 2 template), `length: u16` and UTF-8. A place is `kind:
-//! u8` (0 none, 1 header, 2 path, 3 query) and, unless there is none, a text. A text or a list that
-//! is absent from a rule is empty; valid ones never are.
+//! They are flags of the record (1 what no rule matches is denied; since format 4: 4 `path_case` is
+//! `refuse`, 8 it is `ignore`; neither: it is `distinct`), `count: u32` and the rules. A rule is
+//! `flags: u8` (1 public), the text `host`, the list of texts `methods`, the path, the texts
+//! `service` and `permission`, and the place of the subaccount. A path is `kind: u8` (0 exact, 1
+//! prefix, 2 template), `length: u16` and UTF-8. A place is `kind: u8` (0 none, 1 header, 2 path, 3
+//! query) and, unless there is none, a text. A text or a list that is absent from a rule is empty;
+//! valid ones never are.
 
 use super::{PathCase, PathSpec, PlaceSpec, RouteRecord, Rule, RuleSpec, Unmatched};
-use crate::record::{Damaged, Fields, Kind, TooLong, encode, put_text, put_texts, verify};
+use crate::record::{Damaged, Fields, TooLong, put_text, put_texts};
 
 const DENY_UNMATCHED: u8 = 1;
-const IMPORTED: u8 = 2;
 const REFUSE_CASE: u8 = 4;
 const IGNORE_CASE: u8 = 8;
-const ENDED_OWNERS: u8 = 16;
 
-/// The first format that has the flags of `path_case`, and ended owners.
+/// The first format that has the flags of `path_case`.
 const PATH_CASE_FORMAT: u32 = 4;
 
 const PUBLIC: u8 = 1;
@@ -33,16 +30,12 @@ const IN_PATH: u8 = 2;
 const IN_QUERY: u8 = 3;
 
 impl RouteRecord {
-    /// The identifier of the one record.
-    pub const ID: [u8; 8] = [0; 8];
+    /// All flags that the rules have.
+    pub(crate) const FLAGS: u8 = DENY_UNMATCHED | REFUSE_CASE | IGNORE_CASE;
 
-    /// The first format that has ended owners. Nodes that read an older one do not know of them.
-    pub const ENDED_OWNERS_FORMAT: u32 = PATH_CASE_FORMAT;
-
-    /// Appends the record to `out`, in one of the formats of `crate::record`. Before format 4 all
-    /// readers take paths in another case for other paths.
-    pub fn encode(&self, format: u32, out: &mut Vec<u8>) -> Result<(), TooLong> {
-        let field = "rules";
+    /// The flags in one of the formats of `crate::record`. Before format 4 all readers take paths in
+    /// another case for other paths.
+    pub(crate) fn flags(&self, format: u32) -> u8 {
         let unmatched = match self.unmatched {
             Unmatched::ValidKey => 0,
             Unmatched::Deny => DENY_UNMATCHED,
@@ -53,31 +46,22 @@ impl RouteRecord {
             PathCase::Ignore => IGNORE_CASE,
             PathCase::Distinct => 0,
         };
-        let imported = if self.imported { IMPORTED } else { 0 };
-        let has_ended = format >= Self::ENDED_OWNERS_FORMAT && !self.ended_owners.is_empty();
-        let flags = unmatched | path_case | imported | if has_ended { ENDED_OWNERS } else { 0 };
-        let count = u32::try_from(self.rules.len()).map_err(|_| TooLong { field })?;
-        let mut body = vec![flags];
-        body.extend_from_slice(&count.to_le_bytes());
-        for rule in &self.rules {
-            put_rule(rule.spec(), &mut body)?;
-        }
-        if has_ended {
-            put_texts("ended owners", &self.ended_owners, &mut body)?;
-        }
-        encode(Kind::Routes, &Self::ID, &[&body], out).ok_or(TooLong { field })
+        unmatched | path_case
     }
 
-    /// Reads and verifies one whole record, such as [`Records`](crate::record::Records) yields.
-    /// Rules that are not valid are damage.
-    pub fn decode(record: &[u8]) -> Result<Self, Damaged> {
-        let (id, body) = verify(Kind::Routes, record)?;
-        if id != Self::ID {
-            return Err(Damaged);
+    /// Appends the number of rules and the rules to the body of a record.
+    pub(crate) fn put_rules(&self, body: &mut Vec<u8>) -> Result<(), TooLong> {
+        let count = u32::try_from(self.rules.len()).map_err(|_| TooLong { field: "rules" })?;
+        body.extend_from_slice(&count.to_le_bytes());
+        for rule in &self.rules {
+            put_rule(rule.spec(), body)?;
         }
-        let mut body = Fields(body);
-        let flags =
-            body.flags(DENY_UNMATCHED | IMPORTED | REFUSE_CASE | IGNORE_CASE | ENDED_OWNERS)?;
+        Ok(())
+    }
+
+    /// Reads the rules from the body of a record with these flags. Rules that are not valid are
+    /// damage.
+    pub(crate) fn take(flags: u8, body: &mut Fields<'_>) -> Result<Self, Damaged> {
         let path_case = match (flags & REFUSE_CASE != 0, flags & IGNORE_CASE != 0) {
             (true, false) => PathCase::Refuse,
             (false, true) => PathCase::Ignore,
@@ -93,22 +77,9 @@ impl RouteRecord {
         // Not sized by `count`, which is only believed as far as there are rules.
         let mut rules = Vec::new();
         for _ in 0..count {
-            rules.push(Rule::new(take_rule(&mut body)?).map_err(|_| Damaged)?);
+            rules.push(Rule::new(take_rule(body)?).map_err(|_| Damaged)?);
         }
-        let ended_owners = if flags & ENDED_OWNERS != 0 {
-            body.texts()?
-        } else {
-            Vec::new()
-        };
-        let ascends = ended_owners.is_sorted_by(|one, next| one < next);
-        if !ascends || (flags & ENDED_OWNERS != 0 && ended_owners.is_empty()) {
-            return Err(Damaged);
-        }
-        body.finish()?;
-        let record = Self::with_path_case(path_case, rules, unmatched).map_err(|_| Damaged)?;
-        Ok(record
-            .with_imported(flags & IMPORTED != 0)
-            .with_ended_owners(ended_owners))
+        Self::with_path_case(path_case, rules, unmatched).map_err(|_| Damaged)
     }
 }
 
@@ -184,6 +155,3 @@ fn take_rule(body: &mut Fields<'_>) -> Result<RuleSpec, Damaged> {
 fn some(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
-
-#[cfg(test)]
-mod tests;

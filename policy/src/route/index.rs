@@ -29,9 +29,6 @@ pub struct Routes {
     /// Whether a rule names methods.
     by_method: bool,
     unmatched: Unmatched,
-    imported: bool,
-    /// In ascending order.
-    ended_owners: Vec<Box<str>>,
 }
 
 fn subaccount_header(rule: &Rule) -> Option<Box<str>> {
@@ -193,12 +190,6 @@ impl Routes {
                 .iter()
                 .any(|rule| rule.spec().methods.is_some()),
             unmatched: record.unmatched(),
-            imported: record.imported(),
-            ended_owners: record
-                .ended_owners()
-                .iter()
-                .map(|id| id.as_str().into())
-                .collect(),
         };
         for (number, rule) in (1..).zip(record.rules()) {
             let access = routes.access(rule);
@@ -250,18 +241,6 @@ impl Routes {
     /// Whether all requests need a valid key and nothing more, so that none has to be looked at.
     pub fn is_empty(&self) -> bool {
         self.routes.is_empty() && self.unmatched == Unmatched::ValidKey
-    }
-
-    /// Whether there are imported keys, so that one can have any form.
-    pub fn imported(&self) -> bool {
-        self.imported
-    }
-
-    /// Whether the user or account of this id no longer exists, so that its keys count as revoked.
-    pub fn is_ended(&self, id: &str) -> bool {
-        self.ended_owners
-            .binary_search_by(|ended| (**ended).cmp(id))
-            .is_ok()
     }
 
     /// Whether it matters which host a request is for.

@@ -74,7 +74,10 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn entry(digest: KeyDigest) -> Rc<Entry> {
-        let policy = Policy::compile(&test_util::policy(1), &crate::route::Routes::default());
+        let policy = Policy::compile(
+            &test_util::policy(1),
+            &crate::settings::SnapshotSettings::default(),
+        );
         Rc::new(Entry::of_live(&test_util::key(digest, 1, "CI"), Rc::new(policy)).unwrap())
     }
 

@@ -8,7 +8,7 @@ use crate::cells::Cells;
 use crate::key::KeyDigest;
 use crate::policy::Policy;
 use crate::record::{KeyRecord, Kind, PolicyRecord};
-use crate::route::{RouteRecord, Routes};
+use crate::settings::{SettingsRecord, SnapshotSettings};
 use crate::table::ReadError;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -20,7 +20,7 @@ const MAX_MOVES: usize = 4;
 const MAX_CACHED_POLICIES: usize = 4096;
 const MAX_CACHED_ENTRIES: usize = 100_000;
 
-/// One worker's view. What it keeps compiled is dropped when the head has changed; the route rules,
+/// One worker's view. What it keeps compiled is dropped when the head has changed; the settings,
 /// which cost more, when they have.
 #[derive(Debug, Default)]
 pub struct Reader {
@@ -32,9 +32,9 @@ pub struct Reader {
     keys: KeyCache,
     policies: HashMap<u64, Rc<Policy>>,
     entries: usize,
-    /// Of which load and which of its changes the rules are.
-    routes_of: (u32, u32),
-    routes: Rc<Routes>,
+    /// Of which load and which of its changes the settings are.
+    settings_of: (u32, u32),
+    settings: Rc<SnapshotSettings>,
 }
 
 impl Reader {
@@ -69,9 +69,9 @@ impl Reader {
         Err(Unavailable::Damaged)
     }
 
-    /// The route rules of the last view; none before the first.
-    pub fn last_routes(&self) -> Rc<Routes> {
-        Rc::clone(&self.routes)
+    /// The settings of the last view; the default before the first.
+    pub fn last_settings(&self) -> Rc<SnapshotSettings> {
+        Rc::clone(&self.settings)
     }
 
     /// Makes the next view read the head, whatever the generation is. Done now and then, it bounds
@@ -80,7 +80,7 @@ impl Reader {
         self.generation = None;
     }
 
-    /// Drops what an older head said, and reads the route rules if there are new ones.
+    /// Drops what an older head said, and reads the settings if there are new ones.
     fn follow(&mut self, cells: &impl Cells, head: &Head, version: u32) -> Result<(), ReadError> {
         if self.head.is_some_and(|(_, known)| known == version) {
             return Ok(());
@@ -89,14 +89,14 @@ impl Reader {
         self.keys.clear();
         self.policies.clear();
         self.entries = 0;
-        if self.routes_of != (head.load, head.routes) {
+        if self.settings_of != (head.load, head.routes) {
             // Every snapshot has it, if it only says that there are no rules.
             let record = head
                 .table(Kind::Routes)
-                .find(cells, &RouteRecord::ID)?
+                .find(cells, &SettingsRecord::ID)?
                 .ok_or(ReadError::Damaged)?;
-            self.routes = Rc::new(Routes::compile(&RouteRecord::decode(&record)?));
-            self.routes_of = (head.load, head.routes);
+            self.settings = Rc::new(SnapshotSettings::compile(&SettingsRecord::decode(&record)?));
+            self.settings_of = (head.load, head.routes);
         }
         self.head = Some((*head, version));
         Ok(())
@@ -126,9 +126,9 @@ impl View<'_> {
         self.head.staleness
     }
 
-    /// The route rules.
-    pub fn routes(&self) -> Rc<Routes> {
-        Rc::clone(&self.reader.routes)
+    /// The settings.
+    pub fn settings(&self) -> Rc<SnapshotSettings> {
+        Rc::clone(&self.reader.settings)
     }
 
     /// Looks a key up; `None` means unknown or revoked. [`Unavailable::Moved`] asks for a new view.
@@ -172,7 +172,7 @@ impl View<'_> {
         let Reader {
             policies,
             entries,
-            routes,
+            settings,
             ..
         } = &mut *self.reader;
         if let Some(policy) = policies.get(&id) {
@@ -189,7 +189,7 @@ impl View<'_> {
             .table(Kind::Policy)
             .find(cells, &id.to_le_bytes())?
             .ok_or(ReadError::Gone)?;
-        let policy = Rc::new(Policy::compile(&PolicyRecord::decode(&policy)?, routes));
+        let policy = Rc::new(Policy::compile(&PolicyRecord::decode(&policy)?, settings));
         *entries = entries.saturating_add(policy.size());
         policies.insert(id, Rc::clone(&policy));
         Ok(policy)

@@ -6,7 +6,7 @@ use super::{Epoch, Tag};
 use crate::cells::{Cells, Expect};
 use crate::key::KeyDigest;
 use crate::record::{Damaged, KeyRecord, Kind, PolicyRecord, Records};
-use crate::route::RouteRecord;
+use crate::settings::SettingsRecord;
 use crate::table::{Side, Sweep, Table, TableWriter, WriteError};
 
 const POLICY_ID_LEN: usize = Kind::Policy.id_len();
@@ -34,7 +34,7 @@ impl Batch<'_> {
     /// That all of it makes sense, before any of it is applied.
     fn verify(&self) -> Result<(), Damaged> {
         for record in Records::new(Kind::Routes, self.routes) {
-            RouteRecord::decode(record?.1)?;
+            SettingsRecord::decode(record?.1)?;
         }
         for record in Records::new(Kind::Policy, self.policies) {
             PolicyRecord::decode(record?.1)?;

@@ -17,11 +17,11 @@ pub fn recheck(
     address: impl Fn() -> Option<IpAddr>,
     settings: Settings<'_>,
 ) -> Result<Option<Code>, Unavailable> {
-    let routes = source.routes()?;
+    let snapshot = source.settings()?;
     let matched = Match::Unmatched(Unmatched::ValidKey);
     let mut checks = Checks {
         settings,
-        routes: &routes,
+        snapshot: &snapshot,
         asked: None,
         matched,
         trace: &mut Silent,

@@ -8,6 +8,7 @@ use crate::meter::{Meter, Owner};
 use crate::permission::Pattern;
 use crate::record::PolicyRecord;
 use crate::route::{PathSpec, PlaceSpec, RouteRecord, Rule, RuleSpec};
+use crate::settings::SettingsRecord;
 use crate::test_util;
 use std::cell::{Cell, RefCell};
 #[cfg(target_arch = "wasm32")]
@@ -63,7 +64,7 @@ impl Request for Asking {
 
 /// One key, its policy, and what is at hand to decide by.
 struct World {
-    routes: RouteRecord,
+    snapshot: SettingsRecord,
     policy: PolicyRecord,
     /// The key.
     secret: Vec<u8>,
@@ -109,7 +110,9 @@ impl World {
         });
         let all = vec![Pattern::parse("*").unwrap()];
         Self {
-            routes: RouteRecord::new(vec![health, zones], Unmatched::ValidKey).unwrap(),
+            snapshot: RouteRecord::new(vec![health, zones], Unmatched::ValidKey)
+                .unwrap()
+                .into(),
             policy: PolicyRecord {
                 grants: all.clone(),
                 owner_grants: all,
@@ -153,8 +156,8 @@ impl World {
 }
 
 impl Source for World {
-    fn routes(&self) -> Result<Rc<Routes>, Unavailable> {
-        Ok(Rc::new(Routes::compile(&self.routes)))
+    fn settings(&self) -> Result<Rc<SnapshotSettings>, Unavailable> {
+        Ok(Rc::new(SnapshotSettings::compile(&self.snapshot)))
     }
 
     fn check_staleness(&self) -> Result<(), Unavailable> {
@@ -178,7 +181,7 @@ impl Source for World {
         };
         Ok(Entry::of_live(
             &key,
-            Rc::new(Policy::compile(&self.policy, &*self.routes()?)),
+            Rc::new(Policy::compile(&self.policy, &*self.settings()?)),
         )
         .map(Rc::new))
     }
@@ -287,7 +290,7 @@ fn an_imported_key_may_have_any_form_and_nothing_is_looked_up_where_there_is_non
         (true, true, &a_key(), Code::InvalidKey, 1),
     ] {
         let mut world = World::new();
-        world.routes = world.routes.with_imported(imported);
+        world.snapshot.imported = imported;
         if exists {
             world.secret = foreign.clone();
         }
@@ -390,7 +393,7 @@ fn one_key_behind_a_word_and_alone_is_one_key() {
 #[test]
 fn an_imported_key_counts_beside_foreign_credentials_if_it_exists() {
     let mut world = World::new();
-    world.routes = world.routes.with_imported(true);
+    world.snapshot.imported = true;
     world.secret = b"sk-proj-8".to_vec();
     let imported = world.secret.clone();
     for (values, code, look_ups) in [
@@ -449,7 +452,7 @@ fn a_word_before_a_key_is_named() {
 #[test]
 fn what_else_is_wrong_with_an_imported_key_is_told_as_of_any_other() {
     let mut world = World::new();
-    world.routes = world.routes.with_imported(true);
+    world.snapshot.imported = true;
     world.secret = b"0b5ec4a2-96a6-4a61".to_vec();
     let request = Asking {
         key: Some(world.secret.clone()),
@@ -483,8 +486,8 @@ fn what_else_is_wrong_with_an_imported_key_is_told_as_of_any_other() {
 fn keys_of_ended_owners_count_as_revoked() {
     let mut world = World::new();
     for ended in [&["usr_1"][..], &["acc_1"], &["acc_0", "usr_1", "usr_9"]] {
-        world.routes = world
-            .routes
+        world.snapshot = world
+            .snapshot
             .with_ended_owners(ended.iter().map(ToString::to_string).collect());
         let verdict = world.decide(&World::asking());
         assert_eq!(
@@ -493,15 +496,13 @@ fn keys_of_ended_owners_count_as_revoked() {
             "{ended:?}"
         );
     }
-    world.routes = world
-        .routes
+    world.snapshot = world
+        .snapshot
         .with_ended_owners(vec!["acc_2".into(), "usr_2".into()]);
     assert_eq!(world.code(), Code::Allowed);
     // As an imported key that was revoked, its value counts no longer beside a key of ours.
-    world.routes = world
-        .routes
-        .with_imported(true)
-        .with_ended_owners(vec!["usr_1".into()]);
+    world.snapshot.imported = true;
+    world.snapshot = world.snapshot.with_ended_owners(vec!["usr_1".into()]);
     world.secret = b"0b5ec4a2-96a6-4a61".to_vec();
     let imported = Asking {
         key: Some(world.secret.clone()),
@@ -602,7 +603,8 @@ fn what_no_rule_matches_needs_a_valid_key_or_is_denied() {
         ..World::asking()
     };
     assert_eq!(world.decide(&elsewhere).code, Code::Allowed);
-    world.routes = RouteRecord::new(world.routes.rules().to_vec(), Unmatched::Deny).unwrap();
+    world.snapshot.routes =
+        RouteRecord::new(world.snapshot.routes.rules().to_vec(), Unmatched::Deny).unwrap();
     assert_eq!(world.decide(&elsewhere).code, Code::OutOfScope);
     assert_eq!(
         world
@@ -637,7 +639,7 @@ fn a_path_with_two_readings_is_out_of_every_scope() {
         );
     }
     let mut without_rules = World::new();
-    without_rules.routes = RouteRecord::default();
+    without_rules.snapshot = SettingsRecord::default();
     assert_eq!(
         without_rules
             .decide(&Asking {
@@ -652,7 +654,7 @@ fn a_path_with_two_readings_is_out_of_every_scope() {
 #[test]
 fn a_request_is_asked_only_for_what_matters() {
     let mut world = World::new();
-    world.routes = RouteRecord::default();
+    world.snapshot = SettingsRecord::default();
     let request = World::asking();
     assert_eq!(world.decide(&request).code, Code::Allowed);
     assert_eq!(*request.asked.borrow(), [""; 0]);
@@ -706,7 +708,7 @@ fn without_a_key_that_exists_a_shadowed_check_ends_it() {
         );
         assert!(verdict.entry.is_none());
         // What can be checked without a key still is.
-        world.routes = RouteRecord::new(Vec::new(), Unmatched::Deny).unwrap();
+        world.snapshot.routes = RouteRecord::new(Vec::new(), Unmatched::Deny).unwrap();
         let verdict = world.decide(&request);
         assert_eq!(
             (verdict.code, verdict.shadowed),
@@ -757,7 +759,7 @@ fn a_trace_has_both_checks_of_a_key_that_was_imported() {
         }
     }
     let mut world = World::new();
-    world.routes = world.routes.with_imported(true);
+    world.snapshot.imported = true;
     world.secret = b"sk-proj-8".to_vec();
     let keys = KeyFormat::default();
     for (key, steps) in [

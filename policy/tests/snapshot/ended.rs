@@ -3,7 +3,7 @@
 use crate::model::{EPOCH, Model, Owned, digest, find, load};
 use crate::takeover::Preempted;
 use latchkey_policy::record::FORMAT;
-use latchkey_policy::route::RouteRecord;
+use latchkey_policy::settings::SettingsRecord;
 use latchkey_policy::snapshot::{Reader, Unavailable, Writer};
 use latchkey_policy::test_util::MemoryCells;
 use std::cell::{Cell, RefCell};
@@ -15,7 +15,7 @@ const KEYS: u32 = 60;
 fn routes(ended: &[&str]) -> Vec<u8> {
     let mut record = Vec::new();
     let ended = ended.iter().map(ToString::to_string).collect();
-    RouteRecord::default()
+    SettingsRecord::default()
         .with_ended_owners(ended)
         .encode(FORMAT, &mut record)
         .unwrap();

@@ -6,6 +6,7 @@ use latchkey_policy::identity::render;
 use latchkey_policy::key::KeyDigest;
 use latchkey_policy::record::{FORMAT, PolicyRecord};
 use latchkey_policy::route::{PathSpec, RouteRecord, Rule, RuleSpec, Unmatched};
+use latchkey_policy::settings::SettingsRecord;
 use latchkey_policy::snapshot::{Batch, Entry, Epoch, Reader, Unavailable, Writer};
 use latchkey_policy::test_util::{self, Random};
 use std::collections::BTreeMap;
@@ -57,8 +58,10 @@ impl Owned {
             permission: None,
             subaccount: None,
         };
-        let record = RouteRecord::new(vec![Rule::new(rule).unwrap()], Unmatched::Deny).unwrap();
-        record.encode(FORMAT, &mut self.routes).unwrap();
+        let rules = RouteRecord::new(vec![Rule::new(rule).unwrap()], Unmatched::Deny).unwrap();
+        SettingsRecord::from(rules)
+            .encode(FORMAT, &mut self.routes)
+            .unwrap();
     }
 
     pub(crate) fn put(&mut self, number: u32, policy: u64, name: &str) {
@@ -153,14 +156,14 @@ impl Model {
     }
 
     pub(crate) fn assert_is_what_readers_see(&self, cells: &impl Cells, reader: &mut Reader) {
-        let routes = reader.view(cells).unwrap().routes();
+        let settings = reader.view(cells).unwrap().settings();
         let services: Vec<_> = self
             .routed
             .map(|service| service_name(service).into())
             .into_iter()
             .collect();
         assert_eq!(
-            routes.services(),
+            settings.routes.services(),
             services,
             "rules at revision {}",
             self.revision

@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hasher as _};
 use anyhow::{Context as _, Result, bail, ensure};
 use latchkey_policy::key::KeyDigest;
 use latchkey_policy::record::{FORMAT, KeyRecord, Kind, PolicyRecord, Records};
-use latchkey_policy::route::RouteRecord;
+use latchkey_policy::settings::SettingsRecord;
 use latchkey_protocol::{Ack, Batch, Hello, ToNode, UsageAck, Welcome, to_node};
 
 /// Numbers of keys that are kept, to report their use.
@@ -215,7 +215,7 @@ impl Follower {
     fn take(&mut self, batch: &Batch) -> Result<()> {
         for record in Records::new(Kind::Routes, &batch.routes) {
             let (_, record) = record?;
-            RouteRecord::decode(record)?;
+            SettingsRecord::decode(record)?;
             self.totals.routes = true;
             self.totals.add(record);
         }

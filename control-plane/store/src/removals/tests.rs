@@ -15,7 +15,7 @@ use latchkey_model::selection::Selection;
 use latchkey_policy::key::{Environment, KeyFormat, PlainKey};
 use latchkey_policy::limit::{Limits, Window};
 use latchkey_policy::record::{Kind, PolicyRecord, Records};
-use latchkey_policy::route::RouteRecord;
+use latchkey_policy::settings::SettingsRecord;
 use latchkey_policy::verdict::Code;
 use tempfile::TempDir;
 
@@ -240,7 +240,7 @@ impl World {
     /// The owners that nodes are told have ended, in the record of that format.
     async fn told(&self, format: usize) -> Vec<String> {
         let records = self.store.encoded_routes().await.unwrap().0;
-        RouteRecord::decode(&records[format])
+        SettingsRecord::decode(&records[format])
             .unwrap()
             .ended_owners()
             .to_vec()

@@ -6,7 +6,7 @@ use latchkey_policy::limit::{Limits, Window};
 use latchkey_policy::meter::{Meter, Owner, Quota};
 use latchkey_policy::policy::Policy;
 use latchkey_policy::record::{KeyRecord, PolicyRecord};
-use latchkey_policy::route::Routes;
+use latchkey_policy::settings::SnapshotSettings;
 use latchkey_policy::snapshot::{Entry, Unavailable};
 use latchkey_policy::verdict::{self, Code, Credential, Request, Settings, Silent, Source};
 use std::borrow::Cow;
@@ -27,7 +27,7 @@ pub(super) struct Asked {
 
 /// All keys of a snapshot.
 pub(super) struct Judge {
-    routes: Rc<Routes>,
+    settings: Rc<SnapshotSettings>,
     entries: HashMap<KeyDigest, Rc<Entry>>,
     /// By their names.
     keys: HashMap<String, (KeyDigest, PolicyRecord)>,
@@ -35,9 +35,11 @@ pub(super) struct Judge {
 
 impl Judge {
     pub(super) fn new(snapshot: &Snapshot) -> Self {
-        let routes = Rc::new(Routes::compile(snapshot.routes.as_ref().unwrap()));
-        let compile =
-            |(id, record): (&u64, &PolicyRecord)| (*id, Rc::new(Policy::compile(record, &routes)));
+        let settings = snapshot.settings.as_ref().unwrap();
+        let settings = Rc::new(SnapshotSettings::compile(settings));
+        let compile = |(id, record): (&u64, &PolicyRecord)| {
+            (*id, Rc::new(Policy::compile(record, &settings)))
+        };
         let policies: HashMap<_, _> = snapshot.policies.iter().map(compile).collect();
         let entry = |(digest, key): (&KeyDigest, &HeldKey)| {
             let record = KeyRecord {
@@ -64,7 +66,7 @@ impl Judge {
             )
         };
         Self {
-            routes,
+            settings,
             entries,
             keys: snapshot.keys.iter().map(name).collect(),
         }
@@ -129,8 +131,8 @@ struct At<'a> {
 }
 
 impl Source for At<'_> {
-    fn routes(&self) -> Result<Rc<Routes>, Unavailable> {
-        Ok(Rc::clone(&self.judge.routes))
+    fn settings(&self) -> Result<Rc<SnapshotSettings>, Unavailable> {
+        Ok(Rc::clone(&self.judge.settings))
     }
 
     fn check_staleness(&self) -> Result<(), Unavailable> {

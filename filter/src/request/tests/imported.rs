@@ -6,6 +6,7 @@ use latchkey_policy::key::KeyDigest;
 use latchkey_policy::limit::Limits;
 use latchkey_policy::record::FORMAT;
 use latchkey_policy::route::{PathSpec, RouteRecord, Rule, RuleSpec, Unmatched};
+use latchkey_policy::settings::SettingsRecord;
 
 const FOREIGN: &str = "sk-proj-0123456789";
 
@@ -24,10 +25,8 @@ fn gateway_with_imported(told: bool, more: &str) -> (FakeHost, Worker) {
         subaccount: None,
     };
     let record = RouteRecord::new(vec![Rule::new(health).unwrap()], Unmatched::ValidKey).unwrap();
-    record
-        .with_imported(told)
-        .encode(FORMAT, &mut routes)
-        .unwrap();
+    let settings = SettingsRecord::from(record).with_imported(told);
+    settings.encode(FORMAT, &mut routes).unwrap();
     KeyRecord {
         slot: 2,
         number: 2,

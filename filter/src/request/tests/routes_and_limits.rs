@@ -7,6 +7,7 @@ use latchkey_policy::meter::Meter;
 use latchkey_policy::permission::Pattern;
 use latchkey_policy::record::FORMAT;
 use latchkey_policy::route::{PathSpec, PlaceSpec, RouteRecord, Rule, RuleSpec, Unmatched};
+use latchkey_policy::settings::SettingsRecord;
 
 /// A policy that lets its keys do something, and so often.
 pub(super) fn limited(limits: Limits) -> PolicyRecord {
@@ -45,8 +46,7 @@ pub(super) fn routed(policy: &PolicyRecord, more: &str) -> (FakeHost, Worker) {
     );
     let rules = [rule("/health", None), zones, cache, by_header];
     let rules = rules.map(|rule| Rule::new(rule).unwrap()).into();
-    RouteRecord::new(rules, Unmatched::ValidKey)
-        .unwrap()
+    SettingsRecord::from(RouteRecord::new(rules, Unmatched::ValidKey).unwrap())
         .encode(FORMAT, &mut routes)
         .unwrap();
     policy.encode(&mut policies).unwrap();

@@ -4,7 +4,7 @@ use super::history::reconnect;
 use super::staleness::heartbeat;
 use super::*;
 use latchkey_policy::record::MIN_FORMAT;
-use latchkey_policy::route::RouteRecord;
+use latchkey_policy::settings::SettingsRecord;
 
 /// The format of the records and the messages that version 0.1 writes.
 fn earlier_welcome(resume: bool) -> to_node::Message {
@@ -20,7 +20,7 @@ fn earlier_welcome(resume: bool) -> to_node::Message {
 
 fn earlier_batch(sequence: u64, revision: u64, name: &str) -> to_node::Message {
     let mut routes = Vec::new();
-    RouteRecord::default()
+    SettingsRecord::default()
         .encode(MIN_FORMAT, &mut routes)
         .unwrap();
     to_node::Message::Batch(Batch {

@@ -5,7 +5,7 @@
 //! removed. So as long as there are keys left, its acknowledgements count only up to the revision
 //! before the deletion, and whoever waits for that is told the truth.
 
-use latchkey_policy::route::RouteRecord;
+use latchkey_policy::settings::SettingsRecord;
 use std::collections::VecDeque;
 
 /// What is known of the revisions that were sent.
@@ -20,7 +20,7 @@ pub(super) struct EndedOwners {
 impl EndedOwners {
     pub(super) fn of_format(format: u32) -> Self {
         Self {
-            known: format >= RouteRecord::ENDED_OWNERS_FORMAT,
+            known: format >= SettingsRecord::ENDED_OWNERS_FORMAT,
             sent: VecDeque::new(),
         }
     }

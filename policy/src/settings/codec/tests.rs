@@ -1,11 +1,12 @@
-//! The record of the route rules: round trip, damage, what a later format may add.
+//! The record of the settings: round trip, damage, what a later format may add.
 
 use super::*;
 use crate::record::{FORMAT, MIN_FORMAT, Records};
+use crate::route::{PathCase, PathSpec, PlaceSpec, Rule, RuleSpec, Unmatched};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-fn record() -> RouteRecord {
+fn record() -> SettingsRecord {
     let public = RuleSpec {
         host: None,
         methods: None,
@@ -38,55 +39,52 @@ fn record() -> RouteRecord {
     );
     let longest = format!("/{}", "a".repeat(1023));
     let rules = [public.clone(), key, at(header, "/"), at(query, &longest)];
-    RouteRecord::new(
-        rules.map(|rule| Rule::new(rule).unwrap()).into(),
-        Unmatched::Deny,
-    )
-    .unwrap()
+    let rules = rules.map(|rule| Rule::new(rule).unwrap()).into();
+    RouteRecord::new(rules, Unmatched::Deny).unwrap().into()
 }
 
-fn encoded(record: &RouteRecord) -> Vec<u8> {
+fn encoded(record: &SettingsRecord) -> Vec<u8> {
     let mut bytes = Vec::new();
     record.encode(FORMAT, &mut bytes).unwrap();
     bytes
 }
 
 /// A record of the one body, well-formed otherwise.
-fn decode(body: &[&[u8]]) -> Result<RouteRecord, Damaged> {
+fn decode(body: &[&[u8]]) -> Result<SettingsRecord, Damaged> {
     let mut bytes = Vec::new();
-    encode(Kind::Routes, &RouteRecord::ID, body, &mut bytes).unwrap();
-    RouteRecord::decode(&bytes)
+    encode(Kind::Routes, &SettingsRecord::ID, body, &mut bytes).unwrap();
+    SettingsRecord::decode(&bytes)
 }
 
 #[test]
 fn rules_survive_the_round_trip() {
     let ended = || record().with_ended_owners(vec!["usr_2".into(), "acc_1".into(), "usr_2".into()]);
-    for record in [
-        record(),
-        RouteRecord::default(),
-        record().with_imported(true),
-        ended(),
-    ] {
+    let imported = SettingsRecord {
+        imported: true,
+        ..record()
+    };
+    for record in [record(), SettingsRecord::default(), imported, ended()] {
         let bytes = encoded(&record);
-        assert_eq!(RouteRecord::decode(&bytes), Ok(record));
+        assert_eq!(SettingsRecord::decode(&bytes), Ok(record));
         let split: Vec<_> = Records::new(Kind::Routes, &bytes).collect();
-        assert_eq!(split, [Ok((&RouteRecord::ID[..], &bytes[..]))]);
+        assert_eq!(split, [Ok((&SettingsRecord::ID[..], &bytes[..]))]);
     }
 }
 
 #[test]
 fn format_3_leaves_out_path_case_and_is_read_as_distinct() {
     for path_case in [PathCase::Refuse, PathCase::Ignore, PathCase::Distinct] {
-        let record = record().with_imported(true);
-        let with = |path_case| RouteRecord {
-            path_case,
-            ..record.clone()
+        let rules = record().routes.rules().to_vec();
+        let with = |path_case| SettingsRecord {
+            routes: RouteRecord::with_path_case(path_case, rules.clone(), Unmatched::Deny).unwrap(),
+            imported: true,
+            ..SettingsRecord::default()
         };
         for (format, expected) in [(MIN_FORMAT, PathCase::Distinct), (FORMAT, path_case)] {
             let mut bytes = Vec::new();
             with(path_case).encode(format, &mut bytes).unwrap();
             assert_eq!(
-                RouteRecord::decode(&bytes),
+                SettingsRecord::decode(&bytes),
                 Ok(with(expected)),
                 "format {format}"
             );
@@ -98,11 +96,11 @@ fn format_3_leaves_out_path_case_and_is_read_as_distinct() {
 fn every_truncation_and_every_flipped_bit_is_noticed() {
     let mut bytes = encoded(&record());
     for end in 0..bytes.len() {
-        assert_eq!(RouteRecord::decode(&bytes[..end]), Err(Damaged));
+        assert_eq!(SettingsRecord::decode(&bytes[..end]), Err(Damaged));
     }
     for bit in 0..bytes.len() * 8 {
         bytes[bit / 8] ^= 1 << (bit % 8);
-        assert_eq!(RouteRecord::decode(&bytes), Err(Damaged), "bit {bit}");
+        assert_eq!(SettingsRecord::decode(&bytes), Err(Damaged), "bit {bit}");
         bytes[bit / 8] ^= 1 << (bit % 8);
     }
 }
@@ -119,13 +117,13 @@ const RULE: [&[u8]; 5] = [
 #[test]
 fn the_layout_is_what_the_documentation_says() {
     let record = decode(&RULE).unwrap();
-    let [rule] = record.rules() else {
+    let [rule] = record.routes.rules() else {
         panic!("{record:?}")
     };
     assert_eq!(rule.spec().methods, Some(vec!["GET".to_owned()]));
     assert_eq!(rule.spec().path, PathSpec::Exact("/a".into()));
     let mut bytes = Vec::new();
-    encode(Kind::Routes, &RouteRecord::ID, &RULE, &mut bytes).unwrap();
+    encode(Kind::Routes, &SettingsRecord::ID, &RULE, &mut bytes).unwrap();
     assert_eq!(encoded(&record), bytes);
 }
 
@@ -202,7 +200,7 @@ fn what_means_nothing_here_is_damage() {
     let mut other = Vec::new();
     encode(Kind::Routes, &[1; 8], &RULE, &mut other).unwrap();
     assert_eq!(
-        RouteRecord::decode(&other),
+        SettingsRecord::decode(&other),
         Err(Damaged),
         "another identifier"
     );
@@ -210,7 +208,7 @@ fn what_means_nothing_here_is_damage() {
 
 #[test]
 fn ended_owners_are_told_since_format_4() {
-    let ended = RouteRecord::default().with_ended_owners(vec![
+    let ended = SettingsRecord::default().with_ended_owners(vec![
         "usr_2".into(),
         "acc_1".into(),
         "usr_2".into(),
@@ -218,7 +216,7 @@ fn ended_owners_are_told_since_format_4() {
     assert_eq!(ended.ended_owners(), ["acc_1", "usr_2"]);
     let mut before = Vec::new();
     ended.encode(MIN_FORMAT, &mut before).unwrap();
-    let read = RouteRecord::decode(&before).unwrap();
+    let read = SettingsRecord::decode(&before).unwrap();
     assert_eq!(read.ended_owners(), [""; 0]);
 
     let no_rules = 0_u32.to_le_bytes();
@@ -227,14 +225,12 @@ fn ended_owners_are_told_since_format_4() {
         put_texts("ended owners", ids.iter(), &mut list).unwrap();
         list
     };
+    let distinct =
+        RouteRecord::with_path_case(PathCase::Distinct, Vec::new(), Unmatched::ValidKey).unwrap();
     let decoded = |ids: &[&str]| decode(&[&[ENDED_OWNERS], &no_rules, &list(ids)]);
     assert_eq!(
         decoded(&["acc_1", "usr_2"]),
-        Ok(
-            RouteRecord::with_path_case(PathCase::Distinct, Vec::new(), Unmatched::ValidKey)
-                .unwrap()
-                .with_ended_owners(vec!["acc_1".into(), "usr_2".into()])
-        )
+        Ok(SettingsRecord::from(distinct).with_ended_owners(vec!["acc_1".into(), "usr_2".into()]))
     );
     for damaged in [&[][..], &["usr_2", "acc_1"], &["acc_1", "acc_1"]] {
         assert_eq!(decoded(damaged), Err(Damaged), "{damaged:?}");
