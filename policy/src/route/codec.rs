@@ -33,8 +33,8 @@ impl RouteRecord {
     /// All flags that the rules have.
     pub(crate) const FLAGS: u8 = DENY_UNMATCHED | REFUSE_CASE | IGNORE_CASE;
 
-    /// The flags in one of the formats of `crate::record`. Before format 4 all readers take paths in
-    /// another case for other paths.
+    /// The flags in one of the formats of `crate::record`. Before format 4 all readers take paths
+    /// in another case for other paths.
     pub(crate) fn flags(&self, format: u32) -> u8 {
         let unmatched = match self.unmatched {
             Unmatched::ValidKey => 0,
