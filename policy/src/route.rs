@@ -134,7 +134,7 @@ impl RouteRecord {
         unmatched: Unmatched,
     ) -> Result<Self, (usize, FieldError)> {
         if rules.len() > MAX_RULES {
-            let reason = format!("must be {MAX_RULES} at most");
+            let reason = format!("must be at most {MAX_RULES}");
             return Err((
                 MAX_RULES,
                 FieldError {

@@ -36,7 +36,8 @@ impl<'de> Deserialize<'de> for Grant {
 impl PartialSchema for Grant {
     fn schema() -> RefOr<Schema> {
         let pattern = r"^(\*|(\*|[a-z0-9_-]+)(:(\*|[a-z0-9_-]+)){1,2})$";
-        let description = "A permission such as `dns:read`, or a pattern: `*` stands for one or more whole segments.";
+        let description = "A permission such as `dns:read`, or a pattern in which `*` stands for \
+        one or more whole segments.";
         matching(pattern)
             .max_length(Some(MAX_LEN))
             .description(Some(description))

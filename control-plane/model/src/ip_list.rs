@@ -1,4 +1,4 @@
-//! An IP list as people write it: entries with a box each. What is not enabled counts as absent.
+//! An IP list: entries that can be disabled. A disabled entry counts as absent.
 
 use ipnet::IpNet;
 use latchkey_policy::address::parse_entry;
@@ -22,7 +22,8 @@ pub struct IpList(Vec<Entry>);
 
 /// `{"cidr": "192.0.2.0/24", "enabled": true}`, or just `"192.0.2.0/24"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = IpEntry, description = "A single address has the prefix of its whole length.")]
+#[schema(as = IpEntry, description = "An address or range. A single address has its full prefix \
+length.")]
 pub struct Entry {
     #[schema(value_type = String, example = "192.0.2.0/24")]
     cidr: IpNet,
@@ -51,7 +52,7 @@ impl<'de> Deserialize<'de> for IpList {
     }
 }
 
-/// As it is read; it is shown as entries that are all objects.
+/// The schema for requests; responses always contain objects.
 impl PartialSchema for IpList {
     fn schema() -> RefOr<Schema> {
         let range = || {
@@ -67,7 +68,7 @@ impl PartialSchema for IpList {
             .required("cidr")
             .property("enabled", enabled);
         let entries = ArrayBuilder::new().items(OneOfBuilder::new().item(range()).item(entry));
-        let description = "Addresses and ranges. An entry that is not enabled counts as absent.";
+        let description = "Addresses and ranges. A disabled entry counts as absent.";
         entries
             .max_items(Some(MAX_ENTRIES))
             .description(Some(description))
@@ -175,11 +176,11 @@ mod tests {
             ),
             (
                 r#"["10.0.0.1/8"]"#,
-                "has bits set behind its prefix; the range that it is in is 10.0.0.0/8",
+                "has bits set after its prefix; its range is 10.0.0.0/8",
             ),
             (
                 r#"[{"cidr": "10.0.0.1/8"}]"#,
-                "has bits set behind its prefix",
+                "has bits set after its prefix",
             ),
             (
                 r#"[{"cidr": "10.0.0.0/8", "on": true}]"#,

@@ -29,20 +29,20 @@ const SECONDS_A_DAY: i64 = 24 * 60 * 60;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Issues {
-    /// The highest tier.
+    /// The highest tier of new keys.
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub tier: Option<String>,
-    /// The highest limits. A window without one is bounded by the key's own limit, and else by the
-    /// tier.
+    /// The highest limits of new keys. Windows without a limit here are bounded by the key's own
+    /// limit, or else by the tier.
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub limits: Option<DeclaredLimits>,
-    /// Where new keys can be used from.
+    /// The addresses from which new keys can be used.
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub addresses: Option<Addresses>,
     /// New keys expire within this number of days.
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub expiry_days: Option<Whole>,
-    /// Environments by their names; the first is the default.
+    /// The environments of new keys; the first is the default.
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub environments: Option<Vec<String>>,
 }
@@ -123,7 +123,7 @@ impl PartialSchema for Issues {
         let schema = object()
             .property(
                 "tier",
-                matching("^[a-z0-9_-]{1,64}$").description(Some("The highest tier.")),
+                matching("^[a-z0-9_-]{1,64}$").description(Some("The highest tier of new keys.")),
             )
             .property("limits", DeclaredLimits::schema())
             .property("addresses", Addresses::schema())
@@ -135,8 +135,8 @@ impl PartialSchema for Issues {
                     .min_items(Some(1))
                     .max_items(Some(environments.len())),
             );
-        let description = "Bounds of the new keys that the key makes, in place of its own attributes. What is left out \
-             is bounded by the key's own.";
+        let description = "Limits for the new keys that the key creates, in place of its own \
+        attributes. The key's own attributes apply to omitted fields.";
         schema.description(Some(description)).into()
     }
 }
@@ -169,7 +169,7 @@ impl PartialSchema for Addresses {
             .item(IpList::schema());
         schema
             .description(Some(
-                "Where new keys can be used from: \"all\", or addresses and ranges.",
+                "The addresses from which new keys can be used: \"all\", or addresses and ranges.",
             ))
             .into()
     }

@@ -56,7 +56,8 @@ impl PartialSchema for DeclaredLimits {
         let limits = by_window(Requests::schema);
         limits
             .description(Some(
-                "Requests by calendar window in UTC. What is absent is not limited.",
+                "The maximum number of requests in each calendar window in UTC. Absent windows \
+                have no limit.",
             ))
             .into()
     }
@@ -78,7 +79,7 @@ impl PartialSchema for LimitsChange {
         });
         limits
             .description(Some(
-                "Requests by calendar window in UTC; null is no limit.",
+                "The maximum number of requests in each calendar window in UTC; null for no limit.",
             ))
             .into()
     }

@@ -1,5 +1,5 @@
-//! The route rules as people write them. Rules are counted from 1, as people count them, so what is
-//! wrong with the third is at `rules[3]`.
+//! The route rules as documents. Rules are counted from 1, so a fault in the third is at
+//! `rules[3]`.
 
 use latchkey_policy::route::{
     Affected, FieldError, MAX_RULES, PathCase, PathSpec, PlaceSpec, RouteRecord, Rule, RuleSpec,
@@ -18,7 +18,8 @@ pub use schema::shown;
 /// `{"rules": [{"path": {"prefix": "/v4/zones"}, "permission": "dns:read"}], "unmatched": "deny"}`
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = Routes, description = "The route rules, in order: the first that matches a request applies to it.")]
+#[schema(as = Routes, description = "The route rules, in order. The first rule that matches a \
+request applies.")]
 pub struct RouteDocument {
     // Read one by one, so that what is wrong with several can be told at once.
     #[schema(value_type = Vec<RuleDocument>, max_items = 1000)]
@@ -29,9 +30,10 @@ pub struct RouteDocument {
     path_case: PathCaseWord,
 }
 
-/// What is done about paths that differ from a rule's by letter case, or by dots and blanks at the
-/// end of a segment. `refuse`: requests that fall under another rule when these are ignored are
-/// refused. `ignore`: rules apply in any case. `distinct`: they are other paths.
+/// The treatment of paths that differ from a rule's only by letter case, or by dots and spaces at
+/// the end of a segment. `refuse`: requests that match another rule when these differences are
+/// ignored are refused. `ignore`: rules apply despite these differences. `distinct`: such paths are
+/// different paths.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = PathCase)]
@@ -42,9 +44,9 @@ enum PathCaseWord {
     Distinct,
 }
 
-/// A rule whose own spelling falls under an earlier rule when letter case, and dots and blanks at
-/// the end of a segment, are ignored. Such requests are refused, or with `path_case: ignore` fall
-/// under the earlier rule.
+/// A rule whose own spelling matches an earlier rule when letter case, and dots and spaces at the
+/// end of a segment, are ignored. Such requests are refused; with `path_case: ignore`, the earlier
+/// rule applies to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = AffectedRule)]
 pub struct AffectedRule {
@@ -67,7 +69,7 @@ pub fn affected_rules(routes: &RouteRecord) -> Vec<AffectedRule> {
         .collect()
 }
 
-/// What becomes of a request that no rule matches.
+/// The treatment of requests that no rule matches.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = Unmatched)]
@@ -145,7 +147,7 @@ impl RouteDocument {
         if self.rules.len() > MAX_RULES {
             return Err(vec![Fault {
                 field: Some("rules".to_owned()),
-                reason: format!("must be {MAX_RULES} at most"),
+                reason: format!("must be at most {MAX_RULES}"),
             }]);
         }
         let (mut rules, mut faults) = (Vec::with_capacity(self.rules.len()), Vec::new());

@@ -1,4 +1,4 @@
-//! Tiers: names for limits.
+//! Tiers: named limits.
 
 use latchkey_policy::limit::Limits;
 use serde::{Deserialize, Serialize};
@@ -12,9 +12,9 @@ use crate::limits::DeclaredLimits;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tier {
-    /// What accounts and keys name it by.
+    /// The name that accounts and keys refer to.
     pub name: String,
-    /// How much a key of this tier may be used.
+    /// The limits of a key of this tier.
     pub limits: DeclaredLimits,
 }
 

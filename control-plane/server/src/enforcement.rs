@@ -1,4 +1,4 @@
-//! Waiting until a revision is what every node decides by.
+//! Waits until every node enforces a revision.
 
 use std::time::Duration;
 use tokio::time::{self, Instant};
@@ -7,28 +7,28 @@ use crate::metrics::Metrics;
 use crate::stop::Stop;
 use crate::stream::registry::Registry;
 
-/// How far a change had come when its caller was answered.
+/// The enforcement progress of a change when the call returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub(crate) struct Enforcement {
-    /// The revision that was waited for.
+    /// The revision of the change.
     pub(crate) revision: u64,
-    /// Nodes that may be deciding requests. Those that nobody knows of count as one.
+    /// The number of nodes that may be serving. Unknown nodes count as one.
     pub(crate) nodes: usize,
-    /// Nodes that decide by this revision or a newer one.
+    /// The number of nodes that enforce this revision or a newer one.
     pub(crate) acknowledged: usize,
-    /// Of the nodes that have not acknowledged, those without a stream. They are counted until they
-    /// can no longer serve, or are forgotten.
+    /// The number of nodes that have no stream and have not acknowledged. They count until they can
+    /// no longer serve or are forgotten.
     pub(crate) lost: usize,
-    /// Whether every node that may be deciding requests has acknowledged. If not, `acknowledged` is
-    /// less than `nodes`.
+    /// Whether every node that may be serving has acknowledged. If false, `acknowledged` is less
+    /// than `nodes`.
     pub(crate) complete: bool,
-    /// How long the caller waited.
+    /// The time that the caller waited, in milliseconds.
     pub(crate) elapsed_ms: u64,
 }
 
-/// Answers as soon as every node that is connected, or was lost within the grace, has acknowledged
-/// `revision`, or after `patience`, or once it stops: streams end then, and nobody acknowledges any
-/// more.
+/// Returns as soon as every node that is connected, or was lost within the grace, has acknowledged
+/// `revision`. Also returns after `patience`, or when the control plane stops, since streams end
+/// then.
 pub(crate) async fn wait(
     registry: &Registry,
     metrics: &Metrics,

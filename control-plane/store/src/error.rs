@@ -66,7 +66,7 @@ pub enum StoreError {
     #[error("the caller lacks the permission {0}")]
     PermissionMissing(&'static str),
     /// The API key that asked for the change is restricted, and what it would make would not be.
-    #[error("the calling API key is kept to {what}, and {} would not be", lasting.as_str())]
+    #[error("the calling API key is restricted to {what}, and {} would not be", lasting.as_str())]
     KeyRestricted {
         /// What restricts it.
         what: &'static str,

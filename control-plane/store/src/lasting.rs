@@ -40,7 +40,8 @@ impl Lasting {
 }
 
 impl KeyRestrictions {
-    /// What the calling key, which has this scope, is kept to, and `lasting` would not be.
+    /// Returns what the calling key, which has this scope, is restricted to, if `lasting` would not
+    /// be.
     pub fn kept_to(&self, scope: &Selection, lasting: Lasting) -> Option<&'static str> {
         let of_requests = if *scope != Selection::All {
             Some("some services")
@@ -51,9 +52,9 @@ impl KeyRestrictions {
         };
         let of_callers = || {
             if self.own.expires_at.is_some() {
-                Some("a time")
+                Some("a limited lifetime")
             } else if self.own.addresses != AddressRule::Any {
-                Some("addresses")
+                Some("some client addresses")
             } else {
                 None
             }
@@ -76,9 +77,9 @@ impl KeyRestrictions {
             (_, false) => self.tiers.current().len().checked_sub(1),
         };
         if self.issued.is_some() {
-            Some("what it `issues`")
+            Some("its own `issues` settings")
         } else if self.made_by_issuer {
-            Some("what its maker `issues`")
+            Some("the `issues` settings of the key that made it")
         } else if self.own.environments != [Environment::Live] {
             Some("the environment `test`")
         } else if self.own.declared != DeclaredLimits::default() || !self.own.ceilings.is_empty() {

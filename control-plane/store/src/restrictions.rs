@@ -133,10 +133,7 @@ impl KeyRestrictions {
     /// can give.
     pub fn exceeded_by_new(&self, settings: &KeySettings) -> Option<Exceeded> {
         if settings.issues.is_some() {
-            return exceeded(
-                "issues",
-                "must be left out: only a session gives it to a key",
-            );
+            return exceeded("issues", "must be left out: only a session may set it");
         }
         self.of_new().exceeded_by(settings, &self.tiers)
     }
@@ -172,7 +169,10 @@ impl KeyRestrictions {
         if !kept || key.settings.issued || self.is_own(key) {
             return None;
         }
-        exceeded("issues", "must bind the other API key as it binds yours")
+        exceeded(
+            "issues",
+            "must restrict the other API key as it restricts yours",
+        )
     }
 
     /// The expiry of `key`, which is the calling key as it will be, if that is later than its own.
@@ -336,7 +336,7 @@ impl KeyBounds {
         if tiers.position(&self.tier).is_some_and(|own| place <= own) {
             return None;
         }
-        exceeded("tier", format!("must be `{}` at most", self.tier))
+        exceeded("tier", format!("must be at most `{}`", self.tier))
     }
 
     /// A limit that is higher now, or would be with other limits of the tiers. [`bind`](Self::bind)

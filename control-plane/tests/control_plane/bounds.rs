@@ -148,7 +148,7 @@ async fn limits_and_tier_are_not_raised_by_their_key() {
     too_much(&answer, "limits.hour");
     assert_eq!(
         answer.text("/error"),
-        "Field `limits.hour` must be at most 3, as your own API key can give no more."
+        "Field `limits.hour` must be at most 3, because your own API key cannot give more."
     );
 }
 

@@ -215,7 +215,7 @@ async fn what_a_key_has_for_life_is_refused_with_what_to_do() {
         assert!(
             answer
                 .text("/error")
-                .contains("revoke the key and make another"),
+                .contains("revoke the key and create another one"),
             "{answer:?}"
         );
     }

@@ -224,7 +224,7 @@ async fn bad_rules_are_all_told_of_by_number_and_field_and_nothing_changes() {
         .await;
     assert_eq!(
         many.text("/error"),
-        "rules: must be 1000 at most.",
+        "rules: must be at most 1000.",
         "each of them is not looked at"
     );
     assert_eq!(client.get("/v1/routes").await.at("/data"), &rules());

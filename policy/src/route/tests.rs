@@ -129,7 +129,7 @@ fn there_are_a_thousand_rules_at_most() {
     let (at, error) = RouteRecord::new(rules(1001), Unmatched::ValidKey).unwrap_err();
     assert_eq!(
         (at, error.to_string()),
-        (1000, "rules: must be 1000 at most".to_owned())
+        (1000, "rules: must be at most 1000".to_owned())
     );
 }
 

@@ -1,4 +1,4 @@
-//! What a route rule looks like.
+//! The schema of a route rule.
 
 use std::borrow::Cow;
 use utoipa::openapi::schema::{ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Schema, Type};
@@ -10,7 +10,8 @@ use crate::schema::{matching, object, text};
 
 impl PartialSchema for RuleDocument {
     fn schema() -> RefOr<Schema> {
-        let description = "Which requests it is for, and what they need. One that matches nothing new is refused.";
+        let description = "The requests that the rule matches, and what they require. A rule that \
+        can never apply is refused.";
         OneOfBuilder::new()
             .item(public())
             .item(guarded())
@@ -25,7 +26,7 @@ impl ToSchema for RuleDocument {
     }
 }
 
-/// The document as a part of an answer that has more.
+/// Returns the schema of the document as a part of a larger response.
 pub fn shown() -> Object {
     let rules = ArrayBuilder::new().items(Ref::from_schema_name(RuleDocument::name()));
     ObjectBuilder::new()
@@ -40,7 +41,7 @@ pub fn shown() -> Object {
 }
 
 fn public() -> ObjectBuilder {
-    let public = flag(true).description(Some("Its requests need no key."));
+    let public = flag(true).description(Some("Matching requests need no key."));
     matched()
         .property("public", public)
         .required("public")
@@ -49,7 +50,7 @@ fn public() -> ObjectBuilder {
 
 fn guarded() -> ObjectBuilder {
     let service = matching("^[a-z0-9_-]{1,64}$")
-        .description(Some("The service that the key's scope has to have."));
+        .description(Some("The service that the key's scope must include."));
     matched()
         .property("public", flag(false))
         .property("service", service)
@@ -58,20 +59,20 @@ fn guarded() -> ObjectBuilder {
         .description(Some("A rule for requests that need a key."))
 }
 
-/// What says which requests a rule is for.
+/// Returns the schema of a rule's match conditions.
 fn matched() -> ObjectBuilder {
     let host = text().min_length(Some(1)).max_length(Some(254));
     let methods = ArrayBuilder::new()
         .items(matching("^[A-Z0-9!#$%&'*+.^_`|~-]{1,64}$"))
         .min_items(Some(1))
         .description(Some(
-            "Their names, in capitals; any if it is left out. `GET` covers `HEAD`.",
+            "The methods, in capitals. Default: any. `GET` includes `HEAD`.",
         ));
     object()
         .property(
             "host",
             host.description(Some(
-                "A host's name, or `*.` and one; any if it is left out.",
+                "A host name, or `*.` followed by one. Default: any.",
             )),
         )
         .property("methods", methods)
@@ -82,15 +83,15 @@ fn matched() -> ObjectBuilder {
 fn path() -> OneOfBuilder {
     let path = || matching("^/").max_length(Some(1024));
     one_field([
-        ("exact", path().description(Some("This path alone."))),
+        ("exact", path().description(Some("Only this path."))),
         (
             "prefix",
-            path().description(Some("This path, and all below.")),
+            path().description(Some("This path and all paths below it.")),
         ),
         (
             "template",
             path().description(Some(
-                "All that have any one segment in place of each `{name}`.",
+                "All paths that have exactly one segment in place of each `{name}`.",
             )),
         ),
     ])
@@ -100,29 +101,29 @@ fn permission() -> ObjectBuilder {
     matching("^[a-z0-9_-]+(:[a-z0-9_-]+){1,2}$")
         .max_length(Some(latchkey_policy::permission::MAX_LEN))
         .description(Some(
-            "The permission that the key and its owner have to have.",
+            "The permission that the key and its owner must hold.",
         ))
 }
 
 fn place() -> OneOfBuilder {
     let name = || text().min_length(Some(1)).max_length(Some(128));
     one_field([
-        ("header", name().description(Some("In this header."))),
+        ("header", name().description(Some("The header that names the subaccount."))),
         (
             "path",
-            name().description(Some("In this parameter of `path.template`.")),
+            name().description(Some("The parameter of `path.template` that names the subaccount.")),
         ),
         (
             "query",
-            name().description(Some("In this parameter of the query.")),
+            name().description(Some("The query parameter that names the subaccount.")),
         ),
     ])
     .description(Some(
-        "Where requests name a subaccount, which has to be among the key's.",
+        "The place where requests name a subaccount. The key must be allowed to act on it.",
     ))
 }
 
-/// An object that has exactly one of the fields.
+/// Returns the schema of an object with exactly one of the fields.
 fn one_field(fields: [(&str, ObjectBuilder); 3]) -> OneOfBuilder {
     fields
         .into_iter()

@@ -1,4 +1,4 @@
-//! `/v1/accounts`: who keys belong to, for the operator to make, bound and close.
+//! `/v1/accounts`: the owners of users and keys, which the operator creates, limits and closes.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -23,7 +23,7 @@ use super::openapi::texts;
 use super::page::Asked;
 use crate::enforcement::Enforcement;
 
-/// Keys that an account may have about which nothing else is said.
+/// The default limit of an account's keys.
 const MAX_KEYS: u32 = 1_000;
 
 #[derive(Deserialize, ToSchema)]
@@ -34,12 +34,12 @@ pub(super) struct Creation {
     name: String,
     #[schema(value_type = texts::Word)]
     tier: String,
-    /// How many keys it may have that are not revoked or expired; null is any number. Left out, it
-    /// is 1,000.
+    /// The maximum number of keys that are not revoked or expired; null for no limit. Default:
+    /// 1,000.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<u32>)]
     max_keys: Option<Option<u32>>,
-    /// Holds everything in the account.
+    /// The first administrator, who holds every permission in the account.
     #[schema(value_type = Admin)]
     admin: Object<Admin>,
 }
@@ -53,7 +53,7 @@ struct Admin {
     password: Password,
 }
 
-/// What is left out stays as it is.
+/// Fields to change; omitted fields stay the same.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = AccountEdit)]
@@ -64,7 +64,7 @@ pub(super) struct Edit {
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, value_type = Option<texts::Word>)]
     tier: Option<String>,
-    /// Null is any number.
+    /// Null for no limit.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<u32>)]
     max_keys: Option<Option<u32>>,
@@ -73,7 +73,7 @@ pub(super) struct Edit {
     disabled: Option<bool>,
 }
 
-/// An account as it is shown.
+/// An account.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Account)]
 pub(super) struct AccountView {
@@ -83,13 +83,13 @@ pub(super) struct AccountView {
     name: String,
     #[schema(value_type = texts::Word)]
     tier: String,
-    /// None is any number.
+    /// Null for no limit.
     #[schema(required)]
     max_keys: Option<u32>,
     disabled: bool,
-    /// Whether it is the operator's own.
+    /// Whether this is the operator's own account.
     operator: bool,
-    /// Keys that count towards `max_keys`: neither revoked nor expired.
+    /// The number of keys that count towards `max_keys`: neither revoked nor expired.
     keys: i64,
     users: i64,
     #[schema(value_type = texts::Time)]
@@ -121,9 +121,9 @@ impl From<Account> for AccountView {
 pub(super) struct List {
     accounts: Vec<AccountView>,
     total: u64,
-    /// Whether there are more than `total`, which is exact up to 10,000.
+    /// Whether there may be more than `total`, which is exact up to 10,000.
     total_is_estimate: bool,
-    /// Where the next page begins; null after the last.
+    /// The cursor of the next page; null on the last page.
     #[schema(required)]
     next_cursor: Option<String>,
 }
@@ -155,10 +155,10 @@ pub(super) struct Edited {
 
 /// List the accounts
 ///
-/// Those that are not closed.
+/// Lists all accounts that are not closed.
 #[utoipa::path(get, path = "/v1/accounts", operation_id = "listAccounts", tag = "Accounts",
     params(Page), security(("credential" = ["gateway:accounts:read"])),
-    responses((status = 200, description = "Some of the accounts, and how many there are.", body = Answer<List>)))]
+    responses((status = 200, description = "A page of accounts, and the total number.", body = Answer<List>)))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     ListSession {
@@ -190,7 +190,7 @@ pub(super) async fn list(
 
 /// Get an account
 ///
-/// Also one that is closed.
+/// Also returns closed accounts.
 #[utoipa::path(get, path = "/v1/accounts/{account_id}", operation_id = "getAccount", tag = "Accounts",
     params(AccountPath), security(("credential" = ["gateway:accounts:read"])),
     responses((status = 200, description = "The account.", body = Answer<AccountView>)))]
@@ -209,14 +209,14 @@ pub(super) async fn get(
 
 /// Create an account
 ///
-/// It takes the permission `*` besides, which its first administrator has, and no API key that is
-/// kept to something. No node knows of an account that has no key yet, so there is nothing to wait
-/// for.
+/// Also requires the permission `*`, because the account's first administrator gets it. A
+/// restricted API key cannot create accounts. Nodes hold no data of an account without keys, so the
+/// call does not wait for enforcement.
 #[utoipa::path(post, path = "/v1/accounts", operation_id = "createAccount", tag = "Accounts",
     request_body = Creation, security(("credential" = ["gateway:accounts:create"])),
     responses(
         (status = 201, description = "The new account and its first administrator.", body = Answer<Created>),
-        (status = 409, description = "Another user has the email address."),
+        (status = 409, description = "The email address is already in use."),
     ))]
 pub(super) async fn create(
     State(app): State<Arc<App>>,
@@ -273,13 +273,14 @@ pub(super) async fn create(
 
 /// Edit an account
 ///
-/// To disable an account is to refuse all its keys, and to log out all its users. An API key that
-/// is kept to something changes no accounts.
+/// Disabling an account refuses all its keys and logs out all its users. A restricted API key
+/// cannot edit accounts.
 #[utoipa::path(patch, path = "/v1/accounts/{account_id}", operation_id = "editAccount", tag = "Accounts",
     params(AccountPath, Wait), request_body = Edit, security(("credential" = ["gateway:accounts:update"])),
     responses(
-        (status = 200, description = "The account as it is now, and how far that has come.", body = Answer<Edited>),
-        (status = 409, description = "The account is closed, or is the operator's and would be disabled."),
+        (status = 200, description = "The updated account, and enforcement progress.", body = Answer<Edited>),
+        (status = 409, description = "The account is closed, or it is the operator's account, \
+        which cannot be disabled."),
     ))]
 pub(super) async fn edit(
     State(app): State<Arc<App>>,
@@ -320,13 +321,13 @@ pub(super) async fn edit(
 
 /// Close an account
 ///
-/// For good: its keys are revoked, and its users deleted. Repeated, it answers the same, so that a
-/// client that lost the answer can ask again.
+/// Permanently closes the account, revokes its keys and deletes its users. Repeating the call is
+/// safe and returns the same result.
 #[utoipa::path(delete, path = "/v1/accounts/{account_id}", operation_id = "closeAccount", tag = "Accounts",
     params(AccountPath, Wait), security(("credential" = ["gateway:accounts:delete"])),
     responses(
-        (status = 200, description = "When it was closed, and how far that has come.", body = Answer<Edited>),
-        (status = 409, description = "It is the operator's account."),
+        (status = 200, description = "The closed account, and enforcement progress.", body = Answer<Edited>),
+        (status = 409, description = "The operator's account cannot be closed."),
     ))]
 pub(super) async fn close(
     State(app): State<Arc<App>>,

@@ -1,4 +1,4 @@
-//! What a successful request is answered.
+//! Success responses.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -16,7 +16,7 @@ use super::schemas::schemas;
 pub(super) struct Answer<T> {
     #[schema(schema_with = success)]
     status: &'static str,
-    /// What was done, for people.
+    /// The result, for people.
     message: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = T, required)]
@@ -28,10 +28,11 @@ pub(super) struct Answer<T> {
 }
 
 schemas! {
-    /// A success that there is no more to say of.
+    /// A success without data.
     Done = object()
         .property("status", success()).required("status")
-        .property("message", text().description(Some("What was done, for people."))).required("message");
+        .property("message", text().description(Some("The result, for \
+        people."))).required("message");
 }
 
 fn success() -> Object {
@@ -60,7 +61,7 @@ impl<T: Serialize> Answer<T> {
         }
     }
 
-    /// The same, with the entity tag of what it shows.
+    /// Adds the entity tag of the returned resource.
     pub(super) fn tagged(self, tag: impl Into<Option<EntityTag>>) -> Self {
         Self {
             etag: tag.into(),
@@ -68,7 +69,7 @@ impl<T: Serialize> Answer<T> {
         }
     }
 
-    /// It is written down, and comes about later.
+    /// A request that is recorded and carried out later.
     pub(super) fn accepted(message: &'static str, data: T) -> Self {
         Self {
             code: StatusCode::ACCEPTED,

@@ -1,4 +1,4 @@
-//! `/v1/audit`: who changed what, when and from where.
+//! `/v1/audit`: the audit log of changes, with actor, time and client address.
 
 use axum::extract::State;
 use latchkey_model::clock::rfc3339;
@@ -20,13 +20,13 @@ use super::openapi::{parameters, texts};
 #[derive(Serialize, ToSchema)]
 #[schema(as = AuditList)]
 pub(super) struct List {
-    /// The newest first.
+    /// The entries, newest first.
     entries: Vec<Entry>,
-    /// Where the next page begins; null after the last.
+    /// The cursor of the next page; null on the last page.
     next_cursor: Option<String>,
 }
 
-/// One change.
+/// An audit entry: one change.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AuditEntry)]
 struct Entry {
@@ -34,20 +34,20 @@ struct Entry {
     #[schema(value_type = texts::Time)]
     at: String,
     actor: Party,
-    /// Such as `key.create`.
+    /// The action, such as `key.create`.
     action: String,
     target: Party,
-    /// What was there, and of an edit what of it is different since.
+    /// The resource before the change; for an edit, only the fields that changed.
     #[schema(value_type = Option<Object>)]
     before: Option<Box<RawValue>>,
-    /// What is there, and of an edit what of it was different before.
+    /// The resource after the change; for an edit, only the fields that changed.
     #[schema(value_type = Option<Object>)]
     after: Option<Box<RawValue>>,
     source_address: Option<String>,
     request_id: Option<String>,
 }
 
-/// Who did it, or to what.
+/// The actor or the target of a change.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AuditParty)]
 struct Party {
@@ -57,15 +57,15 @@ struct Party {
     name: Option<String>,
 }
 
-/// List changes
+/// List audit entries
 ///
-/// Of the account, the newest first. With several filters a page can have fewer entries than
-/// `limit`, even none, and still a `next_cursor`. The list ends with the page whose `next_cursor`
-/// is null.
+/// Lists the account's changes, newest first. With several filters, a page can have fewer entries
+/// than `limit`, even none, and still a `next_cursor`. The list ends with the page whose
+/// `next_cursor` is null.
 #[utoipa::path(get, path = "/v1/audit", operation_id = "listAudit", tag = "Audit",
     security(("credential" = ["account:audit:read"])),
     params(parameters::AuditPage),
-    responses((status = 200, description = "Who changed what.", body = Answer<List>)))]
+    responses((status = 200, description = "A page of audit entries.", body = Answer<List>)))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     ListSession {
@@ -121,7 +121,7 @@ fn position(cursor: &str) -> Result<Position, ApiError> {
         .split_once('-')
         .and_then(|(at, seq)| Some(Position::new(number(at)?, number(seq)?)));
     position.ok_or_else(|| {
-        ApiError::parameter("cursor", "must be the `next_cursor` of an earlier answer")
+        ApiError::parameter("cursor", "must be the `next_cursor` of an earlier response")
     })
 }
 

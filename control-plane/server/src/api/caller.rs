@@ -1,4 +1,4 @@
-//! What callers may do: what they hold, and nothing beyond that for anyone else.
+//! The permission checks of callers: nobody grants what they do not hold.
 
 use super::error::ApiError;
 use latchkey_model::authority::{Authority, Grants};
@@ -63,7 +63,10 @@ pub(super) trait Rules {
         for (index, id) in subaccounts.listed().unwrap_or_default().iter().enumerate() {
             let field = format!("{field}[{index}]");
             if !there_are.contains(id) {
-                return Err(ApiError::field(&field, "is no subaccount of the account"));
+                return Err(ApiError::field(
+                    &field,
+                    "is not a subaccount of the account",
+                ));
             }
             if !self.caller().subaccounts.has(id) {
                 return Err(ApiError::subaccount_denied(&field));

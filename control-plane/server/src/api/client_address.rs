@@ -1,4 +1,4 @@
-//! Where a request comes from, and whether `trusted-hops` fits the proxies that there are.
+//! The client address of a request, and a check that `trusted-hops` matches the actual proxies.
 
 use axum::http::HeaderMap;
 use latchkey_policy::address::parse_forwarded;
@@ -46,9 +46,10 @@ impl HopsCheck {
                 .inc();
             if is_due(&self.ignored, Instant::now()) {
                 warn!(
-                    "X-Forwarded-For arrives, and --trusted-hops (LATCHKEY_TRUSTED_HOPS) is 0: if there is a proxy in \
-                     front of the API, all its clients count as one, for limits, IP lists and the audit. Set it to the \
-                     number of proxies; if there are none, the header is a client's own and is rightly ignored"
+                    "a request has X-Forwarded-For, but --trusted-hops (LATCHKEY_TRUSTED_HOPS) is \
+                    0. If a proxy is in front of the API, all its clients share one address for \
+                    limits, IP lists and the audit: set --trusted-hops to the number of proxies. \
+                    Without a proxy, a client sent the header, and ignoring it is correct"
                 );
             }
         } else if hops > 0 && of(headers, None, hops).is_none() {
@@ -59,9 +60,10 @@ impl HopsCheck {
             if is_due(&self.missing, Instant::now()) {
                 warn!(
                     hops,
-                    "X-Forwarded-For has no address of a client, or too few entries for --trusted-hops \
-                     (LATCHKEY_TRUSTED_HOPS): somebody has reached the API past a proxy, or there are fewer proxies. \
-                     IP lists refuse such clients, and limits count them by their connection's address"
+                    "X-Forwarded-For has no valid client address or fewer entries than \
+                    --trusted-hops (LATCHKEY_TRUSTED_HOPS): a client has bypassed a proxy, or \
+                    there are fewer proxies. IP lists refuse such clients, and limits use the \
+                    connection's address"
                 );
             }
         }

@@ -26,7 +26,7 @@ use super::openapi::parameters::{IfMatch, KeyPath, Wait};
 use super::openapi::texts;
 use crate::enforcement::Enforcement;
 
-/// What is left out stays as it is.
+/// Fields to change; omitted fields stay the same.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = KeyEdit)]
@@ -69,14 +69,14 @@ pub(super) struct Request {
     _fixed: Fixed,
 }
 
-/// What a key has for life.
+/// A field of a key that cannot be edited.
 #[derive(Default)]
 struct Fixed;
 
 impl<'de> Deserialize<'de> for Fixed {
     fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
         Err(de::Error::custom(
-            "it cannot be edited; revoke the key and make another",
+            "it cannot be edited; revoke the key and create another one",
         ))
     }
 }
@@ -113,16 +113,19 @@ pub(super) struct Edited {
 
 /// Edit an API key
 ///
-/// What is left out stays as it is. To narrow a key takes the permission alone; to widen it takes
-/// what it would take to make it. A key that calls also needs the edited key to be within its own
-/// bounds, and never widens itself. Its scope, roles, permissions, subaccounts, environment, tier
-/// and `issues` it has for life. Repeated, it changes nothing more and waits again.
+/// Omitted fields stay the same. Narrowing a key requires only the permission. Widening a key
+/// requires everything that creating it would require. If the caller is an API key, the edited key
+/// must stay within the calling key's bounds, and a key cannot widen itself. Scope, roles,
+/// permissions, subaccounts, environment, tier and `issues` cannot be edited. Repeating the call
+/// changes nothing and waits for enforcement again.
 #[utoipa::path(patch, path = "/v1/keys/{key_id}", operation_id = "editKey", tag = "Keys",
     params(KeyPath, Wait, IfMatch), request_body = Request, security(("credential" = ["account:apikeys:update"])),
     responses(
-        (status = 200, description = "The key as it is now, and how far that has come.", body = Answer<Edited>,
-            headers(("ETag" = String, description = "Of what can be edited, for `If-Match`."))),
-        (status = 409, description = "Another key has the name and has not expired, or the key is revoked."),
+        (status = 200, description = "The updated key, and enforcement progress.", body = Answer<Edited>,
+            headers(("ETag" = String, description = "Identifies this version of the key's \
+            editable fields, for `If-Match`."))),
+        (status = 409, description = "Another key that has not expired has the name, or the key \
+        is revoked."),
     ))]
 pub(super) async fn edit(
     State(app): State<Arc<App>>,

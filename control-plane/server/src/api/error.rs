@@ -1,5 +1,5 @@
-//! What a refused request is answered. Codes are stable; what only the operator should see goes to
-//! the log.
+//! The errors of the API and their responses. Codes are stable; details meant only for the operator
+//! go to the log.
 
 mod answer;
 mod from;
@@ -12,170 +12,172 @@ use std::fmt::Display;
 
 pub(super) use answer::Body;
 
-/// So many faults of one document are told at once.
+/// The number of faults of one document that are reported at once.
 pub(super) const MAX_FAULTS: usize = 20;
 
-/// Why a request is refused.
+/// The reason why a request is refused.
 #[derive(Debug)]
 pub(super) enum ApiError {
-    /// The request says something that it may not say.
+    /// The request is invalid.
     Invalid {
-        /// Where, if it is one place.
+        /// The field at fault, if it is a single one.
         field: Option<String>,
         /// A sentence.
         error: String,
     },
-    /// Email address or password, and we do not say which.
+    /// The email address or the password is wrong. The response does not reveal which.
     Credentials,
-    /// No session, or one that has ended.
+    /// The session token is missing, or its session has ended.
     Session,
     /// An API key that is refused as a credential.
     Key(Code),
-    /// The caller does not hold what the request takes.
+    /// The caller lacks a permission that the request requires.
     MissingPermission {
-        /// What would give it to somebody else, if it is that.
+        /// The field that would grant it to somebody else, if any.
         field: Option<String>,
         /// A sentence.
         error: String,
     },
     /// The caller may not act on a subaccount.
     SubaccountDenied {
-        /// What names it, if it is in the body.
+        /// The body's field that names the subaccount, if any.
         field: Option<String>,
         /// A sentence.
         error: String,
     },
-    /// The account has no such key.
+    /// The account has no API key with this id.
     KeyNotFound,
-    /// There is no such account.
+    /// The account does not exist.
     AccountNotFound,
-    /// The account is closed for good.
+    /// The account is permanently closed.
     AccountClosed,
     /// The operator's account would be disabled or closed.
     OperatorsAccount,
-    /// The account has as many keys as it may: so many.
+    /// The account has reached its maximum number of keys.
     KeyLimit(u32),
-    /// With expired keys that Envoys still know, the account has twice as many keys as it may: so
-    /// many.
+    /// With the expired keys that Envoys still hold, the account has twice its maximum number of
+    /// keys. Contains that maximum.
     HeldKeyLimit(u32),
     /// A key would be above its account's tier.
     TierExceeded {
-        /// What of the key.
+        /// The key's field.
         field: String,
-        /// The account's.
+        /// The account's tier.
         tier: String,
     },
     /// No lost node has the handle.
     NodeNotFound,
     /// The node has a stream.
     NodeConnected,
-    /// The account has no such service.
+    /// The account has no service of this name.
     ServiceNotFound,
-    /// A service of the account has the name.
+    /// Another service of the account has the name.
     ServiceNameTaken,
-    /// The account has as many services as it can.
+    /// The account has reached the maximum number of services.
     ServiceLimit,
     /// The scope of a live key lists the service.
     ServiceInUse,
-    /// The account has no such user.
+    /// The account has no user with this id.
     UserNotFound,
-    /// A user has the email address of this field.
+    /// Another user has the email address in this field.
     EmailTaken(&'static str),
-    /// The user to delete is the one who asks.
+    /// Callers cannot delete themselves.
     DeletesThemselves,
     /// The account would be left without an administrator.
     LastAdministrator,
-    /// An account or a live key has the tier that would be gone.
+    /// A tier that would be removed is in use by an account or a live key.
     TierInUse(String),
-    /// What there is has none of the entity tags of `If-Match`.
+    /// No entity tag of `If-Match` matches the current version.
     PreconditionFailed,
-    /// A call with the same `Idempotency-Key` had another body.
+    /// The `Idempotency-Key` was used with a different body.
     IdempotencyConflict,
-    /// The account has too many repeatable calls.
+    /// The account has too many recorded calls with an `Idempotency-Key`.
     IdempotencyLimit,
-    /// The key has expired, and would get no later expiry.
+    /// The key has expired, and the request sets no later expiry.
     KeyExpired,
-    /// An old secret of the key is still good.
+    /// An old secret of the key is still valid.
     OverlapRunning,
-    /// The key is revoked for good.
+    /// The key is revoked.
     KeyRevoked,
-    /// The account has no such subaccount.
+    /// The account has no subaccount with this id.
     SubaccountNotFound,
-    /// A subaccount of the account has the name.
+    /// Another subaccount of the account has the name.
     SubaccountNameTaken,
-    /// The account has as many subaccounts as it can.
+    /// The account has reached the maximum number of subaccounts.
     SubaccountLimit,
-    /// The account has no such webhook.
+    /// The account has no webhook with this id.
     WebhookNotFound,
-    /// The webhook is switched off.
+    /// The webhook is inactive.
     WebhookInactive,
-    /// The account has as many webhooks as it can.
+    /// The account has reached the maximum number of webhooks.
     WebhookLimit,
-    /// Too many deliveries of the webhook were asked for: for how many seconds none can be.
+    /// Too many deliveries of the webhook were requested. Contains the seconds until the next is
+    /// accepted.
     WebhookBusy(u32),
-    /// The webhook has no such delivery, or no longer.
+    /// The delivery does not exist or is no longer kept.
     DeliveryNotFound,
-    /// There is no valid node token of that name.
+    /// No valid node token has the name.
     NodeTokenNotFound,
-    /// A valid node token has the name.
+    /// Another valid node token has the name.
     NodeTokenNameTaken,
-    /// The token is a node token, or was one.
+    /// The token is already a node token, or was one and has been revoked.
     NodeTokenTaken,
-    /// There are as many valid node tokens as there can be.
+    /// The maximum number of valid node tokens is reached.
     NodeTokenLimit,
-    /// There is nothing at that path.
+    /// The path does not exist.
     NotFound,
-    /// There is, but not for that method.
+    /// The path exists, but does not support the method.
     MethodNotAllowed,
-    /// A live key has the name.
+    /// Another live key has the name.
     NameTaken,
-    /// The digest is that of a key, or was.
+    /// The digest belongs or belonged to a key.
     SecretTaken,
-    /// There is no at-rest key, so no key is imported.
+    /// No at-rest key is configured, so keys cannot be imported.
     AtRestKeyMissing,
-    /// One of several rows is to blame.
+    /// One of several rows is invalid.
     Row {
-        /// What is wrong with it.
+        /// The row's error.
         error: Box<ApiError>,
-        /// Where it is.
+        /// The row's position.
         place: String,
     },
-    /// The body is not JSON by its own account.
+    /// `Content-Type` is not `application/json`.
     UnsupportedMediaType,
-    /// The body has more bytes than this.
+    /// The body is longer than this number of bytes.
     TooLarge(usize),
-    /// The body did not come in time.
+    /// The body did not arrive in time.
     BodyTimeout,
-    /// A login for that address may be tried again after so many seconds.
+    /// Too many logins. Contains the seconds until the next is accepted.
     TooManyLogins(u32),
-    /// The caller was refused too often because of what other accounts have, and may try again
-    /// after so many seconds.
+    /// The caller caused too many conflicts with other accounts. Contains the seconds until the
+    /// next call is accepted.
     TooManyConflicts(u32),
-    /// The caller has made as many calls as they can, and may make another after so many seconds.
+    /// The caller has reached the limit of calls a minute.
     TooManyCalls {
-        /// Calls a minute.
+        /// The limit, in calls a minute.
         limit: u32,
-        /// Until there are more.
+        /// Seconds until the next call is accepted.
         seconds: u32,
     },
-    /// So many passwords are hashed or verified that this one has to come again.
+    /// Too many passwords are being hashed or verified.
     PasswordsBusy,
-    /// Too many lists and reports of the caller are being read, or wait.
+    /// Too many lists and reports of the caller are being read or waiting.
     TooManyReads,
     /// A list or a report took too long.
     ReadTooLong,
-    /// It cannot do its work, for this reason.
+    /// The control plane is not ready, for this reason.
     NotReady(String),
-    /// It was not done in time, and a change may still be made.
+    /// The request was not completed in time. The change may still be made.
     OutcomeUnknown,
-    /// It may work later. The detail is for the log.
+    /// A temporary failure. The detail is only logged.
     Unavailable(String),
-    /// It is our fault. The detail is for the log.
+    /// An internal error. The detail is only logged.
     Internal(String),
 }
 
 impl ApiError {
-    /// `field` is to blame; `reason` goes on from its name, as in "must be …".
+    /// An error of `field`. `reason` continues a sentence that starts with the field's name, such
+    /// as "must be …".
     pub(super) fn field(field: &str, reason: impl Display) -> Self {
         Self::Invalid {
             field: Some(field.to_owned()),
@@ -183,8 +185,7 @@ impl ApiError {
         }
     }
 
-    /// Several fields are to blame. The first [`MAX_FAULTS`] are told of; the first is the one that
-    /// is named.
+    /// An error of several fields. Reports the first [`MAX_FAULTS`]; `field` is the first one.
     pub(super) fn faults(faults: Vec<Fault>) -> Self {
         let told = faults
             .iter()
@@ -204,7 +205,7 @@ impl ApiError {
         }
     }
 
-    /// The same about the row of that index in `keys`, from 0.
+    /// The same error, attributed to the row of that index in `keys`, from 0.
     pub(super) fn of_row(self, index: usize) -> Self {
         Self::Row {
             error: Box::new(self),
@@ -212,7 +213,7 @@ impl ApiError {
         }
     }
 
-    /// The query parameter `name` is to blame.
+    /// An error of the query parameter `name`.
     pub(super) fn parameter(name: &str, reason: impl Display) -> Self {
         Self::Invalid {
             field: Some(name.to_owned()),
@@ -220,7 +221,7 @@ impl ApiError {
         }
     }
 
-    /// The header `name` is to blame.
+    /// An error of the header `name`.
     pub(super) fn header(name: &str, reason: impl Display) -> Self {
         Self::Invalid {
             field: Some(name.to_owned()),
@@ -232,67 +233,69 @@ impl ApiError {
     pub(super) fn missing_permission(permission: &str) -> Self {
         Self::MissingPermission {
             field: None,
-            error: format!("This takes the permission `{permission}`."),
+            error: format!("This requires the permission `{permission}`."),
         }
     }
 
-    /// `field` would give `name`, a role or a permission, to somebody else.
+    /// `field` would grant `name`, a role or a permission, that the caller does not hold.
     pub(super) fn grants_more(field: &str, name: &str) -> Self {
-        let error = format!("Field `{field}` gives `{name}`, which you do not hold yourself.");
+        let error = format!("Field `{field}` grants `{name}`, which you do not hold.");
         Self::MissingPermission {
             field: Some(field.to_owned()),
             error,
         }
     }
 
-    /// The request would make a key good for more that has `name`, a role or a permission.
+    /// The request would widen a key that has `name`, a role or a permission that the caller does
+    /// not hold.
     pub(super) fn key_has_more(name: &str) -> Self {
         let error = format!(
-            "The API key has `{name}`, which you do not hold yourself, so you may only narrow it."
+            "The API key has `{name}`, which you do not hold. You may only narrow this key."
         );
         Self::MissingPermission { field: None, error }
     }
 
-    /// The request would make a key good for more that may act on more subaccounts.
+    /// The request would widen a key that may act on more subaccounts than the caller.
     pub(super) fn key_selects_more() -> Self {
-        let error = "The API key may act on subaccounts that you may not act on yourself, so you may only narrow it.";
+        let error = "The API key may act on subaccounts that you may not act on. You may only \
+        narrow this key.";
         Self::SubaccountDenied {
             field: None,
             error: error.to_owned(),
         }
     }
 
-    /// The request would act on a user who holds `name`, a role or a permission.
+    /// The request would change a user who holds `name`, a role or a permission that the caller
+    /// does not hold.
     pub(super) fn holds_more(name: &str) -> Self {
         Self::MissingPermission {
             field: None,
-            error: format!("The user holds `{name}`, which you do not hold yourself."),
+            error: format!("The user holds `{name}`, which you do not hold."),
         }
     }
 
-    /// The request would give a key services that the calling key may not act on.
+    /// The request would scope a key to services outside the calling key's scope.
     pub(super) fn scope_denied() -> Self {
-        let error =
-            "Field `scope` gives services that your own API key is not good for.".to_owned();
+        let error = "Field `scope` includes services outside your own API key's scope.".to_owned();
         Self::MissingPermission {
             field: Some("scope".to_owned()),
             error,
         }
     }
 
-    /// A field exceeds what the calling key has, or can give.
+    /// A field exceeds what the calling key may give.
     pub(super) fn exceeds_own_key(Exceeded { field, reason }: &Exceeded) -> Self {
-        let error = format!("Field `{field}` {reason}, as your own API key can give no more.");
+        let error = format!("Field `{field}` {reason}, because your own API key cannot give more.");
         Self::MissingPermission {
             field: Some(field.clone()),
             error,
         }
     }
 
-    /// The calling key would be valid for more, by `field`.
+    /// `field` would widen the calling key.
     pub(super) fn widens_itself(field: &str) -> Self {
         let error = format!(
-            "Field `{field}` would make your own API key valid for more, which no key can do for itself."
+            "Field `{field}` would widen your own API key. An API key cannot widen itself."
         );
         Self::MissingPermission {
             field: Some(field.to_owned()),
@@ -300,26 +303,28 @@ impl ApiError {
         }
     }
 
-    /// The calling key is kept to `what`, and `lasting` would not be.
+    /// The calling key is restricted to `what`, and `lasting` would not be.
     pub(super) fn restricted_key(what: &str, lasting: Lasting) -> Self {
         let lasting = lasting.as_str();
-        let error =
-            format!("Your API key is kept to {what}, and {lasting} would not be. Use a session.");
+        let error = format!(
+            "Your API key is restricted to {what}, and {lasting} would not be. Use a \
+            session."
+        );
         Self::MissingPermission { field: None, error }
     }
 
     /// `field` names a subaccount that the caller may not act on.
     pub(super) fn subaccount_denied(field: &str) -> Self {
-        let error = format!("Field `{field}` selects what you may not act on yourself.");
+        let error = format!("Field `{field}` selects subaccounts that you may not act on.");
         Self::SubaccountDenied {
             field: Some(field.to_owned()),
             error,
         }
     }
 
-    /// The request would act on a user who may act on more subaccounts.
+    /// The request would change a user who may act on more subaccounts than the caller.
     pub(super) fn selects_more() -> Self {
-        let error = "The user may act on subaccounts that you may not act on yourself.".to_owned();
+        let error = "The user may act on subaccounts that you may not act on.".to_owned();
         Self::SubaccountDenied { field: None, error }
     }
 }

@@ -1,4 +1,4 @@
-//! When a key expires, as people write it.
+//! The expiry of a key in requests.
 
 use jiff::Timestamp;
 use latchkey_model::schema::{number, text};
@@ -41,7 +41,7 @@ impl PartialSchema for Expiry {
         let time = text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
         let second = number(1).exclusive_maximum(Some(BEFORE));
         let description =
-            "From when on it is refused: RFC 3339, or whole Unix seconds, in the future.";
+            "The time from which the key is refused: RFC 3339 or Unix seconds, in the future.";
         OneOfBuilder::new()
             .item(time)
             .item(second)

@@ -1,4 +1,4 @@
-//! `/v1/explain`: what the filter would decide on a request, and every check on the way.
+//! `/v1/explain`: the filter's verdict on a described request, with every check.
 
 use axum::extract::State;
 use latchkey_model::explain::{Described, Explanation, explain};
@@ -18,15 +18,15 @@ use super::openapi::texts;
 
 const MAX_METHOD_LEN: usize = 64;
 const MAX_HOST_LEN: usize = 512;
-/// Envoy refuses longer ones.
+/// Envoy refuses longer paths.
 const MAX_PATH_LEN: usize = 60 * 1024;
 
-/// A request, as it is described.
+/// A description of a request.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Question)]
 pub(super) struct Question {
-    /// The key, if not by the request's headers.
+    /// The key, if the headers do not contain it.
     #[schema(value_type = Option<texts::KeyId>)]
     key_id: Option<String>,
     request: Request,
@@ -39,18 +39,18 @@ struct Request {
     #[serde(default = "get")]
     #[schema(max_length = 64, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$")]
     method: String,
-    /// `:authority`.
+    /// The `:authority` header.
     #[serde(default)]
     #[schema(max_length = 512, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$")]
     host: String,
-    /// With the query.
+    /// The path with its query.
     #[serde(default = "root")]
     #[schema(max_length = 61440, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$")]
     path: String,
-    /// One value for each name, those of a header that is sent more than once joined by commas.
+    /// One value for each name; join the values of a repeated header with commas.
     #[serde(default)]
     headers: BTreeMap<String, String>,
-    /// The client's, as Envoy trusts it.
+    /// The client address as Envoy trusts it.
     #[schema(value_type = Option<texts::IpAddress>)]
     source_address: Option<IpAddr>,
 }
@@ -69,17 +69,17 @@ pub(super) struct Told {
     #[schema(value_type = texts::VerdictCode)]
     code: &'static str,
     passes: bool,
-    /// What the client is answered, where it does not pass.
+    /// The error response, if the request does not pass.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     refusal: Option<RefusalView>,
-    /// The route rule that applies, from 1.
+    /// The number of the route rule that applies, from 1.
     #[schema(required, minimum = 1)]
     rule: Option<usize>,
-    /// The key that the request names, if the account has it.
+    /// The key in the request, if the account has it.
     #[schema(required, value_type = Option<texts::KeyId>)]
     key_id: Option<String>,
-    /// The one that the request acts on.
+    /// The subaccount that the request acts on.
     #[schema(required)]
     subaccount: Option<String>,
     steps: Vec<StepView>,
@@ -102,19 +102,19 @@ struct RefusalView {
 struct StepView {
     #[schema(value_type = texts::VerdictCode)]
     check: &'static str,
-    /// `passed`, `refused`; of the first step `applies`, `does_not_apply`.
+    /// `passed` or `refused`; for the first step `applies` or `does_not_apply`.
     outcome: &'static str,
     compared: String,
 }
 
 /// Explain a verdict
 ///
-/// What the filter would decide on a request, and every check on the way, by the same code as the
-/// filter's. Nothing is counted.
+/// Returns the filter's verdict on the described request and every check on the way, computed by
+/// the filter's own code. Nothing is counted.
 #[utoipa::path(post, path = "/v1/explain", operation_id = "explainRequest", tag = "Keys",
     request_body = Question, security(("credential" = ["account:apikeys:read"])),
     responses(
-        (status = 200, description = "The verdict, and the steps that led there.", body = Answer<Told>),
+        (status = 200, description = "The verdict and its steps.", body = Answer<Told>),
         (status = 404, description = "The account has no API key with the id `key_id`."),
     ))]
 pub(super) async fn ask(
@@ -158,7 +158,7 @@ impl Request {
         for (name, value) in self.headers {
             let field = format!("request.headers.{name}");
             if headers.insert(name.to_ascii_lowercase(), value).is_some() {
-                return Err(ApiError::field(&field, "is there twice, in different case"));
+                return Err(ApiError::field(&field, "appears twice, in different case"));
             }
         }
         Ok(Described {

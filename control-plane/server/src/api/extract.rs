@@ -1,4 +1,4 @@
-//! What handlers take from a request: its session, its query parameters, its JSON.
+//! Extractors for handlers: session, query parameters, JSON body.
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Query, Request};
@@ -234,7 +234,7 @@ impl<S: Sync> FromRequestParts<S> for Params {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let pairs = Query::try_from_uri(&parts.uri).map_err(|_| ApiError::Invalid {
             field: None,
-            error: "The query cannot be read.".to_owned(),
+            error: "The query string is invalid.".to_owned(),
         })?;
         Ok(Self(pairs.0))
     }
@@ -345,7 +345,7 @@ impl Params {
     /// Refuses whatever is left.
     pub(super) fn finish(self) -> Result<(), ApiError> {
         match self.0.first() {
-            Some((name, _)) => Err(ApiError::parameter(name, "is not known here")),
+            Some((name, _)) => Err(ApiError::parameter(name, "is unknown")),
             None => Ok(()),
         }
     }
@@ -384,7 +384,7 @@ pub(super) async fn json_bytes<S: Send + Sync>(
             StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge(max_len),
             _ => ApiError::Invalid {
                 field: None,
-                error: "The body cannot be read.".to_owned(),
+                error: "The body could not be read.".to_owned(),
             },
         })
 }

@@ -1,4 +1,4 @@
-//! What parts of bodies must be, wherever they occur.
+//! Checks of fields that occur in several bodies.
 
 use latchkey_model::secret::Password;
 use latchkey_model::selection::Selection;

@@ -1,4 +1,4 @@
-//! For machines: whether it lives, whether it can work, and its metrics.
+//! Health, readiness and metrics, for probes and collectors.
 
 use axum::extract::State;
 use axum::http::header;
@@ -13,17 +13,17 @@ use crate::metrics::Moment;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Whether it lives
+/// Check liveness
 #[utoipa::path(get, path = "/healthz", operation_id = "isAlive", tag = "Machines",
-    responses((status = 200, description = "It does.", body = Done)))]
+    responses((status = 200, description = "The process is alive.", body = Done)))]
 pub(super) async fn healthz() -> Answer<()> {
     Answer::done("Alive")
 }
 
-/// Whether changes can be made
+/// Check readiness
 ///
-/// Ready while the database can be read and written. The reason is in the answer otherwise. Nodes
-/// that wait or are lost do not change it.
+/// Ready while the database can be read and written. Otherwise the error gives the reason. Waiting
+/// or lost nodes do not affect readiness.
 #[utoipa::path(get, path = "/readyz", operation_id = "isReady", tag = "Machines",
     responses((status = 200, description = "Ready.", body = Done)))]
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Answer<()>, ApiError> {
@@ -32,9 +32,9 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Answer<()>, Ap
     Ok(Answer::done("Ready"))
 }
 
-/// Whether nodes can be served
+/// Check readiness of the stream
 ///
-/// Ready while the database can be read and changes are sent to nodes, also when it cannot be
+/// Ready while the database can be read and changes are sent to nodes, even if it cannot be
 /// written.
 #[utoipa::path(get, path = "/readyz/stream", operation_id = "isStreamReady", tag = "Machines",
     responses((status = 200, description = "Ready.", body = Done)))]
@@ -42,7 +42,7 @@ pub(super) async fn readyz_stream(State(app): State<Arc<App>>) -> Result<Answer<
     check_readable(&app).await?;
     if !app.feed.is_alive() {
         return Err(ApiError::NotReady(
-            "changes cannot be read, so that nodes are not sent them".to_owned(),
+            "changes cannot be read from the database, so nodes do not receive them".to_owned(),
         ));
     }
     Ok(Answer::done("Ready"))
@@ -55,9 +55,9 @@ async fn check_readable(app: &App) -> Result<(), ApiError> {
         .map_err(|error| ApiError::NotReady(error.to_string()))
 }
 
-/// Get the metrics
+/// Get metrics
 ///
-/// In the OpenMetrics text format.
+/// Returns all metrics in the OpenMetrics text format.
 #[utoipa::path(get, path = "/metrics", operation_id = "getMetrics", tag = "Machines",
     responses(
         (status = 200, description = "All metrics.", body = String, content_type = "application/openmetrics-text")
@@ -69,7 +69,7 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResp
     match app.store.webhook_backlog().await {
         Ok(backlog) => app.metrics.webhooks.set(backlog, app.clock.now()),
         // What it was before is closer to the truth than nothing.
-        Err(error) => warn!(%error, "the outbox cannot be read"),
+        Err(error) => warn!(%error, "cannot read the webhook outbox"),
     }
     let revision = app.store.revision();
     let slowest_node = app.registry.slowest().unwrap_or(revision);

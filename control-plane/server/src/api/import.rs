@@ -1,4 +1,4 @@
-//! `POST /v1/keys/import`: keys that were made elsewhere, by their SHA-256 alone. All rows or none.
+//! `POST /v1/keys/import`: imports existing keys by their SHA-256, all rows or none.
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
@@ -44,34 +44,34 @@ const IMPORTED: &str = "imported";
 /// Stands for what a mask leaves out.
 const ELLIPSIS: &str = "...";
 
-/// Keys that were made elsewhere.
+/// Existing keys to import.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = KeyImport)]
 pub(super) struct Request {
     #[schema(value_type = Vec<Row>, min_items = 1, max_items = 1000)]
     keys: Vec<Object<Row>>,
-    /// Only tell what would come of it, with everything that is wrong.
+    /// Report the result and all problems without importing anything.
     #[serde(default)]
     dry_run: bool,
-    /// Pass over rows whose `sha256` is that of a key of the account that is not revoked.
+    /// Skip rows whose `sha256` belongs to a key of the account that is not revoked.
     #[serde(default)]
     skip_existing: bool,
-    /// Accept again what the account imported at most 7 days ago and revoked before any request was
-    /// admitted with it.
+    /// Accept keys again that the account imported at most 7 days ago and revoked before any
+    /// request was admitted with them.
     #[serde(default)]
     reimport_unused: bool,
 }
 
-/// What [`new_key::Request`] takes, and what there is in place of a secret.
+/// The fields of a new key, and the digest in place of a secret.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ImportedKey)]
 struct Row {
-    /// Of the key as clients send it, in hexadecimal.
+    /// The SHA-256 of the key as clients send it, in hexadecimal.
     #[schema(value_type = texts::Sha256)]
     sha256: String,
-    /// What people are shown of it; without, `imported`.
+    /// The masked form to show; `imported` by default.
     #[schema(value_type = Option<texts::Mask>)]
     key_prefix: Option<String>,
     #[schema(value_type = texts::Name)]
@@ -158,7 +158,7 @@ fn mask(digest: &KeyDigest, key_prefix: Option<String>) -> Result<String, ApiErr
         || shows_all(&parts().collect::<String>())
     {
         let reason =
-            format_args!("must not be the whole key: `{ELLIPSIS}` stands for what it leaves out");
+            format_args!("must not be the whole key: replace a part of it by `{ELLIPSIS}`");
         return Err(ApiError::field("key_prefix", reason));
     }
     Ok(prefix)
@@ -190,7 +190,8 @@ pub(super) struct Imported {
     #[serde(flatten)]
     #[schema(value_type = ImportedRows)]
     rows: Made<ImportedRows>,
-    /// The call had been made before, with the same `Idempotency-Key`, and had no second effect.
+    /// True if this call repeats an earlier one with the same `Idempotency-Key`. Nothing was
+    /// changed again.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     replayed: Option<bool>,
@@ -199,10 +200,10 @@ pub(super) struct Imported {
 
 #[derive(Serialize, ToSchema)]
 struct ImportedRows {
-    /// In the order of the rows, without those that were skipped.
+    /// The imported keys, in the order of the rows, without skipped ones.
     keys: Vec<KeyView>,
     imported: usize,
-    /// Rows whose keys were there already.
+    /// The number of rows whose keys existed already.
     skipped: usize,
 }
 
@@ -217,7 +218,7 @@ impl ImportedRows {
     }
 }
 
-/// An answer to a call that makes no keys now.
+/// The result of a dry run, or the keys of the repeated call.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 #[schema(as = ImportCheckOrKeys)]
@@ -226,38 +227,38 @@ pub(super) enum CheckOrKeys {
     Keys(Imported),
 }
 
-/// What would come of an import.
+/// The result of a dry run.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ImportCheck)]
 pub(super) struct Check {
-    /// Always true: nothing was changed.
+    /// Always true: nothing was imported.
     dry_run: bool,
-    /// Rows that would be imported.
+    /// The number of rows that would be imported.
     importable: usize,
-    /// Rows whose keys are there already.
+    /// The number of rows whose keys exist already.
     skipped: usize,
-    /// Rows that are refused, because of each of which nothing would be imported.
+    /// The number of refused rows. With any of them, nothing is imported.
     refused: usize,
-    /// What is wrong with the first 20 of them.
+    /// The problems of the first 20 refused rows.
     #[schema(max_items = 20)]
     problems: Vec<Problem>,
-    /// Keys that the account may have besides those that it has; null if that is not limited.
+    /// The number of keys that the account can still create or import; null for no limit.
     #[schema(required)]
     room: Option<u64>,
 }
 
-/// What is wrong with a row.
+/// A problem with a row.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ImportProblem)]
 struct Problem {
     /// The index of the row in `keys`, from 0.
     row: usize,
-    /// As in the error that an import would be answered.
+    /// The error code that the import would return.
     #[schema(pattern = "^[a-z][a-z0-9_]*$", example = "name_taken")]
     code: &'static str,
-    /// What is wrong, as a sentence.
+    /// The cause, as a sentence.
     error: String,
-    /// The field that is to blame, if it is one.
+    /// The field that caused the error, if it is a single one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     field: Option<String>,
@@ -295,19 +296,21 @@ impl Check {
 
 /// Import API keys
 ///
-/// By their SHA-256 alone, so that nobody needs another key. They need not look like ours. All rows
-/// or none. A key that calls bounds them as it bounds keys that it generates.
+/// Imports existing keys by their SHA-256, so that clients keep their keys. The keys can have any
+/// format. Either all rows are imported or none. A calling API key limits them like keys that it
+/// generates.
 ///
-/// Repeated with the same `Idempotency-Key` within 24 hours, the call makes no second keys, and is
-/// answered 200.
+/// Repeating the call with the same `Idempotency-Key` within 24 hours imports nothing again and
+/// returns 200.
 #[utoipa::path(post, path = "/v1/keys/import", operation_id = "importKeys", tag = "Keys",
     params(Wait, IdempotencyKey), request_body = Request, security(("credential" = ["account:apikeys:create"])),
     responses(
-        (status = 200, description = "With `dry_run`: what would come of it. Or the keys that the call made before.",
+        (status = 200, description = "The result of a dry run, or the keys of the repeated call.",
             body = Answer<CheckOrKeys>),
-        (status = 201, description = "The keys, in the order of the rows.", body = Answer<Imported>),
-        (status = 409, description = "A key of that name or digest is there already; `field` says whose. Or the \
-            `Idempotency-Key` was used with another body. Or the control plane has no at-rest key."),
+        (status = 201, description = "The imported keys, in the order of the rows.", body = Answer<Imported>),
+        (status = 409, description = "A key with this name or digest exists already (`field` \
+        names the row), the `Idempotency-Key` was used with a different body, or the control \
+        plane has no at-rest key."),
     ))]
 pub(super) async fn import(
     State(app): State<Arc<App>>,
@@ -417,8 +420,8 @@ fn check_each(rows: Vec<Object<Row>>, now: i64, caller: &Caller) -> Vec<Result<C
             .saturating_add(row.settings.denied_ips.len());
         if entries > MAX_ENTRIES {
             let reason = format_args!(
-                "is one entry too many: the IP lists of all rows, with those that the calling key gives to rows without \
-                 any, must have at most {MAX_ENTRIES} entries"
+                "exceeds the limit of IP list entries: all rows together, with the lists that \
+                rows inherit from the calling key, must have at most {MAX_ENTRIES}"
             );
             return Err(ApiError::field("allowed_ips", reason));
         }

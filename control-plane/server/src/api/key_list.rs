@@ -1,4 +1,4 @@
-//! `GET /v1/keys`: the account's keys, page by page, filtered and sorted.
+//! `GET /v1/keys`: lists the account's keys, paged, filtered and sorted.
 
 use axum::extract::State;
 use latchkey_model::role::Role;
@@ -23,27 +23,27 @@ use super::page::Asked;
 #[schema(as = KeyList)]
 pub(super) struct List {
     keys: Vec<KeyView>,
-    /// The number of keys on all pages: exact up to 10,000.
+    /// The number of keys on all pages, exact up to 10,000.
     total: u64,
-    /// Whether there are at least `total` keys, and perhaps more: over 10,000, or counting them
-    /// would take too long.
+    /// Whether there may be more than `total` keys: there are over 10,000, or counting them takes
+    /// too long.
     total_is_estimate: bool,
-    /// Where the next page begins; null after the last.
+    /// The cursor of the next page; null on the last page.
     #[schema(required)]
     next_cursor: Option<String>,
 }
 
-/// List the API keys
+/// List API keys
 ///
-/// Those of the account that are not revoked, the newest first, unless something else is asked for.
-/// Entries are summaries: `include=ip_lists` adds `allowed_ips` and `denied_ips`.
+/// Lists the account's keys, by default those that are not revoked, newest first. Entries are
+/// summaries; `include=ip_lists` adds `allowed_ips` and `denied_ips`.
 ///
-/// A page can have fewer keys than `limit`, even none, and still a `next_cursor`: it ends after
-/// about 1 MB, and when many thousand keys were looked at for it. The list ends with the page whose
-/// `next_cursor` is null.
+/// A page can have fewer keys than `limit`, even none, and still a `next_cursor`, because a page
+/// ends after about 1 MB or after many thousand keys were examined. The list ends with the page
+/// whose `next_cursor` is null.
 #[utoipa::path(get, path = "/v1/keys", operation_id = "listKeys", tag = "Keys",
     params(KeyPage), security(("credential" = ["account:apikeys:read"])),
-    responses((status = 200, description = "Some of the keys, and how many there are.", body = Answer<List>)))]
+    responses((status = 200, description = "A page of keys, and the total number.", body = Answer<List>)))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     ListSession {

@@ -1,4 +1,4 @@
-//! A key as it is shown.
+//! The public view of a key.
 
 use latchkey_model::authority::{Authority, Grant};
 use latchkey_model::clock::rfc3339;
@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::openapi::texts;
 
-/// An API key: everything but the key itself.
+/// An API key without its secret.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Key)]
 pub(super) struct KeyView {
@@ -24,33 +24,33 @@ pub(super) struct KeyView {
     name: String,
     #[schema(required, value_type = Option<texts::Description>)]
     description: Option<String>,
-    /// Of the current secret.
+    /// The masked form of the current secret.
     #[schema(value_type = texts::MaskedKey)]
     key_prefix: String,
-    /// The current one, and the one before while that is good.
+    /// The current secret, and the previous one while it is valid.
     #[schema(value_type = Vec<SecretView>)]
     secrets: Vec<SecretView>,
     #[schema(value_type = texts::Environment)]
     environment: &'static str,
     #[schema(value_type = texts::Word)]
     tier: String,
-    /// Requests a minute, if that is limited.
+    /// The limit of requests a minute, if any.
     #[schema(required, value_type = Option<Requests>)]
     rate_limit: Option<u32>,
-    /// In force: the key's own, and else the tier's.
+    /// The limits in force: the key's own or its tier's.
     limits: DeclaredLimits,
     #[schema(value_type = texts::Scope)]
     scope: Selection,
     roles: Vec<Role>,
     permissions: Vec<Grant>,
-    /// None is all that the owner may act on.
+    /// Ids of subaccounts; empty for all that the owner may act on.
     #[schema(value_type = Vec<texts::SubaccountId>)]
     allowed_subaccounts: Vec<String>,
-    /// Left out in lists, unless `include=ip_lists`.
+    /// Absent in lists without `include=ip_lists`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<Vec<Entry>>)]
     allowed_ips: Option<IpList>,
-    /// Left out in lists, unless `include=ip_lists`.
+    /// Absent in lists without `include=ip_lists`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<Vec<Entry>>)]
     denied_ips: Option<IpList>,
@@ -60,23 +60,22 @@ pub(super) struct KeyView {
     /// The number of entries in `denied_ips`, enabled or not.
     #[schema(minimum = 0)]
     denied_ips_count: u64,
-    /// What bounds the keys that it makes, if not its own attributes.
+    /// The limits for keys that this key creates, if they differ from its own attributes.
     #[schema(required)]
     issues: Option<Issues>,
     #[schema(required, value_type = Option<texts::Time>)]
     expires_at: Option<String>,
     #[schema(value_type = texts::UserId)]
     owner: String,
-    /// Whether it is good as far as it alone is concerned: not revoked, expired or disabled.
+    /// Whether the key itself is usable: not revoked, expired or disabled.
     active: bool,
-    /// Whether it has been switched off.
+    /// Whether the key is disabled.
     disabled: bool,
     #[schema(value_type = texts::Time)]
     created_at: String,
     #[schema(value_type = texts::Time)]
     updated_at: String,
-    /// When a request was admitted last with any of its secrets, and from where as far as that is
-    /// known.
+    /// The time of the last admitted request with any of the key's secrets.
     #[schema(required, value_type = Option<texts::Time>)]
     last_used_at: Option<String>,
     #[schema(required, value_type = Option<texts::IpAddress>)]
@@ -146,7 +145,7 @@ impl KeyView {
     }
 }
 
-/// What is told of one of a key's secrets.
+/// One of a key's secrets.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Secret)]
 struct SecretView {
@@ -154,7 +153,7 @@ struct SecretView {
     key_prefix: String,
     #[schema(value_type = texts::Time)]
     created_at: String,
-    /// None of the current one.
+    /// The end of its validity; null for the current secret.
     #[schema(required, value_type = Option<texts::Time>)]
     ends_at: Option<String>,
     #[schema(required, value_type = Option<texts::Time>)]

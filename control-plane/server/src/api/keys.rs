@@ -1,4 +1,4 @@
-//! `/v1/keys`: making, showing and revoking keys.
+//! `/v1/keys`: creates, shows and revokes keys.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -30,11 +30,12 @@ pub(super) struct Generated {
     #[serde(flatten)]
     #[schema(value_type = KeyView)]
     pub(super) key: Made<KeyView>,
-    /// The secret, shown only in this answer. Absent if the call was repeated.
+    /// The key with its secret, returned only once. Absent if the call was repeated.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<texts::ApiKey>, nullable = false)]
     pub(super) api_key: Option<String>,
-    /// The call had been made before, with the same `Idempotency-Key`, and had no second effect.
+    /// True if this call repeats an earlier one with the same `Idempotency-Key`. Nothing was
+    /// changed again.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(super) replayed: Option<bool>,
@@ -99,22 +100,22 @@ pub(super) struct Revoked {
 
 /// Generate an API key
 ///
-/// `data.api_key` is the only sight of the key itself. Nobody can give a key what they do not hold
-/// themselves. A key that calls gives no more than it has, or than a session let it issue:
-/// environment, tier, limits, services, subaccounts, expiry and addresses. What is left out is as
-/// it is with the calling key.
+/// `data.api_key` is returned only once. You can give a key only what you hold. A calling API key
+/// can give only what it has itself or what its `issues` settings allow: environment, tier, limits,
+/// services, subaccounts, expiry and addresses. With a calling API key, omitted environment, tier,
+/// limits, scope, expiry and IP lists default to its own or to its `issues` settings.
 ///
-/// Repeated with the same `Idempotency-Key` within 24 hours, the call makes no second key, and is
-/// answered 200 without `api_key`.
+/// Repeating the call with the same `Idempotency-Key` within 24 hours creates no second key and
+/// returns 200 without `api_key`.
 #[utoipa::path(post, path = "/v1/keys/generate", operation_id = "generateKey", tag = "Keys",
     params(Wait, IdempotencyKey), request_body = new_key::Request,
     security(("credential" = ["account:apikeys:create"])),
     responses(
         (status = 201, description = "The new key.", body = Answer<Generated>,
             headers(("ETag" = String, description = "For `If-Match`."))),
-        (status = 200, description = "The key that the call made before.", body = Answer<Generated>),
-        (status = 409, description = "Another key has the name and has not expired, or the `Idempotency-Key` was used \
-            with another body."),
+        (status = 200, description = "The key of the repeated call.", body = Answer<Generated>),
+        (status = 409, description = "Another key that has not expired has the name, or the \
+        `Idempotency-Key` was used with a different body."),
     ))]
 pub(super) async fn generate(
     State(app): State<Arc<App>>,
@@ -155,11 +156,12 @@ pub(super) async fn generate(
 
 /// Get an API key
 ///
-/// Also one that is revoked.
+/// Also returns revoked keys.
 #[utoipa::path(get, path = "/v1/keys/{key_id}", operation_id = "getKey", tag = "Keys",
     params(KeyPath), security(("credential" = ["account:apikeys:read"])),
-    responses((status = 200, description = "The key, and how much it is used.", body = Answer<Shown>,
-        headers(("ETag" = String, description = "Of what can be edited, for `If-Match`.")))))]
+    responses((status = 200, description = "The key and its usage.", body = Answer<Shown>,
+        headers(("ETag" = String, description = "Identifies this version of the key's editable \
+        fields, for `If-Match`.")))))]
 pub(super) async fn get(
     State(app): State<Arc<App>>,
     Session { caller, .. }: Session,
@@ -186,10 +188,11 @@ pub(super) async fn get(
 
 /// Revoke an API key
 ///
-/// For good. Repeated, it answers the same, so that a client that lost the answer can ask again.
+/// Permanently revokes the key. Repeating the call is safe and returns the same result.
 #[utoipa::path(delete, path = "/v1/keys/{key_id}", operation_id = "revokeKey", tag = "Keys",
     params(KeyPath, Wait, IfMatch), security(("credential" = ["account:apikeys:delete"])),
-    responses((status = 200, description = "When it was revoked, and how far that has come.", body = Answer<Revoked>)))]
+    responses((status = 200, description = "The time of the revocation, and enforcement \
+    progress.", body = Answer<Revoked>)))]
 pub(super) async fn revoke(
     State(app): State<Arc<App>>,
     session: Session,

@@ -1,4 +1,4 @@
-//! `POST /v1/sessions`: logging in.
+//! `POST /v1/sessions`: logs in.
 
 use axum::extract::State;
 use latchkey_model::client_network::ClientNetwork;
@@ -37,7 +37,7 @@ pub(super) struct Request {
 pub(super) struct LoggedIn {
     #[schema(value_type = texts::SessionToken)]
     token: String,
-    /// Later with every use.
+    /// The session's end, which each use postpones.
     #[schema(value_type = texts::Time)]
     expires_at: String,
     user: User,
@@ -54,13 +54,13 @@ struct User {
 
 /// Log in
 ///
-/// Opens a session, which ends when it is not used for 30 minutes. The body has at most 4 KiB, and
-/// 5 seconds to arrive.
+/// Opens a session, which ends after 30 minutes without use. The body is limited to 4 KiB and must
+/// arrive within 5 seconds.
 #[utoipa::path(post, path = "/v1/sessions", operation_id = "logIn", tag = "Sessions",
     request_body = Request,
     responses(
         (status = 200, description = "The session.", body = Answer<LoggedIn>),
-        (status = 401, description = "Email address or password is wrong, and which is not said."),
+        (status = 401, description = "Email address or password is wrong."),
         (status = 408, description = "The body did not arrive in time."),
     ))]
 pub(super) async fn log_in(
@@ -127,14 +127,14 @@ pub(super) async fn log_in(
     ))
 }
 
-/// Somebody who wants to log in.
+/// A login attempt.
 struct Attempt<'a> {
     app: &'a App,
     client: ClientNetwork,
     origin: Origin,
     now: i64,
     found: Option<&'a Credentials>,
-    /// As it was typed: it may be a password in the wrong field.
+    /// The email address as typed. It may be a password in the wrong field.
     email: &'a str,
 }
 
@@ -153,16 +153,17 @@ impl Attempt<'_> {
         })
     }
 
-    /// Counts and logs it, and has it written into the audit of the user's account.
+    /// Counts and logs a refused login, and records it in the audit of the user's account.
     fn refused(&self, outcome: &LoginOutcome) {
         self.app.metrics.logins.get_or_create(outcome).inc();
         let (client, outcome) = (self.client, outcome.name());
         let Some(user) = self.found else {
             let email = self.app.digests.of(&text::normalized_email(self.email));
-            info!(%client, email_digest = email, outcome, "a login to no user was refused");
+            info!(%client, email_digest = email, outcome, "login refused: no user has this email \
+            address");
             return;
         };
-        info!(%client, user = user.user_id, email = user.email, outcome, "a login was refused");
+        info!(%client, user = user.user_id, email = user.email, outcome, "login refused");
         let refused = RefusedLogins {
             account_id: user.account_id.clone(),
             user_id: user.user_id.clone(),

@@ -28,7 +28,7 @@ const UNKNOWN: &str = "unknown";
 #[derive(Serialize, ToSchema)]
 #[schema(as = ForgottenNodes)]
 pub(super) struct Forgotten {
-    /// Handles of the nodes that are no longer counted.
+    /// The handles of the forgotten nodes.
     forgotten: Vec<String>,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct Forgotten {
 #[serde(deny_unknown_fields)]
 #[schema(as = LostNodes)]
 pub(super) struct LostBefore {
-    /// Nodes that were lost before this time are forgotten.
+    /// Forget all nodes that were lost before this time.
     #[schema(value_type = texts::Time)]
     lost_before: String,
 }
@@ -45,7 +45,7 @@ pub(super) struct LostBefore {
 #[serde(deny_unknown_fields)]
 #[schema(as = EpochToAccept)]
 pub(super) struct ToAccept {
-    /// In hexadecimal. Without it the epochs of all nodes that wait are accepted.
+    /// The epoch to accept, in hexadecimal. Default: the epochs of all waiting nodes.
     #[serde(default)]
     #[schema(value_type = Option<texts::EpochId>)]
     epoch: Option<String>,
@@ -54,20 +54,20 @@ pub(super) struct ToAccept {
 #[derive(Serialize, ToSchema)]
 #[schema(as = AcceptedEpochs)]
 pub(super) struct Accepted {
-    /// In hexadecimal.
+    /// The accepted epochs, in hexadecimal.
     #[schema(value_type = Vec<texts::EpochId>)]
     epochs: Vec<String>,
 }
 
 /// Forget a lost node
 ///
-/// It counts no longer. If it still serves, a revocation that is reported as complete may not have
-/// reached it.
+/// The node no longer counts in `enforcement`. If it still serves, a revocation that is reported as
+/// complete may not have reached it.
 #[utoipa::path(delete, path = "/v1/nodes/{handle}", operation_id = "forgetNode", tag = "Gateway",
     params(NodePath), security(("credential" = ["gateway:nodes:update"])),
     responses(
-        (status = 200, description = "It is forgotten.", body = Answer<Forgotten>),
-        (status = 404, description = "There is no such node."),
+        (status = 200, description = "The forgotten node.", body = Answer<Forgotten>),
+        (status = 404, description = "No lost node has this handle."),
         (status = 409, description = "The node is connected."),
     ))]
 pub(super) async fn forget(
@@ -118,10 +118,10 @@ pub(super) async fn forget(
     ))
 }
 
-/// Forget nodes that were lost before a time
+/// Forget nodes lost before a time
 #[utoipa::path(post, path = "/v1/nodes/forget", operation_id = "forgetLostNodes", tag = "Gateway",
     request_body = LostBefore, security(("credential" = ["gateway:nodes:update"])),
-    responses((status = 200, description = "They are forgotten.", body = Answer<Forgotten>)))]
+    responses((status = 200, description = "The forgotten nodes.", body = Answer<Forgotten>)))]
 pub(super) async fn forget_lost(
     State(app): State<Arc<App>>,
     session: Session,
@@ -160,11 +160,11 @@ pub(super) async fn forget_lost(
 
 /// Accept the nodes of another database
 ///
-/// Nodes whose snapshot is of this epoch are served from now on: each loads this database's
-/// snapshot in place of its own.
+/// Serves nodes whose snapshot has this epoch from now on. Each of them replaces its snapshot with
+/// this database's.
 #[utoipa::path(post, path = "/v1/nodes/accept-epoch", operation_id = "acceptEpoch", tag = "Gateway",
     request_body = ToAccept, security(("credential" = ["gateway:nodes:update"])),
-    responses((status = 200, description = "They are accepted.", body = Answer<Accepted>)))]
+    responses((status = 200, description = "The accepted epochs.", body = Answer<Accepted>)))]
 pub(super) async fn accept_epoch(
     State(app): State<Arc<App>>,
     session: Session,

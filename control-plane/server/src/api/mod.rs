@@ -73,10 +73,10 @@ use observe::RequestId;
 use openapi::Document;
 pub(crate) use throttle::Throttle;
 
-/// Bytes in a body, unless a call takes more.
+/// The default limit of a body, in bytes.
 const MAX_BODY_LEN: usize = 1024 * 1024;
 
-/// What handlers share.
+/// The state that handlers share.
 pub(crate) struct App {
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
@@ -87,13 +87,13 @@ pub(crate) struct App {
     pub(crate) logins: LoginLimits,
     pub(crate) refused_logins: Arc<Collector>,
     pub(crate) digests: LogDigests,
-    /// Calls by caller.
+    /// Counts calls by caller.
     pub(crate) calls: Throttle,
     pub(crate) list_reads: ListReads,
-    /// Proxies in front of the API that are trusted.
+    /// The number of trusted proxies in front of the API.
     pub(crate) trusted_hops: usize,
     pub(crate) hops_check: HopsCheck,
-    /// Where clients reach Envoy, if that is known.
+    /// The address at which clients reach Envoy, if known.
     pub(crate) gateway: Option<String>,
     pub(crate) key_format: KeyFormat,
     pub(crate) reach: Reach,
@@ -101,7 +101,7 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// How far `revision` has come, after `patience` at most.
+    /// Returns the enforcement progress of `revision`, after `patience` at most.
     async fn enforced(&self, revision: u64, patience: Duration) -> Enforcement {
         enforcement::wait(
             &self.registry,
@@ -161,7 +161,7 @@ pub(crate) fn router(app: App, pages: Pages) -> Result<Router, serde_json::Error
         .layer(middleware::from_fn_with_state(app, observe::observe)))
 }
 
-/// Calls that are routed by what describes them, so that none goes without a description.
+/// Calls routed by their description, so that no call lacks one.
 type Calls = OpenApiRouter<Arc<App>>;
 
 fn session_calls() -> Calls {
@@ -191,7 +191,7 @@ fn user_calls() -> Calls {
         .routes(routes!(roles::list))
 }
 
-/// Accounts, and what parts they have.
+/// Routes the calls about accounts and their parts.
 fn account_calls() -> Calls {
     Calls::new()
         .routes(routes!(accounts::list, accounts::create))
@@ -206,7 +206,7 @@ fn account_calls() -> Calls {
         .routes(routes!(services::get, services::edit, services::delete))
 }
 
-/// What every node decides by, and how far each is.
+/// Routes the calls about nodes and what they share.
 fn gateway_calls() -> Calls {
     Calls::new()
         .routes(routes!(tiers::get, tiers::put))

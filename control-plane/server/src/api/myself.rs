@@ -1,4 +1,4 @@
-//! What callers ask about themselves, and change of themselves: it takes no permission.
+//! Calls of a caller about itself, which require no permission.
 
 use axum::extract::State;
 use latchkey_model::permissions::MANAGEMENT;
@@ -20,39 +20,39 @@ use super::fields;
 use super::openapi::texts;
 use crate::password::{Party, Rank};
 
-/// Who calls.
+/// The caller.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Myself)]
 pub(super) struct Myself {
     #[schema(value_type = texts::AccountId)]
     account_id: String,
-    /// Whether the account decides about what all accounts share.
+    /// Whether this is the operator's account.
     operator: bool,
     #[schema(value_type = texts::Word)]
     tier: String,
-    /// The user themselves, or the owner of the key.
+    /// The calling user, or the owner of the calling key.
     #[schema(value_type = texts::UserId)]
     user_id: String,
-    /// Of a user.
+    /// The email address of a calling user.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = texts::Email, nullable = false)]
     email: Option<String>,
-    /// Of an API key.
+    /// The id of a calling API key.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = texts::KeyId, nullable = false)]
     key_id: Option<String>,
-    /// Patterns of what they hold.
+    /// The patterns of the permissions that the caller holds.
     permissions: Vec<String>,
     #[schema(value_type = texts::Subaccounts)]
     subaccounts: Selection,
 }
 
-/// Get who calls
+/// Get the caller
 ///
-/// For sessions and for API keys.
+/// Describes the session's user or the API key that makes the call.
 #[utoipa::path(get, path = "/v1/sessions/current", operation_id = "getCaller", tag = "Sessions",
     security(("credential" = [])),
-    responses((status = 200, description = "Who calls.", body = Answer<Myself>)))]
+    responses((status = 200, description = "The caller.", body = Answer<Myself>)))]
 pub(super) async fn get(session: Session, params: Params) -> Result<Answer<Myself>, ApiError> {
     params.finish()?;
     let caller = session.caller;
@@ -79,30 +79,30 @@ pub(super) async fn get(session: Session, params: Params) -> Result<Answer<Mysel
     Ok(Answer::ok("Session retrieved successfully", myself))
 }
 
-/// What a caller can give to keys and users.
+/// What a caller can grant to keys and users.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Grantable)]
 pub(super) struct Grantable {
-    /// Of the permissions that calls of this API and route rules ask for, those that the caller
-    /// holds.
+    /// The permissions required by API calls and route rules that the caller holds.
     permissions: BTreeSet<String>,
-    /// Patterns of all that the caller holds.
+    /// The patterns of all permissions that the caller holds.
     patterns: Vec<String>,
     roles: Vec<Role>,
-    /// `"all"`, or the ids of those that the caller may act on.
+    /// `"all"`, or the ids of the subaccounts that the caller may act on.
     #[schema(value_type = texts::Subaccounts)]
     subaccounts: Selection,
-    /// `"all"`, or the services that the calling key is good for.
+    /// `"all"`, or the services in the calling key's scope.
     #[schema(value_type = texts::Scope)]
     scope: Selection,
 }
 
-/// List what the caller can grant
+/// List grantable permissions
 ///
-/// Nobody can grant what they do not hold themselves.
+/// Lists what the caller holds and can therefore grant to keys and users.
 #[utoipa::path(get, path = "/v1/keys/allowed-permissions", operation_id = "listAllowedPermissions", tag = "Keys",
     security(("credential" = [])),
-    responses((status = 200, description = "What keys and users can be given.", body = Answer<Grantable>)))]
+    responses((status = 200, description = "The permissions, roles, subaccounts and services that \
+    can be granted.", body = Answer<Grantable>)))]
 
 pub(super) async fn allowed_permissions(
     State(app): State<Arc<App>>,
@@ -155,11 +155,11 @@ pub(super) struct PasswordChange {
 
 /// Change your password
 ///
-/// All of your other sessions end.
+/// Ends all your other sessions.
 #[utoipa::path(put, path = "/v1/users/me/password", operation_id = "changePassword", tag = "Users",
     security(("credential" = [])),
     request_body = PasswordChange,
-    responses((status = 200, description = "The password is another.", body = Done)))]
+    responses((status = 200, description = "The password is changed.", body = Done)))]
 pub(super) async fn change_password(
     State(app): State<Arc<App>>,
     session: Session,

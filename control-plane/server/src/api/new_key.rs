@@ -1,4 +1,4 @@
-//! What a request for a key may say, and what each part of it must be.
+//! The request for a new key, and the checks of its fields.
 
 use latchkey_model::authority::{Authority, Grant};
 use latchkey_model::ceilings::Ceilings;
@@ -18,7 +18,7 @@ use super::expiry::Expiry;
 use super::fields;
 use super::openapi::texts;
 
-/// What a new API key is to be.
+/// A new API key.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewKey)]
@@ -31,7 +31,7 @@ pub(super) struct Request {
     pub(super) environment: Option<String>,
     #[schema(value_type = Option<texts::Word>)]
     pub(super) tier: Option<String>,
-    /// All services by default, and those of the calling key.
+    /// Default: all services, or the calling key's scope.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, value_type = Option<texts::Scope>)]
     pub(super) scope: Option<Selection>,
@@ -41,7 +41,7 @@ pub(super) struct Request {
     #[serde(default)]
     #[schema(max_items = 256)]
     pub(super) permissions: Vec<Grant>,
-    /// None is all that the creator may act on.
+    /// Ids of subaccounts; empty for all that the creator may act on.
     #[serde(default)]
     #[schema(value_type = Vec<texts::SubaccountId>, max_items = 256)]
     pub(super) allowed_subaccounts: Vec<String>,
@@ -51,7 +51,7 @@ pub(super) struct Request {
     pub(super) allowed_ips: IpList,
     #[serde(default)]
     pub(super) denied_ips: IpList,
-    /// Only a session gives it to a key.
+    /// Limits for keys that the new key creates. Only a session may set it.
     pub(super) issues: Option<Object<Issues>>,
 }
 

@@ -1,4 +1,4 @@
-//! `/v1/node-tokens`: what Envoys present to be served.
+//! `/v1/node-tokens`: the credentials of Envoys on the stream.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -26,13 +26,13 @@ use super::repeatable::{self, Made, Repeatable};
 #[serde(deny_unknown_fields)]
 #[schema(as = NewNodeToken)]
 pub(super) struct NodeTokenCreation {
-    /// Its name, by which it is revoked.
+    /// The token's name, which identifies it.
     #[schema(value_type = texts::Word)]
     name: String,
-    /// Which values of Envoy's `node.id` it is valid for.
+    /// The values of Envoy's `node.id` that the token is valid for.
     #[schema(value_type = texts::NodePattern)]
     node: String,
-    /// SHA-256 of a token that exists already. By default one is generated and returned once.
+    /// The SHA-256 of an existing token. By default a token is generated and returned once.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = texts::Sha256, nullable = false)]
     sha256: Option<String>,
@@ -48,7 +48,7 @@ pub(super) struct NodeTokenView {
     node: String,
     #[schema(value_type = texts::Time)]
     created_at: String,
-    /// When a stream was opened with it last, to the minute.
+    /// The last time a stream was opened with the token, to the minute.
     #[schema(value_type = Option<texts::Time>, required)]
     last_used_at: Option<String>,
     #[schema(value_type = Option<texts::Time>, required)]
@@ -80,21 +80,22 @@ pub(super) struct CreatedNodeToken {
     #[serde(flatten)]
     #[schema(value_type = NodeTokenView)]
     details: Made<NodeTokenView>,
-    /// The token itself, shown only in this answer. Absent if the request has its `sha256`, or was
+    /// The token itself, returned only once. Absent if the request has `sha256`, or if the call was
     /// repeated.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = texts::NodeTokenSecret, nullable = false)]
     node_token: Option<String>,
-    /// The call had been made before, with the same `Idempotency-Key`, and had no second effect.
+    /// True if this call repeats an earlier one with the same `Idempotency-Key`. Nothing was
+    /// changed again.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     replayed: Option<bool>,
 }
 
-/// List the node tokens
+/// List node tokens
 #[utoipa::path(get, path = "/v1/node-tokens", operation_id = "listNodeTokens", tag = "Gateway",
     security(("credential" = ["gateway:nodetokens:read"])),
-    responses((status = 200, description = "All node tokens, the oldest first, with revoked ones.",
+    responses((status = 200, description = "All node tokens, oldest first, including revoked ones.",
         body = Answer<NodeTokenList>)))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
@@ -119,17 +120,17 @@ pub(super) async fn list(
 
 /// Create a node token
 ///
-/// Several tokens are valid at a time, so that one can take the place of another without an
-/// interruption. An API key that is kept to services, subaccounts, a time or addresses makes none.
-/// Repeated with the same `Idempotency-Key` within 24 hours, the call makes no second token, and is
-/// answered 200 without the token.
+/// Several tokens can be valid at a time, so that a token can be replaced without interruption. An
+/// API key that is restricted to services, subaccounts, a lifetime or addresses cannot create node
+/// tokens. Repeating the call with the same `Idempotency-Key` within 24 hours creates no second
+/// token and returns 200 without the token.
 #[utoipa::path(post, path = "/v1/node-tokens", operation_id = "createNodeToken", tag = "Gateway",
     params(IdempotencyKey), request_body = NodeTokenCreation, security(("credential" = ["gateway:nodetokens:create"])),
     responses(
         (status = 201, description = "The new node token.", body = Answer<CreatedNodeToken>),
-        (status = 200, description = "The node token that the call made before.", body = Answer<CreatedNodeToken>),
-        (status = 409, description = "A valid node token has the name, the token exists or has been revoked, or the \
-            `Idempotency-Key` was used with another body."),
+        (status = 200, description = "The node token of the repeated call.", body = Answer<CreatedNodeToken>),
+        (status = 409, description = "Another valid node token has the name, the token exists or \
+        has been revoked, or the `Idempotency-Key` was used with a different body."),
     ))]
 pub(super) async fn create(
     State(app): State<Arc<App>>,
@@ -188,8 +189,8 @@ pub(super) async fn create(
 
 /// Revoke a node token
 ///
-/// Permanently. Streams that were opened with it are closed. Their nodes count as lost until they
-/// return with another token.
+/// Permanently revokes the token and closes the streams that were opened with it. Their nodes count
+/// as lost until they return with another token.
 #[utoipa::path(delete, path = "/v1/node-tokens/{name}", operation_id = "revokeNodeToken", tag = "Gateway",
     params(NodeTokenPath), security(("credential" = ["gateway:nodetokens:delete"])),
     responses((status = 200, description = "The revoked node token.", body = Answer<NodeTokenView>)))]

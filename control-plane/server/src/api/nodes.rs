@@ -1,4 +1,4 @@
-//! `/v1/nodes`: every Envoy that may be deciding requests, and how far each is.
+//! `/v1/nodes`: every Envoy that may be serving, and its progress.
 
 use axum::extract::State;
 use latchkey_model::clock::rfc3339;
@@ -21,14 +21,14 @@ pub(super) struct List {
     total: usize,
     /// The newest revision.
     revision: u64,
-    /// The identity of the database's history, in hexadecimal.
+    /// The epoch: the identity of the database's history, in hexadecimal.
     epoch: String,
     /// Present while nodes that the database does not know may be serving. They count as one lost
-    /// node, until they can no longer serve or `unknown` is forgotten.
+    /// node until they can no longer serve or the handle `unknown` is forgotten.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     unknown: Option<Unknown>,
-    /// The last peers that were refused and are no nodes.
+    /// The last refused peers that are not nodes.
     refused_peers: Vec<Peer>,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct List {
 #[derive(Serialize, ToSchema)]
 #[schema(as = UnknownNodes)]
 struct Unknown {
-    /// After so many seconds none of them can serve any more; absent if that has no end.
+    /// The number of seconds after which none of them can still serve; absent if there is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     expires_in_seconds: Option<u64>,
@@ -45,61 +45,63 @@ struct Unknown {
 #[derive(Serialize, ToSchema)]
 #[schema(as = RefusedPeer)]
 struct Peer {
-    /// As the peer says.
+    /// The `node.id` that the peer reported.
     node_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     remote: Option<String>,
-    /// `format`: it does not read the records that are written. `token`: its token is wrong or
-    /// missing. `nodes`: as many nodes are connected as there may be.
+    /// `format`: the peer cannot read the current record format. `token`: its token is wrong or
+    /// missing. `nodes`: the maximum number of connected nodes is reached.
     reason: &'static str,
-    /// How often it was refused.
+    /// The number of refusals.
     count: u64,
-    /// When it was refused last.
+    /// The time of the last refusal.
     #[schema(value_type = texts::Time)]
     at: String,
 }
 
 #[derive(Serialize, ToSchema)]
 struct Node {
-    /// Names the Envoy process.
+    /// The handle of the Envoy process.
     handle: String,
     node_id: String,
-    /// Of version 0.1 only.
+    /// Only for nodes of version 0.1.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     instance: Option<String>,
     version: String,
-    /// The messages of the stream that it knows: 0 in version 0.1.
+    /// The version of the stream protocol that the node supports: 0 for version 0.1.
     protocol: u32,
-    /// `connected`: it has a stream. `waiting`: its snapshot is of another database, whose epoch is
-    /// not accepted. `lost`: it has no stream, and may be serving.
+    /// `connected`: the node has a stream. `waiting`: its snapshot comes from another database
+    /// whose epoch is not accepted. `lost`: it has no stream, but may be serving.
     state: &'static str,
     connected: bool,
-    /// When it connected, or when it was lost.
+    /// The time at which it connected or was lost.
     #[schema(value_type = texts::Time)]
     since: String,
-    /// What it has acknowledged; 0 before it has a snapshot.
+    /// The last acknowledged revision; 0 before the node has a snapshot.
     revision: u64,
-    /// Revisions behind.
+    /// The number of revisions that the node is behind.
     lag: u64,
-    /// Absent if it has no limit, or is of version 0.1.
+    /// The node's staleness limit; absent if it has none, or for version 0.1.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     staleness_seconds: Option<u64>,
-    /// For how long it counts once it is lost; absent if until it is back or forgotten.
+    /// The time for which the node counts once it is lost; absent if it counts until it returns or
+    /// is forgotten.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     counts_for_seconds: Option<u64>,
-    /// By how much its clock is ahead of the control plane's; absent if it does not say.
+    /// The lead of the node's clock over the control plane's; absent if the node does not report
+    /// its time.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     clock_skew_ms: Option<i64>,
-    /// While it waits: its snapshot's epoch, in hexadecimal.
+    /// For waiting nodes: the epoch of the node's snapshot, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     epoch: Option<String>,
-    /// Why it was refused when it tried to connect again.
+    /// The reason why its last connection attempt was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     refused: Option<String>,
@@ -108,10 +110,9 @@ struct Node {
     remote: Option<String>,
 }
 
-/// List the nodes
+/// List nodes
 ///
-/// Every Envoy that may be deciding requests: those that are connected, and those that are lost and
-/// can still serve.
+/// Lists every Envoy that may be serving: connected nodes, and lost nodes that can still serve.
 #[utoipa::path(get, path = "/v1/nodes", operation_id = "listNodes", tag = "Gateway",
     security(("credential" = ["gateway:nodes:read"])),
     responses((status = 200, description = "The nodes, and the newest revision.", body = Answer<List>)))]

@@ -1,5 +1,5 @@
-//! What surrounds every request: its id, a bound on its duration, a log line, a count, and
-//! `Cache-Control`. Neither headers nor bodies nor paths are logged: any of them can hold a key.
+//! Middleware of every request: its id, a time limit, a log line, metrics, and `Cache-Control`.
+//! Neither headers nor bodies nor paths are logged: any of them can hold a key.
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -16,7 +16,7 @@ use super::error::ApiError;
 use super::throttle::Quota;
 use crate::metrics;
 
-/// Longer than the longest wait for enforcement.
+/// The time limit of a request: longer than the longest wait for enforcement.
 const TIMEOUT: Duration = Duration::from_secs(35);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -89,19 +89,20 @@ pub(super) async fn observe(
     response
 }
 
-/// The refusal of a request that has not ended in time. A change that has begun goes on.
+/// Returns the error for a request that was not completed in time. A change that has begun
+/// continues.
 fn overdue(method: &str) -> ApiError {
     match method {
-        "GET" | "HEAD" | "OPTIONS" => ApiError::Unavailable("it took too long".to_owned()),
+        "GET" | "HEAD" | "OPTIONS" => ApiError::Unavailable("request timed out".to_owned()),
         _ => ApiError::OutcomeUnknown,
     }
 }
 
-/// What a request is called in the log.
+/// The id of a request in the log.
 #[derive(Clone)]
 pub(crate) struct RequestId(pub(super) String);
 
-/// What is left of a caller's calls, noted while they are found out and told with the answer.
+/// The caller's rate limit, recorded at authentication and sent with the response.
 #[derive(Clone, Default)]
 pub(super) struct Noted(Arc<OnceLock<Quota>>);
 

@@ -1,4 +1,4 @@
-//! Lists page by page: `limit`, `cursor` and `search`, the same for all of them.
+//! Paging of lists: `limit`, `cursor` and `search`, the same for all lists.
 //!
 //! A cursor says where a page begins, and which list it is of: base64url of `[list, [value,
 //! number]]`, where `list` stands for the list with all that was asked of it. In another list it
@@ -15,13 +15,13 @@ use super::extract::Params;
 
 pub(super) const MAX_SEARCH_LEN: usize = 100;
 
-/// Bytes of a digest that tell one list from another.
+/// The number of digest bytes that identify a list.
 const LIST_LEN: usize = 9;
 
-/// What a request asks of a list.
+/// The paging parameters of a request.
 pub(super) struct Asked {
     pub(super) page: PageQuery,
-    /// Stands for the list.
+    /// Identifies the list.
     list: String,
 }
 
@@ -57,7 +57,7 @@ impl Asked {
         })
     }
 
-    /// For the page that begins behind `position`.
+    /// Returns the cursor of the page that begins after `position`.
     pub(super) fn cursor(&self, position: Option<&Position>) -> Option<String> {
         let json = serde_json::to_vec(&(&self.list, position?)).ok()?;
         Some(URL_SAFE_NO_PAD.encode(json))
@@ -70,11 +70,11 @@ fn position(cursor: &str, list: &str) -> Result<Position, ApiError> {
         Ok((of, position)) if of == list => Ok(position),
         Ok(_) => Err(ApiError::parameter(
             "cursor",
-            "is of a list that was sorted, filtered or searched otherwise",
+            "is from a list with another sort order, filter or search",
         )),
         Err(_) => Err(ApiError::parameter(
             "cursor",
-            "must be the `next_cursor` of an earlier answer",
+            "must be the `next_cursor` of an earlier response",
         )),
     }
 }

@@ -1,11 +1,10 @@
-//! Keeps keys and session tokens out of what callers are told about their mistakes: answers end up
-//! in logs of theirs.
+//! Removes keys and session tokens from error texts, because clients may log responses.
 
 /// The shortest secret part: a key's. A session token's is longer.
 const SECRET_LEN: usize = 32;
 
-/// `text`, without what has the form of a key or of a session token, of whatever prefix and
-/// checksum.
+/// Returns `text` without anything that has the form of a key or a session token, whatever its
+/// prefix and checksum.
 pub(super) fn redacted(text: &str) -> String {
     let of_a_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
     let mut clean = String::with_capacity(text.len());

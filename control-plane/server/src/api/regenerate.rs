@@ -1,6 +1,6 @@
-//! `POST /v1/keys/{id}/regenerate`: a new secret for a key. Who has it can act with the key, so
-//! this takes what it would take to make the key, and a key that calls regenerates none that has
-//! more than itself.
+//! `POST /v1/keys/{id}/regenerate`: gives a key a new secret. The secret lets its holder act as the
+//! key, so the caller must be allowed to create such a key, and a calling key cannot regenerate
+//! keys that have more than itself.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -35,16 +35,16 @@ const REPORTED: Duration = Duration::from_secs(2);
 /// How often a call waits for reports, if others replace the secret meanwhile.
 const ROUNDS: usize = 4;
 
-/// How a key is to get a new secret.
+/// A request for a new secret of a key.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Regeneration)]
 pub(super) struct Request {
-    /// For so long the old secret is good as well.
+    /// The time for which the old secret stays valid.
     #[serde(default)]
     #[schema(value_type = u64, maximum = 2_592_000)]
     overlap_seconds: Whole,
-    /// Another expiry of the key, or none with null. An expired key needs it.
+    /// A new expiry of the key; null for none. Required if the key has expired.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<Expiry>)]
     expires_at: Option<Option<Expiry>>,
@@ -54,22 +54,23 @@ pub(super) struct Request {
 ///
 /// Gives the same key a new secret. Without an overlap, all older secrets stop at once. With an
 /// overlap, the old secret is valid until the end of the overlap, but no longer than the key. Both
-/// count in the same limits.
+/// secrets share the key's limits.
 ///
-/// If the answer is lost, repeat the call: while the overlap runs, the same user or key replaces a
-/// new secret that is not older than 10 minutes and was not used, and the old secret keeps its end.
-/// The call waits 2 seconds for what Envoys have yet to report of its use. Use of the old secret
-/// does not count, also if it makes the call: a key that regenerates itself can repeat that with
-/// its old secret. Any other call with an overlap is refused until the overlap is over. Repeated
-/// with the same `Idempotency-Key` within 24 hours, the call makes no other secret, and is answered
-/// without one.
+/// If the response is lost, repeat the call. While the overlap runs, the same user or key can
+/// replace a new secret that is at most 10 minutes old and unused; the old secret keeps its end.
+/// The call waits 2 seconds for pending usage reports of Envoys. Only use of the new secret counts,
+/// so a key that regenerates itself can repeat the call with its old secret. Any other call with an
+/// overlap is refused until the overlap ends. Repeating the call with the same `Idempotency-Key`
+/// within 24 hours creates no new secret and returns none.
 #[utoipa::path(post, path = "/v1/keys/{key_id}/regenerate", operation_id = "regenerateKey", tag = "Keys",
     params(KeyPath, Wait, IdempotencyKey, IfMatch), request_body = Request, security(("credential" = ["account:apikeys:update"])),
     responses(
-        (status = 200, description = "The key, with the only sight of its new secret.", body = Answer<Generated>,
-            headers(("ETag" = String, description = "Of what can be edited, for `If-Match`."))),
+        (status = 200, description = "The key with its new secret, returned only once.", body = Answer<Generated>,
+            headers(("ETag" = String, description = "Identifies this version of the key's \
+            editable fields, for `If-Match`."))),
         (status = 409, description = "The key is revoked; an overlap is running; the key has expired and `expires_at` is \
-            missing, or another key has its name by now; the `Idempotency-Key` was used with another body."),
+            missing, or another key has its name now; the `Idempotency-Key` was used with a \
+            different body."),
     ))]
 pub(super) async fn regenerate(
     State(app): State<Arc<App>>,
@@ -89,7 +90,7 @@ pub(super) async fn regenerate(
     if overlap_seconds > MAX_OVERLAP {
         return Err(ApiError::field(
             "overlap_seconds",
-            format_args!("must be {MAX_OVERLAP} at most"),
+            format_args!("must be at most {MAX_OVERLAP}"),
         ));
     }
     let now = app.clock.now();

@@ -1,5 +1,5 @@
-//! Calls with an `Idempotency-Key`: whoever has lost the answer can repeat them, and they have no
-//! second effect.
+//! Calls with an `Idempotency-Key`: they can be repeated after a lost response and have no second
+//! effect.
 
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode};

@@ -23,13 +23,13 @@ struct RoleView {
     permissions: Vec<String>,
 }
 
-/// List the predefined roles
+/// List predefined roles
 ///
-/// For everyone who has a credential: names are needed to make keys, and to make sense of what one
-/// holds.
+/// Available to every caller, because role names are needed to create keys and to understand
+/// permissions.
 #[utoipa::path(get, path = "/v1/roles", operation_id = "listRoles", tag = "Users",
     security(("credential" = [])),
-    responses((status = 200, description = "All roles, and the patterns that each gives.", body = Answer<List>)))]
+    responses((status = 200, description = "All roles, with the permission patterns of each.", body = Answer<List>)))]
 pub(super) async fn list(_: Session, params: Params) -> Result<Answer<List>, ApiError> {
     params.finish()?;
     let roles = Role::all().map(|name| {

@@ -1,4 +1,4 @@
-//! `/v1/routes`: which requests need what, for every node.
+//! `/v1/routes`: the route rules of every node.
 
 use axum::extract::State;
 use latchkey_model::entity_tag::Tagged as _;
@@ -23,13 +23,13 @@ pub(super) struct Changed {
     #[serde(flatten)]
     #[schema(schema_with = route_document::shown)]
     document: RouteDocument,
-    /// Rules whose requests `path_case` refuses, or leaves to an earlier rule, though they are
-    /// spelled as the rule is.
+    /// Rules some of whose requests `path_case` refuses or assigns to an earlier rule, although
+    /// they are spelled like the rule.
     affected_rules: Vec<AffectedRule>,
     enforcement: Enforcement,
 }
 
-/// Get the route rules
+/// Get route rules
 #[utoipa::path(get, path = "/v1/routes", operation_id = "getRoutes", tag = "Gateway",
     security(("credential" = ["gateway:routes:read"])),
     responses((status = 200, description = "The rules, in order.", body = Answer<RouteDocument>,
@@ -46,15 +46,15 @@ pub(super) async fn get(
     Ok(Answer::ok("Route rules retrieved successfully", document).tagged(tag))
 }
 
-/// Replace the route rules
+/// Replace route rules
 ///
-/// All of them at once, for every node. The first rule that matches a request applies to it. The
-/// answer names the rules that `path_case` affects. A key that is kept to some services or
-/// subaccounts puts none.
+/// Replaces all rules at once, for every node. The first rule that matches a request applies. The
+/// response lists the rules that `path_case` affects. An API key that is restricted to services or
+/// subaccounts cannot replace rules.
 #[utoipa::path(put, path = "/v1/routes", operation_id = "putRoutes", tag = "Gateway",
     params(Wait, IfMatch), request_body = RouteDocument, security(("credential" = ["gateway:routes:update"])),
     responses(
-        (status = 200, description = "The rules as they are now, and how far that has come.", body = Answer<Changed>,
+        (status = 200, description = "The current rules, and enforcement progress.", body = Answer<Changed>,
             headers(("ETag" = String, description = "For `If-Match`.")))
     ))]
 pub(super) async fn put(

@@ -1,4 +1,4 @@
-//! `/v1/services`: what the account's keys can be scoped to.
+//! `/v1/services`: the services that the account's keys can be scoped to.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -31,7 +31,7 @@ pub(super) struct Creation {
     description: Option<String>,
 }
 
-/// What is left out stays as it is.
+/// Fields to change; omitted fields stay the same.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ServiceEdit)]
@@ -41,7 +41,7 @@ pub(super) struct Edit {
     description: Option<Option<String>>,
 }
 
-/// A service as it is shown.
+/// A service.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Service)]
 pub(super) struct ServiceView {
@@ -68,9 +68,9 @@ impl From<Service> for ServiceView {
 pub(super) struct List {
     services: Vec<ServiceView>,
     total: u64,
-    /// Whether there are more than `total`, which is exact up to 10,000.
+    /// Whether there may be more than `total`, which is exact up to 10,000.
     total_is_estimate: bool,
-    /// Where the next page begins; null after the last.
+    /// The cursor of the next page; null on the last page.
     #[schema(required)]
     next_cursor: Option<String>,
 }
@@ -82,10 +82,10 @@ pub(super) struct Deleted {
     name: String,
 }
 
-/// List the services
+/// List services
 #[utoipa::path(get, path = "/v1/services", operation_id = "listServices", tag = "Services",
     params(Page), security(("credential" = ["account:services:read"])),
-    responses((status = 200, description = "Some of the services, and how many there are.", body = Answer<List>)))]
+    responses((status = 200, description = "A page of services, and the total number.", body = Answer<List>)))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     ListSession {
@@ -134,12 +134,13 @@ pub(super) async fn get(
 
 /// Register a service
 ///
-/// No node decides otherwise by a service that no key lists yet, so there is nothing to wait for.
+/// A new service affects no verdict until a key lists it, so the call does not wait for
+/// enforcement.
 #[utoipa::path(post, path = "/v1/services", operation_id = "createService", tag = "Services",
     request_body = Creation, security(("credential" = ["account:services:create"])),
     responses(
         (status = 201, description = "The new service.", body = Answer<ServiceView>),
-        (status = 409, description = "A service of the account has the name."),
+        (status = 409, description = "Another service of the account has the name."),
     ))]
 pub(super) async fn create(
     State(app): State<Arc<App>>,
@@ -153,7 +154,7 @@ pub(super) async fn create(
     if request.name == SERVICE {
         return Err(ApiError::field(
             "name",
-            "is the name of the management API, which every account has",
+            "is reserved: every account has a service of this name for the management API",
         ));
     }
     let description = fields::description(request.description)?;
@@ -172,7 +173,7 @@ pub(super) async fn create(
 /// Edit a service
 #[utoipa::path(patch, path = "/v1/services/{name}", operation_id = "editService", tag = "Services",
     params(ServicePath), request_body = Edit, security(("credential" = ["account:services:update"])),
-    responses((status = 200, description = "The service as it is now.", body = Answer<ServiceView>)))]
+    responses((status = 200, description = "The updated service.", body = Answer<ServiceView>)))]
 pub(super) async fn edit(
     State(app): State<Arc<App>>,
     session: Session,
@@ -197,8 +198,8 @@ pub(super) async fn edit(
 #[utoipa::path(delete, path = "/v1/services/{name}", operation_id = "deleteService", tag = "Services",
     params(ServicePath), security(("credential" = ["account:services:delete"])),
     responses(
-        (status = 200, description = "Which one is gone.", body = Answer<Deleted>),
-        (status = 409, description = "The scope of a key that is not revoked lists it."),
+        (status = 200, description = "The name of the deleted service.", body = Answer<Deleted>),
+        (status = 409, description = "The service is in the scope of a key that is not revoked."),
     ))]
 pub(super) async fn delete(
     State(app): State<Arc<App>>,

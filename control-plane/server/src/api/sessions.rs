@@ -1,4 +1,4 @@
-//! `/v1/sessions`: logging out.
+//! `/v1/sessions/current`: logs out.
 
 use axum::extract::State;
 use latchkey_store::Credential;
@@ -11,7 +11,7 @@ use super::extract::{Params, Session};
 
 /// Log out
 ///
-/// Ends the session that asks.
+/// Ends the calling session.
 #[utoipa::path(delete, path = "/v1/sessions/current", operation_id = "logOut", tag = "Sessions",
     security(("credential" = [])),
     responses((status = 200, description = "The session has ended.", body = Done)))]

@@ -1,4 +1,4 @@
-//! `/v1/subaccounts`: the parts of an account that users and keys can be kept to.
+//! `/v1/subaccounts`: the parts of an account that users and keys can be restricted to.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -30,7 +30,7 @@ pub(super) struct Creation {
     name: String,
 }
 
-/// A subaccount as it is shown.
+/// A subaccount.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Subaccount)]
 pub(super) struct SubaccountView {
@@ -53,7 +53,7 @@ impl From<Subaccount> for SubaccountView {
     }
 }
 
-/// What is left out stays as it is.
+/// Fields to change; omitted fields stay the same.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = SubaccountEdit)]
@@ -68,9 +68,9 @@ pub(super) struct Edit {
 pub(super) struct List {
     subaccounts: Vec<SubaccountView>,
     total: u64,
-    /// Whether there are more than `total`, which is exact up to 10,000.
+    /// Whether there may be more than `total`, which is exact up to 10,000.
     total_is_estimate: bool,
-    /// Where the next page begins; null after the last.
+    /// The cursor of the next page; null on the last page.
     #[schema(required)]
     next_cursor: Option<String>,
 }
@@ -91,12 +91,12 @@ pub(super) struct Deleted {
     enforcement: Enforcement,
 }
 
-/// List the subaccounts
+/// List subaccounts
 ///
-/// Those that the caller may act on.
+/// Lists the subaccounts that the caller may act on.
 #[utoipa::path(get, path = "/v1/subaccounts", operation_id = "listSubaccounts", tag = "Subaccounts",
     params(Page), security(("credential" = ["account:subaccounts:read"])),
-    responses((status = 200, description = "Some of the subaccounts, and how many there are.", body = Answer<List>)))]
+    responses((status = 200, description = "A page of subaccounts, and the total number.", body = Answer<List>)))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     ListSession {
@@ -131,7 +131,7 @@ pub(super) async fn list(
 
 /// Get a subaccount
 ///
-/// One that the caller may act on.
+/// Returns a subaccount that the caller may act on.
 #[utoipa::path(get, path = "/v1/subaccounts/{subaccount_id}", operation_id = "getSubaccount", tag = "Subaccounts",
     params(SubaccountPath), security(("credential" = ["account:subaccounts:read"])),
     responses((status = 200, description = "The subaccount.", body = Answer<SubaccountView>)))]
@@ -158,8 +158,8 @@ pub(super) async fn get(
 #[utoipa::path(post, path = "/v1/subaccounts", operation_id = "createSubaccount", tag = "Subaccounts",
     params(Wait), request_body = Creation, security(("credential" = ["account:subaccounts:create"])),
     responses(
-        (status = 201, description = "The new subaccount, and how far it has come.", body = Answer<Created>),
-        (status = 409, description = "A subaccount of the account has the name."),
+        (status = 201, description = "The new subaccount, and enforcement progress.", body = Answer<Created>),
+        (status = 409, description = "Another subaccount of the account has the name."),
     ))]
 pub(super) async fn create(
     State(app): State<Arc<App>>,
@@ -188,11 +188,11 @@ pub(super) async fn create(
 
 /// Edit a subaccount
 ///
-/// Nodes go by ids, so there is nothing to wait for.
+/// Nodes use ids, not names, so the call does not wait for enforcement.
 #[utoipa::path(patch, path = "/v1/subaccounts/{subaccount_id}", operation_id = "editSubaccount", tag = "Subaccounts",
     params(SubaccountPath), request_body = Edit, security(("credential" = ["account:subaccounts:update"])),
     responses(
-        (status = 200, description = "The subaccount as it is now.", body = Answer<SubaccountView>),
+        (status = 200, description = "The updated subaccount.", body = Answer<SubaccountView>),
         (status = 409, description = "Another subaccount of the account has the name."),
     ))]
 pub(super) async fn edit(
@@ -223,10 +223,10 @@ pub(super) async fn edit(
 
 /// Delete a subaccount
 ///
-/// Users and keys that list it keep what else they list.
+/// Users and keys that list the subaccount keep the others that they list.
 #[utoipa::path(delete, path = "/v1/subaccounts/{subaccount_id}", operation_id = "deleteSubaccount", tag = "Subaccounts",
     params(SubaccountPath, Wait), security(("credential" = ["account:subaccounts:delete"])),
-    responses((status = 200, description = "How far that has come.", body = Answer<Deleted>)))]
+    responses((status = 200, description = "Enforcement progress.", body = Answer<Deleted>)))]
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
     session: Session,

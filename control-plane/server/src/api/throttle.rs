@@ -1,5 +1,4 @@
-//! Limits of a minute: calls of a caller, and tries of a password. All of it is forgotten with the
-//! process.
+//! Limits a minute: calls of a caller, and password attempts. Counts are kept only in memory.
 
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;

@@ -1,4 +1,4 @@
-//! `/v1/tiers`: names for limits, for the operator to define.
+//! `/v1/tiers`: named limits, defined by the operator.
 
 use axum::extract::State;
 use latchkey_model::entity_tag::Tagged as _;
@@ -23,7 +23,7 @@ use super::openapi::texts;
 use super::schemas::schemas;
 use crate::enforcement::Enforcement;
 
-/// All of them, in order.
+/// All tiers, in order.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewTiers)]
@@ -33,7 +33,7 @@ pub(super) struct Document {
 }
 
 schemas! {
-    /// A tier as it is to be.
+    /// A tier to store.
     NewTier = object()
         .property("name", texts::Word::schema()).required("name")
         .property("limits", LimitsChange::schema()).required("limits");
@@ -48,10 +48,7 @@ impl Document {
             let field = format!("tiers[{index}].name");
             fields::word(&field, &tier.name)?;
             if !names.insert(tier.name.as_str()) {
-                return Err(ApiError::field(
-                    &field,
-                    "is the name of another tier as well",
-                ));
+                return Err(ApiError::field(&field, "is also the name of another tier"));
             }
         }
         Ok(tiers)
@@ -71,9 +68,9 @@ pub(super) struct Changed {
     enforcement: Enforcement,
 }
 
-/// Get the tiers
+/// Get tiers
 ///
-/// For everyone who has a credential: names are needed to make keys.
+/// Available to every caller, because tier names are needed to create keys.
 #[utoipa::path(get, path = "/v1/tiers", operation_id = "getTiers", tag = "Gateway",
     security(("credential" = [])),
     responses((status = 200, description = "All tiers.", body = Answer<View>,
@@ -89,15 +86,16 @@ pub(super) async fn get(
     Ok(Answer::ok("Tiers retrieved successfully", View { tiers }).tagged(tag))
 }
 
-/// Replace the tiers
+/// Replace tiers
 ///
-/// All of them at once. A key that is restricted puts none.
+/// Replaces all tiers at once. A restricted API key cannot replace tiers.
 #[utoipa::path(put, path = "/v1/tiers", operation_id = "putTiers", tag = "Gateway",
     params(Wait, IfMatch), request_body = Document, security(("credential" = ["gateway:tiers:update"])),
     responses(
-        (status = 200, description = "The tiers as they are now, and how far that has come.", body = Answer<Changed>,
+        (status = 200, description = "The current tiers, and enforcement progress.", body = Answer<Changed>,
             headers(("ETag" = String, description = "For `If-Match`."))),
-        (status = 409, description = "A tier that would be gone is that of an account or of a live key."),
+        (status = 409, description = "A tier that would be removed is in use by an account or by \
+        a key that is not revoked."),
     ))]
 pub(super) async fn put(
     State(app): State<Arc<App>>,

@@ -1,4 +1,4 @@
-//! `/v1/usage`: requests by key, verdict and time; and what a key's answer says of its use.
+//! `/v1/usage`: counts of requests by key, verdict and time, and the usage of a single key.
 
 use axum::extract::State;
 use latchkey_model::clock::rfc3339;
@@ -23,22 +23,22 @@ use super::list_reads::ListSession;
 use super::openapi::parameters::query;
 use super::openapi::texts;
 
-/// Buckets in an answer at most.
+/// The maximum number of buckets in a response.
 const MAX_BUCKETS: usize = 10_000;
 
-/// Keys that `top_keys` can ask for.
+/// The largest value of `top_keys`.
 const MAX_TOP_KEYS: u32 = 1_000;
 
-/// Without `from`, so many seconds before `to`.
+/// The default time range before `to`, in seconds.
 const DEFAULT_SPAN: i64 = 24 * 60 * 60;
 
-/// How much a key is used at present.
+/// The current usage of a key.
 #[derive(Serialize, ToSchema)]
 #[schema(as = KeyUsage)]
 pub(super) struct OfKey {
     requests_today: u64,
     requests_this_month: u64,
-    /// This month's.
+    /// This month's requests by code.
     #[schema(schema_with = by_code)]
     #[serde(serialize_with = "as_object")]
     by_code: [(&'static str, u64); Outcome::ALL.len()],
@@ -80,43 +80,43 @@ fn by_code() -> Object {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Usage)]
 pub(super) struct List {
-    /// When the first bucket begins.
+    /// The start of the first bucket.
     #[schema(value_type = texts::Time)]
     from: String,
-    /// When the last one ends.
+    /// The end of the last bucket.
     #[schema(value_type = texts::Time)]
     to: String,
     #[schema(schema_with = resolutions)]
     bucket: &'static str,
-    /// How many API keys had such requests in this time. Exact up to 10,000.
+    /// The number of API keys with such requests in this time, exact up to 10,000.
     #[schema(minimum = 0)]
     keys: u64,
-    /// Whether `keys` is only the least number that there are.
+    /// Whether `keys` is only a lower bound.
     keys_is_estimate: bool,
-    /// Whether an API key that is left out may have more requests than one of the `top_keys`: too
-    /// many had about as many.
+    /// Whether an omitted API key may have more requests than one of the `top_keys`, because too
+    /// many keys have similar numbers.
     top_keys_is_estimate: bool,
-    /// By time, key and code, as far as `group_by` has them; with `top_keys` the key with the most
-    /// requests first. What there is none of is left out.
+    /// The counts, sorted by the dimensions of `group_by`: time, key and code. With `top_keys`, the
+    /// key with the most requests comes first. Buckets without requests are omitted.
     buckets: Vec<Bucket>,
 }
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = UsageBucket)]
 struct Bucket {
-    /// If `group_by` has `time`.
+    /// The start of the bucket, if `group_by` includes `time`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<texts::Time>)]
     start: Option<String>,
-    /// If `group_by` has `key`.
+    /// The key, if `group_by` includes `key`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<texts::KeyId>)]
     key_id: Option<String>,
-    /// What the key is called now, for those who may see keys (`account:apikeys:read`).
+    /// The key's current name, for callers with `account:apikeys:read`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<texts::Name>)]
     key_name: Option<String>,
-    /// If `group_by` has `code`.
+    /// The code, if `group_by` includes `code`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<texts::OutcomeCode>)]
     code: Option<String>,
@@ -144,10 +144,10 @@ impl Bucket {
     }
 }
 
-const GROUP_BY: &str = "What is told apart, some of `time`, `key` and `code`, with commas between them; all of them if it \
-                        is left out. Requests are summed up over the rest, which buckets leave out.";
+const GROUP_BY: &str = "The dimensions to group by: `time`, `key` and `code`, separated by \
+commas. Default: all. Requests are summed over the other dimensions, which buckets omit.";
 
-/// What [`list`] reads of a query.
+/// The query parameters of [`list`].
 enum Wanted {}
 
 impl utoipa::IntoParams for Wanted {
@@ -155,21 +155,29 @@ impl utoipa::IntoParams for Wanted {
         vec![
             query(
                 "from",
-                "From when on; a day before `to` if it is left out. Rounded down.",
+                "The start, rounded down to a whole bucket. Default: a day before `to`.",
                 texts::Instant::schema(),
             ),
             query(
                 "to",
-                "Until when; now if it is left out. Rounded up.",
+                "The end, rounded up to a whole bucket. Default: now.",
                 texts::Instant::schema(),
             ),
             query(
                 "bucket",
-                "How long a bucket is; an hour if it is left out.",
+                "The length of a bucket. Default: an hour.",
                 resolutions(),
             ),
-            query("key_id", "Of this API key alone.", texts::KeyId::schema()),
-            query("code", "Of this code alone.", texts::OutcomeCode::schema()),
+            query(
+                "key_id",
+                "Only requests of this API key.",
+                texts::KeyId::schema(),
+            ),
+            query(
+                "code",
+                "Only requests with this code.",
+                texts::OutcomeCode::schema(),
+            ),
             query(
                 "group_by",
                 GROUP_BY,
@@ -177,7 +185,8 @@ impl utoipa::IntoParams for Wanted {
             ),
             query(
                 "top_keys",
-                "Of so many API keys alone, those with the most requests. It takes `key` in `group_by`.",
+                "Only this number of API keys, those with the most requests. Requires `key` in \
+                `group_by`.",
                 number(1).maximum(Some(MAX_TOP_KEYS)),
             ),
         ]
@@ -186,7 +195,7 @@ impl utoipa::IntoParams for Wanted {
 
 /// Count requests by key, code and time
 ///
-/// The account's own, by all three or by some of them.
+/// Counts the account's requests, by all three dimensions or by some of them.
 #[utoipa::path(get, path = "/v1/usage", operation_id = "listUsage", tag = "Usage",
     params(Wanted), security(("credential" = ["account:usage:read"])),
     responses(
@@ -214,7 +223,10 @@ pub(super) async fn list(
     let top_keys = params.optional_number("top_keys", 1..=MAX_TOP_KEYS)?;
     params.finish()?;
     if top_keys.is_some() && !group.key {
-        return Err(ApiError::parameter("top_keys", "takes `key` in `group_by`"));
+        return Err(ApiError::parameter(
+            "top_keys",
+            "requires `key` in `group_by`",
+        ));
     }
     let account_id = &caller.account_id;
     if let Some(id) = &key_id {
@@ -259,8 +271,9 @@ pub(super) async fn list(
 
 fn too_many() -> ApiError {
     let error = format!(
-        "There are more than {MAX_BUCKETS} buckets. Narrow it down with `from`, `to`, `key_id` or `code`, use \
-         `bucket=day`, or have less told apart with `group_by`, or fewer keys with `top_keys`."
+        "There are more than {MAX_BUCKETS} buckets. Narrow the query with `from`, `to`, `key_id` \
+        or `code`, use `bucket=day`, group by fewer dimensions with `group_by`, or request fewer \
+        keys with `top_keys`."
     );
     ApiError::Invalid { field: None, error }
 }
@@ -298,7 +311,7 @@ fn group(names: Option<String>) -> Result<Group, ApiError> {
             _ => {
                 return Err(ApiError::parameter(
                     "group_by",
-                    "must be some of time, key, code, with commas between them",
+                    "must be one or more of time, key, code, separated by commas",
                 ));
             }
         };

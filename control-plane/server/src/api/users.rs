@@ -1,4 +1,4 @@
-//! `/v1/users`: who acts for the account, and what they hold.
+//! `/v1/users`: the account's users, with their roles and permissions.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -40,13 +40,13 @@ pub(super) struct Creation {
     #[serde(default)]
     #[schema(max_items = 256)]
     permissions: Vec<Grant>,
-    /// Left out, it is what the creator may act on, of what there is.
+    /// Default: the subaccounts that the creator may act on.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, value_type = Option<texts::Subaccounts>)]
     subaccounts: Option<Selection>,
 }
 
-/// What is left out stays as it is.
+/// Fields to change; omitted fields stay the same.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = UserEdit)]
@@ -71,7 +71,7 @@ pub(super) struct Edit {
     disabled: Option<bool>,
 }
 
-/// A user as they are shown.
+/// A user.
 #[derive(Serialize, ToSchema)]
 #[schema(as = User)]
 pub(super) struct UserView {
@@ -108,9 +108,9 @@ impl From<User> for UserView {
 pub(super) struct List {
     users: Vec<UserView>,
     total: u64,
-    /// Whether there are more than `total`, which is exact up to 10,000.
+    /// Whether there may be more than `total`, which is exact up to 10,000.
     total_is_estimate: bool,
-    /// Where the next page begins; null after the last.
+    /// The cursor of the next page; null on the last page.
     #[schema(required)]
     next_cursor: Option<String>,
 }
@@ -123,10 +123,10 @@ pub(super) struct Edited {
     enforcement: Enforcement,
 }
 
-/// List the users
+/// List users
 #[utoipa::path(get, path = "/v1/users", operation_id = "listUsers", tag = "Users",
     params(Page), security(("credential" = ["account:users:read"])),
-    responses((status = 200, description = "Some of the users, and how many there are.", body = Answer<List>)))]
+    responses((status = 200, description = "A page of users, and the total number.", body = Answer<List>)))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     ListSession {
@@ -160,7 +160,8 @@ pub(super) async fn list(
 #[utoipa::path(get, path = "/v1/users/{user_id}", operation_id = "getUser", tag = "Users",
     params(UserPath), security(("credential" = ["account:users:read"])),
     responses((status = 200, description = "The user.", body = Answer<UserView>,
-        headers(("ETag" = String, description = "Of what can be edited, for `If-Match`.")))))]
+        headers(("ETag" = String, description = "Identifies this version of the user's editable \
+        fields, for `If-Match`.")))))]
 pub(super) async fn get(
     State(app): State<Arc<App>>,
     Session { caller, .. }: Session,
@@ -177,14 +178,13 @@ pub(super) async fn get(
 
 /// Create a user
 ///
-/// Nobody can give a user what they do not hold themselves, and no API key that is kept to
-/// something makes users. No node decides otherwise by a user who has no key yet, so there is
-/// nothing to wait for.
+/// You can give a user only what you hold. A restricted API key cannot create users. A user without
+/// keys affects no verdict, so the call does not wait for enforcement.
 #[utoipa::path(post, path = "/v1/users", operation_id = "createUser", tag = "Users",
     request_body = Creation, security(("credential" = ["account:users:create"])),
     responses(
         (status = 201, description = "The new user.", body = Answer<UserView>),
-        (status = 409, description = "A user has the email address."),
+        (status = 409, description = "The email address is already in use."),
     ))]
 pub(super) async fn create(
     State(app): State<Arc<App>>,
@@ -229,15 +229,17 @@ pub(super) async fn create(
 
 /// Edit a user
 ///
-/// What is left out stays as it is. It takes all that the user holds: who can change a user can act
-/// as them. So an API key that is kept to something changes no users. What a user loses, their keys
-/// lose.
+/// Omitted fields stay the same. You must hold all of the user's permissions, because whoever
+/// changes a user can act as that user. For the same reason, a restricted API key cannot edit
+/// users. What a user loses, their keys lose too.
 #[utoipa::path(patch, path = "/v1/users/{user_id}", operation_id = "editUser", tag = "Users",
     params(UserPath, Wait, IfMatch), request_body = Edit, security(("credential" = ["account:users:update"])),
     responses(
-        (status = 200, description = "The user as they are now, and how far that has come.", body = Answer<Edited>,
-            headers(("ETag" = String, description = "Of what can be edited, for `If-Match`."))),
-        (status = 409, description = "A user has the email address, or nobody would be left as an administrator."),
+        (status = 200, description = "The updated user, and enforcement progress.", body = Answer<Edited>,
+            headers(("ETag" = String, description = "Identifies this version of the user's \
+            editable fields, for `If-Match`."))),
+        (status = 409, description = "The email address is already in use, or the account would \
+        have no administrator left."),
     ))]
 pub(super) async fn edit(
     State(app): State<Arc<App>>,
@@ -274,7 +276,7 @@ pub(super) async fn edit(
         if with_password && caller.user_id == user.id {
             return Err(ApiError::field(
                 "password",
-                "of your own is changed by PUT /v1/users/me/password",
+                "of your own user is changed with PUT /v1/users/me/password",
             ));
         }
         if let Some(subaccounts) = request.subaccounts {
@@ -319,22 +321,22 @@ pub(super) async fn edit(
 pub(super) struct Deleted {
     #[schema(value_type = texts::UserId)]
     user_id: String,
-    /// The number of the user's keys, which are revoked.
+    /// The number of revoked keys.
     revoked_keys: u64,
     enforcement: Enforcement,
 }
 
 /// Delete a user
 ///
-/// Their keys are revoked by it, their sessions end, and their email address is free again. However
-/// many keys there are, all of them are refused from this revision on, and nobody waits for it;
-/// what is kept of them follows in the background. For a user who was deleted before, the answer is
-/// the same again.
+/// Deletes the user, revokes their keys, ends their sessions and releases their email address. All
+/// keys are refused from the returned revision on, however many there are; their records are
+/// updated in the background. Repeating the call is safe and returns the same result.
 #[utoipa::path(delete, path = "/v1/users/{user_id}", operation_id = "deleteUser", tag = "Users",
     params(UserPath, Wait, IfMatch), security(("credential" = ["account:users:delete"])),
     responses(
-        (status = 200, description = "How many keys are revoked, and how many nodes refuse them.", body = Answer<Deleted>),
-        (status = 409, description = "It is the caller, or the account would be left without an administrator."),
+        (status = 200, description = "The number of keys revoked, and enforcement progress.", body = Answer<Deleted>),
+        (status = 409, description = "The user is the caller, or the account would have no \
+        administrator left."),
     ))]
 pub(super) async fn delete(
     State(app): State<Arc<App>>,

@@ -1,4 +1,4 @@
-//! `/v1/webhooks`: who is told what becomes of the account's keys.
+//! `/v1/webhooks`: notifications about changes to the account's keys.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -33,7 +33,7 @@ const DAYS: RangeInclusive<u32> = 1..=365;
 const MAX_DAYS: usize = 10;
 
 schemas! {
-    /// So many days before a key expires.
+    /// The number of days before a key expires.
     ExpiringDays = number(*DAYS.start()).maximum(Some(*DAYS.end()));
 }
 
@@ -43,7 +43,7 @@ schemas! {
 pub(super) struct Creation {
     #[schema(value_type = texts::WebhookUrl)]
     url: String,
-    /// Left out, all that there are.
+    /// The events to send. Default: all.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Vec<EventType>, nullable = false, min_items = 1, max_items = 256)]
     events: Option<Vec<EventType>>,
@@ -52,7 +52,7 @@ pub(super) struct Creation {
     expiring_days: Option<Vec<Whole>>,
 }
 
-/// What is left out stays as it is.
+/// Fields to change; omitted fields stay the same.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = WebhookEdit)]
@@ -71,7 +71,7 @@ pub(super) struct Edit {
     active: Option<bool>,
 }
 
-/// A webhook as it is shown: everything but its secret.
+/// A webhook without its secret.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Webhook)]
 pub(super) struct WebhookView {
@@ -86,13 +86,13 @@ pub(super) struct WebhookView {
     created_at: String,
     #[schema(value_type = texts::Time)]
     updated_at: String,
-    /// When the current secret was made.
+    /// The time at which the current secret was created.
     #[schema(value_type = texts::Time)]
     secret_created_at: String,
-    /// Until then deliveries have a signature of the old secret as well, if there is one.
+    /// The time until which deliveries are also signed with the old secret; null if there is none.
     #[schema(value_type = Option<texts::Time>, required)]
     old_secret_ends_at: Option<String>,
-    /// What went wrong, until something is delivered again.
+    /// The last error; null after a successful delivery.
     #[schema(required)]
     last_error: Option<String>,
     #[schema(value_type = Option<texts::Time>, required)]
@@ -132,11 +132,12 @@ pub(super) struct Created {
     #[serde(flatten)]
     #[schema(value_type = WebhookView)]
     webhook: Made<WebhookView>,
-    /// The secret, shown only in this answer. Absent if the call was repeated.
+    /// The secret, returned only once. Absent if the call was repeated.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     secret: Option<String>,
-    /// The call had been made before, with the same `Idempotency-Key`, and had no second effect.
+    /// True if this call repeats an earlier one with the same `Idempotency-Key`. Nothing was
+    /// changed again.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     replayed: Option<bool>,
@@ -152,7 +153,7 @@ pub(super) struct Deleted {
 /// List webhooks
 #[utoipa::path(get, path = "/v1/webhooks", operation_id = "listWebhooks", tag = "Webhooks",
     security(("credential" = ["account:webhooks:read"])),
-    responses((status = 200, description = "The account's webhooks, the oldest first.", body = Answer<List>)))]
+    responses((status = 200, description = "The account's webhooks, oldest first.", body = Answer<List>)))]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     Session { caller, .. }: Session,
@@ -177,19 +178,19 @@ pub(super) async fn list(
 
 /// Create a webhook
 ///
-/// Deliveries are signed as Standard Webhooks has it (https://www.standardwebhooks.com). The secret
-/// is shown this once. An API key that is kept to services, subaccounts, a time or addresses makes
-/// and changes no webhooks.
+/// Deliveries are signed according to Standard Webhooks (https://www.standardwebhooks.com). The
+/// secret is returned only once. An API key that is restricted to services, subaccounts, a lifetime
+/// or addresses cannot create or change webhooks.
 ///
-/// Repeated with the same `Idempotency-Key` within 24 hours, the call makes no second webhook, and
-/// is answered 200 without the secret.
+/// Repeating the call with the same `Idempotency-Key` within 24 hours creates no second webhook and
+/// returns 200 without the secret.
 #[utoipa::path(post, path = "/v1/webhooks", operation_id = "createWebhook", tag = "Webhooks",
     security(("credential" = ["account:webhooks:create"])),
     params(parameters::IdempotencyKey), request_body = Creation,
     responses(
         (status = 201, description = "The webhook, with its secret.", body = Answer<Created>),
-        (status = 200, description = "The webhook that the call made before.", body = Answer<Created>),
-        (status = 409, description = "The `Idempotency-Key` was used with another body."),
+        (status = 200, description = "The webhook of the repeated call.", body = Answer<Created>),
+        (status = 409, description = "The `Idempotency-Key` was used with a different body."),
     ))]
 pub(super) async fn create(
     State(app): State<Arc<App>>,
@@ -262,12 +263,12 @@ pub(super) async fn get(
 
 /// Edit a webhook
 ///
-/// What is still to be sent is given up when it is switched off.
+/// Deactivating a webhook discards its pending deliveries.
 #[utoipa::path(patch, path = "/v1/webhooks/{webhook_id}", operation_id = "editWebhook", tag = "Webhooks",
     security(("credential" = ["account:webhooks:update"])),
     params(parameters::WebhookPath),
     request_body = Edit,
-    responses((status = 200, description = "The webhook as it is now.", body = Answer<WebhookView>)))]
+    responses((status = 200, description = "The updated webhook.", body = Answer<WebhookView>)))]
 pub(super) async fn edit(
     State(app): State<Arc<App>>,
     session: Session,
@@ -298,11 +299,11 @@ pub(super) async fn edit(
 
 /// Delete a webhook
 ///
-/// What is still to be sent goes with it.
+/// Deletes the webhook and its pending deliveries.
 #[utoipa::path(delete, path = "/v1/webhooks/{webhook_id}", operation_id = "deleteWebhook", tag = "Webhooks",
     security(("credential" = ["account:webhooks:delete"])),
     params(parameters::WebhookPath),
-    responses((status = 200, description = "It is gone.", body = Answer<Deleted>)))]
+    responses((status = 200, description = "The deleted webhook.", body = Answer<Deleted>)))]
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
     session: Session,

@@ -189,17 +189,17 @@ async fn restricted_key_makes_nothing_that_lasts_without_its_restrictions() {
             KeptTo::Requests,
         ),
         (
-            "a time",
+            "a limited lifetime",
             json!({"expires_at": 1_900_000_000}),
             KeptTo::Callers,
         ),
         (
-            "addresses",
+            "some client addresses",
             json!({"allowed_ips": ["0.0.0.0/0", "::/0"]}),
             KeptTo::Callers,
         ),
         (
-            "addresses",
+            "some client addresses",
             json!({"denied_ips": ["192.0.2.1"]}),
             KeptTo::Callers,
         ),
@@ -219,12 +219,12 @@ async fn restricted_key_makes_nothing_that_lasts_without_its_restrictions() {
             KeptTo::Keys,
         ),
         (
-            "what it `issues`",
+            "its own `issues` settings",
             json!({"issues": {"tier": "free"}}),
             KeptTo::Keys,
         ),
         (
-            "what it `issues`",
+            "its own `issues` settings",
             json!({"issues": {"tier": "enterprise"}}),
             KeptTo::Keys,
         ),
@@ -242,7 +242,7 @@ async fn restricted_key_makes_nothing_that_lasts_without_its_restrictions() {
             answer.refused(403, "missing_permission");
             let error = answer.text("/error");
             assert!(
-                error.starts_with(&format!("Your API key is kept to {name}")),
+                error.starts_with(&format!("Your API key is restricted to {name}")),
                 "{id} {restriction}: {error}"
             );
         }

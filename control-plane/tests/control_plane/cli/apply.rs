@@ -204,8 +204,9 @@ keys: [{name: CI, save: ci.pak}]
     let told = person
         .run(&["apply", "-f", &person.file("latchkey.yaml", file)])
         .await;
-    let expected = "latchkey: ~ user admin@localhost: disabled no → yes: 409: The account needs a user who is not \
-                    disabled, holds `*` and may act on all subaccounts.\ndone:\n  + subaccount dev\nnot done:\n  \
+    let expected = "latchkey: ~ user admin@localhost: disabled no → yes: 409: The account needs \
+    at least one enabled user who holds `*` and may act on all subaccounts.\ndone:\n  + \
+    subaccount dev\nnot done:\n  \
                     ~ user admin@localhost: disabled no → yes\n  + key CI\n";
     assert_eq!((told.code, told.stderr.as_str()), (1, expected));
     assert!(!person.path("ci.pak").exists(), "nothing was saved in it");
@@ -301,7 +302,7 @@ async fn file_applied_with_a_key_gives_no_more_than_the_key_has() {
     for (file, reason) in [
         (
             "keys: [{name: CI, tier: pro, save: ci.pak}]",
-            "403: Field `tier` must be `free` at most",
+            "403: Field `tier` must be at most `free`",
         ),
         (
             "keys: [{name: CI, expires_at: 2031-01-01T00:00:00Z, save: ci.pak}]",
@@ -309,11 +310,11 @@ async fn file_applied_with_a_key_gives_no_more_than_the_key_has() {
         ),
         (
             "keys: [{name: CD, limits: {minute: 11}}]",
-            "403: Field `limits.minute` would make your own API key valid for more",
+            "403: Field `limits.minute` would widen your own API key",
         ),
         (
             "tiers: [{name: free, limits: {minute: 11}}, {name: basic, limits: {}}]",
-            "403: Your API key is kept to",
+            "403: Your API key is restricted to",
         ),
     ] {
         let told = apply(file).await;

@@ -324,7 +324,8 @@ async fn failed_import_is_made_again_on_request() {
     }
     person.run(&import).await.failed(
         8,
-        "keys.csv, line 2: Field `sha256` is that of an API key that there is, or was",
+        "keys.csv, line 2: Field `sha256` is the digest of an API key that exists or has been \
+        revoked",
     );
     let told = person
         .run(&[&import[..], &["--reimport-unused"]].concat())

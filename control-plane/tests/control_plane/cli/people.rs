@@ -77,7 +77,7 @@ async fn users_are_made_and_edited() {
     person
         .run(&["user", "edit", admin, "--disable"])
         .await
-        .failed(8, "409: The account needs a user");
+        .failed(8, "409: The account needs at least one enabled user");
     person.run(&["user", "password", id]).await.done();
 }
 

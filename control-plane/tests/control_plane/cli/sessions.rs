@@ -149,7 +149,7 @@ async fn each_kind_of_failure_has_a_code_of_its_own() {
     let reader = Person::admin(&plane).with("LATCHKEY_EMAIL", "reader@localhost");
     reader.run(&["key", "create", "x"]).await.failed(
         6,
-        "403: This takes the permission `account:apikeys:create`.",
+        "403: This requires the permission `account:apikeys:create`.",
     );
     admin
         .run(&["key", "show", "key_000000000000"])

@@ -1,4 +1,4 @@
-//! What refusals look like: status, code, and what is said to people.
+//! Error responses: status, code, and the texts for people.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -13,20 +13,20 @@ use super::from::key_refused;
 
 /// `{"status":"error","code":…,"message":…,"error":…,"field":…}`
 #[derive(Serialize, ToSchema)]
-#[schema(as = Error, description = "What a refused request is answered.")]
+#[schema(as = Error, description = "An error response.")]
 pub(in crate::api) struct Body {
     #[schema(schema_with = error_status)]
     status: &'static str,
-    /// What it is, for programs. It does not change.
+    /// The stable error code, for programs.
     #[schema(pattern = "^[a-z][a-z0-9_]*$", example = "invalid_request")]
     code: &'static str,
-    /// What it is, for people.
+    /// The kind of error, for people.
     #[schema(example = "Invalid request")]
     message: &'static str,
-    /// What is wrong in this case, as a sentence.
+    /// The cause in this case, as a sentence.
     #[schema(example = "Field `name` is missing.")]
     error: String,
-    /// The field or parameter that is to blame, if it is one.
+    /// The field or parameter that caused the error, if it is a single one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "name")]
     field: Option<String>,
@@ -80,13 +80,13 @@ impl ApiError {
                 StatusCode::NOT_FOUND,
                 "account_not_found",
                 "Account not found",
-                "There is no account with this id.",
+                "No account has this id.",
             ),
             Self::AccountClosed => (
                 StatusCode::CONFLICT,
                 "account_closed",
                 "Account closed",
-                "The account was closed, which is for good. Make another one.",
+                "The account is closed. Closing is permanent; create a new account.",
             ),
             Self::OperatorsAccount => (
                 StatusCode::CONFLICT,
@@ -110,7 +110,7 @@ impl ApiError {
                 StatusCode::NOT_FOUND,
                 "node_not_found",
                 "Node not found",
-                "There is no node with this handle.",
+                "No node has this handle.",
             ),
             Self::NodeConnected => (
                 StatusCode::CONFLICT,
@@ -146,7 +146,7 @@ impl ApiError {
                 StatusCode::CONFLICT,
                 "cannot_delete_yourself",
                 "Cannot delete yourself",
-                "Nobody can delete themselves. Somebody else has to.",
+                "You cannot delete your own user. Ask another administrator.",
             ),
             Self::UserNotFound => (
                 StatusCode::NOT_FOUND,
@@ -164,45 +164,50 @@ impl ApiError {
                 StatusCode::CONFLICT,
                 "last_administrator",
                 "Last administrator",
-                "The account needs a user who is not disabled, holds `*` and may act on all subaccounts.",
+                "The account needs at least one enabled user who holds `*` and may act on all \
+                subaccounts.",
             ),
             Self::TierInUse(_) => (StatusCode::CONFLICT, "tier_in_use", "Tier in use", ""),
             Self::PreconditionFailed => (
                 StatusCode::PRECONDITION_FAILED,
                 "precondition_failed",
                 "Precondition failed",
-                "Somebody else has changed it: none of the entity tags in `If-Match` is the current one. Get it again.",
+                "The resource has changed: no entity tag in `If-Match` is the current one. Get it \
+                again.",
             ),
             Self::IdempotencyConflict => (
                 StatusCode::CONFLICT,
                 "idempotency_conflict",
                 "Idempotency key already in use",
-                "A call with this `Idempotency-Key` had another body. Send another key for another call.",
+                "This `Idempotency-Key` was used with a different body. Use a new key for each \
+                new call.",
             ),
             Self::IdempotencyLimit => (
                 StatusCode::FORBIDDEN,
                 "idempotency_limit",
                 "Too many repeatable calls",
-                "The account has too many calls with an `Idempotency-Key` in the last 24 hours. Send the call without one.",
+                "The account has made too many calls with an `Idempotency-Key` in the last 24 \
+                hours. Send the call without one.",
             ),
             Self::KeyExpired => (
                 StatusCode::CONFLICT,
                 "key_expired",
                 "API key expired",
-                "The API key has expired. Send `expires_at` with a time in the future, or null, to use it again.",
+                "The API key has expired. To use it again, send `expires_at` with a time in the \
+                future or null.",
             ),
             Self::OverlapRunning => (
                 StatusCode::CONFLICT,
                 "overlap_running",
                 "Overlap running",
-                "The secret before the newest one is still valid. Wait for its end, or send an overlap of 0 seconds to end \
-                 both at once.",
+                "The previous secret is still valid. Wait until it ends, or send an overlap of 0 \
+                seconds to end all older secrets at once.",
             ),
             Self::KeyRevoked => (
                 StatusCode::CONFLICT,
                 "key_revoked",
                 "API key revoked",
-                "The API key was revoked, which is for good. Make another one.",
+                "The API key is revoked. Revocation is permanent; create a new key.",
             ),
             Self::SubaccountNotFound => (
                 StatusCode::NOT_FOUND,
@@ -232,7 +237,7 @@ impl ApiError {
                 StatusCode::CONFLICT,
                 "webhook_inactive",
                 "Webhook inactive",
-                "Nothing is sent to the webhook until it is active again.",
+                "The webhook is inactive. Activate it before you send anything to it.",
             ),
             Self::WebhookBusy(_) => (
                 StatusCode::TOO_MANY_REQUESTS,
@@ -244,7 +249,8 @@ impl ApiError {
                 StatusCode::NOT_FOUND,
                 "delivery_not_found",
                 "Delivery not found",
-                "The webhook has no delivery with this id. Deliveries are kept for seven days once they are done.",
+                "The webhook has no delivery with this id. Finished deliveries are kept for seven \
+                days.",
             ),
             Self::WebhookLimit => (
                 StatusCode::FORBIDDEN,
@@ -268,7 +274,7 @@ impl ApiError {
                 StatusCode::CONFLICT,
                 "token_taken",
                 "Node token already known",
-                "Field `sha256` is that of a node token that exists or has been revoked.",
+                "Field `sha256` is the digest of a node token that exists or has been revoked.",
             ),
             Self::NodeTokenLimit => (
                 StatusCode::FORBIDDEN,
@@ -280,7 +286,7 @@ impl ApiError {
                 StatusCode::NOT_FOUND,
                 "not_found",
                 "Not found",
-                "There is nothing at this path.",
+                "This path does not exist.",
             ),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -298,13 +304,14 @@ impl ApiError {
                 StatusCode::CONFLICT,
                 "key_taken",
                 "API key already known",
-                "Field `sha256` is that of an API key that there is, or was.",
+                "Field `sha256` is the digest of an API key that exists or has been revoked.",
             ),
             Self::AtRestKeyMissing => (
                 StatusCode::CONFLICT,
                 "at_rest_key_missing",
                 "At-rest key missing",
-                "The control plane has no at-rest key to encrypt imported keys with. An operator has to set one: see \
+                "The control plane has no at-rest key to encrypt imported keys with. An operator \
+                must set one: see \
                  `latchkey at-rest-key generate`.",
             ),
             Self::Row { error, .. } => error.parts(),
@@ -330,13 +337,14 @@ impl ApiError {
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_requests",
                 "Too many requests",
-                "Too many logins were tried. Please wait, and try again.",
+                "Too many login attempts. Please wait and try again.",
             ),
             Self::TooManyConflicts(_) => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_conflicts",
                 "Too many requests",
-                "Too many email addresses or keys that you gave were taken. Please wait, and try again.",
+                "Too many of your calls named email addresses or keys that are already taken. \
+                Please wait and try again.",
             ),
             Self::TooManyCalls { .. } => (
                 StatusCode::TOO_MANY_REQUESTS,
@@ -378,8 +386,8 @@ impl ApiError {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "outcome_unknown",
                 "Outcome unknown",
-                "The request takes too long to wait for. The change may still be made: look whether it was before you \
-                 repeat it.",
+                "The request took too long. The change may still be made: check its result before \
+                you repeat it.",
             ),
             Self::Internal(_) => (
                 StatusCode::INTERNAL_SERVER_ERROR,

@@ -1,4 +1,4 @@
-//! Which refusal comes of what goes wrong elsewhere.
+//! Conversions of errors of the store and of other modules to API errors.
 
 use axum::http::StatusCode;
 use latchkey_model::json::Fault;
@@ -40,7 +40,7 @@ impl From<StoreError> for ApiError {
             StoreError::TierExceeded { field, tier } => Self::TierExceeded { field, tier },
             StoreError::ServiceUnknown { index } => Self::field(
                 &format!("scope[{index}]"),
-                "is no service of the account: register it first, with POST /v1/services and its name",
+                "is not a service of the account: register it first with POST /v1/services",
             ),
             StoreError::ServiceNotFound => Self::ServiceNotFound,
             StoreError::ServiceNameTaken => Self::ServiceNameTaken,
@@ -105,7 +105,7 @@ impl From<NoRandomness> for ApiError {
     }
 }
 
-/// As the filter says it, in words that fit here.
+/// The filter's refusal of a key, with texts for the API.
 pub(super) fn key_refused(code: Code) -> (StatusCode, &'static str, &'static str, &'static str) {
     let (status, sentence) = match code {
         Code::AmbiguousKey => (
@@ -119,7 +119,7 @@ pub(super) fn key_refused(code: Code) -> (StatusCode, &'static str, &'static str
         Code::ExpiredKey => (StatusCode::UNAUTHORIZED, "The API key has expired."),
         Code::IpDenied => (
             StatusCode::FORBIDDEN,
-            "The API key may not be used from this address.",
+            "The API key is not allowed from this address.",
         ),
         Code::OutOfScope => (
             StatusCode::FORBIDDEN,
@@ -127,7 +127,7 @@ pub(super) fn key_refused(code: Code) -> (StatusCode, &'static str, &'static str
         ),
         _ => (
             StatusCode::UNAUTHORIZED,
-            "There is no such API key, or no more.",
+            "The API key does not exist or has been revoked.",
         ),
     };
     (status, code.as_str(), "API key refused", sentence)

@@ -1,4 +1,4 @@
-//! What a refusal says is wrong, as a sentence.
+//! The sentences of error responses.
 
 use latchkey_store::{
     MAX_MANUAL_DELIVERIES, MAX_NODE_TOKENS, MAX_SERVICES, MAX_SUBACCOUNTS, MAX_WEBHOOKS,
@@ -8,15 +8,15 @@ use super::super::redact::redacted;
 use super::ApiError;
 
 impl ApiError {
-    /// The code, a sentence, and the field that is to blame, as an answer would have them.
+    /// Returns the code, the sentence and the field at fault, as in the response.
     pub(in crate::api) fn summary(self) -> (&'static str, String, Option<String>) {
         let (_, code, _, sentence) = self.parts();
         let (field, error) = self.told(code, sentence);
         (code, redacted(&error), field.as_deref().map(redacted))
     }
 
-    /// The field that is to blame, and a sentence, which may be the one that all errors of the kind
-    /// have.
+    /// Returns the field at fault and the sentence, by default the one that all errors of the kind
+    /// share.
     fn told(self, code: &'static str, sentence: &'static str) -> (Option<String>, String) {
         match self {
             Self::Invalid { field, error }
@@ -37,7 +37,8 @@ impl ApiError {
             ),
             Self::WebhookBusy(seconds) => {
                 let limit = format!(
-                    "At most {MAX_MANUAL_DELIVERIES} deliveries of a webhook can be asked for in a minute."
+                    "At most {MAX_MANUAL_DELIVERIES} tests and redeliveries of a webhook are \
+                    accepted in a minute."
                 );
                 (None, format!("{limit} Please wait {seconds} seconds."))
             }
@@ -57,11 +58,12 @@ impl ApiError {
             ),
             Self::HeldKeyLimit(most) => {
                 let held =
-                    "Expired API keys are held for a day, in which the account can have at most";
+                    "Expired API keys are held for a day. With them, the account can have at most";
                 (
                     None,
                     format!(
-                        "{held} twice the {most} API keys that it may have. Revoke some of the expired ones."
+                        "{held} twice its limit of {most} API keys. Revoke some of the expired \
+                        ones."
                     ),
                 )
             }
@@ -71,7 +73,7 @@ impl ApiError {
             }
             Self::TierInUse(name) => {
                 let error = format!(
-                    "Tier `{name}` is that of an account, or of an API key that is not revoked."
+                    "Tier `{name}` is in use by an account or by an API key that is not revoked."
                 );
                 (Some("tiers".to_owned()), error)
             }
@@ -100,7 +102,7 @@ impl ApiError {
             },
             Self::NotReady(reason) => (None, format!("{reason}.")),
             Self::Unavailable(detail) | Self::Internal(detail) => {
-                tracing::error!(code, detail, "a request failed");
+                tracing::error!(code, detail, "request failed");
                 (None, sentence.to_owned())
             }
             _ => (None, sentence.to_owned()),

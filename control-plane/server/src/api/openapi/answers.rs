@@ -1,67 +1,79 @@
-//! What every call of a kind can be answered, added to what each says of itself: refusals, and the
-//! headers of answers.
+//! Adds the responses that calls share to the description of each: errors, and response headers.
 
 use serde_json::{Map, Value, json};
 
-/// Refusals that look the same wherever they occur: status, name and description.
+/// Errors that calls share: status, name and description.
 const REFUSALS: [(&str, &str, &str); 10] = [
     (
         "400",
         "Invalid",
-        "The request says something that it may not say; `field` names what is to blame.",
+        "The request is invalid; `field` names the field or parameter at fault.",
     ),
     (
         "401",
         "Unauthorized",
-        "There is no credential, or none that is good any more.",
+        "The credential is missing, invalid or expired.",
     ),
-    ("403", "Forbidden", "The caller may not do this."),
-    ("404", "NotFound", "The account has nothing with this id."),
+    (
+        "403",
+        "Forbidden",
+        "The caller is not allowed to make this call.",
+    ),
+    (
+        "404",
+        "NotFound",
+        "The account has no resource with this id.",
+    ),
     (
         "412",
         "PreconditionFailed",
-        "What there is has none of the entity tags in `If-Match`.",
+        "The resource has changed: its entity tag is not in `If-Match`.",
     ),
-    ("413", "TooLarge", "The body is too long."),
-    ("415", "NotJson", "The body is not JSON by its own account."),
+    ("413", "TooLarge", "The body exceeds the size limit."),
+    (
+        "415",
+        "NotJson",
+        "`Content-Type` is not `application/json`.",
+    ),
     (
         "429",
         "TooManyRequests",
-        "There are too many requests. It may be tried again later.",
+        "Too many requests. Try again later.",
     ),
     (
         "500",
         "Internal",
-        "It is our fault. The log of the control plane has the details.",
+        "Internal error. The control plane's log has the details.",
     ),
     (
         "503",
         "Unavailable",
-        "It could not be completed now, and may be tried again later. With the code `outcome_unknown` a change may still be made: look whether it was.",
+        "The request could not be completed now; try again later. With the code `outcome_unknown` \
+        the change may still be made: check its result before you repeat the call.",
     ),
 ];
 
-/// What a caller has left of their calls: header, name and description.
+/// The headers about a caller's rate limit: header, name and description.
 const QUOTA: [(&str, &str, &str); 3] = [
     (
         "X-RateLimit-Limit",
         "RateLimit",
-        "How many calls the caller can make in a minute, if that is limited.",
+        "The caller's limit of calls a minute, if any.",
     ),
     (
         "X-RateLimit-Remaining",
         "RateLimitRemaining",
-        "How many of them are left.",
+        "The number of calls left in this minute.",
     ),
     (
         "X-RateLimit-Reset",
         "RateLimitReset",
-        "When there are as many again, in Unix seconds.",
+        "The time at which the limit is reset, in Unix seconds.",
     ),
 ];
 
-/// Completes all operations of `document`. Those that say of a refusal when it occurs need not say
-/// what it looks like.
+/// Completes all operations of `document`, so that an operation only has to state when an error
+/// occurs, not its format.
 pub(super) fn complete(document: &mut Value) {
     let paths = document.get_mut("paths").and_then(Value::as_object_mut);
     for (path, item) in paths.into_iter().flatten() {
@@ -114,7 +126,7 @@ fn complete_operation(path: &str, operation: &mut Map<String, Value>) {
     }
 }
 
-/// The statuses of the refusals that come with what the operation is.
+/// Returns the statuses of the errors that the operation shares with others of its kind.
 fn common(path: &str, operation: &Map<String, Value>) -> Vec<&'static str> {
     let mut statuses = vec!["500", "503"];
     if path.starts_with("/v1/") {
@@ -157,7 +169,7 @@ fn responses() -> Value {
     Value::Object(refusals.collect())
 }
 
-/// Says what a refusal looks like.
+/// Describes the format of an error response.
 fn refuse(status: &str, response: &mut Map<String, Value>) {
     let content = json!({"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}});
     response.insert("content".to_owned(), content);
@@ -180,7 +192,8 @@ fn add_header(response: &mut Map<String, Value>, name: &str, component: &str) {
 }
 
 fn headers() -> Value {
-    let id = "Names the request in the log: the client's own id if it is short and harmless, or a new one.";
+    let id = "The id of the request in the log: the client's own id if it is short and harmless, \
+    or a new one.";
     let always = [
         (
             "RequestId",
@@ -194,7 +207,7 @@ fn headers() -> Value {
         ),
         (
             "RetryAfter",
-            "In how many seconds it may be tried again.",
+            "The number of seconds to wait before the next attempt.",
             json!({"type": "integer", "minimum": 0}),
         ),
     ];

@@ -1,4 +1,4 @@
-//! `/openapi.json`: the API's description, from the very calls that are routed.
+//! `/openapi.json`: the API's description, generated from the routed calls.
 
 mod answers;
 pub(super) mod parameters;
@@ -22,47 +22,60 @@ use utoipa::openapi::{
 use super::error;
 
 const DESCRIPTION: &str = "\
-API keys enforced inside Envoy: this API manages the keys, and all that the filter decides by.
+API keys enforced inside Envoy: this API manages keys, users, accounts and the rules that the \
+filter enforces.
 
-**Who asks.** Log in with `POST /v1/sessions` and send `Authorization: Bearer <token>` from then on, or send an API \
-key in its place. Each call names the permission that it takes, such as `account:apikeys:read`; those that name none \
-are for everyone who has a credential. A caller can make so many calls in a minute; answers say how many in \
-`X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`.
+**Authentication.** Log in with `POST /v1/sessions` and send `Authorization: Bearer <token>`, or \
+send an API key instead of the token. Each call lists the permission that it requires, such as \
+`account:apikeys:read`; calls without a listed permission need only a valid credential. Calls are \
+limited per caller and minute; responses report the limit in `X-RateLimit-Limit`, \
+`X-RateLimit-Remaining` and `X-RateLimit-Reset`.
 
-**Answers.** A success is `{\"status\": \"success\", \"message\": …, \"data\": …}`. A refusal is `{\"status\": \
-\"error\", \"code\": …, \"message\": …, \"error\": …}`, with `field` where one field or parameter is to blame. `code` \
-is stable; `error` is a sentence for people. A path without the request's method is answered 405 with `Allow`.
+**Responses.** A success is `{\"status\": \"success\", \"message\": …, \"data\": …}`. An error is \
+`{\"status\": \"error\", \"code\": …, \"message\": …, \"error\": …}`, with `field` if a single \
+field or parameter caused it. `code` is stable; `error` is a sentence for people. If a path does \
+not support the request's method, the response is 405 with `Allow`.
 
-**Changes** are answered once every connected Envoy decides by them, or after `wait_ms`: `enforcement` says how far \
-they have come. After an answer with `acknowledged` equal to `nodes`, nothing passes any more that should not.";
+**Changes** return once every connected Envoy enforces them, or after `wait_ms`; `enforcement` \
+reports the progress. After a response with `acknowledged` equal to `nodes`, every Envoy that can \
+still serve enforces the change.";
 
 const TAGS: [(&str, &str); 11] = [
-    ("Sessions", "Logging in and out."),
-    ("Keys", "API keys, and what becomes of requests with them."),
-    ("Users", "Who acts for the account, and what they hold."),
+    ("Sessions", "Log in and log out."),
+    ("Keys", "API keys, and verdicts on requests that use them."),
+    (
+        "Users",
+        "Users of the account, with their roles and permissions.",
+    ),
     (
         "Accounts",
-        "Who users and keys belong to, for the operator.",
+        "Owners of users and keys, managed by the operator.",
     ),
-    ("Services", "What keys can be scoped to."),
+    ("Services", "Services that keys can be scoped to."),
     (
         "Subaccounts",
-        "Parts of the account that users and keys can be kept to.",
+        "Parts of the account that users and keys can be restricted to.",
     ),
-    ("Usage", "How much keys are used."),
-    ("Audit", "Who changed what, when and from where."),
+    ("Usage", "Request counts of keys."),
+    (
+        "Audit",
+        "Log of changes: who changed what, when and from where.",
+    ),
     (
         "Webhooks",
-        "Who is told what becomes of the account's keys.",
+        "Notifications about changes to the account's keys.",
     ),
     (
         "Gateway",
-        "What every Envoy decides by, and how far each is.",
+        "Route rules, tiers, and the Envoys that enforce them.",
     ),
-    ("Machines", "For probes, collectors and generators."),
+    (
+        "Machines",
+        "Endpoints for probes, metrics collectors and code generators.",
+    ),
 ];
 
-/// What there is to say before any call is routed.
+/// Returns the description without any calls.
 pub(super) fn base() -> OpenApi {
     let license = LicenseBuilder::new()
         .name(env!("CARGO_PKG_LICENSE"))
@@ -77,7 +90,8 @@ pub(super) fn base() -> OpenApi {
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("session token or API key")
         .description(Some(
-            "`data.token` of `POST /v1/sessions`, good until it is not used for 30 minutes; or an API key.",
+            "`data.token` of `POST /v1/sessions`, valid until 30 minutes pass without use; or an \
+            API key.",
         ))
         .build();
     let components = ComponentsBuilder::new()
@@ -98,14 +112,14 @@ fn tag(name: &str, description: &str) -> Tag {
         .build()
 }
 
-/// The description as it is sent.
+/// The description in the form in which it is sent.
 pub(super) struct Document {
     json: Bytes,
     etag: String,
 }
 
 impl Document {
-    /// Completes what the calls say of themselves.
+    /// Completes the descriptions of the calls.
     pub(super) fn new(openapi: &OpenApi) -> Result<Self, serde_json::Error> {
         let mut document = serde_json::to_value(openapi)?;
         answers::complete(&mut document);
@@ -118,14 +132,14 @@ impl Document {
     }
 }
 
-/// Get this description
+/// Get the OpenAPI description
 ///
-/// It is made from the calls themselves, and changes only with the control plane's version.
+/// The description is generated from the code and changes only with the control plane's version.
 #[utoipa::path(get, path = "/openapi.json", operation_id = "getDescription", tag = "Machines",
     responses(
-        (status = 200, description = "The description.", body = Object,
+        (status = 200, description = "The OpenAPI description.", body = Object,
             headers(("ETag" = String, description = "For `If-None-Match`."))),
-        (status = 304, description = "It is the one that the caller has."),
+        (status = 304, description = "The caller's copy is current."),
     ))]
 pub(super) async fn get(
     Extension(document): Extension<Arc<Document>>,

@@ -1,4 +1,4 @@
-//! Parameters that several calls have, with the bounds that are kept where they are read.
+//! Parameters that several calls share, with the same bounds as the code that reads them.
 
 use latchkey_model::role::Role;
 use latchkey_model::schema::{matching, number, one_of, text};
@@ -15,7 +15,7 @@ use super::texts::{
     AccountId, DeliveryId, Environment, Instant, KeyId, SubaccountId, UserId, WebhookId, Word,
 };
 
-/// Declares parameters by a name each, for `params(…)` of calls.
+/// Declares named groups of parameters for `params(…)` of calls.
 macro_rules! parameters {
     ($($(#[doc = $doc:literal])+ $name:ident = [$($parameter:expr),+];)+) => {$(
         $(#[doc = $doc])+
@@ -30,58 +30,63 @@ macro_rules! parameters {
 }
 
 parameters! {
-    /// Which part of a list: read by `page::Asked`.
-    Page = [limit(), cursor(), search("some name, id, email address or description")];
+    /// A page of a list: read by `page::Asked`.
+    Page = [limit(), cursor(), search("a name, id, email address or description")];
 
-    /// Which part of the keys: read by `key_list::list`.
+    /// A page of keys: read by `key_list::list`.
     KeyPage = [
         limit(),
         cursor(),
-        search("the name, the description or the masked key, or at the beginning of the id"),
-        query("state", "What has become of them.", one_of(KeyState::ALL.map(|(word, _)| word))),
-        query("role", "That have this role.", Role::schema()),
-        query("tier", "Of this tier.", text()),
-        query("environment", "Of this environment.", Environment::schema()),
-        query("owner", "Of the user of this id or email address.", text()),
-        query("expires_within_days", "That expire within so many days.", number(1).maximum(Some(MAX_DAYS))),
-        query("unused", "That were never used, or were.", one_of(["true", "false"])),
+        search("the name, the description or the masked key, or at the start of the id"),
+        query("state", "Only keys in this state.", one_of(KeyState::ALL.map(|(word, _)| word))),
+        query("role", "Only keys with this role.", Role::schema()),
+        query("tier", "Only keys of this tier.", text()),
+        query("environment", "Only keys of this environment.", Environment::schema()),
+        query("owner", "Only keys owned by the user with this id or email address.", text()),
+        query("expires_within_days", "Only keys that expire within this number of days.", number(1).maximum(Some(MAX_DAYS))),
+        query("unused", "Only keys that were never used (`true`) or were used (`false`).", one_of(["true", "false"])),
         query(
             "sort",
-            "What they are ordered by, with `-` before it downwards. Keys that have none come last.",
+            "The field to sort by; a leading `-` sorts in descending order. Keys without a value \
+            come last.",
             one_of(SORTS.map(|(word, _)| word))
         ),
         query("include", "Adds `allowed_ips` and `denied_ips` to each key.", one_of(["ip_lists"]))
     ];
 
-    /// Which part of the audit: read by `audit::list`.
+    /// A page of the audit: read by `audit::list`.
     AuditPage = [
         limit(),
-        query("cursor", "`next_cursor` of the answer before.", matching("^[0-9]{1,18}-[0-9]{1,18}$")),
-        query("since", "No entry from before.", Instant::schema()),
-        query("until", "No entry from then on.", Instant::schema()),
-        query("actor", "Who did it, by id, email address or name.", text()),
-        query("action", "What was done, such as `key.create`, or to what, such as `key`.", text()),
-        query("target", "What it was done to, by id or name.", text())
+        query("cursor", "`next_cursor` of the previous page.", matching("^[0-9]{1,18}-[0-9]{1,18}$")),
+        query("since", "Only entries at or after this time.", Instant::schema()),
+        query("until", "Only entries before this time.", Instant::schema()),
+        query("actor", "The actor, by id, email address or name.", text()),
+        query("action", "The action, such as `key.create`, or the kind of target, such as \
+        `key`.", text()),
+        query("target", "The target, by id or name.", text())
     ];
 
-    /// How long to wait for enforcement: read by `Params::patience`.
+    /// The time to wait for enforcement: read by `Params::patience`.
     Wait = [query(
         "wait_ms",
-        "The answer waits until every connected Envoy decides by the change, but no longer than so many milliseconds.",
+        "The longest time in milliseconds that the call waits until every connected Envoy \
+        enforces the change.",
         whole(0, MAX_WAIT_MS, DEFAULT_WAIT_MS)
     )];
 
-    /// By what a repeated call is recognised: read by `Repeatable`.
+    /// Identifies a repeated call: read by `Repeatable`.
     IdempotencyKey = [header(
         "Idempotency-Key",
-        "Any text that no other call has. A call that is repeated with it and the same body has no second effect.",
+        "A text that is unique to this call. Repeating the call with the same text and the same \
+        body has no second effect.",
         matching("^[!-~]{1,255}$")
     )];
 
-    /// What the caller means to change: read with `Session`.
+    /// The version that the caller intends to change: read with `Session`.
     IfMatch = [header(
         "If-Match",
-        "`ETag` of what the caller has seen, or several, or `*`. If it has changed since, the call is refused.",
+        "One or several `ETag` values, or `*`. The call is refused if the resource has changed \
+        since.",
         matching(r#"^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$"#)
     )];
 
@@ -100,9 +105,9 @@ parameters! {
         path("delivery_id", "The delivery's id.", DeliveryId::schema())
     ];
 
-    /// Which deliveries of a webhook: read by `webhooks::deliveries::list`.
+    /// Deliveries of a webhook: read by `webhooks::deliveries::list`.
     DeliveryPage =
-        [query("state", "In this state.", one_of(DeliveryState::ALL.map(DeliveryState::as_str)))];
+        [query("state", "Only deliveries in this state.", one_of(DeliveryState::ALL.map(DeliveryState::as_str)))];
 
     /// `{account_id}`
     AccountPath = [path("account_id", "The account's id.", AccountId::schema())];
@@ -114,7 +119,8 @@ parameters! {
     NodeTokenPath = [path("name", "The node token's name.", Word::schema())];
 
     /// `{handle}` of a node
-    NodePath = [path("handle", "The node's handle, or `unknown`.", matching("^([0-9a-f]{12}|unknown)$").into())];
+    NodePath = [path("handle", "The node's handle, or `unknown` for nodes that the database does \
+    not know.", matching("^([0-9a-f]{12}|unknown)$").into())];
 
     /// `{subaccount_id}`
     SubaccountPath = [path("subaccount_id", "The subaccount's id.", SubaccountId::schema())];
@@ -123,18 +129,19 @@ parameters! {
 fn limit() -> Parameter {
     query(
         "limit",
-        "How many entries there are in the answer at most.",
+        "The maximum number of entries on the page.",
         whole(1, MAX_LIMIT, DEFAULT_LIMIT),
     )
 }
 
 fn cursor() -> Parameter {
-    let description = "`next_cursor` of the answer before, which has to be to the same question.";
+    let description = "`next_cursor` of the previous page. All other parameters must stay the \
+    same.";
     query("cursor", description, matching("^[A-Za-z0-9_-]+$"))
 }
 
 fn search(places: &str) -> Parameter {
-    let description = format!("Entries that have this text in {places}, in upper or lower case.");
+    let description = format!("Only entries that contain this text in {places}, ignoring case.");
     query(
         "search",
         &description,
@@ -142,7 +149,7 @@ fn search(places: &str) -> Parameter {
     )
 }
 
-/// A parameter that can be left out.
+/// An optional query parameter.
 pub(crate) fn query(name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> Parameter {
     ParameterBuilder::new()
         .name(name)
@@ -153,7 +160,7 @@ pub(crate) fn query(name: &str, description: &str, schema: impl Into<RefOr<Schem
         .build()
 }
 
-/// A header that can be left out.
+/// An optional header.
 fn header(name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> Parameter {
     ParameterBuilder::new()
         .name(name)

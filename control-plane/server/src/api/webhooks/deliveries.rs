@@ -1,5 +1,4 @@
-//! `/v1/webhooks/{id}/deliveries` and `/test`: what was sent and is to be sent, and what somebody
-//! asks to have sent.
+//! `/v1/webhooks/{id}/deliveries` and `/test`: lists deliveries, repeats them, and sends tests.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -29,7 +28,7 @@ pub(in crate::api) struct Accepted {
 #[derive(Serialize, ToSchema)]
 #[schema(as = WebhookDeliveries)]
 pub(in crate::api) struct Deliveries {
-    /// The newest first, at most 100.
+    /// The deliveries, newest first, at most 100.
     deliveries: Vec<DeliveryView>,
 }
 
@@ -39,14 +38,14 @@ struct DeliveryView {
     #[schema(value_type = texts::DeliveryId)]
     delivery_id: String,
     event: String,
-    /// `pending`, `delivered` or `failed`.
+    /// The state: `pending`, `delivered` or `failed`.
     state: &'static str,
     #[schema(value_type = texts::Time)]
     created_at: String,
-    /// When somebody asked for it again last.
+    /// The time of the last request to send it again.
     #[schema(value_type = Option<texts::Time>, required)]
     redelivered_at: Option<String>,
-    /// Since `redelivered_at`, if somebody asked for it again.
+    /// The number of attempts, counted from `redelivered_at` if it was sent again.
     #[schema(value_type = u64)]
     attempts: u32,
     #[schema(value_type = Option<texts::Time>, required)]
@@ -80,7 +79,7 @@ impl From<Delivery> for DeliveryView {
 #[utoipa::path(get, path = "/v1/webhooks/{webhook_id}/deliveries", operation_id = "listWebhookDeliveries",
     tag = "Webhooks", security(("credential" = ["account:webhooks:read"])),
     params(WebhookPath, DeliveryPage),
-    responses((status = 200, description = "What was sent, and what is to be.", body = Answer<Deliveries>)))]
+    responses((status = 200, description = "Past and pending deliveries.", body = Answer<Deliveries>)))]
 pub(in crate::api) async fn list(
     State(app): State<Arc<App>>,
     ListSession {
@@ -110,15 +109,15 @@ pub(in crate::api) async fn list(
 
 /// Send a delivery again
 ///
-/// Sends it at once, whatever became of it, with the same id and a fresh signature, and then
-/// retries as for a new delivery. Together with tests, at most 60 a minute for each webhook.
+/// Sends the delivery at once, whatever its state, with the same id and a new signature. It is
+/// retried like a new delivery. Together with tests, at most 60 a minute for each webhook.
 #[utoipa::path(post, path = "/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver",
     operation_id = "redeliverWebhookDelivery", tag = "Webhooks",
     security(("credential" = ["account:webhooks:update"])),
     params(DeliveryPath),
     responses(
-        (status = 202, description = "It is on its way.", body = Answer<Accepted>),
-        (status = 409, description = "The webhook is switched off."),
+        (status = 202, description = "The delivery is queued.", body = Answer<Accepted>),
+        (status = 409, description = "The webhook is inactive."),
     ))]
 pub(in crate::api) async fn redeliver(
     State(app): State<Arc<App>>,
@@ -136,7 +135,7 @@ pub(in crate::api) async fn redeliver(
         webhook,
         user = session.caller.user_id,
         delivery = delivery_id,
-        "delivery is sent again"
+        "redelivery requested"
     );
     Ok(Answer::accepted(
         "Redelivery accepted",
@@ -146,14 +145,14 @@ pub(in crate::api) async fn redeliver(
 
 /// Test a webhook
 ///
-/// Sends `webhook.test`. What comes of it is told by the delivery. Together with redeliveries, at
-/// most 60 a minute for each webhook.
+/// Sends a `webhook.test` event. The delivery shows the result. Together with redeliveries, at most
+/// 60 a minute for each webhook.
 #[utoipa::path(post, path = "/v1/webhooks/{webhook_id}/test", operation_id = "testWebhook", tag = "Webhooks",
     security(("credential" = ["account:webhooks:update"])),
     params(WebhookPath),
     responses(
-        (status = 202, description = "It is on its way.", body = Answer<Accepted>),
-        (status = 409, description = "The webhook is switched off."),
+        (status = 202, description = "The delivery is queued.", body = Answer<Accepted>),
+        (status = 409, description = "The webhook is inactive."),
     ))]
 pub(in crate::api) async fn test(
     State(app): State<Arc<App>>,

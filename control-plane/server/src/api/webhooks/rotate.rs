@@ -1,4 +1,4 @@
-//! `POST /v1/webhooks/{id}/rotate-secret`: another secret for a webhook, with an overlap.
+//! `POST /v1/webhooks/{id}/rotate-secret`: a new secret for a webhook, with an overlap.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -28,12 +28,13 @@ fn default_overlap() -> Whole {
     Whole(DEFAULT_OVERLAP)
 }
 
-/// How a webhook gets another secret.
+/// A request for a new secret of a webhook.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = WebhookRotation)]
 pub(in crate::api) struct Rotation {
-    /// For how long the old secret signs as well. With 0 every older secret ends at once.
+    /// The time for which deliveries are also signed with the old secret. With 0, all older secrets
+    /// end at once.
     #[serde(default = "default_overlap")]
     #[schema(value_type = u64, maximum = 2_592_000, default = 86_400)]
     overlap_seconds: Whole,
@@ -41,16 +42,17 @@ pub(in crate::api) struct Rotation {
 
 /// Rotate the secret of a webhook
 ///
-/// Deliveries have two signatures, separated by a space, until the old secret ends. While that
-/// overlap runs, the caller of the last rotation can repeat it within 10 minutes: that replaces the
-/// newest secret, and the old one keeps its end. Repeated with the same `Idempotency-Key` within 24
-/// hours, the call makes no other secret, and is answered without one.
+/// Until the old secret ends, deliveries have two signatures, separated by a space. During this
+/// overlap, the same caller can repeat the rotation within 10 minutes; this replaces the newest
+/// secret, and the old one keeps its end. Repeating the call with the same `Idempotency-Key` within
+/// 24 hours creates no new secret and returns none.
 #[utoipa::path(post, path = "/v1/webhooks/{webhook_id}/rotate-secret", operation_id = "rotateWebhookSecret",
     tag = "Webhooks", security(("credential" = ["account:webhooks:update"])),
     params(WebhookPath, IdempotencyKey), request_body = Rotation,
     responses(
-        (status = 200, description = "The webhook, with the only sight of its new secret.", body = Answer<Created>),
-        (status = 409, description = "The overlap of the last rotation still runs; the `Idempotency-Key` was used with another body."),
+        (status = 200, description = "The webhook with its new secret, returned only once.", body = Answer<Created>),
+        (status = 409, description = "The overlap of the last rotation is still running, or the \
+        `Idempotency-Key` was used with a different body."),
     ))]
 pub(in crate::api) async fn rotate_secret(
     State(app): State<Arc<App>>,
@@ -70,7 +72,7 @@ pub(in crate::api) async fn rotate_secret(
     if overlap > MAX_OVERLAP {
         return Err(ApiError::field(
             "overlap_seconds",
-            format_args!("must be {MAX_OVERLAP} at most"),
+            format_args!("must be at most {MAX_OVERLAP}"),
         ));
     }
     let secret = WebhookSecret::generate()?;
