@@ -1,5 +1,5 @@
-//! The API, as the console's pages call it: in this process, with what the browser's request says
-//! of itself.
+//! Calls of the API by the console's pages: in this process, with the headers of the browser's
+//! request.
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -13,7 +13,7 @@ use tracing::error;
 
 use super::HandOn;
 
-/// No answer to a page is longer.
+/// The maximum size of a response to a page, in bytes.
 const MAX_ANSWER_LEN: usize = 64 << 20;
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -35,16 +35,16 @@ pub(super) struct Api {
     token: Option<String>,
 }
 
-/// What the API has refused, and why.
+/// An error response of the API.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Refusal {
     #[serde(skip)]
     pub(super) status: StatusCode,
     /// A sentence.
     pub(super) error: String,
-    /// What is to blame, if it is one field.
+    /// The field at fault, if it is a single one.
     pub(super) field: Option<String>,
-    /// In how many seconds it may be tried again.
+    /// The number of seconds until the next attempt.
     #[serde(skip)]
     pub(super) retry_after: Option<HeaderValue>,
 }
@@ -54,20 +54,20 @@ impl Refusal {
         error!(%reason, "the console could not call the API");
         Self {
             status: StatusCode::INTERNAL_SERVER_ERROR,
-            error: "Something went wrong. The log of the control plane says what.".to_owned(),
+            error: "Something went wrong. The log of the control plane has the details.".to_owned(),
             field: None,
             retry_after: None,
         }
     }
 
-    /// The header that says when to try again, if there is one.
+    /// Returns the `Retry-After` header, if there is one.
     pub(super) fn wait(&self) -> Option<[(HeaderName, HeaderValue); 1]> {
         self.retry_after
             .clone()
             .map(|seconds| [(header::RETRY_AFTER, seconds)])
     }
 
-    /// What is wrong with a field, found out before the API is asked.
+    /// An error of a field that the console found before calling the API.
     pub(super) fn of_field(field: &str, error: &str) -> Self {
         let field = Some(field.to_owned());
         Self {
@@ -78,12 +78,12 @@ impl Refusal {
         }
     }
 
-    /// Whether it is about what was filled in, so that it is told at the form.
+    /// Whether the error is about the form's content and is shown at the form.
     pub(super) fn is_of_form(&self) -> bool {
         self.status.is_client_error() && self.status != StatusCode::UNAUTHORIZED
     }
 
-    /// The sentence as it stands beside its field, which it need not name.
+    /// Returns the sentence to show beside its field, without the field's name.
     pub(super) fn beside(&self) -> String {
         let named = self
             .error
@@ -99,7 +99,7 @@ impl Refusal {
             .unwrap_or_default()
     }
 
-    /// Whether it is about the field of that name, or a part of it.
+    /// Whether the error is about the field of that name, or a part of it.
     pub(super) fn is_about(&self, name: &str) -> bool {
         let rest = self
             .field
@@ -137,13 +137,13 @@ impl Calls {
 }
 
 impl Api {
-    /// The data that a call answers.
+    /// Makes a call and returns the response's data.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Refusal> {
         let bytes = self.call(Method::GET, path, Body::empty()).await?;
         read(&bytes)
     }
 
-    /// Makes a call with a body, and returns the data that it answers.
+    /// Makes a call with a body and returns the response's data.
     pub(super) async fn send<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -154,7 +154,7 @@ impl Api {
         read(&bytes)
     }
 
-    /// Makes a call that has no body and whose answer says no more than that it is done.
+    /// Makes a call without a body whose response has no data.
     pub(super) async fn tell(&self, method: Method, path: &str) -> Result<(), Refusal> {
         self.call(method, path, Body::empty()).await.map(drop)
     }

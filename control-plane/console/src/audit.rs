@@ -1,4 +1,4 @@
-//! The audit: who changed what, when and from where. The filters are in the address.
+//! The audit page: who changed what, when and from where. The filters are in the address.
 
 mod changes;
 mod entry;
@@ -25,10 +25,11 @@ const PERMISSION: &str = "account:audit:read";
 /// Entries on a page.
 const ROWS: &str = "50";
 
-/// Entries on the page of what was changed.
+/// Entries on the page of the changed resource.
 const RECENT: &str = "10";
 
-/// What can be asked for. The API also takes the first word alone, for all that begin with it.
+/// The action filters. The API also accepts the first word alone, for all actions that begin with
+/// it.
 const ACTIONS: [(&str, &[&str]); 10] = [
     (
         "key",
@@ -173,7 +174,7 @@ async fn page(session: Session, Query(asked): Query<Asked>) -> Result<Response, 
     };
     let content = html! {
         h1 { "Audit" }
-        p { "Every change to the account, the newest first. Entries are never changed or removed." }
+        p { "Every change to the account, newest first. Entries are never changed or removed." }
         (filters(&asked, found.as_ref().err()))
         @if let Ok(found) = &found { (list(&session, &asked, found)) }
     };
@@ -196,14 +197,14 @@ fn filters(asked: &Asked, refusal: Option<&Refusal>) -> Markup {
         form .filters role="search" action=(PATH) {
             (text("since", "Since (UTC)", "datetime-local", asked.since.trim_end_matches('Z'), ""))
             (text("until", "Until (UTC)", "datetime-local", asked.until.trim_end_matches('Z'), ""))
-            (text("actor", "Who", "search", &asked.actor, "Email address, name or id"))
+            (text("actor", "Actor", "search", &asked.actor, "Email address, name or id"))
             label { "Action"
                 select name="action" {
                     option value="" { "Any" }
                     @for (kind, actions) in ACTIONS {
                         optgroup label=(kind) {
                             @if actions.len() > 1 {
-                                option value=(kind) selected[kind == asked.action] { "any of " (kind) }
+                                option value=(kind) selected[kind == asked.action] { "all of " (kind) }
                             }
                             @for action in actions {
                                 option value=(action) selected[*action == asked.action] { (action) }
@@ -212,7 +213,7 @@ fn filters(asked: &Asked, refusal: Option<&Refusal>) -> Markup {
                     }
                 }
             }
-            (text("target", "What was changed", "search", &asked.target, "Name or id"))
+            (text("target", "Target", "search", &asked.target, "Name or id"))
             button type="submit" { "Filter" }
         }
     }
@@ -221,16 +222,16 @@ fn filters(asked: &Asked, refusal: Option<&Refusal>) -> Markup {
 fn list(session: &Session, asked: &Asked, found: &Audit) -> Markup {
     if found.entries.is_empty() {
         if let Some(cursor) = &found.next_cursor {
-            let on = html! { a .button href=(asked.from(cursor)) { "Look on" } };
+            let on = html! { a .button href=(asked.from(cursor)) { "Continue searching" } };
             return nothing(
-                "No change is like that so far. Not all changes have been looked at.",
+                "No matching change found yet. Not all changes have been searched.",
                 &on,
             );
         }
         let all = html! { a href=(PATH) { "Show all changes" } };
         return match asked.is_filtered() || !asked.cursor.is_empty() {
-            true => nothing("No change is like that.", &all),
-            false => nothing("Nothing has been changed yet.", &html! {}),
+            true => nothing("No changes match.", &all),
+            false => nothing("There are no changes yet.", &html! {}),
         };
     }
     html! {
@@ -240,7 +241,7 @@ fn list(session: &Session, asked: &Asked, found: &Audit) -> Markup {
                     th scope="col" { "When" }
                     th scope="col" { "Who" }
                     th scope="col" { "Action" }
-                    th scope="col" { "What was changed" }
+                    th scope="col" { "Target" }
                     th scope="col" { "From" }
                     th scope="col" { "Changes" }
                 } }
@@ -254,8 +255,8 @@ fn list(session: &Session, asked: &Asked, found: &Audit) -> Markup {
     }
 }
 
-/// The latest changes to what has this id, as a part of its page. It is empty where the user may
-/// not read the audit.
+/// Renders the latest changes to the resource with this id, as a part of its page. Empty if the
+/// user may not read the audit.
 pub(super) async fn recent_of(session: &Session, target: &str) -> Markup {
     if !session.me.may(PERMISSION) {
         return html! {};
@@ -266,7 +267,7 @@ pub(super) async fn recent_of(session: &Session, target: &str) -> Markup {
         section .card {
             h2 { "Recent changes" }
             @match &found {
-                Ok(Audit { entries, .. }) if entries.is_empty() => { p .faint { "There are none." } },
+                Ok(Audit { entries, .. }) if entries.is_empty() => { p .faint { "No changes." } },
                 Ok(Audit { entries, .. }) => {
                     div .wide tabindex="0" role="region" aria-label="Recent changes" {
                         table {

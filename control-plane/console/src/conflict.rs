@@ -1,5 +1,5 @@
-//! Two people may have the same form open: what it was made of goes with it, and has to be so still
-//! when it is sent.
+//! Detects that two people edit the same form: the form carries a fingerprint of its data, which
+//! must still match when it is sent.
 
 use axum::http::StatusCode;
 use maud::{Markup, html};
@@ -24,8 +24,8 @@ pub(super) fn check(fields: &Fields, now: &impl Serialize) -> Result<(), Refusal
     Err(Refusal {
         status: StatusCode::CONFLICT,
         error:
-            "Somebody else has changed this meanwhile, so nothing was saved. Saving again replaces what is there now \
-                by what stands here."
+            "Somebody else has changed this meanwhile, so nothing was saved. If you save again, \
+             your version replaces theirs."
                 .to_owned(),
         field: None,
         retry_after: None,

@@ -1,5 +1,5 @@
-//! What was done, and how far it has come at the nodes: said once, on the page that follows it.
-//! Until then it is in a cookie of that page, as an address could be made up by anybody.
+//! The notice about a completed change and its enforcement, shown once on the next page. Until then
+//! it is in a cookie of that page, since anybody could forge an address.
 
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
@@ -17,7 +17,7 @@ use super::widgets::number;
 
 const COOKIE: &str = "latchkey_done";
 
-/// How far a change has come, as the API answers it.
+/// The enforcement progress of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub(super) struct Enforcement {
     nodes: u64,
@@ -27,13 +27,13 @@ pub(super) struct Enforcement {
     elapsed_ms: u64,
 }
 
-/// What a call answers that changes what nodes decide by.
+/// The response to a change that nodes enforce.
 #[derive(Debug, Deserialize)]
 pub(super) struct Changed {
     pub(super) enforcement: Enforcement,
 }
 
-/// What has just been done. Most pages follow nothing.
+/// The change that was just made; empty for most pages.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Done {
     word: String,
@@ -56,7 +56,7 @@ fn told(headers: &HeaderMap) -> Option<String> {
         .map(|cookie| cookie.value().to_owned())
 }
 
-/// To the page that says it. `word` is one of those that the page has a sentence for.
+/// Redirects to the page that shows the notice. `word` is one of the page's notices.
 pub(super) fn redirect(page: &str, word: &str, enforcement: Option<Enforcement>) -> Response {
     let done = Done {
         word: word.to_owned(),
@@ -66,7 +66,7 @@ pub(super) fn redirect(page: &str, word: &str, enforcement: Option<Enforcement>)
     (jar, Redirect::to(page)).into_response()
 }
 
-/// Takes back what the page has said.
+/// Removes the notice's cookie once the page has shown it.
 pub(super) async fn once(request: Request, next: Next) -> Response {
     let page = request.uri().path().to_owned();
     let headers = request.headers();
@@ -131,7 +131,8 @@ impl Done {
         })
     }
 
-    /// The sentence of the word, to which these have no full stop. Others say nothing.
+    /// Renders the sentence for this notice, without its full stop in `sentences`. Unknown words
+    /// render nothing.
     pub(super) fn notice(&self, sentences: &[(&str, &str)]) -> Markup {
         let Some((_, sentence)) = sentences.iter().find(|(word, _)| *word == self.word) else {
             return html! {};
@@ -144,7 +145,7 @@ impl Done {
 }
 
 impl Enforcement {
-    /// What was done, in a sentence without its full stop, and how far that has come.
+    /// Renders what was done, a sentence without its full stop, and the enforcement progress.
     pub(super) fn notice(&self, done: &str) -> Markup {
         let Self {
             nodes,
@@ -157,11 +158,12 @@ impl Enforcement {
             p .notice .warn[!complete] role="status" {
                 (done) ". "
                 @if nodes == 0 {
-                    "No node is connected, so there was none to wait for."
+                    "No node is connected, so no node had to acknowledge it."
                 } @else {
                     "In force on " (number(acknowledged)) " of " (number(nodes)) @if nodes == 1 { " node, " } @else { " nodes, " }
                     (number(elapsed_ms)) " ms."
-                    @if acknowledged + lost < nodes { " The others follow as soon as they are reached." }
+                    @if acknowledged + lost < nodes { " The others follow as soon as they can be \
+                    reached." }
                     @if lost > 0 {
                         " " (number(lost)) @if lost == 1 { " node is lost" } @else { " nodes are lost" }
                         " and may still serve without the change: see " a href="/console/nodes" { "Nodes" } "."

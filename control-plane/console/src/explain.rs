@@ -1,4 +1,4 @@
-//! Explain: what would become of a request, check by check.
+//! The explain page: the verdict on a request, check by check.
 
 pub(super) mod answer;
 pub(super) mod question;
@@ -34,7 +34,7 @@ struct Asked {
 }
 
 async fn page(session: Session, Query(asked): Query<Asked>) -> Result<Response, Failure> {
-    session.require(PERMISSION, "have requests explained")?;
+    session.require(PERMISSION, "explain requests")?;
     let question = Question {
         key_id: asked.key_id,
         ..Question::default()
@@ -61,7 +61,8 @@ fn show(
     let refusal = answer.and_then(|answer| answer.as_ref().err());
     let content = html! {
         h1 { "Explain" }
-        p { "Describe a request to see what Envoy would do with it, and why. Nothing is sent and nothing is counted." }
+        p { "Describe a request to see whether Envoy would let it pass, and why. Nothing is sent \
+        or counted." }
         (form(session, question, refusal))
         @if let Some(Ok(told)) = answer { (told.shown(session)) }
     };
@@ -83,7 +84,8 @@ fn form(session: &Session, question: &Question, refusal: Option<&Refusal>) -> Ma
                 input name="key_id" value=(key_id) placeholder="key_…" autocomplete="off" spellcheck="false"
                     aria-invalid=[invalid(refusal, "key_id")]
                     aria-describedby=[described(refusal, "key_id", Some("key_id-help"))];
-                span .help #key_id-help { "Whose request it is. Without one, the key is looked for in the headers." }
+                span .help #key_id-help { "The key that makes the request. If empty, the key is \
+                taken from the headers." }
                 (error(refusal, "key_id"))
             }
             (question.line(refusal))
@@ -91,14 +93,15 @@ fn form(session: &Session, question: &Question, refusal: Option<&Refusal>) -> Ma
                 textarea .code .short name="headers" rows="4" spellcheck="false" placeholder="x-api-key: lk_live_…"
                     aria-invalid=[invalid(refusal, "request.headers")]
                     aria-describedby=[described(refusal, "request.headers", Some("headers-help"))] { (headers) }
-                span .help #headers-help { "One a line, as in " code { "accept: text/html" } "." }
+                span .help #headers-help { "One per line, such as " code { "accept: text/html" } "." }
                 (error(refusal, "request.headers"))
             }
             label { "Source address " span .faint { "(optional)" }
                 input name="source_address" value=(source_address) placeholder="203.0.113.7" autocomplete="off"
                     aria-invalid=[invalid(refusal, "request.source_address")]
                     aria-describedby=[described(refusal, "request.source_address", Some("source_address-help"))];
-                span .help #source_address-help { "The client's, as Envoy trusts it: what a key's IP lists are about." }
+                span .help #source_address-help { "The client address as Envoy trusts it, for the \
+                key's IP lists." }
                 (error(refusal, "request.source_address"))
             }
             button type="submit" { "Explain" }

@@ -1,4 +1,4 @@
-//! Pages instead of the one that was asked for.
+//! Error pages.
 
 use axum::Extension;
 use axum::http::StatusCode;
@@ -11,7 +11,7 @@ use super::layout;
 use super::login::{self, Why};
 use super::partial::Whole;
 
-/// Why there is no page.
+/// The reason for an error page.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// There is no session.
@@ -50,16 +50,32 @@ impl IntoResponse for Failure {
         let (status, title, reason) = match self {
             Self::LoggedOut => return login::redirect(None),
             Self::SessionEnded => return login::redirect(Some(Why::Ended)),
-            Self::NotFound => (StatusCode::NOT_FOUND, "Not found", "There is nothing here, or nothing any more.".to_owned()),
-            Self::Forged => (
-                StatusCode::FORBIDDEN,
-                "Not from here",
-                "This was not sent from a page of your present session, so nothing has changed. Go back, reload the page \
-                 and try again."
+            Self::NotFound => (
+                StatusCode::NOT_FOUND,
+                "Not found",
+                "This page does not exist or \
+            has been removed."
                     .to_owned(),
             ),
-            Self::NotAllowed(what) => (StatusCode::FORBIDDEN, "Not allowed", format!("You may not {what}. Ask an administrator of your account.")),
-            Self::Unreadable => (StatusCode::BAD_REQUEST, "Cannot be read", "What was asked for, or sent, cannot be understood. Nothing has changed.".to_owned()),
+            Self::Forged => (
+                StatusCode::FORBIDDEN,
+                "Form rejected",
+                "The form was not sent from a page of your current session, so nothing has \
+                 changed. Go back, reload the page and try again."
+                    .to_owned(),
+            ),
+            Self::NotAllowed(what) => (
+                StatusCode::FORBIDDEN,
+                "Not allowed",
+                format!("You may not {what}. Ask an administrator of your account."),
+            ),
+            Self::Unreadable => (
+                StatusCode::BAD_REQUEST,
+                "Invalid request",
+                "The address or the \
+            form could not be read. Nothing has changed."
+                    .to_owned(),
+            ),
             Self::Refused(refusal) => (refusal.status, "Refused", refusal.error),
         };
         let page = layout::alone(
@@ -67,7 +83,7 @@ impl IntoResponse for Failure {
             html! {
                 h1 { (title) }
                 p role="alert" { (reason) }
-                p { a href=(START) { "To the start" } }
+                p { a href=(START) { "Go to the start page" } }
             },
         );
         (

@@ -80,17 +80,17 @@ pub(super) async fn subaccounts(
 }
 
 impl Role {
-    /// What it is for, in words.
+    /// Returns a description of the role.
     pub(super) fn meaning(&self) -> &'static str {
         match self.name.as_str() {
-            "admin" => "May do everything.",
-            "read_only_admin" => "Sees everything, and changes nothing.",
-            "billing_manager" => "All about billing.",
-            "cache_purger" => "Purges caches.",
-            "dns_manager" => "All about DNS.",
-            "security_manager" => "All about security.",
-            "traffic_manager" => "All about traffic.",
-            "insights_analyst" => "Reads analytics.",
+            "admin" => "Full access to everything.",
+            "read_only_admin" => "Read access to everything.",
+            "billing_manager" => "View and change billing.",
+            "cache_purger" => "Purge caches.",
+            "dns_manager" => "Create, modify and delete DNS records.",
+            "security_manager" => "View and change security settings.",
+            "traffic_manager" => "View and change traffic settings.",
+            "insights_analyst" => "Read analytics.",
             _ => "",
         }
     }

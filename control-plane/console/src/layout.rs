@@ -80,7 +80,8 @@ pub(super) fn page(session: &Session, path: &str, title: &str, content: &Markup)
                 button .quiet type="submit" { "Log out" }
             }
         }
-        p #unreachable .notice .bad role="alert" hidden { "The control plane does not answer. What you see may be out of date." }
+        p #unreachable .notice .bad role="alert" hidden { "The control plane does not answer. \
+        This page may be out of date." }
         main id="content" tabindex="-1" { (content) }
         p #said .hidden role="status" {}
     };

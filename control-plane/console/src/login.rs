@@ -46,7 +46,7 @@ pub(super) struct Asked {
 pub(super) async fn page(Query(Asked { why, next }): Query<Asked>) -> Html<String> {
     let note = why.map(|why| match why {
         Why::LoggedOut => "You have logged out.",
-        Why::Ended => "Your session has ended. Log in to go on.",
+        Why::Ended => "Your session has ended. Log in to continue.",
     });
     Html(form("", &next, note, None).into_string())
 }

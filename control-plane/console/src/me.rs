@@ -44,7 +44,7 @@ async fn change(Sent { session, fields }: Sent) -> Result<Response, Failure> {
     } else {
         Err(Refusal::of_field(
             "again",
-            "This is not the same as the new password.",
+            "The two passwords do not match.",
         ))
     };
     match changed {
@@ -79,7 +79,7 @@ fn show(session: &Session, done: &Done, refusal: Option<&Refusal>) -> Html<Strin
         form .card .narrow method="post" action=(PATH) {
             (csrf(session))
             input type="hidden" name="username" value=(session.me.email) autocomplete="username";
-            (password("current_password", "Present password", "current-password", None))
+            (password("current_password", "Current password", "current-password", None))
             (password("new_password", "New password", "new-password", Some("At least 12 characters.")))
             (password("again", "New password again", "new-password", None))
             button type="submit" { "Change my password" }

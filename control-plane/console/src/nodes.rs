@@ -91,7 +91,7 @@ const DONE: [(&str, &str); 2] = [
     ("forgotten", "Forgotten"),
     (
         "accepted",
-        "Accepted: nodes of that database load this one's snapshot",
+        "Accepted: nodes of that database now load this database's snapshot",
     ),
 ];
 
@@ -115,8 +115,8 @@ async fn page(
     let content = html! {
         h1 { "Nodes" }
         (done.notice(&DONE))
-        p { "A node is an Envoy that decides requests by the keys and rules from here. A change is in force everywhere \
-             once every node has the newest revision." }
+        p { "A node is an Envoy that enforces the keys and rules of this control plane. A change \
+        is in force everywhere once every node has the newest revision." }
         div #nodes .wide tabindex="0" role="region" aria-label="Nodes"
             hx-get=(with_query(PATH, &[("until", &until)])) hx-trigger="every 2s" hx-swap="innerHTML settle:0ms" {
             (state(&session, &found, true))
@@ -141,7 +141,7 @@ fn state(session: &Session, found: &Nodes, goes_on: bool) -> Markup {
             caption {
                 "Newest revision " strong { (number(found.revision)) } ", on " (current) " of " (found.nodes.len())
                 @if found.nodes.len() == 1 { " node" } @else { " nodes" } ", as of " (time(&rfc3339(session.now))) "."
-                @if !goes_on { " This page no longer follows: " a href=(PATH) { "follow again" } "." }
+                @if !goes_on { " This page no longer updates: " a href=(PATH) { "update again" } "." }
             }
             thead { tr {
                 th scope="col" { "Node" }
@@ -171,14 +171,15 @@ fn warnings(session: &Session, found: &Nodes) -> Markup {
         @if waiting > 0 {
             p .notice .warn role="status" {
                 (waiting) @if waiting == 1 { " node holds" } @else { " nodes hold" }
-                " a snapshot of another database, and follows no change until you accept that. If this control plane has the \
-                 wrong database, stop it instead."
+                " a snapshot of another database and receives no changes until you accept it. If \
+                 this control plane uses the wrong database, stop it instead."
             }
         }
         @if let Some(unknown) = &found.unknown {
             div .notice .warn role="status" {
-                p { "Nodes that the database does not know may be serving, since nobody noted what happened before this \
-                     control plane started. They count as one lost node "
+                p { "Nodes that the database does not know may be serving, because nothing was \
+                recorded for some time before this control plane started. They count as one lost \
+                node "
                     @match unknown.expires_in_seconds {
                         Some(seconds) => { "for " (number(seconds)) " more seconds." },
                         None => "until you forget them.",
@@ -236,8 +237,7 @@ fn nobody(goes_on: bool) -> Markup {
     html! {
         div .nothing {
             p .lead { "No Envoy is connected." }
-            p { "Nothing is enforced until one is. To connect an Envoy, take over from " code { "envoy/latchkey.yaml" }
-                " into its configuration:" }
+            p { "Nothing is enforced until one is. To connect an Envoy, copy from " code { "envoy/latchkey.yaml" } " to its configuration:" }
             ol .left {
                 li { "the filter " code { "latchkey" } " and the guard behind it, first among the HTTP filters;" }
                 li { "the cluster " code { "latchkey" } ", with the address of this control plane's stream ("
@@ -245,8 +245,8 @@ fn nobody(goes_on: bool) -> Markup {
                 li { "as " code { "control_plane.token" } " of the filter, a token that "
                     code { "latchkey node-token create" } " shows." }
             }
-            @if goes_on { p .faint { "This page shows the Envoy as soon as it is there." } }
-            @else { p { "This page no longer follows: " a href=(PATH) { "follow again" } "." } }
+            @if goes_on { p .faint { "This page shows the Envoy as soon as it connects." } }
+            @else { p { "This page no longer updates: " a href=(PATH) { "update again" } "." } }
         }
     }
 }
@@ -254,7 +254,7 @@ fn nobody(goes_on: bool) -> Markup {
 /// What a peer was refused for, in words.
 fn refused_for(reason: &str) -> String {
     match reason {
-        "nodes" => "the number of connected nodes".to_owned(),
+        "nodes" => "exceeding the number of connected nodes".to_owned(),
         reason => format!("its {reason}"),
     }
 }

@@ -32,7 +32,8 @@ const SENTENCES: [(&str, &str); 2] = [
     ("saved", "The rules are saved"),
     (
         "affected",
-        "The rules are saved. Some of them do not apply in their own spelling; they are marked below",
+        "The rules are saved. Some of them do not apply to requests in their own spelling; they \
+         are marked below",
     ),
 ];
 
@@ -132,7 +133,8 @@ impl Shown {
         let content = html! {
             h1 { "Routes" }
             (self.done.notice(&SENTENCES))
-            p { "What a request needs, by its method, host and path. The first rule that matches applies, on every node." }
+            p { "What a request requires, by its method, host and path. The first rule that \
+            matches applies, on every node." }
             (rules::table(document))
             @if session.me.may("account:apikeys:read") { (box_to_try(session, question, answer)) }
             @if session.me.may("gateway:routes:update") {
@@ -152,7 +154,7 @@ fn box_to_try(
     html! {
         section #try .card {
             h2 { "Try it" }
-            p { "Which rule applies to a request, and what it would need. Nothing is sent." }
+            p { "See which rule applies to a request and what it requires. Nothing is sent." }
             (general_error(refusal, &TRIED))
             form method="post" action={ (TRY) "#try" } hx-post=(TRY) hx-target="#try" hx-swap="outerHTML" {
                 (csrf(session))

@@ -83,7 +83,7 @@ impl Asked {
         let end = to
             .map(Date::tomorrow)
             .transpose()
-            .map_err(|_| Refusal::of_field("to", "There is no day after it."))?;
+            .map_err(|_| Refusal::of_field("to", "Choose an earlier day."))?;
         let midnight = |date: Option<Date>| {
             date.map(|date| format!("{date}T00:00:00Z"))
                 .unwrap_or_default()
@@ -95,10 +95,7 @@ impl Asked {
     fn check(&self, between: i32) -> Result<(), Refusal> {
         let refused = |field, reason: &str| Err(Refusal::of_field(field, reason));
         if between < 0 {
-            refused(
-                "from",
-                "This has to be no later than the day up to which requests are shown.",
-            )
+            refused("from", "The first day must not be after the last day.")
         } else if !self.is_by_day() && between >= HOURLY_DAYS {
             refused(
                 "bucket",
@@ -126,7 +123,7 @@ async fn usage(session: &Session, asked: &Asked) -> Result<Usage, Refusal> {
 
 /// The day in a field, if there is one.
 fn date(field: &str, text: &str) -> Result<Option<Date>, Refusal> {
-    let refused = |_| Refusal::of_field(field, "This has to be a day, such as 2027-01-31.");
+    let refused = |_| Refusal::of_field(field, "Enter a day, such as 2027-01-31.");
     if text.is_empty() {
         Ok(None)
     } else {
@@ -148,8 +145,8 @@ async fn page(session: Session, Query(asked): Query<Asked>) -> Result<Response, 
     };
     let content = html! {
         h1 { "Usage" }
-        p { "Requests with an API key of the account, as the nodes report them. What is refused before a key is known is \
-             not among them." }
+        p { "Requests with the account's API keys, as reported by the nodes. Requests that are \
+        refused before a key is identified are not included." }
         (filters(&session, &asked, refusal.as_ref()))
         (shown)
     };
@@ -184,7 +181,7 @@ fn filters(session: &Session, asked: &Asked, refusal: Option<&Refusal>) -> Marku
         (general_error(refusal, &["from", "to", "bucket"]))
         form .filters action=(PATH) {
             (date("from", "From (UTC)", &asked.from))
-            (date("to", "To, that day included", &asked.to))
+            (date("to", "To (inclusive)", &asked.to))
             label { "By"
                 select name="bucket"
                     aria-invalid=[invalid(refusal, "bucket")] aria-describedby=[described(refusal, "bucket", None)] {
@@ -201,9 +198,9 @@ fn filters(session: &Session, asked: &Asked, refusal: Option<&Refusal>) -> Marku
 async fn content(session: &Session, asked: &Asked, usage: &Usage) -> Result<Markup, Refusal> {
     if usage.buckets.is_empty() {
         return Ok(nothing(
-            "No requests in this time.",
+            "No requests in this period.",
             &html! {
-                p { "Nodes report what they have decided every few seconds." }
+                p { "Nodes report their verdicts every few seconds." }
                 p { a href=(Asked::days(30, session.now).address()) { "Show the last 30 days" } }
             },
         ));

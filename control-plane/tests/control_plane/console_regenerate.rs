@@ -153,7 +153,7 @@ async fn form_says_what_ends_while_an_overlap_runs() {
     let shown = visitor.page(&path).await;
     for text in [
         "regenerating without an overlap ends both at once",
-        "within the last 10 minutes and nobody has used it",
+        "within the last 10 minutes and it is unused",
     ] {
         assert!(shown.contains(text), "{shown}");
     }

@@ -1,4 +1,4 @@
-//! What is different since a change, field by field.
+//! The differences of a change, field by field.
 
 use maud::{Markup, html};
 use serde_json::{Map, Value};
@@ -30,9 +30,9 @@ pub(super) fn details(action: &str, before: Option<&Value>, after: Option<&Value
                 html! { @for name in names { (changed(name, before.get(name), after.get(name))) } },
             )
         }
-        (Some(before), None) => ("What it was".to_owned(), all(before)),
-        (None, Some(after)) if action.ends_with(".refused") => ("How often".to_owned(), all(after)),
-        (None, Some(after)) => ("What it was made as".to_owned(), all(after)),
+        (Some(before), None) => ("Deleted values".to_owned(), all(before)),
+        (None, Some(after)) if action.ends_with(".refused") => ("Attempts".to_owned(), all(after)),
+        (None, Some(after)) => ("Initial values".to_owned(), all(after)),
     };
     html! {
         details {

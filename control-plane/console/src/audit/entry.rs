@@ -19,7 +19,7 @@ pub(super) struct Entry {
     source_address: Option<String>,
 }
 
-/// Who did it, or to what.
+/// The actor or the target of a change.
 #[derive(Deserialize)]
 struct Party {
     #[serde(rename = "type")]
@@ -33,9 +33,9 @@ impl Entry {
         html! {
             tr {
                 (cell("When", &time(&self.at)))
-                (cell("Who", &html! { div { (self.actor.shown(session)) } }))
+                (cell("Actor", &html! { div { (self.actor.shown(session)) } }))
                 (cell("Action", &html! { code { (self.action) } }))
-                (cell("Changed", &html! {
+                (cell("Target", &html! {
                     div {
                         (self.target.shown(session))
                         @if let Some(id) = self.target.id_beside_name() { div .faint { (id) } }
@@ -67,7 +67,7 @@ impl Entry {
 }
 
 impl Party {
-    /// Its name, which leads to its page if it has one that the user may see.
+    /// Renders the name, with a link to its page if the user may see it.
     fn shown(&self, session: &Session) -> Markup {
         let Self { kind, id, name } = self;
         let Some(id) = id else {

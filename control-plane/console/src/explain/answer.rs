@@ -1,4 +1,4 @@
-//! A verdict, and the checks that led there.
+//! A verdict and its checks.
 
 use latchkey_model::clock::rfc3339;
 use maud::{Markup, html};
@@ -19,7 +19,7 @@ pub(crate) struct Told {
     steps: Vec<Step>,
 }
 
-/// What the client is answered.
+/// The error response to the client.
 #[derive(Deserialize)]
 struct Answer {
     status: u16,
@@ -47,7 +47,7 @@ impl Told {
                 h3 { "Step by step" }
                 (self.steps())
                 @if let Some(answer) = &self.refusal {
-                    h3 { "What the client is answered" }
+                    h3 { "Response to the client" }
                     pre tabindex="0" { (format!("{:#}", answer.error)) }
                 }
             }
@@ -107,7 +107,7 @@ impl Told {
                     thead { tr {
                         th scope="col" { "Check" }
                         th scope="col" { "Outcome" }
-                        th scope="col" { "What was compared" }
+                        th scope="col" { "Comparison" }
                     } }
                     tbody {
                         @for step in &self.steps {
@@ -149,17 +149,17 @@ fn with_times(sentence: &str) -> Markup {
     }
 }
 
-/// What a check asks, by the code with which it refuses.
+/// Returns the title of a check, by the code with which it refuses.
 fn title(check: &str) -> &str {
     match check {
         "public" => "Public route",
-        "not_ready" => "Ready to decide",
-        "missing_key" => "A key is there",
-        "ambiguous_key" => "It is only one",
-        "malformed_key" => "Its form is right",
-        "invalid_key" => "It exists",
-        "disabled_key" => "It is enabled",
-        "expired_key" => "It has not expired",
+        "not_ready" => "Snapshot available",
+        "missing_key" => "Key present",
+        "ambiguous_key" => "Only one key",
+        "malformed_key" => "Key format",
+        "invalid_key" => "Key exists",
+        "disabled_key" => "Key enabled",
+        "expired_key" => "Key not expired",
         "ip_denied" => "Source address",
         "out_of_scope" => "Scope",
         "missing_permission" => "Permission",

@@ -1,5 +1,5 @@
-//! Making a key, in four steps and on one form: what was filled in goes from step to step in the
-//! page, and nothing is kept here until the key is made.
+//! Creates a key in four steps on one form: the page carries all fields from step to step, and
+//! nothing is stored until the key is created.
 
 mod draft;
 mod steps;
@@ -45,7 +45,7 @@ pub(super) async fn go_on(
     }
 }
 
-/// Shows the key, or the step that is to blame.
+/// Shows the new key, or the step with the error.
 async fn create(
     session: &Session,
     headers: &HeaderMap,
@@ -84,7 +84,7 @@ async fn show(
     step: Step,
     refusal: Option<&Refusal>,
 ) -> Result<Response, Failure> {
-    session.require("account:apikeys:create", "make API keys")?;
+    session.require("account:apikeys:create", "create API keys")?;
     let choices = Choices::of(session, step).await?;
     let content = steps::page(session, &choices, draft, step, refusal);
     let status = refusal.map(|refusal| refusal.status).unwrap_or_default();

@@ -63,23 +63,22 @@ pub(super) async fn access(session: &Session, key: &Key) -> Markup {
                     @for role in &key.roles { (role_with_patterns(role)) }
                 }
                 dt { "Permissions" } dd {
-                    @if key.permissions.is_empty() { span .faint { "none of its own" } }
+                    @if key.permissions.is_empty() { span .faint { "no additional permissions" } }
                     @for permission in &key.permissions { div { code { (permission) } } }
                 }
                 dt { "Subaccounts" } dd {
-                    @if key.allowed_subaccounts.is_empty() { "all that its owner may act on" }
+                    @if key.allowed_subaccounts.is_empty() { "all of the owner's subaccounts" }
                     @for id in &key.allowed_subaccounts {
                         div { @if let Some(name) = names.get(id) { (name) " " } code .faint { (id) } }
                     }
                 }
                 @if let Some(issues) = &key.issues {
-                    dt { "Keys that it makes" }
+                    dt { "Limits for keys it creates" }
                     dd { @for bound in bounds(issues) { div { (bound) } } }
                 }
             }
             p .help {
-                "A request has what roles and permissions give, as far as the key's owner still holds it. "
-                "All of this a key has for life: to change it, revoke the key and make another."
+                "The key can use its roles and permissions as long as its owner holds them too. " "These attributes cannot be changed: revoke the key and create another one."
             }
         }
     }
@@ -90,10 +89,10 @@ fn bounds(issues: &Issues) -> Vec<String> {
     let tier = issues
         .tier
         .as_ref()
-        .map(|tier| format!("tier {tier} at most"));
+        .map(|tier| format!("at most tier {tier}"));
     let limit = |window: Window| {
         let limit = issues.limits?.0.get(window)?;
-        Some(format!("{limit} requests a {} at most", window.as_str()))
+        Some(format!("at most {limit} requests a {}", window.as_str()))
     };
     let addresses = issues.addresses.as_ref().map(|addresses| match addresses {
         Addresses::All => "from all addresses".to_owned(),
@@ -104,7 +103,7 @@ fn bounds(issues: &Issues) -> Vec<String> {
     });
     let days = issues
         .expiry_days
-        .map(|Whole(days)| format!("expire within {days} days"));
+        .map(|Whole(days)| format!("expires within {days} days"));
     let environments = issues
         .environments
         .as_ref()
@@ -187,7 +186,7 @@ async fn owner(session: &Session, key: &Key) -> Markup {
     html! {
         @if let Some(user) = found {
             a href={ (users::PATH) "/" (key.owner) } { (user.email) } " "
-            @if user.disabled { (badge("bad", "disabled")) " so that the key is refused " }
+            @if user.disabled { (badge("bad", "disabled")) " so the key is refused " }
         }
         code .faint { (key.owner) }
     }

@@ -124,8 +124,9 @@ fn form(
             }
         }
         p .help {
-            "Its IP lists are on " a href={ (key.path()) "/ip-lists" } { "a page of their own" } ". Its scope, roles, \
-             permissions, subaccounts, environment and tier a key has for life: to change those, revoke it and make another."
+            "Edit the IP lists on " a href={ (key.path()) "/ip-lists" } { "a separate page" } ". \
+             Scope, roles, permissions, subaccounts, environment and tier cannot be changed: \
+             revoke the key and create another one."
         }
     };
     layout::page(session, PATH, &title, &content)
@@ -157,13 +158,13 @@ fn switch(fields: &Fields, refusal: Option<&Refusal>) -> Markup {
                 input type="checkbox" name="active" value="true" checked[fields.is_set("active")];
                 "Enabled"
             }
-            span .help { "A key that is not enabled is refused, and can be enabled again." }
+            span .help { "A disabled key is refused and can be enabled again." }
             (error(refusal, "active"))
             @if invalid(refusal, SURE).is_some() {
                 label .box {
                     input type="checkbox" name=(SURE) value="true" aria-invalid=[invalid(refusal, SURE)]
                         aria-describedby=[described(refusal, SURE, None)];
-                    "All requests with this key are to be refused from now on"
+                    "Refuse all requests with this key from now on"
                 }
                 (error(refusal, SURE))
             }
@@ -175,13 +176,13 @@ fn limits(inherited: Limits, fields: &Fields, refusal: Option<&Refusal>) -> Mark
     html! {
         fieldset {
             legend { "Limits" }
-            p .help { "Requests in each window. Left empty, the tier's limit is in force." }
+            p .help { "Requests in each window. If empty, the tier's limit applies." }
             div .grid {
                 @for window in Window::ALL {
                     @let name = limit_field(window);
                     label { "Per " (window.as_str())
                         input type="text" inputmode="numeric" name=(name) value=(fields.raw(&name))
-                            placeholder=[inherited.get(window).map(|limit| format!("{limit} by its tier"))]
+                            placeholder=[inherited.get(window).map(|limit| format!("{limit} from its tier"))]
                             aria-invalid=[invalid(refusal, &name)] aria-describedby=[described(refusal, &name, None)];
                         (error(refusal, &name))
                     }

@@ -39,8 +39,8 @@ pub(super) fn fieldset(
                 (error(refusal, NAME))
             }
             span .help id="expires_at-help" {
-                "The key is refused from the end of that day on, in UTC."
-                @if let Some(end) = present { " At present it ends " (time(end)) "." }
+                "The key is refused from the end of that day, in UTC."
+                @if let Some(end) = present { " Current expiry: " (time(end)) "." }
             }
         }
     }

@@ -39,11 +39,11 @@ pub(super) fn card(key: &Key, edits: bool) -> Markup {
 fn effect(key: &Key) -> &'static str {
     let counts = |list: &[IpEntry]| list.iter().any(|entry| entry.enabled);
     match (counts(&key.allowed_ips), counts(&key.denied_ips)) {
-        (true, false) => "The key works from the allowed addresses alone.",
+        (true, false) => "The key works only from the allowed addresses.",
         (true, true) => {
-            "The key works from the allowed addresses alone. What is denied does not count beside them."
+            "The key works only from the allowed addresses. The deny list has no effect."
         }
-        (false, true) => "The key works from everywhere but the denied addresses.",
+        (false, true) => "The key works from everywhere except the denied addresses.",
         (false, false) => "The key works from everywhere.",
     }
 }
@@ -53,7 +53,7 @@ fn entries(title: &str, list: &[IpEntry]) -> Markup {
         h3 { (title) }
         ul {
             @for entry in list {
-                li { code { (entry.cidr) } @if !entry.enabled { " " span .faint { "not enabled" } } }
+                li { code { (entry.cidr) } @if !entry.enabled { " " span .faint { "disabled" } } }
             }
         }
     }
@@ -106,12 +106,13 @@ fn form(
         nav aria-label="Where this is" { a href=(key.path()) { (key.name) } }
         h1 { (title) }
         p {
-            "With at least one enabled address in the allow list, the key works from those addresses alone, whatever the \
-             deny list says. Without one, it works from everywhere but the enabled addresses of the deny list."
+            "With at least one enabled entry in the allow list, the key works only from those \
+             addresses, and the deny list has no effect. Without one, it works from everywhere \
+             except the enabled entries of the deny list."
         }
         p .help {
-            "IPv4 and IPv6, single addresses and ranges such as 192.0.2.0/24. An address that is not enabled counts as \
-             absent."
+            "Enter IPv4 or IPv6 addresses, or ranges such as 192.0.2.0/24. Disabled entries have \
+             no effect."
         }
         (general_error(refusal, &[ALLOW, DENY]))
         form method="post" action={ (key.path()) "/ip-lists" } {

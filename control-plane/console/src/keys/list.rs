@@ -1,4 +1,4 @@
-//! The list: searched, filtered, sorted, page by page.
+//! The list of keys: searched, filtered, sorted and paged.
 
 use axum::http::HeaderMap;
 use axum::response::{Html, IntoResponse, Response};
@@ -20,7 +20,7 @@ use super::view::Key;
 const ROWS: &str = "25";
 
 const STATES: [(&str, &str); 6] = [
-    ("", "All that are not revoked"),
+    ("", "Not revoked"),
     ("active", "Active"),
     ("disabled", "Disabled"),
     ("expired", "Expired"),
@@ -155,12 +155,12 @@ fn list(session: &Session, asked: &Asked, found: &Keys) -> Markup {
     html! {
         section id="keys" {
             @if let (true, Some(cursor)) = (found.keys.is_empty(), &found.next_cursor) {
-                (nothing("No key is like that so far. Not all keys have been looked at.", &html! {
-                    a .button href=(asked.from(cursor)) { "Look on" }
+                (nothing("No matching key found yet. Not all keys have been searched.", &html! {
+                    a .button href=(asked.from(cursor)) { "Continue searching" }
                 }))
             } @else if found.keys.is_empty() {
                 @if asked.is_filtered() {
-                    (nothing("No key is like that.", &html! { a href=(PATH) { "Show all keys" } }))
+                    (nothing("No keys match.", &html! { a href=(PATH) { "Show all keys" } }))
                 } @else {
                     (nothing("There are no API keys yet.", &html! {
                         @if session.me.may("account:apikeys:create") {

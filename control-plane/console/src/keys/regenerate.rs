@@ -1,4 +1,4 @@
-//! Another secret for a key, which the former outlasts for a while if that is wanted.
+//! Regenerates a key's secret, with an optional overlap.
 
 use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
@@ -98,7 +98,8 @@ fn body(key: &Key, fields: &Fields, now: i64) -> Result<Value, Refusal> {
         .parse::<u32>()
         .map_or_else(|_| json!(overlap), |number| json!(number));
     if overlap == json!(0) && fields.text(CONFIRM) != key.name {
-        let error = "Type the key's name here to end every older secret at once, or choose how long the present one stays good.";
+        let error = "Type the key's name here to end every older secret at once, or choose how \
+        long the current secret stays valid.";
         return Err(Refusal::of_field(CONFIRM, error));
     }
     Ok(json!({ OVERLAP: overlap }))
@@ -141,13 +142,15 @@ pub(super) fn card(session: &Session, key: &Key, refusal: Option<&Refusal>) -> M
     html! {
         section .card id="regenerate" aria-labelledby="regenerate-title" {
             h2 id="regenerate-title" { "Regenerate" }
-            p { "The key gets a new secret, which is shown once. Everything else of it stays as it is." }
+            p { "The key gets a new secret, which is shown once. All its other attributes stay \
+            the same." }
             @if let Some((masked, ends_at)) = old {
                 p .notice .warn {
-                    "The secret before this one, " code { (masked) } ", is good until " (time(ends_at))
-                    ". Until then, regenerating without an overlap ends both at once. With one it is refused, unless you made the \
-                     newest secret within the last 10 minutes and nobody has used it: then another one takes its place, and the \
-                     secret before it keeps its end."
+                    "The previous secret, " code { (masked) } ", is valid until " (time(ends_at))
+                    ". Until then, regenerating without an overlap ends both at once. \
+                     Regenerating with an overlap is refused, unless you created the newest \
+                     secret within the last 10 minutes and it is unused: then a new one replaces \
+                     it, and the previous secret keeps its end."
                 }
             }
             (general_error(refusal, &FIELDS))
@@ -158,7 +161,7 @@ pub(super) fn card(session: &Session, key: &Key, refusal: Option<&Refusal>) -> M
                     p { "The key has expired, so it needs a new expiry. Its old secret stays refused." }
                     (expiry::fieldset(&on_a_date(), key.expires_at.as_deref(), refusal))
                 } @else {
-                    label { "The present secret stays good for"
+                    label { "The current secret stays valid for"
                         select name=(OVERLAP) {
                             @for (seconds, text) in OVERLAPS { option value=(seconds) selected[seconds == USUAL] { (text) } }
                         }

@@ -50,7 +50,7 @@ pub(super) fn card(session: &Session, key: &Key, refusal: Option<&Refusal>) -> M
     html! {
         section .card id="revoke" aria-labelledby="revoke-title" {
             h2 id="revoke-title" { "Revoke" }
-            p { "Every request with the key is refused from then on, at every node. This is for good." }
+            p { "Every node refuses the key from then on. Revocation is permanent." }
             (general_error(refusal, &[NAME]))
             form method="post" action={ (key.path()) "/revoke" } {
                 (csrf(session))

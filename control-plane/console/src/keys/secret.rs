@@ -21,7 +21,7 @@ pub(crate) fn secret_card(
     html! {
         section .card aria-labelledby="secret-title" {
             h2 id="secret-title" tabindex="-1" autofocus { "The key of " (name) }
-            p .notice .warn { "This is the only time that it is shown. Store it now, as you would a password." }
+            p .notice .warn { "The key is shown only once. Store it now, like a password." }
             code .secret id="secret" { (api_key) }
             p .buttons .scripted {
                 button type="button" data-copy="secret" { "Copy" }
@@ -33,8 +33,8 @@ pub(crate) fn secret_card(
             }
             @if gateway.is_none() {
                 p .help {
-                    "With the address of your Envoy in place of https://YOUR-GATEWAY. The setting " code { "gateway-url" }
-                    " of the control plane puts it there."
+                    "Replace https://YOUR-GATEWAY with the address of your Envoy. If the control \
+                     plane's setting " code { "gateway-url" } " is set, it is shown here."
                 }
             }
             p .buttons .scripted { button .quiet type="button" data-copy="try" { "Copy the line" } }

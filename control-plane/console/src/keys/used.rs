@@ -65,7 +65,7 @@ fn limits(shown: &Shown) -> Markup {
         Window::Minute | Window::Hour => None,
     };
     html! {
-        h3 { "In force" }
+        h3 { "Current" }
         dl {
             dt { "Admitted today" } dd { (number(shown.usage.requests_today)) }
             dt { "Admitted this month" } dd { (number(shown.usage.requests_this_month)) }
@@ -82,7 +82,7 @@ fn limits(shown: &Shown) -> Markup {
                 }
             }
         }
-        p .help { "Days and months begin at midnight UTC." }
+        p .help { "Days and months start at midnight UTC." }
     }
 }
 
@@ -96,7 +96,7 @@ fn by_code(used: &Used) -> Markup {
     html! {
         h3 { "This month by code" }
         @if codes.is_empty() {
-            p .faint { "No request yet." }
+            p .faint { "No requests yet." }
         } @else {
             table {
                 thead { tr { th scope="col" { "Code" } th .number scope="col" { "Requests" } } }

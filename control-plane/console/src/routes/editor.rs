@@ -36,8 +36,8 @@ impl Edited {
 
 /// Refuses what was made of another document than the `current` one.
 pub(super) fn check(fields: &Fields, current: &Value) -> Result<(), Refusal> {
-    let told = "Somebody else has changed the rules meanwhile. They are shown above as they are now: saving again \
-                replaces them by what stands here.";
+    let told = "Somebody else has changed the rules meanwhile. Their version is shown above. If \
+    you save again, your version replaces theirs.";
     conflict::check(fields, current).map_err(|outdated| Refusal {
         error: told.to_owned(),
         ..outdated
@@ -68,12 +68,14 @@ pub(super) fn form(
                     (csrf(session))
                     (conflict::field(document))
                     p .help #document-help {
-                        "Rules have a " code { "path" } " with one of " code { "exact" } ", " code { "prefix" } " and "
-                        code { "template" } "; " code { "host" } " and " code { "methods" } " where they matter; and either "
-                        code { "public" } ", or what a key needs: " code { "service" } ", " code { "permission" } ", "
-                        code { "subaccount" } ". What no rule matches is told by " code { "unmatched" } ": "
-                        code { "valid_key" } " or " code { "deny" } ". Whether paths in another letter case are refused is told by "
-                        code { "path_case" } ": " code { "refuse" } ", " code { "ignore" } " or " code { "distinct" } "."
+                        "Rules have a " code { "path" } " with one of " code { "exact" } ", " code { "prefix" }
+                        " and " code { "template" } "; optionally " code { "host" } " and " code { "methods" }
+                        "; and either " code { "public" } ", or what a key needs: " code { "service" } ", "
+                        code { "permission" } ", " code { "subaccount" }
+                        ". For requests that no rule matches, set " code { "unmatched" } " to "
+                        code { "valid_key" } " or " code { "deny" }
+                        ". For paths in another letter case, set " code { "path_case" } " to "
+                        code { "refuse" } ", " code { "ignore" } " or " code { "distinct" } "."
                     }
                     p .help { "For example: " code { (EXAMPLE) } }
                     @if let Some(refusal) = refusal { p .error #document-error role="alert" { (refusal.error) } }
@@ -81,7 +83,7 @@ pub(super) fn form(
                     textarea .code #document name="document" rows="24" spellcheck="false" required
                         aria-invalid=[invalid(refusal, "document")]
                         aria-describedby=[described(refusal, "document", Some("document-help"))] { (text) }
-                    p { "This replaces all rules, on every node, at once." }
+                    p { "Saving replaces all rules on every node at once." }
                     button type="submit" { "Save the rules" }
                 }
             }

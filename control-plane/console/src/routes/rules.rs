@@ -55,12 +55,12 @@ pub(super) fn table(document: &Value) -> Markup {
     };
     let rest = match unmatched.as_str() {
         "deny" => html! { (badge("bad", "denied")) },
-        _ => html! { "a valid key, and nothing more" },
+        _ => html! { "any valid key" },
     };
     if rules.is_empty() {
         return nothing(
             "There are no rules yet.",
-            &html! { p { "Every request gets: " (rest) "." } },
+            &html! { p { "Every request needs: " (rest) "." } },
         );
     }
     let affected = affected(document);
@@ -98,16 +98,16 @@ pub(super) fn table(document: &Value) -> Markup {
 /// What becomes of paths that differ from a rule's by letter case.
 fn in_another_case(path_case: &str) -> &'static str {
     match path_case {
-        "ignore" => "Rules apply in any letter case.",
-        "distinct" => "Paths in another letter case are other paths.",
+        "ignore" => "Rules ignore letter case.",
+        "distinct" => "Paths in another letter case are different paths.",
         _ => {
-            "Requests that fall under another rule when letter case, and dots and blanks at the end of a segment, are \
-             ignored are refused."
+            "Requests are refused if another rule would apply when letter case, and dots and \
+             spaces at the end of a segment, are ignored."
         }
     }
 }
 
-/// The rules that do not apply in their own spelling.
+/// Returns the rules that do not apply to requests in their own spelling.
 fn affected(document: &Value) -> Vec<AffectedRule> {
     let read = serde_json::from_str::<RouteDocument>(&document.to_string());
     read.ok()
@@ -173,7 +173,7 @@ impl Path {
         } = self;
         html! {
             @if let Some(path) = exact.as_ref().or(template.as_ref()) { code { (path) } }
-            @if let Some(path) = prefix { code { (path) } " " span .faint { "and all below" } }
+            @if let Some(path) = prefix { code { (path) } " " span .faint { "and all paths below" } }
         }
     }
 }

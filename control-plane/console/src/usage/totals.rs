@@ -71,7 +71,7 @@ impl<'u> ByCode<'u> {
                     table {
                         thead { tr {
                             th scope="col" { "Code" }
-                            th scope="col" { "What became of them" }
+                            th scope="col" { "Outcome" }
                             th .number scope="col" { "Requests" }
                             th .number scope="col" { "Share" }
                         } }
@@ -163,7 +163,7 @@ impl ByKey {
                             th scope="col" { "Key" }
                             th .number scope="col" { "Allowed" }
                             th .number scope="col" { "Refused" }
-                            th scope="col" { "Refused because" }
+                            th scope="col" { "Refused by code" }
                         } }
                         tbody {
                             @for row in &self.rows { (row.shown()) }
@@ -174,7 +174,8 @@ impl ByKey {
                     p .faint { "The " (ROWS) " keys with the most requests; there are " (more) " more." }
                 }
                 @if self.about {
-                    p .faint { "Many keys have about as many requests: some of them may have more than those shown." }
+                    p .faint { "Many keys have similar numbers of requests: some may have more \
+                    than those shown." }
                 }
             }
         }
@@ -215,14 +216,14 @@ fn share(count: u64, all: u64) -> String {
 
 fn meaning(code: &str) -> &'static str {
     match code {
-        ALLOWED => "They passed.",
+        ALLOWED => "Passed.",
         "disabled_key" => "The key, its owner or its account is disabled.",
-        "expired_key" => "The key had expired.",
-        "ip_denied" => "The address is not one that the key's IP lists allow.",
+        "expired_key" => "The key has expired.",
+        "ip_denied" => "The key's IP lists do not allow the client address.",
         "out_of_scope" => "The service is outside the key's scope.",
-        "missing_permission" => "The key or its owner has not got the permission.",
-        "subaccount_denied" => "The subaccount is not among the key's.",
-        "rate_limited" => "A limit was used up.",
+        "missing_permission" => "The key or its owner lacks the permission.",
+        "subaccount_denied" => "The key may not act on the subaccount.",
+        "rate_limited" => "A limit is used up.",
         _ => "",
     }
 }

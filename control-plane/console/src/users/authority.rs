@@ -85,7 +85,7 @@ impl Authority {
                     }
                 }
                 @if choices.grantable_roles().next().is_none() {
-                    p .help { "You hold no role that you could give." }
+                    p .help { "You cannot grant any role." }
                 }
             }
         }
@@ -95,10 +95,10 @@ impl Authority {
         let open = !self.permissions.is_empty() || !self.patterns.is_empty();
         html! {
             fieldset {
-                legend { "Permissions besides" }
+                legend { "Additional permissions" }
                 (error(refusal, "permissions"))
                 details open[open || invalid(refusal, "permissions").is_some()] {
-                    summary { "Single permissions and patterns" }
+                    summary { "Permissions and patterns" }
                     div .grid {
                         @for permission in &choices.grantable.permissions {
                             label .box {
@@ -112,7 +112,7 @@ impl Authority {
                         textarea .code .short name="patterns" rows="3" spellcheck="false"
                             aria-invalid=[invalid(refusal, "permissions")]
                             aria-describedby=[described(refusal, "permissions", Some("patterns-help"))] { (self.patterns) }
-                        span .help #patterns-help { "One a line, such as " code { "dns:read" } " or " code { "dns:*" } "." }
+                        span .help #patterns-help { "One per line, such as " code { "dns:read" } " or " code { "dns:*" } "." }
                     }
                 }
             }
@@ -128,7 +128,7 @@ impl Authority {
                 @if choices.grantable.subaccounts == Selection::All {
                     label .box {
                         input type="radio" name="subaccounts" value="all" checked[chosen.is_none()];
-                        "All, also those that are made later"
+                        "All, including future ones"
                     }
                 }
                 label .box {

@@ -82,7 +82,8 @@ fn form(
                 input type="password" name="password" autocomplete="new-password" minlength="12" required
                     aria-invalid=[invalid(refusal, "password")]
                     aria-describedby=[described(refusal, "password", Some("password-help"))];
-                span .help #password-help { "At least 12 characters. They can change it once they are logged in." }
+                span .help #password-help { "At least 12 characters. The user can change it after \
+                logging in." }
                 (error(refusal, "password"))
             }
             (authority.fields(choices, refusal))

@@ -55,7 +55,8 @@ pub(super) fn form(session: &Session, user: &User, refused: &Refused<'_>) -> Mar
     html! {
         section .card #delete {
             h2 { "Delete" }
-            p { "Their API keys are revoked and their sessions end, at once and for good." }
+            p { "Their API keys are revoked and their sessions end immediately. This is \
+            permanent." }
             (general_error(refusal, &["confirm"]))
             form method="post" action={ (user.path()) "/delete#delete" } {
                 (csrf(session))

@@ -23,12 +23,12 @@ use super::{PATH, call, delete};
 const SENTENCES: [(&str, &str); 4] = [
     (
         "created",
-        "The user is added. Tell them their password in private",
+        "The user is added. Send them the password over a private channel",
     ),
     ("saved", "The changes are saved"),
     (
         "disabled",
-        "The user is disabled: neither they nor their API keys may act",
+        "The user and all of their API keys are disabled",
     ),
     ("enabled", "The user is enabled"),
 ];
@@ -83,10 +83,7 @@ pub(super) async fn set_disabled(
     session.require("account:users:update", "change users")?;
     let disabled = fields.is_set("disabled");
     let edited = if disabled && !fields.is_set(SURE) {
-        Err(Refusal::of_field(
-            SURE,
-            "Tick the box to say that you mean it.",
-        ))
+        Err(Refusal::of_field(SURE, "Tick the box to confirm."))
     } else {
         session
             .api
@@ -134,7 +131,8 @@ pub(super) async fn show(
             (delete::form(session, &user, refused))
         }
         @if !within && session.me.may("account:users:update") {
-            p { "This user holds more than you do, so only somebody who holds as much can change them." }
+            p { "This user holds more than you do. Only someone who holds all of the user's \
+            permissions can change them." }
         }
         (audit::recent_of(session, &user.user_id).await)
     };
@@ -154,7 +152,7 @@ fn facts(user: &User, choices: &Choices) -> Markup {
                 dt { "State" } dd { (user.state()) }
                 dt { "Id" } dd { code { (user.user_id) } }
                 dt { "Roles" } dd { (user.roles()) }
-                dt { "Permissions besides" } dd { (user.permissions()) }
+                dt { "Additional permissions" } dd { (user.permissions()) }
                 dt { "Subaccounts" } dd { (user.subaccounts(choices)) }
                 dt { "Created" } dd { (time(&user.created_at)) }
             }
@@ -170,8 +168,9 @@ fn form(session: &Session, user: &User, choices: &Choices, refused: &Refused<'_>
     };
     html! {
         section .card {
-            h2 { "What they may do" }
-            p { "It bounds all of their API keys: what a user loses, their keys lose." }
+            h2 { "Roles and permissions" }
+            p { "They also limit all of the user's API keys: what a user loses, their keys lose \
+            too." }
             (general_error(refusal, &authority::FIELDS))
             form method="post" action=(user.path()) {
                 (csrf(session))
@@ -202,7 +201,7 @@ fn state(session: &Session, user: &User, refused: &Refused<'_>) -> Markup {
                     label .box {
                         input type="checkbox" name=(SURE) value="true" required data-enables="disable-button"
                             aria-invalid=[invalid(refusal, SURE)] aria-describedby=[described(refusal, SURE, None)];
-                        "All of their API keys are to be refused from now on"
+                        "Refuse all of their API keys from now on"
                     }
                     (error(refusal, SURE))
                     button .danger #disable-button type="submit" { "Disable the user" }

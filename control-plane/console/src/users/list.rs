@@ -95,14 +95,14 @@ fn list(asked: &Asked, found: &Users, choices: &Choices) -> Markup {
     html! {
         section #users {
             @if found.users.is_empty() {
-                (nothing("No user is like that.", &html! { a href=(PATH) { "Show all users" } }))
+                (nothing("No users match.", &html! { a href=(PATH) { "Show all users" } }))
             } @else {
                 div .wide tabindex="0" role="region" aria-label="Users" {
                     table .stack {
                         thead { tr {
                             th scope="col" { "Email address" }
                             th scope="col" { "Roles" }
-                            th scope="col" { "Permissions besides" }
+                            th scope="col" { "Additional permissions" }
                             th scope="col" { "Subaccounts" }
                             th scope="col" { "State" }
                             th scope="col" { "Created" }
@@ -136,8 +136,9 @@ fn roles(roles: &[Role]) -> Markup {
     html! {
         section .card {
             h2 { "Roles" }
-            p { "A role gives a user, or a key, all permissions of its patterns. A " code { "*" }
-                " stands for one or more whole parts. A key never has more than its owner." }
+            p { "A role grants a user or a key all permissions of its patterns. A " code { "*" }
+                " stands for one or more whole segments. A key never has more permissions than \
+                 its owner." }
             dl {
                 @for role in roles {
                     dt { (role.name) }

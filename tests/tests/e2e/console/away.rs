@@ -23,7 +23,7 @@ async fn comes_back(control_plane: &ControlPlane, browser: &Browser, page: &str)
         .arrives_at(&login_page(&[("why", "ended"), ("next", page)]))
         .await;
     browser
-        .sees("Your session has ended. Log in to go on.")
+        .sees("Your session has ended. Log in to continue.")
         .await;
     let (email, password) = control_plane.credentials();
     browser.fill("Email address", email).await;
@@ -92,7 +92,7 @@ async fn the_check_of_an_address_takes_nothing_away_when_the_session_has_ended()
     browser.press("Save the lists").await;
     browser.arrives_at(&login_page(&[("why", "ended")])).await;
     browser
-        .sees("Your session has ended. Log in to go on.")
+        .sees("Your session has ended. Log in to continue.")
         .await;
 }
 

@@ -34,7 +34,7 @@ async fn ip_lists_are_edited_and_hold_at_envoy() {
         .await;
     browser.press("Save the lists").await;
     browser.sees("In force on 1 of 1 node").await;
-    browser.sees("everywhere but the denied addresses").await;
+    browser.sees("everywhere except the denied addresses").await;
     assert_eq!(code().await, "ip_denied");
 
     browser.press("Edit the IP lists").await;
@@ -42,7 +42,7 @@ async fn ip_lists_are_edited_and_hold_at_envoy() {
     browser.press("Save the lists").await;
     // The form has these words, too.
     browser.sees("In force on 1 of 1 node").await;
-    browser.sees("not enabled").await;
+    browser.sees("127.0.0.0/8 disabled").await;
     assert_eq!(code().await, "");
 
     browser.press("Edit the IP lists").await;
@@ -51,7 +51,7 @@ async fn ip_lists_are_edited_and_hold_at_envoy() {
         .fill_in("Allow list", "Address or range", "192.0.2.0/24")
         .await;
     browser.press("Save the lists").await;
-    browser.sees("from the allowed addresses alone").await;
+    browser.sees("only from the allowed addresses").await;
     assert_eq!(code().await, "ip_denied");
 
     browser.press("Edit the IP lists").await;
@@ -120,7 +120,7 @@ async fn a_key_gets_another_secret_and_the_old_one_stops_when_it_was_said() {
     browser.press("Done").await;
     browser
         .fill(
-            "The present secret stays good for",
+            "The current secret stays valid for",
             "None: every older secret ends at once",
         )
         .await;
@@ -133,7 +133,7 @@ async fn a_key_gets_another_secret_and_the_old_one_stops_when_it_was_said() {
     );
     browser
         .fill(
-            "The present secret stays good for",
+            "The current secret stays valid for",
             "None: every older secret ends at once",
         )
         .await;
@@ -183,7 +183,7 @@ async fn what_may_be_edited_is_and_holds_at_envoy() {
         "nobody has confirmed it"
     );
     browser
-        .tick("All requests with this key are to be refused from now on")
+        .tick("Refuse all requests with this key from now on")
         .await;
     browser.press("Save").await;
     browser.sees("In force on 1 of 1 node").await;

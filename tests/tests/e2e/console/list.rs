@@ -128,7 +128,7 @@ async fn keys_are_searched_filtered_and_sorted() {
     assert_eq!(browser.value("Search").await, "brav");
 
     browser.fill("Search", "nobody has this name").await;
-    browser.sees("No key is like that.").await;
+    browser.sees("No keys match.").await;
     browser.press("Show all keys").await;
     browser.sees("3 keys").await;
     assert!(browser.complaints().await.unwrap().is_empty());

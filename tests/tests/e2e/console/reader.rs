@@ -130,7 +130,7 @@ async fn who_may_not_even_see_keys_comes_in_changes_their_password_and_leaves() 
     }
     browser.press(email).await;
     browser.arrives_at("/console/me").await;
-    browser.fill("Present password", old).await;
+    browser.fill("Current password", old).await;
     browser.fill("New password", new).await;
     browser.fill("New password again", new).await;
     browser.press("Change my password").await;
@@ -146,7 +146,7 @@ async fn who_may_not_even_see_keys_comes_in_changes_their_password_and_leaves() 
     // What they may not see leads back to what they may.
     browser.open("/console/keys").await;
     assert_eq!(browser.status().await, 403);
-    browser.press("To the start").await;
+    browser.press("Go to the start page").await;
     browser.sees(email).await;
     browser.press("Log out").await;
     browser.sees("You have logged out.").await;

@@ -103,10 +103,12 @@ async fn a_user_is_added_comes_in_is_edited_disabled_and_deleted() {
         (400, &json!(false))
     );
     browser
-        .tick("All of their API keys are to be refused from now on")
+        .tick("Refuse all of their API keys from now on")
         .await;
     browser.press("Disable the user").await;
-    browser.sees("The user is disabled: neither they nor their API keys may act. In force on 1 of 1 node").await;
+    browser
+        .sees("The user and all of their API keys are disabled. In force on 1 of 1 node")
+        .await;
     assert_eq!(gateway.ask("/", Some(key)).await.code(), "disabled_key");
     assert_eq!(login_status(control_plane, email, PASSWORD).await, 401);
     theirs.reload().await;
@@ -145,14 +147,14 @@ async fn whoever_changes_their_password_logs_in_by_the_new_one_alone() {
         ("not it", PASSWORD, "current_password"),
         (old, "another", "again"),
     ] {
-        browser.fill("Present password", present).await;
+        browser.fill("Current password", present).await;
         browser.fill("New password", PASSWORD).await;
         browser.fill("New password again", again).await;
         browser.sends("Change my password").await;
         assert!(is_told_beside(&browser, wrong).await, "{wrong}");
         assert_eq!(login_status(control_plane, email, old).await, 200);
     }
-    browser.fill("Present password", old).await;
+    browser.fill("Current password", old).await;
     browser.fill("New password", PASSWORD).await;
     browser.fill("New password again", PASSWORD).await;
     browser.press("Change my password").await;
@@ -186,14 +188,14 @@ async fn the_audit_is_filtered() {
     browser.fill("Action", "key.revoke").await;
     browser.sends("Filter").await;
     assert_eq!(actions().await, ["key.revoke", "key.revoke"]);
-    browser.fill("What was changed", "CD").await;
-    browser.fill("Action", "any of key").await;
+    browser.fill("Target", "CD").await;
+    browser.fill("Action", "all of key").await;
     browser.sends("Filter").await;
     assert_eq!(actions().await, both);
-    browser.fill("Who", "nobody@example.com").await;
+    browser.fill("Actor", "nobody@example.com").await;
     browser.sends("Filter").await;
-    browser.sees("No change is like that.").await;
-    browser.fill("Who", control_plane.credentials().0).await;
+    browser.sees("No changes match.").await;
+    browser.fill("Actor", control_plane.credentials().0).await;
     browser.sends("Filter").await;
     assert_eq!(actions().await, both);
     for (field, day, found) in [
@@ -215,7 +217,7 @@ async fn requests_through_envoy_are_counted_where_usage_is_shown() {
     let key = json!({ "name": "CI", "limits": { "day": 3 } });
     let key = gateway.control_plane.create_key(key).await.unwrap();
     browser.press("Usage").await;
-    browser.sees("No requests in this time.").await;
+    browser.sees("No requests in this period.").await;
     time_in(Window::Day, 60).await;
     for status in [200, 200, 200, 429, 429] {
         assert_eq!(gateway.ask("/", Some(&key.api_key)).await.status, status);

@@ -114,10 +114,9 @@ impl Draft {
     /// What can be said of a step before the API is asked, which checks everything in the end.
     pub(super) fn check(&self, step: Step, now: i64) -> Result<(), Refusal> {
         match step {
-            Step::Details if self.0.text("name").is_empty() => Err(Refusal::of_field(
-                "name",
-                "Give the key a name by which people will know it.",
-            )),
+            Step::Details if self.0.text("name").is_empty() => {
+                Err(Refusal::of_field("name", "Enter a name for the key."))
+            }
             Step::Details if self.0.text("name").chars().count() > 100 => Err(Refusal::of_field(
                 "name",
                 "The name can have at most 100 characters.",

@@ -166,12 +166,13 @@ fn details(choices: &Choices, draft: &Draft, refusal: Option<&Refusal>) -> Marku
         label { "Tier"
             select name="tier" aria-invalid=[invalid(refusal, "tier")]
                 aria-describedby=[described(refusal, "tier", Some("tier-help"))] {
-                option value="" { "The account's own" }
+                option value="" { "The account's tier" }
                 @for tier in &choices.tiers {
                     option value=(tier.name) selected[tier.name == fields.text("tier")] { (tier.name) (in_words(tier.limits.0)) }
                 }
             }
-            span .help id="tier-help" { "How many requests it has, unless it gets limits of its own in the last step." }
+            span .help id="tier-help" { "The tier sets the key's limits, unless you set others in \
+            the last step." }
             (error(refusal, "tier"))
         }
     }
@@ -203,11 +204,11 @@ fn access(choices: &Choices, draft: &Draft, refusal: Option<&Refusal>) -> Markup
             (error(refusal, "scope"))
             label .box {
                 input type="radio" name="scope" value="all" checked[draft.chose("scope", "all", true)];
-                "All services, also those that are added later"
+                "All services, including future ones"
             }
             label .box {
                 input type="radio" id="scope-listed" name="scope" value="listed" checked[draft.chose("scope", "listed", false)];
-                "Chosen services"
+                "Selected services"
             }
             @let services = choices.services.as_deref();
             div .grid {
@@ -221,10 +222,11 @@ fn access(choices: &Choices, draft: &Draft, refusal: Option<&Refusal>) -> Markup
                 @if services.is_some_and(<[_]>::is_empty) { span .help { "No services are registered yet." } }
             }
             @if services.is_none() {
-                label { "Their names"
+                label { "Service names"
                     input type="text" name="service" value=(draft.fields().text("service")) data-chooses="scope-listed"
                         autocapitalize="none" spellcheck="false" aria-describedby="service-help";
-                    span .help #service-help { "Several with blanks between them. You may not see which there are." }
+                    span .help #service-help { "Separate names with spaces. You cannot list \
+                    services." }
                 }
             }
         }
@@ -241,7 +243,7 @@ fn access(choices: &Choices, draft: &Draft, refusal: Option<&Refusal>) -> Markup
             label .box {
                 input type="radio" id="subaccounts-listed" name="subaccounts" value="listed"
                     checked[draft.chose("subaccounts", "listed", false)];
-                "Chosen subaccounts"
+                "Selected subaccounts"
             }
             div .grid {
                 @for one in choices.subaccounts.iter().filter(|one| choices.grantable.subaccounts.has(&one.subaccount_id)) {
@@ -252,7 +254,7 @@ fn access(choices: &Choices, draft: &Draft, refusal: Option<&Refusal>) -> Markup
                     }
                 }
                 @if choices.subaccounts.is_empty() {
-                    span .help { @if choices.lists_subaccounts { "There are no subaccounts." } @else { "You may not see which there are." } }
+                    span .help { @if choices.lists_subaccounts { "There are no subaccounts." } @else { "You cannot list subaccounts." } }
                 }
             }
         }
@@ -264,7 +266,8 @@ fn roles(choices: &Choices, draft: &Draft, refusal: Option<&Refusal>) -> Markup 
         grantable, roles, ..
     } = choices;
     html! {
-        p .help { "Only what you may do yourself can be given. A key never has more than its owner." }
+        p .help { "You can grant only what you hold yourself. A key never has more permissions \
+        than its owner." }
         fieldset aria-describedby=[described(refusal, "roles", None)] {
             legend { "Roles" }
             (error(refusal, "roles"))
@@ -278,11 +281,11 @@ fn roles(choices: &Choices, draft: &Draft, refusal: Option<&Refusal>) -> Markup 
                         }
                     }
                 }
-                @if grantable.roles.is_empty() { span .help { "You hold no whole role that you could give." } }
+                @if grantable.roles.is_empty() { span .help { "You cannot grant any role." } }
             }
         }
         fieldset aria-describedby=[described(refusal, "permissions", None)] {
-            legend { "Permissions besides" }
+            legend { "Additional permissions" }
             (error(refusal, "permissions"))
             div .buttons .scripted {
                 @for (verb, text) in [("read", "Read all"), ("write", "Write all"), ("delete", "Delete all")] {
@@ -317,14 +320,15 @@ fn bounds(draft: &Draft, refusal: Option<&Refusal>) -> Markup {
     html! {
         h3 { "Addresses" }
         p .help {
-            "With entries that allow, the key works from those addresses alone, whatever is denied. Without, it works from \
-             everywhere but from what is denied."
+            "With allow entries, the key works only from those addresses, and deny entries have \
+             no effect. Without allow entries, it works from everywhere except the denied \
+             addresses."
         }
         (list("allowed_ips", "Allow", &entries("allowed_ips"), refusal))
         (list("denied_ips", "Deny", &entries("denied_ips"), refusal))
         fieldset {
-            legend { "Limits of its own" }
-            span .help { "Left empty, the tier's limit is in force." }
+            legend { "Limits of this key" }
+            span .help { "If empty, the tier's limit applies." }
             div .grid {
                 @for window in Window::ALL {
                     @let name = limit_field(window);

@@ -111,7 +111,7 @@ fn requests(sent: &Fields, window: Window) -> Result<Value, Refusal> {
     let wrong = || {
         Refusal::of_field(
             &name,
-            "Must be a whole number from 1 to 4,294,967,295, or nothing.",
+            "Enter a whole number from 1 to 4,294,967,295, or leave the field empty.",
         )
     };
     number.map(Value::from).ok_or_else(wrong)
