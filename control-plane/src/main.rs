@@ -20,7 +20,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the control plane: the API for people, and the stream for Envoys
+    /// Run the control plane: the API, the console and the stream for Envoys
     Serve(Box<Config>),
     #[command(flatten)]
     Client(Box<cli::Command>),

@@ -13,12 +13,12 @@ use super::query::Query;
 use super::table::details;
 use super::{Context, Run, text};
 
-/// What is done with accounts.
+/// Subcommands of `latchkey account`.
 #[derive(Subcommand)]
 pub enum Command {
     /// List accounts
     List(List),
-    /// Make an account, with its first administrator
+    /// Create an account with its first administrator
     Create(Create),
     /// Show one account
     Show(Which),
@@ -28,63 +28,63 @@ pub enum Command {
     Delete(Delete),
 }
 
-/// Which accounts.
+/// Arguments of `account list`.
 #[derive(Clone, Args)]
 pub struct List {
-    /// Accounts in whose names this is
+    /// Only accounts whose names contain this text
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
     #[command(flatten)]
     extent: Extent,
 }
 
-/// An account to be.
+/// Arguments of `account create`.
 #[derive(Clone, Args)]
 pub struct Create {
-    /// What it is called
+    /// The account's name
     name: String,
-    /// Its tier
+    /// The account's tier
     #[arg(long)]
     tier: String,
-    /// Keys that it can have at once
+    /// Maximum number of keys that are not revoked or expired
     #[arg(long, value_name = "N")]
     max_keys: Option<u32>,
-    /// Email address of its first administrator
+    /// Email address of the account's first administrator
     #[arg(long, value_name = "EMAIL")]
     admin_email: String,
     #[command(flatten)]
     password: NewPassword,
 }
 
-/// One account.
+/// An account, by its id.
 #[derive(Clone, Args)]
 pub struct Which {
-    /// Its id
+    /// The account's id
     #[arg(value_name = "ID")]
     account: String,
 }
 
-/// What of an account is to be otherwise.
+/// Arguments of `account edit`.
 #[derive(Clone, Args)]
 pub struct Edit {
     #[command(flatten)]
     which: Which,
-    /// Another name
+    /// New name
     #[arg(long)]
     name: Option<String>,
-    /// Another tier
+    /// New tier
     #[arg(long)]
     tier: Option<String>,
-    /// Another number of keys that it can have at once
+    /// New maximum number of keys that are not revoked or expired
     #[arg(long, value_name = "N", conflicts_with = "no_max_keys")]
     max_keys: Option<u32>,
-    /// As many keys as it likes
+    /// Remove the limit of keys
     #[arg(long)]
     no_max_keys: bool,
-    /// Let its users and keys act again
+    /// Enable the account again
     #[arg(long, conflicts_with = "disable")]
     enable: bool,
-    /// Let none of its users and keys act
+    /// Disable the account: refuse all its users and keys
     #[arg(long)]
     disable: bool,
     #[command(flatten)]
@@ -93,7 +93,7 @@ pub struct Edit {
     wait: Wait,
 }
 
-/// Which is to go.
+/// Arguments of `account delete`.
 #[derive(Clone, Args)]
 pub struct Delete {
     #[command(flatten)]
@@ -221,7 +221,7 @@ fn one(account: &Value) -> String {
     ])
 }
 
-/// How many of how many, if that is limited.
+/// Formats the number of keys, with the maximum if there is one.
 fn keys(account: &Value) -> String {
     match account["max_keys"].as_u64() {
         Some(most) => format!("{} of {most}", text::of(&account["keys"])),

@@ -14,7 +14,7 @@ use super::text;
 /// How long to wait for nodes.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Wait {
-    /// Milliseconds to wait until the change is in force on every node; 1000 unless told
+    /// Milliseconds to wait until the change is in force on every node (default: 1000)
     #[arg(long, value_name = "MILLISECONDS")]
     wait: Option<u32>,
 }
@@ -37,7 +37,8 @@ impl FromStr for Limit {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let refused = || {
-            "must be minute, hour, day or month, a =, and a whole number from 1, as in minute=100"
+            "must be minute, hour, day or month, then = and a whole number from 1, such as \
+             minute=100"
                 .to_owned()
         };
         let (name, requests) = text.split_once('=').ok_or_else(refused)?;
@@ -76,7 +77,7 @@ pub(super) fn selection(argument: &str, names: &[String]) -> Result<Value, Comma
     match names {
         [only] if only == "all" => Ok(json!("all")),
         names if names.iter().any(|name| name == "all") => Err(CommandError::usage(format!(
-            "{argument}: all is all, and goes with nothing else"
+            "{argument}: all cannot be combined with names"
         ))),
         names => Ok(json!(names)),
     }
@@ -110,7 +111,7 @@ impl Body {
     pub(super) fn edit(self) -> Result<Value, CommandError> {
         if self.is_empty() {
             return Err(CommandError::usage(
-                "there is nothing to edit: say what is to be otherwise, see --help",
+                "there is nothing to edit: give at least one field to change, see --help",
             ));
         }
         Ok(self.json())
@@ -145,21 +146,17 @@ fn subaccount_id(there_are: &[Value], name: &str) -> Result<String, CommandError
     let found = there_are
         .iter()
         .find(|subaccount| text::field(subaccount, "name") == normalized);
-    let unknown = || {
-        CommandError::NotFound(format!(
-            "there is no subaccount named {}",
-            text::plain(name)
-        ))
-    };
+    let unknown =
+        || CommandError::NotFound(format!("no subaccount is named {}", text::plain(name)));
     let found = found.ok_or_else(unknown)?;
     Ok(text::field(found, "subaccount_id").to_owned())
 }
 
-/// By what the API recognises a call that is repeated.
+/// The key by which the API recognizes a repeated call.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct Repeat {
-    /// Makes nothing twice: a call that is repeated with the same key within 24 hours has no second
-    /// effect, and shows no secret. Unless told it is random, and for this command alone
+    /// Identify the call, so that repeating it with the same key within 24 hours has no second
+    /// effect and shows no secret (default: random, for this command only)
     #[arg(long, value_name = "KEY", value_parser = idempotency_key)]
     pub(super) idempotency_key: Option<String>,
 }
@@ -243,7 +240,7 @@ mod tests {
         assert_eq!(subaccount_id(&there_are, "sub_2").unwrap(), "sub_2");
         assert_eq!(
             subaccount_id(&there_are, "prod").unwrap_err().to_string(),
-            "there is no subaccount named prod"
+            "no subaccount is named prod"
         );
     }
 }

@@ -10,22 +10,22 @@ use super::pages::Extent;
 use super::query::Query;
 use super::{Context, Run, text};
 
-/// Which entries; the newest come first.
+/// Arguments of `audit`. The newest entries come first.
 #[derive(Clone, Args)]
 pub struct Audit {
-    /// Entries from then on: RFC 3339, Unix seconds, or a span that lies back, such as 24h
+    /// Only entries since this time: RFC 3339, Unix seconds, or a past span such as 24h
     #[arg(long, value_name = "TIME")]
     since: Option<Moment>,
-    /// Entries up to then, written likewise
+    /// Only entries before this time, in the same formats
     #[arg(long, value_name = "TIME")]
     until: Option<Moment>,
-    /// Entries of the user or key with this id
+    /// Only entries of the user or key with this id
     #[arg(long, value_name = "ID")]
     actor: Option<String>,
-    /// Entries of this action, such as key.revoke, or of all of key
+    /// Only entries of this action, such as key.revoke, or of all actions on keys with key
     #[arg(long)]
     action: Option<String>,
-    /// Entries about the thing with this id
+    /// Only entries about the resource with this id
     #[arg(long, value_name = "ID")]
     target: Option<String>,
     #[command(flatten)]

@@ -211,7 +211,7 @@ fn address(base: &Url, path: &[&str]) -> Result<Url, CommandError> {
         .find(|segment| ["", ".", ".."].contains(segment))
     {
         return Err(CommandError::usage(format!(
-            "\"{segment}\" is no name and no id"
+            "\"{segment}\" is neither a name nor an id"
         )));
     }
     let mut url = base.clone();
@@ -233,7 +233,7 @@ async fn send(request: RequestBuilder) -> Result<Tagged, CommandError> {
     if status.is_redirection() {
         return Err(CommandError::refused(
             status.as_u16(),
-            "the API is elsewhere, and redirections are not followed",
+            "the server redirects to another address, and redirects are not followed",
         ));
     }
     let tag = response
@@ -255,7 +255,7 @@ async fn send(request: RequestBuilder) -> Result<Tagged, CommandError> {
     ))
 }
 
-const NOT_OURS: &str = "the answer is not one of Latchkey's API";
+const NOT_OURS: &str = "the response is not from Latchkey's API";
 
 /// An error with what is behind it.
 fn chain(error: &dyn std::error::Error) -> String {

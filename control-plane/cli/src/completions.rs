@@ -1,4 +1,4 @@
-//! `latchkey completions`: what a shell completes by.
+//! `latchkey completions`: shell completion scripts.
 
 use clap::{Args, Command};
 use clap_complete::{Shell, generate};
@@ -7,7 +7,7 @@ use super::error::CommandError;
 use super::exit::Exit;
 use super::output::print;
 
-/// Print what a shell completes `latchkey` by
+/// Print a shell's completion script for `latchkey`
 #[derive(Debug, Clone, Args)]
 pub struct Completions {
     /// The shell

@@ -8,8 +8,7 @@ use super::error::CommandError;
 /// Whether to ask.
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct Confirmation {
-    /// Do not ask. `apply` takes it to revoke or delete something where there is no terminal to ask
-    /// on
+    /// Do not ask for confirmation. Without a terminal, `apply` requires it to revoke or delete
     #[arg(long, short = 'y')]
     yes: bool,
 }
@@ -24,14 +23,14 @@ impl Confirmation {
         if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
             return match needed {
                 true => Err(CommandError::usage(format!(
-                    "{what}, so it takes --yes; nothing was changed"
+                    "{what}, which requires --yes; nothing was changed"
                 ))),
                 false => Ok(()),
             };
         }
         let mut stderr = io::stderr().lock();
         // Whoever cannot read the question has not answered it.
-        let _ = write!(stderr, "{what}. Go on? [y/N] ").and_then(|()| stderr.flush());
+        let _ = write!(stderr, "{what}. Continue? [y/N] ").and_then(|()| stderr.flush());
         let mut answer = String::new();
         let read = io::stdin().lock().read_line(&mut answer);
         match (read, answer.trim().to_ascii_lowercase().as_str()) {

@@ -21,7 +21,7 @@ const CONNECTED_WITHIN: Duration = Duration::from_secs(10);
 const CREDENTIALS: &str =
     "log in with `latchkey login`, or set LATCHKEY_TOKEN, or LATCHKEY_EMAIL and LATCHKEY_PASSWORD";
 
-/// What all commands that call the API take.
+/// Arguments of all commands that call the API.
 ///
 /// Secrets come from the environment alone: everybody on the machine can see a process' arguments.
 #[derive(Clone, Args)]
@@ -36,18 +36,18 @@ pub(super) struct ApiArgs {
         global = true
     )]
     url: String,
-    /// Email address to log in with; the password is in LATCHKEY_PASSWORD. LATCHKEY_TOKEN, a
-    /// session's token or an API key, goes before both, and both before what `latchkey login`
-    /// saved, which is used for nobody else
+    /// Email address to log in with, together with LATCHKEY_PASSWORD. LATCHKEY_TOKEN, a session
+    /// token or an API key, takes precedence over both, and both over the session saved by
+    /// `latchkey login`, which is used only for its own user
     #[arg(long, env = "LATCHKEY_EMAIL", value_name = "EMAIL", global = true)]
     pub(super) email: Option<String>,
-    /// Certificates to trust besides the platform's, as PEM
+    /// Additional certificates to trust, as PEM
     #[arg(long, env = "LATCHKEY_CA_FILE", value_name = "FILE", global = true)]
     ca_file: Option<PathBuf>,
     /// Print the API's data as JSON
     #[arg(long, global = true)]
     pub(super) json: bool,
-    /// End with 0 although lost nodes, which may still serve, have not acknowledged a change
+    /// Exit with 0 even if lost nodes, which may still serve, have not acknowledged a change
     #[arg(long, global = true)]
     pub(super) ignore_lost: bool,
     #[arg(skip = Secret::of_env("LATCHKEY_TOKEN"))]
@@ -106,7 +106,7 @@ impl ApiArgs {
 /// Of an HTTP server, and without a secret.
 pub(super) fn url(text: &str) -> Result<Url, CommandError> {
     let refused = |reason| CommandError::usage(format!("--url: {reason}"));
-    let url = Url::parse(text).map_err(|error| refused(format!("is no URL: {error}")))?;
+    let url = Url::parse(text).map_err(|error| refused(format!("is not a URL: {error}")))?;
     if !["http", "https"].contains(&url.scheme()) || url.host_str().is_none() {
         return Err(refused("must begin with http:// or https://".to_owned()));
     }
@@ -128,7 +128,7 @@ fn certificates(file: &Path) -> Result<Vec<Certificate>, CommandError> {
     let certificates = Certificate::from_pem_bundle(&pem)
         .map_err(|error| CommandError::file(file, format!("is not PEM: {error}")))?;
     if certificates.is_empty() {
-        return Err(CommandError::file(file, "has no certificate in it"));
+        return Err(CommandError::file(file, "contains no certificate"));
     }
     Ok(certificates)
 }

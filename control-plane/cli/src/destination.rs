@@ -13,11 +13,10 @@ use super::text;
 /// Where a new secret goes.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Destination {
-    /// Save it to this file, which is made for it and readable by its owner alone, and do not print
-    /// it
+    /// Save the secret to this new file, readable only by its owner, instead of printing it
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
-    /// Print it, and nothing else, whatever the form
+    /// Print only the secret
     #[arg(long, conflicts_with = "save")]
     quiet: bool,
 }
@@ -69,7 +68,7 @@ impl Ready {
         }
         let shown = || {
             format!(
-                "{}\n{}\n\nIt is shown only this once.\n",
+                "{}\n{}\n\nThe secret is shown only once.\n",
                 people(&data),
                 text::plain(secret.expose())
             )

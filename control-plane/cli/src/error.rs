@@ -1,4 +1,4 @@
-//! Why commands come to nothing, and which exit code each reason has.
+//! Errors of commands, and their exit codes.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 use super::exit::Exit;
 use super::text::{self, plain};
 
-/// Why a command came to nothing.
+/// The reason why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// An argument, the environment or a file cannot be meant.
+    /// A usage error: an invalid argument, environment variable or file.
     #[error("{0}")]
     Usage(String),
     /// The API was not reached, or broke off.
-    #[error("{url} cannot be asked: {reason}")]
+    #[error("cannot reach {url}: {reason}")]
     Unreachable {
-        /// What was asked.
+        /// The URL.
         url: String,
-        /// Why it did not answer.
+        /// The reason why there is no response.
         reason: String,
         /// Whether the request may have arrived.
         sent: bool,
@@ -27,7 +27,7 @@ pub enum CommandError {
     Refused {
         /// HTTP status.
         status: u16,
-        /// As the API says it.
+        /// The API's error sentence.
         error: String,
     },
     /// The API did not explain what it was asked about.
@@ -35,13 +35,13 @@ pub enum CommandError {
     Unexplained {
         /// HTTP status.
         status: u16,
-        /// As the API says it.
+        /// The API's error sentence.
         error: String,
     },
-    /// The session that `latchkey login` saved is one no more.
-    #[error("401: the session that was saved has ended; log in again: latchkey login")]
+    /// The session that `latchkey login` saved has ended.
+    #[error("401: the saved session has ended; log in again: latchkey login")]
     LogInAgain,
-    /// There is nothing of that name.
+    /// Nothing has the given name.
     #[error("{0}")]
     NotFound(String),
     /// A file cannot be read or written.
@@ -53,7 +53,7 @@ pub enum CommandError {
         reason: String,
     },
     /// What was to be printed was not.
-    #[error("stdout cannot be written: {0}")]
+    #[error("cannot write to stdout: {0}")]
     Output(io::Error),
     /// An import cannot be made as a whole, so nothing was imported.
     #[error("{reason}")]

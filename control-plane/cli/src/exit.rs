@@ -1,42 +1,42 @@
-//! How commands end: the one list of exit codes.
+//! The exit codes of all commands.
 
 use std::process::ExitCode;
 
 /// For people, at the end of `latchkey --help`.
 pub const EXIT_CODES: &str = "Exit codes:
   0  done
-  1  failed: the API was not reached, or failed itself
-  2  an argument, the environment or a file that was given cannot be meant
-  3  explain: the request would be refused; explain ends with 1 for all that the API refuses to tell
-  4  changed, but not in force on every node within the time to wait, lost nodes included unless --ignore-lost
-  5  apply --dry-run: there is something to do
-  6  not allowed: no session, or a permission is missing (401, 403)
-  7  there is no such thing (404)
-  8  in conflict with what there is (409, 412); apply: somebody else has changed what the plan was made on
+  1  failed: the API was not reached or had an internal error
+  2  usage error: an invalid argument, environment variable or file
+  3  explain: the request would be refused; if the API refuses to explain, explain exits with 1
+  4  changed, but not in force on every node within the wait time, lost nodes included unless --ignore-lost
+  5  apply --dry-run: there are changes to make
+  6  not allowed: no valid session, or a missing permission (401, 403)
+  7  not found (404)
+  8  conflict (409, 412); apply: somebody else made changes after the plan was made
   9  too many requests (429)";
 
-/// How a command ended.
+/// The exit code of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
-    /// All is done.
+    /// Everything is done.
     Done = 0,
-    /// It came to nothing, for a reason that may pass.
+    /// The command failed, perhaps temporarily.
     Failed = 1,
-    /// What was given cannot be meant.
+    /// A usage error.
     Usage = 2,
-    /// The request that was asked about would be refused.
+    /// The explained request would be refused.
     Refused = 3,
-    /// A change is made, and some node may not decide by it yet.
+    /// A change is made, but not yet in force on every node.
     NotEverywhere = 4,
-    /// There would be something to do.
+    /// A dry run found changes to make.
     Changes = 5,
-    /// The caller may not do that.
+    /// The caller is not allowed to do this.
     NotAllowed = 6,
-    /// There is no such thing.
+    /// The resource does not exist.
     NotFound = 7,
-    /// What there is stands against it.
+    /// The change conflicts with the current state.
     Conflict = 8,
-    /// It has to be tried again later.
+    /// Too many requests.
     TooMany = 9,
 }
 

@@ -1,4 +1,4 @@
-//! `latchkey explain`: the verdict on a request, and every check on the way.
+//! `latchkey explain`: the verdict on a request, with every check.
 
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -17,27 +17,27 @@ use super::text;
 /// What clients send a key in.
 const KEY_HEADER: &str = "x-api-key";
 
-const SECRETS: &str = "Secrets are no arguments, as everybody on the machine can see those: the session's token is in \
-     LATCHKEY_TOKEN, or the password to log in with in LATCHKEY_PASSWORD; the request's key is in LATCHKEY_KEY, or in \
-     the file of -H @FILE.";
+const SECRETS: &str = "Secrets are not arguments, because every user of the machine can see a \
+process' arguments. Give the session token in LATCHKEY_TOKEN, or the password in \
+LATCHKEY_PASSWORD, and the request's key in LATCHKEY_KEY or in the file of -H @FILE.";
 
-/// Tell what the filter would decide on a request, and why. Ends with 0 if the request would pass,
-/// with 3 if not
+/// Show the filter's verdict on a request, and why. Exits with 0 if the request would pass, with 3
+/// if not
 #[derive(Clone, Args)]
 #[command(after_help = SECRETS)]
 pub struct Explain {
     #[command(flatten)]
     api: ApiArgs,
-    /// The key, by its id; otherwise it is the one in LATCHKEY_KEY, sent as x-api-key, or in the
-    /// request's headers
+    /// Id of the key (default: the key in LATCHKEY_KEY, sent as x-api-key, or in the request's
+    /// headers)
     #[arg(long, value_name = "KEY_ID")]
     key_id: Option<String>,
-    /// A header of the request, such as 'x-subaccount: dev', or a file with one in each line
+    /// A header of the request, such as 'x-subaccount: dev', or a file with one header per line
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE|@FILE")]
     headers: Vec<String>,
     #[arg(skip = Secret::of_env("LATCHKEY_KEY"))]
     key: Option<Secret>,
-    /// The client's address, as Envoy trusts it
+    /// The client address as Envoy trusts it
     #[arg(long, value_name = "ADDRESS")]
     source_address: Option<IpAddr>,
     /// The request's method

@@ -1,5 +1,4 @@
-//! The commands that people give: each calls the API, prints what it answers, and ends with a code
-//! that scripts can use.
+//! The commands: each calls the API, prints the response, and exits with a code for scripts.
 //!
 //! | module | owns |
 //! |---|---|
@@ -70,45 +69,45 @@ pub type CheckImportRow = fn(&[u8], i64) -> Result<(KeyDigest, String), String>;
 /// Commands that call the API.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Open a session, and save it for the commands after this one
+    /// Log in and save the session for later commands
     Login(Login),
-    /// End the saved session
+    /// Log out and delete the saved session
     Logout(Logout),
-    /// API keys
+    /// Manage API keys
     Key(Group<key::Command>),
-    /// Who acts for the account
+    /// Manage the account's users
     User(Group<user::Command>),
-    /// Parts of the account that users and keys can be kept to
+    /// Manage subaccounts, parts of the account that users and keys can be restricted to
     Subaccount(Group<subaccount::Command>),
-    /// What scopes and route rules name
+    /// Manage the services that scopes and route rules refer to
     Service(Group<service::Command>),
-    /// Accounts, for the operator
+    /// Manage accounts, as the operator
     Account(Group<account::Command>),
-    /// Named sets of permissions
+    /// List roles, named sets of permissions
     Role(Group<role::Command>),
-    /// Named limits
+    /// Manage tiers, named limits
     Tier(Group<tier::Command>),
-    /// Which requests need what
+    /// Manage route rules, which define what requests require
     Route(Group<route::Command>),
-    /// Each Envoy: how far it is, since when
+    /// Show the connected Envoys and their progress
     Node(Group<node::Command>),
-    /// What Envoys present to be served
+    /// Manage node tokens, the credentials of Envoys
     NodeToken(Group<node_token::Command>),
-    /// Who changed what, when and from where
+    /// Show who changed what, when and from where
     Audit(Single<audit::Audit>),
-    /// Requests by key, code and time
+    /// Count requests by key, code and time
     Usage(Single<usage::Usage>),
-    /// Where events are sent
+    /// Manage webhooks, which receive events
     Webhook(Group<webhook::Command>),
-    /// Make everything as a file says
+    /// Change everything to match a file
     Apply(Single<apply::Apply>),
-    /// Tell what the filter would decide on a request, and why. Ends with 0 if the request would
-    /// pass, with 3 if not
+    /// Show the filter's verdict on a request, and why. Exits with 0 if the request would pass,
+    /// with 3 if not
     Explain(Explain),
 }
 
 impl Command {
-    /// Calls, prints, and tells how it ended.
+    /// Runs the command and returns its exit code.
     ///
     /// # Errors
     /// When it came to nothing.

@@ -1,4 +1,4 @@
-//! `latchkey login` and `latchkey logout`: a session that the commands after it share.
+//! `latchkey login` and `latchkey logout`: a session shared by later commands.
 
 use clap::Args;
 use serde_json::json;
@@ -13,7 +13,7 @@ use super::secret::Secret;
 use super::session_file::{Saved, SessionFile};
 use super::text;
 
-/// Opens a session, and saves it.
+/// Arguments of `login`.
 #[derive(Clone, Args)]
 pub struct Login {
     #[command(flatten)]
@@ -32,8 +32,12 @@ pub struct Logout {
 
 impl Login {
     pub(super) async fn run(self) -> Result<Exit, CommandError> {
-        let file = SessionFile::find()?
-            .ok_or_else(|| CommandError::usage("HOME: is not set, so where to save it?"))?;
+        let file = SessionFile::find()?.ok_or_else(|| {
+            CommandError::usage(
+                "HOME: is not set, so the session cannot be \
+            saved",
+            )
+        })?;
         let (client, url) = (self.api.client()?, self.api.url()?);
         let email = self
             .api

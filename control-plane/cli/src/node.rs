@@ -12,12 +12,12 @@ use super::query::Query;
 use super::table::Table;
 use super::{Context, Run, text};
 
-/// What is done with nodes.
+/// Subcommands of `latchkey node`.
 #[derive(Subcommand)]
 pub enum Command {
-    /// List the Envoys that may be deciding requests
+    /// List the Envoys that may be serving
     List,
-    /// Stop counting a lost Envoy that serves no more
+    /// Stop counting a lost Envoy that no longer serves
     Forget(Forget),
     /// Serve Envoys that hold a snapshot of another database
     AcceptEpoch(AcceptEpoch),
@@ -27,11 +27,10 @@ pub enum Command {
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 pub struct Forget {
-    /// The handle that `latchkey node list` shows, or `unknown` for all that the database does not
-    /// know
+    /// Handle of the node as shown by `latchkey node list`, or `unknown` for all nodes that the
+    /// database does not know
     handle: Option<String>,
-    /// All that were lost before this time: RFC 3339, Unix seconds, or a span that lies behind such
-    /// as 2h
+    /// All nodes lost before this time: RFC 3339, Unix seconds, or a past span such as 2h
     #[arg(long, value_name = "TIME")]
     lost_before: Option<Moment>,
 }
@@ -39,8 +38,8 @@ pub struct Forget {
 /// The epoch to accept.
 #[derive(Args)]
 pub struct AcceptEpoch {
-    /// The epoch that `latchkey node list` shows; without it those of all Envoys that wait, which
-    /// are listed first
+    /// Epoch as shown by `latchkey node list` (default: the epochs of all waiting Envoys, which are
+    /// listed first)
     epoch: Option<String>,
 }
 
@@ -119,7 +118,7 @@ fn done(data: &Value) -> String {
         list("epochs"),
         list("forgotten"),
     ) {
-        (true, epochs, _) if epochs.is_empty() => "no node waits\n".to_owned(),
+        (true, epochs, _) if epochs.is_empty() => "no node is waiting\n".to_owned(),
         (true, epochs, _) => format!("accepted: {epochs}\n"),
         (false, _, nodes) if nodes.is_empty() => "no node was forgotten\n".to_owned(),
         (false, _, nodes) => format!("forgotten: {nodes}\n"),
@@ -147,7 +146,7 @@ fn listed(data: &Value) -> String {
             text::date(&peer["at"]),
         );
         let reason = if reason == "nodes" {
-            "the number of connected nodes".to_owned()
+            "exceeding the number of connected nodes".to_owned()
         } else {
             format!("its {reason}")
         };
@@ -208,7 +207,7 @@ mod tests {
     #[test]
     fn what_was_done_is_said_in_a_line() {
         for (data, line) in [
-            (json!({"epochs": []}), "no node waits\n"),
+            (json!({"epochs": []}), "no node is waiting\n"),
             (json!({"epochs": ["00ff"]}), "accepted: 00ff\n"),
             (json!({"forgotten": []}), "no node was forgotten\n"),
             (

@@ -1,4 +1,4 @@
-//! `latchkey node-token`: what Envoys present to be served.
+//! `latchkey node-token`: the credentials of Envoys.
 
 use clap::{Args, Subcommand};
 use latchkey_model::secret::NodeToken;
@@ -21,28 +21,29 @@ const VARIABLE: &str = "LATCHKEY_NEW_NODE_TOKEN";
 /// Commands for node tokens.
 #[derive(Subcommand)]
 pub enum Command {
-    /// List the node tokens, with revoked ones
+    /// List node tokens, including revoked ones
     List,
-    /// Create a node token. By default one is generated, and shown or saved this once
+    /// Create a node token. By default a token is generated and shown or saved once
     #[command(
-        after_help = "A token that exists already, such as one of a Secret, can be given by --token-file, by \
-                            --sha256 or in the environment variable LATCHKEY_NEW_NODE_TOKEN. Only its SHA-256 is sent."
+        after_help = "An existing token, such as one from a Kubernetes Secret, can be given with \
+        --token-file, with --sha256 or in the environment variable LATCHKEY_NEW_NODE_TOKEN. Only \
+        its SHA-256 is sent."
     )]
     Create(Create),
-    /// Revoke a node token permanently, and close the streams that were opened with it
+    /// Revoke a node token permanently and close the streams that were opened with it
     Revoke(Revoke),
 }
 
 /// The token to create.
 #[derive(Clone, Args)]
 pub struct Create {
-    /// Its name, of a-z, 0-9, _ and -
+    /// The token's name: a-z, 0-9, _ and -
     name: String,
-    /// Which values of Envoy's node.id it is valid for, such as 'edge-*'; * stands for any
+    /// Pattern of Envoy's node.id that the token is valid for, such as 'edge-*'; * matches any
     /// characters
     #[arg(long, value_name = "PATTERN")]
     node: String,
-    /// Read the token from this file, without one line break at its end. Other users must have no
+    /// Read the token from this file, ignoring a line break at its end. Other users must not have
     /// access to the file
     #[arg(long, value_name = "FILE", conflicts_with = "sha256")]
     token_file: Option<PathBuf>,
@@ -60,7 +61,7 @@ pub struct Create {
 /// The token to revoke.
 #[derive(Clone, Args)]
 pub struct Revoke {
-    /// Its name
+    /// The token's name
     name: String,
     #[command(flatten)]
     confirm: Confirmation,
@@ -101,7 +102,7 @@ impl Create {
             .map_err(|error| {
                 let name = text::plain(&self.name);
                 CommandError::Halfway(format!(
-                    "{error}; nobody has seen the node token {name}: revoke it and create another"
+                    "{error}; the node token {name} was never shown: revoke it and create another"
                 ))
             })?;
         Ok(Exit::Done)

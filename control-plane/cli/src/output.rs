@@ -1,4 +1,4 @@
-//! What commands print, and how they end by it.
+//! The output of commands, and the exit code that follows from it.
 
 use serde_json::Value;
 use std::io::{self, Write as _};
@@ -140,7 +140,7 @@ fn lost(data: &Value) -> Option<String> {
     };
     Some(format!(
         "{nodes} not acknowledged the change and may still serve without it. See `latchkey node list`, and \
-         `latchkey node forget HANDLE` for one that serves no more."
+         `latchkey node forget HANDLE` for a node that no longer serves."
     ))
 }
 

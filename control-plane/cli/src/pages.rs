@@ -20,10 +20,10 @@ const PAGE: usize = 1_000;
 /// How much of a list is wanted.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Extent {
-    /// Entries at most
+    /// Maximum number of entries
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]
     limit: usize,
-    /// All entries
+    /// Show all entries
     #[arg(long, conflicts_with = "limit")]
     all: bool,
     #[command(flatten)]

@@ -12,7 +12,7 @@ use super::secret::Secret;
 /// Where a password that is being set comes from: LATCHKEY_NEW_PASSWORD, stdin, or the terminal.
 #[derive(Clone, Args)]
 pub(super) struct NewPassword {
-    /// Read the new password from stdin, instead of from LATCHKEY_NEW_PASSWORD or the terminal
+    /// Read the new password from stdin instead of LATCHKEY_NEW_PASSWORD or the terminal
     #[arg(long)]
     password_stdin: bool,
     #[arg(skip = Secret::of_env("LATCHKEY_NEW_PASSWORD"))]
@@ -27,7 +27,7 @@ impl NewPassword {
             Some(password) => password.clone(),
             None => {
                 let password = ask("New password: ")?;
-                if ask("Once more: ")? != password {
+                if ask("Repeat the new password: ")? != password {
                     return Err(CommandError::usage("the two passwords differ"));
                 }
                 password
@@ -52,7 +52,7 @@ pub(super) fn long_enough(what: &str, password: &Secret) -> Result<(), CommandEr
 /// The first line of stdin.
 pub(super) fn of_stdin() -> Result<Secret, CommandError> {
     let mut line = String::new();
-    let failed = |error: io::Error| CommandError::usage(format!("stdin cannot be read: {error}"));
+    let failed = |error: io::Error| CommandError::usage(format!("cannot read stdin: {error}"));
     io::stdin().lock().read_line(&mut line).map_err(failed)?;
     Ok(Secret::new(without_line_break(&line)))
 }
@@ -60,7 +60,7 @@ pub(super) fn of_stdin() -> Result<Secret, CommandError> {
 /// On the terminal, without echo.
 pub(super) fn ask(prompt: &str) -> Result<Secret, CommandError> {
     let failed =
-        |error: io::Error| CommandError::usage(format!("a password cannot be asked for: {error}"));
+        |error: io::Error| CommandError::usage(format!("cannot ask for a password: {error}"));
     rpassword::prompt_password(prompt)
         .map(Secret::new)
         .map_err(failed)
@@ -70,10 +70,12 @@ pub(super) fn ask(prompt: &str) -> Result<Secret, CommandError> {
 pub(super) fn ask_email() -> Result<String, CommandError> {
     let stdin = io::stdin();
     if !stdin.is_terminal() {
-        return Err(CommandError::usage("--email: whose session is it to be?"));
+        return Err(CommandError::usage(
+            "--email: is required without a terminal",
+        ));
     }
     let failed =
-        |error: io::Error| CommandError::usage(format!("the terminal cannot be read: {error}"));
+        |error: io::Error| CommandError::usage(format!("cannot read the terminal: {error}"));
     let mut stderr = io::stderr();
     stderr
         .write_all(b"Email address: ")

@@ -12,7 +12,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Whether progress is shown.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub(super) struct ShowProgress {
-    /// Show progress on stderr; without, it is shown where stderr is a terminal and stdout is none
+    /// Show progress on stderr (default: only if stderr is a terminal and stdout is not)
     #[arg(long)]
     progress: bool,
 }

@@ -9,7 +9,7 @@ use super::query::Query;
 use super::table::Table;
 use super::{Context, Run, text};
 
-/// What is done with roles.
+/// Subcommands of `latchkey role`.
 #[derive(Subcommand)]
 pub enum Command {
     /// List roles

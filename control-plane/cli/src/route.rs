@@ -1,4 +1,4 @@
-//! `latchkey route`: which requests need what.
+//! `latchkey route`: the route rules.
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -12,12 +12,12 @@ use super::query::Query;
 use super::table::Table;
 use super::{Context, Run, document, text};
 
-/// What is done with route rules.
+/// Subcommands of `latchkey route`.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Show the route rules; with --json, as `apply` takes them
+    /// Show the route rules; with --json, in the format that `apply` reads
     Show,
-    /// Replace all route rules by those of a file
+    /// Replace all route rules with those of a file
     Apply(Replace),
 }
 
@@ -70,12 +70,12 @@ fn shown(routes: &Value) -> String {
         _ => "needs a valid key",
     };
     let path_case = match text::field(routes, "path_case") {
-        "ignore" => "Rules apply in any letter case.",
-        "distinct" => "Paths in another letter case are other paths.",
-        _ => "Paths that fall under another rule in another letter case are refused.",
+        "ignore" => "Rules ignore letter case.",
+        "distinct" => "Paths in another letter case are different paths.",
+        _ => "Paths that would match another rule in another letter case are refused.",
     };
     format!(
-        "{}\nWhat no rule matches {unmatched}.\n{path_case}\n",
+        "{}\nA request that no rule matches {unmatched}.\n{path_case}\n",
         table.shown()
     )
 }
@@ -87,13 +87,13 @@ fn affected_note(affected: &Value, path_case: &str) -> String {
         text::of(&affected["conflicts_with"]),
     );
     let effect = if path_case == "ignore" {
-        format!("fall under rule {earlier}")
+        format!("match rule {earlier} instead")
     } else {
         "are refused".to_owned()
     };
     format!(
-        "warning: requests spelled as rule {rule} {effect}: rule {earlier} is for the same path in another letter case, or \
-         without dots and blanks at the end of a segment"
+        "warning: requests spelled like rule {rule} {effect}: rule {earlier} has the same path in \
+         another letter case, or without dots and spaces at the end of a segment"
     )
 }
 
@@ -138,7 +138,9 @@ mod tests {
             "RULE   HOST   METHODS    PATH            NEEDS           SUBACCOUNT IN\n\
              1      -      -          exact /health   nothing         -\n\
              2      -      GET, PUT   prefix /v4      dns, dns:read   header x-sub\n\
-             \nWhat no rule matches is refused.\nPaths that fall under another rule in another letter case are refused.\n"
+             \nA request that no rule matches is refused.\nPaths that would match another rule in \
+             another \
+             letter case are refused.\n"
         );
     }
 
@@ -147,11 +149,11 @@ mod tests {
         let affected = json!({"rule": 3, "conflicts_with": 1});
         assert!(
             affected_note(&affected, "refuse")
-                .starts_with("warning: requests spelled as rule 3 are refused: rule 1 ")
+                .starts_with("warning: requests spelled like rule 3 are refused: rule 1 ")
         );
         assert!(
             affected_note(&affected, "ignore")
-                .starts_with("warning: requests spelled as rule 3 fall under rule 1: ")
+                .starts_with("warning: requests spelled like rule 3 match rule 1 instead: ")
         );
     }
 }

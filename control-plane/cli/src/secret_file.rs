@@ -26,9 +26,9 @@ impl SecretFile {
             .open(path);
         let file = file.map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => {
-                CommandError::file(path, "is there already, and is not overwritten")
+                CommandError::file(path, "exists already and is not overwritten")
             }
-            _ => CommandError::file(path, format!("cannot be made: {error}")),
+            _ => CommandError::file(path, format!("cannot be created: {error}")),
         })?;
         Ok(Self {
             path: path.to_owned(),
@@ -86,7 +86,7 @@ mod tests {
         assert!(
             refused
                 .to_string()
-                .ends_with("ci.pak: is there already, and is not overwritten"),
+                .ends_with("ci.pak: exists already and is not overwritten"),
             "{refused}"
         );
         assert_eq!(fs::read_to_string(&path).unwrap(), "lk_live_1\n");

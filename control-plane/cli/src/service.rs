@@ -1,4 +1,4 @@
-//! `latchkey service`: what scopes and route rules name.
+//! `latchkey service`: the services that scopes and route rules refer to.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -10,23 +10,23 @@ use super::pages::Extent;
 use super::query::Query;
 use super::{Context, Run, text};
 
-/// What is done with services.
+/// Subcommands of `latchkey service`.
 #[derive(Subcommand)]
 pub enum Command {
     /// List services
     List(List),
-    /// Name a service
+    /// Register a service
     Create(Named),
-    /// Describe a service in other words
+    /// Change a service's description
     Edit(Named),
-    /// Delete a service that nothing names any more
+    /// Delete a service that no key's scope lists
     Delete(Delete),
 }
 
 /// Which services.
 #[derive(Clone, Args)]
 pub struct List {
-    /// Services in whose names or descriptions this is
+    /// Only services whose names or descriptions contain this text
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
     #[command(flatten)]
@@ -36,9 +36,9 @@ pub struct List {
 /// A service.
 #[derive(Clone, Args)]
 pub struct Named {
-    /// What scopes and route rules name it by
+    /// Name of the service, used by scopes and route rules
     name: String,
-    /// What it is; an empty text is none
+    /// Description of the service; an empty text removes it
     #[arg(long)]
     description: Option<String>,
 }
@@ -46,7 +46,7 @@ pub struct Named {
 /// Which is to go.
 #[derive(Clone, Args)]
 pub struct Delete {
-    /// Its name
+    /// The service's name
     name: String,
 }
 

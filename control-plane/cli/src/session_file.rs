@@ -76,14 +76,14 @@ impl SessionFile {
             file => file.map_err(failed)?,
         };
         if let Some(exposure) = Exposure::of(&file.metadata().map_err(failed)?) {
-            let reason = format!("{exposure}; or remove it, and log in again: latchkey login");
+            let reason = format!("{exposure}; or remove it and log in again: latchkey login");
             return Err(CommandError::file(&self.0, reason));
         }
         let text = io::read_to_string(file).map_err(failed)?;
         let damaged = |_| {
             CommandError::file(
                 &self.0,
-                "is damaged; remove it, and log in again: latchkey login",
+                "is damaged; remove it and log in again: latchkey login",
             )
         };
         serde_json::from_str(&text).map(Some).map_err(damaged)

@@ -1,4 +1,4 @@
-//! `latchkey subaccount`: parts of the account that users and keys can be kept to.
+//! `latchkey subaccount`: parts of the account that users and keys can be restricted to.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -11,12 +11,12 @@ use super::query::Query;
 use super::table::Table;
 use super::{Context, Run, text};
 
-/// What is done with subaccounts.
+/// Subcommands of `latchkey subaccount`.
 #[derive(Subcommand)]
 pub enum Command {
     /// List the subaccounts that you may act on
     List,
-    /// Make a subaccount
+    /// Create a subaccount
     Create(Create),
     /// Delete a subaccount
     Delete(Delete),
@@ -25,7 +25,7 @@ pub enum Command {
 /// A subaccount to be.
 #[derive(Clone, Args)]
 pub struct Create {
-    /// What it is called
+    /// The subaccount's name
     name: String,
     #[command(flatten)]
     wait: Wait,
@@ -34,7 +34,7 @@ pub struct Create {
 /// Which is to go.
 #[derive(Clone, Args)]
 pub struct Delete {
-    /// Its name or id
+    /// The subaccount's name or id
     #[arg(value_name = "ID|NAME")]
     subaccount: String,
     #[command(flatten)]

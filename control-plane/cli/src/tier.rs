@@ -12,12 +12,12 @@ use super::query::Query;
 use super::table::Table;
 use super::{Context, Run, document, text};
 
-/// What is done with tiers.
+/// Subcommands of `latchkey tier`.
 #[derive(Subcommand)]
 pub enum Command {
     /// List tiers
     List,
-    /// Replace all tiers by those of a file
+    /// Replace all tiers with those of a file
     Apply(Replace),
 }
 

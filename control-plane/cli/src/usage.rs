@@ -10,22 +10,22 @@ use super::query::Query;
 use super::table::Table;
 use super::{Context, Run, text};
 
-/// Which requests; those of the last day by the hour unless told.
+/// Arguments of `usage`. By default the last day by hour.
 #[derive(Clone, Args)]
 pub struct Usage {
-    /// Requests with the key of this id
+    /// Only requests with the key of this id
     #[arg(long, value_name = "KEY_ID")]
     key: Option<String>,
-    /// Requests from then on: RFC 3339, Unix seconds, or a span that lies back, such as 7d
+    /// Only requests since this time: RFC 3339, Unix seconds, or a past span such as 7d
     #[arg(long, value_name = "TIME")]
     from: Option<Moment>,
-    /// Requests before then, written likewise
+    /// Only requests before this time, in the same formats
     #[arg(long, value_name = "TIME")]
     to: Option<Moment>,
-    /// How long a line's time is
+    /// Period of each line (default: hour)
     #[arg(long, value_parser = ["hour", "day"])]
     bucket: Option<String>,
-    /// Requests that ended with this code
+    /// Only requests with this code
     #[arg(long)]
     code: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! `latchkey user`: who acts for the account, and what they hold.
+//! `latchkey user`: the account's users, with their roles and permissions.
 
 use clap::{Args, Subcommand};
 use latchkey_model::text::normalized_email;
@@ -15,18 +15,18 @@ use super::secret::Secret;
 use super::table::details;
 use super::{Context, Run, output, text};
 
-/// What is done with users.
+/// Subcommands of `latchkey user`.
 #[derive(Subcommand)]
 pub enum Command {
     /// List users
     List(List),
-    /// Make a user
+    /// Create a user
     Create(Create),
     /// Show one user
     Show(Which),
     /// Edit a user
     Edit(Edit),
-    /// Delete a user, and revoke their keys
+    /// Delete a user and revoke their keys
     Delete(Delete),
     /// Set your own password, or another user's
     Password(SetPassword),
@@ -48,7 +48,7 @@ impl Run for Command {
 /// Which users.
 #[derive(Clone, Args)]
 pub struct List {
-    /// Users in whose email addresses this is
+    /// Only users whose email addresses contain this text
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
     #[command(flatten)]
@@ -67,13 +67,13 @@ impl List {
 /// What a user holds.
 #[derive(Debug, Clone, Args)]
 struct Holding {
-    /// A role that they have
+    /// A role of the user
     #[arg(long = "role", value_name = "ROLE", value_delimiter = ',')]
     roles: Vec<String>,
-    /// A permission that they have
+    /// A permission of the user
     #[arg(long = "permission", value_name = "PERMISSION", value_delimiter = ',')]
     permissions: Vec<String>,
-    /// A subaccount that they may act on, by name or id, or all
+    /// A subaccount that the user may act on, by name or id, or all
     #[arg(
         long = "subaccount",
         value_name = "SUBACCOUNT|all",
@@ -98,7 +98,7 @@ impl Holding {
 /// A user to be.
 #[derive(Clone, Args)]
 pub struct Create {
-    /// Their email address
+    /// The user's email address
     #[arg(value_name = "EMAIL")]
     address: String,
     #[command(flatten)]
@@ -126,7 +126,7 @@ impl Create {
 /// One user.
 #[derive(Clone, Args)]
 pub struct Which {
-    /// Their id or email address
+    /// The user's id or email address
     #[arg(value_name = "ID|EMAIL")]
     user: String,
 }
@@ -149,35 +149,35 @@ impl Which {
             .iter()
             .find(|user| text::field(user, "email") == normalized_email(&self.user));
         let nobody =
-            || CommandError::NotFound(format!("there is no user {}", text::plain(&self.user)));
+            || CommandError::NotFound(format!("no user is named {}", text::plain(&self.user)));
         Ok(text::field(found.ok_or_else(nobody)?, "user_id").to_owned())
     }
 }
 
-/// What of a user is to be otherwise. What is not said stays as it is; a list replaces the one that
-/// there is.
+/// Arguments of `user edit`. Omitted attributes stay unchanged; a given list replaces the current
+/// one.
 #[derive(Clone, Args)]
 pub struct Edit {
     #[command(flatten)]
     which: Which,
-    /// Another email address
+    /// New email address
     #[arg(long, value_name = "EMAIL")]
     new_email: Option<String>,
     #[command(flatten)]
     holding: Holding,
-    /// No roles
+    /// Remove all roles
     #[arg(long, conflicts_with = "roles")]
     clear_roles: bool,
-    /// No permissions of their own
+    /// Remove all additional permissions
     #[arg(long, conflicts_with = "permissions")]
     clear_permissions: bool,
-    /// No subaccount
+    /// Remove all subaccounts
     #[arg(long, conflicts_with = "subaccounts")]
     clear_subaccounts: bool,
-    /// Let them act again
+    /// Enable the user again
     #[arg(long, conflicts_with = "disable")]
     enable: bool,
-    /// Let neither them nor their keys act
+    /// Disable the user and refuse their keys
     #[arg(long)]
     disable: bool,
     #[command(flatten)]
@@ -259,11 +259,11 @@ fn deleted(data: &Value, id: &str) -> String {
     format!("{} deleted, {keys} keys revoked", text::plain(id))
 }
 
-/// Whose password. The new one is in LATCHKEY_NEW_PASSWORD, on stdin, or asked for; your present
-/// one is in LATCHKEY_PASSWORD, or asked for.
+/// Arguments of `user password`. The new password is read from LATCHKEY_NEW_PASSWORD, stdin or the
+/// terminal; your current one from LATCHKEY_PASSWORD or the terminal.
 #[derive(Clone, Args)]
 pub struct SetPassword {
-    /// Another user's id or email address; your own password unless told
+    /// Id or email address of another user (default: your own password)
     #[arg(value_name = "ID|EMAIL")]
     user: Option<String>,
     #[command(flatten)]
@@ -276,7 +276,7 @@ impl SetPassword {
         let data = match self.user {
             None => {
                 let present = Secret::of_env("LATCHKEY_PASSWORD");
-                let present = present.map_or_else(|| password::ask("Present password: "), Ok)?;
+                let present = present.map_or_else(|| password::ask("Current password: "), Ok)?;
                 let body = json!({ "current_password": present, "new_password": self.new.read()? });
                 context
                     .api

@@ -1,4 +1,4 @@
-//! `latchkey webhook`: where events are sent.
+//! `latchkey webhook`: receivers of events.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -13,19 +13,19 @@ use super::query::Query;
 use super::table::{Table, details};
 use super::{Context, Run, text};
 
-/// What is done with webhooks.
+/// Subcommands of `latchkey webhook`.
 #[derive(Subcommand)]
 pub enum Command {
     /// List webhooks
     List,
-    /// Make a webhook, and show or save this once the secret that its messages are signed with
+    /// Create a webhook and show or save its signing secret once
     Create(Create),
-    /// Give a webhook a new secret, and show or save it this once; messages have a signature of the
-    /// old one as well until the overlap ends
+    /// Give a webhook a new secret and show or save it once; messages are also signed with the old
+    /// secret until the overlap ends
     Rotate(Rotate),
     /// List the newest deliveries of a webhook
     Deliveries(Deliveries),
-    /// Send deliveries of a webhook again, at once, whatever became of them
+    /// Send deliveries of a webhook again at once, whatever their state
     Resend(Resend),
     /// Delete a webhook
     Delete(Delete),
@@ -34,10 +34,10 @@ pub enum Command {
 /// A webhook to be.
 #[derive(Clone, Args)]
 pub struct Create {
-    /// Where to send events
+    /// URL to send events to
     #[arg(value_name = "URL")]
     receiver: String,
-    /// An event to send, such as key.created
+    /// An event to send, such as key.created (default: all events)
     #[arg(
         long = "event",
         value_name = "EVENT",
@@ -45,7 +45,7 @@ pub struct Create {
         required = true
     )]
     events: Vec<String>,
-    /// How many days before a key expires that is told
+    /// Number of days before a key's expiry to send key.expiring
     #[arg(long, value_name = "DAYS", value_delimiter = ',')]
     expiring_days: Vec<u32>,
     #[command(flatten)]
@@ -57,10 +57,10 @@ pub struct Create {
 /// The webhook whose secret to rotate.
 #[derive(Clone, Args)]
 pub struct Rotate {
-    /// Its id
+    /// The webhook's id
     #[arg(value_name = "ID")]
     webhook: String,
-    /// How long the old secret signs as well, as in 24h; 0s ends it at once
+    /// Time for which messages are also signed with the old secret, such as 24h; 0s ends it at once
     #[arg(long, value_name = "SPAN", default_value = "24h")]
     overlap: Span,
     #[command(flatten)]
@@ -94,7 +94,7 @@ pub struct Resend {
 /// Which is to go.
 #[derive(Clone, Args)]
 pub struct Delete {
-    /// Its id
+    /// The webhook's id
     #[arg(value_name = "ID")]
     webhook: String,
     #[command(flatten)]
@@ -111,11 +111,11 @@ impl Create {
         let id = text::field(&data, "webhook_id").to_owned();
         if Repeat::is_repeated(&data) {
             let made = format!(
-                "{} was made by an earlier call, and its secret is not shown again",
+                "{} was created by an earlier call, and its secret is not shown again",
                 text::plain(&id)
             );
             return Err(CommandError::Halfway(format!(
-                "{made}: delete it and make another"
+                "{made}: delete it and create another one"
             )));
         }
         ready
@@ -123,7 +123,7 @@ impl Create {
             .map_err(|error| {
                 let id = text::plain(&id);
                 CommandError::Halfway(format!(
-                    "{error}; nobody has seen the secret of {id}: delete it and make another"
+                    "{error}; the secret of {id} was never shown: delete it and create another one"
                 ))
             })?;
         Ok(Exit::Done)
@@ -155,13 +155,13 @@ impl Rotate {
                 "the secret of {id} was rotated by an earlier call, and is not shown again"
             );
             return Err(CommandError::Halfway(format!(
-                "{made}: rotate it with another --idempotency-key, or none"
+                "{made}: rotate it with another --idempotency-key or without one"
             )));
         }
         ready.deliver(context.output, data, "secret", rotated).map_err(|error| {
             let id = text::plain(&self.webhook);
             CommandError::Halfway(format!(
-                "{error}; nobody has seen the new secret of {id}: rotate it again within 10 minutes"
+                "{error}; the new secret of {id} was never shown: rotate it again within 10 minutes"
             ))
         })?;
         Ok(Exit::Done)
@@ -218,7 +218,7 @@ impl Run for Command {
             Self::Delete(Delete { webhook, confirm }) => {
                 confirm.ask(
                     &format!(
-                        "{} is deleted, and what is still to be sent",
+                        "{} and its pending deliveries are deleted",
                         text::plain(&webhook)
                     ),
                     false,
@@ -268,7 +268,7 @@ fn rotated(webhook: &Value) -> String {
     let old = match &webhook["old_secret_ends_at"] {
         Value::Null => "The old secret has ended.".to_owned(),
         ends_at => format!(
-            "The old secret signs as well until {} UTC.",
+            "Messages are also signed with the old secret until {} UTC.",
             text::date(ends_at)
         ),
     };

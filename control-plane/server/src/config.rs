@@ -1,5 +1,5 @@
-//! What the operator can set: one struct per concern, each field a flag, an environment variable
-//! and a key in a file.
+//! The operator's settings: one struct per concern, each field a flag, an environment variable and
+//! a key in a file.
 
 mod file;
 
@@ -26,8 +26,8 @@ use crate::webhook::reach::Reach;
 #[derive(Debug, Clone, Parser)]
 #[command(no_binary_name = true)]
 pub struct Config {
-    /// Read settings from this file too: TOML, by the flags' names. Flags and the environment
-    /// precede it
+    /// Read settings from this TOML file, too, with the flags' names as keys. Flags and environment
+    /// variables take precedence
     #[arg(long, env = "LATCHKEY_CONFIG", value_name = "PATH")]
     pub config: Option<PathBuf>,
     /// The API.
@@ -42,7 +42,7 @@ pub struct Config {
     /// Encryption in the database.
     #[command(flatten)]
     pub at_rest: AtRestConfig,
-    /// For how long things are kept.
+    /// Retention times.
     #[command(flatten)]
     pub retention: RetentionConfig,
     /// The first user.
@@ -57,15 +57,15 @@ pub struct Config {
     /// Logs.
     #[command(flatten)]
     pub log: LogConfig,
-    /// Write the addresses that were bound to this file, as JSON, once everything is ready
+    /// Write the bound addresses to this file, as JSON, once everything is ready
     #[arg(long, env = "LATCHKEY_READY_FILE", value_name = "PATH")]
     pub ready_file: Option<PathBuf>,
 }
 
-/// Where the API is served, and to how many.
+/// The API's address and limits.
 #[derive(Debug, Clone, Args)]
 pub struct HttpConfig {
-    /// Address of the API; port 0 takes a free one
+    /// Address of the API; port 0 selects a free port
     #[arg(
         long = "http-listen",
         env = "LATCHKEY_HTTP_LISTEN",
@@ -73,8 +73,8 @@ pub struct HttpConfig {
         value_name = "ADDR"
     )]
     pub listen: SocketAddr,
-    /// Connections that are open at once. One more takes the place of one that waits for its
-    /// client, of the same client if it has half of them
+    /// Maximum number of open connections. A further connection replaces one that waits for its
+    /// client; if the same client has half of all connections, one of its own
     #[arg(
         id = "http-connections",
         long = "http-connections",
@@ -84,8 +84,8 @@ pub struct HttpConfig {
         value_parser = value_parser!(u32).range(1..)
     )]
     pub connections: u32,
-    /// How long a connection is kept without a request's headers, or with an answer of which
-    /// nothing is taken
+    /// Time after which a connection is closed that sends no request headers or reads nothing of a
+    /// response
     #[arg(
         id = "http-idle-ms",
         long = "http-idle-ms",
@@ -95,7 +95,7 @@ pub struct HttpConfig {
         value_parser = value_parser!(u64).range(1..)
     )]
     pub idle_ms: u64,
-    /// Calls that a user or an API key can make in a minute; 0 is no limit
+    /// Maximum number of calls of a user or an API key per minute; 0 for no limit
     #[arg(
         long,
         env = "LATCHKEY_CALLS_PER_MINUTE",
@@ -103,8 +103,8 @@ pub struct HttpConfig {
         value_name = "CALLS"
     )]
     pub calls_per_minute: u32,
-    /// Proxies in front of the API whose X-Forwarded-For is trusted; 0 takes the connection's own
-    /// address
+    /// Number of proxies in front of the API whose X-Forwarded-For is trusted; 0 uses the
+    /// connection's own address
     #[arg(
         long,
         env = "LATCHKEY_TRUSTED_HOPS",
@@ -112,15 +112,15 @@ pub struct HttpConfig {
         value_name = "PROXIES"
     )]
     pub trusted_hops: usize,
-    /// Where clients reach Envoy, such as https://api.example.com; the console shows it
+    /// Address at which clients reach Envoy, such as https://api.example.com; shown in the console
     #[arg(long, env = "LATCHKEY_GATEWAY_URL", value_name = "URL", value_parser = gateway_url)]
     pub gateway_url: Option<String>,
 }
 
-/// Where nodes connect, and what is asked of them.
+/// The stream's address, credentials and limits.
 #[derive(Debug, Clone, Args)]
 pub struct StreamConfig {
-    /// Address that Envoys open their streams to; port 0 takes a free one
+    /// Address to which Envoys open their streams; port 0 selects a free port
     #[arg(
         id = "stream-listen",
         long = "stream-listen",
@@ -129,8 +129,8 @@ pub struct StreamConfig {
         value_name = "ADDR"
     )]
     pub listen: SocketAddr,
-    /// Token that any Envoy may present, at least 16 characters. Deprecated: create one for each
-    /// group of Envoys, with `latchkey node-token create`
+    /// Token that any Envoy may present, at least 16 characters. Deprecated: create a token for
+    /// each group of Envoys with `latchkey node-token create`
     #[arg(
         long,
         env = "LATCHKEY_NODE_TOKEN",
@@ -138,7 +138,7 @@ pub struct StreamConfig {
         value_name = "TOKEN"
     )]
     pub node_token: Option<NodeToken>,
-    /// Connections of Envoys that are open at once, as far as the limit of open files allows; more
+    /// Maximum number of open connections of Envoys, within the limit of open files; further ones
     /// wait to be accepted
     #[arg(
         id = "stream-connections",
@@ -149,7 +149,7 @@ pub struct StreamConfig {
         value_parser = value_parser!(u32).range(1..)
     )]
     pub connections: u32,
-    /// How long a node that lost its stream still counts as one that may be serving
+    /// Time for which a node that lost its stream still counts as serving
     #[arg(
         long,
         env = "LATCHKEY_NODE_GRACE_MS",
@@ -157,12 +157,12 @@ pub struct StreamConfig {
         value_name = "MILLISECONDS"
     )]
     pub node_grace_ms: u64,
-    /// Count lost Envoys of version 0.1, which report no staleness limit, until they are back or
+    /// Count lost Envoys of version 0.1, which report no staleness limit, until they return or are
     /// forgotten
     #[arg(long, env = "LATCHKEY_REQUIRE_STALENESS")]
     pub require_staleness: bool,
-    /// Envoys that are counted at most, connected or lost; beyond that lost ones count as unknown,
-    /// and others are refused
+    /// Maximum number of counted Envoys, connected or lost; beyond it, lost ones count as unknown
+    /// and new ones are refused
     #[arg(
         long,
         env = "LATCHKEY_MAX_NODES",
@@ -173,10 +173,10 @@ pub struct StreamConfig {
     pub max_nodes: u32,
 }
 
-/// Where everything is kept.
+/// The database.
 #[derive(Debug, Clone, Args)]
 pub struct StoreConfig {
-    /// SQLite database, which `latchkey init` creates
+    /// Path of the SQLite database, which `latchkey init` creates
     #[arg(
         long,
         env = "LATCHKEY_DATABASE",
@@ -184,17 +184,17 @@ pub struct StoreConfig {
         value_name = "PATH"
     )]
     pub database: PathBuf,
-    /// Create the database if there is none. For trials: where a volume is not mounted, an empty
-    /// database would take the place of the one that Envoys know
+    /// Create the database if it does not exist. For trials only: if a volume is not mounted, an
+    /// empty database would replace the one that Envoys know
     #[arg(long, env = "LATCHKEY_CREATE_DATABASE")]
     pub create_database: bool,
 }
 
-/// For how long things are kept.
+/// Retention times.
 #[derive(Debug, Clone, Args)]
 pub struct RetentionConfig {
-    /// Days after which the details of a revoked key are deleted; its digest stays, so that it is
-    /// never accepted again. 0 keeps them
+    /// Days after which the details of a revoked key are deleted; its digest is kept, so that it is
+    /// never accepted again. 0 keeps the details
     #[arg(
         id = "revoked-keys-days",
         long = "revoked-keys-days",
@@ -203,7 +203,7 @@ pub struct RetentionConfig {
         value_name = "DAYS"
     )]
     pub revoked_keys_days: u32,
-    /// Days after which usage is deleted. 0 keeps it
+    /// Days after which usage is deleted; 0 keeps it
     #[arg(
         id = "usage-days",
         long = "usage-days",
@@ -214,10 +214,10 @@ pub struct RetentionConfig {
     pub usage_days: u32,
 }
 
-/// The user that the first start makes.
+/// The user that the first start creates.
 #[derive(Debug, Clone, Args)]
 pub struct AdminConfig {
-    /// Email address of the first user; without effect while there is an administrator
+    /// Email address of the first user; no effect while an administrator exists
     #[arg(
         id = "admin-email",
         long = "admin-email",
@@ -225,7 +225,8 @@ pub struct AdminConfig {
         default_value = "admin@localhost"
     )]
     pub email: String,
-    /// Their password, at least 12 characters; one is generated and printed once if there is none
+    /// Password of the first user, at least 12 characters (default: one is generated and printed
+    /// once)
     #[arg(
         id = "admin-password",
         long = "admin-password",
@@ -233,8 +234,7 @@ pub struct AdminConfig {
         hide_env_values = true
     )]
     pub password: Option<Password>,
-    /// Make that user although there is an administrator: the way back in when their password is
-    /// lost
+    /// Create that user even if an administrator exists, to regain access after a lost password
     #[arg(
         id = "admin-recover",
         long = "admin-recover",
@@ -243,10 +243,10 @@ pub struct AdminConfig {
     pub recover: bool,
 }
 
-/// What keys look like.
+/// The format of keys.
 #[derive(Debug, Clone, Args)]
 pub struct KeyConfig {
-    /// What every key begins with
+    /// Prefix of every key
     #[arg(
         id = "key-prefix",
         long = "key-prefix",
@@ -258,11 +258,10 @@ pub struct KeyConfig {
     pub format: KeyFormat,
 }
 
-/// Where webhooks may be sent.
+/// The destinations of webhooks.
 #[derive(Debug, Clone, Args)]
 pub struct WebhookConfig {
-    /// Let webhooks be sent to private addresses and over http: for tests, and for networks of
-    /// one's own
+    /// Allow webhooks to private addresses and over http, for tests and private networks
     #[arg(
         id = "webhook-allow-private",
         long = "webhook-allow-private",
@@ -271,10 +270,10 @@ pub struct WebhookConfig {
     pub allow_private: bool,
 }
 
-/// What is logged, to stderr.
+/// The log, on stderr.
 #[derive(Debug, Clone, Args)]
 pub struct LogConfig {
-    /// Form of the log
+    /// Format of the log
     #[arg(
         id = "log-format",
         long = "log-format",
@@ -294,7 +293,7 @@ pub struct LogConfig {
     pub level: String,
 }
 
-/// Forms of the log.
+/// The formats of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// Lines for people.
@@ -304,7 +303,7 @@ pub enum LogFormat {
 }
 
 impl Config {
-    /// What a type alone cannot check.
+    /// Checks what types cannot express.
     pub fn check(&self) -> Result<(), InvalidSetting> {
         let invalid = |flag, variable, reason| {
             Err(InvalidSetting {
@@ -379,7 +378,7 @@ impl StoreConfig {
         }
     }
 
-    /// Whether a start creates the database.
+    /// Whether starting creates the database.
     pub(crate) fn is_new(&self) -> bool {
         self.create_database && !self.database.try_exists().unwrap_or(true)
     }

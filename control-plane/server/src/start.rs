@@ -55,13 +55,13 @@ pub enum StartError {
     #[error("cannot use the store: {0}")]
     Store(#[from] StoreError),
     /// The first user's password could not be hashed.
-    #[error("cannot make the first user: {0}")]
+    #[error("cannot create the first user: {0}")]
     Password(#[from] PasswordError),
     /// No password could be drawn.
     #[error(transparent)]
     Random(#[from] NoRandomness),
     /// Nothing could be sent to webhooks.
-    #[error("cannot make an HTTP client for webhooks: {0}")]
+    #[error("cannot create an HTTP client for webhooks: {0}")]
     Webhooks(#[source] reqwest::Error),
     /// The first user's password could not be shown.
     #[error("cannot show the first user's password on stdout: {0}")]
@@ -160,8 +160,9 @@ pub async fn start_with_clock(
     };
     if settings.shared_token.is_some() {
         warn!(
-            "--node-token (LATCHKEY_NODE_TOKEN) is one token for all Envoys and is deprecated: create a token for each \
-             group of them with `latchkey node-token create`, then remove it"
+            "--node-token (LATCHKEY_NODE_TOKEN) is one token for all Envoys and is deprecated: \
+             create a token for each group of Envoys with `latchkey node-token create`, then \
+             remove this setting"
         );
     }
     let (feed, streams) = stream::serve(
@@ -254,7 +255,7 @@ impl Running {
             self.servers.shutdown().await;
         }
         if time::timeout(DRAIN, self.store.close()).await.is_err() {
-            error!("the store was still in use at the end");
+            error!("the store was still in use at shutdown");
         }
         info!("stopped");
     }
@@ -293,7 +294,8 @@ async fn first_user(
     if store.credentials(&config.email).await?.is_some() {
         warn!(
             email = config.email,
-            "no administrator is made, as this user is there: name another email address"
+            "no administrator is created, because this user exists already: set another email \
+             address"
         );
         return Ok(());
     }
@@ -318,7 +320,7 @@ fn show(email: &str, password: &Password) -> io::Result<()> {
     let mut stdout = io::stdout();
     writeln!(
         stdout,
-        "Password of {email}, shown only this once: {}",
+        "Password of {email}, shown only once: {}",
         password.expose()
     )?;
     stdout.flush()

@@ -145,7 +145,7 @@ async fn log_in(http: &str, password: &str) -> reqwest::Response {
 
 fn password(stdout: &str) -> String {
     let line = stdout
-        .strip_prefix("Password of admin@localhost, shown only this once: ")
+        .strip_prefix("Password of admin@localhost, shown only once: ")
         .unwrap();
     line.trim_end().to_owned()
 }

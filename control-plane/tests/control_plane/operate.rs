@@ -133,7 +133,7 @@ fn a_file_that_cannot_be_used_is_said_in_one_line() {
     let told = String::from_utf8(refused.stderr).unwrap();
     assert_eq!(
         told,
-        "latchkey: latchkey.toml: there is no setting `http-listn`\n"
+        "latchkey: latchkey.toml: unknown setting `http-listn`\n"
     );
     // Without a file clap has its say, with it as well.
     write_settings(directory.path(), "log-level = \"warn\"\n");

@@ -1,4 +1,4 @@
-//! What a file for `latchkey apply` can say.
+//! The file format of `latchkey apply`.
 
 use jiff::Timestamp;
 use latchkey_model::authority::Grant;
@@ -19,7 +19,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::text::plain;
 
-/// Sections that are left out are left alone.
+/// The document. Omitted sections are not changed.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Document {
@@ -51,7 +51,7 @@ pub(super) struct User {
     pub(super) email: String,
     pub(super) roles: Option<Vec<Role>>,
     pub(super) permissions: Option<Vec<Grant>>,
-    /// By their names.
+    /// The subaccounts' names.
     pub(super) subaccounts: Option<Selection>,
     pub(super) disabled: Option<bool>,
     pub(super) password_env: Option<String>,
@@ -68,7 +68,7 @@ pub(super) struct Key {
     pub(super) scope: Option<Selection>,
     pub(super) roles: Option<Vec<Role>>,
     pub(super) permissions: Option<Vec<Grant>>,
-    /// By their names.
+    /// The subaccounts' names.
     pub(super) subaccounts: Option<Vec<String>>,
     pub(super) allowed_ips: Option<IpList>,
     pub(super) denied_ips: Option<IpList>,
@@ -80,7 +80,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// Whether the key is to have expired by `now`.
+    /// Whether the file's expiry of the key is at or before `now`.
     pub(super) fn is_to_be_expired(&self, now: i64) -> bool {
         matches!(self.expires_at, Some(Some(Second(second))) if second <= now)
     }
@@ -187,7 +187,7 @@ impl Document {
         {
             if !files.insert(normalised(file)) {
                 errors.push(format!(
-                    "keys[{index}].save: is the file of another key as well"
+                    "keys[{index}].save: is also the file of another key"
                 ));
             }
         }
@@ -231,10 +231,10 @@ fn names<'a>(
     for (index, name) in names.enumerate() {
         *name = normalized_name(name);
         if name.is_empty() {
-            errors.push(format!("{section}[{index}].{field}: is empty"));
+            errors.push(format!("{section}[{index}].{field}: must not be empty"));
         } else if !seen.insert(name.clone()) {
             errors.push(format!(
-                "{section}[{index}].{field}: {} is there twice",
+                "{section}[{index}].{field}: {} appears twice",
                 plain(name)
             ));
         }
@@ -348,7 +348,7 @@ routes: {rules: [{path: {prefix: /v4/}, permission: "dns:read"}], unmatched: den
         }
         let text = "keys: [{name: a, save: ci.pak}, {name: b, save: ./x/../ci.pak}]";
         let errors = parse::<Document>(text).unwrap().check().unwrap_err();
-        assert_eq!(errors, ["keys[1].save: is the file of another key as well"]);
+        assert_eq!(errors, ["keys[1].save: is also the file of another key"]);
     }
 
     #[test]
@@ -358,9 +358,9 @@ routes: {rules: [{path: {prefix: /v4/}, permission: "dns:read"}], unmatched: den
                     routes: {rules: [{path: {prefix: v4}}, {path: {exact: /a}, colour: 1}]}\n";
         let errors = parse::<Document>(text).unwrap().check().unwrap_err();
         let expected = [
-            "subaccounts[0].name: is empty",
+            "subaccounts[0].name: must not be empty",
             "keys[1].name: CI is there twice",
-            "keys[1].save: is the file of another key as well",
+            "keys[1].save: is also the file of another key",
         ];
         assert_eq!(errors[..3], expected);
         assert!(errors[3].starts_with("routes.rules[1].path"), "{errors:?}");

@@ -1,6 +1,5 @@
-//! `latchkey apply`: makes everything as a file says. What is so already is left alone, so that the
-//! same file applied again changes nothing. The plan is made, and checked as a whole, before the
-//! first change.
+//! `latchkey apply`: changes everything to match a file. Applying the same file again changes
+//! nothing. The plan is made and checked as a whole before the first change.
 
 mod document;
 mod plan;
@@ -20,8 +19,8 @@ use document::Document;
 use plan::{Facts, Plan};
 use state::State;
 
-const FORM: &str = "Sections of the file, each of which can be left out, as can all fields but the first; what is left \
-out is left alone:
+const FORM: &str = "Sections of the file. All sections are optional, as are all fields except the \
+first of each; omitted sections and fields are not changed:
   tiers: [{name, limits: {minute, hour, day, month}}]
   services: [{name, description}]
   subaccounts: [{name}]
@@ -29,24 +28,21 @@ out is left alone:
   routes: {rules, unmatched, path_case}
   keys: [{name, description, environment, tier, scope, roles, permissions, subaccounts, allowed_ips, denied_ips,
           expires_at, limits, active, save}]
-A key that is made needs `save`, a file for its secret, which is found from the file's own directory. A user who is made \
-needs `password_env`, the environment variable with their password.
+A new key needs `save`, a file for its secret, relative to the directory of the applied file. A new user needs `password_env`, the environment variable with their password.
 
-The plan has a line for each change: + make, ~ edit, - revoke or delete, ! cannot be done, = is not in the file. Below a \
-line are the route rules that differ, and after ! what lets more through than before, such as a request that becomes public. \
-On a terminal that is asked about, as is what is revoked or deleted; elsewhere the latter takes --yes (or exit code 2).";
+The plan has a line for each change: + create, ~ edit, - revoke or delete, ! impossible, = not in the file. Below a line are the route rules that differ and, after !, what becomes less restricted, such as a request that becomes public. On a terminal, apply asks for confirmation before it loosens a restriction, revokes or deletes. Without a terminal, revoking and deleting require --yes (otherwise exit code 2).";
 
-/// By which file.
+/// Arguments of `apply`.
 #[derive(Clone, Args)]
 #[command(after_long_help = FORM)]
 pub struct Apply {
     /// A file of YAML or JSON, or - for stdin
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
-    /// Print the plan and change nothing; ends with 5 if there is something to do
+    /// Print the plan and change nothing; exit with 5 if there are changes to make
     #[arg(long)]
     dry_run: bool,
-    /// Revoke or delete what is not in a section of the file
+    /// Revoke or delete everything that the file's sections do not list
     #[arg(long)]
     prune: bool,
     #[command(flatten)]
@@ -85,7 +81,7 @@ impl Run for Apply {
         let removals = plan.removals();
         let wider = plan
             .is_wider()
-            .then_some("lets more through, see the lines with !");
+            .then_some("loosens restrictions, see the lines with !");
         let parts: Vec<_> = [
             Some(removals.as_str()).filter(|text| !text.is_empty()),
             wider,
@@ -101,7 +97,7 @@ impl Run for Apply {
         }
         let exit = run::run(context, &plan, &state, directory).await?;
         if exit == Exit::NotEverywhere {
-            output::note("latchkey: not every node has all of it yet");
+            output::note("latchkey: not every node enforces all changes yet");
         }
         Ok(exit)
     }
@@ -110,12 +106,12 @@ impl Run for Apply {
 fn refused(lines: &[plan::Line]) -> CommandError {
     let lines: Vec<_> = lines.iter().map(ToString::to_string).collect();
     CommandError::usage(format!(
-        "nothing was changed, as this cannot be done:\n{}",
+        "nothing was changed, because this is impossible:\n{}",
         lines.join("\n")
     ))
 }
 
-/// The plan for scripts.
+/// Returns the plan as JSON, for scripts.
 fn told(plan: &Plan, dry_run: bool) -> serde_json::Value {
     json!({
         "dry_run": dry_run,

@@ -90,7 +90,7 @@ fn broken_off(plan: &Plan, failed: usize, error: &CommandError) -> CommandError 
     }
 }
 
-const CHANGED_MEANWHILE: &str = "somebody else has changed it since the plan was made";
+const CHANGED_MEANWHILE: &str = "it was changed by somebody else since the plan was made";
 
 /// Returns the entity tags of all that the plan edits. Fails if something is not as the plan was
 /// made on.
@@ -189,10 +189,7 @@ impl Runner<'_> {
         if let Some((field, names)) = &action.subaccounts {
             let id = |name: &String| {
                 let unknown = || {
-                    CommandError::NotFound(format!(
-                        "there is no subaccount named {}",
-                        text::plain(name)
-                    ))
+                    CommandError::NotFound(format!("no subaccount is named {}", text::plain(name)))
                 };
                 self.subaccounts.get(name).ok_or_else(unknown)
             };
@@ -234,7 +231,7 @@ impl Runner<'_> {
             .await;
         let edited = edited.map_err(|error| {
             let told = format!(
-                "it was made as {}, but not switched off: {error}",
+                "it was created as {}, but not disabled: {error}",
                 text::plain(id)
             );
             CommandError::Halfway(told)

@@ -135,7 +135,7 @@ pub(super) fn ensure_known<'n>(names: impl Iterator<Item = &'n str>) -> Result<(
             ));
         }
         if seen.contains(&name) {
-            return Err(format!("column `{name}` is there twice"));
+            return Err(format!("column `{name}` appears twice"));
         }
         seen.push(name);
     }
@@ -186,13 +186,17 @@ pub(super) fn settings(mut row: Value) -> Result<Value, String> {
         return Ok(row);
     };
     if fields.get("revoked_at").is_some_and(|time| !time.is_null()) {
-        return Err("`revoked_at` is set: a revoked key is not imported".to_owned());
+        return Err("`revoked_at` is set: a revoked key cannot be imported".to_owned());
     }
     if fields.get("active") == Some(&json!(false)) || fields.get("disabled") == Some(&json!(true)) {
-        return Err("`active` is false: a key that is disabled or expired would be good once it is imported".to_owned());
+        return Err(
+            "`active` is false: a disabled or expired key would become valid when \
+        imported"
+                .to_owned(),
+        );
     }
     if fields.get("issues").is_some_and(|issues| !issues.is_null()) {
-        return Err("`issues` is set: an imported key cannot make keys for others".to_owned());
+        return Err("`issues` is set: an imported key cannot create keys for others".to_owned());
     }
     fields.retain(|name, _| !EXPORTED.contains(&name.as_str()) && !SHOWN.contains(&name.as_str()));
     Ok(row)

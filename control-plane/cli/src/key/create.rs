@@ -15,47 +15,47 @@ use crate::moment::{self, Moment};
 use crate::query::Query;
 use crate::text;
 
-/// A key to be.
+/// Arguments of `key create`.
 #[derive(Clone, Args)]
 pub struct Create {
-    /// What it is called; unique among the keys that are not revoked
+    /// The key's name, unique among the keys that are not revoked or expired
     name: String,
-    /// What it is for
+    /// Description of the key
     #[arg(long)]
     description: Option<String>,
-    /// live or test; live unless told
+    /// Environment: live (default) or test
     #[arg(long, value_parser = ["live", "test"])]
     environment: Option<String>,
-    /// Its tier; the account's unless told
+    /// The key's tier (default: the account's)
     #[arg(long)]
     tier: Option<String>,
-    /// Services that it is good for, or all, which it is unless told
+    /// Services in scope, or all (default)
     #[arg(long, value_name = "SERVICE,...|all", value_delimiter = ',')]
     scope: Vec<String>,
-    /// A role that it has
+    /// A role of the key
     #[arg(long = "role", value_name = "ROLE", value_delimiter = ',')]
     roles: Vec<String>,
-    /// A permission that it has
+    /// A permission of the key
     #[arg(long = "permission", value_name = "PERMISSION", value_delimiter = ',')]
     permissions: Vec<String>,
-    /// A subaccount that it is confined to, by name or id
+    /// A subaccount that the key is restricted to, by name or id
     #[arg(long = "subaccount", value_name = "SUBACCOUNT", value_delimiter = ',')]
     subaccounts: Vec<String>,
-    /// An address or range that it may be used from
+    /// An address or range that the key may be used from
     #[arg(long = "allow-ip", value_name = "CIDR", value_delimiter = ',')]
     allowed_ips: Vec<String>,
-    /// An address or range that it may not be used from
+    /// An address or range that the key may not be used from
     #[arg(long = "deny-ip", value_name = "CIDR", value_delimiter = ',')]
     denied_ips: Vec<String>,
-    /// When it expires: RFC 3339, Unix seconds, or a span such as 30d or 12h
+    /// Expiry: RFC 3339, Unix seconds, or a span such as 30d or 12h
     #[arg(long, value_name = "TIME")]
     expires: Option<Moment>,
-    /// A limit of its own, such as minute=100, in place of its tier's
+    /// A limit, such as minute=100, in place of the tier's
     #[arg(long = "limit", value_name = "WINDOW=REQUESTS", value_delimiter = ',')]
     limits: Vec<Limit>,
-    /// What bounds the keys that it makes, in place of its own attributes: an object such as
+    /// Limits for keys that this key creates, in place of its own attributes: an object such as
     /// {"tier": "pro", "limits": {"day": 1000}, "addresses": "all", "expiry_days": 90,
-    /// "environments": ["live"]}, or a file with one, in JSON or YAML
+    /// "environments": ["live"]}, or a JSON or YAML file with one
     #[arg(long, value_name = "JSON|FILE")]
     issues: Option<String>,
     #[command(flatten)]
@@ -87,10 +87,10 @@ impl Create {
         if Repeat::is_repeated(&data) {
             let id = text::plain(&id);
             let made = format!(
-                "the key {id} was made by an earlier call, and its secret is not shown again"
+                "the key {id} was created by an earlier call, and its secret is not shown again"
             );
             return Err(CommandError::Halfway(format!(
-                "{made}: latchkey key regenerate {id} makes another"
+                "{made}: create a new one with latchkey key regenerate {id}"
             )));
         }
         let delivered = ready.deliver(context.output, data, "api_key", |key| {
@@ -144,15 +144,15 @@ fn issues(text: &str) -> Result<Value, CommandError> {
     }
 }
 
-/// A key that nobody has seen is revoked.
+/// Revokes a key whose secret was never shown.
 pub(crate) async fn undone(context: &Context, id: &str, error: &CommandError) -> CommandError {
     let told = match context.api.delete(&["keys", id], &Query::default()).await {
         Ok(_) => format!(
-            "{error}; the key {} was revoked, as nobody has seen it",
+            "{error}; the key {} was revoked, because its secret was never shown",
             text::plain(id)
         ),
         Err(kept) => format!(
-            "{error}; revoke the key {}, which nobody has seen: {kept}",
+            "{error}; revoke the key {}, because its secret was never shown: {kept}",
             text::plain(id)
         ),
     };
@@ -234,7 +234,7 @@ mod tests {
         for (arguments, reason) in [
             (["CI", "--expires", "soon"], "--expires <TIME>"),
             (["CI", "--limit", "minute=0"], "--limit <WINDOW=REQUESTS>"),
-            (["CI", "--scope", "all,dns"], "--scope: all is all"),
+            (["CI", "--scope", "all,dns"], "--scope: all cannot be combined"),
             (
                 ["CI", "--environment", "prod"],
                 "--environment <ENVIRONMENT>",

@@ -12,25 +12,25 @@ use crate::exit::Exit;
 use crate::moment::Moment;
 use crate::{output, text};
 
-/// What of a key is to be otherwise. What is not said stays as it is.
+/// Arguments of `key edit`. Omitted attributes stay unchanged.
 #[derive(Clone, Args)]
 pub struct Edit {
     /// The key's id
     #[arg(value_name = "ID")]
     key: String,
-    /// Another name
+    /// New name
     #[arg(long)]
     name: Option<String>,
-    /// Another description; an empty one takes it away
+    /// New description; an empty text removes it
     #[arg(long)]
     description: Option<String>,
-    /// Another expiry: RFC 3339, Unix seconds, or a span such as 30d or 12h
+    /// New expiry: RFC 3339, Unix seconds, or a span such as 30d or 12h
     #[arg(long, value_name = "TIME", conflicts_with = "no_expiry")]
     expires: Option<Moment>,
-    /// No expiry
+    /// Remove the expiry
     #[arg(long)]
     no_expiry: bool,
-    /// An address or range that it may be used from; together they replace those that there are
+    /// An address or range that the key may be used from; the given ones replace the current list
     #[arg(
         long = "allow-ip",
         value_name = "CIDR",
@@ -38,7 +38,8 @@ pub struct Edit {
         conflicts_with = "clear_allow_ips"
     )]
     allowed_ips: Vec<String>,
-    /// An address or range that it may not be used from; together they replace those that there are
+    /// An address or range that the key may not be used from; the given ones replace the current
+    /// list
     #[arg(
         long = "deny-ip",
         value_name = "CIDR",
@@ -46,19 +47,19 @@ pub struct Edit {
         conflicts_with = "clear_deny_ips"
     )]
     denied_ips: Vec<String>,
-    /// Allow every address that is not denied
+    /// Clear the allow list
     #[arg(long)]
     clear_allow_ips: bool,
-    /// Deny no address
+    /// Clear the deny list
     #[arg(long)]
     clear_deny_ips: bool,
-    /// Switch it on
+    /// Enable the key
     #[arg(long, conflicts_with = "disable")]
     enable: bool,
-    /// Switch it off
+    /// Disable the key
     #[arg(long)]
     disable: bool,
-    /// A limit of its own, such as minute=100; other windows stay as they are
+    /// A limit, such as minute=100; other windows stay unchanged
     #[arg(
         long = "limit",
         value_name = "WINDOW=REQUESTS",
@@ -66,7 +67,7 @@ pub struct Edit {
         conflicts_with = "clear_limits"
     )]
     limits: Vec<Limit>,
-    /// No limits of its own, but its tier's
+    /// Remove the key's own limits, so that its tier's apply
     #[arg(long)]
     clear_limits: bool,
     #[command(flatten)]

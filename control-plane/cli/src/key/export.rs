@@ -17,21 +17,21 @@ use crate::{Context, csv, output, text};
 /// Forms of exports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// An object with a list of objects, as the API has them
+    /// An object with a list of objects, as in the API
     Json,
-    /// An object in each line
+    /// One object per line
     Ndjson,
-    /// A line for each key under a line of names; lists are separated by semicolons. A cell that a
-    /// spreadsheet would run begins with an apostrophe, which `key import` takes off
+    /// A header line and a line for each key; list entries are separated by semicolons. A cell that
+    /// a spreadsheet would run as a formula begins with an apostrophe, which `key import` removes
     Csv,
 }
 
-/// Which keys, and how.
+/// Arguments of `key export`.
 #[derive(Clone, Args)]
 pub struct Export {
     #[command(flatten)]
     filter: Filter,
-    /// The form to print them in
+    /// Format of the output
     #[arg(long, value_enum, default_value_t = Format::Json)]
     format: Format,
     #[command(flatten)]

@@ -37,38 +37,40 @@ const TOLD: usize = 20;
 const PLACES: usize = 10;
 
 /// What is wrong with keys that can be guessed.
-const WEAK: &str = "Field `key` can be guessed: by its length, its characters and its repetitions it has fewer than 80 random \
-     bits. Whoever gets hold of a snapshot of it finds it by trying. Give its users a key of Latchkey instead.";
+const WEAK: &str = "Field `key` can be guessed: judging by its length, characters and \
+repetitions, it has fewer than 80 random bits. Anyone with a copy of the snapshot can find the \
+key by trying. Give its users a Latchkey key instead.";
 
 /// What is wrong with digests of which nobody has said that their keys cannot be guessed.
-const UNKNOWN: &str = "Field `sha256` says nothing of how hard the key is to guess, and whoever gets hold of a snapshot of it \
-     finds a key that is not. Give the keys themselves in `key`, which are checked and are not sent, or confirm with \
-     --entropy-confirmed that each has at least 80 random bits.";
+const UNKNOWN: &str = "Field `sha256` does not show how hard the key is to guess, and anyone with \
+a copy of the snapshot can find a weak key. Give the keys themselves in `key`, where they are \
+checked and not sent, or confirm with --entropy-confirmed that each key has at least 80 random \
+bits.";
 
-/// Where the keys are.
+/// Arguments of `key import`.
 #[derive(Clone, Args)]
 pub struct Import {
-    /// A file of JSON, YAML or CSV, or - for stdin: `sha256`, or `key` with the key itself, which
-    /// is hashed before it is sent, and whatever a key can have, such as `name`. An export to which
-    /// one of them was added is one
+    /// A JSON, YAML or CSV file, or - for stdin. Each row has `sha256`, or `key` with the key
+    /// itself, which is hashed before it is sent, and the key's attributes, such as `name`. An
+    /// export with one of these columns added also works
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
-    /// The file's form; told by its name unless said
+    /// Format of the file (default: from its name)
     #[arg(long)]
     format: Option<Format>,
-    /// Check everything, say what would be done, and change nothing
+    /// Check everything and report what would be done, without changing anything
     #[arg(long)]
     dry_run: bool,
-    /// Pass over keys that the account has already, by their `sha256`: so an import that was
-    /// interrupted goes on when it is run again
+    /// Skip keys that the account has already, by their `sha256`, so that an interrupted import can
+    /// be run again
     #[arg(long)]
     skip_existing: bool,
-    /// Take keys over again that were imported at most 7 days ago and revoked before any request
-    /// was admitted with them
+    /// Import keys again that were imported at most 7 days ago and revoked before any request was
+    /// admitted with them
     #[arg(long)]
     reimport_unused: bool,
-    /// Confirm that the keys of which the file has only the `sha256` cannot be guessed: that each
-    /// has at least 80 random bits
+    /// Confirm that keys given only by `sha256` have at least 80 random bits each and cannot be
+    /// guessed
     #[arg(long)]
     entropy_confirmed: bool,
     #[command(flatten)]
@@ -158,7 +160,8 @@ impl Import {
                 )
                 .await?;
             if data["dry_run"] != true {
-                let error = "the API has imported the first keys, as it is of a version that cannot check them first";
+                let error = "the API has already imported the first keys, because its version \
+                does not support checking them first";
                 return Err(CommandError::Halfway(error.to_owned()));
             }
             for problem in text::entries(&data, "problems") {
@@ -195,7 +198,7 @@ impl Import {
             Some(room) => Err(CommandError::Import {
                 exit: Exit::NotAllowed,
                 reason: format!(
-                    "the account may have {} more keys, and these are {}",
+                    "the account may have {} more keys, but the file has {}",
                     count(room),
                     count(new)
                 ),
@@ -273,7 +276,7 @@ impl Import {
             String::new()
         };
         let reason = format!(
-            "nothing was imported, as {} of the file cannot be:{told}{more}",
+            "nothing was imported, because {} of the file cannot be imported:{told}{more}",
             rows(faults.all)
         );
         CommandError::Import { exit, reason }
@@ -360,12 +363,12 @@ fn check_file(
                 if let Some(first) = first(&mut digests, digest, row) {
                     faults.add(
                         place,
-                        format!("Field `sha256` is that of {} as well.", file.place(first)),
+                        format!("Field `sha256` is the same as in {}.", file.place(first)),
                     );
                 } else if let Some(first) = first(&mut names, name, row) {
                     faults.add(
                         place,
-                        format!("Field `name` is that of {} as well.", file.place(first)),
+                        format!("Field `name` is the same as in {}.", file.place(first)),
                     );
                 }
             }
@@ -402,7 +405,8 @@ fn exit_of(code: &str) -> Exit {
 fn broken_off(error: &CommandError, imported: u64, done: usize, all: usize) -> CommandError {
     let rest = all.saturating_sub(done);
     CommandError::Halfway(format!(
-        "{error}\n{} keys are imported; {} were not, or it is not known. Run it again with --skip-existing to go on",
+        "{error}\n{} keys are imported; {} are not, or their state is unknown. To continue, run \
+         the command again with --skip-existing",
         number(imported),
         rows(rest)
     ))

@@ -31,38 +31,38 @@ const SORTS: [&str; 8] = [
 pub struct List {
     #[command(flatten)]
     filter: Filter,
-    /// What they are sorted by; a - turns it around
+    /// Field to sort by; a leading - sorts in descending order
     #[arg(long, value_name = "FIELD", value_parser = SORTS, allow_hyphen_values = true)]
     sort: Option<String>,
     #[command(flatten)]
     extent: Extent,
 }
 
-/// What they have in common.
+/// The filters of keys.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Filter {
-    /// Keys in whose names or descriptions this is
+    /// Only keys whose names or descriptions contain this text
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
-    /// Keys with this role
+    /// Only keys with this role
     #[arg(long)]
     role: Option<String>,
-    /// Keys of this tier
+    /// Only keys of this tier
     #[arg(long)]
     tier: Option<String>,
-    /// Keys of this environment
+    /// Only keys of this environment
     #[arg(long, value_parser = ["live", "test"])]
     environment: Option<String>,
-    /// Keys in this state; live, which is all that are not revoked, unless told
+    /// Only keys in this state (default: live, all keys that are not revoked)
     #[arg(long, value_parser = STATES)]
     state: Option<String>,
-    /// Keys of the user with this id or email address
+    /// Only keys of the user with this id or email address
     #[arg(long, value_name = "USER_ID")]
     owner: Option<String>,
-    /// Keys that expire within so many days
+    /// Only keys that expire within this number of days
     #[arg(long, value_name = "DAYS")]
     expires_within: Option<u32>,
-    /// Keys that were never used
+    /// Only keys that were never used
     #[arg(long)]
     unused: bool,
 }
@@ -96,7 +96,7 @@ impl List {
 /// Which key.
 #[derive(Clone, Args)]
 pub struct Show {
-    /// Its id, or its name if it is not revoked
+    /// The key's id, or its name if it is not revoked
     #[arg(value_name = "ID|NAME")]
     key: String,
 }
@@ -127,9 +127,8 @@ async fn named(context: &Context, name: &str) -> Result<String, CommandError> {
         .iter()
         .filter(of_name)
         .min_by_key(|key| view::has_expired(key, moment::now()));
-    let key = key.ok_or_else(|| {
-        CommandError::NotFound(format!("there is no key named {}", text::plain(name)))
-    })?;
+    let key = key
+        .ok_or_else(|| CommandError::NotFound(format!("no key is named {}", text::plain(name))))?;
     Ok(text::field(key, "key_id").to_owned())
 }
 

@@ -1,4 +1,4 @@
-//! `latchkey key`: making, finding, editing and revoking keys.
+//! `latchkey key`: creates, lists, edits and revokes keys.
 
 mod columns;
 mod create;
@@ -19,24 +19,24 @@ use super::error::CommandError;
 use super::exit::Exit;
 use super::{CheckImportRow, Context, Run};
 
-/// What is done with keys.
+/// Subcommands of `latchkey key`.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Make a key, and show or save it this once
+    /// Create a key and show or save its secret once
     Create(Box<create::Create>),
     /// List keys
     List(list::List),
-    /// Show one key, and how much it is used
+    /// Show a key and its usage
     Show(list::Show),
-    /// Edit what may be edited of a key
+    /// Edit a key
     Edit(edit::Edit),
-    /// Revoke keys for good; ends with 4 if that is not in force on every node in time
+    /// Revoke keys permanently; exits with 4 if a revocation is not in force on every node in time
     Revoke(revoke::Revoke),
-    /// Give a key another secret, and show or save it this once
+    /// Give a key a new secret and show or save it once
     Regenerate(regenerate::Regenerate),
-    /// Take over keys that were made elsewhere, by their SHA-256
+    /// Import existing keys by their SHA-256
     Import(import::Import),
-    /// Print all keys, which are no secrets without their secret
+    /// Print all keys, without their secrets
     Export(export::Export),
 }
 

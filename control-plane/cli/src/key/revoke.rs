@@ -10,10 +10,10 @@ use crate::exit::Exit;
 use crate::output::Changes;
 use crate::{output, text};
 
-/// Which keys.
+/// Arguments of `key revoke`.
 #[derive(Clone, Args)]
 pub struct Revoke {
-    /// The keys' ids
+    /// Ids of the keys
     #[arg(value_name = "ID", required = true)]
     keys: Vec<String>,
     #[command(flatten)]

@@ -53,7 +53,7 @@ pub(super) fn one(key: &Value, now: i64) -> String {
     };
     let subaccounts = match key["allowed_subaccounts"].as_array() {
         Some(listed) if !listed.is_empty() => text::of(&key["allowed_subaccounts"]),
-        _ => "all that the owner may act on".to_owned(),
+        _ => "all of the owner's subaccounts".to_owned(),
     };
     details([
         ("ID", text::of(&key["key_id"])),
@@ -82,7 +82,7 @@ pub(super) fn one(key: &Value, now: i64) -> String {
     ])
 }
 
-/// `tier pro, 1000 a day, from everywhere, for 90 days at most, environments live`
+/// `tier pro, 1000 a day, from everywhere, for at most 90 days, environments live`
 fn issues(issues: &Value) -> String {
     let tier = issues["tier"]
         .is_string()
@@ -97,7 +97,7 @@ fn issues(issues: &Value) -> String {
     };
     let days = issues["expiry_days"]
         .as_u64()
-        .map(|days| format!("for {days} days at most"));
+        .map(|days| format!("for at most {days} days"));
     let environments = issues["environments"]
         .is_array()
         .then(|| text::of(&issues["environments"]));
@@ -198,8 +198,8 @@ mod tests {
             "LIMITS           100 a minute, 5 an hour\n",
             "ALLOWED IPS      10.0.0.0/8, ::1/128 (off)\n",
             "DENIED IPS       -\n",
-            "ISSUES           tier pro, 9 a day, from everywhere, for 90 days at most\n",
-            "SUBACCOUNTS      all that the owner may act on\n",
+            "ISSUES           tier pro, 9 a day, from everywhere, for at most 90 days\n",
+            "SUBACCOUNTS      all of the owner's subaccounts\n",
             "LAST USED        2027-01-15 07:59 from 192.0.2.1\n",
         ] {
             assert!(told.contains(line), "{told}");

@@ -1,6 +1,5 @@
-//! Settings from a file: TOML, in which each key is a flag's long name. What it says takes the
-//! place of the flags' defaults: flags and the environment precede it, and there is no setting that
-//! cannot be in it.
+//! Settings from a TOML file, in which each key is a flag's long name. They replace the flags'
+//! defaults: flags and the environment take precedence. Every setting can be in the file.
 
 use clap::{Arg, ArgAction, Command, Parser};
 use latchkey_model::secret_files::Exposure;
@@ -29,9 +28,9 @@ pub struct InvalidFile {
 enum Fault {
     #[error("cannot be read: {0}")]
     Unreadable(#[from] io::Error),
-    #[error("line {line} is not TOML: {reason}")]
+    #[error("line {line} is not valid TOML: {reason}")]
     Syntax { line: usize, reason: String },
-    #[error("there is no setting `{0}`")]
+    #[error("unknown setting `{0}`")]
     Unknown(String),
     #[error("`{key}` must be {expected}")]
     Type { key: String, expected: &'static str },
@@ -146,7 +145,7 @@ fn text_of(setting: &Arg, key: &str, value: Value) -> Result<String, Fault> {
         Value::String(value) if !is_switch(setting) && !is_number(setting) => return Ok(value),
         _ if is_switch(setting) => "true or false",
         _ if is_number(setting) => "a whole number",
-        _ => "a text",
+        _ => "a string",
     };
     Err(Fault::Type {
         key: key.to_owned(),
@@ -167,12 +166,12 @@ fn check(setting: &Arg, key: &str, text: &str) -> Result<(), Fault> {
     };
     let possible = setting.get_possible_values();
     let reason = match error.source() {
-        Some(reason) if !is_secret(setting) => format!("is not understood: {reason}"),
+        Some(reason) if !is_secret(setting) => format!("is invalid: {reason}"),
         _ if !possible.is_empty() => {
             let names: Vec<_> = possible.iter().map(|value| value.get_name()).collect();
             format!("must be one of {}", names.join(", "))
         }
-        _ => "is not understood".to_owned(),
+        _ => "is invalid".to_owned(),
     };
     Err(Fault::Value {
         key: key.to_owned(),

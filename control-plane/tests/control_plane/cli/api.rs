@@ -120,7 +120,7 @@ async fn a_key_is_found_by_its_name() {
     person
         .run(&["key", "show", "C\u{1b}"])
         .await
-        .failed(7, "there is no key named C\\u{1b}");
+        .failed(7, "no key is named C\\u{1b}");
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn a_user_is_found_by_their_address() {
     person
         .run(&["user", "show", "nobody@b.c"])
         .await
-        .failed(7, "there is no user nobody@b.c");
+        .failed(7, "no user is named nobody@b.c");
 }
 
 #[tokio::test]
@@ -304,7 +304,8 @@ async fn webhook_secrets_are_rotated_and_deliveries_sent_again() {
         .await
         .done();
     assert!(
-        told.contains("signs as well until 2027-01-15 09:00 UTC.") && !told.contains("whsec_2"),
+        told.contains("Messages are also signed with the old secret until 2027-01-15 09:00 UTC.")
+            && !told.contains("whsec_2"),
         "{told}"
     );
     assert_eq!(fs::read_to_string(person.path("new")).unwrap(), "whsec_2\n");
@@ -351,13 +352,13 @@ async fn an_answer_that_is_none_is_told_as_such() {
             200,
             json!("hello"),
             1,
-            "200: the answer is not one of Latchkey's API",
+            "200: the response is not from Latchkey's API",
         ),
         (
             302,
             json!({}),
             1,
-            "302: the API is elsewhere, and redirections are not followed",
+            "302: the server redirects to another address, and redirects are not followed",
         ),
         (
             500,

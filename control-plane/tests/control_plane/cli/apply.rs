@@ -137,7 +137,7 @@ async fn what_is_changed_in_the_file_is_changed_and_the_rest_is_left_or_pruned()
     let told = person.run(&["apply", "-f", &file, "--prune"]).await;
     told.failed(
         2,
-        "this revokes 2 keys, deletes 1 subaccount, so it takes --yes; nothing was changed",
+        "this revokes 2 keys, deletes 1 subaccount, which requires --yes; nothing was changed",
     );
     assert_eq!(client.total().await, 3);
     let told = person
@@ -166,11 +166,12 @@ async fn a_plan_that_cannot_be_carried_out_changes_nothing() {
         .await;
     told.failed(
         2,
-        "nothing was changed, as this cannot be done:\n! key CI: tier, scope, roles, subaccounts differ, which",
+        "nothing was changed, because this is impossible:\n! key CI: tier, scope, roles, \
+         subaccounts differ, which",
     );
     told.failed(
         2,
-        "\n! key off: off.pak is there already, and is not overwritten",
+        "\n! key off: off.pak exists already and is not overwritten",
     );
     let unknown = person.file("unknown.yaml", "keys:\n- name: CI\n  colour: red\n");
     person
@@ -252,19 +253,19 @@ async fn pruning_takes_neither_the_caller_nor_a_key_that_the_file_has() {
     .await;
     told.failed(
         2,
-        "\n! user ops@b.c: this would revoke keys of theirs that the file has: CI\n",
+        "\n! user ops@b.c: this would revoke keys of theirs that the file lists: CI\n",
     );
     let told = prune(&admin, "users: [{email: ops@b.c}]").await;
     told.failed(
         2,
-        "\n! user admin@localhost: the file is applied as them, or with a key of theirs",
+        "\n! user admin@localhost: the file is applied as this user or with one of their keys",
     );
     let told = prune(&keyed, "users: [{email: ops@b.c}]\nkeys: [{name: CI}]").await;
     told.failed(
         2,
-        "\n! user admin@localhost: the file is applied as them, or with a key of theirs",
+        "\n! user admin@localhost: the file is applied as this user or with one of their keys",
     );
-    told.failed(2, "\n! key CD: the file is applied with it");
+    told.failed(2, "\n! key CD: the file is applied with this key");
     assert_eq!(plane.store().revision(), revision);
 
     let told = prune(&admin, "users: [{email: admin@localhost}]")
@@ -364,6 +365,6 @@ async fn keys_that_are_not_in_the_file_are_one_line_and_a_count() {
     person
         .run(&["apply", "--prune", "-f", &file])
         .await
-        .failed(2, "this revokes 2,000 keys, so it takes --yes");
+        .failed(2, "this revokes 2,000 keys, which requires --yes");
     assert_eq!(plane.log_in().await.total().await, 2_001);
 }

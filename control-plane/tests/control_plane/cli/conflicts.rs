@@ -122,7 +122,7 @@ async fn applied_file_overwrites_no_change_of_somebody_else() {
         let person = Person::stranger(&url).with("LATCHKEY_TOKEN", &client.token);
         let file = person.file("latchkey.yaml", &ours.to_string());
         let told = person.run(&["apply", "-f", &file]).await;
-        told.failed(8, "somebody else has changed it since the plan was made");
+        told.failed(8, "it was changed by somebody else since the plan was made");
         let shown = client.get(path).await;
         for (field, value) in theirs.as_object().unwrap() {
             let shown = &shown.body["data"][field];

@@ -48,7 +48,10 @@ async fn file_with_one_bad_row_imports_nothing() {
     let told = person
         .run(&["key", "import", "--entropy-confirmed", "-f", &file])
         .await;
-    told.failed(2, "nothing was imported, as 1 row of the file cannot be:");
+    told.failed(
+        2,
+        "nothing was imported, because 1 row of the file cannot be imported:",
+    );
     assert!(
         told.stderr
             .contains("keys.csv, line 2402: Field `allowed_ips[0]` "),
@@ -119,11 +122,11 @@ async fn all_that_is_wrong_is_told_up_to_twenty_rows() {
         (format!("{two},b,,,false"), "`active` is false"),
         (
             format!("{one},b,,,"),
-            "Field `sha256` is that of line 2 as well",
+            "Field `sha256` is the same as in line 2",
         ),
         (
             format!("{two},e\u{301},,,"),
-            "Field `name` is that of line 2 as well",
+            "Field `name` is the same as in line 2",
         ),
     ] {
         let text = format!("sha256,name,limit_minute,expires_at,active\n{one},\u{e9},,,\n{row}\n");
@@ -352,7 +355,7 @@ async fn import_beyond_the_accounts_keys_changes_nothing() {
         .await
         .failed(
             6,
-            "the account may have 1,500 more keys, and these are 1,600",
+            "the account may have 1,500 more keys, but the file has 1,600",
         );
     assert_eq!(admin.total().await, 0);
 }
@@ -424,7 +427,10 @@ async fn plain_keys_are_hashed_here_and_weak_ones_refused() {
         let told = person
             .run(&[&["key", "import", "-f", &file], more].concat())
             .await;
-        told.failed(2, "nothing was imported, as 30 rows of the file cannot be:");
+        told.failed(
+            2,
+            "nothing was imported, because 30 rows of the file cannot be imported:",
+        );
         assert!(
             told.stderr.contains("line 5, line 6, line 7, line 8, "),
             "{told:?}"
@@ -484,10 +490,10 @@ async fn digests_need_a_confirmation_of_their_entropy() {
         let told = person
             .run(&[&["key", "import", "-f", &file], more].concat())
             .await;
-        told.failed(2, "as 2,500 rows of the file cannot be:");
+        told.failed(2, "because 2,500 rows of the file cannot be imported:");
         assert!(
             told.stderr
-                .contains("line 11 and 2,490 more: Field `sha256` says nothing"),
+                .contains("line 11 and 2,490 more: Field `sha256` does not show"),
             "{told:?}"
         );
         assert!(

@@ -59,7 +59,7 @@ async fn a_new_key_is_shown_this_once_and_alone_for_scripts() {
         "SCOPE            dns, cdn\n",
         "LIMITS           1000 a minute, 5 a day\n",
         "EXPIRES          2030-01-01 00:00\n",
-        "\nIt is shown only this once.\n",
+        "\nThe secret is shown only once.\n",
     ] {
         assert!(told.contains(line), "{line} is not in {told}");
     }
@@ -132,7 +132,7 @@ async fn a_key_that_nobody_can_see_is_revoked() {
         &["key", "create", "CI", "--quiet"],
     ] {
         let told = person.run_unheard(arguments).await;
-        told.failed(1, "was revoked, as nobody has seen it");
+        told.failed(1, "was revoked, because its secret was never shown");
         assert_eq!(plane.log_in().await.total().await, 0);
     }
     let told = person

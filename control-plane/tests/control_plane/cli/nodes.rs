@@ -136,7 +136,7 @@ async fn epochs_of_waiting_nodes_are_accepted() {
     ));
     assert_eq!(
         person.run(&["node", "accept-epoch"]).await.done(),
-        "no node waits\n"
+        "no node is waiting\n"
     );
 }
 

@@ -23,7 +23,7 @@ async fn users_are_made_and_edited() {
     person
         .run(&make)
         .await
-        .failed(2, "a password cannot be asked for");
+        .failed(2, "cannot ask for a password");
     person
         .run_with(&[&make[..], &["--password-stdin"]].concat(), "short\n")
         .await
@@ -101,7 +101,7 @@ async fn subaccounts_are_deleted_by_name() {
     person
         .run(&["key", "create", "CD", "--subaccount", "prod"])
         .await
-        .failed(7, "there is no subaccount named prod");
+        .failed(7, "no subaccount is named prod");
     person.run(&["subaccount", "delete", "dev"]).await.done();
     assert_eq!(person.json(&["subaccount", "list"]).await["total"], 0);
 }

@@ -45,7 +45,11 @@ async fn command_whose_answer_is_lost_makes_nothing_twice() {
         .await
         .run(&["key", "create", "CI", "--quiet"])
         .await;
-    told.failed(1, "was made by an earlier call, and its secret is not shown again: latchkey key regenerate key_");
+    told.failed(
+        1,
+        "was created by an earlier call, and its secret is not shown again: latchkey \
+    key regenerate key_",
+    );
     assert_eq!((told.stdout.as_str(), client.total().await), ("", 1));
 
     let person_of_import = person().await;
@@ -94,7 +98,7 @@ async fn repeated_command_with_the_same_key_names_what_was_made() {
     person
         .run(&create)
         .await
-        .failed(1, "was made by an earlier call");
+        .failed(1, "was created by an earlier call");
     person
         .run(&["key", "create", "CD", "--idempotency-key", "job-1"])
         .await
@@ -132,7 +136,7 @@ async fn repeated_command_with_the_same_key_names_what_was_made() {
     person
         .run(&webhook)
         .await
-        .failed(1, "was made by an earlier call");
+        .failed(1, "was created by an earlier call");
 }
 
 #[tokio::test]

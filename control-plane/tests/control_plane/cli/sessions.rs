@@ -166,11 +166,11 @@ async fn each_kind_of_failure_has_a_code_of_its_own() {
     admin
         .run(&["key", "show", ".."])
         .await
-        .failed(7, "there is no key named ..");
+        .failed(7, "no key is named ..");
     admin
         .run(&["key", "revoke", ".."])
         .await
-        .failed(2, "\"..\" is no name and no id");
+        .failed(2, "\"..\" is neither a name nor an id");
     let wrong = Person::admin(&plane).with("LATCHKEY_PASSWORD", "wrong password");
     for _ in 0..10 {
         wrong

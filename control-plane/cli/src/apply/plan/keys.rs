@@ -18,10 +18,10 @@ use crate::{moment, text};
 
 const KIND: &str = super::KEYS;
 
-/// Behind a range that is switched off.
+/// Follows a disabled range.
 const OFF: &str = " (off)";
 
-/// What else of the plan keys depend on.
+/// Plan results that key planning needs.
 pub(super) struct Around<'a> {
     /// The names that there will be.
     pub(super) subaccounts: &'a BTreeSet<&'a str>,
@@ -69,11 +69,11 @@ pub(super) fn plan(
     );
 }
 
-/// Without the key that the file is applied with, the rest of it could not be.
+/// Plans the revocation of a key. Refuses to revoke the key that the file is applied with.
 fn removal(key: &Value, state: &State) -> Result<Removal, String> {
     let id = text::field(key, "key_id");
     if state.is_caller("key_id", id) {
-        return Err("the file is applied with it, so it is not revoked".to_owned());
+        return Err("the file is applied with this key, so it cannot be revoked".to_owned());
     }
     Ok(Call::new(Method::DELETE, ["keys", id], None).into())
 }
@@ -87,14 +87,14 @@ fn make(
     let renewal = expired.map_or_else(String::new, |expired| {
         let id = text::of(&expired["key_id"]);
         format!(
-            "; {id} of this name has expired, and latchkey key edit {id} --expires TIME renews it"
+            "; {id} of this name has expired; renew it with latchkey key edit {id} --expires TIME"
         )
     });
-    let needed = || format!("it is to be made, so it needs `save`, a file for its secret{renewal}");
+    let needed = || format!("a new key needs `save`, a file for its secret{renewal}");
     let save = key.save.clone().ok_or_else(needed)?;
     if (facts.is_there)(&save) {
         return Err(format!(
-            "{} is there already, and is not overwritten{renewal}",
+            "{} exists already and is not overwritten{renewal}",
             text::path(&save)
         ));
     }
@@ -112,7 +112,7 @@ fn make(
         .find(|name| !around.subaccounts.contains(name.as_str()))
     {
         return Err(format!(
-            "there will be no subaccount {}",
+            "the subaccount {} does not exist",
             text::plain(unknown)
         ));
     }
@@ -149,7 +149,7 @@ fn make(
     );
     let detail = expired.map_or_else(String::new, |expired| {
         format!(
-            "{} of this name has expired, and stays as it is",
+            "{} of this name has expired and stays unchanged",
             text::of(&expired["key_id"])
         )
     });
@@ -169,7 +169,7 @@ fn in_the_future(expiry: Option<Second>, facts: &Facts<'_>) -> Result<(), String
     }
 }
 
-/// Why the key cannot become what the file says.
+/// Returns why the key cannot be changed to match the file.
 fn fixed(key: &Key, there_is: &Value, state: &State) -> Option<String> {
     let scope = |value: &Value| {
         serde_json::from_value::<Selection>(value.clone())
@@ -233,7 +233,7 @@ fn fixed(key: &Key, there_is: &Value, state: &State) -> Option<String> {
     } else {
         "differ"
     };
-    let reason = "which cannot be edited: revoke it and create another";
+    let reason = "which cannot be edited: revoke the key and create another one";
     (!names.is_empty()).then(|| format!("{} {verb}, {reason}", names.join(", ")))
 }
 
@@ -305,17 +305,17 @@ fn edit(
     Ok(Some(Action::new(line, call)))
 }
 
-/// What the key is good for that it is not good for now.
+/// Returns the restrictions of the key that the edit loosens.
 fn wider(body: &Map<String, Value>, there_is: &Value, expiry: Option<i64>) -> Vec<String> {
     let mut wider = Vec::new();
     let renewed = body
         .get("expires_at")
         .map(|wanted| wanted.as_str().and_then(moment::second));
     if renewed.is_some_and(|renewed| renewed.unwrap_or(i64::MAX) > expiry.unwrap_or(i64::MAX)) {
-        wider.push("lasts longer".to_owned());
+        wider.push("expires later".to_owned());
     }
     if body.get("active") == Some(&json!(true)) {
-        wider.push("is switched on".to_owned());
+        wider.push("is enabled".to_owned());
     }
     let lists = |field: &str| {
         let before = addresses(&there_is[field]);
@@ -372,7 +372,12 @@ fn limits(key: &Key, there_is: &Value, around: &Around<'_>) -> (Vec<String>, Map
         let field = format!("limits.{window}");
         let detail = difference(&field, &there_is["limits"][window], &json!(requests));
         let detail = detail.or_else(|| {
-            tier_changes.then(|| format!("{field} {requests}, whatever its tier's is"))
+            tier_changes.then(|| {
+                format!(
+                    "{field} {requests}, set on the key because the tier \
+            changes"
+                )
+            })
         });
         if let Some(detail) = detail {
             details.push(detail);

@@ -26,10 +26,7 @@ pub(super) fn plan(document: &Document, state: &State, draft: &mut Draft) {
         );
         line.wider = match (record(&there_are), record(wanted)) {
             (Some(before), Some(after)) => wider::requests(&before, &after),
-            _ => vec![
-                "the rules that there are cannot be read, so it is not known what changes"
-                    .to_owned(),
-            ],
+            _ => vec!["the current rules cannot be read, so the changes are unknown".to_owned()],
         };
         draft.actions.push(Action::new(line, call));
     }

@@ -119,7 +119,7 @@ fn what_is_otherwise_is_edited_and_only_that() {
         plan.to_string(),
         "~ key CI: description - → for CI, denied_ips - → 192.0.2.1/32, active yes → no, limits.minute 100 → 200, \
          limits.day - → 5\n    ! more requests a minute\n\
-         ~ key old: expires_at 2030-01-01T00:00:00Z → -\n    ! lasts longer\n"
+         ~ key old: expires_at 2030-01-01T00:00:00Z → -\n    ! expires later\n"
     );
     assert_eq!(call(&plan.actions[0]), "PATCH keys/key_1");
     let expected = json!({
@@ -230,7 +230,7 @@ fn a_user_who_is_pruned_takes_along_no_key_that_the_file_has() {
     let plan = |yaml, prune| planned_with(yaml, &state, prune);
     assert_eq!(
         plan("users: []\nkeys: [{name: CI}]", true).unwrap_err(),
-        ["! user a@b.c: this would revoke keys of theirs that the file has: CI"]
+        ["! user a@b.c: this would revoke keys of theirs that the file lists: CI"]
     );
     assert!(plan("users: []\nkeys: [{name: CI}]", false).is_ok());
     let told = plan("users: []\nkeys: []", true).unwrap().to_string();
@@ -247,12 +247,12 @@ fn a_user_who_is_pruned_takes_along_no_key_that_the_file_has() {
 fn whoever_applies_the_file_is_not_pruned_by_it() {
     let mut state = state();
     state.caller = json!({"user_id": "usr_1"});
-    let user = "! user a@b.c: the file is applied as them, or with a key of theirs, so they are not deleted";
+    let user = "! user a@b.c: the file is applied as this user or with one of their keys, so they cannot be deleted";
     assert_eq!(planned_with("users: []", &state, true).unwrap_err(), [user]);
     assert!(planned_with("users: []", &state, false).is_ok());
     assert!(planned_with("users: [{email: a@b.c}]\nkeys: []", &state, true).is_ok());
     state.caller["key_id"] = json!("key_2");
-    let key = "! key old: the file is applied with it, so it is not revoked";
+    let key = "! key old: the file is applied with this key, so it cannot be revoked";
     assert_eq!(
         planned_with("users: []\nkeys: []", &state, true).unwrap_err(),
         [user, key]
@@ -284,7 +284,7 @@ fn a_keys_own_limit_is_set_where_its_tiers_is_about_to_change() {
     assert_eq!(
         plan.to_string(),
         "~ tier free: limits 10 a minute → 20 a minute\n    ! more requests a minute\n\
-         ~ key CI: limits.minute 100, whatever its tier's is\n"
+         ~ key CI: limits.minute 100, set on the key because the tier changes\n"
     );
     assert_eq!(body(&plan.actions[1]), &json!({"limits": {"minute": 100}}));
 }
@@ -297,9 +297,8 @@ fn what_a_key_has_for_life_cannot_be_edited() {
              - {name: old, environment: test, tier: pro, roles: [], permissions: ['a:b'], subaccounts: [], description: x}\n"
         ),
         [
-            "! key CI: scope differs, which cannot be edited: revoke it and create another",
-            "! key old: environment, tier, roles, permissions, subaccounts differ, which cannot be edited: revoke it and \
-             create another",
+            "! key CI: scope differs, which cannot be edited: revoke the key and create another one",
+            "! key old: environment, tier, roles, permissions, subaccounts differ, which cannot be edited: revoke the key and create another one",
         ]
     );
 }
@@ -314,13 +313,13 @@ fn everything_that_cannot_be_done_is_told_at_once() {
              {name: k4, save: b, expires_at: 1800000000}, {name: CI, expires_at: 1800000000}, {name: k5, save: none/a}]\n"
         ),
         [
-            "! user b@b.c: they are to be made, so they need `password_env`, the environment variable with their password",
+            "! user b@b.c: a new user needs `password_env`, the environment variable with their password",
             "! user c@b.c: NONE is not set",
             "! user d@b.c: SHORT must have at least 12 characters",
-            "! user a@b.c: there will be no subaccount prod",
-            "! key k1: it is to be made, so it needs `save`, a file for its secret",
-            "! key k2: taken.pak is there already, and is not overwritten",
-            "! key k3: there will be no subaccount prod",
+            "! user a@b.c: the subaccount prod does not exist",
+            "! key k1: a new key needs `save`, a file for its secret",
+            "! key k2: taken.pak exists already and is not overwritten",
+            "! key k3: the subaccount prod does not exist",
             "! key k4: `expires_at` must be in the future",
             "! key CI: `expires_at` must be in the future",
             "! key k5: there is no directory none for none/a",
@@ -333,7 +332,7 @@ fn everything_that_cannot_be_done_is_told_at_once() {
     );
     assert_eq!(
         pruned.unwrap_err(),
-        ["! key k: there will be no subaccount dev"]
+        ["! key k: the subaccount dev does not exist"]
     );
 }
 
@@ -347,15 +346,15 @@ fn expired_key_is_left_and_another_one_made() {
         Err(lines) => lines.join("\n"),
     };
     let renewal =
-        "key_1 of this name has expired, and latchkey key edit key_1 --expires TIME renews it";
+        "key_1 of this name has expired; renew it with latchkey key edit key_1 --expires TIME";
     for (key, told) in [
         (
             "save: new.pak, active: true",
-            "+ key CI: key_1 of this name has expired, and stays as it is\n".to_owned(),
+            "+ key CI: key_1 of this name has expired and stays unchanged\n".to_owned(),
         ),
         (
             "save: new.pak, tier: pro",
-            "+ key CI: key_1 of this name has expired, and stays as it is\n".to_owned(),
+            "+ key CI: key_1 of this name has expired and stays unchanged\n".to_owned(),
         ),
         (
             "expires_at: '2026-01-01T00:00:00Z'",
@@ -363,13 +362,11 @@ fn expired_key_is_left_and_another_one_made() {
         ),
         (
             "description: for CI",
-            format!(
-                "! key CI: it is to be made, so it needs `save`, a file for its secret; {renewal}"
-            ),
+            format!("! key CI: a new key needs `save`, a file for its secret; {renewal}"),
         ),
         (
             "save: taken.pak",
-            format!("! key CI: taken.pak is there already, and is not overwritten; {renewal}"),
+            format!("! key CI: taken.pak exists already and is not overwritten; {renewal}"),
         ),
     ] {
         assert_eq!(

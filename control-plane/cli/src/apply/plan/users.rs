@@ -34,7 +34,7 @@ pub(super) fn plan(
             draft.refuse(
                 KIND,
                 &user.email,
-                format!("there will be no subaccount {}", text::plain(unknown)),
+                format!("the subaccount {} does not exist", text::plain(unknown)),
             );
             continue;
         }
@@ -63,7 +63,7 @@ fn removal(user: &Value, document: &Document, state: &State) -> Result<Removal, 
     let id = text::field(user, "user_id");
     if state.is_caller("user_id", id) {
         return Err(
-            "the file is applied as them, or with a key of theirs, so they are not deleted"
+            "the file is applied as this user or with one of their keys, so they cannot be deleted"
                 .to_owned(),
         );
     }
@@ -88,7 +88,7 @@ fn removal(user: &Value, document: &Document, state: &State) -> Result<Removal, 
     if !kept.is_empty() {
         let names = text::joined(kept.into_iter().map(text::plain));
         return Err(format!(
-            "this would revoke keys of theirs that the file has: {names}"
+            "this would revoke keys of theirs that the file lists: {names}"
         ));
     }
     // The others have lines of their own.
@@ -105,7 +105,7 @@ fn and_revokes(keys: usize) -> String {
 
 /// The variable that has a password which is good enough.
 fn password(user: &User, facts: &Facts<'_>) -> Result<String, String> {
-    let needed = "they are to be made, so they need `password_env`, the environment variable with their password";
+    let needed = "a new user needs `password_env`, the environment variable with their password";
     let variable = user.password_env.as_ref().ok_or(needed)?;
     let password =
         (facts.secret)(variable).ok_or_else(|| format!("{} is not set", text::plain(variable)))?;

@@ -187,7 +187,7 @@ fn less(was: &Need, is: &Need) -> Option<String> {
         (Need::Public, _) | (_, Need::Refused) => None,
         (_, Need::Public) => Some("becomes public".to_owned()),
         (Need::Refused, Need::Key(needs)) => {
-            Some(format!("was refused, and needs {}", told(needs)))
+            Some(format!("was refused and now needs {}", told(needs)))
         }
         (Need::Key(before), Need::Key(after)) => {
             let lost: Vec<_> = before
@@ -332,8 +332,8 @@ mod tests {
         assert_eq!(
             wider(deny, key),
             [
-                "/ (any method) was refused, and needs any valid key",
-                "/… (any method) was refused, and needs any valid key"
+                "/ (any method) was refused and now needs any valid key",
+                "/… (any method) was refused and now needs any valid key"
             ]
         );
         assert_eq!(wider(key, deny), [""; 0]);
@@ -356,10 +356,8 @@ mod tests {
             &format!("{{path_case: distinct, {rules}}}"),
         );
         assert!(
-            found
-                .iter()
-                .any(|line| line
-                    .starts_with("/ADMIN (any method) was refused, and needs any valid key")),
+            found.iter().any(|line| line
+                .starts_with("/ADMIN (any method) was refused and now needs any valid key")),
             "{found:?}"
         );
     }

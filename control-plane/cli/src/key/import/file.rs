@@ -17,13 +17,12 @@ use crate::{csv, document, text};
 /// Forms of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// A list of objects, as the API has them, or an object with such a list in `keys`; also as
-    /// YAML
+    /// A list of objects, as in the API, or an object with such a list in `keys`; also as YAML
     Json,
-    /// An object in each line
+    /// One object per line
     Ndjson,
-    /// A line for each key under a line of names; lists are separated by semicolons. An apostrophe
-    /// before a cell that a spreadsheet would run is taken off
+    /// A header line and a line for each key; list entries are separated by semicolons. An
+    /// apostrophe before a cell that a spreadsheet would run as a formula is removed
     Csv,
 }
 
@@ -150,7 +149,7 @@ fn from_csv(text: &str) -> Result<Rows, String> {
     let mut records = csv::read(text)?.into_iter();
     let names: Vec<_> = records
         .next()
-        .ok_or("must have a line of names")?
+        .ok_or("must have a header line")?
         .cells()
         .map(str::to_owned)
         .collect();

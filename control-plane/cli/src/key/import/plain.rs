@@ -51,12 +51,12 @@ pub(super) fn hashed(mut row: Value) -> Result<ImportRow, String> {
     };
     if !may_be_imported(key.as_bytes()) || key.contains(',') {
         return Err(format!(
-            "`{PLAIN}` must have 8 to 512 visible ASCII characters, and no comma"
+            "`{PLAIN}` must have 8 to 512 visible ASCII characters and no comma"
         ));
     }
     if row.get(DIGEST).is_some_and(|digest| !digest.is_null()) {
         return Err(format!(
-            "`{PLAIN}` and `{DIGEST}` are both set, and one of them is enough"
+            "`{PLAIN}` and `{DIGEST}` are both set: give only one of them"
         ));
     }
     row[DIGEST] = json!(format!("{:?}", KeyDigest::of(key.as_bytes())));

@@ -55,44 +55,44 @@ fn a_file_says_what_no_flag_says() {
 #[test]
 fn what_is_wrong_is_named_and_not_shown() {
     for (text, expected) in [
-        ("node-tokn = \"SECRET\"", "there is no setting `node-tokn`"),
-        ("[http]\nlisten = \"SECRET\"", "there is no setting `http`"),
-        ("config = \"SECRET\"", "there is no setting `config`"),
-        ("help = true", "there is no setting `help`"),
+        ("node-tokn = \"SECRET\"", "unknown setting `node-tokn`"),
+        ("[http]\nlisten = \"SECRET\"", "unknown setting `http`"),
+        ("config = \"SECRET\"", "unknown setting `config`"),
+        ("help = true", "unknown setting `help`"),
         (
             "node-grace-ms = \"SECRET\"",
             "`node-grace-ms` must be a whole number",
         ),
-        ("node-token = 12345678", "`node-token` must be a text"),
-        ("node-token = [\"SECRET\"]", "`node-token` must be a text"),
+        ("node-token = 12345678", "`node-token` must be a string"),
+        ("node-token = [\"SECRET\"]", "`node-token` must be a string"),
         (
             "admin-recover = \"SECRET\"",
             "`admin-recover` must be true or false",
         ),
         (
             "http-listen = \"SECRET\"",
-            "`http-listen` is not understood: invalid socket address syntax",
+            "`http-listen` is invalid: invalid socket address syntax",
         ),
         (
             "node-grace-ms = -1",
-            "`node-grace-ms` is not understood: invalid digit found in string",
+            "`node-grace-ms` is invalid: invalid digit found in string",
         ),
         (
             "log-format = \"SECRET\"",
             "`log-format` must be one of text, json",
         ),
-        ("database = \"\"", "`database` is not understood"),
+        ("database = \"\"", "`database` is invalid"),
         (
             "log-level = \"info\"\nnode-token = SECRET",
-            "line 2 is not TOML: ",
+            "line 2 is not valid TOML: ",
         ),
         (
             "node-token = \"SECRET\nlog-level = \"info\"",
-            "line 1 is not TOML: ",
+            "line 1 is not valid TOML: ",
         ),
         (
             "node-token = \"SECRET\"\nnode-token = \"SECRET\"",
-            "line 2 is not TOML: ",
+            "line 2 is not valid TOML: ",
         ),
     ] {
         let error = read(&text.replace("SECRET", SECRET), 0o600, &[]).unwrap_err();
