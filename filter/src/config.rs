@@ -298,7 +298,7 @@ fn places(mut object: Object, errors: &mut Vec<ConfigError>) -> Places {
     if headers.is_empty() && !bearer && query.is_none() && cookie.is_none() {
         errors.push(ConfigError {
             path: object.path.clone(),
-            reason: "must name a place to look for keys".to_owned(),
+            reason: "must name at least one place for keys".to_owned(),
         });
     }
     object.finish(errors);
@@ -318,13 +318,13 @@ fn identity_headers(object: Object, errors: &mut Vec<ConfigError>) -> Vec<(Strin
         if header.contains('_') {
             object.error(
                 name,
-                "must not have an underscore, which some upstreams take for a hyphen",
+                "must not have an underscore, because some upstreams treat it as a hyphen",
                 errors,
             );
         }
         let alike = |other: &&str| **other != header && is_spelling(other, header.as_bytes());
         if headers.iter().any(|(other, _)| *other == header) {
-            object.error(name, "is there twice", errors);
+            object.error(name, "appears twice", errors);
         } else if let Some(other) = headers
             .iter()
             .map(|(other, _)| other.as_str())

@@ -56,7 +56,7 @@ pub fn answer(host: &impl Host, worker: &Shared, ready: &Ready) {
     if host.respond(&response).is_err() {
         host.log(
             Level::Error,
-            "the host refused to answer a health check; it stays where it is",
+            "Envoy refused to send a health check's response; the request stays paused",
         );
     }
 }

@@ -390,7 +390,7 @@ fn refuse(
         if host.respond(&response).is_err() {
             host.log(
                 Level::Error,
-                "the host refused to answer a request; it stays where it is",
+                "Envoy refused to send a response; the request stays paused",
             );
         }
     }

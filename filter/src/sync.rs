@@ -257,7 +257,7 @@ impl Session {
 
     fn waiting(&mut self, metrics: &Metrics, host: &impl Host) -> Result<Received, End> {
         if self.state != State::Greeted {
-            return Err(End::Protocol("that this node has to wait, after a welcome"));
+            return Err(End::Protocol("Waiting after Welcome"));
         }
         self.state = State::Waiting;
         metrics.waiting(host, true);
@@ -305,7 +305,9 @@ impl Session {
             .map_err(|_| End::Protocol("an epoch that is not 16 bytes"))?;
         if welcome.resume {
             if self.offered.is_none_or(|(offered, _)| offered != epoch) {
-                return Err(End::Protocol("changes to a snapshot that is not here"));
+                return Err(End::Protocol(
+                    "changes to a snapshot that this node does not have",
+                ));
             }
             self.writer.resume(host)?;
             self.state = State::Following;
@@ -350,7 +352,9 @@ impl Session {
             .offered_load
             .is_none_or(|(offered, batches)| offered != image || batches < load.batches)
         {
-            return Err(End::Protocol("the rest of a snapshot that is not here"));
+            return Err(End::Protocol(
+                "the rest of a snapshot that this node does not have",
+            ));
         }
         Ok(self.writer.continue_load(host, epoch, load.batches)?)
     }
@@ -392,7 +396,7 @@ impl Session {
                 metrics.snapshot_loaded(host);
                 host.log(
                     Level::Info,
-                    &format!("the snapshot at revision {revision} is in force"),
+                    &format!("the snapshot at revision {revision} is now in force"),
                 );
             }
             metrics.published(host, revision, self.writer.keys());

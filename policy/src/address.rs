@@ -24,7 +24,7 @@ pub enum InvalidEntry {
     #[error("must be an IP address, or a range such as 192.0.2.0/24 or 2001:db8::/32")]
     Syntax,
     /// The address has bits behind the prefix: what is meant is not clear.
-    #[error("has bits set behind its prefix; the range that it is in is {0}")]
+    #[error("has bits set after its prefix; its range is {0}")]
     HostBits(IpNet),
 }
 

@@ -172,8 +172,8 @@ impl RouteRecord {
                 .map(|(rule, segments)| rule.matched(segments));
             if let Some((earlier, at)) = first_repeated(matched) {
                 let reason = format!(
-                    "differs from that of rule {} only by letter case, or by dots and blanks at the end of a segment; \
-                     `path_case` must be `distinct` to tell them apart",
+                    "differs from that of rule {} only by letter case, or by dots and spaces at \
+                     the end of a segment; set `path_case` to `distinct` to distinguish them",
                     earlier.saturating_add(1)
                 );
                 return Err(at_path(at, reason));

@@ -43,7 +43,7 @@ impl FromStr for AtRestKeyText {
 #[derive(Debug, Clone, Default, Args)]
 pub struct AtRestConfig {
     /// Key that encrypts the digests of imported keys in the database: 64 hexadecimal digits.
-    /// Without one no key can be imported
+    /// Without it, no key can be imported
     #[arg(
         id = "at-rest-key",
         long = "at-rest-key",
@@ -52,8 +52,8 @@ pub struct AtRestConfig {
         value_name = "KEY"
     )]
     pub key: Option<AtRestKeyText>,
-    /// File with that key, which only this user or group can read. `latchkey at-rest-key generate`
-    /// makes one
+    /// File with that key, readable only by this user or group, as created by `latchkey at-rest-key
+    /// generate`
     #[arg(
         id = "at-rest-key-file",
         long = "at-rest-key-file",
@@ -61,8 +61,7 @@ pub struct AtRestConfig {
         value_name = "PATH"
     )]
     pub key_file: Option<PathBuf>,
-    /// File with the key before it, while the key is replaced: the first start with both needs it,
-    /// and no later one
+    /// File with the previous key, to replace the key: needed only for the first start with both
     #[arg(
         id = "at-rest-old-key-file",
         long = "at-rest-old-key-file",
@@ -76,7 +75,7 @@ const KEY: (&str, &str) = ("--at-rest-key", "LATCHKEY_AT_REST_KEY");
 const KEY_FILE: (&str, &str) = ("--at-rest-key-file", "LATCHKEY_AT_REST_KEY_FILE");
 const OLD_KEY_FILE: (&str, &str) = ("--at-rest-old-key-file", "LATCHKEY_AT_REST_OLD_KEY_FILE");
 
-const FORM: &str = "must be 64 hexadecimal digits, as `latchkey at-rest-key generate` makes them";
+const FORM: &str = "must be 64 hexadecimal digits, as printed by `latchkey at-rest-key generate`";
 
 impl AtRestConfig {
     /// Reads the keys.
@@ -88,7 +87,7 @@ impl AtRestConfig {
             (Some(_), Some(_)) => {
                 return Err(invalid(
                     KEY,
-                    "cannot be set beside --at-rest-key-file".to_owned(),
+                    "cannot be combined with --at-rest-key-file".to_owned(),
                 ));
             }
             (Some(key), None) => {
@@ -121,7 +120,7 @@ impl AtRestConfig {
             && !file.try_exists().unwrap_or(true)
         {
             make_file(file)
-                .map_err(|error| invalid(KEY_FILE, format!("cannot be made: {error}")))?;
+                .map_err(|error| invalid(KEY_FILE, format!("cannot be created: {error}")))?;
         }
         self.keys()
     }
@@ -212,7 +211,7 @@ mod tests {
             ),
             (
                 config(Some(HEX), Some(&good), None),
-                "cannot be set beside --at-rest-key-file",
+                "cannot be combined with --at-rest-key-file",
             ),
             (
                 config(None, Some(&bad), None),

@@ -12,10 +12,10 @@ use crate::at_rest::AtRestConfig;
 use crate::config::InvalidSetting;
 use latchkey_store::AT_REST_KEY_HOW_TO as HOW_TO;
 
-/// Create an empty database, once for each deployment; the first start makes the administrator
+/// Create an empty database, once per deployment; the first start creates the administrator
 #[derive(Debug, Clone, Args)]
 pub struct Init {
-    /// The database
+    /// Path of the database
     #[arg(
         long,
         env = "LATCHKEY_DATABASE",
@@ -27,10 +27,10 @@ pub struct Init {
     at_rest: AtRestConfig,
 }
 
-/// Write a copy of the database, as it is at one moment, while the control plane goes on
+/// Write a consistent copy of the database while the control plane is running
 #[derive(Debug, Clone, Args)]
 pub struct Backup {
-    /// The database
+    /// Path of the database
     #[arg(
         long,
         env = "LATCHKEY_DATABASE",
@@ -38,14 +38,14 @@ pub struct Backup {
         value_name = "PATH"
     )]
     database: PathBuf,
-    /// Where to write the copy; must not be there yet
+    /// File for the copy; must not exist
     file: PathBuf,
 }
 
-/// Put a backup in the place of the database, while no control plane runs
+/// Replace the database with a backup, while no control plane is running
 #[derive(Debug, Clone, Args)]
 pub struct Restore {
-    /// The database
+    /// Path of the database
     #[arg(
         long,
         env = "LATCHKEY_DATABASE",
@@ -53,12 +53,12 @@ pub struct Restore {
         value_name = "PATH"
     )]
     database: PathBuf,
-    /// Although a database is there, which is kept beside it under another name
+    /// Replace an existing database, which is kept beside it under another name
     #[arg(long)]
     force: bool,
     #[command(flatten)]
     at_rest: AtRestConfig,
-    /// The backup
+    /// File of the backup
     file: PathBuf,
 }
 
@@ -66,7 +66,7 @@ pub struct Restore {
 /// control plane may run meanwhile
 #[derive(Debug, Clone, Args)]
 pub struct AuditCut {
-    /// The database
+    /// Path of the database
     #[arg(
         long,
         env = "LATCHKEY_DATABASE",

@@ -10,7 +10,7 @@ pub fn init(config: &LogConfig) -> Result<(), InvalidSetting> {
     let filter = EnvFilter::try_new(&config.level).map_err(|error| InvalidSetting {
         flag: "--log-level",
         variable: "RUST_LOG",
-        reason: format!("is not understood: {error}"),
+        reason: format!("is invalid: {error}"),
     })?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)

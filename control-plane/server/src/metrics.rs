@@ -155,17 +155,13 @@ impl Metrics {
         );
         registry.register(
             "http_request_seconds",
-            "Time that requests to the API took, with what they waited for nodes",
+            "Duration of API requests, including the time waited for nodes",
             metrics.request_seconds.clone(),
         );
-        registry.register(
-            "logins",
-            "Log-ins, by what became of them",
-            metrics.logins.clone(),
-        );
+        registry.register("logins", "Logins by outcome", metrics.logins.clone());
         registry.register(
             "forwarded_for_mismatches",
-            "Requests whose X-Forwarded-For does not fit the setting trusted-hops",
+            "Requests whose X-Forwarded-For does not match the setting trusted-hops",
             metrics.forwarded_for.clone(),
         );
         registry.register(
@@ -180,7 +176,7 @@ impl Metrics {
         );
         registry.register(
             "nodes_waiting",
-            "Nodes that hold a snapshot of another database, whose epoch is not accepted",
+            "Nodes that hold a snapshot of another database whose epoch is not accepted",
             metrics.nodes_waiting.clone(),
         );
         registry.register(
@@ -195,37 +191,40 @@ impl Metrics {
         );
         registry.register(
             "node_format_refusals",
-            "Streams that were refused because the node does not read the records that are written",
+            "Streams refused because the node cannot read the current record format",
             metrics.refused_formats.clone(),
         );
         registry.register(
             "nodes_merged",
-            "Lost nodes that count as unknown ones because there were too many nodes",
+            "Lost nodes that count as unknown because there were too many nodes",
             metrics.nodes_merged.clone(),
         );
         registry.register(
             "node_limit_refusals",
-            "Streams that were refused because too many nodes were connected",
+            "Streams refused because too many nodes were connected",
             metrics.node_limit_refusals.clone(),
         );
         registry.register(
             "streams_waiting",
-            "Streams of nodes that hold a snapshot of another database, whose epoch was not accepted",
+            "Streams of nodes that hold a snapshot of another database whose epoch was not \
+             accepted",
             metrics.waiting_streams.clone(),
         );
         registry.register(
             "history_mismatches",
-            "Nodes that held a revision which this database does not have, and loaded everything again",
+            "Nodes that held a revision unknown to this database and loaded a full snapshot",
             metrics.history_mismatches.clone(),
         );
         registry.register(
             "usage_held_back",
-            "Reports with counts of windows in the future, or of nodes whose clock is off, which count for no limit",
+            "Usage reports with future windows or from nodes with a wrong clock, which no limit \
+             counts",
             metrics.usage_held_back.clone(),
         );
         registry.register(
             "nodes_lag_revisions_max",
-            "Revisions by which the slowest node that is connected or was lost within the grace is behind the newest",
+            "Revisions by which the slowest node that is connected or was lost within the grace \
+             lags behind the newest",
             metrics.nodes_lag.clone(),
         );
         registry.register(
@@ -235,7 +234,7 @@ impl Metrics {
         );
         registry.register(
             "store_write_seconds",
-            "Time that changes kept the database from other writers, each in one transaction",
+            "Duration for which each change's transaction blocked other writers of the database",
             store.write_seconds(),
         );
         registry.register(
@@ -270,7 +269,7 @@ impl Metrics {
         );
         registry.register(
             "stream_snapshots",
-            "Streams begun, by what they began with",
+            "Streams started, by their first message to the node",
             metrics.snapshots.clone(),
         );
         registry.register(
@@ -280,7 +279,7 @@ impl Metrics {
         );
         registry.register(
             "node_token_refusals",
-            "Streams that were refused because of their node token",
+            "Streams refused because of their node token",
             metrics.refused_credentials.clone(),
         );
         registry.register(
@@ -290,22 +289,22 @@ impl Metrics {
         );
         registry.register(
             "enforcement_timeouts",
-            "Changes that not every counted node had acknowledged when their caller was answered",
+            "Changes that not every counted node had acknowledged when the call returned",
             metrics.unenforced.clone(),
         );
         registry.register(
             "usage_reports",
-            "Reports of usage taken in",
+            "Usage reports received",
             metrics.usage_reports.clone(),
         );
         registry.register(
             "usage_keys",
-            "Keys in reports of usage taken in",
+            "Keys in received usage reports",
             metrics.usage_keys.clone(),
         );
         registry.register(
             "usage_commit_seconds",
-            "Time that it took to write some reports of usage down, in one transaction",
+            "Duration of the transactions that store usage reports",
             metrics.usage_commits.clone(),
         );
         metrics

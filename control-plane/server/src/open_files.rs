@@ -26,7 +26,7 @@ pub(crate) fn raise_limit() {
         }
     });
     if let Err(error) = raised {
-        warn!(%error, "the limit of open files stays as it is");
+        warn!(%error, "cannot raise the limit of open files");
     }
 }
 

@@ -86,7 +86,7 @@ impl Collector {
         {
             Ok(beyond) => self.lock().sum_up(beyond, now),
             Err(error) => {
-                error!(%error, "refused log-ins cannot be written into the audit; it is tried again");
+                error!(%error, "cannot record refused logins in the audit; retrying");
                 self.lock()
                     .put_back(clients.into_iter().zip(refused), sums, now);
             }

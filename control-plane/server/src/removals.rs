@@ -36,7 +36,8 @@ async fn follow(store: Store, clock: Arc<dyn Clock>) {
     loop {
         revisions.mark_unchanged();
         while let Err(error) = remove(&store, &*clock).await {
-            error!(%error, "keys of deleted users cannot be removed for now; Envoys refuse them all the same");
+            error!(%error, "cannot remove keys of deleted users yet; Envoys refuse them \
+            nevertheless");
             time::sleep(RETRY).await;
         }
         if revisions.changed().await.is_err() {

@@ -88,7 +88,7 @@ impl AtRest {
             if let Some(data_key) = keys.old.as_ref().and_then(|old| unwrap(old, wrapped)) {
                 write(on, &wrap(current, &data_key)?).await?;
                 tracing::info!(
-                    "the at-rest key was replaced: the old one is no longer needed, but for older backups"
+                    "the at-rest key was replaced: the old one is needed only for older backups"
                 );
                 return Ok(Self(Some(DataKey::derive(&data_key).map_err(failed)?)));
             }

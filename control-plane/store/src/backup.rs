@@ -21,7 +21,7 @@ use crate::AtRestKeys;
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     /// Nothing is ever written over.
-    #[error("{} is there already", .0.display())]
+    #[error("{} exists already", .0.display())]
     Exists(PathBuf),
     /// A file could not be read or written.
     #[error("{}: {source}", path.display())]
@@ -267,7 +267,7 @@ impl Copy {
     }
 
     fn name(&self) -> Result<&str, BackupError> {
-        let told = "SQLite takes no file name that is not UTF-8";
+        let told = "SQLite requires a UTF-8 file name";
         self.0
             .to_str()
             .ok_or_else(|| failed(&self.0)(io::Error::new(io::ErrorKind::InvalidInput, told)))

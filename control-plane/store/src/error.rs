@@ -1,4 +1,4 @@
-//! What can go wrong in the store, and whether trying again can help.
+//! Errors of the store, and whether a retry can help.
 
 use latchkey_model::random::NoRandomness;
 use latchkey_policy::record::TooLong;
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::lasting::Lasting;
 use super::restrictions::Exceeded;
 
-/// Why the store could not be opened.
+/// The reason why the store could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Two control planes on one database would not see each other's changes.
@@ -17,12 +17,13 @@ pub enum OpenError {
     InUse(PathBuf),
     /// There is no database.
     #[error(
-        "there is no database at {}. Create one with `latchkey init`, or with `latchkey serve --create-database`. An \
-         empty database is not the one that Envoys know: if there was one, look for it, or restore a backup", .0.display()
+        "no database exists at {}. Create one with `latchkey init` or `latchkey serve \
+         --create-database`. Envoys do not accept an empty database in place of theirs: if there \
+         was a database, find it or restore a backup", .0.display()
     )]
     Missing(PathBuf),
     /// A database should be created where there is one.
-    #[error("{} is a database already", .0.display())]
+    #[error("the database {} exists already", .0.display())]
     Exists(PathBuf),
     /// The database's file or its lock could not be created or opened.
     #[error("{}: {source}", path.display())]
@@ -34,15 +35,18 @@ pub enum OpenError {
     },
     /// Imported keys are encrypted, and there is no key.
     #[error(
-        "the database has imported keys that are encrypted with an at-rest key, and none is set. Set --at-rest-key-file \
+        "the database has imported keys that are encrypted with an at-rest key, but none is set. \
+         Set --at-rest-key-file \
          (LATCHKEY_AT_REST_KEY_FILE) or LATCHKEY_AT_REST_KEY to the key of this database"
     )]
     AtRestKeyMissing,
     /// Imported keys are encrypted with another key.
     #[error(
-        "the database has imported keys that are encrypted with another at-rest key than the one that is set. Set \
-         --at-rest-key-file (LATCHKEY_AT_REST_KEY_FILE) or LATCHKEY_AT_REST_KEY to the key of this database, and to replace \
-         that key, --at-rest-old-key-file (LATCHKEY_AT_REST_OLD_KEY_FILE)"
+        "the database has imported keys that are encrypted with another at-rest key than the \
+         configured one. Set \
+         --at-rest-key-file (LATCHKEY_AT_REST_KEY_FILE) or LATCHKEY_AT_REST_KEY to the key of \
+         this database. To replace that key, set --at-rest-old-key-file \
+         (LATCHKEY_AT_REST_OLD_KEY_FILE)"
     )]
     AtRestKeyWrong,
     /// The schema could not be brought up to date.
@@ -53,7 +57,7 @@ pub enum OpenError {
     Store(#[from] StoreError),
 }
 
-/// Why the store did not do what it was asked.
+/// The reason why a call of the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The session that asked for the change has ended.
@@ -80,10 +84,10 @@ pub enum StoreError {
     #[error("a live key of that name exists")]
     NameTaken,
     /// The secret is a key's, or was.
-    #[error("a key of that secret exists, or existed")]
+    #[error("a key with that secret exists or existed")]
     SecretTaken,
     /// There is no at-rest key, without which no key is imported.
-    #[error("there is no at-rest key")]
+    #[error("no at-rest key is set")]
     AtRestKeyMissing,
     /// One of several rows is to blame.
     #[error("row {index}: {error}")]
@@ -145,7 +149,7 @@ pub enum StoreError {
     #[error("a user of that email address exists")]
     EmailTaken,
     /// The caller was shown often enough what other accounts have.
-    #[error("too many refusals because of other accounts; {seconds} seconds to wait")]
+    #[error("too many conflicts with other accounts; wait {seconds} seconds")]
     TooManyDisclosures {
         /// Until there may be another.
         seconds: u32,
@@ -175,7 +179,7 @@ pub enum StoreError {
     #[error("the account has too many webhooks")]
     WebhookLimit,
     /// Too many deliveries of the webhook were asked for in this minute.
-    #[error("too many deliveries of the webhook were asked for")]
+    #[error("too many deliveries of the webhook were requested")]
     WebhookBusy {
         /// Until more can be asked for.
         seconds: u32,
@@ -190,10 +194,10 @@ pub enum StoreError {
     #[error("a valid node token of that name exists")]
     NodeTokenNameTaken,
     /// The token is a node token, or was one before it was revoked.
-    #[error("the node token exists, or existed")]
+    #[error("the node token exists or existed")]
     NodeTokenTaken,
     /// There are as many valid node tokens as there can be.
-    #[error("there are too many node tokens")]
+    #[error("too many node tokens exist")]
     NodeTokenLimit,
     /// There is no such tier.
     #[error("no such tier")]
@@ -216,10 +220,10 @@ pub enum StoreError {
     #[error("changes since that revision are no longer kept")]
     Pruned,
     /// What there is has none of the entity tags that the caller means.
-    #[error("the caller means another state")]
+    #[error("the resource has changed")]
     PreconditionFailed,
     /// A call with the same `Idempotency-Key` asked for something else.
-    #[error("a call with another body had the idempotency key")]
+    #[error("the idempotency key was used with another body")]
     IdempotencyConflict,
     /// The account has too many calls recorded, or too long answers.
     #[error("too many repeatable calls are recorded")]
@@ -229,7 +233,8 @@ pub enum StoreError {
     KeyRevoked,
     /// The open file is no longer the one at the database's path, so what is written would be lost.
     /// Nothing was changed.
-    #[error("{} {how} while the control plane was running: put it back, or restore a backup and restart", path.display())]
+    #[error("{} {how} while the control plane was running: put the file back, or restore a backup \
+    and restart", path.display())]
     FileReplaced {
         /// The database's or its log's.
         path: PathBuf,
@@ -237,16 +242,16 @@ pub enum StoreError {
         how: &'static str,
     },
     /// It does not answer now. Nothing was changed; later it may be.
-    #[error("the store does not answer: {0}")]
+    #[error("the database does not answer: {0}")]
     Unavailable(#[source] sqlx::Error),
     /// A list or a report took longer than its time budget.
-    #[error("the read took too long")]
+    #[error("the read timed out")]
     ReadTooLong,
     /// The database refused.
     #[error("database: {0}")]
     Database(#[source] sqlx::Error),
     /// A row holds what this version cannot have written.
-    #[error("{0} in the database means nothing")]
+    #[error("{0} in the database is invalid")]
     Damaged(&'static str),
     /// A value that passed the API has no place in a record.
     #[error(transparent)]

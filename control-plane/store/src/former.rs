@@ -63,7 +63,7 @@ async fn read(database: &Path, own: &Own) -> Option<Former> {
     };
     former
         .await
-        .inspect_err(|error| warn!(%error, "the nodes of the replaced database cannot be read"))
+        .inspect_err(|error| warn!(%error, "cannot read the nodes of the replaced database"))
         .ok()
 }
 

@@ -358,7 +358,7 @@ impl Store {
         self.0.readers.close().await;
         self.0.writer.close().await;
         if let Err(error) = self.0.lock.unlock() {
-            tracing::warn!(%error, "the database stays locked until this process ends");
+            tracing::warn!(%error, "the database remains locked until this process ends");
         }
     }
 }

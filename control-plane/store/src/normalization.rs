@@ -123,7 +123,7 @@ async fn normalize_all(store: &Store) -> Result<(), StoreError> {
     change.commit().await?;
     info!(
         renamed,
-        "names and email addresses are stored in Unicode's NFC from now on"
+        "names and email addresses are now stored in Unicode NFC"
     );
     Ok(())
 }
@@ -151,10 +151,11 @@ async fn log_collisions(store: &Store) -> Result<(), StoreError> {
     let logged = usize::try_from(LOGGED).unwrap_or(usize::MAX);
     for Collision { kind, id, name } in collisions.iter().take(logged) {
         let name = text::escaped(name);
-        warn!(kind, id, %name, "this name is the same as another one in Unicode's NFC, so it was kept as it is: rename it");
+        warn!(kind, id, %name, "this name equals another one in Unicode NFC and was not changed: \
+        rename it");
     }
     if collisions.len() > logged {
-        warn!("there are more such names: they are in the table `name_collisions` of the database");
+        warn!("more such names are in the table `name_collisions` of the database");
     }
     Ok(())
 }

@@ -94,14 +94,15 @@ pub(super) async fn add_path_case(store: &Store) -> Result<(), StoreError> {
 fn log_upgrade(routes: &RouteRecord) {
     if routes.path_case() == PathCase::Distinct {
         warn!(
-            "route rules now have path_case: distinct, as some differ only by letter case, or by dots and blanks at the \
-             end of a segment; upstreams that ignore these are not protected"
+            "route rules now have path_case: distinct, because some differ only by letter case, \
+             or by dots and spaces at the end of a segment; upstreams that ignore these \
+             differences are not protected"
         );
         return;
     }
     info!(
-        "route rules now have path_case: refuse; requests that fall under another rule when letter case, and dots and \
-         blanks at the end of a segment, are ignored are refused"
+        "route rules now have path_case: refuse; requests are refused if another rule would apply \
+         when letter case, and dots and spaces at the end of a segment, are ignored"
     );
     for AffectedRule {
         rule,
@@ -111,7 +112,8 @@ fn log_upgrade(routes: &RouteRecord) {
         warn!(
             rule,
             conflicts_with,
-            "requests spelled as this route rule are refused now: an earlier rule differs by case"
+            "requests spelled like this route rule are now refused: an earlier rule differs only \
+             by case"
         );
     }
 }

@@ -261,13 +261,13 @@ async fn start_without_the_right_at_rest_key_is_refused() {
     plane.log_in().await.import("CI", PIN).await;
     let wrong = restart_with(&mut plane, Some(OTHER_KEY)).await.unwrap_err();
     assert!(
-        wrong.contains("encrypted with another at-rest key than the one that is set"),
+        wrong.contains("encrypted with another at-rest key than the configured one"),
         "{wrong}"
     );
     plane.at_rest_key = None;
     let missing = plane.try_run().await.err().unwrap().to_string();
     assert!(
-        missing.contains("at-rest key, and none is set. Set --at-rest-key-file"),
+        missing.contains("at-rest key, but none is set. Set --at-rest-key-file"),
         "{missing}"
     );
     plane.at_rest_key = Some(AT_REST_KEY.to_owned());
@@ -316,7 +316,7 @@ async fn backup_is_encrypted_and_restored_with_its_key_alone() {
     };
     let before = bytes(&database);
     for (key, reason) in [
-        (None, "and none is set"),
+        (None, "but none is set"),
         (Some(OTHER_KEY), "another at-rest key"),
     ] {
         let refused = restore_with(&file, &database, &keys(key), true, 5)

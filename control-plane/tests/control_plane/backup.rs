@@ -110,7 +110,7 @@ async fn a_backup_writes_over_nothing_and_leaves_nothing_behind() {
     assert!(matches!(refused, BackupError::Exists(_)), "{refused}");
     assert_eq!(
         refused.to_string(),
-        format!("{} is there already", taken.display())
+        format!("{} exists already", taken.display())
     );
     assert_eq!(fs::read_to_string(&taken).unwrap(), "mine");
     let refused = backup(&beside(&plane, "absent.db"), &beside(&plane, "copy"))

@@ -284,7 +284,7 @@ async fn expired_node_of_0_1_is_logged() {
         stream.next().await,
         Ok(to_node::Message::Welcome(_))
     ));
-    let warning = "a lost node of version 0.1 is no longer counted, though it may go on serving";
+    let warning = "a lost node of version 0.1 is no longer counted, but may still serve";
     assert!(
         !fs::read_to_string(directory.path().join("log"))
             .unwrap()

@@ -35,12 +35,15 @@ fn missing_database_is_created_only_when_asked_for() {
         let refused = latchkey(directory.path(), &serve);
         assert_eq!(refused.status.code(), Some(1));
         let told = String::from_utf8(refused.stderr).unwrap();
-        assert!(told.contains("no database at latchkey.db"), "{told}");
+        assert!(told.contains("no database exists at latchkey.db"), "{told}");
         assert!(
             told.contains("latchkey init") && told.contains("--create-database"),
             "{told}"
         );
-        assert!(told.contains("not the one that Envoys know"), "{told}");
+        assert!(
+            told.contains("Envoys do not accept an empty database"),
+            "{told}"
+        );
     }
     assert_eq!(
         fs::read_dir(directory.path()).unwrap().count(),
@@ -55,7 +58,7 @@ fn missing_database_is_created_only_when_asked_for() {
     assert!(
         String::from_utf8(again.stderr)
             .unwrap()
-            .contains("latchkey.db is a database already")
+            .contains("the database latchkey.db exists already")
     );
 }
 
@@ -87,7 +90,7 @@ async fn initialized_database_is_opened_and_another_file_is_not() {
         .err()
         .unwrap()
         .to_string();
-    assert!(refused.contains("no database at"), "{refused}");
+    assert!(refused.contains("no database exists at"), "{refused}");
 }
 
 #[tokio::test]

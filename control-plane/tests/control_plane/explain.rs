@@ -89,7 +89,7 @@ async fn a_verdict_is_told_with_every_step_up_to_the_one_that_decides() {
         [
             "public",
             "applies",
-            "rule 1 says that the request needs no key"
+            "rule 1 is public: the request needs no key"
         ]
     );
     let answer = explained(&client, &narrow, "/other").await;

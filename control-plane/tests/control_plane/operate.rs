@@ -391,7 +391,7 @@ async fn the_commands_back_up_and_restore() {
     let made = latchkey(directory.path(), &["backup", "copy.db"]);
     let told = String::from_utf8(made.stdout).unwrap();
     assert!(
-        told.starts_with("latchkey.db as of revision 2 is in copy.db, ")
+        told.starts_with("Copied latchkey.db at revision 2 to copy.db: ")
             && told.ends_with("verified.\n"),
         "{told}"
     );
@@ -399,7 +399,7 @@ async fn the_commands_back_up_and_restore() {
     for (arguments, expected) in [
         (
             &["backup", "copy.db"][..],
-            "latchkey: copy.db is there already\n",
+            "latchkey: copy.db exists already\n",
         ),
         (
             &["restore", "copy.db", "--force"],
@@ -425,6 +425,7 @@ async fn the_commands_back_up_and_restore() {
     assert_eq!(restored.status.code(), Some(0));
     let told = String::from_utf8(restored.stdout).unwrap();
     assert!(told.starts_with(
-        "latchkey.db is copy.db as of revision 2, with 1 live keys.\nWhat was there before is "
+        "Restored latchkey.db from copy.db at revision 2, with 1 live keys.\nThe previous \
+         database is "
     ));
 }

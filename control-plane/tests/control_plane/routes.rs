@@ -279,7 +279,7 @@ async fn rules_that_differ_by_case_are_refused_or_named() {
             assert!(
                 answer
                     .text("/error")
-                    .contains("`path_case` must be `distinct`"),
+                    .contains("set `path_case` to `distinct`"),
                 "{answer:?}"
             );
         } else {

@@ -44,7 +44,7 @@ impl ControlPlane {
         let from_environment = object.fields.contains_key("token_env");
         let token = if from_environment {
             if object.fields.remove("token").is_some() {
-                object.error("token_env", "must not stand beside token", errors);
+                object.error("token_env", "cannot be combined with token", errors);
             }
             let name = object.string("token_env", errors);
             if name.as_ref().is_some_and(|name| name.contains('=')) {

@@ -64,7 +64,7 @@ impl Object {
         if !is_visible(&value) {
             self.error(
                 field,
-                "must be printable ASCII without blanks, and not empty",
+                "must be non-empty printable ASCII without spaces",
                 errors,
             );
             return None;
@@ -156,7 +156,7 @@ impl Object {
         if !is_token(name.as_bytes()) || name.contains('%') {
             self.error(field, "must be the name of a header", errors);
         } else if OTHER_USE.contains(&name_is.as_str()) {
-            self.error(field, "is a header that has another use", errors);
+            self.error(field, "is a header with another use", errors);
         }
         name_is
     }

@@ -73,7 +73,7 @@ fn what_cannot_be_meant_is_refused() {
     };
     assert_eq!(
         with(r#""credentials":{"headers":[],"bearer":false}"#),
-        ["credentials: must name a place to look for keys"]
+        ["credentials: must name at least one place for keys"]
     );
     assert_eq!(
         with(
@@ -81,7 +81,7 @@ fn what_cannot_be_meant_is_refused() {
         ),
         [
             "credentials.headers[0]: must be the name of a header",
-            "credentials.headers[1]: is a header that has another use",
+            "credentials.headers[1]: is a header with another use",
             "credentials.query: must be a name of letters, digits and !$'*-.^_`|~",
             "credentials.cookie: must be a string, not a number",
             "credentials.hide: is unknown",
@@ -91,7 +91,7 @@ fn what_cannot_be_meant_is_refused() {
         with(r#""identity_headers":{"x-latchkey-identity":"key","x-id":"id"}"#),
         [
             "identity_headers.x-id: must be one of key, name, account, user, subaccount, roles, tier, env",
-            "identity_headers.x-latchkey-identity: is a header that has another use",
+            "identity_headers.x-latchkey-identity: is a header with another use",
         ]
     );
     assert_eq!(
@@ -99,9 +99,9 @@ fn what_cannot_be_meant_is_refused() {
             r#""identity_headers":{"X-Tier":"tier","x-tier":"key","x_id":"key","content-length":"key"}"#
         ),
         [
-            "identity_headers.content-length: is a header that has another use",
-            "identity_headers.x-tier: is there twice",
-            "identity_headers.x_id: must not have an underscore, which some upstreams take for a hyphen",
+            "identity_headers.content-length: is a header with another use",
+            "identity_headers.x-tier: appears twice",
+            "identity_headers.x_id: must not have an underscore, because some upstreams treat it as a hyphen",
         ]
     );
     assert_eq!(
@@ -178,7 +178,7 @@ fn every_error_is_reported_at_once_with_its_path() {
         ),
         [
             "control_plane.cluster: must be a string, not a number",
-            "control_plane.token: must be printable ASCII without blanks, and not empty",
+            "control_plane.token: must be non-empty printable ASCII without spaces",
             "control_plane.url: is unknown",
             "key_prefix: must be 1 to 16 lower-case letters and digits, beginning with a letter",
             "prefix: is unknown",
@@ -236,7 +236,7 @@ fn token_comes_from_the_configuration_or_from_the_environment() {
     );
     assert_eq!(
         with(r#""token":"t","token_env":"T""#),
-        ["control_plane.token_env: must not stand beside token"]
+        ["control_plane.token_env: cannot be combined with token"]
     );
     for name in ["A=B", "", "A B"] {
         let told = with(&format!(r#""token_env":"{name}""#));

@@ -36,14 +36,14 @@ impl fmt::Display for End {
                 f,
                 "the control plane closed the stream with gRPC status {status}"
             ),
-            Self::Silent => f.write_str("the control plane was not heard from for too long"),
+            Self::Silent => f.write_str("the control plane sent nothing for too long"),
             Self::Protocol(what) => write!(f, "the control plane sent {what}"),
             Self::Memory(error) => write!(f, "the snapshot cannot be written: {error}"),
             Self::Damaged => {
-                f.write_str("the snapshot in memory is damaged and has to be loaded anew")
+                f.write_str("the snapshot in memory is damaged and must be loaded again")
             }
             Self::OtherLimit => f.write_str("the staleness limit has changed"),
-            Self::Host => f.write_str("Envoy gives neither a monotonic clock nor random numbers"),
+            Self::Host => f.write_str("Envoy provides no monotonic clock or no random numbers"),
         }
     }
 }

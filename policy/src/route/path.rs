@@ -14,7 +14,7 @@ pub enum Ambiguity {
     #[error("has an empty segment (`//`)")]
     EmptySegment,
     /// `.` and `..`, escaped or not, which some resolve.
-    #[error("has a segment `.` or `..`, or one that is when its escapes are undone")]
+    #[error("has a segment `.` or `..`, perhaps escaped")]
     DotSegment,
     /// `%2f`, `%5c` and `\`, which some take for `/`.
     #[error("has a `\\`, or an escaped `/` or `\\`")]
@@ -29,16 +29,16 @@ pub enum Ambiguity {
     #[error("has a `#` or a `?`, escaped or not")]
     Delimiter,
     /// A blank, at which some stop.
-    #[error("has a blank; its escape is `%20`")]
+    #[error("has a space; write it as `%20`")]
     Blank,
     /// `%` without two hexadecimal digits.
     #[error("has a `%` that is not followed by two hexadecimal digits")]
     Escape,
     /// Some replace what is not UTF-8.
-    #[error("is not UTF-8 when its escapes are undone")]
+    #[error("is not UTF-8 after unescaping")]
     Encoding,
     /// Whoever undoes escapes a second time reads something else.
-    #[error("is still escaped when its escapes are undone")]
+    #[error("is still escaped after unescaping")]
     EscapedTwice,
 }
 

@@ -225,7 +225,8 @@ fn check_methods(methods: Option<&[String]>) -> Result<(), String> {
     for method in methods {
         if !is_method(method.as_bytes()) || method.len() > MAX_WORD_LEN {
             return Err(format!(
-                "has {method:?}, which is no method such as `GET`, in capitals, {MAX_WORD_LEN} characters at most"
+                "has {method:?}, which is not a method such as `GET`: at most {MAX_WORD_LEN} \
+                 characters, in capitals"
             ));
         }
         if !seen.insert(method) {
@@ -250,7 +251,7 @@ fn check_header(name: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "must be a header's name, {MAX_NAME_LEN} characters at most"
+        "must be a header's name of at most {MAX_NAME_LEN} characters"
     ))
 }
 
@@ -260,7 +261,8 @@ fn check_query(name: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "must be a parameter's name as it is without escapes, 1 to {MAX_NAME_LEN} bytes and none of blank, &, ;, =, #, %, +"
+        "must be a parameter's name without escapes: 1 to {MAX_NAME_LEN} bytes, without spaces, \
+         &, ;, =, #, % and +"
     ))
 }
 
@@ -281,10 +283,10 @@ fn position(segments: &[Segment], parameter: &str) -> Option<usize> {
 fn read_path(spec: &PathSpec) -> Result<Vec<Segment>, String> {
     let text = spec.as_str();
     if text.len() > MAX_PATH_LEN {
-        return Err(format!("must be {MAX_PATH_LEN} bytes at most"));
+        return Err(format!("must have at most {MAX_PATH_LEN} bytes"));
     }
     if text.contains('?') {
-        return Err("has a `?`: rules do not look at queries".to_owned());
+        return Err("has a `?`: rules ignore queries".to_owned());
     }
     let path = Path::read(text.as_bytes()).map_err(|ambiguity: Ambiguity| ambiguity.to_string())?;
     let mut segments = Vec::new();
@@ -312,7 +314,7 @@ fn read_path(spec: &PathSpec) -> Result<Vec<Segment>, String> {
         segments.push(segment);
     }
     if segments.len() > MAX_SEGMENTS {
-        return Err(format!("must have {MAX_SEGMENTS} segments at most"));
+        return Err(format!("must have at most {MAX_SEGMENTS} segments"));
     }
     Ok(segments)
 }

@@ -104,8 +104,8 @@ fn rules_that_differ_only_by_case_must_say_distinct() {
             assert_eq!((at, error.field), (1, "path"));
             assert_eq!(
                 error.reason,
-                "differs from that of rule 1 only by letter case, or by dots and blanks at the end of a segment; \
-                 `path_case` must be `distinct` to tell them apart"
+                "differs from that of rule 1 only by letter case, or by dots and spaces at the \
+                 end of a segment; set `path_case` to `distinct` to distinguish them"
             );
         }
         assert!(RouteRecord::with_path_case(PathCase::Distinct, rules(), Unmatched::Deny).is_ok());

@@ -811,6 +811,6 @@ fn a_trace_says_what_is_wrong_with_a_path() {
         &mut last,
     )
     .unwrap();
-    let reason = "the path has a segment `.` or `..`, or one that is when its escapes are undone, so no rule applies";
+    let reason = "the path has a segment `.` or `..`, perhaps escaped, so no rule applies";
     assert_eq!(last.0, reason);
 }

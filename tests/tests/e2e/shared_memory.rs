@@ -96,7 +96,7 @@ async fn no_stream_is_opened_without_the_node_token() {
         let log = gateway.envoy.log();
         ensure!(
             log.contains("[error]")
-                && log.contains("the environment variable EDGE_TOKEN holds no node token")
+                && log.contains("the environment variable EDGE_TOKEN contains no node token")
         );
         Ok(())
     });

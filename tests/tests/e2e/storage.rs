@@ -85,7 +85,7 @@ async fn removed_database_file_loses_nothing_that_was_acknowledged() {
     gateway.control_plane.options().create_database = false;
     let refused = gateway.control_plane.start().await.unwrap_err();
     assert!(
-        format!("{refused:#}").contains("there is no database at"),
+        format!("{refused:#}").contains("no database exists at"),
         "{refused:#}"
     );
     assert_eq!(

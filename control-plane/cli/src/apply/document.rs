@@ -359,7 +359,7 @@ routes: {rules: [{path: {prefix: /v4/}, permission: "dns:read"}], unmatched: den
         let errors = parse::<Document>(text).unwrap().check().unwrap_err();
         let expected = [
             "subaccounts[0].name: must not be empty",
-            "keys[1].name: CI is there twice",
+            "keys[1].name: CI appears twice",
             "keys[1].save: is also the file of another key",
         ];
         assert_eq!(errors[..3], expected);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::{AtRestKey, make_file};
 
-/// Make the key that encrypts the digests of imported keys in the database
+/// Create the key that encrypts the digests of imported keys in the database
 #[derive(Debug, Clone, Args)]
 pub struct AtRestKeyCommand {
     #[command(subcommand)]
@@ -17,8 +17,7 @@ pub struct AtRestKeyCommand {
 enum Action {
     /// Generate a key
     Generate {
-        /// Where to write it, for its owner's eyes alone; must not be there yet. Without, it is
-        /// printed
+        /// File for the key, readable only by its owner; must not exist (default: print the key)
         file: Option<PathBuf>,
     },
 }
@@ -55,8 +54,8 @@ impl AtRestKeyCommand {
                 })?;
                 writeln!(
                     stdout,
-                    "{} holds a new at-rest key. Keep a copy of it apart from the database and its backups: without it, what \
-                     it has encrypted is lost.",
+                    "{} holds a new at-rest key. Keep a copy of it apart from the database and \
+                     its backups: without it, everything that it encrypts is lost.",
                     path.display()
                 )?;
             }

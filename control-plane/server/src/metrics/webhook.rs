@@ -45,14 +45,14 @@ impl WebhookMetrics {
             // Zero is told as zero, not as absent.
             drop(metrics.deliveries.get_or_create(&outcome));
         }
-        let help = "Attempts to deliver to webhooks, by what came of them";
+        let help = "Attempts to deliver to webhooks, by outcome";
         registry.register("webhook_deliveries", help, metrics.deliveries.clone());
         registry.register(
             "webhook_outbox_pending",
-            "Deliveries that are still to be made",
+            "Pending deliveries",
             metrics.pending.clone(),
         );
-        let help = "Age of the oldest delivery that is still to be made";
+        let help = "Age of the oldest pending delivery";
         registry.register(
             "webhook_oldest_pending_seconds",
             help,

@@ -77,10 +77,7 @@ impl Admission {
             }
             Self::Refused => {
                 if logged.permits() {
-                    warn!(
-                        node = node_id,
-                        "node refused: it presents no valid node token"
-                    );
+                    warn!(node = node_id, "node refused: no valid node token");
                 }
                 (RefusedCredential::TOKEN, no_valid_token())
             }
@@ -248,7 +245,7 @@ impl Admissions {
         let store = self.store.clone();
         tokio::spawn(async move {
             if let Err(error) = store.use_node_token(id, now).await {
-                warn!(%error, "the use of a node token cannot be recorded");
+                warn!(%error, "cannot record the use of a node token");
             }
         });
     }

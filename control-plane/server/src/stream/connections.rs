@@ -49,7 +49,7 @@ pub(super) fn accept(
                     }
                 }
                 Err(error) => {
-                    error!(%error, "a node's connection cannot be accepted");
+                    error!(%error, "cannot accept a node's connection");
                     time::sleep(PAUSE).await;
                 }
             }
@@ -170,7 +170,7 @@ impl Connection {
             let now = Instant::now();
             let deadline = self.handle.deadline(now);
             if deadline <= now {
-                debug!(remote = %self.handle.remote, "a connection without a Hello is closed");
+                debug!(remote = %self.handle.remote, "closed a connection without Hello");
                 return Err(io::ErrorKind::TimedOut.into());
             }
             self.deadline.as_mut().reset(deadline);

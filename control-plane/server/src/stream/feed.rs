@@ -92,7 +92,7 @@ async fn follow(
                 Err(StoreError::Pruned) => from = store.revision(),
                 Err(error) => {
                     health.set(false);
-                    error!(%error, "changes cannot be read; nodes are not told of them");
+                    error!(%error, "cannot read changes; nodes do not receive them");
                     time::sleep(RETRY).await;
                 }
             }

@@ -116,7 +116,7 @@ impl TryFrom<FromNode> for ValidatedHello {
         };
         if format < MIN_FORMAT {
             let reason = format!(
-                "records are written in format {MIN_FORMAT} at least, and the node reads {format}"
+                "records are written in format {MIN_FORMAT} or newer, but the node reads {format}"
             );
             return Err(RefusedHello {
                 status: Status::failed_precondition(reason),

@@ -29,7 +29,7 @@ impl LogLimit {
         if left_out > 0 {
             warn!(
                 lines = left_out,
-                "there were too many refused streams to log all of them; metrics count them"
+                "too many refused streams to log all of them; metrics count them"
             );
         }
         permits

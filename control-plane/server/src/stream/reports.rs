@@ -74,7 +74,7 @@ impl Reports {
     pub(super) fn receive(&mut self, usage: Usage) -> Result<(), Status> {
         if usage.sequence <= self.sequence {
             return Err(Status::invalid_argument(
-                "Usage has a sequence that is not higher than the last one's",
+                "the sequence of Usage is not higher than the last one",
             ));
         }
         self.sequence = usage.sequence;

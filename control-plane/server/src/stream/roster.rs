@@ -70,7 +70,7 @@ impl Roster {
                 Ok(()) => self.unwritten.clear(),
                 Err(error) => {
                     let nodes = self.unwritten.len();
-                    error!(%error, nodes, "nodes cannot be written down; they are served late");
+                    error!(%error, nodes, "cannot record nodes; they are served later");
                 }
             }
         }
@@ -102,7 +102,8 @@ impl Roster {
             && began.elapsed() < SERVED_AFTER
             && let Err(error) = self.shared.note().await
         {
-            error!(%error, "it cannot be noted that this control plane runs; a start will not know all nodes");
+            error!(%error, "cannot record that this control plane is running; the next start will \
+            not know all nodes");
         }
     }
 }

@@ -71,8 +71,8 @@ impl Snapshots for Service {
             .look_up(request.metadata())
             .await
             .map_err(|error| {
-                tracing::error!(%error, "a node token cannot be looked up");
-                Status::unavailable("the store does not answer")
+                tracing::error!(%error, "cannot look up a node token");
+                Status::unavailable("the database does not answer")
             })?;
         let refused = matches!(admission, Admission::Refused).then(|| self.refused.begin());
         let connection = request.extensions().get::<ConnectionHandle>().cloned();

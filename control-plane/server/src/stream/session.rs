@@ -77,8 +77,8 @@ impl From<StoreError> for End {
             // The next stream loads everything.
             return Status::aborted("changes since the node's revision are no longer kept").into();
         }
-        tracing::error!(%error, "a stream ends because the store failed");
-        Status::unavailable("the store does not answer").into()
+        tracing::error!(%error, "a stream ended because the database failed");
+        Status::unavailable("the database does not answer").into()
     }
 }
 

@@ -112,7 +112,8 @@ impl Work {
             node,
             handle,
             nodes,
-            "a node reports requests of the future: they do not count for limits over several Envoys until clocks agree"
+            "a node reports requests in the future: they do not count for limits across Envoys \
+             until the clocks agree"
         );
     }
 
@@ -135,7 +136,7 @@ impl Work {
         for received in received {
             let alone = slice::from_ref(&received);
             if let Err(error) = self.store_all(alone, all_of(alone)).await {
-                error!(%error, instance = received.report.instance, "usage cannot be written down");
+                error!(%error, instance = received.report.instance, "cannot store usage");
                 received.mailbox.fail();
             }
         }
@@ -164,7 +165,7 @@ impl Work {
                     break;
                 }
                 Err(error @ StoreError::Unavailable(_)) => {
-                    error!(%error, "usage cannot be written down yet");
+                    error!(%error, "cannot store usage yet; retrying");
                     news = all_of(received);
                     time::sleep(RETRY).await;
                 }

@@ -74,12 +74,12 @@ impl Work {
                 match self.tell(&news).await {
                     Ok(()) => {}
                     Err(error @ StoreError::Unavailable(_)) => {
-                        error!(%error, "nodes cannot be told of other nodes' use of keys yet");
+                        error!(%error, "cannot send other nodes' counts to nodes yet");
                         round.append(news);
                         time::sleep(RETRY).await;
                     }
                     Err(error) => {
-                        error!(%error, "nodes cannot be told of other nodes' use of keys")
+                        error!(%error, "cannot send other nodes' counts to nodes")
                     }
                 }
                 task::yield_now().await;

@@ -55,6 +55,6 @@ async fn tidy(store: Store, clock: Arc<dyn Clock>, ages: Ages) {
 
 fn told(tidied: Result<(), StoreError>) {
     if let Err(error) = tidied {
-        error!(%error, "what is old cannot be deleted");
+        error!(%error, "cannot delete old usage");
     }
 }

@@ -26,16 +26,16 @@ async fn work(store: Store, clock: Arc<dyn Clock>) {
     for minute in (0..60).cycle() {
         told(
             store.announce_expiries(clock.now()).await,
-            "expiries cannot be announced",
+            "cannot send notifications of expiring keys",
         );
         told(
             store.tidy_webhook_secrets(clock.now()).await,
-            "old secrets of webhooks cannot be deleted",
+            "cannot delete old secrets of webhooks",
         );
         if minute == 0 {
             told(
                 store.tidy_webhooks(clock.now()).await,
-                "old deliveries cannot be deleted",
+                "cannot delete old deliveries",
             );
         }
         time::sleep(MINUTE).await;

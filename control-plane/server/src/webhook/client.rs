@@ -60,7 +60,7 @@ impl Client {
         let http = builder().build().or_else(|error| {
             // Without the system's authorities there is nobody to trust, and yet no reason not to
             // start.
-            warn!(error = root(&error), "webhooks cannot be sent over TLS");
+            warn!(error = root(&error), "cannot send webhooks over TLS");
             builder().tls_certs_only([]).build()
         })?;
         Ok(Self { http, reach })
@@ -114,7 +114,7 @@ fn answer(status: StatusCode) -> Answer {
         StatusCode::GONE => Answer::Gone(status.as_u16()),
         _ => Answer::Failed {
             status: Some(status.as_u16()),
-            error: format!("the answer was {}", status.as_u16()),
+            error: format!("response {}", status.as_u16()),
         },
     }
 }
@@ -132,7 +132,7 @@ async fn read(mut response: Response) {
 
 fn told(error: &reqwest::Error) -> String {
     if error.is_timeout() {
-        return format!("no answer within {} seconds", TIMEOUT.as_secs());
+        return format!("no response within {} seconds", TIMEOUT.as_secs());
     }
     root(error).chars().take(ERROR_LEN).collect()
 }
@@ -153,7 +153,7 @@ struct Resolver(Reach);
 
 /// A name that stands for nothing else.
 #[derive(Debug, thiserror::Error)]
-#[error("the host has no address that is public")]
+#[error("the host has no public address")]
 struct NotPublic;
 
 impl Resolve for Resolver {
@@ -188,7 +188,7 @@ mod tests {
     async fn a_name_that_stands_for_this_host_leads_nowhere() {
         assert_eq!(
             resolved(Reach::Public).await,
-            Err("the host has no address that is public".to_owned())
+            Err("the host has no public address".to_owned())
         );
         assert!(resolved(Reach::Private).await.unwrap() > 0);
     }

@@ -99,7 +99,7 @@ impl Work {
                 (claim, place)
             }),
             Err(error) => {
-                error!(%error, "no delivery can be taken from the outbox");
+                error!(%error, "cannot read deliveries from the outbox");
                 None
             }
         }
@@ -116,16 +116,24 @@ impl Work {
         match &settled {
             Settled::Delivered { .. } => debug!(webhook, delivery, attempts, "delivered"),
             Settled::Retry { error, .. } => {
-                debug!(webhook, delivery, attempts, error, "not delivered yet")
+                debug!(
+                    webhook,
+                    delivery, attempts, error, "delivery failed; retrying"
+                )
             }
             Settled::Failed { error, .. } => warn!(
                 webhook,
-                delivery, attempts, error, "not delivered, and given up"
+                delivery, attempts, error, "delivery failed permanently"
             ),
-            Settled::Gone { .. } => warn!(webhook, delivery, "a receiver wants nothing any more"),
+            Settled::Gone { .. } => warn!(
+                webhook,
+                delivery,
+                "a receiver no longer accepts \
+            deliveries"
+            ),
         }
         if let Err(error) = self.store.settle_delivery(claim, settled, now).await {
-            error!(%error, webhook, delivery, "what came of a delivery cannot be written down");
+            error!(%error, webhook, delivery, "cannot store the outcome of a delivery");
         }
     }
 }

@@ -32,7 +32,8 @@ pub(crate) async fn encrypt_earlier_imports(store: &Store) -> Result<(), StoreEr
     if !store.0.at_rest.is_available() {
         if sqlx::query_scalar(PLAIN).fetch_one(&store.0.writer).await? {
             warn!(
-                "the database has the plain SHA-256 of imported keys, and there is no at-rest key to encrypt them with: {}",
+                "the database has plain SHA-256 digests of imported keys, and no at-rest key is \
+                 set to encrypt them: {}",
                 crate::at_rest::HOW_TO
             );
         }
@@ -46,10 +47,11 @@ pub(crate) async fn encrypt_earlier_imports(store: &Store) -> Result<(), StoreEr
             keys,
             old_secrets = old,
             tombstones,
-            "the digests of imported keys are encrypted from now on"
+            "the digests of imported keys are now encrypted"
         );
         if let Err(error) = store.rewrite_file().await {
-            warn!(%error, "free pages of the database may still have plain digests: run VACUUM on it when it is stopped");
+            warn!(%error, "free pages of the database may still contain plain digests: run VACUUM \
+            on it while the control plane is stopped");
         }
     }
     sqlx::query("UPDATE meta SET imports_sealed = TRUE")

@@ -42,7 +42,7 @@ pub enum CutError {
         source: io::Error,
     },
     /// The file does not hold what was written to it. Nothing was removed.
-    #[error("{} does not hold the entries that were written to it; nothing was removed", .0.display())]
+    #[error("{} does not contain the entries that were written to it; nothing was removed", .0.display())]
     NotExported(PathBuf),
     /// The database is not there, or of another version.
     #[error("{} is not a database of this version of Latchkey: {reason}", path.display())]
@@ -53,7 +53,10 @@ pub enum CutError {
         reason: sqlx::Error,
     },
     /// Entries are not as they were exported. Those that are left were not removed.
-    #[error("the audit was changed meanwhile: {removed} entries were removed of {exported}")]
+    #[error(
+        "the audit was changed during the export: {removed} of {exported} entries were \
+    removed"
+    )]
     Changed {
         /// Entries that were removed.
         removed: u64,

@@ -243,7 +243,7 @@ async fn write_delivery(
     Ok(())
 }
 
-const GONE: &str = "the answer was 410: the receiver wants nothing any more";
+const GONE: &str = "response 410: the receiver no longer accepts deliveries";
 
 async fn write_webhook(
     to: &mut SqliteConnection,
@@ -275,7 +275,7 @@ async fn write_webhook(
                 .bind(id)
                 .execute(&mut *to)
                 .await?;
-            give_up(to, id, "the receiver wants nothing any more", now).await?;
+            give_up(to, id, "the receiver no longer accepts deliveries", now).await?;
         }
     }
     Ok(())

@@ -153,7 +153,7 @@ async fn plain_digests_are_encrypted_at_the_next_start() {
     pool.close().await;
 
     let missing = restart_with(&mut plane, None).await.unwrap_err();
-    assert!(missing.contains("and none is set"), "{missing}");
+    assert!(missing.contains("but none is set"), "{missing}");
 }
 
 #[tokio::test]

@@ -113,7 +113,7 @@ async fn a_new_key_is_saved_before_it_is_told_of_and_overwrites_nothing() {
     person
         .run(&["key", "create", "CD", "--save", "ci.pak"])
         .await
-        .failed(2, "ci.pak: is there already");
+        .failed(2, "ci.pak: exists already");
     assert_eq!(fs::read_to_string(person.path("ci.pak")).unwrap(), saved);
     assert_eq!(plane.log_in().await.total().await, 2, "nothing was made");
     person

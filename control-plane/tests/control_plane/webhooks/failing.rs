@@ -197,7 +197,7 @@ async fn what_is_pending_is_given_up_when_a_webhook_is_switched_off() {
     client.patch(&path, json!({"active": false})).await;
     assert_eq!(
         delivery(&client, &path, "failed", 1).await["last_error"],
-        "switched off"
+        "webhook deactivated"
     );
     assert_eq!(client.delete(&path).await.status, 200);
     client.get(&path).await.refused(404, "webhook_not_found");

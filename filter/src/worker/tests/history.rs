@@ -304,7 +304,7 @@ fn no_stream_is_opened_without_the_node_token() {
             worker.configure(&host, BY_NAME),
             "the configuration is valid"
         );
-        assert!(host.log.borrow()[0].contains("TOKEN holds no node token"));
+        assert!(host.log.borrow()[0].contains("TOKEN contains no node token"));
         for _ in 0..20 {
             worker.tick(&host, false);
             host.advance_millis(1_000);

@@ -107,7 +107,7 @@ impl Connection {
                 node,
                 handle,
                 clock_skew_ms = millis,
-                "a node's clock differs: limits over several Envoys suffer"
+                "a node's clock differs: limits across Envoys are less accurate"
             );
         }
     }

@@ -72,7 +72,8 @@ impl Shared {
                     node = id.node_id,
                     handle = id.handle(),
                     nodes = self.limits.max_nodes,
-                    "there are too many nodes (--max-nodes): the one that was lost first counts as an unknown one"
+                    "too many nodes (--max-nodes): the one that was lost first now counts as \
+                     unknown"
                 );
             }
             // Its row goes in the same transaction in which the unknown nodes are noted.
@@ -93,8 +94,6 @@ impl Shared {
                 nodes, "node refused: too many nodes are connected (--max-nodes)"
             );
         }
-        Status::resource_exhausted(format!(
-            "there are {nodes} connected nodes already (--max-nodes)"
-        ))
+        Status::resource_exhausted(format!("{nodes} nodes are already connected (--max-nodes)"))
     }
 }

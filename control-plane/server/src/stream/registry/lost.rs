@@ -154,8 +154,8 @@ impl Shared {
                 node,
                 handle,
                 version,
-                "a lost node of version 0.1 is no longer counted, though it may go on serving: \
-                 it reports no staleness limit"
+                "a lost node of version 0.1 is no longer counted, but may still serve: it reports \
+                 no staleness limit"
             );
             self.lock().former.remember(id.clone(), facts);
         } else {
@@ -179,8 +179,9 @@ impl Shared {
     pub(super) fn warn_of_unknown(&self) {
         if self.lock().unknown_until.is_some() {
             warn!(
-                "what happened since the last note in the database is not known: nodes that are not in it may be \
-                 serving, and count as one until they can no longer serve or `latchkey node forget unknown`"
+                "the time since the database's last record is unknown: nodes that are not in the \
+                 database may be serving, and count as one until they can no longer serve or \
+                 until `latchkey node forget unknown`"
             );
         }
     }

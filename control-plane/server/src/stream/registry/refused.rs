@@ -185,7 +185,7 @@ impl super::Shared {
                 handle,
                 refused_for = refusal.as_str(),
                 reason,
-                "a node is refused and may go on serving"
+                "a node is refused and may still serve"
             );
         }
         if begins_again {

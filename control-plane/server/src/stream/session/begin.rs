@@ -119,7 +119,7 @@ impl Session {
             node,
             handle,
             epoch = name,
-            "a node holds a snapshot of another database: it keeps that until its epoch is accepted \
+            "a node holds a snapshot of another database and keeps it until its epoch is accepted \
              (`latchkey node accept-epoch`)"
         );
         self.shared.metrics.waiting_streams.inc();
@@ -135,7 +135,7 @@ impl Session {
             .await?
         else {
             let reason =
-                "the node's snapshot is of another database, and its epoch is not accepted";
+                "the node's snapshot comes from another database, whose epoch is not accepted";
             return Err(Status::failed_precondition(reason).into());
         };
         if !accepted {
@@ -180,8 +180,9 @@ impl Session {
                     handle = self.connection.id.handle(),
                     revision,
                     newest = self.shared.store.revision(),
-                    "a node holds a revision that this database does not have: changes were lost, such as by putting \
-                     back an earlier state without `latchkey restore`. The node loads everything again"
+                    "a node holds a revision that this database does not have: changes were lost, \
+                     for example because an earlier state was put back without `latchkey \
+                     restore`. The node loads a full snapshot"
                 );
                 Ok(None)
             }
