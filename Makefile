@@ -44,12 +44,12 @@ WASM_BINDGEN := $(shell sed -n '/^name = "wasm-bindgen"$$/{n;s/^version = "\(.*\
 WASM_RUNNER := .tools/wasm-bindgen-$(WASM_BINDGEN)/bin/wasm-bindgen-test-runner
 
 .PHONY: help
-help: ## Show this
+help: ## Show this help
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
 		printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 .PHONY: run
-run: build ## Start Envoy with Latchkey, a control plane and an upstream, and say what to try; Ctrl-C ends it
+run: build ## Start Envoy with Latchkey, a control plane and an upstream, and print what to try; Ctrl-C stops it
 	@$(TARGET)/release/latchkey-run
 
 .PHONY: build
@@ -70,7 +70,7 @@ e2e: build-e2e ## Run the end-to-end tests against a real Envoy
 	cargo test $(NATIVE) --test e2e -- $(ARGS)
 
 .PHONY: matrix
-matrix: build-e2e ## Run the end-to-end tests on every version of Envoy that is supported
+matrix: build-e2e ## Run the end-to-end tests on every supported version of Envoy
 	@for version in $(ENVOY_VERSIONS); do \
 		echo "make: the end-to-end tests on Envoy $$version" >&2; \
 		export ENVOY_VERSION=$$version; unset ENVOY; \
@@ -83,7 +83,7 @@ chaos: build-filters ## Check the promise about revocations under faults for DUR
 	@$(TARGET)/release/latchkey-chaos --duration $(or $(DURATION),600) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .PHONY: test-api
-test-api: ## Test that the API keeps to its description, whatever it is sent (a part of e2e)
+test-api: ## Test the API against its OpenAPI description with generated requests (part of e2e)
 	@$(MAKE) e2e ARGS=contract
 
 .PHONY: fuzz
@@ -97,7 +97,7 @@ bench: build wasm-target ## Measure what Latchkey takes, beside what else does i
 	@$(TARGET)/release/latchkey-bench --write $(ARGS)
 
 .PHONY: bench-policy
-bench-policy: need-cargo need-cc ## Measure the parts of a verdict, natively and without a host
+bench-policy: need-cargo need-cc ## Benchmark the parts of a verdict natively, without Envoy
 	cargo bench --package latchkey-policy -- $(ARGS)
 
 .PHONY: screenshots
@@ -106,12 +106,12 @@ screenshots: build ## Take pictures of every page of the console, and write docs
 	@$(TARGET)/release/latchkey-screenshots
 
 .PHONY: instructions
-instructions: need-cargo need-cc ## Check that a verdict takes no more instructions than before (a part of test)
+instructions: need-cargo need-cc ## Check that a verdict takes no more instructions than before (part of test)
 	cargo build --release --package latchkey-policy --example verdicts
 	@policy/benches/instructions $(if $(filter 1,$(ACCEPT)),--accept) $(TARGET)/release/examples/verdicts
 
 .PHONY: lint
-lint: need-cargo need-cc need-clippy need-python3 wasm-target ## Check the formatting, that no modules form a circle, and clippy, warnings denied
+lint: need-cargo need-cc need-clippy need-python3 wasm-target ## Check formatting, circular dependencies between modules, and clippy, with warnings denied
 	cargo fmt --all --check
 	python3 -B -m unittest discover --start-directory tests/metrics
 	tests/metrics/circles
@@ -119,7 +119,7 @@ lint: need-cargo need-cc need-clippy need-python3 wasm-target ## Check the forma
 	cargo clippy --release $(WASM_ONLY) --package latchkey-policy --package latchkey-filter --all-features --target $(WASM) -- --deny warnings
 
 .PHONY: metrics
-metrics: need-python3 ## Measure the source: sizes, shape and language, each beside its bound
+metrics: need-python3 ## Measure the source's size, shape and language against their bounds
 	@tests/metrics/metrics $(if $(AT),--at $(AT)) $(if $(BEFORE),--before $(BEFORE)) $(if $(LIST),--list $(LIST)) \
 		$(if $(filter 1,$(CHECK)),--check)
 
@@ -128,7 +128,7 @@ fmt: need-cargo ## Format the code
 	cargo fmt --all
 
 .PHONY: clean
-clean: ## Remove what was built and installed; .run/, which holds the keys of `make run`, stays
+clean: ## Remove build output and installed tools; keep .run/, which holds the keys of `make run`
 	rm -rf $(TARGET) .tools
 
 # Overflow checks are on here, in the development profile.
