@@ -92,7 +92,7 @@ fuzz: need-cargo need-cc ## Fuzz each parser and the stream for FUZZ_SECONDS (60
 		fuzz -- --nocapture
 
 .PHONY: bench
-bench: build wasm-target ## Measure what Latchkey takes, beside what else does its job, and write docs/bench/ and README's figures
+bench: build wasm-target ## Benchmark Latchkey and its alternatives, and write docs/bench/ and README's figures
 	cargo build --release $(WASM_ONLY) --target $(WASM)
 	@$(TARGET)/release/latchkey-bench --write $(ARGS)
 

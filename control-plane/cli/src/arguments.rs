@@ -229,7 +229,7 @@ mod tests {
             of(&["dns", "all"])
                 .unwrap_err()
                 .to_string()
-                .starts_with("--scope: all is all")
+                .starts_with("--scope: all cannot be combined")
         );
     }
 

@@ -234,7 +234,10 @@ mod tests {
         for (arguments, reason) in [
             (["CI", "--expires", "soon"], "--expires <TIME>"),
             (["CI", "--limit", "minute=0"], "--limit <WINDOW=REQUESTS>"),
-            (["CI", "--scope", "all,dns"], "--scope: all cannot be combined"),
+            (
+                ["CI", "--scope", "all,dns"],
+                "--scope: all cannot be combined",
+            ),
             (
                 ["CI", "--environment", "prod"],
                 "--environment <ENVIRONMENT>",

@@ -71,9 +71,7 @@ fn matched() -> ObjectBuilder {
     object()
         .property(
             "host",
-            host.description(Some(
-                "A host name, or `*.` followed by one. Default: any.",
-            )),
+            host.description(Some("A host name, or `*.` followed by one. Default: any.")),
         )
         .property("methods", methods)
         .property("path", path())
@@ -100,18 +98,21 @@ fn path() -> OneOfBuilder {
 fn permission() -> ObjectBuilder {
     matching("^[a-z0-9_-]+(:[a-z0-9_-]+){1,2}$")
         .max_length(Some(latchkey_policy::permission::MAX_LEN))
-        .description(Some(
-            "The permission that the key and its owner must hold.",
-        ))
+        .description(Some("The permission that the key and its owner must hold."))
 }
 
 fn place() -> OneOfBuilder {
     let name = || text().min_length(Some(1)).max_length(Some(128));
     one_field([
-        ("header", name().description(Some("The header that names the subaccount."))),
+        (
+            "header",
+            name().description(Some("The header that names the subaccount.")),
+        ),
         (
             "path",
-            name().description(Some("The parameter of `path.template` that names the subaccount.")),
+            name().description(Some(
+                "The parameter of `path.template` that names the subaccount.",
+            )),
         ),
         (
             "query",

@@ -114,7 +114,7 @@ fn answer(status: StatusCode) -> Answer {
         StatusCode::GONE => Answer::Gone(status.as_u16()),
         _ => Answer::Failed {
             status: Some(status.as_u16()),
-            error: format!("response {}", status.as_u16()),
+            error: format!("the receiver responded with {}", status.as_u16()),
         },
     }
 }
@@ -202,7 +202,7 @@ mod tests {
         );
         assert_eq!(answer(410), Answer::Gone(410));
         for status in [302, 400, 404, 429, 500] {
-            let error = format!("the answer was {status}");
+            let error = format!("the receiver responded with {status}");
             assert_eq!(
                 answer(status),
                 Answer::Failed {

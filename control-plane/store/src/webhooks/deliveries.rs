@@ -243,7 +243,7 @@ async fn write_delivery(
     Ok(())
 }
 
-const GONE: &str = "response 410: the receiver no longer accepts deliveries";
+const GONE: &str = "the receiver responded with 410 and no longer accepts deliveries";
 
 async fn write_webhook(
     to: &mut SqliteConnection,

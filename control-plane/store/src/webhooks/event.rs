@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 /// A kind of event, as receivers and the API name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 pub enum EventType {
-    /// A key was made.
+    /// A key was created.
     #[serde(rename = "key.created")]
     KeyCreated,
     /// A key was revoked.
@@ -19,13 +19,13 @@ pub enum EventType {
     /// A key expires within some days.
     #[serde(rename = "key.expiring")]
     KeyExpiring,
-    /// A request used a secret of a key that was replaced, while it is still good.
+    /// A request used a replaced secret of a key that is still valid.
     #[serde(rename = "key.old_secret_used")]
     KeyOldSecretUsed,
-    /// A request with a key was refused because a limit is used up.
+    /// A request was refused because a limit of its key is used up.
     #[serde(rename = "key.limit_reached")]
     KeyLimitReached,
-    /// Somebody asked for it. No webhook can subscribe to it, and every one gets its own.
+    /// A test sent on request. Webhooks cannot subscribe to it; each receives its own.
     #[serde(rename = "webhook.test", skip_deserializing)]
     WebhookTest,
 }
@@ -83,7 +83,7 @@ pub struct KeyFacts {
 /// Something that happened. Times are Unix seconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Event {
-    /// A key was made.
+    /// A key was created.
     Created(KeyFacts),
     /// A key was revoked.
     Revoked(KeyFacts),

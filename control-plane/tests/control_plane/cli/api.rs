@@ -287,7 +287,8 @@ async fn services_accounts_webhooks_and_audit_are_asked_for_by_their_shapes() {
 async fn webhook_secrets_are_rotated_and_deliveries_sent_again() {
     let webhook = json!({"webhook_id": "whk_1", "secret": "whsec_2", "old_secret_ends_at": "2027-01-15T09:00:00Z"});
     let delivery = json!({"delivery_id": "msg_1", "event": "key.created", "state": "failed", "attempts": 11,
-        "created_at": "2027-01-15T08:00:00Z", "last_status": 500, "last_error": "the answer was 500\u{1b}[2J"});
+        "created_at": "2027-01-15T08:00:00Z", "last_status": 500, "last_error": "the receiver \
+         responded with 500\u{1b}[2J"});
     let done = || json!({"delivery_id": "msg_1"});
     let (api, person) =
         Api::start([webhook, json!({"deliveries": [delivery]}), done(), done()]).await;
@@ -314,7 +315,7 @@ async fn webhook_secrets_are_rotated_and_deliveries_sent_again() {
         .await
         .done();
     assert!(
-        told.contains("msg_1") && told.contains("the answer was 500\\u{1b}[2J"),
+        told.contains("msg_1") && told.contains("the receiver responded with 500\\u{1b}[2J"),
         "{told}"
     );
     let told = person

@@ -92,7 +92,7 @@ async fn all_that_is_wrong_is_told_up_to_twenty_rows() {
             &person.file("keys.csv", &text),
         ])
         .await;
-    told.failed(2, "as 30 rows of the file cannot be:");
+    told.failed(2, "because 30 rows of the file cannot be imported:");
     assert_eq!(told.stderr.matches("keys.csv, line ").count(), 20);
     assert!(told.stderr.contains("and 10 more"), "{told:?}");
 

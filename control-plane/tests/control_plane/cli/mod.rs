@@ -186,7 +186,8 @@ async fn completions_and_help_need_no_api() {
     }
     let help = person.run(&["key", "create", "--help"]).await.done();
     assert!(
-        help.contains("Make a key, and show or save it this once") && !help.contains("PASSWORD>"),
+        help.contains("Create a key and show or save its secret once")
+            && !help.contains("PASSWORD>"),
         "{help}"
     );
 }

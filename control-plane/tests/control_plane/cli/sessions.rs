@@ -181,12 +181,12 @@ async fn each_kind_of_failure_has_a_code_of_its_own() {
     wrong
         .run(&["key", "list"])
         .await
-        .failed(9, "429: Too many logins");
+        .failed(9, "429: Too many login attempts");
     let nowhere = Person::admin(&plane).with("LATCHKEY_URL", "http://127.0.0.1:1");
     nowhere
         .run(&["key", "list"])
         .await
-        .failed(1, "http://127.0.0.1:1/v1/sessions cannot be asked: ");
+        .failed(1, "cannot reach http://127.0.0.1:1/v1/sessions: ");
     let secret = Person::admin(&plane).with("LATCHKEY_URL", "http://a:hunter2@b");
     let told = secret.run(&["key", "list"]).await;
     told.failed(2, "--url: must not have a user");

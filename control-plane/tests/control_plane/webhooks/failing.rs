@@ -22,7 +22,7 @@ async fn a_failed_delivery_is_tried_again_ever_later() {
     let failed = delivery(&client, &path, "pending", 1).await;
     assert_eq!(
         (&failed["last_status"], &failed["last_error"]),
-        (&json!(503), &json!("the answer was 503"))
+        (&json!(503), &json!("the receiver responded with 503"))
     );
     assert!((5..=6).contains(&next(&failed)), "{failed}");
     let shown = client.get(&path).await;
@@ -31,7 +31,7 @@ async fn a_failed_delivery_is_tried_again_ever_later() {
             shown.text("/data/last_error").as_str(),
             shown.at("/data/active")
         ),
-        ("the answer was 503", &json!(true))
+        ("the receiver responded with 503", &json!(true))
     );
     assert_eq!(shown.text("/data/last_error_at"), "2027-01-15T08:00:00Z");
 
@@ -97,11 +97,11 @@ async fn a_delivery_is_given_up_after_three_days() {
         .clone();
     assert_eq!(
         (&failed["next_at"], &failed["last_error"]),
-        (&Value::Null, &json!("the answer was 500"))
+        (&Value::Null, &json!("the receiver responded with 500"))
     );
     assert_eq!(
         client.get(&path).await.text("/data/last_error"),
-        "the answer was 500"
+        "the receiver responded with 500"
     );
     assert!(plane.metric("latchkey_webhook_outbox_pending").await.abs() < f64::EPSILON);
     let metric = plane
@@ -139,7 +139,7 @@ async fn a_redirect_is_not_followed() {
     let failed = delivery(&client, &path, "pending", 1).await;
     assert_eq!(
         (&failed["last_status"], &failed["last_error"]),
-        (&json!(307), &json!("the answer was 307"))
+        (&json!(307), &json!("the receiver responded with 307"))
     );
     assert!(elsewhere.received().is_empty());
 }

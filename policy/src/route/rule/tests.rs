@@ -318,12 +318,12 @@ fn paths_are_bounded() {
     assert_eq!(segments(PathSpec::Exact(format!("{most}/"))).len(), 32);
     assert_path(
         PathSpec::Exact(format!("{most}/a")),
-        "must have 32 segments at most",
+        "must have at most 32 segments",
     );
     assert_eq!(segments(PathSpec::Exact(format!("/{long}"))).len(), 1);
     assert_path(
         PathSpec::Exact(format!("/{long}a")),
-        "must be 1024 bytes at most",
+        "must have at most 1024 bytes",
     );
 }
 

@@ -210,7 +210,7 @@ mod tests {
         for text in ["-1", "0", "4294967296", "1.5", "many"] {
             let error = changed(&key, &[("limits.month", text)]).unwrap_err();
             assert!(
-                error.starts_with("Must be a whole number from 1"),
+                error.starts_with("Enter a whole number from 1"),
                 "{text}: {error}"
             );
         }
