@@ -11,7 +11,7 @@ use super::error::CommandError;
 use super::query::Query;
 use super::text;
 
-/// How long to wait for nodes.
+/// The time to wait for nodes.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Wait {
     /// Milliseconds to wait until the change is in force on every node (default: 1000)
@@ -107,7 +107,7 @@ impl Body {
         Value::Object(self.0)
     }
 
-    /// Of an edit, which has to say something.
+    /// Returns the body of an edit, which must not be empty.
     pub(super) fn edit(self) -> Result<Value, CommandError> {
         if self.is_empty() {
             return Err(CommandError::usage(
@@ -162,7 +162,7 @@ pub(super) struct Repeat {
 }
 
 impl Repeat {
-    /// Whether `data` is the answer to a call that had been made before.
+    /// Whether `data` is the response to a repeated call.
     pub(super) fn is_repeated(data: &Value) -> bool {
         data["replayed"] == true
     }

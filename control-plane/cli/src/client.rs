@@ -10,10 +10,10 @@ use super::error::CommandError;
 use super::query::Query;
 use super::secret::Secret;
 
-/// Characters of an `Idempotency-Key` that nobody has chosen.
+/// The length of a random `Idempotency-Key`.
 const KEY_LEN: usize = 32;
 
-/// What requests are made with.
+/// A client of the API.
 pub(super) struct Api {
     client: Client,
     url: Url,
@@ -27,7 +27,7 @@ pub(super) struct Tagged {
     pub(super) tag: Option<String>,
 }
 
-/// Where the token comes from.
+/// The source of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
     /// The environment: a session's, or a key.

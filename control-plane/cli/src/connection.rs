@@ -1,4 +1,4 @@
-//! Where the API is, and on whose behalf it is called.
+//! The address of the API, and the credential.
 
 use clap::Args;
 use reqwest::{Certificate, Client, Url, redirect};
@@ -15,7 +15,7 @@ use super::text;
 /// The API waits at most half of this for nodes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Until there is a connection.
+/// The time limit for connecting.
 const CONNECTED_WITHIN: Duration = Duration::from_secs(10);
 
 const CREDENTIALS: &str =
@@ -57,7 +57,7 @@ pub(super) struct ApiArgs {
 }
 
 impl ApiArgs {
-    /// With the token that there is, or one of a session that is opened.
+    /// Connects with the available token, or opens a session.
     pub(super) async fn open(&self) -> Result<Api, CommandError> {
         let (client, url) = (self.client()?, self.url()?);
         if let Some(token) = self.token.clone() {
@@ -103,7 +103,7 @@ impl ApiArgs {
     }
 }
 
-/// Of an HTTP server, and without a secret.
+/// Parses the URL of an HTTP server, without a secret in it.
 pub(super) fn url(text: &str) -> Result<Url, CommandError> {
     let refused = |reason| CommandError::usage(format!("--url: {reason}"));
     let url = Url::parse(text).map_err(|error| refused(format!("is not a URL: {error}")))?;

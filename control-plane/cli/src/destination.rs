@@ -1,4 +1,4 @@
-//! What becomes of a secret that the API shows once: it is printed, or saved.
+//! The destination of a secret that the API returns once: it is printed or saved.
 
 use clap::Args;
 use serde_json::Value;
@@ -10,7 +10,7 @@ use super::secret::Secret;
 use super::secret_file::SecretFile;
 use super::text;
 
-/// Where a new secret goes.
+/// The destination of a new secret.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Destination {
     /// Save the secret to this new file, readable only by its owner, instead of printing it
@@ -28,7 +28,7 @@ pub(super) struct Ready {
 }
 
 impl Destination {
-    /// To be called before the secret is made.
+    /// Prepares the destination. Must be called before the secret is created.
     pub(super) fn ready(&self) -> Result<Ready, CommandError> {
         let file = self.save.as_deref().map(SecretFile::reserve).transpose()?;
         Ok(Ready {

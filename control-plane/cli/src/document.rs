@@ -22,12 +22,12 @@ pub(super) fn text(file: &Path) -> Result<String, CommandError> {
     text.map_err(|error| CommandError::file(file, format!("cannot be read: {error}")))
 }
 
-/// What the file says.
+/// Reads and parses a file.
 pub(super) fn read<T: DeserializeOwned>(file: &Path) -> Result<T, CommandError> {
     parse(&text(file)?).map_err(|reason| CommandError::file(file, reason))
 }
 
-/// One document; what is unknown or given twice is refused.
+/// Parses one document. Refuses unknown and duplicate fields.
 pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     let mut path = None;
     let options = options! { strict_booleans: true, with_snippet: false };

@@ -47,26 +47,26 @@ pub enum CommandError {
     /// A file cannot be read or written.
     #[error("{}: {reason}", text::path(path))]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// Goes on from its name.
         reason: String,
     },
-    /// What was to be printed was not.
+    /// Output could not be written.
     #[error("cannot write to stdout: {0}")]
     Output(io::Error),
     /// An import cannot be made as a whole, so nothing was imported.
     #[error("{reason}")]
     Import {
-        /// As an import of the first bad row would end.
+        /// The exit code that an import of the first faulty row would have.
         exit: Exit,
-        /// All that is wrong.
+        /// All faults.
         reason: String,
     },
-    /// Somebody else has changed what a change was meant for.
+    /// The resource was changed by somebody else.
     #[error("{0}")]
     Conflict(String),
-    /// Something was done, and something was not.
+    /// Only a part was done.
     #[error("{0}")]
     Halfway(String),
 }
@@ -100,7 +100,7 @@ impl CommandError {
         }
     }
 
-    /// How the command ends.
+    /// Returns the exit code.
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) | Self::File { .. } => Exit::Usage,
@@ -116,7 +116,7 @@ impl CommandError {
         }
     }
 
-    /// Whether nobody is left to read: whoever did has all they wanted.
+    /// Whether stdout was closed by its reader, which is not reported.
     pub fn is_silent(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }

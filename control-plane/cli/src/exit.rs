@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// For people, at the end of `latchkey --help`.
+/// The exit codes, shown at the end of `latchkey --help`.
 pub const EXIT_CODES: &str = "Exit codes:
   0  done
   1  failed: the API was not reached or had an internal error
@@ -41,7 +41,7 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// Of an answer with an error.
+    /// Returns the exit code for an error response.
     pub(super) fn of_status(status: u16) -> Self {
         match status {
             400 | 413 | 415 => Self::Usage,

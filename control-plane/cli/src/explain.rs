@@ -14,7 +14,7 @@ use super::query::Query;
 use super::secret::Secret;
 use super::text;
 
-/// What clients send a key in.
+/// The header in which clients send a key.
 const KEY_HEADER: &str = "x-api-key";
 
 const SECRETS: &str = "Secrets are not arguments, because every user of the machine can see a \
@@ -122,7 +122,7 @@ impl Headers {
         })
     }
 
-    /// As Envoy joins what is sent more than once.
+    /// Adds a header; joins repeated values like Envoy.
     fn put(&mut self, name: &str, value: &str) {
         let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
         let joined = match self.0.get(&name).and_then(Value::as_str) {
@@ -147,7 +147,7 @@ fn split(target: &str) -> (&str, &str) {
     }
 }
 
-/// For people.
+/// Formats the explanation for people.
 fn shown(told: &Value) -> String {
     let text = |value: &Value| text::plain(value.as_str().unwrap_or_default());
     let mut out = text(&told["code"]);

@@ -110,7 +110,7 @@ impl Command {
     /// Runs the command and returns its exit code.
     ///
     /// # Errors
-    /// When it came to nothing.
+    /// If the command failed.
     pub async fn run(self, check_import_row: CheckImportRow) -> Result<Exit, CommandError> {
         match self {
             Self::Login(login) => login.run().await,
@@ -140,13 +140,13 @@ impl Command {
     }
 }
 
-/// What a command has to work with.
+/// The API client and the output of a command.
 struct Context {
     api: Api,
     output: Output,
 }
 
-/// What is done with the API at hand.
+/// A command that calls the API.
 trait Run {
     async fn run(self, context: &Context) -> Result<Exit, CommandError>;
 }

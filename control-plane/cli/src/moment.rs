@@ -33,12 +33,12 @@ impl FromStr for Moment {
 }
 
 impl Moment {
-    /// With a span that lies ahead, as RFC 3339.
+    /// Returns the time as RFC 3339; spans lie in the future.
     pub(super) fn ahead(self) -> String {
         self.ahead_of(now())
     }
 
-    /// With a span that lies behind, as RFC 3339.
+    /// Returns the time as RFC 3339; spans lie in the past.
     pub(super) fn back(self) -> String {
         self.before(now())
     }

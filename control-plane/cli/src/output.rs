@@ -7,7 +7,7 @@ use super::error::CommandError;
 use super::exit::Exit;
 use super::text;
 
-/// For people, or as JSON.
+/// The output format: for people, or JSON.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Output {
     json: bool,
@@ -57,14 +57,14 @@ impl Output {
     }
 }
 
-/// What is printed of work that goes on although nobody may be left to read.
+/// The output of work that continues even if stdout is closed.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     failed: Option<CommandError>,
 }
 
 impl Changes {
-    /// As [`Output::changed`]; what cannot be printed is told by [`Changes::end`].
+    /// Prints a change like [`Output::changed`]. [`Changes::end`] reports output errors.
     pub(super) fn changed(&mut self, output: Output, data: &Value, what: &str) -> Exit {
         output.changed(data, what).unwrap_or_else(|error| {
             self.failed.get_or_insert(error);
@@ -72,13 +72,13 @@ impl Changes {
         })
     }
 
-    /// Once the work is done: the first error.
+    /// Returns the first output error, once the work is done.
     pub(super) fn end(self) -> Result<(), CommandError> {
         self.failed.map_or(Ok(()), Err)
     }
 }
 
-/// To stdout, all of it.
+/// Prints the whole text to stdout.
 pub(super) fn print(text: &str) -> Result<(), CommandError> {
     let mut stdout = io::stdout().lock();
     stdout
@@ -87,12 +87,12 @@ pub(super) fn print(text: &str) -> Result<(), CommandError> {
         .map_err(CommandError::Output)
 }
 
-/// To stderr, where nobody may be listening.
+/// Prints to stderr, ignoring errors.
 pub(super) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// How far a change has come, if its answer says so.
+/// Describes the enforcement progress of a change, if its response has one.
 pub(super) fn enforcement(data: &Value) -> Option<String> {
     let enforcement = data["enforcement"].as_object()?;
     let number = |name| {

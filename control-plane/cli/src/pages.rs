@@ -17,7 +17,7 @@ use super::table::{Table, Widths};
 /// The most that the API gives at once.
 const PAGE: usize = 1_000;
 
-/// How much of a list is wanted.
+/// The requested part of a list.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Extent {
     /// Maximum number of entries
@@ -88,7 +88,7 @@ pub(super) struct Pages<'a> {
     query: Query,
     /// Entries at most.
     wanted: Option<usize>,
-    /// Where the next page begins.
+    /// The cursor of the next page.
     cursor: Option<String>,
     /// Entries so far.
     pub(super) seen: usize,
@@ -145,7 +145,7 @@ impl<'a> Pages<'a> {
         Ok(Some(found))
     }
 
-    /// How many entries the whole list has, as far as the API says.
+    /// Returns the length of the whole list, if the API reports it.
     pub(super) fn total(&self) -> Option<u64> {
         self.rest["total"].as_u64()
     }

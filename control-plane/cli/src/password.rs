@@ -9,7 +9,7 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use super::error::CommandError;
 use super::secret::Secret;
 
-/// Where a password that is being set comes from: LATCHKEY_NEW_PASSWORD, stdin, or the terminal.
+/// The source of a new password: LATCHKEY_NEW_PASSWORD, stdin, or the terminal.
 #[derive(Clone, Args)]
 pub(super) struct NewPassword {
     /// Read the new password from stdin instead of LATCHKEY_NEW_PASSWORD or the terminal
@@ -20,7 +20,7 @@ pub(super) struct NewPassword {
 }
 
 impl NewPassword {
-    /// One that is long enough; on the terminal it is asked for twice.
+    /// Reads a password of sufficient length; asks twice on the terminal.
     pub(super) fn read(&self) -> Result<Secret, CommandError> {
         let password = match &self.given {
             _ if self.password_stdin => of_stdin()?,
@@ -38,7 +38,7 @@ impl NewPassword {
     }
 }
 
-/// As the API asks for it.
+/// Checks the length that the API requires.
 pub(super) fn long_enough(what: &str, password: &Secret) -> Result<(), CommandError> {
     if password.len() < Password::MIN_LEN {
         return Err(CommandError::usage(format!(
@@ -57,7 +57,7 @@ pub(super) fn of_stdin() -> Result<Secret, CommandError> {
     Ok(Secret::new(without_line_break(&line)))
 }
 
-/// On the terminal, without echo.
+/// Asks on the terminal, without echo.
 pub(super) fn ask(prompt: &str) -> Result<Secret, CommandError> {
     let failed =
         |error: io::Error| CommandError::usage(format!("cannot ask for a password: {error}"));
@@ -66,7 +66,7 @@ pub(super) fn ask(prompt: &str) -> Result<Secret, CommandError> {
         .map_err(failed)
 }
 
-/// What need not be hidden, on the terminal; nobody is asked where there is none.
+/// Asks for the email address on the terminal. Fails without a terminal.
 pub(super) fn ask_email() -> Result<String, CommandError> {
     let stdin = io::stdin();
     if !stdin.is_terminal() {

@@ -1,4 +1,4 @@
-//! How far a command is that takes long: one line on stderr, which is written again on a terminal.
+//! Progress of long commands: one line on stderr, which is updated on a terminal.
 
 use clap::Args;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::text::number;
 
-/// How often progress is shown at most.
+/// The shortest time between two updates.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Whether progress is shown.
@@ -19,7 +19,7 @@ pub(super) struct ShowProgress {
 
 /// The progress of a command.
 pub(super) struct Progress {
-    /// What is counted.
+    /// The counted things, in the plural.
     things: &'static str,
     shown: bool,
     terminal: bool,

@@ -21,7 +21,7 @@ pub enum Command {
     Apply(Replace),
 }
 
-/// By what.
+/// Arguments of `route apply`.
 #[derive(Clone, Args)]
 pub struct Replace {
     /// A file of YAML or JSON, or - for stdin: {rules: [{path: {prefix: /v4}, permission:

@@ -17,7 +17,7 @@ pub(super) struct SecretFile {
 }
 
 impl SecretFile {
-    /// For its owner's eyes alone. What is there is not overwritten.
+    /// Creates the file, readable only by its owner. Existing files are not overwritten.
     pub(super) fn reserve(path: &Path) -> Result<Self, CommandError> {
         let file = File::options()
             .write(true)

@@ -23,7 +23,7 @@ pub enum Command {
     Delete(Delete),
 }
 
-/// Which services.
+/// Arguments of `service list`.
 #[derive(Clone, Args)]
 pub struct List {
     /// Only services whose names or descriptions contain this text
@@ -43,7 +43,7 @@ pub struct Named {
     description: Option<String>,
 }
 
-/// Which is to go.
+/// Arguments of `service delete`.
 #[derive(Clone, Args)]
 pub struct Delete {
     /// The service's name

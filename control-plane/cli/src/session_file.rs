@@ -15,13 +15,13 @@ use std::{env, iter};
 use super::error::CommandError;
 use super::secret::Secret;
 
-/// What the file says.
+/// The content of the file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Saved {
     /// The API that the session is of, and no other is sent it.
     pub(super) url: String,
-    /// Whose it is. Files of earlier versions do not say.
+    /// The session's user. Absent in files of earlier versions.
     #[serde(default)]
     email: Option<String>,
     token: Secret,
@@ -38,7 +38,7 @@ impl Saved {
         }
     }
 
-    /// For that API, and for that user if one is named.
+    /// Returns the token if the session is for that API and, if given, that user.
     pub(super) fn token_for(&self, url: &Url, email: Option<&str>) -> Option<Secret> {
         let theirs =
             email.is_none_or(|email| self.email.as_ref() == Some(&normalized_email(email)));
@@ -50,7 +50,7 @@ impl Saved {
     }
 }
 
-/// Where the session is saved.
+/// The file that holds the session.
 pub(super) struct SessionFile(PathBuf);
 
 impl SessionFile {

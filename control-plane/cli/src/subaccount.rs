@@ -31,7 +31,7 @@ pub struct Create {
     wait: Wait,
 }
 
-/// Which is to go.
+/// Arguments of `subaccount delete`.
 #[derive(Clone, Args)]
 pub struct Delete {
     /// The subaccount's name or id

@@ -20,12 +20,12 @@ impl Table {
         Self(grid)
     }
 
-    /// As many cells as there are headings.
+    /// Adds a line of one cell per heading.
     pub(super) fn line<const N: usize>(&mut self, cells: [String; N]) {
         self.0.add_row(cells);
     }
 
-    /// With a line break at the end.
+    /// Formats the table, with a line break at the end.
     pub(super) fn shown(self) -> String {
         shown(self.0)
     }
@@ -55,7 +55,7 @@ impl Table {
     }
 }
 
-/// One thing: what is said of it, under each other.
+/// Formats the attributes of a single resource, one per line.
 pub(super) fn details<const N: usize>(lines: [(&str, String); N]) -> String {
     let mut grid = grid();
     for (heading, text) in lines {

@@ -8,10 +8,10 @@ use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// For nothing.
+/// Stands for an absent value.
 pub(super) const NOTHING: &str = "-";
 
-/// With what is not to be seen as it is written in Rust: `\u{1b}`, `\n`.
+/// Escapes invisible characters as in Rust: `\u{1b}`, `\n`.
 pub(super) fn plain(text: &str) -> String {
     escaped(text).into_owned()
 }

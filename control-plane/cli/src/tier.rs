@@ -21,7 +21,7 @@ pub enum Command {
     Apply(Replace),
 }
 
-/// By what.
+/// Arguments of `tier apply`.
 #[derive(Clone, Args)]
 pub struct Replace {
     /// A file of YAML or JSON, or - for stdin: {tiers: [{name: free, limits: {minute: 10}}]}

@@ -45,7 +45,7 @@ impl Run for Command {
     }
 }
 
-/// Which users.
+/// Arguments of `user list`.
 #[derive(Clone, Args)]
 pub struct List {
     /// Only users whose email addresses contain this text
@@ -64,7 +64,7 @@ impl List {
     }
 }
 
-/// What a user holds.
+/// The roles, permissions and subaccounts of a user.
 #[derive(Debug, Clone, Args)]
 struct Holding {
     /// A role of the user
@@ -123,7 +123,7 @@ impl Create {
     }
 }
 
-/// One user.
+/// A user, by id or email address.
 #[derive(Clone, Args)]
 pub struct Which {
     /// The user's id or email address
@@ -223,7 +223,7 @@ impl Edit {
     }
 }
 
-/// Who is to go.
+/// Arguments of `user delete`.
 #[derive(Clone, Args)]
 pub struct Delete {
     #[command(flatten)]

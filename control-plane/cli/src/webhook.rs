@@ -91,7 +91,7 @@ pub struct Resend {
     deliveries: Vec<String>,
 }
 
-/// Which is to go.
+/// Arguments of `webhook delete`.
 #[derive(Clone, Args)]
 pub struct Delete {
     /// The webhook's id

@@ -1,6 +1,7 @@
 //! A setting that cannot be used.
 
-/// A value that parses but cannot be used. The value itself is not told: it may be a secret.
+/// A value that parses but cannot be used. The value itself is not shown, because it may be a
+/// secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{flag} ({variable}) {reason}")]
 pub struct InvalidSetting {

@@ -124,7 +124,7 @@ impl Visitor<'_> for SecondVisitor {
 }
 
 impl Document {
-    /// Whether something in it is one, or names one.
+    /// Whether the document contains or names a subaccount.
     pub(super) fn is_about_subaccounts(&self) -> bool {
         self.subaccounts.is_some()
             || self
@@ -139,7 +139,7 @@ impl Document {
                 .any(|key| key.subaccounts.is_some())
     }
 
-    /// With names as the API keeps them and rules as it reads them, or all that is wrong.
+    /// Returns the document with names and rules normalized like the API's, or all its faults.
     pub(super) fn check(mut self) -> Result<Self, Vec<String>> {
         let mut errors = Vec::new();
         names(
@@ -205,7 +205,7 @@ impl Document {
     }
 }
 
-/// As the path that it is, however it is written: `./ci.pak` and `keys/../ci.pak` are `ci.pak`.
+/// Normalizes a path: `./ci.pak` and `keys/../ci.pak` are `ci.pak`.
 fn normalised(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for component in path.components() {
@@ -220,7 +220,7 @@ fn normalised(path: &Path) -> PathBuf {
     out
 }
 
-/// Without the blanks around them; none is empty, and none is there twice.
+/// Trims the names and refuses empty and duplicate ones.
 fn names<'a>(
     section: &str,
     field: &str,
@@ -241,7 +241,7 @@ fn names<'a>(
     }
 }
 
-/// Route rules as the API shows them once it has them. By the very code that reads them there.
+/// Returns the route rules as the API would return them, by the API's own code.
 pub(super) fn canonical(routes: &Value) -> Result<Value, Vec<String>> {
     let told = |fault: json::Fault| {
         let place = fault

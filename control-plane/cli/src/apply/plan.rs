@@ -1,8 +1,8 @@
-//! What has to be done so that all is as a document says. Pure: what there is goes in, actions come
-//! out.
+//! Plans the changes that make the current state match a document. Pure: the state goes in, actions
+//! come out.
 //!
-//! First what is made and edited: tiers, services, subaccounts, users, routes, keys. Then what is
-//! pruned, the other way around, as nothing goes while something else names it.
+//! Creations and edits come first: tiers, services, subaccounts, users, routes, keys. Removals
+//! follow in reverse order, because nothing can be removed while something else refers to it.
 
 mod keys;
 mod names;
@@ -23,14 +23,14 @@ use super::state::{Others, State};
 use crate::secret::Secret;
 use crate::text::{self, plain};
 
-/// What to do, in order, and what is left as it is although the file does not have it.
+/// The actions, in order, and the resources that are not in the file but stay.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     pub(super) actions: Vec<Action>,
     pub(super) left: Vec<Left>,
 }
 
-/// The things of a kind that the file does not have, and that stay.
+/// The resources of a kind that are not in the file but stay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Left {
     kind: &'static str,
@@ -85,13 +85,13 @@ impl fmt::Display for Left {
 /// The kind of keys.
 const KEYS: &str = "key";
 
-/// How many names a line tells of things that are left.
+/// The number of names on a line about remaining resources.
 const NAMED: usize = 5;
 
-/// How many lines tell what lets more through.
+/// The number of lines about loosened restrictions.
 const WIDER_SHOWN: usize = 10;
 
-/// How many lines of removals of a kind are shown to people.
+/// The number of removals of a kind that are shown to people.
 const REMOVALS_SHOWN: usize = 20;
 
 /// `50,015 keys`
@@ -100,16 +100,16 @@ fn counted(count: usize, kind: &str) -> String {
     format!("{number} {kind}{}", if count == 1 { "" } else { "s" })
 }
 
-/// What else a plan goes by.
+/// Other inputs of a plan.
 pub(super) struct Facts<'f> {
     pub(super) prune: bool,
     /// Unix seconds.
     pub(super) now: i64,
-    /// What an environment variable holds.
+    /// Returns the value of an environment variable.
     pub(super) secret: &'f dyn Fn(&str) -> Option<Secret>,
-    /// Whether something is at a path.
+    /// Returns whether a path exists.
     pub(super) is_there: &'f dyn Fn(&Path) -> bool,
-    /// Whether a directory is there.
+    /// Returns whether a directory exists.
     pub(super) is_directory: &'f dyn Fn(&Path) -> bool,
 }
 
@@ -117,13 +117,13 @@ pub(super) struct Facts<'f> {
 #[derive(Debug)]
 pub(super) struct Action {
     pub(super) line: Line,
-    /// None where the action before makes it so, too.
+    /// `None` if the previous action's call includes this change.
     pub(super) call: Option<Call>,
     /// The field of the body that names subaccounts, and their names: some may have no ids yet.
     pub(super) subaccounts: Option<(&'static str, Vec<String>)>,
-    /// What the thing is to be edited to once it is made.
+    /// The edit that follows the creation.
     pub(super) then: Option<Value>,
-    /// Where the secret goes that is made.
+    /// The file for the created secret.
     pub(super) save: Option<PathBuf>,
     /// The environment variable of the password that goes into the body.
     pub(super) password_env: Option<String>,
@@ -167,9 +167,9 @@ pub(super) struct Line {
     pub(super) kind: &'static str,
     pub(super) name: String,
     detail: String,
-    /// What is different, where that takes more than a line.
+    /// The differences, if they need more than one line.
     differences: Vec<String>,
-    /// What lets more through than before.
+    /// The loosened restrictions.
     wider: Vec<String>,
 }
 
@@ -182,7 +182,7 @@ pub(super) enum Sign {
 }
 
 impl Sign {
-    /// As people and as scripts are told.
+    /// Returns the sign for people and the word for scripts.
     fn told(self) -> (char, &'static str) {
         match self {
             Self::Make => ('+', "create"),
@@ -205,7 +205,7 @@ impl Line {
         }
     }
 
-    /// The same, with what it lets through that was not let through before.
+    /// Adds the loosened restrictions.
     fn with_wider(self, wider: Vec<String>) -> Self {
         Self { wider, ..self }
     }
@@ -286,10 +286,10 @@ impl fmt::Display for Plan {
     }
 }
 
-/// How something is removed.
+/// The removal of a resource.
 struct Removal {
     call: Call,
-    /// What goes with it, as in `and revokes 2 keys`.
+    /// The consequences, such as `and revokes 2 keys`.
     detail: String,
 }
 
@@ -306,7 +306,7 @@ impl From<Call> for Removal {
 #[derive(Debug, Default)]
 struct Draft {
     actions: Vec<Action>,
-    /// In the order of the sections; they are done in the reverse order.
+    /// The removals in the order of the sections. They are done in reverse order.
     removals: Vec<Action>,
     left: Vec<Left>,
     refused: Vec<Line>,
@@ -356,7 +356,7 @@ impl Draft {
     }
 }
 
-/// How one thing is removed, or why it cannot be.
+/// Plans the removal of a resource, or returns why it cannot be removed.
 type Judge<'a> = &'a dyn Fn(&Value) -> Result<Removal, String>;
 
 impl Plan {
@@ -392,7 +392,7 @@ impl Plan {
 }
 
 impl Plan {
-    /// What is removed, such as `revokes 3 keys, deletes 1 user`; empty if nothing is.
+    /// Describes the removals, such as `revokes 3 keys, deletes 1 user`; empty if there are none.
     pub(super) fn removals(&self) -> String {
         let removed = self
             .actions
@@ -412,7 +412,7 @@ impl Plan {
         told.collect::<Vec<_>>().join(", ")
     }
 
-    /// Whether something lets more through than before.
+    /// Whether the plan loosens a restriction.
     pub(super) fn is_wider(&self) -> bool {
         self.actions
             .iter()

@@ -1,6 +1,6 @@
-//! Doing what a plan says, one call after the other. **Nothing is overwritten that the plan was not
-//! made on**: what is edited is read again with its entity tag before the first change, compared,
-//! and only edited while it has that tag.
+//! Executes a plan, one call after the other. **Nothing is overwritten that the plan was not made
+//! on**: before the first change, everything to be edited is read again with its entity tag and
+//! compared, and edits apply only to that tag.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -18,8 +18,8 @@ use crate::secret::Secret;
 use crate::secret_file::SecretFile;
 use crate::{Context, text};
 
-/// Up to the first change that fails; then it is told what was done and what was not. The files for
-/// secrets are made before the first change, so that no key is made whose secret has nowhere to go.
+/// Executes the plan up to the first failure, and then reports what was done and what was not. The
+/// files for secrets are created before the first change, so that every new secret can be saved.
 pub(super) async fn run(
     context: &Context,
     plan: &Plan,
@@ -63,7 +63,7 @@ fn ids(state: &State) -> BTreeMap<String, String> {
     state.subaccounts.iter().map(pair).collect()
 }
 
-/// Whether the change that failed was made in part is in the error itself.
+/// Reports a failed plan. The error itself states whether the failed change was made in part.
 fn broken_off(plan: &Plan, failed: usize, error: &CommandError) -> CommandError {
     let lines = |actions: &[Action]| {
         actions
@@ -124,7 +124,7 @@ async fn pin(context: &Context, plan: &Plan, state: &State) -> Result<Tags, Comm
     Ok(tags)
 }
 
-/// What of keys and of users can be edited, as the API shows it.
+/// The editable fields of keys and users in the API.
 const KEY_FIELDS: &[&str] = &[
     "name",
     "description",
@@ -141,7 +141,7 @@ struct Runner<'r> {
     context: &'r Context,
     /// Ids by names.
     subaccounts: BTreeMap<String, String>,
-    /// Of what is edited, as of the last call.
+    /// The entity tags of edited resources, as of the last call.
     tags: Tags,
     exit: Exit,
 }
@@ -181,7 +181,7 @@ impl Runner<'_> {
         }
     }
 
-    /// With ids for the names of subaccounts, and the password.
+    /// Returns the body with ids in place of names of subaccounts, and with the password.
     fn body(&self, action: &Action, call: &Call) -> Result<Option<Value>, CommandError> {
         let Some(mut body) = call.body.clone() else {
             return Ok(None);
@@ -213,7 +213,7 @@ impl Runner<'_> {
         }
     }
 
-    /// What was made a moment ago.
+    /// Edits the resource that was just created.
     async fn edit(
         &mut self,
         path: &[&str],

@@ -1,4 +1,4 @@
-//! What there is, as far as a file is about it.
+//! The current state, as far as the file is about it.
 
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,10 +10,10 @@ use crate::pages::{self, Pages};
 use crate::query::Query;
 use crate::text;
 
-/// How many names are kept of things that are not in a file.
+/// The number of names kept of resources that are not in the file.
 const SAMPLE: usize = 10;
 
-/// Things of a kind that are not in a file.
+/// Resources of a kind that are not in the file.
 #[derive(Debug, Default)]
 pub(super) struct Others {
     pub(super) count: usize,
@@ -33,20 +33,20 @@ impl Others {
 /// Entity tags by paths.
 pub(super) type Tags = BTreeMap<Vec<String>, String>;
 
-/// As the API shows it.
+/// The current state, as returned by the API.
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) tiers: Vec<Value>,
     pub(super) services: Vec<Value>,
     pub(super) subaccounts: Vec<Value>,
     pub(super) users: Vec<Value>,
-    /// Those that the file names; where keys are pruned, all. Expired keys can have the names of
-    /// others.
+    /// The keys that the file names; all keys if keys are pruned. Expired keys can share the names
+    /// of others.
     pub(super) keys: Vec<Value>,
     /// The keys that are not among `keys`.
     pub(super) other_keys: Others,
     pub(super) routes: Value,
-    /// Who applies the file, where users or keys are pruned.
+    /// The caller, if users or keys are pruned.
     pub(super) caller: Value,
     /// Entity tags of the documents that are put as a whole, as they were read.
     pub(super) tags: Tags,
@@ -132,7 +132,7 @@ impl State {
         self.caller[field] == id
     }
 
-    /// What the subaccount with this id is called. One that is gone keeps its id for a name.
+    /// Returns the name of a subaccount, or its id if it no longer exists.
     pub(super) fn subaccount_name<'s>(&'s self, id: &'s str) -> &'s str {
         let found = self
             .subaccounts

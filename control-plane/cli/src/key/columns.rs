@@ -6,10 +6,10 @@ use serde_json::{Map, Value, json};
 use crate::csv;
 use crate::text;
 
-/// What is between the entries of a list.
+/// Separates the entries of a list.
 const SEPARATOR: char = ';';
 
-/// Behind an IP range that is switched off.
+/// Follows a disabled IP range.
 const OFF: &str = " off";
 
 /// Columns that are lists.

@@ -24,24 +24,24 @@ use crate::{CheckImportRow, Context, moment, output, text};
 use file::{Format, KeyFile};
 use plain::Strength;
 
-/// What the API takes at once. Each batch is taken as a whole or not at all.
+/// The maximum number of rows per call. Each batch is imported as a whole or not at all.
 const BATCH: usize = 1_000;
 
-/// Bytes of the rows of one call: the API takes 8 MiB.
+/// The maximum size of the rows of one call, in bytes: the API accepts 8 MiB.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
-/// How many rows that are wrong are told.
+/// The maximum number of faulty rows that are reported.
 const TOLD: usize = 20;
 
-/// How many places of rows are told of which the same is wrong.
+/// The maximum number of places reported for one fault.
 const PLACES: usize = 10;
 
-/// What is wrong with keys that can be guessed.
+/// The fault of keys that can be guessed.
 const WEAK: &str = "Field `key` can be guessed: judging by its length, characters and \
 repetitions, it has fewer than 80 random bits. Anyone with a copy of the snapshot can find the \
 key by trying. Give its users a Latchkey key instead.";
 
-/// What is wrong with digests of which nobody has said that their keys cannot be guessed.
+/// The fault of digests whose keys are not confirmed to be hard to guess.
 const UNKNOWN: &str = "Field `sha256` does not show how hard the key is to guess, and anyone with \
 a copy of the snapshot can find a weak key. Give the keys themselves in `key`, where they are \
 checked and not sent, or confirm with --entropy-confirmed that each key has at least 80 random \
@@ -283,12 +283,12 @@ impl Import {
     }
 }
 
-/// What is wrong with rows, by their places.
+/// The faults of rows, by their places.
 #[derive(Debug, Default, PartialEq)]
 struct Faults {
     /// The first of them.
     told: Vec<(String, String)>,
-    /// Those of many rows.
+    /// The faults that many rows share.
     groups: Vec<(String, String)>,
     in_groups: usize,
     all: usize,
@@ -324,7 +324,7 @@ impl Faults {
         self.in_groups = self.in_groups.saturating_add(rows.len());
     }
 
-    /// As many that are not told.
+    /// Counts faults that are not reported.
     fn count(&mut self, more: usize) {
         self.all = self.all.saturating_add(more);
     }
@@ -334,7 +334,7 @@ impl Faults {
     }
 }
 
-/// What can be wrong with a file by itself.
+/// Checks a file without the API.
 fn check_file(
     file: &KeyFile,
     now: i64,
@@ -390,7 +390,7 @@ fn first<K: Eq + Hash>(seen: &mut HashMap<K, usize>, key: K, row: usize) -> Opti
     (first != row).then_some(first)
 }
 
-/// As the import itself would end.
+/// Returns the exit code that the import itself would have.
 fn exit_of(code: &str) -> Exit {
     match code {
         "name_taken" | "key_taken" => Exit::Conflict,
@@ -401,7 +401,7 @@ fn exit_of(code: &str) -> Exit {
     }
 }
 
-/// What was imported before stays.
+/// Reports an interrupted import. Keys imported before remain.
 fn broken_off(error: &CommandError, imported: u64, done: usize, all: usize) -> CommandError {
     let rest = all.saturating_sub(done);
     CommandError::Halfway(format!(

@@ -26,7 +26,7 @@ const SORTS: [&str; 8] = [
     "-last_used_at",
 ];
 
-/// Which keys.
+/// Arguments of `key list`.
 #[derive(Clone, Args)]
 pub struct List {
     #[command(flatten)]
@@ -93,7 +93,7 @@ impl List {
     }
 }
 
-/// Which key.
+/// Arguments of `key show`.
 #[derive(Clone, Args)]
 pub struct Show {
     /// The key's id, or its name if it is not revoked
@@ -116,7 +116,7 @@ impl Show {
     }
 }
 
-/// The id of the key of that name that is not revoked, and has not expired if one has not.
+/// Returns the id of the key of that name that is not revoked, preferably one that has not expired.
 async fn named(context: &Context, name: &str) -> Result<String, CommandError> {
     let name = &normalized_name(name);
     let query = Query::default().with("search", Some(name));

@@ -24,7 +24,7 @@ pub(super) fn state(key: &Value, now: i64) -> &'static str {
     }
 }
 
-/// Above the lines of keys.
+/// The headings of the list of keys.
 pub(super) const HEADINGS: [&str; 7] =
     ["ID", "NAME", "KEY", "STATE", "TIER", "EXPIRES", "LAST USED"];
 
@@ -41,7 +41,7 @@ pub(super) fn line(key: &Value, now: i64) -> [String; 7] {
     ]
 }
 
-/// All of one.
+/// Formats all attributes of a key.
 pub(super) fn one(key: &Value, now: i64) -> String {
     let last_used = match &key["last_used_ip"] {
         Value::String(address) => format!(
@@ -125,7 +125,7 @@ fn article(window: &str) -> &'static str {
     if window == "hour" { "n" } else { "" }
 }
 
-/// Those that are switched off are said to be.
+/// Formats an IP list; disabled entries are marked.
 pub(super) fn addresses(list: &Value) -> String {
     let entries = list.as_array().map_or(&[] as &[Value], Vec::as_slice);
     text::joined(entries.iter().map(|entry| {

@@ -43,7 +43,7 @@ pub(super) trait Rules {
         }
     }
 
-    /// Refuses services that a key which is kept to some may not act on.
+    /// Refuses services outside the scope of a calling key.
     fn may_scope(&self, scope: &Selection) -> Result<(), ApiError> {
         if self.caller().scope.has_all(scope) {
             Ok(())
@@ -52,8 +52,8 @@ pub(super) trait Rules {
         }
     }
 
-    /// Refuses subaccounts that the account does not have, and such as the caller may not act on.
-    /// To select all is to select all that the owner of what is made may act on.
+    /// Refuses subaccounts that do not exist or that the caller may not act on. Selecting all means
+    /// all that the owner of the new key or user may act on.
     fn may_select(
         &self,
         field: &str,
@@ -75,7 +75,8 @@ pub(super) trait Rules {
         Ok(())
     }
 
-    /// A key of theirs with these settings; refuses what they could not give it.
+    /// Returns a new key of the caller with these settings. Refuses settings that the caller may
+    /// not give.
     fn may_make(
         &self,
         mut settings: KeySettings,
@@ -100,7 +101,7 @@ pub(super) trait Rules {
         Ok(settings)
     }
 
-    /// Refuses a selection for somebody else that is more than the caller's own.
+    /// Refuses a selection for somebody else that exceeds the caller's own.
     fn may_hand_on(&self, field: &str, subaccounts: &Selection) -> Result<(), ApiError> {
         if self.caller().subaccounts.has_all(subaccounts) {
             Ok(())
@@ -109,8 +110,8 @@ pub(super) trait Rules {
         }
     }
 
-    /// Refuses a caller who could not give `key` what it has. A key that lists no subaccounts has
-    /// those of its owner.
+    /// Refuses a caller who could not grant everything that `key` has. A key that lists no
+    /// subaccounts has those of its owner.
     fn may_widen(&self, key: &Key) -> Result<(), ApiError> {
         if let Some((_, name)) = key.settings.authority.beyond(&self.caller().grants) {
             return Err(ApiError::key_has_more(name));
@@ -131,8 +132,8 @@ pub(super) trait Rules {
         }
     }
 
-    /// Refuses a caller who could not make `key`, or what it will be, as it is. What a key issues
-    /// to others bounds only what it makes, so here its own attributes count.
+    /// Refuses a caller who could not create `key` as it is or will be. A key's `issues` bound only
+    /// the keys that it creates, so its own attributes count here.
     fn may_have(&self, key: &Key) -> Result<(), ApiError> {
         self.may_widen(key)?;
         let exceeded = self
@@ -143,10 +144,10 @@ pub(super) trait Rules {
         exceeded.map_or(Ok(()), |exceeded| Err(ApiError::exceeds_own_key(&exceeded)))
     }
 
-    /// Refuses a caller who could not make `key`, as it will be with another secret. A key that
-    /// lost the answer to its own call repeats it with a secret that has an end by now: with an
-    /// overlap, as then it replaces a newest secret that nobody used, or nothing. The key follows
-    /// what bounds the calling key from then on.
+    /// Refuses a caller who could not create `key` as it will be with a new secret. A key that lost
+    /// the response to its own call may repeat it with its old secret, which has an end by then,
+    /// but only with an overlap: that replaces at most an unused newest secret. From then on the
+    /// key follows the bounds of the calling key.
     fn may_regenerate(&self, key: &mut Key, overlap: bool) -> Result<(), ApiError> {
         match &self.caller().restrictions {
             Some(own) if overlap && own.is_own(key) => {
@@ -163,10 +164,10 @@ pub(super) trait Rules {
         }
     }
 
-    /// Refuses an edit by which a key is valid for more, unless the caller could make the key that
-    /// it becomes. A key never widens itself. An edit that only narrows a key hands nothing on.
-    /// `limited` are the windows whose limits the edit names: a session decides them anew, and what
-    /// a key narrows goes on following the tier that it followed.
+    /// Refuses an edit that widens a key, unless the caller could create the resulting key. A key
+    /// never widens itself. An edit that only narrows a key is allowed. `limited` are the windows
+    /// whose limits the edit names: a session sets them independently of tiers, while limits
+    /// narrowed by a key keep following their tier.
     fn may_edit(&self, before: &Key, after: &mut Key, limited: &[Window]) -> Result<(), ApiError> {
         let wider = after.wider_than(before);
         let Some(own) = &self.caller().restrictions else {
@@ -193,8 +194,8 @@ pub(super) trait Rules {
         Ok(())
     }
 
-    /// Refuses a caller who does not hold all that `user` does: who can change a user can act as
-    /// them.
+    /// Refuses a caller who does not hold all of `user`'s permissions, because whoever changes a
+    /// user can act as that user.
     fn may_change(&self, user: &User) -> Result<(), ApiError> {
         if let Some((_, name)) = user.authority.beyond(&self.caller().grants) {
             return Err(ApiError::holds_more(name));

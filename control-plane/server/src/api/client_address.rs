@@ -12,12 +12,12 @@ use crate::metrics::{ForwardedFor, Metrics};
 
 pub(super) const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// How often a wrong setting is logged at most.
+/// The shortest time between two warnings about a wrong setting.
 const PERIOD: Duration = Duration::from_secs(60 * 60);
 
-/// The address that the outermost of `hops` trusted proxies saw: each appends the one that it saw
-/// to `X-Forwarded-For`. Whatever stands before is the client's own say. It is not known if there
-/// are fewer, or if the entry is no address.
+/// Returns the address that the outermost of `hops` trusted proxies saw: each appends it to
+/// `X-Forwarded-For`. Entries before it come from the client. Returns `None` if there are fewer
+/// entries, or if the entry is not an address.
 pub(super) fn of(headers: &HeaderMap, peer: Option<IpAddr>, hops: usize) -> Option<IpAddr> {
     let Some(index) = hops.checked_sub(1) else {
         return peer;
@@ -30,7 +30,7 @@ pub(super) fn of(headers: &HeaderMap, peer: Option<IpAddr>, hops: usize) -> Opti
     parse_forwarded(entry).map(|address| address.to_canonical())
 }
 
-/// Logs and counts requests whose `X-Forwarded-For` does not fit the setting.
+/// Logs and counts requests whose `X-Forwarded-For` does not match the setting.
 #[derive(Default)]
 pub(crate) struct HopsCheck {
     ignored: Mutex<Option<Instant>>,

@@ -10,14 +10,14 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::error::ApiError;
 
-/// 9999-01-01T00:00:00Z: up to here every time can be written with a year of four digits.
+/// 9999-01-01T00:00:00Z: earlier times have a year of four digits.
 const BEFORE: i64 = 253_370_764_800;
 
-/// Unix seconds, sent as they are or as RFC 3339. Fractions of a second are cut off.
+/// An expiry in Unix seconds, given as such or as RFC 3339. Fractions of a second are dropped.
 pub(super) struct Expiry(i64);
 
 impl Expiry {
-    /// The second, if it can be one from which a key is refused.
+    /// Returns the expiry in Unix seconds, if it is valid at `now`.
     pub(super) fn check(self, field: &str, now: i64) -> Result<i64, ApiError> {
         let Self(second) = self;
         if second <= now {
@@ -77,7 +77,7 @@ impl Visitor<'_> for ExpiryVisitor {
     }
 }
 
-/// The Unix second of a time as RFC 3339.
+/// Parses a time as RFC 3339 to Unix seconds.
 pub(super) fn from_rfc3339(text: &str) -> Option<i64> {
     // jiff also reads shorter forms of ISO 8601, and time zones in brackets.
     let full = text

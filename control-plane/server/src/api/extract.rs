@@ -31,7 +31,7 @@ use crate::http::{Peer, Place};
 
 const API_KEY: &str = "x-api-key";
 
-/// The last second that is written with a year of four digits.
+/// The last second with a year of four digits.
 const LAST_SECOND: i64 = 253_402_300_799;
 
 pub(super) const MAX_LIMIT: u32 = 1_000;
@@ -39,8 +39,7 @@ pub(super) const DEFAULT_LIMIT: u32 = 100;
 pub(super) const MAX_WAIT_MS: u32 = 30_000;
 pub(super) const DEFAULT_WAIT_MS: u32 = 1_000;
 
-/// On whose behalf a request is made, as of the time when its head was there, and by what
-/// credential.
+/// The caller of a request, as of the arrival of its headers, and their credential.
 pub(super) struct Session {
     pub(super) caller: Caller,
     pub(super) credential: Credential,
@@ -90,15 +89,15 @@ impl FromRequestParts<Arc<App>> for Session {
 }
 
 impl Session {
-    /// For a change that takes `permission`. Who does not hold it is refused at once; whether they
-    /// still do when the change is made is asked again there.
+    /// Authorizes a change that requires `permission`. Refuses a caller without it at once; the
+    /// change's transaction checks it again.
     pub(super) fn acting(&self, app: &App, permission: &'static str) -> Result<Acting, ApiError> {
         self.caller.require(permission)?;
         Ok(self.begin(app, Some(permission)))
     }
 
-    /// For a change that takes `permission`, and makes or edits something that lasts without what
-    /// restricts a calling key: refuses a key that is restricted.
+    /// Authorizes a change that requires `permission` and whose result is not subject to a calling
+    /// key's restrictions. Refuses restricted keys.
     pub(super) fn acting_unrestricted(
         &self,
         app: &App,
@@ -112,7 +111,7 @@ impl Session {
         }
     }
 
-    /// For a change that everybody may make of what is their own.
+    /// Authorizes a change that every caller may make to their own data.
     pub(super) fn acting_for_oneself(&self, app: &App) -> Acting {
         self.begin(app, None)
     }
@@ -128,7 +127,7 @@ impl Session {
     }
 }
 
-/// What a request's `If-Match` says, if it has one.
+/// Reads a request's `If-Match` header.
 fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>, ApiError> {
     let values: Vec<_> = headers
         .get_all(header::IF_MATCH)
@@ -145,7 +144,7 @@ fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>, ApiError> {
         .ok_or_else(|| ApiError::header("If-Match", reason))
 }
 
-/// Where a request comes from.
+/// The origin of a request, for the audit.
 pub(super) struct From(pub(super) Origin);
 
 impl FromRequestParts<Arc<App>> for From {
@@ -164,7 +163,7 @@ impl FromRequestParts<Arc<App>> for From {
     }
 }
 
-/// Whose requests a request counts as.
+/// The client network that a request counts for.
 pub(super) struct CountedAs(pub(super) ClientNetwork);
 
 impl FromRequestParts<Arc<App>> for CountedAs {
@@ -185,7 +184,7 @@ fn peer(extensions: &Extensions) -> Option<IpAddr> {
         .map(|Peer(address)| address.ip().to_canonical())
 }
 
-/// The one credential of a request.
+/// Returns the single credential of a request.
 fn presented(headers: &HeaderMap) -> Result<&str, ApiError> {
     match (bearer(headers), api_key(headers)) {
         (Some(token), Some(key)) if token != key => Err(ApiError::Key(Code::AmbiguousKey)),
@@ -195,8 +194,7 @@ fn presented(headers: &HeaderMap) -> Result<&str, ApiError> {
     }
 }
 
-/// A session's token, or what may be a key: of whatever form, as keys that were made elsewhere have
-/// another.
+/// Parses a session token, or anything that can be a key: imported keys have other formats.
 fn credential(presented: &str) -> Option<Credential> {
     if let Some(token) = SessionToken::parse(presented) {
         return Some(Credential::Session(token.hash()));
@@ -205,7 +203,7 @@ fn credential(presented: &str) -> Option<Credential> {
         .then(|| Credential::Key(KeyDigest::of(presented.as_bytes())))
 }
 
-/// The one `X-API-Key` of a request.
+/// Returns the single `X-API-Key` of a request.
 fn api_key(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(API_KEY).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
@@ -214,7 +212,7 @@ fn api_key(headers: &HeaderMap) -> Option<&str> {
     Some(value.to_str().ok()?.trim())
 }
 
-/// The one bearer token of a request; its scheme can be in any case.
+/// Returns the single bearer token of a request. The scheme is case-insensitive.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
@@ -224,7 +222,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// A request's query parameters. Handlers take those that they know, and then
+/// A request's query parameters. Handlers take the known ones and then call
 /// [`finish`](Self::finish).
 pub(super) struct Params(Vec<(String, String)>);
 
@@ -241,7 +239,7 @@ impl<S: Sync> FromRequestParts<S> for Params {
 }
 
 impl Params {
-    /// The text `name`, if it is given.
+    /// Takes the text parameter `name`, if given.
     pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, ApiError> {
         let Some(index) = self.0.iter().position(|(key, _)| key == name) else {
             return Ok(None);
@@ -253,7 +251,7 @@ impl Params {
         Ok(Some(value))
     }
 
-    /// The whole number `name`, or `default` without it.
+    /// Takes the whole number `name`, or returns `default`.
     pub(super) fn number(
         &mut self,
         name: &str,
@@ -263,7 +261,7 @@ impl Params {
         Ok(self.optional_number(name, range)?.unwrap_or(default))
     }
 
-    /// The whole number `name`, if it is given.
+    /// Takes the whole number `name`, if given.
     pub(super) fn optional_number(
         &mut self,
         name: &str,
@@ -289,7 +287,7 @@ impl Params {
         })
     }
 
-    /// The time `name` in Unix seconds, if it is given: as RFC 3339 or in whole Unix seconds.
+    /// Takes the time `name`, if given, as RFC 3339 or whole Unix seconds. Returns Unix seconds.
     pub(super) fn time(&mut self, name: &str) -> Result<Option<i64>, ApiError> {
         let Some(text) = self.text(name)? else {
             return Ok(None);
@@ -310,7 +308,7 @@ impl Params {
         second.map(Some)
     }
 
-    /// How long the caller waits for enforcement: `wait_ms`.
+    /// Takes the time to wait for enforcement, `wait_ms`.
     pub(super) fn patience(&mut self) -> Result<Duration, ApiError> {
         Ok(Duration::from_millis(
             self.number("wait_ms", 0..=MAX_WAIT_MS, DEFAULT_WAIT_MS)?
@@ -318,7 +316,7 @@ impl Params {
         ))
     }
 
-    /// The word `name`, if it is given, as what stands beside it in `words`.
+    /// Takes the word `name`, if given, and returns its value in `words`.
     pub(super) fn word<T: Copy>(
         &mut self,
         name: &str,
@@ -337,12 +335,12 @@ impl Params {
         })
     }
 
-    /// How many entries of a list the caller wants at most.
+    /// Takes the maximum number of entries, `limit`.
     pub(super) fn limit(&mut self) -> Result<u32, ApiError> {
         self.number("limit", 1..=MAX_LIMIT, DEFAULT_LIMIT)
     }
 
-    /// Refuses whatever is left.
+    /// Refuses any remaining parameter.
     pub(super) fn finish(self) -> Result<(), ApiError> {
         match self.0.first() {
             Some((name, _)) => Err(ApiError::parameter(name, "is unknown")),
@@ -351,7 +349,7 @@ impl Params {
     }
 }
 
-/// A body that is one JSON object, of so many bytes at most.
+/// A body of one JSON object, of at most `MAX_LEN` bytes.
 pub(super) struct Body<T, const MAX_LEN: usize = MAX_BODY_LEN>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync, const MAX_LEN: usize> FromRequest<S>
@@ -364,7 +362,7 @@ impl<T: DeserializeOwned, S: Send + Sync, const MAX_LEN: usize> FromRequest<S>
     }
 }
 
-/// Reads a body that says that it is JSON, of at most `max_len` bytes.
+/// Reads a body declared as JSON, of at most `max_len` bytes.
 pub(super) async fn json_bytes<S: Send + Sync>(
     mut request: Request,
     state: &S,
@@ -389,7 +387,7 @@ pub(super) async fn json_bytes<S: Send + Sync>(
         })
 }
 
-/// The body of a call that takes no credential: a short one, that has to arrive soon.
+/// The body of a call without a credential: short, with a short time limit.
 pub(super) struct StrangersBody<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for StrangersBody<T> {

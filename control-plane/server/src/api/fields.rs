@@ -7,7 +7,7 @@ use latchkey_store::KeySort;
 
 use super::error::ApiError;
 
-/// Entries that one list can have, other than of IP addresses.
+/// The maximum number of entries of a list, other than of IP addresses.
 pub(super) const MAX_ENTRIES: usize = 256;
 
 pub(super) const MAX_WORD_LEN: usize = 64;
@@ -37,7 +37,7 @@ pub(super) fn email(field: &str, text: &str) -> Result<String, ApiError> {
     text::email(text).map_err(|reason| ApiError::field(field, reason))
 }
 
-/// A password that somebody chose.
+/// Checks a new password.
 pub(super) fn password(field: &str, password: &Password) -> Result<(), ApiError> {
     if password.long_enough() {
         Ok(())
@@ -55,7 +55,7 @@ pub(super) fn description(text: Option<String>) -> Result<Option<String>, ApiErr
     stored.map_err(|reason| ApiError::field("description", reason))
 }
 
-/// What machines call something: a service, a tier.
+/// Checks a name for machines, of a service, tier or node token.
 pub(super) fn word(field: &str, text: &str) -> Result<(), ApiError> {
     let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
     if (1..=MAX_WORD_LEN).contains(&text.len()) && text.bytes().all(plain) {
@@ -68,7 +68,7 @@ pub(super) fn word(field: &str, text: &str) -> Result<(), ApiError> {
     }
 }
 
-/// Not more entries than a list can have.
+/// Checks the length of a list.
 pub(super) fn bounded<T>(field: &str, list: &[T]) -> Result<(), ApiError> {
     if list.len() <= MAX_ENTRIES {
         Ok(())
@@ -80,12 +80,12 @@ pub(super) fn bounded<T>(field: &str, list: &[T]) -> Result<(), ApiError> {
     }
 }
 
-/// Not more than a list can have.
+/// Checks the length of a selection.
 pub(super) fn selection(field: &str, selection: &Selection) -> Result<(), ApiError> {
     bounded(field, selection.listed().unwrap_or_default())
 }
 
-/// All services, or at least one by name.
+/// Checks a scope: all services, or at least one by name.
 pub(super) fn scope(field: &str, scope: &Selection) -> Result<(), ApiError> {
     let Some(services) = scope.listed() else {
         return Ok(());

@@ -29,19 +29,19 @@ use crate::enforcement::Enforcement;
 
 const MAX_ROWS: usize = 1_000;
 
-/// Entries in the IP lists of all rows. A row without lists has those of the calling key, so its
-/// body does not bound them.
+/// The maximum number of IP list entries of all rows. Rows without lists inherit those of the
+/// calling key, so the body's size does not limit them.
 const MAX_ENTRIES: u64 = 1_000_000;
 
-/// Bytes in a body: 8 kB for each row.
+/// The limit of a body, in bytes: 8 kB for each row.
 const MAX_BODY_LEN: usize = 8 * 1024 * 1024;
 
 const MAX_PREFIX_LEN: usize = 40;
 
-/// The mask of an imported key of which nobody said what to show.
+/// The default mask of an imported key.
 const IMPORTED: &str = "imported";
 
-/// Stands for what a mask leaves out.
+/// Replaces the hidden part of a key in a mask.
 const ELLIPSIS: &str = "...";
 
 /// Existing keys to import.
@@ -102,7 +102,7 @@ struct Row {
     denied_ips: IpList,
 }
 
-/// A row that says what it may say.
+/// A row that has passed all checks without the store.
 struct Checked {
     digest: KeyDigest,
     masked: String,
@@ -138,8 +138,8 @@ impl Row {
     }
 }
 
-/// What people recognise the key by. Nothing of its digest is shown: 32 bits of it are enough to
-/// find a key of low entropy.
+/// Returns the key's masked form. No part of the digest is shown: 32 bits of it suffice to find a
+/// key of low entropy.
 fn mask(digest: &KeyDigest, key_prefix: Option<String>) -> Result<String, ApiError> {
     // An export has that of a key of which nobody said anything.
     let Some(prefix) = key_prefix.filter(|prefix| prefix != IMPORTED) else {
@@ -409,8 +409,7 @@ pub(super) async fn import(
     }
 }
 
-/// What each row may say, or what is wrong with it. Nothing is kept of rows whose lists are too
-/// much together.
+/// Checks each row. Drops rows that exceed the common limit of IP list entries.
 fn check_each(rows: Vec<Object<Row>>, now: i64, caller: &Caller) -> Vec<Result<Checked, ApiError>> {
     let mut entries = 0_u64;
     let check = |Object(row): Object<Row>| {
@@ -430,8 +429,8 @@ fn check_each(rows: Vec<Object<Row>>, now: i64, caller: &Caller) -> Vec<Result<C
     rows.into_iter().map(check).collect()
 }
 
-/// Checks a row as far as it can be without the store, by the code that checks those of a request.
-/// Returns its digest and its name as it would be stored.
+/// Checks a row without the store, like the rows of a request. Returns its digest and its
+/// normalized name.
 ///
 /// # Errors
 /// A sentence.
@@ -444,7 +443,7 @@ pub fn check_row(json: &[u8], now: i64) -> Result<(KeyDigest, String), String> {
         .map_err(sentence)
 }
 
-/// The rows, or what is wrong with the first one with which something is.
+/// Returns the rows, or the error of the first faulty one.
 fn each(rows: Vec<Result<Checked, ApiError>>) -> Result<Vec<Checked>, ApiError> {
     rows.into_iter()
         .enumerate()

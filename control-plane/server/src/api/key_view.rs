@@ -86,7 +86,8 @@ pub(super) struct KeyView {
 }
 
 impl KeyView {
-    /// Shows a key as lists do: without the entries of its IP lists, unless the list has read them.
+    /// Returns the view of a key in lists: without the entries of its IP lists, unless the list has
+    /// read them.
     pub(super) fn listed(listed: ListedKey, now: i64) -> Self {
         let ListedKey {
             key,
@@ -162,7 +163,7 @@ struct SecretView {
     last_used_ip: Option<String>,
 }
 
-/// The newest first.
+/// Returns the secrets, newest first.
 fn secrets(current: Secret, old: Option<Secret>, now: i64) -> Vec<SecretView> {
     let good = |secret: &Secret| secret.ends_at.is_some_and(|end| now < end);
     let secrets = [current].into_iter().chain(old.filter(good));

@@ -43,7 +43,7 @@ pub(super) struct Generated {
 }
 
 impl Generated {
-    /// Shows a key with its new secret, once that is in force or `patience` is over.
+    /// Returns a key with its new secret, once that is in force or after `patience`.
     pub(super) async fn new(
         app: &App,
         outcome: Outcome<(Key, PlainKey, u64)>,

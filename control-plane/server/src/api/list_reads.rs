@@ -1,5 +1,5 @@
-//! A caller's turns to read lists and reports. One caller reads few of them at a time and the rest
-//! wait, so that it leaves connections to others.
+//! Limits how many lists and reports a caller reads at a time. Further reads wait, which leaves
+//! database connections to others.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -14,17 +14,17 @@ use super::App;
 use super::error::ApiError;
 use super::extract::Session;
 
-/// Reads of a caller that run at a time.
+/// The maximum number of reads of a caller that run at a time.
 const RUNNING: usize = 2;
 
-/// Reads of a caller that wait for others of theirs.
+/// The maximum number of waiting reads of a caller.
 const WAITING: usize = 100;
 
 /// The time that a read waits for others of its caller. With the wait for a connection and the read
 /// itself it stays below the time that a request may take (`observe`).
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The reads that run and wait, by caller. Callers without any take no memory.
+/// The running and waiting reads, by caller. Callers without reads take no memory.
 pub(crate) struct ListReads {
     callers: Arc<Mutex<HashMap<String, CallerReads>>>,
     timeout: Duration,
@@ -32,11 +32,11 @@ pub(crate) struct ListReads {
 
 struct CallerReads {
     turns: Arc<Semaphore>,
-    /// Reads that run or wait.
+    /// The number of running and waiting reads.
     count: usize,
 }
 
-/// A turn to read: the next of the caller's reads begins when it is dropped.
+/// The permission to read. Dropping it starts the caller's next read.
 pub(super) struct Turn {
     _permit: OwnedSemaphorePermit,
     _counted: Counted,
@@ -109,7 +109,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The session of a call that reads a list or a report, when it is its caller's turn.
+/// The session of a call that reads a list or a report, after waiting for its turn.
 pub(super) struct ListSession {
     pub(super) caller: Caller,
     pub(super) turn: Turn,

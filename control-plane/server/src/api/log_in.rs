@@ -179,8 +179,8 @@ impl Attempt<'_> {
     }
 }
 
-/// Digests of what must not be logged itself, to see whether it is the same. They have a random
-/// key, which is forgotten with the process: nobody finds out by a log what was digested.
+/// Keyed digests of values that must not be logged, which show whether two values are equal. The
+/// random key exists only in this process, so a log does not reveal the values.
 pub(crate) struct LogDigests([u8; 32]);
 
 impl LogDigests {

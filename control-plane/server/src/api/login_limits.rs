@@ -1,5 +1,5 @@
-//! How often passwords may be tried. An attacker must not find out a password, and must not keep
-//! its owner out.
+//! Limits of password attempts. They keep attackers from guessing a password without locking its
+//! owner out.
 //!
 //! | limit in a minute | of | holds |
 //! |---|---|---|
@@ -21,7 +21,7 @@ const OF_USER: u32 = 100;
 const OF_CLIENT: u32 = 60;
 const OF_SESSION: u32 = 10;
 
-/// Wrong passwords, and passwords that are being verified.
+/// Counts wrong passwords, and passwords that are being verified.
 pub(crate) struct LoginLimits {
     pairs: Throttle,
     users: Throttle,
@@ -29,17 +29,17 @@ pub(crate) struct LoginLimits {
     sessions: Throttle,
 }
 
-/// Somebody who wants to log in.
+/// A login attempt.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Login<'a> {
-    /// The user's id, or the email address of nobody.
+    /// The user's id, or an email address without a user.
     pub(super) user: &'a str,
     pub(super) client: ClientNetwork,
     /// Whether the client has logged in to the user before.
     pub(super) known: bool,
 }
 
-/// A log-in that is counted, and stays so unless something else is said.
+/// A counted login attempt. It stays counted unless it is withdrawn or succeeds.
 pub(super) struct LoginTry<'a> {
     pair: Try<'a>,
     others: Vec<Try<'a>>,
@@ -57,10 +57,10 @@ impl LoginLimits {
         }
     }
 
-    /// Counts a log-in.
+    /// Counts a login attempt.
     ///
     /// # Errors
-    /// How many seconds to wait, if there were too many.
+    /// The number of seconds to wait, if there were too many.
     pub(super) fn begin(&self, login: Login<'_>, now: i64) -> Result<LoginTry<'_>, u32> {
         let Login {
             user,
@@ -95,24 +95,24 @@ impl LoginLimits {
         }
     }
 
-    /// Counts a try of one's own password in a session, of which this is a digest. Other sessions
-    /// and log-ins go on.
+    /// Counts an attempt of the user's own password in a session, given by its digest. Other
+    /// sessions and logins are unaffected.
     ///
     /// # Errors
-    /// How many seconds to wait, if there were too many.
+    /// The number of seconds to wait, if there were too many.
     pub(super) fn begin_in_session(&self, session: &str, now: i64) -> Result<Try<'_>, u32> {
         self.sessions.begin(session, now)
     }
 }
 
 impl LoginTry<'_> {
-    /// The password was not verified.
+    /// Uncounts an attempt whose password was not verified.
     pub(super) fn withdraw(self) {
         self.pair.withdraw();
         self.others.into_iter().for_each(Try::withdraw);
     }
 
-    /// The password was right: wrong ones that the client sent before are forgotten.
+    /// Uncounts an attempt with the right password, and the client's earlier wrong ones.
     pub(super) fn succeeded(self) {
         self.pair.forgive();
         self.others.into_iter().for_each(Try::withdraw);

@@ -130,8 +130,8 @@ impl Noted {
     }
 }
 
-/// The client's, if it is short and harmless, or a new one. Harmless is what has no `_`: every key
-/// and every session token has one, and the id is logged.
+/// Returns the client's request id if it is short and harmless, or a new one. An id with `_` is not
+/// harmless, because every key and session token has one and the id is logged.
 fn request_id(headers: &HeaderMap) -> HeaderValue {
     let harmless = |value: &&HeaderValue| {
         let bytes = value.as_bytes();
@@ -149,7 +149,7 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     drawn.unwrap_or(HeaderValue::from_static("unknown"))
 }
 
-/// A bounded set, because it is a metric's label.
+/// Returns a name from a bounded set, because it is a metric's label.
 fn name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

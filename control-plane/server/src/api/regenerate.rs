@@ -25,14 +25,13 @@ use super::keys::Generated;
 use super::openapi::parameters::{IdempotencyKey, IfMatch, KeyPath, Wait};
 use super::repeatable::{self, Repeatable};
 
-/// 30 days.
+/// The longest overlap, in seconds: 30 days.
 const MAX_OVERLAP: u32 = 30 * 24 * 60 * 60;
 
-/// Within this time Envoys report what they admit, and the report is in the store: a worker settles
-/// what it has admitted by itself once a second.
+/// The time within which Envoys' usage reports reach the store: a worker reports once a second.
 const REPORTED: Duration = Duration::from_secs(2);
 
-/// How often a call waits for reports, if others replace the secret meanwhile.
+/// The number of times a call waits for reports, if others replace the secret meanwhile.
 const ROUNDS: usize = 4;
 
 /// A request for a new secret of a key.

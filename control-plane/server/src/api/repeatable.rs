@@ -14,10 +14,10 @@ use super::extract;
 
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
-/// Bytes in the header.
+/// The maximum length of the header, in bytes.
 const MAX_KEY_LEN: usize = 255;
 
-/// A body that is one JSON object, and the call as it is recognised if it is repeated.
+/// A body of one JSON object, with the data that identifies a repeated call.
 pub(super) struct Repeatable<T, const MAX_LEN: usize = MAX_BODY_LEN> {
     pub(super) request: T,
     pub(super) call: Option<RepeatableCall>,
@@ -40,7 +40,7 @@ impl<T: DeserializeOwned, S: Send + Sync, const MAX_LEN: usize> FromRequest<S>
     }
 }
 
-/// The one `Idempotency-Key` of a request, if it has one.
+/// Returns the single `Idempotency-Key` of a request, if any.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<Vec<u8>>, ApiError> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else {
@@ -57,7 +57,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<Vec<u8>>, ApiError> {
     Ok(Some(key.to_vec()))
 }
 
-/// What a call has made, as it is shown: now, or as it was recorded.
+/// The created resource, as created now or as recorded.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum Made<V> {
@@ -66,12 +66,12 @@ pub(super) enum Made<V> {
 }
 
 impl<V> Made<V> {
-    /// `replayed` of the answer.
+    /// Returns `replayed` of the response.
     pub(super) fn replayed(&self) -> Option<bool> {
         matches!(self, Self::Repeated(_)).then_some(true)
     }
 
-    /// The status of the answer to a call that makes something new.
+    /// Returns the status of the response to a creating call.
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::New(_) => StatusCode::CREATED,
@@ -80,7 +80,7 @@ impl<V> Made<V> {
     }
 }
 
-/// What is recorded of an answer: `view` has no secret in it.
+/// Returns the recorded part of a response; `view` contains no secret.
 pub(super) fn recorded(view: &impl Serialize) -> Value {
     // What can be shown is JSON.
     serde_json::to_value(view).unwrap_or_default()

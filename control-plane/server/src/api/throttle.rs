@@ -4,12 +4,12 @@ use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// From the first on.
+/// The length of a window, which starts with its first call.
 const WINDOW_SECONDS: i64 = 60;
-/// How many are remembered: more than there is time to verify passwords for in a minute.
+/// The maximum number of windows: more than passwords can be verified in a minute.
 const CAPACITY: usize = 10_000;
 
-/// Of what is counted: it can be long, and need not be kept.
+/// The digest of a counted name, because names can be long.
 type Digest = [u8; 32];
 
 struct Window {
@@ -17,26 +17,26 @@ struct Window {
     count: u32,
 }
 
-/// What is left of what can be done in a minute.
+/// The remaining calls of a minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Quota {
     pub(crate) limit: u32,
     pub(crate) remaining: u32,
-    /// When it is forgotten, in Unix seconds.
+    /// The end of the window, in Unix seconds.
     pub(crate) reset: i64,
-    /// How many seconds to wait, if this was too much already.
+    /// The number of seconds to wait, if the limit is exceeded.
     pub(crate) wait: Option<u32>,
 }
 
-/// Sans-IO: told of the time.
+/// A limit by name. Sans-IO: the time is a parameter.
 pub(crate) struct Throttle {
-    /// In [`WINDOW_SECONDS`]; 0 is no limit.
+    /// The limit in [`WINDOW_SECONDS`]; 0 for no limit.
     limit: u32,
     windows: Mutex<HashMap<Digest, Window>>,
 }
 
 impl Throttle {
-    /// `limit` in a minute, or as much as anybody likes if that is 0.
+    /// Creates a limit a minute; 0 for no limit.
     pub(crate) fn new(limit: u32) -> Self {
         Self {
             limit,
@@ -44,7 +44,7 @@ impl Throttle {
         }
     }
 
-    /// Takes one call of `who`, unless there were too many. Nothing where there is no limit.
+    /// Counts a call of `who`, unless there were too many. Returns `None` without a limit.
     pub(super) fn take(&self, who: &str, now: i64) -> Option<Quota> {
         if self.limit == 0 {
             return None;
@@ -62,10 +62,11 @@ impl Throttle {
         })
     }
 
-    /// Counts a try at once, so that many at the same time are no more than the limit.
+    /// Counts an attempt before its outcome is known, so that concurrent attempts cannot exceed the
+    /// limit.
     ///
     /// # Errors
-    /// How many seconds to wait, if there were too many.
+    /// The number of seconds to wait, if there were too many.
     pub(super) fn begin(&self, who: &str, now: i64) -> Result<Try<'_>, u32> {
         let who = digest(who);
         let mut windows = self.lock();
@@ -77,7 +78,7 @@ impl Throttle {
         }
     }
 
-    /// Counts a try, whatever the limit.
+    /// Counts an attempt, whatever the limit.
     pub(super) fn count(&self, who: &str, now: i64) -> Try<'_> {
         self.counted(&mut self.lock(), digest(who), now)
     }
@@ -92,7 +93,7 @@ impl Throttle {
         }
     }
 
-    /// The window of `who` that lasts, with room made for it.
+    /// Returns the current window of `who`; removes others if necessary.
     fn window(windows: &mut HashMap<Digest, Window>, who: Digest, now: i64) -> &mut Window {
         if windows.len() >= CAPACITY {
             windows.retain(|_, window| window.lasts(now));
@@ -123,8 +124,7 @@ impl Throttle {
     }
 }
 
-/// A try that is counted. It stays so when it is dropped, as when a client leaves before it is
-/// answered.
+/// A counted attempt. It stays counted when dropped, for example because the client disconnects.
 #[must_use = "what becomes of it decides whether it counts"]
 pub(super) struct Try<'a> {
     throttle: &'a Throttle,
@@ -133,7 +133,7 @@ pub(super) struct Try<'a> {
 }
 
 impl Try<'_> {
-    /// Takes it back: it was right, or was not tried.
+    /// Uncounts the attempt: it was right, or was not made.
     pub(super) fn withdraw(self) {
         let mut windows = self.throttle.lock();
         if let Some(window) = windows
@@ -147,14 +147,14 @@ impl Try<'_> {
         }
     }
 
-    /// Forgets it and those before it: it was right.
+    /// Uncounts this attempt and all earlier ones: it was right.
     pub(super) fn forgive(self) {
         self.throttle.lock().remove(&self.who);
     }
 }
 
 impl Window {
-    /// A clock that was set back ends it as well.
+    /// Whether the window is current. It also ends if the clock was set back.
     fn lasts(&self, now: i64) -> bool {
         (0..WINDOW_SECONDS).contains(&now.saturating_sub(self.began))
     }

@@ -320,7 +320,7 @@ fn group(names: Option<String>) -> Result<Group, ApiError> {
     Ok(group)
 }
 
-/// Whole buckets: `from` is rounded down and `to` up.
+/// Returns the range in whole buckets: `from` is rounded down and `to` up.
 fn times(
     from: Option<i64>,
     to: Option<i64>,

@@ -325,7 +325,7 @@ pub(super) async fn delete(
     ))
 }
 
-/// As it will be used.
+/// Returns the normalized URL.
 fn check_url(app: &App, text: &str) -> Result<String, ApiError> {
     app.reach
         .check(text)
@@ -333,7 +333,7 @@ fn check_url(app: &App, text: &str) -> Result<String, ApiError> {
         .map_err(|reason| ApiError::field("url", reason))
 }
 
-/// At least one, each once.
+/// Checks the events: at least one, without duplicates.
 fn check_events(events: Vec<EventType>) -> Result<Vec<EventType>, ApiError> {
     fields::bounded("events", &events)?;
     let events: BTreeSet<_> = events.into_iter().collect();
@@ -343,7 +343,7 @@ fn check_events(events: Vec<EventType>) -> Result<Vec<EventType>, ApiError> {
     Ok(events.into_iter().collect())
 }
 
-/// Each once, the most first.
+/// Checks the days; returns them without duplicates, largest first.
 fn check_days(days: Vec<Whole>) -> Result<Vec<u32>, ApiError> {
     let days: Vec<_> = days.into_iter().map(|Whole(days)| days).collect();
     let sorted: BTreeSet<_> = days.iter().copied().collect();

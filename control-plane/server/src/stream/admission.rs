@@ -186,7 +186,7 @@ impl Admissions {
     /// Looks up the token that a stream presents.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// When the database does not answer.
     pub(super) async fn look_up(&self, metadata: &MetadataMap) -> Result<Admission, StoreError> {
         let presented = metadata
             .get("authorization")

@@ -5,8 +5,9 @@ use latchkey_model::random::{self, NoRandomness};
 use std::fmt;
 
 /// What an operator has to do to get a key, after a reason.
-pub const HOW_TO: &str = "make one with `latchkey at-rest-key generate FILE`, keep it outside the database and its \
-     backups, and set --at-rest-key-file (LATCHKEY_AT_REST_KEY_FILE), or LATCHKEY_AT_REST_KEY";
+pub const HOW_TO: &str = "create an at-rest key with `latchkey at-rest-key generate FILE`, keep \
+it outside the database and its backups, and set --at-rest-key-file (LATCHKEY_AT_REST_KEY_FILE), \
+or LATCHKEY_AT_REST_KEY";
 
 /// An at-rest key: 256 random bits, written as 64 hexadecimal digits.
 #[derive(Clone, PartialEq, Eq)]

@@ -357,8 +357,8 @@ fn is_off(entry: &Value) -> bool {
     entry.as_str().is_some_and(|entry| entry.ends_with(OFF))
 }
 
-/// Which windows' limits are to be others. The API shows what is in force, be it the key's own or
-/// its tier's: where the tier's will be another, the key's is set although it looks right.
+/// Returns the limits to change. The API shows the limits in force, the key's own or its tier's: if
+/// the tier's changes, the key's own limit is set even if it looks right.
 fn limits(key: &Key, there_is: &Value, around: &Around<'_>) -> (Vec<String>, Map<String, Value>) {
     let (mut details, mut body) = (Vec::new(), Map::new());
     let tier_changes = around.changed_tiers.contains(text::field(there_is, "tier"));
@@ -387,7 +387,7 @@ fn limits(key: &Key, there_is: &Value, around: &Around<'_>) -> (Vec<String>, Map
     (details, body)
 }
 
-/// In one order and one spelling.
+/// Normalizes the order and spelling of addresses.
 fn addresses(list: &Value) -> Value {
     let list: Option<IpList> = serde_json::from_value(list.clone()).ok();
     list.as_ref().map_or(Value::Null, shown)

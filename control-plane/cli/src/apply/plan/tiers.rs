@@ -77,7 +77,7 @@ pub(super) fn raised(before: &Value, after: &Value) -> Vec<String> {
         .collect()
 }
 
-/// One call for all lines.
+/// Combines all lines into one call.
 fn together(lines: Vec<Line>, tiers: &[Value]) -> impl Iterator<Item = Action> {
     let mut call = Some(Call::new(
         Method::PUT,

@@ -193,7 +193,7 @@ fn edit(user: &User, there_is: &Value, state: &State) -> Option<Action> {
     Some(action)
 }
 
-/// What the user may do that they may not do now.
+/// Returns what the edit additionally allows the user.
 fn wider(user: &User, there_is: &Value, state: &State) -> Vec<String> {
     let mut wider = Vec::new();
     let holds = |field: &str, name: &str| {

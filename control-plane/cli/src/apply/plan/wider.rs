@@ -1,6 +1,6 @@
-//! What lets more through than before: which requests become public or need less by other route
-//! rules. It is found by the filter's own code, for requests of each rule's path, so no form of a
-//! change is overlooked: a rule that goes, another order, fewer methods.
+//! Finds loosened restrictions: requests that become public or need less under the new route rules.
+//! Uses the filter's own code for requests of each rule's path, so every kind of change is found: a
+//! removed rule, another order, fewer methods.
 
 use latchkey_policy::route::{Match, PathSpec, PlaceSpec, RouteRecord, Routes, Target, Unmatched};
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ const METHODS: [&str; 3] = ["GET", "POST", OTHER_METHOD];
 /// Hosts that are asked about for rules of any host, beside one that no rule names.
 const HOSTS: usize = 20;
 
-/// What a request needs.
+/// The requirements of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Need {
     Refused,
@@ -180,8 +180,8 @@ fn need(routes: &Routes, record: &RouteRecord, target: &Target<'_>) -> Need {
     )
 }
 
-/// How a request needs less, or something else, than it did; `None` if whatever passes now passed
-/// before.
+/// Describes how a request needs less than before, or something else; `None` if all that passes now
+/// also passed before.
 fn less(was: &Need, is: &Need) -> Option<String> {
     match (was, is) {
         (Need::Public, _) | (_, Need::Refused) => None,

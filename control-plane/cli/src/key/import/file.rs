@@ -90,7 +90,7 @@ impl KeyFile {
         }
     }
 
-    /// How many rows it has.
+    /// Returns the number of rows.
     pub(super) fn len(&self) -> usize {
         match &self.rows {
             Rows::Csv { records, .. } => records.len(),
@@ -99,7 +99,7 @@ impl KeyFile {
         }
     }
 
-    /// Where a row is, for people: its line, and its index where lines say little.
+    /// Describes a row's position: its line, and its index if rows share lines.
     pub(super) fn place(&self, row: usize) -> String {
         let line = self.line(row);
         match &self.rows {
@@ -160,7 +160,7 @@ fn from_csv(text: &str) -> Result<Rows, String> {
     })
 }
 
-/// Each line that is not blank.
+/// Returns the non-blank lines.
 fn lines(text: &str) -> Vec<(u64, Range<usize>)> {
     let (mut rows, mut start) = (Vec::new(), 0_usize);
     for (line, number) in text.split('\n').zip(1..) {

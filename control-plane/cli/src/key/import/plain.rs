@@ -25,7 +25,7 @@ impl ImportRow {
     }
 }
 
-/// How hard a key is to guess.
+/// The strength of a key against guessing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Strength {
     /// Nobody can tell by a digest.

@@ -18,10 +18,10 @@ use crate::api::extract::{Params, Session};
 use crate::api::openapi::parameters::{IdempotencyKey, WebhookPath};
 use crate::api::repeatable::{self, Made, Repeatable};
 
-/// A day.
+/// The default overlap, in seconds: a day.
 const DEFAULT_OVERLAP: u32 = 24 * 60 * 60;
 
-/// 30 days.
+/// The longest overlap, in seconds: 30 days.
 const MAX_OVERLAP: u32 = 30 * 24 * 60 * 60;
 
 fn default_overlap() -> Whole {
