@@ -13,8 +13,8 @@ use std::rc::Rc;
 /// How often a worker looks after the lease.
 pub const TICK_MILLIS: u32 = 100;
 
-const WAITING: &str = "the control plane does not know this snapshot's epoch and waits for its operator \
-    (latchkey node accept-epoch); requests are decided by the snapshot until its staleness limit";
+const WAITING: &str = "the control plane does not know this snapshot's epoch and waits for its \
+operator (latchkey node accept-epoch); this snapshot stays in force until its staleness limit";
 
 /// A worker's root context.
 #[derive(Default)]
@@ -87,7 +87,7 @@ impl Worker {
             }
             Ok(standing @ (Standing::Holding | Standing::Wanted)) => self.hold(host, now, standing),
             Ok(Standing::Deposed) => {
-                host.log(Level::Warn, "another worker has taken the stream over");
+                host.log(Level::Warn, "another worker has taken over the stream");
                 self.abandoned
                     .extend(self.session.take().map(|session| session.stream()));
             }
@@ -106,7 +106,7 @@ impl Worker {
             Some(Ok(_)) if standing == Standing::Wanted && is_current => {
                 host.log(
                     Level::Info,
-                    "leaving the stream to the thread that ends last",
+                    "leaving the stream to the worker that ends last",
                 );
                 self.abandoned
                     .extend(self.session.take().map(|session| session.stream()));
@@ -255,7 +255,7 @@ impl Worker {
     fn end(&mut self, host: &impl Host, end: End, now: Nanos) {
         // One line when a trouble begins, not one for every attempt.
         if self.last_end != Some(end) {
-            host.log(Level::Warn, &format!("{end}; trying again"));
+            host.log(Level::Warn, &format!("{end}; retrying"));
         }
         self.last_end = Some(end);
         self.afresh |= end.needs_whole_snapshot();
@@ -288,7 +288,8 @@ fn node_token(host: &impl Host, config: &Config) -> Option<String> {
                 host.log(
                     Level::Error,
                     &format!(
-                        "the environment variable {name} holds no node token: no stream is opened"
+                        "the environment variable {name} contains no node token: no stream is \
+                         opened"
                     ),
                 );
             }

@@ -59,8 +59,8 @@ pub trait Source {
     /// Fails when that snapshot is older than the operator allows.
     fn check_staleness(&self) -> Result<(), Unavailable>;
 
-    /// The key, with its policy compiled for the rules of the [`settings`](Self::settings);
-    /// `None` if there is no such key, or no more.
+    /// The key, with its policy compiled for the rules of the [`settings`](Self::settings); `None`
+    /// if the key does not exist or has been revoked.
     fn find(&self, digest: &KeyDigest) -> Result<Option<Rc<Entry>>, Unavailable>;
 
     /// Unix time in seconds.
@@ -160,7 +160,7 @@ pub fn decide(
     }) = matched
     {
         trace.step(Code::Public, true, || {
-            format!("rule {number} says that the request needs no key")
+            format!("rule {number} is public: the request needs no key")
         });
         return Ok(Verdict {
             rule: Some(*number),
@@ -170,7 +170,7 @@ pub fn decide(
     trace.step(Code::Public, false, || described(&matched, asked.as_ref()));
     source.check_staleness()?;
     trace.step(Code::NotReady, true, || {
-        "there is a snapshot to decide by".to_owned()
+        "a snapshot is available".to_owned()
     });
     let asked = asked.as_ref();
     let mut checks = Checks {
@@ -382,27 +382,30 @@ impl<'c, T: Trace> Checks<'c, T> {
         let some = *presented != Presented::None;
         self.check(Code::MissingKey, some, || {
             if some {
-                "there is a key"
+                "the request has a key"
             } else {
-                "there is no key"
+                "the request has no key"
             }
             .to_owned()
         })?;
         let (candidate, compared) = match (presented, counted) {
             (Presented::None, _) => return Ok(None),
-            (Presented::One(candidate), _) => (Some(&**candidate), "there is one".to_owned()),
+            (Presented::One(candidate), _) => {
+                (Some(&**candidate), "the request has one key".to_owned())
+            }
             (Presented::Several(_), Counted::One(candidate)) => (
                 Some(*candidate),
-                "of several values one can be a key; the others are ignored".to_owned(),
+                "only one of several values can be a key; the others are ignored".to_owned(),
             ),
             (Presented::Several(_), Counted::None) => (
                 Some(&b""[..]),
                 "none of several values can be a key".to_owned(),
             ),
-            (Presented::Several(_), Counted::All) => (None, "there are two".to_owned()),
-            (Presented::TooMany, _) => {
-                (None, format!("there are more than {MAX_CANDIDATES} values"))
-            }
+            (Presented::Several(_), Counted::All) => (None, "the request has two keys".to_owned()),
+            (Presented::TooMany, _) => (
+                None,
+                format!("the request has more than {MAX_CANDIDATES} values"),
+            ),
         };
         self.check(Code::AmbiguousKey, candidate.is_some(), || compared)?;
         let Some(candidate) = candidate else {
@@ -420,9 +423,9 @@ impl<'c, T: Trace> Checks<'c, T> {
         }
         let word = self.word;
         self.check(Code::MalformedKey, form.is_ok(), || match (form, word) {
-            (Ok(_), _) => "its form and its checksum are right".to_owned(),
+            (Ok(_), _) => "its format and checksum are valid".to_owned(),
             (Err(_), Some(word)) => {
-                format!("the word {word} stands before the key, which is looked for without one")
+                format!("the word {word} precedes the key; the key must be sent without it")
             }
             (Err(error), None) => error.to_string(),
         })?;
@@ -443,14 +446,14 @@ impl<'c, T: Trace> Checks<'c, T> {
         if sought.foreign {
             let was = if exists { "it was" } else { "no such key was" };
             self.check(Code::MalformedKey, exists, || {
-                format!("its form is not that of our keys, and {was} imported")
+                format!("its format is not Latchkey's, and {was} imported")
             })?;
         }
         if exists || !sought.foreign {
             let told = if exists {
                 "the key exists"
             } else {
-                "there is no such key, or no more"
+                "the key does not exist or has been revoked"
             };
             self.check(Code::InvalidKey, exists, || told.to_owned())?;
         }
@@ -491,7 +494,7 @@ impl<'c, T: Trace> Checks<'c, T> {
             Code::IpDenied,
             policy.addresses.admits(&source),
             || match &policy.addresses {
-                AddressRule::Any => "it may be used from everywhere".to_owned(),
+                AddressRule::Any => "it may be used from any address".to_owned(),
                 AddressRule::Only(_) => format!("{} against its allow list", shown(source())),
                 AddressRule::AllBut(_) => format!("{} against its deny list", shown(source())),
             },
@@ -588,12 +591,12 @@ impl<'c, T: Trace> Checks<'c, T> {
         self.check(Code::SubaccountDenied, passed, || match &named {
             Named::One(text) => format!("the key's subaccounts against {text}"),
             Named::None if policy.confined => {
-                "the key is kept to subaccounts, and the request names none".to_owned()
+                "the key is restricted to subaccounts, and the request names none".to_owned()
             }
             Named::None => {
-                "the request names no subaccount, and the key is not kept to any".to_owned()
+                "the request names no subaccount, and the key is not restricted to any".to_owned()
             }
-            Named::Unclear => "which subaccount the request names is not clear".to_owned(),
+            Named::Unclear => "the request's subaccount is ambiguous".to_owned(),
         })?;
         Ok(found)
     }
@@ -632,15 +635,16 @@ fn described(matched: &Match<'_>, asked: Option<&Asked<'_>>) -> String {
             "no rule applies: a valid key is enough".to_owned()
         }
         Match::Unmatched(Unmatched::Deny) => {
-            "no rule applies, and what none applies to is denied".to_owned()
+            "no rule applies, and such requests are denied".to_owned()
         }
         Match::Disputed { written, folded } => {
             let rule = |number: &Option<NonZeroU16>| {
                 number.map_or("no rule".to_owned(), |number| format!("rule {number}"))
             };
             format!(
-                "{} applies to the path as it is written, {} when letter case, and dots and blanks at the end of a \
-                 segment, are ignored: they ask for different things, so neither applies",
+                "{} applies to the path as written, {} if letter case, and dots and spaces at the \
+                 end of a segment, are ignored: they have different requirements, so neither \
+                 applies",
                 rule(written),
                 rule(folded)
             )

@@ -20,13 +20,13 @@ use std::rc::Rc;
 pub struct Described {
     /// Such as `GET`.
     pub method: String,
-    /// `:authority`.
+    /// The `:authority` header.
     pub host: String,
-    /// With the query.
+    /// The path with its query.
     pub path: String,
     /// By name in lower case; the values of one that is there more than once joined by commas.
     pub headers: BTreeMap<String, String>,
-    /// The client's, as Envoy trusts it.
+    /// The client address as Envoy trusts it.
     pub source_address: Option<IpAddr>,
     /// The key, if it is named by its id and not in the headers.
     pub key: Option<KeyDigest>,

@@ -35,7 +35,7 @@ pub struct Account {
     pub created_at: i64,
     /// Unix seconds, once it was.
     pub closed_at: Option<i64>,
-    /// Keys that count towards `max_keys`: neither revoked nor expired.
+    /// The number of keys that count towards `max_keys`: neither revoked nor expired.
     pub keys: i64,
     /// That were not deleted.
     pub users: i64,

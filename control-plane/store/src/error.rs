@@ -89,7 +89,7 @@ pub enum StoreError {
     /// There is no at-rest key, without which no key is imported.
     #[error("no at-rest key is set")]
     AtRestKeyMissing,
-    /// One of several rows is to blame.
+    /// One of several rows is invalid.
     #[error("row {index}: {error}")]
     Row {
         /// Which, from 0.
@@ -97,10 +97,10 @@ pub enum StoreError {
         /// What for.
         error: Box<StoreError>,
     },
-    /// The account has no such key.
+    /// The account has no API key with this id.
     #[error("no such key")]
     KeyNotFound,
-    /// There is no such account.
+    /// The account does not exist.
     #[error("no such account")]
     AccountNotFound,
     /// The account is closed, which is for good.
@@ -119,9 +119,9 @@ pub enum StoreError {
     /// A key would be above its account's tier.
     #[error("{field} is above the account's tier {tier}")]
     TierExceeded {
-        /// What of the key.
+        /// The key's field.
         field: String,
-        /// The account's.
+        /// The account's tier.
         tier: String,
     },
     /// A key's scope names a service that its account does not have.
@@ -130,19 +130,19 @@ pub enum StoreError {
         /// Which of the scope's.
         index: usize,
     },
-    /// The account has no such service.
+    /// The account has no service of this name.
     #[error("no such service")]
     ServiceNotFound,
     /// Another service of the account has the name.
     #[error("a service of that name exists")]
     ServiceNameTaken,
-    /// The account has as many services as it can.
+    /// The account has reached the maximum number of services.
     #[error("the account has too many services")]
     ServiceLimit,
     /// The scope of a live key lists the service.
     #[error("the service is in use")]
     ServiceInUse,
-    /// The account has no such user.
+    /// The account has no user with this id.
     #[error("no such user")]
     UserNotFound,
     /// Another user has the email address.
@@ -160,22 +160,22 @@ pub enum StoreError {
     /// Nobody of the account could undo the change.
     #[error("the account needs an administrator")]
     LastAdministrator,
-    /// The account has no such subaccount.
+    /// The account has no subaccount with this id.
     #[error("no such subaccount")]
     SubaccountNotFound,
     /// Another subaccount of the account has the name.
     #[error("a subaccount of that name exists")]
     SubaccountNameTaken,
-    /// The account has as many subaccounts as it can.
+    /// The account has reached the maximum number of subaccounts.
     #[error("the account has too many subaccounts")]
     SubaccountLimit,
-    /// The account has no such webhook.
+    /// The account has no webhook with this id.
     #[error("no such webhook")]
     WebhookNotFound,
-    /// The webhook is switched off.
+    /// The webhook is inactive.
     #[error("the webhook is not active")]
     WebhookInactive,
-    /// The account has as many webhooks as it can.
+    /// The account has reached the maximum number of webhooks.
     #[error("the account has too many webhooks")]
     WebhookLimit,
     /// Too many deliveries of the webhook were asked for in this minute.
@@ -184,10 +184,10 @@ pub enum StoreError {
         /// Until more can be asked for.
         seconds: u32,
     },
-    /// The webhook has no such delivery, or no longer.
+    /// The delivery does not exist or is no longer kept.
     #[error("no such delivery")]
     DeliveryNotFound,
-    /// There is no valid node token of that name.
+    /// No valid node token has the name.
     #[error("no such node token")]
     NodeTokenNotFound,
     /// Another valid node token has the name.
@@ -196,7 +196,7 @@ pub enum StoreError {
     /// The token is a node token, or was one before it was revoked.
     #[error("the node token exists or existed")]
     NodeTokenTaken,
-    /// There are as many valid node tokens as there can be.
+    /// The maximum number of valid node tokens is reached.
     #[error("too many node tokens exist")]
     NodeTokenLimit,
     /// There is no such tier.
@@ -210,7 +210,7 @@ pub enum StoreError {
     /// An account or a live key has the tier of that name.
     #[error("tier {0} is in use")]
     TierInUse(String),
-    /// The key has expired, and would get no later expiry.
+    /// The key has expired, and the request sets no later expiry.
     #[error("the key has expired")]
     KeyExpired,
     /// An old secret of the key is still good, and the newest one is not to be replaced.

@@ -28,13 +28,13 @@ pub struct ImportOptions {
 pub struct Imported {
     /// From this revision on nodes know the keys.
     pub revision: u64,
-    /// In the order of the rows, without those that were skipped.
+    /// The imported keys, in the order of the rows, without skipped ones.
     pub keys: Vec<Key>,
     /// The indexes of the rows that were skipped.
     pub skipped: Vec<usize>,
 }
 
-/// What would come of an import.
+/// The result of a dry run.
 #[derive(Debug)]
 pub struct ImportCheck<E> {
     /// The number of rows that would be imported.

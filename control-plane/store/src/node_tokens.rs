@@ -21,7 +21,7 @@ pub struct NodeTokenDetails {
     pub id: i64,
     /// Unique among the valid tokens.
     pub name: String,
-    /// Which values of Envoy's `node.id` it is valid for.
+    /// The values of Envoy's `node.id` that the token is valid for.
     pub pattern: String,
     /// Unix seconds.
     pub created_at: i64,

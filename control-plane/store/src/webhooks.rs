@@ -38,7 +38,7 @@ pub struct Webhook {
     pub url: String,
     /// What it is told of.
     pub events: Vec<EventType>,
-    /// So many days before a key expires.
+    /// The number of days before a key expires.
     pub expiring_days: Vec<u32>,
     /// Otherwise it is told nothing.
     pub active: bool,
@@ -105,7 +105,7 @@ macro_rules! select {
 }
 
 impl Store {
-    /// The account's webhooks, the oldest first.
+    /// The account's webhooks, oldest first.
     pub async fn webhooks(&self, account_id: &str) -> Result<Vec<Webhook>, StoreError> {
         const QUERY: &str = select!("ORDER BY rowid");
         let rows: Vec<Row> = sqlx::query_as(QUERY)

@@ -1,4 +1,4 @@
-//! The forms of texts in bodies and answers, by name. Their bounds are those that [`fields`] keeps.
+//! The schemas of texts in requests and responses. Their bounds are those that [`fields`] checks.
 
 use latchkey_model::node_pattern;
 use latchkey_model::schema::{formatted, matching, one_of, text};
@@ -13,7 +13,7 @@ use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, OneOfBuilder, SchemaFo
 use super::super::fields;
 use super::super::schemas::schemas;
 
-/// What no name may have; escaped as JSON Schema's regular expressions are.
+/// A character allowed in names; escaped as in JSON Schema's regular expressions.
 const NO_CONTROL: &str = r"[^\u0000-\u001f\u007f-\u009f]";
 
 schemas! {
@@ -31,8 +31,8 @@ schemas! {
     /// The id of a webhook's delivery.
     DeliveryId = id("msg");
 
-    /// Where a webhook is sent: `https://`, to a public address unless the operator allows others,
-    /// without a user name, a password or a fragment.
+    /// A webhook's URL: `https://`, with a public address unless the operator allows others,
+    /// without user name, password or fragment.
     WebhookUrl = formatted("uri").max_length(Some(2_048));
 
     /// An account's id.
@@ -47,36 +47,34 @@ schemas! {
     /// A subaccount's id.
     SubaccountId = id("sub");
 
-    /// What people call it. It is stored and compared in Unicode's NFC, without the blanks around
-    /// it. Control and format characters are refused, except joiners between letters; so is a name
-    /// that has the form of an id, such as `key_1`.
+    /// A name for people. It is stored and compared in Unicode NFC, without surrounding spaces.
+    /// Control and format characters are refused, except joiners between letters, as are names that
+    /// look like an id, such as `key_1`.
     Name = matching(format!(r"^{NO_CONTROL}*[^\s\u0000-\u001f\u007f-\u009f]{NO_CONTROL}*$"))
         .min_length(Some(1))
         .max_length(Some(MAX_NAME_LEN));
 
-    /// Whatever else there is to say. Of control characters only line breaks and tabs are accepted.
+    /// A description. Line breaks and tabs are the only control characters accepted.
     Description = text().max_length(Some(MAX_DESCRIPTION_LEN));
 
-    /// What machines call it: a service, a tier.
+    /// A name for machines, of a service, tier or node token.
     Word = matching(format!("^[a-z0-9_-]{{1,{}}}$", fields::MAX_WORD_LEN));
 
-    /// An email address. It is stored and compared in lower case and in Unicode's NFC; control and
+    /// An email address. It is stored and compared in lower case and in Unicode NFC. Control and
     /// format characters are refused, except joiners between letters.
     Email = matching(r"^[^\s@\u0000-\u001f\u007f-\u009f]+@[^\s@\u0000-\u001f\u007f-\u009f]+$")
         .max_length(Some(MAX_EMAIL_LEN));
 
-    /// Whether a key is for real or for trying things out.
+    /// The environment of a key: production or testing.
     Environment = one_of([KeyEnvironment::Live, KeyEnvironment::Test].map(KeyEnvironment::as_str));
 
-    /// A whole API key.
+    /// A complete API key.
     ApiKey = matching("^[a-z][a-z0-9]*_(live|test)_[0-9A-Za-z]{32}$");
 
-    /// An API key, for people to recognise it by; of one that was imported, what whoever imported
-    /// it said.
+    /// The masked form of an API key. For an imported key, the form given at import.
     MaskedKey = matching(r"^([ -~]*\.\.\.[ -~]*|imported)$").max_length(Some(80));
 
-    /// What people are shown of a key that is imported, and not the whole key. `imported` shows
-    /// nothing of it.
+    /// The masked form of an imported key, never the whole key. `imported` shows nothing of it.
     Mask = matching(r"^([ -~]*\.\.\.[ -~]*|imported)$").max_length(Some(40));
 
     /// The identity of a database's history, in hexadecimal.
@@ -98,16 +96,16 @@ schemas! {
     /// An IPv4 or an IPv6 address.
     IpAddress = OneOfBuilder::new().item(formatted("ipv4")).item(formatted("ipv6"));
 
-    /// What the filter decides on a request.
+    /// The filter's verdict on a request.
     VerdictCode = one_of(Code::ALL.map(Code::as_str));
 
-    /// What became of a request with an API key.
+    /// The outcome of a request with an API key.
     OutcomeCode = one_of(Outcome::ALL.map(|outcome| Code::from(outcome).as_str()));
 
-    /// `"all"`, or some services by name.
+    /// `"all"`, or a list of service names.
     Scope = selection::schema(Word::schema(), 1, fields::MAX_ENTRIES);
 
-    /// `"all"`, or some subaccounts by their ids.
+    /// `"all"`, or a list of subaccount ids.
     Subaccounts = selection::schema(SubaccountId::schema(), 0, fields::MAX_ENTRIES);
 }
 
