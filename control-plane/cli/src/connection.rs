@@ -144,7 +144,7 @@ mod tests {
         }
         for (address, reason) in [
             ("localhost:8080", "must begin with http://"),
-            ("", "is no URL"),
+            ("", "is not a URL"),
             ("file:///etc/passwd", "must begin with http://"),
             ("http://admin:hunter2@a", "must not have a user"),
             ("http://a?token=hunter2", "must not have a user, a query"),

@@ -28,9 +28,14 @@ first of each; omitted sections and fields are not changed:
   routes: {rules, unmatched, path_case}
   keys: [{name, description, environment, tier, scope, roles, permissions, subaccounts, allowed_ips, denied_ips,
           expires_at, limits, active, save}]
-A new key needs `save`, a file for its secret, relative to the directory of the applied file. A new user needs `password_env`, the environment variable with their password.
+A new key needs `save`, a file for its secret, relative to the directory of the applied file. A \
+new user needs `password_env`, the environment variable with their password.
 
-The plan has a line for each change: + create, ~ edit, - revoke or delete, ! impossible, = not in the file. Below a line are the route rules that differ and, after !, what becomes less restricted, such as a request that becomes public. On a terminal, apply asks for confirmation before it loosens a restriction, revokes or deletes. Without a terminal, revoking and deleting require --yes (otherwise exit code 2).";
+The plan has a line for each change: + create, ~ edit, - revoke or delete, ! impossible, = not in \
+the file. Below a line are the route rules that differ and, after !, what becomes less restricted, \
+such as a request that becomes public. On a terminal, apply asks for confirmation before it \
+loosens a restriction, revokes or deletes. Without a terminal, revoking and deleting require --yes \
+(otherwise exit code 2).";
 
 /// Arguments of `apply`.
 #[derive(Clone, Args)]

@@ -275,7 +275,7 @@ async fn key_that_issues_keys_is_created_and_shown() {
         (
             "one",
             r#"{"expiry_days": 90, "addresses": "all"}"#,
-            "ISSUES           from everywhere, for 90 days at most\n",
+            "ISSUES           from everywhere, for at most 90 days\n",
         ),
         (
             "two",

@@ -47,8 +47,8 @@ async fn command_whose_answer_is_lost_makes_nothing_twice() {
         .await;
     told.failed(
         1,
-        "was created by an earlier call, and its secret is not shown again: latchkey \
-    key regenerate key_",
+        "was created by an earlier call, and its secret is not shown again: create a new one with \
+         latchkey key regenerate key_",
     );
     assert_eq!((told.stdout.as_str(), client.total().await), ("", 1));
 
