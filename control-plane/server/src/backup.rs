@@ -155,12 +155,12 @@ impl Init {
 }
 
 impl Backup {
-    /// Makes the copy, and tells of it.
+    /// Makes the copy and reports it.
     pub async fn run(self) -> Result<(), BackupError> {
         let made = backup(&self.database, &self.file).await?;
         let (database, file) = (self.database.display(), self.file.display());
         println!(
-            "{database} as of revision {} is in {file}, {} bytes, verified.",
+            "Copied {database} at revision {} to {file}: {} bytes, verified.",
             made.revision, made.bytes
         );
         Ok(())
@@ -168,7 +168,7 @@ impl Backup {
 }
 
 impl Restore {
-    /// Restores, and tells what that did.
+    /// Restores the backup and reports the result.
     ///
     /// # Errors
     /// When the backup cannot be restored, or has what another at-rest key encrypted.
@@ -184,20 +184,21 @@ impl Restore {
         .await?;
         let (database, file) = (self.database.display(), self.file.display());
         println!(
-            "{database} is {file} as of revision {}, with {} live keys.",
+            "Restored {database} from {file} at revision {}, with {} live keys.",
             restored.revision, restored.keys
         );
         if let Some(former) = restored.former {
-            println!("What was there before is {}.", former.display());
+            println!("The previous database is {}.", former.display());
         }
         if !restored.replaces_later {
             println!(
-                "No later state of it was there: node tokens that were revoked since the backup are valid again \
-                 (`latchkey node-token list`), and Envoys that connected since are not known."
+                "There was no later state of it: node tokens revoked since the backup are valid again \
+                 (`latchkey node-token list`), and Envoys that connected since are unknown."
             );
         }
         println!(
-            "It is another history: every Envoy loads it whole, and everybody has to log in again."
+            "The restored history is new: every Envoy loads a whole snapshot, and every user has to log \
+             in again."
         );
         Ok(())
     }

@@ -120,7 +120,7 @@ async fn account_holds_at_most_twice_its_keys() {
     let refused = client.generate(json!({"name": "c"})).await;
     refused.refused(403, "key_limit");
     assert!(
-        refused.text("/error").contains("twice the 2"),
+        refused.text("/error").contains("twice its limit of 2"),
         "{refused:?}"
     );
     // One of those that are held comes back without another place, and then the number of good ones
