@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use crate::at_rest::AtRestConfig;
 use crate::http;
-use crate::stream::registry::NodeLimits;
+use crate::nodes::registry::NodeLimits;
 use crate::usage::tidy::Ages;
 use crate::webhook::reach::Reach;
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 use tokio::time::{self, Instant};
 
 use crate::metrics::Metrics;
+use crate::nodes::registry::Registry;
 use crate::stop::Stop;
-use crate::stream::registry::Registry;
 
 /// The enforcement progress of a change when the call returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]

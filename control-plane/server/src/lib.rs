@@ -3,6 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `http`, `api` | HTTP: what people and their tools ask for |
+//! | `nodes` | the nodes, and the revisions that they have acknowledged |
 //! | `stream` | gRPC: what nodes are sent, and what they have acknowledged |
 //! | `refused_logins` | entries of the audit about log-ins that were refused |
 //! | `usage` | what nodes have counted, and what each is told of the others |
@@ -29,6 +30,7 @@ mod enforcement;
 mod http;
 pub mod log;
 mod metrics;
+mod nodes;
 mod open_files;
 mod password;
 mod refused_logins;

@@ -19,12 +19,13 @@ use crate::api::{self, App, HopsCheck, ListReads, LogDigests, LoginLimits, Pages
 use crate::config::{AdminConfig, Config, InvalidSetting};
 use crate::http;
 use crate::metrics::Metrics;
+use crate::nodes::registry::Registry;
 use crate::open_files::{self, Connections};
 use crate::password::{PasswordError, Passwords};
 use crate::refused_logins;
 use crate::removals;
 use crate::stop::{self, Stopper};
-use crate::stream::{self, StreamSettings, registry::Registry};
+use crate::stream::{self, StreamSettings};
 use crate::tls;
 use crate::usage;
 use crate::webhook;

@@ -17,8 +17,8 @@ use super::expiry::from_rfc3339;
 use super::extract::{Body, Params, Session};
 use super::openapi::parameters::NodePath;
 use super::openapi::texts;
-use crate::stream::identity::NodeId;
-use crate::stream::registry::NodeView;
+use crate::nodes::identity::NodeId;
+use crate::nodes::registry::NodeView;
 
 const PERMISSION: &str = "gateway:nodes:update";
 

@@ -12,7 +12,7 @@ use super::caller::Rules as _;
 use super::error::ApiError;
 use super::extract::{Params, Session};
 use super::openapi::texts;
-use crate::stream::registry::{NodeState, NodeView, RefusedPeer};
+use crate::nodes::registry::{NodeState, NodeView, RefusedPeer};
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = NodeList)]

@@ -14,8 +14,8 @@ use tonic::metadata::MetadataMap;
 use tracing::warn;
 
 use super::connections::{ConnectionHandle, OpenSession};
-use super::log_limit::LogLimit;
 use crate::metrics::{CredentialKind, Metrics, RefusedCredential};
+use crate::nodes::log_limit::LogLimit;
 
 /// How exactly the last use of a token is recorded.
 const GRANULARITY_SECONDS: i64 = 60;

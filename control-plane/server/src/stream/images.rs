@@ -15,7 +15,7 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use tokio::time::{self, Instant};
 
 use super::batches::{self, Batches};
-use super::identity::NodeId;
+use crate::nodes::identity::NodeId;
 use crate::stop::Stop;
 
 /// One that nobody has asked for in so long is forgotten, as it takes the room of all records. So

@@ -2,22 +2,16 @@
 //!
 //! `connections` bounds how many connections there are, `service` looks up a node's credential,
 //! with `admission`, and `session` serves it; `feed` reads each change once for all of them, and
-//! `images` the whole snapshot; `registry` knows which nodes there are and what they have
-//! acknowledged, and `roster` writes down the former. `reports` hands what nodes have counted over
-//! to `crate::usage`.
+//! `images` the whole snapshot. `reports` hands what nodes have counted over to `crate::usage`. The
+//! nodes are in `crate::nodes`.
 
 mod admission;
 mod batches;
 mod connections;
 mod contact;
 mod feed;
-pub(crate) mod hello;
-pub(crate) mod identity;
 mod images;
-mod log_limit;
-pub(crate) mod registry;
 mod reports;
-mod roster;
 mod service;
 mod session;
 mod window;
@@ -31,14 +25,14 @@ use tokio::net::TcpListener;
 use tonic::transport::{Error, Server};
 
 use crate::metrics::Metrics;
+use crate::nodes::log_limit::LogLimit;
+use crate::nodes::registry::Registry;
 use crate::stop::Stop;
 use crate::usage::Collector;
 use admission::Admissions;
 use feed::Feed;
 pub(crate) use feed::FeedHealth;
 use images::Images;
-use log_limit::LogLimit;
-use registry::Registry;
 use service::Service;
 
 /// A peer that answers no ping for so long is gone; an idle stream is pinged as often.

@@ -6,10 +6,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use tonic::Status;
 
-use super::identity::NodeId;
-use super::registry::Connection;
+use crate::nodes::identity::NodeId;
+use crate::nodes::mailbox::Mailbox;
+use crate::nodes::registry::Connection;
 use crate::usage::collector::Received;
-use crate::usage::{Collector, Mailbox, wire};
+use crate::usage::{Collector, wire};
 
 /// Reports that may be unacknowledged at a time. Nothing more is received from a node that has sent
 /// so many until one of them is in the store.

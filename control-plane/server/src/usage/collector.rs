@@ -11,11 +11,12 @@ use tokio::sync::mpsc;
 use tokio::time::{self, Instant};
 use tracing::{error, warn};
 
-use super::{Herald, Mailbox};
+use super::Herald;
 use crate::metrics::Metrics;
+use crate::nodes::identity::NodeId;
+use crate::nodes::mailbox::Mailbox;
+use crate::nodes::registry::Registry;
 use crate::stop::Stop;
-use crate::stream::identity::NodeId;
-use crate::stream::registry::Registry;
 
 /// Between the beginnings of two transactions, at least: what is reported meanwhile goes into the
 /// next. A report that comes after a pause is taken in at once.

@@ -13,8 +13,8 @@ use tokio::sync::watch;
 use tokio::{task, time};
 use tracing::error;
 
+use crate::nodes::registry::Registry;
 use crate::stop::Stop;
-use crate::stream::registry::Registry;
 
 /// Keys that are told of at a time. All connected processes can have used each of them.
 const KEYS: usize = 250;

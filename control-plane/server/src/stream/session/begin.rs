@@ -9,7 +9,7 @@ use tracing::{error, info, warn};
 
 use super::{End, HEARTBEAT, Session};
 use crate::metrics::Snapshot;
-use crate::stream::hello::ValidatedHello;
+use crate::nodes::hello::ValidatedHello;
 use crate::stream::window::Window;
 
 /// Changes are read all at once, unlike a whole snapshot, which is what a node gets that is further

@@ -7,8 +7,9 @@ use tokio::time::{self, Instant};
 use tonic::Status;
 
 use super::{End, RESERVED, Session, at};
+use crate::nodes::mailbox::{self, Mailbox};
 use crate::stream::reports;
-use crate::usage::{Mailbox, mailbox, wire};
+use crate::usage::wire;
 
 /// What a mailbox is emptied into at a time: an acknowledgement for each report, and one message
 /// about other nodes.

@@ -1,10 +1,10 @@
 //! Reports that are gathered, stored and told of.
 
 use super::*;
+use crate::nodes::hello::NodeFacts;
+use crate::nodes::identity::hexadecimal;
+use crate::nodes::registry::{Connection, NodeLimits};
 use crate::stop::{self, Stopper};
-use crate::stream::hello::NodeFacts;
-use crate::stream::identity::hexadecimal;
-use crate::stream::registry::{Connection, NodeLimits};
 use latchkey_policy::key::{Environment, KeyFormat};
 use latchkey_policy::limit::Window;
 use latchkey_store::usage::{Count, Elsewhere, KeyReport, Requests, Windows};

@@ -12,7 +12,7 @@ const PERIOD: Duration = Duration::from_secs(60);
 
 /// How many lines about refused peers were logged lately.
 #[derive(Default)]
-pub(super) struct LogLimit(Mutex<State>);
+pub(crate) struct LogLimit(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -24,7 +24,7 @@ struct State {
 impl LogLimit {
     /// Returns whether one more line may be logged. Once there may be again, it is logged how many
     /// were left out.
-    pub(super) fn permits(&self) -> bool {
+    pub(crate) fn permits(&self) -> bool {
         let (permits, left_out) = self.count(Instant::now());
         if left_out > 0 {
             warn!(

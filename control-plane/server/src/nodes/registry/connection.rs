@@ -8,9 +8,9 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::roster::Arrival;
 use super::{NodeId, Shared};
-use crate::stream::roster::Arrival;
-use crate::usage::Mailbox;
+use crate::nodes::mailbox::Mailbox;
 
 /// Between two warnings about the same node.
 const SKEW_WARNED_EACH: Duration = Duration::from_secs(60);

@@ -5,7 +5,7 @@ use latchkey_store::Epoch;
 use std::net::SocketAddr;
 
 use super::{NodeId, Registry, nodes::Node};
-use crate::stream::identity::hexadecimal;
+use crate::nodes::identity::hexadecimal;
 
 /// How a node stands to this control plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

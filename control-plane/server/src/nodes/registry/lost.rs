@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use super::nodes::Node;
 use super::{NodeId, Registry, Shared};
-use crate::stream::hello::NodeFacts;
+use crate::nodes::hello::NodeFacts;
 
 /// The task in which a lost node expires. Dropped with the node's entry, it ends: no task outlives
 /// its reason.

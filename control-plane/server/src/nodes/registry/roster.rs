@@ -8,8 +8,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{self, Instant, MissedTickBehavior};
 use tracing::error;
 
-use super::identity::NodeId;
-use super::registry::Shared;
+use super::Shared;
+use crate::nodes::identity::NodeId;
 
 /// Between two notes, and after a write that failed.
 const PERIOD: Duration = Duration::from_secs(1);

@@ -45,7 +45,7 @@ impl NodeId {
 }
 
 /// SHA-256 in hexadecimal.
-pub(super) fn hash(secret: &[u8]) -> String {
+pub(crate) fn hash(secret: &[u8]) -> String {
     hex::encode(Sha256::digest(secret))
 }
 

@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::nodes::Node;
 use super::{NodeId, Registry};
-use crate::stream::hello::NodeFacts;
+use crate::nodes::hello::NodeFacts;
 
 /// Peers that are remembered, to be shown.
 const REMEMBERED: usize = 32;

@@ -11,6 +11,7 @@ mod full;
 mod lost;
 mod nodes;
 mod refused;
+mod roster;
 mod view;
 
 use latchkey_model::clock::Clock;
@@ -25,16 +26,16 @@ use tonic::Status;
 use super::hello::{NodeFacts, ValidatedHello};
 use super::identity::NodeId;
 use super::log_limit::LogLimit;
-use super::roster::{self, Arrival};
+use super::mailbox::Mailbox;
 use crate::metrics::Metrics;
 use crate::stop::Stop;
-use crate::usage::Mailbox;
 pub(crate) use connection::Connection;
 use connection::SkewWarning;
 pub(crate) use nodes::Progress;
 use nodes::{Line, Node, Nodes};
 use refused::RefusedPeers;
 pub(crate) use refused::{Refusal, RefusedPeer};
+use roster::Arrival;
 pub(crate) use view::{NodeState, NodeView};
 
 /// For how long lost nodes count, and how many nodes there can be.
@@ -130,7 +131,7 @@ impl Registry {
     ///
     /// # Errors
     /// When there are too many connected nodes, and this is not one of them.
-    pub(super) fn connect(
+    pub(crate) fn connect(
         &self,
         hello: &ValidatedHello,
         remote: Option<std::net::SocketAddr>,
@@ -225,7 +226,7 @@ impl Registry {
     }
 
     /// How long ago it was noted that all nodes are written down.
-    pub(super) fn noted_ago(&self) -> Duration {
+    pub(crate) fn noted_ago(&self) -> Duration {
         let noted = Duration::from_millis(self.0.noted.load(Ordering::Acquire).cast_unsigned());
         self.0.began.elapsed().saturating_sub(noted)
     }

@@ -10,8 +10,8 @@ use super::NodeId;
 use super::connection::SkewWarning;
 use super::lost::Expiry;
 use super::refused::FormerNodes;
-use crate::stream::hello::NodeFacts;
-use crate::usage::Mailbox;
+use crate::nodes::hello::NodeFacts;
+use crate::nodes::mailbox::Mailbox;
 
 /// How far a revision has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,10 +116,7 @@ impl Node {
             node_id: id.node_id.clone(),
             secret_hash: id.secret_hash.clone(),
             meter: self.facts.meter.clone(),
-            instance: self
-                .facts
-                .instance
-                .map(crate::stream::identity::hexadecimal),
+            instance: self.facts.instance.map(crate::nodes::identity::hexadecimal),
             version: self.facts.version.clone(),
             protocol: self.facts.protocol,
             staleness: i64::try_from(self.facts.staleness).unwrap_or(i64::MAX),

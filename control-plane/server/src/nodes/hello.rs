@@ -31,26 +31,26 @@ pub(crate) struct NodeFacts {
 
 /// Who a node is, and what it holds.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct ValidatedHello {
-    pub(super) id: NodeId,
-    pub(super) facts: NodeFacts,
+pub(crate) struct ValidatedHello {
+    pub(crate) id: NodeId,
+    pub(crate) facts: NodeFacts,
     /// Of the records that it is sent.
-    pub(super) format: u32,
+    pub(crate) format: u32,
     /// The history of its snapshot, if it has one.
-    pub(super) epoch: Option<Epoch>,
-    pub(super) revision: u64,
-    pub(super) tag: Option<Tag>,
+    pub(crate) epoch: Option<Epoch>,
+    pub(crate) revision: u64,
+    pub(crate) tag: Option<Tag>,
     /// Its clock, if it says.
-    pub(super) unix_millis: Option<i64>,
+    pub(crate) unix_millis: Option<i64>,
     /// What it has loaded of a snapshot.
-    pub(super) load: Option<Load>,
+    pub(crate) load: Option<Load>,
 }
 
 /// Why a first message is refused, and which node sent it, as far as that is known.
 #[derive(Debug)]
-pub(super) struct RefusedHello {
-    pub(super) status: Status,
-    pub(super) id: Option<NodeId>,
+pub(crate) struct RefusedHello {
+    pub(crate) status: Status,
+    pub(crate) id: Option<NodeId>,
 }
 
 impl From<Status> for RefusedHello {
@@ -141,7 +141,7 @@ impl TryFrom<FromNode> for ValidatedHello {
 }
 
 /// A node's clock, if it says.
-pub(super) fn clock(unix_millis: u64) -> Option<i64> {
+pub(crate) fn clock(unix_millis: u64) -> Option<i64> {
     i64::try_from(unix_millis).ok().filter(|millis| *millis > 0)
 }
 

@@ -1,0 +1,15 @@
+//! The nodes that a control plane knows, and what waits for each of them.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `identity` | the identity of a node: one Envoy process |
+//! | `hello` | the first message of a node, checked |
+//! | `registry` | the nodes, connected or lost, and the revisions that they have acknowledged |
+//! | `mailbox` | messages about usage that wait for a node's stream |
+//! | `log_limit` | a bound on log lines about peers |
+
+pub(crate) mod hello;
+pub(crate) mod identity;
+pub(crate) mod log_limit;
+pub(crate) mod mailbox;
+pub(crate) mod registry;
