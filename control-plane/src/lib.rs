@@ -1,12 +1,12 @@
-//! Latchkey's control plane as a whole: the API and all that is behind it (`latchkey-server`), with
-//! the console over it (`latchkey-console`).
+//! Latchkey's complete control plane: the API and its services (`latchkey-server`) with the console
+//! (`latchkey-console`).
 //!
 //! | crate | owns |
 //! |---|---|
 //! | `latchkey-model` | the values that the others have in common |
 //! | `latchkey-store` | the database, and the revision that every change advances |
 //! | `latchkey-server` | the API, the stream to the nodes, usage, webhooks, starting and stopping |
-//! | `latchkey-console` | pages over the API, of which it knows no more than its calls |
+//! | `latchkey-console` | pages over the API, which use only its calls |
 //! | `latchkey-cli` | the commands that call the API over HTTP |
 
 use latchkey_model::clock::{Clock, SystemClock};
@@ -19,7 +19,7 @@ pub use latchkey_server::{
 /// Runs the control plane until SIGINT or SIGTERM.
 ///
 /// # Errors
-/// When it cannot start, or a server ends on its own.
+/// Fails if the control plane cannot start, or if a server ends unexpectedly.
 pub async fn serve(config: Config) -> Result<(), StartError> {
     latchkey_server::serve(config, latchkey_console::router).await
 }
@@ -27,15 +27,15 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
 /// Starts the control plane.
 ///
 /// # Errors
-/// When a setting cannot be used, or something that it needs cannot be opened.
+/// Fails if a setting cannot be used, or if a required resource cannot be opened.
 pub async fn start(config: Config) -> Result<Running, StartError> {
     start_with_clock(config, Arc::new(SystemClock)).await
 }
 
-/// Starts the control plane with a clock of the caller's.
+/// Starts the control plane with the caller's clock.
 ///
 /// # Errors
-/// Those of [`start`].
+/// The same as for [`start`].
 pub async fn start_with_clock(
     config: Config,
     clock: Arc<dyn Clock>,

@@ -1,4 +1,4 @@
-//! What somebody may do: the roles and permissions of a user or a key.
+//! The roles and permissions of a user or a key.
 
 use latchkey_policy::permission::{MAX_LEN, Malformed, Pattern, Permission, covers};
 use serde::de::{self, Deserialize, Deserializer};
@@ -10,12 +10,12 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::role::Role;
 use crate::schema::matching;
 
-/// A pattern that was granted, as a text in JSON.
+/// A granted pattern, a string in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Grant(Pattern);
 
 impl Grant {
-    /// Reads one.
+    /// Parses a pattern.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         Pattern::parse(text).map(Self)
     }
@@ -47,17 +47,17 @@ impl PartialSchema for Grant {
 
 impl ToSchema for Grant {}
 
-/// What roles give, and what was granted besides.
+/// Roles and additional permissions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Authority {
-    /// Each gives its patterns.
+    /// The roles, each with its patterns.
     pub roles: Vec<Role>,
-    /// Patterns of their own.
+    /// The patterns granted directly.
     pub permissions: Vec<Grant>,
 }
 
 impl Authority {
-    /// All that it gives, in order and each once.
+    /// Returns all its patterns, sorted and without duplicates.
     pub fn patterns(&self) -> Vec<Pattern> {
         let roles = self.roles.iter().copied().flat_map(Role::patterns);
         let mut patterns: Vec<_> = roles
@@ -68,8 +68,8 @@ impl Authority {
         patterns
     }
 
-    /// The first role or permission that gives more than `held` does, and which of the two lists it
-    /// is in.
+    /// Returns the first role or permission that grants more than `held`, with the name of the list
+    /// that contains it.
     pub fn beyond(&self, held: &Grants) -> Option<(&'static str, &str)> {
         let role = self.roles.iter().find(|role| !held.cover_role(**role));
         let permission = || self.permissions.iter().find(|grant| !held.cover(&grant.0));
@@ -77,7 +77,7 @@ impl Authority {
             .or_else(|| Some(("permissions", permission()?.0.as_str())))
     }
 
-    /// Whether it gives everything.
+    /// Returns whether it grants everything.
     pub fn is_everything(&self) -> bool {
         let held = self.patterns();
         Role::ADMIN
@@ -87,25 +87,25 @@ impl Authority {
     }
 }
 
-/// What somebody holds: whatever is in each of these sets of patterns. A user has one, a key its
-/// own and its owner's.
+/// The permissions that a user or a key holds: those that each of these sets of patterns covers. A
+/// user has one set; a key has its own and its owner's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grants(Vec<Vec<Pattern>>);
 
 impl Grants {
-    /// All that `authority` gives.
+    /// Returns what `authority` grants.
     pub fn of(authority: &Authority) -> Self {
         Self(vec![authority.patterns()])
     }
 
-    /// Of it, what `authority` gives as well.
+    /// Restricts the grants to those that `authority` grants, too.
     #[must_use]
     pub fn and(mut self, authority: &Authority) -> Self {
         self.0.push(authority.patterns());
         self
     }
 
-    /// Whether `permission` is held. What is no permission is not.
+    /// Returns whether `permission` is held. A text that is not a permission is not held.
     pub fn hold(&self, permission: &str) -> bool {
         Permission::parse(permission).is_ok_and(|permission| {
             self.0
@@ -114,17 +114,17 @@ impl Grants {
         })
     }
 
-    /// Whether all that `pattern` stands for is held.
+    /// Returns whether every permission that `pattern` matches is held.
     pub fn cover(&self, pattern: &Pattern) -> bool {
         self.0.iter().all(|set| covers(set, pattern))
     }
 
-    /// Whether all that `role` gives is held.
+    /// Returns whether every permission that `role` grants is held.
     pub fn cover_role(&self, role: Role) -> bool {
         role.patterns().iter().all(|pattern| self.cover(pattern))
     }
 
-    /// Patterns that stand for what is held: of each set those that the others cover.
+    /// Returns the patterns of the held permissions: from each set, those that all sets cover.
     pub fn patterns(&self) -> Vec<Pattern> {
         let mut patterns: Vec<_> = self
             .0

@@ -1,15 +1,16 @@
-//! Bounds of the bodies of requests, which the API and the console have in common.
+//! Limits on request bodies, shared by the API and the console.
 
 use std::time::Duration;
 
-/// Bytes in the body of a request without a credential.
+/// The maximum length of the body of a request without a credential, in bytes.
 pub const STRANGERS_MAX_LEN: usize = 4 * 1024;
 
-/// The time that the body of a request without a credential has from the end of the headers.
+/// The time limit for the body of a request without a credential, counted from the end of the
+/// headers.
 pub const STRANGERS_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Returns whether the body that this `Content-Length` announces is longer than `most`: nothing of
-/// it need be read then. A value that is no number announces nothing.
+/// Returns whether this `Content-Length` announces a body of more than `most` bytes, so that none
+/// of it needs to be read. A value that is not a number announces nothing.
 pub fn announces_more_than(content_length: Option<&[u8]>, most: usize) -> bool {
     let len = content_length
         .and_then(|len| str::from_utf8(len).ok())

@@ -1,8 +1,8 @@
-//! Ceilings: tiers whose limits bound those of a key, besides its own tier and limits.
+//! Ceilings: tiers whose limits bound those of a key, in addition to its own tier and limits.
 //!
-//! A key that another key makes can have a limit of its own, or a tier of its own, within the
-//! calling key's tier. The calling key follows its tier when that changes. So that the other key
-//! follows it as well, it keeps the tier's name.
+//! A key that another key creates can have its own limit or tier, within the calling key's tier. If
+//! the operator changes that tier, the calling key follows it. The created key keeps the tier's
+//! name, so that it follows the tier, too.
 
 use latchkey_policy::limit::{Limits, Window};
 use serde::{Deserialize, Serialize};
@@ -19,12 +19,12 @@ use crate::limits::DeclaredLimits;
 pub struct Ceilings([BTreeSet<String>; Window::ALL.len()]);
 
 impl Ceilings {
-    /// Whether no tier bounds anything.
+    /// Returns whether no tier bounds any window.
     pub fn is_empty(&self) -> bool {
         self.0.iter().all(BTreeSet::is_empty)
     }
 
-    /// The tiers that bound a window.
+    /// Returns the tiers that bound a window.
     pub fn tiers(&self, window: Window) -> impl Iterator<Item = &str> {
         self.0
             .get(window as usize)

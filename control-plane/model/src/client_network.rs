@@ -1,15 +1,14 @@
-//! Whose requests a request counts as: limits and places count clients by their network.
+//! The client that a request is counted for. Limits and connection slots count clients by network.
 
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The part of an IPv6 address that one client is given: within it the client has as many addresses
-/// as it likes.
+/// The mask of an IPv6 network: one client is assigned a /64 and can use any address in it.
 const NETWORK: u128 = !0 << 64;
 
-/// A client: an IPv4 address, the /64 of an IPv6 address, or all of whom no address is known. An
-/// IPv4-mapped address counts as the IPv4 address.
+/// A client: an IPv4 address, the /64 of an IPv6 address, or all clients without a known address.
+/// An IPv4-mapped address counts as the IPv4 address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientNetwork(Option<IpAddr>);
 
@@ -22,7 +21,7 @@ impl ClientNetwork {
         }))
     }
 
-    /// What the store remembers it by.
+    /// Returns the digest that identifies the client in the store.
     pub fn digest(&self) -> [u8; 32] {
         Sha256::new()
             .chain_update("latchkey client\0")

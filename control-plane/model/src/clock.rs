@@ -1,14 +1,14 @@
-//! The time of day, as a parameter, and how answers write it.
+//! The current time, as a parameter, and its format in responses.
 
 use jiff::Timestamp;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// What sessions and keys expire by. The lengths of waits are not its business.
+/// The wall clock, which decides whether sessions and keys have expired. It does not measure waits.
 pub trait Clock: Send + Sync + 'static {
-    /// Unix seconds.
+    /// Returns the time in Unix seconds.
     fn now(&self) -> i64;
 
-    /// Unix milliseconds.
+    /// Returns the time in Unix milliseconds.
     fn now_millis(&self) -> i64 {
         self.now().saturating_mul(1_000)
     }
@@ -36,11 +36,11 @@ impl Clock for SystemClock {
     }
 }
 
-/// From so many milliseconds on, the error of a node's clock is worth a warning, and each further
-/// change of as many.
+/// The error of a node's clock from which it is logged, in milliseconds. Each further change by
+/// this amount is logged again.
 pub const SKEW_WARNED: i64 = 5_000;
 
-/// RFC 3339 in UTC to the second, as in `2024-01-15T10:30:00Z`.
+/// Formats Unix seconds as RFC 3339 in UTC to the second, as in `2024-01-15T10:30:00Z`.
 pub fn rfc3339(unix: i64) -> String {
     Timestamp::from_second(unix)
         .unwrap_or(if unix < 0 {

@@ -1,5 +1,5 @@
-//! Entity tags and conditional changes (RFC 9110, sections 8.8.3 and 13.1.1), so that nobody undoes
-//! by accident what somebody else has changed.
+//! Entity tags and conditional changes (RFC 9110, sections 8.8.3 and 13.1.1). They keep a client
+//! from overwriting another client's change by accident.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,28 +9,28 @@ use sha2::{Digest as _, Sha256};
 use crate::route_document::RouteDocument;
 use crate::tier::Tier;
 
-/// A strong entity tag, without its quotes. It is made from what people can edit, never from how
-/// much something is used.
+/// A strong entity tag, without its quotes. It is computed from the editable fields, never from
+/// usage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntityTag(String);
 
 impl EntityTag {
-    /// Returns the tag of a thing of this kind with these editable values.
+    /// Returns the tag of a resource of this kind with these editable values.
     pub fn new(kind: &str, edited: &impl Serialize) -> Self {
-        // What cannot be written is like nothing else, and changes are refused for it.
+        // A value that cannot be serialized matches nothing, so changes are refused for it.
         let json = serde_json::to_vec(&(kind, edited)).unwrap_or_default();
         Self(URL_SAFE_NO_PAD.encode(Sha256::digest(json)))
     }
 
-    /// Returns it as the header `ETag` has it.
+    /// Returns the tag as in the `ETag` header, in quotes.
     pub fn quoted(&self) -> String {
         format!("\"{}\"", self.0)
     }
 }
 
-/// Something that has an entity tag.
+/// A resource that has an entity tag.
 pub trait Tagged {
-    /// Returns its tag as of now.
+    /// Returns the current tag.
     fn entity_tag(&self) -> EntityTag;
 }
 
@@ -46,17 +46,17 @@ impl Tagged for [Tier] {
     }
 }
 
-/// The header `If-Match` of a request.
+/// The `If-Match` header of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IfMatch {
-    /// `*`: whatever there is.
+    /// `*`: any current version.
     Any,
     /// The strong tags of a list. Weak ones match nothing.
     Tags(Vec<String>),
 }
 
 impl IfMatch {
-    /// Reads the header's value; values of several such headers are joined by commas.
+    /// Parses the header's value. Several such headers are joined by commas.
     pub fn parse(value: &[u8]) -> Option<Self> {
         if value.trim_ascii() == b"*" {
             return Some(Self::Any);
@@ -92,7 +92,7 @@ impl IfMatch {
         }
     }
 
-    /// Whether what has this tag is what the caller means.
+    /// Returns whether a resource with this tag satisfies the condition.
     pub fn matches(&self, tag: &EntityTag) -> bool {
         match self {
             Self::Any => true,

@@ -1,5 +1,5 @@
-//! What the filter would decide on a request, and why: the very function that the filter decides
-//! by, over what the store says instead of Envoy's memory.
+//! The filter's verdict on a described request, and the reasons for it. The filter's own function
+//! decides, with the store's data instead of Envoy's memory.
 
 use latchkey_policy::credential::{Presented, in_authorization, in_header, may_be_imported};
 use latchkey_policy::key::{KeyDigest, KeyFormat};
@@ -15,20 +15,20 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-/// A request as it is described.
+/// The description of a request.
 #[derive(Debug, Clone)]
 pub struct Described {
-    /// Such as `GET`.
+    /// The method, such as `GET`.
     pub method: String,
     /// The `:authority` header.
     pub host: String,
     /// The path with its query.
     pub path: String,
-    /// By name in lower case; the values of one that is there more than once joined by commas.
+    /// The headers by lower-case name; the values of a repeated header are joined by commas.
     pub headers: BTreeMap<String, String>,
     /// The client address as Envoy trusts it.
     pub source_address: Option<IpAddr>,
-    /// The key, if it is named by its id and not in the headers.
+    /// The key, if the request names it by id and not in the headers.
     pub key: Option<KeyDigest>,
 }
 
@@ -37,7 +37,7 @@ impl Described {
         self.headers.get(name).map(String::as_bytes)
     }
 
-    /// The key in the places where filters look for one unless they are configured otherwise.
+    /// Returns the key in the places where filters look for one by default.
     fn presented(&self) -> Presented<'_> {
         let plain = self.value("x-api-key").into_iter().flat_map(in_header);
         let bearer = self
@@ -47,7 +47,7 @@ impl Described {
         Presented::of(plain.chain(bearer).map(Cow::Borrowed))
     }
 
-    /// The digests of all keys that it may be about: of the form of ours, or imported.
+    /// Returns the digests of all keys that the request may contain: generated or imported ones.
     pub fn digests(&self, keys: &KeyFormat) -> Vec<KeyDigest> {
         if let Some(digest) = self.key {
             return vec![digest];
@@ -89,52 +89,52 @@ impl Request for Described {
     }
 }
 
-/// What is decided by, at one revision of the store.
+/// The data for a verdict, at one revision of the store.
 #[derive(Debug, Clone)]
 pub struct Facts {
     /// The settings of the snapshot.
     pub settings: SettingsRecord,
-    /// Those of the keys that the request may name which exist.
+    /// The existing keys among those that the request may contain.
     pub keys: Vec<KeyFacts>,
-    /// Unix seconds.
+    /// The current time, in Unix seconds.
     pub now: i64,
 }
 
-/// One key.
+/// A key with the data for its checks.
 #[derive(Debug, Clone)]
 pub struct KeyFacts {
-    /// Its encoded record.
+    /// The key's encoded record.
     pub record: Vec<u8>,
-    /// What it shares with others.
+    /// The policy that it shares with other keys.
     pub policy: PolicyRecord,
-    /// What all nodes together have admitted.
+    /// The requests that all nodes together have admitted.
     pub meter: Meter,
 }
 
 /// One check on the way to a verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// The code with which it refuses, or with which a public route passes.
+    /// The code of a refusal by this check, or of a public route that this check lets pass.
     pub check: Code,
-    /// Whether the verdict went on to the next one.
+    /// True if the next check follows.
     pub passed: bool,
-    /// What was compared.
+    /// The values that were compared.
     pub compared: String,
 }
 
-/// A verdict, and how it came about.
+/// A verdict with the checks that led to it.
 #[derive(Debug)]
 pub struct Explanation {
     /// The verdict.
     pub verdict: Verdict,
-    /// All checks that were made, in their order.
+    /// All checks that were made, in order.
     pub steps: Vec<Step>,
 }
 
-/// Decides on the request. Nothing is counted.
+/// Decides on the request without counting anything.
 ///
 /// # Errors
-/// When a record does not make sense.
+/// Fails if a record is invalid.
 pub fn explain(
     facts: &Facts,
     request: &Described,
@@ -162,7 +162,7 @@ impl Trace for Steps {
     }
 }
 
-/// The facts, as a verdict asks for them.
+/// The facts, in the form in which the decision reads them.
 struct Ledger<'f> {
     facts: &'f Facts,
     snapshot: Rc<SnapshotSettings>,
@@ -173,7 +173,7 @@ impl Source for Ledger<'_> {
         Ok(Rc::clone(&self.snapshot))
     }
 
-    /// The store is never behind itself.
+    /// Always succeeds: the store's own data is never stale.
     fn check_staleness(&self) -> Result<(), Unavailable> {
         Ok(())
     }
@@ -207,7 +207,7 @@ impl Source for Ledger<'_> {
 }
 
 impl<'f> Ledger<'f> {
-    /// The key of this digest.
+    /// Returns the key with this digest.
     fn key(
         &self,
         digest: &KeyDigest,

@@ -12,10 +12,10 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::schema::{formatted, object};
 
-/// Entries that one list can have.
+/// The maximum number of entries in a list.
 pub const MAX_ENTRIES: usize = 5_000;
 
-/// Entries in the order in which they were given.
+/// The entries, in the given order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct IpList(Vec<Entry>);
@@ -31,12 +31,12 @@ pub struct Entry {
 }
 
 impl IpList {
-    /// The number of entries, enabled or not.
+    /// Returns the number of entries, enabled or not.
     pub fn len(&self) -> u64 {
         u64::try_from(self.0.len()).unwrap_or(u64::MAX)
     }
 
-    /// The ranges that count.
+    /// Returns the ranges of enabled entries.
     pub fn enabled(&self) -> Vec<IpNet> {
         self.0
             .iter()

@@ -1,5 +1,5 @@
-//! What bounds the new keys that a key makes, in place of its own attributes: for keys that
-//! provision keys for others.
+//! Bounds of the keys that a key creates, which replace the key's own attributes. They are for keys
+//! that provision keys for others.
 
 use latchkey_policy::key::Environment;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
@@ -15,17 +15,17 @@ use crate::json::{Whole, given};
 use crate::limits::DeclaredLimits;
 use crate::schema::{matching, number, object, one_of};
 
-/// 100 years.
+/// The maximum number of days until a new key expires: 100 years.
 pub const MAX_EXPIRY_DAYS: u32 = 36_500;
 
-/// Entries of `addresses`, which lists of keys show whole.
+/// The maximum number of entries of `addresses`, because key lists show all of them.
 const MAX_ADDRESSES: u64 = 64;
 
 const ALL: &str = "all";
 
 const SECONDS_A_DAY: i64 = 24 * 60 * 60;
 
-/// Bounds of new keys. What is left out is bounded by the key's own attribute.
+/// Bounds of new keys. For an omitted field, the key's own attribute is the bound.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Issues {
@@ -50,14 +50,14 @@ pub struct Issues {
 /// `"all"`, or a list of addresses and ranges, as an allow list has them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Addresses {
-    /// Everywhere.
+    /// Any address.
     All,
-    /// From these.
+    /// Only these addresses.
     Listed(IpList),
 }
 
 impl Issues {
-    /// Returns the first field that is not what it must be, and what that is.
+    /// Checks all fields. Fails with the first invalid field and the requirement that it violates.
     pub fn check(&self) -> Result<(), (&'static str, String)> {
         if *self == Self::default() {
             return Err(("issues", "must have at least one field".to_owned()));
@@ -99,7 +99,7 @@ impl Issues {
         Ok(())
     }
 
-    /// The environments that new keys can have, if they are not bounded by the key's own.
+    /// Returns the allowed environments of new keys, or `None` if the key's own is the bound.
     pub fn environments(&self) -> Option<Vec<Environment>> {
         Some(
             self.environments
@@ -110,7 +110,8 @@ impl Issues {
         )
     }
 
-    /// The last expiry of a key that is made at `now`, if it is not bounded by the key's own.
+    /// Returns the latest expiry of a key that is created at `now`, or `None` if the key's own is
+    /// the bound.
     pub fn expires_at(&self, now: i64) -> Option<i64> {
         let Whole(days) = self.expiry_days?;
         Some(now.saturating_add(i64::from(days).saturating_mul(SECONDS_A_DAY)))

@@ -1,11 +1,11 @@
-//! Reading JSON more strictly than serde does, and saying where it is wrong.
+//! Parses JSON more strictly than serde does, and reports the location of an error.
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
 
-/// What is read from an object, and not from an array of its fields' values as well.
+/// A value that is read only from an object; serde also accepts an array of its fields' values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(transparent)]
 pub struct Object<T>(pub T);
@@ -32,14 +32,14 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
     }
 }
 
-/// Tells a field that is null from one that is left out, which needs `#[serde(default)]` besides.
+/// Distinguishes a null field from an omitted one. The field also needs `#[serde(default)]`.
 pub fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
-/// A whole number, also one that is written as `23.0`: to JSON they are the same.
+/// A whole number. `23.0` is accepted, too, because it is the same number in JSON.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(transparent)]
 pub struct Whole(pub u32);
@@ -76,17 +76,17 @@ impl Visitor<'_> for WholeVisitor {
     }
 }
 
-/// What is wrong with some JSON.
+/// An error in a JSON value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// The path of the field that is to blame, unless it is all of it.
+    /// The path of the invalid field, or `None` for the whole value.
     pub field: Option<String>,
-    /// Goes on from the name of what is to blame, as in "must be …".
+    /// The reason, which continues a sentence that starts with the field's name, as in "must be …".
     pub reason: String,
 }
 
 impl Fault {
-    /// The same, seen from what has it at `place`.
+    /// Returns the same fault, with a path relative to the value that contains this one at `place`.
     pub fn within(self, place: &str) -> Self {
         let field = self
             .field
@@ -98,7 +98,7 @@ impl Fault {
     }
 }
 
-/// Reads all of `bytes` as one value.
+/// Parses all of `bytes` as one value.
 pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| fault(&error))?;
@@ -117,8 +117,8 @@ fn fault(error: &serde_path_to_error::Error<serde_json::Error>) -> Fault {
     let text = inner.to_string();
     let text = text.strip_suffix(&place).unwrap_or(&text);
     let path = error.path().to_string();
-    // Of unknown, missing and duplicate fields serde tells the name in the text, and the path of
-    // what they are in.
+    // For unknown, missing and duplicate fields, serde gives the field's name in the text and the
+    // path of the object that contains the field.
     for (kind, is) in [
         ("unknown", "is unknown"),
         ("missing", "is missing"),

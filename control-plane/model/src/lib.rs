@@ -1,7 +1,7 @@
-//! The values of Latchkey's control plane: how each is read, checked, compared and written. The
-//! API, the store, the console and the command line have them in common.
+//! The values of Latchkey's control plane: how each is parsed, checked, compared and written. The
+//! API, the store, the console and the command line share them.
 //!
-//! Nothing here knows the database or HTTP, or waits for anything.
+//! Nothing here uses the database or HTTP, or waits.
 //!
 //! | module | owns |
 //! |---|---|

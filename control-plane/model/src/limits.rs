@@ -1,4 +1,4 @@
-//! Limits as people write them: an object of requests by window, such as `{"minute": 10, "month":
+//! Limits as users write them: an object of requests by window, such as `{"minute": 10, "month":
 //! 100000}`.
 
 use latchkey_policy::limit::{Limits, Window};
@@ -19,7 +19,7 @@ use crate::schema::{null, number, object};
 pub struct DeclaredLimits(pub Limits);
 
 impl DeclaredLimits {
-    /// What `self` says, and `base` where it says nothing.
+    /// Returns the limits of `self`, and for windows without one those of `base`.
     pub fn over(self, base: Limits) -> Limits {
         Window::ALL
             .into_iter()
@@ -29,7 +29,7 @@ impl DeclaredLimits {
             })
     }
 
-    /// `limits`, with none above what `self` says where it says something.
+    /// Returns `limits` with each lowered to the limit of `self` in the same window, if it has one.
     pub fn bound(self, limits: Limits) -> Limits {
         Window::ALL.into_iter().fold(limits, |limits, window| {
             match (self.0.get(window), limits.get(window)) {
@@ -99,7 +99,7 @@ impl From<LimitsChange> for DeclaredLimits {
     }
 }
 
-/// Other limits for some windows; null takes a window's away.
+/// New limits for some windows; null removes a window's limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "Object<Fields>")]
 pub struct LimitsChange(Fields);
@@ -124,7 +124,7 @@ impl From<Object<Fields>> for LimitsChange {
 }
 
 impl LimitsChange {
-    /// `limits` with this change.
+    /// Returns `limits` with this change applied.
     pub fn applied_to(self, limits: DeclaredLimits) -> DeclaredLimits {
         let Fields {
             minute,
@@ -144,7 +144,7 @@ impl LimitsChange {
         DeclaredLimits(changed)
     }
 
-    /// The windows that this change names.
+    /// Returns the windows that this change names.
     pub fn windows(self) -> impl Iterator<Item = Window> {
         let Fields {
             minute,
@@ -159,7 +159,7 @@ impl LimitsChange {
     }
 }
 
-/// From 1 to 4,294,967,295.
+/// A number of requests from 1 to 4,294,967,295.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Requests(u32);
 

@@ -1,13 +1,13 @@
-//! Patterns of Envoy's `node.id`, which bind a node token to some nodes.
+//! Patterns of Envoy's `node.id`, which restrict a node token to some nodes.
 
 use crate::text;
 
-/// A pattern in which `*` stands for any characters, none included. Everything else stands for
-/// itself.
+/// A pattern in which `*` matches any number of characters, also none. Every other character
+/// matches itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodePattern(String);
 
-/// A text that is no pattern.
+/// The text is not a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "must have 1 to {} bytes and no control or format characters",
@@ -16,13 +16,13 @@ pub struct NodePattern(String);
 pub struct InvalidPattern;
 
 impl NodePattern {
-    /// Bytes in a pattern at most, as in a `node.id`.
+    /// The maximum length of a pattern in bytes, as for a `node.id`.
     pub const MAX_LEN: usize = 256;
 
     /// Parses a pattern.
     ///
     /// # Errors
-    /// When it is empty, too long, or has control or format characters.
+    /// Fails if it is empty, too long, or has control or format characters.
     pub fn parse(text: &str) -> Result<Self, InvalidPattern> {
         if (1..=Self::MAX_LEN).contains(&text.len()) && text::is_plain(text) {
             Ok(Self(text.to_owned()))
@@ -31,12 +31,12 @@ impl NodePattern {
         }
     }
 
-    /// The pattern that matches every node, also one without a `node.id`.
+    /// Returns the pattern that matches every node, also one without a `node.id`.
     pub fn any() -> Self {
         Self("*".to_owned())
     }
 
-    /// The pattern as it was given.
+    /// Returns the pattern as it was given.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -45,8 +45,8 @@ impl NodePattern {
     pub fn matches(&self, node_id: &str) -> bool {
         let (pattern, text) = (self.0.as_bytes(), node_id.as_bytes());
         let (mut at, mut read) = (0, 0);
-        // After the last `*` that was met: where the pattern goes on, and how far the `*` reaches
-        // in the text.
+        // After the last `*` so far: the position at which the pattern continues, and the end of
+        // the text that the `*` matches.
         let mut retry = None;
         while read < text.len() {
             match pattern.get(at) {

@@ -1,7 +1,8 @@
-//! The permissions that calls of the management API take: all of them, for those who ask what they
-//! can grant.
+//! All permissions that calls of the management API require. Callers who list what they can grant
+//! see the ones that they hold.
 
-/// In order. What begins with `gateway:` is about all accounts, and the operator's alone.
+/// The permissions, sorted. Those that begin with `gateway:` concern all accounts and are reserved
+/// for the operator.
 pub const MANAGEMENT: [&str; 34] = [
     "account:apikeys:create",
     "account:apikeys:delete",

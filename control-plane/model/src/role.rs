@@ -1,5 +1,5 @@
-//! The predefined roles, as the API and the store name them. What there is, and what each gives, is
-//! in [`latchkey_policy::permission::roles`].
+//! The predefined roles, under their names in the API and the store.
+//! [`latchkey_policy::permission::roles`] defines them and their permissions.
 
 use latchkey_policy::permission::Pattern;
 use latchkey_policy::permission::roles::{ROLES, patterns};
@@ -16,25 +16,25 @@ use crate::schema::one_of;
 pub struct Role(&'static str);
 
 impl Role {
-    /// The role that gives everything.
+    /// The role that grants everything.
     pub const ADMIN: Self = Self(ROLES[0].0);
 
-    /// All of them.
+    /// Returns all roles.
     pub fn all() -> impl Iterator<Item = Self> {
         ROLES.iter().map(|(name, _)| Self(name))
     }
 
-    /// The name in the API, in the store and on the stream.
+    /// Returns the name in the API, in the store and on the stream.
     pub fn as_str(self) -> &'static str {
         self.0
     }
 
-    /// The inverse of [`as_str`](Self::as_str).
+    /// Parses a name, the inverse of [`as_str`](Self::as_str).
     pub fn parse(word: &str) -> Option<Self> {
         Self::all().find(|role| role.as_str() == word)
     }
 
-    /// The patterns of the permissions that it gives.
+    /// Returns the patterns of the role's permissions.
     pub fn patterns(self) -> Vec<Pattern> {
         patterns(self.0).unwrap_or_default()
     }

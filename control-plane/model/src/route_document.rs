@@ -1,4 +1,4 @@
-//! The route rules as documents. Rules are counted from 1, so a fault in the third is at
+//! The route rules as documents. Rules are numbered from 1, so a fault in the third is at
 //! `rules[3]`.
 
 use latchkey_policy::route::{
@@ -21,7 +21,7 @@ pub use schema::shown;
 #[schema(as = Routes, description = "The route rules, in order. The first rule that matches a \
 request applies.")]
 pub struct RouteDocument {
-    // Read one by one, so that what is wrong with several can be told at once.
+    // Parsed one by one, so that the faults of several rules can be reported at once.
     #[schema(value_type = Vec<RuleDocument>, max_items = 1000)]
     rules: Vec<Box<RawValue>>,
     #[serde(default)]
@@ -58,7 +58,7 @@ pub struct AffectedRule {
     pub conflicts_with: usize,
 }
 
-/// The rules of a document that its `path_case` affects.
+/// Returns the rules of a document that its `path_case` affects.
 pub fn affected_rules(routes: &RouteRecord) -> Vec<AffectedRule> {
     let affected = routes.affected_by_path_case().into_iter();
     affected
@@ -117,7 +117,7 @@ struct RuleDocument {
     subaccount: Option<Object<PlaceDocument>>,
 }
 
-/// One of them.
+/// A path condition: exactly one of these fields.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct PathDocument {
@@ -129,7 +129,7 @@ struct PathDocument {
     template: Option<String>,
 }
 
-/// One of them.
+/// The location of the subaccount's id in a request: exactly one of these fields.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct PlaceDocument {
@@ -142,7 +142,7 @@ struct PlaceDocument {
 }
 
 impl RouteDocument {
-    /// The rules, or all that is wrong with them.
+    /// Returns the rules, or all faults of the document.
     pub fn check(&self) -> Result<RouteRecord, Vec<Fault>> {
         if self.rules.len() > MAX_RULES {
             return Err(vec![Fault {
@@ -175,8 +175,8 @@ impl RouteDocument {
             .map_err(|(index, error)| vec![Fault::from(error).within(&place(index))])
     }
 
-    /// The rules of a document that was written before there was `path_case`: with the default,
-    /// unless they can only be told apart by case.
+    /// Returns the rules of a document from a version without `path_case`: with the default, unless
+    /// some rules differ only by case.
     pub fn check_without_path_case(&self) -> Result<RouteRecord, Vec<Fault>> {
         let with = |path_case| Self {
             rules: self.rules.clone(),

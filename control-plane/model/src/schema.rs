@@ -1,29 +1,30 @@
-//! The parts of which descriptions of values are made. A type that serde reads or writes by code of
-//! its own has its description beside that code.
+//! The parts from which schemas are built. A type with its own serde code has its schema beside
+//! that code.
 
 use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, SchemaFormat, Type};
 
-/// Any text.
+/// Returns the schema of any text.
 pub fn text() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String)
 }
 
-/// A text that matches `pattern`, which is anchored at both ends by whoever needs that.
+/// Returns the schema of a text that matches `pattern`. Callers anchor it at both ends if they need
+/// that.
 pub fn matching(pattern: impl Into<String>) -> ObjectBuilder {
     text().pattern(Some(pattern))
 }
 
-/// One of some words.
+/// Returns the schema of one of several words.
 pub fn one_of<'w>(words: impl IntoIterator<Item = &'w str>) -> ObjectBuilder {
     text().enum_values(Some(words))
 }
 
-/// A text of a form that has a name, because no pattern can say it.
+/// Returns the schema of a text in a named format, for formats that no pattern can describe.
 pub fn formatted(format: &str) -> ObjectBuilder {
     text().format(Some(SchemaFormat::Custom(format.to_owned())))
 }
 
-/// A whole number of at least `least`.
+/// Returns the schema of a whole number of at least `least`.
 pub fn number(least: u32) -> ObjectBuilder {
     let format = SchemaFormat::KnownFormat(KnownFormat::Int64);
     ObjectBuilder::new()
@@ -32,7 +33,7 @@ pub fn number(least: u32) -> ObjectBuilder {
         .minimum(Some(least))
 }
 
-/// An object that has no other fields than those it is given.
+/// Returns the schema of an object without additional properties.
 pub fn object() -> ObjectBuilder {
     use utoipa::openapi::schema::AdditionalProperties::FreeForm;
     ObjectBuilder::new()
@@ -40,7 +41,7 @@ pub fn object() -> ObjectBuilder {
         .additional_properties(Some(FreeForm(false)))
 }
 
-/// `null`.
+/// Returns the schema of `null`.
 pub fn null() -> Object {
     ObjectBuilder::new().schema_type(Type::Null).build()
 }

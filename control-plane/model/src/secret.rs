@@ -1,4 +1,4 @@
-//! Secrets as types: none can be printed, and what is stored of a token is its SHA-256.
+//! Secrets as types: none can be printed. Of a token, only its SHA-256 is stored.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -25,7 +25,7 @@ impl TokenHash {
         Self(Sha256::digest(token.as_bytes()).into())
     }
 
-    /// What the store keeps.
+    /// Returns the bytes that the store keeps.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -47,33 +47,33 @@ macro_rules! unprintable {
     };
 }
 
-/// What a person logs in with.
+/// The password of a user.
 #[derive(Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Password(String);
 unprintable!(Password);
 
 impl Password {
-    /// Characters that a new password has at least.
+    /// The minimum number of characters of a new password.
     pub const MIN_LEN: usize = 12;
 
-    /// A password for someone who named none: 24 characters, 142 bits.
+    /// Generates a password for a user who was given none: 24 characters, 142 bits.
     pub fn generate() -> Result<Self, NoRandomness> {
         Ok(Self(random::base62(24)?))
     }
 
-    /// The password itself, to be hashed, or shown the one time that it is generated.
+    /// Returns the password itself, to be hashed, or to be shown once after it was generated.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Returns whether it has the least number of characters.
+    /// Returns whether it has at least [`Self::MIN_LEN`] characters.
     pub fn long_enough(&self) -> bool {
         self.0.chars().count() >= Self::MIN_LEN
     }
 }
 
-/// As somebody chooses it; one that somebody only claims to have can be anything.
+/// The schema of a new password. A password that is only verified can have any form.
 impl PartialSchema for Password {
     fn schema() -> RefOr<Schema> {
         let format = SchemaFormat::KnownFormat(KnownFormat::Password);
@@ -86,7 +86,7 @@ impl PartialSchema for Password {
 
 impl ToSchema for Password {}
 
-/// Reads what a flag, a variable or a file says. One line break at its end does not count.
+/// Reads the value of a flag, a variable or a file. One line break at its end is ignored.
 impl FromStr for Password {
     type Err = Infallible;
 
@@ -95,13 +95,13 @@ impl FromStr for Password {
     }
 }
 
-/// What an Envoy presents to open its stream.
+/// The token that an Envoy presents to open its stream.
 #[derive(Clone)]
 pub struct NodeToken(String);
 unprintable!(NodeToken);
 
 impl NodeToken {
-    /// Characters that it has at least.
+    /// The minimum number of characters.
     pub const MIN_LEN: usize = 16;
 
     /// Generates a token: `lkn_` and 43 base62 characters, 256 bits.
@@ -109,22 +109,22 @@ impl NodeToken {
         Ok(Self(format!("lkn_{}", random::base62(43)?)))
     }
 
-    /// Takes a token as it is.
+    /// Wraps an existing token without checks.
     pub fn new(token: String) -> Self {
         Self(token)
     }
 
-    /// The token itself, for the one answer that shows it.
+    /// Returns the token itself, for the one response that shows it.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Returns the hash by which it is found.
+    /// Returns the hash by which the store finds it.
     pub fn hash(&self) -> TokenHash {
         TokenHash::of(&self.0)
     }
 
-    /// Returns whether it has the least number of characters.
+    /// Returns whether it has at least [`Self::MIN_LEN`] characters.
     pub fn long_enough(&self) -> bool {
         self.0.chars().count() >= Self::MIN_LEN
     }
@@ -134,7 +134,7 @@ impl NodeToken {
         self.long_enough() && self.0.bytes().all(|byte| matches!(byte, b' '..=b'~'))
     }
 
-    /// Whether `presented` is this token; takes the same time whatever the answer.
+    /// Returns whether `presented` is this token. The comparison takes constant time.
     pub fn is(&self, presented: &str) -> bool {
         TokenHash::of(presented)
             .0
@@ -143,7 +143,7 @@ impl NodeToken {
     }
 }
 
-/// Reads what a flag, a variable or a file says. One line break at its end does not count.
+/// Reads the value of a flag, a variable or a file. One line break at its end is ignored.
 impl FromStr for NodeToken {
     type Err = Infallible;
 
@@ -170,7 +170,7 @@ impl SessionToken {
         )))
     }
 
-    /// A presented token, when it has the form of one.
+    /// Parses a presented token, if it has the form of one.
     pub fn parse(text: &str) -> Option<Self> {
         let random = text.strip_prefix(Self::PREFIX)?;
         let formed = random.len() == Self::RANDOM_LEN
@@ -178,19 +178,19 @@ impl SessionToken {
         formed.then(|| Self(text.to_owned()))
     }
 
-    /// The token itself, for the one answer that shows it.
+    /// Returns the token itself, for the one response that shows it.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Returns the hash by which it is found.
+    /// Returns the hash by which the store finds it.
     pub fn hash(&self) -> TokenHash {
         TokenHash::of(&self.0)
     }
 }
 
-/// What deliveries to a webhook are signed with: 32 random bytes. It signs, so the store has to
-/// keep it itself.
+/// The secret that signs deliveries to a webhook: 32 random bytes. The store has to keep the secret
+/// itself, because signing needs it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct WebhookSecret(Vec<u8>);
 unprintable!(WebhookSecret);
@@ -205,12 +205,13 @@ impl WebhookSecret {
         Ok(Self(bytes))
     }
 
-    /// What signs.
+    /// Returns the key bytes for signing.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// As receivers configure it, for the one answer that shows it: `whsec_` and base64.
+    /// Returns the secret as receivers configure it, `whsec_` and base64, for the one response that
+    /// shows it.
     pub fn expose(&self) -> String {
         format!("whsec_{}", STANDARD.encode(&self.0))
     }

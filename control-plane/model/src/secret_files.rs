@@ -1,8 +1,8 @@
-//! Files that hold secrets: who else has access to them, and what is read.
+//! Files that hold secrets: checks of who else has access to them, and how they are read.
 //!
-//! A file may be readable by its group if this process is in that group, whoever owns it: a Secret
-//! that Kubernetes mounts into a pod with `fsGroup` is root's, has mode 0440, and cannot be
-//! changed. PostgreSQL accepts such files as well.
+//! A file may be readable by its group if this process is in that group, regardless of its owner. A
+//! Secret that Kubernetes mounts into a pod with `fsGroup` belongs to root, has mode 0440, and
+//! cannot be changed. PostgreSQL accepts such files as well.
 
 use latchkey_policy::line_break::without_line_break;
 use nix::unistd::{getegid, getgroups};
@@ -12,18 +12,18 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
-/// Bytes that a file with one secret has at most.
+/// The maximum length of a file with one secret, in bytes.
 const MAX_LEN: u64 = 64 * 1024;
 
-/// Permissions of everybody else, of the group to change, and of the group to read.
+/// The permission bits of others, of the group to write, and of the group to read.
 const OTHERS: u32 = 0o007;
 const GROUP_CHANGES: u32 = 0o030;
 const GROUP_READS: u32 = 0o040;
 
-/// Why a file is no place for a secret.
+/// The reason why a file must not hold a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exposure {
-    /// Everybody has access.
+    /// Everybody has access. Contains the file's mode.
     Others(u32),
     /// Its group can change it.
     GroupChanges(u32),
@@ -52,9 +52,9 @@ impl fmt::Display for Exposure {
 }
 
 impl Exposure {
-    /// Returns who else than the owner and the process's groups has access to a file.
+    /// Returns the first exposure of a file to anyone but its owner and the process's groups.
     pub fn of(file: &Metadata) -> Option<Self> {
-        // Pipes and terminals are not kept.
+        // Pipes and terminals are not stored.
         file.is_file()
             .then(|| find(file.permissions().mode() & 0o777, file.gid(), is_own_group))
             .flatten()
@@ -73,16 +73,16 @@ fn find(mode: u32, group: u32, is_own_group: impl Fn(u32) -> bool) -> Option<Exp
     }
 }
 
-/// Returns whether this process is in a group, by its effective or its supplementary ones.
+/// Returns whether this process is in a group, as its effective or a supplementary group.
 fn is_own_group(group: u32) -> bool {
     getegid().as_raw() == group
         || getgroups().is_ok_and(|groups| groups.iter().any(|own| own.as_raw() == group))
 }
 
-/// Reads the one secret of a file, without one line break at its end.
+/// Reads the single secret of a file, without one line break at its end.
 ///
 /// # Errors
-/// With the reason, if the file cannot be read or others have access to it.
+/// Fails with the reason if the file cannot be read or others have access to it.
 pub fn read(path: &Path) -> Result<String, String> {
     let unreadable = |error: io::Error| format!("cannot be read: {error}");
     let file = File::open(path).map_err(unreadable)?;

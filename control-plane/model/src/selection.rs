@@ -1,4 +1,4 @@
-//! Everything there is and will be, or some of it by name: a key's scope, a user's subaccounts.
+//! Everything, now and in the future, or a list of names: a key's scope, a user's subaccounts.
 
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
@@ -14,15 +14,15 @@ const ALL: &str = "all";
 /// `"all"` or a list of names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Selection {
-    /// What there is now and what will be.
+    /// Everything that exists now or later.
     #[default]
     All,
-    /// These.
+    /// Only these names.
     Listed(Vec<String>),
 }
 
 impl Selection {
-    /// What is listed, if something is.
+    /// Returns the listed names, or `None` for everything.
     pub fn listed(&self) -> Option<&[String]> {
         match self {
             Self::All => None,
@@ -30,13 +30,13 @@ impl Selection {
         }
     }
 
-    /// Whether `name` is selected.
+    /// Returns whether `name` is selected.
     pub fn has(&self, name: &str) -> bool {
         self.listed()
             .is_none_or(|names| names.iter().any(|listed| listed == name))
     }
 
-    /// Whether all of `other` is selected.
+    /// Returns whether everything in `other` is selected.
     pub fn has_all(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::All, _) => true,
@@ -45,7 +45,7 @@ impl Selection {
         }
     }
 
-    /// The same, without what is listed and not in `names`.
+    /// Returns the selection without listed names that are not in `names`.
     #[must_use]
     pub fn among(mut self, names: &[String]) -> Self {
         if let Self::Listed(listed) = &mut self {
@@ -54,7 +54,7 @@ impl Selection {
         self
     }
 
-    /// What both select.
+    /// Returns the intersection of both selections.
     #[must_use]
     pub fn and(self, other: &Self) -> Self {
         match (self, other) {
@@ -64,7 +64,7 @@ impl Selection {
         }
     }
 
-    /// The same for everyone who selects the same.
+    /// Returns the canonical form, which is equal for equal selections: sorted, without duplicates.
     #[must_use]
     pub fn canonical(&self) -> Self {
         match self {
@@ -100,7 +100,7 @@ impl<'de> Deserialize<'de> for Selection {
     }
 }
 
-/// What a selection looks like that lists so many of `item` when it lists them.
+/// Returns the schema of a selection whose list has `least` to `most` entries of `item`.
 pub fn schema(item: RefOr<Schema>, least: usize, most: usize) -> OneOfBuilder {
     let list = ArrayBuilder::new()
         .items(item)

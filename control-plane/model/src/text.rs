@@ -1,11 +1,11 @@
-//! Text that people give: which characters it may have, in which form it is compared and stored,
-//! and how a character that could mislead is shown. Names, email addresses and descriptions of
-//! everything go through here.
+//! Text from users: the allowed characters, the form in which it is compared and stored, and how
+//! misleading characters are displayed. Names, email addresses and descriptions of all resources
+//! are checked here.
 //!
-//! Names and email addresses are compared and stored in NFC. Refused are control and format
-//! characters, line and paragraph separators, characters without a visible form, and those that
-//! Unicode does not define: their normal form could change. Exceptions are the joiners (ZWNJ, ZWJ)
-//! between letters, where Persian and Indic scripts need them, and a variation selector behind a
+//! Names and email addresses are compared and stored in NFC. Control and format characters, line
+//! and paragraph separators, invisible characters and those that Unicode does not define are
+//! refused; the normal form of the last could change. Exceptions are the joiners (ZWNJ, ZWJ)
+//! between letters, where Persian and Indic scripts need them, and a variation selector after a
 //! symbol or an ideograph. Letters that only look like others (а and a) are not refused.
 
 use std::borrow::Cow;
@@ -14,19 +14,19 @@ use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCa
 
 use crate::random::ID_KINDS;
 
-/// Characters in a name.
+/// The maximum number of characters in a name.
 pub const MAX_NAME_LEN: usize = 100;
 
-/// Characters in a description.
+/// The maximum number of characters in a description.
 pub const MAX_DESCRIPTION_LEN: usize = 500;
 
-/// Bytes in an email address: RFC 5321, by way of its erratum 1690.
+/// The maximum length of an email address in bytes, by RFC 5321 and its erratum 1690.
 pub const MAX_EMAIL_LEN: usize = 254;
 
-/// Returns the name as it is stored: in NFC, without the blanks around it.
+/// Returns the name as it is stored: in NFC, without surrounding blanks.
 ///
 /// # Errors
-/// The reason, which goes on from the name of the field.
+/// Fails with the reason, which continues a sentence that starts with the field's name.
 pub fn name(text: &str) -> Result<String, String> {
     let name = normalized_name(text);
     if !(1..=MAX_NAME_LEN).contains(&name.chars().count()) {
@@ -39,10 +39,10 @@ pub fn name(text: &str) -> Result<String, String> {
     Ok(name)
 }
 
-/// Returns the email address as it is stored: in NFC and lower case, without the blanks around it.
+/// Returns the email address as it is stored: in NFC and lower case, without surrounding blanks.
 ///
 /// # Errors
-/// The reason, which goes on from the name of the field.
+/// Fails with the reason, which continues a sentence that starts with the field's name.
 pub fn email(text: &str) -> Result<String, String> {
     let email = normalized_email(text);
     let (user, host) = email.split_once('@').unwrap_or_default();
@@ -60,10 +60,11 @@ pub fn email(text: &str) -> Result<String, String> {
     Ok(email)
 }
 
-/// Returns the description as it is stored: in NFC, with line breaks of one character.
+/// Returns the description as it is stored: in NFC, with `
+/// ` as line break.
 ///
 /// # Errors
-/// The reason, which goes on from the name of the field.
+/// Fails with the reason, which continues a sentence that starts with the field's name.
 pub fn description(text: &str) -> Result<String, String> {
     let text = nfc(&text.replace("\r\n", "\n")).into_owned();
     if text.chars().count() > MAX_DESCRIPTION_LEN {
@@ -75,12 +76,12 @@ pub fn description(text: &str) -> Result<String, String> {
     Ok(text)
 }
 
-/// Returns the form in which names are compared, of any text.
+/// Returns the form in which names are compared. Accepts any text.
 pub fn normalized_name(text: &str) -> String {
     nfc(text.trim()).into_owned()
 }
 
-/// Returns the form in which email addresses are compared, of any text.
+/// Returns the form in which email addresses are compared. Accepts any text.
 pub fn normalized_email(text: &str) -> String {
     // Lower case first: some of its letters can be composed only then.
     nfc(&nfc(text.trim()).to_lowercase()).into_owned()
@@ -94,8 +95,8 @@ pub fn nfc(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Returns whether the text could be taken for an id: `key_`, or the beginning of another kind of
-/// id, and letters and digits. Whatever takes an id or a name takes such a text for an id.
+/// Returns whether the text could be an id: the prefix of a kind of id, such as `key_`, followed by
+/// letters and digits. Parameters that accept an id or a name interpret such a text as an id.
 pub fn has_form_of_id(text: &str) -> bool {
     let Some((kind, rest)) = text.split_once('_') else {
         return false;
@@ -105,18 +106,18 @@ pub fn has_form_of_id(text: &str) -> bool {
         && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// Returns whether each character of the text may stand in a name.
+/// Returns whether every character of the text is allowed in a name.
 pub fn is_plain(text: &str) -> bool {
     faults(text).all(|(_, fault)| fault.is_none())
 }
 
-/// Returns the text with each character that a name may not have as Rust writes it, such as
-/// `\u{202e}` and `\n`.
+/// Returns the text with Rust's escapes, such as `\u{202e}` and `
+/// `, for characters that a name may not have.
 pub fn escaped(text: &str) -> Cow<'_, str> {
     escaped_but(text, |_| false)
 }
 
-/// Returns the text as [`escaped`] does, on as many lines as it has.
+/// Returns the text like [`escaped`], but keeps its line breaks.
 pub fn escaped_lines(text: &str) -> Cow<'_, str> {
     escaped_but(text, |c| is_layout(c) || c == '\r')
 }
@@ -136,7 +137,7 @@ fn escaped_but(text: &str, allowed: fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// What descriptions may have although it is a control character.
+/// Returns whether a character is a control character that descriptions may contain.
 fn is_layout(c: char) -> bool {
     matches!(c, '\n' | '\t')
 }
@@ -154,7 +155,7 @@ fn ensure_plain(text: &str, allowed: fn(char) -> bool) -> Result<(), String> {
     ))
 }
 
-/// Why a character is refused.
+/// The reason why a character is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// A control character.
@@ -181,7 +182,7 @@ impl Fault {
     }
 }
 
-/// Returns each character with the reason why it is refused where it stands, if it is.
+/// Returns each character with the reason why it is refused in its position, if it is.
 pub fn faults(text: &str) -> impl Iterator<Item = (char, Option<Fault>)> {
     let mut before = None;
     let mut characters = text.chars().peekable();
@@ -215,13 +216,13 @@ fn fault(before: Option<char>, c: char, after: Option<char>) -> Option<Fault> {
     }
 }
 
-/// ZWNJ and ZWJ.
+/// Returns whether the character is a joiner, ZWNJ or ZWJ.
 fn is_joiner(c: char) -> bool {
     matches!(c, '\u{200c}' | '\u{200d}')
 }
 
-/// Returns whether it is a letter, or a mark on one: in Indic scripts a joiner stands behind or
-/// before a mark.
+/// Returns whether the character is a letter, or a mark on one: in Indic scripts a joiner comes
+/// before or after a mark.
 fn is_of_word(c: char) -> bool {
     matches!(
         c.general_category_group(),
@@ -233,8 +234,8 @@ fn is_variation_selector(c: char) -> bool {
     matches!(c, '\u{180b}'..='\u{180d}' | '\u{180f}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}')
 }
 
-/// Returns whether fonts have several forms of it: symbols (⚠ and ⚠️), ideographs and Mongolian
-/// letters.
+/// Returns whether fonts have several forms of the character: symbols (⚠ and ⚠️), ideographs and
+/// Mongolian letters.
 fn has_variations(c: char) -> bool {
     let category = c.general_category();
     matches!(
@@ -243,7 +244,7 @@ fn has_variations(c: char) -> bool {
     ) && !is_invisible(c)
 }
 
-/// Letters, marks and symbols of which nothing is seen.
+/// Returns whether the character is a letter, mark or symbol without a visible form.
 fn is_invisible(c: char) -> bool {
     matches!(
         c,

@@ -22,27 +22,27 @@ pub struct Tier {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tiers {
     current: Vec<Tier>,
-    /// Removed ones that still bound keys, which have no place in the order.
+    /// The removed tiers that still bound keys. They have no position in the order.
     retired: BTreeMap<String, DeclaredLimits>,
 }
 
 impl Tiers {
-    /// Those that keys can have, and those that only bound keys.
+    /// Creates the tiers from those that keys can have and those that only bound keys.
     pub fn new(current: Vec<Tier>, retired: BTreeMap<String, DeclaredLimits>) -> Self {
         Self { current, retired }
     }
 
-    /// Those that keys can have.
+    /// Returns the tiers that keys can have.
     pub fn current(&self) -> &[Tier] {
         &self.current
     }
 
-    /// The place of a tier in the order.
+    /// Returns the position of a tier in the order.
     pub fn position(&self, name: &str) -> Option<usize> {
         self.current.iter().position(|tier| tier.name == name)
     }
 
-    /// The limits of a tier; none if there is no such tier.
+    /// Returns the limits of a tier, or no limits if the tier does not exist.
     pub fn limits(&self, name: &str) -> Limits {
         let current = self
             .current
@@ -55,8 +55,8 @@ impl Tiers {
             .unwrap_or_default()
     }
 
-    /// The limits of a key of `tier` that declares some, bounded by its ceilings but not by its
-    /// account.
+    /// Returns the limits of a key with `tier` and its declared limits, bounded by its ceilings but
+    /// not by its account.
     pub fn of_key(&self, tier: &str, declared: DeclaredLimits, ceilings: &Ceilings) -> Limits {
         ceilings.bound(declared.over(self.limits(tier)), |name| self.limits(name))
     }

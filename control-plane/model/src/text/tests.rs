@@ -1,4 +1,4 @@
-//! Every character, and names that people have.
+//! Tests of every character, and of real names.
 
 use super::*;
 
@@ -35,7 +35,8 @@ fn names_are_composed_and_trimmed_before_they_are_compared() {
         email(" JOSE\u{301}@Example.com ").as_deref(),
         Ok("jos\u{e9}@example.com")
     );
-    // In lower case this letter is two characters, and with the mark behind it again one.
+    // In lower case this letter is two characters. Composed with the mark after it, it is one
+    // again.
     assert_eq!(
         email("\u{130}\u{301}@a.b"),
         email(&normalized_email("\u{130}\u{301}@a.b"))
@@ -90,7 +91,7 @@ fn look_alikes_with_invisible_characters_are_refused() {
             format!("{hidden}Prod"),
             format!("Prod{hidden}"),
         ];
-        // A line break at an end is a blank.
+        // At an end of the text, a line break counts as a blank.
         let blank = hidden.trim().is_empty();
         for text in texts.iter().take(if blank { 1 } else { 3 }) {
             assert!(name(text).is_err(), "{}", escaped(text));
