@@ -1,9 +1,9 @@
-//! The client's address, for keys with IP lists: Envoy's `source.address`, and where an operator
-//! has said how many proxies Envoy trusts, only if X-Forwarded-For agrees.
+//! The client's address, for keys with IP lists. It is Envoy's `source.address`. If the operator
+//! has set the number of proxies that Envoy trusts, it counts only if X-Forwarded-For agrees.
 //!
-//! An entry that Envoy cannot read, such as one with a port, makes it fall back to the connection's
-//! address, which is the proxy's. So the entry is read here as well. It can make the address
-//! unknown, which IP lists refuse, but never be one.
+//! If Envoy cannot read an entry, such as one with a port, it falls back to the connection's
+//! address, which is the proxy's. So the filter reads the entry as well. The entry can make the
+//! address unknown, which IP lists refuse, but it is never used as the address.
 
 use crate::headers::RequestHeaders;
 use crate::host::Host;
@@ -12,21 +12,21 @@ use std::net::IpAddr;
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// What X-Forwarded-For says about the client.
+/// The client's address according to X-Forwarded-For.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forwarded {
-    /// It is not looked at.
+    /// The header is not read.
     Ignored,
     /// The entry of the outermost trusted proxy, unless it is not an address.
     Trusted(Option<IpAddr>),
 }
 
 impl Forwarded {
-    /// Reads the trusted entry, if the configuration says how many proxies Envoy trusts.
+    /// Reads the trusted entry, if the configuration has the number of proxies that Envoy trusts.
     ///
-    /// When filters run, that many entries stand behind it: Envoy has appended the connection's
-    /// address with `use_remote_address`, and counts from there; without, it counts from the last
-    /// entry that came.
+    /// When filters run, the header has that many entries after the trusted one: with
+    /// `use_remote_address`, Envoy has appended the connection's address and counts from there;
+    /// without it, Envoy counts from the last entry received.
     pub fn read(trusted_hops: Option<usize>, headers: &RequestHeaders) -> Self {
         let Some(hops) = trusted_hops else {
             return Self::Ignored;
@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(address(None, "", &["192.0.2.1"]), None);
     }
 
-    /// Each with the source that Envoy makes of it; 10.0.0.1 is the proxy.
+    /// Cases, each with the source that Envoy derives from it; 10.0.0.1 is the proxy.
     #[test]
     fn the_trusted_entry_has_to_be_the_address_that_envoy_used() {
         for (hops, source, values, known) in [

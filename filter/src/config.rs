@@ -13,7 +13,7 @@
 //! | `credentials.cookie` | string | none | the cookie that does |
 //! | `credentials.forward` | boolean | `false` | whether the upstream gets the key |
 //! | `identity_headers` | object | none | more headers for the upstream: `{"x-consumer-id": "key"}` |
-//! | `rate_limit_headers` | list of `"x-ratelimit"`, `"ietf"` | `["x-ratelimit"]` | how clients are told of their limits |
+//! | `rate_limit_headers` | list of `"x-ratelimit"`, `"ietf"` | `["x-ratelimit"]` | the headers that report a key's limits to its client |
 //! | `client_address.xff_trusted_hops` | 0 to 100 | none | Envoy's `xff_num_trusted_hops`: for keys with IP lists, an entry of X-Forwarded-For that Envoy did not use makes the address unknown |
 //! | `end_streams` | `"off"`, `"upgrades"`, `"all"` | `"upgrades"` | which open streams are reset when their secret ends |
 //! | `health_path` | path | none | a path that is answered by the filter: 200 while requests can be decided, else 503 |
@@ -40,7 +40,7 @@ use std::fmt;
 pub use control_plane::{ControlPlane, TokenSource, is_node_token};
 pub use end_streams::EndStreams;
 
-/// Headers that hold no key alone, and that the filter must not set.
+/// Headers that never hold only a key, and that the filter must not set.
 const OTHER_USE: [&str; 10] = [
     "authorization",
     "connection",
@@ -54,39 +54,39 @@ const OTHER_USE: [&str; 10] = [
     identity::HEADER,
 ];
 
-/// More proxies than any request passes.
+/// The highest number of trusted proxies: more than any request passes.
 const MAX_TRUSTED_HOPS: u64 = 100;
 
 const MAX_STALENESS_SECONDS: u64 = 365 * 24 * 3600;
 
-/// What the operator set.
+/// The plugin's configuration, as set by the operator.
 #[derive(Clone)]
 pub struct Config {
-    /// Where the stream goes.
+    /// The control plane that the stream connects to.
     pub control_plane: ControlPlane,
-    /// What names of shared cells begin with.
+    /// The prefix of the names of shared cells.
     pub instance: String,
-    /// What keys look like.
+    /// The format of keys.
     pub keys: KeyFormat,
-    /// Where they are looked for.
+    /// The places in a request where keys are looked for.
     pub credentials: Places,
-    /// Headers for the upstream besides the identity header.
+    /// Headers for the upstream, in addition to the identity header.
     pub identity_headers: Vec<(String, Field)>,
-    /// The names of these and of the identity header, which nobody else may set.
+    /// The names of these headers and of the identity header, which only the filter may set.
     pub identity_names: HeaderNames,
-    /// How clients are told of their limits.
+    /// The headers that report a key's limits to clients.
     pub rate_limit_headers: Styles,
-    /// How long the snapshot is good for without a word from the control plane.
+    /// The longest time for which the snapshot is used without contact to the control plane.
     pub max_staleness: Option<Nanos>,
-    /// The number of proxies that Envoy trusts, where X-Forwarded-For has to agree with it.
+    /// The number of proxies that Envoy trusts, if X-Forwarded-For has to agree with it.
     pub trusted_hops: Option<usize>,
-    /// Which open streams are reset when their secret ends.
+    /// The open streams that are reset when their secret ends.
     pub end_streams: EndStreams,
-    /// A path that the filter answers.
+    /// A path whose requests the filter answers.
     pub health_path: Option<String>,
-    /// Verdicts that do not refuse.
+    /// Codes whose refusals are counted and logged while the request passes.
     pub shadow: Vec<Code>,
-    /// What to do wrong.
+    /// The faults to inject.
     #[cfg(feature = "fault")]
     pub fault: crate::fault::Fault,
 }
@@ -102,12 +102,12 @@ pub struct Places {
     pub query: Option<String>,
     /// A cookie.
     pub cookie: Option<String>,
-    /// Whether the upstream gets what was found.
+    /// True if the upstream gets the key.
     pub forward: bool,
 }
 
 impl Places {
-    /// The headers that the upstream must not get a key in.
+    /// Returns the headers in which the upstream must not get a key.
     pub fn hidden_headers(&self) -> impl Iterator<Item = &str> {
         let headers = self.headers.iter().map(String::as_str);
         let bearer = self.bearer.then_some("authorization");
@@ -131,12 +131,12 @@ impl Default for Places {
     }
 }
 
-/// One thing that is wrong, and where.
+/// An error in the configuration, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
-    /// Such as `control_plane.cluster`; empty for the whole.
+    /// The field's path, such as `control_plane.cluster`; empty for the whole configuration.
     pub path: String,
-    /// What is wrong with it.
+    /// The reason why the field is invalid.
     pub reason: String,
 }
 
@@ -152,7 +152,7 @@ impl fmt::Display for ConfigError {
 }
 
 impl Config {
-    /// Reads the configuration, or tells all that is wrong with it.
+    /// Parses the configuration, or returns all of its errors.
     pub fn parse(bytes: &[u8]) -> Result<Self, Vec<ConfigError>> {
         let mut errors = Vec::new();
         let config = Self::read(bytes, &mut errors);
@@ -278,7 +278,7 @@ fn places(mut object: Object, errors: &mut Vec<ConfigError>) -> Places {
     let headers = headers.map_or(default.headers, Iterator::collect);
     let mut place = |field: &str| {
         let name = object.optional_string(field, errors)?;
-        // A query would read these as something else.
+        // A query would read these characters as something else.
         if !is_token(name.as_bytes()) || name.contains(['%', '+', '&', '#']) {
             object.error(
                 field,

@@ -1,4 +1,4 @@
-//! The places of one request in which keys are looked for: what they hold, and taking it out again.
+//! The places of one request in which keys are looked for: reads keys from them and removes keys.
 
 use crate::config::Places;
 use crate::headers::RequestHeaders;
@@ -14,16 +14,16 @@ const AUTHORIZATION: &str = "authorization";
 const COOKIE: &str = "cookie";
 const PATH: &str = ":path";
 
-/// Which of a request's candidates are keys that need not have our form.
+/// The candidates of a request that are imported keys, which need not have our form.
 #[derive(Debug, Default)]
 pub struct Imported<'c> {
     keys: Vec<Cow<'c, [u8]>>,
-    /// There are too many to tell.
+    /// True if there are too many candidates to look up: all count as imported.
     all: bool,
 }
 
 impl<'c> Imported<'c> {
-    /// Of those that can be one at all, those that `exist`.
+    /// Looks up the candidates that can be imported keys at all, and keeps those that `exist`.
     pub fn among<E>(
         candidates: impl Iterator<Item = Cow<'c, [u8]>>,
         mut exist: impl FnMut(&KeyDigest) -> Result<bool, E>,
@@ -48,7 +48,7 @@ impl<'c> Imported<'c> {
     }
 }
 
-/// What a request has in the configured places, as it was when it came.
+/// The values in the configured places of a request, as they were when it came.
 #[derive(Debug, Clone, Copy)]
 pub struct Credentials<'c> {
     places: &'c Places,
@@ -56,17 +56,17 @@ pub struct Credentials<'c> {
 }
 
 impl<'c> Credentials<'c> {
-    /// Of a request with these headers.
+    /// Creates the view of a request with these headers.
     pub fn new(places: &'c Places, headers: &'c RequestHeaders) -> Self {
         Self { places, headers }
     }
 
-    /// The key that the request presents.
+    /// Returns the key that the request presents.
     pub fn presented(&self) -> Presented<'c> {
         Presented::of(self.candidates())
     }
 
-    /// Whatever stands where a key may be.
+    /// Returns all values in places where a key may be.
     pub fn candidates(&self) -> impl Iterator<Item = Cow<'c, [u8]>> {
         let Self { places, headers } = *self;
         let plain = places
@@ -91,8 +91,9 @@ impl<'c> Credentials<'c> {
             .chain(query)
     }
 
-    /// Keeps keys from the upstream, unless it is to have them: what begins like ours, what was
-    /// `imported`, and the `used` key. Anything else was not taken for a key, and stays as it is.
+    /// Removes keys from the request, unless the upstream is configured to get them: values that
+    /// begin like our keys, those in `imported`, and the `used` key. Any other value was not taken
+    /// for a key, and stays as it is.
     pub fn hide(
         &self,
         host: &impl Host,
@@ -111,13 +112,13 @@ impl<'c> Credentials<'c> {
         })
     }
 
-    /// Removes the values to `hide`, each from where it stands.
+    /// Removes the values to `hide`, each from its place.
     fn hide_where(&self, host: &impl Host, hide: impl Fn(&[u8]) -> bool) -> Result<(), Refused> {
         for name in &self.places.headers {
             replace(host, name, without_elements(self.headers.all(name), &hide))?;
         }
         if self.places.bearer {
-            // The operator may have named it as a header that holds keys alone, too.
+            // The operator may also have named it as a header that holds only keys.
             let is_plain = self.places.headers.iter().any(|name| name == AUTHORIZATION);
             let is_hidden =
                 |value: &[u8]| bearer_token(value).is_some_and(&hide) || (is_plain && hide(value));
@@ -142,7 +143,7 @@ impl<'c> Credentials<'c> {
     }
 }
 
-/// Leaves the `rest` of a header, if something was taken out of it.
+/// Replaces a header by its `rest`, if something was removed from it.
 fn replace(host: &impl Host, name: &str, rest: Option<Vec<u8>>) -> Result<(), Refused> {
     match rest {
         Some(rest) if rest.is_empty() => host.remove_request_header(name),
@@ -151,7 +152,7 @@ fn replace(host: &impl Host, name: &str, rest: Option<Vec<u8>>) -> Result<(), Re
     }
 }
 
-/// The values of a header in which something of that name is looked for, if it is.
+/// Returns the values of a header in which `name` is looked for; none if `name` is not configured.
 fn values<'c>(
     headers: &'c RequestHeaders,
     header: &'c str,

@@ -1,7 +1,7 @@
-//! Envoy, as the filter's host: the proxy-wasm ABI (0.2.1) itself.
+//! Envoy as the filter's host, by direct use of the proxy-wasm ABI (0.2.1).
 //!
-//! There is an SDK for it; its wrappers panic on a status that they do not expect, which takes the
-//! worker's filter down, and its dispatcher costs every request more than all of the ABI that is
+//! There is an SDK for the ABI. Its wrappers panic on a status that they do not expect, which takes
+//! the worker's filter down. Its dispatcher costs every request more than all of the ABI that is
 //! needed here.
 
 mod abi;
@@ -17,7 +17,8 @@ use latchkey_policy::cells::{Cell as SharedCell, CellError, Cells, Expect};
 use prost::Message as _;
 use std::cell::{Cell, OnceCell, RefCell};
 
-/// How soon a new worker looks for the stream: until there is a snapshot, requests are refused.
+/// The time until a new worker first looks for the stream: without a snapshot, requests are
+/// refused.
 const FIRST_TICK_MILLIS: u32 = 1;
 
 /// The gauge whose value is the generation.
@@ -34,20 +35,21 @@ fn configure(host: &Envoy, worker: &mut Worker) -> bool {
     {
         return false;
     }
-    // Without ticks this thread never holds the stream; it still decides by what others wrote.
+    // Without ticks this thread never holds the stream; it still decides by the memory that other
+    // threads have written.
     let _ = abi::set_tick_period(FIRST_TICK_MILLIS);
     true
 }
 
-/// What names of cells begin with until the configuration says otherwise.
+/// The prefix of cell names until the configuration sets another one.
 const DEFAULT_INSTANCE: &str = "latchkey/";
 
 /// The host of one filter in this VM.
 #[derive(Debug)]
 struct Envoy {
-    /// Nothing, where the host has no gauges for us.
+    /// The gauge; `None` if the host has no gauges for the filter.
     generation: OnceCell<Option<MetricId>>,
-    /// Where names of cells are put together: the prefix, and what is left of the last name.
+    /// The buffer in which cell names are put together: the prefix, and the rest of the last name.
     name: RefCell<String>,
     prefix: Cell<usize>,
 }
@@ -69,7 +71,7 @@ impl Envoy {
             .get_or_init(|| abi::define_metric(MetricType::Gauge, GENERATION).ok())
     }
 
-    /// Lets `call` use the whole name of a cell.
+    /// Calls `call` with the whole name of a cell.
     fn with_name<T>(&self, name: &str, call: impl FnOnce(&str) -> T) -> Result<T, CellError> {
         let mut whole = self.name.try_borrow_mut().map_err(|_| CellError::Host)?;
         whole.truncate(self.prefix.get());
@@ -78,8 +80,9 @@ impl Envoy {
     }
 }
 
-/// A write with this version fails on a cell that exists, whatever its version, and creates one
-/// that does not: Envoy compares versions only where there is one, and counts them up from 1.
+/// The version for creating a cell. A write with it fails on a cell that exists, at any version,
+/// and creates one that does not: Envoy compares versions only if the cell exists, and counts them
+/// up from 1.
 const NO_SUCH_VERSION: u32 = u32::MAX;
 
 impl Cells for Envoy {
@@ -103,17 +106,17 @@ impl Cells for Envoy {
             })
     }
 
-    /// A gauge, which all threads of the process share, and which is read without a copy or a lock.
-    /// It is 0 as long as nobody has advanced it, and for ever where the operator's configuration
-    /// of statistics leaves it out.
+    /// Reads a gauge, which all threads of the process share, without a copy or a lock. It is 0
+    /// until it is first advanced, and always 0 if the operator's configuration of statistics
+    /// excludes it.
     fn generation(&self) -> Option<u64> {
         abi::get_metric(self.generation_gauge()?)
             .ok()
             .filter(|generation| *generation != 0)
     }
 
-    /// Not by one: after a hot restart the gauge has the former process' value added, until that
-    /// ends and it has not.
+    /// Adds a number taken from the clock, and not one: after a hot restart the gauge includes the
+    /// former process' value until that process ends; then that value is subtracted.
     fn advance_generation(&self) {
         if let Some(gauge) = self.generation_gauge() {
             let step = abi::current_time().unwrap_or_default() & (u64::MAX >> 24) | 1;
@@ -257,7 +260,7 @@ impl Host for Envoy {
     }
 }
 
-/// Envoy's `config.core.v3.GrpcService`, as far as it is needed.
+/// Envoy's `config.core.v3.GrpcService`, with only the fields that are needed here.
 #[derive(Clone, PartialEq, prost::Message)]
 struct GrpcService {
     #[prost(message, optional, tag = "1")]

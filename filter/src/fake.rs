@@ -1,5 +1,5 @@
-//! A host for unit tests: a clock that the test sets, shared memory that several fakes can be on,
-//! and a record of all that was asked of it.
+//! A host for unit tests: a clock that the test sets, shared memory that several fakes can use, and
+//! a record of all calls.
 
 use crate::headers::RequestHeaders;
 use crate::host::{
@@ -14,7 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// What a request was answered with.
+/// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Response {
     pub(crate) status: u32,
@@ -30,7 +30,7 @@ pub(crate) struct FakeHost {
     pub(crate) clock: Rc<Cell<Nanos>>,
     pub(crate) monotonic: Rc<Cell<Nanos>>,
     pub(crate) environment: RefCell<BTreeMap<String, String>>,
-    /// `latchkey` if it is empty.
+    /// The instance's name; empty for `latchkey`.
     instance: RefCell<String>,
     randomness: Rc<Cell<u64>>,
     pub(crate) headers: RefCell<BTreeMap<String, Vec<u8>>>,
@@ -40,12 +40,12 @@ pub(crate) struct FakeHost {
     pub(crate) response: RefCell<Option<Response>>,
     pub(crate) log: RefCell<Vec<String>>,
     pub(crate) metrics: RefCell<Vec<(String, u64)>>,
-    /// Streams that were opened and not abandoned.
+    /// Streams that are open and not abandoned.
     pub(crate) streams: RefCell<Vec<StreamId>>,
     pub(crate) sent: RefCell<Vec<from_node::Message>>,
     pub(crate) incoming: RefCell<Vec<u8>>,
     pub(crate) unreachable: Cell<bool>,
-    /// The call that is refused, if one is.
+    /// The call that is refused, if any.
     pub(crate) stubborn: Cell<&'static str>,
     pub(crate) trailers: RefCell<BTreeMap<String, Vec<u8>>>,
     /// The requests that are open, by their contexts, each with its source address.
@@ -56,7 +56,7 @@ pub(crate) struct FakeHost {
 }
 
 impl FakeHost {
-    /// Another worker of the same Envoy.
+    /// Creates another worker of the same Envoy.
     pub(crate) fn sibling(&self) -> Self {
         Self {
             cells: Rc::clone(&self.cells),

@@ -11,7 +11,7 @@ use crate::host::{Host, Level};
 use latchkey_policy::cells::{CellError, Expect};
 use serde_json::Value;
 
-/// What to do wrong.
+/// The faults to inject.
 #[derive(Debug, Clone, Default)]
 pub struct Fault {
     configure_call: u64,
@@ -21,7 +21,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// Reads the field `fault`; what is not understood is no fault.
+    /// Reads the field `fault`; a value that is not understood is no fault.
     #[allow(clippy::needless_pass_by_value)]
     pub fn read(value: Value) -> Self {
         let field = |name: &str| value.get(name);
@@ -39,7 +39,7 @@ impl Fault {
         }
     }
 
-    /// False, or a trap, at the call that was named.
+    /// Returns false, or traps, at the configured call.
     pub fn on_configure(&self, host: &impl Host) -> bool {
         if self.configure_call == 0 || count(host, "fault_configure") != self.configure_call {
             return true;
@@ -51,7 +51,7 @@ impl Fault {
         false
     }
 
-    /// A trap, if the request asks for it.
+    /// Traps, if the request asks for it.
     pub fn on_request(&self, host: &impl Host) {
         if let Some(header) = &self.request_header
             && host
@@ -62,7 +62,7 @@ impl Fault {
         }
     }
 
-    /// A trap in the thread that holds the stream, as often as was asked for.
+    /// Traps in the thread that holds the stream, as often as configured.
     pub fn on_tick(&self, host: &impl Host, holds_stream: bool) {
         if holds_stream && self.holder_traps > 0 && count(host, "fault_holder") <= self.holder_traps
         {

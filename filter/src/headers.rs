@@ -1,23 +1,23 @@
-//! The headers of a request, all of them at once: asking the host for each would cost as much for
-//! every one.
+//! The headers of a request, read at once: each single look-up at the host would cost as much as
+//! reading them all.
 
 use std::borrow::Cow;
 
-/// Bytes in a number.
+/// The size of a number, in bytes.
 const NUMBER_LEN: usize = 4;
 
-/// Headers and pseudo-headers, names in lower case, in the form in which the ABI hands header maps
-/// over: their number, for each the lengths of name and value, and then each name and each value
-/// with a NUL behind. Numbers are 32 bits, little-endian.
+/// Headers and pseudo-headers, with names in lower case, in the ABI's form of a header map: the
+/// number of headers, the lengths of name and value of each, and then each name and each value
+/// followed by a NUL. Numbers are 32 bits, little-endian.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RequestHeaders {
     bytes: Vec<u8>,
-    /// Where the names and values begin.
+    /// The position at which the names and values begin.
     content: usize,
 }
 
 impl RequestHeaders {
-    /// Reads what the host handed over; `None` if it is not of that form.
+    /// Reads a header map; `None` if it does not have the ABI's form.
     pub fn read(bytes: Vec<u8>) -> Option<Self> {
         let count = if bytes.is_empty() {
             0
@@ -31,11 +31,11 @@ impl RequestHeaders {
             bytes,
             content: content?,
         };
-        // Each of them is there, or there is no telling what is missing.
+        // Every header has to be there: otherwise it is not known which are missing.
         (headers.iter().count() == count).then_some(headers)
     }
 
-    /// In that form.
+    /// Encodes headers in the ABI's form.
     pub fn encode<'h>(headers: impl IntoIterator<Item = (&'h [u8], &'h [u8])>) -> Option<Vec<u8>> {
         let (mut lengths, mut content, mut count) = (Vec::new(), Vec::new(), 0u32);
         for (name, value) in headers {
@@ -49,7 +49,7 @@ impl RequestHeaders {
         Some([&count.to_le_bytes()[..], &lengths, &content].concat())
     }
 
-    /// Names and values, in the order in which they came.
+    /// Returns names and values, in the order in which they came.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let (lengths, content) = self
             .bytes
@@ -59,20 +59,20 @@ impl RequestHeaders {
         Iter { lengths, content }
     }
 
-    /// The values of the headers of this name.
+    /// Returns the values of the headers of this name.
     pub fn all<'h>(&'h self, name: &str) -> impl Iterator<Item = &'h [u8]> {
         self.iter()
             .filter(move |(other, _)| *other == name.as_bytes())
             .map(|(_, value)| value)
     }
 
-    /// Whether there is a header of this name.
+    /// Returns whether there is a header of this name.
     pub fn has(&self, name: &str) -> bool {
         self.all(name).next().is_some()
     }
 
-    /// Whether it is a gRPC request (`application/grpc`, with a subtype or parameters; not
-    /// gRPC-Web), and how that is written.
+    /// Returns how the request says that it is gRPC, if it is (`application/grpc`, with a subtype
+    /// or parameters; not gRPC-Web).
     pub fn grpc(&self) -> Option<Grpc> {
         let rest = self
             .all("content-type")
@@ -85,8 +85,8 @@ impl RequestHeaders {
         }
     }
 
-    /// The value of a header; those of one that was sent more than once joined by commas (RFC 9110,
-    /// section 5.3).
+    /// Returns the value of a header. If the header was sent more than once, its values are joined
+    /// by commas (RFC 9110, section 5.3).
     pub fn get(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         let mut values = self.all(name);
         let first = values.next()?;
@@ -98,12 +98,12 @@ impl RequestHeaders {
     }
 }
 
-/// How a request says that it is gRPC.
+/// The form in which a request says that it is gRPC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grpc {
-    /// By a media type that Envoy knows as well.
+    /// A media type that Envoy recognizes as well.
     Plain,
-    /// By one with parameters, which Envoy does not take for gRPC.
+    /// A media type with parameters, which Envoy does not take for gRPC.
     WithParameters,
 }
 

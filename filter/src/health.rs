@@ -11,7 +11,7 @@ use serde_json::json;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
-/// Whether the request is a probe: GET or HEAD of the configured path, whatever its query is.
+/// Returns whether the request is a probe: GET or HEAD of the configured path, with any query.
 pub fn is_probe(config: &Config, headers: &RequestHeaders) -> bool {
     let Some(health_path) = &config.health_path else {
         return false;
@@ -61,8 +61,8 @@ pub fn answer(host: &impl Host, worker: &Shared, ready: &Ready) {
     }
 }
 
-/// The revision of the snapshot, and whether row 2 of the verdict lets requests on; none without a
-/// snapshot.
+/// Returns the revision of the snapshot, and whether row 2 of the verdict lets requests pass.
+/// Fails without a snapshot.
 fn row_2(
     host: &impl Host,
     worker: &Shared,

@@ -1,4 +1,4 @@
-//! What the filter asks of Envoy. One implementation is Envoy itself, the other a fake for unit
+//! The calls that the filter makes to Envoy. One implementation is Envoy, the other a fake for unit
 //! tests.
 
 use crate::headers::RequestHeaders;
@@ -10,47 +10,48 @@ pub type Nanos = u64;
 
 pub(crate) const NANOS_PER_SECOND: Nanos = 1_000_000_000;
 
-/// A gRPC stream that the host knows.
+/// The host's identifier of a gRPC stream.
 pub type StreamId = u32;
 
-/// A request, or a stream that began as one, as the host names it.
+/// The host's identifier of a request, or of a stream that began as one.
 pub type ContextId = u32;
 
-/// A metric that the host knows.
+/// The host's identifier of a metric.
 pub type MetricId = u32;
 
-/// How loud a log line is.
+/// The severity of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// What happened.
+    /// An event.
     Info,
-    /// What an operator should look at.
+    /// A condition that an operator should look at.
     Warn,
-    /// What does not work.
+    /// A failure.
     Error,
 }
 
-/// Counter or gauge.
+/// The kind of a metric: counter or gauge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricKind {
-    /// Only grows.
+    /// A value that only grows.
     Counter,
-    /// Is set.
+    /// A value that is set.
     Gauge,
 }
 
-/// The host refused a call.
+/// The error of a call that the host refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused;
 
-/// An answer that does not come from an upstream.
+/// An answer of the filter, which does not come from an upstream.
 #[derive(Debug, Clone, Copy)]
 pub struct LocalResponse<'r> {
     /// The HTTP status.
     pub status: u32,
-    /// The status for a gRPC request, if it is another than the host makes of the HTTP status.
+    /// The status for a gRPC request, unless it is the one that the host derives from the HTTP
+    /// status.
     pub grpc_status: Option<GrpcStatus>,
-    /// What the host shows as the reason for the status.
+    /// The reason for the status, as the host shows it.
     pub details: &'r str,
     /// The response's headers.
     pub headers: &'r [(&'r str, &'r str)],
@@ -58,68 +59,69 @@ pub struct LocalResponse<'r> {
     pub body: &'r str,
 }
 
-/// The host. A call that fails has no effect; where nothing can be done about it, it returns
+/// The host. A call that fails has no effect. Calls whose failure the filter cannot handle return
 /// nothing.
 pub trait Host: Cells {
-    /// The time.
+    /// Returns the time.
     fn now(&self) -> Result<Nanos, Refused>;
 
-    /// The time in Unix seconds.
+    /// Returns the time in Unix seconds.
     fn unix_seconds(&self) -> Result<i64, Refused> {
         i64::try_from(self.now()? / NANOS_PER_SECOND).map_err(|_| Refused)
     }
 
-    /// Nanoseconds on a clock that begins anywhere and is never set.
+    /// Returns nanoseconds on a clock that begins at any value and is never set.
     fn monotonic(&self) -> Result<Nanos, Refused>;
 
-    /// Random bytes.
+    /// Returns random bytes.
     fn random(&self) -> Result<[u8; 16], Refused>;
 
-    /// A variable of the environment, as far as the host hands it over.
+    /// Returns a variable of the environment, if the host provides it.
     fn environment(&self, name: &str) -> Option<String>;
 
-    /// From now on names of cells begin with this.
+    /// Sets the prefix of the names of cells.
     fn use_instance(&self, instance: &str);
 
-    /// Writes to Envoy's log. Never a credential.
+    /// Writes to Envoy's log. The message must never contain a credential.
     fn log(&self, level: Level, message: &str);
 
-    /// The request's headers.
+    /// Returns the request's headers.
     fn request_headers(&self) -> Result<RequestHeaders, Refused>;
 
-    /// The address and port of the client, after what the host makes of trusted proxies:
-    /// `192.0.2.1:4711` or `[2001:db8::1]:4711`.
+    /// Returns the address and port of the client, after the host has taken trusted proxies into
+    /// account: `192.0.2.1:4711` or `[2001:db8::1]:4711`.
     fn source_address(&self) -> Result<Vec<u8>, Refused>;
 
-    /// Sets a request header in place of all that the client sent under that name.
+    /// Sets a request header. It replaces all headers that the client sent under that name.
     fn set_request_header(&self, name: &str, value: &[u8]) -> Result<(), Refused>;
 
-    /// Removes a request header, however often it was sent.
+    /// Removes all request headers of a name.
     fn remove_request_header(&self, name: &str) -> Result<(), Refused>;
 
-    /// The request's trailers.
+    /// Returns the request's trailers.
     fn request_trailers(&self) -> Result<RequestHeaders, Refused>;
 
-    /// Removes a request trailer, however often it was sent.
+    /// Removes all request trailers of a name.
     fn remove_request_trailer(&self, name: &str) -> Result<(), Refused>;
 
-    /// Sets a response header in place of all that the upstream sent under that name.
+    /// Sets a response header. It replaces all headers that the upstream sent under that name.
     fn set_response_header(&self, name: &str, value: &str) -> Result<(), Refused>;
 
     /// Sets filter state, which Envoy shows as `wasm.<name>`.
     fn set_filter_state(&self, name: &str, value: &str) -> Result<(), Refused>;
 
-    /// Answers the request here and now.
+    /// Answers the request immediately.
     fn respond(&self, response: &LocalResponse<'_>) -> Result<(), Refused>;
 
-    /// Makes the calls that follow be about that request. Fails when it is gone.
+    /// Selects the request that the calls that follow are about. Fails if it no longer exists.
     fn enter(&self, context: ContextId) -> Result<(), Refused>;
 
-    /// Ends the stream of the current request, whatever has been sent on it. Not for one that has
-    /// ended: its context lives on for a moment, and Envoy would not survive its end there.
+    /// Ends the stream of the current request, at any point of the exchange. Must not be called for
+    /// a stream that has ended: its context lives on for a moment, and ending it then would crash
+    /// Envoy.
     fn reset(&self) -> Result<(), Refused>;
 
-    /// The `node.id` of this Envoy.
+    /// Returns the `node.id` of this Envoy.
     fn node_id(&self) -> String;
 
     /// Registers a metric, once for each name and VM.
@@ -137,9 +139,9 @@ pub trait Host: Cells {
     /// Sends a message on a stream.
     fn send(&self, stream: StreamId, message: &[u8]) -> Result<(), Refused>;
 
-    /// The message that the host is delivering.
+    /// Returns the message that the host is delivering.
     fn received(&self) -> Option<Vec<u8>>;
 
-    /// Lets go of a stream, whatever state it is in.
+    /// Releases a stream in any state.
     fn abandon_stream(&self, stream: StreamId);
 }

@@ -1,15 +1,15 @@
-//! Which worker of an Envoy holds the stream: a lease in one shared cell.
+//! The election of the worker of an Envoy that holds the stream: a lease in one shared cell.
 //!
-//! The holder renews the lease at every tick; a lease that was not renewed for [`EXPIRY`] is
-//! anybody's. A holder whose stream ends gives the lease back with a time before which nobody tries
-//! again, so that the back-off is one for the whole Envoy, and the next to try may be another
-//! worker. Each new holder gets a higher term, which keeps a predecessor that was only asleep from
-//! writing (`latchkey_policy::table`). A holder that ends in order gives the lease back at once.
+//! The holder renews the lease at every tick. Any worker may take a lease that was not renewed for
+//! [`EXPIRY`]. A holder whose stream ends gives the lease back with a time before which nobody
+//! tries again. So the whole Envoy has one back-off, and another worker may be the next to try.
+//! Each new holder gets a higher term, which keeps a predecessor that was only asleep from writing
+//! (`latchkey_policy::table`). A holder that ends in order gives the lease back at once.
 //!
 //! The cell also counts the workers of the process, so that the last one can say goodbye to the
 //! control plane. When Envoy shuts down, the main thread's is the last. So a worker that serves
-//! requests leaves the lease to one that serves none, and among these it goes to the one that was
-//! configured first: that is the main thread's.
+//! requests leaves the lease to one that serves none. Among these the one that was configured first
+//! gets it: that is the main thread's.
 
 use crate::host::Nanos;
 use latchkey_policy::cells::{CellError, Cells, Expect};
@@ -17,47 +17,48 @@ use latchkey_policy::snapshot::{LEASE as CELL, ORDER};
 
 const MILLISECOND: Nanos = 1_000_000;
 
-/// How long a lease lives without being renewed.
+/// The time after which a lease expires that is not renewed.
 pub const EXPIRY: Nanos = 3_000 * MILLISECOND;
 
 /// The longest wait between two attempts: a control plane that is back is found within a second.
 const MAX_BACKOFF: Nanos = 600 * MILLISECOND;
 const FIRST_BACKOFF: Nanos = 100 * MILLISECOND;
 
-/// How long a worker leaves a free lease to one that is to have it.
+/// The time for which a worker leaves a free lease to a worker that is preferred.
 const HEAD_START: Nanos = 250 * MILLISECOND;
 
-/// How often a worker that serves no requests says that it is there, and for how long that counts.
+/// The interval at which a worker that serves no requests records its presence, and how long that
+/// counts.
 const IDLE_PAUSE: Nanos = 500 * MILLISECOND;
 const IDLE_EXPIRY: Nanos = 2_000 * MILLISECOND;
 
-/// How often a holder tries to give the lease back while others are faster.
+/// The number of times a holder tries to give the lease back while others write the cell first.
 const GIVE_BACK_ATTEMPTS: usize = 4;
 
-/// How often a worker that is configured tries to take its place while others are faster.
+/// The number of times a worker being configured tries to get its place while others write first.
 const LINE_UP_ATTEMPTS: usize = 100;
 
-/// How often a worker that ends tries to say so while others are faster.
+/// The number of times a worker that ends tries to record it while others write first.
 const LEAVE_ATTEMPTS: usize = 1_000;
 
 /// The cell's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Lease {
-    /// A worker, or 0.
+    /// The worker that holds the lease, or 0.
     holder: u64,
-    /// Grows with every holder.
+    /// The term, which grows with every holder.
     term: u32,
-    /// Attempts since a stream last worked.
+    /// The number of attempts since a stream last worked.
     failures: u32,
     renewed_at: Nanos,
     retry_at: Nanos,
-    /// The last number given to a worker.
+    /// The last number that was given to a worker.
     workers: u64,
-    /// When the first worker of this process came.
+    /// The time at which the first worker of this process came.
     instance: u64,
-    /// Workers that came and have not ended.
+    /// The number of workers that came and have not ended.
     alive: u64,
-    /// When a worker that serves no requests was last there, without the lease.
+    /// The time at which a worker that serves no requests was last present, without the lease.
     idle_at: Nanos,
     /// The place of that worker in the order in which they were configured.
     idle_order: u64,
@@ -116,20 +117,20 @@ impl Lease {
                 0
             };
             let retry_at = self.retry_at.saturating_add(wait);
-            // A clock that was set back must not keep everybody waiting.
+            // A clock that was set back must not keep all workers waiting.
             now >= retry_at || retry_at.saturating_sub(now) > MAX_BACKOFF.saturating_add(wait)
         } else {
             now.abs_diff(self.renewed_at) > EXPIRY
         }
     }
 
-    /// Leaves the lease to whoever tries from `retry_at` on.
+    /// Frees the lease for any worker that tries from `retry_at` on.
     fn free(&mut self, retry_at: Nanos) {
         self.holder = 0;
         self.retry_at = retry_at;
     }
 
-    /// Whether there is a worker that is to have the lease rather than this one.
+    /// Returns whether another worker is preferred as holder to this one.
     fn has_better(&self, now: Nanos, who: Role, order: u64) -> bool {
         self.has_idle(now) && (who == Role::Serving || self.idle_order < order)
     }
@@ -138,7 +139,7 @@ impl Lease {
         self.idle_at != 0 && now.abs_diff(self.idle_at) <= IDLE_EXPIRY
     }
 
-    /// Whether an idle worker has to say that it is there: the first of them does so, every now and
+    /// Returns whether an idle worker has to record its presence: the first of them does so now and
     /// then.
     fn is_idle_due(&self, now: Nanos, order: u64) -> bool {
         !self.has_idle(now)
@@ -147,21 +148,21 @@ impl Lease {
     }
 }
 
-/// What a worker is to the lease.
+/// The role of a worker in the election.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// It has served no request so far, as the main thread's never does.
+    /// The worker has served no request so far. The main thread's never does.
     Idle,
-    /// It serves requests.
+    /// The worker serves requests.
     Serving,
-    /// It cannot open a stream, and is only counted.
+    /// The worker cannot open a stream, and is only counted.
     Unfit,
 }
 
-/// A worker that has ended.
+/// The result for a worker that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Left {
-    /// Whether there is no other in this process.
+    /// True if there is no other worker in this process.
     pub is_last: bool,
 }
 
@@ -170,9 +171,9 @@ pub struct Left {
 pub struct Candidate {
     /// Its place in the order in which the workers were configured.
     order: u64,
-    /// This worker's number, once it has one.
+    /// This worker's number; `None` before it has one.
     worker: Option<u64>,
-    /// The term that this worker holds, if it does.
+    /// The term of the lease, if this worker holds it.
     term: Option<u32>,
 }
 
@@ -186,28 +187,28 @@ impl Default for Candidate {
     }
 }
 
-/// Where a worker stands after a tick.
+/// The state of a worker after a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// Another has the lease, or it is too early to try again.
     Idle,
-    /// This worker has just got it.
+    /// This worker has just got the lease.
     Elected {
-        /// Higher than all before.
+        /// The new term, higher than all before.
         term: u32,
-        /// Of this Envoy process.
+        /// The instance of this Envoy process.
         instance: u64,
     },
-    /// This worker has it still.
+    /// This worker still has the lease.
     Holding,
-    /// This worker has it still, and another is to have it.
+    /// This worker still has the lease, and another is preferred.
     Wanted,
-    /// This worker had it, and another has it now.
+    /// This worker had the lease, and another has it now.
     Deposed,
 }
 
 impl Candidate {
-    /// Takes the next place in the order of workers. One that cannot is the last.
+    /// Takes the next place in the order of workers. A worker that gets none is the last.
     pub fn line_up(&mut self, cells: &impl Cells) {
         for _ in 0..LINE_UP_ATTEMPTS {
             let Ok(cell) = cells.get(ORDER) else { return };
@@ -287,16 +288,16 @@ impl Candidate {
             } else {
                 Standing::Idle
             }),
-            // Somebody else wrote the cell just now: the next tick tells.
+            // Another worker has just written the cell: the next tick shows the result.
             Err(CellError::Conflict) if self.term.is_some() => Ok(Standing::Holding),
             Err(CellError::Conflict) => Ok(Standing::Idle),
             Err(error) => Err(error),
         }
     }
 
-    /// Tells that the stream works, so that the next back-off begins anew.
+    /// Records that the stream works, so that the next back-off starts from the shortest wait.
     pub fn succeed(&self, cells: &impl Cells, now: Nanos) {
-        // Lost to a faster writer, this costs one longer wait at most.
+        // If a faster writer wins, this costs at most one longer wait.
         let _ = self.if_held(
             cells,
             now,
@@ -305,8 +306,8 @@ impl Candidate {
         );
     }
 
-    /// Gives the lease back after the stream ended, to be tried for again after a back-off. False
-    /// when another has it already.
+    /// Gives the lease back after the stream ended. The next attempt follows after a back-off.
+    /// Returns false if another worker already has the lease.
     pub fn release(&mut self, cells: &impl Cells, now: Nanos) -> bool {
         self.give_back(cells, now, |lease| {
             lease.free(now.saturating_add(backoff(lease.failures, now ^ lease.instance)));
@@ -314,12 +315,13 @@ impl Candidate {
         })
     }
 
-    /// Gives the lease back at once, for another worker to go on at its next tick.
+    /// Gives the lease back at once, so that another worker goes on at its next tick.
     pub fn hand_over(&mut self, cells: &impl Cells, now: Nanos) {
         self.give_back(cells, now, |lease| lease.free(now));
     }
 
-    /// Returns false when another has the lease already. One that could not be given back expires.
+    /// Frees the lease. Returns false if another has it already. A lease that is not given back
+    /// expires.
     fn give_back(&mut self, cells: &impl Cells, now: Nanos, free: impl Fn(&mut Lease)) -> bool {
         let mut given_back = Ok(None);
         for _ in 0..GIVE_BACK_ATTEMPTS {
@@ -332,7 +334,8 @@ impl Candidate {
         given_back != Ok(None)
     }
 
-    /// This worker ends, and gives the lease back if it has it. `None` if that could not be said.
+    /// Ends this worker, and gives the lease back if it has it. `None` if that could not be
+    /// recorded.
     pub fn leave(&mut self, cells: &impl Cells, now: Nanos) -> Option<Left> {
         let worker = self.worker.take()?;
         let (term, order) = (self.term.take(), self.order);
@@ -373,7 +376,7 @@ impl Candidate {
     }
 }
 
-/// Changes the cell, unless `change` says `None`.
+/// Changes the cell, unless `change` returns `None`.
 fn update<T>(
     cells: &impl Cells,
     now: Nanos,
@@ -403,8 +406,8 @@ fn update<T>(
     Ok(Some(outcome))
 }
 
-/// Doubles with every failure up to a bound; the upper half of it is left to chance, so that the
-/// Envoys that lost one control plane do not come back at once.
+/// Returns the wait, which doubles with every failure up to a bound. Its upper half is random, so
+/// that the Envoys that lost one control plane do not come back at once.
 fn backoff(failures: u32, seed: u64) -> Nanos {
     let full = FIRST_BACKOFF
         .saturating_mul(1 << failures.min(8))
@@ -413,7 +416,7 @@ fn backoff(failures: u32, seed: u64) -> Nanos {
     half.saturating_add(mix(seed).checked_rem(half).unwrap_or_default())
 }
 
-/// SplitMix64's finalizer: the VM has no source of chance but the clock.
+/// SplitMix64's finalizer: the VM has no source of randomness but the clock.
 fn mix(seed: u64) -> u64 {
     let z = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -1,14 +1,14 @@
-//! What a client is told of its key's limits.
+//! The headers that report a key's limits to its client.
 //!
-//! `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset` (Unix seconds) are of the
-//! limit that is nearest to used up. `RateLimit-Policy` and `RateLimit`
-//! (draft-ietf-httpapi-ratelimit-headers-10) are of all limits.
+//! `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset` (Unix seconds) are those of
+//! the limit that is nearest to used up. `RateLimit-Policy` and `RateLimit`
+//! (draft-ietf-httpapi-ratelimit-headers-10) list all limits.
 
 use itoa::Buffer;
 use latchkey_policy::limit::Limits;
 use latchkey_policy::meter::{Meter, Quota, Remaining};
 
-/// Which headers there are.
+/// The styles of headers that are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Styles {
     /// `X-RateLimit-*`
@@ -21,7 +21,7 @@ impl Styles {
     /// The names of the styles in the configuration.
     pub const NAMES: [&str; 2] = ["x-ratelimit", "ietf"];
 
-    /// From a list of those names.
+    /// Parses a list of those names.
     pub fn named(names: &[String]) -> Self {
         let [x, ietf] = Self::NAMES.map(|name| names.iter().any(|other| other == name));
         Self { x, ietf }
@@ -37,8 +37,8 @@ impl Default for Styles {
     }
 }
 
-/// What is told, kept until the response: the nearest limit as numbers, as it is told of most
-/// requests.
+/// The limits to report, kept until the response: the nearest limit as numbers, as most responses
+/// report only that one.
 #[derive(Debug, Default)]
 pub struct Told {
     nearest: Option<Remaining>,
@@ -52,8 +52,8 @@ struct All {
 }
 
 impl Told {
-    /// What is left of `limits` at `now`, in Unix seconds, by what they said to the request, or
-    /// else by the key's meter.
+    /// Returns what remains of `limits` at `now`, in Unix seconds: as the limits answered the
+    /// request, or else as the key's meter has it.
     pub fn of(
         styles: Styles,
         limits: &Limits,
@@ -82,12 +82,12 @@ impl Told {
         }
     }
 
-    /// Whether nothing is.
+    /// Returns whether there is nothing to report.
     pub fn is_empty(&self) -> bool {
         self.nearest.is_none() && self.all.is_none()
     }
 
-    /// Lets `tell` have each header.
+    /// Calls `tell` with the name and value of each header.
     pub fn each(&self, mut tell: impl FnMut(&'static str, &str)) {
         if let Some(Remaining {
             limit,

@@ -1,5 +1,5 @@
-//! What verdicts are decided by: Envoy's shared memory, as one request sees it, and the request
-//! itself.
+//! The data that verdicts are decided by: Envoy's shared memory as one request sees it, and the
+//! request.
 
 use crate::client_address::Forwarded;
 use crate::credentials::Credentials;
@@ -27,13 +27,13 @@ pub struct Memory<'m, H> {
     epoch: Epoch,
     view: RefCell<View<'m>>,
     now: Cell<Option<i64>>,
-    /// Of the key, if it was refused for another reason than a limit, or if the client is told of
-    /// each limit.
+    /// The key's meter, if the key was refused for another reason than a limit, or if the client
+    /// gets headers for each limit.
     meter: Cell<Option<Meter>>,
 }
 
 impl<'m, H: Host> Memory<'m, H> {
-    /// As of now.
+    /// Creates the view of the memory as of now.
     pub fn new(host: &'m H, worker: &'m Shared, ready: &'m Ready, view: View<'m>) -> Self {
         Self {
             host,
@@ -56,7 +56,7 @@ impl<'m, H: Host> Memory<'m, H> {
         Ok(())
     }
 
-    /// What was counted for the request's key, and what had been before, if anybody wants to know.
+    /// Returns the key's meter with this request counted; `None` if it was not needed.
     pub fn meter(&self) -> Option<Meter> {
         self.meter.get()
     }
@@ -78,7 +78,8 @@ impl<H: Host> Source for Memory<'_, H> {
             .map_err(|_| Unavailable::Host)?
             .staleness();
         let told = (told > 0).then(|| told.saturating_mul(NANOS_PER_SECOND));
-        // The smaller one: the control plane counts this node for no longer than it was told.
+        // The smaller limit holds: the control plane counts this node for no longer than the limit
+        // that it was sent.
         match self
             .ready
             .config
@@ -99,7 +100,7 @@ impl<H: Host> Source for Memory<'_, H> {
             .find(self.host, digest)
     }
 
-    /// The same for all of a request's life.
+    /// Returns the time of the request, which is the same for its whole life.
     fn now(&self) -> Result<i64, Unavailable> {
         if let Some(now) = self.now.get() {
             return Ok(now);
@@ -135,7 +136,7 @@ impl<H: Host> Source for Memory<'_, H> {
     }
 }
 
-/// The request that the host is about.
+/// The host's current request.
 pub struct Asked<'r, H> {
     host: &'r H,
     headers: &'r RequestHeaders,
@@ -144,8 +145,8 @@ pub struct Asked<'r, H> {
 }
 
 impl<'r, H: Host> Asked<'r, H> {
-    /// With the headers that it came with, what they say about the client's address, and the key
-    /// that it was found to present.
+    /// Creates the view of a request from the headers that it came with, its client's address
+    /// according to them, and the key that it was found to present.
     pub fn new(
         host: &'r H,
         headers: &'r RequestHeaders,

@@ -3,26 +3,26 @@
 use super::ConfigError;
 use super::object::{Object, is_visible};
 
-/// The SDK can pass on no longer name.
+/// The longest name that the SDK can pass on.
 const MAX_CLUSTER_LEN: usize = 100;
 
-/// What names of shared cells begin with by default.
+/// The default prefix of the names of shared cells.
 const DEFAULT_INSTANCE: &str = "latchkey";
 const MAX_INSTANCE_LEN: usize = 64;
 
-/// The control plane, as seen from here.
+/// The control plane's address and credentials.
 #[derive(Clone)]
 pub struct ControlPlane {
-    /// An Envoy cluster.
+    /// The name of an Envoy cluster.
     pub cluster: String,
-    /// Presented on every stream.
+    /// The node token, presented on every stream.
     pub token: TokenSource,
 }
 
-/// Where the node token comes from.
+/// The source of the node token.
 #[derive(Clone, PartialEq, Eq)]
 pub enum TokenSource {
-    /// The configuration. Never printed.
+    /// The token from the configuration. Never printed.
     Given(String),
     /// The environment variable of this name.
     Environment(String),
@@ -66,12 +66,12 @@ impl ControlPlane {
     }
 }
 
-/// Whether a text can be a node token.
+/// Returns whether a text can be a node token.
 pub fn is_node_token(text: &str) -> bool {
     is_visible(text)
 }
 
-/// The name that cells of this configuration begin with.
+/// Reads the prefix of this configuration's cell names.
 pub(super) fn instance(object: &mut Object, errors: &mut Vec<ConfigError>) -> String {
     let Some(name) = object.optional_string("instance", errors) else {
         return DEFAULT_INSTANCE.to_owned();

@@ -3,15 +3,15 @@
 use super::ConfigError;
 use super::object::Object;
 
-/// Which streams end when their secret does.
+/// The streams that end when their secret ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum EndStreams {
-    /// None.
+    /// No streams.
     Off,
     /// WebSockets and other upgrades, CONNECT, and gRPC.
     #[default]
     Upgrades,
-    /// Those, and requests that are older than 30 s.
+    /// The streams of `Upgrades`, and requests that are older than 30 s.
     All,
 }
 

@@ -1,4 +1,4 @@
-//! Reading JSON objects field by field, with the path of each field that is wrong.
+//! Reading JSON objects field by field, with the path of each invalid field.
 
 use super::{ConfigError, OTHER_USE};
 use latchkey_policy::token::is_token;
@@ -145,7 +145,7 @@ impl Object {
         strings
     }
 
-    /// A header that the filter may read, set or remove, in lower case.
+    /// Returns the name of a header that the filter may read, set or remove, in lower case.
     pub(super) fn header_name(
         &self,
         field: &str,
@@ -161,7 +161,7 @@ impl Object {
         name_is
     }
 
-    /// What is left is unknown.
+    /// Reports the remaining fields as unknown.
     pub(super) fn finish(self, errors: &mut Vec<ConfigError>) {
         for field in self.fields.keys() {
             self.error(field, "is unknown", errors);
@@ -169,7 +169,7 @@ impl Object {
     }
 }
 
-/// Whether a text is printable ASCII without blanks, and not empty.
+/// Returns whether a text is printable ASCII without blanks, and not empty.
 pub(super) fn is_visible(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| matches!(c, '!'..='~'))
 }

@@ -42,7 +42,7 @@ pub(super) enum StreamType {
     Request = 0,
 }
 
-/// What a call returns when it is not 0.
+/// The status of a call that failed; 0 is success.
 pub(super) type Status = u32;
 pub(super) const NOT_FOUND: Status = 1;
 pub(super) const CAS_MISMATCH: Status = 8;
@@ -140,20 +140,20 @@ unsafe extern "C" {
     fn environ_get(variables: *mut *mut u8, buffer: *mut u8) -> Status;
 }
 
-/// WASI's clock that is never set.
+/// WASI's monotonic clock, which is never set.
 const MONOTONIC: u32 = 1;
 
 fn check(status: Status) -> Result<(), Status> {
     if status == 0 { Ok(()) } else { Err(status) }
 }
 
-/// Room for `size` bytes that the host is about to hand over, which [`owned`] takes.
+/// Allocates `size` bytes that the host is about to fill, and that [`owned`] takes over.
 pub(super) fn allocate(size: usize) -> *mut u8 {
     // A boxed slice, which is a vector without slack.
     Box::into_raw(vec![0u8; size].into_boxed_slice()).cast()
 }
 
-/// What a call that hands bytes over gave.
+/// Takes over the bytes that a call has handed to the filter.
 ///
 /// # Safety
 /// `data` and `size` must be what the host wrote: null, or what it got from [`allocate`] for
@@ -193,7 +193,7 @@ pub(super) fn random() -> Result<[u8; 16], Status> {
     Ok(bytes)
 }
 
-/// All variables that the host hands over, each `NAME=value` and a NUL.
+/// Returns all variables that the host provides, each as `NAME=value` and a NUL.
 pub(super) fn environment() -> Result<Vec<u8>, Status> {
     let (mut count, mut size) = (0, 0);
     // SAFETY: the host writes two numbers.
@@ -226,7 +226,7 @@ pub(super) fn buffer(buffer: BufferType) -> Result<Vec<u8>, Status> {
     }
 }
 
-/// All of a header map, in the ABI's form.
+/// Returns a whole header map, in the ABI's form.
 pub(super) fn headers(map: MapType) -> Result<Vec<u8>, Status> {
     let (mut data, mut size) = (null_mut(), 0);
     // SAFETY: the host writes an allocation of its own making and its size.
@@ -252,7 +252,7 @@ pub(super) fn remove_header(map: MapType, name: &str) -> Result<(), Status> {
     check(unsafe { proxy_remove_header_map_value(map, name.as_ptr(), name.len()) })
 }
 
-/// The parts of the path have a NUL in between.
+/// Returns a property. The parts of its path have a NUL between them.
 pub(super) fn get_property(path: &str) -> Result<Vec<u8>, Status> {
     let (mut data, mut size) = (null_mut(), 0);
     // SAFETY: the host reads the path's bytes, and writes an allocation of its own making and its
@@ -303,7 +303,7 @@ pub(super) fn set_shared_data(name: &str, value: &[u8], version: u32) -> Result<
     })
 }
 
-/// Has the host make a gRPC status of the HTTP status: 429 becomes UNAVAILABLE.
+/// Makes the host derive the gRPC status from the HTTP status: 429 becomes UNAVAILABLE.
 const GRPC_STATUS_OF_HTTP: i32 = -1;
 
 pub(super) fn send_local_response(response: &LocalResponse<'_>) -> Result<(), Status> {
@@ -354,7 +354,7 @@ pub(super) fn get_metric(id: u32) -> Result<u64, Status> {
     Ok(value)
 }
 
-/// An error, if there is no such context any more.
+/// Selects a context for the calls that follow. Fails if the context no longer exists.
 pub(super) fn set_effective_context(context: u32) -> Result<(), Status> {
     // SAFETY: passes a number.
     check(unsafe { proxy_set_effective_context(context) })
@@ -396,7 +396,7 @@ pub(super) fn grpc_send(stream: u32, message: &[u8]) -> Result<(), Status> {
     check(unsafe { proxy_grpc_send(stream, message.as_ptr(), message.len(), 0) })
 }
 
-/// Resets a stream that is open; lets the host forget one that the other side has closed.
+/// Resets an open stream, or lets the host forget one that the other side has closed.
 pub(super) fn grpc_abandon(stream: u32) {
     // SAFETY: passes numbers.
     unsafe {
@@ -406,7 +406,7 @@ pub(super) fn grpc_abandon(stream: u32) {
     }
 }
 
-/// The ABI's form of a header map.
+/// Encodes headers in the ABI's form of a header map.
 fn pairs(headers: &[(&str, &str)]) -> Result<Vec<u8>, Status> {
     let headers = headers
         .iter()

@@ -1,12 +1,12 @@
-//! What Envoy calls, and little that it would call for nothing: each call into a VM costs every
-//! request a part of a microsecond, so there is none for bodies or for the log of a request.
+//! The functions that Envoy calls. Each call into a VM costs every request a part of a microsecond,
+//! so the filter exports no function for bodies or for the log of a request.
 //!
-//! Of most requests nothing is kept. What is kept of one goes with its response, or with the
-//! request.
+//! For most requests no state is kept. State that is kept for a request is dropped with its
+//! response, or at the end of the request.
 //!
-//! `proxy_on_done` is called for every request, though it is needed for filters only: a filter that
-//! ends in order hands the stream over, and the last of the process says goodbye.
-// For the attributes that export functions under their names.
+//! Envoy calls `proxy_on_done` for every request, though it is needed for filters only: a filter
+//! that ends in order hands the stream over, and the last of the process says goodbye.
+// Needed for the attributes that export functions under their names.
 #![allow(unsafe_code)]
 
 use super::{Envoy, abi};
@@ -28,15 +28,15 @@ thread_local! {
     static VM: Vm = Vm::default();
 }
 
-/// All of one VM: a worker's, or the main thread's.
+/// The state of one VM: a worker's, or the main thread's.
 #[derive(Default)]
 struct Vm {
     host: Envoy,
-    /// One, unless several filters with different configurations share the VM.
+    /// The filters of this VM: one, unless several filters with different configurations share it.
     roots: RefCell<Vec<Root>>,
-    /// By their contexts.
+    /// The requests with state, by their contexts.
     streams: RefCell<BTreeMap<u32, Stream>>,
-    /// Whether a request came: the main thread's VM has none.
+    /// True once a request came: the main thread's VM has none.
     serves: Cell<bool>,
 }
 
@@ -47,14 +47,14 @@ struct Root {
     worker: RefCell<Worker>,
     shared: Rc<Shared>,
     stream_check: StreamCheck,
-    /// Whether it has had a tick.
+    /// True once the filter has had a tick.
     ticks: Cell<bool>,
 }
 
-/// What is kept of a request.
+/// The state that is kept for a request.
 #[derive(Default)]
 struct Stream {
-    /// Whose it is, where there is a choice.
+    /// The root context that the request belongs to, if there are several.
     root: u32,
     life: Life,
 }
@@ -89,7 +89,7 @@ impl Vm {
         }
     }
 
-    /// Lets `call` use the worker of a root context.
+    /// Calls `call` with the worker of a root context.
     fn with_worker<T>(
         &self,
         context: u32,
@@ -100,7 +100,7 @@ impl Vm {
         Some(call(&root.host, &mut *root.worker.try_borrow_mut().ok()?))
     }
 
-    /// Lets `call` use what a request is decided by.
+    /// Calls `call` with the state by which a request is decided.
     fn with_shared<T>(&self, context: u32, call: impl FnOnce(&Envoy, &Shared) -> T) -> Option<T> {
         let roots = self.roots.try_borrow().ok()?;
         let root = match &**roots {
@@ -133,12 +133,13 @@ impl Vm {
             };
             streams.entry(context).or_default().life = life;
         }
-        // A request that is nobody's is not for the upstream; the guard refuses it as well.
+        // A request that belongs to no root must not reach the upstream; the guard refuses it as
+        // well.
         outcome.unwrap_or(Outcome::Stop)
     }
 
-    /// For all filters that share the VM: what none of them lets through in a header must not come
-    /// in a trailer.
+    /// Cleans the trailers for all filters that share the VM: a name that none of them lets through
+    /// as a header must not come in a trailer.
     fn on_request_trailers(&self) -> Outcome {
         let Ok(roots) = self.roots.try_borrow() else {
             return Outcome::Stop;
@@ -186,7 +187,7 @@ impl Vm {
         };
         if !root.shared.open_streams.is_empty() {
             root.stream_check.tick(&root.host, &root.shared);
-            // What follows in this tick is the root context's.
+            // The rest of this tick belongs to the root context.
             let _ = abi::set_effective_context(tick_of);
         }
     }
@@ -200,7 +201,7 @@ impl Vm {
             .any(|root| root.context == context && !root.ticks.replace(true))
     }
 
-    /// Saves what the workers have counted by themselves, as far as it can be had.
+    /// Saves the counts that the workers have not settled yet, as far as they can be read.
     fn settle(&self) {
         let Ok(roots) = self.roots.try_borrow() else {
             return;
@@ -210,7 +211,7 @@ impl Vm {
             .for_each(|root| root.shared.meters.settle(&root.host));
     }
 
-    /// A request or a filter has come to its end.
+    /// Handles the end of a request or of a filter.
     fn on_done(&self, context: u32) {
         if let Ok(mut streams) = self.streams.try_borrow_mut() {
             streams.remove(&context);
@@ -248,14 +249,14 @@ extern "C" fn proxy_abi_version_0_2_1() {}
 
 #[unsafe(no_mangle)]
 extern "C" fn _initialize() {
-    // A panic leaves a line, and what was counted, before it takes the VM down.
+    // Before a panic takes the VM down, it is logged and the counts are saved.
     std::panic::set_hook(Box::new(|panic| {
         abi::log(abi::LogLevel::Critical, &panic.to_string());
         VM.with(Vm::settle);
     }));
 }
 
-/// Room for what the host hands over: `abi` takes it from there.
+/// Allocates memory that the host fills: `abi` takes it over.
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
     abi::allocate(size)
@@ -282,7 +283,7 @@ extern "C" fn proxy_on_tick(context: u32) {
     VM.with(|vm| vm.on_tick(context));
 }
 
-/// There is nothing to wait for.
+/// Ends a context. Returns that there is nothing to wait for.
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_done(context: u32) -> u32 {
     VM.with(|vm| vm.on_done(context));
