@@ -1,4 +1,4 @@
-//! Calls of the API by the console's pages: in this process, with the headers of the browser's
+//! Calls the API for the console's pages, in this process and with the headers of the browser's
 //! request.
 
 use axum::Router;
@@ -18,7 +18,7 @@ const MAX_ANSWER_LEN: usize = 64 << 20;
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// All calls.
+/// The API's router, which pages call.
 #[derive(Clone)]
 pub(super) struct Calls {
     router: Router,
@@ -29,7 +29,7 @@ pub(super) struct Calls {
 #[derive(Clone)]
 pub(super) struct Api {
     calls: Calls,
-    /// What the API is handed on from the browser's request.
+    /// The extensions of the browser's request that are passed to the API.
     extensions: Extensions,
     forwarded_for: Vec<HeaderValue>,
     token: Option<String>,
@@ -40,11 +40,11 @@ pub(super) struct Api {
 pub(super) struct Refusal {
     #[serde(skip)]
     pub(super) status: StatusCode,
-    /// A sentence.
+    /// The error as a sentence.
     pub(super) error: String,
-    /// The field at fault, if it is a single one.
+    /// The invalid field, if it is a single one.
     pub(super) field: Option<String>,
-    /// The number of seconds until the next attempt.
+    /// The `Retry-After` header: the number of seconds until the next attempt.
     #[serde(skip)]
     pub(super) retry_after: Option<HeaderValue>,
 }
@@ -67,7 +67,7 @@ impl Refusal {
             .map(|seconds| [(header::RETRY_AFTER, seconds)])
     }
 
-    /// An error of a field that the console found before calling the API.
+    /// Creates an error about a field that the console found before calling the API.
     pub(super) fn of_field(field: &str, error: &str) -> Self {
         let field = Some(field.to_owned());
         Self {
@@ -78,7 +78,7 @@ impl Refusal {
         }
     }
 
-    /// Whether the error is about the form's content and is shown at the form.
+    /// Returns whether the error is about the form's content and is shown at the form.
     pub(super) fn is_of_form(&self) -> bool {
         self.status.is_client_error() && self.status != StatusCode::UNAUTHORIZED
     }
@@ -99,7 +99,7 @@ impl Refusal {
             .unwrap_or_default()
     }
 
-    /// Whether the error is about the field of that name, or a part of it.
+    /// Returns whether the error is about the field of that name, or a part of it.
     pub(super) fn is_about(&self, name: &str) -> bool {
         let rest = self
             .field
@@ -119,7 +119,8 @@ impl Calls {
         Self { router, hand_on }
     }
 
-    /// On behalf of a request with these headers, and of a session if there is one.
+    /// Returns the API for a request with these headers and extensions, and with the session's
+    /// token if there is one.
     pub(super) fn of(
         &self,
         headers: &HeaderMap,
@@ -128,7 +129,8 @@ impl Calls {
     ) -> Api {
         Api {
             calls: self.clone(),
-            // Not all of them: the calls would take the parts of the page's address for their own.
+            // Only some of the extensions: the calls would mistake the page's path parameters for
+            // their own.
             extensions: (self.hand_on)(extensions),
             forwarded_for: headers.get_all(FORWARDED_FOR).iter().cloned().collect(),
             token,
@@ -210,7 +212,7 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
         .map_err(Refusal::broken)
 }
 
-/// A path with a query, of those parameters that have a value.
+/// Returns a path with a query of the parameters that have a value.
 pub(super) fn with_query(path: &str, parameters: &[(&str, &str)]) -> String {
     let given: Vec<_> = parameters
         .iter()

@@ -1,16 +1,16 @@
-//! What fields tell assistive technology of what is wrong with them.
+//! ARIA attributes that describe the errors of form fields to assistive technology.
 
 use super::api::Refusal;
 
-/// `aria-invalid` of the field of that name.
+/// Returns `aria-invalid` for the field of that name.
 pub(super) fn invalid(refusal: Option<&Refusal>, name: &str) -> Option<&'static str> {
     refusal
         .filter(|refusal| refusal.is_about(name))
         .map(|_| "true")
 }
 
-/// `aria-describedby` of the field of that name: its help, if it has that, and what
-/// `widgets::error` says.
+/// Returns `aria-describedby` for the field of that name: the ids of its help, if it has one, and
+/// of the error from `widgets::error`.
 pub(super) fn described(
     refusal: Option<&Refusal>,
     name: &str,

@@ -1,4 +1,5 @@
-//! What pages load: compiled in, under names that change with the release.
+//! Scripts and styles of the pages, compiled in and served under names that change with the
+//! release.
 
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, header};
@@ -7,11 +8,12 @@ use axum::routing::get;
 
 use super::Page;
 
-/// No styles or scripts made by htmx, which the pages' policy would refuse; no copies of pages in
-/// the browser's storage, as some show a key; and what is refused is shown as well as what is not.
+/// Configures htmx: no styles or scripts made by htmx, which the pages' policy would refuse; no
+/// copies of pages in the browser's storage, as some show a key; and error responses are shown like
+/// others.
 pub(super) const HTMX_CONFIG: &str = r#"{"includeIndicatorStyles":false,"allowEval":false,"historyCacheSize":0,"refreshOnHistoryMiss":true,"responseHandling":[{"code":"204","swap":false},{"code":"[45]..","swap":true,"error":true},{"code":"...","swap":true}]}"#;
 
-/// A file.
+/// An asset: its path, type and content.
 pub(super) struct Asset {
     pub(super) path: &'static str,
     kind: HeaderValue,

@@ -22,13 +22,13 @@ use entry::Entry;
 const PATH: &str = "/console/audit";
 const PERMISSION: &str = "account:audit:read";
 
-/// Entries on a page.
+/// The number of entries on a page.
 const ROWS: &str = "50";
 
-/// Entries on the page of the changed resource.
+/// The number of entries on the page of the changed resource.
 const RECENT: &str = "10";
 
-/// The action filters. The API also accepts the first word alone, for all actions that begin with
+/// The action filters. The API also accepts only the first word, for all actions that begin with
 /// it.
 const ACTIONS: [(&str, &[&str]); 10] = [
     (
@@ -98,7 +98,7 @@ struct Audit {
     next_cursor: Option<String>,
 }
 
-/// What is asked for, as it stands in the address.
+/// The filters and the cursor, as given in the address.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 struct Asked {
@@ -157,7 +157,7 @@ impl Asked {
     }
 }
 
-/// A time as a field for times has it, which is without a zone, as one in UTC.
+/// Converts the value of a time field, which has no zone, to a time in UTC.
 fn instant(local: &str) -> String {
     match local.len() {
         16 => format!("{local}:00Z"),
@@ -255,8 +255,8 @@ fn list(session: &Session, asked: &Asked, found: &Audit) -> Markup {
     }
 }
 
-/// Renders the latest changes to the resource with this id, as a part of its page. Empty if the
-/// user may not read the audit.
+/// Renders the latest changes to the resource with this id, as a part of its page. Returns nothing
+/// if the user may not read the audit.
 pub(super) async fn recent_of(session: &Session, target: &str) -> Markup {
     if !session.me.may(PERMISSION) {
         return html! {};

@@ -1,4 +1,4 @@
-//! Requests over time: as bars, and as a table of the same numbers.
+//! Requests over time, as bars and as a table of the same numbers.
 
 use jiff::Timestamp;
 use latchkey_model::clock::rfc3339;
@@ -10,32 +10,32 @@ use super::widgets::{number, time};
 
 const WIDTH: u32 = 720;
 const HEIGHT: u32 = 190;
-/// Above the bars, for the legend, and below them, for the times.
+/// The space above the bars, for the legend, and below them, for the times.
 const TOP: u32 = 24;
 const BOTTOM: u32 = 22;
-/// Left of the bars, for the scale.
+/// The space left of the bars, for the scale.
 const LEFT: u32 = 64;
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 86_400;
 
-/// More are not drawn.
+/// The maximum number of bars that are drawn.
 pub(super) const MAX_BARS: u16 = 1_000;
 
-/// The parameter with which the API tells no keys apart, however many there are.
+/// The parameter that groups by time and code, not by key, however many keys there are.
 pub(super) const BY_TIME: (&str, &str) = ("group_by", "time,code");
 
-/// The code of what passed.
+/// The code of admitted requests.
 pub(super) const ALLOWED: &str = "allowed";
 const MIDNIGHT: &str = "T00:00:00Z";
 
 /// The requests of an hour or a day.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Bar {
-    /// RFC 3339.
+    /// The start of the hour or day, as RFC 3339.
     pub(super) start: String,
     pub(super) allowed: u64,
-    /// By the code of the refusal.
+    /// The refused requests by the code of the refusal.
     pub(super) refused: BTreeMap<String, u64>,
 }
 
@@ -50,7 +50,7 @@ impl Bar {
         self.allowed.saturating_add(self.refused())
     }
 
-    /// Its numbers, without codes that there were none of.
+    /// Describes the numbers of allowed and refused requests, without codes that have none.
     fn said(&self) -> String {
         let refused = self
             .refused
@@ -64,8 +64,8 @@ impl Bar {
     }
 }
 
-/// What the API says of requests by time and code, without what there is none of: it is asked with
-/// [`BY_TIME`].
+/// The API's response about requests by time and code, asked with [`BY_TIME`]. Buckets without
+/// requests are left out.
 #[derive(Debug, Deserialize)]
 pub(super) struct Usage {
     pub(super) from: String,
@@ -83,7 +83,7 @@ pub(super) struct Bucket {
 }
 
 impl Usage {
-    /// A bar for each hour or day, also of those that had no request.
+    /// Returns a bar for each hour or day, including those without requests.
     pub(super) fn bars(&self) -> Vec<Bar> {
         let mut by_start: BTreeMap<&str, (u64, BTreeMap<String, u64>)> = BTreeMap::new();
         for bucket in &self.buckets {
@@ -119,7 +119,7 @@ fn seconds(rfc3339: &str) -> i64 {
         .unwrap_or_default()
 }
 
-/// The bars, the oldest first, under a heading.
+/// Renders the bars, the oldest first, under a heading.
 pub(super) fn requests(title: &str, bars: &[Bar]) -> Markup {
     let sum = |count: fn(&Bar) -> u64| bars.iter().map(count).fold(0, u64::saturating_add);
     let said = format!(
@@ -177,7 +177,8 @@ fn drawing(label: &str, bars: &[Bar]) -> Markup {
     }
 }
 
-/// What is there is also seen.
+/// Renders a rectangle of a bar. One with requests is at least 0.5 units high, so that it is
+/// visible.
 fn block(class: &str, x: f64, y: f64, width: f64, height: f64) -> Markup {
     html! {
         @if height > 0.0 {
@@ -187,8 +188,8 @@ fn block(class: &str, x: f64, y: f64, width: f64, height: f64) -> Markup {
     }
 }
 
-/// Which bars have their time below them, and where it is held: each of few; the first, the one in
-/// the middle and the last of many.
+/// Returns the indexes of the bars with their time below them, and the anchors of these texts: each
+/// bar of up to 4; the first, the middle and the last of more.
 fn labels(bars: usize) -> Vec<(usize, &'static str)> {
     match bars {
         0..=4 => (0..bars).map(|bar| (bar, "middle")).collect(),
@@ -196,7 +197,7 @@ fn labels(bars: usize) -> Vec<(usize, &'static str)> {
     }
 }
 
-/// Where the text of a bar is held.
+/// Returns the horizontal position of a text with this anchor below a bar.
 fn edge(anchor: &str, middle: f64, width: f64) -> f64 {
     match anchor {
         "start" => middle - width / 2.0,
@@ -233,7 +234,7 @@ fn are_days(bars: &[Bar]) -> bool {
     bars.iter().all(|bar| bar.start.ends_with(MIDNIGHT))
 }
 
-/// A time in few letters: the date of a day, the date and minute of an hour.
+/// Formats a time briefly: the date of a day, the date and minute of an hour.
 fn moment(start: &str, days: bool) -> String {
     let (date, time) = start.split_once('T').unwrap_or((start, ""));
     if days {
@@ -292,7 +293,7 @@ mod tests {
             chart.contains("09:00 UTC: 1 allowed, 499 ip_denied, 1 rate_limited</title>"),
             "{chart}"
         );
-        // The highest bar takes the whole height, and nothing is drawn of nothing.
+        // The highest bar takes the whole height, and bars of 0 requests are not drawn.
         assert!(chart.contains("height=\"144.0\""), "{chart}");
         assert_eq!(chart.matches("<rect").count(), 2 + 3);
         assert!(!chart.contains("style="));

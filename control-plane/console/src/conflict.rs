@@ -11,12 +11,12 @@ use super::form::Fields;
 
 const WAS: &str = "was";
 
-/// The field that says what a form was made of.
+/// Renders the field with the fingerprint of the data that a form shows.
 pub(super) fn field(of: &impl Serialize) -> Markup {
     html! { input type="hidden" name=(WAS) value=(fingerprint(of)); }
 }
 
-/// Whether the form was made of what there is `now`.
+/// Checks that the form was made of the current data, `now`.
 pub(super) fn check(fields: &Fields, now: &impl Serialize) -> Result<(), Refusal> {
     if fields.text(WAS) == fingerprint(now) {
         return Ok(());
@@ -33,7 +33,7 @@ pub(super) fn check(fields: &Fields, now: &impl Serialize) -> Result<(), Refusal
 }
 
 fn fingerprint(of: &impl Serialize) -> String {
-    // What cannot be written is like nothing else.
+    // Data that cannot be serialized has an empty fingerprint.
     serde_json::to_vec(of)
         .map(|json| hex::encode(Sha256::digest(json)))
         .unwrap_or_default()

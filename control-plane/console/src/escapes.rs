@@ -1,6 +1,6 @@
-//! Characters that could mislead, in names from before they were refused: pages show them as the
-//! command line does, such as `\u{202e}`. This is done to the whole page as it is sent, so no page
-//! can forget it. What is edited stays as it is: the value of an input, and the text of a text
+//! Escapes characters that could mislead, in names from before they were refused: pages show them
+//! as the command line does, such as `\u{202e}`. The whole page is escaped as it is sent, so no
+//! page can forget it. Edited texts stay as they are: the value of an input, and the text of a text
 //! area.
 
 use axum::body::{Body, to_bytes};
@@ -9,7 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use latchkey_model::text;
 use std::borrow::Cow;
 
-/// Begins what is inside a tag, and not shown.
+/// The text in a tag before a value that can be edited, and so is not escaped.
 const VALUE: &str = " value=";
 
 /// The element whose text is edited.
@@ -21,7 +21,7 @@ pub(super) async fn escape(response: Response) -> Response {
         return response;
     }
     let (mut parts, body) = response.into_parts();
-    // A page is in memory as a whole already.
+    // The whole page is in memory already.
     let Ok(bytes) = to_bytes(body, usize::MAX).await else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
@@ -42,8 +42,8 @@ fn is_html(headers: &HeaderMap) -> bool {
     kind.is_some_and(|kind| kind.starts_with("text/html"))
 }
 
-/// Escapes texts and attributes. In what maud renders `<` and `>` stand for nothing but the ends of
-/// tags, and `"` only around attributes.
+/// Escapes texts and attributes. In maud's output `<` and `>` are only the ends of tags, and `"` is
+/// only around attributes.
 fn page(html: &str) -> Cow<'_, str> {
     if html
         .bytes()

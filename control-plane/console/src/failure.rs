@@ -16,17 +16,17 @@ use super::partial::Whole;
 pub(super) enum Failure {
     /// There is no session.
     LoggedOut,
-    /// There is no session any more.
+    /// The session has ended.
     SessionEnded,
-    /// There is no such page.
+    /// The page does not exist.
     NotFound,
-    /// A form did not come from a page of this session.
+    /// A form does not come from a page of this session.
     Forged,
-    /// A form, or an address, cannot be read.
+    /// A form or an address cannot be parsed.
     Unreadable,
-    /// The user may not do what the page is for.
+    /// The user is not allowed to do this. The text names the action.
     NotAllowed(&'static str),
-    /// The API has refused.
+    /// The API refused the call.
     Refused(Refusal),
 }
 

@@ -1,5 +1,5 @@
-//! What pages are sent: the fields of a form by name, in the order of the page, as people typed
-//! them; and what stands in an address.
+//! Extracts forms and queries: the fields of a form by name, in the order of the page and as they
+//! were typed; and the parameters of an address.
 
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
@@ -13,7 +13,7 @@ use super::Page;
 use super::failure::Failure;
 use latchkey_model::body::{STRANGERS_MAX_LEN, STRANGERS_PATIENCE, announces_more_than};
 
-/// The fields of a form. One that was not sent is empty, as one that was not filled in is.
+/// The fields of a form. A missing field counts as an empty one.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Fields(Vec<(String, String)>);
 
@@ -26,7 +26,7 @@ impl FromRequest<Page> for Fields {
     }
 }
 
-/// What an address asks for.
+/// The query of an address.
 pub(super) struct Query<T>(pub(super) T);
 
 impl<T: DeserializeOwned> FromRequestParts<Page> for Query<T> {
@@ -40,7 +40,8 @@ impl<T: DeserializeOwned> FromRequestParts<Page> for Query<T> {
 }
 
 impl Fields {
-    /// The fields of a form of somebody without a session: a short one, that has to come soon.
+    /// Reads a form from somebody without a session. Its size and the time to receive it are
+    /// limited.
     pub(super) async fn from_stranger(
         mut request: Request,
         console: &Page,
@@ -55,12 +56,12 @@ impl Fields {
         fields.unwrap_or(Err(Failure::Unreadable))
     }
 
-    /// The field of this name, without blanks around it.
+    /// Returns the first field of this name, without blanks around it.
     pub(super) fn text(&self, name: &str) -> &str {
         self.all(name).next().unwrap_or_default()
     }
 
-    /// As it was typed.
+    /// Returns the first field of this name as it was typed.
     pub(super) fn raw(&self, name: &str) -> &str {
         self.0
             .iter()
@@ -69,12 +70,12 @@ impl Fields {
             .unwrap_or_default()
     }
 
-    /// What was filled in, unless it is nothing.
+    /// Returns the field of this name, unless it is empty.
     pub(super) fn given(&self, name: &str) -> Option<&str> {
         Some(self.text(name)).filter(|text| !text.is_empty())
     }
 
-    /// All fields of this name: what was chosen of several.
+    /// Returns all fields of this name, such as the ticked boxes of a list.
     pub(super) fn all<'f>(&'f self, name: &str) -> impl Iterator<Item = &'f str> {
         self.0
             .iter()
@@ -82,14 +83,14 @@ impl Fields {
             .map(|(_, value)| value.trim())
     }
 
-    /// All of them, as they were sent.
+    /// Returns all fields as they were sent.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// Whether a box of this name is ticked.
+    /// Returns whether a box of this name is ticked.
     pub(super) fn is_set(&self, name: &str) -> bool {
         !self.text(name).is_empty()
     }

@@ -1,5 +1,4 @@
-//! What can be given to users and keys: roles, permissions and subaccounts, as far as who is logged
-//! in has them.
+//! Roles, permissions and subaccounts that the logged-in user can give to users and keys.
 
 use latchkey_model::selection::Selection;
 use serde::Deserialize;
@@ -8,17 +7,17 @@ use std::collections::BTreeSet;
 use super::api::{Refusal, with_query};
 use super::session::Session;
 
-/// An account has no more.
+/// The maximum number of subaccounts of an account.
 const ALL_SUBACCOUNTS: &str = "1000";
 
-/// A predefined role, and what it gives.
+/// A predefined role and its permissions.
 #[derive(Deserialize)]
 pub(super) struct Role {
     pub(super) name: String,
     pub(super) permissions: Vec<String>,
 }
 
-/// What who is logged in may give.
+/// The permissions, roles and subaccounts that the logged-in user may give.
 #[derive(Default, Deserialize)]
 pub(super) struct Grantable {
     pub(super) permissions: BTreeSet<String>,
@@ -27,7 +26,7 @@ pub(super) struct Grantable {
     pub(super) subaccounts: Selection,
 }
 
-/// A part of the account, by its name, or by its id where that is not known.
+/// A subaccount. Its name is its id if the user may not list subaccounts.
 #[derive(Deserialize)]
 pub(super) struct Subaccount {
     pub(super) subaccount_id: String,
@@ -44,23 +43,23 @@ struct Subaccounts {
     subaccounts: Vec<Subaccount>,
 }
 
-/// All predefined roles.
+/// Returns all predefined roles.
 pub(super) async fn roles(session: &Session) -> Result<Vec<Role>, Refusal> {
     let Roles { roles } = session.api.get("/v1/roles").await?;
     Ok(roles)
 }
 
-/// What can be given.
+/// Returns the permissions, roles and subaccounts that the logged-in user may give.
 pub(super) async fn grantable(session: &Session) -> Result<Grantable, Refusal> {
     session.api.get("/v1/keys/allowed-permissions").await
 }
 
-/// Whether one may see which subaccounts there are.
+/// Returns whether the user may list the subaccounts.
 pub(super) fn lists_subaccounts(session: &Session) -> bool {
     session.me.may("account:subaccounts:read")
 }
 
-/// The subaccounts that there are; of those that one may not list, the ones that one may act on.
+/// Returns all subaccounts, or those that the user may act on if they may not list them.
 pub(super) async fn subaccounts(
     session: &Session,
     grantable: &Grantable,

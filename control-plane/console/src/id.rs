@@ -1,4 +1,4 @@
-//! Ids in the addresses of pages, which become a part of the addresses of calls.
+//! Ids in the paths of pages, which become a part of the paths of API calls.
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
@@ -6,8 +6,7 @@ use axum::http::request::Parts;
 use super::Page;
 use super::failure::Failure;
 
-/// The one id in a page's address. It has no character that would make it more than a part of a
-/// path.
+/// The id in a page's path. Its characters cannot make it more than one segment of a path.
 pub(super) struct Id(pub(super) String);
 
 impl FromRequestParts<Page> for Id {

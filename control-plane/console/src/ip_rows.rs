@@ -1,4 +1,4 @@
-//! The editor of an IP list: a row for each entry, checked as it is typed.
+//! The editor of an IP list, with a row for each entry, which is checked as it is typed.
 
 use axum::response::{Html, IntoResponse as _, Response};
 use maud::{Markup, html};
@@ -18,20 +18,20 @@ pub(crate) struct IpEntry {
     pub(crate) enabled: bool,
 }
 
-/// Where rows are checked one by one.
+/// The path at which rows are checked one by one.
 pub(super) const CHECK: &str = "/console/check/ip";
 
-/// Ends the name of the field that a row is sent by.
+/// The end of the names of fields with an address or range.
 const CIDR: &str = ".cidr";
 
-/// What stands for a row's number in the template, until the script puts one in its place.
+/// The placeholder for a row's number in the template, which the script replaces.
 const NUMBER: &str = "NUMBER";
 
-/// Rows to fill in for browsers without a script, beside those that there are.
+/// The number of empty rows after the entries, for browsers without a script.
 const SPARE: usize = 2;
 
-/// The rows of `list`, which is `allowed_ips` or `denied_ips`. A refusal that is about an entry
-/// stands beside it, by its place in `entries`.
+/// Renders the rows of `list`, which is `allowed_ips` or `denied_ips`. An error about an entry is
+/// shown at its row, by its index in `entries`.
 pub(super) fn editor(list: &str, entries: &[IpEntry], refusal: Option<&Refusal>) -> Markup {
     let of_list = refusal.filter(|refusal| refusal.field.as_deref() == Some(list));
     let empty = IpEntry {
@@ -55,7 +55,7 @@ pub(super) fn editor(list: &str, entries: &[IpEntry], refusal: Option<&Refusal>)
     }
 }
 
-/// What was sent of `list`: rows that are filled in, in their order.
+/// Returns the non-empty rows that were sent for `list`, in their order.
 pub(super) fn read(list: &str, fields: &Fields) -> Vec<IpEntry> {
     let rows = fields.iter().filter_map(|(name, cidr)| {
         let number = name
@@ -71,8 +71,8 @@ pub(super) fn read(list: &str, fields: &Fields) -> Vec<IpEntry> {
     rows.map(entry).collect()
 }
 
-/// Answers what is wrong with one row, if something is. Who cannot be told hears of it when they
-/// send the form.
+/// Responds with the error of one row, or nothing. A request that is refused changes nothing on the
+/// page; its row is checked when the form is sent.
 pub(super) async fn check(sent: Result<Sent, Failure>) -> Response {
     let fields = match sent {
         Ok(Sent { fields, .. }) => fields,
@@ -113,7 +113,7 @@ fn wrong(list: &str, index: usize, entry: &IpEntry, refusal: Option<&Refusal>) -
     problem(&entry.cidr).or_else(refused)
 }
 
-/// By the parser that the API has.
+/// Returns the error of an address or range, found by the API's parser.
 fn problem(cidr: &str) -> Option<String> {
     let cidr = cidr.trim();
     if cidr.is_empty() {

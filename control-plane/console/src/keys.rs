@@ -1,4 +1,4 @@
-//! API keys: the list, and what is on each one's page.
+//! API keys: the list, and the pages of each key.
 
 mod create;
 mod details;
@@ -25,7 +25,7 @@ use super::api::Refusal;
 use super::session::Session;
 use latchkey_policy::limit::Window;
 
-/// The section.
+/// The path of the section.
 pub(super) const PATH: &str = "/console/keys";
 
 #[derive(Deserialize)]
@@ -33,13 +33,13 @@ struct Tiers {
     tiers: Vec<Tier>,
 }
 
-/// All of them.
+/// Returns all tiers.
 async fn tiers(session: &Session) -> Result<Vec<Tier>, Refusal> {
     let Tiers { tiers } = session.api.get("/v1/tiers").await?;
     Ok(tiers)
 }
 
-/// The field for the limit of a window.
+/// Returns the name of the field for the limit of a window.
 fn limit_field(window: Window) -> String {
     format!("limits.{}", window.as_str())
 }

@@ -1,4 +1,4 @@
-//! What all pages have around them.
+//! The layout that all pages share.
 
 use axum::http::HeaderMap;
 use axum::response::{Html, Redirect};
@@ -10,7 +10,7 @@ use super::me;
 use super::partial::is_partial;
 use super::session::{CSRF_FIELD, Session};
 
-/// What a page is one of, and what it takes to see those.
+/// A section of the console, with its path and the permission to see it.
 struct Section {
     name: &'static str,
     path: &'static str,
@@ -55,7 +55,7 @@ const SECTIONS: [Section; 7] = [
     },
 ];
 
-/// To the first section that the user may see.
+/// Redirects to the first section that the user may see.
 pub(super) async fn start(session: Session) -> Redirect {
     let section = SECTIONS
         .iter()
@@ -63,7 +63,7 @@ pub(super) async fn start(session: Session) -> Redirect {
     Redirect::to(section.map_or(me::PATH, |section| section.path))
 }
 
-/// A page of a session. `path` is the section's that it belongs to.
+/// Renders a page of a session. `path` is the path of its section.
 pub(super) fn page(session: &Session, path: &str, title: &str, content: &Markup) -> Html<String> {
     let body = html! {
         a .skip href="#content" { "Skip to the content" }
@@ -89,8 +89,8 @@ pub(super) fn page(session: &Session, path: &str, title: &str, content: &Markup)
     document(title, &body, Some(&headers))
 }
 
-/// The page's content alone for htmx, which puts it in the place of the former; the whole page
-/// otherwise.
+/// Renders only the page's content for htmx, which replaces the current content; otherwise the
+/// whole page.
 pub(super) fn content(
     session: &Session,
     headers: &HeaderMap,
@@ -104,7 +104,7 @@ pub(super) fn content(
     page(session, path, title, content)
 }
 
-/// A page without a session.
+/// Renders a page without a session.
 pub(super) fn alone(title: &str, content: Markup) -> Markup {
     let body = html! { main .alone id="content" { p .brand { "Latchkey" } (content) } };
     maud::PreEscaped(document(title, &body, None).0)

@@ -1,10 +1,10 @@
-//! `/console`: where people manage keys in a browser. Pages are rendered here, of what the API
-//! answers: each page and each change is calls of the API, in this process, on behalf of the
-//! session whose token is in the browser's cookie. So what is valid, and who may see and do what,
-//! is decided in one place.
+//! `/console`: where people manage keys in a browser. Pages are rendered here from the API's
+//! responses: each page and each change makes API calls, in this process, on behalf of the session
+//! whose token is in the browser's cookie. So the API is the only place that decides what is valid,
+//! and who may see and do what.
 //!
-//! Nothing is loaded from elsewhere, and no script stands in a page. Without a script pages are
-//! read and forms are sent as ever; htmx replaces parts of pages in place.
+//! Nothing is loaded from other sites, and pages contain no inline scripts. Pages and forms also
+//! work without a script; with scripts, htmx replaces parts of pages in place.
 
 mod api;
 mod aria;
@@ -40,21 +40,23 @@ use axum::{Router, middleware};
 use latchkey_model::clock::Clock;
 use std::sync::Arc;
 
-/// What all pages share.
+/// The state that all pages share.
 struct Console {
     calls: api::Calls,
     clock: Arc<dyn Clock>,
-    /// Where clients reach Envoy, if that is known.
+    /// The address at which clients reach Envoy, if it is known.
     gateway: Option<String>,
 }
 
 type Page = Arc<Console>;
 
-/// No script or style in a page, nothing from elsewhere, and no frame around it.
+/// The content security policy: no script or style in a page, nothing from other sites, and no
+/// frame around a page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-/// Of every page. What a page shows is for those who are logged in, and some of it for once.
+/// The headers of every page. Pages are only for logged-in users, and some are shown only once, so
+/// they are not stored.
 const HEADERS: [(HeaderName, HeaderValue); 5] = [
     (
         header::CONTENT_SECURITY_POLICY,
@@ -72,10 +74,11 @@ const HEADERS: [(HeaderName, HeaderValue); 5] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
 ];
 
-/// Where people begin.
+/// The path at which users start.
 const START: &str = "/console";
 
-/// What is only sent to has no page: whoever loads it again gets the page that it was sent from.
+/// Redirects from a path that accepts only forms, such as after a reload, to the page one segment
+/// above it.
 async fn above(uri: Uri) -> Redirect {
     Redirect::to(
         uri.path()
@@ -84,12 +87,12 @@ async fn above(uri: Uri) -> Redirect {
     )
 }
 
-/// Returns those extensions of a browser's request that the calls for its page need, such as who has
-/// opened the connection.
+/// Returns those extensions of a browser's request that the API calls for its page need, such as
+/// the address of the connection's peer.
 pub type HandOn = fn(&Extensions) -> Extensions;
 
-/// Returns the pages, over the API's `calls`. `gateway` is where clients reach Envoy, if that is
-/// known.
+/// Returns the router of the pages, which call the API through `calls`. `gateway` is the address at
+/// which clients reach Envoy, if it is known.
 pub fn router(
     calls: Router,
     hand_on: HandOn,

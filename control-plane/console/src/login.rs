@@ -1,4 +1,4 @@
-//! Logging in and out.
+//! Logs users in and out.
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, Method, Uri, header};
@@ -26,13 +26,13 @@ const CURRENT_URL: HeaderName = HeaderName::from_static("hx-current-url");
 
 const PATH: &str = "/console/login";
 
-/// Why somebody is here who was logged in.
+/// The reason why a user who was logged in sees the login page.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Why {
-    /// They have logged out.
+    /// The user has logged out.
     LoggedOut,
-    /// Their session has ended by itself.
+    /// The session has expired or was ended elsewhere.
     Ended,
 }
 
@@ -51,7 +51,7 @@ pub(super) async fn page(Query(Asked { why, next }): Query<Asked>) -> Html<Strin
     Html(form("", &next, note, None).into_string())
 }
 
-/// To the page.
+/// Redirects to the login page.
 pub(super) fn redirect(why: Option<Why>) -> Response {
     let why = match why {
         None => "",
@@ -61,7 +61,7 @@ pub(super) fn redirect(why: Option<Why>) -> Response {
     Redirect::to(&with_query(PATH, &[("why", why)])).into_response()
 }
 
-/// Has the page for logging in lead on to the one that was asked for.
+/// Adds the requested page to redirects to the login page, so that logging in leads back to it.
 pub(super) async fn lead_back(request: Request, next: Next) -> Response {
     let wanted = wanted(request.method(), request.uri(), request.headers());
     let mut response = next.run(request).await;
@@ -81,7 +81,7 @@ pub(super) async fn lead_back(request: Request, next: Next) -> Response {
     response
 }
 
-/// The page that somebody is on, or wants to see.
+/// Returns the page that the user is on, or requested.
 fn wanted(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<String> {
     let current: Option<Uri> = if is_partial(headers) {
         headers
@@ -95,8 +95,8 @@ fn wanted(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<String> {
     is_page(&wanted).then_some(wanted)
 }
 
-/// Whether it is a page of the console, for those who are logged in. Anything else could be made to
-/// lead elsewhere.
+/// Returns whether the address is a console page for logged-in users. Other addresses are refused,
+/// as they could lead to another site.
 fn is_page(address: &str) -> bool {
     let path = address
         .split('?')

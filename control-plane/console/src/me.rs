@@ -1,4 +1,4 @@
-//! What users do about themselves: change their password.
+//! The page on which users change their own password.
 
 use axum::Router;
 use axum::http::Method;
@@ -58,7 +58,7 @@ async fn change(Sent { session, fields }: Sent) -> Result<Response, Failure> {
     }
 }
 
-/// Passwords that were typed are not sent back.
+/// Renders the page. Typed passwords are not sent back.
 fn show(session: &Session, done: &Done, refusal: Option<&Refusal>) -> Html<String> {
     let password = |name: &str, title: &str, kind: &str, help: Option<&str>| {
         let help_id = help.map(|_| format!("{name}-help"));

@@ -1,5 +1,5 @@
-//! Nodes: every Envoy that may be deciding requests, and how far each is. The page follows them by
-//! itself.
+//! Nodes: every Envoy that may be deciding requests, and its progress. The page updates
+//! automatically.
 
 mod manage;
 
@@ -24,11 +24,11 @@ use latchkey_model::clock::SKEW_WARNED;
 
 const PATH: &str = "/console/nodes";
 
-/// For how many seconds a page follows the nodes. A page that did so for ever would keep its
-/// session for ever.
+/// The number of seconds for which a page updates. A page that updated forever would keep its
+/// session alive forever.
 const FOLLOWED: i64 = 15 * 60;
 
-/// What ends the polling of htmx.
+/// The HTTP status that ends htmx's polling.
 const STOP_POLLING: u16 = 286;
 
 pub(super) fn router() -> Router<Page> {
@@ -46,7 +46,7 @@ struct Nodes {
     refused_peers: Vec<Peer>,
 }
 
-/// Nodes that the database does not know.
+/// Nodes that are not in the database.
 #[derive(Deserialize)]
 struct Unknown {
     expires_in_seconds: Option<u64>,
@@ -72,14 +72,15 @@ struct Node {
     revision: u64,
     lag: u64,
     clock_skew_ms: Option<i64>,
-    /// The epoch of its snapshot's database, while that is not accepted.
+    /// The epoch of the database whose snapshot the node has, as long as that epoch is not
+    /// accepted.
     epoch: Option<String>,
-    /// Why it was not let in again.
+    /// The reason why the node was refused when it connected again.
     refused: Option<String>,
     remote: Option<String>,
 }
 
-/// Until when the page asks again by itself, in Unix seconds.
+/// The time until which the page polls, in Unix seconds.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Asked {
@@ -125,7 +126,7 @@ async fn page(
     Ok(layout::page(&session, PATH, "Nodes", &content).into_response())
 }
 
-/// What is replaced every time.
+/// Renders the part of the page that each poll replaces.
 fn state(session: &Session, found: &Nodes, goes_on: bool) -> Markup {
     if found.nodes.is_empty() {
         return html! { (warnings(session, found)) (nobody(goes_on)) };
@@ -160,7 +161,8 @@ fn state(session: &Session, found: &Nodes, goes_on: bool) -> Markup {
     }
 }
 
-/// Shows waiting and unknown nodes, and refused peers, which keep changes from being complete.
+/// Renders warnings about waiting and unknown nodes and refused peers, which keep changes from
+/// being complete.
 fn warnings(session: &Session, found: &Nodes) -> Markup {
     let waiting = found
         .nodes
@@ -251,7 +253,7 @@ fn nobody(goes_on: bool) -> Markup {
     }
 }
 
-/// What a peer was refused for, in words.
+/// Describes the reason why a peer was refused.
 fn refused_for(reason: &str) -> String {
     match reason {
         "nodes" => "exceeding the number of connected nodes".to_owned(),

@@ -1,6 +1,6 @@
-//! Where forms come from: only pages of the console itself send them.
+//! Checks the origin of forms: only the console's own pages may send them.
 //!
-//! The token of a form holds off other sites as well, but the log-in has none, and browsers send
+//! The token of a form also keeps other sites out, but the log-in form has none, and browsers send
 //! `Sec-Fetch-Site` neither without TLS nor in old versions. All of them send `Origin` with a form.
 
 use axum::extract::Request;
@@ -12,12 +12,12 @@ use super::failure::Failure;
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// What a proxy was asked for that asks us for another host. No page can have a browser send it to
-/// another site.
+/// The host that was requested from a proxy which sends us another `Host`. A page cannot make a
+/// browser send this header to another site.
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// Refuses whatever changes something and comes from another site, as far as the browser says where
-/// it comes from.
+/// Refuses requests that change something and come from another site, as far as the browser reports
+/// their origin.
 pub(super) async fn refuse_other_sites(request: Request, next: Next) -> Response {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     if reads || is_own(request.headers()) {
@@ -38,8 +38,8 @@ fn is_own(headers: &HeaderMap) -> bool {
         })
 }
 
-/// Returns whether an `Origin` names the host that was asked, at the same port. The scheme may
-/// differ: a proxy in front of the control plane ends TLS.
+/// Returns whether an `Origin` names the requested host, with the same port. The scheme may differ:
+/// a proxy in front of the control plane ends TLS.
 fn names_this_host(origin: &str, headers: &HeaderMap) -> bool {
     let Ok(origin) = origin.parse::<Uri>() else {
         return false;

@@ -1,5 +1,5 @@
-//! What htmx is answered, which asks for parts of pages: what is not a part of the page that it is
-//! on takes the place of all of that page.
+//! Adapts responses for htmx, which requests parts of pages: a response that is not a part of the
+//! current page replaces the whole page.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -15,16 +15,16 @@ const REDIRECT: HeaderName = HeaderName::from_static("hx-redirect");
 const RETARGET: HeaderName = HeaderName::from_static("hx-retarget");
 const RESWAP: HeaderName = HeaderName::from_static("hx-reswap");
 
-/// Marks an answer that is a page of its own, whatever was asked for; with the reason for it.
+/// Marks a response that is always a whole page, such as an error page, with the reason for it.
 #[derive(Clone)]
 pub(super) struct Whole(pub(super) String);
 
-/// Whether htmx asks, which takes parts of pages.
+/// Returns whether htmx made the request and expects a part of a page.
 pub(super) fn is_partial(headers: &HeaderMap) -> bool {
     headers.contains_key(ASKS) && !headers.contains_key(BOOSTED)
 }
 
-/// Why a script was refused what nobody has asked for: the page that it is on stays as it is.
+/// Returns an error for a script's background request: the page stays as it is.
 pub(super) fn unseen(failure: Failure) -> Response {
     let mut response = failure.into_response();
     response.extensions_mut().remove::<Whole>();
@@ -37,9 +37,9 @@ pub(super) fn unseen(failure: Failure) -> Response {
     response
 }
 
-/// Has htmx show whole pages where a form was sent, and go where it is sent: a redirect it would
-/// follow unseen. What a page asks for by itself takes nothing away: what is wrong with it is said
-/// in the place of the part.
+/// Makes htmx show whole pages after a form was sent, and follow redirects visibly; it would follow
+/// them unnoticed otherwise. After a request that did not send a form, only the part is replaced by
+/// the error.
 pub(super) async fn adapt(request: Request, next: Next) -> Response {
     let (partial, sent) = (
         is_partial(request.headers()),

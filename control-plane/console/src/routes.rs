@@ -1,4 +1,4 @@
-//! Routes: which requests need what, a box to try one, and the document to edit.
+//! Routes: the rules with the requirements of requests, a box to try one, and the document to edit.
 
 mod editor;
 mod rules;
@@ -37,14 +37,14 @@ const SENTENCES: [(&str, &str); 2] = [
     ),
 ];
 
-/// What saving answers.
+/// The API's response to a saved document.
 #[derive(Deserialize)]
 struct Saved {
     affected_rules: Vec<Value>,
     enforcement: Enforcement,
 }
 
-/// What the try-it box has a field for.
+/// The fields of the API that have a field in the try-it box.
 const TRIED: [&str; 3] = ["request.method", "request.host", "request.path"];
 
 pub(super) fn router() -> Router<Page> {
@@ -115,7 +115,7 @@ async fn try_it(headers: HeaderMap, Sent { session, fields }: Sent) -> Result<Re
     Ok(shown.page(&session, &document).into_response())
 }
 
-/// What a page shows besides the rules.
+/// The notices, errors and results that a page shows in addition to the rules.
 #[derive(Default)]
 struct Shown {
     done: Done,

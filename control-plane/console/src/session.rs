@@ -1,5 +1,5 @@
-//! Who looks at a page: the session in the browser's cookie, and what its user may do. Changes are
-//! only taken from the console's own pages.
+//! The session in the browser's cookie, and the permissions of its user. Changes are accepted only
+//! from the console's own pages.
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::{HeaderMap, HeaderName, header, request::Parts};
@@ -17,27 +17,27 @@ use super::form::Fields;
 
 const COOKIE: &str = "latchkey_session";
 
-/// The field of a form, and the header of a request by script, that shows that it comes from a page
-/// of the console.
+/// The field of a form, and the header of a script's request, with the token which shows that it
+/// comes from a page of the console.
 pub(super) const CSRF_FIELD: &str = "csrf";
 const CSRF_HEADER: HeaderName = HeaderName::from_static("x-csrf-token");
 
-/// The call about it.
+/// The path of API calls about the session.
 pub(super) const SESSION: &str = "/v1/sessions/current";
 
-/// A session, and the API on its behalf.
+/// A session, and the API on behalf of it.
 pub(super) struct Session {
     pub(super) api: Api,
     pub(super) me: Me,
-    /// What forms of this session carry.
+    /// The token that forms of this session carry.
     pub(super) csrf: String,
-    /// Now, in Unix seconds.
+    /// The current time, in Unix seconds.
     pub(super) now: i64,
-    /// Where clients reach Envoy, if that is known.
+    /// The address at which clients reach Envoy, if it is known.
     pub(super) gateway: Option<String>,
 }
 
-/// The API's answer on who calls.
+/// The API's response about the caller.
 #[derive(Debug, Deserialize)]
 pub(super) struct Me {
     pub(super) operator: bool,
@@ -49,8 +49,8 @@ pub(super) struct Me {
 }
 
 impl Me {
-    /// Whether a call that takes this permission would be allowed: what is not is not offered. What
-    /// all accounts share is for the operator's account alone.
+    /// Returns whether a call that requires this permission would be allowed; pages offer no other.
+    /// Resources that all accounts share are only for the operator's account.
     pub(super) fn may(&self, permission: &str) -> bool {
         if permission.starts_with("gateway:") && !self.operator {
             return false;
@@ -67,7 +67,7 @@ impl Me {
 }
 
 impl Session {
-    /// Refuses a page, or a form, that is not for this user.
+    /// Refuses a page or a form that requires a permission which the user does not have.
     pub(super) fn require(&self, permission: &str, what: &'static str) -> Result<(), Failure> {
         if self.me.may(permission) {
             Ok(())
@@ -122,14 +122,15 @@ impl FromRequest<Page> for Sent {
     }
 }
 
-/// The session's token, if the cookie has the form of one.
+/// Returns the session's token, if the cookie's value has the form of a token.
 fn token(headers: &HeaderMap) -> Option<String> {
     let jar = CookieJar::from_headers(headers);
     let value = jar.get(COOKIE)?.value();
     SessionToken::parse(value).map(|token| token.expose().to_owned())
 }
 
-/// Nobody has it who does not have the session's token, nor can that be told from it.
+/// Returns the token for forms. It can only be derived from the session's token, which cannot be
+/// derived from it.
 fn csrf(token: &str) -> String {
     hex::encode(
         Sha256::new()
@@ -139,9 +140,9 @@ fn csrf(token: &str) -> String {
     )
 }
 
-/// The cookie of a session. For the console alone and for no script. Other sites can only lead to a
-/// page with it, which changes nothing: links in mails and chats are to work. By HTTPS alone, if
-/// the browser says that the log-in came by it.
+/// Returns the session's cookie. It is sent only to the console and hidden from scripts. Other
+/// sites can only link to a page with it, which changes nothing, so links in mails and chats work.
+/// It is sent only by HTTPS if the browser reports that the log-in came by HTTPS.
 pub(super) fn cookie(headers: &HeaderMap, token: String) -> Cookie<'static> {
     let origin = headers
         .get(header::ORIGIN)
@@ -151,7 +152,7 @@ pub(super) fn cookie(headers: &HeaderMap, token: String) -> Cookie<'static> {
     cookie
 }
 
-/// That the browser has no session any more.
+/// Returns a cookie that removes the session from the browser.
 pub(super) fn no_cookie() -> Cookie<'static> {
     let mut cookie = of_console(String::new());
     cookie.make_removal();

@@ -1,5 +1,5 @@
-//! Usage: the account's requests by time, by code and by key. Each answer that it is made of has a
-//! bounded number of buckets, however many keys there are.
+//! Usage: the account's requests by time, by code and by key. Each API response has a bounded
+//! number of buckets, however many keys there are.
 
 mod totals;
 
@@ -27,18 +27,18 @@ const PATH: &str = "/console/usage";
 
 const DAY: i64 = 86_400;
 
-/// Days that are shown by hour at most.
+/// The maximum number of days that are shown by hour.
 const HOURLY_DAYS: i32 = 31;
 
-/// Days that are shown by day at most: all of them have a bar.
+/// The maximum number of days that are shown by day, each as a bar.
 const DAILY_DAYS: i32 = chart::MAX_BARS as i32;
 
 pub(super) fn router() -> Router<Page> {
     Router::new().route(PATH, get(page))
 }
 
-/// What is asked for, as it stands in the address: days, both included. Without any it is the last
-/// 24 hours.
+/// The first and last day, both included, and the bucket, as given in the address. By default the
+/// last 24 hours.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 struct Asked {
@@ -48,7 +48,7 @@ struct Asked {
 }
 
 impl Asked {
-    /// The last days up to and with the present one.
+    /// Returns the last `count` days, including the current one.
     fn days(count: i64, now: i64) -> Self {
         let first = now.saturating_sub(count.saturating_sub(1).saturating_mul(DAY));
         Self {
@@ -73,10 +73,10 @@ impl Asked {
         self.bucket == "day"
     }
 
-    /// The API's parameters `from` and `to`.
+    /// Returns the API's parameters `from` and `to`.
     fn times(&self, now: i64) -> Result<(String, String), Refusal> {
         let (from, to) = (date("from", &self.from)?, date("to", &self.to)?);
-        // Without a day to end with, it is the present one.
+        // The last day is the current one by default.
         if let (Some(from), Some(last)) = (from, to.or_else(|| day(now).parse().ok())) {
             self.check((last - from).get_days())?;
         }
@@ -91,7 +91,8 @@ impl Asked {
         Ok((midnight(from), midnight(end)))
     }
 
-    /// Refuses what cannot be drawn: so many days lie between the first and the last.
+    /// Refuses a range that cannot be drawn. `between` is the number of days from the first to the
+    /// last.
     fn check(&self, between: i32) -> Result<(), Refusal> {
         let refused = |field, reason: &str| Err(Refusal::of_field(field, reason));
         if between < 0 {
@@ -109,7 +110,7 @@ impl Asked {
     }
 }
 
-/// Over time.
+/// Reads the usage by time and code.
 async fn usage(session: &Session, asked: &Asked) -> Result<Usage, Refusal> {
     let (from, to) = asked.times(session.now)?;
     let parameters = [
@@ -121,7 +122,7 @@ async fn usage(session: &Session, asked: &Asked) -> Result<Usage, Refusal> {
     session.api.get(&with_query("/v1/usage", &parameters)).await
 }
 
-/// The day in a field, if there is one.
+/// Parses the day in a field, if it is not empty.
 fn date(field: &str, text: &str) -> Result<Option<Date>, Refusal> {
     let refused = |_| Refusal::of_field(field, "Enter a day, such as 2027-01-31.");
     if text.is_empty() {
@@ -233,7 +234,7 @@ mod tests {
         }
     }
 
-    /// The field that is refused.
+    /// Returns the field that is refused.
     fn refused(from: &str, to: &str, bucket: &str) -> Option<String> {
         asked(from, to, bucket)
             .times(NOW)
@@ -250,7 +251,7 @@ mod tests {
         );
         assert_eq!(times("2027-01-31", "2027-01-31"), (begin, end.clone()));
         assert_eq!(times("", "2027-01-31"), (String::new(), end));
-        // Until now, and not until the day's end.
+        // The range ends now, and not at the day's end.
         assert_eq!(
             times("2027-01-15", ""),
             ("2027-01-15T00:00:00Z".to_owned(), String::new())
@@ -293,7 +294,7 @@ mod tests {
         assert_eq!(refused("2024-04-20", "", "day").as_deref(), Some("from"));
     }
 
-    /// Also times that the API would take: what is shown is bounded by days.
+    /// Refuses also times that the API would accept: the range is bounded in days.
     #[test]
     fn only_days_are_taken() {
         for text in [

@@ -1,4 +1,4 @@
-//! Users: the list, a new one, and what is on each one's page.
+//! Users: the list, a new user, and the pages of each user.
 
 mod authority;
 mod choices;
@@ -14,7 +14,7 @@ use axum::routing::{get, post};
 use super::Page;
 use super::id::Id;
 
-/// The section.
+/// The path of the section.
 pub(super) const PATH: &str = "/console/users";
 
 pub(super) fn router() -> Router<Page> {
@@ -29,7 +29,7 @@ pub(super) fn router() -> Router<Page> {
         .route("/console/users/{user_id}/delete", post(delete::delete))
 }
 
-/// The user of that id, as the API calls them.
+/// Returns the API's path of the user with that id.
 fn call(Id(id): &Id) -> String {
     format!("/v1/users/{id}")
 }

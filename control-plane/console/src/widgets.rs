@@ -1,4 +1,4 @@
-//! The pieces that pages are made of.
+//! The elements that pages are made of.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -8,26 +8,26 @@ use super::session::{CSRF_FIELD, Session};
 
 const DAY: i64 = 86_400;
 
-/// How many days before its end something is shown as ending soon.
+/// The number of days before an expiry from which it is marked as near.
 const SOON: i64 = 14;
 
-/// The token that shows that a form is ours.
+/// Renders the token which shows that a form comes from the console.
 pub(super) fn csrf(session: &Session) -> Markup {
     html! { input type="hidden" name=(CSRF_FIELD) value=(session.csrf); }
 }
 
-/// A time in the reader's zone, by a script; UTC as it is written, and on hover.
+/// Renders a time. A script shows it in the reader's zone; without one, and on hover, it is in UTC.
 pub(super) fn time(rfc3339: &str) -> Markup {
     let utc = rfc3339.replace('T', " ").replace('Z', " UTC");
     html! { time datetime=(rfc3339) title=(utc) { (utc) } }
 }
 
-/// A time, or what there is instead.
+/// Renders a time, or `otherwise` if there is none.
 pub(super) fn time_or(rfc3339: Option<&str>, otherwise: &str) -> Markup {
     rfc3339.map_or_else(|| html! { span .faint { (otherwise) } }, time)
 }
 
-/// In how many days something ends.
+/// Renders the number of days until an expiry.
 pub(super) fn ends(rfc3339: Option<&str>, now: i64) -> Markup {
     let Some(text) = rfc3339 else {
         return html! { span .faint { "never" } };
@@ -54,24 +54,24 @@ pub(super) fn ends(rfc3339: Option<&str>, now: i64) -> Markup {
     html! { span class=(class) title=(text.replace('T', " ").replace('Z', " UTC")) { (said) } }
 }
 
-/// A cell of a table whose rows are stacked on narrow screens, where it stands beside its column's
-/// title.
+/// Renders a table cell. On narrow screens rows are stacked, and the cell is shown beside its
+/// column's title.
 pub(super) fn cell(column: &str, content: &Markup) -> Markup {
     html! { td data-label=(column) { (content) } }
 }
 
-/// The same of a number.
+/// Renders a table cell with a number.
 pub(super) fn cell_of_number(column: &str, content: &Markup) -> Markup {
     html! { td .number data-label=(column) { (content) } }
 }
 
-/// A word that stands out.
+/// Renders a highlighted word.
 pub(super) fn badge(class: &str, text: &str) -> Markup {
     html! { span class={ "badge " (class) } { (text) } }
 }
 
-/// What is wrong with the field of that name, if the refusal is about it. The field refers to it by
-/// its id.
+/// Renders the error of the field of that name, if the refusal is about it. The field refers to it
+/// by its id.
 pub(super) fn error(refusal: Option<&Refusal>, name: &str) -> Markup {
     html! {
         @if let Some(refusal) = refusal.filter(|refusal| refusal.is_about(name)) {
@@ -80,7 +80,7 @@ pub(super) fn error(refusal: Option<&Refusal>, name: &str) -> Markup {
     }
 }
 
-/// What is wrong, where it is not about one of these fields.
+/// Renders the error, unless it is about one of these fields.
 pub(super) fn general_error(refusal: Option<&Refusal>, fields: &[&str]) -> Markup {
     html! {
         @if let Some(refusal) = refusal.filter(|refusal| !fields.iter().any(|field| refusal.is_about(field))) {
@@ -89,7 +89,7 @@ pub(super) fn general_error(refusal: Option<&Refusal>, fields: &[&str]) -> Marku
     }
 }
 
-/// How many there are of a list, such as `1 key` and `2,000 keys`, or `10,000+ keys` if there may
+/// Formats the length of a list, such as `1 key` and `2,000 keys`, or `10,000+ keys` if there may
 /// be more.
 pub(super) fn count(total: u64, is_estimate: bool, thing: &str) -> String {
     let (more, plural) = (
@@ -99,18 +99,18 @@ pub(super) fn count(total: u64, is_estimate: bool, thing: &str) -> String {
     format!("{}{more} {thing}{plural}", number(total))
 }
 
-/// The place where that is said. It stays when the list is replaced, so that a screen reader tells
-/// the new number.
+/// Renders the element with the length of a list. It stays when the list is replaced, so that a
+/// screen reader reads out the new number.
 pub(super) fn counted(count: &str) -> Markup {
     html! { p .count #count role="status" { (count) } }
 }
 
-/// The number of a list that is replaced by htmx.
+/// Renders the new length of a list that htmx replaces.
 pub(super) fn recount(count: &str) -> Markup {
     html! { span hx-swap-oob="innerHTML:#count" { (count) } }
 }
 
-/// Links to the beginning of a list, from behind it, and on to what follows.
+/// Renders links to the beginning of a list, if this is not its first page, and to the next page.
 pub(super) fn pages(back: Option<(String, &str)>, on: Option<(String, &str)>) -> Markup {
     html! {
         nav .pages aria-label="Pages" {
@@ -120,12 +120,12 @@ pub(super) fn pages(back: Option<(String, &str)>, on: Option<(String, &str)>) ->
     }
 }
 
-/// What a list says that has nothing in it.
+/// Renders the text of an empty list.
 pub(super) fn nothing(what: &str, next: &Markup) -> Markup {
     html! { div .nothing { p .lead { (what) } (next) } }
 }
 
-/// A number with separators between thousands.
+/// Formats a number with separators between thousands.
 pub(super) fn number(number: u64) -> String {
     let digits = number.to_string();
     let groups: Vec<_> = digits

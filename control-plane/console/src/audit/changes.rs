@@ -4,11 +4,11 @@ use maud::{Markup, html};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
-/// Characters that a value has at most to stand in a line.
+/// The maximum number of characters of a value that is shown in a line.
 const MAX_LINE: usize = 160;
 
-/// What a change was, to be opened; nothing where there is no more to say of it. Of a thing that is
-/// new or gone all of it is shown.
+/// Renders the differences as a section to open, or `none` if there are none. For a created or
+/// deleted resource, all fields are shown.
 pub(super) fn details(action: &str, before: Option<&Value>, after: Option<&Value>) -> Markup {
     let (summary, fields) = match (
         before.and_then(Value::as_object),
@@ -57,7 +57,7 @@ fn changed(name: &str, before: Option<&Value>, after: Option<&Value>) -> Markup 
     }
 }
 
-/// A field's name, as people read it.
+/// Returns a field's name with blanks instead of underscores.
 fn words(name: &str) -> String {
     name.replace('_', " ")
 }

@@ -1,4 +1,4 @@
-//! One entry of the audit, as a row.
+//! Renders an audit entry as a row.
 
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -50,7 +50,7 @@ impl Entry {
         }
     }
 
-    /// The same on the page of what was changed.
+    /// Renders a shorter row for the page of the changed resource.
     pub(super) fn short_row(&self, session: &Session) -> Markup {
         html! {
             tr {
@@ -87,7 +87,7 @@ impl Party {
         }
     }
 
-    /// Its id, if it is not all that it is called.
+    /// Returns the id, unless there is no name or the id is the name.
     fn id_beside_name(&self) -> Option<&str> {
         self.id
             .as_deref()

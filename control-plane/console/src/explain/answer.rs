@@ -35,7 +35,7 @@ struct Step {
 }
 
 impl Told {
-    /// The whole of it, as a section of a page.
+    /// Renders the verdict as a section of a page.
     pub(crate) fn shown(&self, session: &Session) -> Markup {
         html! {
             section #verdict .card tabindex="-1" aria-label="Verdict" {
@@ -54,8 +54,8 @@ impl Told {
         }
     }
 
-    /// The rule that applies and the checks, of a request that is described without a key. That
-    /// there is none is then not what matters.
+    /// Renders the rule that applies and the checks for a request without a key. The missing key is
+    /// not reported as the result.
     pub(crate) fn tried(&self) -> Markup {
         html! {
             p .lead {
@@ -132,8 +132,8 @@ fn outcome(outcome: &str) -> Markup {
     }
 }
 
-/// A sentence, with the times in it, which are Unix seconds behind one of these words, as people
-/// read them.
+/// Renders a sentence with readable times. A time is Unix seconds after the word `at`, `is` or
+/// `until`.
 fn with_times(sentence: &str) -> Markup {
     let mut before = "";
     html! {

@@ -1,4 +1,4 @@
-//! A request as it is described in a form.
+//! The form that describes a request to explain.
 
 use axum::http::{Method, StatusCode};
 use maud::{Markup, html};
@@ -12,7 +12,7 @@ use super::super::session::Session;
 use super::super::widgets::error;
 use super::answer::Told;
 
-/// What refusals can be about that has a field of its own.
+/// The fields of the API that have a field in the form, which shows their errors.
 pub(crate) const FIELDS: [&str; 6] = [
     "key_id",
     "request.method",
@@ -24,7 +24,7 @@ pub(crate) const FIELDS: [&str; 6] = [
 
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
-/// As it was typed.
+/// The form's fields as they were typed.
 #[derive(Debug, Default)]
 pub(crate) struct Question {
     pub(super) key_id: String,
@@ -48,14 +48,14 @@ impl Question {
         }
     }
 
-    /// The verdict, or what is wrong with the question.
+    /// Returns the verdict, or the error about a field of the form.
     pub(crate) async fn ask(&self, session: &Session) -> Result<Result<Told, Refusal>, Failure> {
         let asked = match self.body() {
             Ok(body) => session.api.send(Method::POST, "/v1/explain", &body).await,
             Err(refusal) => Err(refusal),
         };
         match asked {
-            // That there is no such key is about the field, not the page.
+            // A missing key is an error of the field, not of the page.
             Err(refusal) if refusal.status == StatusCode::NOT_FOUND => Ok(Err(Refusal {
                 field: Some("key_id".to_owned()),
                 ..refusal
@@ -83,7 +83,7 @@ impl Question {
         Ok(json!({ "key_id": key_id, "request": request }))
     }
 
-    /// The fields for what route rules are about.
+    /// Renders the fields that route rules match.
     pub(crate) fn line(&self, refusal: Option<&Refusal>) -> Markup {
         let Self {
             method, host, path, ..
@@ -113,7 +113,7 @@ impl Question {
     }
 }
 
-/// One header a line; what is there more than once is joined, as HTTP does.
+/// Parses one header per line. Repeated headers are joined, as in HTTP.
 fn headers(text: &str) -> Result<Map<String, Value>, String> {
     let mut headers: Vec<(String, String)> = Vec::new();
     for (index, line) in text

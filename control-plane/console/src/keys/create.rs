@@ -62,7 +62,7 @@ async fn create(
                 (secret::secret_card(session.gateway.as_deref(), &key.name, &key.key_id, &key.api_key))
             };
             let page = layout::content(session, headers, PATH, "Your new key", &content);
-            // What a reload shows has no secret.
+            // The key's page, which a reload shows, does not contain the secret.
             Ok(([("hx-push-url", format!("{PATH}/{}", key.key_id))], page).into_response())
         }
         Err(refusal) if refusal.is_of_form() => {

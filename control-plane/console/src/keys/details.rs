@@ -1,4 +1,4 @@
-//! What a key is: cards of its page that only tell.
+//! Cards of a key's page that only show its attributes.
 
 use latchkey_model::issues::{Addresses, Issues};
 use latchkey_model::json::Whole;
@@ -20,7 +20,7 @@ struct User {
     disabled: bool,
 }
 
-/// Who has it, since when and until when.
+/// Renders the owner, the times and the other attributes of the key.
 pub(super) async fn card(session: &Session, key: &Key) -> Markup {
     let owner = owner(session, key).await;
     html! {
@@ -50,7 +50,7 @@ pub(super) async fn card(session: &Session, key: &Key) -> Markup {
     }
 }
 
-/// What it is good for.
+/// Renders the scope, roles, permissions and subaccounts of the key.
 pub(super) async fn access(session: &Session, key: &Key) -> Markup {
     let names = subaccounts(session, key).await;
     html! {
@@ -84,7 +84,8 @@ pub(super) async fn access(session: &Session, key: &Key) -> Markup {
     }
 }
 
-/// What bounds new keys, where it is not the key's own attribute.
+/// Describes the restrictions on keys that this key creates, except those that are its own
+/// attributes.
 fn bounds(issues: &Issues) -> Vec<String> {
     let tier = issues
         .tier
@@ -117,7 +118,7 @@ fn bounds(issues: &Issues) -> Vec<String> {
         .collect()
 }
 
-/// What it is presented by.
+/// Renders the secrets of the key.
 pub(super) fn secrets(key: &Key) -> Markup {
     html! {
         section .card aria-labelledby="secrets" {
@@ -167,8 +168,8 @@ fn role_with_patterns(name: &str) -> Markup {
     }
 }
 
-/// By the address, and with whether they are disabled, for those who may see users. Of a disabled
-/// user no key is good.
+/// Renders the owner's id and, for those who may see users, the email address and whether the user
+/// is disabled. The keys of a disabled user are refused.
 async fn owner(session: &Session, key: &Key) -> Markup {
     let mut found = None;
     if session.me.user_id == key.owner {
@@ -192,7 +193,7 @@ async fn owner(session: &Session, key: &Key) -> Markup {
     }
 }
 
-/// Names by id, for those who may see them.
+/// Returns the subaccounts' names by their ids; empty if the user may not list them.
 async fn subaccounts(session: &Session, key: &Key) -> HashMap<String, String> {
     if key.allowed_subaccounts.is_empty() || !grants::lists_subaccounts(session) {
         return HashMap::new();

@@ -1,4 +1,4 @@
-//! Editing what of a key may be edited, but for its IP lists.
+//! Edits the attributes of a key that can be changed, except its IP lists.
 
 mod change;
 
@@ -22,7 +22,7 @@ use super::{PATH, expiry, limit_field, tiers};
 use change::Before;
 use latchkey_policy::limit::{Limits, Window};
 
-/// The fields that say themselves what is wrong with them.
+/// The fields that show their own errors.
 const FIELDS: [&str; 6] = [
     "name",
     "description",
@@ -32,7 +32,7 @@ const FIELDS: [&str; 6] = [
     "limits",
 ];
 
-/// The box without which no key is disabled.
+/// The name of the box that must be ticked to disable a key.
 const SURE: &str = "sure";
 
 pub(super) async fn page(session: Session, target: Target) -> Result<Response, Failure> {
@@ -78,8 +78,8 @@ pub(super) async fn save(
     })
 }
 
-/// What is in force where a key has no limit of its own: its tier's limits, within those of its
-/// account's tier.
+/// Returns the limits that apply to a key without own limits: its tier's limits, within those of
+/// its account's tier.
 async fn inherited(session: &Session, key: &Key) -> Result<Limits, Failure> {
     let tiers = tiers(session).await?;
     let of = |name: &str| {
@@ -97,7 +97,7 @@ async fn inherited(session: &Session, key: &Key) -> Result<Limits, Failure> {
     })
 }
 
-/// `fields` are as they are filled in, `before` as they are without that.
+/// Renders the form. `fields` are the sent fields, `before` those of the unchanged key.
 fn form(
     session: &Session,
     key: &Key,
@@ -142,7 +142,7 @@ fn texts(fields: &Fields, refusal: Option<&Refusal>) -> Markup {
         label { "Description"
             textarea name="description" rows="2" maxlength="500"
                 aria-invalid=[invalid(refusal, "description")] aria-describedby=[described(refusal, "description", None)] {
-                // The first line break behind the tag is not part of the text.
+                // Browsers ignore the first line break after the tag.
                 "\n" (fields.raw("description"))
             }
             (error(refusal, "description"))

@@ -1,4 +1,4 @@
-//! Until when a key lasts, as forms ask for it: for ever, or to the end of a day in UTC.
+//! The expiry of a key in forms: never, or the end of a day in UTC.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -8,12 +8,12 @@ use super::super::aria::{described, invalid};
 use super::super::form::Fields;
 use super::super::widgets::{error, time};
 
-/// Days that are one press away.
+/// The numbers of days that have a button.
 const SHORTCUTS: [u32; 3] = [30, 60, 90];
 
 const NAME: &str = "expires_at";
 
-/// The fields. `present` is when the key ends as it is.
+/// Renders the fields. `present` is the key's current expiry.
 pub(super) fn fieldset(
     fields: &Fields,
     present: Option<&str>,
@@ -46,12 +46,12 @@ pub(super) fn fieldset(
     }
 }
 
-/// Whether the key is to end.
+/// Returns whether an expiry is chosen.
 pub(super) fn is_set(fields: &Fields) -> bool {
     fields.text("expires") == "date"
 }
 
-/// The end of the chosen day in UTC, in Unix seconds, if it is one.
+/// Returns the end of the chosen day in UTC, in Unix seconds, if it is a valid day.
 pub(super) fn end(fields: &Fields) -> Option<i64> {
     let day = fields.text(NAME);
     format!("{day}T23:59:59Z")

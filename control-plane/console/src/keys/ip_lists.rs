@@ -1,4 +1,4 @@
-//! The addresses that a key is used from: what they are, and the page that edits them.
+//! The IP lists of a key: the card on the key's page, and the page that edits them.
 
 use axum::http::Method;
 use axum::response::{Html, IntoResponse, Redirect, Response};
@@ -20,7 +20,7 @@ use super::view::Key;
 const ALLOW: &str = "allowed_ips";
 const DENY: &str = "denied_ips";
 
-/// As the page of a key has it.
+/// Renders the card for the key's page.
 pub(super) fn card(key: &Key, edits: bool) -> Markup {
     html! {
         section .card aria-labelledby="addresses" {
@@ -35,7 +35,7 @@ pub(super) fn card(key: &Key, edits: bool) -> Markup {
     }
 }
 
-/// What the lists come to.
+/// Returns a sentence that describes the effect of both lists.
 fn effect(key: &Key) -> &'static str {
     let counts = |list: &[IpEntry]| list.iter().any(|entry| entry.enabled);
     match (counts(&key.allowed_ips), counts(&key.denied_ips)) {

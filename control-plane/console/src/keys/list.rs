@@ -16,7 +16,7 @@ use super::super::widgets::{cell, count, counted, ends, nothing, pages, recount,
 use super::PATH;
 use super::view::Key;
 
-/// Rows on a page.
+/// The number of rows on a page.
 const ROWS: &str = "25";
 
 const STATES: [(&str, &str); 6] = [
@@ -36,7 +36,7 @@ struct Keys {
     next_cursor: Option<String>,
 }
 
-/// What is asked for, as it stands in the address.
+/// The filters, order and cursor, as given in the address.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Asked {
@@ -69,7 +69,7 @@ impl Asked {
         with_query(PATH, &self.parameters())
     }
 
-    /// The same list from there on.
+    /// Returns the address of the same list from the cursor on.
     fn from(&self, cursor: &str) -> String {
         Self {
             cursor: cursor.to_owned(),
@@ -82,7 +82,7 @@ impl Asked {
         !(self.search.is_empty() && self.state.is_empty() && self.role.is_empty())
     }
 
-    /// The same list by `column`, the other way round if it is that already.
+    /// Returns the same list sorted by `column`, in descending order if it is already sorted by it.
     fn sorted_by(&self, column: &str) -> Self {
         let sort = if self.sort == column {
             format!("-{column}")
@@ -150,7 +150,7 @@ pub(super) async fn page(
     Ok(layout::page(&session, PATH, "API keys", &content).into_response())
 }
 
-/// What is replaced when something else is asked for.
+/// Renders the part of the page that is replaced when the filters, order or page change.
 fn list(session: &Session, asked: &Asked, found: &Keys) -> Markup {
     html! {
         section id="keys" {

@@ -21,13 +21,13 @@ use super::{PATH, expiry, secret};
 
 const OVERLAP: &str = "overlap_seconds";
 
-/// The field that the key's name is typed into, if callers are cut off at once.
+/// The field for the key's name, which is required if the old secrets end at once.
 const CONFIRM: &str = "confirm";
 
-/// The fields that say themselves what is wrong with them.
+/// The fields that show their own errors.
 const FIELDS: [&str; 3] = [OVERLAP, CONFIRM, "expires_at"];
 
-/// How long both secrets are good.
+/// The overlaps to choose from, in seconds: how long the old secret stays valid.
 const OVERLAPS: [(u32, &str); 5] = [
     (0, "None: every older secret ends at once"),
     (3_600, "1 hour"),
@@ -36,7 +36,7 @@ const OVERLAPS: [(u32, &str); 5] = [
     (2_592_000, "30 days"),
 ];
 
-/// The one that ends nothing by surprise.
+/// The default overlap, which gives callers time to change the secret.
 const USUAL: u32 = 86_400;
 
 #[derive(Deserialize)]
@@ -71,12 +71,12 @@ pub(super) async fn regenerate(
         (secret::secret_card(session.gateway.as_deref(), &key.name, &key.key_id, &key.api_key))
     };
     let page = layout::content(&session, &headers, PATH, "The new secret", &content);
-    // What a reload shows has no secret.
+    // The key's page, which a reload shows, does not contain the secret.
     Ok(([("hx-push-url", target.page())], page).into_response())
 }
 
-/// What the form asks the API for. An expired key has no secret in use, so nothing is asked about
-/// its end.
+/// Returns the body of the API call. An expired key has no secret in use, so an overlap is not
+/// asked for.
 fn body(key: &Key, fields: &Fields, now: i64) -> Result<Value, Refusal> {
     if key.has_expired(now) {
         let expires_at = match fields.text("expires") {
@@ -125,14 +125,14 @@ async fn refused(
         .into_response())
 }
 
-/// The fields of an expiry that is still to be chosen.
+/// Returns the fields of an expiry whose date is not chosen yet.
 fn on_a_date() -> Fields {
     [("expires".to_owned(), "date".to_owned())]
         .into_iter()
         .collect()
 }
 
-/// Where it is asked for.
+/// Renders the form.
 pub(super) fn card(session: &Session, key: &Key, refusal: Option<&Refusal>) -> Markup {
     let path = format!("{}/regenerate", key.path());
     let old = key

@@ -1,4 +1,4 @@
-//! Revoking a key, by those who know which one it is.
+//! Revokes a key after the user has typed its name.
 
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
@@ -15,7 +15,7 @@ use super::show::{self, Notes};
 use super::target::Target;
 use super::view::Key;
 
-/// The field that the key's name is typed into.
+/// The field for the key's name.
 const NAME: &str = "name";
 
 pub(super) async fn revoke(
@@ -45,7 +45,7 @@ pub(super) async fn revoke(
     }
 }
 
-/// Where it is asked for.
+/// Renders the form.
 pub(super) fn card(session: &Session, key: &Key, refusal: Option<&Refusal>) -> Markup {
     html! {
         section .card id="revoke" aria-labelledby="revoke-title" {

@@ -1,17 +1,17 @@
-//! A key itself, the one time that it is shown: to be copied, saved and tried.
+//! Shows a new secret once, to copy, save and try it.
 
 use maud::{Markup, html};
 
 use super::PATH;
 
-/// Ends the names of files with a key in them, and nothing else.
+/// The extension of files that contain only a key.
 const EXTENSION: &str = ".PAK";
 
-/// What the button is called by that goes on, once the box is ticked.
+/// The name of the button that continues, once the box is ticked.
 const DONE: &str = "done";
 
-/// Shows the key, and a line to try it at the `gateway` where that is known, until its reader says
-/// that it is stored and goes on to its page.
+/// Renders the key, a command to try it at the `gateway` if that is known, and a form to continue
+/// to the key's page once the user confirms that the key is stored.
 pub(crate) fn secret_card(
     gateway: Option<&str>,
     name: &str,
@@ -49,7 +49,7 @@ pub(crate) fn secret_card(
     }
 }
 
-/// A name that every system takes for a file's.
+/// Returns a file name that is valid on every system.
 fn file(name: &str) -> String {
     let plain = |c: char| {
         if c.is_alphanumeric() || matches!(c, ' ' | '.' | '_' | '-') {

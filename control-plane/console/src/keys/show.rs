@@ -1,4 +1,4 @@
-//! The page of one key.
+//! Shows the page of one key.
 
 use axum::response::{Html, IntoResponse, Response};
 use maud::{Markup, html};
@@ -17,14 +17,14 @@ use super::{PATH, details, ip_lists, regenerate, revoke, used};
 
 const SENTENCES: [(&str, &str); 2] = [("saved", "Saved"), ("revoked", "Revoked")];
 
-/// What the page says besides what the key is.
+/// Notices and errors on the page.
 #[derive(Default)]
 pub(super) struct Notes {
-    /// The change that the page follows.
+    /// The change that was made before the page was shown.
     pub(super) done: Done,
-    /// Why the key has no other secret.
+    /// The error of a refused regeneration.
     pub(super) overlap: Option<Refusal>,
-    /// Why it is not revoked.
+    /// The error of a refused revocation.
     pub(super) revocation: Option<Refusal>,
 }
 
@@ -45,7 +45,7 @@ pub(super) async fn page(
     .into_response())
 }
 
-/// The page with these notes.
+/// Renders the page with these notices and errors.
 pub(super) async fn whole(
     session: &Session,
     target: &Target,
@@ -56,7 +56,7 @@ pub(super) async fn whole(
     Ok(layout::page(session, PATH, &shown.key.name, &content))
 }
 
-/// What of the page is the key's.
+/// Renders the content of the page.
 pub(super) async fn content(
     session: &Session,
     target: &Target,
@@ -69,7 +69,7 @@ pub(super) async fn content(
     Ok(html! {
         (head(session, key, edits))
         (notes.done.notice(&SENTENCES))
-        // What is not offered any more says nothing itself.
+        // The errors of forms that are no longer shown.
         @if !edits { (general_error(notes.overlap.as_ref(), &[])) }
         @if !revokes { (general_error(notes.revocation.as_ref(), &[])) }
         div .columns {

@@ -1,4 +1,4 @@
-//! The key that a page is about, and calls of the API on it.
+//! The key of a page, and API calls on it.
 
 use axum::extract::FromRequestParts;
 use axum::http::{Method, StatusCode, request::Parts};
@@ -19,7 +19,7 @@ pub(super) struct Target {
     id: String,
 }
 
-/// A key, and how much it is used.
+/// A key and its usage.
 #[derive(Debug, Deserialize)]
 pub(super) struct Shown {
     #[serde(flatten)]
@@ -49,18 +49,18 @@ impl Target {
         &self.id
     }
 
-    /// The key's page.
+    /// Returns the path of the key's page.
     pub(super) fn page(&self) -> String {
         format!("{PATH}/{}", self.id)
     }
 
-    /// The key as it is.
+    /// Reads the key and its usage.
     pub(super) async fn shown(&self, session: &Session) -> Result<Shown, Failure> {
         Ok(session.api.get(&format!("/v1/keys/{}", self.id)).await?)
     }
 
-    /// Makes a call on the key, or on what is `below` it. What the API refuses of a form is for the
-    /// form to show; everything else is no page.
+    /// Makes a call on the key, or on the path `below` it. The inner error is one that the form
+    /// shows; all others are error pages.
     pub(super) async fn call<T: DeserializeOwned>(
         &self,
         session: &Session,

@@ -1,4 +1,4 @@
-//! How much a key may be used, and is.
+//! Shows a key's limits and usage.
 
 use maud::{Markup, html};
 
@@ -13,11 +13,11 @@ use latchkey_policy::limit::Window;
 const HOUR: i64 = 3_600;
 const DAY: i64 = 86_400;
 
-/// What the charts go back.
+/// The number of hours and days in the charts.
 const HOURS: i64 = 48;
 const DAYS: i64 = 30;
 
-/// The card. Charts are for those who may see the account's usage.
+/// Renders the card. Charts are only for those who may see the account's usage.
 pub(super) async fn card(
     session: &Session,
     target: &Target,
@@ -48,7 +48,7 @@ pub(super) async fn card(
                 div { (limits(shown)) (by_code(&shown.usage)) }
                 @if charts {
                     div {
-                        // Hours and days that have begun count as whole ones.
+                        // The current hour and day count as whole ones.
                         (usage("hour", (HOURS - 1) * HOUR).await?)
                         (usage("day", (DAYS - 1) * DAY).await?)
                     }
@@ -86,7 +86,7 @@ fn limits(shown: &Shown) -> Markup {
     }
 }
 
-/// Codes that there were none of are left out.
+/// Renders this month's requests by code, without codes that have none.
 fn by_code(used: &Used) -> Markup {
     let codes: Vec<_> = used
         .by_code

@@ -1,4 +1,4 @@
-//! What the API says of keys, as far as pages show it.
+//! The API's fields of keys that pages show.
 
 use latchkey_model::issues::Issues;
 use latchkey_model::selection::Selection;
@@ -52,7 +52,7 @@ pub(crate) struct Secret {
 }
 
 impl Key {
-    /// What it is at `now`, in Unix seconds, in a word or two.
+    /// Renders the key's state at `now`, in Unix seconds, as one or two badges.
     pub(crate) fn state(&self, now: i64) -> Markup {
         let expired = self.has_expired(now);
         html! {
@@ -65,7 +65,7 @@ impl Key {
         }
     }
 
-    /// Whether it is past its expiry at `now`, in Unix seconds.
+    /// Returns whether the key is past its expiry at `now`, in Unix seconds.
     pub(crate) fn has_expired(&self, now: i64) -> bool {
         let end = self
             .expires_at
@@ -74,12 +74,12 @@ impl Key {
         end.is_some_and(|end| end.as_second() <= now)
     }
 
-    /// Their names.
+    /// Renders the names of the key's roles.
     pub(crate) fn roles(&self) -> Markup {
         html! { @if self.roles.is_empty() { span .faint { "none" } } @else { (self.roles.join(", ")) } }
     }
 
-    /// The services that it is good for.
+    /// Renders the services in the key's scope.
     pub(crate) fn scope(&self) -> Markup {
         match self.scope.listed() {
             None => html! { "all services" },

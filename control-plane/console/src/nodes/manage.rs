@@ -1,4 +1,4 @@
-//! What an operator can do about nodes: forget a lost one, and accept those of another database.
+//! Actions of an operator on nodes: forget a lost node, and accept the nodes of another database.
 
 use axum::http::Method;
 use axum::response::Response;
@@ -17,7 +17,7 @@ const PERMISSION: &str = "gateway:nodes:update";
 pub(super) async fn forget(Sent { session, fields }: Sent) -> Result<Response, Failure> {
     session.require(PERMISSION, "forget nodes")?;
     let handle = fields.text("handle");
-    // What names a node is of these alone, and nothing else is put into the call's path.
+    // Handles consist only of letters and digits; no other text becomes part of the call's path.
     let handle = if handle.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         handle
     } else {
@@ -41,7 +41,7 @@ pub(super) async fn accept(Sent { session, fields }: Sent) -> Result<Response, F
     Ok(done::redirect(PATH, "accepted", None))
 }
 
-/// What can be done about a node.
+/// Renders the actions that are available for a node.
 pub(super) fn actions(session: &Session, node: &Node) -> Markup {
     if !session.me.may(PERMISSION) {
         return html! {};
@@ -58,7 +58,7 @@ pub(super) fn actions(session: &Session, node: &Node) -> Markup {
     }
 }
 
-/// Forgets nodes that the database does not know.
+/// Renders the form that forgets nodes that are not in the database.
 pub(super) fn forget_unknown(session: &Session) -> Markup {
     if session.me.may(PERMISSION) {
         forget_form(session, "unknown", "unknown nodes")

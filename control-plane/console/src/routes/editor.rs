@@ -1,4 +1,4 @@
-//! The document of all rules, to edit as JSON.
+//! The editor of the document of all rules, as JSON.
 
 use maud::{Markup, html};
 use serde_json::Value;
@@ -14,7 +14,7 @@ use super::PATH;
 
 const EXAMPLE: &str = r#"{ "path": { "template": "/v4/zones/{zone}" }, "methods": ["GET"], "service": "dns", "permission": "dns:read" }"#;
 
-/// What was typed, and which document it was made of.
+/// The document as it was typed.
 pub(super) struct Edited {
     text: String,
 }
@@ -26,7 +26,7 @@ impl Edited {
         }
     }
 
-    /// The new document.
+    /// Returns the new document.
     pub(super) fn document(&self) -> Result<Box<RawValue>, Refusal> {
         RawValue::from_string(self.text.trim().to_owned()).map_err(|error| {
             Refusal::of_field("document", &format!("This is not valid JSON: {error}."))
@@ -34,7 +34,7 @@ impl Edited {
     }
 }
 
-/// Refuses what was made of another document than the `current` one.
+/// Refuses an edit that was made of another document than the `current` one.
 pub(super) fn check(fields: &Fields, current: &Value) -> Result<(), Refusal> {
     let told = "Somebody else has changed the rules meanwhile. Their version is shown above. If \
     you save again, your version replaces theirs.";
@@ -44,7 +44,7 @@ pub(super) fn check(fields: &Fields, current: &Value) -> Result<(), Refusal> {
     })
 }
 
-/// What is typed is kept where it was refused; whatever the API says is wrong, it names the field.
+/// Renders the editor. A refused text is kept, and every error of the API is shown beside it.
 pub(super) fn form(
     session: &Session,
     document: &Value,

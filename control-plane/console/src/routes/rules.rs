@@ -1,4 +1,4 @@
-//! The rules as a table.
+//! Shows the rules as a table.
 
 use latchkey_model::route_document::{AffectedRule, RouteDocument, affected_rules};
 use maud::{Markup, html};
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::super::widgets::{badge, nothing};
 
-/// What pages show of the document of the API.
+/// The parts of the API's document that pages show.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Document {
@@ -95,7 +95,7 @@ pub(super) fn table(document: &Value) -> Markup {
     }
 }
 
-/// What becomes of paths that differ from a rule's by letter case.
+/// Describes how rules treat paths that differ from them in letter case.
 fn in_another_case(path_case: &str) -> &'static str {
     match path_case {
         "ignore" => "Rules ignore letter case.",

@@ -1,4 +1,4 @@
-//! Requests summed up over the whole time: by code, and by key.
+//! Sums of requests over the whole time, by code and by key.
 
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -10,18 +10,18 @@ use super::super::chart::{ALLOWED, Usage};
 use super::super::session::Session;
 use super::super::widgets::{badge, number};
 
-/// Keys in the table: those with the most requests.
+/// The number of keys in the table: those with the most requests.
 const ROWS: &str = "50";
 
-/// Of all keys, by code.
+/// The requests of all keys by code.
 pub(super) struct ByCode<'u>(BTreeMap<&'u str, u64>);
 
-/// Of some keys, the one with the most requests first.
+/// The requests of the keys with the most requests, in descending order.
 pub(super) struct ByKey {
     rows: Vec<Row>,
-    /// Keys that are not among them.
+    /// The number of keys that are left out, as text.
     more: Option<String>,
-    /// Whether keys that are left out may have more requests than some of them.
+    /// True if keys that are left out may have more requests than some in the list.
     about: bool,
 }
 
@@ -32,7 +32,7 @@ struct Row {
     refused: BTreeMap<String, u64>,
 }
 
-/// What the API says of keys: those with the most requests first.
+/// The API's response about keys, those with the most requests first.
 #[derive(Deserialize)]
 struct OfKeys {
     keys: u64,
@@ -44,7 +44,7 @@ struct OfKeys {
 #[derive(Deserialize)]
 struct OfKey {
     key_id: String,
-    /// For those who may see keys.
+    /// The key's name, if the user may see keys.
     key_name: Option<String>,
     code: String,
     requests: u64,
@@ -98,7 +98,8 @@ impl<'u> ByCode<'u> {
 }
 
 impl ByKey {
-    /// Of the time that `usage` is of, even if the next hour has begun since.
+    /// Reads the requests by key for the time range of `usage`, even if the next hour has begun
+    /// since.
     pub(super) async fn during(session: &Session, usage: &Usage) -> Result<Self, Refusal> {
         let asked = [
             ("group_by", "key,code"),

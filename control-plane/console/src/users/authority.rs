@@ -1,4 +1,4 @@
-//! The part of forms that says what a user holds: roles, permissions and subaccounts.
+//! The part of forms with a user's roles, permissions and subaccounts.
 
 use latchkey_model::selection::Selection;
 use maud::{Markup, html};
@@ -11,16 +11,16 @@ use super::super::widgets::error;
 use super::choices::Choices;
 use super::view::User;
 
-/// What refusals can be about that is told here.
+/// The fields of the API whose errors this part shows.
 pub(super) const FIELDS: [&str; 3] = ["roles", "permissions", "subaccounts"];
 
-/// As it was chosen.
+/// The chosen roles, permissions and subaccounts.
 #[derive(Default)]
 pub(super) struct Authority {
     roles: Vec<String>,
-    /// Those that have a box.
+    /// The permissions that have a box.
     permissions: Vec<String>,
-    /// All others, one a line.
+    /// All other permissions, one per line.
     patterns: String,
     subaccounts: Selection,
 }
@@ -53,7 +53,7 @@ impl Authority {
         }
     }
 
-    /// The fields of the API.
+    /// Returns the API's fields.
     pub(super) fn body(&self) -> Value {
         let patterns = self.patterns.split_whitespace().map(str::to_owned);
         let permissions: Vec<_> = self.permissions.iter().cloned().chain(patterns).collect();

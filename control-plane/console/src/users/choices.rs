@@ -1,4 +1,4 @@
-//! What users can be given by who is logged in.
+//! The roles, permissions and subaccounts that the logged-in user can give to users.
 
 use latchkey_policy::permission::Pattern;
 
@@ -11,9 +11,9 @@ use super::super::session::Session;
 pub(super) struct Choices {
     pub(super) roles: Vec<Role>,
     pub(super) grantable: Grantable,
-    /// Those that there are, or of those that one may not list the ones that one may act on.
+    /// All subaccounts, or those that the user may act on if they may not list them.
     pub(super) subaccounts: Vec<Subaccount>,
-    /// Whether one may list all of them.
+    /// True if the user may list all subaccounts.
     pub(super) lists_subaccounts: bool,
 }
 
@@ -29,21 +29,21 @@ impl Choices {
         })
     }
 
-    /// The roles that one can give.
+    /// Returns the roles that the user can give.
     pub(super) fn grantable_roles(&self) -> impl Iterator<Item = &Role> {
         self.roles
             .iter()
             .filter(|role| self.grantable.roles.contains(&role.name))
     }
 
-    /// The subaccounts that one can give.
+    /// Returns the subaccounts that the user can give.
     pub(super) fn grantable_subaccounts(&self) -> impl Iterator<Item = &Subaccount> {
         self.subaccounts
             .iter()
             .filter(|subaccount| self.grantable.subaccounts.has(&subaccount.subaccount_id))
     }
 
-    /// All that one holds.
+    /// Returns all permission patterns of the user.
     pub(super) fn held(&self) -> Vec<Pattern> {
         self.grantable
             .patterns
@@ -52,7 +52,8 @@ impl Choices {
             .collect()
     }
 
-    /// All that somebody with these holds; nothing if one of them is not known.
+    /// Returns the permission patterns of these roles and permissions; `None` if one of them is
+    /// unknown.
     pub(super) fn patterns_of(
         &self,
         roles: &[String],
@@ -80,7 +81,7 @@ impl Choices {
             .any(|subaccount| subaccount.subaccount_id == id)
     }
 
-    /// A subaccount's name, or its id where it is not known.
+    /// Returns a subaccount's name, or its id if the name is not known.
     pub(super) fn name_of<'c>(&'c self, id: &'c str) -> &'c str {
         let known = self
             .subaccounts

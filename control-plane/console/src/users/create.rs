@@ -1,4 +1,4 @@
-//! A new user.
+//! Creates a user.
 
 use axum::http::Method;
 use axum::response::{Html, IntoResponse, Response};
@@ -60,7 +60,7 @@ pub(super) async fn create(Sent { session, fields }: Sent) -> Result<Response, F
     }
 }
 
-/// A password that was typed is not sent back.
+/// Renders the form. A typed password is not sent back.
 fn form(
     session: &Session,
     choices: &Choices,

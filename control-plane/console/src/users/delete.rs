@@ -1,4 +1,4 @@
-//! Deleting a user, by typing their email address.
+//! Deletes a user after their email address was typed.
 
 use axum::http::Method;
 use axum::response::Response;

@@ -1,4 +1,4 @@
-//! A user's page: what they hold, and changing it.
+//! A user's page, which shows and changes their roles, permissions and state.
 
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
@@ -33,10 +33,10 @@ const SENTENCES: [(&str, &str); 4] = [
     ("enabled", "The user is enabled"),
 ];
 
-/// The box without which nobody is disabled.
+/// The name of the box that must be ticked to disable a user.
 const SURE: &str = "sure";
 
-/// What was filled in and is refused.
+/// The form that was refused, with its error.
 pub(super) enum Refused<'r> {
     Nothing,
     Edit(&'r Authority, &'r Refusal),
@@ -107,7 +107,7 @@ fn to(Id(id): &Id, done: &str, enforcement: Enforcement) -> Response {
     done::redirect(&format!("{PATH}/{id}"), done, Some(enforcement))
 }
 
-/// The page, with what was refused in its place.
+/// Renders the page, with an error at the form that was refused.
 pub(super) async fn show(
     session: &Session,
     id: &Id,

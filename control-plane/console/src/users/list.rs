@@ -1,4 +1,4 @@
-//! The list: searched, page by page; and what the predefined roles give.
+//! The list of users, searched and paged; and the permissions of the predefined roles.
 
 use axum::http::HeaderMap;
 use axum::response::{Html, IntoResponse, Response};
@@ -18,7 +18,7 @@ use super::PATH;
 use super::choices::Choices;
 use super::view::User;
 
-/// Rows on a page.
+/// The number of rows on a page.
 const ROWS: &str = "25";
 
 const SENTENCES: [(&str, &str); 1] = [(
@@ -34,7 +34,7 @@ struct Users {
     next_cursor: Option<String>,
 }
 
-/// What is asked for, as it stands in the address.
+/// The search and the cursor, as given in the address.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Asked {
@@ -90,7 +90,7 @@ pub(super) async fn page(
     Ok(layout::page(&session, PATH, "Users", &content).into_response())
 }
 
-/// What is replaced when something else is searched for.
+/// Renders the part of the page that is replaced when the search or the page changes.
 fn list(asked: &Asked, found: &Users, choices: &Choices) -> Markup {
     html! {
         section #users {

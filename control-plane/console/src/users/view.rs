@@ -1,4 +1,4 @@
-//! What the API says of users, as far as pages show it.
+//! The API's fields of users that pages show.
 
 use latchkey_model::selection::Selection;
 use latchkey_policy::permission::covers;
@@ -25,7 +25,7 @@ impl User {
         format!("{PATH}/{}", self.user_id)
     }
 
-    /// What they may do, as far as it can be edited.
+    /// Returns the editable roles, permissions and subaccounts of the user.
     pub(super) fn held(&self) -> impl Serialize {
         (&self.roles, &self.permissions, &self.subaccounts)
     }
@@ -38,8 +38,8 @@ impl User {
         }
     }
 
-    /// Whether those who may choose of `choices` hold all that the user does: only they can change
-    /// them.
+    /// Returns whether the logged-in user, whose `choices` these are, holds everything that this
+    /// user holds. Only then can they change this user.
     pub(super) fn is_within(&self, choices: &Choices) -> bool {
         let held = choices.held();
         let given = choices.patterns_of(&self.roles, &self.permissions);

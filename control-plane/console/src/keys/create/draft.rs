@@ -1,4 +1,4 @@
-//! A key that is being described: the fields of all steps.
+//! The fields of all steps for the new key.
 
 use serde_json::{Map, Value, json};
 
@@ -8,16 +8,16 @@ use super::super::super::ip_rows;
 use super::super::{expiry, limit_field};
 use latchkey_policy::limit::Window;
 
-/// Where one is.
+/// A step of the form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Step {
-    /// What it is called, and how long it lasts.
+    /// The name, description and expiry.
     Details,
-    /// What it is good for.
+    /// The services and subaccounts.
     Access,
-    /// What it may do.
+    /// The roles and permissions.
     Roles,
-    /// From where, and how often.
+    /// The IP lists and limits.
     Bounds,
 }
 
@@ -34,7 +34,7 @@ impl Step {
         }
     }
 
-    /// As forms have it; the first, where they have none.
+    /// Parses a step's number in a form. Other texts are the first step.
     pub(super) fn numbered(number: &str) -> Self {
         Self::ALL
             .into_iter()
@@ -66,7 +66,7 @@ impl Step {
             .unwrap_or(self)
     }
 
-    /// The step in which a field is, by its name here or in the API.
+    /// Returns the step of a field, by its name here or in the API.
     pub(super) fn of_field(name: &str) -> Option<Self> {
         let name = name.split(['.', '[']).next().unwrap_or_default();
         Some(match name {
@@ -81,7 +81,7 @@ impl Step {
     }
 }
 
-/// What was filled in so far.
+/// The fields that were filled in so far.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Draft(Fields);
 
@@ -94,14 +94,14 @@ impl Draft {
         &self.0
     }
 
-    /// What other steps than `step` have, to be sent along.
+    /// Returns the fields of other steps than `step`, which are sent as hidden fields.
     pub(super) fn beside(&self, step: Step) -> impl Iterator<Item = (&str, &str)> {
         self.0
             .iter()
             .filter(move |(name, _)| Step::of_field(name).is_some_and(|other| other != step))
     }
 
-    /// Whether `value` was chosen among those of the name; `default` where nothing was yet.
+    /// Returns whether `value` is among the fields of this name, or `default` if there are none.
     pub(super) fn chose(&self, name: &str, value: &str, default: bool) -> bool {
         let mut chosen = self.0.all(name).peekable();
         if chosen.peek().is_none() {
@@ -111,7 +111,7 @@ impl Draft {
         }
     }
 
-    /// What can be said of a step before the API is asked, which checks everything in the end.
+    /// Checks a step before the API is called, which checks everything at the end.
     pub(super) fn check(&self, step: Step, now: i64) -> Result<(), Refusal> {
         match step {
             Step::Details if self.0.text("name").is_empty() => {
@@ -148,7 +148,7 @@ impl Draft {
         }
     }
 
-    /// The call's body.
+    /// Returns the body of the API call.
     pub(super) fn as_json(&self) -> Value {
         let fields = &self.0;
         let listed = |name: &str| fields.all(name).map(str::to_owned).collect::<Vec<_>>();
@@ -186,7 +186,8 @@ impl Draft {
         body
     }
 
-    /// What is no number goes as it was typed, and the API says what is wrong with it.
+    /// Returns the limit of a window. A text that is not a number is passed on, and the API refuses
+    /// it.
     fn limit(&self, window: Window) -> Option<(String, Value)> {
         let text = self.0.given(&limit_field(window))?;
         Some((

@@ -1,4 +1,4 @@
-//! The four steps, as they are shown.
+//! Renders the four steps.
 
 use latchkey_model::selection::Selection;
 use latchkey_model::tier::Tier;
@@ -16,14 +16,14 @@ use super::super::{PATH, expiry, limit_field, tiers};
 use super::draft::{Draft, Step};
 use latchkey_policy::limit::{Limits, Window};
 
-/// What there is to choose from in a step.
+/// The options of a step.
 #[derive(Default)]
 pub(super) struct Choices {
     tiers: Vec<Tier>,
-    /// None, if one may not list them.
+    /// `None` if the user may not list services.
     services: Option<Vec<Service>>,
     subaccounts: Vec<Subaccount>,
-    /// Whether one may see all that there are.
+    /// True if the user may list all subaccounts.
     lists_subaccounts: bool,
     grantable: Grantable,
     roles: Vec<Role>,
@@ -113,7 +113,7 @@ pub(super) fn page(
                 Step::Bounds => (bounds(draft, refusal)),
             }
             div .buttons {
-                // The first button is the one that Enter presses.
+                // Enter presses the first button.
                 @if step == Step::LAST {
                     button type="submit" name="go" value="create" { "Create the key" }
                 } @else {
@@ -128,7 +128,7 @@ pub(super) fn page(
     }
 }
 
-/// The fields of a step that say themselves what is wrong with them.
+/// Returns the fields of a step that show their own errors.
 fn shown_beside(step: Step) -> &'static [&'static str] {
     match step {
         Step::Details => &["name", "description", "environment", "tier", "expires_at"],
@@ -188,7 +188,7 @@ fn in_words(limits: Limits) -> String {
     }
 }
 
-/// `a minute`, `an hour`.
+/// Formats a window: `a minute`, `an hour`.
 fn per(window: Window) -> String {
     format!(
         "{} {}",
@@ -305,7 +305,7 @@ fn roles(choices: &Choices, draft: &Draft, refusal: Option<&Refusal>) -> Markup 
     }
 }
 
-/// Which of the three buttons ticks it.
+/// Returns which of the three buttons ticks the permission: read, write or delete.
 fn verb(permission: &str) -> &'static str {
     match permission.rsplit(':').next() {
         Some("read" | "list" | "get") => "read",

@@ -1,4 +1,5 @@
-//! What a form changes of a key: what it says otherwise than the form of the key as it is.
+//! Computes the change of a key from the differences between the sent form and the form of the
+//! current key.
 
 use latchkey_policy::limit::{Limits, Window};
 use serde_json::{Map, Value, json};
@@ -8,11 +9,12 @@ use super::super::super::form::Fields;
 use super::super::view::Key;
 use super::super::{expiry, limit_field};
 
-/// The form of a key as it is.
+/// The form's fields for the current key.
 pub(super) struct Before(Fields);
 
 impl Before {
-    /// `inherited` is in force where the key has no limit of its own, and not filled in.
+    /// Fills in the form for `key`. Limits equal to those in `inherited`, which apply to a key
+    /// without own limits, are left empty.
     pub(super) fn of(key: &Key, inherited: Limits) -> Self {
         let end = key.expires_at.as_deref();
         let mut fields = vec![
@@ -49,7 +51,7 @@ impl Before {
         &self.0
     }
 
-    /// The call's body, of what differs in `sent`.
+    /// Returns the body of the API call, with the fields that differ in `sent`.
     pub(super) fn change(&self, sent: &Fields) -> Result<Map<String, Value>, Refusal> {
         let mut change = Map::new();
         if self.differs(sent, "name") {
@@ -88,12 +90,12 @@ impl Before {
     }
 }
 
-/// Browsers send line breaks as two characters.
+/// Replaces the line breaks of browsers, which are two characters.
 fn unix_lines(text: &str) -> String {
     text.replace("\r\n", "\n")
 }
 
-/// What is no day goes as it is, and the API says what is wrong with it.
+/// Returns the expiry. A text that is not a date is passed on, and the API refuses it.
 fn end(sent: &Fields) -> Result<Value, Refusal> {
     match sent.text("expires_at") {
         "" => Err(Refusal::of_field("expires_at", "Choose a date.")),
@@ -101,7 +103,7 @@ fn end(sent: &Fields) -> Result<Value, Refusal> {
     }
 }
 
-/// None is no limit of its own.
+/// Returns the limit of a window; `null`, which removes the key's own limit, if the field is empty.
 fn requests(sent: &Fields, window: Window) -> Result<Value, Refusal> {
     let name = limit_field(window);
     let Some(text) = sent.given(&name) else {
@@ -136,7 +138,7 @@ mod tests {
         serde_json::from_value(key).unwrap()
     }
 
-    /// The change that the form of `key` makes with other texts in these fields.
+    /// Returns the change that the form of `key` makes with other texts in these fields.
     fn changed(key: &Key, other: &[(&str, &str)]) -> Result<Value, String> {
         let inherited = Limits::default().with(Window::Minute, Some(100));
         let before = Before::of(key, inherited);
